@@ -1,0 +1,234 @@
+//! From a [`Spec`] to a command line, and from there to an exit code.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction};
+
+use crate::process::handle_interrupts;
+use crate::{Env, Exit, Failure, Kind, Spec, Ui, interrupted};
+
+/// What the user asked for.
+#[derive(Debug, Clone)]
+pub struct Invocation {
+    /// The environment, with the command line's options put over its `INPUT_*`.
+    pub env: Env,
+    /// The subcommand, if one was given.
+    pub command: Option<&'static str>,
+    /// The subcommand's argument.
+    pub argument: Option<String>,
+}
+
+/// The whole `main` of an action: reads the command line, runs `run`, tells an
+/// error with its causes and its hint, and ends with its exit code.
+pub fn main<E: Failure>(
+    spec: &'static Spec,
+    run: impl FnOnce(&Invocation, &Ui) -> Result<Exit, E>,
+) -> ExitCode {
+    let env = Env::from_process();
+    let ui = Ui::from_env(&env);
+    let invocation = match parse(spec, env, std::env::args_os().collect()) {
+        Ok(invocation) => invocation,
+        Err(stop) => {
+            match stop.exit {
+                Exit::Done => ui.report(stop.text),
+                _ => ui.error(stop.text),
+            }
+            return ExitCode::from(stop.exit.code());
+        }
+    };
+    handle_interrupts();
+    let exit = run(&invocation, &ui).unwrap_or_else(|error| {
+        ui.error(tell(&error));
+        if interrupted() { Exit::Interrupted } else { error.exit() }
+    });
+    ExitCode::from(exit.code())
+}
+
+/// The message of `error`, what caused it, and its hint.
+fn tell<E: Failure>(error: &E) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!("\ncaused by: {cause}"));
+        source = cause.source();
+    }
+    if let Some(hint) = error.hint() {
+        text.push_str(&format!("\nhint: {hint}"));
+    }
+    text
+}
+
+/// The end of a run that did not begin: help, version, or a usage error.
+#[derive(Debug)]
+struct Stop {
+    exit: Exit,
+    text: String,
+}
+
+fn parse(spec: &'static Spec, mut env: Env, args: Vec<OsString>) -> Result<Invocation, Stop> {
+    let args = spell_out_bare(spec, args);
+    let matches = match command(spec).try_get_matches_from(args) {
+        Ok(matches) => matches,
+        Err(error) => {
+            let exit = match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
+                _ => Exit::Usage,
+            };
+            let text = error.to_string();
+            let text = text.strip_prefix("error: ").unwrap_or(&text).to_owned();
+            return Err(Stop { exit, text });
+        }
+    };
+    if matches.get_flag("describe") {
+        let text = serde_json::to_string_pretty(spec).unwrap_or_default();
+        return Err(Stop { exit: Exit::Done, text });
+    }
+    let (name, matches) = matches.subcommand().map_or((None, &matches), |(name, sub)| (Some(name), sub));
+    for input in spec.inputs.iter().filter(|input| input.kind != Kind::Secret) {
+        let given = |id: &str| -> Vec<String> {
+            let values = matches.try_get_many::<String>(id).ok().flatten();
+            values.unwrap_or_default().cloned().collect()
+        };
+        let mut values = given(input.name);
+        if spec.positional == Some(input.name) && name.is_none() {
+            values.extend(given("ARGUMENTS"));
+        }
+        if !values.is_empty() {
+            env.set(input.variable(), values.join("\n"));
+        }
+    }
+    let command = spec.commands.iter().find(|command| Some(command.name) == name);
+    let argument = command.and_then(|command| matches.get_one::<String>(command.argument?).cloned());
+    Ok(Invocation { env, command: command.map(|command| command.name), argument })
+}
+
+/// Turns `--dry-run dist` into `--dry-run=true dist`: clap would take `dist`
+/// for the option's value.
+fn spell_out_bare(spec: &Spec, args: Vec<OsString>) -> Vec<OsString> {
+    let mut out: Vec<OsString> = Vec::with_capacity(args.len());
+    let mut args = args.into_iter().peekable();
+    while let Some(arg) = args.next() {
+        if arg == "--" {
+            out.push(arg);
+            out.extend(args);
+            break;
+        }
+        let name = arg.to_str().and_then(|arg| arg.strip_prefix("--"));
+        let input = spec.inputs.iter().find(|input| Some(input.name) == name);
+        match input.and_then(|input| Some((input.bare()?, input.words()?))) {
+            Some((bare, words)) if !args.peek().is_some_and(|next| words.iter().any(|word| next == word)) => {
+                out.push(format!("{}={bare}", arg.to_string_lossy()).into());
+            }
+            _ => out.push(arg),
+        }
+    }
+    out
+}
+
+fn command(spec: &'static Spec) -> clap::Command {
+    let version = format!("{} ({})", spec.version, env!("SOURCE_GIT_SHA"));
+    let mut command = clap::Command::new(spec.name)
+        .about(spec.about)
+        .version(version)
+        .args_conflicts_with_subcommands(true)
+        .subcommand_negates_reqs(true)
+        .disable_help_subcommand(true)
+        .arg(Arg::new("describe").long("describe").hide(true).action(ArgAction::SetTrue))
+        .args(options(spec))
+        .after_help(
+            "Options may also be given as INPUT_<NAME> in the environment; an option wins.\n\
+                     Exit codes: 0 done, 1 findings or refused, 2 usage, 3 undetermined, 4 partly done.",
+        );
+    if let Some(name) = spec.positional {
+        let input = spec.input(name);
+        let arg = Arg::new("ARGUMENTS").value_name(name.to_uppercase()).help(plain(input.about));
+        command = command.arg(if input.kind == Kind::List { arg.num_args(0..) } else { arg });
+    }
+    for sub in spec.commands {
+        let mut clap = clap::Command::new(sub.name).about(sub.about).args(options(spec));
+        if let Some(argument) = sub.argument {
+            clap = clap.arg(Arg::new(argument).required(true));
+        }
+        command = command.subcommand(clap);
+    }
+    command
+}
+
+fn options(spec: &'static Spec) -> impl Iterator<Item = Arg> {
+    let inputs = spec.inputs.iter().filter(|input| input.kind != Kind::Secret);
+    inputs.map(|input| {
+        let default = if input.default.is_empty() {
+            String::new()
+        } else {
+            format!(" [default: {}]", input.default.replace('\n', " "))
+        };
+        let value = match input.words() {
+            Some(words) => words.join("|"),
+            None => input.name.to_uppercase(),
+        };
+        let arg = Arg::new(input.name).long(input.name).value_name(value).help(plain(input.about) + &default);
+        arg.action(if input.kind == Kind::List { ArgAction::Append } else { ArgAction::Set })
+    })
+}
+
+/// Markdown's backticks mean nothing in a terminal.
+fn plain(text: &str) -> String {
+    text.replace('`', "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Command, Input, Reader};
+
+    static SPEC: Spec = Spec {
+        name: "sample",
+        about: "A sample.",
+        version: "0.0.0",
+        positional: Some("paths"),
+        inputs: &[
+            Input::new("paths", Kind::List, "Files."),
+            Input::new("dry-run", Kind::Mode("true", &["false", "true", "probe"]), "How dry.").or("false"),
+            Input::new("password", Kind::Secret, "Never an argument."),
+        ],
+        outputs: &[],
+        commands: &[Command { name: "explain", about: "Explains.", argument: Some("ID") }],
+    };
+
+    fn read(env: &[(&str, &str)], args: &[&str]) -> Result<(Vec<String>, &'static str), Stop> {
+        let args = std::iter::once(&"sample").chain(args).map(Into::into).collect();
+        let invocation = parse(&SPEC, Env::from_iter(env.iter().copied()), args)?;
+        let mut reader = Reader::new(&SPEC, &invocation.env);
+        Ok((reader.list("paths"), reader.word("dry-run")))
+    }
+
+    #[test]
+    fn options_win_over_the_environment() {
+        let env = [("INPUT_DRY_RUN", "false"), ("INPUT_PATHS", "a\nb")];
+        assert_eq!(read(&env, &[]).unwrap(), (vec!["a".into(), "b".into()], "false"));
+        assert_eq!(read(&env, &["c", "--dry-run", "d"]).unwrap(), (vec!["c".into(), "d".into()], "true"));
+        assert_eq!(read(&env, &["--dry-run", "probe", "c"]).unwrap(), (vec!["c".into()], "probe"));
+    }
+
+    #[test]
+    fn a_secret_is_no_option() {
+        let stop = read(&[], &["--password", "x"]).unwrap_err();
+        assert_eq!(stop.exit, Exit::Usage);
+    }
+
+    #[test]
+    fn a_subcommand_takes_its_argument() {
+        let args = ["sample", "explain", "NIX001"].map(Into::into).to_vec();
+        let invocation = parse(&SPEC, Env::default(), args).unwrap();
+        assert_eq!((invocation.command, invocation.argument.as_deref()), (Some("explain"), Some("NIX001")));
+    }
+
+    #[test]
+    fn help_is_no_error() {
+        let stop = read(&[], &["--help"]).unwrap_err();
+        assert_eq!(stop.exit, Exit::Done);
+        assert!(stop.text.contains("--dry-run <false|true|probe>"), "{}", stop.text);
+    }
+}

@@ -1,0 +1,74 @@
+//! Errors and exit codes that all actions share.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// How a run ended; the same numbers for every action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exit {
+    /// 0: done.
+    Done,
+    /// 1: there are findings, or the work was refused.
+    Findings,
+    /// 2: wrong usage or configuration.
+    Usage,
+    /// 3: could not be determined: an unreadable file, an internal error.
+    Undetermined,
+    /// 4: partly done; the same command again goes on with the rest.
+    Partial,
+    /// 130: interrupted.
+    Interrupted,
+}
+
+impl Exit {
+    /// The process exit code.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Findings => 1,
+            Self::Usage => 2,
+            Self::Undetermined => 3,
+            Self::Partial => 4,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// An error that ends an action. The message says what failed, its
+/// [`source`](std::error::Error::source) why (never repeated in the message),
+/// and [`hint`](Failure::hint) what to do.
+pub trait Failure: std::error::Error {
+    /// The exit code this error stands for.
+    fn exit(&self) -> Exit;
+
+    /// What the user can do about it, without a period at the end.
+    fn hint(&self) -> Option<String> {
+        None
+    }
+}
+
+/// An I/O error with the file it happened on and what was being done.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} `{}`", path.display())]
+pub struct FileError {
+    /// What was tried: `read`, `write`, `create` …
+    pub action: &'static str,
+    /// The file or folder.
+    pub path: PathBuf,
+    /// Why it failed.
+    pub source: io::Error,
+}
+
+impl FileError {
+    /// For `map_err`: wraps the error of `action` on `path`.
+    pub fn new(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.as_ref().to_owned();
+        move |source| Self { action, path, source }
+    }
+}
+
+impl Failure for FileError {
+    fn exit(&self) -> Exit {
+        Exit::Undetermined
+    }
+}

@@ -1,0 +1,232 @@
+//! Strict reading of inputs: all faults at once, no silent default.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::{Env, Exit, Failure, Input, Kind, Secret, Spec};
+
+/// What is wrong with one input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputError {
+    /// The input's name.
+    pub name: String,
+    /// What was expected and what was found.
+    pub message: String,
+}
+
+/// Everything that is wrong with the inputs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputErrors(pub Vec<InputError>);
+
+impl fmt::Display for InputErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            let line = if index == 0 { "" } else { "\n" };
+            write!(f, "{line}input `{}`: {}", error.name, error.message)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for InputErrors {}
+
+impl Failure for InputErrors {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+}
+
+/// Reads the inputs that a [`Spec`] declares, and collects what is wrong.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    spec: &'a Spec,
+    env: &'a Env,
+    errors: Vec<InputError>,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader of `env`; a variable `INPUT_…` that no input declares is
+    /// already a fault.
+    pub fn new(spec: &'a Spec, env: &'a Env) -> Self {
+        let mut reader = Self { spec, env, errors: Vec::new() };
+        let known: Vec<String> = spec.inputs.iter().map(Input::variable).collect();
+        for (name, _) in env.iter() {
+            if name.starts_with("INPUT_") && !known.iter().any(|known| known == name) {
+                let input = name["INPUT_".len()..].to_lowercase().replace('_', "-");
+                let names = spec.inputs.iter().map(|input| input.name);
+                let message = match closest(&input, names) {
+                    Some(close) => format!("there is no such input; did you mean `{close}`?"),
+                    None => "there is no such input".to_owned(),
+                };
+                reader.fault(&input, message);
+            }
+        }
+        reader
+    }
+
+    /// Notes a fault of the input `name` that the action found itself.
+    pub fn fault(&mut self, name: &str, message: impl Into<String>) {
+        self.errors.push(InputError { name: name.to_owned(), message: message.into() });
+    }
+
+    /// The value of a text, if there is one; surrounding blanks are dropped.
+    pub fn text(&mut self, name: &str) -> Option<String> {
+        let input = self.spec.input(name);
+        let given = self.env.get(&input.variable()).map(str::trim).filter(|value| !value.is_empty());
+        let value = given.or(Some(input.default).filter(|default| !default.is_empty()));
+        if value.is_none() && input.required {
+            self.fault(name, "a value is required, none was given");
+        }
+        value.map(str::to_owned)
+    }
+
+    /// A text that has a default or is required; `""` only after a fault.
+    pub fn string(&mut self, name: &str) -> String {
+        self.text(name).unwrap_or_default()
+    }
+
+    /// A path, if there is one.
+    pub fn path(&mut self, name: &str) -> Option<PathBuf> {
+        self.text(name).map(PathBuf::from)
+    }
+
+    /// The items of a list, one a line.
+    pub fn list(&mut self, name: &str) -> Vec<String> {
+        let text = self.string(name);
+        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// A flag: `true` or `false`, spelled so.
+    pub fn flag(&mut self, name: &str) -> bool {
+        self.word(name) == "true"
+    }
+
+    /// One of the declared words; `""` when there is none or after a fault.
+    pub fn word(&mut self, name: &str) -> &'static str {
+        let input = self.spec.input(name);
+        let words = input.words().unwrap_or_default();
+        let Some(value) = self.text(name) else { return "" };
+        if let Some(word) = words.iter().find(|word| **word == value) {
+            return word;
+        }
+        let expected = words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+        let close = closest(&value, words.iter().copied());
+        let hint = close.map(|close| format!("; did you mean `{close}`?")).unwrap_or_default();
+        self.fault(name, format!("expected one of {expected}, found `{value}`{hint}"));
+        ""
+    }
+
+    /// A whole number within the declared bounds.
+    pub fn number(&mut self, name: &str) -> Option<u64> {
+        let Kind::Number(low, high) = self.spec.input(name).kind else { return None };
+        let value = self.text(name)?;
+        match value.parse() {
+            Ok(number) if (low..=high).contains(&number) => Some(number),
+            _ => {
+                self.fault(name, format!("expected a number from {low} to {high}, found `{value}`"));
+                None
+            }
+        }
+    }
+
+    /// A secret, if there is one.
+    pub fn secret(&mut self, name: &str) -> Option<Secret> {
+        self.text(name).map(Secret::new)
+    }
+
+    /// The value of `name` as `parse` understands it; its error is the fault.
+    pub fn parse<T, E: fmt::Display>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let value = self.text(name)?;
+        match parse(&value) {
+            Ok(parsed) => Some(parsed),
+            Err(error) => {
+                self.fault(name, error.to_string());
+                None
+            }
+        }
+    }
+
+    /// `inputs`, unless there was a fault.
+    pub fn finish<T>(self, inputs: T) -> Result<T, InputErrors> {
+        if self.errors.is_empty() { Ok(inputs) } else { Err(InputErrors(self.errors)) }
+    }
+}
+
+/// The word nearest to `word` within two edits.
+fn closest<'w>(word: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+    words
+        .map(|known| (edits(word, known), known))
+        .min()
+        .filter(|(edits, _)| *edits <= 2)
+        .map(|(_, known)| known)
+}
+
+/// Edits between two words, a swap of neighbours counting as one
+/// (optimal string alignment).
+fn edits(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            rows[i][j] = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let changed = usize::from(a[i - 1] != b[j - 1]);
+                let mut best = (rows[i - 1][j] + 1).min(rows[i][j - 1] + 1).min(rows[i - 1][j - 1] + changed);
+                if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                    best = best.min(rows[i - 2][j - 2] + 1);
+                }
+                best
+            };
+        }
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPEC: Spec = Spec {
+        name: "sample",
+        about: "A sample.",
+        version: "0.0.0",
+        positional: None,
+        inputs: &[
+            Input::new("dry-run", Kind::Flag, "Only the plan.").or("false"),
+            Input::new("paths", Kind::List, "Files.").or("dist"),
+            Input::new("index", Kind::Text, "The index.").required(),
+            Input::new("jobs", Kind::Number(1, 8), "How many.").or("4"),
+        ],
+        outputs: &[],
+        commands: &[],
+    };
+
+    #[test]
+    fn all_faults_are_told_at_once() {
+        let env = Env::from_iter([("INPUT_DRY_RUN", "ture"), ("INPUT_JOBS", "9"), ("INPUT_PATH", "x")]);
+        let mut reader = Reader::new(&SPEC, &env);
+        let read = (reader.flag("dry-run"), reader.string("index"), reader.number("jobs"));
+        let errors = reader.finish(read).unwrap_err().to_string();
+        assert_eq!(
+            errors,
+            "input `path`: there is no such input; did you mean `paths`?\n\
+             input `dry-run`: expected one of `true`, `false`, found `ture`; did you mean `true`?\n\
+             input `index`: a value is required, none was given\n\
+             input `jobs`: expected a number from 1 to 8, found `9`"
+        );
+    }
+
+    #[test]
+    fn empty_is_none_and_defaults_apply() {
+        let env = Env::from_iter([("INPUT_INDEX", " pypi "), ("INPUT_PATHS", "")]);
+        let mut reader = Reader::new(&SPEC, &env);
+        let read =
+            (reader.flag("dry-run"), reader.list("paths"), reader.string("index"), reader.number("jobs"));
+        assert_eq!(reader.finish(read), Ok((false, vec!["dist".into()], "pypi".into(), Some(4))));
+    }
+}

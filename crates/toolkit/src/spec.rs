@@ -1,0 +1,143 @@
+//! What an action declares about itself.
+
+use serde::Serialize;
+
+/// An action's interface: the one source of its `action.yml`, its README
+/// tables, its command line and the inputs its code reads.
+#[derive(Debug, Clone, Serialize)]
+pub struct Spec {
+    /// The name of the folder under `actions/` and of the binary.
+    pub name: &'static str,
+    /// One sentence.
+    pub about: &'static str,
+    /// The crate's version.
+    pub version: &'static str,
+    /// The input that arguments without an option go to.
+    pub positional: Option<&'static str>,
+    /// All inputs, in the order of the documentation.
+    pub inputs: &'static [Input],
+    /// All outputs, in the order of the documentation.
+    pub outputs: &'static [Output],
+    /// Subcommands; without one the action's main work is done.
+    pub commands: &'static [Command],
+}
+
+/// One input: `INPUT_NAME` in the environment, `--name` on the command line.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Input {
+    /// In kebab-case.
+    pub name: &'static str,
+    /// What it means; one or two sentences, Markdown.
+    pub about: &'static str,
+    /// What it may hold.
+    pub kind: Kind,
+    /// The value where none is given; `""` is none.
+    pub default: &'static str,
+    /// Whether a missing value is an error.
+    pub required: bool,
+}
+
+/// What an input may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// One line or several, taken as it is.
+    Text,
+    /// A path of this machine.
+    Path,
+    /// Lines, each an item; blank lines do not count.
+    List,
+    /// `true` or `false`, nothing else. `--name` alone is `true`.
+    Flag,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// One of these words; `--name` alone is the first of the pair.
+    Mode(&'static str, &'static [&'static str]),
+    /// A whole number within these bounds.
+    Number(u64, u64),
+    /// A token or password: by environment alone, never an argument.
+    Secret,
+}
+
+/// One output of the action.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Output {
+    /// In kebab-case.
+    pub name: &'static str,
+    /// What it holds.
+    pub about: &'static str,
+}
+
+/// A subcommand of the binary.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Command {
+    /// The word on the command line.
+    pub name: &'static str,
+    /// One sentence.
+    pub about: &'static str,
+    /// The name of the one argument it takes, if it takes one.
+    pub argument: Option<&'static str>,
+}
+
+impl Input {
+    /// An input with neither default nor duty to be given.
+    pub const fn new(name: &'static str, kind: Kind, about: &'static str) -> Self {
+        Self { name, about, kind, default: "", required: false }
+    }
+
+    /// The same with a default.
+    #[must_use]
+    pub const fn or(mut self, default: &'static str) -> Self {
+        self.default = default;
+        self
+    }
+
+    /// The same, but it must be given.
+    #[must_use]
+    pub const fn required(mut self) -> Self {
+        self.required = true;
+        self
+    }
+
+    /// The variable that holds it: bash keeps a hyphen in a name, dash drops
+    /// the variable, so there are underscores.
+    pub fn variable(&self) -> String {
+        format!("INPUT_{}", self.name.to_uppercase().replace('-', "_"))
+    }
+
+    /// The words it accepts, where it accepts only some.
+    pub fn words(&self) -> Option<&'static [&'static str]> {
+        match self.kind {
+            Kind::Flag => Some(&["true", "false"]),
+            Kind::Choice(words) | Kind::Mode(_, words) => Some(words),
+            _ => None,
+        }
+    }
+
+    /// What `--name` without a value means, where that is allowed.
+    pub(crate) fn bare(&self) -> Option<&'static str> {
+        match self.kind {
+            Kind::Flag => Some("true"),
+            Kind::Mode(bare, _) => Some(bare),
+            _ => None,
+        }
+    }
+}
+
+impl Output {
+    /// An output.
+    pub const fn new(name: &'static str, about: &'static str) -> Self {
+        Self { name, about }
+    }
+}
+
+impl Spec {
+    /// The declared input `name`.
+    ///
+    /// # Panics
+    /// When the action reads an input that it does not declare.
+    pub fn input(&self, name: &str) -> &'static Input {
+        let found = self.inputs.iter().find(|input| input.name == name);
+        found.unwrap_or_else(|| panic!("{} declares no input `{name}`", self.name))
+    }
+}

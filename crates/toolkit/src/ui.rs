@@ -1,0 +1,433 @@
+//! The only place that prints.
+//!
+//! Under GitHub's runner messages become workflow commands and the runner's
+//! files (`GITHUB_OUTPUT`, …) are written; elsewhere messages go to standard
+//! error for a person to read, and reports to standard output.
+//! Format: GitHub's "Workflow commands for GitHub Actions".
+
+use std::fs::OpenOptions;
+use std::io::{IsTerminal as _, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use zeroize::Zeroizing;
+
+use crate::{Env, FileError, Secret, Summary, random_hex};
+
+/// GitHub shows this many annotations of a kind for a step and drops the rest.
+const ANNOTATIONS: usize = 10;
+
+/// How serious an annotation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// For information.
+    Notice,
+    /// Something to look at.
+    Warning,
+    /// Something that fails the run.
+    Error,
+}
+
+impl Level {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Notice => "notice",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// A message that GitHub shows on the run's page and beside the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Annotation {
+    /// How serious it is.
+    pub level: Level,
+    /// A short title; `""` for none.
+    pub title: String,
+    /// The text; may have several lines.
+    pub message: String,
+    /// The file it belongs to, relative to the repository.
+    pub file: Option<String>,
+}
+
+/// What an action says, and how. Shared by reference; safe across threads.
+pub struct Ui {
+    runner: bool,
+    terminal: bool,
+    output: Option<PathBuf>,
+    summary: Option<PathBuf>,
+    path: Option<PathBuf>,
+    env: Option<PathBuf>,
+    state: Mutex<State>,
+}
+
+struct State {
+    log: Box<dyn Write + Send>,
+    report: Box<dyn Write + Send>,
+    masks: Vec<Zeroizing<String>>,
+    shown: [usize; 3],
+}
+
+impl Ui {
+    /// For this process: workflow commands where `GITHUB_ACTIONS` is `true`.
+    pub fn from_env(env: &Env) -> Self {
+        let runner = env.get("GITHUB_ACTIONS") == Some("true");
+        // The runner reads commands from standard output.
+        let log: Box<dyn Write + Send> =
+            if runner { Box::new(std::io::stdout()) } else { Box::new(std::io::stderr()) };
+        let terminal = !runner && std::io::stderr().is_terminal();
+        Self::new(env, runner, terminal, log, Box::new(std::io::stdout()))
+    }
+
+    /// For tests: what is said goes to the returned buffer.
+    pub fn captured(env: &Env) -> (Self, Captured) {
+        let captured = Captured::default();
+        let runner = env.get("GITHUB_ACTIONS") == Some("true");
+        let (log, report) = (Box::new(captured.clone()), Box::new(captured.clone()));
+        (Self::new(env, runner, false, log, report), captured)
+    }
+
+    fn new(
+        env: &Env,
+        runner: bool,
+        terminal: bool,
+        log: Box<dyn Write + Send>,
+        report: Box<dyn Write + Send>,
+    ) -> Self {
+        let file = |name| env.get(name).filter(|_| runner).map(PathBuf::from);
+        Self {
+            runner,
+            terminal,
+            output: file("GITHUB_OUTPUT"),
+            summary: file("GITHUB_STEP_SUMMARY"),
+            path: file("GITHUB_PATH"),
+            env: file("GITHUB_ENV"),
+            state: Mutex::new(State { log, report, masks: Vec::new(), shown: [0; 3] }),
+        }
+    }
+
+    /// Whether a person watches (standard error is a terminal).
+    pub fn is_terminal(&self) -> bool {
+        self.terminal
+    }
+
+    /// Hides `secret`, and its percent-encoded and base64 forms, from here on:
+    /// in all that this type writes and, by the runner, in the whole job's log.
+    pub fn mask(&self, secret: &Secret) {
+        let mut state = self.state();
+        for form in secret.forms() {
+            if self.runner {
+                let _ = writeln!(state.log, "::add-mask::{}", escape_data(&form));
+            }
+            state.masks.push(form);
+        }
+        state.masks.sort_by_key(|form| std::cmp::Reverse(form.len()));
+    }
+
+    /// A line of progress or explanation.
+    pub fn info(&self, text: impl AsRef<str>) {
+        self.log(text.as_ref());
+    }
+
+    /// What a tool printed. It cannot give commands to the runner.
+    pub fn foreign(&self, text: impl AsRef<str>) {
+        let text = text.as_ref().trim_end();
+        if text.is_empty() {
+            return;
+        }
+        if self.runner {
+            let token = random_hex(16);
+            let mut state = self.state();
+            let text = state.hide(text);
+            let _ = writeln!(state.log, "::stop-commands::{token}\n{text}\n::{token}::");
+        } else {
+            self.log(text);
+        }
+    }
+
+    /// The result that the user asked for, on standard output.
+    pub fn report(&self, text: impl AsRef<str>) {
+        if self.runner {
+            self.foreign(text);
+        } else {
+            let mut state = self.state();
+            let text = state.hide(text.as_ref().trim_end());
+            let _ = writeln!(state.report, "{text}");
+        }
+    }
+
+    /// An annotation; past GitHub's ten of a kind it is a plain line.
+    pub fn annotate(&self, annotation: &Annotation) {
+        let word = annotation.level.word();
+        let Annotation { title, message, file, .. } = annotation;
+        if !self.runner {
+            let place = file.as_deref().map(|file| format!("{file}: ")).unwrap_or_default();
+            let title = if title.is_empty() { String::new() } else { format!("{title}: ") };
+            self.log(&format!("{word}: {place}{title}{message}"));
+            return;
+        }
+        let mut state = self.state();
+        let shown = &mut state.shown[annotation.level as usize];
+        *shown += 1;
+        if *shown > ANNOTATIONS {
+            drop(state);
+            self.foreign(format!("{word}: {title}: {message}"));
+            return;
+        }
+        let mut properties = Vec::new();
+        if let Some(file) = file {
+            properties.push(format!("file={}", escape_property(&state.hide(file))));
+        }
+        if !title.is_empty() {
+            properties.push(format!("title={}", escape_property(&state.hide(title))));
+        }
+        let space = if properties.is_empty() { "" } else { " " };
+        let message = escape_data(&state.hide(message));
+        let _ = writeln!(state.log, "::{word}{space}{}::{message}", properties.join(","));
+    }
+
+    /// A warning without a file.
+    pub fn warning(&self, message: impl Into<String>) {
+        let (title, message) = (String::new(), message.into());
+        self.annotate(&Annotation { level: Level::Warning, title, message, file: None });
+    }
+
+    /// An error without a file.
+    pub fn error(&self, message: impl Into<String>) {
+        let (title, message) = (String::new(), message.into());
+        self.annotate(&Annotation { level: Level::Error, title, message, file: None });
+    }
+
+    /// Runs `work` with its lines folded under `title` in the runner's log.
+    pub fn group<T>(&self, title: &str, work: impl FnOnce() -> T) -> T {
+        if self.runner {
+            let mut state = self.state();
+            let title = escape_data(&state.hide(title));
+            let _ = writeln!(state.log, "::group::{title}");
+        } else {
+            self.log(title);
+        }
+        let result = work();
+        if self.runner {
+            let _ = writeln!(self.state().log, "::endgroup::");
+        }
+        result
+    }
+
+    /// A progress bar, on a terminal only. `total` is in `unit`s; bytes where
+    /// `unit` is `"B"`.
+    pub fn progress(&self, label: &str, total: Option<u64>, unit: &str) -> Progress {
+        if !self.terminal {
+            return Progress(ProgressBar::hidden());
+        }
+        let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
+        let numbers = if unit == "B" { "{bytes}/{total_bytes}" } else { "{pos}/{len}" };
+        let template = match total {
+            Some(_) => format!("{{msg}} {{wide_bar}} {numbers} {{elapsed}}"),
+            None => "{spinner} {msg} {elapsed}".to_owned(),
+        };
+        if let Ok(style) = ProgressStyle::with_template(&template) {
+            bar.set_style(style);
+        }
+        bar.set_message(label.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Progress(bar)
+    }
+
+    /// Sets an output of the step; nothing where no runner listens.
+    pub fn output(&self, name: &str, value: impl AsRef<str>) -> Result<(), FileError> {
+        self.append(self.output.as_deref(), name, value.as_ref())
+    }
+
+    /// Sets a variable for the job's later steps.
+    pub fn set_env(&self, name: &str, value: impl AsRef<str>) -> Result<(), FileError> {
+        self.append(self.env.as_deref(), name, value.as_ref())
+    }
+
+    /// Puts `folder` first on the PATH of the job's later steps.
+    pub fn add_path(&self, folder: &Path) -> Result<(), FileError> {
+        let Some(file) = &self.path else { return Ok(()) };
+        append(file, &format!("{}\n", folder.display()))
+    }
+
+    /// Adds to the job's summary.
+    pub fn summary(&self, summary: &Summary) -> Result<(), FileError> {
+        let Some(file) = &self.summary else { return Ok(()) };
+        let text = self.state().hide(&summary.markdown());
+        append(file, &text)
+    }
+
+    /// The heredoc form: a value can hold any text without adding outputs.
+    fn append(&self, file: Option<&Path>, name: &str, value: &str) -> Result<(), FileError> {
+        let Some(file) = file else { return Ok(()) };
+        let value = self.state().hide(value);
+        let end = format!("end-{}", random_hex(16));
+        append(file, &format!("{name}<<{end}\n{value}\n{end}\n"))
+    }
+
+    fn log(&self, text: &str) {
+        let mut state = self.state();
+        let text = state.hide(text.trim_end());
+        for line in text.lines() {
+            // A line that starts like a command would be one.
+            let guard = if self.runner && line.trim_start().starts_with("::") { "\u{200b}" } else { "" };
+            let _ = writeln!(state.log, "{guard}{line}");
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn hide(&self, text: &str) -> String {
+        self.masks.iter().fold(text.to_owned(), |text, mask| text.replace(mask.as_str(), "***"))
+    }
+}
+
+fn append(file: &Path, text: &str) -> Result<(), FileError> {
+    let open = OpenOptions::new().append(true).create(true).open(file);
+    open.and_then(|mut open| open.write_all(text.as_bytes())).map_err(FileError::new("write", file))
+}
+
+fn escape_data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+fn escape_property(text: &str) -> String {
+    escape_data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+/// A progress bar; gone when dropped.
+#[derive(Debug)]
+pub struct Progress(ProgressBar);
+
+impl Progress {
+    /// `amount` more is done.
+    pub fn add(&self, amount: u64) {
+        self.0.inc(amount);
+    }
+
+    /// What is being done now.
+    pub fn message(&self, text: impl Into<String>) {
+        self.0.set_message(text.into());
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// What a [`Ui`] made by [`Ui::captured`] has said so far.
+#[derive(Debug, Clone, Default)]
+pub struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl Captured {
+    /// The text.
+    pub fn text(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn runner(folder: &Path) -> Env {
+        let file = |name: &str| folder.join(name).display().to_string();
+        Env::from_iter([
+            ("GITHUB_ACTIONS", "true".to_owned()),
+            ("GITHUB_OUTPUT", file("output")),
+            ("GITHUB_STEP_SUMMARY", file("summary")),
+        ])
+    }
+
+    /// Reads `GITHUB_OUTPUT` the way the runner does.
+    fn parse_outputs(text: &str) -> Vec<(String, String)> {
+        let mut outputs = Vec::new();
+        let mut lines = text.split('\n');
+        while let Some(line) = lines.next().filter(|line| !line.is_empty()) {
+            let (name, end) = line.split_once("<<").expect("only the heredoc form is written");
+            let value: Vec<&str> = lines.by_ref().take_while(|line| *line != end).collect();
+            outputs.push((name.to_owned(), value.join("\n")));
+        }
+        outputs
+    }
+
+    proptest! {
+        #[test]
+        fn an_output_holds_exactly_its_value(value in "(?s).{0,80}", other in "[a-z]{1,5}=[a-z\n<]{1,9}") {
+            let folder = tempfile::tempdir().unwrap();
+            let (ui, _) = Ui::captured(&runner(folder.path()));
+            ui.output("first", &value).unwrap();
+            ui.output("second", &other).unwrap();
+            let text = std::fs::read_to_string(folder.path().join("output")).unwrap();
+            prop_assert_eq!(parse_outputs(&text), vec![("first".into(), value), ("second".into(), other)]);
+        }
+
+        #[test]
+        fn a_masked_secret_is_never_written(secret in "[!-~]{8,40}") {
+            let folder = tempfile::tempdir().unwrap();
+            let (ui, said) = Ui::captured(&runner(folder.path()));
+            ui.mask(&Secret::new(secret.clone()));
+            let text = format!("token {secret} in a text");
+            ui.info(&text);
+            ui.error(&text);
+            ui.output("o", &text).unwrap();
+            ui.summary(&Summary::new().details("t", &text)).unwrap();
+            let lines: Vec<String> = said.text().lines().filter(|l| !l.starts_with("::add-mask::")).map(str::to_owned).collect();
+            prop_assert!(!lines.join("\n").contains(&secret));
+            for file in ["output", "summary"] {
+                prop_assert!(!std::fs::read_to_string(folder.path().join(file)).unwrap().contains(&secret));
+            }
+        }
+    }
+
+    #[test]
+    fn annotations_are_escaped_and_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ui, said) = Ui::captured(&runner(folder.path()));
+        let annotation = Annotation {
+            level: Level::Error,
+            title: "a: b, c".into(),
+            message: "100%\n::set-output name=x::y".into(),
+            file: Some("dist/x.whl".into()),
+        };
+        (0..11).for_each(|_| ui.annotate(&annotation));
+        let text = said.text();
+        let line = "::error file=dist/x.whl,title=a%3A b%2C c::100%25%0A::set-output name=x::y\n";
+        assert_eq!(text.matches(line).count(), 10);
+        assert!(text.contains("::stop-commands::"), "the eleventh is plain text");
+    }
+
+    #[test]
+    fn foreign_text_gives_no_commands() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ui, said) = Ui::captured(&runner(folder.path()));
+        ui.foreign("::add-path::/evil");
+        let text = said.text();
+        let token = text.lines().next().unwrap().strip_prefix("::stop-commands::").unwrap();
+        assert_eq!(text, format!("::stop-commands::{token}\n::add-path::/evil\n::{token}::\n"));
+        ui.info("::add-path::/evil");
+        assert!(!said.text()[text.len()..].starts_with("::"));
+    }
+}
