@@ -1,1 +1,12 @@
-//! TODO
+//! Python distributions: their names, tags, records, metadata and content,
+//! as the PEPs and the PyPA specifications define them.
+
+pub mod digest;
+pub mod filename;
+pub mod headers;
+pub mod manifest;
+pub mod metadata;
+pub mod name;
+pub mod record;
+pub mod tags;
+pub mod wheel_file;

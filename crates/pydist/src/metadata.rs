@@ -1,0 +1,65 @@
+//! Core metadata: `METADATA` of a wheel, `PKG-INFO` of a source distribution.
+
+use crate::headers::{HeaderError, Headers};
+
+/// A distribution's core metadata.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metadata {
+    /// All fields as they are written.
+    pub headers: Headers,
+    /// Metadata-Version.
+    pub metadata_version: String,
+    /// Name, as it is written.
+    pub name: String,
+    /// Version, as it is written.
+    pub version: String,
+}
+
+/// Why metadata cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MetadataError {
+    /// Not in the header format.
+    #[error(transparent)]
+    Headers(#[from] HeaderError),
+    /// A field that every distribution must have is absent.
+    #[error("the required field `{0}` is missing")]
+    Missing(&'static str),
+}
+
+impl Metadata {
+    /// Reads core metadata; the three required fields must be there.
+    pub fn parse(bytes: &[u8]) -> Result<Self, MetadataError> {
+        let headers = Headers::parse(bytes)?;
+        let field = |name: &'static str| {
+            let value = headers.get(name).filter(|value| !value.is_empty());
+            value.map(str::to_owned).ok_or(MetadataError::Missing(name))
+        };
+        let (metadata_version, name, version) =
+            (field("Metadata-Version")?, field("Name")?, field("Version")?);
+        Ok(Self { headers, metadata_version, name, version })
+    }
+
+    /// The description: the body, or else the field.
+    pub fn description(&self) -> Option<&str> {
+        let body = self.headers.body.as_deref().filter(|body| !body.trim().is_empty());
+        body.or_else(|| self.headers.get("Description"))
+    }
+
+    /// The requirements (PEP 508), as they are written.
+    pub fn requires_dist(&self) -> impl Iterator<Item = &str> {
+        self.headers.all("Requires-Dist")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn required_fields_are_required() {
+        let error = Metadata::parse(b"Metadata-Version: 2.4\nName: a\n\n").unwrap_err();
+        assert_eq!(error, MetadataError::Missing("Version"));
+        let metadata = Metadata::parse(b"Metadata-Version: 2.4\nName: a\nVersion: 1\n\nHello\n").unwrap();
+        assert_eq!(metadata.description(), Some("Hello\n"));
+    }
+}
