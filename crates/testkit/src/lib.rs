@@ -1,1 +1,4 @@
-//! TODO
+//! What tests share: tools installed by `cargo xtask setup-test-tools`, and
+//! fakes of the services that cannot run on a test machine.
+
+pub mod tools;

@@ -46,8 +46,8 @@ pub fn main<E: Failure>(
     ExitCode::from(exit.code())
 }
 
-/// The message of `error`, what caused it, and its hint.
-fn tell<E: Failure>(error: &E) -> String {
+/// The message of `error`, what caused it, and its hint, a line each.
+pub fn tell<E: Failure>(error: &E) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

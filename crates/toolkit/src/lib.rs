@@ -18,14 +18,14 @@ mod spec;
 mod summary;
 mod ui;
 
-pub use cli::{Invocation, main};
+pub use cli::{Invocation, main, tell};
 pub use context::Context;
 pub use env::Env;
 pub use error::{Exit, Failure, FileError};
 pub use files::{random_hex, write_atomic};
 pub use inputs::{InputError, InputErrors, Reader};
-pub use process::{Cmd, Done, Io, ProcessError, Processes, System, interrupted};
+pub use process::{Cmd, Done, Io, ProcessError, Processes, Service, System, handle_interrupts, interrupted};
 pub use secret::Secret;
 pub use spec::{Command, Input, Kind, Output, Spec};
 pub use summary::Summary;
-pub use ui::{Annotation, Level, Progress, Ui};
+pub use ui::{Annotation, Captured, Level, Progress, Ui};

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -272,6 +273,43 @@ fn show(ui: &Ui, from: impl Read) -> String {
     all
 }
 
+/// A server of ours: it runs until this value goes, and not longer, however
+/// this process ends. Its standard input stays open for as long as we live, so
+/// that it can watch for our death; its output goes to a log file.
+pub struct Service {
+    child: Child,
+    group: Group,
+}
+
+impl Service {
+    /// Starts `cmd`.
+    pub fn start(cmd: &Cmd, log: &Path) -> Result<Self, ProcessError> {
+        let failed = |source| ProcessError::Start { program: cmd.program.clone(), source };
+        let out = File::create(log).map_err(failed)?;
+        let err = out.try_clone().map_err(failed)?;
+        let mut command = cmd.command();
+        command.stdin(Stdio::piped()).stdout(out).stderr(err);
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let child = command.spawn().map_err(failed)?;
+        let group = Group::watch(&child);
+        Ok(Self { child, group })
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.group.end();
+        // Reaps it; it cannot be waited for twice.
+        let _ = self.child.wait();
+    }
+}
+
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static GROUPS: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
@@ -283,7 +321,7 @@ pub fn interrupted() -> bool {
 /// Ends running children on Ctrl-C or SIGTERM, so that the work fails and
 /// cleans up after itself; leaves without that after five seconds, or at the
 /// second signal.
-pub(crate) fn handle_interrupts() {
+pub fn handle_interrupts() {
     let handler = || {
         if INTERRUPTED.swap(true, Ordering::SeqCst) {
             std::process::exit(Exit::Interrupted.code().into());
@@ -358,6 +396,23 @@ mod tests {
     fn a_child_left_behind_does_not_keep_us() {
         let done = run("sleep 1000 & echo started", Duration::from_secs(60)).unwrap();
         assert_eq!(done.stdout, "started\n");
+    }
+
+    #[test]
+    fn a_service_ends_with_its_value() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let cmd = Cmd::new("sh").args(["-c", "echo $$; sleep 1000"]);
+        let mut service = Service::start(&cmd, &log).unwrap();
+        assert!(service.is_running());
+        let pid = loop {
+            if let Ok(pid) = std::fs::read_to_string(&log).unwrap().trim().parse::<i32>() {
+                break rustix::process::Pid::from_raw(pid).unwrap();
+            }
+            std::thread::yield_now();
+        };
+        drop(service);
+        assert!(rustix::process::test_kill_process(pid).is_err(), "it is gone");
     }
 
     #[test]
