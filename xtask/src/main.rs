@@ -1,1 +1,67 @@
-fn main() {}
+//! The project's own commands: `cargo xtask --help`.
+
+mod error;
+mod generate;
+mod lint;
+mod release;
+mod shell;
+mod steps;
+mod test;
+mod tools;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use toolkit::{Env, Exit, Failure as _, Ui};
+
+use crate::error::Error;
+use crate::shell::Shell;
+
+/// Builds, tests and releases this repository
+#[derive(Parser)]
+#[command(name = "cargo xtask", version, about)]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Builds, verifies and publishes htty-core and htty, and installs them back
+    Release(release::Args),
+    /// Installs what the tests need, then runs all of them
+    Test(test::Args),
+    /// Writes the generated parts of files: action.yml, README tables
+    Gen(generate::Args),
+    /// Runs every linter
+    Lint,
+    /// Installs what the tests need
+    SetupTestTools,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let ui = Ui::from_env(&Env::from_process());
+    toolkit::handle_interrupts();
+    let shell = match Shell::new(&ui) {
+        Ok(shell) => shell,
+        Err(error) => return fail(&ui, &error),
+    };
+    let result = match args.task {
+        Task::Release(args) => release::run(&shell, &args),
+        Task::Test(args) => test::run(&shell, &args),
+        Task::Gen(args) => generate::run(&shell, &args),
+        Task::Lint => lint::run(&shell),
+        Task::SetupTestTools => tools::set_up_tests(&shell).map(|()| Exit::Done),
+    };
+    match result {
+        Ok(exit) => ExitCode::from(exit.code()),
+        Err(error) => fail(&ui, &error),
+    }
+}
+
+fn fail(ui: &Ui, error: &Error) -> ExitCode {
+    ui.error(toolkit::tell(error));
+    let exit = if toolkit::interrupted() { Exit::Interrupted } else { error.exit() };
+    ExitCode::from(exit.code())
+}

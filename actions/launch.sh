@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# Verifies and starts an action's binary: launch.sh ACTION [ARGUMENT…]
+#
+# 1. LAUNCH_BINARY and LAUNCH_BINARY_SHA256 (inputs `binary`, `binary-sha256`):
+#    that file, if it has that hash.
+# 2. binaries.json has entries: the one for this platform, downloaded once and
+#    kept in the tool cache. No entry for this platform is an error.
+# 3. binaries.json is empty (a branch, a checkout): built from source.
+# A hash is checked before every start; there is no unverified way.
+set -euo pipefail
+
+die() {
+  if [ "${GITHUB_ACTIONS-}" = true ]; then
+    printf '::error::%s\n' "$1"
+  else
+    printf 'error: %s\n' "$1" >&2
+  fi
+  exit 2
+}
+
+sha256() {
+  if command -v sha256sum >/dev/null; then
+    sha256sum <"$1" | cut -d ' ' -f 1
+  else
+    shasum -a 256 <"$1" | cut -d ' ' -f 1
+  fi
+}
+
+target() {
+  local system machine
+  system=$(uname -s)
+  machine=$(uname -m)
+  case "$machine" in
+    x86_64 | amd64) machine=x86_64 ;;
+    arm64 | aarch64) machine=aarch64 ;;
+  esac
+  case "$system" in
+    Linux) echo "$machine-unknown-linux-musl" ;;
+    Darwin) echo "$machine-apple-darwin" ;;
+    MINGW* | MSYS* | CYGWIN*) echo "$machine-pc-windows-msvc" ;;
+    *) echo "$machine-$system" ;;
+  esac
+}
+
+# Prints url and sha256 of "ACTION TARGET". One entry is one line: the file is
+# generated, so that this needs no JSON parser.
+entry() {
+  sed -n "s|^ *\"$1 $2\": {\"url\": \"\([^\"]*\)\", \"sha256\": \"\([0-9a-f]\{64\}\)\"},\{0,1\}\$|\1 \2|p" "$here/binaries.json"
+}
+
+# Puts the binary of a release into $binary.
+download() {
+  local url=$1 expected=$2 found part
+  binary="${RUNNER_TOOL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}}/wheel-actions/$expected/$action"
+  if [ -f "$binary" ] && [ "$(sha256 "$binary")" = "$expected" ]; then
+    return
+  fi
+  case "$url" in
+    https://* | http://127.0.0.1:*) ;;
+    *) die "$action: refusing to download from $url: not https" ;;
+  esac
+  mkdir -p "$(dirname "$binary")"
+  part="$binary.part.$$"
+  trap 'rm -f "$part"' EXIT
+  curl --fail --silent --show-error --location --proto-redir =https \
+    --retry 4 --retry-connrefused --connect-timeout 20 --max-time 300 --output "$part" "$url" ||
+    die "$action: cannot download $url; run the job again, or give the inputs binary and binary-sha256"
+  found=$(sha256 "$part")
+  [ "$found" = "$expected" ] ||
+    die "$action: $url has sha256 $found, expected $expected as binaries.json says; nothing was started"
+  chmod 755 "$part"
+  mv -f "$part" "$binary"
+  trap - EXIT
+}
+
+# Builds the binary from source into a folder that outlives the checkout.
+build() {
+  command -v cargo >/dev/null ||
+    die "$action: this checkout has no released binary and there is no cargo to build it with; pin a released tag, or install Rust"
+  local folder="${CARGO_TARGET_DIR:-${RUNNER_TOOL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}}/wheel-actions/target}"
+  cargo build --quiet --release --locked --manifest-path "$here/../Cargo.toml" --target-dir "$folder" \
+    --package "$action" >&2 || die "$action: building it from source failed, see above"
+  binary="$folder/release/$action"
+}
+
+[ $# -ge 1 ] || die "usage: launch.sh ACTION [ARGUMENT…]"
+action=$1
+shift
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+[ -f "$here/$action/action.yml" ] || die "there is no action $action beside $here/launch.sh"
+
+if [ -n "${LAUNCH_BINARY-}" ]; then
+  binary=$LAUNCH_BINARY
+  [ -f "$binary" ] || die "$action: the input binary names $binary, which is not there"
+  [ -n "${LAUNCH_BINARY_SHA256-}" ] || die "$action: the input binary needs binary-sha256 beside it"
+  found=$(sha256 "$binary")
+  [ "$found" = "$LAUNCH_BINARY_SHA256" ] ||
+    die "$action: $binary has sha256 $found, expected $LAUNCH_BINARY_SHA256; nothing was started"
+  # An artifact loses its executable bit on the way.
+  [ -x "$binary" ] || chmod 755 "$binary"
+elif grep -q '"url"' "$here/binaries.json"; then
+  found=$(entry "$action" "$(target)")
+  [ -n "$found" ] ||
+    die "$action: this release has no binary for $(target); give the inputs binary and binary-sha256, or use a supported runner"
+  download "${found% *}" "${found##* }"
+else
+  build
+fi
+unset LAUNCH_BINARY LAUNCH_BINARY_SHA256
+exec "$binary" "$@"

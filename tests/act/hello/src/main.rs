@@ -1,0 +1,3 @@
+fn main() {
+    println!("wheel-hello {}", env!("CARGO_PKG_VERSION"));
+}

@@ -1,0 +1,46 @@
+"""The composite actions under real act, on this machine."""
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+
+def test_build_and_verify_under_act(
+    root: Path,
+    target: Path,
+    clean_env: dict[str, str],
+    free_port: Callable[[], int],
+    tmp_path: Path,
+) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    act = [
+        *("act", "workflow_dispatch", "-W", "tests/act/actions.yml"),
+        *("-P", "ubuntu-latest=-self-hosted"),
+        # Without addresses of their own its servers listen on the outside one.
+        *("--cache-server-addr", "127.0.0.1", "--cache-server-port", str(free_port())),
+        *("--artifact-server-addr", "127.0.0.1", "--artifact-server-port", str(free_port())),
+        *("--artifact-server-path", str(tmp_path / "artifacts")),
+        *("--env", f"CARGO_TARGET_DIR={target}"),
+        *("--env", f"RESULTS={results}"),
+    ]
+    done = subprocess.run(act, cwd=root, env=clean_env, capture_output=True, text=True)
+    log = done.stdout + done.stderr
+    assert done.returncode == 0, log
+
+    (wheel,) = (results / "dist").iterdir()
+    filename, sha256, artifact, manifest_sha256 = (results / "outputs").read_text().split()
+    assert filename == wheel.name
+    assert wheel.name.startswith("wheel_hello-1.2.3-py3-none-manylinux_")
+    assert sha256 == hashlib.sha256(wheel.read_bytes()).hexdigest()
+    assert artifact == "dist-wheel-hello-" + wheel.stem.split("-")[-1]
+
+    manifest = (results / "dist-manifest.json").read_bytes()
+    assert manifest_sha256 == hashlib.sha256(manifest).hexdigest()
+    (file,) = json.loads(manifest)["files"]
+    assert (file["filename"], file["sha256"]) == (wheel.name, sha256)
+
+    assert (results / "refused").read_text() == "failure\n"
+    assert "did you mean `true`?" in log

@@ -1,0 +1,41 @@
+"""What the tests that span the repository share."""
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def target() -> Path:
+    """Cargo's target folder."""
+    return ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
+
+
+@pytest.fixture(scope="session")
+def clean_env() -> dict[str, str]:
+    """The environment without what a runner would have put there."""
+    prefixes = ("GITHUB_", "RUNNER_", "ACTIONS_", "INPUT_", "LAUNCH_")
+    return {k: v for k, v in os.environ.items() if not k.startswith(prefixes) and k != "CI"}
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Gives ports of 127.0.0.1 that nothing listens on."""
+
+    def port() -> int:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            return int(listener.getsockname()[1])
+
+    return port

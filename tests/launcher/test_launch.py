@@ -1,0 +1,175 @@
+"""The launcher starts a binary with the right hash, and nothing else."""
+
+import hashlib
+import http.server
+import json
+import os
+import platform
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+BINARY = b'#!/bin/sh\necho "started $*"\n'
+DIGEST = hashlib.sha256(BINARY).hexdigest()
+MACHINE = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
+TARGET = {
+    "Linux": f"{MACHINE}-unknown-linux-musl",
+    "Darwin": f"{MACHINE}-apple-darwin",
+}[platform.system()]
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """A release server: /whole gives the binary, /cut breaks off half-way."""
+
+    requests: list[str] = []
+
+    def do_GET(self) -> None:
+        self.requests.append(self.path)
+        if self.path not in ("/whole", "/cut"):
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(BINARY)))
+        self.end_headers()
+        self.wfile.write(BINARY if self.path == "/whole" else BINARY[:5])
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    Server.requests.clear()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as listener:
+        threading.Thread(target=listener.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.server_port}"
+        listener.shutdown()
+
+
+class Checkout:
+    """A checkout of the actions with binaries.json as a release fills it."""
+
+    def __init__(self, root: Path, folder: Path, env: dict[str, str]) -> None:
+        self.actions = folder / "checkout" / "actions"
+        self.actions.mkdir(parents=True)
+        shutil.copy(root / "actions" / "launch.sh", self.actions)
+        (self.actions / "verify-dist").mkdir()
+        shutil.copy(root / "actions/verify-dist/action.yml", self.actions / "verify-dist")
+        self.cache = folder / "cache"
+        self.env = env | {"RUNNER_TOOL_CACHE": str(self.cache)}
+        self.fill({})
+
+    def fill(self, binaries: dict[str, dict[str, str]]) -> None:
+        lines = [f"    {json.dumps(k)}: {json.dumps(v)}" for k, v in binaries.items()]
+        body = "{\n" + ",\n".join(lines) + "\n  }" if lines else "{}"
+        text = f'{{\n  "schema": 1,\n  "version": "1",\n  "binaries": {body}\n}}\n'
+        assert json.loads(text)["binaries"] == binaries
+        (self.actions / "binaries.json").write_text(text)
+
+    def launch(self, *args: str, **env: str) -> "subprocess.CompletedProcess[str]":
+        command = [str(self.actions / "launch.sh"), *(args or ("verify-dist", "--help"))]
+        return subprocess.run(command, env=self.env | env, capture_output=True, text=True)
+
+
+@pytest.fixture
+def checkout(root: Path, tmp_path: Path, clean_env: dict[str, str]) -> Checkout:
+    return Checkout(root, tmp_path, clean_env)
+
+
+def entry(url: str, digest: str = DIGEST) -> dict[str, str]:
+    return {"url": url, "sha256": digest}
+
+
+def test_right_hash_is_downloaded_once(checkout: Checkout, server: str) -> None:
+    other = {"publish " + TARGET: entry(server + "/other")}
+    checkout.fill(other | {f"verify-dist {TARGET}": entry(server + "/whole")})
+    for _ in range(2):
+        done = checkout.launch("verify-dist", "a b", "c")
+        assert (done.returncode, done.stdout) == (0, "started a b c\n"), done.stderr
+    assert Server.requests == ["/whole"]
+
+
+def test_tampered_tool_cache_is_replaced(checkout: Checkout, server: str) -> None:
+    checkout.fill({f"verify-dist {TARGET}": entry(server + "/whole")})
+    assert checkout.launch().returncode == 0
+    (cached,) = checkout.cache.rglob("verify-dist")
+    cached.write_bytes(b"#!/bin/sh\necho tampered\n")
+    done = checkout.launch()
+    assert (done.returncode, done.stdout) == (0, "started --help\n")
+    assert Server.requests == ["/whole", "/whole"]
+
+
+def test_wrong_hash_starts_nothing(checkout: Checkout, server: str) -> None:
+    checkout.fill({f"verify-dist {TARGET}": entry(server + "/whole", "0" * 64)})
+    done = checkout.launch()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert DIGEST in done.stderr and "nothing was started" in done.stderr
+    assert [path for path in checkout.cache.rglob("*") if path.is_file()] == []
+
+
+def test_cut_off_download_starts_nothing(checkout: Checkout, server: str) -> None:
+    checkout.fill({f"verify-dist {TARGET}": entry(server + "/cut")})
+    done = checkout.launch()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "cannot download" in done.stderr
+    assert [path for path in checkout.cache.rglob("*") if path.is_file()] == []
+
+
+def test_missing_platform_is_an_error_and_no_build(checkout: Checkout, server: str) -> None:
+    checkout.fill({"verify-dist riscv64-unknown-linux-musl": entry(server + "/whole")})
+    done = checkout.launch()
+    assert done.returncode == 2
+    assert f"no binary for {TARGET}" in done.stderr
+
+
+def test_plain_http_elsewhere_is_refused(checkout: Checkout) -> None:
+    checkout.fill({f"verify-dist {TARGET}": entry("http://example.invalid/whole")})
+    done = checkout.launch()
+    assert done.returncode == 2
+    assert "not https" in done.stderr
+
+
+def test_given_binary_needs_its_hash(checkout: Checkout, tmp_path: Path) -> None:
+    binary = tmp_path / "given"
+    binary.write_bytes(BINARY)  # without the executable bit, as an artifact arrives
+    given = {"LAUNCH_BINARY": str(binary)}
+    assert checkout.launch(**given).returncode == 2
+    assert checkout.launch(**given, LAUNCH_BINARY_SHA256="0" * 64).returncode == 2
+    done = checkout.launch(**given, LAUNCH_BINARY_SHA256=DIGEST)
+    assert (done.returncode, done.stdout) == (0, "started --help\n")
+
+
+def test_environment_overrides_nothing(checkout: Checkout, server: str, tmp_path: Path) -> None:
+    """A hash without a binary does not change what binaries.json says."""
+    checkout.fill({f"verify-dist {TARGET}": entry(server + "/whole", "0" * 64)})
+    assert checkout.launch(LAUNCH_BINARY_SHA256=DIGEST).returncode == 2
+
+
+def test_no_entry_builds_from_source(root: Path, target: Path, clean_env: dict[str, str]) -> None:
+    env = clean_env | {"CARGO_TARGET_DIR": str(target)}
+    command = [str(root / "actions" / "launch.sh"), "verify-dist", "--version"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("verify-dist ")
+
+
+def test_no_entry_and_no_cargo_is_an_error(checkout: Checkout, tmp_path: Path) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("bash", "sed", "grep", "uname", "dirname", "sha256sum", "cut", "env"):
+        path = shutil.which(name)
+        if path:
+            os.symlink(path, tools / name)
+    done = checkout.launch(PATH=str(tools))
+    assert done.returncode == 2
+    assert "no cargo to build it with" in done.stderr
+
+
+def test_faults_are_annotations_on_a_runner(checkout: Checkout) -> None:
+    done = checkout.launch("no-such-action", GITHUB_ACTIONS="true")
+    assert done.returncode == 2
+    assert done.stdout.startswith("::error::there is no action no-such-action")

@@ -1,0 +1,38 @@
+//! What can go wrong in a task.
+
+use toolkit::{Exit, Failure, FileError, ProcessError};
+
+/// Why a task did not end well.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// The machine lacks something that no script of ours can bring.
+    #[error("{what}")]
+    Missing { what: String, hint: String },
+    /// A step found something other than it should.
+    #[error("{0}")]
+    Check(String),
+}
+
+impl Failure for Error {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::File(error) => error.exit(),
+            Self::Process(error) => error.exit(),
+            Self::Missing { .. } => Exit::Usage,
+            Self::Check(_) => Exit::Findings,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::File(error) => error.hint(),
+            Self::Process(error) => error.hint(),
+            Self::Missing { hint, .. } => Some(hint.clone()),
+            Self::Check(_) => None,
+        }
+    }
+}

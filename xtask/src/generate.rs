@@ -1,0 +1,215 @@
+//! `cargo xtask gen`: the parts of files that follow from an action's
+//! declaration, written between markers.
+//!
+//! A region starts with a comment that holds `[[[gen NAME]]]` and ends with one
+//! that holds `[[[end]]]`; what stands between is replaced.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use toolkit::{Exit, FileError};
+
+use crate::error::Error;
+use crate::shell::Shell;
+
+/// The actions, by the name of folder, package and binary.
+pub(crate) const ACTIONS: [&str; 4] = ["setup-nix", "build-wheel", "verify-dist", "publish"];
+
+/// Inputs of the launcher, which every action has.
+const LAUNCHER: [(&str, &str); 2] = [
+    ("binary", "A binary of this action to start in place of the released one; needs `binary-sha256`."),
+    ("binary-sha256", "The SHA-256 that `binary` must have, as 64 hexadecimal digits."),
+];
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Change nothing; fail where a file is not up to date
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+/// What `ACTION --describe` prints, as far as it matters here.
+#[derive(Deserialize)]
+struct Spec {
+    name: String,
+    inputs: Vec<Input>,
+    outputs: Vec<Output>,
+}
+
+#[derive(Deserialize)]
+struct Input {
+    name: String,
+    about: String,
+    default: String,
+    required: bool,
+}
+
+#[derive(Deserialize)]
+struct Output {
+    name: String,
+    about: String,
+}
+
+pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
+    let mut stale = Vec::new();
+    for action in ACTIONS {
+        let describe =
+            shell.cargo().args(["run", "--quiet", "--locked", "--package", action, "--", "--describe"]);
+        let spec: Spec = serde_json::from_str(&shell.run(&describe)?.stdout)
+            .map_err(|error| Error::Check(format!("`{action} --describe` prints no declaration: {error}")))?;
+        let folder = shell.root.join("actions").join(action);
+        for file in ["action.yml", "save/action.yml", "README.md"] {
+            let path = folder.join(file);
+            if path.is_file() && update(&path, &spec, args.check)? {
+                stale.push(format!("actions/{action}/{file}"));
+            }
+        }
+    }
+    match (&stale[..], args.check) {
+        ([], _) => shell.ui.info("all generated regions are up to date"),
+        (stale, true) => {
+            let files = stale.join(", ");
+            return Err(Error::Check(format!("not up to date: {files}; run `cargo xtask gen`")));
+        }
+        (stale, false) => shell.ui.info(format!("wrote {}", stale.join(", "))),
+    }
+    Ok(Exit::Done)
+}
+
+/// Brings the regions of a file up to date; tells whether they were not.
+fn update(path: &Path, spec: &Spec, check: bool) -> Result<bool, Error> {
+    let old = std::fs::read_to_string(path).map_err(FileError::new("read", path))?;
+    let new = regions(&old, |name| region(name, spec))
+        .map_err(|fault| Error::Check(format!("{}: {fault}", path.display())))?;
+    if new != old && !check {
+        toolkit::write_atomic(path, new.as_bytes())?;
+    }
+    Ok(new != old)
+}
+
+/// Replaces every region of `text` by what `content` gives for its name, each
+/// line indented as the marker is.
+fn regions(text: &str, content: impl Fn(&str) -> Option<String>) -> Result<String, String> {
+    let mut out = String::with_capacity(text.len());
+    let mut open: Option<&str> = None;
+    for line in text.lines() {
+        let marker = |start: &str| line.split_once(start).and_then(|(_, rest)| rest.split_once("]]]"));
+        if line.contains("[[[end]]]") {
+            open.take().ok_or("a region ends that did not start")?;
+        }
+        if open.is_none() {
+            out.push_str(line);
+            out.push('\n');
+        }
+        if let Some((name, _)) = marker("[[[gen ") {
+            if let Some(open) = open.replace(name) {
+                return Err(format!("region `{open}` does not end before the next"));
+            }
+            let indent = &line[..line.len() - line.trim_start().len()];
+            let content = content(name).ok_or_else(|| format!("there is no region `{name}`"))?;
+            for line in content.lines() {
+                out.push_str(if line.is_empty() { "" } else { indent });
+                out.push_str(line);
+                out.push('\n');
+            }
+        }
+    }
+    match open {
+        Some(name) => Err(format!("region `{name}` does not end")),
+        None => Ok(out),
+    }
+}
+
+/// The content of a region: `inputs`, `outputs STEP`, `env`, and the tables
+/// `inputs-table` and `outputs-table`.
+fn region(name: &str, spec: &Spec) -> Option<String> {
+    let (name, step) = name.split_once(' ').unwrap_or((name, "run"));
+    let launcher = LAUNCHER.map(|(name, about)| Input {
+        name: name.into(),
+        about: about.into(),
+        default: String::new(),
+        required: false,
+    });
+    let inputs = spec.inputs.iter().chain(&launcher);
+    Some(match name {
+        "inputs" => inputs.map(yaml_input).collect(),
+        "outputs" => spec.outputs.iter().map(|output| yaml_output(output, step)).collect(),
+        "env" => spec.inputs.iter().map(env_line).collect::<String>() + &launcher_env(),
+        "inputs-table" => {
+            let rows = inputs.map(|input| {
+                let default = match (input.required, input.default.as_str()) {
+                    (true, _) => "required".to_owned(),
+                    (false, "") => String::new(),
+                    (false, default) => format!("`{}`", default.replace('\n', " ")),
+                };
+                format!("| `{}` | {default} | {} |\n", input.name, cell(&input.about))
+            });
+            format!("| input | default | meaning |\n| --- | --- | --- |\n{}", rows.collect::<String>())
+        }
+        "outputs-table" => {
+            let rows = spec
+                .outputs
+                .iter()
+                .map(|output| format!("| `{}` | {} |\n", output.name, cell(&output.about)));
+            format!("| output | meaning |\n| --- | --- |\n{}", rows.collect::<String>())
+        }
+        "name" => format!("name: {}\n", spec.name),
+        _ => return None,
+    })
+}
+
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace('\n', " ")
+}
+
+/// A double-quoted YAML scalar; JSON's strings are a subset of it.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+fn yaml_input(input: &Input) -> String {
+    let Input { name, about, default, required } = input;
+    format!(
+        "{name}:\n  description: {}\n  required: {required}\n  default: {}\n",
+        quoted(about),
+        quoted(default)
+    )
+}
+
+fn yaml_output(output: &Output, step: &str) -> String {
+    let Output { name, about } = output;
+    format!("{name}:\n  description: {}\n  value: ${{{{ steps.{step}.outputs.{name} }}}}\n", quoted(about))
+}
+
+fn env_line(input: &Input) -> String {
+    let variable = input.name.to_uppercase().replace('-', "_");
+    format!("INPUT_{variable}: ${{{{ inputs.{} }}}}\n", input.name)
+}
+
+fn launcher_env() -> String {
+    LAUNCHER.iter().fold(String::new(), |out, (name, _)| {
+        let variable = name.to_uppercase().replace('-', "_");
+        out + &format!("LAUNCH_{variable}: ${{{{ inputs.{name} }}}}\n")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_are_replaced_and_indented() {
+        let text = "a\n  # [[[gen x]]]\n  old\n  # [[[end]]]\nb\n";
+        let once = regions(text, |name| Some(format!("{name}1\n\n{name}2\n"))).unwrap();
+        assert_eq!(once, "a\n  # [[[gen x]]]\n  x1\n\n  x2\n  # [[[end]]]\nb\n");
+        assert_eq!(regions(&once, |name| Some(format!("{name}1\n\n{name}2\n"))).unwrap(), once);
+    }
+
+    #[test]
+    fn broken_markers_are_faults() {
+        let content = |_: &str| Some(String::new());
+        assert!(regions("# [[[gen x]]]\n", content).unwrap_err().contains("does not end"));
+        assert!(regions("# [[[end]]]\n", content).unwrap_err().contains("did not start"));
+        assert!(regions("# [[[gen y]]]\n# [[[end]]]\n", |_| None).unwrap_err().contains("no region `y`"));
+    }
+}

@@ -1,0 +1,48 @@
+//! `cargo xtask lint`: everything that must stay silent.
+
+use toolkit::{Cmd, Exit};
+
+use crate::error::Error;
+use crate::generate;
+use crate::shell::{Shell, display};
+use crate::tools;
+
+pub(crate) fn run(shell: &Shell) -> Result<Exit, Error> {
+    let test = tools::environment(shell, "test")?;
+    let tool = |name: &str| Cmd::new(display(&test.join(name)));
+    let scripts = tracked(shell, &["*.sh", ".ci/run"])?;
+    let actions = tracked(shell, &["actions/*/action.yml", "actions/*/*/action.yml"])?;
+    let workflows = tracked(shell, &[".github/workflows/*.yml"])?;
+    let linters = [
+        shell.cargo().args(["fmt", "--all", "--check"]),
+        shell.cargo().args([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--",
+            "--deny",
+            "warnings",
+        ]),
+        tool("ruff").args(["check"]),
+        tool("ruff").args(["format", "--check"]),
+        tool("basedpyright"),
+        tool("shellcheck").args(scripts),
+        tool("zizmor").args(["--pedantic", "--offline", "--no-progress"]).args(actions).args(&workflows),
+    ];
+    for linter in &linters {
+        shell.inherit(linter)?;
+    }
+    if !workflows.is_empty() {
+        let actionlint = Cmd::new(display(&tools::actionlint(shell)?));
+        let shellcheck = format!("-shellcheck={}", test.join("shellcheck").display());
+        shell.inherit(&actionlint.arg(shellcheck).args(&workflows))?;
+    }
+    generate::run(shell, &generate::Args { check: true })
+}
+
+/// The tracked files that match.
+fn tracked(shell: &Shell, patterns: &[&str]) -> Result<Vec<String>, Error> {
+    let list = Cmd::new("git").args(["ls-files", "--"]).args(patterns.iter().copied());
+    Ok(shell.quiet(&list)?.stdout.lines().map(str::to_owned).collect())
+}

@@ -1,0 +1,308 @@
+//! `cargo xtask release --local`: the whole release on one machine, with the
+//! same binaries that the workflows use.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use pydist::digest;
+use pydist::manifest::Manifest;
+use toolkit::{Cmd, Exit, FileError, Service};
+
+use crate::error::Error;
+use crate::shell::{Shell, display, path_with};
+use crate::steps::Steps;
+use crate::tools;
+
+/// How long the index server may take to answer for the first time.
+const START: Duration = Duration::from_secs(30);
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Publish to an index server that is started for it on this machine
+    #[arg(long, required = true)]
+    local: bool,
+    /// Build and publish anew, though nothing has changed
+    #[arg(long)]
+    fresh: bool,
+}
+
+/// The folders of a local release.
+struct Folders {
+    root: PathBuf,
+    /// The built distributions; goes with its reports when an input changes.
+    dist: PathBuf,
+    reports: PathBuf,
+    /// What the index server holds.
+    index: PathBuf,
+    /// A digest of what the built state was made from.
+    stamp: PathBuf,
+    /// The clean environment that htty is installed into.
+    venv: PathBuf,
+}
+
+impl Folders {
+    fn new(shell: &Shell) -> Self {
+        let root = shell.target.join("release-local");
+        Self {
+            dist: root.join("dist"),
+            reports: root.join("reports"),
+            index: root.join("index"),
+            stamp: root.join("inputs.sha256"),
+            venv: root.join("venv"),
+            root,
+        }
+    }
+
+    /// Makes the folders; empty, unless they were made from the same `inputs`.
+    fn prepare(&self, inputs: &str, fresh: bool) -> Result<bool, Error> {
+        let unchanged = !fresh && std::fs::read_to_string(&self.stamp).is_ok_and(|old| old == inputs);
+        if !unchanged && self.root.exists() {
+            std::fs::remove_dir_all(&self.root).map_err(FileError::new("remove", &self.root))?;
+        }
+        for folder in [&self.dist, &self.reports, &self.index] {
+            std::fs::create_dir_all(folder).map_err(FileError::new("create", folder))?;
+        }
+        Ok(unchanged)
+    }
+}
+
+pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
+    let mut steps = Steps::new(shell);
+    let result = release(shell, args, &mut steps);
+    shell.ui.report(steps.table());
+    result.map(|()| Exit::Done)
+}
+
+fn release(shell: &Shell, args: &Args, steps: &mut Steps) -> Result<(), Error> {
+    let folders = Folders::new(shell);
+    let tools = steps.step("tools", || {
+        let bin = tools::environment(shell, "release")?;
+        tools::build_requirements(shell)?;
+        Ok((bin, "maturin, uv and pypiserver, pinned by hash".into()))
+    })?;
+    let actions = steps.step("binaries", || {
+        let bin = shell.build(&["build-wheel", "verify-dist", "publish"])?;
+        Ok((bin, "build-wheel, verify-dist, publish".into()))
+    })?;
+    let act = Actions { shell, bin: actions, path: path_with(std::slice::from_ref(&tools)) };
+
+    let inputs = inputs_digest(shell, &act.bin)?;
+    let unchanged = folders.prepare(&inputs, args.fresh)?;
+    for (name, package, backend) in
+        [("build htty-core", "htty-core", "maturin"), ("build htty", "htty", "sdist")]
+    {
+        steps.step(name, || {
+            if unchanged {
+                return Ok(((), "unchanged, re-used".into()));
+            }
+            let report = folders.reports.join(format!("{package}.json"));
+            act.run(
+                "build-wheel",
+                &[
+                    package,
+                    "--backend",
+                    backend,
+                    "--out-dir",
+                    &display(&folders.dist),
+                    "--report-path",
+                    &display(&report),
+                ],
+            )?;
+            Ok(((), format!("backend {backend}")))
+        })?;
+    }
+    toolkit::write_atomic(&folders.stamp, inputs.as_bytes())?;
+
+    let path = folders.root.join("dist-manifest.json");
+    let manifest = steps.step("verify-dist", || {
+        act.run("verify-dist", &[&display(&folders.dist), "--manifest", &display(&path)])?;
+        let bytes = std::fs::read(&path).map_err(FileError::new("read", &path))?;
+        let manifest = Manifest::parse(&bytes).map_err(|error| Error::Check(error.to_string()))?;
+        let told = format!("{} files fit to publish", manifest.files.len());
+        Ok((manifest, told))
+    })?;
+
+    let index = steps.step("index server", || {
+        let index = Index::start(shell, &tools, &folders.index)?;
+        let told = format!("pypiserver at {}", index.url);
+        Ok((index, told))
+    })?;
+    steps.step("publish", || {
+        let before = count(&folders.index)?;
+        act.run(
+            "publish",
+            &[
+                &display(&folders.dist),
+                "--index",
+                &index.url,
+                "--manifest",
+                &display(&path),
+                "--allow-insecure-loopback",
+                "--report-path",
+                &display(&folders.reports.join("publish.json")),
+            ],
+        )?;
+        let sent = count(&folders.index)? - before;
+        Ok(((), format!("{sent} sent, {} already there", manifest.files.len() - sent)))
+    })?;
+    steps.step("install", || {
+        let told = install(shell, &tools, &index, &manifest, &folders.venv)?;
+        Ok(((), told))
+    })?;
+    steps.step("compare", || {
+        let script = shell.root.join("xtask/scripts/compare_installed.py");
+        let python = Cmd::new(display(&tools.join("python"))).arg(display(&script));
+        let done = shell
+            .quiet(&python.args([&path, &folders.dist, &folders.venv].map(AsRef::as_ref).map(display)))?;
+        Ok(((), done.stdout.trim().to_owned()))
+    })?;
+    steps.step("run htty", || {
+        let htty = Cmd::new(display(&folders.venv.join("bin/htty")));
+        let args = ["-r", "4", "-c", "20", "--expect", "world", "-s", "--", "echo", "hello", "world"];
+        let done = shell.quiet(&htty.args(args))?;
+        if done.stdout.lines().next() != Some("hello world") {
+            return Err(Error::Check(format!("htty printed {:?}, expected `hello world`", done.stdout)));
+        }
+        Ok(((), "printed `hello world`".into()))
+    })
+}
+
+/// Our own action binaries, as a workflow would start them.
+struct Actions<'a> {
+    shell: &'a Shell<'a>,
+    bin: PathBuf,
+    path: String,
+}
+
+impl Actions<'_> {
+    fn run(&self, action: &str, args: &[&str]) -> Result<(), Error> {
+        let cmd = Cmd::new(display(&self.bin.join(action))).args(args.iter().copied());
+        // What an outer workflow gives to its own step is not for ours.
+        let done = self.shell.run(&cmd.env("PATH", &self.path).without("GITHUB_ACTIONS"))?;
+        self.shell.ui.info(done.stdout);
+        Ok(())
+    }
+}
+
+/// A digest of all that the distributions are made from: the packages' files,
+/// the lock file, the tools' pins and the program that builds.
+fn inputs_digest(shell: &Shell, bin: &Path) -> Result<String, Error> {
+    let mut files = Vec::new();
+    for folder in ["htty-core", "htty", "nix/lib"] {
+        walk(&shell.root.join(folder), &mut files)?;
+    }
+    for file in ["Cargo.toml", "Cargo.lock", "xtask/requirements/release.txt", "xtask/requirements/build.txt"]
+    {
+        files.push(shell.root.join(file));
+    }
+    files.push(bin.join("build-wheel"));
+    files.sort();
+    let mut all = String::new();
+    for file in files {
+        let bytes = std::fs::read(&file).map_err(FileError::new("read", &file))?;
+        all.push_str(&format!("{} {}\n", digest::hex(&digest::sha256(&bytes)), display(&file)));
+    }
+    Ok(digest::hex(&digest::sha256(all.as_bytes())))
+}
+
+/// All files below `folder`, without what tools leave there.
+fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Error> {
+    for entry in std::fs::read_dir(folder).map_err(FileError::new("read", folder))? {
+        let path = entry.map_err(FileError::new("read", folder))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let left =
+            name.starts_with('.') || matches!(&*name, "__pycache__" | "target" | "dist" | "node_modules");
+        if left || name.ends_with(".pyc") {
+            continue;
+        }
+        if path.is_dir() { walk(&path, files)? } else { files.push(path) }
+    }
+    Ok(())
+}
+
+fn count(folder: &Path) -> Result<usize, Error> {
+    Ok(std::fs::read_dir(folder).map_err(FileError::new("read", folder))?.count())
+}
+
+/// A real pypiserver on loopback, gone with this value.
+struct Index {
+    url: String,
+    simple: String,
+    _service: Service,
+}
+
+impl Index {
+    fn start(shell: &Shell, tools: &Path, packages: &Path) -> Result<Self, Error> {
+        let port = free_port()?;
+        let script = shell.root.join("xtask/scripts/serve_index.py");
+        let requirements = tools::build_requirements(shell)?;
+        let cmd = Cmd::new(display(&tools.join("python")))
+            .args([&script, packages, &requirements].map(AsRef::as_ref).map(display))
+            .arg(port.to_string())
+            .folder(&shell.root);
+        let log = packages.with_extension("log");
+        let mut service = Service::start(&cmd, &log)?;
+        let end = Instant::now() + START;
+        while !answers(port) {
+            if !service.is_running() || Instant::now() > end || toolkit::interrupted() {
+                let said = std::fs::read_to_string(&log).unwrap_or_default();
+                return Err(Error::Check(format!("the index server does not answer\n{said}")));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let url = format!("http://127.0.0.1:{port}/");
+        Ok(Self { simple: format!("{url}simple/"), url, _service: service })
+    }
+}
+
+fn free_port() -> Result<u16, Error> {
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+    port.map(|address| address.port()).map_err(|error| Error::Check(format!("no free port: {error}")))
+}
+
+fn answers(port: u16) -> bool {
+    let ask = || -> std::io::Result<bool> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.write_all(b"GET /health HTTP/1.0\r\n\r\n")?;
+        let mut answer = [0; 4];
+        stream.read_exact(&mut answer)?;
+        Ok(&answer == b"HTTP")
+    };
+    ask().unwrap_or(false)
+}
+
+/// Installs exactly the manifest's files, by their hashes, from the index
+/// alone into a new environment.
+fn install(
+    shell: &Shell,
+    tools: &Path,
+    index: &Index,
+    manifest: &Manifest,
+    venv: &Path,
+) -> Result<String, Error> {
+    let uv =
+        || Cmd::new(display(&tools.join("uv"))).arg("--no-config").arg("--quiet").without("UV_INDEX_URL");
+    let python = tools.join("python");
+    shell.quiet(&uv().args(["venv", "--clear", "--python", &display(&python), &display(venv)]))?;
+    let requirements = venv.with_extension("requirements.txt");
+    let lines = manifest
+        .files
+        .iter()
+        .map(|file| format!("{}=={} --hash=sha256:{}\n", file.package, file.version, file.sha256));
+    let text = lines.collect::<String>();
+    toolkit::write_atomic(&requirements, text.as_bytes())?;
+    let install = uv()
+        .args(["pip", "install", "--no-cache", "--require-hashes", "--default-index", &index.simple])
+        .args(["--python", &display(venv), "-r", &display(&requirements)])
+        .without("PIP_FIND_LINKS")
+        .without("UV_FIND_LINKS")
+        .without("UV_EXTRA_INDEX_URL");
+    shell.quiet(&install)?;
+    let listed: Vec<String> =
+        manifest.files.iter().map(|file| format!("{} {}", file.package, file.version)).collect();
+    Ok(format!("{} by hash from the index alone", listed.join(", ")))
+}

@@ -1,0 +1,90 @@
+//! Where the task runs, and how it starts programs.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use toolkit::{Cmd, Done, FileError, Io, Processes, System, Ui};
+
+use crate::error::Error;
+
+/// No step of ours takes longer, unless it hangs.
+const LIMIT: Duration = Duration::from_secs(80 * 60);
+
+/// The repository, and the way to other programs.
+pub(crate) struct Shell<'a> {
+    pub(crate) ui: &'a Ui,
+    pub(crate) root: PathBuf,
+    /// Cargo's target folder: everything that is made goes in here.
+    pub(crate) target: PathBuf,
+}
+
+impl<'a> Shell<'a> {
+    pub(crate) fn new(ui: &'a Ui) -> Result<Self, Error> {
+        // Cargo sets this for `cargo run`; the compiled-in one is for a binary
+        // that was started by hand.
+        let manifest = std::env::var_os("CARGO_MANIFEST_DIR");
+        let manifest = manifest.map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+        let root = manifest.parent().unwrap_or(&manifest).to_owned();
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+        let target = root.join(target);
+        std::fs::create_dir_all(&target).map_err(FileError::new("create", &target))?;
+        Ok(Self { ui, root, target })
+    }
+
+    /// Runs `cmd` in the repository, its standard error shown as it comes.
+    pub(crate) fn run(&self, cmd: &Cmd) -> Result<Done, Error> {
+        self.start(cmd, Io::Shown)
+    }
+
+    /// Runs `cmd` in the repository; nothing is shown unless it fails.
+    pub(crate) fn quiet(&self, cmd: &Cmd) -> Result<Done, Error> {
+        self.start(cmd, Io::Quiet)
+    }
+
+    fn start(&self, cmd: &Cmd, io: Io) -> Result<Done, Error> {
+        let mut cmd = cmd.clone();
+        cmd.folder.get_or_insert_with(|| self.root.clone());
+        Ok(System { ui: self.ui }.run(&cmd, io, LIMIT)?)
+    }
+
+    /// Runs `cmd` with this process's own output, for test runners and other
+    /// programs whose closing lines are to be seen.
+    pub(crate) fn inherit(&self, cmd: &Cmd) -> Result<(), Error> {
+        self.ui.info(format!("$ {cmd}"));
+        let mut command = cmd.command();
+        if cmd.folder.is_none() {
+            command.current_dir(&self.root);
+        }
+        let start = |source| toolkit::ProcessError::Start { program: cmd.program.clone(), source };
+        let status = command.status().map_err(start)?;
+        if status.success() { Ok(()) } else { Err(Error::Check(format!("`{cmd}` failed with {status}"))) }
+    }
+
+    /// Cargo, as it was started for us.
+    pub(crate) fn cargo(&self) -> Cmd {
+        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+        Cmd::new(cargo).env("CARGO_TARGET_DIR", display(&self.target))
+    }
+
+    /// Builds the release binaries of `packages` and gives their folder.
+    pub(crate) fn build(&self, packages: &[&str]) -> Result<PathBuf, Error> {
+        let mut cmd = self.cargo().args(["build", "--release", "--locked"]);
+        for package in packages {
+            cmd = cmd.args(["--package", package]);
+        }
+        self.run(&cmd)?;
+        Ok(self.target.join("release"))
+    }
+}
+
+/// A path as an argument.
+pub(crate) fn display(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// `PATH` with `folders` before what is there.
+pub(crate) fn path_with(folders: &[PathBuf]) -> String {
+    let old = std::env::var_os("PATH").unwrap_or_default();
+    let all = folders.iter().cloned().chain(std::env::split_paths(&old));
+    std::env::join_paths(all).unwrap_or(old).to_string_lossy().into_owned()
+}

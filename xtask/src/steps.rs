@@ -1,0 +1,48 @@
+//! A run of named steps, and the table that tells how it went.
+
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+use crate::shell::Shell;
+
+/// What has been done so far.
+pub(crate) struct Steps<'a> {
+    shell: &'a Shell<'a>,
+    rows: Vec<(&'static str, String, Duration)>,
+}
+
+impl<'a> Steps<'a> {
+    pub(crate) fn new(shell: &'a Shell<'a>) -> Self {
+        Self { shell, rows: Vec::new() }
+    }
+
+    /// Does a step; `work` gives its result and a few words on what it did.
+    pub(crate) fn step<T>(
+        &mut self,
+        name: &'static str,
+        work: impl FnOnce() -> Result<(T, String), Error>,
+    ) -> Result<T, Error> {
+        let start = Instant::now();
+        let result = self.shell.ui.group(name, work);
+        let (told, result) = match result {
+            Ok((value, told)) => (told, Ok(value)),
+            Err(error) => ("FAILED".to_owned(), Err(error)),
+        };
+        self.rows.push((name, told, start.elapsed()));
+        result
+    }
+
+    /// The table of all steps.
+    pub(crate) fn table(&self) -> String {
+        let width = |texts: &mut dyn Iterator<Item = &str>| texts.map(|text| text.chars().count()).max();
+        let first = width(&mut self.rows.iter().map(|row| row.0)).unwrap_or(0);
+        let second = width(&mut self.rows.iter().map(|row| row.1.as_str())).unwrap_or(0);
+        let total: Duration = self.rows.iter().map(|row| row.2).sum();
+        let line = |name: &str, told: &str, time: Duration| {
+            format!("{name:first$}  {told:second$}  {:>7.2} s\n", time.as_secs_f64())
+        };
+        let mut table: String = self.rows.iter().map(|(name, told, time)| line(name, told, *time)).collect();
+        table.push_str(&line("total", "", total));
+        table
+    }
+}

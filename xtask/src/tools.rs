@@ -1,0 +1,159 @@
+//! Tool environments: made from pinned, hashed requirements, made anew when
+//! those change.
+
+use std::path::{Path, PathBuf};
+
+use pydist::digest;
+use toolkit::{Cmd, FileError};
+
+use crate::error::Error;
+use crate::shell::{Shell, display, path_with};
+
+/// Debian packages that the tests use. The archive drops a version when the
+/// next one comes, so none is named; the tests check behaviour.
+const DEBIAN: [&str; 7] = [
+    "gcc-aarch64-linux-gnu",
+    "libc6-dev-arm64-cross",
+    "musl-dev",
+    "nix-bin",
+    "patchelf",
+    "qemu-user-static",
+    "xz-utils",
+];
+
+/// The Go module of actionlint, which no Python package carries.
+const ACTIONLINT: &str = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12";
+
+/// The folder of all tool environments.
+pub(crate) fn folder(shell: &Shell) -> PathBuf {
+    shell.target.join("tools")
+}
+
+/// Installs everything that the tests use.
+pub(crate) fn set_up_tests(shell: &Shell) -> Result<(), Error> {
+    environment(shell, "release")?;
+    environment(shell, "test")?;
+    build_requirements(shell)?;
+    debian(shell)?;
+    actionlint(shell)?;
+    Ok(())
+}
+
+/// The virtual environment `name`, holding exactly what
+/// `xtask/requirements/name.txt` lists; gives its `bin`.
+pub(crate) fn environment(shell: &Shell, name: &str) -> Result<PathBuf, Error> {
+    let requirements = shell.root.join("xtask/requirements").join(format!("{name}.txt"));
+    let folder = folder(shell).join(name);
+    let bin = folder.join("bin");
+    up_to_date(&requirements, &folder, || {
+        shell.ui.info(format!("installing {} into {}", display(&requirements), display(&folder)));
+        let _ = std::fs::remove_dir_all(&folder);
+        let python = python(shell)?;
+        let made = shell.quiet(&Cmd::new(python).args(["-m", "venv", &display(&folder)]));
+        made.map_err(|error| Error::Missing {
+            what: format!("cannot make a virtual environment: {error}"),
+            hint: "install Python's venv module (on Debian and Ubuntu: `apt-get install python3-venv`)"
+                .into(),
+        })?;
+        let pip = Cmd::new(display(&bin.join("python"))).args(["-m", "pip", "--disable-pip-version-check"]);
+        let file = display(&requirements);
+        shell.quiet(&pip.args([
+            "install",
+            "--quiet",
+            "--require-hashes",
+            "--only-binary=:all:",
+            "-r",
+            &file,
+        ]))?;
+        Ok(())
+    })?;
+    Ok(bin)
+}
+
+/// The folder with the wheels that building htty's source distribution asks
+/// for, to be served by the local index.
+pub(crate) fn build_requirements(shell: &Shell) -> Result<PathBuf, Error> {
+    let bin = environment(shell, "release")?;
+    let requirements = shell.root.join("xtask/requirements/build.txt");
+    let folder = folder(shell).join("build-requirements");
+    up_to_date(&requirements, &folder, || {
+        let _ = std::fs::remove_dir_all(&folder);
+        let pip = Cmd::new(display(&bin.join("python"))).args(["-m", "pip", "--disable-pip-version-check"]);
+        let (into, from) = (display(&folder), display(&requirements));
+        let args =
+            ["download", "--quiet", "--require-hashes", "--only-binary=:all:", "-d", &into, "-r", &from];
+        shell.quiet(&pip.args(args))?;
+        Ok(())
+    })?;
+    Ok(folder)
+}
+
+/// Runs `make` unless `folder` was made from the very same `requirements`.
+fn up_to_date(
+    requirements: &Path,
+    folder: &Path,
+    make: impl FnOnce() -> Result<(), Error>,
+) -> Result<(), Error> {
+    let content = std::fs::read(requirements).map_err(FileError::new("read", requirements))?;
+    // Beside the folder: what is in it may be served or listed.
+    let stamp = folder.with_extension("stamp");
+    let wanted = digest::hex(&digest::sha256(&content));
+    if std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
+        return Ok(());
+    }
+    let _ = std::fs::remove_file(&stamp);
+    make()?;
+    Ok(toolkit::write_atomic(&stamp, wanted.as_bytes())?)
+}
+
+/// A Python of version 3.10 or newer.
+fn python(shell: &Shell) -> Result<String, Error> {
+    const CHECK: &str = "import sys; sys.exit(sys.version_info < (3, 10))";
+    let found = ["python3", "python"]
+        .into_iter()
+        .find(|name| shell.quiet(&Cmd::new(*name).args(["-c", CHECK])).is_ok());
+    found.map(str::to_owned).ok_or_else(|| Error::Missing {
+        what: "no Python of version 3.10 or newer on PATH".into(),
+        hint: "install Python and make it available as `python3`".into(),
+    })
+}
+
+/// Installs the Debian packages that are not there.
+fn debian(shell: &Shell) -> Result<(), Error> {
+    let missing: Vec<&str> = DEBIAN
+        .into_iter()
+        .filter(|package| {
+            let status = ["-W", "-f", "${db:Status-Status}", package];
+            let found = shell.quiet(&Cmd::new("dpkg-query").args(status));
+            !found.is_ok_and(|done| done.stdout == "installed")
+        })
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    shell.ui.info(format!("installing Debian packages: {}", missing.join(", ")));
+    let root = shell.quiet(&Cmd::new("id").arg("-u")).is_ok_and(|done| done.stdout.trim() == "0");
+    let apt = |args: &[&str]| {
+        let cmd = if root { Cmd::new("apt-get") } else { Cmd::new("sudo").args(["-n", "apt-get"]) };
+        shell.quiet(&cmd.args(args.iter().copied()).env("DEBIAN_FRONTEND", "noninteractive"))
+    };
+    let install = [&["install", "-y", "--no-install-recommends"], &missing[..]].concat();
+    let done = apt(&["update"]).and_then(|_| apt(&install));
+    done.map(drop).map_err(|error| Error::Missing {
+        what: format!("cannot install {}: {error}", missing.join(", ")),
+        hint: "the tests need Debian or Ubuntu, as root or with `sudo -n`; elsewhere run `cargo test`".into(),
+    })
+}
+
+/// Builds actionlint, by the machine's Go; gives its path.
+pub(crate) fn actionlint(shell: &Shell) -> Result<PathBuf, Error> {
+    let bin = folder(shell).join("bin");
+    let program = bin.join("actionlint");
+    if !program.is_file() {
+        shell.ui.info("building actionlint");
+        let path = path_with(&[folder(shell).join("test/bin")]);
+        let go = Cmd::new("go").args(["install", ACTIONLINT]).env("GOBIN", display(&bin)).env("PATH", path);
+        shell.quiet(&go)?;
+    }
+    Ok(program)
+}
