@@ -10,6 +10,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -25,7 +26,7 @@ TARGET = {
 class Server(http.server.BaseHTTPRequestHandler):
     """A release server: /whole gives the binary, /cut breaks off half-way."""
 
-    requests: list[str] = []
+    requests: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
         self.requests.append(self.path)
@@ -107,7 +108,8 @@ def test_wrong_hash_starts_nothing(checkout: Checkout, server: str) -> None:
     checkout.fill({f"verify-dist {TARGET}": entry(server + "/whole", "0" * 64)})
     done = checkout.launch()
     assert (done.returncode, done.stdout) == (2, "")
-    assert DIGEST in done.stderr and "nothing was started" in done.stderr
+    assert DIGEST in done.stderr
+    assert "nothing was started" in done.stderr
     assert [path for path in checkout.cache.rglob("*") if path.is_file()] == []
 
 

@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 
-from pypiserver.__main__ import main
+from pypiserver.__main__ import main  # pyright: ignore[reportMissingTypeStubs]
 
 
 def until_starter_ends() -> None:
