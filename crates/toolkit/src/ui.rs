@@ -127,6 +127,11 @@ impl Ui {
         state.masks.sort_by_key(|form| std::cmp::Reverse(form.len()));
     }
 
+    /// `text` with all that is masked hidden, for a file of the action's own.
+    pub fn hide(&self, text: &str) -> String {
+        self.state().hide(text)
+    }
+
     /// A line of progress or explanation.
     pub fn info(&self, text: impl AsRef<str>) {
         self.log(text.as_ref());

@@ -1,0 +1,352 @@
+//! HTTP with limits: no redirect to another host, no endless answer, and
+//! retries that know what may be tried again.
+
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, redirect};
+
+/// The most that an answer may hold, in bytes; the pages of large projects have several million.
+const ANSWER: usize = 16 * 1024 * 1024;
+/// The longest wait that an index may ask for.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Why a request has no usable answer. No message holds a header or a query.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// No connection, or one that broke.
+    #[error("{url}: the connection failed")]
+    Connection {
+        /// Without query.
+        url: String,
+        /// What the client says.
+        source: reqwest::Error,
+    },
+    /// Time ran out.
+    #[error("{url}: {what} for {} s", limit.as_secs())]
+    Timeout {
+        /// Without query.
+        url: String,
+        /// What did not happen.
+        what: &'static str,
+        /// The limit.
+        limit: Duration,
+    },
+    /// A status that is no success.
+    #[error("{url} answered {status}{}", detail(message))]
+    Status {
+        /// Without query.
+        url: String,
+        /// The status.
+        status: StatusCode,
+        /// What the answer says, in one line.
+        message: String,
+        /// How long the server asks to wait.
+        retry_after: Option<Duration>,
+    },
+    /// A redirect that is not followed.
+    #[error("{url} answered {status}, a redirect to `{to}`, which is not followed")]
+    Redirect {
+        /// Without query.
+        url: String,
+        /// The status.
+        status: StatusCode,
+        /// Where to.
+        to: String,
+    },
+    /// An answer past the limit.
+    #[error("{url}: the answer is longer than {limit} bytes")]
+    TooLong {
+        /// Without query.
+        url: String,
+        /// The limit.
+        limit: usize,
+    },
+    /// An answer that is not understood.
+    #[error("{url}: the answer is not {expected}: {found}")]
+    Form {
+        /// Without query.
+        url: String,
+        /// What was expected.
+        expected: &'static str,
+        /// What is wrong with it.
+        found: String,
+    },
+}
+
+fn detail(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!(": {message}") }
+}
+
+impl HttpError {
+    /// Whether the same request may succeed later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Connection { .. } | Self::Timeout { .. } => true,
+            Self::Status { status, .. } => matches!(status.as_u16(), 408 | 429 | 500..=599),
+            _ => false,
+        }
+    }
+
+    /// The status, if there was one.
+    pub fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Status { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// How long the server asks to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+/// How long to wait, and how often to try.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Tries in all.
+    pub tries: u32,
+    /// The wait after the first failure; it doubles each time.
+    pub first: Duration,
+    /// The longest wait of our own.
+    pub longest: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { tries: 6, first: Duration::from_millis(500), longest: Duration::from_secs(20) }
+    }
+}
+
+impl Pace {
+    /// The wait before try number `next` (the first is 1): at least what the
+    /// server asks for, else exponential with jitter. `None`: give up.
+    pub fn wait(&self, next: u32, asked: Option<Duration>) -> Option<Duration> {
+        if next > self.tries || asked.is_some_and(|asked| asked > PATIENCE) {
+            return None;
+        }
+        let doubled = self.first.saturating_mul(1 << next.saturating_sub(2).min(16)).min(self.longest);
+        let jitter = f64::from(getrandom::u32().unwrap_or(u32::MAX)) / f64::from(u32::MAX);
+        Some(doubled.mul_f64(0.5 + jitter / 2.0).max(asked.unwrap_or_default()))
+    }
+}
+
+/// The clients, and how patient they are.
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// Follows redirects within one host: for what is public.
+    pub reader: Client,
+    /// Follows none: for whatever carries a secret.
+    pub sender: Client,
+    /// Retries.
+    pub pace: Pace,
+}
+
+impl Http {
+    /// Clients over rustls.
+    pub fn new(pace: Pace) -> Result<Self, reqwest::Error> {
+        let builder = || {
+            Client::builder()
+                .user_agent(concat!("publish/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(Duration::from_secs(10))
+        };
+        let same_host = redirect::Policy::custom(|attempt| {
+            let origin = |url: &Url| url.origin();
+            let first = attempt.previous().first().map(origin);
+            if attempt.previous().len() < 5 && first == Some(attempt.url().origin()) {
+                attempt.follow()
+            } else {
+                attempt.stop()
+            }
+        });
+        Ok(Self {
+            reader: builder().redirect(same_host).read_timeout(Duration::from_secs(60)).build()?,
+            sender: builder().redirect(redirect::Policy::none()).build()?,
+            pace,
+        })
+    }
+
+    /// Sends what `request` makes until it has an answer, or has failed for
+    /// good; `limit` is for each try.
+    pub async fn fetch(
+        &self,
+        limit: Duration,
+        request: impl Fn() -> RequestBuilder,
+    ) -> Result<(HeaderMap, Vec<u8>), HttpError> {
+        let mut tries = 1;
+        loop {
+            let error = match fetch_once(limit, ANSWER, request()).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            tries += 1;
+            match self.pace.wait(tries, error.retry_after()) {
+                Some(wait) if error.is_transient() && !toolkit::interrupted() => {
+                    tokio::time::sleep(wait).await;
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+}
+
+async fn fetch_once(
+    limit: Duration,
+    size: usize,
+    request: RequestBuilder,
+) -> Result<(HeaderMap, Vec<u8>), HttpError> {
+    let (client, request) = request.build_split();
+    let request = request.map_err(|source| HttpError::Connection { url: String::new(), source })?;
+    let url = shown(request.url());
+    let answer = async {
+        let response = client.execute(request).await.map_err(|error| connection(&url, error))?;
+        let response = success(response).await?;
+        let headers = response.headers().clone();
+        Ok((headers, body(response, size).await?))
+    };
+    match tokio::time::timeout(limit, answer).await {
+        Ok(answer) => answer,
+        Err(_) => Err(HttpError::Timeout { url, what: "no answer", limit }),
+    }
+}
+
+/// `url` without what might be secret.
+pub(crate) fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    // It fails only for URLs that have no host, and those have no user either.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.to_string()
+}
+
+pub(crate) fn connection(url: &str, error: reqwest::Error) -> HttpError {
+    let url = url.to_owned();
+    if error.is_timeout() && !error.is_connect() {
+        return HttpError::Timeout { url, what: "no progress", limit: Duration::from_secs(60) };
+    }
+    HttpError::Connection { url, source: error.without_url() }
+}
+
+/// The response, if its status is a success; else what it says.
+pub(crate) async fn success(response: Response) -> Result<Response, HttpError> {
+    let (url, status) = (shown(response.url()), response.status());
+    if status.is_success() {
+        return Ok(response);
+    }
+    if let Some(to) = response.headers().get(LOCATION).filter(|_| status.is_redirection()) {
+        let to = String::from_utf8_lossy(to.as_bytes()).into_owned();
+        let to = response.url().join(&to).map_or(to, |to| shown(&to));
+        return Err(HttpError::Redirect { url, status, to });
+    }
+    let retry_after =
+        response.headers().get(RETRY_AFTER).map(|value| seconds(value.to_str().unwrap_or_default()));
+    let json = is_json(response.headers());
+    let text = body(response, 64 * 1024).await.unwrap_or_default();
+    Err(HttpError::Status { url, status, message: message(&text, json), retry_after })
+}
+
+/// `Retry-After` in seconds; of its other form, a date, only the wish to wait
+/// is taken.
+fn seconds(value: &str) -> Duration {
+    Duration::from_secs(value.trim().parse().unwrap_or(30))
+}
+
+/// What an index says went wrong, in one line of at most 300 characters.
+/// Warehouse: `message` and `code`; minting: `errors[].code`, `.description`;
+/// others answer with text or with a page.
+fn message(body: &[u8], json: bool) -> String {
+    let value: serde_json::Value =
+        json.then(|| serde_json::from_slice(body).ok()).flatten().unwrap_or_default();
+    let word = |value: &serde_json::Value, key: &str| value[key].as_str().map(str::to_owned);
+    let mut parts: Vec<String> = Vec::new();
+    for error in value["errors"].as_array().into_iter().flatten() {
+        parts.extend([word(error, "code"), word(error, "description")].into_iter().flatten());
+    }
+    if parts.is_empty() {
+        parts.extend(word(&value, "code").or_else(|| word(&value, "message")));
+    }
+    let text = if parts.is_empty() { plain(&String::from_utf8_lossy(body)) } else { parts.join(": ") };
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.chars().filter(|c| !c.is_control()).take(300).collect()
+}
+
+/// The text of an error page: what stands between the tags.
+fn plain(page: &str) -> String {
+    if !page.trim_start().starts_with('<') {
+        return page.to_owned();
+    }
+    let mut text = String::new();
+    let mut hidden = false;
+    for token in html5gum::Tokenizer::new(page).flatten() {
+        match token {
+            html5gum::Token::StartTag(tag) => hidden = matches!(tag.name.as_slice(), b"style" | b"script"),
+            html5gum::Token::EndTag(_) => {
+                hidden = false;
+                text.push(' ');
+            }
+            html5gum::Token::String(string) if !hidden => text.push_str(&String::from_utf8_lossy(&string)),
+            _ => {}
+        }
+    }
+    text
+}
+
+/// Whether the answer says that it is JSON.
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    kind == "application/json" || kind.ends_with("+json")
+}
+
+/// The body, if it is not longer than `limit` bytes.
+pub(crate) async fn body(mut response: Response, limit: usize) -> Result<Vec<u8>, HttpError> {
+    let url = shown(response.url());
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| connection(&url, error))? {
+        if body.len() + chunk.len() > limit {
+            return Err(HttpError::TooLong { url, limit });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_and_heed_the_server() {
+        let pace = Pace { tries: 4, first: Duration::from_secs(1), longest: Duration::from_secs(3) };
+        let within = |next, low, high| {
+            let wait = pace.wait(next, None).unwrap().as_secs_f64();
+            assert!((low..=high).contains(&wait), "{wait}");
+        };
+        within(2, 0.5, 1.0);
+        within(3, 1.0, 2.0);
+        within(4, 1.5, 3.0);
+        assert_eq!(pace.wait(5, None), None);
+        assert_eq!(pace.wait(2, Some(Duration::from_secs(9))), Some(Duration::from_secs(9)));
+        assert_eq!(pace.wait(2, Some(Duration::from_secs(3600))), None, "nobody waits for an hour");
+    }
+
+    #[test]
+    fn an_error_is_one_line() {
+        assert_eq!(
+            message(br#"{"message": "x", "code": "400 File already exists."}"#, true),
+            "400 File already exists."
+        );
+        let minted = br#"{"message":"Token request failed","errors":[{"code":"invalid-publisher","description":"no match"}]}"#;
+        assert_eq!(message(minted, true), "invalid-publisher: no match");
+        let page = b"<html><head><style>p{}</style><title>403</title></head><body><p>Not\n allowed &amp; so</p></body></html>";
+        assert_eq!(message(page, false), "403 Not allowed & so");
+        assert_eq!(message(b"plain\x1b[31m text\n", false), "plain[31m text");
+        assert_eq!(message(&[b'a'; 1000], false).len(), 300);
+    }
+}

@@ -1,0 +1,203 @@
+//! What will be done: pure, and what a dry run shows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::error::{Error, Fault};
+use crate::inspect::Dist;
+
+/// The packages, first to last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// Where to.
+    pub index: String,
+    /// In the order in which they are published.
+    pub packages: Vec<Package>,
+}
+
+/// One release of one project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Package {
+    /// The normalised name.
+    pub project: String,
+    /// The version.
+    pub version: String,
+    /// In the order in which they are sent: wheels before the source.
+    pub files: Vec<Step>,
+}
+
+/// One file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Step {
+    /// The file's name.
+    pub filename: String,
+    /// What is to be done with it.
+    pub action: Action,
+    /// Lower-case hexadecimal.
+    pub sha256: String,
+    /// In bytes.
+    pub size: u64,
+    /// Its place in the list of distributions.
+    #[serde(skip)]
+    pub dist: usize,
+}
+
+/// What is to be done with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// The index does not have it.
+    Upload,
+    /// The index has it, byte for byte.
+    Keep,
+    /// The index was not asked.
+    Unknown,
+}
+
+/// What the index has under a file's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remote {
+    /// Nothing.
+    Absent,
+    /// The same bytes.
+    Same,
+    /// Something else: what, in words.
+    Different(String),
+}
+
+/// The plan for `dists`; `remote` holds what the index has by file name, or is
+/// `None` where it was not asked. One file that differs is an error.
+pub fn plan(
+    index: &str,
+    dists: &[Dist],
+    order: &[String],
+    remote: Option<&BTreeMap<String, Remote>>,
+) -> Result<Plan, Error> {
+    let mut conflicts = Vec::new();
+    let mut packages = Vec::new();
+    for (project, version) in sequence(dists, order)? {
+        let mut files = Vec::new();
+        for (position, dist) in
+            dists.iter().enumerate().filter(|(_, d)| d.project == project && d.version == version)
+        {
+            let action = match remote.map(|remote| remote.get(&dist.filename)) {
+                None => Action::Unknown,
+                Some(None | Some(Remote::Absent)) => Action::Upload,
+                Some(Some(Remote::Same)) => Action::Keep,
+                Some(Some(Remote::Different(what))) => {
+                    conflicts.push(Fault { file: dist.filename.clone(), what: what.clone() });
+                    continue;
+                }
+            };
+            let (filename, sha256, size) = (dist.filename.clone(), dist.sha256.clone(), dist.size);
+            files.push(Step { filename, action, sha256, size, dist: position });
+        }
+        files.sort_by_key(|step| (dists[step.dist].name.wheel().is_none(), step.filename.clone()));
+        packages.push(Package { project, version, files });
+    }
+    if conflicts.is_empty() {
+        Ok(Plan { index: index.to_owned(), packages })
+    } else {
+        Err(Error::Conflict { index: index.to_owned(), conflicts })
+    }
+}
+
+/// Projects with their versions, each after those that it requires.
+fn sequence(dists: &[Dist], order: &[String]) -> Result<Vec<(String, String)>, Error> {
+    let mut releases: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut needs: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for dist in dists {
+        releases.entry(&dist.project).or_default().insert(&dist.version);
+    }
+    for dist in dists {
+        let required = dist.requires.iter().filter_map(|name| releases.get_key_value(name.as_str()));
+        let required = required.map(|(name, _)| *name).filter(|name| *name != dist.project);
+        needs.entry(&dist.project).or_default().extend(required);
+    }
+    if let Some(name) = order.iter().find(|name| !releases.contains_key(name.as_str())) {
+        return Err(Error::Order(format!("`package-order` names `{name}`, of which there is no file")));
+    }
+    let mut rest: Vec<&str> = releases.keys().copied().collect();
+    let mut out: Vec<&str> = Vec::new();
+    if !order.is_empty() {
+        if let Some(name) = rest.iter().find(|name| !order.iter().any(|listed| listed == *name)) {
+            return Err(Error::Order(format!("`package-order` does not name `{name}`")));
+        }
+        out = order.iter().map(String::as_str).collect();
+        rest.clear();
+    }
+    while !rest.is_empty() {
+        let ready = rest.iter().position(|name| needs[name].iter().all(|need| out.contains(need)));
+        let Some(ready) = ready else {
+            return Err(Error::Order(format!("these require each other: {}", rest.join(", "))));
+        };
+        out.push(rest.remove(ready));
+    }
+    let pairs = out
+        .into_iter()
+        .flat_map(|name| releases[name].iter().map(move |version| (name.to_owned(), (*version).to_owned())));
+    Ok(pairs.collect())
+}
+
+impl Plan {
+    /// All files, in order.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.packages.iter().flat_map(|package| &package.files)
+    }
+
+    /// Whether there is nothing to send.
+    pub fn is_complete(&self) -> bool {
+        self.steps().all(|step| step.action == Action::Keep)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inspect::tests::dist;
+
+    fn names(plan: &Plan) -> Vec<&str> {
+        plan.packages.iter().map(|package| package.project.as_str()).collect()
+    }
+
+    #[test]
+    fn what_is_required_comes_first() {
+        let dists = [
+            dist("htty-0.3.0.tar.gz", "Requires-Dist: HTTY_core == 0.3.0\nRequires-Dist: other>=1\n"),
+            dist("htty_core-0.3.0.tar.gz", ""),
+            dist("htty_core-0.3.0-py3-none-any.whl", ""),
+        ];
+        let plan = plan("here", &dists, &[], None).unwrap();
+        assert_eq!(names(&plan), ["htty-core", "htty"]);
+        let files: Vec<&str> = plan.steps().map(|step| step.filename.as_str()).collect();
+        assert_eq!(
+            files,
+            ["htty_core-0.3.0-py3-none-any.whl", "htty_core-0.3.0.tar.gz", "htty-0.3.0.tar.gz"]
+        );
+    }
+
+    #[test]
+    fn a_circle_needs_an_order_in_words() {
+        let dists = [dist("a-1.tar.gz", "Requires-Dist: b\n"), dist("b-1.tar.gz", "Requires-Dist: a\n")];
+        let error = plan("here", &dists, &[], None).unwrap_err().to_string();
+        assert!(error.contains("require each other: a, b"), "{error}");
+        let order = ["b".to_owned(), "a".to_owned()];
+        assert_eq!(names(&plan("here", &dists, &order, None).unwrap()), ["b", "a"]);
+        assert!(
+            plan("here", &dists, &order[..1], None).unwrap_err().to_string().contains("does not name `a`")
+        );
+        assert!(plan("here", &dists, &["c".to_owned()], None).unwrap_err().to_string().contains("no file"));
+    }
+
+    #[test]
+    fn one_conflict_stops_all() {
+        let dists = [dist("a-1.tar.gz", ""), dist("a-1-py3-none-any.whl", "")];
+        let remote = BTreeMap::from([
+            ("a-1-py3-none-any.whl".to_owned(), Remote::Absent),
+            ("a-1.tar.gz".to_owned(), Remote::Different("other bytes".to_owned())),
+        ]);
+        let error = plan("here", &dists, &[], Some(&remote)).unwrap_err();
+        assert!(error.to_string().contains("a-1.tar.gz: other bytes"), "{error}");
+    }
+}

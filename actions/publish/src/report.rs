@@ -1,0 +1,211 @@
+//! What came of it: the JSON report, outputs and the job's summary.
+
+use serde::Serialize;
+use toolkit::{FileError, Summary, Ui, write_atomic};
+
+use crate::index::Index;
+use crate::inputs::Inputs;
+use crate::inspect::Dist;
+use crate::plan::{Action, Plan};
+
+/// The report's schema (`docs/schema/publish-report.json`).
+pub const SCHEMA: u32 = 1;
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// This run completed the release.
+    Published,
+    /// Everything was there already.
+    Unchanged,
+    /// Nothing was to be sent.
+    DryRun,
+    /// Some files are there, some are not.
+    Partial,
+    /// Nothing is there.
+    Failed,
+}
+
+/// How a file ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// This run sent it, and the index shows it.
+    Uploaded,
+    /// It was there already.
+    Present,
+    /// It would be sent (dry run).
+    Absent,
+    /// The index was not asked (dry run).
+    Unknown,
+    /// It was sent, and the index does not show it as it was sent.
+    Unverified,
+    /// It could not be sent.
+    Failed,
+    /// It was not tried, as something before it failed.
+    Skipped,
+}
+
+/// One file of the report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileReport {
+    /// Its name.
+    pub filename: String,
+    /// The normalised name of its project.
+    pub package: String,
+    /// Its version.
+    pub version: String,
+    /// In bytes.
+    pub size: u64,
+    /// Lower-case hexadecimal.
+    pub sha256: String,
+    /// How it ended.
+    pub state: State,
+    /// Where the index has it.
+    pub url: Option<String>,
+    /// Whether it was sent with an attestation.
+    pub attested: bool,
+    /// How often it was sent.
+    pub attempts: u32,
+    /// What went wrong.
+    pub message: Option<String>,
+}
+
+/// The report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The program that wrote it, with its version.
+    pub generator: String,
+    /// How the run ended.
+    pub result: Outcome,
+    /// Where to.
+    pub index: Index,
+    /// In the order of the plan.
+    pub files: Vec<FileReport>,
+    /// The GitHub Release's page.
+    pub release: Option<String>,
+}
+
+impl Report {
+    /// A report in which nothing has happened yet.
+    pub fn new(index: &Index, plan: &Plan, dists: &[Dist]) -> Self {
+        let file = |dist: &Dist, action| FileReport {
+            filename: dist.filename.clone(),
+            package: dist.project.clone(),
+            version: dist.version.clone(),
+            size: dist.size,
+            sha256: dist.sha256.clone(),
+            state: match action {
+                Action::Upload => State::Absent,
+                Action::Keep => State::Present,
+                Action::Unknown => State::Unknown,
+            },
+            url: None,
+            attested: false,
+            attempts: 0,
+            message: None,
+        };
+        Self {
+            schema: SCHEMA,
+            generator: concat!("publish ", env!("CARGO_PKG_VERSION")).to_owned(),
+            result: Outcome::DryRun,
+            index: index.clone(),
+            files: plan.steps().map(|step| file(&dists[step.dist], step.action)).collect(),
+            release: None,
+        }
+    }
+
+    /// The entry of a file.
+    pub fn file(&mut self, filename: &str) -> Option<&mut FileReport> {
+        self.files.iter_mut().find(|file| file.filename == filename)
+    }
+
+    /// How many files this run has sent.
+    pub fn uploaded(&self) -> usize {
+        self.files.iter().filter(|file| file.state == State::Uploaded).count()
+    }
+
+    /// The result as the files tell it.
+    pub fn outcome(&self) -> Outcome {
+        let is = |states: &[State]| self.files.iter().filter(|file| states.contains(&file.state)).count();
+        let there = is(&[State::Uploaded, State::Present]);
+        match there {
+            _ if is(&[State::Present]) == self.files.len() => Outcome::Unchanged,
+            _ if there == self.files.len() => Outcome::Published,
+            // It was taken, though it is not shown: something may be there.
+            0 if is(&[State::Unverified]) == 0 => Outcome::Failed,
+            _ => Outcome::Partial,
+        }
+    }
+
+    /// Writes the report, sets the outputs, adds to the summary.
+    pub fn finish(&self, inputs: &Inputs, ui: &Ui) -> Result<(), FileError> {
+        let json = ui.hide(&serde_json::to_string_pretty(self).unwrap_or_default());
+        write_atomic(&inputs.report_path, format!("{json}\n").as_bytes())?;
+        ui.output("result", word(self.result))?;
+        ui.output("uploaded", self.uploaded().to_string())?;
+        ui.output("files", serde_json::to_string(&self.files).unwrap_or_default())?;
+        ui.output("requirements", self.requirements())?;
+        ui.output("report-path", inputs.report_path.display().to_string())?;
+        ui.output("release-url", self.release.as_deref().unwrap_or_default())?;
+        ui.summary(&self.summary())
+    }
+
+    /// Lines for `pip install --require-hashes -r`.
+    fn requirements(&self) -> String {
+        let mut lines: Vec<(String, String)> = Vec::new();
+        for file in &self.files {
+            let pin = format!("{}=={}", file.package, file.version);
+            let hash = format!(" --hash=sha256:{}", file.sha256);
+            match lines.iter_mut().find(|(known, _)| *known == pin) {
+                Some((_, hashes)) => hashes.push_str(&hash),
+                None => lines.push((pin, hash)),
+            }
+        }
+        lines.into_iter().map(|(pin, hashes)| pin + &hashes).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The table for people.
+    pub fn table(&self) -> String {
+        let width = self.files.iter().map(|file| file.filename.len()).max().unwrap_or(0);
+        let mut lines: Vec<String> = Vec::new();
+        for file in &self.files {
+            let (name, state) = (&file.filename, word(file.state));
+            let message = file.message.as_deref().unwrap_or_default();
+            lines.push(
+                format!("{name:width$}  {state:10}  {}  {message}", &file.sha256[..12]).trim_end().to_owned(),
+            );
+        }
+        lines.join("\n")
+    }
+
+    fn summary(&self) -> Summary {
+        let rows = self.files.iter().map(|file| {
+            let message = file.message.clone().unwrap_or_default();
+            [
+                format!("`{}`", file.filename),
+                format!("{} {}", file.package, file.version),
+                word(file.state),
+                if file.attested { "yes".to_owned() } else { "no".to_owned() },
+                format!("`{}`", file.sha256),
+                message,
+            ]
+        });
+        let summary = Summary::new()
+            .heading(2, &format!("Publish to {}: {}", self.index, word(self.result)))
+            .table(&["File", "Package", "State", "Attested", "SHA-256", "Note"], rows);
+        match &self.release {
+            Some(url) => summary.paragraph(&format!("GitHub Release: {url}")),
+            None => summary,
+        }
+    }
+}
+
+/// The word that JSON has for a value.
+fn word(value: impl Serialize) -> String {
+    let value = serde_json::to_value(value).unwrap_or_default();
+    value.as_str().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,247 @@
+//! What an index has: the Simple API, as JSON (PEP 691) or HTML (PEP 503).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use pydist::digest;
+use reqwest::header::{ACCEPT, CACHE_CONTROL};
+use reqwest::{StatusCode, Url};
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::auth::Basic;
+use crate::http::{self, Http, HttpError};
+use crate::index::Index;
+use crate::inputs::is_loopback;
+
+/// A file as an index lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Where it can be had.
+    pub url: Url,
+    /// Lower-case hexadecimal, where the index says it.
+    pub sha256: Option<String>,
+    /// Whether it is yanked (PEP 592).
+    pub yanked: bool,
+    /// Where its attestations are (PEP 740), if it has any.
+    pub provenance: Option<String>,
+    /// When it was uploaded (PEP 700), in RFC 3339.
+    pub uploaded: Option<String>,
+}
+
+/// A project's files by name; none where the project does not exist.
+pub type Listing = BTreeMap<String, Listed>;
+
+const KINDS: &str = "application/vnd.pypi.simple.v1+json, \
+                     application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1";
+
+/// Asks the index for a project (its normalised name). Credentials are sent
+/// only when the index asks for them, and only to the host they are for.
+pub async fn list(
+    http: &Http,
+    index: &Index,
+    project: &str,
+    basic: Option<&Basic>,
+) -> Result<Listing, HttpError> {
+    let url = index.project(project);
+    let get = |basic: Option<&Basic>| {
+        let client = if basic.is_some() { &http.sender } else { &http.reader };
+        let request = client.get(url.clone()).header(ACCEPT, KINDS).header(CACHE_CONTROL, "no-cache");
+        match basic {
+            Some(basic) => basic.apply(request),
+            None => request,
+        }
+    };
+    let limit = Duration::from_secs(120);
+    let mut answer = http.fetch(limit, || get(None)).await;
+    let basic = basic.filter(|_| index.simple.origin() == index.upload.origin());
+    if let (Err(error), Some(basic)) = (&answer, basic)
+        && matches!(error.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))
+    {
+        answer = http.fetch(limit, || get(Some(basic))).await;
+    }
+    match answer {
+        Ok((headers, body)) if http::is_json(&headers) => json(&url, &body),
+        Ok((_, body)) => html(&url, &body),
+        Err(error) if matches!(error.status(), Some(StatusCode::NOT_FOUND | StatusCode::GONE)) => {
+            Ok(Listing::new())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+#[derive(Deserialize)]
+struct Page {
+    files: Vec<File>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct File {
+    filename: String,
+    url: String,
+    #[serde(default)]
+    hashes: BTreeMap<String, String>,
+    #[serde(default)]
+    yanked: serde_json::Value,
+    #[serde(default)]
+    provenance: Option<String>,
+    #[serde(default)]
+    upload_time: Option<String>,
+}
+
+fn json(page: &Url, body: &[u8]) -> Result<Listing, HttpError> {
+    let form = |found: String| HttpError::Form {
+        url: http::shown(page),
+        expected: "a Simple API page (PEP 691)",
+        found,
+    };
+    let parsed: Page = serde_json::from_slice(body).map_err(|error| form(error.to_string()))?;
+    let file = |file: File| {
+        let url = page.join(&file.url).map_err(|error| form(format!("`{}`: {error}", file.url)))?;
+        let listed = Listed {
+            url,
+            sha256: file.hashes.get("sha256").map(|hash| hash.to_ascii_lowercase()),
+            yanked: !matches!(file.yanked, serde_json::Value::Null | serde_json::Value::Bool(false)),
+            provenance: file.provenance,
+            uploaded: file.upload_time,
+        };
+        Ok((file.filename, listed))
+    };
+    parsed.files.into_iter().map(file).collect()
+}
+
+fn html(page: &Url, body: &[u8]) -> Result<Listing, HttpError> {
+    let form = |found: String| HttpError::Form {
+        url: http::shown(page),
+        expected: "a Simple API page (PEP 503)",
+        found,
+    };
+    let text = std::str::from_utf8(body).map_err(|error| form(error.to_string()))?;
+    let mut listing = Listing::new();
+    let mut base = page.clone();
+    // A login page or a captive portal has links too, but none to a file.
+    let mut is_html = false;
+    for token in html5gum::Tokenizer::new(text).flatten() {
+        let html5gum::Token::StartTag(tag) = token else { continue };
+        is_html = true;
+        let attribute = |name: &[u8]| {
+            let value = tag.attributes.get(name)?;
+            Some(String::from_utf8_lossy(value).into_owned())
+        };
+        let Some(href) = attribute(b"href") else { continue };
+        let url = base.join(href.trim()).map_err(|error| form(format!("`{href}`: {error}")))?;
+        if tag.name.as_slice() == b"base" {
+            base = url;
+        } else if tag.name.as_slice() == b"a"
+            && let Some(name) = file_name(&url)
+        {
+            let sha256 = url.fragment().and_then(|fragment| fragment.strip_prefix("sha256="));
+            let sha256 = sha256.filter(|hash| hash.len() == 64).map(str::to_ascii_lowercase);
+            let yanked = attribute(b"data-yanked").is_some();
+            let provenance = attribute(b"data-provenance");
+            listing.insert(name, Listed { url, sha256, yanked, provenance, uploaded: None });
+        }
+    }
+    if is_html { Ok(listing) } else { Err(form("no HTML".to_owned())) }
+}
+
+/// The last part of the path, decoded, if it is a distribution's name.
+fn file_name(url: &Url) -> Option<String> {
+    let last = url.path_segments()?.next_back()?;
+    let mut bytes = Vec::new();
+    let mut rest = last.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let escaped = (*first == b'%').then(|| tail.get(..2)).flatten();
+        let escaped = escaped.and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        bytes.push(escaped.unwrap_or(*first));
+        rest = if escaped.is_some() { &tail[2..] } else { tail };
+    }
+    let name = String::from_utf8(bytes).ok()?;
+    name.parse::<pydist::filename::DistName>().ok().map(|_| name)
+}
+
+/// The sha256 of a listed file: the index's own word, or else that of the
+/// bytes it serves; `None` when those are more than `size`.
+pub async fn sha256(http: &Http, listed: &Listed, size: u64) -> Result<Option<String>, HttpError> {
+    if let Some(sha256) = &listed.sha256 {
+        return Ok(Some(sha256.clone()));
+    }
+    let mut tries = 1;
+    loop {
+        let error = match download(http, listed, size).await {
+            Ok(sha256) => return Ok(sha256),
+            Err(error) => error,
+        };
+        tries += 1;
+        match http.pace.wait(tries, error.retry_after()) {
+            Some(wait) if error.is_transient() => tokio::time::sleep(wait).await,
+            _ => return Err(error),
+        }
+    }
+}
+
+async fn download(http: &Http, listed: &Listed, size: u64) -> Result<Option<String>, HttpError> {
+    let shown = http::shown(&listed.url);
+    if listed.url.scheme() != "https" && !is_loopback(&listed.url) {
+        let found = listed.url.scheme().to_owned();
+        return Err(HttpError::Form {
+            url: shown,
+            expected: "a file with a sha256, or at an https URL",
+            found,
+        });
+    }
+    let sent = http.reader.get(listed.url.clone()).send().await;
+    let mut response = http::success(sent.map_err(|error| http::connection(&shown, error))?).await?;
+    let (mut hasher, mut seen) = (Sha256::new(), 0);
+    while let Some(chunk) = response.chunk().await.map_err(|error| http::connection(&shown, error))? {
+        seen += chunk.len() as u64;
+        if seen > size {
+            return Ok(None);
+        }
+        hasher.update(&chunk);
+    }
+    Ok(Some(digest::hex(&hasher.finalize())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page() -> Url {
+        Url::parse("https://index.example/simple/a/").unwrap()
+    }
+
+    #[test]
+    fn json_pages_are_read() {
+        let body = format!(
+            r#"{{"meta": {{"api-version": "1.4"}}, "name": "a", "files": [
+              {{"filename": "a-1.tar.gz", "url": "../../f/a-1.tar.gz", "hashes": {{"sha256": "{}"}}, "yanked": "why",
+                "provenance": "https://index.example/p", "upload-time": "2026-01-01T00:00:00Z"}},
+              {{"filename": "a-2.tar.gz", "url": "https://files.example/a-2.tar.gz", "hashes": {{}}, "provenance": null}}]}}"#,
+            "AB".repeat(32)
+        );
+        let listing = json(&page(), body.as_bytes()).unwrap();
+        let one = &listing["a-1.tar.gz"];
+        assert_eq!(one.url.as_str(), "https://index.example/f/a-1.tar.gz");
+        assert_eq!(one.sha256, Some("ab".repeat(32)));
+        assert!(one.yanked && one.provenance.is_some() && one.uploaded.is_some());
+        let two = &listing["a-2.tar.gz"];
+        assert!(!two.yanked && two.sha256.is_none() && two.provenance.is_none());
+        assert!(json(&page(), b"{\"files\": 1}").is_err());
+    }
+
+    #[test]
+    fn html_pages_are_read() {
+        let body = format!(
+            "<!DOCTYPE html><html><body><a href=\"/packages/a-1%2Blocal-py3-none-any.whl#sha256={}\">x</a>\
+             <a href='a-2.tar.gz#md5=00' data-yanked=\"\">a-2.tar.gz</a><a href=\"../\">up</a></body>",
+            "0".repeat(64)
+        );
+        let listing = html(&page(), body.as_bytes()).unwrap();
+        assert_eq!(listing.keys().collect::<Vec<_>>(), ["a-1+local-py3-none-any.whl", "a-2.tar.gz"]);
+        assert_eq!(listing["a-1+local-py3-none-any.whl"].sha256, Some("0".repeat(64)));
+        assert!(listing["a-2.tar.gz"].yanked && listing["a-2.tar.gz"].sha256.is_none());
+        assert!(html(&page(), b"gateway says no").is_err(), "not a page: nothing may be concluded from it");
+    }
+}

@@ -1,0 +1,196 @@
+//! Sending one file by the legacy upload API
+//! (Warehouse, "Upload API"; what is here is what Warehouse takes).
+
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use pydist::digest;
+use pydist::filename::DistName;
+use reqwest::header::ACCEPT;
+use reqwest::{Body, multipart};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use tokio::io::AsyncReadExt as _;
+
+use crate::auth::Basic;
+use crate::http::{self, Http, HttpError};
+use crate::index::Index;
+use crate::inspect::Dist;
+
+/// Without a byte sent for this long, an upload has failed.
+const STALL: Duration = Duration::from_secs(60);
+/// Read and sent in pieces of this many bytes.
+const PIECE: usize = 128 * 1024;
+
+/// A way to give an index a file. Warehouse's next API (PEP 694) would be
+/// another one.
+pub trait Uploader {
+    /// Sends `dist` with its attestations, once.
+    fn upload(
+        &self,
+        dist: &Dist,
+        basic: &Basic,
+        attestations: &[Value],
+    ) -> impl Future<Output = Result<(), HttpError>>;
+}
+
+/// The legacy upload API.
+#[derive(Debug)]
+pub struct Legacy<'a> {
+    /// The clients.
+    pub http: &'a Http,
+    /// Where to.
+    pub index: &'a Index,
+    /// How long to wait for the answer once the file is sent.
+    pub timeout: Duration,
+}
+
+impl Uploader for Legacy<'_> {
+    async fn upload(&self, dist: &Dist, basic: &Basic, attestations: &[Value]) -> Result<(), HttpError> {
+        let url = http::shown(&self.index.upload);
+        let progress = Arc::new(Progress::new());
+        let mut form = fields(dist)
+            .into_iter()
+            .fold(multipart::Form::new(), |form, (name, value)| form.text(name, value));
+        if !attestations.is_empty() {
+            form = form.text("attestations", Value::from(attestations).to_string());
+        }
+        let body = Body::wrap_stream(pieces(dist, Arc::clone(&progress)));
+        let part = multipart::Part::stream_with_length(body, dist.size).file_name(dist.filename.clone());
+        let request = self.http.sender.post(self.index.upload.clone()).header(ACCEPT, "application/json");
+        let request = basic.apply(request).multipart(form.part("content", part));
+        let send = async {
+            let response = request.send().await.map_err(|error| http::connection(&url, error))?;
+            http::success(response).await.map(drop)
+        };
+        tokio::select! {
+            result = send => result,
+            (what, limit) = progress.watch(self.timeout) => Err(HttpError::Timeout { url: url.clone(), what, limit }),
+        }
+    }
+}
+
+/// How far the body of a request is.
+struct Progress {
+    start: Instant,
+    /// Milliseconds after `start` of the last piece that was taken.
+    last: AtomicU64,
+    /// Whether the last piece was taken: 0 or 1.
+    done: AtomicU64,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self { start: Instant::now(), last: AtomicU64::new(0), done: AtomicU64::new(0) }
+    }
+
+    fn step(&self, done: bool) {
+        let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last.store(now, Ordering::Relaxed);
+        self.done.store(u64::from(done), Ordering::Relaxed);
+    }
+
+    /// Ends when nothing has moved for too long.
+    async fn watch(&self, answer: Duration) -> (&'static str, Duration) {
+        loop {
+            let done = self.done.load(Ordering::Relaxed) == 1;
+            let (what, limit) =
+                if done { ("no answer", answer) } else { ("nothing could be sent", STALL.min(answer)) };
+            let end = Duration::from_millis(self.last.load(Ordering::Relaxed)) + limit;
+            match end.checked_sub(self.start.elapsed()) {
+                Some(left) if !left.is_zero() => tokio::time::sleep(left.min(Duration::from_secs(1))).await,
+                _ => return (what, limit),
+            }
+        }
+    }
+}
+
+/// The file in pieces. The last one is given only when the whole has the hash
+/// that was inspected: what was checked is what is sent, or nothing is stored.
+fn pieces(dist: &Dist, progress: Arc<Progress>) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    struct State {
+        path: PathBuf,
+        file: Option<tokio::fs::File>,
+        hasher: Sha256,
+        left: u64,
+        sha256: String,
+        progress: Arc<Progress>,
+    }
+    let state = State {
+        path: dist.path.clone(),
+        file: None,
+        hasher: Sha256::new(),
+        left: dist.size,
+        sha256: dist.sha256.clone(),
+        progress,
+    };
+    futures_util::stream::try_unfold(state, |mut state| async move {
+        if state.left == 0 {
+            return Ok(None);
+        }
+        let mut file = match state.file.take() {
+            Some(file) => file,
+            None => tokio::fs::File::open(&state.path).await?,
+        };
+        let size = usize::try_from(state.left).unwrap_or(PIECE).min(PIECE);
+        let mut piece = vec![0; size];
+        file.read_exact(&mut piece).await?;
+        state.hasher.update(&piece);
+        state.left -= size as u64;
+        if state.left == 0 && digest::hex(&state.hasher.finalize_reset()) != state.sha256 {
+            return Err(io::Error::other("the file was changed while it was being published"));
+        }
+        state.progress.step(state.left == 0);
+        state.file = Some(file);
+        Ok(Some((Bytes::from(piece), state)))
+    })
+}
+
+/// The form's fields but for the file and the attestations.
+fn fields(dist: &Dist) -> Vec<(String, String)> {
+    let (filetype, pyversion) = match &dist.name {
+        DistName::Wheel(wheel) => ("bdist_wheel", wheel.tags.python.join(".")),
+        DistName::Sdist(_) => ("sdist", "source".to_owned()),
+    };
+    let metadata = &dist.metadata;
+    let mut fields: Vec<(String, String)> = [
+        (":action", "file_upload"),
+        ("protocol_version", "1"),
+        ("filetype", filetype),
+        ("pyversion", &pyversion),
+        ("sha256_digest", &dist.sha256),
+        ("blake2_256_digest", &dist.blake2),
+        ("metadata_version", &metadata.metadata_version),
+        ("name", &metadata.name),
+        ("version", &metadata.version),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    if let Some(description) = metadata.description() {
+        fields.push(("description".to_owned(), description.to_owned()));
+    }
+    for (name, value) in &metadata.headers.fields {
+        let name = name.to_ascii_lowercase().replace('-', "_");
+        let name = match name.as_str() {
+            "metadata_version" | "name" | "version" | "description" => continue,
+            // Before PEP 639 some build backends wrote it all the same.
+            "license_file" if before_2_4(&metadata.metadata_version) => continue,
+            "classifier" => "classifiers".to_owned(),
+            "project_url" => "project_urls".to_owned(),
+            _ => name,
+        };
+        fields.push((name, value.clone()));
+    }
+    fields
+}
+
+fn before_2_4(version: &str) -> bool {
+    let parsed: Option<pep440_rs::Version> = version.parse().ok();
+    parsed.is_some_and(|version| version < pep440_rs::Version::new([2, 4]))
+}

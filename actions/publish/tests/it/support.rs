@@ -1,0 +1,206 @@
+//! A folder with distributions, and the binary run on it.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use pydist::digest;
+use pydist::filename::DistName;
+use pydist::manifest::{File, Kind, Manifest};
+use serde_json::Value;
+use testkit::tools;
+
+/// A temporary folder: `dist/` with distributions and their manifest.
+pub(crate) struct Set {
+    pub(crate) folder: tempfile::TempDir,
+}
+
+/// What a run of the binary gave.
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) text: String,
+    pub(crate) report: Value,
+}
+
+impl Set {
+    /// `htty-core` as a wheel and a source, and `htty`, which requires it.
+    pub(crate) fn htty() -> Self {
+        let set = Self::empty();
+        set.add("htty-0.3.0.tar.gz", "Requires-Dist: htty-core==0.3.0\n", 10);
+        set.add("htty-0.3.0-py3-none-any.whl", "Requires-Dist: htty-core==0.3.0\n", 10);
+        set.add("htty_core-0.3.0-py3-none-manylinux_2_17_x86_64.whl", "", 1000);
+        set.add("htty_core-0.3.0.tar.gz", "", 1000);
+        set.write_manifest();
+        set
+    }
+
+    pub(crate) fn empty() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("dist")).unwrap();
+        Self { folder }
+    }
+
+    pub(crate) fn dist(&self) -> PathBuf {
+        self.folder.path().join("dist")
+    }
+
+    /// Makes a distribution with `filler` bytes that depend on its name.
+    pub(crate) fn add(&self, filename: &str, metadata: &str, filler: usize) {
+        let name: DistName = filename.parse().unwrap();
+        let (project, version) = (name.project(), name.version().to_owned());
+        let metadata = format!("Metadata-Version: 2.4\nName: {project}\nVersion: {version}\n{metadata}\n");
+        let seed = digest::sha256(format!("{filename}{metadata}").as_bytes());
+        let filler: Vec<u8> = seed.iter().copied().cycle().take(filler).collect();
+        let bytes = match &name {
+            DistName::Wheel(wheel) => {
+                let info = wheel.dist_info();
+                zip(&[(format!("{info}/METADATA"), metadata.into_bytes()), ("filler".to_owned(), filler)])
+            }
+            DistName::Sdist(sdist) => {
+                let root = format!("{}-{}", sdist.name, sdist.version);
+                tar_gz(&[
+                    (format!("{root}/PKG-INFO"), metadata.into_bytes()),
+                    (format!("{root}/filler"), filler),
+                ])
+            }
+        };
+        fs::write(self.dist().join(filename), bytes).unwrap();
+    }
+
+    /// The manifest that verify-dist would write for what is there now.
+    pub(crate) fn write_manifest(&self) {
+        let files = self.files().into_iter().map(|path| {
+            let filename = path.file_name().unwrap().to_str().unwrap().to_owned();
+            let (name, bytes): (DistName, _) = (filename.parse().unwrap(), fs::read(&path).unwrap());
+            File {
+                kind: if name.wheel().is_some() { Kind::Wheel } else { Kind::Sdist },
+                package: name.project(),
+                version: name.version().to_owned(),
+                size: bytes.len() as u64,
+                sha256: digest::hex(&digest::sha256(&bytes)),
+                tags: vec![],
+                rules: vec![],
+                filename,
+            }
+        });
+        fs::write(self.manifest(), Manifest::new("test", files.collect()).to_json()).unwrap();
+    }
+
+    pub(crate) fn manifest(&self) -> PathBuf {
+        self.folder.path().join("dist-manifest.json")
+    }
+
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let mut files: Vec<_> =
+            fs::read_dir(self.dist()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        files
+    }
+
+    /// The binary on this set, with nothing said about where to.
+    pub(crate) fn command(&self) -> std::process::Command {
+        let mut command = tools::scrubbed(env!("CARGO_BIN_EXE_publish"));
+        for proxy in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
+            command.env_remove(proxy);
+        }
+        command.arg(self.dist()).arg("--manifest").arg(self.manifest());
+        command.arg("--report-path").arg(self.report_path());
+        command
+    }
+
+    /// The binary on this set against a loopback index.
+    pub(crate) fn publish(&self, url: &str, args: &[&str]) -> Ran {
+        let mut command = self.command();
+        command.args(["--index", url, "--allow-insecure-loopback", "--verify-timeout", "5"]).args(args);
+        command.env("INPUT_PASSWORD", "pypi-secret-token");
+        self.run(command)
+    }
+
+    pub(crate) fn run(&self, mut command: std::process::Command) -> Ran {
+        let output = command.output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        let report = fs::read(self.report_path()).ok();
+        let report = report.map(|bytes| serde_json::from_slice(&bytes).unwrap()).unwrap_or_default();
+        Ran { code: output.status.code().unwrap_or(-1), text, report }
+    }
+
+    pub(crate) fn report_path(&self) -> PathBuf {
+        self.folder.path().join("publish-report.json")
+    }
+}
+
+impl Ran {
+    /// Fails the test unless the exit code is `code`.
+    #[track_caller]
+    pub(crate) fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{}", self.text);
+        self
+    }
+
+    /// File names with their state, as the report has them.
+    pub(crate) fn states(&self) -> Vec<(String, String)> {
+        let files = self.report["files"].as_array().unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        files.iter().map(|file| (text(&file["filename"]), text(&file["state"]))).collect()
+    }
+
+    #[track_caller]
+    pub(crate) fn all(&self, state: &str) {
+        assert!(self.states().iter().all(|(_, found)| found == state), "{:?}", self.states());
+    }
+}
+
+/// An uncompressed zip archive.
+fn zip(members: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let (mut out, mut directory) = (Vec::new(), Vec::new());
+    let u16s = |numbers: &[usize]| {
+        numbers.iter().flat_map(|n| u16::try_from(*n).unwrap().to_le_bytes()).collect::<Vec<_>>()
+    };
+    let u32s = |numbers: &[usize]| {
+        numbers.iter().flat_map(|n| u32::try_from(*n).unwrap().to_le_bytes()).collect::<Vec<_>>()
+    };
+    for (name, bytes) in members {
+        let mut crc = flate2::Crc::new();
+        crc.update(bytes);
+        let mut common = u16s(&[20, 0, 0, 0, 33]);
+        common.extend(crc.sum().to_le_bytes());
+        common.extend(u32s(&[bytes.len(), bytes.len()]));
+        common.extend(u16s(&[name.len(), 0]));
+        directory.extend(
+            [
+                &b"PK\x01\x02"[..],
+                &u16s(&[20]),
+                &common,
+                &u16s(&[0, 0, 0]),
+                &u32s(&[0, out.len()]),
+                name.as_bytes(),
+            ]
+            .concat(),
+        );
+        out.extend([&b"PK\x03\x04"[..], &common, name.as_bytes(), bytes].concat());
+    }
+    let end = [u16s(&[0, 0, members.len(), members.len()]), u32s(&[directory.len(), out.len()]), u16s(&[0])]
+        .concat();
+    [out, directory, b"PK\x05\x06".to_vec(), end].concat()
+}
+
+fn tar_gz(members: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut archive = tar::Builder::new(gz);
+    for (name, bytes) in members {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, name, bytes.as_slice()).unwrap();
+    }
+    let mut gz = archive.into_inner().unwrap();
+    gz.flush().unwrap();
+    gz.finish().unwrap()
+}
+
+/// Changes a file's last byte.
+pub(crate) fn damage(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(path, bytes).unwrap();
+}

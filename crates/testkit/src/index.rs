@@ -1,0 +1,63 @@
+//! Real indexes, started on loopback for one test each.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::tools;
+
+/// A server in a process of its own; it ends with this value.
+pub struct Peer {
+    child: Child,
+    /// Its root, with a slash at the end.
+    pub url: String,
+}
+
+impl Peer {
+    /// pypiserver over the files in `folder`, without a password. It never
+    /// sends anyone to another index.
+    pub fn pypiserver(folder: &Path) -> Self {
+        let port = free_port();
+        let mut command = tools::command("pypi-server");
+        command.args(["run", "--disable-fallback", "-i", "127.0.0.1", "-p", &port.to_string()]);
+        command.args(["-P", ".", "-a", "."]).arg(folder);
+        Self::start(command, port, "/simple/")
+    }
+
+    fn start(mut command: Command, port: u16, ready: &str) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().expect("the server starts");
+        let mut peer = Self { child, url: format!("http://127.0.0.1:{port}/") };
+        while !answers(port, ready) {
+            let ended = peer.child.try_wait().expect("the server can be asked");
+            assert!(ended.is_none(), "the server ended before it answered: {ended:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        peer
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("a bound address").port()
+}
+
+fn answers(port: u16, path: &str) -> bool {
+    let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else { return false };
+    let request = format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n");
+    let mut answer = Vec::new();
+    stream.write_all(request.as_bytes()).is_ok()
+        && stream.read_to_end(&mut answer).is_ok()
+        && answer.starts_with(b"HTTP/1.")
+}
