@@ -8,5 +8,7 @@ pub mod manifest;
 pub mod metadata;
 pub mod name;
 pub mod record;
+pub mod source;
 pub mod tags;
 pub mod wheel_file;
+pub mod zip;

@@ -1,0 +1,143 @@
+//! A member's bytes, inflated piece by piece and checked.
+
+use std::io;
+
+use flate2::{Crc, Decompress, FlushDecompress, Status};
+
+use super::{Member, Method};
+use crate::source::ReadAt;
+
+/// Pieces of this size are read from the archive.
+const INPUT: usize = 64 * 1024;
+/// Pieces of this size are handed on; they stay in the processor's cache.
+const OUTPUT: usize = 128 * 1024;
+
+/// Why a member's bytes cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// The archive could not be read.
+    #[error("the archive cannot be read")]
+    Io(#[from] io::Error),
+    /// Method, encryption or bounds forbid it.
+    #[error("the member is encrypted, out of bounds, or stored by a method that wheels may not use")]
+    Unreadable,
+    /// The deflate stream is broken.
+    #[error("the compressed data are damaged after {0} bytes")]
+    Damaged(u64),
+    /// The stream gives more or less than the archive says.
+    #[error("the data inflate to {found} bytes, the archive says {expected}")]
+    Size {
+        /// What the central directory says.
+        expected: u64,
+        /// What came out; where it was more, what came out before it was stopped.
+        found: u64,
+    },
+    /// The deflate stream ends before its room does.
+    #[error("{0} bytes follow the end of the compressed data")]
+    Trailing(u64),
+    /// The check sum differs.
+    #[error("the CRC-32 is {found:08x}, the archive says {expected:08x}")]
+    Crc {
+        /// What the central directory says.
+        expected: u32,
+        /// What the bytes give.
+        found: u32,
+    },
+}
+
+impl Member {
+    /// Hands the member's inflated bytes to `sink`, piece by piece. Never more
+    /// than the archive says there are; size and CRC-32 are checked.
+    pub fn read(
+        &self,
+        source: &(impl ReadAt + ?Sized),
+        mut sink: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<(), DataError> {
+        if !self.readable {
+            return Err(DataError::Unreadable);
+        }
+        let mut crc = Crc::new();
+        let mut found = 0;
+        let mut checked = |bytes: &[u8]| -> io::Result<()> {
+            crc.update(bytes);
+            sink(bytes)
+        };
+        match self.method {
+            Method::Stored => {
+                let mut input = vec![0; INPUT.min(usize::try_from(self.compressed).unwrap_or(INPUT))];
+                while found < self.compressed {
+                    let count = input.len().min(usize::try_from(self.compressed - found).unwrap_or(INPUT));
+                    source.read_exact_at(self.data_offset + found, &mut input[..count])?;
+                    checked(&input[..count])?;
+                    found += count as u64;
+                }
+                if found != self.size {
+                    return Err(DataError::Size { expected: self.size, found });
+                }
+            }
+            Method::Deflated => found = self.inflate(source, checked)?,
+            Method::Other(_) => return Err(DataError::Unreadable),
+        }
+        debug_assert_eq!(found, self.size);
+        match crc.sum() {
+            sum if sum == self.crc32 => Ok(()),
+            found => Err(DataError::Crc { expected: self.crc32, found }),
+        }
+    }
+
+    fn inflate(
+        &self,
+        source: &(impl ReadAt + ?Sized),
+        mut sink: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<u64, DataError> {
+        let mut state = Decompress::new(false);
+        let mut input = vec![0; INPUT];
+        let mut output = vec![0; OUTPUT];
+        let (mut filled, mut used, mut read, mut found) = (0, 0, 0, 0);
+        loop {
+            if used == filled && read < self.compressed {
+                filled = INPUT.min(usize::try_from(self.compressed - read).unwrap_or(INPUT));
+                used = 0;
+                source.read_exact_at(self.data_offset + read, &mut input[..filled])?;
+                read += filled as u64;
+            }
+            let (before_in, before_out) = (state.total_in(), state.total_out());
+            let status = state
+                .decompress(&input[used..filled], &mut output, FlushDecompress::None)
+                .map_err(|_| DataError::Damaged(found))?;
+            used += usize::try_from(state.total_in() - before_in).unwrap_or_default();
+            let count = usize::try_from(state.total_out() - before_out).unwrap_or_default();
+            found += count as u64;
+            if found > self.size {
+                return Err(DataError::Size { expected: self.size, found });
+            }
+            sink(&output[..count])?;
+            if status == Status::StreamEnd {
+                break;
+            }
+            if count == 0 && used == filled && read == self.compressed {
+                return Err(DataError::Damaged(found));
+            }
+        }
+        if found != self.size {
+            return Err(DataError::Size { expected: self.size, found });
+        }
+        match self.compressed - state.total_in() {
+            0 => Ok(found),
+            rest => Err(DataError::Trailing(rest)),
+        }
+    }
+
+    /// The whole content, if it is at most `limit` bytes.
+    pub fn content(&self, source: &(impl ReadAt + ?Sized), limit: u64) -> Result<Vec<u8>, DataError> {
+        if self.size > limit {
+            return Err(DataError::Size { expected: limit, found: self.size });
+        }
+        let mut bytes = Vec::new();
+        self.read(source, |piece| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        })?;
+        Ok(bytes)
+    }
+}
