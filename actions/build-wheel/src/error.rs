@@ -1,0 +1,128 @@
+//! What can go wrong, by phase.
+
+use std::path::PathBuf;
+
+use toolkit::{Exit, Failure, FileError, InputErrors, ProcessError};
+
+use crate::facts::FactsError;
+use crate::plan::PlanError;
+use crate::repair::WheelError;
+
+/// Why there is no distribution.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The inputs.
+    #[error(transparent)]
+    Inputs(#[from] InputErrors),
+    /// Looking at machine and project.
+    #[error(transparent)]
+    Facts(#[from] FactsError),
+    /// Planning.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// Reading or writing a file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The build itself.
+    #[error("the build failed")]
+    Build(#[source] ProcessError),
+    /// What the build left.
+    #[error("expected exactly one {kind} {place}, found {}", if found.is_empty() { "none".to_owned() } else { found.join(", ") })]
+    Built {
+        /// `.whl` or `.tar.gz`.
+        kind: &'static str,
+        /// Where it should be.
+        place: String,
+        /// What is there.
+        found: Vec<String>,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// What `nix build` printed.
+    #[error("`nix build --json` did not print what was expected")]
+    NixOutput(#[source] serde_json::Error),
+    /// The wheel is not portable, and cannot be made so.
+    #[error("`{file}` cannot be published")]
+    Wheel {
+        /// The wheel.
+        file: String,
+        /// Why.
+        source: WheelError,
+    },
+    /// The source distribution is not sound.
+    #[error("`{file}` is not a sound source distribution: {what}")]
+    Sdist {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// Two builds differ.
+    #[error("two builds of the same sources differ: {0}")]
+    NotReproducible(String),
+    /// The wheel does not work.
+    #[error("`{wheel}` does not work in a clean environment: `{command}`")]
+    Smoke {
+        /// The wheel.
+        wheel: String,
+        /// What was run.
+        command: String,
+        /// How it failed.
+        source: ProcessError,
+    },
+    /// `smoke: required`, and it could not be done.
+    #[error("`smoke: required`, but the result is `{result}`: {reason}")]
+    NoSmoke {
+        /// What came of it.
+        result: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// The sources could not be copied for a second build.
+    #[error("cannot copy `{}` for a second build", path.display())]
+    Copy {
+        /// What could not be read.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl Failure for Error {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Inputs(error) => error.exit(),
+            Self::Plan(error) => error.exit(),
+            Self::Facts(FactsError::File(error)) | Self::File(error) => error.exit(),
+            Self::Facts(_) => Exit::Usage,
+            // A program that is not there is a matter of set-up.
+            Self::Build(ProcessError::Start { .. }) => Exit::Usage,
+            Self::Build(ProcessError::Interrupted)
+            | Self::Smoke { source: ProcessError::Interrupted, .. } => Exit::Interrupted,
+            Self::Wheel { source, .. } => source.exit(),
+            Self::Built { .. }
+            | Self::Build(_)
+            | Self::Sdist { .. }
+            | Self::NotReproducible(_)
+            | Self::Smoke { .. }
+            | Self::NoSmoke { .. } => Exit::Findings,
+            Self::NixOutput(_) | Self::Copy { .. } => Exit::Undetermined,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Plan(error) => error.hint(),
+            Self::Build(error) => error.hint(),
+            Self::Wheel { source, .. } => source.hint(),
+            Self::Built { hint, .. } => Some((*hint).to_owned()),
+            Self::Sdist { .. } => Some("build it again".into()),
+            Self::Smoke { source, .. } => source.hint(),
+            Self::NoSmoke { .. } => Some(
+                "run where `unshare` may mount (as root, or with `sudo -n`), with a Python outside the Nix store, or set `smoke: auto`"
+                    .into(),
+            ),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What the plan depends on beside the inputs, looked up once.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use toolkit::{Cmd, Env, FileError, Io, Processes};
+
+use crate::inputs::Inputs;
+use crate::target::Target;
+
+/// The machine and the project, as far as the plan cares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// `None` on a machine that is none of the targets.
+    pub host: Option<Target>,
+    /// What is at the project's path.
+    pub project: Project,
+    /// `SOURCE_DATE_EPOCH`, or the time of the project's last commit.
+    pub epoch: Option<u64>,
+    /// Whether maturin will find zig.
+    pub zig: bool,
+    /// The cross compilers `<prefix>-gcc` on PATH, of all targets.
+    pub gcc: Vec<String>,
+    /// `docker` or `podman`.
+    pub engine: Option<String>,
+    /// `uv`, for a fast clean environment and for build isolation.
+    pub uv: Option<PathBuf>,
+    /// A Python outside the Nix store.
+    pub python: Option<PathBuf>,
+}
+
+/// What is at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Project {
+    /// Nothing.
+    Missing,
+    /// A file.
+    File,
+    /// A folder.
+    Folder {
+        /// `build-backend` of its `pyproject.toml`; `Some("")` where there is
+        /// a `pyproject.toml` that names none.
+        build_backend: Option<String>,
+        /// `backend-path` of it: where the backend's own modules are.
+        backend_path: Vec<String>,
+        /// Whether it has a `Cargo.toml`.
+        cargo: bool,
+        /// Whether it has a `flake.nix`.
+        flake: bool,
+        /// The names of the wheels in it, sorted.
+        wheels: Vec<String>,
+    },
+}
+
+/// Why the facts could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum FactsError {
+    /// A file of the project.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// `pyproject.toml` is not TOML.
+    #[error("`{}` is not valid TOML", path.display())]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        source: Box<toml::de::Error>,
+    },
+    /// `SOURCE_DATE_EPOCH` cannot be used.
+    #[error("SOURCE_DATE_EPOCH is `{0}`, expected a number of seconds since 1970, from 1980 on")]
+    Epoch(String),
+}
+
+impl Facts {
+    /// Looks everything up.
+    pub fn gather(inputs: &Inputs, env: &Env, processes: &dyn Processes) -> Result<Self, FactsError> {
+        let host = Target::host();
+        let target = inputs.target.or(host);
+        let gcc = target.and_then(Target::gnu_prefix).map(|prefix| format!("{prefix}-gcc"));
+        Ok(Self {
+            host,
+            project: Project::look(&inputs.project)?,
+            epoch: epoch(inputs, env, processes)?,
+            zig: ["zig", "python-zig"].iter().any(|name| which(env, name).is_some()),
+            gcc: gcc.filter(|name| which(env, name).is_some()).into_iter().collect(),
+            engine: ["docker", "podman"]
+                .into_iter()
+                .find(|name| which(env, name).is_some())
+                .map(str::to_owned),
+            uv: which(env, "uv").filter(|path| !in_store(path)),
+            python: python(inputs, env),
+        })
+    }
+}
+
+impl Project {
+    fn look(path: &Path) -> Result<Self, FactsError> {
+        if path.is_file() {
+            return Ok(Self::File);
+        }
+        if !path.is_dir() {
+            return Ok(Self::Missing);
+        }
+        let mut wheels = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(FileError::new("read", path))? {
+            let name = entry.map_err(FileError::new("read", path))?.file_name();
+            wheels.extend(name.into_string().ok().filter(|name| name.ends_with(".whl")));
+        }
+        wheels.sort();
+        let (build_backend, backend_path) = build_backend(&path.join("pyproject.toml"))?.unzip();
+        Ok(Self::Folder {
+            build_backend,
+            backend_path: backend_path.unwrap_or_default(),
+            cargo: path.join("Cargo.toml").is_file(),
+            flake: path.join("flake.nix").is_file(),
+            wheels,
+        })
+    }
+}
+
+/// `build-backend` (`""` where the file names none) and `backend-path` of
+/// `build-system` (PEP 517).
+fn build_backend(path: &Path) -> Result<Option<(String, Vec<String>)>, FactsError> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(path).map_err(FileError::new("read", path))?;
+    let parsed: toml::Table = text
+        .parse()
+        .map_err(|source| FactsError::Toml { path: path.to_owned(), source: Box::new(source) })?;
+    let key = |name: &str| parsed.get("build-system").and_then(|table| table.get(name));
+    let name = key("build-backend").and_then(toml::Value::as_str).unwrap_or_default();
+    let paths = key("backend-path").and_then(toml::Value::as_array).into_iter().flatten();
+    let paths = paths.filter_map(|path| path.as_str().map(str::to_owned)).collect();
+    Ok(Some((name.to_owned(), paths)))
+}
+
+/// An input comes first, then the variable that reproducible builds share,
+/// then the last commit.
+fn epoch(inputs: &Inputs, env: &Env, processes: &dyn Processes) -> Result<Option<u64>, FactsError> {
+    if inputs.source_date_epoch.is_some() {
+        return Ok(inputs.source_date_epoch);
+    }
+    if let Some(text) = env.get("SOURCE_DATE_EPOCH") {
+        let epoch = text.parse().ok().filter(|epoch| *epoch >= crate::repair::EARLIEST);
+        return epoch.map(Some).ok_or_else(|| FactsError::Epoch(text.to_owned()));
+    }
+    let folder = if inputs.project.is_dir() { &inputs.project } else { return Ok(None) };
+    let git = Cmd::new("git").args(["log", "-1", "--format=%ct"]).folder(folder);
+    // No git, no repository, no commit: there is no such time.
+    let done = processes.run(&git, Io::Quiet, Duration::from_secs(60)).ok();
+    Ok(done.and_then(|done| done.stdout.trim().parse().ok()))
+}
+
+/// A Python that a user without Nix could have. The one that was asked for is
+/// taken as it is.
+fn python(inputs: &Inputs, env: &Env) -> Option<PathBuf> {
+    match &inputs.python {
+        Some(name) if name.contains('/') => Some(PathBuf::from(name)),
+        Some(name) => which(env, name),
+        None => ["python3", "python"].iter().find_map(|name| {
+            on_path(env, name)
+                .find(|path| !in_store(path) && !in_store(&path.canonicalize().unwrap_or_default()))
+        }),
+    }
+}
+
+/// Whether `path` lies in a Nix store of the usual place.
+pub(crate) fn in_store(path: &Path) -> bool {
+    path.starts_with("/nix")
+}
+
+/// The first `name` on PATH.
+pub(crate) fn which(env: &Env, name: &str) -> Option<PathBuf> {
+    on_path(env, name).next()
+}
+
+fn on_path(env: &Env, name: &str) -> impl Iterator<Item = PathBuf> {
+    let path = env.get("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = std::env::split_paths(path).filter(|folder| folder.is_absolute()).collect();
+    let name = name.to_owned();
+    folders.into_iter().map(move |folder| folder.join(&name)).filter(|path| path.is_file())
+}

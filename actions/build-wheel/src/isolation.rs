@@ -1,0 +1,91 @@
+//! Where `/nix` cannot be seen: on the machine that built the wheel its store
+//! paths exist, so a broken wheel would work there.
+
+use std::path::Path;
+use std::time::Duration;
+
+use toolkit::{Cmd, Io, Processes};
+
+/// How a command is kept from the Nix store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Isolation {
+    /// There is no Nix store on this machine.
+    NoStore,
+    /// The command goes after these words.
+    Wrapped {
+        /// A mount namespace (Linux) or a sandbox profile (macOS).
+        prefix: Vec<String>,
+        /// Its name in reports.
+        name: &'static str,
+    },
+    /// It cannot be done here.
+    Impossible,
+}
+
+/// Covers `/nix` with an empty file system, then becomes the command.
+const MASK: &str = "mount -t tmpfs -o size=4k,mode=555 tmpfs /nix && ! [ -e /nix/store ] && exec \"$@\"";
+
+/// macOS has no mount namespaces; its sandbox can deny a folder.
+const DENY: &str = "(version 1)(allow default)(deny file-read* file-write* process-exec* (subpath \"/nix\"))";
+
+impl Isolation {
+    /// Finds a way, by trying each.
+    pub(crate) fn find(processes: &dyn Processes) -> Self {
+        if !Path::new("/nix").exists() {
+            return Self::NoStore;
+        }
+        if cfg!(target_os = "macos") {
+            let prefix = ["sandbox-exec", "-p", DENY].map(str::to_owned).to_vec();
+            return Self::tried(prefix, "sandbox-exec", processes).unwrap_or(Self::Impossible);
+        }
+        let mask = ["sh", "-c", MASK, "sh"];
+        let unshare = ["unshare", "--mount", "--"];
+        let by_user = ["unshare", "--map-root-user", "--mount", "--"];
+        let found = Self::tried(words(&[&unshare, &mask]), "unshare", processes)
+            .or_else(|| {
+                let user = id("-u", processes)?;
+                let group = id("-g", processes)?;
+                // Root is needed to mount, and not for what comes after.
+                let back = ["setpriv", "--reuid", &user, "--regid", &group, "--clear-groups", "--"];
+                let prefix = words(&[&["sudo", "-n"], &unshare, &mask, &back]);
+                Self::tried(prefix, "sudo unshare", processes)
+            })
+            .or_else(|| Self::tried(words(&[&by_user, &mask]), "unshare as a user", processes));
+        found.unwrap_or(Self::Impossible)
+    }
+
+    fn tried(prefix: Vec<String>, name: &'static str, processes: &dyn Processes) -> Option<Self> {
+        let found = Self::Wrapped { prefix, name };
+        let trial = found.wrap(&Cmd::new("true"));
+        processes.run(&trial, Io::Quiet, Duration::from_secs(30)).is_ok().then_some(found)
+    }
+
+    /// The command in isolation, with its own variables and no others.
+    #[must_use]
+    pub(crate) fn wrap(&self, cmd: &Cmd) -> Cmd {
+        let Self::Wrapped { prefix, .. } = self else { return Cmd { only_env: true, ..cmd.clone() } };
+        // sudo drops variables, so `env` sets them inside.
+        let variables =
+            cmd.env.iter().filter_map(|(name, value)| Some(format!("{name}={}", value.as_ref()?)));
+        let outer = Cmd::new(&prefix[0]).args(&prefix[1..]).args(["env", "-i"]).args(variables);
+        Cmd { folder: cmd.folder.clone(), ..outer.arg(&cmd.program).args(&cmd.args) }
+    }
+
+    /// For reports.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::NoStore => "there is no /nix",
+            Self::Wrapped { name, .. } => name,
+            Self::Impossible => "none",
+        }
+    }
+}
+
+fn words(parts: &[&[&str]]) -> Vec<String> {
+    parts.iter().flat_map(|part| part.iter().map(|word| (*word).to_owned())).collect()
+}
+
+fn id(flag: &str, processes: &dyn Processes) -> Option<String> {
+    let done = processes.run(&Cmd::new("id").arg(flag), Io::Quiet, Duration::from_secs(30)).ok()?;
+    Some(done.stdout.trim().to_owned())
+}

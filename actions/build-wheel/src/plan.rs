@@ -1,0 +1,448 @@
+//! From inputs and facts to what will be done; nothing is done here.
+
+use std::path::PathBuf;
+
+use pydist::tags::Platform;
+use serde::Serialize;
+use toolkit::{Cmd, Exit, Failure};
+
+use crate::facts::{Facts, Project};
+use crate::inputs::{Backend, Inputs, Linker, SmokeMode};
+use crate::target::{Arch, System, Target};
+
+/// Stands in a planned command for the folder that the build writes to.
+pub const STAGING: &str = "<staging>";
+
+/// What nixpkgs' Python or a user's shell may set, and what would then decide
+/// over the target's tags in place of the target.
+const MISLEADING: [&str; 6] = [
+    "_PYTHON_HOST_PLATFORM",
+    "_PYTHON_SYSCONFIGDATA_NAME",
+    "ARCHFLAGS",
+    "MATURIN_PEP517_ARGS",
+    "PYTHONHOME",
+    "PYTHONPATH",
+];
+
+/// Everything that will be done, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// What builds.
+    pub backend: Backend,
+    /// Why it, in words.
+    pub why: String,
+    /// The project's folder or the wheel.
+    pub project: PathBuf,
+    /// What the result must be for; `None`: for whatever it is.
+    pub target: Option<Target>,
+    /// What links, where this program has a say.
+    pub linker: Option<Linker>,
+    /// The platform that was asked for, complete with its architecture.
+    pub compatibility: Option<String>,
+    /// What builds; `None` where the wheel is there.
+    pub build: Option<Cmd>,
+    /// The time that goes into the wheel.
+    pub source_date_epoch: u64,
+    /// Whether absolute RPATH entries outside the store go too.
+    pub remove_rpaths: bool,
+    /// How the wheel is tried out.
+    pub smoke: SmokePlan,
+    /// Build twice.
+    pub verify_reproducible: bool,
+    /// Where the distribution goes.
+    pub out_dir: PathBuf,
+    /// Where the report goes.
+    pub report_path: PathBuf,
+}
+
+/// How the wheel is tried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SmokePlan {
+    /// Whether.
+    pub mode: SmokeMode,
+    /// What must succeed; none: what follows from the wheel's content.
+    pub commands: Vec<Vec<String>>,
+    /// The Python that installs it.
+    pub python: Option<PathBuf>,
+    /// Makes the environment and installs, where it is there.
+    pub uv: Option<PathBuf>,
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// Nothing at the path.
+    #[error("there is nothing at `{}`; expected a project's folder or a wheel", .0.display())]
+    Missing(PathBuf),
+    /// A file that is no wheel.
+    #[error("`{}` is a file but no wheel; expected a project's folder or a `.whl`", .0.display())]
+    NotAWheel(PathBuf),
+    /// A folder where a wheel is needed.
+    #[error("expected exactly one wheel in `{}`, found {}", folder.display(), listed(found))]
+    Wheels {
+        /// The folder.
+        folder: PathBuf,
+        /// The wheels in it.
+        found: Vec<String>,
+    },
+    /// No project of the backend's kind.
+    #[error("no {kind} project at `{}`: expected {expected}, found {found}", path.display())]
+    NoProject {
+        /// Of what kind.
+        kind: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// What makes such a project.
+        expected: &'static str,
+        /// What is there.
+        found: String,
+    },
+    /// The inputs contradict each other or the machine.
+    #[error("{message}")]
+    Conflict {
+        /// What does not fit.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
+}
+
+fn listed(names: &[String]) -> String {
+    match names {
+        [] => "none".to_owned(),
+        names => format!("{}: {}", names.len(), names.join(", ")),
+    }
+}
+
+impl Failure for PlanError {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Missing(_) | Self::NotAWheel(_) => Some("set `project` to the right path".into()),
+            Self::Wheels { .. } => Some("set `project` to the wheel itself".into()),
+            Self::NoProject { kind: "maturin", .. } => Some(
+                "set `project` to the folder with the pyproject.toml, or choose another `backend`".into(),
+            ),
+            Self::NoProject { .. } => None,
+            Self::Conflict { hint, .. } => Some(hint.clone()),
+        }
+    }
+}
+
+/// Decides what is to be done.
+pub fn plan(inputs: &Inputs, facts: &Facts) -> Result<Plan, PlanError> {
+    if facts.project == Project::Missing {
+        return Err(PlanError::Missing(inputs.project.clone()));
+    }
+    let (backend, why) = backend(inputs, facts)?;
+    let project = check_project(backend, inputs, facts)?;
+    // Only maturin is told the target; elsewhere the content shows it.
+    let target = inputs.target.or_else(|| facts.host.filter(|_| backend == Backend::Maturin));
+    let compatibility = compatibility(inputs, target)?;
+    let epoch = facts.epoch.unwrap_or(crate::repair::EARLIEST).max(crate::repair::EARLIEST);
+    let (linker, build) = match backend {
+        Backend::Wheel => (None, None),
+        Backend::Nix => (None, Some(nix(inputs))),
+        Backend::Sdist if inputs.flake_attr.is_some() => (None, Some(nix(inputs))),
+        Backend::Sdist => (None, Some(pep517(inputs, facts)?)),
+        Backend::Maturin => {
+            let target = target.ok_or_else(|| PlanError::Conflict {
+                message: "this machine is none of the targets, and none was given".into(),
+                hint: "set `target`".into(),
+            })?;
+            let linker = linker(inputs, facts, target)?;
+            (Some(linker), Some(maturin(inputs, facts, target, linker, compatibility.as_ref())?))
+        }
+    };
+    let build = build.map(|cmd| {
+        let cmd = MISLEADING.iter().fold(cmd, |cmd, name| cmd.without(*name));
+        cmd.env("SOURCE_DATE_EPOCH", epoch.to_string())
+    });
+    let mode = if backend == Backend::Sdist { SmokeMode::Off } else { inputs.smoke };
+    Ok(Plan {
+        backend,
+        why,
+        project,
+        target,
+        linker,
+        compatibility: compatibility.map(|platform| platform.to_string()),
+        build,
+        source_date_epoch: epoch,
+        remove_rpaths: inputs.remove_rpaths,
+        smoke: SmokePlan {
+            mode,
+            commands: inputs.smoke_commands.clone(),
+            python: facts.python.clone(),
+            uv: facts.uv.clone(),
+        },
+        verify_reproducible: inputs.verify_reproducible,
+        out_dir: inputs.out_dir.clone(),
+        report_path: inputs.report_path.clone(),
+    })
+}
+
+fn backend(inputs: &Inputs, facts: &Facts) -> Result<(Backend, String), PlanError> {
+    if let Some(backend) = inputs.backend {
+        return Ok((backend, "it was asked for".into()));
+    }
+    match &facts.project {
+        Project::File => Ok((Backend::Wheel, "the project is a file".into())),
+        _ if inputs.flake_attr.is_some() => Ok((Backend::Nix, "`flake-attr` is given".into())),
+        Project::Folder { build_backend: Some(name), .. } if name == "maturin" => {
+            Ok((Backend::Maturin, "the build backend in pyproject.toml is `maturin`".into()))
+        }
+        Project::Folder { .. } | Project::Missing => Err(PlanError::NoProject {
+            kind: "maturin",
+            path: inputs.project.clone(),
+            expected: "a pyproject.toml with `build-backend = \"maturin\"`, or a `flake-attr`",
+            found: facts.project.describe(),
+        }),
+    }
+}
+
+/// Checks that the project suits the backend; for the `wheel` backend gives
+/// the wheel's path.
+fn check_project(backend: Backend, inputs: &Inputs, facts: &Facts) -> Result<PathBuf, PlanError> {
+    let path = inputs.project.clone();
+    let missing = |kind, expected| {
+        let found = facts.project.describe();
+        Err(PlanError::NoProject { kind, path: path.clone(), expected, found })
+    };
+    match (backend, &facts.project) {
+        (Backend::Wheel, Project::File) => {
+            let wheel = path.extension().is_some_and(|extension| extension == "whl");
+            if wheel { Ok(path) } else { Err(PlanError::NotAWheel(path)) }
+        }
+        (Backend::Wheel, Project::Folder { wheels, .. }) => match &wheels[..] {
+            [wheel] => Ok(path.join(wheel)),
+            found => Err(PlanError::Wheels { folder: path, found: found.to_vec() }),
+        },
+        (Backend::Maturin, Project::Folder { build_backend, cargo, .. }) => match build_backend.as_deref() {
+            Some("maturin") => Ok(path),
+            // maturin takes a crate without a pyproject.toml, too.
+            None if *cargo => Ok(path),
+            _ => missing("maturin", "a pyproject.toml with `build-backend = \"maturin\"`"),
+        },
+        (Backend::Sdist, Project::Folder { build_backend, .. }) if inputs.flake_attr.is_none() => {
+            match build_backend.as_deref() {
+                Some(name) if !name.is_empty() => Ok(path),
+                _ => missing("Python", "a pyproject.toml with a `build-backend`"),
+            }
+        }
+        (Backend::Nix | Backend::Sdist, Project::Folder { flake, .. }) => {
+            if *flake {
+                Ok(path)
+            } else {
+                missing("Nix", "a flake.nix")
+            }
+        }
+        (_, Project::File | Project::Missing) => missing("folder with a", "a folder"),
+    }
+}
+
+impl Project {
+    fn describe(&self) -> String {
+        match self {
+            Self::Missing => "nothing".into(),
+            Self::File => "a file".into(),
+            Self::Folder { build_backend, cargo, flake, wheels, .. } => {
+                let mut found = Vec::new();
+                match build_backend.as_deref() {
+                    Some("") => found.push("a pyproject.toml without a build backend".to_owned()),
+                    Some(name) => found.push(format!("a pyproject.toml with `build-backend = \"{name}\"`")),
+                    None => found.push("no pyproject.toml".into()),
+                }
+                found.extend(cargo.then(|| "a Cargo.toml".to_owned()));
+                found.extend(flake.then(|| "a flake.nix".to_owned()));
+                found.extend((!wheels.is_empty()).then(|| format!("{} wheels", wheels.len())));
+                found.join(", ")
+            }
+        }
+    }
+}
+
+/// The platform that was asked for, with the target's architecture.
+fn compatibility(inputs: &Inputs, target: Option<Target>) -> Result<Option<Platform>, PlanError> {
+    let Some(asked) = &inputs.compatibility else { return Ok(None) };
+    let conflict = |target: Target| PlanError::Conflict {
+        message: format!("`compatibility` is of another system than the target `{target}`"),
+        hint:
+            "manylinux goes with `…-linux-gnu`, musllinux with `…-linux-musl`, macosx with `…-apple-darwin`"
+                .into(),
+    };
+    let Some(target) = target else { return Ok(Some(asked.clone())) };
+    let arch = target.tag_arch().to_owned();
+    match (asked, target.system) {
+        (Platform::Manylinux { glibc, .. }, System::Gnu) => {
+            Ok(Some(Platform::Manylinux { glibc: *glibc, arch }))
+        }
+        (Platform::Musllinux { musl, .. }, System::Musl) => {
+            Ok(Some(Platform::Musllinux { musl: *musl, arch }))
+        }
+        (Platform::Macos { version, .. }, System::Macos) => {
+            Ok(Some(Platform::Macos { version: *version, arch }))
+        }
+        _ => Err(conflict(target)),
+    }
+}
+
+fn linker(inputs: &Inputs, facts: &Facts, target: Target) -> Result<Linker, PlanError> {
+    let gcc = target.gnu_prefix().filter(|prefix| facts.gcc.contains(&format!("{prefix}-gcc")));
+    let missing = |message: String, hint: &str| Err(PlanError::Conflict { message, hint: hint.into() });
+    match inputs.linker {
+        Some(Linker::Zig) if !facts.zig => {
+            missing("`linker: zig`, but there is no zig on PATH".into(), "install `ziglang` beside maturin")
+        }
+        Some(Linker::Gcc) if gcc.is_none() => missing(
+            format!("`linker: gcc`, but there is no cross gcc for `{target}` on PATH"),
+            "install it (on Debian and Ubuntu: `gcc-<cpu>-linux-gnu`), or use `linker: zig`",
+        ),
+        Some(Linker::Container) if facts.engine.is_none() => missing(
+            "`linker: container`, but there is neither docker nor podman on PATH".into(),
+            "install one of them",
+        ),
+        Some(linker) => Ok(linker),
+        None => {
+            let native = facts.host == Some(target)
+                || facts
+                    .host
+                    .is_some_and(|host| host.system == System::Macos && target.system == System::Macos);
+            let old_glibc = matches!(inputs.compatibility, Some(Platform::Manylinux { .. })) && facts.zig;
+            if native && !old_glibc {
+                Ok(Linker::Native)
+            } else if target.arch == Arch::Ppc64le && gcc.is_some() {
+                // zig 0.17 does not link for it.
+                Ok(Linker::Gcc)
+            } else if facts.zig {
+                Ok(Linker::Zig)
+            } else if gcc.is_some() {
+                Ok(Linker::Gcc)
+            } else if target.system == System::Musl && facts.host.is_some_and(|host| host.arch == target.arch)
+            {
+                // Rust brings musl's start files and archive along.
+                Ok(Linker::Native)
+            } else {
+                missing(
+                    format!("nothing on PATH links for `{target}`"),
+                    "install `ziglang` beside maturin, or a cross gcc",
+                )
+            }
+        }
+    }
+}
+
+fn nix(inputs: &Inputs) -> Cmd {
+    let attr = inputs.flake_attr.as_deref().unwrap_or("default");
+    let path = std::path::absolute(&inputs.project).unwrap_or_else(|_| inputs.project.clone());
+    let features = ["--extra-experimental-features", "nix-command flakes"];
+    let cmd = Cmd::new("nix").arg("build").args(features).args(["--json", "--no-link", "--print-build-logs"]);
+    cmd.arg(format!("{}#{attr}", path.display()))
+}
+
+/// The hook that PEP 517 defines, called in the project's folder; what the
+/// backend prints goes to standard error.
+const BUILD_SDIST: &str = "\
+import contextlib, importlib, os, sys
+sys.path[:0] = [os.path.abspath(path) for path in sys.argv[3:]]
+module, _, rest = sys.argv[1].partition(':')
+backend = importlib.import_module(module)
+for name in filter(None, rest.split('.')):
+    backend = getattr(backend, name)
+with contextlib.redirect_stdout(sys.stderr):
+    backend.build_sdist(sys.argv[2], None)
+";
+
+fn pep517(inputs: &Inputs, facts: &Facts) -> Result<Cmd, PlanError> {
+    let python =
+        facts.python.as_ref().map(|path| path.display().to_string()).ok_or_else(|| PlanError::Conflict {
+            message: "there is no Python outside the Nix store on PATH".into(),
+            hint: "set `python`".into(),
+        })?;
+    let Project::Folder { build_backend: Some(name), backend_path, .. } = &facts.project else {
+        return Ok(Cmd::new(python));
+    };
+    let project = inputs.project.clone();
+    Ok(if inputs.no_build_isolation {
+        Cmd::new(python).args(["-c", BUILD_SDIST, name, STAGING]).args(backend_path).folder(project)
+    } else if let Some(uv) = &facts.uv {
+        let cmd = Cmd::new(uv.display().to_string()).args(["build", "--sdist", "--python", &python]);
+        cmd.args(["--out-dir", STAGING, "."]).folder(project)
+    } else {
+        Cmd::new(python).args(["-m", "build", "--sdist", "--outdir", STAGING, "."]).folder(project)
+    })
+}
+
+fn maturin(
+    inputs: &Inputs,
+    facts: &Facts,
+    target: Target,
+    linker: Linker,
+    compatibility: Option<&Platform>,
+) -> Result<Cmd, PlanError> {
+    let triple = target.triple();
+    let mut args: Vec<String> = ["build", "--profile", &inputs.profile].map(str::to_owned).to_vec();
+    // Cargo keeps a folder of its own for an explicit target; the host's
+    // stays the one that the user's builds share.
+    if facts.host != Some(target) || linker != Linker::Native {
+        args.extend(["--target".into(), triple.into()]);
+    }
+    // The tag that a build starts from; the final one follows from content.
+    let tag = match (target.system, compatibility) {
+        (System::Macos, _) => None,
+        (System::Gnu, Some(Platform::Manylinux { glibc, .. })) => {
+            Some(format!("manylinux_{}_{}", glibc.0, glibc.1))
+        }
+        (System::Gnu, _) if linker == Linker::Zig => {
+            let (major, minor) = target.arch.oldest_glibc().max((2, 17));
+            Some(format!("manylinux_{major}_{minor}"))
+        }
+        _ => Some("linux".to_owned()),
+    };
+    args.extend(tag.into_iter().flat_map(|tag| ["--compatibility".into(), tag]));
+    args.extend(["--auditwheel".into(), "skip".into()]);
+    args.extend((linker == Linker::Zig).then(|| "--zig".into()));
+    args.extend(["--out".into(), STAGING.into()]);
+    args.extend(inputs.maturin_args.iter().cloned());
+
+    let mut env = Vec::new();
+    if let (Linker::Gcc, Some(prefix)) = (linker, target.gnu_prefix()) {
+        let name = triple.replace('-', "_");
+        env.push((format!("CARGO_TARGET_{}_LINKER", name.to_uppercase()), format!("{prefix}-gcc")));
+        env.push((format!("CC_{name}"), format!("{prefix}-gcc")));
+    }
+    if target.system == System::Macos {
+        let (major, minor) = match compatibility {
+            Some(Platform::Macos { version, .. }) => *version,
+            _ if target.arch == Arch::Aarch64 => (11, 0),
+            // What Rust's own target asks for.
+            _ => (10, 12),
+        };
+        env.push(("MACOSX_DEPLOYMENT_TARGET".into(), format!("{major}.{minor}")));
+    }
+    let cmd = match (linker, &facts.engine, &inputs.container_image) {
+        (Linker::Container, Some(engine), Some(image)) => container(engine, image, inputs, &env, args),
+        _ => {
+            let cmd = Cmd::new("maturin").args(args).folder(&inputs.project);
+            env.into_iter().fold(cmd, |cmd, (name, value)| cmd.env(name, value))
+        }
+    };
+    Ok(cmd)
+}
+
+/// The project is mounted where it is, so that paths mean the same inside.
+fn container(engine: &str, image: &str, inputs: &Inputs, env: &[(String, String)], args: Vec<String>) -> Cmd {
+    let project = std::path::absolute(&inputs.project).unwrap_or_else(|_| inputs.project.clone());
+    let project = project.display().to_string();
+    let mut cmd = Cmd::new(engine).args(["run", "--rm", "--entrypoint", "maturin"]);
+    for volume in [&project, STAGING] {
+        cmd = cmd.args(["--volume".into(), format!("{volume}:{volume}")]);
+    }
+    cmd = cmd.args(["--workdir", &project, "--env", "SOURCE_DATE_EPOCH"]);
+    for (name, value) in env {
+        cmd = cmd.args(["--env".into(), format!("{name}={value}")]);
+    }
+    cmd.arg(image).args(args)
+}

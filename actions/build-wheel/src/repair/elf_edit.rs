@@ -1,0 +1,189 @@
+//! Takes the Nix store out of what the dynamic loader reads, in place: a store
+//! path only ever becomes shorter, so nothing moves.
+
+use std::ops::Range;
+
+use super::elf::{Dynamic, Elf, ElfError, tag};
+use super::{Edit, in_store};
+
+/// Edits the ELF file `data`; gives what was changed. `remove_absolute` takes
+/// absolute search paths outside the store away, too.
+pub(super) fn edit(data: &mut [u8], elf: &Elf, remove_absolute: bool) -> Result<Edit, ElfError> {
+    let mut edit = Edit::default();
+    edit_interpreter(data, elf, &mut edit)?;
+
+    let mut strings = Strings { elf, kept: Vec::new(), freed: Vec::new() };
+    let mut removed = Vec::new();
+    let mut changed = Vec::new();
+    for entry in elf.dynamic.iter().filter(|entry| tag::STRINGS.contains(&entry.tag)) {
+        let old = elf.string(data, entry.value)?;
+        let new = match entry.tag {
+            tag::RPATH | tag::RUNPATH => {
+                let keep = |path: &&str| !in_store(path) && !(remove_absolute && path.starts_with('/'));
+                let kept: Vec<&str> = old.split(':').filter(keep).collect();
+                kept.iter().filter(|path| path.starts_with('/')).for_each(|path| {
+                    edit.warnings.push(format!("the search path `{path}` exists on few machines"));
+                });
+                kept.join(":")
+            }
+            tag::NEEDED | tag::SONAME if in_store(&old) => {
+                old.rsplit('/').next().unwrap_or_default().to_owned()
+            }
+            _ => old.clone(),
+        };
+        if new == old {
+            strings.kept.push(entry.value);
+            continue;
+        }
+        strings.freed.push(entry.value..entry.value + old.len() as u64);
+        if new.is_empty() {
+            edit.changes.push(format!("{} `{old}` removed", name(entry.tag)));
+            removed.push(*entry);
+        } else {
+            edit.changes.push(format!("{} `{old}` is now `{new}`", name(entry.tag)));
+            changed.push((*entry, old, new));
+        }
+    }
+    if strings.freed.is_empty() {
+        return Ok(edit);
+    }
+    for (entry, old, new) in changed {
+        let value = strings.place(data, entry.value, &old, &new)?;
+        elf.form.set_word(data, entry.place + elf.form.size(), value);
+    }
+    remove(data, elf, &removed);
+    if !strings.scrub(data) {
+        edit.warnings
+            .push("freed strings stay in the file: the number of its symbols cannot be known".into());
+    }
+    Ok(edit)
+}
+
+fn name(tag: u64) -> &'static str {
+    match tag {
+        tag::NEEDED => "the needed library",
+        tag::SONAME => "the library's name",
+        tag::RPATH => "RPATH",
+        _ => "RUNPATH",
+    }
+}
+
+fn edit_interpreter(data: &mut [u8], elf: &Elf, edit: &mut Edit) -> Result<(), ElfError> {
+    let Some(interpreter) = elf.interpreter.as_ref().filter(|found| in_store(&found.path)) else {
+        return Ok(());
+    };
+    let arch = elf.arch().ok_or(ElfError::Invalid("its machine is none whose loader is known"))?;
+    let file = interpreter.path.rsplit('/').next().unwrap_or_default();
+    let new = if file.contains("musl") { arch.musl_loader() } else { arch.glibc_loader().to_owned() };
+    if new.len() >= interpreter.bytes.len() {
+        let old = &interpreter.path;
+        return Err(ElfError::NoRoom(format!("`{new}` is longer than the interpreter `{old}`")));
+    }
+    let bytes = &mut data[interpreter.bytes.clone()];
+    bytes.fill(0);
+    bytes[..new.len()].copy_from_slice(new.as_bytes());
+    let size = new.len() as u64 + 1;
+    let form = elf.form;
+    for (wide, narrow) in [(32, 16), (40, 20)] {
+        form.set_word(data, interpreter.header + form.either(wide, narrow), size);
+    }
+    if let Some(section) = elf.section_at(data, interpreter.bytes.start) {
+        form.set_word(data, section + form.either(32, 20), size);
+    }
+    edit.changes.push(format!("the interpreter `{}` is now `{new}`", interpreter.path));
+    Ok(())
+}
+
+/// Takes entries out of the dynamic section; those after them move up.
+fn remove(data: &mut [u8], elf: &Elf, removed: &[Dynamic]) {
+    let size = 2 * elf.form.size();
+    // From the last to the first, so that the places before stay true.
+    for entry in removed.iter().rev() {
+        // The closing DT_NULL comes along: where it was, a second one stays.
+        let last = elf.dynamic.last().map_or(entry.place, |last| last.place);
+        data.copy_within(entry.place + size..last + size, entry.place);
+        data[last..last + size].fill(0);
+    }
+}
+
+/// The string table during an edit. Linkers share the tails of strings: the
+/// bytes of a freed string may be the end of a symbol's name.
+struct Strings<'e> {
+    elf: &'e Elf,
+    /// Offsets that entries of the dynamic section still use.
+    kept: Vec<u64>,
+    /// What no entry uses any more.
+    freed: Vec<Range<u64>>,
+}
+
+impl Strings<'_> {
+    /// Finds a place for `new`, which stood at `offset` as `old`.
+    fn place(&mut self, data: &mut [u8], offset: u64, old: &str, new: &str) -> Result<u64, ElfError> {
+        let value = if old.ends_with(new) {
+            offset + (old.len() - new.len()) as u64
+        } else if !self
+            .reached(data, offset..offset + new.len() as u64 + 1)
+            .is_some_and(|spans| spans.is_empty())
+        {
+            // Something else lives there; the table may hold it once more.
+            let needle = [new.as_bytes(), &[0]].concat();
+            let table = &data[self.elf.strings.clone()];
+            let found = memchr::memmem::find(table, &needle).map(|at| at as u64);
+            found.ok_or_else(|| {
+                ElfError::NoRoom(format!(
+                    "the bytes of `{old}` are shared with another name, and `{new}` fits nowhere"
+                ))
+            })?
+        } else {
+            let at = self.at(offset);
+            data[at..at + new.len()].copy_from_slice(new.as_bytes());
+            data[at + new.len()] = 0;
+            offset
+        };
+        self.kept.push(value);
+        Ok(value)
+    }
+
+    /// Zeroes the freed bytes that nothing else reaches; `false` where that
+    /// cannot be known.
+    fn scrub(&self, data: &mut [u8]) -> bool {
+        let mut all = true;
+        for freed in &self.freed {
+            let Some(spans) = self.reached(data, freed.clone()) else {
+                all = false;
+                continue;
+            };
+            for offset in freed.clone().filter(|offset| !spans.iter().any(|span| span.contains(offset))) {
+                data[self.at(offset)] = 0;
+            }
+        }
+        all
+    }
+
+    /// What other strings cover of `range`; `None` where that is unknown.
+    fn reached(&self, data: &[u8], range: Range<u64>) -> Option<Vec<Range<u64>>> {
+        let references = self.elf.references.as_ref()?;
+        let table = &data[self.elf.strings.clone()];
+        let start = usize::try_from(range.start).ok()?;
+        // A string that covers the range begins after the NUL before it.
+        let before = table[..start].iter().rposition(|byte| *byte == 0).map_or(0, |at| at + 1) as u64;
+        let mut spans: Vec<Range<u64>> = Vec::new();
+        for offset in
+            references.iter().chain(&self.kept).filter(|offset| (before..range.end).contains(*offset))
+        {
+            let from = usize::try_from(*offset).ok()?;
+            let length = table[from..].iter().position(|byte| *byte == 0).unwrap_or(table.len() - from);
+            // The closing NUL belongs to it.
+            let end = *offset + length as u64 + 1;
+            if end > range.start {
+                spans.push((*offset).max(range.start)..end);
+            }
+        }
+        Some(spans)
+    }
+
+    fn at(&self, offset: u64) -> usize {
+        // The string at this offset was read before, so it lies in the file.
+        self.elf.strings.start + usize::try_from(offset).unwrap_or_default()
+    }
+}

@@ -1,0 +1,139 @@
+//! The software bill of materials that maturin adds (CycloneDX, JSON), without
+//! what depends on when and where it was made: a random serial number, the
+//! time, and the folder of the sources.
+
+use pydist::digest;
+use serde_json::Value;
+
+use super::archive::civil;
+
+/// Normalises the document; `None` where it is none, or normal already.
+pub(super) fn normalize(text: &[u8], epoch: u64) -> Option<Vec<u8>> {
+    let mut document: Value = serde_json::from_slice(text).ok()?;
+    let object = document.as_object_mut()?;
+    if object.get("bomFormat")?.as_str() != Some("CycloneDX") {
+        return None;
+    }
+    if let Some(time) = object.get_mut("metadata").and_then(|metadata| metadata.get_mut("timestamp")) {
+        *time = Value::String(timestamp(epoch));
+    }
+    let mut folders = Vec::new();
+    visit(&mut document, &mut |text| {
+        if let Some(full) = full_id(text) {
+            *text = full;
+        }
+        folders.extend(folder(text).map(str::to_owned));
+    });
+    if let Some(common) = common_folder(&folders) {
+        visit(&mut document, &mut |text| {
+            if let Some(rest) = folder(text).and_then(|folder| folder.strip_prefix(&common)) {
+                let (start, end) =
+                    (format!("file://{common}{rest}"), format!("file:///{}", rest.trim_start_matches('/')));
+                *text = text.replace(&start, &end);
+            }
+        });
+    }
+    if document.get("serialNumber").is_some() {
+        document["serialNumber"] = Value::Null;
+        let serial = uuid(&digest::sha256(document.to_string().as_bytes()));
+        document["serialNumber"] = Value::String(format!("urn:uuid:{serial}"));
+    }
+    let normal = serde_json::to_vec_pretty(&document).ok()?;
+    (normal != text).then_some(normal)
+}
+
+fn visit(value: &mut Value, act: &mut impl FnMut(&mut String)) {
+    match value {
+        Value::String(text) => act(text),
+        Value::Array(items) => items.iter_mut().for_each(|item| visit(item, act)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| visit(field, act)),
+        _ => {}
+    }
+}
+
+/// Cargo leaves a package's name out of its ID where the folder has the same:
+/// `path+file:///folder/name#1.0` for `path+file:///folder/name#name@1.0`.
+fn full_id(id: &str) -> Option<String> {
+    let (path, version) = id.strip_prefix("path+file://").and_then(|rest| rest.split_once('#'))?;
+    let name = path.rsplit('/').next()?;
+    version.starts_with(|c: char| c.is_ascii_digit()).then(|| format!("path+file://{path}#{name}@{version}"))
+}
+
+/// The folder in `path+file:///folder#name@version`.
+fn folder(text: &str) -> Option<&str> {
+    let path = text.strip_prefix("path+file://")?.split(['#', '?']).next()?;
+    path.starts_with('/').then_some(path)
+}
+
+/// The deepest folder that all of these are, or are in.
+fn common_folder(folders: &[String]) -> Option<String> {
+    let mut common = folders.first()?.as_str();
+    for folder in folders {
+        while !folder.strip_prefix(common).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+            common = common.rsplit_once('/')?.0;
+        }
+    }
+    (!common.is_empty()).then(|| common.to_owned())
+}
+
+/// A UUID of version 8 (RFC 9562, 5.8): derived, and marked as such.
+fn uuid(digest: &[u8; 32]) -> String {
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    bytes[6] = bytes[6] & 0x0f | 0x80;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex = digest::hex(&bytes);
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
+/// RFC 3339, in UTC.
+fn timestamp(epoch: u64) -> String {
+    let (year, month, day) = civil(epoch / 86_400);
+    let seconds = epoch % 86_400;
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(folder: &str, serial: &str, time: &str) -> String {
+        format!(
+            r#"{{"bomFormat":"CycloneDX","serialNumber":"urn:uuid:{serial}","metadata":{{"timestamp":"{time}",
+            "component":{{"bom-ref":"path+file://{folder}/core#core@1.0","purl":"pkg:cargo/core@1.0?download_url=file://."}}}},
+            "dependencies":[{{"ref":"path+file://{folder}/lib/util#0.1"}}]}}"#
+        )
+    }
+
+    #[test]
+    fn two_builds_give_one_document() {
+        let first = sample("/home/a/src", "9dc05d0d-0e97-423d-b752-8e5b1118cfed", "2026-11-23T02:25:06.8Z");
+        let second = sample("/build", "00000000-0e97-423d-b752-8e5b1118cfed", "2025-01-01T00:00:00Z");
+        let first = normalize(first.as_bytes(), 1_709_210_096).unwrap();
+        assert_eq!(Some(&first), normalize(second.as_bytes(), 1_709_210_096).as_ref());
+        let text = String::from_utf8(first.clone()).unwrap();
+        assert!(
+            text.contains("path+file:///core#core@1.0") && text.contains("path+file:///lib/util#util@0.1"),
+            "{text}"
+        );
+        assert!(text.contains("2024-02-29T12:34:56Z") && !text.contains("/home"), "{text}");
+        assert_eq!(normalize(&first, 1_709_210_096), None);
+    }
+
+    #[test]
+    fn the_name_of_the_only_folder_does_not_matter() {
+        let document =
+            |id: &str| normalize(format!(r#"{{"bomFormat":"CycloneDX","ref":"{id}"}}"#).as_bytes(), 0);
+        assert_eq!(
+            document("path+file:///tmp/hello#1.2.3 bin-target-0"),
+            document("path+file:///src#hello@1.2.3 bin-target-0")
+        );
+    }
+
+    #[test]
+    fn other_documents_stay() {
+        assert_eq!(normalize(b"{\"spdxVersion\": \"SPDX-2.3\"}", 0), None);
+        assert_eq!(normalize(b"not json", 0), None);
+    }
+}

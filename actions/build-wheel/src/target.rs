@@ -1,0 +1,213 @@
+//! The targets: what each is called by Rust, Python, Nix, ELF and QEMU.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+/// A processor architecture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Arch {
+    /// 64-bit x86.
+    X86_64,
+    /// 64-bit Arm.
+    Aarch64,
+    /// 64-bit RISC-V with double floats.
+    Riscv64,
+    /// 64-bit POWER, little-endian.
+    Ppc64le,
+}
+
+/// An operating system with its C library.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum System {
+    /// Linux with glibc.
+    Gnu,
+    /// Linux with musl.
+    Musl,
+    /// macOS.
+    Macos,
+}
+
+/// What a wheel is built for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Target {
+    /// The processor.
+    pub arch: Arch,
+    /// The system.
+    pub system: System,
+}
+
+/// All targets: Rust's name of each.
+const TARGETS: [(&str, Arch, System); 10] = [
+    ("x86_64-unknown-linux-gnu", Arch::X86_64, System::Gnu),
+    ("x86_64-unknown-linux-musl", Arch::X86_64, System::Musl),
+    ("aarch64-unknown-linux-gnu", Arch::Aarch64, System::Gnu),
+    ("aarch64-unknown-linux-musl", Arch::Aarch64, System::Musl),
+    ("riscv64gc-unknown-linux-gnu", Arch::Riscv64, System::Gnu),
+    ("riscv64gc-unknown-linux-musl", Arch::Riscv64, System::Musl),
+    ("powerpc64le-unknown-linux-gnu", Arch::Ppc64le, System::Gnu),
+    ("powerpc64le-unknown-linux-musl", Arch::Ppc64le, System::Musl),
+    ("x86_64-apple-darwin", Arch::X86_64, System::Macos),
+    ("aarch64-apple-darwin", Arch::Aarch64, System::Macos),
+];
+
+impl Target {
+    /// Understands Rust's name of a target.
+    pub fn parse(triple: &str) -> Result<Self, String> {
+        let found = TARGETS.iter().find(|(name, ..)| *name == triple);
+        found.map(|(_, arch, system)| Self { arch: *arch, system: *system }).ok_or_else(|| {
+            let known: Vec<&str> = TARGETS.iter().map(|(name, ..)| *name).collect();
+            format!("`{triple}` is not a target this program knows; it knows {}", known.join(", "))
+        })
+    }
+
+    /// The machine this program runs on, if it is one of the targets.
+    pub fn host() -> Option<Self> {
+        let arch = match std::env::consts::ARCH {
+            "x86_64" => Arch::X86_64,
+            "aarch64" => Arch::Aarch64,
+            "riscv64" => Arch::Riscv64,
+            "powerpc64" if cfg!(target_endian = "little") => Arch::Ppc64le,
+            _ => return None,
+        };
+        let target = |system| Self { arch, system };
+        match std::env::consts::OS {
+            "macos" => Some(target(System::Macos)),
+            // This program may be a static one itself: the loader that is
+            // there tells which C library the machine has.
+            "linux" => {
+                let glibc = target(System::Gnu);
+                let musl = target(System::Musl);
+                let here =
+                    |target: &Self| target.loader().is_some_and(|path| std::path::Path::new(&path).exists());
+                Some(if here(&musl) && !here(&glibc) { musl } else { glibc })
+            }
+            _ => None,
+        }
+    }
+
+    /// Rust's name.
+    pub fn triple(self) -> &'static str {
+        let same = |entry: &&(&str, Arch, System)| (entry.1, entry.2) == (self.arch, self.system);
+        TARGETS.iter().find(same).map_or("unknown", |(name, ..)| name)
+    }
+
+    /// Whether it is Linux.
+    pub fn is_linux(self) -> bool {
+        self.system != System::Macos
+    }
+
+    /// The prefix of a cross compiler's programs, as Debian and crosstool name
+    /// it.
+    pub fn gnu_prefix(self) -> Option<String> {
+        let cpu = match self.arch {
+            Arch::Ppc64le => "powerpc64le",
+            arch => arch.tag(),
+        };
+        match self.system {
+            System::Gnu => Some(format!("{cpu}-linux-gnu")),
+            System::Musl => Some(format!("{cpu}-linux-musl")),
+            System::Macos => None,
+        }
+    }
+
+    /// The architecture as the platform tags of its system spell it.
+    pub fn tag_arch(self) -> &'static str {
+        match (self.system, self.arch) {
+            (System::Macos, Arch::Aarch64) => "arm64",
+            (_, arch) => arch.tag(),
+        }
+    }
+
+    /// The dynamic loader where every distribution has it (the psABI
+    /// supplements; musl's is of its own naming).
+    pub fn loader(self) -> Option<String> {
+        match self.system {
+            System::Gnu => Some(self.arch.glibc_loader().to_owned()),
+            System::Musl => Some(self.arch.musl_loader()),
+            System::Macos => None,
+        }
+    }
+}
+
+impl Arch {
+    /// As `platform.machine()` on Linux, platform tags and QEMU name it.
+    pub fn tag(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::Aarch64 => "aarch64",
+            Self::Riscv64 => "riscv64",
+            Self::Ppc64le => "ppc64le",
+        }
+    }
+
+    /// The architecture of an ELF file for a target, by `e_machine`.
+    pub fn from_elf(machine: u16) -> Option<Self> {
+        match machine {
+            62 => Some(Self::X86_64),
+            183 => Some(Self::Aarch64),
+            243 => Some(Self::Riscv64),
+            21 => Some(Self::Ppc64le),
+            _ => None,
+        }
+    }
+
+    /// glibc's loader.
+    pub fn glibc_loader(self) -> &'static str {
+        match self {
+            Self::X86_64 => "/lib64/ld-linux-x86-64.so.2",
+            Self::Aarch64 => "/lib/ld-linux-aarch64.so.1",
+            Self::Riscv64 => "/lib/ld-linux-riscv64-lp64d.so.1",
+            Self::Ppc64le => "/lib64/ld64.so.2",
+        }
+    }
+
+    /// musl's loader.
+    pub fn musl_loader(self) -> String {
+        let arch = if self == Self::Ppc64le { "powerpc64le" } else { self.tag() };
+        format!("/lib/ld-musl-{arch}.so.1")
+    }
+
+    /// The oldest glibc that a manylinux tag can name: PEP 513 began with 2.5
+    /// on x86, PEP 599 with 2.17 elsewhere, and RISC-V came with 2.31.
+    pub fn oldest_glibc(self) -> (u32, u32) {
+        match self {
+            Self::X86_64 => (2, 5),
+            Self::Aarch64 | Self::Ppc64le => (2, 17),
+            Self::Riscv64 => (2, 31),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.triple())
+    }
+}
+
+impl Serialize for Target {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.triple())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_target_is_read_and_written() {
+        for (triple, ..) in TARGETS {
+            assert_eq!(Target::parse(triple).unwrap().triple(), triple);
+        }
+        assert!(Target::parse("x86_64").unwrap_err().contains("x86_64-unknown-linux-gnu"));
+    }
+
+    #[test]
+    fn the_host_has_its_loader() {
+        let host = Target::host().unwrap();
+        if let Some(loader) = host.loader() {
+            assert!(std::path::Path::new(&loader).exists(), "{loader}");
+        }
+    }
+}
