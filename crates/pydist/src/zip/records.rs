@@ -208,11 +208,7 @@ pub(super) fn read(source: &(impl ReadAt + ?Sized), limits: &Limits) -> Result<A
     Ok(Archive { members, faults, size })
 }
 
-fn find_end(
-    source: &(impl ReadAt + ?Sized),
-    size: u64,
-    faults: &mut Vec<Fault>,
-) -> Result<End, ZipError> {
+fn find_end(source: &(impl ReadAt + ?Sized), size: u64, faults: &mut Vec<Fault>) -> Result<End, ZipError> {
     let tail = size.min(END_SIZE as u64 + 0xffff);
     let mut bytes = vec![0; usize::try_from(tail).unwrap_or_default()];
     source.read_exact_at(size - tail, &mut bytes)?;
@@ -220,7 +216,8 @@ fn find_end(
     let at = memchr::memmem::rfind_iter(&bytes, &signature)
         .find(|at| {
             let record = &bytes[*at..];
-            let comment = record.get(20..22).map(|field| usize::from(u16::from_le_bytes([field[0], field[1]])));
+            let comment =
+                record.get(20..22).map(|field| usize::from(u16::from_le_bytes([field[0], field[1]])));
             comment.is_some_and(|comment| END_SIZE + comment <= record.len())
         })
         .ok_or(ZipError::NoEnd)?;
@@ -282,8 +279,7 @@ fn central<'a>(bytes: &'a [u8], faults: &mut Vec<Fault>) -> Option<(Member, &'a 
     }
     let (made_by, _needed, flags, method) = (fields.u16(), fields.u16(), fields.u16(), fields.u16());
     let _modified = fields.u32();
-    let (crc32, mut compressed, mut size) =
-        (fields.u32(), u64::from(fields.u32()), u64::from(fields.u32()));
+    let (crc32, mut compressed, mut size) = (fields.u32(), u64::from(fields.u32()), u64::from(fields.u32()));
     let (name_size, extra_size, comment) = (fields.u16(), fields.u16(), fields.u16());
     let (_disk, _internal, external) = (fields.u16(), fields.u16(), fields.u32());
     let mut header_offset = u64::from(fields.u32());
@@ -413,11 +409,7 @@ fn locals(
 }
 
 /// Compares a local header with its member; where the data start.
-fn local(
-    source: &(impl ReadAt + ?Sized),
-    member: &Member,
-    faults: &mut Vec<Fault>,
-) -> Result<u64, ZipError> {
+fn local(source: &(impl ReadAt + ?Sized), member: &Member, faults: &mut Vec<Fault>) -> Result<u64, ZipError> {
     let offset = member.header_offset;
     let damaged = || ZipError::Damaged { what: "a local file header", offset };
     let mut head = [0; LOCAL_SIZE as usize];
@@ -428,8 +420,7 @@ fn local(
     }
     let (_needed, flags, method) = (fields.u16(), fields.u16(), fields.u16());
     let _modified = fields.u32();
-    let (crc32, mut compressed, mut size) =
-        (fields.u32(), u64::from(fields.u32()), u64::from(fields.u32()));
+    let (crc32, mut compressed, mut size) = (fields.u32(), u64::from(fields.u32()), u64::from(fields.u32()));
     let (name_size, extra_size) = (fields.u16(), fields.u16());
     let mut tail = vec![0; usize::from(name_size) + usize::from(extra_size)];
     source.read_exact_at(offset + LOCAL_SIZE, &mut tail).map_err(|_| damaged())?;

@@ -1,0 +1,148 @@
+//! What the readers of ELF, Mach-O and PE share: bounds, byte order, errors.
+//!
+//! They read what the *loader* reads (segments and load commands, never
+//! section headers, which a file may lack or lie about), a few ranges at a
+//! time, so that a binary of hundreds of megabytes need not be in memory.
+
+use std::io;
+
+use crate::source::ReadAt;
+
+/// No table of names or symbols is larger; what claims to be is hostile.
+const RANGE_LIMIT: u64 = 64 << 20;
+
+/// Why a binary cannot be understood.
+#[derive(Debug, thiserror::Error)]
+pub enum BinaryError {
+    /// The bytes could not be read.
+    #[error("the binary cannot be read")]
+    Io(#[source] io::Error),
+    /// Not of the format.
+    #[error("not {0}")]
+    Format(&'static str),
+    /// A table lies outside the file or is not what it should be.
+    #[error("{what} at byte {offset} is damaged or cut off")]
+    Damaged {
+        /// The table.
+        what: &'static str,
+        /// Where it should be.
+        offset: u64,
+    },
+}
+
+/// The format that the first bytes of a file announce.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Linux and other Unix systems.
+    Elf,
+    /// macOS, one architecture or several.
+    MachO,
+    /// Windows.
+    Pe,
+    /// A static library or an object archive.
+    Archive,
+}
+
+impl Format {
+    /// Tells the format by magic number; needs eight bytes at most.
+    pub fn detect(head: &[u8]) -> Option<Self> {
+        match head {
+            [0x7f, b'E', b'L', b'F', ..] => Some(Self::Elf),
+            [0xcf | 0xce, 0xfa, 0xed, 0xfe, ..] | [0xfe, 0xed, 0xfa, 0xcf | 0xce, ..] => Some(Self::MachO),
+            // A Java class has the same magic and its version where the
+            // number of slices stands; that version is 43 or more.
+            [0xca, 0xfe, 0xba, 0xbe | 0xbf, 0, 0, 0, count, ..] if *count < 40 => Some(Self::MachO),
+            [b'M', b'Z', ..] => Some(Self::Pe),
+            [b'!', b'<', b'a', b'r', b'c', b'h', b'>', b'\n', ..] => Some(Self::Archive),
+            _ => None,
+        }
+    }
+}
+
+/// A file or a slice of one, in one byte order.
+pub(crate) struct Image<'a, S: ReadAt + ?Sized> {
+    source: &'a S,
+    start: u64,
+    size: u64,
+    pub(crate) big: bool,
+}
+
+impl<'a, S: ReadAt + ?Sized> Image<'a, S> {
+    pub(crate) fn new(source: &'a S) -> Result<Self, BinaryError> {
+        let size = source.size().map_err(BinaryError::Io)?;
+        Ok(Self { source, start: 0, size, big: false })
+    }
+
+    /// The same in another byte order.
+    pub(crate) fn in_order(&self, big: bool) -> Self {
+        Self { big, ..*self }
+    }
+
+    /// The part from `offset` on, `size` bytes.
+    pub(crate) fn slice(&self, offset: u64, size: u64) -> Option<Image<'a, S>> {
+        offset.checked_add(size).filter(|end| *end <= self.size)?;
+        Some(Image { source: self.source, start: self.start + offset, size, big: self.big })
+    }
+
+    pub(crate) fn bytes(&self, what: &'static str, offset: u64, size: u64) -> Result<Vec<u8>, BinaryError> {
+        let fits = offset.checked_add(size).is_some_and(|end| end <= self.size) && size <= RANGE_LIMIT;
+        if !fits {
+            return Err(BinaryError::Damaged { what, offset });
+        }
+        let mut bytes = vec![0; usize::try_from(size).unwrap_or_default()];
+        self.source.read_exact_at(self.start + offset, &mut bytes).map_err(BinaryError::Io)?;
+        Ok(bytes)
+    }
+
+    /// At most `size` bytes: less at the end of the file.
+    pub(crate) fn up_to(&self, what: &'static str, offset: u64, size: u64) -> Result<Vec<u8>, BinaryError> {
+        self.bytes(what, offset, size.min(self.size.saturating_sub(offset)))
+    }
+
+    pub(crate) fn view<'b>(&self, bytes: &'b [u8]) -> View<'b> {
+        View { bytes, big: self.big }
+    }
+}
+
+/// Numbers and strings at offsets of a table in memory.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'b> {
+    pub(crate) bytes: &'b [u8],
+    pub(crate) big: bool,
+}
+
+impl<'b> View<'b> {
+    fn array<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        self.bytes.get(at..)?.first_chunk::<N>().copied()
+    }
+
+    pub(crate) fn u16(&self, at: usize) -> Option<u16> {
+        let bytes = self.array(at)?;
+        Some(if self.big { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) })
+    }
+
+    pub(crate) fn u32(&self, at: usize) -> Option<u32> {
+        let bytes = self.array(at)?;
+        Some(if self.big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
+    }
+
+    pub(crate) fn u64(&self, at: usize) -> Option<u64> {
+        let bytes = self.array(at)?;
+        Some(if self.big { u64::from_be_bytes(bytes) } else { u64::from_le_bytes(bytes) })
+    }
+
+    /// A 32-bit or 64-bit word.
+    pub(crate) fn word(&self, at: usize, wide: bool) -> Option<u64> {
+        if wide { self.u64(at) } else { self.u32(at).map(u64::from) }
+    }
+
+    /// The zero-terminated string at an offset; to the end where no zero is.
+    pub(crate) fn string(&self, at: usize) -> Option<&'b [u8]> {
+        let rest = self.bytes.get(at..)?;
+        Some(&rest[..memchr::memchr(0, rest).unwrap_or(rest.len())])
+    }
+
+    pub(crate) fn text(&self, at: usize) -> Option<String> {
+        self.string(at).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+    }
+}

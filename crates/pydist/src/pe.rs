@@ -1,0 +1,135 @@
+//! Facts about a PE file (Microsoft's "PE Format").
+
+use crate::binary::{BinaryError, Image};
+use crate::source::ReadAt;
+
+/// Facts about a PE file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// `Machine` of the COFF header.
+    pub machine: u16,
+    /// PE32+.
+    pub is_64: bool,
+    /// A library (`IMAGE_FILE_DLL`).
+    pub is_dll: bool,
+    /// The libraries that it imports, by name, in order.
+    pub imports: Vec<String>,
+    /// The symbols that it imports from a Python library.
+    pub python_symbols: Vec<String>,
+}
+
+const LIMIT_IMPORTS: usize = 4096;
+
+impl Facts {
+    /// Reads the facts; `None` for a program of DOS, which only starts alike.
+    pub fn read(source: &(impl ReadAt + ?Sized)) -> Result<Option<Self>, BinaryError> {
+        let image = Image::new(source)?;
+        let dos = image.up_to("the DOS header", 0, 64)?;
+        if !dos.starts_with(b"MZ") {
+            return Err(BinaryError::Format("a PE file"));
+        }
+        let Some(start) = image.view(&dos).u32(60).map(u64::from) else { return Ok(None) };
+        let Ok(head) = image.bytes("the PE header", start, 24) else { return Ok(None) };
+        if !head.starts_with(b"PE\0\0") {
+            return Ok(None);
+        }
+        let view = image.view(&head);
+        let damaged = || BinaryError::Damaged { what: "the PE header", offset: start };
+        let number = |at| view.u16(at).ok_or_else(damaged);
+        let (machine, sections, optional_size, flags) = (number(4)?, number(6)?, number(20)?, number(22)?);
+        let optional = image.bytes("the optional header", start + 24, optional_size.into())?;
+        let optional = image.view(&optional);
+        let is_64 = optional.u16(0) == Some(0x20b);
+        let mut facts = Self {
+            machine,
+            is_64,
+            is_dll: flags & 0x2000 != 0,
+            imports: Vec::new(),
+            python_symbols: Vec::new(),
+        };
+        let table = image.bytes(
+            "the section table",
+            start + 24 + u64::from(optional_size),
+            u64::from(sections) * 40,
+        )?;
+        let sections: Vec<[u64; 4]> = table
+            .chunks_exact(40)
+            .filter_map(|bytes| {
+                let view = image.view(bytes);
+                // VirtualSize, VirtualAddress, SizeOfRawData, PointerToRawData
+                Some([8, 12, 16, 20].map(|at| view.u32(at).unwrap_or_default().into()))
+            })
+            .collect();
+        let locate = |address: u64| {
+            sections.iter().find_map(|[_, start, size, offset]| {
+                let within = address.checked_sub(*start)?;
+                (within < *size).then_some(offset + within)
+            })
+        };
+        // Import directory, delay-load directory: where the entry stands, the
+        // size of a descriptor, the places of its name and of its thunks.
+        let first = if is_64 { 112 } else { 96 };
+        for (entry, size, name_at, thunks_at) in [(1, 20, 12, 0), (13, 32, 4, 16)] {
+            let Some(mut at) =
+                optional.u32(first + entry * 8).filter(|at| *at != 0).and_then(|at| locate(at.into()))
+            else {
+                continue;
+            };
+            for _ in 0..LIMIT_IMPORTS {
+                let bytes = image.bytes("an import descriptor", at, size)?;
+                let view = image.view(&bytes);
+                let Some(name) = view.u32(name_at).filter(|name| *name != 0) else { break };
+                let Some(offset) = locate(name.into()) else {
+                    return Err(BinaryError::Damaged {
+                        what: "an imported library's name",
+                        offset: name.into(),
+                    });
+                };
+                let name = image.up_to("an imported library's name", offset, 256)?;
+                let name = image.view(&name).text(0).unwrap_or_default();
+                if name.to_ascii_lowercase().starts_with("python")
+                    && let Some(thunks) = view.u32(thunks_at).and_then(|at| locate(at.into()))
+                {
+                    symbols(&image, thunks, is_64, locate, &mut facts.python_symbols)?;
+                }
+                facts.imports.push(name);
+                at += size;
+            }
+        }
+        Ok(Some(facts))
+    }
+
+    /// The architecture as platform tags name it.
+    pub fn arch(&self) -> Option<&'static str> {
+        Some(match self.machine {
+            0x8664 => "amd64",
+            0x014c => "x86",
+            0xaa64 => "arm64",
+            0x01c4 => "arm32",
+            _ => return None,
+        })
+    }
+}
+
+/// The names behind a list of thunks.
+fn symbols<S: ReadAt + ?Sized>(
+    image: &Image<'_, S>,
+    thunks: u64,
+    is_64: bool,
+    locate: impl Fn(u64) -> Option<u64>,
+    into: &mut Vec<String>,
+) -> Result<(), BinaryError> {
+    let word = if is_64 { 8 } else { 4 };
+    let bytes = image.up_to("the imported symbols", thunks, word * LIMIT_IMPORTS as u64)?;
+    let by_number = 1u64 << (word * 8 - 1);
+    for at in (0..bytes.len()).step_by(usize::try_from(word).unwrap_or(8)) {
+        let Some(thunk) = image.view(&bytes).word(at, is_64).filter(|thunk| *thunk != 0) else { break };
+        if thunk & by_number != 0 {
+            continue;
+        }
+        let Some(offset) = locate(thunk) else { break };
+        let name = image.up_to("an imported symbol's name", offset + 2, 256)?;
+        into.extend(image.view(&name).text(0));
+    }
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! The members of a source distribution, in one pass over its gzip stream.
+
+use std::io::{self, Read};
+
+use flate2::read::GzDecoder;
+
+use crate::zip::Limits;
+
+/// What kind of member it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Folder,
+    /// A symbolic link, with its target.
+    Symlink(String),
+    /// A hard link, with its target.
+    Hardlink(String),
+    /// A file with holes (GNU sparse).
+    Sparse,
+    /// A device, a pipe, or a type that is not known.
+    Special(u8),
+}
+
+/// One member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The path; bytes that are not UTF-8 are replaced.
+    pub name: String,
+    /// Whether the path is UTF-8.
+    pub is_utf8: bool,
+    /// The kind.
+    pub kind: Kind,
+    /// In bytes.
+    pub size: u64,
+    /// The Unix mode.
+    pub mode: u32,
+}
+
+/// Why a source distribution cannot be read to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum TarError {
+    /// The gzip stream or the tar records are damaged or cut off.
+    #[error("the archive is damaged or cut off after {members} members")]
+    Damaged {
+        /// How many members could be read.
+        members: u64,
+        /// What the reader says.
+        source: io::Error,
+    },
+    /// More than a [`Limits`] allows.
+    #[error("the archive has {what} more than the limit of {limit}")]
+    Limit {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much is allowed.
+        limit: u64,
+    },
+    /// Not a gzip stream with a tar archive.
+    #[error("not a gzip-compressed tar archive")]
+    Format,
+}
+
+/// Calls `visit` for each member with a reader of its content. Nothing is
+/// written; what `visit` leaves unread is passed over.
+pub fn walk(
+    compressed: impl Read,
+    limits: &Limits,
+    mut visit: impl FnMut(Member, &mut dyn Read) -> io::Result<()>,
+) -> Result<(), TarError> {
+    // One more than allowed, so that reaching it tells.
+    let mut inflated = Counted { inner: GzDecoder::new(compressed).take(limits.total_size + 1), count: 0 };
+    let mut members = 0;
+    let damaged = |members, source| TarError::Damaged { members, source };
+    let result = (|| {
+        let mut archive = tar::Archive::new(&mut inflated);
+        // Raw, because long names are put together below with a bound.
+        let entries = archive.entries().map_err(|source| damaged(0, source))?;
+        for entry in entries {
+            let mut entry = entry.map_err(|source| damaged(members, source))?;
+            members += 1;
+            if members > limits.members {
+                return Err(TarError::Limit { what: "members:", limit: limits.members });
+            }
+            let header = entry.header();
+            let link = || {
+                let target = entry.link_name_bytes().unwrap_or_default();
+                String::from_utf8_lossy(&target).into_owned()
+            };
+            let kind = match header.entry_type() {
+                tar::EntryType::Regular | tar::EntryType::Continuous => Kind::File,
+                tar::EntryType::Directory => Kind::Folder,
+                tar::EntryType::Symlink => Kind::Symlink(link()),
+                tar::EntryType::Link => Kind::Hardlink(link()),
+                tar::EntryType::GNUSparse => Kind::Sparse,
+                tar::EntryType::XGlobalHeader => continue,
+                other => Kind::Special(other.as_byte()),
+            };
+            let mode = header.mode().unwrap_or_default();
+            let path = entry.path_bytes();
+            let member = Member {
+                name: String::from_utf8_lossy(&path).into_owned(),
+                is_utf8: std::str::from_utf8(&path).is_ok(),
+                kind,
+                size: entry.size(),
+                mode,
+            };
+            drop(path);
+            if member.size > limits.member_size {
+                return Err(TarError::Limit { what: "a member of bytes", limit: limits.member_size });
+            }
+            visit(member, &mut entry).map_err(|source| damaged(members, source))?;
+        }
+        Ok(())
+    })();
+    if inflated.count > limits.total_size {
+        return Err(TarError::Limit { what: "bytes, inflated:", limit: limits.total_size });
+    }
+    result?;
+    if members == 0 {
+        return Err(TarError::Format);
+    }
+    // What follows the archive's end must still be sound gzip: its check sum
+    // stands at the very end.
+    io::copy(&mut inflated, &mut io::sink()).map_err(|source| damaged(members, source))?;
+    Ok(())
+}
+
+struct Counted<R> {
+    inner: R,
+    count: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.count += count as u64;
+        Ok(count)
+    }
+}
