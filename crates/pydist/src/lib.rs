@@ -11,6 +11,7 @@ pub mod manifest;
 pub mod metadata;
 pub mod name;
 pub mod pe;
+pub mod policy;
 pub mod record;
 pub mod source;
 pub mod tags;
