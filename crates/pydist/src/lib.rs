@@ -13,6 +13,7 @@ pub mod name;
 pub mod pe;
 pub mod policy;
 pub mod record;
+pub mod requirement;
 pub mod source;
 pub mod tags;
 pub mod tar;

@@ -1,0 +1,179 @@
+//! `[tool.verify-dist]`.
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toolkit::FileError;
+
+use crate::error::Error;
+use crate::rules::{self, Finding, Rule};
+
+/// The configuration of a project. Unknown keys are errors.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// Ids or families (`NIX`) of the rules to apply; all by default.
+    pub select: Option<Vec<String>>,
+    /// What is accepted, each with its reason.
+    #[serde(default)]
+    pub ignore: Vec<Ignore>,
+    /// As the input `matrix`.
+    #[serde(default)]
+    pub matrix: Vec<String>,
+    /// As the input `expect-sdist`.
+    #[serde(default)]
+    pub expect_sdist: Vec<String>,
+}
+
+/// Findings that are accepted.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ignore {
+    /// The rule's id.
+    pub rule: String,
+    /// The files it is about; `*` stands for any text. All by default.
+    #[serde(default = "any")]
+    pub files: String,
+    /// The members it is about. All by default.
+    #[serde(default = "any")]
+    pub members: String,
+    /// Why it is accepted; must be given.
+    pub reason: String,
+    #[serde(skip)]
+    used: Cell<bool>,
+}
+
+fn any() -> String {
+    "*".into()
+}
+
+#[derive(Deserialize)]
+struct Pyproject {
+    tool: Option<Tool>,
+}
+
+#[derive(Deserialize)]
+struct Tool {
+    #[serde(rename = "verify-dist")]
+    own: Option<Config>,
+}
+
+impl Config {
+    /// Reads the file, or `pyproject.toml` here where there is one. Gives the
+    /// file it came from too, for annotations.
+    pub fn read(path: Option<&Path>) -> Result<(Self, Option<PathBuf>), Error> {
+        let default = Path::new("pyproject.toml");
+        let path = match path {
+            Some(path) => path,
+            None if default.is_file() => default,
+            None => return Ok((Self::default(), None)),
+        };
+        let text = std::fs::read_to_string(path).map_err(FileError::new("read", path))?;
+        let parsed: Pyproject =
+            toml::from_str(&text).map_err(|source| Error::Config { path: path.into(), source })?;
+        let config = parsed.tool.and_then(|tool| tool.own).unwrap_or_default();
+        let fault = |message| Error::Rule { path: path.into(), message };
+        for ignore in &config.ignore {
+            if rules::find(&ignore.rule).is_none() {
+                return Err(fault(format!(
+                    "`ignore` names the rule `{}`, which does not exist",
+                    ignore.rule
+                )));
+            }
+            if ignore.reason.trim().is_empty() {
+                return Err(fault(format!("`ignore` of `{}` has an empty reason", ignore.rule)));
+            }
+        }
+        for selected in config.select.iter().flatten() {
+            if !rules::all().any(|rule| rule.id.starts_with(selected.as_str())) {
+                return Err(fault(format!(
+                    "`select` names `{selected}`, which is neither a rule nor a family"
+                )));
+            }
+        }
+        Ok((config, Some(path.to_owned())))
+    }
+
+    /// Whether a rule is to be applied.
+    pub fn selects(&self, rule: &Rule) -> bool {
+        let selected =
+            |select: &Vec<String>| select.iter().any(|prefix| rule.id.starts_with(prefix.as_str()));
+        self.select.as_ref().is_none_or(selected)
+    }
+
+    /// The reason for which a finding is accepted, if it is.
+    pub fn accepts(&self, finding: &Finding) -> Option<&str> {
+        let fits = |ignore: &&Ignore| {
+            ignore.rule.eq_ignore_ascii_case(finding.rule)
+                && matches(&ignore.files, finding.file.as_deref().unwrap_or_default())
+                && matches(&ignore.members, finding.member.as_deref().unwrap_or_default())
+        };
+        let ignore = self.ignore.iter().find(fits)?;
+        ignore.used.set(true);
+        Some(&ignore.reason)
+    }
+
+    /// The ignores that accepted nothing.
+    pub fn unused(&self) -> impl Iterator<Item = &Ignore> {
+        self.ignore.iter().filter(|ignore| !ignore.used.get())
+    }
+}
+
+/// Whether `text` fits `pattern`, in which `*` stands for any text.
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    let mut parts = parts.peekable();
+    if parts.peek().is_none() {
+        return rest.is_empty();
+    }
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return rest.ends_with(part);
+        }
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        assert!(
+            matches("*", "") && matches("a*c", "abc") && matches("a*b*c", "a1b2b3c") && matches("abc", "abc")
+        );
+        assert!(
+            !matches("a*c", "ab")
+                && !matches("abc", "abcd")
+                && !matches("*b", "a")
+                && !matches("ab*ba", "aba")
+        );
+    }
+
+    #[test]
+    fn faults_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pyproject.toml");
+        let read = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            Config::read(Some(&path)).map_err(|error| toolkit::tell(&error))
+        };
+        assert!(read("[tool.other]\nx = 1\n").is_ok());
+        assert!(read("[tool.verify-dist]\nselct = []\n").unwrap_err().contains("selct"));
+        assert!(read("[[tool.verify-dist.ignore]]\nrule = 'NIX004'\n").unwrap_err().contains("reason"));
+        assert!(
+            read("[[tool.verify-dist.ignore]]\nrule = 'NIX999'\nreason = 'x'\n")
+                .unwrap_err()
+                .contains("NIX999")
+        );
+        assert!(read("[tool.verify-dist]\nselect = ['NUX']\n").unwrap_err().contains("NUX"));
+    }
+}

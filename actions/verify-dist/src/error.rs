@@ -1,0 +1,70 @@
+//! Why there is no verdict.
+
+use std::path::PathBuf;
+
+use toolkit::{Exit, Failure, FileError, InputErrors};
+
+/// Why there is no verdict.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The inputs are wrong.
+    #[error(transparent)]
+    Inputs(#[from] InputErrors),
+    /// The configuration is wrong.
+    #[error("`{}`: the table `tool.verify-dist` is not valid", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong in it.
+        source: toml::de::Error,
+    },
+    /// The configuration names what is not there.
+    #[error("`{}`: {message}", path.display())]
+    Rule {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// A rule that does not exist.
+    #[error("there is no rule `{0}`")]
+    UnknownRule(String),
+    /// Nothing to check.
+    #[error("no distribution (`.whl` or `.tar.gz`) in {0}")]
+    Nothing(String),
+    /// A path that does not exist.
+    #[error("`{}` does not exist", .0.display())]
+    Missing(PathBuf),
+    /// The same file name twice.
+    #[error("`{0}` stands in two of the given folders")]
+    Twice(String),
+    /// A file could not be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl Failure for Error {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::File(error) => error.exit(),
+            Self::Inputs(_)
+            | Self::Config { .. }
+            | Self::Rule { .. }
+            | Self::UnknownRule(_)
+            | Self::Nothing(_)
+            | Self::Missing(_)
+            | Self::Twice(_) => Exit::Usage,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::UnknownRule(_) => Some("`verify-dist rules` lists them".into()),
+            Self::Nothing(_) | Self::Missing(_) => {
+                Some("build first, then give the folder with the distributions".into())
+            }
+            Self::Twice(_) => Some("a release holds each file once; give one folder".into()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! What is known about a distribution after one pass over its bytes. Rules
+//! read facts; they never open a file.
+
+use std::path::PathBuf;
+
+use pydist::binary::Format;
+use pydist::digest::Sha256Bytes;
+use pydist::filename::{DistName, NameError, WheelName};
+use pydist::metadata::{Metadata, MetadataError};
+use pydist::record::{self, RecordError};
+use pydist::tags::Platform;
+use pydist::wheel_file::WheelFile;
+use pydist::{elf, macho, pe, tar, zip};
+
+/// A distribution file.
+#[derive(Debug)]
+pub struct Dist {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its name without the folder.
+    pub filename: String,
+    /// The name, understood.
+    pub name: Result<DistName, NameError>,
+    /// In bytes.
+    pub size: u64,
+    /// Of the whole file.
+    pub sha256: Sha256Bytes,
+    /// What is inside.
+    pub body: Body,
+}
+
+/// What is inside a distribution.
+#[derive(Debug)]
+pub enum Body {
+    /// A ZIP archive.
+    Wheel(Box<Wheel>),
+    /// A tar archive.
+    Sdist(Box<Sdist>),
+    /// It cannot be read as what its name says.
+    Broken(String),
+}
+
+/// The content of a wheel.
+#[derive(Debug, Default)]
+pub struct Wheel {
+    /// Where the records break the rules.
+    pub faults: Vec<zip::Fault>,
+    /// In the order of the central directory.
+    pub members: Vec<Member>,
+    /// The names of all `….dist-info` folders at the top.
+    pub dist_infos: Vec<String>,
+    /// `METADATA`.
+    pub metadata: Option<Result<Metadata, MetadataError>>,
+    /// `WHEEL`.
+    pub wheel: Option<Result<WheelFile, pydist::headers::HeaderError>>,
+    /// `RECORD`.
+    pub record: Option<Result<Vec<record::Entry>, RecordError>>,
+    /// `entry_points.txt`.
+    pub entry_points: Option<String>,
+}
+
+/// The content of a source distribution.
+#[derive(Debug, Default)]
+pub struct Sdist {
+    /// In the order of the archive.
+    pub members: Vec<Member>,
+    /// Kinds of the members that are neither file nor folder, by index.
+    pub odd: Vec<(usize, tar::Kind)>,
+    /// `PKG-INFO` of the top folder.
+    pub metadata: Option<Result<Metadata, MetadataError>>,
+    /// `pyproject.toml` of the top folder.
+    pub pyproject: Option<String>,
+    /// Why reading ended early.
+    pub fault: Option<String>,
+}
+
+/// One member of an archive.
+#[derive(Debug, Default)]
+pub struct Member {
+    /// Its path.
+    pub name: String,
+    /// In bytes, inflated.
+    pub size: u64,
+    /// In the archive.
+    pub compressed: u64,
+    /// The Unix mode, if there is one.
+    pub mode: Option<u32>,
+    /// Of the inflated bytes; none where they could not be read.
+    pub sha256: Option<Sha256Bytes>,
+    /// Why the bytes could not be read.
+    pub error: Option<String>,
+    /// Store paths in it: the first few different ones.
+    pub store_paths: Vec<String>,
+    /// The first line of a script (`#!…`).
+    pub shebang: Option<String>,
+    /// What it is, if it is a binary.
+    pub binary: Option<Binary>,
+    /// The text of a licence file, for comparison with what is declared.
+    pub licence: Option<String>,
+}
+
+/// A binary, understood by its loader's format.
+#[derive(Debug)]
+pub enum Binary {
+    /// Linux.
+    Elf(Box<elf::Facts>),
+    /// macOS.
+    MachO(Box<macho::Facts>),
+    /// Windows.
+    Pe(Box<pe::Facts>),
+    /// A static library.
+    Archive,
+    /// It starts like one and cannot be understood.
+    Broken(Format, String),
+}
+
+impl Dist {
+    /// The wheel, if it is one that could be read.
+    pub fn wheel(&self) -> Option<&Wheel> {
+        match &self.body {
+            Body::Wheel(wheel) => Some(wheel),
+            _ => None,
+        }
+    }
+
+    /// The wheel's file name, understood.
+    pub fn wheel_name(&self) -> Option<&WheelName> {
+        self.name.as_ref().ok().and_then(DistName::wheel)
+    }
+
+    /// The metadata, if they could be read.
+    pub fn metadata(&self) -> Option<&Metadata> {
+        let metadata = match &self.body {
+            Body::Wheel(wheel) => wheel.metadata.as_ref(),
+            Body::Sdist(sdist) => sdist.metadata.as_ref(),
+            Body::Broken(_) => None,
+        };
+        metadata.and_then(|metadata| metadata.as_ref().ok())
+    }
+
+    /// All members.
+    pub fn members(&self) -> &[Member] {
+        match &self.body {
+            Body::Wheel(wheel) => &wheel.members,
+            Body::Sdist(sdist) => &sdist.members,
+            Body::Broken(_) => &[],
+        }
+    }
+
+    /// The platform tags of a wheel, understood.
+    pub fn platforms(&self) -> Vec<Platform> {
+        self.wheel_name().map(|name| name.tags.platforms().collect()).unwrap_or_default()
+    }
+
+    /// The project: by the file name, else by the metadata, else the file.
+    pub fn project(&self) -> String {
+        match (&self.name, self.metadata()) {
+            (Ok(name), _) => name.project(),
+            (_, Some(metadata)) => pydist::name::normalize(&metadata.name),
+            _ => self.filename.clone(),
+        }
+    }
+
+    /// The version as the metadata have it, else as the file name has it.
+    pub fn version(&self) -> String {
+        match (self.metadata(), &self.name) {
+            (Some(metadata), _) => metadata.version.clone(),
+            (_, Ok(name)) => name.version().to_owned(),
+            _ => String::new(),
+        }
+    }
+}
+
+impl Wheel {
+    /// The one `….dist-info` folder that belongs to the file name, or else the
+    /// only one there is.
+    pub fn dist_info(&self) -> Option<&str> {
+        self.dist_infos.first().map(String::as_str)
+    }
+
+    /// The ELF files, with their members.
+    pub fn elf(&self) -> impl Iterator<Item = (&Member, &elf::Facts)> {
+        self.members.iter().filter_map(|member| match &member.binary {
+            Some(Binary::Elf(facts)) => Some((member, &**facts)),
+            _ => None,
+        })
+    }
+
+    /// The Mach-O files, with their members.
+    pub fn macho(&self) -> impl Iterator<Item = (&Member, &macho::Facts)> {
+        self.members.iter().filter_map(|member| match &member.binary {
+            Some(Binary::MachO(facts)) => Some((member, &**facts)),
+            _ => None,
+        })
+    }
+
+    /// The PE files, with their members.
+    pub fn pe(&self) -> impl Iterator<Item = (&Member, &pe::Facts)> {
+        self.members.iter().filter_map(|member| match &member.binary {
+            Some(Binary::Pe(facts)) => Some((member, &**facts)),
+            _ => None,
+        })
+    }
+}
+
+impl Member {
+    /// Whether it is a folder.
+    pub fn is_dir(&self) -> bool {
+        self.name.ends_with('/')
+    }
+
+    /// The name without its folders.
+    pub fn file_name(&self) -> &str {
+        self.name.trim_end_matches('/').rsplit('/').next().unwrap_or(&self.name)
+    }
+
+    /// Whether it is a symbolic link.
+    pub fn is_symlink(&self) -> bool {
+        self.mode.is_some_and(|mode| mode & 0o170_000 == 0o120_000)
+    }
+}

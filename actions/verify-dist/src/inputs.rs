@@ -1,0 +1,110 @@
+//! What verify-dist can be told.
+
+use std::path::PathBuf;
+
+use toolkit::{Command, Input, InputErrors, Invocation, Kind, Output, Reader, Spec};
+
+/// The action's declaration.
+pub static SPEC: Spec = Spec {
+    name: "verify-dist",
+    about: "Prove that a set of wheels and source distributions is fit to publish, and write its manifest.",
+    version: env!("CARGO_PKG_VERSION"),
+    positional: Some("paths"),
+    inputs: &[
+        Input::new("paths", Kind::List, "Distributions, or folders that hold them; one a line.").or("dist"),
+        Input::new(
+            "manifest",
+            Kind::Path,
+            "Where to write the manifest for publish, if there is no error. By default `dist-manifest.json` beside the first folder of `paths`.",
+        ),
+        Input::new("format", Kind::Choice(&["table", "json", "sarif"]), "What is printed.").or("table"),
+        Input::new("report-path", Kind::Path, "Where to write the report as JSON."),
+        Input::new("sarif-path", Kind::Path, "Where to write the report as SARIF 2.1.0, for code scanning."),
+        Input::new(
+            "config",
+            Kind::Path,
+            "A TOML file with a table `tool.verify-dist`. By default `pyproject.toml`, if it is there.",
+        ),
+        Input::new(
+            "matrix",
+            Kind::List,
+            "Platform tags that the wheels of each package with binaries must cover, one a line; `*` stands for any text.",
+        ),
+        Input::new(
+            "expect-sdist",
+            Kind::List,
+            "Packages that must have a source distribution, one a line; `all` for each.",
+        ),
+        Input::new(
+            "tag",
+            Kind::Text,
+            "The git tag of the release (`v1.2.3`): every version must be the tag's.",
+        ),
+        Input::new("fail-on", Kind::Choice(&["error", "warning"]), "The least severity that fails the run.")
+            .or("error"),
+        Input::new("dry-run", Kind::Flag, "Only print which files would be checked against which rules.")
+            .or("false"),
+    ],
+    outputs: &[
+        Output::new("manifest-path", "The manifest's path; empty where there was an error."),
+        Output::new("manifest-sha256", "The manifest's SHA-256; empty where there was an error."),
+        Output::new("errors", "How many errors there are."),
+        Output::new("warnings", "How many warnings there are."),
+    ],
+    commands: &[
+        Command { name: "rules", about: "List the rules.", argument: None },
+        Command {
+            name: "explain",
+            about: "Explain a rule: what, why, source, and how to mend it.",
+            argument: Some("ID"),
+        },
+    ],
+};
+
+/// How the report is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Table,
+    Json,
+    Sarif,
+}
+
+/// The inputs, read.
+#[derive(Debug)]
+pub(crate) struct Inputs {
+    pub(crate) paths: Vec<PathBuf>,
+    pub(crate) manifest: Option<PathBuf>,
+    pub(crate) format: Format,
+    pub(crate) report_path: Option<PathBuf>,
+    pub(crate) sarif_path: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
+    pub(crate) matrix: Vec<String>,
+    pub(crate) expect_sdist: Vec<String>,
+    pub(crate) tag: Option<String>,
+    pub(crate) strict: bool,
+    pub(crate) dry_run: bool,
+}
+
+impl Inputs {
+    pub(crate) fn read(invocation: &Invocation) -> Result<Self, InputErrors> {
+        let mut reader = Reader::new(&SPEC, &invocation.env);
+        let inputs = Self {
+            paths: reader.list("paths").into_iter().map(PathBuf::from).collect(),
+            manifest: reader.path("manifest"),
+            format: match reader.word("format") {
+                "json" => Format::Json,
+                "sarif" => Format::Sarif,
+                _ => Format::Table,
+            },
+            report_path: reader.path("report-path"),
+            sarif_path: reader.path("sarif-path"),
+            config: reader.path("config"),
+            matrix: reader.list("matrix"),
+            expect_sdist: reader.list("expect-sdist"),
+            tag: reader.text("tag"),
+            strict: reader.word("fail-on") == "warning",
+            dry_run: reader.flag("dry-run"),
+        };
+        reader.finish(inputs)
+    }
+}

@@ -1,0 +1,43 @@
+//! For programs (`docs/schema/verify-report.json`).
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::report::{Accepted, FileReport, Report};
+use crate::rules::{Finding, Outcome, Severity};
+
+/// The schema's major version.
+const SCHEMA: u32 = 1;
+
+#[derive(Serialize)]
+struct Json<'a> {
+    schema: u32,
+    generator: &'static str,
+    errors: usize,
+    warnings: usize,
+    files: &'a [FileReport],
+    set: &'a BTreeMap<&'static str, Outcome>,
+    findings: &'a [Finding],
+    accepted: &'a [Accepted],
+    unused_ignores: &'a [String],
+    manifest_sha256: Option<&'a str>,
+}
+
+pub(crate) fn text(report: &Report) -> String {
+    let json = Json {
+        schema: SCHEMA,
+        generator: concat!("verify-dist ", env!("CARGO_PKG_VERSION")),
+        errors: report.count(Severity::Error),
+        warnings: report.count(Severity::Warning),
+        files: &report.files,
+        set: &report.set,
+        findings: &report.findings,
+        accepted: &report.accepted,
+        unused_ignores: &report.unused,
+        manifest_sha256: report.manifest.as_ref().map(|(_, digest)| digest.as_str()),
+    };
+    let mut text = serde_json::to_string_pretty(&json).unwrap_or_default();
+    text.push('\n');
+    text
+}

@@ -1,0 +1,82 @@
+//! For people.
+
+use crate::report::Report;
+use crate::rules::{self, Rule, Severity};
+
+pub(crate) fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Note => "note",
+        Severity::Warning => "warning",
+        Severity::Error => "error",
+    }
+}
+
+/// Files, then findings, then the verdict.
+pub(crate) fn text(report: &Report) -> String {
+    let mut text = String::new();
+    let width = report.files.iter().map(|file| file.filename.len()).max().unwrap_or_default();
+    for file in &report.files {
+        let found = report.findings.iter().filter(|finding| finding.file.as_ref() == Some(&file.filename));
+        let (mut errors, mut others) = (0, 0);
+        for finding in found {
+            *(if finding.severity == Severity::Error { &mut errors } else { &mut others }) += 1;
+        }
+        let verdict = match (errors, others) {
+            (0, 0) => "fit".to_owned(),
+            (0, others) => format!("fit, {others} to look at"),
+            (errors, 0) => format!("{errors} wrong"),
+            (errors, others) => format!("{errors} wrong, {others} to look at"),
+        };
+        text.push_str(&format!("{:width$}  {:>7} kB  {verdict}\n", clean(&file.filename), file.size / 1000));
+    }
+    for finding in &report.findings {
+        text.push_str(&format!("\n{}[{}]", word(finding.severity), finding.rule));
+        for place in [&finding.file, &finding.member].into_iter().flatten() {
+            text.push_str(&format!(" {}", clean(place)));
+        }
+        text.push_str(&format!("\n  {}\n", clean(&finding.message)));
+        if let Some(rule) = rules::find(finding.rule).filter(|rule| rule.severity == Severity::Error) {
+            text.push_str(&format!("  hint: {}\n", rule.fix));
+        }
+    }
+    for accepted in &report.accepted {
+        let file = accepted.finding.file.as_deref().unwrap_or("the set");
+        text.push_str(&format!(
+            "\naccepted[{}] {}: {}\n",
+            accepted.finding.rule,
+            clean(file),
+            clean(&accepted.reason)
+        ));
+    }
+    text.push_str(&format!("\n{}\n", report.verdict()));
+    if let Some((path, digest)) = &report.manifest {
+        text.push_str(&format!("manifest: {} (sha256 {digest})\n", path.display()));
+    }
+    text
+}
+
+/// What an archive holds must not steer a terminal.
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// Every rule, a line each.
+pub(crate) fn rules() -> String {
+    let line = |rule: &Rule| format!("{}  {:7}  {}\n", rule.id, word(rule.severity), rule.title);
+    rules::all().map(line).collect()
+}
+
+/// All that there is to say about a rule.
+pub(crate) fn explain(rule: &Rule) -> String {
+    let provenance = serde_json::to_value(rule.provenance).ok();
+    let provenance = provenance.as_ref().and_then(|value| value.as_str()).unwrap_or_default();
+    format!(
+        "{}: {}\n\nseverity: {} ({provenance})\nwhy:      {}\nsource:   {}\nfix:      {}\n",
+        rule.id,
+        rule.title,
+        word(rule.severity),
+        rule.why,
+        rule.source,
+        rule.fix
+    )
+}

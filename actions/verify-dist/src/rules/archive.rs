@@ -1,0 +1,270 @@
+//! `ZIP`: the archive itself.
+
+use std::collections::BTreeMap;
+
+use pydist::zip::Fault;
+
+use super::Provenance::{BreaksInstall, Hygiene, PypiRejects};
+use super::Severity::{Error, Warning};
+use super::{Check, Out, Rule};
+use crate::facts::{Body, Dist, Wheel};
+
+const WAREHOUSE: &str = "Warehouse, `utils/zipfiles.py` and `forklift/legacy.py`.";
+const REBUILD: &str = "Build the file again with the build backend; do not edit or re-pack it by hand. \
+    To change a wheel use `wheel unpack` and `wheel pack`.";
+
+pub(super) static RULES: &[Rule] = &[
+    Rule {
+        id: "ZIP001",
+        title: "the archive can be read",
+        severity: Error,
+        provenance: PypiRejects,
+        why: "A file that is cut off, damaged or beyond all limits cannot be installed.",
+        source: "APPNOTE.TXT 6.3; limits of this program.",
+        fix: "Build or download the file again and compare its size and hash with the original.",
+        check: Check::Dist(readable),
+    },
+    Rule {
+        id: "ZIP002",
+        title: "local headers and central directory agree",
+        severity: Error,
+        provenance: PypiRejects,
+        why: "Installers disagree on which record to believe, so the archive means different things to different ones.",
+        source: WAREHOUSE,
+        fix: REBUILD,
+        check: Check::Wheel(records),
+    },
+    Rule {
+        id: "ZIP003",
+        title: "no member stands twice",
+        severity: Error,
+        provenance: PypiRejects,
+        why: "Which of two members of one name is installed depends on the installer.",
+        source: WAREHOUSE,
+        fix: REBUILD,
+        check: Check::Wheel(duplicates),
+    },
+    Rule {
+        id: "ZIP004",
+        title: "no data descriptors and no comments",
+        severity: Error,
+        provenance: PypiRejects,
+        why: "The index refuses archives whose sizes stand after the data, or whose entries have comments.",
+        source: WAREHOUSE,
+        fix: "Write the archive to a seekable file, not to a pipe; drop the comments.",
+        check: Check::Wheel(descriptors),
+    },
+    Rule {
+        id: "ZIP005",
+        title: "members are stored or deflated, and not encrypted",
+        severity: Error,
+        provenance: PypiRejects,
+        why: "Installers understand no other method.",
+        source: WAREHOUSE,
+        fix: "Use deflate (`zipfile.ZIP_DEFLATED`).",
+        check: Check::Wheel(methods),
+    },
+    Rule {
+        id: "ZIP006",
+        title: "paths stay inside the target folder and work on every system",
+        severity: Error,
+        provenance: BreaksInstall,
+        why: "An absolute path, `..`, a backslash or a control character can write outside the environment.",
+        source: "PyPA \"Binary distribution format\"; Warehouse refuses control characters.",
+        fix: "Find out what made the file: no build backend writes such a path.",
+        check: Check::Dist(paths),
+    },
+    Rule {
+        id: "ZIP007",
+        title: "no symbolic links in a wheel",
+        severity: Error,
+        provenance: BreaksInstall,
+        why: "Installers write the link's target into a plain file in its place.",
+        source: "PyPA \"Binary distribution format\": a wheel holds regular files.",
+        fix: "Copy the file in place of the link. In Nix: `cp -L`; `auditwheel repair` copies libraries by itself.",
+        check: Check::Wheel(links),
+    },
+    Rule {
+        id: "ZIP008",
+        title: "names differ in more than case",
+        severity: Warning,
+        provenance: BreaksInstall,
+        why: "On macOS and Windows one file overwrites the other.",
+        source: "pydistcheck, `files-only-differ-by-case`.",
+        fix: "Rename one of the files.",
+        check: Check::Dist(case),
+    },
+    Rule {
+        id: "ZIP009",
+        title: "no member inflates beyond measure",
+        severity: Error,
+        provenance: PypiRejects,
+        why: "The index takes a member of more than 64 MiB with a ratio of more than 50 for an attack.",
+        source: WAREHOUSE,
+        fix: "Do not ship sparse or zero-filled files; make them at first use.",
+        check: Check::Wheel(ratio),
+    },
+    Rule {
+        id: "ZIP010",
+        title: "the file is within the index's size limit",
+        severity: Warning,
+        provenance: PypiRejects,
+        why: "The index refuses files of more than 100 MiB unless it has granted the project more.",
+        source: WAREHOUSE,
+        fix: "Strip binaries (`strip = true` in the release profile), leave out what is not needed, or ask the index for a higher limit.",
+        check: Check::Dist(size),
+    },
+    Rule {
+        id: "ZIP011",
+        title: "every member's data are whole",
+        severity: Error,
+        provenance: BreaksInstall,
+        why: "Size or check sum differ from what the archive says: installers stop half-way.",
+        source: "APPNOTE.TXT 6.3, RFC 1951.",
+        fix: REBUILD,
+        check: Check::Wheel(data),
+    },
+    Rule {
+        id: "ZIP012",
+        title: "names are UTF-8",
+        severity: Error,
+        provenance: PypiRejects,
+        why: "A name without a known encoding is installed under different names.",
+        source: "PyPA \"Binary distribution format\": archive file names are encoded as UTF-8.",
+        fix: REBUILD,
+        check: Check::Wheel(encoding),
+    },
+    Rule {
+        id: "ZIP013",
+        title: "the archive has no comment",
+        severity: Warning,
+        provenance: Hygiene,
+        why: "Nothing reads it, and it can hide data.",
+        source: "pydistcheck; APPNOTE.TXT 6.3, 4.3.16.",
+        fix: REBUILD,
+        check: Check::Wheel(comment),
+    },
+];
+
+fn readable(dist: &Dist, out: &mut Out) {
+    match &dist.body {
+        Body::Broken(why) => out.found(why.clone()),
+        Body::Sdist(sdist) => {
+            if let Some(why) = &sdist.fault {
+                out.found(why.clone());
+            }
+        }
+        Body::Wheel(wheel) if wheel.members.is_empty() => out.found("the archive is empty"),
+        Body::Wheel(_) => {}
+    }
+}
+
+fn faults(wheel: &Wheel, out: &mut Out, wanted: impl Fn(&Fault) -> bool) {
+    for fault in wheel.faults.iter().filter(|fault| wanted(fault)) {
+        match fault.member() {
+            Some(member) => out.at(member, fault.to_string()),
+            None => out.found(fault.to_string()),
+        }
+    }
+}
+
+fn records(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    faults(wheel, out, |fault| {
+        matches!(
+            fault,
+            Fault::Before(_)
+                | Fault::After(_)
+                | Fault::Gap { .. }
+                | Fault::Overlap(_)
+                | Fault::Mismatch { .. }
+                | Fault::StoredSize(_)
+                | Fault::Extra(_)
+                | Fault::Count { .. }
+                | Fault::Disks
+        )
+    });
+}
+
+fn duplicates(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    faults(wheel, out, |fault| matches!(fault, Fault::Duplicate(_)));
+}
+
+fn descriptors(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    faults(wheel, out, |fault| matches!(fault, Fault::DataDescriptor(_) | Fault::EntryComment(_)));
+}
+
+fn methods(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    faults(wheel, out, |fault| matches!(fault, Fault::Method { .. } | Fault::Encrypted(_)));
+}
+
+fn encoding(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    faults(wheel, out, |fault| matches!(fault, Fault::Encoding(_)));
+}
+
+fn comment(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    faults(wheel, out, |fault| matches!(fault, Fault::ArchiveComment(_)));
+}
+
+fn paths(dist: &Dist, out: &mut Out) {
+    for member in dist.members() {
+        let name = member.name.strip_suffix('/').unwrap_or(&member.name);
+        let sdist = matches!(dist.body, Body::Sdist(_));
+        let name = if sdist { name.strip_prefix("./").unwrap_or(name) } else { name };
+        let fault = if name.is_empty() {
+            "an empty name"
+        } else if name.starts_with('/') || name.as_bytes().get(1) == Some(&b':') {
+            "an absolute path"
+        } else if name.split('/').any(|part| part == "..") {
+            "a path that leaves the folder"
+        } else if name.contains('\\') {
+            "a backslash, which is a separator on Windows alone"
+        } else if name.chars().any(char::is_control) {
+            "a control character"
+        } else if name.split('/').any(|part| part.is_empty() || (part == "." && !sdist)) {
+            "an empty or `.` component"
+        } else {
+            continue;
+        };
+        out.at(&member.name, format!("the path has {fault}"));
+    }
+}
+
+fn links(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    for member in wheel.members.iter().filter(|member| member.is_symlink()) {
+        out.at(&member.name, "a symbolic link");
+    }
+}
+
+fn case(dist: &Dist, out: &mut Out) {
+    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    for member in dist.members() {
+        if let Some(first) = seen.insert(member.name.to_lowercase(), &member.name)
+            && first != member.name
+        {
+            out.at(&member.name, format!("differs from `{first}` only in case"));
+        }
+    }
+}
+
+fn ratio(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    for member in &wheel.members {
+        if member.size > 64 << 20 && member.size / member.compressed.max(1) > 50 {
+            out.at(&member.name, format!("{} bytes inflate to {}", member.compressed, member.size));
+        }
+    }
+}
+
+fn size(dist: &Dist, out: &mut Out) {
+    let limit = 100 << 20;
+    if dist.size > limit {
+        out.found(format!("the file has {} bytes, the limit is {limit}", dist.size));
+    }
+}
+
+fn data(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    for member in &wheel.members {
+        if let Some(error) = &member.error {
+            out.at(&member.name, error.clone());
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! `NIX`: traces of the Nix store, which exists on no user's machine.
+
+use super::Provenance::{BreaksRuntime, Hygiene};
+use super::Severity::{Error, Warning};
+use super::{Check, Out, Rule, some};
+use crate::facts::{Dist, Wheel};
+
+const SOURCE: &str =
+    "The loaders' own rules: System V ABI (program interpreter, search paths), Apple's dyld.";
+
+pub(super) static RULES: &[Rule] = &[
+    Rule {
+        id: "NIX001",
+        title: "no ELF file names the store as interpreter, search path or library",
+        severity: Error,
+        provenance: BreaksRuntime,
+        why: "The kernel or the loader looks for a path under /nix/store, which users do not have: \"No such file or directory\".",
+        source: SOURCE,
+        fix: "Build in Nix with `auditwheel repair`, or set `patchelf --set-interpreter` to the system's loader and \
+            `--remove-rpath`; maturin: `--compatibility pypi` with zig (`maturin build --zig`). build-wheel's `nix` backend does it.",
+        check: Check::Wheel(elf),
+    },
+    Rule {
+        id: "NIX002",
+        title: "no Mach-O file loads a library from the store",
+        severity: Error,
+        provenance: BreaksRuntime,
+        why: "dyld stops the program when a library that it names (often libiconv or libc++) is not there.",
+        source: SOURCE,
+        fix: "`install_name_tool -change /nix/store/…/libiconv.2.dylib /usr/lib/libiconv.2.dylib FILE`, then sign again \
+            (`codesign -f -s -`); in Nix drop `libiconv` from buildInputs or use `delocate-wheel`. build-wheel's repair does it.",
+        check: Check::Wheel(macho),
+    },
+    Rule {
+        id: "NIX003",
+        title: "no script starts with a program of the store",
+        severity: Error,
+        provenance: BreaksRuntime,
+        why: "The first line names a program that users do not have.",
+        source: "execve(2): the interpreter of a script is the path after `#!`.",
+        fix: "Set `dontPatchShebangs = true`, or build the wheel before Nix's fixup phase runs.",
+        check: Check::Dist(scripts),
+    },
+    Rule {
+        id: "NIX004",
+        title: "no file mentions the store",
+        severity: Warning,
+        provenance: Hygiene,
+        why: "The path may be a file that the program opens later (certificates, data), or a trace of the build only; \
+            it shows what the release was built with and makes it irreproducible elsewhere.",
+        source: "Nix manual, `remove-references-to`.",
+        fix: "`remove-references-to -t PATH FILE`; for Rust panics `--remap-path-prefix`; for C `-ffile-prefix-map`.",
+        check: Check::Dist(mentions),
+    },
+];
+
+fn is_store(path: &str) -> bool {
+    path.starts_with("/nix/store/") || path.starts_with("/gnu/store/")
+}
+
+fn elf(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    let mut any = false;
+    for (member, facts) in wheel.elf() {
+        any = true;
+        if let Some(interpreter) = facts.interpreter.as_deref().filter(|path| is_store(path)) {
+            out.at(&member.name, format!("the program interpreter (PT_INTERP) is `{interpreter}`"));
+        }
+        for (name, paths) in [("RPATH", &facts.rpath), ("RUNPATH", &facts.runpath)] {
+            let found: Vec<_> = paths.iter().filter(|path| path.contains("/nix/store/")).collect();
+            if !found.is_empty() {
+                out.at(&member.name, format!("{name} holds {}", some(found)));
+            }
+        }
+        let needed: Vec<_> = facts.needed.iter().filter(|path| is_store(path)).collect();
+        if !needed.is_empty() {
+            out.at(&member.name, format!("it needs {}", some(needed)));
+        }
+    }
+    if !any {
+        out.not_applicable();
+    }
+}
+
+fn macho(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    let mut any = false;
+    for (member, facts) in wheel.macho() {
+        any = true;
+        for slice in &facts.slices {
+            let loads: Vec<_> = slice
+                .dylibs
+                .iter()
+                .map(|dylib| &dylib.path)
+                .chain(&slice.dylinker)
+                .filter(|path| is_store(path))
+                .collect();
+            if !loads.is_empty() {
+                out.at(&member.name, format!("the {} slice loads {}", slice.arch, some(loads)));
+            }
+            let paths: Vec<_> = slice.rpaths.iter().filter(|path| is_store(path)).collect();
+            if !paths.is_empty() {
+                out.at(&member.name, format!("the {} slice's LC_RPATH holds {}", slice.arch, some(paths)));
+            }
+        }
+    }
+    if !any {
+        out.not_applicable();
+    }
+}
+
+fn scripts(dist: &Dist, out: &mut Out) {
+    for member in dist.members() {
+        if let Some(line) = member.shebang.as_deref().filter(|line| line.contains("/nix/store/")) {
+            out.at(&member.name, format!("the first line is `{line}`"));
+        }
+    }
+}
+
+fn mentions(dist: &Dist, out: &mut Out) {
+    for member in dist.members().iter().filter(|member| !member.store_paths.is_empty()) {
+        out.at(&member.name, format!("it holds {}", some(&member.store_paths)));
+    }
+}

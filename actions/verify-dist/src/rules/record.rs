@@ -1,0 +1,205 @@
+//! `REC`: `RECORD`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pydist::digest;
+use pydist::record::Entry;
+
+use super::Provenance::{BreaksInstall, BreaksRelease, Hygiene, PypiRejects};
+use super::Severity::{Error, Warning};
+use super::{Check, Out, Rule};
+use crate::facts::{Dist, Wheel};
+
+const SOURCE: &str =
+    "PyPA \"Recording installed projects\" and \"Binary distribution format\" (PEP 376, PEP 427).";
+const FIX: &str = "Change a wheel with `wheel unpack` and `wheel pack`, or let build-wheel do it: both write RECORD anew. \
+    In Nix do not run `patchelf` or `strip` on files of a finished wheel.";
+
+pub(super) static RULES: &[Rule] = &[
+    Rule {
+        id: "REC001",
+        title: "RECORD is there and can be read",
+        severity: Error,
+        provenance: PypiRejects,
+        why: "Installers need it to install and to remove the package.",
+        source: SOURCE,
+        fix: FIX,
+        check: Check::Wheel(there),
+    },
+    Rule {
+        id: "REC002",
+        title: "every hash in RECORD is right",
+        severity: Error,
+        provenance: BreaksInstall,
+        why: "Installers that check refuse the wheel; the others install files that nobody vouches for.",
+        source: SOURCE,
+        fix: FIX,
+        check: Check::Wheel(hashes),
+    },
+    Rule {
+        id: "REC003",
+        title: "every size in RECORD is right",
+        severity: Error,
+        provenance: BreaksInstall,
+        why: "Installers that check refuse the wheel.",
+        source: SOURCE,
+        fix: FIX,
+        check: Check::Wheel(sizes),
+    },
+    Rule {
+        id: "REC004",
+        title: "RECORD lists every file",
+        severity: Error,
+        provenance: BreaksInstall,
+        why: "A file that is not listed is installed unchecked and never removed.",
+        source: SOURCE,
+        fix: FIX,
+        check: Check::Wheel(complete),
+    },
+    Rule {
+        id: "REC005",
+        title: "RECORD lists only files that are there",
+        severity: Error,
+        provenance: BreaksInstall,
+        why: "Something was lost after the wheel was built.",
+        source: SOURCE,
+        fix: FIX,
+        check: Check::Wheel(surplus),
+    },
+    Rule {
+        id: "REC006",
+        title: "RECORD lists every file once",
+        severity: Error,
+        provenance: BreaksRelease,
+        why: "Of two lines for one file, one is wrong.",
+        source: SOURCE,
+        fix: FIX,
+        check: Check::Wheel(once),
+    },
+    Rule {
+        id: "REC007",
+        title: "RECORD has a hash of SHA-256 or better for every file",
+        severity: Error,
+        provenance: BreaksInstall,
+        why: "MD5 and SHA-1 are forbidden, and without a hash nothing is checked.",
+        source: SOURCE,
+        fix: FIX,
+        check: Check::Wheel(strong),
+    },
+    Rule {
+        id: "REC008",
+        title: "RECORD uses relative paths with `/`",
+        severity: Warning,
+        provenance: Hygiene,
+        why: "Paths with backslashes match no member of the archive.",
+        source: SOURCE,
+        fix: FIX,
+        check: Check::Wheel(forms),
+    },
+];
+
+fn entries(wheel: &Wheel) -> Option<&[Entry]> {
+    wheel.record.as_ref()?.as_ref().ok().map(Vec::as_slice)
+}
+
+/// `RECORD` itself and its signatures, which have no hash.
+fn is_exempt(path: &str) -> bool {
+    path.split_once('/').is_some_and(|(folder, file)| {
+        folder.ends_with(".dist-info") && ["RECORD", "RECORD.jws", "RECORD.p7s"].contains(&file)
+    })
+}
+
+fn there(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    match &wheel.record {
+        None => out.found("there is no RECORD"),
+        Some(Err(error)) => out.found(error.to_string()),
+        Some(Ok(_)) => {}
+    }
+}
+
+/// Each entry with the member it names.
+fn pairs(wheel: &Wheel) -> Vec<(&Entry, &crate::facts::Member)> {
+    let members: BTreeMap<&str, _> =
+        wheel.members.iter().map(|member| (member.name.as_str(), member)).collect();
+    let entries = entries(wheel).unwrap_or_default().iter();
+    entries.filter_map(|entry| members.get(entry.path.as_str()).map(|member| (entry, *member))).collect()
+}
+
+fn hashes(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    if entries(wheel).is_none() {
+        return out.not_applicable();
+    }
+    for (entry, member) in pairs(wheel) {
+        let (Some((algorithm, said)), Some(found)) = (&entry.hash, &member.sha256) else { continue };
+        if algorithm == "sha256" && said.trim_end_matches('=') != digest::record_hash(found) {
+            out.at(
+                &entry.path,
+                format!("RECORD says sha256={said}, the file has {}", digest::record_hash(found)),
+            );
+        }
+    }
+}
+
+fn sizes(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    if entries(wheel).is_none() {
+        return out.not_applicable();
+    }
+    for (entry, member) in pairs(wheel) {
+        if let Some(size) = entry.size.filter(|size| *size != member.size && member.error.is_none()) {
+            out.at(&entry.path, format!("RECORD says {size} bytes, the file has {}", member.size));
+        }
+    }
+}
+
+fn complete(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    let Some(entries) = entries(wheel) else { return out.not_applicable() };
+    let listed: BTreeSet<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
+    for member in wheel.members.iter().filter(|member| !member.is_dir()) {
+        let name = member.name.as_str();
+        // The signatures may be left out.
+        let optional = name.ends_with("/RECORD.jws") || name.ends_with("/RECORD.p7s");
+        if !listed.contains(name) && !optional {
+            out.at(name, "not listed in RECORD");
+        }
+    }
+}
+
+fn surplus(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    let Some(entries) = entries(wheel) else { return out.not_applicable() };
+    let members: BTreeSet<&str> = wheel.members.iter().map(|member| member.name.as_str()).collect();
+    for entry in entries.iter().filter(|entry| !members.contains(entry.path.as_str())) {
+        out.at(&entry.path, "listed in RECORD, not in the archive");
+    }
+}
+
+fn once(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    let Some(entries) = entries(wheel) else { return out.not_applicable() };
+    let mut seen = BTreeSet::new();
+    for entry in entries {
+        if !seen.insert(&entry.path) {
+            out.at(&entry.path, "listed more than once");
+        }
+    }
+}
+
+fn strong(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    let Some(entries) = entries(wheel) else { return out.not_applicable() };
+    for entry in entries.iter().filter(|entry| !is_exempt(&entry.path) && !entry.path.ends_with('/')) {
+        match &entry.hash {
+            None => out.at(&entry.path, "has no hash in RECORD"),
+            Some((algorithm, _)) if !["sha256", "sha384", "sha512"].contains(&algorithm.as_str()) => {
+                out.at(&entry.path, format!("its hash is of `{algorithm}`"));
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+fn forms(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    let Some(entries) = entries(wheel) else { return out.not_applicable() };
+    for entry in entries {
+        if entry.path.contains('\\') || entry.path.starts_with('/') {
+            out.at(&entry.path, "not a relative path with `/`");
+        }
+    }
+}

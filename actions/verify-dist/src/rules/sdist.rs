@@ -1,0 +1,2 @@
+//! TODO
+pub(super) static RULES: &[super::Rule] = &[];

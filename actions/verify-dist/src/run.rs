@@ -1,0 +1,69 @@
+//! One run: plan, scan, rules, reports.
+
+use pydist::digest::{hex, sha256};
+use pydist::zip::Limits;
+use toolkit::{Exit, Invocation, Ui};
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::inputs::{Format, Inputs};
+use crate::plan::Plan;
+use crate::report::{self, Report};
+use crate::rules::{self, Set, Severity};
+use crate::scan;
+
+/// The whole action.
+pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
+    match (invocation.command, invocation.argument.as_deref()) {
+        (Some("rules"), _) => {
+            ui.report(report::table::rules());
+            return Ok(Exit::Done);
+        }
+        (Some("explain"), Some(id)) => {
+            let rule = rules::find(id).ok_or_else(|| Error::UnknownRule(id.to_owned()))?;
+            ui.report(report::table::explain(rule));
+            return Ok(Exit::Done);
+        }
+        _ => {}
+    }
+    let inputs = Inputs::read(invocation)?;
+    let (config, config_path) = Config::read(inputs.config.as_deref())?;
+    let plan = Plan::new(&inputs, &config)?;
+    if inputs.dry_run {
+        ui.report(serde_json::to_string_pretty(&plan).unwrap_or_default());
+        return Ok(Exit::Done);
+    }
+    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(8);
+    let dists = scan::scan(&plan.files, &Limits::default(), threads)?;
+    let set = Set {
+        dists: &dists,
+        matrix: &plan.matrix,
+        tag: plan.tag.as_deref(),
+        expect_sdist: &plan.expect_sdist,
+    };
+    let verdict = rules::apply(&set, |rule| config.selects(rule));
+    let mut report = Report::new(&dists, verdict, &config);
+    if report.count(Severity::Error) == 0 {
+        let bytes = report::manifest(&report, &dists).to_json();
+        toolkit::write_atomic(&plan.manifest, &bytes)?;
+        report.manifest = Some((plan.manifest.clone(), hex(&sha256(&bytes))));
+    } else if plan.manifest.is_file() {
+        // An old manifest beside a set that is not fit would still let it out.
+        std::fs::remove_file(&plan.manifest).map_err(toolkit::FileError::new("remove", &plan.manifest))?;
+    }
+    let anchor = config_path.map_or_else(|| "pyproject.toml".to_owned(), |path| path.display().to_string());
+    if let Some(path) = &inputs.report_path {
+        toolkit::write_atomic(path, report::json::text(&report).as_bytes())?;
+    }
+    if let Some(path) = &inputs.sarif_path {
+        toolkit::write_atomic(path, report::sarif::text(&report, &anchor).as_bytes())?;
+    }
+    match inputs.format {
+        Format::Table => ui.report(report::table::text(&report)),
+        Format::Json => ui.report(report::json::text(&report)),
+        Format::Sarif => ui.report(report::sarif::text(&report, &anchor)),
+    }
+    report::publish(&report, ui)?;
+    let failed = report.count(Severity::Error) > 0 || (inputs.strict && report.count(Severity::Warning) > 0);
+    Ok(if failed { Exit::Findings } else { Exit::Done })
+}
