@@ -1,76 +1,53 @@
-//! Core metadata out of an archive, read in place.
+//! Core metadata out of an archive.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read as _};
 
 use pydist::filename::DistName;
+use pydist::zip::{Archive, Limits};
+use pydist::{tar, zip};
 
 /// The most that metadata may hold, in bytes.
 const LARGEST: u64 = 16 * 1024 * 1024;
 
+/// Why there is no metadata.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ArchiveError {
+    /// Not a wheel's archive.
+    #[error(transparent)]
+    Zip(#[from] zip::ZipError),
+    /// The member is damaged.
+    #[error("`{0}`: {1}")]
+    Member(String, zip::DataError),
+    /// Not a source distribution's archive.
+    #[error(transparent)]
+    Tar(#[from] tar::TarError),
+    /// There is no such member.
+    #[error("there is no `{0}` in it")]
+    Missing(String),
+}
+
 /// `METADATA` of a wheel, `PKG-INFO` of a source distribution.
-pub fn metadata(file: &File, name: &DistName) -> io::Result<Vec<u8>> {
+pub(crate) fn metadata(file: &File, name: &DistName) -> Result<Vec<u8>, ArchiveError> {
     match name {
-        DistName::Wheel(wheel) => member(file, &format!("{}/METADATA", wheel.dist_info())),
+        DistName::Wheel(wheel) => {
+            let wanted = format!("{}/METADATA", wheel.dist_info());
+            let archive = Archive::open(file, &Limits::default())?;
+            let member = archive.member(&wanted).ok_or_else(|| ArchiveError::Missing(wanted.clone()))?;
+            member.content(file, LARGEST).map_err(|error| ArchiveError::Member(wanted, error))
+        }
         DistName::Sdist(sdist) => {
             let wanted = format!("{}-{}/PKG-INFO", sdist.name, sdist.version);
-            let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(file));
-            for entry in archive.entries()? {
-                let entry = entry?;
-                if entry.path_bytes().as_ref() == wanted.as_bytes() {
-                    return all(entry);
+            let mut found = None;
+            tar::walk(io::BufReader::new(file), &Limits::default(), |member, content| {
+                if member.name == wanted {
+                    let mut bytes = Vec::new();
+                    content.take(LARGEST).read_to_end(&mut bytes)?;
+                    found = Some(bytes);
                 }
-            }
-            Err(io::Error::other(format!("there is no `{wanted}` in it")))
+                Ok(())
+            })?;
+            found.ok_or(ArchiveError::Missing(wanted))
         }
     }
-}
-
-fn all(from: impl Read) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    from.take(LARGEST).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-fn member(mut file: &File, wanted: &str) -> io::Result<Vec<u8>> {
-    let broken = || io::Error::other("it is not a whole zip archive");
-    let length = file.seek(SeekFrom::End(0))?;
-    let tail = length.min(65_557);
-    file.seek(SeekFrom::Start(length - tail))?;
-    let mut end = vec![0; usize::try_from(tail).map_err(io::Error::other)?];
-    file.read_exact(&mut end)?;
-    let at = end.windows(4).rposition(|four| four == b"PK\x05\x06").ok_or_else(broken)?;
-    let number = |bytes: &[u8], at: usize, size: usize| {
-        let part = bytes.get(at..at + size).ok_or_else(broken)?;
-        Ok::<u64, io::Error>(part.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
-    };
-    let (size, offset) = (number(&end, at + 12, 4)?, number(&end, at + 16, 4)?);
-    if offset + size > length {
-        return Err(broken());
-    }
-    file.seek(SeekFrom::Start(offset))?;
-    let mut directory = vec![0; usize::try_from(size).map_err(io::Error::other)?];
-    file.read_exact(&mut directory)?;
-    let mut at = 0;
-    while directory.get(at..at + 4) == Some(b"PK\x01\x02") {
-        let field = |offset, size| number(&directory, at + offset, size);
-        let lengths = [field(28, 2)?, field(30, 2)?, field(32, 2)?].map(|n| usize::try_from(n).unwrap_or(0));
-        let name = directory.get(at + 46..at + 46 + lengths[0]).ok_or_else(broken)?;
-        if name == wanted.as_bytes() {
-            let (method, packed, start) = (field(10, 2)?, field(20, 4)?, field(42, 4)?);
-            let mut local = [0; 30];
-            file.seek(SeekFrom::Start(start))?;
-            file.read_exact(&mut local)?;
-            let skip = 30 + number(&local, 26, 2)? + number(&local, 28, 2)?;
-            file.seek(SeekFrom::Start(start + skip))?;
-            let data = file.take(packed);
-            return match method {
-                0 => all(data),
-                8 => all(flate2::read::DeflateDecoder::new(data)),
-                _ => Err(io::Error::other(format!("`{wanted}` is packed by method {method}"))),
-            };
-        }
-        at += 46 + lengths.iter().sum::<usize>();
-    }
-    Err(io::Error::other(format!("there is no `{wanted}` in it")))
 }

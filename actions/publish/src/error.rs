@@ -151,15 +151,16 @@ impl Failure for Error {
             Self::Inputs(_) | Self::Order(_) | Self::Auth(AuthError::Nothing | AuthError::ProviderUrl(_)) => {
                 Exit::Usage
             }
+            Self::Unfinished { partial: true, .. } | Self::Release { partial: true, .. } => Exit::Partial,
             Self::Auth(AuthError::Mint(error)) if error.is_transient() => Exit::Undetermined,
             Self::Inspect(_)
             | Self::Nothing(_)
             | Self::Manifest { .. }
             | Self::ManifestHash { .. }
             | Self::Conflict { .. }
-            | Self::Auth(AuthError::Foreign(_) | AuthError::Mint(_)) => Exit::Findings,
-            Self::Unfinished { partial: true, .. } | Self::Release { partial: true, .. } => Exit::Partial,
-            Self::Unfinished { again: false, .. } | Self::Release { refused: true, .. } => Exit::Findings,
+            | Self::Auth(AuthError::Foreign(_) | AuthError::Mint(_))
+            | Self::Unfinished { again: false, .. }
+            | Self::Release { refused: true, .. } => Exit::Findings,
             _ => Exit::Undetermined,
         }
     }

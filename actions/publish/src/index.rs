@@ -165,6 +165,12 @@ impl fmt::Display for Index {
     }
 }
 
+/// The predicate type of a publish attestation (PyPI's documentation of
+/// attestations).
+pub fn predicate() -> String {
+    format!("https://docs.{}/attestations/publish/v1", Known::PyPI.hosts().1)
+}
+
 /// An index asks for a token that is none of its business.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{index}` asks for an identity token with the audience `{asked}`; expected {expected}")]

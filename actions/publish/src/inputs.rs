@@ -227,12 +227,6 @@ impl Inputs {
             "auth" => Depth::Auth,
             _ => Depth::Full,
         };
-        if release != Release::Off {
-            reader.fault("github-release", "not in this version yet");
-        }
-        if reader.word("attestations") == "required" {
-            reader.fault("attestations", "not in this version yet");
-        }
         if release != Release::Off && depth == Depth::Full && github_token.is_none() {
             reader.fault("github-token", "a token is needed for `github-release`, none was given");
         }

@@ -2,9 +2,11 @@
 //! inspect, probe, authenticate, attest, upload, verify, release. The index is
 //! the only state; a second run sends what is absent.
 
-pub mod archive;
+mod archive;
+pub mod attest;
 pub mod auth;
 pub mod error;
+pub mod github;
 pub mod http;
 pub mod index;
 pub mod inputs;

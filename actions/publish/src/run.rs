@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
-use serde_json::Value;
-use toolkit::{Exit, Failure as _, Invocation, Ui};
+use toolkit::{Context, Exit, Failure as _, Invocation, Ui};
 
+use crate::attest::{self, Attestations, Attester as _, Sigstore};
 use crate::auth::{Basic, Credentials, Provider, Trusted};
 use crate::error::{AuthError, Error, Fault};
+use crate::github;
 use crate::http::{Http, HttpError, Pace};
-use crate::inputs::{Depth, Inputs};
+use crate::inputs::{self, Depth, Inputs, Release};
 use crate::inspect::{self, Dist};
 use crate::plan::{self, Action, Package, Plan, Remote};
 use crate::report::{Outcome, Report, State};
@@ -36,6 +37,14 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
 async fn publish(inputs: &Inputs, invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
     let dists = inspect::inspect(inputs, ui)?;
     let http = Http::new(Pace::default())?;
+    let context = Context::read(&invocation.env);
+    if inputs.release == Release::Only {
+        let plan = plan::plan("GitHub", &dists, &inputs.order, None)?;
+        let mut report = Report::new(&inputs.index, &plan, &dists);
+        release(inputs, &context, &http, ui, &dists, &Attestations::new(), &mut report).await?;
+        report.finish(inputs, ui)?;
+        return Ok(Exit::Done);
+    }
     let given = inputs.password.clone().map(|password| Basic { user: inputs.username.clone(), password });
     if let Some(basic) = &given {
         basic.mask(ui);
@@ -46,27 +55,44 @@ async fn publish(inputs: &Inputs, invocation: &Invocation, ui: &Ui) -> Result<Ex
     };
     let plan = plan::plan(&inputs.index.to_string(), &dists, &inputs.order, remote.as_ref())?;
     let mut report = Report::new(&inputs.index, &plan, &dists);
+    let provider = Provider::from_env(&invocation.env, inputs.insecure_loopback)?;
     if inputs.depth < Depth::Full {
         if inputs.depth == Depth::Auth {
-            credentials(inputs, invocation, ui, &http, given)?.current().await?;
-            ui.info(format!("{} accepts who we are", inputs.index));
+            credentials(inputs, ui, &http, given.clone(), provider)?.current().await?;
+            ui.info(match given {
+                Some(_) => "a password is given; only an upload shows whether it is right".to_owned(),
+                None => format!("{} takes this run for a trusted publisher", inputs.index),
+            });
         }
         ui.report(serde_json::to_string_pretty(&plan).unwrap_or_default());
         report.finish(inputs, ui)?;
         return Ok(Exit::Done);
     }
     let mut faults = Vec::new();
+    let mut attestations = Attestations::new();
     if !plan.is_complete() {
-        let credentials = credentials(inputs, invocation, ui, &http, given.clone())?;
+        let credentials = credentials(inputs, ui, &http, given.clone(), provider.clone())?;
         credentials.current().await?;
+        let absent = plan.steps().filter(|step| step.action == Action::Upload).map(|step| &dists[step.dist]);
+        attestations =
+            attest(inputs, ui, &http, provider, given.is_none(), &absent.collect::<Vec<_>>()).await?;
         let uploader = Legacy { http: &http, index: &inputs.index, timeout: inputs.timeout };
-        let job =
-            Job { inputs, ui, http: &http, dists: &dists, given: given.as_ref(), credentials, uploader };
+        let (http, dists, given) = (&http, dists.as_slice(), given.as_ref());
+        let job = Job { inputs, ui, http, dists, given, credentials, uploader, attestations: &attestations };
         faults = job.upload(&plan, &mut report).await;
     }
     report.result = report.outcome();
+    let released = if faults.is_empty() && inputs.release == Release::After {
+        release(inputs, &context, &http, ui, &dists, &attestations, &mut report).await
+    } else {
+        Ok(())
+    };
+    if released.is_err() {
+        report.result = Outcome::Partial;
+    }
     report.finish(inputs, ui)?;
     ui.report(report.table());
+    released?;
     if faults.is_empty() {
         ui.info(match report.result {
             Outcome::Unchanged => format!("{} has everything already", inputs.index),
@@ -78,6 +104,62 @@ async fn publish(inputs: &Inputs, invocation: &Invocation, ui: &Ui) -> Result<Ex
     let faults = faults.into_iter().map(|trouble| trouble.fault).collect();
     let partial = report.result == Outcome::Partial;
     Err(Error::Unfinished { index: inputs.index.to_string(), partial, again, faults })
+}
+
+/// Attestations for what is to be sent, where they are wanted and possible.
+async fn attest(
+    inputs: &Inputs,
+    ui: &Ui,
+    http: &Http,
+    provider: Option<Provider>,
+    trusted: bool,
+    dists: &[&Dist],
+) -> Result<Attestations, Error> {
+    let wanted = match inputs.attestations {
+        inputs::Attestations::Off => false,
+        inputs::Attestations::Auto => trusted && inputs.index.known.is_some(),
+        inputs::Attestations::Required => true,
+    };
+    if !wanted {
+        return Ok(Attestations::new());
+    }
+    let provider = provider.ok_or_else(|| {
+        Error::Attest("there is no identity provider; give the job `permissions: id-token: write`".to_owned())
+    })?;
+    let config = inputs.trust_config.as_deref();
+    let sigstore = Sigstore::new(http, ui, provider, config, inputs.insecure_loopback)?;
+    let attestations = sigstore.attest(dists).await?;
+    if let Some(folder) = &inputs.attestations_path {
+        for (name, attestation) in &attestations {
+            toolkit::write_atomic(&folder.join(attest::file_name(name)), attestation.to_string().as_bytes())?;
+        }
+    }
+    Ok(attestations)
+}
+
+/// The GitHub Release, or what it would hold.
+async fn release(
+    inputs: &Inputs,
+    context: &Context,
+    http: &Http,
+    ui: &Ui,
+    dists: &[Dist],
+    attestations: &Attestations,
+    report: &mut Report,
+) -> Result<(), Error> {
+    let plan = github::Plan::new(inputs, context, dists, attestations)?;
+    match &inputs.github_token {
+        Some(token) if inputs.depth == Depth::Full => {
+            let page = github::release(inputs, context, http, ui, token, &plan).await?;
+            ui.info(format!("released: {page}"));
+            report.release = Some(page);
+            if inputs.release == Release::Only {
+                report.result = Outcome::Published;
+            }
+        }
+        _ => ui.report(plan.names().collect::<Vec<_>>().join("\n")),
+    }
+    Ok(())
 }
 
 fn files(count: usize) -> String {
@@ -128,16 +210,15 @@ async fn compare(http: &Http, listing: &Listing, dist: &Dist) -> Result<Remote, 
 
 fn credentials<'a>(
     inputs: &'a Inputs,
-    invocation: &Invocation,
     ui: &'a Ui,
     http: &'a Http,
     given: Option<Basic>,
+    provider: Option<Provider>,
 ) -> Result<Credentials<'a>, AuthError> {
     if let Some(basic) = given {
         return Ok(Credentials::Given(basic));
     }
-    let provider =
-        Provider::from_env(&invocation.env, inputs.insecure_loopback)?.ok_or(AuthError::Nothing)?;
+    let provider = provider.ok_or(AuthError::Nothing)?;
     let trusted = Trusted::new(http, ui, &inputs.index, inputs.audience.as_deref(), provider);
     Ok(Credentials::Trusted(Box::new(trusted)))
 }
@@ -157,6 +238,7 @@ struct Job<'a, U> {
     given: Option<&'a Basic>,
     credentials: Credentials<'a>,
     uploader: U,
+    attestations: &'a Attestations,
 }
 
 /// How an attempt to send a file ended.
@@ -214,12 +296,13 @@ impl<U: Uploader> Job<'_, U> {
             if !faults.is_empty() {
                 break;
             }
-            let one = |dist| async move { (dist, self.send(dist, &[]).await) };
+            let one = |dist| async move { (dist, self.send(dist).await) };
             let mut results = futures_util::stream::iter(group.iter().copied().map(one))
                 .buffer_unordered(self.inputs.concurrency);
             while let Some((dist, Sent { attempts, result })) = results.next().await {
                 let Some(file) = report.file(&dist.filename) else { continue };
                 file.attempts = attempts;
+                file.attested = self.attestations.contains_key(&dist.filename);
                 match result {
                     Ok(ours) => {
                         file.state = if ours { State::Unverified } else { State::Present };
@@ -242,7 +325,9 @@ impl<U: Uploader> Job<'_, U> {
     }
 
     /// Sends one file until the index has it, or never will.
-    async fn send(&self, dist: &Dist, attestations: &[Value]) -> Sent {
+    async fn send(&self, dist: &Dist) -> Sent {
+        let attestation = self.attestations.get(&dist.filename);
+        let attestations = attestation.map(std::slice::from_ref).unwrap_or_default();
         let trouble =
             |what: String, again| Trouble { fault: Fault { file: dist.filename.clone(), what }, again };
         let (mut attempts, mut renewed) = (0, false);
@@ -350,6 +435,10 @@ impl<U: Uploader> Job<'_, U> {
             Err(error) => return Some((tell(&error), true)),
         }
         let listed = &listing[&dist.filename];
+        let attested = self.attestations.contains_key(&dist.filename);
+        if attested && self.inputs.index.known.is_some() && listed.provenance.is_none() {
+            return Some(("the index lists it without the attestation that it was sent".to_owned(), true));
+        }
         if listed.yanked {
             return Some(("the index lists it as yanked".to_owned(), false));
         }

@@ -61,7 +61,9 @@ impl Uploader for Legacy<'_> {
         if !attestations.is_empty() {
             form = form.text("attestations", Value::from(attestations).to_string());
         }
-        let body = Body::wrap_stream(pieces(dist, Arc::clone(&progress)));
+        let moved = Arc::clone(&progress);
+        let body = pieces(dist.path.clone(), dist.size, dist.sha256.clone(), move |done| moved.step(done));
+        let body = Body::wrap_stream(body);
         let part = multipart::Part::stream_with_length(body, dist.size).file_name(dist.filename.clone());
         let request = self.http.sender.post(self.index.upload.clone()).header(ACCEPT, "application/json");
         let request = basic.apply(request).multipart(form.part("content", part));
@@ -113,42 +115,39 @@ impl Progress {
 
 /// The file in pieces. The last one is given only when the whole has the hash
 /// that was inspected: what was checked is what is sent, or nothing is stored.
-fn pieces(dist: &Dist, progress: Arc<Progress>) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
-    struct State {
-        path: PathBuf,
+/// `step` is told of each piece, and whether it is the last.
+pub(crate) fn pieces(
+    path: PathBuf,
+    size: u64,
+    sha256: String,
+    step: impl Fn(bool) + Send + 'static,
+) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    struct State<S> {
         file: Option<tokio::fs::File>,
         hasher: Sha256,
         left: u64,
-        sha256: String,
-        progress: Arc<Progress>,
+        step: S,
     }
-    let state = State {
-        path: dist.path.clone(),
-        file: None,
-        hasher: Sha256::new(),
-        left: dist.size,
-        sha256: dist.sha256.clone(),
-        progress,
-    };
-    futures_util::stream::try_unfold(state, |mut state| async move {
+    let state = State { file: None, hasher: Sha256::new(), left: size, step };
+    futures_util::stream::try_unfold((state, path, sha256), |(mut state, path, sha256)| async move {
         if state.left == 0 {
             return Ok(None);
         }
         let mut file = match state.file.take() {
             Some(file) => file,
-            None => tokio::fs::File::open(&state.path).await?,
+            None => tokio::fs::File::open(&path).await?,
         };
         let size = usize::try_from(state.left).unwrap_or(PIECE).min(PIECE);
         let mut piece = vec![0; size];
         file.read_exact(&mut piece).await?;
         state.hasher.update(&piece);
         state.left -= size as u64;
-        if state.left == 0 && digest::hex(&state.hasher.finalize_reset()) != state.sha256 {
+        if state.left == 0 && digest::hex(&state.hasher.finalize_reset()) != sha256 {
             return Err(io::Error::other("the file was changed while it was being published"));
         }
-        state.progress.step(state.left == 0);
+        (state.step)(state.left == 0);
         state.file = Some(file);
-        Ok(Some((Bytes::from(piece), state)))
+        Ok(Some((Bytes::from(piece), (state, path, sha256))))
     })
 }
 

@@ -1,5 +1,9 @@
 //! What tests share: tools installed by `cargo xtask setup-test-tools`, and
 //! fakes of the services that cannot run on a test machine.
 
+pub mod fault;
 pub mod index;
+pub mod oidc;
+pub mod server;
 pub mod tools;
+pub mod warehouse;

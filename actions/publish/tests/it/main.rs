@@ -3,5 +3,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod faults;
 mod pypiserver;
+mod secrets;
 mod support;
+mod trusted;
+mod warehouse;

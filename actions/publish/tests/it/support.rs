@@ -8,7 +8,9 @@ use pydist::digest;
 use pydist::filename::DistName;
 use pydist::manifest::{File, Kind, Manifest};
 use serde_json::Value;
+use testkit::oidc::Oidc;
 use testkit::tools;
+use testkit::warehouse::TOKEN;
 
 /// A temporary folder: `dist/` with distributions and their manifest.
 pub(crate) struct Set {
@@ -26,8 +28,8 @@ impl Set {
     /// `htty-core` as a wheel and a source, and `htty`, which requires it.
     pub(crate) fn htty() -> Self {
         let set = Self::empty();
-        set.add("htty-0.3.0.tar.gz", "Requires-Dist: htty-core==0.3.0\n", 10);
-        set.add("htty-0.3.0-py3-none-any.whl", "Requires-Dist: htty-core==0.3.0\n", 10);
+        set.add("htty-0.3.0.tar.gz", "Requires-Dist: htty-core==0.3.0\n", 3000);
+        set.add("htty-0.3.0-py3-none-any.whl", "Requires-Dist: htty-core==0.3.0\n", 3000);
         set.add("htty_core-0.3.0-py3-none-manylinux_2_17_x86_64.whl", "", 1000);
         set.add("htty_core-0.3.0.tar.gz", "", 1000);
         set.write_manifest();
@@ -111,8 +113,22 @@ impl Set {
     /// The binary on this set against a loopback index.
     pub(crate) fn publish(&self, url: &str, args: &[&str]) -> Ran {
         let mut command = self.command();
-        command.args(["--index", url, "--allow-insecure-loopback", "--verify-timeout", "5"]).args(args);
-        command.env("INPUT_PASSWORD", "pypi-secret-token");
+        command
+            .args(["--index", url, "--allow-insecure-loopback"])
+            .args(args)
+            .env("INPUT_VERIFY_TIMEOUT", "5");
+        command.env("INPUT_PASSWORD", TOKEN);
+        self.run(command)
+    }
+
+    /// The binary with trusted publishing by `oidc`.
+    pub(crate) fn publish_trusted(&self, url: &str, oidc: &Oidc, args: &[&str]) -> Ran {
+        let mut command = self.command();
+        command
+            .args(["--index", url, "--allow-insecure-loopback"])
+            .args(args)
+            .env("INPUT_VERIFY_TIMEOUT", "5");
+        command.envs(oidc.env());
         self.run(command)
     }
 
@@ -198,9 +214,10 @@ fn tar_gz(members: &[(String, Vec<u8>)]) -> Vec<u8> {
     gz.finish().unwrap()
 }
 
-/// Changes a file's last byte.
+/// Changes a byte in the middle of a file.
 pub(crate) fn damage(path: &Path) {
     let mut bytes = fs::read(path).unwrap();
-    *bytes.last_mut().unwrap() ^= 1;
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
     fs::write(path, bytes).unwrap();
 }

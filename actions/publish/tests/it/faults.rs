@@ -1,0 +1,166 @@
+//! Networks and servers that fail, and runs that are killed.
+
+use std::process::Command;
+
+use testkit::fault::{Fault, Point, Proxy};
+use testkit::tools;
+use testkit::warehouse::{Behaviour, TOKEN, Warehouse};
+
+use crate::support::Set;
+
+fn url(proxy: &Proxy) -> String {
+    format!("{}legacy/", proxy.url())
+}
+
+/// A run in which the second upload meets `fault` ends complete, and no file
+/// is stored twice.
+fn recovers(fault: Fault) {
+    let (set, index) = (Set::htty(), Warehouse::start(Behaviour::default(), None));
+    let proxy = Proxy::start(&index.url(), &[(1, fault)]);
+    let ran = set.publish(&url(&proxy), &["--timeout", "2"]).expect(0);
+    ran.all("uploaded");
+    let mut order = index.shelf().order.clone();
+    assert_eq!(order.len(), 4);
+    order.dedup();
+    assert_eq!(order.len(), 4);
+}
+
+#[test]
+fn one_503() {
+    recovers(Fault::Status(503, None));
+}
+
+#[test]
+fn a_429_that_says_when() {
+    recovers(Fault::Status(429, Some(1)));
+}
+
+#[test]
+fn a_reset_in_the_body() {
+    recovers(Fault::Reset);
+}
+
+#[test]
+fn a_lost_answer() {
+    let (set, index) = (Set::htty(), Warehouse::start(Behaviour::default(), None));
+    let proxy = Proxy::start(&index.url(), &[(1, Fault::LostAnswer)]);
+    set.publish(&url(&proxy), &[]).expect(0).all("uploaded");
+    assert_eq!(proxy.uploads(), 4, "what was stored is not sent again");
+}
+
+#[test]
+fn a_hang() {
+    recovers(Fault::Hang);
+}
+
+#[test]
+fn a_server_that_never_recovers_is_given_up() {
+    let (set, index) = (Set::htty(), Warehouse::start(Behaviour::default(), None));
+    let faults: Vec<_> = (1..40).map(|number| (number, Fault::Status(503, Some(0)))).collect();
+    let proxy = Proxy::start(&index.url(), &faults);
+    let ran = set.publish(&url(&proxy), &[]).expect(4);
+    assert!(ran.text.contains("only a part is published"), "{}", ran.text);
+    assert!(ran.text.contains("run it again"), "{}", ran.text);
+    assert_eq!(ran.report["result"], "partial");
+    assert_eq!(index.shelf().files.len(), 1, "nothing of the dependent package");
+    set.publish(&index.url(), &[]).expect(0);
+    assert_eq!(index.shelf().files.len(), 4);
+}
+
+#[test]
+fn a_wait_that_nobody_would_wait_is_refused() {
+    let (set, index) = (Set::htty(), Warehouse::start(Behaviour::default(), None));
+    let proxy = Proxy::start(&index.url(), &[(0, Fault::Status(429, Some(86_400)))]);
+    set.publish(&url(&proxy), &[]).expect(3);
+    assert_eq!(proxy.uploads(), 1);
+}
+
+#[test]
+fn a_complete_release_costs_no_body() {
+    let (set, index) = (Set::htty(), Warehouse::start(Behaviour::default(), None));
+    set.publish(&index.url(), &[]).expect(0);
+    let proxy = Proxy::start(&index.url(), &[]);
+    set.publish(&url(&proxy), &[]).expect(0).all("present");
+    assert_eq!((proxy.uploads(), proxy.body_bytes()), (0, 0));
+}
+
+/// Killed at each upload and at each point of it, then run again: complete,
+/// and nothing is stored or accepted twice.
+#[test]
+fn killed_at_any_moment_the_next_run_completes() {
+    for upload in 0..4 {
+        for point in [Point::Head, Point::Body, Point::Answer] {
+            let (set, index) = (Set::htty(), Warehouse::start(Behaviour::default(), None));
+            let proxy = Proxy::start(&index.url(), &[(upload, Fault::Stop(point))]);
+            let mut command: Command = set.command();
+            command.args(["--index", &url(&proxy), "--allow-insecure-loopback", "--concurrency", "1"]);
+            command
+                .env("INPUT_PASSWORD", TOKEN)
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null());
+            let mut child = command.spawn().unwrap();
+            proxy.wait_for_stop();
+            // SIGKILL.
+            child.kill().unwrap();
+            child.wait().unwrap();
+            let stored = index.shelf().files.len();
+            assert_eq!(stored, upload + usize::from(point == Point::Answer));
+
+            set.publish(&index.url(), &[]).expect(0);
+            let shelf = index.shelf();
+            assert_eq!(shelf.files.len(), 4, "upload {upload}, {point:?}");
+            assert_eq!(shelf.order.len(), 4);
+            let accepted = shelf.uploads.iter().filter(|(_, status)| *status == 200).count();
+            assert_eq!(accepted, 4, "nothing is sent twice: upload {upload}, {point:?}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_changes_on_the_way_is_not_published() {
+    let (set, index) = (Set::empty(), Warehouse::start(Behaviour::default(), None));
+    set.add("big-1-py3-none-any.whl", "", 100);
+    set.add("big-1.tar.gz", "", 4_000_000);
+    set.write_manifest();
+    // The first answer is held back until the second file was exchanged.
+    let proxy = Proxy::start(&index.url(), &[(0, Fault::Stop(Point::Answer))]);
+    let mut command = set.command();
+    command.args([
+        "--index",
+        &url(&proxy),
+        "--allow-insecure-loopback",
+        "--timeout",
+        "1",
+        "--verify-timeout",
+        "2",
+    ]);
+    command.env("INPUT_PASSWORD", TOKEN);
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let child = command.spawn().unwrap();
+    proxy.wait_for_stop();
+    let path = set.dist().join("big-1.tar.gz");
+    crate::support::damage(&path);
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{text}");
+    assert!(text.contains("the file was changed while it was being published"), "{text}");
+    assert_eq!(index.shelf().files.len(), 1);
+}
+
+/// Ctrl-C in the middle: told as such, and the report says what is there.
+#[test]
+fn an_interrupted_run_reports() {
+    let (set, index) = (Set::htty(), Warehouse::start(Behaviour::default(), None));
+    let proxy = Proxy::start(&index.url(), &[(1, Fault::Stop(Point::Head))]);
+    let mut command = set.command();
+    command.args(["--index", &url(&proxy), "--allow-insecure-loopback"]).env("INPUT_PASSWORD", TOKEN);
+    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let mut child = command.spawn().unwrap();
+    proxy.wait_for_stop();
+    let killed = tools::scrubbed("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let report: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(set.report_path()).unwrap()).unwrap();
+    assert_eq!(report["result"], "partial");
+}

@@ -1,0 +1,72 @@
+//! No secret in what a run leaves behind, whatever the index answers.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use proptest::prelude::*;
+use testkit::oidc::{Oidc, REQUEST_TOKEN};
+use testkit::warehouse::{Behaviour, Warehouse};
+
+use crate::support::Set;
+
+/// Everything a run has written: both streams and all files.
+fn traces(set: &Set, text: &str) -> String {
+    let mut all = text.to_owned();
+    for entry in std::fs::read_dir(set.folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            all += &String::from_utf8_lossy(&std::fs::read(path).unwrap());
+        }
+    }
+    // What tells the runner to hide a secret must name it.
+    all.lines().filter(|line| !line.starts_with("::add-mask::")).collect::<Vec<_>>().join("\n")
+}
+
+fn percent(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// The index refuses the token and echoes it, plain and as it came.
+    #[test]
+    fn an_echoed_token_is_hidden(token in "[!-~]{8,60}", runner in any::<bool>()) {
+        let (set, index) = (Set::htty(), Warehouse::start(Behaviour { echo: true, ..Behaviour::default() }, None));
+        let mut command = set.command();
+        command.args(["--index", &index.url(), "--allow-insecure-loopback"]).env("INPUT_PASSWORD", &token);
+        if runner {
+            command.env("GITHUB_ACTIONS", "true");
+            command.env("GITHUB_OUTPUT", set.folder.path().join("output"));
+            command.env("GITHUB_STEP_SUMMARY", set.folder.path().join("summary"));
+        }
+        let ran = set.run(command).expect(1);
+        let all = traces(&set, &ran.text);
+        let header = BASE64_STANDARD.encode(format!("__token__:{token}"));
+        for form in [token.clone(), header, percent(&token), BASE64_STANDARD.encode(&token)] {
+            prop_assert!(!all.contains(&form), "{form} in {all}");
+        }
+    }
+}
+
+#[test]
+fn neither_identity_nor_minted_token_leaves_a_trace() {
+    let (set, oidc) = (Set::htty(), Oidc::start(0));
+    // Its page is stale, so that the upload itself meets the conflict.
+    let behaviour = Behaviour { cached: 100, echo: true, ..Behaviour::default() };
+    let index = Warehouse::start(behaviour, Some(oidc.issued()));
+    set.publish_trusted(&index.url(), &oidc, &["--dry-run"]).expect(0);
+    index.put("htty_core-0.3.0.tar.gz", "htty-core", b"other");
+    let ran = set.publish_trusted(&index.url(), &oidc, &["--verify-timeout", "1"]);
+    assert_ne!(ran.code, 0, "{}", ran.text);
+    let all = traces(&set, &ran.text);
+    for secret in ["pypi-minted", REQUEST_TOKEN, "eyJ"] {
+        assert!(!all.contains(secret), "{secret} in {all}");
+    }
+}

@@ -1,0 +1,60 @@
+//! Trusted publishing: identity in, token out.
+
+use testkit::oidc::Oidc;
+use testkit::warehouse::{Behaviour, Warehouse};
+
+use crate::support::Set;
+
+#[test]
+fn an_identity_is_exchanged_for_a_token() {
+    let (set, oidc) = (Set::htty(), Oidc::start(2));
+    let index = Warehouse::start(Behaviour::default(), Some(oidc.issued()));
+    let ran = set.publish_trusted(&index.url(), &oidc, &[]).expect(0);
+    ran.all("uploaded");
+    assert_eq!(oidc.issued().audiences(), ["127.0.0.1"], "one token for both packages");
+    assert!(!ran.text.contains("pypi-minted"));
+}
+
+#[test]
+fn a_token_that_expires_is_minted_again_once() {
+    let (set, oidc) = (Set::htty(), Oidc::start(0));
+    let index = Warehouse::start(Behaviour { expired: 1, ..Behaviour::default() }, Some(oidc.issued()));
+    set.publish_trusted(&index.url(), &oidc, &[]).expect(0).all("uploaded");
+    assert_eq!(oidc.issued().audiences().len(), 2, "a JWT is good for one exchange");
+}
+
+#[test]
+fn a_token_for_others_is_never_asked_for() {
+    for audience in ["pypi", "testpypi", "sigstore", "sts.amazonaws.com"] {
+        let (set, oidc) = (Set::htty(), Oidc::start(0));
+        let behaviour = Behaviour { audience: Some(audience.to_owned()), ..Behaviour::default() };
+        let index = Warehouse::start(behaviour, Some(oidc.issued()));
+        let ran = set.publish_trusted(&index.url(), &oidc, &[]).expect(1);
+        assert!(ran.text.contains(&format!("audience `{audience}`")), "{}", ran.text);
+        assert!(oidc.issued().audiences().is_empty(), "no identity was issued");
+    }
+}
+
+#[test]
+fn the_dry_run_goes_as_deep_as_it_is_told() {
+    let (set, oidc) = (Set::htty(), Oidc::start(0));
+    let index = Warehouse::start(Behaviour::default(), Some(oidc.issued()));
+    set.publish_trusted("http://127.0.0.1:9/", &oidc, &["--dry-run", "offline"]).expect(0).all("unknown");
+    set.publish_trusted(&index.url(), &oidc, &["--dry-run", "probe"]).expect(0).all("absent");
+    assert!(oidc.issued().audiences().is_empty());
+    set.publish_trusted(&index.url(), &oidc, &["--dry-run", "auth"]).expect(0);
+    assert_eq!(oidc.issued().audiences(), ["127.0.0.1"]);
+    assert!(index.shelf().uploads.is_empty());
+}
+
+#[test]
+fn without_an_identity_it_says_what_is_missing() {
+    let (set, index) = (Set::htty(), Warehouse::start(Behaviour::default(), None));
+    let mut command = set.command();
+    command.args(["--index", &index.url(), "--allow-insecure-loopback"]);
+    let ran = set.run(command).expect(2);
+    assert!(ran.text.contains("permissions: id-token: write"), "{}", ran.text);
+    let oidc = Oidc::start(0);
+    let ran = set.publish_trusted(&index.url(), &oidc, &[]).expect(3);
+    assert!(ran.text.contains("does not take part in trusted publishing"), "{}", ran.text);
+}

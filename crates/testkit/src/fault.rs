@@ -1,0 +1,206 @@
+//! A proxy before an index that goes wrong as networks and servers do.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::server::Server;
+
+/// What goes wrong with an upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It is answered with this status and `Retry-After`, and not passed on.
+    Status(u16, Option<u32>),
+    /// The connection is reset within the body.
+    Reset,
+    /// It is stored, and the connection closed without an answer.
+    LostAnswer,
+    /// It is read, and neither passed on nor answered.
+    Hang,
+    /// It stops for good at this point; the test is told.
+    Stop(Point),
+}
+
+/// A point of an upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Point {
+    /// The request's head has been read.
+    Head,
+    /// Half of its body has been read.
+    Body,
+    /// It is stored, the answer not yet delivered.
+    Answer,
+}
+
+/// The proxy; it ends with this value.
+pub struct Proxy {
+    server: Server,
+    shared: Arc<Shared>,
+    stopped: Receiver<()>,
+}
+
+struct Shared {
+    upstream: String,
+    /// The faults to come, and how many uploads pass before the next one.
+    faults: Mutex<Vec<(usize, Fault)>>,
+    uploads: AtomicU64,
+    body: AtomicU64,
+    stopped: Sender<()>,
+}
+
+impl Proxy {
+    /// A proxy before the server at `url`; upload number `n` (from 0) meets
+    /// its fault, if one is listed.
+    pub fn start(url: &str, faults: &[(usize, Fault)]) -> Self {
+        let upstream = url.trim_start_matches("http://").split('/').next().unwrap_or_default().to_owned();
+        let (sender, stopped) = channel();
+        let shared = Arc::new(Shared {
+            upstream,
+            faults: Mutex::new(faults.to_vec()),
+            uploads: AtomicU64::new(0),
+            body: AtomicU64::new(0),
+            stopped: sender,
+        });
+        let state = Arc::clone(&shared);
+        let server = Server::connections(move |stream| {
+            let state = Arc::clone(&state);
+            // A connection that breaks is what this is for.
+            async move { drop(state.serve(stream).await) }
+        });
+        Self { server, shared, stopped }
+    }
+
+    /// The root, with a slash at the end.
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// Bytes of request bodies that came in.
+    pub fn body_bytes(&self) -> u64 {
+        self.shared.body.load(Ordering::SeqCst)
+    }
+
+    /// How many uploads came in.
+    pub fn uploads(&self) -> u64 {
+        self.shared.uploads.load(Ordering::SeqCst)
+    }
+
+    /// Waits until an upload has come to its [`Fault::Stop`].
+    pub fn wait_for_stop(&self) {
+        self.stopped.recv().expect("the proxy runs");
+    }
+}
+
+/// A request's head, and what of its body came with it.
+struct Head {
+    text: String,
+    rest: Vec<u8>,
+    length: usize,
+}
+
+impl Shared {
+    /// One request, then the connection is closed.
+    async fn serve(&self, mut client: TcpStream) -> io::Result<()> {
+        let head = read_head(&mut client).await?;
+        let upload = head.text.starts_with("POST ") && head.text.contains("multipart/form-data");
+        let fault = if upload {
+            let number = usize::try_from(self.uploads.fetch_add(1, Ordering::SeqCst)).unwrap_or(usize::MAX);
+            let mut faults = self.faults.lock().expect("no panic while locked");
+            let at = faults.iter().position(|(at, _)| *at == number);
+            at.map(|at| faults.remove(at).1)
+        } else {
+            None
+        };
+        let half = head.length / 2;
+        match fault {
+            Some(Fault::Stop(Point::Head)) => return self.stop(client).await,
+            Some(Fault::Stop(Point::Body)) => {
+                self.read_body(&mut client, &head, half).await?;
+                return self.stop(client).await;
+            }
+            // With unread bytes in it a closed socket is a reset one.
+            Some(Fault::Reset) => return self.read_body(&mut client, &head, half).await.map(drop),
+            _ => {}
+        }
+        let body = self.read_body(&mut client, &head, head.length).await?;
+        match fault {
+            Some(Fault::Status(status, after)) => {
+                let after = after.map(|after| format!("Retry-After: {after}\r\n")).unwrap_or_default();
+                let answer = format!(
+                    "HTTP/1.1 {status} Fault\r\n{after}Content-Length: 0\r\nConnection: close\r\n\r\n"
+                );
+                return client.write_all(answer.as_bytes()).await;
+            }
+            Some(Fault::Hang) => return drain(&mut client).await,
+            _ => {}
+        }
+        let mut upstream = TcpStream::connect(&self.upstream).await?;
+        upstream.write_all(close_after(&head.text).as_bytes()).await?;
+        upstream.write_all(&body).await?;
+        let mut answer = Vec::new();
+        upstream.read_to_end(&mut answer).await?;
+        match fault {
+            Some(Fault::LostAnswer) => Ok(()),
+            Some(Fault::Stop(_)) => self.stop(client).await,
+            _ => client.write_all(&answer).await,
+        }
+    }
+
+    async fn read_body(&self, client: &mut TcpStream, head: &Head, length: usize) -> io::Result<Vec<u8>> {
+        let mut body = head.rest.clone();
+        self.body.fetch_add(body.len() as u64, Ordering::SeqCst);
+        while body.len() < length {
+            let mut piece = vec![0; (length - body.len()).min(64 * 1024)];
+            let count = client.read(&mut piece).await?;
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.body.fetch_add(count as u64, Ordering::SeqCst);
+            body.extend_from_slice(&piece[..count]);
+        }
+        Ok(body)
+    }
+
+    async fn stop(&self, mut client: TcpStream) -> io::Result<()> {
+        self.stopped.send(()).map_err(io::Error::other)?;
+        drain(&mut client).await
+    }
+}
+
+/// Reads until the client goes away.
+async fn drain(client: &mut TcpStream) -> io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    while client.read(&mut buffer).await? > 0 {}
+    Ok(())
+}
+
+async fn read_head(client: &mut TcpStream) -> io::Result<Head> {
+    let mut bytes = Vec::new();
+    loop {
+        if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+            let rest = bytes.split_off(end + 4);
+            let text = String::from_utf8(bytes).map_err(io::Error::other)?;
+            let length = text.lines().find_map(|line| {
+                let (name, value) = line.split_once(':')?;
+                name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
+            });
+            return Ok(Head { text, rest, length: length.unwrap_or(0) });
+        }
+        let mut piece = [0; 8192];
+        let count = client.read(&mut piece).await?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        bytes.extend_from_slice(&piece[..count]);
+    }
+}
+
+/// The head with `Connection: close`, so that each request has a connection.
+fn close_after(head: &str) -> String {
+    let lines = head.trim_end().lines().filter(|line| !line.to_ascii_lowercase().starts_with("connection:"));
+    lines.map(|line| format!("{line}\r\n")).collect::<String>() + "Connection: close\r\n\r\n"
+}
