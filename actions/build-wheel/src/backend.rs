@@ -24,7 +24,7 @@ pub(crate) struct Built {
 
 /// Runs the planned build, which writes to the folder `staging`.
 pub(crate) fn build(plan: &Plan, staging: &Path, processes: &dyn Processes) -> Result<Built, Error> {
-    let Some(cmd) = &plan.build else { return present(&plan.project) };
+    let Some(cmd) = &plan.build else { return Ok(present(&plan.project)) };
     let cmd = stage(cmd, staging);
     let done = processes.run(&cmd, Io::Shown, BUILD_LIMIT).map_err(Error::Build)?;
     let kind = kind(plan.backend);
@@ -53,9 +53,9 @@ pub(crate) fn stage(cmd: &Cmd, staging: &Path) -> Cmd {
     Cmd { args, ..cmd.clone() }
 }
 
-fn present(wheel: &Path) -> Result<Built, Error> {
+fn present(wheel: &Path) -> Built {
     let name = wheel.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    Ok(Built { name, path: wheel.to_owned() })
+    Built { name, path: wheel.to_owned() }
 }
 
 #[derive(Deserialize)]

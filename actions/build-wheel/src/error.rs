@@ -68,7 +68,7 @@ pub enum Error {
         /// What was run.
         command: String,
         /// How it failed.
-        source: ProcessError,
+        source: Box<ProcessError>,
     },
     /// `smoke: required`, and it could not be done.
     #[error("`smoke: required`, but the result is `{result}`: {reason}")]
@@ -97,8 +97,8 @@ impl Failure for Error {
             Self::Facts(_) => Exit::Usage,
             // A program that is not there is a matter of set-up.
             Self::Build(ProcessError::Start { .. }) => Exit::Usage,
-            Self::Build(ProcessError::Interrupted)
-            | Self::Smoke { source: ProcessError::Interrupted, .. } => Exit::Interrupted,
+            Self::Build(ProcessError::Interrupted) => Exit::Interrupted,
+            Self::Smoke { source, .. } if matches!(**source, ProcessError::Interrupted) => Exit::Interrupted,
             Self::Wheel { source, .. } => source.exit(),
             Self::Built { .. }
             | Self::Build(_)

@@ -24,6 +24,11 @@ const MISLEADING: [&str; 6] = [
     "PYTHONPATH",
 ];
 
+/// The command without what could mislead it about the target.
+pub(crate) fn unmisled(cmd: Cmd) -> Cmd {
+    MISLEADING.iter().fold(cmd, |cmd, name| cmd.without(*name))
+}
+
 /// Everything that will be done, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Plan {
@@ -157,10 +162,7 @@ pub fn plan(inputs: &Inputs, facts: &Facts) -> Result<Plan, PlanError> {
             (Some(linker), Some(maturin(inputs, facts, target, linker, compatibility.as_ref())?))
         }
     };
-    let build = build.map(|cmd| {
-        let cmd = MISLEADING.iter().fold(cmd, |cmd, name| cmd.without(*name));
-        cmd.env("SOURCE_DATE_EPOCH", epoch.to_string())
-    });
+    let build = build.map(|cmd| unmisled(cmd).env("SOURCE_DATE_EPOCH", epoch.to_string()));
     let mode = if backend == Backend::Sdist { SmokeMode::Off } else { inputs.smoke };
     Ok(Plan {
         backend,

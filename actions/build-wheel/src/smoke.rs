@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::facts::which;
 use crate::inputs::SmokeMode;
 use crate::isolation::Isolation;
-use crate::plan::{Plan, SmokePlan};
+use crate::plan::{Plan, SmokePlan, unmisled};
 use crate::repair::{self, Contents};
 use crate::run::Ports;
 use crate::target::{Arch, System, Target};
@@ -294,10 +294,10 @@ impl Trial<'_> {
                     ]),
             ],
         };
-        for cmd in commands {
+        for cmd in commands.map(unmisled) {
             let command = cmd.to_string();
             let done = self.ports.processes.run(&cmd, Io::Quiet, INSTALL_LIMIT);
-            done.map_err(|source| Error::Smoke { wheel: self.wheel.clone(), command, source })?;
+            done.map_err(|source| Error::Smoke { wheel: self.wheel.clone(), command, source: source.into() })?;
         }
         Ok(())
     }
@@ -314,7 +314,9 @@ impl Trial<'_> {
             Err(ProcessError::Timeout { limit, .. }) if !must_succeed => {
                 format!("started, and still ran after {} s", limit.as_secs())
             }
-            Err(source) => return Err(Error::Smoke { wheel: self.wheel.clone(), command, source }),
+            Err(source) => {
+                return Err(Error::Smoke { wheel: self.wheel.clone(), command, source: source.into() });
+            }
         };
         self.checks.push(Check { command, outcome });
         Ok(())

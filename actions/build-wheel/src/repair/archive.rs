@@ -2,31 +2,41 @@
 //! with nothing in it that depends on when or where.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
-use std::io::Read as _;
 
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
-
-/// The most that one member may hold once it is unpacked.
-const MEMBER_LIMIT: u64 = 4 << 30;
+use pydist::zip::{Archive, DataError, Fault, Limits, Method, ZipError};
 
 /// Members are compressed in pieces of this size, each for itself: so many at
 /// once, and the same bytes on any number of processors.
 const PIECE: usize = 1 << 20;
 
 /// Why an archive cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
-    /// The end record is missing or points outside.
-    #[error("not a whole zip archive (it may be cut off): {0}")]
-    Damaged(&'static str),
-    /// A form that wheels do not have.
+    /// Its records are damaged.
+    #[error(transparent)]
+    Zip(#[from] ZipError),
+    /// Its records contradict each other, or it has a form wheels do not have.
+    #[error("{}{fault}; installers would not agree on what is in it", fault.member().map(|name| format!("`{name}`: ")).unwrap_or_default())]
+    Fault {
+        /// What is wrong.
+        fault: Fault,
+    },
+    /// A member that is no plain file inside of the wheel.
     #[error("`{name}` {what}")]
-    Member {
+    Name {
         /// The member.
         name: String,
         /// What is wrong with it.
-        what: String,
+        what: &'static str,
+    },
+    /// A member's content is damaged.
+    #[error("`{name}` is damaged")]
+    Data {
+        /// The member.
+        name: String,
+        /// How.
+        source: DataError,
     },
 }
 
@@ -41,90 +51,41 @@ pub(super) struct Member<'a> {
     packed: Cow<'a, [u8]>,
 }
 
-fn u16_at(data: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_le_bytes(data.get(at..at + 2)?.try_into().ok()?))
-}
-
-fn u32_at(data: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(data.get(at..at + 4)?.try_into().ok()?))
-}
-
-/// The members that the central directory lists, without folders.
-pub(super) fn read(data: &[u8]) -> Result<Vec<Member<'_>>, ArchiveError> {
-    let damaged = ArchiveError::Damaged;
-    // The end record is followed by a comment of at most 65535 bytes.
-    let tail = data.len().saturating_sub(22 + 0xffff);
-    let end = memchr::memmem::rfind(&data[tail..], b"PK\x05\x06").map(|at| at + tail);
-    let end = end.ok_or(damaged("it has no end record"))?;
-    let cut = damaged("its end record is cut off");
-    let count = u16_at(data, end + 10).ok_or_else(|| cut.clone())?;
-    let size = u32_at(data, end + 12).ok_or_else(|| cut.clone())? as usize;
-    let start = u32_at(data, end + 16).ok_or_else(|| cut.clone())? as usize;
-    let comment = usize::from(u16_at(data, end + 20).ok_or(cut)?);
-    if end + 22 + comment != data.len() {
-        return Err(damaged("there are bytes after its end record"));
-    }
-    if start.checked_add(size) != Some(end) {
-        return Err(damaged("its central directory is not where the end record says"));
+/// The members that the central directory lists, with their content; folders
+/// are left out. What a new archive will not have anyway (comments, sizes
+/// after the data) is no fault here.
+pub(super) fn read(data: &[u8]) -> Result<Vec<(Member<'_>, Vec<u8>)>, ArchiveError> {
+    let archive = Archive::open(data, &Limits::default())?;
+    let fault = archive.faults.into_iter().find(|fault| {
+        !matches!(
+            fault,
+            Fault::DataDescriptor(_) | Fault::EntryComment(_) | Fault::ArchiveComment(_) | Fault::Extra(_)
+        )
+    });
+    if let Some(fault) = fault {
+        return Err(ArchiveError::Fault { fault });
     }
     let mut members = Vec::new();
-    let mut names = BTreeSet::new();
-    let mut at = start;
-    for _ in 0..count {
-        let (member, next) = entry(data, at, start)?;
-        at = next;
-        if member.name.ends_with('/') {
-            continue;
-        }
+    for member in archive.members.iter().filter(|member| !member.is_dir()) {
         check_name(&member.name)?;
-        if !names.insert(member.name.clone()) {
-            return Err(ArchiveError::Member { name: member.name, what: "is in the archive twice".into() });
+        let name = || member.name.clone();
+        if member.is_symlink() {
+            return Err(ArchiveError::Name { name: name(), what: "is a symbolic link" });
         }
-        members.push(member);
-    }
-    if at != end {
-        return Err(damaged("its central directory has more entries than the end record says"));
+        let content = member
+            .content(data, Limits::default().member_size)
+            .map_err(|source| ArchiveError::Data { name: name(), source })?;
+        let range = || {
+            let start = usize::try_from(member.data_offset).ok()?;
+            data.get(start..start.checked_add(usize::try_from(member.compressed).ok()?)?)
+        };
+        let outside = ArchiveError::Name { name: name(), what: "lies outside of the archive" };
+        let packed = Cow::Borrowed(range().ok_or(outside)?);
+        let method = if member.method == Method::Stored { 0 } else { 8 };
+        let (executable, crc, size) = (member.is_executable(), member.crc32, member.size);
+        members.push((Member { name: name(), executable, method, crc, size, packed }, content));
     }
     Ok(members)
-}
-
-/// The entry of the central directory at `at`, and where the next one is.
-fn entry(data: &[u8], at: usize, directory: usize) -> Result<(Member<'_>, usize), ArchiveError> {
-    let damaged = ArchiveError::Damaged("its central directory is cut off");
-    let header = data.get(at..at + 46).filter(|header| header.starts_with(b"PK\x01\x02"));
-    let header = header.ok_or_else(|| damaged.clone())?;
-    let short = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
-    let long = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    let (name_size, extra, comment) = (short(28), short(30), short(32));
-    let name = data.get(at + 46..at + 46 + usize::from(name_size)).ok_or_else(|| damaged.clone())?;
-    let name = String::from_utf8_lossy(name).into_owned();
-    let fault = |what: &str| ArchiveError::Member { name: name.clone(), what: what.into() };
-    let (flags, method, crc, packed, size) = (short(8), short(10), long(16), long(20), long(24));
-    if flags & 1 != 0 {
-        return Err(fault("is encrypted"));
-    }
-    if !matches!(method, 0 | 8) {
-        return Err(fault(&format!(
-            "is compressed by method {method}; pip reads only 0 (stored) and 8 (deflated)"
-        )));
-    }
-    if packed == u32::MAX || size == u32::MAX || long(42) == u32::MAX {
-        return Err(fault("has the zip64 form, for files over 4 GB"));
-    }
-    let local = long(42) as usize;
-    let lengths = u16_at(data, local + 26).zip(u16_at(data, local + 28));
-    let lengths = lengths.filter(|_| data[local..].starts_with(b"PK\x03\x04"));
-    let (local_name, local_extra) = lengths.ok_or_else(|| fault("has no header where the directory says"))?;
-    let local_end = local + 30 + usize::from(local_name);
-    if data.get(local + 30..local_end) != Some(name.as_bytes()) {
-        return Err(fault("is called otherwise in its own header"));
-    }
-    let from = local_end + usize::from(local_extra);
-    let content = data.get(from..from + packed as usize).filter(|_| from + packed as usize <= directory);
-    let content = content.ok_or_else(|| fault("lies outside of the archive"))?;
-    let executable = (long(38) >> 16) & 0o111 != 0;
-    let member = Member { executable, method, crc, size: size.into(), packed: Cow::Borrowed(content), name };
-    Ok((member, at + 46 + usize::from(name_size) + usize::from(extra) + usize::from(comment)))
 }
 
 /// An installer unpacks the name as a path.
@@ -133,10 +94,10 @@ fn check_name(name: &str) -> Result<(), ArchiveError> {
     if parts && !name.contains(['\\', '\0', ':', '\u{fffd}']) {
         return Ok(());
     }
-    Err(ArchiveError::Member { name: name.into(), what: "is no path inside of a wheel".into() })
+    Err(ArchiveError::Name { name: name.into(), what: "is no path inside of a wheel" })
 }
 
-impl<'a> Member<'a> {
+impl Member<'_> {
     /// A member with this content, compressed.
     pub(super) fn new(name: impl Into<String>, executable: bool, content: &[u8]) -> Self {
         let mut crc = Crc::new();
@@ -146,38 +107,6 @@ impl<'a> Member<'a> {
         let (method, packed) = if packed.len() < content.len() { (8, packed) } else { (0, content.to_vec()) };
         let (crc, size) = (crc.sum(), content.len() as u64);
         Self { name: name.into(), executable, method, crc, size, packed: Cow::Owned(packed) }
-    }
-
-    /// The content; size and checksum are compared with the directory.
-    pub(super) fn content(&self) -> Result<Cow<'_, [u8]>, ArchiveError> {
-        let fault = |what: String| ArchiveError::Member { name: self.name.clone(), what };
-        let content = if self.method == 0 {
-            Cow::Borrowed(&*self.packed)
-        } else {
-            if self.size > MEMBER_LIMIT {
-                return Err(fault(format!("would unpack to {} bytes", self.size)));
-            }
-            let mut content = Vec::new();
-            let mut decoder = flate2::bufread::DeflateDecoder::new(&*self.packed).take(self.size + 1);
-            decoder
-                .read_to_end(&mut content)
-                .map_err(|error| fault(format!("cannot be unpacked: {error}")))?;
-            Cow::Owned(content)
-        };
-        if content.len() as u64 != self.size {
-            return Err(fault(format!("has a size other than the {} bytes in the directory", self.size)));
-        }
-        let mut crc = Crc::new();
-        crc.update(&content);
-        if crc.sum() != self.crc {
-            return Err(fault("does not have the checksum (CRC-32) in the directory".into()));
-        }
-        Ok(content)
-    }
-
-    /// The packed bytes as they are, under these names and rights.
-    pub(super) fn as_it_is(&self) -> Member<'_> {
-        Member { packed: Cow::Borrowed(&*self.packed), name: self.name.clone(), ..*self }
     }
 }
 
@@ -313,7 +242,7 @@ mod tests {
     use super::*;
 
     fn sample() -> Vec<u8> {
-        let long: Vec<u8> = (0..3_000_000_u32).map(|n| (n * n >> 7) as u8).collect();
+        let long: Vec<u8> = (0..3_000_000_u32).map(|n| (n.wrapping_mul(n) >> 7).to_le_bytes()[0]).collect();
         let members = [
             Member::new("a/b.py", false, b"x = 1\n"),
             Member::new("c.data/scripts/c", true, &long),
@@ -326,15 +255,13 @@ mod tests {
     fn what_is_written_is_read_back() {
         let bytes = sample();
         let members = read(&bytes).unwrap();
-        assert_eq!(
-            members.iter().map(|m| m.name.as_str()).collect::<Vec<_>>(),
-            ["a/b.py", "c.data/scripts/c", "empty"]
-        );
-        assert_eq!(&*members[0].content().unwrap(), b"x = 1\n");
-        assert_eq!(members[1].content().unwrap().len(), 3_000_000);
-        assert!(members[1].executable && !members[0].executable);
+        let names: Vec<_> = members.iter().map(|(member, _)| member.name.as_str()).collect();
+        assert_eq!(names, ["a/b.py", "c.data/scripts/c", "empty"]);
+        assert_eq!(members[0].1, b"x = 1\n");
+        assert_eq!(members[1].1.len(), 3_000_000);
+        assert!(members[1].0.executable && !members[0].0.executable);
         assert_eq!(bytes, sample());
-        let copies: Vec<_> = members.iter().map(Member::as_it_is).collect();
+        let copies: Vec<_> = members.into_iter().map(|(member, _)| member).collect();
         assert_eq!(write(&copies, 1_700_000_001), bytes);
     }
 
@@ -352,7 +279,7 @@ mod tests {
         let noticed = (31..45).filter(|at| {
             let mut bytes = bytes.clone();
             bytes[*at] ^= 0x10;
-            read(&bytes).and_then(|members| members[0].content().map(|_| ())).is_err()
+            read(&bytes).is_err()
         });
         assert_eq!(noticed.count(), 14);
     }
@@ -364,7 +291,7 @@ mod tests {
             assert!(read(&bytes).is_err(), "{name}");
         }
         let twice = write(&[Member::new("a", false, b"1"), Member::new("a", false, b"2")], 315_532_800);
-        assert!(read(&twice).unwrap_err().to_string().contains("twice"));
+        assert!(read(&twice).unwrap_err().to_string().contains("`a`"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! and asked what they need.
 
 use super::elf::{self, Elf, ElfError, tag};
+use super::macho::{self, MachoError};
 use super::tags::Needs;
 use super::{Edit, Options, elf_edit, in_store};
 use crate::target::Arch;
@@ -44,6 +45,9 @@ pub enum BinaryError {
     /// The ELF file cannot be read or edited.
     #[error(transparent)]
     Elf(#[from] ElfError),
+    /// The Mach-O file cannot be read or edited.
+    #[error(transparent)]
+    Macho(#[from] MachoError),
     /// For a machine that no target has.
     #[error("it is for a machine that is none of the targets (ELF machine {0})")]
     Machine(u16),
@@ -69,11 +73,15 @@ pub enum BinaryError {
 impl BinaryError {
     pub(super) fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::StoreLibrary(_) | Self::Library(_) => {
+            Self::StoreLibrary(_)
+            | Self::Library(_)
+            | Self::Macho(MachoError::StoreLibrary(_) | MachoError::Symbol { .. } | MachoError::Library(_)) => {
                 "link it statically (for example by the crate's `vendored` or `static` feature, or `pkgsStatic`), or remove the dependency"
             }
-            Self::Elf(ElfError::Outside(_) | ElfError::Invalid(_)) => "build the wheel again",
-            Self::Elf(ElfError::NoRoom(_)) | Self::Store(_) => {
+            Self::Macho(MachoError::Signature(_)) => "build the wheel unsigned, and sign it afterwards if it must be",
+            Self::Elf(ElfError::Outside(_) | ElfError::Invalid(_))
+            | Self::Macho(MachoError::Outside(_) | MachoError::Invalid(_)) => "build the wheel again",
+            Self::Elf(ElfError::NoRoom(_)) | Self::Store(_) | Self::Macho(MachoError::Store(_)) => {
                 "build outside of Nix, or with patchelf in the derivation's `postFixup`"
             }
             Self::Machine(_) => "build for one of the targets that `--help` names",
@@ -92,11 +100,21 @@ pub(super) struct Done {
     pub(super) content: Option<Vec<u8>>,
 }
 
-/// Edits `content` if it is a binary. `files` are the base names of all
-/// members of the wheel.
-pub(super) fn edit(content: &[u8], options: &Options, files: &[String]) -> Result<Option<Done>, BinaryError> {
+/// Edits `content` if it is a binary. `name` is the member's path, `files` are
+/// the base names of all members of the wheel.
+pub(super) fn edit(
+    content: &[u8],
+    name: &str,
+    options: &Options,
+    files: &[String],
+) -> Result<Option<Done>, BinaryError> {
     if elf::is_elf(content) {
         return edit_elf(content, options, files).map(Some);
+    }
+    if macho::is_macho(content) {
+        let file = name.rsplit('/').next().unwrap_or_default();
+        let macho::Done { needs, edit, content } = macho::edit(content, file, files)?;
+        return Ok(Some(Done { needs, edit, content }));
     }
     Ok(None)
 }

@@ -141,8 +141,9 @@ struct Load {
     size: u64,
 }
 
+/// A place in a file; so far away that sums could overflow, there is none.
 fn usize_of(value: u64, what: &'static str) -> Result<usize, ElfError> {
-    usize::try_from(value).map_err(|_| ElfError::Outside(what))
+    usize::try_from(value).ok().filter(|value| *value < usize::MAX >> 16).ok_or(ElfError::Outside(what))
 }
 
 fn file_range(data: &[u8], offset: u64, size: u64, what: &'static str) -> Result<Range<usize>, ElfError> {
@@ -358,6 +359,10 @@ impl Elf {
             for _ in 0..form.u16(data, at + 2, what)? {
                 let name = form.u32(data, aux + 8, what)?;
                 references.push(u64::from(name));
+                // A real file asks for some dozens.
+                if self.versions.len() > 0xffff {
+                    return Err(ElfError::Invalid("it asks for too many versions"));
+                }
                 self.versions.push((library.clone(), self.string(data, name.into())?));
                 match form.u32(data, aux + 12, what)? {
                     0 => break,

@@ -3,11 +3,14 @@
 
 mod archive;
 mod binary;
+mod codesign;
 mod elf;
 mod elf_edit;
+mod macho;
 mod sbom;
 mod tags;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use pydist::digest;
@@ -159,8 +162,7 @@ fn in_store(text: &str) -> bool {
 /// The content of one member of a wheel that [`repair`] has written.
 pub fn member(wheel: &[u8], name: &str) -> Option<Vec<u8>> {
     let members = archive::read(wheel).ok()?;
-    let member = members.iter().find(|member| member.name == name)?;
-    member.content().ok().map(std::borrow::Cow::into_owned)
+    members.into_iter().find(|(member, _)| member.name == name).map(|(_, content)| content)
 }
 
 /// Makes the wheel `bytes`, whose file is called `file_name`, portable.
@@ -168,14 +170,17 @@ pub fn repair(file_name: &str, bytes: &[u8], options: &Options) -> Result<Repair
     let DistName::Wheel(mut name) = file_name.parse()? else { return Err(NameError::Suffix.into()) };
     let members = archive::read(bytes)?;
     let dist_info = dist_info(&members)?;
-    let contents = check_record(&members, &dist_info)?;
+    check_record(&members, &dist_info)?;
 
-    let mut out: BTreeMap<&str, Member<'_>> = BTreeMap::new();
     let mut facts = Facts::new(&members);
-    for (member, content) in members.iter().zip(contents) {
-        let new = facts.look(member, &content, &dist_info, options)?;
-        let new = new.map(|content| Member::new(member.name.clone(), member.executable, &content));
-        out.insert(&member.name, new.unwrap_or_else(|| member.as_it_is()));
+    let mut out = Vec::with_capacity(members.len());
+    for (member, content) in &members {
+        let new = facts.look(member, content, &dist_info, options)?;
+        let (member, content) = match new {
+            Some(new) => (Member::new(member.name.clone(), member.executable, &new), Cow::Owned(new)),
+            None => (member.clone(), Cow::Borrowed(content.as_slice())),
+        };
+        out.push((member, content));
     }
 
     let needs = tags::combine(&facts.needs)?;
@@ -187,32 +192,26 @@ pub fn repair(file_name: &str, bytes: &[u8], options: &Options) -> Result<Repair
     } else if let Some(tag) = name.tags.platform.iter().find(|tag| *tag != "any") {
         facts.warn(file_name, &format!("has no binary that this program knows; its tag `{tag}` stays"));
     }
-    write_metadata(&mut out, &members, &dist_info, &name)?;
-
-    let mut ordered: Vec<Member<'_>> = out.into_values().collect();
-    // Metadata at the end, as PEP 427 recommends, and RECORD last; the rest of
-    // the order is that of the names.
-    ordered.sort_by_key(|member| (member.name.starts_with(&dist_info), unhashed(&member.name, &dist_info)));
+    let written = write_metadata(out, &dist_info, &name)?;
     Ok(Repaired {
         name,
         floor: needs.map(|needs| needs.floor()),
         changes: facts.changes,
         warnings: facts.warnings,
         contents: facts.contents,
-        bytes: archive::write(&ordered, options.epoch),
+        bytes: archive::write(&written, options.epoch),
     })
 }
 
 /// Names the first member in which two wheels differ.
 pub fn first_difference(first: &[u8], second: &[u8]) -> Option<String> {
     let (first, second) = (archive::read(first).ok()?, archive::read(second).ok()?);
-    for (a, b) in first.iter().zip(&second) {
+    for ((a, old), (b, new)) in first.iter().zip(&second) {
         if a.name != b.name {
             return Some(format!("one has `{}` where the other has `{}`", a.name, b.name));
         }
-        let (old, new) = (a.content().ok()?, b.content().ok()?);
         if old != new {
-            let at = old.iter().zip(&*new).position(|(a, b)| a != b).unwrap_or(old.len().min(new.len()));
+            let at = old.iter().zip(new).position(|(a, b)| a != b).unwrap_or(old.len().min(new.len()));
             return Some(format!("`{}` from byte {at} on ({} and {} bytes)", a.name, old.len(), new.len()));
         }
     }
@@ -221,9 +220,9 @@ pub fn first_difference(first: &[u8], second: &[u8]) -> Option<String> {
 }
 
 /// The metadata folder, with a slash at its end.
-fn dist_info(members: &[Member<'_>]) -> Result<String, WheelError> {
+fn dist_info(members: &[(Member<'_>, Vec<u8>)]) -> Result<String, WheelError> {
     let with = |file: &str| -> Vec<&str> {
-        let names = members.iter().filter_map(|member| member.name.strip_suffix(file));
+        let names = members.iter().filter_map(|(member, _)| member.name.strip_suffix(file));
         names.filter(|folder| folder.ends_with(".dist-info/") && folder.matches('/').count() == 1).collect()
     };
     for file in ["METADATA", "RECORD"] {
@@ -237,25 +236,16 @@ fn dist_info(members: &[Member<'_>]) -> Result<String, WheelError> {
     }
 }
 
-/// Compares `RECORD` with what is there; gives the content of each member.
-fn check_record<'m>(
-    members: &'m [Member<'_>],
-    dist_info: &str,
-) -> Result<Vec<std::borrow::Cow<'m, [u8]>>, WheelError> {
-    let contents = members.iter().map(Member::content).collect::<Result<Vec<_>, _>>()?;
+/// Compares `RECORD` with what is there.
+fn check_record(members: &[(Member<'_>, Vec<u8>)], dist_info: &str) -> Result<(), WheelError> {
+    let mut unlisted: BTreeMap<&str, &[u8]> =
+        members.iter().map(|(member, content)| (member.name.as_str(), content.as_slice())).collect();
     let record_name = format!("{dist_info}RECORD");
-    let by_name: BTreeMap<&str, usize> =
-        members.iter().enumerate().map(|(index, member)| (member.name.as_str(), index)).collect();
-    let mut seen = vec![false; members.len()];
     let lies = |what: String| Err(WheelError::Lies(what));
-    for entry in record::parse(&contents[by_name[record_name.as_str()]])? {
-        let Some(index) = by_name.get(entry.path.as_str()).copied() else {
-            return lies(format!("`{}` is listed, but not in the wheel", entry.path));
+    for entry in record::parse(unlisted.get(record_name.as_str()).copied().unwrap_or_default())? {
+        let Some(content) = unlisted.remove(entry.path.as_str()) else {
+            return lies(format!("`{}` is listed, but not in the wheel (or listed before)", entry.path));
         };
-        if std::mem::replace(&mut seen[index], true) {
-            return lies(format!("`{}` is listed twice", entry.path));
-        }
-        let content = &contents[index];
         if let Some(size) = entry.size.filter(|size| *size != content.len() as u64) {
             return lies(format!("`{}` has {} bytes, listed are {size}", entry.path, content.len()));
         }
@@ -273,10 +263,9 @@ fn check_record<'m>(
             }
         }
     }
-    let missing = members.iter().zip(seen).find(|(member, seen)| !seen && !unhashed(&member.name, dist_info));
-    match missing {
-        Some((member, _)) => lies(format!("`{}` is in the wheel, but not listed", member.name)),
-        None => Ok(contents),
+    match unlisted.into_keys().find(|name| !unhashed(name, dist_info)) {
+        Some(name) => lies(format!("`{name}` is in the wheel, but not listed")),
+        None => Ok(()),
     }
 }
 
@@ -285,36 +274,31 @@ fn unhashed(name: &str, dist_info: &str) -> bool {
     name.strip_prefix(dist_info).is_some_and(|file| matches!(file, "RECORD" | "RECORD.jws" | "RECORD.p7s"))
 }
 
-/// Writes `WHEEL` with the tags and `RECORD` with the content of all members.
+/// The members in their final order, with `WHEEL` and `RECORD` as they must
+/// be.
 fn write_metadata<'m>(
-    out: &mut BTreeMap<&'m str, Member<'m>>,
-    members: &'m [Member<'_>],
+    mut members: Vec<(Member<'m>, Cow<'m, [u8]>)>,
     dist_info: &str,
     name: &WheelName,
-) -> Result<(), WheelError> {
+) -> Result<Vec<Member<'m>>, WheelError> {
     let wheel_name = format!("{dist_info}WHEEL");
     let record_name = format!("{dist_info}RECORD");
-    let mut record = Vec::new();
-    let mut record_member = None;
     // A signature of the old RECORD says nothing about the new one.
-    out.retain(|member, _| !unhashed(member, dist_info) || *member == record_name);
-    for (key, member) in out.iter_mut() {
-        if *key == record_name {
-            record_member = Some(*key);
-            continue;
-        }
-        if *key == wheel_name {
-            let wheel = WheelFile::parse(&member.content()?)?;
-            *member = Member::new(wheel_name.clone(), false, &wheel.with_tags(&name.tags.expand()).write());
-        }
-        record.push(record::Entry::of(*key, &member.content()?));
+    members.retain(|(member, _)| !unhashed(&member.name, dist_info));
+    for (member, content) in members.iter_mut().filter(|(member, _)| member.name == wheel_name) {
+        let new = WheelFile::parse(content)?.with_tags(&name.tags.expand()).write();
+        *member = Member::new(wheel_name.clone(), false, &new);
+        *content = Cow::Owned(new);
     }
-    debug_assert!(members.iter().any(|member| member.name == record_name));
-    record.push(record::Entry::unhashed(record_name.clone()));
-    if let Some(key) = record_member {
-        out.insert(key, Member::new(record_name, false, &record::write(&record)));
-    }
-    Ok(())
+    // Metadata at the end, as PEP 427 recommends, and RECORD last.
+    members.sort_by(|(a, _), (b, _)| {
+        let key = |member: &Member<'_>| member.name.starts_with(dist_info);
+        (key(a), &a.name).cmp(&(key(b), &b.name))
+    });
+    let entries = members.iter().map(|(member, content)| record::Entry::of(&member.name, content));
+    let entries: Vec<_> = entries.chain([record::Entry::unhashed(&record_name)]).collect();
+    let record = Member::new(record_name, false, &record::write(&entries));
+    Ok(members.into_iter().map(|(member, _)| member).chain([record]).collect())
 }
 
 /// What has been found so far.
@@ -328,10 +312,10 @@ struct Facts {
 }
 
 impl Facts {
-    fn new(members: &[Member<'_>]) -> Self {
+    fn new(members: &[(Member<'_>, Vec<u8>)]) -> Self {
         let base = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
         Self {
-            files: members.iter().map(|member| base(&member.name)).collect(),
+            files: members.iter().map(|(member, _)| base(&member.name)).collect(),
             needs: Vec::new(),
             changes: Vec::new(),
             warnings: Vec::new(),
@@ -355,7 +339,7 @@ impl Facts {
         let script = name.split_once(".data/scripts/").map(|(_, script)| script.to_owned());
         self.contents.note(name, content, script.as_deref(), dist_info);
         let binary = |source| WheelError::Binary { file: name.to_owned(), source };
-        if let Some(done) = binary::edit(content, options, &self.files).map_err(binary)? {
+        if let Some(done) = binary::edit(content, name, options, &self.files).map_err(binary)? {
             self.needs.extend(done.needs);
             let note = |what| Change { file: name.to_owned(), what };
             self.changes.extend(done.edit.changes.into_iter().map(note));

@@ -1,0 +1,233 @@
+//! Wheels that must not pass: each is repaired so that no loader sees the
+//! store, or refused with the reason.
+
+use pydist::{elf, macho};
+
+use crate::macho::{fat, program, zig};
+use crate::support::*;
+
+/// What must come of a variant.
+enum Expect {
+    /// It is repaired; a change, a warning or the new name holds this text.
+    Repaired(&'static str),
+    /// It is refused with this reason.
+    Refused(&'static str),
+}
+use Expect::{Refused, Repaired};
+
+struct Corpus {
+    folder: tempfile::TempDir,
+    variants: Vec<(String, Vec<u8>, Expect)>,
+}
+
+impl Corpus {
+    fn add(&mut self, name: &str, wheel: Vec<u8>, expect: Expect) {
+        self.variants.push((name.to_owned(), wheel, expect));
+    }
+
+    /// A program by the machine's compiler.
+    fn gnu(&mut self, name: &str, flags: &str, expect: Expect) {
+        let program = compile(&CC, self.folder.path(), "a", HELLO, flags);
+        self.add(name, program_wheel(&program), expect);
+    }
+
+    /// A program that is linked against a library with this soname.
+    fn needs(&mut self, name: &str, soname: &str, flags: &str, expect: Expect) {
+        let folder = self.folder.path();
+        let flags_of_library = format!("-shared -fPIC -Wl,-soname,{soname}");
+        compile(&CC, folder, "libdep.so", "int dep(void) { return 0; }", &flags_of_library);
+        let source = "int dep(void); int main(void) { return dep(); }";
+        let program = compile(&CC, folder, "a", source, &format!("{{}}/libdep.so {flags}"));
+        self.add(name, program_wheel(&program), expect);
+    }
+
+    /// A program for another machine, without a C library.
+    fn foreign(&mut self, name: &str, target: &str, loader: &str, expect: Expect) {
+        let source = "void _start(void) { for (;;) {} }";
+        let flags = format!("-nostdlib -pie -fPIE -Wl,--dynamic-linker={STORE}-libc/lib/{loader}");
+        let program = compile(&zig(target), self.folder.path(), "a", source, &flags);
+        self.add(name, program_wheel(&program), expect);
+    }
+
+    fn elves(&mut self) {
+        let loader = format!("-Wl,--dynamic-linker={STORE}-glibc/lib/ld-linux-x86-64.so.2");
+        let path = |path: &str| format!("-Wl,-rpath,{}", path.replace("STORE", STORE));
+        self.gnu("interpreter", &loader, Repaired("/lib64/ld-linux-x86-64.so.2"));
+        self.gnu("runpath", &path("STORE-glibc/lib"), Repaired("RUNPATH"));
+        self.gnu("rpath", &format!("-Wl,--disable-new-dtags {}", path("STORE-a/lib")), Repaired("RPATH"));
+        self.gnu("two paths", &path("STORE-a/lib:STORE-b/lib"), Repaired("removed"));
+        self.gnu("store then origin", &path("STORE-a/lib:$ORIGIN/../lib"), Repaired("is now `$ORIGIN/../lib`"));
+        self.gnu("origin then store", &path("$ORIGIN/../lib:STORE-a/lib"), Repaired("is now `$ORIGIN/../lib`"));
+        self.gnu("store around origin", &path("STORE-a/l:$ORIGIN:STORE-b/l"), Repaired("is now `$ORIGIN`"));
+        self.gnu("store and absolute", &path("STORE-a/lib:/opt/x/lib"), Repaired("`/opt/x/lib` exists on few"));
+        self.gnu("relative into the store", &path("$ORIGIN/../../../nix/store/abc/lib"), Repaired("removed"));
+        self.gnu("all at once", &format!("{loader} {}", path("STORE-a/lib")), Repaired("interpreter"));
+        self.gnu("static pie with runpath", &format!("-static-pie {}", path("STORE-a/lib")), Repaired("musllinux"));
+        self.gnu("other hash table", &format!("-Wl,--hash-style=sysv {}", path("STORE-a/lib")), Repaired("RUNPATH"));
+        self.gnu("non-PIE", &format!("-no-pie {loader}"), Repaired("interpreter"));
+        self.gnu("stripped", &format!("-s {loader} {}", path("STORE-a/lib")), Repaired("RUNPATH"));
+        self.gnu("audit", &format!("-Wl,--audit,{STORE}-a/lib/audit.so"), Refused("the loader would still look"));
+        self.gnu("depaudit", &format!("-Wl,--depaudit,{STORE}-a/lib/a.so"), Refused("the loader would still look"));
+        self.needs("system library by store path", &format!("{STORE}-glibc/lib/libm.so.6"), "", Repaired("is now `libm.so.6`"));
+        self.needs("foreign library by store path", &format!("{STORE}-openssl/lib/libssl.so.3"), "", Refused("a library in the Nix store"));
+        self.needs("library by store search path", "libssl.so.3", &path("STORE-openssl/lib"), Refused("`libssl.so.3`, which is not in the wheel"));
+        self.needs("library of nowhere", "libzzz.so.1", "", Refused("`libzzz.so.1`"));
+        self.foreign("musl", "x86_64-linux-musl", "ld-musl-x86_64.so.1", Repaired("/lib/ld-musl-x86_64.so.1"));
+        self.foreign("aarch64", "aarch64-linux-gnu", "ld-linux-aarch64.so.1", Repaired("_aarch64"));
+        self.foreign("aarch64 musl", "aarch64-linux-musl", "ld-musl-aarch64.so.1", Repaired("musllinux_1_2_aarch64"));
+        self.foreign("riscv64", "riscv64-linux-gnu", "ld-linux-riscv64-lp64d.so.1", Repaired("_riscv64"));
+        self.foreign("ppc64le", "powerpc64le-linux-gnu", "ld64.so.2", Repaired("_ppc64le"));
+        self.foreign("32 bits", "x86-linux-gnu", "ld-linux.so.2", Refused("none of the targets"));
+        self.foreign("big-endian", "s390x-linux-gnu", "ld64.so.1", Refused("none of the targets"));
+    }
+
+    fn libraries(&mut self) {
+        let library = |corpus: &Self, flags: &str| {
+            let flags = format!("-shared -fPIC {}", flags.replace("STORE", STORE));
+            compile(&CC, corpus.folder.path(), "l.so", "int lib(void) { return 1; }", &flags)
+        };
+        let at = |name: &str, content: &[u8]| zip(&members(&[file(name, content)]));
+        let named = library(self, "-Wl,-soname,STORE-x/lib/l.so");
+        self.add("soname", at("sample/l.so", &named), Repaired("is now `l.so`"));
+        let shared = library(self, "-Wl,-rpath,STORE-gcc/lib");
+        self.add("shared tail", at("sample/l.so", &shared), Repaired("RUNPATH"));
+        self.add("no library by its name", at("sample/data.txt", &shared), Repaired("RUNPATH"));
+        self.add("versioned name", at("sample.libs/libx.so.1.2", &shared), Repaired("RUNPATH"));
+        let filter = library(self, "-Wl,-F,STORE-x/lib/f.so");
+        self.add("filter", at("sample/l.so", &filter), Refused("the loader would still look"));
+        let auxiliary = library(self, "-Wl,-f,STORE-x/lib/f.so");
+        self.add("auxiliary", at("sample/l.so", &auxiliary), Refused("the loader would still look"));
+    }
+
+    fn damaged(&mut self) {
+        let flags = nix_flags("ld-linux-x86-64.so.2");
+        let program = compile(&CC, self.folder.path(), "a", HELLO, &flags);
+        self.add("only the magic", program_wheel(&program[..4]), Refused("cut off or damaged"));
+        self.add("only the header", program_wheel(&program[..64]), Refused("cut off or damaged"));
+        self.add("half", program_wheel(&program[..program.len() / 2]), Refused("cut off or damaged"));
+        let patched = |at: usize, bytes: &[u8]| {
+            let mut program = program.clone();
+            program[at..at + bytes.len()].copy_from_slice(bytes);
+            program_wheel(&program)
+        };
+        self.add("class", patched(4, &[9]), Refused("unknown class"));
+        self.add("program headers far away", patched(32, &[0xff; 8]), Refused("cut off or damaged"));
+        self.add("tiny program headers", patched(54, &[1, 0]), Refused("too small"));
+        let at = memchr::memmem::find(&program, b"/nix/store/").unwrap();
+        let end = at + program[at..].iter().position(|byte| *byte == 0).unwrap();
+        self.add("interpreter without end", patched(end, b"x"), Refused("the interpreter lies outside"));
+    }
+
+    fn archives(&mut self) {
+        let script = |line: &str| program_wheel(line.replace("STORE", STORE).as_bytes());
+        self.add("python script", script("#!STORE-python3/bin/python3.12\nx\n"), Repaired("is now `#!python`"));
+        self.add("bash script", script("#!STORE-bash/bin/bash -e\nx\n"), Repaired("/usr/bin/env bash"));
+        self.add("perl script", script("#!STORE-perl/bin/perl\nx\n"), Refused("interpreter is in the Nix store"));
+        let text = format!("path = '{STORE}-x'\n");
+        self.add("store path in a module", zip(&members(&[file("a.py", text)])), Repaired("mentions the Nix store"));
+        let sound = members(&[file("a.py", "x = 1\n")]);
+        let mut lies = sound.clone();
+        lies[0].content.push(b'#');
+        self.add("changed member", zip(&lies), Refused("RECORD lies"));
+        let mut more = sound.clone();
+        more.push(file("b.py", "x = 1\n"));
+        self.add("unlisted member", zip(&more), Refused("`b.py` is in the wheel, but not listed"));
+        self.add("missing member", zip(&sound[1..]), Refused("`a.py` is listed, but not in the wheel"));
+        let mut twice = sound.clone();
+        twice.push(sound[0].clone());
+        self.add("member twice", zip(&twice), Refused("more than once"));
+        self.add("no metadata", zip(&sound[..1]), Refused("expected exactly one `METADATA`"));
+        let mut link = members(&[file("a.py", "/etc/passwd")]);
+        link[0].mode = 0o120_777;
+        self.add("symbolic link", zip(&link), Refused("is a symbolic link"));
+        self.add("out of the wheel", zip(&members(&[file("../a.py", "")])), Refused("no path inside of a wheel"));
+        let whole = zip(&sound);
+        self.add("cut archive", whole[..whole.len() - 30].to_vec(), Refused("cut off"));
+        let mut damaged = whole.clone();
+        damaged[38] ^= 1;
+        self.add("flipped bit", damaged, Refused("is damaged"));
+    }
+
+    fn machos(&mut self) {
+        let make = |corpus: &Self, target: &str, symbol: &str, library: &str| {
+            program(corpus.folder.path(), &format!("{target}.13.0"), symbol, library)
+        };
+        let arm = make(self, "aarch64-macos", "iconv_close", "libiconv.2.dylib");
+        let intel = make(self, "x86_64-macos", "iconv_close", "libiconv.2.dylib");
+        self.add("libiconv, arm64", program_wheel(&arm), Repaired("/usr/lib/libiconv.2.dylib"));
+        self.add("libiconv, x86_64", program_wheel(&intel), Repaired("/usr/lib/libiconv.2.dylib"));
+        self.add("both in a fat file", program_wheel(&fat(&[&intel, &arm])), Repaired("universal2"));
+        self.add("cut fat file", program_wheel(&fat(&[&intel, &arm])[..0x5000]), Refused("cut off or damaged"));
+        self.add("cut Mach-O", program_wheel(&arm[..600]), Refused("cut off or damaged"));
+        let charset = make(self, "aarch64-macos", "locale_charset", "libcharset.1.dylib");
+        self.add("libcharset", program_wheel(&charset), Repaired("/usr/lib/libcharset.1.dylib"));
+        let gnu = make(self, "aarch64-macos", "libiconv_open", "libiconv.2.dylib");
+        self.add("GNU libiconv", program_wheel(&gnu), Refused("`_libiconv_open`"));
+        let ssl = make(self, "x86_64-macos", "SSL_new", "libssl.3.dylib");
+        self.add("libssl", program_wheel(&ssl), Refused("a library in the Nix store"));
+        let folder = self.folder.path();
+        let flags = format!("-shared -Wl,-install_name,{STORE}-x/lib/libmine.dylib");
+        let own = compile(&zig("aarch64-macos.13.0"), folder, "own.dylib", "int own(void) { return 1; }", &flags);
+        let wheel = zip(&members(&[file("sample/libmine.dylib", own)]));
+        self.add("a library's own name", wheel, Repaired("is now `@rpath/libmine.dylib`"));
+        let mut signed = arm.clone();
+        let directory = memchr::memmem::rfind(&signed, &[0xfa, 0xde, 0x0c, 0x02]).unwrap();
+        signed[directory + 37] = 9;
+        self.add("unknown hash in the signature", program_wheel(&signed), Refused("unknown kind of hash"));
+    }
+}
+
+#[test]
+fn no_broken_wheel_passes() {
+    let mut corpus = Corpus { folder: tempfile::tempdir().unwrap(), variants: Vec::new() };
+    corpus.elves();
+    corpus.libraries();
+    corpus.damaged();
+    corpus.archives();
+    corpus.machos();
+    let variants = std::mem::take(&mut corpus.variants);
+    assert!(variants.len() >= 40, "{}", variants.len());
+    let mut wrong = Vec::new();
+    for (name, wheel, expect) in &variants {
+        let found = match repaired(wheel) {
+            Err(error) => Err(toolkit::tell(&error)),
+            Ok(done) => {
+                check_clean(name, &done.bytes);
+                let notes = done.changes.iter().chain(&done.warnings).map(|change| change.what.clone());
+                Ok(notes.chain([done.name.to_string()]).collect::<Vec<_>>().join("\n"))
+            }
+        };
+        let right = match (&found, expect) {
+            (Ok(found), Repaired(expected)) | (Err(found), Refused(expected)) => found.contains(expected),
+            _ => false,
+        };
+        if !right {
+            wrong.push(format!("{name}: {found:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "of {} variants:\n{}", variants.len(), wrong.join("\n"));
+}
+
+/// By pydist's own reading of the files, not build-wheel's.
+fn check_clean(variant: &str, wheel: &[u8]) {
+    let archive = pydist::zip::Archive::open(wheel, &pydist::zip::Limits::default()).unwrap();
+    assert_eq!(archive.faults, [], "{variant}");
+    for member in &archive.members {
+        let content = member.content(wheel, u64::MAX).unwrap();
+        let mut fields = Vec::new();
+        if let Ok(facts) = elf::Facts::read(content.as_slice()) {
+            fields.extend(facts.search_paths().map(str::to_owned).collect::<Vec<_>>());
+            fields.extend(facts.interpreter.into_iter().chain(facts.needed).chain(facts.soname));
+        } else if let Ok(facts) = macho::Facts::read(content.as_slice()) {
+            for slice in facts.slices {
+                fields.extend(slice.dylibs.into_iter().map(|dylib| dylib.path).chain(slice.rpaths).chain(slice.id));
+            }
+        } else {
+            fields.extend(content.split(|byte| *byte == b'\n').next().map(|line| {
+                String::from_utf8_lossy(line).into_owned()
+            }).filter(|line| line.starts_with("#!")));
+        }
+        let store = fields.iter().find(|field| field.contains("/nix/store"));
+        assert_eq!(store, None, "{variant}: {}", member.name);
+    }
+}

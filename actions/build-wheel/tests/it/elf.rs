@@ -1,0 +1,143 @@
+//! Repaired ELF files are run: before the repair they must fail.
+
+use pydist::elf::Facts;
+
+use crate::support::*;
+
+fn facts(program: &[u8]) -> Facts {
+    Facts::read(program).unwrap()
+}
+
+#[test]
+fn a_program_of_nix_runs_after_the_repair() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = compile(&CC, folder.path(), "a", HELLO, &nix_flags("ld-linux-x86-64.so.2"));
+    let error = execute(folder.path(), &broken, &[]).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "the loader does not exist");
+
+    let wheel = repaired(&program_wheel(&broken)).unwrap();
+    let program = program_of(&wheel);
+    let output = execute(folder.path(), &program, &[]).unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "hello 1\n");
+
+    let facts = facts(&program);
+    assert_eq!(facts.interpreter.as_deref(), Some("/lib64/ld-linux-x86-64.so.2"));
+    assert_eq!((facts.runpath.len(), facts.rpath.len()), (0, 0));
+    assert!(!program.windows(11).any(|window| window == b"/nix/store/"), "freed strings are scrubbed");
+    assert_eq!(wheel.changes.len(), 2, "{:?}", wheel.changes);
+    assert!(wheel.name.tags.platform[0].starts_with("manylinux_2_"), "{}", wheel.name);
+}
+
+#[test]
+fn relative_search_paths_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = "int answer(void) { return 42; }";
+    compile(&CC, folder.path(), "libanswer.so", library, "-shared -fPIC -Wl,-soname,libanswer.so");
+    let source = "int answer(void); int main(void) { return answer(); }";
+    for order in [format!("{STORE}-x/lib:$ORIGIN"), format!("$ORIGIN:{STORE}-x/lib"), format!("{STORE}-x/lib:$ORIGIN:{STORE}-y/lib")] {
+        let flags = format!("-L{{}} -lanswer -Wl,-rpath,{order}");
+        let broken = compile(&CC, folder.path(), "a", source, &flags);
+        let library = std::fs::read(folder.path().join("libanswer.so")).unwrap();
+        let files = [file("sample-1.0.data/scripts/sample", &broken), file("sample.libs/libanswer.so", library)];
+        let wheel = repaired(&zip(&members(&files))).unwrap();
+        let program = program_of(&wheel);
+        assert_eq!(facts(&program).runpath, ["$ORIGIN"], "{order}");
+        let output = execute(folder.path(), &program, &[]).unwrap();
+        assert_eq!(output.status.code(), Some(42), "{order}");
+    }
+}
+
+/// GNU ld lets `lib` be the end of `…-gcc/lib`: zeroing the path would leave
+/// the symbol nameless.
+#[test]
+fn a_shared_tail_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = "int lib(void) { return 7; }";
+    let flags = format!("-shared -fPIC -s -Wl,-rpath,{STORE}-gcc/lib -Wl,--hash-style=both");
+    let broken = compile(&CC, folder.path(), "libtail.so", library, &flags);
+    assert_eq!(memchr::memmem::find(&broken, b"\0lib\0"), None, "the linker shares the tail");
+    let wheel = repaired(&zip(&members(&[file("sample/libtail.so", &broken)]))).unwrap();
+    let library = build_wheel::repair::member(&wheel.bytes, "sample/libtail.so").unwrap();
+    assert!(facts(&library).runpath.is_empty());
+    assert!(!library.windows(11).any(|window| window == b"/nix/store/"));
+
+    std::fs::write(folder.path().join("libtail.so"), library).unwrap();
+    let source = "int lib(void); int main(void) { return lib(); }";
+    let program = compile(&CC, folder.path(), "a", source, "-L{} -ltail -Wl,-rpath,{}");
+    assert_eq!(execute(folder.path(), &program, &[]).unwrap().status.code(), Some(7));
+}
+
+#[test]
+fn what_patchelf_wrote_is_repaired() {
+    let folder = tempfile::tempdir().unwrap();
+    compile(&CC, folder.path(), "a", HELLO, "");
+    let path = folder.path().join("a");
+    let mut patchelf = testkit::tools::command("patchelf");
+    patchelf.args(["--set-interpreter", &format!("{STORE}-glibc/lib/ld-linux-x86-64.so.2")]);
+    succeed(patchelf.args(["--set-rpath", &format!("{STORE}-glibc/lib")]).arg(&path));
+    let broken = std::fs::read(&path).unwrap();
+    assert!(execute(folder.path(), &broken, &[]).is_err());
+    let program = program_of(&repaired(&program_wheel(&broken)).unwrap());
+    let output = execute(folder.path(), &program, &[]).unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "hello 1\n");
+}
+
+#[test]
+fn a_foreign_program_runs_under_qemu() {
+    let folder = tempfile::tempdir().unwrap();
+    let gcc = ["aarch64-linux-gnu-gcc"];
+    let broken = compile(&gcc, folder.path(), "a", HELLO, &nix_flags("ld-linux-aarch64.so.1"));
+    let qemu = ["qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu"];
+    let output = execute(folder.path(), &broken, &qemu).unwrap();
+    assert!(!output.status.success());
+    let wheel = repaired(&program_wheel(&broken)).unwrap();
+    assert!(wheel.name.to_string().ends_with("_aarch64.whl"), "{}", wheel.name);
+    let output = execute(folder.path(), &program_of(&wheel), &qemu).unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "hello 1\n");
+}
+
+#[test]
+fn an_untouched_binary_stays_byte_for_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let sound = compile(&CC, folder.path(), "a", HELLO, "");
+    let wheel = repaired(&program_wheel(&sound)).unwrap();
+    assert!(wheel.changes.is_empty());
+    assert_eq!(program_of(&wheel), sound);
+    let again = build_wheel::repair::repair(
+        &wheel.name.to_string(),
+        &wheel.bytes,
+        &build_wheel::repair::Options { epoch: EPOCH, ..Default::default() },
+    );
+    assert_eq!(again.unwrap().bytes, wheel.bytes, "a second repair changes nothing");
+}
+
+/// No cut of a broken binary crashes, and none passes with a store path.
+#[test]
+fn cut_binaries_are_refused_or_clean() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = compile(&CC, folder.path(), "a", HELLO, &nix_flags("ld-linux-x86-64.so.2"));
+    for end in (0..broken.len()).step_by(97) {
+        if let Ok(wheel) = repaired(&program_wheel(&broken[..end])) {
+            let program = program_of(&wheel);
+            if let Ok(facts) = Facts::read(program.as_slice()) {
+                let paths = facts.search_paths().chain(facts.interpreter.as_deref());
+                assert_eq!(paths.filter(|path| path.contains("/nix/store")).count(), 0, "cut at {end}");
+            }
+        }
+    }
+}
+
+/// Single bytes changed all over the headers and the dynamic section.
+#[test]
+fn damaged_binaries_do_not_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = compile(&CC, folder.path(), "a", HELLO, &nix_flags("ld-linux-x86-64.so.2"));
+    let dynamic = broken.len().min(0x3000);
+    for at in (0..0x400).chain((0x400..dynamic).step_by(13)) {
+        for value in [0, 0x7f, 0xff] {
+            let mut damaged = broken.clone();
+            damaged[at] = value;
+            let _ = repaired(&program_wheel(&damaged));
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Fixtures: binaries by real compilers, wheels around them, the program.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use build_wheel::repair::{Options, Repaired, WheelError, repair};
+use pydist::record;
+
+/// A store path of the right form that exists on no machine.
+pub(crate) const STORE: &str = "/nix/store/abcdefghijklmnopqrstuvwxyz012345";
+
+/// 1980.
+pub(crate) const EPOCH: u64 = build_wheel::repair::EARLIEST;
+
+/// One file of a wheel under construction.
+#[derive(Clone)]
+pub(crate) struct File {
+    pub(crate) name: String,
+    pub(crate) content: Vec<u8>,
+    pub(crate) mode: u32,
+}
+
+pub(crate) fn file(name: &str, content: impl AsRef<[u8]>) -> File {
+    File { name: name.into(), content: content.as_ref().to_vec(), mode: 0o100_755 }
+}
+
+/// The metadata of `sample` 1.0, and `files`, and a true RECORD.
+pub(crate) fn members(files: &[File]) -> Vec<File> {
+    let mut all = files.to_vec();
+    all.push(file("sample-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: sample\nVersion: 1.0\n"));
+    all.push(file(
+        "sample-1.0.dist-info/WHEEL",
+        "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: false\nTag: py3-none-linux_x86_64\n",
+    ));
+    let entries = all.iter().map(|file| record::Entry::of(&file.name, &file.content));
+    let entries: Vec<_> = entries.chain([record::Entry::unhashed("sample-1.0.dist-info/RECORD")]).collect();
+    all.push(file("sample-1.0.dist-info/RECORD", record::write(&entries)));
+    all
+}
+
+/// A zip archive of these members, stored.
+pub(crate) fn zip(members: &[File]) -> Vec<u8> {
+    let (mut out, mut directory) = (Vec::new(), Vec::new());
+    for File { name, content, mode } in members {
+        let mut crc = flate2::Crc::new();
+        crc.update(content);
+        let size = u32::try_from(content.len()).unwrap().to_le_bytes();
+        let mut common = Vec::new();
+        [20_u16, 1 << 11, 0, 0, 33].iter().for_each(|word| common.extend(word.to_le_bytes()));
+        common.extend(crc.sum().to_le_bytes());
+        common.extend([size, size].concat());
+        common.extend(u16::try_from(name.len()).unwrap().to_le_bytes());
+        common.extend([0, 0]);
+        directory.extend([&b"PK\x01\x02\x14\x03"[..], &common, &[0; 6], &(mode << 16).to_le_bytes()].concat());
+        directory.extend(u32::try_from(out.len()).unwrap().to_le_bytes());
+        directory.extend(name.as_bytes());
+        out.extend([&b"PK\x03\x04"[..], &common, name.as_bytes(), content].concat());
+    }
+    let count = u16::try_from(members.len()).unwrap().to_le_bytes();
+    let place = [directory.len(), out.len()].map(|size| u32::try_from(size).unwrap().to_le_bytes());
+    [out, directory, [&b"PK\x05\x06\0\0\0\0"[..], &count, &count, &place[0], &place[1], &[0, 0]].concat()].concat()
+}
+
+/// A wheel with one program, `sample`.
+pub(crate) fn program_wheel(program: &[u8]) -> Vec<u8> {
+    zip(&members(&[file("sample-1.0.data/scripts/sample", program)]))
+}
+
+pub(crate) const WHEEL: &str = "sample-1.0-py3-none-linux_x86_64.whl";
+
+pub(crate) fn repaired(wheel: &[u8]) -> Result<Repaired, WheelError> {
+    repair(WHEEL, wheel, &Options { epoch: EPOCH, ..Options::default() })
+}
+
+/// The program `sample` of a wheel that was repaired.
+pub(crate) fn program_of(wheel: &Repaired) -> Vec<u8> {
+    build_wheel::repair::member(&wheel.bytes, "sample-1.0.data/scripts/sample").unwrap()
+}
+
+/// Compiles C and gives the file: `arguments` are split at blanks, `{}` in
+/// them is the folder of the output.
+pub(crate) fn compile(compiler: &[&str], folder: &Path, name: &str, source: &str, arguments: &str) -> Vec<u8> {
+    let input = folder.join(format!("{name}.c"));
+    std::fs::write(&input, source).unwrap();
+    let out = folder.join(name);
+    let mut command = testkit::tools::command(compiler[0]);
+    command.args(&compiler[1..]).arg(&input).arg("-o").arg(&out);
+    command.args(arguments.split_whitespace().map(|word| word.replace("{}", &folder.display().to_string())));
+    command.env("ZIG_GLOBAL_CACHE_DIR", testkit::tools::folder().join("zig-cache"));
+    command.env("ZIG_LOCAL_CACHE_DIR", folder.join("zig-cache"));
+    succeed(&mut command);
+    std::fs::read(&out).unwrap()
+}
+
+pub(crate) const HELLO: &str =
+    "#include <stdio.h>\nint main(int n, char **v) { printf(\"hello %d\\n\", n); return 0; }\n";
+
+/// The machine's own compiler, with GNU ld.
+pub(crate) const CC: [&str; 1] = ["cc"];
+
+/// Interpreter and RUNPATH in the store, as nixpkgs' linker wrapper sets them.
+pub(crate) fn nix_flags(loader: &str) -> String {
+    format!("-Wl,--dynamic-linker={STORE}-glibc-2.40/lib/{loader} -Wl,-rpath,{STORE}-glibc-2.40/lib:{STORE}-gcc/lib")
+}
+
+/// Writes a program and runs it.
+pub(crate) fn execute(folder: &Path, program: &[u8], with: &[&str]) -> std::io::Result<Output> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = folder.join("program");
+    std::fs::write(&path, program).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    match with {
+        [] => Command::new(&path).output(),
+        [first, rest @ ..] => testkit::tools::command(first).args(rest).arg(&path).output(),
+    }
+}
+
+/// The program `build-wheel`, without the runner's variables and with the
+/// tools on PATH.
+pub(crate) fn build_wheel(folder: &Path) -> Command {
+    let mut command = testkit::tools::scrubbed(env!("CARGO_BIN_EXE_build-wheel"));
+    let maturin = testkit::tools::path("maturin");
+    let tools = maturin.parent().unwrap().to_owned();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths([tools].into_iter().chain(std::env::split_paths(&path))).unwrap();
+    command.current_dir(folder).env("PATH", path).env_remove("SOURCE_DATE_EPOCH");
+    command
+}
+
+/// Runs a command that must succeed; gives its standard output.
+pub(crate) fn succeed(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}\n{error}\n{}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs a command that must fail with this exit code; gives standard error.
+pub(crate) fn fail(command: &mut Command, code: i32) -> String {
+    let output = command.output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{command:?}\n{error}");
+    error
+}
+
+/// The names of the files in a folder; none where there is no folder.
+pub(crate) fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// Writes text files into a folder.
+pub(crate) fn write(folder: &Path, files: &[(&str, &str)]) -> PathBuf {
+    for (name, text) in files {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    folder.to_owned()
+}
