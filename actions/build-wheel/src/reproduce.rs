@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use pydist::filename::DistName;
-use toolkit::{Cmd, FileError};
+use toolkit::{Cmd, FileError, ProcessError};
 
 use crate::error::Error;
 use crate::inputs::Backend;
@@ -23,7 +23,8 @@ pub(crate) fn verify(plan: &Plan, first: &Made, staging: &Path, ports: &Ports<'_
         (_, Some(cmd)) if cmd.program == "nix" => {
             // Nix itself builds in a fresh folder, and compares the outputs.
             let rebuild = Plan { build: Some(cmd.clone().arg("--rebuild")), ..plan.clone() };
-            run::make(plan, &backend::build(&rebuild, staging, ports.processes)?)?
+            let built = backend::build(&rebuild, staging, ports.processes).map_err(as_difference)?;
+            run::make(plan, &built)?
         }
         (_, Some(cmd)) => {
             let elsewhere = staging.join("elsewhere");
@@ -39,6 +40,17 @@ pub(crate) fn verify(plan: &Plan, first: &Made, staging: &Path, ports: &Ports<'_
     match difference(plan.backend, first, &second) {
         None => Ok(()),
         Some(difference) => Err(Error::NotReproducible(difference)),
+    }
+}
+
+/// Nix fails where its outputs differ; these are its words for it.
+fn as_difference(error: Error) -> Error {
+    match &error {
+        Error::Build(ProcessError::Failed { stderr, .. }) if stderr.contains("may not be deterministic") => {
+            let line = stderr.lines().find(|line| line.contains("may not be deterministic"));
+            Error::NotReproducible(line.unwrap_or_default().trim_start_matches("error: ").to_owned())
+        }
+        _ => error,
     }
 }
 

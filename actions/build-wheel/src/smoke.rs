@@ -297,7 +297,11 @@ impl Trial<'_> {
         for cmd in commands.map(unmisled) {
             let command = cmd.to_string();
             let done = self.ports.processes.run(&cmd, Io::Quiet, INSTALL_LIMIT);
-            done.map_err(|source| Error::Smoke { wheel: self.wheel.clone(), command, source: source.into() })?;
+            done.map_err(|source| Error::Smoke {
+                wheel: self.wheel.clone(),
+                command,
+                source: source.into(),
+            })?;
         }
         Ok(())
     }

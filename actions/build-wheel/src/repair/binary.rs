@@ -78,7 +78,9 @@ impl BinaryError {
             | Self::Macho(MachoError::StoreLibrary(_) | MachoError::Symbol { .. } | MachoError::Library(_)) => {
                 "link it statically (for example by the crate's `vendored` or `static` feature, or `pkgsStatic`), or remove the dependency"
             }
-            Self::Macho(MachoError::Signature(_)) => "build the wheel unsigned, and sign it afterwards if it must be",
+            Self::Macho(MachoError::Signature(_)) => {
+                "build the wheel unsigned, and sign it afterwards if it must be"
+            }
             Self::Elf(ElfError::Outside(_) | ElfError::Invalid(_))
             | Self::Macho(MachoError::Outside(_) | MachoError::Invalid(_)) => "build the wheel again",
             Self::Elf(ElfError::NoRoom(_)) | Self::Store(_) | Self::Macho(MachoError::Store(_)) => {
@@ -117,6 +119,18 @@ pub(super) fn edit(
         return Ok(Some(Done { needs, edit, content }));
     }
     Ok(None)
+}
+
+/// Takes the Nix store out of an ELF file in place; gives what was changed.
+pub fn edit_elf_in_place(data: &mut [u8], remove_rpaths: bool) -> Result<Vec<String>, BinaryError> {
+    let elf = Elf::parse(data)?;
+    Ok(elf_edit::edit(data, &elf, remove_rpaths)?.changes)
+}
+
+/// The Mach-O file `data` without the Nix store, signed for what it is now;
+/// `None` where nothing had to change. `identifier` is for a new signature.
+pub fn edit_macho(data: &[u8], identifier: &str) -> Result<Option<Vec<u8>>, BinaryError> {
+    Ok(macho::edit(data, identifier, &[])?.content)
 }
 
 fn edit_elf(content: &[u8], options: &Options, files: &[String]) -> Result<Done, BinaryError> {

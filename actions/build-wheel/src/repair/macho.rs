@@ -208,7 +208,9 @@ pub(super) fn edit(data: &[u8], name: &str, files: &[String]) -> Result<Done, Ma
         parts.push(new);
     }
     archs.sort_unstable();
-    let content = changed.then(|| if slices.len() == 1 && slices[0].0.start == 0 { parts.concat() } else { fat(data, &slices, &parts) });
+    let content = changed.then(|| {
+        if slices.len() == 1 && slices[0].0.start == 0 { parts.concat() } else { fat(data, &slices, &parts) }
+    });
     Ok(Done { needs: Some(Needs::Macos(archs, version.unwrap_or((11, 0)))), edit, content })
 }
 
@@ -381,7 +383,8 @@ impl Macho {
         let Some((_, command)) = table else {
             return Err(MachoError::Invalid("its imports are not told apart by library"));
         };
-        let field = |index: usize| u32_le(data, command.start + 8 + 4 * index, what).map(|value| value as usize);
+        let field =
+            |index: usize| u32_le(data, command.start + 8 + 4 * index, what).map(|value| value as usize);
         let (symbols, count, strings, size) = (field(0)?, field(1)?, field(2)?, field(3)?);
         let strings = strings.checked_add(size).and_then(|end| data.get(strings..end));
         let strings = strings.ok_or(MachoError::Outside(what))?;
@@ -468,10 +471,12 @@ fn system_library(
     old: &str,
     file: &str,
 ) -> Result<&'static str, MachoError> {
-    let found = SYSTEM_LIBRARIES.iter().find(|library| file.starts_with(library.names) && file.ends_with(".dylib"));
+    let found =
+        SYSTEM_LIBRARIES.iter().find(|library| file.starts_with(library.names) && file.ends_with(".dylib"));
     let found = found.ok_or_else(|| MachoError::StoreLibrary(old.to_owned()))?;
     if let Some(symbols) = found.symbols {
-        let missing = macho.imports(data, ordinal)?.into_iter().find(|symbol| !symbols.contains(&symbol.as_str()));
+        let missing =
+            macho.imports(data, ordinal)?.into_iter().find(|symbol| !symbols.contains(&symbol.as_str()));
         if let Some(symbol) = missing {
             return Err(MachoError::Symbol { library: old.to_owned(), system: found.path, symbol });
         }

@@ -23,7 +23,7 @@ use serde::Serialize;
 use toolkit::{Exit, Failure};
 
 pub use archive::ArchiveError;
-pub use binary::BinaryError;
+pub use binary::{BinaryError, edit_elf_in_place, edit_macho};
 pub use tags::{Floor, TagsError};
 
 use crate::target::Target;

@@ -31,7 +31,10 @@ fn maturin_builds_a_tested_wheel() {
 
     let report = report(folder.path());
     let name = report["filename"].as_str().unwrap();
-    assert!(name.starts_with("sample-1.0.0-py3-none-manylinux_2_") && name.ends_with("_x86_64.whl"), "{name}");
+    assert!(
+        name.starts_with("sample-1.0.0-py3-none-manylinux_2_") && name.ends_with("_x86_64.whl"),
+        "{name}"
+    );
     assert_eq!(names(&folder.path().join("dist")), [name]);
     assert_eq!(report["smoke"]["result"], "passed");
     let wheel = std::fs::read(folder.path().join("dist").join(name)).unwrap();
@@ -95,7 +98,10 @@ fn zig_lowers_the_floor() {
 
     let mut command = build_wheel(folder.path());
     let error = fail(command.args(["--compatibility", "manylinux2014", "--linker", "native"]), 1);
-    assert!(error.contains("it needs glibc 2.") && error.contains("hint: ") && error.contains("zig"), "{error}");
+    assert!(
+        error.contains("it needs glibc 2.") && error.contains("hint: ") && error.contains("zig"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -128,7 +134,14 @@ fn bad_input_is_told() {
     let mut lying = members(&[file("a.py", "x = 1\n")]);
     lying[0].content = b"x = 2\n".to_vec();
     wheel("sample-1.0-py3-none-any.whl", &zip(&lying));
-    write(folder.path(), &[("empty/x", ""), ("other/pyproject.toml", "[build-system]\nbuild-backend = \"hatchling.build\"\n"), ("bad/pyproject.toml", "= 1")]);
+    write(
+        folder.path(),
+        &[
+            ("empty/x", ""),
+            ("other/pyproject.toml", "[build-system]\nbuild-backend = \"hatchling.build\"\n"),
+            ("bad/pyproject.toml", "= 1"),
+        ],
+    );
     for (arguments, code, expected) in [
         (&["nowhere"][..], 2, "there is nothing at `nowhere`"),
         (&["empty"], 2, "no maturin project at `empty`"),
@@ -182,33 +195,47 @@ record = ''
 os.makedirs(out + '/dist')
 with zipfile.ZipFile(out + '/dist/sample-1.0-py3-none-linux_x86_64.whl', 'w') as wheel:
     for name, data in files.items():
-        wheel.writestr(name, data)
+        wheel.writestr(zipfile.ZipInfo(name), data)
         digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip('=')
         record += f'{name},sha256={digest},{len(data)}\\n'
-    wheel.writestr('sample-1.0.dist-info/RECORD', record + 'sample-1.0.dist-info/RECORD,,\\n')
+    wheel.writestr(zipfile.ZipInfo('sample-1.0.dist-info/RECORD'), record + 'sample-1.0.dist-info/RECORD,,\\n')
 ";
     write(folder.path(), &[("flake/flake.nix", source), ("flake/pack.py", pack), ("flake/hello.c", HELLO)]);
     let nix = testkit::tools::path("nix");
     let run = || {
         let mut command = build_wheel(folder.path());
         let config = "experimental-features = nix-command flakes\nsandbox = false\nbuild-users-group =\nsubstituters =\n";
-        let tools = std::env::split_paths(&command_path(&command)).chain([nix.parent().unwrap().to_owned()]).collect::<Vec<_>>();
+        let tools = std::env::split_paths(&command_path(&command))
+            .chain([nix.parent().unwrap().to_owned()])
+            .collect::<Vec<_>>();
         command.env("NIX_CONFIG", config).env("PATH", std::env::join_paths(tools).unwrap());
         command.args(["flake", "--flake-attr"]);
         command
     };
     succeed(run().args(["wheel", "--smoke", "required", "--verify-reproducible"]));
     let report = report(folder.path());
-    assert_eq!((report["plan"]["backend"].as_str(), report["smoke"]["result"].as_str()), (Some("nix"), Some("passed")));
+    assert_eq!(
+        (report["plan"]["backend"].as_str(), report["smoke"]["result"].as_str()),
+        (Some("nix"), Some("passed"))
+    );
     let repaired = report["repaired"].to_string();
-    assert!(repaired.contains("-glibc/lib/ld-linux-x86-64.so.2") && repaired.contains("RUNPATH"), "{repaired}");
+    assert!(
+        repaired.contains("-glibc/lib/ld-linux-x86-64.so.2") && repaired.contains("RUNPATH"),
+        "{repaired}"
+    );
     assert!(report["filename"].as_str().unwrap().contains("manylinux_2_"), "{report}");
 
     std::fs::remove_dir_all(folder.path().join("dist")).unwrap();
     let error = fail(run().arg("unrepairable"), 1);
-    assert!(error.contains("does not work in a clean environment") && error.contains("/nix/store"), "{error}");
+    assert!(
+        error.contains("does not work in a clean environment") && error.contains("/nix/store"),
+        "{error}"
+    );
     let error = fail(run().arg("none"), 1);
-    assert!(error.contains("expected exactly one .whl in the output of") && error.contains("found none"), "{error}");
+    assert!(
+        error.contains("expected exactly one .whl in the output of") && error.contains("found none"),
+        "{error}"
+    );
     let error = fail(run().arg("two"), 1);
     assert!(error.contains("found a.whl, b.whl"), "{error}");
     assert!(!folder.path().join("dist").exists());
@@ -226,7 +253,15 @@ fn a_foreign_wheel_is_tried_under_qemu() {
     let broken = compile(&gcc, folder.path(), "a", HELLO, &nix_flags("ld-linux-aarch64.so.1"));
     std::fs::write(folder.path().join(WHEEL), program_wheel(&broken)).unwrap();
     let mut command = build_wheel(folder.path());
-    succeed(command.args([WHEEL, "--target", "aarch64-unknown-linux-gnu", "--smoke-command", "sample x", "--smoke", "required"]));
+    succeed(command.args([
+        WHEEL,
+        "--target",
+        "aarch64-unknown-linux-gnu",
+        "--smoke-command",
+        "sample x",
+        "--smoke",
+        "required",
+    ]));
     let report = report(folder.path());
     assert_eq!(report["smoke"]["result"], "emulated");
     assert_eq!(report["smoke"]["checks"][0]["outcome"], "ok");

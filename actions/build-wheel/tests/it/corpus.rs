@@ -41,11 +41,11 @@ impl Corpus {
         self.add(name, program_wheel(&program), expect);
     }
 
-    /// A program for another machine, without a C library.
-    fn foreign(&mut self, name: &str, target: &str, loader: &str, expect: Expect) {
+    /// A program for another system, without a C library.
+    fn foreign(&mut self, name: &str, compiler: &[&str], loader: &str, expect: Expect) {
         let source = "void _start(void) { for (;;) {} }";
         let flags = format!("-nostdlib -pie -fPIE -Wl,--dynamic-linker={STORE}-libc/lib/{loader}");
-        let program = compile(&zig(target), self.folder.path(), "a", source, &flags);
+        let program = compile(compiler, self.folder.path(), "a", source, &flags);
         self.add(name, program_wheel(&program), expect);
     }
 
@@ -56,29 +56,82 @@ impl Corpus {
         self.gnu("runpath", &path("STORE-glibc/lib"), Repaired("RUNPATH"));
         self.gnu("rpath", &format!("-Wl,--disable-new-dtags {}", path("STORE-a/lib")), Repaired("RPATH"));
         self.gnu("two paths", &path("STORE-a/lib:STORE-b/lib"), Repaired("removed"));
-        self.gnu("store then origin", &path("STORE-a/lib:$ORIGIN/../lib"), Repaired("is now `$ORIGIN/../lib`"));
-        self.gnu("origin then store", &path("$ORIGIN/../lib:STORE-a/lib"), Repaired("is now `$ORIGIN/../lib`"));
+        self.gnu(
+            "store then origin",
+            &path("STORE-a/lib:$ORIGIN/../lib"),
+            Repaired("is now `$ORIGIN/../lib`"),
+        );
+        self.gnu(
+            "origin then store",
+            &path("$ORIGIN/../lib:STORE-a/lib"),
+            Repaired("is now `$ORIGIN/../lib`"),
+        );
         self.gnu("store around origin", &path("STORE-a/l:$ORIGIN:STORE-b/l"), Repaired("is now `$ORIGIN`"));
-        self.gnu("store and absolute", &path("STORE-a/lib:/opt/x/lib"), Repaired("`/opt/x/lib` exists on few"));
+        self.gnu(
+            "store and absolute",
+            &path("STORE-a/lib:/opt/x/lib"),
+            Repaired("`/opt/x/lib` exists on few"),
+        );
         self.gnu("relative into the store", &path("$ORIGIN/../../../nix/store/abc/lib"), Repaired("removed"));
         self.gnu("all at once", &format!("{loader} {}", path("STORE-a/lib")), Repaired("interpreter"));
-        self.gnu("static pie with runpath", &format!("-static-pie {}", path("STORE-a/lib")), Repaired("musllinux"));
-        self.gnu("other hash table", &format!("-Wl,--hash-style=sysv {}", path("STORE-a/lib")), Repaired("RUNPATH"));
+        self.gnu(
+            "static pie with runpath",
+            &format!("-static-pie {}", path("STORE-a/lib")),
+            Repaired("musllinux"),
+        );
+        self.gnu(
+            "other hash table",
+            &format!("-Wl,--hash-style=sysv {}", path("STORE-a/lib")),
+            Repaired("RUNPATH"),
+        );
         self.gnu("non-PIE", &format!("-no-pie {loader}"), Repaired("interpreter"));
         self.gnu("stripped", &format!("-s {loader} {}", path("STORE-a/lib")), Repaired("RUNPATH"));
-        self.gnu("audit", &format!("-Wl,--audit,{STORE}-a/lib/audit.so"), Refused("the loader would still look"));
-        self.gnu("depaudit", &format!("-Wl,--depaudit,{STORE}-a/lib/a.so"), Refused("the loader would still look"));
-        self.needs("system library by store path", &format!("{STORE}-glibc/lib/libm.so.6"), "", Repaired("is now `libm.so.6`"));
-        self.needs("foreign library by store path", &format!("{STORE}-openssl/lib/libssl.so.3"), "", Refused("a library in the Nix store"));
-        self.needs("library by store search path", "libssl.so.3", &path("STORE-openssl/lib"), Refused("`libssl.so.3`, which is not in the wheel"));
+        self.gnu(
+            "audit",
+            &format!("-Wl,--audit,{STORE}-a/lib/audit.so"),
+            Refused("the loader would still look"),
+        );
+        self.gnu(
+            "depaudit",
+            &format!("-Wl,--depaudit,{STORE}-a/lib/a.so"),
+            Refused("the loader would still look"),
+        );
+        self.needs(
+            "system library by store path",
+            &format!("{STORE}-glibc/lib/libm.so.6"),
+            "",
+            Repaired("is now `libm.so.6`"),
+        );
+        self.needs(
+            "foreign library by store path",
+            &format!("{STORE}-openssl/lib/libssl.so.3"),
+            "",
+            Refused("a library in the Nix store"),
+        );
+        self.needs(
+            "library by store search path",
+            "libssl.so.3",
+            &path("STORE-openssl/lib"),
+            Refused("`libssl.so.3`, which is not in the wheel"),
+        );
         self.needs("library of nowhere", "libzzz.so.1", "", Refused("`libzzz.so.1`"));
-        self.foreign("musl", "x86_64-linux-musl", "ld-musl-x86_64.so.1", Repaired("/lib/ld-musl-x86_64.so.1"));
-        self.foreign("aarch64", "aarch64-linux-gnu", "ld-linux-aarch64.so.1", Repaired("_aarch64"));
-        self.foreign("aarch64 musl", "aarch64-linux-musl", "ld-musl-aarch64.so.1", Repaired("musllinux_1_2_aarch64"));
-        self.foreign("riscv64", "riscv64-linux-gnu", "ld-linux-riscv64-lp64d.so.1", Repaired("_riscv64"));
-        self.foreign("ppc64le", "powerpc64le-linux-gnu", "ld64.so.2", Repaired("_ppc64le"));
-        self.foreign("32 bits", "x86-linux-gnu", "ld-linux.so.2", Refused("none of the targets"));
-        self.foreign("big-endian", "s390x-linux-gnu", "ld64.so.1", Refused("none of the targets"));
+        self.foreign("musl", &CC, "ld-musl-x86_64.so.1", Repaired("/lib/ld-musl-x86_64.so.1"));
+        self.foreign("aarch64", &["aarch64-linux-gnu-gcc"], "ld-linux-aarch64.so.1", Repaired("_aarch64"));
+        self.foreign(
+            "aarch64 musl",
+            &["aarch64-linux-gnu-gcc"],
+            "ld-musl-aarch64.so.1",
+            Repaired("musllinux_1_2_aarch64"),
+        );
+        self.foreign(
+            "riscv64",
+            &zig("riscv64-linux-gnu"),
+            "ld-linux-riscv64-lp64d.so.1",
+            Repaired("_riscv64"),
+        );
+        self.foreign("ppc64le", &zig("powerpc64le-linux-gnu"), "ld64.so.2", Repaired("_ppc64le"));
+        self.foreign("32 bits", &zig("x86-linux-gnu"), "ld-linux.so.2", Refused("none of the targets"));
+        self.foreign("big-endian", &zig("s390x-linux-gnu"), "ld64.so.1", Refused("none of the targets"));
     }
 
     fn libraries(&mut self) {
@@ -120,11 +173,23 @@ impl Corpus {
 
     fn archives(&mut self) {
         let script = |line: &str| program_wheel(line.replace("STORE", STORE).as_bytes());
-        self.add("python script", script("#!STORE-python3/bin/python3.12\nx\n"), Repaired("is now `#!python`"));
+        self.add(
+            "python script",
+            script("#!STORE-python3/bin/python3.12\nx\n"),
+            Repaired("is now `#!python`"),
+        );
         self.add("bash script", script("#!STORE-bash/bin/bash -e\nx\n"), Repaired("/usr/bin/env bash"));
-        self.add("perl script", script("#!STORE-perl/bin/perl\nx\n"), Refused("interpreter is in the Nix store"));
+        self.add(
+            "perl script",
+            script("#!STORE-perl/bin/perl\nx\n"),
+            Refused("interpreter is in the Nix store"),
+        );
         let text = format!("path = '{STORE}-x'\n");
-        self.add("store path in a module", zip(&members(&[file("a.py", text)])), Repaired("mentions the Nix store"));
+        self.add(
+            "store path in a module",
+            zip(&members(&[file("a.py", text)])),
+            Repaired("mentions the Nix store"),
+        );
         let sound = members(&[file("a.py", "x = 1\n")]);
         let mut lies = sound.clone();
         lies[0].content.push(b'#');
@@ -140,7 +205,11 @@ impl Corpus {
         let mut link = members(&[file("a.py", "/etc/passwd")]);
         link[0].mode = 0o120_777;
         self.add("symbolic link", zip(&link), Refused("is a symbolic link"));
-        self.add("out of the wheel", zip(&members(&[file("../a.py", "")])), Refused("no path inside of a wheel"));
+        self.add(
+            "out of the wheel",
+            zip(&members(&[file("../a.py", "")])),
+            Refused("no path inside of a wheel"),
+        );
         let whole = zip(&sound);
         self.add("cut archive", whole[..whole.len() - 30].to_vec(), Refused("cut off"));
         let mut damaged = whole.clone();
@@ -157,7 +226,11 @@ impl Corpus {
         self.add("libiconv, arm64", program_wheel(&arm), Repaired("/usr/lib/libiconv.2.dylib"));
         self.add("libiconv, x86_64", program_wheel(&intel), Repaired("/usr/lib/libiconv.2.dylib"));
         self.add("both in a fat file", program_wheel(&fat(&[&intel, &arm])), Repaired("universal2"));
-        self.add("cut fat file", program_wheel(&fat(&[&intel, &arm])[..0x5000]), Refused("cut off or damaged"));
+        self.add(
+            "cut fat file",
+            program_wheel(&fat(&[&intel, &arm])[..0x5000]),
+            Refused("cut off or damaged"),
+        );
         self.add("cut Mach-O", program_wheel(&arm[..600]), Refused("cut off or damaged"));
         let charset = make(self, "aarch64-macos", "locale_charset", "libcharset.1.dylib");
         self.add("libcharset", program_wheel(&charset), Repaired("/usr/lib/libcharset.1.dylib"));
@@ -167,7 +240,8 @@ impl Corpus {
         self.add("libssl", program_wheel(&ssl), Refused("a library in the Nix store"));
         let folder = self.folder.path();
         let flags = format!("-shared -Wl,-install_name,{STORE}-x/lib/libmine.dylib");
-        let own = compile(&zig("aarch64-macos.13.0"), folder, "own.dylib", "int own(void) { return 1; }", &flags);
+        let own =
+            compile(&zig("aarch64-macos.13.0"), folder, "own.dylib", "int own(void) { return 1; }", &flags);
         let wheel = zip(&members(&[file("sample/libmine.dylib", own)]));
         self.add("a library's own name", wheel, Repaired("is now `@rpath/libmine.dylib`"));
         let mut signed = arm.clone();
@@ -220,12 +294,18 @@ fn check_clean(variant: &str, wheel: &[u8]) {
             fields.extend(facts.interpreter.into_iter().chain(facts.needed).chain(facts.soname));
         } else if let Ok(facts) = macho::Facts::read(content.as_slice()) {
             for slice in facts.slices {
-                fields.extend(slice.dylibs.into_iter().map(|dylib| dylib.path).chain(slice.rpaths).chain(slice.id));
+                fields.extend(
+                    slice.dylibs.into_iter().map(|dylib| dylib.path).chain(slice.rpaths).chain(slice.id),
+                );
             }
         } else {
-            fields.extend(content.split(|byte| *byte == b'\n').next().map(|line| {
-                String::from_utf8_lossy(line).into_owned()
-            }).filter(|line| line.starts_with("#!")));
+            fields.extend(
+                content
+                    .split(|byte| *byte == b'\n')
+                    .next()
+                    .map(|line| String::from_utf8_lossy(line).into_owned())
+                    .filter(|line| line.starts_with("#!")),
+            );
         }
         let store = fields.iter().find(|field| field.contains("/nix/store"));
         assert_eq!(store, None, "{variant}: {}", member.name);

@@ -34,11 +34,16 @@ fn relative_search_paths_stay() {
     let library = "int answer(void) { return 42; }";
     compile(&CC, folder.path(), "libanswer.so", library, "-shared -fPIC -Wl,-soname,libanswer.so");
     let source = "int answer(void); int main(void) { return answer(); }";
-    for order in [format!("{STORE}-x/lib:$ORIGIN"), format!("$ORIGIN:{STORE}-x/lib"), format!("{STORE}-x/lib:$ORIGIN:{STORE}-y/lib")] {
+    for order in [
+        format!("{STORE}-x/lib:$ORIGIN"),
+        format!("$ORIGIN:{STORE}-x/lib"),
+        format!("{STORE}-x/lib:$ORIGIN:{STORE}-y/lib"),
+    ] {
         let flags = format!("-L{{}} -lanswer -Wl,-rpath,{order}");
         let broken = compile(&CC, folder.path(), "a", source, &flags);
         let library = std::fs::read(folder.path().join("libanswer.so")).unwrap();
-        let files = [file("sample-1.0.data/scripts/sample", &broken), file("sample.libs/libanswer.so", library)];
+        let files =
+            [file("sample-1.0.data/scripts/sample", &broken), file("sample.libs/libanswer.so", library)];
         let wheel = repaired(&zip(&members(&files))).unwrap();
         let program = program_of(&wheel);
         assert_eq!(facts(&program).runpath, ["$ORIGIN"], "{order}");

@@ -31,7 +31,8 @@ pub(crate) fn check_signature(data: &[u8], macho: &MachO<'_>) -> (String, u32) {
     let signature = &data[start..start + size];
     let word = |at: usize| u32::from_be_bytes(signature[at..at + 4].try_into().unwrap()) as usize;
     assert_eq!(word(0), 0xfade_0cc0);
-    let directories = (0..word(8)).map(|index| word(12 + 8 * index + 4)).filter(|at| word(*at) == 0xfade_0c02);
+    let directories =
+        (0..word(8)).map(|index| word(12 + 8 * index + 4)).filter(|at| word(*at) == 0xfade_0c02);
     let mut found = None;
     for at in directories {
         let (hashes, identifier, pages, limit) = (word(at + 16), word(at + 20), word(at + 28), word(at + 32));
@@ -58,7 +59,9 @@ fn thin(data: &[u8]) -> MachO<'_> {
 #[test]
 fn libraries_and_search_paths_of_the_store_go() {
     let folder = tempfile::tempdir().unwrap();
-    for (target, tag) in [("aarch64-macos.13.0", "macosx_13_0_arm64"), ("x86_64-macos.13.0", "macosx_13_0_x86_64")] {
+    for (target, tag) in
+        [("aarch64-macos.13.0", "macosx_13_0_arm64"), ("x86_64-macos.13.0", "macosx_13_0_x86_64")]
+    {
         let broken = program(folder.path(), target, "iconv_close", "libiconv.2.dylib");
         let before = thin(&broken);
         assert!(before.libs.iter().any(|library| library.contains("/nix/store/")));
@@ -72,7 +75,11 @@ fn libraries_and_search_paths_of_the_store_go() {
         assert_eq!(after.rpaths, ["@loader_path/../lib"]);
         assert_eq!(fixed.len(), broken.len());
         if target.starts_with("aarch64") {
-            assert_eq!(check_signature(&fixed, &after), check_signature(&broken, &before), "identifier and flags");
+            assert_eq!(
+                check_signature(&fixed, &after),
+                check_signature(&broken, &before),
+                "identifier and flags"
+            );
         }
     }
 }
@@ -103,7 +110,9 @@ fn unsigned(data: &[u8]) -> Vec<u8> {
     assert_eq!(index + 1, macho.load_commands.len(), "the signature is the last command");
     let at = macho.load_commands[index].offset;
     let linkedit = macho.load_commands.iter().find_map(|command| match command.command {
-        CommandVariant::Segment64(segment) if segment.name().ok() == Some("__LINKEDIT") => Some((command.offset, segment)),
+        CommandVariant::Segment64(segment) if segment.name().ok() == Some("__LINKEDIT") => {
+            Some((command.offset, segment))
+        }
         _ => None,
     });
     let (segment_at, segment) = linkedit.unwrap();

@@ -51,14 +51,16 @@ pub(crate) fn zip(members: &[File]) -> Vec<u8> {
         common.extend([size, size].concat());
         common.extend(u16::try_from(name.len()).unwrap().to_le_bytes());
         common.extend([0, 0]);
-        directory.extend([&b"PK\x01\x02\x14\x03"[..], &common, &[0; 6], &(mode << 16).to_le_bytes()].concat());
+        directory
+            .extend([&b"PK\x01\x02\x14\x03"[..], &common, &[0; 6], &(mode << 16).to_le_bytes()].concat());
         directory.extend(u32::try_from(out.len()).unwrap().to_le_bytes());
         directory.extend(name.as_bytes());
         out.extend([&b"PK\x03\x04"[..], &common, name.as_bytes(), content].concat());
     }
     let count = u16::try_from(members.len()).unwrap().to_le_bytes();
     let place = [directory.len(), out.len()].map(|size| u32::try_from(size).unwrap().to_le_bytes());
-    [out, directory, [&b"PK\x05\x06\0\0\0\0"[..], &count, &count, &place[0], &place[1], &[0, 0]].concat()].concat()
+    [out, directory, [&b"PK\x05\x06\0\0\0\0"[..], &count, &count, &place[0], &place[1], &[0, 0]].concat()]
+        .concat()
 }
 
 /// A wheel with one program, `sample`.
@@ -79,7 +81,13 @@ pub(crate) fn program_of(wheel: &Repaired) -> Vec<u8> {
 
 /// Compiles C and gives the file: `arguments` are split at blanks, `{}` in
 /// them is the folder of the output.
-pub(crate) fn compile(compiler: &[&str], folder: &Path, name: &str, source: &str, arguments: &str) -> Vec<u8> {
+pub(crate) fn compile(
+    compiler: &[&str],
+    folder: &Path,
+    name: &str,
+    source: &str,
+    arguments: &str,
+) -> Vec<u8> {
     let input = folder.join(format!("{name}.c"));
     std::fs::write(&input, source).unwrap();
     let out = folder.join(name);
@@ -100,7 +108,9 @@ pub(crate) const CC: [&str; 1] = ["cc"];
 
 /// Interpreter and RUNPATH in the store, as nixpkgs' linker wrapper sets them.
 pub(crate) fn nix_flags(loader: &str) -> String {
-    format!("-Wl,--dynamic-linker={STORE}-glibc-2.40/lib/{loader} -Wl,-rpath,{STORE}-glibc-2.40/lib:{STORE}-gcc/lib")
+    format!(
+        "-Wl,--dynamic-linker={STORE}-glibc-2.40/lib/{loader} -Wl,-rpath,{STORE}-glibc-2.40/lib:{STORE}-gcc/lib"
+    )
 }
 
 /// Writes a program and runs it.
@@ -146,7 +156,8 @@ pub(crate) fn fail(command: &mut Command, code: i32) -> String {
 /// The names of the files in a folder; none where there is no folder.
 pub(crate) fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten();
-    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
