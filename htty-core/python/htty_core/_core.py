@@ -1,0 +1,121 @@
+"""What `htty_core` offers."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NewType
+
+__version__ = "0.3.0"
+
+Rows = NewType("Rows", int)
+"""The height of a terminal, in characters."""
+
+Cols = NewType("Cols", int)
+"""The width of a terminal, in characters."""
+
+Command = str | Sequence[str]
+"""A command: a list of words, or a string that is split as a shell does."""
+
+
+class HtEvent(str, Enum):
+    """The events that `ht` can be asked to write."""
+
+    INIT = "init"
+    OUTPUT = "output"
+    RESIZE = "resize"
+    SNAPSHOT = "snapshot"
+    PID = "pid"
+    EXIT_CODE = "exitCode"
+    COMMAND_COMPLETED = "commandCompleted"
+    DEBUG = "debug"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class StyleMode(str, Enum):
+    """Whether a snapshot's text carries the terminal's styles."""
+
+    PLAIN = "plain"
+    STYLED = "styled"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass
+class HtArgs:
+    """The command line of one `ht` process."""
+
+    command: Command
+    """What `ht` runs."""
+    subscribes: Iterable[HtEvent | str] = field(default_factory=tuple)
+    """The events that it writes."""
+    rows: int | None = None
+    """The terminal's height; 40 where there is none."""
+    cols: int | None = None
+    """The terminal's width; 120 where there is none."""
+    style_mode: StyleMode | None = None
+    """How snapshots look; plain where there is none."""
+
+    def get_command(self, ht_binary: str | None = None) -> list[str]:
+        """Gives the words of the command line; `ht_binary` is found where it is `None`."""
+        words = [ht_binary or find_ht_binary()]
+        if self.rows is not None or self.cols is not None:
+            words += ["--size", f"{self.cols or 120}x{self.rows or 40}"]
+        events = [str(event) for event in self.subscribes]
+        if events:
+            words += ["--subscribe", ",".join(events)]
+        if self.style_mode is not None:
+            words += ["--style-mode", str(self.style_mode)]
+        command = shlex.split(self.command) if isinstance(self.command, str) else self.command
+        return [*words, "--", *command]
+
+
+def find_ht_binary() -> str:
+    """Finds `ht`: `HTTY_HT_BIN`, else this environment's own script, else PATH.
+
+    Raises `FileNotFoundError` where there is none.
+    """
+    given = os.environ.get("HTTY_HT_BIN")
+    if given:
+        if not os.path.isfile(given):
+            raise FileNotFoundError(f"HTTY_HT_BIN names {given}, which is not there")
+        return given
+    scripts = [sysconfig.get_path("scripts"), os.path.dirname(sys.executable)]
+    # Installed with `pip install --user`.
+    scripts.append(sysconfig.get_path("scripts", sysconfig.get_preferred_scheme("user")))
+    for folder in scripts:
+        path = os.path.join(folder, "ht")
+        if os.access(path, os.X_OK):
+            return path
+    found = shutil.which("ht")
+    if found is None:
+        raise FileNotFoundError(
+            f"the program ht of htty-core is not in {scripts[0]} and not on PATH; "
+            "reinstall htty-core, or set HTTY_HT_BIN to its path"
+        )
+    return found
+
+
+def run(args: HtArgs) -> subprocess.Popen[str]:
+    """Starts `ht`; its three standard streams are pipes in text mode.
+
+    `ht` ends when its standard input is closed or this process ends.
+    """
+    return subprocess.Popen(
+        args.get_command(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+    )

@@ -1,0 +1,33 @@
+"""Drives terminal programs and takes snapshots of their screens.
+
+`terminal_session` runs a command on a headless terminal:
+
+>>> from htty import Press, terminal_session
+>>> with terminal_session("cat", rows=4, cols=20) as cat:
+...     cat.send_keys(["hello", Press.ENTER])
+...     cat.expect(r"hello\\s+hello")
+...     print(cat.snapshot().text.splitlines()[0].rstrip())
+hello
+
+It ends with the block, and the command with it, whatever happens in between.
+`run` gives the same `HtWrapper` without the block; end it with its `exit`.
+"""
+
+from htty_core import HtEvent, StyleMode, __version__
+
+from htty.keys import KeyInput, Press
+from htty.process import ProcessController
+from htty.session import HtWrapper, SnapshotResult, run, terminal_session
+
+__all__ = [
+    "HtEvent",
+    "HtWrapper",
+    "KeyInput",
+    "Press",
+    "ProcessController",
+    "SnapshotResult",
+    "StyleMode",
+    "__version__",
+    "run",
+    "terminal_session",
+]
