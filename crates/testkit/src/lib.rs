@@ -5,5 +5,6 @@ pub mod fault;
 pub mod index;
 pub mod oidc;
 pub mod server;
+pub mod sigstore;
 pub mod tools;
 pub mod warehouse;

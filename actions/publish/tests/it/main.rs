@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod attest;
 mod faults;
 mod pypiserver;
 mod secrets;
