@@ -135,12 +135,8 @@ fn build_backend(path: &Path) -> Result<Option<(String, Vec<String>)>, FactsErro
     Ok(Some((name.to_owned(), paths)))
 }
 
-/// An input comes first, then the variable that reproducible builds share,
-/// then the last commit.
+/// The variable that reproducible builds share, else the last commit.
 fn epoch(inputs: &Inputs, env: &Env, processes: &dyn Processes) -> Result<Option<u64>, FactsError> {
-    if inputs.source_date_epoch.is_some() {
-        return Ok(inputs.source_date_epoch);
-    }
     if let Some(text) = env.get("SOURCE_DATE_EPOCH") {
         let epoch = text.parse().ok().filter(|epoch| *epoch >= crate::repair::EARLIEST);
         return epoch.map(Some).ok_or_else(|| FactsError::Epoch(text.to_owned()));

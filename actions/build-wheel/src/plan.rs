@@ -147,7 +147,7 @@ pub fn plan(inputs: &Inputs, facts: &Facts) -> Result<Plan, PlanError> {
     // Only maturin is told the target; elsewhere the content shows it.
     let target = inputs.target.or_else(|| facts.host.filter(|_| backend == Backend::Maturin));
     let compatibility = compatibility(inputs, target)?;
-    let epoch = facts.epoch.unwrap_or(crate::repair::EARLIEST).max(crate::repair::EARLIEST);
+    let epoch = inputs.source_date_epoch.or(facts.epoch).unwrap_or_default().max(crate::repair::EARLIEST);
     let (linker, build) = match backend {
         Backend::Wheel => (None, None),
         Backend::Nix => (None, Some(nix(inputs))),
@@ -447,4 +447,106 @@ fn container(engine: &str, image: &str, inputs: &Inputs, env: &[(String, String)
         cmd = cmd.args(["--env".into(), format!("{name}={value}")]);
     }
     cmd.arg(image).args(args)
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+    use toolkit::Env;
+
+    use super::*;
+
+    fn facts() -> Facts {
+        Facts {
+            host: Target::parse("x86_64-unknown-linux-gnu").ok(),
+            project: Project::Folder {
+                build_backend: Some("maturin".into()),
+                backend_path: Vec::new(),
+                cargo: true,
+                flake: true,
+                wheels: Vec::new(),
+            },
+            epoch: None,
+            zig: true,
+            gcc: vec!["aarch64-linux-gnu-gcc".into(), "powerpc64le-linux-gnu-gcc".into()],
+            engine: Some("podman".into()),
+            uv: None,
+            python: Some("/usr/bin/python3".into()),
+        }
+    }
+
+    fn planned(inputs: &[(&str, &str)], facts: &Facts) -> Result<Plan, String> {
+        let variables = inputs.iter().map(|(name, value)| {
+            (format!("INPUT_{}", name.to_uppercase().replace('-', "_")), (*value).to_owned())
+        });
+        let env: Env = variables.chain([("INPUT_PROJECT".to_owned(), "/src".to_owned())]).collect();
+        let inputs = Inputs::read(&env).map_err(|errors| errors.to_string())?;
+        plan(&inputs, facts).map_err(|error| toolkit::tell(&error))
+    }
+
+    /// The build's own variables (without those that are taken away) and its
+    /// command.
+    fn command(inputs: &[(&str, &str)]) -> String {
+        let build = planned(inputs, &facts()).unwrap().build.unwrap();
+        let set = build.env.iter().filter_map(|(name, value)| Some(format!("{name}={} ", value.as_ref()?)));
+        set.collect::<String>() + &build.to_string()
+    }
+
+    #[test]
+    fn each_target_has_its_linker() {
+        assert_snapshot!(command(&[]), @"SOURCE_DATE_EPOCH=315532800 maturin build --profile release --compatibility linux --auditwheel skip --out '<staging>'");
+        assert_snapshot!(command(&[("compatibility", "manylinux2014")]), @"SOURCE_DATE_EPOCH=315532800 maturin build --profile release --target x86_64-unknown-linux-gnu --compatibility manylinux_2_17 --auditwheel skip --zig --out '<staging>'");
+        assert_snapshot!(command(&[("target", "aarch64-unknown-linux-gnu")]), @"SOURCE_DATE_EPOCH=315532800 maturin build --profile release --target aarch64-unknown-linux-gnu --compatibility manylinux_2_17 --auditwheel skip --zig --out '<staging>'");
+        assert_snapshot!(command(&[("target", "aarch64-unknown-linux-gnu"), ("linker", "gcc")]), @"CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc SOURCE_DATE_EPOCH=315532800 maturin build --profile release --target aarch64-unknown-linux-gnu --compatibility linux --auditwheel skip --out '<staging>'");
+        assert_snapshot!(command(&[("target", "powerpc64le-unknown-linux-gnu")]), @"CARGO_TARGET_POWERPC64LE_UNKNOWN_LINUX_GNU_LINKER=powerpc64le-linux-gnu-gcc CC_powerpc64le_unknown_linux_gnu=powerpc64le-linux-gnu-gcc SOURCE_DATE_EPOCH=315532800 maturin build --profile release --target powerpc64le-unknown-linux-gnu --compatibility linux --auditwheel skip --out '<staging>'");
+        assert_snapshot!(command(&[("target", "riscv64gc-unknown-linux-gnu")]), @"SOURCE_DATE_EPOCH=315532800 maturin build --profile release --target riscv64gc-unknown-linux-gnu --compatibility manylinux_2_31 --auditwheel skip --zig --out '<staging>'");
+        assert_snapshot!(command(&[("target", "x86_64-unknown-linux-musl")]), @"SOURCE_DATE_EPOCH=315532800 maturin build --profile release --target x86_64-unknown-linux-musl --compatibility linux --auditwheel skip --zig --out '<staging>'");
+        assert_snapshot!(command(&[("target", "aarch64-apple-darwin"), ("compatibility", "macosx_13_0")]), @"MACOSX_DEPLOYMENT_TARGET=13.0 SOURCE_DATE_EPOCH=315532800 maturin build --profile release --target aarch64-apple-darwin --auditwheel skip --zig --out '<staging>'");
+    }
+
+    #[test]
+    fn a_container_does_everything_inside() {
+        let image = format!("quay.example/maturin@sha256:{}", "0".repeat(64));
+        assert_snapshot!(
+            command(&[("linker", "container"), ("container-image", &image), ("source-date-epoch", "1700000000")]),
+            @"SOURCE_DATE_EPOCH=1700000000 podman run --rm --entrypoint maturin --volume /src:/src --volume '<staging>:<staging>' --workdir /src --env SOURCE_DATE_EPOCH quay.example/maturin@sha256:0000000000000000000000000000000000000000000000000000000000000000 build --profile release --target x86_64-unknown-linux-gnu --compatibility linux --auditwheel skip --out '<staging>'"
+        );
+    }
+
+    #[test]
+    fn a_flake_is_built_by_its_attribute() {
+        assert_snapshot!(command(&[("flake-attr", "htty-core-wheel")]), @"SOURCE_DATE_EPOCH=315532800 nix build --extra-experimental-features 'nix-command flakes' --json --no-link --print-build-logs '/src#htty-core-wheel'");
+        let plan = planned(&[("flake-attr", "htty-core-wheel")], &facts()).unwrap();
+        assert_eq!((plan.backend, plan.why.as_str()), (Backend::Nix, "`flake-attr` is given"));
+        assert_eq!(plan.target, None, "the content shows it");
+    }
+
+    #[test]
+    fn misleading_variables_are_taken_away() {
+        let build = planned(&[], &facts()).unwrap().build.unwrap();
+        assert_eq!(build.env["_PYTHON_HOST_PLATFORM"], None);
+        assert!(MISLEADING.iter().all(|name| build.env[*name].is_none()));
+    }
+
+    #[test]
+    fn what_the_machine_lacks_is_told() {
+        let bare = Facts { zig: false, gcc: Vec::new(), engine: None, ..facts() };
+        let error = |inputs: &[(&str, &str)]| planned(inputs, &bare).unwrap_err();
+        assert_snapshot!(error(&[("target", "aarch64-unknown-linux-gnu")]), @"
+        nothing on PATH links for `aarch64-unknown-linux-gnu`
+        hint: install `ziglang` beside maturin, or a cross gcc
+        ");
+        assert_snapshot!(error(&[("linker", "zig")]), @"
+        `linker: zig`, but there is no zig on PATH
+        hint: install `ziglang` beside maturin
+        ");
+        let image = format!("a@sha256:{}", "0".repeat(64));
+        assert!(
+            error(&[("linker", "container"), ("container-image", &image)])
+                .contains("neither docker nor podman")
+        );
+        assert!(error(&[("compatibility", "musllinux_1_2")]).contains("another system than the target"));
+        let musl = planned(&[("target", "x86_64-unknown-linux-musl")], &bare).unwrap();
+        assert_eq!(musl.linker, Some(Linker::Native), "Rust brings what it takes");
+    }
 }

@@ -1,43 +1,16 @@
 //! Programs and libraries in a wheel: told apart by their first bytes, edited,
 //! and asked what they need.
 
+use std::collections::BTreeSet;
+
+use pydist::elf::Facts;
+use pydist::policy::{self, Excess, Linux};
+
 use super::elf::{self, Elf, ElfError, tag};
 use super::macho::{self, MachoError};
 use super::tags::Needs;
 use super::{Edit, Options, elf_edit, in_store};
 use crate::target::Arch;
-
-/// Libraries that every glibc distribution has (PEP 513 and PEP 600; the list
-/// is auditwheel's).
-const GLIBC_LIBRARIES: [&str; 27] = [
-    "ld-linux-aarch64.so.1",
-    "ld-linux-riscv64-lp64d.so.1",
-    "ld-linux-x86-64.so.2",
-    "ld64.so.2",
-    "libGL.so.1",
-    "libICE.so.6",
-    "libSM.so.6",
-    "libX11.so.6",
-    "libXext.so.6",
-    "libXrender.so.1",
-    "libanl.so.1",
-    "libatomic.so.1",
-    "libc.so.6",
-    "libdl.so.2",
-    "libexpat.so.1",
-    "libgcc_s.so.1",
-    "libglib-2.0.so.0",
-    "libgobject-2.0.so.0",
-    "libgthread-2.0.so.0",
-    "libm.so.6",
-    "libmvec.so.1",
-    "libnsl.so.1",
-    "libpthread.so.0",
-    "libresolv.so.2",
-    "librt.so.1",
-    "libstdc++.so.6",
-    "libutil.so.1",
-];
 
 /// Why a binary cannot be made portable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +21,9 @@ pub enum BinaryError {
     /// The Mach-O file cannot be read or edited.
     #[error(transparent)]
     Macho(#[from] MachoError),
+    /// A second reader does not understand it.
+    #[error("it cannot be read: {0}")]
+    Unreadable(String),
     /// For a machine that no target has.
     #[error("it is for a machine that is none of the targets (ELF machine {0})")]
     Machine(u16),
@@ -57,6 +33,14 @@ pub enum BinaryError {
     /// It needs a library that not every machine has.
     #[error("it needs `{0}`, which is not in the wheel and not on every machine")]
     Library(String),
+    /// It uses a symbol of a library in a way that not every machine allows.
+    #[error("it uses `{symbol}` of `{library}`, which differs from machine to machine")]
+    Forbidden {
+        /// The library.
+        library: String,
+        /// The symbol.
+        symbol: String,
+    },
     /// It needs a version that only the glibc at hand has.
     #[error("it uses `{version}` of `{library}`, which no other build of the library need have")]
     Private {
@@ -81,13 +65,15 @@ impl BinaryError {
             Self::Macho(MachoError::Signature(_)) => {
                 "build the wheel unsigned, and sign it afterwards if it must be"
             }
-            Self::Elf(ElfError::Outside(_) | ElfError::Invalid(_))
+            Self::Unreadable(_)
+            | Self::Elf(ElfError::Outside(_) | ElfError::Invalid(_))
             | Self::Macho(MachoError::Outside(_) | MachoError::Invalid(_)) => "build the wheel again",
             Self::Elf(ElfError::NoRoom(_)) | Self::Store(_) | Self::Macho(MachoError::Store(_)) => {
                 "build outside of Nix, or with patchelf in the derivation's `postFixup`"
             }
             Self::Machine(_) => "build for one of the targets that `--help` names",
-            Self::Private { .. } => "do not use glibc's private symbols",
+            Self::Forbidden { .. } => "link the library statically",
+            Self::Private { .. } => "build with older system libraries (`linker: zig`, or an older system)",
         };
         Some(hint.to_owned())
     }
@@ -136,64 +122,102 @@ pub fn edit_macho(data: &[u8], identifier: &str) -> Result<Option<Vec<u8>>, Bina
 fn edit_elf(content: &[u8], options: &Options, files: &[String]) -> Result<Done, BinaryError> {
     let elf = Elf::parse(content)?;
     let arch = elf.arch().ok_or(BinaryError::Machine(elf.machine))?;
+    let newest = policy::linux().iter().flat_map(|policy| &policy.libraries);
+    let system: BTreeSet<&String> = newest.collect();
     for path in elf.strings_of(content, tag::NEEDED)?.into_iter().filter(|path| in_store(path)) {
-        let library = path.rsplit('/').next().unwrap_or_default();
-        let system = GLIBC_LIBRARIES.contains(&library) || is_musl(library);
-        if !system && !files.iter().any(|file| file == library) {
+        let library = path.rsplit('/').next().unwrap_or_default().to_owned();
+        if !system.contains(&library) && !policy::is_loader(&library) && !files.contains(&library) {
             return Err(BinaryError::StoreLibrary(path));
         }
     }
     let mut new = content.to_vec();
     let edit = elf_edit::edit(&mut new, &elf, options.remove_rpaths)?;
     let changed = !edit.changes.is_empty();
-    // What counts is what a loader will read.
+    // What counts is what a loader will read, by a reader other than ours.
+    let facts = Facts::read(new.as_slice()).map_err(|error| BinaryError::Unreadable(error.to_string()))?;
+    check_store(&facts)?;
     let after = if changed { Elf::parse(&new)? } else { elf };
-    check_store(&new, &after)?;
-    let needs = elf_needs(&new, &after, arch, files)?;
-    Ok(Done { needs, edit, content: changed.then_some(new) })
+    for tag in tag::STRINGS {
+        no_store(after.strings_of(&new, tag)?)?;
+    }
+    let needs = elf_needs(&facts, arch, files)?;
+    Ok(Done { needs: Some(needs), edit, content: changed.then_some(new) })
 }
 
 /// No field that the loader reads may name the store.
-fn check_store(data: &[u8], elf: &Elf) -> Result<(), BinaryError> {
-    let mut fields: Vec<String> = elf.interpreter.iter().map(|found| found.path.clone()).collect();
-    for tag in tag::STRINGS {
-        fields.extend(elf.strings_of(data, tag)?);
-    }
+fn check_store(facts: &Facts) -> Result<(), BinaryError> {
+    let paths = facts.search_paths().chain(facts.interpreter.as_deref()).chain(facts.soname.as_deref());
+    no_store(paths.map(str::to_owned).chain(facts.needed.iter().cloned()))
+}
+
+fn no_store(fields: impl IntoIterator<Item = String>) -> Result<(), BinaryError> {
     match fields.into_iter().find(|field| in_store(field)) {
         Some(field) => Err(BinaryError::Store(field)),
         None => Ok(()),
     }
 }
 
-fn elf_needs(data: &[u8], elf: &Elf, arch: Arch, files: &[String]) -> Result<Option<Needs>, BinaryError> {
-    let needed = elf.strings_of(data, tag::NEEDED)?;
-    let interpreter = elf.interpreter.as_ref().map(|found| found.path.as_str());
-    let musl = interpreter.is_some_and(|path| path.contains("ld-musl"))
-        || needed.iter().any(|library| is_musl(library));
-    for library in &needed {
-        let system = if musl { is_musl(library) } else { GLIBC_LIBRARIES.contains(&library.as_str()) };
-        if !system && !files.contains(library) {
-            return Err(BinaryError::Library(library.clone()));
-        }
-    }
+/// What the manylinux and musllinux policies say of a file.
+fn elf_needs(facts: &Facts, arch: Arch, files: &[String]) -> Result<Needs, BinaryError> {
+    let bundled: BTreeSet<String> = files.iter().cloned().collect();
+    let musl = facts.interpreter.as_deref().is_some_and(|path| path.contains("ld-musl"))
+        || facts.needed.iter().any(|library| is_musl(library));
     if musl {
-        return Ok(Some(Needs::Musl(arch)));
+        let foreign = |library: &&String| !is_musl(library) && !bundled.contains(*library);
+        return match facts.needed.iter().find(foreign) {
+            Some(library) => Err(BinaryError::Library(library.clone())),
+            None => Ok(Needs::Musl(arch)),
+        };
     }
-    if interpreter.is_none() && needed.is_empty() && !elf.undefined {
-        return Ok(Some(Needs::AnyLinux(arch)));
+    if facts.interpreter.is_none() && facts.needed.is_empty() && facts.undefined.is_empty() {
+        return Ok(Needs::AnyLinux(arch));
     }
     let mut glibc = (2, 0);
-    for (library, version) in &elf.versions {
-        match symbol_version(version) {
-            Some(SymbolVersion::Glibc(version)) => glibc = glibc.max(version),
-            Some(SymbolVersion::Private) => {
+    for (library, version) in
+        facts.versions.iter().flat_map(|(library, all)| all.iter().map(move |v| (library, v)))
+    {
+        match glibc_version(version) {
+            Some(Some(version)) => glibc = glibc.max(version),
+            Some(None) => {
                 let (library, version) = (library.clone(), version.clone());
                 return Err(BinaryError::Private { library, version });
             }
             None => {}
         }
     }
-    Ok(Some(Needs::Glibc(arch, glibc)))
+    // The other libraries' versions, such as GLIBCXX_3.4.30, come with newer
+    // systems, too: the first policy that grants them counts.
+    let policies = || policy::linux().iter().filter(|policy| policy.family == "manylinux");
+    let newer =
+        |excess: &Excess| matches!(excess, Excess::Symbol(_, version) if !version.starts_with("GLIBC_"));
+    let mut excess = BTreeSet::new();
+    let mut granted = None;
+    for (index, policy) in policies().enumerate() {
+        excess = policy.excess(facts, arch.tag(), &bundled);
+        if !excess.iter().any(newer) {
+            granted = Some(if index == 0 { (2, 0) } else { policy.version });
+            break;
+        }
+    }
+    let Some(granted) = granted else {
+        let first = excess.into_iter().find(newer);
+        let (library, version) = match first {
+            Some(Excess::Symbol(library, version)) => (library, version),
+            _ => (String::new(), String::new()),
+        };
+        return Err(BinaryError::Private { library, version });
+    };
+    let glibc = glibc.max(granted);
+    if let Some(policy) = Linux::of("manylinux", glibc.max((2, 5))) {
+        for excess in policy.excess(facts, arch.tag(), &bundled) {
+            match excess {
+                Excess::Library(library) => return Err(BinaryError::Library(library)),
+                Excess::Forbidden(library, symbol) => return Err(BinaryError::Forbidden { library, symbol }),
+                Excess::Symbol(..) => {}
+            }
+        }
+    }
+    Ok(Needs::Glibc(arch, glibc))
 }
 
 /// musl is the C library and the loader in one file.
@@ -201,60 +225,14 @@ fn is_musl(library: &str) -> bool {
     library == "libc.so" || library.starts_with("libc.musl-") || library.starts_with("ld-musl-")
 }
 
-enum SymbolVersion {
-    Glibc((u32, u32)),
-    Private,
-}
-
-/// What a symbol version says of the glibc it needs. For GCC's libraries it
-/// is the glibc of the manylinux policy that first allows it (auditwheel's
-/// `manylinux-policy.json`).
-fn symbol_version(name: &str) -> Option<SymbolVersion> {
-    let (family, version) = name.split_once('_')?;
-    match (family, version) {
-        ("GLIBC", "PRIVATE") => return Some(SymbolVersion::Private),
-        ("GLIBC", "ABI_DT_RELR") => return Some(SymbolVersion::Glibc((2, 36))),
-        _ => {}
+/// The glibc that a version of its symbols came with; `Some(None)` where no
+/// number tells.
+fn glibc_version(name: &str) -> Option<Option<(u32, u32)>> {
+    let version = name.strip_prefix("GLIBC_")?;
+    // The marker of relative relocations (glibc 2.36).
+    if version == "ABI_DT_RELR" {
+        return Some(Some((2, 36)));
     }
     let mut numbers = version.split('.').map(|part| part.parse::<u32>().ok());
-    let version =
-        (numbers.next()??, numbers.next().flatten().unwrap_or(0), numbers.next().flatten().unwrap_or(0));
-    let table: &[((u32, u32, u32), u32)] = match family {
-        "GLIBC" => return Some(SymbolVersion::Glibc((version.0, version.1))),
-        "GLIBCXX" => &[
-            ((3, 4, 8), 5),
-            ((3, 4, 13), 12),
-            ((3, 4, 19), 17),
-            ((3, 4, 22), 24),
-            ((3, 4, 24), 27),
-            ((3, 4, 25), 28),
-            ((3, 4, 28), 31),
-            ((3, 4, 29), 34),
-            ((3, 4, 30), 35),
-            ((3, 4, 32), 38),
-            ((3, 4, 33), 39),
-        ],
-        "CXXABI" => &[
-            ((1, 3, 1), 5),
-            ((1, 3, 3), 12),
-            ((1, 3, 7), 17),
-            ((1, 3, 10), 24),
-            ((1, 3, 11), 27),
-            ((1, 3, 12), 31),
-            ((1, 3, 13), 34),
-            ((1, 3, 14), 38),
-            ((1, 3, 15), 39),
-        ],
-        "GCC" => &[
-            ((4, 2, 0), 5),
-            ((4, 3, 0), 12),
-            ((4, 8, 0), 17),
-            ((7, 0, 0), 28),
-            ((13, 0, 0), 38),
-            ((14, 0, 0), 39),
-        ],
-        _ => return None,
-    };
-    let minor = table.iter().find(|(newest, _)| version <= *newest).map_or(u32::MAX, |(_, minor)| *minor);
-    Some(SymbolVersion::Glibc((2, minor)))
+    Some(numbers.next().flatten().zip(numbers.next().flatten()))
 }

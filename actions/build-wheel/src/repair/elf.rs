@@ -66,10 +66,6 @@ pub(super) struct Elf {
     /// Offsets into the string table that symbols and versions use; `None`
     /// where the number of symbols cannot be known.
     pub(super) references: Option<Vec<u64>>,
-    /// Version names that are asked of each library.
-    pub(super) versions: Vec<(String, String)>,
-    /// Whether a symbol that is not weak must come from elsewhere.
-    pub(super) undefined: bool,
     /// The file range of the section table's entries.
     pub(super) sections: Option<(usize, usize, usize)>,
 }
@@ -180,8 +176,6 @@ impl Elf {
             dynamic: Vec::new(),
             strings: 0..0,
             references: Some(Vec::new()),
-            versions: Vec::new(),
-            undefined: false,
             sections: elf_sections(form, data)?,
         };
         let table = usize_of(form.word(data, form.either(32, 28), "the header")?, "the program headers")?;
@@ -318,7 +312,7 @@ impl Elf {
     }
 
     fn read_symbols(
-        &mut self,
+        &self,
         data: &[u8],
         start: usize,
         count: usize,
@@ -330,19 +324,15 @@ impl Elf {
             let at = index.checked_mul(size).and_then(|by| start.checked_add(by));
             let at = at.ok_or(ElfError::Outside(what))?;
             let name = self.form.u32(data, at, what)?;
-            let info = self.form.either(4, 12);
-            let binding = data.get(at + info).ok_or(ElfError::Outside(what))? >> 4;
-            let section = self.form.u16(data, at + self.form.either(6, 14), what)?;
             if name != 0 {
                 references.push(u64::from(name));
-                self.undefined |= section == 0 && binding == 1;
             }
         }
         Ok(())
     }
 
     fn read_needed_versions(
-        &mut self,
+        &self,
         data: &[u8],
         start: usize,
         count: u64,
@@ -352,18 +342,10 @@ impl Elf {
         let form = self.form;
         let mut at = start;
         for _ in 0..count {
-            let file = form.u32(data, at + 4, what)?;
-            references.push(u64::from(file));
-            let library = self.string(data, file.into())?;
+            references.push(u64::from(form.u32(data, at + 4, what)?));
             let mut aux = at + form.u32(data, at + 8, what)? as usize;
             for _ in 0..form.u16(data, at + 2, what)? {
-                let name = form.u32(data, aux + 8, what)?;
-                references.push(u64::from(name));
-                // A real file asks for some dozens.
-                if self.versions.len() > 0xffff {
-                    return Err(ElfError::Invalid("it asks for too many versions"));
-                }
-                self.versions.push((library.clone(), self.string(data, name.into())?));
+                references.push(u64::from(form.u32(data, aux + 8, what)?));
                 match form.u32(data, aux + 12, what)? {
                     0 => break,
                     next => aux += next as usize,
