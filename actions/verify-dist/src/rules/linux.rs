@@ -1,2 +1,357 @@
-//! TODO
-pub(super) static RULES: &[super::Rule] = &[];
+//! `LNX`: ELF files against the Linux tags.
+
+use std::collections::BTreeSet;
+
+use pydist::elf::{Facts, Kind};
+use pydist::policy::{self, Excess, Linux};
+use pydist::tags::Platform;
+
+use super::Provenance::{BreaksInstall, BreaksRuntime};
+use super::Severity::{Error, Warning};
+use super::{Check, Out, Rule, some};
+use crate::facts::{Binary, Dist, Member, Wheel};
+
+const POLICY: &str = "PEP 600, PEP 656; auditwheel's policies (`pydist/data/linux.json`).";
+const REPAIR: &str = "maturin: `--zig --compatibility manylinux_2_17` links against an old glibc; Nix: `cargo-zigbuild` \
+    or `auditwheel repair` with the tag that fits. Or give the wheel the tag that its content has.";
+
+pub(super) static RULES: &[Rule] = &[
+    Rule {
+        id: "LNX001",
+        title: "ELF files are of the tag's architecture and system",
+        severity: Error,
+        provenance: BreaksRuntime,
+        why: "The loader refuses a binary of another architecture.",
+        source: "PyPA \"Platform compatibility tags\".",
+        fix: "Check `--target` of the build: it must be the architecture in the tag.",
+        check: Check::Wheel(machine),
+    },
+    Rule {
+        id: "LNX002",
+        title: "symbol versions are no newer than the tag allows",
+        severity: Error,
+        provenance: BreaksRuntime,
+        why: "On a system as old as the tag promises, the loader says \"version `GLIBC_2.34' not found\".",
+        source: POLICY,
+        fix: REPAIR,
+        check: Check::Wheel(versions),
+    },
+    Rule {
+        id: "LNX003",
+        title: "libraries are of the system or in the wheel",
+        severity: Error,
+        provenance: BreaksRuntime,
+        why: "A library that not every such system has is missing for some users.",
+        source: POLICY,
+        fix: "Link it statically, or let `auditwheel repair` (maturin: `--auditwheel repair`) copy it into the wheel.",
+        check: Check::Wheel(libraries),
+    },
+    Rule {
+        id: "LNX004",
+        title: "no symbol is taken that the policy forbids",
+        severity: Error,
+        provenance: BreaksRuntime,
+        why: "These symbols are missing in some builds of the library.",
+        source: POLICY,
+        fix: REPAIR,
+        check: Check::Wheel(forbidden),
+    },
+    Rule {
+        id: "LNX005",
+        title: "no executable stack",
+        severity: Error,
+        provenance: BreaksRuntime,
+        why: "glibc 2.41 and hardened kernels refuse to load a library that asks for an executable stack.",
+        source: "glibc 2.41 NEWS; gABI extension PT_GNU_STACK.",
+        fix: "Link with `-z noexecstack`; give assembler files a `.note.GNU-stack` section; `patchelf --clear-execstack`.",
+        check: Check::Wheel(stack),
+    },
+    Rule {
+        id: "LNX006",
+        title: "search paths are relative to the file",
+        severity: Warning,
+        provenance: BreaksRuntime,
+        why: "A folder of the build machine is searched on the user's machine, where anybody may have made it.",
+        source: "auditwheel removes RPATHs outside the wheel on repair.",
+        fix: "`patchelf --remove-rpath`, or use `$ORIGIN`. CMake: `CMAKE_SKIP_RPATH` or `INSTALL_RPATH`.",
+        check: Check::Wheel(rpath),
+    },
+    Rule {
+        id: "LNX007",
+        title: "the program interpreter is the system's",
+        severity: Error,
+        provenance: BreaksRuntime,
+        why: "The kernel starts a program through the loader that it names; at another path there is none.",
+        source: "System V ABI supplements (each architecture names its loader's path).",
+        fix: "`patchelf --set-interpreter /lib64/ld-linux-x86-64.so.2` (aarch64: `/lib/ld-linux-aarch64.so.1`), or link statically.",
+        check: Check::Wheel(interpreter),
+    },
+    Rule {
+        id: "LNX008",
+        title: "the C library is the tag's",
+        severity: Error,
+        provenance: BreaksRuntime,
+        why: "A binary for glibc does not run with musl, nor the other way round.",
+        source: "PEP 600, PEP 656.",
+        fix: "Build with the target of the tag (`x86_64-unknown-linux-gnu` or `-musl`).",
+        check: Check::Wheel(libc),
+    },
+    Rule {
+        id: "LNX009",
+        title: "nothing links with libpython",
+        severity: Error,
+        provenance: BreaksRuntime,
+        why: "Interpreters are often built without that library.",
+        source: "PEP 513; PyPA \"Platform compatibility tags\".",
+        fix: "PyO3: the feature `extension-module`. setuptools: do not add `-lpython`.",
+        check: Check::Wheel(libpython),
+    },
+    Rule {
+        id: "LNX010",
+        title: "binaries are whole and understood",
+        severity: Error,
+        provenance: BreaksInstall,
+        why: "A binary that its loader cannot read does not load.",
+        source: "The formats' own specifications.",
+        fix: "Build it again; check the step that changed it last (strip, patchelf, codesign).",
+        check: Check::Wheel(whole),
+    },
+    Rule {
+        id: "LNX011",
+        title: "no instructions beyond the architecture's baseline are required",
+        severity: Error,
+        provenance: BreaksRuntime,
+        why: "The loader refuses the library on processors without x86-64-v2 (or v3, v4).",
+        source: "x86-64 psABI, GNU_PROPERTY_X86_ISA_1_NEEDED; auditwheel 6.2.",
+        fix: "Build with `-march=x86-64` (Rust: no `target-cpu=native`).",
+        check: Check::Wheel(isa),
+    },
+];
+
+/// The tags that are for Linux.
+fn linux(dist: &Dist) -> Vec<Platform> {
+    let is_linux = |platform: &Platform| {
+        matches!(platform, Platform::Manylinux { .. } | Platform::Musllinux { .. } | Platform::Linux { .. })
+    };
+    dist.platforms().into_iter().filter(is_linux).collect()
+}
+
+/// Names by which the wheel's own libraries are found.
+fn bundled(wheel: &Wheel) -> BTreeSet<String> {
+    let names =
+        wheel.elf().flat_map(|(member, facts)| [Some(member.file_name().to_owned()), facts.soname.clone()]);
+    names.flatten().collect()
+}
+
+fn loaded(wheel: &Wheel) -> impl Iterator<Item = (&Member, &Facts)> {
+    wheel.elf().filter(|(_, facts)| matches!(facts.kind, Kind::Executable | Kind::Library))
+}
+
+fn machine(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+    let platforms = dist.platforms();
+    if platforms.contains(&Platform::Any) || platforms.is_empty() || wheel.elf().next().is_none() {
+        return out.not_applicable();
+    }
+    let linux = linux(dist);
+    for (member, facts) in loaded(wheel) {
+        let found = facts.arch().unwrap_or("an unknown architecture");
+        if linux.is_empty() {
+            if platforms
+                .iter()
+                .any(|platform| matches!(platform, Platform::Macos { .. } | Platform::Windows { .. }))
+            {
+                out.at(&member.name, format!("an ELF file ({found}) in a wheel for `{}`", platforms[0]));
+            }
+            continue;
+        }
+        for platform in &linux {
+            let expected = platform.arch().unwrap_or_default();
+            // 32-bit ARM is one machine for all its levels.
+            let same = expected == found || (expected.starts_with("armv") && found.starts_with("armv"));
+            if !same {
+                out.at(&member.name, format!("it is for {found}, the tag is `{platform}`"));
+                break;
+            }
+        }
+    }
+}
+
+/// Calls `tell` with what each file needs beyond the strictest tag.
+fn excess(dist: &Dist, wheel: &Wheel, out: &mut Out, tell: impl Fn(&Linux, Vec<&Excess>) -> Option<String>) {
+    let tags: Vec<(&str, (u32, u32), String)> = linux(dist)
+        .into_iter()
+        .filter_map(|platform| match platform {
+            Platform::Manylinux { glibc, arch } => Some(("manylinux", glibc, arch)),
+            Platform::Musllinux { musl, arch } => Some(("musllinux", musl, arch)),
+            _ => None,
+        })
+        .collect();
+    if tags.is_empty() || wheel.elf().next().is_none() {
+        return out.not_applicable();
+    }
+    let bundled = bundled(wheel);
+    for (member, facts) in loaded(wheel).filter(|(_, facts)| facts.is_dynamic) {
+        // A file that needs nothing of glibc fits a musl tag beside it.
+        for (family, version, arch) in &tags {
+            let Some(policy) = Linux::of(family, *version) else { continue };
+            let excess = policy.excess(facts, arch, &bundled);
+            if let Some(message) = tell(policy, excess.iter().collect()) {
+                let (major, minor) = version;
+                out.at(&member.name, format!("{message}; the tag is {family}_{major}_{minor}"));
+                break;
+            }
+        }
+    }
+}
+
+fn versions(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+    excess(dist, wheel, out, |_, excess| {
+        let symbols: Vec<String> = excess
+            .iter()
+            .filter_map(|excess| match excess {
+                Excess::Symbol(library, version) => Some(format!("{version} of {library}")),
+                _ => None,
+            })
+            .collect();
+        (!symbols.is_empty()).then(|| format!("it needs {}", some(symbols.iter().rev())))
+    });
+}
+
+fn libraries(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+    excess(dist, wheel, out, |_, excess| {
+        let libraries: Vec<&String> = excess
+            .iter()
+            .filter_map(|excess| match excess {
+                Excess::Library(library) => Some(library),
+                _ => None,
+            })
+            .collect();
+        (!libraries.is_empty()).then(|| {
+            format!("it needs {}, which is neither in the wheel nor on every such system", some(libraries))
+        })
+    });
+}
+
+fn forbidden(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+    excess(dist, wheel, out, |_, excess| {
+        let symbols: Vec<String> = excess
+            .iter()
+            .filter_map(|excess| match excess {
+                Excess::Forbidden(library, symbol) => Some(format!("{symbol} of {library}")),
+                _ => None,
+            })
+            .collect();
+        (!symbols.is_empty()).then(|| format!("it takes {}", some(symbols)))
+    });
+}
+
+fn stack(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    if wheel.elf().next().is_none() {
+        return out.not_applicable();
+    }
+    for (member, _) in loaded(wheel).filter(|(_, facts)| facts.exec_stack == Some(true)) {
+        out.at(&member.name, "it asks for an executable stack (PT_GNU_STACK)");
+    }
+}
+
+fn rpath(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    if wheel.elf().next().is_none() {
+        return out.not_applicable();
+    }
+    for (member, facts) in loaded(wheel) {
+        let relative = |path: &str| {
+            path.starts_with("$ORIGIN") || path.starts_with("${ORIGIN}") || path.starts_with("/nix/store/")
+        };
+        let paths: Vec<&str> = facts.search_paths().filter(|path| !relative(path)).collect();
+        if !paths.is_empty() {
+            out.at(&member.name, format!("it searches {}", some(paths)));
+        }
+    }
+}
+
+/// The paths at which systems have their loader.
+fn is_loader_path(path: &str) -> bool {
+    let Some((folder, file)) = path.rsplit_once('/') else { return false };
+    ["/lib", "/lib64", "/libx32", "/lib32"].contains(&folder) && policy::is_loader(file)
+}
+
+fn interpreter(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    let mut any = false;
+    for (member, facts) in wheel.elf() {
+        let Some(path) = facts.interpreter.as_deref() else { continue };
+        any = true;
+        if !is_loader_path(path) && !path.starts_with("/nix/store/") {
+            out.at(&member.name, format!("the program interpreter is `{path}`"));
+        }
+    }
+    if !any {
+        out.not_applicable();
+    }
+}
+
+fn libc(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+    let linux = linux(dist);
+    let musl = linux.iter().any(|platform| matches!(platform, Platform::Musllinux { .. }));
+    let glibc = linux.iter().any(|platform| matches!(platform, Platform::Manylinux { .. }));
+    if wheel.elf().next().is_none() || !(musl || glibc) {
+        return out.not_applicable();
+    }
+    for (member, facts) in loaded(wheel) {
+        let interpreter = facts.interpreter.as_deref().unwrap_or_default();
+        let needs = |prefix: &str| facts.needed.iter().any(|library| library.starts_with(prefix));
+        let is_musl = interpreter.contains("ld-musl")
+            || needs("libc.musl-")
+            || facts.needed.iter().any(|library| library == "libc.so");
+        let is_glibc = interpreter.contains("ld-linux") || needs("libc.so.6");
+        if glibc && is_musl {
+            out.at(&member.name, "it is linked with musl, the tag is manylinux");
+        } else if musl && is_glibc {
+            out.at(&member.name, "it is linked with glibc, the tag is musllinux");
+        }
+    }
+}
+
+fn libpython(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    if wheel.elf().next().is_none() {
+        return out.not_applicable();
+    }
+    let bundled = bundled(wheel);
+    for (member, facts) in loaded(wheel) {
+        if let Some(library) =
+            facts.needed.iter().find(|library| policy::is_libpython(library) && !bundled.contains(*library))
+        {
+            out.at(&member.name, format!("it needs `{library}`"));
+        }
+    }
+}
+
+fn whole(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    for member in &wheel.members {
+        if let Some(Binary::Broken(format, why)) = &member.binary {
+            let is_library =
+                [".so", ".dylib", ".pyd", ".dll", ".exe"].iter().any(|end| member.name.ends_with(end))
+                    || member.name.contains(".data/scripts/");
+            if is_library {
+                out.at(&member.name, format!("{format:?}: {why}"));
+            }
+        } else if member.binary.is_none() && member.error.is_none() {
+            let extension = ["so", "pyd", "dylib"]
+                .iter()
+                .any(|end| std::path::Path::new(&member.name).extension().is_some_and(|found| found == *end));
+            if extension && !member.is_symlink() {
+                out.at(&member.name, "it is named like a binary and is none");
+            }
+        }
+    }
+}
+
+fn isa(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+    if linux(dist).is_empty() || wheel.elf().next().is_none() {
+        return out.not_applicable();
+    }
+    for (member, facts) in loaded(wheel).filter(|(_, facts)| facts.arch() == Some("x86_64")) {
+        if facts.x86_isa_needed > 1 {
+            out.at(&member.name, format!("it needs x86-64-v{}", 32 - facts.x86_isa_needed.leading_zeros()));
+        }
+    }
+}

@@ -1,2 +1,244 @@
-//! TODO
-pub(super) static RULES: &[super::Rule] = &[];
+//! `MAC`: Mach-O files against the macOS tags.
+
+use pydist::macho::Slice;
+use pydist::policy;
+use pydist::tags::Platform;
+
+use super::Provenance::BreaksRuntime;
+use super::Severity::{Error, Warning};
+use super::{Check, Out, Rule, some};
+use crate::facts::{Dist, Member, Wheel};
+
+const TAGS: &str = "PyPA \"Platform compatibility tags\", macOS; delocate.";
+
+pub(super) static RULES: &[Rule] = &[
+    Rule {
+        id: "MAC001",
+        title: "Mach-O files have a slice for each architecture of the tag",
+        severity: Error,
+        provenance: BreaksRuntime,
+        why: "dyld refuses a file without a slice for the machine.",
+        source: TAGS,
+        fix: "Check `--target`; for `universal2` build both and join them (maturin: `--target universal2-apple-darwin`).",
+        check: Check::Wheel(archs),
+    },
+    Rule {
+        id: "MAC002",
+        title: "Mach-O files run on the macOS of the tag",
+        severity: Error,
+        provenance: BreaksRuntime,
+        why: "On the version that the tag promises, dyld refuses the file or a symbol is missing.",
+        source: TAGS,
+        fix: "Set MACOSX_DEPLOYMENT_TARGET for the build (Nix: `darwinMinVersion`, or the SDK's minimum), or raise the tag.",
+        check: Check::Wheel(minimum),
+    },
+    Rule {
+        id: "MAC003",
+        title: "arm64 code is signed",
+        severity: Error,
+        provenance: BreaksRuntime,
+        why: "Apple silicon kills a process that loads unsigned code.",
+        source: "Apple, \"Apple silicon\": all arm64 code must be signed, ad hoc at least.",
+        fix: "`codesign --force --sign - FILE` after the last change (strip, install_name_tool), then RECORD anew.",
+        check: Check::Wheel(signed),
+    },
+    Rule {
+        id: "MAC004",
+        title: "libraries are of the system or in the wheel",
+        severity: Error,
+        provenance: BreaksRuntime,
+        why: "A library at a path of the build machine (Homebrew, MacPorts, a home folder) is missing for users.",
+        source: TAGS,
+        fix: "`delocate-wheel`, or link statically.",
+        check: Check::Wheel(libraries),
+    },
+    Rule {
+        id: "MAC005",
+        title: "search paths are relative to the file",
+        severity: Warning,
+        provenance: BreaksRuntime,
+        why: "A folder of the build machine is searched on the user's machine.",
+        source: TAGS,
+        fix: "`install_name_tool -delete_rpath PATH FILE`, then sign again.",
+        check: Check::Wheel(rpath),
+    },
+    Rule {
+        id: "MAC006",
+        title: "Mach-O files are for macOS",
+        severity: Error,
+        provenance: BreaksRuntime,
+        why: "dyld refuses a file for iOS, a simulator or another platform.",
+        source: "Apple, `mach-o/loader.h`, LC_BUILD_VERSION.",
+        fix: "Check the SDK and the target of the build.",
+        check: Check::Wheel(platform),
+    },
+];
+
+/// The tags that are for macOS.
+fn macos(dist: &Dist) -> Vec<((u32, u32), String)> {
+    let macos = |platform| match platform {
+        Platform::Macos { version, arch } => Some((version, arch)),
+        _ => None,
+    };
+    dist.platforms().into_iter().filter_map(macos).collect()
+}
+
+/// Executables, libraries and bundles, slice by slice.
+fn loaded(wheel: &Wheel) -> impl Iterator<Item = (&Member, &Slice)> {
+    let slices =
+        wheel.macho().flat_map(|(member, facts)| facts.slices.iter().map(move |slice| (member, slice)));
+    slices.filter(|(_, slice)| [2, 6, 8].contains(&slice.file_type))
+}
+
+fn archs(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+    let platforms = dist.platforms();
+    if wheel.macho().next().is_none() || platforms.contains(&Platform::Any) {
+        return out.not_applicable();
+    }
+    let macos = macos(dist);
+    if macos.is_empty() {
+        if let Some(platform) = platforms.iter().find(|platform| !matches!(platform, Platform::Other(_))) {
+            for (member, _) in wheel.macho() {
+                out.at(&member.name, format!("a Mach-O file in a wheel for `{platform}`"));
+            }
+        }
+        return;
+    }
+    for (member, facts) in wheel.macho() {
+        if !facts.slices.iter().any(|slice| [2, 6, 8].contains(&slice.file_type)) {
+            continue;
+        }
+        let has: Vec<&str> = facts.slices.iter().map(|slice| slice.arch).collect();
+        let is_thin = !member.name.to_ascii_lowercase().contains("universal") && has.len() == 1;
+        for (_, arch) in &macos {
+            let missing: Vec<&&str> =
+                policy::macos_archs(arch).iter().filter(|arch| !has.contains(arch)).collect();
+            // A universal wheel may bring a thin file for each architecture.
+            let pair = is_thin && missing.len() == 1 && macos.len() == 1 && twin(wheel, member, missing[0]);
+            if !missing.is_empty() && !pair {
+                out.at(
+                    &member.name,
+                    format!("it has {}, the tag `{arch}` needs {} too", some(has), some(missing)),
+                );
+                break;
+            }
+        }
+    }
+}
+
+/// Whether the wheel has a file beside `member` that is thin and for `arch`.
+fn twin(wheel: &Wheel, member: &Member, arch: &str) -> bool {
+    wheel.macho().any(|(other, facts)| {
+        other.name != member.name
+            && facts.slices.len() == 1
+            && facts.slices[0].arch == arch
+            && other.name.contains(arch)
+    })
+}
+
+fn minimum(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+    let macos = macos(dist);
+    if macos.is_empty() || wheel.macho().next().is_none() {
+        return out.not_applicable();
+    }
+    for (member, slice) in loaded(wheel) {
+        let Some(needed) = slice.min_macos else { continue };
+        let tags = macos.iter().filter(|(_, arch)| policy::macos_archs(arch).contains(&slice.arch));
+        let Some(tag) = tags.map(|(version, _)| *version).min() else { continue };
+        // Apple silicon starts with macOS 11: an older tag means that there.
+        let tag = if slice.arch == "arm64" { tag.max((11, 0)) } else { tag };
+        // 10.16 and 11.0 are one release.
+        let same = |version| if version == (10, 16) { (11, 0) } else { version };
+        // From 11 on the tags have no minor version.
+        let needed = if needed.0 >= 11 && tag.0 >= 11 { (needed.0, 0) } else { needed };
+        if same(needed) > same(tag) {
+            out.at(
+                &member.name,
+                format!(
+                    "the {} slice needs macOS {}.{}, the tag says {}.{}",
+                    slice.arch, needed.0, needed.1, tag.0, tag.1
+                ),
+            );
+        }
+    }
+}
+
+fn signed(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    let mut any = false;
+    for (member, slice) in loaded(wheel).filter(|(_, slice)| slice.arch == "arm64") {
+        any = true;
+        if !slice.signed {
+            out.at(&member.name, "the arm64 slice has no code signature");
+        }
+    }
+    if !any {
+        out.not_applicable();
+    }
+}
+
+fn libraries(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    if wheel.macho().next().is_none() {
+        return out.not_applicable();
+    }
+    let names: Vec<&str> = wheel.members.iter().map(Member::file_name).collect();
+    for (member, slice) in loaded(wheel) {
+        let mut missing = Vec::new();
+        for dylib in slice.dylibs.iter().filter(|dylib| !dylib.weak) {
+            let path = dylib.path.as_str();
+            let system = path.starts_with("/usr/lib/") || path.starts_with("/System/Library/");
+            let relative = ["@rpath/", "@loader_path/", "@executable_path/"]
+                .iter()
+                .any(|prefix| path.starts_with(prefix));
+            let file = path.rsplit('/').next().unwrap_or(path);
+            // The Swift and C++ runtimes that `@rpath` finds in the system.
+            let runtime = path.starts_with("@rpath/libswift") || path.starts_with("@rpath/libc++");
+            if system
+                || runtime
+                || path.starts_with("/nix/store/")
+                || (relative && names.contains(&file))
+                || Some(path) == slice.id.as_deref()
+            {
+                continue;
+            }
+            if !relative {
+                missing.push(path);
+            }
+        }
+        if !missing.is_empty() {
+            out.at(&member.name, format!("the {} slice loads {}", slice.arch, some(missing)));
+        }
+    }
+}
+
+fn rpath(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    if wheel.macho().next().is_none() {
+        return out.not_applicable();
+    }
+    for (member, slice) in loaded(wheel) {
+        let fine = |path: &str| {
+            path.starts_with('@')
+                || path.starts_with("/usr/lib")
+                || path.starts_with("/System/")
+                || path.starts_with("/nix/store/")
+        };
+        let paths: Vec<&String> = slice.rpaths.iter().filter(|path| !fine(path)).collect();
+        if !paths.is_empty() {
+            out.at(&member.name, format!("the {} slice searches {}", slice.arch, some(paths)));
+        }
+    }
+}
+
+fn platform(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+    if macos(dist).is_empty() || wheel.macho().next().is_none() {
+        return out.not_applicable();
+    }
+    for (member, slice) in loaded(wheel) {
+        // 1 is macOS, 6 is Catalyst, which a zippered file has beside it.
+        if let Some(platform) = slice.platform.filter(|platform| ![1, 6].contains(platform)) {
+            out.at(
+                &member.name,
+                format!("the {} slice is built for platform {platform}, macOS is 1", slice.arch),
+            );
+        }
+    }
+}

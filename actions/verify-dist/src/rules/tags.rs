@@ -1,2 +1,279 @@
-//! TODO
-pub(super) static RULES: &[super::Rule] = &[];
+//! `TAG`: what the tags say, in the file name and in `WHEEL`.
+
+use std::collections::BTreeSet;
+
+use pydist::policy;
+use pydist::tags::{Platform, Tag, TagSet};
+
+use super::Provenance::{BreaksInstall, BreaksRuntime, PypiRejects};
+use super::Severity::{Error, Warning};
+use super::{Check, Out, Rule, some};
+use crate::facts::{Binary, Dist, Wheel};
+
+const TAGS: &str = "PyPA \"Platform compatibility tags\" (PEP 425, 600, 656).";
+const WHEEL: &str = "PyPA \"Binary distribution format\", the file WHEEL.";
+
+pub(super) static RULES: &[Rule] = &[
+    Rule {
+        id: "TAG001",
+        title: "the index accepts the platform tag",
+        severity: Error,
+        provenance: PypiRejects,
+        why: "The index refuses `linux_*` (it says nothing about libraries), unknown platforms and macOS versions that do not exist.",
+        source: "Warehouse, `utils/wheel.py`.",
+        fix: "maturin: `--compatibility manylinux_2_17` or `pypi`, with zig on any machine; otherwise `auditwheel repair`. \
+            macOS: set MACOSX_DEPLOYMENT_TARGET to 11.0 for arm64, 10.12 for x86_64.",
+        check: Check::Wheel(accepted),
+    },
+    Rule {
+        id: "TAG002",
+        title: "WHEEL has the tags of the file name",
+        severity: Error,
+        provenance: BreaksInstall,
+        why: "Installers choose by the file name and record WHEEL's tags: `pip check`, caches and uninstallers then disagree.",
+        source: WHEEL,
+        fix: "Do not rename a wheel; `wheel tags` changes both.",
+        check: Check::Wheel(same),
+    },
+    Rule {
+        id: "TAG003",
+        title: "WHEEL lists each tag on a line of its own",
+        severity: Warning,
+        provenance: BreaksInstall,
+        why: "A compressed tag set in WHEEL makes `pip check` report the package as unsupported (pip issue 13709).",
+        source: WHEEL,
+        fix: "Update maturin, or run `wheel tags --platform-tag …`, which expands them.",
+        check: Check::Wheel(expanded),
+    },
+    Rule {
+        id: "TAG004",
+        title: "a wheel for any platform has no binaries",
+        severity: Error,
+        provenance: BreaksInstall,
+        why: "It would be installed on systems on which it cannot work.",
+        source: TAGS,
+        fix: "Build with maturin, or set the tag with `wheel tags --platform-tag`.",
+        check: Check::Wheel(pure),
+    },
+    Rule {
+        id: "TAG005",
+        title: "Root-Is-Purelib fits the content",
+        severity: Error,
+        provenance: BreaksInstall,
+        why: "Libraries of a platform go to platlib: with `true` they land in a folder that other architectures share.",
+        source: "PyPA \"Binary distribution format\"; auditwheel, `NonPlatformWheelError` and the check of purelib.",
+        fix: "Let the build backend write WHEEL (maturin does it right).",
+        check: Check::Wheel(purelib),
+    },
+    Rule {
+        id: "TAG006",
+        title: "WHEEL is there, complete and of a known version",
+        severity: Error,
+        provenance: BreaksInstall,
+        why: "Installers refuse a wheel without Wheel-Version, Root-Is-Purelib or Tag, and one of another major version.",
+        source: WHEEL,
+        fix: "Build the wheel with a build backend.",
+        check: Check::Wheel(file),
+    },
+    Rule {
+        id: "TAG007",
+        title: "all platforms of the tag are of one architecture",
+        severity: Error,
+        provenance: BreaksRuntime,
+        why: "One binary runs on one architecture only.",
+        source: TAGS,
+        fix: "Build one wheel for each architecture.",
+        check: Check::Wheel(one),
+    },
+    Rule {
+        id: "TAG008",
+        title: "Python and ABI tags are known and fit each other",
+        severity: Error,
+        provenance: BreaksInstall,
+        why: "No interpreter asks for such a tag, so the wheel is never chosen, or is chosen where it cannot work.",
+        source: TAGS,
+        fix: "Let the build backend set the tags; for the stable ABI `cp3X-abi3`.",
+        check: Check::Wheel(python),
+    },
+    Rule {
+        id: "TAG009",
+        title: "WHEEL has the build number of the file name",
+        severity: Error,
+        provenance: BreaksRuntime,
+        why: "The build number decides which of two wheels of a version is installed.",
+        source: WHEEL,
+        fix: "Use `wheel tags --build`, which changes both.",
+        check: Check::Wheel(build),
+    },
+];
+
+fn accepted(dist: &Dist, _: &Wheel, out: &mut Out) {
+    for platform in dist.platforms() {
+        let why = match &platform {
+            Platform::Any => continue,
+            Platform::Windows { arch } if ["x86", "amd64", "arm64"].contains(&arch.as_str()) => continue,
+            Platform::Linux { arch } if ["armv6l", "armv7l"].contains(&arch.as_str()) => continue,
+            Platform::Linux { .. } => "says nothing about the libraries it needs",
+            Platform::Macos { arch, .. } if policy::macos_archs(arch).is_empty() => {
+                "is of no known architecture"
+            }
+            Platform::Macos { version, .. } if !policy::macos_accepted(*version) => {
+                "is of no macOS version that there is"
+            }
+            Platform::Macos { .. } => continue,
+            Platform::Manylinux { arch, .. } | Platform::Musllinux { arch, .. } => {
+                if policy::LINUX_ARCHS.contains(&arch.as_str()) {
+                    continue;
+                }
+                "is of no architecture that the index knows"
+            }
+            Platform::Other(tag)
+                if ["ios_", "android_", "pyodide_", "pyemscripten_"]
+                    .iter()
+                    .any(|known| tag.starts_with(known)) =>
+            {
+                continue;
+            }
+            Platform::Windows { .. } | Platform::Other(_) => "is not known to the index",
+        };
+        out.found(format!("the platform tag `{platform}` {why}"));
+    }
+}
+
+/// The tags in WHEEL: each line with its tags, or none where it is not a tag.
+fn lines(wheel: &Wheel) -> Option<Vec<(String, Vec<Tag>)>> {
+    let file = wheel.wheel.as_ref()?.as_ref().ok()?;
+    let tags = |line: &str| line.parse::<TagSet>().map(|set| set.expand()).unwrap_or_default();
+    Some(file.tags().map(|line| (line.to_owned(), tags(line))).collect())
+}
+
+fn same(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+    let (Some(lines), Some(name)) = (lines(wheel), dist.wheel_name()) else { return out.not_applicable() };
+    if lines.is_empty() {
+        return out.not_applicable();
+    }
+    let said: BTreeSet<Tag> = lines.into_iter().flat_map(|(_, tags)| tags).collect();
+    let named: BTreeSet<Tag> = name.tags.expand().into_iter().collect();
+    if said != named {
+        let text = |tags: &BTreeSet<Tag>| some(tags.iter().map(Tag::to_string));
+        out.found(format!("the file name has {}, WHEEL has {}", text(&named), text(&said)));
+    }
+}
+
+fn expanded(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    let Some(lines) = lines(wheel) else { return out.not_applicable() };
+    for (line, tags) in lines {
+        match tags.len() {
+            1 => {}
+            0 => out.found(format!("`{line}` is not a tag")),
+            count => out.found(format!("`{line}` is {count} tags in one line")),
+        }
+    }
+}
+
+fn binaries(wheel: &Wheel) -> impl Iterator<Item = &str> {
+    wheel.members.iter().filter_map(|member| match &member.binary {
+        Some(Binary::Elf(facts)) if facts.is_dynamic => Some(member.name.as_str()),
+        Some(Binary::MachO(_)) => Some(&member.name),
+        Some(Binary::Pe(_)) if !is_launcher(&member.name) => Some(&member.name),
+        _ => None,
+    })
+}
+
+/// Windows launchers that installers carry for every platform.
+fn is_launcher(name: &str) -> bool {
+    let is_exe =
+        std::path::Path::new(name).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("exe"));
+    is_exe && !name.contains(".data/")
+}
+
+fn pure(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+    if !dist.platforms().contains(&Platform::Any) {
+        return out.not_applicable();
+    }
+    for name in binaries(wheel) {
+        out.at(name, "a binary in a wheel that is tagged `any`");
+    }
+}
+
+fn purelib(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+    let Some(Ok(file)) = &wheel.wheel else { return out.not_applicable() };
+    if file.root_is_purelib() != Some(true) || dist.platforms().contains(&Platform::Any) {
+        return;
+    }
+    let libraries: Vec<&str> = binaries(wheel).filter(|name| !name.contains(".data/")).collect();
+    if !libraries.is_empty() {
+        out.found(format!("Root-Is-Purelib is true, and there is {}", some(libraries)));
+    }
+}
+
+fn file(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    let file = match &wheel.wheel {
+        None => return out.found("there is no WHEEL"),
+        Some(Err(error)) => return out.found(format!("WHEEL: {error}")),
+        Some(Ok(file)) => file,
+    };
+    match file.headers.get("Wheel-Version") {
+        None => out.found("WHEEL has no Wheel-Version"),
+        Some(version) if version.split('.').next() != Some("1") => {
+            out.found(format!("expected Wheel-Version 1.0, found `{version}`"));
+        }
+        Some(_) => {}
+    }
+    if file.root_is_purelib().is_none() {
+        let found = file.headers.get("Root-Is-Purelib").unwrap_or("none");
+        out.found(format!("expected Root-Is-Purelib `true` or `false`, found `{found}`"));
+    }
+    if file.tags().next().is_none() {
+        out.found("WHEEL has no Tag");
+    }
+}
+
+fn one(dist: &Dist, _: &Wheel, out: &mut Out) {
+    let platforms = dist.platforms();
+    let archs: BTreeSet<&str> = platforms
+        .iter()
+        .filter(|platform| !matches!(platform, Platform::Macos { .. }))
+        .filter_map(Platform::arch)
+        .collect();
+    if archs.len() > 1 {
+        out.found(format!("the tag names {}", some(archs)));
+    }
+}
+
+fn python(dist: &Dist, _: &Wheel, out: &mut Out) {
+    let Some(name) = dist.wheel_name() else { return out.not_applicable() };
+    for tag in &name.tags.python {
+        let digits = tag.trim_start_matches(|c: char| c.is_ascii_lowercase());
+        let known = ["py", "cp", "pp", "ip", "jy", "graalpy"].contains(&&tag[..tag.len() - digits.len()]);
+        // `pp310`, `cp312`, `py2`; never a bare `cp`.
+        if !known || digits.is_empty() || !digits.chars().all(|c| c.is_ascii_digit() || c == '_') {
+            out.found(format!("`{tag}` is not the tag of a Python"));
+        }
+    }
+    for abi in &name.tags.abi {
+        let fits = match abi.as_str() {
+            "none" => true,
+            "abi3" => name.tags.python.iter().all(|tag| tag.starts_with("cp3")),
+            abi if abi.starts_with("cp") => {
+                let version: String = abi[2..].chars().take_while(char::is_ascii_digit).collect();
+                let flags = &abi[2 + version.len()..];
+                flags.chars().all(|c| "tdmu".contains(c))
+                    && name.tags.python.iter().any(|tag| *tag == format!("cp{version}"))
+            }
+            _ => true,
+        };
+        if !fits {
+            out.found(format!("the ABI `{abi}` does not fit the Python {}", some(&name.tags.python)));
+        }
+    }
+}
+
+fn build(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+    let (Some(name), Some(Ok(file))) = (dist.wheel_name(), &wheel.wheel) else { return out.not_applicable() };
+    let said = file.headers.get("Build");
+    if said != name.build.as_deref() && (said.is_some() || name.build.is_some()) {
+        let (said, named) = (said.unwrap_or("none"), name.build.as_deref().unwrap_or("none"));
+        out.found(format!("the file name has build `{named}`, WHEEL has `{said}`"));
+    }
+}

@@ -1,2 +1,112 @@
-//! TODO
-pub(super) static RULES: &[super::Rule] = &[];
+//! `WIN`: PE files against the Windows tags.
+
+use pydist::tags::Platform;
+
+use super::Provenance::BreaksRuntime;
+use super::Severity::Error;
+use super::{Check, Out, Rule};
+use crate::facts::{Dist, Wheel};
+
+pub(super) static RULES: &[Rule] = &[
+    Rule {
+        id: "WIN001",
+        title: "PE files are of the tag's architecture and system",
+        severity: Error,
+        provenance: BreaksRuntime,
+        why: "Windows refuses a library of another architecture.",
+        source: "PyPA \"Platform compatibility tags\"; Microsoft, \"PE Format\".",
+        fix: "Check `--target` of the build: it must be the architecture in the tag.",
+        check: Check::Wheel(machine),
+    },
+    Rule {
+        id: "WIN002",
+        title: "no file needs the debug runtime",
+        severity: Error,
+        provenance: BreaksRuntime,
+        why: "The debug libraries of Visual C++ and of Python are on developers' machines only, and may not be passed on.",
+        source: "Microsoft, \"Redistributing Visual C++ files\".",
+        fix: "Build in release mode.",
+        check: Check::Wheel(debug),
+    },
+    Rule {
+        id: "WIN003",
+        title: "extension modules need the Python of the tag",
+        severity: Error,
+        provenance: BreaksRuntime,
+        why: "A module that needs `python311.dll` cannot be loaded by Python 3.12.",
+        source: "PEP 384; CPython, \"Extending Python\" on Windows.",
+        fix: "Build with the interpreter of the tag; for abi3 link with `python3.dll` (PyO3: the feature `abi3`).",
+        check: Check::Wheel(python),
+    },
+];
+
+fn machine(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+    let platforms = dist.platforms();
+    let expected = platforms.iter().find_map(|platform| match platform {
+        Platform::Windows { arch } => Some(arch.as_str()),
+        _ => None,
+    });
+    if wheel.pe().next().is_none() || platforms.contains(&Platform::Any) {
+        return out.not_applicable();
+    }
+    for (member, facts) in wheel.pe() {
+        let found = facts.arch().unwrap_or("an unknown architecture");
+        // Only what is loaded into Python must fit; a wheel may bring programs
+        // of another architecture (launchers).
+        let library =
+            member.name.to_ascii_lowercase().ends_with(".pyd") || member.name.contains(".data/scripts/");
+        match expected {
+            Some(expected) if found != expected && library => {
+                out.at(&member.name, format!("it is for {found}, the tag is for {expected}"));
+            }
+            None if library => out.at(&member.name, format!("a PE file in a wheel for `{}`", platforms[0])),
+            _ => {}
+        }
+    }
+}
+
+fn debug(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    if wheel.pe().next().is_none() {
+        return out.not_applicable();
+    }
+    for (member, facts) in wheel.pe() {
+        let is_debug = |name: &&String| {
+            let name = name.to_ascii_lowercase();
+            name == "ucrtbased.dll"
+                || (name.starts_with("vcruntime") && name.ends_with("d.dll"))
+                || (name.starts_with("msvcp") && name.ends_with("d.dll"))
+                || (name.starts_with("python") && name.ends_with("_d.dll"))
+        };
+        if let Some(library) = facts.imports.iter().find(is_debug) {
+            out.at(&member.name, format!("it needs `{library}`"));
+        }
+    }
+}
+
+fn python(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+    let Some(name) = dist.wheel_name().filter(|_| wheel.pe().next().is_some()) else {
+        return out.not_applicable();
+    };
+    for (member, facts) in wheel.pe().filter(|(member, _)| member.name.to_ascii_lowercase().ends_with(".pyd"))
+    {
+        for library in &facts.imports {
+            let lower = library.to_ascii_lowercase();
+            let Some(version) = lower.strip_prefix("python3").and_then(|rest| rest.strip_suffix(".dll"))
+            else {
+                continue;
+            };
+            let minor = version.trim_end_matches('t');
+            if minor.is_empty() || !minor.bytes().all(|byte| byte.is_ascii_digit()) {
+                continue;
+            }
+            let fits =
+                name.tags.python.iter().any(|tag| {
+                    *tag == format!("cp3{minor}") || tag.starts_with("py") || tag.starts_with("pp")
+                });
+            let stable = name.tags.abi.iter().any(|abi| abi == "abi3") && !member.name.contains(".cp3");
+            if !fits || stable {
+                out.at(&member.name, format!("it needs `{library}`, the tag is `{}`", name.tags));
+            }
+        }
+    }
+}
