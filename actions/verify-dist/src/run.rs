@@ -63,7 +63,9 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
         Format::Json => ui.report(report::json::text(&report)),
         Format::Sarif => ui.report(report::sarif::text(&report, &anchor)),
     }
-    report::publish(&report, ui)?;
+    // Elsewhere the table has said it already.
+    let runner = invocation.env.get("GITHUB_ACTIONS") == Some("true");
+    report::publish(&report, ui, runner)?;
     let failed = report.count(Severity::Error) > 0 || (inputs.strict && report.count(Severity::Warning) > 0);
     Ok(if failed { Exit::Findings } else { Exit::Done })
 }

@@ -257,14 +257,12 @@ impl Dynamic {
     ) -> Result<(), BinaryError> {
         // Where an address is in the file, and how much of its segment follows.
         let locate = |what, address: u64| {
-            let load = segments.iter().filter(|segment| segment.kind == PT_LOAD);
-            let found = load
-                .filter_map(|segment| {
-                    let within = address.checked_sub(segment.address)?;
-                    (within < segment.size)
-                        .then_some((segment.offset.checked_add(within)?, segment.size - within))
-                })
-                .next();
+            let mut load = segments.iter().filter(|segment| segment.kind == PT_LOAD);
+            let found = load.find_map(|segment| {
+                let within = address.checked_sub(segment.address)?;
+                let rest = segment.size.checked_sub(within).filter(|rest| *rest > 0)?;
+                Some((segment.offset.checked_add(within)?, rest))
+            });
             found.ok_or(BinaryError::Damaged { what, offset: address })
         };
         const NAMES: &str = "the dynamic string table";

@@ -99,6 +99,7 @@ pub fn is_loader(library: &str) -> bool {
         || library.starts_with("ld64.so")
         || library.starts_with("ld.so")
         || library.starts_with("ld-musl")
+        || library.starts_with("libc.musl-")
 }
 
 /// The interpreter's own library, which no wheel may need or bring.

@@ -123,9 +123,9 @@ pub(crate) fn manifest(report: &Report, dists: &[Dist]) -> Manifest {
 }
 
 /// Annotations, job summary and outputs.
-pub(crate) fn publish(report: &Report, ui: &Ui) -> Result<(), FileError> {
+pub(crate) fn publish(report: &Report, ui: &Ui, annotate: bool) -> Result<(), FileError> {
     // The most serious first: the runner shows ten of a kind.
-    let mut findings: Vec<&Finding> = report.findings.iter().collect();
+    let mut findings: Vec<&Finding> = report.findings.iter().filter(|_| annotate).collect();
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     for finding in findings {
         let level = match finding.severity {

@@ -1,7 +1,12 @@
 //! For people.
 
+use std::collections::BTreeMap;
+
 use crate::report::Report;
 use crate::rules::{self, Rule, Severity};
+
+/// This many findings of a rule are listed for each file.
+const SHOWN: usize = 5;
 
 pub(crate) fn word(severity: Severity) -> &'static str {
     match severity {
@@ -29,7 +34,13 @@ pub(crate) fn text(report: &Report) -> String {
         };
         text.push_str(&format!("{:width$}  {:>7} kB  {verdict}\n", clean(&file.filename), file.size / 1000));
     }
+    let mut shown: BTreeMap<(&str, Option<&str>), usize> = BTreeMap::new();
     for finding in &report.findings {
+        let count = shown.entry((finding.rule, finding.file.as_deref())).or_default();
+        *count += 1;
+        if *count > SHOWN {
+            continue;
+        }
         text.push_str(&format!("\n{}[{}]", word(finding.severity), finding.rule));
         for place in [&finding.file, &finding.member].into_iter().flatten() {
             text.push_str(&format!(" {}", clean(place)));
@@ -38,6 +49,10 @@ pub(crate) fn text(report: &Report) -> String {
         if let Some(rule) = rules::find(finding.rule).filter(|rule| rule.severity == Severity::Error) {
             text.push_str(&format!("  hint: {}\n", rule.fix));
         }
+    }
+    for ((rule, file), count) in shown.into_iter().filter(|(_, count)| *count > SHOWN) {
+        let file = clean(file.unwrap_or("the set"));
+        text.push_str(&format!("\n{rule} {file}: {} more; the JSON report has them all\n", count - SHOWN));
     }
     for accepted in &report.accepted {
         let file = accepted.finding.file.as_deref().unwrap_or("the set");

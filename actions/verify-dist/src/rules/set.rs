@@ -1,2 +1,308 @@
-//! TODO
-pub(super) static RULES: &[super::Rule] = &[];
+//! `SET`: the distributions as one release.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr as _;
+
+use pep440_rs::Version;
+use pydist::filename::DistName;
+use pydist::name;
+use pydist::requirement::Requirement;
+use pydist::tags::Platform;
+
+use super::Provenance::{BreaksInstall, BreaksRelease, PypiRejects};
+use super::Severity::{Error, Warning};
+use super::{Check, Out, Rule, Set, metadata, some};
+use crate::config::matches;
+use crate::facts::Dist;
+
+const SOURCE: &str =
+    "What a release promises; uv issues 15876 and 20400, lefthook issue 1378, ray issue 36991.";
+
+pub(super) static RULES: &[Rule] = &[
+    Rule {
+        id: "SET001",
+        title: "every file is of one version",
+        severity: Error,
+        provenance: BreaksRelease,
+        why: "A file of another version was left in the folder, or a package was not bumped.",
+        source: SOURCE,
+        fix: "Empty the folder before the build; set the version in one place.",
+        check: Check::Set(versions),
+    },
+    Rule {
+        id: "SET002",
+        title: "the version is the git tag's",
+        severity: Error,
+        provenance: BreaksRelease,
+        why: "What is published is not what the tag says.",
+        source: SOURCE,
+        fix: "Bump the version before tagging, or tag the right commit.",
+        check: Check::Set(tag),
+    },
+    Rule {
+        id: "SET003",
+        title: "packages of the set pin each other exactly",
+        severity: Error,
+        provenance: BreaksInstall,
+        why: "Packages that are released together break when installers mix versions.",
+        source: SOURCE,
+        fix: "`dependencies = [\"htty-core==0.3.0\"]`, with the version of this release.",
+        check: Check::Set(pins),
+    },
+    Rule {
+        id: "SET004",
+        title: "the metadata are equal in all files of a package",
+        severity: Error,
+        provenance: BreaksInstall,
+        why: "Resolvers read one file's metadata and take them for all (uv issue 15876).",
+        source: SOURCE,
+        fix: "Do not compute requirements at build time; use environment markers.",
+        check: Check::Set(same),
+    },
+    Rule {
+        id: "SET005",
+        title: "every expected platform is there",
+        severity: Error,
+        provenance: BreaksRelease,
+        why: "Users of the missing platform get the previous version, or a build from source.",
+        source: SOURCE,
+        fix: "Look at the build job of the platform; its artifact did not arrive.",
+        check: Check::Set(matrix),
+    },
+    Rule {
+        id: "SET006",
+        title: "there is at most one source distribution for a package",
+        severity: Error,
+        provenance: PypiRejects,
+        why: "The index refuses a second one.",
+        source: "PEP 527; Warehouse.",
+        fix: "Keep the `.tar.gz` that the backend wrote last.",
+        check: Check::Set(one_sdist),
+    },
+    Rule {
+        id: "SET007",
+        title: "every expected source distribution is there",
+        severity: Error,
+        provenance: BreaksRelease,
+        why: "Platforms without a wheel, and distributors, need it.",
+        source: SOURCE,
+        fix: "Add a job with `maturin sdist` or `python -m build --sdist`.",
+        check: Check::Set(sdists),
+    },
+    Rule {
+        id: "SET008",
+        title: "no two wheels serve the same tag",
+        severity: Warning,
+        provenance: BreaksRelease,
+        why: "Which one is installed is chance.",
+        source: "PEP 425.",
+        fix: "Remove the older one from the folder.",
+        check: Check::Set(twice),
+    },
+];
+
+/// The files by package.
+fn packages<'a>(set: &Set<'a>) -> BTreeMap<String, Vec<&'a Dist>> {
+    let mut packages: BTreeMap<String, Vec<&Dist>> = BTreeMap::new();
+    for dist in set.dists.iter().filter(|dist| dist.name.is_ok()) {
+        packages.entry(dist.project()).or_default().push(dist);
+    }
+    packages
+}
+
+fn version(dist: &Dist) -> Option<Version> {
+    Version::from_str(&dist.version().replace('_', "-")).ok()
+}
+
+/// Whether the packages of the set belong together: one requires another, or
+/// a tag was given for all.
+fn related(set: &Set<'_>, packages: &BTreeMap<String, Vec<&Dist>>) -> BTreeSet<String> {
+    let mut related = BTreeSet::new();
+    for (package, dists) in packages {
+        for requirement in
+            dists.iter().filter_map(|dist| dist.metadata()).flat_map(|metadata| metadata.requires_dist())
+        {
+            let Ok(requirement) = requirement.parse::<Requirement>() else { continue };
+            let other = name::normalize(&requirement.name);
+            let base = |name: &str| name.split('-').next().unwrap_or_default().to_owned();
+            // Released together: names of one family, one requires the other.
+            if packages.contains_key(&other) && other != *package && base(&other) == base(package) {
+                related.extend([package.clone(), other]);
+            }
+        }
+    }
+    if set.tag.is_some() {
+        related.extend(packages.keys().cloned());
+    }
+    related
+}
+
+fn versions(set: &Set<'_>, out: &mut Out) {
+    let packages = packages(set);
+    for (package, dists) in &packages {
+        let found: BTreeSet<String> =
+            dists.iter().filter_map(|dist| version(dist)).map(|version| version.to_string()).collect();
+        if found.len() > 1 {
+            out.found(format!("`{package}` is there in the versions {}", some(found)));
+        }
+    }
+    let related = related(set, &packages);
+    let found: BTreeSet<String> = packages
+        .iter()
+        .filter(|(package, _)| related.contains(*package))
+        .filter_map(|(package, dists)| Some(format!("{package} {}", version(dists.first()?)?)))
+        .collect();
+    let numbers: BTreeSet<&str> = found.iter().filter_map(|text| text.rsplit(' ').next()).collect();
+    if numbers.len() > 1 {
+        out.found(format!("packages that are released together differ: {}", some(&found)));
+    }
+}
+
+fn tag(set: &Set<'_>, out: &mut Out) {
+    let Some(tag) = set.tag else { return out.not_applicable() };
+    let text = tag.strip_prefix("refs/tags/").unwrap_or(tag);
+    let text = text.strip_prefix('v').unwrap_or(text);
+    let Ok(expected) = Version::from_str(text) else {
+        return out.found(format!("the tag `{tag}` is no version"));
+    };
+    for dist in set.dists {
+        if let Some(found) = version(dist).filter(|found| *found != expected) {
+            out.about(dist, format!("expected {expected} by the tag `{tag}`, found {found}"));
+        }
+    }
+}
+
+fn pins(set: &Set<'_>, out: &mut Out) {
+    let packages = packages(set);
+    let related = related(set, &packages);
+    if related.is_empty() {
+        return out.not_applicable();
+    }
+    for dist in set.dists {
+        let Some(metadata) = dist.metadata() else { continue };
+        let own = dist.project();
+        for requirement in metadata.requires_dist().filter_map(|text| text.parse::<Requirement>().ok()) {
+            let other = name::normalize(&requirement.name);
+            let Some(others) = packages.get(&other).filter(|_| other != own && related.contains(&other))
+            else {
+                continue;
+            };
+            let Some(released) = others.first().and_then(|dist| version(dist)) else { continue };
+            match requirement.pin() {
+                Some(pin) if *pin == released => {}
+                Some(pin) => out.about(dist, format!("it pins {other} {pin}, the set has {released}")),
+                None => out.about(
+                    dist,
+                    format!(
+                        "it requires `{other}{}`, expected `{other}=={released}`",
+                        requirement.specifiers
+                    ),
+                ),
+            }
+        }
+    }
+}
+
+fn same(set: &Set<'_>, out: &mut Out) {
+    for dists in packages(set).values() {
+        let mut by_version: BTreeMap<String, &Dist> = BTreeMap::new();
+        for dist in dists {
+            let Some(metadata) = dist.metadata() else { continue };
+            let first = *by_version.entry(dist.version()).or_insert(dist);
+            let Some(other) = first.metadata() else { continue };
+            let (a, b) = (metadata::essence(metadata), metadata::essence(other));
+            // A source distribution may leave fields open (Dynamic).
+            let sdist = dist.wheel().is_none() || first.wheel().is_none();
+            let names =
+                |field: &(String, String)| !(sdist && ["metadata-version"].contains(&field.0.as_str()));
+            let dynamic: Vec<String> = metadata
+                .headers
+                .all("Dynamic")
+                .chain(other.headers.all("Dynamic"))
+                .map(str::to_ascii_lowercase)
+                .collect();
+            let left: Vec<_> = a.iter().filter(|field| names(field) && !dynamic.contains(&field.0)).collect();
+            let right: Vec<_> =
+                b.iter().filter(|field| names(field) && !dynamic.contains(&field.0)).collect();
+            if left != right {
+                let only = left
+                    .iter()
+                    .filter(|field| !right.contains(field))
+                    .chain(right.iter().filter(|field| !left.contains(field)));
+                let fields: BTreeSet<&str> = only.map(|field| field.0.as_str()).collect();
+                out.about(dist, format!("it differs from `{}` in {}", first.filename, some(fields)));
+            }
+        }
+    }
+}
+
+fn matrix(set: &Set<'_>, out: &mut Out) {
+    if set.matrix.is_empty() {
+        return out.not_applicable();
+    }
+    for (package, dists) in packages(set) {
+        let tags: Vec<String> = dists
+            .iter()
+            .filter_map(|dist| dist.wheel_name())
+            .flat_map(|name| name.tags.platform.clone())
+            .collect();
+        if tags.iter().all(|tag| Platform::parse(tag) == Platform::Any) {
+            continue;
+        }
+        for expected in set.matrix {
+            if !tags.iter().any(|tag| matches(expected, tag)) {
+                out.found(format!("`{package}` has no wheel for `{expected}`"));
+            }
+        }
+    }
+}
+
+fn source_of<'a>(dists: &[&'a Dist]) -> Vec<&'a Dist> {
+    dists.iter().copied().filter(|dist| matches!(dist.name, Ok(DistName::Sdist(_)))).collect()
+}
+
+fn one_sdist(set: &Set<'_>, out: &mut Out) {
+    for dists in packages(set).values() {
+        let mut seen: BTreeMap<String, &Dist> = BTreeMap::new();
+        for dist in source_of(dists) {
+            if let Some(first) = seen.insert(dist.version(), dist) {
+                out.about(dist, format!("`{}` is one already", first.filename));
+            }
+        }
+    }
+}
+
+fn sdists(set: &Set<'_>, out: &mut Out) {
+    if set.expect_sdist.is_empty() {
+        return out.not_applicable();
+    }
+    let packages = packages(set);
+    let all = set.expect_sdist.iter().any(|name| name == "all");
+    let expected: BTreeSet<String> = if all {
+        packages.keys().cloned().collect()
+    } else {
+        set.expect_sdist.iter().map(|text| name::normalize(text)).collect()
+    };
+    for package in expected {
+        if packages.get(&package).is_none_or(|dists| source_of(dists).is_empty()) {
+            out.found(format!("`{package}` has no source distribution"));
+        }
+    }
+}
+
+fn twice(set: &Set<'_>, out: &mut Out) {
+    for dists in packages(set).values() {
+        let mut seen: BTreeMap<(String, String), &Dist> = BTreeMap::new();
+        for dist in dists {
+            let Some(name) = dist.wheel_name().filter(|name| name.build.is_none()) else { continue };
+            for tag in name.tags.expand() {
+                if let Some(first) = seen.insert((dist.version(), tag.to_string()), dist)
+                    && first.filename != dist.filename
+                {
+                    out.about(dist, format!("`{}` serves `{tag}` too", first.filename));
+                    break;
+                }
+            }
+        }
+    }
+}
