@@ -1,0 +1,53 @@
+{
+  description = "htty: a headless terminal for Python, and the actions that release it";
+
+  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixpkgs-unstable";
+
+  outputs =
+    { self, nixpkgs }:
+    let
+      systems = [
+        "x86_64-linux"
+        "aarch64-linux"
+        "x86_64-darwin"
+        "aarch64-darwin"
+      ];
+      version = import ./nix/lib/version.nix { rev = self.rev or self.dirtyRev or null; };
+      each = nixpkgs.lib.genAttrs systems (
+        system:
+        let
+          pkgs = nixpkgs.legacyPackages.${system};
+          built = import ./nix/packages {
+            inherit pkgs version;
+            root = ./.;
+            foreign = nixpkgs.legacyPackages;
+          };
+        in
+        {
+          packages = built.public;
+          apps = import ./nix/apps.nix {
+            inherit pkgs;
+            inherit (built) python;
+          };
+          devShells = import ./nix/devshells {
+            inherit pkgs;
+            inherit (built) python;
+            packages = built.public;
+          };
+          formatter = pkgs.nixfmt;
+        }
+      );
+      select = name: builtins.mapAttrs (_: outputs: outputs.${name}) each;
+    in
+    {
+      lib.version = version;
+      packages = select "packages";
+      apps = select "apps";
+      devShells = select "devShells";
+      formatter = select "formatter";
+      # All that is built or entered, so that `nix flake check` builds it.
+      checks = builtins.mapAttrs (
+        _: outputs: removeAttrs outputs.packages [ "default" ] // outputs.devShells
+      ) each;
+    };
+}

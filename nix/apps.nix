@@ -1,0 +1,93 @@
+# What `nix run .#NAME` starts: the project's own commands, with the tools that
+# they need, in the repository one stands in.
+{ pkgs, python }:
+let
+  app =
+    name: about: tools: script:
+    let
+      program = pkgs.writeShellApplication {
+        inherit name;
+        runtimeInputs = [ pkgs.git ] ++ tools;
+        text = ''
+          cd "$(git rev-parse --show-toplevel)"
+          ${script}
+        '';
+      };
+    in
+    {
+      type = "app";
+      program = "${program}/bin/${name}";
+      meta.description = about;
+    };
+  rust = [
+    pkgs.cargo
+    pkgs.clippy
+    pkgs.rustc
+    pkgs.rustfmt
+    pkgs.stdenv.cc
+  ];
+in
+{
+  nix-analysis =
+    app "nix-analysis" "Lint the Nix files"
+      [
+        pkgs.deadnix
+        pkgs.nixfmt
+        pkgs.statix
+      ]
+      ''
+        git ls-files -z '*.nix' | xargs -0 nixfmt --check
+        deadnix --fail flake.nix nix
+        statix check .
+      '';
+  rust-analysis = app "rust-analysis" "Lint the Rust crates" rust ''
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- --deny warnings
+  '';
+  python-analysis =
+    app "python-analysis" "Lint and type-check the Python files"
+      [
+        pkgs.basedpyright
+        pkgs.ruff
+        (pkgs.python3.withPackages (packages: [
+          packages.pytest
+          python.htty-module
+        ]))
+      ]
+      ''
+        ruff check
+        ruff format --check
+        basedpyright --pythonpath "$(command -v python3)"
+      '';
+  generic-analysis =
+    app "generic-analysis" "Lint scripts and workflows, and find generated text that has drifted"
+      (
+        rust
+        ++ [
+          pkgs.actionlint
+          pkgs.shellcheck
+          pkgs.zizmor
+        ]
+      )
+      ''
+        git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck
+        actionlint
+        zizmor --pedantic --offline --no-progress .github actions
+        cargo xtask version-bump --check
+        cargo xtask gen --check
+      '';
+  python-docs =
+    app "python-docs" "Write the Python API's pages to target/python-docs"
+      [
+        (pkgs.python3.withPackages (packages: [
+          packages.pdoc
+          python.htty-module
+        ]))
+      ]
+      ''
+        pdoc --output-directory target/python-docs htty htty_core
+      '';
+  version-bump = app "version-bump" "Raise the version everywhere: --patch, --minor or --major" rust ''
+    cargo xtask version-bump "$@"
+  '';
+}

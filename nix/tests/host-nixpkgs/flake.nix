@@ -1,0 +1,22 @@
+# A nixpkgs for machines that cannot fetch the real one: the attributes that our
+# flake uses, by the same names, on top of the machine's own programs.
+# `machine.json` says where those are; tests/flake writes it.
+{
+  description = "The machine's compilers under nixpkgs's names, for tests";
+
+  outputs =
+    { self }:
+    let
+      lib = import ./lib.nix;
+      machine = builtins.fromJSON (builtins.readFile ./machine.json);
+    in
+    {
+      inherit lib;
+      legacyPackages = lib.genAttrs [
+        "x86_64-linux"
+        "aarch64-linux"
+        "x86_64-darwin"
+        "aarch64-darwin"
+      ] (system: import ./packages.nix { inherit lib machine system; });
+    };
+}

@@ -1,0 +1,113 @@
+"""The flake, evaluated for every system and built for this one, by a real Nix."""
+
+import json
+import subprocess
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Nix = Callable[..., str]
+
+SYSTEMS = ["aarch64-darwin", "aarch64-linux", "x86_64-darwin", "x86_64-linux"]
+PACKAGES = {"default", "htty", "htty-cli", "htty-core-wheel", "htty-sdist"}
+APPS = {
+    *("nix-analysis", "rust-analysis", "python-analysis", "generic-analysis"),
+    *("python-docs", "version-bump"),
+}
+SHELLS = {"core", "wheel", "sdist", "htty", "cli", "empty"}
+
+
+def build(nix: Nix, attribute: str) -> Path:
+    """Builds the attribute; gives its output."""
+    (built,) = json.loads(nix("build", "--no-link", "--json", "-L", f".#{attribute}"))
+    return Path(built["outputs"]["out"])
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_every_output_evaluates(nix: Nix, system: str) -> None:
+    def names(output: str, value: str) -> dict[str, str]:
+        select = f"builtins.mapAttrs (_: x: {value})"
+        return json.loads(nix("eval", "--json", f".#{output}.{system}", "--apply", select))
+
+    packages = names("packages", "x.drvPath")
+    cross = {"htty-core-wheel-aarch64-linux"} if system.endswith("linux") else set[str]()
+    assert set(packages) == PACKAGES | cross
+    assert all(path.endswith(".drv") for path in packages.values())
+    assert set(names("apps", "x.program")) == APPS
+    shells = {"default"} | {f"pytest-{name}" for name in SHELLS}
+    assert set(names("devShells", "x.drvPath")) == shells
+    assert set(names("checks", "x.drvPath")) == (PACKAGES - {"default"}) | cross | shells
+
+
+def test_version_names_the_commit(nix: Nix, flake: Path) -> None:
+    version = json.loads(nix("eval", "--json", ".#lib.version"))
+    head = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=flake, check=True, capture_output=True, text=True
+    ).stdout
+    assert version["git"] == head[:12]
+    numbers = ".".join(str(version[part]) for part in ("major", "minor", "patch"))
+    assert version["full"] == f"{numbers} ({head[:12]})"
+    assert version["version"] == numbers
+
+
+def test_the_lock_names_nixpkgs_alone(root: Path) -> None:
+    lock = json.loads((root / "flake.lock").read_text())
+    assert set(lock["nodes"]) == {"nixpkgs", "root"}
+    locked = lock["nodes"]["nixpkgs"]["locked"]
+    assert (locked["owner"], locked["repo"], len(locked["rev"])) == ("NixOS", "nixpkgs", 40)
+
+
+def test_the_wheel_runs_anywhere(nix: Nix, tmp_path: Path) -> None:
+    (wheel,) = build(nix, "htty-core-wheel").iterdir()
+    version = json.loads(nix("eval", "--json", ".#lib.version"))
+    start = f"htty_core-{version['version']}-py3-none-manylinux2014_x86_64"
+    assert wheel.name.startswith(start)
+    with zipfile.ZipFile(wheel) as archive:
+        (program,) = [name for name in archive.namelist() if name.endswith("/scripts/ht")]
+        path = Path(archive.extract(program, tmp_path))
+    assert b"/nix/store" not in path.read_bytes()
+    path.chmod(0o755)
+    done = subprocess.run([path, "--version"], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == f"ht {version['full']}"
+
+
+def test_an_unknown_target_system_is_named(nix: Nix) -> None:
+    with pytest.raises(AssertionError, match="targetSystem is riscv64-linux; known are aarch64"):
+        nix(
+            *("eval", "--impure", "--expr"),
+            "(import ./nix/packages/htty-core-wheel.nix {"
+            " cargo = 0; cargo-zigbuild = 0; foreign = 0; maturin = 0; python3 = 0;"
+            " rustPlatform = 0; rustc = 0; source = 0; zig = 0;"
+            " lib = import ./nix/tests/host-nixpkgs/lib.nix;"
+            ' stdenv = { hostPlatform.system = "x86_64-linux"; mkDerivation = x: x; };'
+            ' version = { version = "1"; git = "0"; };'
+            ' targetSystem = "riscv64-linux"; }).buildPhase',
+        )
+
+
+def test_the_source_distribution(nix: Nix) -> None:
+    (sdist,) = build(nix, "htty-sdist").iterdir()
+    version = json.loads(nix("eval", "--json", ".#lib.version.version"))
+    assert sdist.name == f"htty-{version}.tar.gz"
+
+
+def test_the_command_line(nix: Nix) -> None:
+    htty = build(nix, "htty-cli") / "bin/htty"
+    done = subprocess.run(
+        [htty, "-r", "4", "-c", "20", "--expect", "world", "-s", "--", "echo", "hello", "world"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "hello world"
+
+
+@pytest.mark.parametrize("name", sorted(SHELLS))
+def test_the_python_tests_pass_in_their_shell(nix: Nix, name: str) -> None:
+    tests = ["tests/lib_tests"] if name == "core" else ["-m", name, "tests/env_tests"]
+    log = nix(
+        "develop", f".#pytest-{name}", "--command", "pytest", "-p", "no:cacheprovider", *tests
+    )
+    assert " passed" in log

@@ -1,0 +1,40 @@
+"""htty_core where htty is not: the program, and its events as JSON lines."""
+
+import importlib.util
+import json
+import subprocess
+from typing import Any
+
+from htty_core import HtArgs, HtEvent, __version__, find_ht_binary, run
+
+
+def test_htty_is_not_here() -> None:
+    assert importlib.util.find_spec("htty") is None
+
+
+def test_program_and_bindings_have_one_version() -> None:
+    done = subprocess.run([find_ht_binary(), "--version"], capture_output=True, text=True)
+    assert done.stdout.split()[:2] == ["ht", __version__]
+
+
+def test_a_command_runs_and_its_screen_is_seen() -> None:
+    subscribes = [HtEvent.SNAPSHOT, HtEvent.EXIT_CODE]
+    process = run(
+        HtArgs(command=["sh", "-c", "echo hello; exit 7"], subscribes=subscribes, rows=3, cols=12)
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    events: dict[str, Any] = {}
+    # The code is told after the last output, so the snapshot is of all of it.
+    for line in process.stdout:
+        event = json.loads(line)
+        events[event["type"]] = event["data"]
+        if event["type"] == "exitCode":
+            process.stdin.write('{"type": "takeSnapshot"}\n')
+            process.stdin.flush()
+        elif event["type"] == "snapshot" and "exitCode" in events:
+            break
+    process.stdin.close()
+    assert process.wait(timeout=30) == 0
+    assert events["exitCode"]["exitCode"] == 7
+    assert events["snapshot"]["text"].splitlines()[0].rstrip() == "hello"

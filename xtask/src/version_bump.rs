@@ -1,0 +1,254 @@
+//! `cargo xtask version-bump`: raises the version of htty-core and htty in
+//! `nix/lib/version.nix` and carries it into every file that names it.
+//!
+//! Such a file names it in a region `[[[gen version]]]` (see `regions`); in
+//! Cargo.lock, which can hold no comment, it is found by the package's name.
+
+use std::fmt;
+use std::path::Path;
+
+use toolkit::{Cmd, Exit, FileError};
+
+use crate::error::Error;
+use crate::regions;
+use crate::shell::Shell;
+
+/// The one source.
+const SOURCE: &str = "nix/lib/version.nix";
+/// The Cargo package with this version.
+const PACKAGE: &str = "htty-core";
+
+#[derive(clap::Args)]
+#[group(required = true, multiple = false)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag, and one is given")]
+pub(crate) struct Args {
+    /// Raise the last number
+    #[arg(long)]
+    patch: bool,
+    /// Raise the middle number
+    #[arg(long)]
+    minor: bool,
+    /// Raise the first number
+    #[arg(long)]
+    major: bool,
+    /// Keep the version; carry it into files that name another
+    #[arg(long)]
+    propagate: bool,
+    /// Change nothing; fail where a file names another version
+    #[arg(long)]
+    check: bool,
+}
+
+/// A version of three numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Version {
+    major: u32,
+    minor: u32,
+    patch: u32,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+impl Version {
+    /// What version.nix says.
+    fn parse(nix: &str) -> Result<Self, String> {
+        let number = |name: &str| {
+            let start = format!("{name} = ");
+            let line = nix.lines().find_map(|line| line.trim().strip_prefix(start.as_str()));
+            let value = line.and_then(|rest| rest.strip_suffix(';'));
+            value
+                .and_then(|value| value.parse().ok())
+                .ok_or_else(|| format!("expected a line `{name} = NUMBER;`, found {line:?}"))
+        };
+        Ok(Self { major: number("major")?, minor: number("minor")?, patch: number("patch")? })
+    }
+
+    fn raised(self, args: &Args) -> Self {
+        let Self { major, minor, patch } = self;
+        if args.major {
+            Self { major: major + 1, minor: 0, patch: 0 }
+        } else if args.minor {
+            Self { major, minor: minor + 1, patch: 0 }
+        } else if args.patch {
+            Self { major, minor, patch: patch + 1 }
+        } else {
+            self
+        }
+    }
+
+    /// version.nix with this version.
+    fn write(self, nix: &str) -> String {
+        let numbers = [("major", self.major), ("minor", self.minor), ("patch", self.patch)];
+        nix.lines()
+            .map(|line| {
+                let indent = &line[..line.len() - line.trim_start().len()];
+                let known = numbers.iter().find(|(name, _)| line.trim().starts_with(&format!("{name} = ")));
+                known.map_or_else(
+                    || format!("{line}\n"),
+                    |(name, value)| format!("{indent}{name} = {value};\n"),
+                )
+            })
+            .collect()
+    }
+}
+
+/// Raises the version, or only carries or checks it.
+pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
+    let read = |name: &str| {
+        let path = shell.root.join(name);
+        std::fs::read_to_string(&path).map_err(FileError::new("read", &path))
+    };
+    let nix = read(SOURCE)?;
+    let old = Version::parse(&nix).map_err(|fault| Error::Check(format!("{SOURCE}: {fault}")))?;
+    let new = old.raised(args);
+
+    // All is read and made before anything is written.
+    let mut changed = Vec::new();
+    let mut note = |name: &str, before: &str, after: String| {
+        if before != after {
+            changed.push((name.to_owned(), after));
+        }
+    };
+    note(SOURCE, &nix, new.write(&nix));
+    for name in naming(shell)? {
+        let text = read(&name)?;
+        let after = propagate(&text, new).map_err(|fault| Error::Check(format!("{name}: {fault}")))?;
+        note(&name, &text, after);
+    }
+    let lock = read("Cargo.lock")?;
+    let locked = lock_file(&lock, new).map_err(|fault| Error::Check(format!("Cargo.lock: {fault}")))?;
+    note("Cargo.lock", &lock, locked);
+
+    let names: Vec<&str> = changed.iter().map(|(name, _)| name.as_str()).collect();
+    let names = names.join(", ");
+    if args.check {
+        if names.is_empty() {
+            shell.ui.info(format!("every file names version {new}"));
+            return Ok(Exit::Done);
+        }
+        return Err(Error::Check(format!(
+            "{SOURCE} says {new}, but not: {names}; change the version by `cargo xtask version-bump`"
+        )));
+    }
+    for (name, text) in &changed {
+        toolkit::write_atomic(&shell.root.join(Path::new(name)), text.as_bytes())?;
+    }
+    shell.ui.info(format!("{old} → {new} in {names}"));
+    Ok(Exit::Done)
+}
+
+/// The tracked files with a region for the version.
+fn naming(shell: &Shell) -> Result<Vec<String>, Error> {
+    let places = ["*.toml", "*.md", "*.py", "*.nix", "*.yml"];
+    let list = Cmd::new("git").args(["grep", "-l", "-F", "[[[gen version]]]", "--"]).args(places);
+    Ok(shell.quiet(&list)?.stdout.lines().map(str::to_owned).collect())
+}
+
+/// `text` with the version in its regions; other regions stay as they are.
+fn propagate(text: &str, version: Version) -> Result<String, String> {
+    let faulty = std::cell::Cell::new(false);
+    let new = regions::replace(text, |name, old| {
+        if name != "version" {
+            return Some(old.to_owned());
+        }
+        let new = with_version(old, version);
+        faulty.set(faulty.get() || !new.contains(&version.to_string()));
+        Some(new)
+    })?;
+    if faulty.get() { Err("a region `version` names no version".into()) } else { Ok(new) }
+}
+
+/// Every `NUMBER.NUMBER.NUMBER` becomes `version`.
+fn with_version(text: &str, version: Version) -> String {
+    let mut out = String::with_capacity(text.len());
+    let written = version.to_string();
+    let mut rest = text;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, from) = rest.split_at(start);
+        let end = from.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(from.len());
+        let (token, after) = from.split_at(end);
+        let numbers: Vec<&str> = token.split('.').collect();
+        let is_version = numbers.len() == 3 && numbers.iter().all(|number| !number.is_empty());
+        out.push_str(before);
+        out.push_str(if is_version { &written } else { token });
+        rest = after;
+    }
+    out + rest
+}
+
+/// Cargo.lock with the package's version.
+fn lock_file(text: &str, version: Version) -> Result<String, String> {
+    let name = format!("name = \"{PACKAGE}\"\nversion = \"");
+    let (before, rest) = text.split_once(&name).ok_or_else(|| format!("expected a package `{PACKAGE}`"))?;
+    let (_, after) = rest.split_once('"').ok_or_else(|| format!("`{PACKAGE}` has no version"))?;
+    Ok(format!("{before}{name}{version}\"{after}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NIX: &str = "rec {\n  major = 0;\n  minor = 3;\n  patch = 9;\n  version = \"x\";\n}\n";
+    const BUMP: Args = Args { patch: false, minor: false, major: false, propagate: false, check: false };
+
+    #[test]
+    fn each_part_resets_those_after_it() {
+        let version = Version::parse(NIX).unwrap();
+        let raised = |args: Args| version.raised(&args).to_string();
+        assert_eq!(raised(Args { patch: true, ..BUMP }), "0.3.10");
+        assert_eq!(raised(Args { minor: true, ..BUMP }), "0.4.0");
+        assert_eq!(raised(Args { major: true, ..BUMP }), "1.0.0");
+        assert_eq!(raised(Args { check: true, ..BUMP }), "0.3.9");
+    }
+
+    #[test]
+    fn the_source_is_written_as_it_is_read() {
+        let version = Version { major: 10, minor: 2, patch: 0 };
+        let written = version.write(NIX);
+        assert_eq!(Version::parse(&written), Ok(version));
+        assert_eq!(written.lines().count(), NIX.lines().count());
+        assert_eq!(Version::parse(NIX).unwrap().write(NIX), NIX);
+    }
+
+    #[test]
+    fn a_source_without_a_number_is_a_fault() {
+        let fault = Version::parse("rec { major = 1; }").unwrap_err();
+        assert!(fault.contains("a line `major = NUMBER;`"), "{fault}");
+        let fault = Version::parse(&NIX.replace('9', "nine")).unwrap_err();
+        assert!(fault.contains("`patch = NUMBER;`, found Some(\"nine;\")"), "{fault}");
+    }
+
+    #[test]
+    fn regions_alone_change() {
+        let version = Version { major: 1, minor: 2, patch: 3 };
+        let text =
+            "rust = \"1.89.0\"\n# [[[gen version]]]\nversion = \"0.3.0\"\n# [[[end]]]\npin = \"0.3.0\"\n";
+        let expected = text.replacen("0.3.0", "1.2.3", 1);
+        assert_eq!(propagate(text, version).unwrap(), expected);
+        let text = "# [[[gen version]]]\ndependencies = [\"htty-core==0.3.0\", \"x>=2.1\"]\n# [[[end]]]\n";
+        assert_eq!(propagate(text, version).unwrap(), text.replace("0.3.0", "1.2.3"));
+        let other = "# [[[gen inputs]]]\nsince 0.3.0\n# [[[end]]]\n";
+        assert_eq!(propagate(other, version).unwrap(), other);
+    }
+
+    #[test]
+    fn a_region_without_a_version_is_a_fault() {
+        let text = "# [[[gen version]]]\nversion = \"next\"\n# [[[end]]]\n";
+        let fault = propagate(text, Version { major: 1, minor: 2, patch: 3 }).unwrap_err();
+        assert_eq!(fault, "a region `version` names no version");
+    }
+
+    #[test]
+    fn the_lock_file_changes_in_one_place() {
+        let version = Version { major: 1, minor: 2, patch: 3 };
+        let text = "[[package]]\nname = \"other\"\nversion = \"0.3.0\"\n\n\
+                    [[package]]\nname = \"htty-core\"\nversion = \"0.3.0\"\ndependencies = []\n";
+        let expected = text.replace("core\"\nversion = \"0.3.0\"", "core\"\nversion = \"1.2.3\"");
+        assert_eq!(lock_file(text, version).unwrap(), expected);
+        assert!(lock_file("", version).unwrap_err().contains("a package `htty-core`"));
+    }
+}
