@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NewType
 
+# [[[gen version]]]
 __version__ = "0.3.0"
+# [[[end]]]
 
 Rows = NewType("Rows", int)
 """The height of a terminal, in characters."""
