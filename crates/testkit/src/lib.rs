@@ -2,6 +2,7 @@
 //! fakes of the services that cannot run on a test machine.
 
 pub mod fault;
+pub mod github;
 pub mod index;
 pub mod oidc;
 pub mod server;

@@ -5,6 +5,7 @@
 
 mod attest;
 mod faults;
+mod github;
 mod pypiserver;
 mod secrets;
 mod support;

@@ -1,0 +1,112 @@
+//! The GitHub Release.
+
+use testkit::github::{GitHub, TOKEN};
+use testkit::warehouse::{Behaviour, TOKEN as INDEX_TOKEN, Warehouse};
+
+use crate::support::{Ran, Set};
+
+fn release(set: &Set, github: &GitHub, args: &[&str]) -> Ran {
+    let mut command = set.command();
+    command.args(["--allow-insecure-loopback"]).args(args);
+    if !args.contains(&"--github-release") {
+        command.args(["--github-release", "only"]);
+    }
+    command.env("INPUT_GITHUB_TOKEN", TOKEN).envs(github.env());
+    set.run(command)
+}
+
+#[test]
+fn a_release_is_drafted_filled_and_published_once() {
+    let (set, github) = (Set::htty(), GitHub::start());
+    let changelog = set.folder.path().join("CHANGELOG.md");
+    std::fs::write(&changelog, "# Changes\n\n## 0.3.0\n\n- new\n\n## 0.2.30\n\n- old\n").unwrap();
+    let args = ["--changelog", changelog.to_str().unwrap()];
+    let ran = release(&set, &github, &args).expect(0);
+    assert!(!ran.text.contains(TOKEN));
+    {
+        let repository = github.repository();
+        let [release] = repository.releases.as_slice() else { panic!("{:?}", repository.releases) };
+        assert!(!release.draft && !release.prerelease);
+        assert_eq!((release.tag.as_str(), release.body.as_str()), ("v0.3.0", "- new"));
+        let mut names: Vec<&str> = release.assets.keys().map(String::as_str).collect();
+        names.retain(|name| !name.contains("htty"));
+        assert_eq!(names, ["SHA256SUMS", "dist-manifest.json"]);
+        for file in set.files() {
+            let name = file.file_name().unwrap().to_str().unwrap();
+            assert_eq!(release.assets[name].1, std::fs::read(&file).unwrap(), "{name}");
+        }
+        assert_eq!(repository.sent, 6);
+    }
+    release(&set, &github, &args).expect(0);
+    let repository = github.repository();
+    assert_eq!((repository.sent, repository.releases.len()), (6, 1), "a second run sends nothing");
+}
+
+#[test]
+fn an_interrupted_draft_is_completed() {
+    let (set, github) = (Set::htty(), GitHub::start());
+    release(&set, &github, &[]).expect(0);
+    {
+        // As a run that was killed leaves it: a draft, one asset cut off, one missing.
+        let mut repository = github.repository();
+        let release = &mut repository.releases[0];
+        release.draft = true;
+        release.assets.get_mut("htty-0.3.0.tar.gz").unwrap().1.truncate(10);
+        release.assets.remove("SHA256SUMS");
+        repository.sent = 0;
+        repository.broken = 2;
+    }
+    release(&set, &github, &[]).expect(0);
+    let repository = github.repository();
+    assert_eq!((repository.releases.len(), repository.sent), (1, 2));
+    let release = &repository.releases[0];
+    assert!(!release.draft);
+    assert_eq!(
+        release.assets["htty-0.3.0.tar.gz"].1,
+        std::fs::read(set.dist().join("htty-0.3.0.tar.gz")).unwrap()
+    );
+}
+
+#[test]
+fn a_published_release_is_compared_and_never_changed() {
+    let (set, github) = (Set::htty(), GitHub::start());
+    release(&set, &github, &[]).expect(0);
+    github.repository().releases[0].immutable = true;
+    release(&set, &github, &[]).expect(0);
+    set.add("htty-0.3.0.tar.gz", "Requires-Dist: htty-core==0.3.0\nSummary: other\n", 3000);
+    set.write_manifest();
+    let before = github.repository().releases.clone();
+    let ran = release(&set, &github, &[]);
+    assert!(ran.code == 1 && ran.text.contains("already"), "{}: {}", ran.code, ran.text);
+    assert_eq!(format!("{:?}", github.repository().releases), format!("{before:?}"));
+}
+
+#[test]
+fn after_the_index_and_only_then() {
+    let (set, github) = (Set::htty(), GitHub::start());
+    let index = Warehouse::start(Behaviour::default(), None);
+    let url = index.url();
+    let run = |token: &str| {
+        let mut command = set.command();
+        command.args(["--allow-insecure-loopback", "--index", &url, "--github-release", "after"]);
+        command.env("INPUT_GITHUB_TOKEN", TOKEN).env("INPUT_PASSWORD", token).envs(github.env());
+        set.run(command)
+    };
+    run("wrong").expect(1);
+    assert!(github.repository().releases.is_empty());
+    github.repository().broken = 1000;
+    let ran = run(INDEX_TOKEN).expect(4);
+    assert!(ran.text.contains("GitHub Release is not complete"), "{}", ran.text);
+    github.repository().broken = 0;
+    let ran = run(INDEX_TOKEN).expect(0);
+    assert_eq!(ran.report["result"], "unchanged");
+    assert!(ran.report["release"].as_str().unwrap().ends_with("/octo/htty/releases/tag/v0.3.0"));
+}
+
+#[test]
+fn a_dry_run_shows_the_assets() {
+    let (set, github) = (Set::htty(), GitHub::start());
+    let ran = release(&set, &github, &["--dry-run"]).expect(0);
+    assert!(ran.text.contains("SHA256SUMS"), "{}", ran.text);
+    assert!(github.repository().releases.is_empty());
+}

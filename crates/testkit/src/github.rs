@@ -1,0 +1,253 @@
+//! GitHub's releases, as far as a release needs them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::server::Server;
+
+/// A release.
+#[derive(Debug, Clone)]
+pub struct Release {
+    /// Its number.
+    pub id: u64,
+    /// Its tag.
+    pub tag: String,
+    /// Its notes.
+    pub body: String,
+    /// Whether nobody sees it yet.
+    pub draft: bool,
+    /// Whether it is marked as not final.
+    pub prerelease: bool,
+    /// Whether it can no longer change.
+    pub immutable: bool,
+    /// Bytes by name.
+    pub assets: BTreeMap<String, (u64, Vec<u8>)>,
+}
+
+/// What it holds and has seen.
+#[derive(Debug, Default)]
+pub struct Repository {
+    /// In the order in which they were made.
+    pub releases: Vec<Release>,
+    /// How many assets were sent.
+    pub sent: u32,
+    /// So many requests are answered with 502 before they are looked at.
+    pub broken: u32,
+    next: u64,
+}
+
+struct Shared {
+    repository: Mutex<Repository>,
+    root: String,
+}
+
+/// The server; it ends with this value.
+pub struct GitHub {
+    server: Server,
+    shared: Arc<Shared>,
+}
+
+/// The token that it takes.
+pub const TOKEN: &str = "ghs_test/token+with=signs";
+
+impl GitHub {
+    /// The repository `octo/htty` without releases.
+    pub fn start() -> Self {
+        let mut shared = None;
+        let server = Server::start(|root| {
+            let repository = Mutex::new(Repository { next: 1, ..Repository::default() });
+            let state = Arc::new(Shared { repository, root: root.to_owned() });
+            shared = Some(Arc::clone(&state));
+            let releases = "/repos/octo/htty/releases";
+            Router::new()
+                .route(releases, get(list).post(create))
+                .route(&format!("{releases}/tags/{{tag}}"), get(by_tag))
+                .route(&format!("{releases}/{{id}}"), get(by_id).patch(update))
+                .route(&format!("{releases}/assets/{{id}}"), delete(remove))
+                .route("/uploads/{id}/assets", post(upload))
+                .layer(axum::middleware::from_fn_with_state(Arc::clone(&state), guard))
+                .layer(DefaultBodyLimit::disable())
+                .with_state(state)
+        });
+        Self { server, shared: shared.expect("the router was made") }
+    }
+
+    /// The runner's variables.
+    pub fn env(&self) -> [(&'static str, String); 4] {
+        let url = self.server.url();
+        [
+            ("GITHUB_API_URL", url.trim_end_matches('/').to_owned()),
+            ("GITHUB_REPOSITORY", "octo/htty".to_owned()),
+            ("GITHUB_REF_NAME", "v0.3.0".to_owned()),
+            ("GITHUB_REF_TYPE", "tag".to_owned()),
+        ]
+    }
+
+    /// What it holds.
+    pub fn repository(&self) -> MutexGuard<'_, Repository> {
+        self.shared.repository()
+    }
+}
+
+impl Shared {
+    fn repository(&self) -> MutexGuard<'_, Repository> {
+        self.repository.lock().expect("no panic while locked")
+    }
+
+    fn json(&self, release: &Release) -> Value {
+        let (root, id) = (&self.root, release.id);
+        let time = "2026-01-01T00:00:00Z";
+        let asset = |(name, (id, bytes)): (&String, &(u64, Vec<u8>))| {
+            let digest: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+            json!({
+                "id": id, "node_id": "n", "name": name, "label": null, "state": "uploaded",
+                "url": format!("{root}repos/octo/htty/releases/assets/{id}"),
+                "browser_download_url": format!("{root}download/{name}"), "content_type": "application/octet-stream",
+                "size": bytes.len(), "digest": format!("sha256:{digest}"), "download_count": 0,
+                "created_at": time, "updated_at": time, "uploader": null,
+            })
+        };
+        json!({
+            "id": id, "node_id": "n", "tag_name": release.tag, "target_commitish": "main", "name": release.tag,
+            "body": release.body, "draft": release.draft, "prerelease": release.prerelease,
+            "immutable": release.immutable, "created_at": time, "published_at": null, "author": null,
+            "url": format!("{root}repos/octo/htty/releases/{id}"),
+            "html_url": format!("{root}octo/htty/releases/tag/{}", release.tag),
+            "assets_url": format!("{root}repos/octo/htty/releases/{id}/assets"),
+            "upload_url": format!("{root}uploads/{id}/assets{{?name,label}}"),
+            "tarball_url": null, "zipball_url": null,
+            "assets": release.assets.iter().map(asset).collect::<Vec<_>>(),
+        })
+    }
+
+    fn answer(&self, status: StatusCode, release: Option<&Release>) -> Response {
+        match release {
+            Some(release) => (status, Json(self.json(release))).into_response(),
+            None => failure(StatusCode::NOT_FOUND, "Not Found"),
+        }
+    }
+}
+
+fn failure(status: StatusCode, message: &str) -> Response {
+    (status, Json(json!({ "message": message, "documentation_url": "https://docs.github.com/rest" })))
+        .into_response()
+}
+
+async fn guard(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    request: axum::extract::Request,
+    next: axum::middleware::Next,
+) -> Response {
+    let given = headers.get("authorization").and_then(|value| value.to_str().ok());
+    if given != Some(&format!("Bearer {TOKEN}")) {
+        return failure(StatusCode::UNAUTHORIZED, "Bad credentials");
+    }
+    {
+        let mut repository = shared.repository();
+        if repository.broken > 0 {
+            repository.broken -= 1;
+            return failure(StatusCode::BAD_GATEWAY, "Server Error");
+        }
+    }
+    next.run(request).await
+}
+
+async fn list(State(shared): State<Arc<Shared>>) -> Response {
+    let repository = shared.repository();
+    Json(repository.releases.iter().map(|release| shared.json(release)).collect::<Vec<_>>()).into_response()
+}
+
+async fn by_tag(State(shared): State<Arc<Shared>>, Path(tag): Path<String>) -> Response {
+    let repository = shared.repository();
+    let found = repository.releases.iter().find(|release| release.tag == tag && !release.draft);
+    shared.answer(StatusCode::OK, found)
+}
+
+async fn by_id(State(shared): State<Arc<Shared>>, Path(id): Path<u64>) -> Response {
+    let repository = shared.repository();
+    shared.answer(StatusCode::OK, repository.releases.iter().find(|release| release.id == id))
+}
+
+async fn create(State(shared): State<Arc<Shared>>, Json(asked): Json<Value>) -> Response {
+    let mut repository = shared.repository();
+    let tag = asked["tag_name"].as_str().unwrap_or_default().to_owned();
+    // GitHub makes a second draft of a tag without a word.
+    repository.next += 1;
+    let release = Release {
+        id: repository.next,
+        tag,
+        body: asked["body"].as_str().unwrap_or_default().to_owned(),
+        draft: asked["draft"] == true,
+        prerelease: asked["prerelease"] == true,
+        immutable: false,
+        assets: BTreeMap::new(),
+    };
+    repository.releases.push(release.clone());
+    shared.answer(StatusCode::CREATED, Some(&release))
+}
+
+async fn update(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<u64>,
+    Json(asked): Json<Value>,
+) -> Response {
+    let mut repository = shared.repository();
+    let found = repository.releases.iter_mut().find(|release| release.id == id);
+    let found = found.map(|release| {
+        if let Some(draft) = asked["draft"].as_bool() {
+            release.draft = draft;
+        }
+        &*release
+    });
+    shared.answer(StatusCode::OK, found)
+}
+
+async fn remove(State(shared): State<Arc<Shared>>, Path(id): Path<u64>) -> Response {
+    let mut repository = shared.repository();
+    for release in &mut repository.releases {
+        if release.immutable {
+            return failure(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Cannot delete asset from an immutable release",
+            );
+        }
+        release.assets.retain(|_, (own, _)| *own != id);
+    }
+    StatusCode::NO_CONTENT.into_response()
+}
+
+async fn upload(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<u64>,
+    Query(query): Query<BTreeMap<String, String>>,
+    bytes: Bytes,
+) -> Response {
+    let mut repository = shared.repository();
+    repository.sent += 1;
+    repository.next += 1;
+    let (next, name) = (repository.next, query["name"].clone());
+    let Some(release) = repository.releases.iter_mut().find(|release| release.id == id) else {
+        return failure(StatusCode::NOT_FOUND, "Not Found");
+    };
+    if release.immutable {
+        return failure(StatusCode::UNPROCESSABLE_ENTITY, "Cannot upload assets to an immutable release");
+    }
+    if release.assets.contains_key(&name) {
+        return failure(StatusCode::UNPROCESSABLE_ENTITY, "Validation Failed");
+    }
+    release.assets.insert(name.clone(), (next, bytes.to_vec()));
+    let release = shared.json(release);
+    let asset =
+        release["assets"].as_array().and_then(|assets| assets.iter().find(|asset| asset["name"] == name));
+    (StatusCode::CREATED, Json(asset.cloned())).into_response()
+}
