@@ -3,7 +3,7 @@
 //! where a bar is missed.
 
 #[path = "../tests/it/support.rs"]
-#[allow(dead_code, reason = "the tests use the rest")]
+#[allow(dead_code, clippy::unwrap_used, reason = "shared with the tests, which use all of it")]
 mod support;
 
 use std::path::Path;
@@ -78,7 +78,16 @@ fn overhead(folder: &Path) -> Row {
     );
     let maturin = median(|| {
         let mut command = testkit::tools::command("maturin");
-        command.current_dir(&project).args(["build", "--release", "--out", "dist"]);
+        command.current_dir(&project).args([
+            "build",
+            "--release",
+            "--compatibility",
+            "linux",
+            "--auditwheel",
+            "skip",
+            "--out",
+            "dist",
+        ]);
         succeed(&mut command);
     });
     let ours = median(|| {

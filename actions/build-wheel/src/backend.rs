@@ -90,13 +90,11 @@ fn exactly_one(
             }
         }
     }
-    match &found[..] {
-        [_] => Ok(found.remove(0)),
-        _ => {
-            let found = found.into_iter().map(|built| built.name).collect();
-            Err(Error::Built { kind: suffix, place, found, hint })
-        }
+    if found.len() == 1 {
+        return Ok(found.remove(0));
     }
+    let found = found.into_iter().map(|built| built.name).collect();
+    Err(Error::Built { kind: suffix, place, found, hint })
 }
 
 /// `/nix/store/<32 characters>-<name>` (an output that is the file itself).

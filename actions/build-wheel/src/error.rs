@@ -94,9 +94,8 @@ impl Failure for Error {
             Self::Inputs(error) => error.exit(),
             Self::Plan(error) => error.exit(),
             Self::Facts(FactsError::File(error)) | Self::File(error) => error.exit(),
-            Self::Facts(_) => Exit::Usage,
             // A program that is not there is a matter of set-up.
-            Self::Build(ProcessError::Start { .. }) => Exit::Usage,
+            Self::Facts(_) | Self::Build(ProcessError::Start { .. }) => Exit::Usage,
             Self::Build(ProcessError::Interrupted) => Exit::Interrupted,
             Self::Smoke { source, .. } if matches!(**source, ProcessError::Interrupted) => Exit::Interrupted,
             Self::Wheel { source, .. } => source.exit(),

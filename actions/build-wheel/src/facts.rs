@@ -104,7 +104,9 @@ impl Project {
         let mut wheels = Vec::new();
         for entry in std::fs::read_dir(path).map_err(FileError::new("read", path))? {
             let name = entry.map_err(FileError::new("read", path))?.file_name();
-            wheels.extend(name.into_string().ok().filter(|name| name.ends_with(".whl")));
+            wheels.extend(
+                name.into_string().ok().filter(|name| Path::new(name).extension() == Some("whl".as_ref())),
+            );
         }
         wheels.sort();
         let (build_backend, backend_path) = build_backend(&path.join("pyproject.toml"))?.unzip();

@@ -159,7 +159,7 @@ pub fn plan(inputs: &Inputs, facts: &Facts) -> Result<Plan, PlanError> {
                 hint: "set `target`".into(),
             })?;
             let linker = linker(inputs, facts, target)?;
-            (Some(linker), Some(maturin(inputs, facts, target, linker, compatibility.as_ref())?))
+            (Some(linker), Some(maturin(inputs, facts, target, linker, compatibility.as_ref())))
         }
     };
     let build = build.map(|cmd| unmisled(cmd).env("SOURCE_DATE_EPOCH", epoch.to_string()));
@@ -383,7 +383,7 @@ fn maturin(
     target: Target,
     linker: Linker,
     compatibility: Option<&Platform>,
-) -> Result<Cmd, PlanError> {
+) -> Cmd {
     let triple = target.triple();
     let mut args: Vec<String> = ["build", "--profile", &inputs.profile].map(str::to_owned).to_vec();
     // Cargo keeps a folder of its own for an explicit target; the host's
@@ -424,14 +424,11 @@ fn maturin(
         };
         env.push(("MACOSX_DEPLOYMENT_TARGET".into(), format!("{major}.{minor}")));
     }
-    let cmd = match (linker, &facts.engine, &inputs.container_image) {
-        (Linker::Container, Some(engine), Some(image)) => container(engine, image, inputs, &env, args),
-        _ => {
-            let cmd = Cmd::new("maturin").args(args).folder(&inputs.project);
-            env.into_iter().fold(cmd, |cmd, (name, value)| cmd.env(name, value))
-        }
-    };
-    Ok(cmd)
+    if let (Linker::Container, Some(engine), Some(image)) = (linker, &facts.engine, &inputs.container_image) {
+        return container(engine, image, inputs, &env, args);
+    }
+    let cmd = Cmd::new("maturin").args(args).folder(&inputs.project);
+    env.into_iter().fold(cmd, |cmd, (name, value)| cmd.env(name, value))
 }
 
 /// The project is mounted where it is, so that paths mean the same inside.

@@ -55,8 +55,8 @@ pub enum BinaryError {
 }
 
 impl BinaryError {
-    pub(super) fn hint(&self) -> Option<String> {
-        let hint = match self {
+    pub(super) fn hint(&self) -> &'static str {
+        match self {
             Self::StoreLibrary(_)
             | Self::Library(_)
             | Self::Macho(MachoError::StoreLibrary(_) | MachoError::Symbol { .. } | MachoError::Library(_)) => {
@@ -74,8 +74,7 @@ impl BinaryError {
             Self::Machine(_) => "build for one of the targets that `--help` names",
             Self::Forbidden { .. } => "link the library statically",
             Self::Private { .. } => "build with older system libraries (`linker: zig`, or an older system)",
-        };
-        Some(hint.to_owned())
+        }
     }
 }
 
@@ -173,16 +172,11 @@ fn elf_needs(facts: &Facts, arch: Arch, files: &[String]) -> Result<Needs, Binar
         return Ok(Needs::AnyLinux(arch));
     }
     let mut glibc = (2, 0);
-    for (library, version) in
-        facts.versions.iter().flat_map(|(library, all)| all.iter().map(move |v| (library, v)))
-    {
-        match glibc_version(version) {
-            Some(Some(version)) => glibc = glibc.max(version),
-            Some(None) => {
-                let (library, version) = (library.clone(), version.clone());
-                return Err(BinaryError::Private { library, version });
-            }
-            None => {}
+    for (library, all) in &facts.versions {
+        for version in all {
+            let Some(number) = version.strip_prefix("GLIBC_") else { continue };
+            let private = || BinaryError::Private { library: library.clone(), version: version.clone() };
+            glibc = glibc.max(glibc_version(number).ok_or_else(private)?);
         }
     }
     // The other libraries' versions, such as GLIBCXX_3.4.30, come with newer
@@ -225,14 +219,13 @@ fn is_musl(library: &str) -> bool {
     library == "libc.so" || library.starts_with("libc.musl-") || library.starts_with("ld-musl-")
 }
 
-/// The glibc that a version of its symbols came with; `Some(None)` where no
-/// number tells.
-fn glibc_version(name: &str) -> Option<Option<(u32, u32)>> {
-    let version = name.strip_prefix("GLIBC_")?;
+/// The glibc that a version of its symbols came with; `None` for those that
+/// have no number, such as `PRIVATE`.
+fn glibc_version(version: &str) -> Option<(u32, u32)> {
     // The marker of relative relocations (glibc 2.36).
     if version == "ABI_DT_RELR" {
-        return Some(Some((2, 36)));
+        return Some((2, 36));
     }
-    let mut numbers = version.split('.').map(|part| part.parse::<u32>().ok());
-    Some(numbers.next().flatten().zip(numbers.next().flatten()))
+    let mut numbers = version.split('.').map(|part| part.parse().ok());
+    numbers.next().flatten().zip(numbers.next().flatten())
 }

@@ -19,11 +19,11 @@ pub(super) fn edit(data: &mut [u8], elf: &Elf, remove_absolute: bool) -> Result<
         let old = elf.string(data, entry.value)?;
         let new = match entry.tag {
             tag::RPATH | tag::RUNPATH => {
-                let keep = |path: &&str| !in_store(path) && !(remove_absolute && path.starts_with('/'));
-                let kept: Vec<&str> = old.split(':').filter(keep).collect();
-                kept.iter().filter(|path| path.starts_with('/')).for_each(|path| {
+                let goes = |path: &str| in_store(path) || remove_absolute && path.starts_with('/');
+                let kept: Vec<&str> = old.split(':').filter(|path| !goes(path)).collect();
+                for path in kept.iter().filter(|path| path.starts_with('/')) {
                     edit.warnings.push(format!("the search path `{path}` exists on few machines"));
-                });
+                }
                 kept.join(":")
             }
             tag::NEEDED | tag::SONAME if in_store(&old) => {

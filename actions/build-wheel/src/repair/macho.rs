@@ -194,11 +194,11 @@ pub(super) fn edit(data: &[u8], name: &str, files: &[String]) -> Result<Done, Ma
         }
         let after = Macho::parse(&new)?;
         after.check(&new, files)?;
-        notes.into_iter().for_each(|note| {
+        for note in notes {
             if !edit.changes.contains(&note) {
                 edit.changes.push(note);
             }
-        });
+        }
         changed |= new != old;
         archs.push(macho.arch);
         // Apple silicon begins with macOS 11, whatever its slice says.
@@ -369,7 +369,8 @@ impl Macho {
             let system = path.starts_with("/usr/lib/") || path.starts_with("/System/Library/");
             let relative = path.starts_with('@') || !path.starts_with('/');
             let file = path.rsplit('/').next().unwrap_or_default();
-            if !system && !(relative && files.iter().any(|name| name == file)) {
+            let bundled = relative && files.iter().any(|name| name == file);
+            if !system && !bundled {
                 return Err(MachoError::Library(path));
             }
         }
@@ -471,8 +472,7 @@ fn system_library(
     old: &str,
     file: &str,
 ) -> Result<&'static str, MachoError> {
-    let found =
-        SYSTEM_LIBRARIES.iter().find(|library| file.starts_with(library.names) && file.ends_with(".dylib"));
+    let found = SYSTEM_LIBRARIES.iter().find(|library| file.starts_with(library.names));
     let found = found.ok_or_else(|| MachoError::StoreLibrary(old.to_owned()))?;
     if let Some(symbols) = found.symbols {
         let missing =

@@ -140,7 +140,7 @@ impl Failure for WheelError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Binary { source, .. } => source.hint(),
+            Self::Binary { source, .. } => Some(source.hint().to_owned()),
             Self::Interpreter { .. } => {
                 Some("use `#!/usr/bin/env …`, or set `dontPatchShebangs = true` in the derivation".into())
             }
@@ -409,10 +409,11 @@ impl Contents {
             let module = match name.split_once('/') {
                 Some((package, "__init__.py")) => Some(package),
                 Some(_) => None,
-                None => name.strip_suffix(".py").or_else(|| {
-                    let extension = name.ends_with(".so") || name.ends_with(".pyd");
-                    name.split('.').next().filter(|_| extension)
-                }),
+                // `name.py`, or an extension: `name.abi3.so`.
+                None => match name.rsplit('.').next() {
+                    Some("py" | "so" | "pyd") => name.split('.').next(),
+                    _ => None,
+                },
             };
             self.modules.extend(module.filter(|module| identifier(module)).map(str::to_owned));
         }

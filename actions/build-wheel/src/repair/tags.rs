@@ -89,9 +89,8 @@ pub(super) fn combine(all: &[Needs]) -> Result<Option<Needs>, TagsError> {
         }
         match (&first, second) {
             (Needs::AnyLinux(_), other) => Ok(other.clone()),
-            (_, Needs::AnyLinux(_)) => Ok(first),
+            (_, Needs::AnyLinux(_)) | (Needs::Musl(_), Needs::Musl(_)) => Ok(first),
             (Needs::Glibc(arch, a), Needs::Glibc(_, b)) => Ok(Needs::Glibc(*arch, *a.max(b))),
-            (Needs::Musl(_), Needs::Musl(_)) => Ok(first),
             (Needs::Macos(archs, a), Needs::Macos(other, b)) => {
                 // Together they serve the architectures that both have.
                 let common: Vec<_> = archs.iter().copied().filter(|arch| other.contains(arch)).collect();

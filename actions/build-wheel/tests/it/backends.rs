@@ -269,3 +269,25 @@ fn a_foreign_wheel_is_tried_under_qemu() {
     let error = fail(build_wheel(folder.path()).args([WHEEL, "--target", "x86_64-unknown-linux-gnu"]), 1);
     assert!(error.contains("its binaries are for Linux with glibc on aarch64"), "{error}");
 }
+
+/// The schema and the report name the same fields.
+#[test]
+fn the_report_follows_its_schema() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(WHEEL), program_wheel(b"#!/bin/sh\n")).unwrap();
+    succeed(build_wheel(folder.path()).arg(WHEEL));
+    let schema = testkit::tools::workspace().join("docs/schema/build-report.json");
+    let schema: Value = serde_json::from_slice(&std::fs::read(schema).unwrap()).unwrap();
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let report = report(folder.path());
+    assert_eq!(keys(&report), keys(&schema["properties"]));
+    let mut required: Vec<String> = serde_json::from_value(schema["required"].clone()).unwrap();
+    required.sort();
+    assert_eq!(keys(&report), required);
+    let mut plan: Vec<String> =
+        serde_json::from_value(schema["properties"]["plan"]["required"].clone()).unwrap();
+    plan.sort();
+    assert_eq!(keys(&report["plan"]), plan);
+    let results = schema["properties"]["smoke"]["properties"]["result"]["enum"].as_array().unwrap();
+    assert!(results.contains(&report["smoke"]["result"]));
+}

@@ -46,7 +46,9 @@ pub(crate) fn zip(members: &[File]) -> Vec<u8> {
         crc.update(content);
         let size = u32::try_from(content.len()).unwrap().to_le_bytes();
         let mut common = Vec::new();
-        [20_u16, 1 << 11, 0, 0, 33].iter().for_each(|word| common.extend(word.to_le_bytes()));
+        for word in [20_u16, 1 << 11, 0, 0, 33] {
+            common.extend(word.to_le_bytes());
+        }
         common.extend(crc.sum().to_le_bytes());
         common.extend([size, size].concat());
         common.extend(u16::try_from(name.len()).unwrap().to_le_bytes());
