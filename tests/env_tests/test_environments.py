@@ -4,7 +4,6 @@ Each test runs in the one that its mark names: `pytest -m cli tests/env_tests`.
 """
 
 import importlib.metadata
-import importlib.util
 import shutil
 import subprocess
 from pathlib import Path
@@ -30,9 +29,10 @@ def hello_from_python() -> None:
 
 
 @pytest.mark.empty
-@pytest.mark.parametrize("module", ["htty", "htty_core"])
-def test_empty_has_no_module(module: str) -> None:
-    assert importlib.util.find_spec(module) is None
+@pytest.mark.parametrize("package", ["htty", "htty-core"])
+def test_empty_has_no_package(package: str) -> None:
+    with pytest.raises(importlib.metadata.PackageNotFoundError):
+        importlib.metadata.distribution(package)
 
 
 @pytest.mark.empty
@@ -77,4 +77,5 @@ def test_cli_shows_a_screen() -> None:
 
 @pytest.mark.cli
 def test_cli_brings_no_library() -> None:
-    assert importlib.util.find_spec("htty") is None
+    with pytest.raises(importlib.metadata.PackageNotFoundError):
+        importlib.metadata.distribution("htty")

@@ -1,15 +1,18 @@
 """htty_core where htty is not: the program, and its events as JSON lines."""
 
-import importlib.util
+import importlib.metadata
 import json
 import subprocess
 from typing import Any
+
+import pytest
 
 from htty_core import HtArgs, HtEvent, __version__, find_ht_binary, run
 
 
 def test_htty_is_not_here() -> None:
-    assert importlib.util.find_spec("htty") is None
+    with pytest.raises(importlib.metadata.PackageNotFoundError):
+        importlib.metadata.distribution("htty")
 
 
 def test_program_and_bindings_have_one_version() -> None:

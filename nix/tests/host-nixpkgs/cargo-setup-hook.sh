@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Cargo takes the crates from `cargoDeps` and from nowhere else.
 useVendoredCrates() {
   mkdir -p .cargo

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034,SC2154
 # What nixpkgs's stdenv does, as far as our packages need it. `hostPath` stands
 # in the line before. Also sourced by `nix develop`.
 export PATH=$hostPath
@@ -21,7 +22,7 @@ runHook() {
 }
 
 genericBuild() {
-  cd "$TMPDIR"
+  cd "$TMPDIR" || exit
   if [ -z "${dontUnpack-}" ]; then
     # shellcheck disable=SC2154
     if [ -d "$src" ]; then
@@ -32,7 +33,7 @@ genericBuild() {
     fi
     chmod -R u+w source
     runHook postUnpack
-    cd source
+    cd source || exit
   fi
   runHook postPatch
   eval "${buildPhase-}"

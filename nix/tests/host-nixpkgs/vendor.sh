@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2154
 # vendor.sh LOCK_FILE CARGO_HOME: makes $out from `crates`, NAME-VERSION=SHA256
 # each.
 mkdir -p "$out"

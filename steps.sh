@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# What continuous integration runs through Nix, in its order: ./steps.sh [STEP…]
+# Without arguments all steps; the first that fails ends the run.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+steps=(
+  nix-analysis rust-analysis python-analysis generic-analysis
+  cargo-test
+  pytest-empty pytest-core pytest-wheel pytest-sdist pytest-htty pytest-cli
+  python-docs
+)
+
+step() {
+  case "$1" in
+    *-analysis | python-docs) nix run ".#$1" ;;
+    cargo-test) nix develop .#default --command cargo test --workspace --locked ;;
+    pytest-core) nix develop .#pytest-core --command pytest tests/lib_tests ;;
+    pytest-*) nix develop ".#$1" --command pytest -m "${1#pytest-}" tests/env_tests ;;
+    *)
+      printf 'steps.sh: there is no step %s; known are: %s\n' "$1" "${steps[*]}" >&2
+      exit 2
+      ;;
+  esac
+}
+
+[ $# -gt 0 ] || set -- "${steps[@]}"
+command -v nix >/dev/null || {
+  echo "steps.sh: needs Nix on PATH; without it, cargo xtask test runs what it can" >&2
+  exit 2
+}
+for name in "$@"; do
+  printf '\n== %s\n' "$name"
+  step "$name"
+done
