@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use crate::tools;
 
+/// The password of `root` on a [`Peer::devpi`].
+pub const DEVPI_PASSWORD: &str = "devpi-test-password";
+
 /// A server in a process of its own; it ends with this value.
 pub struct Peer {
     child: Child,
@@ -24,6 +27,31 @@ impl Peer {
         command.args(["run", "--disable-fallback", "-i", "127.0.0.1", "-p", &port.to_string()]);
         command.args(["-P", ".", "-a", "."]).arg(folder);
         Self::start(command, port, "/simple/")
+    }
+
+    /// devpi-server with the volatile index `root/dev` and nothing behind it,
+    /// kept in `folder`. Uploads go to `root/dev/` as `root` with the password
+    /// [`DEVPI_PASSWORD`].
+    pub fn devpi(folder: &Path) -> Self {
+        let (port, server, client) = (free_port(), folder.join("server"), folder.join("client"));
+        let run = |command: &mut Command| {
+            let output = command.output().expect("the tool starts");
+            assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        let passwd = ["--root-passwd", DEVPI_PASSWORD];
+        run(tools::command("devpi-init").arg("--serverdir").arg(&server).args(passwd));
+        let mut command = tools::command("devpi-server");
+        command.arg("--serverdir").arg(&server).args(["--host", "127.0.0.1", "--port", &port.to_string()]);
+        command.arg("--offline-mode");
+        let peer = Self::start(command, port, "/+api");
+        for args in [
+            &["use", peer.url.as_str()][..],
+            &["login", "root", "--password", DEVPI_PASSWORD],
+            &["index", "-c", "dev", "bases="],
+        ] {
+            run(tools::command("devpi").args(args).arg("--clientdir").arg(&client));
+        }
+        peer
     }
 
     fn start(mut command: Command, port: u16, ready: &str) -> Self {

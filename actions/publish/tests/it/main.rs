@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod attest;
+mod devpi;
 mod faults;
 mod github;
 mod pypiserver;
