@@ -9,3 +9,4 @@ pub mod server;
 pub mod sigstore;
 pub mod tools;
 pub mod warehouse;
+pub mod wheel;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Provenance::{BreaksInstall, BreaksRuntime, Hygiene};
-use super::Severity::{Error, Warning};
+use super::Severity::{Error, Note, Warning};
 use super::{Check, Out, Rule, some};
 use crate::facts::{Binary, Dist, Wheel};
 
@@ -76,7 +76,7 @@ pub(super) static RULES: &[Rule] = &[
     Rule {
         id: "CON007",
         title: "files can be read by everybody",
-        severity: Error,
+        severity: Warning,
         provenance: BreaksRuntime,
         why: "A file that only its owner may read is useless in a shared environment.",
         source: "Installers take the mode from the archive.",
@@ -106,7 +106,7 @@ pub(super) static RULES: &[Rule] = &[
     Rule {
         id: "CON010",
         title: "no static libraries or object files",
-        severity: Warning,
+        severity: Note,
         provenance: Hygiene,
         why: "Nothing loads them.",
         source: CWC,

@@ -677,7 +677,6 @@ pub(super) fn essence(metadata: &Metadata) -> Vec<(String, String)> {
         "license",
         "classifier",
         "summary",
-        "metadata-version",
     ];
     let mut fields: Vec<(String, String)> = metadata
         .headers

@@ -3,7 +3,7 @@
 use super::Provenance::{BreaksRuntime, Hygiene};
 use super::Severity::{Error, Warning};
 use super::{Check, Out, Rule, some};
-use crate::facts::{Dist, Wheel};
+use crate::facts::{Binary, Dist, Wheel};
 
 const SOURCE: &str =
     "The loaders' own rules: System V ABI (program interpreter, search paths), Apple's dyld.";
@@ -117,6 +117,22 @@ fn scripts(dist: &Dist, out: &mut Out) {
 
 fn mentions(dist: &Dist, out: &mut Out) {
     for member in dist.members().iter().filter(|member| !member.store_paths.is_empty()) {
-        out.at(&member.name, format!("it holds {}", some(&member.store_paths)));
+        // What the loader reads is an error already.
+        let told: Vec<&str> = match &member.binary {
+            Some(Binary::Elf(facts)) => facts
+                .search_paths()
+                .chain(facts.interpreter.as_deref())
+                .chain(facts.needed.iter().map(String::as_str))
+                .collect(),
+            Some(Binary::MachO(facts)) => {
+                facts.slices.iter().flat_map(|slice| &slice.dylibs).map(|dylib| dylib.path.as_str()).collect()
+            }
+            _ => Vec::new(),
+        };
+        let rest: Vec<&String> =
+            member.store_paths.iter().filter(|path| !told.contains(&path.as_str())).collect();
+        if !rest.is_empty() {
+            out.at(&member.name, format!("it holds {}", some(rest)));
+        }
     }
 }

@@ -64,15 +64,15 @@ impl Member {
         };
         match self.method {
             Method::Stored => {
+                if self.compressed != self.size {
+                    return Err(DataError::Size { expected: self.size, found: self.compressed });
+                }
                 let mut input = vec![0; INPUT.min(usize::try_from(self.compressed).unwrap_or(INPUT))];
                 while found < self.compressed {
                     let count = input.len().min(usize::try_from(self.compressed - found).unwrap_or(INPUT));
                     source.read_exact_at(self.data_offset + found, &mut input[..count])?;
                     checked(&input[..count])?;
                     found += count as u64;
-                }
-                if found != self.size {
-                    return Err(DataError::Size { expected: self.size, found });
                 }
             }
             Method::Deflated => found = self.inflate(source, checked)?,

@@ -1,0 +1,4 @@
+//! verify-dist from outside: mutants of a sound wheel, and the program.
+
+mod mutants;
+mod program;

@@ -1,0 +1,298 @@
+//! Each mutant is wrong in one way, and exactly that is found.
+
+use std::collections::BTreeSet;
+
+use pydist::zip::Limits;
+use testkit::wheel::{Elf, MachO, Member, Wheel, zip};
+use verify_dist::rules::{self, Set};
+use verify_dist::scan;
+
+/// The ids of the rules that find something in `files`.
+fn found(files: &[(String, Vec<u8>)]) -> BTreeSet<&'static str> {
+    let folder = tempfile::tempdir().unwrap();
+    let paths: Vec<_> = files
+        .iter()
+        .map(|(name, bytes)| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            path
+        })
+        .collect();
+    let dists = scan::scan(&paths, &Limits::default(), 2).unwrap();
+    let set = Set { dists: &dists, matrix: &[], tag: None, expect_sdist: &[] };
+    rules::apply(&set, |_| true).findings.iter().map(|finding| finding.rule).collect()
+}
+
+fn one(wheel: &Wheel) -> BTreeSet<&'static str> {
+    found(&[(wheel.filename(), wheel.bytes())])
+}
+
+const LINUX: &str = "cp312-cp312-manylinux_2_17_x86_64";
+const MACOS: &str = "py3-none-macosx_11_0_arm64";
+
+fn pure() -> Wheel {
+    Wheel::sample("py3-none-any")
+}
+
+fn linux(elf: Elf) -> Wheel {
+    let mut wheel = Wheel::sample(LINUX);
+    wheel.members.push(Member::new("sample/core.cpython-312-x86_64-linux-gnu.so", elf.bytes()));
+    wheel
+}
+
+fn program(elf: Elf) -> Wheel {
+    let mut wheel = Wheel::sample("py3-none-manylinux_2_17_x86_64");
+    wheel.members.push(Member::new("sample/bin/tool", elf.bytes()).executable());
+    wheel
+}
+
+fn macos(macho: MachO) -> Wheel {
+    let mut wheel = Wheel::sample(MACOS);
+    wheel.members.push(Member::new("sample/bin/tool", macho.bytes()).executable());
+    wheel
+}
+
+#[test]
+fn sound_wheels_have_no_findings() {
+    let loader = Some("/lib64/ld-linux-x86-64.so.2".to_owned());
+    for wheel in [
+        pure(),
+        linux(Elf::default()),
+        program(Elf { interpreter: loader, ..Elf::default() }),
+        macos(MachO::default()),
+    ] {
+        assert_eq!(one(&wheel), BTreeSet::new(), "{}", wheel.filename());
+    }
+}
+
+/// `wheel` with its finished members changed after RECORD was written.
+fn changed(wheel: &Wheel, change: impl FnOnce(&mut Vec<Member>)) -> BTreeSet<&'static str> {
+    let mut members = wheel.finished();
+    change(&mut members);
+    found(&[(wheel.filename(), zip(&members))])
+}
+
+fn assert_only(found: &BTreeSet<&'static str>, expected: &str, what: &str) {
+    assert_eq!(found, &BTreeSet::from([expected]), "{what}");
+}
+
+#[test]
+fn archives() {
+    let record = |members: &mut Vec<Member>, from: &str, to: &str| {
+        let record = members.last_mut().unwrap();
+        let text = String::from_utf8(record.data.clone()).unwrap().replace(from, to);
+        record.data = text.into_bytes();
+    };
+    let wheel = pure();
+    assert_only(&changed(&wheel, |m| m[0].data = b"x = 2\n".to_vec()), "REC002", "content after RECORD");
+    assert_only(&changed(&wheel, |m| record(m, ",6\n", ",7\n")), "REC003", "size in RECORD");
+    assert_only(
+        &changed(&wheel, |m| m.insert(0, Member::new("sample/more.py", ""))),
+        "REC004",
+        "not in RECORD",
+    );
+    let gone = changed(&wheel, |m| drop(m.remove(0)));
+    assert_eq!(gone, BTreeSet::from(["CON004", "REC005"]), "not in the archive");
+    assert_only(&changed(&wheel, |m| record(m, "sha256=", "md5=")), "REC007", "weak hash");
+    assert_only(
+        &changed(&wheel, |m| m[0].local_name = Some("sample/__init_x.py".into())),
+        "ZIP002",
+        "local name",
+    );
+    assert_only(&changed(&wheel, |m| m[0].comment = b"hello".to_vec()), "ZIP004", "comment");
+    assert_only(&changed(&wheel, |m| m[0].crc32 = Some(1)), "ZIP011", "check sum");
+    assert!(changed(&wheel, |m| m[0].method = 12).contains("ZIP005"), "method");
+    assert!(changed(&wheel, |m| m[0].flags = 1).contains("ZIP005"), "encrypted");
+    assert!(changed(&wheel, |m| m[0].flags = 8).contains("ZIP004"), "data descriptor");
+    assert!(changed(&wheel, |m| m.push(m[0].clone())).contains("ZIP003"), "twice");
+    for name in ["../evil.py", "/etc/evil.py", "a\\b.py", "C:evil.py", "a\n.py"] {
+        let mut wheel = pure();
+        wheel.members.push(Member::new(name, ""));
+        assert!(one(&wheel).contains("ZIP006"), "{name}");
+    }
+    let mut link = pure();
+    link.members.push(Member { mode: 0o120_777, ..Member::new("sample/link.py", "__init__.py") });
+    assert!(one(&link).contains("ZIP007"));
+    let mut case = pure();
+    case.members.push(Member::new("sample/__INIT__.py", ""));
+    assert_only(&one(&case), "ZIP008", "case");
+}
+
+#[test]
+fn bytes_around_the_archive() {
+    let wheel = pure();
+    let bytes = wheel.bytes();
+    let after = [&bytes[..], b"trailing"].concat();
+    assert!(found(&[(wheel.filename(), after)]).contains("ZIP002"));
+    let before = [b"leading!", &bytes[..]].concat();
+    assert!(!found(&[(wheel.filename(), before)]).is_empty());
+}
+
+#[test]
+fn an_archive_that_is_cut_anywhere_is_no_wheel() {
+    let wheel = linux(Elf::default());
+    let bytes = wheel.bytes();
+    for cut in (0..bytes.len()).step_by(37) {
+        let found = found(&[(wheel.filename(), bytes[..cut].to_vec())]);
+        assert!(found.contains("ZIP001"), "cut at {cut}: {found:?}");
+    }
+}
+
+#[test]
+fn names_and_tags() {
+    let with = |change: fn(&mut Wheel)| {
+        let mut wheel = linux(Elf::default());
+        change(&mut wheel);
+        one(&wheel)
+    };
+    let renamed = |name: &str| {
+        let wheel = pure();
+        found(&[(name.to_owned(), wheel.bytes())])
+    };
+    assert!(renamed("sample-1.1-py3-none-any.whl").contains("NAM003"));
+    assert!(renamed("simple-1.0-py3-none-any.whl").contains("NAM002"));
+    assert!(renamed("sample-1.0-any.whl").contains("NAM001"));
+    assert!(renamed("sample-1.0-py2-none-any.whl").contains("TAG002"));
+    assert!(renamed("sample-1.0-1-py3-none-any.whl").contains("TAG009"));
+    assert!(with(|wheel| wheel.tag = "cp312-cp312-linux_x86_64".into()).contains("TAG001"));
+    assert!(with(|wheel| wheel.tag = "py3-none-any".into()).contains("TAG004"));
+    assert!(with(|wheel| wheel.tag = "cp311-cp311-manylinux_2_17_x86_64".into()).contains("ABI002"));
+    assert!(with(|wheel| wheel.tag = "cp312-cp311-manylinux_2_17_x86_64".into()).contains("TAG008"));
+    let purelib =
+        "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: cp312-cp312-manylinux_2_17_x86_64\n";
+    let mut wheel = linux(Elf::default());
+    wheel.wheel = Some(purelib.into());
+    assert_only(&one(&wheel), "TAG005", "purelib");
+    wheel.wheel = Some(purelib.replace("true", "false").replace("Wheel-Version: 1.0\n", ""));
+    assert_only(&one(&wheel), "TAG006", "no Wheel-Version");
+}
+
+#[test]
+fn metadata() {
+    let with = |from: &str, to: &str| {
+        let mut wheel = pure();
+        assert!(wheel.metadata.contains(from), "{from}");
+        wheel.metadata = wheel.metadata.replace(from, to);
+        one(&wheel)
+    };
+    for (from, to, rule) in [
+        ("Name: sample\n", "", "MET001"),
+        ("Metadata-Version: 2.4", "Metadata-Version: 9.9", "MET002"),
+        ("Summary", "Classifier: Topic :: Nonsense\nSummary", "MET004"),
+        ("Summary", "Requires-Dist: a @ https://example.org/a.whl\nSummary", "MET005"),
+        ("Summary", "Requires-Dist: a >> 1\nSummary", "MET005"),
+        (">=3.10", "3.10 or so", "MET006"),
+        ("Summary", "Project-URL: home, example\nSummary", "MET007"),
+        ("Summary", "Author-email: nobody\nSummary", "MET007"),
+        ("A sample.", &"x".repeat(513), "MET008"),
+        ("License-Expression: MIT", "License-Expression: MITT", "MET009"),
+        ("Summary", "License: MIT\nSummary", "MET009"),
+        ("Summary", "License-File: LICENSE\nSummary", "MET010"),
+        ("Summary", "Dynamic: Name\nSummary", "MET011"),
+        ("text/markdown", "text/html", "MET012"),
+        ("Metadata-Version: 2.4", "Metadata-Version: 2.1", "MET013"),
+        ("Summary: A sample.\n", "", "MET016"),
+        ("Summary", "Version: 1.0\nSummary", "MET018"),
+    ] {
+        assert_only(&with(from, to), rule, to);
+    }
+    let mut local = pure();
+    local.metadata = local.metadata.replace("Version: 1.0\n", "Version: 1.0+local\n");
+    assert!(one(&local).contains("NAM006"));
+    let mut entry = pure();
+    entry.members.push(Member::new(
+        "sample-1.0.dist-info/entry_points.txt",
+        "[console_scripts]\nx = sample.gone:main\n",
+    ));
+    assert_only(&one(&entry), "MET014", "entry point");
+}
+
+#[test]
+fn binaries() {
+    let store = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-glibc-2.40/lib";
+    let elf = |change: fn(&mut Elf)| {
+        let mut elf = Elf::default();
+        change(&mut elf);
+        elf
+    };
+    assert_only(&one(&linux(Elf { runpath: Some(store.into()), ..Elf::default() })), "NIX001", "RUNPATH");
+    let interpreter = Some(format!("{store}/ld-linux-x86-64.so.2"));
+    assert_only(&one(&program(Elf { interpreter, ..Elf::default() })), "NIX001", "interpreter");
+    assert_only(
+        &one(&macos(MachO { dylibs: vec![format!("{store}/libiconv.2.dylib")], ..MachO::default() })),
+        "NIX002",
+        "dylib",
+    );
+    let mut text = pure();
+    text.members.push(Member::new("sample/config.py", format!("PATH = '{store}'\n")));
+    assert_only(&one(&text), "NIX004", "text");
+    text.members[1] = Member::new("sample-1.0.data/scripts/tool", format!("#!{store}/bin/sh\n")).executable();
+    assert!(one(&text).contains("NIX003"));
+
+    assert_only(&one(&linux(elf(|elf| elf.machine = 183))), "LNX001", "machine");
+    assert_only(
+        &one(&linux(elf(|elf| elf.version = Some(("libc.so.6".into(), "GLIBC_2.34".into()))))),
+        "LNX002",
+        "glibc",
+    );
+    assert_only(&one(&linux(elf(|elf| elf.needed.push("libssl.so.3".into())))), "LNX003", "library");
+    assert_only(&one(&linux(elf(|elf| elf.exec_stack = true))), "LNX005", "stack");
+    assert_only(
+        &one(&linux(elf(|elf| elf.runpath = Some("/home/user/build".into())))),
+        "LNX006",
+        "build folder",
+    );
+    assert_only(
+        &one(&program(elf(|elf| elf.interpreter = Some("/opt/ld.so".into())))),
+        "LNX007",
+        "interpreter",
+    );
+    assert!(one(&linux(elf(|elf| elf.needed = vec!["libc.musl-x86_64.so.1".into()]))).contains("LNX008"));
+    let mut cut = linux(Elf::default());
+    cut.members[1].data.truncate(80);
+    assert_only(&one(&cut), "LNX010", "cut off");
+
+    let mut abi3 = Wheel::sample("cp39-abi3-manylinux_2_17_x86_64");
+    let module = |symbol: &str| Elf { undefined: Some(symbol.into()), ..Elf::default() }.bytes();
+    abi3.members.push(Member::new("sample/core.abi3.so", module("PyLong_FromLong")));
+    assert_eq!(one(&abi3), BTreeSet::new());
+    for symbol in ["_PyLong_AsByteArray", "PyModule_AddType"] {
+        abi3.members[1].data = module(symbol);
+        assert_only(&one(&abi3), "ABI001", symbol);
+    }
+
+    assert_only(&one(&macos(MachO { cpu: 0x0100_0007, ..MachO::default() })), "MAC001", "architecture");
+    assert_only(&one(&macos(MachO { minimum: (14, 0), ..MachO::default() })), "MAC002", "minimum");
+    assert_only(&one(&macos(MachO { signed: false, ..MachO::default() })), "MAC003", "signature");
+    assert_only(
+        &one(&macos(MachO { dylibs: vec!["/opt/homebrew/lib/libx.dylib".into()], ..MachO::default() })),
+        "MAC004",
+        "library",
+    );
+
+    let mut mode = program(Elf { interpreter: Some("/lib64/ld-linux-x86-64.so.2".into()), ..Elf::default() });
+    mode.members[1].mode = 0o100_644;
+    assert_only(&one(&mode), "CON006", "mode");
+}
+
+#[test]
+fn the_set() {
+    let file = |wheel: &Wheel| (wheel.filename(), wheel.bytes());
+    let first = pure();
+    let mut second = pure();
+    second.stem = "sample-1.1".into();
+    second.metadata = second.metadata.replace("Version: 1.0\n", "Version: 1.1\n");
+    assert_only(&found(&[file(&first), file(&second)]), "SET001", "two versions");
+    let mut differs = linux(Elf::default());
+    differs.metadata = differs.metadata.replace("Summary", "Requires-Dist: more\nSummary");
+    assert_only(&found(&[file(&first), file(&differs)]), "SET004", "metadata");
+    let mut user = pure();
+    user.stem = "sample_cli-1.0".into();
+    user.metadata = user
+        .metadata
+        .replace("Name: sample", "Name: sample-cli")
+        .replace("Summary", "Requires-Dist: sample>=1.0\nSummary");
+    assert_only(&found(&[file(&first), file(&user)]), "SET003", "pin");
+    user.metadata = user.metadata.replace("sample>=1.0", "sample==1.0");
+    assert_eq!(found(&[file(&first), file(&user)]), BTreeSet::new());
+}

@@ -1,0 +1,118 @@
+//! Hostile input: whatever the bytes, readers end with facts or an error, and
+//! never with a panic or more memory than there are bytes.
+
+use pydist::digest::sha256;
+use pydist::source::ReadAt;
+use pydist::zip::{Archive, Limits};
+use pydist::{elf, macho, pe, record, tar};
+use testkit::wheel::{Elf, MachO, Wheel};
+
+/// Every reader over the same bytes.
+fn read_all(bytes: &[u8]) {
+    let limits = Limits { members: 1000, member_size: 1 << 20, total_size: 4 << 20 };
+    if let Ok(archive) = Archive::open(bytes, &limits) {
+        for member in &archive.members {
+            let mut size = 0;
+            let _ = member.read(bytes, |piece| {
+                size += piece.len() as u64;
+                Ok(())
+            });
+            assert!(size <= member.size, "more came out than the archive says");
+        }
+    }
+    let _ = elf::Facts::read(bytes);
+    let _ = macho::Facts::read(bytes);
+    let _ = pe::Facts::read(bytes);
+    let _ = record::parse(bytes);
+    let _ = pydist::metadata::Metadata::parse(bytes);
+    let _ = tar::walk(bytes, &limits, |_, _| Ok(()));
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let _ = text.parse::<pydist::filename::DistName>();
+        let _ = text.parse::<pydist::requirement::Requirement>();
+    }
+}
+
+/// Numbers that are the same in every run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(1);
+        let digest = sha256(&self.0.to_le_bytes());
+        let number = u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]]);
+        number as usize % limit
+    }
+}
+
+fn sdist() -> Vec<u8> {
+    use std::io::Write as _;
+    let mut archive = ::tar::Builder::new(Vec::new());
+    for name in ["sample-1.0/PKG-INFO", "sample-1.0/pyproject.toml"] {
+        let mut header = ::tar::Header::new_gnu();
+        header.set_size(4);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, name, &b"text"[..]).unwrap();
+    }
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&archive.into_inner().unwrap()).unwrap();
+    gzip.finish().unwrap()
+}
+
+#[test]
+fn no_bytes_make_a_reader_panic() {
+    let samples = [
+        Wheel::sample("py3-none-any").bytes(),
+        Elf { interpreter: Some("/lib/ld.so".into()), ..Elf::default() }.bytes(),
+        MachO::default().bytes(),
+        sdist(),
+        b"a-1.dist-info/RECORD,sha256=x,1\n\"a\"\"b\",,\n".to_vec(),
+        b"Metadata-Version: 2.4\nName: a\nVersion: 1\n folded\n\nbody".to_vec(),
+        b"a[b,c]>=1,<2; python_version < '3' and (extra == \"x\")".to_vec(),
+    ];
+    let mut numbers = Numbers(0);
+    let edges = [0u8, 1, 0x7f, 0x80, 0xfe, 0xff];
+    for sample in &samples {
+        for cut in 0..sample.len().min(600) {
+            read_all(&sample[..cut]);
+        }
+        for _ in 0..1500 {
+            let mut bytes = sample.clone();
+            for _ in 0..=numbers.below(4) {
+                let at = numbers.below(bytes.len());
+                let width = 1 << numbers.below(4);
+                let value = edges[numbers.below(edges.len())];
+                for byte in bytes.iter_mut().skip(at).take(width) {
+                    *byte = value;
+                }
+            }
+            read_all(&bytes);
+        }
+    }
+}
+
+#[test]
+fn every_real_program_here_is_understood() {
+    // This very test is an ELF or Mach-O file with everything in it.
+    let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
+    assert!(file.size().unwrap() > 0);
+    if cfg!(target_os = "linux") {
+        let facts = elf::Facts::read(&file).unwrap();
+        assert_eq!(facts.arch(), Some(std::env::consts::ARCH));
+        assert!(facts.needed.iter().any(|library| library.starts_with("libc.")), "{:?}", facts.needed);
+        assert!(!facts.undefined.is_empty() && facts.exec_stack == Some(false));
+        assert!(facts.versions.values().flatten().any(|version| version.starts_with("GLIBC_")));
+    } else if cfg!(target_os = "macos") {
+        assert!(macho::Facts::read(&file).unwrap().slices[0].min_macos.is_some());
+    }
+}
+
+#[test]
+fn a_bomb_is_stopped_by_its_limits() {
+    let wheel = Wheel::sample("py3-none-any").bytes();
+    let limits = Limits { members: 2, ..Limits::default() };
+    assert!(Archive::open(&wheel[..], &limits).unwrap_err().to_string().contains("members"));
+    let limits = Limits { total_size: 10, ..Limits::default() };
+    assert!(Archive::open(&wheel[..], &limits).unwrap_err().to_string().contains("inflated"));
+    let limits = Limits { total_size: 600, ..Limits::default() };
+    assert!(tar::walk(&sdist()[..], &limits, |_, _| Ok(())).unwrap_err().to_string().contains("limit"));
+}

@@ -1,0 +1,319 @@
+//! Wheels, made byte by byte, so that each can be wrong in one way.
+
+use flate2::Crc;
+use pydist::record::{self, Entry};
+
+/// One member of an archive, with what may be wrong about it.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// The name in the central directory.
+    pub name: String,
+    /// The bytes; stored, not deflated.
+    pub data: Vec<u8>,
+    /// The Unix mode, with the file's type.
+    pub mode: u32,
+    /// General purpose flags.
+    pub flags: u16,
+    /// The method's number.
+    pub method: u16,
+    /// The name in the local header, where it differs.
+    pub local_name: Option<String>,
+    /// The check sum, where it is wrong.
+    pub crc32: Option<u32>,
+    /// The central directory's comment.
+    pub comment: Vec<u8>,
+}
+
+impl Member {
+    /// A regular file.
+    pub fn new(name: impl Into<String>, data: impl Into<Vec<u8>>) -> Self {
+        Self {
+            name: name.into(),
+            data: data.into(),
+            mode: 0o100_644,
+            flags: 0,
+            method: 0,
+            local_name: None,
+            crc32: None,
+            comment: Vec::new(),
+        }
+    }
+
+    /// The same, executable.
+    #[must_use]
+    pub fn executable(mut self) -> Self {
+        self.mode = 0o100_755;
+        self
+    }
+}
+
+/// A ZIP archive of `members`, as they are.
+pub fn zip(members: &[Member]) -> Vec<u8> {
+    let (mut out, mut directory) = (Vec::new(), Vec::new());
+    let length = |bytes: &[u8]| u16::try_from(bytes.len()).expect("tests use short names");
+    let size = |bytes: &[u8]| u32::try_from(bytes.len()).expect("tests use small files");
+    for member in members {
+        let offset = size(&out);
+        let mut crc = Crc::new();
+        crc.update(&member.data);
+        let mut shared = Vec::new();
+        for field in [20, member.flags, member.method, 0, 0x21] {
+            shared.extend(u16::to_le_bytes(field));
+        }
+        shared.extend(member.crc32.unwrap_or(crc.sum()).to_le_bytes());
+        shared.extend(size(&member.data).to_le_bytes());
+        shared.extend(size(&member.data).to_le_bytes());
+        let local = member.local_name.as_ref().unwrap_or(&member.name).as_bytes();
+        out.extend(b"PK\x03\x04");
+        out.extend(&shared);
+        out.extend(length(local).to_le_bytes());
+        out.extend([0, 0]);
+        out.extend(local);
+        out.extend(&member.data);
+        directory.extend(b"PK\x01\x02\x14\x03");
+        directory.extend(&shared);
+        directory.extend(length(member.name.as_bytes()).to_le_bytes());
+        directory.extend([0, 0]);
+        directory.extend(length(&member.comment).to_le_bytes());
+        directory.extend([0; 4]);
+        directory.extend((member.mode << 16).to_le_bytes());
+        directory.extend(offset.to_le_bytes());
+        directory.extend(member.name.as_bytes());
+        directory.extend(&member.comment);
+    }
+    let count = u16::try_from(members.len()).expect("tests use few members");
+    let start = size(&out);
+    out.extend(&directory);
+    out.extend(b"PK\x05\x06\0\0\0\0");
+    out.extend(count.to_le_bytes());
+    out.extend(count.to_le_bytes());
+    out.extend(size(&directory).to_le_bytes());
+    out.extend(start.to_le_bytes());
+    out.extend([0, 0]);
+    out
+}
+
+/// A wheel under construction.
+#[derive(Debug, Clone)]
+pub struct Wheel {
+    /// `name-version`, as it stands in file and folder names.
+    pub stem: String,
+    /// The compressed tag of the file name.
+    pub tag: String,
+    /// `METADATA`.
+    pub metadata: String,
+    /// `WHEEL`; from the tag where there is none.
+    pub wheel: Option<String>,
+    /// The members outside `.dist-info`, and more of those inside.
+    pub members: Vec<Member>,
+}
+
+impl Wheel {
+    /// A sound wheel of the package `sample` 1.0 with one module.
+    pub fn sample(tag: &str) -> Self {
+        let metadata = "Metadata-Version: 2.4\nName: sample\nVersion: 1.0\nSummary: A sample.\n\
+            License-Expression: MIT\nRequires-Python: >=3.10\nDescription-Content-Type: text/markdown\n\n# Sample\n";
+        Self {
+            stem: "sample-1.0".into(),
+            tag: tag.into(),
+            metadata: metadata.into(),
+            wheel: None,
+            members: vec![Member::new("sample/__init__.py", "x = 1\n")],
+        }
+    }
+
+    /// The file's name.
+    pub fn filename(&self) -> String {
+        format!("{}-{}.whl", self.stem, self.tag)
+    }
+
+    /// All members, with a `RECORD` that is right.
+    pub fn finished(&self) -> Vec<Member> {
+        let folder = format!("{}.dist-info", self.stem);
+        let wheel = self.wheel.clone().unwrap_or_else(|| {
+            let set: pydist::tags::TagSet = self.tag.parse().expect("a tag");
+            let pure = self.tag.ends_with("-any");
+            let lines: String = set.expand().iter().map(|tag| format!("Tag: {tag}\n")).collect();
+            format!("Wheel-Version: 1.0\nGenerator: testkit\nRoot-Is-Purelib: {pure}\n{lines}")
+        });
+        let mut members = self.members.clone();
+        members.push(Member::new(format!("{folder}/METADATA"), self.metadata.clone()));
+        members.push(Member::new(format!("{folder}/WHEEL"), wheel));
+        let files = members.iter().filter(|member| !member.name.ends_with('/'));
+        let mut entries: Vec<Entry> = files.map(|member| Entry::of(&member.name, &member.data)).collect();
+        entries.push(Entry::unhashed(format!("{folder}/RECORD")));
+        members.push(Member::new(format!("{folder}/RECORD"), record::write(&entries)));
+        members
+    }
+
+    /// The bytes of the wheel.
+    pub fn bytes(&self) -> Vec<u8> {
+        zip(&self.finished())
+    }
+}
+
+/// An ELF file of 64 bits with nothing but what its loader reads.
+#[derive(Debug, Clone)]
+pub struct Elf {
+    /// `e_machine`; 62 is x86-64.
+    pub machine: u16,
+    /// `PT_INTERP`.
+    pub interpreter: Option<String>,
+    /// `DT_NEEDED`.
+    pub needed: Vec<String>,
+    /// `DT_RUNPATH`.
+    pub runpath: Option<String>,
+    /// A library and a version of its symbols.
+    pub version: Option<(String, String)>,
+    /// An undefined symbol.
+    pub undefined: Option<String>,
+    /// An executable stack.
+    pub exec_stack: bool,
+}
+
+impl Default for Elf {
+    fn default() -> Self {
+        Self {
+            machine: 62,
+            interpreter: None,
+            needed: vec!["libc.so.6".into()],
+            runpath: None,
+            version: Some(("libc.so.6".into(), "GLIBC_2.14".into())),
+            undefined: None,
+            exec_stack: false,
+        }
+    }
+}
+
+impl Elf {
+    /// The bytes of the file: headers, then the tables, at their own offsets
+    /// as addresses.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut names = vec![0];
+        let mut name = |text: &str| {
+            let at = names.len() as u64;
+            names.extend(text.as_bytes());
+            names.push(0);
+            at
+        };
+        let mut dynamic: Vec<(u64, u64)> = self.needed.iter().map(|library| (1, name(library))).collect();
+        dynamic.extend(self.runpath.as_ref().map(|path| (29, name(path))));
+        let mut versions = Vec::new();
+        if let Some((library, version)) = &self.version {
+            for (value, wide) in [(1, false), (1, false), (name(library), true), (16, true), (0, true)] {
+                push(&mut versions, value, wide);
+            }
+            for (value, wide) in [(0, true), (0, false), (2, false), (name(version), true), (0, true)] {
+                push(&mut versions, value, wide);
+            }
+        }
+        let mut symbols = vec![0; 24];
+        if let Some(symbol) = &self.undefined {
+            push(&mut symbols, name(symbol), true);
+            symbols.extend([0x12, 0, 0, 0]);
+            symbols.extend([0; 16]);
+        }
+        let headers = 64 + 56 * 4;
+        let interpreter = self.interpreter.clone().map(|path| path + "\0").unwrap_or_default().into_bytes();
+        let names_at = headers + interpreter.len() as u64;
+        let versions_at = names_at + names.len() as u64;
+        let hash_at = versions_at + versions.len() as u64;
+        let symbols_at = hash_at + 8;
+        let dynamic_at = symbols_at + symbols.len() as u64;
+        dynamic.extend([(5, names_at), (10, names.len() as u64), (6, symbols_at), (4, hash_at)]);
+        if self.version.is_some() {
+            dynamic.extend([(0x6fff_fffe, versions_at), (0x6fff_ffff, 1)]);
+        }
+        dynamic.push((0, 0));
+        let size = dynamic_at + dynamic.len() as u64 * 16;
+
+        let mut out = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0".to_vec();
+        out.extend(self.machine.to_le_bytes());
+        out.extend(1u32.to_le_bytes());
+        for value in [0u64, 64, 0] {
+            out.extend(value.to_le_bytes());
+        }
+        out.extend(0u32.to_le_bytes());
+        for value in [64u16, 56, 4, 64, 0, 0] {
+            out.extend(value.to_le_bytes());
+        }
+        let interpreter_kind = if interpreter.is_empty() { 0 } else { 3 };
+        let stack = if self.exec_stack { 7 } else { 6 };
+        for (kind, flags, at, length) in [
+            (1u32, 5u32, 0, size),
+            (2, 6, dynamic_at, dynamic.len() as u64 * 16),
+            (interpreter_kind, 4, headers, interpreter.len() as u64),
+            (0x6474_e551, stack, 0, 0),
+        ] {
+            out.extend(kind.to_le_bytes());
+            out.extend(flags.to_le_bytes());
+            for value in [at, at, at, length, length, 8] {
+                out.extend(value.to_le_bytes());
+            }
+        }
+        out.extend(interpreter);
+        out.extend(&names);
+        out.extend(versions);
+        out.extend(1u32.to_le_bytes());
+        out.extend(u32::try_from(symbols.len() / 24).unwrap_or_default().to_le_bytes());
+        out.extend(symbols);
+        for (tag, value) in dynamic {
+            out.extend(tag.to_le_bytes());
+            out.extend(value.to_le_bytes());
+        }
+        out
+    }
+}
+
+fn push(into: &mut Vec<u8>, value: u64, wide: bool) {
+    let bytes = value.to_le_bytes();
+    into.extend(&bytes[..if wide { 4 } else { 2 }]);
+}
+
+/// A thin Mach-O executable for macOS.
+#[derive(Debug, Clone)]
+pub struct MachO {
+    /// `cputype`: 0x0100000c is arm64, 0x01000007 x86-64.
+    pub cpu: u32,
+    /// The lowest macOS, (major, minor).
+    pub minimum: (u32, u32),
+    /// The libraries that it loads.
+    pub dylibs: Vec<String>,
+    /// Whether there is a code signature.
+    pub signed: bool,
+}
+
+impl Default for MachO {
+    fn default() -> Self {
+        Self {
+            cpu: 0x0100_000c,
+            minimum: (11, 0),
+            dylibs: vec!["/usr/lib/libSystem.B.dylib".into()],
+            signed: true,
+        }
+    }
+}
+
+impl MachO {
+    /// The bytes of the file: header and load commands.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut commands: Vec<Vec<u32>> =
+            vec![vec![0x32, 24, 1, (self.minimum.0 << 16) | (self.minimum.1 << 8), 0, 0]];
+        for path in &self.dylibs {
+            let mut text = path.clone().into_bytes();
+            text.resize((text.len() + 8) / 8 * 8, 0);
+            let size = u32::try_from(24 + text.len()).unwrap_or_default();
+            let words =
+                text.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
+            commands.push([0xc, size, 24, 0, 0, 0].into_iter().chain(words).collect());
+        }
+        if self.signed {
+            commands.push(vec![0x1d, 16, 0, 0]);
+        }
+        let count = u32::try_from(commands.len()).unwrap_or_default();
+        let body: Vec<u32> = commands.concat();
+        let size = u32::try_from(body.len() * 4).unwrap_or_default();
+        let header = [0xfeed_facf, self.cpu, 0, 2, count, size, 0, 0];
+        header.into_iter().chain(body).flat_map(u32::to_le_bytes).collect()
+    }
+}
