@@ -291,3 +291,30 @@ fn the_report_follows_its_schema() {
     let results = schema["properties"]["smoke"]["properties"]["result"]["enum"].as_array().unwrap();
     assert!(results.contains(&report["smoke"]["result"]));
 }
+
+/// Rust for another machine, with the standard library that
+/// `cargo xtask setup-test-tools` unpacks; run by QEMU.
+#[test]
+fn a_cross_built_wheel_runs_under_qemu() {
+    let folder = tempfile::tempdir().unwrap();
+    project(folder.path());
+    let rustc = testkit::tools::folder().join("rust-cross/bin/rustc");
+    assert!(rustc.is_file(), "run `cargo xtask setup-test-tools`");
+    let build = |linker: &str| {
+        let mut command = build_wheel(folder.path());
+        command.env("RUSTC", &rustc).env("ZIG_GLOBAL_CACHE_DIR", testkit::tools::folder().join("zig-cache"));
+        // What nixpkgs' Python sets for the machine that builds.
+        command.env("_PYTHON_HOST_PLATFORM", "linux-x86_64");
+        command.args(["--target", "aarch64-unknown-linux-gnu", "--linker", linker]);
+        succeed(command.args(["--smoke-command", "sample a b", "--smoke", "required"]));
+        let report = report(folder.path());
+        assert_eq!(report["smoke"]["result"], "emulated", "{linker}");
+        (report["plan"]["linker"].clone(), report["filename"].clone(), report["floor"].clone())
+    };
+    let (linker, name, floor) = build("auto");
+    assert_eq!((linker.as_str(), floor.as_str()), (Some("zig"), Some("glibc 2.17")));
+    assert_eq!(name, "sample-1.0.0-py3-none-manylinux_2_17_aarch64.manylinux2014_aarch64.whl");
+    let (_, name, floor) = build("gcc");
+    assert!(name.as_str().unwrap().ends_with("_aarch64.whl"), "{name}");
+    assert_ne!(floor, "glibc 2.17", "the cross gcc brings a newer glibc");
+}
