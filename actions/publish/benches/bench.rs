@@ -2,6 +2,8 @@
 //! run on one machine. Needs `cargo xtask setup-test-tools`. Ends with 1 where
 //! a bar is missed.
 
+#![allow(clippy::print_stdout, reason = "a bench prints its table")]
+
 #[path = "../tests/it/support.rs"]
 #[allow(dead_code, clippy::unwrap_used, reason = "shared with the tests, which use all of it")]
 mod support;

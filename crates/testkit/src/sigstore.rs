@@ -87,7 +87,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn sha256(parts: &[&[u8]]) -> [u8; 32] {
-    parts.iter().fold(Sha256::new(), |hasher, part| hasher.chain_update(part)).finalize().into()
+    Sha256::digest(parts.concat()).into()
 }
 
 impl Sigstore {
@@ -361,13 +361,11 @@ fn split(leaves: &[[u8; 32]]) -> usize {
 }
 
 fn root(leaves: &[[u8; 32]]) -> [u8; 32] {
-    match leaves {
-        [leaf] => *leaf,
-        _ => {
-            let (left, right) = leaves.split_at(split(leaves));
-            sha256(&[&[1], &root(left), &root(right)])
-        }
+    if let [leaf] = leaves {
+        return *leaf;
     }
+    let (left, right) = leaves.split_at(split(leaves));
+    sha256(&[&[1], &root(left), &root(right)])
 }
 
 fn path(index: usize, leaves: &[[u8; 32]]) -> Vec<[u8; 32]> {

@@ -62,9 +62,9 @@ fn every_file_has_one_that_holds() {
     let shelf = index.shelf();
     assert_eq!(shelf.files.len(), 4);
     for (name, stored) in &shelf.files {
-        let sent = stored.fields.iter().find(|field| field.0 == "attestations").unwrap();
-        let sent: Vec<Value> = serde_json::from_str(&sent.1).unwrap();
-        let [attestation] = sent.as_slice() else { panic!("one attestation, not {}", sent.len()) };
+        let field = stored.fields.iter().find(|field| field.0 == "attestations").unwrap();
+        let list: Vec<Value> = serde_json::from_str(&field.1).unwrap();
+        let [attestation] = list.as_slice() else { panic!("one attestation, not {}", list.len()) };
         let statement =
             BASE64_STANDARD.decode(attestation["envelope"]["statement"].as_str().unwrap()).unwrap();
         let statement: Value = serde_json::from_slice(&statement).unwrap();
