@@ -11,6 +11,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use build_wheel::repair::{edit_elf_in_place, edit_macho};
+use toolkit::{Env, Ui};
+
 use support::{CC, STORE, WHEEL, build_wheel, compile, nix_flags, program_wheel, succeed, write};
 
 /// How often each thing is measured; the median counts.
@@ -34,10 +36,11 @@ fn main() -> ExitCode {
         smoke(folder.path(), "smoke test with uv", true, 500),
         smoke(folder.path(), "smoke test with venv and pip", false, 1200),
     ];
-    println!("{:<40} {:>10} {:>10}  peers", "", "ours", "bar");
+    let ui = Ui::from_env(&Env::from_process());
+    ui.report(format!("{:<40} {:>10} {:>10}  peers", "", "ours", "bar"));
     for Row { what, ours, peer, bar } in &rows {
         let missed = if ours > bar { "  MISSED" } else { "" };
-        println!("{what:<40} {:>10} {:>10}  {peer}{missed}", millis(*ours), millis(*bar));
+        ui.report(format!("{what:<40} {:>10} {:>10}  {peer}{missed}", millis(*ours), millis(*bar)));
     }
     ExitCode::from(u8::from(rows.iter().any(|row| row.ours > row.bar)))
 }

@@ -154,7 +154,8 @@ fn epoch(inputs: &Inputs, env: &Env, processes: &dyn Processes) -> Result<Option
 /// taken as it is.
 fn python(inputs: &Inputs, env: &Env) -> Option<PathBuf> {
     match &inputs.python {
-        Some(name) if name.contains('/') => Some(PathBuf::from(name)),
+        // Commands run in other folders than this one.
+        Some(name) if name.contains('/') => Some(std::path::absolute(name).unwrap_or_else(|_| name.into())),
         Some(name) => which(env, name),
         None => ["python3", "python"].iter().find_map(|name| {
             on_path(env, name)
