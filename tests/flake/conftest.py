@@ -58,15 +58,9 @@ def machine(tools: Path, made: Path) -> dict[str, object]:
     zig = programs / "zig"
     zig.write_text(f'#!/bin/sh\nexec {tools}/test/bin/python-zig "$@"\n')
     zig.chmod(0o755)
-    # The rust toolchain itself: rustup's proxies ask for a home.
-    rust = made / "rust"
-    cross = tools / "rust-cross"
-    if (cross / "bin/rustc").is_file():
-        sysroots = {name: str(cross) for name in ("x86_64-linux", "aarch64-linux")}
-        rust = cross
-    else:
-        rust = Path(run(tool("rustc"), "--print", "sysroot", cwd=made).strip())
-        sysroots = {"x86_64-linux": str(rust)}
+    rust = tools / "rust-cross"
+    assert (rust / "bin/rustc").is_file(), "run `cargo xtask setup-test-tools`"
+    # Beside it rustup's own Cargo: its proxy would ask for a home.
     cargo = run(tool("rustc"), "--print", "sysroot", cwd=made).strip() + "/bin"
     python = tools / "test/bin/python"
     code = "import sysconfig as s; print(s.get_path('purelib', vars={'base': '', 'platbase': ''}))"
@@ -77,7 +71,8 @@ def machine(tools: Path, made: Path) -> dict[str, object]:
         "path": ":".join(map(str, path)),
         "python": str(python),
         "sitePackages": run(python, "-c", code, cwd=made).strip().lstrip("/"),
-        "sysroots": sysroots,
+        "system": "x86_64-linux",
+        "sysroots": {name: str(rust / "usr") for name in ("x86_64-linux", "aarch64-linux")},
     }
 
 
@@ -85,9 +80,10 @@ def machine(tools: Path, made: Path) -> dict[str, object]:
 def flake(
     root: Path, tools: Path, nix_home: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """A Git repository of its own with the tracked files as they are now."""
+    """A Git repository of its own with the files of this one as they are now."""
     copy = tmp_path_factory.mktemp("flake") / "source"
-    for name in run("git", "ls-files", "-z", cwd=root).split("\0"):
+    files = run("git", "ls-files", "-z", "-co", "--exclude-standard", cwd=root)
+    for name in files.split("\0"):
         if name and (root / name).is_file():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(root / name, copy / name)

@@ -1,6 +1,7 @@
 """The flake, evaluated for every system and built for this one, by a real Nix."""
 
 import json
+import shutil
 import subprocess
 import zipfile
 from collections.abc import Callable
@@ -70,6 +71,21 @@ def test_the_wheel_runs_anywhere(nix: Nix, tmp_path: Path) -> None:
     assert b"/nix/store" not in path.read_bytes()
     path.chmod(0o755)
     done = subprocess.run([path, "--version"], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == f"ht {version['full']}"
+
+
+def test_the_cross_built_wheel_runs_under_qemu(nix: Nix, tmp_path: Path) -> None:
+    (wheel,) = build(nix, "htty-core-wheel-aarch64-linux").iterdir()
+    assert wheel.name.endswith("-py3-none-manylinux2014_aarch64.manylinux_2_17_aarch64.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (program,) = [name for name in archive.namelist() if name.endswith("/scripts/ht")]
+        path = Path(archive.extract(program, tmp_path))
+    assert b"/nix/store" not in path.read_bytes()
+    qemu = shutil.which("qemu-aarch64-static")
+    assert qemu, "`qemu-aarch64-static` is not installed: run `cargo xtask setup-test-tools`"
+    ht = [qemu, "-L", "/usr/aarch64-linux-gnu", path, "--version"]
+    done = subprocess.run(ht, check=True, capture_output=True, text=True)
+    version = json.loads(nix("eval", "--json", ".#lib.version"))
     assert done.stdout.strip() == f"ht {version['full']}"
 
 

@@ -36,6 +36,15 @@ pub(crate) fn set_up_tests(shell: &Shell) -> Result<(), Error> {
     build_requirements(shell)?;
     debian(shell)?;
     actionlint(shell)?;
+    rust_cross(shell)?;
+    Ok(())
+}
+
+/// A compiler that can build for aarch64 Linux too, which the flake's test
+/// takes; put together from Debian's packages, and not installed.
+fn rust_cross(shell: &Shell) -> Result<(), Error> {
+    let script = shell.root.join("xtask/scripts/rust-cross.sh");
+    shell.quiet(&Cmd::new(display(&script)).arg(display(&folder(shell).join("rust-cross"))))?;
     Ok(())
 }
 

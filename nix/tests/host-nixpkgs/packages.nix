@@ -89,9 +89,9 @@ lib.genAttrs [
   # `unwrapped` holds the standard library of this system.
   rustc = link "rustc" [ "rustc" ] // {
     unwrapped = derivation {
-      name = "rust-std";
-      inherit system;
-      # It is only copied, so that any system's can be made here.
+      name = "rust-std-${system}";
+      # It is only copied: as nixpkgs's comes from its cache, for any system.
+      inherit (machine) system;
       builder = machine.bash;
       PATH = machine.path;
       args = [
