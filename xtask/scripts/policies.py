@@ -59,7 +59,10 @@ def stable_abi(folder: Path) -> None:
     write(
         folder,
         "stable_abi.json",
-        {"source": f"abi3info {version('abi3info')}, from CPython's stable_abi.toml", "symbols": symbols},
+        {
+            "source": f"abi3info {version('abi3info')}, from CPython's stable_abi.toml",
+            "symbols": symbols,
+        },
     )
 
 

@@ -1,8 +1,5 @@
 //! `cargo xtask gen`: the parts of files that follow from an action's
-//! declaration, written between markers.
-//!
-//! A region starts with a comment that holds `[[[gen NAME]]]` and ends with one
-//! that holds `[[[end]]]`; what stands between is replaced.
+//! declaration, written between markers (see `regions`).
 
 use std::path::Path;
 
@@ -10,6 +7,7 @@ use serde::Deserialize;
 use toolkit::{Exit, FileError};
 
 use crate::error::Error;
+use crate::regions;
 use crate::shell::Shell;
 
 /// The actions, by the name of folder, package and binary.
@@ -79,45 +77,12 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
 /// Brings the regions of a file up to date; tells whether they were not.
 fn update(path: &Path, spec: &Spec, check: bool) -> Result<bool, Error> {
     let old = std::fs::read_to_string(path).map_err(FileError::new("read", path))?;
-    let new = regions(&old, |name| region(name, spec))
+    let new = regions::replace(&old, |name, _| region(name, spec))
         .map_err(|fault| Error::Check(format!("{}: {fault}", path.display())))?;
     if new != old && !check {
         toolkit::write_atomic(path, new.as_bytes())?;
     }
     Ok(new != old)
-}
-
-/// Replaces every region of `text` by what `content` gives for its name, each
-/// line indented as the marker is.
-fn regions(text: &str, content: impl Fn(&str) -> Option<String>) -> Result<String, String> {
-    let mut out = String::with_capacity(text.len());
-    let mut open: Option<&str> = None;
-    for line in text.lines() {
-        let marker = |start: &str| line.split_once(start).and_then(|(_, rest)| rest.split_once("]]]"));
-        if line.contains("[[[end]]]") {
-            open.take().ok_or("a region ends that did not start")?;
-        }
-        if open.is_none() {
-            out.push_str(line);
-            out.push('\n');
-        }
-        if let Some((name, _)) = marker("[[[gen ") {
-            if let Some(open) = open.replace(name) {
-                return Err(format!("region `{open}` does not end before the next"));
-            }
-            let indent = &line[..line.len() - line.trim_start().len()];
-            let content = content(name).ok_or_else(|| format!("there is no region `{name}`"))?;
-            for line in content.lines() {
-                out.push_str(if line.is_empty() { "" } else { indent });
-                out.push_str(line);
-                out.push('\n');
-            }
-        }
-    }
-    match open {
-        Some(name) => Err(format!("region `{name}` does not end")),
-        None => Ok(out),
-    }
 }
 
 /// The content of a region: `inputs`, `outputs STEP`, `env`, and the tables
@@ -191,25 +156,4 @@ fn launcher_env() -> String {
         let variable = name.to_uppercase().replace('-', "_");
         out + &format!("LAUNCH_{variable}: ${{{{ inputs.{name} }}}}\n")
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn regions_are_replaced_and_indented() {
-        let text = "a\n  # [[[gen x]]]\n  old\n  # [[[end]]]\nb\n";
-        let once = regions(text, |name| Some(format!("{name}1\n\n{name}2\n"))).unwrap();
-        assert_eq!(once, "a\n  # [[[gen x]]]\n  x1\n\n  x2\n  # [[[end]]]\nb\n");
-        assert_eq!(regions(&once, |name| Some(format!("{name}1\n\n{name}2\n"))).unwrap(), once);
-    }
-
-    #[test]
-    fn broken_markers_are_faults() {
-        let content = |_: &str| Some(String::new());
-        assert!(regions("# [[[gen x]]]\n", content).unwrap_err().contains("does not end"));
-        assert!(regions("# [[[end]]]\n", content).unwrap_err().contains("did not start"));
-        assert!(regions("# [[[gen y]]]\n# [[[end]]]\n", |_| None).unwrap_err().contains("no region `y`"));
-    }
 }

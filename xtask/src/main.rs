@@ -1,13 +1,16 @@
 //! The project's own commands: `cargo xtask --help`.
 
+mod actions;
 mod error;
 mod generate;
 mod lint;
+mod regions;
 mod release;
 mod shell;
 mod steps;
 mod test;
 mod tools;
+mod version_bump;
 
 use std::process::ExitCode;
 
@@ -37,6 +40,8 @@ enum Task {
     Lint,
     /// Installs what the tests need
     SetupTestTools,
+    /// Raises the version of htty-core and htty in every file that names it
+    VersionBump(version_bump::Args),
 }
 
 fn main() -> ExitCode {
@@ -52,6 +57,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&shell, &args),
         Task::Gen(args) => generate::run(&shell, &args),
         Task::Lint => lint::run(&shell),
+        Task::VersionBump(args) => version_bump::run(&shell, &args),
         Task::SetupTestTools => tools::set_up_tests(&shell).map(|()| Exit::Done),
     };
     match result {

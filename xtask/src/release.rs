@@ -10,8 +10,9 @@ use pydist::digest;
 use pydist::manifest::Manifest;
 use toolkit::{Cmd, Exit, FileError, Service};
 
+use crate::actions::{Actions, PACKAGES};
 use crate::error::Error;
-use crate::shell::{Shell, display, path_with};
+use crate::shell::{Shell, display};
 use crate::steps::Steps;
 use crate::tools;
 
@@ -83,33 +84,18 @@ fn release(shell: &Shell, args: &Args, steps: &mut Steps) -> Result<(), Error> {
         Ok((bin, "maturin, uv and pypiserver, pinned by hash".into()))
     })?;
     let actions = steps.step("binaries", || {
-        let bin = shell.build(&["build-wheel", "verify-dist", "publish"])?;
-        Ok((bin, "build-wheel, verify-dist, publish".into()))
+        let names = ["build-wheel", "verify-dist", "publish"];
+        Ok((Actions::build(shell, &names, &tools)?, names.join(", ")))
     })?;
-    let act = Actions { shell, bin: actions, path: path_with(std::slice::from_ref(&tools)) };
 
-    let inputs = inputs_digest(shell, &act.bin)?;
+    let inputs = inputs_digest(shell, &actions.bin)?;
     let unchanged = folders.prepare(&inputs, args.fresh)?;
-    for (name, package, backend) in
-        [("build htty-core", "htty-core", "maturin"), ("build htty", "htty", "sdist")]
-    {
-        steps.step(name, || {
+    for (package, backend) in PACKAGES {
+        steps.step(&format!("build {package}"), || {
             if unchanged {
                 return Ok(((), "unchanged, re-used".into()));
             }
-            let report = folders.reports.join(format!("{package}.json"));
-            act.run(
-                "build-wheel",
-                &[
-                    package,
-                    "--backend",
-                    backend,
-                    "--out-dir",
-                    &display(&folders.dist),
-                    "--report-path",
-                    &display(&report),
-                ],
-            )?;
+            actions.build_wheel(package, &folders.dist, &folders.reports)?;
             Ok(((), format!("backend {backend}")))
         })?;
     }
@@ -117,7 +103,7 @@ fn release(shell: &Shell, args: &Args, steps: &mut Steps) -> Result<(), Error> {
 
     let path = folders.root.join("dist-manifest.json");
     let manifest = steps.step("verify-dist", || {
-        act.run("verify-dist", &[&display(&folders.dist), "--manifest", &display(&path)])?;
+        actions.run("verify-dist", &[&display(&folders.dist), "--manifest", &display(&path)])?;
         let bytes = std::fs::read(&path).map_err(FileError::new("read", &path))?;
         let manifest = Manifest::parse(&bytes).map_err(|error| Error::Check(error.to_string()))?;
         let told = format!("{} files fit to publish", manifest.files.len());
@@ -131,7 +117,7 @@ fn release(shell: &Shell, args: &Args, steps: &mut Steps) -> Result<(), Error> {
     })?;
     steps.step("publish", || {
         let before = count(&folders.index)?;
-        act.run(
+        actions.run(
             "publish",
             &[
                 &display(&folders.dist),
@@ -167,23 +153,6 @@ fn release(shell: &Shell, args: &Args, steps: &mut Steps) -> Result<(), Error> {
         }
         Ok(((), "printed `hello world`".into()))
     })
-}
-
-/// Our own action binaries, as a workflow would start them.
-struct Actions<'a> {
-    shell: &'a Shell<'a>,
-    bin: PathBuf,
-    path: String,
-}
-
-impl Actions<'_> {
-    fn run(&self, action: &str, args: &[&str]) -> Result<(), Error> {
-        let cmd = Cmd::new(display(&self.bin.join(action))).args(args.iter().copied());
-        // What an outer workflow gives to its own step is not for ours.
-        let done = self.shell.run(&cmd.env("PATH", &self.path).without("GITHUB_ACTIONS"))?;
-        self.shell.ui.info(done.stdout);
-        Ok(())
-    }
 }
 
 /// A digest of all that the distributions are made from: the packages' files,

@@ -8,7 +8,7 @@ use crate::shell::Shell;
 /// What has been done so far.
 pub(crate) struct Steps<'a> {
     shell: &'a Shell<'a>,
-    rows: Vec<(&'static str, String, Duration)>,
+    rows: Vec<(String, String, Duration)>,
 }
 
 impl<'a> Steps<'a> {
@@ -19,7 +19,7 @@ impl<'a> Steps<'a> {
     /// Does a step; `work` gives its result and a few words on what it did.
     pub(crate) fn step<T>(
         &mut self,
-        name: &'static str,
+        name: &str,
         work: impl FnOnce() -> Result<(T, String), Error>,
     ) -> Result<T, Error> {
         let start = Instant::now();
@@ -28,14 +28,14 @@ impl<'a> Steps<'a> {
             Ok((value, told)) => (told, Ok(value)),
             Err(error) => ("FAILED".to_owned(), Err(error)),
         };
-        self.rows.push((name, told, start.elapsed()));
+        self.rows.push((name.to_owned(), told, start.elapsed()));
         result
     }
 
     /// The table of all steps.
     pub(crate) fn table(&self) -> String {
         let width = |texts: &mut dyn Iterator<Item = &str>| texts.map(|text| text.chars().count()).max();
-        let first = width(&mut self.rows.iter().map(|row| row.0)).unwrap_or(0);
+        let first = width(&mut self.rows.iter().map(|row| row.0.as_str())).unwrap_or(0);
         let second = width(&mut self.rows.iter().map(|row| row.1.as_str())).unwrap_or(0);
         let total: Duration = self.rows.iter().map(|row| row.2).sum();
         let line = |name: &str, told: &str, time: Duration| {

@@ -2,6 +2,7 @@
 
 use toolkit::{Cmd, Exit};
 
+use crate::actions::{Actions, PACKAGES};
 use crate::error::Error;
 use crate::shell::{Shell, display, path_with};
 use crate::tools;
@@ -50,14 +51,9 @@ fn python(shell: &Shell) -> Result<(), Error> {
     let dist = shell.target.join("test-python/dist");
     let _ = std::fs::remove_dir_all(&dist);
     let tools = tools::environment(shell, "release")?;
-    let bin = shell.build(&["build-wheel"])?;
-    for (package, backend) in [("htty-core", "maturin"), ("htty", "sdist")] {
-        let report = dist.with_file_name(format!("{package}.json"));
-        let build = Cmd::new(display(&bin.join("build-wheel")))
-            .args([package, "--backend", backend, "--out-dir", &display(&dist)])
-            .args(["--report-path", &display(&report)])
-            .env("PATH", path_with(std::slice::from_ref(&tools)));
-        shell.run(&build)?;
+    let actions = Actions::build(shell, &["build-wheel"], &tools)?;
+    for (package, _) in PACKAGES {
+        actions.build_wheel(package, &dist, &shell.target.join("test-python"))?;
     }
     let mut tested = 0;
     for version in PYTHONS {

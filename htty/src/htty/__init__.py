@@ -13,11 +13,10 @@ It ends with the block, and the command with it, whatever happens in between.
 `run` gives the same `HtWrapper` without the block; end it with its `exit`.
 """
 
-from htty_core import HtEvent, StyleMode, __version__
-
 from htty.keys import KeyInput, Press
 from htty.process import ProcessController
 from htty.session import HtWrapper, SnapshotResult, run, terminal_session
+from htty_core import HtEvent, StyleMode, __version__
 
 __all__ = [
     "HtEvent",

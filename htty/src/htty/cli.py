@@ -76,7 +76,8 @@ class Version(argparse.Action):
         from htty_core import find_ht_binary
 
         told = subprocess.run([find_ht_binary(), "--version"], capture_output=True, text=True)
-        parser.exit(message=f"htty {__version__} ({told.stdout.strip()})\n")
+        print(f"htty {__version__} ({told.stdout.strip()})")
+        parser.exit()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -115,7 +116,7 @@ def drive(args: argparse.Namespace, command: list[str]) -> int:
                     # A command that ends by itself is worth waiting for.
                     session.cmd.wait(1.0)
                 show(session)
-        except TimeoutError as error:
+        except (RuntimeError, TimeoutError) as error:
             print(f"htty: {error}", file=sys.stderr)
             return 1
         if args.exit_status:

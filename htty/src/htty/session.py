@@ -13,11 +13,10 @@ from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from htty_core import Command, HtArgs, HtEvent, StyleMode
-from htty_core import run as start_ht
-
 from htty.keys import KeyInput, key_names
 from htty.process import CommandController, HtController, ProcessController
+from htty_core import Command, HtArgs, HtEvent, StyleMode
+from htty_core import run as start_ht
 
 if TYPE_CHECKING:
     import logging
@@ -225,6 +224,8 @@ class HtWrapper:
 
     def _last_screen(self) -> SnapshotResult:
         if self._last is None:
+            # What it said last may not have been read yet.
+            self._readers[1].join(1.0)
             complaints = "\n".join(self._complaints)
             raise RuntimeError(f"ht has ended and there is no snapshot\n{complaints}".rstrip())
         return self._last

@@ -1,0 +1,259 @@
+"""`ht` as a program: JSON lines in, JSON lines out."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from htty_core import HtArgs, HtEvent, StyleMode, __version__, find_ht_binary, run
+
+Start = Callable[..., "Ht"]
+
+
+class Ht:
+    """A running `ht`."""
+
+    def __init__(self, args: HtArgs) -> None:
+        self.process = run(args)
+
+    def send(self, **command: Any) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(json.dumps(command) + "\n")
+        self.process.stdin.flush()
+
+    def next(self, kind: str) -> dict[str, Any]:
+        """Reads events up to the next one of this kind; gives its data."""
+        assert self.process.stdout
+        for line in self.process.stdout:
+            event = json.loads(line)
+            if event["type"] == kind:
+                return event["data"]
+        raise AssertionError(f"ht ended before {kind}")
+
+    def end(self) -> None:
+        assert self.process.stdin
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self.process.wait(10)
+        for stream in (self.process.stdout, self.process.stderr):
+            assert stream
+            stream.close()
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    running: list[Ht] = []
+
+    def start(command: list[str], *, rows: int = 4, cols: int = 20, **kwargs: Any) -> Ht:
+        events = [event for event in HtEvent if event is not HtEvent.DEBUG]
+        running.append(Ht(HtArgs(command, events, rows, cols, **kwargs)))
+        return running[-1]
+
+    yield start
+    for ht in running:
+        ht.process.kill()
+        ht.end()
+
+
+def screen(*lines: str, cols: int = 20) -> str:
+    return "\n".join(line.ljust(cols) for line in lines)
+
+
+def gone(pid: int) -> bool:
+    """Waits until a process has ended."""
+    for _ in range(500):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        except OSError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_events_have_their_shapes(start: Start) -> None:
+    ht = start(["cat"])
+    init = ht.next("init")
+    assert init["cols"] == 20
+    assert init["rows"] == 4
+    assert init["text"] == screen("", "", "", "")
+    assert isinstance(init["seq"], str)
+    assert ht.next("pid")["pid"] > 0
+    ht.send(type="resize", cols=30, rows=5)
+    assert ht.next("resize") == {"cols": 30, "rows": 5}
+    ht.send(type="input", payload="héllo\r")
+    assert ht.next("output")["seq"].startswith("h")
+    ht.send(type="takeSnapshot")
+    assert ht.next("snapshot")["text"].startswith("héllo".ljust(30) + "\nhéllo")
+    ht.send(type="sendKeys", keys=["C-d"])
+    assert ht.next("exitCode") == {"exitCode": 0}
+
+
+@pytest.mark.parametrize(
+    ("script", "code"), [("exit 7", 7), ("kill -9 $$", -9), ("exec 0<&- 1>&- 2>&-; exit 3", 3)]
+)
+def test_exit_codes(start: Start, script: str, code: int) -> None:
+    assert start(["sh", "-c", script]).next("exitCode") == {"exitCode": code}
+
+
+def test_last_output_is_in_a_snapshot_after_the_end(start: Start) -> None:
+    for _ in range(20):
+        ht = start(["sh", "-c", "printf last"])
+        ht.next("exitCode")
+        ht.send(type="takeSnapshot")
+        assert ht.next("snapshot")["text"] == screen("last", "", "", "")
+
+
+def test_command_that_closes_its_terminal_lives_on(start: Start) -> None:
+    script = "exec 0<&- 1>&- 2>&-; sleep 0.2; echo back > /dev/tty; exit 5"
+    ht = start(["sh", "-c", script])
+    assert ht.next("output") == {"seq": "back\r\n"}
+    assert ht.next("exitCode") == {"exitCode": 5}
+
+
+def test_command_that_leaves_a_child_behind(start: Start) -> None:
+    ht = start(["sh", "-c", "sleep 1000 & echo $!"])
+    pid = int(ht.next("output")["seq"])
+    assert ht.next("exitCode") == {"exitCode": 0}
+    ht.end()
+    assert gone(pid)
+
+
+def test_split_and_invalid_utf8(start: Start) -> None:
+    script = "import os\nfor b in (b'\\xe4', b'\\xb8', b'\\xad', b'\\xff!'): os.write(1, b)"
+    ht = start([sys.executable, "-c", script])
+    ht.next("exitCode")
+    ht.send(type="takeSnapshot")
+    first = ht.next("snapshot")["text"].splitlines()[0]
+    assert first.rstrip() == "\u4e2d\ufffd!"
+
+
+def test_malformed_line_is_told_and_survived(start: Start) -> None:
+    ht = start(["cat"])
+    assert ht.process.stdin
+    assert ht.process.stderr
+    ht.process.stdin.write('{"type":"nonsense"}\nno json\n')
+    ht.process.stdin.flush()
+    assert "nonsense" in ht.process.stderr.readline()
+    assert "no json" in ht.process.stderr.readline()
+    ht.send(type="takeSnapshot")
+    ht.next("snapshot")
+
+
+def test_styled_snapshot(start: Start) -> None:
+    ht = start(["printf", r"\033[1;31mred\033[0m."], style_mode=StyleMode.STYLED)
+    ht.next("exitCode")
+    ht.send(type="takeSnapshot")
+    assert ht.next("snapshot")["text"].startswith("\x1b[0;1;31mred\x1b[0m.")
+    ht.send(type="setStyleMode", mode="plain")
+    ht.send(type="takeSnapshot")
+    assert ht.next("snapshot")["text"].startswith("red. ")
+
+
+def test_keys_in_application_mode(start: Start) -> None:
+    script = r"stty raw -echo; printf '\033[?1h.'; head -c 9 | od -An -c; sleep 1000"
+    ht = start(["sh", "-c", script], cols=60)
+    while "." not in ht.next("output")["seq"]:
+        pass
+    ht.send(type="sendKeys", keys=["Up", "C-S-Left"])
+    seen = ""
+    while "6" not in seen:
+        seen += ht.next("output")["seq"]
+    assert seen.split() == ["033", "O", "A", "033", "[", "1", ";", "6", "D"][: len(seen.split())]
+
+
+def test_ends_with_its_standard_input(start: Start) -> None:
+    ht = start(["sh", "-c", "trap '' HUP TERM; echo $$; while :; do sleep 1; done"])
+    pid = int(ht.next("output")["seq"])
+    ht.end()
+    assert gone(pid), "a command that ignores signals is ended too"
+
+
+def test_ends_with_its_parent() -> None:
+    """Though somebody else holds its standard input open."""
+    read, write = os.pipe()
+    starter = (
+        "import subprocess, sys\n"
+        "from htty_core import *\n"
+        "args = HtArgs(['sleep', '1000'], [HtEvent.PID]).get_command()\n"
+        "ht = subprocess.Popen(args, stdin=int(sys.argv[1]), stdout=subprocess.PIPE)\n"
+        "print(ht.pid, ht.stdout.readline().decode(), flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", starter, str(read)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        pass_fds=[read],
+        text=True,
+    )
+    assert parent.stdout
+    ht, event = parent.stdout.readline().split(maxsplit=1)
+    parent.send_signal(signal.SIGKILL)
+    parent.communicate()
+    try:
+        assert gone(int(ht))
+        assert gone(json.loads(event)["data"]["pid"])
+    finally:
+        os.close(read)
+        os.close(write)
+
+
+def test_client_that_stops_reading_stops_the_command(start: Start) -> None:
+    ht = start(["sh", "-c", "while :; do echo yyyyyyyyyyyyyyyyyyyy; done"])
+    pid = ht.next("pid")["pid"]
+    ticks: list[int] = []
+    for _ in range(3):
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        ticks.append(int(fields[11]) + int(fields[12]))
+        time.sleep(0.3)
+    status = Path(f"/proc/{ht.process.pid}/status").read_text()
+    peak = int(status.split("VmHWM:")[1].split()[0])
+    assert peak < 20 * 1024, "kilobytes"
+    assert ticks[2] - ticks[1] <= 1, "the command waits"
+
+
+def test_idle_uses_no_cpu(start: Start) -> None:
+    ht = start(["sleep", "1000"])
+    ht.next("pid")
+    stat = Path(f"/proc/{ht.process.pid}/stat")
+    before = stat.read_text().rsplit(")", 1)[1].split()[11:13]
+    time.sleep(1)
+    assert stat.read_text().rsplit(")", 1)[1].split()[11:13] == before
+
+
+def test_hundred_at_once(start: Start) -> None:
+    sessions = [start(["cat"]) for _ in range(100)]
+    pids = [ht.next("pid")["pid"] for ht in sessions]
+    for number, ht in enumerate(sessions):
+        ht.send(type="sendKeys", keys=[f"n{number}", "Enter"])
+        ht.send(type="takeSnapshot")
+    for number, ht in enumerate(sessions):
+        text = ht.next("snapshot")["text"]
+        assert text.startswith(f"n{number} ".ljust(20))
+    for ht in sessions:
+        ht.end()
+    assert all(gone(pid) for pid in pids)
+
+
+def test_unknown_command_and_event_are_errors() -> None:
+    ht = find_ht_binary()
+    for args in (["--", "no-such-command-here"], ["--subscribe", "nothing"], ["--size", "0x4"]):
+        done = subprocess.run([ht, *args], stdin=subprocess.DEVNULL, capture_output=True)
+        assert done.returncode != 0
+        assert args[-1].encode() in done.stderr
+
+
+def test_version_names_the_commit() -> None:
+    for command in ([find_ht_binary()], [sys.executable, "-m", "htty_core"]):
+        done = subprocess.run([*command, "--version"], capture_output=True, text=True)
+        assert done.stdout.startswith(f"ht {__version__} (")

@@ -1,0 +1,55 @@
+//! Our own action binaries, started as a workflow would start them.
+
+use std::path::{Path, PathBuf};
+
+use toolkit::Cmd;
+
+use crate::error::Error;
+use crate::shell::{Shell, display, path_with};
+
+/// The packages that this repository ships, with the backend that builds each;
+/// a package stands behind those that it depends on.
+pub(crate) const PACKAGES: [(&str, &str); 2] = [("htty-core", "maturin"), ("htty", "sdist")];
+
+/// The binaries of some actions, and the tools that they use.
+pub(crate) struct Actions<'a> {
+    shell: &'a Shell<'a>,
+    pub(crate) bin: PathBuf,
+    tools: PathBuf,
+}
+
+impl<'a> Actions<'a> {
+    /// Builds the binaries of `actions`; `tools` comes first on their PATH.
+    pub(crate) fn build(shell: &'a Shell, actions: &[&str], tools: &Path) -> Result<Self, Error> {
+        Ok(Self { shell, bin: shell.build(actions)?, tools: tools.to_owned() })
+    }
+
+    /// Runs an action.
+    pub(crate) fn run(&self, action: &str, args: &[&str]) -> Result<(), Error> {
+        let cmd = Cmd::new(display(&self.bin.join(action))).args(args.iter().copied());
+        let path = path_with(std::slice::from_ref(&self.tools));
+        // What an outer workflow gives to its own step is not for ours.
+        let mut cmd = cmd.env("PATH", path).without("GITHUB_ACTIONS");
+        if action == "publish" {
+            // The local index takes any; publish does not go without one.
+            cmd = cmd.env("INPUT_PASSWORD", "none-needed");
+        }
+        let done = self.shell.run(&cmd)?;
+        self.shell.ui.info(done.stdout);
+        Ok(())
+    }
+
+    /// Builds one of [`PACKAGES`] into `dist`; its report goes to `reports`.
+    pub(crate) fn build_wheel(&self, package: &str, dist: &Path, reports: &Path) -> Result<(), Error> {
+        let backend =
+            PACKAGES.iter().find(|(name, _)| *name == package).map_or("auto", |(_, backend)| backend);
+        let report = display(&reports.join(format!("{package}.json")));
+        let (dist, python) = (display(dist), display(&self.tools.join("python")));
+        let mut args = vec![package, "--backend", backend, "--out-dir", &dist, "--report-path", &report];
+        if backend == "sdist" {
+            // The pinned build backend, not the newest one of the day.
+            args.extend(["--no-build-isolation", "--python", &python]);
+        }
+        self.run("build-wheel", &args)
+    }
+}
