@@ -1,1 +1,50 @@
-//! TODO
+//! Nix and its store, ready in seconds, never wrong.
+//!
+//! `plan` decides, `install` puts Nix and the cached store paths in place,
+//! `pack` adds new paths to the cache folder (`watch` does so while the job
+//! runs), `save` finishes it. Nothing about the cache ever fails a job.
+
+pub mod cache;
+mod conf;
+mod error;
+pub mod fetch;
+pub mod info;
+mod inputs;
+mod install;
+pub mod nar;
+pub mod nix32;
+pub mod pack;
+pub mod plan;
+mod report;
+mod run;
+pub mod store;
+
+use toolkit::{Exit, Invocation, System, Ui};
+
+pub use error::Error;
+pub use inputs::SPEC;
+
+/// The whole action.
+pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
+    let env = &invocation.env;
+    let inputs = inputs::Inputs::read(env)?;
+    if let Some(tokens) = &inputs.access_tokens {
+        ui.mask(tokens);
+    }
+    let processes = System { ui };
+    let facts = plan::Facts::gather(&inputs, env, &processes)?;
+    let plan = plan::plan(&inputs, &facts)?;
+    if inputs.dry_run {
+        ui.report(serde_json::to_string_pretty(&plan).unwrap_or_default());
+        return Ok(Exit::Done);
+    }
+    let work = run::Work { inputs: &inputs, facts: &facts, plan: &plan, env, ui, processes: &processes };
+    match invocation.command {
+        Some("plan") => report::planned(&plan, &facts, ui)?,
+        Some("pack") => work.pack()?,
+        Some("watch") => work.watch()?,
+        Some("save") => work.save()?,
+        _ => work.install()?,
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,264 @@
+//! The cache folder: a standard binary cache (narinfo files and zstd NARs)
+//! that any Nix can read.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use pydist::digest::sha256_reader;
+use toolkit::{FileError, write_atomic};
+
+use crate::error::Error;
+use crate::info::{Content, Info, Keys, NarInfo, StorePath, Trust, content};
+use crate::nar;
+use crate::store::{Staging, Store, place};
+
+/// The folder and its neighbour for what is not part of it.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    /// The binary cache.
+    pub folder: PathBuf,
+}
+
+impl Cache {
+    /// At `folder`.
+    pub fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+
+    /// The folder beside it: locks, logs, unfinished files. It is never saved.
+    pub fn state(&self) -> PathBuf {
+        self.folder.with_extension("state")
+    }
+
+    /// Makes both folders and `nix-cache-info`.
+    pub fn create(&self) -> Result<(), FileError> {
+        for folder in [self.folder.join("nar"), self.state()] {
+            fs::create_dir_all(&folder).map_err(FileError::new("create", &folder))?;
+        }
+        let info = self.folder.join("nix-cache-info");
+        if info.exists() {
+            return Ok(());
+        }
+        write_atomic(&info, b"StoreDir: /nix/store\nWantMassQuery: 1\nPriority: 50\n")
+    }
+
+    /// Where `path`'s narinfo is.
+    pub fn narinfo(&self, path: &StorePath) -> PathBuf {
+        self.folder.join(path.digits()).with_extension("narinfo")
+    }
+
+    /// All that reads well, and what does not.
+    pub fn read(&self) -> Result<(Vec<NarInfo>, Vec<Refused>), FileError> {
+        let (mut found, mut refused) = (Vec::new(), Vec::new());
+        let entries = match fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((found, refused)),
+            entries => entries.map_err(FileError::new("read", &self.folder))?,
+        };
+        for entry in entries.flatten() {
+            let file = entry.path();
+            if file.extension().is_none_or(|extension| extension != "narinfo") {
+                continue;
+            }
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let parsed = fs::read_to_string(&file).map_err(|error| error.to_string());
+            match parsed.and_then(|text| NarInfo::parse(&text)) {
+                Ok(narinfo) if name == format!("{}.narinfo", narinfo.info.path.digits()) => {
+                    found.push(narinfo)
+                }
+                Ok(narinfo) => {
+                    let what = format!("it is about {}", narinfo.info.path.full());
+                    refused.push(Refused { name, why: what });
+                }
+                Err(why) => refused.push(Refused { name, why }),
+            }
+        }
+        found.sort_by(|a, b| a.info.path.cmp(&b.info.path));
+        Ok((found, refused))
+    }
+}
+
+/// Something in the cache that was not used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Store path or file name.
+    pub name: String,
+    /// Why.
+    pub why: String,
+}
+
+/// What a restore did.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// Put in place and registered.
+    pub paths: usize,
+    /// Their size as Nix counts it.
+    pub bytes: u64,
+    /// Valid before.
+    pub present: usize,
+    /// Left out.
+    pub refused: Vec<Refused>,
+}
+
+/// Puts every path of `cache` that can be trusted and is whole into the store;
+/// registers them last, all at once. What cannot be restored is left out, with
+/// all that refers to it.
+pub fn restore(cache: &Cache, store: &Store<'_>, keys: &Keys, signed_only: bool) -> Result<Restored, Error> {
+    let (found, refused) = cache.read()?;
+    let mut restored = Restored { refused, ..Restored::default() };
+    if found.is_empty() {
+        return Ok(restored);
+    }
+    let valid: HashSet<StorePath> = store.rows()?.into_iter().map(|row| row.path).collect();
+    let mut wanted = BTreeMap::new();
+    for narinfo in found {
+        if valid.contains(&narinfo.info.path) {
+            restored.present += 1;
+        } else if let Err(why) = trusted(&narinfo.info, keys, signed_only) {
+            restored.refused.push(Refused { name: narinfo.info.path.base().into(), why });
+        } else {
+            wanted.insert(narinfo.info.path.clone(), narinfo);
+        }
+    }
+    restored.refused.extend(close(&mut wanted, &valid));
+
+    let staging = Staging::new()?;
+    let failed = unpack_all(cache, &staging, &wanted);
+    for (path, why) in failed {
+        wanted.remove(&path);
+        restored.refused.push(Refused { name: path.base().into(), why });
+    }
+    let whole: Vec<StorePath> = wanted.keys().cloned().collect();
+    restored.refused.extend(close(&mut wanted, &valid));
+    for path in whole.iter().filter(|path| !wanted.contains_key(*path)) {
+        // Complete, yet nothing may refer to what is missing.
+        let _ = nar::remove(&path.path());
+    }
+    let rows: Vec<&Info> = wanted.values().map(|narinfo| &narinfo.info).collect();
+    if rows.is_empty() {
+        return Ok(restored);
+    }
+    store.register(&rows)?;
+    // Nix has just read these; that is no use of theirs.
+    for row in rows.iter().filter(|row| row.path.base().ends_with(".drv")) {
+        let _ = nar::canonicalise(&row.path.path());
+    }
+    restored.paths = rows.len();
+    restored.bytes = rows.iter().map(|row| row.nar_size).sum();
+    Ok(restored)
+}
+
+/// Whether what the narinfo says may enter the store.
+fn trusted(info: &Info, keys: &Keys, signed_only: bool) -> Result<(), String> {
+    let trust = keys.judge(info);
+    if trust == Trust::Forged {
+        return Err("a signature in the name of a trusted key does not hold".into());
+    }
+    let addressed = match content(info)? {
+        Some(Content::Nar(hash)) if hash != info.nar_hash => {
+            return Err("its content address is of another content".into());
+        }
+        other => other.is_some(),
+    };
+    if signed_only && trust != Trust::Signed && !addressed {
+        return Err("no trusted key signed it (`cache-trust: signed`)".into());
+    }
+    Ok(())
+}
+
+/// Removes from `wanted` what refers to a path that is neither there nor
+/// `valid`, until nothing does.
+fn close(wanted: &mut BTreeMap<StorePath, NarInfo>, valid: &HashSet<StorePath>) -> Vec<Refused> {
+    let mut refused = Vec::new();
+    loop {
+        let lacks = |narinfo: &NarInfo| {
+            let known = |path: &&StorePath| !valid.contains(*path) && !wanted.contains_key(*path);
+            narinfo.info.references.iter().find(known).cloned()
+        };
+        let gone: Vec<(StorePath, StorePath)> =
+            wanted.iter().filter_map(|(path, narinfo)| Some((path.clone(), lacks(narinfo)?))).collect();
+        if gone.is_empty() {
+            return refused;
+        }
+        for (path, missing) in gone {
+            wanted.remove(&path);
+            let why = format!("it refers to {}, which is missing", missing.base());
+            refused.push(Refused { name: path.base().into(), why });
+        }
+    }
+}
+
+/// Unpacks all of `wanted` with every core, the largest first; gives those
+/// that failed, and why.
+fn unpack_all(
+    cache: &Cache,
+    staging: &Staging,
+    wanted: &BTreeMap<StorePath, NarInfo>,
+) -> Vec<(StorePath, String)> {
+    let mut queue: Vec<&NarInfo> = wanted.values().collect();
+    queue.sort_by_key(|narinfo| std::cmp::Reverse(narinfo.info.nar_size));
+    let failed = Mutex::new(Vec::new());
+    let full = AtomicBool::new(false);
+    parallel(queue.len(), |n| {
+        let narinfo = queue[n];
+        let path = &narinfo.info.path;
+        let result = if full.load(Ordering::Relaxed) {
+            Err("the disk is full".to_owned())
+        } else {
+            unpack_one(cache, staging, narinfo).map_err(|error| {
+                full.fetch_or(error.kind() == io::ErrorKind::StorageFull, Ordering::Relaxed);
+                error.to_string()
+            })
+        };
+        if let Err(why) = result {
+            // Frees its space at once.
+            let _ = nar::remove(&staging.path().join(path.base()));
+            failed.lock().unwrap_or_else(PoisonError::into_inner).push((path.clone(), why));
+        }
+    });
+    failed.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn unpack_one(cache: &Cache, staging: &Staging, narinfo: &NarInfo) -> io::Result<()> {
+    let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
+    let info = &narinfo.info;
+    let to = staging.path().join(info.path.base());
+    let file = File::open(cache.folder.join(&narinfo.url))?;
+    // One byte more than promised is enough to know that it is too long.
+    let decoder = io::Read::take(zstd::Decoder::new(file)?, info.nar_size + 1);
+    let (hash, size) = nar::unpack(decoder, &to)?;
+    if (hash, size) != (info.nar_hash, info.nar_size) {
+        return Err(wrong("its NAR has not the hash that its narinfo promises"));
+    }
+    if let Ok(Some(Content::File(expected))) = content(info) {
+        let found = fs::symlink_metadata(&to)?.is_file().then(|| File::open(&to).and_then(sha256_reader));
+        if found.transpose()?.is_none_or(|(found, _)| found != expected) {
+            return Err(wrong("its content address is of another content"));
+        }
+        nar::canonicalise(&to)?;
+    }
+    place(&to, &info.path)
+}
+
+/// Runs `work` on 0..count with every core.
+pub(crate) fn parallel(count: usize, work: impl Fn(usize) + Sync) {
+    let next = AtomicUsize::new(0);
+    let threads = std::thread::available_parallelism().map_or(2, usize::from).min(count);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    if n >= count {
+                        return;
+                    }
+                    work(n);
+                }
+            });
+        }
+    });
+}

@@ -1,0 +1,68 @@
+//! nix.conf: one private file of ours, named by `NIX_USER_CONF_FILES`, so that
+//! the machine's own files stay as they are and nobody else reads a token.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use toolkit::{Env, FileError};
+
+use crate::inputs::{Inputs, NIXOS_KEY};
+
+/// The settings that the inputs ask for, without the token, in Nix's syntax.
+/// `single` is a Nix without a daemon, run by root.
+pub(crate) fn lines(inputs: &Inputs, single: bool) -> Vec<String> {
+    let mut lines = vec![
+        "extra-experimental-features = nix-command flakes".to_owned(),
+        // A flake must not change the settings of the machine that builds it.
+        "accept-flake-config = false".to_owned(),
+        format!("max-jobs = {}", inputs.max_jobs),
+    ];
+    if single {
+        lines.push("build-users-group =".into());
+    }
+    if !inputs.sandbox.is_empty() {
+        lines.push(format!("sandbox = {}", inputs.sandbox));
+    }
+    if !inputs.substituters.is_empty() {
+        lines.push(format!("extra-substituters = {}", inputs.substituters.join(" ")));
+    }
+    if !inputs.key_texts.is_empty() {
+        lines.push(format!("extra-trusted-public-keys = {} {NIXOS_KEY}", inputs.key_texts.join(" ")));
+    }
+    lines.extend(inputs.extra_conf.iter().flat_map(|text| text.lines()).map(str::to_owned));
+    lines
+}
+
+/// Writes them, and the token, for this user alone.
+pub(crate) fn write(to: &Path, lines: &[String], inputs: &Inputs) -> Result<(), FileError> {
+    let folder = to.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(folder).map_err(FileError::new("create", folder))?;
+    let make = || {
+        // Such a file is 0600 from its first moment.
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.as_file().set_permissions(fs::Permissions::from_mode(0o600))?;
+        lines.iter().try_for_each(|line| writeln!(file, "{line}"))?;
+        if let Some(tokens) = &inputs.access_tokens {
+            writeln!(file, "access-tokens = {}", tokens.expose())?;
+        }
+        file.persist(to)?;
+        Ok(())
+    };
+    make().map_err(FileError::new("write", to))
+}
+
+/// The value of `NIX_USER_CONF_FILES`: ours first, which wins, then whatever
+/// was there.
+pub(crate) fn files(ours: &Path, env: &Env) -> String {
+    let before = env.get("NIX_USER_CONF_FILES").map(str::to_owned).or_else(|| {
+        let config = env.get("XDG_CONFIG_HOME").map(PathBuf::from);
+        let config = config.or_else(|| Some(PathBuf::from(env.get("HOME")?).join(".config")))?;
+        Some(config.join("nix/nix.conf").display().to_string())
+    });
+    let ours = ours.display().to_string();
+    let others =
+        before.iter().flat_map(|files| files.split(':')).filter(|file| *file != ours && !file.is_empty());
+    std::iter::once(ours.as_str()).chain(others).collect::<Vec<_>>().join(":")
+}

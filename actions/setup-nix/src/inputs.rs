@@ -1,0 +1,164 @@
+//! What the action is told.
+
+use std::path::PathBuf;
+
+use pydist::digest::Sha256Bytes;
+use toolkit::{Command, Env, Input, InputErrors, Kind, Output, Reader, Secret, Spec};
+
+use crate::info::Keys;
+use crate::nix32;
+
+/// The public cache's key, which Nix trusts by default.
+pub(crate) const NIXOS_KEY: &str = "cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY=";
+
+/// The interface of `setup-nix`.
+pub static SPEC: Spec = Spec {
+    name: "setup-nix",
+    about: "Sets up Nix, hash-checked, and restores its store from a cache.",
+    version: env!("CARGO_PKG_VERSION"),
+    positional: None,
+    inputs: &[
+        Input::new("nix-version", Kind::Text, "The version of Nix to install.").or("2.34.4"),
+        Input::new("reuse", Kind::Choice(&["any", "same-version", "never"]), "Which Nix that is already there is used in place of an installation.").or("any"),
+        Input::new("tarball", Kind::Text, "Path or URL of an official-layout tarball; by default the official one of `nix-version`."),
+        Input::new("sha256", Kind::Text, "The tarball's SHA-256, hexadecimal or as Nix writes it; required for a `tarball` and for a version that is not compiled in."),
+        Input::new("extra-conf", Kind::Text, "Lines for nix.conf; they win over what the other inputs set."),
+        Input::new("extra-substituters", Kind::List, "Binary caches beside the default one, one a line."),
+        Input::new("extra-trusted-public-keys", Kind::List, "Keys whose signatures are trusted, one a line, beside that of the default cache."),
+        Input::new("access-tokens", Kind::Secret, "Nix's `access-tokens`, such as `github.com=…`; goes into a private file that only this user reads."),
+        Input::new("sandbox", Kind::Choice(&["true", "false", "relaxed"]), "Nix's `sandbox`; by default Nix's own setting."),
+        Input::new("max-jobs", Kind::Text, "Nix's `max-jobs`.").or("auto"),
+        Input::new("kvm", Kind::Flag, "On Linux, lets everybody use `/dev/kvm`, where that is possible.").or("true"),
+        Input::new("cache", Kind::Choice(&["read-write", "read-only", "off"]), "Whether store paths are restored and packed.").or("read-write"),
+        Input::new("cache-key", Kind::Text, "The first part of the cache key.").or("nix-store"),
+        Input::new("hash-files", Kind::List, "Patterns of the files whose content is part of the key, one a line; `**` stands for any folders.").or("**/flake.lock"),
+        Input::new("cache-folder", Kind::Path, "The binary cache; by default in the user's cache folder."),
+        Input::new("cache-trust", Kind::Choice(&["all", "signed"]), "`signed` restores only paths that are signed by a trusted key or content-addressed.").or("all"),
+        Input::new("max-size", Kind::Number(0, 1 << 20), "The most that the packed paths may measure in the store, in MB; the least recently used ones leave.").or("8000"),
+        Input::new("dry-run", Kind::Flag, "Prints the plan and does nothing.").or("false"),
+    ],
+    outputs: &[
+        Output::new("nix-version", "The version of the Nix in use."),
+        Output::new("nix-bin", "The folder of its programs."),
+        Output::new("installed", "`true` where this action installed it."),
+        Output::new("cache", "`read-write`, `read-only` or `off`."),
+        Output::new("cache-folder", "The binary cache."),
+        Output::new("cache-key", "The primary key."),
+        Output::new("restore-keys", "The prefixes to restore from, one a line."),
+        Output::new("restored-paths", "How many store paths were restored."),
+        Output::new("save-key", "The key to save under (`save` alone)."),
+        Output::new("changed", "Whether there is something new to save (`save` alone)."),
+    ],
+    commands: &[
+        Command { name: "plan", about: "Decides and sets the cache's key", argument: None },
+        Command { name: "install", about: "Puts Nix and the cached paths in place (the default)", argument: None },
+        Command { name: "pack", about: "Adds new store paths to the cache folder", argument: None },
+        Command { name: "watch", about: "Packs for as long as the job runs", argument: None },
+        Command { name: "save", about: "Ends the packer, packs the rest, applies max-size", argument: None },
+    ],
+};
+
+/// Which Nix that is already there will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reuse {
+    Any,
+    SameVersion,
+    Never,
+}
+
+/// The inputs, read.
+#[derive(Debug, Clone)]
+pub(crate) struct Inputs {
+    pub(crate) version: String,
+    pub(crate) reuse: Reuse,
+    pub(crate) tarball: Option<String>,
+    pub(crate) sha256: Option<Sha256Bytes>,
+    pub(crate) extra_conf: Option<String>,
+    pub(crate) substituters: Vec<String>,
+    pub(crate) key_texts: Vec<String>,
+    pub(crate) keys: Keys,
+    pub(crate) access_tokens: Option<Secret>,
+    pub(crate) sandbox: &'static str,
+    pub(crate) max_jobs: String,
+    pub(crate) kvm: bool,
+    pub(crate) cache: &'static str,
+    pub(crate) cache_key: String,
+    pub(crate) hash_files: Vec<String>,
+    pub(crate) cache_folder: PathBuf,
+    pub(crate) signed_only: bool,
+    /// In bytes.
+    pub(crate) max_size: u64,
+    pub(crate) dry_run: bool,
+}
+
+impl Inputs {
+    /// Reads them; all faults at once.
+    pub(crate) fn read(env: &Env) -> Result<Self, InputErrors> {
+        let mut reader = Reader::new(&SPEC, env);
+        let one_line = |text: &str| match text.contains(['\n', '\r']) {
+            true => Err("expected one line, found several"),
+            false => Ok(text.to_owned()),
+        };
+        let version = reader.parse("nix-version", |text| {
+            match text.split('.').all(|part| part.parse::<u32>().is_ok()) {
+                true => Ok(text.to_owned()),
+                false => Err(format!("expected a version like `2.34.4`, found `{text}`")),
+            }
+        });
+        let sha256 = reader.parse("sha256", |text| {
+            nix32::sha256(text)
+                .ok_or_else(|| format!("expected a SHA-256 of 64 hexadecimal digits, found `{text}`"))
+        });
+        let key_texts = reader.list("extra-trusted-public-keys");
+        let keys = Keys::parse(key_texts.iter().map(String::as_str).chain([NIXOS_KEY]));
+        let keys = keys.unwrap_or_else(|fault| {
+            reader.fault("extra-trusted-public-keys", fault);
+            Keys::default()
+        });
+        let cache_folder = reader.path("cache-folder").or_else(|| default_folder(env)).unwrap_or_else(|| {
+            reader.fault("cache-folder", "neither HOME nor XDG_CACHE_HOME is set: give the folder");
+            PathBuf::new()
+        });
+        if !cache_folder.is_absolute() {
+            reader.fault(
+                "cache-folder",
+                format!("expected an absolute path, found `{}`", cache_folder.display()),
+            );
+        }
+        let inputs = Self {
+            version: version.unwrap_or_default(),
+            reuse: match reader.word("reuse") {
+                "same-version" => Reuse::SameVersion,
+                "never" => Reuse::Never,
+                _ => Reuse::Any,
+            },
+            tarball: reader.text("tarball"),
+            sha256,
+            extra_conf: reader.text("extra-conf"),
+            substituters: reader.list("extra-substituters"),
+            key_texts,
+            keys,
+            access_tokens: reader.secret("access-tokens"),
+            sandbox: reader.word("sandbox"),
+            max_jobs: reader.parse("max-jobs", one_line).unwrap_or_default(),
+            kvm: reader.flag("kvm"),
+            cache: reader.word("cache"),
+            cache_key: reader.parse("cache-key", one_line).unwrap_or_default(),
+            hash_files: reader.list("hash-files"),
+            cache_folder,
+            signed_only: reader.word("cache-trust") == "signed",
+            max_size: reader.number("max-size").unwrap_or_default() * 1_000_000,
+            dry_run: reader.flag("dry-run"),
+        };
+        if inputs.access_tokens.as_ref().is_some_and(|tokens| tokens.expose().contains(['\n', '\r'])) {
+            reader.fault("access-tokens", "expected one line of `host=token` words, found several");
+        }
+        reader.finish(inputs)
+    }
+}
+
+fn default_folder(env: &Env) -> Option<PathBuf> {
+    let cache = env.get("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(PathBuf::from(env.get("HOME")?).join(".cache")))?;
+    Some(cache.join("setup-nix/binary-cache"))
+}

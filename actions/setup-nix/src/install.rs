@@ -1,0 +1,196 @@
+//! Nix itself, from a tarball in the official layout.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read, Seek as _};
+use std::path::{Path, PathBuf};
+
+use liblzma::read::XzDecoder;
+use pydist::digest::Sha256Bytes;
+use toolkit::{FileError, Processes};
+
+use crate::error::Error;
+use crate::info::{Info, StorePath, parse_rows};
+use crate::nar;
+use crate::store::{Staging, Store, place};
+
+/// sha256 of the official tarballs, from the official install scripts.
+const OFFICIAL: &[(&str, &str, &str)] = &[
+    ("2.34.4", "x86_64-linux", "595669eb6db6117135ca8ba6667b273eaf980a47523a92e61ed963556cd547b8"),
+    ("2.34.4", "aarch64-linux", "11f5dca5e2eccd7fca31d84ee16fbe18e8752c45a9ca223a1e55aaa16548a48b"),
+    ("2.34.4", "x86_64-darwin", "c79f15a0f9cb1700103bc5ae2b96b8cab58bd53208800a1b477ccb718696b5af"),
+    ("2.34.4", "aarch64-darwin", "f283897495c8e2929deeb822e4b56055f691c8a2aa6ccc966c9a40ed551fa71c"),
+    ("2.35.2", "x86_64-linux", "0c3960a9792331a22081c3c7a5d8465db9b17c50b3acdf18587fa4c6f2cb1158"),
+    ("2.35.2", "aarch64-linux", "4d0302a2910f5eec1c33b8deef634f04899a75737e7001ec49908d003ae5efda"),
+    ("2.35.2", "x86_64-darwin", "d725518d89f3b0b8d4af702a9d38d519814014cbe125afb3ed0545c9d755f6a5"),
+    ("2.35.2", "aarch64-darwin", "1695c13aba5afa7c2ecd6dc4a9393f602e7bbc440ed45e81602c831546580ec3"),
+];
+
+/// The compiled-in hash of an official tarball.
+pub(crate) fn official(version: &str, system: &str) -> Option<Sha256Bytes> {
+    let entry = OFFICIAL.iter().find(|entry| entry.0 == version && entry.1 == system)?;
+    crate::nix32::sha256(entry.2)
+}
+
+/// Where an official tarball is.
+pub(crate) fn official_url(version: &str, system: &str) -> String {
+    format!("https://releases.nixos.org/nix/nix-{version}/nix-{version}-{system}.tar.xz")
+}
+
+/// The Nix that was put in place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Installed {
+    /// Its folder of programs.
+    pub(crate) bin: PathBuf,
+    /// The certificates that came with it.
+    pub(crate) certificates: Option<PathBuf>,
+    /// Store paths put in place, and found there complete.
+    pub(crate) placed: usize,
+    /// Found there.
+    pub(crate) kept: usize,
+}
+
+/// Unpacks `tarball` (whose hash has been checked) beside the store, compares
+/// every path with `.reginfo`, moves what the store lacks, registers all.
+pub(crate) fn install(tarball: &Path, conf: &Path, processes: &dyn Processes) -> Result<Installed, Error> {
+    let wrong = |what: String| Error::Tarball { path: tarball.to_owned(), what };
+    let staging = Staging::new()?;
+    unpack(tarball, staging.path()).map_err(|error| wrong(format!("cannot unpack it: {error}")))?;
+    let root = only_folder(staging.path()).map_err(wrong)?;
+    let read =
+        |name: &str| fs::read_to_string(root.join(name)).map_err(|error| wrong(format!("`{name}`: {error}")));
+    let rows = parse_rows(&read(".reginfo")?).map_err(|what| wrong(format!("`.reginfo`: {what}")))?;
+    let script = read("install")?;
+    let nix = named(&script, "nix", &rows)
+        .ok_or_else(|| wrong("`install` names no path of `.reginfo` as `nix`".into()))?;
+    let found = fs::read_dir(root.join("store")).map_err(|error| wrong(format!("`store`: {error}")))?.count();
+    if found != rows.len() {
+        return Err(wrong(format!("`store` holds {found} paths, `.reginfo` lists {}", rows.len())));
+    }
+    let mut kept = 0;
+    for row in &rows {
+        let from = root.join("store").join(row.path.base());
+        let check = |path: &Path| {
+            nar::dump(path, io::sink()).map(|(_, hash, size)| hash == row.nar_hash && size == row.nar_size)
+        };
+        let sound = nar::canonicalise(&from).and_then(|()| check(&from));
+        match sound {
+            Ok(true) => {}
+            Ok(false) => return Err(wrong(format!("`{}` differs from `.reginfo`", row.path.base()))),
+            Err(error) => return Err(wrong(format!("`{}`: {error}", row.path.base()))),
+        }
+        if check(&row.path.path()).unwrap_or(false) {
+            kept += 1;
+            continue;
+        }
+        place(&from, &row.path).map_err(FileError::new("put in place", row.path.full()))?;
+    }
+    let store = Store { bin: nix.path().join("bin"), conf: conf.to_owned(), processes };
+    store.register(&rows.iter().collect::<Vec<_>>())?;
+    root_it(&nix)?;
+    let certificates =
+        named(&script, "cacert", &rows).map(|path| path.path().join("etc/ssl/certs/ca-bundle.crt"));
+    let certificates = certificates.filter(|path| path.exists());
+    Ok(Installed { bin: store.bin, certificates, placed: rows.len() - kept, kept })
+}
+
+/// Unpacks within `to`; the archive can name nothing outside it.
+fn unpack(tarball: &Path, to: &Path) -> io::Result<()> {
+    let mut file = File::open(tarball)?;
+    let mut magic = [0; 6];
+    file.read_exact(&mut magic)?;
+    file.rewind()?;
+    let from: Box<dyn Read> = match magic {
+        [0xfd, b'7', b'z', b'X', b'Z', 0] => Box::new(XzDecoder::new_multi_decoder(BufReader::new(file))),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::Decoder::new(file)?),
+        _ => {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "it is compressed neither by xz nor by zstd",
+            ));
+        }
+    };
+    let mut archive = tar::Archive::new(from);
+    archive.set_preserve_permissions(true);
+    // Read-only folders get their permissions only when they are full.
+    let mut folders = Vec::new();
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let path = entry.path()?.into_owned();
+        let kind = entry.header().entry_type();
+        if kind.is_dir() {
+            folders.push(path);
+            continue;
+        }
+        if !(kind.is_file() || kind.is_symlink() || kind.is_hard_link()) || !entry.unpack_in(to)? {
+            let path = path.display();
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("the entry `{path}` is not allowed"),
+            ));
+        }
+    }
+    // The archive's end comes before the compressed file's, whose own check
+    // would be left out.
+    io::copy(&mut archive.into_inner(), &mut io::sink())?;
+    for folder in folders {
+        let plain = folder
+            .components()
+            .all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir));
+        if !plain {
+            let folder = folder.display();
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("the entry `{folder}` is not allowed"),
+            ));
+        }
+        // Through a link it could lead out: nothing below one is made.
+        let mut path = to.to_owned();
+        for part in folder.components() {
+            path.push(part);
+            match fs::symlink_metadata(&path) {
+                Ok(meta) if meta.is_dir() => {}
+                Ok(_) => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        "a folder in the place of a file",
+                    ));
+                }
+                Err(_) => fs::create_dir(&path)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+fn only_folder(folder: &Path) -> Result<PathBuf, String> {
+    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    match entries.map_err(|error| error.to_string())?.as_slice() {
+        [one] => Ok(one.path()),
+        several => Err(format!("expected one folder in it, found {} entries", several.len())),
+    }
+}
+
+/// The path that the script gives the variable `name`.
+fn named(script: &str, name: &str, rows: &[Info]) -> Option<StorePath> {
+    let start = format!("{name}=\"");
+    let value = script.lines().find_map(|line| line.strip_prefix(&start)?.strip_suffix('"'))?;
+    let path = StorePath::from_full(value)?;
+    rows.iter().any(|row| row.path == path).then_some(path)
+}
+
+/// Keeps Nix's own garbage collection from taking Nix away.
+fn root_it(nix: &StorePath) -> Result<(), FileError> {
+    let link = Path::new(GC_ROOT);
+    let folder = link.parent().unwrap_or(Path::new("/"));
+    let make = || {
+        fs::create_dir_all(folder)?;
+        let part = folder.join(".setup-nix-new");
+        let _ = fs::remove_file(&part);
+        std::os::unix::fs::symlink(nix.path(), &part)?;
+        fs::rename(&part, link)
+    };
+    make().map_err(FileError::new("create", link))
+}
+
+/// The link that keeps Nix, and by which the next run finds it.
+pub(crate) const GC_ROOT: &str = "/nix/var/nix/gcroots/setup-nix";

@@ -1,0 +1,367 @@
+//! Nix archives: written, and unpacked with nothing in them trusted.
+//!
+//! Format: Nix manual, "Nix Archive (NAR) format".
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use pydist::digest::Sha256Bytes;
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, futimens, utimensat};
+use sha2::{Digest as _, Sha256};
+
+/// Longest name of a directory entry.
+const NAME: u64 = 255;
+/// Longest target of a symbolic link.
+const TARGET: u64 = 4096;
+/// Deepest nesting: a hostile archive must not exhaust the stack.
+const DEPTH: usize = 256;
+
+/// What the store gives every file: modified at 1. The access time lies before
+/// that, so that the first use shows even under `relatime`.
+const TIMES: Timestamps = Timestamps {
+    last_access: Timespec { tv_sec: 0, tv_nsec: 0 },
+    last_modification: Timespec { tv_sec: 1, tv_nsec: 0 },
+};
+
+/// Passes bytes on and hashes and counts them.
+pub struct Hashing<T> {
+    inner: T,
+    hasher: Sha256,
+    size: u64,
+}
+
+impl<T> Hashing<T> {
+    /// Around a reader or a writer.
+    pub fn new(inner: T) -> Self {
+        Self { inner, hasher: Sha256::new(), size: 0 }
+    }
+
+    /// What is inside, the digest, and how many bytes went through.
+    pub fn finish(self) -> (T, Sha256Bytes, u64) {
+        (self.inner, self.hasher.finalize().into(), self.size)
+    }
+
+    fn saw(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+        self.size += bytes.len() as u64;
+    }
+}
+
+impl<T: Read> Read for Hashing<T> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.saw(&buffer[..count]);
+        Ok(count)
+    }
+}
+
+impl<T: Write> Write for Hashing<T> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(bytes)?;
+        self.saw(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// Unpacks the archive `from` to `to`, which must not exist, in the store's
+/// canonical form; gives digest and size of all that was read. On an error
+/// `to` is left half-made for the caller to remove.
+pub fn unpack(from: impl Read, to: &Path) -> io::Result<(Sha256Bytes, u64)> {
+    // A megabyte, so that the hash runs over long pieces.
+    let mut reader = Unpacker { from: io::BufReader::with_capacity(1 << 20, Hashing::new(from)) };
+    reader.expect("nix-archive-1")?;
+    reader.node(to, 0)?;
+    if reader.from.read(&mut [0])? != 0 {
+        return Err(malformed("there is something behind its end"));
+    }
+    let (_, digest, size) = reader.from.into_inner().finish();
+    Ok((digest, size))
+}
+
+fn malformed(what: impl std::fmt::Display) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("malformed archive: {what}"))
+}
+
+struct Unpacker<R> {
+    from: R,
+}
+
+impl<R: Read> Unpacker<R> {
+    fn number(&mut self) -> io::Result<u64> {
+        let mut bytes = [0; 8];
+        self.from.read_exact(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    fn padding(&mut self, length: u64) -> io::Result<()> {
+        let mut bytes = [0; 8];
+        let count = (8 - (length % 8) as usize) % 8;
+        self.from.read_exact(&mut bytes[..count])?;
+        if bytes == [0; 8] { Ok(()) } else { Err(malformed("padding that is not zero")) }
+    }
+
+    fn string(&mut self, limit: u64) -> io::Result<Vec<u8>> {
+        let length = self.number()?;
+        if length > limit {
+            return Err(malformed(format!("a string of {length} bytes, at most {limit} expected")));
+        }
+        let mut bytes = vec![0; length as usize];
+        self.from.read_exact(&mut bytes)?;
+        self.padding(length)?;
+        Ok(bytes)
+    }
+
+    fn expect(&mut self, word: &str) -> io::Result<()> {
+        let found = self.string(NAME)?;
+        if found == word.as_bytes() {
+            return Ok(());
+        }
+        Err(malformed(format!("expected `{word}`, found `{}`", String::from_utf8_lossy(&found))))
+    }
+
+    fn node(&mut self, to: &Path, depth: usize) -> io::Result<()> {
+        if depth > DEPTH {
+            return Err(malformed("nested too deeply"));
+        }
+        self.expect("(")?;
+        self.expect("type")?;
+        match &self.string(NAME)?[..] {
+            b"regular" => self.file(to),
+            b"symlink" => self.symlink(to),
+            b"directory" => self.directory(to, depth),
+            other => Err(malformed(format!("unknown type `{}`", String::from_utf8_lossy(other)))),
+        }
+    }
+
+    fn file(&mut self, to: &Path) -> io::Result<()> {
+        let mut mode = 0o444;
+        let mut word = self.string(NAME)?;
+        if word == b"executable" {
+            mode = 0o555;
+            self.expect("")?;
+            word = self.string(NAME)?;
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+        if word == b"contents" {
+            let length = self.number()?;
+            if io::copy(&mut (&mut self.from).take(length), &mut file)? != length {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.padding(length)?;
+            word = self.string(NAME)?;
+        }
+        if word != b")" {
+            return Err(malformed("a file that does not end"));
+        }
+        file.set_permissions(Permissions::from_mode(mode))?;
+        Ok(futimens(&file, &TIMES)?)
+    }
+
+    fn symlink(&mut self, to: &Path) -> io::Result<()> {
+        self.expect("target")?;
+        let target = self.string(TARGET)?;
+        self.expect(")")?;
+        std::os::unix::fs::symlink(std::ffi::OsStr::from_bytes(&target), to)?;
+        touch(to)
+    }
+
+    fn directory(&mut self, to: &Path, depth: usize) -> io::Result<()> {
+        fs::create_dir(to)?;
+        let mut last = Vec::new();
+        loop {
+            match &self.string(NAME)?[..] {
+                b")" => break,
+                b"entry" => {}
+                _ => return Err(malformed("a directory that does not end")),
+            }
+            self.expect("(")?;
+            self.expect("name")?;
+            let name = self.string(NAME)?;
+            if name.is_empty() || name == b"." || name == b".." || name.iter().any(|c| matches!(c, b'/' | 0))
+            {
+                return Err(malformed(format!(
+                    "the name `{}`",
+                    String::from_utf8_lossy(&name).escape_debug()
+                )));
+            }
+            if name <= last {
+                return Err(malformed("names out of order"));
+            }
+            self.expect("node")?;
+            self.node(&to.join(std::ffi::OsStr::from_bytes(&name)), depth + 1)?;
+            self.expect(")")?;
+            last = name;
+        }
+        fs::set_permissions(to, Permissions::from_mode(0o555))?;
+        touch(to)
+    }
+}
+
+fn touch(path: &Path) -> io::Result<()> {
+    Ok(utimensat(CWD, path, &TIMES, AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+/// Gives everything below `path` the store's permissions and times.
+pub fn canonicalise(path: &Path) -> io::Result<()> {
+    let meta = fs::symlink_metadata(path)?;
+    if meta.is_dir() {
+        fs::set_permissions(path, Permissions::from_mode(0o755))?;
+        for entry in fs::read_dir(path)? {
+            canonicalise(&entry?.path())?;
+        }
+    }
+    if !meta.is_symlink() {
+        let execute = if meta.is_dir() { 0o111 } else { meta.permissions().mode() & 0o100 };
+        let mode = if execute == 0 { 0o444 } else { 0o555 };
+        fs::set_permissions(path, Permissions::from_mode(mode))?;
+    }
+    touch(path)
+}
+
+/// Writes `path` as an archive to `to`; gives the archive's digest and size.
+pub fn dump<W: Write>(path: &Path, to: W) -> io::Result<(W, Sha256Bytes, u64)> {
+    let mut out = io::BufWriter::with_capacity(1 << 18, Hashing::new(to));
+    string(&mut out, b"nix-archive-1")?;
+    node(&mut out, path)?;
+    Ok(out.into_inner().map_err(io::IntoInnerError::into_error)?.finish())
+}
+
+fn string(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    out.write_all(&(bytes.len() as u64).to_le_bytes())?;
+    out.write_all(bytes)?;
+    out.write_all(&[0; 8][..(8 - bytes.len() % 8) % 8])
+}
+
+fn node(out: &mut impl Write, path: &Path) -> io::Result<()> {
+    let meta = fs::symlink_metadata(path)?;
+    string(out, b"(")?;
+    string(out, b"type")?;
+    if meta.is_symlink() {
+        string(out, b"symlink")?;
+        string(out, b"target")?;
+        string(out, fs::read_link(path)?.as_os_str().as_bytes())?;
+    } else if meta.is_dir() {
+        string(out, b"directory")?;
+        let mut names = fs::read_dir(path)?
+            .map(|entry| entry.map(|entry| entry.file_name().into_vec()))
+            .collect::<io::Result<Vec<_>>>()?;
+        names.sort_unstable();
+        for name in names {
+            for word in [&b"entry"[..], b"(", b"name", &name, b"node"] {
+                string(out, word)?;
+            }
+            node(out, &path.join(std::ffi::OsStr::from_bytes(&name)))?;
+            string(out, b")")?;
+        }
+    } else if meta.is_file() {
+        string(out, b"regular")?;
+        if meta.permissions().mode() & 0o100 != 0 {
+            string(out, b"executable")?;
+            string(out, b"")?;
+        }
+        string(out, b"contents")?;
+        out.write_all(&meta.len().to_le_bytes())?;
+        if io::copy(&mut File::open(path)?.take(meta.len()), out)? != meta.len() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        out.write_all(&[0; 8][..(8 - (meta.len() % 8) as usize) % 8])?;
+    } else {
+        return Err(malformed(format!("`{}` is neither file, folder nor link", path.display())));
+    }
+    string(out, b")")
+}
+
+/// Removes `path` and all below it, read-only folders too; nothing there is
+/// fine.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+        Ok(meta) if !meta.is_dir() => return fs::remove_file(path),
+        Ok(_) => {}
+    }
+    for entry in walkdir::WalkDir::new(path) {
+        let entry = entry?;
+        if entry.file_type().is_dir() {
+            fs::set_permissions(entry.path(), Permissions::from_mode(0o755))?;
+        }
+    }
+    fs::remove_dir_all(path)
+}
+
+/// Moves a read-only folder, which takes write permission on it (it holds its
+/// own `..`) unless one is root.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    let folder = fs::symlink_metadata(from)?.is_dir();
+    if folder {
+        fs::set_permissions(from, Permissions::from_mode(0o755))?;
+    }
+    fs::rename(from, to)?;
+    if folder {
+        fs::set_permissions(to, Permissions::from_mode(0o555))?;
+        touch(to)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(folder: &Path) -> std::path::PathBuf {
+        let root = folder.join("root");
+        fs::create_dir_all(root.join("bin")).unwrap();
+        fs::write(root.join("bin/tool"), b"#!/bin/sh\n").unwrap();
+        fs::set_permissions(root.join("bin/tool"), Permissions::from_mode(0o755)).unwrap();
+        fs::write(root.join("empty"), b"").unwrap();
+        std::os::unix::fs::symlink("bin/tool", root.join("link")).unwrap();
+        root
+    }
+
+    #[test]
+    fn an_archive_is_what_nix_makes_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = sample(folder.path());
+        let (bytes, digest, size) = dump(&root, Vec::new()).unwrap();
+        let nix = testkit::tools::command("nix-store").arg("--dump").arg(&root).output().unwrap();
+        assert!(nix.status.success());
+        assert_eq!(bytes, nix.stdout);
+        let copy = folder.path().join("copy");
+        assert_eq!(unpack(&bytes[..], &copy).unwrap(), (digest, size));
+        assert_eq!(dump(&copy, Vec::new()).unwrap().0, bytes);
+        remove(&copy).unwrap();
+        assert!(!copy.exists());
+    }
+
+    #[test]
+    fn a_cut_archive_is_refused_wherever_it_is_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        let (bytes, ..) = dump(&sample(folder.path()), Vec::new()).unwrap();
+        for end in (0..bytes.len()).step_by(8) {
+            let copy = folder.path().join(format!("copy{end}"));
+            assert!(unpack(&bytes[..end], &copy).is_err(), "cut at {end}");
+        }
+        assert!(unpack(&[&bytes[..], b"x"].concat()[..], &folder.path().join("longer")).is_err());
+    }
+
+    #[test]
+    fn a_name_cannot_lead_out_of_the_folder() {
+        for name in ["..", ".", "", "a/b", "/etc", "a\0"] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut bytes = Vec::new();
+            let words = ["nix-archive-1", "(", "type", "directory", "entry", "(", "name", name, "node"];
+            for word in words.into_iter().chain(["(", "type", "regular", ")", ")", ")"]) {
+                string(&mut bytes, word.as_bytes()).unwrap();
+            }
+            let error = unpack(&bytes[..], &folder.path().join("to")).unwrap_err().to_string();
+            assert!(error.contains("the name"), "{name:?}: {error}");
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! New store paths into the cache folder, and the least recently used out.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use pydist::digest::{hex, sha256};
+use toolkit::{FileError, write_atomic};
+
+use crate::cache::{Cache, Refused, parallel};
+use crate::error::Error;
+use crate::info::{Info, NarInfo, StorePath};
+use crate::nar::{self, Hashing};
+use crate::nix32;
+use crate::store::{Store, lock};
+
+/// Beyond this level the time grows faster than the gain.
+const LEVEL: i32 = 3;
+
+/// What a pass packed.
+#[derive(Debug, Default)]
+pub struct Packed {
+    /// Paths added.
+    pub paths: usize,
+    /// Their size as Nix counts it.
+    pub bytes: u64,
+    /// Paths that were there already.
+    pub present: usize,
+    /// Not packed, and why.
+    pub refused: Vec<Refused>,
+}
+
+/// Adds every valid path that `cache` lacks, apart from Nix's own closure:
+/// that comes from its tarball. One pass at a time; `stop` ends it between two
+/// paths.
+pub fn pack(cache: &Cache, store: &Store<'_>, stop: &(dyn Fn() -> bool + Sync)) -> Result<Packed, Error> {
+    cache.create()?;
+    let _lock = lock(&cache.state().join("lock"))?;
+    let rows = store.rows()?;
+    let own = closure(&rows, &nix_paths(store));
+    let mut packed = Packed::default();
+    let mut new: Vec<Info> = Vec::new();
+    for row in rows {
+        if own.contains(&row.path) {
+            continue;
+        }
+        if cache.narinfo(&row.path).exists() {
+            packed.present += 1;
+        } else {
+            new.push(row);
+        }
+    }
+    if new.is_empty() {
+        return Ok(packed);
+    }
+    store.sign(&mut new);
+    new.sort_by_key(|row| std::cmp::Reverse(row.nar_size));
+    let done = Mutex::new(&mut packed);
+    parallel(new.len(), |n| {
+        if stop() {
+            return;
+        }
+        let result = pack_one(cache, &new[n]);
+        let mut packed = done.lock().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok(()) => {
+                packed.paths += 1;
+                packed.bytes += new[n].nar_size;
+            }
+            Err(error) => {
+                packed.refused.push(Refused { name: new[n].path.base().into(), why: error.to_string() });
+            }
+        }
+    });
+    Ok(packed)
+}
+
+/// The NAR first, then the narinfo that makes it count.
+fn pack_one(cache: &Cache, info: &Info) -> io::Result<()> {
+    let part = tempfile::Builder::new().prefix("nar-").tempfile_in(cache.state())?;
+    let mut encoder = zstd::Encoder::new(Hashing::new(part), LEVEL)?;
+    encoder.set_pledged_src_size(Some(info.nar_size))?;
+    encoder.include_checksum(true)?;
+    let (encoder, hash, size) = nar::dump(&info.path.path(), encoder)?;
+    if (hash, size) != (info.nar_hash, info.nar_size) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "its content is not what Nix registered"));
+    }
+    let (part, file_hash, file_size) = encoder.finish()?.finish();
+    let url = format!("nar/{}.nar.zst", nix32::encode(&info.nar_hash));
+    fs::set_permissions(part.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+    part.persist(cache.folder.join(&url)).map_err(|error| error.error)?;
+    let text = NarInfo { info: info.clone(), url }.print((file_hash, file_size));
+    write_atomic(&cache.narinfo(&info.path), text.as_bytes()).map_err(|error| error.source)
+}
+
+/// The store path that the Nix in use lives in, where it lives in one.
+fn nix_paths(store: &Store<'_>) -> Vec<StorePath> {
+    let real = fs::canonicalize(store.bin.join("nix-store")).ok();
+    let inside = |path: &Path| {
+        let base = path.strip_prefix(crate::info::STORE).ok()?.components().next()?;
+        StorePath::from_base(base.as_os_str().to_str()?)
+    };
+    [real, Some(store.bin.clone())].iter().flatten().filter_map(|path| inside(path)).collect()
+}
+
+fn closure(rows: &[Info], roots: &[StorePath]) -> HashSet<StorePath> {
+    let by_path: HashMap<&StorePath, &Info> = rows.iter().map(|row| (&row.path, row)).collect();
+    let mut seen = HashSet::new();
+    let mut todo: Vec<&StorePath> = roots.iter().collect();
+    while let Some(path) = todo.pop() {
+        if seen.insert(path.clone())
+            && let Some(row) = by_path.get(path)
+        {
+            todo.extend(&row.references);
+        }
+    }
+    seen
+}
+
+/// What the bound dropped.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Store paths dropped.
+    pub dropped: Vec<StorePath>,
+    /// What stays, as Nix counts it.
+    pub bytes: u64,
+    /// What stays, compressed.
+    pub packed_bytes: u64,
+    /// What stays.
+    pub paths: usize,
+    /// Names the set of paths that stay.
+    pub set: String,
+}
+
+/// Notes what this job used (`now` in Unix seconds) and drops the least
+/// recently used paths until the rest measures at most `max_size` bytes in the
+/// store. A path counts as used whenever one that refers to it does. Files
+/// that no narinfo names go too.
+pub fn prune(cache: &Cache, max_size: u64, now: u64) -> Result<Pruned, Error> {
+    cache.create()?;
+    let _lock = lock(&cache.state().join("lock"))?;
+    let (found, broken) = cache.read()?;
+    let remove = |path: &Path| nar::remove(path).map_err(FileError::new("remove", path));
+    for refused in broken {
+        remove(&cache.folder.join(refused.name))?;
+    }
+    let stamps = cache.folder.join("last-used");
+    let old = fs::read_to_string(&stamps).unwrap_or_default();
+    let old: HashMap<&str, u64> = old
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .filter_map(|(path, time)| Some((path, time.parse().ok()?)))
+        .collect();
+    let mut used: BTreeMap<StorePath, u64> = BTreeMap::new();
+    for narinfo in &found {
+        let path = &narinfo.info.path;
+        let before = old.get(path.base()).copied();
+        // New here, or opened since the restore set its times back.
+        let time = if before.is_none() || touched(&path.path()) { now } else { before.unwrap_or_default() };
+        used.insert(path.clone(), time);
+    }
+    hand_down(&found, &mut used);
+    let mut order: Vec<&NarInfo> = found.iter().collect();
+    order.sort_by_key(|narinfo| (used[&narinfo.info.path], std::cmp::Reverse(narinfo.info.nar_size)));
+    let mut pruned =
+        Pruned { bytes: order.iter().map(|narinfo| narinfo.info.nar_size).sum(), ..Pruned::default() };
+    let mut gone = HashSet::new();
+    for narinfo in order {
+        if pruned.bytes <= max_size {
+            break;
+        }
+        // Whoever refers to it is no more recently used, so it loses nothing.
+        drop_with_users(narinfo, &found, &mut gone, &mut pruned.bytes);
+    }
+    let mut nars = BTreeSet::new();
+    let mut text = String::new();
+    for narinfo in &found {
+        let path = &narinfo.info.path;
+        if gone.contains(path) {
+            remove(&cache.narinfo(path))?;
+            pruned.dropped.push(path.clone());
+        } else {
+            nars.insert(narinfo.url.clone());
+            text += &format!("{} {}\n", path.base(), used[path]);
+        }
+    }
+    write_atomic(&stamps, text.as_bytes())?;
+    let folder = cache.folder.join("nar");
+    for entry in fs::read_dir(&folder).map_err(FileError::new("read", &folder))?.flatten() {
+        if nars.contains(&format!("nar/{}", entry.file_name().to_string_lossy())) {
+            pruned.packed_bytes += entry.metadata().map_or(0, |meta| meta.len());
+        } else {
+            remove(&entry.path())?;
+        }
+    }
+    pruned.paths = found.len() - pruned.dropped.len();
+    let kept = found.iter().map(|narinfo| &narinfo.info).filter(|info| !gone.contains(&info.path));
+    pruned.set = set_name(kept);
+    Ok(pruned)
+}
+
+/// Names a set of paths and their content: the same set, the same name.
+pub(crate) fn set_name<'a>(infos: impl Iterator<Item = &'a Info>) -> String {
+    let text: String = infos.map(|info| format!("{} {}\n", info.path.base(), hex(&info.nar_hash))).collect();
+    hex(&sha256(text.as_bytes()))[..16].to_owned()
+}
+
+/// What refers to a path uses it too.
+fn hand_down(found: &[NarInfo], used: &mut BTreeMap<StorePath, u64>) {
+    let by_path: HashMap<&StorePath, &NarInfo> =
+        found.iter().map(|narinfo| (&narinfo.info.path, narinfo)).collect();
+    let mut todo: Vec<(StorePath, u64)> = used.iter().map(|(path, time)| (path.clone(), *time)).collect();
+    while let Some((path, time)) = todo.pop() {
+        let Some(narinfo) = by_path.get(&path) else { continue };
+        for reference in &narinfo.info.references {
+            if let Some(known) = used.get_mut(reference)
+                && *known < time
+            {
+                *known = time;
+                todo.push((reference.clone(), time));
+            }
+        }
+    }
+}
+
+fn drop_with_users(narinfo: &NarInfo, found: &[NarInfo], gone: &mut HashSet<StorePath>, bytes: &mut u64) {
+    let mut todo = vec![narinfo];
+    while let Some(narinfo) = todo.pop() {
+        if !gone.insert(narinfo.info.path.clone()) {
+            continue;
+        }
+        *bytes -= narinfo.info.nar_size;
+        todo.extend(found.iter().filter(|other| other.info.references.contains(&narinfo.info.path)));
+    }
+}
+
+/// Whether a file below `path` was opened since its times were set back.
+/// Folders are not asked: looking at them counts as a use.
+fn touched(path: &Path) -> bool {
+    let files = walkdir::WalkDir::new(path).into_iter().flatten().filter(|entry| !entry.file_type().is_dir());
+    files.filter_map(|entry| entry.metadata().ok()).any(|meta| meta.atime() > 1)
+}
+
+/// The file by which the background packer is asked to end.
+pub fn stop_file(cache: &Cache) -> std::path::PathBuf {
+    cache.state().join("stop")
+}
+
+/// The database's last change, to see cheaply whether there can be new paths.
+pub fn database_stamp() -> Vec<(i64, i64, u64)> {
+    let folder = Path::new("/nix/var/nix/db");
+    let files = ["db.sqlite", "db.sqlite-wal"].map(|name| folder.join(name));
+    let stamp = |meta: fs::Metadata| (meta.mtime(), meta.mtime_nsec(), meta.len());
+    files.iter().filter_map(|file| Some(stamp(File::open(file).ok()?.metadata().ok()?))).collect()
+}

@@ -1,0 +1,304 @@
+//! From inputs and facts to what will be done; nothing is done here.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use pydist::digest::{hex, sha256};
+use serde::Serialize;
+use toolkit::{Cmd, Env, Io, Processes};
+
+use crate::conf;
+use crate::error::Error;
+use crate::inputs::{Inputs, Reuse};
+use crate::install::{GC_ROOT, official, official_url};
+
+/// What is so on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Facts {
+    /// As Nix names it, `x86_64-linux`.
+    pub system: String,
+    /// Whether we are root.
+    pub root: bool,
+    /// Whether `sudo -n` works.
+    pub sudo: bool,
+    /// Our user, for `chown`.
+    pub user: String,
+    /// A Nix that starts.
+    pub nix: Option<Found>,
+    /// Whether paths can be put into `/nix`, now or by making it.
+    pub store: Access,
+    /// Whether a daemon listens.
+    pub daemon: bool,
+    /// Whether `/dev/kvm` is there and not for us.
+    pub closed_kvm: bool,
+    /// SHA-256 over the files that `hash-files` names.
+    pub files: String,
+    /// How many those are.
+    pub file_count: usize,
+}
+
+/// A Nix that is already there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Found {
+    /// Its folder of programs.
+    pub bin: PathBuf,
+    /// Its version.
+    pub version: String,
+}
+
+/// What can be done about `/nix`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    /// It is there, and ours to write to.
+    Ours,
+    /// It is not there.
+    Missing,
+    /// It is there, and not ours.
+    Foreign,
+}
+
+/// Everything that will be done, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// What makes `/nix` ready.
+    pub prepare: Vec<Cmd>,
+    /// Where Nix comes from.
+    pub nix: Source,
+    /// The lines of nix.conf, without a token.
+    pub conf: Vec<String>,
+    /// Opens `/dev/kvm`; a failure is a warning.
+    pub kvm: Option<Cmd>,
+    /// `read-write`, `read-only` or `off`.
+    pub cache: &'static str,
+    /// Why the cache is off, where that was not asked for.
+    pub cache_why: Option<String>,
+    /// The binary cache.
+    pub cache_folder: PathBuf,
+    /// The primary key.
+    pub key: String,
+    /// Prefixes to restore from.
+    pub restore_keys: Vec<String>,
+}
+
+/// Where Nix comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// It is there.
+    Reuse(Found),
+    /// From this tarball.
+    Install {
+        /// Path or URL.
+        tarball: String,
+        /// Hexadecimal.
+        sha256: String,
+    },
+}
+
+impl Facts {
+    /// Looks at the machine.
+    pub(crate) fn gather(inputs: &Inputs, env: &Env, processes: &dyn Processes) -> Result<Self, Error> {
+        let run = |cmd: Cmd| processes.run(&cmd, Io::Quiet, Duration::from_secs(60)).ok();
+        let root = rustix::process::geteuid().is_root();
+        let os = if std::env::consts::OS == "macos" { "darwin" } else { std::env::consts::OS };
+        let nix = nix_folders(env).into_iter().find_map(|bin| {
+            if !bin.join("nix-store").is_file() {
+                return None;
+            }
+            let done = run(Cmd::new(bin.join("nix").display().to_string()).arg("--version"))?;
+            Some(Found { version: done.stdout.split_whitespace().last()?.to_owned(), bin })
+        });
+        let writable = |path: &str| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
+        let store = match Path::new("/nix").exists() {
+            false => Access::Missing,
+            true if writable("/nix") && (writable("/nix/store") || !Path::new("/nix/store").exists()) => {
+                Access::Ours
+            }
+            true => Access::Foreign,
+        };
+        let workspace = env.get("GITHUB_WORKSPACE").map_or_else(|| PathBuf::from("."), PathBuf::from);
+        let (files, file_count) = hash_files(&workspace, &inputs.hash_files);
+        Ok(Self {
+            system: format!("{}-{os}", std::env::consts::ARCH),
+            root,
+            sudo: !root && store != Access::Ours && run(Cmd::new("sudo").args(["-n", "true"])).is_some(),
+            user: rustix::process::geteuid().as_raw().to_string(),
+            nix,
+            store,
+            daemon: Path::new("/nix/var/nix/daemon-socket/socket").exists(),
+            closed_kvm: Path::new("/dev/kvm").exists()
+                && rustix::fs::access("/dev/kvm", rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK)
+                    .is_err(),
+            files,
+            file_count,
+        })
+    }
+}
+
+/// Where a Nix may be: ours of an earlier run, PATH, the usual profiles.
+fn nix_folders(env: &Env) -> Vec<PathBuf> {
+    let mut folders = vec![Path::new(GC_ROOT).join("bin")];
+    folders.extend(std::env::split_paths(env.get("PATH").unwrap_or_default()));
+    folders.push("/nix/var/nix/profiles/default/bin".into());
+    folders.extend(env.get("HOME").map(|home| Path::new(home).join(".nix-profile/bin")));
+    folders
+}
+
+/// One digest over the files below `folder` that a pattern names, by path.
+fn hash_files(folder: &Path, patterns: &[String]) -> (String, usize) {
+    let mut text = String::new();
+    let mut count = 0;
+    let skip = |name: &std::ffi::OsStr| name == ".git" || name == "node_modules" || name == "target";
+    let walk = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter();
+    for entry in walk.filter_entry(|entry| entry.depth() == 0 || !skip(entry.file_name())).flatten() {
+        let Ok(path) = entry.path().strip_prefix(folder) else { continue };
+        let path = path.to_string_lossy();
+        if !entry.file_type().is_file() || !patterns.iter().any(|pattern| matches(pattern, &path)) {
+            continue;
+        }
+        if let Ok(content) = std::fs::read(entry.path()) {
+            text += &format!("{path} {}\n", hex(&sha256(&content)));
+            count += 1;
+        }
+    }
+    (hex(&sha256(text.as_bytes())), count)
+}
+
+/// Whether `pattern` (`*` within a name, `**` for any folders) names `path`.
+fn matches(pattern: &str, path: &str) -> bool {
+    fn name(pattern: &[u8], text: &[u8]) -> bool {
+        match pattern.split_first() {
+            None => text.is_empty(),
+            Some((b'*', rest)) => (0..=text.len()).any(|n| name(rest, &text[n..])),
+            Some((first, rest)) => text.split_first().is_some_and(|(c, text)| c == first && name(rest, text)),
+        }
+    }
+    fn parts(pattern: &[&str], path: &[&str]) -> bool {
+        match pattern.split_first() {
+            None => path.is_empty(),
+            Some((&"**", rest)) => (0..=path.len()).any(|n| parts(rest, &path[n..])),
+            Some((first, rest)) => path
+                .split_first()
+                .is_some_and(|(part, path)| name(first.as_bytes(), part.as_bytes()) && parts(rest, path)),
+        }
+    }
+    parts(&pattern.split('/').collect::<Vec<_>>(), &path.split('/').collect::<Vec<_>>())
+}
+
+/// Decides what is to be done.
+pub(crate) fn plan(inputs: &Inputs, facts: &Facts) -> Result<Plan, Error> {
+    let fits = |found: &&Found| match inputs.reuse {
+        Reuse::Any => true,
+        Reuse::SameVersion => found.version == inputs.version,
+        Reuse::Never => false,
+    };
+    let nix = match facts.nix.as_ref().filter(fits) {
+        Some(found) => Source::Reuse(found.clone()),
+        None => source(inputs, facts)?,
+    };
+    let prepare = match &nix {
+        Source::Reuse(_) => Vec::new(),
+        Source::Install { .. } => prepare(facts)?,
+    };
+    let reused = matches!(nix, Source::Reuse(_));
+    let ours = facts.store == Access::Ours || facts.root || !reused;
+    let cache = if ours { inputs.cache } else { "off" };
+    let os = if facts.system.ends_with("darwin") { "macOS" } else { "Linux" };
+    let arch = facts.system.split('-').next().unwrap_or_default();
+    let stem = format!("{}-{os}-{arch}-", inputs.cache_key);
+    let key = format!("{stem}{}", facts.files);
+    Ok(Plan {
+        prepare,
+        conf: conf::lines(inputs, !(reused && facts.daemon)),
+        nix,
+        kvm: (inputs.kvm && facts.closed_kvm && (facts.root || facts.sudo)).then(|| open_kvm(facts)),
+        cache,
+        cache_why: (!ours && inputs.cache != "off")
+            .then(|| "the store belongs to a daemon or another user".into()),
+        cache_folder: inputs.cache_folder.clone(),
+        restore_keys: vec![format!("{key}-"), stem],
+        key,
+    })
+}
+
+fn source(inputs: &Inputs, facts: &Facts) -> Result<Source, Error> {
+    let known = official(&inputs.version, &facts.system);
+    let (tarball, expected) = match &inputs.tarball {
+        Some(tarball) => (tarball.clone(), inputs.sha256),
+        None => (official_url(&inputs.version, &facts.system), inputs.sha256.or(known)),
+    };
+    let Some(expected) = expected else {
+        return Err(Error::Plan {
+            message: format!("no sha256 is known for {tarball}; nothing is installed without one"),
+            hint: "give `sha256`, or a `nix-version` that is compiled in (2.34.4, 2.35.2) and no `tarball`"
+                .into(),
+        });
+    };
+    Ok(Source::Install { tarball, sha256: hex(&expected) })
+}
+
+/// What makes `/nix` ours.
+fn prepare(facts: &Facts) -> Result<Vec<Cmd>, Error> {
+    let none = |message: &str, hint: &str| Err(Error::Plan { message: message.into(), hint: hint.into() });
+    if facts.store == Access::Ours {
+        return Ok(Vec::new());
+    }
+    if facts.system.ends_with("darwin") {
+        return match (facts.store, facts.root || facts.sudo) {
+            (Access::Foreign, _) => {
+                none("/nix belongs to another installation", "use that one (`reuse: any`)")
+            }
+            (_, false) => {
+                none("macOS needs a volume for /nix, and this user cannot make one", "allow `sudo -n`")
+            }
+            _ => Ok(macos_volume(facts)),
+        };
+    }
+    let sudo = |args: &[&str]| {
+        let (program, args) = if facts.root { (args[0], &args[1..]) } else { ("sudo", args) };
+        let cmd = Cmd::new(program);
+        if facts.root { cmd } else { cmd.arg("-n") }.args(args.iter().copied())
+    };
+    match facts.store {
+        Access::Missing if facts.root => Ok(vec![sudo(&["mkdir", "-m", "0755", "/nix"])]),
+        Access::Missing if facts.sudo => {
+            Ok(vec![sudo(&["mkdir", "-m", "0755", "/nix"]), sudo(&["chown", &facts.user, "/nix"])])
+        }
+        Access::Missing => none(
+            "there is no /nix, and this user cannot make one",
+            "run as root, allow `sudo -n`, or make /nix and give it to this user",
+        ),
+        _ => none(
+            "/nix is there, and this user cannot write to it",
+            "use the Nix that is there (`reuse: any`), or run as its owner",
+        ),
+    }
+}
+
+/// A root folder can be had on macOS only by synthetic.conf, and its content
+/// only on a volume of its own (Nix manual, "macOS installation").
+fn macos_volume(facts: &Facts) -> Vec<Cmd> {
+    let steps: [&[&str]; 5] = [
+        &[
+            "sh",
+            "-c",
+            "grep -qx nix /etc/synthetic.conf 2>/dev/null || printf 'nix\\n' >>/etc/synthetic.conf",
+        ],
+        // Makes the folder without a restart; it reports failure even so.
+        &["sh", "-c", "/System/Library/Filesystems/apfs.fs/Contents/Resources/apfs.util -t || test -d /nix"],
+        &["diskutil", "apfs", "addVolume", "disk1", "APFS", "Nix Store", "-mountpoint", "/nix"],
+        &["diskutil", "enableOwnership", "/nix"],
+        &["chown", &facts.user, "/nix"],
+    ];
+    steps.iter().map(|args| Cmd::new("sudo").arg("-n").args(args.iter().copied())).collect()
+}
+
+fn open_kvm(facts: &Facts) -> Cmd {
+    let rule = r#"KERNEL=="kvm", GROUP="kvm", MODE="0666", OPTIONS+="static_node=kvm""#;
+    let file = "/etc/udev/rules.d/99-setup-nix-kvm.rules";
+    let script = format!(
+        "printf '%s\\n' '{rule}' >{file} && udevadm control --reload-rules && udevadm trigger --name-match=kvm"
+    );
+    if facts.root { Cmd::new("sh") } else { Cmd::new("sudo").args(["-n", "sh"]) }.args(["-c", &script])
+}

@@ -1,0 +1,311 @@
+//! Packing, restoring, and what must not get in.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use crate::install::kill;
+use crate::machine::{Machine, text};
+
+/// A machine whose packed store the other machines restore.
+fn packed(count: usize) -> (Machine, String) {
+    let machine = Machine::new();
+    machine.done(&["install"]);
+    let path = machine.build("sample", count);
+    machine.done(&["pack"]);
+    (machine, path)
+}
+
+/// Another machine with a copy of `from`'s cache.
+fn with_cache(from: &Machine) -> Machine {
+    let machine = Machine::new();
+    fs::create_dir_all(machine.cache().parent().unwrap()).unwrap();
+    let copy = testkit::tools::command("cp").arg("-a").arg(from.cache()).arg(machine.cache()).status();
+    assert!(copy.unwrap().success());
+    machine
+}
+
+fn narinfo(machine: &Machine, path: &str) -> PathBuf {
+    machine.cache().join(&path["/nix/store/".len()..][..32]).with_extension("narinfo")
+}
+
+fn nar(machine: &Machine, path: &str) -> PathBuf {
+    let text = fs::read_to_string(narinfo(machine, path)).unwrap();
+    machine.cache().join(text.lines().find_map(|line| line.strip_prefix("URL: ")).unwrap())
+}
+
+#[test]
+fn what_is_packed_is_restored_whole() {
+    let (first, path) = packed(3);
+    let second = with_cache(&first);
+    let said = second.done(&["install"]);
+    // Three outputs and their derivations.
+    assert!(said.contains("6 paths restored"), "{said}");
+    second.verify();
+    assert_eq!(
+        first.sh(&format!("nix-store --dump {path} | sha256sum")),
+        second.sh(&format!("nix-store --dump {path} | sha256sum"))
+    );
+    assert_eq!(first.sh("nix-store --dump-db | sort"), second.sh("nix-store --dump-db | sort"));
+    let again = second.done(&["install"]);
+    assert!(again.contains("0 paths restored") && again.contains("6 were there"), "{again}");
+}
+
+#[test]
+fn any_nix_can_read_the_folder() {
+    let (first, path) = packed(2);
+    let second = with_cache(&first);
+    second.done(&["install", "--cache=off"]);
+    let copy = format!(
+        "nix --extra-experimental-features nix-command copy --no-check-sigs --from file://{} {path}",
+        second.cache().display()
+    );
+    second.sh(&copy);
+    second.verify();
+}
+
+#[test]
+fn only_what_changed_is_packed() {
+    let (machine, _) = packed(3);
+    machine.build("other", 1);
+    let said = machine.done(&["pack"]);
+    assert!(said.contains("2 paths packed") && said.contains("6 were packed already"), "{said}");
+}
+
+/// Spoils the cache, restores; the spoilt path and its users stay out, the
+/// rest gets in and is sound.
+fn spoilt(why: &str, spoil: impl Fn(&Machine, &str)) {
+    let (first, last) = packed(3);
+    let other = first.build("unrelated", 1);
+    first.done(&["pack"]);
+    let middle = first.sh(&format!("nix-store -q --references {last}")).trim().to_owned();
+    let second = with_cache(&first);
+    spoil(&second, &middle);
+    let said = second.done(&["install"]);
+    assert!(said.contains(why), "expected `{why}` in: {said}");
+    for path in [&middle, &last] {
+        assert!(!second.path(&path[1..]).exists(), "{path} must not be there: {said}");
+    }
+    assert!(second.path(&other[1..]).exists(), "{said}");
+    second.verify();
+    assert_eq!(second.build("sample", 3), last, "Nix builds it instead");
+    second.verify();
+}
+
+#[test]
+fn a_truncated_nar_stays_out() {
+    spoilt("left out", |machine, path| {
+        let file = nar(machine, path);
+        let bytes = fs::read(&file).unwrap();
+        fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+    });
+}
+
+#[test]
+fn a_missing_nar_stays_out() {
+    spoilt("No such file", |machine, path| fs::remove_file(nar(machine, path)).unwrap());
+}
+
+#[test]
+fn a_swapped_nar_stays_out() {
+    spoilt("sample-1: ", |machine, path| {
+        let other = fs::read_dir(machine.cache().join("nar")).unwrap().map(|entry| entry.unwrap().path());
+        let mine = nar(machine, path);
+        let other = other.filter(|file| *file != mine).min().unwrap();
+        fs::copy(other, mine).unwrap();
+    });
+}
+
+#[test]
+fn a_changed_nar_of_the_same_size_stays_out() {
+    spoilt("has not the hash", |machine, path| {
+        let file = nar(machine, path);
+        let mut bytes = zstd::decode_all(&fs::read(&file).unwrap()[..]).unwrap();
+        let at = bytes.windows(8).position(|window| window == b"sample 1").unwrap();
+        bytes[at] = b'S';
+        fs::write(&file, zstd::encode_all(&bytes[..], 3).unwrap()).unwrap();
+    });
+}
+
+#[test]
+fn a_truncated_narinfo_stays_out() {
+    spoilt("no field", |machine, path| {
+        let file = narinfo(machine, path);
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, text.split("NarSize").next().unwrap()).unwrap();
+    });
+}
+
+#[test]
+fn a_swapped_narinfo_stays_out() {
+    spoilt("it is about", |machine, path| {
+        let file = narinfo(machine, path);
+        let other = fs::read_dir(machine.cache()).unwrap().map(|entry| entry.unwrap().path());
+        let other =
+            other.filter(|other| other.extension().is_some_and(|e| e == "narinfo") && *other != file).min();
+        fs::copy(other.unwrap(), file).unwrap();
+    });
+}
+
+#[test]
+fn a_forged_signature_is_refused_under_all() {
+    spoilt("does not hold", |machine, path| {
+        let file = narinfo(machine, path);
+        let signature = format!("Sig: cache.nixos.org-1:{}==\n", "A".repeat(86));
+        fs::write(&file, fs::read_to_string(&file).unwrap() + &signature).unwrap();
+    });
+}
+
+#[test]
+fn signed_restores_only_what_is_signed_or_content_addressed() {
+    let (first, path) = packed(1);
+    let strict = with_cache(&first);
+    let said = strict.done(&["install", "--cache-trust=signed"]);
+    assert!(said.contains("no trusted key signed it"), "{said}");
+    assert!(!strict.path(&path[1..]).exists());
+    strict.verify();
+
+    // The same, signed by a key of ours.
+    first.sh("nix-store --generate-binary-cache-key test-1 secret public");
+    first.sh("nix --extra-experimental-features nix-command store sign --all -k secret");
+    fs::remove_dir_all(first.cache()).unwrap();
+    first.done(&["pack"]);
+    let key = fs::read_to_string(first.path("work/public")).unwrap();
+    let trusting = with_cache(&first);
+    trusting.done(&[
+        "install",
+        "--cache-trust=signed",
+        &format!("--extra-trusted-public-keys={}", key.trim()),
+    ]);
+    assert!(trusting.path(&path[1..]).exists());
+    trusting.verify();
+}
+
+#[test]
+fn two_jobs_pack_at_once() {
+    let machine = Machine::new();
+    machine.done(&["install"]);
+    machine.build("sample", 20);
+    let jobs: Vec<_> = (0..2)
+        .map(|_| machine.action(&["pack"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+        .collect();
+    for job in jobs {
+        let output = job.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+    }
+    let second = with_cache(&machine);
+    assert!(second.done(&["install"]).contains("40 paths restored"));
+    second.verify();
+}
+
+#[test]
+fn killed_while_packing_or_restoring_the_next_run_completes() {
+    let (first, path) = packed(40);
+    fs::remove_dir_all(first.cache()).unwrap();
+    let kill_at = |machine: &Machine, command: &str, reached: &dyn Fn() -> bool| {
+        let mut child =
+            machine.action(&[command]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        while !reached() && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        kill(child);
+    };
+    let entries = |folder: &Path| fs::read_dir(folder).map_or(0, Iterator::count);
+    for count in [1, 20, 60] {
+        kill_at(&first, "pack", &|| entries(&first.cache().join("nar")) >= count);
+    }
+    first.done(&["pack"]);
+    let second = with_cache(&first);
+    for count in [2, 30, 70] {
+        kill_at(&second, "install", &|| entries(&second.store()) >= count);
+        second.verify();
+    }
+    kill_at(&second, "install", &|| second.path("nix/var/nix/db/db.sqlite-wal").exists());
+    second.done(&["install"]);
+    assert!(second.path(&path[1..]).exists());
+    second.verify();
+    kill_at(&second, "save", &|| second.cache().join("last-used").exists());
+    second.done(&["save"]);
+    assert_eq!(entries(&second.cache().join("nar")), 80);
+}
+
+#[test]
+fn a_full_disk_leaves_a_sound_store() {
+    let (first, _) = packed(3);
+    let second = with_cache(&first);
+    // Room for the database, not for a file of 64 MB.
+    first.sh("head -c 64000000 /dev/urandom >big; nix-store --add big >/dev/null");
+    first.done(&["pack"]);
+    let third = with_cache(&first);
+    let action = assert_cmd::cargo::cargo_bin!("setup-nix").display();
+    let script = format!(
+        "mount -t tmpfs -o size=40m tmpfs /nix; {action} install; nix-store --verify --check-contents; nix-store --dump-db | grep -c sample"
+    );
+    let output = third.command("sh").args(["-euc", &script]).output().unwrap();
+    let said = text(&output);
+    assert!(
+        output.status.success() && said.contains("No space left") | said.contains("disk is full"),
+        "{said}"
+    );
+    drop(second);
+}
+
+#[test]
+fn the_least_recently_used_leave_first() {
+    let (first, _) = packed(1);
+    first.sh("head -c 3000000 /dev/urandom >old; head -c 3000001 /dev/urandom >new");
+    let old = first.sh("nix-store --add old").trim().to_owned();
+    let new = first.sh("nix-store --add new").trim().to_owned();
+    first.done(&["save"]);
+    let second = with_cache(&first);
+    second.done(&["install"]);
+    second.sh(&format!("cat {new} >/dev/null"));
+    let said = second.done(&["save", "--max-size=4"]);
+    assert!(said.contains("dropped"), "{said}");
+    assert!(narinfo(&second, &new).exists() && !narinfo(&second, &old).exists(), "{said}");
+}
+
+#[test]
+fn save_tells_whether_there_is_something_new() {
+    let (first, _) = packed(2);
+    let saved = |machine: &Machine| {
+        let mut action = machine.action(&["save"]);
+        let _ = fs::remove_file(machine.path("output"));
+        action.env("GITHUB_ACTIONS", "true").env("GITHUB_OUTPUT", machine.path("output"));
+        let output = action.output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        let text = fs::read_to_string(machine.path("output")).unwrap();
+        let at = text.lines().position(|line| line.starts_with("changed<<")).unwrap();
+        text.lines().nth(at + 1).unwrap() == "true"
+    };
+    assert!(saved(&first));
+    let second = with_cache(&first);
+    second.done(&["install"]);
+    assert!(!saved(&second), "an unchanged set saves nothing");
+    second.build("other", 1);
+    assert!(saved(&second));
+}
+
+#[test]
+fn a_path_that_is_damaged_in_the_store_is_not_packed() {
+    let (machine, _) = packed(1);
+    let path = machine.build("damaged", 1);
+    let file = machine.path(&path[1..]).join("text");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(&file, "changed").unwrap();
+    let said = machine.done(&["pack"]);
+    assert!(said.contains("its content is not what Nix registered"), "{said}");
+    assert!(!narinfo(&machine, &path).exists());
+}
+
+#[test]
+fn five_thousand_paths() {
+    let machine = Machine::new();
+    machine.done(&["install"]);
+    machine.sh("mkdir many; cd many; seq 5000 | while read -r n; do echo $n >file$n; done; nix-store --add file* >/dev/null");
+    assert!(machine.done(&["pack"]).contains("5000 paths packed"));
+    let second = with_cache(&machine);
+    assert!(second.done(&["install"]).contains("5000 paths restored"));
+    second.verify();
+}

@@ -1,0 +1,132 @@
+//! A machine: its own `/nix` (by a mount namespace), home and cache.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use pydist::digest::{hex, sha256};
+use setup_nix::{nar, nix32};
+
+pub(crate) struct Machine {
+    pub(crate) folder: tempfile::TempDir,
+}
+
+impl Machine {
+    /// With an empty `/nix`.
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["nix", "home", "work"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        Self { folder }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Where `/nix/store` is when seen from outside.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.path("nix/store")
+    }
+
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.path("home/.cache/setup-nix/binary-cache")
+    }
+
+    /// `program` on this machine.
+    pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = testkit::tools::scrubbed(testkit::tools::path("unshare"));
+        let script = r#"mount --bind "$0" /nix && exec "$@""#;
+        command.args(["-m", "sh", "-c", script]).arg(self.path("nix")).arg(program);
+        command.env("HOME", self.path("home")).env_remove("XDG_CACHE_HOME").env_remove("NIX_PATH");
+        command.env("NIX_USER_CONF_FILES", self.path("home/.cache/setup-nix/binary-cache.state/nix.conf"));
+        command.current_dir(self.path("work"));
+        command
+    }
+
+    /// The action on this machine.
+    pub(crate) fn action(&self, args: &[&str]) -> Command {
+        let mut command = self.command(assert_cmd::cargo::cargo_bin!("setup-nix"));
+        command.args(args);
+        command
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
+        self.action(args).output().unwrap()
+    }
+
+    /// The same, which must do.
+    pub(crate) fn done(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(output.status.success(), "{args:?}: {}", text(&output));
+        text(&output)
+    }
+
+    /// A shell script, which must do; gives its standard output.
+    pub(crate) fn sh(&self, script: &str) -> String {
+        let output = self.command("sh").args(["-euc", script]).output().unwrap();
+        assert!(output.status.success(), "{script}: {}", text(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Builds `count` paths with content of their own, each but the first with
+    /// a reference to the one before; gives the last.
+    pub(crate) fn build(&self, name: &str, count: usize) -> String {
+        let expression = format!(
+            r#"let make = n: derivation {{
+                 name = "{name}-${{toString n}}"; system = builtins.currentSystem; builder = "/bin/sh";
+                 before = if n == 0 then "" else make (n - 1);
+                 args = [ "-c" "/bin/mkdir $out; echo {name} ${{toString n}} $before >$out/text; /bin/ln -s text $out/link" ];
+               }}; in make {}"#,
+            count - 1
+        );
+        fs::write(self.path("work/build.nix"), expression).unwrap();
+        self.sh("nix-build --no-out-link build.nix 2>/dev/null").trim().to_owned()
+    }
+
+    /// Nix's own check of everything.
+    pub(crate) fn verify(&self) {
+        let output = self.command("nix-store").args(["--verify", "--check-contents"]).output().unwrap();
+        let text = text(&output);
+        assert!(output.status.success(), "{text}");
+        for word in ["was modified", "missing", "disappeared"] {
+            assert!(!text.contains(word), "{text}");
+        }
+    }
+}
+
+pub(crate) fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
+}
+
+/// A tarball in the official layout around this machine's own Nix; gives file
+/// and SHA-256. `spoil` may change the unpacked layout before it is packed.
+pub(crate) fn tarball(folder: &Path, spoil: impl FnOnce(&Path)) -> (PathBuf, String) {
+    let root = folder.join("nix-9.9.9-here");
+    let base = format!("{}-nix-9.9.9", nix32::encode(&sha256(b"nix")[..20]));
+    let nix = root.join("store").join(&base);
+    fs::create_dir_all(nix.join("bin")).unwrap();
+    let real = fs::canonicalize(testkit::tools::path("nix-store")).unwrap();
+    fs::copy(real, nix.join("bin/nix")).unwrap();
+    for name in ["nix-store", "nix-build", "nix-instantiate", "nix-daemon"] {
+        std::os::unix::fs::symlink("nix", nix.join("bin").join(name)).unwrap();
+    }
+    nar::canonicalise(&nix).unwrap();
+    let (_, hash, size) = nar::dump(&nix, std::io::sink()).unwrap();
+    let row = format!("/nix/store/{base}\nsha256:{}\n{size}\n\n0\n", hex(&hash));
+    fs::write(root.join(".reginfo"), row).unwrap();
+    fs::write(root.join("install"), format!("#!/bin/sh\nnix=\"/nix/store/{base}\"\n")).unwrap();
+    spoil(&root);
+    let file = folder.join("nix.tar.xz");
+    let tar = testkit::tools::command("tar")
+        .args(["-C"])
+        .arg(folder)
+        .arg("-cJf")
+        .arg(&file)
+        .arg("nix-9.9.9-here")
+        .status();
+    assert!(tar.unwrap().success());
+    let digest = hex(&sha256(&fs::read(&file).unwrap()));
+    (file, digest)
+}

@@ -1,0 +1,9 @@
+//! The action with a real Nix, on machines whose `/nix` is a folder of the
+//! test's own.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod cache;
+mod download;
+mod install;
+mod machine;
