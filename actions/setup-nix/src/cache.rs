@@ -68,7 +68,7 @@ impl Cache {
             let parsed = fs::read_to_string(&file).map_err(|error| error.to_string());
             match parsed.and_then(|text| NarInfo::parse(&text)) {
                 Ok(narinfo) if name == format!("{}.narinfo", narinfo.info.path.digits()) => {
-                    found.push(narinfo)
+                    found.push(narinfo);
                 }
                 Ok(narinfo) => {
                     let what = format!("it is about {}", narinfo.info.path.full());
@@ -144,7 +144,7 @@ pub fn restore(cache: &Cache, store: &Store<'_>, keys: &Keys, signed_only: bool)
     }
     store.register(&rows)?;
     // Nix has just read these; that is no use of theirs.
-    for row in rows.iter().filter(|row| row.path.base().ends_with(".drv")) {
+    for row in rows.iter().filter(|row| row.path.is_derivation()) {
         let _ = nar::canonicalise(&row.path.path());
     }
     restored.paths = rows.len();

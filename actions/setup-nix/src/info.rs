@@ -43,6 +43,11 @@ impl StorePath {
         &self.0[..32]
     }
 
+    /// Whether it is one that builds others.
+    pub fn is_derivation(&self) -> bool {
+        self.0.strip_suffix(".drv").is_some()
+    }
+
     /// The name behind them.
     pub fn name(&self) -> &str {
         &self.0[33..]
@@ -187,7 +192,9 @@ impl NarInfo {
         if let Some(deriver) = deriver {
             out += &format!("Deriver: {}\n", deriver.base());
         }
-        signatures.iter().for_each(|signature| out += &format!("Sig: {signature}\n"));
+        for signature in signatures {
+            out += &format!("Sig: {signature}\n");
+        }
         if let Some(ca) = ca {
             out += &format!("CA: {ca}\n");
         }

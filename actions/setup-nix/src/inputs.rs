@@ -95,15 +95,15 @@ impl Inputs {
     /// Reads them; all faults at once.
     pub(crate) fn read(env: &Env) -> Result<Self, InputErrors> {
         let mut reader = Reader::new(&SPEC, env);
-        let one_line = |text: &str| match text.contains(['\n', '\r']) {
-            true => Err("expected one line, found several"),
-            false => Ok(text.to_owned()),
+        let one_line = |text: &str| {
+            let one = !text.contains(['\n', '\r']);
+            one.then(|| text.to_owned()).ok_or("expected one line, found several")
         };
         let version = reader.parse("nix-version", |text| {
-            match text.split('.').all(|part| part.parse::<u32>().is_ok()) {
-                true => Ok(text.to_owned()),
-                false => Err(format!("expected a version like `2.34.4`, found `{text}`")),
-            }
+            let sound = text.split('.').all(|part| part.parse::<u32>().is_ok());
+            sound
+                .then(|| text.to_owned())
+                .ok_or_else(|| format!("expected a version like `2.34.4`, found `{text}`"))
         });
         let sha256 = reader.parse("sha256", |text| {
             nix32::sha256(text)

@@ -32,7 +32,7 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
         ui.mask(tokens);
     }
     let processes = System { ui };
-    let facts = plan::Facts::gather(&inputs, env, &processes)?;
+    let facts = plan::Facts::gather(&inputs, env, &processes);
     let plan = plan::plan(&inputs, &facts)?;
     if inputs.dry_run {
         ui.report(serde_json::to_string_pretty(&plan).unwrap_or_default());

@@ -112,7 +112,7 @@ impl<R: Read> Unpacker<R> {
         if length > limit {
             return Err(malformed(format!("a string of {length} bytes, at most {limit} expected")));
         }
-        let mut bytes = vec![0; length as usize];
+        let mut bytes = vec![0; usize::try_from(length).map_err(malformed)?];
         self.from.read_exact(&mut bytes)?;
         self.padding(length)?;
         Ok(bytes)

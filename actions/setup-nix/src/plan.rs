@@ -13,6 +13,7 @@ use crate::inputs::{Inputs, Reuse};
 use crate::install::{GC_ROOT, official, official_url};
 
 /// What is so on this machine.
+#[allow(clippy::struct_excessive_bools, reason = "each is one fact")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Facts {
     /// As Nix names it, `x86_64-linux`.
@@ -98,7 +99,7 @@ pub enum Source {
 
 impl Facts {
     /// Looks at the machine.
-    pub(crate) fn gather(inputs: &Inputs, env: &Env, processes: &dyn Processes) -> Result<Self, Error> {
+    pub(crate) fn gather(inputs: &Inputs, env: &Env, processes: &dyn Processes) -> Self {
         let run = |cmd: Cmd| processes.run(&cmd, Io::Quiet, Duration::from_secs(60)).ok();
         let root = rustix::process::geteuid().is_root();
         let os = if std::env::consts::OS == "macos" { "darwin" } else { std::env::consts::OS };
@@ -119,7 +120,7 @@ impl Facts {
         };
         let workspace = env.get("GITHUB_WORKSPACE").map_or_else(|| PathBuf::from("."), PathBuf::from);
         let (files, file_count) = hash_files(&workspace, &inputs.hash_files);
-        Ok(Self {
+        Self {
             system: format!("{}-{os}", std::env::consts::ARCH),
             root,
             sudo: !root && store != Access::Ours && run(Cmd::new("sudo").args(["-n", "true"])).is_some(),
@@ -132,7 +133,7 @@ impl Facts {
                     .is_err(),
             files,
             file_count,
-        })
+        }
     }
 }
 
