@@ -81,6 +81,7 @@ def test_the_cross_built_wheel_runs_under_qemu(nix: Nix, tmp_path: Path) -> None
         (program,) = [name for name in archive.namelist() if name.endswith("/scripts/ht")]
         path = Path(archive.extract(program, tmp_path))
     assert b"/nix/store" not in path.read_bytes()
+    path.chmod(0o755)
     qemu = shutil.which("qemu-aarch64-static")
     assert qemu, "`qemu-aarch64-static` is not installed: run `cargo xtask setup-test-tools`"
     ht = [qemu, "-L", "/usr/aarch64-linux-gnu", path, "--version"]
