@@ -5,5 +5,6 @@
 
 mod cache;
 mod download;
+mod hostile;
 mod install;
 mod machine;
