@@ -153,7 +153,7 @@ fn run(job: &Job, open: &[Open], limits: &Limits, search: &Search) -> Done {
 }
 
 fn digest(open: &Open) -> io::Result<(Sha256Bytes, u64)> {
-    sha256_reader(At { file: &open.file, at: 0, left: open.size })
+    sha256_reader(At { file: &open.file, offset: 0, left: open.size })
 }
 
 /// Files of `….dist-info` that rules read.
@@ -172,7 +172,8 @@ fn is_licence(name: &str) -> bool {
 
 fn sdist(open: &Open, limits: &Limits, search: &Search) -> Sdist {
     let mut sdist = Sdist::default();
-    let source = io::BufReader::with_capacity(128 * 1024, At { file: &open.file, at: 0, left: open.size });
+    let source =
+        io::BufReader::with_capacity(128 * 1024, At { file: &open.file, offset: 0, left: open.size });
     let result = tar::walk(source, limits, |raw, reader| {
         let mut member =
             Member { name: raw.name.clone(), size: raw.size, mode: Some(raw.mode), ..Member::default() };
@@ -290,15 +291,15 @@ fn wheel(archive: Archive, read: Vec<(usize, Member, Vec<u8>)>, expected: Option
 /// A file as a stream, from a place of its own: threads share the file.
 struct At<'a> {
     file: &'a File,
-    at: u64,
+    offset: u64,
     left: u64,
 }
 
 impl Read for At<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        pydist::source::ReadAt::read_exact_at(self.file, self.at, &mut buffer[..count])?;
-        self.at += count as u64;
+        pydist::source::ReadAt::read_exact_at(self.file, self.offset, &mut buffer[..count])?;
+        self.offset += count as u64;
         self.left -= count as u64;
         Ok(count)
     }

@@ -255,6 +255,7 @@ impl Dynamic {
         is_64: bool,
         facts: &mut Facts,
     ) -> Result<(), BinaryError> {
+        const NAMES: &str = "the dynamic string table";
         // Where an address is in the file, and how much of its segment follows.
         let locate = |what, address: u64| {
             let mut load = segments.iter().filter(|segment| segment.kind == PT_LOAD);
@@ -265,7 +266,6 @@ impl Dynamic {
             });
             found.ok_or(BinaryError::Damaged { what, offset: address })
         };
-        const NAMES: &str = "the dynamic string table";
         if self.strings_size == 0 && self.needed.is_empty() {
             return Ok(());
         }

@@ -54,10 +54,10 @@ impl Facts {
         )?;
         let sections: Vec<[u64; 4]> = table
             .chunks_exact(40)
-            .filter_map(|bytes| {
+            .map(|bytes| {
                 let view = image.view(bytes);
                 // VirtualSize, VirtualAddress, SizeOfRawData, PointerToRawData
-                Some([8, 12, 16, 20].map(|at| view.u32(at).unwrap_or_default().into()))
+                [8, 12, 16, 20].map(|at| view.u32(at).unwrap_or_default().into())
             })
             .collect();
         let locate = |address: u64| {

@@ -244,9 +244,7 @@ fn classifiers(dist: &Dist, out: &mut Out) {
     for text in metadata!(dist, out).headers.all("Classifier") {
         match policy::classifier(text) {
             Classifier::Valid => {}
-            Classifier::Deprecated(instead) if instead.is_empty() => {
-                out.found(format!("the classifier `{text}` is withdrawn"))
-            }
+            Classifier::Deprecated([]) => out.found(format!("the classifier `{text}` is withdrawn")),
             Classifier::Deprecated(instead) => {
                 out.found(format!("the classifier `{text}` is withdrawn in favour of {}", some(instead)))
             }

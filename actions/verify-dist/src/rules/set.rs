@@ -119,8 +119,10 @@ fn version(dist: &Dist) -> Option<Version> {
 fn related(set: &Set<'_>, packages: &BTreeMap<String, Vec<&Dist>>) -> BTreeSet<String> {
     let mut related = BTreeSet::new();
     for (package, dists) in packages {
-        for requirement in
-            dists.iter().filter_map(|dist| dist.metadata()).flat_map(|metadata| metadata.requires_dist())
+        for requirement in dists
+            .iter()
+            .filter_map(|dist| dist.metadata())
+            .flat_map(pydist::metadata::Metadata::requires_dist)
         {
             let Ok(requirement) = requirement.parse::<Requirement>() else { continue };
             let other = name::normalize(&requirement.name);

@@ -163,9 +163,8 @@ pub(super) fn read(source: &(impl ReadAt + ?Sized), limits: &Limits) -> Result<A
     let size = source.size()?;
     let mut faults = Vec::new();
     let end = find_end(source, size, &mut faults)?;
-    let limit = |what, found, limit| match found > limit {
-        true => Err(ZipError::Limit { what, found, limit }),
-        false => Ok(()),
+    let limit = |what, found, limit| {
+        if found > limit { Err(ZipError::Limit { what, found, limit }) } else { Ok(()) }
     };
     limit("members:", end.entries, limits.members)?;
     limit("a central directory of bytes:", end.directory_size, DIRECTORY_LIMIT)?;
@@ -412,7 +411,8 @@ fn locals(
 fn local(source: &(impl ReadAt + ?Sized), member: &Member, faults: &mut Vec<Fault>) -> Result<u64, ZipError> {
     let offset = member.header_offset;
     let damaged = || ZipError::Damaged { what: "a local file header", offset };
-    let mut head = [0; LOCAL_SIZE as usize];
+    let mut head = [0; 30];
+    debug_assert_eq!(head.len() as u64, LOCAL_SIZE);
     source.read_exact_at(offset, &mut head).map_err(|_| damaged())?;
     let mut fields = Fields(&head);
     if fields.u32() != LOCAL {

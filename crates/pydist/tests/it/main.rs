@@ -1,6 +1,8 @@
 //! Hostile input: whatever the bytes, readers end with facts or an error, and
 //! never with a panic or more memory than there are bytes.
 
+#![allow(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
+
 use pydist::digest::sha256;
 use pydist::source::ReadAt;
 use pydist::zip::{Archive, Limits};
