@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::generate;
 use crate::shell::{Shell, display};
 use crate::tools;
+use crate::version_bump;
 
 pub(crate) fn run(shell: &Shell) -> Result<Exit, Error> {
     let test = tools::environment(shell, "test")?;
@@ -38,6 +39,7 @@ pub(crate) fn run(shell: &Shell) -> Result<Exit, Error> {
         let shellcheck = format!("-shellcheck={}", test.join("shellcheck").display());
         shell.inherit(&actionlint.arg(shellcheck).args(&workflows))?;
     }
+    version_bump::run(shell, &version_bump::Args::check())?;
     generate::run(shell, &generate::Args { check: true })
 }
 

@@ -1,6 +1,7 @@
 //! The project's own commands: `cargo xtask --help`.
 
 mod actions;
+mod bench;
 mod error;
 mod generate;
 mod lint;
@@ -34,6 +35,10 @@ enum Task {
     Release(release::Args),
     /// Installs what the tests need, then runs all of them
     Test(test::Args),
+    /// Measures an action beside its peers
+    Bench(bench::Args),
+    /// Writes the API documentation of htty and htty_core
+    Docs,
     /// Writes the generated parts of files: action.yml, README tables
     Gen(generate::Args),
     /// Runs every linter
@@ -55,6 +60,8 @@ fn main() -> ExitCode {
     let result = match args.task {
         Task::Release(args) => release::run(&shell, &args),
         Task::Test(args) => test::run(&shell, &args),
+        Task::Bench(args) => bench::run(&shell, &args),
+        Task::Docs => bench::docs(&shell),
         Task::Gen(args) => generate::run(&shell, &args),
         Task::Lint => lint::run(&shell),
         Task::VersionBump(args) => version_bump::run(&shell, &args),

@@ -1,6 +1,8 @@
 //! `cargo xtask test`: all tests, with what they need.
 
-use toolkit::{Cmd, Exit};
+use std::path::{Path, PathBuf};
+
+use toolkit::{Cmd, Exit, FileError};
 
 use crate::actions::{Actions, PACKAGES};
 use crate::error::Error;
@@ -39,7 +41,11 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     }
     if wanted(Part::Whole) {
         let bin = tools::folder(shell).join("test/bin");
-        let pytest = Cmd::new(display(&bin.join("pytest"))).args(["tests", "--ignore=tests/env_tests"]);
+        let pytest = Cmd::new(display(&bin.join("pytest"))).args([
+            "tests",
+            "--ignore=tests/env_tests",
+            "--ignore=tests/lib_tests",
+        ]);
         shell.inherit(&pytest.env("PATH", path_with(&[bin, tools::folder(shell).join("bin")])))?;
     }
     Ok(Exit::Done)
@@ -57,26 +63,33 @@ fn python(shell: &Shell) -> Result<(), Error> {
     }
     let mut tested = 0;
     for version in PYTHONS {
-        let uv =
-            || Cmd::new(display(&tools.join("uv"))).args(["--no-config", "--quiet", "--no-python-downloads"]);
-        let Ok(found) = shell.quiet(&uv().args(["python", "find", version])) else {
+        let find = uv(&tools).args(["python", "find", version]);
+        let Ok(found) = shell.quiet(&find) else {
             shell.ui.info(format!(
                 "Python {version} is not on this machine: the packages are not tested with it"
             ));
             continue;
         };
-        let venv = dist.with_file_name(format!("venv-{version}"));
-        let install = || uv().args(["pip", "install", "--python", &display(&venv)]);
-        shell.quiet(&uv().args(["venv", "--clear", "--python", found.stdout.trim(), &display(&venv)]))?;
-        let pytest = shell.root.join("xtask/requirements/pytest.txt");
-        shell.quiet(&install().args(["--require-hashes", "-r", &display(&pytest)]))?;
-        let beside = tools::build_requirements(shell)?;
-        // Built here a moment ago, so no cache may answer for it.
-        let packages = install().args(["--no-cache", "--no-index", "--find-links", &display(&beside)]);
-        shell.quiet(&packages.args(["--find-links", &display(&dist), "htty"]))?;
-        let path = path_with(&[venv.join("bin")]);
-        let pytest = Cmd::new(display(&venv.join("bin/pytest"))).args(["htty-core/tests", "htty/tests"]);
-        shell.inherit(&pytest.env("PATH", path).env("VIRTUAL_ENV", display(&venv)))?;
+        let make = |name: &str, packages: &[&str]| {
+            let venv = dist.with_file_name(format!("{name}-{version}"));
+            environment(shell, &tools, &venv, found.stdout.trim(), &dist, packages).map(|()| venv)
+        };
+        let full = make("htty", &["htty"])?;
+        pytest(shell, &full, None, &["htty-core/tests", "htty/tests"])?;
+        // One Python is enough for what differs between the environments.
+        if tested == 0 {
+            pytest(shell, &full, None, &["tests/env_tests", "-m", "wheel or sdist or htty"])?;
+            pytest(shell, &make("core", &["htty-core"])?, None, &["tests/lib_tests"])?;
+            let empty = make("empty", &[])?;
+            pytest(shell, &empty, None, &["tests/env_tests", "-m", "empty"])?;
+            let program = dist.with_file_name("program");
+            let _ = std::fs::remove_dir_all(&program);
+            std::fs::create_dir_all(&program).map_err(FileError::new("create", &program))?;
+            let link = program.join("htty");
+            std::os::unix::fs::symlink(full.join("bin/htty"), &link)
+                .map_err(FileError::new("create", &link))?;
+            pytest(shell, &empty, Some(program), &["tests/env_tests", "-m", "cli"])?;
+        }
         tested += 1;
     }
     if tested == 0 {
@@ -86,4 +99,40 @@ fn python(shell: &Shell) -> Result<(), Error> {
         });
     }
     Ok(())
+}
+
+/// uv, deaf to the user's settings.
+fn uv(tools: &Path) -> Cmd {
+    Cmd::new(display(&tools.join("uv"))).args(["--no-config", "--quiet", "--no-python-downloads"])
+}
+
+/// Makes a virtual environment with pytest and `packages` of `dist` in it.
+fn environment(
+    shell: &Shell,
+    tools: &Path,
+    venv: &Path,
+    python: &str,
+    dist: &Path,
+    packages: &[&str],
+) -> Result<(), Error> {
+    let install = || uv(tools).args(["pip", "install", "--python", &display(venv)]);
+    shell.quiet(&uv(tools).args(["venv", "--clear", "--python", python, &display(venv)]))?;
+    let pytest = shell.root.join("xtask/requirements/pytest.txt");
+    shell.quiet(&install().args(["--require-hashes", "-r", &display(&pytest)]))?;
+    if !packages.is_empty() {
+        let beside = tools::build_requirements(shell)?;
+        // Built here a moment ago, so no cache may answer for it.
+        let from =
+            ["--no-cache", "--no-index", "--find-links", &display(&beside), "--find-links", &display(dist)];
+        shell.quiet(&install().args(from).args(packages.iter().copied()))?;
+    }
+    Ok(())
+}
+
+/// Runs an environment's pytest, with its programs, and those in `beside`,
+/// first on PATH.
+fn pytest(shell: &Shell, venv: &Path, beside: Option<PathBuf>, args: &[&str]) -> Result<(), Error> {
+    let folders: Vec<PathBuf> = beside.into_iter().chain([venv.join("bin")]).collect();
+    let cmd = Cmd::new(display(&venv.join("bin/pytest"))).args(args.iter().copied());
+    shell.inherit(&cmd.env("PATH", path_with(&folders)).env("VIRTUAL_ENV", display(venv)))
 }

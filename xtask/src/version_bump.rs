@@ -96,6 +96,13 @@ impl Version {
     }
 }
 
+impl Args {
+    /// Only looks for files that name another version.
+    pub(crate) fn check() -> Self {
+        Self { patch: false, minor: false, major: false, propagate: false, check: true }
+    }
+}
+
 /// Raises the version, or only carries or checks it.
 pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     let read = |name: &str| {

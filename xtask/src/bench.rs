@@ -1,0 +1,49 @@
+//! `cargo xtask bench` and `cargo xtask docs`.
+
+use toolkit::{Cmd, Exit};
+
+use crate::error::Error;
+use crate::shell::{Shell, display, path_with};
+use crate::tools;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// What to measure beside its peers
+    #[arg(value_enum)]
+    what: What,
+    /// Handed on to the bench
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<String>,
+}
+
+/// What has a bench.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum What {
+    BuildWheel,
+    VerifyDist,
+    Publish,
+}
+
+pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
+    let package = match args.what {
+        What::BuildWheel => "build-wheel",
+        What::VerifyDist => "verify-dist",
+        What::Publish => "publish",
+    };
+    let bin = tools::environment(shell, "test")?;
+    let bench = shell.cargo().args(["bench", "--locked", "--package", package, "--bench", "bench", "--"]);
+    shell.inherit(&bench.args(args.args.iter().cloned()).env("PATH", path_with(&[bin])))?;
+    Ok(Exit::Done)
+}
+
+/// Writes the two packages' API documentation.
+pub(crate) fn docs(shell: &Shell) -> Result<Exit, Error> {
+    let pdoc = tools::environment(shell, "test")?.join("pdoc");
+    let folder = shell.target.join("python-docs");
+    let path = [shell.root.join("htty-core/python"), shell.root.join("htty/src")];
+    let path = std::env::join_paths(path).unwrap_or_default().to_string_lossy().into_owned();
+    let pdoc = Cmd::new(display(&pdoc)).args(["--output-directory", &display(&folder), "htty", "htty_core"]);
+    shell.run(&pdoc.env("PYTHONPATH", path))?;
+    shell.ui.report(display(&folder.join("index.html")));
+    Ok(Exit::Done)
+}
