@@ -154,6 +154,9 @@ pub fn prune(cache: &Cache, max_size: u64, now: u64) -> Result<Pruned, Error> {
         .filter_map(|line| line.split_once(' '))
         .filter_map(|(path, time)| Some((path, time.parse().ok()?)))
         .collect();
+    // This run is later than those before, whatever the clock says: it counts
+    // whole seconds, and another machine's may be ahead.
+    let now = old.values().max().map_or(now, |last| now.max(last.saturating_add(1)));
     let mut used: BTreeMap<StorePath, u64> = BTreeMap::new();
     for narinfo in &found {
         let path = &narinfo.info.path;

@@ -251,19 +251,36 @@ fn a_full_disk_leaves_a_sound_store() {
     drop(second);
 }
 
-#[test]
-fn the_least_recently_used_leave_first() {
+/// Packs two large paths, restores them after `meanwhile`, uses one, and saves
+/// what has room for one.
+fn only_one_has_room(meanwhile: impl Fn(&Machine)) {
     let (first, _) = packed(1);
     first.sh("head -c 3000000 /dev/urandom >old; head -c 3000001 /dev/urandom >new");
     let old = first.sh("nix-store --add old").trim().to_owned();
     let new = first.sh("nix-store --add new").trim().to_owned();
     first.done(&["save"]);
     let second = with_cache(&first);
+    meanwhile(&second);
     second.done(&["install"]);
     second.sh(&format!("cat {new} >/dev/null"));
     let said = second.done(&["save", "--max-size=4"]);
     assert!(said.contains("dropped"), "{said}");
     assert!(narinfo(&second, &new).exists() && !narinfo(&second, &old).exists(), "{said}");
+}
+
+#[test]
+fn the_least_recently_used_leave_first() {
+    only_one_has_room(|_| {});
+}
+
+#[test]
+fn they_do_so_when_the_clock_went_back() {
+    only_one_has_room(|machine| {
+        let stamps = machine.cache().join("last-used");
+        let text = fs::read_to_string(&stamps).unwrap();
+        let later = |line: &str| format!("{} 99999999999\n", line.split_once(' ').unwrap().0);
+        fs::write(stamps, text.lines().map(later).collect::<String>()).unwrap();
+    });
 }
 
 #[test]
