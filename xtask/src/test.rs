@@ -63,7 +63,7 @@ fn python(shell: &Shell) -> Result<(), Error> {
     }
     let mut tested = 0;
     for version in PYTHONS {
-        let find = uv(&tools).args(["python", "find", version]);
+        let find = uv(&tools).args(["python", "find", version]).env("PATH", path_with(&pyenv()));
         let Ok(found) = shell.quiet(&find) else {
             shell.ui.info(format!(
                 "Python {version} is not on this machine: the packages are not tested with it"
@@ -99,6 +99,14 @@ fn python(shell: &Shell) -> Result<(), Error> {
         });
     }
     Ok(())
+}
+
+/// The folders of the Pythons that pyenv keeps: its own programs on PATH start
+/// only those that are switched on.
+fn pyenv() -> Vec<PathBuf> {
+    let root = std::env::var_os("PYENV_ROOT").map(PathBuf::from);
+    let versions = root.and_then(|root| std::fs::read_dir(root.join("versions")).ok());
+    versions.into_iter().flatten().flatten().map(|version| version.path().join("bin")).collect()
 }
 
 /// uv, deaf to the user's settings.

@@ -45,12 +45,15 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// A reader of `env`; a variable `INPUT_…` that no input declares is
-    /// already a fault.
+    /// A reader of `env`. On a command line a variable `INPUT_…` that no input
+    /// declares is already a fault. In a workflow it is not: there `action.yml`
+    /// says what is handed on, the runner warns of an unknown `with:`, and act
+    /// adds variables of its own (`INPUT_DRY-RUN`, an outer action's).
     pub fn new(spec: &'a Spec, env: &'a Env) -> Self {
         let mut reader = Self { spec, env, errors: Vec::new() };
         let known: Vec<String> = spec.inputs.iter().map(Input::variable).collect();
-        for (name, _) in env.iter() {
+        let workflow = env.get("GITHUB_ACTIONS") == Some("true");
+        for (name, _) in env.iter().filter(|_| !workflow) {
             if name.starts_with("INPUT_") && !known.iter().any(|known| known == name) {
                 let input = name["INPUT_".len()..].to_lowercase().replace('_', "-");
                 let names = spec.inputs.iter().map(|input| input.name);
@@ -219,6 +222,15 @@ mod tests {
              input `index`: a value is required, none was given\n\
              input `jobs`: expected a number from 1 to 8, found `9`"
         );
+    }
+
+    #[test]
+    fn a_workflow_may_hold_other_variables() {
+        let env =
+            Env::from_iter([("GITHUB_ACTIONS", "true"), ("INPUT_DRY-RUN", "true"), ("INPUT_INDEX", "pypi")]);
+        let mut reader = Reader::new(&SPEC, &env);
+        let read = (reader.flag("dry-run"), reader.string("index"));
+        assert_eq!(reader.finish(read), Ok((false, "pypi".into())));
     }
 
     #[test]
