@@ -1,6 +1,7 @@
 //! What came of it: the JSON report, outputs and the job's summary.
 
 use serde::Serialize;
+use serde_json::Value;
 use toolkit::{FileError, Summary, Ui, write_atomic};
 
 use crate::index::Index;
@@ -143,11 +144,11 @@ impl Report {
 
     /// Writes the report, sets the outputs, adds to the summary.
     pub fn finish(&self, inputs: &Inputs, ui: &Ui) -> Result<(), FileError> {
-        let json = ui.hide(&serde_json::to_string_pretty(self).unwrap_or_default());
-        write_atomic(&inputs.report_path, format!("{json}\n").as_bytes())?;
+        let report = hidden(serde_json::to_value(self).unwrap_or_default(), ui);
+        write_atomic(&inputs.report_path, format!("{report:#}\n").as_bytes())?;
         ui.output("result", word(self.result))?;
         ui.output("uploaded", self.uploaded().to_string())?;
-        ui.output("files", serde_json::to_string(&self.files).unwrap_or_default())?;
+        ui.output("files", report["files"].to_string())?;
         ui.output("requirements", self.requirements())?;
         ui.output("report-path", inputs.report_path.display().to_string())?;
         ui.output("release-url", self.release.as_deref().unwrap_or_default())?;
@@ -208,4 +209,15 @@ impl Report {
 fn word(value: impl Serialize) -> String {
     let value = serde_json::to_value(value).unwrap_or_default();
     value.as_str().unwrap_or_default().to_owned()
+}
+
+/// The same with secrets hidden in its texts, before JSON escapes them: what
+/// is replaced behind an escape could leave half of one.
+fn hidden(value: Value, ui: &Ui) -> Value {
+    match value {
+        Value::String(text) => Value::String(ui.hide(&text)),
+        Value::Array(items) => items.into_iter().map(|item| hidden(item, ui)).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(name, field)| (name, hidden(field, ui))).collect(),
+        other => other,
+    }
 }

@@ -78,7 +78,7 @@ impl Summary {
 
 /// Escapes what Markdown or HTML would take for markup, in one line. Text that
 /// is wholly a code span stays one.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let text = text.replace(['\r', '\n'], " ");
     let code = text.strip_prefix('`').and_then(|text| text.strip_suffix('`'));
     if let Some(code) = code.filter(|code| !code.contains('`')) {

@@ -14,6 +14,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use zeroize::Zeroizing;
 
+use crate::summary::escape;
 use crate::{Env, FileError, Secret, Summary, random_hex};
 
 /// GitHub shows this many annotations of a kind for a step and drops the rest.
@@ -261,7 +262,11 @@ impl Ui {
     /// Adds to the job's summary.
     pub fn summary(&self, summary: &Summary) -> Result<(), FileError> {
         let Some(file) = &self.summary else { return Ok(()) };
-        let text = self.state().hide(&summary.markdown());
+        let state = self.state();
+        let text = state.hide(&summary.markdown());
+        // Markdown may have been escaped within a secret.
+        let text = state.masks.iter().fold(text, |text, mask| text.replace(&escape(mask), "***"));
+        drop(state);
         append(file, &text)
     }
 
@@ -398,11 +403,12 @@ mod tests {
             ui.info(&text);
             ui.error(&text);
             ui.output("o", &text).unwrap();
-            ui.summary(&Summary::new().details("t", &text)).unwrap();
+            ui.summary(&Summary::new().details("t", &text).paragraph(&text)).unwrap();
             let lines: Vec<String> = said.text().lines().filter(|l| !l.starts_with("::add-mask::")).map(str::to_owned).collect();
             prop_assert!(!lines.join("\n").contains(&secret));
             for file in ["output", "summary"] {
-                prop_assert!(!std::fs::read_to_string(folder.path().join(file)).unwrap().contains(&secret));
+                let text = std::fs::read_to_string(folder.path().join(file)).unwrap();
+                prop_assert!(!text.contains(&secret) && !text.contains(&escape(&secret)), "{}", text);
             }
         }
     }
