@@ -136,6 +136,8 @@ pub(crate) fn build_wheel(folder: &Path) -> Command {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths([tools].into_iter().chain(std::env::split_paths(&path))).unwrap();
     command.current_dir(folder).env("PATH", path).env_remove("SOURCE_DATE_EPOCH");
+    // Each project builds into its own folder: tests run side by side.
+    command.env_remove("CARGO_TARGET_DIR");
     command
 }
 
