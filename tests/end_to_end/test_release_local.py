@@ -24,7 +24,7 @@ def command(target: Path, clean_env: dict[str, str], root: Path) -> Iterator[lis
 
 def servers() -> list[str]:
     """The command lines of index servers that this repository has started."""
-    lines = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    lines = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True)
     return [line for line in lines.stdout.splitlines() if "scripts/serve_index.py" in line]
 
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use toolkit::Cmd;
+use toolkit::{Cmd, Done, ProcessError};
 
 use crate::error::Error;
 use crate::shell::{Shell, display, path_with};
@@ -34,9 +34,15 @@ impl<'a> Actions<'a> {
             // The local index takes any; publish does not go without one.
             cmd = cmd.env("INPUT_PASSWORD", "none-needed");
         }
-        let done = self.shell.run(&cmd)?;
-        self.shell.ui.info(done.stdout);
-        Ok(())
+        let result = self.shell.run(&cmd);
+        // Its report says what was done, or what stood in the way.
+        match &result {
+            Ok(Done { stdout, .. }) | Err(Error::Process(ProcessError::Failed { stdout, .. })) => {
+                self.shell.ui.info(stdout);
+            }
+            Err(_) => {}
+        }
+        result.map(drop)
     }
 
     /// Builds one of [`PACKAGES`] into `dist`; its report goes to `reports`.

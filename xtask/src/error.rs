@@ -21,6 +21,8 @@ impl Failure for Error {
     fn exit(&self) -> Exit {
         match self {
             Self::File(error) => error.exit(),
+            // A step that found a fault has done its work.
+            Self::Process(ProcessError::Failed { .. }) => Exit::Findings,
             Self::Process(error) => error.exit(),
             Self::Missing { .. } => Exit::Usage,
             Self::Check(_) => Exit::Findings,
