@@ -61,6 +61,12 @@ fn python(shell: &Shell) -> Result<(), Error> {
     for (package, _) in PACKAGES {
         actions.build_wheel(package, &dist, &shell.target.join("test-python"))?;
     }
+    // One wheel from the source distribution serves every Python; the pinned
+    // build requirements are those of the tools' own.
+    let wheel = Cmd::new(display(&tools.join("python")))
+        .args(["-m", "pip", "wheel", "--quiet", "--no-build-isolation", "--no-deps", "--no-index"])
+        .args(["--find-links", &display(&dist), "--wheel-dir", &display(&dist), "htty"]);
+    shell.quiet(&wheel)?;
     let mut tested = 0;
     for version in PYTHONS {
         let find = uv(&tools).args(["python", "find", version]).env("PATH", path_with(&pyenv()));
@@ -111,7 +117,7 @@ fn pyenv() -> Vec<PathBuf> {
 
 /// uv, deaf to the user's settings.
 fn uv(tools: &Path) -> Cmd {
-    Cmd::new(display(&tools.join("uv"))).args(["--no-config", "--quiet", "--no-python-downloads"])
+    Cmd::new(display(&tools.join("uv"))).args(["--no-config", "--no-python-downloads"])
 }
 
 /// Makes a virtual environment with pytest and `packages` of `dist` in it.
@@ -128,10 +134,8 @@ fn environment(
     let pytest = shell.root.join("xtask/requirements/pytest.txt");
     shell.quiet(&install().args(["--require-hashes", "-r", &display(&pytest)]))?;
     if !packages.is_empty() {
-        let beside = tools::build_requirements(shell)?;
         // Built here a moment ago, so no cache may answer for it.
-        let from =
-            ["--no-cache", "--no-index", "--find-links", &display(&beside), "--find-links", &display(dist)];
+        let from = ["--no-cache", "--no-index", "--find-links", &display(dist)];
         shell.quiet(&install().args(from).args(packages.iter().copied()))?;
     }
     Ok(())
