@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
-use toolkit::{Context, Exit, Failure as _, Invocation, Ui};
+use toolkit::{Context, Exit, Failure as _, Invocation, Ui, causes};
 
 use crate::attest::{self, Attestations, Attester as _, Sigstore};
 use crate::auth::{Basic, Credentials, Provider, Trusted};
@@ -337,7 +337,7 @@ impl<U: Uploader> Job<'_, U> {
             }
             let basic = match self.credentials.current().await {
                 Ok(basic) => basic,
-                Err(error) => return Sent { attempts, result: Err(trouble(tell(&error), true)) },
+                Err(error) => return Sent { attempts, result: Err(trouble(causes(&error), true)) },
             };
             attempts += 1;
             let error = tokio::select! {
@@ -361,7 +361,7 @@ impl<U: Uploader> Job<'_, U> {
                 self.ui.info(format!(
                     "  {}: {}; again in {:.1} s",
                     dist.filename,
-                    tell(&error),
+                    causes(&error),
                     wait.as_secs_f64()
                 ));
                 tokio::select! {
@@ -369,7 +369,7 @@ impl<U: Uploader> Job<'_, U> {
                     () = interruption() => continue,
                 }
             } else if !error.is_transient() && !matches!(status, Some(400 | 409)) {
-                return Sent { attempts, result: Err(trouble(tell(&error), false)) };
+                return Sent { attempts, result: Err(trouble(causes(&error), false)) };
             }
             // Whatever was answered, it may be there: ask before sending again.
             match self.remote(dist).await {
@@ -377,10 +377,10 @@ impl<U: Uploader> Job<'_, U> {
                 Ok(Remote::Different(what)) => return Sent { attempts, result: Err(trouble(what, false)) },
                 Ok(Remote::Absent) | Err(_) if wait.is_some() => {}
                 Ok(Remote::Absent) => {
-                    return Sent { attempts, result: Err(trouble(tell(&error), error.is_transient())) };
+                    return Sent { attempts, result: Err(trouble(causes(&error), error.is_transient())) };
                 }
                 Err(probe) => {
-                    let what = format!("{}; and {}", tell(&error), tell(&probe));
+                    let what = format!("{}; and {}", causes(&error), causes(&probe));
                     return Sent { attempts, result: Err(trouble(what, true)) };
                 }
             }
@@ -401,7 +401,7 @@ impl<U: Uploader> Job<'_, U> {
             let mut open = Vec::new();
             for dist in sent {
                 let fault = match &listing {
-                    Err(error) => Some((tell(error), true)),
+                    Err(error) => Some((causes(error), true)),
                     Ok(listing) => self.check(listing, dist, report).await,
                 };
                 if let Some((what, again)) = fault {
@@ -432,7 +432,7 @@ impl<U: Uploader> Job<'_, U> {
                 let seconds = self.inputs.verify_timeout.as_secs();
                 return Some((format!("the index took it, but does not list it within {seconds} s"), true));
             }
-            Err(error) => return Some((tell(&error), true)),
+            Err(error) => return Some((causes(&error), true)),
         }
         let listed = &listing[&dist.filename];
         let attested = self.attestations.contains_key(&dist.filename);
@@ -462,17 +462,6 @@ fn groups<'d>(wheels: &[&'d Dist], sdists: &[&'d Dist], new: bool) -> Vec<Vec<&'
         groups.insert(1, rest);
     }
     groups
-}
-
-/// The error with its causes, in one line.
-fn tell(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
 }
 
 /// Ends when the user asks to stop.

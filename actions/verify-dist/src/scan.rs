@@ -108,13 +108,7 @@ fn open(path: &Path, limits: &Limits) -> Result<Open, FileError> {
 /// An error with its causes, in one line.
 #[allow(clippy::needless_pass_by_value)]
 fn told(error: impl std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
+    toolkit::causes(&error)
 }
 
 fn run(job: &Job, open: &[Open], limits: &Limits, search: &Search) -> Done {

@@ -21,7 +21,7 @@ mod ui;
 pub use cli::{Invocation, main, tell};
 pub use context::Context;
 pub use env::Env;
-pub use error::{Exit, Failure, FileError};
+pub use error::{Exit, Failure, FileError, causes};
 pub use files::{random_hex, write_atomic};
 pub use inputs::{InputError, InputErrors, Reader};
 pub use process::{Cmd, Done, Io, ProcessError, Processes, Service, System, handle_interrupts, interrupted};
