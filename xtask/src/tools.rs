@@ -70,6 +70,9 @@ pub(crate) fn environment(shell: &Shell, name: &str) -> Result<PathBuf, Error> {
             "install",
             "--quiet",
             "--require-hashes",
+            // The list is complete; pip's resolver would look beyond its pins
+            // where one is asked for by an extra.
+            "--no-deps",
             "--only-binary=:all:",
             "-r",
             &file,
