@@ -37,6 +37,15 @@ pub(crate) fn set_up_tests(shell: &Shell) -> Result<(), Error> {
     debian(shell)?;
     actionlint(shell)?;
     rust_cross(shell)?;
+    stand_ins(shell)?;
+    Ok(())
+}
+
+/// The actions that tests put in the place of GitHub's own under act, bundled
+/// with the official libraries by the machine's npm.
+fn stand_ins(shell: &Shell) -> Result<(), Error> {
+    let script = shell.root.join("xtask/scripts/stand-ins.sh");
+    shell.quiet(&Cmd::new(display(&script)).arg(display(&folder(shell).join("stand-ins"))))?;
     Ok(())
 }
 

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# stand-ins.sh FOLDER: bundles the actions in tests/act/stand-ins, which tests
+# put in the place of GitHub's own, into FOLDER with the pinned npm packages.
+set -euo pipefail
+[ $# -eq 1 ] || { echo "usage: stand-ins.sh FOLDER" >&2; exit 2; }
+folder=$1
+source=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../tests/act/stand-ins" && pwd)
+
+wanted=$(cd "$source" && find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum)
+[ "$(cat "$folder/stamp" 2>/dev/null)" != "$wanted" ] || exit 0
+
+rm -rf "$folder"
+mkdir -p "$folder"
+cp -a "$source/." "$folder"
+cd "$folder"
+npm ci --quiet >&2
+for program in */*.mjs; do
+  # Parts of the bundled libraries still call `require`.
+  npx --no esbuild "$program" --bundle --platform=node --format=esm --log-level=warning \
+    --banner:js='import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' \
+    --outfile="$(dirname "$program")/dist/$(basename "$program")"
+done
+rm -rf node_modules
+printf '%s' "$wanted" >stamp
