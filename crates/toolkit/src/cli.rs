@@ -28,6 +28,13 @@ pub fn main<E: Failure>(
 ) -> ExitCode {
     let env = Env::from_process();
     let ui = Ui::from_env(&env);
+    let masks = ui.masks();
+    // A panic is a bug, and what it says may hold a secret all the same.
+    std::panic::set_hook(Box::new(move |panic| {
+        use std::io::Write as _;
+        let text = masks.hide(&panic.to_string());
+        let _ = writeln!(std::io::stderr(), "internal error: {text}");
+    }));
     let invocation = match parse(spec, env, std::env::args_os().collect()) {
         Ok(invocation) => invocation,
         Err(stop) => {

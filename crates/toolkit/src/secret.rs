@@ -39,6 +39,19 @@ impl Secret {
     }
 }
 
+/// Keeps this process's memory to itself: no core dump holds it, and on Linux
+/// other processes of the same user read neither it nor the environment. For
+/// an action that is given secrets, before it reads them; what it starts has
+/// a memory of its own.
+pub fn leave_no_dump() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    // A system that allows neither is one on which the action still works.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    // The limit does not count where the kernel pipes dumps to a program.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+}
+
 /// RFC 3986 percent-encoding of everything but unreserved characters.
 fn percent_encode(text: &str) -> String {
     text.bytes().fold(String::new(), |mut out, byte| {

@@ -68,8 +68,30 @@ pub struct Ui {
 struct State {
     log: Box<dyn Write + Send>,
     report: Box<dyn Write + Send>,
-    masks: Vec<Zeroizing<String>>,
+    masks: Masks,
     shown: [usize; 3],
+}
+
+/// What is masked so far; a clone sees what is masked later too.
+#[derive(Clone, Default)]
+pub struct Masks(Arc<Mutex<Vec<Zeroizing<String>>>>);
+
+impl Masks {
+    /// `text` with all that is masked hidden. To be called before a text is
+    /// cut or escaped: half of a secret is hidden by nothing.
+    pub fn hide(&self, text: &str) -> String {
+        self.held().iter().fold(text.to_owned(), |text, mask| text.replace(mask.as_str(), "***"))
+    }
+
+    fn add(&self, forms: Vec<Zeroizing<String>>) {
+        let mut held = self.held();
+        held.extend(forms);
+        held.sort_by_key(|form| std::cmp::Reverse(form.len()));
+    }
+
+    fn held(&self) -> MutexGuard<'_, Vec<Zeroizing<String>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Ui {
@@ -106,7 +128,7 @@ impl Ui {
             summary: file("GITHUB_STEP_SUMMARY"),
             path: file("GITHUB_PATH"),
             env: file("GITHUB_ENV"),
-            state: Mutex::new(State { log, report, masks: Vec::new(), shown: [0; 3] }),
+            state: Mutex::new(State { log, report, masks: Masks::default(), shown: [0; 3] }),
         }
     }
 
@@ -119,13 +141,16 @@ impl Ui {
     /// in all that this type writes and, by the runner, in the whole job's log.
     pub fn mask(&self, secret: &Secret) {
         let mut state = self.state();
-        for form in secret.forms() {
-            if self.runner {
-                let _ = writeln!(state.log, "::add-mask::{}", escape_data(&form));
-            }
-            state.masks.push(form);
+        let forms = secret.forms();
+        for form in forms.iter().filter(|_| self.runner) {
+            let _ = writeln!(state.log, "::add-mask::{}", escape_data(form));
         }
-        state.masks.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        state.masks.add(forms);
+    }
+
+    /// What is masked, for texts that are cut before they come here.
+    pub fn masks(&self) -> Masks {
+        self.state().masks.clone()
     }
 
     /// `text` with all that is masked hidden, for a file of the action's own.
@@ -265,7 +290,7 @@ impl Ui {
         let state = self.state();
         let text = state.hide(&summary.markdown());
         // Markdown may have been escaped within a secret.
-        let text = state.masks.iter().fold(text, |text, mask| text.replace(&escape(mask), "***"));
+        let text = state.masks.held().iter().fold(text, |text, mask| text.replace(&escape(mask), "***"));
         drop(state);
         append(file, &text)
     }
@@ -295,7 +320,7 @@ impl Ui {
 
 impl State {
     fn hide(&self, text: &str) -> String {
-        self.masks.iter().fold(text.to_owned(), |text, mask| text.replace(mask.as_str(), "***"))
+        self.masks.hide(text)
     }
 }
 
@@ -411,6 +436,14 @@ mod tests {
                 prop_assert!(!text.contains(&secret) && !text.contains(&escape(&secret)), "{}", text);
             }
         }
+    }
+
+    #[test]
+    fn what_is_masked_later_is_hidden_by_a_clone_too() {
+        let (ui, _) = Ui::captured(&Env::default());
+        let masks = ui.masks();
+        ui.mask(&Secret::new("pypi-a+b"));
+        assert_eq!(masks.hide("pypi-a+b, pypi-a%2Bb and cHlwaS1hK2I="), "***, *** and ***");
     }
 
     #[test]
