@@ -1,0 +1,213 @@
+"""The actions as a release gives them to others, an index, and act to run a workflow."""
+
+import hashlib
+import http.server
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+ACTIONS = ("setup-nix", "build-wheel", "verify-dist", "publish")
+# What stands for this repository and its tag's commit in the templates.
+RELEASE = f"OWNER/REPOSITORY@{'0' * 40}"
+STAND_INS = ("upload-artifact", "download-artifact", "setup-python")
+
+
+def run(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> str:
+    """Standard output of a command that must succeed."""
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def tools(target: Path) -> Path:
+    """What `cargo xtask setup-test-tools` has installed."""
+    folder = Path(os.environ.get("XTASK_TOOLS", target / "tools"))
+    assert (folder / "test/bin/act").is_file(), "run `cargo xtask setup-test-tools`"
+    return folder
+
+
+class Silent(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def released(
+    root: Path, target: Path, clean_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """A checkout of the tag that others pin: the binaries are downloads with known hashes."""
+    env = clean_env | {"CARGO_TARGET_DIR": str(target)}
+    packages = [argument for action in ACTIONS for argument in ("--package", action)]
+    run("cargo", "build", "--release", "--locked", *packages, cwd=root, env=env)
+    folder = target / "release"
+    serve = partial(Silent, directory=str(folder))
+    checkout = tmp_path_factory.mktemp("released")
+    files = run("git", "ls-files", "-z", "-co", "--exclude-standard", "actions", cwd=root)
+    for name in filter(None, files.split("\0")):
+        if (root / name).is_file():
+            (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(root / name, checkout / name)
+    machine = {"arm64": "aarch64"}.get(platform.machine(), platform.machine())
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        lines: list[str] = []
+        for action in ACTIONS:
+            digest = hashlib.sha256((folder / action).read_bytes()).hexdigest()
+            entry = {"url": f"{url}/{action}", "sha256": digest}
+            lines.append(f'    "{action} {machine}-unknown-linux-musl": {json.dumps(entry)}')
+        text = '{\n  "schema": 1,\n  "version": "0.1.0",\n  "binaries": {\n'
+        text += ",\n".join(lines) + "\n  }\n}\n"
+        (checkout / "actions/binaries.json").write_text(text)
+        yield checkout
+        server.shutdown()
+
+
+@dataclass
+class Index:
+    """A real pypiserver."""
+
+    url: str
+    folder: Path
+
+    def files(self) -> list[str]:
+        """The names of the files that it holds, in the order of their arrival."""
+        files = sorted(self.folder.iterdir(), key=lambda file: file.stat().st_mtime_ns)
+        return [file.name for file in files]
+
+
+@pytest.fixture
+def index(
+    root: Path, tools: Path, tmp_path: Path, free_port: Callable[[], int]
+) -> Iterator[Index]:
+    folder = tmp_path / "index"
+    folder.mkdir()
+    port = free_port()
+    script = root / "xtask/scripts/serve_index.py"
+    command = [tools / "test/bin/python", script, folder, folder, str(port)]
+    with (tmp_path / "index.log").open("w") as log:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
+    try:
+        url = f"http://127.0.0.1:{port}/"
+        for _ in range(600):
+            assert process.poll() is None, (tmp_path / "index.log").read_text()
+            try:
+                urllib.request.urlopen(url + "health", timeout=5).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield Index(url, folder)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@dataclass
+class Project:
+    """A project elsewhere: a Git repository of its own, with a tag to release."""
+
+    folder: Path
+    act: Callable[..., str]
+    env: dict[str, str] = field(default_factory=dict)
+
+
+Make = Callable[..., Project]
+
+
+@pytest.fixture
+def project(
+    root: Path,
+    target: Path,
+    tools: Path,
+    released: Path,
+    index: Index,
+    clean_env: dict[str, str],
+    free_port: Callable[[], int],
+    tmp_path: Path,
+) -> Make:
+    """Makes a project of a template, released to the index on this machine."""
+
+    def make(name: str, *, edit: dict[str, str], prepare: Callable[[Path], None] | None = None) -> Project:
+        folder = tmp_path / name
+        ignore = shutil.ignore_patterns("target", "dist", "__pycache__", ".venv")
+        shutil.copytree(root / "tests/consumers" / name, folder, ignore=ignore)
+        workflow = folder / ".github/workflows/release.yml"
+        text = workflow.read_text()
+        # The index on this machine in place of PyPI; else it is the user's file.
+        here = f"index: {index.url}\n          allow-insecure-loopback: true"
+        here += "\n          password: none-needed"
+        for old, new in {"index: pypi": here, **edit}.items():
+            assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {workflow}"
+            text = text.replace(old, new)
+        workflow.write_text(text)
+        if prepare:
+            prepare(folder)
+        git = ("git", "-c", "user.name=test", "-c", "user.email=test@example.org")
+        run(*git, "init", "--quiet", "--initial-branch", "main", cwd=folder)
+        run(*git, "add", "--all", cwd=folder)
+        run(*git, "commit", "--quiet", "--message", "The project", cwd=folder)
+        run(*git, "tag", "v0.1.0", cwd=folder)
+        event = tmp_path / "event.json"
+        event.write_text(json.dumps({"ref": "refs/tags/v0.1.0"}))
+        artifacts = tmp_path / "artifacts"
+        stand_ins = root / "tests/consumers/stand-ins"
+        places = {RELEASE: released}
+        for action, sha in re.findall(r"uses: (actions/[\w-]+)@(\w+)", text):
+            if action.removeprefix("actions/") in STAND_INS:
+                places[f"{action}@{sha}"] = stand_ins / action.removeprefix("actions/")
+
+        def act(*args: str) -> str:
+            shutil.rmtree(artifacts, ignore_errors=True)
+            artifacts.mkdir()
+            command = [
+                *(tools / "test/bin/act", "push", "--eventpath", event),
+                *("-P", "ubuntu-latest=-self-hosted"),
+                *("--cache-server-addr", "127.0.0.1", "--cache-server-port", str(free_port())),
+                *("--artifact-server-addr", "127.0.0.1"),
+                *("--artifact-server-port", str(free_port())),
+                *("--env", f"ARTIFACTS={artifacts}", "--env", f"STAND_INS={stand_ins}"),
+                *("--env", f"CARGO_TARGET_DIR={target / 'consumers'}"),
+                *(part for at in places.items() for part in ("--local-repository", "=".join(map(str, at)))),
+                *args,
+            ]
+            return run(*command, cwd=folder, env=clean_env)
+
+        return Project(folder, act)
+
+    return make
+
+
+@pytest.fixture
+def installed(
+    tools: Path, index: Index, clean_env: dict[str, str], tmp_path: Path
+) -> Callable[..., Path]:
+    """Installs from the index alone into a new environment; gives its programs."""
+
+    python = tools / "test/bin/python"
+
+    def install(*requirements: str, python: str | Path = python, build: bool = False) -> Path:
+        uv = (tools / "test/bin/uv", "--no-config", "--quiet")
+        venv = tmp_path / "installed"
+        hidden = ("PIP_", "UV_", "VIRTUAL_ENV", "PYTHON")
+        env = {k: v for k, v in clean_env.items() if not k.startswith(hidden)}
+        run(*uv, "venv", "--clear", "--python", python, venv, cwd=tmp_path, env=env)
+        source = ["--no-cache", "--default-index", index.url + "simple/"]
+        # A pure package is built with what is installed beside uv.
+        source += ["--no-build-isolation"] if build else ["--no-build"]
+        run(*uv, "pip", "install", *source, "--python", venv, *requirements, cwd=tmp_path, env=env)
+        return venv / "bin"
+
+    return install

@@ -1,0 +1,84 @@
+"""Projects of other shapes are released by the workflow that their users would write."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from conftest import Index, Make
+
+Install = Callable[..., Path]
+# The wheels of other machines: their jobs run there, and not here.
+ELSEWHERE = {
+    f"            {pattern}\n": ""
+    for pattern in ("manylinux*_aarch64", "macosx_*_x86_64", "macosx_*_arm64")
+}
+HERE = ("--matrix", "target:x86_64-unknown-linux-gnu")
+
+
+def output(*command: str | Path, stdin: str = "") -> str:
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_pyo3_abi3(project: Make, index: Index, installed: Install) -> None:
+    """One wheel of the stable ABI, for a glibc of 2014."""
+    project("pyo3-abi3", edit=ELSEWHERE).act(*HERE)
+    tag = "manylinux_2_17_x86_64.manylinux2014_x86_64"
+    assert sorted(index.files()) == [
+        f"sample_abi3-0.1.0-cp310-abi3-{tag}.whl",
+        "sample_abi3-0.1.0.tar.gz",
+    ]
+    python = installed("sample-abi3") / "python"
+    code = "import sample_abi3; print(sample_abi3.count('one two One'))"
+    assert output(python, "-c", code) == "{'one': 2, 'two': 1}\n"
+
+
+def test_mixed(project: Make, index: Index, installed: Install, root: Path) -> None:
+    """A wheel for each version of Python, as far as this machine has them."""
+    find = root / "tests/consumers/stand-ins/find_python.py"
+    here: dict[str, str] = {}
+    for version in ("3.10", "3.11", "3.12", "3.13"):
+        found = subprocess.run([sys.executable, find, version], capture_output=True, text=True)
+        if found.returncode == 0:
+            here[version] = found.stdout.strip()
+    versions = list(here)[-2:]
+    assert versions, "none of the Pythons in the workflow's matrix is on this machine"
+    chosen = [arg for version in versions for arg in ("--matrix", f"python:{version}")]
+    project("mixed", edit={"            macosx_*_arm64\n": ""}).act(*chosen, *HERE)
+    wheels = [f"cp{version.replace('.', '')}" for version in versions]
+    files = sorted(index.files())
+    assert [file.split("-")[2] for file in files if file.endswith(".whl")] == wheels
+    assert "sample_mixed-0.1.0.tar.gz" in files
+    programs = installed("sample-mixed", python=here[versions[-1]])
+    assert output(programs / "sample-mixed", "aabbbc") == "bbb\n"
+
+
+def test_several_packages(project: Make, index: Index, installed: Install) -> None:
+    """What is required arrives first, though all are published by one step."""
+    project("several-packages", edit=ELSEWHERE).act(*HERE)
+    files = index.files()
+    assert [file.split("-")[0] for file in files] == ["sample_core", "sample_app", "sample_plugin"]
+    assert files[0].startswith("sample_core-0.1.0-py3-none-manylinux")
+    programs = installed("sample-plugin", build=True)
+    assert output(programs / "sample-app", "stressed") == "desserts\n"
+    code = "import sample_plugin; print(sample_plugin.palindrome('racecar'))"
+    assert output(programs / "python", "-c", code) == "True\n"
+
+
+def test_uv_workspace(project: Make, index: Index, installed: Install, tmp_path: Path) -> None:
+    """Files that uv has built are verified and published with those of build-wheel."""
+    project("uv-workspace", edit=ELSEWHERE).act(*HERE)
+    files = index.files()
+    assert len(files) == 4
+    # The extension module before the package that pins it, each with its source last.
+    assert files[0].startswith("sample_ws_fast-0.1.0-cp310-abi3-manylinux")
+    assert files[1:] == [
+        "sample_ws_fast-0.1.0.tar.gz",
+        "sample_ws-0.1.0-py3-none-any.whl",
+        "sample_ws-0.1.0.tar.gz",
+    ]
+    (tmp_path / "file").write_text("Wikipedia")
+    programs = installed("sample-ws")
+    assert output(programs / "sample-ws", tmp_path / "file").split()[0] == "11e60398"
