@@ -56,6 +56,10 @@ pub struct Facts {
     pub exec_stack: Option<bool>,
     /// Whether there is a dynamic section.
     pub is_dynamic: bool,
+    /// Whether the loader must write to code (`DT_TEXTREL`, `DF_TEXTREL`).
+    pub text_relocations: bool,
+    /// Whether there is a section with debug information (`.debug_info`).
+    pub debug: bool,
     /// x86 ISA level needed (`GNU_PROPERTY_X86_ISA_1_NEEDED`), a bit set:
     /// 1 baseline, 2 v2, 4 v3, 8 v4.
     pub x86_isa_needed: u32,
@@ -107,8 +111,14 @@ impl Facts {
             defined_python: BTreeSet::new(),
             exec_stack: None,
             is_dynamic: false,
+            text_relocations: false,
+            debug: debug_sections(&image, &head, is_64)?,
             x86_isa_needed: 0,
         };
+        if let Some(cut) = segments.iter().find(|segment| image.slice(segment.offset, segment.size).is_none())
+        {
+            return Err(BinaryError::Damaged { what: "a segment", offset: cut.offset });
+        }
         for segment in &segments {
             match segment.kind {
                 PT_INTERP => {
@@ -207,6 +217,39 @@ fn segments<S: ReadAt + ?Sized>(
     table.chunks_exact(entry.into()).map(segment).collect::<Option<Vec<_>>>().map(Ok)
 }
 
+/// Whether the section headers name debug information. No loader reads them,
+/// but where they lie past the end the file was cut.
+fn debug_sections<S: ReadAt + ?Sized>(
+    image: &Image<'_, S>,
+    head: &[u8],
+    is_64: bool,
+) -> Result<bool, BinaryError> {
+    const HEADERS: &str = "the section headers";
+    const NOBITS: u32 = 8;
+    let view = image.view(head);
+    let at = if is_64 { 58 } else { 46 };
+    let fields =
+        (view.word(if is_64 { 40 } else { 32 }, is_64), view.u16(at), view.u16(at + 2), view.u16(at + 4));
+    let (Some(offset), Some(entry), Some(count), Some(names)) = fields else { return Ok(false) };
+    if offset == 0 || count == 0 || usize::from(entry) < if is_64 { 64 } else { 40 } {
+        return Ok(false);
+    }
+    let table = image.bytes(HEADERS, offset, u64::from(entry) * u64::from(count))?;
+    let section = |bytes: &[u8]| {
+        let view = image.view(bytes);
+        let (offset, size) = if is_64 { (24, 32) } else { (16, 20) };
+        Some((view.u32(0)?, view.u32(4)?, view.word(offset, is_64)?, view.word(size, is_64)?))
+    };
+    let sections: Vec<_> = table.chunks_exact(entry.into()).filter_map(section).collect();
+    let Some((_, _, offset, size)) = sections.get(usize::from(names)) else { return Ok(false) };
+    let names = image.bytes("the sections' names", *offset, *size)?;
+    let is_debug = |(name, kind, ..): &(u32, u32, u64, u64)| {
+        let name = usize::try_from(*name).ok().and_then(|at| image.view(&names).string(at));
+        *kind != NOBITS && name.is_some_and(|name| [&b".debug_info"[..], b".zdebug_info"].contains(&name))
+    };
+    Ok(sections.iter().any(is_debug))
+}
+
 /// The dynamic section's entries that matter.
 #[derive(Default)]
 struct Dynamic {
@@ -221,6 +264,7 @@ struct Dynamic {
     gnu_hash: Option<u64>,
     verneed: Option<u64>,
     verneed_count: u64,
+    text_relocations: bool,
 }
 
 impl Dynamic {
@@ -238,7 +282,9 @@ impl Dynamic {
                 10 => dynamic.strings_size = value,
                 14 => dynamic.soname = Some(value),
                 15 => dynamic.rpath = Some(value),
+                22 => dynamic.text_relocations = true,
                 29 => dynamic.runpath = Some(value),
+                30 => dynamic.text_relocations |= value & 4 != 0,
                 0x6fff_fef5 => dynamic.gnu_hash = Some(value),
                 0x6fff_fffe => dynamic.verneed = Some(value),
                 0x6fff_ffff => dynamic.verneed_count = value,
@@ -266,6 +312,7 @@ impl Dynamic {
             });
             found.ok_or(BinaryError::Damaged { what, offset: address })
         };
+        facts.text_relocations = self.text_relocations;
         if self.strings_size == 0 && self.needed.is_empty() {
             return Ok(());
         }

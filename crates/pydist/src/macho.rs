@@ -123,6 +123,16 @@ fn slice<S: ReadAt + ?Sized>(image: &Image<'_, S>) -> Result<Slice, BinaryError>
     Ok(slice)
 }
 
+/// Whether a part of the file is there to its end.
+fn whole<S: ReadAt + ?Sized>(
+    image: &Image<'_, S>,
+    what: &'static str,
+    offset: u64,
+    size: u64,
+) -> Result<(), BinaryError> {
+    image.slice(offset, size).map(drop).ok_or(BinaryError::Damaged { what, offset })
+}
+
 /// Takes in one load command; `None` where it is damaged.
 fn command<S: ReadAt + ?Sized>(
     image: &Image<'_, S>,
@@ -145,7 +155,8 @@ fn command<S: ReadAt + ?Sized>(
         0x8000_001c => text().map(|path| slice.rpaths.push(path)),
         0x1d => {
             slice.signed = true;
-            Some(())
+            let Some((offset, size)) = view.u32(8).zip(view.u32(12)) else { return Ok(None) };
+            Some(whole(image, "the code signature", offset.into(), size.into())?)
         }
         // LC_VERSION_MIN_MACOSX
         0x24 => version(8).map(|version| {
@@ -164,6 +175,14 @@ fn command<S: ReadAt + ?Sized>(
         // LC_SEGMENT, LC_SEGMENT_64
         0x1 | 0x19 => {
             slice.debug |= view.string(8).is_some_and(|name| name.starts_with(b"__DWARF"));
+            let (offset, size) = if is_64 { (40, 48) } else { (32, 36) };
+            let Some((offset, size)) = view.word(offset, is_64).zip(view.word(size, is_64)) else {
+                return Ok(None);
+            };
+            // The segments of debug files are elsewhere.
+            if slice.file_type != 10 {
+                whole(image, "a segment", offset, size)?;
+            }
             Some(())
         }
         // LC_SYMTAB

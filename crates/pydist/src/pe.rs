@@ -60,6 +60,11 @@ impl Facts {
                 [8, 12, 16, 20].map(|at| view.u32(at).unwrap_or_default().into())
             })
             .collect();
+        // SizeOfRawData is rounded up, but the linker pads the file too.
+        let cut = |section: &&[u64; 4]| section[3] != 0 && image.slice(section[3], section[2]).is_none();
+        if let Some(section) = sections.iter().find(cut) {
+            return Err(BinaryError::Damaged { what: "a section", offset: section[3] });
+        }
         let locate = |address: u64| {
             sections.iter().find_map(|[_, start, size, offset]| {
                 let within = address.checked_sub(*start)?;

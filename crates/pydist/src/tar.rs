@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 
 use crate::zip::Limits;
 
@@ -17,7 +17,7 @@ pub enum Kind {
     Symlink(String),
     /// A hard link, with its target.
     Hardlink(String),
-    /// A file with holes (GNU sparse).
+    /// A file with holes (GNU sparse, old or as pax header).
     Sparse,
     /// A device, a pipe, or a type that is not known.
     Special(u8),
@@ -70,7 +70,8 @@ pub fn walk(
     mut visit: impl FnMut(Member, &mut dyn Read) -> io::Result<()>,
 ) -> Result<(), TarError> {
     // One more than allowed, so that reaching it tells.
-    let mut inflated = Counted { inner: GzDecoder::new(compressed).take(limits.total_size + 1), count: 0 };
+    let mut inflated =
+        Counted { inner: MultiGzDecoder::new(compressed).take(limits.total_size + 1), count: 0 };
     let mut members = 0;
     let damaged = |members, source| TarError::Damaged { members, source };
     let result = (|| {
@@ -98,6 +99,7 @@ pub fn walk(
                 other => Kind::Special(other.as_byte()),
             };
             let mode = header.mode().unwrap_or_default();
+            let kind = if is_sparse(&mut entry)? { Kind::Sparse } else { kind };
             let path = entry.path_bytes();
             let member = Member {
                 name: String::from_utf8_lossy(&path).into_owned(),
@@ -125,6 +127,14 @@ pub fn walk(
     // stands at the very end.
     io::copy(&mut inflated, &mut io::sink()).map_err(|source| damaged(members, source))?;
     Ok(())
+}
+
+/// Whether a pax header says that the file has holes (GNU tar manual, "Storing
+/// sparse files"): to a reader that does not know, the content is another.
+fn is_sparse(entry: &mut tar::Entry<'_, impl Read>) -> Result<bool, TarError> {
+    let damaged = |source| TarError::Damaged { members: 0, source };
+    let Some(extensions) = entry.pax_extensions().map_err(damaged)? else { return Ok(false) };
+    Ok(extensions.flatten().any(|extension| extension.key_bytes().starts_with(b"GNU.sparse.")))
 }
 
 struct Counted<R> {
