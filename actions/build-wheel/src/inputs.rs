@@ -57,6 +57,12 @@ pub static SPEC: Spec = Spec {
         )
         .or("false"),
         Input::new(
+            "graft",
+            Kind::Flag,
+            "Whether libraries of the Nix store that a binary needs are copied into the wheel. By default such a library is an error.",
+        )
+        .or("false"),
+        Input::new(
             "smoke",
             Kind::Choice(&["auto", "required", "off"]),
             "Whether the wheel is installed and started in a clean environment with `/nix` masked. `required`: an error where that cannot be done.",
@@ -159,6 +165,8 @@ pub struct Inputs {
     pub report_path: PathBuf,
     /// Absolute RPATH entries outside the store go too.
     pub remove_rpaths: bool,
+    /// Libraries of the store go into the wheel.
+    pub graft: bool,
     /// Whether the wheel is tried out.
     pub smoke: SmokeMode,
     /// Each a command as a POSIX shell splits it into words.
@@ -202,6 +210,7 @@ impl Inputs {
             out_dir: reader.path("out-dir").unwrap_or_default(),
             report_path: reader.path("report-path").unwrap_or_default(),
             remove_rpaths: reader.flag("remove-rpaths"),
+            graft: reader.flag("graft"),
             smoke: match reader.word("smoke") {
                 "required" => SmokeMode::Required,
                 "off" => SmokeMode::Off,

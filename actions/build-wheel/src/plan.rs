@@ -1,33 +1,20 @@
 //! From inputs and facts to what will be done; nothing is done here.
 
+mod commands;
+mod linker;
+
 use std::path::PathBuf;
 
 use pydist::tags::Platform;
 use serde::Serialize;
 use toolkit::{Cmd, Exit, Failure};
 
+pub use commands::STAGING;
+pub(crate) use commands::unmisled;
+
 use crate::facts::{Facts, Project};
 use crate::inputs::{Backend, Inputs, Linker, SmokeMode};
-use crate::target::{Arch, System, Target};
-
-/// Stands in a planned command for the folder that the build writes to.
-pub const STAGING: &str = "<staging>";
-
-/// What nixpkgs' Python or a user's shell may set, and what would then decide
-/// over the target's tags in place of the target.
-const MISLEADING: [&str; 6] = [
-    "_PYTHON_HOST_PLATFORM",
-    "_PYTHON_SYSCONFIGDATA_NAME",
-    "ARCHFLAGS",
-    "MATURIN_PEP517_ARGS",
-    "PYTHONHOME",
-    "PYTHONPATH",
-];
-
-/// The command without what could mislead it about the target.
-pub(crate) fn unmisled(cmd: Cmd) -> Cmd {
-    MISLEADING.iter().fold(cmd, |cmd, name| cmd.without(*name))
-}
+use crate::target::{System, Target};
 
 /// Everything that will be done, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -50,6 +37,8 @@ pub struct Plan {
     pub source_date_epoch: u64,
     /// Whether absolute RPATH entries outside the store go too.
     pub remove_rpaths: bool,
+    /// Whether libraries of the store go into the wheel.
+    pub graft: bool,
     /// How the wheel is tried out.
     pub smoke: SmokePlan,
     /// Build twice.
@@ -150,16 +139,16 @@ pub fn plan(inputs: &Inputs, facts: &Facts) -> Result<Plan, PlanError> {
     let epoch = inputs.source_date_epoch.or(facts.epoch).unwrap_or_default().max(crate::repair::EARLIEST);
     let (linker, build) = match backend {
         Backend::Wheel => (None, None),
-        Backend::Nix => (None, Some(nix(inputs))),
-        Backend::Sdist if inputs.flake_attr.is_some() => (None, Some(nix(inputs))),
-        Backend::Sdist => (None, Some(pep517(inputs, facts)?)),
+        Backend::Nix => (None, Some(commands::nix(inputs))),
+        Backend::Sdist if inputs.flake_attr.is_some() => (None, Some(commands::nix(inputs))),
+        Backend::Sdist => (None, Some(commands::pep517(inputs, facts)?)),
         Backend::Maturin => {
             let target = target.ok_or_else(|| PlanError::Conflict {
                 message: "this machine is none of the targets, and none was given".into(),
                 hint: "set `target`".into(),
             })?;
-            let linker = linker(inputs, facts, target)?;
-            (Some(linker), Some(maturin(inputs, facts, target, linker, compatibility.as_ref())))
+            let linker = linker::choose(inputs, facts, target)?;
+            (Some(linker), Some(commands::maturin(inputs, facts, target, linker, compatibility.as_ref())))
         }
     };
     let build = build.map(|cmd| unmisled(cmd).env("SOURCE_DATE_EPOCH", epoch.to_string()));
@@ -174,6 +163,7 @@ pub fn plan(inputs: &Inputs, facts: &Facts) -> Result<Plan, PlanError> {
         build,
         source_date_epoch: epoch,
         remove_rpaths: inputs.remove_rpaths,
+        graft: inputs.graft,
         smoke: SmokePlan {
             mode,
             commands: inputs.smoke_commands.clone(),
@@ -291,161 +281,6 @@ fn compatibility(inputs: &Inputs, target: Option<Target>) -> Result<Option<Platf
     }
 }
 
-fn linker(inputs: &Inputs, facts: &Facts, target: Target) -> Result<Linker, PlanError> {
-    let gcc = target.gnu_prefix().filter(|prefix| facts.gcc.contains(&format!("{prefix}-gcc")));
-    let missing = |message: String, hint: &str| Err(PlanError::Conflict { message, hint: hint.into() });
-    match inputs.linker {
-        Some(Linker::Zig) if !facts.zig => {
-            missing("`linker: zig`, but there is no zig on PATH".into(), "install `ziglang` beside maturin")
-        }
-        Some(Linker::Gcc) if gcc.is_none() => missing(
-            format!("`linker: gcc`, but there is no cross gcc for `{target}` on PATH"),
-            "install it (on Debian and Ubuntu: `gcc-<cpu>-linux-gnu`), or use `linker: zig`",
-        ),
-        Some(Linker::Container) if facts.engine.is_none() => missing(
-            "`linker: container`, but there is neither docker nor podman on PATH".into(),
-            "install one of them",
-        ),
-        Some(linker) => Ok(linker),
-        None => {
-            let native = facts.host == Some(target)
-                || facts
-                    .host
-                    .is_some_and(|host| host.system == System::Macos && target.system == System::Macos);
-            let old_glibc = matches!(inputs.compatibility, Some(Platform::Manylinux { .. })) && facts.zig;
-            if native && !old_glibc {
-                Ok(Linker::Native)
-            } else if target.arch == Arch::Ppc64le && gcc.is_some() {
-                // zig 0.17 does not link for it.
-                Ok(Linker::Gcc)
-            } else if facts.zig {
-                Ok(Linker::Zig)
-            } else if gcc.is_some() {
-                Ok(Linker::Gcc)
-            } else if target.system == System::Musl && facts.host.is_some_and(|host| host.arch == target.arch)
-            {
-                // Rust brings musl's start files and archive along.
-                Ok(Linker::Native)
-            } else {
-                missing(
-                    format!("nothing on PATH links for `{target}`"),
-                    "install `ziglang` beside maturin, or a cross gcc",
-                )
-            }
-        }
-    }
-}
-
-fn nix(inputs: &Inputs) -> Cmd {
-    let attr = inputs.flake_attr.as_deref().unwrap_or("default");
-    let path = std::path::absolute(&inputs.project).unwrap_or_else(|_| inputs.project.clone());
-    let features = ["--extra-experimental-features", "nix-command flakes"];
-    let cmd = Cmd::new("nix").arg("build").args(features).args(["--json", "--no-link", "--print-build-logs"]);
-    cmd.arg(format!("{}#{attr}", path.display()))
-}
-
-/// The hook that PEP 517 defines, called in the project's folder; what the
-/// backend prints goes to standard error.
-const BUILD_SDIST: &str = "\
-import contextlib, importlib, os, sys
-sys.path[:0] = [os.path.abspath(path) for path in sys.argv[3:]]
-module, _, rest = sys.argv[1].partition(':')
-backend = importlib.import_module(module)
-for name in filter(None, rest.split('.')):
-    backend = getattr(backend, name)
-with contextlib.redirect_stdout(sys.stderr):
-    backend.build_sdist(sys.argv[2], None)
-";
-
-fn pep517(inputs: &Inputs, facts: &Facts) -> Result<Cmd, PlanError> {
-    let python =
-        facts.python.as_ref().map(|path| path.display().to_string()).ok_or_else(|| PlanError::Conflict {
-            message: "there is no Python outside the Nix store on PATH".into(),
-            hint: "set `python`".into(),
-        })?;
-    let Project::Folder { build_backend: Some(name), backend_path, .. } = &facts.project else {
-        return Ok(Cmd::new(python));
-    };
-    let project = inputs.project.clone();
-    Ok(if inputs.no_build_isolation {
-        Cmd::new(python).args(["-c", BUILD_SDIST, name, STAGING]).args(backend_path).folder(project)
-    } else if let Some(uv) = &facts.uv {
-        let cmd = Cmd::new(uv.display().to_string()).args(["build", "--sdist", "--python", &python]);
-        cmd.args(["--out-dir", STAGING, "."]).folder(project)
-    } else {
-        Cmd::new(python).args(["-m", "build", "--sdist", "--outdir", STAGING, "."]).folder(project)
-    })
-}
-
-fn maturin(
-    inputs: &Inputs,
-    facts: &Facts,
-    target: Target,
-    linker: Linker,
-    compatibility: Option<&Platform>,
-) -> Cmd {
-    let triple = target.triple();
-    let mut args: Vec<String> = ["build", "--profile", &inputs.profile].map(str::to_owned).to_vec();
-    // Cargo keeps a folder of its own for an explicit target; the host's
-    // stays the one that the user's builds share.
-    if facts.host != Some(target) || linker != Linker::Native {
-        args.extend(["--target".into(), triple.into()]);
-    }
-    // The tag that a build starts from; the final one follows from content.
-    let tag = match (target.system, compatibility) {
-        (System::Macos, _) => None,
-        (System::Gnu, Some(Platform::Manylinux { glibc, .. })) => {
-            Some(format!("manylinux_{}_{}", glibc.0, glibc.1))
-        }
-        (System::Gnu, _) if linker == Linker::Zig => {
-            let (major, minor) = target.arch.oldest_glibc().max((2, 17));
-            Some(format!("manylinux_{major}_{minor}"))
-        }
-        _ => Some("linux".to_owned()),
-    };
-    args.extend(tag.into_iter().flat_map(|tag| ["--compatibility".into(), tag]));
-    args.extend(["--auditwheel".into(), "skip".into()]);
-    args.extend((linker == Linker::Zig).then(|| "--zig".into()));
-    args.extend(["--out".into(), STAGING.into()]);
-    args.extend(inputs.maturin_args.iter().cloned());
-
-    let mut env = Vec::new();
-    if let (Linker::Gcc, Some(prefix)) = (linker, target.gnu_prefix()) {
-        let name = triple.replace('-', "_");
-        env.push((format!("CARGO_TARGET_{}_LINKER", name.to_uppercase()), format!("{prefix}-gcc")));
-        env.push((format!("CC_{name}"), format!("{prefix}-gcc")));
-    }
-    if target.system == System::Macos {
-        let (major, minor) = match compatibility {
-            Some(Platform::Macos { version, .. }) => *version,
-            _ if target.arch == Arch::Aarch64 => (11, 0),
-            // What Rust's own target asks for.
-            _ => (10, 12),
-        };
-        env.push(("MACOSX_DEPLOYMENT_TARGET".into(), format!("{major}.{minor}")));
-    }
-    if let (Linker::Container, Some(engine), Some(image)) = (linker, &facts.engine, &inputs.container_image) {
-        return container(engine, image, inputs, &env, args);
-    }
-    let cmd = Cmd::new("maturin").args(args).folder(&inputs.project);
-    env.into_iter().fold(cmd, |cmd, (name, value)| cmd.env(name, value))
-}
-
-/// The project is mounted where it is, so that paths mean the same inside.
-fn container(engine: &str, image: &str, inputs: &Inputs, env: &[(String, String)], args: Vec<String>) -> Cmd {
-    let project = std::path::absolute(&inputs.project).unwrap_or_else(|_| inputs.project.clone());
-    let project = project.display().to_string();
-    let mut cmd = Cmd::new(engine).args(["run", "--rm", "--entrypoint", "maturin"]);
-    for volume in [&project, STAGING] {
-        cmd = cmd.args(["--volume".into(), format!("{volume}:{volume}")]);
-    }
-    cmd = cmd.args(["--workdir", &project, "--env", "SOURCE_DATE_EPOCH"]);
-    for (name, value) in env {
-        cmd = cmd.args(["--env".into(), format!("{name}={value}")]);
-    }
-    cmd.arg(image).args(args)
-}
-
 #[cfg(test)]
 mod tests {
     use insta::assert_snapshot;
@@ -522,7 +357,7 @@ mod tests {
     fn misleading_variables_are_taken_away() {
         let build = planned(&[], &facts()).unwrap().build.unwrap();
         assert_eq!(build.env["_PYTHON_HOST_PLATFORM"], None);
-        assert!(MISLEADING.iter().all(|name| build.env[*name].is_none()));
+        assert!(commands::MISLEADING.iter().all(|name| build.env[*name].is_none()));
     }
 
     #[test]

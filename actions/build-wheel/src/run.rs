@@ -126,6 +126,7 @@ pub(crate) fn make(plan: &Plan, built: &backend::Built) -> Result<Made, Error> {
         compatibility: plan.compatibility.as_deref().map(Platform::parse),
         epoch: plan.source_date_epoch,
         remove_rpaths: plan.remove_rpaths,
+        graft: plan.graft,
     };
     let repaired = repair::repair(&built.name, &bytes, &options)
         .map_err(|source| Error::Wheel { file: built.path.display().to_string(), source })?;

@@ -6,9 +6,16 @@ use std::borrow::Cow;
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 use pydist::zip::{Archive, DataError, Fault, Limits, Method, ZipError};
 
-/// Members are compressed in pieces of this size, each for itself: so many at
-/// once, and the same bytes on any number of processors.
-const PIECE: usize = 1 << 20;
+/// Members are compressed in pieces of this size: so many at once, and the
+/// same bytes on any number of processors.
+const PIECE: usize = 256 << 10;
+
+/// How far back a deflate stream can refer (RFC 1951, 2): what of the piece
+/// before is of use to a piece.
+const WINDOW: usize = 32 << 10;
+
+/// On machine code, the next level takes a tenth more time and saves 1 %.
+const LEVEL: u32 = 4;
 
 /// Why an archive cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -112,35 +119,37 @@ impl Member<'_> {
 
 /// A raw deflate stream of `content`.
 fn deflate(content: &[u8]) -> Vec<u8> {
-    let pieces: Vec<&[u8]> = content.chunks(PIECE).collect();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(pieces.len());
+    let count = content.len().div_ceil(PIECE).max(1);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(count);
     let next = std::sync::atomic::AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
         loop {
             let index = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            let Some(piece) = pieces.get(index) else { return done };
-            done.push((index, deflate_piece(piece, index + 1 == pieces.len())));
+            if index >= count {
+                return done;
+            }
+            done.push((index, deflate_piece(content, index * PIECE, index + 1 == count)));
         }
     };
-    let mut packed = if threads <= 1 {
-        work()
-    } else {
-        std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-            workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
-        })
-    };
+    let mut packed = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let mut packed = work();
+        packed.extend(others.into_iter().flat_map(|worker| worker.join().unwrap_or_default()));
+        packed
+    });
     packed.sort_by_key(|(index, _)| *index);
-    if packed.is_empty() {
-        return deflate_piece(&[], true);
-    }
-    packed.into_iter().flat_map(|(_, bytes)| bytes).collect()
+    let pieces: Vec<Vec<u8>> = packed.into_iter().map(|(_, bytes)| bytes).collect();
+    pieces.concat()
 }
 
-/// A part of a deflate stream, ended at a byte boundary.
-fn deflate_piece(piece: &[u8], last: bool) -> Vec<u8> {
-    let mut compress = Compress::new(Compression::new(4), false);
+/// The part of a deflate stream that begins at `start` of the content, ended
+/// at a byte boundary.
+fn deflate_piece(content: &[u8], start: usize, last: bool) -> Vec<u8> {
+    let piece = &content[start..content.len().min(start + PIECE)];
+    let mut compress = Compress::new(Compression::new(LEVEL), false);
+    // It fails only where deflate has begun already.
+    let _ = compress.set_dictionary(&content[start.saturating_sub(WINDOW)..start]);
     let mut out = Vec::with_capacity(piece.len() / 2 + 1024);
     let flush = if last { FlushCompress::Finish } else { FlushCompress::Sync };
     loop {
@@ -160,7 +169,8 @@ fn deflate_piece(piece: &[u8], last: bool) -> Vec<u8> {
 /// since 1970 and from 1980 on.
 pub(super) fn write(members: &[Member<'_>], epoch: u64) -> Vec<u8> {
     let (time, date) = dos_time(epoch);
-    let mut out = Vec::new();
+    let size = |member: &Member<'_>| 128 + 2 * member.name.len() + member.packed.len();
+    let mut out = Vec::with_capacity(members.iter().map(size).sum());
     let mut directory = Vec::new();
     for member in members {
         // What follows the signature and the version that made it, in both

@@ -2,14 +2,17 @@
 //! and asked what they need.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use pydist::elf::Facts;
 use pydist::policy::{self, Excess, Linux};
 
 use super::elf::{self, Elf, ElfError, tag};
+use super::elf_edit::{self, Beside};
+use super::graft::{GraftError, Grafts};
 use super::macho::{self, MachoError};
 use super::tags::Needs;
-use super::{Edit, Options, elf_edit, in_store};
+use super::{Edit, Options, in_store, macho_edit};
 use crate::target::Arch;
 
 /// Why a binary cannot be made portable.
@@ -21,6 +24,9 @@ pub enum BinaryError {
     /// The Mach-O file cannot be read or edited.
     #[error(transparent)]
     Macho(#[from] MachoError),
+    /// A library cannot be taken along.
+    #[error(transparent)]
+    Graft(#[from] GraftError),
     /// A second reader does not understand it.
     #[error("it cannot be read: {0}")]
     Unreadable(String),
@@ -60,7 +66,7 @@ impl BinaryError {
             Self::StoreLibrary(_)
             | Self::Library(_)
             | Self::Macho(MachoError::StoreLibrary(_) | MachoError::Symbol { .. } | MachoError::Library(_)) => {
-                "link it statically (for example by the crate's `vendored` or `static` feature, or `pkgsStatic`), or remove the dependency"
+                "link it statically (for example by the crate's `vendored` or `static` feature, or `pkgsStatic`), remove the dependency, or set `graft` where the library is on this machine"
             }
             Self::Macho(MachoError::Signature(_)) => {
                 "build the wheel unsigned, and sign it afterwards if it must be"
@@ -70,6 +76,9 @@ impl BinaryError {
             | Self::Macho(MachoError::Outside(_) | MachoError::Invalid(_)) => "build the wheel again",
             Self::Elf(ElfError::NoRoom(_)) | Self::Store(_) | Self::Macho(MachoError::Store(_)) => {
                 "build outside of Nix, or with patchelf in the derivation's `postFixup`"
+            }
+            Self::Graft(_) => {
+                "build and repair on one machine, so that the store is there, or link it statically"
             }
             Self::Machine(_) => "build for one of the targets that `--help` names",
             Self::Forbidden { .. } => "link the library statically",
@@ -83,25 +92,24 @@ pub(super) struct Done {
     /// What it needs; none for an object file.
     pub(super) needs: Option<Needs>,
     pub(super) edit: Edit,
-    /// The new content, where it changed.
-    pub(super) content: Option<Vec<u8>>,
 }
 
-/// Edits `content` if it is a binary. `name` is the member's path, `files` are
-/// the base names of all members of the wheel.
-pub(super) fn edit(
-    content: &[u8],
-    name: &str,
-    options: &Options,
-    files: &[String],
-) -> Result<Option<Done>, BinaryError> {
+/// What an edit has to know of the wheel around the file.
+pub(super) struct Wheel<'w> {
+    pub(super) options: &'w Options,
+    /// The base names of all members.
+    pub(super) files: &'w mut BTreeSet<String>,
+    /// Where libraries go that are taken along; `None`: they may not be.
+    pub(super) grafts: &'w mut Option<Grafts>,
+}
+
+/// Edits `content` if it is a binary. `name` is the member's path.
+pub(super) fn edit(content: &mut Vec<u8>, name: &str, wheel: Wheel<'_>) -> Result<Option<Done>, BinaryError> {
     if elf::is_elf(content) {
-        return edit_elf(content, options, files).map(Some);
+        return edit_elf(content, name, wheel).map(Some);
     }
     if macho::is_macho(content) {
-        let file = name.rsplit('/').next().unwrap_or_default();
-        let macho::Done { needs, edit, content } = macho::edit(content, file, files)?;
-        return Ok(Some(Done { needs, edit, content }));
+        return macho_edit::edit(content, name, wheel).map(Some);
     }
     Ok(None)
 }
@@ -109,38 +117,82 @@ pub(super) fn edit(
 /// Takes the Nix store out of an ELF file in place; gives what was changed.
 pub fn edit_elf_in_place(data: &mut [u8], remove_rpaths: bool) -> Result<Vec<String>, BinaryError> {
     let elf = Elf::parse(data)?;
-    Ok(elf_edit::edit(data, &elf, remove_rpaths)?.changes)
+    Ok(elf_edit::edit(data, &elf, remove_rpaths, &Beside::default())?.changes)
 }
 
 /// The Mach-O file `data` without the Nix store, signed for what it is now;
 /// `None` where nothing had to change. `identifier` is for a new signature.
 pub fn edit_macho(data: &[u8], identifier: &str) -> Result<Option<Vec<u8>>, BinaryError> {
-    Ok(macho::edit(data, identifier, &[])?.content)
+    let mut content = data.to_vec();
+    let (options, files, grafts) = (&Options::default(), &mut BTreeSet::new(), &mut None);
+    let done = macho_edit::edit(&mut content, identifier, Wheel { options, files, grafts })?;
+    Ok((!done.edit.changes.is_empty()).then_some(content))
 }
 
-fn edit_elf(content: &[u8], options: &Options, files: &[String]) -> Result<Done, BinaryError> {
+fn edit_elf(content: &mut Vec<u8>, name: &str, wheel: Wheel<'_>) -> Result<Done, BinaryError> {
     let elf = Elf::parse(content)?;
     let arch = elf.arch().ok_or(BinaryError::Machine(elf.machine))?;
-    let newest = policy::linux().iter().flat_map(|policy| &policy.libraries);
-    let system: BTreeSet<&String> = newest.collect();
-    for path in elf.strings_of(content, tag::NEEDED)?.into_iter().filter(|path| in_store(path)) {
-        let library = path.rsplit('/').next().unwrap_or_default().to_owned();
-        if !system.contains(&library) && !policy::is_loader(&library) && !files.contains(&library) {
-            return Err(BinaryError::StoreLibrary(path));
+    let beside = beside(content, &elf, name, wheel.files, wheel.grafts.as_mut())?;
+    wheel.files.extend(beside.renamed.iter().map(|(_, new)| new.clone()));
+    let edit = elf_edit::edit(content, &elf, wheel.options.remove_rpaths, &beside)?;
+    // What counts is what a loader will read, by a reader other than ours.
+    let facts =
+        Facts::read(content.as_slice()).map_err(|error| BinaryError::Unreadable(error.to_string()))?;
+    check_store(&facts)?;
+    let after = if edit.changes.is_empty() { elf } else { Elf::parse(content)? };
+    for tag in tag::STRINGS {
+        no_store(after.strings_of(content, tag)?)?;
+    }
+    let needs = elf_needs(&facts, arch, wheel.files)?;
+    Ok(Done { needs: Some(needs), edit })
+}
+
+/// The libraries that are neither in the wheel nor on every machine: taken
+/// along from the store, where they may be.
+fn beside(
+    data: &[u8],
+    elf: &Elf,
+    name: &str,
+    files: &BTreeSet<String>,
+    mut grafts: Option<&mut Grafts>,
+) -> Result<Beside, BinaryError> {
+    let system = |library: &str| {
+        policy::is_loader(library) || policy::linux().iter().any(|policy| policy.libraries.contains(library))
+    };
+    let mut found = Beside::default();
+    for needed in elf.strings_of(data, tag::NEEDED)? {
+        let file = needed.rsplit('/').next().unwrap_or_default();
+        if system(file) || files.contains(file) {
+            continue;
+        }
+        let path = match &mut grafts {
+            Some(_) if in_store(&needed) => Some(PathBuf::from(&needed)),
+            Some(_) => in_search_path(data, elf, file)?,
+            None if in_store(&needed) => return Err(BinaryError::StoreLibrary(needed)),
+            None => None,
+        };
+        if let (Some(path), Some(grafts)) = (path, &mut grafts) {
+            let new = grafts.take(name, &path, file, needed.len())?;
+            found.renamed.push((needed, new));
         }
     }
-    let mut new = content.to_vec();
-    let edit = elf_edit::edit(&mut new, &elf, options.remove_rpaths)?;
-    let changed = !edit.changes.is_empty();
-    // What counts is what a loader will read, by a reader other than ours.
-    let facts = Facts::read(new.as_slice()).map_err(|error| BinaryError::Unreadable(error.to_string()))?;
-    check_store(&facts)?;
-    let after = if changed { Elf::parse(&new)? } else { elf };
-    for tag in tag::STRINGS {
-        no_store(after.strings_of(&new, tag)?)?;
+    let Some(grafts) = grafts else { return Ok(found) };
+    if !found.renamed.is_empty() {
+        found.search = Some(format!("$ORIGIN{}", grafts.way(name)));
     }
-    let needs = elf_needs(&facts, arch, files)?;
-    Ok(Done { needs: Some(needs), edit, content: changed.then_some(new) })
+    // A library that is taken along is called as it is asked for.
+    if let Some(new) = grafts.grafted_name(name) {
+        let own = elf.strings_of(data, tag::SONAME)?.into_iter().filter(|old| new.len() <= old.len());
+        found.renamed.extend(own.map(|old| (old, new.to_owned())));
+    }
+    Ok(found)
+}
+
+/// Where the loader would find a library by the store's search paths.
+fn in_search_path(data: &[u8], elf: &Elf, file: &str) -> Result<Option<PathBuf>, ElfError> {
+    let paths = [elf.strings_of(data, tag::RUNPATH)?, elf.strings_of(data, tag::RPATH)?].concat();
+    let folders = paths.iter().flat_map(|path| path.split(':')).filter(|folder| in_store(folder));
+    Ok(folders.map(|folder| Path::new(folder).join(file)).find(|path| path.is_file()))
 }
 
 /// No field that the loader reads may name the store.
@@ -157,8 +209,7 @@ fn no_store(fields: impl IntoIterator<Item = String>) -> Result<(), BinaryError>
 }
 
 /// What the manylinux and musllinux policies say of a file.
-fn elf_needs(facts: &Facts, arch: Arch, files: &[String]) -> Result<Needs, BinaryError> {
-    let bundled: BTreeSet<String> = files.iter().cloned().collect();
+fn elf_needs(facts: &Facts, arch: Arch, bundled: &BTreeSet<String>) -> Result<Needs, BinaryError> {
     let musl = facts.interpreter.as_deref().is_some_and(|path| path.contains("ld-musl"))
         || facts.needed.iter().any(|library| is_musl(library));
     if musl {
@@ -187,7 +238,7 @@ fn elf_needs(facts: &Facts, arch: Arch, files: &[String]) -> Result<Needs, Binar
     let mut excess = BTreeSet::new();
     let mut granted = None;
     for (index, policy) in policies().enumerate() {
-        excess = policy.excess(facts, arch.tag(), &bundled);
+        excess = policy.excess(facts, arch.tag(), bundled);
         if !excess.iter().any(newer) {
             granted = Some(if index == 0 { (2, 0) } else { policy.version });
             break;
@@ -203,7 +254,7 @@ fn elf_needs(facts: &Facts, arch: Arch, files: &[String]) -> Result<Needs, Binar
     };
     let glibc = glibc.max(granted);
     if let Some(policy) = Linux::of("manylinux", glibc.max((2, 5))) {
-        for excess in policy.excess(facts, arch.tag(), &bundled) {
+        for excess in policy.excess(facts, arch.tag(), bundled) {
             match excess {
                 Excess::Library(library) => return Err(BinaryError::Library(library)),
                 Excess::Forbidden(library, symbol) => return Err(BinaryError::Forbidden { library, symbol }),

@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use super::elf_names::{Names, Tables};
 use crate::target::Arch;
 
 /// Tags of the dynamic section whose value is a string.
@@ -17,6 +18,8 @@ pub(super) mod tag {
     pub(super) const AUDIT: u64 = 0x6fff_fefc;
     pub(super) const AUXILIARY: u64 = 0x7fff_fffd;
     pub(super) const FILTER: u64 = 0x7fff_ffff;
+    /// Those that name a library: another, or the file itself.
+    pub(crate) const LIBRARIES: [u64; 2] = [NEEDED, SONAME];
     /// All of them.
     pub(crate) const STRINGS: [u64; 9] =
         [NEEDED, SONAME, RPATH, RUNPATH, CONFIG, DEPAUDIT, AUDIT, AUXILIARY, FILTER];
@@ -63,9 +66,8 @@ pub(super) struct Elf {
     pub(super) dynamic: Vec<Dynamic>,
     /// The dynamic string table.
     pub(super) strings: Range<usize>,
-    /// Offsets into the string table that symbols and versions use; `None`
-    /// where the number of symbols cannot be known.
-    pub(super) references: Option<Vec<u64>>,
+    /// What else uses the string table.
+    pub(super) names: Names,
     /// The file range of the section table's entries.
     pub(super) sections: Option<(usize, usize, usize)>,
 }
@@ -114,6 +116,12 @@ impl Form {
         }
     }
 
+    /// Writes 4 bytes at a place that was read before.
+    pub(super) fn set_u32(self, data: &mut [u8], at: usize, value: u32) {
+        let bytes = if self.little { value.to_le_bytes() } else { value.to_be_bytes() };
+        data[at..at + 4].copy_from_slice(&bytes);
+    }
+
     /// The size of a word.
     pub(super) fn size(self) -> usize {
         if self.wide { 8 } else { 4 }
@@ -138,7 +146,7 @@ struct Load {
 }
 
 /// A place in a file; so far away that sums could overflow, there is none.
-fn usize_of(value: u64, what: &'static str) -> Result<usize, ElfError> {
+pub(super) fn usize_of(value: u64, what: &'static str) -> Result<usize, ElfError> {
     usize::try_from(value).ok().filter(|value| *value < usize::MAX >> 16).ok_or(ElfError::Outside(what))
 }
 
@@ -175,7 +183,7 @@ impl Elf {
             interpreter: None,
             dynamic: Vec::new(),
             strings: 0..0,
-            references: Some(Vec::new()),
+            names: Names::default(),
             sections: elf_sections(form, data)?,
         };
         let table = usize_of(form.word(data, form.either(32, 28), "the header")?, "the program headers")?;
@@ -239,150 +247,18 @@ impl Elf {
         self.strings =
             file_range(data, offset(strings, "the string table")? as u64, size, "the string table")?;
 
-        let mut references = Vec::new();
-        let symbols = value(6).map(|address| offset(address, "the symbol table")).transpose()?;
-        let hash = value(4).map(|address| offset(address, "the hash table")).transpose()?;
-        let gnu_hash = value(0x6fff_fef5).map(|address| offset(address, "the hash table")).transpose()?;
-        let need = value(0x6fff_fffe).map(|address| offset(address, "the needed versions")).transpose()?;
-        let need_count = value(0x6fff_ffff).unwrap_or(0);
-        let define = value(0x6fff_fffc).map(|address| offset(address, "the defined versions")).transpose()?;
-        let define_count = value(0x6fff_fffd).unwrap_or(0);
-
-        let mut known = true;
-        if let Some(symbols) = symbols {
-            match self.symbol_count(data, hash, gnu_hash)? {
-                Some(count) => self.read_symbols(data, symbols, count, &mut references)?,
-                None => known = false,
-            }
-        }
-        if let Some(place) = need {
-            self.read_needed_versions(data, place, need_count, &mut references)?;
-        }
-        if let Some(place) = define {
-            self.read_defined_versions(data, place, define_count, &mut references)?;
-        }
-        self.references = known.then_some(references);
-        Ok(())
-    }
-
-    /// No field holds the number of dynamic symbols: it follows from the hash
-    /// tables, or from the section table where that has been kept.
-    fn symbol_count(
-        &self,
-        data: &[u8],
-        hash: Option<usize>,
-        gnu_hash: Option<usize>,
-    ) -> Result<Option<usize>, ElfError> {
-        let form = self.form;
-        let mut count: Option<usize> = None;
-        if let Some(hash) = hash {
-            count = Some(form.u32(data, hash + 4, "the hash table")? as usize);
-        }
-        if let Some(at) = gnu_hash {
-            let what = "the hash table";
-            let field = |index: usize| form.u32(data, at + 4 * index, what).map(|value| value as usize);
-            let (buckets, first, bloom) = (field(0)?, field(1)?, field(2)?);
-            let table = at + 16 + bloom * form.size();
-            let chains = table.checked_add(4 * buckets).ok_or(ElfError::Outside(what))?;
-            let mut last = 0;
-            for index in 0..buckets {
-                last = last.max(form.u32(data, table + 4 * index, what)? as usize);
-            }
-            let mut end = first;
-            if last >= first && last > 0 {
-                end = last;
-                while form.u32(data, chains + 4 * (end - first), what)? & 1 == 0 {
-                    end += 1;
-                }
-                end += 1;
-            }
-            count = Some(count.unwrap_or(0).max(end));
-        }
-        if let Some((start, size, sections)) = self.sections {
-            for index in 0..sections {
-                let at = start + index * size;
-                if form.u32(data, at + 4, "the section table")? == 11 {
-                    let bytes = form.word(data, at + form.either(32, 20), "the section table")?;
-                    let symbols = usize_of(bytes, "the symbol table")? / form.either(24, 16);
-                    count = Some(count.unwrap_or(0).max(symbols));
-                }
-            }
-        }
-        Ok(count)
-    }
-
-    fn read_symbols(
-        &self,
-        data: &[u8],
-        start: usize,
-        count: usize,
-        references: &mut Vec<u64>,
-    ) -> Result<(), ElfError> {
-        let what = "the symbol table";
-        let size = self.form.either(24, 16);
-        for index in 0..count {
-            let at = index.checked_mul(size).and_then(|by| start.checked_add(by));
-            let at = at.ok_or(ElfError::Outside(what))?;
-            let name = self.form.u32(data, at, what)?;
-            if name != 0 {
-                references.push(u64::from(name));
-            }
-        }
-        Ok(())
-    }
-
-    fn read_needed_versions(
-        &self,
-        data: &[u8],
-        start: usize,
-        count: u64,
-        references: &mut Vec<u64>,
-    ) -> Result<(), ElfError> {
-        let what = "the needed versions";
-        let form = self.form;
-        let mut at = start;
-        for _ in 0..count {
-            references.push(u64::from(form.u32(data, at + 4, what)?));
-            let mut aux = at + form.u32(data, at + 8, what)? as usize;
-            for _ in 0..form.u16(data, at + 2, what)? {
-                references.push(u64::from(form.u32(data, aux + 8, what)?));
-                match form.u32(data, aux + 12, what)? {
-                    0 => break,
-                    next => aux += next as usize,
-                }
-            }
-            match form.u32(data, at + 12, what)? {
-                0 => break,
-                next => at += next as usize,
-            }
-        }
-        Ok(())
-    }
-
-    fn read_defined_versions(
-        &self,
-        data: &[u8],
-        start: usize,
-        count: u64,
-        references: &mut Vec<u64>,
-    ) -> Result<(), ElfError> {
-        let what = "the defined versions";
-        let form = self.form;
-        let mut at = start;
-        for _ in 0..count {
-            let mut aux = at + form.u32(data, at + 12, what)? as usize;
-            for _ in 0..form.u16(data, at + 6, what)? {
-                references.push(u64::from(form.u32(data, aux, what)?));
-                match form.u32(data, aux + 4, what)? {
-                    0 => break,
-                    next => aux += next as usize,
-                }
-            }
-            match form.u32(data, at + 16, what)? {
-                0 => break,
-                next => at += next as usize,
-            }
-        }
+        let place = |tag: u64, what: &'static str| value(tag).map(|at| offset(at, what)).transpose();
+        let tables = Tables {
+            symbols: place(6, "the symbol table")?,
+            hash: place(4, "the hash table")?,
+            gnu_hash: place(0x6fff_fef5, "the hash table")?,
+            needed: place(0x6fff_fffe, "the needed versions")?,
+            needed_count: value(0x6fff_ffff).unwrap_or(0),
+            defined: place(0x6fff_fffc, "the defined versions")?,
+            defined_count: value(0x6fff_fffd).unwrap_or(0),
+            sections: self.sections,
+        };
+        self.names = tables.read(form, data)?;
         Ok(())
     }
 

@@ -6,34 +6,53 @@ use std::ops::Range;
 use super::elf::{Dynamic, Elf, ElfError, tag};
 use super::{Edit, in_store};
 
+/// What the loader shall find beside the file, in place of the store.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Beside {
+    /// Libraries by their old names, with their new ones.
+    pub(super) renamed: Vec<(String, String)>,
+    /// The search path that finds them.
+    pub(super) search: Option<String>,
+}
+
 /// Edits the ELF file `data`; gives what was changed. `remove_absolute` takes
 /// absolute search paths outside the store away, too.
-pub(super) fn edit(data: &mut [u8], elf: &Elf, remove_absolute: bool) -> Result<Edit, ElfError> {
+pub(super) fn edit(
+    data: &mut [u8],
+    elf: &Elf,
+    remove_absolute: bool,
+    beside: &Beside,
+) -> Result<Edit, ElfError> {
     let mut edit = Edit::default();
     edit_interpreter(data, elf, &mut edit)?;
 
     let mut strings = Strings { elf, kept: Vec::new(), freed: Vec::new() };
     let mut removed = Vec::new();
     let mut changed = Vec::new();
+    let search_in = beside.search.as_ref().map(|search| Ok((search_entry(elf)?, search))).transpose()?;
     for entry in elf.dynamic.iter().filter(|entry| tag::STRINGS.contains(&entry.tag)) {
         let old = elf.string(data, entry.value)?;
         let new = match entry.tag {
             tag::RPATH | tag::RUNPATH => {
                 let goes = |path: &str| in_store(path) || remove_absolute && path.starts_with('/');
-                let kept: Vec<&str> = old.split(':').filter(|path| !goes(path)).collect();
+                let mut kept: Vec<&str> = old.split(':').filter(|path| !goes(path)).collect();
                 for path in kept.iter().filter(|path| path.starts_with('/')) {
                     edit.warnings.push(format!("the search path `{path}` exists on few machines"));
                 }
+                kept.extend(
+                    search_in.filter(|(place, _)| *place == entry.place).map(|(_, path)| path.as_str()),
+                );
                 kept.join(":")
             }
-            tag::NEEDED | tag::SONAME if in_store(&old) => {
-                old.rsplit('/').next().unwrap_or_default().to_owned()
-            }
+            tag::NEEDED | tag::SONAME => library_name(&old, beside),
             _ => old.clone(),
         };
         if new == old {
             strings.kept.push(entry.value);
             continue;
+        }
+        if new.len() > old.len() {
+            return Err(ElfError::NoRoom(format!("`{new}` is longer than `{old}`")));
         }
         strings.freed.push(entry.value..entry.value + old.len() as u64);
         if new.is_empty() {
@@ -47,9 +66,23 @@ pub(super) fn edit(data: &mut [u8], elf: &Elf, remove_absolute: bool) -> Result<
     if strings.freed.is_empty() {
         return Ok(edit);
     }
+    // The tables of versions name libraries, too, and follow the entries.
+    let mut followers = Vec::new();
+    for (place, offset) in &elf.names.libraries {
+        let old = elf.string(data, *offset)?;
+        if changed.iter().any(|(entry, from, _)| *from == old && tag::LIBRARIES.contains(&entry.tag)) {
+            followers.push((*place, old));
+        } else {
+            strings.kept.push(*offset);
+        }
+    }
     for (entry, old, new) in changed {
         let value = strings.place(data, entry.value, &old, &new)?;
         elf.form.set_word(data, entry.place + elf.form.size(), value);
+        for (place, _) in followers.iter().filter(|(_, name)| *name == old) {
+            // It was read from the table, so it fits.
+            elf.form.set_u32(data, *place, u32::try_from(value).unwrap_or_default());
+        }
     }
     remove(data, elf, &removed);
     if !strings.scrub(data) {
@@ -57,6 +90,22 @@ pub(super) fn edit(data: &mut [u8], elf: &Elf, remove_absolute: bool) -> Result<
             .push("freed strings stay in the file: the number of its symbols cannot be known".into());
     }
     Ok(edit)
+}
+
+/// The name by which a library is asked for, or names itself.
+fn library_name(old: &str, beside: &Beside) -> String {
+    if let Some((_, new)) = beside.renamed.iter().find(|(name, _)| name == old) {
+        return new.clone();
+    }
+    if in_store(old) { old.rsplit('/').next().unwrap_or_default().to_owned() } else { old.to_owned() }
+}
+
+/// Where the entry is that a search path can go into: RUNPATH, since RPATH is
+/// not looked at beside it.
+fn search_entry(elf: &Elf) -> Result<usize, ElfError> {
+    let of = |tag: u64| elf.dynamic.iter().find(|entry| entry.tag == tag);
+    let entry = of(tag::RUNPATH).or_else(|| of(tag::RPATH));
+    entry.map(|entry| entry.place).ok_or_else(|| ElfError::NoRoom("it has no RUNPATH or RPATH".into()))
 }
 
 fn name(tag: u64) -> &'static str {
@@ -162,14 +211,17 @@ impl Strings<'_> {
 
     /// What other strings cover of `range`; `None` where that is unknown.
     fn reached(&self, data: &[u8], range: Range<u64>) -> Option<Vec<Range<u64>>> {
-        let references = self.elf.references.as_ref()?;
+        let names = &self.elf.names;
+        if names.incomplete {
+            return None;
+        }
         let table = &data[self.elf.strings.clone()];
         let start = usize::try_from(range.start).ok()?;
         // A string that covers the range begins after the NUL before it.
         let before = table[..start].iter().rposition(|byte| *byte == 0).map_or(0, |at| at + 1) as u64;
         let mut spans: Vec<Range<u64>> = Vec::new();
         for offset in
-            references.iter().chain(&self.kept).filter(|offset| (before..range.end).contains(*offset))
+            names.others.iter().chain(&self.kept).filter(|offset| (before..range.end).contains(*offset))
         {
             let from = usize::try_from(*offset).ok()?;
             let length = table[from..].iter().position(|byte| *byte == 0).unwrap_or(table.len() - from);

@@ -1,18 +1,17 @@
-//! Takes the Nix store out of Mach-O load commands, in place (Apple's
-//! `mach-o/loader.h` and `mach-o/fat.h`). Store paths only become shorter, so
-//! nothing moves; the signature is brought up to date afterwards.
+//! A Mach-O file as far as dyld reads it, with the place of each thing in the
+//! file (Apple's `mach-o/loader.h` and `mach-o/fat.h`).
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::tags::Needs;
-use super::{Edit, codesign, in_store};
+use super::in_store;
 
 /// The load commands that matter here.
-mod lc {
+pub(super) mod lc {
     pub(super) const SYMTAB: u32 = 0x2;
     pub(super) const LOAD_DYLIB: u32 = 0xc;
-    pub(super) const ID_DYLIB: u32 = 0xd;
-    pub(super) const LOAD_DYLINKER: u32 = 0xe;
+    pub(crate) const ID_DYLIB: u32 = 0xd;
+    pub(crate) const LOAD_DYLINKER: u32 = 0xe;
     pub(super) const SEGMENT_64: u32 = 0x19;
     pub(super) const CODE_SIGNATURE: u32 = 0x1d;
     pub(super) const LAZY_LOAD_DYLIB: u32 = 0x20;
@@ -20,16 +19,16 @@ mod lc {
     pub(super) const DYLD_ENVIRONMENT: u32 = 0x27;
     pub(super) const BUILD_VERSION: u32 = 0x32;
     pub(super) const LOAD_WEAK_DYLIB: u32 = 0x8000_0018;
-    pub(super) const RPATH: u32 = 0x8000_001c;
+    pub(crate) const RPATH: u32 = 0x8000_001c;
     pub(super) const REEXPORT_DYLIB: u32 = 0x8000_001f;
     pub(super) const LOAD_UPWARD_DYLIB: u32 = 0x8000_0023;
     /// Those that ask for a library, in whose order libraries are numbered.
-    pub(super) const LIBRARIES: [u32; 5] =
+    pub(crate) const LIBRARIES: [u32; 5] =
         [LOAD_DYLIB, LOAD_WEAK_DYLIB, REEXPORT_DYLIB, LAZY_LOAD_DYLIB, LOAD_UPWARD_DYLIB];
 }
 
 /// Where the commands begin in a 64-bit file.
-const HEADER: usize = 32;
+pub(super) const HEADER: usize = 32;
 
 /// Why a Mach-O file cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,49 +63,6 @@ pub enum MachoError {
     Signature(&'static str),
 }
 
-/// A library of macOS that takes the place of a copy in the store.
-struct SystemLibrary {
-    /// How names of the copies begin.
-    names: &'static str,
-    path: &'static str,
-    /// The symbols that it surely has; none: nixpkgs has only a stub of it, so
-    /// whatever was linked came from the real one.
-    symbols: Option<&'static [&'static str]>,
-}
-
-const SYSTEM_LIBRARIES: [SystemLibrary; 5] = [
-    SystemLibrary { names: "libSystem.", path: "/usr/lib/libSystem.B.dylib", symbols: None },
-    SystemLibrary { names: "libobjc.", path: "/usr/lib/libobjc.A.dylib", symbols: None },
-    SystemLibrary { names: "libresolv.", path: "/usr/lib/libresolv.9.dylib", symbols: None },
-    SystemLibrary {
-        names: "libiconv.",
-        path: "/usr/lib/libiconv.2.dylib",
-        symbols: Some(&[
-            "__libiconv_version",
-            "_iconv",
-            "_iconv_canonicalize",
-            "_iconv_close",
-            "_iconv_open",
-            "_iconvctl",
-            "_iconvlist",
-        ]),
-    },
-    SystemLibrary {
-        names: "libcharset.",
-        path: "/usr/lib/libcharset.1.dylib",
-        symbols: Some(&["_locale_charset"]),
-    },
-];
-
-/// A file after its edit.
-pub(super) struct Done {
-    /// `None` for an object file.
-    pub(super) needs: Option<Needs>,
-    pub(super) edit: Edit,
-    /// The new content, where it changed.
-    pub(super) content: Option<Vec<u8>>,
-}
-
 pub(super) fn u32_le(data: &[u8], at: usize, what: &'static str) -> Result<u32, MachoError> {
     let bytes = at.checked_add(4).and_then(|end| data.get(at..end)).ok_or(MachoError::Outside(what))?;
     Ok(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
@@ -136,7 +92,7 @@ pub(super) fn is_macho(data: &[u8]) -> bool {
 
 /// Where the slices of a fat file are, each with its alignment as a power of
 /// two; a thin file is one slice.
-fn slices(data: &[u8]) -> Result<Vec<(Range<usize>, u32)>, MachoError> {
+pub(super) fn slices(data: &[u8]) -> Result<Vec<(Range<usize>, u32)>, MachoError> {
     let what = "a slice";
     let wide = match data.get(..4) {
         Some([0xca, 0xfe, 0xba, 0xbe]) => false,
@@ -167,78 +123,6 @@ fn slices(data: &[u8]) -> Result<Vec<(Range<usize>, u32)>, MachoError> {
     if found.is_empty() { Err(MachoError::Invalid("it has no slice")) } else { Ok(found) }
 }
 
-/// Edits the file; `name` becomes its identifier where it must be signed
-/// anew, `files` are the base names of all members of the wheel.
-pub(super) fn edit(data: &[u8], name: &str, files: &[String]) -> Result<Done, MachoError> {
-    let mut edit = Edit::default();
-    let mut archs = Vec::new();
-    let mut version = None;
-    let mut parts = Vec::new();
-    let mut changed = false;
-    let slices = slices(data)?;
-    for (range, _) in &slices {
-        let old = &data[range.clone()];
-        let macho = Macho::parse(old)?;
-        if !matches!(macho.file_type, 2 | 6 | 8) {
-            return Ok(Done { needs: None, edit: Edit::default(), content: None });
-        }
-        let mut new = old.to_vec();
-        let notes = edit_commands(&mut new, &macho)?;
-        let edited = !notes.is_empty();
-        let after = Macho::parse(&new)?;
-        if edited && after.signature(&new)?.is_some() {
-            codesign::renew(&mut new, &after, 0..HEADER + macho.commands_size)?;
-        } else if after.arch == "arm64" && after.signature(&new)?.is_none() {
-            new = codesign::sign(&new, &after, name)?;
-            edit.changes.push("signed ad hoc: an arm64 binary does not start without".into());
-        }
-        let after = Macho::parse(&new)?;
-        after.check(&new, files)?;
-        for note in notes {
-            if !edit.changes.contains(&note) {
-                edit.changes.push(note);
-            }
-        }
-        changed |= new != old;
-        archs.push(macho.arch);
-        // Apple silicon begins with macOS 11, whatever its slice says.
-        if macho.arch != "arm64" || slices.len() == 1 || macho.minimum > (11, 0) {
-            version = version.max(Some(macho.minimum));
-        }
-        parts.push(new);
-    }
-    archs.sort_unstable();
-    let content = changed.then(|| {
-        if slices.len() == 1 && slices[0].0.start == 0 { parts.concat() } else { fat(data, &slices, &parts) }
-    });
-    Ok(Done { needs: Some(Needs::Macos(archs, version.unwrap_or((11, 0)))), edit, content })
-}
-
-/// The fat file with new slices: each where it was, or after the one before
-/// it where that has grown.
-fn fat(data: &[u8], slices: &[(Range<usize>, u32)], parts: &[Vec<u8>]) -> Vec<u8> {
-    let wide = data[3] == 0xbf;
-    let size = if wide { 32 } else { 20 };
-    let mut out = data[..8 + size * slices.len()].to_vec();
-    for (index, ((range, align), part)) in slices.iter().zip(parts).enumerate() {
-        let start = range.start.max(out.len().next_multiple_of(1 << align));
-        out.resize(start, 0);
-        out.extend(part);
-        let at = 8 + index * size;
-        // Offset and length: words of 8 bytes or of 4, big-endian.
-        for (place, value) in [(0, start), (1, part.len())] {
-            let value = value as u64;
-            if wide {
-                out[at + 8 + place * 8..at + 16 + place * 8].copy_from_slice(&value.to_be_bytes());
-            } else {
-                let narrow = u32::try_from(value).unwrap_or(u32::MAX);
-                out[at + 8 + place * 4..at + 12 + place * 4].copy_from_slice(&narrow.to_be_bytes());
-            }
-        }
-    }
-    out
-}
-
 /// One slice.
 #[derive(Debug)]
 pub(super) struct Macho {
@@ -247,8 +131,9 @@ pub(super) struct Macho {
     two_levels: bool,
     pub(super) commands_size: usize,
     /// Kind and place of each command.
-    commands: Vec<(u32, Range<usize>)>,
-    minimum: (u32, u32),
+    pub(super) commands: Vec<(u32, Range<usize>)>,
+    /// The lowest macOS.
+    pub(super) minimum: (u32, u32),
 }
 
 /// A segment's place in the file.
@@ -357,7 +242,7 @@ impl Macho {
     }
 
     /// After an edit: no store path, and every library is somewhere.
-    fn check(&self, data: &[u8], files: &[String]) -> Result<(), MachoError> {
+    pub(super) fn check(&self, data: &[u8], files: &BTreeSet<String>) -> Result<(), MachoError> {
         for (kind, command) in &self.commands {
             let Some(path) = path_of(data, *kind, command)? else { continue };
             if in_store(&path) {
@@ -369,7 +254,7 @@ impl Macho {
             let system = path.starts_with("/usr/lib/") || path.starts_with("/System/Library/");
             let relative = path.starts_with('@') || !path.starts_with('/');
             let file = path.rsplit('/').next().unwrap_or_default();
-            let bundled = relative && files.iter().any(|name| name == file);
+            let bundled = relative && files.contains(file);
             if !system && !bundled {
                 return Err(MachoError::Library(path));
             }
@@ -378,7 +263,7 @@ impl Macho {
     }
 
     /// The symbols that are asked of the library with this number.
-    fn imports(&self, data: &[u8], ordinal: usize) -> Result<Vec<String>, MachoError> {
+    pub(super) fn imports(&self, data: &[u8], ordinal: usize) -> Result<Vec<String>, MachoError> {
         let what = "the symbol table";
         let table = self.of(&[lc::SYMTAB]).next().filter(|_| self.two_levels);
         let Some((_, command)) = table else {
@@ -406,7 +291,7 @@ impl Macho {
 }
 
 /// The path in a load command, if it is one that has a path.
-fn path_of(data: &[u8], kind: u32, command: &Range<usize>) -> Result<Option<String>, MachoError> {
+pub(super) fn path_of(data: &[u8], kind: u32, command: &Range<usize>) -> Result<Option<String>, MachoError> {
     let with_path = lc::LIBRARIES.contains(&kind)
         || matches!(kind, lc::ID_DYLIB | lc::LOAD_DYLINKER | lc::RPATH | lc::DYLD_ENVIRONMENT);
     if !with_path {
@@ -418,68 +303,4 @@ fn path_of(data: &[u8], kind: u32, command: &Range<usize>) -> Result<Option<Stri
     let bytes = bytes.ok_or(MachoError::Outside(what))?;
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     Ok(Some(String::from_utf8_lossy(&bytes[..end]).into_owned()))
-}
-
-/// Edits the load commands; gives what was changed.
-fn edit_commands(data: &mut [u8], macho: &Macho) -> Result<Vec<String>, MachoError> {
-    let mut notes = Vec::new();
-    let mut removed = Vec::new();
-    let mut ordinal = 0;
-    for (kind, command) in &macho.commands {
-        let library = lc::LIBRARIES.contains(kind);
-        ordinal += usize::from(library);
-        let Some(old) = path_of(data, *kind, command)?.filter(|path| in_store(path)) else { continue };
-        let file = old.rsplit('/').next().unwrap_or_default();
-        let new = match *kind {
-            lc::RPATH => {
-                notes.push(format!("the search path `{old}` removed"));
-                removed.push(command.clone());
-                continue;
-            }
-            lc::LOAD_DYLINKER => "/usr/lib/dyld".to_owned(),
-            lc::ID_DYLIB => format!("@rpath/{file}"),
-            _ if library => system_library(data, macho, ordinal, &old, file)?.to_owned(),
-            _ => continue,
-        };
-        let start = command.start + u32_le(data, command.start + 8, "a path in a load command")? as usize;
-        let room = &mut data[start..command.end];
-        if new.len() >= room.len() {
-            return Err(MachoError::Store(old));
-        }
-        room.fill(0);
-        room[..new.len()].copy_from_slice(new.as_bytes());
-        notes.push(format!("`{old}` is now `{new}`"));
-    }
-    let mut end = HEADER + macho.commands_size;
-    for command in removed.iter().rev() {
-        data.copy_within(command.end..end, command.start);
-        data[end - command.len()..end].fill(0);
-        end -= command.len();
-    }
-    if !removed.is_empty() {
-        let count = macho.commands.len() - removed.len();
-        set_u32(data, 16, u32::try_from(count).unwrap_or_default());
-        set_u32(data, 20, u32::try_from(end - HEADER).unwrap_or_default());
-    }
-    Ok(notes)
-}
-
-/// The library of macOS in the place of the one at `old`.
-fn system_library(
-    data: &[u8],
-    macho: &Macho,
-    ordinal: usize,
-    old: &str,
-    file: &str,
-) -> Result<&'static str, MachoError> {
-    let found = SYSTEM_LIBRARIES.iter().find(|library| file.starts_with(library.names));
-    let found = found.ok_or_else(|| MachoError::StoreLibrary(old.to_owned()))?;
-    if let Some(symbols) = found.symbols {
-        let missing =
-            macho.imports(data, ordinal)?.into_iter().find(|symbol| !symbols.contains(&symbol.as_str()));
-        if let Some(symbol) = missing {
-            return Err(MachoError::Symbol { library: old.to_owned(), system: found.path, symbol });
-        }
-    }
-    Ok(found.path)
 }

@@ -4,30 +4,36 @@
 mod archive;
 mod binary;
 mod codesign;
+mod contents;
 mod elf;
 mod elf_edit;
+mod elf_names;
+mod graft;
 mod macho;
+mod macho_edit;
+mod metadata;
 mod sbom;
 mod tags;
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use pydist::digest;
 use pydist::filename::{DistName, NameError, WheelName};
-use pydist::headers::{HeaderError, Headers};
-use pydist::record::{self, RecordError};
+use pydist::headers::HeaderError;
+use pydist::record::RecordError;
 use pydist::tags::Platform;
-use pydist::wheel_file::WheelFile;
 use serde::Serialize;
 use toolkit::{Exit, Failure};
 
 pub use archive::ArchiveError;
 pub use binary::{BinaryError, edit_elf_in_place, edit_macho};
+pub use contents::Contents;
+pub use graft::GraftError;
 pub use tags::{Floor, TagsError};
 
 use crate::target::Target;
 use archive::Member;
+use graft::{Grafted, Grafts};
+use metadata::Written;
 
 /// The earliest time that a zip archive can hold: 1980, in seconds since 1970.
 pub const EARLIEST: u64 = 315_532_800;
@@ -43,6 +49,8 @@ pub struct Options {
     pub epoch: u64,
     /// Whether absolute search paths outside the store go too.
     pub remove_rpaths: bool,
+    /// Whether libraries of the store go into the wheel.
+    pub graft: bool,
 }
 
 /// A wheel that can be published.
@@ -69,19 +77,6 @@ pub struct Change {
     pub file: String,
     /// What was done, or what is the matter.
     pub what: String,
-}
-
-/// What there is to try out.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Contents {
-    /// The names of programs: scripts and console entry points.
-    pub programs: Vec<String>,
-    /// Of these, the members that are binaries.
-    pub binaries: Vec<(String, String)>,
-    /// Top-level modules.
-    pub modules: Vec<String>,
-    /// Whether other distributions must be installed beside it.
-    pub requires: bool,
 }
 
 /// What an edit of one member did.
@@ -169,18 +164,28 @@ pub fn member(wheel: &[u8], name: &str) -> Option<Vec<u8>> {
 pub fn repair(file_name: &str, bytes: &[u8], options: &Options) -> Result<Repaired, WheelError> {
     let DistName::Wheel(mut name) = file_name.parse()? else { return Err(NameError::Suffix.into()) };
     let members = archive::read(bytes)?;
-    let dist_info = dist_info(&members)?;
-    check_record(&members, &dist_info)?;
+    let dist_info = metadata::dist_info(&members)?;
+    let mut record = metadata::check_record(&members, &dist_info)?;
 
-    let mut facts = Facts::new(&members);
+    let mut facts = Facts::new(&members, &dist_info, options);
+    let mut wheel_file = None;
     let mut out = Vec::with_capacity(members.len());
-    for (member, content) in &members {
-        let new = facts.look(member, content, &dist_info, options)?;
-        let (member, content) = match new {
-            Some(new) => (Member::new(member.name.clone(), member.executable, &new), Cow::Owned(new)),
-            None => (member.clone(), Cow::Borrowed(content.as_slice())),
-        };
-        out.push((member, content));
+    for (member, mut content) in members {
+        if member.name.strip_prefix(&dist_info) == Some("WHEEL") {
+            wheel_file = Some((member.name, content));
+            continue;
+        }
+        let changed = facts.look(&member.name, &mut content)?;
+        // What did not change is copied as it is, compressed.
+        out.push(match record.remove(&member.name).filter(|_| !changed) {
+            Some(entry) => Written { member, entry },
+            None => Written::new(&member.name, member.executable, &content),
+        });
+    }
+    while let Some(Grafted { member, from, mut content }) = facts.grafts.as_mut().and_then(Grafts::next) {
+        facts.change(&member, format!("copied from `{}`", from.display()));
+        facts.look(&member, &mut content)?;
+        out.push(Written::new(&member, true, &content));
     }
 
     let needs = tags::combine(&facts.needs)?;
@@ -192,14 +197,16 @@ pub fn repair(file_name: &str, bytes: &[u8], options: &Options) -> Result<Repair
     } else if let Some(tag) = name.tags.platform.iter().find(|tag| *tag != "any") {
         facts.warn(file_name, &format!("has no binary that this program knows; its tag `{tag}` stays"));
     }
-    let written = write_metadata(out, &dist_info, &name)?;
+    if let Some((path, content)) = wheel_file {
+        out.push(Written::new(&path, false, &metadata::wheel_file(&content, &name)?));
+    }
     Ok(Repaired {
         name,
         floor: needs.map(|needs| needs.floor()),
         changes: facts.changes,
         warnings: facts.warnings,
         contents: facts.contents,
-        bytes: archive::write(&written, options.epoch),
+        bytes: archive::write(&metadata::with_record(out, &dist_info), options.epoch),
     })
 }
 
@@ -214,108 +221,37 @@ pub fn first_difference(first: &[u8], second: &[u8]) -> Option<String> {
             let at = old.iter().zip(new).position(|(a, b)| a != b).unwrap_or(old.len().min(new.len()));
             return Some(format!("`{}` from byte {at} on ({} and {} bytes)", a.name, old.len(), new.len()));
         }
+        if a.executable != b.executable {
+            return Some(format!("`{}` can be executed in one of them", a.name));
+        }
     }
     (first.len() != second.len())
         .then(|| format!("one has {} members, the other {}", first.len(), second.len()))
 }
 
-/// The metadata folder, with a slash at its end.
-fn dist_info(members: &[(Member<'_>, Vec<u8>)]) -> Result<String, WheelError> {
-    let with = |file: &str| -> Vec<&str> {
-        let names = members.iter().filter_map(|(member, _)| member.name.strip_suffix(file));
-        names.filter(|folder| folder.ends_with(".dist-info/") && folder.matches('/').count() == 1).collect()
-    };
-    for file in ["METADATA", "RECORD"] {
-        if with(file).len() != 1 {
-            return Err(WheelError::Metadata(file, with(file).len()));
-        }
-    }
-    match with("WHEEL")[..] {
-        [folder] => Ok(folder.to_owned()),
-        ref folders => Err(WheelError::Metadata("WHEEL", folders.len())),
-    }
-}
-
-/// Compares `RECORD` with what is there.
-fn check_record(members: &[(Member<'_>, Vec<u8>)], dist_info: &str) -> Result<(), WheelError> {
-    let mut unlisted: BTreeMap<&str, &[u8]> =
-        members.iter().map(|(member, content)| (member.name.as_str(), content.as_slice())).collect();
-    let record_name = format!("{dist_info}RECORD");
-    let lies = |what: String| Err(WheelError::Lies(what));
-    for entry in record::parse(unlisted.get(record_name.as_str()).copied().unwrap_or_default())? {
-        let Some(content) = unlisted.remove(entry.path.as_str()) else {
-            return lies(format!("`{}` is listed, but not in the wheel (or listed before)", entry.path));
-        };
-        if let Some(size) = entry.size.filter(|size| *size != content.len() as u64) {
-            return lies(format!("`{}` has {} bytes, listed are {size}", entry.path, content.len()));
-        }
-        match &entry.hash {
-            None if unhashed(&entry.path, dist_info) => {}
-            None => return lies(format!("`{}` is listed without a hash", entry.path)),
-            Some((algorithm, listed)) if algorithm == "sha256" => {
-                let found = digest::record_hash(&digest::sha256(content));
-                if found != *listed {
-                    return lies(format!("`{}` has the sha256 `{found}`, listed is `{listed}`", entry.path));
-                }
-            }
-            Some((algorithm, _)) => {
-                return lies(format!("`{}` is listed with `{algorithm}`, expected `sha256`", entry.path));
-            }
-        }
-    }
-    match unlisted.into_keys().find(|name| !unhashed(name, dist_info)) {
-        Some(name) => lies(format!("`{name}` is in the wheel, but not listed")),
-        None => Ok(()),
-    }
-}
-
-/// `RECORD` and its signatures cannot be in `RECORD` with a hash.
-fn unhashed(name: &str, dist_info: &str) -> bool {
-    name.strip_prefix(dist_info).is_some_and(|file| matches!(file, "RECORD" | "RECORD.jws" | "RECORD.p7s"))
-}
-
-/// The members in their final order, with `WHEEL` and `RECORD` as they must
-/// be.
-fn write_metadata<'m>(
-    mut members: Vec<(Member<'m>, Cow<'m, [u8]>)>,
-    dist_info: &str,
-    name: &WheelName,
-) -> Result<Vec<Member<'m>>, WheelError> {
-    let wheel_name = format!("{dist_info}WHEEL");
-    let record_name = format!("{dist_info}RECORD");
-    // A signature of the old RECORD says nothing about the new one.
-    members.retain(|(member, _)| !unhashed(&member.name, dist_info));
-    for (member, content) in members.iter_mut().filter(|(member, _)| member.name == wheel_name) {
-        let new = WheelFile::parse(content)?.with_tags(&name.tags.expand()).write();
-        *member = Member::new(wheel_name.clone(), false, &new);
-        *content = Cow::Owned(new);
-    }
-    // Metadata at the end, as PEP 427 recommends, and RECORD last.
-    members.sort_by(|(a, _), (b, _)| {
-        let key = |member: &Member<'_>| member.name.starts_with(dist_info);
-        (key(a), &a.name).cmp(&(key(b), &b.name))
-    });
-    let entries = members.iter().map(|(member, content)| record::Entry::of(&member.name, content));
-    let entries: Vec<_> = entries.chain([record::Entry::unhashed(&record_name)]).collect();
-    let record = Member::new(record_name, false, &record::write(&entries));
-    Ok(members.into_iter().map(|(member, _)| member).chain([record]).collect())
-}
-
 /// What has been found so far.
-struct Facts {
+struct Facts<'a> {
+    options: &'a Options,
+    dist_info: &'a str,
     /// The base names of all members: libraries that come along.
-    files: Vec<String>,
+    files: BTreeSet<String>,
+    /// Libraries that are taken along, where they may be.
+    grafts: Option<Grafts>,
     needs: Vec<tags::Needs>,
     changes: Vec<Change>,
     warnings: Vec<Change>,
     contents: Contents,
 }
 
-impl Facts {
-    fn new(members: &[(Member<'_>, Vec<u8>)]) -> Self {
+impl<'a> Facts<'a> {
+    fn new(members: &[(Member<'_>, Vec<u8>)], dist_info: &'a str, options: &'a Options) -> Self {
         let base = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
+        let stem = dist_info.trim_end_matches(".dist-info/");
         Self {
+            options,
+            dist_info,
             files: members.iter().map(|(member, _)| base(&member.name)).collect(),
+            grafts: options.graft.then(|| Grafts::new(stem)),
             needs: Vec::new(),
             changes: Vec::new(),
             warnings: Vec::new(),
@@ -327,95 +263,51 @@ impl Facts {
         self.warnings.push(Change { file: file.into(), what: what.into() });
     }
 
-    /// Looks at one member; gives its new content where it must change.
-    fn look(
-        &mut self,
-        member: &Member<'_>,
-        content: &[u8],
-        dist_info: &str,
-        options: &Options,
-    ) -> Result<Option<Vec<u8>>, WheelError> {
-        let name = member.name.as_str();
-        let script = name.split_once(".data/scripts/").map(|(_, script)| script.to_owned());
-        self.contents.note(name, content, script.as_deref(), dist_info);
+    fn change(&mut self, file: &str, what: String) {
+        self.changes.push(Change { file: file.into(), what });
+    }
+
+    /// Looks at the member `name` and edits its content; tells whether that
+    /// has changed.
+    fn look(&mut self, name: &str, content: &mut Vec<u8>) -> Result<bool, WheelError> {
+        let script = name.split_once(".data/scripts/").map(|(_, script)| script);
+        self.contents.note(name, content, script, self.dist_info);
         let binary = |source| WheelError::Binary { file: name.to_owned(), source };
-        if let Some(done) = binary::edit(content, name, options, &self.files).map_err(binary)? {
+        let wheel = binary::Wheel { options: self.options, files: &mut self.files, grafts: &mut self.grafts };
+        if let Some(done) = binary::edit(content, name, wheel).map_err(binary)? {
+            let changed = !done.edit.changes.is_empty();
             self.needs.extend(done.needs);
             let note = |what| Change { file: name.to_owned(), what };
             self.changes.extend(done.edit.changes.into_iter().map(note));
             self.warnings.extend(done.edit.warnings.into_iter().map(note));
             if let Some(script) = script {
-                self.contents.binaries.push((script, name.to_owned()));
+                self.contents.binaries.push((script.to_owned(), name.to_owned()));
             }
-            let after = done.content.as_deref().unwrap_or(content);
-            if memchr::memmem::find(after, b"/nix/store/").is_some() {
+            if mentions_store(content) {
                 self.warn(name, "mentions the Nix store, though not where the loader looks");
             }
-            return Ok(done.content);
+            return Ok(changed);
         }
-        if name.starts_with(dist_info) && name.ends_with(".cyclonedx.json") {
-            return Ok(sbom::normalize(content, options.epoch));
+        if name.starts_with(self.dist_info) && name.ends_with(".cyclonedx.json") {
+            let normal = sbom::normalize(content, self.options.epoch);
+            let changed = normal.is_some();
+            normal.into_iter().for_each(|normal| *content = normal);
+            return Ok(changed);
         }
         if script.is_some() {
-            return self.shebang(name, content);
+            let Some((new, what)) = contents::without_store_shebang(name, content)? else { return Ok(false) };
+            *content = new;
+            self.change(name, what);
+            return Ok(true);
         }
-        if memchr::memmem::find(content, b"/nix/store/").is_some() {
+        if mentions_store(content) {
             self.warn(name, "mentions the Nix store");
         }
-        Ok(None)
-    }
-
-    /// An installer writes its own interpreter in place of `#!python`.
-    fn shebang(&mut self, file: &str, content: &[u8]) -> Result<Option<Vec<u8>>, WheelError> {
-        let end = content.iter().position(|byte| *byte == b'\n').unwrap_or(content.len());
-        let line = String::from_utf8_lossy(&content[..end]).into_owned();
-        if !line.starts_with("#!") || !in_store(&line) {
-            return Ok(None);
-        }
-        let program = line[2..].split_whitespace().next().and_then(|path| path.rsplit('/').next());
-        let new = match program {
-            Some(program) if program.starts_with("python") => "#!python",
-            Some("sh") => "#!/bin/sh",
-            Some("bash") => "#!/usr/bin/env bash",
-            _ => return Err(WheelError::Interpreter { file: file.into(), line }),
-        };
-        self.changes.push(Change { file: file.into(), what: format!("`{line}` is now `{new}`") });
-        Ok(Some([new.as_bytes(), &content[end..]].concat()))
+        Ok(false)
     }
 }
 
-impl Contents {
-    fn note(&mut self, name: &str, content: &[u8], script: Option<&str>, dist_info: &str) {
-        if let Some(script) = script {
-            self.programs.push(script.to_owned());
-        } else if name == format!("{dist_info}METADATA") {
-            let metadata = Headers::parse(content).unwrap_or_default();
-            self.requires = metadata.get("Requires-Dist").is_some();
-        } else if name == format!("{dist_info}entry_points.txt") {
-            let text = String::from_utf8_lossy(content);
-            let mut section = "";
-            for line in text.lines().map(str::trim) {
-                if line.starts_with('[') {
-                    section = line;
-                } else if let Some((program, _)) =
-                    line.split_once('=').filter(|_| section == "[console_scripts]")
-                {
-                    self.programs.push(program.trim().to_owned());
-                }
-            }
-        } else {
-            let identifier =
-                |text: &str| !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || c == '_');
-            let module = match name.split_once('/') {
-                Some((package, "__init__.py")) => Some(package),
-                Some(_) => None,
-                // `name.py`, or an extension: `name.abi3.so`.
-                None => match name.rsplit('.').next() {
-                    Some("py" | "so" | "pyd") => name.split('.').next(),
-                    _ => None,
-                },
-            };
-            self.modules.extend(module.filter(|module| identifier(module)).map(str::to_owned));
-        }
-    }
+/// Whether a store path stands anywhere in the content.
+fn mentions_store(content: &[u8]) -> bool {
+    memchr::memmem::find(content, b"/nix/store/").is_some()
 }

@@ -1,0 +1,197 @@
+//! Libraries of the Nix store that go into the wheel, where that is asked for.
+//!
+//! Where a library goes follows from where an installer puts the file that
+//! needs it. Modules are below `site-packages`, and so is `<package>.libs`.
+//! Scripts are not: an installer moves them to `<prefix>/bin`, at no fixed
+//! distance from `site-packages`. But every installation scheme (Python's
+//! `sysconfig`: prefix, venv, user, home, Debian's) has `scripts` in `bin` of
+//! `data`, so a script's libraries go to `lib/<package>.libs` of `data`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use pydist::digest;
+
+use super::in_store;
+
+/// Why a library cannot be grafted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GraftError {
+    /// It is not on this machine.
+    #[error("`{}` cannot be read for grafting: {why}", path.display())]
+    Read {
+        /// The library.
+        path: PathBuf,
+        /// The system's word for it.
+        why: String,
+    },
+    /// It is outside of the store.
+    #[error("`{}` leads to `{}`, which is not in the Nix store", path.display(), real.display())]
+    Outside {
+        /// The library.
+        path: PathBuf,
+        /// What it is a link to.
+        real: PathBuf,
+    },
+    /// Its name has no room for a hash.
+    #[error("`{0}` cannot be grafted: its name is too short to be made unique in place")]
+    Name(String),
+}
+
+/// Where an installer puts things.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Root {
+    /// `site-packages`.
+    Site,
+    /// The prefix.
+    Data,
+}
+
+/// What is to be grafted into one wheel.
+#[derive(Debug)]
+pub(super) struct Grafts {
+    /// The wheel's name for its package.
+    package: String,
+    /// `<package>-<version>`.
+    stem: String,
+    /// Where each library is taken from, and by which name it is asked for;
+    /// its new name.
+    taken: BTreeMap<(Root, PathBuf, String), String>,
+    /// What has not been looked at yet.
+    queue: Vec<Grafted>,
+}
+
+/// A library on its way into the wheel.
+#[derive(Debug)]
+pub(super) struct Grafted {
+    /// The member it becomes.
+    pub(super) member: String,
+    /// Where it comes from.
+    pub(super) from: PathBuf,
+    pub(super) content: Vec<u8>,
+}
+
+impl Grafts {
+    /// For the wheel whose names begin with `<package>-<version>`.
+    pub(super) fn new(stem: &str) -> Self {
+        Self {
+            package: stem.split('-').next().unwrap_or_default().to_owned(),
+            stem: stem.to_owned(),
+            taken: BTreeMap::new(),
+            queue: Vec::new(),
+        }
+    }
+
+    /// Takes the library at `path` along, which `member` asks for as `file`;
+    /// gives the name to ask for from now on, which is at most `room` long.
+    pub(super) fn take(
+        &mut self,
+        member: &str,
+        path: &Path,
+        file: &str,
+        room: usize,
+    ) -> Result<String, GraftError> {
+        let read = |error: std::io::Error| GraftError::Read { path: path.to_owned(), why: error.to_string() };
+        let real = path.canonicalize().map_err(read)?;
+        // A link, or dots in a path that a wheel came with.
+        if !in_store(&real.to_string_lossy()) {
+            return Err(GraftError::Outside { path: path.to_owned(), real });
+        }
+        let (root, _) = self.installed(member);
+        let key = (root, real, file.to_owned());
+        if let Some(name) = self.taken.get(&key) {
+            return Ok(name.clone());
+        }
+        let content = std::fs::read(&key.1).map_err(read)?;
+        let name = unique(file, &content, room).ok_or_else(|| GraftError::Name(file.to_owned()))?;
+        let folder = match root {
+            Root::Site => format!("{}.libs", self.package),
+            Root::Data => format!("{}.data/data/lib/{}.libs", self.stem, self.package),
+        };
+        self.queue.push(Grafted { member: format!("{folder}/{name}"), from: key.1.clone(), content });
+        self.taken.insert(key, name.clone());
+        Ok(name)
+    }
+
+    /// The next library that has not been looked at.
+    pub(super) fn next(&mut self) -> Option<Grafted> {
+        self.queue.pop()
+    }
+
+    /// The file name of `member`, if it is a library that was taken along.
+    pub(super) fn grafted_name<'m>(&self, member: &'m str) -> Option<&'m str> {
+        let file = member.rsplit('/').next()?;
+        self.taken.values().any(|name| name == file).then_some(file)
+    }
+
+    /// The way from `member`'s folder to that of its libraries, with a slash
+    /// before it; empty where they are in one folder.
+    pub(super) fn way(&self, member: &str) -> String {
+        let (root, path) = self.installed(member);
+        let folder = match root {
+            Root::Site => format!("{}.libs", self.package),
+            Root::Data => format!("lib/{}.libs", self.package),
+        };
+        let own = path.rsplit_once('/').map_or("", |(own, _)| own);
+        if own == folder {
+            return String::new();
+        }
+        let up = own.split('/').filter(|part| !part.is_empty()).count();
+        format!("{}/{folder}", "/..".repeat(up))
+    }
+
+    /// Where `member` is once it is installed: the root and the path there.
+    fn installed<'m>(&self, member: &'m str) -> (Root, std::borrow::Cow<'m, str>) {
+        let in_data =
+            member.strip_prefix(&format!("{}.data/", self.stem)).and_then(|rest| rest.split_once('/'));
+        match in_data {
+            Some(("scripts", path)) => (Root::Data, format!("bin/{path}").into()),
+            Some(("data", path)) => (Root::Data, path.into()),
+            Some(("purelib" | "platlib", path)) => (Root::Site, path.into()),
+            _ => (Root::Site, member.into()),
+        }
+    }
+}
+
+/// `file` with a hash of the content, so that no other wheel's library of the
+/// same name is taken for it in one process. Where there is no room for more,
+/// the hash takes the place of the name's end.
+fn unique(file: &str, content: &[u8], room: usize) -> Option<String> {
+    let hash = &digest::hex(&digest::sha256(content))[..8];
+    let (stem, suffix) = file.split_once('.').unwrap_or((file, ""));
+    let long = format!("{stem}-{hash}{}{suffix}", if suffix.is_empty() { "" } else { "." });
+    if long.len() <= room {
+        return Some(long);
+    }
+    let kept = room.min(file.len()).checked_sub(hash.len() + 1).filter(|kept| *kept > 0)?;
+    Some(format!("{}-{hash}", file.get(..kept)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_are_found_from_where_files_are_installed() {
+        let grafts = Grafts::new("sample-1.0");
+        for (member, way) in [
+            ("sample.abi3.so", "/sample.libs"),
+            ("sample/sub/a.so", "/../../sample.libs"),
+            ("sample-1.0.data/platlib/sample/a.so", "/../sample.libs"),
+            ("sample-1.0.data/scripts/sample", "/../lib/sample.libs"),
+            ("sample-1.0.data/data/libexec/x/sample", "/../../lib/sample.libs"),
+            ("sample.libs/libx.so.1", ""),
+            ("sample-1.0.data/data/lib/sample.libs/libx.so.1", ""),
+        ] {
+            assert_eq!(grafts.way(member), way, "{member}");
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_fit() {
+        assert_eq!(unique("libssl.so.3", b"x", 64).unwrap(), "libssl-2d711642.so.3");
+        assert_eq!(unique("libssl.so.3", b"x", 11).unwrap(), "li-2d711642");
+        assert_ne!(unique("libssl.so.3", b"y", 11), unique("libssl.so.3", b"x", 11));
+        assert_eq!(unique("libz.so.1", b"x", 9), None);
+    }
+}
