@@ -1,13 +1,14 @@
 //! Other programs: started, watched and ended in one place.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -213,14 +214,23 @@ impl Processes for System<'_> {
         let group = Group::watch(&child);
         let stdout = child.stdout.take();
         let stderr = child.stderr.take();
+        // Closed when both readers are done.
+        let (reading, read) = mpsc::channel();
+        let also_reading = reading.clone();
         let (stdout, stderr, status) = std::thread::scope(|scope| {
-            let stdout = scope.spawn(|| stdout.map(read_all).unwrap_or_default());
-            let stderr = scope.spawn(|| match stderr {
-                Some(stderr) if io == Io::Shown => show(self.ui, stderr),
-                Some(stderr) => read_all(stderr),
-                None => String::new(),
+            let stdout = scope.spawn(move || {
+                let _reading = reading;
+                stdout.map(read_all).unwrap_or_default()
             });
-            let status = wait(&mut child, &group, start + limit);
+            let stderr = scope.spawn(move || {
+                let _reading = also_reading;
+                match stderr {
+                    Some(stderr) if io == Io::Shown => show(self.ui, stderr),
+                    Some(stderr) => read_all(stderr),
+                    None => String::new(),
+                }
+            });
+            let status = wait(&mut child, &group, start + limit, &read);
             // Whoever still holds the pipes would keep the readers waiting.
             group.end();
             (stdout.join().unwrap_or_default(), stderr.join().unwrap_or_default(), status)
@@ -237,8 +247,16 @@ impl Processes for System<'_> {
 }
 
 /// Waits until `child` has ended or `end` has come; `None` for the latter.
-fn wait(child: &mut Child, group: &Group, end: Instant) -> io::Result<Option<std::process::ExitStatus>> {
-    let mut pause = Duration::from_millis(1);
+/// `read` closes when the child has closed its output, which most do by ending.
+fn wait(
+    child: &mut Child,
+    group: &Group,
+    end: Instant,
+    read: &mpsc::Receiver<Infallible>,
+) -> io::Result<Option<std::process::ExitStatus>> {
+    const SHORT: Duration = Duration::from_millis(1);
+    let mut pause = SHORT;
+    let mut open = true;
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
@@ -248,7 +266,13 @@ fn wait(child: &mut Child, group: &Group, end: Instant) -> io::Result<Option<std
             child.wait()?;
             return Ok(None);
         }
-        std::thread::sleep(pause);
+        if !open {
+            std::thread::sleep(pause);
+        } else if read.recv_timeout(pause) == Err(mpsc::RecvTimeoutError::Disconnected) {
+            open = false;
+            pause = SHORT;
+            continue;
+        }
         pause = (pause * 2).min(Duration::from_millis(20));
     }
 }
