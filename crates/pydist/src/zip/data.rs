@@ -133,7 +133,10 @@ impl Member {
         if self.size > limit {
             return Err(DataError::Size { expected: limit, found: self.size });
         }
-        let mut bytes = Vec::new();
+        // What deflate could make of so many bytes at most (RFC 1951), however
+        // much the archive says.
+        let room = self.size.min(self.compressed.saturating_mul(1032));
+        let mut bytes = Vec::with_capacity(usize::try_from(room).unwrap_or_default());
         self.read(source, |piece| {
             bytes.extend_from_slice(piece);
             Ok(())
