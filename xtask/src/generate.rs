@@ -77,7 +77,8 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
 /// Brings the regions of a file up to date; tells whether they were not.
 fn update(path: &Path, spec: &Spec, check: bool) -> Result<bool, Error> {
     let old = std::fs::read_to_string(path).map_err(FileError::new("read", path))?;
-    let new = regions::replace(&old, |name, _| region(name, spec))
+    let content = |name: &str| region(name, spec).ok_or_else(|| format!("there is no region `{name}`"));
+    let new = regions::replace(&old, regions::GEN, content)
         .map_err(|fault| Error::Check(format!("{}: {fault}", path.display())))?;
     if new != old && !check {
         toolkit::write_atomic(path, new.as_bytes())?;

@@ -1,73 +1,88 @@
 //! Regions of a file whose content follows from elsewhere.
 //!
-//! A region starts with a comment that holds `[[[gen NAME]]]` and ends with one
-//! that holds `[[[end]]]`; what stands between is replaced.
+//! A region starts with a comment that holds a marker, `[[[gen NAME]]]` or
+//! `[[[cog CODE ]]]`, and ends with one that holds `[[[end]]]`; what stands
+//! between is replaced.
 
-/// Replaces every region of `text` by what `content` gives for its name and for
-/// what stands in it, each line indented as the marker is. `None` from `content`
-/// means that it knows no such region, which is a fault.
-pub(crate) fn replace(text: &str, content: impl Fn(&str, &str) -> Option<String>) -> Result<String, String> {
+/// The marker of a region whose content `cargo xtask gen` knows by name.
+pub(crate) const GEN: &str = "[[[gen ";
+/// The marker of a region whose content follows from the code in the marker.
+pub(crate) const COG: &str = "[[[cog ";
+
+/// Replaces every region of `text` that starts with `marker` by what `content`
+/// gives for the marker's text, each line indented as the marker is. Regions of
+/// other markers stay as they are.
+pub(crate) fn replace(
+    text: &str,
+    marker: &str,
+    content: impl Fn(&str) -> Result<String, String>,
+) -> Result<String, String> {
     let mut out = String::with_capacity(text.len());
-    let mut open: Option<(&str, &str, String)> = None;
+    // Marker, its text, indent and old content.
+    let mut open: Option<(&str, &str, &str, String)> = None;
     for line in text.lines() {
         if line.contains("[[[end]]]") {
-            let (name, indent, old) = open.take().ok_or("a region ends that did not start")?;
-            let new = content(name, &old).ok_or_else(|| format!("there is no region `{name}`"))?;
+            let (kind, name, indent, old) = open.take().ok_or("a region ends that did not start")?;
+            let new = if kind == marker { content(name)? } else { old };
+            let indent = if kind == marker { indent } else { "" };
             for line in new.lines() {
                 out.push_str(if line.is_empty() { "" } else { indent });
                 out.push_str(line);
                 out.push('\n');
             }
         }
-        let marker = line.split_once("[[[gen ").and_then(|(_, rest)| rest.split_once("]]]"));
-        match (&mut open, marker) {
-            (Some((open, ..)), Some(_)) => {
+        let start = [GEN, COG].into_iter().find_map(|kind| {
+            let (_, rest) = line.split_once(kind)?;
+            Some((kind, rest.split_once("]]]")?.0.trim()))
+        });
+        match (&mut open, start) {
+            (Some((_, open, ..)), Some(_)) => {
                 return Err(format!("region `{open}` does not end before the next"));
             }
-            (Some((_, indent, old)), None) => {
-                old.push_str(line.strip_prefix(*indent).unwrap_or(line));
+            (Some((.., old)), None) => {
+                old.push_str(line);
                 old.push('\n');
             }
             (None, _) => {
                 out.push_str(line);
                 out.push('\n');
                 let indent = &line[..line.len() - line.trim_start().len()];
-                open = marker.map(|(name, _)| (name, indent, String::new()));
+                open = start.map(|(kind, name)| (kind, name, indent, String::new()));
             }
         }
     }
     match open {
-        Some((name, ..)) => Err(format!("region `{name}` does not end")),
+        Some((_, name, ..)) => Err(format!("region `{name}` does not end")),
         None => Ok(out),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::replace;
+    use super::{COG, GEN, replace};
 
     #[test]
     fn regions_are_replaced_and_indented() {
         let text = "a\n  # [[[gen x]]]\n  old\n  # [[[end]]]\nb\n";
-        let content = |name: &str, _: &str| Some(format!("{name}1\n\n{name}2\n"));
-        let once = replace(text, content).unwrap();
+        let content = |name: &str| Ok(format!("{name}1\n\n{name}2\n"));
+        let once = replace(text, GEN, content).unwrap();
         assert_eq!(once, "a\n  # [[[gen x]]]\n  x1\n\n  x2\n  # [[[end]]]\nb\n");
-        assert_eq!(replace(&once, content).unwrap(), once);
+        assert_eq!(replace(&once, GEN, content).unwrap(), once);
     }
 
     #[test]
-    fn what_stands_in_a_region_is_seen_without_its_indent() {
-        let text = "  # [[[gen x]]]\n  one = \"1\"\n  # [[[end]]]\n";
-        let new = replace(text, |_, old| Some(old.replace('1', "2"))).unwrap();
-        assert_eq!(new, "  # [[[gen x]]]\n  one = \"2\"\n  # [[[end]]]\n");
+    fn regions_of_the_other_marker_stay() {
+        let text = "  # [[[gen x]]]\n  old\n  # [[[end]]]\n# [[[cog y ]]]\nold\n# [[[end]]]\n";
+        let new = replace(text, COG, |code| Ok(format!("of {code}\n"))).unwrap();
+        assert_eq!(new, "  # [[[gen x]]]\n  old\n  # [[[end]]]\n# [[[cog y ]]]\nof y\n# [[[end]]]\n");
     }
 
     #[test]
     fn broken_markers_are_faults() {
-        let content = |_: &str, _: &str| Some(String::new());
-        assert!(replace("# [[[gen x]]]\n", content).unwrap_err().contains("does not end"));
-        assert!(replace("# [[[end]]]\n", content).unwrap_err().contains("did not start"));
-        assert!(replace("# [[[gen x]]]\n# [[[gen y]]]\n", content).unwrap_err().contains("before the next"));
-        assert!(replace("# [[[gen y]]]\n# [[[end]]]\n", |_, _| None).unwrap_err().contains("no region `y`"));
+        let fault = |text: &str| replace(text, GEN, |_| Err("unknown".to_owned())).unwrap_err();
+        assert_eq!(fault("# [[[gen x]]]\n"), "region `x` does not end");
+        assert_eq!(fault("# [[[end]]]\n"), "a region ends that did not start");
+        assert_eq!(fault("# [[[gen x]]]\n# [[[cog y ]]]\n"), "region `x` does not end before the next");
+        assert_eq!(fault("# [[[gen y]]]\n# [[[end]]]\n"), "unknown");
     }
 }

@@ -1,8 +1,11 @@
 //! `cargo xtask version-bump`: raises the version of htty-core and htty in
 //! `nix/lib/version.nix` and carries it into every file that names it.
 //!
-//! Such a file names it in a region `[[[gen version]]]` (see `regions`); in
-//! Cargo.lock, which can hold no comment, it is found by the package's name.
+//! Such a file names it in a region of cog (see `regions`), whose code is a line
+//! with the version in it: `[[[cog cog.outl(f'version = "{version}"') ]]]`. That
+//! much of Python is understood here, so that nothing has to be installed; cog
+//! itself, given `-D version=…`, writes the same. In Cargo.lock, which can hold
+//! no comment, the version is found by the package's name.
 
 use std::fmt;
 use std::path::Path;
@@ -148,43 +151,26 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
-/// The tracked files with a region for the version.
+/// The tracked files with a region of cog.
 fn naming(shell: &Shell) -> Result<Vec<String>, Error> {
-    let places = ["*.toml", "*.md", "*.py", "*.nix", "*.yml"];
-    let list = Cmd::new("git").args(["grep", "-l", "-F", "[[[gen version]]]", "--"]).args(places);
+    // Rust's own sources speak of the marker, and name no version.
+    let list =
+        Cmd::new("git").args(["grep", "-l", "-F", regions::COG, "--", ".", ":!*.rs", ":!docs", ":!tests"]);
     Ok(shell.quiet(&list)?.stdout.lines().map(str::to_owned).collect())
 }
 
-/// `text` with the version in its regions; other regions stay as they are.
+/// `text` with the version in its regions.
 fn propagate(text: &str, version: Version) -> Result<String, String> {
-    let faulty = std::cell::Cell::new(false);
-    let new = regions::replace(text, |name, old| {
-        if name != "version" {
-            return Some(old.to_owned());
-        }
-        let new = with_version(old, version);
-        faulty.set(faulty.get() || !new.contains(&version.to_string()));
-        Some(new)
-    })?;
-    if faulty.get() { Err("a region `version` names no version".into()) } else { Ok(new) }
-}
-
-/// Every `NUMBER.NUMBER.NUMBER` becomes `version`.
-fn with_version(text: &str, version: Version) -> String {
-    let mut out = String::with_capacity(text.len());
-    let written = version.to_string();
-    let mut rest = text;
-    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
-        let (before, from) = rest.split_at(start);
-        let end = from.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(from.len());
-        let (token, after) = from.split_at(end);
-        let numbers: Vec<&str> = token.split('.').collect();
-        let is_version = numbers.len() == 3 && numbers.iter().all(|number| !number.is_empty());
-        out.push_str(before);
-        out.push_str(if is_version { &written } else { token });
-        rest = after;
-    }
-    out + rest
+    regions::replace(text, regions::COG, |code| {
+        let line = code.strip_prefix("cog.outl(f'").and_then(|rest| rest.strip_suffix("')"));
+        // What an f-string would take for more than text is not understood.
+        let line = line.filter(|line| !line.replace("{version}", "").contains(['{', '}', '\\', '\'']));
+        let line = line.filter(|line| line.contains("{version}"));
+        let line = line.ok_or_else(|| {
+            format!("expected `cog.outl(f'…{{version}}…')` as the code of a region, found `{code}`")
+        })?;
+        Ok(line.replace("{version}", &version.to_string()) + "\n")
+    })
 }
 
 /// Cargo.lock with the package's version.
@@ -232,21 +218,22 @@ mod tests {
     #[test]
     fn regions_alone_change() {
         let version = Version { major: 1, minor: 2, patch: 3 };
-        let text =
-            "rust = \"1.89.0\"\n# [[[gen version]]]\nversion = \"0.3.0\"\n# [[[end]]]\npin = \"0.3.0\"\n";
-        let expected = text.replacen("0.3.0", "1.2.3", 1);
-        assert_eq!(propagate(text, version).unwrap(), expected);
-        let text = "# [[[gen version]]]\ndependencies = [\"htty-core==0.3.0\", \"x>=2.1\"]\n# [[[end]]]\n";
-        assert_eq!(propagate(text, version).unwrap(), text.replace("0.3.0", "1.2.3"));
+        let text = "rust = \"1.89.0\"\n# [[[cog cog.outl(f'v = \"{version}\"') ]]]\nv = \"0.3.0\"\n\
+                    # [[[end]]]\npin = \"0.3.0\"\n";
+        assert_eq!(propagate(text, version).unwrap(), text.replacen("0.3.0", "1.2.3", 1));
         let other = "# [[[gen inputs]]]\nsince 0.3.0\n# [[[end]]]\n";
         assert_eq!(propagate(other, version).unwrap(), other);
     }
 
     #[test]
-    fn a_region_without_a_version_is_a_fault() {
-        let text = "# [[[gen version]]]\nversion = \"next\"\n# [[[end]]]\n";
-        let fault = propagate(text, Version { major: 1, minor: 2, patch: 3 }).unwrap_err();
-        assert_eq!(fault, "a region `version` names no version");
+    fn other_code_is_a_fault() {
+        for code in
+            ["import os", "cog.outl(f'version')", "cog.outl(f'{version}{x}')", "cog.outl('{version}')"]
+        {
+            let text = format!("# [[[cog {code} ]]]\nversion\n# [[[end]]]\n");
+            let fault = propagate(&text, Version { major: 1, minor: 2, patch: 3 }).unwrap_err();
+            assert!(fault.ends_with(&format!("found `{code}`")), "{fault}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NewType
 
-# [[[gen version]]]
+# [[[cog cog.outl(f'__version__ = "{version}"') ]]]
 __version__ = "0.3.0"
 # [[[end]]]
 
