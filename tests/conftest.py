@@ -23,6 +23,14 @@ def target() -> Path:
 
 
 @pytest.fixture(scope="session")
+def tools(target: Path) -> Path:
+    """What `cargo xtask setup-test-tools` has installed."""
+    folder = Path(os.environ.get("XTASK_TOOLS", target / "tools"))
+    assert (folder / "test/bin/python").is_file(), "run `cargo xtask setup-test-tools`"
+    return folder
+
+
+@pytest.fixture(scope="session")
 def clean_env() -> dict[str, str]:
     """The environment without what a runner would have put there."""
     prefixes = ("GITHUB_", "RUNNER_", "ACTIONS_", "INPUT_", "LAUNCH_")

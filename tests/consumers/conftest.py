@@ -3,7 +3,6 @@
 import hashlib
 import http.server
 import json
-import os
 import platform
 import re
 import shutil
@@ -12,31 +11,17 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import pytest
+from elsewhere import Act, Index, Make, Prepare
+from host_nixpkgs import commit, run
 
 ACTIONS = ("setup-nix", "build-wheel", "verify-dist", "publish")
 # What stands for this repository and its tag's commit in the templates.
 RELEASE = f"OWNER/REPOSITORY@{'0' * 40}"
 STAND_INS = ("upload-artifact", "download-artifact", "setup-python")
-
-
-def run(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> str:
-    """Standard output of a command that must succeed."""
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
-@pytest.fixture(scope="session")
-def tools(target: Path) -> Path:
-    """What `cargo xtask setup-test-tools` has installed."""
-    folder = Path(os.environ.get("XTASK_TOOLS", target / "tools"))
-    assert (folder / "test/bin/act").is_file(), "run `cargo xtask setup-test-tools`"
-    return folder
 
 
 class Silent(http.server.SimpleHTTPRequestHandler):
@@ -76,28 +61,15 @@ def released(
         server.shutdown()
 
 
-@dataclass
-class Index:
-    """A real pypiserver."""
-
-    url: str
-    folder: Path
-
-    def files(self) -> list[str]:
-        """The names of the files that it holds, in the order of their arrival."""
-        files = sorted(self.folder.iterdir(), key=lambda file: file.stat().st_mtime_ns)
-        return [file.name for file in files]
-
-
 @pytest.fixture
-def index(
-    root: Path, tools: Path, tmp_path: Path, free_port: Callable[[], int]
-) -> Iterator[Index]:
+def index(root: Path, tools: Path, tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Index]:
     folder = tmp_path / "index"
     folder.mkdir()
     port = free_port()
     script = root / "xtask/scripts/serve_index.py"
-    command = [tools / "test/bin/python", script, folder, folder, str(port)]
+    # Beside it what a source distribution asks for to be built.
+    beside = tools / "build-requirements"
+    command = [tools / "test/bin/python", script, folder, beside, str(port)]
     with (tmp_path / "index.log").open("w") as log:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
     try:
@@ -115,18 +87,6 @@ def index(
         process.communicate()
 
 
-@dataclass
-class Project:
-    """A project elsewhere: a Git repository of its own, with a tag to release."""
-
-    folder: Path
-    act: Callable[..., str]
-    env: dict[str, str] = field(default_factory=dict)
-
-
-Make = Callable[..., Project]
-
-
 @pytest.fixture
 def project(
     root: Path,
@@ -140,7 +100,7 @@ def project(
 ) -> Make:
     """Makes a project of a template, released to the index on this machine."""
 
-    def make(name: str, *, edit: dict[str, str], prepare: Callable[[Path], None] | None = None) -> Project:
+    def make(name: str, *, edit: dict[str, str], prepare: Prepare = lambda _: None) -> Act:
         folder = tmp_path / name
         ignore = shutil.ignore_patterns("target", "dist", "__pycache__", ".venv")
         shutil.copytree(root / "tests/consumers" / name, folder, ignore=ignore)
@@ -153,39 +113,44 @@ def project(
             assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {workflow}"
             text = text.replace(old, new)
         workflow.write_text(text)
-        if prepare:
-            prepare(folder)
-        git = ("git", "-c", "user.name=test", "-c", "user.email=test@example.org")
-        run(*git, "init", "--quiet", "--initial-branch", "main", cwd=folder)
-        run(*git, "add", "--all", cwd=folder)
-        run(*git, "commit", "--quiet", "--message", "The project", cwd=folder)
-        run(*git, "tag", "v0.1.0", cwd=folder)
+        prepare(folder)
+        commit(folder, tag="v0.1.0")
         event = tmp_path / "event.json"
         event.write_text(json.dumps({"ref": "refs/tags/v0.1.0"}))
         artifacts = tmp_path / "artifacts"
         stand_ins = root / "tests/consumers/stand-ins"
         places = {RELEASE: released}
-        for action, sha in re.findall(r"uses: (actions/[\w-]+)@(\w+)", text):
-            if action.removeprefix("actions/") in STAND_INS:
-                places[f"{action}@{sha}"] = stand_ins / action.removeprefix("actions/")
+        # Foreign actions, those of the workflow and those that ours use in turn.
+        texts = [text, *(file.read_text() for file in released.rglob("action.yml"))]
+        for action, sha in re.findall(r"uses: actions/([\w-]+)[\w/-]*@(\w+)", "\n".join(texts)):
+            if action in STAND_INS:
+                places[f"actions/{action}@{sha}"] = stand_ins / action
+            elif action == "cache":
+                places[f"actions/{action}@{sha}"] = tools / "stand-ins/cache"
 
-        def act(*args: str) -> str:
+        def act(*args: str, **variables: str) -> str:
             shutil.rmtree(artifacts, ignore_errors=True)
             artifacts.mkdir()
+            variables |= {
+                "ARTIFACTS": str(artifacts),
+                "STAND_INS": str(stand_ins),
+                "CARGO_TARGET_DIR": str(target / "consumers"),
+            }
             command = [
                 *(tools / "test/bin/act", "push", "--eventpath", event),
                 *("-P", "ubuntu-latest=-self-hosted"),
+                # Without addresses of their own its servers listen on the outside one.
                 *("--cache-server-addr", "127.0.0.1", "--cache-server-port", str(free_port())),
                 *("--artifact-server-addr", "127.0.0.1"),
                 *("--artifact-server-port", str(free_port())),
-                *("--env", f"ARTIFACTS={artifacts}", "--env", f"STAND_INS={stand_ins}"),
-                *("--env", f"CARGO_TARGET_DIR={target / 'consumers'}"),
-                *(part for at in places.items() for part in ("--local-repository", "=".join(map(str, at)))),
-                *args,
             ]
-            return run(*command, cwd=folder, env=clean_env)
+            for name, value in variables.items():
+                command += ["--env", f"{name}={value}"]
+            for repository, place in places.items():
+                command += ["--local-repository", f"{repository}={place}"]
+            return run(*command, *args, cwd=folder, env=clean_env)
 
-        return Project(folder, act)
+        return act
 
     return make
 
@@ -205,8 +170,7 @@ def installed(
         env = {k: v for k, v in clean_env.items() if not k.startswith(hidden)}
         run(*uv, "venv", "--clear", "--python", python, venv, cwd=tmp_path, env=env)
         source = ["--no-cache", "--default-index", index.url + "simple/"]
-        # A pure package is built with what is installed beside uv.
-        source += ["--no-build-isolation"] if build else ["--no-build"]
+        source += [] if build else ["--no-build"]
         run(*uv, "pip", "install", *source, "--python", venv, *requirements, cwd=tmp_path, env=env)
         return venv / "bin"
 

@@ -2,12 +2,11 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-from conftest import Index, Make
+from elsewhere import Index, Install, Make
+from host_nixpkgs import lock_to_host, nix_variables
 
-Install = Callable[..., Path]
 # The wheels of other machines: their jobs run there, and not here.
 ELSEWHERE = {
     f"            {pattern}\n": ""
@@ -24,7 +23,7 @@ def output(*command: str | Path, stdin: str = "") -> str:
 
 def test_pyo3_abi3(project: Make, index: Index, installed: Install) -> None:
     """One wheel of the stable ABI, for a glibc of 2014."""
-    project("pyo3-abi3", edit=ELSEWHERE).act(*HERE)
+    project("pyo3-abi3", edit=ELSEWHERE)(*HERE)
     tag = "manylinux_2_17_x86_64.manylinux2014_x86_64"
     assert sorted(index.files()) == [
         f"sample_abi3-0.1.0-cp310-abi3-{tag}.whl",
@@ -46,7 +45,7 @@ def test_mixed(project: Make, index: Index, installed: Install, root: Path) -> N
     versions = list(here)[-2:]
     assert versions, "none of the Pythons in the workflow's matrix is on this machine"
     chosen = [arg for version in versions for arg in ("--matrix", f"python:{version}")]
-    project("mixed", edit={"            macosx_*_arm64\n": ""}).act(*chosen, *HERE)
+    project("mixed", edit={"            macosx_*_arm64\n": ""})(*chosen, *HERE)
     wheels = [f"cp{version.replace('.', '')}" for version in versions]
     files = sorted(index.files())
     assert [file.split("-")[2] for file in files if file.endswith(".whl")] == wheels
@@ -57,7 +56,7 @@ def test_mixed(project: Make, index: Index, installed: Install, root: Path) -> N
 
 def test_several_packages(project: Make, index: Index, installed: Install) -> None:
     """What is required arrives first, though all are published by one step."""
-    project("several-packages", edit=ELSEWHERE).act(*HERE)
+    project("several-packages", edit=ELSEWHERE)(*HERE)
     files = index.files()
     assert [file.split("-")[0] for file in files] == ["sample_core", "sample_app", "sample_plugin"]
     assert files[0].startswith("sample_core-0.1.0-py3-none-manylinux")
@@ -69,7 +68,7 @@ def test_several_packages(project: Make, index: Index, installed: Install) -> No
 
 def test_uv_workspace(project: Make, index: Index, installed: Install, tmp_path: Path) -> None:
     """Files that uv has built are verified and published with those of build-wheel."""
-    project("uv-workspace", edit=ELSEWHERE).act(*HERE)
+    project("uv-workspace", edit=ELSEWHERE)(*HERE)
     files = index.files()
     assert len(files) == 4
     # The extension module before the package that pins it, each with its source last.
@@ -82,3 +81,26 @@ def test_uv_workspace(project: Make, index: Index, installed: Install, tmp_path:
     (tmp_path / "file").write_text("Wikipedia")
     programs = installed("sample-ws")
     assert output(programs / "sample-ws", tmp_path / "file").split()[0] == "11e60398"
+
+
+def test_bin_wheel(
+    project: Make,
+    index: Index,
+    installed: Install,
+    root: Path,
+    tools: Path,
+    target: Path,
+    tmp_path: Path,
+) -> None:
+    """A program that Nix builds, over the nixpkgs of this machine."""
+    home = target / "flake"
+    home.mkdir(exist_ok=True)
+
+    def prepare(folder: Path) -> None:
+        lock_to_host(folder, tmp_path / "nixpkgs", root=root, tools=tools, nix_home=home)
+
+    act = project("bin-wheel", edit=ELSEWHERE, prepare=prepare)
+    act("--matrix", "runner:ubuntu-latest", **nix_variables(home))
+    (wheel,) = index.files()
+    assert wheel.startswith("sample_bin-0.1.0-py3-none-manylinux")
+    assert output(installed("sample-bin") / "sample-bin", "12", "18") == "6\n"

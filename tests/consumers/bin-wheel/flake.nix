@@ -36,6 +36,7 @@
             dontConfigure = true;
             buildPhase = ''
               runHook preBuild
+              export HOME=$TMPDIR
               # Set by nixpkgs' Python; maturin would take the wheel's tag from it.
               unset _PYTHON_HOST_PLATFORM
               maturin build --release --offline --locked --compatibility linux --out dist

@@ -1,0 +1,28 @@
+"""What the tests of projects elsewhere name their fixtures' values by."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass
+class Index:
+    """A real pypiserver."""
+
+    url: str
+    folder: Path
+
+    def files(self) -> list[str]:
+        """The names of the files that it holds, in the order of their arrival."""
+        files = sorted(self.folder.iterdir(), key=lambda file: file.stat().st_mtime_ns)
+        return [file.name for file in files]
+
+
+# Runs a project's release workflow by act, with further arguments and variables; gives the log.
+Act = Callable[..., str]
+# Changes a project before it is committed.
+Prepare = Callable[[Path], None]
+# Makes a project of a template: its name, `edit` of its workflow, `prepare`.
+Make = Callable[..., Act]
+# Installs from the index alone; gives the folder of the environment's programs.
+Install = Callable[..., Path]
