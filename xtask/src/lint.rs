@@ -13,7 +13,8 @@ pub(crate) fn run(shell: &Shell) -> Result<Exit, Error> {
     let tool = |name: &str| Cmd::new(display(&test.join(name)));
     let scripts = tracked(shell, &["*.sh", ".ci/run"])?;
     let actions = tracked(shell, &["actions/*/action.yml", "actions/*/*/action.yml"])?;
-    let workflows = tracked(shell, &[".github/workflows/*.yml", "tests/consumers/*/.github/workflows/*.yml"])?;
+    let workflows =
+        tracked(shell, &[".github/workflows/*.yml", "tests/consumers/*/.github/workflows/*.yml"])?;
     let linters = [
         shell.cargo().args(["fmt", "--all", "--check"]),
         shell.cargo().args([
