@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # stand-ins.sh FOLDER: bundles the actions in tests/act/stand-ins, which tests
 # put in the place of GitHub's own, into FOLDER with the pinned npm packages.
+# @actions/artifact stays at 6.1.0, with an Azure client of its time: act 0.2.89
+# refuses the field that 6.2 sends, and newer clients cut the padding from the
+# signature that act gives out.
 set -euo pipefail
 [ $# -eq 1 ] || { echo "usage: stand-ins.sh FOLDER" >&2; exit 2; }
 folder=$1
@@ -16,8 +19,8 @@ cd "$folder"
 npm ci --quiet >&2
 for program in */*.mjs; do
   # Parts of the bundled libraries still call `require`.
-  npx --no esbuild "$program" --bundle --platform=node --format=esm --log-level=warning \
-    --banner:js='import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' \
+  npx --no esbuild "$program" --bundle --platform=node --format=esm --keep-names --log-level=warning \
+    --banner:js='import { createRequire as requireFor } from "node:module"; const require = requireFor(import.meta.url);' \
     --outfile="$(dirname "$program")/dist/$(basename "$program")"
 done
 rm -rf node_modules
