@@ -2,10 +2,12 @@
 
 import os
 import socket
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from package_index import Index, serve
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -47,3 +49,22 @@ def free_port() -> Callable[[], int]:
             return int(listener.getsockname()[1])
 
     return port
+
+
+@pytest.fixture(scope="session")
+def binaries(root: Path, target: Path, clean_env: dict[str, str]) -> Path:
+    """The folder of the actions' release binaries."""
+    packages = [path.parent.name for path in sorted(root.glob("actions/*/action.yml"))]
+    command = ["cargo", "build", "--release", "--locked"]
+    command += [argument for package in packages for argument in ("--package", package)]
+    env = clean_env | {"CARGO_TARGET_DIR": str(target)}
+    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return target / "release"
+
+
+@pytest.fixture
+def index(root: Path, tools: Path, tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Index]:
+    """A package index that holds nothing yet."""
+    with serve(root, tools, tmp_path / "index", free_port()) as index:
+        yield index

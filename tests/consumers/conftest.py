@@ -6,19 +6,16 @@ import json
 import platform
 import re
 import shutil
-import subprocess
 import threading
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
-from elsewhere import Act, Index, Make, Prepare
+from elsewhere import Act, Make, Prepare
 from host_nixpkgs import commit, run
+from package_index import Index
 
-ACTIONS = ("setup-nix", "build-wheel", "verify-dist", "publish")
 # What stands for this repository and its tag's commit in the templates.
 RELEASE = f"OWNER/REPOSITORY@{'0' * 40}"
 STAND_INS = ("upload-artifact", "download-artifact", "setup-python")
@@ -31,14 +28,11 @@ class Silent(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="session")
 def released(
-    root: Path, target: Path, clean_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+    root: Path, binaries: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Path]:
     """A checkout of the tag that others pin: the binaries are downloads with known hashes."""
-    env = clean_env | {"CARGO_TARGET_DIR": str(target)}
-    packages = [argument for action in ACTIONS for argument in ("--package", action)]
-    run("cargo", "build", "--release", "--locked", *packages, cwd=root, env=env)
-    folder = target / "release"
-    serve = partial(Silent, directory=str(folder))
+    downloads = tmp_path_factory.mktemp("downloads")
+    serve = partial(Silent, directory=str(downloads))
     checkout = tmp_path_factory.mktemp("released")
     files = run("git", "ls-files", "-z", "-co", "--exclude-standard", "actions", cwd=root)
     for name in filter(None, files.split("\0")):
@@ -50,8 +44,9 @@ def released(
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}"
         lines: list[str] = []
-        for action in ACTIONS:
-            digest = hashlib.sha256((folder / action).read_bytes()).hexdigest()
+        for action in sorted(path.parent.name for path in root.glob("actions/*/action.yml")):
+            binary = shutil.copy(binaries / action, downloads)
+            digest = hashlib.sha256(binary.read_bytes()).hexdigest()
             entry = {"url": f"{url}/{action}", "sha256": digest}
             lines.append(f'    "{action} {machine}-unknown-linux-musl": {json.dumps(entry)}')
         text = '{\n  "schema": 1,\n  "version": "0.1.0",\n  "binaries": {\n'
@@ -59,32 +54,6 @@ def released(
         (checkout / "actions/binaries.json").write_text(text)
         yield checkout
         server.shutdown()
-
-
-@pytest.fixture
-def index(root: Path, tools: Path, tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Index]:
-    folder = tmp_path / "index"
-    folder.mkdir()
-    port = free_port()
-    script = root / "xtask/scripts/serve_index.py"
-    # Beside it what a source distribution asks for to be built.
-    beside = tools / "build-requirements"
-    command = [tools / "test/bin/python", script, folder, beside, str(port)]
-    with (tmp_path / "index.log").open("w") as log:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
-    try:
-        url = f"http://127.0.0.1:{port}/"
-        for _ in range(600):
-            assert process.poll() is None, (tmp_path / "index.log").read_text()
-            try:
-                urllib.request.urlopen(url + "health", timeout=5).close()
-                break
-            except OSError:
-                time.sleep(0.1)
-        yield Index(url, folder)
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @pytest.fixture

@@ -1,22 +1,7 @@
 """What the tests of projects elsewhere name their fixtures' values by."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-
-
-@dataclass
-class Index:
-    """A real pypiserver."""
-
-    url: str
-    folder: Path
-
-    def files(self) -> list[str]:
-        """The names of the files that it holds, in the order of their arrival."""
-        files = sorted(self.folder.iterdir(), key=lambda file: file.stat().st_mtime_ns)
-        return [file.name for file in files]
-
 
 # Runs a project's release workflow by act, with further arguments and variables; gives the log.
 Act = Callable[..., str]

@@ -4,8 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from elsewhere import Index, Install, Make
+from elsewhere import Install, Make
 from host_nixpkgs import lock_to_host, nix_variables
+from package_index import Index
 
 # The wheels of other machines: their jobs run there, and not here.
 ELSEWHERE = {
