@@ -45,8 +45,8 @@ def released(
         url = f"http://127.0.0.1:{server.server_port}"
         lines: list[str] = []
         for action in sorted(path.parent.name for path in root.glob("actions/*/action.yml")):
-            binary = shutil.copy(binaries / action, downloads)
-            digest = hashlib.sha256(binary.read_bytes()).hexdigest()
+            shutil.copy(binaries / action, downloads)
+            digest = hashlib.sha256((downloads / action).read_bytes()).hexdigest()
             entry = {"url": f"{url}/{action}", "sha256": digest}
             lines.append(f'    "{action} {machine}-unknown-linux-musl": {json.dumps(entry)}')
         text = '{\n  "schema": 1,\n  "version": "0.1.0",\n  "binaries": {\n'

@@ -1,0 +1,165 @@
+"""What the documentation names exists: links, rules, options, exit codes, messages."""
+
+import json
+import re
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import pytest
+from documents import ROOT, Document, by_name, documents
+
+ALL = pytest.mark.parametrize("document", documents(), ids=by_name)
+OF_ACTIONS = pytest.mark.parametrize(
+    "document",
+    [d for d in documents() if re.fullmatch(r"actions/[\w-]+/README.md", d.name)],
+    ids=by_name,
+)
+TROUBLESHOOTING = pytest.mark.parametrize(
+    "document",
+    [d for d in documents() if re.fullmatch(r"actions(/[\w-]+)?/README.md", d.name)],
+    ids=by_name,
+)
+ACTIONS = ("setup-nix", "build-wheel", "verify-dist", "publish")
+# Options of other programs that the prose names on their own.
+FOREIGN_OPTIONS = {"--disable-fallback", "--pedantic"}
+FAMILIES = {
+    *("ZIP", "NAM", "TAG", "REC", "MET", "NIX", "LNX", "MAC", "WIN", "ABI", "CON", "SDI", "SET"),
+}
+
+
+@cache
+def inputs(binaries: Path, action: str) -> dict[str, list[str]]:
+    """The inputs that an action declares, each with the words it takes; none: any."""
+    command = [binaries / action, "--describe"]
+    declared = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    found: dict[str, list[str]] = {}
+    for declaration in declared["inputs"]:
+        kind = json.dumps(declaration["kind"])
+        words = re.findall(r'"([^"]+)"', kind.partition(":")[2])
+        found[declaration["name"]] = ["true", "false"] if kind == '"flag"' else words
+    return found
+
+
+@ALL
+def test_links_lead_somewhere(document: Document) -> None:
+    anchors = {other.path: other.anchors for other in documents()}
+    for link in document.links:
+        if link.startswith("https://"):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (document.path.parent / name).resolve() if name else document.path
+        assert target.exists(), f"{document.name}: {link} leads to nothing"
+        if anchor:
+            assert anchor in anchors.get(target, set[str]()), f"{document.name}: no heading {link}"
+
+
+@ALL
+def test_exit_codes_exist(document: Document) -> None:
+    source = (ROOT / "crates/toolkit/src/error.rs").read_text()
+    known = set(re.findall(r"Self::\w+ => (\d+)", source))
+    assert known >= {"0", "1", "2", "3", "4"}
+    named = set(re.findall(r"\b(?:exit(?: code)?|ends with) (\d+)\b", document.prose))
+    for heading, row in document.rows:
+        if heading == "Exit codes" and row[0] not in ("", "code"):
+            named.add(row[0])
+    assert named <= known, f"{document.name}: no action ends with {named - known}"
+
+
+@ALL
+def test_rules_exist(document: Document, binaries: Path) -> None:
+    listed = subprocess.run([binaries / "verify-dist", "rules"], capture_output=True, text=True)
+    known = set(re.findall(r"\b[A-Z]{3}\d{3}\b", listed.stdout))
+    assert len(known) > 50
+    named = set(re.findall(rf"\b(?:{'|'.join(sorted(FAMILIES))})\d{{3}}\b", document.prose))
+    assert named <= known, f"{document.name}: verify-dist has no {named - known}"
+    families = {rule[:3] for rule in known}
+    assert families == FAMILIES, "a family is not in the list of this test"
+    if document.name == "actions/verify-dist/README.md":
+        told = {code for heading, code in document.code if heading == "Families"}
+        assert told >= families, f"the README does not tell of {families - told}"
+
+
+@ALL
+def test_options_exist(document: Document, binaries: Path) -> None:
+    known = set(FOREIGN_OPTIONS) | {"--help", "--version"}
+    for action in ACTIONS:
+        known |= {f"--{name}" for name in inputs(binaries, action)}
+    for source in (ROOT / "xtask/src").glob("*.rs"):
+        names = re.findall(
+            r"#\[arg\(long[^]]*\)\]\n\s*(?:pub(?:\(crate\))? )?(\w+):", source.read_text()
+        )
+        known |= {"--" + name.replace("_", "-") for name in names}
+    for _, code in document.code:
+        if re.fullmatch(r"--[\w-]+", code):
+            assert code in known, f"{document.name}: nothing has an option {code}"
+
+
+@OF_ACTIONS
+def test_inputs_take_their_values(document: Document, binaries: Path) -> None:
+    """`smoke: required` names an input and one of its words."""
+    own = inputs(binaries, document.path.parent.name)
+    others = {name for action in ACTIONS for name in inputs(binaries, action)}
+    others |= {"permissions", "id-token", "contents"}
+    for heading, code in document.code:
+        match = re.fullmatch(r"([a-z][a-z0-9-]*): (\S+)", code)
+        if not match or heading == "Troubleshooting":
+            continue
+        name, value = match.groups()
+        assert name in own or name in others, f"{document.name}: there is no input {code}"
+        words = own.get(name)
+        assert not words or value in words, f"{document.name}: {name} does not take {value}"
+
+
+def normal(text: str) -> str:
+    """Source or message with everything between values made alike."""
+    text = re.sub(r"\\\n\s*", "", text)
+    return text.replace('\\"', '"')
+
+
+@cache
+def sources(folder: Path) -> str:
+    """What may print a message of an action: its own sources, and what all share."""
+    places = [folder, ROOT / "crates", ROOT / "actions/launch.sh"]
+    files = [
+        file for place in places for file in ([place] if place.is_file() else place.rglob("*"))
+    ]
+    kinds = (".rs", ".sh", ".yml")
+    return normal("\n".join(file.read_text() for file in files if file.suffix in kinds))
+
+
+def messages(document: Document) -> list[str]:
+    """The messages of a document's troubleshooting tables."""
+    found: list[str] = []
+    for heading, row in document.rows:
+        if heading.startswith("Troubleshooting") and row[0].startswith("`"):
+            ticks = re.match(r"`+", row[0])
+            assert ticks
+            end = row[0].index(ticks.group(), ticks.end())
+            found.append(row[0][ticks.end() : end].strip())
+    return found
+
+
+@TROUBLESHOOTING
+def test_messages_are_real(document: Document) -> None:
+    found = messages(document)
+    assert found, f"{document.name} has no troubleshooting table"
+    text = sources(document.path.parent)
+    for message in found:
+        pieces = [piece.strip(" `:,;") for piece in re.split("…|: ", message)]
+        pieces = [piece for piece in pieces if len(piece) > 3]
+        assert pieces, f"{document.name}: `{message}` says nothing"
+        for piece in pieces:
+            assert piece in text, f"{document.name}: nothing says `{piece}`"
+
+
+def test_a_false_message_is_seen() -> None:
+    assert "this is said nowhere at all" not in sources(ROOT / "actions/publish")
+
+
+def test_each_action_tells_the_same_chapters() -> None:
+    for action in ACTIONS:
+        readme = next(d for d in documents() if d.name == f"actions/{action}/README.md")
+        wanted = {"inputs", "outputs", "exit-codes", "troubleshooting"}
+        assert readme.anchors >= wanted, f"{action}: no chapter {wanted - readme.anchors}"
+        assert any(fence.language == "yaml" for fence in readme.fences)
