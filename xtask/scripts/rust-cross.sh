@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
 # rust-cross.sh FOLDER: a Rust compiler in FOLDER with the standard libraries of
-# x86_64 and aarch64 Linux, from Debian's packages, whose signatures apt checks.
-# Nothing is installed on the machine.
+# x86_64 and aarch64 Linux, from Debian's packages, whose signatures apt checks,
+# and of other targets, built from Debian's package of the sources. With it,
+# Cargo builds for them as after `rustup target add`. Nothing is installed on the
+# machine.
 set -euo pipefail
 [ $# -eq 1 ] || { echo "usage: rust-cross.sh FOLDER" >&2; exit 2; }
 folder=$1
-[ ! -x "$folder/bin/rustc" ] || exit 0
+targets=(x86_64-unknown-linux-musl riscv64gc-unknown-linux-gnu powerpc64le-unknown-linux-gnu
+  aarch64-apple-darwin x86_64-apple-darwin)
+! cmp --silent "$0" "$folder/made-by.sh" || exit 0
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -19,7 +23,7 @@ names=$(apt-cache "${apt[@]}" show rustc-web libstd-rust-web-1.96 | grep -oE 'li
 std=$(grep -E '^libstd-rust-web-' <<<"$names" | sort -V | tail -n 1)
 llvm=$(grep -E '^libllvm' <<<"$names" | sort -V | tail -n 1)
 (cd "$work/debs" && apt-get "${apt[@]}" --quiet --quiet download \
-  rustc-web "$std" "$llvm" libstd-rust-web-dev libstd-rust-web-dev:arm64)
+  rustc-web rust-web-src "$std" "$llvm" libstd-rust-web-dev libstd-rust-web-dev:arm64)
 for deb in "$work"/debs/*.deb; do
   dpkg-deb -x "$deb" "$work/root"
 done
@@ -32,6 +36,49 @@ LD_LIBRARY_PATH=$root/usr/lib/x86_64-linux-gnu exec "$root/usr/bin/rustc" "$@"
 WRAPPER
 chmod 755 "$work/root/bin/rustc"
 "$work/root/bin/rustc" --version
+
+# The other standard libraries, by Cargo's own way to build one; without
+# optimisation, since tests alone use them.
+rustlib=$work/root/usr/lib/rustlib
+mkdir -p "$work/empty/.cargo" "$work/src" "$rustlib/src/rust"
+mv "$work"/root/usr/src/rustc-*/library "$rustlib/src/rust/"
+cat >"$work/empty/Cargo.toml" <<'MANIFEST'
+[package]
+name = "empty"
+version = "0.0.0"
+edition = "2021"
+[lib]
+path = "lib.rs"
+[profile.release]
+opt-level = 0
+codegen-units = 16
+[profile.release.package.compiler_builtins]
+opt-level = 2
+[workspace]
+MANIFEST
+cat >"$work/empty/.cargo/config.toml" <<CONFIG
+[source.crates-io]
+replace-with = "vendored"
+[source.vendored]
+directory = "$rustlib/src/rust/library/vendor"
+CONFIG
+echo '#![no_std]' >"$work/empty/lib.rs"
+(cd "$work/empty" && env -u RUSTFLAGS RUSTC="$work/root/bin/rustc" RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$work/target" \
+  cargo build --quiet --offline --release -Zbuild-std=std,panic_abort "${targets[@]/#/--target=}")
+for target in "${targets[@]}"; do
+  mkdir -p "$rustlib/$target/lib"
+  mv "$work/target/$target"/release/deps/*.rlib "$rustlib/$target/lib/"
+  rm "$rustlib/$target/lib"/libempty-*
+done
+# musl and what goes before and after a program, which rustup's have with them.
+own=$rustlib/x86_64-unknown-linux-musl/lib/self-contained
+mkdir "$own"
+cp /usr/lib/x86_64-linux-musl/{crt1,crti,crtn,rcrt1,Scrt1}.o /usr/lib/x86_64-linux-musl/libc.a "$own/"
+for object in crtbegin.o crtbeginS.o crtbeginT.o crtend.o crtendS.o; do
+  cp "$(gcc -print-file-name=$object)" "$own/"
+done
+rm -rf "$rustlib/src" "$work/root/usr/src"
+cp "$0" "$work/root/made-by.sh"
 rm -rf "$folder"
 mkdir -p "$(dirname "$folder")"
 mv "$work/root" "$folder"

