@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use pydist::elf::Facts;
 use pydist::filename::DistName;
 use pydist::tags::Platform;
 use serde::Serialize;
@@ -221,20 +222,34 @@ impl Trial<'_> {
             let reason = "it has no program, and there is no Python for its machine here";
             return Ok(self.done(SmokeResult::Skipped, Some(reason.into())));
         }
-        let bin = self.staging.join("emulated");
-        std::fs::create_dir_all(&bin).map_err(FileError::new("create", &bin))?;
-        for (program, member) in &contents.binaries {
-            let path = bin.join(program);
-            let content = repair::member(bytes, member).unwrap_or_default();
-            std::fs::write(&path, content).map_err(FileError::new("write", &path))?;
-            executable(&path)?;
-        }
         // Where Debian's cross packages put a foreign C library.
         let target = Target { arch, system: System::Gnu };
         let root = target
             .gnu_prefix()
             .map(|prefix| format!("/usr/{prefix}"))
             .filter(|root| Path::new(root).is_dir());
+        // As installed: a program finds libraries from its own place.
+        let prefix = self.staging.join("emulated");
+        let bin = prefix.join("bin");
+        let members = contents.binaries.iter().map(|(name, member)| (bin.join(name), member, true));
+        let libraries = contents.libraries.iter().map(|(path, member)| (prefix.join(path), member, false));
+        for (path, member, program) in members.chain(libraries) {
+            let content = repair::member(bytes, member).unwrap_or_default();
+            let loader = Facts::read(content.as_slice()).ok().and_then(|facts| facts.interpreter);
+            let loader = loader.filter(|loader| {
+                !["", root.as_deref().unwrap_or_default()]
+                    .iter()
+                    .any(|root| Path::new(&format!("{root}{loader}")).exists())
+            });
+            if let Some(loader) = loader.filter(|_| program) {
+                let reason = format!(
+                    "there is no C library for {} here (`{loader}`; on Debian and Ubuntu: `libc6-<cpu>-cross`)",
+                    arch.tag()
+                );
+                return Ok(self.done(SmokeResult::Skipped, Some(reason)));
+            }
+            write_member(&path, &content)?;
+        }
         let under_qemu = |program: &str, rest: &[String]| {
             let mut args: Vec<String> =
                 root.iter().flat_map(|root| ["-L".to_owned(), root.clone()]).collect();
@@ -351,6 +366,14 @@ fn clean(program: &str, args: &[String], home: &Path, bin: &Path) -> Cmd {
 
 fn show(path: &Path) -> String {
     path.display().to_string()
+}
+
+/// Writes a file that can be executed, and the folders around it.
+fn write_member(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    let folder = path.parent().unwrap_or(path);
+    std::fs::create_dir_all(folder).map_err(FileError::new("create", folder))?;
+    std::fs::write(path, content).map_err(FileError::new("write", path))?;
+    executable(path)
 }
 
 #[cfg(unix)]
