@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
+use std::time::Duration;
 
 use base64::Engine as _;
-use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use base64::prelude::BASE64_STANDARD;
+use reqwest::header::ACCEPT;
 use serde_json::{Value, json};
 use sigstore_crypto::KeyPair;
 use sigstore_fulcio::FulcioClient;
@@ -15,18 +17,28 @@ use sigstore_rekor::{DsseEntry, RekorClient};
 use sigstore_trust_root::{SIGSTORE_PRODUCTION_SIGNING_CONFIG, SigningConfig};
 use sigstore_types::dsse::{DsseEnvelope, DsseSignature};
 use sigstore_types::{DerCertificate, KeyId, KindVersion, PayloadBytes};
-use toolkit::{FileError, Secret, Ui};
+use tokio::time::timeout;
+use toolkit::{FileError, Secret, Ui, causes};
 
-use crate::auth::Provider;
+use crate::auth::{self, Provider};
 use crate::error::Error;
 use crate::http::Http;
-use crate::index;
+use crate::index::{self, Index};
 use crate::inspect::Dist;
+use crate::simple::Listed;
 
 /// The payload type of an in-toto statement.
 const PAYLOAD: &str = "application/vnd.in-toto+json";
+/// PyPI's Integrity API.
+const INTEGRITY: &str = "application/vnd.pypi.integrity.v1+json, application/json;q=0.5";
 /// The audience of identity tokens for Fulcio.
 const AUDIENCE: &str = "sigstore";
+
+/// For each answer of sigstore's services.
+const LIMIT: Duration = Duration::from_secs(30);
+const NO_ANSWER: &str = "no answer for 30 s";
+/// A service that hangs is tried so often.
+const HANGS: u32 = 2;
 
 /// Attestations by file name, each as an index takes it.
 pub type Attestations = BTreeMap<String, Value>;
@@ -91,19 +103,23 @@ impl<'a> Sigstore<'a> {
             let jwt = self.provider.identity(self.http, self.ui, AUDIENCE).await?;
             not_reusable(&jwt)?;
             let token = IdentityToken::from_jwt(jwt.expose()).map_err(failed("the identity token"))?;
-            let error = match client.create_signing_certificate(&token, key).await {
-                Ok(certificate) => return Ok(certificate.leaf_certificate().clone()),
-                Err(error) => error,
+            let answer = timeout(LIMIT, client.create_signing_certificate(&token, key)).await;
+            let (text, passing) = match answer {
+                Ok(Ok(certificate)) => return Ok(certificate.leaf_certificate().clone()),
+                Ok(Err(error)) => {
+                    let passing = match &error {
+                        sigstore_fulcio::Error::Http(_) => true,
+                        sigstore_fulcio::Error::Status { status, .. } => may_pass(*status),
+                        _ => false,
+                    };
+                    (error.to_string(), passing)
+                }
+                Err(_) => (NO_ANSWER.to_owned(), tries < HANGS),
             };
             tries += 1;
-            let status = match &error {
-                sigstore_fulcio::Error::Http(_) => Some(503),
-                sigstore_fulcio::Error::Status { status, .. } => Some(*status),
-                _ => None,
-            };
             match self.http.pace.wait(tries, None) {
-                Some(wait) if status.is_some_and(may_pass) => tokio::time::sleep(wait).await,
-                _ => return Err(failed("no certificate")(error)),
+                Some(wait) if passing => tokio::time::sleep(wait).await,
+                _ => return Err(failed("no certificate")(text)),
             }
         }
     }
@@ -132,8 +148,8 @@ impl<'a> Sigstore<'a> {
             let signature = DsseSignature::new(signature, KeyId::default());
             let envelope = DsseEnvelope::new(PAYLOAD, PayloadBytes::new(payload.clone()), signature);
             let entry = DsseEntry::new(&envelope, certificate).map_err(failed("the log entry"))?;
-            let error = match rekor.create_dsse_entry(entry).await {
-                Ok(entry) => {
+            let (text, passing) = match timeout(LIMIT, rekor.create_dsse_entry(entry)).await {
+                Ok(Ok(entry)) => {
                     let entry =
                         entry.to_bundle_entry(KindVersion::DsseV001).map_err(failed("Rekor's answer"))?;
                     return Ok(json!({
@@ -148,19 +164,20 @@ impl<'a> Sigstore<'a> {
                         },
                     }));
                 }
-                Err(error) => error,
+                Ok(Err(error)) => {
+                    let passing = match &error {
+                        sigstore_rekor::Error::Http(_) => true,
+                        sigstore_rekor::Error::Status { status, .. } => may_pass(*status) || *status == 409,
+                        _ => false,
+                    };
+                    (error.to_string(), passing)
+                }
+                Err(_) => (NO_ANSWER.to_owned(), tries < HANGS),
             };
             tries += 1;
-            let status = match &error {
-                sigstore_rekor::Error::Http(_) => Some(503),
-                sigstore_rekor::Error::Status { status, .. } => Some(*status),
-                _ => None,
-            };
             match self.http.pace.wait(tries, None) {
-                Some(wait) if status.is_some_and(|status| may_pass(status) || status == 409) => {
-                    tokio::time::sleep(wait).await;
-                }
-                _ => return Err(failed("no entry in the transparency log")(error)),
+                Some(wait) if passing => tokio::time::sleep(wait).await,
+                _ => return Err(failed("no entry in the transparency log")(text)),
             }
         }
     }
@@ -189,8 +206,7 @@ fn may_pass(status: u16) -> bool {
 /// it was given: the certificate names the reusable workflow, the publisher
 /// names its caller.
 fn not_reusable(jwt: &Secret) -> Result<(), Error> {
-    let claims = jwt.expose().split('.').nth(1).and_then(|part| BASE64_URL_SAFE_NO_PAD.decode(part).ok());
-    let claims: Value = claims.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    let claims = auth::jwt_claims(jwt);
     match (claims["workflow_ref"].as_str(), claims["job_workflow_ref"].as_str()) {
         (Some(caller), Some(own)) if caller != own => Err(Error::Attest(format!(
             "this job is in a reusable workflow (`{own}`), from which PyPI takes no attestations; \
@@ -200,6 +216,32 @@ fn not_reusable(jwt: &Secret) -> Result<(), Error> {
     }
 }
 
+/// The publish attestation that the index has of a file (PEP 740, "Provenance
+/// objects"), or why there is none.
+pub async fn published(http: &Http, index: &Index, dist: &Dist, listed: &Listed) -> Result<Value, String> {
+    let place = listed.provenance.as_deref().unwrap_or_default();
+    let url = index.simple.join(place).map_err(|error| format!("`{place}`: {error}"))?;
+    if url.origin() != index.simple.origin() {
+        return Err(format!("`{place}` is not on the index"));
+    }
+    let answer = http.fetch(LIMIT, || http.reader.get(url.clone()).header(ACCEPT, INTEGRITY)).await;
+    let (_, body) = answer.map_err(|error| causes(&error))?;
+    let provenance: Value = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
+    let list = |value: &Value, name: &str| value[name].as_array().cloned().unwrap_or_default();
+    let bundles = list(&provenance, "attestation_bundles");
+    let mut attestations = bundles.iter().flat_map(|bundle| list(bundle, "attestations"));
+    let ours = |attestation: &Value| {
+        let statement = attestation["envelope"]["statement"].as_str();
+        let statement = statement.and_then(|text| BASE64_STANDARD.decode(text).ok());
+        let statement: Option<Value> = statement.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        statement.is_some_and(|statement| {
+            statement["predicateType"] == index::predicate()
+                && list(&statement, "subject").iter().any(|one| one["digest"]["sha256"] == dist.sha256)
+        })
+    };
+    attestations.find(ours).ok_or_else(|| format!("`{place}` holds none about these bytes"))
+}
+
 /// The name of the file that holds a distribution's attestation.
 pub fn file_name(dist: &str) -> String {
     format!("{dist}.publish.attestation")
@@ -207,6 +249,8 @@ pub fn file_name(dist: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
     use super::*;
 
     #[test]

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use reqwest::header::ACCEPT;
 use reqwest::{RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
@@ -82,7 +84,8 @@ impl Provider {
                 // "Pending state": the run is not known to the provider yet.
                 Err(error) if error.status() == Some(StatusCode::FORBIDDEN) => {
                     tries += 1;
-                    let wait = http.pace.wait(tries, None).ok_or(AuthError::Identity(error))?;
+                    let wait =
+                        http.pace.wait(tries, error.retry_after()).ok_or(AuthError::Identity(error))?;
                     tokio::time::sleep(wait).await;
                 }
                 Err(error) => return Err(AuthError::Identity(error)),
@@ -148,7 +151,7 @@ impl<'a> Trusted<'a> {
         }
         let audience = self.audience().await?;
         let url = self.index.at_host("/_/oidc/mint-token");
-        let once = Http { pace: http::Pace { tries: 1, ..self.http.pace }, ..self.http.clone() };
+        let once = self.http.once();
         let mut tries = 1;
         loop {
             let identity = self.provider.identity(self.http, self.ui, &audience).await?;
@@ -156,7 +159,8 @@ impl<'a> Trusted<'a> {
             let asked = Instant::now();
             let error = match once.fetch(LIMIT, || once.sender.post(url.clone()).json(&body)).await {
                 Ok((_, body)) => {
-                    let answer: Answer = parse(&url, "a minted token", &body).map_err(AuthError::Mint)?;
+                    let answer: Answer = parse(&url, "a minted token", &body)
+                        .map_err(|source| AuthError::Mint { source, claims: String::new() })?;
                     let basic = Basic { user: "__token__".to_owned(), password: Secret::new(answer.token) };
                     basic.mask(self.ui);
                     return Ok((basic, asked + life(answer.expires.as_ref())));
@@ -164,12 +168,39 @@ impl<'a> Trusted<'a> {
                 Err(error) => error,
             };
             tries += 1;
-            match self.http.pace.wait(tries, error.retry_after()) {
-                Some(wait) if error.is_transient() => tokio::time::sleep(wait).await,
-                _ => return Err(AuthError::Mint(error)),
+            match self.http.pace.after(tries, &error) {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => {
+                    let claims = claims(&identity);
+                    return Err(AuthError::Mint { source: error, claims });
+                }
             }
         }
     }
+}
+
+/// What the identity says about this run, a line each: what an index compares
+/// with its publishers. None of it is secret.
+fn claims(identity: &Secret) -> String {
+    const TOLD: [&str; 7] = [
+        "sub",
+        "repository",
+        "repository_owner",
+        "repository_owner_id",
+        "workflow_ref",
+        "job_workflow_ref",
+        "environment",
+    ];
+    let claims = jwt_claims(identity);
+    let told = TOLD.iter().filter_map(|name| Some(format!("\n  {name}: {}", claims[*name].as_str()?)));
+    told.collect()
+}
+
+/// The claims of a JWT, which is not checked: they are only told, or compared
+/// with what another service will check.
+pub(crate) fn jwt_claims(jwt: &Secret) -> serde_json::Value {
+    let part = jwt.expose().split('.').nth(1).and_then(|part| BASE64_URL_SAFE_NO_PAD.decode(part).ok());
+    part.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
 }
 
 /// How long a token is good: `expires` is a Unix time, in seconds.

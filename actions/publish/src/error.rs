@@ -53,8 +53,8 @@ pub enum Error {
         /// Why.
         source: HttpError,
     },
-    /// The index has something else under these names.
-    #[error("nothing was sent: {index} already has {} that differ:\n{}", count(conflicts.len(), "file"), lines(conflicts))]
+    /// The index has something else under these names, or would refuse them.
+    #[error("nothing was sent: {} cannot be published on {index}:\n{}", count(conflicts.len(), "file"), lines(conflicts))]
     Conflict {
         /// The index.
         index: String,
@@ -65,7 +65,7 @@ pub enum Error {
     #[error(transparent)]
     Auth(#[from] AuthError),
     /// Attestations were required, or begun, and cannot be made.
-    #[error("the attestations cannot be made: {0}")]
+    #[error("nothing was sent: the attestations cannot be made: {0}")]
     Attest(String),
     /// Not every file is published.
     #[error("{} {index}:\n{}", unfinished(*partial), lines(faults))]
@@ -125,8 +125,17 @@ pub enum AuthError {
     #[error("no identity token was asked for")]
     Foreign(#[source] AudienceError),
     /// The index gives no token.
-    #[error("the index exchanges the identity for no token")]
-    Mint(#[source] HttpError),
+    #[error("the index exchanges the identity for no token{}", identity(claims))]
+    Mint {
+        /// Why.
+        source: HttpError,
+        /// What the identity says, a line each.
+        claims: String,
+    },
+}
+
+fn identity(claims: &str) -> String {
+    if claims.is_empty() { String::new() } else { format!("; it says of this run:{claims}") }
 }
 
 fn count(number: usize, noun: &str) -> String {
@@ -145,20 +154,26 @@ fn paths(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| format!("`{}`", path.display())).collect::<Vec<_>>().join(", ")
 }
 
+/// Whether the answer says no, and would say it again.
+fn is_no(error: &HttpError) -> bool {
+    error.status().is_some() && !error.is_transient()
+}
+
 impl Failure for Error {
     fn exit(&self) -> Exit {
         match self {
             Self::Inputs(_) | Self::Order(_) | Self::Auth(AuthError::Nothing | AuthError::ProviderUrl(_)) => {
                 Exit::Usage
             }
+            Self::Auth(AuthError::Audience(error)) if is_no(error) => Exit::Usage,
             Self::Unfinished { partial: true, .. } | Self::Release { partial: true, .. } => Exit::Partial,
-            Self::Auth(AuthError::Mint(error)) if error.is_transient() => Exit::Undetermined,
+            Self::Auth(AuthError::Mint { source, .. }) if source.is_transient() => Exit::Undetermined,
             Self::Inspect(_)
             | Self::Nothing(_)
             | Self::Manifest { .. }
             | Self::ManifestHash { .. }
             | Self::Conflict { .. }
-            | Self::Auth(AuthError::Foreign(_) | AuthError::Mint(_))
+            | Self::Auth(AuthError::Foreign(_) | AuthError::Mint { .. })
             | Self::Unfinished { again: false, .. }
             | Self::Release { refused: true, .. } => Exit::Findings,
             _ => Exit::Undetermined,
@@ -167,26 +182,110 @@ impl Failure for Error {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::Inputs(_) => "`publish --help` lists the inputs",
+            Self::File(_) => "look at the path and its permissions, then run it again",
             Self::Inspect(_) => "run verify-dist over exactly the files that are to be published",
             Self::Nothing(_) => "build them first, or name the files or their folder",
+            Self::Manifest { .. } => "let verify-dist write it anew; it is its output `manifest`",
             Self::ManifestHash { .. } => {
                 "the artifact was exchanged after verify-dist; publish the set that was verified"
             }
             Self::Order(_) => "say it by `package-order`",
+            Self::Probe { source: HttpError::Redirect { .. }, .. } => {
+                "name the Simple API itself by `simple-url`; pypiserver must run with `--disable-fallback`"
+            }
+            Self::Probe { source: HttpError::Status { status, .. }, .. }
+                if matches!(status.as_u16(), 401 | 403) =>
+            {
+                "the index lets only some read: give `username` and `password`"
+            }
+            Self::Probe { .. } => {
+                "look at `index` and `simple-url`; nothing was sent, so it can be run again"
+            }
             Self::Conflict { .. } => {
                 "a published file never changes: raise the version, or publish the bytes that are there already"
             }
-            Self::Auth(AuthError::Nothing) => {
-                "set the environment variable INPUT_PASSWORD, or give the job `permissions: id-token: write`"
-            }
-            Self::Auth(AuthError::Mint(_)) => {
-                "compare the trusted publisher that is set up on the index with this repository, workflow and environment"
-            }
+            Self::Auth(error) => error.hint(),
+            Self::Attest(_) => "nothing was sent: run it again, or say `attestations: off`",
             Self::Unfinished { again: true, .. } | Self::Release { refused: false, .. } => {
                 "run it again: what is there already is not sent again"
             }
-            _ => return None,
+            Self::Unfinished { partial: true, .. } => {
+                "mend what the index says, then run it again: what is there already is not sent again"
+            }
+            Self::Unfinished { .. } => "mend what the index says, then run it again: nothing was published",
+            Self::Release { .. } => {
+                "compare the release and its assets with these files; the token needs `contents: write`"
+            }
+            Self::Http(_) | Self::Runtime(_) => "look at the machine's certificates, proxies and limits",
         };
         Some(hint.to_owned())
+    }
+}
+
+impl AuthError {
+    /// What to do. The codes are Warehouse's (`warehouse/oidc/views.py`).
+    fn hint(&self) -> &'static str {
+        let code = |source: &HttpError| match source {
+            HttpError::Status { message, .. } => {
+                message.split(':').next().unwrap_or_default().trim().to_owned()
+            }
+            _ => String::new(),
+        };
+        match self {
+            Self::Nothing => {
+                "set the environment variable INPUT_PASSWORD, or give the job `permissions: id-token: write`"
+            }
+            Self::ProviderUrl(_) => "the runner sets it; a test's own needs `allow-insecure-loopback`",
+            Self::Identity(_) => "run it again; if it stays, look whether GitHub Actions has an incident",
+            Self::Audience(error) if is_no(error) => "give a `password`: an API token of this index",
+            Self::Audience(_) => "run it again, or give a `password`: an API token of this index",
+            Self::Foreign(_) => {
+                "if you trust this index with that audience, say it by `oidc-audience`; else look at `index`"
+            }
+            Self::Mint { source, .. } if source.is_transient() => "run it again: nothing was sent",
+            Self::Mint { source, .. } => match code(source).as_str() {
+                "invalid-pending-publisher" => {
+                    "the name of the pending publisher's project is taken or not allowed; set up another one"
+                }
+                "invalid-reuse-token" => "the identity was used before; run it again",
+                "invalid-payload" | "invalid-token" => {
+                    "the index does not take the identity itself: look at `index`, and at the runner's clock"
+                }
+                "not-enabled" => "the index has switched trusted publishing off; give a `password`, or wait",
+                _ => {
+                    "compare the trusted publisher that is set up on the index with this repository, workflow \
+                     and environment"
+                }
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_of_a_token_has_its_own_advice() {
+        let hint = |code: &str| {
+            let source = HttpError::Status {
+                url: String::new(),
+                status: reqwest::StatusCode::UNPROCESSABLE_ENTITY,
+                message: format!("{code}: words"),
+                retry_after: None,
+            };
+            Error::from(AuthError::Mint { source, claims: String::new() }).hint().unwrap()
+        };
+        let codes = [
+            "invalid-publisher",
+            "invalid-token",
+            "invalid-reuse-token",
+            "invalid-pending-publisher",
+            "not-enabled",
+        ];
+        let hints: std::collections::BTreeSet<String> = codes.map(hint).into();
+        assert_eq!(hints.len(), codes.len());
+        assert_eq!(hint("invalid-payload"), hint("invalid-token"));
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,20 +16,25 @@ use toolkit::{Context, FileError, Secret, Ui};
 
 use crate::attest::{self, Attestations};
 use crate::error::Error;
-use crate::http::{self, Http, HttpError};
+use crate::http::{Http, HttpError};
 use crate::index;
-use crate::inputs::Inputs;
+use crate::inputs::{self, Depth, Inputs};
 use crate::inspect::Dist;
-use crate::upload;
+use crate::upload::{self, BINARY, Progress};
 
-/// For sending one asset.
-const LIMIT: Duration = Duration::from_secs(600);
+/// For each question to the API, and for the answer to an asset.
+const LIMIT: Duration = Duration::from_secs(60);
+/// GitHub's secondary rate limits last for a minute at least.
+const LIMITED: Duration = Duration::from_secs(60);
 
 /// A file of the release.
 struct File {
     sha256: String,
     size: u64,
     content: Content,
+    /// Whether any asset of its name will do: an attestation proves itself,
+    /// and each run makes another one.
+    any: bool,
 }
 
 enum Content {
@@ -64,14 +70,29 @@ fn octocrab_error(error: &octocrab::Error) -> String {
 }
 
 impl Stop {
-    fn is_transient(&self) -> bool {
+    /// `None`: it is final; else how long GitHub asks to wait, if it does.
+    fn wait(&self) -> Option<Option<Duration>> {
         match self {
             Self::Api(octocrab::Error::GitHub { source, .. }) => {
-                matches!(source.status_code.as_u16(), 408 | 429 | 500..=599)
+                let limited = source.message.to_ascii_lowercase().contains("rate limit");
+                match source.status_code.as_u16() {
+                    403 | 429 if limited => Some(Some(LIMITED)),
+                    408 | 429 | 500..=599 => Some(None),
+                    _ => None,
+                }
             }
-            Self::Api(octocrab::Error::Hyper { .. } | octocrab::Error::Service { .. }) => true,
-            Self::Api(_) | Self::Refused(_) => false,
-            Self::Http(error) => error.is_transient(),
+            Self::Api(
+                octocrab::Error::Reqwest { .. }
+                | octocrab::Error::Hyper { .. }
+                | octocrab::Error::Service { .. },
+            ) => Some(None),
+            Self::Http(HttpError::Status { status, retry_after: Some(after), .. })
+                if status.as_u16() == 403 =>
+            {
+                Some(Some(*after))
+            }
+            Self::Http(error) if error.is_transient() => Some(error.retry_after()),
+            Self::Api(_) | Self::Refused(_) | Self::Http(_) => None,
         }
     }
 }
@@ -88,12 +109,7 @@ pub struct Plan {
 
 impl Plan {
     /// Reads what the release needs; no one is asked anything yet.
-    pub fn new(
-        inputs: &Inputs,
-        context: &Context,
-        dists: &[Dist],
-        made: &Attestations,
-    ) -> Result<Self, Error> {
+    pub fn new(inputs: &Inputs, context: &Context, dists: &[Dist]) -> Result<Self, Error> {
         let missing = |what: &str| Error::Release { what: what.to_owned(), partial: false, refused: true };
         let repository = context.repository.as_deref().and_then(|name| name.split_once('/'));
         let repository =
@@ -118,32 +134,27 @@ impl Plan {
                 sha256: dist.sha256.clone(),
                 size: dist.size,
                 content: Content::Path(dist.path.clone()),
+                any: false,
             };
             plan.files.insert(dist.filename.clone(), file);
             let name = attest::file_name(&dist.filename);
             let saved = inputs.attestations_path.as_ref().map(|folder| folder.join(&name));
-            if let Some(attestation) = made.get(&dist.filename) {
-                plan.add(&name, attestation.to_string().into_bytes());
-            } else if let Some(path) = saved.filter(|path| path.is_file()) {
-                plan.add(&name, std::fs::read(&path).map_err(FileError::new("read", &path))?);
+            if let Some(path) = saved.filter(|path| path.is_file()) {
+                plan.add(&name, std::fs::read(&path).map_err(FileError::new("read", &path))?, true);
             }
         }
         if let Some(path) = &inputs.manifest {
-            plan.add("dist-manifest.json", std::fs::read(path).map_err(FileError::new("read", path))?);
+            let bytes = std::fs::read(path).map_err(FileError::new("read", path))?;
+            plan.add("dist-manifest.json", bytes, false);
         }
-        plan.add("SHA256SUMS", sums.into_bytes());
+        plan.add("SHA256SUMS", sums.into_bytes(), false);
         Ok(plan)
     }
 
-    fn add(&mut self, name: &str, bytes: Vec<u8>) {
+    fn add(&mut self, name: &str, bytes: Vec<u8>, any: bool) {
         let sha256 = digest::hex(&digest::sha256(&bytes));
-        let file = File { sha256, size: bytes.len() as u64, content: Content::Bytes(bytes.into()) };
+        let file = File { sha256, size: bytes.len() as u64, content: Content::Bytes(bytes.into()), any };
         self.files.insert(name.to_owned(), file);
-    }
-
-    /// The names of the assets.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.files.keys().map(String::as_str)
     }
 }
 
@@ -177,103 +188,189 @@ fn section(changelog: &str, version: &str) -> Option<String> {
     Some(lines.join("\n").trim().to_owned())
 }
 
-/// Makes the release complete; its page.
-pub async fn release(
-    inputs: &Inputs,
-    context: &Context,
-    http: &Http,
-    ui: &Ui,
-    token: &Secret,
-    plan: &Plan,
-) -> Result<String, Error> {
-    ui.mask(token);
-    let partial = inputs.release == crate::inputs::Release::After;
-    let failed = |what: String, refused| Error::Release { what, partial, refused };
-    index::checked(&context.api_url, inputs.insecure_loopback)
-        .map_err(|error| failed(error.to_string(), true))?;
-    let client = Octocrab::builder()
-        .base_uri(&context.api_url)
-        .and_then(|builder| builder.personal_token(token.expose().to_owned()).build())
-        .map_err(|error| failed(octocrab_error(&error), true))?;
-    let work =
-        Work { client, http, ui, token, plan, api: &context.api_url, insecure: inputs.insecure_loopback };
-    let mut tries = 1;
-    loop {
-        let stop = match work.complete().await {
-            Ok(page) => return Ok(page),
-            Err(stop) => stop,
+/// Makes the release what its plan says.
+pub struct Releaser<'a> {
+    client: Option<Octocrab>,
+    http: &'a Http,
+    ui: &'a Ui,
+    inputs: &'a Inputs,
+    plan: Plan,
+    api: &'a str,
+}
+
+impl<'a> Releaser<'a> {
+    /// Without a token it can only tell its plan.
+    pub fn new(
+        inputs: &'a Inputs,
+        context: &'a Context,
+        http: &'a Http,
+        ui: &'a Ui,
+        plan: Plan,
+    ) -> Result<Self, Error> {
+        let failed = |what: String| Error::Release { what, partial: false, refused: true };
+        let api = context.api_url.as_str();
+        index::checked(api, inputs.insecure_loopback).map_err(|error| failed(error.to_string()))?;
+        let client = |token: &Secret| {
+            let builder = Octocrab::builder().base_uri(api)?;
+            builder.personal_token(token.expose().to_owned()).build_with_reqwest(http.sender.clone())
         };
-        tries += 1;
-        match http.pace.wait(tries, None) {
-            Some(wait) if stop.is_transient() && !toolkit::interrupted() => {
-                ui.info(format!("  {stop}; again in {:.1} s", wait.as_secs_f64()));
-                tokio::time::sleep(wait).await;
+        let client = inputs.github_token.as_ref().map(client).transpose();
+        let client = client.map_err(|error| failed(octocrab_error(&error)))?;
+        Ok(Self { client, http, ui, inputs, plan, api })
+    }
+
+    /// The names of the assets.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.plan.files.keys().map(String::as_str)
+    }
+
+    /// Adds attestations to the assets.
+    pub fn add_attestations(&mut self, attestations: &Attestations) {
+        for (name, attestation) in attestations {
+            self.plan.add(&attest::file_name(name), attestation.to_string().into_bytes(), true);
+        }
+    }
+
+    /// A release that is there already and cannot become this one is an
+    /// error. GitHub's bad moments are none yet.
+    pub async fn refuse_conflicts(&self) -> Result<(), Error> {
+        let Some(client) = &self.client else { return Ok(()) };
+        let work = Work { client, of: self };
+        match work.look().await {
+            Ok(_) => Ok(()),
+            Err(stop) if stop.wait().is_some() => {
+                self.ui.warning(format!("the GitHub Release could not be looked at: {stop}"));
+                Ok(())
             }
-            _ => return Err(failed(stop.to_string(), !stop.is_transient())),
+            Err(stop) => Err(Error::Release {
+                what: format!("{stop}; nothing was sent"),
+                partial: false,
+                refused: true,
+            }),
+        }
+    }
+
+    /// Makes the release complete, and gives its page; a dry run tells what
+    /// it would hold.
+    pub async fn run(&self) -> Result<Option<String>, Error> {
+        let Some(client) = self.client.as_ref().filter(|_| self.inputs.depth == Depth::Full) else {
+            if self.inputs.depth != Depth::Offline {
+                self.refuse_conflicts().await?;
+            }
+            self.ui.report(self.names().collect::<Vec<_>>().join("\n"));
+            return Ok(None);
+        };
+        let partial = self.inputs.release == inputs::Release::After;
+        let work = Work { client, of: self };
+        let mut tries = 1;
+        loop {
+            let stop = match work.complete().await {
+                Ok(page) => {
+                    self.ui.info(format!("released: {page}"));
+                    return Ok(Some(page));
+                }
+                Err(stop) => stop,
+            };
+            tries += 1;
+            let wait = stop.wait().and_then(|asked| self.http.pace.wait(tries, asked));
+            match wait {
+                Some(wait) if !toolkit::interrupted() => {
+                    self.ui.info(format!("  {stop}; again in {:.1} s", wait.as_secs_f64()));
+                    tokio::time::sleep(wait).await;
+                }
+                _ => {
+                    let refused = stop.wait().is_none();
+                    return Err(Error::Release { what: stop.to_string(), partial, refused });
+                }
+            }
         }
     }
 }
 
 struct Work<'a> {
-    client: Octocrab,
-    http: &'a Http,
-    ui: &'a Ui,
-    token: &'a Secret,
-    plan: &'a Plan,
-    api: &'a str,
-    insecure: bool,
+    client: &'a Octocrab,
+    of: &'a Releaser<'a>,
 }
 
 impl Work<'_> {
+    /// The release, if there is one, and what it lacks; one that cannot become
+    /// ours is refused. Nothing is changed.
+    async fn look(&self) -> Result<Option<(Release, Lacks<'_>)>, Stop> {
+        let Some(release) = self.find().await? else { return Ok(None) };
+        let lacks = self.compare(&release).await?;
+        if !release.draft && !lacks.other.is_empty() {
+            let names =
+                lacks.other.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            return Err(Stop::Refused(format!("{} has another {names} already", release.html_url)));
+        }
+        if release.immutable == Some(true) && !lacks.missing.is_empty() {
+            let names = lacks.missing.join(", ");
+            return Err(Stop::Refused(format!("{} is immutable and lacks {names}", release.html_url)));
+        }
+        Ok(Some((release, lacks)))
+    }
+
     /// From whatever is there to a published release. Each step looks first,
     /// so it can begin again at any point.
     async fn complete(&self) -> Result<String, Stop> {
-        let release = match self.find().await? {
-            Some(release) => release,
-            None => self.create().await?,
-        };
-        let missing = self.compare(&release).await?;
-        if !missing.is_empty() && !release.draft && release.immutable == Some(true) {
-            return Err(Stop::Refused(format!(
-                "{} is immutable and lacks {}",
-                release.html_url,
-                missing.join(", ")
-            )));
-        }
-        let upload = self.upload_url(&release)?;
-        for name in missing {
-            self.ui.info(format!("  {name}"));
-            self.send(&upload, name, &self.plan.files[name]).await?;
-        }
-        let release = if release.draft {
-            let (owner, name) = &self.plan.repository;
-            let id = release.id.into_inner();
-            let left = self.compare(&self.client.repos(owner, name).releases().get(id).await?).await?;
-            if !left.is_empty() {
-                return Err(Stop::Refused(format!("GitHub took {}, but does not list it", left.join(", "))));
+        let (release, lacks) = match self.look().await? {
+            Some(found) => found,
+            None => {
+                let release = self.create().await?;
+                let lacks = self.compare(&release).await?;
+                (release, lacks)
             }
-            self.client.repos(owner, name).releases().update(id).draft(false).send().await?
-        } else {
-            release
         };
+        let upload = self.upload_url(&release)?;
+        let (owner, name) = &self.of.plan.repository;
+        for (_, id) in &lacks.other {
+            let route = format!("/repos/{owner}/{name}/releases/assets/{id}");
+            let delete = async {
+                let response = self.client._delete(route, None::<&()>).await?;
+                octocrab::map_github_error(response).await
+            };
+            self.ask(delete).await?;
+        }
+        for name in lacks.other.iter().map(|(name, _)| *name).chain(lacks.missing) {
+            self.of.ui.info(format!("  {name}"));
+            self.send(&upload, name, &self.of.plan.files[name]).await?;
+        }
+        if !release.draft {
+            return Ok(release.html_url.to_string());
+        }
+        let id = release.id.into_inner();
+        let repos = self.client.repos(owner, name);
+        let left = self.compare(&self.ask(repos.releases().get(id)).await?).await?;
+        let mut left = left.other.iter().map(|(name, _)| *name).chain(left.missing).peekable();
+        if left.peek().is_some() {
+            let names = left.collect::<Vec<_>>().join(", ");
+            return Err(Stop::Refused(format!("GitHub took {names}, but does not list it")));
+        }
+        let releases = repos.releases();
+        let release = self.ask(releases.update(id).draft(false).send()).await?;
         Ok(release.html_url.to_string())
+    }
+
+    /// What GitHub answers, within the limit.
+    async fn ask<T>(&self, question: impl Future<Output = octocrab::Result<T>>) -> Result<T, Stop> {
+        let timeout = |_| HttpError::Timeout { url: self.of.api.to_owned(), what: "no answer", limit: LIMIT };
+        Ok(tokio::time::timeout(LIMIT, question).await.map_err(timeout)??)
     }
 
     /// The release of the tag: published, or still a draft.
     async fn find(&self) -> Result<Option<Release>, Stop> {
-        let (owner, name) = &self.plan.repository;
-        let repos = self.client.repos(owner, name);
-        match repos.releases().get_by_tag(&self.plan.tag).await {
+        let (owner, name) = &self.of.plan.repository;
+        let (repos, tag) = (self.client.repos(owner, name), &self.of.plan.tag);
+        match self.ask(repos.releases().get_by_tag(tag)).await {
             Ok(release) => return Ok(Some(release)),
-            Err(octocrab::Error::GitHub { source, .. }) if source.status_code.as_u16() == 404 => {}
-            Err(error) => return Err(error.into()),
+            Err(Stop::Api(octocrab::Error::GitHub { source, .. })) if source.status_code.as_u16() == 404 => {}
+            Err(error) => return Err(error),
         }
         // A draft has no tag yet: it is found in the list alone.
         for page in 1..=10_u32 {
-            let list = repos.releases().list().per_page(100).page(page).send().await?;
+            let list = self.ask(repos.releases().list().per_page(100).page(page).send()).await?;
             let count = list.items.len();
-            let draft =
-                list.items.into_iter().find(|release| release.draft && release.tag_name == self.plan.tag);
+            let draft = list.items.into_iter().find(|release| release.draft && release.tag_name == *tag);
             if draft.is_some() || count < 100 {
                 return Ok(draft);
             }
@@ -282,54 +379,51 @@ impl Work<'_> {
     }
 
     async fn create(&self) -> Result<Release, Stop> {
-        let (owner, name) = &self.plan.repository;
-        let (repos, plan) = (self.client.repos(owner, name), self.plan);
+        let (owner, name) = &self.of.plan.repository;
+        let (repos, plan) = (self.client.repos(owner, name), &self.of.plan);
         let releases = repos.releases();
         let mut create = releases.create(&plan.tag).name(&plan.tag).body(&plan.notes);
         if let Some(commit) = &plan.commit {
             create = create.target_commitish(commit);
         }
-        Ok(create.draft(true).prerelease(plan.prerelease).send().await?)
+        self.ask(create.draft(true).prerelease(plan.prerelease).send()).await
     }
 
-    /// The names of what is missing. What differs is removed from a draft,
-    /// and refused in a published release.
-    async fn compare(&self, release: &Release) -> Result<Vec<&str>, Stop> {
-        let mut missing = Vec::new();
-        for (name, file) in &self.plan.files {
-            let Some(asset) = release.assets.iter().find(|asset| asset.name == *name) else {
-                missing.push(name.as_str());
-                continue;
-            };
-            if self.is_same(asset, file).await? {
-                continue;
+    async fn compare(&self, release: &Release) -> Result<Lacks<'_>, Stop> {
+        let mut lacks = Lacks::default();
+        for (name, file) in &self.of.plan.files {
+            match release.assets.iter().find(|asset| asset.name == *name || asset.name == renamed(name)) {
+                None => lacks.missing.push(name),
+                Some(asset) if self.is_same(asset, file).await? => {}
+                Some(asset) => lacks.other.push((name, asset.id.into_inner())),
             }
-            if !release.draft {
-                return Err(Stop::Refused(format!("{} has another `{name}` already", release.html_url)));
-            }
-            let (owner, repository) = &self.plan.repository;
-            let route = format!("/repos/{owner}/{repository}/releases/assets/{}", asset.id);
-            let response = self.client._delete(route, None::<&()>).await?;
-            octocrab::map_github_error(response).await?;
-            missing.push(name.as_str());
         }
-        Ok(missing)
+        Ok(lacks)
     }
 
     async fn is_same(&self, asset: &Asset, file: &File) -> Result<bool, Stop> {
-        if asset.state != "uploaded" || u64::try_from(asset.size).ok() != Some(file.size) {
+        // One whose upload was cut off is there too, and not `uploaded`.
+        if asset.state != "uploaded" {
+            return Ok(false);
+        }
+        if file.any {
+            return Ok(true);
+        }
+        if u64::try_from(asset.size).ok() != Some(file.size) {
             return Ok(false);
         }
         if let Some(digest) = asset.digest.as_deref().and_then(|digest| digest.strip_prefix("sha256:")) {
             return Ok(digest == file.sha256);
         }
-        // Assets from before GitHub kept digests.
+        // Assets from before GitHub kept digests. They are public where the
+        // release is, and redirect to another host, which gets no token.
         let url = self.checked(asset.url.as_str())?;
+        let token = self.of.inputs.github_token.as_ref().map(Secret::expose).unwrap_or_default();
         let get = || {
-            let request = self.http.sender.get(url.clone()).bearer_auth(self.token.expose());
-            request.header(ACCEPT, "application/octet-stream")
+            let request = self.of.http.sender.get(url.clone()).bearer_auth(token);
+            request.header(ACCEPT, BINARY)
         };
-        let (_, bytes) = self.http.fetch(LIMIT, get).await?;
+        let (_, bytes) = self.of.http.fetch(LIMIT, get).await?;
         Ok(digest::hex(&digest::sha256(&bytes)) == file.sha256)
     }
 
@@ -341,8 +435,8 @@ impl Work<'_> {
     fn checked(&self, text: &str) -> Result<Url, Stop> {
         let refused =
             || Stop::Refused(format!("GitHub's API names an address that is not its own: `{text}`"));
-        let url = index::checked(text, self.insecure).map_err(|_| refused())?;
-        let api = Url::parse(self.api).map_err(|_| refused())?;
+        let url = index::checked(text, self.of.inputs.insecure_loopback).map_err(|_| refused())?;
+        let api = Url::parse(self.of.api).map_err(|_| refused())?;
         let host = |url: &Url| url.host_str().unwrap_or_default().to_owned();
         let uploads = host(&api).strip_prefix("api.").map(|domain| format!("uploads.{domain}"));
         let own = host(&url) == host(&api) && url.port() == api.port() || uploads == Some(host(&url));
@@ -351,24 +445,34 @@ impl Work<'_> {
 
     /// In pieces: octocrab would hold the whole file in memory.
     async fn send(&self, url: &Url, name: &str, file: &File) -> Result<(), Stop> {
-        let body = || match &file.content {
+        let progress = Arc::new(Progress::new());
+        let body = match &file.content {
             Content::Bytes(bytes) => Body::from(bytes.clone()),
             Content::Path(path) => {
-                Body::wrap_stream(upload::pieces(path.clone(), file.size, file.sha256.clone(), |_| {}))
+                let (path, sha256) = (path.clone(), file.sha256.clone());
+                Body::wrap_stream(upload::pieces(path, file.size, sha256, Arc::clone(&progress)))
             }
         };
         let mut url = url.clone();
         url.query_pairs_mut().append_pair("name", name);
-        let request = self.http.sender.post(url.clone()).bearer_auth(self.token.expose());
-        let request =
-            request.header(CONTENT_TYPE, "application/octet-stream").header(CONTENT_LENGTH, file.size);
-        let sent = tokio::time::timeout(LIMIT, request.body(body()).send()).await;
-        let shown = http::shown(&url);
-        let timeout = |_| HttpError::Timeout { url: shown.clone(), what: "no answer", limit: LIMIT };
-        let response = sent.map_err(timeout)?.map_err(|error| http::connection(&shown, error))?;
-        http::success(response).await?;
-        Ok(())
+        let token = self.of.inputs.github_token.as_ref().map(Secret::expose).unwrap_or_default();
+        let request = self.of.http.sender.post(url.clone()).bearer_auth(token);
+        let request = request.header(CONTENT_TYPE, BINARY).header(CONTENT_LENGTH, file.size).body(body);
+        Ok(upload::send(self.of.http, &url, request, &progress, LIMIT, &|_| {}).await?)
     }
+}
+
+/// What a release has not.
+#[derive(Default)]
+struct Lacks<'a> {
+    missing: Vec<&'a str>,
+    /// Under our names, but other bytes or cut off: names and the assets' numbers.
+    other: Vec<(&'a str, u64)>,
+}
+
+/// What GitHub makes of a name with characters that it does not keep.
+fn renamed(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || "._-+".contains(c) { c } else { '.' }).collect()
 }
 
 #[cfg(test)]

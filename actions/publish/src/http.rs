@@ -5,11 +5,16 @@ use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, redirect};
+use toolkit::Masks;
 
 /// The most that an answer may hold, in bytes; the pages of large projects have several million.
 const ANSWER: usize = 16 * 1024 * 1024;
+/// The most that is read of an error's answer, in bytes.
+const ERROR: usize = 64 * 1024;
 /// The longest wait that an index may ask for.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// A server that hangs is tried so often, whatever the pace allows.
+const HANGS: u32 = 2;
 
 /// Why a request has no usable answer. No message holds a header or a query.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +77,9 @@ pub enum HttpError {
         /// What is wrong with it.
         found: String,
     },
+    /// A file that is no longer what was inspected; its last piece was not sent.
+    #[error("the file was changed while it was being published")]
+    Changed,
 }
 
 fn detail(message: &str) -> String {
@@ -133,6 +141,12 @@ impl Pace {
         let jitter = f64::from(getrandom::u32().unwrap_or(u32::MAX)) / f64::from(u32::MAX);
         Some(doubled.mul_f64(0.5 + jitter / 2.0).max(asked.unwrap_or_default()))
     }
+
+    /// The wait before try number `next` after `error`; `None`: it is final.
+    pub fn after(&self, next: u32, error: &HttpError) -> Option<Duration> {
+        let hangs = matches!(error, HttpError::Timeout { .. }) && next > HANGS;
+        if error.is_transient() && !hangs { self.wait(next, error.retry_after()) } else { None }
+    }
 }
 
 /// The clients, and how patient they are.
@@ -144,11 +158,12 @@ pub struct Http {
     pub sender: Client,
     /// Retries.
     pub pace: Pace,
+    masks: Masks,
 }
 
 impl Http {
-    /// Clients over rustls.
-    pub fn new(pace: Pace) -> Result<Self, reqwest::Error> {
+    /// Clients over rustls. What answers say is told without what `masks` hides.
+    pub fn new(pace: Pace, masks: Masks) -> Result<Self, reqwest::Error> {
         let builder = || {
             Client::builder()
                 .user_agent(concat!("publish/", env!("CARGO_PKG_VERSION")))
@@ -167,7 +182,13 @@ impl Http {
             reader: builder().redirect(same_host).read_timeout(Duration::from_secs(60)).build()?,
             sender: builder().redirect(redirect::Policy::none()).build()?,
             pace,
+            masks,
         })
+    }
+
+    /// The same, but each request is tried once.
+    pub fn once(&self) -> Self {
+        Self { pace: Pace { tries: 1, ..self.pace }, ..self.clone() }
     }
 
     /// Sends what `request` makes until it has an answer, or has failed for
@@ -179,38 +200,54 @@ impl Http {
     ) -> Result<(HeaderMap, Vec<u8>), HttpError> {
         let mut tries = 1;
         loop {
-            let error = match fetch_once(limit, ANSWER, request()).await {
+            let error = match self.fetch_once(limit, request()).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             tries += 1;
-            match self.pace.wait(tries, error.retry_after()) {
-                Some(wait) if error.is_transient() && !toolkit::interrupted() => {
-                    tokio::time::sleep(wait).await;
-                }
+            match self.pace.after(tries, &error) {
+                Some(wait) if !toolkit::interrupted() => tokio::time::sleep(wait).await,
                 _ => return Err(error),
             }
         }
     }
-}
 
-async fn fetch_once(
-    limit: Duration,
-    size: usize,
-    request: RequestBuilder,
-) -> Result<(HeaderMap, Vec<u8>), HttpError> {
-    let (client, request) = request.build_split();
-    let request = request.map_err(|source| HttpError::Connection { url: String::new(), source })?;
-    let url = shown(request.url());
-    let answer = async {
-        let response = client.execute(request).await.map_err(|error| connection(&url, error))?;
-        let response = success(response).await?;
-        let headers = response.headers().clone();
-        Ok((headers, body(response, size).await?))
-    };
-    match tokio::time::timeout(limit, answer).await {
-        Ok(answer) => answer,
-        Err(_) => Err(HttpError::Timeout { url, what: "no answer", limit }),
+    async fn fetch_once(
+        &self,
+        limit: Duration,
+        request: RequestBuilder,
+    ) -> Result<(HeaderMap, Vec<u8>), HttpError> {
+        let (client, request) = request.build_split();
+        let request = request.map_err(|source| HttpError::Connection { url: String::new(), source })?;
+        let url = shown(request.url());
+        let answer = async {
+            let response = client.execute(request).await.map_err(|error| connection(&url, error))?;
+            let response = self.success(response).await?;
+            let headers = response.headers().clone();
+            Ok((headers, body(response).await?))
+        };
+        match tokio::time::timeout(limit, answer).await {
+            Ok(answer) => answer,
+            Err(_) => Err(HttpError::Timeout { url, what: "no complete answer", limit }),
+        }
+    }
+
+    /// The response, if its status is a success; else what it says.
+    pub(crate) async fn success(&self, response: Response) -> Result<Response, HttpError> {
+        let (url, status) = (shown(response.url()), response.status());
+        if status.is_success() {
+            return Ok(response);
+        }
+        if let Some(to) = response.headers().get(LOCATION).filter(|_| status.is_redirection()) {
+            let to = self.masks.hide(&String::from_utf8_lossy(to.as_bytes()));
+            let to = response.url().join(&to).map_or(to, |to| shown(&to));
+            return Err(HttpError::Redirect { url, status, to });
+        }
+        let retry_after = response.headers().get(RETRY_AFTER);
+        let retry_after = retry_after.map(|value| seconds(value.to_str().unwrap_or_default()));
+        let json = is_json(response.headers());
+        let message = message(&beginning(response).await, json, &self.masks);
+        Err(HttpError::Status { url, status, message, retry_after })
     }
 }
 
@@ -233,34 +270,21 @@ pub(crate) fn connection(url: &str, error: reqwest::Error) -> HttpError {
     HttpError::Connection { url, source: error.without_url() }
 }
 
-/// The response, if its status is a success; else what it says.
-pub(crate) async fn success(response: Response) -> Result<Response, HttpError> {
-    let (url, status) = (shown(response.url()), response.status());
-    if status.is_success() {
-        return Ok(response);
-    }
-    if let Some(to) = response.headers().get(LOCATION).filter(|_| status.is_redirection()) {
-        let to = String::from_utf8_lossy(to.as_bytes()).into_owned();
-        let to = response.url().join(&to).map_or(to, |to| shown(&to));
-        return Err(HttpError::Redirect { url, status, to });
-    }
-    let retry_after =
-        response.headers().get(RETRY_AFTER).map(|value| seconds(value.to_str().unwrap_or_default()));
-    let json = is_json(response.headers());
-    let text = body(response, 64 * 1024).await.unwrap_or_default();
-    Err(HttpError::Status { url, status, message: message(&text, json), retry_after })
-}
-
-/// `Retry-After` in seconds; of its other form, a date, only the wish to wait
-/// is taken.
+/// `Retry-After`: seconds or a date (RFC 9110, 10.2.3). Of what is neither the
+/// wish to wait is taken.
 fn seconds(value: &str) -> Duration {
-    Duration::from_secs(value.trim().parse().unwrap_or(30))
+    let value = value.trim();
+    if let Ok(date) = httpdate::parse_http_date(value) {
+        return date.duration_since(std::time::SystemTime::now()).unwrap_or_default();
+    }
+    Duration::from_secs(value.parse().unwrap_or(30))
 }
 
 /// What an index says went wrong, in one line of at most 300 characters.
 /// Warehouse: `message` and `code`; minting: `errors[].code`, `.description`;
-/// others answer with text or with a page.
-fn message(body: &[u8], json: bool) -> String {
+/// others answer with text or with a page. Secrets are hidden while they are
+/// whole: a part of one is not known for what it is.
+fn message(body: &[u8], json: bool, masks: &Masks) -> String {
     let value: serde_json::Value =
         json.then(|| serde_json::from_slice(body).ok()).flatten().unwrap_or_default();
     let word = |value: &serde_json::Value, key: &str| value[key].as_str().map(str::to_owned);
@@ -272,6 +296,7 @@ fn message(body: &[u8], json: bool) -> String {
         parts.extend(word(&value, "code").or_else(|| word(&value, "message")));
     }
     let text = if parts.is_empty() { plain(&String::from_utf8_lossy(body)) } else { parts.join(": ") };
+    let text = masks.hide(&text);
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     line.chars().filter(|c| !c.is_control()).take(300).collect()
 }
@@ -304,17 +329,28 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     kind == "application/json" || kind.ends_with("+json")
 }
 
-/// The body, if it is not longer than `limit` bytes.
-pub(crate) async fn body(mut response: Response, limit: usize) -> Result<Vec<u8>, HttpError> {
+/// The body, if it is not longer than [`ANSWER`].
+async fn body(mut response: Response) -> Result<Vec<u8>, HttpError> {
     let url = shown(response.url());
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| connection(&url, error))? {
-        if body.len() + chunk.len() > limit {
-            return Err(HttpError::TooLong { url, limit });
+        if body.len() + chunk.len() > ANSWER {
+            return Err(HttpError::TooLong { url, limit: ANSWER });
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+/// As much as can be had of an error's answer, and not more than [`ERROR`].
+async fn beginning(mut response: Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    while body.len() < ERROR {
+        let Ok(Some(chunk)) = response.chunk().await else { break };
+        body.extend_from_slice(&chunk);
+    }
+    body.truncate(ERROR);
+    body
 }
 
 #[cfg(test)]
@@ -337,7 +373,33 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_hangs_is_not_tried_for_ever() {
+        let hang = HttpError::Timeout { url: String::new(), what: "", limit: Duration::ZERO };
+        let pace = Pace::default();
+        assert!(pace.after(HANGS, &hang).is_some() && pace.after(HANGS + 1, &hang).is_none());
+    }
+
+    #[test]
+    fn a_date_says_how_long_to_wait() {
+        let soon = std::time::SystemTime::now() + Duration::from_secs(100);
+        let wait = seconds(&httpdate::fmt_http_date(soon)).as_secs();
+        assert!((90..=100).contains(&wait), "{wait}");
+        assert_eq!(seconds("Wed, 21 Oct 2015 07:28:00 GMT"), Duration::ZERO);
+        assert_eq!((seconds(" 7"), seconds("soon")), (Duration::from_secs(7), Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn a_secret_is_not_cut_in_two() {
+        let (ui, _) = toolkit::Ui::captured(&toolkit::Env::default());
+        ui.mask(&toolkit::Secret::new("pypi-secret of two  words"));
+        let body = format!("{} pypi-secret of two  words", "x".repeat(290));
+        let shown = message(body.as_bytes(), false, &ui.masks());
+        assert!(shown.ends_with("xxx ***"), "{shown}");
+    }
+
+    #[test]
     fn an_error_is_one_line() {
+        let message = |body: &[u8], json| message(body, json, &Masks::default());
         assert_eq!(
             message(br#"{"message": "x", "code": "400 File already exists."}"#, true),
             "400 File already exists."

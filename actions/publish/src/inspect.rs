@@ -140,7 +140,8 @@ fn required(requirement: &str) -> Option<String> {
     name::is_valid(text).then(|| name::normalize(text))
 }
 
-/// Each file must be in the manifest, with the same bytes.
+/// Each file must be in the manifest, with the same bytes, and each file that
+/// the manifest has of these releases must be here.
 fn bind(
     dists: &[Dist],
     path: &Path,
@@ -167,9 +168,16 @@ fn bind(
     }
     let left =
         manifest.files.iter().filter(|entry| !dists.iter().any(|dist| dist.filename == entry.filename));
-    let left: Vec<&str> = left.map(|entry| entry.filename.as_str()).collect();
-    if !left.is_empty() {
-        ui.warning(format!("the manifest names files that are not published now: {}", left.join(", ")));
+    // A package may be published by itself, and only as a whole.
+    let (lost, later): (Vec<_>, Vec<_>) =
+        left.partition(|entry| dists.iter().any(|dist| dist.project == name::normalize(&entry.package)));
+    for entry in lost {
+        let what = "it is in the manifest, but not here: the release would lack it".to_owned();
+        faults.push(Fault { file: entry.filename.clone(), what });
+    }
+    if !later.is_empty() {
+        let names = later.iter().map(|entry| entry.filename.as_str()).collect::<Vec<_>>().join(", ");
+        ui.warning(format!("the manifest names packages that are not published now: {names}"));
     }
     Ok(())
 }

@@ -38,6 +38,9 @@ pub struct Step {
     pub sha256: String,
     /// In bytes.
     pub size: u64,
+    /// Why it cannot be published, where it cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conflict: Option<String>,
     /// Its place in the list of distributions.
     #[serde(skip)]
     pub dist: usize,
@@ -51,6 +54,8 @@ pub enum Action {
     Upload,
     /// The index has it, byte for byte.
     Keep,
+    /// The index has something else in its place, or would refuse it.
+    Conflict,
     /// The index was not asked.
     Unknown,
 }
@@ -64,43 +69,39 @@ pub enum Remote {
     Same,
     /// Something else: what, in words.
     Different(String),
+    /// Nothing, and it would not take the file: why.
+    Closed(String),
 }
 
 /// The plan for `dists`; `remote` holds what the index has by file name, or is
-/// `None` where it was not asked. One file that differs is an error.
+/// `None` where it was not asked.
 pub fn plan(
     index: &str,
     dists: &[Dist],
     order: &[String],
     remote: Option<&BTreeMap<String, Remote>>,
 ) -> Result<Plan, Error> {
-    let mut conflicts = Vec::new();
     let mut packages = Vec::new();
     for (project, version) in sequence(dists, order)? {
         let mut files = Vec::new();
         for (position, dist) in
             dists.iter().enumerate().filter(|(_, d)| d.project == project && d.version == version)
         {
-            let action = match remote.map(|remote| remote.get(&dist.filename)) {
-                None => Action::Unknown,
-                Some(None | Some(Remote::Absent)) => Action::Upload,
-                Some(Some(Remote::Same)) => Action::Keep,
-                Some(Some(Remote::Different(what))) => {
-                    conflicts.push(Fault { file: dist.filename.clone(), what: what.clone() });
-                    continue;
+            let (action, conflict) = match remote.map(|remote| remote.get(&dist.filename)) {
+                None => (Action::Unknown, None),
+                Some(None | Some(Remote::Absent)) => (Action::Upload, None),
+                Some(Some(Remote::Same)) => (Action::Keep, None),
+                Some(Some(Remote::Different(what) | Remote::Closed(what))) => {
+                    (Action::Conflict, Some(what.clone()))
                 }
             };
             let (filename, sha256, size) = (dist.filename.clone(), dist.sha256.clone(), dist.size);
-            files.push(Step { filename, action, sha256, size, dist: position });
+            files.push(Step { filename, action, sha256, size, conflict, dist: position });
         }
         files.sort_by_key(|step| (dists[step.dist].name.wheel().is_none(), step.filename.clone()));
         packages.push(Package { project, version, files });
     }
-    if conflicts.is_empty() {
-        Ok(Plan { index: index.to_owned(), packages })
-    } else {
-        Err(Error::Conflict { index: index.to_owned(), conflicts })
-    }
+    Ok(Plan { index: index.to_owned(), packages })
 }
 
 /// Projects with their versions, each after those that it requires.
@@ -144,6 +145,17 @@ impl Plan {
     /// All files, in order.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
         self.packages.iter().flat_map(|package| &package.files)
+    }
+
+    /// One file that conflicts is an error: nothing is sent at all.
+    pub fn refuse_conflicts(&self) -> Result<(), Error> {
+        let conflict =
+            |step: &Step| Some(Fault { file: step.filename.clone(), what: step.conflict.clone()? });
+        let conflicts: Vec<Fault> = self.steps().filter_map(conflict).collect();
+        if conflicts.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Conflict { index: self.index.clone(), conflicts })
     }
 
     /// Whether there is nothing to send.
@@ -197,7 +209,10 @@ mod tests {
             ("a-1-py3-none-any.whl".to_owned(), Remote::Absent),
             ("a-1.tar.gz".to_owned(), Remote::Different("other bytes".to_owned())),
         ]);
-        let error = plan("here", &dists, &[], Some(&remote)).unwrap_err();
+        let plan = plan("here", &dists, &[], Some(&remote)).unwrap();
+        let actions: Vec<Action> = plan.steps().map(|step| step.action).collect();
+        assert_eq!(actions, [Action::Upload, Action::Conflict]);
+        let error = plan.refuse_conflicts().unwrap_err();
         assert!(error.to_string().contains("a-1.tar.gz: other bytes"), "{error}");
     }
 }

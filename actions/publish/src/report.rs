@@ -1,5 +1,7 @@
 //! What came of it: the JSON report, outputs and the job's summary.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use serde_json::Value;
 use toolkit::{FileError, Summary, Ui, write_atomic};
@@ -7,7 +9,7 @@ use toolkit::{FileError, Summary, Ui, write_atomic};
 use crate::index::Index;
 use crate::inputs::Inputs;
 use crate::inspect::Dist;
-use crate::plan::{Action, Plan};
+use crate::plan::{Action, Plan, Step};
 
 /// The report's schema (`docs/schema/publish-report.json`).
 pub const SCHEMA: u32 = 1;
@@ -46,6 +48,8 @@ pub enum State {
     Failed,
     /// It was not tried, as something before it failed.
     Skipped,
+    /// The index has something else in its place, or would refuse it.
+    Conflict,
 }
 
 /// One file of the report.
@@ -93,13 +97,14 @@ pub struct Report {
 impl Report {
     /// A report in which nothing has happened yet.
     pub fn new(index: &Index, plan: &Plan, dists: &[Dist]) -> Self {
-        let file = |dist: &Dist, action| FileReport {
+        let file = |dist: &Dist, step: &Step| FileReport {
             filename: dist.filename.clone(),
             package: dist.project.clone(),
             version: dist.version.clone(),
             size: dist.size,
             sha256: dist.sha256.clone(),
-            state: match action {
+            state: match step.action {
+                Action::Conflict => State::Conflict,
                 Action::Upload => State::Absent,
                 Action::Keep => State::Present,
                 Action::Unknown => State::Unknown,
@@ -107,14 +112,14 @@ impl Report {
             url: None,
             attested: false,
             attempts: 0,
-            message: None,
+            message: step.conflict.clone(),
         };
         Self {
             schema: SCHEMA,
             generator: concat!("publish ", env!("CARGO_PKG_VERSION")).to_owned(),
             result: Outcome::DryRun,
             index: index.clone(),
-            files: plan.steps().map(|step| file(&dists[step.dist], step.action)).collect(),
+            files: plan.steps().map(|step| file(&dists[step.dist], step)).collect(),
             release: None,
         }
     }
@@ -127,6 +132,14 @@ impl Report {
     /// How many files this run has sent.
     pub fn uploaded(&self) -> usize {
         self.files.iter().filter(|file| file.state == State::Uploaded).count()
+    }
+
+    /// Tells that the run failed; what was to be sent was not.
+    pub fn fail(&mut self, partial: bool) {
+        self.result = if partial { Outcome::Partial } else { Outcome::Failed };
+        for file in self.files.iter_mut().filter(|file| file.state == State::Absent) {
+            file.state = State::Skipped;
+        }
     }
 
     /// The result as the files tell it.
@@ -142,10 +155,16 @@ impl Report {
         }
     }
 
-    /// Writes the report, sets the outputs, adds to the summary.
-    pub fn finish(&self, inputs: &Inputs, ui: &Ui) -> Result<(), FileError> {
+    /// Writes the report.
+    pub fn write(&self, inputs: &Inputs, ui: &Ui) -> Result<Value, FileError> {
         let report = hidden(serde_json::to_value(self).unwrap_or_default(), ui);
         write_atomic(&inputs.report_path, format!("{report:#}\n").as_bytes())?;
+        Ok(report)
+    }
+
+    /// Writes the report, sets the outputs, adds to the summary.
+    pub fn finish(&self, inputs: &Inputs, ui: &Ui) -> Result<(), FileError> {
+        let report = self.write(inputs, ui)?;
         ui.output("result", word(self.result))?;
         ui.output("uploaded", self.uploaded().to_string())?;
         ui.output("files", report["files"].to_string())?;
@@ -195,14 +214,26 @@ impl Report {
                 message,
             ]
         });
-        let summary = Summary::new()
+        let mut summary = Summary::new()
             .heading(2, &format!("Publish to {}: {}", self.index, word(self.result)))
             .table(&["File", "Package", "State", "Attested", "SHA-256", "Note"], rows);
+        let there = |file: &&FileReport| matches!(file.state, State::Uploaded | State::Present);
+        let pages: BTreeSet<String> = (self.files.iter().filter(there))
+            .filter_map(|file| self.index.page(&file.package, &file.version))
+            .collect();
+        for page in pages {
+            summary = summary.paragraph(&page);
+        }
         match &self.release {
             Some(url) => summary.paragraph(&format!("GitHub Release: {url}")),
             None => summary,
         }
     }
+}
+
+/// `count` files, in words.
+pub(crate) fn files(count: usize) -> String {
+    format!("{count} file{}", if count == 1 { "" } else { "s" })
 }
 
 /// The word that JSON has for a value.

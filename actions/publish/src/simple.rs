@@ -29,8 +29,31 @@ pub struct Listed {
     pub uploaded: Option<String>,
 }
 
-/// A project's files by name; none where the project does not exist.
-pub type Listing = BTreeMap<String, Listed>;
+impl Listed {
+    /// Where it can be had, without what may authorise that.
+    pub fn shown(&self) -> String {
+        http::shown(&self.url)
+    }
+}
+
+/// What an index says about a project; the default is one that does not exist.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Whether the index knows the project.
+    pub exists: bool,
+    /// By name.
+    pub files: BTreeMap<String, Listed>,
+    /// `archived`, `quarantined` or `deprecated` (PEP 792).
+    pub status: Option<String>,
+    /// Whether PyPI's own software answers: it alone counts serials.
+    pub warehouse: bool,
+    /// Whether the index tells of attestations, if only that there are none.
+    pub attests: bool,
+}
+
+/// For each page, and for each file that has to be hashed here.
+const LIMIT: Duration = Duration::from_secs(60);
+const DOWNLOAD: Duration = Duration::from_secs(600);
 
 const KINDS: &str = "application/vnd.pypi.simple.v1+json, \
                      application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1";
@@ -52,19 +75,18 @@ pub async fn list(
             None => request,
         }
     };
-    let limit = Duration::from_secs(120);
-    let mut answer = http.fetch(limit, || get(None)).await;
+    let mut answer = http.fetch(LIMIT, || get(None)).await;
     let basic = basic.filter(|_| index.simple.origin() == index.upload.origin());
     if let (Err(error), Some(basic)) = (&answer, basic)
         && matches!(error.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))
     {
-        answer = http.fetch(limit, || get(Some(basic))).await;
+        answer = http.fetch(LIMIT, || get(Some(basic))).await;
     }
     match answer {
-        Ok((headers, body)) if http::is_json(&headers) => json(&url, &body),
+        Ok((headers, body)) if http::is_json(&headers) || body.first() == Some(&b'{') => json(&url, &body),
         Ok((_, body)) => html(&url, &body),
         Err(error) if matches!(error.status(), Some(StatusCode::NOT_FOUND | StatusCode::GONE)) => {
-            Ok(Listing::new())
+            Ok(Listing::default())
         }
         Err(error) => Err(error),
     }
@@ -73,6 +95,22 @@ pub async fn list(
 #[derive(Deserialize)]
 struct Page {
     files: Vec<File>,
+    #[serde(default)]
+    meta: Meta,
+    #[serde(default, rename = "project-status")]
+    status: Option<ProjectStatus>,
+}
+
+#[derive(Default, Deserialize)]
+struct Meta {
+    #[serde(default, rename = "_last-serial")]
+    serial: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct ProjectStatus {
+    #[serde(default)]
+    status: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -84,10 +122,15 @@ struct File {
     hashes: BTreeMap<String, String>,
     #[serde(default)]
     yanked: serde_json::Value,
-    #[serde(default)]
-    provenance: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    provenance: Option<serde_json::Value>,
     #[serde(default)]
     upload_time: Option<String>,
+}
+
+/// A field that is there, if only as `null`.
+fn present<'de, D: serde::Deserializer<'de>>(field: D) -> Result<Option<serde_json::Value>, D::Error> {
+    serde_json::Value::deserialize(field).map(Some)
 }
 
 fn json(page: &Url, body: &[u8]) -> Result<Listing, HttpError> {
@@ -97,18 +140,25 @@ fn json(page: &Url, body: &[u8]) -> Result<Listing, HttpError> {
         found,
     };
     let parsed: Page = serde_json::from_slice(body).map_err(|error| form(error.to_string()))?;
-    let file = |file: File| {
+    let mut listing = Listing {
+        exists: true,
+        status: parsed.status.and_then(|status| status.status).filter(|status| status != "active"),
+        warehouse: parsed.meta.serial.is_some(),
+        ..Listing::default()
+    };
+    for file in parsed.files {
         let url = page.join(&file.url).map_err(|error| form(format!("`{}`: {error}", file.url)))?;
+        listing.attests |= file.provenance.is_some();
         let listed = Listed {
             url,
             sha256: file.hashes.get("sha256").map(|hash| hash.to_ascii_lowercase()),
             yanked: !matches!(file.yanked, serde_json::Value::Null | serde_json::Value::Bool(false)),
-            provenance: file.provenance,
+            provenance: file.provenance.as_ref().and_then(serde_json::Value::as_str).map(str::to_owned),
             uploaded: file.upload_time,
         };
-        Ok((file.filename, listed))
-    };
-    parsed.files.into_iter().map(file).collect()
+        listing.files.insert(file.filename, listed);
+    }
+    Ok(listing)
 }
 
 fn html(page: &Url, body: &[u8]) -> Result<Listing, HttpError> {
@@ -118,7 +168,7 @@ fn html(page: &Url, body: &[u8]) -> Result<Listing, HttpError> {
         found,
     };
     let text = std::str::from_utf8(body).map_err(|error| form(error.to_string()))?;
-    let mut listing = Listing::new();
+    let mut listing = Listing { exists: true, ..Listing::default() };
     let mut base = page.clone();
     // A login page or a captive portal has links too, but none to a file.
     let mut is_html = false;
@@ -140,7 +190,8 @@ fn html(page: &Url, body: &[u8]) -> Result<Listing, HttpError> {
             let sha256 = sha256.filter(|hash| hash.len() == 64).map(str::to_ascii_lowercase);
             let yanked = attribute(b"data-yanked").is_some();
             let provenance = attribute(b"data-provenance");
-            listing.insert(name, Listed { url, sha256, yanked, provenance, uploaded: None });
+            listing.attests |= provenance.is_some();
+            listing.files.insert(name, Listed { url, sha256, yanked, provenance, uploaded: None });
         }
     }
     if is_html { Ok(listing) } else { Err(form("no HTML".to_owned())) }
@@ -169,14 +220,20 @@ pub async fn sha256(http: &Http, listed: &Listed, size: u64) -> Result<Option<St
     }
     let mut tries = 1;
     loop {
-        let error = match download(http, listed, size).await {
+        let timeout = || HttpError::Timeout {
+            url: http::shown(&listed.url),
+            what: "no complete answer",
+            limit: DOWNLOAD,
+        };
+        let hashed = tokio::time::timeout(DOWNLOAD, download(http, listed, size)).await;
+        let error = match hashed.unwrap_or_else(|_| Err(timeout())) {
             Ok(sha256) => return Ok(sha256),
             Err(error) => error,
         };
         tries += 1;
-        match http.pace.wait(tries, error.retry_after()) {
-            Some(wait) if error.is_transient() => tokio::time::sleep(wait).await,
-            _ => return Err(error),
+        match http.pace.after(tries, &error) {
+            Some(wait) => tokio::time::sleep(wait).await,
+            None => return Err(error),
         }
     }
 }
@@ -192,7 +249,7 @@ async fn download(http: &Http, listed: &Listed, size: u64) -> Result<Option<Stri
         });
     }
     let sent = http.reader.get(listed.url.clone()).send().await;
-    let mut response = http::success(sent.map_err(|error| http::connection(&shown, error))?).await?;
+    let mut response = http.success(sent.map_err(|error| http::connection(&shown, error))?).await?;
     let (mut hasher, mut seen) = (Sha256::new(), 0);
     while let Some(chunk) = response.chunk().await.map_err(|error| http::connection(&shown, error))? {
         seen += chunk.len() as u64;
@@ -222,13 +279,18 @@ mod tests {
             "AB".repeat(32)
         );
         let listing = json(&page(), body.as_bytes()).unwrap();
-        let one = &listing["a-1.tar.gz"];
+        assert!(listing.exists && listing.attests && !listing.warehouse && listing.status.is_none());
+        let one = &listing.files["a-1.tar.gz"];
         assert_eq!(one.url.as_str(), "https://index.example/f/a-1.tar.gz");
         assert_eq!(one.sha256, Some("ab".repeat(32)));
         assert!(one.yanked && one.provenance.is_some() && one.uploaded.is_some());
-        let two = &listing["a-2.tar.gz"];
+        let two = &listing.files["a-2.tar.gz"];
         assert!(!two.yanked && two.sha256.is_none() && two.provenance.is_none());
         assert!(json(&page(), b"{\"files\": 1}").is_err());
+        let body = br#"{"meta": {"_last-serial": 7}, "project-status": {"status": "archived"}, "files": []}"#;
+        let listing = json(&page(), body).unwrap();
+        assert!(listing.warehouse && !listing.attests);
+        assert_eq!(listing.status.as_deref(), Some("archived"));
     }
 
     #[test]
@@ -239,9 +301,9 @@ mod tests {
             "0".repeat(64)
         );
         let listing = html(&page(), body.as_bytes()).unwrap();
-        assert_eq!(listing.keys().collect::<Vec<_>>(), ["a-1+local-py3-none-any.whl", "a-2.tar.gz"]);
-        assert_eq!(listing["a-1+local-py3-none-any.whl"].sha256, Some("0".repeat(64)));
-        assert!(listing["a-2.tar.gz"].yanked && listing["a-2.tar.gz"].sha256.is_none());
+        assert_eq!(listing.files.keys().collect::<Vec<_>>(), ["a-1+local-py3-none-any.whl", "a-2.tar.gz"]);
+        assert_eq!(listing.files["a-1+local-py3-none-any.whl"].sha256, Some("0".repeat(64)));
+        assert!(listing.files["a-2.tar.gz"].yanked && listing.files["a-2.tar.gz"].sha256.is_none());
         assert!(html(&page(), b"gateway says no").is_err(), "not a page: nothing may be concluded from it");
     }
 }

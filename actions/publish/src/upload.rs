@@ -5,15 +5,15 @@ use std::future::Future;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, TryStreamExt as _};
 use pydist::digest;
 use pydist::filename::DistName;
 use reqwest::header::ACCEPT;
-use reqwest::{Body, multipart};
+use reqwest::{Body, RequestBuilder, Url, multipart};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncReadExt as _;
@@ -25,18 +25,22 @@ use crate::inspect::Dist;
 
 /// Without a byte sent for this long, an upload has failed.
 const STALL: Duration = Duration::from_secs(60);
+/// The media type of a distribution.
+pub(crate) const BINARY: &str = "application/octet-stream";
 /// Read and sent in pieces of this many bytes.
 const PIECE: usize = 128 * 1024;
 
 /// A way to give an index a file. Warehouse's next API (PEP 694) would be
 /// another one.
 pub trait Uploader {
-    /// Sends `dist` with its attestations, once.
+    /// Sends `dist` with its attestations, once; `moved` is told from time to
+    /// time how many bytes have been taken.
     fn upload(
         &self,
         dist: &Dist,
         basic: &Basic,
         attestations: &[Value],
+        moved: &dyn Fn(u64),
     ) -> impl Future<Output = Result<(), HttpError>>;
 }
 
@@ -52,8 +56,13 @@ pub struct Legacy<'a> {
 }
 
 impl Uploader for Legacy<'_> {
-    async fn upload(&self, dist: &Dist, basic: &Basic, attestations: &[Value]) -> Result<(), HttpError> {
-        let url = http::shown(&self.index.upload);
+    async fn upload(
+        &self,
+        dist: &Dist,
+        basic: &Basic,
+        attestations: &[Value],
+        moved: &dyn Fn(u64),
+    ) -> Result<(), HttpError> {
         let progress = Arc::new(Progress::new());
         let mut form = fields(dist)
             .into_iter()
@@ -61,52 +70,89 @@ impl Uploader for Legacy<'_> {
         if !attestations.is_empty() {
             form = form.text("attestations", Value::from(attestations).to_string());
         }
-        let moved = Arc::clone(&progress);
-        let body = pieces(dist.path.clone(), dist.size, dist.sha256.clone(), move |done| moved.step(done));
-        let body = Body::wrap_stream(body);
-        let part = multipart::Part::stream_with_length(body, dist.size).file_name(dist.filename.clone());
+        let body = pieces(dist.path.clone(), dist.size, dist.sha256.clone(), Arc::clone(&progress));
+        let part = multipart::Part::stream_with_length(Body::wrap_stream(body), dist.size)
+            .file_name(dist.filename.clone())
+            .mime_str(BINARY)
+            .map_err(|error| http::connection(&http::shown(&self.index.upload), error))?;
         let request = self.http.sender.post(self.index.upload.clone()).header(ACCEPT, "application/json");
         let request = basic.apply(request).multipart(form.part("content", part));
-        let send = async {
-            let response = request.send().await.map_err(|error| http::connection(&url, error))?;
-            http::success(response).await.map(drop)
-        };
-        tokio::select! {
-            result = send => result,
-            (what, limit) = progress.watch(self.timeout) => Err(HttpError::Timeout { url: url.clone(), what, limit }),
-        }
+        send(self.http, &self.index.upload, request, &progress, self.timeout, moved).await
     }
+}
+
+/// Sends a request whose body are [`pieces`] with this `progress`, and waits
+/// for as long as it moves, and then `answer`.
+pub(crate) async fn send(
+    http: &Http,
+    url: &Url,
+    request: RequestBuilder,
+    progress: &Progress,
+    answer: Duration,
+    moved: &dyn Fn(u64),
+) -> Result<(), HttpError> {
+    let url = http::shown(url);
+    let send = async {
+        let response = request.send().await.map_err(|error| http::connection(&url, error))?;
+        http.success(response).await.map(drop)
+    };
+    let result = tokio::select! {
+        result = send => result,
+        (what, limit) = progress.watch(answer, moved) => {
+            Err(HttpError::Timeout { url: url.clone(), what, limit })
+        }
+    };
+    if result.is_err() && progress.changed.load(Ordering::Relaxed) {
+        return Err(HttpError::Changed);
+    }
+    result
 }
 
 /// How far the body of a request is.
-struct Progress {
+pub(crate) struct Progress {
     start: Instant,
     /// Milliseconds after `start` of the last piece that was taken.
     last: AtomicU64,
-    /// Whether the last piece was taken: 0 or 1.
-    done: AtomicU64,
+    /// Bytes that were taken.
+    bytes: AtomicU64,
+    /// Whether the last piece was taken.
+    done: AtomicBool,
+    /// Whether the file is no longer what it was.
+    changed: AtomicBool,
 }
 
 impl Progress {
-    fn new() -> Self {
-        Self { start: Instant::now(), last: AtomicU64::new(0), done: AtomicU64::new(0) }
+    pub(crate) fn new() -> Self {
+        Self {
+            start: Instant::now(),
+            last: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            done: AtomicBool::new(false),
+            changed: AtomicBool::new(false),
+        }
     }
 
-    fn step(&self, done: bool) {
+    fn step(&self, bytes: u64, done: bool) {
         let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last.store(now, Ordering::Relaxed);
-        self.done.store(u64::from(done), Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.done.store(done, Ordering::Relaxed);
     }
 
     /// Ends when nothing has moved for too long.
-    async fn watch(&self, answer: Duration) -> (&'static str, Duration) {
+    async fn watch(&self, answer: Duration, moved: &dyn Fn(u64)) -> (&'static str, Duration) {
         loop {
-            let done = self.done.load(Ordering::Relaxed) == 1;
-            let (what, limit) =
-                if done { ("no answer", answer) } else { ("nothing could be sent", STALL.min(answer)) };
+            moved(self.bytes.load(Ordering::Relaxed));
+            let (what, limit) = if self.done.load(Ordering::Relaxed) {
+                ("no answer", answer)
+            } else {
+                ("nothing could be sent", STALL.min(answer))
+            };
             let end = Duration::from_millis(self.last.load(Ordering::Relaxed)) + limit;
             match end.checked_sub(self.start.elapsed()) {
-                Some(left) if !left.is_zero() => tokio::time::sleep(left.min(Duration::from_secs(1))).await,
+                Some(left) if !left.is_zero() => {
+                    tokio::time::sleep(left.min(Duration::from_millis(200))).await;
+                }
                 _ => return (what, limit),
             }
         }
@@ -115,40 +161,44 @@ impl Progress {
 
 /// The file in pieces. The last one is given only when the whole has the hash
 /// that was inspected: what was checked is what is sent, or nothing is stored.
-/// `step` is told of each piece, and whether it is the last.
 pub(crate) fn pieces(
     path: PathBuf,
     size: u64,
     sha256: String,
-    step: impl Fn(bool) + Send + 'static,
+    progress: Arc<Progress>,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
-    struct State<S> {
+    struct State {
         file: Option<tokio::fs::File>,
         hasher: Sha256,
         left: u64,
-        step: S,
     }
-    let state = State { file: None, hasher: Sha256::new(), left: size, step };
-    futures_util::stream::try_unfold((state, path, sha256), |(mut state, path, sha256)| async move {
-        if state.left == 0 {
-            return Ok(None);
+    let state = State { file: None, hasher: Sha256::new(), left: size };
+    let seen = Arc::clone(&progress);
+    let next = move |mut state: State| {
+        let (path, sha256, progress) = (path.clone(), sha256.clone(), Arc::clone(&progress));
+        async move {
+            if state.left == 0 {
+                return Ok(None);
+            }
+            let mut file = match state.file.take() {
+                Some(file) => file,
+                None => tokio::fs::File::open(&path).await?,
+            };
+            let size = usize::try_from(state.left).unwrap_or(PIECE).min(PIECE);
+            let mut piece = vec![0; size];
+            file.read_exact(&mut piece).await?;
+            state.hasher.update(&piece);
+            state.left -= size as u64;
+            if state.left == 0 && digest::hex(&state.hasher.finalize_reset()) != sha256 {
+                return Err(io::Error::other("the file has another hash"));
+            }
+            progress.step(size as u64, state.left == 0);
+            state.file = Some(file);
+            Ok(Some((Bytes::from(piece), state)))
         }
-        let mut file = match state.file.take() {
-            Some(file) => file,
-            None => tokio::fs::File::open(&path).await?,
-        };
-        let size = usize::try_from(state.left).unwrap_or(PIECE).min(PIECE);
-        let mut piece = vec![0; size];
-        file.read_exact(&mut piece).await?;
-        state.hasher.update(&piece);
-        state.left -= size as u64;
-        if state.left == 0 && digest::hex(&state.hasher.finalize_reset()) != sha256 {
-            return Err(io::Error::other("the file was changed while it was being published"));
-        }
-        (state.step)(state.left == 0);
-        state.file = Some(file);
-        Ok(Some((Bytes::from(piece), (state, path, sha256))))
-    })
+    };
+    futures_util::stream::try_unfold(state, next)
+        .inspect_err(move |_| seen.changed.store(true, Ordering::Relaxed))
 }
 
 /// The form's fields but for the file and the attestations.

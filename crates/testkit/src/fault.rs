@@ -1,16 +1,19 @@
-//! A proxy before an index that goes wrong as networks and servers do.
+//! A proxy before an index, or before all services of a run, that goes wrong
+//! as networks and servers do.
 
 use std::io;
+use std::process::Child;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::server::Server;
 
-/// What goes wrong with an upload.
+/// What goes wrong with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// It is answered with this status and `Retry-After`, and not passed on.
@@ -21,11 +24,16 @@ pub enum Fault {
     LostAnswer,
     /// It is read, and neither passed on nor answered.
     Hang,
+    /// It is answered so, byte by byte and without end, and not passed on.
+    Trickle(&'static [u8]),
+    /// It is answered so as soon as its head has been read, and the connection
+    /// closed.
+    Early(&'static [u8]),
     /// It stops for good at this point; the test is told.
     Stop(Point),
 }
 
-/// A point of an upload.
+/// A point of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Point {
     /// The request's head has been read.
@@ -38,16 +46,18 @@ pub enum Point {
 
 /// The proxy; it ends with this value.
 pub struct Proxy {
-    server: Server,
+    servers: Vec<Server>,
     shared: Arc<Shared>,
     stopped: Receiver<()>,
 }
 
 struct Shared {
-    upstream: String,
-    /// The faults to come, and how many uploads pass before the next one.
+    /// Whether uploads alone are counted.
+    uploads_alone: bool,
+    /// The faults to come, and how many requests pass before each.
     faults: Mutex<Vec<(usize, Fault)>>,
-    uploads: AtomicU64,
+    connections: AtomicU64,
+    requests: AtomicU64,
     body: AtomicU64,
     stopped: Sender<()>,
 }
@@ -56,27 +66,45 @@ impl Proxy {
     /// A proxy before the server at `url`; upload number `n` (from 0) meets
     /// its fault, if one is listed.
     pub fn start(url: &str, faults: &[(usize, Fault)]) -> Self {
-        let upstream = url.trim_start_matches("http://").split('/').next().unwrap_or_default().to_owned();
+        Self::with(&[url], faults, true)
+    }
+
+    /// A proxy with an address for each of `urls`; of all requests to any of
+    /// them, number `n` (from 0) meets its fault, if one is listed.
+    pub fn before(urls: &[&str], faults: &[(usize, Fault)]) -> Self {
+        Self::with(urls, faults, false)
+    }
+
+    fn with(urls: &[&str], faults: &[(usize, Fault)], uploads_alone: bool) -> Self {
         let (sender, stopped) = channel();
         let shared = Arc::new(Shared {
-            upstream,
+            uploads_alone,
             faults: Mutex::new(faults.to_vec()),
-            uploads: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
             body: AtomicU64::new(0),
             stopped: sender,
         });
-        let state = Arc::clone(&shared);
-        let server = Server::connections(move |stream| {
-            let state = Arc::clone(&state);
-            // A connection that breaks is what this is for.
-            async move { drop(state.serve(stream).await) }
-        });
-        Self { server, shared, stopped }
+        let server = |url: &&str| {
+            let upstream = url.trim_start_matches("http://").split('/').next().unwrap_or_default().to_owned();
+            let state = Arc::clone(&shared);
+            Server::connections(move |stream| {
+                let (state, upstream) = (Arc::clone(&state), upstream.clone());
+                // A connection that breaks is what this is for.
+                async move { drop(state.serve(&upstream, stream).await) }
+            })
+        };
+        Self { servers: urls.iter().map(server).collect(), shared, stopped }
     }
 
-    /// The root, with a slash at the end.
+    /// The root of the first address, with a slash at the end.
     pub fn url(&self) -> String {
-        self.server.url()
+        self.urls().remove(0)
+    }
+
+    /// The root of each address.
+    pub fn urls(&self) -> Vec<String> {
+        self.servers.iter().map(Server::url).collect()
     }
 
     /// Bytes of request bodies that came in.
@@ -84,14 +112,31 @@ impl Proxy {
         self.shared.body.load(Ordering::SeqCst)
     }
 
-    /// How many uploads came in.
+    /// How many uploads (or requests, where all are counted) came in.
     pub fn uploads(&self) -> u64 {
-        self.shared.uploads.load(Ordering::SeqCst)
+        self.shared.requests.load(Ordering::SeqCst)
     }
 
-    /// Waits until an upload has come to its [`Fault::Stop`].
+    /// How many connections were made.
+    pub fn connections(&self) -> u64 {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// Waits until a request has come to its [`Fault::Stop`].
     pub fn wait_for_stop(&self) {
         self.stopped.recv().expect("the proxy runs");
+    }
+
+    /// The same, or until `child` has ended: whether it was stopped.
+    pub fn stops(&self, child: &mut Child) -> bool {
+        loop {
+            if self.stopped.recv_timeout(Duration::from_millis(10)).is_ok() {
+                return true;
+            }
+            if child.try_wait().expect("the child can be asked").is_some() {
+                return false;
+            }
+        }
     }
 }
 
@@ -104,11 +149,12 @@ struct Head {
 
 impl Shared {
     /// One request, then the connection is closed.
-    async fn serve(&self, mut client: TcpStream) -> io::Result<()> {
+    async fn serve(&self, upstream: &str, mut client: TcpStream) -> io::Result<()> {
+        self.connections.fetch_add(1, Ordering::SeqCst);
         let head = read_head(&mut client).await?;
         let upload = head.text.starts_with("POST ") && head.text.contains("multipart/form-data");
-        let fault = if upload {
-            let number = usize::try_from(self.uploads.fetch_add(1, Ordering::SeqCst)).unwrap_or(usize::MAX);
+        let fault = if upload || !self.uploads_alone {
+            let number = usize::try_from(self.requests.fetch_add(1, Ordering::SeqCst)).unwrap_or(usize::MAX);
             let mut faults = self.faults.lock().expect("no panic while locked");
             let at = faults.iter().position(|(at, _)| *at == number);
             at.map(|at| faults.remove(at).1)
@@ -124,6 +170,7 @@ impl Shared {
             }
             // With unread bytes in it a closed socket is a reset one.
             Some(Fault::Reset) => return self.read_body(&mut client, &head, half).await.map(drop),
+            Some(Fault::Early(answer)) => return client.write_all(answer).await,
             _ => {}
         }
         let body = self.read_body(&mut client, &head, head.length).await?;
@@ -136,9 +183,16 @@ impl Shared {
                 return client.write_all(answer.as_bytes()).await;
             }
             Some(Fault::Hang) => return drain(&mut client).await,
+            Some(Fault::Trickle(answer)) => {
+                client.write_all(answer).await?;
+                loop {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    client.write_all(b" ").await?;
+                }
+            }
             _ => {}
         }
-        let mut upstream = TcpStream::connect(&self.upstream).await?;
+        let mut upstream = TcpStream::connect(upstream).await?;
         upstream.write_all(close_after(&head.text).as_bytes()).await?;
         upstream.write_all(&body).await?;
         let mut answer = Vec::new();

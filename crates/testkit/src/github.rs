@@ -1,6 +1,6 @@
 //! GitHub's releases, as far as a release needs them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::body::Bytes;
@@ -31,6 +31,8 @@ pub struct Release {
     pub immutable: bool,
     /// Bytes by name.
     pub assets: BTreeMap<String, (u64, Vec<u8>)>,
+    /// The assets whose upload was cut off: they are listed all the same.
+    pub starters: BTreeSet<String>,
 }
 
 /// What it holds and has seen.
@@ -42,12 +44,15 @@ pub struct Repository {
     pub sent: u32,
     /// So many requests are answered with 502 before they are looked at.
     pub broken: u32,
+    /// So many requests are refused by the secondary rate limit.
+    pub limited: u32,
     next: u64,
 }
 
 struct Shared {
     repository: Mutex<Repository>,
-    root: String,
+    /// The root as the last client addressed it.
+    root: Mutex<String>,
 }
 
 /// The server; it ends with this value.
@@ -65,7 +70,7 @@ impl GitHub {
         let mut shared = None;
         let server = Server::start(|root| {
             let repository = Mutex::new(Repository { next: 1, ..Repository::default() });
-            let state = Arc::new(Shared { repository, root: root.to_owned() });
+            let state = Arc::new(Shared { repository, root: Mutex::new(root.to_owned()) });
             shared = Some(Arc::clone(&state));
             let releases = "/repos/octo/htty/releases";
             Router::new()
@@ -92,6 +97,11 @@ impl GitHub {
         ]
     }
 
+    /// The root, with a slash at the end.
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
     /// What it holds.
     pub fn repository(&self) -> MutexGuard<'_, Repository> {
         self.shared.repository()
@@ -104,12 +114,13 @@ impl Shared {
     }
 
     fn json(&self, release: &Release) -> Value {
-        let (root, id) = (&self.root, release.id);
+        let (root, id) = (self.root.lock().expect("no panic while locked").clone(), release.id);
         let time = "2026-01-01T00:00:00Z";
         let asset = |(name, (id, bytes)): (&String, &(u64, Vec<u8>))| {
             let digest: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+            let state = if release.starters.contains(name) { "starter" } else { "uploaded" };
             json!({
-                "id": id, "node_id": "n", "name": name, "label": null, "state": "uploaded",
+                "id": id, "node_id": "n", "name": name, "label": null, "state": state,
                 "url": format!("{root}repos/octo/htty/releases/assets/{id}"),
                 "browser_download_url": format!("{root}download/{name}"), "content_type": "application/octet-stream",
                 "size": bytes.len(), "digest": format!("sha256:{digest}"), "download_count": 0,
@@ -148,12 +159,21 @@ async fn guard(
     request: axum::extract::Request,
     next: axum::middleware::Next,
 ) -> Response {
+    if let Some(host) = headers.get("host").and_then(|value| value.to_str().ok()) {
+        *shared.root.lock().expect("no panic while locked") = format!("http://{host}/");
+    }
     let given = headers.get("authorization").and_then(|value| value.to_str().ok());
     if given != Some(&format!("Bearer {TOKEN}")) {
         return failure(StatusCode::UNAUTHORIZED, "Bad credentials");
     }
     {
         let mut repository = shared.repository();
+        if repository.limited > 0 {
+            repository.limited -= 1;
+            let mut response = failure(StatusCode::FORBIDDEN, "You have exceeded a secondary rate limit");
+            response.headers_mut().insert("retry-after", "1".parse().expect("a value"));
+            return response;
+        }
         if repository.broken > 0 {
             repository.broken -= 1;
             return failure(StatusCode::BAD_GATEWAY, "Server Error");
@@ -191,6 +211,7 @@ async fn create(State(shared): State<Arc<Shared>>, Json(asked): Json<Value>) -> 
         prerelease: asked["prerelease"] == true,
         immutable: false,
         assets: BTreeMap::new(),
+        starters: BTreeSet::new(),
     };
     repository.releases.push(release.clone());
     shared.answer(StatusCode::CREATED, Some(&release))
@@ -221,7 +242,11 @@ async fn remove(State(shared): State<Arc<Shared>>, Path(id): Path<u64>) -> Respo
                 "Cannot delete asset from an immutable release",
             );
         }
-        release.assets.retain(|_, (own, _)| *own != id);
+        let gone = release.assets.iter().find(|(_, (own, _))| *own == id).map(|(name, _)| name.clone());
+        if let Some(name) = gone {
+            release.assets.remove(&name);
+            release.starters.remove(&name);
+        }
     }
     StatusCode::NO_CONTENT.into_response()
 }

@@ -161,7 +161,8 @@ impl Sigstore {
         })
     }
 
-    fn url(&self) -> String {
+    /// The root of all services, without a slash at the end.
+    pub fn url(&self) -> String {
         self.server.url().trim_end_matches('/').to_owned()
     }
 }

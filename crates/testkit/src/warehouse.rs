@@ -13,8 +13,11 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use pydist::filename::DistName;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::oidc::Issued;
 use crate::server::Server;
@@ -35,6 +38,16 @@ pub struct Behaviour {
     pub audience: Option<String>,
     /// Its errors hold whatever authorised the request.
     pub echo: bool,
+    /// How long its tokens are good, in seconds; 900 by default.
+    pub life: Option<u64>,
+    /// Minting is refused with this code.
+    pub refuses: Option<&'static str>,
+    /// The upload of this file is refused with this status and reason.
+    pub rejects: Option<(&'static str, u16, &'static str)>,
+    /// Its pages are HTML (PEP 503): with hashes, or without.
+    pub html: Option<bool>,
+    /// The project's status (PEP 792).
+    pub status: Option<&'static str>,
 }
 
 /// A file that it holds.
@@ -42,10 +55,18 @@ pub struct Behaviour {
 pub struct Stored {
     /// The project's normalised name.
     pub project: String,
+    /// The release's version.
+    pub version: String,
     /// Lower-case hexadecimal.
     pub sha256: String,
+    /// When it came.
+    pub uploaded: OffsetDateTime,
+    /// Whether it is yanked.
+    pub yanked: bool,
     /// The form's fields but for the content.
     pub fields: Vec<(String, String)>,
+    /// The content, where pages without hashes make somebody ask for it.
+    content: Vec<u8>,
 }
 
 /// What it holds and has seen.
@@ -61,7 +82,8 @@ pub struct Shelf {
     pub received: u64,
     behaviour: Behaviour,
     releases: BTreeSet<String>,
-    tokens: BTreeSet<String>,
+    /// Tokens, and until when they are good.
+    tokens: BTreeMap<String, OffsetDateTime>,
     pages: BTreeMap<String, (u32, Value)>,
 }
 
@@ -92,6 +114,8 @@ impl Warehouse {
                 .route("/legacy/", post(upload))
                 .route("/legacy", post(moved))
                 .route("/simple/{project}/", get(page))
+                .route("/files/{name}", get(content))
+                .route("/integrity/{name}/provenance", get(provenance))
                 .route("/_/oidc/audience", get(audience))
                 .route("/_/oidc/mint-token", post(mint))
                 .layer(DefaultBodyLimit::disable())
@@ -112,9 +136,24 @@ impl Warehouse {
 
     /// Puts a file there, as an earlier run would have.
     pub fn put(&self, filename: &str, project: &str, bytes: &[u8]) {
-        let stored =
-            Stored { project: project.to_owned(), sha256: hex(&Sha256::digest(bytes)), fields: vec![] };
-        self.shelf().files.insert(filename.to_owned(), stored);
+        let name: Option<DistName> = filename.parse().ok();
+        let stored = Stored {
+            project: project.to_owned(),
+            version: name.map(|name| name.version().to_owned()).unwrap_or_default(),
+            sha256: hex(&Sha256::digest(bytes)),
+            uploaded: OffsetDateTime::now_utc(),
+            yanked: false,
+            fields: vec![],
+            content: bytes.to_vec(),
+        };
+        let mut shelf = self.shelf();
+        shelf.releases.insert(format!("{project} {}", stored.version));
+        shelf.files.insert(filename.to_owned(), stored);
+    }
+
+    /// How many tokens it has given.
+    pub fn minted(&self) -> usize {
+        self.shelf().tokens.len()
     }
 }
 
@@ -154,15 +193,17 @@ async fn mint(State(state): State<Arc<Shared>>, Json(body): Json<Value>) -> Resp
     let token = body["token"].as_str().unwrap_or_default();
     let audience = state.audience();
     let claims = state.issued.as_ref().and_then(|issued| issued.redeem(token, &audience));
-    if claims.is_none() {
-        let errors = json!([{ "code": "invalid-token", "description": "malformed, reused or for others" }]);
+    let refuses = state.shelf().behaviour.refuses.or(claims.is_none().then_some("invalid-token"));
+    if let Some(code) = refuses {
+        let errors = json!([{ "code": code, "description": "not valid: malformed, reused or for others" }]);
         let body = json!({ "message": "Token request failed", "errors": errors });
         return (StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response();
     }
     let mut shelf = state.shelf();
     let token = format!("pypi-minted/{}+{}=", shelf.tokens.len(), token.len());
-    shelf.tokens.insert(token.clone());
-    Json(json!({ "success": true, "token": token })).into_response()
+    let expires = OffsetDateTime::now_utc() + Duration::from_secs(shelf.behaviour.life.unwrap_or(900));
+    shelf.tokens.insert(token.clone(), expires);
+    Json(json!({ "success": true, "token": token, "expires": expires.unix_timestamp() })).into_response()
 }
 
 async fn page(State(state): State<Arc<Shared>>, Path(project): Path<String>) -> Response {
@@ -172,16 +213,21 @@ async fn page(State(state): State<Arc<Shared>>, Path(project): Path<String>) -> 
         .iter()
         .filter(|(_, stored)| stored.project == project)
         .map(|(name, stored)| {
-            let attested = stored.fields.iter().any(|(name, _)| name == "attestations");
             json!({
-                "filename": name, "url": format!("{}files/{name}", state.root), "yanked": false,
+                "filename": name, "url": format!("{}files/{name}", state.root), "yanked": stored.yanked,
                 "hashes": { "sha256": stored.sha256 },
-                "provenance": attested.then(|| format!("{}integrity/{name}/provenance", state.root)),
+                "upload-time": stored.uploaded.format(&Rfc3339).expect("a time that can be written"),
+                "provenance": attested(stored).map(|_| format!("/integrity/{name}/provenance")),
             })
         })
         .collect();
-    let fresh = json!({ "meta": { "api-version": "1.4" }, "name": project, "files": files });
-    let cached = shelf.behaviour.cached;
+    let mut fresh = json!({
+        "meta": { "api-version": "1.4", "_last-serial": shelf.order.len() }, "name": project, "files": files,
+    });
+    if let Some(status) = shelf.behaviour.status {
+        fresh["project-status"] = json!({ "status": status });
+    }
+    let (cached, as_html) = (shelf.behaviour.cached, shelf.behaviour.html);
     let (left, page) = shelf.pages.entry(project).or_insert((cached, fresh.clone()));
     if *left > 0 {
         *left -= 1;
@@ -191,15 +237,53 @@ async fn page(State(state): State<Arc<Shared>>, Path(project): Path<String>) -> 
     if page["files"].as_array().is_none_or(Vec::is_empty) {
         return StatusCode::NOT_FOUND.into_response();
     }
+    if let Some(hashes) = as_html {
+        return ([(header::CONTENT_TYPE, "text/html")], html(page, hashes)).into_response();
+    }
     let kind = [(header::CONTENT_TYPE, "application/vnd.pypi.simple.v1+json")];
     (kind, page.to_string()).into_response()
+}
+
+/// The same page as HTML (PEP 503).
+fn html(page: &Value, hashes: bool) -> String {
+    let link = |file: &Value| {
+        let (name, url) = (file["filename"].as_str(), file["url"].as_str());
+        let hash = file["hashes"]["sha256"].as_str().filter(|_| hashes);
+        let hash = hash.map(|hash| format!("#sha256={hash}")).unwrap_or_default();
+        format!("<a href=\"{}{hash}\">{}</a><br>\n", url.unwrap_or_default(), name.unwrap_or_default())
+    };
+    let links: String = page["files"].as_array().into_iter().flatten().map(link).collect();
+    format!("<!DOCTYPE html>\n<html><body>\n{links}</body></html>\n")
+}
+
+async fn content(State(state): State<Arc<Shared>>, Path(name): Path<String>) -> Response {
+    match state.shelf().files.get(&name) {
+        Some(stored) => stored.content.clone().into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// The attestations that a file was sent with.
+fn attested(stored: &Stored) -> Option<&str> {
+    stored.fields.iter().find(|(name, _)| name == "attestations").map(|(_, text)| text.as_str())
+}
+
+async fn provenance(State(state): State<Arc<Shared>>, Path(name): Path<String>) -> Response {
+    let shelf = state.shelf();
+    let Some(text) = shelf.files.get(&name).and_then(attested) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let attestations: Value = serde_json::from_str(text).unwrap_or_default();
+    let publisher = json!({ "kind": "GitHub", "repository": "octo/htty", "workflow": "release.yml" });
+    let bundle = json!({ "publisher": publisher, "attestations": attestations });
+    Json(json!({ "version": 1, "attestation_bundles": [bundle] })).into_response()
 }
 
 async fn upload(State(state): State<Arc<Shared>>, headers: HeaderMap, form: Multipart) -> Response {
     let authorization =
         headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let (mut fields, mut filename, mut content, mut size) = (Vec::new(), String::new(), Sha256::new(), 0);
-    let mut form = form;
+    let (mut fields, mut filename, mut hasher, mut size) = (Vec::new(), String::new(), Sha256::new(), 0);
+    let (mut form, mut content, keeps) = (form, Vec::new(), state.shelf().behaviour.html == Some(false));
     let read = async {
         while let Some(mut field) = form.next_field().await? {
             let name = field.name().unwrap_or_default().to_owned();
@@ -210,7 +294,10 @@ async fn upload(State(state): State<Arc<Shared>>, headers: HeaderMap, form: Mult
             field.file_name().unwrap_or_default().clone_into(&mut filename);
             while let Some(chunk) = field.chunk().await? {
                 size += chunk.len() as u64;
-                content.update(&chunk);
+                hasher.update(&chunk);
+                if keeps {
+                    content.extend_from_slice(&chunk);
+                }
             }
         }
         Ok::<_, axum::extract::multipart::MultipartError>(())
@@ -220,7 +307,8 @@ async fn upload(State(state): State<Arc<Shared>>, headers: HeaderMap, form: Mult
         return error(400, "Bad Request");
     }
     state.shelf().received += size;
-    let response = store(&state, authorization, &fields, &filename, &hex(&content.finalize())).await;
+    let sha256 = hex(&hasher.finalize());
+    let response = store(&state, authorization, &fields, &filename, &sha256, content).await;
     state.shelf().uploads.push((filename, response.status().as_u16()));
     response
 }
@@ -231,6 +319,7 @@ async fn store(
     fields: &[(String, String)],
     filename: &str,
     sha256: &str,
+    content: Vec<u8>,
 ) -> Response {
     let field = |name: &str| fields.iter().find(|field| field.0 == name).map_or("", |field| field.1.as_str());
     let refuse = |status, reason: &str| {
@@ -258,8 +347,19 @@ async fn store(
         }
     }
     let token = plain(authorization).strip_prefix("__token__:").unwrap_or_default().to_owned();
-    if token != TOKEN && !state.shelf().tokens.contains(&token) {
-        return refuse(403, "Invalid or non-existent authentication information.");
+    let until = state.shelf().tokens.get(&token).copied();
+    match until {
+        Some(until) if until < OffsetDateTime::now_utc() => {
+            return refuse(403, "Invalid API Token: expired token");
+        }
+        None if token != TOKEN => {
+            return refuse(403, "Invalid or non-existent authentication information.");
+        }
+        _ => {}
+    }
+    let rejects = state.shelf().behaviour.rejects.filter(|(name, ..)| *name == filename);
+    if let Some((_, status, reason)) = rejects {
+        return refuse(status, reason);
     }
     let (project, version) = (field("name").to_lowercase().replace(['_', '.'], "-"), field("version"));
     if field(":action") != "file_upload" || field("protocol_version") != "1" || project.is_empty() {
@@ -294,10 +394,25 @@ async fn store(
         drop(shelf);
         return refuse(400, "Invalid attestations supplied during upload: empty");
     }
+    let release_of = |stored: &&Stored| stored.project == project && stored.version == version;
+    let first = shelf.files.values().filter(release_of).map(|stored| stored.uploaded).min();
+    let now = OffsetDateTime::now_utc();
+    if first.is_some_and(|first| now - first > time::Duration::days(14)) {
+        drop(shelf);
+        return refuse(400, "The release is older than 14 days and takes no new files.");
+    }
     if creates && !shelf.releases.insert(release) {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
-    let stored = Stored { project, sha256: sha256.to_owned(), fields: fields.to_vec() };
+    let stored = Stored {
+        project,
+        version: version.to_owned(),
+        sha256: sha256.to_owned(),
+        uploaded: now,
+        yanked: false,
+        fields: fields.to_vec(),
+        content,
+    };
     shelf.files.insert(filename.to_owned(), stored);
     shelf.order.push(filename.to_owned());
     StatusCode::OK.into_response()

@@ -54,7 +54,9 @@ pub struct Annotation {
     pub file: Option<String>,
 }
 
-/// What an action says, and how. Shared by reference; safe across threads.
+/// What an action says, and how. A clone says it in the same place; safe
+/// across threads.
+#[derive(Clone)]
 pub struct Ui {
     runner: bool,
     terminal: bool,
@@ -62,7 +64,7 @@ pub struct Ui {
     summary: Option<PathBuf>,
     path: Option<PathBuf>,
     env: Option<PathBuf>,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
 
 struct State {
@@ -75,6 +77,12 @@ struct State {
 /// What is masked so far; a clone sees what is masked later too.
 #[derive(Clone, Default)]
 pub struct Masks(Arc<Mutex<Vec<Zeroizing<String>>>>);
+
+impl std::fmt::Debug for Masks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Masks(***)")
+    }
+}
 
 impl Masks {
     /// `text` with all that is masked hidden. To be called before a text is
@@ -128,7 +136,7 @@ impl Ui {
             summary: file("GITHUB_STEP_SUMMARY"),
             path: file("GITHUB_PATH"),
             env: file("GITHUB_ENV"),
-            state: Mutex::new(State { log, report, masks: Masks::default(), shown: [0; 3] }),
+            state: Arc::new(Mutex::new(State { log, report, masks: Masks::default(), shown: [0; 3] })),
         }
     }
 

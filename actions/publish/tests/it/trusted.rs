@@ -55,6 +55,6 @@ fn without_an_identity_it_says_what_is_missing() {
     let ran = set.run(command).expect(2);
     assert!(ran.text.contains("permissions: id-token: write"), "{}", ran.text);
     let oidc = Oidc::start(0);
-    let ran = set.publish_trusted(&index.url(), &oidc, &[]).expect(3);
+    let ran = set.publish_trusted(&index.url(), &oidc, &[]).expect(2);
     assert!(ran.text.contains("does not take part in trusted publishing"), "{}", ran.text);
 }
