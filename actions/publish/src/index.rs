@@ -42,6 +42,9 @@ pub enum IndexError {
     /// A URL with a user or password in it.
     #[error("a URL must not hold a user or password: use `username` and `password`")]
     Credentials,
+    /// A URL with a query or fragment in it.
+    #[error("a URL must not hold a query or fragment")]
+    Query,
     /// Plain HTTP.
     #[error("expected an https URL, found `{0}`")]
     Insecure(String),
@@ -61,14 +64,9 @@ impl Known {
         }
     }
 
-    /// The hosts of the upload API and of the Simple API. This is the one
-    /// place where they are put together.
+    /// The hosts of the upload API and of the Simple API.
     fn hosts(self) -> (String, String) {
-        let domain = format!("{}.org", Self::PyPI.word());
-        match self {
-            Self::PyPI => (format!("upload.{domain}"), domain),
-            Self::TestPyPI => (format!("test.{domain}"), format!("test.{domain}")),
-        }
+        pydist::index::hosts(self.word()).unwrap_or_default()
     }
 
     fn of(url: &Url) -> Option<Self> {
@@ -97,6 +95,9 @@ impl Index {
             });
         }
         let upload = checked(text, insecure_loopback)?;
+        if upload.query().is_some() || upload.fragment().is_some() {
+            return Err(IndexError::Query);
+        }
         if let Some(known) = Known::of(&upload) {
             return Self::parse(known.word(), simple, insecure_loopback);
         }
@@ -136,7 +137,7 @@ impl Index {
     /// given its own host name, or what the user has `allowed`.
     pub fn audience<'a>(&self, asked: &'a str, allowed: Option<&str>) -> Result<&'a str, AudienceError> {
         let error =
-            |expected: String| AudienceError { index: self.name.clone(), asked: asked.to_owned(), expected };
+            |expected: String| AudienceError { index: self.name.clone(), asked: short(asked), expected };
         if let Some(known) = self.known {
             return if asked == known.word() { Ok(asked) } else { Err(error(format!("`{}`", known.word()))) };
         }
@@ -169,6 +170,11 @@ impl fmt::Display for Index {
 /// attestations).
 pub fn predicate() -> String {
     format!("https://docs.{}/attestations/publish/v1", Known::PyPI.hosts().1)
+}
+
+/// As much of a foreign text as fits in a message.
+fn short(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(100).collect()
 }
 
 /// An index asks for a token that is none of its business.

@@ -24,6 +24,9 @@ pub struct Config {
     /// As the input `expect-sdist`.
     #[serde(default)]
     pub expect_sdist: Vec<String>,
+    /// The names that the wheels install at the top level, for CON015.
+    #[serde(default)]
+    pub top_level: Vec<String>,
 }
 
 /// Findings that are accepted.

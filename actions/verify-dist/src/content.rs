@@ -168,8 +168,11 @@ impl<'s> Content<'s> {
         member.store_paths = self.store_paths;
         if self.head.starts_with(b"#!") {
             let line = self.head.split(|byte| *byte == b'\n').next().unwrap_or_default();
-            member.shebang = Some(String::from_utf8_lossy(line).trim_end().to_owned());
+            member.shebang = Some(String::from_utf8_lossy(line).trim_end_matches(' ').to_owned());
         }
+        let label = |text: &[u8]| memchr::memmem::find(&self.head, text).is_some();
+        member.private_key = self.head.starts_with(b"PuTTY-User-Key-File-")
+            || (label(b"-----BEGIN ") && label(b"PRIVATE KEY-----"));
         if self.keep == Some(Keep::IfBinary) {
             let format = Format::detect(&self.head);
             member.binary = format.and_then(|format| match &self.spool {

@@ -38,6 +38,31 @@ pub enum Error {
     /// The same file name twice.
     #[error("`{0}` stands in two of the given folders")]
     Twice(String),
+    /// The input `previous` names no index.
+    #[error("`previous`: expected `pypi`, `testpypi` or the https URL of a Simple API, found `{0}`")]
+    Previous(String),
+    /// The index could not be asked.
+    #[error("cannot read `{url}`")]
+    Index {
+        /// The page.
+        url: String,
+        /// Why.
+        source: reqwest::Error,
+    },
+    /// The index answered with something else.
+    #[error("`{url}`: expected a page of the Simple API (PEP 691 or PEP 503), found {found}")]
+    Page {
+        /// The page.
+        url: String,
+        /// What is there.
+        found: String,
+    },
+    /// The machine has no means to ask.
+    #[error("cannot start the network client")]
+    Runtime {
+        /// Why.
+        source: std::io::Error,
+    },
     /// A file could not be read or written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -53,7 +78,9 @@ impl Failure for Error {
             | Self::UnknownRule(_)
             | Self::Nothing(_)
             | Self::Missing(_)
+            | Self::Previous(_)
             | Self::Twice(_) => Exit::Usage,
+            Self::Index { .. } | Self::Page { .. } | Self::Runtime { .. } => Exit::Undetermined,
         }
     }
 
@@ -62,6 +89,9 @@ impl Failure for Error {
             Self::UnknownRule(_) => Some("`verify-dist rules` lists them".into()),
             Self::Nothing(_) | Self::Missing(_) => {
                 Some("build first, then give the folder with the distributions".into())
+            }
+            Self::Index { .. } | Self::Page { .. } => {
+                Some("run it again, or leave `previous` out: no other check needs the network".into())
             }
             Self::Twice(_) => Some("a release holds each file once; give one folder".into()),
             _ => None,

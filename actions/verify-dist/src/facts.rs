@@ -93,6 +93,8 @@ pub struct Member {
     pub store_paths: Vec<String>,
     /// The first line of a script (`#!…`).
     pub shebang: Option<String>,
+    /// Whether it starts with a private key.
+    pub private_key: bool,
     /// What it is, if it is a binary.
     pub binary: Option<Binary>,
     /// The text of a licence file, for comparison with what is declared.

@@ -40,6 +40,11 @@ pub static SPEC: Spec = Spec {
             Kind::Text,
             "The git tag of the release (`v1.2.3`): every version must be the tag's.",
         ),
+        Input::new(
+            "previous",
+            Kind::Text,
+            "An index to compare with: `pypi`, `testpypi` or the URL of a Simple API. Every platform of the release before this one must be there again. The only input that needs the network.",
+        ),
         Input::new("fail-on", Kind::Choice(&["error", "warning"]), "The least severity that fails the run.")
             .or("error"),
         Input::new("dry-run", Kind::Flag, "Only print which files would be checked against which rules.")
@@ -81,6 +86,7 @@ pub(crate) struct Inputs {
     pub(crate) matrix: Vec<String>,
     pub(crate) expect_sdist: Vec<String>,
     pub(crate) tag: Option<String>,
+    pub(crate) previous: Option<String>,
     pub(crate) strict: bool,
     pub(crate) dry_run: bool,
 }
@@ -102,6 +108,7 @@ impl Inputs {
             matrix: reader.list("matrix"),
             expect_sdist: reader.list("expect-sdist"),
             tag: reader.text("tag"),
+            previous: reader.text("previous"),
             strict: reader.word("fail-on") == "warning",
             dry_run: reader.flag("dry-run"),
         };

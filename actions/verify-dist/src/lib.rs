@@ -8,6 +8,7 @@ mod error;
 pub mod facts;
 mod inputs;
 mod plan;
+pub mod previous;
 mod report;
 pub mod rules;
 mod run;

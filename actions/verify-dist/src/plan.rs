@@ -9,6 +9,7 @@ use toolkit::FileError;
 use crate::config::Config;
 use crate::error::Error;
 use crate::inputs::Inputs;
+use crate::previous::simple;
 use crate::rules;
 
 /// What a run would do; `--dry-run` prints it.
@@ -20,6 +21,8 @@ pub(crate) struct Plan {
     pub(crate) matrix: Vec<String>,
     pub(crate) expect_sdist: Vec<String>,
     pub(crate) tag: Option<String>,
+    /// The Simple API to compare with.
+    pub(crate) previous: Option<String>,
 }
 
 impl Plan {
@@ -40,6 +43,7 @@ impl Plan {
             matrix: either(&inputs.matrix, &config.matrix),
             expect_sdist: either(&inputs.expect_sdist, &config.expect_sdist),
             tag: inputs.tag.clone(),
+            previous: inputs.previous.as_deref().map(simple).transpose()?.map(String::from),
         })
     }
 }

@@ -1,16 +1,19 @@
 //! One run: plan, scan, rules, reports.
 
+use std::collections::BTreeSet;
+
 use pydist::digest::{hex, sha256};
 use pydist::zip::Limits;
 use toolkit::{Exit, Invocation, Ui};
 
 use crate::config::Config;
 use crate::error::Error;
+use crate::facts::Dist;
 use crate::inputs::{Format, Inputs};
 use crate::plan::Plan;
 use crate::report::{self, Report};
 use crate::rules::{self, Set, Severity};
-use crate::scan;
+use crate::{previous, scan};
 
 /// The whole action.
 pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
@@ -35,11 +38,21 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
     }
     let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(8);
     let dists = scan::scan(&plan.files, &Limits::default(), threads)?;
+    let published = match &plan.previous {
+        Some(index) => {
+            let projects: BTreeSet<String> =
+                dists.iter().filter(|dist| dist.name.is_ok()).map(Dist::project).collect();
+            Some(previous::published(&previous::simple(index)?, projects.into_iter())?)
+        }
+        None => None,
+    };
     let set = Set {
         dists: &dists,
         matrix: &plan.matrix,
         tag: plan.tag.as_deref(),
         expect_sdist: &plan.expect_sdist,
+        previous: published.as_ref(),
+        top_level: &config.top_level,
     };
     let verdict = rules::apply(&set, |rule| config.selects(rule));
     let mut report = Report::new(&dists, verdict, &config);

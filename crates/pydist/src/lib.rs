@@ -6,6 +6,7 @@ pub mod digest;
 pub mod elf;
 pub mod filename;
 pub mod headers;
+pub mod index;
 pub mod macho;
 pub mod manifest;
 pub mod metadata;

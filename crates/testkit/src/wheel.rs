@@ -112,7 +112,8 @@ impl Wheel {
     /// A sound wheel of the package `sample` 1.0 with one module.
     pub fn sample(tag: &str) -> Self {
         let metadata = "Metadata-Version: 2.4\nName: sample\nVersion: 1.0\nSummary: A sample.\n\
-            License-Expression: MIT\nRequires-Python: >=3.10\nDescription-Content-Type: text/markdown\n\n# Sample\n";
+            Author: A. Sample\nProject-URL: Home, https://sample.example\nLicense-Expression: MIT\n\
+            Requires-Python: >=3.10\nDescription-Content-Type: text/markdown\n\n# Sample\n";
         Self {
             stem: "sample-1.0".into(),
             tag: tag.into(),
@@ -169,6 +170,12 @@ pub struct Elf {
     pub undefined: Option<String>,
     /// An executable stack.
     pub exec_stack: bool,
+    /// Whether it says what stack it needs at all.
+    pub says_stack: bool,
+    /// `DT_TEXTREL`.
+    pub text_relocations: bool,
+    /// `ET_EXEC` without a dynamic section.
+    pub is_static: bool,
 }
 
 impl Default for Elf {
@@ -181,6 +188,9 @@ impl Default for Elf {
             version: Some(("libc.so.6".into(), "GLIBC_2.14".into())),
             undefined: None,
             exec_stack: false,
+            says_stack: true,
+            text_relocations: false,
+            is_static: false,
         }
     }
 }
@@ -224,10 +234,14 @@ impl Elf {
         if self.version.is_some() {
             dynamic.extend([(0x6fff_fffe, versions_at), (0x6fff_ffff, 1)]);
         }
+        if self.text_relocations {
+            dynamic.push((22, 0));
+        }
         dynamic.push((0, 0));
         let size = dynamic_at + dynamic.len() as u64 * 16;
 
-        let mut out = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0".to_vec();
+        let mut out = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+        out.extend([if self.is_static { 2 } else { 3 }, 0]);
         out.extend(self.machine.to_le_bytes());
         out.extend(1u32.to_le_bytes());
         for value in [0u64, 64, 0] {
@@ -241,9 +255,9 @@ impl Elf {
         let stack = if self.exec_stack { 7 } else { 6 };
         for (kind, flags, at, length) in [
             (1u32, 5u32, 0, size),
-            (2, 6, dynamic_at, dynamic.len() as u64 * 16),
+            (if self.is_static { 0 } else { 2 }, 6, dynamic_at, dynamic.len() as u64 * 16),
             (interpreter_kind, 4, headers, interpreter.len() as u64),
-            (0x6474_e551, stack, 0, 0),
+            (if self.says_stack { 0x6474_e551 } else { 0 }, stack, 0, 0),
         ] {
             out.extend(kind.to_le_bytes());
             out.extend(flags.to_le_bytes());
@@ -281,6 +295,10 @@ pub struct MachO {
     pub dylibs: Vec<String>,
     /// Whether there is a code signature.
     pub signed: bool,
+    /// `LC_RPATH`.
+    pub rpaths: Vec<String>,
+    /// `LC_BUILD_VERSION`'s platform; 1 is macOS.
+    pub platform: u32,
 }
 
 impl Default for MachO {
@@ -290,6 +308,8 @@ impl Default for MachO {
             minimum: (11, 0),
             dylibs: vec!["/usr/lib/libSystem.B.dylib".into()],
             signed: true,
+            rpaths: Vec::new(),
+            platform: 1,
         }
     }
 }
@@ -298,14 +318,21 @@ impl MachO {
     /// The bytes of the file: header and load commands.
     pub fn bytes(&self) -> Vec<u8> {
         let mut commands: Vec<Vec<u32>> =
-            vec![vec![0x32, 24, 1, (self.minimum.0 << 16) | (self.minimum.1 << 8), 0, 0]];
-        for path in &self.dylibs {
-            let mut text = path.clone().into_bytes();
+            vec![vec![0x32, 24, self.platform, (self.minimum.0 << 16) | (self.minimum.1 << 8), 0, 0]];
+        let mut command = |head: &[u32], path: &str| {
+            let mut text = path.to_owned().into_bytes();
             text.resize((text.len() + 8) / 8 * 8, 0);
-            let size = u32::try_from(24 + text.len()).unwrap_or_default();
             let words =
                 text.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
-            commands.push([0xc, size, 24, 0, 0, 0].into_iter().chain(words).collect());
+            let mut command: Vec<u32> = head.iter().copied().chain(words).collect();
+            command[1] = u32::try_from(command.len() * 4).unwrap_or_default();
+            commands.push(command);
+        };
+        for path in &self.dylibs {
+            command(&[0xc, 0, 24, 0, 0, 0], path);
+        }
+        for path in &self.rpaths {
+            command(&[0x8000_001c, 0, 12], path);
         }
         if self.signed {
             commands.push(vec![0x1d, 16, 0, 0]);
@@ -315,5 +342,67 @@ impl MachO {
         let size = u32::try_from(body.len() * 4).unwrap_or_default();
         let header = [0xfeed_facf, self.cpu, 0, 2, count, size, 0, 0];
         header.into_iter().chain(body).flat_map(u32::to_le_bytes).collect()
+    }
+}
+
+/// A PE library of 64 bits with nothing but its imports.
+#[derive(Debug, Clone)]
+pub struct Pe {
+    /// `Machine`: 0x8664 is amd64, 0x014c x86, 0xaa64 arm64.
+    pub machine: u16,
+    /// Libraries, each with the symbols that are taken from it.
+    pub imports: Vec<(String, Vec<String>)>,
+}
+
+impl Default for Pe {
+    fn default() -> Self {
+        let imports = vec![("python3.dll".into(), vec!["PyLong_FromLong".into()])];
+        Self { machine: 0x8664, imports }
+    }
+}
+
+impl Pe {
+    /// The bytes of the file: headers, then one section with the imports.
+    pub fn bytes(&self) -> Vec<u8> {
+        const ADDRESS: u32 = 0x1000;
+        let size = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or_default();
+        let (mut descriptors, mut rest) = (Vec::new(), Vec::new());
+        let start = ADDRESS + 20 * u32::try_from(self.imports.len() + 1).unwrap_or_default();
+        for (library, symbols) in &self.imports {
+            let mut thunks = Vec::new();
+            for symbol in symbols {
+                thunks.push(u64::from(start + size(&rest)));
+                rest.extend([0, 0]);
+                rest.extend(symbol.as_bytes());
+                rest.push(0);
+            }
+            let name = start + size(&rest);
+            rest.extend(library.as_bytes());
+            rest.push(0);
+            let table = start + size(&rest);
+            rest.extend(thunks.into_iter().chain([0]).flat_map(u64::to_le_bytes));
+            descriptors.extend([table, 0, 0, name, table].into_iter().flat_map(u32::to_le_bytes));
+        }
+        descriptors.resize(20 * (self.imports.len() + 1), 0);
+        let section = [descriptors, rest].concat();
+
+        let mut out = b"MZ".to_vec();
+        out.resize(60, 0);
+        out.extend(64u32.to_le_bytes());
+        out.extend(b"PE\0\0");
+        for value in [self.machine, 1, 0, 0, 0, 0, 0, 0, 240, 0x2022] {
+            out.extend(value.to_le_bytes());
+        }
+        let mut optional = 0x20bu16.to_le_bytes().to_vec();
+        optional.resize(120, 0);
+        optional.extend([ADDRESS, size(&section)].into_iter().flat_map(u32::to_le_bytes));
+        optional.resize(240, 0);
+        out.extend(optional);
+        out.extend(b".idata\0\0");
+        let table = [size(&section), ADDRESS, size(&section), 512, 0, 0, 0, 0x4000_0040];
+        out.extend(table.into_iter().flat_map(u32::to_le_bytes));
+        out.resize(512, 0);
+        out.extend(section);
+        out
     }
 }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use pydist::tags::Platform;
 use pydist::zip::Fault;
 
 use super::Provenance::{BreaksInstall, Hygiene, PypiRejects};
-use super::Severity::{Error, Warning};
+use super::Severity::{Error, Note, Warning};
 use super::{Check, Out, Rule};
-use crate::facts::{Body, Dist, Wheel};
+use crate::facts::{Body, Dist, Member, Wheel};
 
 const WAREHOUSE: &str = "Warehouse, `utils/zipfiles.py` and `forklift/legacy.py`.";
 const REBUILD: &str = "Build the file again with the build backend; do not edit or re-pack it by hand. \
@@ -87,9 +88,10 @@ pub(super) static RULES: &[Rule] = &[
     Rule {
         id: "ZIP008",
         title: "names differ in more than case",
-        severity: Warning,
+        severity: Error,
         provenance: BreaksInstall,
-        why: "On macOS and Windows one file overwrites the other.",
+        why: "On macOS and Windows one file overwrites the other. A warning where the wheel is for Linux alone, \
+            or the two are equal.",
         source: "pydistcheck, `files-only-differ-by-case`.",
         fix: "Rename one of the files.",
         check: Check::Dist(case),
@@ -143,6 +145,26 @@ pub(super) static RULES: &[Rule] = &[
         source: "pydistcheck; APPNOTE.TXT 6.3, 4.3.16.",
         fix: REBUILD,
         check: Check::Wheel(comment),
+    },
+    Rule {
+        id: "ZIP014",
+        title: "names work on Windows",
+        severity: Warning,
+        provenance: BreaksInstall,
+        why: "Windows has no files of these names: installing stops, or writes another file.",
+        source: "Microsoft, \"Naming Files, Paths, and Namespaces\".",
+        fix: "Rename the file.",
+        check: Check::Dist(windows),
+    },
+    Rule {
+        id: "ZIP015",
+        title: "names are plain",
+        severity: Note,
+        provenance: Hygiene,
+        why: "Spaces and characters beyond ASCII need care in scripts and on old systems.",
+        source: "pydistcheck, `files-have-spaces`, `path-contains-non-ascii-characters`.",
+        fix: "Rename the file.",
+        check: Check::Dist(plain),
     },
 ];
 
@@ -236,12 +258,56 @@ fn links(_: &Dist, wheel: &Wheel, out: &mut Out) {
 }
 
 fn case(dist: &Dist, out: &mut Out) {
-    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    let linux = |platform: &Platform| {
+        matches!(platform, Platform::Manylinux { .. } | Platform::Musllinux { .. } | Platform::Linux { .. })
+    };
+    let platforms = dist.platforms();
+    let linux = !platforms.is_empty() && platforms.iter().all(linux);
+    let mut seen: BTreeMap<String, &Member> = BTreeMap::new();
     for member in dist.members() {
-        if let Some(first) = seen.insert(member.name.to_lowercase(), &member.name)
-            && first != member.name
+        if let Some(first) = seen.insert(member.name.to_lowercase(), member)
+            && first.name != member.name
         {
-            out.at(&member.name, format!("differs from `{first}` only in case"));
+            if linux || member.is_dir() || (member.sha256.is_some() && member.sha256 == first.sha256) {
+                out.only(Warning);
+            }
+            out.at(&member.name, format!("differs from `{}` only in case", first.name));
+        }
+    }
+}
+
+/// Names that Windows keeps for devices, whatever their extension.
+fn is_device(part: &str) -> bool {
+    let stem = part.split('.').next().unwrap_or(part).trim_end().to_ascii_lowercase();
+    let numbered = |prefix: &str| {
+        stem.strip_prefix(prefix).is_some_and(|rest| rest.len() == 1 && ("1"..="9").contains(&rest))
+    };
+    ["con", "prn", "aux", "nul"].contains(&stem.as_str()) || numbered("com") || numbered("lpt")
+}
+
+fn windows(dist: &Dist, out: &mut Out) {
+    let serves = |platform: &Platform| matches!(platform, Platform::Any | Platform::Windows { .. });
+    if dist.wheel().is_some() && !dist.platforms().iter().any(serves) {
+        return out.not_applicable();
+    }
+    for member in dist.members() {
+        let part = |part: &&str| {
+            is_device(part)
+                || part.contains(['<', '>', ':', '"', '|', '?', '*'])
+                || (part.ends_with(['.', ' ']) && !matches!(*part, "." | ".."))
+        };
+        if let Some(part) = member.name.split('/').find(part) {
+            out.at(&member.name, format!("`{part}` cannot be a file's name on Windows"));
+        }
+    }
+}
+
+fn plain(dist: &Dist, out: &mut Out) {
+    for member in dist.members() {
+        if member.name.contains(' ') {
+            out.at(&member.name, "the name has a space");
+        } else if !member.name.is_ascii() {
+            out.at(&member.name, "the name has characters beyond ASCII");
         }
     }
 }

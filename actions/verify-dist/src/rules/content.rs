@@ -1,8 +1,8 @@
 //! `CON`: what is in a wheel and should not be, and what should be and is not.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::Provenance::{BreaksInstall, BreaksRuntime, Hygiene};
+use super::Provenance::{BreaksInstall, BreaksRelease, BreaksRuntime, Hygiene};
 use super::Severity::{Error, Note, Warning};
 use super::{Check, Out, Rule, some};
 use crate::facts::{Binary, Dist, Wheel};
@@ -34,26 +34,6 @@ pub(super) static RULES: &[Rule] = &[
         check: Check::Dist(secrets),
     },
     Rule {
-        id: "CON003",
-        title: "the top level is this project's own",
-        severity: Warning,
-        provenance: BreaksInstall,
-        why: "A top-level `tests` or `docs` overwrites that of other packages.",
-        source: CWC,
-        fix: EXCLUDE,
-        check: Check::Wheel(common),
-    },
-    Rule {
-        id: "CON004",
-        title: "the wheel installs something",
-        severity: Warning,
-        provenance: BreaksInstall,
-        why: "Nothing but metadata is installed: usually a wrong path in the build's configuration.",
-        source: CWC,
-        fix: "Check `python-source` and `module-name` of `[tool.maturin]`, or the backend's list of packages.",
-        check: Check::Wheel(empty),
-    },
-    Rule {
         id: "CON005",
         title: "the `.data` folder is named like the file and holds known keys",
         severity: Error,
@@ -75,12 +55,13 @@ pub(super) static RULES: &[Rule] = &[
     },
     Rule {
         id: "CON007",
-        title: "files can be read by everybody",
+        title: "modes are those of files that are shared",
         severity: Warning,
-        provenance: BreaksRuntime,
-        why: "A file that only its owner may read is useless in a shared environment.",
-        source: "Installers take the mode from the archive.",
-        fix: "`chmod a+r` before the wheel is made; check the umask.",
+        provenance: Hygiene,
+        why: "`unzip` keeps the modes: files that everybody may write, or that run with their owner's rights. \
+            A note where only their owner may read them: pip and uv give them a mode of their own.",
+        source: "Info-ZIP; pip and uv take the executable bit alone.",
+        fix: "`chmod a+r,go-w,ug-s` before the wheel is made; check the umask.",
         check: Check::Wheel(readable),
     },
     Rule {
@@ -113,12 +94,60 @@ pub(super) static RULES: &[Rule] = &[
         fix: EXCLUDE,
         check: Check::Wheel(objects),
     },
+    Rule {
+        id: "CON011",
+        title: "no private keys",
+        severity: Warning,
+        provenance: BreaksRelease,
+        why: "Whoever has the file has the key. Keys of tests are named as such and passed over.",
+        source: "RFC 7468, the labels of private keys.",
+        fix: "Remove the file, and the key from wherever it is trusted.",
+        check: Check::Dist(keys),
+    },
+    Rule {
+        id: "CON012",
+        title: "no two files are equal",
+        severity: Note,
+        provenance: Hygiene,
+        why: "The same content is downloaded and installed twice.",
+        source: "check-wheel-contents, W002.",
+        fix: "Keep one of them. A library and its links: ship the one that is loaded.",
+        check: Check::Wheel(equal),
+    },
 ];
 
 fn junk(_: &Dist, wheel: &Wheel, out: &mut Out) {
-    for member in wheel.members.iter().filter(|member| is_junk(&member.name)) {
-        out.at(&member.name, "a file of the build machine");
+    for member in &wheel.members {
+        let name = member.name.as_str();
+        if is_junk(name) || name.split('/').any(|part| part.ends_with(".egg-info")) {
+            out.at(name, "a file of the build machine");
+        } else if name.starts_with("node_modules/") {
+            out.at(name, "packages of npm at the top level");
+        } else if let Some(file) = wheel.dist_info().and_then(|own| name.strip_prefix(own))
+            && ["/INSTALLER", "/REQUESTED", "/direct_url.json"].contains(&file)
+        {
+            out.at(name, "a file that installers write");
+        } else if is_repository(name) || [".orig", ".rej"].iter().any(|end| name.ends_with(end)) {
+            out.only(Note).at(name, "a file of the repository, which no user needs");
+        }
     }
+}
+
+/// Files that steer version control and services of a repository.
+fn is_repository(name: &str) -> bool {
+    let file = name.rsplit('/').next().unwrap_or(name);
+    let known = [
+        ".gitignore",
+        ".gitattributes",
+        ".gitmodules",
+        ".pre-commit-config.yaml",
+        ".travis.yml",
+        ".editorconfig",
+        ".readthedocs.yaml",
+        "appveyor.yml",
+        "codecov.yml",
+    ];
+    known.contains(&file) || name.split('/').any(|part| [".github", ".circleci"].contains(&part))
 }
 
 /// Caches, editors' and systems' own files, byte code.
@@ -137,14 +166,14 @@ pub(super) fn is_junk(name: &str) -> bool {
             ".venv",
             ".idea",
             ".vscode",
-            "node_modules",
             ".ipynb_checkpoints",
         ]
         .contains(&part)
     };
     name.split('/').any(folder)
-        || [".DS_Store", "Thumbs.db", "desktop.ini", ".coverage", "core"].contains(&file) && file != "core"
-        || [".pyc", ".pyo", ".swp", ".orig", ".rej", "~"].iter().any(|end| file.ends_with(end))
+        || [".DS_Store", "Thumbs.db", "desktop.ini", ".coverage"].contains(&file)
+        || file.starts_with("._")
+        || [".pyc", ".pyo", ".swp", "~"].iter().any(|end| file.ends_with(end))
 }
 
 fn secrets(dist: &Dist, out: &mut Out) {
@@ -162,48 +191,51 @@ fn secrets(dist: &Dist, out: &mut Out) {
             "credentials.json",
         ]
         .contains(&file);
-        let test = member
-            .name
-            .split('/')
-            .any(|part| ["test", "tests", "testing", "fixtures", "examples"].contains(&part));
-        if known && member.size > 0 && !test {
+        if known && member.size > 0 && !is_example(&member.name) {
             out.at(&member.name, "a file in which credentials are kept");
         }
     }
 }
 
-fn common(_: &Dist, wheel: &Wheel, out: &mut Out) {
-    let tops: BTreeSet<&str> =
-        wheel.members.iter().filter_map(|member| member.name.split_once('/').map(|(top, _)| top)).collect();
-    let known = [
-        "test",
-        "tests",
-        "doc",
-        "docs",
-        "example",
-        "examples",
-        "build",
-        "dist",
-        "scripts",
-        "src",
-        "data",
-        "benchmark",
-        "benchmarks",
-        "node_modules",
-        ".github",
-    ];
-    for top in tops.iter().filter(|top| known.contains(*top)) {
-        out.at(&format!("{top}/"), "a folder of a common name at the top level");
+/// Whether a path is of tests or examples by its folders or name; the first
+/// folder, which is the project's, says nothing.
+fn is_example(name: &str) -> bool {
+    let name = name.split_once('/').map_or(name, |(_, rest)| rest);
+    name.to_ascii_lowercase().split(['/', '_', '-', '.']).any(|word| {
+        let words = ["test", "tests", "testing", "testdata", "fixture", "fixtures", "example", "examples"];
+        words.contains(&word) || ["sample", "samples", "snakeoil", "dummy"].contains(&word)
+    })
+}
+
+fn keys(dist: &Dist, out: &mut Out) {
+    for member in dist.members().iter().filter(|member| member.private_key) {
+        if !is_example(&member.name) {
+            // In a source distribution most are those of a test server.
+            if dist.wheel().is_none() {
+                out.only(Note);
+            }
+            out.at(&member.name, "it starts with a private key");
+        }
     }
 }
 
-fn empty(_: &Dist, wheel: &Wheel, out: &mut Out) {
-    let installs =
-        wheel.members.iter().any(|member| !member.is_dir() && !member.name.contains(".dist-info/"));
-    // A package that only pulls in others says so by its requirements.
-    let meta = matches!(&wheel.metadata, Some(Ok(metadata)) if metadata.requires_dist().next().is_some());
-    if !installs && !meta {
-        out.found("there is nothing but metadata");
+/// Small files are often equal (empty modules, licences), at no cost.
+const EQUAL_SIZE: u64 = 4096;
+
+fn equal(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    let mut seen: BTreeMap<_, Vec<&str>> = BTreeMap::new();
+    for member in wheel.members.iter().filter(|member| member.size >= EQUAL_SIZE) {
+        if let Some(sha256) = member.sha256 {
+            seen.entry(sha256).or_default().push(&member.name);
+        }
+    }
+    let groups: Vec<_> = seen.into_values().filter(|names| names.len() > 1).collect();
+    if let Some(first) = groups.first() {
+        let more = match groups.len() {
+            1 => String::new(),
+            count => format!(", and there are {} more such groups", count - 1),
+        };
+        out.found(format!("{} are equal{more}", some(first)));
     }
 }
 
@@ -239,15 +271,15 @@ fn executable(_: &Dist, wheel: &Wheel, out: &mut Out) {
     }
     for member in wheel.members.iter().filter(|member| !member.is_dir()) {
         let Some(mode) = member.mode.filter(|mode| mode & 0o111 == 0) else { continue };
-        // Installers set the bit on what goes to `scripts`, but for a program
-        // inside a package they take the archive's.
-        let script = member.name.contains(".data/scripts/");
+        // pip takes the archive's bit, also for what goes to `scripts`.
+        let scripts = member.name.contains(".data/scripts/");
+        let script = scripts && (member.binary.is_some() || member.shebang.is_some());
         let program = match &member.binary {
             Some(Binary::Elf(facts)) => facts.interpreter.is_some() && !member.name.contains(".so"),
             Some(Binary::MachO(facts)) => facts.slices.iter().any(|slice| slice.file_type == 2),
             _ => false,
         };
-        if program || (script && member.binary.is_some()) {
+        if program || script {
             out.at(&member.name, format!("a program of mode {:o}", mode & 0o7777));
         }
     }
@@ -258,18 +290,21 @@ fn readable(_: &Dist, wheel: &Wheel, out: &mut Out) {
         return out.not_applicable();
     }
     for member in wheel.members.iter().filter(|member| !member.is_dir()) {
-        if let Some(mode) = member.mode.filter(|mode| mode & 0o777 != 0 && mode & 0o444 != 0o444) {
-            out.at(&member.name, format!("mode {:o}", mode & 0o7777));
-        } else if let Some(mode) = member.mode.filter(|mode| mode & 0o7002 != 0) {
+        if let Some(mode) = member.mode.filter(|mode| mode & 0o7002 != 0 && !member.is_symlink()) {
             out.at(
                 &member.name,
                 format!("mode {:o}: writable by everybody, or with another user's rights", mode & 0o7777),
             );
+        } else if let Some(mode) = member.mode.filter(|mode| mode & 0o777 != 0 && mode & 0o444 != 0o444) {
+            out.only(Note).at(&member.name, format!("mode {:o}", mode & 0o7777));
         }
     }
 }
 
 fn debug(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    for (member, _) in wheel.elf().filter(|(_, facts)| facts.debug) {
+        out.at(&member.name, "it has debug information (.debug_info)");
+    }
     for (member, facts) in wheel.macho() {
         if facts.slices.iter().any(|slice| slice.debug) {
             out.at(&member.name, "it has a __DWARF segment");

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use pydist::binary::Format;
 use pydist::elf::{Facts, Kind};
 use pydist::policy::{self, Excess, Linux};
 use pydist::tags::Platform;
@@ -61,7 +62,8 @@ pub(super) static RULES: &[Rule] = &[
         title: "no executable stack",
         severity: Error,
         provenance: BreaksRuntime,
-        why: "glibc 2.41 and hardened kernels refuse to load a library that asks for an executable stack.",
+        why: "glibc 2.41 and hardened kernels refuse to load a library that asks for an executable stack, \
+            or that does not say (then most architectures' default is executable).",
         source: "glibc 2.41 NEWS; gABI extension PT_GNU_STACK.",
         fix: "Link with `-z noexecstack`; give assembler files a `.note.GNU-stack` section; `patchelf --clear-execstack`.",
         check: Check::Wheel(stack),
@@ -125,6 +127,27 @@ pub(super) static RULES: &[Rule] = &[
         source: "x86-64 psABI, GNU_PROPERTY_X86_ISA_1_NEEDED; auditwheel 6.2.",
         fix: "Build with `-march=x86-64` (Rust: no `target-cpu=native`).",
         check: Check::Wheel(isa),
+    },
+    Rule {
+        id: "LNX012",
+        title: "code is not written to",
+        severity: Warning,
+        provenance: BreaksRuntime,
+        why: "SELinux and hardened kernels refuse a library whose code the loader has to write to.",
+        source: "gABI, DT_TEXTREL; pax-utils.",
+        fix: "Compile everything with `-fPIC`; mend assembler code that uses absolute addresses.",
+        check: Check::Wheel(text_relocations),
+    },
+    Rule {
+        id: "LNX013",
+        title: "search paths lead to the wheel's own libraries",
+        severity: Warning,
+        provenance: BreaksRuntime,
+        why: "A library in the wheel is not found unless a RUNPATH leads to its folder, or Python loads it first.",
+        source: "ld.so(8); auditwheel.",
+        fix: "`auditwheel repair` sets `$ORIGIN/../<package>.libs`; do not run `patchelf --remove-rpath` or `strip` after it. \
+            In Nix set `dontPatchELF = true`.",
+        check: Check::Wheel(found),
     },
 ];
 
@@ -245,12 +268,84 @@ fn forbidden(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     });
 }
 
-fn stack(_: &Dist, wheel: &Wheel, out: &mut Out) {
+fn stack(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     if wheel.elf().next().is_none() {
         return out.not_applicable();
     }
-    for (member, _) in loaded(wheel).filter(|(_, facts)| facts.exec_stack == Some(true)) {
-        out.at(&member.name, "it asks for an executable stack (PT_GNU_STACK)");
+    // musl never makes the stack executable for a library.
+    let glibc = linux(dist).iter().any(|platform| matches!(platform, Platform::Manylinux { .. }));
+    for (member, facts) in loaded(wheel) {
+        match facts.exec_stack {
+            Some(true) => out.at(&member.name, "it asks for an executable stack (PT_GNU_STACK)"),
+            None if glibc && facts.is_dynamic && facts.kind == Kind::Library => {
+                out.at(&member.name, "it does not say what stack it needs (no PT_GNU_STACK)");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn text_relocations(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    if wheel.elf().next().is_none() {
+        return out.not_applicable();
+    }
+    for (member, _) in loaded(wheel).filter(|(_, facts)| facts.text_relocations) {
+        out.at(&member.name, "the loader has to write to its code (DT_TEXTREL)");
+    }
+}
+
+/// The folders of the wheel that a file's search paths lead to, as far as they
+/// are relative to it; `Err` with a path that leads out of the environment.
+fn searched<'a>(member: &Member, facts: &'a Facts) -> Vec<Result<String, &'a str>> {
+    let folder = member.name.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let resolve = |path: &'a str| -> Option<Result<String, &'a str>> {
+        let rest = path.strip_prefix("$ORIGIN").or_else(|| path.strip_prefix("${ORIGIN}"))?;
+        let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
+        for part in rest.split('/') {
+            match part {
+                "" | "." => {}
+                ".." if parts.pop().is_none() => return Some(Err(path)),
+                ".." => {}
+                part => parts.push(part),
+            }
+        }
+        Some(Ok(parts.join("/")))
+    };
+    facts.search_paths().filter_map(resolve).collect()
+}
+
+fn found(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+    let (linux, bundled) = (linux(dist), bundled(wheel));
+    if linux.is_empty() || wheel.elf().next().is_none() {
+        return out.not_applicable();
+    }
+    let paths: BTreeSet<String> =
+        loaded(wheel).flat_map(|(member, facts)| searched(member, facts)).filter_map(Result::ok).collect();
+    for (member, facts) in loaded(wheel) {
+        let lost: Vec<&String> = facts
+            .needed
+            .iter()
+            .filter(|library| {
+                bundled.contains(*library)
+                    && !policy::linux().iter().any(|policy| policy.libraries.contains(*library))
+            })
+            .filter(|library| {
+                let mut files = wheel.elf().filter(|(other, facts)| {
+                    other.file_name() == library.as_str() || facts.soname.as_ref() == Some(*library)
+                });
+                // Loaded already, by whoever loaded this file, or found.
+                !files.any(|(other, _)| {
+                    let folder = other.name.rsplit_once('/').map_or("", |(folder, _)| folder);
+                    paths.contains(folder) || other.name.contains(".data/")
+                })
+            })
+            .collect();
+        if !lost.is_empty() {
+            out.at(
+                &member.name,
+                format!("it needs {}, to which no search path of the wheel leads", some(lost)),
+            );
+        }
     }
 }
 
@@ -266,6 +361,12 @@ fn rpath(_: &Dist, wheel: &Wheel, out: &mut Out) {
         if !paths.is_empty() {
             out.at(&member.name, format!("it searches {}", some(paths)));
         }
+        // From `.data` files move to where the environment wants them.
+        let outside = searched(member, facts).into_iter().filter_map(Result::err);
+        let outside: Vec<&str> = outside.filter(|_| !member.name.contains(".data/")).collect();
+        if !outside.is_empty() {
+            out.at(&member.name, format!("{} leads out of the environment's library", some(outside)));
+        }
     }
 }
 
@@ -275,13 +376,33 @@ fn is_loader_path(path: &str) -> bool {
     ["/lib", "/lib64", "/libx32", "/lib32"].contains(&folder) && policy::is_loader(file)
 }
 
+/// Where glibc has its loader (its manual page ld.so(8) and the ABI of each
+/// architecture).
+fn glibc_loader(arch: &str) -> Option<&'static str> {
+    Some(match arch {
+        "x86_64" => "/lib64/ld-linux-x86-64.so.2",
+        "i686" => "/lib/ld-linux.so.2",
+        "aarch64" => "/lib/ld-linux-aarch64.so.1",
+        "ppc64le" => "/lib64/ld64.so.2",
+        "s390x" => "/lib/ld64.so.1",
+        "riscv64" => "/lib/ld-linux-riscv64-lp64d.so.1",
+        _ => return None,
+    })
+}
+
 fn interpreter(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let mut any = false;
     for (member, facts) in wheel.elf() {
         let Some(path) = facts.interpreter.as_deref() else { continue };
         any = true;
-        if !is_loader_path(path) && !path.starts_with("/nix/store/") {
-            out.at(&member.name, format!("the program interpreter is `{path}`"));
+        let expected = facts.arch().and_then(glibc_loader);
+        let sound = match expected {
+            Some(expected) => path == expected || path.starts_with("/lib/ld-musl-"),
+            None => is_loader_path(path),
+        };
+        if !sound && !path.starts_with("/nix/store/") {
+            let expected = expected.map(|path| format!(", expected `{path}`")).unwrap_or_default();
+            out.at(&member.name, format!("the program interpreter is `{path}`{expected}"));
         }
     }
     if !any {
@@ -330,7 +451,9 @@ fn whole(_: &Dist, wheel: &Wheel, out: &mut Out) {
         if let Some(Binary::Broken(format, why)) = &member.binary {
             let is_library =
                 [".so", ".dylib", ".pyd", ".dll", ".exe"].iter().any(|end| member.name.ends_with(end))
-                    || member.name.contains(".data/scripts/");
+                    || member.name.contains(".so.")
+                    || member.name.contains(".data/scripts/")
+                    || (!matches!(format, Format::Pe) && member.mode.is_some_and(|mode| mode & 0o111 != 0));
             if is_library {
                 out.at(&member.name, format!("{format:?}: {why}"));
             }

@@ -27,7 +27,8 @@ pub(super) static RULES: &[Rule] = &[
         title: "Mach-O files run on the macOS of the tag",
         severity: Error,
         provenance: BreaksRuntime,
-        why: "On the version that the tag promises, dyld refuses the file or a symbol is missing.",
+        why: "On the version that the tag promises, dyld refuses the file or a symbol is missing. \
+            A warning up to macOS 10.13, below which no supported Python runs.",
         source: TAGS,
         fix: "Set MACOSX_DEPLOYMENT_TARGET for the build (Nix: `darwinMinVersion`, or the SDK's minimum), or raise the tag.",
         check: Check::Wheel(minimum),
@@ -47,7 +48,8 @@ pub(super) static RULES: &[Rule] = &[
         title: "libraries are of the system or in the wheel",
         severity: Error,
         provenance: BreaksRuntime,
-        why: "A library at a path of the build machine (Homebrew, MacPorts, a home folder) is missing for users.",
+        why: "A library at a path of the build machine (Homebrew, MacPorts, a home folder) is missing for users. \
+            A warning for `@rpath` and the like: another package may bring it.",
         source: TAGS,
         fix: "`delocate-wheel`, or link statically.",
         check: Check::Wheel(libraries),
@@ -152,6 +154,10 @@ fn minimum(dist: &Dist, wheel: &Wheel, out: &mut Out) {
         // From 11 on the tags have no minor version.
         let needed = if needed.0 >= 11 && tag.0 >= 11 { (needed.0, 0) } else { needed };
         if same(needed) > same(tag) {
+            // No Python that is supported runs on what is older than 10.13.
+            if needed <= (10, 13) {
+                out.only(Warning);
+            }
             out.at(
                 &member.name,
                 format!(
@@ -182,7 +188,7 @@ fn libraries(_: &Dist, wheel: &Wheel, out: &mut Out) {
     }
     let names: Vec<&str> = wheel.members.iter().map(Member::file_name).collect();
     for (member, slice) in loaded(wheel) {
-        let mut missing = Vec::new();
+        let (mut missing, mut lost) = (Vec::new(), Vec::new());
         for dylib in slice.dylibs.iter().filter(|dylib| !dylib.weak) {
             let path = dylib.path.as_str();
             let system = path.starts_with("/usr/lib/") || path.starts_with("/System/Library/");
@@ -200,9 +206,18 @@ fn libraries(_: &Dist, wheel: &Wheel, out: &mut Out) {
             {
                 continue;
             }
-            if !relative {
+            if relative {
+                lost.push(path);
+            } else {
                 missing.push(path);
             }
+        }
+        if !lost.is_empty() {
+            // Another package may bring it; the search path says where from.
+            out.only(Warning).at(
+                &member.name,
+                format!("the {} slice loads {}, which is not in the wheel", slice.arch, some(lost)),
+            );
         }
         if !missing.is_empty() {
             out.at(&member.name, format!("the {} slice loads {}", slice.arch, some(missing)));

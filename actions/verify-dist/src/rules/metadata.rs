@@ -1,4 +1,4 @@
-//! `MET`: core metadata and entry points.
+//! `MET`: core metadata.
 
 use std::collections::BTreeSet;
 use std::str::FromStr as _;
@@ -9,10 +9,10 @@ use pydist::name;
 use pydist::policy::{self, Classifier};
 use pydist::requirement::Requirement;
 
-use super::Provenance::{BreaksInstall, BreaksRelease, Hygiene, PypiRejects};
-use super::Severity::{Error, Warning};
+use super::Provenance::{BreaksInstall, PypiRejects};
+use super::Severity::{Error, Note};
 use super::{Check, Out, Rule, some};
-use crate::facts::{Body, Dist, Wheel};
+use crate::facts::{Body, Dist};
 
 const CORE: &str = "PyPA \"Core metadata specifications\"; Warehouse, `forklift/metadata.py`.";
 const PYPROJECT: &str = "Mend it in `[project]` of pyproject.toml and build again.";
@@ -149,46 +149,6 @@ pub(super) static RULES: &[Rule] = &[
         check: Check::Dist(fields),
     },
     Rule {
-        id: "MET014",
-        title: "entry points are valid and their targets are in the wheel",
-        severity: Error,
-        provenance: BreaksInstall,
-        why: "A command that names a missing module starts with an ImportError.",
-        source: "PyPA \"Entry points specification\".",
-        fix: "Check `[project.scripts]`: `name = \"package.module:function\"`.",
-        check: Check::Wheel(entry_points),
-    },
-    Rule {
-        id: "MET015",
-        title: "the declared licence is the one whose text is included",
-        severity: Warning,
-        provenance: BreaksRelease,
-        why: "Whoever reads the metadata believes another licence than whoever reads the text.",
-        source: "SPDX licence texts; PEP 639.",
-        fix: "Make LICENSE and `license` in `[project]` say the same.",
-        check: Check::Dist(licence_text),
-    },
-    Rule {
-        id: "MET016",
-        title: "there are a summary and a description",
-        severity: Warning,
-        provenance: Hygiene,
-        why: "The project's page on the index is empty.",
-        source: "pyroma; twine check --strict.",
-        fix: "`description = …` and `readme = \"README.md\"` in `[project]`.",
-        check: Check::Dist(described),
-    },
-    Rule {
-        id: "MET017",
-        title: "a reStructuredText description renders",
-        severity: Error,
-        provenance: PypiRejects,
-        why: "The index refuses a description that docutils cannot render.",
-        source: "readme_renderer, twine check; docutils: a title line that is too short, an unknown directive or an unclosed literal.",
-        fix: "Run `twine check`, or write the description in Markdown.",
-        check: Check::Dist(restructured),
-    },
-    Rule {
         id: "MET018",
         title: "fields that stand once stand once",
         severity: Error,
@@ -221,6 +181,8 @@ macro_rules! metadata {
         }
     };
 }
+
+pub(super) use metadata;
 
 fn known(dist: &Dist, out: &mut Out) {
     let metadata = metadata!(dist, out);
@@ -350,13 +312,46 @@ fn summary(dist: &Dist, out: &mut Out) {
 fn licence(dist: &Dist, out: &mut Out) {
     let headers = &metadata!(dist, out).headers;
     let Some(text) = headers.get("License-Expression") else { return out.not_applicable() };
+    if let Some(classifier) = headers.all("Classifier").find(|text| text.starts_with("License ::")) {
+        out.only(Note).found(format!("the classifier `{classifier}` stands beside License-Expression"));
+    }
     if headers.get("License").is_some_and(|licence| !licence.is_empty()) {
         out.found("License stands beside License-Expression");
     }
-    // `LicenseRef-…` and exceptions are part of the grammar.
-    if let Err(error) = spdx::Expression::parse(text) {
+    // `LicenseRef-…` and exceptions are part of the grammar; the index accepts
+    // identifiers in any case, and deprecated ones.
+    if let Err(error) = spdx::Expression::parse_mode(&licence_case(text), LICENCES) {
         out.found(format!("`{text}` is not an SPDX expression: {}", error.reason));
     }
+}
+
+const LICENCES: spdx::ParseMode = spdx::ParseMode {
+    allow_slash_as_or_operator: false,
+    allow_imprecise_license_names: false,
+    allow_postfix_plus_on_gpl: true,
+    allow_deprecated: true,
+    allow_unknown: false,
+};
+
+/// An expression with its words in the case that SPDX gives them.
+fn licence_case(text: &str) -> String {
+    let word = |word: &str| -> String {
+        let (word, plus) = word.strip_suffix('+').map_or((word, ""), |word| (word, "+"));
+        let same = |known: &&str| known.eq_ignore_ascii_case(word);
+        let known = ["AND", "OR", "WITH"].into_iter().find(same);
+        let known =
+            known.or_else(|| spdx::identifiers::LICENSES.iter().map(|licence| licence.name).find(same));
+        let known =
+            known.or_else(|| spdx::identifiers::EXCEPTIONS.iter().map(|exception| exception.name).find(same));
+        let reference = || {
+            let (prefix, name) = word.split_at_checked(11)?;
+            prefix.eq_ignore_ascii_case("LicenseRef-").then(|| format!("LicenseRef-{name}"))
+        };
+        let word = known.map(str::to_owned).or_else(reference).unwrap_or_else(|| word.to_owned());
+        format!("{word}{plus}")
+    };
+    let spaced = text.replace('(', " ( ").replace(')', " ) ");
+    spaced.split_whitespace().map(word).collect::<Vec<_>>().join(" ")
 }
 
 fn licence_files(dist: &Dist, out: &mut Out) {
@@ -476,174 +471,6 @@ fn fields(dist: &Dist, out: &mut Out) {
     }
 }
 
-fn entry_points(_: &Dist, wheel: &Wheel, out: &mut Out) {
-    let Some(text) = &wheel.entry_points else { return out.not_applicable() };
-    let members: BTreeSet<&str> = wheel.members.iter().map(|member| member.name.as_str()).collect();
-    let tops: BTreeSet<&str> = members.iter().filter_map(|name| name.split(['/', '.']).next()).collect();
-    let (mut group, mut seen) = (String::new(), BTreeSet::new());
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', ';'])) {
-        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
-            name.trim().clone_into(&mut group);
-            continue;
-        }
-        let Some((name, target)) = line.split_once('=').filter(|_| !group.is_empty()) else {
-            out.found(format!("entry_points.txt: `{line}` is neither a group nor `name = target`"));
-            continue;
-        };
-        let (name, target) = (name.trim(), target.split('[').next().unwrap_or_default().trim());
-        if !seen.insert((group.clone(), name.to_owned())) {
-            out.found(format!("entry_points.txt: `{name}` stands twice in [{group}]"));
-        }
-        let (module, attribute) = target
-            .split_once(':')
-            .map_or((target, None), |(module, attribute)| (module.trim(), Some(attribute.trim())));
-        let is_path = |path: &str| {
-            !path.is_empty()
-                && path.split('.').all(|part| {
-                    !part.is_empty()
-                        && !part.starts_with(|c: char| c.is_ascii_digit())
-                        && part.chars().all(|c| c.is_alphanumeric() || c == '_')
-                })
-        };
-        let script = ["console_scripts", "gui_scripts"].contains(&group.as_str());
-        if script && (attribute.is_none() || name.is_empty() || name.contains(['/', '\\'])) {
-            out.found(format!("entry_points.txt: `{line}` is not `name = module:function`"));
-        } else if !is_path(module) || attribute.is_some_and(|attribute| !is_path(attribute)) {
-            out.found(format!("entry_points.txt: `{target}` is not the path of an object"));
-        } else if script {
-            // Only a module of a package that is here can be looked up.
-            let path = module.replace('.', "/");
-            let top = module.split('.').next().unwrap_or(module);
-            let here = |name: &&str| {
-                name.strip_prefix(path.as_str()).is_some_and(|rest| rest.starts_with(['/', '.']))
-            };
-            let moved = |name: &&str| name.contains(".data/") && name.contains(&format!("/{path}"));
-            if tops.contains(top) && !members.iter().any(|name| here(name) || moved(name)) {
-                out.found(format!("entry_points.txt: `{name}` starts `{module}`, which is not in the wheel"));
-            }
-        }
-    }
-}
-
-/// Texts that no other common licence has, by identifier.
-const LICENCES: [(&str, &str); 6] = [
-    ("MIT", "Permission is hereby granted, free of charge, to any person obtaining a copy"),
-    ("Apache-2.0", "Apache License Version 2.0, January 2004"),
-    ("GPL-3.0", "GNU GENERAL PUBLIC LICENSE Version 3, 29 June 2007"),
-    ("GPL-2.0", "GNU GENERAL PUBLIC LICENSE Version 2, June 1991"),
-    ("LGPL-3.0", "GNU LESSER GENERAL PUBLIC LICENSE Version 3, 29 June 2007"),
-    ("MPL-2.0", "Mozilla Public License Version 2.0"),
-];
-
-fn licence_text(dist: &Dist, out: &mut Out) {
-    let headers = &metadata!(dist, out).headers;
-    let declared = headers.get("License-Expression").or_else(|| headers.get("License")).unwrap_or_default();
-    let is =
-        |id: &str| declared == id || declared == format!("{id}-only") || declared == format!("{id}-or-later");
-    let declared = LICENCES.iter().map(|(id, _)| *id).find(|id| is(id));
-    let (Some(declared), true) = (declared, dist.members().iter().any(|member| member.licence.is_some()))
-    else {
-        return out.not_applicable();
-    };
-    let texts: Vec<(&str, &str)> = dist
-        .members()
-        .iter()
-        .filter_map(|member| {
-            let text = member.licence.as_ref()?.split_whitespace().collect::<Vec<_>>().join(" ");
-            Some((member.name.as_str(), LICENCES.iter().find(|(_, phrase)| text.contains(phrase))?.0))
-        })
-        .collect();
-    if let [(member, found), ..] = texts[..]
-        && texts.iter().all(|(_, found)| *found != declared)
-    {
-        out.at(member, format!("the metadata say {declared}, the text is {found}"));
-    }
-}
-
-fn described(dist: &Dist, out: &mut Out) {
-    let metadata = metadata!(dist, out);
-    if metadata.headers.get("Summary").is_none_or(str::is_empty) {
-        out.found("there is no Summary");
-    }
-    if metadata.description().is_none_or(|text| text.trim().is_empty()) {
-        out.found("there is no description");
-    }
-}
-
-/// Directives that docutils has and the index allows or renders.
-const DIRECTIVES: [&str; 50] = [
-    "attention",
-    "caution",
-    "code",
-    "code-block",
-    "sourcecode",
-    "danger",
-    "error",
-    "hint",
-    "important",
-    "note",
-    "tip",
-    "warning",
-    "admonition",
-    "image",
-    "figure",
-    "topic",
-    "sidebar",
-    "parsed-literal",
-    "rubric",
-    "epigraph",
-    "highlights",
-    "pull-quote",
-    "compound",
-    "container",
-    "table",
-    "list-table",
-    "csv-table",
-    "contents",
-    "sectnum",
-    "section-numbering",
-    "header",
-    "footer",
-    "target-notes",
-    "meta",
-    "math",
-    "replace",
-    "unicode",
-    "date",
-    "class",
-    "role",
-    "default-role",
-    "title",
-    "line-block",
-    "include",
-    "raw",
-    "restructuredtext-test-directive",
-    "imagemap",
-    "footnotes",
-    "citations",
-    "citation",
-];
-
-fn restructured(dist: &Dist, out: &mut Out) {
-    let metadata = metadata!(dist, out);
-    let kind = metadata.headers.get("Description-Content-Type").unwrap_or_default();
-    let Some(text) = metadata.description().filter(|_| kind.starts_with("text/x-rst")) else {
-        return out.not_applicable();
-    };
-    let lines: Vec<&str> = text.lines().collect();
-    for line in &lines {
-        let trimmed = line.trim_start();
-        if let Some((name, _)) = trimmed.strip_prefix(".. ").and_then(|rest| rest.split_once("::"))
-            && !name.is_empty()
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_:".contains(c))
-            && trimmed.len() == line.len()
-            && !DIRECTIVES.contains(&name.to_ascii_lowercase().as_str())
-        {
-            out.found(format!("the directive `{name}` is not known to docutils"));
-        }
-    }
-}
-
 fn once(dist: &Dist, out: &mut Out) {
     let headers = &metadata!(dist, out).headers;
     for field in [
@@ -665,23 +492,18 @@ fn once(dist: &Dist, out: &mut Out) {
     }
 }
 
-/// Equal in all that matters to an installer, for comparison between wheels.
+/// The fields by which installers choose.
+pub(super) const RESOLVED: [&str; 3] = ["requires-dist", "requires-python", "provides-extra"];
+
+/// What must be equal in all files of a version, in no order.
 pub(super) fn essence(metadata: &Metadata) -> Vec<(String, String)> {
-    let relevant = [
-        "requires-dist",
-        "requires-python",
-        "provides-extra",
-        "license-expression",
-        "license",
-        "classifier",
-        "summary",
-    ];
+    let own = ["metadata-version", "platform", "supported-platform", "dynamic", "description"];
     let mut fields: Vec<(String, String)> = metadata
         .headers
         .fields
         .iter()
         .map(|(name, value)| (name.to_ascii_lowercase(), value.clone()))
-        .filter(|(name, _)| relevant.contains(&name.as_str()))
+        .filter(|(name, _)| !own.contains(&name.as_str()))
         .collect();
     fields.sort();
     fields

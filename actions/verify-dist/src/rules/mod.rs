@@ -9,10 +9,14 @@ mod macos;
 mod metadata;
 mod names;
 mod nix;
+mod project;
 mod record;
+mod restructured;
+mod scripts;
 mod sdist;
 mod set;
 mod tags;
+mod top;
 mod windows;
 
 use std::collections::BTreeMap;
@@ -20,6 +24,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::facts::{Body, Dist, Sdist, Wheel};
+use crate::previous::Listed;
 
 /// How much a finding weighs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -84,7 +89,7 @@ pub enum Check {
 }
 
 /// All distributions, and what is expected of them.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Set<'a> {
     /// Sorted by file name.
     pub dists: &'a [Dist],
@@ -94,7 +99,14 @@ pub struct Set<'a> {
     pub tag: Option<&'a str>,
     /// Packages that must have a source distribution: `all`, or names.
     pub expect_sdist: &'a [String],
+    /// What the index has of each package, where it was asked.
+    pub previous: Option<&'a Published>,
+    /// The top-level names that wheels may install; any by default.
+    pub top_level: &'a [String],
 }
+
+/// Package → the files that an index lists.
+pub type Published = BTreeMap<String, Vec<Listed>>;
 
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -126,24 +138,45 @@ pub enum Outcome {
 /// Takes what a rule finds.
 #[derive(Debug, Default)]
 pub struct Out {
-    found: Vec<(Option<String>, Option<String>, String)>,
+    found: Vec<Found>,
     not_applicable: bool,
+    weight: Option<Severity>,
+}
+
+#[derive(Debug)]
+struct Found {
+    file: Option<String>,
+    member: Option<String>,
+    message: String,
+    /// Where it weighs less than its rule.
+    weight: Option<Severity>,
 }
 
 impl Out {
     /// A finding about the whole file.
     pub fn found(&mut self, message: impl Into<String>) {
-        self.found.push((None, None, message.into()));
+        self.push(None, None, message.into());
     }
 
     /// A finding about a member.
     pub fn at(&mut self, member: &str, message: impl Into<String>) {
-        self.found.push((None, Some(member.to_owned()), message.into()));
+        self.push(None, Some(member.to_owned()), message.into());
     }
 
     /// A finding of a set rule about one of its files.
     pub fn about(&mut self, file: &Dist, message: impl Into<String>) {
-        self.found.push((Some(file.filename.clone()), None, message.into()));
+        self.push(Some(file.filename.clone()), None, message.into());
+    }
+
+    /// The next finding weighs less than the rule: it breaks only some, or
+    /// nobody any more.
+    pub fn only(&mut self, weight: Severity) -> &mut Self {
+        self.weight = Some(weight);
+        self
+    }
+
+    fn push(&mut self, file: Option<String>, member: Option<String>, message: String) {
+        self.found.push(Found { file, member, message, weight: self.weight.take() });
     }
 
     /// There is nothing to look at.
@@ -160,12 +193,16 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
         tags::RULES,
         record::RULES,
         metadata::RULES,
+        project::RULES,
+        restructured::RULES,
+        scripts::RULES,
         nix::RULES,
         linux::RULES,
         macos::RULES,
         windows::RULES,
         abi::RULES,
         content::RULES,
+        top::RULES,
         sdist::RULES,
         set::RULES,
     ]
@@ -228,9 +265,10 @@ impl Verdict {
             (true, false) => Outcome::Passed,
         };
         self.outcomes.entry(file.to_owned()).or_default().insert(rule.id, outcome);
-        for (about, member, message) in out.found {
+        for Found { file: about, member, message, weight } in out.found {
             let file = about.or_else(|| (!file.is_empty()).then(|| file.to_owned()));
-            self.findings.push(Finding { rule: rule.id, severity: rule.severity, file, member, message });
+            let severity = weight.map_or(rule.severity, |weight| weight.min(rule.severity));
+            self.findings.push(Finding { rule: rule.id, severity, file, member, message });
         }
     }
 }

@@ -4,16 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr as _;
 
 use pep440_rs::Version;
+use pydist::digest::hex;
 use pydist::filename::DistName;
 use pydist::name;
+use pydist::policy;
 use pydist::requirement::Requirement;
-use pydist::tags::Platform;
+use pydist::tags::{Platform, TagSet};
 
 use super::Provenance::{BreaksInstall, BreaksRelease, PypiRejects};
 use super::Severity::{Error, Warning};
 use super::{Check, Out, Rule, Set, metadata, some};
 use crate::config::matches;
 use crate::facts::Dist;
+use crate::previous::Listed;
 
 const SOURCE: &str =
     "What a release promises; uv issues 15876 and 20400, lefthook issue 1378, ray issue 36991.";
@@ -54,7 +57,8 @@ pub(super) static RULES: &[Rule] = &[
         title: "the metadata are equal in all files of a package",
         severity: Error,
         provenance: BreaksInstall,
-        why: "Resolvers read one file's metadata and take them for all (uv issue 15876).",
+        why: "Resolvers read one file's metadata and take them for all (uv issue 15876). \
+            A warning for fields that no resolver reads.",
         source: SOURCE,
         fix: "Do not compute requirements at build time; use environment markers.",
         check: Check::Set(same),
@@ -99,7 +103,105 @@ pub(super) static RULES: &[Rule] = &[
         fix: "Remove the older one from the folder.",
         check: Check::Set(twice),
     },
+    Rule {
+        id: "SET009",
+        title: "every platform of the previous release is there again",
+        severity: Error,
+        provenance: BreaksRelease,
+        why: "Users of a platform that went missing get the previous version, or a build from source.",
+        source: SOURCE,
+        fix: "Look at the build job of the platform. If it was dropped on purpose, accept it by an `ignore` with the reason.",
+        check: Check::Set(lost),
+    },
+    Rule {
+        id: "SET010",
+        title: "no file name is taken by another file",
+        severity: Error,
+        provenance: PypiRejects,
+        why: "The index never takes a file name twice, and a release can get no second source distribution.",
+        source: "Warehouse; PEP 527.",
+        fix: "Bump the version, or add a build number to the wheel.",
+        check: Check::Set(taken),
+    },
 ];
+
+/// What a platform tag is good for, without its version: `macosx arm64`.
+fn systems(tags: &TagSet) -> impl Iterator<Item = String> {
+    tags.platforms().flat_map(|platform| match platform {
+        Platform::Any => vec!["any".to_owned()],
+        Platform::Linux { arch } | Platform::Manylinux { arch, .. } => vec![format!("manylinux {arch}")],
+        Platform::Musllinux { arch, .. } => vec![format!("musllinux {arch}")],
+        Platform::Macos { arch, .. } => match policy::macos_archs(&arch) {
+            [] => vec![format!("macosx {arch}")],
+            archs => archs.iter().map(|arch| format!("macosx {arch}")).collect(),
+        },
+        Platform::Windows { arch } => vec![format!("windows {arch}")],
+        Platform::Other(tag) => vec![tag],
+    })
+}
+
+fn listed_version(listed: &Listed) -> Option<Version> {
+    Version::from_str(&listed.name.version().replace('_', "-")).ok()
+}
+
+fn lost(set: &Set<'_>, out: &mut Out) {
+    let Some(published) = set.previous else { return out.not_applicable() };
+    let mut compared = false;
+    for (package, dists) in packages(set) {
+        let Some(own) = dists.iter().filter_map(|dist| version(dist)).max() else { continue };
+        let files = published.get(&package).map(Vec::as_slice).unwrap_or_default();
+        let before = |listed: &&Listed| {
+            listed_version(listed)
+                .is_some_and(|version| version < own && (own.any_prerelease() || !version.any_prerelease()))
+        };
+        let Some(last) =
+            files.iter().filter(|listed| !listed.yanked).filter(before).filter_map(listed_version).max()
+        else {
+            continue;
+        };
+        compared = true;
+        let has: BTreeSet<String> =
+            dists.iter().filter_map(|dist| dist.wheel_name()).flat_map(|name| systems(&name.tags)).collect();
+        let files = files.iter().filter(|listed| listed_version(listed).as_ref() == Some(&last));
+        let (wheels, sources): (Vec<&Listed>, Vec<&Listed>) =
+            files.partition(|listed| listed.name.wheel().is_some());
+        let had: BTreeSet<String> = wheels
+            .iter()
+            .filter_map(|listed| listed.name.wheel())
+            .flat_map(|name| systems(&name.tags))
+            .collect();
+        // A wheel for any platform serves all.
+        let missing: Vec<&String> = had.difference(&has).filter(|_| !has.contains("any")).collect();
+        if !missing.is_empty() {
+            out.found(format!("`{package}` {last} had wheels for {}, {own} has none", some(missing)));
+        }
+        if !sources.is_empty() && source_of(&dists).is_empty() {
+            out.found(format!("`{package}` {last} had a source distribution, {own} has none"));
+        }
+    }
+    if !compared {
+        out.not_applicable();
+    }
+}
+
+fn taken(set: &Set<'_>, out: &mut Out) {
+    let Some(published) = set.previous else { return out.not_applicable() };
+    for dist in set.dists {
+        for listed in published.get(&dist.project()).into_iter().flatten() {
+            let same = listed.sha256.as_ref().is_none_or(|sha256| *sha256 == hex(&dist.sha256));
+            if listed.filename == dist.filename && !same {
+                out.about(dist, "the index has another file of this name");
+            }
+            let second = dist.wheel().is_none()
+                && listed.name.wheel().is_none()
+                && listed.filename != dist.filename
+                && listed_version(listed) == version(dist);
+            if second {
+                out.about(dist, format!("the index has `{}` of this version", listed.filename));
+            }
+        }
+    }
+}
 
 /// The files by package.
 fn packages<'a>(set: &Set<'a>) -> BTreeMap<String, Vec<&'a Dist>> {
@@ -213,25 +315,24 @@ fn same(set: &Set<'_>, out: &mut Out) {
             let first = *by_version.entry(dist.version()).or_insert(dist);
             let Some(other) = first.metadata() else { continue };
             let (a, b) = (metadata::essence(metadata), metadata::essence(other));
-            // A source distribution may leave fields open (Dynamic).
-            let sdist = dist.wheel().is_none() || first.wheel().is_none();
-            let names =
-                |field: &(String, String)| !(sdist && ["metadata-version"].contains(&field.0.as_str()));
             let dynamic: Vec<String> = metadata
                 .headers
                 .all("Dynamic")
                 .chain(other.headers.all("Dynamic"))
                 .map(str::to_ascii_lowercase)
                 .collect();
-            let left: Vec<_> = a.iter().filter(|field| names(field) && !dynamic.contains(&field.0)).collect();
-            let right: Vec<_> =
-                b.iter().filter(|field| names(field) && !dynamic.contains(&field.0)).collect();
+            // A source distribution may leave fields open (Dynamic).
+            let left: Vec<_> = a.iter().filter(|field| !dynamic.contains(&field.0)).collect();
+            let right: Vec<_> = b.iter().filter(|field| !dynamic.contains(&field.0)).collect();
             if left != right {
                 let only = left
                     .iter()
                     .filter(|field| !right.contains(field))
                     .chain(right.iter().filter(|field| !left.contains(field)));
                 let fields: BTreeSet<&str> = only.map(|field| field.0.as_str()).collect();
+                if fields.iter().all(|field| !metadata::RESOLVED.contains(field)) {
+                    out.only(Warning);
+                }
                 out.about(dist, format!("it differs from `{}` in {}", first.filename, some(fields)));
             }
         }

@@ -1,11 +1,14 @@
 //! `TAG`: what the tags say, in the file name and in `WHEEL`.
 
 use std::collections::BTreeSet;
+use std::str::FromStr as _;
 
+use pep440_rs::{Version, VersionSpecifiers};
+use pydist::elf::Kind;
 use pydist::policy;
 use pydist::tags::{Platform, Tag, TagSet};
 
-use super::Provenance::{BreaksInstall, BreaksRuntime, PypiRejects};
+use super::Provenance::{BreaksInstall, BreaksRelease, BreaksRuntime, PypiRejects};
 use super::Severity::{Error, Warning};
 use super::{Check, Out, Rule, some};
 use crate::facts::{Binary, Dist, Wheel};
@@ -105,7 +108,65 @@ pub(super) static RULES: &[Rule] = &[
         fix: "Use `wheel tags --build`, which changes both.",
         check: Check::Wheel(build),
     },
+    Rule {
+        id: "TAG010",
+        title: "Requires-Python admits the Python of the tag",
+        severity: Error,
+        provenance: BreaksInstall,
+        why: "Installers look at both: with no Python that fits both, nobody can install the wheel.",
+        source: TAGS,
+        fix: "Build for a Python that `requires-python` admits, or mend `requires-python`.",
+        check: Check::Wheel(admitted),
+    },
+    Rule {
+        id: "TAG011",
+        title: "a wheel for a platform has something of the platform",
+        severity: Warning,
+        provenance: BreaksRelease,
+        why: "The library or program was not packed, or the wheel could serve every platform.",
+        source: TAGS,
+        fix: "maturin: check `module-name`, `include` and `bindings`; setuptools: do not set `has_ext_modules` without one.",
+        check: Check::Wheel(platform),
+    },
 ];
+
+fn admitted(dist: &Dist, _: &Wheel, out: &mut Out) {
+    let (Some(name), Some(metadata)) = (dist.wheel_name(), dist.metadata()) else {
+        return out.not_applicable();
+    };
+    let requires = metadata.headers.get("Requires-Python");
+    let Some(requires) =
+        requires.and_then(|text| VersionSpecifiers::from_str(text.trim_end_matches(',')).ok())
+    else {
+        return out.not_applicable();
+    };
+    let stable = name.tags.abi.iter().any(|abi| abi == "abi3" || abi == "none");
+    let minor = |tag: &String| -> Option<u64> {
+        let digits = ["cp3", "pp3"].iter().find_map(|prefix| tag.strip_prefix(prefix))?;
+        digits.trim_end_matches(|c: char| c == '_' || c.is_ascii_alphabetic()).parse().ok()
+    };
+    let minors: Vec<u64> = name.tags.python.iter().filter_map(minor).collect();
+    if minors.is_empty() || minors.len() != name.tags.python.len() {
+        return out.not_applicable();
+    }
+    let admits = |minor: u64| (0..40).any(|micro| requires.contains(&Version::new([3, minor, micro])));
+    // The stable ABI, and a wheel without one, serve later versions too.
+    let fits = |minor: &u64| admits(*minor) || (stable && (*minor..*minor + 20).any(admits));
+    if !minors.iter().any(fits) {
+        out.found(format!("the tag is for {}, Requires-Python is `{requires}`", some(&name.tags.python)));
+    }
+}
+
+fn platform(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+    let platforms = dist.platforms();
+    if platforms.is_empty() || platforms.contains(&Platform::Any) {
+        return out.not_applicable();
+    }
+    let binary = |member: &crate::facts::Member| member.binary.is_some() || member.error.is_some();
+    if !wheel.members.iter().any(binary) {
+        out.found(format!("there is no binary in it, and the tag is for `{}`", platforms[0]));
+    }
+}
 
 fn accepted(dist: &Dist, _: &Wheel, out: &mut Out) {
     for platform in dist.platforms() {
@@ -173,7 +234,9 @@ fn expanded(_: &Dist, wheel: &Wheel, out: &mut Out) {
 
 fn binaries(wheel: &Wheel) -> impl Iterator<Item = &str> {
     wheel.members.iter().filter_map(|member| match &member.binary {
-        Some(Binary::Elf(facts)) if facts.is_dynamic => Some(member.name.as_str()),
+        Some(Binary::Elf(facts)) if matches!(facts.kind, Kind::Executable | Kind::Library) => {
+            Some(member.name.as_str())
+        }
         Some(Binary::MachO(_)) => Some(&member.name),
         Some(Binary::Pe(_)) if !is_launcher(&member.name) => Some(&member.name),
         _ => None,
@@ -201,7 +264,8 @@ fn purelib(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     if file.root_is_purelib() != Some(true) || dist.platforms().contains(&Platform::Any) {
         return;
     }
-    let libraries: Vec<&str> = binaries(wheel).filter(|name| !name.contains(".data/")).collect();
+    let libraries: Vec<&str> =
+        binaries(wheel).filter(|name| !name.contains(".data/") || name.contains(".data/purelib/")).collect();
     if !libraries.is_empty() {
         out.found(format!("Root-Is-Purelib is true, and there is {}", some(libraries)));
     }

@@ -1,10 +1,12 @@
 //! `WIN`: PE files against the Windows tags.
 
+use std::collections::BTreeSet;
+
 use pydist::tags::Platform;
 
 use super::Provenance::BreaksRuntime;
-use super::Severity::Error;
-use super::{Check, Out, Rule};
+use super::Severity::{Error, Warning};
+use super::{Check, Out, Rule, some};
 use crate::facts::{Dist, Wheel};
 
 pub(super) static RULES: &[Rule] = &[
@@ -38,7 +40,42 @@ pub(super) static RULES: &[Rule] = &[
         fix: "Build with the interpreter of the tag; for abi3 link with `python3.dll` (PyO3: the feature `abi3`).",
         check: Check::Wheel(python),
     },
+    Rule {
+        id: "WIN004",
+        title: "libraries are of Windows, of Python or in the wheel",
+        severity: Warning,
+        provenance: BreaksRuntime,
+        why: "A fresh Windows has neither the C++ runtime of Visual Studio nor the libraries of MinGW.",
+        source: "delvewheel; Microsoft, \"Redistributing Visual C++ files\".",
+        fix: "`delvewheel repair`, or link the runtime statically (Rust: `-C target-feature=+crt-static`).",
+        check: Check::Wheel(libraries),
+    },
 ];
+
+fn libraries(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    if wheel.pe().next().is_none() {
+        return out.not_applicable();
+    }
+    let own: BTreeSet<String> =
+        wheel.members.iter().map(|member| member.file_name().to_ascii_lowercase()).collect();
+    for (member, facts) in wheel.pe() {
+        let missing = |name: &&String| {
+            let name = name.to_ascii_lowercase();
+            // Python brings vcruntime140.dll and vcruntime140_1.dll.
+            let visual =
+                ["msvcp", "concrt", "vcomp", "mfc", "msvcr1"].iter().any(|prefix| name.starts_with(prefix))
+                    || (name.starts_with("vcruntime")
+                        && !["vcruntime140.dll", "vcruntime140_1.dll"].contains(&name.as_str()));
+            // Windows' own names hardly ever start like those of Unix.
+            let mingw = name.starts_with("lib") || name == "zlib1.dll";
+            (visual || mingw) && !own.contains(&name)
+        };
+        let missing: Vec<&String> = facts.imports.iter().filter(missing).collect();
+        if !missing.is_empty() {
+            out.at(&member.name, format!("it needs {}", some(missing)));
+        }
+    }
+}
 
 fn machine(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     let platforms = dist.platforms();
@@ -51,12 +88,13 @@ fn machine(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     }
     for (member, facts) in wheel.pe() {
         let found = facts.arch().unwrap_or("an unknown architecture");
-        // Only what is loaded into Python must fit; a wheel may bring programs
-        // of another architecture (launchers).
-        let library =
-            member.name.to_ascii_lowercase().ends_with(".pyd") || member.name.contains(".data/scripts/");
+        // A wheel may bring launchers and helpers of another architecture; then
+        // their names tell it.
+        let lower = member.name.to_ascii_lowercase();
+        let library = lower.ends_with(".pyd") || member.name.contains(".data/scripts/");
+        let told = ["32", "64", "86", "arm"].iter().any(|hint| lower.contains(hint));
         match expected {
-            Some(expected) if found != expected && library => {
+            Some(expected) if found != expected && (library || !told) => {
                 out.at(&member.name, format!("it is for {found}, the tag is for {expected}"));
             }
             None if library => out.at(&member.name, format!("a PE file in a wheel for `{}`", platforms[0])),

@@ -2,55 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use pydist::zip::Limits;
-use testkit::wheel::{Elf, MachO, Member, Wheel, zip};
-use verify_dist::rules::{self, Set};
-use verify_dist::scan;
+use testkit::wheel::{Elf, MachO, Member, Wheel};
 
-/// The ids of the rules that find something in `files`.
-fn found(files: &[(String, Vec<u8>)]) -> BTreeSet<&'static str> {
-    let folder = tempfile::tempdir().unwrap();
-    let paths: Vec<_> = files
-        .iter()
-        .map(|(name, bytes)| {
-            let path = folder.path().join(name);
-            std::fs::write(&path, bytes).unwrap();
-            path
-        })
-        .collect();
-    let dists = scan::scan(&paths, &Limits::default(), 2).unwrap();
-    let set = Set { dists: &dists, matrix: &[], tag: None, expect_sdist: &[] };
-    rules::apply(&set, |_| true).findings.iter().map(|finding| finding.rule).collect()
-}
-
-fn one(wheel: &Wheel) -> BTreeSet<&'static str> {
-    found(&[(wheel.filename(), wheel.bytes())])
-}
-
-const LINUX: &str = "cp312-cp312-manylinux_2_17_x86_64";
-const MACOS: &str = "py3-none-macosx_11_0_arm64";
-
-fn pure() -> Wheel {
-    Wheel::sample("py3-none-any")
-}
-
-fn linux(elf: Elf) -> Wheel {
-    let mut wheel = Wheel::sample(LINUX);
-    wheel.members.push(Member::new("sample/core.cpython-312-x86_64-linux-gnu.so", elf.bytes()));
-    wheel
-}
-
-fn program(elf: Elf) -> Wheel {
-    let mut wheel = Wheel::sample("py3-none-manylinux_2_17_x86_64");
-    wheel.members.push(Member::new("sample/bin/tool", elf.bytes()).executable());
-    wheel
-}
-
-fn macos(macho: MachO) -> Wheel {
-    let mut wheel = Wheel::sample(MACOS);
-    wheel.members.push(Member::new("sample/bin/tool", macho.bytes()).executable());
-    wheel
-}
+use crate::kit::{assert_only, changed, found, linux, macos, one, program, pure};
 
 #[test]
 fn sound_wheels_have_no_findings() {
@@ -63,17 +17,6 @@ fn sound_wheels_have_no_findings() {
     ] {
         assert_eq!(one(&wheel), BTreeSet::new(), "{}", wheel.filename());
     }
-}
-
-/// `wheel` with its finished members changed after RECORD was written.
-fn changed(wheel: &Wheel, change: impl FnOnce(&mut Vec<Member>)) -> BTreeSet<&'static str> {
-    let mut members = wheel.finished();
-    change(&mut members);
-    found(&[(wheel.filename(), zip(&members))])
-}
-
-fn assert_only(found: &BTreeSet<&'static str>, expected: &str, what: &str) {
-    assert_eq!(found, &BTreeSet::from([expected]), "{what}");
 }
 
 #[test]
@@ -273,26 +216,4 @@ fn binaries() {
     let mut mode = program(Elf { interpreter: Some("/lib64/ld-linux-x86-64.so.2".into()), ..Elf::default() });
     mode.members[1].mode = 0o100_644;
     assert_only(&one(&mode), "CON006", "mode");
-}
-
-#[test]
-fn the_set() {
-    let file = |wheel: &Wheel| (wheel.filename(), wheel.bytes());
-    let first = pure();
-    let mut second = pure();
-    second.stem = "sample-1.1".into();
-    second.metadata = second.metadata.replace("Version: 1.0\n", "Version: 1.1\n");
-    assert_only(&found(&[file(&first), file(&second)]), "SET001", "two versions");
-    let mut differs = linux(Elf::default());
-    differs.metadata = differs.metadata.replace("Summary", "Requires-Dist: more\nSummary");
-    assert_only(&found(&[file(&first), file(&differs)]), "SET004", "metadata");
-    let mut user = pure();
-    user.stem = "sample_cli-1.0".into();
-    user.metadata = user
-        .metadata
-        .replace("Name: sample", "Name: sample-cli")
-        .replace("Summary", "Requires-Dist: sample>=1.0\nSummary");
-    assert_only(&found(&[file(&first), file(&user)]), "SET003", "pin");
-    user.metadata = user.metadata.replace("sample>=1.0", "sample==1.0");
-    assert_eq!(found(&[file(&first), file(&user)]), BTreeSet::new());
 }

@@ -5,14 +5,14 @@ use std::path::Path;
 use assert_cmd::Command;
 use testkit::wheel::{Member, Wheel};
 
-fn verify(folder: &Path) -> Command {
+pub(crate) fn verify(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_verify-dist"));
     command.current_dir(folder).env_clear();
     command
 }
 
 /// A folder with `dist/` that holds `wheel`.
-fn folder(wheel: &Wheel) -> tempfile::TempDir {
+pub(crate) fn folder(wheel: &Wheel) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("dist")).unwrap();
     std::fs::write(folder.path().join("dist").join(wheel.filename()), wheel.bytes()).unwrap();

@@ -1,0 +1,107 @@
+//! `MET`, continued: what a project tells about itself.
+
+use super::Provenance::{BreaksRelease, Hygiene};
+use super::Severity::{Note, Warning};
+use super::metadata::metadata;
+use super::{Check, Out, Rule};
+use crate::facts::Dist;
+
+pub(super) static RULES: &[Rule] = &[
+    Rule {
+        id: "MET015",
+        title: "the declared licence is the one whose text is included",
+        severity: Warning,
+        provenance: BreaksRelease,
+        why: "Whoever reads the metadata believes another licence than whoever reads the text.",
+        source: "SPDX licence texts; PEP 639.",
+        fix: "Make LICENSE and `license` in `[project]` say the same.",
+        check: Check::Dist(licence_text),
+    },
+    Rule {
+        id: "MET016",
+        title: "there are a summary and a description",
+        severity: Warning,
+        provenance: Hygiene,
+        why: "The project's page on the index is empty.",
+        source: "pyroma; twine check --strict.",
+        fix: "`description = …` and `readme = \"README.md\"` in `[project]`.",
+        check: Check::Dist(described),
+    },
+    Rule {
+        id: "MET020",
+        title: "the page on the index tells what users look for",
+        severity: Note,
+        provenance: Hygiene,
+        why: "Without a licence, a web address, an author and the Python that it is for, nobody can judge the project.",
+        source: "pyroma.",
+        fix: "`license`, `urls`, `authors` and `requires-python` in `[project]`.",
+        check: Check::Dist(complete),
+    },
+];
+
+/// Texts that no other common licence has, by identifier.
+const LICENCES: [(&str, &str); 6] = [
+    ("MIT", "Permission is hereby granted, free of charge, to any person obtaining a copy"),
+    ("Apache-2.0", "Apache License Version 2.0, January 2004"),
+    ("GPL-3.0", "GNU GENERAL PUBLIC LICENSE Version 3, 29 June 2007"),
+    ("GPL-2.0", "GNU GENERAL PUBLIC LICENSE Version 2, June 1991"),
+    ("LGPL-3.0", "GNU LESSER GENERAL PUBLIC LICENSE Version 3, 29 June 2007"),
+    ("MPL-2.0", "Mozilla Public License Version 2.0"),
+];
+
+fn licence_text(dist: &Dist, out: &mut Out) {
+    let headers = &metadata!(dist, out).headers;
+    let declared = headers.get("License-Expression").or_else(|| headers.get("License")).unwrap_or_default();
+    let is =
+        |id: &str| declared == id || declared == format!("{id}-only") || declared == format!("{id}-or-later");
+    let declared = LICENCES.iter().map(|(id, _)| *id).find(|id| is(id));
+    let (Some(declared), true) = (declared, dist.members().iter().any(|member| member.licence.is_some()))
+    else {
+        return out.not_applicable();
+    };
+    // A file may hold the texts of several licences, those of what is bundled.
+    let texts: Vec<(&str, &str)> = dist
+        .members()
+        .iter()
+        .filter_map(|member| Some((member.name.as_str(), member.licence.as_ref()?)))
+        .flat_map(|(name, text)| {
+            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            let found = LICENCES.iter().filter(move |(_, phrase)| text.contains(phrase));
+            found.map(move |(id, _)| (name, *id))
+        })
+        .collect();
+    if let [(member, found), ..] = texts[..]
+        && texts.iter().all(|(_, found)| *found != declared)
+    {
+        out.at(member, format!("the metadata say {declared}, the text is {found}"));
+    }
+}
+
+fn described(dist: &Dist, out: &mut Out) {
+    let metadata = metadata!(dist, out);
+    if metadata.headers.get("Summary").is_none_or(str::is_empty) {
+        out.found("there is no Summary");
+    }
+    if metadata.description().is_none_or(|text| text.trim().is_empty()) {
+        out.found("there is no description");
+    }
+}
+
+fn complete(dist: &Dist, out: &mut Out) {
+    let headers = &metadata!(dist, out).headers;
+    let has =
+        |fields: &[&str]| fields.iter().any(|field| headers.get(field).is_some_and(|text| !text.is_empty()));
+    let classified = headers.all("Classifier").any(|text| text.starts_with("License ::"));
+    let missing: Vec<&str> = [
+        ("a licence", classified || has(&["License-Expression", "License", "License-File"])),
+        ("a web address", has(&["Project-URL", "Home-page"])),
+        ("an author", has(&["Author", "Author-email", "Maintainer", "Maintainer-email"])),
+        ("Requires-Python", has(&["Requires-Python"])),
+    ]
+    .into_iter()
+    .filter_map(|(what, there)| (!there).then_some(what))
+    .collect();
+    if !missing.is_empty() {
+        out.found(format!("it lacks {}", missing.join(", ")));
+    }
+}

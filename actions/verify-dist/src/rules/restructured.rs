@@ -1,0 +1,556 @@
+//! `MET017`: reStructuredText that the index cannot render.
+//!
+//! The index renders with docutils and takes each warning for a failure. This
+//! is no docutils: it names the mistakes that are made, each as docutils tells
+//! it, and what it does not understand it lets pass.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Provenance::PypiRejects;
+use super::Severity::Error;
+use super::metadata::metadata;
+use super::{Check, Out, Rule};
+use crate::facts::Dist;
+
+pub(super) static RULES: &[Rule] = &[Rule {
+    id: "MET017",
+    title: "a reStructuredText description renders",
+    severity: Error,
+    provenance: PypiRejects,
+    why: "The index refuses a description for which docutils has a warning: an unknown directive, role or target, \
+        a title line that is too short, titles out of order, markup that is not closed, a target defined twice, \
+        a missing blank line. A description without a content type is reStructuredText.",
+    source: "readme_renderer, `rst.py` (`halt_level` 2, no raw, no inclusion); twine check.",
+    fix: "Run `twine check`, or write the description in Markdown and say so.",
+    check: Check::Dist(restructured),
+}];
+
+/// The directives of docutils. `raw` and `include` are switched off.
+const DIRECTIVES: [&str; 50] = [
+    "admonition",
+    "attention",
+    "caution",
+    "class",
+    "code",
+    "code-block",
+    "compound",
+    "container",
+    "contents",
+    "csv-table",
+    "danger",
+    "date",
+    "default-role",
+    "epigraph",
+    "error",
+    "figure",
+    "footer",
+    "header",
+    "highlights",
+    "hint",
+    "image",
+    "important",
+    "line-block",
+    "list-table",
+    "math",
+    "meta",
+    "note",
+    "parsed-literal",
+    "pull-quote",
+    "replace",
+    "restructuredtext-test-directive",
+    "role",
+    "rst-class",
+    "rubric",
+    "section-numbering",
+    "sectnum",
+    "sidebar",
+    "sourcecode",
+    "table",
+    "target-notes",
+    "tip",
+    "title",
+    "topic",
+    "unicode",
+    "warning",
+    "footnotes",
+    "citations",
+    "imagemap",
+    "abstract",
+    "dedication",
+];
+
+/// Directives whose content is no reStructuredText.
+const LITERAL: [&str; 9] = [
+    "code",
+    "code-block",
+    "sourcecode",
+    "math",
+    "parsed-literal",
+    "csv-table",
+    "list-table",
+    "table",
+    "meta",
+];
+
+/// The roles of docutils; `raw` is switched off.
+const ROLES: [&str; 28] = [
+    "ab",
+    "abbreviation",
+    "ac",
+    "acronym",
+    "anonymous-reference",
+    "citation-reference",
+    "code",
+    "emphasis",
+    "footnote-reference",
+    "i",
+    "literal",
+    "math",
+    "named-reference",
+    "pep",
+    "pep-reference",
+    "rfc",
+    "rfc-reference",
+    "strong",
+    "sub",
+    "subscript",
+    "substitution-reference",
+    "sup",
+    "superscript",
+    "t",
+    "target",
+    "title",
+    "title-reference",
+    "index",
+];
+
+fn restructured(dist: &Dist, out: &mut Out) {
+    let metadata = metadata!(dist, out);
+    let kind = metadata.headers.get("Description-Content-Type").unwrap_or("text/x-rst");
+    let text = metadata.description().filter(|text| !text.trim().is_empty() && *text != "UNKNOWN");
+    let Some(text) = text.filter(|_| kind.trim().to_ascii_lowercase().starts_with("text/x-rst")) else {
+        return out.not_applicable();
+    };
+    for (line, message) in faults(text) {
+        out.found(format!("line {line} of the description: {message}"));
+    }
+}
+
+/// The mistakes in a text, each with its line, counted from 1.
+pub(crate) fn faults(text: &str) -> Vec<(usize, String)> {
+    let lines: Vec<String> = text.lines().map(|line| line.trim_end().replace('\t', "        ")).collect();
+    let mut reader = Reader { lines: &lines, ..Reader::default() };
+    reader.read();
+    reader.references();
+    reader.found.sort();
+    reader.found
+}
+
+#[derive(Default)]
+struct Reader<'a> {
+    lines: &'a [String],
+    found: Vec<(usize, String)>,
+    /// The title styles in the order of their levels: adornment, with overline.
+    styles: Vec<(char, bool)>,
+    level: usize,
+    /// Normalised name → address, of explicit targets.
+    targets: BTreeMap<String, String>,
+    substitutions: BTreeSet<String>,
+    roles: BTreeSet<String>,
+    /// Normalised names of sections.
+    sections: BTreeSet<String>,
+    /// Pieces of running text, with the line of their start.
+    texts: Vec<(usize, String)>,
+}
+
+fn indent(line: &str) -> usize {
+    line.len() - line.trim_start().len()
+}
+
+/// The character that a line of adornment repeats.
+fn adornment(line: &str) -> Option<char> {
+    let first = line.chars().next().filter(char::is_ascii_punctuation)?;
+    line.chars().all(|c| c == first).then_some(first)
+}
+
+/// As docutils compares names.
+fn normal(name: &str) -> String {
+    name.replace('\\', "").split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+}
+
+/// Whether a line starts a construct whose lines are no running text.
+fn is_table(line: &str) -> bool {
+    let line = line.trim_start();
+    line.starts_with("+-")
+        || line.starts_with("+=")
+        || (line.starts_with("==") && line.contains(' ') && line.chars().all(|c| c == '=' || c == ' '))
+}
+
+impl Reader<'_> {
+    fn tell(&mut self, line: usize, message: impl Into<String>) {
+        self.found.push((line + 1, message.into()));
+    }
+
+    /// The first line from `at` on that is neither blank nor indented by more
+    /// than `depth`.
+    fn after_block(&self, at: usize, depth: usize) -> usize {
+        let stays = |line: &&String| line.is_empty() || indent(line) > depth;
+        at + self.lines[at..].iter().take_while(stays).count()
+    }
+
+    fn read(&mut self) {
+        let mut at = 0;
+        while at < self.lines.len() {
+            at = self.block(at);
+        }
+    }
+
+    /// Reads one block; where the next one starts.
+    fn block(&mut self, at: usize) -> usize {
+        let line = self.lines[at].as_str();
+        let (depth, content) = (indent(line), line.trim_start());
+        if content.is_empty() {
+            return at + 1;
+        }
+        if content == ".." || content.starts_with(".. ") {
+            return self.explicit(at, depth);
+        }
+        if content.starts_with("__ ") || content.starts_with(">>>") {
+            return at + 1;
+        }
+        if is_table(line) {
+            let rest = self.lines[at..].iter().take_while(|line| !line.is_empty()).count();
+            // A simple table may hold blank lines: it ends with its third border.
+            let borders = || self.lines[at..].iter().enumerate().filter(|(_, line)| is_table(line));
+            let last = borders().take(3).last().map_or(rest, |(index, _)| index + 1);
+            return at + if content.starts_with('+') { rest } else { last.max(rest) };
+        }
+        if depth == 0
+            && let Some(next) = self.title(at)
+        {
+            return next;
+        }
+        self.paragraph(at, depth)
+    }
+
+    /// Directives, targets, substitutions, footnotes, comments.
+    fn explicit(&mut self, at: usize, depth: usize) -> usize {
+        let body = self.lines[at].trim_start().trim_start_matches("..").trim_start().to_owned();
+        let end = self.after_block(at + 1, depth);
+        if end < self.lines.len()
+            && end > at
+            && !self.lines[end - 1].is_empty()
+            && indent(&self.lines[end]) == depth
+            && !self.lines[end].trim_start().starts_with("..")
+            && !self.lines[end].trim_start().starts_with("__")
+        {
+            self.tell(end, "explicit markup ends without a blank line");
+        }
+        if let Some(rest) = body.strip_prefix("__") {
+            let _ = rest;
+            return end;
+        }
+        if let Some(target) = body.strip_prefix('_') {
+            self.target(at, target);
+            return end;
+        }
+        let substitution = body.strip_prefix('|').and_then(|rest| rest.split_once('|'));
+        if let Some((name, _)) = substitution {
+            self.substitutions.insert(normal(name));
+        }
+        let rest = substitution.map_or(body.as_str(), |(_, rest)| rest.trim_start());
+        let Some((name, arguments)) = rest.split_once("::").filter(|(name, _)| is_word(name)) else {
+            // A footnote has running text, a comment has none.
+            let note = body.starts_with('[') && body.contains(']');
+            return if note { at + 1 } else { end };
+        };
+        let name = name.trim().to_ascii_lowercase();
+        match name.as_str() {
+            "raw" | "include" => self.tell(at, format!("the index has switched off the directive `{name}`")),
+            "role" => {
+                let role = arguments.trim().split('(').next().unwrap_or_default();
+                self.roles.insert(role.to_ascii_lowercase());
+            }
+            _ if !DIRECTIVES.contains(&name.as_str()) => {
+                self.tell(at, format!("the directive `{name}` is not known to docutils"));
+                return end;
+            }
+            _ => {}
+        }
+        if substitution.is_some()
+            || LITERAL.contains(&name.as_str())
+            || ["raw", "include"].contains(&name.as_str())
+        {
+            return end;
+        }
+        // Its options, then content like any other.
+        let is_option = |line: &&String| line.trim_start().starts_with(':');
+        at + 1 + self.lines[at + 1..end].iter().take_while(is_option).count()
+    }
+
+    fn target(&mut self, at: usize, target: &str) {
+        let (name, address) = match target.strip_prefix('`').and_then(|rest| rest.split_once('`')) {
+            Some((name, rest)) => (name, rest.trim_start_matches(':')),
+            None => target.split_once(": ").unwrap_or((target.trim_end_matches(':'), "")),
+        };
+        self.define(at, name, address.trim());
+    }
+
+    fn define(&mut self, at: usize, name: &str, address: &str) {
+        let old = self.targets.insert(normal(name), address.to_owned());
+        if old.is_some_and(|old| old != address && !address.is_empty()) {
+            self.tell(at, format!("the target `{name}` is defined twice, with different addresses"));
+        }
+    }
+
+    /// A title with its underline, and overline; where the next block starts.
+    fn title(&mut self, at: usize) -> Option<usize> {
+        let line = |at: usize| self.lines.get(at).map_or("", String::as_str);
+        let over = adornment(line(at)).filter(|_| line(at).len() >= 4);
+        if let Some(style) = over {
+            let (title, under) = (line(at + 1), line(at + 2));
+            if title.is_empty() {
+                // A transition.
+                return Some(at + 1);
+            }
+            if adornment(under) != Some(style) || under.len() != line(at).len() {
+                return None;
+            }
+            let (title, width) = (title.trim().to_owned(), under.len());
+            self.section(at + 1, &title, width, (style, true));
+            return Some(at + 3);
+        }
+        let style = adornment(line(at + 1))?;
+        let (title, width) = (line(at).to_owned(), line(at + 1).len());
+        if adornment(&title).is_some() || (width < 4 && title.chars().count() > width) {
+            return None;
+        }
+        self.section(at, &title, width, (style, false));
+        Some(at + 2)
+    }
+
+    fn section(&mut self, at: usize, title: &str, width: usize, style: (char, bool)) {
+        if title.chars().count() > width {
+            self.tell(at, format!("the line at the title `{title}` is too short"));
+        }
+        match self.styles.iter().position(|known| *known == style) {
+            Some(level) if level > self.level => {
+                self.tell(at, format!("the title `{title}` skips a level"));
+            }
+            Some(level) => self.level = level + 1,
+            None if self.level < self.styles.len() => {
+                self.tell(at, format!("the title `{title}` has a new style, where deeper ones are known"));
+            }
+            None => {
+                self.styles.push(style);
+                self.level = self.styles.len();
+            }
+        }
+        self.sections.insert(normal(title));
+        self.texts.push((at, title.to_owned()));
+    }
+
+    /// Lines up to a blank one, with what hangs below a list's marker; after
+    /// `::` a literal block.
+    fn paragraph(&mut self, at: usize, depth: usize) -> usize {
+        let same = |line: &&String| {
+            !line.is_empty() && indent(line) >= depth && !line.trim_start().starts_with(".. ")
+        };
+        let count = self.lines[at..].iter().take_while(same).count().max(1);
+        let end = at + count;
+        let text = self.lines[at..end].join("\n");
+        let literal = text.ends_with("::");
+        self.texts.push((at, text));
+        if !literal {
+            return end;
+        }
+        let next = self.lines[end..].iter().position(|line| !line.is_empty()).map(|skip| end + skip);
+        match next {
+            Some(next) if indent(&self.lines[next]) > depth => self.after_block(next, depth),
+            // Quoted literal blocks start each line with the same punctuation.
+            Some(next) if self.lines[next].trim_start().starts_with(|c: char| c.is_ascii_punctuation()) => {
+                next + 1
+            }
+            Some(next) if next > end => {
+                self.tell(next, "a literal block (`::`) is expected here, and nothing is indented");
+                next
+            }
+            _ => end,
+        }
+    }
+
+    /// Looks at the running text, once all definitions are known.
+    fn references(&mut self) {
+        let texts = std::mem::take(&mut self.texts);
+        for (at, text) in &texts {
+            for piece in pieces(text) {
+                if let Piece::Link { name, address } = piece {
+                    self.define(*at, &name, &address);
+                }
+            }
+        }
+        for (at, text) in &texts {
+            for piece in pieces(text) {
+                let message = match piece {
+                    Piece::Open(start) => format!("`{start}` opens markup that is not closed"),
+                    Piece::Role(role) if !ROLES.contains(&role.as_str()) && !self.roles.contains(&role) => {
+                        format!("the role `{role}` is not known to docutils")
+                    }
+                    Piece::Reference(name)
+                        if !self.targets.contains_key(&name) && !self.sections.contains(&name) =>
+                    {
+                        format!("there is no target `{name}`")
+                    }
+                    Piece::Substitution(name) if !self.substitutions.contains(&name) => {
+                        format!("there is no substitution `{name}`")
+                    }
+                    _ => continue,
+                };
+                self.tell(*at, message);
+            }
+        }
+    }
+}
+
+fn is_word(name: &str) -> bool {
+    !name.is_empty() && name.trim_end().chars().all(|c| c.is_ascii_alphanumeric() || "-_:.+".contains(c))
+}
+
+/// What inline markup says.
+enum Piece {
+    /// It starts and does not end.
+    Open(&'static str),
+    Role(String),
+    /// `` `name`_ ``.
+    Reference(String),
+    /// `` `name <address>`_ ``.
+    Link {
+        name: String,
+        address: String,
+    },
+    /// `|name|`.
+    Substitution(String),
+}
+
+/// Inline markup, as docutils recognises it (reStructuredText specification,
+/// "Inline markup recognition rules").
+fn pieces(text: &str) -> Vec<Piece> {
+    let chars: Vec<char> = text.chars().collect();
+    let mut pieces = Vec::new();
+    let mut at = 0;
+    while at < chars.len() {
+        if chars[at] == '\\' {
+            at += 2;
+            continue;
+        }
+        let Some(mark) = ["``", "**", "*", "`", "|"].into_iter().find(|mark| starts(&chars, at, mark)) else {
+            at += 1;
+            continue;
+        };
+        let size = mark.len();
+        let Some(end) = closes(&chars, at + size, mark) else {
+            // What docutils makes of a lone bar depends on more.
+            if mark != "|" && mark != "*" {
+                pieces.push(Piece::Open(mark));
+            }
+            at += size;
+            continue;
+        };
+        let inner: String = chars[at + size..end].iter().collect();
+        let rest = &chars[end + size..];
+        match mark {
+            "`" => {
+                let before: String = chars[..at].iter().collect();
+                let role =
+                    before.strip_suffix(':').and_then(|head| head.rsplit_once(':')).map(|(_, role)| role);
+                let after: String = rest.iter().take(40).collect();
+                let after =
+                    after.strip_prefix(':').and_then(|tail| tail.split_once(':')).map(|(role, _)| role);
+                if let Some(role) = role.filter(|role| is_word(role)).or(after.filter(|role| is_word(role))) {
+                    pieces.push(Piece::Role(role.to_ascii_lowercase()));
+                } else if rest.first() == Some(&'_') && rest.get(1) != Some(&'_') {
+                    let link = inner.strip_suffix('>').and_then(|inner| inner.rsplit_once('<'));
+                    pieces.push(match link {
+                        Some((name, address)) => Piece::Link {
+                            name: if name.trim().is_empty() { address.into() } else { name.trim().into() },
+                            address: address.split_whitespace().collect(),
+                        },
+                        None => Piece::Reference(normal(&inner)),
+                    });
+                }
+            }
+            "|" => pieces.push(Piece::Substitution(normal(&inner))),
+            _ => {}
+        }
+        at = end + size;
+    }
+    pieces
+}
+
+fn starts(chars: &[char], at: usize, mark: &str) -> bool {
+    let same = mark.chars().enumerate().all(|(index, c)| chars.get(at + index) == Some(&c));
+    let next = chars.get(at + mark.len());
+    let before = at.checked_sub(1).map(|before| chars[before]);
+    // A role stands before its text.
+    let opens = |c: char| c.is_whitespace() || "'\"([{<-/:".contains(c) || "‘“’«¡¿‐‑–—".contains(c);
+    let quoted = |c: char| {
+        let pairs = [('\'', '\''), ('"', '"'), ('(', ')'), ('[', ']'), ('{', '}'), ('<', '>')];
+        pairs.iter().any(|(open, close)| *open == c && next == Some(close))
+    };
+    same && next.is_some_and(|c| !c.is_whitespace())
+        && before.is_none_or(|c| opens(c) && !quoted(c))
+        // `**` is strong, `***` is text.
+        && !(mark == "*" && next == Some(&'*'))
+}
+
+fn closes(chars: &[char], from: usize, mark: &str) -> Option<usize> {
+    let literal = mark == "``";
+    (from + 1..chars.len()).find(|at| {
+        let same = mark.chars().enumerate().all(|(index, c)| chars.get(at + index) == Some(&c));
+        let before = chars[at - 1];
+        let after = chars.get(at + mark.len());
+        let ends = |c: &char| c.is_whitespace() || "'\")]}>-/\\:.,;!?_".contains(*c) || !c.is_ascii();
+        same && !before.is_whitespace() && (literal || before != '\\') && after.is_none_or(ends)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::faults;
+
+    fn first(text: &str) -> Option<String> {
+        faults(text).into_iter().next().map(|(_, message)| message)
+    }
+
+    #[test]
+    fn what_docutils_renders_has_no_faults() {
+        let text = "Title\n=====\n\nSome *text* with ``code``, a `link <https://a.example>`_, `Title`_ and |logo|.\n\
+            2 * 3 and a* and 'quoted' \\`escape.\n\n.. |logo| image:: a.png\n\n.. note:: Well\n   done.\n\n\
+            Code::\n\n    .. anything::\n    ``x\n\n- one\n- two\n\nSub\n---\n\nMore\n====\n\n.. _a: https://a.example\n\
+            .. code-block:: python\n\n   x = `y\n\n====  ====\na     `b\n====  ====\n\n:math:`x` and :sub:`2`\n";
+        assert_eq!(faults(text), []);
+    }
+
+    #[test]
+    fn each_mistake_is_named() {
+        for (text, told) in [
+            ("Title\n====\n", "too short"),
+            (".. toctree::\n\n   a\n", "directive `toctree`"),
+            (".. raw:: html\n\n   <b>\n", "switched off"),
+            ("See :class:`x`.\n", "role `class`"),
+            ("See `gone`_.\n", "no target `gone`"),
+            ("See |gone|.\n", "no substitution `gone`"),
+            ("A ``literal.\n", "not closed"),
+            ("A **strong.\n", "not closed"),
+            ("A `title.\n", "not closed"),
+            ("`a <https://a.example>`_ and `a <https://b.example>`_\n", "defined twice"),
+            ("A\n=\n\nB\n-\n\nC\n~\n\nD\n=\n\nE\n~\n", "skips a level"),
+            ("A\n=\n\nB\n-\n\nC\n=\n\nD\n~\n", "new style"),
+            (".. note:: x\ntext\n", "without a blank line"),
+            ("Code::\n\nnot indented\n", "literal block"),
+        ] {
+            let message = first(text).unwrap_or_default();
+            assert!(message.contains(told), "{text}: {message}");
+        }
+    }
+}

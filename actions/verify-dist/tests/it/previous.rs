@@ -1,0 +1,50 @@
+//! The previous release, asked of real servers by JSON and by HTML.
+
+use testkit::index::Peer;
+use testkit::warehouse::{Behaviour, Warehouse};
+use testkit::wheel::Wheel;
+
+use crate::kit::macos;
+use crate::program::{folder, verify};
+use testkit::wheel::MachO;
+
+fn old() -> Wheel {
+    let mut old = macos(MachO::default());
+    old.stem = "sample-0.9".into();
+    old.metadata = old.metadata.replace("Version: 1.0\n", "Version: 0.9\n");
+    old
+}
+
+/// A release without the wheel for macOS, compared with the one at `index`.
+fn told(index: &str) -> String {
+    let folder = folder(&Wheel::sample("cp312-cp312-win_amd64"));
+    let output = verify(folder.path()).args(["--previous", index]).assert().code(1);
+    String::from_utf8_lossy(&output.get_output().stdout).into_owned()
+}
+
+#[test]
+fn a_platform_that_went_missing_is_told() {
+    let shelf = tempfile::tempdir().unwrap();
+    let old = old();
+    std::fs::write(shelf.path().join(old.filename()), old.bytes()).unwrap();
+    let html = Peer::pypiserver(shelf.path());
+    let json = Warehouse::start(Behaviour::default(), None);
+    json.put(&old.filename(), "sample", &old.bytes());
+    for root in [html.url.as_str(), json.url().trim_end_matches("legacy/")] {
+        let index = format!("{root}simple/");
+        let text = told(&index);
+        assert!(text.contains("SET009") && text.contains("macosx arm64"), "{index}: {text}");
+    }
+}
+
+#[test]
+fn an_index_that_cannot_be_asked_gives_no_verdict() {
+    let folder = folder(&Wheel::sample("py3-none-any"));
+    let port = testkit::index::free_port();
+    let index = format!("http://127.0.0.1:{port}/simple/");
+    let output = verify(folder.path()).args(["--previous", &index]).assert().code(3);
+    let text = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
+    assert!(text.contains(&index) && text.contains("hint:"), "{text}");
+    assert!(!folder.path().join("dist-manifest.json").exists(), "no verdict, no manifest");
+    verify(folder.path()).args(["--previous", "http://index.example/simple"]).assert().code(2);
+}
