@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from package_index import Index, serve
 
+# Fixtures of several folders: the flake with a real Nix, workflows under act.
+pytest_plugins = ["flake_copy", "under_act"]
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -1,5 +1,6 @@
 """A copy of the repository whose lock names host-nixpkgs, and a real Nix to evaluate it."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -37,12 +38,23 @@ def flake(
 
 
 @pytest.fixture(scope="session")
-def nix(flake: Path, nix_home: Path, clean_env: dict[str, str]) -> Nix:
+def nix_env(nix_home: Path) -> dict[str, str]:
+    """What makes Nix use a store of our own."""
+    return nix_variables(nix_home)
+
+
+@pytest.fixture(scope="session")
+def nix(flake: Path, nix_env: dict[str, str], clean_env: dict[str, str]) -> Nix:
     """Runs `nix` in the copy with a store of our own, and gives its standard output."""
     program = tool("nix")
-    env = clean_env | nix_variables(nix_home)
 
     def nix(*args: str) -> str:
-        return run(program, *args, cwd=flake, env=env)
+        return run(program, *args, cwd=flake, env=clean_env | nix_env)
 
     return nix
+
+
+@pytest.fixture(scope="session")
+def version(nix: Nix) -> str:
+    """The version of htty and htty-core."""
+    return str(json.loads(nix("eval", "--json", ".#lib.version.version")))

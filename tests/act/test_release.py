@@ -1,0 +1,15 @@
+"""release.yml under act: built by Nix, through artifacts, published to an index server here."""
+
+from package_index import Index
+from under_act import Act
+
+
+def test_a_tag_is_released(act: Act, index: Index, version: str) -> None:
+    event = {"ref": f"refs/tags/v{version}", "ref_name": f"v{version}"}
+    log = act("release.yml", event, "--var", f"PUBLISH_INDEX={index.url}")
+    files = sorted(index.files())
+    assert [name.split("-")[0] for name in files] == ["htty", "htty_core", "htty_core"], log
+    assert files[0] == f"htty-{version}.tar.gz"
+    assert files[1].endswith("_aarch64.whl")
+    assert files[2].endswith("_x86_64.whl")
+    assert "not aarch64: the wheel runs under QEMU" in log
