@@ -64,11 +64,17 @@ fn node(shell: &Shell) -> Result<PathBuf, Error> {
     let package = PathBuf::from(shell.quiet(&Cmd::new(display(&python)).args(find))?.stdout);
     let bin = folder(shell).join("bin");
     std::fs::create_dir_all(&bin).map_err(FileError::new("create", &bin))?;
-    for name in ["node", "npm", "npx"] {
+    // npm's own programs beside node's are copies that do not find their library.
+    let npm = "lib/node_modules/npm/bin";
+    let programs = [
+        ("node", "bin/node".into()),
+        ("npm", format!("{npm}/npm-cli.js")),
+        ("npx", format!("{npm}/npx-cli.js")),
+    ];
+    for (name, place) in programs {
         let link = bin.join(name);
         let _ = std::fs::remove_file(&link);
-        std::os::unix::fs::symlink(package.join("bin").join(name), &link)
-            .map_err(FileError::new("create", &link))?;
+        std::os::unix::fs::symlink(package.join(place), &link).map_err(FileError::new("create", &link))?;
     }
     Ok(bin)
 }
