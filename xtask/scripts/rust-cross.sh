@@ -40,8 +40,7 @@ chmod 755 "$work/root/bin/rustc"
 # The other standard libraries, by Cargo's own way to build one; without
 # optimisation, since tests alone use them.
 rustlib=$work/root/usr/lib/rustlib
-mkdir -p "$work/empty/.cargo" "$work/src" "$rustlib/src/rust"
-mv "$work"/root/usr/src/rustc-*/library "$rustlib/src/rust/"
+mkdir -p "$work/empty/.cargo"
 cat >"$work/empty/Cargo.toml" <<'MANIFEST'
 [package]
 name = "empty"
