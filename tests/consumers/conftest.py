@@ -18,7 +18,6 @@ from package_index import Index
 
 # What stands for this repository and its tag's commit in the templates.
 RELEASE = f"OWNER/REPOSITORY@{'0' * 40}"
-STAND_INS = ("upload-artifact", "download-artifact", "setup-python")
 
 
 class Silent(http.server.SimpleHTTPRequestHandler):
@@ -86,32 +85,26 @@ def project(
         commit(folder, tag="v0.1.0")
         event = tmp_path / "event.json"
         event.write_text(json.dumps({"ref": "refs/tags/v0.1.0"}))
-        artifacts = tmp_path / "artifacts"
-        stand_ins = root / "tests/consumers/stand-ins"
+        stand_ins = {place.name: place for place in (tools / "stand-ins").iterdir()}
+        stand_ins["setup-python"] = root / "tests/consumers/setup-python"
         places = {RELEASE: released}
         # Foreign actions, those of the workflow and those that ours use in turn.
         texts = [text, *(file.read_text() for file in released.rglob("action.yml"))]
         for action, sha in re.findall(r"uses: actions/([\w-]+)[\w/-]*@(\w+)", "\n".join(texts)):
-            if action in STAND_INS:
-                places[f"actions/{action}@{sha}"] = stand_ins / action
-            elif action == "cache":
-                places[f"actions/{action}@{sha}"] = tools / "stand-ins/cache"
+            if action != "checkout":  # which act does itself
+                places[f"actions/{action}@{sha}"] = stand_ins[action]
 
         def act(*args: str, **variables: str) -> str:
-            shutil.rmtree(artifacts, ignore_errors=True)
-            artifacts.mkdir()
-            variables |= {
-                "ARTIFACTS": str(artifacts),
-                "STAND_INS": str(stand_ins),
-                "CARGO_TARGET_DIR": str(target / "consumers"),
-            }
+            variables["CARGO_TARGET_DIR"] = str(target / "consumers")
             command = [
                 *(tools / "test/bin/act", "push", "--eventpath", event),
                 *("-P", "ubuntu-latest=-self-hosted"),
                 # Without addresses of their own its servers listen on the outside one.
                 *("--cache-server-addr", "127.0.0.1", "--cache-server-port", str(free_port())),
+                *("--cache-server-path", tmp_path / "caches"),
                 *("--artifact-server-addr", "127.0.0.1"),
                 *("--artifact-server-port", str(free_port())),
+                *("--artifact-server-path", tmp_path / "artifacts"),
             ]
             for name, value in variables.items():
                 command += ["--env", f"{name}={value}"]

@@ -37,7 +37,7 @@ def test_pyo3_abi3(project: Make, index: Index, installed: Install) -> None:
 
 def test_mixed(project: Make, index: Index, installed: Install, root: Path) -> None:
     """A wheel for each version of Python, as far as this machine has them."""
-    find = root / "tests/consumers/stand-ins/find_python.py"
+    find = root / "tests/consumers/setup-python/find_python.py"
     here: dict[str, str] = {}
     for version in ("3.10", "3.11", "3.12", "3.13"):
         found = subprocess.run([sys.executable, find, version], capture_output=True, text=True)

@@ -1,0 +1,125 @@
+"""The JSON Schemas describe what the binaries really write."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from documents import ROOT
+from host_nixpkgs import nix_variables
+from jsonschema import Draft202012Validator
+from package_index import Index
+
+SCHEMAS = sorted((ROOT / "docs/schema").glob("*.json"))
+# The reports that a release writes, and their schemas.
+REPORTS = {
+    "install.json": "setup-nix-report",
+    "save.json": "setup-nix-report",
+    "build.json": "build-report",
+    "verify.json": "verify-report",
+    "dist-manifest.json": "dist-manifest",
+    "publish.json": "publish-report",
+}
+
+
+@pytest.mark.parametrize("path", SCHEMAS, ids=lambda path: path.stem)
+def test_schema_is_a_schema(path: Path) -> None:
+    schema = json.loads(path.read_text())
+    Draft202012Validator.check_schema(schema)
+    kinds = [schema["$defs"][kind["$ref"].rsplit("/", 1)[1]] for kind in schema.get("oneOf", [])]
+    for kind in kinds or [schema]:
+        assert kind["properties"]["schema"] == {"const": 1}
+        assert "schema" in kind["required"]
+
+
+def test_each_schema_has_a_report() -> None:
+    assert sorted(set(REPORTS.values())) == [path.stem for path in SCHEMAS]
+
+
+def faults(name: str, report: Any) -> list[str]:
+    """What a schema says against a report."""
+    schema = json.loads((ROOT / "docs/schema" / f"{name}.json").read_text())
+    found = Draft202012Validator(schema).iter_errors(report)  # pyright: ignore[reportUnknownMemberType]
+    return [f"{'/'.join(map(str, error.path))}: {error.message}" for error in found]
+
+
+@pytest.fixture(scope="module")
+def reports(
+    tools: Path,
+    target: Path,
+    binaries: Path,
+    clean_env: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[Path, Index], dict[str, Any]]:
+    """Builds, verifies and publishes a wheel; gives each report by its schema's name."""
+    env = clean_env | {"CARGO_TARGET_DIR": str(target)}
+    env["PATH"] = f"{tools / 'test/bin'}:{env['PATH']}"
+    built = tmp_path_factory.mktemp("reports")
+
+    def run(name: str, *args: str | Path, fails: int = 0) -> str:
+        command = [binaries / name, *args]
+        more = {"INPUT_PASSWORD": "none-needed"} if name == "publish" else {}
+        done = subprocess.run(command, cwd=built, env=env | more, capture_output=True, text=True)
+        assert done.returncode == fails, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    hello = ROOT / "tests/act/hello"
+    run("build-wheel", hello, "--report-path", "build.json")
+    run("verify-dist", "dist", "--report-path", "verify.json")
+    # With a Nix that is there and a store of its own: nothing is installed.
+    env |= nix_variables(built / "nix")
+    setup = ("--kvm", "false", "--cache-folder", built / "cache")
+    run("setup-nix", "install", *setup, "--report-path", "install.json")
+    run("setup-nix", "save", *setup, "--report-path", "save.json")
+
+    def publish(folder: Path, index: Index) -> dict[str, Any]:
+        for name in ("dist", "dist-manifest.json", "build.json", "verify.json"):
+            (shutil.copytree if (built / name).is_dir() else shutil.copy)(
+                built / name, folder / name
+            )
+        run(
+            *("publish", folder / "dist", "--manifest", folder / "dist-manifest.json"),
+            *("--index", index.url, "--allow-insecure-loopback"),
+            *("--report-path", folder / "publish.json"),
+        )
+        return {file: json.loads((folder / file).read_text()) for file in REPORTS}
+
+    return publish
+
+
+def test_reports_keep_to_their_schemas(
+    reports: Callable[[Path, Index], dict[str, Any]], index: Index, tmp_path: Path
+) -> None:
+    found = reports(tmp_path, index)
+    for file, report in found.items():
+        name = REPORTS[file]
+        assert faults(name, report) == [], name
+        # A schema that takes anything would say nothing.
+        assert faults(name, report | {"schema": 2}) != [], name
+        for key in report:
+            if key in json.loads((ROOT / f"docs/schema/{name}.json").read_text())["required"]:
+                assert faults(name, {k: v for k, v in report.items() if k != key}) != [], (
+                    name,
+                    key,
+                )
+
+
+def test_an_unknown_major_is_refused(
+    reports: Callable[[Path, Index], dict[str, Any]],
+    index: Index,
+    binaries: Path,
+    clean_env: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    """publish takes no manifest whose fields may mean something else."""
+    manifest = reports(tmp_path, index)["dist-manifest.json"] | {"schema": 2}
+    path = tmp_path / "dist-manifest.json"
+    path.write_text(json.dumps(manifest))
+    command = [binaries / "publish", tmp_path / "dist", "--manifest", path, "--dry-run", "offline"]
+    done = subprocess.run(command, cwd=tmp_path, env=clean_env, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert "dist-manifest.json" in done.stderr
+    assert "schema" in done.stderr

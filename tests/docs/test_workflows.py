@@ -1,0 +1,145 @@
+"""Each workflow in the documentation could be pasted."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import yaml
+from documents import ROOT, Document, documents
+
+Yaml = dict[Any, Any]
+OURS = re.compile(r"OWNER/REPOSITORY/actions/([\w/-]+)@")
+PIN = re.compile(r"uses: ([\w-]+/[\w./-]+)@([0-9a-f]{40}) # (\S+)")
+
+SNIPPETS = [
+    pytest.param(document, fence.text, id=f"{document.name}:{fence.line}")
+    for document in documents()
+    for fence in document.fences
+    if fence.language == "yaml" and not fence.text.startswith("# before")
+]
+
+
+def filled(text: str) -> str:
+    """A snippet with its placeholders filled."""
+    text = re.sub(r"<owner>/<repo>", "OWNER/REPOSITORY", text)
+    text = re.sub(r"@<[^>]*>", f"@{'0' * 40}", text)
+    return re.sub(r"<[^>\n]*>", "value", text)
+
+
+def whole(snippet: object) -> Yaml:
+    """A workflow around steps, or around a part of a job."""
+    if isinstance(snippet, dict):
+        given = cast(Yaml, snippet)
+        # YAML 1.1 reads the key `on` as true.
+        given = {("on" if key is True else key): value for key, value in given.items()}
+        if "jobs" in given:
+            return {"name": "snippet", "on": "push", **given}
+        return {
+            "name": "snippet",
+            "on": "push",
+            "jobs": {"job": {"runs-on": "ubuntu-latest", **given}},
+        }
+    assert isinstance(snippet, list), f"neither a workflow nor steps: {snippet}"
+    steps: list[Yaml] = cast(list[Yaml], snippet)
+    return {
+        "name": "snippet",
+        "on": "push",
+        "jobs": {"job": {"runs-on": "ubuntu-latest", "steps": steps}},
+    }
+
+
+def action(name: str) -> Yaml:
+    path = ROOT / "actions" / name / "action.yml"
+    assert path.is_file(), f"there is no action {name}"
+    return yaml.safe_load(path.read_text())
+
+
+def faults(workflow: Yaml, complete: bool) -> list[str]:
+    """Inputs and outputs of our actions that do not exist, or are missing."""
+    found: list[str] = []
+    for job in workflow["jobs"].values():
+        ids: dict[str, Yaml] = {}
+        for step in job.get("steps", []):
+            match = OURS.match(step.get("uses", ""))
+            if not match:
+                continue
+            declared = action(match.group(1))
+            given = step.get("with", {})
+            inputs = declared.get("inputs", {})
+            found += [
+                f"{match.group(1)} has no input {name}" for name in given if name not in inputs
+            ]
+            required = [name for name, value in inputs.items() if value.get("required")]
+            found += [
+                f"{match.group(1)} needs {name}"
+                for name in required
+                if complete and name not in given
+            ]
+            if "id" in step:
+                ids[step["id"]] = declared.get("outputs", {})
+        for step, output in re.findall(r"steps\.([\w-]+)\.outputs\.([\w-]+)", yaml.safe_dump(job)):
+            if step in ids and output not in ids[step]:
+                found.append(f"the step {step} has no output {output}")
+    return found
+
+
+def lint(workflow: str, tools: Path, folder: Path) -> str:
+    """What actionlint says."""
+    path = folder / "workflow.yml"
+    path.write_text(workflow)
+    shellcheck = f"-shellcheck={tools / 'test/bin/shellcheck'}"
+    command = [tools / "bin/actionlint", shellcheck, "-no-color", path]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize(("document", "text"), SNIPPETS)
+def test_snippet(document: Document, text: str, tools: Path, tmp_path: Path) -> None:
+    snippet = yaml.safe_load(filled(text))
+    workflow = whole(snippet)
+    assert faults(workflow, complete=True) == [], document.name
+    said = lint(yaml.safe_dump(workflow, sort_keys=False), tools, tmp_path)
+    # A part of a job may ask for what another job, not shown, has.
+    part = "jobs" not in snippet
+    said = [line for line in said.splitlines() if line.startswith("workflow.yml:")]
+    said = [line for line in said if not (part and 'property "' in line and "[expression]" in line)]
+    assert said == [], document.name
+
+
+TEMPLATES = sorted(ROOT.glob("tests/consumers/*/.github/workflows/*.yml"))
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.parts[-4])
+def test_template_uses_what_is_there(path: Path) -> None:
+    assert faults(yaml.safe_load(path.read_text()), complete=True) == []
+
+
+def test_faults_are_seen(tools: Path, tmp_path: Path) -> None:
+    text = """
+    - id: x
+      uses: OWNER/REPOSITORY/actions/publish@0
+      with: {nonsense: 1}
+    - run: echo ${{ steps.x.outputs.nonsense }}
+    """
+    workflow = whole(yaml.safe_load(text))
+    assert faults(workflow, complete=True) == [
+        *("publish has no input nonsense", "publish needs manifest"),
+        "the step x has no output nonsense",
+    ]
+    workflow["jobs"]["job"]["needs"] = "nobody"
+    assert "nobody" in lint(yaml.safe_dump(workflow), tools, tmp_path)
+
+
+def test_pins_agree() -> None:
+    """Documentation and templates pin the commits that this repository's workflows pin."""
+    ours: dict[str, tuple[str, str]] = {}
+    for path in [*ROOT.glob(".github/workflows/*.yml"), *ROOT.glob("actions/**/action.yml")]:
+        for name, sha, version in PIN.findall(path.read_text()):
+            ours[name] = (sha, version)
+    texts = {document.name: document.prose for document in documents()}
+    texts |= {str(path.relative_to(ROOT)): path.read_text() for path in TEMPLATES}
+    for name, text in texts.items():
+        for used, sha, version in PIN.findall(text):
+            if used in ours:
+                assert (sha, version) == ours[used], f"{name}: another pin of {used}"
