@@ -1,22 +1,8 @@
 //! The program as it is called: every backend, and what bad input gets.
 
-use std::path::Path;
-
 use serde_json::Value;
 
 use crate::support::*;
-
-const CARGO: &str = "[package]\nname = \"sample\"\nversion = \"1.0.0\"\nedition = \"2021\"\n[profile.release]\nopt-level = 1\n[workspace]\n";
-const PYPROJECT: &str = "[build-system]\nrequires = [\"maturin>=1,<2\"]\nbuild-backend = \"maturin\"\n[project]\nname = \"sample\"\nversion = \"1.0.0\"\n[tool.maturin]\nbindings = \"bin\"\n";
-const MAIN: &str = "fn main() { println!(\"hello {}\", std::env::args().count()); }\n";
-
-fn project(folder: &Path) {
-    write(folder, &[("Cargo.toml", CARGO), ("pyproject.toml", PYPROJECT), ("src/main.rs", MAIN)]);
-}
-
-fn report(folder: &Path) -> Value {
-    serde_json::from_slice(&std::fs::read(folder.join("build-report.json")).unwrap()).unwrap()
-}
 
 #[test]
 fn maturin_builds_a_tested_wheel() {
@@ -28,7 +14,6 @@ fn maturin_builds_a_tested_wheel() {
     // What a shell of nixpkgs' Python sets must not reach the tag.
     command.env("_PYTHON_HOST_PLATFORM", "macosx-99.0-sparc");
     succeed(command.args(["--smoke-command", "sample a b", "--smoke", "required"]));
-
     let report = report(folder.path());
     let name = report["filename"].as_str().unwrap();
     assert!(
@@ -161,91 +146,6 @@ fn bad_input_is_told() {
     assert!(!folder.path().join("dist").exists());
 }
 
-/// A program whose loader is really in the store: it runs here, and would run
-/// nowhere else.
-#[test]
-fn nix_builds_and_the_store_is_masked() {
-    let folder = tempfile::tempdir().unwrap();
-    let source = "{ outputs = { self }: { packages.x86_64-linux = let
-      run = name: script: derivation {
-        inherit name; system = \"x86_64-linux\"; builder = \"/bin/sh\"; PATH = \"/usr/bin:/bin\";
-        args = [ \"-ec\" script ];
-      };
-    in rec {
-      glibc = run \"glibc\" \"mkdir -p $out/lib && cp -L /lib64/ld-linux-x86-64.so.2 /lib/x86_64-linux-gnu/libc.so.6 $out/lib\";
-      wheel = run \"wheel\" ''
-        cc ${./hello.c} -o sample -Wl,--dynamic-linker=${glibc}/lib/ld-linux-x86-64.so.2 -Wl,-rpath,${glibc}/lib
-        ./sample
-        python3 ${./pack.py} $out sample
-      '';
-      unrepairable = run \"unrepairable\" ''
-        printf 'import os, subprocess\\nsubprocess.run([\"${glibc}/lib/ld-linux-x86-64.so.2\", \"--version\"], check=True)\\n' > sample.py
-        python3 ${./pack.py} $out sample.py
-      '';
-      none = run \"none\" \"mkdir $out\";
-      two = run \"two\" \"mkdir $out; touch $out/a.whl $out/b.whl\";
-    }; }; }";
-    let pack = "import base64, hashlib, os, sys, zipfile
-out, path = sys.argv[1:]
-name = path if path.endswith('.py') else 'sample-1.0.data/scripts/' + path
-files = {name: open(path, 'rb').read(),
-  'sample-1.0.dist-info/METADATA': b'Metadata-Version: 2.1\\nName: sample\\nVersion: 1.0\\n',
-  'sample-1.0.dist-info/WHEEL': b'Wheel-Version: 1.0\\nRoot-Is-Purelib: false\\nTag: py3-none-linux_x86_64\\n'}
-record = ''
-os.makedirs(out + '/dist')
-with zipfile.ZipFile(out + '/dist/sample-1.0-py3-none-linux_x86_64.whl', 'w') as wheel:
-    for name, data in files.items():
-        wheel.writestr(zipfile.ZipInfo(name), data)
-        digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip('=')
-        record += f'{name},sha256={digest},{len(data)}\\n'
-    wheel.writestr(zipfile.ZipInfo('sample-1.0.dist-info/RECORD'), record + 'sample-1.0.dist-info/RECORD,,\\n')
-";
-    write(folder.path(), &[("flake/flake.nix", source), ("flake/pack.py", pack), ("flake/hello.c", HELLO)]);
-    let nix = testkit::tools::path("nix");
-    let run = || {
-        let mut command = build_wheel(folder.path());
-        let config = "experimental-features = nix-command flakes\nsandbox = false\nbuild-users-group =\nsubstituters =\n";
-        let tools = std::env::split_paths(&command_path(&command))
-            .chain([nix.parent().unwrap().to_owned()])
-            .collect::<Vec<_>>();
-        command.env("NIX_CONFIG", config).env("PATH", std::env::join_paths(tools).unwrap());
-        command.args(["flake", "--flake-attr"]);
-        command
-    };
-    succeed(run().args(["wheel", "--smoke", "required", "--verify-reproducible"]));
-    let report = report(folder.path());
-    assert_eq!(
-        (report["plan"]["backend"].as_str(), report["smoke"]["result"].as_str()),
-        (Some("nix"), Some("passed"))
-    );
-    let repaired = report["repaired"].to_string();
-    assert!(
-        repaired.contains("-glibc/lib/ld-linux-x86-64.so.2") && repaired.contains("RUNPATH"),
-        "{repaired}"
-    );
-    assert!(report["filename"].as_str().unwrap().contains("manylinux_2_"), "{report}");
-
-    std::fs::remove_dir_all(folder.path().join("dist")).unwrap();
-    let error = fail(run().arg("unrepairable"), 1);
-    assert!(
-        error.contains("does not work in a clean environment") && error.contains("/nix/store"),
-        "{error}"
-    );
-    let error = fail(run().arg("none"), 1);
-    assert!(
-        error.contains("expected exactly one .whl in the output of") && error.contains("found none"),
-        "{error}"
-    );
-    let error = fail(run().arg("two"), 1);
-    assert!(error.contains("found a.whl, b.whl"), "{error}");
-    assert!(!folder.path().join("dist").exists());
-}
-
-fn command_path(command: &std::process::Command) -> std::ffi::OsString {
-    let path = command.get_envs().find(|(name, _)| *name == "PATH").and_then(|(_, value)| value);
-    path.unwrap_or_default().to_owned()
-}
-
 #[test]
 fn a_foreign_wheel_is_tried_under_qemu() {
     let folder = tempfile::tempdir().unwrap();
@@ -292,29 +192,58 @@ fn the_report_follows_its_schema() {
     assert!(results.contains(&report["smoke"]["result"]));
 }
 
-/// Rust for another machine, with the standard library that
-/// `cargo xtask setup-test-tools` unpacks; run by QEMU.
+/// Cargo's registry, the target folder and what a compiler cache is asked for
+/// stay where they are from run to run.
 #[test]
-fn a_cross_built_wheel_runs_under_qemu() {
+fn nothing_is_rebuilt_when_nothing_changed() {
     let folder = tempfile::tempdir().unwrap();
     project(folder.path());
-    let rustc = testkit::tools::folder().join("rust-cross/bin/rustc");
-    assert!(rustc.is_file(), "run `cargo xtask setup-test-tools`");
-    let build = |linker: &str| {
+    // In the place of sccache: it writes down what it is asked to compile.
+    let wrapper = folder.path().join("wrapper");
+    let log = folder.path().join("log");
+    std::fs::write(&wrapper, format!("#!/bin/sh\necho \"$PWD $*\" >> {}\nexec \"$@\"\n", log.display()))
+        .unwrap();
+    std::fs::set_permissions(&wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let build = || {
         let mut command = build_wheel(folder.path());
-        command.env("RUSTC", &rustc).env("ZIG_GLOBAL_CACHE_DIR", testkit::tools::folder().join("zig-cache"));
-        // What nixpkgs' Python sets for the machine that builds.
-        command.env("_PYTHON_HOST_PLATFORM", "linux-x86_64");
-        command.args(["--target", "aarch64-unknown-linux-gnu", "--linker", linker]);
-        succeed(command.args(["--smoke-command", "sample a b", "--smoke", "required"]));
-        let report = report(folder.path());
-        assert_eq!(report["smoke"]["result"], "emulated", "{linker}");
-        (report["plan"]["linker"].clone(), report["filename"].clone(), report["floor"].clone())
+        command.env("RUSTC_WRAPPER", &wrapper);
+        let output = command.args(["--smoke", "off", "--out-dir", "dist"]).output().unwrap();
+        let shown = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{shown}");
+        let asked = std::fs::read_to_string(&log).unwrap_or_default();
+        std::fs::write(&log, "").unwrap();
+        let compiled: Vec<String> =
+            asked.lines().filter(|line| line.contains("--crate-name sample")).map(str::to_owned).collect();
+        (shown, compiled, report(folder.path())["sha256"].clone())
     };
-    let (linker, name, floor) = build("auto");
-    assert_eq!((linker.as_str(), floor.as_str()), (Some("zig"), Some("glibc 2.17")));
-    assert_eq!(name, "sample-1.0.0-py3-none-manylinux_2_17_aarch64.manylinux2014_aarch64.whl");
-    let (_, name, floor) = build("gcc");
-    assert!(name.as_str().unwrap().ends_with("_aarch64.whl"), "{name}");
-    assert_ne!(floor, "glibc 2.17", "the cross gcc brings a newer glibc");
+    let (shown, compiled, first) = build();
+    assert!(shown.contains("Compiling sample") && compiled.len() == 1, "{compiled:?}\n{shown}");
+    let (shown, again, second) = build();
+    assert!(!shown.contains("Compiling") && again.is_empty(), "{again:?}\n{shown}");
+    assert_eq!(first, second);
+    // With the target folder gone, a cache is asked for the very same.
+    std::fs::remove_dir_all(folder.path().join("target")).unwrap();
+    let (_, anew, third) = build();
+    assert_eq!((anew, third), (compiled, first));
+}
+
+#[test]
+fn auto_says_what_it_chose_and_why() {
+    let folder = tempfile::tempdir().unwrap();
+    project(&folder.path().join("crate"));
+    std::fs::write(folder.path().join(WHEEL), program_wheel(b"#!/bin/sh\n")).unwrap();
+    write(folder.path(), &[("flake/flake.nix", "{ outputs = _: {}; }")]);
+    for (arguments, backend, why) in [
+        (&[WHEEL][..], "wheel", "the project is a file"),
+        (&["crate"], "maturin", "the build backend in pyproject.toml is `maturin`"),
+        (&["flake", "--flake-attr", "wheel"], "nix", "`flake-attr` is given"),
+        (&["crate", "--backend", "sdist"], "sdist", "it was asked for"),
+    ] {
+        let plan = succeed(build_wheel(folder.path()).args(arguments).arg("--dry-run"));
+        let plan: Value = serde_json::from_str(&plan).unwrap();
+        assert_eq!((plan["backend"].as_str(), plan["why"].as_str()), (Some(backend), Some(why)));
+    }
+    let output = build_wheel(folder.path()).arg(WHEEL).output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stderr);
+    assert!(shown.contains("backend wheel: the project is a file"), "{shown}");
 }

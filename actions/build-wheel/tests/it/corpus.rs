@@ -283,7 +283,7 @@ fn no_broken_wheel_passes() {
 }
 
 /// By pydist's own reading of the files, not build-wheel's.
-fn check_clean(variant: &str, wheel: &[u8]) {
+pub(crate) fn check_clean(variant: &str, wheel: &[u8]) {
     let archive = pydist::zip::Archive::open(wheel, &pydist::zip::Limits::default()).unwrap();
     assert_eq!(archive.faults, [], "{variant}");
     for member in &archive.members {

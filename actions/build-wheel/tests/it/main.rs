@@ -5,6 +5,12 @@
 
 mod backends;
 mod corpus;
+mod cross;
 mod elf;
+mod graft;
+mod hostile;
+mod isolation;
 mod macho;
+mod nix;
+mod reports;
 mod support;

@@ -175,3 +175,17 @@ pub(crate) fn write(folder: &Path, files: &[(&str, &str)]) -> PathBuf {
     }
     folder.to_owned()
 }
+
+/// A maturin project with one program, `sample`, which counts its arguments.
+pub(crate) fn project(folder: &Path) {
+    // Without `strip`: for macOS, rustc needs a program of LLVM for it.
+    let cargo = "[package]\nname = \"sample\"\nversion = \"1.0.0\"\nedition = \"2021\"\n[profile.release]\nopt-level = 1\nstrip = false\n[workspace]\n";
+    let pyproject = "[build-system]\nrequires = [\"maturin>=1,<2\"]\nbuild-backend = \"maturin\"\n[project]\nname = \"sample\"\nversion = \"1.0.0\"\n[tool.maturin]\nbindings = \"bin\"\n";
+    let main = "fn main() { println!(\"hello {}\", std::env::args().count()); }\n";
+    write(folder, &[("Cargo.toml", cargo), ("pyproject.toml", pyproject), ("src/main.rs", main)]);
+}
+
+/// The report in the folder.
+pub(crate) fn report(folder: &Path) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(folder.join("build-report.json")).unwrap()).unwrap()
+}

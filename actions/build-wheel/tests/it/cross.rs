@@ -1,0 +1,101 @@
+//! Rust for other machines, with the standard libraries that
+//! `cargo xtask setup-test-tools` puts together; run by QEMU where it can be.
+
+use std::path::Path;
+
+use goblin::mach::MachO;
+use serde_json::Value;
+
+use crate::macho::check_signature;
+use crate::support::*;
+
+/// Builds the sample project for a target; gives the report and the program.
+fn build(folder: &Path, target: &str, arguments: &[&str]) -> (Value, Vec<u8>) {
+    let rustc = testkit::tools::folder().join("rust-cross/bin/rustc");
+    assert!(rustc.is_file(), "run `cargo xtask setup-test-tools`");
+    let mut command = build_wheel(folder);
+    command.env("RUSTC", &rustc).env("ZIG_GLOBAL_CACHE_DIR", testkit::tools::folder().join("zig-cache"));
+    // What nixpkgs' Python sets for the machine that builds.
+    command.env("_PYTHON_HOST_PLATFORM", "linux-x86_64").env("ARCHFLAGS", "-arch sparc");
+    succeed(command.args(["--target", target, "--smoke-command", "sample a b"]).args(arguments));
+    let report = report(folder);
+    let wheel = folder.join("dist").join(report["filename"].as_str().unwrap());
+    let wheel = std::fs::read(wheel).unwrap();
+    let program = build_wheel::repair::member(&wheel, "sample-1.0.0.data/scripts/sample").unwrap();
+    (report, program)
+}
+
+/// Result of the trial, linker, floor and file name.
+fn facts(report: &Value) -> [&str; 4] {
+    [&report["smoke"]["result"], &report["plan"]["linker"], &report["floor"], &report["filename"]]
+        .map(|value| value.as_str().unwrap())
+}
+
+#[test]
+fn linux_targets_are_built_and_run() {
+    let folder = tempfile::tempdir().unwrap();
+    project(folder.path());
+    for (target, linker, expected) in [
+        (
+            "aarch64-unknown-linux-gnu",
+            "auto",
+            [
+                "emulated",
+                "zig",
+                "glibc 2.17",
+                "sample-1.0.0-py3-none-manylinux_2_17_aarch64.manylinux2014_aarch64.whl",
+            ],
+        ),
+        (
+            "riscv64gc-unknown-linux-gnu",
+            "auto",
+            ["emulated", "zig", "glibc 2.31", "sample-1.0.0-py3-none-manylinux_2_31_riscv64.whl"],
+        ),
+        // No loader and no library: it runs on any Linux, and says so.
+        (
+            "x86_64-unknown-linux-musl",
+            "auto",
+            [
+                "passed",
+                "zig",
+                "any linux",
+                "sample-1.0.0-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.musllinux_1_1_x86_64.whl",
+            ],
+        ),
+    ] {
+        let arguments = ["--linker", linker, "--smoke", "required"];
+        let (report, _) = build(folder.path(), target, &arguments);
+        assert_eq!(facts(&report), expected, "{target}");
+    }
+    // zig does not link for ppc64le; the cross gcc's glibc is the floor.
+    for (target, arch) in
+        [("powerpc64le-unknown-linux-gnu", "ppc64le"), ("aarch64-unknown-linux-gnu", "aarch64")]
+    {
+        let arguments: &[&str] = if arch == "ppc64le" { &[] } else { &["--linker", "gcc"] };
+        let (report, _) = build(folder.path(), target, arguments);
+        let [smoke, linker, floor, name] = facts(&report);
+        assert_eq!((smoke, linker), ("emulated", "gcc"), "{target}");
+        assert!(floor.starts_with("glibc 2.3") && name.ends_with(&format!("_{arch}.whl")), "{floor} {name}");
+    }
+}
+
+#[test]
+fn macos_targets_are_built_and_signed() {
+    let folder = tempfile::tempdir().unwrap();
+    project(folder.path());
+    for (target, asked, tag) in [
+        ("aarch64-apple-darwin", "", "macosx_11_0_arm64"),
+        ("x86_64-apple-darwin", "", "macosx_10_12_x86_64"),
+        ("aarch64-apple-darwin", "macosx_12_0", "macosx_12_0_arm64"),
+    ] {
+        let arguments = if asked.is_empty() { vec![] } else { vec!["--compatibility", asked] };
+        let (report, program) = build(folder.path(), target, &arguments);
+        assert_eq!(report["filename"], format!("sample-1.0.0-py3-none-{tag}.whl"));
+        assert_eq!(report["smoke"]["result"], "skipped", "nothing here can run it, and nothing says it did");
+        let macho = MachO::parse(&program, 0).unwrap();
+        assert!(macho.libs[1..].iter().all(|library| library.starts_with("/usr/lib/")), "{:?}", macho.libs);
+        if target.starts_with("aarch64") {
+            check_signature(&program, &macho);
+        }
+    }
+}

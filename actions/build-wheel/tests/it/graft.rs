@@ -1,0 +1,170 @@
+//! Libraries of the store in the wheel, where that is asked for. The store here
+//! is one in a temporary folder: what counts is `/nix/store/` in a path.
+
+use std::path::{Path, PathBuf};
+
+use build_wheel::repair::{Options, Repaired, WheelError, member, repair};
+use goblin::mach::MachO;
+
+use crate::macho::{check_signature, zig};
+use crate::support::*;
+
+const INNER: &str = "int inner(void) { return 20; }";
+const OUTER: &str = "int inner(void); int outer(void) { return 2 * inner() + 2; }";
+const MAIN: &str = "int outer(void); int main(void) { return outer(); }";
+
+/// `libouter.so.1`, which needs `libinner.so.1`, each in a package of its own,
+/// with versions of their symbols as OpenSSL has them.
+fn store(folder: &Path) -> (PathBuf, PathBuf) {
+    let package = |name: &str| {
+        let lib = folder.join(format!("nix/store/{}-{name}/lib", "0123456789abcdefghijklmnopqrstuv"));
+        std::fs::create_dir_all(&lib).unwrap();
+        lib
+    };
+    let (inner, outer) = (package("inner-1.0"), package("outer-1.0"));
+    std::fs::write(folder.join("versions"), "SAMPLE_1 { global: inner; outer; local: *; };").unwrap();
+    let versions = "-Wl,--version-script={}/versions -shared -fPIC";
+    let flags = format!("{versions} -Wl,-soname,libinner.so.1");
+    let library = compile(&CC, folder, "inner", INNER, &flags);
+    std::fs::write(inner.join("libinner.so.1"), library).unwrap();
+    let flags = format!(
+        "{versions} -Wl,-soname,libouter.so.1 {}/libinner.so.1 -Wl,-rpath,{}",
+        inner.display(),
+        inner.display()
+    );
+    let library = compile(&CC, folder, "outer", OUTER, &flags);
+    std::fs::write(outer.join("libouter.so.1.0.3"), library).unwrap();
+    std::os::unix::fs::symlink("libouter.so.1.0.3", outer.join("libouter.so.1")).unwrap();
+    (inner, outer)
+}
+
+fn grafted(wheel: &[u8]) -> Result<Repaired, WheelError> {
+    repair(WHEEL, wheel, &Options { epoch: EPOCH, graft: true, ..Options::default() })
+}
+
+fn needing(folder: &Path, outer: &Path, name: &str, source: &str, more: &str) -> Vec<u8> {
+    let flags =
+        format!("{0}/libouter.so.1 -Wl,-rpath,{0} -Wl,--allow-shlib-undefined {more}", outer.display());
+    compile(&CC, folder, name, source, &flags)
+}
+
+#[test]
+fn a_program_finds_its_libraries_where_pip_puts_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (inner, outer) = store(folder.path());
+    let program = needing(folder.path(), &outer, "a", MAIN, "");
+    let wheel = program_wheel(&program);
+    let error = toolkit::tell(&repaired(&wheel).unwrap_err());
+    assert!(
+        error.contains("`libouter.so.1`, which is not in the wheel") && error.contains("`graft`"),
+        "{error}"
+    );
+
+    std::fs::write(folder.path().join(WHEEL), &wheel).unwrap();
+    let mut command = build_wheel(folder.path());
+    let shown = "sh -c 'sample; test $? = 42'";
+    succeed(command.args([WHEEL, "--graft", "--smoke", "required", "--smoke-command", shown]));
+    let report = report(folder.path());
+    assert_eq!(report["smoke"]["result"], "passed");
+    let changes = report["repaired"].to_string();
+    for expected in ["copied from `", "is now `$ORIGIN/../lib/sample.libs`", "is now `$ORIGIN`"] {
+        assert!(changes.contains(expected), "{expected}: {changes}");
+    }
+    // The libraries come from the wheel: the same without the store.
+    std::fs::remove_dir_all(inner.parent().unwrap()).unwrap();
+    std::fs::remove_dir_all(outer.parent().unwrap()).unwrap();
+    let done = folder.path().join("dist").join(report["filename"].as_str().unwrap());
+    let mut command = build_wheel(folder.path());
+    succeed(command.arg(done).args(["--smoke", "required", "--smoke-command", shown]));
+    assert!(report["filename"].as_str().unwrap().contains("manylinux_2_"), "{report}");
+
+    let error = toolkit::tell(&grafted(&wheel).unwrap_err());
+    assert!(error.contains("`libouter.so.1`, which is not in the wheel"), "{error}");
+}
+
+#[test]
+fn a_module_finds_its_libraries() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, outer) = store(folder.path());
+    let module = needing(
+        folder.path(),
+        &outer,
+        "m",
+        "int outer(void); int run(void) { return outer(); }",
+        "-shared -fPIC",
+    );
+    let python = "import ctypes, os\nassert ctypes.CDLL(os.path.join(os.path.dirname(__file__), 'native/m.so')).run() == 42\n";
+    let files = [file("sample/__init__.py", python), file("sample/native/m.so", module)];
+    std::fs::write(folder.path().join(WHEEL), zip(&members(&files))).unwrap();
+    succeed(build_wheel(folder.path()).args([WHEEL, "--graft", "--smoke", "required"]));
+    let report = report(folder.path());
+    assert_eq!(report["smoke"]["result"], "passed");
+    assert!(report["repaired"].to_string().contains("is now `$ORIGIN/../../sample.libs`"), "{report}");
+    let wheel = std::fs::read(folder.path().join("dist").join(report["filename"].as_str().unwrap())).unwrap();
+    let archive = pydist::zip::Archive::open(wheel.as_slice(), &pydist::zip::Limits::default()).unwrap();
+    let libraries = archive.members.iter().filter(|member| member.name.starts_with("sample.libs/lib"));
+    assert_eq!(libraries.count(), 2, "each once, under a name of its own");
+    assert!(
+        !archive.members.iter().any(|member| member.name.ends_with(".so.1")),
+        "no name that others may have"
+    );
+}
+
+#[test]
+fn what_cannot_be_grafted_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, outer) = store(folder.path());
+    // No search path: nothing can be put in its place.
+    let flags = format!("{0}/libouter.so.1 -Wl,--allow-shlib-undefined", outer.display());
+    let program = compile(&CC, folder.path(), "a", MAIN, &flags);
+    let error = toolkit::tell(&grafted(&program_wheel(&program)).unwrap_err());
+    assert!(error.contains("`libouter.so.1`, which is not in the wheel"), "{error}");
+    // A link out of the store.
+    let program = needing(folder.path(), &outer, "a", MAIN, "");
+    std::fs::rename(outer.join("libouter.so.1.0.3"), folder.path().join("elsewhere")).unwrap();
+    std::fs::remove_file(outer.join("libouter.so.1")).unwrap();
+    std::os::unix::fs::symlink(folder.path().join("elsewhere"), outer.join("libouter.so.1")).unwrap();
+    let error = toolkit::tell(&grafted(&program_wheel(&program)).unwrap_err());
+    assert!(error.contains("which is not in the Nix store"), "{error}");
+}
+
+#[test]
+fn a_mac_program_finds_its_libraries() {
+    let folder = tempfile::tempdir().unwrap();
+    let compiler = zig("aarch64-macos.13.0");
+    let place = |name: &str| folder.path().join(format!("nix/store/0123456789abcdefghijklmnopqrstuv-{name}"));
+    let (inner, outer) = (place("libinner.1.dylib"), place("libouter.1.dylib"));
+    std::fs::create_dir_all(inner.parent().unwrap()).unwrap();
+    let flags = |own: &Path| format!("-shared -Wl,-install_name,{} -Wl,-headerpad,0x200", own.display());
+    let library = compile(&compiler, folder.path(), "inner", INNER, &flags(&inner));
+    std::fs::write(&inner, library).unwrap();
+    let library =
+        compile(&compiler, folder.path(), "outer", OUTER, &format!("{} {}", flags(&outer), inner.display()));
+    std::fs::write(&outer, library).unwrap();
+    let program = compile(&compiler, folder.path(), "a", MAIN, &outer.display().to_string());
+    let wheel = program_wheel(&program);
+    assert!(repaired(&wheel).is_err());
+    let done = grafted(&wheel).unwrap();
+
+    let program = program_of(&done);
+    let macho = MachO::parse(&program, 0).unwrap();
+    check_signature(&program, &macho);
+    let library = |macho: &MachO<'_>| {
+        macho
+            .libs
+            .iter()
+            .find(|path| path.starts_with("@loader_path/"))
+            .map(|path| (*path).to_owned())
+            .unwrap()
+    };
+    let path = library(&macho);
+    let name = path.strip_prefix("@loader_path/../lib/sample.libs/").unwrap();
+    let outer = member(&done.bytes, &format!("sample-1.0.data/data/lib/sample.libs/{name}")).unwrap();
+    let macho = MachO::parse(&outer, 0).unwrap();
+    check_signature(&outer, &macho);
+    assert_eq!(macho.name, Some(format!("@rpath/{name}").as_str()));
+    let path = library(&macho);
+    let name = path.strip_prefix("@loader_path/").unwrap();
+    let inner = member(&done.bytes, &format!("sample-1.0.data/data/lib/sample.libs/{name}")).unwrap();
+    check_signature(&inner, &MachO::parse(&inner, 0).unwrap());
+}
