@@ -1,5 +1,5 @@
 //! `cargo xtask gen`: the parts of files that follow from an action's
-//! declaration, written between markers (see `regions`).
+//! declaration, written between markers (see `regions`), and repeated pins.
 
 use std::path::Path;
 
@@ -7,8 +7,10 @@ use serde::Deserialize;
 use toolkit::{Exit, FileError};
 
 use crate::error::Error;
+use crate::pins;
 use crate::regions;
 use crate::shell::Shell;
+use crate::version_bump;
 
 /// The actions, by the name of folder, package and binary.
 pub(crate) const ACTIONS: [&str; 4] = ["setup-nix", "build-wheel", "verify-dist", "publish"];
@@ -49,7 +51,8 @@ struct Output {
 }
 
 pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
-    let mut stale = Vec::new();
+    version_bump::run(shell, &version_bump::Args::generated(args.check))?;
+    let mut stale = pins::update(shell, args.check)?;
     for action in ACTIONS {
         let describe =
             shell.cargo().args(["run", "--quiet", "--locked", "--package", action, "--", "--describe"]);

@@ -6,15 +6,14 @@ use crate::error::Error;
 use crate::generate;
 use crate::shell::{Shell, display};
 use crate::tools;
-use crate::version_bump;
 
 pub(crate) fn run(shell: &Shell) -> Result<Exit, Error> {
     let test = tools::environment(shell, "test")?;
     let tool = |name: &str| Cmd::new(display(&test.join(name)));
-    let scripts = tracked(shell, &["*.sh", ".ci/run"])?;
-    let actions = tracked(shell, &["actions/*/action.yml", "actions/*/*/action.yml"])?;
+    let scripts = shell.tracked(&["*.sh", ".ci/run"])?;
+    let actions = shell.tracked(&["actions/*/action.yml", "actions/*/*/action.yml"])?;
     let workflows =
-        tracked(shell, &[".github/workflows/*.yml", "tests/consumers/*/.github/workflows/*.yml"])?;
+        shell.tracked(&[".github/workflows/*.yml", "tests/consumers/*/.github/workflows/*.yml"])?;
     let linters = [
         shell.cargo().args(["fmt", "--all", "--check"]),
         shell.cargo().args([
@@ -40,12 +39,5 @@ pub(crate) fn run(shell: &Shell) -> Result<Exit, Error> {
         let shellcheck = format!("-shellcheck={}", test.join("shellcheck").display());
         shell.inherit(&actionlint.arg(shellcheck).args(&workflows))?;
     }
-    version_bump::run(shell, &version_bump::Args::check())?;
     generate::run(shell, &generate::Args { check: true })
-}
-
-/// The tracked files that match.
-fn tracked(shell: &Shell, patterns: &[&str]) -> Result<Vec<String>, Error> {
-    let list = Cmd::new("git").args(["ls-files", "--"]).args(patterns.iter().copied());
-    Ok(shell.quiet(&list)?.stdout.lines().map(str::to_owned).collect())
 }

@@ -5,6 +5,7 @@ mod bench;
 mod error;
 mod generate;
 mod lint;
+mod pins;
 mod regions;
 mod release;
 mod shell;

@@ -60,6 +60,12 @@ impl<'a> Shell<'a> {
         if status.success() { Ok(()) } else { Err(Error::Check(format!("`{cmd}` failed with {status}"))) }
     }
 
+    /// The tracked files that match.
+    pub(crate) fn tracked(&self, patterns: &[&str]) -> Result<Vec<String>, Error> {
+        let list = Cmd::new("git").args(["ls-files", "--"]).args(patterns.iter().copied());
+        Ok(self.quiet(&list)?.stdout.lines().map(str::to_owned).collect())
+    }
+
     /// Cargo, as it was started for us.
     pub(crate) fn cargo(&self) -> Cmd {
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());

@@ -1,0 +1,73 @@
+//! The commits of foreign actions that documentation and templates name: those
+//! that this repository's own workflows pin, and that Dependabot keeps new.
+
+use std::collections::BTreeMap;
+
+use toolkit::FileError;
+
+use crate::error::Error;
+use crate::shell::Shell;
+
+/// Where the pins come from.
+const WORKFLOWS: &[&str] = &[".github/workflows/*.yml"];
+/// Where they are repeated.
+const COPIES: &[&str] = &["*.md", "tests/consumers/*/.github/workflows/*.yml"];
+
+/// Brings the repeated pins up to date; gives the files that were not.
+pub(crate) fn update(shell: &Shell, check: bool) -> Result<Vec<String>, Error> {
+    let mut pins = BTreeMap::new();
+    for file in shell.tracked(WORKFLOWS)? {
+        let path = shell.root.join(file);
+        let text = std::fs::read_to_string(&path).map_err(FileError::new("read", &path))?;
+        pins.extend(text.lines().filter_map(pin).map(|(name, pin)| (name.to_owned(), pin.to_owned())));
+    }
+    let mut stale = Vec::new();
+    for file in shell.tracked(COPIES)? {
+        let path = shell.root.join(&file);
+        let old = std::fs::read_to_string(&path).map_err(FileError::new("read", &path))?;
+        let new = replace(&old, &pins);
+        if new != old {
+            if !check {
+                toolkit::write_atomic(&path, new.as_bytes())?;
+            }
+            stale.push(file);
+        }
+    }
+    Ok(stale)
+}
+
+/// The action and its pin (`<commit> # <version>`) of a line `uses: …`.
+fn pin(line: &str) -> Option<(&str, &str)> {
+    let (name, pin) = line.split_once("uses: ")?.1.split_once('@')?;
+    let (commit, version) = pin.split_once(" # ")?;
+    let is_commit = commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_commit && !version.is_empty()).then_some((name, pin))
+}
+
+fn replace(text: &str, pins: &BTreeMap<String, String>) -> String {
+    let line = |line: &str| match pin(line).and_then(|(name, old)| Some((old, pins.get(name)?))) {
+        Some((old, new)) => line.replace(old, new),
+        None => line.to_owned(),
+    };
+    text.split_inclusive('\n')
+        .map(|with_end| {
+            let bare = with_end.trim_end_matches('\n');
+            line(bare) + &with_end[bare.len()..]
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pin_follows_and_all_else_stays() {
+        let (old, new) = ("a".repeat(40), "b".repeat(40));
+        let pins = BTreeMap::from([("x/y".to_owned(), format!("{new} # v2"))]);
+        let text = format!("- uses: x/y@{old} # v1\n- uses: x/z@{old} # v1\n- uses: x/y@v1\nend");
+        let expected = format!("- uses: x/y@{new} # v2\n- uses: x/z@{old} # v1\n- uses: x/y@v1\nend");
+        assert_eq!(replace(&text, &pins), expected);
+        assert_eq!(replace(&expected, &pins), expected);
+    }
+}
