@@ -9,7 +9,7 @@ use reqwest::header::ACCEPT;
 use reqwest::{RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 use tokio::sync::Mutex;
-use toolkit::{Env, Secret, Ui};
+use toolkit::{Env, Secret, Ui, causes};
 
 use crate::error::{AuthError, Error};
 use crate::http::{self, Http, HttpError};
@@ -84,15 +84,17 @@ impl Provider {
                 // "Pending state": the run is not known to the provider yet.
                 Err(error) if error.status() == Some(StatusCode::FORBIDDEN) => {
                     tries += 1;
-                    let wait =
-                        http.pace.wait(tries, error.retry_after()).ok_or(AuthError::Identity(error))?;
-                    tokio::time::sleep(wait).await;
+                    let Some(wait) = http.pace.wait(tries, error.retry_after()) else {
+                        return Err(AuthError::Identity(error));
+                    };
+                    http.pause(&causes(&error), wait).await.map_err(AuthError::Identity)?;
                 }
                 Err(error) => return Err(AuthError::Identity(error)),
             }
         };
         let answer: Answer = parse(&url, "an identity token", &body).map_err(AuthError::Identity)?;
         let token = Secret::new(answer.value);
+        usable(&url, "an identity token", &token).map_err(AuthError::Identity)?;
         ui.mask(&token);
         Ok(token)
     }
@@ -145,6 +147,8 @@ impl<'a> Trusted<'a> {
     async fn mint(&self) -> Result<(Basic, Instant), AuthError> {
         #[derive(Deserialize)]
         struct Answer {
+            #[serde(default = "yes")]
+            success: bool,
             token: String,
             #[serde(default)]
             expires: Option<serde_json::Value>,
@@ -159,9 +163,11 @@ impl<'a> Trusted<'a> {
             let asked = Instant::now();
             let error = match once.fetch(LIMIT, || once.sender.post(url.clone()).json(&body)).await {
                 Ok((_, body)) => {
-                    let answer: Answer = parse(&url, "a minted token", &body)
-                        .map_err(|source| AuthError::Mint { source, claims: String::new() })?;
-                    let basic = Basic { user: "__token__".to_owned(), password: Secret::new(answer.token) };
+                    let failed = |source| AuthError::Mint { source, claims: String::new() };
+                    let answer: Answer = parse(&url, "a minted token", &body).map_err(failed)?;
+                    let token = Secret::new(if answer.success { answer.token } else { String::new() });
+                    usable(&url, "a minted token", &token).map_err(failed)?;
+                    let basic = Basic { user: "__token__".to_owned(), password: token };
                     basic.mask(self.ui);
                     return Ok((basic, asked + life(answer.expires.as_ref())));
                 }
@@ -169,14 +175,33 @@ impl<'a> Trusted<'a> {
             };
             tries += 1;
             match self.http.pace.after(tries, &error) {
-                Some(wait) => tokio::time::sleep(wait).await,
+                Some(wait) => {
+                    let told = self.http.pause(&causes(&error), wait).await;
+                    told.map_err(|source| AuthError::Mint { source, claims: String::new() })?;
+                }
                 None => {
-                    let claims = claims(&identity);
+                    // Where the index says why it does not know this run.
+                    let refused = error.status() == Some(StatusCode::UNPROCESSABLE_ENTITY);
+                    let claims = if refused { claims(&identity) } else { String::new() };
                     return Err(AuthError::Mint { source: error, claims });
                 }
             }
         }
     }
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Refuses a token that can be none: empty, or not of visible characters.
+fn usable(url: &Url, expected: &'static str, token: &Secret) -> Result<(), HttpError> {
+    let text = token.expose();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(());
+    }
+    let found = if text.is_empty() { "it has none" } else { "it has characters that no token has" };
+    Err(HttpError::Form { url: http::shown(url), expected, found: found.to_owned() })
 }
 
 /// What the identity says about this run, a line each: what an index compares

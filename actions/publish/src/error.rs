@@ -68,12 +68,14 @@ pub enum Error {
     #[error("nothing was sent: the attestations cannot be made: {0}")]
     Attest(String),
     /// Not every file is published.
-    #[error("{} {index}:\n{}", unfinished(*partial), lines(faults))]
+    #[error("{} {index}:\n{}", unfinished(*partial, *seen), lines(faults))]
     Unfinished {
         /// The index.
         index: String,
-        /// Whether some files are there.
+        /// Whether some files are there, or may be.
         partial: bool,
+        /// Whether some files are known to be there.
+        seen: bool,
         /// Whether another run may help.
         again: bool,
         /// The files that are missing, and why.
@@ -119,7 +121,7 @@ pub enum AuthError {
     #[error("the identity provider gives no token")]
     Identity(#[source] HttpError),
     /// The index does not say its audience.
-    #[error("the index does not take part in trusted publishing")]
+    #[error("{}", audience(.0))]
     Audience(#[source] HttpError),
     /// The index asks for what it must not get.
     #[error("no identity token was asked for")]
@@ -142,8 +144,20 @@ fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-fn unfinished(partial: bool) -> &'static str {
-    if partial { "only a part is published on" } else { "nothing is published on" }
+fn unfinished(partial: bool, seen: bool) -> &'static str {
+    match (partial, seen) {
+        (true, true) => "only a part is published on",
+        (true, false) => "files were sent, and none of them is confirmed on",
+        _ => "nothing is published on",
+    }
+}
+
+fn audience(error: &HttpError) -> &'static str {
+    if is_no(error) {
+        "the index does not take part in trusted publishing"
+    } else {
+        "the index could not be asked for its audience"
+    }
 }
 
 fn lines(faults: &[Fault]) -> String {
@@ -167,7 +181,7 @@ impl Failure for Error {
             }
             Self::Auth(AuthError::Audience(error)) if is_no(error) => Exit::Usage,
             Self::Unfinished { partial: true, .. } | Self::Release { partial: true, .. } => Exit::Partial,
-            Self::Auth(AuthError::Mint { source, .. }) if source.is_transient() => Exit::Undetermined,
+            Self::Auth(AuthError::Mint { source, .. }) if !is_no(source) => Exit::Undetermined,
             Self::Inspect(_)
             | Self::Nothing(_)
             | Self::Manifest { .. }
@@ -237,13 +251,15 @@ impl AuthError {
                 "set the environment variable INPUT_PASSWORD, or give the job `permissions: id-token: write`"
             }
             Self::ProviderUrl(_) => "the runner sets it; a test's own needs `allow-insecure-loopback`",
-            Self::Identity(_) => "run it again; if it stays, look whether GitHub Actions has an incident",
+            Self::Identity(_) => {
+                "look at the job's `permissions: id-token: write`; if it has them, run it again"
+            }
             Self::Audience(error) if is_no(error) => "give a `password`: an API token of this index",
             Self::Audience(_) => "run it again, or give a `password`: an API token of this index",
             Self::Foreign(_) => {
-                "if you trust this index with that audience, say it by `oidc-audience`; else look at `index`"
+                "if you trust this index with that audience, say it by `oidc-audience`; else give a `password`"
             }
-            Self::Mint { source, .. } if source.is_transient() => "run it again: nothing was sent",
+            Self::Mint { source, .. } if !is_no(source) => "run it again",
             Self::Mint { source, .. } => match code(source).as_str() {
                 "invalid-pending-publisher" => {
                     "the name of the pending publisher's project is taken or not allowed; set up another one"

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, redirect};
-use toolkit::Masks;
+use toolkit::{Ui, causes};
 
 /// The most that an answer may hold, in bytes; the pages of large projects have several million.
 const ANSWER: usize = 16 * 1024 * 1024;
@@ -38,7 +38,7 @@ pub enum HttpError {
         limit: Duration,
     },
     /// A status that is no success.
-    #[error("{url} answered {status}{}", detail(message))]
+    #[error("{url} answered {status}{}{}", detail(message), asked(*retry_after))]
     Status {
         /// Without query.
         url: String,
@@ -78,12 +78,21 @@ pub enum HttpError {
         found: String,
     },
     /// A file that is no longer what was inspected; its last piece was not sent.
-    #[error("the file was changed while it was being published")]
+    #[error("the file was changed while it was being published; build and verify it again")]
     Changed,
+    /// The user asked to stop.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 fn detail(message: &str) -> String {
     if message.is_empty() { String::new() } else { format!(": {message}") }
+}
+
+/// A wait that is too long to be waited for.
+fn asked(retry_after: Option<Duration>) -> String {
+    let long = retry_after.filter(|asked| *asked > PATIENCE);
+    long.map(|asked| format!(" (it asks to wait {} s)", asked.as_secs())).unwrap_or_default()
 }
 
 impl HttpError {
@@ -150,7 +159,7 @@ impl Pace {
 }
 
 /// The clients, and how patient they are.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Http {
     /// Follows redirects within one host: for what is public.
     pub reader: Client,
@@ -158,16 +167,22 @@ pub struct Http {
     pub sender: Client,
     /// Retries.
     pub pace: Pace,
-    masks: Masks,
+    ui: Ui,
 }
 
 impl Http {
-    /// Clients over rustls. What answers say is told without what `masks` hides.
-    pub fn new(pace: Pace, masks: Masks) -> Result<Self, reqwest::Error> {
+    /// Clients over rustls. Retries are told by `ui`.
+    pub fn new(pace: Pace, ui: &Ui) -> Result<Self, reqwest::Error> {
         let builder = || {
             Client::builder()
                 .user_agent(concat!("publish/", env!("CARGO_PKG_VERSION")))
                 .connect_timeout(Duration::from_secs(10))
+                // What is not unpacked can be no bomb, whatever other crates
+                // make of reqwest's features.
+                .no_gzip()
+                .no_brotli()
+                .no_deflate()
+                .no_zstd()
         };
         let same_host = redirect::Policy::custom(|attempt| {
             let origin = |url: &Url| url.origin();
@@ -182,7 +197,7 @@ impl Http {
             reader: builder().redirect(same_host).read_timeout(Duration::from_secs(60)).build()?,
             sender: builder().redirect(redirect::Policy::none()).build()?,
             pace,
-            masks,
+            ui: ui.clone(),
         })
     }
 
@@ -206,9 +221,18 @@ impl Http {
             };
             tries += 1;
             match self.pace.after(tries, &error) {
-                Some(wait) if !toolkit::interrupted() => tokio::time::sleep(wait).await,
-                _ => return Err(error),
+                Some(wait) => self.pause(&causes(&error), wait).await?,
+                None => return Err(error),
             }
+        }
+    }
+
+    /// Tells what went wrong, and waits before it is tried again.
+    pub(crate) async fn pause(&self, what: &str, wait: Duration) -> Result<(), HttpError> {
+        self.ui.info(format!("  {what}; again in {:.1} s", wait.as_secs_f64()));
+        tokio::select! {
+            () = tokio::time::sleep(wait) => Ok(()),
+            () = interruption() => Err(HttpError::Interrupted),
         }
     }
 
@@ -226,9 +250,12 @@ impl Http {
             let headers = response.headers().clone();
             Ok((headers, body(response).await?))
         };
-        match tokio::time::timeout(limit, answer).await {
-            Ok(answer) => answer,
-            Err(_) => Err(HttpError::Timeout { url, what: "no complete answer", limit }),
+        tokio::select! {
+            answer = answer => answer,
+            () = tokio::time::sleep(limit) => {
+                Err(HttpError::Timeout { url: url.clone(), what: "no complete answer", limit })
+            }
+            () = interruption() => Err(HttpError::Interrupted),
         }
     }
 
@@ -239,14 +266,14 @@ impl Http {
             return Ok(response);
         }
         if let Some(to) = response.headers().get(LOCATION).filter(|_| status.is_redirection()) {
-            let to = self.masks.hide(&String::from_utf8_lossy(to.as_bytes()));
+            let to = self.ui.hide(&String::from_utf8_lossy(to.as_bytes()));
             let to = response.url().join(&to).map_or(to, |to| shown(&to));
             return Err(HttpError::Redirect { url, status, to });
         }
         let retry_after = response.headers().get(RETRY_AFTER);
         let retry_after = retry_after.map(|value| seconds(value.to_str().unwrap_or_default()));
         let json = is_json(response.headers());
-        let message = message(&beginning(response).await, json, &self.masks);
+        let message = message(&beginning(response).await, json, &self.ui);
         Err(HttpError::Status { url, status, message, retry_after })
     }
 }
@@ -284,7 +311,7 @@ fn seconds(value: &str) -> Duration {
 /// Warehouse: `message` and `code`; minting: `errors[].code`, `.description`;
 /// others answer with text or with a page. Secrets are hidden while they are
 /// whole: a part of one is not known for what it is.
-fn message(body: &[u8], json: bool, masks: &Masks) -> String {
+fn message(body: &[u8], json: bool, ui: &Ui) -> String {
     let value: serde_json::Value =
         json.then(|| serde_json::from_slice(body).ok()).flatten().unwrap_or_default();
     let word = |value: &serde_json::Value, key: &str| value[key].as_str().map(str::to_owned);
@@ -296,7 +323,7 @@ fn message(body: &[u8], json: bool, masks: &Masks) -> String {
         parts.extend(word(&value, "code").or_else(|| word(&value, "message")));
     }
     let text = if parts.is_empty() { plain(&String::from_utf8_lossy(body)) } else { parts.join(": ") };
-    let text = masks.hide(&text);
+    let text = ui.hide(&text);
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     line.chars().filter(|c| !c.is_control()).take(300).collect()
 }
@@ -327,6 +354,13 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     kind == "application/json" || kind.ends_with("+json")
+}
+
+/// Ends when the user asks to stop.
+pub(crate) async fn interruption() {
+    while !toolkit::interrupted() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// The body, if it is not longer than [`ANSWER`].
@@ -390,16 +424,17 @@ mod tests {
 
     #[test]
     fn a_secret_is_not_cut_in_two() {
-        let (ui, _) = toolkit::Ui::captured(&toolkit::Env::default());
+        let (ui, _) = Ui::captured(&toolkit::Env::default());
         ui.mask(&toolkit::Secret::new("pypi-secret of two  words"));
         let body = format!("{} pypi-secret of two  words", "x".repeat(290));
-        let shown = message(body.as_bytes(), false, &ui.masks());
+        let shown = message(body.as_bytes(), false, &ui);
         assert!(shown.ends_with("xxx ***"), "{shown}");
     }
 
     #[test]
     fn an_error_is_one_line() {
-        let message = |body: &[u8], json| message(body, json, &Masks::default());
+        let (ui, _) = Ui::captured(&toolkit::Env::default());
+        let message = |body: &[u8], json| message(body, json, &ui);
         assert_eq!(
             message(br#"{"message": "x", "code": "400 File already exists."}"#, true),
             "400 File already exists."

@@ -70,7 +70,7 @@ pub static SPEC: Spec = Spec {
         Input::new(
             "package-order",
             Kind::List,
-            "Package names, first to last, where their metadata does not say the order.",
+            "Package names, first to last, where their metadata does not say the order; spaces, commas or lines between them.",
         ),
         Input::new("concurrency", Kind::Number(1, 16), "Uploads at a time.").or("4"),
         Input::new("timeout", Kind::Number(1, 3600), "Seconds to wait for the index's answer to an upload.").or("250"),
@@ -210,7 +210,9 @@ impl Inputs {
             reader
                 .fault("manifest-sha256", "there is no manifest that it could belong to (`manifest: none`)");
         }
-        let order: Vec<String> = reader.list("package-order").iter().map(|n| name::normalize(n)).collect();
+        let order = reader.list("package-order").join("\n");
+        let names = order.split([' ', '\t', ',', '\n']).filter(|name| !name.is_empty());
+        let order: Vec<String> = names.map(name::normalize).collect();
         if let Some(twice) = order.iter().enumerate().find(|(i, n)| order[..*i].contains(n)) {
             reader.fault("package-order", format!("`{}` is named twice", twice.1));
         }
@@ -230,6 +232,14 @@ impl Inputs {
         if release != Release::Off && depth == Depth::Full && github_token.is_none() {
             reader.fault("github-token", "a token is needed for `github-release`, none was given");
         }
+        let attestations = match reader.word("attestations") {
+            "required" => Attestations::Required,
+            "off" => Attestations::Off,
+            _ => Attestations::Auto,
+        };
+        let concurrency = reader.number("concurrency").and_then(|n| usize::try_from(n).ok()).unwrap_or(1);
+        let timeout = seconds(reader.number("timeout"));
+        let verify_timeout = seconds(reader.number("verify-timeout"));
         let inputs = index.map(|index| Self {
             paths: reader.list("paths").into_iter().map(PathBuf::from).collect(),
             manifest,
@@ -238,18 +248,14 @@ impl Inputs {
             username: reader.string("username"),
             password: reader.secret("password"),
             audience: reader.text("oidc-audience"),
-            attestations: match reader.word("attestations") {
-                "required" => Attestations::Required,
-                "off" => Attestations::Off,
-                _ => Attestations::Auto,
-            },
+            attestations,
             attestations_path: reader.path("attestations-path"),
             trust_config: reader.path("trust-config"),
             depth,
             order,
-            concurrency: reader.number("concurrency").and_then(|n| usize::try_from(n).ok()).unwrap_or(1),
-            timeout: seconds(reader.number("timeout")),
-            verify_timeout: seconds(reader.number("verify-timeout")),
+            concurrency,
+            timeout,
+            verify_timeout,
             release,
             github_token,
             tag: reader.text("tag"),
@@ -327,8 +333,18 @@ mod tests {
 
     #[test]
     fn all_faults_come_at_once() {
-        let error = read(&[("INDEX", "nowhere"), ("DRY_RUN", "x"), ("PACKAGE_ORDER", "a\nA")]).unwrap_err();
-        for name in ["index", "dry-run", "manifest", "package-order"] {
+        let error = read(&[
+            ("INDEX", "nowhere"),
+            ("DRY_RUN", "x"),
+            ("PACKAGE_ORDER", "a, A"),
+            ("TIMEOUT", "0"),
+            ("CONCURRENCY", "many"),
+            ("ATTESTATIONS", "yes"),
+        ]);
+        let error = error.unwrap_err();
+        for name in
+            ["index", "dry-run", "manifest", "package-order", "timeout", "concurrency", "attestations"]
+        {
             assert!(error.contains(&format!("input `{name}`")), "{error}");
         }
     }

@@ -52,7 +52,10 @@ pub struct Dist {
 
 /// Reads and checks all distributions; every fault is told at once.
 pub fn inspect(inputs: &Inputs, ui: &Ui) -> Result<Vec<Dist>, Error> {
-    let paths = gather(&inputs.paths)?;
+    let (paths, others) = gather(&inputs.paths)?;
+    if !others.is_empty() {
+        ui.warning(format!("not published, as they are no distributions: {}", others.join(", ")));
+    }
     if paths.is_empty() {
         return Err(Error::Nothing(inputs.paths.clone()));
     }
@@ -77,9 +80,10 @@ pub fn inspect(inputs: &Inputs, ui: &Ui) -> Result<Vec<Dist>, Error> {
     if faults.is_empty() { Ok(dists) } else { Err(Error::Inspect(faults)) }
 }
 
-/// The files named, and the distributions in the folders named.
-fn gather(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
-    let mut files = BTreeSet::new();
+/// The files named, and the distributions in the folders named; what else is
+/// in those.
+fn gather(paths: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<String>), Error> {
+    let (mut files, mut others) = (BTreeSet::new(), Vec::new());
     for path in paths {
         if !path.is_dir() {
             files.insert(path.clone());
@@ -90,10 +94,13 @@ fn gather(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
             let name = entry.file_name().unwrap_or_default().to_string_lossy();
             if entry.is_file() && (name.ends_with(".whl") || name.ends_with(".tar.gz")) {
                 files.insert(entry);
+            } else {
+                others.push(format!("`{}`", entry.display()));
             }
         }
     }
-    Ok(files.into_iter().collect())
+    others.sort();
+    Ok((files.into_iter().collect(), others))
 }
 
 fn read(path: &Path) -> Result<Result<Dist, Fault>, Error> {
@@ -159,8 +166,14 @@ fn bind(
     for dist in dists {
         let what = match manifest.file(&dist.filename) {
             None => "it is not in the manifest, so nothing has verified it".to_owned(),
-            Some(entry) if entry.sha256 != dist.sha256 || entry.size != dist.size => {
+            Some(entry) if entry.sha256 != dist.sha256 => {
                 format!("its sha256 is {}, the manifest has {}", dist.sha256, entry.sha256)
+            }
+            Some(entry) if entry.size != dist.size => {
+                format!("it has {} bytes, the manifest says {}", dist.size, entry.size)
+            }
+            Some(entry) if !agrees(dist, &entry.package, &entry.version) => {
+                format!("the manifest has it under {} {}", entry.package, entry.version)
             }
             Some(_) => continue,
         };
@@ -180,6 +193,12 @@ fn bind(
         ui.warning(format!("the manifest names packages that are not published now: {names}"));
     }
     Ok(())
+}
+
+/// Whether a manifest's package and version are those of the file.
+fn agrees(dist: &Dist, package: &str, version: &str) -> bool {
+    let parsed = |text: &str| text.replace('_', "-").parse::<pep440_rs::Version>().ok();
+    name::normalize(package) == dist.project && parsed(version) == parsed(&dist.version)
 }
 
 /// Two files with one name, or two names for the same bytes.

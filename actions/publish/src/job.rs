@@ -4,12 +4,12 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
-use toolkit::{Progress, Ui, causes};
+use toolkit::{Failure as _, Progress, Ui, causes};
 
 use crate::attest::Attestations;
 use crate::auth::{Basic, Credentials};
 use crate::error::Fault;
-use crate::http::{Http, HttpError};
+use crate::http::{Http, HttpError, interruption};
 use crate::inputs::Inputs;
 use crate::inspect::Dist;
 use crate::plan::{Action, Package, Plan, Remote, Step};
@@ -132,7 +132,10 @@ impl<U: Uploader> Job<'_, U> {
             }
             let basic = match self.credentials.current().await {
                 Ok(basic) => basic,
-                Err(error) => return Sent { attempts, result: trouble(causes(&error), true) },
+                Err(error) => {
+                    let again = error.exit() != toolkit::Exit::Findings;
+                    return Sent { attempts, result: trouble(causes(&error), again) };
+                }
             };
             attempts += 1;
             let error = tokio::select! {
@@ -149,11 +152,9 @@ impl<U: Uploader> Job<'_, U> {
             let status = error.status().map(|status| status.as_u16());
             let wait = self.http.pace.after(attempts + 1, &error);
             if let Some(wait) = wait {
-                let (name, why) = (&dist.filename, causes(&error));
-                self.ui.info(format!("  {name}: {why}; again in {:.1} s", wait.as_secs_f64()));
-                tokio::select! {
-                    () = tokio::time::sleep(wait) => {}
-                    () = interruption() => continue,
+                let what = format!("{}: {}", dist.filename, causes(&error));
+                if self.http.pause(&what, wait).await.is_err() {
+                    continue;
                 }
             } else if !error.is_transient() && !matches!(status, Some(400 | 409)) {
                 return Sent { attempts, result: trouble(self.told(dist, &error), false) };
@@ -181,6 +182,14 @@ impl<U: Uploader> Job<'_, U> {
                 "{text}. The project is new, and a pending publisher makes one project: another one needs \
                  a publisher with another environment, or the next run"
             ),
+            Some(401 | 403) if !trusted => {
+                format!(
+                    "{text}. Look at `username` and `password`, and at the projects that the token is for"
+                )
+            }
+            None if matches!(error, HttpError::Redirect { .. }) => {
+                format!("{text}. If that is the index's upload API, give it as `index`")
+            }
             _ => text,
         }
     }
@@ -196,7 +205,8 @@ impl<U: Uploader> Job<'_, U> {
         let mut pause = Duration::from_millis(100);
         let mut told = false;
         loop {
-            let listing = simple::list(self.http, &self.inputs.index, project, self.given).await;
+            // Here the loop itself is the retry.
+            let listing = simple::list(&self.http.once(), &self.inputs.index, project, self.given).await;
             let mut open = Vec::new();
             for dist in sent {
                 let fault = match &listing {
@@ -207,6 +217,11 @@ impl<U: Uploader> Job<'_, U> {
             }
             let settled = open.iter().any(|trouble| !trouble.again);
             if open.is_empty() || settled || Instant::now() + pause > end || toolkit::interrupted() {
+                if toolkit::interrupted() {
+                    for trouble in &mut open {
+                        trouble.fault.what = "interrupted before the index has listed it".to_owned();
+                    }
+                }
                 for trouble in &open {
                     if let Some(file) = report.file(&trouble.fault.file) {
                         file.state = State::Unverified;
@@ -275,11 +290,4 @@ fn groups<'d>(wheels: &[&'d Dist], sdists: &[&'d Dist], new: bool) -> Vec<Vec<&'
         groups.insert(1, rest);
     }
     groups
-}
-
-/// Ends when the user asks to stop.
-async fn interruption() {
-    while !toolkit::interrupted() {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }

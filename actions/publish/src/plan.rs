@@ -147,6 +147,22 @@ impl Plan {
         self.packages.iter().flat_map(|package| &package.files)
     }
 
+    /// Packages that come before one that they require, as only a given order
+    /// can have it.
+    pub fn too_early(&self, dists: &[Dist]) -> Vec<String> {
+        let mut early = Vec::new();
+        for (place, package) in self.packages.iter().enumerate() {
+            let requires = |name: &String| {
+                package.files.iter().any(|step| dists[step.dist].requires.contains(name))
+                    && *name != package.project
+            };
+            for later in self.packages[place + 1..].iter().filter(|later| requires(&later.project)) {
+                early.push(format!("{} comes before {}, which it requires", package.project, later.project));
+            }
+        }
+        early
+    }
+
     /// One file that conflicts is an error: nothing is sent at all.
     pub fn refuse_conflicts(&self) -> Result<(), Error> {
         let conflict =
@@ -195,7 +211,9 @@ mod tests {
         let error = plan("here", &dists, &[], None).unwrap_err().to_string();
         assert!(error.contains("require each other: a, b"), "{error}");
         let order = ["b".to_owned(), "a".to_owned()];
-        assert_eq!(names(&plan("here", &dists, &order, None).unwrap()), ["b", "a"]);
+        let ordered = plan("here", &dists, &order, None).unwrap();
+        assert_eq!(names(&ordered), ["b", "a"]);
+        assert_eq!(ordered.too_early(&dists), ["b comes before a, which it requires"]);
         assert!(
             plan("here", &dists, &order[..1], None).unwrap_err().to_string().contains("does not name `a`")
         );

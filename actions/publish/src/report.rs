@@ -137,8 +137,13 @@ impl Report {
     /// Tells that the run failed; what was to be sent was not.
     pub fn fail(&mut self, partial: bool) {
         self.result = if partial { Outcome::Partial } else { Outcome::Failed };
+        let failed = |file: &&FileReport| matches!(file.state, State::Failed | State::Unverified);
+        let why = match self.files.iter().find(failed) {
+            Some(file) => format!("not sent, as `{}` failed before", file.filename),
+            None => "not sent".to_owned(),
+        };
         for file in self.files.iter_mut().filter(|file| file.state == State::Absent) {
-            file.state = State::Skipped;
+            (file.state, file.message) = (State::Skipped, Some(why.clone()));
         }
     }
 

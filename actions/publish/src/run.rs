@@ -13,13 +13,19 @@ use crate::inspect::{self, Dist};
 use crate::job::Job;
 use crate::plan::{self, Action, Plan};
 use crate::probe::{self, Found};
-use crate::report::{Outcome, Report, files};
+use crate::report::{Outcome, Report, State, files};
 use crate::upload::Legacy;
 
 /// The action's work.
 pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
     toolkit::leave_no_dump();
-    let inputs = Inputs::read(&invocation.env)?;
+    let inputs = match Inputs::read(&invocation.env) {
+        Ok(inputs) => inputs,
+        Err(errors) => {
+            ui.output("result", "failed")?;
+            return Err(errors.into());
+        }
+    };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
     let mut report = None;
@@ -55,7 +61,7 @@ async fn publish(
         ui.mask(secret);
     }
     let dists = inspect::inspect(inputs, ui)?;
-    let http = Http::new(Pace::default(), ui.masks())?;
+    let http = Http::new(Pace::default(), ui)?;
     let context = Context::read(&invocation.env);
     let mut releaser = match inputs.release {
         Release::Off => None,
@@ -79,11 +85,15 @@ async fn publish(
     };
     let remote = found.as_ref().map(|found| &found.remote);
     let plan = plan::plan(&inputs.index.to_string(), &dists, &inputs.order, remote)?;
+    for what in plan.too_early(&dists) {
+        ui.warning(format!("`package-order`: {what}"));
+    }
     let report = told.insert(Report::new(&inputs.index, &plan, &dists));
     for (step, dist) in plan.steps().map(|step| (step, &dists[step.dist])) {
         let listed = found.as_ref().and_then(|found| found.listed(dist));
         if let (Action::Keep, Some(listed), Some(file)) = (step.action, listed, report.file(&dist.filename)) {
             (file.url, file.attested) = (Some(listed.shown()), listed.provenance.is_some());
+            file.message = listed.yanked.then(|| "the index lists it as yanked".to_owned());
         }
     }
     plan.refuse_conflicts()?;
@@ -128,7 +138,8 @@ async fn publish(
         let again = faults.iter().any(|trouble| trouble.again);
         let faults = faults.into_iter().map(|trouble| trouble.fault).collect();
         let partial = report.result == Outcome::Partial;
-        return Err(Error::Unfinished { index: inputs.index.to_string(), partial, again, faults });
+        let seen = report.files.iter().any(|file| matches!(file.state, State::Uploaded | State::Present));
+        return Err(Error::Unfinished { index: inputs.index.to_string(), partial, seen, again, faults });
     }
     if releaser.is_some() || inputs.attestations_path.is_some() {
         // What an earlier run has attested only the index still knows.

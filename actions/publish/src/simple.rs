@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use pydist::digest;
+use pydist::{digest, name};
 use reqwest::header::{ACCEPT, CACHE_CONTROL};
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;
@@ -94,6 +94,8 @@ pub async fn list(
 
 #[derive(Deserialize)]
 struct Page {
+    #[serde(default)]
+    name: Option<String>,
     files: Vec<File>,
     #[serde(default)]
     meta: Meta,
@@ -102,7 +104,10 @@ struct Page {
 }
 
 #[derive(Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 struct Meta {
+    #[serde(default)]
+    api_version: Option<String>,
     #[serde(default, rename = "_last-serial")]
     serial: Option<serde_json::Value>,
 }
@@ -140,6 +145,14 @@ fn json(page: &Url, body: &[u8]) -> Result<Listing, HttpError> {
         found,
     };
     let parsed: Page = serde_json::from_slice(body).map_err(|error| form(error.to_string()))?;
+    let version = parsed.meta.api_version.unwrap_or_else(|| "1.0".to_owned());
+    if version.split('.').next() != Some("1") {
+        return Err(form(format!("its version is {version}, and only 1 is known")));
+    }
+    let project = page.path_segments().and_then(|mut parts| parts.rfind(|part| !part.is_empty()));
+    if let Some(other) = parsed.name.filter(|name| Some(name::normalize(name).as_str()) != project) {
+        return Err(form(format!("it is about `{other}`")));
+    }
     let mut listing = Listing {
         exists: true,
         status: parsed.status.and_then(|status| status.status).filter(|status| status != "active"),
@@ -151,7 +164,7 @@ fn json(page: &Url, body: &[u8]) -> Result<Listing, HttpError> {
         listing.attests |= file.provenance.is_some();
         let listed = Listed {
             url,
-            sha256: file.hashes.get("sha256").map(|hash| hash.to_ascii_lowercase()),
+            sha256: file.hashes.get("sha256").and_then(|hash| is_sha256(hash)),
             yanked: !matches!(file.yanked, serde_json::Value::Null | serde_json::Value::Bool(false)),
             provenance: file.provenance.as_ref().and_then(serde_json::Value::as_str).map(str::to_owned),
             uploaded: file.upload_time,
@@ -170,8 +183,9 @@ fn html(page: &Url, body: &[u8]) -> Result<Listing, HttpError> {
     let text = std::str::from_utf8(body).map_err(|error| form(error.to_string()))?;
     let mut listing = Listing { exists: true, ..Listing::default() };
     let mut base = page.clone();
-    // A login page or a captive portal has links too, but none to a file.
-    let mut is_html = false;
+    // A login page or a captive portal has links too, but none to a file:
+    // nothing may be concluded from it.
+    let (mut is_html, mut links) = (false, 0);
     for token in html5gum::Tokenizer::new(text).flatten() {
         let html5gum::Token::StartTag(tag) = token else { continue };
         is_html = true;
@@ -180,6 +194,7 @@ fn html(page: &Url, body: &[u8]) -> Result<Listing, HttpError> {
             Some(String::from_utf8_lossy(value).into_owned())
         };
         let Some(href) = attribute(b"href") else { continue };
+        links += usize::from(tag.name.as_slice() == b"a");
         let url = base.join(href.trim()).map_err(|error| form(format!("`{href}`: {error}")))?;
         if tag.name.as_slice() == b"base" {
             base = url;
@@ -187,14 +202,24 @@ fn html(page: &Url, body: &[u8]) -> Result<Listing, HttpError> {
             && let Some(name) = file_name(&url)
         {
             let sha256 = url.fragment().and_then(|fragment| fragment.strip_prefix("sha256="));
-            let sha256 = sha256.filter(|hash| hash.len() == 64).map(str::to_ascii_lowercase);
+            let sha256 = sha256.and_then(is_sha256);
             let yanked = attribute(b"data-yanked").is_some();
             let provenance = attribute(b"data-provenance");
             listing.attests |= provenance.is_some();
             listing.files.insert(name, Listed { url, sha256, yanked, provenance, uploaded: None });
         }
     }
-    if is_html { Ok(listing) } else { Err(form("no HTML".to_owned())) }
+    match links {
+        _ if !is_html => Err(form("no HTML".to_owned())),
+        1.. if listing.files.is_empty() => Err(form("it has links, but none to a distribution".to_owned())),
+        _ => Ok(listing),
+    }
+}
+
+/// Lower-case hexadecimal, if it is a sha256; what is none says nothing.
+fn is_sha256(text: &str) -> Option<String> {
+    let is = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is.then(|| text.to_ascii_lowercase())
 }
 
 /// The last part of the path, decoded, if it is a distribution's name.
@@ -232,7 +257,7 @@ pub async fn sha256(http: &Http, listed: &Listed, size: u64) -> Result<Option<St
         };
         tries += 1;
         match http.pace.after(tries, &error) {
-            Some(wait) => tokio::time::sleep(wait).await,
+            Some(wait) => http.pause(&toolkit::causes(&error), wait).await?,
             None => return Err(error),
         }
     }
@@ -286,7 +311,13 @@ mod tests {
         assert!(one.yanked && one.provenance.is_some() && one.uploaded.is_some());
         let two = &listing.files["a-2.tar.gz"];
         assert!(!two.yanked && two.sha256.is_none() && two.provenance.is_none());
-        assert!(json(&page(), b"{\"files\": 1}").is_err());
+        let no = |body: &str| json(&page(), body.as_bytes()).unwrap_err().to_string();
+        assert!(no(r#"{"files": 1}"#).contains("not a Simple API page"));
+        assert!(no(r#"{"meta": {"api-version": "2.0"}, "files": []}"#).contains("version is 2.0"));
+        assert!(no(r#"{"name": "other", "files": []}"#).contains("about `other`"));
+        assert!(json(&page(), br#"{"name": "A", "files": []}"#).is_ok());
+        let odd = br#"{"files": [{"filename": "a-1.tar.gz", "url": "f", "hashes": {"sha256": "zz"}}]}"#;
+        assert_eq!(json(&page(), odd).unwrap().files["a-1.tar.gz"].sha256, None, "the bytes are hashed");
         let body = br#"{"meta": {"_last-serial": 7}, "project-status": {"status": "archived"}, "files": []}"#;
         let listing = json(&page(), body).unwrap();
         assert!(listing.warehouse && !listing.attests);
@@ -304,6 +335,8 @@ mod tests {
         assert_eq!(listing.files.keys().collect::<Vec<_>>(), ["a-1+local-py3-none-any.whl", "a-2.tar.gz"]);
         assert_eq!(listing.files["a-1+local-py3-none-any.whl"].sha256, Some("0".repeat(64)));
         assert!(listing.files["a-2.tar.gz"].yanked && listing.files["a-2.tar.gz"].sha256.is_none());
-        assert!(html(&page(), b"gateway says no").is_err(), "not a page: nothing may be concluded from it");
+        assert!(html(&page(), b"gateway says no").is_err(), "not a page");
+        assert!(html(&page(), b"<html><body>please <a href=/login>log in</a></body></html>").is_err());
+        assert_eq!(html(&page(), b"<!DOCTYPE html><html><body></body></html>").unwrap().files.len(), 0);
     }
 }

@@ -45,7 +45,6 @@ pub trait Uploader {
 }
 
 /// The legacy upload API.
-#[derive(Debug)]
 pub struct Legacy<'a> {
     /// The clients.
     pub http: &'a Http,

@@ -1,7 +1,5 @@
 //! Networks and servers that fail, and runs that are killed.
 
-use std::process::Command;
-
 use testkit::fault::{Fault, Point, Proxy};
 use testkit::tools;
 use testkit::warehouse::{Behaviour, TOKEN, Warehouse};
@@ -84,38 +82,6 @@ fn a_complete_release_costs_no_body() {
     assert_eq!((proxy.uploads(), proxy.body_bytes()), (0, 0));
 }
 
-/// Killed at each upload and at each point of it, then run again: complete,
-/// and nothing is stored or accepted twice.
-#[test]
-fn killed_at_any_moment_the_next_run_completes() {
-    for upload in 0..4 {
-        for point in [Point::Head, Point::Body, Point::Answer] {
-            let (set, index) = (Set::htty(), Warehouse::start(Behaviour::default(), None));
-            let proxy = Proxy::start(&index.url(), &[(upload, Fault::Stop(point))]);
-            let mut command: Command = set.command();
-            command.args(["--index", &url(&proxy), "--allow-insecure-loopback", "--concurrency", "1"]);
-            command
-                .env("INPUT_PASSWORD", TOKEN)
-                .stdout(std::process::Stdio::null())
-                .stderr(std::process::Stdio::null());
-            let mut child = command.spawn().unwrap();
-            proxy.wait_for_stop();
-            // SIGKILL.
-            child.kill().unwrap();
-            child.wait().unwrap();
-            let stored = index.shelf().files.len();
-            assert_eq!(stored, upload + usize::from(point == Point::Answer));
-
-            set.publish(&index.url(), &[]).expect(0);
-            let shelf = index.shelf();
-            assert_eq!(shelf.files.len(), 4, "upload {upload}, {point:?}");
-            assert_eq!(shelf.order.len(), 4);
-            let accepted = shelf.uploads.iter().filter(|(_, status)| *status == 200).count();
-            assert_eq!(accepted, 4, "nothing is sent twice: upload {upload}, {point:?}");
-        }
-    }
-}
-
 #[test]
 fn a_file_that_changes_on_the_way_is_not_published() {
     let (set, index) = (Set::empty(), Warehouse::start(Behaviour::default(), None));
@@ -143,8 +109,10 @@ fn a_file_that_changes_on_the_way_is_not_published() {
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(4), "{text}");
-    assert!(text.contains("the file was changed while it was being published"), "{text}");
+    assert!(text.contains("big-1.tar.gz: the file was changed while it was being published"), "{text}");
+    assert!(text.contains("build and verify it again"), "{text}");
     assert_eq!(index.shelf().files.len(), 1);
+    assert_eq!(proxy.uploads(), 2, "the changed file is not sent again and again");
 }
 
 /// Ctrl-C in the middle: told as such, and the report says what is there.

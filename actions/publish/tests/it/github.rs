@@ -52,15 +52,16 @@ fn an_interrupted_draft_is_completed() {
         let release = &mut repository.releases[0];
         release.draft = true;
         release.assets.get_mut("htty-0.3.0.tar.gz").unwrap().1.truncate(10);
+        release.starters.insert("htty_core-0.3.0.tar.gz".to_owned());
         release.assets.remove("SHA256SUMS");
         repository.sent = 0;
         repository.broken = 2;
     }
     release(&set, &github, &[]).expect(0);
     let repository = github.repository();
-    assert_eq!((repository.releases.len(), repository.sent), (1, 2));
+    assert_eq!((repository.releases.len(), repository.sent), (1, 3));
     let release = &repository.releases[0];
-    assert!(!release.draft);
+    assert!(!release.draft && release.starters.is_empty());
     assert_eq!(
         release.assets["htty-0.3.0.tar.gz"].1,
         std::fs::read(set.dist().join("htty-0.3.0.tar.gz")).unwrap()
@@ -101,6 +102,43 @@ fn after_the_index_and_only_then() {
     let ran = run(INDEX_TOKEN).expect(0);
     assert_eq!(ran.report["result"], "unchanged");
     assert!(ran.report["release"].as_str().unwrap().ends_with("/octo/htty/releases/tag/v0.3.0"));
+}
+
+/// What would be refused after the index has everything is refused before.
+#[test]
+fn a_foreign_release_stops_all_before_the_first_byte() {
+    let (set, github) = (Set::htty(), GitHub::start());
+    release(&set, &github, &[]).expect(0);
+    set.add("htty-0.3.0.tar.gz", "Requires-Dist: htty-core==0.3.0\nSummary: other\n", 3000);
+    set.write_manifest();
+    let index = Warehouse::start(Behaviour::default(), None);
+    for (dry, code) in [("true", 1), ("false", 1)] {
+        let mut command = set.command();
+        command.args(["--allow-insecure-loopback", "--index", &index.url(), "--github-release", "after"]);
+        command.env("INPUT_GITHUB_TOKEN", TOKEN).env("INPUT_PASSWORD", INDEX_TOKEN).envs(github.env());
+        let ran = set.run({
+            command.env("INPUT_DRY_RUN", dry);
+            command
+        });
+        let ran = ran.expect(code);
+        assert!(ran.text.contains("has another") && ran.text.contains("nothing was sent"), "{}", ran.text);
+    }
+    assert!(index.shelf().uploads.is_empty());
+}
+
+#[test]
+fn what_the_release_lacks_to_be_made_is_told_before_the_first_byte() {
+    let (set, github) = (Set::htty(), GitHub::start());
+    let index = Warehouse::start(Behaviour::default(), None);
+    let changelog = set.folder.path().join("CHANGELOG.md");
+    std::fs::write(&changelog, "# Changes\n\n## 0.2.30\n\n- old\n").unwrap();
+    let mut command = set.command();
+    command.args(["--allow-insecure-loopback", "--index", &index.url(), "--github-release", "after"]);
+    command.args(["--changelog", changelog.to_str().unwrap()]);
+    command.env("INPUT_GITHUB_TOKEN", TOKEN).env("INPUT_PASSWORD", INDEX_TOKEN).envs(github.env());
+    let ran = set.run(command).expect(1);
+    assert!(ran.text.contains("no section whose heading names 0.3.0"), "{}", ran.text);
+    assert!(index.shelf().uploads.is_empty());
 }
 
 #[test]

@@ -48,9 +48,16 @@ impl Set {
 
     /// Makes a distribution with `filler` bytes that depend on its name.
     pub(crate) fn add(&self, filename: &str, metadata: &str, filler: usize) {
+        self.add_with("2.4", filename, metadata, filler);
+    }
+
+    /// The same with another version of the metadata.
+    pub(crate) fn add_with(&self, metadata_version: &str, filename: &str, metadata: &str, filler: usize) {
         let name: DistName = filename.parse().unwrap();
         let (project, version) = (name.project(), name.version().to_owned());
-        let metadata = format!("Metadata-Version: 2.4\nName: {project}\nVersion: {version}\n{metadata}\n");
+        let metadata = format!(
+            "Metadata-Version: {metadata_version}\nName: {project}\nVersion: {version}\n{metadata}\n"
+        );
         let seed = digest::sha256(format!("{filename}{metadata}").as_bytes());
         let filler: Vec<u8> = seed.iter().copied().cycle().take(filler).collect();
         let bytes = match &name {

@@ -24,6 +24,58 @@ fn a_token_that_expires_is_minted_again_once() {
 }
 
 #[test]
+fn a_token_that_is_almost_over_is_replaced() {
+    let (set, oidc) = (Set::htty(), Oidc::start(0));
+    let index = Warehouse::start(Behaviour { life: Some(299), ..Behaviour::default() }, Some(oidc.issued()));
+    set.publish_trusted(&index.url(), &oidc, &[]).expect(0).all("uploaded");
+    // One to begin with, and one for each file, each for a fresh identity.
+    assert_eq!((index.minted(), oidc.issued().audiences().len()), (5, 5));
+    let (set, oidc) = (Set::htty(), Oidc::start(0));
+    let index = Warehouse::start(Behaviour { life: Some(600), ..Behaviour::default() }, Some(oidc.issued()));
+    set.publish_trusted(&index.url(), &oidc, &[]).expect(0);
+    assert_eq!(index.minted(), 1);
+}
+
+#[test]
+fn a_project_that_the_token_is_not_for_is_not_tried_again() {
+    let (set, oidc) = (Set::htty(), Oidc::start(0));
+    let reason = "The user isn't allowed to upload to project 'htty'.";
+    let rejects = Some(("htty-0.3.0-py3-none-any.whl", 403, reason));
+    let index = Warehouse::start(Behaviour { rejects, ..Behaviour::default() }, Some(oidc.issued()));
+    let ran = set.publish_trusted(&index.url(), &oidc, &[]).expect(4);
+    assert!(ran.text.contains(reason) && ran.text.contains("a pending publisher makes one"), "{}", ran.text);
+    assert_eq!(index.shelf().uploads.iter().filter(|(_, status)| *status == 403).count(), 1);
+    assert_eq!(index.minted(), 1);
+}
+
+#[test]
+fn a_refused_identity_is_shown_as_the_index_saw_it() {
+    for (code, advice) in [
+        ("invalid-publisher", "compare the trusted publisher"),
+        ("not-enabled", "has switched trusted publishing off"),
+        ("invalid-pending-publisher", "set up another one"),
+    ] {
+        let (set, oidc) = (Set::htty(), Oidc::start(0));
+        let behaviour = Behaviour { refuses: Some(code), ..Behaviour::default() };
+        let index = Warehouse::start(behaviour, Some(oidc.issued()));
+        let ran = set.publish_trusted(&index.url(), &oidc, &[]).expect(1);
+        assert!(ran.text.contains(code) && ran.text.contains(advice), "{}", ran.text);
+        assert!(ran.text.contains("workflow_ref: octo/htty/.github/workflows/release.yml"), "{}", ran.text);
+        assert!(!ran.text.contains("eyJ"), "{}", ran.text);
+        assert_eq!(oidc.issued().audiences().len(), 1, "final: not tried again");
+    }
+}
+
+#[test]
+fn a_project_that_would_be_made_is_told() {
+    let (set, oidc) = (Set::htty(), Oidc::start(0));
+    let index = Warehouse::start(Behaviour::default(), Some(oidc.issued()));
+    let ran = set.publish_trusted(&index.url(), &oidc, &["--dry-run", "auth"]).expect(0);
+    assert!(ran.text.contains("`htty-core` does not exist on"), "{}", ran.text);
+    assert_eq!((index.minted(), index.shelf().uploads.len()), (1, 0));
+}
+
+#[test]
 fn a_token_for_others_is_never_asked_for() {
     for audience in ["pypi", "testpypi", "sigstore", "sts.amazonaws.com"] {
         let (set, oidc) = (Set::htty(), Oidc::start(0));

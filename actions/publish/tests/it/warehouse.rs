@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use testkit::warehouse::{Behaviour, Warehouse};
+use testkit::warehouse::{Behaviour, TOKEN, Warehouse};
 
 use crate::support::Set;
 
@@ -73,6 +73,125 @@ fn taken_but_not_listed_is_told() {
     assert!(states.iter().filter(|(name, _)| !name.starts_with(core)).all(|(_, state)| state == "skipped"));
 }
 
+/// All core metadata goes along, up to version 2.5, by the names that
+/// Warehouse knows, each value of a repeated field in a field of its own.
+#[test]
+fn the_form_holds_all_metadata() {
+    let (set, index) = (Set::empty(), start(Behaviour::default()));
+    let metadata = "\
+Summary: A summary
+Author-email: A <a@example.org>
+License-Expression: MIT
+License-File: LICENSE
+License-File: NOTICE
+Classifier: Topic :: Terminals
+Classifier: Typing :: Typed
+Project-URL: Home, https://a.example
+Keywords: a,b
+Platform: any
+Platform: other
+Requires-Dist: b>=1
+Requires-Dist: c; extra == 'x'
+Provides-Extra: x
+Requires-Python: >=3.10
+Dynamic: Version
+Import-Name: full
+Import-Name: full.part; private
+Import-Namespace: space
+Description-Content-Type: text/markdown
+
+# Grüße
+";
+    set.add_with("2.5", "full-1.0-py2.py3-none-any.whl", metadata, 10);
+    set.write_manifest();
+    set.publish(&index.url(), &[]).expect(0);
+    let shelf = index.shelf();
+    let stored = &shelf.files["full-1.0-py2.py3-none-any.whl"];
+    let all = |name: &str| {
+        let named = stored.fields.iter().filter(|field| field.0 == name);
+        named.map(|field| field.1.as_str()).collect::<Vec<_>>()
+    };
+    for (name, values) in [
+        (":action", &["file_upload"][..]),
+        ("protocol_version", &["1"]),
+        ("filetype", &["bdist_wheel"]),
+        ("pyversion", &["py2.py3"]),
+        ("metadata_version", &["2.5"]),
+        ("name", &["full"]),
+        ("version", &["1.0"]),
+        ("summary", &["A summary"]),
+        ("description", &["# Grüße\n\n"]),
+        ("description_content_type", &["text/markdown"]),
+        ("author_email", &["A <a@example.org>"]),
+        ("license_expression", &["MIT"]),
+        ("license_file", &["LICENSE", "NOTICE"]),
+        ("classifiers", &["Topic :: Terminals", "Typing :: Typed"]),
+        ("project_urls", &["Home, https://a.example"]),
+        ("keywords", &["a,b"]),
+        ("platform", &["any", "other"]),
+        ("requires_dist", &["b>=1", "c; extra == 'x'"]),
+        ("provides_extra", &["x"]),
+        ("requires_python", &[">=3.10"]),
+        ("dynamic", &["Version"]),
+        ("import_name", &["full", "full.part; private"]),
+        ("import_namespace", &["space"]),
+        ("md5_digest", &[]),
+        ("attestations", &[]),
+    ] {
+        assert_eq!(all(name), values, "{name}");
+    }
+    assert_eq!(all("sha256_digest"), [&stored.sha256]);
+}
+
+/// Each permanent answer ends the run at once, and says what the index said.
+#[test]
+fn a_permanent_answer_is_not_tried_again() {
+    for (status, reason) in [
+        (400, "Invalid value for classifiers. Error: Classifier 'x' is not a valid classifier."),
+        (403, "Project is not yours"),
+        (404, "Gone"),
+        (413, "File too large. Limit for project is 100 MB."),
+        (422, "Unprocessable"),
+    ] {
+        let rejects = Some(("htty-0.3.0-py3-none-any.whl", status, reason));
+        let (set, index) = (Set::htty(), start(Behaviour { rejects, ..Behaviour::default() }));
+        let ran = set.publish(&index.url(), &[]).expect(4);
+        assert!(ran.text.contains(&format!("{status} {reason}")), "{}", ran.text);
+        assert!(ran.text.contains("mend what the index says"), "{}", ran.text);
+        assert_eq!(ran.report["result"], "partial");
+        let shelf = index.shelf();
+        assert_eq!(shelf.uploads.iter().filter(|upload| upload.1 == status).count(), 1);
+        assert_eq!(shelf.files.len(), 2, "the source of the package waits for its wheel");
+        let skipped = &ran.report["files"][3];
+        assert_eq!(skipped["state"], "skipped");
+        assert!(
+            skipped["message"].as_str().unwrap().contains("py3-none-any.whl` failed before"),
+            "{skipped}"
+        );
+    }
+}
+
+#[test]
+fn outputs_and_summary_tell_each_file() {
+    let (set, index) = (Set::htty(), start(Behaviour::default()));
+    let (output, summary) = (set.folder.path().join("output"), set.folder.path().join("summary"));
+    let mut command = set.command();
+    command.args(["--index", &index.url(), "--allow-insecure-loopback"]).env("INPUT_PASSWORD", TOKEN);
+    command.env("GITHUB_ACTIONS", "true");
+    command.env("GITHUB_OUTPUT", &output).env("GITHUB_STEP_SUMMARY", &summary);
+    set.run(command).expect(0);
+    let (output, summary) = (fs::read_to_string(output).unwrap(), fs::read_to_string(summary).unwrap());
+    for name in ["result", "uploaded", "files", "requirements", "report-path", "release-url"] {
+        assert!(output.contains(&format!("{name}<<end-")), "{output}");
+    }
+    for (name, stored) in &index.shelf().files {
+        assert!(output.contains(&format!("/files/{name}\"")), "its URL: {output}");
+        assert!(output.contains(&format!("--hash=sha256:{}", stored.sha256)), "{output}");
+        assert!(summary.contains(name) && summary.contains(&stored.sha256), "{summary}");
+    }
+    assert!(output.contains("htty-core==0.3.0 --hash="), "{output}");
+}
+
 #[test]
 fn a_redirect_is_not_followed() {
     let (set, index) = (Set::htty(), start(Behaviour::default()));
@@ -82,6 +201,7 @@ fn a_redirect_is_not_followed() {
     );
     let ran = ran.expect(1);
     assert!(ran.text.contains("308") && ran.text.contains("a redirect to"), "{}", ran.text);
+    assert!(ran.text.contains("give it as `index`"), "{}", ran.text);
     assert!(index.shelf().uploads.is_empty());
 }
 

@@ -1,0 +1,180 @@
+//! Indexes that mean harm, or are broken beyond use: each run ends, soon, and
+//! says why.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use testkit::fault::{Fault, Proxy};
+use testkit::github::{GitHub, TOKEN as GITHUB_TOKEN};
+use testkit::oidc::Oidc;
+use testkit::warehouse::{Behaviour, Warehouse};
+
+use crate::support::{Ran, Set};
+
+/// A run whose first `count` requests meet `fault`; nothing may be sent.
+fn refused(count: usize, fault: Fault) -> Ran {
+    let (set, index) = (Set::htty(), Warehouse::start(Behaviour::default(), None));
+    let faults: Vec<_> = (0..count).map(|number| (number, fault)).collect();
+    let proxy = Proxy::before(&[&index.url()], &faults);
+    let ran = set.publish(&format!("{}legacy/", proxy.url()), &[]);
+    assert_ne!(ran.code, 0, "{}", ran.text);
+    assert!(index.shelf().uploads.is_empty(), "{}", ran.text);
+    ran
+}
+
+#[test]
+fn pages_that_are_none_stop_the_run() {
+    const JSON: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.pypi.simple.v1+json\r\n\
+                        Connection: close\r\n\r\n";
+    for (answer, why) in [
+        (
+            concat!(
+                "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n",
+                "<html><body>please <a href=/login>log in</a></body></html>"
+            )
+            .to_owned(),
+            "none to a distribution",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\nall is well".to_owned(),
+            "no HTML",
+        ),
+        (
+            format!("{JSON}{{\"meta\": {{\"api-version\": \"2.0\"}}, \"name\": \"htty\", \"files\": []}}"),
+            "its version is 2.0",
+        ),
+        (format!("{JSON}{{\"name\": \"other\", \"files\": []}}"), "it is about `other`"),
+        (format!("{JSON}{{\"name\": \"htty\", \"fi"), "not a Simple API page"),
+        // A gzip bomb that nobody asked for is not unpacked.
+        (
+            format!(
+                "{}Content-Encoding: gzip\r\n\r\n\u{1f}\u{8b}",
+                JSON.trim_end_matches("\r\n").to_owned() + "\r\n"
+            ),
+            "not a Simple API page",
+        ),
+    ] {
+        let ran = refused(1, Fault::Early(answer.leak().as_bytes()));
+        assert_eq!(ran.code, 3, "{}", ran.text);
+        assert!(ran.text.contains(why), "{why}: {}", ran.text);
+        assert!(ran.text.contains("hint: "), "{}", ran.text);
+    }
+}
+
+#[test]
+fn a_redirect_to_another_host_is_not_followed() {
+    let trap = Warehouse::start(Behaviour::default(), None);
+    let to = format!("HTTP/1.1 303 See Other\r\nLocation: {}\r\nConnection: close\r\n\r\n", trap.url());
+    let ran = refused(1, Fault::Early(to.leak().as_bytes()));
+    assert!(
+        ran.text.contains("which is not followed") && ran.text.contains("--disable-fallback"),
+        "{}",
+        ran.text
+    );
+}
+
+#[test]
+fn an_answer_without_end_is_cut() {
+    // The loopback interface brings 16 MiB in less than a second.
+    let head: Vec<u8> = [
+        &b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n{\"files\": ["[..],
+        &vec![b' '; 17 << 20],
+    ]
+    .concat();
+    let ran = refused(1, Fault::Early(head.leak()));
+    assert!(ran.text.contains("the answer is longer than 16777216 bytes"), "{}", ran.text);
+}
+
+/// Of an upload's answer too, and byte by byte.
+#[test]
+fn an_answer_that_trickles_is_given_up() {
+    let (set, index) = (Set::htty(), Warehouse::start(Behaviour::default(), None));
+    let head = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n\r\n{\"code\": \"";
+    let faults = [(0, Fault::Trickle(head)), (1, Fault::Trickle(head))];
+    let proxy = Proxy::start(&index.url(), &faults);
+    let start = Instant::now();
+    let ran = set.publish(&format!("{}legacy/", proxy.url()), &["--timeout", "1"]).expect(3);
+    assert!(ran.text.contains("no answer for 1 s"), "{}", ran.text);
+    assert!(start.elapsed() < Duration::from_secs(60), "two tries and a look, not more");
+}
+
+/// An answer that comes before the whole file was taken.
+#[test]
+fn a_refusal_in_the_middle_of_a_file_is_heard() {
+    let (set, index) = (Set::empty(), Warehouse::start(Behaviour::default(), None));
+    set.add("big-1-py3-none-any.whl", "", 8_000_000);
+    set.write_manifest();
+    let answer =
+        b"HTTP/1.1 413 Payload Too Large\r\nContent-Type: application/json\r\nContent-Length: 46\r\n\
+                   Connection: close\r\n\r\n{\"message\": \"far\", \"code\": \"413 far too large\"}";
+    let faults: Vec<_> = (0..9).map(|number| (number, Fault::Early(answer))).collect();
+    let proxy = Proxy::start(&index.url(), &faults);
+    let ran = set.publish(&format!("{}legacy/", proxy.url()), &[]).expect(1);
+    assert!(ran.text.contains("413 far too large"), "{}", ran.text);
+    assert!(index.shelf().files.is_empty());
+}
+
+#[test]
+fn a_token_is_a_token_or_the_run_ends() {
+    for (answer, code, why) in [
+        ("{\"token\": \"\"}", 3, "it has none"),
+        ("{\"success\": false, \"token\": \"pypi-zzz\"}", 3, "it has none"),
+        ("{\"token\": \"pypi-a\\nb\"}", 3, "characters that no token has"),
+        ("{\"token\": null}", 3, "not a minted token"),
+        ("{", 3, "not a minted token"),
+    ] {
+        let (set, oidc) = (Set::htty(), Oidc::start(0));
+        let index = Warehouse::start(Behaviour::default(), Some(oidc.issued()));
+        let text =
+            format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n{answer}");
+        // Two pages, the audience, and then the token.
+        let proxy = Proxy::before(&[&index.url()], &[(3, Fault::Early(text.leak().as_bytes()))]);
+        let ran = set.publish_trusted(&format!("{}legacy/", proxy.url()), &oidc, &[]).expect(code);
+        assert!(ran.text.contains(why) && ran.text.contains("hint: run it again"), "{answer}: {}", ran.text);
+        assert!(!ran.text.contains("pypi-zzz"), "{}", ran.text);
+        assert!(index.shelf().uploads.is_empty());
+    }
+}
+
+#[test]
+fn offline_makes_no_connection() {
+    let set = Set::htty();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let root = format!("http://{}/", listener.local_addr().unwrap());
+    let mut command = set.command();
+    command.args(["--index", &root, "--allow-insecure-loopback", "--dry-run", "offline"]);
+    command.args(["--attestations", "required", "--github-release", "after", "--tag", "v0.3.0"]);
+    command.env("ACTIONS_ID_TOKEN_REQUEST_URL", &root).env("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "token");
+    command.env("GITHUB_API_URL", root.trim_end_matches('/')).env("GITHUB_REPOSITORY", "octo/htty");
+    command.env("INPUT_GITHUB_TOKEN", GITHUB_TOKEN).env("INPUT_PASSWORD", "pypi-token");
+    for name in ["http_proxy", "https_proxy", "all_proxy"] {
+        command.env(name, &root);
+    }
+    let ran = set.run(command).expect(0);
+    ran.all("unknown");
+    assert!(ran.text.contains("SHA256SUMS"), "{}", ran.text);
+    let error = listener.accept().unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "nobody was asked anything");
+}
+
+/// GitHub hangs, or answers from nowhere.
+#[test]
+fn the_token_stays_with_github() {
+    let (set, github) = (Set::htty(), GitHub::start());
+    let trap = TcpListener::bind("127.0.0.1:0").unwrap();
+    trap.set_nonblocking(true).unwrap();
+    let place = trap.local_addr().unwrap();
+    let answer = format!(
+        "HTTP/1.1 302 Found\r\nLocation: http://{place}/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    );
+    let proxy = Proxy::before(&[&github.url()], &[(0, Fault::Early(answer.leak().as_bytes()))]);
+    let mut command = set.command();
+    command.args(["--allow-insecure-loopback", "--github-release", "only"]);
+    command.env("INPUT_GITHUB_TOKEN", GITHUB_TOKEN).envs(github.env());
+    command.env("GITHUB_API_URL", proxy.url().trim_end_matches('/'));
+    let ran = set.run(command);
+    assert_ne!(ran.code, 0, "{}", ran.text);
+    assert!(trap.accept().is_err(), "the redirect was followed");
+    assert!(!ran.text.contains(GITHUB_TOKEN));
+}

@@ -1,0 +1,158 @@
+//! Runs that are killed with SIGKILL, and the runs after them.
+
+use std::process::{Child, Command, Stdio};
+
+use testkit::fault::{Fault, Point, Proxy};
+use testkit::github::{self, GitHub};
+use testkit::oidc::Oidc;
+use testkit::sigstore::Sigstore;
+use testkit::warehouse::{Behaviour, TOKEN, Warehouse};
+
+use crate::support::Set;
+
+fn start(mut command: Command) -> Child {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// Killed at each upload and at each point of it, then run again: complete,
+/// and nothing is stored or accepted twice.
+#[test]
+fn killed_at_any_moment_the_next_run_completes() {
+    for upload in 0..4 {
+        for point in [Point::Head, Point::Body, Point::Answer] {
+            let (set, index) = (Set::htty(), Warehouse::start(Behaviour::default(), None));
+            let proxy = Proxy::start(&index.url(), &[(upload, Fault::Stop(point))]);
+            let mut command: Command = set.command();
+            command.args([
+                "--index",
+                &format!("{}legacy/", proxy.url()),
+                "--allow-insecure-loopback",
+                "--concurrency",
+                "1",
+            ]);
+            command.env("INPUT_PASSWORD", TOKEN);
+            let mut child = start(command);
+            proxy.wait_for_stop();
+            // SIGKILL.
+            child.kill().unwrap();
+            child.wait().unwrap();
+            let stored = index.shelf().files.len();
+            assert_eq!(stored, upload + usize::from(point == Point::Answer));
+
+            set.publish(&index.url(), &[]).expect(0);
+            let shelf = index.shelf();
+            assert_eq!(shelf.files.len(), 4, "upload {upload}, {point:?}");
+            assert_eq!(shelf.order.len(), 4);
+            let accepted = shelf.uploads.iter().filter(|(_, status)| *status == 200).count();
+            assert_eq!(accepted, 4, "nothing is sent twice: upload {upload}, {point:?}");
+        }
+    }
+}
+
+/// All that a whole release talks to.
+struct World {
+    set: Set,
+    oidc: Oidc,
+    sigstore: Sigstore,
+    index: Warehouse,
+    github: GitHub,
+}
+
+impl World {
+    fn new() -> Self {
+        let (set, oidc) = (Set::htty(), Oidc::start(0));
+        let sigstore = Sigstore::start(oidc.issued(), 0);
+        let index = Warehouse::start(Behaviour::default(), Some(oidc.issued()));
+        Self { set, oidc, sigstore, index, github: GitHub::start() }
+    }
+
+    /// The addresses of the services.
+    fn roots(&self) -> [String; 4] {
+        let oidc = self.oidc.env()[0].1.split("token").next().unwrap().to_owned();
+        let index = self.index.url().replace("legacy/", "");
+        [oidc, format!("{}/", self.sigstore.url()), index, self.github.url()]
+    }
+
+    /// A whole release by way of `roots`.
+    fn command(&self, roots: &[String]) -> Command {
+        let own = self.roots();
+        let there = |text: String| {
+            own.iter().zip(roots).fold(text, |text, (own, root)| {
+                text.replace(own.trim_end_matches('/'), root.trim_end_matches('/'))
+            })
+        };
+        let config = self.set.folder.path().join("trust-config.json");
+        std::fs::write(&config, there(self.sigstore.trust_config().to_string())).unwrap();
+        let mut command = self.set.command();
+        command.args([
+            "--index",
+            &there(self.index.url()),
+            "--allow-insecure-loopback",
+            "--concurrency",
+            "1",
+        ]);
+        command.args(["--attestations", "required", "--trust-config", config.to_str().unwrap()]);
+        command.args(["--github-release", "after"]).env("INPUT_GITHUB_TOKEN", github::TOKEN);
+        let env = self.oidc.env().into_iter().chain(self.github.env());
+        command.envs(env.map(|(name, value)| (name, there(value))));
+        command
+    }
+
+    #[track_caller]
+    fn is_complete(&self, when: &str) {
+        let shelf = self.index.shelf();
+        assert_eq!(shelf.files.len(), 4, "{when}");
+        for (name, stored) in &shelf.files {
+            assert!(stored.fields.iter().any(|field| field.0 == "attestations"), "{name}, {when}");
+        }
+        let mut uploads: Vec<&str> = shelf.uploads.iter().map(|(name, _)| name.as_str()).collect();
+        uploads.sort_unstable();
+        uploads.dedup();
+        assert_eq!((uploads.len(), shelf.uploads.len()), (4, 4), "sent twice: {:?}, {when}", shelf.uploads);
+        let repository = self.github.repository();
+        let [release] = repository.releases.as_slice() else { panic!("{:?}, {when}", repository.releases) };
+        assert!(!release.draft, "{when}");
+        // Four distributions, their attestations, the manifest, the sums.
+        assert_eq!((release.assets.len(), repository.sent), (10, 10), "{when}");
+    }
+}
+
+/// Of a run that mints, attests, uploads, verifies and releases, each request
+/// is the one at which a run is killed; the next run completes it.
+fn killed_at_each_request(point: Point) {
+    let mut number = 0;
+    loop {
+        let world = World::new();
+        let roots = world.roots();
+        let fault = [(number, Fault::Stop(point))];
+        let proxy = Proxy::before(&roots.each_ref().map(String::as_str), &fault);
+        let mut child = start(world.command(&proxy.urls()));
+        let stopped = proxy.stops(&mut child);
+        if stopped {
+            // SIGKILL.
+            child.kill().unwrap();
+        }
+        let status = child.wait().unwrap();
+        let when = format!("killed at request {number}, {point:?}");
+        if !stopped {
+            assert!(status.success(), "{when}");
+            world.is_complete(&when);
+            break;
+        }
+        let ran = world.set.run(world.command(&roots));
+        assert_eq!(ran.code, 0, "{when}: {}", ran.text);
+        world.is_complete(&when);
+        number += 1;
+    }
+    assert!(number > 30, "a whole release has more requests than {number}");
+}
+
+#[test]
+fn killed_before_each_request() {
+    killed_at_each_request(Point::Head);
+}
+
+#[test]
+fn killed_before_each_answer() {
+    killed_at_each_request(Point::Answer);
+}

@@ -1,0 +1,131 @@
+//! What is found out before the first byte.
+
+use std::fs;
+
+use testkit::warehouse::{Behaviour, TOKEN, Warehouse};
+
+use crate::support::Set;
+
+fn start(behaviour: Behaviour) -> Warehouse {
+    Warehouse::start(behaviour, None)
+}
+
+/// The index with `htty_core-0.3.0.tar.gz` as it is in the set.
+fn with_one(set: &Set, behaviour: Behaviour) -> Warehouse {
+    let index = start(behaviour);
+    let bytes = fs::read(set.dist().join("htty_core-0.3.0.tar.gz")).unwrap();
+    index.put("htty_core-0.3.0.tar.gz", "htty-core", &bytes);
+    index
+}
+
+#[test]
+fn an_old_release_is_told_before_the_first_byte() {
+    let set = Set::htty();
+    let index = with_one(&set, Behaviour::default());
+    let age = |days: u64| {
+        let mut shelf = index.shelf();
+        let stored = shelf.files.get_mut("htty_core-0.3.0.tar.gz").unwrap();
+        stored.uploaded -= std::time::Duration::from_secs(days * 24 * 3600);
+    };
+    age(13);
+    set.publish(&index.url(), &["--dry-run"]).expect(0);
+    age(2);
+    for args in [&["--dry-run"][..], &[]] {
+        let ran = set.publish(&index.url(), args).expect(1);
+        let wheel = "htty_core-0.3.0-py3-none-manylinux_2_17_x86_64.whl: its release is of";
+        assert!(ran.text.contains(wheel) && ran.text.contains("older than 14 days"), "{}", ran.text);
+        assert!(
+            ran.text.contains("nothing was sent") && ran.text.contains("raise the version"),
+            "{}",
+            ran.text
+        );
+        assert!(!ran.text.contains("htty-0.3.0.tar.gz:"), "a new release is open");
+    }
+    assert!(index.shelf().uploads.is_empty());
+}
+
+#[test]
+fn an_old_release_that_is_complete_is_no_error() {
+    let (set, index) = (Set::htty(), start(Behaviour::default()));
+    set.publish(&index.url(), &[]).expect(0);
+    for stored in index.shelf().files.values_mut() {
+        stored.uploaded -= std::time::Duration::from_secs(100 * 24 * 3600);
+    }
+    set.publish(&index.url(), &[]).expect(0).all("present");
+}
+
+#[test]
+fn an_archived_project_takes_nothing() {
+    let set = Set::htty();
+    let index = with_one(&set, Behaviour { status: Some("archived"), ..Behaviour::default() });
+    let ran = set.publish(&index.url(), &[]).expect(1);
+    assert!(ran.text.contains("its project is archived there"), "{}", ran.text);
+    assert!(index.shelf().uploads.is_empty());
+}
+
+#[test]
+fn a_conflict_is_reported_file_by_file() {
+    let (set, index) = (Set::htty(), start(Behaviour::default()));
+    index.put("htty-0.3.0.tar.gz", "htty", b"other bytes");
+    let ran = set.publish(&index.url(), &[]).expect(1);
+    assert!(ran.text.contains("nothing was sent: 1 file cannot be published"), "{}", ran.text);
+    assert_eq!(ran.report["result"], "failed");
+    for file in ran.report["files"].as_array().unwrap() {
+        let conflict = file["filename"] == "htty-0.3.0.tar.gz";
+        assert_eq!(file["state"], if conflict { "conflict" } else { "skipped" });
+        let message = file["message"].as_str().unwrap();
+        assert!(message.contains(if conflict { "there it has the sha256" } else { "not sent" }), "{message}");
+    }
+    assert!(index.shelf().uploads.is_empty());
+}
+
+#[test]
+fn what_is_yanked_is_told() {
+    let (set, index) = (Set::htty(), start(Behaviour::default()));
+    set.publish(&index.url(), &[]).expect(0);
+    index.shelf().files.get_mut("htty-0.3.0.tar.gz").unwrap().yanked = true;
+    let ran = set.publish(&index.url(), &[]).expect(0);
+    assert!(ran.text.contains("has `htty-0.3.0.tar.gz` already, and lists it as yanked"), "{}", ran.text);
+}
+
+#[test]
+fn an_index_of_html_alone_will_do() {
+    for hashes in [true, false] {
+        let (set, index) = (Set::htty(), start(Behaviour { html: Some(hashes), ..Behaviour::default() }));
+        set.publish(&index.url(), &[]).expect(0).all("uploaded");
+        set.publish(&index.url(), &[]).expect(0).all("present");
+        set.add("htty-0.3.0.tar.gz", "Requires-Dist: htty-core==0.3.0\nSummary: other\n", 3000);
+        set.write_manifest();
+        let ran = set.publish(&index.url(), &[]).expect(1);
+        assert!(ran.text.contains("htty-0.3.0.tar.gz: there it has"), "hashes {hashes}: {}", ran.text);
+        assert_eq!(index.shelf().uploads.len(), 4);
+    }
+}
+
+#[test]
+fn a_release_that_lost_a_file_is_refused() {
+    let (set, index) = (Set::htty(), start(Behaviour::default()));
+    fs::remove_file(set.dist().join("htty-0.3.0.tar.gz")).unwrap();
+    fs::write(set.dist().join("stray.zip"), b"PK").unwrap();
+    let ran = set.publish(&index.url(), &[]).expect(1);
+    assert!(ran.text.contains("htty-0.3.0.tar.gz: it is in the manifest, but not here"), "{}", ran.text);
+    assert!(ran.text.contains("no distributions: `") && ran.text.contains("stray.zip"), "{}", ran.text);
+    // A whole package may be published by itself.
+    fs::remove_file(set.dist().join("htty-0.3.0-py3-none-any.whl")).unwrap();
+    let ran = set.publish(&index.url(), &[]).expect(0);
+    assert!(ran.text.contains("packages that are not published now: htty-0.3.0"), "{}", ran.text);
+    assert_eq!(index.shelf().files.len(), 2);
+}
+
+#[test]
+fn a_report_that_cannot_be_written_stops_all() {
+    let (set, index) = (Set::htty(), start(Behaviour::default()));
+    fs::create_dir(set.report_path()).unwrap();
+    let mut command = set.command();
+    command.args(["--index", &index.url(), "--allow-insecure-loopback"]).env("INPUT_PASSWORD", TOKEN);
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    assert!(text.contains("cannot write `") && text.contains("publish-report.json"), "{text}");
+    assert!(index.shelf().uploads.is_empty());
+}
