@@ -73,7 +73,6 @@ in
         git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck
         actionlint
         zizmor --pedantic --offline --no-progress .github actions
-        cargo xtask version-bump --check
         cargo xtask gen --check
       '';
   python-docs =

@@ -100,9 +100,9 @@ impl Version {
 }
 
 impl Args {
-    /// Only looks for files that name another version.
-    pub(crate) fn check() -> Self {
-        Self { patch: false, minor: false, major: false, propagate: false, check: true }
+    /// Keeps the version; only looks for files that name another, or carries it there.
+    pub(crate) fn generated(check: bool) -> Self {
+        Self { patch: false, minor: false, major: false, propagate: !check, check }
     }
 }
 
@@ -147,7 +147,11 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     for (name, text) in &changed {
         toolkit::write_atomic(&shell.root.join(Path::new(name)), text.as_bytes())?;
     }
-    shell.ui.info(format!("{old} → {new} in {names}"));
+    if names.is_empty() {
+        shell.ui.info(format!("every file names version {new}"));
+    } else {
+        shell.ui.info(format!("{old} → {new} in {names}"));
+    }
     Ok(Exit::Done)
 }
 
