@@ -11,7 +11,6 @@ from documents import ROOT, Document, documents
 
 Yaml = dict[Any, Any]
 OURS = re.compile(r"OWNER/REPOSITORY/actions/([\w/-]+)@")
-PIN = re.compile(r"uses: ([\w-]+/[\w./-]+)@([0-9a-f]{40}) # (\S+)")
 
 SNIPPETS = [
     pytest.param(document, fence.text, id=f"{document.name}:{fence.line}")
@@ -129,17 +128,3 @@ def test_faults_are_seen(tools: Path, tmp_path: Path) -> None:
     ]
     workflow["jobs"]["job"]["needs"] = "nobody"
     assert "nobody" in lint(yaml.safe_dump(workflow), tools, tmp_path)
-
-
-def test_pins_agree() -> None:
-    """Documentation and templates pin the commits that this repository's workflows pin."""
-    ours: dict[str, tuple[str, str]] = {}
-    for path in [*ROOT.glob(".github/workflows/*.yml"), *ROOT.glob("actions/**/action.yml")]:
-        for name, sha, version in PIN.findall(path.read_text()):
-            ours[name] = (sha, version)
-    texts = {document.name: document.prose for document in documents()}
-    texts |= {str(path.relative_to(ROOT)): path.read_text() for path in TEMPLATES}
-    for name, text in texts.items():
-        for used, sha, version in PIN.findall(text):
-            if used in ours:
-                assert (sha, version) == ours[used], f"{name}: another pin of {used}"
