@@ -22,6 +22,7 @@ enum What {
     BuildWheel,
     VerifyDist,
     Publish,
+    SetupNix,
 }
 
 pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
@@ -29,10 +30,14 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
         What::BuildWheel => "build-wheel",
         What::VerifyDist => "verify-dist",
         What::Publish => "publish",
+        What::SetupNix => "setup-nix",
     };
-    let bin = tools::environment(shell, "test")?;
+    let mut path = vec![tools::environment(shell, "test")?];
+    if matches!(args.what, What::BuildWheel) {
+        path.extend([tools::environment(shell, "bench")?, tools::arwen(shell)?]);
+    }
     let bench = shell.cargo().args(["bench", "--locked", "--package", package, "--bench", "bench", "--"]);
-    shell.inherit(&bench.args(args.args.iter().cloned()).env("PATH", path_with(&[bin])))?;
+    shell.inherit(&bench.args(args.args.iter().cloned()).env("PATH", path_with(&path)))?;
     Ok(Exit::Done)
 }
 

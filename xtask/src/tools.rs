@@ -28,6 +28,9 @@ const DEBIAN: [&str; 11] = [
 /// The Go module of actionlint, which no Python package carries.
 const ACTIONLINT: &str = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12";
 
+/// A peer in build-wheel's bench, which is in no package of a distribution.
+const ARWEN: &str = "arwen@0.0.5";
+
 /// The folder of all tool environments.
 pub(crate) fn folder(shell: &Shell) -> PathBuf {
     shell.target.join("tools")
@@ -208,4 +211,16 @@ pub(crate) fn actionlint(shell: &Shell) -> Result<PathBuf, Error> {
         shell.quiet(&go)?;
     }
     Ok(program)
+}
+
+/// Builds arwen, which edits binaries as build-wheel does; gives its folder.
+pub(crate) fn arwen(shell: &Shell) -> Result<PathBuf, Error> {
+    let root = folder(shell).join("arwen");
+    let bin = root.join("bin");
+    if !bin.join("arwen").is_file() {
+        shell.ui.info("building arwen");
+        let args = ["install", "--quiet", "--locked", ARWEN, "--root", &display(&root)];
+        shell.quiet(&shell.cargo().args(args).without("CARGO_TARGET_DIR"))?;
+    }
+    Ok(bin)
 }

@@ -1,116 +1,123 @@
-//! `cargo bench -p build-wheel`: what build-wheel costs, beside its peers, in
-//! one run on one machine. Needs `cargo xtask setup-test-tools`. Ends with 1
-//! where a bar is missed.
+//! `cargo xtask bench build-wheel`: what build-wheel costs, beside its peers, in
+//! one run on one machine, as a table in Markdown. Ends with 1 where a bar is
+//! missed.
 
+#[path = "../tests/it/corpus.rs"]
+#[allow(dead_code, unused_imports, clippy::unwrap_used, reason = "shared with the tests")]
+mod corpus;
+#[path = "../tests/it/macho.rs"]
+#[allow(dead_code, unused_imports, clippy::unwrap_used, reason = "shared with the tests")]
+mod macho;
 #[path = "../tests/it/support.rs"]
-#[allow(dead_code, clippy::unwrap_used, reason = "shared with the tests, which use all of it")]
+#[allow(dead_code, clippy::unwrap_used, reason = "shared with the tests")]
 mod support;
 
-use std::path::Path;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use build_wheel::repair::{edit_elf_in_place, edit_macho};
 use toolkit::{Env, Ui};
 
-use support::{CC, STORE, WHEEL, build_wheel, compile, nix_flags, program_wheel, succeed, write};
+use corpus::Expect;
+use support::{CC, STORE, WHEEL, build_wheel, compile, nix_flags, program_wheel, repaired, succeed};
 
-/// How often each thing is measured; the median counts.
-const RUNS: usize = 7;
-
+/// A line of the table.
 struct Row {
     what: &'static str,
-    ours: Duration,
-    peer: String,
-    bar: Duration,
+    ours: String,
+    peers: String,
+    bar: String,
+    met: bool,
+}
+
+impl Row {
+    /// A time, with its bar in milliseconds.
+    fn time(what: &'static str, ours: Duration, bar: u64, peers: String) -> Self {
+        let met = ours <= Duration::from_millis(bar);
+        Self { what, ours: millis(ours), peers, bar: format!("≤ {bar} ms"), met }
+    }
 }
 
 fn main() -> ExitCode {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let folder = folder.path();
     let rows = [
-        overhead(folder.path()),
-        repair(folder.path(), "repair of a wheel with a 2 MB binary", 2 << 20, 50),
-        repair(folder.path(), "repair of a wheel with a 24 MB binary", 24 << 20, 500),
-        elf(folder.path()),
-        macho(folder.path()),
-        smoke(folder.path(), "smoke test with uv", true, 500),
-        smoke(folder.path(), "smoke test with venv and pip", false, 1200),
+        overhead(folder),
+        repair(folder, "repair of a 0.6 MB wheel (2 MB binary)", 2 << 20, 50, 5),
+        repair(folder, "repair of a 10 MB wheel (24 MB binary)", 24 << 20, 500, 3),
+        elf(folder),
+        macho_edit(folder),
+        smoke(folder, "smoke test, by `venv` and `pip`", false, 1200),
+        smoke(folder, "smoke test, with uv", true, 500),
+        broken(folder),
     ];
     let ui = Ui::from_env(&Env::from_process());
-    ui.report(format!("{:<40} {:>10} {:>10}  peers", "", "ours", "bar"));
-    for Row { what, ours, peer, bar } in &rows {
-        let missed = if ours > bar { "  MISSED" } else { "" };
-        ui.report(format!("{what:<40} {:>10} {:>10}  {peer}{missed}", millis(*ours), millis(*bar)));
+    ui.report("| | build-wheel | peers | bar | |\n| --- | --- | --- | --- | --- |");
+    for Row { what, ours, peers, bar, met } in &rows {
+        ui.report(format!(
+            "| {what} | {ours} | {peers} | {bar} | {} |",
+            if *met { "met" } else { "**missed**" }
+        ));
     }
-    ExitCode::from(u8::from(rows.iter().any(|row| row.ours > row.bar)))
+    ExitCode::from(u8::from(rows.iter().any(|row| !row.met)))
 }
 
 fn millis(time: Duration) -> String {
-    format!("{:.2} ms", time.as_secs_f64() * 1000.0)
+    let millis = time.as_secs_f64() * 1000.0;
+    if millis < 10.0 { format!("{millis:.2} ms") } else { format!("{millis:.0} ms") }
 }
 
-/// The median of [`RUNS`] runs, after one that does not count.
-fn median(mut work: impl FnMut()) -> Duration {
+fn timed(work: &mut dyn FnMut()) -> Duration {
+    let start = Instant::now();
     work();
-    let mut times: Vec<Duration> = (0..RUNS)
-        .map(|_| {
-            let start = Instant::now();
-            work();
-            start.elapsed()
-        })
-        .collect();
-    times.sort();
-    times[RUNS / 2]
+    start.elapsed()
+}
+
+/// The median time of each of `works`, which take turns, so that a machine that
+/// slows down slows all of them; the first turn does not count.
+fn medians<const N: usize>(runs: usize, mut works: [&mut dyn FnMut(); N]) -> [Duration; N] {
+    let mut times = vec![[Duration::ZERO; N]; runs];
+    works.iter_mut().for_each(|work| work());
+    for turn in &mut times {
+        for (time, work) in turn.iter_mut().zip(&mut works) {
+            *time = timed(*work);
+        }
+    }
+    std::array::from_fn(|index| {
+        let mut own: Vec<Duration> = times.iter().map(|turn| turn[index]).collect();
+        own.sort();
+        own[runs / 2]
+    })
+}
+
+/// Runs a peer, whatever comes of it.
+fn run(command: &mut Command) -> bool {
+    command.output().expect("the peer starts").status.success()
 }
 
 /// A warm build by maturin alone, and through build-wheel.
 fn overhead(folder: &Path) -> Row {
-    let project = write(
-        &folder.join("project"),
-        &[
-            (
-                "Cargo.toml",
-                "[package]\nname = \"sample\"\nversion = \"1.0.0\"\nedition = \"2021\"\n[workspace]\n",
-            ),
-            (
-                "pyproject.toml",
-                "[build-system]\nrequires = [\"maturin\"]\nbuild-backend = \"maturin\"\n[project]\nname = \"sample\"\nversion = \"1.0.0\"\n[tool.maturin]\nbindings = \"bin\"\n",
-            ),
-            ("src/main.rs", "fn main() {}"),
-        ],
+    let project = folder.join("project");
+    support::project(&project);
+    let [ours, maturin] = medians(
+        15,
+        [&mut || drop(succeed(build_wheel(&project).args(["--smoke", "off"]))), &mut || {
+            let mut command = testkit::tools::command("maturin");
+            command.current_dir(&project).env_remove("CARGO_TARGET_DIR");
+            let args =
+                ["build", "--release", "--compatibility", "linux", "--auditwheel", "skip", "--out", "out"];
+            succeed(command.args(args));
+        }],
     );
-    let maturin = median(|| {
-        let mut command = testkit::tools::command("maturin");
-        command.current_dir(&project).args([
-            "build",
-            "--release",
-            "--compatibility",
-            "linux",
-            "--auditwheel",
-            "skip",
-            "--out",
-            "dist",
-        ]);
-        succeed(&mut command);
-    });
-    let ours = median(|| {
-        succeed(build_wheel(&project).args(["--smoke", "off"]));
-    });
-    Row {
-        what: "overhead over a warm maturin build",
-        ours: ours.saturating_sub(maturin),
-        peer: format!("maturin itself {}", millis(maturin)),
-        bar: Duration::from_millis(50),
-    }
+    let peers = format!("`maturin build` itself {}", millis(maturin));
+    Row::time("overhead over a warm `maturin build`", ours.saturating_sub(maturin), 50, peers)
 }
 
 /// A program of about `size` bytes, machine code for the most part, as
 /// nixpkgs links it.
 fn big_program(folder: &Path, size: usize) -> Vec<u8> {
-    let code = std::fs::read(testkit::tools::path("maturin")).expect("maturin can be read");
-    let data: Vec<u8> = code.iter().copied().cycle().take(size).collect();
-    let blob = folder.join("blob");
-    std::fs::write(&blob, data).expect("the folder can be written");
+    let blob = blob(folder, size);
     let source = format!(
         "__asm__(\".section .rodata\\n.globl blob\\nblob: .incbin \\\"{}\\\"\\n\");\nextern const char blob[];\nint main(int n, char **v) {{ return blob[n] == 1; }}\n",
         blob.display()
@@ -118,87 +125,224 @@ fn big_program(folder: &Path, size: usize) -> Vec<u8> {
     compile(&CC, folder, "big", &source, &nix_flags("ld-linux-x86-64.so.2"))
 }
 
-fn repair(folder: &Path, what: &'static str, size: usize, bar: u64) -> Row {
-    let wheel = program_wheel(&big_program(folder, size));
-    std::fs::write(folder.join(WHEEL), wheel).expect("the folder can be written");
-    let ours = median(|| {
-        succeed(build_wheel(folder).args([WHEEL, "--smoke", "off"]));
-    });
-    let auditwheel = median(|| {
-        let mut command = testkit::tools::command("auditwheel");
-        let output =
-            command.current_dir(folder).args(["repair", "--plat", "auto", "-w", "audited", WHEEL]).output();
-        output.expect("auditwheel starts");
-    });
-    let peer = format!("auditwheel {} (and does not repair)", millis(auditwheel));
-    Row { what, ours, peer, bar: Duration::from_millis(bar) }
+/// A file of machine code.
+fn blob(folder: &Path, size: usize) -> PathBuf {
+    let code = std::fs::read(testkit::tools::path("maturin")).expect("maturin can be read");
+    let path = folder.join("blob");
+    let data: Vec<u8> = code.iter().copied().cycle().take(size).collect();
+    std::fs::write(&path, data).expect("the folder can be written");
+    path
+}
+
+/// Writes a wheel, deflated by Python as most are.
+fn deflated(folder: &Path, wheel: &[u8]) -> PathBuf {
+    let stored = folder.join("stored.whl");
+    std::fs::write(&stored, wheel).expect("the folder can be written");
+    let script = "import sys, zipfile
+with zipfile.ZipFile(sys.argv[1]) as old, zipfile.ZipFile(sys.argv[2], 'w', zipfile.ZIP_DEFLATED) as new:
+    for info in old.infolist():
+        data = old.read(info)
+        info.compress_type = zipfile.ZIP_DEFLATED
+        new.writestr(info, data)
+";
+    let path = folder.join(WHEEL);
+    succeed(testkit::tools::command("python3").args(["-c", script]).arg(stored).arg(&path));
+    path
+}
+
+/// The peers that take a wheel.
+const PEERS: [&str; 2] = ["auditwheel", "repairwheel"];
+
+fn peer(name: &str, wheel: &Path, out: &Path) -> Command {
+    let mut command = testkit::tools::command(name);
+    let args: &[&str] = if name == "auditwheel" { &["repair", "-w"] } else { &["-o"] };
+    command.args(args).arg(out).arg(wheel);
+    command
+}
+
+fn repair(folder: &Path, what: &'static str, size: usize, bar: u64, runs: usize) -> Row {
+    let wheel = deflated(folder, &program_wheel(&big_program(folder, size)));
+    let out = folder.join("peers");
+    let [ours, auditwheel, repairwheel] = medians(
+        runs,
+        [
+            &mut || drop(succeed(build_wheel(folder).args([WHEEL, "--smoke", "off"]))),
+            &mut || _ = run(&mut peer(PEERS[0], &wheel, &out)),
+            &mut || _ = run(&mut peer(PEERS[1], &wheel, &out)),
+        ],
+    );
+    let peers =
+        format!("auditwheel {}, repairwheel {}; neither repairs it", millis(auditwheel), millis(repairwheel));
+    Row::time(what, ours, bar, peers)
 }
 
 fn elf(folder: &Path) -> Row {
     let broken = big_program(folder, 24 << 20);
-    let mut copies: Vec<Vec<u8>> = (0..=RUNS).map(|_| broken.clone()).collect();
+    let mut copies: Vec<Vec<u8>> = (0..8).map(|_| broken.clone()).collect();
     let mut copies = copies.iter_mut();
-    let ours = median(|| {
-        let copy = copies.next().expect("there is one for each run");
-        assert_eq!(edit_elf_in_place(copy, false).map(|changes| changes.len()), Ok(2));
-    });
+    let [ours] = medians(
+        7,
+        [&mut || {
+            let copy = copies.next().expect("there is one for each run");
+            assert_eq!(edit_elf_in_place(copy, false).map(|changes| changes.len()), Ok(2));
+        }],
+    );
     let path = folder.join("patched");
-    let mut patchelf = Duration::ZERO;
-    for _ in 0..3 {
-        std::fs::write(&path, &broken).expect("the folder can be written");
-        let mut command = testkit::tools::command("patchelf");
-        command.args(["--set-interpreter", "/lib64/ld-linux-x86-64.so.2", "--remove-rpath"]).arg(&path);
-        let start = Instant::now();
-        succeed(&mut command);
-        patchelf = start.elapsed();
-    }
-    let peer = format!("patchelf {}", millis(patchelf));
-    Row { what: "ELF edit, 24 MB", ours, peer, bar: Duration::from_millis(1) }
+    let measured = |program: &str, commands: &[&[&str]]| {
+        let mut times: Vec<Duration> = (0..5)
+            .map(|_| {
+                std::fs::write(&path, &broken).expect("the folder can be written");
+                timed(&mut || {
+                    for args in commands {
+                        succeed(testkit::tools::command(program).args(*args).arg(&path));
+                    }
+                })
+            })
+            .collect();
+        times.sort();
+        times[2]
+    };
+    let loader = "/lib64/ld-linux-x86-64.so.2";
+    let patchelf = measured("patchelf", &[&["--set-interpreter", loader, "--remove-rpath"]]);
+    let arwen = measured("arwen", &[&["elf", "set-interpreter", loader], &["elf", "remove-rpath"]]);
+    let peers = format!("patchelf {}, arwen {} (two runs)", millis(patchelf), millis(arwen));
+    Row::time("ELF edit, 24 MB", ours, 1, peers)
 }
 
-fn macho(folder: &Path) -> Row {
-    let zig = ["python-zig", "cc", "-target", "aarch64-macos.13.0"];
-    let library = format!("-shared -Wl,-install_name,{STORE}-x/lib/libiconv.2.dylib");
-    compile(&zig, folder, "lib.dylib", "int iconv_close(void) { return 0; }", &library);
-    let code = std::fs::read(testkit::tools::path("maturin")).expect("maturin can be read");
-    let data: Vec<u8> = code.into_iter().cycle().take(22 << 20).collect();
-    std::fs::write(folder.join("blob"), data).expect("the folder can be written");
+fn macho_edit(folder: &Path) -> Row {
+    let zig = macho::zig("aarch64-macos.13.0");
+    let own = format!("{STORE}-x/lib/libiconv.2.dylib");
+    let flags = format!("-shared -Wl,-install_name,{own}");
+    compile(&zig, folder, "lib.dylib", "int iconv_close(void) { return 0; }", &flags);
     let source = format!(
         "__asm__(\".section __TEXT,__const\\n.globl _blob\\n_blob: .incbin \\\"{}\\\"\\n\");\nextern const char blob[];\nint iconv_close(void); int main(int n, char **v) {{ return blob[n] + iconv_close(); }}\n",
-        folder.join("blob").display()
+        blob(folder, 22 << 20).display()
     );
     let broken = compile(&zig, folder, "mac", &source, "{}/lib.dylib -Wl,-rpath,/nix/store/x/lib");
-    let ours = median(|| {
-        assert!(edit_macho(&broken, "mac").is_ok_and(|edited| edited.is_some()));
-    });
-    let peer = "arwen 700 ms and more (measured elsewhere)".to_owned();
-    Row { what: "Mach-O edit and signature, 22 MB", ours, peer, bar: Duration::from_millis(20) }
+    let path = folder.join("patched");
+    let [ours, arwen] = medians(
+        5,
+        [&mut || assert!(edit_macho(&broken, "mac").is_ok_and(|edited| edited.is_some())), &mut || {
+            std::fs::write(&path, &broken).expect("the folder can be written");
+            let mut command = testkit::tools::command("arwen");
+            command.args(["macho", "change-install-name", &own, "/usr/lib/libiconv.2.dylib"]);
+            succeed(command.arg(&path));
+        }],
+    );
+    let peers = format!("arwen {} (one library, the search path stays)", millis(arwen));
+    Row::time("Mach-O edit and signature, 22 MB", ours, 20, peers)
 }
 
-/// What the smoke test adds to a run.
+/// What the smoke test adds to a run; beside it what one would do by hand.
 fn smoke(folder: &Path, what: &'static str, uv: bool, bar: u64) -> Row {
     let program = compile(&CC, folder, "small", support::HELLO, &nix_flags("ld-linux-x86-64.so.2"));
-    std::fs::write(folder.join(WHEEL), program_wheel(&program)).expect("the folder can be written");
-    let run = |smoke: &str| {
-        median(|| {
-            let mut command = build_wheel(folder);
-            if !uv {
-                command.env("PATH", without_uv());
-            }
-            succeed(command.args([WHEEL, "--smoke", smoke]));
-        })
+    let fixed = repaired(&program_wheel(&program)).expect("it can be repaired");
+    let wheel = folder.join(fixed.name.to_string());
+    std::fs::write(&wheel, &fixed.bytes).expect("the folder can be written");
+    let ours = |smoke: &str| {
+        let mut command = build_wheel(folder);
+        if !uv {
+            command.env("PATH", without_uv());
+        }
+        succeed(command.arg(&wheel).args(["--smoke", smoke]));
     };
-    let ours = run("required").saturating_sub(run("off"));
-    Row {
-        what,
-        ours,
-        peer: "venv with pip, then pip install: 4200 ms (measured elsewhere)".into(),
-        bar: Duration::from_millis(bar),
-    }
+    let environment = folder.join("environment");
+    let [with, without, by_hand] = medians(
+        3,
+        [&mut || ours("required"), &mut || ours("off"), &mut || {
+            let _ = std::fs::remove_dir_all(&environment);
+            succeed(testkit::tools::command("python3").args(["-m", "venv"]).arg(&environment));
+            let mut pip = testkit::tools::scrubbed(environment.join("bin/pip"));
+            succeed(pip.args(["install", "--quiet", "--no-index", "--no-deps"]).arg(&wheel));
+            succeed(&mut testkit::tools::scrubbed(environment.join("bin/sample")));
+        }],
+    );
+    let peers = format!("`venv`, `pip install`, run: {}", millis(by_hand));
+    Row::time(what, with.saturating_sub(without), bar, peers)
 }
 
 fn without_uv() -> std::ffi::OsString {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).filter(|folder| !folder.join("uv").exists());
     std::env::join_paths(folders).unwrap_or_default()
+}
+
+/// How many broken wheels each tool lets pass: it takes what must be refused,
+/// or what it writes still names the store where a loader looks.
+fn broken(folder: &Path) -> Row {
+    let variants = corpus::variants();
+    let passed = |expect: &Expect, written: Option<&[u8]>| {
+        written
+            .is_some_and(|wheel| matches!(expect, Expect::Refused(_)) || corpus::store_path(wheel).is_some())
+    };
+    let ours = variants.iter().filter(|(_, wheel, expect)| {
+        let done = repaired(wheel).ok();
+        passed(expect, done.as_ref().map(|done| done.bytes.as_slice()))
+    });
+    let ours = ours.count();
+    let mut peers = Vec::new();
+    for name in PEERS {
+        let count = std::thread::scope(|scope| {
+            // Two at once: they are slow.
+            let halves: Vec<_> = variants
+                .chunks(variants.len().div_ceil(2))
+                .enumerate()
+                .map(|(half, variants)| {
+                    scope.spawn(move || {
+                        let own = folder.join(format!("{name}-{half}"));
+                        let pass = variants.iter().filter(|(_, wheel, expect)| {
+                            let written = peer_writes(name, &own, wheel);
+                            passed(expect, written.as_deref())
+                        });
+                        pass.count()
+                    })
+                })
+                .collect();
+            halves.into_iter().map(|half| half.join().unwrap_or_default()).sum::<usize>()
+        });
+        peers.push(format!("{name} {count}"));
+    }
+    peers.push(format!("maturin {} of 1 that it built itself", usize::from(maturin_passes(folder))));
+    Row {
+        what: "broken Nix wheels that pass",
+        ours: format!("{ours} of {}", variants.len()),
+        peers: peers.join(", "),
+        bar: "none of at least 40".into(),
+        met: ours == 0 && variants.len() >= 40,
+    }
+}
+
+/// What a peer makes of a wheel, if it takes it.
+fn peer_writes(name: &str, folder: &Path, wheel: &[u8]) -> Option<Vec<u8>> {
+    let _ = std::fs::remove_dir_all(folder);
+    let out = folder.join("out");
+    std::fs::create_dir_all(&out).ok()?;
+    let path = folder.join(WHEEL);
+    std::fs::write(&path, wheel).ok()?;
+    if !run(&mut peer(name, &path, &out)) {
+        return None;
+    }
+    // A tool that has nothing to do leaves the wheel as it is.
+    let written = std::fs::read_dir(&out).ok()?.find_map(|entry| Some(entry.ok()?.path()));
+    std::fs::read(written.unwrap_or(path)).ok()
+}
+
+/// Whether maturin, with its own check of what it built, lets a program pass
+/// that is linked as in nixpkgs.
+fn maturin_passes(folder: &Path) -> bool {
+    let project = folder.join("linked");
+    support::project(&project);
+    let flags = nix_flags("ld-linux-x86-64.so.2");
+    let flags: Vec<String> = flags.split(' ').map(|flag| format!("-Clink-arg={flag}")).collect();
+    let mut command = testkit::tools::command("maturin");
+    command.current_dir(&project).env_remove("CARGO_TARGET_DIR").env("RUSTFLAGS", flags.join(" "));
+    command.args(["build", "--release", "--auditwheel", "repair", "--out", "out"]);
+    let out = project.join("out");
+    run(&mut command)
+        && std::fs::read_dir(&out).is_ok_and(|mut entries| {
+            entries.any(|entry| {
+                let wheel = entry.and_then(|entry| std::fs::read(entry.path())).unwrap_or_default();
+                corpus::store_path(&wheel).is_some()
+            })
+        })
 }
