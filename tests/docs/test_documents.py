@@ -159,3 +159,25 @@ def test_each_action_tells_the_same_chapters() -> None:
         wanted = {"inputs", "outputs", "exit-codes", "troubleshooting"}
         assert readme.anchors >= wanted, f"{action}: no chapter {wanted - readme.anchors}"
         assert any(fence.language == "yaml" for fence in readme.fences)
+
+
+CONFIGURATIONS = [
+    pytest.param(fence.text, id=f"{document.name}:{fence.line}")
+    for document in documents()
+    for fence in document.fences
+    if "tool.verify-dist" in fence.text
+]
+
+
+def complaint(text: str, binaries: Path, folder: Path) -> str:
+    """What verify-dist says of a configuration, over a folder without a distribution."""
+    (folder / "pyproject.toml").write_text(text)
+    command = [binaries / "verify-dist", "."]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True).stderr
+
+
+@pytest.mark.parametrize("text", CONFIGURATIONS)
+def test_configurations_are_taken(text: str, binaries: Path, tmp_path: Path) -> None:
+    assert "no distribution" in complaint(text, binaries, tmp_path)
+    wrong = text.replace("[tool.verify-dist]", "[tool.verify-dist]\nnonsense = 1")
+    assert "nonsense" in complaint(wrong, binaries, tmp_path)
