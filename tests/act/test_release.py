@@ -3,10 +3,16 @@
 from package_index import Index
 from under_act import Act
 
+# act would take this machine for a Mac.
+LINUX = [
+    *("--matrix", "target:x86_64-unknown-linux-gnu"),
+    *("--matrix", "target:aarch64-unknown-linux-gnu"),
+]
+
 
 def test_a_tag_is_released(act: Act, index: Index, version: str) -> None:
     event = {"ref": f"refs/tags/v{version}", "ref_name": f"v{version}"}
-    log = act("release.yml", event, "--var", f"PUBLISH_INDEX={index.url}")
+    log = act("release.yml", event, *LINUX, "--var", f"PUBLISH_INDEX={index.url}")
     files = sorted(index.files())
     assert [name.split("-")[0] for name in files] == ["htty", "htty_core", "htty_core"], log
     assert files[0] == f"htty-{version}.tar.gz"

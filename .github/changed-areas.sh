@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# changed-areas.sh BASE: prints AREA=true or AREA=false for each area of the
+# repository that a workflow's jobs depend on, by what differs between the
+# commit BASE and HEAD. Without such a commit (a new branch, a first run, a
+# manual one) everything counts as changed.
+set -euo pipefail
+[ $# -eq 1 ] || { echo "usage: changed-areas.sh BASE" >&2; exit 2; }
+
+# AREA PATHSPEC…: what the area's jobs read. What all of them use is in each.
+area() {
+  local name=$1 changed=true
+  shift
+  if git cat-file -e "$base^{commit}" 2>/dev/null &&
+    git diff --quiet "$base" HEAD -- .github/workflows/test.yml "$@"; then
+    changed=false
+  fi
+  echo "$name=$changed"
+}
+
+base=$1
+# Everything but prose.
+area code . ':!docs' ':!*.md'
+# Both packages and how Nix builds and tests them.
+area packages htty htty-core nix flake.nix flake.lock Cargo.lock Cargo.toml steps.sh \
+  tests/env_tests tests/lib_tests actions/setup-nix actions/launch.sh crates/toolkit
+# What is measured.
+area actions actions crates Cargo.lock Cargo.toml
+# What is pinned, and who may do what.
+area pins Cargo.lock xtask/requirements tests/act/stand-ins .github actions
