@@ -1,7 +1,8 @@
 //! The JSON lines of standard input and standard output.
 
-use serde::Deserialize;
-use serde_json::{Value, json};
+use std::io;
+
+use serde::{Deserialize, Serialize};
 
 /// A command on standard input.
 #[derive(Debug, Deserialize, PartialEq, Eq)]
@@ -21,15 +22,61 @@ pub(crate) enum Command {
     Exit,
 }
 
+impl Command {
+    /// Whether it waits until the command on the terminal is ready for it.
+    pub(crate) fn waits(&self) -> bool {
+        self.types() || *self == Self::TakeSnapshot
+    }
+
+    /// Whether it types something.
+    pub(crate) fn types(&self) -> bool {
+        matches!(self, Self::Input { .. } | Self::SendKeys { .. })
+    }
+}
+
 /// Whether a snapshot's text carries the terminal's styles.
 #[derive(Debug, Clone, Copy, Default, Deserialize, PartialEq, Eq, clap::ValueEnum)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum StyleMode {
-    /// Text alone.
+    /// Text alone
     #[default]
     Plain,
-    /// Text with SGR sequences (ECMA-48, 8.3.117).
+    /// Text with SGR sequences (ECMA-48, 8.3.117)
     Styled,
+}
+
+/// An event, as it is written.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", content = "data", rename_all = "camelCase")]
+pub(crate) enum Event<'a> {
+    /// The empty screen at the start.
+    Init(Snapshot),
+    /// The command's process ID.
+    Pid { pid: u32 },
+    /// What the command wrote.
+    Output { seq: &'a str },
+    /// The terminal's new size.
+    Resize { cols: u16, rows: u16 },
+    /// The screen.
+    Snapshot(Snapshot),
+    /// The command has ended, so many seconds after the start.
+    CommandCompleted { time: f64 },
+    /// How the command ended.
+    #[serde(rename_all = "camelCase")]
+    ExitCode { exit_code: i32 },
+    /// What ht does, for whoever looks for a fault.
+    Debug { message: &'a str },
+}
+
+/// The screen at one moment.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct Snapshot {
+    pub(crate) cols: usize,
+    pub(crate) rows: usize,
+    /// The lines, as the style mode says.
+    pub(crate) text: String,
+    /// What makes an empty terminal of this size look like it.
+    pub(crate) seq: String,
 }
 
 /// The kinds of events that can be subscribed to.
@@ -56,6 +103,27 @@ const KINDS: [(&str, Kind); 8] = [
     ("debug", Kind::Debug),
 ];
 
+impl Event<'_> {
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::Init(_) => Kind::Init,
+            Self::Pid { .. } => Kind::Pid,
+            Self::Output { .. } => Kind::Output,
+            Self::Resize { .. } => Kind::Resize,
+            Self::Snapshot(_) => Kind::Snapshot,
+            Self::CommandCompleted { .. } => Kind::CommandCompleted,
+            Self::ExitCode { .. } => Kind::ExitCode,
+            Self::Debug { .. } => Kind::Debug,
+        }
+    }
+
+    /// Writes the event as JSON, without a newline.
+    pub(crate) fn write(&self, into: impl io::Write) {
+        // Nothing of it can fail to be written as JSON, and `into` is memory.
+        let _ = serde_json::to_writer(into, self);
+    }
+}
+
 /// The events that the client wants.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Subscription(Vec<Kind>);
@@ -71,7 +139,8 @@ impl std::str::FromStr for Subscription {
                 format!("there is no event `{name}`, only {}", names.join(", "))
             })
         };
-        text.split(',').map(|name| parse(name.trim())).collect::<Result<_, _>>().map(Self)
+        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+        names.map(parse).collect::<Result<_, _>>().map(Self)
     }
 }
 
@@ -79,10 +148,4 @@ impl Subscription {
     pub(crate) fn wants(&self, kind: Kind) -> bool {
         self.0.contains(&kind)
     }
-}
-
-/// One event as a line, without its newline.
-pub(crate) fn line(kind: Kind, data: &Value) -> String {
-    let name = KINDS.iter().find(|(_, known)| *known == kind).map_or("", |(name, _)| name);
-    json!({"type": name, "data": data}).to_string()
 }

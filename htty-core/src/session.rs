@@ -3,55 +3,69 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Child, ExitStatus};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, kill_process_group};
-use serde_json::{Value, json};
 
 use crate::keys;
-use crate::protocol::{self, Command, Kind, StyleMode, Subscription};
+use crate::listen::{Listener, Question};
+use crate::output::Output;
+use crate::process::{self, Parent, Signals};
+use crate::protocol::{Command, Event, Kind, StyleMode, Subscription};
 use crate::pty::{self, Pty};
-use crate::style;
+use crate::readiness::Readiness;
+use crate::screen::Screen;
 use crate::utf8::Decoder;
 
 /// While this much waits to be written, the terminal is not read: a client
 /// that stops reading stops the command, and memory does not grow.
 const BACKLOG: usize = 256 * 1024;
 
-/// At most this much goes out at once, so that a pipe's reader is not waited
-/// for with other work at hand.
-const CHUNK: usize = 64 * 1024;
+/// At most this much is read from the terminal before it becomes an event.
+const BATCH: usize = 64 * 1024;
 
-/// After keys, a snapshot waits until the terminal has been quiet for so long…
-const QUIET: Duration = Duration::from_millis(5);
-/// …but not longer than this.
-const SETTLE: Duration = Duration::from_millis(200);
-/// After the child's end its output is read until its terminal closes; where a
-/// process that it left behind keeps the terminal open, until it is quiet.
-const DRAIN: Duration = Duration::from_millis(50);
-/// How long the child's process group has to end after a hang-up.
-const GRACE: Duration = Duration::from_millis(300);
+/// While this much waits to be typed, further input is not obeyed.
+const TYPED: usize = 1024 * 1024;
+
+/// So many commands may wait; then standard input is not read.
+const COMMANDS: usize = 1024;
+
+/// After the child's end its output is read until there is none. This much is
+/// what a terminal holds; who goes on after that is somebody else.
+const LAST: usize = 1024 * 1024;
+
+/// Where the terminal's own buffers cannot be waited for, its last output has
+/// so long to come.
+const DRAIN: Duration = if cfg!(target_os = "linux") { Duration::ZERO } else { Duration::from_millis(50) };
+
+/// How long what was asked before standard input ended may take.
+const FAREWELL: Duration = Duration::from_millis(700);
+
 /// How often the parent is looked for where no descriptor tells of its end.
 const PARENT: Duration = Duration::from_millis(500);
 
-/// Runs `command` on a terminal of this size until the client or the parent
-/// goes, or asks for the end.
-pub(crate) fn run(
-    command: &[String],
-    size: (u16, u16),
-    subscription: Subscription,
-    style: StyleMode,
-) -> io::Result<()> {
-    let (cols, rows) = size;
-    let terminal = avt::Terminal::new(cols.into(), rows.into())
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
-    let Pty { child, master, slave } = pty::spawn(command, cols, rows)?;
+/// What a session runs, and how.
+pub(crate) struct Settings {
+    pub(crate) command: Vec<String>,
+    pub(crate) size: (u16, u16),
+    pub(crate) subscription: Subscription,
+    pub(crate) style: StyleMode,
+    pub(crate) listener: Option<Listener>,
+}
+
+/// Runs a command on a terminal until the client or the parent goes, or asks
+/// for the end; a signal that asks for it ends this process.
+pub(crate) fn run(settings: Settings) -> io::Result<()> {
+    let (cols, rows) = settings.size;
+    // Before the command starts: its parent shall not be missed, nor a signal.
+    let parent = Parent::new();
+    let signals = Signals::new()?;
+    let screen = Screen::new(cols, rows)?;
+    let Pty { child, master, slave } = pty::spawn(&settings.command, cols, rows)?;
     let pid = child.id();
     let stdout = rustix::stdio::stdout();
     // A pipe is ours alone; a terminal or a file may be another's too.
@@ -59,32 +73,39 @@ pub(crate) fn run(
         rustix::fs::fcntl_setfl(stdout, rustix::fs::fcntl_getfl(stdout)? | OFlags::NONBLOCK)?;
     }
     let mut session = Session {
-        terminal,
+        started: Instant::now(),
+        screen,
         decoder: Decoder::default(),
-        subscription,
-        style,
+        buffer: vec![0; BATCH],
+        subscription: settings.subscription,
+        style: settings.style,
         master: Some(master),
         slave: Some(slave),
         typed: VecDeque::new(),
         input: Vec::new(),
         commands: VecDeque::new(),
-        settling: None,
-        keys_since: None,
-        output: VecDeque::new(),
+        readiness: Readiness::new(pid),
+        output: Output::default(),
         draining: None,
+        farewell: None,
         ended: false,
+        listener: settings.listener,
     };
-    let screen = session.screen();
-    session.emit(Kind::Init, &screen);
-    session.emit(Kind::Pid, &json!({"pid": pid}));
-    let result = session.serve(child);
-    hang_up(pid);
+    let init = session.screen.snapshot(session.style);
+    session.emit(&Event::Init(init));
+    session.emit(&Event::Pid { pid });
+    let result = process::watch(child).and_then(|child| session.serve(&child, &parent, &signals));
+    process::hang_up(pid);
+    signals.die();
     result
 }
 
 struct Session {
-    terminal: avt::Terminal,
+    started: Instant,
+    screen: Screen,
     decoder: Decoder,
+    /// What is read from the terminal.
+    buffer: Vec<u8>,
     subscription: Subscription,
     style: StyleMode,
     /// The terminal's own end; `None` when nobody is left on the other.
@@ -97,46 +118,52 @@ struct Session {
     input: Vec<u8>,
     /// Commands in the order they came.
     commands: VecDeque<Command>,
-    /// Until when a snapshot waits for the terminal to be quiet.
-    settling: Option<Instant>,
-    /// When keys were last sent, if no snapshot has waited for them yet.
-    keys_since: Option<Instant>,
-    /// Lines for standard output.
-    output: VecDeque<u8>,
-    /// How the child ended, and until when its last output is waited for.
-    draining: Option<(ExitStatus, Instant)>,
+    readiness: Readiness,
+    output: Output,
+    draining: Option<Draining>,
+    /// Standard input has ended: until when what was asked before is done.
+    farewell: Option<Instant>,
     ended: bool,
+    listener: Option<Listener>,
+}
+
+/// The child has ended, and its last output is read.
+struct Draining {
+    status: ExitStatus,
+    quiet: Instant,
+    read: usize,
 }
 
 impl Session {
-    fn serve(&mut self, child: Child) -> io::Result<()> {
-        let child = watch(child)?;
-        let parent = Parent::new();
-        let mut child_ended = false;
-        while !self.ended || !self.output.is_empty() {
+    fn serve(&mut self, child: &OwnedFd, parent: &Parent, signals: &Signals) -> io::Result<()> {
+        let mut child = Some(child);
+        while !self.is_over() {
             if parent.is_gone() {
                 return Ok(());
             }
-            let ready = self.wait(&child, child_ended, &parent)?;
-            if ready.output && !self.flush()? {
+            let ready = self.wait(child, parent, signals)?;
+            if ready.contains(&Source::Parent) || ready.contains(&Source::Signal) {
                 return Ok(());
             }
-            if ready.parent {
+            if ready.contains(&Source::Output) && !self.output.flush()? {
                 return Ok(());
             }
-            if ready.terminal_out {
+            if ready.contains(&Source::Keyboard) {
                 self.type_out();
             }
-            if ready.terminal {
+            if ready.contains(&Source::Terminal) {
                 self.read_terminal();
             }
-            if ready.child && !child_ended {
-                child_ended = true;
-                self.child_ended(&child)?;
+            if ready.contains(&Source::Child)
+                && let Some(ended) = child.take()
+            {
+                self.child_ended(ended)?;
             }
-            if ready.input && !self.read_input()? {
-                // The client is gone.
-                return Ok(());
+            if ready.contains(&Source::Hangup) || ready.contains(&Source::Input) && !self.read_input()? {
+                self.farewell.get_or_insert_with(|| Instant::now() + FAREWELL);
+            }
+            if ready.contains(&Source::Listener) {
+                self.answer();
             }
             self.tell_end();
             self.obey();
@@ -144,117 +171,148 @@ impl Session {
         Ok(())
     }
 
-    fn wait(&self, child: &OwnedFd, child_ended: bool, parent: &Parent) -> io::Result<Ready> {
-        let stdin = rustix::stdio::stdin();
-        let stdout = rustix::stdio::stdout();
-        let mut fds = Vec::with_capacity(5);
-        let mut names = Vec::with_capacity(5);
-        let mut add = |name, fd| {
-            names.push(name);
-            fds.push(fd);
+    /// Whether all is done that was asked for.
+    fn is_over(&self) -> bool {
+        let Some(end) = self.farewell else { return self.ended && self.output.is_empty() };
+        (self.commands.is_empty() || self.ended) && self.output.is_empty() || end <= Instant::now()
+    }
+
+    fn wait(&self, child: Option<&OwnedFd>, parent: &Parent, signals: &Signals) -> io::Result<Vec<Source>> {
+        let mut fds = Vec::with_capacity(8);
+        let mut sources = Vec::with_capacity(8);
+        let mut add = |source, fd, flags| {
+            sources.push(source);
+            fds.push(PollFd::from_borrowed_fd(fd, flags));
         };
-        // Commands wait while one of them waits for the terminal.
-        if self.commands.len() < 1024 && !self.ended {
-            add(Name::Input, PollFd::from_borrowed_fd(stdin, PollFlags::IN));
+        add(Source::Signal, signals.descriptor(), PollFlags::IN);
+        if self.farewell.is_none() && !self.ended {
+            // Commands wait while one of them waits for the terminal; the
+            // client's end is seen all the same.
+            let room = self.commands.len() < COMMANDS;
+            let flags = if room { PollFlags::IN } else { PollFlags::empty() };
+            add(Source::Input, rustix::stdio::stdin(), flags);
         }
-        if !child_ended {
-            add(Name::Child, PollFd::from_borrowed_fd(child.as_fd(), PollFlags::IN));
+        if let Some(child) = child {
+            add(Source::Child, child.as_fd(), PollFlags::IN);
         }
         if let Some(parent) = parent.descriptor() {
-            add(Name::Parent, PollFd::from_borrowed_fd(parent, PollFlags::IN));
+            add(Source::Parent, parent, PollFlags::IN);
         }
         if let Some(master) = &self.master {
             let mut flags = PollFlags::empty();
             flags.set(PollFlags::IN, self.output.len() < BACKLOG);
             flags.set(PollFlags::OUT, !self.typed.is_empty());
             if !flags.is_empty() {
-                add(Name::Terminal, PollFd::from_borrowed_fd(master.as_fd(), flags));
+                add(Source::Terminal, master.as_fd(), flags);
             }
         }
         if !self.output.is_empty() {
-            add(Name::Output, PollFd::from_borrowed_fd(stdout, PollFlags::OUT));
+            add(Source::Output, rustix::stdio::stdout(), PollFlags::OUT);
         }
-        let ends = [self.settling, self.draining.map(|(_, end)| end)];
-        let timeout = ends.into_iter().flatten().min();
-        let timeout = timeout.map(|end| end.saturating_duration_since(Instant::now()));
-        let timeout = if parent.descriptor().is_none() {
-            Some(timeout.map_or(PARENT, |timeout| timeout.min(PARENT)))
-        } else {
-            timeout
-        };
-        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-        match poll(&mut fds, timeout.as_ref()) {
+        if let Some(listener) = &self.listener {
+            add(Source::Listener, listener.descriptor(), PollFlags::IN);
+        }
+        let timeout = self.timeout(parent.descriptor().is_none());
+        match poll(&mut fds, timeout.and_then(|timeout| Timespec::try_from(timeout).ok()).as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        let mut ready = Ready::default();
-        for (name, fd) in names.into_iter().zip(&fds) {
+        let mut ready = Vec::with_capacity(8);
+        for (source, fd) in sources.into_iter().zip(&fds) {
             let events = fd.revents();
-            let any = !events.is_empty();
-            match name {
-                Name::Input => ready.input = any,
-                Name::Child => ready.child = any,
-                Name::Parent => ready.parent = any,
-                Name::Output => ready.output = any,
-                Name::Terminal => {
-                    ready.terminal = events.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR);
-                    ready.terminal_out = events.contains(PollFlags::OUT);
+            match source {
+                Source::Terminal => {
+                    if events.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
+                        ready.push(Source::Terminal);
+                    }
+                    if events.contains(PollFlags::OUT) {
+                        ready.push(Source::Keyboard);
+                    }
                 }
+                Source::Input if events.contains(PollFlags::HUP) && self.commands.len() >= COMMANDS => {
+                    ready.push(Source::Hangup);
+                }
+                source if !events.is_empty() => ready.push(source),
+                _ => {}
             }
         }
         Ok(ready)
     }
 
-    /// Reads what the terminal has right now; `false` when it has nothing.
-    fn read_terminal(&mut self) -> bool {
-        let mut buffer = [0; 16 * 1024];
-        let Some(master) = &self.master else { return false };
-        match rustix::io::read(master, &mut buffer[..]) {
-            Ok(0) => self.terminal_closed(),
-            Ok(count) => {
-                let text = self.decoder.decode(&buffer[..count]);
-                self.terminal.feed(text.as_str());
-                if self.settling.is_some() {
-                    self.settling = Some(self.quiet_end());
-                }
-                if let Some((_, end)) = &mut self.draining {
-                    *end = Instant::now() + DRAIN;
-                }
-                self.emit(Kind::Output, &json!({"seq": text}));
-                true
-            }
-            Err(Errno::AGAIN | Errno::INTR) => false,
-            // Linux: EIO when the last one on the other side has closed it.
-            Err(_) => self.terminal_closed(),
-        }
+    fn timeout(&self, parent_is_silent: bool) -> Option<Duration> {
+        let waits = self.commands.front().is_some_and(Command::waits) && self.draining.is_none();
+        let ends = [
+            self.draining.as_ref().map(|draining| draining.quiet),
+            waits.then(|| self.readiness.next_look()),
+            self.farewell,
+        ];
+        let first = ends.into_iter().flatten().min();
+        let timeout = first.map(|end| end.saturating_duration_since(Instant::now()));
+        let parent = parent_is_silent.then_some(PARENT);
+        timeout.into_iter().chain(parent).min()
     }
 
-    fn terminal_closed(&mut self) -> bool {
-        self.master = None;
-        self.typed.clear();
-        false
+    /// Reads what the terminal has right now; tells how much.
+    fn read_terminal(&mut self) -> usize {
+        let mut count = 0;
+        // A terminal gives a page at a time.
+        while let Some(master) = &self.master
+            && count < BATCH
+        {
+            match rustix::io::read(master, &mut self.buffer[count..]) {
+                Ok(read) if read > 0 => count += read,
+                Err(Errno::AGAIN) => break,
+                Err(Errno::INTR) => {}
+                // Linux: EIO when the last one on the other side has closed it.
+                Ok(_) | Err(_) => {
+                    self.master = None;
+                    self.typed.clear();
+                }
+            }
+        }
+        if count > 0 {
+            let text = self.decoder.decode(&self.buffer[..count]);
+            self.screen.feed(&text);
+            self.readiness.output_came();
+            if let Some(draining) = &mut self.draining {
+                draining.quiet = Instant::now() + DRAIN;
+                draining.read += count;
+            }
+            if !text.is_empty() {
+                self.emit(&Event::Output { seq: &text });
+            }
+        }
+        count
     }
 
     /// Output that was written before the child ended comes before its end.
     fn child_ended(&mut self, child: &OwnedFd) -> io::Result<()> {
         let mut raw = [0; 4];
         if rustix::io::read(child, &mut raw[..])? == raw.len() {
+            use std::os::unix::process::ExitStatusExt as _;
             let status = ExitStatus::from_raw(i32::from_ne_bytes(raw));
-            self.slave = None;
-            self.draining = Some((status, Instant::now() + DRAIN));
+            self.draining = Some(Draining { status, quiet: Instant::now() + DRAIN, read: 0 });
+            self.debug("the command has ended");
         }
         Ok(())
     }
 
     /// Tells the child's end once its output has been read.
     fn tell_end(&mut self) {
-        if let Some((status, end)) = self.draining
-            && (self.master.is_none() || end <= Instant::now())
-        {
-            self.draining = None;
-            let data = json!({"exitCode": exit_code(status)});
-            self.emit(Kind::ExitCode, &data);
-            self.emit(Kind::CommandCompleted, &data);
+        while self.draining.as_ref().is_some_and(|draining| draining.read < LAST) {
+            if self.output.len() >= BACKLOG {
+                return;
+            }
+            if self.read_terminal() == 0 {
+                break;
+            }
+        }
+        if let Some(draining) = self.draining.take_if(|draining| draining.quiet <= Instant::now()) {
+            self.slave = None;
+            let time = self.started.elapsed().as_secs_f64();
+            self.emit(&Event::CommandCompleted { time });
+            self.emit(&Event::ExitCode { exit_code: process::exit_code(draining.status) });
+            self.readiness.command_ended();
         }
     }
 
@@ -277,11 +335,14 @@ impl Session {
             Err(Errno::AGAIN | Errno::INTR) => return Ok(true),
             Err(error) => return Err(error.into()),
         };
+        // Only what is new can end a line.
+        let mut searched = self.input.len();
         self.input.extend_from_slice(&buffer[..count]);
         let mut start = 0;
-        while let Some(length) = self.input[start..].iter().position(|byte| *byte == b'\n') {
-            let line = &self.input[start..start + length];
-            start += length + 1;
+        while let Some(length) = self.input[searched..].iter().position(|byte| *byte == b'\n') {
+            let line = &self.input[start..searched + length];
+            start = searched + length + 1;
+            searched = start;
             if line.trim_ascii().is_empty() {
                 continue;
             }
@@ -296,26 +357,27 @@ impl Session {
 
     /// Carries out commands in order, up to one that has to wait.
     fn obey(&mut self) {
-        while let Some(command) = self.commands.front() {
-            // A snapshot asked for after the end holds the last output.
-            let ending = self.draining.is_some();
-            if *command == Command::TakeSnapshot && (ending || !self.is_settled()) {
+        while let Some(command) = self.commands.front()
+            && !self.ended
+        {
+            // Keys are for who reads them, and a snapshot holds what they led
+            // to; one that is asked for after the end, the last output.
+            let (waits, types) = (command.waits(), command.types());
+            if waits && (self.draining.is_some() || !self.is_ready()) || types && self.typed.len() >= TYPED {
                 return;
             }
             let Some(command) = self.commands.pop_front() else { return };
             match command {
                 Command::Input { payload } => self.send(payload.into_bytes()),
                 Command::SendKeys { keys } => {
-                    let application = self.terminal.cursor_key_app_mode();
+                    let application = self.screen.application_keys();
                     let bytes = keys.iter().flat_map(|key| keys::encode(key, application)).collect();
                     self.send(bytes);
                 }
                 Command::Resize { cols, rows } => self.resize(cols, rows),
                 Command::TakeSnapshot => {
-                    // What is already there belongs into it.
-                    while self.output.len() < BACKLOG && self.read_terminal() {}
-                    let screen = self.screen();
-                    self.emit(Kind::Snapshot, &screen);
+                    let snapshot = self.screen.snapshot(self.style);
+                    self.emit(&Event::Snapshot(snapshot));
                 }
                 Command::SetStyleMode { mode } => self.style = mode,
                 Command::Exit => self.ended = true,
@@ -323,36 +385,29 @@ impl Session {
         }
     }
 
-    /// Whether the terminal has had its say about the keys sent last.
-    fn is_settled(&mut self) -> bool {
-        if self.keys_since.is_none() || self.master.is_none() {
-            self.keys_since = None;
-            self.settling = None;
-            return true;
-        }
-        match self.settling {
-            None => {
-                self.settling = Some(self.quiet_end());
-                false
+    /// Whether the command has done what there was to do.
+    fn is_ready(&mut self) -> bool {
+        if self.output.len() < BACKLOG {
+            // Looking at the command's end lets the terminal hand over what was
+            // typed, if it has not done so yet (Linux, n_tty_poll).
+            if let Some(slave) = &self.slave {
+                has_input(slave.as_fd());
             }
-            Some(end) if end <= Instant::now() => {
-                self.keys_since = None;
-                self.settling = None;
-                true
+            if self.master.as_ref().is_some_and(|master| has_input(master.as_fd())) {
+                self.read_terminal();
             }
-            Some(_) => false,
         }
-    }
-
-    fn quiet_end(&self) -> Instant {
-        let quiet = Instant::now() + QUIET;
-        self.keys_since.map_or(quiet, |since| quiet.min(since + SETTLE))
+        let ready = self.readiness.look();
+        if let Some(busy) = self.readiness.gave_up() {
+            self.debug(&format!("the command is busy, {} ms are enough", busy.as_millis()));
+        }
+        ready
     }
 
     fn send(&mut self, bytes: Vec<u8>) {
-        if self.master.is_some() {
+        if self.master.is_some() && self.slave.is_some() {
+            self.debug(&format!("typing {} bytes", bytes.len()));
             self.typed.extend(bytes);
-            self.keys_since = Some(Instant::now());
             self.type_out();
         }
     }
@@ -362,129 +417,71 @@ impl Session {
             complain("ht: a terminal has at least one column and one row");
             return;
         }
-        self.terminal.resize(cols.into(), rows.into());
+        // What came before belongs to the old size.
+        while self.output.len() < BACKLOG && self.read_terminal() > 0 {}
+        self.screen.resize(cols, rows);
         if let Some(Err(error)) = self.master.as_ref().map(|master| pty::resize(master, cols, rows)) {
             complain(&format!("ht: cannot resize the terminal: {error}"));
         }
-        self.emit(Kind::Resize, &json!({"cols": cols, "rows": rows}));
+        self.emit(&Event::Resize { cols, rows });
     }
 
-    fn screen(&self) -> Value {
-        let (cols, rows) = self.terminal.size();
-        let text = match self.style {
-            StyleMode::Plain => avt::Line::text,
-            StyleMode::Styled => style::line,
-        };
-        let lines: Vec<String> = self.terminal.screen().visible_lines().map(text).collect();
-        json!({"cols": cols, "rows": rows, "text": lines.join("\n"), "seq": self.terminal.dump()})
-    }
-
-    fn emit(&mut self, kind: Kind, data: &Value) {
-        if self.subscription.wants(kind) {
-            self.output.extend(protocol::line(kind, data).as_bytes());
-            self.output.push_back(b'\n');
-        }
-    }
-
-    /// Writes as much as is sure not to block; `false` when nobody reads.
-    fn flush(&mut self) -> io::Result<bool> {
-        let (first, _) = self.output.as_slices();
-        match rustix::io::write(rustix::stdio::stdout(), &first[..first.len().min(CHUNK)]) {
-            Ok(count) => {
-                self.output.drain(..count);
-                Ok(true)
+    /// Answers the viewers' questions.
+    fn answer(&mut self) {
+        let questions = self.listener.as_ref().map(Listener::questions);
+        for question in questions.into_iter().flatten() {
+            // A viewer who has gone meanwhile needs no answer.
+            match question {
+                Question::Join(answer) => {
+                    let snapshot = self.screen.snapshot(self.style);
+                    if let Some(listener) = &self.listener {
+                        let _ = answer.send((snapshot, self.started.elapsed(), listener.subscribe()));
+                    }
+                }
+                Question::View(answer) => {
+                    let _ = answer.send(self.screen.ask(crate::view::render));
+                }
             }
-            Err(Errno::AGAIN | Errno::INTR) => Ok(true),
-            Err(Errno::PIPE) => Ok(false),
-            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn debug(&mut self, message: &str) {
+        self.emit(&Event::Debug { message });
+    }
+
+    fn emit(&mut self, event: &Event<'_>) {
+        if self.subscription.wants(event.kind()) {
+            self.output.line(|line| event.write(line));
+        }
+        if let Some(listener) = &self.listener
+            && event.kind() != Kind::Debug
+        {
+            listener.tell(event, self.started.elapsed());
         }
     }
 }
 
-/// What is ready.
-#[derive(Default)]
-#[allow(clippy::struct_excessive_bools, reason = "each is a descriptor of its own")]
-struct Ready {
-    input: bool,
-    child: bool,
-    parent: bool,
-    terminal: bool,
-    terminal_out: bool,
-    output: bool,
-}
-
-#[derive(Clone, Copy)]
-enum Name {
-    Input,
+/// What can be ready.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
     Child,
-    Parent,
-    Terminal,
+    /// Standard input has something.
+    Input,
+    /// Standard input has ended, and there is no room for what it still has.
+    Hangup,
+    Listener,
     Output,
+    Parent,
+    Signal,
+    Terminal,
+    /// The terminal takes what is typed.
+    Keyboard,
 }
 
-/// A descriptor that gives the child's raw wait status when it has ended.
-fn watch(mut child: Child) -> io::Result<OwnedFd> {
-    let (read, write) = rustix::pipe::pipe()?;
-    for end in [&read, &write] {
-        rustix::io::fcntl_setfd(end, rustix::io::FdFlags::CLOEXEC)?;
-    }
-    std::thread::Builder::new().stack_size(64 * 1024).spawn(move || {
-        if let Ok(status) = child.wait() {
-            // The reader is gone only when ht itself is.
-            let _ = rustix::io::write(&write, &status.into_raw().to_ne_bytes());
-        }
-    })?;
-    Ok(read)
-}
-
-/// The code a caller sees: negative for a signal.
-fn exit_code(status: ExitStatus) -> i32 {
-    status.code().unwrap_or_else(|| -status.signal().unwrap_or_default())
-}
-
-/// Ends the child's process group: politely, then for good.
-fn hang_up(pid: u32) {
-    let Some(group) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return };
-    if kill_process_group(group, Signal::HUP).is_err() {
-        return;
-    }
-    let end = Instant::now() + GRACE;
-    let mut pause = Duration::from_millis(1);
-    while Instant::now() < end {
-        if rustix::process::test_kill_process_group(group).is_err() {
-            return;
-        }
-        std::thread::sleep(pause);
-        pause *= 2;
-    }
-    let _ = kill_process_group(group, Signal::KILL);
-}
-
-/// The process that started us.
-struct Parent {
-    pid: Option<Pid>,
-    descriptor: Option<OwnedFd>,
-}
-
-impl Parent {
-    fn new() -> Self {
-        let pid = rustix::process::getppid();
-        #[cfg(target_os = "linux")]
-        let descriptor =
-            pid.and_then(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok());
-        #[cfg(not(target_os = "linux"))]
-        let descriptor = None;
-        Self { pid, descriptor }
-    }
-
-    fn descriptor(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
-        self.descriptor.as_ref().map(OwnedFd::as_fd)
-    }
-
-    /// An orphan gets another parent.
-    fn is_gone(&self) -> bool {
-        rustix::process::getppid() != self.pid
-    }
+fn has_input(fd: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut fds, Some(&now)).is_ok_and(|count| count > 0)
 }
 
 fn lossy(line: &[u8]) -> String {

@@ -3,28 +3,50 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-from typing import NewType
+from typing import Annotated
 
 # [[[cog cog.outl(f'__version__ = "{version}"') ]]]
 __version__ = "0.3.0"
 # [[[end]]]
 
-Rows = NewType("Rows", int)
+Rows = Annotated[int | None, "the height of a terminal, in characters"]
 """The height of a terminal, in characters."""
 
-Cols = NewType("Cols", int)
+Cols = Annotated[int | None, "the width of a terminal, in characters"]
 """The width of a terminal, in characters."""
 
 Command = str | Sequence[str]
-"""A command: a list of words, or a string that is split as a shell does."""
+"""A command: a list of words, or a string, which is read as a shell does."""
+
+# Quoted or escaped text, which is not looked into, or what only a shell
+# understands. A word that only assigns is for the shell too.
+_SYNTAX = re.compile(
+    r"""'[^']*'|\\.|"(?:[^"\\`$]|\\.)*"|(?P<shell>[|&;<>()$`*?\[#~\n{}"]|^\s*\w+=)""",
+    re.DOTALL,
+)
+
+
+def command_words(command: Command) -> list[str]:
+    """Gives the words that a command consists of.
+
+    A string is split as a shell does; one that uses more of a shell than quotes
+    (variables, pipes, patterns, assignments …) becomes a command line for
+    `/bin/sh`.
+    """
+    if not isinstance(command, str):
+        return list(command)
+    if any(match["shell"] for match in _SYNTAX.finditer(command)):
+        return ["/bin/sh", "-c", command]
+    return shlex.split(command)
 
 
 class HtEvent(str, Enum):
@@ -59,11 +81,11 @@ class HtArgs:
 
     command: Command
     """What `ht` runs."""
-    subscribes: Iterable[HtEvent | str] = field(default_factory=tuple)
+    subscribes: Iterable[HtEvent | str] | None = None
     """The events that it writes."""
-    rows: int | None = None
+    rows: Rows = None
     """The terminal's height; 40 where there is none."""
-    cols: int | None = None
+    cols: Cols = None
     """The terminal's width; 120 where there is none."""
     style_mode: StyleMode | None = None
     """How snapshots look; plain where there is none."""
@@ -71,15 +93,14 @@ class HtArgs:
     def get_command(self, ht_binary: str | None = None) -> list[str]:
         """Gives the words of the command line; `ht_binary` is found where it is `None`."""
         words = [ht_binary or find_ht_binary()]
-        if self.rows is not None or self.cols is not None:
-            words += ["--size", f"{self.cols or 120}x{self.rows or 40}"]
-        events = [str(event) for event in self.subscribes]
+        events = [str(event) for event in self.subscribes or ()]
         if events:
             words += ["--subscribe", ",".join(events)]
+        if self.rows is not None or self.cols is not None:
+            words += ["--size", f"{self.cols or 120}x{self.rows or 40}"]
         if self.style_mode is not None:
             words += ["--style-mode", str(self.style_mode)]
-        command = shlex.split(self.command) if isinstance(self.command, str) else self.command
-        return [*words, "--", *command]
+        return [*words, "--", *command_words(self.command)]
 
 
 def find_ht_binary() -> str:

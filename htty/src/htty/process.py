@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from htty.session import HtWrapper
 
 
+PID_TIMEOUT = 5.0
+"""How many seconds `ht` has to start the command."""
+
+
 class ProcessController(Protocol):
     """A process of a session: the command, or `ht` itself."""
 
@@ -47,8 +51,12 @@ class ProcessController(Protocol):
         """Sends SIGKILL."""
         ...
 
-    def exit(self, timeout: float = 5.0) -> int:
-        """Ends it, by force where `timeout` seconds do not do; gives `exit_code`."""
+    def exit(self, timeout: float | None = 5.0) -> int:
+        """Sees to its end, by force where `timeout` seconds do not do; gives `exit_code`.
+
+        The command may end by itself meanwhile, and is terminated where it does
+        not; `ht` ends at once, and with it what is left of the command.
+        """
         ...
 
 
@@ -83,20 +91,22 @@ class CommandController:
     def kill(self) -> None:
         self._signal(signal.SIGKILL)
 
-    def exit(self, timeout: float = 5.0) -> int:
-        self.terminate()
-        if not self._session.wait_for_command(timeout):
-            self.kill()
-            self._session.wait_for_command(timeout)
+    def exit(self, timeout: float | None = 5.0) -> int:
+        for end in (lambda: None, self.terminate, self.kill):
+            end()
+            if self._session.wait_for_command(timeout):
+                break
         code = self.exit_code
         if code is None:
-            raise TimeoutError(f"the command did not end within {timeout} seconds")
+            raise RuntimeError("ht ended before the command's exit code was known")
         return code
 
     def _signal(self, number: signal.Signals) -> None:
-        self._session.wait_for_pid()
+        self._session.wait_for_pid(PID_TIMEOUT)
+        if self.pid is None:
+            raise RuntimeError("the command has not been started")
         # Once its end is known, the process ID may be another's.
-        if self.pid is not None and not self.completed:
+        if not self.completed:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
@@ -137,5 +147,5 @@ class HtController:
     def kill(self) -> None:
         self._process.kill()
 
-    def exit(self, timeout: float = 5.0) -> int:
+    def exit(self, timeout: float | None = 5.0) -> int:
         return self._session.exit(timeout)

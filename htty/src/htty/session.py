@@ -13,13 +13,24 @@ from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from htty.html import plain, to_html
 from htty.keys import KeyInput, key_names
 from htty.process import CommandController, HtController, ProcessController
-from htty_core import Command, HtArgs, HtEvent, StyleMode
+from htty_core import Cols, Command, HtArgs, HtEvent, Rows, StyleMode
 from htty_core import run as start_ht
 
 if TYPE_CHECKING:
     import logging
+
+DEFAULT_ROWS = 30
+DEFAULT_COLS = 60
+"""The terminal's size where none is given."""
+
+SUBSCRIBED = (HtEvent.SNAPSHOT, HtEvent.OUTPUT, HtEvent.PID, HtEvent.EXIT_CODE)
+"""The events that a session needs."""
+
+LAST_TIMEOUT = 0.5
+"""How many seconds `exit` waits for the last screen."""
 
 EVENTS_KEPT = 10_000
 """How many events `get_output` looks back on."""
@@ -31,15 +42,23 @@ class SnapshotResult:
 
     text: str
     """Its lines, each padded to the terminal's width; with styles in a styled session."""
+    html: str
+    """The screen as a page of HTML, with its styles."""
     raw_seq: str
     """The escape sequences that make a terminal of this size look like it."""
 
-    @property
-    def html(self) -> str:
-        """The screen as HTML, with its styles where the session is styled."""
-        from htty.html import to_html
 
-        return to_html(self.text)
+@dataclass(frozen=True)
+class Screen:
+    """The screen as `ht` tells it."""
+
+    styled: str
+    seq: str
+
+    @property
+    def text(self) -> str:
+        """The lines without styles."""
+        return plain(self.styled)
 
 
 class HtWrapper:
@@ -56,9 +75,11 @@ class HtWrapper:
         rows: int,
         cols: int,
         logger: logging.Logger | None = None,
+        style_mode: StyleMode | None = None,
     ) -> None:
         self.rows = rows
         self.cols = cols
+        self._style_mode = style_mode or StyleMode.PLAIN
         self.cmd = CommandController(self)
         self.ht = HtController(self, process)
         self._process = process
@@ -68,10 +89,10 @@ class HtWrapper:
         self._events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
         self._outputs = 0
         self._asked = 0
-        self._answers: dict[int, SnapshotResult] = {}
+        self._answers: dict[int, Screen] = {}
         self._answered = 0
         self._abandoned: set[int] = set()
-        self._last: SnapshotResult | None = None
+        self._last: Screen | None = None
         self._pid: int | None = None
         self._exit_code: int | None = None
         self._closed = False
@@ -97,7 +118,8 @@ class HtWrapper:
 
     def set_style_mode(self, mode: StyleMode) -> None:
         """Makes later snapshots plain or styled."""
-        self._send({"type": "setStyleMode", "mode": str(mode)})
+        # `ht` always gives styles, for `html`.
+        self._style_mode = mode
 
     def snapshot(self, timeout: float = 5.0) -> SnapshotResult:
         """Gives the screen, with all that came before: keys and output.
@@ -106,24 +128,14 @@ class HtWrapper:
         `TimeoutError` after `timeout` seconds, `RuntimeError` where `ht` ended
         before there was any screen.
         """
-        end = time.monotonic() + timeout
-        with self._changed:
-            self._asked += 1
-            number = self._asked
-            if not self._closed:
-                self._send({"type": "takeSnapshot"})
-            while number not in self._answers:
-                if self._closed:
-                    return self._last_screen()
-                if not self._changed.wait(end - time.monotonic()) and time.monotonic() >= end:
-                    self._abandoned.add(number)
-                    raise TimeoutError(f"no snapshot within {timeout} seconds")
-            return self._answers.pop(number)
+        screen = self._screen(timeout)
+        text = screen.styled if self._style_mode == StyleMode.STYLED else screen.text
+        return SnapshotResult(text, to_html(screen.styled), screen.seq)
 
     def expect(self, pattern: str, timeout: float = 5.0) -> None:
         """Waits until the screen matches the regular expression `pattern`.
 
-        `^` and `$` match at lines. Raises `TimeoutError` after `timeout` seconds.
+        Its lines are as wide as the terminal, filled with blanks. `^` and `$` match at lines. Raises `TimeoutError` after `timeout` seconds.
         """
         if not self._wait_for_screen(pattern, True, timeout):
             raise TimeoutError(f"Pattern '{pattern}' not found within {timeout} seconds")
@@ -143,11 +155,22 @@ class HtWrapper:
 
     # The end
 
-    def exit(self, timeout: float = 5.0) -> int:
+    def exit(self, timeout: float | None = 5.0) -> int:
         """Ends the command and `ht`; gives the exit code of `ht`.
 
-        What has not ended after `timeout` seconds is ended by force.
+        That is 0 where the command had ended by itself, and -15 (SIGTERM) where
+        it had to be ended. What has not ended after `timeout` seconds is ended
+        by force.
         """
+        # Once more the screen, which is kept; keys sent before may have led to
+        # the command's end.
+        with contextlib.suppress(RuntimeError, TimeoutError):
+            self._screen(LAST_TIMEOUT)
+        with self._changed:
+            running = self._exit_code is None and not self._closed
+        if running:
+            # `ht` takes the command along.
+            self._process.terminate()
         with self._writing, contextlib.suppress(BrokenPipeError):
             if self._process.stdin is not None:
                 # `ht` ends when its standard input does.
@@ -181,10 +204,10 @@ class HtWrapper:
         with self._changed:
             return self._exit_code is not None or self._closed
 
-    def wait_for_pid(self) -> None:
-        """Waits until the command has been started."""
+    def wait_for_pid(self, timeout: float) -> None:
+        """Waits until the command has been started, at most `timeout` seconds."""
         with self._changed:
-            self._changed.wait_for(lambda: self._pid is not None or self._closed)
+            self._changed.wait_for(lambda: self._pid is not None or self._closed, timeout)
 
     def wait_for_command(self, timeout: float | None) -> bool:
         """Waits until the command has ended; tells whether it has."""
@@ -196,15 +219,34 @@ class HtWrapper:
 
     # Inside
 
+    def _screen(self, timeout: float) -> Screen:
+        end = time.monotonic() + timeout
+        with self._changed:
+            if self._closed:
+                return self._last_screen()
+            self._asked += 1
+            number = self._asked
+            self._send({"type": "takeSnapshot"})
+            while number not in self._answers:
+                if self._closed:
+                    return self._last_screen()
+                if not self._changed.wait(end - time.monotonic()) and time.monotonic() >= end:
+                    self._abandoned.add(number)
+                    raise TimeoutError(f"no snapshot within {timeout} seconds")
+            return self._answers.pop(number)
+
     def _wait_for_screen(self, pattern: str, present: bool, timeout: float) -> bool:
-        regex = re.compile(pattern, re.MULTILINE)
+        try:
+            regex = re.compile(pattern, re.MULTILINE)
+        except re.error as error:
+            raise ValueError(f"Invalid regex pattern '{pattern}': {error}") from error
         end = time.monotonic() + timeout
         while True:
             with self._changed:
                 seen = self._outputs
                 over = self._exit_code is not None or self._closed
             try:
-                screen = self.snapshot(max(0.0, end - time.monotonic()))
+                screen = self._screen(max(0.0, end - time.monotonic()))
             except TimeoutError:
                 return False
             if (regex.search(screen.text) is not None) == present:
@@ -222,7 +264,7 @@ class HtWrapper:
             if not changed:
                 return False
 
-    def _last_screen(self) -> SnapshotResult:
+    def _last_screen(self) -> Screen:
         if self._last is None:
             # What it said last may not have been read yet.
             self._readers[1].join(1.0)
@@ -267,7 +309,7 @@ class HtWrapper:
             self._outputs += 1
         elif kind == "snapshot":
             self._answered += 1
-            self._last = SnapshotResult(text=data["text"], raw_seq=data["seq"])
+            self._last = Screen(data["text"], data["seq"])
             if self._answered in self._abandoned:
                 self._abandoned.remove(self._answered)
             else:
@@ -287,33 +329,37 @@ class HtWrapper:
 
 def run(
     command: Command,
-    rows: int = 30,
-    cols: int = 60,
+    rows: Rows = None,
+    cols: Cols = None,
     no_exit: bool = True,
     logger: logging.Logger | None = None,
-    extra_subscribes: Iterable[HtEvent] | None = None,
+    extra_subscribes: Iterable[HtEvent | str] | None = None,
     style_mode: StyleMode | None = None,
 ) -> HtWrapper:
     """Starts a session; end it with its `exit`.
 
-    `command` is a list of words, or a string that is split as a shell does.
-    `no_exit` is there for compatibility: the session always outlives the
-    command, so that a last snapshot can be taken.
+    `command` is a list of words, or a string, which is read as a shell does.
+    Without a size it is 30 rows and 60 columns. `extra_subscribes` are events
+    that the `logger` shall see too. `style_mode` tells whether a snapshot's
+    `text` has styles. `no_exit` is there for compatibility: the session always
+    outlives the command, so that a last snapshot can be taken.
     """
     del no_exit
-    events = [HtEvent.SNAPSHOT, HtEvent.OUTPUT, HtEvent.PID, HtEvent.EXIT_CODE]
+    rows = DEFAULT_ROWS if rows is None else rows
+    cols = DEFAULT_COLS if cols is None else cols
+    events = [*SUBSCRIBED]
     events += [event for event in extra_subscribes or () if event not in events]
-    process = start_ht(HtArgs(command, events, rows, cols, style_mode))
-    return HtWrapper(process, rows, cols, logger)
+    process = start_ht(HtArgs(command, events, rows, cols, StyleMode.STYLED))
+    return HtWrapper(process, rows, cols, logger, style_mode)
 
 
 @contextlib.contextmanager
 def terminal_session(
     command: Command,
-    rows: int = 30,
-    cols: int = 60,
+    rows: Rows = None,
+    cols: Cols = None,
     logger: logging.Logger | None = None,
-    extra_subscribes: Iterable[HtEvent] | None = None,
+    extra_subscribes: Iterable[HtEvent | str] | None = None,
     style_mode: StyleMode | None = None,
 ) -> Generator[HtWrapper, None, None]:
     """Gives a session for the length of a `with` block."""

@@ -1,0 +1,262 @@
+//! The live view: a page, its events, and the asciinema live stream, by HTTP.
+//!
+//! The server runs in a thread of its own. It asks the session through a queue
+//! and a pipe that wakes it; the session tells all viewers at once, and does not
+//! wait for any: one that falls behind is disconnected.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::{broadcast, oneshot};
+
+use crate::process;
+use crate::protocol::{Event, Kind, Snapshot, Subscription};
+
+/// So many events may wait for one viewer.
+const WAITING: usize = 64;
+
+/// The page is not redrawn more often.
+const FRAME: Duration = Duration::from_millis(40);
+
+/// What a viewer asks the session.
+pub(crate) enum Question {
+    /// The screen, the session's age, and all events after that.
+    Join(oneshot::Sender<(Snapshot, Duration, broadcast::Receiver<Arc<Told>>)>),
+    /// The screen for the page.
+    View(oneshot::Sender<String>),
+}
+
+/// An event as viewers get it.
+pub(crate) struct Told {
+    kind: Kind,
+    line: String,
+    /// As the asciinema live stream says it.
+    alis: Option<String>,
+}
+
+/// The session's side of the server.
+pub(crate) struct Listener {
+    questions: mpsc::Receiver<Question>,
+    wake: OwnedFd,
+    told: broadcast::Sender<Arc<Told>>,
+}
+
+/// The server's side of the session.
+#[derive(Clone)]
+struct Session {
+    questions: mpsc::Sender<Question>,
+    wake: Arc<Mutex<OwnedFd>>,
+    /// Whether only this machine can reach the server.
+    local: bool,
+}
+
+impl Listener {
+    /// Starts the server; gives its address too.
+    pub(crate) fn start(address: SocketAddr) -> io::Result<(Self, SocketAddr)> {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let (wake, waker) = process::pipe()?;
+        for end in [&wake, &waker] {
+            rustix::io::ioctl_fionbio(end, true)?;
+        }
+        let (asker, questions) = mpsc::channel();
+        let session = Session {
+            questions: asker,
+            wake: Arc::new(Mutex::new(waker)),
+            local: address.ip().is_loopback(),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        std::thread::Builder::new().name("listen".into()).spawn(move || {
+            runtime.block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                axum::serve(listener, router(session)).await
+            })
+        })?;
+        Ok((Self { questions, wake, told: broadcast::channel(WAITING).0 }, address))
+    }
+
+    /// Is readable when there are questions.
+    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+
+    pub(crate) fn questions(&self) -> Vec<Question> {
+        let mut bytes = [0; 64];
+        while rustix::io::read(&self.wake, &mut bytes[..]).is_ok_and(|count| count > 0) {}
+        self.questions.try_iter().collect()
+    }
+
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Arc<Told>> {
+        self.told.subscribe()
+    }
+
+    /// Tells every viewer of an event, `at` so long after the start.
+    pub(crate) fn tell(&self, event: &Event<'_>, at: Duration) {
+        if self.told.receiver_count() == 0 {
+            return;
+        }
+        let mut line = Vec::new();
+        event.write(&mut line);
+        let at = at.as_secs_f64();
+        let alis = match event {
+            Event::Output { seq } => Some(json!([at, "o", seq]).to_string()),
+            Event::Resize { cols, rows } => Some(json!([at, "r", format!("{cols}x{rows}")]).to_string()),
+            _ => None,
+        };
+        let line = String::from_utf8_lossy(&line).into_owned();
+        // Whoever left between the count and now misses nothing.
+        let _ = self.told.send(Arc::new(Told { kind: event.kind(), line, alis }));
+    }
+}
+
+impl Session {
+    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        self.questions.send(question(answer)).ok()?;
+        if let Ok(wake) = self.wake.lock() {
+            // A full pipe wakes the session too.
+            let _ = rustix::io::write(&*wake, b"?");
+        }
+        answered.await.ok()
+    }
+}
+
+fn router(session: Session) -> Router {
+    Router::new()
+        .route("/", get(page))
+        .route("/ws/alis", get(alis))
+        .route("/ws/events", get(events))
+        .route("/ws/view", get(view))
+        .with_state(session)
+}
+
+async fn page(State(session): State<Session>, headers: HeaderMap) -> Response {
+    if !is_own(&headers, session.local) {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    let policy =
+        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'";
+    ([(header::CONTENT_SECURITY_POLICY, policy)], Html(include_str!("../assets/view.html"))).into_response()
+}
+
+/// Another site's page must not read the terminal: it could open a WebSocket to
+/// this machine, or let its own name point here (DNS rebinding).
+fn is_own(headers: &HeaderMap, local: bool) -> bool {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let host = text(header::HOST).unwrap_or_default();
+    let origin = text(header::ORIGIN).and_then(|origin| origin.split_once("://"));
+    if text(header::ORIGIN).is_some() && origin.is_none_or(|(_, origin)| origin != host) {
+        return false;
+    }
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    !local || name == "localhost" || name == "[::1]" || name.parse::<std::net::Ipv4Addr>().is_ok()
+}
+
+async fn alis(upgrade: WebSocketUpgrade, State(session): State<Session>, headers: HeaderMap) -> Response {
+    if !is_own(&headers, session.local) {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    upgrade.on_upgrade(async move |mut socket| {
+        let Some((screen, at, told)) = session.ask(Question::Join).await else { return };
+        let init = json!({
+            "time": at.as_secs_f64(), "cols": screen.cols, "rows": screen.rows, "init": screen.seq,
+        });
+        if send(&mut socket, init.to_string()).await {
+            stream(socket, told, |told| told.alis.clone()).await;
+        }
+    })
+}
+
+#[derive(Deserialize)]
+struct Wanted {
+    #[serde(default)]
+    sub: String,
+}
+
+async fn events(
+    upgrade: WebSocketUpgrade,
+    State(session): State<Session>,
+    Query(wanted): Query<Wanted>,
+    headers: HeaderMap,
+) -> Response {
+    if !is_own(&headers, session.local) {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    let wanted: Subscription = match wanted.sub.parse() {
+        Ok(wanted) => wanted,
+        Err(error) => return (StatusCode::BAD_REQUEST, error).into_response(),
+    };
+    upgrade.on_upgrade(async move |mut socket| {
+        let Some((screen, _, told)) = session.ask(Question::Join).await else { return };
+        if wanted.wants(Kind::Init) {
+            let mut line = Vec::new();
+            Event::Init(screen).write(&mut line);
+            if !send(&mut socket, String::from_utf8_lossy(&line).into_owned()).await {
+                return;
+            }
+        }
+        stream(socket, told, move |told| wanted.wants(told.kind).then(|| told.line.clone())).await;
+    })
+}
+
+async fn view(upgrade: WebSocketUpgrade, State(session): State<Session>, headers: HeaderMap) -> Response {
+    if !is_own(&headers, session.local) {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    upgrade.on_upgrade(async move |mut socket| {
+        let Some((_, _, mut told)) = session.ask(Question::Join).await else { return };
+        let mut last = String::new();
+        loop {
+            let Some(screen) = session.ask(Question::View).await else { return };
+            if screen != last {
+                if !send(&mut socket, screen.clone()).await {
+                    return;
+                }
+                last = screen;
+            }
+            tokio::select! {
+                // Having missed some does not matter: the next screen has it all.
+                event = told.recv() => if matches!(event, Err(broadcast::error::RecvError::Closed)) { return },
+                message = socket.recv() => if !matches!(message, Some(Ok(_))) { return },
+            }
+            tokio::time::sleep(FRAME).await;
+            told = told.resubscribe();
+        }
+    })
+}
+
+/// Sends what `choose` makes of each event, until either side is gone.
+async fn stream(
+    mut socket: WebSocket,
+    mut told: broadcast::Receiver<Arc<Told>>,
+    choose: impl Fn(&Told) -> Option<String>,
+) {
+    loop {
+        tokio::select! {
+            event = told.recv() => {
+                // One that falls behind has lost the thread.
+                let Ok(event) = event else { return };
+                if let Some(text) = choose(&event) && !send(&mut socket, text).await {
+                    return;
+                }
+            }
+            message = socket.recv() => if !matches!(message, Some(Ok(_))) { return },
+        }
+    }
+}
+
+async fn send(socket: &mut WebSocket, text: String) -> bool {
+    socket.send(Message::Text(text.into())).await.is_ok()
+}
