@@ -10,12 +10,18 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use pydist::digest::sha256_reader;
+use serde::Serialize;
 use toolkit::{FileError, write_atomic};
 
 use crate::error::Error;
+use crate::estimate::{self, Estimate};
 use crate::info::{Content, Info, Keys, NarInfo, StorePath, Trust, content};
 use crate::nar;
 use crate::store::{Staging, Store, place};
+
+/// Compressed with more than 8 MiB of history, a NAR is none of ours and could
+/// take any amount of memory.
+const WINDOW: u32 = 23;
 
 /// The folder and its neighbour for what is not part of it.
 #[derive(Debug, Clone)]
@@ -52,6 +58,17 @@ impl Cache {
         self.folder.join(path.digits()).with_extension("narinfo")
     }
 
+    /// Removes what is broken, so that it is packed anew.
+    pub(crate) fn forget(&self, refused: &[Refused]) {
+        for one in refused.iter().filter(|one| one.broken) {
+            let file = match StorePath::from_base(&one.name) {
+                Some(path) => self.narinfo(&path),
+                None => self.folder.join(&one.name),
+            };
+            let _ = fs::remove_file(file);
+        }
+    }
+
     /// All that reads well, and what does not.
     pub fn read(&self) -> Result<(Vec<NarInfo>, Vec<Refused>), FileError> {
         let (mut found, mut refused) = (Vec::new(), Vec::new());
@@ -71,10 +88,9 @@ impl Cache {
                     found.push(narinfo);
                 }
                 Ok(narinfo) => {
-                    let what = format!("it is about {}", narinfo.info.path.full());
-                    refused.push(Refused { name, why: what });
+                    refused.push(Refused::broken(name, format!("it is about {}", narinfo.info.path.full())));
                 }
-                Err(why) => refused.push(Refused { name, why }),
+                Err(why) => refused.push(Refused::broken(name, why)),
             }
         }
         found.sort_by(|a, b| a.info.path.cmp(&b.info.path));
@@ -83,16 +99,39 @@ impl Cache {
 }
 
 /// Something in the cache that was not used.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Refused {
     /// Store path or file name.
     pub name: String,
     /// Why.
     pub why: String,
+    /// Whether nobody can use it: it is damaged, or lies.
+    pub broken: bool,
+}
+
+impl Refused {
+    pub(crate) fn new(name: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { name: name.into(), why: why.into(), broken: false }
+    }
+
+    pub(crate) fn broken(name: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { broken: true, ..Self::new(name, why) }
+    }
+}
+
+/// What may be restored.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules<'a> {
+    /// Keys that are trusted.
+    pub keys: &'a Keys,
+    /// Only what one of them signed, or what is content-addressed.
+    pub signed_only: bool,
+    /// Also what is better substituted.
+    pub everything: bool,
 }
 
 /// What a restore did.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub struct Restored {
     /// Put in place and registered.
     pub paths: usize,
@@ -100,6 +139,8 @@ pub struct Restored {
     pub bytes: u64,
     /// Valid before.
     pub present: usize,
+    /// Left to be substituted.
+    pub left: Option<Estimate>,
     /// Left out.
     pub refused: Vec<Refused>,
 }
@@ -107,7 +148,7 @@ pub struct Restored {
 /// Puts every path of `cache` that can be trusted and is whole into the store;
 /// registers them last, all at once. What cannot be restored is left out, with
 /// all that refers to it.
-pub fn restore(cache: &Cache, store: &Store<'_>, keys: &Keys, signed_only: bool) -> Result<Restored, Error> {
+pub fn restore(cache: &Cache, store: &Store<'_>, rules: Rules<'_>) -> Result<Restored, Error> {
     let (found, refused) = cache.read()?;
     let mut restored = Restored { refused, ..Restored::default() };
     if found.is_empty() {
@@ -118,19 +159,22 @@ pub fn restore(cache: &Cache, store: &Store<'_>, keys: &Keys, signed_only: bool)
     for narinfo in found {
         if valid.contains(&narinfo.info.path) {
             restored.present += 1;
-        } else if let Err(why) = trusted(&narinfo.info, keys, signed_only) {
-            restored.refused.push(Refused { name: narinfo.info.path.base().into(), why });
+        } else if let Err(refused) = trusted(&narinfo.info, rules) {
+            restored.refused.push(refused);
         } else {
             wanted.insert(narinfo.info.path.clone(), narinfo);
         }
     }
     restored.refused.extend(close(&mut wanted, &valid));
+    if !rules.everything {
+        restored.left = estimate::leave(&mut wanted, cache, rules.keys);
+    }
 
     let staging = Staging::new()?;
     let failed = unpack_all(cache, &staging, &wanted);
-    for (path, why) in failed {
+    for (path, refused) in failed {
         wanted.remove(&path);
-        restored.refused.push(Refused { name: path.base().into(), why });
+        restored.refused.push(refused);
     }
     let whole: Vec<StorePath> = wanted.keys().cloned().collect();
     restored.refused.extend(close(&mut wanted, &valid));
@@ -153,19 +197,20 @@ pub fn restore(cache: &Cache, store: &Store<'_>, keys: &Keys, signed_only: bool)
 }
 
 /// Whether what the narinfo says may enter the store.
-fn trusted(info: &Info, keys: &Keys, signed_only: bool) -> Result<(), String> {
-    let trust = keys.judge(info);
+fn trusted(info: &Info, rules: Rules<'_>) -> Result<(), Refused> {
+    let trust = rules.keys.judge(info);
+    let lie = |why: &str| Refused::broken(info.path.base(), why);
     if trust == Trust::Forged {
-        return Err("a signature in the name of a trusted key does not hold".into());
+        return Err(lie("a signature in the name of a trusted key does not hold"));
     }
-    let addressed = match content(info)? {
+    let addressed = match content(info).map_err(|why| lie(&why))? {
         Some(Content::Nar(hash)) if hash != info.nar_hash => {
-            return Err("its content address is of another content".into());
+            return Err(lie("its content address is of another content"));
         }
         other => other.is_some(),
     };
-    if signed_only && trust != Trust::Signed && !addressed {
-        return Err("no trusted key signed it (`cache-trust: signed`)".into());
+    if rules.signed_only && trust != Trust::Signed && !addressed {
+        return Err(Refused::new(info.path.base(), "no trusted key signed it (`cache-trust: signed`)"));
     }
     Ok(())
 }
@@ -187,7 +232,7 @@ fn close(wanted: &mut BTreeMap<StorePath, NarInfo>, valid: &HashSet<StorePath>) 
         for (path, missing) in gone {
             wanted.remove(&path);
             let why = format!("it refers to {}, which is missing", missing.base());
-            refused.push(Refused { name: path.base().into(), why });
+            refused.push(Refused::new(path.base(), why));
         }
     }
 }
@@ -198,7 +243,7 @@ fn unpack_all(
     cache: &Cache,
     staging: &Staging,
     wanted: &BTreeMap<StorePath, NarInfo>,
-) -> Vec<(StorePath, String)> {
+) -> Vec<(StorePath, Refused)> {
     let mut queue: Vec<&NarInfo> = wanted.values().collect();
     queue.sort_by_key(|narinfo| std::cmp::Reverse(narinfo.info.nar_size));
     let failed = Mutex::new(Vec::new());
@@ -207,17 +252,19 @@ fn unpack_all(
         let narinfo = queue[n];
         let path = &narinfo.info.path;
         let result = if full.load(Ordering::Relaxed) {
-            Err("the disk is full".to_owned())
+            Err(io::Error::new(io::ErrorKind::StorageFull, "the disk is full"))
         } else {
-            unpack_one(cache, staging, narinfo).map_err(|error| {
-                full.fetch_or(error.kind() == io::ErrorKind::StorageFull, Ordering::Relaxed);
-                error.to_string()
-            })
+            unpack_one(cache, staging, narinfo)
         };
-        if let Err(why) = result {
+        if let Err(error) = result {
+            use io::ErrorKind::{InvalidData, NotFound, Other, StorageFull, UnexpectedEof};
+            full.fetch_or(error.kind() == StorageFull, Ordering::Relaxed);
+            // The decoder's own errors are of kind `Other`.
+            let broken = matches!(error.kind(), InvalidData | NotFound | Other | UnexpectedEof);
+            let refused = Refused { broken, ..Refused::new(path.base(), error.to_string()) };
             // Frees its space at once.
             let _ = nar::remove(&staging.path().join(path.base()));
-            failed.lock().unwrap_or_else(PoisonError::into_inner).push((path.clone(), why));
+            failed.lock().unwrap_or_else(PoisonError::into_inner).push((path.clone(), refused));
         }
     });
     failed.into_inner().unwrap_or_else(PoisonError::into_inner)
@@ -229,7 +276,9 @@ fn unpack_one(cache: &Cache, staging: &Staging, narinfo: &NarInfo) -> io::Result
     let to = staging.path().join(info.path.base());
     let file = File::open(cache.folder.join(&narinfo.url))?;
     // One byte more than promised is enough to know that it is too long.
-    let decoder = io::Read::take(zstd::Decoder::new(file)?, info.nar_size + 1);
+    let mut decoder = zstd::Decoder::new(file)?;
+    decoder.window_log_max(WINDOW)?;
+    let decoder = io::Read::take(decoder, info.nar_size + 1);
     let (hash, size) = nar::unpack(decoder, &to)?;
     if (hash, size) != (info.nar_hash, info.nar_size) {
         return Err(wrong("its NAR has not the hash that its narinfo promises"));

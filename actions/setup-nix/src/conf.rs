@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use toolkit::{Env, FileError};
+use toolkit::{Env, FileError, Secret};
 
 use crate::inputs::{Inputs, NIXOS_KEY};
 
@@ -36,7 +36,7 @@ pub(crate) fn lines(inputs: &Inputs, single: bool) -> Vec<String> {
 }
 
 /// Writes them, and the token, for this user alone.
-pub(crate) fn write(to: &Path, lines: &[String], inputs: &Inputs) -> Result<(), FileError> {
+pub(crate) fn write(to: &Path, lines: &[String], tokens: Option<&Secret>) -> Result<(), FileError> {
     let folder = to.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(folder).map_err(FileError::new("create", folder))?;
     let make = || {
@@ -44,7 +44,7 @@ pub(crate) fn write(to: &Path, lines: &[String], inputs: &Inputs) -> Result<(), 
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
         file.as_file().set_permissions(fs::Permissions::from_mode(0o600))?;
         lines.iter().try_for_each(|line| writeln!(file, "{line}"))?;
-        if let Some(tokens) = &inputs.access_tokens {
+        if let Some(tokens) = tokens {
             writeln!(file, "access-tokens = {}", tokens.expose())?;
         }
         file.persist(to)?;

@@ -22,6 +22,7 @@ pub static SPEC: Spec = Spec {
         Input::new("reuse", Kind::Choice(&["any", "same-version", "never"]), "Which Nix that is already there is used in place of an installation.").or("any"),
         Input::new("tarball", Kind::Text, "Path or URL of an official-layout tarball; by default the official one of `nix-version`."),
         Input::new("sha256", Kind::Text, "The tarball's SHA-256, hexadecimal or as Nix writes it; required for a `tarball` and for a version that is not compiled in."),
+        Input::new("daemon", Kind::Flag, "On Linux, makes an installation with build users and a daemon; needs root or `sudo -n`.").or("false"),
         Input::new("extra-conf", Kind::Text, "Lines for nix.conf; they win over what the other inputs set."),
         Input::new("extra-substituters", Kind::List, "Binary caches beside the default one, one a line."),
         Input::new("extra-trusted-public-keys", Kind::List, "Keys whose signatures are trusted, one a line, beside that of the default cache."),
@@ -34,7 +35,9 @@ pub static SPEC: Spec = Spec {
         Input::new("hash-files", Kind::List, "Patterns of the files whose content is part of the key, one a line; `**` stands for any folders.").or("**/flake.lock"),
         Input::new("cache-folder", Kind::Path, "The binary cache; by default in the user's cache folder."),
         Input::new("cache-trust", Kind::Choice(&["all", "signed"]), "`signed` restores only paths that are signed by a trusted key or content-addressed.").or("all"),
+        Input::new("restore", Kind::Choice(&["needed", "all"]), "`needed` leaves signed paths that the last jobs did not use to be substituted, where that is faster to be expected.").or("needed"),
         Input::new("max-size", Kind::Number(0, 1 << 20), "The most that the packed paths may measure in the store, in MB; the least recently used ones leave.").or("8000"),
+        Input::new("report-path", Kind::Path, "Where a JSON report of `install` or `save` goes; none by default."),
         Input::new("dry-run", Kind::Flag, "Prints the plan and does nothing.").or("false"),
     ],
     outputs: &[
@@ -46,6 +49,7 @@ pub static SPEC: Spec = Spec {
         Output::new("cache-key", "The primary key."),
         Output::new("restore-keys", "The prefixes to restore from, one a line."),
         Output::new("restored-paths", "How many store paths were restored."),
+        Output::new("report-path", "The JSON report, where one was asked for."),
         Output::new("save-key", "The key to save under (`save` alone)."),
         Output::new("changed", "Whether there is something new to save (`save` alone)."),
     ],
@@ -67,12 +71,14 @@ pub(crate) enum Reuse {
 }
 
 /// The inputs, read.
+#[allow(clippy::struct_excessive_bools, reason = "each is one input")]
 #[derive(Debug, Clone)]
 pub(crate) struct Inputs {
     pub(crate) version: String,
     pub(crate) reuse: Reuse,
     pub(crate) tarball: Option<String>,
     pub(crate) sha256: Option<Sha256Bytes>,
+    pub(crate) daemon: bool,
     pub(crate) extra_conf: Option<String>,
     pub(crate) substituters: Vec<String>,
     pub(crate) key_texts: Vec<String>,
@@ -86,6 +92,8 @@ pub(crate) struct Inputs {
     pub(crate) hash_files: Vec<String>,
     pub(crate) cache_folder: PathBuf,
     pub(crate) signed_only: bool,
+    pub(crate) restore_all: bool,
+    pub(crate) report_path: Option<PathBuf>,
     /// In bytes.
     pub(crate) max_size: u64,
     pub(crate) dry_run: bool,
@@ -134,6 +142,7 @@ impl Inputs {
             },
             tarball: reader.text("tarball"),
             sha256,
+            daemon: reader.flag("daemon"),
             extra_conf: reader.text("extra-conf"),
             substituters: reader.list("extra-substituters"),
             key_texts,
@@ -147,6 +156,8 @@ impl Inputs {
             hash_files: reader.list("hash-files"),
             cache_folder,
             signed_only: reader.word("cache-trust") == "signed",
+            restore_all: reader.word("restore") == "all",
+            report_path: reader.path("report-path"),
             max_size: reader.number("max-size").unwrap_or_default() * 1_000_000,
             dry_run: reader.flag("dry-run"),
         };

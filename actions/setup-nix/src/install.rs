@@ -47,6 +47,8 @@ pub(crate) struct Installed {
     pub(crate) placed: usize,
     /// Found there.
     pub(crate) kept: usize,
+    /// Bytes of all, as Nix counts them.
+    pub(crate) bytes: u64,
 }
 
 /// Unpacks `tarball` (whose hash has been checked) beside the store, compares
@@ -90,7 +92,8 @@ pub(crate) fn install(tarball: &Path, conf: &Path, processes: &dyn Processes) ->
     let certificates =
         named(&script, "cacert", &rows).map(|path| path.path().join("etc/ssl/certs/ca-bundle.crt"));
     let certificates = certificates.filter(|path| path.exists());
-    Ok(Installed { bin: store.bin, certificates, placed: rows.len() - kept, kept })
+    let bytes = rows.iter().map(|row| row.nar_size).sum();
+    Ok(Installed { bin: store.bin, certificates, placed: rows.len() - kept, kept, bytes })
 }
 
 /// Unpacks within `to`; the archive can name nothing outside it.

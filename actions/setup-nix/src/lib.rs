@@ -7,17 +7,21 @@
 pub mod cache;
 mod conf;
 mod error;
+mod estimate;
 pub mod fetch;
 pub mod info;
 mod inputs;
 mod install;
+mod key;
 pub mod nar;
 pub mod nix32;
 pub mod pack;
 pub mod plan;
+mod privileged;
 mod report;
 mod run;
 pub mod store;
+mod used;
 
 use toolkit::{Exit, Invocation, System, Ui};
 

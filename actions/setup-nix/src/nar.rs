@@ -2,14 +2,19 @@
 //!
 //! Format: Nix manual, "Nix Archive (NAR) format".
 
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Read, Write};
+use std::ffi::OsStr;
+use std::fs::{self, File, Permissions};
+use std::io::{self, BufRead, Read, Write};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use pydist::digest::Sha256Bytes;
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, futimens, utimensat};
+use rustix::fs::{
+    AtFlags, CWD, Mode, OFlags, Timespec, Timestamps, fchmod, futimens, mkdirat, open, openat, symlinkat,
+    utimensat,
+};
 use sha2::{Digest as _, Sha256};
 
 /// Longest name of a directory entry.
@@ -74,10 +79,16 @@ impl<T: Write> Write for Hashing<T> {
 /// canonical form; gives digest and size of all that was read. On an error
 /// `to` is left half-made for the caller to remove.
 pub fn unpack(from: impl Read, to: &Path) -> io::Result<(Sha256Bytes, u64)> {
+    // Files then have the store's permissions from their creation.
+    rustix::process::umask(Mode::WGRP | Mode::WOTH);
+    let (Some(parent), Some(name)) = (to.parent(), to.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let parent = open(parent, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     // A megabyte, so that the hash runs over long pieces.
     let mut reader = Unpacker { from: io::BufReader::with_capacity(1 << 20, Hashing::new(from)) };
     reader.expect("nix-archive-1")?;
-    reader.node(to, 0)?;
+    reader.node(parent.as_fd(), name, 0)?;
     if reader.from.read(&mut [0])? != 0 {
         return Err(malformed("there is something behind its end"));
     }
@@ -93,7 +104,7 @@ struct Unpacker<R> {
     from: R,
 }
 
-impl<R: Read> Unpacker<R> {
+impl<R: BufRead> Unpacker<R> {
     fn number(&mut self) -> io::Result<u64> {
         let mut bytes = [0; 8];
         self.from.read_exact(&mut bytes)?;
@@ -126,21 +137,21 @@ impl<R: Read> Unpacker<R> {
         Err(malformed(format!("expected `{word}`, found `{}`", String::from_utf8_lossy(&found))))
     }
 
-    fn node(&mut self, to: &Path, depth: usize) -> io::Result<()> {
+    fn node(&mut self, within: BorrowedFd<'_>, name: &OsStr, depth: usize) -> io::Result<()> {
         if depth > DEPTH {
             return Err(malformed("nested too deeply"));
         }
         self.expect("(")?;
         self.expect("type")?;
         match &self.string(NAME)?[..] {
-            b"regular" => self.file(to),
-            b"symlink" => self.symlink(to),
-            b"directory" => self.directory(to, depth),
+            b"regular" => self.file(within, name),
+            b"symlink" => self.symlink(within, name),
+            b"directory" => self.directory(within, name, depth),
             other => Err(malformed(format!("unknown type `{}`", String::from_utf8_lossy(other)))),
         }
     }
 
-    fn file(&mut self, to: &Path) -> io::Result<()> {
+    fn file(&mut self, within: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
         let mut mode = 0o444;
         let mut word = self.string(NAME)?;
         if word == b"executable" {
@@ -148,32 +159,48 @@ impl<R: Read> Unpacker<R> {
             self.expect("")?;
             word = self.string(NAME)?;
         }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let mut file = File::from(openat(within, name, flags, Mode::from_raw_mode(mode))?);
         if word == b"contents" {
             let length = self.number()?;
-            if io::copy(&mut (&mut self.from).take(length), &mut file)? != length {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
+            self.copy(length, &mut file)?;
             self.padding(length)?;
             word = self.string(NAME)?;
         }
         if word != b")" {
             return Err(malformed("a file that does not end"));
         }
-        file.set_permissions(Permissions::from_mode(mode))?;
         Ok(futimens(&file, &TIMES)?)
     }
 
-    fn symlink(&mut self, to: &Path) -> io::Result<()> {
+    /// Straight from the buffer: `io::copy` would go by small pieces.
+    fn copy(&mut self, length: u64, to: &mut File) -> io::Result<()> {
+        let mut left = length;
+        while left > 0 {
+            let bytes = self.from.fill_buf()?;
+            if bytes.is_empty() {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let count = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
+            to.write_all(&bytes[..count])?;
+            self.from.consume(count);
+            left -= count as u64;
+        }
+        Ok(())
+    }
+
+    fn symlink(&mut self, within: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
         self.expect("target")?;
         let target = self.string(TARGET)?;
         self.expect(")")?;
-        std::os::unix::fs::symlink(std::ffi::OsStr::from_bytes(&target), to)?;
-        touch(to)
+        symlinkat(OsStr::from_bytes(&target), within, name)?;
+        Ok(utimensat(within, name, &TIMES, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
-    fn directory(&mut self, to: &Path, depth: usize) -> io::Result<()> {
-        fs::create_dir(to)?;
+    fn directory(&mut self, within: BorrowedFd<'_>, name: &OsStr, depth: usize) -> io::Result<()> {
+        mkdirat(within, name, Mode::from_raw_mode(0o755))?;
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let folder = openat(within, name, flags, Mode::empty())?;
         let mut last = Vec::new();
         loop {
             match &self.string(NAME)?[..] {
@@ -195,12 +222,12 @@ impl<R: Read> Unpacker<R> {
                 return Err(malformed("names out of order"));
             }
             self.expect("node")?;
-            self.node(&to.join(std::ffi::OsStr::from_bytes(&name)), depth + 1)?;
+            self.node(folder.as_fd(), OsStr::from_bytes(&name), depth + 1)?;
             self.expect(")")?;
             last = name;
         }
-        fs::set_permissions(to, Permissions::from_mode(0o555))?;
-        touch(to)
+        fchmod(&folder, Mode::from_raw_mode(0o555))?;
+        Ok(futimens(&folder, &TIMES)?)
     }
 }
 
@@ -257,7 +284,7 @@ fn node(out: &mut impl Write, path: &Path) -> io::Result<()> {
             for word in [&b"entry"[..], b"(", b"name", &name, b"node"] {
                 string(out, word)?;
             }
-            node(out, &path.join(std::ffi::OsStr::from_bytes(&name)))?;
+            node(out, &path.join(OsStr::from_bytes(&name)))?;
             string(out, b")")?;
         }
     } else if meta.is_file() {

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use pydist::digest::{hex, sha256};
+use serde::Serialize;
 use toolkit::{FileError, write_atomic};
 
 use crate::cache::{Cache, Refused, parallel};
@@ -16,38 +17,41 @@ use crate::info::{Info, NarInfo, StorePath};
 use crate::nar::{self, Hashing};
 use crate::nix32;
 use crate::store::{Store, lock};
+use crate::used::Used;
 
 /// Beyond this level the time grows faster than the gain.
 const LEVEL: i32 = 3;
 
 /// What a pass packed.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub struct Packed {
     /// Paths added.
     pub paths: usize,
     /// Their size as Nix counts it.
     pub bytes: u64,
+    /// Each with its size, in no order.
+    pub names: Vec<(String, u64)>,
     /// Paths that were there already.
     pub present: usize,
     /// Not packed, and why.
     pub refused: Vec<Refused>,
 }
 
-/// Adds every valid path that `cache` lacks, apart from Nix's own closure:
-/// that comes from its tarball. One pass at a time; `stop` ends it between two
-/// paths.
+/// Adds every valid path that `cache` lacks, apart from those that only Nix
+/// itself needs: they come with its tarball. One pass at a time; `stop` ends it
+/// between two paths.
 pub fn pack(cache: &Cache, store: &Store<'_>, stop: &(dyn Fn() -> bool + Sync)) -> Result<Packed, Error> {
     cache.create()?;
     let _lock = lock(&cache.state().join("lock"))?;
     let rows = store.rows()?;
-    let own = closure(&rows, &nix_paths(store));
+    let own = only_of_nix(&rows, &nix_paths(store));
     let mut packed = Packed::default();
     let mut new: Vec<Info> = Vec::new();
     for row in rows {
         if own.contains(&row.path) {
             continue;
         }
-        if cache.narinfo(&row.path).exists() {
+        if packed_already(cache, &row) {
             packed.present += 1;
         } else {
             new.push(row);
@@ -69,13 +73,22 @@ pub fn pack(cache: &Cache, store: &Store<'_>, stop: &(dyn Fn() -> bool + Sync)) 
             Ok(()) => {
                 packed.paths += 1;
                 packed.bytes += new[n].nar_size;
+                packed.names.push((new[n].path.base().to_owned(), new[n].nar_size));
             }
             Err(error) => {
-                packed.refused.push(Refused { name: new[n].path.base().into(), why: error.to_string() });
+                packed.refused.push(Refused::new(new[n].path.base(), error.to_string()));
             }
         }
     });
     Ok(packed)
+}
+
+/// Whether the cache has `row` with this content: an unsigned path can have been
+/// built with another one elsewhere.
+fn packed_already(cache: &Cache, row: &Info) -> bool {
+    let text = fs::read_to_string(cache.narinfo(&row.path)).unwrap_or_default();
+    NarInfo::parse(&text)
+        .is_ok_and(|found| found.info.path == row.path && found.info.nar_hash == row.nar_hash)
 }
 
 /// The NAR first, then the narinfo that makes it count.
@@ -106,6 +119,15 @@ fn nix_paths(store: &Store<'_>) -> Vec<StorePath> {
     [real, Some(store.bin.clone())].iter().flatten().filter_map(|path| inside(path)).collect()
 }
 
+/// What the closure of `nix` holds and nothing else refers to.
+fn only_of_nix(rows: &[Info], nix: &[StorePath]) -> HashSet<StorePath> {
+    let own = closure(rows, nix);
+    let others: Vec<StorePath> =
+        rows.iter().map(|row| &row.path).filter(|path| !own.contains(path)).cloned().collect();
+    let shared = closure(rows, &others);
+    own.difference(&shared).cloned().collect()
+}
+
 fn closure(rows: &[Info], roots: &[StorePath]) -> HashSet<StorePath> {
     let by_path: HashMap<&StorePath, &Info> = rows.iter().map(|row| (&row.path, row)).collect();
     let mut seen = HashSet::new();
@@ -121,10 +143,10 @@ fn closure(rows: &[Info], roots: &[StorePath]) -> HashSet<StorePath> {
 }
 
 /// What the bound dropped.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Pruned {
     /// Store paths dropped.
-    pub dropped: Vec<StorePath>,
+    pub dropped: Vec<String>,
     /// What stays, as Nix counts it.
     pub bytes: u64,
     /// What stays, compressed.
@@ -147,20 +169,14 @@ pub fn prune(cache: &Cache, max_size: u64, now: u64) -> Result<Pruned, Error> {
     for refused in broken {
         remove(&cache.folder.join(refused.name))?;
     }
-    let stamps = cache.folder.join("last-used");
-    let old = fs::read_to_string(&stamps).unwrap_or_default();
-    let old: HashMap<&str, u64> = old
-        .lines()
-        .filter_map(|line| line.split_once(' '))
-        .filter_map(|(path, time)| Some((path, time.parse().ok()?)))
-        .collect();
+    let old = Used::read(cache);
     // This run is later than those before, whatever the clock says: it counts
     // whole seconds, and another machine's may be ahead.
-    let now = old.values().max().map_or(now, |last| now.max(last.saturating_add(1)));
+    let now = old.last().map_or(now, |last| now.max(last.saturating_add(1)));
     let mut used: BTreeMap<StorePath, u64> = BTreeMap::new();
     for narinfo in &found {
         let path = &narinfo.info.path;
-        let before = old.get(path.base()).copied();
+        let before = old.get(path);
         // New here, or opened since the restore set its times back.
         let time = if before.is_none() || touched(&path.path()) { now } else { before.unwrap_or_default() };
         used.insert(path.clone(), time);
@@ -179,18 +195,19 @@ pub fn prune(cache: &Cache, max_size: u64, now: u64) -> Result<Pruned, Error> {
         drop_with_users(narinfo, &found, &mut gone, &mut pruned.bytes);
     }
     let mut nars = BTreeSet::new();
-    let mut text = String::new();
     for narinfo in &found {
         let path = &narinfo.info.path;
         if gone.contains(path) {
             remove(&cache.narinfo(path))?;
-            pruned.dropped.push(path.clone());
+            pruned.dropped.push(path.base().to_owned());
         } else {
             nars.insert(narinfo.url.clone());
-            text += &format!("{} {}\n", path.base(), used[path]);
         }
     }
-    write_atomic(&stamps, text.as_bytes())?;
+    Used::write(
+        cache,
+        used.iter().filter(|(path, _)| !gone.contains(path)).map(|(path, time)| (path, *time)),
+    )?;
     let folder = cache.folder.join("nar");
     for entry in fs::read_dir(&folder).map_err(FileError::new("read", &folder))?.flatten() {
         if nars.contains(&format!("nar/{}", entry.file_name().to_string_lossy())) {

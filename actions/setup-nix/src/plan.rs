@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pydist::digest::{hex, sha256};
+use pydist::digest::hex;
 use serde::Serialize;
 use toolkit::{Cmd, Env, Io, Processes};
 
@@ -11,6 +11,8 @@ use crate::conf;
 use crate::error::Error;
 use crate::inputs::{Inputs, Reuse};
 use crate::install::{GC_ROOT, official, official_url};
+use crate::key::hash_files;
+use crate::privileged::{daemon, open_kvm, prepare};
 
 /// What is so on this machine.
 #[allow(clippy::struct_excessive_bools, reason = "each is one fact")]
@@ -68,6 +70,9 @@ pub struct Plan {
     pub nix: Source,
     /// The lines of nix.conf, without a token.
     pub conf: Vec<String>,
+    /// Makes the installation one with a daemon, after the restore; `{bin}`
+    /// stands for Nix's programs.
+    pub daemon: Vec<Cmd>,
     /// Opens `/dev/kvm`; a failure is a warning.
     pub kvm: Option<Cmd>,
     /// `read-write`, `read-only` or `off`.
@@ -146,47 +151,6 @@ fn nix_folders(env: &Env) -> Vec<PathBuf> {
     folders
 }
 
-/// One digest over the files below `folder` that a pattern names, by path.
-fn hash_files(folder: &Path, patterns: &[String]) -> (String, usize) {
-    let mut text = String::new();
-    let mut count = 0;
-    let skip = |name: &std::ffi::OsStr| name == ".git" || name == "node_modules" || name == "target";
-    let walk = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter();
-    for entry in walk.filter_entry(|entry| entry.depth() == 0 || !skip(entry.file_name())).flatten() {
-        let Ok(path) = entry.path().strip_prefix(folder) else { continue };
-        let path = path.to_string_lossy();
-        if !entry.file_type().is_file() || !patterns.iter().any(|pattern| matches(pattern, &path)) {
-            continue;
-        }
-        if let Ok(content) = std::fs::read(entry.path()) {
-            text += &format!("{path} {}\n", hex(&sha256(&content)));
-            count += 1;
-        }
-    }
-    (hex(&sha256(text.as_bytes())), count)
-}
-
-/// Whether `pattern` (`*` within a name, `**` for any folders) names `path`.
-fn matches(pattern: &str, path: &str) -> bool {
-    fn name(pattern: &[u8], text: &[u8]) -> bool {
-        match pattern.split_first() {
-            None => text.is_empty(),
-            Some((b'*', rest)) => (0..=text.len()).any(|n| name(rest, &text[n..])),
-            Some((first, rest)) => text.split_first().is_some_and(|(c, text)| c == first && name(rest, text)),
-        }
-    }
-    fn parts(pattern: &[&str], path: &[&str]) -> bool {
-        match pattern.split_first() {
-            None => path.is_empty(),
-            Some((&"**", rest)) => (0..=path.len()).any(|n| parts(rest, &path[n..])),
-            Some((first, rest)) => path
-                .split_first()
-                .is_some_and(|(part, path)| name(first.as_bytes(), part.as_bytes()) && parts(rest, path)),
-        }
-    }
-    parts(&pattern.split('/').collect::<Vec<_>>(), &path.split('/').collect::<Vec<_>>())
-}
-
 /// Decides what is to be done.
 pub(crate) fn plan(inputs: &Inputs, facts: &Facts) -> Result<Plan, Error> {
     let fits = |found: &&Found| match inputs.reuse {
@@ -203,6 +167,7 @@ pub(crate) fn plan(inputs: &Inputs, facts: &Facts) -> Result<Plan, Error> {
         Source::Install { .. } => prepare(facts)?,
     };
     let reused = matches!(nix, Source::Reuse(_));
+    let daemon = daemon_steps(inputs, facts, reused)?;
     let ours = facts.store == Access::Ours || facts.root || !reused;
     let cache = if ours { inputs.cache } else { "off" };
     let os = if facts.system.ends_with("darwin") { "macOS" } else { "Linux" };
@@ -211,16 +176,39 @@ pub(crate) fn plan(inputs: &Inputs, facts: &Facts) -> Result<Plan, Error> {
     let key = format!("{stem}{}", facts.files);
     Ok(Plan {
         prepare,
-        conf: conf::lines(inputs, !(reused && facts.daemon)),
+        conf: conf::lines(inputs, daemon.is_empty() && !(reused && facts.daemon)),
+        daemon,
         nix,
         kvm: (inputs.kvm && facts.closed_kvm && (facts.root || facts.sudo)).then(|| open_kvm(facts)),
         cache,
         cache_why: (!ours && inputs.cache != "off")
             .then(|| "the store belongs to a daemon or another user".into()),
         cache_folder: inputs.cache_folder.clone(),
-        restore_keys: vec![format!("{key}-"), stem],
+        // The newest saved set first; then what a post of `actions/cache` saved.
+        restore_keys: vec![format!("{key}-"), key.clone(), stem],
         key,
     })
+}
+
+/// What `daemon: true` takes here.
+fn daemon_steps(inputs: &Inputs, facts: &Facts, reused: bool) -> Result<Vec<Cmd>, Error> {
+    let none = |message: &str, hint: &str| Err(Error::Plan { message: message.into(), hint: hint.into() });
+    if !inputs.daemon || (reused && facts.daemon) {
+        return Ok(Vec::new());
+    }
+    if facts.system.ends_with("darwin") {
+        return none("`daemon` is for Linux alone", "leave it out: a single-user Nix builds on macOS too");
+    }
+    if reused {
+        return none(
+            "the Nix that is there has no daemon, and is not this action's to change",
+            "leave `daemon` out, or install another one with `reuse: never`",
+        );
+    }
+    if !facts.root && !facts.sudo {
+        return none("a daemon is started by root", "run as root, or allow `sudo -n`");
+    }
+    Ok(daemon(facts, Path::new("{bin}")))
 }
 
 fn source(inputs: &Inputs, facts: &Facts) -> Result<Source, Error> {
@@ -237,69 +225,4 @@ fn source(inputs: &Inputs, facts: &Facts) -> Result<Source, Error> {
         });
     };
     Ok(Source::Install { tarball, sha256: hex(&expected) })
-}
-
-/// What makes `/nix` ours.
-fn prepare(facts: &Facts) -> Result<Vec<Cmd>, Error> {
-    let none = |message: &str, hint: &str| Err(Error::Plan { message: message.into(), hint: hint.into() });
-    if facts.store == Access::Ours {
-        return Ok(Vec::new());
-    }
-    if facts.system.ends_with("darwin") {
-        return match (facts.store, facts.root || facts.sudo) {
-            (Access::Foreign, _) => {
-                none("/nix belongs to another installation", "use that one (`reuse: any`)")
-            }
-            (_, false) => {
-                none("macOS needs a volume for /nix, and this user cannot make one", "allow `sudo -n`")
-            }
-            _ => Ok(macos_volume(facts)),
-        };
-    }
-    let sudo = |args: &[&str]| {
-        let (program, args) = if facts.root { (args[0], &args[1..]) } else { ("sudo", args) };
-        let cmd = Cmd::new(program);
-        if facts.root { cmd } else { cmd.arg("-n") }.args(args.iter().copied())
-    };
-    match facts.store {
-        Access::Missing if facts.root => Ok(vec![sudo(&["mkdir", "-m", "0755", "/nix"])]),
-        Access::Missing if facts.sudo => {
-            Ok(vec![sudo(&["mkdir", "-m", "0755", "/nix"]), sudo(&["chown", &facts.user, "/nix"])])
-        }
-        Access::Missing => none(
-            "there is no /nix, and this user cannot make one",
-            "run as root, allow `sudo -n`, or make /nix and give it to this user",
-        ),
-        _ => none(
-            "/nix is there, and this user cannot write to it",
-            "use the Nix that is there (`reuse: any`), or run as its owner",
-        ),
-    }
-}
-
-/// A root folder can be had on macOS only by synthetic.conf, and its content
-/// only on a volume of its own (Nix manual, "macOS installation").
-fn macos_volume(facts: &Facts) -> Vec<Cmd> {
-    let steps: [&[&str]; 5] = [
-        &[
-            "sh",
-            "-c",
-            "grep -qx nix /etc/synthetic.conf 2>/dev/null || printf 'nix\\n' >>/etc/synthetic.conf",
-        ],
-        // Makes the folder without a restart; it reports failure even so.
-        &["sh", "-c", "/System/Library/Filesystems/apfs.fs/Contents/Resources/apfs.util -t || test -d /nix"],
-        &["diskutil", "apfs", "addVolume", "disk1", "APFS", "Nix Store", "-mountpoint", "/nix"],
-        &["diskutil", "enableOwnership", "/nix"],
-        &["chown", &facts.user, "/nix"],
-    ];
-    steps.iter().map(|args| Cmd::new("sudo").arg("-n").args(args.iter().copied())).collect()
-}
-
-fn open_kvm(facts: &Facts) -> Cmd {
-    let rule = r#"KERNEL=="kvm", GROUP="kvm", MODE="0666", OPTIONS+="static_node=kvm""#;
-    let file = "/etc/udev/rules.d/99-setup-nix-kvm.rules";
-    let script = format!(
-        "printf '%s\\n' '{rule}' >{file} && udevadm control --reload-rules && udevadm trigger --name-match=kvm"
-    );
-    if facts.root { Cmd::new("sh") } else { Cmd::new("sudo").args(["-n", "sh"]) }.args(["-c", &script])
 }

@@ -3,11 +3,19 @@
 use std::path::Path;
 use std::time::Duration;
 
-use toolkit::{FileError, Summary, Ui};
+use serde::Serialize;
+use serde_json::{Value, json};
+use toolkit::{FileError, Summary, Ui, write_atomic};
 
 use crate::cache::{Refused, Restored};
+use crate::estimate::Estimate;
 use crate::pack::{Packed, Pruned};
 use crate::plan::{Facts, Plan};
+use crate::run::Work;
+
+/// The report's schema (`docs/schema/setup-nix-report.json`).
+const SCHEMA: u32 = 1;
+const GENERATOR: &str = concat!("setup-nix ", env!("CARGO_PKG_VERSION"));
 
 /// The settings whose effective values are told: what decides over trust and
 /// speed.
@@ -40,26 +48,58 @@ pub(crate) fn planned(plan: &Plan, facts: &Facts, ui: &Ui) -> Result<(), FileErr
     Ok(())
 }
 
+/// A part of a command, and what it took.
+#[derive(Debug, Serialize)]
+pub(crate) struct Phase {
+    pub(crate) name: &'static str,
+    pub(crate) seconds: f64,
+    pub(crate) bytes: u64,
+}
+
 /// What `install` did.
 pub(crate) struct Outcome<'a> {
     pub(crate) version: &'a str,
     pub(crate) bin: &'a Path,
     /// Paths put in place, and paths found complete; none for a re-used Nix.
     pub(crate) installed: Option<(usize, usize)>,
-    pub(crate) install_time: Duration,
+    pub(crate) phases: Vec<Phase>,
+    /// The key that the cache service answered with.
+    pub(crate) matched: Option<&'a str>,
     /// Why there was no restore, or what it did.
     pub(crate) restored: Result<Restored, String>,
-    pub(crate) restore_time: Duration,
-    pub(crate) settings: &'a serde_json::Value,
+    pub(crate) settings: &'a Value,
 }
 
-pub(crate) fn installed(outcome: &Outcome<'_>, ui: &Ui) -> Result<(), FileError> {
+impl Outcome<'_> {
+    /// Whether the cache was hit, and why.
+    fn lookup(&self, plan: &Plan) -> (&'static str, String) {
+        let found = self.restored.as_ref().is_ok_and(|restored| {
+            restored.paths + restored.present + restored.refused.len() > 0 || restored.left.is_some()
+        });
+        match (plan.cache, self.matched.filter(|key| !key.is_empty())) {
+            ("off", _) => ("off", plan.cache_why.clone().unwrap_or_else(|| "as asked for".into())),
+            (_, Some(key)) if key.starts_with(&plan.key) => ("hit", format!("the service has `{key}`")),
+            (_, Some(key)) => ("partial-hit", format!("of another `hash-files`: the service has `{key}`")),
+            (_, None) if found => ("local", "the folder was on this machine".into()),
+            (_, None) => ("miss", format!("nothing is saved under {}", backticked(&plan.restore_keys))),
+        }
+    }
+}
+
+fn backticked(words: &[String]) -> String {
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// What `install` did, told everywhere.
+pub(crate) fn installed(outcome: &Outcome<'_>, work: &Work<'_>) -> Result<(), FileError> {
+    let (ui, plan) = (work.ui, work.plan);
     let nix = match outcome.installed {
         Some((placed, kept)) => format!("installed: {placed} store paths put in place, {kept} were there"),
         None => "it was there".to_owned(),
     };
+    let (lookup, why) = outcome.lookup(plan);
     let cache = match &outcome.restored {
-        Err(why) => why.clone(),
+        Err(error) => format!("nothing restored: {error}"),
         Ok(restored) => format!(
             "{} paths restored ({}), {} were there, {} left out",
             restored.paths,
@@ -68,23 +108,25 @@ pub(crate) fn installed(outcome: &Outcome<'_>, ui: &Ui) -> Result<(), FileError>
             restored.refused.len()
         ),
     };
-    let seconds = |time: Duration| format!("{:.2} s", time.as_secs_f64());
     let rows = [
-        ["Nix".to_owned(), format!("{}, {nix}", outcome.version), seconds(outcome.install_time)],
-        ["cache".to_owned(), cache.clone(), seconds(outcome.restore_time)],
+        ["Nix".to_owned(), format!("{}, {nix}", outcome.version)],
+        ["cache".to_owned(), format!("{lookup}: {why}")],
+        ["restore".to_owned(), cache.clone()],
     ];
-    let mut summary = Summary::new().heading(3, "Nix").table(&["", "", "time"], rows);
+    let mut summary = phases(Summary::new().heading(3, "Nix").table(&["", ""], rows), &outcome.phases);
+    let left = outcome.restored.as_ref().ok().and_then(|restored| restored.left.as_ref()).map(told);
+    if let Some(text) = &left {
+        summary = summary.paragraph(text);
+    }
     if let Ok(restored) = &outcome.restored {
         summary = refused(summary, &restored.refused, ui);
     }
     let setting = |name: &&str| {
-        let value = &outcome.settings[*name]["value"];
-        let text = match value {
-            serde_json::Value::Null => return None,
-            serde_json::Value::String(text) => text.clone(),
-            serde_json::Value::Array(items) => {
-                items.iter().filter_map(|item| item.as_str()).collect::<Vec<_>>().join(" ")
-            }
+        let text = match &outcome.settings[*name]["value"] {
+            Value::Null => return None,
+            Value::String(text) => text.clone(),
+            Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
+            // Older ones tell features as numbers; newer ones settings by name.
             other => other.to_string(),
         };
         Some([format!("`{name}`"), text])
@@ -96,37 +138,140 @@ pub(crate) fn installed(outcome: &Outcome<'_>, ui: &Ui) -> Result<(), FileError>
     ui.output("installed", outcome.installed.is_some().to_string())?;
     let count = outcome.restored.as_ref().map_or(0, |restored| restored.paths);
     ui.output("restored-paths", count.to_string())?;
-    ui.report(format!("Nix {} in {}, {nix}\ncache: {cache}", outcome.version, outcome.bin.display()));
+    let settings: serde_json::Map<String, Value> =
+        SETTINGS.iter().map(|name| ((*name).to_owned(), outcome.settings[*name]["value"].clone())).collect();
+    write(work, || {
+        json!({
+            "schema": SCHEMA,
+            "generator": GENERATOR,
+            "command": "install",
+            "nix": {
+                "version": outcome.version,
+                "bin": outcome.bin,
+                "source": plan.nix,
+                "daemon": !plan.daemon.is_empty(),
+                "paths_placed": outcome.installed.map_or(0, |installed| installed.0),
+                "paths_kept": outcome.installed.map_or(0, |installed| installed.1),
+            },
+            "cache": {
+                "mode": plan.cache,
+                "folder": plan.cache_folder,
+                "key": plan.key,
+                "restore_keys": plan.restore_keys,
+                "lookup": lookup,
+                "why": why,
+            },
+            "restored": outcome.restored.as_ref().ok(),
+            "not_restored": outcome.restored.as_ref().err(),
+            "phases": outcome.phases,
+            "settings": settings,
+        })
+    })?;
+    let left = left.map(|text| format!("\n{text}")).unwrap_or_default();
+    ui.report(format!(
+        "Nix {} in {}, {nix}\ncache {lookup}: {why}\ncache: {cache}{left}",
+        outcome.version,
+        outcome.bin.display()
+    ));
     Ok(())
 }
 
-/// What `save` or `pack` did.
-pub(crate) fn saved(
-    packed: &Packed,
-    pruned: Option<&Pruned>,
-    time: Duration,
-    ui: &Ui,
-) -> Result<(), FileError> {
-    let mut text = format!(
-        "{} paths packed ({}) in {:.2} s, {} were packed already",
+fn told(left: &Estimate) -> String {
+    format!(
+        "{} paths ({}) that none of the last {} jobs used are left to be substituted: restoring them would take \
+         about {:.1} s, substituting what is needed of them about {:.1} s",
+        left.paths,
+        megabytes(left.bytes),
+        left.idle_jobs,
+        left.restore_seconds,
+        left.substitute_seconds
+    )
+}
+
+/// What `save` did.
+pub(crate) struct Saved {
+    pub(crate) save_key: String,
+    pub(crate) changed: bool,
+    /// Paths and bytes that the background packer had packed.
+    pub(crate) packed_before: (u64, u64),
+    pub(crate) phases: Vec<Phase>,
+    pub(crate) packed: Packed,
+    pub(crate) pruned: Pruned,
+}
+
+/// The same, told everywhere.
+pub(crate) fn saved(saved: &Saved, work: &Work<'_>) -> Result<(), FileError> {
+    let Saved { packed, pruned, .. } = saved;
+    let (paths, bytes) = saved.packed_before;
+    let text = format!(
+        "{}; {paths} more ({}) in the background; the cache holds {} paths, {} in the store and {} compressed; \
+         {} dropped",
+        line(packed),
+        megabytes(bytes),
+        pruned.paths,
+        megabytes(pruned.bytes),
+        megabytes(pruned.packed_bytes),
+        pruned.dropped.len()
+    );
+    let verdict = if saved.changed {
+        format!("It is saved under `{}`.", saved.save_key)
+    } else {
+        "The set of paths is the one that was restored: nothing is saved.".to_owned()
+    };
+    let summary = Summary::new().heading(3, "Nix cache").paragraph(&text).paragraph(&verdict);
+    let mut largest: Vec<_> = packed.names.iter().collect();
+    largest.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
+    let rows = largest.iter().take(NAMED).map(|(name, size)| [format!("`{name}`"), megabytes(*size)]);
+    let mut summary = phases(summary, &saved.phases).table(&["packed, the largest", ""], rows);
+    if !pruned.dropped.is_empty() {
+        summary = summary.details("Dropped, the least recently used", &pruned.dropped.join("\n"));
+    }
+    work.ui.summary(&refused(summary, &packed.refused, work.ui))?;
+    write(work, || {
+        json!({
+            "schema": SCHEMA,
+            "generator": GENERATOR,
+            "command": "save",
+            "cache": { "folder": work.plan.cache_folder, "save_key": saved.save_key, "changed": saved.changed },
+            "packed_in_background": { "paths": paths, "bytes": bytes },
+            "packed": packed,
+            "kept": pruned,
+            "phases": saved.phases,
+        })
+    })?;
+    work.ui.report(text);
+    Ok(())
+}
+
+/// What `pack` did.
+pub(crate) fn packed(packed: &Packed, time: Duration, ui: &Ui) {
+    refused(Summary::new(), &packed.refused, ui);
+    ui.report(format!("{} in {:.2} s", line(packed), time.as_secs_f64()));
+}
+
+fn line(packed: &Packed) -> String {
+    format!(
+        "{} paths packed ({}), {} were packed already",
         packed.paths,
         megabytes(packed.bytes),
-        time.as_secs_f64(),
         packed.present
-    );
-    if let Some(pruned) = pruned {
-        text += &format!(
-            "; the cache holds {} paths, {} in the store and {} compressed; {} dropped",
-            pruned.paths,
-            megabytes(pruned.bytes),
-            megabytes(pruned.packed_bytes),
-            pruned.dropped.len()
-        );
-    }
-    let summary = Summary::new().heading(3, "Nix cache").paragraph(&text);
-    ui.summary(&refused(summary, &packed.refused, ui))?;
-    ui.report(text);
-    Ok(())
+    )
+}
+
+fn phases(summary: Summary, phases: &[Phase]) -> Summary {
+    let rows = phases.iter().map(|phase| {
+        let bytes = if phase.bytes == 0 { String::new() } else { megabytes(phase.bytes) };
+        [phase.name.to_owned(), bytes, format!("{:.2} s", phase.seconds)]
+    });
+    summary.table(&["phase", "", "time"], rows)
+}
+
+/// Writes the JSON report, where one was asked for.
+fn write(work: &Work<'_>, report: impl FnOnce() -> Value) -> Result<(), FileError> {
+    let Some(path) = &work.inputs.report_path else { return Ok(()) };
+    let text = serde_json::to_string_pretty(&report()).unwrap_or_default();
+    write_atomic(path, (text + "\n").as_bytes())?;
+    work.ui.output("report-path", path.display().to_string())
 }
 
 fn refused(summary: Summary, refused: &[Refused], ui: &Ui) -> Summary {

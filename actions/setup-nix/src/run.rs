@@ -5,14 +5,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use toolkit::{Env, FileError, Io, Processes, Ui, interrupted, write_atomic};
+use toolkit::{Env, FileError, Io, Processes, Ui, causes, interrupted, write_atomic};
 
-use crate::cache::{Cache, Restored, restore};
+use crate::cache::{Cache, Restored, Rules, restore};
 use crate::error::Error;
+use crate::estimate::keep_rate;
 use crate::inputs::Inputs;
 use crate::install::{self, Installed};
-use crate::pack::{Packed, database_stamp, pack, prune, set_name, stop_file};
+use crate::pack::{database_stamp, pack, prune, set_name, stop_file};
 use crate::plan::{Facts, Found, Plan, Source};
+use crate::privileged::DAEMON_CONF;
+use crate::report::{Outcome, Phase, Saved};
 use crate::store::{Store, lock};
 use crate::{conf, fetch, nix32, report};
 
@@ -21,6 +24,11 @@ const LOOK: Duration = Duration::from_secs(1);
 /// The longest that GitHub lets a job run, in seconds; a packer that nobody
 /// stopped ends then.
 const LONGEST: u64 = 6 * 3600;
+
+/// The longest that a command for root takes.
+const MINUTES: Duration = Duration::from_secs(300);
+/// Where the background packer notes what it did.
+const PACKED: &str = "packed";
 
 /// All that a command needs.
 pub(crate) struct Work<'a> {
@@ -55,46 +63,51 @@ impl Work<'_> {
 
     /// Nix, its settings, and what the cache has.
     pub(crate) fn install(&self) -> Result<(), Error> {
-        let start = Instant::now();
+        let mut phases = Phases::default();
         for cmd in &self.plan.prepare {
-            self.processes.run(cmd, Io::Quiet, Duration::from_secs(300))?;
+            phases.time("prepare /nix", || Ok((self.processes.run(cmd, Io::Quiet, MINUTES)?, 0)))?;
         }
-        conf::write(&self.conf(), &self.plan.conf, self.inputs)?;
+        conf::write(&self.conf(), &self.plan.conf, self.inputs.access_tokens.as_ref())?;
         let (bin, certificates, installed) = match &self.plan.nix {
             Source::Reuse(found) => (found.bin.clone(), None, None),
             Source::Install { tarball, sha256 } => {
-                let Installed { bin, certificates, placed, kept } = self.unpack_tarball(tarball, sha256)?;
-                (bin, certificates, Some((placed, kept)))
+                let done = self.unpack_tarball(tarball, sha256, &mut phases)?;
+                (done.bin, done.certificates, Some((done.placed, done.kept)))
             }
         };
         let store = self.store(&bin);
-        store.check()?;
-        let version = match (&self.plan.nix, installed) {
-            (Source::Reuse(found), _) => found.version.clone(),
-            _ => store.version()?,
-        };
-        let install_time = start.elapsed();
+        let version = phases.time("check Nix", || {
+            store.check()?;
+            Ok(match (&self.plan.nix, installed) {
+                (Source::Reuse(found), _) => (found.version.clone(), 0),
+                _ => (store.version()?, 0),
+            })
+        })?;
         self.publish(&bin, certificates.as_deref())?;
 
         let start = Instant::now();
         let restored = self.restore(&store);
+        phases.add("restore", start.elapsed(), restored.as_ref().map_or(0, |restored| restored.bytes));
         if let Err(why) = &restored
             && self.plan.cache != "off"
         {
             self.ui.warning(format!("nothing was restored from the cache: {why}"));
         }
-        let restore_time = start.elapsed();
-        let settings = store.settings();
-        let outcome = report::Outcome {
+        if !self.plan.daemon.is_empty() {
+            phases.time("start the daemon", || Ok((self.start_daemon(&bin)?, 0)))?;
+        }
+        let settings = phases.time("read the settings", || Ok((store.settings(), 0)))?;
+        let matched = self.env.get("CACHE_MATCHED_KEY").map(str::to_owned);
+        let outcome = Outcome {
             version: &version,
             bin: &bin,
             installed,
-            install_time,
+            phases: phases.0,
+            matched: matched.as_deref(),
             restored,
-            restore_time,
             settings: &settings,
         };
-        report::installed(&outcome, self.ui)?;
+        report::installed(&outcome, self)?;
         if let (Some(kvm), Err(error)) = self.open_kvm() {
             self.ui.info(format!("/dev/kvm stays closed: `{kvm}`: {error}"));
         }
@@ -104,20 +117,42 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn unpack_tarball(&self, tarball: &str, sha256: &str) -> Result<Installed, Error> {
+    fn unpack_tarball(&self, tarball: &str, sha256: &str, phases: &mut Phases) -> Result<Installed, Error> {
         let expected = nix32::sha256(sha256).unwrap_or_default();
         // In the cache folder: a restored one needs no download, and is checked
         // against the same hash.
         let keep = self.plan.cache_folder.join("tarball");
         let to = keep.join(sha256);
-        fetch::fetch(tarball, expected, &to, self.ui)?;
+        phases.time("fetch the tarball", || {
+            fetch::fetch(tarball, expected, &to, self.ui)?;
+            Ok(((), fs::metadata(&to).map_or(0, |meta| meta.len())))
+        })?;
         for other in fs::read_dir(&keep).map_err(FileError::new("read", &keep))?.flatten() {
             if other.path() != to {
                 // Of another version; it would only be carried along.
                 let _ = fs::remove_file(other.path());
             }
         }
-        install::install(&to, &self.conf(), self.processes)
+        phases.time("unpack, compare and register it", || {
+            let done = install::install(&to, &self.conf(), self.processes)?;
+            let bytes = done.bytes;
+            Ok((done, bytes))
+        })
+    }
+
+    fn start_daemon(&self, bin: &Path) -> Result<(), Error> {
+        let mut lines = vec![
+            "build-users-group = nixbld".to_owned(),
+            format!("trusted-users = root {}", self.env.get("USER").unwrap_or("root")),
+        ];
+        lines.extend(self.plan.conf.iter().cloned());
+        conf::write(Path::new(DAEMON_CONF), &lines, None)?;
+        for cmd in &self.plan.daemon {
+            let mut cmd = cmd.clone();
+            cmd.args.iter_mut().for_each(|arg| *arg = arg.replace("{bin}", &bin.display().to_string()));
+            self.processes.run(&cmd, Io::Quiet, MINUTES)?;
+        }
+        Ok(self.ui.set_env("NIX_REMOTE", "daemon")?)
     }
 
     /// For the job's later steps.
@@ -146,9 +181,20 @@ impl Work<'_> {
             let (found, _) = cache.read()?;
             let set = set_name(found.iter().map(|narinfo| &narinfo.info));
             write_atomic(&cache.state().join("restored-set"), set.as_bytes())?;
-            restore(&cache, store, &self.inputs.keys, self.inputs.signed_only)
+            let rules = Rules {
+                keys: &self.inputs.keys,
+                signed_only: self.inputs.signed_only,
+                everything: self.inputs.restore_all,
+            };
+            let start = Instant::now();
+            let restored = restore(&cache, store, rules)?;
+            if self.plan.cache == "read-write" {
+                cache.forget(&restored.refused);
+                keep_rate(&cache, restored.bytes, start.elapsed());
+            }
+            Ok(restored)
         };
-        prepare().map_err(|error| chain(&error))
+        prepare().map_err(|error| causes(&error))
     }
 
     fn open_kvm(&self) -> (Option<&toolkit::Cmd>, Result<(), toolkit::ProcessError>) {
@@ -184,7 +230,8 @@ impl Work<'_> {
     pub(crate) fn pack(&self) -> Result<(), Error> {
         let start = Instant::now();
         let packed = pack(&self.cache(), &self.store(&self.found()?.bin), &interrupted)?;
-        Ok(report::saved(&packed, None, start.elapsed(), self.ui)?)
+        report::packed(&packed, start.elapsed(), self.ui);
+        Ok(())
     }
 
     /// Pass after pass, until asked to stop.
@@ -194,14 +241,19 @@ impl Work<'_> {
         // The job's own work goes first.
         let _ = rustix::process::nice(10);
         let stop = || interrupted() || stop_file(&cache).exists() || !cache.state().exists();
+        let file = cache.state().join(PACKED);
+        let mut log = fs::File::create(&file).map_err(FileError::new("create", &file))?;
         let start = Instant::now();
         let mut seen = Vec::new();
         while !stop() && start.elapsed().as_secs() < LONGEST {
             let stamp = database_stamp();
             if stamp != seen {
                 match pack(&cache, &store, &stop) {
-                    Ok(packed) => self.ui.info(format!("{} paths packed", packed.paths)),
-                    Err(error) => self.ui.info(format!("not packed: {}", chain(&error))),
+                    Ok(packed) => {
+                        use std::io::Write as _;
+                        let _ = writeln!(log, "{} {}", packed.paths, packed.bytes);
+                    }
+                    Err(error) => self.ui.info(format!("not packed: {}", causes(&error))),
                 }
                 seen = stamp;
             }
@@ -213,51 +265,80 @@ impl Work<'_> {
     /// Ends the packer, packs the rest, applies the bound. Never an error: the
     /// job has done its work.
     pub(crate) fn save(&self) -> Result<(), Error> {
-        let start = Instant::now();
+        let mut phases = Phases::default();
         let cache = self.cache();
         if self.plan.cache != "read-write" {
             self.ui.output("changed", "false")?;
             self.ui.report(format!("nothing is saved: the cache is {}", self.plan.cache));
             return Ok(());
         }
-        let finish = || -> Result<_, Error> {
+        let mut finish = || -> Result<_, Error> {
             let found = self.found()?;
             cache.create()?;
             write_atomic(&stop_file(&cache), b"")?;
-            let packed = pack(&cache, &self.store(&found.bin), &interrupted)?;
+            let packed = phases.time("pack the rest", || {
+                let packed = pack(&cache, &self.store(&found.bin), &interrupted)?;
+                let bytes = packed.bytes;
+                Ok((packed, bytes))
+            })?;
             let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-            Ok((packed, prune(&cache, self.inputs.max_size, now)?))
+            let pruned = phases.time("apply max-size", || {
+                let pruned = prune(&cache, self.inputs.max_size, now)?;
+                let bytes = pruned.bytes;
+                Ok((pruned, bytes))
+            })?;
+            Ok((packed, pruned))
         };
         let (packed, pruned) = match finish() {
             Ok(done) => done,
             Err(error) => {
-                self.ui.warning(format!("the cache is not saved: {}", chain(&error)));
+                self.ui.warning(format!("the cache is not saved: {}", causes(&error)));
                 self.ui.output("changed", "false")?;
                 return Ok(());
             }
         };
         let before = fs::read_to_string(cache.state().join("restored-set")).unwrap_or_default();
+        let saved = Saved {
+            save_key: format!("{}-{}", self.plan.key, pruned.set),
+            changed: before != pruned.set && pruned.paths > 0,
+            packed_before: read_log(&cache),
+            phases: phases.0,
+            packed,
+            pruned,
+        };
         self.ui.output("cache-folder", cache.folder.display().to_string())?;
-        self.ui.output("save-key", format!("{}-{}", self.plan.key, pruned.set))?;
-        self.ui.output("changed", (before != pruned.set && pruned.paths > 0).to_string())?;
-        self.log_packed(&packed);
-        Ok(report::saved(&packed, Some(&pruned), start.elapsed(), self.ui)?)
-    }
-
-    fn log_packed(&self, packed: &Packed) {
-        if packed.paths > 0 {
-            self.ui.info(format!("the background packer had left {} paths", packed.paths));
-        }
+        self.ui.output("save-key", &saved.save_key)?;
+        self.ui.output("changed", saved.changed.to_string())?;
+        Ok(report::saved(&saved, self)?)
     }
 }
 
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text += &format!(": {cause}");
-        next = cause.source();
+/// Where a command's time goes.
+#[derive(Default)]
+pub(crate) struct Phases(Vec<Phase>);
+
+impl Phases {
+    /// Runs `work`, which gives how many bytes it was about, and notes its time.
+    fn time<T>(
+        &mut self,
+        name: &'static str,
+        work: impl FnOnce() -> Result<(T, u64), Error>,
+    ) -> Result<T, Error> {
+        let start = Instant::now();
+        let (value, bytes) = work()?;
+        self.add(name, start.elapsed(), bytes);
+        Ok(value)
     }
-    text
+
+    fn add(&mut self, name: &'static str, time: Duration, bytes: u64) {
+        self.0.push(Phase { name, seconds: time.as_secs_f64(), bytes });
+    }
+}
+
+/// What the background packer noted: a line a pass, `paths bytes`.
+fn read_log(cache: &Cache) -> (u64, u64) {
+    let text = fs::read_to_string(cache.state().join(PACKED)).unwrap_or_default();
+    let number = |text: &str| text.parse::<u64>().unwrap_or(0);
+    let passes = text.lines().filter_map(|line| line.split_once(' '));
+    passes.fold((0, 0), |sum, (paths, bytes)| (sum.0 + number(paths), sum.1 + number(bytes)))
 }

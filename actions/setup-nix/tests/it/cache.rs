@@ -9,7 +9,7 @@ use crate::install::kill;
 use crate::machine::{Machine, text};
 
 /// A machine whose packed store the other machines restore.
-fn packed(count: usize) -> (Machine, String) {
+pub(crate) fn packed(count: usize) -> (Machine, String) {
     let machine = Machine::new();
     machine.done(&["install"]);
     let path = machine.build("sample", count);
@@ -18,7 +18,7 @@ fn packed(count: usize) -> (Machine, String) {
 }
 
 /// Another machine with a copy of `from`'s cache.
-fn with_cache(from: &Machine) -> Machine {
+pub(crate) fn with_cache(from: &Machine) -> Machine {
     let machine = Machine::new();
     fs::create_dir_all(machine.cache().parent().unwrap()).unwrap();
     let copy = testkit::tools::command("cp").arg("-a").arg(from.cache()).arg(machine.cache()).status();
@@ -26,11 +26,11 @@ fn with_cache(from: &Machine) -> Machine {
     machine
 }
 
-fn narinfo(machine: &Machine, path: &str) -> PathBuf {
+pub(crate) fn narinfo(machine: &Machine, path: &str) -> PathBuf {
     machine.cache().join(&path["/nix/store/".len()..][..32]).with_extension("narinfo")
 }
 
-fn nar(machine: &Machine, path: &str) -> PathBuf {
+pub(crate) fn nar(machine: &Machine, path: &str) -> PathBuf {
     let text = fs::read_to_string(narinfo(machine, path)).unwrap();
     machine.cache().join(text.lines().find_map(|line| line.strip_prefix("URL: ")).unwrap())
 }
@@ -91,6 +91,46 @@ fn spoilt(why: &str, spoil: impl Fn(&Machine, &str)) {
     second.verify();
     assert_eq!(second.build("sample", 3), last, "Nix builds it instead");
     second.verify();
+}
+
+#[test]
+fn what_was_broken_is_packed_anew() {
+    let (first, path) = packed(1);
+    fs::write(nar(&first, &path), "damaged").unwrap();
+    let second = with_cache(&first);
+    second.done(&["install"]);
+    assert!(!narinfo(&second, &path).exists(), "the next run must not meet it again");
+    assert_eq!(second.build("sample", 1), path);
+    second.done(&["save"]);
+    let third = with_cache(&second);
+    assert!(third.done(&["install"]).contains("2 paths restored"));
+    third.verify();
+}
+
+#[test]
+fn a_read_only_job_leaves_the_folder_as_it_is() {
+    let (first, path) = packed(1);
+    fs::write(nar(&first, &path), "damaged").unwrap();
+    let second = with_cache(&first);
+    let list = |machine: &Machine| {
+        let entries = fs::read_dir(machine.cache()).unwrap().map(|entry| entry.unwrap().file_name());
+        entries.collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = list(&second);
+    second.done(&["install", "--cache=read-only"]);
+    assert!(second.done(&["save", "--cache=read-only"]).contains("nothing is saved"));
+    assert_eq!(list(&second), before);
+}
+
+#[test]
+fn a_path_with_another_content_is_packed_anew() {
+    let (machine, path) = packed(1);
+    let text = fs::read_to_string(narinfo(&machine, &path)).unwrap();
+    let hash = text.lines().find(|line| line.starts_with("NarHash")).unwrap();
+    let other = format!("NarHash: sha256:{}", "0".repeat(52));
+    fs::write(narinfo(&machine, &path), text.replace(hash, &other)).unwrap();
+    assert!(machine.done(&["pack"]).contains("1 paths packed"));
+    assert_eq!(fs::read_to_string(narinfo(&machine, &path)).unwrap(), text);
 }
 
 #[test]

@@ -9,6 +9,8 @@ use setup_nix::{nar, nix32};
 
 pub(crate) struct Machine {
     pub(crate) folder: tempfile::TempDir,
+    /// A folder before all others on PATH.
+    pub(crate) first: Option<PathBuf>,
 }
 
 impl Machine {
@@ -18,7 +20,7 @@ impl Machine {
         for name in ["nix", "home", "work"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
-        Self { folder }
+        Self { folder, first: None }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -41,7 +43,15 @@ impl Machine {
         command.args(["-m", "sh", "-c", script]).arg(self.path("nix")).arg(program);
         command.env("HOME", self.path("home")).env_remove("XDG_CACHE_HOME").env_remove("NIX_PATH");
         command.env("NIX_USER_CONF_FILES", self.path("home/.cache/setup-nix/binary-cache.state/nix.conf"));
+        // What runs the tests may be a container without room for a sandbox, and
+        // without a network.
+        command.env("NIX_CONFIG", "sandbox = false\nsubstituters =");
         command.current_dir(self.path("work"));
+        if let Some(first) = &self.first {
+            let others = std::env::var_os("PATH").unwrap_or_default();
+            let all = std::iter::once(first.clone()).chain(std::env::split_paths(&others));
+            command.env("PATH", std::env::join_paths(all).unwrap());
+        }
         command
     }
 
@@ -83,6 +93,12 @@ impl Machine {
         );
         fs::write(self.path("work/build.nix"), expression).unwrap();
         self.sh("nix-build --no-out-link build.nix 2>/dev/null").trim().to_owned()
+    }
+
+    /// Takes the store away.
+    pub(crate) fn empty(&self) {
+        nar::remove(&self.path("nix")).unwrap();
+        fs::create_dir(self.path("nix")).unwrap();
     }
 
     /// Nix's own check of everything.

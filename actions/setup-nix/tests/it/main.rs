@@ -4,7 +4,11 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod cache;
+mod daemon;
 mod download;
 mod hostile;
+mod idle;
 mod install;
 mod machine;
+mod newer;
+mod report;

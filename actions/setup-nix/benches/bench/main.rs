@@ -1,0 +1,269 @@
+//! setup-nix beside its peers, in rounds that take turns, on a store of real
+//! files that it makes first: `cargo xtask bench setup-nix [--scale PERCENT]
+//! [--rounds N]`. Needs root, for mount namespaces.
+
+#![allow(clippy::unwrap_used, clippy::cast_precision_loss, clippy::print_stdout)]
+
+#[allow(dead_code, reason = "shared with the tests")]
+#[path = "../../tests/it/machine.rs"]
+mod machine;
+mod store;
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use machine::Machine;
+
+/// What one run took.
+#[derive(Clone, Copy)]
+struct Run {
+    seconds: f64,
+    /// The highest resident size, in bytes.
+    peak: u64,
+}
+
+/// Runs `command`, which must do, and watches its memory.
+fn run(mut command: Command) -> Run {
+    sync();
+    let log = tempfile::tempfile().unwrap();
+    command.stdout(log.try_clone().unwrap()).stderr(log.try_clone().unwrap()).stdin(Stdio::null());
+    let start = Instant::now();
+    let mut child = command.spawn().unwrap();
+    // `unshare` and `sh` become the program itself: the process is the same.
+    let status = format!("/proc/{}/status", child.id());
+    let (done, over) = std::sync::mpsc::channel();
+    let watch = std::thread::spawn(move || {
+        let mut peak = 0;
+        while over.recv_timeout(Duration::from_millis(20)).is_err() {
+            let text = std::fs::read_to_string(&status).unwrap_or_default();
+            let kilobytes =
+                text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB"));
+            peak = peak.max(kilobytes.and_then(|text| text.trim().parse().ok()).unwrap_or(0) * 1024);
+        }
+        peak
+    });
+    let exit = child.wait().unwrap();
+    let seconds = start.elapsed().as_secs_f64();
+    done.send(()).unwrap();
+    let peak = watch.join().unwrap();
+    if !exit.success() {
+        use std::io::{Read as _, Seek as _};
+        let (mut log, mut text) = (log, String::new());
+        log.rewind().unwrap();
+        log.read_to_string(&mut text).unwrap();
+        panic!("{command:?}: {text}");
+    }
+    Run { seconds, peak }
+}
+
+/// So that no run pays for what another has written.
+fn sync() {
+    assert!(Command::new("sync").status().unwrap().success());
+}
+
+fn median(runs: &[Run]) -> f64 {
+    let mut seconds: Vec<f64> = runs.iter().map(|run| run.seconds).collect();
+    seconds.sort_by(f64::total_cmp);
+    seconds[seconds.len() / 2]
+}
+
+fn peak(runs: &[Run]) -> u64 {
+    runs.iter().map(|run| run.peak).max().unwrap_or_default()
+}
+
+fn size(path: &Path) -> u64 {
+    let entries = walkdir::WalkDir::new(path).into_iter().map(Result::unwrap);
+    entries
+        .map(|entry| entry.metadata().unwrap())
+        .filter(std::fs::Metadata::is_file)
+        .map(|meta| meta.len())
+        .sum()
+}
+
+/// The rows of the table, as they come.
+struct Table(Vec<[String; 5]>);
+
+impl Table {
+    fn row(&mut self, what: &str, ours: String, peer: &str, theirs: String, bar: &str) {
+        println!("# {what}: {ours}; {peer}: {theirs}; {bar}");
+        self.0.push([what.into(), ours, peer.into(), theirs, bar.into()]);
+    }
+
+    fn print(&self) {
+        println!("\n| | setup-nix | peer | | bar |\n| --- | --- | --- | --- | --- |");
+        for row in &self.0 {
+            println!("| {} |", row.join(" | "));
+        }
+    }
+}
+
+fn seconds(value: f64) -> String {
+    format!("{value:.2} s")
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{} MB", bytes / 1_000_000)
+}
+
+fn times(theirs: f64, ours: f64, bar: &str) -> String {
+    format!("{:.2} × faster; {bar}", theirs / ours)
+}
+
+/// As `@actions/cache` calls them (`internal/tar.ts`), on `/nix` whole.
+fn tar(machine: &Machine, archive: &Path, how: &[&str], program: &str) -> Command {
+    let mut command = machine.command("tar");
+    command.args(how).arg(archive).args(["-P", "-C", "/", "--use-compress-program", program]);
+    command
+}
+
+fn save_by_tar(machine: &Machine, archive: &Path) -> Run {
+    let _ = std::fs::remove_file(archive);
+    let mut command = tar(machine, archive, &["--posix", "-cf"], "zstdmt");
+    command.arg("nix");
+    run(command)
+}
+
+fn with_cache(machine: &Machine, from: &Machine, args: &[&str]) -> Command {
+    let mut command = machine.action(args);
+    command.arg(format!("--cache-folder={}", from.cache().display()));
+    command
+}
+
+fn number(name: &str, otherwise: usize) -> usize {
+    let mut args = std::env::args().skip_while(|arg| arg != name);
+    args.nth(1).map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name} takes a number")))
+}
+
+fn main() {
+    let (scale, rounds) = (number("--scale", 100), number("--rounds", 3));
+    let mut table = Table(Vec::new());
+    install(&mut table, rounds.max(5));
+
+    let first = Machine::new();
+    first.done(&["install"]);
+    let made = store::make(&first, scale);
+    println!("# the store: {} paths, {} files, {}", made.paths, made.files, megabytes(made.bytes));
+    let archive = first.path("nix.tzst");
+    let packs = [run(first.action(&["pack"]))];
+    save(&mut table, &first, &archive, rounds, &packs);
+    restore(&mut table, &first, &archive, rounds, &packs);
+    table.print();
+}
+
+/// A tarball at hand; a Nix that is there.
+fn install(table: &mut Table, rounds: usize) {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, digest) = machine::tarball(folder.path(), store::fill);
+    let mut runs = Vec::new();
+    let mut again = Vec::new();
+    for _ in 0..rounds {
+        let machine = Machine::new();
+        let (tarball, sha256) = (format!("--tarball={}", file.display()), format!("--sha256={digest}"));
+        runs.push(run(machine.action(&["install", "--reuse=never", "--cache=off", &tarball, &sha256])));
+        again.push(run(machine.action(&["install", "--cache=off"])));
+    }
+    let what = format!("install, tarball at hand ({} packed)", megabytes(file.metadata().unwrap().len()));
+    table.row(&what, seconds(median(&runs)), "–", String::new(), "≤ 3 s");
+    let found = format!("{:.0} ms", median(&again) * 1000.0);
+    table.row("Nix already there", found, "–", String::new(), "≤ 100 ms");
+}
+
+/// The end of a job, and what it leaves.
+fn save(table: &mut Table, first: &Machine, archive: &Path, rounds: usize, packs: &[Run]) {
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        theirs.push(save_by_tar(first, archive));
+        ours.push(run(first.action(&["save"])));
+    }
+    let peer = "tar + zstdmt";
+    table.row(
+        "end of job, packed in the background",
+        seconds(median(&ours)),
+        peer,
+        seconds(median(&theirs)),
+        "≤ 1 s",
+    );
+    table.row(
+        "packing everything, in the background",
+        seconds(packs[0].seconds),
+        peer,
+        seconds(median(&theirs)),
+        "none",
+    );
+    let (mine, other) = (size(&first.cache()), archive.metadata().unwrap().len());
+    let bar = format!("{:.2} of it; ≤ the same", mine as f64 / other as f64);
+    table.row("size", megabytes(mine), peer, megabytes(other), &bar);
+    first.build("changed", 1);
+    let one = run(first.action(&["save"]));
+    let said = seconds(one.seconds);
+    table.row(
+        "one path changed",
+        said,
+        "tar + zstdmt of all again",
+        seconds(median(&theirs)),
+        "only that path is packed",
+    );
+}
+
+/// The start of the next job.
+fn restore(table: &mut Table, first: &Machine, archive: &Path, rounds: usize, packs: &[Run]) {
+    save_by_tar(first, archive);
+    // What the nested actions/cache carries: the folder, as one archive.
+    let folder = first.path("folder.tzst");
+    let parent = first.cache();
+    let pack = |how: &[&str], at: &Path, program: &str| {
+        let mut command = testkit::tools::command("tar");
+        command.args(how).arg(&folder).arg("-C").arg(at).args(["--use-compress-program", program]);
+        command
+    };
+    let mut command = pack(&["--posix", "-cf"], &parent, "zstdmt");
+    command.arg(".");
+    run(command);
+    let (mut ours, mut theirs, mut carried) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let machine = Machine::new();
+        theirs.push(run(tar(&machine, archive, &["-xf"], "unzstd")));
+        drop(machine);
+        let machine = Machine::new();
+        ours.push(run(with_cache(&machine, first, &["install"])));
+        drop(machine);
+        let to = tempfile::tempdir().unwrap();
+        carried.push(run(pack(&["-xf"], to.path(), "unzstd")));
+    }
+    let machine = Machine::new();
+    machine.done(&["install", "--cache=off"]);
+    let script = format!(
+        "exec nix --extra-experimental-features nix-command copy --no-check-sigs --from file://{0} \
+         $(sed -n 's/^StorePath: //p' {0}/*.narinfo)",
+        first.cache().display()
+    );
+    let mut command = machine.command("sh");
+    command.args(["-euc", &script]);
+    let copy = run(command);
+    let mine = median(&ours);
+    let peer = "tar + unzstd, as actions/cache does it";
+    table.row(
+        "restore, every NAR hash checked",
+        seconds(mine),
+        peer,
+        seconds(median(&theirs)),
+        &times(median(&theirs), mine, "≥ 1.8 ×"),
+    );
+    table.row(
+        "",
+        seconds(mine),
+        "`nix copy --from file://`",
+        seconds(copy.seconds),
+        &times(copy.seconds, mine, "none"),
+    );
+    table.row(
+        "before it, by actions/cache: the folder unpacked",
+        seconds(median(&carried)),
+        "–",
+        "in the above".into(),
+        "none",
+    );
+    let memory = format!("{} and {}", megabytes(peak(&ours)), megabytes(peak(packs)));
+    table.row("memory to restore and to pack", memory, "–", String::new(), "≤ 256 MB");
+}

@@ -1,0 +1,83 @@
+//! What the cache's key depends on: the files that `hash-files` names.
+
+use std::path::Path;
+
+use pydist::digest::{hex, sha256};
+
+/// One digest over the files below `folder` that a pattern names, by path.
+pub(crate) fn hash_files(folder: &Path, patterns: &[String]) -> (String, usize) {
+    let mut text = String::new();
+    let mut count = 0;
+    let skip = |name: &std::ffi::OsStr| name == ".git" || name == "node_modules" || name == "target";
+    let walk = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter();
+    for entry in walk.filter_entry(|entry| entry.depth() == 0 || !skip(entry.file_name())).flatten() {
+        let Ok(path) = entry.path().strip_prefix(folder) else { continue };
+        let path = path.to_string_lossy();
+        if !entry.file_type().is_file() || !patterns.iter().any(|pattern| matches(pattern, &path)) {
+            continue;
+        }
+        if let Ok(content) = std::fs::read(entry.path()) {
+            text += &format!("{path} {}\n", hex(&sha256(&content)));
+            count += 1;
+        }
+    }
+    (hex(&sha256(text.as_bytes())), count)
+}
+
+/// Whether `pattern` (`*` within a name, `**` for any folders) names `path`.
+fn matches(pattern: &str, path: &str) -> bool {
+    fn name(pattern: &[u8], text: &[u8]) -> bool {
+        match pattern.split_first() {
+            None => text.is_empty(),
+            Some((b'*', rest)) => (0..=text.len()).any(|n| name(rest, &text[n..])),
+            Some((first, rest)) => text.split_first().is_some_and(|(c, text)| c == first && name(rest, text)),
+        }
+    }
+    fn parts(pattern: &[&str], path: &[&str]) -> bool {
+        match pattern.split_first() {
+            None => path.is_empty(),
+            Some((&"**", rest)) => (0..=path.len()).any(|n| parts(rest, &path[n..])),
+            Some((first, rest)) => path
+                .split_first()
+                .is_some_and(|(part, path)| name(first.as_bytes(), part.as_bytes()) && parts(rest, path)),
+        }
+    }
+    parts(&pattern.split('/').collect::<Vec<_>>(), &path.split('/').collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_name_what_they_do_in_workflows() {
+        for (pattern, path, fits) in [
+            ("**/flake.lock", "flake.lock", true),
+            ("**/flake.lock", "a/b/flake.lock", true),
+            ("flake.lock", "a/flake.lock", false),
+            ("nix/*.nix", "nix/a.nix", true),
+            ("nix/*.nix", "nix/a/b.nix", false),
+            ("nix/**", "nix/a/b.nix", true),
+            ("*.lock", "lock", false),
+        ] {
+            assert_eq!(matches(pattern, path), fits, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn the_key_follows_content_and_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let patterns = ["**/flake.lock".to_owned()];
+        let (none, count) = hash_files(folder.path(), &patterns);
+        assert_eq!(count, 0);
+        std::fs::create_dir_all(folder.path().join("node_modules")).unwrap();
+        std::fs::write(folder.path().join("node_modules/flake.lock"), "1").unwrap();
+        assert_eq!(hash_files(folder.path(), &patterns), (none.clone(), 0));
+        std::fs::write(folder.path().join("flake.lock"), "1").unwrap();
+        let (one, count) = hash_files(folder.path(), &patterns);
+        std::fs::write(folder.path().join("flake.lock"), "2").unwrap();
+        let (two, _) = hash_files(folder.path(), &patterns);
+        assert_eq!(count, 1);
+        assert!(one != none && two != one);
+    }
+}

@@ -1,0 +1,58 @@
+//! An installation with build users and a daemon.
+
+use std::process::Command;
+
+use crate::machine::{Machine, tarball, text};
+
+/// Like `machine.command`, with a copy of `/etc` that it may write to, in a
+/// process namespace that takes the daemon along when it ends.
+fn apart(machine: &Machine, script: &str) -> Command {
+    let mut command = testkit::tools::scrubbed(testkit::tools::path("unshare"));
+    let mounts = r#"mount --bind "$0/nix" /nix && mount --bind "$0/etc" /etc && exec sh -euc "$1""#;
+    command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", mounts]);
+    command.arg(machine.folder.path()).arg(script);
+    command.env("HOME", machine.path("home")).env("USER", "root").env_remove("XDG_CACHE_HOME");
+    command.current_dir(machine.path("work"));
+    command
+}
+
+#[test]
+fn the_daemon_builds_for_a_user_who_cannot_write_to_the_store() {
+    let machine = Machine::new();
+    let copy = testkit::tools::command("cp").args(["-a", "/etc"]).arg(machine.folder.path()).status();
+    assert!(copy.unwrap().success());
+    let (file, digest) = tarball(machine.folder.path(), |_| {});
+    let (action, file) = (assert_cmd::cargo::cargo_bin!("setup-nix").display(), file.display());
+    let script = format!(
+        r#"chmod 755 /nix; chmod 777 .
+        GITHUB_ACTIONS=true GITHUB_ENV=$PWD/env INPUT_CACHE=off '{action}' install --reuse=never --daemon \
+          --sandbox=false --extra-conf='substituters =' --tarball='{file}' --sha256={digest}
+        grep -A1 '^NIX_REMOTE<<' env | grep -x daemon
+        getent group nixbld | grep nixbld32
+        echo 'derivation {{ name = "by-daemon"; system = builtins.currentSystem; builder = "/bin/sh"; args = [ "-c" "echo built by $(/usr/bin/id -un) >$out" ]; }}' >build.nix
+        chmod 644 build.nix; mkdir -m 777 home; bin=/nix/var/nix/gcroots/setup-nix/bin
+        run() {{ setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=$PWD/home NIX_REMOTE=daemon "$@"; }}
+        ! run touch /nix/store/mine
+        run $bin/nix-store --version
+        path=$(run $bin/nix-build --no-out-link build.nix)
+        grep '^built by nixbld' "$path"
+        stat -c '%U %G %a' /nix/store | grep -x 'root nixbld 1775'
+        $bin/nix-store --verify --check-contents"#
+    );
+    // Others must be able to come to the folder.
+    let open = ["nix", "work"].map(|name| machine.path(name));
+    for folder in open.iter().map(std::path::PathBuf::as_path).chain([machine.folder.path()]) {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let output = apart(&machine, &script).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+}
+
+#[test]
+fn a_daemon_is_refused_where_it_is_not_possible() {
+    let machine = Machine::new();
+    let output = machine.run(&["install", "--daemon"]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    assert!(text(&output).contains("reuse: never"), "{}", text(&output));
+}

@@ -1,0 +1,131 @@
+"""setup-nix under real act, with its cache server, on an empty /nix."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# 32 digits of Nix's base 32.
+HASH = "0" * 32
+
+
+def tarball(folder: Path) -> tuple[Path, str]:
+    """This machine's own Nix in the official layout; gives file and SHA-256."""
+    layout = folder / "nix-9.9.9-here"
+    name = f"{HASH}-nix-9.9.9"
+    programs = layout / "store" / name / "bin"
+    programs.mkdir(parents=True)
+    nix = shutil.which("nix-store")
+    assert nix, "install nix-bin: `cargo xtask setup-test-tools`"
+    shutil.copy(Path(nix).resolve(), programs / "nix")
+    for program in ("nix-store", "nix-build", "nix-instantiate"):
+        (programs / program).symlink_to("nix")
+    (programs / "nix").chmod(0o555)
+    nar = subprocess.run((nix, "--dump", programs.parent), check=True, capture_output=True).stdout
+    digest = hashlib.sha256(nar).hexdigest()
+    (layout / ".reginfo").write_text(f"/nix/store/{name}\nsha256:{digest}\n{len(nar)}\n\n0\n")
+    (layout / "install").write_text(f'#!/bin/sh\nnix="/nix/store/{name}"\n')
+    file = folder / "nix.tar.xz"
+    subprocess.run(("tar", "-C", folder, "-cJf", file, layout.name), check=True)
+    return file, hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def job(
+    root: Path,
+    target: Path,
+    clean_env: dict[str, str],
+    free_port: Callable[[], int],
+    tmp_path: Path,
+) -> Callable[[str, bool], tuple[Path, str]]:
+    """Runs the workflow on a new machine; gives the folder of results and the log."""
+    file, digest = tarball(tmp_path)
+    stand_in = target / "tools/stand-ins/cache"
+    text = (root / "actions/setup-nix/action.yml").read_text()
+    text += (root / "actions/setup-nix/save/action.yml").read_text()
+    (sha,) = {
+        line.split("@")[1].split()[0] for line in text.splitlines() if "uses: actions/cache" in line
+    }
+
+    def run(name: str, fail: bool) -> tuple[Path, str]:
+        machine = tmp_path / name
+        results = machine / "results"
+        results.mkdir(parents=True)
+        (machine / "nix").mkdir()
+        variables = {
+            "CARGO_TARGET_DIR": target,
+            "XDG_CACHE_HOME": machine / "cache",
+            "RESULTS": results,
+            "TARBALL": file,
+            "TARBALL_SHA256": digest,
+            "FAIL": "yes" if fail else "",
+        }
+        act = [
+            *("act", "workflow_dispatch", "-W", "tests/act/setup-nix.yml"),
+            *("-P", "ubuntu-latest=-self-hosted"),
+            *("--cache-server-addr", "127.0.0.1", "--cache-server-port", str(free_port())),
+            *("--cache-server-path", str(tmp_path / "service")),
+            *("--local-repository", f"actions/cache@{sha}={stand_in}"),
+            *(
+                word
+                for variable, value in variables.items()
+                for word in ("--env", f"{variable}={value}")
+            ),
+        ]
+        namespace = [
+            "unshare",
+            "-m",
+            "sh",
+            "-c",
+            'mount --bind "$0" /nix && exec "$@"',
+            machine / "nix",
+        ]
+        (Path("/nix")).mkdir(exist_ok=True)
+        done = subprocess.run(
+            [*namespace, *act], cwd=root, env=clean_env, capture_output=True, text=True, timeout=900
+        )
+        log = done.stdout + done.stderr
+        assert done.returncode == (1 if fail else 0), log
+        return results, log
+
+    return run
+
+
+def report(results: Path, name: str) -> dict[str, Any]:
+    """One of a job's JSON reports."""
+    content: dict[str, Any] = json.loads((results / f"{name}.json").read_text())
+    assert content["schema"] == 1
+    return content
+
+
+def test_what_a_job_builds_the_next_one_has(job: Callable[[str, bool], tuple[Path, str]]) -> None:
+    results, log = job("first", True)
+    installed, saved = report(results, "install"), report(results, "save")
+    assert installed["cache"]["lookup"] == "miss", log
+    assert installed["nix"]["paths_placed"] == 1
+    assert "building" in (results / "build.log").read_text()
+    assert saved["cache"]["changed"], log
+    assert saved["packed_in_background"]["paths"] == 6, saved
+    assert saved["packed"]["paths"] == 0, "nothing was left to pack at the end"
+    assert f"Cache saved with key: {saved['cache']['save_key']}" in log
+    first = (results / "path").read_text()
+
+    results, log = job("second", False)
+    installed, saved = report(results, "install"), report(results, "save")
+    assert installed["cache"]["lookup"] == "hit", log
+    assert installed["restored"]["paths"] == 6, installed
+    assert installed["restored"]["refused"] == []
+    assert (results / "path").read_text() == first
+    assert "building" not in (results / "build.log").read_text()
+    assert not saved["cache"]["changed"], log
+    # The job succeeded, so the post saves under the key itself.
+    assert f"Cache saved with key: {installed['cache']['key']}" in log
+
+    results, log = job("third", False)
+    assert report(results, "install")["restored"]["paths"] == 6, log
+    assert "not saving cache" in log
