@@ -1,5 +1,6 @@
-//! The commits of foreign actions that documentation and templates name: those
-//! that this repository's own workflows pin, and that Dependabot keeps new.
+//! The pins that documentation and templates repeat: the commits of foreign
+//! actions, those that this repository's own workflows pin and that Dependabot
+//! keeps new, and the version of the actions released here.
 
 use std::collections::BTreeMap;
 
@@ -21,11 +22,12 @@ pub(crate) fn update(shell: &Shell, check: bool) -> Result<Vec<String>, Error> {
         let text = std::fs::read_to_string(&path).map_err(FileError::new("read", &path))?;
         pins.extend(text.lines().filter_map(pin).map(|(name, pin)| (name.to_owned(), pin.to_owned())));
     }
+    let version = version(shell)?;
     let mut stale = Vec::new();
     for file in shell.tracked(COPIES)? {
         let path = shell.root.join(&file);
         let old = std::fs::read_to_string(&path).map_err(FileError::new("read", &path))?;
-        let new = replace(&old, &pins);
+        let new = replace(&old, &pins, &version);
         if new != old {
             if !check {
                 toolkit::write_atomic(&path, new.as_bytes())?;
@@ -44,17 +46,33 @@ fn pin(line: &str) -> Option<(&str, &str)> {
     (is_commit && !version.is_empty()).then_some((name, pin))
 }
 
-fn replace(text: &str, pins: &BTreeMap<String, String>) -> String {
-    let line = |line: &str| match pin(line).and_then(|(name, old)| Some((old, pins.get(name)?))) {
+/// The version of the actions: that of the workspace.
+fn version(shell: &Shell) -> Result<String, Error> {
+    let path = shell.root.join("Cargo.toml");
+    let text = std::fs::read_to_string(&path).map_err(FileError::new("read", &path))?;
+    let rest = text.split_once("[workspace.package]\nversion = \"").map(|(_, rest)| rest);
+    let version = rest.and_then(|rest| rest.split_once('"')).map(|(version, _)| version.to_owned());
+    version.ok_or_else(|| {
+        Error::Check(format!("{}: expected `version` first under `[workspace.package]`", path.display()))
+    })
+}
+
+fn replace(text: &str, pins: &BTreeMap<String, String>, version: &str) -> String {
+    text.split_inclusive('\n').map(|line| replace_line(line, pins, version)).collect()
+}
+
+fn replace_line(line: &str, pins: &BTreeMap<String, String>, version: &str) -> String {
+    if let Some((before, old)) = line.split_once(" # actions-v")
+        && old.starts_with(|first: char| first.is_ascii_digit())
+    {
+        let end = &old[old.trim_end().len()..];
+        return format!("{before} # actions-v{version}{end}");
+    }
+    let bare = line.trim_end();
+    match pin(bare).and_then(|(name, old)| Some((old, pins.get(name)?))) {
         Some((old, new)) => line.replace(old, new),
         None => line.to_owned(),
-    };
-    text.split_inclusive('\n')
-        .map(|with_end| {
-            let bare = with_end.trim_end_matches('\n');
-            line(bare) + &with_end[bare.len()..]
-        })
-        .collect()
+    }
 }
 
 #[cfg(test)]
@@ -67,7 +85,14 @@ mod tests {
         let pins = BTreeMap::from([("x/y".to_owned(), format!("{new} # v2"))]);
         let text = format!("- uses: x/y@{old} # v1\n- uses: x/z@{old} # v1\n- uses: x/y@v1\nend");
         let expected = format!("- uses: x/y@{new} # v2\n- uses: x/z@{old} # v1\n- uses: x/y@v1\nend");
-        assert_eq!(replace(&text, &pins), expected);
-        assert_eq!(replace(&expected, &pins), expected);
+        assert_eq!(replace(&text, &pins, "3"), expected);
+        assert_eq!(replace(&expected, &pins, "3"), expected);
+    }
+
+    #[test]
+    fn our_own_version_follows() {
+        let text = "uses: o/r/actions/x@0 # actions-v1\nuses: o/r/actions/x@<sha> # actions-v<version>\n";
+        let expected = text.replace("v1", "v3");
+        assert_eq!(replace(text, &BTreeMap::new(), "3"), expected);
     }
 }
