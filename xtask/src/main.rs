@@ -2,7 +2,9 @@
 
 mod actions;
 mod bench;
+mod corpus;
 mod error;
+mod fuzz;
 mod generate;
 mod lint;
 mod pins;

@@ -28,6 +28,8 @@ enum Part {
     Python,
     /// What spans them: workflows under act, the local release
     Whole,
+    /// The readers of archives and binaries, on random bytes
+    Fuzz,
 }
 
 pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
@@ -35,6 +37,9 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     tools::set_up_tests(shell)?;
     if wanted(Part::Rust) {
         shell.inherit(&shell.cargo().args(["test", "--workspace", "--locked"]))?;
+    }
+    if wanted(Part::Fuzz) {
+        crate::fuzz::run(shell)?;
     }
     if wanted(Part::Python) {
         python(shell)?;

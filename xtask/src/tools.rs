@@ -44,6 +44,7 @@ pub(crate) fn set_up_tests(shell: &Shell) -> Result<(), Error> {
     debian(shell)?;
     actionlint(shell)?;
     rust_cross(shell)?;
+    crate::corpus::download(shell)?;
     stand_ins(shell)?;
     let script = shell.root.join("xtask/scripts/newer-nix.sh");
     shell.quiet(&Cmd::new(display(&script)).arg(display(&folder(shell).join("newer-nix"))))?;

@@ -37,6 +37,9 @@ pub struct TagSet {
 #[error("`{0}` is not a tag of the form `python-abi-platform`")]
 pub struct TagError(pub String);
 
+/// A set that stands for more tags is hostile: each tag takes memory.
+const LIMIT_TAGS: usize = 4096;
+
 impl FromStr for TagSet {
     type Err = TagError;
 
@@ -49,11 +52,15 @@ impl FromStr for TagSet {
         };
         let parts: Vec<&str> = text.split('-').collect();
         let [python, abi, platform] = parts[..] else { return Err(error()) };
-        Ok(Self {
+        let set = Self {
             python: split(python).ok_or_else(error)?,
             abi: split(abi).ok_or_else(error)?,
             platform: split(platform).ok_or_else(error)?,
-        })
+        };
+        let count = set.python.len().saturating_mul(set.abi.len()).saturating_mul(set.platform.len());
+        // An interpreter is an identifier.
+        let digit = |tag: &String| tag.starts_with(|c: char| c.is_ascii_digit());
+        if count > LIMIT_TAGS || set.python.iter().any(digit) { Err(error()) } else { Ok(set) }
     }
 }
 
@@ -218,7 +225,16 @@ mod tests {
 
     #[test]
     fn faulty_tags_are_refused() {
-        for text in ["py3-none", "py3-none-any-x", "py3..py2-none-any", "py3-none-", "py3-no ne-any"] {
+        let many = format!("{}-{}-any", ["py3"; 100].join("."), ["none"; 100].join("."));
+        for text in [
+            many.as_str(),
+            "3py-none-any",
+            "py3-none",
+            "py3-none-any-x",
+            "py3..py2-none-any",
+            "py3-none-",
+            "py3-no ne-any",
+        ] {
             assert!(text.parse::<TagSet>().is_err(), "{text}");
         }
     }

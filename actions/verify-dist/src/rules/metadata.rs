@@ -320,7 +320,7 @@ fn licence(dist: &Dist, out: &mut Out) {
     }
     // `LicenseRef-…` and exceptions are part of the grammar; the index accepts
     // identifiers in any case, and deprecated ones.
-    if let Err(error) = spdx::Expression::parse_mode(&licence_case(text), LICENCES) {
+    if let Err(error) = licence_expression(text) {
         out.found(format!("`{text}` is not an SPDX expression: {}", error.reason));
     }
 }
@@ -332,6 +332,15 @@ const LICENCES: spdx::ParseMode = spdx::ParseMode {
     allow_deprecated: true,
     allow_unknown: false,
 };
+
+fn licence_expression(text: &str) -> Result<(), spdx::ParseError> {
+    spdx::Expression::parse_mode(&licence_case(text), LICENCES).map(drop)
+}
+
+/// Whether the index takes a text for a licence expression (PEP 639).
+pub fn is_licence_expression(text: &str) -> bool {
+    licence_expression(text).is_ok()
+}
 
 /// An expression with its words in the case that SPDX gives them.
 fn licence_case(text: &str) -> String {

@@ -19,6 +19,9 @@ mod tags;
 mod top;
 mod windows;
 
+pub use metadata::is_licence_expression;
+pub use restructured::faults as restructured_faults;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;

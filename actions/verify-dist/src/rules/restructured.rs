@@ -137,7 +137,7 @@ fn restructured(dist: &Dist, out: &mut Out) {
 }
 
 /// The mistakes in a text, each with its line, counted from 1.
-pub(crate) fn faults(text: &str) -> Vec<(usize, String)> {
+pub fn faults(text: &str) -> Vec<(usize, String)> {
     let lines: Vec<String> = text.lines().map(|line| line.trim_end().replace('\t', "        ")).collect();
     let mut reader = Reader { lines: &lines, ..Reader::default() };
     reader.read();
@@ -382,10 +382,10 @@ impl Reader<'_> {
     /// Looks at the running text, once all definitions are known.
     fn references(&mut self) {
         let texts = std::mem::take(&mut self.texts);
-        for (at, text) in &texts {
+        for (_, text) in &texts {
             for piece in pieces(text) {
                 if let Piece::Link { name, address } = piece {
-                    self.define(*at, &name, &address);
+                    self.targets.entry(normal(&name)).or_insert(address);
                 }
             }
         }
@@ -543,7 +543,7 @@ mod tests {
             ("A ``literal.\n", "not closed"),
             ("A **strong.\n", "not closed"),
             ("A `title.\n", "not closed"),
-            ("`a <https://a.example>`_ and `a <https://b.example>`_\n", "defined twice"),
+            (".. _a: https://a.example\n.. _a: https://b.example\n", "defined twice"),
             ("A\n=\n\nB\n-\n\nC\n~\n\nD\n=\n\nE\n~\n", "skips a level"),
             ("A\n=\n\nB\n-\n\nC\n=\n\nD\n~\n", "new style"),
             (".. note:: x\ntext\n", "without a blank line"),

@@ -1,1 +1,110 @@
+//! Real distributions (`tests/corpus.txt`, `benches/wheels.txt`): the known
+//! defects under their rules, and no error on what is sound.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use pydist::zip::Limits;
+use verify_dist::facts::Dist;
+use verify_dist::rules::{Set, Severity};
+use verify_dist::scan;
+
+use crate::kit::verdict;
+
+/// A file of the corpus, downloaded by `cargo xtask setup-test-tools`.
+pub(crate) fn path(file: &str) -> PathBuf {
+    let target = testkit::tools::folder();
+    let path = target.parent().unwrap_or(Path::new("")).join("corpus").join(file);
+    assert!(path.is_file(), "`{}` is not there: run `cargo xtask setup-test-tools`", path.display());
+    path
+}
+
+/// The files of a list, from the line on that starts with `after`.
+fn list(name: &str, after: &str) -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines = text.lines().skip_while(|line| !line.starts_with(after));
+    let file = |line: &str| line.split_whitespace().nth(3).unwrap_or_default().to_owned();
+    lines.filter(|line| !line.starts_with('#')).map(file).collect()
+}
+
+/// The wheels of the bench, and the other sound files.
+pub(crate) fn sound() -> Vec<String> {
+    [list("benches/wheels.txt", "#"), list("tests/corpus.txt", "# Sound")].concat()
+}
+
+pub(crate) fn defective() -> Vec<String> {
+    let sound = sound();
+    list("tests/corpus.txt", "#").into_iter().filter(|file| !sound.contains(file)).collect()
+}
+
+pub(crate) fn scanned(file: &str) -> Vec<Dist> {
+    scan::scan(&[path(file)], &Limits::default(), 2).unwrap()
+}
+
+/// The rules that find something of at least this weight in a file.
+pub(crate) fn rules_of(file: &str, least: Severity) -> BTreeSet<&'static str> {
+    let dists = scanned(file);
+    let findings = verdict(&Set { dists: &dists, ..Set::default() }).findings;
+    findings.iter().filter(|finding| finding.severity >= least).map(|finding| finding.rule).collect()
+}
+
+/// What is expected of the known cases, by the start of their names: errors,
+/// and warnings.
+const KNOWN: [(&str, &[&str], &[&str]); 15] = [
+    ("htty-0.1.16-py3-none-manylinux", &["LNX002", "NIX001", "TAG002", "TAG005"], &[]),
+    ("htty-0.1.16-py3-none-macosx_11_0", &["NIX002", "TAG002", "TAG005"], &[]),
+    ("htty-0.1.16-py3-none-macosx_10_9", &["NIX002", "TAG002", "TAG005"], &["MAC002"]),
+    ("htty-0.1.18-py3-none-manylinux", &["LNX002", "NIX001", "TAG002", "TAG005"], &[]),
+    ("htty-0.1.18-py3-none-macosx_11_0", &["NIX002", "TAG002", "TAG005"], &[]),
+    ("htty-0.1.18-py3-none-macosx_10_9", &["NIX002", "TAG002", "TAG005"], &["MAC002"]),
+    ("htty-0.2.2", &["SDI007"], &["MET015", "SDI005"]),
+    ("htty-0.2.30", &["SDI007"], &["MET015", "SDI005"]),
+    ("parry_guard-0.1.4-py3-none-macosx_14_0_arm64", &["NIX002"], &["NIX004"]),
+    ("parry_guard-0.1.4-py3-none-macosx_14_0_x86_64", &[], &["NIX004"]),
+    ("parry_guard-0.1.4-py3-none-musllinux", &["TAG002"], &["NIX004"]),
+    ("furo-2022.12.7", &["REC002"], &[]),
+    ("ruckig-0.9.2-cp311", &["MAC001"], &[]),
+    ("ruckig-0.9.2-cp310", &[], &[]),
+    ("pyscn-1.31.1", &["LNX002"], &[]),
+];
+
+#[test]
+fn the_known_cases_are_found_under_their_rules() {
+    for file in defective() {
+        let (_, errors, warnings) = KNOWN.iter().find(|(start, ..)| file.starts_with(start)).unwrap();
+        let found = rules_of(&file, Severity::Error);
+        assert_eq!(found, errors.iter().copied().collect(), "errors of {file}");
+        let found = rules_of(&file, Severity::Warning);
+        for rule in *warnings {
+            assert!(found.contains(rule), "{file}: {rule} is not in {found:?}");
+        }
+    }
+}
+
+#[test]
+fn furo_has_eighty_three_wrong_hashes() {
+    let dists = scanned("furo-2022.12.7-py3-none-any.whl");
+    let findings = verdict(&Set { dists: &dists, ..Set::default() }).findings;
+    assert_eq!(findings.iter().filter(|finding| finding.rule == "REC002").count(), 83);
+}
+
+#[test]
+fn sound_distributions_have_no_error() {
+    let wrong: BTreeMap<String, BTreeSet<&str>> = sound()
+        .into_iter()
+        .map(|file| (file.clone(), rules_of(&file, Severity::Error)))
+        .filter(|(_, rules)| !rules.is_empty())
+        .collect();
+    assert_eq!(wrong, BTreeMap::new());
+}
+
+#[test]
+fn compressed_tags_in_a_wheel_file_are_told() {
+    let linux = |file: &String| file.starts_with("htty_core-0.2.30") && file.contains("linux");
+    let files: Vec<String> = sound().into_iter().filter(linux).collect();
+    assert_eq!(files.len(), 2);
+    for file in files {
+        assert!(rules_of(&file, Severity::Warning).contains("TAG003"), "{file}");
+    }
+}

@@ -1,1 +1,391 @@
+//! Other tools' verdicts, as far as they reach, beside ours.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use pydist::elf::Kind;
+use pydist::filename::DistName;
+use pydist::policy::{self, Linux};
+use pydist::requirement::Requirement;
+use pydist::tags::Platform;
+use serde_json::{Value, json};
+use verify_dist::rules::Severity;
+
+use crate::corpus::{path, rules_of, scanned, sound};
+
+/// Runs a Python program of the tools' environment with a value as its
+/// standard input; gives the value that it prints.
+fn python(program: &str, input: &Value) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("input.json");
+    std::fs::write(&file, input.to_string()).unwrap();
+    let output = testkit::tools::command("python").args(["-c", program]).arg(&file).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Standard output and error of a tool.
+fn told(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat()
+}
+
+/// Wheels on which auditwheel and we disagree, and why we are right.
+const AUDITWHEEL: [(&str, &str, &str); 1] = [(
+    "pydantic_core-2.50.4-cp313-cp313-musllinux_1_1_aarch64.whl",
+    "a crash",
+    "it looks for the wheel's `libc.so` on this machine, finds a linker script, and takes it for an ELF file",
+)];
+
+/// The oldest policy that grants a wheel all that it needs; of those for musl
+/// auditwheel knows only the tag's own.
+fn oldest(file: &str) -> Option<String> {
+    let dists = scanned(file);
+    let wheel = dists[0].wheel()?;
+    let platforms = dists[0].platforms();
+    let arch = platforms.iter().find_map(|platform| platform.arch().map(str::to_owned))?;
+    let (family, least) = match platforms.first()? {
+        Platform::Musllinux { musl, .. } => ("musllinux", *musl),
+        _ => ("manylinux", (0, 0)),
+    };
+    let names =
+        wheel.elf().flat_map(|(member, facts)| [Some(member.file_name().to_owned()), facts.soname.clone()]);
+    let bundled: BTreeSet<String> = names.flatten().collect();
+    let fits = |policy: &&Linux| {
+        policy.family == family
+            && policy.version >= least
+            && policy.symbol_versions.contains_key(&arch)
+            && wheel
+                .elf()
+                .filter(|(_, facts)| matches!(facts.kind, Kind::Executable | Kind::Library))
+                .all(|(_, facts)| policy.excess(facts, &arch, &bundled).is_empty())
+    };
+    let policy = policy::linux().iter().find(fits)?;
+    Some(format!("{family}_{}_{}_{arch}", policy.version.0, policy.version.1))
+}
+
+#[test]
+fn auditwheel_agrees_on_the_policy_of_every_linux_wheel() {
+    let mut compared = 0;
+    for file in sound().into_iter().filter(|file| file.contains("linux")) {
+        let text = told(testkit::tools::command("auditwheel").arg("show").arg(path(&file)));
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let theirs = text.split_once("following platform tag: \"").and_then(|(_, rest)| rest.split_once('"'));
+        let theirs = theirs.map_or("a crash", |(tag, _)| tag);
+        if let Some((_, expected, why)) = AUDITWHEEL.iter().find(|(name, ..)| *name == file) {
+            assert_eq!(theirs, *expected, "{file} is no exception any more ({why})");
+            continue;
+        }
+        assert_eq!(oldest(&file).as_deref(), Some(theirs), "{file}");
+        compared += 1;
+    }
+    assert!(compared >= 16, "{compared} wheels were compared");
+}
+
+/// Wheels in which abi3audit finds a violation and we do not, and why.
+const ABI3AUDIT: [(&str, &str); 1] =
+    [("psutil-6.0.0-cp36-abi3-", "it counts a symbol that the module defines itself")];
+
+#[test]
+fn abi3audit_agrees_on_every_abi3_wheel() {
+    let mut compared = 0;
+    for file in sound().into_iter().filter(|file| file.contains("-abi3-")) {
+        let output = testkit::tools::command("abi3audit").arg("--report").arg(path(&file)).output().unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let specs = report["specs"].as_object().unwrap();
+        let violation = |object: &Value| {
+            let result = &object["result"];
+            let none = |key: &str| {
+                result[key].as_object().is_none_or(serde_json::Map::is_empty)
+                    && result[key].as_array().is_none_or(Vec::is_empty)
+            };
+            !none("non_abi3_symbols") || !none("future_abi3_objects")
+        };
+        let theirs = specs.values().any(|spec| {
+            spec["wheel"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .flat_map(|wheel| wheel["shared_objects"].as_array().into_iter().flatten())
+                .any(violation)
+                || spec["wheel"].as_array().is_some_and(|objects| objects.iter().any(violation))
+        });
+        let ours = rules_of(&file, Severity::Error).contains("ABI001");
+        if let Some((_, why)) = ABI3AUDIT.iter().find(|(start, _)| file.starts_with(start)) {
+            assert!(theirs && !ours, "{file} is no exception any more ({why})");
+            continue;
+        }
+        assert_eq!(ours, theirs, "{file}: {report}");
+        compared += 1;
+    }
+    assert!(compared >= 6, "{compared} wheels were compared");
+}
+
+/// What check-wheel-contents finds, and our rules for it.
+const CONTENTS: [(&str, &str); 10] = [
+    ("W001", "CON001"),
+    ("W002", "CON012"),
+    ("W003", "CON003"),
+    ("W004", "CON013"),
+    ("W005", "CON003"),
+    ("W006", "CON003"),
+    ("W007", "CON004"),
+    ("W008", "CON004"),
+    ("W009", "CON014"),
+    ("W010", "CON014"),
+];
+
+/// What it finds and we let pass, by the start of the file's name, and why.
+const CONTENTS_EXCEPT: [(&str, &str, &str); 6] = [
+    ("", "W002", "small files are often equal, at no cost; we tell from 4 KiB on"),
+    ("", "W009", "folders of bundled libraries (`x.libs`) and names with `_` are no second package"),
+    ("", "W010", "a folder with a program in it is no accident"),
+    ("ruff", "W007", "a wheel of a program installs no library"),
+    ("uv", "W007", "a wheel of a program installs no library"),
+    ("maturin", "W007", "a wheel of a program installs no library"),
+];
+
+#[test]
+fn what_check_wheel_contents_finds_is_found() {
+    for file in sound().into_iter().filter(|file| file.ends_with(".whl")) {
+        let text = told(testkit::tools::command("check-wheel-contents").arg("--no-config").arg(path(&file)));
+        let ours = rules_of(&file, Severity::Note);
+        for (code, rule) in CONTENTS {
+            let excepted =
+                CONTENTS_EXCEPT.iter().any(|(start, known, _)| *known == code && file.starts_with(start));
+            if text.contains(code) && !excepted {
+                assert!(ours.contains(rule), "{file}: {code} without {rule}: {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn twine_passes_what_we_pass() {
+    let files: Vec<String> = sound();
+    let mut twine = testkit::tools::command("twine");
+    twine.arg("check").env("NO_COLOR", "1").env("COLUMNS", "400").args(files.iter().map(|file| path(file)));
+    let text = told(&mut twine);
+    for file in files {
+        let line = text.lines().find(|line| line.contains(&file)).unwrap_or_else(|| panic!("{file}: {text}"));
+        let ours = rules_of(&file, Severity::Error).iter().any(|rule| rule.starts_with("MET"));
+        assert_eq!(line.contains("FAILED"), ours, "{line}");
+    }
+}
+
+/// reStructuredText with the mistakes that are made, and without.
+const TEXTS: [&str; 35] = [
+    "Title\n=====\n\nText with *emphasis*, ``code``, `a link <https://a.example>`_ and a note [1]_.\n\n.. [1] Well.\n",
+    "Title\n====\n\nToo short.\n",
+    "=====\nTitle\n=====\n\nText\n",
+    "A\n=\n\nB\n-\n\nC\n~\n\nD\n=\n\nE\n~\n",
+    "A\n=\n\nB\n-\n\nC\n=\n\nD\n~\n",
+    "A\n=\n\nB\n-\n\nC\n~\n\nD\n-\n\nE\n=\n",
+    ".. toctree::\n\n   a\n",
+    ".. automodule:: x\n",
+    ".. raw:: html\n\n   <b>\n",
+    ".. include:: README\n",
+    ".. code-block:: python\n\n   x = `y\n",
+    ".. code:: console\n\n   $ ls **\n\nText\n",
+    ".. note:: Well\n   done.\n\nText\n",
+    ".. note:: x\ntext\n",
+    "See :class:`x`.\n",
+    "See :pep:`8` and H\\ :sub:`2`\\ O.\n",
+    ".. role:: own\n\nSee :own:`x`.\n",
+    "See `gone`_.\n",
+    "See `there`_.\n\n.. _there: https://a.example\n",
+    "Title\n=====\n\nSee `Title`_.\n",
+    "See |gone|.\n",
+    "See |here|.\n\n.. |here| replace:: there\n",
+    "A ``literal.\n",
+    "A **strong.\n",
+    "A `title.\n",
+    "2 * 3 * 4, a*b, 'x' and (y).\n",
+    "`a <https://a.example>`_ and `a <https://b.example>`_\n",
+    ".. _a: https://a.example\n.. _a: https://b.example\n\nText\n",
+    "`a <https://a.example>`__ and `a <https://b.example>`__\n",
+    "Code::\n\n   x\n\nText\n",
+    "Code::\n\nnot indented\n",
+    "- one\n- two\n\n  more\n\n* three\n",
+    "====  ====\na     `b\n====  ====\nc     d\n====  ====\n",
+    "+---+---+\n| a | b |\n+---+---+\n",
+    ":Field: value\n:Other: value\n\n>>> 1 + 1\n2\n\n| a line\n| block\n",
+];
+
+const RENDER: &str = "import json, sys, readme_renderer.rst as rst\n\
+    texts = json.load(open(sys.argv[1]))\n\
+    print(json.dumps([rst.render(text) is not None for text in texts]))";
+
+/// Texts that docutils renders though their table cell has an open mark: we do
+/// not look into tables. The reverse never is.
+const UNSEEN: [&str; 1] = ["====  ====\na     `b\n====  ====\nc     d\n====  ====\n"];
+
+#[test]
+fn docutils_agrees_on_what_renders() {
+    let real: Vec<String> = sound()
+        .iter()
+        .filter_map(|file| {
+            let dists = scanned(file);
+            let metadata = dists[0].metadata()?;
+            let kind = metadata.headers.get("Description-Content-Type").unwrap_or("text/x-rst");
+            let text = metadata.description()?.to_owned();
+            kind.starts_with("text/x-rst").then_some(text)
+        })
+        .collect();
+    assert!(real.len() >= 3, "the corpus has {} descriptions in reStructuredText", real.len());
+    let texts: Vec<String> = TEXTS.iter().map(|text| (*text).to_owned()).chain(real).collect();
+    let theirs = python(RENDER, &json!(texts));
+    for (text, renders) in texts.iter().zip(theirs.as_array().unwrap()) {
+        let faults = verify_dist::rules::restructured_faults(text);
+        if UNSEEN.contains(&text.as_str()) {
+            assert!(faults.is_empty() && *renders == json!(false), "no exception any more: {text}");
+            continue;
+        }
+        assert_eq!(faults.is_empty(), *renders == json!(true), "{text}\n{faults:?}");
+    }
+}
+
+/// Names, each as it is and with one change at every place.
+fn variants(samples: &[&str]) -> Vec<String> {
+    let mut out: BTreeSet<String> = samples.iter().map(|sample| (*sample).to_owned()).collect();
+    for sample in samples {
+        for at in 0..sample.len() {
+            let (head, tail) = (&sample[..at], &sample[at..]);
+            out.insert(format!("{head}{}", &tail[1..]));
+            for more in ["-", "_", ".", "0", "a", " ", "!", "+", "é"] {
+                out.insert(format!("{head}{more}{tail}"));
+            }
+        }
+    }
+    out.into_iter().collect()
+}
+
+const PACKAGING: &str = "import json, sys\n\
+    from packaging import utils, requirements, licenses\n\
+    def ok(parse, text):\n    try:\n        parse(text)\n        return True\n    except ValueError:\n        return False\n\
+    data = json.load(open(sys.argv[1]))\n\
+    parse = {'wheel': utils.parse_wheel_filename, 'sdist': utils.parse_sdist_filename,\n\
+             'requirement': requirements.Requirement, 'licence': licenses.canonicalize_license_expression}\n\
+    print(json.dumps({kind: [ok(parse[kind], text) for text in texts] for kind, texts in data.items()}))";
+
+/// Where packaging and we part, and why.
+fn differs(kind: &str, text: &str) -> Option<&'static str> {
+    let name = text.split('-').next().unwrap_or_default();
+    let ends = |name: &str| {
+        !name.ends_with(|c: char| c.is_ascii_alphanumeric())
+            || !name.starts_with(|c: char| c.is_ascii_alphanumeric())
+    };
+    match kind {
+        "wheel" | "sdist" if !text.is_ascii() => {
+            Some("packaging takes letters beyond ASCII in names and tags")
+        }
+        "wheel" if ends(name) || name.contains("__") => {
+            Some("the index's own pattern of names is stricter, or packaging's")
+        }
+        "wheel" if text.contains([' ', '!', '+']) => {
+            Some("packaging does not look at the characters of tags")
+        }
+        "wheel" if text.contains("..") || text.contains("-.") || text.contains(".-") => {
+            Some("packaging takes an empty tag")
+        }
+        "wheel" => {
+            let version = text.split('-').nth(1).unwrap_or_default();
+            version.contains('_').then_some("PEP 427 has `_` for `-` in versions")
+        }
+        "sdist" if text.rsplit_once('-').is_some_and(|(name, _)| ends(name)) => {
+            Some("packaging takes any name")
+        }
+        "sdist" => {
+            text.contains([' ', '_', '!']).then_some("packaging takes any name, and blanks around versions")
+        }
+        _ => None,
+    }
+}
+
+#[test]
+fn packaging_agrees_on_names_requirements_and_licences() {
+    let wheels = variants(&[
+        "foo_bar-1.0rc1-2b-cp312-abi3-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
+        "a-1-py3-none-any.whl",
+    ]);
+    let sdists = variants(&["foo_bar-1.0.post1.tar.gz", "a-1.tar.gz"]);
+    let requirements: Vec<String> = [
+        "a",
+        "a==1",
+        "a (>=1,<2)",
+        "a[b,c]>=1; python_version < '3.11'",
+        "a @ https://x.example/a.whl",
+        "a>=1,",
+        "a b",
+        "a>=",
+        "a;",
+        "a; python_version",
+        "a; python_versio < '3'",
+        "a[",
+        "-a",
+        "a==1.*",
+        "a>1.*",
+        "a~=1",
+        "a~=1.0",
+        "a===x",
+        "a; (os_name == 'nt'",
+        "a; os_name == 'nt' and extra == \"x\"",
+        "a; os_name in 'nt posix'",
+        "a[]",
+        "a<2.0.*",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    let licences: Vec<String> = [
+        "MIT",
+        "mit",
+        "MIT OR Apache-2.0",
+        "mit or apache-2.0",
+        "GPL-3.0",
+        "GPL-3.0+",
+        "GPL-3.0-or-later",
+        "MITT",
+        "MIT AND",
+        "(MIT)",
+        "(MIT",
+        "Apache-2.0 WITH LLVM-exception",
+        "apache-2.0 with llvm-exception",
+        "LicenseRef-Own",
+        "licenseref-own",
+        "MIT/Apache-2.0",
+        "MIT Apache-2.0",
+        "",
+        "MIT WITH Apache-2.0",
+        "Apache-2.0+",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    let theirs = python(
+        PACKAGING,
+        &json!({ "wheel": wheels, "sdist": sdists, "requirement": requirements, "licence": licences }),
+    );
+    let (mut parted, mut unexplained) = (BTreeMap::<&str, u32>::new(), Vec::new());
+    for (kind, texts) in
+        [("wheel", &wheels), ("sdist", &sdists), ("requirement", &requirements), ("licence", &licences)]
+    {
+        for (text, theirs) in texts.iter().zip(theirs[kind].as_array().unwrap()) {
+            let ours = match kind {
+                "wheel" | "sdist" => {
+                    text.parse::<DistName>().is_ok_and(|name| name.wheel().is_some() == (kind == "wheel"))
+                }
+                "requirement" => text.parse::<Requirement>().is_ok(),
+                _ => verify_dist::rules::is_licence_expression(text),
+            };
+            if ours != (*theirs == json!(true)) {
+                match differs(kind, text) {
+                    Some(why) => *parted.entry(why).or_default() += 1,
+                    None => unexplained.push(format!("{kind} `{text}`: ours {ours}")),
+                }
+            }
+        }
+    }
+    assert!(
+        parted.values().sum::<u32>() * 2 < u32::try_from(wheels.len() + sdists.len()).unwrap(),
+        "{parted:?}"
+    );
+}

@@ -1,0 +1,16 @@
+//! Any bytes as an ELF file.
+
+#![no_main]
+
+use std::collections::BTreeSet;
+
+use libfuzzer_sys::fuzz_target;
+use pydist::elf;
+use pydist::policy::Linux;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(facts) = elf::Facts::read(bytes) {
+        let _ = facts.arch();
+        let _ = Linux::of("manylinux", (2, 17)).map(|policy| policy.excess(&facts, "x86_64", &BTreeSet::new()));
+    }
+});

@@ -1,0 +1,12 @@
+//! Any bytes as a Mach-O file.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pydist::macho;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(facts) = macho::Facts::read(bytes) {
+        assert!(!facts.slices.is_empty());
+    }
+});

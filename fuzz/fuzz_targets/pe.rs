@@ -1,0 +1,12 @@
+//! Any bytes as a PE file.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pydist::pe;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(Some(facts)) = pe::Facts::read(bytes) {
+        let _ = facts.arch();
+    }
+});

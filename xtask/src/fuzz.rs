@@ -1,0 +1,54 @@
+//! The fuzz targets, each for a while: `cargo xtask test fuzz`.
+
+use toolkit::Cmd;
+
+use crate::error::Error;
+use crate::shell::{Shell, display};
+use crate::tools;
+
+/// The targets of `fuzz/Cargo.toml`.
+const TARGETS: [&str; 8] = ["zip", "tar", "metadata", "record", "names", "elf", "macho", "pe"];
+
+/// How long each runs.
+const SECONDS: u32 = 15;
+
+const VERSION: &str = "0.13.1";
+
+/// Runs each target over its committed corpus and on from there. What it
+/// finds new is kept below the target folder; a crash fails, and its input is
+/// named.
+pub(crate) fn run(shell: &Shell) -> Result<(), Error> {
+    let root = tools::folder(shell).join("cargo-fuzz");
+    let program = root.join("bin/cargo-fuzz");
+    if !program.is_file() {
+        shell.ui.info(format!("building cargo-fuzz {VERSION}"));
+        let install = shell.cargo().args(["install", "cargo-fuzz", "--locked", "--version", VERSION]);
+        shell.quiet(&install.args(["--root", &display(&root)]))?;
+    }
+    let fuzz = |args: &[&str]| {
+        // Sanitizers are not in the stable compiler's options.
+        Cmd::new(display(&program)).args(args.iter().copied()).env("RUSTC_BOOTSTRAP", "1")
+    };
+    let target = display(&shell.target.join("fuzz"));
+    shell.run(&fuzz(&["build", "--target-dir", &target]))?;
+    for name in TARGETS {
+        let found = shell.target.join("fuzz/corpus").join(name);
+        std::fs::create_dir_all(&found).map_err(toolkit::FileError::new("create", &found))?;
+        let seeds = display(&shell.root.join("fuzz/corpus").join(name));
+        let time = format!("-max_total_time={SECONDS}");
+        let run = fuzz(&[
+            "run",
+            "--target-dir",
+            &target,
+            name,
+            &display(&found),
+            &seeds,
+            "--",
+            &time,
+            "-timeout=10",
+        ]);
+        shell.inherit(&run.args(["-rss_limit_mb=1024", "-print_final_stats=0", "-verbosity=0"]))?;
+        shell.ui.info(format!("{name}: {SECONDS} s without a crash"));
+    }
+    Ok(())
+}
