@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# renew.sh: raises what is pinned here to what is current: the flake's inputs,
+# Cargo.lock, the requirements of tests and releases, the stand-ins' packages,
+# and the policy data that pydist takes from pinned packages.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+nix flake update
+cargo update
+
+cargo xtask setup-test-tools
+tools="${CARGO_TARGET_DIR:-target}/tools"
+for list in xtask/requirements/*.in; do
+  "$tools/test/bin/uv" pip compile --quiet --upgrade --universal --python-version 3.10 \
+    --generate-hashes --no-header --output-file "${list%.in}.txt" "$list" >/dev/null
+done
+cargo xtask gen --policies
+
+(cd tests/act/stand-ins && npm update --package-lock-only --quiet)
