@@ -81,6 +81,9 @@ pub enum Error {
         /// The files that are missing, and why.
         faults: Vec<Fault>,
     },
+    /// The GitHub Release cannot be planned.
+    #[error("{0}")]
+    ReleaseInput(String),
     /// The GitHub Release is not complete.
     #[error("the GitHub Release is not complete: {what}")]
     Release {
@@ -176,9 +179,10 @@ fn is_no(error: &HttpError) -> bool {
 impl Failure for Error {
     fn exit(&self) -> Exit {
         match self {
-            Self::Inputs(_) | Self::Order(_) | Self::Auth(AuthError::Nothing | AuthError::ProviderUrl(_)) => {
-                Exit::Usage
-            }
+            Self::Inputs(_)
+            | Self::Order(_)
+            | Self::ReleaseInput(_)
+            | Self::Auth(AuthError::Nothing | AuthError::ProviderUrl(_)) => Exit::Usage,
             Self::Auth(AuthError::Audience(error)) if is_no(error) => Exit::Usage,
             Self::Unfinished { partial: true, .. } | Self::Release { partial: true, .. } => Exit::Partial,
             Self::Auth(AuthError::Mint { source, .. }) if !is_no(source) => Exit::Undetermined,
@@ -195,7 +199,15 @@ impl Failure for Error {
     }
 
     fn hint(&self) -> Option<String> {
+        if toolkit::interrupted() {
+            return Some(
+                "it was interrupted; run it again: what is there already is not sent again".to_owned(),
+            );
+        }
         let hint = match self {
+            Self::ReleaseInput(_) => {
+                "the release takes its tag from the run or from `tag`, its notes from `release-notes` or `changelog`"
+            }
             Self::Inputs(_) => "`publish --help` lists the inputs",
             Self::File(_) => "look at the path and its permissions, then run it again",
             Self::Inspect(_) => "run verify-dist over exactly the files that are to be published",
@@ -225,12 +237,21 @@ impl Failure for Error {
                 "run it again: what is there already is not sent again"
             }
             Self::Unfinished { partial: true, .. } => {
-                "mend what the index says, then run it again: what is there already is not sent again"
+                "mend what is said of each file, then run it again: what is there already is not sent again"
             }
-            Self::Unfinished { .. } => "mend what the index says, then run it again: nothing was published",
-            Self::Release { .. } => {
-                "compare the release and its assets with these files; the token needs `contents: write`"
+            Self::Unfinished { .. } => {
+                "mend what is said of each file, then run it again: nothing was published"
             }
+            Self::Release { what, .. } if what.contains("answered 401") => {
+                "look at `github-token`: GitHub does not take it"
+            }
+            Self::Release { what, .. } if what.contains("answered 403") || what.contains("answered 404") => {
+                "give the job `permissions: contents: write`, and look at the repository"
+            }
+            Self::Release { what, .. } if what.contains("answered 422") => {
+                "look at the tag, and at the rules that the repository has for tags and releases"
+            }
+            Self::Release { .. } => "compare the release and its assets with these files",
             Self::Http(_) | Self::Runtime(_) => "look at the machine's certificates, proxies and limits",
         };
         Some(hint.to_owned())
@@ -256,6 +277,7 @@ impl AuthError {
             }
             Self::Audience(error) if is_no(error) => "give a `password`: an API token of this index",
             Self::Audience(_) => "run it again, or give a `password`: an API token of this index",
+            Self::Foreign(error) if error.taken => "give a `password`: an API token of this index",
             Self::Foreign(_) => {
                 "if you trust this index with that audience, say it by `oidc-audience`; else give a `password`"
             }

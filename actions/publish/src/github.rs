@@ -1,7 +1,7 @@
 //! The GitHub Release: a draft, its assets, and only then published. Whatever
 //! is there already is compared; a published asset is never replaced.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,8 +24,9 @@ use crate::upload::{self, BINARY, Progress};
 
 /// For each question to the API, and for the answer to an asset.
 const LIMIT: Duration = Duration::from_secs(60);
-/// GitHub's secondary rate limits last for a minute at least.
-const LIMITED: Duration = Duration::from_secs(60);
+/// GitHub's secondary rate limits last for a minute, where it does not say
+/// less; octocrab does not tell what it says, so the first wait is a short one.
+const LIMITED: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(60)];
 
 /// A file of the release.
 struct File {
@@ -70,13 +71,14 @@ fn octocrab_error(error: &octocrab::Error) -> String {
 }
 
 impl Stop {
-    /// `None`: it is final; else how long GitHub asks to wait, if it does.
-    fn wait(&self) -> Option<Option<Duration>> {
+    /// `None`: it is final; else how long GitHub asks to wait before try
+    /// number `next`, if it does.
+    fn wait(&self, next: u32) -> Option<Option<Duration>> {
         match self {
             Self::Api(octocrab::Error::GitHub { source, .. }) => {
                 let limited = source.message.to_ascii_lowercase().contains("rate limit");
                 match source.status_code.as_u16() {
-                    403 | 429 if limited => Some(Some(LIMITED)),
+                    403 | 429 if limited => Some(Some(LIMITED[usize::from(next > 2)])),
                     408 | 429 | 500..=599 => Some(None),
                     _ => None,
                 }
@@ -101,6 +103,7 @@ impl Stop {
 pub struct Plan {
     repository: (String, String),
     tag: String,
+    versions: Vec<String>,
     commit: Option<String>,
     notes: String,
     prerelease: bool,
@@ -110,16 +113,25 @@ pub struct Plan {
 impl Plan {
     /// Reads what the release needs; no one is asked anything yet.
     pub fn new(inputs: &Inputs, context: &Context, dists: &[Dist]) -> Result<Self, Error> {
-        let missing = |what: &str| Error::Release { what: what.to_owned(), partial: false, refused: true };
+        let missing = |what: &str| Error::ReleaseInput(what.to_owned());
         let repository = context.repository.as_deref().and_then(|name| name.split_once('/'));
         let repository =
             repository.ok_or_else(|| missing("`GITHUB_REPOSITORY` does not name a repository"))?;
         let tag = inputs.tag.as_deref().or(context.tag());
         let tag = tag.ok_or_else(|| missing("no `tag` is given, and no tag has started this workflow"))?;
+        if !is_tag(tag) {
+            return Err(Error::ReleaseInput(format!("input `tag`: `{tag}` is no name that git allows")));
+        }
         let version = dists.iter().map(|dist| dist.version.as_str()).max().unwrap_or_default();
         let mut plan = Self {
             repository: (repository.0.to_owned(), repository.1.to_owned()),
             tag: tag.to_owned(),
+            versions: dists
+                .iter()
+                .map(|dist| dist.version.clone())
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect(),
             commit: context.sha.clone(),
             notes: notes(inputs, version)?,
             prerelease: dists.iter().any(|dist| {
@@ -158,6 +170,18 @@ impl Plan {
     }
 }
 
+/// Whether git takes `name` for a tag (git-check-ref-format(1)).
+fn is_tag(name: &str) -> bool {
+    let odd = |c: char| c.is_ascii_control() || " ~^:?*[\\".contains(c);
+    let part = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");
+    name.split('/').all(part)
+        && !name.contains(odd)
+        && !name.contains("..")
+        && !name.contains("@{")
+        && !name.ends_with('.')
+        && !name.starts_with('-')
+}
+
 /// The notes: those given, or the changelog's section about the version.
 fn notes(inputs: &Inputs, version: &str) -> Result<String, Error> {
     let read = |path: &PathBuf| std::fs::read_to_string(path).map_err(FileError::new("read", path));
@@ -165,10 +189,12 @@ fn notes(inputs: &Inputs, version: &str) -> Result<String, Error> {
         return Ok(read(path)?);
     }
     let Some(path) = &inputs.changelog else { return Ok(String::new()) };
-    section(&read(path)?, version).ok_or_else(|| Error::Release {
-        what: format!("`{}` has no section whose heading names {version}", path.display()),
-        partial: false,
-        refused: true,
+    let section = section(&read(path)?, version);
+    section.ok_or_else(|| {
+        let path = path.display();
+        Error::ReleaseInput(format!(
+            "input `changelog`: `{path}` has no section whose heading names {version}"
+        ))
     })
 }
 
@@ -216,6 +242,10 @@ impl<'a> Releaser<'a> {
         };
         let client = inputs.github_token.as_ref().map(client).transpose();
         let client = client.map_err(|error| failed(octocrab_error(&error)))?;
+        if !plan.versions.iter().any(|version| plan.tag.contains(version.as_str())) {
+            let versions = plan.versions.join(", ");
+            ui.warning(format!("the tag `{}` names no version of what is released: {versions}", plan.tag));
+        }
         Ok(Self { client, http, ui, inputs, plan, api })
     }
 
@@ -238,7 +268,7 @@ impl<'a> Releaser<'a> {
         let work = Work { client, of: self };
         match work.look().await {
             Ok(_) => Ok(()),
-            Err(stop) if stop.wait().is_some() => {
+            Err(stop) if stop.wait(1).is_some() => {
                 self.ui.warning(format!("the GitHub Release could not be looked at: {stop}"));
                 Ok(())
             }
@@ -272,14 +302,14 @@ impl<'a> Releaser<'a> {
                 Err(stop) => stop,
             };
             tries += 1;
-            let wait = stop.wait().and_then(|asked| self.http.pace.wait(tries, asked));
+            let wait = stop.wait(tries).and_then(|asked| self.http.pace.wait(tries, asked));
             match wait {
                 Some(wait) if !toolkit::interrupted() => {
                     self.ui.info(format!("  {stop}; again in {:.1} s", wait.as_secs_f64()));
                     tokio::time::sleep(wait).await;
                 }
                 _ => {
-                    let refused = stop.wait().is_none();
+                    let refused = stop.wait(tries).is_none();
                     return Err(Error::Release { what: stop.to_string(), partial, refused });
                 }
             }
@@ -334,6 +364,12 @@ impl Work<'_> {
         for name in lacks.other.iter().map(|(name, _)| *name).chain(lacks.missing) {
             self.of.ui.info(format!("  {name}"));
             self.send(&upload, name, &self.of.plan.files[name]).await?;
+        }
+        let planned = |asset: &&Asset| {
+            self.of.plan.files.keys().any(|name| asset.name == *name || asset.name == renamed(name))
+        };
+        for asset in release.assets.iter().filter(|asset| !planned(asset)) {
+            self.of.ui.warning(format!("the release holds `{}` too, which is none of its files", asset.name));
         }
         if !release.draft {
             return Ok(release.html_url.to_string());
@@ -478,6 +514,16 @@ fn renamed(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tag_is_a_name_that_git_allows() {
+        for good in ["v0.3.0", "htty/v1", "1.0+local", "übung"] {
+            assert!(is_tag(good), "{good}");
+        }
+        for bad in ["", "bad tag", "a~1", "a^", "a:b", "a..b", "a/", "/a", "a.lock", "-a", "a@{b", "a."] {
+            assert!(!is_tag(bad), "{bad}");
+        }
+    }
 
     #[test]
     fn the_section_of_a_version_is_found() {

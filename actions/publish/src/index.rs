@@ -136,15 +136,20 @@ impl Index {
     /// gets it, so each audience goes to its own host alone; another index is
     /// given its own host name, or what the user has `allowed`.
     pub fn audience<'a>(&self, asked: &'a str, allowed: Option<&str>) -> Result<&'a str, AudienceError> {
-        let error =
-            |expected: String| AudienceError { index: self.name.clone(), asked: short(asked), expected };
+        let error = |expected: String| AudienceError {
+            index: self.name.clone(),
+            asked: short(asked),
+            expected,
+            taken: false,
+        };
         if let Some(known) = self.known {
             return if asked == known.word() { Ok(asked) } else { Err(error(format!("`{}`", known.word()))) };
         }
         let taken = ["sigstore"].into_iter().chain(Known::ALL.map(Known::word));
         let mut taken = taken.filter(|taken| asked.eq_ignore_ascii_case(taken));
         if taken.next().is_some() {
-            return Err(error("one that belongs to no other service".to_owned()));
+            let expected = "one that belongs to no other service".to_owned();
+            return Err(AudienceError { taken: true, ..error(expected) });
         }
         let host = self.upload.host_str().unwrap_or_default();
         match allowed {
@@ -184,6 +189,8 @@ pub struct AudienceError {
     index: String,
     asked: String,
     expected: String,
+    /// Whether it belongs to another service, so that nobody can allow it.
+    pub(crate) taken: bool,
 }
 
 /// A URL that requests may go to.

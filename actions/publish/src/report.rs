@@ -139,7 +139,7 @@ impl Report {
         self.result = if partial { Outcome::Partial } else { Outcome::Failed };
         let failed = |file: &&FileReport| matches!(file.state, State::Failed | State::Unverified);
         let why = match self.files.iter().find(failed) {
-            Some(file) => format!("not sent, as `{}` failed before", file.filename),
+            Some(file) => format!("not sent, as {} failed before", file.filename),
             None => "not sent".to_owned(),
         };
         for file in self.files.iter_mut().filter(|file| file.state == State::Absent) {

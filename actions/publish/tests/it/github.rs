@@ -136,9 +136,30 @@ fn what_the_release_lacks_to_be_made_is_told_before_the_first_byte() {
     command.args(["--allow-insecure-loopback", "--index", &index.url(), "--github-release", "after"]);
     command.args(["--changelog", changelog.to_str().unwrap()]);
     command.env("INPUT_GITHUB_TOKEN", TOKEN).env("INPUT_PASSWORD", INDEX_TOKEN).envs(github.env());
-    let ran = set.run(command).expect(1);
+    let ran = set.run(command).expect(2);
     assert!(ran.text.contains("no section whose heading names 0.3.0"), "{}", ran.text);
     assert!(index.shelf().uploads.is_empty());
+}
+
+#[test]
+fn a_rate_limit_is_waited_for() {
+    let (set, github) = (Set::htty(), GitHub::start());
+    github.repository().limited = 1;
+    let ran = release(&set, &github, &["--tag", "v9.9"]).expect(0);
+    assert!(ran.text.contains("secondary rate limit; again in"), "{}", ran.text);
+    assert!(ran.text.contains("the tag `v9.9` names no version"), "{}", ran.text);
+}
+
+#[test]
+fn a_release_that_fails_is_reported_too() {
+    let (set, github) = (Set::htty(), GitHub::start());
+    let mut command = set.command();
+    command.args(["--allow-insecure-loopback", "--github-release", "only"]);
+    command.env("INPUT_GITHUB_TOKEN", "ghs_wrong").envs(github.env());
+    let ran = set.run(command).expect(1);
+    assert!(ran.text.contains("answered 401") && ran.text.contains("look at `github-token`"), "{}", ran.text);
+    assert_eq!(ran.report["result"], "failed");
+    assert!(!ran.text.contains("ghs_wrong"), "{}", ran.text);
 }
 
 #[test]

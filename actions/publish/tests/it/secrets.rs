@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use proptest::prelude::*;
 use testkit::oidc::{Oidc, REQUEST_TOKEN};
-use testkit::warehouse::{Behaviour, Warehouse};
+use testkit::warehouse::{Behaviour, TOKEN, Warehouse};
 
 use crate::support::Set;
 
@@ -37,7 +37,7 @@ proptest! {
 
     /// The index refuses the token and echoes it, plain and as it came.
     #[test]
-    fn an_echoed_token_is_hidden(token in "[!-~]{8,60}", runner in any::<bool>()) {
+    fn an_echoed_token_is_hidden(token in "[!-~][ -~]{6,58}[!-~]", runner in any::<bool>()) {
         let (set, index) = (Set::htty(), Warehouse::start(Behaviour { echo: true, ..Behaviour::default() }, None));
         let mut command = set.command();
         command.args(["--index", &index.url(), "--allow-insecure-loopback"]).env("INPUT_PASSWORD", &token);
@@ -49,9 +49,56 @@ proptest! {
         let ran = set.run(command).expect(1);
         let all = traces(&set, &ran.text);
         let header = BASE64_STANDARD.encode(format!("__token__:{token}"));
-        for form in [token.clone(), header, percent(&token), BASE64_STANDARD.encode(&token)] {
+        let folded = token.split_whitespace().collect::<Vec<_>>().join(" ");
+        for form in [token.clone(), folded, header, percent(&token), BASE64_STANDARD.encode(&token)] {
             prop_assert!(!all.contains(&form), "{form} in {all}");
         }
+    }
+}
+
+/// While it waits for an answer: nothing in its arguments, and nothing that a
+/// crash would leave.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_running_program_shows_no_token() {
+    use std::os::unix::fs::MetadataExt as _;
+    use std::process::Stdio;
+
+    use testkit::fault::{Fault, Point, Proxy};
+
+    let (set, index) = (Set::htty(), Warehouse::start(Behaviour::default(), None));
+    let proxy = Proxy::start(&index.url(), &[(0, Fault::Stop(Point::Head))]);
+    let url = format!("{}legacy/", proxy.url());
+    let mut command = set.command();
+    command.args(["--index", &url, "--allow-insecure-loopback"]).env("INPUT_PASSWORD", TOKEN);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    proxy.wait_for_stop();
+    let proc = |name: &str| std::fs::read_to_string(format!("/proc/{}/{name}", child.id())).unwrap();
+    let (arguments, limits) = (proc("cmdline"), proc("limits"));
+    let children = proc(&format!("task/{}/children", child.id()));
+    // Of a process that cannot be dumped, these files are root's.
+    let owner = std::fs::metadata(format!("/proc/{}/mem", child.id())).unwrap().uid();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!arguments.contains(TOKEN), "{arguments}");
+    assert!(!traces(&set, "").contains(TOKEN));
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
+    assert_eq!((owner, children.as_str()), (0, ""));
+}
+
+/// Cut where a message ends, half a token would be left.
+#[test]
+fn a_token_at_the_end_of_a_message_is_hidden_whole() {
+    for before in [280, 290, 297] {
+        let reason = format!("{} {TOKEN}", "x".repeat(before));
+        let rejects = Some(("htty_core-0.3.0-py3-none-manylinux_2_17_x86_64.whl", 400, &*reason.leak()));
+        let set = Set::htty();
+        let index = Warehouse::start(Behaviour { rejects, ..Behaviour::default() }, None);
+        let ran = set.publish(&index.url(), &[]).expect(1);
+        let all = traces(&set, &ran.text);
+        assert!(all.contains("xxx") && !all.contains("pypi-"), "{all}");
     }
 }
 
