@@ -1,7 +1,7 @@
 """Write pydist's policy data from the pinned packages that carry them.
 
 Each file names its source, with its version. Run by ``cargo xtask gen``
-inside the test tools' environment, so that the versions are those of
+with ``--policies``, inside the test tools' environment, so that the versions are those of
 ``xtask/requirements/test.txt``.
 """
 
@@ -11,18 +11,24 @@ import importlib
 import json
 import re
 import sys
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 
 def write(folder: Path, name: str, content: dict[str, Any]) -> None:
+    path = folder / name
+    old: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    # The date is that of the last change, so that running twice changes nothing.
+    kept = old.pop("date", None)
+    content["date"] = kept if kept and old == content else date.today().isoformat()
     text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
     # One line for each innermost list or object: short diffs, small files.
     text = re.sub(
         r"[\[{][^\[\]{}]*[\]}]", lambda match: re.sub(r"\s*\n\s*", " ", match.group(0)), text
     )
-    (folder / name).write_text(text + "\n", encoding="utf-8")
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 def linux(folder: Path) -> None:

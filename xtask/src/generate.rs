@@ -4,12 +4,13 @@
 use std::path::Path;
 
 use serde::Deserialize;
-use toolkit::{Exit, FileError};
+use toolkit::{Cmd, Exit, FileError};
 
 use crate::error::Error;
 use crate::pins;
 use crate::regions;
-use crate::shell::Shell;
+use crate::shell::{Shell, display};
+use crate::tools;
 use crate::version_bump;
 
 /// The actions, by the name of folder, package and binary.
@@ -26,6 +27,9 @@ pub(crate) struct Args {
     /// Change nothing; fail where a file is not up to date
     #[arg(long)]
     pub(crate) check: bool,
+    /// Write pydist's policy data too, from the packages pinned for the tests
+    #[arg(long, conflicts_with = "check")]
+    pub(crate) policies: bool,
 }
 
 /// What `ACTION --describe` prints, as far as it matters here.
@@ -52,6 +56,12 @@ struct Output {
 
 pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     version_bump::run(shell, &version_bump::Args::generated(args.check))?;
+    if args.policies {
+        let python = tools::environment(shell, "test")?.join("python");
+        let script = shell.root.join("xtask/scripts/policies.py");
+        let data = shell.root.join("crates/pydist/data");
+        shell.run(&Cmd::new(display(&python)).arg(display(&script)).arg(display(&data)))?;
+    }
     let mut stale = pins::update(shell, args.check)?;
     for action in ACTIONS {
         let describe =
