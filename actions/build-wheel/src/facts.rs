@@ -15,6 +15,9 @@ pub struct Facts {
     pub host: Option<Target>,
     /// What is at the project's path.
     pub project: Project,
+    /// The repository around the project, or the project's own folder: what
+    /// it is built from.
+    pub root: PathBuf,
     /// `SOURCE_DATE_EPOCH`, or the time of the project's last commit.
     pub epoch: Option<u64>,
     /// Whether maturin will find zig.
@@ -80,6 +83,7 @@ impl Facts {
         Ok(Self {
             host,
             project: Project::look(&inputs.project)?,
+            root: root(&inputs.project),
             epoch: epoch(inputs, env, processes)?,
             zig: ["zig", "python-zig"].iter().any(|name| which(env, name).is_some()),
             gcc: gcc.filter(|name| which(env, name).is_some()).into_iter().collect(),
@@ -118,6 +122,12 @@ impl Project {
             wheels,
         })
     }
+}
+
+/// The folder of the repository that `project` is in; without one, `project`.
+pub(crate) fn root(project: &Path) -> PathBuf {
+    let project = project.canonicalize().unwrap_or_else(|_| project.to_owned());
+    project.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(&project).to_owned()
 }
 
 /// `build-backend` (`""` where the file names none) and `backend-path` of

@@ -298,6 +298,7 @@ mod tests {
                 flake: true,
                 wheels: Vec::new(),
             },
+            root: "/src".into(),
             epoch: None,
             zig: true,
             gcc: vec!["aarch64-linux-gnu-gcc".into(), "powerpc64le-linux-gnu-gcc".into()],
@@ -342,6 +343,23 @@ mod tests {
         assert_snapshot!(
             command(&[("linker", "container"), ("container-image", &image), ("source-date-epoch", "1700000000")]),
             @"SOURCE_DATE_EPOCH=1700000000 podman run --rm --entrypoint maturin --volume /src:/src --volume '<staging>:<staging>' --workdir /src --env SOURCE_DATE_EPOCH quay.example/maturin@sha256:0000000000000000000000000000000000000000000000000000000000000000 build --profile release --target x86_64-unknown-linux-gnu --compatibility linux --auditwheel skip --out '<staging>'"
+        );
+    }
+
+    #[test]
+    fn a_container_has_the_whole_repository() {
+        let image = format!("quay.example/maturin@sha256:{}", "0".repeat(64));
+        let inputs =
+            [("linker", "container"), ("container-image", &image), ("target", "aarch64-unknown-linux-gnu")];
+        let member = Facts { root: "/repository".into(), engine: Some("docker".into()), ..facts() };
+        let build = planned(&inputs, &member).unwrap().build.unwrap().to_string();
+        assert!(
+            build.starts_with("docker run --rm ") && build.contains("--volume /repository:/repository "),
+            "{build}"
+        );
+        assert!(
+            build.contains(" --target aarch64-unknown-linux-gnu ") && build.contains("--workdir /src"),
+            "{build}"
         );
     }
 

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::inputs::Backend;
 use crate::plan::Plan;
 use crate::run::{Made, Ports};
-use crate::{backend, repair, run};
+use crate::{backend, facts, repair, run};
 
 /// What marks a folder as holding no sources: caches (Cargo's target folder
 /// among them) and virtual environments.
@@ -78,7 +78,7 @@ fn difference(backend: Backend, first: &Made, second: &Made) -> Option<String> {
 /// project's place there.
 fn copy_sources(project: &Path, to: &Path) -> Result<PathBuf, Error> {
     let project = project.canonicalize().map_err(FileError::new("read", project))?;
-    let root = project.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(&project);
+    let root = &facts::root(&project);
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| Error::Copy { path, source }

@@ -1,5 +1,7 @@
 //! The commands that build.
 
+use std::path::Path;
+
 use pydist::tags::Platform;
 use toolkit::Cmd;
 
@@ -116,18 +118,25 @@ pub(super) fn maturin(
         env.push(("MACOSX_DEPLOYMENT_TARGET".into(), format!("{major}.{minor}")));
     }
     if let (Linker::Container, Some(engine), Some(image)) = (linker, &facts.engine, &inputs.container_image) {
-        return container(engine, image, inputs, &env, args);
+        return container(engine, image, inputs, &facts.root, &env, args);
     }
     let cmd = Cmd::new("maturin").args(args).folder(&inputs.project);
     env.into_iter().fold(cmd, |cmd, (name, value)| cmd.env(name, value))
 }
 
-/// The project is mounted where it is, so that paths mean the same inside.
-fn container(engine: &str, image: &str, inputs: &Inputs, env: &[(String, String)], args: Vec<String>) -> Cmd {
+/// The repository is mounted where it is, so that paths mean the same inside.
+fn container(
+    engine: &str,
+    image: &str,
+    inputs: &Inputs,
+    root: &Path,
+    env: &[(String, String)],
+    args: Vec<String>,
+) -> Cmd {
     let project = std::path::absolute(&inputs.project).unwrap_or_else(|_| inputs.project.clone());
     let project = project.display().to_string();
     let mut cmd = Cmd::new(engine).args(["run", "--rm", "--entrypoint", "maturin"]);
-    for volume in [&project, STAGING] {
+    for volume in [root.display().to_string().as_str(), STAGING] {
         cmd = cmd.args(["--volume".into(), format!("{volume}:{volume}")]);
     }
     cmd = cmd.args(["--workdir", &project, "--env", "SOURCE_DATE_EPOCH"]);
