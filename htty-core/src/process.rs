@@ -3,12 +3,13 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Child, ExitStatus};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group};
 
 use crate::settle;
 
@@ -24,13 +25,30 @@ pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((read, write))
 }
 
-/// A descriptor that gives the child's raw wait status when it has ended.
-pub(crate) fn watch(mut child: Child) -> io::Result<OwnedFd> {
+/// Lets processes whose parents leave become ours, so that they are seen, and
+/// waited for when they end (Linux, prctl(2)).
+pub(crate) fn adopt_orphans() {
+    // Where it does not work, the first process has them, as usual.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+}
+
+/// A descriptor that gives the raw wait status of the process `pid` when it has
+/// ended. All other children are waited for too.
+pub(crate) fn watch(pid: u32) -> io::Result<OwnedFd> {
     let (read, write) = pipe()?;
-    std::thread::Builder::new().stack_size(64 * 1024).spawn(move || {
-        if let Ok(status) = child.wait() {
-            // The reader is gone only when ht itself is.
-            let _ = rustix::io::write(&write, &status.into_raw().to_ne_bytes());
+    let pid = process(pid);
+    std::thread::Builder::new().name("watch".into()).stack_size(64 * 1024).spawn(move || {
+        loop {
+            match rustix::process::wait(WaitOptions::empty()) {
+                // The reader is gone only when ht itself is.
+                Ok(Some((ended, status))) if Some(ended) == pid => {
+                    let _ = rustix::io::write(&write, &status.as_raw().to_ne_bytes());
+                }
+                Ok(_) | Err(Errno::INTR) => {}
+                // Nobody is left.
+                Err(_) => return,
+            }
         }
     })?;
     Ok(read)
@@ -46,7 +64,8 @@ pub(crate) fn exit_code(status: ExitStatus) -> i32 {
 /// have groups of their own).
 pub(crate) fn hang_up(pid: u32) {
     let Some(leader) = process(pid) else { return };
-    let descendants: Vec<Pid> = settle::tree(pid).into_iter().filter_map(process).collect();
+    let descendants = settle::descendants(std::process::id());
+    let descendants: Vec<Pid> = descendants.into_iter().filter_map(process).collect();
     // Those that have started a session of their own are meant to stay.
     let ours = |other: Pid| rustix::process::getsid(Some(other)).is_ok_and(|session| session == leader);
     let left = || {

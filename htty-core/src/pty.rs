@@ -8,7 +8,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command};
+use std::process::Command;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{ioctl_tiocsctty, setsid};
@@ -17,7 +17,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 
 /// A command on its terminal.
 pub(crate) struct Pty {
-    pub(crate) child: Child,
+    pub(crate) pid: u32,
     /// Our end of the terminal; it does not block.
     pub(crate) master: OwnedFd,
     /// The command's end. While this is open the terminal does not hang up
@@ -52,10 +52,10 @@ pub(crate) fn spawn(command: &[String], cols: u16, rows: u16) -> io::Result<Pty>
             Ok(())
         });
     }
-    let child = process.spawn()?;
+    let pid = process.spawn()?.id();
     let flags = rustix::fs::fcntl_getfl(&master)?;
     rustix::fs::fcntl_setfl(&master, flags | OFlags::NONBLOCK)?;
-    Ok(Pty { child, master, slave })
+    Ok(Pty { pid, master, slave })
 }
 
 /// Tells the terminal, and so the programs on it, its new size.

@@ -22,9 +22,10 @@ const BUSY: Budget = Budget { ran: Duration::from_millis(20), waited: Duration::
 /// written nothing for so long (while it starts: after its first output).
 const QUIET: Duration = Duration::from_millis(30);
 
-/// What is known of a command's readiness.
+/// What is known of a command's readiness; it, and what it started, are our only
+/// descendants.
+#[derive(Default)]
 pub(crate) struct Readiness {
-    pid: u32,
     phase: Phase,
     /// The last look, and when it was.
     last: Option<(Look, Instant)>,
@@ -34,8 +35,9 @@ pub(crate) struct Readiness {
     gave_up: Option<Duration>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Phase {
+    #[default]
     Starts,
     Works,
     Busy,
@@ -43,10 +45,6 @@ enum Phase {
 }
 
 impl Readiness {
-    pub(crate) fn new(pid: u32) -> Self {
-        Self { pid, phase: Phase::Starts, last: None, waiting: None, output: None, gave_up: None }
-    }
-
     /// The command has written something, so it was not asleep.
     pub(crate) fn output_came(&mut self) {
         self.output = Some(Instant::now());
@@ -77,7 +75,7 @@ impl Readiness {
             return true;
         }
         let now = Instant::now();
-        let look = settle::look(self.pid);
+        let look = settle::look(std::process::id());
         let total = look.as_ref().map_or(0, Look::ran);
         let (since, before) = *self.waiting.get_or_insert((now, total));
         if let Some(look) = look {

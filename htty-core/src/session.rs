@@ -65,8 +65,8 @@ pub(crate) fn run(settings: Settings) -> io::Result<()> {
     let parent = Parent::new();
     let signals = Signals::new()?;
     let screen = Screen::new(cols, rows)?;
-    let Pty { child, master, slave } = pty::spawn(&settings.command, cols, rows)?;
-    let pid = child.id();
+    process::adopt_orphans();
+    let Pty { pid, master, slave } = pty::spawn(&settings.command, cols, rows)?;
     let stdout = rustix::stdio::stdout();
     // A pipe is ours alone; a terminal or a file may be another's too.
     if FileType::from_raw_mode(rustix::fs::fstat(stdout)?.st_mode) == FileType::Fifo {
@@ -84,7 +84,7 @@ pub(crate) fn run(settings: Settings) -> io::Result<()> {
         typed: VecDeque::new(),
         input: Vec::new(),
         commands: VecDeque::new(),
-        readiness: Readiness::new(pid),
+        readiness: Readiness::default(),
         output: Output::default(),
         draining: None,
         farewell: None,
@@ -94,7 +94,7 @@ pub(crate) fn run(settings: Settings) -> io::Result<()> {
     let init = session.screen.snapshot(session.style);
     session.emit(&Event::Init(init));
     session.emit(&Event::Pid { pid });
-    let result = process::watch(child).and_then(|child| session.serve(&child, &parent, &signals));
+    let result = process::watch(pid).and_then(|child| session.serve(&child, &parent, &signals));
     process::hang_up(pid);
     signals.die();
     result

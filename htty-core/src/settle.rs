@@ -23,8 +23,8 @@ impl Look {
     }
 }
 
-/// Looks at the process `pid` and all its descendants; `None` where the system
-/// does not tell.
+/// Looks at all descendants of the process `pid`; `None` where there are none,
+/// or the system does not tell.
 pub(crate) fn look(pid: u32) -> Option<Look> {
     let mut look = Look { asleep: true, tasks: Vec::new() };
     for_each_task(pid, &mut |task| {
@@ -42,9 +42,8 @@ pub(crate) fn look(pid: u32) -> Option<Look> {
     (!look.tasks.is_empty()).then_some(look)
 }
 
-/// The process `pid` and all its descendants; none where the system does not
-/// tell.
-pub(crate) fn tree(pid: u32) -> Vec<u32> {
+/// All descendants of the process `pid`; none where the system does not tell.
+pub(crate) fn descendants(pid: u32) -> Vec<u32> {
     let mut found = Vec::new();
     for_each_task(pid, &mut |task| {
         let mut parts = task.split('/').skip(2);
@@ -57,7 +56,7 @@ pub(crate) fn tree(pid: u32) -> Vec<u32> {
     found
 }
 
-/// Calls `visit` with the folder of each task in the tree. One that ends while
+/// Calls `visit` with the folder of each descendant's tasks. One that ends while
 /// it is looked at is left out.
 fn for_each_task(pid: u32, visit: &mut dyn FnMut(&str) -> Option<()>) {
     let mut processes = vec![pid];
@@ -68,7 +67,9 @@ fn for_each_task(pid: u32, visit: &mut dyn FnMut(&str) -> Option<()>) {
             let Some(task) = task.to_str() else { continue };
             let children = read(&format!("{task}/children")).unwrap_or_default();
             processes.extend(children.split_ascii_whitespace().filter_map(|child| child.parse::<u32>().ok()));
-            visit(task);
+            if process != pid {
+                visit(task);
+            }
         }
     }
 }
@@ -81,23 +82,32 @@ fn read(path: &str) -> Option<String> {
 mod tests {
     use std::process::{Command, Stdio};
 
-    use super::{look, tree};
+    use super::{Look, descendants, look};
 
-    #[test]
-    fn sleepers_are_asleep_and_their_children_are_seen() {
-        let mut shell = Command::new("sh").args(["-c", "cat; true"]).stdin(Stdio::piped()).spawn().unwrap();
-        while tree(shell.id()).len() < 2 || !look(shell.id()).is_some_and(|look| look.asleep) {
-            std::thread::yield_now();
+    /// Waits until the look that this gives is as wished.
+    fn until(wished: impl Fn(&Look) -> bool) -> Look {
+        loop {
+            match look(std::process::id()) {
+                Some(look) if wished(&look) => return look,
+                _ => std::thread::yield_now(),
+            }
         }
-        drop(shell.stdin.take());
-        shell.wait().unwrap();
-        assert_eq!(look(shell.id()), None);
     }
 
     #[test]
-    fn one_that_runs_is_not() {
-        let me = look(std::process::id()).unwrap();
-        assert!(!me.asleep);
-        assert_ne!(look(std::process::id()), Some(me));
+    fn sleepers_are_asleep_until_they_run() {
+        let script = "cat; while :; do :; done";
+        let mut shell = Command::new("sh").args(["-c", script]).stdin(Stdio::piped()).spawn().unwrap();
+        while descendants(std::process::id()).len() < 2 {
+            std::thread::yield_now();
+        }
+        let asleep = until(|look| look.asleep);
+        drop(shell.stdin.take());
+        let running = until(|look| !look.asleep);
+        assert_ne!(asleep, running);
+        until(|look| look.ran() > asleep.ran());
+        shell.kill().unwrap();
+        shell.wait().unwrap();
+        assert_eq!(look(std::process::id()), None);
     }
 }

@@ -1,12 +1,15 @@
 """`htty` as a library."""
 
+import contextlib
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from htty import HtWrapper, Press, StyleMode, run, terminal_session
+from htty.html import to_html
 
 
 @pytest.fixture
@@ -61,7 +64,84 @@ def test_kill_and_terminate() -> None:
         session.cmd.kill()
         assert session.cmd.wait(5) == -9
     with terminal_session("sleep 1000") as session:
-        assert session.cmd.exit() == -15
+        session.cmd.terminate()
+        assert session.cmd.wait(5) == -15
+        assert session.cmd.poll() == -15
+
+
+def test_exit_of_the_command_waits_and_then_insists() -> None:
+    with terminal_session("sh -c 'read line; exit 4'") as session:
+        session.send_keys(Press.ENTER)
+        assert session.cmd.exit() == 4
+    with terminal_session("sleep 1000") as session:
+        assert session.cmd.exit(timeout=0.1) == -15
+    with terminal_session(["sh", "-c", "trap '' TERM; while :; do sleep 1; done"]) as session:
+        session.snapshot()
+        assert session.cmd.exit(timeout=0.1) == -9
+
+
+def test_waiting_is_bounded() -> None:
+    with terminal_session("sleep 1000") as session:
+        assert session.cmd.wait(0.1) is None
+        assert session.ht.wait(0.1) is None
+        assert session.cmd.pid
+        assert session.ht.pid
+        assert session.cmd.poll() is None
+        assert session.ht.poll() is None
+
+
+def test_invalid_pattern_is_named(cat: HtWrapper) -> None:
+    with pytest.raises(ValueError, match=r"Invalid regex pattern '\('"):
+        cat.expect("(")
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        ("echo $((6 * 7)) | cat", "42"),
+        ("X=1 sh -c 'echo $X'", "1"),
+        ("echo 'a|b' \"c;d\"", "a|b c;d"),
+        ("echo a\\ b", "a b"),
+        ("cd / && pwd", "/"),
+    ],
+)
+def test_string_is_read_as_a_shell_does(command: str, shown: str) -> None:
+    with terminal_session(command, rows=2, cols=20) as session:
+        assert session.cmd.wait(5) == 0
+        assert session.snapshot().text.splitlines()[0] == shown.ljust(20)
+
+
+def test_hundred_sessions_leave_nothing_behind() -> None:
+    descriptors = Path("/proc/self/fd")
+    before = len(list(descriptors.iterdir()))
+    pids: list[int] = []
+    with contextlib.ExitStack() as stack:
+        sessions = [
+            stack.enter_context(terminal_session("sh -c 'sleep 1000 & exec cat'", rows=3, cols=20))
+            for _ in range(100)
+        ]
+        for number, session in enumerate(sessions):
+            session.send_keys([f"n{number}", Press.ENTER])
+        for number, session in enumerate(sessions):
+            assert session.snapshot().text.startswith(f"n{number} ".ljust(20)), number
+            assert session.cmd.pid
+            assert session.ht.pid
+            pids += [session.cmd.pid, session.ht.pid]
+            children = Path(f"/proc/{session.cmd.pid}/task/{session.cmd.pid}/children")
+            pids += [int(child) for child in children.read_text().split()]
+    assert len(pids) == 300
+    left = [pid for pid in pids if Path(f"/proc/{pid}").exists() and not is_zombie(pid)]
+    assert left == []
+    assert len(list(descriptors.iterdir())) == before
+    assert threading.active_count() == 1
+
+
+def is_zombie(pid: int) -> bool:
+    """Orphans are waited for by the first process, which may take its time."""
+    try:
+        return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
 
 
 def test_session_ends_though_the_block_fails() -> None:
@@ -80,7 +160,7 @@ def test_session_ends_though_the_block_fails() -> None:
 def test_snapshot_after_the_end_is_the_last_one(cat: HtWrapper) -> None:
     cat.send_keys("kept")
     cat.expect("kept")
-    assert cat.exit() == 0
+    assert cat.exit() == -15
     assert cat.snapshot().text.startswith("kept")
     with pytest.raises(RuntimeError, match="ended"):
         cat.send_keys("late")
@@ -113,13 +193,37 @@ def test_threads_share_a_session(cat: HtWrapper) -> None:
     assert cat.snapshot().text.replace("\n", "").strip().count("a") == 20
 
 
-def test_html_of_a_styled_session() -> None:
-    printf = ["printf", r"\033[1;31m<b>\033[0m"]
-    with terminal_session(printf, rows=1, cols=5, style_mode=StyleMode.STYLED) as session:
+def test_html_and_text_of_a_styled_session() -> None:
+    printf = ["printf", r"\033[1;31m<b>\033[0;44mc\033[0;7md\033[0;38;5;200me\033[0;38;2;1;2;3mf"]
+    with terminal_session(printf, rows=1, cols=9, style_mode=StyleMode.STYLED) as session:
         session.cmd.wait(5)
-        html = session.snapshot().html
-    style = "font-weight:bold;color:#cd0000"
-    assert html == f'<pre class="terminal"><span style="{style}">&lt;b&gt;</span>  </pre>'
+        styled = session.snapshot()
+        session.set_style_mode(StyleMode.PLAIN)
+        assert session.snapshot().text == "<b>cdef  "
+    assert styled.text.startswith("\x1b[0;1;31m<b>\x1b[0;44mc")
+    spans = [
+        '<span class="ansi1 ansi31">&lt;b&gt;</span>',
+        '<span class="ansi44">c</span>',
+        '<span class="inv_foreground inv_background">d</span>',
+        '<span class="ansi38-200">e</span>',
+        '<span class="ansi38-001002003">f</span>',
+    ]
+    assert "".join(spans) in styled.html
+    rules = [
+        ".ansi1 { font-weight: bold; }",
+        ".ansi31 { color: #aa0000; }",
+        ".ansi38-001002003 { color: #010203; }",
+        ".ansi38-200 { color: #ff00d7; }",
+        ".ansi44 { background-color: #0000aa; }",
+    ]
+    assert "\n".join(rules) in styled.html
+
+
+def test_inverse_colours() -> None:
+    text = "\x1b[0;7;31;42ma\x1b[0;7;97;48;5;20mb\x1b[0;7;48;2;0;0;255mc"
+    html = to_html(text)
+    assert '<span class="ansi32 ansi41">a</span><span class="ansi38-20 ansi107">b</span>' in html
+    assert '<span class="ansi38-000000255 inv_background">c</span>' in html
 
 
 def test_run_without_a_block() -> None:

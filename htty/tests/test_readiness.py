@@ -1,6 +1,4 @@
-"""What a session does while its command is still starting, or busy.
-
-"""
+"""What a session does while its command is still starting, or busy."""
 
 import sys
 from pathlib import Path

@@ -104,26 +104,29 @@ def drive(args: argparse.Namespace, command: list[str]) -> int:
         try:
             for kind, value in args.actions:
                 if kind == "keys":
-                    session.send_keys([key for key in value.split(args.delimiter) if key])
+                    session.send_keys(parse_keys(value, args.delimiter))
                 elif kind == "snapshot":
                     show(session)
                 elif kind == "expect":
                     session.expect(value)
                 else:
                     session.expect_absent(value)
+            status = session.cmd.wait() if args.exit_status else 0
             if not any(kind == "snapshot" for kind, _ in args.actions):
-                if not args.actions:
-                    # A command that ends by itself is worth waiting for.
-                    session.cmd.wait(1.0)
                 show(session)
         except (RuntimeError, TimeoutError) as error:
             print(f"htty: {error}", file=sys.stderr)
             return 1
-        if args.exit_status:
-            status = session.cmd.wait()
-            # As a shell tells of a signal.
-            return 1 if status is None else status if status >= 0 else 128 - status
-    return 0
+    if status is None:
+        return 1
+    # As a shell tells of a signal.
+    return status if status >= 0 else 128 - status
+
+
+def parse_keys(text: str, delimiter: str = ",") -> list[str]:
+    """Gives the keys in `text`, without blanks around them and without empty ones."""
+    keys = (key.strip() for key in text.split(delimiter))
+    return [key for key in keys if key]
 
 
 def show(session: HtWrapper) -> None:
