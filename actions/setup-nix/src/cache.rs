@@ -10,18 +10,22 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use pydist::digest::sha256_reader;
+use rustix::fs::{Mode, OFlags};
 use serde::Serialize;
 use toolkit::{FileError, write_atomic};
 
 use crate::error::Error;
 use crate::estimate::{self, Estimate};
-use crate::info::{Content, Info, Keys, NarInfo, StorePath, Trust, content};
+use crate::info::{Content, Info, Keys, NarInfo, STORE, StorePath, Trust, content};
 use crate::nar;
 use crate::store::{Staging, Store, place};
 
 /// Compressed with more than 8 MiB of history, a NAR is none of ours and could
 /// take any amount of memory.
 const WINDOW: u32 = 23;
+
+/// The longest narinfo: thousands of references, hundreds of signatures.
+const TEXT: u64 = 1 << 20;
 
 /// The folder and its neighbour for what is not part of it.
 #[derive(Debug, Clone)]
@@ -43,8 +47,16 @@ impl Cache {
 
     /// Makes both folders and `nix-cache-info`.
     pub fn create(&self) -> Result<(), FileError> {
-        for folder in [self.folder.join("nar"), self.state()] {
+        for folder in [self.folder.clone(), self.folder.join("nar"), self.state()] {
             fs::create_dir_all(&folder).map_err(FileError::new("create", &folder))?;
+            // A link that an archive put there would lead what is removed here
+            // to another folder.
+            let meta = fs::symlink_metadata(&folder).map_err(FileError::new("read", &folder))?;
+            if !meta.is_dir() {
+                let error =
+                    io::Error::new(io::ErrorKind::NotADirectory, "expected a folder, found a link to one");
+                return Err(FileError::new("use", &folder)(error));
+            }
         }
         let info = self.folder.join("nix-cache-info");
         if info.exists() {
@@ -72,6 +84,14 @@ impl Cache {
     /// All that reads well, and what does not.
     pub fn read(&self) -> Result<(Vec<NarInfo>, Vec<Refused>), FileError> {
         let (mut found, mut refused) = (Vec::new(), Vec::new());
+        let about = read_text(&self.folder.join("nix-cache-info")).unwrap_or_default();
+        if let Some(other) = about.lines().find_map(|line| line.strip_prefix("StoreDir:"))
+            && other.trim() != STORE
+        {
+            let why = format!("expected a cache of {STORE}, found one of {}", other.trim());
+            refused.push(Refused::new("nix-cache-info", why));
+            return Ok((found, refused));
+        }
         let entries = match fs::read_dir(&self.folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((found, refused)),
             entries => entries.map_err(FileError::new("read", &self.folder))?,
@@ -82,7 +102,7 @@ impl Cache {
                 continue;
             }
             let name = entry.file_name().to_string_lossy().into_owned();
-            let parsed = fs::read_to_string(&file).map_err(|error| error.to_string());
+            let parsed = read_text(&file).map_err(|error| error.to_string());
             match parsed.and_then(|text| NarInfo::parse(&text)) {
                 Ok(narinfo) if name == format!("{}.narinfo", narinfo.info.path.digits()) => {
                     found.push(narinfo);
@@ -96,6 +116,27 @@ impl Cache {
         found.sort_by(|a, b| a.info.path.cmp(&b.info.path));
         Ok((found, refused))
     }
+}
+
+/// Opens what must be a regular file: a pipe would never end, a link could lead
+/// anywhere.
+fn open_regular(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidData, "expected a regular file"))
+}
+
+/// The text of a small file.
+pub(crate) fn read_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let file = io::Read::take(open_regular(path)?, TEXT + 1);
+    if io::Read::read_to_string(&mut { file }, &mut text)? as u64 > TEXT {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is longer than {TEXT} bytes")));
+    }
+    Ok(text)
 }
 
 /// Something in the cache that was not used.
@@ -255,6 +296,7 @@ fn unpack_all(
             Err(io::Error::new(io::ErrorKind::StorageFull, "the disk is full"))
         } else {
             unpack_one(cache, staging, narinfo)
+                .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", narinfo.url)))
         };
         if let Err(error) = result {
             use io::ErrorKind::{InvalidData, NotFound, Other, StorageFull, UnexpectedEof};
@@ -274,7 +316,7 @@ fn unpack_one(cache: &Cache, staging: &Staging, narinfo: &NarInfo) -> io::Result
     let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
     let info = &narinfo.info;
     let to = staging.path().join(info.path.base());
-    let file = File::open(cache.folder.join(&narinfo.url))?;
+    let file = open_regular(&cache.folder.join(&narinfo.url))?;
     // One byte more than promised is enough to know that it is too long.
     let mut decoder = zstd::Decoder::new(file)?;
     decoder.window_log_max(WINDOW)?;

@@ -42,7 +42,15 @@ pub fn fetch(source: &str, expected: Sha256Bytes, to: &Path, ui: &Ui) -> Result<
             part.rewind()?;
             sha256_reader(part.as_file_mut())
         };
-        copy().map_err(FileError::new("copy", source))?.0
+        match copy() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Error::Plan {
+                    message: format!("the input `tarball` names `{source}`, which is not there"),
+                    hint: "give the path of a file, or an https address".into(),
+                });
+            }
+            copied => copied.map_err(FileError::new("copy", source))?.0,
+        }
     };
     if found != expected {
         return Err(Error::Hash { source_name: source.into(), found: hex(&found), expected: hex(&expected) });

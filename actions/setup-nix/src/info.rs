@@ -124,6 +124,12 @@ pub fn print_rows<'a>(rows: impl IntoIterator<Item = &'a Info>) -> String {
     out
 }
 
+/// A NAR's size: 1 TiB is more than any has, and sums of such stay numbers.
+fn size(text: &str) -> Result<u64, String> {
+    let size: Option<u64> = text.parse().ok();
+    size.filter(|size| *size <= 1 << 40).ok_or_else(|| format!("NarSize is `{text}`, expected at most 2^40"))
+}
+
 /// A narinfo file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NarInfo {
@@ -166,7 +172,7 @@ impl NarInfo {
         let info = Info {
             path,
             nar_hash: nix32::sha256(hash).ok_or_else(|| format!("`{hash}` is no SHA-256"))?,
-            nar_size: field("NarSize")?.parse().map_err(|_| "NarSize is no number".to_owned())?,
+            nar_size: size(field("NarSize")?)?,
             deriver: deriver.map(|text| base(text)).transpose()?,
             references,
             signatures,

@@ -103,12 +103,9 @@ impl Inputs {
     /// Reads them; all faults at once.
     pub(crate) fn read(env: &Env) -> Result<Self, InputErrors> {
         let mut reader = Reader::new(&SPEC, env);
-        let one_line = |text: &str| {
-            let one = !text.contains(['\n', '\r']);
-            one.then(|| text.to_owned()).ok_or("expected one line, found several")
-        };
         let version = reader.parse("nix-version", |text| {
-            let sound = text.split('.').all(|part| part.parse::<u32>().is_ok());
+            let parts: Vec<&str> = text.split('.').collect();
+            let sound = parts.len() >= 2 && parts.iter().all(|part| part.parse::<u32>().is_ok());
             sound
                 .then(|| text.to_owned())
                 .ok_or_else(|| format!("expected a version like `2.34.4`, found `{text}`"))
@@ -127,11 +124,17 @@ impl Inputs {
             reader.fault("cache-folder", "neither HOME nor XDG_CACHE_HOME is set: give the folder");
             PathBuf::new()
         });
-        if !cache_folder.is_absolute() {
-            reader.fault(
-                "cache-folder",
-                format!("expected an absolute path, found `{}`", cache_folder.display()),
-            );
+        let colon = cache_folder.to_string_lossy().contains(':');
+        if !cache_folder.is_absolute() || colon {
+            // nix.conf is beside it, and Nix parts the names of such files by colons.
+            let found = cache_folder.display();
+            reader.fault("cache-folder", format!("expected an absolute path without `:`, found `{found}`"));
+        }
+        let hash_files = reader.list("hash-files");
+        for pattern in &hash_files {
+            if let Err(why) = crate::key::check(pattern) {
+                reader.fault("hash-files", why);
+            }
         }
         let inputs = Self {
             version: version.unwrap_or_default(),
@@ -143,17 +146,17 @@ impl Inputs {
             tarball: reader.text("tarball"),
             sha256,
             daemon: reader.flag("daemon"),
-            extra_conf: reader.text("extra-conf"),
+            extra_conf: reader.parse("extra-conf", extra_conf),
             substituters: reader.list("extra-substituters"),
             key_texts,
             keys,
             access_tokens: reader.secret("access-tokens"),
             sandbox: reader.word("sandbox"),
-            max_jobs: reader.parse("max-jobs", one_line).unwrap_or_default(),
+            max_jobs: reader.parse("max-jobs", max_jobs).unwrap_or_default(),
             kvm: reader.flag("kvm"),
             cache: reader.word("cache"),
-            cache_key: reader.parse("cache-key", one_line).unwrap_or_default(),
-            hash_files: reader.list("hash-files"),
+            cache_key: reader.parse("cache-key", cache_key).unwrap_or_default(),
+            hash_files,
             cache_folder,
             signed_only: reader.word("cache-trust") == "signed",
             restore_all: reader.word("restore") == "all",
@@ -161,14 +164,49 @@ impl Inputs {
             max_size: reader.number("max-size").unwrap_or_default() * 1_000_000,
             dry_run: reader.flag("dry-run"),
         };
-        if inputs.access_tokens.as_ref().is_some_and(|tokens| tokens.expose().contains(['\n', '\r'])) {
-            reader.fault("access-tokens", "expected one line of `host=token` words, found several");
+        let sound = |text: &str| {
+            !text.contains(['\n', '\r']) && text.split_whitespace().all(|word| word.contains('='))
+        };
+        if inputs.access_tokens.as_ref().is_some_and(|tokens| !sound(tokens.expose())) {
+            reader.fault("access-tokens", "expected one line of words like `host=token`");
         }
         reader.finish(inputs)
     }
 }
 
-fn default_folder(env: &Env) -> Option<PathBuf> {
+/// What `actions/cache` takes: no comma, and 512 characters with what follows.
+fn cache_key(text: &str) -> Result<String, String> {
+    if text.len() > 384 || text.contains([',', '\n', '\r']) {
+        return Err(format!("expected one line of at most 384 characters without a comma, found `{text}`"));
+    }
+    Ok(text.to_owned())
+}
+
+fn max_jobs(text: &str) -> Result<String, String> {
+    if text == "auto" || text.parse::<u32>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    Err(format!("expected `auto` or a number, found `{text}`"))
+}
+
+/// Lines that nix.conf can have (Nix manual, "nix.conf").
+fn extra_conf(text: &str) -> Result<String, String> {
+    for line in text.lines().map(str::trim) {
+        let word = line.split_whitespace().next().unwrap_or_default();
+        if word.is_empty() || word.starts_with('#') || word == "include" || word == "!include" {
+            continue;
+        }
+        let Some((name, _)) = line.split_once('=') else {
+            return Err(format!("expected lines like `name = value`, found `{line}`"));
+        };
+        if name.trim().ends_with("access-tokens") {
+            return Err("expected no `access-tokens` here: give them as the input of that name".into());
+        }
+    }
+    Ok(text.to_owned())
+}
+
+pub(crate) fn default_folder(env: &Env) -> Option<PathBuf> {
     let cache = env.get("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(PathBuf::from(env.get("HOME")?).join(".cache")))?;
     Some(cache.join("setup-nix/binary-cache"))

@@ -4,6 +4,16 @@ use std::path::Path;
 
 use pydist::digest::{hex, sha256};
 
+/// Whether `pattern` is one that is understood here.
+pub(crate) fn check(pattern: &str) -> Result<(), String> {
+    if pattern.starts_with(['/', '!']) || pattern.contains(['[', ']', '{', '}']) {
+        return Err(format!(
+            "expected a path below the workspace with `*`, `?` and `**` alone, found `{pattern}`"
+        ));
+    }
+    Ok(())
+}
+
 /// One digest over the files below `folder` that a pattern names, by path.
 pub(crate) fn hash_files(folder: &Path, patterns: &[String]) -> (String, usize) {
     let mut text = String::new();
@@ -29,6 +39,7 @@ fn matches(pattern: &str, path: &str) -> bool {
     fn name(pattern: &[u8], text: &[u8]) -> bool {
         match pattern.split_first() {
             None => text.is_empty(),
+            Some((b'?', rest)) => text.split_first().is_some_and(|(_, text)| name(rest, text)),
             Some((b'*', rest)) => (0..=text.len()).any(|n| name(rest, &text[n..])),
             Some((first, rest)) => text.split_first().is_some_and(|(c, text)| c == first && name(rest, text)),
         }
@@ -42,6 +53,7 @@ fn matches(pattern: &str, path: &str) -> bool {
                 .is_some_and(|(part, path)| name(first.as_bytes(), part.as_bytes()) && parts(rest, path)),
         }
     }
+    let pattern = pattern.strip_prefix("./").unwrap_or(pattern);
     parts(&pattern.split('/').collect::<Vec<_>>(), &path.split('/').collect::<Vec<_>>())
 }
 
@@ -59,6 +71,7 @@ mod tests {
             ("nix/*.nix", "nix/a/b.nix", false),
             ("nix/**", "nix/a/b.nix", true),
             ("*.lock", "lock", false),
+            ("./flake.loc?", "flake.lock", true),
         ] {
             assert_eq!(matches(pattern, path), fits, "{pattern} {path}");
         }

@@ -37,10 +37,19 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
     }
     let processes = System { ui };
     let facts = plan::Facts::gather(&inputs, env, &processes);
-    let plan = plan::plan(&inputs, &facts)?;
+    let mut plan = plan::plan(&inputs, &facts)?;
     if inputs.dry_run {
         ui.report(serde_json::to_string_pretty(&plan).unwrap_or_default());
         return Ok(Exit::Done);
+    }
+    if plan.cache != "off"
+        && let Err(error) = cache::Cache::new(&plan.cache_folder).create()
+    {
+        // Never a reason to fail a job.
+        plan.cache = "off";
+        plan.cache_why = Some(format!("its folder cannot be used: {}", toolkit::causes(&error)));
+        plan.cache_folder = inputs::default_folder(env).unwrap_or(plan.cache_folder);
+        ui.warning(plan.cache_why.clone().unwrap_or_default());
     }
     let work = run::Work { inputs: &inputs, facts: &facts, plan: &plan, env, ui, processes: &processes };
     match invocation.command {

@@ -11,7 +11,7 @@ use pydist::digest::{hex, sha256};
 use serde::Serialize;
 use toolkit::{FileError, write_atomic};
 
-use crate::cache::{Cache, Refused, parallel};
+use crate::cache::{Cache, Refused, parallel, read_text};
 use crate::error::Error;
 use crate::info::{Info, NarInfo, StorePath};
 use crate::nar::{self, Hashing};
@@ -86,14 +86,18 @@ pub fn pack(cache: &Cache, store: &Store<'_>, stop: &(dyn Fn() -> bool + Sync)) 
 /// Whether the cache has `row` with this content: an unsigned path can have been
 /// built with another one elsewhere.
 fn packed_already(cache: &Cache, row: &Info) -> bool {
-    let text = fs::read_to_string(cache.narinfo(&row.path)).unwrap_or_default();
-    NarInfo::parse(&text)
-        .is_ok_and(|found| found.info.path == row.path && found.info.nar_hash == row.nar_hash)
+    let text = read_text(&cache.narinfo(&row.path)).unwrap_or_default();
+    NarInfo::parse(&text).is_ok_and(|found| {
+        let there = fs::symlink_metadata(cache.folder.join(&found.url)).is_ok_and(|meta| meta.is_file());
+        there && found.info.path == row.path && found.info.nar_hash == row.nar_hash
+    })
 }
 
 /// The NAR first, then the narinfo that makes it count.
 fn pack_one(cache: &Cache, info: &Info) -> io::Result<()> {
-    let part = tempfile::Builder::new().prefix("nar-").tempfile_in(cache.state())?;
+    // Where it will be, for a folder can be a volume of its own; what a killed
+    // run leaves there is removed with the next bound.
+    let part = tempfile::Builder::new().prefix(".part-").tempfile_in(cache.folder.join("nar"))?;
     let mut encoder = zstd::Encoder::new(Hashing::new(part), LEVEL)?;
     encoder.set_pledged_src_size(Some(info.nar_size))?;
     encoder.include_checksum(true)?;

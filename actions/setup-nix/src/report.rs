@@ -1,5 +1,6 @@
 //! From plans and outcomes to outputs and the job summary.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -38,8 +39,8 @@ pub(crate) fn planned(plan: &Plan, facts: &Facts, ui: &Ui) -> Result<(), FileErr
     ui.output("cache-folder", plan.cache_folder.display().to_string())?;
     ui.output("cache-key", &plan.key)?;
     ui.output("restore-keys", plan.restore_keys.join("\n"))?;
-    if facts.file_count == 0 {
-        ui.info("no file matches `hash-files`: the cache key does not depend on any");
+    if facts.file_count == 0 && plan.cache != "off" {
+        ui.warning("no file matches `hash-files`: the cache key does not depend on any");
     }
     if let Some(why) = &plan.cache_why {
         ui.warning(format!("the cache is off: {why}"));
@@ -131,7 +132,11 @@ pub(crate) fn installed(outcome: &Outcome<'_>, work: &Work<'_>) -> Result<(), Fi
         };
         Some([format!("`{name}`"), text])
     };
-    summary = summary.table(&["setting in effect", ""], SETTINGS.iter().filter_map(setting));
+    // What `extra-conf` set is told too.
+    let lines = plan.conf.iter().filter_map(|line| line.split_once('='));
+    let names = lines.map(|(name, _)| name.trim().trim_start_matches("extra-"));
+    let names: BTreeSet<&str> = SETTINGS.into_iter().chain(names).collect();
+    summary = summary.table(&["setting in effect", ""], names.iter().filter_map(setting));
     ui.summary(&summary)?;
     ui.output("nix-version", outcome.version)?;
     ui.output("nix-bin", outcome.bin.display().to_string())?;
@@ -239,7 +244,7 @@ pub(crate) fn saved(saved: &Saved, work: &Work<'_>) -> Result<(), FileError> {
             "phases": saved.phases,
         })
     })?;
-    work.ui.report(text);
+    work.ui.report(format!("{text}\n{}", verdict.replace('`', "")));
     Ok(())
 }
 
@@ -277,6 +282,10 @@ fn write(work: &Work<'_>, report: impl FnOnce() -> Value) -> Result<(), FileErro
 fn refused(summary: Summary, refused: &[Refused], ui: &Ui) -> Summary {
     if refused.is_empty() {
         return summary;
+    }
+    let broken = refused.iter().filter(|one| one.broken).count();
+    if broken > 0 {
+        ui.warning(format!("{broken} of the cache's entries are damaged or missing and were left out"));
     }
     for one in refused.iter().take(NAMED) {
         ui.info(format!("left out: {}: {}", one.name, one.why));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use toolkit::{Env, FileError, Io, Processes, Ui, causes, interrupted, write_atomic};
+use toolkit::{Env, FileError, Io, ProcessError, Processes, Ui, causes, interrupted, write_atomic};
 
 use crate::cache::{Cache, Restored, Rules, restore};
 use crate::error::Error;
@@ -87,6 +87,9 @@ impl Work<'_> {
 
         let start = Instant::now();
         let restored = self.restore(&store);
+        if interrupted() {
+            return Err(ProcessError::Interrupted.into());
+        }
         phases.add("restore", start.elapsed(), restored.as_ref().map_or(0, |restored| restored.bytes));
         if let Err(why) = &restored
             && self.plan.cache != "off"
@@ -160,7 +163,11 @@ impl Work<'_> {
         if let Some(home) = self.env.get("HOME") {
             self.ui.add_path(&Path::new(home).join(".nix-profile/bin"))?;
         }
-        self.ui.add_path(bin)?;
+        // In front of all others, `/usr/bin` would hide what earlier steps put there.
+        let path = self.env.get("PATH").unwrap_or_default();
+        if !std::env::split_paths(path).any(|folder| folder == bin) {
+            self.ui.add_path(bin)?;
+        }
         self.ui.set_env("NIX_USER_CONF_FILES", conf::files(&self.conf(), self.env))?;
         match certificates {
             Some(file) if self.env.get("NIX_SSL_CERT_FILE").is_none() => {
@@ -228,6 +235,10 @@ impl Work<'_> {
 
     /// One pass.
     pub(crate) fn pack(&self) -> Result<(), Error> {
+        if self.plan.cache != "read-write" {
+            self.ui.report(format!("nothing is packed: the cache is {}", self.plan.cache));
+            return Ok(());
+        }
         let start = Instant::now();
         let packed = pack(&self.cache(), &self.store(&self.found()?.bin), &interrupted)?;
         report::packed(&packed, start.elapsed(), self.ui);

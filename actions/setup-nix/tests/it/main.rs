@@ -7,6 +7,7 @@ mod cache;
 mod daemon;
 mod download;
 mod hostile;
+mod hostile_cache;
 mod idle;
 mod install;
 mod machine;
