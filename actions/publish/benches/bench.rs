@@ -120,8 +120,11 @@ impl Table {
 }
 
 fn uploads(table: &mut Table, set: &Set) {
-    let kinds: [(&str, usize, fn() -> Target); 3] =
-        [("pypiserver", RUNS, pypiserver), ("devpi", DEVPI_RUNS, devpi), ("fake Warehouse", RUNS, warehouse)];
+    let kinds = [
+        ("pypiserver", RUNS, pypiserver as fn() -> Target),
+        ("devpi", DEVPI_RUNS, devpi),
+        ("fake Warehouse", RUNS, warehouse),
+    ];
     for (name, runs, start) in kinds {
         let (mut first, mut second, mut by_uv, mut by_twine) = (vec![], vec![], vec![], vec![]);
         for _ in 0..runs {
@@ -163,7 +166,7 @@ fn costs(table: &mut Table) {
     let kept = start <= Duration::from_millis(50);
     table.row("start (`--version`)", &format!("{:.0} ms", millis(start)), &peers, "≤ 50 ms", kept);
     let size = |path: &std::path::Path| std::fs::metadata(path).map(|data| data.len()).unwrap_or_default();
-    let mib = |bytes: u64| format!("{}.{} MiB", bytes >> 20, (bytes % (1 << 20)) * 10 >> 20);
+    let mib = |bytes: u64| format!("{}.{} MiB", bytes >> 20, ((bytes % (1 << 20)) * 10) >> 20);
     let own = size(env!("CARGO_BIN_EXE_publish").as_ref());
     let peers = [mib(size(&tools::path("uv"))), "–".to_owned()];
     table.row("program", &mib(own), &peers, "≤ 10 MB", own <= 10_000_000);
@@ -213,8 +216,8 @@ fn faults(table: &mut Table) {
                 Proxy::start(&index.url(), &fault.map(|fault| (1, fault)).into_iter().collect::<Vec<_>>());
             let target = at(&proxy.url());
             let ended = ends(tool(&set, &target));
-            let (there, sent) = (index.shelf().order.len(), proxy.uploads());
-            (ended, there, sent)
+            let there = index.shelf().order.len();
+            (ended, there, proxy.uploads())
         };
         let ours = run(|set, target| {
             let mut command = ours(set, target);

@@ -174,18 +174,14 @@ impl<'a> Trusted<'a> {
                 Err(error) => error,
             };
             tries += 1;
-            match self.http.pace.after(tries, &error) {
-                Some(wait) => {
-                    let told = self.http.pause(&causes(&error), wait).await;
-                    told.map_err(|source| AuthError::Mint { source, claims: String::new() })?;
-                }
-                None => {
-                    // Where the index says why it does not know this run.
-                    let refused = error.status() == Some(StatusCode::UNPROCESSABLE_ENTITY);
-                    let claims = if refused { claims(&identity) } else { String::new() };
-                    return Err(AuthError::Mint { source: error, claims });
-                }
-            }
+            let failed = |source, claims| AuthError::Mint { source, claims };
+            let Some(wait) = self.http.pace.after(tries, &error) else {
+                // Where the index says why it does not know this run.
+                let refused = error.status() == Some(StatusCode::UNPROCESSABLE_ENTITY);
+                return Err(failed(error, if refused { claims(&identity) } else { String::new() }));
+            };
+            let told = self.http.pause(&causes(&error), wait).await;
+            told.map_err(|source| failed(source, String::new()))?;
         }
     }
 }

@@ -71,30 +71,41 @@ fn octocrab_error(error: &octocrab::Error) -> String {
 }
 
 impl Stop {
-    /// `None`: it is final; else how long GitHub asks to wait before try
-    /// number `next`, if it does.
-    fn wait(&self, next: u32) -> Option<Option<Duration>> {
+    /// Whether GitHub says that there were too many requests.
+    fn is_limit(&self) -> bool {
         match self {
             Self::Api(octocrab::Error::GitHub { source, .. }) => {
-                let limited = source.message.to_ascii_lowercase().contains("rate limit");
-                match source.status_code.as_u16() {
-                    403 | 429 if limited => Some(Some(LIMITED[usize::from(next > 2)])),
-                    408 | 429 | 500..=599 => Some(None),
-                    _ => None,
-                }
+                let limit = source.message.to_ascii_lowercase().contains("rate limit");
+                limit && matches!(source.status_code.as_u16(), 403 | 429)
+            }
+            Self::Http(HttpError::Status { status, retry_after: Some(_), .. }) => status.as_u16() == 403,
+            _ => false,
+        }
+    }
+
+    /// Whether it may pass.
+    fn is_transient(&self) -> bool {
+        match self {
+            _ if self.is_limit() => true,
+            Self::Api(octocrab::Error::GitHub { source, .. }) => {
+                matches!(source.status_code.as_u16(), 408 | 429 | 500..=599)
             }
             Self::Api(
                 octocrab::Error::Reqwest { .. }
                 | octocrab::Error::Hyper { .. }
                 | octocrab::Error::Service { .. },
-            ) => Some(None),
-            Self::Http(HttpError::Status { status, retry_after: Some(after), .. })
-                if status.as_u16() == 403 =>
-            {
-                Some(Some(*after))
-            }
-            Self::Http(error) if error.is_transient() => Some(error.retry_after()),
-            Self::Api(_) | Self::Refused(_) | Self::Http(_) => None,
+            ) => true,
+            Self::Http(error) => error.is_transient(),
+            Self::Api(_) | Self::Refused(_) => false,
+        }
+    }
+
+    /// How long to wait at least before try number `next`.
+    fn asked(&self, next: u32) -> Option<Duration> {
+        match self {
+            Self::Http(error) => error.retry_after(),
+            _ if self.is_limit() => Some(LIMITED[usize::from(next > 2)]),
+            _ => None,
         }
     }
 }
@@ -268,7 +279,7 @@ impl<'a> Releaser<'a> {
         let work = Work { client, of: self };
         match work.look().await {
             Ok(_) => Ok(()),
-            Err(stop) if stop.wait(1).is_some() => {
+            Err(stop) if stop.is_transient() => {
                 self.ui.warning(format!("the GitHub Release could not be looked at: {stop}"));
                 Ok(())
             }
@@ -302,14 +313,14 @@ impl<'a> Releaser<'a> {
                 Err(stop) => stop,
             };
             tries += 1;
-            let wait = stop.wait(tries).and_then(|asked| self.http.pace.wait(tries, asked));
+            let wait = if stop.is_transient() { self.http.pace.wait(tries, stop.asked(tries)) } else { None };
             match wait {
                 Some(wait) if !toolkit::interrupted() => {
                     self.ui.info(format!("  {stop}; again in {:.1} s", wait.as_secs_f64()));
                     tokio::time::sleep(wait).await;
                 }
                 _ => {
-                    let refused = stop.wait(tries).is_none();
+                    let refused = !stop.is_transient();
                     return Err(Error::Release { what: stop.to_string(), partial, refused });
                 }
             }
@@ -343,13 +354,12 @@ impl Work<'_> {
     /// From whatever is there to a published release. Each step looks first,
     /// so it can begin again at any point.
     async fn complete(&self) -> Result<String, Stop> {
-        let (release, lacks) = match self.look().await? {
-            Some(found) => found,
-            None => {
-                let release = self.create().await?;
-                let lacks = self.compare(&release).await?;
-                (release, lacks)
-            }
+        let (release, lacks) = if let Some(found) = self.look().await? {
+            found
+        } else {
+            let release = self.create().await?;
+            let lacks = self.compare(&release).await?;
+            (release, lacks)
         };
         let upload = self.upload_url(&release)?;
         let (owner, name) = &self.of.plan.repository;

@@ -202,6 +202,7 @@ impl Http {
     }
 
     /// The same, but each request is tried once.
+    #[must_use]
     pub fn once(&self) -> Self {
         Self { pace: Pace { tries: 1, ..self.pace }, ..self.clone() }
     }

@@ -219,7 +219,7 @@ impl<U: Uploader> Job<'_, U> {
             if open.is_empty() || settled || Instant::now() + pause > end || toolkit::interrupted() {
                 if toolkit::interrupted() {
                     for trouble in &mut open {
-                        trouble.fault.what = "interrupted before the index has listed it".to_owned();
+                        trouble.fault.what = String::from("interrupted before the index has listed it");
                     }
                 }
                 for trouble in &open {

@@ -146,9 +146,9 @@ impl Warehouse {
             fields: vec![],
             content: bytes.to_vec(),
         };
-        let mut shelf = self.shelf();
-        shelf.releases.insert(format!("{project} {}", stored.version));
-        shelf.files.insert(filename.to_owned(), stored);
+        let mut held = self.shelf();
+        held.releases.insert(format!("{project} {}", stored.version));
+        held.files.insert(filename.to_owned(), stored);
     }
 
     /// How many tokens it has given.
