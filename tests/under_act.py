@@ -55,10 +55,11 @@ def act(
             *args,
         ]
         path = f"{tools / 'bin'}:{os.environ['PATH']}"
-        done = subprocess.run(
-            command, cwd=flake, env=clean_env | nix_env | {"PATH": path}, capture_output=True, text=True
-        )
-        log = done.stdout + done.stderr
+        told = tmp_path / "act.log"
+        with told.open("w") as file:
+            all_env = clean_env | nix_env | {"PATH": path}
+            done = subprocess.run(command, cwd=flake, env=all_env, stdout=file, stderr=file)
+        log = told.read_text()
         assert done.returncode == 0, log
         return log
 

@@ -1,7 +1,10 @@
 """release.yml under act: built by Nix, through artifacts, published to an index server here."""
 
+import pytest
 from package_index import Index
 from under_act import Act
+
+pytestmark = pytest.mark.workflow
 
 # act would take this machine for a Mac.
 LINUX = [

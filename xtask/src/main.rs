@@ -38,6 +38,8 @@ enum Task {
     Release(release::Args),
     /// Installs what the tests need, then runs all of them
     Test(test::Args),
+    /// Runs the workflows under act: this repository's, and those of its consumers
+    Act,
     /// Measures an action beside its peers
     Bench(bench::Args),
     /// Writes the API documentation of htty and htty_core
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
     let result = match args.task {
         Task::Release(args) => release::run(&shell, &args),
         Task::Test(args) => test::run(&shell, &args),
+        Task::Act => test::act(&shell),
         Task::Bench(args) => bench::run(&shell, &args),
         Task::Docs => bench::docs(&shell),
         Task::Gen(args) => generate::run(&shell, &args),

@@ -45,15 +45,26 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
         python(shell)?;
     }
     if wanted(Part::Whole) {
-        let bin = tools::folder(shell).join("test/bin");
-        let pytest = Cmd::new(display(&bin.join("pytest"))).args([
-            "tests",
-            "--ignore=tests/env_tests",
-            "--ignore=tests/lib_tests",
-        ]);
-        shell.inherit(&pytest.env("PATH", path_with(&[bin, tools::folder(shell).join("bin")])))?;
+        whole(
+            shell,
+            &["tests", "--ignore=tests/env_tests", "--ignore=tests/lib_tests", "-m", "not workflow"],
+        )?;
     }
     Ok(Exit::Done)
+}
+
+/// Runs the repository's own workflows under act, as far as Linux goes.
+pub(crate) fn act(shell: &Shell) -> Result<Exit, Error> {
+    tools::set_up_tests(shell)?;
+    whole(shell, &["tests/act", "tests/consumers", "--verbose"])?;
+    Ok(Exit::Done)
+}
+
+/// Runs pytest, with the tools that the tests use first on PATH.
+fn whole(shell: &Shell, args: &[&str]) -> Result<(), Error> {
+    let bin = tools::folder(shell).join("test/bin");
+    let pytest = Cmd::new(display(&bin.join("pytest"))).args(args.iter().copied());
+    shell.inherit(&pytest.env("PATH", path_with(&[bin, tools::folder(shell).join("bin")])))
 }
 
 /// Builds both packages as they are published, then runs their tests with each

@@ -1,0 +1,28 @@
+"""test.yml's jobs under act, those that `cargo xtask test` does not do anyway."""
+
+import pytest
+from under_act import Act
+
+pytestmark = pytest.mark.workflow
+
+EVENT = {"ref": "refs/heads/main", "before": "0" * 40}
+
+
+def test_python_in_every_environment(act: Act) -> None:
+    log = act("test.yml", EVENT, "--job", "python", "--matrix", "runner:ubuntu-latest")
+    environments = ("empty", "core", "wheel", "sdist", "htty", "cli")
+    for environment in environments:
+        assert f"== pytest-{environment}" in log
+    assert log.count("Job succeeded") == len(environments) + 1, log
+
+
+def test_documentation(act: Act) -> None:
+    log = act("test.yml", EVENT, "--job", "docs")
+    assert "Artifact python-docs has been uploaded" in log
+
+
+def test_analysis(act: Act) -> None:
+    """Without nix-analysis: its linters are not at hand."""
+    apps = [part for app in ("python", "generic") for part in ("--matrix", f"app:{app}-analysis")]
+    log = act("test.yml", EVENT, "--job", "lint", *apps)
+    assert log.count("Job succeeded") == 2, log
