@@ -100,15 +100,15 @@ impl World {
 
     #[track_caller]
     fn is_complete(&self, when: &str) {
-        let shelf = self.index.shelf();
-        assert_eq!(shelf.files.len(), 4, "{when}");
-        for (name, stored) in &shelf.files {
+        let held = self.index.shelf();
+        assert_eq!(held.files.len(), 4, "{when}");
+        for (name, stored) in &held.files {
             assert!(stored.fields.iter().any(|field| field.0 == "attestations"), "{name}, {when}");
         }
-        let mut uploads: Vec<&str> = shelf.uploads.iter().map(|(name, _)| name.as_str()).collect();
+        let mut uploads: Vec<&str> = held.uploads.iter().map(|(name, _)| name.as_str()).collect();
         uploads.sort_unstable();
         uploads.dedup();
-        assert_eq!((uploads.len(), shelf.uploads.len()), (4, 4), "sent twice: {:?}, {when}", shelf.uploads);
+        assert_eq!((uploads.len(), held.uploads.len()), (4, 4), "sent twice: {:?}, {when}", held.uploads);
         let repository = self.github.repository();
         let [release] = repository.releases.as_slice() else { panic!("{:?}, {when}", repository.releases) };
         assert!(!release.draft, "{when}");
