@@ -23,6 +23,7 @@ enum What {
     VerifyDist,
     Publish,
     SetupNix,
+    Htty,
 }
 
 pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
@@ -31,13 +32,32 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
         What::VerifyDist => "verify-dist",
         What::Publish => "publish",
         What::SetupNix => "setup-nix",
+        What::Htty => return htty(shell),
     };
     let mut path = vec![tools::environment(shell, "test")?];
+    if matches!(args.what, What::VerifyDist) {
+        crate::corpus::download(shell)?;
+        path.push(tools::environment(shell, "bench")?);
+    }
     if matches!(args.what, What::BuildWheel) {
         path.extend([tools::environment(shell, "bench")?, tools::arwen(shell)?]);
     }
     let bench = shell.cargo().args(["bench", "--locked", "--package", package, "--bench", "bench", "--"]);
     shell.inherit(&bench.args(args.args.iter().cloned()).env("PATH", path_with(&path)))?;
+    Ok(Exit::Done)
+}
+
+/// The two packages beside the published ones.
+fn htty(shell: &Shell) -> Result<Exit, Error> {
+    let peers = tools::environment(shell, "htty-peers")?;
+    shell.inherit(&shell.cargo().args(["build", "--release", "--locked", "--package", "htty-core"]))?;
+    let script = shell.root.join("xtask/scripts/bench_htty.py");
+    let ht = shell.target.join("release/ht");
+    shell.inherit(&Cmd::new(display(&peers.join("python"))).args([
+        display(&script),
+        display(&peers),
+        display(&ht),
+    ]))?;
     Ok(Exit::Done)
 }
 

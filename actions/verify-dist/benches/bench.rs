@@ -1,12 +1,14 @@
-//! verify-dist against its floor: a pass that only reads, inflates with the
-//! same backend, checks CRCs, hashes and searches. Both use the same threads.
-//!
-//! `cargo bench -p verify-dist -- FOLDER`, with the wheels of `wheels.txt`.
+//! verify-dist beside its floor and its peers, in one run on one machine, over
+//! the wheels of `wheels.txt`. The floor is a pass that only reads, inflates
+//! with the same backend, checks CRCs, hashes and searches, with as many
+//! threads. `cargo xtask bench verify-dist` installs the peers and downloads
+//! the wheels. Ends with 1 where a bar is missed.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use pydist::zip::{Archive, Limits};
 use sha2::{Digest as _, Sha256};
@@ -14,7 +16,8 @@ use verify_dist::rules::{self, Set};
 use verify_dist::scan;
 
 const THREADS: usize = 2;
-const ROUNDS: usize = 5;
+/// Floor and verify-dist take turns; the median of the ratios counts.
+const ROUNDS: usize = 9;
 
 fn floor(paths: &[PathBuf]) {
     let open = |path: &PathBuf| {
@@ -56,53 +59,133 @@ fn whole(paths: &[PathBuf]) {
     std::hint::black_box(rules::apply(&set, |_| true));
 }
 
-/// This process's CPU time so far, in clock ticks of 10 ms (Linux).
-fn ticks() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/self/stat").ok()?;
-    let fields: Vec<&str> = text.rsplit(')').next()?.split_whitespace().collect();
-    Some(fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?)
+/// CPU time in seconds, of this process or of its children that have ended
+/// (Linux counts in ticks of 10 ms).
+fn cpu(children: bool) -> f64 {
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let field = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok()).unwrap_or_default();
+    let first = if children { 13 } else { 11 };
+    (field(first) + field(first + 1)) / 100.0
 }
 
-/// The highest resident size so far, in kB (Linux).
-fn peak() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/self/status").ok()?;
-    text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse().ok())
+/// The highest resident size so far, in MB (Linux).
+fn peak() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB"));
+    line.and_then(|kb| kb.trim().parse::<f64>().ok()).unwrap_or_default() / 1024.0
 }
 
-fn measure(work: impl Fn()) -> (Duration, Option<u64>) {
-    let (start, before) = (Instant::now(), ticks());
+struct Sample {
+    wall: f64,
+    cpu: f64,
+}
+
+fn measure(work: impl FnOnce(), children: bool) -> Sample {
+    let (start, before) = (Instant::now(), cpu(children));
     work();
-    (start.elapsed(), ticks().zip(before).map(|(after, before)| (after - before) * 10))
+    Sample { wall: start.elapsed().as_secs_f64(), cpu: cpu(children) - before }
 }
 
-#[allow(clippy::print_stdout, clippy::cast_precision_loss)]
-fn main() {
-    let folder = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
-    let Some(folder) = folder else {
-        println!("give a folder with wheels: cargo bench -p verify-dist -- FOLDER");
-        return;
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Runs a peer once over each group of files; its verdict does not matter.
+fn peer(program: &str, args: &[&str], groups: &[Vec<&PathBuf>]) -> Sample {
+    let work = || {
+        for group in groups {
+            let mut command = Command::new(program);
+            command.args(args).args(group).stdout(Stdio::null()).stderr(Stdio::null());
+            command.status().unwrap_or_else(|error| panic!("`{program}`: {error}"));
+        }
     };
-    let entries = std::fs::read_dir(Path::new(&folder)).expect("a folder");
-    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "whl"));
-    paths.sort();
+    measure(work, true)
+}
+
+/// The wheels of the list, in the folder.
+fn wheels(folder: &Path) -> Vec<PathBuf> {
+    let lines = include_str!("wheels.txt").lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| Some(folder.join(line.split_whitespace().nth(3)?))).collect()
+}
+
+#[allow(clippy::print_stdout, reason = "the table is what it is for")]
+fn main() -> ExitCode {
+    let folder = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
+    let folder = folder.map_or_else(|| testkit::tools::folder().with_file_name("corpus"), PathBuf::from);
+    let paths = wheels(&folder);
+    let missing = paths.iter().find(|path| !path.is_file());
+    if let Some(missing) = missing {
+        println!("`{}` is not there: run `cargo xtask bench verify-dist`", missing.display());
+        return ExitCode::from(2);
+    }
+    // First of all: what the others need would count as ours.
     whole(&paths);
-    println!("{} wheels, verify-dist's peak: {} kB resident", paths.len(), peak().unwrap_or_default());
+    let resident = peak();
     let (mut floors, mut wholes) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        floors.push(measure(|| floor(&paths)));
-        wholes.push(measure(|| whole(&paths)));
+        floors.push(measure(|| floor(&paths), false));
+        wholes.push(measure(|| whole(&paths), false));
     }
-    let best = |times: &[(Duration, Option<u64>)]| {
-        let wall = times.iter().map(|(wall, _)| wall.as_secs_f64()).fold(f64::MAX, f64::min);
-        (wall, times.iter().filter_map(|(_, cpu)| *cpu).min().unwrap_or_default())
+    let ratio = |part: fn(&Sample) -> f64| {
+        median(wholes.iter().zip(&floors).map(|(whole, floor)| part(whole) / part(floor)).collect())
     };
-    let ((floor_wall, floor_cpu), (wall, cpu)) = (best(&floors), best(&wholes));
-    println!("floor:       {floor_wall:.3} s, {floor_cpu} ms of CPU");
-    println!("verify-dist: {wall:.3} s, {cpu} ms of CPU");
-    println!(
-        "ratio:       {:.2} by time, {:.2} by CPU",
-        wall / floor_wall,
-        cpu as f64 / floor_cpu.max(1) as f64
-    );
+    let (wall, work) = (ratio(|sample| sample.wall), ratio(|sample| sample.cpu));
+    let middle = |samples: &[Sample], part: fn(&Sample) -> f64| median(samples.iter().map(part).collect());
+    let cores = median(wholes.iter().map(|sample| sample.cpu / sample.wall).collect());
+
+    let own: Vec<&PathBuf> =
+        paths.iter().filter(|path| path.to_string_lossy().contains("htty_core-")).collect();
+    let started = (0..ROUNDS).map(|_| {
+        let output = tempfile::tempdir().expect("a temporary folder");
+        let program = || {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_verify-dist"));
+            command.args(&own).arg("--manifest").arg(output.path().join("m.json")).stdout(Stdio::null());
+            command.status().expect("verify-dist starts");
+        };
+        measure(program, true).wall
+    });
+    let own_set = median(started.collect()) * 1000.0;
+
+    let named = |part: &str| -> Vec<&PathBuf> {
+        paths.iter().filter(|path| path.to_string_lossy().contains(part)).collect()
+    };
+    let each: Vec<_> = named("linux").into_iter().map(|path| vec![path]).collect();
+    let all = vec![named("")];
+    let peers = [
+        ("auditwheel show", peer("auditwheel", &["show"], &each)),
+        ("abi3audit", peer("abi3audit", &[], &[named("-abi3-")])),
+        ("pydistcheck --inspect", peer("pydistcheck", &["--inspect"], &all)),
+        ("twine check --strict", peer("twine", &["check", "--strict"], &all)),
+        ("check-wheel-contents", peer("check-wheel-contents", &["--no-config"], &all)),
+    ];
+    let sum: f64 = peers.iter().map(|(_, sample)| sample.cpu).sum();
+    let ours = middle(&wholes, |sample| sample.cpu);
+
+    println!("| {} wheels, {THREADS} threads | time, s | CPU, s |\n| --- | ---: | ---: |", paths.len());
+    for (name, samples) in [("floor", &floors), ("**verify-dist**", &wholes)] {
+        println!(
+            "| {name} | {:.2} | {:.2} |",
+            middle(samples, |sample| sample.wall),
+            middle(samples, |sample| sample.cpu)
+        );
+    }
+    for (name, Sample { wall, cpu }) in &peers {
+        println!("| {name} | {wall:.1} | {cpu:.1} |");
+    }
+    println!("| sum of the peers | | {sum:.1} |\n");
+    let bars = [
+        ("time, as a multiple of the floor's", wall, "≤ 1.2", wall <= 1.2),
+        ("CPU, as a multiple of the floor's", work, "", true),
+        ("processors used", cores, "≥ 1.7 of 2", cores >= 1.7),
+        ("resident, MB", resident, "≤ 96", resident <= 96.0),
+        ("peers' CPU, as a multiple of ours", sum / ours, "≥ 30", sum / ours >= 30.0),
+        ("htty-core's wheels, start to end, ms", own_set, "≤ 60", own_set <= 60.0),
+    ];
+    println!("| | measured | bar |\n| --- | ---: | ---: |");
+    for (what, value, bar, held) in &bars {
+        println!("| {what} | {value:.2} | {bar}{} |", if *held { "" } else { " MISSED" });
+    }
+    ExitCode::from(u8::from(bars.iter().any(|(.., held)| !held)))
 }

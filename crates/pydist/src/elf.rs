@@ -21,6 +21,7 @@ pub enum Kind {
 
 /// Facts about one ELF file.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Facts {
     /// `e_machine`.
     pub machine: u16,

@@ -151,14 +151,18 @@ pub fn classifier(text: &str) -> Classifier {
     }
 }
 
-/// Whether the index accepts this macOS version in a platform tag: 10 with any
-/// minor, 11 to 15 and 26 with minor 0 (Warehouse, `forklift/legacy.py`).
+/// Whether the index accepts this macOS version in a platform tag
+/// (`data/macos.json`: 10 with any minor, later ones with minor 0).
 pub fn macos_accepted((major, minor): Version) -> bool {
-    match major {
-        10 => true,
-        11..=15 | 26 => minor == 0,
-        _ => false,
+    #[derive(Deserialize)]
+    struct Data {
+        any_minor: HashSet<u32>,
+        minor_zero: HashSet<u32>,
     }
+    static DATA: LazyLock<Data> = LazyLock::new(|| {
+        serde_json::from_str(include_str!("../data/macos.json")).expect("the data are sound")
+    });
+    DATA.any_minor.contains(&major) || (minor == 0 && DATA.minor_zero.contains(&major))
 }
 
 /// The architectures of a macOS tag's name (PyPA "Platform compatibility
@@ -201,5 +205,7 @@ mod tests {
         assert_eq!(classifier("Programming Language :: Rust"), Classifier::Valid);
         assert!(matches!(classifier("Natural Language :: Ukranian"), Classifier::Deprecated(_)));
         assert_eq!(classifier("Programming Language :: Rost"), Classifier::Unknown);
+        assert!(macos_accepted((10, 9)) && macos_accepted((26, 0)));
+        assert!(!macos_accepted((12, 3)) && !macos_accepted((16, 0)));
     }
 }

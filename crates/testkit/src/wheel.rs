@@ -155,6 +155,7 @@ impl Wheel {
 
 /// An ELF file of 64 bits with nothing but what its loader reads.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fault of its own")]
 pub struct Elf {
     /// `e_machine`; 62 is x86-64.
     pub machine: u16,

@@ -4,7 +4,7 @@ pub(crate) mod json;
 pub(crate) mod sarif;
 pub(crate) mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use pydist::digest::hex;
@@ -15,7 +15,7 @@ use toolkit::{Annotation, FileError, Level, Summary, Ui};
 
 use crate::config::Config;
 use crate::facts::Dist;
-use crate::rules::{Finding, Outcome, Severity, Verdict};
+use crate::rules::{self, Finding, Outcome, Severity, Verdict};
 
 /// Everything there is to tell.
 #[derive(Debug)]
@@ -36,6 +36,9 @@ pub(crate) struct FileReport {
     pub(crate) package: String,
     pub(crate) version: String,
     pub(crate) platform: String,
+    /// The columns of the job summary that it fills.
+    #[serde(skip)]
+    pub(crate) systems: BTreeSet<String>,
     pub(crate) size: u64,
     pub(crate) sha256: String,
     pub(crate) rules: BTreeMap<&'static str, Outcome>,
@@ -65,6 +68,10 @@ impl Report {
             platform: match &dist.name {
                 Ok(DistName::Wheel(wheel)) => wheel.tags.to_string(),
                 _ => "sdist".to_owned(),
+            },
+            systems: match dist.wheel_name() {
+                Some(wheel) => rules::systems(&wheel.tags).collect(),
+                None => BTreeSet::from(["sdist".to_owned()]),
             },
             size: dist.size,
             sha256: hex(&dist.sha256),
@@ -157,32 +164,36 @@ pub(crate) fn publish(report: &Report, ui: &Ui, annotate: bool) -> Result<(), Fi
 }
 
 fn summary(report: &Report) -> Summary {
-    let verdict = |file: &FileReport| {
-        let worst = report
-            .findings
-            .iter()
-            .filter(|finding| finding.file.as_ref() == Some(&file.filename))
-            .map(|finding| finding.severity)
-            .max();
-        match worst {
-            Some(Severity::Error) => "error",
-            Some(Severity::Warning) => "warning",
-            _ => "fit",
-        }
+    let weight = |file: &FileReport| {
+        let own = report.findings.iter().filter(|finding| finding.file.as_ref() == Some(&file.filename));
+        own.map(|finding| finding.severity).max().unwrap_or(Severity::Note)
     };
-    let rows = report.files.iter().map(|file| {
-        [
-            file.package.clone(),
-            file.version.clone(),
-            format!("`{}`", file.platform),
-            file.size.to_string(),
-            verdict(file).to_owned(),
-        ]
-    });
+    // Package × platform: the worst of the files that serve it.
+    let systems: BTreeSet<&String> = report.files.iter().flat_map(|file| &file.systems).collect();
+    let packages: BTreeSet<(&str, &str)> =
+        report.files.iter().map(|file| (file.package.as_str(), file.version.as_str())).collect();
+    let row = |(package, version): (&str, &str)| {
+        let cell = |system: &&String| {
+            let files = report.files.iter().filter(|file| {
+                (file.package.as_str(), file.version.as_str()) == (package, version)
+                    && file.systems.contains(system.as_str())
+            });
+            let cell = match files.map(weight).max() {
+                Some(Severity::Error) => "error",
+                Some(Severity::Warning) => "warning",
+                Some(Severity::Note) => "fit",
+                None => "–",
+            };
+            cell.to_owned()
+        };
+        [format!("{package} {version}")].into_iter().chain(systems.iter().map(cell)).collect::<Vec<_>>()
+    };
+    let head: Vec<&str> =
+        ["package"].into_iter().chain(systems.iter().map(|system| system.as_str())).collect();
     let mut summary = Summary::new()
         .heading(2, "Distributions")
         .paragraph(&report.verdict())
-        .table(&["package", "version", "platform", "bytes", "verdict"], rows);
+        .table(&head, packages.into_iter().map(row));
     if !report.findings.is_empty() {
         let rows = report.findings.iter().map(|finding| {
             let place = [finding.file.as_deref(), finding.member.as_deref()]

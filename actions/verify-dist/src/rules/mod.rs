@@ -21,6 +21,7 @@ mod windows;
 
 pub use metadata::is_licence_expression;
 pub use restructured::faults as restructured_faults;
+pub(crate) use set::systems;
 
 use std::collections::BTreeMap;
 

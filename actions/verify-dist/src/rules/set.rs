@@ -126,7 +126,7 @@ pub(super) static RULES: &[Rule] = &[
 ];
 
 /// What a platform tag is good for, without its version: `macosx arm64`.
-fn systems(tags: &TagSet) -> impl Iterator<Item = String> {
+pub(crate) fn systems(tags: &TagSet) -> impl Iterator<Item = String> {
     tags.platforms().flat_map(|platform| match platform {
         Platform::Any => vec!["any".to_owned()],
         Platform::Linux { arch } | Platform::Manylinux { arch, .. } => vec![format!("manylinux {arch}")],

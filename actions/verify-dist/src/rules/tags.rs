@@ -205,7 +205,8 @@ fn accepted(dist: &Dist, _: &Wheel, out: &mut Out) {
 fn lines(wheel: &Wheel) -> Option<Vec<(String, Vec<Tag>)>> {
     let file = wheel.wheel.as_ref()?.as_ref().ok()?;
     let tags = |line: &str| line.parse::<TagSet>().map(|set| set.expand()).unwrap_or_default();
-    Some(file.tags().map(|line| (line.to_owned(), tags(line))).collect())
+    let shown = |line: &str| line.chars().take(120).collect();
+    Some(file.tags().map(|line| (shown(line), tags(line))).collect())
 }
 
 fn same(dist: &Dist, wheel: &Wheel, out: &mut Out) {

@@ -88,8 +88,15 @@ fn import_name(path: &str) -> &str {
     if path.contains('/') { top } else { top.split('.').next().unwrap_or(top) }
 }
 
+/// Keywords that are found as names of folders and files.
+const KEYWORDS: [&str; 12] = [
+    "pass", "import", "class", "global", "async", "await", "lambda", "with", "assert", "return", "from", "in",
+];
+
 fn is_identifier(part: &str) -> bool {
-    !part.starts_with(|c: char| c.is_ascii_digit()) && part.chars().all(|c| c.is_alphanumeric() || c == '_')
+    !KEYWORDS.contains(&part)
+        && !part.starts_with(|c: char| c.is_ascii_digit())
+        && part.chars().all(|c| c.is_alphanumeric() || c == '_')
 }
 
 fn common(_: &Dist, wheel: &Wheel, out: &mut Out) {
@@ -135,12 +142,10 @@ fn empty(_: &Dist, wheel: &Wheel, out: &mut Out) {
 
 fn importable(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let astray = |path: &&str| {
-        let Some((folders, file)) = path.rsplit_once('/') else { return false };
-        let folders = folders.split('/').enumerate();
         let bad = |(depth, part): (usize, &str)| {
             !is_identifier(if depth == 0 { part.strip_suffix("-stubs").unwrap_or(part) } else { part })
         };
-        file.ends_with(".py") && folders.into_iter().any(bad)
+        path.strip_suffix(".py").is_some_and(|module| module.split('/').enumerate().any(bad))
     };
     let found: Vec<&str> = wheel.members.iter().filter_map(installed).filter(astray).collect();
     if !found.is_empty() {

@@ -120,9 +120,9 @@ fn listed(filename: &str, sha256: Option<&str>) -> Listed {
     Listed { filename: filename.into(), name, sha256: sha256.map(str::to_owned), yanked: false }
 }
 
-fn published(files: &[(&str, Option<&str>)]) -> Option<Published> {
+fn published(files: &[(&str, Option<&str>)]) -> Published {
     let files = files.iter().map(|(name, sha256)| listed(name, *sha256)).collect();
-    Some(BTreeMap::from([("sample".to_owned(), files)]))
+    BTreeMap::from([("sample".to_owned(), files)])
 }
 
 fn link(kind: tar::EntryType, target: &str) -> Case {
@@ -423,11 +423,11 @@ fn sets() -> Vec<Row> {
             Case { files: vec![file(&pure()), file(&second)], ..Case::default() }
         }),
         ("SET009", || Case {
-            previous: published(&[("sample-0.9-cp312-cp312-macosx_11_0_arm64.whl", None)]),
+            previous: Some(published(&[("sample-0.9-cp312-cp312-macosx_11_0_arm64.whl", None)])),
             ..linux(Elf::default()).into()
         }),
         ("SET010", || Case {
-            previous: published(&[("sample-1.0-py3-none-any.whl", Some("00"))]),
+            previous: Some(published(&[("sample-1.0-py3-none-any.whl", Some("00"))])),
             ..pure().into()
         }),
     ]
@@ -484,7 +484,7 @@ fn sound() -> Case {
         matrix: vec!["manylinux_*_x86_64".into()],
         tag: Some("v1.0"),
         expect_sdist: vec!["sample".into()],
-        previous: published(&[("sample-0.9-py3-none-macosx_11_0_arm64.whl", None)]),
+        previous: Some(published(&[("sample-0.9-py3-none-macosx_11_0_arm64.whl", None)])),
         top_level: vec!["sample".into(), "sample_cli".into()],
     }
 }

