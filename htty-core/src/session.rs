@@ -255,11 +255,12 @@ impl Session {
     /// Reads what the terminal has right now; tells how much.
     fn read_terminal(&mut self) -> usize {
         let mut count = 0;
+        let mut buffer = std::mem::take(&mut self.buffer);
         // A terminal gives a page at a time.
         while let Some(master) = &self.master
             && count < BATCH
         {
-            match rustix::io::read(master, &mut self.buffer[count..]) {
+            match rustix::io::read(master, &mut buffer[count..]) {
                 Ok(read) if read > 0 => count += read,
                 Err(Errno::AGAIN) => break,
                 Err(Errno::INTR) => {}
@@ -271,7 +272,7 @@ impl Session {
             }
         }
         if count > 0 {
-            let text = self.decoder.decode(&self.buffer[..count]);
+            let text = self.decoder.decode(&buffer[..count]);
             self.screen.feed(&text);
             self.readiness.output_came();
             if let Some(draining) = &mut self.draining {
@@ -282,6 +283,7 @@ impl Session {
                 self.emit(&Event::Output { seq: &text });
             }
         }
+        self.buffer = buffer;
         count
     }
 

@@ -1,5 +1,7 @@
 //! UTF-8 from a stream that may split a character between two reads.
 
+use std::borrow::Cow;
+
 /// Decodes as bytes come; what is not UTF-8 becomes U+FFFD.
 #[derive(Debug, Default)]
 pub(crate) struct Decoder {
@@ -9,7 +11,13 @@ pub(crate) struct Decoder {
 
 impl Decoder {
     /// The text of `bytes`, but for an unfinished character at the end.
-    pub(crate) fn decode(&mut self, bytes: &[u8]) -> String {
+    pub(crate) fn decode<'a>(&mut self, bytes: &'a [u8]) -> Cow<'a, str> {
+        // By far the most text is whole.
+        if self.rest.is_empty()
+            && let Ok(text) = std::str::from_utf8(bytes)
+        {
+            return Cow::Borrowed(text);
+        }
         self.rest.extend_from_slice(bytes);
         let mut text = String::with_capacity(self.rest.len());
         let mut unfinished = 0;
@@ -24,7 +32,7 @@ impl Decoder {
             }
         }
         self.rest.drain(..self.rest.len() - unfinished);
-        text
+        Cow::Owned(text)
     }
 }
 
