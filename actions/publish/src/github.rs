@@ -1,25 +1,22 @@
 //! The GitHub Release: a draft, its assets, and only then published. Whatever
 //! is there already is compared; a published asset is never replaced.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use octocrab::Octocrab;
 use octocrab::models::repos::{Asset, Release};
 use pydist::digest;
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Body, Url};
-use toolkit::{Context, FileError, Secret, Ui};
+use toolkit::{Context, Secret, Ui};
 
 use crate::attest::{self, Attestations};
 use crate::error::Error;
 use crate::http::{Http, HttpError};
 use crate::index;
 use crate::inputs::{self, Depth, Inputs};
-use crate::inspect::Dist;
+use crate::release::{Content, File, Plan, renamed};
 use crate::upload::{self, BINARY, Progress};
 
 /// For each question to the API, and for the answer to an asset.
@@ -27,22 +24,6 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// GitHub's secondary rate limits last for a minute, where it does not say
 /// less; octocrab does not tell what it says, so the first wait is a short one.
 const LIMITED: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(60)];
-
-/// A file of the release.
-struct File {
-    sha256: String,
-    size: u64,
-    content: Content,
-    /// Whether any asset of its name will do: an attestation proves itself,
-    /// and each run makes another one.
-    any: bool,
-}
-
-enum Content {
-    Path(PathBuf),
-    Bytes(Bytes),
-}
-
 /// Why an attempt did not complete the release.
 #[derive(Debug, thiserror::Error)]
 enum Stop {
@@ -109,122 +90,6 @@ impl Stop {
         }
     }
 }
-
-/// What the release is made of.
-pub struct Plan {
-    repository: (String, String),
-    tag: String,
-    versions: Vec<String>,
-    commit: Option<String>,
-    notes: String,
-    prerelease: bool,
-    files: BTreeMap<String, File>,
-}
-
-impl Plan {
-    /// Reads what the release needs; no one is asked anything yet.
-    pub fn new(inputs: &Inputs, context: &Context, dists: &[Dist]) -> Result<Self, Error> {
-        let missing = |what: &str| Error::ReleaseInput(what.to_owned());
-        let repository = context.repository.as_deref().and_then(|name| name.split_once('/'));
-        let repository =
-            repository.ok_or_else(|| missing("`GITHUB_REPOSITORY` does not name a repository"))?;
-        let tag = inputs.tag.as_deref().or(context.tag());
-        let tag = tag.ok_or_else(|| missing("no `tag` is given, and no tag has started this workflow"))?;
-        if !is_tag(tag) {
-            return Err(Error::ReleaseInput(format!("input `tag`: `{tag}` is no name that git allows")));
-        }
-        let version = dists.iter().map(|dist| dist.version.as_str()).max().unwrap_or_default();
-        let mut plan = Self {
-            repository: (repository.0.to_owned(), repository.1.to_owned()),
-            tag: tag.to_owned(),
-            versions: dists
-                .iter()
-                .map(|dist| dist.version.clone())
-                .collect::<BTreeSet<_>>()
-                .into_iter()
-                .collect(),
-            commit: context.sha.clone(),
-            notes: notes(inputs, version)?,
-            prerelease: dists.iter().any(|dist| {
-                dist.version.parse::<pep440_rs::Version>().is_ok_and(|version| version.any_prerelease())
-            }),
-            files: BTreeMap::new(),
-        };
-        let mut sums = String::new();
-        for dist in dists {
-            sums.push_str(&format!("{}  {}\n", dist.sha256, dist.filename));
-            let file = File {
-                sha256: dist.sha256.clone(),
-                size: dist.size,
-                content: Content::Path(dist.path.clone()),
-                any: false,
-            };
-            plan.files.insert(dist.filename.clone(), file);
-            let name = attest::file_name(&dist.filename);
-            let saved = inputs.attestations_path.as_ref().map(|folder| folder.join(&name));
-            if let Some(path) = saved.filter(|path| path.is_file()) {
-                plan.add(&name, std::fs::read(&path).map_err(FileError::new("read", &path))?, true);
-            }
-        }
-        if let Some(path) = &inputs.manifest {
-            let bytes = std::fs::read(path).map_err(FileError::new("read", path))?;
-            plan.add("dist-manifest.json", bytes, false);
-        }
-        plan.add("SHA256SUMS", sums.into_bytes(), false);
-        Ok(plan)
-    }
-
-    fn add(&mut self, name: &str, bytes: Vec<u8>, any: bool) {
-        let sha256 = digest::hex(&digest::sha256(&bytes));
-        let file = File { sha256, size: bytes.len() as u64, content: Content::Bytes(bytes.into()), any };
-        self.files.insert(name.to_owned(), file);
-    }
-}
-
-/// Whether git takes `name` for a tag (git-check-ref-format(1)).
-fn is_tag(name: &str) -> bool {
-    let odd = |c: char| c.is_ascii_control() || " ~^:?*[\\".contains(c);
-    let part = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");
-    name.split('/').all(part)
-        && !name.contains(odd)
-        && !name.contains("..")
-        && !name.contains("@{")
-        && !name.ends_with('.')
-        && !name.starts_with('-')
-}
-
-/// The notes: those given, or the changelog's section about the version.
-fn notes(inputs: &Inputs, version: &str) -> Result<String, Error> {
-    let read = |path: &PathBuf| std::fs::read_to_string(path).map_err(FileError::new("read", path));
-    if let Some(path) = &inputs.notes {
-        return Ok(read(path)?);
-    }
-    let Some(path) = &inputs.changelog else { return Ok(String::new()) };
-    let section = section(&read(path)?, version);
-    section.ok_or_else(|| {
-        let path = path.display();
-        Error::ReleaseInput(format!(
-            "input `changelog`: `{path}` has no section whose heading names {version}"
-        ))
-    })
-}
-
-/// What stands under the heading that names `version`, up to the next heading
-/// of its level or above.
-fn section(changelog: &str, version: &str) -> Option<String> {
-    let level = |line: &str| line.bytes().take_while(|byte| *byte == b'#').count();
-    let is_it = |line: &&str| {
-        let words = line.split(|c: char| !(c.is_ascii_alphanumeric() || ".+-_!".contains(c)));
-        (1..=3).contains(&level(line))
-            && words.into_iter().any(|word| word.trim_start_matches('v') == version)
-    };
-    let start = changelog.lines().position(|line| is_it(&line))?;
-    let own = level(changelog.lines().nth(start)?);
-    let rest = changelog.lines().skip(start + 1);
-    let lines: Vec<&str> = rest.take_while(|line| !(1..=own).contains(&level(line))).collect();
-    Some(lines.join("\n").trim().to_owned())
-}
-
 /// Makes the release what its plan says.
 pub struct Releaser<'a> {
     client: Option<Octocrab>,
@@ -514,34 +379,4 @@ struct Lacks<'a> {
     missing: Vec<&'a str>,
     /// Under our names, but other bytes or cut off: names and the assets' numbers.
     other: Vec<(&'a str, u64)>,
-}
-
-/// What GitHub makes of a name with characters that it does not keep.
-fn renamed(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() || "._-+".contains(c) { c } else { '.' }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tag_is_a_name_that_git_allows() {
-        for good in ["v0.3.0", "htty/v1", "1.0+local", "übung"] {
-            assert!(is_tag(good), "{good}");
-        }
-        for bad in ["", "bad tag", "a~1", "a^", "a:b", "a..b", "a/", "/a", "a.lock", "-a", "a@{b", "a."] {
-            assert!(!is_tag(bad), "{bad}");
-        }
-    }
-
-    #[test]
-    fn the_section_of_a_version_is_found() {
-        let changelog =
-            "# Changelog\n\n## [0.3.1] - 2026-01-02\n\n### Fixed\n- x\n\n## v0.3.0\n- first\n\n## 0.3\nold\n";
-        assert_eq!(section(changelog, "0.3.1").unwrap(), "### Fixed\n- x");
-        assert_eq!(section(changelog, "0.3.0").unwrap(), "- first");
-        assert_eq!(section(changelog, "0.3").unwrap(), "old");
-        assert_eq!(section(changelog, "1.0"), None);
-    }
 }

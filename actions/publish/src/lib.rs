@@ -14,6 +14,7 @@ pub mod inspect;
 mod job;
 pub mod plan;
 mod probe;
+pub mod release;
 pub mod report;
 mod run;
 pub mod simple;

@@ -6,13 +6,14 @@ use toolkit::{Context, Exit, Failure as _, Invocation, Ui};
 use crate::attest::{self, Attestations, Attester as _, Sigstore};
 use crate::auth::{Basic, Credentials, Provider, Trusted};
 use crate::error::{AuthError, Error};
-use crate::github::{self, Releaser};
+use crate::github::Releaser;
 use crate::http::{Http, Pace};
 use crate::inputs::{self, Depth, Inputs, Release};
 use crate::inspect::{self, Dist};
 use crate::job::Job;
 use crate::plan::{self, Action, Plan};
 use crate::probe::{self, Found};
+use crate::release;
 use crate::report::{Outcome, Report, State, files};
 use crate::upload::Legacy;
 
@@ -65,7 +66,7 @@ async fn publish(
     let context = Context::read(&invocation.env);
     let mut releaser = match inputs.release {
         Release::Off => None,
-        _ => Some(Releaser::new(inputs, &context, &http, ui, github::Plan::new(inputs, &context, &dists)?)?),
+        _ => Some(Releaser::new(inputs, &context, &http, ui, release::Plan::new(inputs, &context, &dists)?)?),
     };
     if let Some(releaser) = releaser.as_ref().filter(|_| inputs.release == Release::Only) {
         let plan = plan::plan("GitHub", &dists, &inputs.order, None)?;
