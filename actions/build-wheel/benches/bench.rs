@@ -3,10 +3,22 @@
 //! missed.
 
 #[path = "../tests/it/corpus.rs"]
-#[allow(dead_code, unused_imports, clippy::unwrap_used, reason = "shared with the tests")]
+#[allow(
+    dead_code,
+    unused_imports,
+    clippy::unwrap_used,
+    clippy::wildcard_imports,
+    reason = "shared with the tests"
+)]
 mod corpus;
 #[path = "../tests/it/macho.rs"]
-#[allow(dead_code, unused_imports, clippy::unwrap_used, reason = "shared with the tests")]
+#[allow(
+    dead_code,
+    unused_imports,
+    clippy::unwrap_used,
+    clippy::wildcard_imports,
+    reason = "shared with the tests"
+)]
 mod macho;
 #[path = "../tests/it/support.rs"]
 #[allow(dead_code, clippy::unwrap_used, reason = "shared with the tests")]
@@ -78,7 +90,9 @@ fn timed(work: &mut dyn FnMut()) -> Duration {
 /// slows down slows all of them; the first turn does not count.
 fn medians<const N: usize>(runs: usize, mut works: [&mut dyn FnMut(); N]) -> [Duration; N] {
     let mut times = vec![[Duration::ZERO; N]; runs];
-    works.iter_mut().for_each(|work| work());
+    for work in &mut works {
+        work();
+    }
     for turn in &mut times {
         for (time, work) in turn.iter_mut().zip(&mut works) {
             *time = timed(*work);

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use pydist::digest;
 
-use super::in_store;
+use super::{elf, in_store, macho};
 
 /// Why a library cannot be grafted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +33,9 @@ pub enum GraftError {
         /// What it is a link to.
         real: PathBuf,
     },
+    /// No library, such as a linker's script.
+    #[error("`{}` is neither an ELF nor a Mach-O file", .0.display())]
+    Format(PathBuf),
     /// Its name has no room for a hash.
     #[error("`{0}` cannot be grafted: its name is too short to be made unique in place")]
     Name(String),
@@ -91,20 +94,24 @@ impl Grafts {
         file: &str,
         room: usize,
     ) -> Result<String, GraftError> {
-        let read = |error: std::io::Error| GraftError::Read { path: path.to_owned(), why: error.to_string() };
-        let real = path.canonicalize().map_err(read)?;
+        let unread =
+            |error: std::io::Error| GraftError::Read { path: path.to_owned(), why: error.to_string() };
+        let real = path.canonicalize().map_err(unread)?;
         // A link, or dots in a path that a wheel came with.
         if !in_store(&real.to_string_lossy()) {
             return Err(GraftError::Outside { path: path.to_owned(), real });
         }
-        let (root, _) = self.installed(member);
-        let key = (root, real, file.to_owned());
+        let (at, _) = self.installed(member);
+        let key = (at, real, file.to_owned());
         if let Some(name) = self.taken.get(&key) {
             return Ok(name.clone());
         }
-        let content = std::fs::read(&key.1).map_err(read)?;
+        let content = std::fs::read(&key.1).map_err(unread)?;
+        if !elf::is_elf(&content) && !macho::is_macho(&content) {
+            return Err(GraftError::Format(key.1));
+        }
         let name = unique(file, &content, room).ok_or_else(|| GraftError::Name(file.to_owned()))?;
-        let folder = match root {
+        let folder = match at {
             Root::Site => format!("{}.libs", self.package),
             Root::Data => format!("{}.data/data/lib/{}.libs", self.stem, self.package),
         };

@@ -289,10 +289,9 @@ impl<'a> Facts<'a> {
             return Ok(changed);
         }
         if name.starts_with(self.dist_info) && name.ends_with(".cyclonedx.json") {
-            let normal = sbom::normalize(content, self.options.epoch);
-            let changed = normal.is_some();
-            normal.into_iter().for_each(|normal| *content = normal);
-            return Ok(changed);
+            let Some(normal) = sbom::normalize(content, self.options.epoch) else { return Ok(false) };
+            *content = normal;
+            return Ok(true);
         }
         if script.is_some() {
             let Some((new, what)) = contents::without_store_shebang(name, content)? else { return Ok(false) };

@@ -119,8 +119,14 @@ fn what_cannot_be_grafted_is_told() {
     let program = compile(&CC, folder.path(), "a", MAIN, &flags);
     let error = toolkit::tell(&grafted(&program_wheel(&program)).unwrap_err());
     assert!(error.contains("`libouter.so.1`, which is not in the wheel"), "{error}");
-    // A link out of the store.
+    // A text in a library's place.
     let program = needing(folder.path(), &outer, "a", MAIN, "");
+    let library = std::fs::read(outer.join("libouter.so.1.0.3")).unwrap();
+    std::fs::write(outer.join("libouter.so.1.0.3"), "INPUT(libother.so)").unwrap();
+    let error = toolkit::tell(&grafted(&program_wheel(&program)).unwrap_err());
+    assert!(error.contains("is neither an ELF nor a Mach-O file"), "{error}");
+    std::fs::write(outer.join("libouter.so.1.0.3"), library).unwrap();
+    // A link out of the store.
     std::fs::rename(outer.join("libouter.so.1.0.3"), folder.path().join("elsewhere")).unwrap();
     std::fs::remove_file(outer.join("libouter.so.1")).unwrap();
     std::os::unix::fs::symlink(folder.path().join("elsewhere"), outer.join("libouter.so.1")).unwrap();
