@@ -11,6 +11,7 @@ use pydist::policy::Linux;
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(facts) = elf::Facts::read(bytes) {
         let _ = facts.arch();
-        let _ = Linux::of("manylinux", (2, 17)).map(|policy| policy.excess(&facts, "x86_64", &BTreeSet::new()));
+        let _ =
+            Linux::of("manylinux", (2, 17)).map(|policy| policy.excess(&facts, "x86_64", &BTreeSet::new()));
     }
 });
