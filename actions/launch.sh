@@ -42,6 +42,16 @@ target() {
   esac
 }
 
+# A path as this shell takes it: on Windows the runner's variables hold `D:\a\_tool`.
+path() {
+  if command -v cygpath >/dev/null; then cygpath -u "$1"; else printf '%s\n' "$1"; fi
+}
+
+# Where things are kept between runs.
+cache() {
+  echo "$(path "${RUNNER_TOOL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}}")/wheel-actions"
+}
+
 # Prints url and sha256 of "ACTION TARGET". One entry is one line: the file is
 # generated, so that this needs no JSON parser.
 entry() {
@@ -51,7 +61,9 @@ entry() {
 # Puts the binary of a release into $binary.
 download() {
   local url=$1 expected=$2 found part
-  binary="${RUNNER_TOOL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}}/wheel-actions/$expected/$action"
+  binary="$(cache)/$expected/$action"
+  # Windows starts a program by its extension.
+  case "$(target)" in *-windows-*) binary+=.exe ;; esac
   if [ -f "$binary" ] && [ "$(sha256 "$binary")" = "$expected" ]; then
     return
   fi
@@ -77,7 +89,7 @@ download() {
 build() {
   command -v cargo >/dev/null ||
     die "$action: this checkout has no released binary and there is no cargo to build it with; pin a released tag, or install Rust"
-  local folder="${CARGO_TARGET_DIR:-${RUNNER_TOOL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}}/wheel-actions/target}"
+  local folder="${CARGO_TARGET_DIR:-$(cache)/target}"
   cargo build --quiet --release --locked --manifest-path "$here/../Cargo.toml" --target-dir "$folder" \
     --package "$action" >&2 || die "$action: building it from source failed, see above"
   binary="$folder/release/$action"
@@ -90,7 +102,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 [ -f "$here/$action/action.yml" ] || die "there is no action $action beside $here/launch.sh"
 
 if [ -n "${LAUNCH_BINARY-}" ]; then
-  binary=$LAUNCH_BINARY
+  binary=$(path "$LAUNCH_BINARY")
   [ -f "$binary" ] || die "$action: the input binary names $binary, which is not there"
   [ -n "${LAUNCH_BINARY_SHA256-}" ] || die "$action: the input binary needs binary-sha256 beside it"
   found=$(sha256 "$binary")

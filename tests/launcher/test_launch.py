@@ -128,6 +128,69 @@ def test_missing_platform_is_an_error_and_no_build(checkout: Checkout, server: s
     assert f"no binary for {TARGET}" in done.stderr
 
 
+def script(path: Path, body: str) -> None:
+    path.write_text(f"#!/bin/bash\n{body}\n")
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "target"),
+    [
+        ("Linux", "x86_64", "x86_64-unknown-linux-musl"),
+        ("Linux", "aarch64", "aarch64-unknown-linux-musl"),
+        ("Darwin", "x86_64", "x86_64-apple-darwin"),
+        ("Darwin", "arm64", "aarch64-apple-darwin"),
+        ("MINGW64_NT-10.0-26100", "x86_64", "x86_64-pc-windows-msvc"),
+        ("MSYS_NT-10.0-26100", "x86_64", "x86_64-pc-windows-msvc"),
+    ],
+)
+def test_each_platform_gets_its_own(
+    checkout: Checkout, server: str, tmp_path: Path, system: str, machine: str, target: str
+) -> None:
+    """As the platform's `uname` names it."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    script(programs / "uname", f'case "$1" in -s) echo {system} ;; *) echo {machine} ;; esac')
+    checkout.fill({f"verify-dist {target}": entry(server + "/whole")})
+    done = checkout.launch(PATH=f"{programs}:{os.environ['PATH']}")
+    assert (done.returncode, done.stdout) == (0, "started --help\n"), done.stderr
+    (cached,) = (path for path in checkout.cache.rglob("*") if path.is_file())
+    assert cached.suffix == (".exe" if "windows" in target else "")
+
+
+def test_windows_paths_are_taken_as_the_shell_takes_them(
+    checkout: Checkout, server: str, tmp_path: Path
+) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    script(programs / "uname", 'case "$1" in -s) echo MINGW64_NT-10.0 ;; *) echo x86_64 ;; esac')
+    # As MSYS has it: `D:\\a` is a folder of its own tree.
+    script(programs / "cygpath", f'p=${{2#D:}}; echo "{tmp_path}/d${{p//\\\\//}}"')
+    checkout.fill({"verify-dist x86_64-pc-windows-msvc": entry(server + "/whole")})
+    env = {"PATH": f"{programs}:{os.environ['PATH']}", "RUNNER_TOOL_CACHE": r"D:\a\_tool"}
+    assert checkout.launch(**env).returncode == 0
+    (cached,) = (tmp_path / "d/a/_tool/wheel-actions").rglob("verify-dist.exe")
+    given = {"LAUNCH_BINARY": "D:" + str(cached)[len(f"{tmp_path}/d") :].replace("/", "\\")}
+    done = checkout.launch(**env, **given, LAUNCH_BINARY_SHA256=DIGEST)
+    assert (done.returncode, done.stdout) == (0, "started --help\n"), done.stderr
+
+
+def test_without_sha256sum_shasum_checks(checkout: Checkout, tmp_path: Path) -> None:
+    """macOS has `shasum` alone."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("bash", "sed", "grep", "uname", "dirname", "shasum", "perl", "cut", "chmod"):
+        path = shutil.which(name)
+        assert path, f"`{name}` is not on this machine"
+        os.symlink(path, tools / name)
+    binary = tmp_path / "given"
+    binary.write_bytes(BINARY)
+    given = {"PATH": str(tools), "LAUNCH_BINARY": str(binary)}
+    assert checkout.launch(**given, LAUNCH_BINARY_SHA256="0" * 64).returncode == 2
+    done = checkout.launch(**given, LAUNCH_BINARY_SHA256=DIGEST)
+    assert (done.returncode, done.stdout) == (0, "started --help\n"), done.stderr
+
+
 def test_plain_http_elsewhere_is_refused(checkout: Checkout) -> None:
     checkout.fill({f"verify-dist {TARGET}": entry("http://example.invalid/whole")})
     done = checkout.launch()
