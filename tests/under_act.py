@@ -40,6 +40,7 @@ def act(
     def act(workflow: str, event: dict[str, Any], *args: str | Path, **env: str) -> str:
         (tmp_path / "event.json").write_text(json.dumps(event | {"act": True}))
         kind = "push" if "ref" in event else "workflow_dispatch"
+        stand_ins = [f"{action}={place}" for action, place in places.items()]
         command = [
             *(program, kind, "-W", f".github/workflows/{workflow}"),
             *("--eventpath", tmp_path / "event.json"),
@@ -49,7 +50,7 @@ def act(
             *("--cache-server-path", tmp_path / "caches"),
             *("--artifact-server-addr", "127.0.0.1", "--artifact-server-port", str(free_port())),
             *("--artifact-server-path", tmp_path / "artifacts"),
-            *(part for at in places.items() for part in ("--local-repository", "=".join(map(str, at)))),
+            *(part for place in stand_ins for part in ("--local-repository", place)),
             *("--env", f"CARGO_TARGET_DIR={target / 'act'}"),
             *(part for pair in env.items() for part in ("--env", "=".join(pair))),
             *args,

@@ -1,6 +1,7 @@
 """The flake, evaluated for every system and built for this one, by a real Nix."""
 
 import json
+import os
 import shutil
 import subprocess
 import zipfile
@@ -128,3 +129,36 @@ def test_the_python_tests_pass_in_their_shell(nix: Nix, name: str) -> None:
         "develop", f".#pytest-{name}", "--command", "pytest", "-p", "no:cacheprovider", *tests
     )
     assert " passed" in log
+
+
+@pytest.fixture
+def in_target(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cargo builds where it did before, and not into the copy."""
+    monkeypatch.setenv("CARGO_TARGET_DIR", str(target))
+
+
+# Without nix-analysis, whose linters no registry at hand has, and rust-analysis,
+# which is `cargo xtask lint` over again.
+@pytest.mark.usefixtures("in_target")
+@pytest.mark.parametrize("name", ["generic-analysis", "python-analysis"])
+def test_the_analysis_passes(nix: Nix, name: str) -> None:
+    nix("run", f".#{name}")
+
+
+@pytest.mark.usefixtures("in_target")
+def test_steps_run_through_nix(flake: Path, nix_env: dict[str, str]) -> None:
+    """The way of a person at a terminal, with a step of each kind."""
+    env = {**os.environ, **nix_env}
+    steps = ["pytest-empty", "pytest-cli", "python-docs"]
+    done = subprocess.run(
+        ["./steps.sh", *steps], cwd=flake, env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line[3:] for line in done.stdout.splitlines() if line.startswith("== ")] == steps
+    assert "def " in (flake / "target/python-docs/htty.html").read_text()
+
+
+def test_an_unknown_step_is_named(root: Path) -> None:
+    done = subprocess.run([root / "steps.sh", "pytest-none"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "there is no step pytest-none; known are: nix-analysis" in done.stderr
