@@ -257,3 +257,151 @@ def test_version_names_the_commit() -> None:
     for command in ([find_ht_binary()], [sys.executable, "-m", "htty_core"]):
         done = subprocess.run([*command, "--version"], capture_output=True, text=True)
         assert done.stdout.startswith(f"ht {__version__} (")
+
+
+def test_alternate_screen_comes_and_goes(start: Start) -> None:
+    script = r"printf 'main\033[?1049hother'; read x; printf '\033[?1049l'; read x"
+    ht = start(["sh", "-c", script])
+    ht.send(type="takeSnapshot")
+    assert "other" in ht.next("snapshot")["text"]
+    ht.send(type="sendKeys", keys=["Enter"])
+    ht.send(type="takeSnapshot")
+    text = ht.next("snapshot")["text"]
+    assert text.startswith("main")
+    assert "other" not in text
+
+
+def test_wide_characters_take_two_columns(start: Start) -> None:
+    ht = start(["printf", "\u6f22\u5b57a"], cols=4, rows=2)
+    ht.next("exitCode")
+    ht.send(type="takeSnapshot")
+    assert ht.next("snapshot")["text"] == "\u6f22\u5b57\na   "
+
+
+def test_hundreds_of_megabytes_in_bounded_memory(start: Start) -> None:
+    ht = start(["sh", "-c", "yes 'twenty characters or so' | head -c 200000000"], rows=24, cols=80)
+    assert ht.process.stdout
+    length = 0
+    for line in ht.process.stdout:
+        if line.startswith('{"type":"output"'):
+            length += len(line)
+        elif "exitCode" in line:
+            break
+    assert length > 200_000_000
+    status = Path(f"/proc/{ht.process.pid}/status").read_text()
+    assert int(status.split("VmHWM:")[1].split()[0]) < 20 * 1024, "kilobytes"
+
+
+def test_command_that_does_not_read_its_keys(start: Start) -> None:
+    ht = start(["sleep", "1000"])
+    for _ in range(50):
+        ht.send(type="input", payload="x" * 10_000)
+    ht.send(type="takeSnapshot")
+    ht.next("snapshot")
+
+
+def test_busy_command_is_not_waited_for_for_ever(start: Start) -> None:
+    ht = start(["sh", "-c", "while :; do :; done"])
+    ht.send(type="takeSnapshot")
+    ht.next("snapshot")
+    ht.send(type="sendKeys", keys=["C-c"])
+    assert ht.next("exitCode") == {"exitCode": -2}
+
+
+def test_daemon_of_the_command_stays(start: Start) -> None:
+    """What starts a session of its own is meant to outlive the terminal."""
+    ht = start(["sh", "-c", "setsid sh -c 'echo $$; exec sleep 1000' & wait"])
+    daemon = int(ht.next("output")["seq"])
+    ht.end()
+    try:
+        assert Path(f"/proc/{daemon}/stat").read_text().split(") ")[1][0] == "S"
+    finally:
+        os.kill(daemon, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signal_ends_ht_and_the_command(start: Start, number: signal.Signals) -> None:
+    ht = start(["sleep", "1000"])
+    pid = ht.next("pid")["pid"]
+    ht.process.send_signal(number)
+    assert ht.process.wait(10) == -number
+    assert gone(pid)
+
+
+def test_what_was_asked_before_the_end_of_input_is_done() -> None:
+    lines = ['{"type":"sendKeys","keys":["abc"]}', '{"type":"takeSnapshot"}']
+    done = subprocess.run(
+        [find_ht_binary(), "--size", "10x1", "--subscribe", "snapshot", "cat"],
+        input="\n".join(lines) + "\n",
+        capture_output=True,
+        text=True,
+        timeout=10,
+    )
+    assert json.loads(done.stdout)["data"]["text"] == "abc".ljust(10)
+
+
+def test_one_word_with_blanks_is_a_line_for_a_shell(start: Start) -> None:
+    ht = start(["X=5; echo $X"])
+    assert ht.next("output") == {"seq": "5\r\n"}
+
+
+def test_debug_events_tell_what_ht_does() -> None:
+    ht = Ht(HtArgs(["cat"], [HtEvent.DEBUG]))
+    ht.send(type="input", payload="ab")
+    assert ht.next("debug") == {"message": "typing 2 bytes"}
+    ht.end()
+
+
+def test_command_completed_tells_the_time(start: Start) -> None:
+    ht = start(["true"])
+    assert 0 < ht.next("commandCompleted")["time"] < 60
+    assert ht.next("exitCode") == {"exitCode": 0}
+
+
+@pytest.mark.parametrize("kind", ["file", "fifo"])
+def test_wait_exit_waits_until_the_file_is_gone(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "signal"
+    path.touch() if kind == "file" else os.mkfifo(path)
+    waiting = subprocess.Popen([find_ht_binary(), "wait-exit", str(path)])
+    with pytest.raises(subprocess.TimeoutExpired):
+        waiting.wait(0.2)
+    path.unlink()
+    assert waiting.wait(10) == 0
+    assert subprocess.run([find_ht_binary(), "wait-exit", str(path)]).returncode == 0
+
+
+MODIFIERS = {"": 1, "S-": 2, "A-": 3, "A-S-": 4, "C-": 5, "C-S-": 6, "C-A-": 7, "C-A-S-": 8}
+LETTERS = {"Up": "A", "Down": "B", "Right": "C", "Left": "D", "Home": "H", "End": "F"}
+NUMBERS = {"Insert": 2, "Delete": 3, "PageUp": 5, "PageDown": 6, "F5": 15, "F6": 17, "F7": 18}
+NUMBERS |= {"F8": 19, "F9": 20, "F10": 21, "F11": 23, "F12": 24}
+
+
+def test_every_key_with_every_modifier(start: Start) -> None:
+    """As xterm sends them (ctlseqs, "PC-Style Function Keys")."""
+    keys: list[str] = []
+    sequences: list[str] = []
+    for prefix, number in MODIFIERS.items():
+        for key, letter in LETTERS.items():
+            keys.append(prefix + key)
+            sequences.append(f"\x1b[1;{number}{letter}" if prefix else f"\x1b[{letter}")
+        for key, letter in zip(("F1", "F2", "F3", "F4"), "PQRS", strict=True):
+            keys.append(prefix + key)
+            sequences.append(f"\x1b[1;{number}{letter}" if prefix else f"\x1bO{letter}")
+        for key, code in NUMBERS.items():
+            keys.append(prefix + key)
+            sequences.append(f"\x1b[{code};{number}~" if prefix else f"\x1b[{code}~")
+    for code in range(26):
+        letter = chr(ord("a") + code)
+        keys += [f"C-{letter}", f"^{letter}", f"A-{letter}"]
+        sequences += [chr(code + 1), chr(code + 1), f"\x1b{letter}"]
+    simple = {"Enter": "\r", "Tab": "\t", "Space": " ", "Escape": "\x1b", "Backspace": "\x7f"}
+    keys += simple
+    sequences += simple.values()
+    expected = "".join(sequences).encode().hex()
+    script = f"stty raw -echo; head -c {len(expected) // 2} | od -An -v -tx1 | tr -d ' \\n'"
+    ht = start(["sh", "-c", script], rows=50, cols=100)
+    ht.send(type="sendKeys", keys=keys)
+    seen = ""
+    while len(seen) < len(expected):
+        seen += ht.next("output")["seq"]
+    assert seen == expected

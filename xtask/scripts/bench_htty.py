@@ -6,7 +6,6 @@ PEER_BIN is the `bin` of an environment with the published packages and pytest,
 HT our binary; our Python packages are those of this repository.
 """
 
-import json
 import os
 import random
 import resource
@@ -198,8 +197,10 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        shown = [f"{told}, {wall:.1f} s, {cpu:.1f} s CPU"
-                 for told, wall, cpu in (tests(side, folder) for side in both)]
+        shown = [
+            f"{told}, {wall:.1f} s, {cpu:.1f} s CPU"
+            for told, wall, cpu in (tests(side, folder) for side in both)
+        ]
         rows.append(["tests of the common surface", *shown, "<= 10 s, <= 3 s CPU"])
         cells = [f"{wall:.2f} s, {cpu:.2f} s CPU" for wall, cpu in in_turns(command_line, TURNS)]
         label = "`htty -r 4 -c 20 --expect world -s -- echo hello world`"

@@ -11,7 +11,8 @@ use crate::shell::{Shell, display, path_with};
 
 /// Debian packages that the tests use. The archive drops a version when the
 /// next one comes, so none is named; the tests check behaviour.
-const DEBIAN: [&str; 11] = [
+const DEBIAN: [&str; 13] = [
+    "chromium",
     "gcc-aarch64-linux-gnu",
     "gcc-powerpc64le-linux-gnu",
     "libc6-dev-arm64-cross",
@@ -22,6 +23,7 @@ const DEBIAN: [&str; 11] = [
     "patchelf",
     "qemu-user-static",
     "sudo",
+    "vim",
     "xz-utils",
 ];
 

@@ -135,7 +135,8 @@ class HtWrapper:
     def expect(self, pattern: str, timeout: float = 5.0) -> None:
         """Waits until the screen matches the regular expression `pattern`.
 
-        Its lines are as wide as the terminal, filled with blanks. `^` and `$` match at lines. Raises `TimeoutError` after `timeout` seconds.
+        Its lines are as wide as the terminal, filled with blanks. `^` and `$`
+        match at lines. Raises `TimeoutError` after `timeout` seconds.
         """
         if not self._wait_for_screen(pattern, True, timeout):
             raise TimeoutError(f"Pattern '{pattern}' not found within {timeout} seconds")

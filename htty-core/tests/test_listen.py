@@ -1,0 +1,163 @@
+"""The live view over HTTP: the page in a browser, the events, the live stream."""
+
+# The linters' environment has no websockets, only that of the packages' tests.
+# pyright: reportMissingImports=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import http.client
+import json
+import re
+import shutil
+import subprocess
+import urllib.parse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from htty_core import find_ht_binary
+
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@dataclass
+class Live:
+    """A running `ht` that serves a live view."""
+
+    process: "subprocess.Popen[str]"
+    address: str
+
+    def send(self, **command: Any) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(json.dumps(command) + "\n")
+        self.process.stdin.flush()
+
+
+@pytest.fixture
+def live() -> Iterator[Live]:
+    script = r"printf '\033[31mred\033[0m <b>\n'; exec cat"
+    command = [find_ht_binary(), "--size", "20x4", "--listen", "127.0.0.1:0", "sh", "-c", script]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, stdin=pipe, stdout=subprocess.DEVNULL, stderr=pipe, text=True
+    ) as ht:
+        assert ht.stderr
+        told = re.fullmatch(r"ht: live view at http://(\S+)\n", ht.stderr.readline())
+        assert told
+        yield Live(ht, told[1])
+        ht.kill()
+
+
+def test_page_shows_the_screen_in_a_browser(live: Live, tmp_path: Path) -> None:
+    chromium = shutil.which("chromium")
+    assert chromium, "the tests need chromium"
+    live.send(type="sendKeys", keys=["typed", "Enter"])
+    seen = subprocess.run(
+        [
+            chromium,
+            *FLAGS,
+            f"--user-data-dir={tmp_path}",
+            "--virtual-time-budget=5000",
+            "--dump-dom",
+            f"http://{live.address}/",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert '<span style="color:#aa0000;">red</span>' in seen.stdout, seen.stderr
+    assert "&lt;b&gt;" in seen.stdout
+    assert seen.stdout.count("typed") == 2, "the echo and what cat wrote"
+    assert ">20x4</div>" in seen.stdout
+
+
+def test_page_needs_nothing_from_elsewhere(live: Live) -> None:
+    client = http.client.HTTPConnection(live.address)
+    client.request("GET", "/")
+    answer = client.getresponse()
+    assert answer.status == 200
+    assert "default-src 'none'" in (answer.getheader("content-security-policy") or "")
+    assert "//" not in answer.read().decode().replace("wss:", "").replace("ws:", "")
+
+
+def test_events_are_those_of_standard_output(live: Live) -> None:
+    with connect(f"ws://{live.address}/ws/events?sub=init,output,resize,snapshot") as socket:
+        init = json.loads(socket.recv(10))
+        assert init["type"] == "init"
+        assert init["data"].keys() == {"cols", "rows", "text", "seq"}
+        live.send(type="resize", cols=30, rows=5)
+        live.send(type="sendKeys", keys=["x", "Enter"])
+        live.send(type="takeSnapshot")
+        kinds = ["init"]
+        output = ""
+        while kinds[-1] != "snapshot":
+            event = json.loads(socket.recv(10))
+            kinds.append(event["type"])
+            output += event["data"].get("seq", "") if kinds[-1] == "output" else ""
+        assert "resize" in kinds
+        assert output.endswith("x\r\nx\r\n")
+
+
+def test_only_what_is_asked_for_is_sent(live: Live) -> None:
+    with connect(f"ws://{live.address}/ws/events?sub=resize") as socket:
+        live.send(type="sendKeys", keys=["x", "Enter"])
+        live.send(type="takeSnapshot")
+        live.send(type="resize", cols=30, rows=5)
+        event = {"type": "resize", "data": {"cols": 30, "rows": 5}}
+        assert json.loads(socket.recv(10)) == event
+
+
+def test_live_stream_of_asciinema(live: Live) -> None:
+    with connect(f"ws://{live.address}/ws/alis") as socket:
+        init = json.loads(socket.recv(10))
+        assert init.keys() == {"time", "cols", "rows", "init"}
+        assert (init["cols"], init["rows"]) == (20, 4)
+        live.send(type="resize", cols=30, rows=5)
+        live.send(type="input", payload="x\r")
+        seen: list[Any] = []
+        while not any(event[1:] == ["r", "30x5"] for event in seen) or "x\r\nx" not in "".join(
+            event[2] for event in seen if event[1] == "o"
+        ):
+            seen.append(json.loads(socket.recv(10)))
+        times = [init["time"], *(event[0] for event in seen)]
+        assert times == sorted(times)
+
+
+def test_unknown_event_is_refused(live: Live) -> None:
+    with pytest.raises(InvalidStatus, match="400"), connect(f"ws://{live.address}/ws/events?sub=x"):
+        pass
+
+
+@pytest.mark.parametrize("path", ["/ws/events", "/ws/alis", "/ws/view"])
+def test_other_sites_are_kept_out(live: Live, path: str) -> None:
+    url = f"ws://{live.address}{path}"
+    with pytest.raises(InvalidStatus, match="403"), connect(url, origin="http://evil.example"):
+        pass
+    port = urllib.parse.urlsplit(url).port
+    client = http.client.HTTPConnection(live.address)
+    client.request("GET", "/", headers={"Host": f"evil.example:{port}"})
+    assert client.getresponse().status == 403
+
+
+def test_viewer_that_stops_reading_holds_nobody_up(live: Live) -> None:
+    with connect(f"ws://{live.address}/ws/events?sub=output", max_queue=1) as socket:
+        assert live.process.stdin
+        for _ in range(100):
+            live.send(type="input", payload="y" * 1000 + "\r")
+        live.send(type="exit")
+        live.process.stdin.close()
+        assert live.process.wait(60) == 0
+        del socket
