@@ -53,10 +53,14 @@ def job(
     }
 
     def run(name: str, fail: bool) -> tuple[Path, str]:
-        machine = tmp_path / name
-        results = machine / "results"
+        # The service finds a cache by the path of its folder too.
+        machine = tmp_path / "machine"
+        if machine.exists():
+            subprocess.run(("chmod", "-R", "u+w", machine), check=True)
+            shutil.rmtree(machine)
+        results = tmp_path / name
         results.mkdir(parents=True)
-        (machine / "nix").mkdir()
+        (machine / "nix").mkdir(parents=True)
         variables = {
             "CARGO_TARGET_DIR": target,
             "XDG_CACHE_HOME": machine / "cache",

@@ -35,10 +35,7 @@ const NAMED: usize = 20;
 
 /// What `plan` tells.
 pub(crate) fn planned(plan: &Plan, facts: &Facts, ui: &Ui) -> Result<(), FileError> {
-    ui.output("cache", plan.cache)?;
-    ui.output("cache-folder", plan.cache_folder.display().to_string())?;
-    ui.output("cache-key", &plan.key)?;
-    ui.output("restore-keys", plan.restore_keys.join("\n"))?;
+    outputs(plan, ui)?;
     if facts.file_count == 0 && plan.cache != "off" {
         ui.warning("no file matches `hash-files`: the cache key does not depend on any");
     }
@@ -47,6 +44,15 @@ pub(crate) fn planned(plan: &Plan, facts: &Facts, ui: &Ui) -> Result<(), FileErr
     }
     ui.report(format!("cache {} at {}, key {}", plan.cache, plan.cache_folder.display(), plan.key));
     Ok(())
+}
+
+/// What both steps of the action tell: the outputs of a composite are those of
+/// one step.
+fn outputs(plan: &Plan, ui: &Ui) -> Result<(), FileError> {
+    ui.output("cache", plan.cache)?;
+    ui.output("cache-folder", plan.cache_folder.display().to_string())?;
+    ui.output("cache-key", &plan.key)?;
+    ui.output("restore-keys", plan.restore_keys.join("\n"))
 }
 
 /// A part of a command, and what it took.
@@ -79,7 +85,10 @@ impl Outcome<'_> {
         });
         match (plan.cache, self.matched.filter(|key| !key.is_empty())) {
             ("off", _) => ("off", plan.cache_why.clone().unwrap_or_else(|| "as asked for".into())),
-            (_, Some(key)) if key.starts_with(&plan.key) => ("hit", format!("the service has `{key}`")),
+            // Services compare keys without regard to case, and some keep them in lower case.
+            (_, Some(key)) if key.to_ascii_lowercase().starts_with(&plan.key.to_ascii_lowercase()) => {
+                ("hit", format!("the service has `{key}`"))
+            }
             (_, Some(key)) => ("partial-hit", format!("of another `hash-files`: the service has `{key}`")),
             (_, None) if found => ("local", "the folder was on this machine".into()),
             (_, None) => ("miss", format!("nothing is saved under {}", backticked(&plan.restore_keys))),
@@ -138,6 +147,7 @@ pub(crate) fn installed(outcome: &Outcome<'_>, work: &Work<'_>) -> Result<(), Fi
     let names: BTreeSet<&str> = SETTINGS.into_iter().chain(names).collect();
     summary = summary.table(&["setting in effect", ""], names.iter().filter_map(setting));
     ui.summary(&summary)?;
+    outputs(plan, ui)?;
     ui.output("nix-version", outcome.version)?;
     ui.output("nix-bin", outcome.bin.display().to_string())?;
     ui.output("installed", outcome.installed.is_some().to_string())?;

@@ -1,6 +1,7 @@
 // The main of `cache` and of `cache/restore`.
 import * as cache from "@actions/cache";
 import * as core from "@actions/core";
+import { sameKey } from "./keys.mjs";
 
 try {
   const key = core.getInput("key", { required: true });
@@ -19,7 +20,7 @@ try {
   } else {
     core.saveState("CACHE_RESULT", matched);
     core.setOutput("cache-matched-key", matched);
-    core.setOutput("cache-hit", String(matched === key));
+    core.setOutput("cache-hit", String(sameKey(matched, key)));
     core.info(`Cache restored from key: ${matched}`);
   }
 } catch (error) {
