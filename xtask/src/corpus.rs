@@ -40,7 +40,8 @@ pub(crate) fn download(shell: &Shell) -> Result<PathBuf, Error> {
             let pip =
                 pip.args(["download", "--quiet", "--no-deps", "--require-hashes", "-d", &display(&folder)]);
             let pip = match platform {
-                // pip asks the backend for metadata; ours are in the environment.
+                // pip asks the build backend for metadata: each listed file is built by
+                // itself or by hatchling, which is in the environment.
                 "sdist" => pip.args(["--no-binary=:all:", "--no-build-isolation"]),
                 platform => {
                     pip.args(["--only-binary=:all:", "--platform", platform, "--python-version", python])
