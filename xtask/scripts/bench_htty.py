@@ -134,6 +134,14 @@ def ticks(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def has_ended(pid: int) -> bool:
+    """Tells whether a process has ended; whoever adopts it may wait for it later."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True
+
+
 def idle(side: Side) -> tuple[float, str]:
     """CPU seconds of a session that idles for 10 s; when it is gone after its parent."""
     starter = (
@@ -157,7 +165,7 @@ def idle(side: Side) -> tuple[float, str]:
     parent.communicate()
     begin = time.perf_counter()
     while time.perf_counter() - begin < 3:
-        if not Path(f"/proc/{pid}").exists():
+        if has_ended(pid):
             return used, f"gone after {time.perf_counter() - begin:.2f} s"
         time.sleep(0.01)
     os.kill(pid, 9)
