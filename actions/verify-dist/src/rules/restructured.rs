@@ -7,23 +7,34 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Provenance::PypiRejects;
-use super::Severity::Error;
-use super::metadata::metadata;
+use super::Severity::{Error, Note};
 use super::{Check, Out, Rule};
 use crate::facts::Dist;
 
-pub(super) static RULES: &[Rule] = &[Rule {
-    id: "MET017",
-    title: "a reStructuredText description renders",
-    severity: Error,
-    provenance: PypiRejects,
-    why: "The index refuses a description for which docutils has a warning: an unknown directive, role or target, \
+pub(super) static RULES: &[Rule] = &[
+    Rule {
+        id: "MET017",
+        title: "a reStructuredText description renders",
+        severity: Error,
+        provenance: PypiRejects,
+        why: "The index refuses a description for which docutils has a warning: an unknown directive, role or target, \
         a title line that is too short, titles out of order, markup that is not closed, a target defined twice, \
         a missing blank line. A description without a content type is reStructuredText.",
-    source: "readme_renderer, `rst.py` (`halt_level` 2, no raw, no inclusion); twine check.",
-    fix: "Run `twine check`, or write the description in Markdown and say so.",
-    check: Check::Dist(restructured),
-}];
+        source: "readme_renderer, `rst.py` (`halt_level` 2, no raw, no inclusion); twine check.",
+        fix: "Run `twine check`, or write the description in Markdown and say so.",
+        check: Check::Dist(restructured),
+    },
+    Rule {
+        id: "MET021",
+        title: "a reStructuredText description is read as a whole",
+        severity: Note,
+        provenance: PypiRejects,
+        why: "Some constructs of docutils are not read here. They pass, and the index may still refuse them.",
+        source: "docutils, reStructuredText Markup Specification.",
+        fix: "Run `twine check` on the file too.",
+        check: Check::Dist(read_whole),
+    },
+];
 
 /// The directives of docutils. `raw` and `include` are switched off.
 const DIRECTIVES: [&str; 50] = [
@@ -92,6 +103,9 @@ const LITERAL: [&str; 9] = [
     "meta",
 ];
 
+/// Those whose content docutils reads by rules of its own.
+const UNREAD: [&str; 4] = ["csv-table", "list-table", "math", "table"];
+
 /// The roles of docutils; `raw` is switched off.
 const ROLES: [&str; 28] = [
     "ab",
@@ -125,31 +139,59 @@ const ROLES: [&str; 28] = [
 ];
 
 fn restructured(dist: &Dist, out: &mut Out) {
-    let metadata = metadata!(dist, out);
-    let kind = metadata.headers.get("Description-Content-Type").unwrap_or("text/x-rst");
-    let text = metadata.description().filter(|text| !text.trim().is_empty() && *text != "UNKNOWN");
-    let Some(text) = text.filter(|_| kind.trim().to_ascii_lowercase().starts_with("text/x-rst")) else {
-        return out.not_applicable();
-    };
+    let Some(text) = description(dist, out) else { return };
     for (line, message) in faults(text) {
         out.found(format!("line {line} of the description: {message}"));
     }
 }
 
+fn read_whole(dist: &Dist, out: &mut Out) {
+    let Some(text) = description(dist, out) else { return };
+    for (construct, lines) in reading(text).unread {
+        let lines: Vec<String> = lines.iter().map(usize::to_string).collect();
+        out.found(format!("not checked: {construct}, in line {} of the description", lines.join(", ")));
+    }
+}
+
+/// The description, where it is reStructuredText.
+fn description<'a>(dist: &'a Dist, out: &mut Out) -> Option<&'a str> {
+    let text = dist.metadata().and_then(|metadata| {
+        let kind = metadata.headers.get("Description-Content-Type").unwrap_or("text/x-rst");
+        let text = metadata.description().filter(|text| !text.trim().is_empty() && *text != "UNKNOWN");
+        text.filter(|_| kind.trim().to_ascii_lowercase().starts_with("text/x-rst"))
+    });
+    if text.is_none() {
+        out.not_applicable();
+    }
+    text
+}
+
 /// The mistakes in a text, each with its line, counted from 1.
 pub fn faults(text: &str) -> Vec<(usize, String)> {
+    reading(text).faults
+}
+
+/// What reading a text gives.
+struct Reading {
+    faults: Vec<(usize, String)>,
+    /// Constructs that are not understood, with their lines.
+    unread: BTreeMap<&'static str, Vec<usize>>,
+}
+
+fn reading(text: &str) -> Reading {
     let lines: Vec<String> = text.lines().map(|line| line.trim_end().replace('\t', "        ")).collect();
     let mut reader = Reader { lines: &lines, ..Reader::default() };
     reader.read();
     reader.references();
     reader.found.sort();
-    reader.found
+    Reading { faults: reader.found, unread: reader.unread }
 }
 
 #[derive(Default)]
 struct Reader<'a> {
     lines: &'a [String],
     found: Vec<(usize, String)>,
+    unread: BTreeMap<&'static str, Vec<usize>>,
     /// The title styles in the order of their levels: adornment, with overline.
     styles: Vec<(char, bool)>,
     level: usize,
@@ -219,6 +261,7 @@ impl Reader<'_> {
             return at + 1;
         }
         if is_table(line) {
+            self.unread.entry("tables").or_default().push(at + 1);
             let rest = self.lines[at..].iter().take_while(|line| !line.is_empty()).count();
             // A simple table may hold blank lines: it ends with its third border.
             let borders = || self.lines[at..].iter().enumerate().filter(|(_, line)| is_table(line));
@@ -276,6 +319,9 @@ impl Reader<'_> {
                 return end;
             }
             _ => {}
+        }
+        if UNREAD.contains(&name.as_str()) {
+            self.unread.entry("the content of tables and formulas").or_default().push(at + 1);
         }
         if substitution.is_some()
             || LITERAL.contains(&name.as_str())

@@ -268,6 +268,7 @@ fn tags_and_metadata() -> Vec<Row> {
         ("MET018", || metadata("Summary", "Version: 1.0\nSummary")),
         ("MET019", || plus("sample-1.0.dist-info/entry_points.txt", "[console_scripts]\nx = gone:main\n")),
         ("MET020", || metadata("Author: A. Sample\n", "")),
+        ("MET021", || metadata("text/markdown\n\n# Sample", "text/x-rst\n\n== ==\na  b\n== ==\n1  2\n== ==")),
     ]
 }
 
