@@ -80,19 +80,16 @@ def test_both_commands_change_the_same(
     assert diff(flake) == by_cargo
 
 
-def test_cog_itself_agrees(flake: Path, tools: Path, cargo: Callable[..., str]) -> None:
+def test_cog_itself_agrees(
+    flake: Path, tools: Path, cargo: Callable[..., str], version: str
+) -> None:
     cargo("xtask", "version-bump", "--major")
     ours = diff(flake)
     marked = run("git", "grep", "-l", "-F", "[[[cog ", "--", "*.toml", "*.py", cwd=flake).split()
-    new = raised_version(flake)
+    new = raised(version, "--major")
     cog = (tools / "test/bin/cog", "--check", "-D", f"version={new}")
     run(*cog, *(name for name in marked if name in FILES), cwd=flake)
     assert diff(flake) == ours
-
-
-def raised_version(flake: Path) -> str:
-    text = (flake / "htty/pyproject.toml").read_text()
-    return text.split('version = "')[1].split('"')[0]
 
 
 def test_drift_is_named(flake: Path, target: Path, clean_env: dict[str, str], version: str) -> None:
