@@ -139,12 +139,14 @@ def in_target(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 # Without nix-analysis, whose linters no registry at hand has, and rust-analysis,
 # which is `cargo xtask lint` over again.
+@pytest.mark.workflow
 @pytest.mark.usefixtures("in_target")
 @pytest.mark.parametrize("name", ["generic-analysis", "python-analysis"])
 def test_the_analysis_passes(nix: Nix, name: str) -> None:
     nix("run", f".#{name}")
 
 
+@pytest.mark.workflow
 @pytest.mark.usefixtures("in_target")
 def test_steps_run_through_nix(flake: Path, nix_env: dict[str, str]) -> None:
     """The way of a person at a terminal, with a step of each kind."""
