@@ -17,14 +17,16 @@ step() {
     cargo-test) nix develop .#default --command cargo test --workspace --locked ;;
     pytest-core) nix develop .#pytest-core --command pytest tests/lib_tests ;;
     pytest-*) nix develop ".#$1" --command pytest -m "${1#pytest-}" tests/env_tests ;;
-    *)
-      printf 'steps.sh: there is no step %s; known are: %s\n' "$1" "${steps[*]}" >&2
-      exit 2
-      ;;
   esac
 }
 
 [ $# -gt 0 ] || set -- "${steps[@]}"
+for name in "$@"; do
+  [[ " ${steps[*]} " == *" $name "* ]] || {
+    printf 'steps.sh: there is no step %s; known are: %s\n' "$name" "${steps[*]}" >&2
+    exit 2
+  }
+done
 command -v nix >/dev/null || {
   echo "steps.sh: needs Nix on PATH; without it, cargo xtask test runs what it can" >&2
   exit 2
