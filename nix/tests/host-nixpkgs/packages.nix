@@ -4,25 +4,31 @@
   system,
 }:
 let
-  # Programs of the machine, at bin/; one that is missing fails when it is built.
-  link =
-    name: programs:
+  # What a script of the machine's Bash makes at $out. Bash stays to the end:
+  # a last command it becomes, like cp, may close its output before it ends, and
+  # Nix kills a builder whose output is closed.
+  byScript =
+    name: system: script:
     derivation {
       inherit name system;
       builder = machine.bash;
       PATH = machine.path;
       args = [
         "-euc"
-        ''
-          mkdir -p $out/bin
-          for program in ${toString programs}; do
-            found=$(command -v "$program") || { echo "this machine has no $program" >&2; exit 1; }
-            printf '#!%s\nexec %s "$@"\n' '${machine.bash}' "$found" > "$out/bin/$program"
-            chmod 755 "$out/bin/$program"
-          done
-        ''
+        "${script}\nexit"
       ];
     };
+  # Programs of the machine, at bin/; one that is missing fails when it is built.
+  link =
+    name: programs:
+    byScript name system ''
+      mkdir -p $out/bin
+      for program in ${toString programs}; do
+        found=$(command -v "$program") || { echo "this machine has no $program" >&2; exit 1; }
+        printf '#!%s\nexec %s "$@"\n' '${machine.bash}' "$found" > "$out/bin/$program"
+        chmod 755 "$out/bin/$program"
+      done
+    '';
   # `name` and what it is made of, as nixpkgs's setup takes it.
   mkDerivation =
     attrs:
@@ -39,16 +45,10 @@ let
       }
       // removeAttrs attrs [ "meta" ]
     );
-  stdenv = derivation {
-    name = "stdenv";
-    inherit system;
-    builder = machine.bash;
-    PATH = machine.path;
-    args = [
-      "-euc"
-      "mkdir $out; { echo \"hostPath='$PATH'\"; cat ${./setup.sh}; } > $out/setup"
-    ];
-  };
+  stdenv = byScript "stdenv" system ''
+    mkdir $out
+    { echo "hostPath='$PATH'"; cat ${./setup.sh}; } > $out/setup
+  '';
   platform = {
     inherit system;
     isLinux = lib.hasSuffix "-linux" system;
@@ -88,17 +88,11 @@ lib.genAttrs [
 
   # `unwrapped` holds the standard library of this system.
   rustc = link "rustc" [ "rustc" ] // {
-    unwrapped = derivation {
-      name = "rust-std-${system}";
-      # It is only copied: as nixpkgs's comes from its cache, for any system.
-      inherit (machine) system;
-      builder = machine.bash;
-      PATH = machine.path;
-      args = [
-        "-euc"
-        "mkdir -p $out/lib/rustlib; cp -r ${machine.sysroots.${system} or "/nowhere"}/lib/rustlib/*-*-* $out/lib/rustlib/"
-      ];
-    };
+    # It is only copied: as nixpkgs's comes from its cache, for any system.
+    unwrapped = byScript "rust-std-${system}" machine.system ''
+      mkdir -p $out/lib/rustlib
+      cp -r ${machine.sysroots.${system} or "/nowhere"}/lib/rustlib/*-*-* $out/lib/rustlib/
+    '';
   };
 
   rustPlatform = {
@@ -122,16 +116,10 @@ lib.genAttrs [
           machine.cargoHome
         ];
       };
-    cargoSetupHook = derivation {
-      name = "cargo-setup-hook";
-      inherit system;
-      builder = machine.bash;
-      PATH = machine.path;
-      args = [
-        "-euc"
-        "mkdir -p $out/nix-support; cp ${./cargo-setup-hook.sh} $out/nix-support/setup-hook"
-      ];
-    };
+    cargoSetupHook = byScript "cargo-setup-hook" system ''
+      mkdir -p $out/nix-support
+      cp ${./cargo-setup-hook.sh} $out/nix-support/setup-hook
+    '';
   };
 
   mkShell =

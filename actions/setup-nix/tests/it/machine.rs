@@ -87,7 +87,7 @@ impl Machine {
             r#"let make = n: derivation {{
                  name = "{name}-${{toString n}}"; system = builtins.currentSystem; builder = "/bin/sh";
                  before = if n == 0 then "" else make (n - 1);
-                 args = [ "-c" "/bin/mkdir $out; echo {name} ${{toString n}} $before >$out/text; /bin/ln -s text $out/link" ];
+                 args = [ "-c" "/bin/mkdir $out; echo {name} ${{toString n}} $before >$out/text; /bin/ln -s text $out/link; exit" ];
                }}; in make {}"#,
             count - 1
         );
