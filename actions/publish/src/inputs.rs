@@ -137,6 +137,18 @@ pub enum Attestations {
     Off,
 }
 
+impl Attestations {
+    /// Whether they are to be made for `index`. Where `trusted` publishing is
+    /// not used, `auto` makes none: who gives a token may have no identity.
+    pub fn wanted(self, index: &Index, trusted: bool) -> bool {
+        match self {
+            Self::Off => false,
+            Self::Auto => trusted && index.known.is_some(),
+            Self::Required => true,
+        }
+    }
+}
+
 /// Whether a GitHub Release is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Release {
@@ -317,6 +329,24 @@ mod tests {
         assert_eq!(depth("auth"), Ok(Depth::Auth));
         assert_eq!(depth(""), Ok(Depth::Full));
         assert!(depth("ture").unwrap_err().contains("did you mean `true`"));
+    }
+
+    #[test]
+    fn attestations_are_made_where_an_index_and_an_identity_are_known() {
+        let wanted = |word: &str, index: &str| {
+            let inputs = read(&[("MANIFEST", "none"), ("INDEX", index), ("ATTESTATIONS", word)]).unwrap();
+            [false, true].map(|trusted| inputs.attestations.wanted(&inputs.index, trusted))
+        };
+        for known in ["pypi", "testpypi"] {
+            assert_eq!(wanted("", known), [false, true], "`auto` is the default");
+            assert_eq!(wanted("auto", known), [false, true]);
+            assert_eq!(wanted("off", known), [false, false]);
+            assert_eq!(wanted("required", known), [true, true]);
+        }
+        let other = "https://index.example/legacy/";
+        assert_eq!(wanted("auto", other), [false, false]);
+        assert_eq!(wanted("off", other), [false, false]);
+        assert_eq!(wanted("required", other), [true, true]);
     }
 
     #[test]

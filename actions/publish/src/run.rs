@@ -8,7 +8,7 @@ use crate::auth::{Basic, Credentials, Provider, Trusted};
 use crate::error::{AuthError, Error};
 use crate::github::Releaser;
 use crate::http::{Http, Pace};
-use crate::inputs::{self, Depth, Inputs, Release};
+use crate::inputs::{Depth, Inputs, Release};
 use crate::inspect::{self, Dist};
 use crate::job::Job;
 use crate::plan::{self, Action, Plan};
@@ -227,12 +227,7 @@ async fn attest(
     trusted: bool,
     dists: &[&Dist],
 ) -> Result<Attestations, Error> {
-    let wanted = match inputs.attestations {
-        inputs::Attestations::Off => false,
-        inputs::Attestations::Auto => trusted && inputs.index.known.is_some(),
-        inputs::Attestations::Required => true,
-    };
-    if !wanted {
+    if !inputs.attestations.wanted(&inputs.index, trusted) {
         return Ok(Attestations::new());
     }
     let provider = provider.ok_or_else(|| {

@@ -1,12 +1,14 @@
 //! From a [`Spec`] to a command line, and from there to an exit code.
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction};
 
 use crate::process::handle_interrupts;
+use crate::ui::Masks;
 use crate::{Env, Exit, Failure, Kind, Spec, Ui, interrupted};
 
 /// What the user asked for.
@@ -28,13 +30,7 @@ pub fn main<E: Failure>(
 ) -> ExitCode {
     let env = Env::from_process();
     let ui = Ui::from_env(&env);
-    let masks = ui.masks();
-    // A panic is a bug, and what it says may hold a secret all the same.
-    std::panic::set_hook(Box::new(move |panic| {
-        use std::io::Write as _;
-        let text = masks.hide(&panic.to_string());
-        let _ = writeln!(std::io::stderr(), "internal error: {text}");
-    }));
+    hide_in_panics(ui.masks());
     let invocation = match parse(spec, env, std::env::args_os().collect()) {
         Ok(invocation) => invocation,
         Err(stop) => {
@@ -51,6 +47,14 @@ pub fn main<E: Failure>(
         if interrupted() { Exit::Interrupted } else { error.exit() }
     });
     ExitCode::from(exit.code())
+}
+
+/// A panic is a bug, and what it says may hold a secret all the same.
+fn hide_in_panics(masks: Masks) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = masks.hide(&panic.to_string());
+        let _ = writeln!(std::io::stderr(), "internal error: {text}");
+    }));
 }
 
 /// The message of `error`, what caused it, and its hint, a line each.
@@ -188,7 +192,7 @@ fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Command, Input, Reader};
+    use crate::{Command, Input, Reader, Secret};
 
     static SPEC: Spec = Spec {
         name: "sample",
@@ -230,6 +234,29 @@ mod tests {
         let args = ["sample", "explain", "NIX001"].map(Into::into).to_vec();
         let invocation = parse(&SPEC, Env::default(), args).unwrap();
         assert_eq!((invocation.command, invocation.argument.as_deref()), (Some("explain"), Some("NIX001")));
+    }
+
+    /// The test is its own child: a hook is for a whole process.
+    #[test]
+    fn what_a_panic_says_is_hidden() {
+        const CHILD: &str = "PANICS_WITH_A_SECRET";
+        let secret = "pypi-a+b";
+        if std::env::var_os(CHILD).is_some() {
+            let ui = Ui::from_env(&Env::default());
+            ui.mask(&Secret::new(secret));
+            hide_in_panics(ui.masks());
+            panic!("with {secret}, pypi-a%2Bb and cHlwaS1hK2I=");
+        }
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "cli::tests::what_a_panic_says_is_hidden", "--nocapture"]);
+        let output = child.env(CHILD, "1").output().unwrap();
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(!output.status.success(), "{text}");
+        assert!(
+            text.contains("internal error: panicked at") && text.contains("with ***, *** and ***"),
+            "{text}"
+        );
+        assert!(!text.contains(secret), "{text}");
     }
 
     #[test]

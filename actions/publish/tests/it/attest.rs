@@ -117,3 +117,29 @@ fn required_without_an_identity_is_an_error() {
     assert!(ran.text.contains("there is no identity provider"), "{}", ran.text);
     assert!(index.shelf().uploads.is_empty(), "they can never be added later");
 }
+
+/// An identity is at hand, and no service of sigstore is asked with it.
+#[test]
+fn off_makes_none_and_auto_none_for_an_index_that_is_not_known_to_take_them() {
+    for word in ["off", "auto"] {
+        let (set, oidc) = (Set::htty(), Oidc::start(0));
+        let sigstore = Sigstore::start(oidc.issued(), 0);
+        let index = Warehouse::start(Behaviour::default(), Some(oidc.issued()));
+        let config = set.folder.path().join("trust-config.json");
+        std::fs::write(&config, sigstore.trust_config().to_string()).unwrap();
+        let folder = set.folder.path().join("attestations");
+        let (config, written) = (config.to_str().unwrap(), folder.to_str().unwrap());
+        let args = ["--attestations", word, "--trust-config", config, "--attestations-path", written];
+        let ran = set.publish_trusted(&index.url(), &oidc, &args).expect(0);
+        ran.all("uploaded");
+        assert!(ran.report["files"].as_array().unwrap().iter().all(|file| file["attested"] == false));
+        assert_eq!((oidc.issued().audiences(), sigstore.certificates()), (vec!["127.0.0.1".to_owned()], 0));
+        let sent = &index.shelf().files;
+        assert_eq!(sent.len(), 4);
+        assert!(
+            sent.values().all(|file| file.fields.iter().all(|field| field.0 != "attestations")),
+            "{word}"
+        );
+        assert!(!folder.exists(), "{word}");
+    }
+}
