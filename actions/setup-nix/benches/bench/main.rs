@@ -1,9 +1,10 @@
 //! setup-nix beside its peers, in rounds that take turns, on a store of real
 //! files that it makes first: `cargo xtask bench setup-nix [--scale PERCENT]
-//! [--rounds N]`. Needs root, for mount namespaces.
+//! [--rounds N]`. Needs root, for mounts on loop devices and namespaces.
 
 #![allow(clippy::unwrap_used, clippy::cast_precision_loss, clippy::print_stdout)]
 
+mod disk;
 #[allow(dead_code, reason = "shared with the tests")]
 #[path = "../../tests/it/machine.rs"]
 mod machine;
@@ -13,6 +14,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use disk::Disk;
 use machine::Machine;
 
 /// What one run took.
@@ -158,7 +160,7 @@ fn install(table: &mut Table, rounds: usize) {
     let mut runs = Vec::new();
     let mut again = Vec::new();
     for _ in 0..rounds {
-        let machine = Machine::new();
+        let machine = Disk::new();
         let (tarball, sha256) = (format!("--tarball={}", file.display()), format!("--sha256={digest}"));
         runs.push(run(machine.action(&["install", "--reuse=never", "--cache=off", &tarball, &sha256])));
         again.push(run(machine.action(&["install", "--cache=off"])));
@@ -222,16 +224,16 @@ fn restore(table: &mut Table, first: &Machine, archive: &Path, rounds: usize, pa
     run(command);
     let (mut ours, mut theirs, mut carried) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
-        let machine = Machine::new();
+        let machine = Disk::new();
         theirs.push(run(tar(&machine, archive, &["-xf"], "unzstd")));
         drop(machine);
-        let machine = Machine::new();
+        let machine = Disk::new();
         ours.push(run(with_cache(&machine, first, &["install"])));
         drop(machine);
         let to = tempfile::tempdir().unwrap();
         carried.push(run(pack(&["-xf"], to.path(), "unzstd")));
     }
-    let machine = Machine::new();
+    let machine = Disk::new();
     machine.done(&["install", "--cache=off"]);
     let script = format!(
         "exec nix --extra-experimental-features nix-command copy --no-check-sigs --from file://{0} \

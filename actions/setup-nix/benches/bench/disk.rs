@@ -1,0 +1,60 @@
+//! A machine whose `/nix` is a new ext4 of its own, as a runner's disk is: what
+//! earlier runs wrote and removed weighs on none that is measured.
+
+use std::fs::File;
+use std::ops::Deref;
+use std::path::Path;
+
+use testkit::tools::command;
+
+use crate::machine::Machine;
+
+/// Room for the largest store that is made.
+const BYTES: u64 = 12_000_000_000;
+
+pub(crate) struct Disk {
+    device: String,
+    machine: Machine,
+}
+
+impl Disk {
+    /// With an empty `/nix`.
+    pub(crate) fn new() -> Self {
+        let machine = Machine::new();
+        let image = machine.path("disk");
+        File::create(&image).unwrap().set_len(BYTES).unwrap();
+        // Nothing is left for the kernel to initialise while something is measured.
+        let now = "lazy_itable_init=0,lazy_journal_init=0";
+        assert!(command("mkfs.ext4").args(["-q", "-F", "-E", now]).arg(&image).status().unwrap().success());
+        // Straight to the image, without a second copy in memory.
+        let device =
+            command("losetup").args(["--direct-io=on", "-f", "--show"]).arg(&image).output().unwrap();
+        assert!(device.status.success(), "{}", crate::machine::text(&device));
+        let device = String::from_utf8(device.stdout).unwrap().trim().to_owned();
+        // A value from here on, so that the device is given back whatever fails.
+        let disk = Self { device, machine };
+        assert!(command("mount").arg(&disk.device).arg(disk.path("nix")).status().unwrap().success());
+        std::fs::remove_dir(disk.path("nix/lost+found")).unwrap();
+        disk
+    }
+}
+
+impl Deref for Disk {
+    type Target = Machine;
+
+    fn deref(&self) -> &Machine {
+        &self.machine
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let run = |program: &str, args: &[&Path]| {
+            if !command(program).args(args).status().is_ok_and(|status| status.success()) {
+                println!("# `{program} {args:?}` failed: do it by hand");
+            }
+        };
+        run("umount", &[&self.path("nix")]);
+        run("losetup", &[Path::new("-d"), Path::new(&self.device)]);
+    }
+}
