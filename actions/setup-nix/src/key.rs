@@ -18,12 +18,20 @@ pub(crate) fn check(pattern: &str) -> Result<(), String> {
 pub(crate) fn hash_files(folder: &Path, patterns: &[String]) -> (String, usize) {
     let mut text = String::new();
     let mut count = 0;
-    let skip = |name: &std::ffi::OsStr| name == ".git" || name == "node_modules" || name == "target";
+    // Large, and made by tools: only a pattern that names them looks into them.
+    let named = |name: &str| patterns.iter().any(|pattern| pattern.split('/').any(|part| part == name));
+    let skip: Vec<&str> =
+        ["node_modules", "target"].into_iter().filter(|name| !named(name)).chain([".git"]).collect();
     let walk = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter();
-    for entry in walk.filter_entry(|entry| entry.depth() == 0 || !skip(entry.file_name())).flatten() {
+    for entry in walk
+        .filter_entry(|entry| entry.depth() == 0 || !skip.iter().any(|name| entry.file_name() == *name))
+        .flatten()
+    {
         let Ok(path) = entry.path().strip_prefix(folder) else { continue };
         let path = path.to_string_lossy();
-        if !entry.file_type().is_file() || !patterns.iter().any(|pattern| matches(pattern, &path)) {
+        // A link to a file counts, as `hashFiles` has it; one to a folder is not followed.
+        let is_file = || std::fs::metadata(entry.path()).is_ok_and(|meta| meta.is_file());
+        if !patterns.iter().any(|pattern| matches(pattern, &path)) || !is_file() {
             continue;
         }
         if let Ok(content) = std::fs::read(entry.path()) {
@@ -92,5 +100,22 @@ mod tests {
         let (two, _) = hash_files(folder.path(), &patterns);
         assert_eq!(count, 1);
         assert!(one != none && two != one);
+    }
+
+    #[test]
+    fn links_count_and_folders_of_tools_do_where_they_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("target");
+        std::fs::create_dir(&target).unwrap();
+        std::fs::write(target.join("made.nix"), "1").unwrap();
+        std::os::unix::fs::symlink("target/made.nix", folder.path().join("link.nix")).unwrap();
+        std::os::unix::fs::symlink("nowhere", folder.path().join("dangling.nix")).unwrap();
+        let hash = |pattern: &str| hash_files(folder.path(), &[pattern.to_owned()]);
+        let (before, count) = hash("**/*.nix");
+        assert_eq!(count, 1, "the link alone");
+        assert_eq!(hash("target/*.nix").1, 1);
+        assert_eq!(hash("target/**").1, 1);
+        std::fs::write(target.join("made.nix"), "2").unwrap();
+        assert_ne!(hash("**/*.nix").0, before, "what it links to counts");
     }
 }
