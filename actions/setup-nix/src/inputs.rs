@@ -136,6 +136,13 @@ impl Inputs {
                 reader.fault("hash-files", why);
             }
         }
+        let substituters = reader.list("extra-substituters");
+        for text in substituters.iter().filter(|text| !is_store(text)) {
+            let why = format!(
+                "expected a binary cache's address like `https://cache.example.org`, one a line, found `{text}`"
+            );
+            reader.fault("extra-substituters", why);
+        }
         let inputs = Self {
             version: version.unwrap_or_default(),
             reuse: match reader.word("reuse") {
@@ -143,11 +150,11 @@ impl Inputs {
                 "never" => Reuse::Never,
                 _ => Reuse::Any,
             },
-            tarball: reader.text("tarball"),
+            tarball: reader.parse("tarball", tarball),
             sha256,
             daemon: reader.flag("daemon"),
             extra_conf: reader.parse("extra-conf", extra_conf),
-            substituters: reader.list("extra-substituters"),
+            substituters,
             key_texts,
             keys,
             access_tokens: reader.secret("access-tokens"),
@@ -172,6 +179,25 @@ impl Inputs {
         }
         reader.finish(inputs)
     }
+}
+
+/// A path, or an address whose answer nobody changes on the way.
+fn tarball(text: &str) -> Result<String, String> {
+    if text.contains("://") && !text.starts_with("https://") {
+        return Err(format!("expected a path or an https address, found `{text}`"));
+    }
+    Ok(text.to_owned())
+}
+
+/// Whether Nix takes `text` for a store of others (Nix manual, "Store URL
+/// format"): an address, or a path.
+fn is_store(text: &str) -> bool {
+    let scheme = |scheme: &str| {
+        scheme.starts_with(|c: char| c.is_ascii_lowercase())
+            && scheme.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c))
+    };
+    let address = text.split_once("://").is_some_and(|(name, rest)| scheme(name) && !rest.is_empty());
+    (address || text.starts_with('/')) && !text.contains(char::is_whitespace)
 }
 
 /// What `actions/cache` takes: no comma, and 512 characters with what follows.

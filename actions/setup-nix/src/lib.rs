@@ -12,6 +12,7 @@ pub mod fetch;
 pub mod info;
 mod inputs;
 mod install;
+mod job;
 mod key;
 pub mod nar;
 pub mod nix32;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pydist::digest::hex;
+use rustix::io::Errno;
 use serde::Serialize;
 use toolkit::{Cmd, Env, Io, Processes};
 
@@ -59,6 +60,8 @@ pub enum Access {
     Missing,
     /// It is there, and not ours.
     Foreign,
+    /// Nobody can write there: a file system that is mounted so.
+    ReadOnly,
 }
 
 /// Everything that will be done, in order.
@@ -115,13 +118,12 @@ impl Facts {
             let done = run(Cmd::new(bin.join("nix").display().to_string()).arg("--version"))?;
             Some(Found { version: done.stdout.split_whitespace().last()?.to_owned(), bin })
         });
-        let writable = |path: &str| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
-        let store = match Path::new("/nix").exists() {
-            false => Access::Missing,
-            true if writable("/nix") && (writable("/nix/store") || !Path::new("/nix/store").exists()) => {
-                Access::Ours
-            }
-            true => Access::Foreign,
+        let writable = |path: &str| rustix::fs::access(path, rustix::fs::Access::WRITE_OK);
+        let store = match (writable("/nix"), writable("/nix/store")) {
+            (Err(Errno::NOENT), _) => Access::Missing,
+            (Ok(()), Ok(()) | Err(Errno::NOENT)) => Access::Ours,
+            (Err(Errno::ROFS), _) | (_, Err(Errno::ROFS)) => Access::ReadOnly,
+            _ => Access::Foreign,
         };
         let workspace = env.get("GITHUB_WORKSPACE").map_or_else(|| PathBuf::from("."), PathBuf::from);
         let (files, file_count) = hash_files(&workspace, &inputs.hash_files);
@@ -168,7 +170,8 @@ pub(crate) fn plan(inputs: &Inputs, facts: &Facts) -> Result<Plan, Error> {
     };
     let reused = matches!(nix, Source::Reuse(_));
     let daemon = daemon_steps(inputs, facts, reused)?;
-    let ours = facts.store == Access::Ours || facts.root || !reused;
+    let read_only = facts.store == Access::ReadOnly;
+    let ours = !read_only && (facts.store == Access::Ours || facts.root || !reused);
     let cache = if ours { inputs.cache } else { "off" };
     let os = if facts.system.ends_with("darwin") { "macOS" } else { "Linux" };
     let arch = facts.system.split('-').next().unwrap_or_default();
@@ -181,8 +184,13 @@ pub(crate) fn plan(inputs: &Inputs, facts: &Facts) -> Result<Plan, Error> {
         nix,
         kvm: (inputs.kvm && facts.closed_kvm && (facts.root || facts.sudo)).then(|| open_kvm(facts)),
         cache,
-        cache_why: (!ours && inputs.cache != "off")
-            .then(|| "the store belongs to a daemon or another user".into()),
+        cache_why: (!ours && inputs.cache != "off").then(|| {
+            if read_only {
+                "the store is on a file system that is mounted read-only".into()
+            } else {
+                "the store belongs to a daemon or another user".into()
+            }
+        }),
         cache_folder: inputs.cache_folder.clone(),
         // The newest saved set first; then what a post of `actions/cache` saved.
         restore_keys: vec![format!("{key}-"), key.clone(), stem],

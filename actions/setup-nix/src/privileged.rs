@@ -46,6 +46,12 @@ pub(crate) fn prepare(facts: &Facts) -> Result<Vec<Cmd>, Error> {
     if facts.store == Access::Ours {
         return Ok(Vec::new());
     }
+    if facts.store == Access::ReadOnly {
+        return none(
+            "/nix is on a file system that is mounted read-only",
+            "mount it writable, or use the Nix that is there (`reuse: any`)",
+        );
+    }
     if facts.system.ends_with("darwin") {
         return match (facts.store, facts.root || facts.sudo) {
             (Access::Foreign, _) => {
@@ -163,6 +169,8 @@ mod tests {
             ("x86_64-darwin", Access::Foreign, "reuse: any"),
             ("x86_64-linux", Access::Missing, "run as root"),
             ("aarch64-linux", Access::Foreign, "reuse: any"),
+            ("x86_64-linux", Access::ReadOnly, "mount it writable"),
+            ("aarch64-darwin", Access::ReadOnly, "mount it writable"),
         ] {
             let error = prepare(&facts(system, false, false, store)).unwrap_err();
             let Error::Plan { hint: found, .. } = error else { panic!("{error}") };

@@ -17,12 +17,12 @@ use crate::plan::{Facts, Found, Plan, Source};
 use crate::privileged::DAEMON_CONF;
 use crate::report::{Outcome, Phase, Saved};
 use crate::store::{Store, lock};
-use crate::{conf, fetch, nix32, report};
+use crate::{conf, fetch, job, nix32, report};
 
 /// How often the background packer looks for new paths.
 const LOOK: Duration = Duration::from_secs(1);
 /// The longest that GitHub lets a job run, in seconds; a packer that nobody
-/// stopped ends then.
+/// stopped, and whose job's end cannot be seen, ends then.
 const LONGEST: u64 = 6 * 3600;
 
 /// The longest that a command for root takes.
@@ -127,7 +127,7 @@ impl Work<'_> {
         let keep = self.plan.cache_folder.join("tarball");
         let to = keep.join(sha256);
         phases.time("fetch the tarball", || {
-            fetch::fetch(tarball, expected, &to, self.ui)?;
+            fetch::fetch(tarball, expected, &to, false, self.ui)?;
             Ok(((), fs::metadata(&to).map_or(0, |meta| meta.len())))
         })?;
         for other in fs::read_dir(&keep).map_err(FileError::new("read", &keep))?.flatten() {
@@ -223,6 +223,9 @@ impl Work<'_> {
                     command.env(name, value);
                 }
             }
+            if let Some(runner) = job::runner() {
+                command.env(job::RUNNER, runner.as_raw_nonzero().to_string());
+            }
             command.env("INPUT_CACHE_FOLDER", &self.plan.cache_folder);
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
             std::os::unix::process::CommandExt::process_group(&mut command, 0);
@@ -251,7 +254,9 @@ impl Work<'_> {
         let store = self.store(&self.found()?.bin);
         // The job's own work goes first.
         let _ = rustix::process::nice(10);
-        let stop = || interrupted() || stop_file(&cache).exists() || !cache.state().exists();
+        let runner = job::given(self.env);
+        let over = || runner.is_some_and(job::is_gone);
+        let stop = || interrupted() || stop_file(&cache).exists() || !cache.state().exists() || over();
         let file = cache.state().join(PACKED);
         let mut log = fs::File::create(&file).map_err(FileError::new("create", &file))?;
         let start = Instant::now();

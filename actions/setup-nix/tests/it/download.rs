@@ -42,7 +42,7 @@ fn download(url: &str) -> (Result<(), Error>, Option<Vec<u8>>, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let to = folder.path().join("tarball/file");
     let (ui, _said) = Ui::captured(&Env::default());
-    let result = fetch::fetch(url, sha256(&content()), &to, &ui);
+    let result = fetch::fetch(url, sha256(&content()), &to, true, &ui);
     let left = fs::read_dir(folder.path().join("tarball")).into_iter().flatten();
     let left = left.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     (result, fs::read(to).ok(), left)

@@ -12,4 +12,6 @@ mod idle;
 mod install;
 mod machine;
 mod newer;
+mod packer;
+mod refused;
 mod report;

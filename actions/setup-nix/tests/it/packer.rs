@@ -1,0 +1,88 @@
+//! The background packer's life, and what it leaves to the tarball.
+
+use std::fs;
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::cache::{narinfo, with_cache};
+use crate::machine::{Machine, tarball};
+
+/// Packers of `machine` that run.
+fn packers(machine: &Machine) -> usize {
+    let folder = machine.cache().display().to_string();
+    let read = |entry: &fs::DirEntry, name: &str| fs::read(entry.path().join(name)).unwrap_or_default();
+    let ours = |entry: &fs::DirEntry| {
+        read(entry, "cmdline").ends_with(b"setup-nix\0watch\0")
+            && String::from_utf8_lossy(&read(entry, "environ")).contains(&folder)
+    };
+    fs::read_dir("/proc").unwrap().flatten().filter(ours).count()
+}
+
+fn wait_for(machine: &Machine, count: usize) {
+    let start = Instant::now();
+    while packers(machine) != count {
+        assert!(start.elapsed() < Duration::from_secs(60), "{} packers, not {count}", packers(machine));
+        sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn the_packer_ends_with_the_process_that_runs_the_job() {
+    let machine = Machine::new();
+    // A shell under another name stands for the runner, its child for a step.
+    let runner = machine.path("runner");
+    fs::copy(fs::canonicalize("/bin/sh").unwrap(), &runner).unwrap();
+    let action = assert_cmd::cargo::cargo_bin!("setup-nix").display();
+    let script = format!("sh -c 'GITHUB_ACTIONS=true {action} install; :'; touch ready; read -r _; :");
+    let mut command = machine.command(&runner);
+    command.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut job = command.spawn().unwrap();
+    let start = Instant::now();
+    while !machine.path("work/ready").exists() {
+        assert!(start.elapsed() < Duration::from_secs(60) && job.try_wait().unwrap().is_none());
+        sleep(Duration::from_millis(50));
+    }
+    // The step is over, the job is not.
+    wait_for(&machine, 1);
+    sleep(Duration::from_secs(2));
+    assert_eq!(packers(&machine), 1, "it packs for as long as the job runs");
+    job.kill().unwrap();
+    job.wait().unwrap();
+    wait_for(&machine, 0);
+}
+
+#[test]
+fn what_only_nix_needs_is_left_to_its_tarball() {
+    let machine = Machine::new();
+    let (file, digest) = tarball(machine.folder.path(), |_| {});
+    let install =
+        ["install", "--reuse=never", &format!("--tarball={}", file.display()), &format!("--sha256={digest}")];
+    machine.done(&install);
+    let nix = machine.sh("readlink /nix/var/nix/gcroots/setup-nix").trim().to_owned();
+    machine.build("sample", 2);
+    let said = machine.done(&["pack"]);
+    assert!(said.contains("4 paths packed"), "{said}");
+    assert!(!narinfo(&machine, &nix).exists(), "the tarball in the cache has it");
+
+    let second = with_cache(&machine);
+    assert!(second.done(&install).contains("4 paths restored"));
+    second.verify();
+
+    // What refers to it would be worth nothing without it.
+    fs::write(
+        second.path("work/user.nix"),
+        format!(
+            r#"derivation {{ name = "user"; system = builtins.currentSystem; builder = "/bin/sh";
+               nix = builtins.storePath "{nix}"; args = [ "-c" "echo $nix >$out" ]; }}"#
+        ),
+    )
+    .unwrap();
+    let user = second.sh("nix-build --no-out-link user.nix 2>/dev/null").trim().to_owned();
+    second.done(&["pack"]);
+    assert!(narinfo(&second, &nix).exists() && narinfo(&second, &user).exists());
+    let third = with_cache(&second);
+    third.done(&["install"]);
+    assert!(third.path(&user[1..]).exists() && third.path(&nix[1..]).exists());
+    third.verify();
+}
