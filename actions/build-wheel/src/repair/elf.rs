@@ -156,7 +156,8 @@ fn file_range(data: &[u8], offset: u64, size: u64, what: &'static str) -> Result
     Ok(start..end.ok_or(ElfError::Outside(what))?)
 }
 
-/// The text from `at` to the next NUL within `range`.
+/// The text from `at` to the next NUL within `range`. A name that is not UTF-8
+/// is refused: replaced by other characters, it would have another length.
 pub(super) fn text(
     data: &[u8],
     at: usize,
@@ -165,7 +166,8 @@ pub(super) fn text(
 ) -> Result<String, ElfError> {
     let bytes = data.get(at..range.end).filter(|_| at >= range.start).ok_or(ElfError::Outside(what))?;
     let end = bytes.iter().position(|byte| *byte == 0).ok_or(ElfError::Outside(what))?;
-    Ok(String::from_utf8_lossy(&bytes[..end]).into_owned())
+    let text = std::str::from_utf8(&bytes[..end]);
+    Ok(text.map_err(|_| ElfError::Invalid("a name that its loader reads is not UTF-8"))?.to_owned())
 }
 
 impl Elf {

@@ -218,13 +218,14 @@ impl Strings<'_> {
         let table = &data[self.elf.strings.clone()];
         let start = usize::try_from(range.start).ok()?;
         // A string that covers the range begins after the NUL before it.
-        let before = table[..start].iter().rposition(|byte| *byte == 0).map_or(0, |at| at + 1) as u64;
+        let before = table.get(..start)?.iter().rposition(|byte| *byte == 0).map_or(0, |at| at + 1) as u64;
         let mut spans: Vec<Range<u64>> = Vec::new();
         for offset in
             names.others.iter().chain(&self.kept).filter(|offset| (before..range.end).contains(*offset))
         {
             let from = usize::try_from(*offset).ok()?;
-            let length = table[from..].iter().position(|byte| *byte == 0).unwrap_or(table.len() - from);
+            let rest = table.get(from..)?;
+            let length = rest.iter().position(|byte| *byte == 0).unwrap_or(rest.len());
             // The closing NUL belongs to it.
             let end = *offset + length as u64 + 1;
             if end > range.start {

@@ -12,7 +12,8 @@ use super::macho::{HEADER, Macho, MachoError, lc, path_of, set_u32, slices, u32_
 use super::tags::Needs;
 use super::{Edit, codesign, in_store};
 
-/// `MH_EXECUTE`, `MH_DYLIB` and `MH_BUNDLE`: the files that are loaded.
+/// `MH_EXECUTE`, `MH_DYLIB` and `MH_BUNDLE`: the files that are loaded. Others are
+/// cleaned like them, but need no signature and bind the wheel to no macOS.
 const EXECUTE: u32 = 2;
 const DYLIB: u32 = 6;
 const BUNDLE: u32 = 8;
@@ -62,15 +63,13 @@ pub(super) fn edit(content: &mut Vec<u8>, name: &str, wheel: Wheel<'_>) -> Resul
     for (range, _) in &slices {
         let mut new = content[range.clone()].to_vec();
         let macho = Macho::parse(&new)?;
-        if !matches!(macho.file_type, EXECUTE | DYLIB | BUNDLE) {
-            return Ok(Done { needs: None, edit: Edit::default() });
-        }
+        let loaded = matches!(macho.file_type, EXECUTE | DYLIB | BUNDLE);
         let notes = edit_commands(&mut new, &macho, name, wheel.files, wheel.grafts.as_mut())?;
         let edited = !notes.is_empty();
         let after = Macho::parse(&new)?;
         if edited && after.signature(&new)?.is_some() {
             codesign::renew(&mut new, &after, 0..HEADER + macho.commands_size)?;
-        } else if after.arch == "arm64" && after.signature(&new)?.is_none() {
+        } else if loaded && after.arch == "arm64" && after.signature(&new)?.is_none() {
             let identifier = name.rsplit('/').next().unwrap_or_default();
             new = codesign::sign(&new, &after, identifier)?;
             edit.changes.push("signed ad hoc: an arm64 binary does not start without".into());
@@ -82,9 +81,9 @@ pub(super) fn edit(content: &mut Vec<u8>, name: &str, wheel: Wheel<'_>) -> Resul
                 edit.changes.push(note);
             }
         }
-        archs.push(macho.arch);
+        archs.extend(loaded.then_some(macho.arch));
         // Apple silicon begins with macOS 11, whatever its slice says.
-        if macho.arch != "arm64" || slices.len() == 1 || macho.minimum > (11, 0) {
+        if loaded && macho.arch != "arm64" || slices.len() == 1 || macho.minimum > (11, 0) {
             version = version.max(Some(macho.minimum));
         }
         parts.push(new);
@@ -94,7 +93,9 @@ pub(super) fn edit(content: &mut Vec<u8>, name: &str, wheel: Wheel<'_>) -> Resul
         let thin = slices.len() == 1 && slices[0].0.start == 0;
         *content = if thin { parts.swap_remove(0) } else { fat(content, &slices, &parts) };
     }
-    Ok(Done { needs: Some(Needs::Macos(archs, version.unwrap_or((11, 0)))), edit })
+    // An object file says nothing of where the wheel runs.
+    let needs = (!archs.is_empty()).then(|| Needs::Macos(archs, version.unwrap_or((11, 0))));
+    Ok(Done { needs, edit })
 }
 
 /// The fat file with new slices: each where it was, or after the one before

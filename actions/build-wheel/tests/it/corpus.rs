@@ -318,6 +318,6 @@ pub(crate) fn store_path(wheel: &[u8]) -> Option<String> {
             let line = String::from_utf8_lossy(line).into_owned();
             fields.extend(Some(line).filter(|line| line.starts_with("#!")));
         }
-        fields.into_iter().find(|field| field.contains("/nix/store"))
+        fields.into_iter().find(|field| field.contains("/nix/store/"))
     })
 }

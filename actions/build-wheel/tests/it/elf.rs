@@ -146,3 +146,16 @@ fn damaged_binaries_do_not_crash() {
         }
     }
 }
+
+/// Read as text, the byte would become three, and reach beyond the table.
+#[test]
+fn a_search_path_that_is_not_utf8_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut broken = compile(&CC, folder.path(), "a", HELLO, &nix_flags("ld-linux-x86-64.so.2"));
+    let path = memchr::memmem::find(&broken, format!("{STORE}-gcc").as_bytes());
+    let path = path.expect("the search path is in the file");
+    broken[path + STORE.len() + 1..][..3].fill(0xff);
+    let error = repaired(&program_wheel(&broken)).err().expect("it is refused");
+    let said = toolkit::tell(&error);
+    assert!(said.contains("is not UTF-8") && said.contains("sample"), "{said}");
+}
