@@ -3,6 +3,8 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use memchr::memmem::Finder;
 use pydist::binary::{BinaryError, Format};
@@ -12,8 +14,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::facts::{Binary, Member};
 
-/// What is larger goes to a temporary file.
-const IN_MEMORY: usize = 4 << 20;
+/// What is kept of a binary beyond this goes to a temporary file; each thread
+/// has so much memory for the rest.
+const IN_MEMORY: usize = 20 << 20;
 /// A text file that a rule reads is not larger.
 pub(crate) const TEXT_LIMIT: u64 = 16 << 20;
 /// `/nix/store/`, a hash of 32 digits, `-`, and a name of this much at most.
@@ -65,6 +68,31 @@ pub(crate) enum Keep {
     IfBinary,
 }
 
+/// What becomes of a binary's code, its largest part: no linker of these days
+/// puts tables there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Code {
+    /// It is dropped; [`Content::finish`] says where it was needed.
+    Drop,
+    /// It is kept as all else.
+    Keep,
+}
+
+/// A table of the binary lies in its code, which was dropped.
+pub(crate) struct Missed;
+
+/// What a thread uses for one member after the other.
+pub(crate) struct Scratch {
+    search: Search,
+    memory: Vec<u8>,
+}
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        Self { search: Search::new(), memory: Vec::new() }
+    }
+}
+
 /// Takes in a member's bytes, piece by piece.
 pub(crate) struct Content<'s> {
     search: &'s Search,
@@ -73,25 +101,30 @@ pub(crate) struct Content<'s> {
     head: Vec<u8>,
     tail: Vec<u8>,
     store_paths: Vec<String>,
-    memory: Vec<u8>,
+    /// What is kept, up to [`IN_MEMORY`].
+    memory: &'s mut Vec<u8>,
+    /// What is kept beyond.
     spool: Option<File>,
+    code: Code,
+    dropped: Range<u64>,
     size: u64,
-    expected: u64,
 }
 
 impl<'s> Content<'s> {
-    pub(crate) fn new(search: &'s Search, keep: Keep, expected: u64) -> Self {
+    pub(crate) fn new(scratch: &'s mut Scratch, keep: Keep, code: Code) -> Self {
+        scratch.memory.clear();
         Self {
-            search,
+            search: &scratch.search,
             sha: Sha256::new(),
             keep: Some(keep),
             head: Vec::new(),
             tail: Vec::new(),
             store_paths: Vec::new(),
-            memory: Vec::new(),
+            memory: &mut scratch.memory,
             spool: None,
+            code,
+            dropped: 0..0,
             size: 0,
-            expected,
         }
     }
 
@@ -106,29 +139,34 @@ impl<'s> Content<'s> {
         }
         if self.keep == Some(Keep::IfBinary) && self.head.len() >= 8 && Format::detect(&self.head).is_none() {
             self.keep = None;
-            self.memory = Vec::new();
         }
+        if self.size == 0 && self.code == Code::Drop && self.keep == Some(Keep::IfBinary) {
+            let Range { start, end } = elf::code(bytes).unwrap_or_default();
+            let start = start.max(bytes.len() as u64);
+            self.dropped = start..end.max(start);
+        }
+        let start = self.size;
         self.size += bytes.len() as u64;
         if self.keep.is_none() {
             return Ok(());
         }
-        if let Some(spool) = &mut self.spool {
-            return spool.write_all(bytes);
-        }
-        if self.memory.len() + bytes.len() > IN_MEMORY && self.keep == Some(Keep::IfBinary) {
-            let mut spool = tempfile::tempfile()?;
-            spool.write_all(&self.memory)?;
-            spool.write_all(bytes)?;
-            self.memory = Vec::new();
-            self.spool = Some(spool);
+        let (before, behind) = cut(&self.dropped, start, bytes.len());
+        self.put(&bytes[..before])?;
+        self.put(&bytes[behind..])
+    }
+
+    /// Keeps a piece, in memory while there is room.
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let (memory, rest) = bytes.split_at(bytes.len().min(IN_MEMORY - self.memory.len()));
+        self.memory.extend_from_slice(memory);
+        if rest.is_empty() {
             return Ok(());
         }
-        if self.memory.is_empty() {
-            let expected = usize::try_from(self.expected).unwrap_or(IN_MEMORY).min(IN_MEMORY);
-            self.memory.reserve_exact(expected.max(bytes.len()));
-        }
-        self.memory.extend_from_slice(bytes);
-        Ok(())
+        let spool = match &mut self.spool {
+            Some(spool) => spool,
+            None => self.spool.insert(tempfile::tempfile()?),
+        };
+        spool.write_all(rest)
     }
 
     /// Searches a piece, and the seam between it and the one before.
@@ -163,7 +201,7 @@ impl<'s> Content<'s> {
     }
 
     /// Notes what was found; gives back the text that was kept.
-    pub(crate) fn finish(self, member: &mut Member) -> Vec<u8> {
+    pub(crate) fn finish(self, member: &mut Member) -> Result<Vec<u8>, Missed> {
         member.sha256 = Some(self.sha.finalize().into());
         member.store_paths = self.store_paths;
         if self.head.starts_with(b"#!") {
@@ -173,19 +211,72 @@ impl<'s> Content<'s> {
         let label = |text: &[u8]| memchr::memmem::find(&self.head, text).is_some();
         member.private_key = self.head.starts_with(b"PuTTY-User-Key-File-")
             || (label(b"-----BEGIN ") && label(b"PRIVATE KEY-----"));
-        if self.keep == Some(Keep::IfBinary) {
-            let format = Format::detect(&self.head);
-            member.binary = format.and_then(|format| match &self.spool {
-                Some(spool) => binary(format, spool),
-                None => binary(format, &self.memory[..]),
-            });
-            return Vec::new();
+        match self.keep {
+            Some(Keep::Text) => return Ok(self.memory.clone()),
+            Some(Keep::IfBinary) => {
+                let Self { memory, spool, dropped, size, .. } = self;
+                let kept = Kept { memory, spool, dropped, size, missed: AtomicBool::new(false) };
+                member.binary = Format::detect(&self.head).and_then(|format| binary(format, &kept));
+                if kept.missed.into_inner() {
+                    return Err(Missed);
+                }
+            }
+            None => {}
         }
-        self.memory
+        Ok(Vec::new())
     }
 }
 
-fn binary<S: ReadAt + ?Sized>(format: Format, source: &S) -> Option<Binary> {
+/// How many of the `count` bytes from `start` on lie before `range`, and where
+/// those behind it begin.
+fn cut(range: &Range<u64>, start: u64, count: usize) -> (usize, usize) {
+    let until = |end: u64| usize::try_from(end.saturating_sub(start)).map_or(count, |to| to.min(count));
+    if range.is_empty() { (count, count) } else { (until(range.start), until(range.end)) }
+}
+
+/// A member's bytes, without those that were dropped.
+struct Kept<'s> {
+    memory: &'s [u8],
+    /// What memory had no room for.
+    spool: Option<File>,
+    dropped: Range<u64>,
+    size: u64,
+    /// Whether bytes were asked for that were dropped.
+    missed: AtomicBool,
+}
+
+impl Kept<'_> {
+    /// Reads at an offset into what is kept.
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let end = self.memory.len() as u64;
+        let (first, _) = cut(&(end..u64::MAX), offset, buffer.len());
+        let (first, rest) = buffer.split_at_mut(first);
+        self.memory.read_exact_at(offset.min(end), first)?;
+        match &self.spool {
+            _ if rest.is_empty() => Ok(()),
+            Some(spool) => spool.read_exact_at(offset.saturating_sub(end), rest),
+            None => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+}
+
+impl ReadAt for Kept<'_> {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.size)
+    }
+
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let Range { start, end } = self.dropped;
+        let (before, behind) = cut(&self.dropped, offset, buffer.len());
+        if before < behind {
+            self.missed.store(true, Ordering::Relaxed);
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.read(offset - if offset < end { 0 } else { end - start }, buffer)
+    }
+}
+
+fn binary(format: Format, source: &Kept<'_>) -> Option<Binary> {
     let read = || -> Result<Option<Binary>, BinaryError> {
         Ok(Some(match format {
             Format::Elf => Binary::Elf(Box::new(elf::Facts::read(source)?)),
@@ -204,13 +295,13 @@ mod tests {
     const PATH: &str = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-glibc-2.40/lib";
 
     fn found(pieces: &[&[u8]]) -> Vec<String> {
-        let search = Search::new();
-        let mut content = Content::new(&search, Keep::IfBinary, 0);
+        let mut scratch = Scratch::new();
+        let mut content = Content::new(&mut scratch, Keep::IfBinary, Code::Drop);
         for piece in pieces {
             content.take(piece).unwrap();
         }
         let mut member = Member::default();
-        content.finish(&mut member);
+        content.finish(&mut member).ok().unwrap();
         member.store_paths
     }
 
@@ -223,6 +314,61 @@ mod tests {
         }
         let bytes: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
         assert_eq!(found(&bytes), [PATH]);
+    }
+
+    #[test]
+    fn what_is_kept_is_read_from_memory_and_file() {
+        let mut spool = tempfile::tempfile().unwrap();
+        spool.write_all(b"789").unwrap();
+        let kept =
+            Kept { memory: b"0126", spool: Some(spool), dropped: 3..6, size: 10, missed: false.into() };
+        for start in 0..=10_u64 {
+            for end in start..=10 {
+                let mut found = vec![0; usize::try_from(end - start).unwrap()];
+                let read = kept.read_exact_at(start, &mut found);
+                let missed = kept.missed.swap(false, Ordering::Relaxed);
+                assert_eq!(missed, start < end && start < 6 && end > 3, "{start}..{end}");
+                assert_eq!(read.is_err(), missed);
+                if !missed {
+                    assert_eq!(found, &b"0123456789"[start.try_into().unwrap()..end.try_into().unwrap()]);
+                }
+            }
+        }
+        for (offset, count) in [(9, 2), (10, 1), (11, 1), (u64::MAX, 1)] {
+            kept.read_exact_at(offset, &mut vec![0; count]).unwrap_err();
+            assert!(!kept.missed.load(Ordering::Relaxed), "there is nothing to be missed");
+        }
+        let small = Kept { spool: None, dropped: 0..0, size: 4, ..kept };
+        small.read_exact_at(0, &mut [0; 4]).unwrap();
+        small.read_exact_at(0, &mut [0; 5]).unwrap_err();
+    }
+
+    /// Where the first segment says that all behind the headers is code, the
+    /// tables in it are missed, and found when code is kept.
+    #[test]
+    fn tables_in_code_are_missed_and_read_again() {
+        const HEADERS: usize = 64 + 4 * 56;
+        let mut file = testkit::wheel::Elf { runpath: Some(PATH.into()), ..Default::default() }.bytes();
+        assert_eq!(file[64..68], [1, 0, 0, 0], "the first segment is loaded");
+        let size = (file.len() - HEADERS) as u64;
+        for (at, value) in [(72, HEADERS as u64), (80, HEADERS as u64), (96, size)] {
+            file[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        }
+        let mut read = |flags: u8, code| {
+            file[68] = flags;
+            let mut scratch = Scratch::new();
+            let mut content = Content::new(&mut scratch, Keep::IfBinary, code);
+            content.take(&file[..HEADERS]).unwrap();
+            content.take(&file[HEADERS..]).unwrap();
+            let mut member = Member::default();
+            content.finish(&mut member).map(|_| match member.binary {
+                Some(Binary::Elf(facts)) => facts.runpath,
+                other => panic!("{other:?}"),
+            })
+        };
+        assert!(read(5, Code::Drop).is_err());
+        assert_eq!(read(5, Code::Keep).ok().unwrap(), [PATH]);
+        assert_eq!(read(4, Code::Drop).ok().unwrap(), [PATH], "data is never dropped");
     }
 
     #[test]

@@ -12,11 +12,11 @@ use pydist::digest::{Sha256Bytes, sha256_reader};
 use pydist::filename::DistName;
 use pydist::metadata::Metadata;
 use pydist::wheel_file::WheelFile;
-use pydist::zip::{Archive, Limits};
+use pydist::zip::{Archive, DataError, Limits};
 use pydist::{record, tar};
 use toolkit::FileError;
 
-use crate::content::{Content, Keep, Search, TEXT_LIMIT};
+use crate::content::{Code, Content, Keep, Missed, Scratch, TEXT_LIMIT};
 use crate::facts::{Body, Dist, Member, Sdist, Wheel};
 
 /// A piece of work that one thread does.
@@ -80,9 +80,9 @@ pub fn scan(paths: &[PathBuf], limits: &Limits, threads: usize) -> Result<Vec<Di
     let done = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         let work = || {
-            let search = Search::new();
+            let mut scratch = Scratch::new();
             while let Some((_, job)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let result = run(job, &open, limits, &search);
+                let result = run(job, &open, limits, &mut scratch);
                 if let Ok(mut done) = done.lock() {
                     done.push(result);
                 }
@@ -111,10 +111,10 @@ fn told(error: impl std::error::Error) -> String {
     toolkit::causes(&error)
 }
 
-fn run(job: &Job, open: &[Open], limits: &Limits, search: &Search) -> Done {
+fn run(job: &Job, open: &[Open], limits: &Limits, scratch: &mut Scratch) -> Done {
     match job {
         Job::Digest(index) => Done::Digest(*index, digest(&open[*index])),
-        Job::Sdist(index) => Done::Sdist(*index, sdist(&open[*index], limits, search)),
+        Job::Sdist(index) => Done::Sdist(*index, sdist(&open[*index], limits, scratch)),
         Job::Members(index, members) => {
             let Open { archive: Some(Ok(archive)), file, .. } = &open[*index] else {
                 return Done::Members(*index, Vec::new());
@@ -130,12 +130,19 @@ fn run(job: &Job, open: &[Open], limits: &Limits, search: &Search) -> Done {
                 };
                 let keep =
                     if is_text(&raw.name) && raw.size <= TEXT_LIMIT { Keep::Text } else { Keep::IfBinary };
-                let mut content = Content::new(search, keep, raw.size);
-                let mut kept = Vec::new();
-                match raw.read(file, |bytes| content.take(bytes)) {
-                    Ok(()) => kept = content.finish(&mut member),
-                    Err(error) => member.error = Some(told(error)),
-                }
+                let mut pass = |code| -> Result<_, DataError> {
+                    let mut content = Content::new(scratch, keep, code);
+                    raw.read(file, |bytes| content.take(bytes))?;
+                    Ok(content.finish(&mut member))
+                };
+                let read = pass(Code::Drop).and_then(|found| match found {
+                    Err(Missed) => pass(Code::Keep),
+                    kept => Ok(kept),
+                });
+                let kept = read.map(|kept| kept.unwrap_or_default()).unwrap_or_else(|error| {
+                    member.error = Some(told(error));
+                    Vec::new()
+                });
                 if is_licence(&raw.name) {
                     member.licence = Some(String::from_utf8_lossy(&kept).into_owned());
                 }
@@ -164,7 +171,7 @@ fn is_licence(name: &str) -> bool {
     top && ["LICENSE", "LICENCE", "COPYING"].iter().any(|word| file.starts_with(word))
 }
 
-fn sdist(open: &Open, limits: &Limits, search: &Search) -> Sdist {
+fn sdist(open: &Open, limits: &Limits, scratch: &mut Scratch) -> Sdist {
     let mut sdist = Sdist::default();
     let source =
         io::BufReader::with_capacity(128 * 1024, At { file: &open.file, offset: 0, left: open.size });
@@ -179,7 +186,8 @@ fn sdist(open: &Open, limits: &Limits, search: &Search) -> Sdist {
                 let text =
                     top && (["PKG-INFO", "pyproject.toml"].contains(&file.as_str()) || is_licence(&raw.name));
                 let keep = if text && raw.size <= TEXT_LIMIT { Keep::Text } else { Keep::IfBinary };
-                let mut content = Content::new(search, keep, raw.size);
+                // A stream is read once.
+                let mut content = Content::new(scratch, keep, Code::Keep);
                 let mut buffer = vec![0; 64 * 1024];
                 let mut size = 0;
                 loop {
@@ -193,7 +201,7 @@ fn sdist(open: &Open, limits: &Limits, search: &Search) -> Sdist {
                 if size != raw.size {
                     return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a member is cut off"));
                 }
-                let kept = content.finish(&mut member);
+                let kept = content.finish(&mut member).unwrap_or_default();
                 match file.as_str() {
                     "PKG-INFO" if text => sdist.metadata = Some(Metadata::parse(&kept)),
                     "pyproject.toml" if text => {

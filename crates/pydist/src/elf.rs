@@ -2,6 +2,7 @@
 //! ABI, "Program Loading and Dynamic Linking"; LSB, "Symbol Versioning").
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use crate::binary::{BinaryError, Image, View};
 use crate::source::ReadAt;
@@ -69,6 +70,8 @@ pub struct Facts {
 const PT_LOAD: u32 = 1;
 const PT_DYNAMIC: u32 = 2;
 const PT_INTERP: u32 = 3;
+/// `PF_X`, of a segment's flags.
+const PF_X: u32 = 1;
 const PT_GNU_STACK: u32 = 0x6474_e551;
 const PT_GNU_PROPERTY: u32 = 0x6474_e553;
 
@@ -83,22 +86,15 @@ struct Segment {
 impl Facts {
     /// Reads the facts.
     pub fn read(source: &(impl ReadAt + ?Sized)) -> Result<Self, BinaryError> {
-        let mut image = Image::new(source)?;
-        let head = image.up_to("the ELF header", 0, 64)?;
-        let (is_64, big) = match head.get(..7) {
-            Some([0x7f, b'E', b'L', b'F', class @ (1 | 2), order @ (1 | 2), _]) => (*class == 2, *order == 2),
-            _ => return Err(BinaryError::Format("an ELF file")),
-        };
-        image.big = big;
+        let (image, head, is_64, segments) = open(source)?;
         let damaged = || BinaryError::Damaged { what: "the ELF header", offset: 0 };
-        let segments = segments(&image, &head, is_64).ok_or_else(damaged)??;
         let view = image.view(&head);
         let (kind, machine) = (view.u16(16).ok_or_else(damaged)?, view.u16(18).ok_or_else(damaged)?);
         let flags = view.u32(if is_64 { 48 } else { 36 }).ok_or_else(damaged)?;
         let mut facts = Self {
             machine,
             is_64,
-            big_endian: big,
+            big_endian: image.big,
             flags,
             kind: Kind::Other(kind),
             interpreter: None,
@@ -127,7 +123,7 @@ impl Facts {
                         image.bytes("the interpreter's name", segment.offset, segment.size.min(4096))?;
                     facts.interpreter = image.view(&bytes).text(0);
                 }
-                PT_GNU_STACK => facts.exec_stack = Some(segment.flags & 1 != 0),
+                PT_GNU_STACK => facts.exec_stack = Some(segment.flags & PF_X != 0),
                 PT_GNU_PROPERTY => {
                     let bytes = image.bytes("the GNU properties", segment.offset, segment.size)?;
                     facts.x86_isa_needed = isa_needed(image.view(&bytes), is_64).unwrap_or_default();
@@ -173,6 +169,32 @@ impl Facts {
             _ => return None,
         })
     }
+}
+
+/// Where the code is of the ELF file that begins with `head`: its largest
+/// executable segment, unless the headers are in it, too. Linkers that keep
+/// code apart put no table there that [`Facts::read`] needs.
+pub fn code(head: &[u8]) -> Option<Range<u64>> {
+    let (.., segments) = open(head).ok()?;
+    let code = segments.iter().filter(|segment| segment.kind == PT_LOAD && segment.flags & PF_X != 0);
+    let largest = code.max_by_key(|segment| segment.size).filter(|segment| segment.offset > 0)?;
+    Some(largest.offset..largest.offset.checked_add(largest.size)?)
+}
+
+/// The file, the ELF header, whether it is a 64-bit one, and the segments.
+type Opened<'s, S> = (Image<'s, S>, Vec<u8>, bool, Vec<Segment>);
+
+fn open<S: ReadAt + ?Sized>(source: &S) -> Result<Opened<'_, S>, BinaryError> {
+    let mut image = Image::new(source)?;
+    let head = image.up_to("the ELF header", 0, 64)?;
+    let (is_64, big) = match head.get(..7) {
+        Some([0x7f, b'E', b'L', b'F', class @ (1 | 2), order @ (1 | 2), _]) => (*class == 2, *order == 2),
+        _ => return Err(BinaryError::Format("an ELF file")),
+    };
+    image.big = big;
+    let damaged = BinaryError::Damaged { what: "the ELF header", offset: 0 };
+    let segments = segments(&image, &head, is_64).ok_or(damaged)??;
+    Ok((image, head, is_64, segments))
 }
 
 fn segments<S: ReadAt + ?Sized>(
@@ -367,30 +389,36 @@ impl Dynamic {
             return Ok(image.view(&bytes).u32(4).map(u64::from));
         }
         let Some(address) = self.gnu_hash else { return Ok(None) };
-        let (offset, room) = locate(HASH, address)?;
-        let bytes = image.up_to(HASH, offset, room.min(32 << 20))?;
-        let view = image.view(&bytes);
-        let word = if is_64 { 8 } else { 4 };
-        let count = || {
-            let (buckets, base, bloom) = (view.u32(0)?, view.u32(4)?, view.u32(8)?);
-            let buckets_at = 16 + usize::try_from(bloom).ok()?.checked_mul(word)?;
-            let chains_at = buckets_at.checked_add(usize::try_from(buckets).ok()?.checked_mul(4)?)?;
-            let table = view.bytes.get(buckets_at..chains_at)?;
-            let highest =
-                table.chunks_exact(4).filter_map(|bytes| image.view(bytes).u32(0)).max().unwrap_or(0);
-            if highest < base {
-                return Some(u64::from(base));
-            }
-            let mut index = highest;
-            loop {
-                let at = chains_at.checked_add(usize::try_from(index - base).ok()?.checked_mul(4)?)?;
-                index = index.checked_add(1)?;
-                if view.u32(at)? & 1 != 0 {
-                    return Some(u64::from(index));
+        let (start, room) = locate(HASH, address)?;
+        let damaged = || BinaryError::Damaged { what: HASH, offset: start };
+        // A part of the table that lies in its segment.
+        let part = |at: u64, size: u64| {
+            at.checked_add(size).filter(|end| *end <= room).ok_or_else(damaged)?;
+            image.bytes(HASH, start + at, size)
+        };
+        let header = part(0, 16)?;
+        let field = |at| image.view(&header).u32(at).map(u64::from).ok_or_else(damaged);
+        let (buckets, base, bloom) = (field(0)?, field(4)?, field(8)?);
+        let buckets_at = 16 + bloom * if is_64 { 8 } else { 4 };
+        let table = part(buckets_at, 4 * buckets)?;
+        let entries = table.chunks_exact(4).filter_map(|bytes| image.view(bytes).u32(0));
+        let highest = entries.max().map_or(0, u64::from);
+        if highest < base {
+            return Ok(Some(base));
+        }
+        // The last chain ends with the last symbol.
+        let mut at = buckets_at + 4 * (buckets + highest - base);
+        let mut count = highest;
+        loop {
+            let piece = part(at, room.saturating_sub(at).clamp(4, 256))?;
+            for entry in piece.chunks_exact(4) {
+                count += 1;
+                if image.view(entry).u32(0).is_some_and(|hash| hash & 1 != 0) {
+                    return Ok(Some(count));
                 }
             }
-        };
-        count().map(Some).ok_or(BinaryError::Damaged { what: HASH, offset })
+            at += piece.len() as u64 / 4 * 4;
+        }
     }
 }
 

@@ -91,12 +91,13 @@ impl Member {
         mut sink: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<u64, DataError> {
         let mut state = Decompress::new(false);
-        let mut input = vec![0; INPUT];
-        let mut output = vec![0; OUTPUT];
+        let room = |most: usize, size: u64| vec![0; most.min(usize::try_from(size).unwrap_or(most)).max(1)];
+        let mut input = room(INPUT, self.compressed);
+        let mut output = room(OUTPUT, self.size);
         let (mut filled, mut used, mut read, mut found) = (0, 0, 0, 0);
         loop {
             if used == filled && read < self.compressed {
-                filled = INPUT.min(usize::try_from(self.compressed - read).unwrap_or(INPUT));
+                filled = input.len().min(usize::try_from(self.compressed - read).unwrap_or(INPUT));
                 used = 0;
                 source.read_exact_at(self.data_offset + read, &mut input[..filled])?;
                 read += filled as u64;
