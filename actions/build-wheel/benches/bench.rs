@@ -77,7 +77,11 @@ fn main() -> ExitCode {
 
 fn millis(time: Duration) -> String {
     let millis = time.as_secs_f64() * 1000.0;
-    if millis < 10.0 { format!("{millis:.2} ms") } else { format!("{millis:.0} ms") }
+    match millis {
+        ..0.1 => format!("{:.1} µs", millis * 1000.0),
+        0.1..10.0 => format!("{millis:.2} ms"),
+        _ => format!("{millis:.0} ms"),
+    }
 }
 
 fn timed(work: &mut dyn FnMut()) -> Duration {

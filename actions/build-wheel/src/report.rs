@@ -86,11 +86,19 @@ pub(crate) fn report(plan: &Plan, outcome: &Outcome, ui: &Ui) -> Result<(), File
     ui.output("artifact-name", &report.artifact_name)?;
     ui.output("report", plan.report_path.display().to_string())?;
     ui.summary(&summary(&report))?;
-    if let Some(reason) = &outcome.smoke.reason {
-        ui.info(format!("smoke test: {} ({reason})", outcome.smoke.result.name()));
-    }
+    ui.info(told(&outcome.smoke));
     ui.report(format!("{}\nsha256 {}", outcome.path.display(), outcome.sha256));
     Ok(())
+}
+
+/// The smoke test in one line: how it ended, and why or after what.
+fn told(smoke: &Smoke) -> String {
+    let result = smoke.result.name();
+    match (&smoke.reason, smoke.checks.len()) {
+        (Some(reason), _) => format!("smoke test: {result} ({reason})"),
+        (None, 0) => format!("smoke test: {result}"),
+        (None, ran) => format!("smoke test: {result} (commands: {ran}, isolation: {})", smoke.isolation),
+    }
 }
 
 fn summary(report: &Report<'_>) -> Summary {

@@ -2,6 +2,7 @@
 //! `cargo xtask setup-test-tools` puts together; run by QEMU where it can be.
 
 use std::path::Path;
+use std::process::Command;
 
 use goblin::mach::MachO;
 use serde_json::Value;
@@ -9,15 +10,21 @@ use serde_json::Value;
 use crate::macho::check_signature;
 use crate::support::*;
 
-/// Builds the sample project for a target; gives the report and the program.
-fn build(folder: &Path, target: &str, arguments: &[&str]) -> (Value, Vec<u8>) {
+/// A build for a target.
+fn for_target(folder: &Path, target: &str) -> Command {
     let rustc = testkit::tools::folder().join("rust-cross/bin/rustc");
     assert!(rustc.is_file(), "run `cargo xtask setup-test-tools`");
     let mut command = build_wheel(folder);
     command.env("RUSTC", &rustc).env("ZIG_GLOBAL_CACHE_DIR", testkit::tools::folder().join("zig-cache"));
     // What nixpkgs' Python sets for the machine that builds.
     command.env("_PYTHON_HOST_PLATFORM", "linux-x86_64").env("ARCHFLAGS", "-arch sparc");
-    succeed(command.args(["--target", target, "--smoke-command", "sample a b"]).args(arguments));
+    command.args(["--target", target, "--smoke-command", "sample a b"]);
+    command
+}
+
+/// Builds the sample project for a target; gives the report and the program.
+fn build(folder: &Path, target: &str, arguments: &[&str]) -> (Value, Vec<u8>) {
+    succeed(for_target(folder, target).args(arguments));
     let report = report(folder);
     let wheel = folder.join("dist").join(report["filename"].as_str().unwrap());
     let wheel = std::fs::read(wheel).unwrap();
@@ -98,4 +105,8 @@ fn macos_targets_are_built_and_signed() {
             check_signature(&program, &macho);
         }
     }
+    let mut required = for_target(folder.path(), "aarch64-apple-darwin");
+    let error = fail(required.args(["--smoke", "required", "--out-dir", "tried"]), 1);
+    assert!(error.contains("skipped") && error.contains("another system"), "{error}");
+    assert!(!folder.path().join("tried").exists(), "what could not be tried is not given out");
 }

@@ -77,6 +77,7 @@ fn a_workflow_is_told_everything() {
     }
     let shown = String::from_utf8_lossy(&shown.stdout) + String::from_utf8_lossy(&shown.stderr);
     assert!(shown.contains("::warning"), "a warning is an annotation:\n{shown}");
+    assert!(shown.contains("smoke test: passed (commands: 2, isolation: "), "{shown}");
 }
 
 #[test]
