@@ -139,10 +139,13 @@ fn run(job: &Job, open: &[Open], limits: &Limits, scratch: &mut Scratch) -> Done
                     Err(Missed) => pass(Code::Keep),
                     kept => Ok(kept),
                 });
-                let kept = read.map(|kept| kept.unwrap_or_default()).unwrap_or_else(|error| {
-                    member.error = Some(told(error));
-                    Vec::new()
-                });
+                let kept = match read {
+                    Ok(kept) => kept.unwrap_or_default(),
+                    Err(error) => {
+                        member.error = Some(told(error));
+                        Vec::new()
+                    }
+                };
                 if is_licence(&raw.name) {
                     member.licence = Some(String::from_utf8_lossy(&kept).into_owned());
                 }
