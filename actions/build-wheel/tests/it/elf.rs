@@ -155,7 +155,7 @@ fn a_search_path_that_is_not_utf8_is_refused() {
     let path = memchr::memmem::find(&broken, format!("{STORE}-gcc").as_bytes());
     let path = path.expect("the search path is in the file");
     broken[path + STORE.len() + 1..][..3].fill(0xff);
-    let error = repaired(&program_wheel(&broken)).err().expect("it is refused");
+    let Err(error) = repaired(&program_wheel(&broken)) else { panic!("it is not refused") };
     let said = toolkit::tell(&error);
     assert!(said.contains("is not UTF-8") && said.contains("sample"), "{said}");
 }
