@@ -37,6 +37,30 @@ fn a_platform_that_went_missing_is_told() {
     }
 }
 
+/// In a namespace of its own there is no network, as the comparison shows.
+#[cfg(target_os = "linux")]
+#[test]
+fn only_the_comparison_needs_a_network() {
+    let index = Warehouse::start(Behaviour::default(), None);
+    let old = old();
+    index.put(&old.filename(), "sample", &old.bytes());
+    let simple = index.url().replace("legacy/", "simple/");
+    let folder = folder(&crate::kit::linux(testkit::wheel::Elf::default()));
+    let run = |cut_off: bool, args: &[&str]| {
+        let mut command = verify(folder.path());
+        if cut_off {
+            command = assert_cmd::Command::new("unshare");
+            command.current_dir(folder.path()).args(["--map-root-user", "--net"]);
+            command.arg(env!("CARGO_BIN_EXE_verify-dist"));
+        }
+        let output = command.args(["--format", "json"]).args(args).output().unwrap();
+        (output.status.code(), output.stdout)
+    };
+    assert_eq!(run(true, &[]), run(false, &[]));
+    let compare = ["--previous", simple.as_str()];
+    assert_eq!((run(true, &compare).0, run(false, &compare).0), (Some(3), Some(1)));
+}
+
 #[test]
 fn an_index_that_cannot_be_asked_gives_no_verdict() {
     let folder = folder(&Wheel::sample("py3-none-any"));
