@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# build-binaries.sh TARGET FOLDER [ACTION…]: builds the actions' released binaries
+# for a Rust target into FOLDER/ACTION-TARGET, and starts each. One for musl must
+# be static: it is to run on any distribution.
+set -euo pipefail
+[ $# -ge 2 ] || { echo "usage: build-binaries.sh TARGET FOLDER [ACTION…]" >&2; exit 2; }
+target=$1
+folder=$2
+shift 2
+[ $# -gt 0 ] || set -- setup-nix build-wheel verify-dist publish
+
+mkdir -p "$folder"
+for action in "$@"; do
+  cargo build --release --locked --package "$action" --target "$target"
+  binary="$folder/$action-$target"
+  cp "${CARGO_TARGET_DIR:-target}/$target/release/$action" "$binary"
+  case "$target" in
+    *-musl)
+      # Neither a loader nor a library of the machine's.
+      if readelf --wide --program-headers --dynamic "$binary" | grep -E 'INTERP|NEEDED'; then
+        echo "build-binaries.sh: $binary is not static, see the lines above" >&2
+        exit 1
+      fi
+      ;;
+  esac
+  "$binary" --version
+done
