@@ -12,7 +12,7 @@ use crate::shell::Shell;
 /// Where the pins come from.
 const WORKFLOWS: &[&str] = &[".github/workflows/*.yml"];
 /// Where they are repeated.
-const COPIES: &[&str] = &["*.md", "tests/consumers/*/.github/workflows/*.yml"];
+const COPIES: &[&str] = &["*.md", "actions/*/action.yml", "tests/consumers/*/.github/workflows/*.yml"];
 
 /// Brings the repeated pins up to date; gives the files that were not.
 pub(crate) fn update(shell: &Shell, check: bool) -> Result<Vec<String>, Error> {

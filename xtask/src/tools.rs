@@ -1,6 +1,7 @@
 //! Tool environments: made from pinned, hashed requirements, made anew when
 //! those change.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use pydist::digest;
@@ -18,7 +19,7 @@ const DEBIAN: [&str; 13] = [
     "libc6-dev-arm64-cross",
     "libc6-dev-ppc64el-cross",
     "libc6-riscv64-cross",
-    "musl-dev",
+    "musl-tools",
     "nix-bin",
     "patchelf",
     "qemu-user-static",
@@ -40,6 +41,7 @@ pub(crate) fn folder(shell: &Shell) -> PathBuf {
 
 /// Installs everything that the tests use.
 pub(crate) fn set_up_tests(shell: &Shell) -> Result<(), Error> {
+    let _lock = alone(shell, &folder(shell))?;
     environment(shell, "release")?;
     environment(shell, "test")?;
     build_requirements(shell)?;
@@ -100,7 +102,7 @@ pub(crate) fn environment(shell: &Shell, name: &str) -> Result<PathBuf, Error> {
     let requirements = shell.root.join("xtask/requirements").join(format!("{name}.txt"));
     let folder = folder(shell).join(name);
     let bin = folder.join("bin");
-    up_to_date(&requirements, &folder, || {
+    up_to_date(shell, &requirements, &folder, || {
         shell.ui.info(format!("installing {} into {}", display(&requirements), display(&folder)));
         let _ = std::fs::remove_dir_all(&folder);
         let python = python(shell)?;
@@ -128,13 +130,23 @@ pub(crate) fn environment(shell: &Shell, name: &str) -> Result<PathBuf, Error> {
     Ok(bin)
 }
 
+/// Adds what `xtask/requirements/name.txt` lists as source distributions to the
+/// environment whose `bin` is given, with the build backend that is there.
+pub(crate) fn add_source(shell: &Shell, bin: &Path, name: &str) -> Result<(), Error> {
+    let requirements = display(&shell.root.join("xtask/requirements").join(format!("{name}.txt")));
+    let pip = Cmd::new(display(&bin.join("python"))).args(["-m", "pip", "--disable-pip-version-check"]);
+    let args = ["install", "--quiet", "--require-hashes", "--no-deps", "--no-build-isolation"];
+    shell.quiet(&pip.args(args).args(["--no-binary=:all:", "-r", &requirements]))?;
+    Ok(())
+}
+
 /// The folder with the wheels that building htty's source distribution asks
 /// for, to be served by the local index.
 pub(crate) fn build_requirements(shell: &Shell) -> Result<PathBuf, Error> {
     let bin = environment(shell, "release")?;
     let requirements = shell.root.join("xtask/requirements/build.txt");
     let folder = folder(shell).join("build-requirements");
-    up_to_date(&requirements, &folder, || {
+    up_to_date(shell, &requirements, &folder, || {
         let _ = std::fs::remove_dir_all(&folder);
         let pip = Cmd::new(display(&bin.join("python"))).args(["-m", "pip", "--disable-pip-version-check"]);
         let (into, from) = (display(&folder), display(&requirements));
@@ -148,6 +160,7 @@ pub(crate) fn build_requirements(shell: &Shell) -> Result<PathBuf, Error> {
 
 /// Runs `make` unless `folder` was made from the very same `requirements`.
 fn up_to_date(
+    shell: &Shell,
     requirements: &Path,
     folder: &Path,
     make: impl FnOnce() -> Result<(), Error>,
@@ -156,12 +169,27 @@ fn up_to_date(
     // Beside the folder: what is in it may be served or listed.
     let stamp = folder.with_extension("stamp");
     let wanted = digest::hex(&digest::sha256(&content));
+    let _lock = alone(shell, folder)?;
     if std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
         return Ok(());
     }
     let _ = std::fs::remove_file(&stamp);
     make()?;
     Ok(toolkit::write_atomic(&stamp, wanted.as_bytes())?)
+}
+
+/// Waits until no other process makes `folder`; none does while the result lives.
+fn alone(shell: &Shell, folder: &Path) -> Result<File, Error> {
+    let path = folder.with_extension("lock");
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(FileError::new("create", parent))?;
+    }
+    let file = File::create(&path).map_err(FileError::new("create", &path))?;
+    if file.try_lock().is_err() {
+        shell.ui.info(format!("waiting for another process that makes {}", display(folder)));
+        file.lock().map_err(FileError::new("lock", &path))?;
+    }
+    Ok(file)
 }
 
 /// A Python of version 3.10 or newer.
@@ -226,4 +254,35 @@ pub(crate) fn arwen(shell: &Shell) -> Result<PathBuf, Error> {
         shell.quiet(&shell.cargo().args(args).without("CARGO_TARGET_DIR"))?;
     }
     Ok(bin)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use toolkit::{Env, Ui};
+
+    use super::*;
+
+    #[test]
+    fn one_process_at_a_time_makes_a_folder() {
+        let place = tempfile::tempdir().unwrap();
+        let ui = Ui::from_env(&Env::from_process());
+        let (root, target) = (place.path().to_owned(), place.path().to_owned());
+        let shell = Shell { ui: &ui, root, target };
+        let tools = folder(&shell);
+        let first = alone(&shell, &tools).unwrap();
+        let _other = alone(&shell, &tools.join("release")).unwrap();
+        let (done, wait) = mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let _second = alone(&shell, &tools).unwrap();
+                done.send(()).unwrap();
+            });
+            assert!(wait.recv_timeout(Duration::from_millis(200)).is_err());
+            drop(first);
+            wait.recv_timeout(Duration::from_secs(60)).unwrap();
+        });
+    }
 }
