@@ -50,6 +50,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
 /// The two packages beside the published ones.
 fn htty(shell: &Shell) -> Result<Exit, Error> {
     let peers = tools::environment(shell, "htty-peers")?;
+    tools::add_source(shell, &peers, "htty-source")?;
     shell.inherit(&shell.cargo().args(["build", "--release", "--locked", "--package", "htty-core"]))?;
     let script = shell.root.join("xtask/scripts/bench_htty.py");
     let ht = shell.target.join("release/ht");
