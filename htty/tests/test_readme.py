@@ -1,11 +1,14 @@
 """The examples in the READMEs run."""
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from htty_core import find_ht_binary
 
 ROOT = Path(__file__).resolve().parents[2]
 READMES = ["htty/README.md", "htty-core/README.md"]
@@ -31,3 +34,14 @@ def test_console() -> None:
     words = command.split()
     done = subprocess.run([str(htty), *words[1:]], capture_output=True, text=True)
     assert done.stdout == expected
+
+
+def test_console_of_ht() -> None:
+    """The lines after the command are typed into it."""
+    (block,) = blocks("htty-core/README.md", "console")
+    command, lines = block.removeprefix("$ ").split("\n", 1)
+    words = [find_ht_binary(), *command.split()[1:]]
+    done = subprocess.run(words, input=lines, capture_output=True, text=True, timeout=30)
+    (event,) = map(json.loads, done.stdout.splitlines())
+    assert event["type"] == "snapshot"
+    assert event["data"]["text"].split() == ["hello", "hello"]
