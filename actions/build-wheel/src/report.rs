@@ -8,7 +8,7 @@ use toolkit::{FileError, Summary, Ui, write_atomic};
 use crate::plan::Plan;
 use crate::repair::Change;
 use crate::run::Outcome;
-use crate::smoke::Smoke;
+use crate::smoke::{Smoke, SmokeResult};
 
 /// The report's schema (`docs/schema/build-report.json`).
 const SCHEMA: u32 = 1;
@@ -86,7 +86,9 @@ pub(crate) fn report(plan: &Plan, outcome: &Outcome, ui: &Ui) -> Result<(), File
     ui.output("artifact-name", &report.artifact_name)?;
     ui.output("report", plan.report_path.display().to_string())?;
     ui.summary(&summary(&report))?;
-    ui.info(told(&outcome.smoke));
+    if outcome.smoke.result != SmokeResult::Off {
+        ui.info(told(&outcome.smoke));
+    }
     ui.report(format!("{}\nsha256 {}", outcome.path.display(), outcome.sha256));
     Ok(())
 }
