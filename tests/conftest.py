@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from package_index import Index, serve
 
-# Fixtures of several folders: the flake with a real Nix, workflows under act.
-pytest_plugins = ["flake_copy", "under_act"]
+# Fixtures of several folders: the flake with a real Nix, workflows under act,
+# the actions' binaries to download.
+pytest_plugins = ["flake_copy", "under_act", "released"]
 
 ROOT = Path(__file__).resolve().parent.parent
 

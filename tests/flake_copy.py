@@ -1,12 +1,11 @@
 """A copy of the repository whose lock names host-nixpkgs, and a real Nix to evaluate it."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from host_nixpkgs import commit, lock_to_host, nix_variables, run, tool
+from host_nixpkgs import commit, copy_files, lock_to_host, nix_variables, run, tool
 
 Nix = Callable[..., str]
 
@@ -21,15 +20,17 @@ def nix_home(target: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def flake(
-    root: Path, tools: Path, nix_home: Path, tmp_path_factory: pytest.TempPathFactory
+    root: Path,
+    tools: Path,
+    nix_home: Path,
+    binaries_json: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """A Git repository of its own with the files of this one as they are now."""
     copy = tmp_path_factory.mktemp("flake") / "source"
-    files = run("git", "ls-files", "-z", "-co", "--exclude-standard", cwd=root)
-    for name in files.split("\0"):
-        if name and (root / name).is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(root / name, copy / name)
+    copy_files(root, copy)
+    # Under act each action starts at once, and is not built from source.
+    (copy / "actions/binaries.json").write_text(binaries_json)
     run(tool("cargo"), "fetch", "--locked", cwd=copy)
     host = tmp_path_factory.mktemp("host") / "nixpkgs"
     lock_to_host(copy, host, root=root, tools=tools, nix_home=nix_home)

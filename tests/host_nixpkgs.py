@@ -30,6 +30,15 @@ def tool(name: str) -> str:
     return found
 
 
+def copy_files(root: Path, to: Path, *paths: str) -> None:
+    """Copies the repository's files, below `paths` alone if given, as they are now."""
+    files = run("git", "ls-files", "-z", "-co", "--exclude-standard", *paths, cwd=root)
+    for name in files.split("\0"):
+        if name and (root / name).is_file():
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(root / name, to / name)
+
+
 def machine(tools: Path, made: Path) -> dict[str, object]:
     """Where this machine has what host-nixpkgs offers."""
     programs = made / "bin"

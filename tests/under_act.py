@@ -1,4 +1,4 @@
-"""Workflows of this repository under real act, on this very machine."""
+"""Workflows under real act, on this very machine."""
 
 import json
 import os
@@ -11,10 +11,46 @@ from typing import Any
 import pytest
 
 Act = Callable[..., str]
+# What starts act: an event's name, the folders that stand for `places` (an action
+# at a commit), the labels of `runners` that are this machine, and variables.
+Command = Callable[..., list[str | Path]]
 
-# What runs here; jobs for other machines are left out by act.
-RUNNERS = ("ubuntu-latest", "ubuntu-24.04-arm")
-STAND_INS = ("cache", "upload-artifact", "download-artifact")
+
+def stand_ins(folder: Path, texts: list[str]) -> dict[str, Path]:
+    """What stands in `folder` for GitHub's own actions that the texts use."""
+    places: dict[str, Path] = {}
+    for name, sha in re.findall(r"uses: actions/([\w-]+)[\w/-]*@(\w{40})", "\n".join(texts)):
+        if (folder / name).is_dir():
+            places[f"actions/{name}@{sha}"] = folder / name
+    return places
+
+
+@pytest.fixture
+def act_command(tools: Path, free_port: Callable[[], int], tmp_path: Path) -> Command:
+    program = tools / "test/bin/act"
+    assert program.is_file(), "run `cargo xtask setup-test-tools`"
+
+    def command(
+        event: str,
+        *,
+        places: dict[str, Path] | None = None,
+        runners: tuple[str, ...] = ("ubuntu-latest",),
+        **variables: str | Path,
+    ) -> list[str | Path]:
+        found = (places or {}).items()
+        return [
+            *(program, event),
+            *(part for runner in runners for part in ("-P", f"{runner}=-self-hosted")),
+            # Without addresses of their own its servers listen on the outside one.
+            *("--cache-server-addr", "127.0.0.1", "--cache-server-port", str(free_port())),
+            *("--cache-server-path", tmp_path / "caches"),
+            *("--artifact-server-addr", "127.0.0.1", "--artifact-server-port", str(free_port())),
+            *("--artifact-server-path", tmp_path / "artifacts"),
+            *(part for at, to in found for part in ("--local-repository", f"{at}={to}")),
+            *(part for name, it in variables.items() for part in ("--env", f"{name}={it}")),
+        ]
+
+    return command
 
 
 @pytest.fixture
@@ -24,43 +60,34 @@ def act(
     target: Path,
     clean_env: dict[str, str],
     nix_env: dict[str, str],
-    free_port: Callable[[], int],
+    act_command: Command,
+    capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> Act:
-    """Runs a workflow of the copy; its log says what each step did."""
-    program = tools / "test/bin/act"
-    assert program.is_file(), "run `cargo xtask setup-test-tools`"
+    """Runs a workflow of the copy and tells how each job ended; gives the log of all steps."""
     texts = [file.read_text() for file in flake.glob(".github/workflows/*.yml")]
     texts += [file.read_text() for file in flake.glob("actions/**/action.yml")]
-    places: dict[str, Path] = {}
-    for name, sha in re.findall(r"uses: actions/([\w-]+)[\w/-]*@(\w{40})", "\n".join(texts)):
-        if name in STAND_INS:
-            places[f"actions/{name}@{sha}"] = tools / "stand-ins" / name
 
-    def act(workflow: str, event: dict[str, Any], *args: str | Path, **env: str) -> str:
+    def act(workflow: str, event: dict[str, Any], *args: str | Path) -> str:
         (tmp_path / "event.json").write_text(json.dumps(event | {"act": True}))
-        kind = "push" if "ref" in event else "workflow_dispatch"
-        stand_ins = [f"{action}={place}" for action, place in places.items()]
-        command = [
-            *(program, kind, "-W", f".github/workflows/{workflow}"),
-            *("--eventpath", tmp_path / "event.json"),
-            *(part for runner in RUNNERS for part in ("-P", f"{runner}=-self-hosted")),
-            # Without addresses of their own its servers listen on the outside one.
-            *("--cache-server-addr", "127.0.0.1", "--cache-server-port", str(free_port())),
-            *("--cache-server-path", tmp_path / "caches"),
-            *("--artifact-server-addr", "127.0.0.1", "--artifact-server-port", str(free_port())),
-            *("--artifact-server-path", tmp_path / "artifacts"),
-            *(part for place in stand_ins for part in ("--local-repository", place)),
-            *("--env", f"CARGO_TARGET_DIR={target / 'act'}"),
-            *(part for pair in env.items() for part in ("--env", "=".join(pair))),
-            *args,
-        ]
+        command = act_command(
+            "push" if "ref" in event else "workflow_dispatch",
+            places=stand_ins(tools / "stand-ins", texts),
+            # Jobs for other machines are left out by act.
+            runners=("ubuntu-latest", "ubuntu-24.04-arm"),
+            CARGO_TARGET_DIR=target,
+        )
+        command += ["-W", f".github/workflows/{workflow}"]
+        command += ["--eventpath", tmp_path / "event.json", *args]
         path = f"{tools / 'bin'}:{os.environ['PATH']}"
         told = tmp_path / "act.log"
         with told.open("w") as file:
             all_env = clean_env | nix_env | {"PATH": path}
             done = subprocess.run(command, cwd=flake, env=all_env, stdout=file, stderr=file)
         log = told.read_text()
+        ends = [line for line in log.splitlines() if re.search(r"\bJob (succeeded|failed)$", line)]
+        with capsys.disabled():
+            print("", f"{workflow} under act:", *ends, sep="\n  ")
         assert done.returncode == 0, log
         return log
 

@@ -3,28 +3,23 @@
 import hashlib
 import json
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
+
+from under_act import Command
 
 
 def test_build_and_verify_under_act(
     root: Path,
     target: Path,
     clean_env: dict[str, str],
-    free_port: Callable[[], int],
+    act_command: Command,
     tmp_path: Path,
 ) -> None:
     results = tmp_path / "results"
     results.mkdir()
     act = [
-        *("act", "workflow_dispatch", "-W", "tests/act/actions.yml"),
-        *("-P", "ubuntu-latest=-self-hosted"),
-        # Without addresses of their own its servers listen on the outside one.
-        *("--cache-server-addr", "127.0.0.1", "--cache-server-port", str(free_port())),
-        *("--artifact-server-addr", "127.0.0.1", "--artifact-server-port", str(free_port())),
-        *("--artifact-server-path", str(tmp_path / "artifacts")),
-        *("--env", f"CARGO_TARGET_DIR={target}"),
-        *("--env", f"RESULTS={results}"),
+        *act_command("workflow_dispatch", CARGO_TARGET_DIR=target, RESULTS=results),
+        *("-W", "tests/act/actions.yml"),
     ]
     done = subprocess.run(act, cwd=root, env=clean_env, capture_output=True, text=True)
     log = done.stdout + done.stderr

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from under_act import Command
 
 TOKEN = "pypi-act/token+with=signs"
 
@@ -50,7 +51,7 @@ def test_publish_under_act(
     root: Path,
     target: Path,
     clean_env: dict[str, str],
-    free_port: Callable[[], int],
+    act_command: Command,
     tmp_path: Path,
     index: tuple[str, Path],
 ) -> None:
@@ -65,16 +66,15 @@ def test_publish_under_act(
         ["cargo", "build", "--quiet", "--locked", "--package", "publish"], cwd=root, check=True
     )
     binary = target / "debug/publish"
+    variables = {
+        "RESULTS": results,
+        "INDEX": url,
+        "BINARY": binary,
+        "BINARY_SHA256": hashlib.sha256(binary.read_bytes()).hexdigest(),
+    }
     act = [
-        *("act", "workflow_dispatch", "-W", "tests/act/publish.yml"),
-        *("-P", "ubuntu-latest=-self-hosted"),
-        *("--cache-server-addr", "127.0.0.1", "--cache-server-port", str(free_port())),
-        *("--artifact-server-addr", "127.0.0.1", "--artifact-server-port", str(free_port())),
-        *("--artifact-server-path", str(tmp_path / "artifacts")),
-        *("--env", f"RESULTS={results}", "--env", f"INDEX={url}"),
-        *("--env", f"BINARY={binary}"),
-        *("--env", f"BINARY_SHA256={hashlib.sha256(binary.read_bytes()).hexdigest()}"),
-        *("--secret", f"TOKEN={TOKEN}"),
+        *act_command("workflow_dispatch", **variables),
+        *("-W", "tests/act/publish.yml", "--secret", f"TOKEN={TOKEN}"),
     ]
     done = subprocess.run(act, cwd=root, env=clean_env, capture_output=True, text=True)
     log = done.stdout + done.stderr

@@ -1,10 +1,7 @@
 """release.yml under act: built by Nix, through artifacts, published to an index server here."""
 
-import pytest
 from package_index import Index
 from under_act import Act
-
-pytestmark = pytest.mark.workflow
 
 # act would take this machine for a Mac.
 LINUX = [
@@ -21,4 +18,5 @@ def test_a_tag_is_released(act: Act, index: Index, version: str) -> None:
     assert files[0] == f"htty-{version}.tar.gz"
     assert files[1].endswith("_aarch64.whl")
     assert files[2].endswith("_x86_64.whl")
+    assert "Artifact python-docs has been uploaded" in log
     assert "not aarch64: the wheel runs under QEMU" in log

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from under_act import Command, stand_ins
 
 # 32 digits of Nix's base 32.
 HASH = "0" * 32
@@ -39,18 +40,16 @@ def tarball(folder: Path) -> tuple[Path, str]:
 def job(
     root: Path,
     target: Path,
+    tools: Path,
     clean_env: dict[str, str],
-    free_port: Callable[[], int],
+    act_command: Command,
     tmp_path: Path,
 ) -> Callable[[str, bool], tuple[Path, str]]:
     """Runs the workflow on a new machine; gives the folder of results and the log."""
     file, digest = tarball(tmp_path)
-    stand_in = target / "tools/stand-ins/cache"
-    text = (root / "actions/setup-nix/action.yml").read_text()
-    text += (root / "actions/setup-nix/save/action.yml").read_text()
-    (sha,) = {
-        line.split("@")[1].split()[0] for line in text.splitlines() if "uses: actions/cache" in line
-    }
+    paths = ("setup-nix/action.yml", "setup-nix/save/action.yml")
+    texts = [(root / "actions" / path).read_text() for path in paths]
+    places = stand_ins(tools / "stand-ins", texts)
 
     def run(name: str, fail: bool) -> tuple[Path, str]:
         # The service finds a cache by the path of its folder too.
@@ -70,16 +69,8 @@ def job(
             "FAIL": "yes" if fail else "",
         }
         act = [
-            *("act", "workflow_dispatch", "-W", "tests/act/setup-nix.yml"),
-            *("-P", "ubuntu-latest=-self-hosted"),
-            *("--cache-server-addr", "127.0.0.1", "--cache-server-port", str(free_port())),
-            *("--cache-server-path", str(tmp_path / "service")),
-            *("--local-repository", f"actions/cache@{sha}={stand_in}"),
-            *(
-                word
-                for variable, value in variables.items()
-                for word in ("--env", f"{variable}={value}")
-            ),
+            *act_command("workflow_dispatch", places=places, **variables),
+            *("-W", "tests/act/setup-nix.yml"),
         ]
         namespace = [
             "unshare",

@@ -1,58 +1,27 @@
 """The actions as a release gives them to others, an index, and act to run a workflow."""
 
-import hashlib
-import http.server
 import json
-import platform
-import re
 import shutil
-import threading
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from elsewhere import Act, Make, Prepare
-from host_nixpkgs import commit, run
+from host_nixpkgs import commit, copy_files, run
 from package_index import Index
+from under_act import Command, stand_ins
 
 # What stands for this repository and its tag's commit in the templates.
 RELEASE = f"OWNER/REPOSITORY@{'0' * 40}"
 
 
-class Silent(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
 @pytest.fixture(scope="session")
-def released(
-    root: Path, binaries: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Path]:
-    """A checkout of the tag that others pin: the binaries are downloads with known hashes."""
-    downloads = tmp_path_factory.mktemp("downloads")
-    serve = partial(Silent, directory=str(downloads))
+def released(root: Path, binaries_json: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout of the tag that others pin."""
     checkout = tmp_path_factory.mktemp("released")
-    files = run("git", "ls-files", "-z", "-co", "--exclude-standard", "actions", cwd=root)
-    for name in filter(None, files.split("\0")):
-        if (root / name).is_file():
-            (checkout / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(root / name, checkout / name)
-    machine = {"arm64": "aarch64"}.get(platform.machine(), platform.machine())
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}"
-        lines: list[str] = []
-        for action in sorted(path.parent.name for path in root.glob("actions/*/action.yml")):
-            shutil.copy(binaries / action, downloads)
-            digest = hashlib.sha256((downloads / action).read_bytes()).hexdigest()
-            entry = {"url": f"{url}/{action}", "sha256": digest}
-            lines.append(f'    "{action} {machine}-unknown-linux-musl": {json.dumps(entry)}')
-        text = '{\n  "schema": 1,\n  "version": "0.1.0",\n  "binaries": {\n'
-        text += ",\n".join(lines) + "\n  }\n}\n"
-        (checkout / "actions/binaries.json").write_text(text)
-        yield checkout
-        server.shutdown()
+    copy_files(root, checkout, "actions")
+    (checkout / "actions/binaries.json").write_text(binaries_json)
+    return checkout
 
 
 @pytest.fixture
@@ -63,7 +32,7 @@ def project(
     released: Path,
     index: Index,
     clean_env: dict[str, str],
-    free_port: Callable[[], int],
+    act_command: Command,
     tmp_path: Path,
 ) -> Make:
     """Makes a project of a template, released to the index on this machine."""
@@ -85,31 +54,14 @@ def project(
         commit(folder, tag="v0.1.0")
         event = tmp_path / "event.json"
         event.write_text(json.dumps({"ref": "refs/tags/v0.1.0"}))
-        stand_ins = {place.name: place for place in (tools / "stand-ins").iterdir()}
-        stand_ins["setup-python"] = root / "tests/consumers/setup-python"
-        places = {RELEASE: released}
         # Foreign actions, those of the workflow and those that ours use in turn.
         texts = [text, *(file.read_text() for file in released.rglob("action.yml"))]
-        for action, sha in re.findall(r"uses: actions/([\w-]+)[\w/-]*@(\w+)", "\n".join(texts)):
-            if action != "checkout":  # which act does itself
-                places[f"actions/{action}@{sha}"] = stand_ins[action]
+        places = stand_ins(tools / "stand-ins", texts) | stand_ins(root / "tests/consumers", texts)
+        places[RELEASE] = released
 
         def act(*args: str, **variables: str) -> str:
             variables["CARGO_TARGET_DIR"] = str(target / "consumers")
-            command = [
-                *(tools / "test/bin/act", "push", "--eventpath", event),
-                *("-P", "ubuntu-latest=-self-hosted"),
-                # Without addresses of their own its servers listen on the outside one.
-                *("--cache-server-addr", "127.0.0.1", "--cache-server-port", str(free_port())),
-                *("--cache-server-path", tmp_path / "caches"),
-                *("--artifact-server-addr", "127.0.0.1"),
-                *("--artifact-server-port", str(free_port())),
-                *("--artifact-server-path", tmp_path / "artifacts"),
-            ]
-            for name, value in variables.items():
-                command += ["--env", f"{name}={value}"]
-            for repository, place in places.items():
-                command += ["--local-repository", f"{repository}={place}"]
+            command = [*act_command("push", places=places, **variables), "--eventpath", event]
             return run(*command, *args, cwd=folder, env=clean_env)
 
         return act

@@ -1,0 +1,40 @@
+"""The actions' binaries as a release gives them: downloads with known hashes."""
+
+import hashlib
+import http.server
+import json
+import platform
+import shutil
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+
+class Silent(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def binaries_json(
+    root: Path, binaries: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """What a release writes to actions/binaries.json; each url answers on this machine."""
+    downloads = tmp_path_factory.mktemp("downloads")
+    serve = partial(Silent, directory=str(downloads))
+    machine = {"arm64": "aarch64"}.get(platform.machine(), platform.machine())
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        lines: list[str] = []
+        for action in sorted(path.parent.name for path in root.glob("actions/*/action.yml")):
+            shutil.copy(binaries / action, downloads)
+            digest = hashlib.sha256((downloads / action).read_bytes()).hexdigest()
+            entry = {"url": f"{url}/{action}", "sha256": digest}
+            lines.append(f'    "{action} {machine}-unknown-linux-musl": {json.dumps(entry)}')
+        text = '{\n  "schema": 1,\n  "version": "0.1.0",\n  "binaries": {\n'
+        yield text + ",\n".join(lines) + "\n  }\n}\n"
+        server.shutdown()
