@@ -19,7 +19,7 @@ const DEBIAN: [&str; 13] = [
     "libc6-dev-arm64-cross",
     "libc6-dev-ppc64el-cross",
     "libc6-riscv64-cross",
-    "musl-tools",
+    "musl-dev",
     "nix-bin",
     "patchelf",
     "qemu-user-static",
