@@ -26,6 +26,9 @@ use crate::protocol::{Event, Kind, Snapshot, Subscription};
 /// So many events may wait for one viewer.
 const WAITING: usize = 64;
 
+/// A viewer that takes nothing for so long is disconnected.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// The page is not redrawn more often.
 const FRAME: Duration = Duration::from_millis(40);
 
@@ -258,5 +261,6 @@ async fn stream(
 }
 
 async fn send(socket: &mut WebSocket, text: String) -> bool {
-    socket.send(Message::Text(text.into())).await.is_ok()
+    let sent = tokio::time::timeout(PATIENCE, socket.send(Message::Text(text.into()))).await;
+    matches!(sent, Ok(Ok(())))
 }

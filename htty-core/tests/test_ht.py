@@ -253,6 +253,21 @@ def test_unknown_command_and_event_are_errors() -> None:
         assert args[-1].encode() in done.stderr
 
 
+def test_short_options() -> None:
+    done = subprocess.run(
+        [find_ht_binary(), "-s", "styled", "-l", "--subscribe", "snapshot", "--size", "3x1", "cat"],
+        input='{"type":"input","payload":"\\u001b[31m"}\n{"type":"takeSnapshot"}\n',
+        capture_output=True,
+        text=True,
+        timeout=10,
+    )
+    assert json.loads(done.stdout)["data"]["cols"] == 3
+    assert "live view at http://127.0.0.1:" in done.stderr
+    for option, told in (("-h", "--style-mode"), ("-V", f"ht {__version__} (")):
+        done = subprocess.run([find_ht_binary(), option], capture_output=True, text=True)
+        assert (done.returncode, told in done.stdout) == (0, True)
+
+
 def test_version_names_the_commit() -> None:
     for command in ([find_ht_binary()], [sys.executable, "-m", "htty_core"]):
         done = subprocess.run([*command, "--version"], capture_output=True, text=True)

@@ -4,11 +4,14 @@
 # pyright: reportMissingImports=false, reportUnknownMemberType=false
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+import contextlib
 import http.client
 import json
+import os
 import re
 import shutil
 import subprocess
+import time
 import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from htty_core import find_ht_binary
@@ -161,3 +164,46 @@ def test_viewer_that_stops_reading_holds_nobody_up(live: Live) -> None:
         live.process.stdin.close()
         assert live.process.wait(60) == 0
         del socket
+
+
+def test_viewer_that_stops_reading_is_cut_off() -> None:
+    """Memory stays bounded meanwhile, and the terminal goes on."""
+    # Slowly enough that it is the full socket, not the queue, that is noticed.
+    script = "while yes | head -c 60000; do sleep 0.01; done"
+    command = [find_ht_binary(), "--size", "20x4", "-l", "127.0.0.1:0", "--", script]
+    pipe, null = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=pipe, stdout=null, stderr=pipe, text=True) as ht:
+        assert ht.stderr
+        address = ht.stderr.readline().strip().rpartition("/")[2]
+        # The library reads ahead until its queue is full, and then nothing.
+        with connect(f"ws://{address}/ws/events?sub=output", max_queue=1) as socket:
+            deadline = time.monotonic() + 60
+            # The server's own stays.
+            while sockets(ht.pid) > 1:
+                assert time.monotonic() < deadline, "the viewer is still connected"
+                time.sleep(0.1)
+            with pytest.raises(ConnectionClosed):
+                drain(socket)
+        memory = Path(f"/proc/{ht.pid}/status").read_text()
+        assert int(memory.split("VmHWM:")[1].split()[0]) < 60 * 1024, "kilobytes"
+        assert ht.poll() is None
+        assert ht.stdin
+        ht.stdin.close()
+        assert ht.wait(60) == 0
+
+
+def drain(socket: Any) -> None:
+    """Reads what is left."""
+    while True:
+        socket.recv(10)
+
+
+def sockets(pid: int) -> int:
+    """Counts a process's TCP sockets."""
+    links: list[str] = []
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            links.append(os.readlink(entry))
+    tables = Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
+    inodes = {f"socket:[{line.split()[9]}]" for line in tables}
+    return len(inodes.intersection(links))
