@@ -71,6 +71,24 @@ def test_help_names_every_option() -> None:
         assert option in text
 
 
+def test_long_options_and_no_dashes() -> None:
+    options = ["--rows", "3", "--cols", "8", "--delimiter", ";", "--keys", "a;Enter"]
+    actions = ["--expect", "a\\s+a", "--expect-absent", "b", "--snapshot", "cat"]
+    done = htty(*options, *actions)
+    assert (done.returncode, done.stdout) == (0, "a\na\n\n----\n"), done.stderr
+
+
+def test_options_after_the_command_are_its_own() -> None:
+    done = htty("-r", "2", "-c", "8", "echo", "-s", "-k")
+    assert done.stdout == "-s -k\n\n----\n", done.stderr
+
+
+def test_debug_shows_events() -> None:
+    done = htty("--debug", "-r", "2", "-c", "8", "-k", "ab", "--expect", "ab", "--", "cat")
+    assert "typing 2 bytes" in done.stderr
+    assert done.stdout == "ab\n\n----\n"
+
+
 def test_usage_errors() -> None:
     assert htty("-s").returncode == 2
     assert htty("-r", "0", "--", "cat").returncode == 2
