@@ -134,12 +134,10 @@ fn off_makes_none_and_auto_none_for_an_index_that_is_not_known_to_take_them() {
         ran.all("uploaded");
         assert!(ran.report["files"].as_array().unwrap().iter().all(|file| file["attested"] == false));
         assert_eq!((oidc.issued().audiences(), sigstore.certificates()), (vec!["127.0.0.1".to_owned()], 0));
-        let sent = &index.shelf().files;
-        assert_eq!(sent.len(), 4);
-        assert!(
-            sent.values().all(|file| file.fields.iter().all(|field| field.0 != "attestations")),
-            "{word}"
-        );
+        let files = &index.shelf().files;
+        assert_eq!(files.len(), 4);
+        let plain = |fields: &[(String, String)]| fields.iter().all(|field| field.0 != "attestations");
+        assert!(files.values().all(|file| plain(&file.fields)), "{word}");
         assert!(!folder.exists(), "{word}");
     }
 }
