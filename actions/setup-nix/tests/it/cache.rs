@@ -291,6 +291,27 @@ fn a_full_disk_leaves_a_sound_store() {
     drop(second);
 }
 
+#[test]
+fn a_full_disk_while_saving_leaves_whole_files_only() {
+    let (machine, _) = packed(3);
+    machine.sh("head -c 64000000 /dev/urandom >big; nix-store --add big >/dev/null");
+    fs::remove_dir_all(machine.cache()).unwrap();
+    fs::create_dir(machine.cache()).unwrap();
+    let (action, cache) = (assert_cmd::cargo::cargo_bin!("setup-nix").display(), machine.cache());
+    let there = cache.display();
+    let said = machine.sh(&format!(
+        "mount -t tmpfs -o size=20m tmpfs {there}; {action} save 2>&1; ls -A {there}/nar; nix --extra-experimental-features nix-command store verify --no-trust --store file://{there} --all 2>&1"
+    ));
+    assert!(said.contains("No space left"), "{said}");
+    assert!(!said.lines().any(|line| line.starts_with(".part-")), "{said}");
+    assert_eq!(said.lines().filter(|line| line.ends_with(".nar.zst")).count(), 6, "{said}");
+    // With room again, nothing is left to do by hand.
+    machine.done(&["save"]);
+    let second = with_cache(&machine);
+    assert!(second.done(&["install"]).contains("7 paths restored"));
+    second.verify();
+}
+
 /// Packs two large paths, restores them after `meanwhile`, uses one, and saves
 /// what has room for one.
 fn only_one_has_room(meanwhile: impl Fn(&Machine)) {
