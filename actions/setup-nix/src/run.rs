@@ -76,12 +76,18 @@ impl Work<'_> {
             }
         };
         let store = self.store(&bin);
-        let version = phases.time("check Nix", || {
-            store.check()?;
-            Ok(match (&self.plan.nix, installed) {
-                (Source::Reuse(found), _) => (found.version.clone(), 0),
-                _ => (store.version()?, 0),
-            })
+        let (version, settings) = phases.time("check Nix and read its settings", || {
+            // Each program of Nix takes a while to start.
+            let (checked, settings) = std::thread::scope(|scope| {
+                let settings = scope.spawn(|| store.settings());
+                (store.check(), settings.join().unwrap_or_default())
+            });
+            checked?;
+            let version = match &self.plan.nix {
+                Source::Reuse(found) => found.version.clone(),
+                Source::Install { .. } => store.version()?,
+            };
+            Ok(((version, settings), 0))
         })?;
         self.publish(&bin, certificates.as_deref())?;
 
@@ -99,7 +105,6 @@ impl Work<'_> {
         if !self.plan.daemon.is_empty() {
             phases.time("start the daemon", || Ok((self.start_daemon(&bin)?, 0)))?;
         }
-        let settings = phases.time("read the settings", || Ok((store.settings(), 0)))?;
         let matched = self.env.get("CACHE_MATCHED_KEY").map(str::to_owned);
         let outcome = Outcome {
             version: &version,
