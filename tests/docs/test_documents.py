@@ -81,7 +81,9 @@ def test_options_exist(document: Document, binaries: Path) -> None:
     known = set(FOREIGN_OPTIONS) | {"--help", "--version"}
     for action in ACTIONS:
         known |= {f"--{name}" for name in inputs(binaries, action)}
-    for source in (ROOT / "xtask/src").glob("*.rs"):
+    commands = (ROOT / "htty/src/htty/cli.py").read_text()
+    known |= set(re.findall(r'add\((?:"-\w", )?"(--[\w-]+)"', commands))
+    for source in [*(ROOT / "xtask/src").glob("*.rs"), *(ROOT / "htty-core/src").glob("*.rs")]:
         names = re.findall(
             r"#\[arg\(long[^]]*\)\]\n\s*(?:pub(?:\(crate\))? )?(\w+):", source.read_text()
         )
