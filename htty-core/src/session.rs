@@ -25,6 +25,9 @@ use crate::utf8::Decoder;
 /// that stops reading stops the command, and memory does not grow.
 const BACKLOG: usize = 256 * 1024;
 
+/// So much is written at once while the terminal has more to read.
+const GATHERED: usize = 32 * 1024;
+
 /// At most this much is read from the terminal before it becomes an event.
 const BATCH: usize = 64 * 1024;
 
@@ -145,7 +148,9 @@ impl Session {
             if ready.contains(&Source::Parent) || ready.contains(&Source::Signal) {
                 return Ok(());
             }
-            if ready.contains(&Source::Output) && !self.output.flush()? {
+            // While more comes than one turn takes, it goes out in larger pieces.
+            let gathers = ready.contains(&Source::Terminal) && self.output.len() < GATHERED;
+            if ready.contains(&Source::Output) && !gathers && !self.output.flush()? {
                 return Ok(());
             }
             if ready.contains(&Source::Keyboard) {
