@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,7 +113,12 @@ def test_string_is_read_as_a_shell_does(command: str, shown: str) -> None:
         assert session.snapshot().text.splitlines()[0] == shown.ljust(20)
 
 
-def test_hundred_sessions_leave_nothing_behind() -> None:
+def test_hundred_sessions_leave_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Sockets and FIFOs would be here.
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     descriptors = Path("/proc/self/fd")
     # What an earlier test left to the collector counts neither before nor after.
     gc.collect()
@@ -138,6 +144,7 @@ def test_hundred_sessions_leave_nothing_behind() -> None:
     gc.collect()
     assert len(list(descriptors.iterdir())) == before
     assert threading.active_count() == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def is_zombie(pid: int) -> bool:
