@@ -83,7 +83,8 @@ pub(super) fn edit(content: &mut Vec<u8>, name: &str, wheel: Wheel<'_>) -> Resul
         }
         archs.extend(loaded.then_some(macho.arch));
         // Apple silicon begins with macOS 11, whatever its slice says.
-        if loaded && macho.arch != "arm64" || slices.len() == 1 || macho.minimum > (11, 0) {
+        let says = macho.arch != "arm64" || slices.len() == 1 || macho.minimum > (11, 0);
+        if loaded && says {
             version = version.max(Some(macho.minimum));
         }
         parts.push(new);

@@ -179,6 +179,20 @@ fn both_slices_of_a_fat_file_are_repaired() {
     }
 }
 
+/// A slice that macOS does not load is cleaned, and says nothing of where the
+/// wheel runs: neither its processor nor its version of macOS.
+#[test]
+fn a_slice_that_is_not_loaded_binds_to_nothing() {
+    const OBJECT: u8 = 1;
+    let folder = tempfile::tempdir().unwrap();
+    let intel = program(folder.path(), "x86_64-macos.12.0", "iconv_close", "libiconv.2.dylib");
+    let mut arm = program(folder.path(), "aarch64-macos.14.0", "iconv_close", "libiconv.2.dylib");
+    arm[12] = OBJECT;
+    let wheel = repaired(&program_wheel(&fat(&[&intel, &arm]))).unwrap();
+    assert_eq!(wheel.name.tags.platform, ["macosx_12_0_x86_64"]);
+    assert_eq!(crate::corpus::store_path(&wheel.bytes), None);
+}
+
 #[test]
 fn cut_and_damaged_files_do_not_crash() {
     let folder = tempfile::tempdir().unwrap();
