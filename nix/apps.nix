@@ -49,8 +49,13 @@ in
       [
         pkgs.basedpyright
         pkgs.ruff
+        # All that a file under analysis imports.
         (pkgs.python3.withPackages (packages: [
+          packages.jsonschema
+          packages.markdown-it-py
+          packages.pypiserver
           packages.pytest
+          packages.pyyaml
           python.htty-module
         ]))
       ]

@@ -38,6 +38,15 @@ def inputs(binaries: Path, action: str) -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.parametrize("action", ACTIONS)
+def test_a_declaration_is_the_same_on_a_runner(
+    binaries: Path, action: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    done = subprocess.run([binaries / action, "--describe"], capture_output=True, check=True)
+    assert json.loads(done.stdout)["name"] == action
+
+
 @ALL
 def test_links_lead_somewhere(document: Document) -> None:
     anchors = {other.path: other.anchors for other in documents()}

@@ -1,14 +1,19 @@
 """The flake, evaluated for every system and built for this one, by a real Nix."""
 
+import ast
 import json
 import os
+import re
 import shutil
 import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from host_nixpkgs import run
 
 Nix = Callable[..., str]
 
@@ -137,11 +142,31 @@ def in_target(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CARGO_TARGET_DIR", str(target))
 
 
+def test_the_python_analysis_has_what_the_files_import(root: Path) -> None:
+    """Where the type checker has nixpkgs's Python, not the one of `cargo xtask lint`."""
+    imported: set[str] = set()
+    for file in run("git", "ls-files", "*.py", cwd=root).splitlines():
+        for node in ast.walk(ast.parse((root / file).read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {name.name.partition(".")[0] for name in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                imported.add(node.module.partition(".")[0])
+    distributions = packages_distributions()
+    foreign = imported & set(distributions) - set(sys.stdlib_module_names) - {"htty", "htty_core"}
+    needed = {name.lower() for module in foreign for name in distributions[module]}
+    assert "pytest" in needed
+    apps = (root / "nix/apps.nix").read_text().partition("python-analysis =")[2]
+    named = set(re.findall(r"packages\.([\w-]+)", apps.partition("basedpyright --")[0]))
+    assert named == needed
+
+
 # Without nix-analysis, whose linters no registry at hand has, and rust-analysis,
 # which is `cargo xtask lint` over again.
-@pytest.mark.workflow
 @pytest.mark.usefixtures("in_target")
-@pytest.mark.parametrize("name", ["generic-analysis", "python-analysis"])
+@pytest.mark.parametrize(
+    "name",
+    ["python-analysis", pytest.param("generic-analysis", marks=pytest.mark.workflow)],
+)
 def test_the_analysis_passes(nix: Nix, name: str) -> None:
     nix("run", f".#{name}")
 

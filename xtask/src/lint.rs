@@ -10,6 +10,7 @@ use crate::tools;
 pub(crate) fn run(shell: &Shell) -> Result<Exit, Error> {
     let test = tools::environment(shell, "test")?;
     let tool = |name: &str| Cmd::new(display(&test.join(name)));
+    let pyright = || tool("basedpyright").args(["--pythonpath", &display(&test.join("python"))]);
     let scripts = shell.tracked(&["*.sh", ".ci/run"])?;
     let actions = shell.tracked(&["actions/*/action.yml", "actions/*/*/action.yml"])?;
     let workflows =
@@ -27,9 +28,9 @@ pub(crate) fn run(shell: &Shell) -> Result<Exit, Error> {
         ]),
         tool("ruff").args(["check"]),
         tool("ruff").args(["format", "--check"]),
-        tool("basedpyright"),
+        pyright(),
         // The configuration names the oldest Python; this is the newest.
-        tool("basedpyright").args(["--pythonversion", "3.14", "htty-core/python", "htty/src"]),
+        pyright().args(["--pythonversion", "3.14", "htty-core/python", "htty/src"]),
         tool("shellcheck").args(scripts),
         tool("zizmor").args(["--pedantic", "--offline", "--no-progress"]).args(actions).args(&workflows),
     ];

@@ -9,9 +9,13 @@ let
   # A package of the machine's Python needs nothing beside it.
   ofMachine = [
     "hatchling"
+    "jsonschema"
+    "markdown-it-py"
     "pdoc"
     "pip"
+    "pypiserver"
     "pytest"
+    "pyyaml"
   ];
   paths = packages: builtins.concatMap (package: package.pythonPath or [ ]) packages;
   site = package: "${package}/${machine.sitePackages}";
