@@ -37,7 +37,7 @@ in
       ]
       ''
         git ls-files -z '*.nix' | xargs -0 nixfmt --check
-        deadnix --fail flake.nix nix
+        git ls-files -z '*.nix' | xargs -0 deadnix --fail
         statix check .
       '';
   rust-analysis = app "rust-analysis" "Lint the Rust crates" rust ''
@@ -91,7 +91,9 @@ in
       ''
         pdoc --output-directory target/python-docs htty htty_core
       '';
-  version-bump = app "version-bump" "Raise the version everywhere: --patch, --minor or --major" rust ''
-    cargo xtask version-bump "$@"
-  '';
+  version-bump =
+    app "version-bump" "Raise the version everywhere: --patch, --minor or --major" rust
+      ''
+        cargo xtask version-bump "$@"
+      '';
 }

@@ -32,10 +32,13 @@ let
     x86_64-linux = "x86_64-unknown-linux-gnu";
   };
   linux = lib.hasSuffix "-linux" system;
+  known = triples ? ${system};
   triple = triples.${system};
+  # As Cargo spells it in its variables.
+  shouted = lib.toUpper (builtins.replaceStrings [ "-" ] [ "_" ] triple);
   useZig = linux && (portable || cross);
 in
-assert lib.assertMsg (triples ? ${system})
+assert lib.assertMsg known
   "htty-core-wheel: targetSystem is ${system}; known are ${toString (builtins.attrNames triples)}";
 assert lib.assertMsg (cross -> linux)
   "htty-core-wheel: for targetSystem ${system} there is no linker on ${buildSystem}; build it on a Mac";
@@ -81,7 +84,7 @@ stdenv.mkDerivation {
     sysroot=$PWD/sysroot/lib/rustlib
     mkdir -p "$sysroot"
     ln -s ${foreign.${system}.rustc.unwrapped}/lib/rustlib/${triple} "$sysroot/${triple}"
-    export CARGO_TARGET_${lib.toUpper (builtins.replaceStrings [ "-" ] [ "_" ] triple)}_RUSTFLAGS="--sysroot=$PWD/sysroot"
+    export CARGO_TARGET_${shouted}_RUSTFLAGS="--sysroot=$PWD/sysroot"
   ''
   + ''
     (

@@ -4,6 +4,9 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
+ACTIONS = ("setup-nix", "build-wheel", "verify-dist", "publish")
 MUSL = "x86_64-unknown-linux-musl"
 
 
@@ -29,3 +32,32 @@ def test_one_that_is_not_static_is_refused(
     assert "is not static" in done.stderr
     assert "libc.so" in done.stderr + done.stdout
     assert "coreutils" not in done.stdout, "it was started"
+
+
+# One of them in every run: each compiles most of its crates anew.
+@pytest.mark.parametrize(
+    "action",
+    [
+        action if action == "build-wheel" else pytest.param(action, marks=pytest.mark.workflow)
+        for action in ACTIONS
+    ],
+)
+def test_each_is_static_and_starts(
+    root: Path, tools: Path, target: Path, clean_env: dict[str, str], tmp_path: Path, action: str
+) -> None:
+    env = clean_env | {
+        "CARGO_TARGET_DIR": str(target / "musl"),
+        # Quick to build, and not quick to run. The standard library at hand
+        # cannot abort.
+        "CARGO_PROFILE_RELEASE_LTO": "off",
+        "CARGO_PROFILE_RELEASE_OPT_LEVEL": "0",
+        "CARGO_PROFILE_RELEASE_PANIC": "unwind",
+        "RUSTC": str(tools / "rust-cross/bin/rustc"),
+    }
+    script = root / ".github/build-binaries.sh"
+    done = subprocess.run([script, MUSL, tmp_path, action], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{action} ")
+    # Without the machine's libraries; the script has looked into the headers, too.
+    kind = subprocess.run(["ldd", tmp_path / f"{action}-{MUSL}"], capture_output=True, text=True)
+    assert "statically linked" in kind.stdout + kind.stderr

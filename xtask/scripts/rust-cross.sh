@@ -76,6 +76,17 @@ cp /usr/lib/x86_64-linux-musl/{crt1,crti,crtn,rcrt1,Scrt1}.o /usr/lib/x86_64-lin
 for object in crtbegin.o crtbeginS.o crtbeginT.o crtend.o crtendS.o; do
   cp "$(gcc -print-file-name=$object)" "$own/"
 done
+# The unwinder that musl's standard library is linked with: Zig's copy of LLVM's,
+# for Debian's need glibc.
+zig=$(python3 -c 'import ziglang; print(ziglang.__path__[0])')
+for source in libunwind.cpp UnwindLevel1.c UnwindLevel1-gcc-ext.c UnwindRegisters{Save,Restore}.S; do
+  rtti=()
+  [ "$source" != libunwind.cpp ] || rtti=(-fno-rtti)
+  "$zig/zig" cc -target x86_64-linux-musl -c -O2 -fPIC -funwind-tables -fno-exceptions "${rtti[@]}" \
+    -D_LIBUNWIND_IS_NATIVE_ONLY -I"$zig/lib/libunwind/include" "$zig/lib/libunwind/src/$source" \
+    -o "$work/unwind-$source.o"
+done
+ar rcs "$own/libunwind.a" "$work"/unwind-*.o
 rm -rf "$rustlib/src" "$work/root/usr/src"
 cp "$0" "$work/root/made-by.sh"
 rm -rf "$folder"

@@ -56,7 +56,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
 /// Runs the repository's own workflows under act, as far as Linux goes.
 pub(crate) fn act(shell: &Shell) -> Result<Exit, Error> {
     tools::set_up_tests(shell)?;
-    whole(shell, &["tests/act", "tests/consumers", "tests/flake", "--verbose"])?;
+    whole(shell, &["tests/act", "tests/consumers", "tests/flake", "tests/workflows", "--verbose"])?;
     Ok(Exit::Done)
 }
 

@@ -12,7 +12,7 @@ use crate::shell::{Shell, display, path_with};
 
 /// Debian packages that the tests use. The archive drops a version when the
 /// next one comes, so none is named; the tests check behaviour.
-const DEBIAN: [&str; 13] = [
+const DEBIAN: [&str; 14] = [
     "chromium",
     "gcc-aarch64-linux-gnu",
     "gcc-powerpc64le-linux-gnu",
@@ -20,6 +20,7 @@ const DEBIAN: [&str; 13] = [
     "libc6-dev-ppc64el-cross",
     "libc6-riscv64-cross",
     "musl-dev",
+    "musl-tools",
     "nix-bin",
     "patchelf",
     "qemu-user-static",
@@ -34,6 +35,10 @@ const ACTIONLINT: &str = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12";
 /// A peer in build-wheel's bench, which is in no package of a distribution.
 const ARWEN: &str = "arwen@0.0.5";
 
+/// Linters of Nix files, each with its program. The second formats as nixfmt
+/// itself, of which there is no package here; statix is in no registry.
+const NIX_LINTERS: [(&str, &str); 2] = [("deadnix@1.3.1", "deadnix"), ("nixfmt_rs@0.5.3", "nixfmt")];
+
 /// The folder of all tool environments.
 pub(crate) fn folder(shell: &Shell) -> PathBuf {
     shell.target.join("tools")
@@ -47,6 +52,7 @@ pub(crate) fn set_up_tests(shell: &Shell) -> Result<(), Error> {
     build_requirements(shell)?;
     debian(shell)?;
     actionlint(shell)?;
+    nix_linters(shell)?;
     rust_cross(shell)?;
     crate::corpus::download(shell)?;
     stand_ins(shell)?;
@@ -92,7 +98,9 @@ fn node(shell: &Shell) -> Result<PathBuf, Error> {
 /// installed.
 fn rust_cross(shell: &Shell) -> Result<(), Error> {
     let script = shell.root.join("xtask/scripts/rust-cross.sh");
-    shell.quiet(&Cmd::new(display(&script)).arg(display(&folder(shell).join("rust-cross"))))?;
+    let cmd = Cmd::new(display(&script)).arg(display(&folder(shell).join("rust-cross")));
+    // For Zig, of the tests' environment.
+    shell.quiet(&cmd.env("PATH", path_with(&[environment(shell, "test")?])))?;
     Ok(())
 }
 
@@ -246,11 +254,24 @@ pub(crate) fn actionlint(shell: &Shell) -> Result<PathBuf, Error> {
 
 /// Builds arwen, which edits binaries as build-wheel does; gives its folder.
 pub(crate) fn arwen(shell: &Shell) -> Result<PathBuf, Error> {
-    let root = folder(shell).join("arwen");
+    from_crate(shell, ARWEN, "arwen", &folder(shell).join("arwen"))
+}
+
+/// Builds the linters of Nix files; gives their folder.
+pub(crate) fn nix_linters(shell: &Shell) -> Result<PathBuf, Error> {
+    for (krate, program) in NIX_LINTERS {
+        from_crate(shell, krate, program, &folder(shell))?;
+    }
+    Ok(folder(shell).join("bin"))
+}
+
+/// Builds `program` of a crate, as that crate's own lock file says, to
+/// `root`'s `bin`; gives that.
+fn from_crate(shell: &Shell, krate: &str, program: &str, root: &Path) -> Result<PathBuf, Error> {
     let bin = root.join("bin");
-    if !bin.join("arwen").is_file() {
-        shell.ui.info("building arwen");
-        let args = ["install", "--quiet", "--locked", ARWEN, "--root", &display(&root)];
+    if !bin.join(program).is_file() {
+        shell.ui.info(format!("building {program}"));
+        let args = ["install", "--quiet", "--locked", krate, "--root", &display(root)];
         shell.quiet(&shell.cargo().args(args).without("CARGO_TARGET_DIR"))?;
     }
     Ok(bin)

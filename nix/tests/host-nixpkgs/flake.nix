@@ -5,7 +5,7 @@
   description = "The machine's compilers under nixpkgs's names, for tests";
 
   outputs =
-    { self }:
+    _:
     let
       lib = import ./lib.nix;
       machine = builtins.fromJSON (builtins.readFile ./machine.json);

@@ -18,10 +18,8 @@ rec {
   optionalAttrs = condition: attrs: if condition then attrs else { };
   optionalString = condition: text: if condition then text else "";
   optionals = condition: list: if condition then list else [ ];
-  toUpper =
-    builtins.replaceStrings
-      (genChars "abcdefghijklmnopqrstuvwxyz")
-      (genChars "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
-  genChars =
-    text: builtins.genList (at: builtins.substring at 1 text) (builtins.stringLength text);
+  toUpper = builtins.replaceStrings lower upper;
+  lower = genChars "abcdefghijklmnopqrstuvwxyz";
+  upper = genChars "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+  genChars = text: builtins.genList (at: builtins.substring at 1 text) (builtins.stringLength text);
 }

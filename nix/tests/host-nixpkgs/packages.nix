@@ -53,7 +53,14 @@ let
     inherit system;
     isLinux = lib.hasSuffix "-linux" system;
   };
-  python = import ./python.nix { inherit lib machine mkDerivation system; };
+  python = import ./python.nix {
+    inherit
+      lib
+      machine
+      mkDerivation
+      system
+      ;
+  };
 in
 lib.genAttrs [
   "actionlint"
