@@ -24,6 +24,6 @@ area code . ':!docs' ':!*.md'
 area packages htty htty-core nix flake.nix flake.lock Cargo.lock Cargo.toml steps.sh \
   tests/env_tests tests/lib_tests actions/setup-nix actions/launch.sh crates/toolkit
 # What is measured.
-area actions actions crates Cargo.lock Cargo.toml
+area measured actions crates htty htty-core Cargo.lock Cargo.toml
 # What is pinned, and who may do what.
 area pins Cargo.lock xtask/requirements tests/act/stand-ins .github actions
