@@ -8,7 +8,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 nix flake update
 cargo update
 
-cargo xtask setup-test-tools
+# With the pins of before: what makes the environment that uv is in.
+cargo xtask gen --policies
 tools="${CARGO_TARGET_DIR:-target}/tools"
 for list in xtask/requirements/*.in; do
   "$tools/test/bin/uv" pip compile --quiet --upgrade --universal --python-version 3.10 \

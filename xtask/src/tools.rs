@@ -235,11 +235,11 @@ fn debian(shell: &Shell) -> Result<(), Error> {
     let done = apt(&["update"]).and_then(|_| apt(&install));
     done.map(drop).map_err(|error| Error::Missing {
         what: format!("cannot install {}: {error}", missing.join(", ")),
-        hint: "the tests need Debian or Ubuntu, as root or with `sudo -n`; elsewhere run `cargo test`".into(),
+        hint: "the tests need Debian 12, as root or with `sudo -n`; elsewhere run `cargo test`".into(),
     })
 }
 
-/// Builds actionlint, by the machine's Go; gives its path.
+/// Builds actionlint, by the tests' own Go; gives its path.
 pub(crate) fn actionlint(shell: &Shell) -> Result<PathBuf, Error> {
     let bin = folder(shell).join("bin");
     let program = bin.join("actionlint");
