@@ -12,8 +12,9 @@ use crate::shell::{Shell, display, path_with};
 
 /// Debian packages that the tests use. The archive drops a version when the
 /// next one comes, so none is named; the tests check behaviour.
-const DEBIAN: [&str; 14] = [
+const DEBIAN: [&str; 15] = [
     "chromium",
+    "g++",
     "gcc-aarch64-linux-gnu",
     "gcc-powerpc64le-linux-gnu",
     "libc6-dev-arm64-cross",
