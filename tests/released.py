@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+ACTIONS = ("setup-nix", "build-wheel", "verify-dist", "publish")
+
 
 class Silent(http.server.SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
@@ -19,9 +21,7 @@ class Silent(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="session")
-def binaries_json(
-    root: Path, binaries: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
+def binaries_json(binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """What a release writes to actions/binaries.json; each url answers on this machine."""
     downloads = tmp_path_factory.mktemp("downloads")
     serve = partial(Silent, directory=str(downloads))
@@ -30,7 +30,7 @@ def binaries_json(
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}"
         lines: list[str] = []
-        for action in sorted(path.parent.name for path in root.glob("actions/*/action.yml")):
+        for action in ACTIONS:
             shutil.copy(binaries / action, downloads)
             digest = hashlib.sha256((downloads / action).read_bytes()).hexdigest()
             entry = {"url": f"{url}/{action}", "sha256": digest}

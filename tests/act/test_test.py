@@ -22,7 +22,7 @@ def test_documentation(act: Act) -> None:
 
 
 def test_analysis(act: Act) -> None:
-    """Without nix-analysis: its linters are not at hand."""
+    """Without nix-analysis: statix is not at hand."""
     apps = [part for app in ("python", "generic") for part in ("--matrix", f"app:{app}-analysis")]
     log = act("test.yml", EVENT, "--job", "lint", *apps)
     assert log.count("Job succeeded") == 2, log

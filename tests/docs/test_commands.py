@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from documents import ROOT, Document, documents
+from released import ACTIONS
 
-ACTIONS = ("setup-nix", "build-wheel", "verify-dist", "publish")
 # Programs of other projects, whose arguments are theirs to explain.
 FOREIGN = {
     *(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from documents import ROOT, Document, by_name, documents
+from released import ACTIONS
 
 ALL = pytest.mark.parametrize("document", documents(), ids=by_name)
 OF_ACTIONS = pytest.mark.parametrize(
@@ -20,7 +21,6 @@ TROUBLESHOOTING = pytest.mark.parametrize(
     [d for d in documents() if re.fullmatch(r"actions(/[\w-]+)?/README.md", d.name)],
     ids=by_name,
 )
-ACTIONS = ("setup-nix", "build-wheel", "verify-dist", "publish")
 # Options of other programs that the prose names on their own.
 FOREIGN_OPTIONS = {"--disable-fallback", "--pedantic", "--require-hashes"}
 

@@ -160,7 +160,7 @@ def test_the_python_analysis_has_what_the_files_import(root: Path) -> None:
     assert named == needed
 
 
-# Without nix-analysis, whose linters no registry at hand has, and rust-analysis,
+# Without nix-analysis, of whose linters statix is in no registry, and rust-analysis,
 # which is `cargo xtask lint` over again.
 @pytest.mark.usefixtures("in_target")
 @pytest.mark.parametrize(

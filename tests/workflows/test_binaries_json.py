@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from released import ACTIONS
 
-ACTIONS = ["setup-nix", "build-wheel", "verify-dist", "publish"]
 TARGETS = [
     *("aarch64-apple-darwin", "aarch64-unknown-linux-musl"),
     *("x86_64-apple-darwin", "x86_64-unknown-linux-musl"),

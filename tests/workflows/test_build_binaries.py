@@ -5,8 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from released import ACTIONS
 
-ACTIONS = ("setup-nix", "build-wheel", "verify-dist", "publish")
 MUSL = "x86_64-unknown-linux-musl"
 
 

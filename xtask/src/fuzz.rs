@@ -12,19 +12,13 @@ const TARGETS: [&str; 8] = ["zip", "tar", "metadata", "record", "names", "elf", 
 /// How long each runs.
 const SECONDS: u32 = 15;
 
-const VERSION: &str = "0.13.1";
+const CARGO_FUZZ: &str = "cargo-fuzz@0.13.1";
 
 /// Runs each target over its committed corpus and on from there. What it
 /// finds new is kept below the target folder; a crash fails, and its input is
 /// named.
 pub(crate) fn run(shell: &Shell) -> Result<(), Error> {
-    let root = tools::folder(shell).join("cargo-fuzz");
-    let program = root.join("bin/cargo-fuzz");
-    if !program.is_file() {
-        shell.ui.info(format!("building cargo-fuzz {VERSION}"));
-        let install = shell.cargo().args(["install", "cargo-fuzz", "--locked", "--version", VERSION]);
-        shell.quiet(&install.args(["--root", &display(&root)]))?;
-    }
+    let program = tools::from_crate(shell, CARGO_FUZZ)?.join("cargo-fuzz");
     let fuzz = |args: &[&str]| {
         // Sanitizers are not in the stable compiler's options.
         Cmd::new(display(&program)).args(args.iter().copied()).env("RUSTC_BOOTSTRAP", "1")

@@ -11,7 +11,8 @@ pub(crate) fn run(shell: &Shell) -> Result<Exit, Error> {
     let test = tools::environment(shell, "test")?;
     let tool = |name: &str| Cmd::new(display(&test.join(name)));
     let pyright = || tool("basedpyright").args(["--pythonpath", &display(&test.join("python"))]);
-    let nix = tools::nix_linters(shell)?;
+    let deadnix = Cmd::new(display(&tools::deadnix(shell)?));
+    let nixfmt = Cmd::new(display(&tools::nixfmt(shell)?));
     let nix_files = shell.tracked(&["*.nix"])?;
     let scripts = shell.tracked(&["*.sh", ".ci/run"])?;
     let actions = shell.tracked(&["actions/*/action.yml", "actions/*/*/action.yml"])?;
@@ -33,8 +34,8 @@ pub(crate) fn run(shell: &Shell) -> Result<Exit, Error> {
         pyright(),
         // The configuration names the oldest Python; this is the newest.
         pyright().args(["--pythonversion", "3.14", "htty-core/python", "htty/src"]),
-        Cmd::new(display(&nix.join("nixfmt"))).arg("--check").args(&nix_files),
-        Cmd::new(display(&nix.join("deadnix"))).arg("--fail").args(&nix_files),
+        nixfmt.arg("--check").args(&nix_files),
+        deadnix.arg("--fail").args(&nix_files),
         tool("shellcheck").args(scripts),
         tool("zizmor").args(["--pedantic", "--offline", "--no-progress"]).args(actions).args(&workflows),
     ];

@@ -36,9 +36,11 @@ const ACTIONLINT: &str = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12";
 /// A peer in build-wheel's bench, which is in no package of a distribution.
 const ARWEN: &str = "arwen@0.0.5";
 
-/// Linters of Nix files, each with its program. The second formats as nixfmt
-/// itself, of which there is no package here; statix is in no registry.
-const NIX_LINTERS: [(&str, &str); 2] = [("deadnix@1.3.1", "deadnix"), ("nixfmt_rs@0.5.3", "nixfmt")];
+/// What finds unused code in Nix files; statix, its neighbour, is in no registry.
+const DEADNIX: &str = "deadnix@1.3.1";
+
+/// A port of nixfmt, which itself is in no registry; the program has its name.
+const NIXFMT: &str = "nixfmt_rs@0.5.3";
 
 /// The folder of all tool environments.
 pub(crate) fn folder(shell: &Shell) -> PathBuf {
@@ -53,7 +55,8 @@ pub(crate) fn set_up_tests(shell: &Shell) -> Result<(), Error> {
     build_requirements(shell)?;
     debian(shell)?;
     actionlint(shell)?;
-    nix_linters(shell)?;
+    deadnix(shell)?;
+    nixfmt(shell)?;
     rust_cross(shell)?;
     crate::corpus::download(shell)?;
     stand_ins(shell)?;
@@ -255,27 +258,30 @@ pub(crate) fn actionlint(shell: &Shell) -> Result<PathBuf, Error> {
 
 /// Builds arwen, which edits binaries as build-wheel does; gives its folder.
 pub(crate) fn arwen(shell: &Shell) -> Result<PathBuf, Error> {
-    from_crate(shell, ARWEN, "arwen", &folder(shell).join("arwen"))
+    from_crate(shell, ARWEN)
 }
 
-/// Builds the linters of Nix files; gives their folder.
-pub(crate) fn nix_linters(shell: &Shell) -> Result<PathBuf, Error> {
-    for (krate, program) in NIX_LINTERS {
-        from_crate(shell, krate, program, &folder(shell))?;
-    }
-    Ok(folder(shell).join("bin"))
+/// Builds deadnix; gives its path.
+pub(crate) fn deadnix(shell: &Shell) -> Result<PathBuf, Error> {
+    Ok(from_crate(shell, DEADNIX)?.join("deadnix"))
 }
 
-/// Builds `program` of a crate, as that crate's own lock file says, to
-/// `root`'s `bin`; gives that.
-fn from_crate(shell: &Shell, krate: &str, program: &str, root: &Path) -> Result<PathBuf, Error> {
-    let bin = root.join("bin");
-    if !bin.join(program).is_file() {
-        shell.ui.info(format!("building {program}"));
-        let args = ["install", "--quiet", "--locked", krate, "--root", &display(root)];
+/// Builds nixfmt; gives its path.
+pub(crate) fn nixfmt(shell: &Shell) -> Result<PathBuf, Error> {
+    Ok(from_crate(shell, NIXFMT)?.join("nixfmt"))
+}
+
+/// Builds the programs of `krate`, a name with a version, as that crate's own
+/// lock file says; gives their folder.
+pub(crate) fn from_crate(shell: &Shell, krate: &str) -> Result<PathBuf, Error> {
+    let root = folder(shell).join(krate);
+    // Cargo's own record, which it writes last.
+    if !root.join(".crates.toml").is_file() {
+        shell.ui.info(format!("building {krate}"));
+        let args = ["install", "--quiet", "--locked", krate, "--root", &display(&root)];
         shell.quiet(&shell.cargo().args(args).without("CARGO_TARGET_DIR"))?;
     }
-    Ok(bin)
+    Ok(root.join("bin"))
 }
 
 #[cfg(test)]
