@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from under_act import Command, stand_ins
 
+Job = Callable[..., tuple[Path, str]]
+
 # 32 digits of Nix's base 32.
 HASH = "0" * 32
 
@@ -44,14 +46,16 @@ def job(
     clean_env: dict[str, str],
     act_command: Command,
     tmp_path: Path,
-) -> Callable[[str, bool], tuple[Path, str]]:
+) -> Job:
     """Runs the workflow on a new machine; gives the folder of results and the log."""
     file, digest = tarball(tmp_path)
     paths = ("setup-nix/action.yml", "setup-nix/save/action.yml")
     texts = [(root / "actions" / path).read_text() for path in paths]
     places = stand_ins(tools / "stand-ins", texts)
 
-    def run(name: str, fail: bool) -> tuple[Path, str]:
+    def run(
+        name: str, *, fail: bool = False, hash_files: str = "**/flake.lock"
+    ) -> tuple[Path, str]:
         # The service finds a cache by the path of its folder too.
         machine = tmp_path / "machine"
         if machine.exists():
@@ -67,6 +71,7 @@ def job(
             "TARBALL": file,
             "TARBALL_SHA256": digest,
             "FAIL": "yes" if fail else "",
+            "HASH_FILES": hash_files,
         }
         act = [
             *act_command("workflow_dispatch", places=places, **variables),
@@ -98,8 +103,8 @@ def report(results: Path, name: str) -> dict[str, Any]:
     return content
 
 
-def test_what_a_job_builds_the_next_one_has(job: Callable[[str, bool], tuple[Path, str]]) -> None:
-    results, log = job("first", True)
+def test_what_a_job_builds_the_next_one_has(job: Job) -> None:
+    results, log = job("first", fail=True)
     installed, saved = report(results, "install"), report(results, "save")
     assert installed["cache"]["lookup"] == "miss", log
     assert installed["nix"]["paths_placed"] == 1
@@ -110,7 +115,7 @@ def test_what_a_job_builds_the_next_one_has(job: Callable[[str, bool], tuple[Pat
     assert f"Cache saved with key: {saved['cache']['save_key']}" in log
     first, first_log = (results / "path").read_text(), log
 
-    results, log = job("second", False)
+    results, log = job("second")
     installed, saved = report(results, "install"), report(results, "save")
     assert installed["cache"]["lookup"] == "hit", log
     assert installed["restored"]["paths"] == 6, installed
@@ -121,6 +126,15 @@ def test_what_a_job_builds_the_next_one_has(job: Callable[[str, bool], tuple[Pat
     # The post saves under the key itself, once; act runs it after a failure too.
     assert f"Cache saved with key: {installed['cache']['key']}" in first_log + log
 
-    results, log = job("third", False)
+    results, log = job("third")
     assert report(results, "install")["restored"]["paths"] == 6, log
     assert "not saving cache" in log
+
+    # A flake that was updated has another key, and begins with the store of before.
+    results, log = job("fourth", hash_files="Cargo.lock")
+    installed = report(results, "install")
+    assert installed["cache"]["lookup"] == "partial-hit", log
+    assert installed["restored"]["paths"] == 6, installed
+    assert "building" not in (results / "build.log").read_text()
+    assert not report(results, "save")["cache"]["changed"], "the set is that of before"
+    assert f"Cache saved with key: {installed['cache']['key']}" in log, log

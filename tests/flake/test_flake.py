@@ -173,7 +173,7 @@ def test_the_analysis_passes(nix: Nix, name: str) -> None:
 
 @pytest.mark.usefixtures("in_target")
 def test_steps_run_through_nix(flake: Path, nix_env: dict[str, str]) -> None:
-    """The way of a person at a terminal, with a step of each kind."""
+    """The way of a person at a terminal, with the steps that build little."""
     env = {**os.environ, **nix_env}
     steps = ["pytest-empty", "pytest-cli", "python-docs"]
     done = subprocess.run(
