@@ -4,8 +4,8 @@
 
 use std::collections::BTreeSet;
 
+use binfmt::elf;
 use libfuzzer_sys::fuzz_target;
-use pydist::elf;
 use pydist::policy::Linux;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -2,8 +2,8 @@
 
 #![no_main]
 
+use binfmt::macho;
 use libfuzzer_sys::fuzz_target;
-use pydist::macho;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(facts) = macho::Facts::read(bytes) {

@@ -2,8 +2,8 @@
 
 #![no_main]
 
+use binfmt::pe;
 use libfuzzer_sys::fuzz_target;
-use pydist::pe;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(Some(facts)) = pe::Facts::read(bytes) {

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use pydist::elf::Facts;
+use binfmt::elf::Facts;
 use pydist::filename::DistName;
 use pydist::tags::Platform;
 use serde::Serialize;

@@ -6,10 +6,10 @@ use std::io::{self, Write as _};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use binfmt::binary::{BinaryError, Format};
+use binfmt::source::ReadAt;
+use binfmt::{elf, macho, pe};
 use memchr::memmem::Finder;
-use pydist::binary::{BinaryError, Format};
-use pydist::source::ReadAt;
-use pydist::{elf, macho, pe};
 use sha2::{Digest as _, Sha256};
 
 use crate::facts::{Binary, Member};

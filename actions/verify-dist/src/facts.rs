@@ -3,14 +3,15 @@
 
 use std::path::PathBuf;
 
-use pydist::binary::Format;
+use binfmt::binary::Format;
+use binfmt::{elf, macho, pe};
 use pydist::digest::Sha256Bytes;
 use pydist::filename::{DistName, NameError, WheelName};
 use pydist::metadata::{Metadata, MetadataError};
 use pydist::record::{self, RecordError};
 use pydist::tags::Platform;
 use pydist::wheel_file::WheelFile;
-use pydist::{elf, macho, pe, tar, zip};
+use pydist::{tar, zip};
 
 /// A distribution file.
 #[derive(Debug)]

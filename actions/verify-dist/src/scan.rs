@@ -303,7 +303,7 @@ struct At<'a> {
 impl Read for At<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        pydist::source::ReadAt::read_exact_at(self.file, self.offset, &mut buffer[..count])?;
+        binfmt::source::ReadAt::read_exact_at(self.file, self.offset, &mut buffer[..count])?;
         self.offset += count as u64;
         self.left -= count as u64;
         Ok(count)

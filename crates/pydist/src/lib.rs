@@ -1,21 +1,16 @@
 //! Python distributions: their names, tags, records, metadata and content,
 //! as the PEPs and the PyPA specifications define them.
 
-pub mod binary;
 pub mod digest;
-pub mod elf;
 pub mod filename;
 pub mod headers;
 pub mod index;
-pub mod macho;
 pub mod manifest;
 pub mod metadata;
 pub mod name;
-pub mod pe;
 pub mod policy;
 pub mod record;
 pub mod requirement;
-pub mod source;
 pub mod tags;
 pub mod tar;
 pub mod wheel_file;

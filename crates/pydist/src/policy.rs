@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use crate::elf;
+use binfmt::elf;
 
 /// A version of a platform or language: major, minor.
 pub type Version = (u32, u32);

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use pydist::elf::Facts;
+use binfmt::elf::Facts;
 use pydist::policy::{self, Excess, Linux};
 
 use super::elf::{self, Elf, ElfError, tag};

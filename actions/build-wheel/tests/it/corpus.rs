@@ -1,8 +1,8 @@
 //! Wheels that must not pass: each is repaired so that no loader sees the
 //! store, or refused with the reason.
 
+use binfmt::{elf, macho};
 use pydist::zip::{Archive, Limits};
-use pydist::{elf, macho};
 
 use crate::macho::{fat, program, zig};
 use crate::support::*;

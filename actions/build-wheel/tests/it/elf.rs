@@ -1,6 +1,6 @@
 //! Repaired ELF files are run: before the repair they must fail.
 
-use pydist::elf::Facts;
+use binfmt::elf::Facts;
 
 use crate::support::*;
 

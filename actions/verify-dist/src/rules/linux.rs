@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use pydist::binary::Format;
-use pydist::elf::{Facts, Kind};
+use binfmt::binary::Format;
+use binfmt::elf::{Facts, Kind};
 use pydist::policy::{self, Excess, Linux};
 use pydist::tags::Platform;
 

@@ -1,6 +1,6 @@
 //! `MAC`: Mach-O files against the macOS tags.
 
-use pydist::macho::Slice;
+use binfmt::macho::Slice;
 use pydist::policy;
 use pydist::tags::Platform;
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::str::FromStr as _;
 
+use binfmt::elf::Kind;
 use pep440_rs::{Version, VersionSpecifiers};
-use pydist::elf::Kind;
 use pydist::policy;
 use pydist::tags::{Platform, Tag, TagSet};
 

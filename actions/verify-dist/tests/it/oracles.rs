@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-use pydist::elf::Kind;
+use binfmt::elf::Kind;
 use pydist::filename::DistName;
 use pydist::policy::{self, Linux};
 use pydist::requirement::Requirement;

@@ -5,7 +5,7 @@ use std::io;
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
 use super::{Member, Method};
-use crate::source::ReadAt;
+use binfmt::source::ReadAt;
 
 /// Pieces of this size are read from the archive.
 const INPUT: usize = 64 * 1024;

@@ -14,7 +14,7 @@ pub use records::Fault;
 
 use std::io;
 
-use crate::source::ReadAt;
+use binfmt::source::ReadAt;
 
 /// Bounds that hold before anything is inflated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use super::{Archive, Limits, Member, Method, ZipError};
-use crate::source::ReadAt;
+use binfmt::source::ReadAt;
 
 const LOCAL: u32 = 0x0403_4b50;
 const CENTRAL: u32 = 0x0201_4b50;

@@ -3,10 +3,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
 
+use binfmt::source::ReadAt;
+use binfmt::{elf, macho, pe};
 use pydist::digest::sha256;
-use pydist::source::ReadAt;
 use pydist::zip::{Archive, Limits};
-use pydist::{elf, macho, pe, record, tar};
+use pydist::{record, tar};
 use testkit::wheel::{Elf, MachO, Wheel};
 
 /// Every reader over the same bytes.
