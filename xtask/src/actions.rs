@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use toolkit::{Cmd, Done, ProcessError};
+use toolkit::{Cmd, CommandOutput, ProcessError};
 
 use crate::error::Error;
 use crate::shell::{Shell, display, path_with};
@@ -37,7 +37,7 @@ impl<'a> Actions<'a> {
         let result = self.shell.run(&cmd);
         // Its report says what was done, or what stood in the way.
         match &result {
-            Ok(Done { stdout, .. }) | Err(Error::Process(ProcessError::Failed { stdout, .. })) => {
+            Ok(CommandOutput { stdout, .. }) | Err(Error::Process(ProcessError::Failed { stdout, .. })) => {
                 self.shell.ui.info(stdout);
             }
             Err(_) => {}

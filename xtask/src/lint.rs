@@ -1,14 +1,18 @@
-//! `cargo xtask lint`: everything that must stay silent.
+//! `cargo xtask lint`: all linters and generated files.
 
 use toolkit::{Cmd, Exit};
 
 use crate::error::Error;
 use crate::generate;
+use crate::module_cycles;
 use crate::shell::{Shell, display};
 use crate::tools;
 
 pub(crate) fn run(shell: &Shell) -> Result<Exit, Error> {
+    module_cycles::check(shell)?;
     let test = tools::environment(shell, "test")?;
+    let cargo_tools = tools::environment(shell, "lint")?;
+    let cargo_tool = |name: &str| Cmd::new(display(&cargo_tools.join(name)));
     let tool = |name: &str| Cmd::new(display(&test.join(name)));
     let pyright = || tool("basedpyright").args(["--pythonpath", &display(&test.join("python"))]);
     let deadnix = Cmd::new(display(&tools::deadnix(shell)?));
@@ -29,6 +33,9 @@ pub(crate) fn run(shell: &Shell) -> Result<Exit, Error> {
             "--deny",
             "warnings",
         ]),
+        // Advisories need the network: `renew.yml` checks them on a schedule.
+        cargo_tool("cargo-deny").args(["--workspace", "--locked", "check", "bans", "licenses", "sources"]),
+        cargo_tool("cargo-shear"),
         tool("ruff").args(["check"]),
         tool("ruff").args(["format", "--check"]),
         pyright(),

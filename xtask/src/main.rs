@@ -7,9 +7,12 @@ mod error;
 mod fuzz;
 mod generate;
 mod lint;
+mod module_cycles;
+mod modules;
 mod pins;
 mod regions;
 mod release;
+mod setup;
 mod shell;
 mod steps;
 mod test;
@@ -71,7 +74,7 @@ fn main() -> ExitCode {
         Task::Gen(args) => generate::run(&shell, &args),
         Task::Lint => lint::run(&shell),
         Task::VersionBump(args) => version_bump::run(&shell, &args),
-        Task::SetupTestTools => tools::set_up_tests(&shell).map(|()| Exit::Done),
+        Task::SetupTestTools => setup::set_up_tests(&shell).map(|()| Exit::Done),
     };
     match result {
         Ok(exit) => ExitCode::from(exit.code()),
@@ -80,7 +83,7 @@ fn main() -> ExitCode {
 }
 
 fn fail(ui: &Ui, error: &Error) -> ExitCode {
-    ui.error(toolkit::tell(error));
+    ui.error(toolkit::error_report(error));
     let exit = if toolkit::interrupted() { Exit::Interrupted } else { error.exit() };
     ExitCode::from(exit.code())
 }

@@ -210,7 +210,7 @@ impl Index {
         let cmd = Cmd::new(display(&tools.join("python")))
             .args([&script, packages, &requirements].map(AsRef::as_ref).map(display))
             .arg(port.to_string())
-            .folder(&shell.root);
+            .directory(&shell.root);
         let log = packages.with_extension("log");
         let mut service = Service::start(&cmd, &log)?;
         let end = Instant::now() + START;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use toolkit::{Cmd, Done, FileError, Io, Processes, System, Ui};
+use toolkit::{Cmd, CommandOutput, FileError, OutputMode, Ui};
 
 use crate::error::Error;
 
@@ -32,19 +32,19 @@ impl<'a> Shell<'a> {
     }
 
     /// Runs `cmd` in the repository, its standard error shown as it comes.
-    pub(crate) fn run(&self, cmd: &Cmd) -> Result<Done, Error> {
-        self.start(cmd, Io::Shown)
+    pub(crate) fn run(&self, cmd: &Cmd) -> Result<CommandOutput, Error> {
+        self.start(cmd, OutputMode::Shown)
     }
 
     /// Runs `cmd` in the repository; nothing is shown unless it fails.
-    pub(crate) fn quiet(&self, cmd: &Cmd) -> Result<Done, Error> {
-        self.start(cmd, Io::Quiet)
+    pub(crate) fn quiet(&self, cmd: &Cmd) -> Result<CommandOutput, Error> {
+        self.start(cmd, OutputMode::Quiet)
     }
 
-    fn start(&self, cmd: &Cmd, io: Io) -> Result<Done, Error> {
+    fn start(&self, cmd: &Cmd, mode: OutputMode) -> Result<CommandOutput, Error> {
         let mut cmd = cmd.clone();
-        cmd.folder.get_or_insert_with(|| self.root.clone());
-        Ok(System { ui: self.ui }.run(&cmd, io, LIMIT)?)
+        cmd.directory.get_or_insert_with(|| self.root.clone());
+        Ok(cmd.run(self.ui, mode, LIMIT)?)
     }
 
     /// Runs `cmd` with this process's own output, for test runners and other
@@ -52,7 +52,7 @@ impl<'a> Shell<'a> {
     pub(crate) fn inherit(&self, cmd: &Cmd) -> Result<(), Error> {
         self.ui.info(format!("$ {cmd}"));
         let mut command = cmd.command();
-        if cmd.folder.is_none() {
+        if cmd.directory.is_none() {
             command.current_dir(&self.root);
         }
         let start = |source| toolkit::ProcessError::Start { program: cmd.program.clone(), source };

@@ -7,7 +7,7 @@ use toolkit::{Cmd, Exit, FileError};
 use crate::actions::{Actions, PACKAGES};
 use crate::error::Error;
 use crate::shell::{Shell, display, path_with};
-use crate::tools;
+use crate::{setup, tools};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -34,7 +34,7 @@ enum Part {
 
 pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     let wanted = |part| args.parts.is_empty() || args.parts.contains(&part);
-    tools::set_up_tests(shell)?;
+    setup::set_up_tests(shell)?;
     if wanted(Part::Rust) {
         shell.inherit(&shell.cargo().args(["test", "--workspace", "--locked"]))?;
     }
@@ -55,7 +55,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
 
 /// Runs the repository's own workflows under act, as far as Linux goes.
 pub(crate) fn act(shell: &Shell) -> Result<Exit, Error> {
-    tools::set_up_tests(shell)?;
+    setup::set_up_tests(shell)?;
     whole(shell, &["tests/act", "tests/consumers", "tests/flake", "tests/workflows", "--verbose"])?;
     Ok(Exit::Done)
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use toolkit::{Cmd, FileError, Io, Processes};
+use toolkit::{Cmd, FileError, OutputMode, Ui};
 
 use crate::error::Error;
 use crate::inputs::Backend;
@@ -23,10 +23,10 @@ pub(crate) struct Built {
 }
 
 /// Runs the planned build, which writes to the folder `staging`.
-pub(crate) fn build(plan: &Plan, staging: &Path, processes: &dyn Processes) -> Result<Built, Error> {
+pub(crate) fn build(plan: &Plan, staging: &Path, ui: &Ui) -> Result<Built, Error> {
     let Some(cmd) = &plan.build else { return Ok(present(&plan.project)) };
     let cmd = stage(cmd, staging);
-    let done = processes.run(&cmd, Io::Shown, BUILD_LIMIT).map_err(Error::Build)?;
+    let done = cmd.run(ui, OutputMode::Shown, BUILD_LIMIT).map_err(Error::Build)?;
     let kind = kind(plan.backend);
     if cmd.program == "nix" {
         let outputs = nix_outputs(&done.stdout)?;

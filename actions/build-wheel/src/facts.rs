@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use toolkit::{Cmd, Env, FileError, Io, Processes};
+use toolkit::{Cmd, Env, FileError, OutputMode, Ui};
 
 use crate::inputs::Inputs;
 use crate::target::Target;
@@ -76,7 +76,7 @@ pub enum FactsError {
 
 impl Facts {
     /// Looks everything up.
-    pub fn gather(inputs: &Inputs, env: &Env, processes: &dyn Processes) -> Result<Self, FactsError> {
+    pub fn gather(inputs: &Inputs, env: &Env, ui: &Ui) -> Result<Self, FactsError> {
         let host = Target::host();
         let target = inputs.target.or(host);
         let gcc = target.and_then(Target::gnu_prefix).map(|prefix| format!("{prefix}-gcc"));
@@ -84,7 +84,7 @@ impl Facts {
             host,
             project: Project::look(&inputs.project)?,
             root: root(&inputs.project),
-            epoch: epoch(inputs, env, processes)?,
+            epoch: epoch(inputs, env, ui)?,
             zig: ["zig", "python-zig"].iter().any(|name| which(env, name).is_some()),
             gcc: gcc.filter(|name| which(env, name).is_some()).into_iter().collect(),
             engine: ["docker", "podman"]
@@ -148,15 +148,15 @@ fn build_backend(path: &Path) -> Result<Option<(String, Vec<String>)>, FactsErro
 }
 
 /// The variable that reproducible builds share, else the last commit.
-fn epoch(inputs: &Inputs, env: &Env, processes: &dyn Processes) -> Result<Option<u64>, FactsError> {
+fn epoch(inputs: &Inputs, env: &Env, ui: &Ui) -> Result<Option<u64>, FactsError> {
     if let Some(text) = env.get("SOURCE_DATE_EPOCH") {
         let epoch = text.parse().ok().filter(|epoch| *epoch >= crate::repair::EARLIEST);
         return epoch.map(Some).ok_or_else(|| FactsError::Epoch(text.to_owned()));
     }
     let folder = if inputs.project.is_dir() { &inputs.project } else { return Ok(None) };
-    let git = Cmd::new("git").args(["log", "-1", "--format=%ct"]).folder(folder);
+    let git = Cmd::new("git").args(["log", "-1", "--format=%ct"]).directory(folder);
     // No git, no repository, no commit: there is no such time.
-    let done = processes.run(&git, Io::Quiet, Duration::from_secs(60)).ok();
+    let done = git.run(ui, OutputMode::Quiet, Duration::from_secs(60)).ok();
     Ok(done.and_then(|done| done.stdout.trim().parse().ok()))
 }
 

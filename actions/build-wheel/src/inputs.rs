@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use pydist::tags::Platform;
-use toolkit::{Env, Input, InputErrors, Kind, Output, Reader, Spec};
+use toolkit::{Env, Input, InputErrors, InputKind, Output, Reader, Spec};
 
 use crate::target::Target;
 
@@ -14,68 +14,68 @@ pub static SPEC: Spec = Spec {
     version: env!("CARGO_PKG_VERSION"),
     positional: Some("project"),
     inputs: &[
-        Input::new("project", Kind::Path, "The project's folder, or a wheel to repair.").or("."),
+        Input::new("project", InputKind::Path, "The project's folder, or a wheel to repair.").or("."),
         Input::new(
             "backend",
-            Kind::Choice(&["auto", "maturin", "nix", "wheel", "sdist"]),
+            InputKind::Choice(&["auto", "maturin", "nix", "wheel", "sdist"]),
             "What builds: `maturin`; `nix` (`flake-attr`); `wheel` repairs an existing file; `sdist` makes a source distribution (by the project's build backend, or from `flake-attr`). `auto` looks at the project and says what it chose and why.",
         )
         .or("auto"),
         Input::new(
             "flake-attr",
-            Kind::Text,
+            InputKind::Text,
             "The flake's attribute with exactly one distribution in its output, such as `htty-core-wheel`.",
         ),
-        Input::new("target", Kind::Text, "The Rust target, such as `aarch64-unknown-linux-gnu`; the machine's own by default."),
+        Input::new("target", InputKind::Text, "The Rust target, such as `aarch64-unknown-linux-gnu`; the machine's own by default."),
         Input::new(
             "compatibility",
-            Kind::Text,
+            InputKind::Text,
             "The platform tag to build for, without the architecture: `manylinux_2_17`, `manylinux2014`, `musllinux_1_2`, `macosx_11_0`. A binary that needs more is an error. By default the tag follows from the content.",
         ),
         Input::new(
             "linker",
-            Kind::Choice(&["auto", "native", "zig", "gcc", "container"]),
+            InputKind::Choice(&["auto", "native", "zig", "gcc", "container"]),
             "What links for another target or an older glibc. `auto`: `native` where it can, else `zig`, else a cross `gcc`.",
         )
         .or("auto"),
-        Input::new("container-image", Kind::Text, "For `linker: container`: the image with maturin and Rust, by digest (`name@sha256:…`)."),
-        Input::new("profile", Kind::Text, "Cargo's profile.").or("release"),
-        Input::new("maturin-args", Kind::List, "Further arguments of `maturin build`, one a line."),
+        Input::new("container-image", InputKind::Text, "For `linker: container`: the image with maturin and Rust, by digest (`name@sha256:…`)."),
+        Input::new("profile", InputKind::Text, "Cargo's profile.").or("release"),
+        Input::new("maturin-args", InputKind::List, "Further arguments of `maturin build`, one a line."),
         Input::new(
             "no-build-isolation",
-            Kind::Flag,
+            InputKind::Flag,
             "For a source distribution: use the build backend that is installed beside `python`; nothing is downloaded.",
         )
         .or("false"),
-        Input::new("python", Kind::Text, "The Python to build a source distribution and to test with; `python3` from PATH, outside the Nix store, by default."),
-        Input::new("out-dir", Kind::Path, "Where the distribution goes.").or("dist"),
-        Input::new("report-path", Kind::Path, "Where the JSON report goes.").or("build-report.json"),
+        Input::new("python", InputKind::Text, "The Python to build a source distribution and to test with; `python3` from PATH, outside the Nix store, by default."),
+        Input::new("out-dir", InputKind::Path, "Where the distribution goes.").or("dist"),
+        Input::new("report-path", InputKind::Path, "Where the JSON report goes.").or("build-report.json"),
         Input::new(
             "remove-rpaths",
-            Kind::Flag,
+            InputKind::Flag,
             "Whether absolute RPATH entries outside the Nix store go too, not only those in it.",
         )
         .or("false"),
         Input::new(
             "graft",
-            Kind::Flag,
+            InputKind::Flag,
             "Whether libraries of the Nix store that a binary needs are copied into the wheel. By default such a library is an error.",
         )
         .or("false"),
         Input::new(
             "smoke",
-            Kind::Choice(&["auto", "required", "off"]),
+            InputKind::Choice(&["auto", "required", "off"]),
             "Whether the wheel is installed and started in a clean environment with `/nix` masked. `required`: an error where that cannot be done.",
         )
         .or("auto"),
         Input::new(
             "smoke-command",
-            Kind::List,
+            InputKind::List,
             "Commands that must succeed where the wheel is installed, one a line. By default its modules are imported and its programs started with `--version`.",
         ),
-        Input::new("source-date-epoch", Kind::Number(315_532_800, 4_354_819_199), "The time that goes into the wheel, in seconds since 1970; by default `SOURCE_DATE_EPOCH`, else that of the last commit, else 1980."),
-        Input::new("verify-reproducible", Kind::Flag, "Build twice, in two folders, and fail at the first difference.").or("false"),
-        Input::new("dry-run", Kind::Flag, "Print the plan and do nothing.").or("false"),
+        Input::new("source-date-epoch", InputKind::Number(315_532_800, 4_354_819_199), "The time that goes into the wheel, in seconds since 1970; by default `SOURCE_DATE_EPOCH`, else that of the last commit, else 1980."),
+        Input::new("verify-reproducible", InputKind::Flag, "Build twice, in two folders, and fail at the first difference.").or("false"),
+        Input::new("dry-run", InputKind::Flag, "Print the plan and do nothing.").or("false"),
     ],
     outputs: &[
         Output::new("path", "The distribution's path."),
@@ -222,10 +222,10 @@ impl Inputs {
             dry_run: reader.flag("dry-run"),
         };
         if inputs.linker == Some(Linker::Container) && inputs.container_image.is_none() {
-            reader.fault("container-image", "`linker: container` needs an image by digest, none was given");
+            reader.error("container-image", "`linker: container` needs an image by digest, none was given");
         }
         if inputs.backend == Some(Backend::Nix) && inputs.flake_attr.is_none() {
-            reader.fault("flake-attr", "`backend: nix` needs the attribute to build, none was given");
+            reader.error("flake-attr", "`backend: nix` needs the attribute to build, none was given");
         }
         reader.finish(inputs)
     }
@@ -272,7 +272,7 @@ fn smoke_commands(reader: &mut Reader<'_>) -> Vec<Vec<String>> {
     match split.collect() {
         Ok(commands) => commands,
         Err(line) => {
-            reader.fault("smoke-command", format!("a quotation mark is not closed in `{line}`"));
+            reader.error("smoke-command", format!("a quotation mark is not closed in `{line}`"));
             Vec::new()
         }
     }

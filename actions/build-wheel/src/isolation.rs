@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use toolkit::{Cmd, Io, Processes};
+use toolkit::{Cmd, OutputMode, Ui};
 
 /// How a command is kept from the Nix store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,34 +30,34 @@ const DENY: &str = "(version 1)(allow default)(deny file-read* file-write* proce
 
 impl Isolation {
     /// Finds a way, by trying each.
-    pub(crate) fn find(processes: &dyn Processes) -> Self {
+    pub(crate) fn find(ui: &Ui) -> Self {
         if !Path::new("/nix").exists() {
             return Self::NoStore;
         }
         if cfg!(target_os = "macos") {
             let prefix = ["sandbox-exec", "-p", DENY].map(str::to_owned).to_vec();
-            return Self::tried(prefix, "sandbox-exec", processes).unwrap_or(Self::Impossible);
+            return Self::tried(prefix, "sandbox-exec", ui).unwrap_or(Self::Impossible);
         }
         let mask = ["sh", "-c", MASK, "sh"];
         let unshare = ["unshare", "--mount", "--"];
         let by_user = ["unshare", "--map-root-user", "--mount", "--"];
-        let found = Self::tried(words(&[&unshare, &mask]), "unshare", processes)
+        let found = Self::tried(words(&[&unshare, &mask]), "unshare", ui)
             .or_else(|| {
-                let user = id("-u", processes)?;
-                let group = id("-g", processes)?;
+                let user = id("-u", ui)?;
+                let group = id("-g", ui)?;
                 // Root is needed to mount, and not for what comes after.
                 let back = ["setpriv", "--reuid", &user, "--regid", &group, "--clear-groups", "--"];
                 let prefix = words(&[&["sudo", "-n"], &unshare, &mask, &back]);
-                Self::tried(prefix, "sudo unshare", processes)
+                Self::tried(prefix, "sudo unshare", ui)
             })
-            .or_else(|| Self::tried(words(&[&by_user, &mask]), "unshare as a user", processes));
+            .or_else(|| Self::tried(words(&[&by_user, &mask]), "unshare as a user", ui));
         found.unwrap_or(Self::Impossible)
     }
 
-    fn tried(prefix: Vec<String>, name: &'static str, processes: &dyn Processes) -> Option<Self> {
+    fn tried(prefix: Vec<String>, name: &'static str, ui: &Ui) -> Option<Self> {
         let found = Self::Wrapped { prefix, name };
         let trial = found.wrap(&Cmd::new("true"));
-        processes.run(&trial, Io::Quiet, Duration::from_secs(30)).is_ok().then_some(found)
+        trial.run(ui, OutputMode::Quiet, Duration::from_secs(30)).is_ok().then_some(found)
     }
 
     /// The command in isolation, with its own variables and no others.
@@ -68,7 +68,10 @@ impl Isolation {
         let variables =
             cmd.env.iter().filter_map(|(name, value)| Some(format!("{name}={}", value.as_ref()?)));
         let outer = Cmd::new(&prefix[0]).args(&prefix[1..]).args(["env", "-i"]).args(variables);
-        Cmd { folder: cmd.folder.clone(), ..outer.arg(&cmd.program).args(&cmd.args) }
+        Cmd {
+            directory: cmd.directory.clone(),
+            ..outer.arg(&cmd.program).args(&cmd.args).stdin(cmd.stdin.clone())
+        }
     }
 
     /// For reports.
@@ -85,7 +88,7 @@ fn words(parts: &[&[&str]]) -> Vec<String> {
     parts.iter().flat_map(|part| part.iter().map(|word| (*word).to_owned())).collect()
 }
 
-fn id(flag: &str, processes: &dyn Processes) -> Option<String> {
-    let done = processes.run(&Cmd::new("id").arg(flag), Io::Quiet, Duration::from_secs(30)).ok()?;
+fn id(flag: &str, ui: &Ui) -> Option<String> {
+    let done = Cmd::new("id").arg(flag).run(ui, OutputMode::Quiet, Duration::from_secs(30)).ok()?;
     Some(done.stdout.trim().to_owned())
 }

@@ -15,7 +15,7 @@ mod sdist;
 mod smoke;
 pub mod target;
 
-use toolkit::{Exit, Invocation, System, Ui};
+use toolkit::{Exit, Invocation, Ui};
 
 pub use error::Error;
 pub use inputs::SPEC;
@@ -23,15 +23,14 @@ pub use inputs::SPEC;
 /// The whole action.
 pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
     let inputs = inputs::Inputs::read(&invocation.env)?;
-    let processes = System { ui };
-    let facts = facts::Facts::gather(&inputs, &invocation.env, &processes)?;
+    let facts = facts::Facts::gather(&inputs, &invocation.env, ui)?;
     let plan = plan::plan(&inputs, &facts)?;
     if inputs.dry_run {
         ui.report(serde_json::to_string_pretty(&plan).unwrap_or_default());
         return Ok(Exit::Done);
     }
     ui.info(format!("backend {}: {}", backend_name(&plan), plan.why));
-    let ports = run::Ports { ui, processes: &processes, env: &invocation.env };
+    let ports = run::Ports { ui, env: &invocation.env };
     let outcome = run::run(&plan, &ports)?;
     report::report(&plan, &outcome, ui)?;
     Ok(Exit::Done)

@@ -314,7 +314,7 @@ mod tests {
         });
         let env: Env = variables.chain([("INPUT_PROJECT".to_owned(), "/src".to_owned())]).collect();
         let inputs = Inputs::read(&env).map_err(|errors| errors.to_string())?;
-        plan(&inputs, facts).map_err(|error| toolkit::tell(&error))
+        plan(&inputs, facts).map_err(|error| toolkit::error_report(&error))
     }
 
     /// The build's own variables (without those that are taken away) and its

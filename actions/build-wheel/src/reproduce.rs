@@ -23,7 +23,7 @@ pub(crate) fn verify(plan: &Plan, first: &Made, staging: &Path, ports: &Ports<'_
         (_, Some(cmd)) if cmd.program == "nix" => {
             // Nix itself builds in a fresh folder, and compares the outputs.
             let rebuild = Plan { build: Some(cmd.clone().arg("--rebuild")), ..plan.clone() };
-            let built = backend::build(&rebuild, staging, ports.processes).map_err(as_difference)?;
+            let built = backend::build(&rebuild, staging, ports.ui).map_err(as_difference)?;
             run::make(plan, &built)?
         }
         (_, Some(cmd)) => {
@@ -32,9 +32,9 @@ pub(crate) fn verify(plan: &Plan, first: &Made, staging: &Path, ports: &Ports<'_
             let out = elsewhere.join("out");
             std::fs::create_dir_all(&out).map_err(FileError::new("create", &out))?;
             let target = elsewhere.join("target").display().to_string();
-            let cmd = Cmd { folder: Some(folder), ..cmd.clone() }.env("CARGO_TARGET_DIR", target);
+            let cmd = Cmd { directory: Some(folder), ..cmd.clone() }.env("CARGO_TARGET_DIR", target);
             let again = Plan { build: Some(cmd), ..plan.clone() };
-            run::make(plan, &backend::build(&again, &out, ports.processes)?)?
+            run::make(plan, &backend::build(&again, &out, ports.ui)?)?
         }
     };
     match difference(plan.backend, first, &second) {

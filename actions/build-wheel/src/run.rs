@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use pydist::digest;
 use pydist::filename::DistName;
 use pydist::tags::Platform;
-use toolkit::{Env, FileError, Processes, Ui, write_atomic};
+use toolkit::{Env, FileError, Ui, write_atomic};
 
 use crate::error::Error;
 use crate::inputs::Backend;
@@ -19,8 +19,6 @@ use crate::{backend, reproduce, sdist};
 pub(crate) struct Ports<'a> {
     /// For the user.
     pub ui: &'a Ui,
-    /// Other programs.
-    pub processes: &'a dyn Processes,
     /// The environment.
     pub env: &'a Env,
 }
@@ -74,7 +72,7 @@ pub(crate) fn run(plan: &Plan, ports: &Ports<'_>) -> Result<Outcome, Error> {
     let staging = staging.map_err(FileError::new("create a folder in", &temp))?;
 
     let start = Instant::now();
-    let built = backend::build(plan, staging.path(), ports.processes)?;
+    let built = backend::build(plan, staging.path(), ports.ui)?;
     let build_time = start.elapsed();
     let start = Instant::now();
     let made = make(plan, &built)?;

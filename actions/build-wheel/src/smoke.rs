@@ -8,7 +8,7 @@ use binfmt::elf::Facts;
 use pydist::filename::DistName;
 use pydist::tags::Platform;
 use serde::Serialize;
-use toolkit::{Cmd, FileError, Io, ProcessError};
+use toolkit::{Cmd, FileError, OutputMode, ProcessError};
 
 use crate::error::Error;
 use crate::facts::which;
@@ -105,7 +105,7 @@ pub(crate) fn test(
     if plan.smoke.mode == SmokeMode::Off {
         return Ok(none(SmokeResult::Off, None));
     }
-    let isolation = Isolation::find(ports.processes);
+    let isolation = Isolation::find(ports.ui);
     let trial = Trial { wheel: wheel.to_string(), staging, isolation, ports, checks: Vec::new() };
     let smoke = match Runs::of(wheel.tags.platforms(), Target::host()) {
         Runs::Native => trial.native(&plan.smoke, bytes, contents)?,
@@ -311,7 +311,7 @@ impl Trial<'_> {
         };
         for cmd in commands.map(unmisled) {
             let command = cmd.to_string();
-            let done = self.ports.processes.run(&cmd, Io::Quiet, INSTALL_LIMIT);
+            let done = cmd.run(self.ports.ui, OutputMode::Quiet, INSTALL_LIMIT);
             done.map_err(|source| Error::Smoke {
                 wheel: self.wheel.clone(),
                 command,
@@ -325,7 +325,7 @@ impl Trial<'_> {
     /// least start: not every program knows `--version`.
     fn check(&mut self, cmd: &Cmd, must_succeed: bool) -> Result<(), Error> {
         let command = cmd.to_string();
-        let outcome = match self.ports.processes.run(&self.isolation.wrap(cmd), Io::Quiet, CHECK_LIMIT) {
+        let outcome = match self.isolation.wrap(cmd).run(self.ports.ui, OutputMode::Quiet, CHECK_LIMIT) {
             Ok(_) => "ok".to_owned(),
             Err(ProcessError::Failed { status, .. }) if !must_succeed && started(status.code()) => {
                 format!("started, then ended with {status}")
@@ -361,7 +361,7 @@ fn clean(program: &str, args: &[String], home: &Path, bin: &Path) -> Cmd {
         .env("TMPDIR", show(home))
         .env("LANG", "C.UTF-8")
         .env("PYTHONDONTWRITEBYTECODE", "1")
-        .folder(home)
+        .directory(home)
 }
 
 fn show(path: &Path) -> String {

@@ -18,7 +18,7 @@ use sigstore_trust_root::{SIGSTORE_PRODUCTION_SIGNING_CONFIG, SigningConfig};
 use sigstore_types::dsse::{DsseEnvelope, DsseSignature};
 use sigstore_types::{DerCertificate, KeyId, KindVersion, PayloadBytes};
 use tokio::time::timeout;
-use toolkit::{FileError, Secret, Ui, causes};
+use toolkit::{FileError, Secret, Ui, error_chain};
 
 use crate::auth::{self, Provider};
 use crate::error::Error;
@@ -225,7 +225,7 @@ pub async fn published(http: &Http, index: &Index, dist: &Dist, listed: &Listed)
         return Err(format!("`{place}` is not on the index"));
     }
     let answer = http.fetch(LIMIT, || http.reader.get(url.clone()).header(ACCEPT, INTEGRITY)).await;
-    let (_, body) = answer.map_err(|error| causes(&error))?;
+    let (_, body) = answer.map_err(|error| error_chain(&error))?;
     let provenance: Value = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
     let list = |value: &Value, name: &str| value[name].as_array().cloned().unwrap_or_default();
     let bundles = list(&provenance, "attestation_bundles");

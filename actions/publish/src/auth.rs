@@ -9,7 +9,7 @@ use reqwest::header::ACCEPT;
 use reqwest::{RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 use tokio::sync::Mutex;
-use toolkit::{Env, Secret, Ui, causes};
+use toolkit::{Env, Secret, Ui, error_chain};
 
 use crate::error::{AuthError, Error};
 use crate::http::{self, Http, HttpError};
@@ -87,7 +87,7 @@ impl Provider {
                     let Some(wait) = http.pace.wait(tries, error.retry_after()) else {
                         return Err(AuthError::Identity(error));
                     };
-                    http.pause(&causes(&error), wait).await.map_err(AuthError::Identity)?;
+                    http.pause(&error_chain(&error), wait).await.map_err(AuthError::Identity)?;
                 }
                 Err(error) => return Err(AuthError::Identity(error)),
             }
@@ -180,7 +180,7 @@ impl<'a> Trusted<'a> {
                 let refused = error.status() == Some(StatusCode::UNPROCESSABLE_ENTITY);
                 return Err(failed(error, if refused { claims(&identity) } else { String::new() }));
             };
-            let told = self.http.pause(&causes(&error), wait).await;
+            let told = self.http.pause(&error_chain(&error), wait).await;
             told.map_err(|source| failed(source, String::new()))?;
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, redirect};
-use toolkit::{Ui, causes};
+use toolkit::{Ui, error_chain};
 
 /// The most that an answer may hold, in bytes; the pages of large projects have several million.
 const ANSWER: usize = 16 * 1024 * 1024;
@@ -222,7 +222,7 @@ impl Http {
             };
             tries += 1;
             match self.pace.after(tries, &error) {
-                Some(wait) => self.pause(&causes(&error), wait).await?,
+                Some(wait) => self.pause(&error_chain(&error), wait).await?,
                 None => return Err(error),
             }
         }

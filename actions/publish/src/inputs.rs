@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pydist::name;
 use reqwest::Url;
-use toolkit::{Env, Input, InputErrors, Kind, Output, Reader, Secret, Spec};
+use toolkit::{Env, Input, InputErrors, InputKind, Output, Reader, Secret, Spec};
 
 use crate::index::Index;
 
@@ -16,88 +16,88 @@ pub static SPEC: Spec = Spec {
     version: env!("CARGO_PKG_VERSION"),
     positional: Some("paths"),
     inputs: &[
-        Input::new("paths", Kind::List, "Distributions, or folders with them.").or("dist"),
+        Input::new("paths", InputKind::List, "Distributions, or folders with them.").or("dist"),
         Input::new(
             "manifest",
-            Kind::Path,
+            InputKind::Path,
             "The `dist-manifest.json` that verify-dist wrote; a file that is not in it, or differs, is refused. `none` to publish what nothing has verified.",
         )
         .required(),
         Input::new(
             "manifest-sha256",
-            Kind::Text,
+            InputKind::Text,
             "The manifest's sha256, verify-dist's output `manifest-sha256`: with it an exchanged artifact is refused.",
         ),
-        Input::new("index", Kind::Text, "`pypi`, `testpypi`, or the URL of an index's legacy upload API.").or("pypi"),
+        Input::new("index", InputKind::Text, "`pypi`, `testpypi`, or the URL of an index's legacy upload API.").or("pypi"),
         Input::new(
             "simple-url",
-            Kind::Text,
+            InputKind::Text,
             "The index's Simple API, where `index` is a URL and the API is not `simple/` beside or below it.",
         ),
-        Input::new("username", Kind::Text, "The name that goes with `password`.").or("__token__"),
+        Input::new("username", InputKind::Text, "The name that goes with `password`.").or("__token__"),
         Input::new(
             "password",
-            Kind::Secret,
+            InputKind::Secret,
             "An API token or password. Without one, trusted publishing is used (`permissions: id-token: write`).",
         ),
         Input::new(
             "oidc-audience",
-            Kind::Text,
+            InputKind::Text,
             "The audience of an index other than PyPI and TestPyPI whose audience is not its own host name.",
         ),
         Input::new(
             "attestations",
-            Kind::Choice(&["auto", "required", "off"]),
+            InputKind::Choice(&["auto", "required", "off"]),
             "PEP 740 attestations. `auto`: for PyPI and TestPyPI with trusted publishing.",
         )
         .or("auto"),
         Input::new(
             "attestations-path",
-            Kind::Path,
+            InputKind::Path,
             "A folder for the attestations: written after publishing, read with `github-release: only`.",
         ),
         Input::new(
             "trust-config",
-            Kind::Path,
+            InputKind::Path,
             "A sigstore `ClientTrustConfig` (JSON) that names another sigstore instance than the public one.",
         ),
         Input::new(
             "dry-run",
-            Kind::Mode("probe", &["false", "true", "offline", "probe", "auth"]),
+            InputKind::Mode("probe", &["false", "true", "offline", "probe", "auth"]),
             "Send nothing. `offline`: only the files; `probe` or `true`: ask the index too; `auth`: get a token as well.",
         )
         .or("false"),
         Input::new(
             "package-order",
-            Kind::List,
+            InputKind::List,
             "Package names, first to last, where their metadata does not say the order; spaces, commas or lines between them.",
         ),
-        Input::new("concurrency", Kind::Number(1, 16), "Uploads at a time.").or("4"),
-        Input::new("timeout", Kind::Number(1, 3600), "Seconds to wait for the index's answer to an upload.").or("250"),
+        Input::new("concurrency", InputKind::Number(1, 16), "Uploads at a time.").or("4"),
+        Input::new("timeout", InputKind::Number(1, 3600), "Seconds to wait for the index's answer to an upload.").or("250"),
         Input::new(
             "verify-timeout",
-            Kind::Number(0, 7200),
+            InputKind::Number(0, 7200),
             "Seconds to wait until the index shows an uploaded file with its hash. PyPI's answers are cached for 600.",
         )
         .or("660"),
         Input::new(
             "github-release",
-            Kind::Choice(&["off", "after", "only"]),
+            InputKind::Choice(&["off", "after", "only"]),
             "A GitHub Release with the distributions: `after` the index has them all, or `only` the release.",
         )
         .or("off"),
-        Input::new("github-token", Kind::Secret, "For the release; needs `contents: write`."),
-        Input::new("tag", Kind::Text, "The release's tag; by default the tag that started the workflow."),
-        Input::new("release-notes", Kind::Path, "A Markdown file with the release's notes."),
+        Input::new("github-token", InputKind::Secret, "For the release; needs `contents: write`."),
+        Input::new("tag", InputKind::Text, "The release's tag; by default the tag that started the workflow."),
+        Input::new("release-notes", InputKind::Path, "A Markdown file with the release's notes."),
         Input::new(
             "changelog",
-            Kind::Path,
+            InputKind::Path,
             "A Markdown file whose section about the version becomes the notes, where `release-notes` is not given.",
         ),
-        Input::new("report-path", Kind::Path, "Where the JSON report goes.").or("publish-report.json"),
+        Input::new("report-path", InputKind::Path, "Where the JSON report goes.").or("publish-report.json"),
         Input::new(
             "allow-insecure-loopback",
-            Kind::Flag,
+            InputKind::Flag,
             "Allow plain HTTP to this machine itself. For tests.",
         )
         .or("false"),
@@ -220,13 +220,13 @@ impl Inputs {
         let manifest_sha256 = reader.parse("manifest-sha256", sha256);
         if manifest.is_none() && manifest_sha256.is_some() {
             reader
-                .fault("manifest-sha256", "there is no manifest that it could belong to (`manifest: none`)");
+                .error("manifest-sha256", "there is no manifest that it could belong to (`manifest: none`)");
         }
         let order = reader.list("package-order").join("\n");
         let names = order.split([' ', '\t', ',', '\n']).filter(|name| !name.is_empty());
         let order: Vec<String> = names.map(name::normalize).collect();
         if let Some(twice) = order.iter().enumerate().find(|(i, n)| order[..*i].contains(n)) {
-            reader.fault("package-order", format!("`{}` is named twice", twice.1));
+            reader.error("package-order", format!("`{}` is named twice", twice.1));
         }
         let seconds = |number: Option<u64>| Duration::from_secs(number.unwrap_or_default());
         let release = match reader.word("github-release") {
@@ -242,7 +242,7 @@ impl Inputs {
             _ => Depth::Full,
         };
         if release != Release::Off && depth == Depth::Full && github_token.is_none() {
-            reader.fault("github-token", "a token is needed for `github-release`, none was given");
+            reader.error("github-token", "a token is needed for `github-release`, none was given");
         }
         let attestations = match reader.word("attestations") {
             "required" => Attestations::Required,

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
-use toolkit::{Failure as _, Progress, Ui, causes};
+use toolkit::{Failure as _, Progress, Ui, error_chain};
 
 use crate::attest::Attestations;
 use crate::auth::{Basic, Credentials};
@@ -134,7 +134,7 @@ impl<U: Uploader> Job<'_, U> {
                 Ok(basic) => basic,
                 Err(error) => {
                     let again = error.exit() != toolkit::Exit::Findings;
-                    return Sent { attempts, result: trouble(causes(&error), again) };
+                    return Sent { attempts, result: trouble(error_chain(&error), again) };
                 }
             };
             attempts += 1;
@@ -152,7 +152,7 @@ impl<U: Uploader> Job<'_, U> {
             let status = error.status().map(|status| status.as_u16());
             let wait = self.http.pace.after(attempts + 1, &error);
             if let Some(wait) = wait {
-                let what = format!("{}: {}", dist.filename, causes(&error));
+                let what = format!("{}: {}", dist.filename, error_chain(&error));
                 if self.http.pause(&what, wait).await.is_err() {
                     continue;
                 }
@@ -166,7 +166,7 @@ impl<U: Uploader> Job<'_, U> {
                 Ok(Remote::Different(what) | Remote::Closed(what)) => trouble(what, false),
                 Ok(Remote::Absent) | Err(_) if wait.is_some() => continue,
                 Ok(Remote::Absent) => trouble(self.told(dist, &error), error.is_transient()),
-                Err(probe) => trouble(format!("{}; and {}", causes(&error), causes(&probe)), true),
+                Err(probe) => trouble(format!("{}; and {}", error_chain(&error), error_chain(&probe)), true),
             };
             return Sent { attempts, result };
         }
@@ -174,7 +174,7 @@ impl<U: Uploader> Job<'_, U> {
 
     /// What an index said that will say the same again.
     fn told(&self, dist: &Dist, error: &HttpError) -> String {
-        let text = causes(error);
+        let text = error_chain(error);
         let new = self.found.new_projects().any(|project| project == dist.project);
         let trusted = matches!(self.credentials, Credentials::Trusted(_));
         match error.status().map(|status| status.as_u16()) {
@@ -210,7 +210,7 @@ impl<U: Uploader> Job<'_, U> {
             let mut open = Vec::new();
             for dist in sent {
                 let fault = match &listing {
-                    Err(error) => Some((causes(error), true)),
+                    Err(error) => Some((error_chain(error), true)),
                     Ok(listing) => self.check(listing, dist, report).await,
                 };
                 open.extend(fault.map(|(what, again)| Trouble::new(dist, what, again)));
@@ -252,7 +252,7 @@ impl<U: Uploader> Job<'_, U> {
                 let seconds = self.inputs.verify_timeout.as_secs();
                 return Some((format!("the index took it, but does not list it within {seconds} s"), true));
             }
-            Err(error) => return Some((causes(&error), true)),
+            Err(error) => return Some((error_chain(&error), true)),
         }
         let listed = &listing.files[&dist.filename];
         let attested = self.attestations.contains_key(&dist.filename);

@@ -1,7 +1,7 @@
 //! The state machine. Each phase ends before the next one begins; what is
 //! written outside this machine is written by the last three alone.
 
-use toolkit::{Context, Exit, Failure as _, Invocation, Ui};
+use toolkit::{Exit, Failure as _, Invocation, Ui};
 
 use crate::attest::{self, Attestations, Attester as _, Sigstore};
 use crate::auth::{Basic, Credentials, Provider, Trusted};
@@ -19,7 +19,7 @@ use crate::upload::Legacy;
 
 /// The action's work.
 pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
-    toolkit::leave_no_dump();
+    toolkit::protect_memory();
     let inputs = match Inputs::read(&invocation.env) {
         Ok(inputs) => inputs,
         Err(errors) => {
@@ -63,10 +63,15 @@ async fn publish(
     }
     let dists = inspect::inspect(inputs, ui)?;
     let http = Http::new(Pace::default(), ui)?;
-    let context = Context::read(&invocation.env);
     let mut releaser = match inputs.release {
         Release::Off => None,
-        _ => Some(Releaser::new(inputs, &context, &http, ui, release::Plan::new(inputs, &context, &dists)?)?),
+        _ => Some(Releaser::new(
+            inputs,
+            &invocation.context,
+            &http,
+            ui,
+            release::Plan::new(inputs, &invocation.context, &dists)?,
+        )?),
     };
     if let Some(releaser) = releaser.as_ref().filter(|_| inputs.release == Release::Only) {
         let plan = plan::plan("GitHub", &dists, &inputs.order, None)?;

@@ -257,7 +257,7 @@ pub async fn sha256(http: &Http, listed: &Listed, size: u64) -> Result<Option<St
         };
         tries += 1;
         match http.pace.after(tries, &error) {
-            Some(wait) => http.pause(&toolkit::causes(&error), wait).await?,
+            Some(wait) => http.pause(&toolkit::error_chain(&error), wait).await?,
             None => return Err(error),
         }
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use pydist::digest::Sha256Bytes;
-use toolkit::{Command, Env, Input, InputErrors, Kind, Output, Reader, Secret, Spec};
+use toolkit::{Command, Env, Input, InputErrors, InputKind, Output, Reader, Secret, Spec};
 
 use crate::info::Keys;
 use crate::nix32;
@@ -18,27 +18,27 @@ pub static SPEC: Spec = Spec {
     version: env!("CARGO_PKG_VERSION"),
     positional: None,
     inputs: &[
-        Input::new("nix-version", Kind::Text, "The version of Nix to install.").or("2.34.4"),
-        Input::new("reuse", Kind::Choice(&["any", "same-version", "never"]), "Which Nix that is already there is used in place of an installation.").or("any"),
-        Input::new("tarball", Kind::Text, "Path or URL of an official-layout tarball; by default the official one of `nix-version`."),
-        Input::new("sha256", Kind::Text, "The tarball's SHA-256, hexadecimal or as Nix writes it; required for a `tarball` and for a version that is not compiled in."),
-        Input::new("daemon", Kind::Flag, "On Linux, makes an installation with build users and a daemon; needs root or `sudo -n`.").or("false"),
-        Input::new("extra-conf", Kind::Text, "Lines for nix.conf; they win over what the other inputs set."),
-        Input::new("extra-substituters", Kind::List, "Binary caches beside the default one, one a line."),
-        Input::new("extra-trusted-public-keys", Kind::List, "Keys whose signatures are trusted, one a line, beside that of the default cache."),
-        Input::new("access-tokens", Kind::Secret, "Nix's `access-tokens`, such as `github.com=…`; goes into a private file that only this user reads."),
-        Input::new("sandbox", Kind::Choice(&["true", "false", "relaxed"]), "Nix's `sandbox`; by default Nix's own setting."),
-        Input::new("max-jobs", Kind::Text, "Nix's `max-jobs`.").or("auto"),
-        Input::new("kvm", Kind::Flag, "On Linux, lets everybody use `/dev/kvm`, where that is possible.").or("true"),
-        Input::new("cache", Kind::Choice(&["read-write", "read-only", "off"]), "Whether store paths are restored and packed.").or("read-write"),
-        Input::new("cache-key", Kind::Text, "The first part of the cache key.").or("nix-store"),
-        Input::new("hash-files", Kind::List, "Patterns of the files whose content is part of the key, one a line; `**` stands for any folders.").or("**/flake.lock"),
-        Input::new("cache-folder", Kind::Path, "The binary cache; by default in the user's cache folder."),
-        Input::new("cache-trust", Kind::Choice(&["all", "signed"]), "`signed` restores only paths that are signed by a trusted key or content-addressed.").or("all"),
-        Input::new("restore", Kind::Choice(&["needed", "all"]), "`needed` leaves signed paths that the last jobs did not use to be substituted, where that is faster to be expected.").or("needed"),
-        Input::new("max-size", Kind::Number(0, 1 << 20), "The most that the packed paths may measure in the store, in MB; the least recently used ones leave.").or("8000"),
-        Input::new("report-path", Kind::Path, "Where a JSON report of `install` or `save` goes; none by default."),
-        Input::new("dry-run", Kind::Flag, "Prints the plan and does nothing.").or("false"),
+        Input::new("nix-version", InputKind::Text, "The version of Nix to install.").or("2.34.4"),
+        Input::new("reuse", InputKind::Choice(&["any", "same-version", "never"]), "Which Nix that is already there is used in place of an installation.").or("any"),
+        Input::new("tarball", InputKind::Text, "Path or URL of an official-layout tarball; by default the official one of `nix-version`."),
+        Input::new("sha256", InputKind::Text, "The tarball's SHA-256, hexadecimal or as Nix writes it; required for a `tarball` and for a version that is not compiled in."),
+        Input::new("daemon", InputKind::Flag, "On Linux, makes an installation with build users and a daemon; needs root or `sudo -n`.").or("false"),
+        Input::new("extra-conf", InputKind::Text, "Lines for nix.conf; they win over what the other inputs set."),
+        Input::new("extra-substituters", InputKind::List, "Binary caches beside the default one, one a line."),
+        Input::new("extra-trusted-public-keys", InputKind::List, "Keys whose signatures are trusted, one a line, beside that of the default cache."),
+        Input::new("access-tokens", InputKind::Secret, "Nix's `access-tokens`, such as `github.com=…`; goes into a private file that only this user reads."),
+        Input::new("sandbox", InputKind::Choice(&["true", "false", "relaxed"]), "Nix's `sandbox`; by default Nix's own setting."),
+        Input::new("max-jobs", InputKind::Text, "Nix's `max-jobs`.").or("auto"),
+        Input::new("kvm", InputKind::Flag, "On Linux, lets everybody use `/dev/kvm`, where that is possible.").or("true"),
+        Input::new("cache", InputKind::Choice(&["read-write", "read-only", "off"]), "Whether store paths are restored and packed.").or("read-write"),
+        Input::new("cache-key", InputKind::Text, "The first part of the cache key.").or("nix-store"),
+        Input::new("hash-files", InputKind::List, "Patterns of the files whose content is part of the key, one a line; `**` stands for any folders.").or("**/flake.lock"),
+        Input::new("cache-folder", InputKind::Path, "The binary cache; by default in the user's cache folder."),
+        Input::new("cache-trust", InputKind::Choice(&["all", "signed"]), "`signed` restores only paths that are signed by a trusted key or content-addressed.").or("all"),
+        Input::new("restore", InputKind::Choice(&["needed", "all"]), "`needed` leaves signed paths that the last jobs did not use to be substituted, where that is faster to be expected.").or("needed"),
+        Input::new("max-size", InputKind::Number(0, 1 << 20), "The most that the packed paths may measure in the store, in MB; the least recently used ones leave.").or("8000"),
+        Input::new("report-path", InputKind::Path, "Where a JSON report of `install` or `save` goes; none by default."),
+        Input::new("dry-run", InputKind::Flag, "Prints the plan and does nothing.").or("false"),
     ],
     outputs: &[
         Output::new("nix-version", "The version of the Nix in use."),
@@ -117,23 +117,23 @@ impl Inputs {
         let key_texts = reader.list("extra-trusted-public-keys");
         let keys = Keys::parse(key_texts.iter().map(String::as_str).chain([NIXOS_KEY]));
         let keys = keys.unwrap_or_else(|fault| {
-            reader.fault("extra-trusted-public-keys", fault);
+            reader.error("extra-trusted-public-keys", fault);
             Keys::default()
         });
         let cache_folder = reader.path("cache-folder").or_else(|| default_folder(env)).unwrap_or_else(|| {
-            reader.fault("cache-folder", "neither HOME nor XDG_CACHE_HOME is set: give the folder");
+            reader.error("cache-folder", "neither HOME nor XDG_CACHE_HOME is set: give the folder");
             PathBuf::new()
         });
         let colon = cache_folder.to_string_lossy().contains(':');
         if !cache_folder.is_absolute() || colon {
             // nix.conf is beside it, and Nix parts the names of such files by colons.
             let found = cache_folder.display();
-            reader.fault("cache-folder", format!("expected an absolute path without `:`, found `{found}`"));
+            reader.error("cache-folder", format!("expected an absolute path without `:`, found `{found}`"));
         }
         let hash_files = reader.list("hash-files");
         for pattern in &hash_files {
             if let Err(why) = crate::key::check(pattern) {
-                reader.fault("hash-files", why);
+                reader.error("hash-files", why);
             }
         }
         let substituters = reader.list("extra-substituters");
@@ -141,7 +141,7 @@ impl Inputs {
             let why = format!(
                 "expected a binary cache's address like `https://cache.example.org`, one a line, found `{text}`"
             );
-            reader.fault("extra-substituters", why);
+            reader.error("extra-substituters", why);
         }
         let inputs = Self {
             version: version.unwrap_or_default(),
@@ -175,7 +175,7 @@ impl Inputs {
             !text.contains(['\n', '\r']) && text.split_whitespace().all(|word| word.contains('='))
         };
         if inputs.access_tokens.as_ref().is_some_and(|tokens| !sound(tokens.expose())) {
-            reader.fault("access-tokens", "expected one line of words like `host=token`");
+            reader.error("access-tokens", "expected one line of words like `host=token`");
         }
         reader.finish(inputs)
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use liblzma::read::XzDecoder;
 use pydist::digest::Sha256Bytes;
-use toolkit::{FileError, Processes};
+use toolkit::{FileError, Ui};
 
 use crate::error::Error;
 use crate::info::{Info, StorePath, parse_rows};
@@ -53,7 +53,7 @@ pub(crate) struct Installed {
 
 /// Unpacks `tarball` (whose hash has been checked) beside the store, compares
 /// every path with `.reginfo`, moves what the store lacks, registers all.
-pub(crate) fn install(tarball: &Path, conf: &Path, processes: &dyn Processes) -> Result<Installed, Error> {
+pub(crate) fn install(tarball: &Path, conf: &Path, ui: &Ui) -> Result<Installed, Error> {
     let wrong = |what: String| Error::Tarball { path: tarball.to_owned(), what };
     let staging = Staging::new()?;
     unpack(tarball, staging.path()).map_err(|error| wrong(format!("cannot unpack it: {error}")))?;
@@ -86,7 +86,7 @@ pub(crate) fn install(tarball: &Path, conf: &Path, processes: &dyn Processes) ->
         }
         place(&from, &row.path).map_err(FileError::new("put in place", row.path.full()))?;
     }
-    let store = Store { bin: nix.path().join("bin"), conf: conf.to_owned(), processes };
+    let store = Store { bin: nix.path().join("bin"), conf: conf.to_owned(), ui };
     store.register(&rows.iter().collect::<Vec<_>>())?;
     root_it(&nix)?;
     let certificates =

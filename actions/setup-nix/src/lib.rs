@@ -24,7 +24,7 @@ mod run;
 pub mod store;
 mod used;
 
-use toolkit::{Exit, Invocation, System, Ui};
+use toolkit::{Exit, Invocation, Ui};
 
 pub use error::Error;
 pub use inputs::SPEC;
@@ -36,8 +36,7 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
     if let Some(tokens) = &inputs.access_tokens {
         ui.mask(tokens);
     }
-    let processes = System { ui };
-    let facts = plan::Facts::gather(&inputs, env, &processes);
+    let facts = plan::Facts::gather(&inputs, env, ui);
     let mut plan = plan::plan(&inputs, &facts)?;
     if inputs.dry_run {
         ui.report(serde_json::to_string_pretty(&plan).unwrap_or_default());
@@ -48,11 +47,11 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
     {
         // Never a reason to fail a job.
         plan.cache = "off";
-        plan.cache_why = Some(format!("its folder cannot be used: {}", toolkit::causes(&error)));
+        plan.cache_why = Some(format!("its folder cannot be used: {}", toolkit::error_chain(&error)));
         plan.cache_folder = inputs::default_folder(env).unwrap_or(plan.cache_folder);
         ui.warning(plan.cache_why.clone().unwrap_or_default());
     }
-    let work = run::Work { inputs: &inputs, facts: &facts, plan: &plan, env, ui, processes: &processes };
+    let work = run::Work { inputs: &inputs, facts: &facts, plan: &plan, env, ui };
     match invocation.command {
         Some("plan") => report::planned(&plan, &facts, ui)?,
         Some("pack") => work.pack()?,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use pydist::digest::hex;
 use rustix::io::Errno;
 use serde::Serialize;
-use toolkit::{Cmd, Env, Io, Processes};
+use toolkit::{Cmd, Env, OutputMode, Ui};
 
 use crate::conf;
 use crate::error::Error;
@@ -107,8 +107,8 @@ pub enum Source {
 
 impl Facts {
     /// Looks at the machine.
-    pub(crate) fn gather(inputs: &Inputs, env: &Env, processes: &dyn Processes) -> Self {
-        let run = |cmd: Cmd| processes.run(&cmd, Io::Quiet, Duration::from_secs(60)).ok();
+    pub(crate) fn gather(inputs: &Inputs, env: &Env, ui: &Ui) -> Self {
+        let run = |cmd: Cmd| cmd.run(ui, OutputMode::Quiet, Duration::from_secs(60)).ok();
         let root = rustix::process::geteuid().is_root();
         let os = if std::env::consts::OS == "macos" { "darwin" } else { std::env::consts::OS };
         let nix = nix_folders(env).into_iter().find_map(|bin| {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use toolkit::{Env, FileError, Io, ProcessError, Processes, Ui, causes, interrupted, write_atomic};
+use toolkit::{Env, FileError, OutputMode, ProcessError, Ui, error_chain, interrupted, write_atomic};
 
 use crate::cache::{Cache, Restored, Rules, restore};
 use crate::error::Error;
@@ -37,7 +37,6 @@ pub(crate) struct Work<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) env: &'a Env,
     pub(crate) ui: &'a Ui,
-    pub(crate) processes: &'a dyn Processes,
 }
 
 impl Work<'_> {
@@ -50,7 +49,7 @@ impl Work<'_> {
     }
 
     fn store(&self, bin: &Path) -> Store<'_> {
-        Store { bin: bin.to_owned(), conf: self.conf(), processes: self.processes }
+        Store { bin: bin.to_owned(), conf: self.conf(), ui: self.ui }
     }
 
     /// The Nix that is there by now.
@@ -65,7 +64,7 @@ impl Work<'_> {
     pub(crate) fn install(&self) -> Result<(), Error> {
         let mut phases = Phases::default();
         for cmd in &self.plan.prepare {
-            phases.time("prepare /nix", || Ok((self.processes.run(cmd, Io::Quiet, MINUTES)?, 0)))?;
+            phases.time("prepare /nix", || Ok((cmd.run(self.ui, OutputMode::Quiet, MINUTES)?, 0)))?;
         }
         conf::write(&self.conf(), &self.plan.conf, self.inputs.access_tokens.as_ref())?;
         let (bin, certificates, installed) = match &self.plan.nix {
@@ -142,7 +141,7 @@ impl Work<'_> {
             }
         }
         phases.time("unpack, compare and register it", || {
-            let done = install::install(&to, &self.conf(), self.processes)?;
+            let done = install::install(&to, &self.conf(), self.ui)?;
             let bytes = done.bytes;
             Ok((done, bytes))
         })
@@ -158,7 +157,7 @@ impl Work<'_> {
         for cmd in &self.plan.daemon {
             let mut cmd = cmd.clone();
             cmd.args.iter_mut().for_each(|arg| *arg = arg.replace("{bin}", &bin.display().to_string()));
-            self.processes.run(&cmd, Io::Quiet, MINUTES)?;
+            cmd.run(self.ui, OutputMode::Quiet, MINUTES)?;
         }
         Ok(self.ui.set_env("NIX_REMOTE", "daemon")?)
     }
@@ -206,11 +205,11 @@ impl Work<'_> {
             }
             Ok(restored)
         };
-        prepare().map_err(|error| causes(&error))
+        prepare().map_err(|error| error_chain(&error))
     }
 
     fn open_kvm(&self) -> (Option<&toolkit::Cmd>, Result<(), toolkit::ProcessError>) {
-        let run = |cmd| self.processes.run(cmd, Io::Quiet, Duration::from_secs(60)).map(drop);
+        let run = |cmd: &toolkit::Cmd| cmd.run(self.ui, OutputMode::Quiet, Duration::from_secs(60)).map(drop);
         (self.plan.kvm.as_ref(), self.plan.kvm.as_ref().map_or(Ok(()), run))
     }
 
@@ -274,7 +273,7 @@ impl Work<'_> {
                         use std::io::Write as _;
                         let _ = writeln!(log, "{} {}", packed.paths, packed.bytes);
                     }
-                    Err(error) => self.ui.info(format!("not packed: {}", causes(&error))),
+                    Err(error) => self.ui.info(format!("not packed: {}", error_chain(&error))),
                 }
                 seen = stamp;
             }
@@ -313,7 +312,7 @@ impl Work<'_> {
         let (packed, pruned) = match finish() {
             Ok(done) => done,
             Err(error) => {
-                self.ui.warning(format!("the cache is not saved: {}", causes(&error)));
+                self.ui.warning(format!("the cache is not saved: {}", error_chain(&error)));
                 self.ui.output("changed", "false")?;
                 return Ok(());
             }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
-use toolkit::{Cmd, FileError, Io, Processes};
+use toolkit::{Cmd, FileError, OutputMode, Ui};
 
 use crate::error::Error;
 use crate::info::{Info, STORE, StorePath, parse_rows, print_rows};
@@ -25,8 +25,8 @@ pub struct Store<'a> {
     pub bin: PathBuf,
     /// `NIX_USER_CONF_FILES` for them.
     pub conf: PathBuf,
-    /// Starts them.
-    pub processes: &'a dyn Processes,
+    /// Where their output goes.
+    pub ui: &'a Ui,
 }
 
 impl Store<'_> {
@@ -38,7 +38,7 @@ impl Store<'_> {
 
     /// All registered paths, without signatures.
     pub fn rows(&self) -> Result<Vec<Info>, Error> {
-        let done = self.processes.run(&self.cmd("nix-store").arg("--dump-db"), Io::Quiet, LIMIT)?;
+        let done = self.cmd("nix-store").arg("--dump-db").run(self.ui, OutputMode::Quiet, LIMIT)?;
         parse_rows(&done.stdout).map_err(|what| Error::Plan {
             message: format!("cannot read what `nix-store --dump-db` prints: {what}"),
             hint: "report this with the version of Nix".into(),
@@ -60,7 +60,7 @@ impl Store<'_> {
     /// A list in old versions of Nix, an object by path in newer ones.
     fn path_info(&self) -> Result<HashMap<StorePath, serde_json::Value>, Error> {
         let cmd = self.nix(["path-info", "--all", "--json"]);
-        let done = self.processes.run(&cmd, Io::Quiet, LIMIT)?;
+        let done = cmd.run(self.ui, OutputMode::Quiet, LIMIT)?;
         let value: serde_json::Value = serde_json::from_str(&done.stdout).unwrap_or_default();
         let path = |text: &str| StorePath::from_full(text).or_else(|| StorePath::from_base(text));
         Ok(match value {
@@ -80,36 +80,28 @@ impl Store<'_> {
 
     /// Registers `rows` in one transaction.
     pub fn register(&self, rows: &[&Info]) -> Result<(), Error> {
-        let text = print_rows(rows.iter().copied());
-        let mut file =
-            tempfile::NamedTempFile::new().map_err(FileError::new("create", std::env::temp_dir()))?;
-        io::Write::write_all(&mut file, text.as_bytes()).map_err(FileError::new("write", file.path()))?;
-        // Nix reads them from its standard input, which is not ours to give.
-        let script = r#"file=$1; shift; exec "$@" --load-db <"$file""#;
-        let nix = self.cmd("nix-store");
-        let cmd = Cmd { program: "sh".into(), args: Vec::new(), ..nix.clone() };
-        let cmd = cmd.args(["-c", script, "sh", &file.path().display().to_string(), &nix.program]);
-        self.processes.run(&cmd, Io::Quiet, LIMIT)?;
+        let cmd = self.cmd("nix-store").arg("--load-db").stdin(print_rows(rows.iter().copied()));
+        cmd.run(self.ui, OutputMode::Quiet, LIMIT)?;
         Ok(())
     }
 
     /// The version that `nix` tells.
     pub fn version(&self) -> Result<String, Error> {
-        let done = self.processes.run(&self.cmd("nix").arg("--version"), Io::Quiet, LIMIT)?;
+        let done = self.cmd("nix").arg("--version").run(self.ui, OutputMode::Quiet, LIMIT)?;
         Ok(done.stdout.split_whitespace().last().unwrap_or_default().to_owned())
     }
 
     /// Whether the store answers.
     pub fn check(&self) -> Result<(), Error> {
-        self.processes.run(&self.nix(["store", "ping"]), Io::Quiet, LIMIT)?;
+        self.nix(["store", "ping"]).run(self.ui, OutputMode::Quiet, LIMIT)?;
         Ok(())
     }
 
     /// The settings in effect, as Nix tells them.
     pub fn settings(&self) -> serde_json::Value {
-        let new = self.processes.run(&self.nix(["config", "show", "--json"]), Io::Quiet, LIMIT);
+        let new = self.nix(["config", "show", "--json"]).run(self.ui, OutputMode::Quiet, LIMIT);
         let done =
-            new.or_else(|_| self.processes.run(&self.nix(["show-config", "--json"]), Io::Quiet, LIMIT));
+            new.or_else(|_| self.nix(["show-config", "--json"]).run(self.ui, OutputMode::Quiet, LIMIT));
         done.ok().and_then(|done| serde_json::from_str(&done.stdout).ok()).unwrap_or_default()
     }
 }

@@ -167,7 +167,7 @@ mod tests {
         let path = folder.path().join("pyproject.toml");
         let read = |text: &str| {
             std::fs::write(&path, text).unwrap();
-            Config::read(Some(&path)).map_err(|error| toolkit::tell(&error))
+            Config::read(Some(&path)).map_err(|error| toolkit::error_report(&error))
         };
         assert!(read("[tool.other]\nx = 1\n").is_ok());
         assert!(read("[tool.verify-dist]\nselct = []\n").unwrap_err().contains("selct"));

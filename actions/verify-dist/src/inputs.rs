@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use toolkit::{Command, Input, InputErrors, Invocation, Kind, Output, Reader, Spec};
+use toolkit::{Command, Input, InputErrors, InputKind, Invocation, Output, Reader, Spec};
 
 /// The action's declaration.
 pub static SPEC: Spec = Spec {
@@ -11,44 +11,57 @@ pub static SPEC: Spec = Spec {
     version: env!("CARGO_PKG_VERSION"),
     positional: Some("paths"),
     inputs: &[
-        Input::new("paths", Kind::List, "Distributions, or folders that hold them; one a line.").or("dist"),
+        Input::new("paths", InputKind::List, "Distributions, or folders that hold them; one a line.")
+            .or("dist"),
         Input::new(
             "manifest",
-            Kind::Path,
+            InputKind::Path,
             "Where to write the manifest for publish, if there is no error. By default `dist-manifest.json` beside the first folder of `paths`.",
         ),
-        Input::new("format", Kind::Choice(&["table", "json", "sarif"]), "What is printed.").or("table"),
-        Input::new("report-path", Kind::Path, "Where to write the report as JSON."),
-        Input::new("sarif-path", Kind::Path, "Where to write the report as SARIF 2.1.0, for code scanning."),
+        Input::new("format", InputKind::Choice(&["table", "json", "sarif"]), "What is printed.").or("table"),
+        Input::new("report-path", InputKind::Path, "Where to write the report as JSON."),
+        Input::new(
+            "sarif-path",
+            InputKind::Path,
+            "Where to write the report as SARIF 2.1.0, for code scanning.",
+        ),
         Input::new(
             "config",
-            Kind::Path,
+            InputKind::Path,
             "A TOML file with a table `tool.verify-dist`. By default `pyproject.toml`, if it is there.",
         ),
         Input::new(
             "matrix",
-            Kind::List,
+            InputKind::List,
             "Platform tags that the wheels of each package with binaries must cover, one a line; `*` stands for any text.",
         ),
         Input::new(
             "expect-sdist",
-            Kind::List,
+            InputKind::List,
             "Packages that must have a source distribution, one a line; `all` for each.",
         ),
         Input::new(
             "tag",
-            Kind::Text,
+            InputKind::Text,
             "The git tag of the release (`v1.2.3`): every version must be the tag's.",
         ),
         Input::new(
             "previous",
-            Kind::Text,
+            InputKind::Text,
             "An index to compare with: `pypi`, `testpypi` or the URL of a Simple API. Every platform of the release before this one must be there again. The only input that needs the network.",
         ),
-        Input::new("fail-on", Kind::Choice(&["error", "warning"]), "The least severity that fails the run.")
-            .or("error"),
-        Input::new("dry-run", Kind::Flag, "Only print which files would be checked against which rules.")
-            .or("false"),
+        Input::new(
+            "fail-on",
+            InputKind::Choice(&["error", "warning"]),
+            "The least severity that fails the run.",
+        )
+        .or("error"),
+        Input::new(
+            "dry-run",
+            InputKind::Flag,
+            "Only print which files would be checked against which rules.",
+        )
+        .or("false"),
     ],
     outputs: &[
         Output::new("manifest-path", "The manifest's path; empty where there was an error."),

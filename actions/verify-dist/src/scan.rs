@@ -108,7 +108,7 @@ fn open(path: &Path, limits: &Limits) -> Result<Open, FileError> {
 /// An error with its causes, in one line.
 #[allow(clippy::needless_pass_by_value)]
 fn told(error: impl std::error::Error) -> String {
-    toolkit::causes(&error)
+    toolkit::error_chain(&error)
 }
 
 fn run(job: &Job, open: &[Open], limits: &Limits, scratch: &mut Scratch) -> Done {

@@ -7,23 +7,26 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction};
 
-use crate::process::handle_interrupts;
+use crate::process_group::{handle_interrupts, interrupted};
 use crate::ui::Masks;
-use crate::{Env, Exit, Failure, Kind, Spec, Ui, interrupted};
+use crate::{Context, Env, Exit, Failure, InputKind, Spec, Ui, error_report, runner};
 
 /// What the user asked for.
 #[derive(Debug, Clone)]
 pub struct Invocation {
-    /// The environment, with the command line's options put over its `INPUT_*`.
+    /// The environment; options on the command line have replaced its `INPUT_*`.
     pub env: Env,
+    /// The workflow run.
+    pub context: Context,
     /// The subcommand, if one was given.
     pub command: Option<&'static str>,
     /// The subcommand's argument.
     pub argument: Option<String>,
 }
 
-/// The whole `main` of an action: reads the command line, runs `run`, tells an
-/// error with its causes and its hint, and ends with its exit code.
+/// The whole `main` of an action: reads the process (environment, command line,
+/// workflow run), calls `run`, prints an error with its causes and its hint,
+/// and returns the exit code.
 pub fn main<E: Failure>(
     spec: &'static Spec,
     run: impl FnOnce(&Invocation, &Ui) -> Result<Exit, E>,
@@ -31,29 +34,30 @@ pub fn main<E: Failure>(
     let env = Env::from_process();
     let ui = Ui::from_env(&env);
     hide_in_panics(ui.masks());
-    let invocation = match parse(spec, env, std::env::args_os().collect()) {
+    let context = runner::context(&env);
+    let invocation = match parse(spec, env, context, std::env::args_os().collect()) {
         Ok(invocation) => invocation,
-        Err(stop) => {
-            match stop.exit {
-                // Text of ours alone, which a program may read: not between
-                // the marks that a runner needs around what others wrote.
+        Err(early) => {
+            match early.exit {
+                // Our own text, which a program may parse: printed without
+                // the guards that a runner needs around other tools' output.
                 Exit::Done => {
-                    let _ = writeln!(std::io::stdout(), "{}", stop.text.trim_end());
+                    let _ = writeln!(std::io::stdout(), "{}", early.text.trim_end());
                 }
-                _ => ui.error(stop.text),
+                _ => ui.error(early.text),
             }
-            return ExitCode::from(stop.exit.code());
+            return ExitCode::from(early.exit.code());
         }
     };
     handle_interrupts();
     let exit = run(&invocation, &ui).unwrap_or_else(|error| {
-        ui.error(tell(&error));
+        ui.error(error_report(&error));
         if interrupted() { Exit::Interrupted } else { error.exit() }
     });
     ExitCode::from(exit.code())
 }
 
-/// A panic is a bug, and what it says may hold a secret all the same.
+/// A panic is a bug; its message may still hold a secret.
 fn hide_in_panics(masks: Masks) {
     std::panic::set_hook(Box::new(move |panic| {
         let text = masks.hide(&panic.to_string());
@@ -61,28 +65,19 @@ fn hide_in_panics(masks: Masks) {
     }));
 }
 
-/// The message of `error`, what caused it, and its hint, a line each.
-pub fn tell<E: Failure>(error: &E) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!("\ncaused by: {cause}"));
-        source = cause.source();
-    }
-    if let Some(hint) = error.hint() {
-        text.push_str(&format!("\nhint: {hint}"));
-    }
-    text
-}
-
-/// The end of a run that did not begin: help, version, or a usage error.
+/// Help, version, or a usage error, in place of a run.
 #[derive(Debug)]
-struct Stop {
+struct EarlyExit {
     exit: Exit,
     text: String,
 }
 
-fn parse(spec: &'static Spec, mut env: Env, args: Vec<OsString>) -> Result<Invocation, Stop> {
+fn parse(
+    spec: &'static Spec,
+    mut env: Env,
+    context: Context,
+    args: Vec<OsString>,
+) -> Result<Invocation, EarlyExit> {
     let args = spell_out_bare(spec, args);
     let matches = match command(spec).try_get_matches_from(args) {
         Ok(matches) => matches,
@@ -93,15 +88,15 @@ fn parse(spec: &'static Spec, mut env: Env, args: Vec<OsString>) -> Result<Invoc
             };
             let text = error.to_string();
             let text = text.strip_prefix("error: ").unwrap_or(&text).to_owned();
-            return Err(Stop { exit, text });
+            return Err(EarlyExit { exit, text });
         }
     };
     if matches.get_flag("describe") {
         let text = serde_json::to_string_pretty(spec).unwrap_or_default();
-        return Err(Stop { exit: Exit::Done, text });
+        return Err(EarlyExit { exit: Exit::Done, text });
     }
     let (name, matches) = matches.subcommand().map_or((None, &matches), |(name, sub)| (Some(name), sub));
-    for input in spec.inputs.iter().filter(|input| input.kind != Kind::Secret) {
+    for input in spec.inputs.iter().filter(|input| input.kind != InputKind::Secret) {
         let given = |id: &str| -> Vec<String> {
             let values = matches.try_get_many::<String>(id).ok().flatten();
             values.unwrap_or_default().cloned().collect()
@@ -116,7 +111,7 @@ fn parse(spec: &'static Spec, mut env: Env, args: Vec<OsString>) -> Result<Invoc
     }
     let command = spec.commands.iter().find(|command| Some(command.name) == name);
     let argument = command.and_then(|command| matches.get_one::<String>(command.argument?).cloned());
-    Ok(Invocation { env, command: command.map(|command| command.name), argument })
+    Ok(Invocation { env, context, command: command.map(|command| command.name), argument })
 }
 
 /// Turns `--dry-run dist` into `--dry-run=true dist`: clap would take `dist`
@@ -159,7 +154,7 @@ fn command(spec: &'static Spec) -> clap::Command {
     if let Some(name) = spec.positional {
         let input = spec.input(name);
         let arg = Arg::new("ARGUMENTS").value_name(name.to_uppercase()).help(plain(input.about));
-        command = command.arg(if input.kind == Kind::List { arg.num_args(0..) } else { arg });
+        command = command.arg(if input.kind == InputKind::List { arg.num_args(0..) } else { arg });
     }
     for sub in spec.commands {
         let mut clap = clap::Command::new(sub.name).about(sub.about).args(options(spec));
@@ -172,7 +167,7 @@ fn command(spec: &'static Spec) -> clap::Command {
 }
 
 fn options(spec: &'static Spec) -> impl Iterator<Item = Arg> {
-    let inputs = spec.inputs.iter().filter(|input| input.kind != Kind::Secret);
+    let inputs = spec.inputs.iter().filter(|input| input.kind != InputKind::Secret);
     inputs.map(|input| {
         let default = if input.default.is_empty() {
             String::new()
@@ -184,7 +179,7 @@ fn options(spec: &'static Spec) -> impl Iterator<Item = Arg> {
             None => input.name.to_uppercase(),
         };
         let arg = Arg::new(input.name).long(input.name).value_name(value).help(plain(input.about) + &default);
-        arg.action(if input.kind == Kind::List { ArgAction::Append } else { ArgAction::Set })
+        arg.action(if input.kind == InputKind::List { ArgAction::Append } else { ArgAction::Set })
     })
 }
 
@@ -204,17 +199,18 @@ mod tests {
         version: "0.0.0",
         positional: Some("paths"),
         inputs: &[
-            Input::new("paths", Kind::List, "Files."),
-            Input::new("dry-run", Kind::Mode("true", &["false", "true", "probe"]), "How dry.").or("false"),
-            Input::new("password", Kind::Secret, "Never an argument."),
+            Input::new("paths", InputKind::List, "Files."),
+            Input::new("dry-run", InputKind::Mode("true", &["false", "true", "probe"]), "How dry.")
+                .or("false"),
+            Input::new("password", InputKind::Secret, "Never an argument."),
         ],
         outputs: &[],
         commands: &[Command { name: "explain", about: "Explains.", argument: Some("ID") }],
     };
 
-    fn read(env: &[(&str, &str)], args: &[&str]) -> Result<(Vec<String>, &'static str), Stop> {
+    fn read(env: &[(&str, &str)], args: &[&str]) -> Result<(Vec<String>, &'static str), EarlyExit> {
         let args = std::iter::once(&"sample").chain(args).map(Into::into).collect();
-        let invocation = parse(&SPEC, Env::from_iter(env.iter().copied()), args)?;
+        let invocation = parse(&SPEC, Env::from_iter(env.iter().copied()), Context::default(), args)?;
         let mut reader = Reader::new(&SPEC, &invocation.env);
         Ok((reader.list("paths"), reader.word("dry-run")))
     }
@@ -229,14 +225,14 @@ mod tests {
 
     #[test]
     fn a_secret_is_no_option() {
-        let stop = read(&[], &["--password", "x"]).unwrap_err();
-        assert_eq!(stop.exit, Exit::Usage);
+        let early = read(&[], &["--password", "x"]).unwrap_err();
+        assert_eq!(early.exit, Exit::Usage);
     }
 
     #[test]
     fn a_subcommand_takes_its_argument() {
         let args = ["sample", "explain", "NIX001"].map(Into::into).to_vec();
-        let invocation = parse(&SPEC, Env::default(), args).unwrap();
+        let invocation = parse(&SPEC, Env::default(), Context::default(), args).unwrap();
         assert_eq!((invocation.command, invocation.argument.as_deref()), (Some("explain"), Some("NIX001")));
     }
 
@@ -265,8 +261,8 @@ mod tests {
 
     #[test]
     fn help_is_no_error() {
-        let stop = read(&[], &["--help"]).unwrap_err();
-        assert_eq!(stop.exit, Exit::Done);
-        assert!(stop.text.contains("--dry-run <false|true|probe>"), "{}", stop.text);
+        let early = read(&[], &["--help"]).unwrap_err();
+        assert_eq!(early.exit, Exit::Done);
+        assert!(early.text.contains("--dry-run <false|true|probe>"), "{}", early.text);
     }
 }

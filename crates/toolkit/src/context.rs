@@ -1,13 +1,11 @@
-//! What the runner tells about the run.
+//! The workflow run as a value.
 
 use std::path::PathBuf;
 
-use ghactions::{ActionTrait, ActionsError};
-
-use crate::Env;
-
-/// The run's context. Every field is `None` outside a workflow.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// The workflow run that this process is part of. [`main`](crate::main) reads
+/// it once; everything else takes it as a plain value. Optional fields are
+/// `None` outside a workflow.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Context {
     /// `owner/name`.
     pub repository: Option<String>,
@@ -19,58 +17,53 @@ pub struct Context {
     pub ref_type: Option<String>,
     /// `push`, `workflow_dispatch` …
     pub event: Option<String>,
-    /// The API's address without a slash at the end; GitHub's own by default.
+    /// The API's address without a slash at the end.
     pub api_url: String,
-    /// The web address without a slash at the end; GitHub's own by default.
+    /// The web address without a slash at the end.
     pub server_url: String,
     /// The checkout.
     pub workspace: Option<PathBuf>,
-    /// A folder that is emptied before and after each job.
+    /// A directory that the runner empties before and after each job.
     pub temp: Option<PathBuf>,
 }
 
-impl Context {
-    /// The context of this process's run.
-    pub fn read(env: &Env) -> Self {
-        let runner = Runner;
+impl Default for Context {
+    /// Outside a workflow, with the addresses of github.com.
+    fn default() -> Self {
         Self {
-            repository: given(runner.get_repository()),
-            sha: given(runner.get_sha()),
-            ref_name: given(runner.get_ref_name()),
-            ref_type: given(runner.get_ref_type()),
-            event: given(runner.get_event_name()),
-            api_url: runner.get_api_url().trim_end_matches('/').to_owned(),
-            server_url: runner.get_server_url().trim_end_matches('/').to_owned(),
-            // ghactions has no getter for these two.
-            workspace: env.get("GITHUB_WORKSPACE").map(PathBuf::from),
-            temp: env.get("RUNNER_TEMP").map(PathBuf::from),
+            repository: None,
+            sha: None,
+            ref_name: None,
+            ref_type: None,
+            event: None,
+            api_url: "https://api.github.com".into(),
+            server_url: "https://github.com".into(),
+            workspace: None,
+            temp: None,
         }
     }
+}
 
+impl Context {
     /// The tag that triggered the run, if one did.
     pub fn tag(&self) -> Option<&str> {
         self.ref_name.as_deref().filter(|_| self.ref_type.as_deref() == Some("tag"))
     }
 }
 
-fn given(value: Result<String, ActionsError>) -> Option<String> {
-    value.ok().filter(|value| !value.is_empty())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The runner as ghactions sees it: its context getters read this process's
-/// environment.
-struct Runner;
-
-impl ActionTrait for Runner {
-    fn init() -> Result<Self, ActionsError> {
-        Ok(Self)
-    }
-
-    fn name(&self) -> &'static str {
-        env!("CARGO_PKG_NAME")
-    }
-
-    fn description(&self) -> &'static str {
-        "the runner's context"
+    #[test]
+    fn only_a_tag_is_a_tag() {
+        let run = |kind: &str| Context {
+            ref_name: Some("v1.2.3".into()),
+            ref_type: Some(kind.into()),
+            ..Context::default()
+        };
+        assert_eq!(run("tag").tag(), Some("v1.2.3"));
+        assert_eq!(run("branch").tag(), None);
+        assert_eq!(Context::default().tag(), None);
     }
 }

@@ -14,7 +14,7 @@ pub enum Exit {
     Usage,
     /// 3: could not be determined: an unreadable file, an internal error.
     Undetermined,
-    /// 4: partly done; the same command again goes on with the rest.
+    /// 4: partly done; running the same command again continues with the rest.
     Partial,
     /// 130: interrupted.
     Interrupted,
@@ -34,11 +34,11 @@ impl Exit {
     }
 }
 
-/// An error that ends an action. The message says what failed, its
-/// [`source`](std::error::Error::source) why (never repeated in the message),
-/// and [`hint`](Failure::hint) what to do.
+/// An error that ends an action. The message names what failed, its
+/// [`source`](std::error::Error::source) the cause (never repeated in the
+/// message), and [`hint`](Failure::hint) the action to take.
 pub trait Failure: std::error::Error {
-    /// The exit code this error stands for.
+    /// The exit code for this error.
     fn exit(&self) -> Exit;
 
     /// What the user can do about it, without a period at the end.
@@ -47,15 +47,15 @@ pub trait Failure: std::error::Error {
     }
 }
 
-/// An I/O error with the file it happened on and what was being done.
+/// An I/O error with the operation and the file.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} `{}`", path.display())]
 pub struct FileError {
-    /// What was tried: `read`, `write`, `create` …
+    /// What failed: `read`, `write`, `create` …
     pub action: &'static str,
-    /// The file or folder.
+    /// The file or directory.
     pub path: PathBuf,
-    /// Why it failed.
+    /// The cause.
     pub source: io::Error,
 }
 
@@ -74,12 +74,27 @@ impl Failure for FileError {
 }
 
 /// An error with its causes, in one line.
-pub fn causes(error: &dyn std::error::Error) -> String {
+pub fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
         text.push_str(&format!(": {cause}"));
         source = cause.source();
+    }
+    text
+}
+
+/// What a user reads about `error`: its message, its causes and its hint, one
+/// per line.
+pub fn error_report<E: Failure>(error: &E) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!("\ncaused by: {cause}"));
+        source = cause.source();
+    }
+    if let Some(hint) = error.hint() {
+        text.push_str(&format!("\nhint: {hint}"));
     }
     text
 }

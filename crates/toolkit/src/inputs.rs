@@ -1,9 +1,9 @@
-//! Strict reading of inputs: all faults at once, no silent default.
+//! Strict reading of inputs: all errors at once, no silent default.
 
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::{Env, Exit, Failure, Input, Kind, Secret, Spec};
+use crate::{Choice, Env, Exit, Failure, Input, InputKind, Secret, Spec};
 
 /// What is wrong with one input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,9 +46,10 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// A reader of `env`. On a command line a variable `INPUT_…` that no input
-    /// declares is already a fault. In a workflow it is not: there `action.yml`
-    /// says what is handed on, the runner warns of an unknown `with:`, and act
-    /// adds variables of its own (`INPUT_DRY-RUN`, an outer action's).
+    /// declares is already an error. In a workflow it is not: there
+    /// `action.yml` lists what is passed on, the runner warns about an unknown
+    /// `with:`, and act adds variables of its own (`INPUT_DRY-RUN`, an outer
+    /// action's).
     pub fn new(spec: &'a Spec, env: &'a Env) -> Self {
         let mut reader = Self { spec, env, errors: Vec::new() };
         let known: Vec<String> = spec.inputs.iter().map(Input::variable).collect();
@@ -58,32 +59,32 @@ impl<'a> Reader<'a> {
                 let input = name["INPUT_".len()..].to_lowercase().replace('_', "-");
                 let names = spec.inputs.iter().map(|input| input.name);
                 let message = match closest(&input, names) {
-                    Some(close) => format!("there is no such input; did you mean `{close}`?"),
-                    None => "there is no such input".to_owned(),
+                    Some(close) => format!("unknown input; did you mean `{close}`?"),
+                    None => "unknown input".to_owned(),
                 };
-                reader.fault(&input, message);
+                reader.error(&input, message);
             }
         }
         reader
     }
 
-    /// Notes a fault of the input `name` that the action found itself.
-    pub fn fault(&mut self, name: &str, message: impl Into<String>) {
+    /// Records an error in the input `name` that the action found itself.
+    pub fn error(&mut self, name: &str, message: impl Into<String>) {
         self.errors.push(InputError { name: name.to_owned(), message: message.into() });
     }
 
-    /// The value of a text, if there is one; surrounding blanks are dropped.
+    /// The value of a text, if there is one; surrounding white space is removed.
     pub fn text(&mut self, name: &str) -> Option<String> {
         let input = self.spec.input(name);
         let given = self.env.get(&input.variable()).map(str::trim).filter(|value| !value.is_empty());
         let value = given.or(Some(input.default).filter(|default| !default.is_empty()));
         if value.is_none() && input.required {
-            self.fault(name, "a value is required, none was given");
+            self.error(name, "a value is required");
         }
         value.map(str::to_owned)
     }
 
-    /// A text that has a default or is required; `""` only after a fault.
+    /// A text that has a default or is required; `""` only after an error.
     pub fn string(&mut self, name: &str) -> String {
         self.text(name).unwrap_or_default()
     }
@@ -93,18 +94,37 @@ impl<'a> Reader<'a> {
         self.text(name).map(PathBuf::from)
     }
 
-    /// The items of a list, one a line.
+    /// The items of a list, one per line.
     pub fn list(&mut self, name: &str) -> Vec<String> {
         let text = self.string(name);
         text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
     }
 
-    /// A flag: `true` or `false`, spelled so.
+    /// A flag: exactly `true` or `false`.
     pub fn flag(&mut self, name: &str) -> bool {
         self.word(name) == "true"
     }
 
-    /// One of the declared words; `""` when there is none or after a fault.
+    /// The value of a choice that has a default or is required. After an error
+    /// it is the first one, and [`finish`](Self::finish) returns the error.
+    ///
+    /// # Panics
+    /// When the input is declared with other words than those of `C`.
+    pub fn choice<C: Choice>(&mut self, name: &str) -> C {
+        self.optional_choice(name).unwrap_or(C::VALUES[0])
+    }
+
+    /// The value of a choice, if there is one.
+    ///
+    /// # Panics
+    /// When the input is declared with other words than those of `C`.
+    pub fn optional_choice<C: Choice>(&mut self, name: &str) -> Option<C> {
+        let declared = self.spec.input(name).words();
+        assert_eq!(declared, Some(C::WORDS), "{}: `{name}` is declared with other words", self.spec.name);
+        C::from_word(self.word(name))
+    }
+
+    /// One of the declared words; `""` if there is none or after an error.
     pub fn word(&mut self, name: &str) -> &'static str {
         let input = self.spec.input(name);
         let words = input.words().unwrap_or_default();
@@ -115,18 +135,18 @@ impl<'a> Reader<'a> {
         let expected = words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
         let close = closest(&value, words.iter().copied());
         let hint = close.map(|close| format!("; did you mean `{close}`?")).unwrap_or_default();
-        self.fault(name, format!("expected one of {expected}, found `{value}`{hint}"));
+        self.error(name, format!("expected one of {expected}, found `{value}`{hint}"));
         ""
     }
 
     /// A whole number within the declared bounds.
     pub fn number(&mut self, name: &str) -> Option<u64> {
-        let Kind::Number(low, high) = self.spec.input(name).kind else { return None };
+        let InputKind::Number(low, high) = self.spec.input(name).kind else { return None };
         let value = self.text(name)?;
         match value.parse() {
             Ok(number) if (low..=high).contains(&number) => Some(number),
             _ => {
-                self.fault(name, format!("expected a number from {low} to {high}, found `{value}`"));
+                self.error(name, format!("expected a number from {low} to {high}, found `{value}`"));
                 None
             }
         }
@@ -137,7 +157,7 @@ impl<'a> Reader<'a> {
         self.text(name).map(Secret::new)
     }
 
-    /// The value of `name` as `parse` understands it; its error is the fault.
+    /// The value of `name` as `parse` understands it; its error is reported.
     pub fn parse<T, E: fmt::Display>(
         &mut self,
         name: &str,
@@ -147,13 +167,13 @@ impl<'a> Reader<'a> {
         match parse(&value) {
             Ok(parsed) => Some(parsed),
             Err(error) => {
-                self.fault(name, error.to_string());
+                self.error(name, error.to_string());
                 None
             }
         }
     }
 
-    /// `inputs`, unless there was a fault.
+    /// `inputs`, unless there was an error.
     pub fn finish<T>(self, inputs: T) -> Result<T, InputErrors> {
         if self.errors.is_empty() { Ok(inputs) } else { Err(InputErrors(self.errors)) }
     }
@@ -162,32 +182,10 @@ impl<'a> Reader<'a> {
 /// The word nearest to `word` within two edits.
 fn closest<'w>(word: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
     words
-        .map(|known| (edits(word, known), known))
+        .map(|known| (strsim::osa_distance(word, known), known))
         .min()
         .filter(|(edits, _)| *edits <= 2)
         .map(|(_, known)| known)
-}
-
-/// Edits between two words, a swap of neighbours counting as one
-/// (optimal string alignment).
-fn edits(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
-    for i in 0..=a.len() {
-        for j in 0..=b.len() {
-            rows[i][j] = if i == 0 || j == 0 {
-                i + j
-            } else {
-                let changed = usize::from(a[i - 1] != b[j - 1]);
-                let mut best = (rows[i - 1][j] + 1).min(rows[i][j - 1] + 1).min(rows[i - 1][j - 1] + changed);
-                if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                    best = best.min(rows[i - 2][j - 2] + 1);
-                }
-                best
-            };
-        }
-    }
-    rows[a.len()][b.len()]
 }
 
 #[cfg(test)]
@@ -200,26 +198,26 @@ mod tests {
         version: "0.0.0",
         positional: None,
         inputs: &[
-            Input::new("dry-run", Kind::Flag, "Only the plan.").or("false"),
-            Input::new("paths", Kind::List, "Files.").or("dist"),
-            Input::new("index", Kind::Text, "The index.").required(),
-            Input::new("jobs", Kind::Number(1, 8), "How many.").or("4"),
+            Input::new("dry-run", InputKind::Flag, "Only the plan.").or("false"),
+            Input::new("paths", InputKind::List, "Files.").or("dist"),
+            Input::new("index", InputKind::Text, "The index.").required(),
+            Input::new("jobs", InputKind::Number(1, 8), "How many.").or("4"),
         ],
         outputs: &[],
         commands: &[],
     };
 
     #[test]
-    fn all_faults_are_told_at_once() {
+    fn all_errors_are_reported_at_once() {
         let env = Env::from_iter([("INPUT_DRY_RUN", "ture"), ("INPUT_JOBS", "9"), ("INPUT_PATH", "x")]);
         let mut reader = Reader::new(&SPEC, &env);
         let read = (reader.flag("dry-run"), reader.string("index"), reader.number("jobs"));
         let errors = reader.finish(read).unwrap_err().to_string();
         assert_eq!(
             errors,
-            "input `path`: there is no such input; did you mean `paths`?\n\
+            "input `path`: unknown input; did you mean `paths`?\n\
              input `dry-run`: expected one of `true`, `false`, found `ture`; did you mean `true`?\n\
-             input `index`: a value is required, none was given\n\
+             input `index`: a value is required\n\
              input `jobs`: expected a number from 1 to 8, found `9`"
         );
     }

@@ -1,31 +1,43 @@
-//! The runner's protocol, for actions that are plain binaries too.
+//! GitHub's runner protocol, for actions that also work as plain programs.
 //!
-//! An action declares its inputs and outputs once, as a [`Spec`]. From it come
-//! the command line, the reading of `INPUT_*`, and (by `cargo xtask gen`) the
-//! `action.yml` and the tables of its README. Everything an action prints goes
-//! through [`Ui`], which escapes what the runner would otherwise take for a
-//! command and hides what has been masked.
+//! An action declares its inputs and outputs once, as a [`Spec`]. The command
+//! line, the parsing of `INPUT_*` and (through `cargo xtask gen`) `action.yml`
+//! and the tables of its README all come from it. [`main`] reads the process
+//! and passes plain values on. Everything an action prints goes through [`Ui`],
+//! which escapes text that the runner would read as a command, and masks
+//! secrets.
 
+mod choice;
 mod cli;
+mod command;
 mod context;
 mod env;
 mod error;
 mod files;
 mod inputs;
-mod process;
+mod process_group;
+mod runner;
 mod secret;
+mod service;
 mod spec;
 mod summary;
 mod ui;
 
-pub use cli::{Invocation, main, tell};
+pub use choice::Choice;
+pub use cli::{Invocation, main};
+pub use command::{Cmd, CommandOutput, OutputMode, ProcessError};
 pub use context::Context;
 pub use env::Env;
-pub use error::{Exit, Failure, FileError, causes};
+pub use error::{Exit, Failure, FileError, error_chain, error_report};
 pub use files::{random_hex, write_atomic};
 pub use inputs::{InputError, InputErrors, Reader};
-pub use process::{Cmd, Done, Io, ProcessError, Processes, Service, System, handle_interrupts, interrupted};
-pub use secret::{Secret, leave_no_dump};
-pub use spec::{Command, Input, Kind, Output, Spec};
+pub use process_group::{handle_interrupts, interrupted};
+pub use secret::{Secret, protect_memory};
+pub use service::Service;
+pub use spec::{Command, Input, InputKind, Output, Spec};
 pub use summary::Summary;
 pub use ui::{Annotation, Captured, Level, Masks, Progress, Ui};
+
+// For the expansion of `choice!`.
+#[doc(hidden)]
+pub use serde;

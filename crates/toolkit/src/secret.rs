@@ -7,7 +7,7 @@ use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_N
 use zeroize::Zeroizing;
 
 /// A token or password. It has no `Display` and does not serialise; its memory
-/// is cleared when it goes.
+/// is cleared on drop.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<String>);
 
@@ -17,7 +17,7 @@ impl Secret {
         Self(Zeroizing::new(value.into()))
     }
 
-    /// The secret itself, for the one place that sends it.
+    /// The secret itself, for the code that sends it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -47,7 +47,7 @@ impl Secret {
             forms.push(quoted.replace('\'', apostrophe));
         }
         forms.extend([html, quoted]);
-        // Hiding a form of one or two characters would only garble the log.
+        // Masking a form of one or two characters would only garble the log.
         forms.retain(|form| form.trim().len() > 2);
         forms.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         forms.dedup();
@@ -55,15 +55,15 @@ impl Secret {
     }
 }
 
-/// Keeps this process's memory to itself: no core dump holds it, and on Linux
-/// other processes of the same user read neither it nor the environment. For
-/// an action that is given secrets, before it reads them; what it starts has
-/// a memory of its own.
-pub fn leave_no_dump() {
+/// Protects this process's memory: no core dump contains it, and on Linux other
+/// processes of the same user can read neither it nor the environment. An
+/// action that takes secrets calls this before it reads them. Children are not
+/// protected.
+pub fn protect_memory() {
     use rustix::process::{Resource, Rlimit, setrlimit};
-    // A system that allows neither is one on which the action still works.
+    // Where the system allows neither, the action still works.
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
-    // The limit does not count where the kernel pipes dumps to a program.
+    // The limit does not apply where the kernel pipes dumps to a program.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 /// tables, its command line and the inputs its code reads.
 #[derive(Debug, Clone, Serialize)]
 pub struct Spec {
-    /// The name of the folder under `actions/` and of the binary.
+    /// The name of the directory under `actions/` and of the binary.
     pub name: &'static str,
     /// One sentence.
     pub about: &'static str,
@@ -18,7 +18,7 @@ pub struct Spec {
     pub inputs: &'static [Input],
     /// All outputs, in the order of the documentation.
     pub outputs: &'static [Output],
-    /// Subcommands; without one the action's main work is done.
+    /// Subcommands; without one, the action does its main work.
     pub commands: &'static [Command],
 }
 
@@ -30,8 +30,8 @@ pub struct Input {
     /// What it means; one or two sentences, Markdown.
     pub about: &'static str,
     /// What it may hold.
-    pub kind: Kind,
-    /// The value where none is given; `""` is none.
+    pub kind: InputKind,
+    /// The value if none is given; `""` is no default.
     pub default: &'static str,
     /// Whether a missing value is an error.
     pub required: bool,
@@ -40,14 +40,14 @@ pub struct Input {
 /// What an input may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum InputKind {
     /// One line or several, taken as it is.
     Text,
-    /// A path of this machine.
+    /// A path on this machine.
     Path,
-    /// Lines, each an item; blank lines do not count.
+    /// One item per line; blank lines are ignored.
     List,
-    /// `true` or `false`, nothing else. `--name` alone is `true`.
+    /// Exactly `true` or `false`. `--name` alone is `true`.
     Flag,
     /// One of these words.
     Choice(&'static [&'static str]),
@@ -55,7 +55,7 @@ pub enum Kind {
     Mode(&'static str, &'static [&'static str]),
     /// A whole number within these bounds.
     Number(u64, u64),
-    /// A token or password: by environment alone, never an argument.
+    /// A token or password: read from the environment only, never an argument.
     Secret,
 }
 
@@ -75,13 +75,13 @@ pub struct Command {
     pub name: &'static str,
     /// One sentence.
     pub about: &'static str,
-    /// The name of the one argument it takes, if it takes one.
+    /// The name of its argument, if it takes one.
     pub argument: Option<&'static str>,
 }
 
 impl Input {
-    /// An input with neither default nor duty to be given.
-    pub const fn new(name: &'static str, kind: Kind, about: &'static str) -> Self {
+    /// An optional input without a default.
+    pub const fn new(name: &'static str, kind: InputKind, about: &'static str) -> Self {
         Self { name, about, kind, default: "", required: false }
     }
 
@@ -105,20 +105,20 @@ impl Input {
         format!("INPUT_{}", self.name.to_uppercase().replace('-', "_"))
     }
 
-    /// The words it accepts, where it accepts only some.
+    /// The words it accepts, if it accepts only some.
     pub fn words(&self) -> Option<&'static [&'static str]> {
         match self.kind {
-            Kind::Flag => Some(&["true", "false"]),
-            Kind::Choice(words) | Kind::Mode(_, words) => Some(words),
+            InputKind::Flag => Some(&["true", "false"]),
+            InputKind::Choice(words) | InputKind::Mode(_, words) => Some(words),
             _ => None,
         }
     }
 
-    /// What `--name` without a value means, where that is allowed.
+    /// What `--name` without a value means, if that is allowed.
     pub(crate) fn bare(&self) -> Option<&'static str> {
         match self.kind {
-            Kind::Flag => Some("true"),
-            Kind::Mode(bare, _) => Some(bare),
+            InputKind::Flag => Some("true"),
+            InputKind::Mode(bare, _) => Some(bare),
             _ => None,
         }
     }

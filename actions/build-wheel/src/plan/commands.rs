@@ -61,12 +61,12 @@ pub(super) fn pep517(inputs: &Inputs, facts: &Facts) -> Result<Cmd, PlanError> {
     };
     let project = inputs.project.clone();
     Ok(if inputs.no_build_isolation {
-        Cmd::new(python).args(["-c", BUILD_SDIST, name, STAGING]).args(backend_path).folder(project)
+        Cmd::new(python).args(["-c", BUILD_SDIST, name, STAGING]).args(backend_path).directory(project)
     } else if let Some(uv) = &facts.uv {
         let cmd = Cmd::new(uv.display().to_string()).args(["build", "--sdist", "--python", &python]);
-        cmd.args(["--out-dir", STAGING, "."]).folder(project)
+        cmd.args(["--out-dir", STAGING, "."]).directory(project)
     } else {
-        Cmd::new(python).args(["-m", "build", "--sdist", "--outdir", STAGING, "."]).folder(project)
+        Cmd::new(python).args(["-m", "build", "--sdist", "--outdir", STAGING, "."]).directory(project)
     })
 }
 
@@ -120,7 +120,7 @@ pub(super) fn maturin(
     if let (Linker::Container, Some(engine), Some(image)) = (linker, &facts.engine, &inputs.container_image) {
         return container(engine, image, inputs, &facts.root, &env, args);
     }
-    let cmd = Cmd::new("maturin").args(args).folder(&inputs.project);
+    let cmd = Cmd::new("maturin").args(args).directory(&inputs.project);
     env.into_iter().fold(cmd, |cmd, (name, value)| cmd.env(name, value))
 }
 

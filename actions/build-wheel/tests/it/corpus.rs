@@ -274,7 +274,7 @@ fn no_broken_wheel_passes() {
     let mut wrong = Vec::new();
     for (name, wheel, expect) in &variants {
         let found = match repaired(wheel) {
-            Err(error) => Err(toolkit::tell(&error)),
+            Err(error) => Err(toolkit::error_report(&error)),
             Ok(done) => {
                 check_clean(name, &done.bytes);
                 let notes = done.changes.iter().chain(&done.warnings).map(|change| change.what.clone());

@@ -156,6 +156,6 @@ fn a_search_path_that_is_not_utf8_is_refused() {
     let path = path.expect("the search path is in the file");
     broken[path + STORE.len() + 1..][..3].fill(0xff);
     let Err(error) = repaired(&program_wheel(&broken)) else { panic!("it is not refused") };
-    let said = toolkit::tell(&error);
+    let said = toolkit::error_report(&error);
     assert!(said.contains("is not UTF-8") && said.contains("sample"), "{said}");
 }

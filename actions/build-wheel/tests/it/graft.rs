@@ -54,7 +54,7 @@ fn a_program_finds_its_libraries_where_pip_puts_it() {
     let (inner, outer) = store(folder.path());
     let program = needing(folder.path(), &outer, "a", MAIN, "");
     let wheel = program_wheel(&program);
-    let error = toolkit::tell(&repaired(&wheel).unwrap_err());
+    let error = toolkit::error_report(&repaired(&wheel).unwrap_err());
     assert!(
         error.contains("`libouter.so.1`, which is not in the wheel") && error.contains("`graft`"),
         "{error}"
@@ -78,7 +78,7 @@ fn a_program_finds_its_libraries_where_pip_puts_it() {
     succeed(command.arg(done).args(["--smoke", "required", "--smoke-command", shown]));
     assert!(report["filename"].as_str().unwrap().contains("manylinux_2_"), "{report}");
 
-    let error = toolkit::tell(&grafted(&wheel).unwrap_err());
+    let error = toolkit::error_report(&grafted(&wheel).unwrap_err());
     assert!(error.contains("`libouter.so.1`, which is not in the wheel"), "{error}");
 }
 
@@ -117,20 +117,20 @@ fn what_cannot_be_grafted_is_told() {
     // No search path: nothing can be put in its place.
     let flags = format!("{0}/libouter.so.1 -Wl,--allow-shlib-undefined", outer.display());
     let program = compile(&CC, folder.path(), "a", MAIN, &flags);
-    let error = toolkit::tell(&grafted(&program_wheel(&program)).unwrap_err());
+    let error = toolkit::error_report(&grafted(&program_wheel(&program)).unwrap_err());
     assert!(error.contains("`libouter.so.1`, which is not in the wheel"), "{error}");
     // A text in a library's place.
     let program = needing(folder.path(), &outer, "a", MAIN, "");
     let library = std::fs::read(outer.join("libouter.so.1.0.3")).unwrap();
     std::fs::write(outer.join("libouter.so.1.0.3"), "INPUT(libother.so)").unwrap();
-    let error = toolkit::tell(&grafted(&program_wheel(&program)).unwrap_err());
+    let error = toolkit::error_report(&grafted(&program_wheel(&program)).unwrap_err());
     assert!(error.contains("is neither an ELF nor a Mach-O file"), "{error}");
     std::fs::write(outer.join("libouter.so.1.0.3"), library).unwrap();
     // A link out of the store.
     std::fs::rename(outer.join("libouter.so.1.0.3"), folder.path().join("elsewhere")).unwrap();
     std::fs::remove_file(outer.join("libouter.so.1")).unwrap();
     std::os::unix::fs::symlink(folder.path().join("elsewhere"), outer.join("libouter.so.1")).unwrap();
-    let error = toolkit::tell(&grafted(&program_wheel(&program)).unwrap_err());
+    let error = toolkit::error_report(&grafted(&program_wheel(&program)).unwrap_err());
     assert!(error.contains("which is not in the Nix store"), "{error}");
 }
 

@@ -48,7 +48,7 @@ proptest! {
         match repaired(&wheel) {
             Ok(done) => check_clean("damaged", &done.bytes),
             // An error says what is wrong with which member.
-            Err(error) => prop_assert!(toolkit::tell(&error).contains("sample"), "{}", toolkit::tell(&error)),
+            Err(error) => prop_assert!(toolkit::error_report(&error).contains("sample"), "{}", toolkit::error_report(&error)),
         }
     }
 

@@ -88,10 +88,10 @@ fn libraries_and_search_paths_of_the_store_go() {
 fn imports_that_macos_lacks_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let broken = program(folder.path(), "aarch64-macos.13.0", "libiconv_open", "libiconv.2.dylib");
-    let error = toolkit::tell(&repaired(&program_wheel(&broken)).unwrap_err());
+    let error = toolkit::error_report(&repaired(&program_wheel(&broken)).unwrap_err());
     assert!(error.contains("`_libiconv_open`") && error.contains("/usr/lib/libiconv.2.dylib"), "{error}");
     let broken = program(folder.path(), "aarch64-macos.13.0", "SSL_new", "libssl.3.dylib");
-    let error = toolkit::tell(&repaired(&program_wheel(&broken)).unwrap_err());
+    let error = toolkit::error_report(&repaired(&program_wheel(&broken)).unwrap_err());
     assert!(error.contains("lib/libssl.3.dylib`, a library in the Nix store"), "{error}");
 }
 

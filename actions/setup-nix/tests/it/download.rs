@@ -109,7 +109,7 @@ fn what_is_not_there_is_not_asked_for_again() {
     let (result, file, left) = download(&url);
     let error = result.unwrap_err();
     assert_eq!(error.exit(), Exit::Undetermined);
-    assert!(toolkit::tell(&error).contains("404"), "{}", toolkit::tell(&error));
+    assert!(toolkit::error_report(&error).contains("404"), "{}", toolkit::error_report(&error));
     assert_eq!((requests.iter().count(), file), (1, None));
     assert!(left.is_empty(), "{left:?}");
 }
@@ -130,7 +130,7 @@ fn a_page_in_the_place_of_the_file_is_refused() {
 fn only_https_and_this_machine_are_asked() {
     for url in ["http://example.org/nix.tar.xz", "ftp://127.0.0.1/nix.tar.xz"] {
         let (result, _, left) = download(url);
-        let told = toolkit::tell(&result.unwrap_err());
+        let told = toolkit::error_report(&result.unwrap_err());
         assert!(told.contains("expected a path or an https address"), "{told}");
         assert!(left.is_empty(), "{left:?}");
     }

