@@ -11,7 +11,7 @@ use crate::tools;
 
 /// The lists: a file a line, with the platform and the Python to ask for, its
 /// name and its SHA-256.
-const LISTS: [&str; 2] = ["actions/verify-dist/benches/wheels.txt", "actions/verify-dist/tests/corpus.txt"];
+const LISTS: [&str; 2] = ["actions/verify-dist/benches/wheels.txt", "crates/distcheck/tests/corpus.txt"];
 
 /// Brings the files of all lists to `target/corpus`; gives that folder.
 pub(crate) fn download(shell: &Shell) -> Result<PathBuf, Error> {

@@ -10,10 +10,9 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use distcheck::Set;
 use pydist::zip::{Archive, Limits};
 use sha2::{Digest as _, Sha256};
-use verify_dist::rules::{self, Set};
-use verify_dist::scan;
 
 const THREADS: usize = 2;
 /// Floor and verify-dist take turns; the median of the ratios counts.
@@ -54,9 +53,9 @@ fn floor(paths: &[PathBuf]) {
 }
 
 fn whole(paths: &[PathBuf]) {
-    let dists = scan::scan(paths, &Limits::default(), THREADS).expect("readable files");
+    let dists = distcheck::scan(paths, &Limits::default(), THREADS).expect("readable files");
     let set = Set { dists: &dists, ..Set::default() };
-    std::hint::black_box(rules::apply(&set, |_| true));
+    std::hint::black_box(distcheck::check(&set, &distcheck::Selection::All));
 }
 
 /// CPU time in seconds, of this process or of its children that have ended

@@ -3,46 +3,47 @@
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
+use distcheck::matches;
+use distcheck::{Finding, Selection, rules};
 use serde::Deserialize;
 use toolkit::FileError;
 
 use crate::error::Error;
-use crate::rules::{self, Finding, Rule};
 
 /// The configuration of a project. Unknown keys are errors.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Config {
+pub(crate) struct Config {
     /// Ids or families (`NIX`) of the rules to apply; all by default.
-    pub select: Option<Vec<String>>,
+    pub(crate) select: Option<Vec<String>>,
     /// What is accepted, each with its reason.
     #[serde(default)]
-    pub ignore: Vec<Ignore>,
+    pub(crate) ignore: Vec<Ignore>,
     /// As the input `matrix`.
     #[serde(default)]
-    pub matrix: Vec<String>,
+    pub(crate) matrix: Vec<String>,
     /// As the input `expect-sdist`.
     #[serde(default)]
-    pub expect_sdist: Vec<String>,
+    pub(crate) expect_sdist: Vec<String>,
     /// The names that the wheels install at the top level, for CON015.
     #[serde(default)]
-    pub top_level: Vec<String>,
+    pub(crate) top_level: Vec<String>,
 }
 
 /// Findings that are accepted.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Ignore {
+pub(crate) struct Ignore {
     /// The rule's id.
-    pub rule: String,
+    pub(crate) rule: String,
     /// The files it is about; `*` stands for any text. All by default.
     #[serde(default = "any")]
-    pub files: String,
+    pub(crate) files: String,
     /// The members it is about. All by default.
     #[serde(default = "any")]
-    pub members: String,
+    pub(crate) members: String,
     /// Why it is accepted; must be given.
-    pub reason: String,
+    pub(crate) reason: String,
     #[serde(skip)]
     used: Cell<bool>,
 }
@@ -65,7 +66,7 @@ struct Tool {
 impl Config {
     /// Reads the file, or `pyproject.toml` here where there is one. Gives the
     /// file it came from too, for annotations.
-    pub fn read(path: Option<&Path>) -> Result<(Self, Option<PathBuf>), Error> {
+    pub(crate) fn read(path: Option<&Path>) -> Result<(Self, Option<PathBuf>), Error> {
         let default = Path::new("pyproject.toml");
         let path = match path {
             Some(path) => path,
@@ -89,7 +90,8 @@ impl Config {
             }
         }
         for selected in config.select.iter().flatten() {
-            if !rules::all().any(|rule| rule.id.starts_with(selected.as_str())) {
+            let one = Selection::Only(vec![selected.clone()]);
+            if !rules::all().any(|rule| one.selects(rule)) {
                 return Err(fault(format!(
                     "`select` names `{selected}`, which is neither a rule nor a family"
                 )));
@@ -98,15 +100,13 @@ impl Config {
         Ok((config, Some(path.to_owned())))
     }
 
-    /// Whether a rule is to be applied.
-    pub fn selects(&self, rule: &Rule) -> bool {
-        let selected =
-            |select: &Vec<String>| select.iter().any(|prefix| rule.id.starts_with(prefix.as_str()));
-        self.select.as_ref().is_none_or(selected)
+    /// The rules to apply.
+    pub(crate) fn selection(&self) -> Selection {
+        self.select.clone().map_or(Selection::All, Selection::Only)
     }
 
     /// The reason for which a finding is accepted, if it is.
-    pub fn accepts(&self, finding: &Finding) -> Option<&str> {
+    pub(crate) fn accepts(&self, finding: &Finding) -> Option<&str> {
         let fits = |ignore: &&Ignore| {
             ignore.rule.eq_ignore_ascii_case(finding.rule)
                 && matches(&ignore.files, finding.file.as_deref().unwrap_or_default())
@@ -118,48 +118,14 @@ impl Config {
     }
 
     /// The ignores that accepted nothing.
-    pub fn unused(&self) -> impl Iterator<Item = &Ignore> {
+    pub(crate) fn unused(&self) -> impl Iterator<Item = &Ignore> {
         self.ignore.iter().filter(|ignore| !ignore.used.get())
     }
-}
-
-/// Whether `text` fits `pattern`, in which `*` stands for any text.
-pub(crate) fn matches(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else { return false };
-    let mut parts = parts.peekable();
-    if parts.peek().is_none() {
-        return rest.is_empty();
-    }
-    while let Some(part) = parts.next() {
-        if parts.peek().is_none() {
-            return rest.ends_with(part);
-        }
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
-    }
-    true
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn patterns() {
-        assert!(
-            matches("*", "") && matches("a*c", "abc") && matches("a*b*c", "a1b2b3c") && matches("abc", "abc")
-        );
-        assert!(
-            !matches("a*c", "ab")
-                && !matches("abc", "abcd")
-                && !matches("*b", "a")
-                && !matches("ab*ba", "aba")
-        );
-    }
 
     #[test]
     fn faults_are_told() {

@@ -1,18 +1,13 @@
-//! Proves that a set of distributions is fit to publish: facts first, in one
-//! pass over each archive ([`scan`]), then rules over the facts ([`rules`]),
-//! then reports.
+//! Checks the distributions of a release with [`distcheck`], writes reports and
+//! the manifest.
 
-pub mod config;
-mod content;
+mod config;
 mod error;
-pub mod facts;
 mod inputs;
 mod plan;
-pub mod previous;
+mod previous;
 mod report;
-pub mod rules;
 mod run;
-pub mod scan;
 
 pub use error::Error;
 pub use inputs::SPEC;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use distcheck::rules;
 use serde::Serialize;
 use toolkit::FileError;
 
@@ -10,7 +11,6 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::inputs::Inputs;
 use crate::previous::simple;
-use crate::rules;
 
 /// What a run would do; `--dry-run` prints it.
 #[derive(Debug, Serialize)]
@@ -38,7 +38,7 @@ impl Plan {
         };
         Ok(Self {
             files,
-            rules: rules::all().filter(|rule| config.selects(rule)).map(|rule| rule.id).collect(),
+            rules: rules::all().filter(|rule| config.selection().selects(rule)).map(|rule| rule.id).collect(),
             manifest: inputs.manifest.clone().unwrap_or_else(beside),
             matrix: either(&inputs.matrix, &config.matrix),
             expect_sdist: either(&inputs.expect_sdist, &config.expect_sdist),

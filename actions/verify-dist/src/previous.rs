@@ -5,13 +5,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use pydist::filename::DistName;
+use distcheck::{Published, PublishedFile};
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Client, StatusCode, Url};
 use serde::Deserialize;
 
 use crate::error::Error;
-use crate::rules::Published;
 
 const KINDS: &str = "application/vnd.pypi.simple.v1+json, \
     application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1";
@@ -19,19 +18,6 @@ const KINDS: &str = "application/vnd.pypi.simple.v1+json, \
 const LIMIT: Duration = Duration::from_secs(60);
 /// The largest page there is has about 10 MB.
 const PAGE: usize = 64 << 20;
-
-/// A file that the index lists.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    /// Its name.
-    pub filename: String,
-    /// The name, understood.
-    pub name: DistName,
-    /// Lower-case hexadecimal, where the index says it.
-    pub sha256: Option<String>,
-    /// Whether it is yanked (PEP 592).
-    pub yanked: bool,
-}
 
 /// The Simple API's address of `pypi`, `testpypi` or a URL.
 pub(crate) fn simple(text: &str) -> Result<Url, Error> {
@@ -70,7 +56,7 @@ pub(crate) fn published(index: &Url, projects: impl Iterator<Item = String>) -> 
     })
 }
 
-async fn listing(client: &Client, url: &Url) -> Result<Vec<Listed>, Error> {
+async fn listing(client: &Client, url: &Url) -> Result<Vec<PublishedFile>, Error> {
     let failed = |source| Error::Index { url: url.to_string(), source };
     let sent = client.get(url.clone()).header(ACCEPT, KINDS).send().await.map_err(failed)?;
     if [StatusCode::NOT_FOUND, StatusCode::GONE].contains(&sent.status()) {
@@ -90,12 +76,12 @@ async fn listing(client: &Client, url: &Url) -> Result<Vec<Listed>, Error> {
     if is_json { json(&body).map_err(page) } else { html(url, &body).map_err(page) }
 }
 
-fn listed(filename: String, sha256: Option<String>, yanked: bool) -> Option<Listed> {
+fn listed(filename: String, sha256: Option<String>, yanked: bool) -> Option<PublishedFile> {
     let name = filename.parse().ok()?;
-    Some(Listed { filename, name, sha256, yanked })
+    Some(PublishedFile { filename, name, sha256, yanked })
 }
 
-fn json(body: &[u8]) -> Result<Vec<Listed>, String> {
+fn json(body: &[u8]) -> Result<Vec<PublishedFile>, String> {
     #[derive(Deserialize)]
     struct Page {
         files: Vec<File>,
@@ -116,7 +102,7 @@ fn json(body: &[u8]) -> Result<Vec<Listed>, String> {
     Ok(page.files.into_iter().filter_map(file).collect())
 }
 
-fn html(page: &Url, body: &[u8]) -> Result<Vec<Listed>, String> {
+fn html(page: &Url, body: &[u8]) -> Result<Vec<PublishedFile>, String> {
     let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
     let (mut files, mut is_html) = (Vec::new(), false);
     for token in html5gum::Tokenizer::new(text).flatten() {

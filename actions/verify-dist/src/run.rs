@@ -2,18 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use distcheck::facts::Dist;
+use distcheck::{Limits, Set, Severity, check, rules, scan};
 use pydist::digest::{hex, sha256};
-use pydist::zip::Limits;
 use toolkit::{Exit, Invocation, Ui};
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::facts::Dist;
 use crate::inputs::{Format, Inputs};
 use crate::plan::Plan;
+use crate::previous;
 use crate::report::{self, Report};
-use crate::rules::{self, Set, Severity};
-use crate::{previous, scan};
 
 /// The whole action.
 pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
@@ -37,7 +36,7 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
         return Ok(Exit::Done);
     }
     let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(8);
-    let dists = scan::scan(&plan.files, &Limits::default(), threads)?;
+    let dists = scan(&plan.files, &Limits::default(), threads)?;
     let published = match &plan.previous {
         Some(index) => {
             let projects: BTreeSet<String> =
@@ -54,7 +53,7 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
         previous: published.as_ref(),
         top_level: &config.top_level,
     };
-    let verdict = rules::apply(&set, |rule| config.selects(rule));
+    let verdict = check(&set, &config.selection());
     let mut report = Report::new(&dists, verdict, &config);
     if report.count(Severity::Error) == 0 {
         let bytes = report::manifest(&report, &dists).to_json();

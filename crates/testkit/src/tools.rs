@@ -39,6 +39,16 @@ pub fn path(name: &str) -> PathBuf {
         .unwrap_or_else(|| panic!("`{name}` is not installed: run `cargo xtask setup-test-tools`"))
 }
 
+/// A real distribution, downloaded by `cargo xtask setup-test-tools`.
+///
+/// # Panics
+/// When it is missing.
+pub fn corpus(file: &str) -> PathBuf {
+    let path = folder().parent().unwrap_or(Path::new("")).join("corpus").join(file);
+    assert!(path.is_file(), "`{}` is missing: run `cargo xtask setup-test-tools`", path.display());
+    path
+}
+
 /// A command for the tool `name`, without the variables by which a runner
 /// would be mistaken for this one.
 pub fn command(name: &str) -> Command {
@@ -56,4 +66,18 @@ pub fn scrubbed(program: impl AsRef<std::ffi::OsStr>) -> Command {
         }
     }
     command
+}
+
+/// Runs a Python program of the tools' environment with a value as its
+/// standard input; gives the value that it prints.
+///
+/// # Panics
+/// When the program fails.
+pub fn python(program: &str, input: &serde_json::Value) -> serde_json::Value {
+    let folder = tempfile::tempdir().expect("the test tools run");
+    let file = folder.path().join("input.json");
+    std::fs::write(&file, input.to_string()).expect("the test tools run");
+    let output = command("python").args(["-c", program]).arg(&file).output().expect("the test tools run");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("the test tools run")
 }

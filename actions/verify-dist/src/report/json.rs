@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::report::{Accepted, FileReport, Report};
-use crate::rules::{Finding, Outcome, Severity};
+use distcheck::{Finding, Outcome, Severity};
 
 /// The schema's major version.
 const SCHEMA: u32 = 1;

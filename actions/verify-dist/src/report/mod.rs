@@ -14,8 +14,8 @@ use serde::Serialize;
 use toolkit::{Annotation, FileError, Level, Summary, Ui};
 
 use crate::config::Config;
-use crate::facts::Dist;
-use crate::rules::{self, Finding, Outcome, Severity, Verdict};
+use distcheck::facts::Dist;
+use distcheck::{Finding, Outcome, Severity, Verdict, rules};
 
 /// Everything there is to tell.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use pydist::digest::{hex, sha256};
 use serde_json::{Value, json};
 
 use crate::report::Report;
-use crate::rules::{self, Finding, Rule, Severity};
+use distcheck::{Finding, Rule, Severity, rules};
 
 /// Code scanning takes no more results of one upload.
 const LIMIT: usize = 5000;

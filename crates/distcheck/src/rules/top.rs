@@ -3,67 +3,18 @@
 
 use std::collections::BTreeSet;
 
-use super::Provenance::{BreaksInstall, BreaksRelease, Hygiene};
-use super::Severity::{Error, Note, Warning};
-use super::{Check, Out, Rule, Set, some};
 use crate::facts::{Dist, Member, Wheel};
+#[cfg(test)]
+use crate::fixture;
+use crate::rule::Provenance::{BreaksInstall, BreaksRelease, Hygiene};
+use crate::rule::Severity::{Error, Note, Warning};
+use crate::rule::{Check, Out, Rule, Set, some};
 
 const CWC: &str = "check-wheel-contents, W003 to W010.";
 const PACKAGES: &str =
     "Check `python-source` and `module-name` of `[tool.maturin]`, or the backend's list of packages.";
 
-pub(super) static RULES: &[Rule] = &[
-    Rule {
-        id: "CON003",
-        title: "the top level is this project's own",
-        severity: Warning,
-        provenance: BreaksInstall,
-        why: "A top-level `tests`, `docs` or `__init__.py` overwrites that of other packages.",
-        source: CWC,
-        fix: "Exclude it: maturin `exclude = [\"…\"]`, hatchling `exclude`, setuptools `exclude` of `find`.",
-        check: Check::Wheel(common),
-    },
-    Rule {
-        id: "CON004",
-        title: "the wheel installs something",
-        severity: Warning,
-        provenance: BreaksInstall,
-        why: "Nothing but metadata is installed: usually a wrong path in the build's configuration.",
-        source: CWC,
-        fix: PACKAGES,
-        check: Check::Wheel(empty),
-    },
-    Rule {
-        id: "CON013",
-        title: "modules stand where they can be imported",
-        severity: Note,
-        provenance: Hygiene,
-        why: "A module below a folder whose name is no identifier cannot be imported; templates are like that.",
-        source: CWC,
-        fix: "Rename the folder, or ship the file as data.",
-        check: Check::Wheel(importable),
-    },
-    Rule {
-        id: "CON014",
-        title: "there is one top-level package, with modules in it",
-        severity: Note,
-        provenance: Hygiene,
-        why: "Another project may claim the second name; a folder without modules is data in the wrong place.",
-        source: CWC,
-        fix: PACKAGES,
-        check: Check::Wheel(single),
-    },
-    Rule {
-        id: "CON015",
-        title: "wheels install the names of `top-level`, all of them and no other",
-        severity: Error,
-        provenance: BreaksRelease,
-        why: "The project says in `[tool.verify-dist]` what its wheels install.",
-        source: "check-wheel-contents, W101 to W202.",
-        fix: PACKAGES,
-        check: Check::Set(declared),
-    },
-];
+pub(super) static RULES: &[Rule] = &[COMMON, EMPTY, IMPORTABLE, SINGLE, DECLARED];
 
 /// A member's place in the environment's library: `None` for metadata, and for
 /// data that go elsewhere.
@@ -99,6 +50,20 @@ fn is_identifier(part: &str) -> bool {
         && part.chars().all(|c| c.is_alphanumeric() || c == '_')
 }
 
+const COMMON: Rule = Rule {
+    id: "CON003",
+    title: "the top level is this project's own",
+    severity: Warning,
+    provenance: BreaksInstall,
+    why: "A top-level `tests`, `docs` or `__init__.py` overwrites that of other packages.",
+    source: CWC,
+    fix: "Exclude it: maturin `exclude = [\"…\"]`, hatchling `exclude`, setuptools `exclude` of `find`.",
+    example: "",
+    check: Check::Wheel(common),
+    #[cfg(test)]
+    fails: || fixture::plus("tests/x.py", ""),
+};
+
 fn common(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let known = [
         "test",
@@ -130,6 +95,20 @@ fn common(_: &Dist, wheel: &Wheel, out: &mut Out) {
     }
 }
 
+const EMPTY: Rule = Rule {
+    id: "CON004",
+    title: "the wheel installs something",
+    severity: Warning,
+    provenance: BreaksInstall,
+    why: "Nothing but metadata is installed: usually a wrong path in the build's configuration.",
+    source: CWC,
+    fix: PACKAGES,
+    example: "",
+    check: Check::Wheel(empty),
+    #[cfg(test)]
+    fails: || fixture::after(|members| drop(members.remove(0))),
+};
+
 fn empty(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let installs =
         wheel.members.iter().any(|member| !member.is_dir() && !member.name.contains(".dist-info/"));
@@ -139,6 +118,20 @@ fn empty(_: &Dist, wheel: &Wheel, out: &mut Out) {
         out.found("there is nothing but metadata");
     }
 }
+
+const IMPORTABLE: Rule = Rule {
+    id: "CON013",
+    title: "modules stand where they can be imported",
+    severity: Note,
+    provenance: Hygiene,
+    why: "A module below a folder whose name is no identifier cannot be imported; templates are like that.",
+    source: CWC,
+    fix: "Rename the folder, or ship the file as data.",
+    example: "",
+    check: Check::Wheel(importable),
+    #[cfg(test)]
+    fails: || fixture::plus("sample/not-importable/x.py", ""),
+};
 
 fn importable(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let astray = |path: &&str| {
@@ -152,6 +145,20 @@ fn importable(_: &Dist, wheel: &Wheel, out: &mut Out) {
         out.found(format!("no import reaches {}", some(found)));
     }
 }
+
+const SINGLE: Rule = Rule {
+    id: "CON014",
+    title: "there is one top-level package, with modules in it",
+    severity: Note,
+    provenance: Hygiene,
+    why: "Another project may claim the second name; a folder without modules is data in the wrong place.",
+    source: CWC,
+    fix: PACKAGES,
+    example: "",
+    check: Check::Wheel(single),
+    #[cfg(test)]
+    fails: || fixture::plus("second/x.py", ""),
+};
 
 fn single(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let paths: Vec<&str> = wheel.members.iter().filter_map(installed).collect();
@@ -181,6 +188,20 @@ fn single(_: &Dist, wheel: &Wheel, out: &mut Out) {
         }
     }
 }
+
+const DECLARED: Rule = Rule {
+    id: "CON015",
+    title: "wheels install the names of `top-level`, all of them and no other",
+    severity: Error,
+    provenance: BreaksRelease,
+    why: "The project says in `[tool.verify-dist]` what its wheels install.",
+    source: "check-wheel-contents, W101 to W202.",
+    fix: PACKAGES,
+    example: "",
+    check: Check::Set(declared),
+    #[cfg(test)]
+    fails: || fixture::Case { top_level: vec!["sample".into(), "more".into()], ..fixture::pure().into() },
+};
 
 fn declared(set: &Set<'_>, out: &mut Out) {
     if set.top_level.is_empty() {

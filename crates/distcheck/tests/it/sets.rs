@@ -1,9 +1,10 @@
 //! The files of a release, taken together.
 
+use distcheck::{Set, Severity};
+use testkit::sample::{file, linux, pure};
 use testkit::wheel::{Elf, Wheel};
-use verify_dist::rules::{Set, Severity};
 
-use crate::kit::{facts, file, found, linux, pure, verdict};
+use crate::kit::{facts, found, verdict};
 
 #[test]
 fn a_pin_must_be_exact_and_of_this_release() {

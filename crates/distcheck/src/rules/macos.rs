@@ -4,77 +4,16 @@ use binfmt::macho::Slice;
 use pydist::policy;
 use pydist::tags::Platform;
 
-use super::Provenance::BreaksRuntime;
-use super::Severity::{Error, Warning};
-use super::{Check, Out, Rule, some};
 use crate::facts::{Dist, Member, Wheel};
+#[cfg(test)]
+use crate::fixture;
+use crate::rule::Provenance::BreaksRuntime;
+use crate::rule::Severity::{Error, Warning};
+use crate::rule::{Check, Out, Rule, some};
 
 const TAGS: &str = "PyPA \"Platform compatibility tags\", macOS; delocate.";
 
-pub(super) static RULES: &[Rule] = &[
-    Rule {
-        id: "MAC001",
-        title: "Mach-O files have a slice for each architecture of the tag",
-        severity: Error,
-        provenance: BreaksRuntime,
-        why: "dyld refuses a file without a slice for the machine.",
-        source: TAGS,
-        fix: "Check `--target`; for `universal2` build both and join them (maturin: `--target universal2-apple-darwin`).",
-        check: Check::Wheel(archs),
-    },
-    Rule {
-        id: "MAC002",
-        title: "Mach-O files run on the macOS of the tag",
-        severity: Error,
-        provenance: BreaksRuntime,
-        why: "On the version that the tag promises, dyld refuses the file or a symbol is missing. \
-            A warning up to macOS 10.13, below which no supported Python runs.",
-        source: TAGS,
-        fix: "Set MACOSX_DEPLOYMENT_TARGET for the build (Nix: `darwinMinVersion`, or the SDK's minimum), or raise the tag.",
-        check: Check::Wheel(minimum),
-    },
-    Rule {
-        id: "MAC003",
-        title: "arm64 code is signed",
-        severity: Error,
-        provenance: BreaksRuntime,
-        why: "Apple silicon kills a process that loads unsigned code.",
-        source: "Apple, \"Apple silicon\": all arm64 code must be signed, ad hoc at least.",
-        fix: "`codesign --force --sign - FILE` after the last change (strip, install_name_tool), then RECORD anew.",
-        check: Check::Wheel(signed),
-    },
-    Rule {
-        id: "MAC004",
-        title: "libraries are of the system or in the wheel",
-        severity: Error,
-        provenance: BreaksRuntime,
-        why: "A library at a path of the build machine (Homebrew, MacPorts, a home folder) is missing for users. \
-            A warning for `@rpath` and the like: another package may bring it.",
-        source: TAGS,
-        fix: "`delocate-wheel`, or link statically.",
-        check: Check::Wheel(libraries),
-    },
-    Rule {
-        id: "MAC005",
-        title: "search paths are relative to the file",
-        severity: Warning,
-        provenance: BreaksRuntime,
-        why: "A folder of the build machine is searched on the user's machine.",
-        source: TAGS,
-        fix: "`install_name_tool -delete_rpath PATH FILE`, then sign again.",
-        check: Check::Wheel(rpath),
-    },
-    Rule {
-        id: "MAC006",
-        title: "Mach-O files are for macOS",
-        severity: Error,
-        provenance: BreaksRuntime,
-        why: "dyld refuses a file for iOS, a simulator or another platform.",
-        source: "Apple, `mach-o/loader.h`, LC_BUILD_VERSION.",
-        fix: "Check the SDK and the target of the build.",
-        check: Check::Wheel(platform),
-    },
-];
+pub(super) static RULES: &[Rule] = &[ARCHS, MINIMUM, SIGNED, LIBRARIES, RPATH, PLATFORM];
 
 /// The tags that are for macOS.
 fn macos(dist: &Dist) -> Vec<((u32, u32), String)> {
@@ -91,6 +30,20 @@ fn loaded(wheel: &Wheel) -> impl Iterator<Item = (&Member, &Slice)> {
         wheel.macho().flat_map(|(member, facts)| facts.slices.iter().map(move |slice| (member, slice)));
     slices.filter(|(_, slice)| [2, 6, 8].contains(&slice.file_type))
 }
+
+const ARCHS: Rule = Rule {
+    id: "MAC001",
+    title: "Mach-O files have a slice for each architecture of the tag",
+    severity: Error,
+    provenance: BreaksRuntime,
+    why: "dyld refuses a file without a slice for the machine.",
+    source: TAGS,
+    fix: "Check `--target`; for `universal2` build both and join them (maturin: `--target universal2-apple-darwin`).",
+    example: "",
+    check: Check::Wheel(archs),
+    #[cfg(test)]
+    fails: || fixture::macos(fixture::MachO { cpu: 0x0100_0007, ..fixture::MachO::default() }).into(),
+};
 
 fn archs(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     let platforms = dist.platforms();
@@ -138,6 +91,21 @@ fn twin(wheel: &Wheel, member: &Member, arch: &str) -> bool {
     })
 }
 
+const MINIMUM: Rule = Rule {
+    id: "MAC002",
+    title: "Mach-O files run on the macOS of the tag",
+    severity: Error,
+    provenance: BreaksRuntime,
+    why: "On the version that the tag promises, dyld refuses the file or a symbol is missing. \
+        A warning up to macOS 10.13, below which no supported Python runs.",
+    source: TAGS,
+    fix: "Set MACOSX_DEPLOYMENT_TARGET for the build (Nix: `darwinMinVersion`, or the SDK's minimum), or raise the tag.",
+    example: "",
+    check: Check::Wheel(minimum),
+    #[cfg(test)]
+    fails: || fixture::macos(fixture::MachO { minimum: (14, 0), ..fixture::MachO::default() }).into(),
+};
+
 fn minimum(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     let macos = macos(dist);
     if macos.is_empty() || wheel.macho().next().is_none() {
@@ -169,6 +137,20 @@ fn minimum(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     }
 }
 
+const SIGNED: Rule = Rule {
+    id: "MAC003",
+    title: "arm64 code is signed",
+    severity: Error,
+    provenance: BreaksRuntime,
+    why: "Apple silicon kills a process that loads unsigned code.",
+    source: "Apple, \"Apple silicon\": all arm64 code must be signed, ad hoc at least.",
+    fix: "`codesign --force --sign - FILE` after the last change (strip, install_name_tool), then RECORD anew.",
+    example: "",
+    check: Check::Wheel(signed),
+    #[cfg(test)]
+    fails: || fixture::macos(fixture::MachO { signed: false, ..fixture::MachO::default() }).into(),
+};
+
 fn signed(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let mut any = false;
     for (member, slice) in loaded(wheel).filter(|(_, slice)| slice.arch == "arm64") {
@@ -181,6 +163,27 @@ fn signed(_: &Dist, wheel: &Wheel, out: &mut Out) {
         out.not_applicable();
     }
 }
+
+const LIBRARIES: Rule = Rule {
+    id: "MAC004",
+    title: "libraries are of the system or in the wheel",
+    severity: Error,
+    provenance: BreaksRuntime,
+    why: "A library at a path of the build machine (Homebrew, MacPorts, a home folder) is missing for users. \
+        A warning for `@rpath` and the like: another package may bring it.",
+    source: TAGS,
+    fix: "`delocate-wheel`, or link statically.",
+    example: "",
+    check: Check::Wheel(libraries),
+    #[cfg(test)]
+    fails: || {
+        fixture::macos(fixture::MachO {
+            dylibs: vec!["/opt/homebrew/lib/libx.dylib".into()],
+            ..fixture::MachO::default()
+        })
+        .into()
+    },
+};
 
 fn libraries(_: &Dist, wheel: &Wheel, out: &mut Out) {
     if wheel.macho().next().is_none() {
@@ -225,6 +228,23 @@ fn libraries(_: &Dist, wheel: &Wheel, out: &mut Out) {
     }
 }
 
+const RPATH: Rule = Rule {
+    id: "MAC005",
+    title: "search paths are relative to the file",
+    severity: Warning,
+    provenance: BreaksRuntime,
+    why: "A folder of the build machine is searched on the user's machine.",
+    source: TAGS,
+    fix: "`install_name_tool -delete_rpath PATH FILE`, then sign again.",
+    example: "",
+    check: Check::Wheel(rpath),
+    #[cfg(test)]
+    fails: || {
+        fixture::macos(fixture::MachO { rpaths: vec!["/Users/me/build".into()], ..fixture::MachO::default() })
+            .into()
+    },
+};
+
 fn rpath(_: &Dist, wheel: &Wheel, out: &mut Out) {
     if wheel.macho().next().is_none() {
         return out.not_applicable();
@@ -242,6 +262,20 @@ fn rpath(_: &Dist, wheel: &Wheel, out: &mut Out) {
         }
     }
 }
+
+const PLATFORM: Rule = Rule {
+    id: "MAC006",
+    title: "Mach-O files are for macOS",
+    severity: Error,
+    provenance: BreaksRuntime,
+    why: "dyld refuses a file for iOS, a simulator or another platform.",
+    source: "Apple, `mach-o/loader.h`, LC_BUILD_VERSION.",
+    fix: "Check the SDK and the target of the build.",
+    example: "",
+    check: Check::Wheel(platform),
+    #[cfg(test)]
+    fails: || fixture::macos(fixture::MachO { platform: 2, ..fixture::MachO::default() }).into(),
+};
 
 fn platform(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     if macos(dist).is_empty() || wheel.macho().next().is_none() {

@@ -4,53 +4,28 @@ use std::collections::BTreeSet;
 
 use pydist::tags::Platform;
 
-use super::Provenance::BreaksRuntime;
-use super::Severity::{Error, Warning};
-use super::{Check, Out, Rule, some};
 use crate::facts::{Dist, Wheel};
+#[cfg(test)]
+use crate::fixture;
+use crate::rule::Provenance::BreaksRuntime;
+use crate::rule::Severity::{Error, Warning};
+use crate::rule::{Check, Out, Rule, some};
 
-pub(super) static RULES: &[Rule] = &[
-    Rule {
-        id: "WIN001",
-        title: "PE files are of the tag's architecture and system",
-        severity: Error,
-        provenance: BreaksRuntime,
-        why: "Windows refuses a library of another architecture.",
-        source: "PyPA \"Platform compatibility tags\"; Microsoft, \"PE Format\".",
-        fix: "Check `--target` of the build: it must be the architecture in the tag.",
-        check: Check::Wheel(machine),
-    },
-    Rule {
-        id: "WIN002",
-        title: "no file needs the debug runtime",
-        severity: Error,
-        provenance: BreaksRuntime,
-        why: "The debug libraries of Visual C++ and of Python are on developers' machines only, and may not be passed on.",
-        source: "Microsoft, \"Redistributing Visual C++ files\".",
-        fix: "Build in release mode.",
-        check: Check::Wheel(debug),
-    },
-    Rule {
-        id: "WIN003",
-        title: "extension modules need the Python of the tag",
-        severity: Error,
-        provenance: BreaksRuntime,
-        why: "A module that needs `python311.dll` cannot be loaded by Python 3.12.",
-        source: "PEP 384; CPython, \"Extending Python\" on Windows.",
-        fix: "Build with the interpreter of the tag; for abi3 link with `python3.dll` (PyO3: the feature `abi3`).",
-        check: Check::Wheel(python),
-    },
-    Rule {
-        id: "WIN004",
-        title: "libraries are of Windows, of Python or in the wheel",
-        severity: Warning,
-        provenance: BreaksRuntime,
-        why: "A fresh Windows has neither the C++ runtime of Visual Studio nor the libraries of MinGW.",
-        source: "delvewheel; Microsoft, \"Redistributing Visual C++ files\".",
-        fix: "`delvewheel repair`, or link the runtime statically (Rust: `-C target-feature=+crt-static`).",
-        check: Check::Wheel(libraries),
-    },
-];
+pub(super) static RULES: &[Rule] = &[MACHINE, DEBUG, PYTHON, LIBRARIES];
+
+const LIBRARIES: Rule = Rule {
+    id: "WIN004",
+    title: "libraries are of Windows, of Python or in the wheel",
+    severity: Warning,
+    provenance: BreaksRuntime,
+    why: "A fresh Windows has neither the C++ runtime of Visual Studio nor the libraries of MinGW.",
+    source: "delvewheel; Microsoft, \"Redistributing Visual C++ files\".",
+    fix: "`delvewheel repair`, or link the runtime statically (Rust: `-C target-feature=+crt-static`).",
+    example: "",
+    check: Check::Wheel(libraries),
+    #[cfg(test)]
+    fails: || fixture::windows(&fixture::imports("MSVCP140.dll")).into(),
+};
 
 fn libraries(_: &Dist, wheel: &Wheel, out: &mut Out) {
     if wheel.pe().next().is_none() {
@@ -76,6 +51,20 @@ fn libraries(_: &Dist, wheel: &Wheel, out: &mut Out) {
         }
     }
 }
+
+const MACHINE: Rule = Rule {
+    id: "WIN001",
+    title: "PE files are of the tag's architecture and system",
+    severity: Error,
+    provenance: BreaksRuntime,
+    why: "Windows refuses a library of another architecture.",
+    source: "PyPA \"Platform compatibility tags\"; Microsoft, \"PE Format\".",
+    fix: "Check `--target` of the build: it must be the architecture in the tag.",
+    example: "",
+    check: Check::Wheel(machine),
+    #[cfg(test)]
+    fails: || fixture::windows(&fixture::Pe { machine: 0x014c, ..fixture::Pe::default() }).into(),
+};
 
 fn machine(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     let platforms = dist.platforms();
@@ -103,6 +92,20 @@ fn machine(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     }
 }
 
+const DEBUG: Rule = Rule {
+    id: "WIN002",
+    title: "no file needs the debug runtime",
+    severity: Error,
+    provenance: BreaksRuntime,
+    why: "The debug libraries of Visual C++ and of Python are on developers' machines only, and may not be passed on.",
+    source: "Microsoft, \"Redistributing Visual C++ files\".",
+    fix: "Build in release mode.",
+    example: "",
+    check: Check::Wheel(debug),
+    #[cfg(test)]
+    fails: || fixture::windows(&fixture::imports("VCRUNTIME140D.dll")).into(),
+};
+
 fn debug(_: &Dist, wheel: &Wheel, out: &mut Out) {
     if wheel.pe().next().is_none() {
         return out.not_applicable();
@@ -120,6 +123,20 @@ fn debug(_: &Dist, wheel: &Wheel, out: &mut Out) {
         }
     }
 }
+
+const PYTHON: Rule = Rule {
+    id: "WIN003",
+    title: "extension modules need the Python of the tag",
+    severity: Error,
+    provenance: BreaksRuntime,
+    why: "A module that needs `python311.dll` cannot be loaded by Python 3.12.",
+    source: "PEP 384; CPython, \"Extending Python\" on Windows.",
+    fix: "Build with the interpreter of the tag; for abi3 link with `python3.dll` (PyO3: the feature `abi3`).",
+    example: "",
+    check: Check::Wheel(python),
+    #[cfg(test)]
+    fails: || fixture::windows(&fixture::imports("python311.dll")).into(),
+};
 
 fn python(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     let Some(name) = dist.wheel_name().filter(|_| wheel.pe().next().is_some()) else {

@@ -11,122 +11,23 @@ use pydist::policy;
 use pydist::requirement::Requirement;
 use pydist::tags::{Platform, TagSet};
 
-use super::Provenance::{BreaksInstall, BreaksRelease, PypiRejects};
-use super::Severity::{Error, Warning};
-use super::{Check, Out, Rule, Set, metadata, some};
-use crate::config::matches;
+use super::metadata;
 use crate::facts::Dist;
-use crate::previous::Listed;
+#[cfg(test)]
+use crate::fixture;
+use crate::pattern::matches;
+use crate::rule::Provenance::{BreaksInstall, BreaksRelease, PypiRejects};
+use crate::rule::Severity::{Error, Warning};
+use crate::rule::{Check, Out, PublishedFile, Rule, Set, some};
 
 const SOURCE: &str =
     "What a release promises; uv issues 15876 and 20400, lefthook issue 1378, ray issue 36991.";
 
-pub(super) static RULES: &[Rule] = &[
-    Rule {
-        id: "SET001",
-        title: "every file is of one version",
-        severity: Error,
-        provenance: BreaksRelease,
-        why: "A file of another version was left in the folder, or a package was not bumped.",
-        source: SOURCE,
-        fix: "Empty the folder before the build; set the version in one place.",
-        check: Check::Set(versions),
-    },
-    Rule {
-        id: "SET002",
-        title: "the version is the git tag's",
-        severity: Error,
-        provenance: BreaksRelease,
-        why: "What is published is not what the tag says.",
-        source: SOURCE,
-        fix: "Bump the version before tagging, or tag the right commit.",
-        check: Check::Set(tag),
-    },
-    Rule {
-        id: "SET003",
-        title: "packages of the set pin each other exactly",
-        severity: Error,
-        provenance: BreaksInstall,
-        why: "Packages that are released together break when installers mix versions.",
-        source: SOURCE,
-        fix: "`dependencies = [\"htty-core==0.3.0\"]`, with the version of this release.",
-        check: Check::Set(pins),
-    },
-    Rule {
-        id: "SET004",
-        title: "the metadata are equal in all files of a package",
-        severity: Error,
-        provenance: BreaksInstall,
-        why: "Resolvers read one file's metadata and take them for all (uv issue 15876). \
-            A warning for fields that no resolver reads.",
-        source: SOURCE,
-        fix: "Do not compute requirements at build time; use environment markers.",
-        check: Check::Set(same),
-    },
-    Rule {
-        id: "SET005",
-        title: "every expected platform is there",
-        severity: Error,
-        provenance: BreaksRelease,
-        why: "Users of the missing platform get the previous version, or a build from source.",
-        source: SOURCE,
-        fix: "Look at the build job of the platform; its artifact did not arrive.",
-        check: Check::Set(matrix),
-    },
-    Rule {
-        id: "SET006",
-        title: "there is at most one source distribution for a package",
-        severity: Error,
-        provenance: PypiRejects,
-        why: "The index refuses a second one.",
-        source: "PEP 527; Warehouse.",
-        fix: "Keep the `.tar.gz` that the backend wrote last.",
-        check: Check::Set(one_sdist),
-    },
-    Rule {
-        id: "SET007",
-        title: "every expected source distribution is there",
-        severity: Error,
-        provenance: BreaksRelease,
-        why: "Platforms without a wheel, and distributors, need it.",
-        source: SOURCE,
-        fix: "Add a job with `maturin sdist` or `python -m build --sdist`.",
-        check: Check::Set(sdists),
-    },
-    Rule {
-        id: "SET008",
-        title: "no two wheels serve the same tag",
-        severity: Warning,
-        provenance: BreaksRelease,
-        why: "Which one is installed is chance.",
-        source: "PEP 425.",
-        fix: "Remove the older one from the folder.",
-        check: Check::Set(twice),
-    },
-    Rule {
-        id: "SET009",
-        title: "every platform of the previous release is there again",
-        severity: Error,
-        provenance: BreaksRelease,
-        why: "Users of a platform that went missing get the previous version, or a build from source.",
-        source: SOURCE,
-        fix: "Look at the build job of the platform. If it was dropped on purpose, accept it by an `ignore` with the reason.",
-        check: Check::Set(lost),
-    },
-    Rule {
-        id: "SET010",
-        title: "no file name is taken by another file",
-        severity: Error,
-        provenance: PypiRejects,
-        why: "The index never takes a file name twice, and a release can get no second source distribution.",
-        source: "Warehouse; PEP 527.",
-        fix: "Bump the version, or add a build number to the wheel.",
-        check: Check::Set(taken),
-    },
-];
+pub(super) static RULES: &[Rule] =
+    &[VERSIONS, TAG, PINS, SAME, MATRIX, ONE_SDIST, SDISTS, TWICE, LOST, TAKEN];
 
-/// What a platform tag is good for, without its version: `macosx arm64`.
-pub(crate) fn systems(tags: &TagSet) -> impl Iterator<Item = String> {
+/// The systems that the platform tags cover, without their versions: `macosx arm64`.
+pub fn systems(tags: &TagSet) -> impl Iterator<Item = String> {
     tags.platforms().flat_map(|platform| match platform {
         Platform::Any => vec!["any".to_owned()],
         Platform::Linux { arch } | Platform::Manylinux { arch, .. } => vec![format!("manylinux {arch}")],
@@ -140,9 +41,26 @@ pub(crate) fn systems(tags: &TagSet) -> impl Iterator<Item = String> {
     })
 }
 
-fn listed_version(listed: &Listed) -> Option<Version> {
+fn listed_version(listed: &PublishedFile) -> Option<Version> {
     Version::from_str(&listed.name.version().replace('_', "-")).ok()
 }
+
+const LOST: Rule = Rule {
+    id: "SET009",
+    title: "every platform of the previous release is there again",
+    severity: Error,
+    provenance: BreaksRelease,
+    why: "Users of a platform that went missing get the previous version, or a build from source.",
+    source: SOURCE,
+    fix: "Look at the build job of the platform. If it was dropped on purpose, accept it by an `ignore` with the reason.",
+    example: "",
+    check: Check::Set(lost),
+    #[cfg(test)]
+    fails: || fixture::Case {
+        previous: Some(fixture::published(&[("sample-0.9-cp312-cp312-macosx_11_0_arm64.whl", None)])),
+        ..fixture::linux(fixture::Elf::default()).into()
+    },
+};
 
 fn lost(set: &Set<'_>, out: &mut Out) {
     let Some(published) = set.previous else { return out.not_applicable() };
@@ -150,7 +68,7 @@ fn lost(set: &Set<'_>, out: &mut Out) {
     for (package, dists) in packages(set) {
         let Some(own) = dists.iter().filter_map(|dist| version(dist)).max() else { continue };
         let files = published.get(&package).map(Vec::as_slice).unwrap_or_default();
-        let before = |listed: &&Listed| {
+        let before = |listed: &&PublishedFile| {
             listed_version(listed)
                 .is_some_and(|version| version < own && (own.any_prerelease() || !version.any_prerelease()))
         };
@@ -163,7 +81,7 @@ fn lost(set: &Set<'_>, out: &mut Out) {
         let has: BTreeSet<String> =
             dists.iter().filter_map(|dist| dist.wheel_name()).flat_map(|name| systems(&name.tags)).collect();
         let files = files.iter().filter(|listed| listed_version(listed).as_ref() == Some(&last));
-        let (wheels, sources): (Vec<&Listed>, Vec<&Listed>) =
+        let (wheels, sources): (Vec<&PublishedFile>, Vec<&PublishedFile>) =
             files.partition(|listed| listed.name.wheel().is_some());
         let had: BTreeSet<String> = wheels
             .iter()
@@ -183,6 +101,23 @@ fn lost(set: &Set<'_>, out: &mut Out) {
         out.not_applicable();
     }
 }
+
+const TAKEN: Rule = Rule {
+    id: "SET010",
+    title: "no file name is taken by another file",
+    severity: Error,
+    provenance: PypiRejects,
+    why: "The index never takes a file name twice, and a release can get no second source distribution.",
+    source: "Warehouse; PEP 527.",
+    fix: "Bump the version, or add a build number to the wheel.",
+    example: "",
+    check: Check::Set(taken),
+    #[cfg(test)]
+    fails: || fixture::Case {
+        previous: Some(fixture::published(&[("sample-1.0-py3-none-any.whl", Some("00"))])),
+        ..fixture::pure().into()
+    },
+};
 
 fn taken(set: &Set<'_>, out: &mut Out) {
     let Some(published) = set.previous else { return out.not_applicable() };
@@ -241,6 +176,26 @@ fn related(set: &Set<'_>, packages: &BTreeMap<String, Vec<&Dist>>) -> BTreeSet<S
     related
 }
 
+const VERSIONS: Rule = Rule {
+    id: "SET001",
+    title: "every file is of one version",
+    severity: Error,
+    provenance: BreaksRelease,
+    why: "A file of another version was left in the folder, or a package was not bumped.",
+    source: SOURCE,
+    fix: "Empty the folder before the build; set the version in one place.",
+    example: "",
+    check: Check::Set(versions),
+    #[cfg(test)]
+    fails: || {
+        let second = fixture::other("sample-1.1", "Version: 1.0\n", "Version: 1.1\n");
+        fixture::Case {
+            files: vec![fixture::file(&fixture::pure()), fixture::file(&second)],
+            ..fixture::Case::default()
+        }
+    },
+};
+
 fn versions(set: &Set<'_>, out: &mut Out) {
     let packages = packages(set);
     for (package, dists) in &packages {
@@ -262,6 +217,20 @@ fn versions(set: &Set<'_>, out: &mut Out) {
     }
 }
 
+const TAG: Rule = Rule {
+    id: "SET002",
+    title: "the version is the git tag's",
+    severity: Error,
+    provenance: BreaksRelease,
+    why: "What is published is not what the tag says.",
+    source: SOURCE,
+    fix: "Bump the version before tagging, or tag the right commit.",
+    example: "",
+    check: Check::Set(tag),
+    #[cfg(test)]
+    fails: || fixture::Case { tag: Some("v1.1"), ..fixture::pure().into() },
+};
+
 fn tag(set: &Set<'_>, out: &mut Out) {
     let Some(tag) = set.tag else { return out.not_applicable() };
     let text = tag.strip_prefix("refs/tags/").unwrap_or(tag);
@@ -275,6 +244,27 @@ fn tag(set: &Set<'_>, out: &mut Out) {
         }
     }
 }
+
+const PINS: Rule = Rule {
+    id: "SET003",
+    title: "packages of the set pin each other exactly",
+    severity: Error,
+    provenance: BreaksInstall,
+    why: "Packages that are released together break when installers mix versions.",
+    source: SOURCE,
+    fix: "`dependencies = [\"htty-core==0.3.0\"]`, with the version of this release.",
+    example: "",
+    check: Check::Set(pins),
+    #[cfg(test)]
+    fails: || {
+        let second =
+            fixture::other("sample_cli-1.0", "Name: sample", "Requires-Dist: sample>=1\nName: sample-cli");
+        fixture::Case {
+            files: vec![fixture::file(&fixture::pure()), fixture::file(&second)],
+            ..fixture::Case::default()
+        }
+    },
+};
 
 fn pins(set: &Set<'_>, out: &mut Out) {
     let packages = packages(set);
@@ -306,6 +296,28 @@ fn pins(set: &Set<'_>, out: &mut Out) {
         }
     }
 }
+
+const SAME: Rule = Rule {
+    id: "SET004",
+    title: "the metadata are equal in all files of a package",
+    severity: Error,
+    provenance: BreaksInstall,
+    why: "Resolvers read one file's metadata and take them for all (uv issue 15876). \
+        A warning for fields that no resolver reads.",
+    source: SOURCE,
+    fix: "Do not compute requirements at build time; use environment markers.",
+    example: "",
+    check: Check::Set(same),
+    #[cfg(test)]
+    fails: || {
+        let mut second = fixture::linux(fixture::Elf::default());
+        second.metadata = second.metadata.replace("Summary", "Requires-Dist: more\nSummary");
+        fixture::Case {
+            files: vec![fixture::file(&fixture::pure()), fixture::file(&second)],
+            ..fixture::Case::default()
+        }
+    },
+};
 
 fn same(set: &Set<'_>, out: &mut Out) {
     for dists in packages(set).values() {
@@ -339,6 +351,23 @@ fn same(set: &Set<'_>, out: &mut Out) {
     }
 }
 
+const MATRIX: Rule = Rule {
+    id: "SET005",
+    title: "every expected platform is there",
+    severity: Error,
+    provenance: BreaksRelease,
+    why: "Users of the missing platform get the previous version, or a build from source.",
+    source: SOURCE,
+    fix: "Look at the build job of the platform; its artifact did not arrive.",
+    example: "",
+    check: Check::Set(matrix),
+    #[cfg(test)]
+    fails: || fixture::Case {
+        matrix: vec!["macosx_*_arm64".into()],
+        ..fixture::linux(fixture::Elf::default()).into()
+    },
+};
+
 fn matrix(set: &Set<'_>, out: &mut Out) {
     if set.matrix.is_empty() {
         return out.not_applicable();
@@ -364,6 +393,23 @@ fn source_of<'a>(dists: &[&'a Dist]) -> Vec<&'a Dist> {
     dists.iter().copied().filter(|dist| matches!(dist.name, Ok(DistName::Sdist(_)))).collect()
 }
 
+const ONE_SDIST: Rule = Rule {
+    id: "SET006",
+    title: "there is at most one source distribution for a package",
+    severity: Error,
+    provenance: PypiRejects,
+    why: "The index refuses a second one.",
+    source: "PEP 527; Warehouse.",
+    fix: "Keep the `.tar.gz` that the backend wrote last.",
+    example: "",
+    check: Check::Set(one_sdist),
+    #[cfg(test)]
+    fails: || {
+        let second = ("Sample-1.0.tar.gz".to_owned(), fixture::sdist(|_| ()).1);
+        fixture::Case { files: vec![fixture::sdist(|_| ()), second], ..fixture::Case::default() }
+    },
+};
+
 fn one_sdist(set: &Set<'_>, out: &mut Out) {
     for dists in packages(set).values() {
         let mut seen: BTreeMap<String, &Dist> = BTreeMap::new();
@@ -374,6 +420,20 @@ fn one_sdist(set: &Set<'_>, out: &mut Out) {
         }
     }
 }
+
+const SDISTS: Rule = Rule {
+    id: "SET007",
+    title: "every expected source distribution is there",
+    severity: Error,
+    provenance: BreaksRelease,
+    why: "Platforms without a wheel, and distributors, need it.",
+    source: SOURCE,
+    fix: "Add a job with `maturin sdist` or `python -m build --sdist`.",
+    example: "",
+    check: Check::Set(sdists),
+    #[cfg(test)]
+    fails: || fixture::Case { expect_sdist: vec!["all".into()], ..fixture::pure().into() },
+};
 
 fn sdists(set: &Set<'_>, out: &mut Out) {
     if set.expect_sdist.is_empty() {
@@ -392,6 +452,26 @@ fn sdists(set: &Set<'_>, out: &mut Out) {
         }
     }
 }
+
+const TWICE: Rule = Rule {
+    id: "SET008",
+    title: "no two wheels serve the same tag",
+    severity: Warning,
+    provenance: BreaksRelease,
+    why: "Which one is installed is chance.",
+    source: "PEP 425.",
+    fix: "Remove the older one from the folder.",
+    example: "",
+    check: Check::Set(twice),
+    #[cfg(test)]
+    fails: || {
+        let second = fixture::Wheel::sample("py2.py3-none-any");
+        fixture::Case {
+            files: vec![fixture::file(&fixture::pure()), fixture::file(&second)],
+            ..fixture::Case::default()
+        }
+    },
+};
 
 fn twice(set: &Set<'_>, out: &mut Out) {
     for dists in packages(set).values() {

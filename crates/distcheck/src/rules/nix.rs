@@ -1,62 +1,35 @@
 //! `NIX`: traces of the Nix store, which exists on no user's machine.
 
-use super::Provenance::{BreaksRuntime, Hygiene};
-use super::Severity::{Error, Warning};
-use super::{Check, Out, Rule, some};
 use crate::facts::{Binary, Dist, Wheel};
+#[cfg(test)]
+use crate::fixture;
+use crate::rule::Provenance::{BreaksRuntime, Hygiene};
+use crate::rule::Severity::{Error, Warning};
+use crate::rule::{Check, Out, Rule, some};
 
 const SOURCE: &str =
     "The loaders' own rules: System V ABI (program interpreter, search paths), Apple's dyld.";
 
-pub(super) static RULES: &[Rule] = &[
-    Rule {
-        id: "NIX001",
-        title: "no ELF file names the store as interpreter, search path or library",
-        severity: Error,
-        provenance: BreaksRuntime,
-        why: "The kernel or the loader looks for a path under /nix/store, which users do not have: \"No such file or directory\".",
-        source: SOURCE,
-        fix: "Build in Nix with `auditwheel repair`, or set `patchelf --set-interpreter` to the system's loader and \
-            `--remove-rpath`; maturin: `--compatibility pypi` with zig (`maturin build --zig`). build-wheel's `nix` backend does it.",
-        check: Check::Wheel(elf),
-    },
-    Rule {
-        id: "NIX002",
-        title: "no Mach-O file loads a library from the store",
-        severity: Error,
-        provenance: BreaksRuntime,
-        why: "dyld stops the program when a library that it names (often libiconv or libc++) is not there.",
-        source: SOURCE,
-        fix: "`install_name_tool -change /nix/store/…/libiconv.2.dylib /usr/lib/libiconv.2.dylib FILE`, then sign again \
-            (`codesign -f -s -`); in Nix drop `libiconv` from buildInputs or use `delocate-wheel`. build-wheel's repair does it.",
-        check: Check::Wheel(macho),
-    },
-    Rule {
-        id: "NIX003",
-        title: "no script starts with a program of the store",
-        severity: Error,
-        provenance: BreaksRuntime,
-        why: "The first line names a program that users do not have.",
-        source: "execve(2): the interpreter of a script is the path after `#!`.",
-        fix: "Set `dontPatchShebangs = true`, or build the wheel before Nix's fixup phase runs.",
-        check: Check::Dist(scripts),
-    },
-    Rule {
-        id: "NIX004",
-        title: "no file mentions the store",
-        severity: Warning,
-        provenance: Hygiene,
-        why: "The path may be a file that the program opens later (certificates, data), or a trace of the build only; \
-            it shows what the release was built with and makes it irreproducible elsewhere.",
-        source: "Nix manual, `remove-references-to`.",
-        fix: "`remove-references-to -t PATH FILE`; for Rust panics `--remap-path-prefix`; for C `-ffile-prefix-map`.",
-        check: Check::Dist(mentions),
-    },
-];
+pub(super) static RULES: &[Rule] = &[ELF, MACHO, SCRIPTS, MENTIONS];
 
 fn is_store(path: &str) -> bool {
     path.starts_with("/nix/store/") || path.starts_with("/gnu/store/")
 }
+
+const ELF: Rule = Rule {
+    id: "NIX001",
+    title: "no ELF file names the store as interpreter, search path or library",
+    severity: Error,
+    provenance: BreaksRuntime,
+    why: "The kernel or the loader looks for a path under /nix/store, which users do not have: \"No such file or directory\".",
+    source: SOURCE,
+    fix: "Build in Nix with `auditwheel repair`, or set `patchelf --set-interpreter` to the system's loader and \
+        `--remove-rpath`; maturin: `--compatibility pypi` with zig (`maturin build --zig`). build-wheel's `nix` backend does it.",
+    example: "",
+    check: Check::Wheel(elf),
+    #[cfg(test)]
+    fails: || fixture::linux(fixture::elf(|elf| elf.runpath = Some(fixture::STORE.into()))).into(),
+};
 
 fn elf(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let mut any = false;
@@ -80,6 +53,27 @@ fn elf(_: &Dist, wheel: &Wheel, out: &mut Out) {
         out.not_applicable();
     }
 }
+
+const MACHO: Rule = Rule {
+    id: "NIX002",
+    title: "no Mach-O file loads a library from the store",
+    severity: Error,
+    provenance: BreaksRuntime,
+    why: "dyld stops the program when a library that it names (often libiconv or libc++) is not there.",
+    source: SOURCE,
+    fix: "`install_name_tool -change /nix/store/…/libiconv.2.dylib /usr/lib/libiconv.2.dylib FILE`, then sign again \
+        (`codesign -f -s -`); in Nix drop `libiconv` from buildInputs or use `delocate-wheel`. build-wheel's repair does it.",
+    example: "",
+    check: Check::Wheel(macho),
+    #[cfg(test)]
+    fails: || {
+        fixture::macos(fixture::MachO {
+            dylibs: vec![format!("{}/x.dylib", fixture::STORE)],
+            ..fixture::MachO::default()
+        })
+        .into()
+    },
+};
 
 fn macho(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let mut any = false;
@@ -107,6 +101,26 @@ fn macho(_: &Dist, wheel: &Wheel, out: &mut Out) {
     }
 }
 
+const SCRIPTS: Rule = Rule {
+    id: "NIX003",
+    title: "no script starts with a program of the store",
+    severity: Error,
+    provenance: BreaksRuntime,
+    why: "The first line names a program that users do not have.",
+    source: "execve(2): the interpreter of a script is the path after `#!`.",
+    fix: "Set `dontPatchShebangs = true`, or build the wheel before Nix's fixup phase runs.",
+    example: "",
+    check: Check::Dist(scripts),
+    #[cfg(test)]
+    fails: || {
+        let name = format!("{}/scripts/tool", fixture::DATA);
+        fixture::with(
+            fixture::pure(),
+            fixture::Member::new(name, format!("#!{}/bin/sh\n", fixture::STORE)).executable(),
+        )
+    },
+};
+
 fn scripts(dist: &Dist, out: &mut Out) {
     for member in dist.members() {
         if let Some(line) = member.shebang.as_deref().filter(|line| line.contains("/nix/store/")) {
@@ -114,6 +128,21 @@ fn scripts(dist: &Dist, out: &mut Out) {
         }
     }
 }
+
+const MENTIONS: Rule = Rule {
+    id: "NIX004",
+    title: "no file mentions the store",
+    severity: Warning,
+    provenance: Hygiene,
+    why: "The path may be a file that the program opens later (certificates, data), or a trace of the build only; \
+        it shows what the release was built with and makes it irreproducible elsewhere.",
+    source: "Nix manual, `remove-references-to`.",
+    fix: "`remove-references-to -t PATH FILE`; for Rust panics `--remap-path-prefix`; for C `-ffile-prefix-map`.",
+    example: "",
+    check: Check::Dist(mentions),
+    #[cfg(test)]
+    fails: || fixture::plus("sample/config.py", format!("PATH = '{}'\n", fixture::STORE)),
+};
 
 fn mentions(dist: &Dist, out: &mut Out) {
     for member in dist.members().iter().filter(|member| !member.store_paths.is_empty()) {

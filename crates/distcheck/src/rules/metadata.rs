@@ -9,156 +9,46 @@ use pydist::name;
 use pydist::policy::{self, Classifier};
 use pydist::requirement::Requirement;
 
-use super::Provenance::{BreaksInstall, PypiRejects};
-use super::Severity::{Error, Note};
-use super::{Check, Out, Rule, some};
 use crate::facts::{Body, Dist};
+#[cfg(test)]
+use crate::fixture;
+use crate::rule::Provenance::{BreaksInstall, PypiRejects};
+use crate::rule::Severity::{Error, Note};
+use crate::rule::{Check, Out, Rule, some};
 
 const CORE: &str = "PyPA \"Core metadata specifications\"; Warehouse, `forklift/metadata.py`.";
 const PYPROJECT: &str = "Mend it in `[project]` of pyproject.toml and build again.";
 
 pub(super) static RULES: &[Rule] = &[
-    Rule {
-        id: "MET001",
-        title: "the metadata are there and can be read",
-        severity: Error,
-        provenance: PypiRejects,
-        why: "Without name, version and metadata version nothing can be uploaded or installed.",
-        source: CORE,
-        fix: PYPROJECT,
-        check: Check::Dist(there),
-    },
-    Rule {
-        id: "MET002",
-        title: "the metadata version is one that the index knows",
-        severity: Error,
-        provenance: PypiRejects,
-        why: "The index refuses others.",
-        source: CORE,
-        fix: "Use a current build backend.",
-        check: Check::Dist(known),
-    },
-    Rule {
-        id: "MET003",
-        title: "name and version are valid",
-        severity: Error,
-        provenance: PypiRejects,
-        why: "The index refuses others.",
-        source: CORE,
-        fix: PYPROJECT,
-        check: Check::Dist(identity),
-    },
-    Rule {
-        id: "MET004",
-        title: "classifiers are known and current",
-        severity: Error,
-        provenance: PypiRejects,
-        why: "The index refuses classifiers that it does not know and those that it has withdrawn.",
-        source: "trove-classifiers (`pydist/data/classifiers.json`); Warehouse.",
-        fix: "Take the spelling from the index's list of classifiers; `Private :: Do Not Upload` keeps a project from being published.",
-        check: Check::Dist(classifiers),
-    },
-    Rule {
-        id: "MET005",
-        title: "requirements are valid and name no address",
-        severity: Error,
-        provenance: PypiRejects,
-        why: "The index refuses requirements that do not parse, and direct references (`name @ URL`).",
-        source: "PEP 508, PEP 440; Warehouse.",
-        fix: "Depend on a published version.",
-        check: Check::Dist(requirements),
-    },
-    Rule {
-        id: "MET006",
-        title: "Requires-Python is a version specifier",
-        severity: Error,
-        provenance: PypiRejects,
-        why: "Installers cannot tell which Python the file is for.",
-        source: CORE,
-        fix: "For example `requires-python = \">=3.10\"`.",
-        check: Check::Dist(python),
-    },
-    Rule {
-        id: "MET007",
-        title: "URLs and e-mail addresses are valid",
-        severity: Error,
-        provenance: PypiRejects,
-        why: "The index refuses others, and labels of more than 32 characters.",
-        source: CORE,
-        fix: PYPROJECT,
-        check: Check::Dist(addresses),
-    },
-    Rule {
-        id: "MET008",
-        title: "the summary is one line of at most 512 characters",
-        severity: Error,
-        provenance: PypiRejects,
-        why: "The index refuses others.",
-        source: CORE,
-        fix: PYPROJECT,
-        check: Check::Dist(summary),
-    },
-    Rule {
-        id: "MET009",
-        title: "the licence is declared once, as SPDX defines",
-        severity: Error,
-        provenance: PypiRejects,
-        why: "The index refuses an expression that SPDX does not define, and one beside the old field License.",
-        source: "PEP 639; SPDX licence list; Warehouse.",
-        fix: "`license = \"MIT\"` in `[project]`; drop the licence classifiers.",
-        check: Check::Dist(licence),
-    },
-    Rule {
-        id: "MET010",
-        title: "every License-File is in the archive",
-        severity: Error,
-        provenance: PypiRejects,
-        why: "The index refuses a file that lacks a licence that it names.",
-        source: "PEP 639; Warehouse.",
-        fix: "Check `license-files` in `[project]`; paths are relative to pyproject.toml.",
-        check: Check::Dist(licence_files),
-    },
-    Rule {
-        id: "MET011",
-        title: "Dynamic names fields that may be dynamic",
-        severity: Error,
-        provenance: PypiRejects,
-        why: "Name, Version and Metadata-Version are never dynamic.",
-        source: "PEP 643.",
-        fix: "Use a current build backend.",
-        check: Check::Dist(dynamic),
-    },
-    Rule {
-        id: "MET012",
-        title: "the description's content type is one that renders",
-        severity: Error,
-        provenance: PypiRejects,
-        why: "The index renders text/plain, text/x-rst and text/markdown, in UTF-8.",
-        source: CORE,
-        fix: "`readme = \"README.md\"`, or `{ file = …, content-type = \"text/markdown\" }`.",
-        check: Check::Dist(content_type),
-    },
-    Rule {
-        id: "MET013",
-        title: "fields are of the metadata version that is declared",
-        severity: Error,
-        provenance: BreaksInstall,
-        why: "A field that is newer than the declared version is refused by strict readers.",
-        source: CORE,
-        fix: "Use a current build backend.",
-        check: Check::Dist(fields),
-    },
-    Rule {
-        id: "MET018",
-        title: "fields that stand once stand once",
-        severity: Error,
-        provenance: PypiRejects,
-        why: "Which of two values counts depends on the reader.",
-        source: CORE,
-        fix: "Use a current build backend.",
-        check: Check::Dist(once),
-    },
+    THERE,
+    KNOWN,
+    IDENTITY,
+    CLASSIFIERS,
+    REQUIREMENTS,
+    PYTHON,
+    ADDRESSES,
+    SUMMARY,
+    LICENCE,
+    LICENCE_FILES,
+    DYNAMIC,
+    CONTENT_TYPE,
+    FIELDS,
+    ONCE,
 ];
+
+const THERE: Rule = Rule {
+    id: "MET001",
+    title: "the metadata are there and can be read",
+    severity: Error,
+    provenance: PypiRejects,
+    why: "Without name, version and metadata version nothing can be uploaded or installed.",
+    source: CORE,
+    fix: PYPROJECT,
+    example: "",
+    check: Check::Dist(there),
+    #[cfg(test)]
+    fails: || fixture::metadata("Name: sample\n", ""),
+};
 
 fn there(dist: &Dist, out: &mut Out) {
     let (metadata, file) = match &dist.body {
@@ -184,6 +74,20 @@ macro_rules! metadata {
 
 pub(super) use metadata;
 
+const KNOWN: Rule = Rule {
+    id: "MET002",
+    title: "the metadata version is one that the index knows",
+    severity: Error,
+    provenance: PypiRejects,
+    why: "The index refuses others.",
+    source: CORE,
+    fix: "Use a current build backend.",
+    example: "",
+    check: Check::Dist(known),
+    #[cfg(test)]
+    fails: || fixture::metadata("Metadata-Version: 2.4", "Metadata-Version: 9.9"),
+};
+
 fn known(dist: &Dist, out: &mut Out) {
     let metadata = metadata!(dist, out);
     let version = metadata.metadata_version.as_str();
@@ -191,6 +95,20 @@ fn known(dist: &Dist, out: &mut Out) {
         out.found(format!("expected Metadata-Version 1.0 to 2.5, found `{version}`"));
     }
 }
+
+const IDENTITY: Rule = Rule {
+    id: "MET003",
+    title: "name and version are valid",
+    severity: Error,
+    provenance: PypiRejects,
+    why: "The index refuses others.",
+    source: CORE,
+    fix: PYPROJECT,
+    example: "",
+    check: Check::Dist(identity),
+    #[cfg(test)]
+    fails: || fixture::metadata("Version: 1.0\n", "Version: one\n"),
+};
 
 fn identity(dist: &Dist, out: &mut Out) {
     let metadata = metadata!(dist, out);
@@ -201,6 +119,20 @@ fn identity(dist: &Dist, out: &mut Out) {
         out.found(format!("`{}` is not a version of PEP 440", metadata.version));
     }
 }
+
+const CLASSIFIERS: Rule = Rule {
+    id: "MET004",
+    title: "classifiers are known and current",
+    severity: Error,
+    provenance: PypiRejects,
+    why: "The index refuses classifiers that it does not know and those that it has withdrawn.",
+    source: "trove-classifiers (`pydist/data/classifiers.json`); Warehouse.",
+    fix: "Take the spelling from the index's list of classifiers; `Private :: Do Not Upload` keeps a project from being published.",
+    example: "",
+    check: Check::Dist(classifiers),
+    #[cfg(test)]
+    fails: || fixture::metadata("Summary", "Classifier: Topic :: Nonsense\nSummary"),
+};
 
 fn classifiers(dist: &Dist, out: &mut Out) {
     for text in metadata!(dist, out).headers.all("Classifier") {
@@ -217,6 +149,20 @@ fn classifiers(dist: &Dist, out: &mut Out) {
         }
     }
 }
+
+const REQUIREMENTS: Rule = Rule {
+    id: "MET005",
+    title: "requirements are valid and name no address",
+    severity: Error,
+    provenance: PypiRejects,
+    why: "The index refuses requirements that do not parse, and direct references (`name @ URL`).",
+    source: "PEP 508, PEP 440; Warehouse.",
+    fix: "Depend on a published version.",
+    example: "",
+    check: Check::Dist(requirements),
+    #[cfg(test)]
+    fails: || fixture::metadata("Summary", "Requires-Dist: a @ https://example.org/a.whl\nSummary"),
+};
 
 fn requirements(dist: &Dist, out: &mut Out) {
     let metadata = metadata!(dist, out);
@@ -236,6 +182,20 @@ fn requirements(dist: &Dist, out: &mut Out) {
     }
 }
 
+const PYTHON: Rule = Rule {
+    id: "MET006",
+    title: "Requires-Python is a version specifier",
+    severity: Error,
+    provenance: PypiRejects,
+    why: "Installers cannot tell which Python the file is for.",
+    source: CORE,
+    fix: "For example `requires-python = \">=3.10\"`.",
+    example: "",
+    check: Check::Dist(python),
+    #[cfg(test)]
+    fails: || fixture::metadata(">=3.10", "three"),
+};
+
 fn python(dist: &Dist, out: &mut Out) {
     let metadata = metadata!(dist, out);
     let Some(text) = metadata.headers.get("Requires-Python") else { return out.not_applicable() };
@@ -250,6 +210,20 @@ fn is_url(text: &str) -> bool {
         .find_map(|scheme| text.to_ascii_lowercase().strip_prefix(scheme).map(str::to_owned));
     rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && !rest.contains(char::is_whitespace))
 }
+
+const ADDRESSES: Rule = Rule {
+    id: "MET007",
+    title: "URLs and e-mail addresses are valid",
+    severity: Error,
+    provenance: PypiRejects,
+    why: "The index refuses others, and labels of more than 32 characters.",
+    source: CORE,
+    fix: PYPROJECT,
+    example: "",
+    check: Check::Dist(addresses),
+    #[cfg(test)]
+    fails: || fixture::metadata("https://sample.example", "sample.example"),
+};
 
 fn addresses(dist: &Dist, out: &mut Out) {
     let headers = &metadata!(dist, out).headers;
@@ -298,6 +272,20 @@ fn addresses(dist: &Dist, out: &mut Out) {
     }
 }
 
+const SUMMARY: Rule = Rule {
+    id: "MET008",
+    title: "the summary is one line of at most 512 characters",
+    severity: Error,
+    provenance: PypiRejects,
+    why: "The index refuses others.",
+    source: CORE,
+    fix: PYPROJECT,
+    example: "",
+    check: Check::Dist(summary),
+    #[cfg(test)]
+    fails: || fixture::metadata("A sample.", &"x".repeat(513)),
+};
+
 fn summary(dist: &Dist, out: &mut Out) {
     let metadata = metadata!(dist, out);
     let Some(text) = metadata.headers.get("Summary") else { return out.not_applicable() };
@@ -308,6 +296,20 @@ fn summary(dist: &Dist, out: &mut Out) {
         out.found("it has more than one line");
     }
 }
+
+const LICENCE: Rule = Rule {
+    id: "MET009",
+    title: "the licence is declared once, as SPDX defines",
+    severity: Error,
+    provenance: PypiRejects,
+    why: "The index refuses an expression that SPDX does not define, and one beside the old field License.",
+    source: "PEP 639; SPDX licence list; Warehouse.",
+    fix: "`license = \"MIT\"` in `[project]`; drop the licence classifiers.",
+    example: "",
+    check: Check::Dist(licence),
+    #[cfg(test)]
+    fails: || fixture::metadata("License-Expression: MIT", "License-Expression: MITT"),
+};
 
 fn licence(dist: &Dist, out: &mut Out) {
     let headers = &metadata!(dist, out).headers;
@@ -363,6 +365,20 @@ fn licence_case(text: &str) -> String {
     spaced.split_whitespace().map(word).collect::<Vec<_>>().join(" ")
 }
 
+const LICENCE_FILES: Rule = Rule {
+    id: "MET010",
+    title: "every License-File is in the archive",
+    severity: Error,
+    provenance: PypiRejects,
+    why: "The index refuses a file that lacks a licence that it names.",
+    source: "PEP 639; Warehouse.",
+    fix: "Check `license-files` in `[project]`; paths are relative to pyproject.toml.",
+    example: "",
+    check: Check::Dist(licence_files),
+    #[cfg(test)]
+    fails: || fixture::metadata("Summary", "License-File: LICENSE\nSummary"),
+};
+
 fn licence_files(dist: &Dist, out: &mut Out) {
     let metadata = metadata!(dist, out);
     let members: BTreeSet<&str> = dist.members().iter().map(|member| member.name.as_str()).collect();
@@ -387,7 +403,7 @@ fn licence_files(dist: &Dist, out: &mut Out) {
 }
 
 /// Every field, with the metadata version that brought it.
-const FIELDS: [(&str, &str); 32] = [
+const FIELD_VERSIONS: [(&str, &str); 32] = [
     ("metadata-version", "1.0"),
     ("name", "1.0"),
     ("version", "1.0"),
@@ -422,16 +438,44 @@ const FIELDS: [(&str, &str); 32] = [
     ("import-namespace", "2.5"),
 ];
 
+const DYNAMIC: Rule = Rule {
+    id: "MET011",
+    title: "Dynamic names fields that may be dynamic",
+    severity: Error,
+    provenance: PypiRejects,
+    why: "Name, Version and Metadata-Version are never dynamic.",
+    source: "PEP 643.",
+    fix: "Use a current build backend.",
+    example: "",
+    check: Check::Dist(dynamic),
+    #[cfg(test)]
+    fails: || fixture::metadata("Summary", "Dynamic: Name\nSummary"),
+};
+
 fn dynamic(dist: &Dist, out: &mut Out) {
     for field in metadata!(dist, out).headers.all("Dynamic") {
         let lower = field.to_ascii_lowercase();
         if ["name", "version", "metadata-version"].contains(&lower.as_str())
-            || !FIELDS.iter().any(|(known, _)| *known == lower)
+            || !FIELD_VERSIONS.iter().any(|(known, _)| *known == lower)
         {
             out.found(format!("`{field}` cannot be dynamic"));
         }
     }
 }
+
+const CONTENT_TYPE: Rule = Rule {
+    id: "MET012",
+    title: "the description's content type is one that renders",
+    severity: Error,
+    provenance: PypiRejects,
+    why: "The index renders text/plain, text/x-rst and text/markdown, in UTF-8.",
+    source: CORE,
+    fix: "`readme = \"README.md\"`, or `{ file = …, content-type = \"text/markdown\" }`.",
+    example: "",
+    check: Check::Dist(content_type),
+    #[cfg(test)]
+    fails: || fixture::metadata("text/markdown", "text/html"),
+};
 
 fn content_type(dist: &Dist, out: &mut Out) {
     let metadata = metadata!(dist, out);
@@ -461,6 +505,20 @@ fn content_type(dist: &Dist, out: &mut Out) {
     }
 }
 
+const FIELDS: Rule = Rule {
+    id: "MET013",
+    title: "fields are of the metadata version that is declared",
+    severity: Error,
+    provenance: BreaksInstall,
+    why: "A field that is newer than the declared version is refused by strict readers.",
+    source: CORE,
+    fix: "Use a current build backend.",
+    example: "",
+    check: Check::Dist(fields),
+    #[cfg(test)]
+    fails: || fixture::metadata("Metadata-Version: 2.4", "Metadata-Version: 2.1"),
+};
+
 fn fields(dist: &Dist, out: &mut Out) {
     let metadata = metadata!(dist, out);
     let Ok(declared) = Version::from_str(&metadata.metadata_version) else { return out.not_applicable() };
@@ -471,7 +529,7 @@ fn fields(dist: &Dist, out: &mut Out) {
         if ["license-file", "provides-extra", "description-content-type"].contains(&lower.as_str()) {
             continue;
         }
-        if let Some((_, since)) = FIELDS.iter().find(|(known, _)| *known == lower)
+        if let Some((_, since)) = FIELD_VERSIONS.iter().find(|(known, _)| *known == lower)
             && Version::from_str(since).is_ok_and(|since| since >= Version::new([2, 2]) && since > declared)
             && told.insert(lower)
         {
@@ -479,6 +537,20 @@ fn fields(dist: &Dist, out: &mut Out) {
         }
     }
 }
+
+const ONCE: Rule = Rule {
+    id: "MET018",
+    title: "fields that stand once stand once",
+    severity: Error,
+    provenance: PypiRejects,
+    why: "Which of two values counts depends on the reader.",
+    source: CORE,
+    fix: "Use a current build backend.",
+    example: "",
+    check: Check::Dist(once),
+    #[cfg(test)]
+    fails: || fixture::metadata("Summary", "Version: 1.0\nSummary"),
+};
 
 fn once(dist: &Dist, out: &mut Out) {
     let headers = &metadata!(dist, out).headers;

@@ -5,98 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use pydist::digest;
 use pydist::record::Entry;
 
-use super::Provenance::{BreaksInstall, BreaksRelease, Hygiene, PypiRejects};
-use super::Severity::{Error, Warning};
-use super::{Check, Out, Rule};
 use crate::facts::{Dist, Wheel};
+#[cfg(test)]
+use crate::fixture;
+use crate::rule::Provenance::{BreaksInstall, BreaksRelease, Hygiene, PypiRejects};
+use crate::rule::Severity::{Error, Warning};
+use crate::rule::{Check, Out, Rule};
 
 const SOURCE: &str =
     "PyPA \"Recording installed projects\" and \"Binary distribution format\" (PEP 376, PEP 427).";
 const FIX: &str = "Change a wheel with `wheel unpack` and `wheel pack`, or let build-wheel do it: both write RECORD anew. \
     In Nix do not run `patchelf` or `strip` on files of a finished wheel.";
 
-pub(super) static RULES: &[Rule] = &[
-    Rule {
-        id: "REC001",
-        title: "RECORD is there and can be read",
-        severity: Error,
-        provenance: PypiRejects,
-        why: "Installers need it to install and to remove the package.",
-        source: SOURCE,
-        fix: FIX,
-        check: Check::Wheel(there),
-    },
-    Rule {
-        id: "REC002",
-        title: "every hash in RECORD is right",
-        severity: Error,
-        provenance: BreaksInstall,
-        why: "Installers that check refuse the wheel; the others install files that nobody vouches for.",
-        source: SOURCE,
-        fix: FIX,
-        check: Check::Wheel(hashes),
-    },
-    Rule {
-        id: "REC003",
-        title: "every size in RECORD is right",
-        severity: Error,
-        provenance: BreaksInstall,
-        why: "Installers that check refuse the wheel.",
-        source: SOURCE,
-        fix: FIX,
-        check: Check::Wheel(sizes),
-    },
-    Rule {
-        id: "REC004",
-        title: "RECORD lists every file",
-        severity: Error,
-        provenance: BreaksInstall,
-        why: "A file that is not listed is installed unchecked and never removed.",
-        source: SOURCE,
-        fix: FIX,
-        check: Check::Wheel(complete),
-    },
-    Rule {
-        id: "REC005",
-        title: "RECORD lists only files that are there",
-        severity: Error,
-        provenance: BreaksInstall,
-        why: "Something was lost after the wheel was built.",
-        source: SOURCE,
-        fix: FIX,
-        check: Check::Wheel(surplus),
-    },
-    Rule {
-        id: "REC006",
-        title: "RECORD lists every file once",
-        severity: Error,
-        provenance: BreaksRelease,
-        why: "Of two lines for one file, one is wrong.",
-        source: SOURCE,
-        fix: FIX,
-        check: Check::Wheel(once),
-    },
-    Rule {
-        id: "REC007",
-        title: "RECORD has a hash of SHA-256 or better for every file",
-        severity: Error,
-        provenance: BreaksInstall,
-        why: "MD5 and SHA-1 are forbidden, and without a hash nothing is checked.",
-        source: SOURCE,
-        fix: FIX,
-        check: Check::Wheel(strong),
-    },
-    Rule {
-        id: "REC008",
-        title: "RECORD uses relative paths with `/`",
-        severity: Warning,
-        provenance: Hygiene,
-        why: "Paths with backslashes match no member of the archive.",
-        source: SOURCE,
-        fix: FIX,
-        check: Check::Wheel(forms),
-    },
-];
+pub(super) static RULES: &[Rule] = &[THERE, HASHES, SIZES, COMPLETE, SURPLUS, ONCE, STRONG, FORMS];
 
 fn entries(wheel: &Wheel) -> Option<&[Entry]> {
     wheel.record.as_ref()?.as_ref().ok().map(Vec::as_slice)
@@ -108,6 +29,20 @@ fn is_exempt(path: &str) -> bool {
         folder.ends_with(".dist-info") && ["RECORD", "RECORD.jws", "RECORD.p7s"].contains(&file)
     })
 }
+
+const THERE: Rule = Rule {
+    id: "REC001",
+    title: "RECORD is there and can be read",
+    severity: Error,
+    provenance: PypiRejects,
+    why: "Installers need it to install and to remove the package.",
+    source: SOURCE,
+    fix: FIX,
+    example: "",
+    check: Check::Wheel(there),
+    #[cfg(test)]
+    fails: || fixture::after(|members| drop(members.pop())),
+};
 
 fn there(_: &Dist, wheel: &Wheel, out: &mut Out) {
     match &wheel.record {
@@ -125,6 +60,20 @@ fn pairs(wheel: &Wheel) -> Vec<(&Entry, &crate::facts::Member)> {
     entries.filter_map(|entry| members.get(entry.path.as_str()).map(|member| (entry, *member))).collect()
 }
 
+const HASHES: Rule = Rule {
+    id: "REC002",
+    title: "every hash in RECORD is right",
+    severity: Error,
+    provenance: BreaksInstall,
+    why: "Installers that check refuse the wheel; the others install files that nobody vouches for.",
+    source: SOURCE,
+    fix: FIX,
+    example: "",
+    check: Check::Wheel(hashes),
+    #[cfg(test)]
+    fails: || fixture::after(|members| members[0].data = b"x = 2\n".to_vec()),
+};
+
 fn hashes(_: &Dist, wheel: &Wheel, out: &mut Out) {
     if entries(wheel).is_none() {
         return out.not_applicable();
@@ -140,6 +89,20 @@ fn hashes(_: &Dist, wheel: &Wheel, out: &mut Out) {
     }
 }
 
+const SIZES: Rule = Rule {
+    id: "REC003",
+    title: "every size in RECORD is right",
+    severity: Error,
+    provenance: BreaksInstall,
+    why: "Installers that check refuse the wheel.",
+    source: SOURCE,
+    fix: FIX,
+    example: "",
+    check: Check::Wheel(sizes),
+    #[cfg(test)]
+    fails: || fixture::record(",6\n", ",7\n"),
+};
+
 fn sizes(_: &Dist, wheel: &Wheel, out: &mut Out) {
     if entries(wheel).is_none() {
         return out.not_applicable();
@@ -150,6 +113,20 @@ fn sizes(_: &Dist, wheel: &Wheel, out: &mut Out) {
         }
     }
 }
+
+const COMPLETE: Rule = Rule {
+    id: "REC004",
+    title: "RECORD lists every file",
+    severity: Error,
+    provenance: BreaksInstall,
+    why: "A file that is not listed is installed unchecked and never removed.",
+    source: SOURCE,
+    fix: FIX,
+    example: "",
+    check: Check::Wheel(complete),
+    #[cfg(test)]
+    fails: || fixture::after(|members| members.insert(0, fixture::Member::new("sample/more.py", ""))),
+};
 
 fn complete(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let Some(entries) = entries(wheel) else { return out.not_applicable() };
@@ -164,6 +141,20 @@ fn complete(_: &Dist, wheel: &Wheel, out: &mut Out) {
     }
 }
 
+const SURPLUS: Rule = Rule {
+    id: "REC005",
+    title: "RECORD lists only files that are there",
+    severity: Error,
+    provenance: BreaksInstall,
+    why: "Something was lost after the wheel was built.",
+    source: SOURCE,
+    fix: FIX,
+    example: "",
+    check: Check::Wheel(surplus),
+    #[cfg(test)]
+    fails: || fixture::after(|members| drop(members.remove(0))),
+};
+
 fn surplus(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let Some(entries) = entries(wheel) else { return out.not_applicable() };
     let members: BTreeSet<&str> = wheel.members.iter().map(|member| member.name.as_str()).collect();
@@ -171,6 +162,20 @@ fn surplus(_: &Dist, wheel: &Wheel, out: &mut Out) {
         out.at(&entry.path, "listed in RECORD, not in the archive");
     }
 }
+
+const ONCE: Rule = Rule {
+    id: "REC006",
+    title: "RECORD lists every file once",
+    severity: Error,
+    provenance: BreaksRelease,
+    why: "Of two lines for one file, one is wrong.",
+    source: SOURCE,
+    fix: FIX,
+    example: "",
+    check: Check::Wheel(once),
+    #[cfg(test)]
+    fails: || fixture::record("sample/__init__.py", "sample-1.0.dist-info/RECORD,,\nsample/__init__.py"),
+};
 
 fn once(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let Some(entries) = entries(wheel) else { return out.not_applicable() };
@@ -181,6 +186,20 @@ fn once(_: &Dist, wheel: &Wheel, out: &mut Out) {
         }
     }
 }
+
+const STRONG: Rule = Rule {
+    id: "REC007",
+    title: "RECORD has a hash of SHA-256 or better for every file",
+    severity: Error,
+    provenance: BreaksInstall,
+    why: "MD5 and SHA-1 are forbidden, and without a hash nothing is checked.",
+    source: SOURCE,
+    fix: FIX,
+    example: "",
+    check: Check::Wheel(strong),
+    #[cfg(test)]
+    fails: || fixture::record("sha256=", "md5="),
+};
 
 fn strong(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let Some(entries) = entries(wheel) else { return out.not_applicable() };
@@ -194,6 +213,20 @@ fn strong(_: &Dist, wheel: &Wheel, out: &mut Out) {
         }
     }
 }
+
+const FORMS: Rule = Rule {
+    id: "REC008",
+    title: "RECORD uses relative paths with `/`",
+    severity: Warning,
+    provenance: Hygiene,
+    why: "Paths with backslashes match no member of the archive.",
+    source: SOURCE,
+    fix: FIX,
+    example: "",
+    check: Check::Wheel(forms),
+    #[cfg(test)]
+    fails: || fixture::record("sample/__init__.py", "/sample/__init__.py"),
+};
 
 fn forms(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let Some(entries) = entries(wheel) else { return out.not_applicable() };

@@ -4,25 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use binfmt::elf::Kind;
+use distcheck::Severity;
 use pydist::filename::DistName;
 use pydist::policy::{self, Linux};
 use pydist::requirement::Requirement;
 use pydist::tags::Platform;
 use serde_json::{Value, json};
-use verify_dist::rules::Severity;
+use testkit::tools::python;
 
-use crate::corpus::{path, rules_of, scanned, sound};
+use testkit::tools::corpus as path;
 
-/// Runs a Python program of the tools' environment with a value as its
-/// standard input; gives the value that it prints.
-pub(crate) fn python(program: &str, input: &Value) -> Value {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("input.json");
-    std::fs::write(&file, input.to_string()).unwrap();
-    let output = testkit::tools::command("python").args(["-c", program]).arg(&file).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
+use crate::corpus::{rules_of, scanned, sound};
 
 /// Standard output and error of a tool.
 fn told(command: &mut Command) -> String {
@@ -238,7 +230,7 @@ fn docutils_agrees_on_what_renders() {
     let texts: Vec<String> = TEXTS.iter().map(|text| (*text).to_owned()).chain(real).collect();
     let theirs = python(RENDER, &json!(texts));
     for (text, renders) in texts.iter().zip(theirs.as_array().unwrap()) {
-        let faults = verify_dist::rules::restructured_faults(text);
+        let faults = distcheck::rules::restructured_faults(text);
         if UNSEEN.contains(&text.as_str()) {
             assert!(faults.is_empty() && *renders == json!(false), "no exception any more: {text}");
             continue;
@@ -376,7 +368,7 @@ fn packaging_agrees_on_names_requirements_and_licences() {
                     text.parse::<DistName>().is_ok_and(|name| name.wheel().is_some() == (kind == "wheel"))
                 }
                 "requirement" => text.parse::<Requirement>().is_ok(),
-                _ => verify_dist::rules::is_licence_expression(text),
+                _ => distcheck::rules::is_licence_expression(text),
             };
             if ours != (*theirs == json!(true)) {
                 match differs(kind, text) {

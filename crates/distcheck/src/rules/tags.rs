@@ -8,127 +8,36 @@ use pep440_rs::{Version, VersionSpecifiers};
 use pydist::policy;
 use pydist::tags::{Platform, Tag, TagSet};
 
-use super::Provenance::{BreaksInstall, BreaksRelease, BreaksRuntime, PypiRejects};
-use super::Severity::{Error, Warning};
-use super::{Check, Out, Rule, some};
 use crate::facts::{Binary, Dist, Wheel};
+#[cfg(test)]
+use crate::fixture;
+use crate::rule::Provenance::{BreaksInstall, BreaksRelease, BreaksRuntime, PypiRejects};
+use crate::rule::Severity::{Error, Warning};
+use crate::rule::{Check, Out, Rule, some};
 
 const TAGS: &str = "PyPA \"Platform compatibility tags\" (PEP 425, 600, 656).";
 const WHEEL: &str = "PyPA \"Binary distribution format\", the file WHEEL.";
 
-pub(super) static RULES: &[Rule] = &[
-    Rule {
-        id: "TAG001",
-        title: "the index accepts the platform tag",
-        severity: Error,
-        provenance: PypiRejects,
-        why: "The index refuses `linux_*` (it says nothing about libraries), unknown platforms and macOS versions that do not exist.",
-        source: "Warehouse, `utils/wheel.py`.",
-        fix: "maturin: `--compatibility manylinux_2_17` or `pypi`, with zig on any machine; otherwise `auditwheel repair`. \
-            macOS: set MACOSX_DEPLOYMENT_TARGET to 11.0 for arm64, 10.12 for x86_64.",
-        check: Check::Wheel(accepted),
+pub(super) static RULES: &[Rule] =
+    &[ACCEPTED, SAME, EXPANDED, PURE, PURELIB, FILE, ONE, PYTHON, BUILD, ADMITTED, PLATFORM];
+
+const ADMITTED: Rule = Rule {
+    id: "TAG010",
+    title: "Requires-Python admits the Python of the tag",
+    severity: Error,
+    provenance: BreaksInstall,
+    why: "Installers look at both: with no Python that fits both, nobody can install the wheel.",
+    source: TAGS,
+    fix: "Build for a Python that `requires-python` admits, or mend `requires-python`.",
+    example: "",
+    check: Check::Wheel(admitted),
+    #[cfg(test)]
+    fails: || {
+        let mut wheel = fixture::linux(fixture::Elf::default());
+        wheel.metadata = wheel.metadata.replace(">=3.10", ">=3.13");
+        wheel.into()
     },
-    Rule {
-        id: "TAG002",
-        title: "WHEEL has the tags of the file name",
-        severity: Error,
-        provenance: BreaksInstall,
-        why: "Installers choose by the file name and record WHEEL's tags: `pip check`, caches and uninstallers then disagree.",
-        source: WHEEL,
-        fix: "Do not rename a wheel; `wheel tags` changes both.",
-        check: Check::Wheel(same),
-    },
-    Rule {
-        id: "TAG003",
-        title: "WHEEL lists each tag on a line of its own",
-        severity: Warning,
-        provenance: BreaksInstall,
-        why: "A compressed tag set in WHEEL makes `pip check` report the package as unsupported (pip issue 13709).",
-        source: WHEEL,
-        fix: "Update maturin, or run `wheel tags --platform-tag …`, which expands them.",
-        check: Check::Wheel(expanded),
-    },
-    Rule {
-        id: "TAG004",
-        title: "a wheel for any platform has no binaries",
-        severity: Error,
-        provenance: BreaksInstall,
-        why: "It would be installed on systems on which it cannot work.",
-        source: TAGS,
-        fix: "Build with maturin, or set the tag with `wheel tags --platform-tag`.",
-        check: Check::Wheel(pure),
-    },
-    Rule {
-        id: "TAG005",
-        title: "Root-Is-Purelib fits the content",
-        severity: Error,
-        provenance: BreaksInstall,
-        why: "Libraries of a platform go to platlib: with `true` they land in a folder that other architectures share.",
-        source: "PyPA \"Binary distribution format\"; auditwheel, `NonPlatformWheelError` and the check of purelib.",
-        fix: "Let the build backend write WHEEL (maturin does it right).",
-        check: Check::Wheel(purelib),
-    },
-    Rule {
-        id: "TAG006",
-        title: "WHEEL is there, complete and of a known version",
-        severity: Error,
-        provenance: BreaksInstall,
-        why: "Installers refuse a wheel without Wheel-Version, Root-Is-Purelib or Tag, and one of another major version.",
-        source: WHEEL,
-        fix: "Build the wheel with a build backend.",
-        check: Check::Wheel(file),
-    },
-    Rule {
-        id: "TAG007",
-        title: "all platforms of the tag are of one architecture",
-        severity: Error,
-        provenance: BreaksRuntime,
-        why: "One binary runs on one architecture only.",
-        source: TAGS,
-        fix: "Build one wheel for each architecture.",
-        check: Check::Wheel(one),
-    },
-    Rule {
-        id: "TAG008",
-        title: "Python and ABI tags are known and fit each other",
-        severity: Error,
-        provenance: BreaksInstall,
-        why: "No interpreter asks for such a tag, so the wheel is never chosen, or is chosen where it cannot work.",
-        source: TAGS,
-        fix: "Let the build backend set the tags; for the stable ABI `cp3X-abi3`.",
-        check: Check::Wheel(python),
-    },
-    Rule {
-        id: "TAG009",
-        title: "WHEEL has the build number of the file name",
-        severity: Error,
-        provenance: BreaksRuntime,
-        why: "The build number decides which of two wheels of a version is installed.",
-        source: WHEEL,
-        fix: "Use `wheel tags --build`, which changes both.",
-        check: Check::Wheel(build),
-    },
-    Rule {
-        id: "TAG010",
-        title: "Requires-Python admits the Python of the tag",
-        severity: Error,
-        provenance: BreaksInstall,
-        why: "Installers look at both: with no Python that fits both, nobody can install the wheel.",
-        source: TAGS,
-        fix: "Build for a Python that `requires-python` admits, or mend `requires-python`.",
-        check: Check::Wheel(admitted),
-    },
-    Rule {
-        id: "TAG011",
-        title: "a wheel for a platform has something of the platform",
-        severity: Warning,
-        provenance: BreaksRelease,
-        why: "The library or program was not packed, or the wheel could serve every platform.",
-        source: TAGS,
-        fix: "maturin: check `module-name`, `include` and `bindings`; setuptools: do not set `has_ext_modules` without one.",
-        check: Check::Wheel(platform),
-    },
-];
+};
 
 fn admitted(dist: &Dist, _: &Wheel, out: &mut Out) {
     let (Some(name), Some(metadata)) = (dist.wheel_name(), dist.metadata()) else {
@@ -157,6 +66,20 @@ fn admitted(dist: &Dist, _: &Wheel, out: &mut Out) {
     }
 }
 
+const PLATFORM: Rule = Rule {
+    id: "TAG011",
+    title: "a wheel for a platform has something of the platform",
+    severity: Warning,
+    provenance: BreaksRelease,
+    why: "The library or program was not packed, or the wheel could serve every platform.",
+    source: TAGS,
+    fix: "maturin: check `module-name`, `include` and `bindings`; setuptools: do not set `has_ext_modules` without one.",
+    example: "",
+    check: Check::Wheel(platform),
+    #[cfg(test)]
+    fails: || fixture::retagged(fixture::pure(), fixture::LINUX),
+};
+
 fn platform(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     let platforms = dist.platforms();
     if platforms.is_empty() || platforms.contains(&Platform::Any) {
@@ -167,6 +90,21 @@ fn platform(dist: &Dist, wheel: &Wheel, out: &mut Out) {
         out.found(format!("there is no binary in it, and the tag is for `{}`", platforms[0]));
     }
 }
+
+const ACCEPTED: Rule = Rule {
+    id: "TAG001",
+    title: "the index accepts the platform tag",
+    severity: Error,
+    provenance: PypiRejects,
+    why: "The index refuses `linux_*` (it says nothing about libraries), unknown platforms and macOS versions that do not exist.",
+    source: "Warehouse, `utils/wheel.py`.",
+    fix: "maturin: `--compatibility manylinux_2_17` or `pypi`, with zig on any machine; otherwise `auditwheel repair`. \
+        macOS: set MACOSX_DEPLOYMENT_TARGET to 11.0 for arm64, 10.12 for x86_64.",
+    example: "",
+    check: Check::Wheel(accepted),
+    #[cfg(test)]
+    fails: || fixture::retagged(fixture::linux(fixture::Elf::default()), "cp312-cp312-linux_x86_64"),
+};
 
 fn accepted(dist: &Dist, _: &Wheel, out: &mut Out) {
     for platform in dist.platforms() {
@@ -209,6 +147,20 @@ fn lines(wheel: &Wheel) -> Option<Vec<(String, Vec<Tag>)>> {
     Some(file.tags().map(|line| (shown(line), tags(line))).collect())
 }
 
+const SAME: Rule = Rule {
+    id: "TAG002",
+    title: "WHEEL has the tags of the file name",
+    severity: Error,
+    provenance: BreaksInstall,
+    why: "Installers choose by the file name and record WHEEL's tags: `pip check`, caches and uninstallers then disagree.",
+    source: WHEEL,
+    fix: "Do not rename a wheel; `wheel tags` changes both.",
+    example: "",
+    check: Check::Wheel(same),
+    #[cfg(test)]
+    fails: || fixture::renamed("sample-1.0-py2-none-any.whl"),
+};
+
 fn same(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     let (Some(lines), Some(name)) = (lines(wheel), dist.wheel_name()) else { return out.not_applicable() };
     if lines.is_empty() {
@@ -221,6 +173,24 @@ fn same(dist: &Dist, wheel: &Wheel, out: &mut Out) {
         out.found(format!("the file name has {}, WHEEL has {}", text(&named), text(&said)));
     }
 }
+
+const EXPANDED: Rule = Rule {
+    id: "TAG003",
+    title: "WHEEL lists each tag on a line of its own",
+    severity: Warning,
+    provenance: BreaksInstall,
+    why: "A compressed tag set in WHEEL makes `pip check` report the package as unsupported (pip issue 13709).",
+    source: WHEEL,
+    fix: "Update maturin, or run `wheel tags --platform-tag …`, which expands them.",
+    example: "",
+    check: Check::Wheel(expanded),
+    #[cfg(test)]
+    fails: || {
+        let mut wheel = fixture::Wheel::sample("py2.py3-none-any");
+        wheel.wheel = Some("Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py2.py3-none-any\n".into());
+        wheel.into()
+    },
+};
 
 fn expanded(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let Some(lines) = lines(wheel) else { return out.not_applicable() };
@@ -251,6 +221,20 @@ fn is_launcher(name: &str) -> bool {
     is_exe && !name.contains(".data/")
 }
 
+const PURE: Rule = Rule {
+    id: "TAG004",
+    title: "a wheel for any platform has no binaries",
+    severity: Error,
+    provenance: BreaksInstall,
+    why: "It would be installed on systems on which it cannot work.",
+    source: TAGS,
+    fix: "Build with maturin, or set the tag with `wheel tags --platform-tag`.",
+    example: "",
+    check: Check::Wheel(pure),
+    #[cfg(test)]
+    fails: || fixture::plus("sample/bin/tool", fixture::elf(|elf| elf.is_static = true).bytes()),
+};
+
 fn pure(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     if !dist.platforms().contains(&Platform::Any) {
         return out.not_applicable();
@@ -259,6 +243,24 @@ fn pure(dist: &Dist, wheel: &Wheel, out: &mut Out) {
         out.at(name, "a binary in a wheel that is tagged `any`");
     }
 }
+
+const PURELIB: Rule = Rule {
+    id: "TAG005",
+    title: "Root-Is-Purelib fits the content",
+    severity: Error,
+    provenance: BreaksInstall,
+    why: "Libraries of a platform go to platlib: with `true` they land in a folder that other architectures share.",
+    source: "PyPA \"Binary distribution format\"; auditwheel, `NonPlatformWheelError` and the check of purelib.",
+    fix: "Let the build backend write WHEEL (maturin does it right).",
+    example: "",
+    check: Check::Wheel(purelib),
+    #[cfg(test)]
+    fails: || {
+        let mut wheel = fixture::linux(fixture::Elf::default());
+        wheel.wheel = Some(format!("Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {}\n", fixture::LINUX));
+        wheel.into()
+    },
+};
 
 fn purelib(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     let Some(Ok(file)) = &wheel.wheel else { return out.not_applicable() };
@@ -271,6 +273,24 @@ fn purelib(dist: &Dist, wheel: &Wheel, out: &mut Out) {
         out.found(format!("Root-Is-Purelib is true, and there is {}", some(libraries)));
     }
 }
+
+const FILE: Rule = Rule {
+    id: "TAG006",
+    title: "WHEEL is there, complete and of a known version",
+    severity: Error,
+    provenance: BreaksInstall,
+    why: "Installers refuse a wheel without Wheel-Version, Root-Is-Purelib or Tag, and one of another major version.",
+    source: WHEEL,
+    fix: "Build the wheel with a build backend.",
+    example: "",
+    check: Check::Wheel(file),
+    #[cfg(test)]
+    fails: || {
+        let mut wheel = fixture::pure();
+        wheel.wheel = Some("Wheel-Version: 2.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n".into());
+        wheel.into()
+    },
+};
 
 fn file(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let file = match &wheel.wheel {
@@ -294,6 +314,25 @@ fn file(_: &Dist, wheel: &Wheel, out: &mut Out) {
     }
 }
 
+const ONE: Rule = Rule {
+    id: "TAG007",
+    title: "all platforms of the tag are of one architecture",
+    severity: Error,
+    provenance: BreaksRuntime,
+    why: "One binary runs on one architecture only.",
+    source: TAGS,
+    fix: "Build one wheel for each architecture.",
+    example: "",
+    check: Check::Wheel(one),
+    #[cfg(test)]
+    fails: || {
+        fixture::retagged(
+            fixture::linux(fixture::Elf::default()),
+            "cp312-cp312-manylinux_2_17_x86_64.manylinux_2_17_aarch64",
+        )
+    },
+};
+
 fn one(dist: &Dist, _: &Wheel, out: &mut Out) {
     let platforms = dist.platforms();
     let archs: BTreeSet<&str> = platforms
@@ -305,6 +344,20 @@ fn one(dist: &Dist, _: &Wheel, out: &mut Out) {
         out.found(format!("the tag names {}", some(archs)));
     }
 }
+
+const PYTHON: Rule = Rule {
+    id: "TAG008",
+    title: "Python and ABI tags are known and fit each other",
+    severity: Error,
+    provenance: BreaksInstall,
+    why: "No interpreter asks for such a tag, so the wheel is never chosen, or is chosen where it cannot work.",
+    source: TAGS,
+    fix: "Let the build backend set the tags; for the stable ABI `cp3X-abi3`.",
+    example: "",
+    check: Check::Wheel(python),
+    #[cfg(test)]
+    fails: || fixture::retagged(fixture::linux(fixture::Elf::default()), "cp312-cp311-manylinux_2_17_x86_64"),
+};
 
 fn python(dist: &Dist, _: &Wheel, out: &mut Out) {
     let Some(name) = dist.wheel_name() else { return out.not_applicable() };
@@ -333,6 +386,20 @@ fn python(dist: &Dist, _: &Wheel, out: &mut Out) {
         }
     }
 }
+
+const BUILD: Rule = Rule {
+    id: "TAG009",
+    title: "WHEEL has the build number of the file name",
+    severity: Error,
+    provenance: BreaksRuntime,
+    why: "The build number decides which of two wheels of a version is installed.",
+    source: WHEEL,
+    fix: "Use `wheel tags --build`, which changes both.",
+    example: "",
+    check: Check::Wheel(build),
+    #[cfg(test)]
+    fails: || fixture::renamed("sample-1.0-1-py3-none-any.whl"),
+};
 
 fn build(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     let (Some(name), Some(Ok(file))) = (dist.wheel_name(), &wheel.wheel) else { return out.not_applicable() };

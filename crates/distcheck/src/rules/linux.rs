@@ -7,148 +7,31 @@ use binfmt::elf::{Facts, Kind};
 use pydist::policy::{self, Excess, Linux};
 use pydist::tags::Platform;
 
-use super::Provenance::{BreaksInstall, BreaksRuntime};
-use super::Severity::{Error, Warning};
-use super::{Check, Out, Rule, some};
 use crate::facts::{Binary, Dist, Member, Wheel};
+#[cfg(test)]
+use crate::fixture;
+use crate::rule::Provenance::{BreaksInstall, BreaksRuntime};
+use crate::rule::Severity::{Error, Warning};
+use crate::rule::{Check, Out, Rule, some};
 
 const POLICY: &str = "PEP 600, PEP 656; auditwheel's policies (`pydist/data/linux.json`).";
 const REPAIR: &str = "maturin: `--zig --compatibility manylinux_2_17` links against an old glibc; Nix: `cargo-zigbuild` \
     or `auditwheel repair` with the tag that fits. Or give the wheel the tag that its content has.";
 
 pub(super) static RULES: &[Rule] = &[
-    Rule {
-        id: "LNX001",
-        title: "ELF files are of the tag's architecture and system",
-        severity: Error,
-        provenance: BreaksRuntime,
-        why: "The loader refuses a binary of another architecture.",
-        source: "PyPA \"Platform compatibility tags\".",
-        fix: "Check `--target` of the build: it must be the architecture in the tag.",
-        check: Check::Wheel(machine),
-    },
-    Rule {
-        id: "LNX002",
-        title: "symbol versions are no newer than the tag allows",
-        severity: Error,
-        provenance: BreaksRuntime,
-        why: "On a system as old as the tag promises, the loader says \"version `GLIBC_2.34' not found\".",
-        source: POLICY,
-        fix: REPAIR,
-        check: Check::Wheel(versions),
-    },
-    Rule {
-        id: "LNX003",
-        title: "libraries are of the system or in the wheel",
-        severity: Error,
-        provenance: BreaksRuntime,
-        why: "A library that not every such system has is missing for some users.",
-        source: POLICY,
-        fix: "Link it statically, or let `auditwheel repair` (maturin: `--auditwheel repair`) copy it into the wheel.",
-        check: Check::Wheel(libraries),
-    },
-    Rule {
-        id: "LNX004",
-        title: "no symbol is taken that the policy forbids",
-        severity: Error,
-        provenance: BreaksRuntime,
-        why: "These symbols are missing in some builds of the library.",
-        source: POLICY,
-        fix: REPAIR,
-        check: Check::Wheel(forbidden),
-    },
-    Rule {
-        id: "LNX005",
-        title: "no executable stack",
-        severity: Error,
-        provenance: BreaksRuntime,
-        why: "glibc 2.41 and hardened kernels refuse to load a library that asks for an executable stack, \
-            or that does not say (then most architectures' default is executable).",
-        source: "glibc 2.41 NEWS; gABI extension PT_GNU_STACK.",
-        fix: "Link with `-z noexecstack`; give assembler files a `.note.GNU-stack` section; `patchelf --clear-execstack`.",
-        check: Check::Wheel(stack),
-    },
-    Rule {
-        id: "LNX006",
-        title: "search paths are relative to the file",
-        severity: Warning,
-        provenance: BreaksRuntime,
-        why: "A folder of the build machine is searched on the user's machine, where anybody may have made it.",
-        source: "auditwheel removes RPATHs outside the wheel on repair.",
-        fix: "`patchelf --remove-rpath`, or use `$ORIGIN`. CMake: `CMAKE_SKIP_RPATH` or `INSTALL_RPATH`.",
-        check: Check::Wheel(rpath),
-    },
-    Rule {
-        id: "LNX007",
-        title: "the program interpreter is the system's",
-        severity: Error,
-        provenance: BreaksRuntime,
-        why: "The kernel starts a program through the loader that it names; at another path there is none.",
-        source: "System V ABI supplements (each architecture names its loader's path).",
-        fix: "`patchelf --set-interpreter /lib64/ld-linux-x86-64.so.2` (aarch64: `/lib/ld-linux-aarch64.so.1`), or link statically.",
-        check: Check::Wheel(interpreter),
-    },
-    Rule {
-        id: "LNX008",
-        title: "the C library is the tag's",
-        severity: Error,
-        provenance: BreaksRuntime,
-        why: "A binary for glibc does not run with musl, nor the other way round.",
-        source: "PEP 600, PEP 656.",
-        fix: "Build with the target of the tag (`x86_64-unknown-linux-gnu` or `-musl`).",
-        check: Check::Wheel(libc),
-    },
-    Rule {
-        id: "LNX009",
-        title: "nothing links with libpython",
-        severity: Error,
-        provenance: BreaksRuntime,
-        why: "Interpreters are often built without that library.",
-        source: "PEP 513; PyPA \"Platform compatibility tags\".",
-        fix: "PyO3: the feature `extension-module`. setuptools: do not add `-lpython`.",
-        check: Check::Wheel(libpython),
-    },
-    Rule {
-        id: "LNX010",
-        title: "binaries are whole and understood",
-        severity: Error,
-        provenance: BreaksInstall,
-        why: "A binary that its loader cannot read does not load.",
-        source: "The formats' own specifications.",
-        fix: "Build it again; check the step that changed it last (strip, patchelf, codesign).",
-        check: Check::Wheel(whole),
-    },
-    Rule {
-        id: "LNX011",
-        title: "no instructions beyond the architecture's baseline are required",
-        severity: Error,
-        provenance: BreaksRuntime,
-        why: "The loader refuses the library on processors without x86-64-v2 (or v3, v4).",
-        source: "x86-64 psABI, GNU_PROPERTY_X86_ISA_1_NEEDED; auditwheel 6.2.",
-        fix: "Build with `-march=x86-64` (Rust: no `target-cpu=native`).",
-        check: Check::Wheel(isa),
-    },
-    Rule {
-        id: "LNX012",
-        title: "code is not written to",
-        severity: Warning,
-        provenance: BreaksRuntime,
-        why: "SELinux and hardened kernels refuse a library whose code the loader has to write to.",
-        source: "gABI, DT_TEXTREL; pax-utils.",
-        fix: "Compile everything with `-fPIC`; mend assembler code that uses absolute addresses.",
-        check: Check::Wheel(text_relocations),
-    },
-    Rule {
-        id: "LNX013",
-        title: "search paths lead to the wheel's own libraries",
-        severity: Warning,
-        provenance: BreaksRuntime,
-        why: "A library in the wheel is not found unless a RUNPATH leads to its folder, or Python loads it first.",
-        source: "ld.so(8); auditwheel.",
-        fix: "`auditwheel repair` sets `$ORIGIN/../<package>.libs`; do not run `patchelf --remove-rpath` or `strip` after it. \
-            In Nix set `dontPatchELF = true`.",
-        check: Check::Wheel(found),
-    },
+    MACHINE,
+    VERSIONS,
+    LIBRARIES,
+    FORBIDDEN,
+    STACK,
+    RPATH,
+    INTERPRETER,
+    LIBC,
+    LIBPYTHON,
+    WHOLE,
+    ISA,
+    TEXT_RELOCATIONS,
+    FOUND,
 ];
 
 /// The tags that are for Linux.
@@ -169,6 +52,20 @@ fn bundled(wheel: &Wheel) -> BTreeSet<String> {
 fn loaded(wheel: &Wheel) -> impl Iterator<Item = (&Member, &Facts)> {
     wheel.elf().filter(|(_, facts)| matches!(facts.kind, Kind::Executable | Kind::Library))
 }
+
+const MACHINE: Rule = Rule {
+    id: "LNX001",
+    title: "ELF files are of the tag's architecture and system",
+    severity: Error,
+    provenance: BreaksRuntime,
+    why: "The loader refuses a binary of another architecture.",
+    source: "PyPA \"Platform compatibility tags\".",
+    fix: "Check `--target` of the build: it must be the architecture in the tag.",
+    example: "",
+    check: Check::Wheel(machine),
+    #[cfg(test)]
+    fails: || fixture::linux(fixture::elf(|elf| elf.machine = 183)).into(),
+};
 
 fn machine(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     let platforms = dist.platforms();
@@ -227,6 +124,23 @@ fn excess(dist: &Dist, wheel: &Wheel, out: &mut Out, tell: impl Fn(&Linux, Vec<&
     }
 }
 
+const VERSIONS: Rule = Rule {
+    id: "LNX002",
+    title: "symbol versions are no newer than the tag allows",
+    severity: Error,
+    provenance: BreaksRuntime,
+    why: "On a system as old as the tag promises, the loader says \"version `GLIBC_2.34' not found\".",
+    source: POLICY,
+    fix: REPAIR,
+    example: "",
+    check: Check::Wheel(versions),
+    #[cfg(test)]
+    fails: || {
+        fixture::linux(fixture::elf(|elf| elf.version = Some(("libc.so.6".into(), "GLIBC_2.34".into()))))
+            .into()
+    },
+};
+
 fn versions(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     excess(dist, wheel, out, |_, excess| {
         let symbols: Vec<String> = excess
@@ -239,6 +153,20 @@ fn versions(dist: &Dist, wheel: &Wheel, out: &mut Out) {
         (!symbols.is_empty()).then(|| format!("it needs {}", some(symbols.iter().rev())))
     });
 }
+
+const LIBRARIES: Rule = Rule {
+    id: "LNX003",
+    title: "libraries are of the system or in the wheel",
+    severity: Error,
+    provenance: BreaksRuntime,
+    why: "A library that not every such system has is missing for some users.",
+    source: POLICY,
+    fix: "Link it statically, or let `auditwheel repair` (maturin: `--auditwheel repair`) copy it into the wheel.",
+    example: "",
+    check: Check::Wheel(libraries),
+    #[cfg(test)]
+    fails: || fixture::linux(fixture::elf(|elf| elf.needed.push("libssl.so.1.1".into()))).into(),
+};
 
 fn libraries(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     excess(dist, wheel, out, |_, excess| {
@@ -255,6 +183,22 @@ fn libraries(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     });
 }
 
+const FORBIDDEN: Rule = Rule {
+    id: "LNX004",
+    title: "no symbol is taken that the policy forbids",
+    severity: Error,
+    provenance: BreaksRuntime,
+    why: "These symbols are missing in some builds of the library.",
+    source: POLICY,
+    fix: REPAIR,
+    example: "",
+    check: Check::Wheel(forbidden),
+    #[cfg(test)]
+    fails: || {
+        fixture::linux(fixture::elf(|elf| elf.undefined = Some("__cxa_thread_atexit_impl".into()))).into()
+    },
+};
+
 fn forbidden(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     excess(dist, wheel, out, |_, excess| {
         let symbols: Vec<String> = excess
@@ -267,6 +211,21 @@ fn forbidden(dist: &Dist, wheel: &Wheel, out: &mut Out) {
         (!symbols.is_empty()).then(|| format!("it takes {}", some(symbols)))
     });
 }
+
+const STACK: Rule = Rule {
+    id: "LNX005",
+    title: "no executable stack",
+    severity: Error,
+    provenance: BreaksRuntime,
+    why: "glibc 2.41 and hardened kernels refuse to load a library that asks for an executable stack, \
+        or that does not say (then most architectures' default is executable).",
+    source: "glibc 2.41 NEWS; gABI extension PT_GNU_STACK.",
+    fix: "Link with `-z noexecstack`; give assembler files a `.note.GNU-stack` section; `patchelf --clear-execstack`.",
+    example: "",
+    check: Check::Wheel(stack),
+    #[cfg(test)]
+    fails: || fixture::linux(fixture::elf(|elf| elf.says_stack = false)).into(),
+};
 
 fn stack(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     if wheel.elf().next().is_none() {
@@ -284,6 +243,20 @@ fn stack(dist: &Dist, wheel: &Wheel, out: &mut Out) {
         }
     }
 }
+
+const TEXT_RELOCATIONS: Rule = Rule {
+    id: "LNX012",
+    title: "code is not written to",
+    severity: Warning,
+    provenance: BreaksRuntime,
+    why: "SELinux and hardened kernels refuse a library whose code the loader has to write to.",
+    source: "gABI, DT_TEXTREL; pax-utils.",
+    fix: "Compile everything with `-fPIC`; mend assembler code that uses absolute addresses.",
+    example: "",
+    check: Check::Wheel(text_relocations),
+    #[cfg(test)]
+    fails: || fixture::linux(fixture::elf(|elf| elf.text_relocations = true)).into(),
+};
 
 fn text_relocations(_: &Dist, wheel: &Wheel, out: &mut Out) {
     if wheel.elf().next().is_none() {
@@ -313,6 +286,24 @@ fn searched<'a>(member: &Member, facts: &'a Facts) -> Vec<Result<String, &'a str
     };
     facts.search_paths().filter_map(resolve).collect()
 }
+
+const FOUND: Rule = Rule {
+    id: "LNX013",
+    title: "search paths lead to the wheel's own libraries",
+    severity: Warning,
+    provenance: BreaksRuntime,
+    why: "A library in the wheel is not found unless a RUNPATH leads to its folder, or Python loads it first.",
+    source: "ld.so(8); auditwheel.",
+    fix: "`auditwheel repair` sets `$ORIGIN/../<package>.libs`; do not run `patchelf --remove-rpath` or `strip` after it. \
+        In Nix set `dontPatchELF = true`.",
+    example: "",
+    check: Check::Wheel(found),
+    #[cfg(test)]
+    fails: || {
+        let wheel = fixture::linux(fixture::elf(|elf| elf.needed.push("libown.so.1".into())));
+        fixture::with(wheel, fixture::Member::new("sample.libs/libown.so.1", fixture::Elf::default().bytes()))
+    },
+};
 
 fn found(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     let (linux, bundled) = (linux(dist), bundled(wheel));
@@ -348,6 +339,20 @@ fn found(dist: &Dist, wheel: &Wheel, out: &mut Out) {
         }
     }
 }
+
+const RPATH: Rule = Rule {
+    id: "LNX006",
+    title: "search paths are relative to the file",
+    severity: Warning,
+    provenance: BreaksRuntime,
+    why: "A folder of the build machine is searched on the user's machine, where anybody may have made it.",
+    source: "auditwheel removes RPATHs outside the wheel on repair.",
+    fix: "`patchelf --remove-rpath`, or use `$ORIGIN`. CMake: `CMAKE_SKIP_RPATH` or `INSTALL_RPATH`.",
+    example: "",
+    check: Check::Wheel(rpath),
+    #[cfg(test)]
+    fails: || fixture::linux(fixture::elf(|elf| elf.runpath = Some("$ORIGIN/../../lib".into()))).into(),
+};
 
 fn rpath(_: &Dist, wheel: &Wheel, out: &mut Out) {
     if wheel.elf().next().is_none() {
@@ -390,6 +395,23 @@ fn glibc_loader(arch: &str) -> Option<&'static str> {
     })
 }
 
+const INTERPRETER: Rule = Rule {
+    id: "LNX007",
+    title: "the program interpreter is the system's",
+    severity: Error,
+    provenance: BreaksRuntime,
+    why: "The kernel starts a program through the loader that it names; at another path there is none.",
+    source: "System V ABI supplements (each architecture names its loader's path).",
+    fix: "`patchelf --set-interpreter /lib64/ld-linux-x86-64.so.2` (aarch64: `/lib/ld-linux-aarch64.so.1`), or link statically.",
+    example: "",
+    check: Check::Wheel(interpreter),
+    #[cfg(test)]
+    fails: || {
+        fixture::program(fixture::elf(|elf| elf.interpreter = Some("/lib/ld-linux-x86-64.so.2".into())))
+            .into()
+    },
+};
+
 fn interpreter(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let mut any = false;
     for (member, facts) in wheel.elf() {
@@ -409,6 +431,20 @@ fn interpreter(_: &Dist, wheel: &Wheel, out: &mut Out) {
         out.not_applicable();
     }
 }
+
+const LIBC: Rule = Rule {
+    id: "LNX008",
+    title: "the C library is the tag's",
+    severity: Error,
+    provenance: BreaksRuntime,
+    why: "A binary for glibc does not run with musl, nor the other way round.",
+    source: "PEP 600, PEP 656.",
+    fix: "Build with the target of the tag (`x86_64-unknown-linux-gnu` or `-musl`).",
+    example: "",
+    check: Check::Wheel(libc),
+    #[cfg(test)]
+    fails: || fixture::linux(fixture::elf(|elf| elf.needed = vec!["libc.musl-x86_64.so.1".into()])).into(),
+};
 
 fn libc(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     let linux = linux(dist);
@@ -432,6 +468,20 @@ fn libc(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     }
 }
 
+const LIBPYTHON: Rule = Rule {
+    id: "LNX009",
+    title: "nothing links with libpython",
+    severity: Error,
+    provenance: BreaksRuntime,
+    why: "Interpreters are often built without that library.",
+    source: "PEP 513; PyPA \"Platform compatibility tags\".",
+    fix: "PyO3: the feature `extension-module`. setuptools: do not add `-lpython`.",
+    example: "",
+    check: Check::Wheel(libpython),
+    #[cfg(test)]
+    fails: || fixture::linux(fixture::elf(|elf| elf.needed.push("libpython3.12.so.1.0".into()))).into(),
+};
+
 fn libpython(_: &Dist, wheel: &Wheel, out: &mut Out) {
     if wheel.elf().next().is_none() {
         return out.not_applicable();
@@ -445,6 +495,25 @@ fn libpython(_: &Dist, wheel: &Wheel, out: &mut Out) {
         }
     }
 }
+
+const WHOLE: Rule = Rule {
+    id: "LNX010",
+    title: "binaries are whole and understood",
+    severity: Error,
+    provenance: BreaksInstall,
+    why: "A binary that its loader cannot read does not load.",
+    source: "The formats' own specifications.",
+    fix: "Build it again; check the step that changed it last (strip, patchelf, codesign).",
+    example: "",
+    check: Check::Wheel(whole),
+    #[cfg(test)]
+    fails: || {
+        let mut wheel = fixture::linux(fixture::Elf::default());
+        let half = wheel.members[1].data.len() / 2;
+        wheel.members[1].data.truncate(half);
+        wheel.into()
+    },
+};
 
 fn whole(_: &Dist, wheel: &Wheel, out: &mut Out) {
     for member in &wheel.members {
@@ -467,6 +536,20 @@ fn whole(_: &Dist, wheel: &Wheel, out: &mut Out) {
         }
     }
 }
+
+const ISA: Rule = Rule {
+    id: "LNX011",
+    title: "no instructions beyond the architecture's baseline are required",
+    severity: Error,
+    provenance: BreaksRuntime,
+    why: "The loader refuses the library on processors without x86-64-v2 (or v3, v4).",
+    source: "x86-64 psABI, GNU_PROPERTY_X86_ISA_1_NEEDED; auditwheel 6.2.",
+    fix: "Build with `-march=x86-64` (Rust: no `target-cpu=native`).",
+    example: "",
+    check: Check::Wheel(isa),
+    #[cfg(test)]
+    fails: fixture::x86_64_v3,
+};
 
 fn isa(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     if linux(dist).is_empty() || wheel.elf().next().is_none() {

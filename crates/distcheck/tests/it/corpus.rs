@@ -1,23 +1,15 @@
-//! Real distributions (`tests/corpus.txt`, `benches/wheels.txt`): the known
+//! Real distributions (`tests/corpus.txt`, verify-dist's `benches/wheels.txt`): the known
 //! defects under their rules, and no error on what is sound.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use pydist::zip::Limits;
-use verify_dist::facts::Dist;
-use verify_dist::rules::{Set, Severity};
-use verify_dist::scan;
+use distcheck::facts::Dist;
+use distcheck::{Limits, Set, Severity};
+
+use testkit::tools::corpus as path;
 
 use crate::kit::verdict;
-
-/// A file of the corpus, downloaded by `cargo xtask setup-test-tools`.
-pub(crate) fn path(file: &str) -> PathBuf {
-    let target = testkit::tools::folder();
-    let path = target.parent().unwrap_or(Path::new("")).join("corpus").join(file);
-    assert!(path.is_file(), "`{}` is not there: run `cargo xtask setup-test-tools`", path.display());
-    path
-}
 
 /// The files of a list, from the line on that starts with `after`.
 fn list(name: &str, after: &str) -> Vec<String> {
@@ -30,7 +22,7 @@ fn list(name: &str, after: &str) -> Vec<String> {
 
 /// The wheels of the bench, and the other sound files.
 pub(crate) fn sound() -> Vec<String> {
-    [list("benches/wheels.txt", "#"), list("tests/corpus.txt", "# Sound")].concat()
+    [list("../../actions/verify-dist/benches/wheels.txt", "#"), list("tests/corpus.txt", "# Sound")].concat()
 }
 
 pub(crate) fn defective() -> Vec<String> {
@@ -39,7 +31,7 @@ pub(crate) fn defective() -> Vec<String> {
 }
 
 pub(crate) fn scanned(file: &str) -> Vec<Dist> {
-    scan::scan(&[path(file)], &Limits::default(), 2).unwrap()
+    distcheck::scan(&[path(file)], &Limits::default(), 2).unwrap()
 }
 
 /// The rules that find something of at least this weight in a file.

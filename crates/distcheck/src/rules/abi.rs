@@ -4,33 +4,14 @@ use std::collections::BTreeSet;
 
 use pydist::policy;
 
-use super::Provenance::BreaksRuntime;
-use super::Severity::Error;
-use super::{Check, Out, Rule, some};
 use crate::facts::{Binary, Dist, Member, Wheel};
+#[cfg(test)]
+use crate::fixture;
+use crate::rule::Provenance::BreaksRuntime;
+use crate::rule::Severity::Error;
+use crate::rule::{Check, Out, Rule, some};
 
-pub(super) static RULES: &[Rule] = &[
-    Rule {
-        id: "ABI001",
-        title: "an abi3 wheel uses the stable ABI only",
-        severity: Error,
-        provenance: BreaksRuntime,
-        why: "A symbol outside the stable ABI, or newer than the tag's Python, is missing in some Python that the tag promises.",
-        source: "PEP 384; CPython's `Misc/stable_abi.toml` (`pydist/data/stable_abi.json`); abi3audit.",
-        fix: "PyO3: the feature `abi3-py3X` of the tag's version; C: define Py_LIMITED_API.",
-        check: Check::Wheel(stable),
-    },
-    Rule {
-        id: "ABI002",
-        title: "extension modules are for the Python of the tag",
-        severity: Error,
-        provenance: BreaksRuntime,
-        why: "Python finds a module by the ABI in its file name; one for another Python is not found.",
-        source: "PEP 3149; PyPA \"Platform compatibility tags\".",
-        fix: "Build with the interpreter of the tag.",
-        check: Check::Wheel(suffix),
-    },
-];
+pub(super) static RULES: &[Rule] = &[STABLE, SUFFIX];
 
 /// The Python symbols that a binary takes from outside.
 fn undefined(member: &Member) -> BTreeSet<&str> {
@@ -44,6 +25,25 @@ fn undefined(member: &Member) -> BTreeSet<&str> {
     };
     symbols.into_iter().filter(|symbol| symbol.starts_with("Py") || symbol.starts_with("_Py")).collect()
 }
+
+const STABLE: Rule = Rule {
+    id: "ABI001",
+    title: "an abi3 wheel uses the stable ABI only",
+    severity: Error,
+    provenance: BreaksRuntime,
+    why: "A symbol outside the stable ABI, or newer than the tag's Python, is missing in some Python that the tag promises.",
+    source: "PEP 384; CPython's `Misc/stable_abi.toml` (`pydist/data/stable_abi.json`); abi3audit.",
+    fix: "PyO3: the feature `abi3-py3X` of the tag's version; C: define Py_LIMITED_API.",
+    example: "",
+    check: Check::Wheel(stable),
+    #[cfg(test)]
+    fails: || {
+        let mut wheel = fixture::Wheel::sample("cp39-abi3-manylinux_2_17_x86_64");
+        let module = fixture::elf(|elf| elf.undefined = Some("PyModule_AddType".into()));
+        wheel.members.push(fixture::Member::new("sample/core.abi3.so", module.bytes()));
+        wheel.into()
+    },
+};
 
 fn stable(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     let Some(name) = dist.wheel_name().filter(|name| name.tags.abi.iter().any(|abi| abi == "abi3")) else {
@@ -98,6 +98,20 @@ fn module_tag(file: &str) -> Option<String> {
     }
     middle.strip_prefix("cp").map(|rest| format!("cp{}", digits(rest)))
 }
+
+const SUFFIX: Rule = Rule {
+    id: "ABI002",
+    title: "extension modules are for the Python of the tag",
+    severity: Error,
+    provenance: BreaksRuntime,
+    why: "Python finds a module by the ABI in its file name; one for another Python is not found.",
+    source: "PEP 3149; PyPA \"Platform compatibility tags\".",
+    fix: "Build with the interpreter of the tag.",
+    example: "",
+    check: Check::Wheel(suffix),
+    #[cfg(test)]
+    fails: || fixture::retagged(fixture::linux(fixture::Elf::default()), "cp311-cp311-manylinux_2_17_x86_64"),
+};
 
 fn suffix(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     let Some(name) = dist.wheel_name() else { return out.not_applicable() };

@@ -6,35 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Provenance::PypiRejects;
-use super::Severity::{Error, Note};
-use super::{Check, Out, Rule};
 use crate::facts::Dist;
+#[cfg(test)]
+use crate::fixture;
+use crate::rule::Provenance::PypiRejects;
+use crate::rule::Severity::{Error, Note};
+use crate::rule::{Check, Out, Rule};
 
-pub(super) static RULES: &[Rule] = &[
-    Rule {
-        id: "MET017",
-        title: "a reStructuredText description renders",
-        severity: Error,
-        provenance: PypiRejects,
-        why: "The index refuses a description for which docutils has a warning: an unknown directive, role or target, \
-        a title line that is too short, titles out of order, markup that is not closed, a target defined twice, \
-        a missing blank line. A description without a content type is reStructuredText.",
-        source: "readme_renderer, `rst.py` (`halt_level` 2, no raw, no inclusion); twine check.",
-        fix: "Run `twine check`, or write the description in Markdown and say so.",
-        check: Check::Dist(restructured),
-    },
-    Rule {
-        id: "MET021",
-        title: "a reStructuredText description is read as a whole",
-        severity: Note,
-        provenance: PypiRejects,
-        why: "Some constructs of docutils are not read here. They pass, and the index may still refuse them.",
-        source: "docutils, reStructuredText Markup Specification.",
-        fix: "Run `twine check` on the file too.",
-        check: Check::Dist(read_whole),
-    },
-];
+pub(super) static RULES: &[Rule] = &[RESTRUCTURED, READ_WHOLE];
 
 /// The directives of docutils. `raw` and `include` are switched off.
 const DIRECTIVES: [&str; 50] = [
@@ -138,12 +117,42 @@ const ROLES: [&str; 28] = [
     "index",
 ];
 
+const RESTRUCTURED: Rule = Rule {
+    id: "MET017",
+    title: "a reStructuredText description renders",
+    severity: Error,
+    provenance: PypiRejects,
+    why: "The index refuses a description for which docutils has a warning: an unknown directive, role or target, \
+    a title line that is too short, titles out of order, markup that is not closed, a target defined twice, \
+    a missing blank line. A description without a content type is reStructuredText.",
+    source: "readme_renderer, `rst.py` (`halt_level` 2, no raw, no inclusion); twine check.",
+    fix: "Run `twine check`, or write the description in Markdown and say so.",
+    example: "",
+    check: Check::Dist(restructured),
+    #[cfg(test)]
+    fails: || fixture::metadata("text/markdown\n\n# Sample", "text/x-rst\n\nSample\n===="),
+};
+
 fn restructured(dist: &Dist, out: &mut Out) {
     let Some(text) = description(dist, out) else { return };
     for (line, message) in faults(text) {
         out.found(format!("line {line} of the description: {message}"));
     }
 }
+
+const READ_WHOLE: Rule = Rule {
+    id: "MET021",
+    title: "a reStructuredText description is read as a whole",
+    severity: Note,
+    provenance: PypiRejects,
+    why: "Some constructs of docutils are not read here. They pass, and the index may still refuse them.",
+    source: "docutils, reStructuredText Markup Specification.",
+    fix: "Run `twine check` on the file too.",
+    example: "",
+    check: Check::Dist(read_whole),
+    #[cfg(test)]
+    fails: || fixture::metadata("text/markdown\n\n# Sample", "text/x-rst\n\n== ==\na  b\n== ==\n1  2\n== =="),
+};
 
 fn read_whole(dist: &Dist, out: &mut Out) {
     let Some(text) = description(dist, out) else { return };

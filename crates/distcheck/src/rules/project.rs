@@ -1,43 +1,14 @@
 //! `MET`, continued: what a project tells about itself.
 
-use super::Provenance::{BreaksRelease, Hygiene};
-use super::Severity::{Note, Warning};
 use super::metadata::metadata;
-use super::{Check, Out, Rule};
 use crate::facts::Dist;
+#[cfg(test)]
+use crate::fixture;
+use crate::rule::Provenance::{BreaksRelease, Hygiene};
+use crate::rule::Severity::{Note, Warning};
+use crate::rule::{Check, Out, Rule};
 
-pub(super) static RULES: &[Rule] = &[
-    Rule {
-        id: "MET015",
-        title: "the declared licence is the one whose text is included",
-        severity: Warning,
-        provenance: BreaksRelease,
-        why: "Whoever reads the metadata believes another licence than whoever reads the text.",
-        source: "SPDX licence texts; PEP 639.",
-        fix: "Make LICENSE and `license` in `[project]` say the same.",
-        check: Check::Dist(licence_text),
-    },
-    Rule {
-        id: "MET016",
-        title: "there are a summary and a description",
-        severity: Warning,
-        provenance: Hygiene,
-        why: "The project's page on the index is empty.",
-        source: "pyroma; twine check --strict.",
-        fix: "`description = …` and `readme = \"README.md\"` in `[project]`.",
-        check: Check::Dist(described),
-    },
-    Rule {
-        id: "MET020",
-        title: "the page on the index tells what users look for",
-        severity: Note,
-        provenance: Hygiene,
-        why: "Without a licence, a web address, an author and the Python that it is for, nobody can judge the project.",
-        source: "pyroma.",
-        fix: "`license`, `urls`, `authors` and `requires-python` in `[project]`.",
-        check: Check::Dist(complete),
-    },
-];
+pub(super) static RULES: &[Rule] = &[LICENCE_TEXT, DESCRIBED, COMPLETE];
 
 /// Texts that no other common licence has, by identifier.
 const LICENCES: [(&str, &str); 6] = [
@@ -48,6 +19,22 @@ const LICENCES: [(&str, &str); 6] = [
     ("LGPL-3.0", "GNU LESSER GENERAL PUBLIC LICENSE Version 3, 29 June 2007"),
     ("MPL-2.0", "Mozilla Public License Version 2.0"),
 ];
+
+const LICENCE_TEXT: Rule = Rule {
+    id: "MET015",
+    title: "the declared licence is the one whose text is included",
+    severity: Warning,
+    provenance: BreaksRelease,
+    why: "Whoever reads the metadata believes another licence than whoever reads the text.",
+    source: "SPDX licence texts; PEP 639.",
+    fix: "Make LICENSE and `license` in `[project]` say the same.",
+    example: "",
+    check: Check::Dist(licence_text),
+    #[cfg(test)]
+    fails: || {
+        fixture::plus("sample-1.0.dist-info/licenses/LICENSE", "Apache License\n Version 2.0, January 2004\n")
+    },
+};
 
 fn licence_text(dist: &Dist, out: &mut Out) {
     let headers = &metadata!(dist, out).headers;
@@ -77,6 +64,20 @@ fn licence_text(dist: &Dist, out: &mut Out) {
     }
 }
 
+const DESCRIBED: Rule = Rule {
+    id: "MET016",
+    title: "there are a summary and a description",
+    severity: Warning,
+    provenance: Hygiene,
+    why: "The project's page on the index is empty.",
+    source: "pyroma; twine check --strict.",
+    fix: "`description = …` and `readme = \"README.md\"` in `[project]`.",
+    example: "",
+    check: Check::Dist(described),
+    #[cfg(test)]
+    fails: || fixture::metadata("Summary: A sample.\n", ""),
+};
+
 fn described(dist: &Dist, out: &mut Out) {
     let metadata = metadata!(dist, out);
     if metadata.headers.get("Summary").is_none_or(str::is_empty) {
@@ -86,6 +87,20 @@ fn described(dist: &Dist, out: &mut Out) {
         out.found("there is no description");
     }
 }
+
+const COMPLETE: Rule = Rule {
+    id: "MET020",
+    title: "the page on the index tells what users look for",
+    severity: Note,
+    provenance: Hygiene,
+    why: "Without a licence, a web address, an author and the Python that it is for, nobody can judge the project.",
+    source: "pyroma.",
+    fix: "`license`, `urls`, `authors` and `requires-python` in `[project]`.",
+    example: "",
+    check: Check::Dist(complete),
+    #[cfg(test)]
+    fails: || fixture::metadata("Author: A. Sample\n", ""),
+};
 
 fn complete(dist: &Dist, out: &mut Out) {
     let headers = &metadata!(dist, out).headers;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use testkit::sample::{linux, macos, program, pure};
 use testkit::wheel::{Elf, MachO, Member, Wheel};
 
-use crate::kit::{assert_only, changed, found, linux, macos, one, program, pure};
+use crate::kit::{assert_only, changed, found, one};
 
 #[test]
 fn sound_wheels_have_no_findings() {

@@ -3,43 +3,28 @@
 
 use std::collections::BTreeSet;
 
-use super::Provenance::{BreaksInstall, BreaksRuntime};
-use super::Severity::{Error, Warning};
-use super::{Check, Out, Rule};
 use crate::facts::{Dist, Wheel};
+#[cfg(test)]
+use crate::fixture;
+use crate::rule::Provenance::{BreaksInstall, BreaksRuntime};
+use crate::rule::Severity::{Error, Warning};
+use crate::rule::{Check, Out, Rule};
 
-pub(super) static RULES: &[Rule] = &[
-    Rule {
-        id: "MET014",
-        title: "entry points are valid and their targets are in the wheel",
-        severity: Error,
-        provenance: BreaksInstall,
-        why: "A command that names a missing module starts with an ImportError.",
-        source: "PyPA \"Entry points specification\".",
-        fix: "Check `[project.scripts]`: `name = \"package.module:function\"`.",
-        check: Check::Wheel(entry_points),
-    },
-    Rule {
-        id: "MET019",
-        title: "commands start modules of the wheel",
-        severity: Warning,
-        provenance: BreaksRuntime,
-        why: "The module may come from a requirement; otherwise the command starts with an ImportError.",
-        source: "PyPA \"Entry points specification\".",
-        fix: "Check `[project.scripts]`, and that the backend packs the module.",
-        check: Check::Wheel(foreign),
-    },
-    Rule {
-        id: "CON016",
-        title: "scripts are started by a program that users have",
-        severity: Error,
-        provenance: BreaksRuntime,
-        why: "The first line names a program of the build machine. Installers replace `#!python` alone.",
-        source: "PyPA \"Binary distribution format\", \"Recommended installer features\"; execve(2).",
-        fix: "Write `#!python` in the first line of scripts in `.data/scripts`, or use an entry point.",
-        check: Check::Wheel(shebang),
-    },
-];
+pub(super) static RULES: &[Rule] = &[ENTRY_POINTS, FOREIGN, SHEBANG];
+
+const ENTRY_POINTS: Rule = Rule {
+    id: "MET014",
+    title: "entry points are valid and their targets are in the wheel",
+    severity: Error,
+    provenance: BreaksInstall,
+    why: "A command that names a missing module starts with an ImportError.",
+    source: "PyPA \"Entry points specification\".",
+    fix: "Check `[project.scripts]`: `name = \"package.module:function\"`.",
+    example: "",
+    check: Check::Wheel(entry_points),
+    #[cfg(test)]
+    fails: || fixture::plus("sample-1.0.dist-info/entry_points.txt", "[console_scripts]\nx = a b:c\n"),
+};
 
 fn entry_points(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let Some(text) = &wheel.entry_points else { return out.not_applicable() };
@@ -90,6 +75,20 @@ fn entry_points(_: &Dist, wheel: &Wheel, out: &mut Out) {
     }
 }
 
+const FOREIGN: Rule = Rule {
+    id: "MET019",
+    title: "commands start modules of the wheel",
+    severity: Warning,
+    provenance: BreaksRuntime,
+    why: "The module may come from a requirement; otherwise the command starts with an ImportError.",
+    source: "PyPA \"Entry points specification\".",
+    fix: "Check `[project.scripts]`, and that the backend packs the module.",
+    example: "",
+    check: Check::Wheel(foreign),
+    #[cfg(test)]
+    fails: || fixture::plus("sample-1.0.dist-info/entry_points.txt", "[console_scripts]\nx = gone:main\n"),
+};
+
 fn foreign(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let Some(text) = &wheel.entry_points else { return out.not_applicable() };
     let tops: BTreeSet<&str> = wheel
@@ -121,6 +120,26 @@ fn foreign(_: &Dist, wheel: &Wheel, out: &mut Out) {
 
 /// Folders in which every system keeps its programs.
 const PROGRAMS: [&str; 5] = ["/bin", "/usr/bin", "/sbin", "/usr/sbin", "/usr/local/bin"];
+
+const SHEBANG: Rule = Rule {
+    id: "CON016",
+    title: "scripts are started by a program that users have",
+    severity: Error,
+    provenance: BreaksRuntime,
+    why: "The first line names a program of the build machine. Installers replace `#!python` alone.",
+    source: "PyPA \"Binary distribution format\", \"Recommended installer features\"; execve(2).",
+    fix: "Write `#!python` in the first line of scripts in `.data/scripts`, or use an entry point.",
+    example: "",
+    check: Check::Wheel(shebang),
+    #[cfg(test)]
+    fails: || {
+        let name = format!("{}/scripts/tool", fixture::DATA);
+        fixture::with(
+            fixture::pure(),
+            fixture::Member::new(name, "#!/home/me/venv/bin/python\n").executable(),
+        )
+    },
+};
 
 fn shebang(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let mut any = false;

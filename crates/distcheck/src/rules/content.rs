@@ -2,119 +2,34 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Provenance::{BreaksInstall, BreaksRelease, BreaksRuntime, Hygiene};
-use super::Severity::{Error, Note, Warning};
-use super::{Check, Out, Rule, some};
 use crate::facts::{Binary, Dist, Wheel};
+#[cfg(test)]
+use crate::fixture;
+use crate::rule::Provenance::{BreaksInstall, BreaksRelease, BreaksRuntime, Hygiene};
+use crate::rule::Severity::{Error, Note, Warning};
+use crate::rule::{Check, Out, Rule, some};
 
 const CWC: &str = "check-wheel-contents; pydistcheck.";
 const WHEEL: &str = "PyPA \"Binary distribution format\".";
 const EXCLUDE: &str =
     "Exclude it: maturin `exclude = [\"…\"]`, hatchling `exclude`, setuptools `exclude_package_data`.";
 
-pub(super) static RULES: &[Rule] = &[
-    Rule {
-        id: "CON001",
-        title: "no caches, editor files or byte code",
-        severity: Warning,
-        provenance: Hygiene,
-        why: "They are of the build machine, and installers make their own byte code.",
-        source: CWC,
-        fix: EXCLUDE,
-        check: Check::Wheel(junk),
-    },
-    Rule {
-        id: "CON002",
-        title: "no secrets",
-        severity: Error,
-        provenance: Hygiene,
-        why: "What is published cannot be taken back.",
-        source: "The files in which tools keep credentials.",
-        fix: "Remove the file and revoke what it holds.",
-        check: Check::Dist(secrets),
-    },
-    Rule {
-        id: "CON005",
-        title: "the `.data` folder is named like the file and holds known keys",
-        severity: Error,
-        provenance: BreaksInstall,
-        why: "Installers refuse a scheme that they do not know.",
-        source: WHEEL,
-        fix: "Use purelib, platlib, headers, scripts or data.",
-        check: Check::Wheel(data),
-    },
-    Rule {
-        id: "CON006",
-        title: "programs are executable",
-        severity: Error,
-        provenance: BreaksRuntime,
-        why: "A program without its executable bit ends in \"Permission denied\".",
-        source: WHEEL,
-        fix: "`chmod +x` before the wheel is made; zip tools that drop modes lose it.",
-        check: Check::Wheel(executable),
-    },
-    Rule {
-        id: "CON007",
-        title: "modes are those of files that are shared",
-        severity: Warning,
-        provenance: Hygiene,
-        why: "`unzip` keeps the modes: files that everybody may write, or that run with their owner's rights. \
-            A note where only their owner may read them: pip and uv give them a mode of their own.",
-        source: "Info-ZIP; pip and uv take the executable bit alone.",
-        fix: "`chmod a+r,go-w,ug-s` before the wheel is made; check the umask.",
-        check: Check::Wheel(readable),
-    },
-    Rule {
-        id: "CON008",
-        title: "no debug information",
-        severity: Warning,
-        provenance: Hygiene,
-        why: "It makes the wheel larger and shows the build machine's paths.",
-        source: CWC,
-        fix: "`strip = true` in Cargo's release profile.",
-        check: Check::Wheel(debug),
-    },
-    Rule {
-        id: "CON009",
-        title: "paths are short enough for Windows",
-        severity: Warning,
-        provenance: BreaksInstall,
-        why: "Below a deep folder they pass Windows' 260 characters.",
-        source: CWC,
-        fix: "Use shorter names.",
-        check: Check::Wheel(long),
-    },
-    Rule {
-        id: "CON010",
-        title: "no static libraries or object files",
-        severity: Note,
-        provenance: Hygiene,
-        why: "Nothing loads them.",
-        source: CWC,
-        fix: EXCLUDE,
-        check: Check::Wheel(objects),
-    },
-    Rule {
-        id: "CON011",
-        title: "no private keys",
-        severity: Warning,
-        provenance: BreaksRelease,
-        why: "Whoever has the file has the key. Keys of tests are named as such and passed over.",
-        source: "RFC 7468, the labels of private keys.",
-        fix: "Remove the file, and the key from wherever it is trusted.",
-        check: Check::Dist(keys),
-    },
-    Rule {
-        id: "CON012",
-        title: "no two files are equal",
-        severity: Note,
-        provenance: Hygiene,
-        why: "The same content is downloaded and installed twice.",
-        source: "check-wheel-contents, W002.",
-        fix: "Keep one of them. A library and its links: ship the one that is loaded.",
-        check: Check::Wheel(equal),
-    },
-];
+pub(super) static RULES: &[Rule] =
+    &[JUNK, SECRETS, DATA, EXECUTABLE, READABLE, DEBUG, LONG, OBJECTS, KEYS, EQUAL];
+
+const JUNK: Rule = Rule {
+    id: "CON001",
+    title: "no caches, editor files or byte code",
+    severity: Warning,
+    provenance: Hygiene,
+    why: "They are of the build machine, and installers make their own byte code.",
+    source: CWC,
+    fix: EXCLUDE,
+    example: "",
+    check: Check::Wheel(junk),
+    #[cfg(test)]
+    fails: || fixture::plus("sample/__pycache__/x.cpython-312.pyc", "x"),
+};
 
 fn junk(_: &Dist, wheel: &Wheel, out: &mut Out) {
     for member in &wheel.members {
@@ -176,6 +91,20 @@ pub(super) fn is_junk(name: &str) -> bool {
         || [".pyc", ".pyo", ".swp", "~"].iter().any(|end| file.ends_with(end))
 }
 
+const SECRETS: Rule = Rule {
+    id: "CON002",
+    title: "no secrets",
+    severity: Error,
+    provenance: Hygiene,
+    why: "What is published cannot be taken back.",
+    source: "The files in which tools keep credentials.",
+    fix: "Remove the file and revoke what it holds.",
+    example: "",
+    check: Check::Dist(secrets),
+    #[cfg(test)]
+    fails: || fixture::plus("sample/.pypirc", "[server]"),
+};
+
 fn secrets(dist: &Dist, out: &mut Out) {
     for member in dist.members() {
         let file = member.file_name();
@@ -207,6 +136,22 @@ fn is_example(name: &str) -> bool {
     })
 }
 
+const KEYS: Rule = Rule {
+    id: "CON011",
+    title: "no private keys",
+    severity: Warning,
+    provenance: BreaksRelease,
+    why: "Whoever has the file has the key. Keys of tests are named as such and passed over.",
+    source: "RFC 7468, the labels of private keys.",
+    fix: "Remove the file, and the key from wherever it is trusted.",
+    example: "",
+    check: Check::Dist(keys),
+    #[cfg(test)]
+    fails: || {
+        fixture::plus("sample/key.pem", "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\n")
+    },
+};
+
 fn keys(dist: &Dist, out: &mut Out) {
     for member in dist.members().iter().filter(|member| member.private_key) {
         if !is_example(&member.name) {
@@ -221,6 +166,24 @@ fn keys(dist: &Dist, out: &mut Out) {
 
 /// Small files are often equal (empty modules, licences), at no cost.
 const EQUAL_SIZE: u64 = 4096;
+
+const EQUAL: Rule = Rule {
+    id: "CON012",
+    title: "no two files are equal",
+    severity: Note,
+    provenance: Hygiene,
+    why: "The same content is downloaded and installed twice.",
+    source: "check-wheel-contents, W002.",
+    fix: "Keep one of them. A library and its links: ship the one that is loaded.",
+    example: "",
+    check: Check::Wheel(equal),
+    #[cfg(test)]
+    fails: || {
+        let mut wheel = fixture::pure();
+        wheel.members.push(fixture::Member::new("sample/a.txt", "x".repeat(5000)));
+        fixture::with(wheel, fixture::Member::new("sample/b.txt", "x".repeat(5000)))
+    },
+};
 
 fn equal(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let mut seen: BTreeMap<_, Vec<&str>> = BTreeMap::new();
@@ -238,6 +201,20 @@ fn equal(_: &Dist, wheel: &Wheel, out: &mut Out) {
         out.found(format!("{} are equal{more}", some(first)));
     }
 }
+
+const DATA: Rule = Rule {
+    id: "CON005",
+    title: "the `.data` folder is named like the file and holds known keys",
+    severity: Error,
+    provenance: BreaksInstall,
+    why: "Installers refuse a scheme that they do not know.",
+    source: WHEEL,
+    fix: "Use purelib, platlib, headers, scripts or data.",
+    example: "",
+    check: Check::Wheel(data),
+    #[cfg(test)]
+    fails: || fixture::plus("sample-1.0.data/other/x", "x"),
+};
 
 fn data(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     let mut told = BTreeSet::new();
@@ -265,6 +242,25 @@ fn has_modes(wheel: &Wheel) -> bool {
     wheel.members.iter().any(|member| member.mode.is_some_and(|mode| mode & 0o777 != 0))
 }
 
+const EXECUTABLE: Rule = Rule {
+    id: "CON006",
+    title: "programs are executable",
+    severity: Error,
+    provenance: BreaksRuntime,
+    why: "A program without its executable bit ends in \"Permission denied\".",
+    source: WHEEL,
+    fix: "`chmod +x` before the wheel is made; zip tools that drop modes lose it.",
+    example: "",
+    check: Check::Wheel(executable),
+    #[cfg(test)]
+    fails: || {
+        fixture::with(
+            fixture::pure(),
+            fixture::Member::new(format!("{}/scripts/tool", fixture::DATA), "#!python\nprint(1)\n"),
+        )
+    },
+};
+
 fn executable(_: &Dist, wheel: &Wheel, out: &mut Out) {
     if !has_modes(wheel) {
         return out.not_applicable();
@@ -285,6 +281,26 @@ fn executable(_: &Dist, wheel: &Wheel, out: &mut Out) {
     }
 }
 
+const READABLE: Rule = Rule {
+    id: "CON007",
+    title: "modes are those of files that are shared",
+    severity: Warning,
+    provenance: Hygiene,
+    why: "`unzip` keeps the modes: files that everybody may write, or that run with their owner's rights. \
+        A note where only their owner may read them: pip and uv give them a mode of their own.",
+    source: "Info-ZIP; pip and uv take the executable bit alone.",
+    fix: "`chmod a+r,go-w,ug-s` before the wheel is made; check the umask.",
+    example: "",
+    check: Check::Wheel(readable),
+    #[cfg(test)]
+    fails: || {
+        fixture::with(
+            fixture::pure(),
+            fixture::Member { mode: 0o100_666, ..fixture::Member::new("sample/x.py", "") },
+        )
+    },
+};
+
 fn readable(_: &Dist, wheel: &Wheel, out: &mut Out) {
     if !has_modes(wheel) {
         return out.not_applicable();
@@ -300,6 +316,22 @@ fn readable(_: &Dist, wheel: &Wheel, out: &mut Out) {
         }
     }
 }
+
+const DEBUG: Rule = Rule {
+    id: "CON008",
+    title: "no debug information",
+    severity: Warning,
+    provenance: Hygiene,
+    why: "It makes the wheel larger and shows the build machine's paths.",
+    source: CWC,
+    fix: "`strip = true` in Cargo's release profile.",
+    example: "",
+    check: Check::Wheel(debug),
+    #[cfg(test)]
+    fails: || {
+        fixture::with(fixture::linux(fixture::Elf::default()), fixture::Member::new("sample/core.pdb", "x"))
+    },
+};
 
 fn debug(_: &Dist, wheel: &Wheel, out: &mut Out) {
     for (member, _) in wheel.elf().filter(|(_, facts)| facts.debug) {
@@ -319,6 +351,20 @@ fn debug(_: &Dist, wheel: &Wheel, out: &mut Out) {
     }
 }
 
+const LONG: Rule = Rule {
+    id: "CON009",
+    title: "paths are short enough for Windows",
+    severity: Warning,
+    provenance: BreaksInstall,
+    why: "Below a deep folder they pass Windows' 260 characters.",
+    source: CWC,
+    fix: "Use shorter names.",
+    example: "",
+    check: Check::Wheel(long),
+    #[cfg(test)]
+    fails: || fixture::plus(&format!("sample/{}.py", "x".repeat(200)), ""),
+};
+
 fn long(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let long: Vec<&str> = wheel
         .members
@@ -330,6 +376,20 @@ fn long(_: &Dist, wheel: &Wheel, out: &mut Out) {
         out.found(format!("more than 200 characters: {}", some(long)));
     }
 }
+
+const OBJECTS: Rule = Rule {
+    id: "CON010",
+    title: "no static libraries or object files",
+    severity: Note,
+    provenance: Hygiene,
+    why: "Nothing loads them.",
+    source: CWC,
+    fix: EXCLUDE,
+    example: "",
+    check: Check::Wheel(objects),
+    #[cfg(test)]
+    fails: || fixture::plus("sample/libx.a", "!<arch>\n"),
+};
 
 fn objects(_: &Dist, wheel: &Wheel, out: &mut Out) {
     for member in &wheel.members {

@@ -1,0 +1,265 @@
+//! Defective distributions, one for each rule, and a sound set.
+
+#![allow(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pydist::filename::DistName;
+pub(crate) use testkit::sample::*;
+pub(crate) use testkit::wheel::{Elf, MachO, Member, Pe, Wheel, zip};
+
+use crate::facts::Dist;
+use crate::{Limits, Outcome, Published, PublishedFile, Selection, Set, check, rules, scan};
+
+/// A defective set: files, and what is expected of them.
+#[derive(Default)]
+pub(crate) struct Case {
+    pub(crate) files: Vec<(String, Vec<u8>)>,
+    pub(crate) matrix: Vec<String>,
+    pub(crate) tag: Option<&'static str>,
+    pub(crate) expect_sdist: Vec<String>,
+    pub(crate) previous: Option<Published>,
+    pub(crate) top_level: Vec<String>,
+}
+
+impl Case {
+    fn found(&self) -> BTreeSet<&'static str> {
+        let dists = facts(&self.files);
+        check(&self.set(&dists), &Selection::All).findings.iter().map(|finding| finding.rule).collect()
+    }
+
+    fn set<'a>(&'a self, dists: &'a [Dist]) -> Set<'a> {
+        Set {
+            dists,
+            matrix: &self.matrix,
+            tag: self.tag,
+            expect_sdist: &self.expect_sdist,
+            previous: self.previous.as_ref(),
+            top_level: &self.top_level,
+        }
+    }
+}
+
+impl From<(String, Vec<u8>)> for Case {
+    fn from(file: (String, Vec<u8>)) -> Self {
+        Self { files: vec![file], ..Self::default() }
+    }
+}
+
+impl From<Wheel> for Case {
+    fn from(wheel: Wheel) -> Self {
+        file(&wheel).into()
+    }
+}
+
+fn facts(files: &[(String, Vec<u8>)]) -> Vec<Dist> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |(name, bytes): &(String, Vec<u8>)| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let paths: Vec<_> = files.iter().map(path).collect();
+    scan(&paths, &Limits::default(), 2).unwrap()
+}
+
+/// A wheel with one more member.
+pub(crate) fn with(mut wheel: Wheel, member: Member) -> Case {
+    wheel.members.push(member);
+    wheel.into()
+}
+
+/// A pure wheel with one more file.
+pub(crate) fn plus(name: &str, data: impl Into<Vec<u8>>) -> Case {
+    with(pure(), Member::new(name, data))
+}
+
+/// A pure wheel with other metadata.
+pub(crate) fn metadata(from: &str, to: &str) -> Case {
+    let mut wheel = pure();
+    assert!(wheel.metadata.contains(from), "{from}");
+    wheel.metadata = wheel.metadata.replace(from, to);
+    wheel.into()
+}
+
+/// A pure wheel whose finished members are changed.
+pub(crate) fn after(change: impl FnOnce(&mut Vec<Member>)) -> Case {
+    let mut members = pure().finished();
+    change(&mut members);
+    (pure().filename(), zip(&members)).into()
+}
+
+pub(crate) fn record(from: &str, to: &str) -> Case {
+    after(|members| {
+        let record = members.last_mut().unwrap();
+        record.data = String::from_utf8(record.data.clone()).unwrap().replace(from, to).into_bytes();
+    })
+}
+
+pub(crate) fn renamed(name: &str) -> Case {
+    (name.to_owned(), pure().bytes()).into()
+}
+
+pub(crate) fn retagged(mut wheel: Wheel, tag: &str) -> Case {
+    wheel.tag = tag.into();
+    wheel.into()
+}
+
+pub(crate) fn imports(library: &str) -> Pe {
+    Pe { imports: vec![(library.into(), vec![])], ..Pe::default() }
+}
+
+pub(crate) fn source(more: impl FnOnce(&mut tar::Builder<Vec<u8>>)) -> Case {
+    sdist(more).into()
+}
+
+/// Another version or project of the pure sample.
+pub(crate) fn other(stem: &str, from: &str, to: &str) -> Wheel {
+    let mut wheel = pure();
+    wheel.stem = stem.into();
+    wheel.metadata = wheel.metadata.replace(from, to);
+    wheel
+}
+
+pub(crate) fn listed(filename: &str, sha256: Option<&str>) -> PublishedFile {
+    let name: DistName = filename.parse().unwrap();
+    PublishedFile { filename: filename.into(), name, sha256: sha256.map(str::to_owned), yanked: false }
+}
+
+pub(crate) fn published(files: &[(&str, Option<&str>)]) -> Published {
+    let files = files.iter().map(|(name, sha256)| listed(name, *sha256)).collect();
+    BTreeMap::from([("sample".to_owned(), files)])
+}
+
+pub(crate) fn link(kind: tar::EntryType, target: &str) -> Case {
+    source(|archive| {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_size(0);
+        header.set_mode(0o777);
+        header.set_path("sample-1.0/link").unwrap();
+        header.set_link_name(target).unwrap();
+        header.set_cksum();
+        archive.append(&header, std::io::empty()).unwrap();
+    })
+}
+
+pub(crate) const STORE: &str = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-glibc-2.40/lib";
+pub(crate) const DATA: &str = "sample-1.0.data";
+
+pub(crate) fn elf(change: impl FnOnce(&mut Elf)) -> Elf {
+    let mut elf = Elf::default();
+    change(&mut elf);
+    elf
+}
+
+/// A member of 65 MiB of zeros.
+pub(crate) fn bomb() -> Case {
+    use std::io::Write as _;
+    let size = 65 << 20;
+    let mut deflate = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+    let zeros = vec![0; 1 << 20];
+    let mut crc = flate2::Crc::new();
+    for _ in 0..65 {
+        deflate.write_all(&zeros).unwrap();
+        crc.update(&zeros);
+    }
+    let data = deflate.finish().unwrap();
+    let (length, sum) = (u32::try_from(data.len()).unwrap(), crc.sum());
+    let member = Member { method: 8, crc32: Some(sum), ..Member::new("sample/zeros", data) };
+    let mut bytes = zip(&[member]);
+    // `zip` stores: the size inflated is put in at its two places.
+    for start in [b"PK\x03\x04", b"PK\x01\x02"] {
+        let at = bytes.windows(4).position(|window| window == start).unwrap();
+        let sizes = at + if start == b"PK\x03\x04" { 18 } else { 20 };
+        assert_eq!(bytes[sizes..sizes + 4], length.to_le_bytes());
+        bytes[sizes + 4..sizes + 8].copy_from_slice(&u32::to_le_bytes(size));
+    }
+    ("sample-1.0-py3-none-any.whl".to_owned(), bytes).into()
+}
+
+/// A library that says by a GNU property that it needs x86-64-v3.
+pub(crate) fn x86_64_v3() -> Case {
+    let mut bytes = Elf::default().bytes();
+    let note = bytes.len() as u64;
+    for word in [4, 16, 5, 0x0055_4e47, 0xc000_8002, 4, 4, 0] {
+        bytes.extend(u32::to_le_bytes(word));
+    }
+    // The third program header is free in a library.
+    let header = 64 + 2 * 56;
+    bytes[header..header + 4].copy_from_slice(&0x6474_e553u32.to_le_bytes());
+    bytes[header + 8..header + 16].copy_from_slice(&note.to_le_bytes());
+    bytes[header + 32..header + 40].copy_from_slice(&32u64.to_le_bytes());
+    let mut wheel = Wheel::sample(LINUX);
+    wheel.members.push(Member::new("sample/core.so", bytes));
+    wheel.into()
+}
+
+#[test]
+fn every_rule_finds_what_it_is_for() {
+    let silent: Vec<String> = rules::all()
+        .map(|rule| (rule.id, (rule.fails)().found()))
+        .filter(|(id, found)| !found.contains(id))
+        .map(|(id, found)| format!("{id}: {found:?}"))
+        .collect();
+    assert_eq!(silent, Vec::<String>::new());
+}
+
+/// Sound files of every kind, as one release.
+fn sound() -> Case {
+    let loader = Some("/lib64/ld-linux-x86-64.so.2".to_owned());
+    let mut commands = pure();
+    commands.members.push(Member::new(
+        "sample-1.0.dist-info/entry_points.txt",
+        "[console_scripts]\nsample = sample:main\n",
+    ));
+    commands.members.push(Member::new(format!("{DATA}/scripts/tool"), "#!python\nprint(1)\n").executable());
+    let mut stable = Wheel::sample("cp39-abi3-manylinux_2_17_x86_64");
+    let module = elf(|elf| elf.undefined = Some("PyLong_FromLong".into()));
+    stable.members.push(Member::new("sample/core.abi3.so", module.bytes()));
+    let wheels = [
+        commands,
+        linux(Elf::default()),
+        program(elf(|elf| elf.interpreter = loader)),
+        macos(MachO::default()),
+        windows(&Pe { imports: vec![("python312.dll".into(), vec![])], ..Pe::default() }),
+        stable,
+    ];
+    let mut files: Vec<_> = wheels.iter().map(file).collect();
+    files.push(sdist(|_| ()));
+    // A package beside it that pins it, described in reStructuredText.
+    let mut second = other("sample_cli-1.0", "Name: sample", "Requires-Dist: sample==1.0\nName: sample-cli");
+    second.metadata = second.metadata.replace("text/markdown\n\n# Sample", "text/x-rst\n\nSample\n======");
+    second.members[0].name = "sample_cli/__init__.py".into();
+    second.members.push(Member::new(
+        "sample_cli-1.0.dist-info/licenses/LICENSE",
+        "Permission is hereby granted, free of charge, to any person obtaining a copy",
+    ));
+    files.push(file(&second));
+    Case {
+        files,
+        matrix: vec!["manylinux_*_x86_64".into()],
+        tag: Some("v1.0"),
+        expect_sdist: vec!["sample".into()],
+        previous: Some(published(&[("sample-0.9-py3-none-macosx_11_0_arm64.whl", None)])),
+        top_level: vec!["sample".into(), "sample_cli".into()],
+    }
+}
+
+#[test]
+fn every_rule_passes_where_there_is_nothing_to_find() {
+    let case = Case { matrix: vec!["manylinux_*_x86_64".into()], ..sound() };
+    let dists = facts(&case.files);
+    let verdict = check(&case.set(&dists), &Selection::All);
+    assert_eq!(verdict.findings, [], "a sound set has no findings");
+    let passed: BTreeSet<&str> = verdict
+        .outcomes
+        .values()
+        .flatten()
+        .filter(|(_, outcome)| **outcome == Outcome::Passed)
+        .map(|(id, _)| *id)
+        .collect();
+    let all: BTreeSet<&str> = rules::all().map(|rule| rule.id).collect();
+    let never: Vec<_> = all.difference(&passed).collect();
+    assert!(never.is_empty(), "never seen to pass: {never:?}");
+}

@@ -1,0 +1,31 @@
+//! Checks Python distributions: what indexes reject, what installers cannot
+//! install, and what fails on the user's machine.
+//!
+//! [`scan`] reads every archive once and yields facts ([`facts::Dist`]);
+//! [`check`] applies [`rules`] to them. Nothing here prints, reads
+//! configuration or opens a network connection.
+//!
+//! ```no_run
+//! use distcheck::{Limits, Selection, Set, check, scan};
+//!
+//! let dists = scan(&["dist/a-1.0-py3-none-any.whl".into()], &Limits::default(), 2)?;
+//! let set = Set { dists: &dists, ..Set::default() };
+//! let verdict = check(&set, &Selection::Gate);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod check;
+mod content;
+pub mod facts;
+#[cfg(test)]
+mod fixture;
+mod pattern;
+mod rule;
+pub mod rules;
+mod scan;
+
+pub use check::{Finding, Outcome, Selection, Verdict, check};
+pub use pattern::matches;
+pub use pydist::zip::Limits;
+pub use rule::{Check, Provenance, Published, PublishedFile, Rule, Set, Severity};
+pub use scan::scan;

@@ -1,0 +1,249 @@
+//! `SDI`: source distributions.
+
+use std::collections::BTreeSet;
+
+use pydist::filename::DistName;
+use pydist::tar::Kind;
+
+use super::content;
+use crate::facts::{Dist, Sdist};
+#[cfg(test)]
+use crate::fixture;
+use crate::rule::Provenance::{BreaksInstall, Hygiene, PypiRejects};
+use crate::rule::Severity::{Error, Warning};
+use crate::rule::{Check, Out, Rule, some};
+
+const FORMAT: &str = "PyPA \"Source distribution format\" (PEP 517, 625, 706, 721).";
+
+pub(super) static RULES: &[Rule] = &[TOP, PYPROJECT, LINKS, SPECIAL, BINARIES, JUNK, STORE, TWICE];
+
+fn plain(name: &str) -> &str {
+    name.strip_prefix("./").unwrap_or(name)
+}
+
+const TOP: Rule = Rule {
+    id: "SDI001",
+    title: "there is one top folder, named like the file",
+    severity: Error,
+    provenance: PypiRejects,
+    why: "Installers build in the one folder `name-version`.",
+    source: FORMAT,
+    fix: "Let the build backend make the archive: `maturin sdist`, `python -m build --sdist`.",
+    example: "",
+    check: Check::Sdist(top),
+    #[cfg(test)]
+    fails: || fixture::source(|archive| fixture::add(archive, "other/x.py", b"")),
+};
+
+fn top(dist: &Dist, sdist: &Sdist, out: &mut Out) {
+    let tops: BTreeSet<&str> = sdist
+        .members
+        .iter()
+        .map(|member| plain(&member.name).split('/').next().unwrap_or_default())
+        .filter(|top| !top.is_empty())
+        .collect();
+    let Ok(DistName::Sdist(name)) = &dist.name else { return out.not_applicable() };
+    let expected = format!("{}-{}", name.name, name.version);
+    if tops.len() != 1 || !tops.contains(expected.as_str()) {
+        out.found(format!("expected the one folder `{expected}`, found {}", some(tops)));
+    }
+}
+
+const PYPROJECT: Rule = Rule {
+    id: "SDI002",
+    title: "there is a pyproject.toml",
+    severity: Error,
+    provenance: BreaksInstall,
+    why: "Without it (or setup.py) nothing says how to build.",
+    source: FORMAT,
+    fix: "Add pyproject.toml with a `[build-system]`.",
+    example: "",
+    check: Check::Sdist(pyproject),
+    #[cfg(test)]
+    fails: || {
+        let metadata = fixture::pure().metadata;
+        let bytes =
+            fixture::targz(|archive| fixture::add(archive, "sample-1.0/PKG-INFO", metadata.as_bytes()));
+        ("sample-1.0.tar.gz".to_owned(), bytes).into()
+    },
+};
+
+fn pyproject(_: &Dist, sdist: &Sdist, out: &mut Out) {
+    let setup = sdist
+        .members
+        .iter()
+        .any(|member| plain(&member.name).split_once('/').is_some_and(|(_, rest)| rest == "setup.py"));
+    if sdist.pyproject.is_none() && !setup {
+        out.found("there is neither pyproject.toml nor setup.py");
+    }
+}
+
+const LINKS: Rule = Rule {
+    id: "SDI003",
+    title: "links stay inside",
+    severity: Error,
+    provenance: BreaksInstall,
+    why: "A link that leaves the folder reads or writes the user's files; safe extractors refuse it.",
+    source: "PEP 706, PEP 721.",
+    fix: "Copy the file in place of the link.",
+    example: "",
+    check: Check::Sdist(links),
+    #[cfg(test)]
+    fails: || fixture::link(tar::EntryType::Symlink, "/etc/passwd"),
+};
+
+fn links(_: &Dist, sdist: &Sdist, out: &mut Out) {
+    for (index, kind) in &sdist.odd {
+        let (target, base) = match kind {
+            Kind::Symlink(target) => (target, plain(&sdist.members[*index].name).matches('/').count()),
+            // A hard link's target is a path from the archive's top.
+            Kind::Hardlink(target) => (target, 0),
+            _ => continue,
+        };
+        let mut depth = i64::try_from(base).unwrap_or_default();
+        let leaves = plain(target).split('/').any(|part| {
+            depth += match part {
+                ".." => -1,
+                "" | "." => 0,
+                _ => 1,
+            };
+            depth < i64::from(matches!(kind, Kind::Symlink(_)))
+        });
+        if target.starts_with('/') || leaves {
+            out.at(&sdist.members[*index].name, format!("a link to `{target}`"));
+        }
+    }
+}
+
+const SPECIAL: Rule = Rule {
+    id: "SDI004",
+    title: "there are only files, folders and links",
+    severity: Error,
+    provenance: PypiRejects,
+    why: "Devices, pipes and sparse files cannot be extracted safely everywhere.",
+    source: "PEP 721; Warehouse refuses sparse members.",
+    fix: "Make the archive with `tarfile` or the build backend.",
+    example: "",
+    check: Check::Sdist(special),
+    #[cfg(test)]
+    fails: || fixture::link(tar::EntryType::Char, "none"),
+};
+
+fn special(_: &Dist, sdist: &Sdist, out: &mut Out) {
+    for (index, kind) in &sdist.odd {
+        let what = match kind {
+            Kind::Sparse => "a sparse file".to_owned(),
+            Kind::Special(kind) => format!("a member of type `{}`", char::from(*kind).escape_default()),
+            _ => continue,
+        };
+        out.at(&sdist.members[*index].name, what);
+    }
+}
+
+fn is_library(name: &str) -> bool {
+    let end = name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+    ["so", "dylib", "pyd", "dll", "exe", "a", "o"].contains(&end.as_str()) || name.contains(".so.")
+}
+
+const BINARIES: Rule = Rule {
+    id: "SDI005",
+    title: "no binaries",
+    severity: Warning,
+    provenance: Hygiene,
+    why: "A stale binary of the author's machine is what users import instead of what they build.",
+    source: "The known case of htty 0.2.25.",
+    fix: "Exclude them: maturin `exclude = [\"**/*.so\"]` in `[tool.maturin]`, or delete them before the build.",
+    example: "",
+    check: Check::Sdist(binaries),
+    #[cfg(test)]
+    fails: || {
+        fixture::source(|archive| fixture::add(archive, "sample-1.0/x.so", &fixture::Elf::default().bytes()))
+    },
+};
+
+fn binaries(_: &Dist, sdist: &Sdist, out: &mut Out) {
+    for member in sdist.members.iter().filter(|member| member.binary.is_some()) {
+        let test = member.name.split('/').any(|part| part.contains("test") || part == "fixtures");
+        if !test {
+            out.at(&member.name, "a binary");
+        }
+    }
+}
+
+const STORE: Rule = Rule {
+    id: "SDI007",
+    title: "no binary in a source distribution refers to the store",
+    severity: Error,
+    provenance: BreaksInstall,
+    why: "A library with store paths that is imported in place of the built one does not load.",
+    source: "The known case of htty 0.2.25.",
+    fix: "Delete the binary; see SDI005 and NIX001.",
+    example: "",
+    check: Check::Sdist(store),
+    #[cfg(test)]
+    fails: || {
+        let library = fixture::elf(|elf| elf.runpath = Some(fixture::STORE.into())).bytes();
+        fixture::source(|archive| fixture::add(archive, "sample-1.0/x.so", &library))
+    },
+};
+
+fn store(_: &Dist, sdist: &Sdist, out: &mut Out) {
+    for member in sdist.members.iter().filter(|member| member.binary.is_some() && is_library(&member.name)) {
+        if !member.store_paths.is_empty() {
+            out.at(&member.name, format!("it holds {}", some(&member.store_paths)));
+        }
+    }
+}
+
+const JUNK: Rule = Rule {
+    id: "SDI006",
+    title: "no caches, editor files or build folders",
+    severity: Warning,
+    provenance: Hygiene,
+    why: "They are of the author's machine.",
+    source: "pydistcheck.",
+    fix: "List them in .gitignore, or exclude them in the backend's configuration.",
+    example: "",
+    check: Check::Sdist(junk),
+    #[cfg(test)]
+    fails: || fixture::source(|archive| fixture::add(archive, "sample-1.0/.venv/x.cfg", b"")),
+};
+
+fn junk(_: &Dist, sdist: &Sdist, out: &mut Out) {
+    for member in &sdist.members {
+        let folder = member.name.split('/').nth(1).filter(|part| {
+            ["target", "dist", "result"].contains(part) && member.name.matches('/').count() > 1
+        });
+        if content::is_junk(&member.name) || folder.is_some() {
+            out.at(&member.name, "a file of the author's machine");
+        }
+    }
+}
+
+const TWICE: Rule = Rule {
+    id: "SDI008",
+    title: "no member stands twice",
+    severity: Error,
+    provenance: BreaksInstall,
+    why: "Which of two members is extracted depends on the tool.",
+    source: FORMAT,
+    fix: "Make the archive with the build backend.",
+    example: "",
+    check: Check::Sdist(twice),
+    #[cfg(test)]
+    fails: || {
+        fixture::source(|archive| {
+            fixture::add(archive, "sample-1.0/x.py", b"1");
+            fixture::add(archive, "sample-1.0/x.py", b"2");
+        })
+    },
+};
+
+fn twice(_: &Dist, sdist: &Sdist, out: &mut Out) {
+    let mut seen = BTreeSet::new();
+    for member in sdist.members.iter().filter(|member| !member.is_dir()) {
+        if !seen.insert(plain(&member.name)) {
+            out.at(&member.name, "stands more than once");
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The rules from outside: mutants of a sound wheel, real distributions, other
+//! tools.
+
+#![allow(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
+
+mod corpus;
+mod kit;
+mod mutants;
+mod oracles;
+mod sets;
