@@ -14,7 +14,11 @@ steps=(
 step() {
   case "$1" in
     *-analysis | python-docs) nix run ".#$1" ;;
-    cargo-test) nix develop .#default --command cargo test --workspace --locked ;;
+    cargo-test)
+      for manifest in Cargo.toml htty-core/Cargo.toml; do
+        nix develop .#default --command cargo test --manifest-path "$manifest" --workspace --locked
+      done
+      ;;
     pytest-core) nix develop .#pytest-core --command pytest tests/lib_tests ;;
     pytest-*) nix develop ".#$1" --command pytest -m "${1#pytest-}" tests/env_tests ;;
   esac

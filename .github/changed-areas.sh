@@ -26,4 +26,4 @@ area packages htty htty-core nix flake.nix flake.lock Cargo.lock Cargo.toml step
 # What is measured.
 area measured actions crates htty htty-core Cargo.lock Cargo.toml
 # What is pinned, and who may do what.
-area pins Cargo.lock xtask/requirements tests/act/stand-ins .github actions
+area pins Cargo.lock htty-core/Cargo.lock xtask/requirements tests/act/stand-ins .github actions

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # renew.sh: raises what is pinned here to what is current: the flake's inputs,
-# Cargo.lock, the requirements of tests and releases, the stand-ins' packages,
+# both Cargo.lock, the requirements of tests and releases, the stand-ins' packages,
 # and the policy data that pydist takes from pinned packages.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 nix flake update
 cargo update
+cargo update --manifest-path htty-core/Cargo.toml
 
 # With the pins of before: what makes the environment that uv is in.
 cargo xtask gen --policies

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # scan.sh dependencies|workflows: fails on what is known to be vulnerable.
-# dependencies: RustSec's advisories for Cargo.lock, PyPI's for the pinned
+# dependencies: RustSec's advisories for both Cargo.lock, PyPI's for the pinned
 # requirements. workflows: zizmor with its online audits, which compare each pin
 # with the repository that it names (needs GH_TOKEN).
 set -euo pipefail
@@ -14,7 +14,9 @@ python3 -m venv "$tools"
 case "${1-}" in
   dependencies)
     cargo install --quiet --locked cargo-audit@0.22.2
-    cargo audit --deny warnings
+    for lock in Cargo.lock htty-core/Cargo.lock; do
+      cargo audit --deny warnings --file "$lock"
+    done
     for list in xtask/requirements/*.txt; do
       echo "== $list"
       "$tools/bin/pip-audit" --require-hashes --disable-pip --progress-spinner off -r "$list"

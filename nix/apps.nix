@@ -41,8 +41,10 @@ in
         statix check .
       '';
   rust-analysis = app "rust-analysis" "Lint the Rust crates" rust ''
-    cargo fmt --all --check
-    cargo clippy --workspace --all-targets --locked -- --deny warnings
+    for manifest in Cargo.toml htty-core/Cargo.toml; do
+      cargo fmt --manifest-path "$manifest" --all --check
+      cargo clippy --manifest-path "$manifest" --workspace --all-targets --locked -- --deny warnings
+    done
   '';
   python-analysis =
     app "python-analysis" "Lint and type-check the Python files"

@@ -31,7 +31,8 @@ def flake(
     copy_files(root, copy)
     # Under act each action starts at once, and is not built from source.
     (copy / "actions/binaries.json").write_text(binaries_json)
-    run(tool("cargo"), "fetch", "--locked", cwd=copy)
+    for workspace in (copy, copy / "htty-core"):
+        run(tool("cargo"), "fetch", "--locked", cwd=workspace)
     host = tmp_path_factory.mktemp("host") / "nixpkgs"
     lock_to_host(copy, host, root=root, tools=tools, nix_home=nix_home)
     commit(copy)

@@ -1,4 +1,4 @@
-# The wheel of htty-core, in $out; without network, from the crates that
+# The wheel of htty-core, in $out; without network, from the crates that its
 # Cargo.lock names.
 {
   cargo,
@@ -46,7 +46,7 @@ stdenv.mkDerivation {
   pname = if cross then "htty-core-wheel-${system}" else "htty-core-wheel";
   inherit (version) version;
   src = source.htty-core;
-  cargoDeps = rustPlatform.importCargoLock { lockFile = ../../Cargo.lock; };
+  cargoDeps = rustPlatform.importCargoLock { lockFile = ../../htty-core/Cargo.lock; };
 
   nativeBuildInputs = [
     cargo
@@ -61,14 +61,6 @@ stdenv.mkDerivation {
   ];
 
   SOURCE_GIT_SHA = version.git;
-
-  # The other members of the workspace are here by their manifests alone.
-  postPatch = ''
-    for manifest in actions/*/Cargo.toml crates/*/Cargo.toml xtask/Cargo.toml; do
-      mkdir -p "''${manifest%/*}/src"
-      touch "''${manifest%/*}/src/lib.rs" "''${manifest%/*}/src/main.rs"
-    done
-  '';
 
   dontConfigure = true;
   buildPhase = ''
@@ -87,19 +79,16 @@ stdenv.mkDerivation {
     export CARGO_TARGET_${shouted}_RUSTFLAGS="--sysroot=$PWD/sysroot"
   ''
   + ''
-    (
-      cd htty-core
-      maturin build --profile release --offline --locked --out "$PWD/../dist" \
-        --target ${triple} ${lib.optionalString useZig "--zig"} \
-        --compatibility ${
-          if !linux then
-            "pypi"
-          else if useZig then
-            "manylinux2014"
-          else
-            "linux"
-        }
-    )
+    maturin build --profile release --offline --locked --out dist \
+      --target ${triple} ${lib.optionalString useZig "--zig"} \
+      --compatibility ${
+        if !linux then
+          "pypi"
+        else if useZig then
+          "manylinux2014"
+        else
+          "linux"
+      }
     runHook postBuild
   '';
 

@@ -11,7 +11,7 @@ from host_nixpkgs import run, tool
 Nix = Callable[..., str]
 
 FILES = {
-    "Cargo.lock",
+    "htty-core/Cargo.lock",
     "htty-core/Cargo.toml",
     "htty-core/pyproject.toml",
     "htty-core/python/htty_core/_core.py",
@@ -70,7 +70,8 @@ def test_both_commands_change_the_same(
     assert f'+version = "{raised(version, part)}"' in by_cargo
     assert f'+dependencies = ["htty-core=={raised(version, part)}"]' in by_cargo
     # What cargo itself makes of it, and what Nix reads.
-    cargo("metadata", "--locked", "--offline", "--no-deps", "--format-version", "1")
+    manifest = ("--manifest-path", "htty-core/Cargo.toml")
+    cargo("metadata", *manifest, "--locked", "--offline", "--no-deps", "--format-version", "1")
     evaluated = nix("eval", "--json", ".#lib.version.version")
     assert json.loads(evaluated) == raised(version, part)
 

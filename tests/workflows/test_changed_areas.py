@@ -45,6 +45,7 @@ def areas(root: Path, repository: Path, base: str) -> set[str]:
         ("actions/publish/src/plan.rs", {"code", "measured", "pins"}),
         ("xtask/requirements/test.txt", {"code", "pins"}),
         ("Cargo.lock", {"code", "packages", "measured", "pins"}),
+        ("htty-core/Cargo.lock", {"code", "packages", "measured", "pins"}),
         (".github/workflows/test.yml", {"code", "packages", "measured", "pins"}),
         (".github/workflows/release.yml", {"code", "pins"}),
     ],

@@ -51,7 +51,13 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
 fn htty(shell: &Shell) -> Result<Exit, Error> {
     let peers = tools::environment(shell, "htty-peers")?;
     tools::add_source(shell, &peers, "htty-source")?;
-    shell.inherit(&shell.cargo().args(["build", "--release", "--locked", "--package", "htty-core"]))?;
+    shell.inherit(&shell.cargo().args([
+        "build",
+        "--release",
+        "--locked",
+        "--manifest-path",
+        "htty-core/Cargo.toml",
+    ]))?;
     let script = shell.root.join("xtask/scripts/bench_htty.py");
     let ht = shell.target.join("release/ht");
     shell.inherit(&Cmd::new(display(&peers.join("python"))).args([

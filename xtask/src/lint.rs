@@ -5,7 +5,7 @@ use toolkit::{Cmd, Exit};
 use crate::error::Error;
 use crate::generate;
 use crate::module_cycles;
-use crate::shell::{Shell, display};
+use crate::shell::{Shell, WORKSPACES, display};
 use crate::tools;
 
 pub(crate) fn run(shell: &Shell) -> Result<Exit, Error> {
@@ -22,20 +22,20 @@ pub(crate) fn run(shell: &Shell) -> Result<Exit, Error> {
     let actions = shell.tracked(&["actions/*/action.yml", "actions/*/*/action.yml"])?;
     let workflows =
         shell.tracked(&[".github/workflows/*.yml", "tests/consumers/*/.github/workflows/*.yml"])?;
+    for manifest in WORKSPACES {
+        let fmt = ["fmt", "--manifest-path", manifest, "--all", "--check"];
+        shell.inherit(&shell.cargo().args(fmt))?;
+        let clippy = ["clippy", "--manifest-path", manifest, "--workspace", "--all-targets", "--locked"];
+        shell.inherit(&shell.cargo().args(clippy).args(["--", "--deny", "warnings"]))?;
+    }
     let linters = [
-        shell.cargo().args(["fmt", "--all", "--check"]),
-        shell.cargo().args([
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--locked",
-            "--",
-            "--deny",
-            "warnings",
-        ]),
         // Advisories need the network: `renew.yml` checks them on a schedule.
         cargo_tool("cargo-deny").args(["--workspace", "--locked", "check", "bans", "licenses", "sources"]),
+        cargo_tool("cargo-deny")
+            .args(["--manifest-path", "htty-core/Cargo.toml", "--workspace", "--locked", "check"])
+            .args(["--config", "deny.toml", "bans", "licenses", "sources"]),
         cargo_tool("cargo-shear"),
+        cargo_tool("cargo-shear").arg("htty-core"),
         tool("ruff").args(["check"]),
         tool("ruff").args(["format", "--check"]),
         pyright(),

@@ -156,14 +156,13 @@ fn release(shell: &Shell, args: &Args, steps: &mut Steps) -> Result<(), Error> {
 }
 
 /// A digest of all that the distributions are made from: the packages' files,
-/// the lock file, the tools' pins and the program that builds.
+/// the tools' pins and the program that builds.
 fn inputs_digest(shell: &Shell, bin: &Path) -> Result<String, Error> {
     let mut files = Vec::new();
     for folder in ["htty-core", "htty", "nix/lib"] {
         walk(&shell.root.join(folder), &mut files)?;
     }
-    for file in ["Cargo.toml", "Cargo.lock", "xtask/requirements/release.txt", "xtask/requirements/build.txt"]
-    {
+    for file in ["xtask/requirements/release.txt", "xtask/requirements/build.txt"] {
         files.push(shell.root.join(file));
     }
     files.push(bin.join("build-wheel"));

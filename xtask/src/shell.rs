@@ -7,6 +7,9 @@ use toolkit::{Cmd, CommandOutput, FileError, OutputMode, Ui};
 
 use crate::error::Error;
 
+/// The manifests of the workspaces: the actions' and the terminal's.
+pub(crate) const WORKSPACES: [&str; 2] = ["Cargo.toml", "htty-core/Cargo.toml"];
+
 /// No step of ours takes longer, unless it hangs.
 const LIMIT: Duration = Duration::from_secs(80 * 60);
 

@@ -6,7 +6,7 @@ use toolkit::{Cmd, Exit, FileError};
 
 use crate::actions::{Actions, PACKAGES};
 use crate::error::Error;
-use crate::shell::{Shell, display, path_with};
+use crate::shell::{Shell, WORKSPACES, display, path_with};
 use crate::{setup, tools};
 
 #[derive(clap::Args)]
@@ -36,7 +36,10 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     let wanted = |part| args.parts.is_empty() || args.parts.contains(&part);
     setup::set_up_tests(shell)?;
     if wanted(Part::Rust) {
-        shell.inherit(&shell.cargo().args(["test", "--workspace", "--locked"]))?;
+        for manifest in WORKSPACES {
+            let test = ["test", "--manifest-path", manifest, "--workspace", "--locked"];
+            shell.inherit(&shell.cargo().args(test))?;
+        }
     }
     if wanted(Part::Fuzz) {
         crate::fuzz::run(shell)?;

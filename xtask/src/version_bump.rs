@@ -20,6 +20,8 @@ use crate::shell::Shell;
 const SOURCE: &str = "nix/lib/version.nix";
 /// The Cargo package with this version.
 const PACKAGE: &str = "htty-core";
+/// The lock file that names it.
+const LOCK: &str = "htty-core/Cargo.lock";
 
 #[derive(clap::Args)]
 #[group(required = true, multiple = false)]
@@ -129,9 +131,9 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
         let after = propagate(&text, new).map_err(|fault| Error::Check(format!("{name}: {fault}")))?;
         note(&name, &text, after);
     }
-    let lock = read("Cargo.lock")?;
-    let locked = lock_file(&lock, new).map_err(|fault| Error::Check(format!("Cargo.lock: {fault}")))?;
-    note("Cargo.lock", &lock, locked);
+    let lock = read(LOCK)?;
+    let locked = lock_file(&lock, new).map_err(|fault| Error::Check(format!("{LOCK}: {fault}")))?;
+    note(LOCK, &lock, locked);
 
     let names: Vec<&str> = changed.iter().map(|(name, _)| name.as_str()).collect();
     let names = names.join(", ");
