@@ -47,16 +47,11 @@ pub enum Error {
         /// The page.
         url: String,
         /// Why.
-        source: reqwest::Error,
+        source: index::HttpError,
     },
-    /// The index answered with something else.
-    #[error("`{url}`: expected a page of the Simple API (PEP 691 or PEP 503), found {found}")]
-    Page {
-        /// The page.
-        url: String,
-        /// What is there.
-        found: String,
-    },
+    /// The HTTP client cannot be made.
+    #[error("cannot set up the HTTP client")]
+    Client(#[source] reqwest::Error),
     /// The machine has no means to ask.
     #[error("cannot start the network client")]
     Runtime {
@@ -80,7 +75,7 @@ impl Failure for Error {
             | Self::Missing(_)
             | Self::Previous(_)
             | Self::Twice(_) => Exit::Usage,
-            Self::Index { .. } | Self::Page { .. } | Self::Runtime { .. } => Exit::Undetermined,
+            Self::Index { .. } | Self::Client(_) | Self::Runtime { .. } => Exit::Undetermined,
         }
     }
 
@@ -90,7 +85,7 @@ impl Failure for Error {
             Self::Nothing(_) | Self::Missing(_) => {
                 Some("build first, then give the folder with the distributions".into())
             }
-            Self::Index { .. } | Self::Page { .. } => {
+            Self::Index { .. } => {
                 Some("run it again, or leave `previous` out: no other check needs the network".into())
             }
             Self::Twice(_) => Some("a release holds each file once; give one folder".into()),

@@ -41,7 +41,7 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
         Some(index) => {
             let projects: BTreeSet<String> =
                 dists.iter().filter(|dist| dist.name.is_ok()).map(Dist::project).collect();
-            Some(previous::published(&previous::simple(index)?, projects.into_iter())?)
+            Some(previous::published(&previous::simple(index)?, projects.into_iter(), &invocation.env, ui)?)
         }
         None => None,
     };

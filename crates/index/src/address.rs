@@ -1,0 +1,259 @@
+//! Which index, and which audience it may ask for.
+
+use std::fmt;
+
+use reqwest::Url;
+use serde::Serialize;
+
+use crate::url::{IndexError, checked, directory};
+
+/// An index that distributions are sent to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Index {
+    /// `pypi`, `testpypi`, or the host of another.
+    pub name: String,
+    /// The legacy upload API.
+    #[serde(serialize_with = "as_text")]
+    pub upload: Url,
+    /// The Simple API (PEP 503, PEP 691), with a slash at the end.
+    #[serde(serialize_with = "as_text")]
+    pub simple: Url,
+    /// Which of the two known indexes it is.
+    #[serde(skip)]
+    pub known: Option<Known>,
+}
+
+fn as_text<S: serde::Serializer>(url: &Url, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(url.as_str())
+}
+
+/// The indexes whose rules and hosts are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// The Python Package Index.
+    PyPI,
+    /// Its instance for tests.
+    TestPyPI,
+}
+
+impl Known {
+    const ALL: [Self; 2] = [Self::PyPI, Self::TestPyPI];
+
+    /// The word for it, which is also the audience of its tokens.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::PyPI => "pypi",
+            Self::TestPyPI => "testpypi",
+        }
+    }
+
+    /// The hosts of the upload API and of the Simple API.
+    fn hosts(self) -> (String, String) {
+        let domain = format!("{}.org", "pypi");
+        match self {
+            Self::PyPI => (format!("upload.{domain}"), domain),
+            Self::TestPyPI => (format!("test.{domain}"), format!("test.{domain}")),
+        }
+    }
+
+    fn of(url: &Url) -> Option<Self> {
+        let host = url.host_str()?;
+        let same = |known: &Self| known.hosts().0 == host || known.hosts().1 == host;
+        Self::ALL.into_iter().find(same)
+    }
+}
+
+impl Index {
+    /// Understands a word or a URL. Without `simple` the Simple API is looked
+    /// for beside an upload API that is called `legacy/`, else below it.
+    pub fn parse(text: &str, simple: Option<&str>, insecure_loopback: bool) -> Result<Self, IndexError> {
+        let known = Known::ALL.into_iter().find(|known| known.word() == text);
+        if let Some(known) = known {
+            if simple.is_some() {
+                return Err(IndexError::Simple(text.to_owned()));
+            }
+            let (upload, simple) = known.hosts();
+            let url = |text: String| Url::parse(&text).map_err(|_| IndexError::Unknown(text));
+            return Ok(Self {
+                name: text.to_owned(),
+                upload: url(format!("https://{upload}/legacy/"))?,
+                simple: url(format!("https://{simple}/simple/"))?,
+                known: Some(known),
+            });
+        }
+        let upload = checked(text, insecure_loopback)?;
+        if upload.query().is_some() || upload.fragment().is_some() {
+            return Err(IndexError::Query);
+        }
+        if let Some(known) = Known::of(&upload) {
+            return Self::parse(known.word(), simple, insecure_loopback);
+        }
+        let simple = match simple {
+            Some(simple) => directory(checked(simple, insecure_loopback)?),
+            None => beside_or_below(&upload),
+        };
+        let name = upload.host_str().unwrap_or_default().to_owned();
+        Ok(Self { name, upload, simple, known: None })
+    }
+
+    /// A URL on the upload host, such as its OIDC endpoints.
+    pub fn at_host(&self, path: &str) -> Url {
+        let mut url = self.upload.clone();
+        url.set_path(path);
+        url.set_query(None);
+        url.set_fragment(None);
+        url
+    }
+
+    /// The Simple API's page of a project (its normalised name).
+    pub fn project(&self, name: &str) -> Url {
+        project_page(&self.simple, name)
+    }
+
+    /// The page of a release for people, where it is known.
+    pub fn page(&self, project: &str, version: &str) -> Option<String> {
+        let (_, host) = self.known?.hosts();
+        Some(format!("https://{host}/project/{project}/{version}/"))
+    }
+
+    /// The audience to ask a token for, when the index says that it wants
+    /// `asked`. A token for PyPI's audience could be used at PyPI by whoever
+    /// gets it, so each audience goes to its own host alone; another index is
+    /// given its own host name, or what the user has `allowed`.
+    pub fn audience<'a>(&self, asked: &'a str, allowed: Option<&str>) -> Result<&'a str, AudienceError> {
+        let error = |expected: String| AudienceError {
+            index: self.name.clone(),
+            asked: short(asked),
+            expected,
+            taken: false,
+        };
+        if let Some(known) = self.known {
+            return if asked == known.word() { Ok(asked) } else { Err(error(format!("`{}`", known.word()))) };
+        }
+        let taken = ["sigstore"].into_iter().chain(Known::ALL.map(Known::word));
+        let mut taken = taken.filter(|taken| asked.eq_ignore_ascii_case(taken));
+        if taken.next().is_some() {
+            let expected = "one that belongs to no other service".to_owned();
+            return Err(AudienceError { taken: true, ..error(expected) });
+        }
+        let host = self.upload.host_str().unwrap_or_default();
+        match allowed {
+            Some(allowed) if asked == allowed => Ok(asked),
+            Some(allowed) => Err(error(format!("`{allowed}`"))),
+            None if asked == host => Ok(asked),
+            None => Err(error(format!("its own host name `{host}`, or what `oidc-audience` allows"))),
+        }
+    }
+}
+
+impl fmt::Display for Index {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.known {
+            Some(Known::PyPI) => f.write_str("PyPI"),
+            Some(Known::TestPyPI) => f.write_str("TestPyPI"),
+            None => write!(f, "{}", self.upload),
+        }
+    }
+}
+
+/// The page of a project (its normalised name) below a Simple API.
+pub fn project_page(simple: &Url, name: &str) -> Url {
+    let mut url = simple.clone();
+    url.set_path(&format!("{}{name}/", simple.path()));
+    url
+}
+
+/// The Simple API that `text` names: `pypi`, `testpypi` or its URL.
+pub fn simple_api(text: &str, insecure_loopback: bool) -> Result<Url, IndexError> {
+    match Known::ALL.into_iter().find(|known| known.word() == text) {
+        Some(known) => Ok(Index::parse(known.word(), None, false)?.simple),
+        None => Ok(directory(checked(text, insecure_loopback)?)),
+    }
+}
+
+/// The predicate type of a publish attestation (PyPI's documentation of
+/// attestations).
+pub fn attestation_predicate() -> String {
+    format!("https://docs.{}/attestations/publish/v1", Known::PyPI.hosts().1)
+}
+
+/// As much of a foreign text as fits in a message.
+fn short(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(100).collect()
+}
+
+/// An index asks for a token that is none of its business.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{index}` asks for an identity token with the audience `{asked}`; expected {expected}")]
+pub struct AudienceError {
+    index: String,
+    asked: String,
+    expected: String,
+    /// Whether it belongs to another service, so that nobody can allow it.
+    pub taken: bool,
+}
+
+/// The Simple API of an upload API: beside it if it is called `legacy/`, else
+/// below it.
+fn beside_or_below(upload: &Url) -> Url {
+    let mut url = directory(upload.clone());
+    let path = url.path().strip_suffix("legacy/").unwrap_or(url.path());
+    let path = format!("{path}simple/");
+    url.set_path(&path);
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index(text: &str) -> Index {
+        Index::parse(text, None, true).unwrap()
+    }
+
+    #[test]
+    fn the_known_hosts_are_composed() {
+        let parts = |url: &Url| url.host_str().unwrap().split('.').map(str::to_owned).collect::<Vec<_>>();
+        let (pypi, test) = (index("pypi"), index("testpypi"));
+        assert_eq!(parts(&pypi.upload), ["upload", "pypi", "org"]);
+        assert_eq!(parts(&pypi.simple), ["pypi", "org"]);
+        assert_eq!(parts(&test.upload), ["test", "pypi", "org"]);
+        assert_eq!(parts(&test.simple), ["test", "pypi", "org"]);
+        assert_eq!((pypi.upload.path(), pypi.simple.path()), ("/legacy/", "/simple/"));
+        assert_eq!(index(pypi.upload.as_str()), pypi, "the URL is the same index as the word");
+        assert_eq!(test.at_host("/_/oidc/audience").path(), "/_/oidc/audience");
+    }
+
+    #[test]
+    fn the_simple_api_is_found() {
+        let simple = |text: &str| index(text).simple.path().to_owned();
+        assert_eq!(simple("https://a.example/"), "/simple/");
+        assert_eq!(simple("https://a.example/legacy/"), "/simple/");
+        assert_eq!(simple("https://a.example/x/pypi"), "/x/pypi/simple/");
+        let devpi = Index::parse("https://a.example/u/dev/", Some("https://a.example/u/dev/+simple"), false);
+        assert_eq!(devpi.unwrap().project("htty-core").path(), "/u/dev/+simple/htty-core/");
+    }
+
+    #[test]
+    fn an_audience_goes_to_its_own_host_alone() {
+        assert_eq!(index("pypi").audience("pypi", None), Ok("pypi"));
+        assert!(index("pypi").audience("testpypi", None).is_err());
+        assert!(index("testpypi").audience("pypi", None).is_err());
+        let other = index("https://index.example/legacy/");
+        for stolen in ["pypi", "PyPI", "testpypi", "sigstore"] {
+            assert!(other.audience(stolen, None).is_err());
+            assert!(other.audience(stolen, Some(stolen)).is_err(), "not even when allowed");
+        }
+        assert!(other.audience("sts.amazonaws.com", None).is_err());
+        assert_eq!(other.audience("index.example", None), Ok("index.example"));
+        assert_eq!(other.audience("corp", Some("corp")), Ok("corp"));
+        assert!(other.audience("index.example", Some("corp")).is_err());
+    }
+
+    #[test]
+    fn credentials_in_a_url_are_refused() {
+        let error = Index::parse("https://user:secret@a.example/", None, false).unwrap_err();
+        assert_eq!(error, IndexError::Credentials);
+        assert!(!error.to_string().contains("secret"));
+    }
+}

@@ -1,0 +1,127 @@
+//! When a request is sent again, and when it is not.
+
+use std::time::{Duration, Instant};
+
+/// The longest wait that an index may ask for.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+/// A server that hangs gets this many attempts, whatever the budget allows.
+const HANGS: u32 = 2;
+
+/// Whether another attempt may succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The same request would fail again.
+    Final,
+    /// It may succeed; wait at least as long as the server asks.
+    Again(Option<Duration>),
+    /// No answer came. Waiting for it again costs more than it is worth.
+    Hung,
+}
+
+/// An error that knows whether another attempt may succeed.
+pub trait Retryable: std::error::Error {
+    /// Whether another attempt may succeed.
+    fn verdict(&self) -> Verdict;
+
+    /// Whether another attempt, or another run, may succeed.
+    fn is_transient(&self) -> bool {
+        self.verdict() != Verdict::Final
+    }
+}
+
+/// The policy for retries: exponential backoff with jitter within a budget.
+#[derive(Debug, Clone, Copy)]
+pub struct Retry {
+    /// No attempt starts later than this after the first one.
+    pub budget: Duration,
+    /// The wait after the first failure; it doubles each time.
+    pub first: Duration,
+    /// The longest wait, unless the server asks for a longer one.
+    pub longest: Duration,
+}
+
+impl Retry {
+    /// Retries for `budget`.
+    pub const fn within(budget: Duration) -> Self {
+        Self { budget, first: Duration::from_millis(500), longest: Duration::from_secs(20) }
+    }
+
+    /// A fresh count of attempts.
+    pub fn attempts(&self) -> Attempts {
+        Attempts { policy: *self, start: Instant::now(), failed: 0, hung: 0 }
+    }
+}
+
+/// The failed attempts of one request.
+#[derive(Debug)]
+pub struct Attempts {
+    policy: Retry,
+    start: Instant,
+    failed: u32,
+    hung: u32,
+}
+
+impl Attempts {
+    /// The wait before the next attempt after `error`, or `None` if there is
+    /// to be none.
+    pub fn after(&mut self, error: &impl Retryable) -> Option<Duration> {
+        self.after_verdict(error.verdict())
+    }
+
+    fn after_verdict(&mut self, verdict: Verdict) -> Option<Duration> {
+        self.failed += 1;
+        let asked = match verdict {
+            Verdict::Final => return None,
+            Verdict::Again(asked) => asked.unwrap_or_default(),
+            Verdict::Hung => {
+                self.hung += 1;
+                Duration::ZERO
+            }
+        };
+        if self.hung >= HANGS || asked > PATIENCE {
+            return None;
+        }
+        let doubled = 1_u32 << (self.failed - 1).min(16);
+        let doubled = self.policy.first.saturating_mul(doubled).min(self.policy.longest);
+        let jitter = f64::from(getrandom::u32().unwrap_or(u32::MAX)) / f64::from(u32::MAX);
+        let wait = doubled.mul_f64(0.5 + jitter / 2.0).max(asked);
+        (self.start.elapsed() + wait <= self.policy.budget).then_some(wait)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: Retry =
+        Retry { budget: Duration::from_secs(100), first: Duration::from_secs(1), longest: Duration::from_secs(3) };
+
+    #[test]
+    fn waits_grow_and_heed_the_server() {
+        let mut attempts = POLICY.attempts();
+        for (low, high) in [(0.5, 1.0), (1.0, 2.0), (1.5, 3.0), (1.5, 3.0)] {
+            let wait = attempts.after_verdict(Verdict::Again(None)).unwrap().as_secs_f64();
+            assert!((low..=high).contains(&wait), "{wait}");
+        }
+        let asked = Duration::from_secs(9);
+        assert_eq!(attempts.after_verdict(Verdict::Again(Some(asked))), Some(asked));
+        let hour = Verdict::Again(Some(Duration::from_secs(3600)));
+        assert_eq!(attempts.after_verdict(hour), None, "nobody waits for an hour");
+        assert_eq!(POLICY.attempts().after_verdict(Verdict::Final), None);
+    }
+
+    #[test]
+    fn the_budget_ends_it() {
+        let mut attempts = Retry { budget: Duration::from_secs(5), ..POLICY }.attempts();
+        assert!(attempts.after_verdict(Verdict::Again(Some(Duration::from_secs(4)))).is_some());
+        assert_eq!(attempts.after_verdict(Verdict::Again(Some(Duration::from_secs(6)))), None);
+        assert_eq!(Retry::within(Duration::ZERO).attempts().after_verdict(Verdict::Again(None)), None);
+    }
+
+    #[test]
+    fn a_server_that_hangs_gets_two_attempts() {
+        let mut attempts = POLICY.attempts();
+        assert!(attempts.after_verdict(Verdict::Hung).is_some());
+        assert_eq!(attempts.after_verdict(Verdict::Hung), None);
+    }
+}
