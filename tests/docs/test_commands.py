@@ -17,6 +17,7 @@ FOREIGN = {
         "act",
         "codesign",
         "cog",
+        "docker",
         "dyld_info",
         "echo",
         "export",
@@ -40,15 +41,6 @@ def lines(document: Document) -> list[str]:
     # Inline code may be broken over two lines.
     found += [" ".join(code.split()) for _, code in document.code if ours.match(code)]
     return found
-
-
-@pytest.fixture(scope="session")
-def xtask(target: Path, clean_env: dict[str, str]) -> Path:
-    """The program behind `cargo xtask`."""
-    command = ["cargo", "build", "--quiet", "--locked", "--package", "xtask"]
-    env = clean_env | {"CARGO_TARGET_DIR": str(target)}
-    subprocess.run(command, cwd=ROOT, env=env, check=True)
-    return target / "debug/xtask"
 
 
 COMMANDS = sorted({(document.name, line) for document in documents() for line in lines(document)})

@@ -38,6 +38,13 @@ def inputs(binaries: Path, action: str) -> dict[str, list[str]]:
     return found
 
 
+@cache
+def help_of(program: Path, *args: str) -> str:
+    """What `--help` prints."""
+    command = [program, *args, "--help"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 @pytest.mark.parametrize("action", ACTIONS)
 def test_a_declaration_is_the_same_on_a_runner(
     binaries: Path, action: str, monkeypatch: pytest.MonkeyPatch
@@ -61,9 +68,9 @@ def test_links_lead_somewhere(document: Document) -> None:
 
 
 @ALL
-def test_exit_codes_exist(document: Document) -> None:
-    source = (ROOT / "crates/toolkit/src/error.rs").read_text()
-    known = set(re.findall(r"Self::\w+ => (\d+)", source))
+def test_exit_codes_exist(document: Document, binaries: Path) -> None:
+    text = help_of(binaries / "publish")
+    known = set(re.findall(r"(\d+) ", text.partition("Exit codes: ")[2])) | {"130"}
     assert known >= {"0", "1", "2", "3", "4"}
     named = set(re.findall(r"\b(?:exit(?: code)?|ends with) (\d+)\b", document.prose))
     for heading, row in document.rows:
@@ -86,17 +93,16 @@ def test_rules_exist(document: Document, binaries: Path) -> None:
 
 
 @ALL
-def test_options_exist(document: Document, binaries: Path) -> None:
+def test_options_exist(document: Document, binaries: Path, xtask: Path, ht: Path) -> None:
     known = set(FOREIGN_OPTIONS) | {"--help", "--version"}
     for action in ACTIONS:
         known |= {f"--{name}" for name in inputs(binaries, action)}
     commands = (ROOT / "htty/src/htty/cli.py").read_text()
     known |= set(re.findall(r'add\((?:"-\w", )?"(--[\w-]+)"', commands))
-    for source in [*(ROOT / "xtask/src").glob("*.rs"), *(ROOT / "htty-core/src").glob("*.rs")]:
-        names = re.findall(
-            r"#\[arg\(long[^]]*\)\]\n\s*(?:pub(?:\(crate\))? )?(\w+):", source.read_text()
-        )
-        known |= {"--" + name.replace("_", "-") for name in names}
+    for program in (xtask, ht):
+        commands = re.findall(r"^  ([a-z][\w-]*)  ", help_of(program), re.MULTILINE)
+        for text in [help_of(program), *(help_of(program, name) for name in commands)]:
+            known |= set(re.findall(r"(?<!\S)(--[a-z][\w-]*)", text))
     for _, code in document.code:
         if re.fullmatch(r"--[\w-]+", code):
             assert code in known, f"{document.name}: nothing has an option {code}"

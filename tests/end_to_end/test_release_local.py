@@ -47,7 +47,7 @@ def test_twice_publishes_once(root: Path, clean_env: dict[str, str], command: li
     second = subprocess.run(command, cwd=root, env=clean_env, capture_output=True, text=True)
     assert second.returncode == 0, second.stdout + second.stderr
     table = rows(second.stdout)
-    assert table["build htty-core"] == "unchanged, re-used"
+    assert table["build htty-core"] == "unchanged, reused"
     assert table["publish"] == "0 sent, 2 already there"
     assert table["run htty"] == "printed `hello world`"
 

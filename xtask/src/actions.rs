@@ -1,17 +1,17 @@
-//! Our own action binaries, started as a workflow would start them.
+//! This repository's actions, run as a workflow would run them.
 
 use std::path::{Path, PathBuf};
 
 use toolkit::{Cmd, CommandOutput, ProcessError};
 
 use crate::error::Error;
-use crate::shell::{Shell, display, path_with};
+use crate::shell::{LOCAL, Shell, display, path_with};
 
-/// The packages that this repository ships, with the backend that builds each;
-/// a package stands behind those that it depends on.
+/// The packages that this repository ships, with the backend that builds each.
+/// A package comes after its dependencies.
 pub(crate) const PACKAGES: [(&str, &str); 2] = [("htty-core", "maturin"), ("htty", "sdist")];
 
-/// The binaries of some actions, and the tools that they use.
+/// The programs of some actions, and the tools that they use.
 pub(crate) struct Actions<'a> {
     shell: &'a Shell<'a>,
     pub(crate) bin: PathBuf,
@@ -19,7 +19,7 @@ pub(crate) struct Actions<'a> {
 }
 
 impl<'a> Actions<'a> {
-    /// Builds the binaries of `actions`; `tools` comes first on their PATH.
+    /// Builds the programs of `actions`; `tools` comes first on their PATH.
     pub(crate) fn build(shell: &'a Shell, actions: &[&str], tools: &Path) -> Result<Self, Error> {
         Ok(Self { shell, bin: shell.build(actions)?, tools: tools.to_owned() })
     }
@@ -28,14 +28,14 @@ impl<'a> Actions<'a> {
     pub(crate) fn run(&self, action: &str, args: &[&str]) -> Result<(), Error> {
         let cmd = Cmd::new(display(&self.bin.join(action))).args(args.iter().copied());
         let path = path_with(std::slice::from_ref(&self.tools));
-        // What an outer workflow gives to its own step is not for ours.
+        // The variables of an outer workflow's step are not for ours.
         let mut cmd = cmd.env("PATH", path).without("GITHUB_ACTIONS");
         if action == "publish" {
-            // The local index takes any; publish does not go without one.
+            // The local index accepts any password, but publish requires one.
             cmd = cmd.env("INPUT_PASSWORD", "none-needed");
         }
         let result = self.shell.run(&cmd);
-        // Its report says what was done, or what stood in the way.
+        // Its report lists what was done, or what failed.
         match &result {
             Ok(CommandOutput { stdout, .. }) | Err(Error::Process(ProcessError::Failed { stdout, .. })) => {
                 self.shell.ui.info(stdout);
@@ -52,8 +52,11 @@ impl<'a> Actions<'a> {
         let report = display(&reports.join(format!("{package}.json")));
         let (dist, python) = (display(dist), display(&self.tools.join("python")));
         let mut args = vec![package, "--backend", backend, "--out-dir", &dist, "--report-path", &report];
+        if backend == "maturin" {
+            args.extend(["--profile", LOCAL]);
+        }
         if backend == "sdist" {
-            // The pinned build backend, not the newest one of the day.
+            // The pinned build backend instead of the newest one.
             args.extend(["--no-build-isolation", "--python", &python]);
         }
         self.run("build-wheel", &args)

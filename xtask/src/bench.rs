@@ -8,10 +8,10 @@ use crate::tools;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// What to measure beside its peers
+    /// What to measure
     #[arg(value_enum)]
     what: What,
-    /// Handed on to the bench
+    /// Arguments for the bench
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<String>,
 }
@@ -47,7 +47,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
-/// The two packages beside the published ones.
+/// The two packages against the published ones.
 fn htty(shell: &Shell) -> Result<Exit, Error> {
     let peers = tools::environment(shell, "htty-peers")?;
     tools::add_source(shell, &peers, "htty-source")?;
@@ -71,11 +71,12 @@ fn htty(shell: &Shell) -> Result<Exit, Error> {
 /// Writes the two packages' API documentation.
 pub(crate) fn docs(shell: &Shell) -> Result<Exit, Error> {
     let pdoc = tools::environment(shell, "test")?.join("pdoc");
-    let folder = shell.target.join("python-docs");
+    let directory = shell.target.join("python-docs");
     let path = [shell.root.join("htty-core/python"), shell.root.join("htty/src")];
     let path = std::env::join_paths(path).unwrap_or_default().to_string_lossy().into_owned();
-    let pdoc = Cmd::new(display(&pdoc)).args(["--output-directory", &display(&folder), "htty", "htty_core"]);
+    let pdoc =
+        Cmd::new(display(&pdoc)).args(["--output-directory", &display(&directory), "htty", "htty_core"]);
     shell.run(&pdoc.env("PYTHONPATH", path))?;
-    shell.ui.report(display(&folder.join("index.html")));
+    shell.ui.report(display(&directory.join("index.html")));
     Ok(Exit::Done)
 }

@@ -9,15 +9,15 @@ use crate::error::Error;
 use crate::shell::{Shell, display};
 use crate::tools;
 
-/// The lists: a file a line, with the platform and the Python to ask for, its
-/// name and its SHA-256.
+/// The lists: one file per line, with requirement, platform, Python version, file
+/// name and SHA-256.
 const LISTS: [&str; 2] = ["actions/verify-dist/benches/wheels.txt", "crates/distcheck/tests/corpus.txt"];
 
-/// Brings the files of all lists to `target/corpus`; gives that folder.
+/// Downloads the files of all lists to `target/corpus` and returns that directory.
 pub(crate) fn download(shell: &Shell) -> Result<PathBuf, Error> {
-    let folder = shell.target.join("corpus");
+    let directory = shell.target.join("corpus");
     let bin = tools::environment(shell, "test")?;
-    std::fs::create_dir_all(&folder).map_err(FileError::new("create", &folder))?;
+    std::fs::create_dir_all(&directory).map_err(FileError::new("create", &directory))?;
     for list in LISTS {
         let path = shell.root.join(list);
         let text = std::fs::read_to_string(&path).map_err(FileError::new("read", &path))?;
@@ -27,21 +27,27 @@ pub(crate) fn download(shell: &Shell) -> Result<PathBuf, Error> {
             else {
                 return Err(Error::Check(format!("{list}: expected five columns, found `{line}`")));
             };
-            let target = folder.join(file);
+            let target = directory.join(file);
             if is(&target, sha256)? {
                 continue;
             }
             shell.ui.info(format!("downloading {file}"));
-            // pip takes a hash from a file of requirements alone.
-            let wanted = folder.join("wanted.in");
+            // pip accepts a hash only in a requirements file.
+            let wanted = directory.join("wanted.in");
             toolkit::write_atomic(&wanted, format!("{requirement} --hash=sha256:{sha256}\n").as_bytes())?;
             let pip =
                 Cmd::new(display(&bin.join("python"))).args(["-m", "pip", "--disable-pip-version-check"]);
-            let pip =
-                pip.args(["download", "--quiet", "--no-deps", "--require-hashes", "-d", &display(&folder)]);
+            let pip = pip.args([
+                "download",
+                "--quiet",
+                "--no-deps",
+                "--require-hashes",
+                "-d",
+                &display(&directory),
+            ]);
             let pip = match platform {
-                // pip asks the build backend for metadata: each listed file is built by
-                // itself or by hatchling, which is in the environment.
+                // pip asks the build backend for metadata: hatchling, which is in the
+                // environment, or the project itself.
                 "sdist" => pip.args(["--no-binary=:all:", "--no-build-isolation"]),
                 platform => {
                     pip.args(["--only-binary=:all:", "--platform", platform, "--python-version", python])
@@ -50,14 +56,14 @@ pub(crate) fn download(shell: &Shell) -> Result<PathBuf, Error> {
             let path = crate::shell::path_with(std::slice::from_ref(&bin));
             shell.quiet(&pip.args(["-r", &display(&wanted)]).env("PATH", path))?;
             if !is(&target, sha256)? {
-                return Err(Error::Check(format!("{list}: pip has not brought `{file}` for `{line}`")));
+                return Err(Error::Check(format!("{list}: pip did not download `{file}` for `{line}`")));
             }
         }
     }
-    Ok(folder)
+    Ok(directory)
 }
 
-/// Whether the file is there and has this SHA-256.
+/// Whether the file exists with this SHA-256.
 fn is(path: &Path, sha256: &str) -> Result<bool, Error> {
     if !path.is_file() {
         return Ok(false);

@@ -1,17 +1,20 @@
-//! What can go wrong in a task.
+//! Errors of tasks.
 
 use toolkit::{Exit, Failure, FileError, ProcessError};
 
-/// Why a task did not end well.
+/// Why a task failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(transparent)]
     File(#[from] FileError),
     #[error(transparent)]
     Process(#[from] ProcessError),
-    /// The machine lacks something that no script of ours can bring.
+    /// The machine lacks something that no script of ours can install.
     #[error("{what}")]
     Missing { what: String, hint: String },
+    /// An argument that the task does not accept.
+    #[error("{0}")]
+    Usage(String),
     /// A step found something other than it should.
     #[error("{0}")]
     Check(String),
@@ -21,10 +24,10 @@ impl Failure for Error {
     fn exit(&self) -> Exit {
         match self {
             Self::File(error) => error.exit(),
-            // A step that found a fault has done its work.
+            // A step that found an error has done its work.
             Self::Process(ProcessError::Failed { .. }) => Exit::Findings,
             Self::Process(error) => error.exit(),
-            Self::Missing { .. } => Exit::Usage,
+            Self::Missing { .. } | Self::Usage(_) => Exit::Usage,
             Self::Check(_) => Exit::Findings,
         }
     }
@@ -34,7 +37,7 @@ impl Failure for Error {
             Self::File(error) => error.hint(),
             Self::Process(error) => error.hint(),
             Self::Missing { hint, .. } => Some(hint.clone()),
-            Self::Check(_) => None,
+            Self::Usage(_) | Self::Check(_) => None,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The fuzz targets, each for a while: `cargo xtask test fuzz`.
+//! The fuzz targets, each for a while: `cargo xtask soak fuzz`.
 
 use toolkit::Cmd;
 
@@ -9,14 +9,13 @@ use crate::tools;
 /// The targets of `fuzz/Cargo.toml`.
 const TARGETS: [&str; 8] = ["zip", "tar", "metadata", "record", "names", "elf", "macho", "pe"];
 
-/// How long each runs.
-const SECONDS: u32 = 15;
+/// How long each target runs.
+const SECONDS: u32 = 60;
 
 const CARGO_FUZZ: &str = "cargo-fuzz@0.13.1";
 
-/// Runs each target over its committed corpus and on from there. What it
-/// finds new is kept below the target folder; a crash fails, and its input is
-/// named.
+/// Runs each target, starting from its committed corpus. New inputs are kept in
+/// the target directory; a crash is an error that names its input.
 pub(crate) fn run(shell: &Shell) -> Result<(), Error> {
     let program = tools::from_crate(shell, CARGO_FUZZ)?.join("cargo-fuzz");
     let fuzz = |args: &[&str]| {

@@ -1,5 +1,5 @@
-//! `cargo xtask gen`: the parts of files that follow from an action's
-//! declaration, written between markers (see `regions`), and repeated pins.
+//! `cargo xtask gen`: the regions of files that are generated from an action's
+//! declaration (see `regions`), and repeated pins.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::shell::{Shell, display};
 use crate::tools;
 use crate::version_bump;
 
-/// The actions, by the name of folder, package and binary.
+/// The actions, by the name of directory, package and binary.
 pub(crate) const ACTIONS: [&str; 4] = ["setup-nix", "build-wheel", "verify-dist", "publish"];
 
 /// Inputs of the launcher, which every action has.
@@ -24,10 +24,10 @@ const LAUNCHER: [(&str, &str); 2] = [
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Change nothing; fail where a file is not up to date
+    /// Change nothing; fail if a file is out of date
     #[arg(long)]
     pub(crate) check: bool,
-    /// Write pydist's policy data too, from the packages pinned for the tests
+    /// Also write pydist's policy data, from the packages pinned for the tests
     #[arg(long, conflicts_with = "check")]
     pub(crate) policies: bool,
 }
@@ -66,11 +66,12 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     for action in ACTIONS {
         let describe =
             shell.cargo().args(["run", "--quiet", "--locked", "--package", action, "--", "--describe"]);
-        let spec: Spec = serde_json::from_str(&shell.run(&describe)?.stdout)
-            .map_err(|error| Error::Check(format!("`{action} --describe` prints no declaration: {error}")))?;
-        let folder = shell.root.join("actions").join(action);
+        let spec: Spec = serde_json::from_str(&shell.run(&describe)?.stdout).map_err(|error| {
+            Error::Check(format!("cannot read the output of `{action} --describe`: {error}"))
+        })?;
+        let directory = shell.root.join("actions").join(action);
         for file in ["action.yml", "save/action.yml", "README.md"] {
-            let path = folder.join(file);
+            let path = directory.join(file);
             if path.is_file() && update(&path, &spec, args.check)? {
                 stale.push(format!("actions/{action}/{file}"));
             }
@@ -80,19 +81,19 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
         ([], _) => shell.ui.info("all generated regions are up to date"),
         (stale, true) => {
             let files = stale.join(", ");
-            return Err(Error::Check(format!("not up to date: {files}; run `cargo xtask gen`")));
+            return Err(Error::Check(format!("out of date: {files}; run `cargo xtask gen`")));
         }
         (stale, false) => shell.ui.info(format!("wrote {}", stale.join(", "))),
     }
     Ok(Exit::Done)
 }
 
-/// Brings the regions of a file up to date; tells whether they were not.
+/// Updates the regions of a file; returns whether they were out of date.
 fn update(path: &Path, spec: &Spec, check: bool) -> Result<bool, Error> {
     let old = std::fs::read_to_string(path).map_err(FileError::new("read", path))?;
-    let content = |name: &str| region(name, spec).ok_or_else(|| format!("there is no region `{name}`"));
+    let content = |name: &str| region(name, spec).ok_or_else(|| format!("unknown region `{name}`"));
     let new = regions::replace(&old, regions::GEN, content)
-        .map_err(|fault| Error::Check(format!("{}: {fault}", path.display())))?;
+        .map_err(|problem| Error::Check(format!("{}: {problem}", path.display())))?;
     if new != old && !check {
         toolkit::write_atomic(path, new.as_bytes())?;
     }

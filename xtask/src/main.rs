@@ -6,6 +6,7 @@ mod corpus;
 mod error;
 mod fuzz;
 mod generate;
+mod licenses;
 mod lint;
 mod module_cycles;
 mod modules;
@@ -14,6 +15,7 @@ mod regions;
 mod release;
 mod setup;
 mod shell;
+mod soak;
 mod steps;
 mod test;
 mod tools;
@@ -27,7 +29,7 @@ use toolkit::{Env, Exit, Failure as _, Ui};
 use crate::error::Error;
 use crate::shell::Shell;
 
-/// Builds, tests and releases this repository
+/// Build, test and release this repository
 #[derive(Parser)]
 #[command(name = "cargo xtask", version, about)]
 struct Args {
@@ -37,23 +39,29 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Builds, verifies and publishes htty-core and htty, and installs them back
+    /// Build, verify and publish htty-core and htty, and install them again
     Release(release::Args),
-    /// Installs what the tests need, then runs all of them
+    /// Install the tools that the tests need, then run all but the long tests
     Test(test::Args),
-    /// Runs the workflows under act: this repository's, and those of its consumers
+    /// Run the long tests
+    Soak(soak::Args),
+    /// Run the workflows of this repository and of its consumers under act
     Act,
-    /// Measures an action beside its peers
+    /// Measure an action against its peers
     Bench(bench::Args),
-    /// Writes the API documentation of htty and htty_core
+    /// Write the API documentation of htty and htty_core
     Docs,
-    /// Writes the generated parts of files: action.yml, README tables
+    /// Write generated regions and files: action.yml, README tables
     Gen(generate::Args),
-    /// Runs every linter
+    /// Run all linters
     Lint,
-    /// Installs what the tests need
+    /// Check the dependencies for security advisories; needs the network
+    Advisories,
+    /// Write the licence texts of the crates in each program
+    Licenses(licenses::Args),
+    /// Install the tools that the tests need
     SetupTestTools,
-    /// Raises the version of htty-core and htty in every file that names it
+    /// Bump the version of htty-core and htty in every file that contains it
     VersionBump(version_bump::Args),
 }
 
@@ -73,6 +81,9 @@ fn main() -> ExitCode {
         Task::Docs => bench::docs(&shell),
         Task::Gen(args) => generate::run(&shell, &args),
         Task::Lint => lint::run(&shell),
+        Task::Advisories => lint::advisories(&shell),
+        Task::Licenses(args) => licenses::run(&shell, &args),
+        Task::Soak(args) => soak::run(&shell, &args),
         Task::VersionBump(args) => version_bump::run(&shell, &args),
         Task::SetupTestTools => setup::set_up_tests(&shell).map(|()| Exit::Done),
     };

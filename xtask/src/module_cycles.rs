@@ -11,13 +11,10 @@ use syn::visit::{self, Visit};
 
 use crate::error::Error;
 use crate::modules::{Import, Modules, attributes, flatten, is_reexport, is_test};
-use crate::shell::{Shell, display};
+use crate::shell::{Shell, WORKSPACES, display};
 
 /// Packages that still have cycles. Only ever remove from this list.
 const NOT_YET: &[&str] = &["build-wheel", "publish", "setup-nix", "verify-dist"];
-
-/// The workspaces of this repository.
-const WORKSPACES: [&str; 3] = ["Cargo.toml", "htty-core/Cargo.toml", "fuzz/Cargo.toml"];
 
 /// For each module, the modules it needs, each with one path that leads there.
 type Graph = BTreeMap<String, BTreeMap<String, String>>;
@@ -57,7 +54,7 @@ struct Target {
 /// The root files of all libraries and programs, with their package's name.
 fn crates(shell: &Shell) -> Result<Vec<(String, PathBuf)>, Error> {
     let mut crates = Vec::new();
-    for workspace in WORKSPACES {
+    for workspace in WORKSPACES.into_iter().chain(["fuzz/Cargo.toml"]) {
         let manifest = shell.root.join(workspace);
         let metadata = ["metadata", "--no-deps", "--offline", "--format-version", "1", "--manifest-path"];
         let output = shell.quiet(&shell.cargo().args(metadata).arg(display(&manifest)))?;

@@ -1,6 +1,6 @@
-//! The pins that documentation and templates repeat: the commits of foreign
-//! actions, those that this repository's own workflows pin and that Dependabot
-//! keeps new, and the version of the actions released here.
+//! The pins that documentation and templates repeat: the commits of third-party
+//! actions that this repository's own workflows pin, which Dependabot updates, and
+//! the version of the actions released here.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ const WORKFLOWS: &[&str] = &[".github/workflows/*.yml"];
 /// Where they are repeated.
 const COPIES: &[&str] = &["*.md", "actions/*/action.yml", "tests/consumers/*/.github/workflows/*.yml"];
 
-/// Brings the repeated pins up to date; gives the files that were not.
+/// Updates the repeated pins; returns the files that were out of date.
 pub(crate) fn update(shell: &Shell, check: bool) -> Result<Vec<String>, Error> {
     let mut pins = BTreeMap::new();
     for file in shell.tracked(WORKFLOWS)? {

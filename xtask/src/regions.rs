@@ -1,8 +1,8 @@
-//! Regions of a file whose content follows from elsewhere.
+//! Regions of a file whose content is generated.
 //!
 //! A region starts with a comment that holds a marker, `[[[gen NAME]]]` or
-//! `[[[cog CODE ]]]`, and ends with one that holds `[[[end]]]`; what stands
-//! between is replaced.
+//! `[[[cog CODE ]]]`, and ends with one that holds `[[[end]]]`; the lines in
+//! between are replaced.
 
 /// The marker of a region whose content `cargo xtask gen` knows by name.
 pub(crate) const GEN: &str = "[[[gen ";
@@ -22,7 +22,7 @@ pub(crate) fn replace(
     let mut open: Option<(&str, &str, &str, String)> = None;
     for line in text.lines() {
         if line.contains("[[[end]]]") {
-            let (kind, name, indent, old) = open.take().ok_or("a region ends that did not start")?;
+            let (kind, name, indent, old) = open.take().ok_or("`[[[end]]]` without a start")?;
             let new = if kind == marker { content(name)? } else { old };
             let indent = if kind == marker { indent } else { "" };
             for line in new.lines() {
@@ -37,7 +37,7 @@ pub(crate) fn replace(
         });
         match (&mut open, start) {
             (Some((_, open, ..)), Some(_)) => {
-                return Err(format!("region `{open}` does not end before the next"));
+                return Err(format!("region `{open}` has no `[[[end]]]` before the next start"));
             }
             (Some((.., old)), None) => {
                 old.push_str(line);
@@ -52,7 +52,7 @@ pub(crate) fn replace(
         }
     }
     match open {
-        Some((_, name, ..)) => Err(format!("region `{name}` does not end")),
+        Some((_, name, ..)) => Err(format!("region `{name}` has no `[[[end]]]`")),
         None => Ok(out),
     }
 }
@@ -79,10 +79,13 @@ mod tests {
 
     #[test]
     fn broken_markers_are_faults() {
-        let fault = |text: &str| replace(text, GEN, |_| Err("unknown".to_owned())).unwrap_err();
-        assert_eq!(fault("# [[[gen x]]]\n"), "region `x` does not end");
-        assert_eq!(fault("# [[[end]]]\n"), "a region ends that did not start");
-        assert_eq!(fault("# [[[gen x]]]\n# [[[cog y ]]]\n"), "region `x` does not end before the next");
-        assert_eq!(fault("# [[[gen y]]]\n# [[[end]]]\n"), "unknown");
+        let problem = |text: &str| replace(text, GEN, |_| Err("unknown".to_owned())).unwrap_err();
+        assert_eq!(problem("# [[[gen x]]]\n"), "region `x` has no `[[[end]]]`");
+        assert_eq!(problem("# [[[end]]]\n"), "`[[[end]]]` without a start");
+        assert_eq!(
+            problem("# [[[gen x]]]\n# [[[cog y ]]]\n"),
+            "region `x` has no `[[[end]]]` before the next start"
+        );
+        assert_eq!(problem("# [[[gen y]]]\n# [[[end]]]\n"), "unknown");
     }
 }

@@ -16,34 +16,34 @@ use crate::shell::{Shell, display};
 use crate::steps::Steps;
 use crate::tools;
 
-/// How long the index server may take to answer for the first time.
+/// How long the index server may take until its first answer.
 const START: Duration = Duration::from_secs(30);
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Publish to an index server that is started for it on this machine
+    /// Publish to an index server on this machine
     #[arg(long, required = true)]
     local: bool,
-    /// Build and publish anew, though nothing has changed
+    /// Build and publish again even if nothing has changed
     #[arg(long)]
     fresh: bool,
 }
 
-/// The folders of a local release.
-struct Folders {
+/// The directories of a local release.
+struct Directories {
     root: PathBuf,
-    /// The built distributions; goes with its reports when an input changes.
+    /// The built distributions; removed with their reports when an input changes.
     dist: PathBuf,
     reports: PathBuf,
-    /// What the index server holds.
+    /// The files of the index server.
     index: PathBuf,
-    /// A digest of what the built state was made from.
+    /// A digest of the inputs of the distributions.
     stamp: PathBuf,
     /// The clean environment that htty is installed into.
     venv: PathBuf,
 }
 
-impl Folders {
+impl Directories {
     fn new(shell: &Shell) -> Self {
         let root = shell.target.join("release-local");
         Self {
@@ -56,14 +56,18 @@ impl Folders {
         }
     }
 
-    /// Makes the folders; empty, unless they were made from the same `inputs`.
+    fn manifest(&self) -> PathBuf {
+        self.root.join("dist-manifest.json")
+    }
+
+    /// Creates the directories; empty, unless they were made from the same `inputs`.
     fn prepare(&self, inputs: &str, fresh: bool) -> Result<bool, Error> {
         let unchanged = !fresh && std::fs::read_to_string(&self.stamp).is_ok_and(|old| old == inputs);
         if !unchanged && self.root.exists() {
             std::fs::remove_dir_all(&self.root).map_err(FileError::new("remove", &self.root))?;
         }
-        for folder in [&self.dist, &self.reports, &self.index] {
-            std::fs::create_dir_all(folder).map_err(FileError::new("create", folder))?;
+        for directory in [&self.dist, &self.reports, &self.index] {
+            std::fs::create_dir_all(directory).map_err(FileError::new("create", directory))?;
         }
         Ok(unchanged)
     }
@@ -77,7 +81,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
 }
 
 fn release(shell: &Shell, args: &Args, steps: &mut Steps) -> Result<(), Error> {
-    let folders = Folders::new(shell);
+    let directories = Directories::new(shell);
     let tools = steps.step("tools", || {
         let bin = tools::environment(shell, "release")?;
         tools::build_requirements(shell)?;
@@ -87,80 +91,88 @@ fn release(shell: &Shell, args: &Args, steps: &mut Steps) -> Result<(), Error> {
         let names = ["build-wheel", "verify-dist", "publish"];
         Ok((Actions::build(shell, &names, &tools)?, names.join(", ")))
     })?;
-
-    let inputs = inputs_digest(shell, &actions.bin)?;
-    let unchanged = folders.prepare(&inputs, args.fresh)?;
-    for (package, backend) in PACKAGES {
-        steps.step(&format!("build {package}"), || {
-            if unchanged {
-                return Ok(((), "unchanged, re-used".into()));
-            }
-            actions.build_wheel(package, &folders.dist, &folders.reports)?;
-            Ok(((), format!("backend {backend}")))
-        })?;
-    }
-    toolkit::write_atomic(&folders.stamp, inputs.as_bytes())?;
-
-    let path = folders.root.join("dist-manifest.json");
-    let manifest = steps.step("verify-dist", || {
-        actions.run("verify-dist", &[&display(&folders.dist), "--manifest", &display(&path)])?;
-        let bytes = std::fs::read(&path).map_err(FileError::new("read", &path))?;
-        let manifest = Manifest::parse(&bytes).map_err(|error| Error::Check(error.to_string()))?;
-        let told = format!("{} files fit to publish", manifest.files.len());
-        Ok((manifest, told))
-    })?;
-
+    build(shell, args, steps, &actions, &directories)?;
+    let manifest = steps.step("verify-dist", || verify(&actions, &directories))?;
     let index = steps.step("index server", || {
-        let index = Index::start(shell, &tools, &folders.index)?;
-        let told = format!("pypiserver at {}", index.url);
-        Ok((index, told))
+        let index = Index::start(shell, &tools, &directories.index)?;
+        let detail = format!("pypiserver at {}", index.url);
+        Ok((index, detail))
     })?;
-    steps.step("publish", || {
-        let before = count(&folders.index)?;
-        actions.run(
-            "publish",
-            &[
-                &display(&folders.dist),
-                "--index",
-                &index.url,
-                "--manifest",
-                &display(&path),
-                "--allow-insecure-loopback",
-                "--report-path",
-                &display(&folders.reports.join("publish.json")),
-            ],
-        )?;
-        let sent = count(&folders.index)? - before;
-        Ok(((), format!("{sent} sent, {} already there", manifest.files.len() - sent)))
-    })?;
-    steps.step("install", || {
-        let told = install(shell, &tools, &index, &manifest, &folders.venv)?;
-        Ok(((), told))
-    })?;
+    steps.step("publish", || publish(&actions, &directories, &index, &manifest))?;
+    steps.step("install", || Ok(((), install(shell, &tools, &index, &manifest, &directories.venv)?)))?;
     steps.step("compare", || {
         let script = shell.root.join("xtask/scripts/compare_installed.py");
-        let python = Cmd::new(display(&tools.join("python"))).arg(display(&script));
-        let done = shell
-            .quiet(&python.args([&path, &folders.dist, &folders.venv].map(AsRef::as_ref).map(display)))?;
-        Ok(((), done.stdout.trim().to_owned()))
+        let listed = directories.manifest();
+        let paths = [&script, &listed, &directories.dist, &directories.venv];
+        let python = Cmd::new(display(&tools.join("python")));
+        let output = shell.quiet(&python.args(paths.map(|path| display(path))))?;
+        Ok(((), output.stdout.trim().to_owned()))
     })?;
     steps.step("run htty", || {
-        let htty = Cmd::new(display(&folders.venv.join("bin/htty")));
+        let htty = Cmd::new(display(&directories.venv.join("bin/htty")));
         let args = ["-r", "4", "-c", "20", "--expect", "world", "-s", "--", "echo", "hello", "world"];
-        let done = shell.quiet(&htty.args(args))?;
-        if done.stdout.lines().next() != Some("hello world") {
-            return Err(Error::Check(format!("htty printed {:?}, expected `hello world`", done.stdout)));
+        let output = shell.quiet(&htty.args(args))?;
+        if output.stdout.lines().next() != Some("hello world") {
+            let stdout = output.stdout;
+            return Err(Error::Check(format!("htty printed {stdout:?}, expected `hello world`")));
         }
         Ok(((), "printed `hello world`".into()))
     })
+}
+
+/// Builds the distributions, unless they were built from the same inputs.
+fn build(
+    shell: &Shell,
+    args: &Args,
+    steps: &mut Steps,
+    actions: &Actions,
+    directories: &Directories,
+) -> Result<(), Error> {
+    let inputs = inputs_digest(shell, &actions.bin)?;
+    let unchanged = directories.prepare(&inputs, args.fresh)?;
+    for (package, backend) in PACKAGES {
+        steps.step(&format!("build {package}"), || {
+            if unchanged {
+                return Ok(((), "unchanged, reused".into()));
+            }
+            actions.build_wheel(package, &directories.dist, &directories.reports)?;
+            Ok(((), format!("backend {backend}")))
+        })?;
+    }
+    Ok(toolkit::write_atomic(&directories.stamp, inputs.as_bytes())?)
+}
+
+fn verify(actions: &Actions, directories: &Directories) -> Result<(Manifest, String), Error> {
+    let path = directories.manifest();
+    actions.run("verify-dist", &[&display(&directories.dist), "--manifest", &display(&path)])?;
+    let bytes = std::fs::read(&path).map_err(FileError::new("read", &path))?;
+    let manifest = Manifest::parse(&bytes).map_err(|error| Error::Check(error.to_string()))?;
+    let detail = format!("{} files without an error", manifest.files.len());
+    Ok((manifest, detail))
+}
+
+fn publish(
+    actions: &Actions,
+    directories: &Directories,
+    index: &Index,
+    manifest: &Manifest,
+) -> Result<((), String), Error> {
+    let before = count(&directories.index)?;
+    let report = display(&directories.reports.join("publish.json"));
+    let (dist, path) = (display(&directories.dist), display(&directories.manifest()));
+    let target = ["--index", &index.url, "--allow-insecure-loopback"];
+    actions
+        .run("publish", &[&[&*dist, "--manifest", &path, "--report-path", &report], &target[..]].concat())?;
+    let sent = count(&directories.index)? - before;
+    Ok(((), format!("{sent} sent, {} already there", manifest.files.len() - sent)))
 }
 
 /// A digest of all that the distributions are made from: the packages' files,
 /// the tools' pins and the program that builds.
 fn inputs_digest(shell: &Shell, bin: &Path) -> Result<String, Error> {
     let mut files = Vec::new();
-    for folder in ["htty-core", "htty", "nix/lib"] {
-        walk(&shell.root.join(folder), &mut files)?;
+    for directory in ["htty-core", "htty", "nix/lib"] {
+        walk(&shell.root.join(directory), &mut files)?;
     }
     for file in ["xtask/requirements/release.txt", "xtask/requirements/build.txt"] {
         files.push(shell.root.join(file));
@@ -175,10 +187,10 @@ fn inputs_digest(shell: &Shell, bin: &Path) -> Result<String, Error> {
     Ok(digest::hex(&digest::sha256(all.as_bytes())))
 }
 
-/// All files below `folder`, without what tools leave there.
-fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Error> {
-    for entry in std::fs::read_dir(folder).map_err(FileError::new("read", folder))? {
-        let path = entry.map_err(FileError::new("read", folder))?.path();
+/// All files below `directory`, without the caches of tools.
+fn walk(directory: &Path, files: &mut Vec<PathBuf>) -> Result<(), Error> {
+    for entry in std::fs::read_dir(directory).map_err(FileError::new("read", directory))? {
+        let path = entry.map_err(FileError::new("read", directory))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let left =
             name.starts_with('.') || matches!(&*name, "__pycache__" | "target" | "dist" | "node_modules");
@@ -190,11 +202,11 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Error> {
     Ok(())
 }
 
-fn count(folder: &Path) -> Result<usize, Error> {
-    Ok(std::fs::read_dir(folder).map_err(FileError::new("read", folder))?.count())
+fn count(directory: &Path) -> Result<usize, Error> {
+    Ok(std::fs::read_dir(directory).map_err(FileError::new("read", directory))?.count())
 }
 
-/// A real pypiserver on loopback, gone with this value.
+/// A real pypiserver on loopback that stops with this value.
 struct Index {
     url: String,
     simple: String,
@@ -243,8 +255,8 @@ fn answers(port: u16) -> bool {
     ask().unwrap_or(false)
 }
 
-/// Installs exactly the manifest's files, by their hashes, from the index
-/// alone into a new environment.
+/// Installs exactly the manifest's files, by their hashes and from the index only,
+/// into a new environment.
 fn install(
     shell: &Shell,
     tools: &Path,
@@ -272,5 +284,5 @@ fn install(
     shell.quiet(&install)?;
     let listed: Vec<String> =
         manifest.files.iter().map(|file| format!("{} {}", file.package, file.version)).collect();
-    Ok(format!("{} by hash from the index alone", listed.join(", ")))
+    Ok(format!("{} by hash from the index only", listed.join(", ")))
 }

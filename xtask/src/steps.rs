@@ -1,11 +1,11 @@
-//! A run of named steps, and the table that tells how it went.
+//! A run of named steps, and a table of their results.
 
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::shell::Shell;
 
-/// What has been done so far.
+/// The steps so far.
 pub(crate) struct Steps<'a> {
     shell: &'a Shell<'a>,
     rows: Vec<(String, String, Duration)>,
@@ -16,7 +16,7 @@ impl<'a> Steps<'a> {
         Self { shell, rows: Vec::new() }
     }
 
-    /// Does a step; `work` gives its result and a few words on what it did.
+    /// Runs a step; `work` returns its result and a few words about it.
     pub(crate) fn step<T>(
         &mut self,
         name: &str,
@@ -24,11 +24,11 @@ impl<'a> Steps<'a> {
     ) -> Result<T, Error> {
         let start = Instant::now();
         let result = self.shell.ui.group(name, work);
-        let (told, result) = match result {
-            Ok((value, told)) => (told, Ok(value)),
+        let (detail, result) = match result {
+            Ok((value, detail)) => (detail, Ok(value)),
             Err(error) => ("FAILED".to_owned(), Err(error)),
         };
-        self.rows.push((name.to_owned(), told, start.elapsed()));
+        self.rows.push((name.to_owned(), detail, start.elapsed()));
         result
     }
 
@@ -38,10 +38,11 @@ impl<'a> Steps<'a> {
         let first = width(&mut self.rows.iter().map(|row| row.0.as_str())).unwrap_or(0);
         let second = width(&mut self.rows.iter().map(|row| row.1.as_str())).unwrap_or(0);
         let total: Duration = self.rows.iter().map(|row| row.2).sum();
-        let line = |name: &str, told: &str, time: Duration| {
-            format!("{name:first$}  {told:second$}  {:>7.2} s\n", time.as_secs_f64())
+        let line = |name: &str, detail: &str, time: Duration| {
+            format!("{name:first$}  {detail:second$}  {:>7.2} s\n", time.as_secs_f64())
         };
-        let mut table: String = self.rows.iter().map(|(name, told, time)| line(name, told, *time)).collect();
+        let mut table: String =
+            self.rows.iter().map(|(name, detail, time)| line(name, detail, *time)).collect();
         table.push_str(&line("total", "", total));
         table
     }

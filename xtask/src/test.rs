@@ -28,21 +28,13 @@ enum Part {
     Python,
     /// What spans them: workflows under act, the local release
     Whole,
-    /// The readers of archives and binaries, on random bytes
-    Fuzz,
 }
 
 pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     let wanted = |part| args.parts.is_empty() || args.parts.contains(&part);
     setup::set_up_tests(shell)?;
     if wanted(Part::Rust) {
-        for manifest in WORKSPACES {
-            let test = ["test", "--manifest-path", manifest, "--workspace", "--locked"];
-            shell.inherit(&shell.cargo().args(test))?;
-        }
-    }
-    if wanted(Part::Fuzz) {
-        crate::fuzz::run(shell)?;
+        rust(shell, &[])?;
     }
     if wanted(Part::Python) {
         python(shell)?;
@@ -50,7 +42,13 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     if wanted(Part::Whole) {
         whole(
             shell,
-            &["tests", "--ignore=tests/env_tests", "--ignore=tests/lib_tests", "-m", "not workflow"],
+            &[
+                "tests",
+                "--ignore=tests/env_tests",
+                "--ignore=tests/lib_tests",
+                "-m",
+                "not workflow and not soak",
+            ],
         )?;
     }
     Ok(Exit::Done)
@@ -63,11 +61,20 @@ pub(crate) fn act(shell: &Shell) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
+/// Runs the Rust tests of all workspaces; `args` go to `cargo test`.
+pub(crate) fn rust(shell: &Shell, args: &[&str]) -> Result<(), Error> {
+    for manifest in WORKSPACES {
+        let test = ["test", "--manifest-path", manifest, "--workspace", "--locked"];
+        shell.inherit(&shell.cargo().args(test).args(args.iter().copied()))?;
+    }
+    Ok(())
+}
+
 /// Runs pytest, with the tools that the tests use first on PATH.
-fn whole(shell: &Shell, args: &[&str]) -> Result<(), Error> {
-    let bin = tools::folder(shell).join("test/bin");
+pub(crate) fn whole(shell: &Shell, args: &[&str]) -> Result<(), Error> {
+    let bin = tools::directory(shell).join("test/bin");
     let pytest = Cmd::new(display(&bin.join("pytest"))).args(args.iter().copied());
-    shell.inherit(&pytest.env("PATH", path_with(&[bin, tools::folder(shell).join("bin")])))
+    shell.inherit(&pytest.env("PATH", path_with(&[bin, tools::directory(shell).join("bin")])))
 }
 
 /// Builds both packages as they are published, then runs their tests with each
@@ -90,9 +97,7 @@ fn python(shell: &Shell) -> Result<(), Error> {
     for version in PYTHONS {
         let find = uv(&tools).args(["python", "find", version]).env("PATH", path_with(&pyenv()));
         let Ok(found) = shell.quiet(&find) else {
-            shell.ui.info(format!(
-                "Python {version} is not on this machine: the packages are not tested with it"
-            ));
+            shell.ui.info(format!("skipping Python {version}: not installed"));
             continue;
         };
         let make = |name: &str, packages: &[&str]| {
@@ -119,22 +124,22 @@ fn python(shell: &Shell) -> Result<(), Error> {
     }
     if tested == 0 {
         return Err(Error::Missing {
-            what: "none of the supported Pythons is on this machine".into(),
+            what: "found none of the supported Pythons".into(),
             hint: format!("install one of {}", PYTHONS.join(", ")),
         });
     }
     Ok(())
 }
 
-/// The folders of the Pythons that pyenv keeps: its own programs on PATH start
-/// only those that are switched on.
+/// The directories of the Pythons that pyenv has installed: its own programs on
+/// PATH start only those that are enabled.
 fn pyenv() -> Vec<PathBuf> {
     let root = std::env::var_os("PYENV_ROOT").map(PathBuf::from);
     let versions = root.and_then(|root| std::fs::read_dir(root.join("versions")).ok());
     versions.into_iter().flatten().flatten().map(|version| version.path().join("bin")).collect()
 }
 
-/// uv, deaf to the user's settings.
+/// uv, ignoring user configuration.
 fn uv(tools: &Path) -> Cmd {
     Cmd::new(display(&tools.join("uv"))).args(["--no-config", "--no-python-downloads"])
 }
@@ -153,17 +158,17 @@ fn environment(
     let pytest = shell.root.join("xtask/requirements/pytest.txt");
     shell.quiet(&install().args(["--require-hashes", "-r", &display(&pytest)]))?;
     if !packages.is_empty() {
-        // Built here a moment ago, so no cache may answer for it.
+        // Built a moment ago, so a cached wheel would be wrong.
         let from = ["--no-cache", "--no-index", "--find-links", &display(dist)];
         shell.quiet(&install().args(from).args(packages.iter().copied()))?;
     }
     Ok(())
 }
 
-/// Runs an environment's pytest, with its programs, and those in `beside`,
-/// first on PATH.
+/// Runs the pytest of an environment, with `beside` and its own programs first
+/// on PATH.
 fn pytest(shell: &Shell, venv: &Path, beside: Option<PathBuf>, args: &[&str]) -> Result<(), Error> {
-    let folders: Vec<PathBuf> = beside.into_iter().chain([venv.join("bin")]).collect();
+    let directories: Vec<PathBuf> = beside.into_iter().chain([venv.join("bin")]).collect();
     let cmd = Cmd::new(display(&venv.join("bin/pytest"))).args(args.iter().copied());
-    shell.inherit(&cmd.env("PATH", path_with(&folders)).env("VIRTUAL_ENV", display(venv)))
+    shell.inherit(&cmd.env("PATH", path_with(&directories)).env("VIRTUAL_ENV", display(venv)))
 }

@@ -1,5 +1,5 @@
-//! Tool environments: made from pinned, hashed requirements, made anew when
-//! those change.
+//! Tools: virtual environments from pinned, hashed requirements, made again when
+//! those change, and programs built from pinned crates.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -10,34 +10,34 @@ use toolkit::{Cmd, FileError};
 use crate::error::Error;
 use crate::shell::{Shell, display, path_with};
 
-/// The Go module of actionlint, which no Python package carries.
+/// The Go module of actionlint; no Python package contains it.
 const ACTIONLINT: &str = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12";
 
-/// A peer in build-wheel's bench, which is in no package of a distribution.
+/// A peer in build-wheel's bench.
 const ARWEN: &str = "arwen@0.0.5";
 
-/// What finds unused code in Nix files; statix, its neighbour, is in no registry.
+/// Finds unused code in Nix files.
 const DEADNIX: &str = "deadnix@1.3.1";
 
-/// A port of nixfmt, which itself is in no registry; the program has its name.
+/// A port of nixfmt, which itself is not in a package registry.
 const NIXFMT: &str = "nixfmt_rs@0.5.3";
 
-/// The folder of all tool environments.
-pub(crate) fn folder(shell: &Shell) -> PathBuf {
+/// The directory of all tool environments.
+pub(crate) fn directory(shell: &Shell) -> PathBuf {
     shell.target.join("tools")
 }
 
-/// The virtual environment `name`, holding exactly what
-/// `xtask/requirements/name.txt` lists; gives its `bin`.
+/// The virtual environment `name` with exactly the packages in
+/// `xtask/requirements/name.txt`; returns its `bin`.
 pub(crate) fn environment(shell: &Shell, name: &str) -> Result<PathBuf, Error> {
     let requirements = shell.root.join("xtask/requirements").join(format!("{name}.txt"));
-    let folder = folder(shell).join(name);
-    let bin = folder.join("bin");
-    up_to_date(shell, &requirements, &folder, || {
-        shell.ui.info(format!("installing {} into {}", display(&requirements), display(&folder)));
-        let _ = std::fs::remove_dir_all(&folder);
+    let directory = directory(shell).join(name);
+    let bin = directory.join("bin");
+    up_to_date(shell, &requirements, &directory, || {
+        shell.ui.info(format!("installing {} into {}", display(&requirements), display(&directory)));
+        let _ = std::fs::remove_dir_all(&directory);
         let python = python(shell)?;
-        let made = shell.quiet(&Cmd::new(python).args(["-m", "venv", &display(&folder)]));
+        let made = shell.quiet(&Cmd::new(python).args(["-m", "venv", &display(&directory)]));
         made.map_err(|error| Error::Missing {
             what: format!("cannot make a virtual environment: {error}"),
             hint: "install Python's venv module (on Debian and Ubuntu: `apt-get install python3-venv`)"
@@ -49,8 +49,8 @@ pub(crate) fn environment(shell: &Shell, name: &str) -> Result<PathBuf, Error> {
             "install",
             "--quiet",
             "--require-hashes",
-            // The list is complete; pip's resolver would look beyond its pins
-            // where one is asked for by an extra.
+            // The list is complete, but pip's resolver would look for further
+            // packages where an extra asks for one.
             "--no-deps",
             "--only-binary=:all:",
             "-r",
@@ -61,8 +61,8 @@ pub(crate) fn environment(shell: &Shell, name: &str) -> Result<PathBuf, Error> {
     Ok(bin)
 }
 
-/// Adds what `xtask/requirements/name.txt` lists as source distributions to the
-/// environment whose `bin` is given, with the build backend that is there.
+/// Installs the source distributions in `xtask/requirements/name.txt` into the
+/// environment of `bin`, with the build backend that is installed there.
 pub(crate) fn add_source(shell: &Shell, bin: &Path, name: &str) -> Result<(), Error> {
     let requirements = display(&shell.root.join("xtask/requirements").join(format!("{name}.txt")));
     let pip = Cmd::new(display(&bin.join("python"))).args(["-m", "pip", "--disable-pip-version-check"]);
@@ -71,36 +71,36 @@ pub(crate) fn add_source(shell: &Shell, bin: &Path, name: &str) -> Result<(), Er
     Ok(())
 }
 
-/// The folder with the wheels that building htty's source distribution asks
-/// for, to be served by the local index.
+/// The directory with the build requirements of htty's source distribution, to be
+/// served by the local index.
 pub(crate) fn build_requirements(shell: &Shell) -> Result<PathBuf, Error> {
     let bin = environment(shell, "release")?;
     let requirements = shell.root.join("xtask/requirements/build.txt");
-    let folder = folder(shell).join("build-requirements");
-    up_to_date(shell, &requirements, &folder, || {
-        let _ = std::fs::remove_dir_all(&folder);
+    let directory = directory(shell).join("build-requirements");
+    up_to_date(shell, &requirements, &directory, || {
+        let _ = std::fs::remove_dir_all(&directory);
         let pip = Cmd::new(display(&bin.join("python"))).args(["-m", "pip", "--disable-pip-version-check"]);
-        let (into, from) = (display(&folder), display(&requirements));
+        let (into, from) = (display(&directory), display(&requirements));
         let args =
             ["download", "--quiet", "--require-hashes", "--only-binary=:all:", "-d", &into, "-r", &from];
         shell.quiet(&pip.args(args))?;
         Ok(())
     })?;
-    Ok(folder)
+    Ok(directory)
 }
 
-/// Runs `make` unless `folder` was made from the very same `requirements`.
+/// Runs `make` unless `directory` was made from the same `requirements`.
 fn up_to_date(
     shell: &Shell,
     requirements: &Path,
-    folder: &Path,
+    directory: &Path,
     make: impl FnOnce() -> Result<(), Error>,
 ) -> Result<(), Error> {
     let content = std::fs::read(requirements).map_err(FileError::new("read", requirements))?;
-    // Beside the folder: what is in it may be served or listed.
-    let stamp = folder.with_extension("stamp");
+    // Beside the directory, whose content may be served or listed.
+    let stamp = directory.with_extension("stamp");
     let wanted = digest::hex(&digest::sha256(&content));
-    let _lock = alone(shell, folder)?;
+    let _lock = alone(shell, directory)?;
     if std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
         return Ok(());
     }
@@ -109,15 +109,16 @@ fn up_to_date(
     Ok(toolkit::write_atomic(&stamp, wanted.as_bytes())?)
 }
 
-/// Waits until no other process makes `folder`; none does while the result lives.
-pub(crate) fn alone(shell: &Shell, folder: &Path) -> Result<File, Error> {
-    let path = folder.with_extension("lock");
+/// Locks `directory` while the result lives; waits for another process that
+/// makes it.
+pub(crate) fn alone(shell: &Shell, directory: &Path) -> Result<File, Error> {
+    let path = directory.with_extension("lock");
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(FileError::new("create", parent))?;
     }
     let file = File::create(&path).map_err(FileError::new("create", &path))?;
     if file.try_lock().is_err() {
-        shell.ui.info(format!("waiting for another process that makes {}", display(folder)));
+        shell.ui.info(format!("waiting for another process that is making `{}`", display(directory)));
         file.lock().map_err(FileError::new("lock", &path))?;
     }
     Ok(file)
@@ -135,39 +136,39 @@ fn python(shell: &Shell) -> Result<String, Error> {
     })
 }
 
-/// Builds actionlint, by the tests' own Go; gives its path.
+/// Builds actionlint with the tests' own Go; returns its path.
 pub(crate) fn actionlint(shell: &Shell) -> Result<PathBuf, Error> {
-    let bin = folder(shell).join("bin");
+    let bin = directory(shell).join("bin");
     let program = bin.join("actionlint");
     if !program.is_file() {
         shell.ui.info("building actionlint");
-        let path = path_with(&[folder(shell).join("test/bin")]);
+        let path = path_with(&[directory(shell).join("test/bin")]);
         let go = Cmd::new("go").args(["install", ACTIONLINT]).env("GOBIN", display(&bin)).env("PATH", path);
         shell.quiet(&go)?;
     }
     Ok(program)
 }
 
-/// Builds arwen, which edits binaries as build-wheel does; gives its folder.
+/// Builds arwen, which edits binaries as build-wheel does; returns its directory.
 pub(crate) fn arwen(shell: &Shell) -> Result<PathBuf, Error> {
     from_crate(shell, ARWEN)
 }
 
-/// Builds deadnix; gives its path.
+/// Builds deadnix; returns its path.
 pub(crate) fn deadnix(shell: &Shell) -> Result<PathBuf, Error> {
     Ok(from_crate(shell, DEADNIX)?.join("deadnix"))
 }
 
-/// Builds nixfmt; gives its path.
+/// Builds nixfmt; returns its path.
 pub(crate) fn nixfmt(shell: &Shell) -> Result<PathBuf, Error> {
     Ok(from_crate(shell, NIXFMT)?.join("nixfmt"))
 }
 
-/// Builds the programs of `krate`, a name with a version, as that crate's own
-/// lock file says; gives their folder.
+/// Builds the programs of `krate`, a name with a version, with that crate's own
+/// lock file; returns their directory.
 pub(crate) fn from_crate(shell: &Shell, krate: &str) -> Result<PathBuf, Error> {
-    let root = folder(shell).join(krate);
-    // Cargo's own record, which it writes last.
+    let root = directory(shell).join(krate);
+    // Cargo writes its own record last.
     if !root.join(".crates.toml").is_file() {
         shell.ui.info(format!("building {krate}"));
         let args = ["install", "--quiet", "--locked", krate, "--root", &display(&root)];
@@ -191,7 +192,7 @@ mod tests {
         let ui = Ui::from_env(&Env::from_process());
         let (root, target) = (place.path().to_owned(), place.path().to_owned());
         let shell = Shell { ui: &ui, root, target };
-        let tools = folder(&shell);
+        let tools = directory(&shell);
         let first = alone(&shell, &tools).unwrap();
         let _other = alone(&shell, &tools.join("release")).unwrap();
         let (done, wait) = mpsc::channel();

@@ -27,19 +27,19 @@ const LOCK: &str = "htty-core/Cargo.lock";
 #[group(required = true, multiple = false)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag, and one is given")]
 pub(crate) struct Args {
-    /// Raise the last number
+    /// Bump the patch version
     #[arg(long)]
     patch: bool,
-    /// Raise the middle number
+    /// Bump the minor version
     #[arg(long)]
     minor: bool,
-    /// Raise the first number
+    /// Bump the major version
     #[arg(long)]
     major: bool,
-    /// Keep the version; carry it into files that name another
+    /// Keep the version; write it to files that contain another one
     #[arg(long)]
     propagate: bool,
-    /// Change nothing; fail where a file names another version
+    /// Change nothing; fail if a file contains another version
     #[arg(long)]
     check: bool,
 }
@@ -102,23 +102,23 @@ impl Version {
 }
 
 impl Args {
-    /// Keeps the version; only looks for files that name another, or carries it there.
+    /// Keeps the version and checks or writes the files that contain it.
     pub(crate) fn generated(check: bool) -> Self {
         Self { patch: false, minor: false, major: false, propagate: !check, check }
     }
 }
 
-/// Raises the version, or only carries or checks it.
+/// Bumps, writes or checks the version.
 pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     let read = |name: &str| {
         let path = shell.root.join(name);
         std::fs::read_to_string(&path).map_err(FileError::new("read", &path))
     };
     let nix = read(SOURCE)?;
-    let old = Version::parse(&nix).map_err(|fault| Error::Check(format!("{SOURCE}: {fault}")))?;
+    let old = Version::parse(&nix).map_err(|problem| Error::Check(format!("{SOURCE}: {problem}")))?;
     let new = old.raised(args);
 
-    // All is read and made before anything is written.
+    // Everything is read and computed before anything is written.
     let mut changed = Vec::new();
     let mut note = |name: &str, before: &str, after: String| {
         if before != after {
@@ -128,29 +128,29 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     note(SOURCE, &nix, new.write(&nix));
     for name in naming(shell)? {
         let text = read(&name)?;
-        let after = propagate(&text, new).map_err(|fault| Error::Check(format!("{name}: {fault}")))?;
+        let after = propagate(&text, new).map_err(|problem| Error::Check(format!("{name}: {problem}")))?;
         note(&name, &text, after);
     }
     let lock = read(LOCK)?;
-    let locked = lock_file(&lock, new).map_err(|fault| Error::Check(format!("{LOCK}: {fault}")))?;
+    let locked = lock_file(&lock, new).map_err(|problem| Error::Check(format!("{LOCK}: {problem}")))?;
     note(LOCK, &lock, locked);
 
     let names: Vec<&str> = changed.iter().map(|(name, _)| name.as_str()).collect();
     let names = names.join(", ");
     if args.check {
         if names.is_empty() {
-            shell.ui.info(format!("every file names version {new}"));
+            shell.ui.info(format!("every file has version {new}"));
             return Ok(Exit::Done);
         }
         return Err(Error::Check(format!(
-            "{SOURCE} says {new}, but not: {names}; change the version by `cargo xtask version-bump`"
+            "{SOURCE} has version {new}, these files have another one: {names}; run `cargo xtask version-bump`"
         )));
     }
     for (name, text) in &changed {
         toolkit::write_atomic(&shell.root.join(Path::new(name)), text.as_bytes())?;
     }
     if names.is_empty() {
-        shell.ui.info(format!("every file names version {new}"));
+        shell.ui.info(format!("every file has version {new}"));
     } else {
         shell.ui.info(format!("{old} → {new} in {names}"));
     }
@@ -215,10 +215,10 @@ mod tests {
 
     #[test]
     fn a_source_without_a_number_is_a_fault() {
-        let fault = Version::parse("rec { major = 1; }").unwrap_err();
-        assert!(fault.contains("a line `major = NUMBER;`"), "{fault}");
-        let fault = Version::parse(&NIX.replace('9', "nine")).unwrap_err();
-        assert!(fault.contains("`patch = NUMBER;`, found Some(\"nine;\")"), "{fault}");
+        let problem = Version::parse("rec { major = 1; }").unwrap_err();
+        assert!(problem.contains("a line `major = NUMBER;`"), "{problem}");
+        let problem = Version::parse(&NIX.replace('9', "nine")).unwrap_err();
+        assert!(problem.contains("`patch = NUMBER;`, found Some(\"nine;\")"), "{problem}");
     }
 
     #[test]
@@ -237,8 +237,8 @@ mod tests {
             ["import os", "cog.outl(f'version')", "cog.outl(f'{version}{x}')", "cog.outl('{version}')"]
         {
             let text = format!("# [[[cog {code} ]]]\nversion\n# [[[end]]]\n");
-            let fault = propagate(&text, Version { major: 1, minor: 2, patch: 3 }).unwrap_err();
-            assert!(fault.ends_with(&format!("found `{code}`")), "{fault}");
+            let problem = propagate(&text, Version { major: 1, minor: 2, patch: 3 }).unwrap_err();
+            assert!(problem.ends_with(&format!("found `{code}`")), "{problem}");
         }
     }
 

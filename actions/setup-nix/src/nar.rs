@@ -353,6 +353,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
     fn an_archive_is_what_nix_makes_of_it() {
         let folder = tempfile::tempdir().unwrap();
         let root = sample(folder.path());

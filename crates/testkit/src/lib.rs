@@ -1,5 +1,5 @@
-//! What tests share: tools installed by `cargo xtask setup-test-tools`, and
-//! fakes of the services that cannot run on a test machine.
+//! For tests: tools installed by `cargo xtask setup-test-tools`, and fakes of
+//! services that cannot run on a test machine.
 
 pub mod fault;
 pub mod github;
@@ -11,3 +11,22 @@ pub mod sigstore;
 pub mod tools;
 pub mod warehouse;
 pub mod wheel;
+
+/// Declares test modules that need the tools of `cargo xtask
+/// setup-test-tools`. Where they are not installed, each module is one ignored
+/// test that says so; `cargo xtask test` always installs them first.
+#[macro_export]
+macro_rules! needs_tools {
+    ($(mod $name:ident;)+) => {$(
+        #[cfg(tools)]
+        mod $name;
+        #[cfg(not(tools))]
+        mod $name {
+            #[test]
+            #[ignore = "needs the tools that `cargo xtask test` installs"]
+            fn needs_tools() {
+                panic!("run `cargo xtask test`");
+            }
+        }
+    )+};
+}

@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 
-/// A snapshot of environment variables, so that what an action does depends on
-/// a value that a test can make. A variable that is empty counts as unset: an
-/// input that a workflow leaves out arrives in a composite as `""`.
+/// A snapshot of environment variables, which a test can build. An empty variable
+/// counts as unset: a composite passes `""` for an input that a workflow omits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Env(BTreeMap<String, String>);
 
 impl Env {
-    /// The variables of this process; names and values that are not UTF-8 are
-    /// left out.
+    /// The variables of this process, without names and values that are not UTF-8.
     pub fn from_process() -> Self {
         std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -22,7 +20,7 @@ impl Env {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// Sets `name`, replacing what was there.
+    /// Sets `name`, replacing its value.
     pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
         self.0.insert(name.into(), value.into());
     }

@@ -98,3 +98,42 @@ pub fn error_report<E: Failure>(error: &E) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ProcessError;
+
+    #[test]
+    fn a_file_error_shows_the_operation_the_file_and_the_cause() {
+        let missing = io::Error::from(io::ErrorKind::NotFound);
+        let error = FileError::new("read", "dist/a.whl")(missing);
+        insta::assert_snapshot!(error_report(&error), @r"
+        cannot read `dist/a.whl`
+        caused by: entity not found
+        ");
+    }
+
+    #[test]
+    fn a_missing_program_has_a_hint() {
+        let error = ProcessError::Start { program: "maturin".into(), source: io::ErrorKind::NotFound.into() };
+        insta::assert_snapshot!(error_report(&error), @r"
+        cannot start `maturin`
+        caused by: entity not found
+        hint: install `maturin` or put it on PATH
+        ");
+        insta::assert_snapshot!(error_chain(&error), @"cannot start `maturin`: entity not found");
+    }
+
+    #[test]
+    fn a_timeout_shows_the_limit_and_the_last_lines() {
+        let limit = std::time::Duration::from_secs(600);
+        let stderr = "copying path\nwaiting for locks\n".into();
+        let error = ProcessError::Timeout { command: "nix-store --load-db".into(), limit, stderr };
+        insta::assert_snapshot!(error_report(&error), @r"
+        `nix-store --load-db` timed out after 600 s
+          copying path
+          waiting for locks
+        ");
+    }
+}

@@ -1,4 +1,4 @@
-//! Files that are there whole or not at all.
+//! Atomic writes.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::FileError;
 
 /// Writes `bytes` to a temporary file beside `path`, then renames it there.
-/// Missing parent folders are made. Readers never see half a file.
+/// Missing parent directories are created. Readers never see half a file.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -19,7 +19,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
-            // The umask takes its part away, as with any new file.
+            // Minus the umask, as for any new file.
             builder.permissions(std::fs::Permissions::from_mode(0o666));
         }
         let mut file = builder.tempfile_in(parent)?;
@@ -34,10 +34,10 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 /// `2 * bytes` random hexadecimal digits from the operating system.
 ///
 /// # Panics
-/// When the operating system has no randomness to give.
+/// If the operating system has no randomness.
 pub fn random_hex(bytes: usize) -> String {
     let mut buffer = vec![0; bytes];
-    getrandom::fill(&mut buffer).expect("the operating system gives random bytes");
+    getrandom::fill(&mut buffer).expect("the operating system provides random bytes");
     buffer.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -47,15 +47,15 @@ mod tests {
 
     #[test]
     fn a_failed_write_leaves_the_old_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("report.json");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("report.json");
         write_atomic(&path, b"old").unwrap();
-        // A folder cannot be replaced by a file: the rename fails.
-        let blocked = folder.path().join("blocked");
+        // A directory cannot be replaced by a file: the rename fails.
+        let blocked = directory.path().join("blocked");
         std::fs::create_dir(&blocked).unwrap();
         let error = write_atomic(&blocked, b"new").unwrap_err();
         assert!(error.to_string().contains("blocked"), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "no temporary file stays");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2, "no temporary file stays");
     }
 }

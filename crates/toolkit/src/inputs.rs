@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::{Choice, Env, Exit, Failure, Input, InputKind, Secret, Spec};
 
-/// What is wrong with one input.
+/// An error in one input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputError {
     /// The input's name.
@@ -14,7 +14,7 @@ pub struct InputError {
     pub message: String,
 }
 
-/// Everything that is wrong with the inputs.
+/// All errors in the inputs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputErrors(pub Vec<InputError>);
 
@@ -36,7 +36,7 @@ impl Failure for InputErrors {
     }
 }
 
-/// Reads the inputs that a [`Spec`] declares, and collects what is wrong.
+/// Reads the inputs that a [`Spec`] declares, and collects errors.
 #[derive(Debug)]
 pub struct Reader<'a> {
     spec: &'a Spec,

@@ -24,7 +24,7 @@ mod summary;
 mod ui;
 
 pub use choice::Choice;
-pub use cli::{Invocation, main};
+pub use cli::{Invocation, help, main};
 pub use command::{Cmd, CommandOutput, OutputMode, ProcessError};
 pub use context::Context;
 pub use env::Env;

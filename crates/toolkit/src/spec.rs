@@ -1,9 +1,9 @@
-//! What an action declares about itself.
+//! The declaration of an action's interface.
 
 use serde::Serialize;
 
-/// An action's interface: the one source of its `action.yml`, its README
-/// tables, its command line and the inputs its code reads.
+/// An action's interface: the only source of its `action.yml`, its README tables,
+/// its command line and the inputs that its code reads.
 #[derive(Debug, Clone, Serialize)]
 pub struct Spec {
     /// The name of the directory under `actions/` and of the binary.
@@ -12,7 +12,7 @@ pub struct Spec {
     pub about: &'static str,
     /// The crate's version.
     pub version: &'static str,
-    /// The input that arguments without an option go to.
+    /// The input that positional arguments go to.
     pub positional: Option<&'static str>,
     /// All inputs, in the order of the documentation.
     pub inputs: &'static [Input],
@@ -29,7 +29,7 @@ pub struct Input {
     pub name: &'static str,
     /// What it means; one or two sentences, Markdown.
     pub about: &'static str,
-    /// What it may hold.
+    /// What it accepts.
     pub kind: InputKind,
     /// The value if none is given; `""` is no default.
     pub default: &'static str,
@@ -37,11 +37,11 @@ pub struct Input {
     pub required: bool,
 }
 
-/// What an input may hold.
+/// What an input accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum InputKind {
-    /// One line or several, taken as it is.
+    /// One line or several, unchanged.
     Text,
     /// A path on this machine.
     Path,
@@ -51,7 +51,7 @@ pub enum InputKind {
     Flag,
     /// One of these words.
     Choice(&'static [&'static str]),
-    /// One of these words; `--name` alone is the first of the pair.
+    /// One of the words in the second field; `--name` alone is the first field.
     Mode(&'static str, &'static [&'static str]),
     /// A whole number within these bounds.
     Number(u64, u64),
@@ -64,7 +64,7 @@ pub enum InputKind {
 pub struct Output {
     /// In kebab-case.
     pub name: &'static str,
-    /// What it holds.
+    /// What it contains.
     pub about: &'static str,
 }
 
@@ -85,22 +85,22 @@ impl Input {
         Self { name, about, kind, default: "", required: false }
     }
 
-    /// The same with a default.
+    /// Sets the default.
     #[must_use]
     pub const fn or(mut self, default: &'static str) -> Self {
         self.default = default;
         self
     }
 
-    /// The same, but it must be given.
+    /// Makes a missing value an error.
     #[must_use]
     pub const fn required(mut self) -> Self {
         self.required = true;
         self
     }
 
-    /// The variable that holds it: bash keeps a hyphen in a name, dash drops
-    /// the variable, so there are underscores.
+    /// Its environment variable. Underscores replace hyphens, because dash drops
+    /// variables with a hyphen in their name.
     pub fn variable(&self) -> String {
         format!("INPUT_{}", self.name.to_uppercase().replace('-', "_"))
     }
@@ -135,7 +135,7 @@ impl Spec {
     /// The declared input `name`.
     ///
     /// # Panics
-    /// When the action reads an input that it does not declare.
+    /// If the action reads an input that it does not declare.
     pub fn input(&self, name: &str) -> &'static Input {
         let found = self.inputs.iter().find(|input| input.name == name);
         found.unwrap_or_else(|| panic!("{} declares no input `{name}`", self.name))

@@ -1,14 +1,22 @@
-//! The job summary: Markdown in which no value can break the layout.
+//! The job summary: Markdown whose layout no value can break.
 
 use std::fmt::Write as _;
 
 /// The size that GitHub accepts for one step's summary, in bytes.
 const LIMIT: usize = 1024 * 1024;
 
-/// A Markdown text under construction. Text goes in through methods that
-/// escape it.
+/// A Markdown builder. It escapes all text; `code` in single backticks stays
+/// code, and web links stay links.
 #[derive(Debug, Clone, Default)]
-pub struct Summary(String);
+pub struct Summary(Vec<Block>);
+
+#[derive(Debug, Clone)]
+enum Block {
+    Heading(usize, String),
+    Paragraph(String),
+    Table(Vec<String>, Vec<Vec<String>>),
+    Details(String, String),
+}
 
 impl Summary {
     /// An empty summary.
@@ -19,18 +27,18 @@ impl Summary {
     /// A heading of `level` 1 to 6.
     #[must_use]
     pub fn heading(mut self, level: usize, text: &str) -> Self {
-        let _ = writeln!(self.0, "\n{} {}\n", "#".repeat(level.clamp(1, 6)), escape(text));
+        self.0.push(Block::Heading(level.clamp(1, 6), text.to_owned()));
         self
     }
 
     /// A paragraph.
     #[must_use]
     pub fn paragraph(mut self, text: &str) -> Self {
-        let _ = writeln!(self.0, "\n{}\n", escape(text));
+        self.0.push(Block::Paragraph(text.to_owned()));
         self
     }
 
-    /// A table; a cell whose text stands in backticks keeps them.
+    /// A table.
     #[must_use]
     pub fn table<R, C>(mut self, head: &[&str], rows: R) -> Self
     where
@@ -38,71 +46,146 @@ impl Summary {
         R::Item: IntoIterator<Item = C>,
         C: AsRef<str>,
     {
-        let _ = writeln!(self.0, "\n| {} |", head.join(" | "));
-        let _ = writeln!(self.0, "|{}", " --- |".repeat(head.len()));
-        for row in rows {
-            let cells: Vec<String> = row.into_iter().map(|cell| escape(cell.as_ref())).collect();
-            let _ = writeln!(self.0, "| {} |", cells.join(" | "));
-        }
-        self.0.push('\n');
+        let rows = rows.into_iter().map(|row| row.into_iter().map(|cell| cell.as_ref().to_owned()).collect());
+        self.0.push(Block::Table(head.iter().map(|&cell| cell.to_owned()).collect(), rows.collect()));
         self
     }
 
-    /// A text as it is, in a block of its own; folded under `title`.
+    /// A verbatim block, folded under `title`.
     #[must_use]
     pub fn details(mut self, title: &str, text: &str) -> Self {
-        let longest = text.lines().map(|line| line.chars().take_while(|c| *c == '`').count()).max();
-        let fence = "`".repeat(longest.unwrap_or(0).max(2) + 1);
-        let title = escape(title);
-        let _ = writeln!(
-            self.0,
-            "\n<details><summary>{title}</summary>\n\n{fence}text\n{text}\n{fence}\n\n</details>\n"
-        );
+        self.0.push(Block::Details(title.to_owned(), text.to_owned()));
         self
     }
 
-    /// The Markdown, cut at a line within GitHub's limit.
+    /// The Markdown, cut at a line end within GitHub's limit.
     pub fn markdown(&self) -> String {
-        const NOTE: &str = "\n\n…cut: a job summary holds 1 MiB; the report file has the rest.\n";
-        if self.0.len() <= LIMIT {
-            return self.0.clone();
+        self.render(str::to_owned)
+    }
+
+    /// The same with `hide` applied to each text before it is escaped or cut.
+    pub(crate) fn render(&self, hide: impl Fn(&str) -> String) -> String {
+        let mut out = String::new();
+        for block in &self.0 {
+            let _ = match block {
+                Block::Heading(level, text) => {
+                    writeln!(out, "\n{} {}\n", "#".repeat(*level), escape(&hide(text)))
+                }
+                Block::Paragraph(text) => writeln!(out, "\n{}\n", escape(&hide(text))),
+                Block::Table(head, rows) => writeln!(out, "{}", table(head, rows, &hide)),
+                Block::Details(title, text) => {
+                    let (title, text) = (escape_html(&hide(title)), hide(text));
+                    let fence = fence(&text);
+                    writeln!(
+                        out,
+                        "\n<details><summary>{title}</summary>\n\n{fence}text\n{text}\n{fence}\n\n</details>\n"
+                    )
+                }
+            };
         }
-        let mut end = LIMIT - NOTE.len();
-        while !self.0.is_char_boundary(end) {
-            end -= 1;
-        }
-        let end = self.0[..end].rfind('\n').unwrap_or(end);
-        format!("{}{NOTE}", &self.0[..end])
+        cut(out)
     }
 }
 
-/// Escapes what Markdown or HTML would take for markup, in one line. Text that
-/// is wholly a code span stays one.
-pub(crate) fn escape(text: &str) -> String {
-    let text = text.replace(['\r', '\n'], " ");
-    let code = text.strip_prefix('`').and_then(|text| text.strip_suffix('`'));
-    if let Some(code) = code.filter(|code| !code.contains('`')) {
-        return format!("`{}`", code.replace('|', "\\|"));
+fn table(head: &[String], rows: &[Vec<String>], hide: &impl Fn(&str) -> String) -> String {
+    let mut out = format!("\n| {} |\n|{}\n", head.join(" | "), " --- |".repeat(head.len()));
+    for row in rows {
+        let cells: Vec<String> = row.iter().map(|cell| escape(&hide(cell))).collect();
+        let _ = writeln!(out, "| {} |", cells.join(" | "));
     }
-    text.chars().fold(String::new(), |mut out, c| {
-        match c {
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '&' => out.push_str("&amp;"),
-            // An at-sign would notify somebody.
-            '@' => out.push_str("&#64;"),
-            '|' | '`' | '*' | '_' | '[' | ']' | '\\' | '~' | '#' => {
-                out.push('\\');
-                out.push(c);
+    out
+}
+
+/// A fence that `text` does not contain.
+fn fence(text: &str) -> String {
+    let longest = text.lines().map(|line| line.chars().take_while(|c| *c == '`').count()).max();
+    "`".repeat(longest.unwrap_or(0).max(2) + 1)
+}
+
+fn cut(text: String) -> String {
+    const NOTE: &str = "\n\n…truncated: a job summary holds 1 MiB; the report file has the rest.\n";
+    if text.len() <= LIMIT {
+        return text;
+    }
+    let mut end = LIMIT - NOTE.len();
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let end = text[..end].rfind('\n').unwrap_or(end);
+    format!("{}{NOTE}", &text[..end])
+}
+
+/// Escapes Markdown and HTML markup, in one line, except for code in single
+/// backticks and addresses.
+fn escape(text: &str) -> String {
+    let text = text.replace(['\r', '\n'], " ");
+    let mut out = String::new();
+    let mut rest = text.as_str();
+    while let Some(start) = rest.find('`') {
+        let (before, after) = (&rest[..start], &rest[start + 1..]);
+        escape_text(before, &mut out);
+        match after.split_once('`') {
+            // A bar ends a table's cell even within code, where a backslash before
+            // it cannot be escaped.
+            Some((code, after))
+                if !code.trim().is_empty() && !(code.contains('|') && code.contains('\\')) =>
+            {
+                let _ = write!(out, "`{}`", code.replace('|', "\\|"));
+                rest = after;
             }
-            _ => out.push(c),
+            _ => {
+                out.push_str("\\`");
+                rest = after;
+            }
         }
-        out
-    })
+    }
+    escape_text(rest, &mut out);
+    out
+}
+
+fn escape_text(text: &str, out: &mut String) {
+    for (index, word) in text.split(' ').enumerate() {
+        if index > 0 {
+            out.push(' ');
+        }
+        if is_address(word) {
+            // Between angle brackets nothing in an address is markup.
+            let _ = write!(out, "<{word}>");
+            continue;
+        }
+        for c in word.chars() {
+            match c {
+                '<' => out.push_str("&lt;"),
+                '>' => out.push_str("&gt;"),
+                '&' => out.push_str("&amp;"),
+                // An at sign would notify a user.
+                '@' => out.push_str("&#64;"),
+                '|' | '`' | '*' | '_' | '[' | ']' | '\\' | '~' | '#' => {
+                    out.push('\\');
+                    out.push(c);
+                }
+                _ => out.push(c),
+            }
+        }
+    }
+}
+
+/// Whether `word` is an address without characters that end a link or a cell.
+fn is_address(word: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._~:/?#=&%+,".contains(c);
+    word.strip_prefix("https://").is_some_and(|rest| !rest.is_empty() && rest.chars().all(plain))
+}
+
+/// Escapes text within an HTML element, where Markdown does not apply.
+fn escape_html(text: &str) -> String {
+    let text = text.replace(['\r', '\n'], " ");
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('@', "&#64;")
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -112,6 +195,15 @@ mod tests {
             summary.markdown(),
             "\n| a | b |\n| --- | --- |\n| x \\| y \\| z | `a\\|b` |\n| &lt;script&gt;&#64;me | \\*\\_ |\n\n"
         );
+    }
+
+    #[test]
+    fn code_and_addresses_stay_and_a_lone_backtick_is_text() {
+        assert_eq!(escape("expected `a_b`, found `<c>`"), "expected `a_b`, found `<c>`");
+        assert_eq!(escape("one ` and *more*"), "one \\` and \\*more\\*");
+        assert_eq!(escape("empty `` code"), "empty \\`\\` code");
+        assert_eq!(escape("see https://example.org/a_b#c now"), "see <https://example.org/a_b#c> now");
+        assert_eq!(escape("https://example.org/<b>|"), "https://example.org/&lt;b&gt;\\|");
     }
 
     #[test]
@@ -125,7 +217,20 @@ mod tests {
 
     #[test]
     fn a_fence_in_the_text_does_not_end_the_block() {
-        let text = Summary::new().details("log", "```\n# not a heading\n```").markdown();
+        let text = Summary::new().details("a_b <c>", "```\n# not a heading\n```").markdown();
+        assert!(text.contains("<summary>a_b &lt;c&gt;</summary>"), "{text}");
         assert!(text.contains("````text\n```\n# not a heading\n```\n````"), "{text}");
+    }
+
+    proptest! {
+        /// No cell adds cells, rows or elements, whatever it holds.
+        #[test]
+        fn a_cell_stays_one_cell(text in "[a-z`|<>\\\\*_ \n\r&@#]{0,30}") {
+            let escaped = escape(&text);
+            prop_assert!(!escaped.contains('\n'));
+            let mut bars = escaped.match_indices('|');
+            let backslashes = |at: usize| escaped[..at].chars().rev().take_while(|c| *c == '\\').count();
+            prop_assert!(bars.all(|(at, _)| backslashes(at) % 2 == 1), "{}", escaped);
+        }
     }
 }

@@ -73,6 +73,7 @@ fn a_shared_tail_is_kept() {
 }
 
 #[test]
+#[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
 fn what_patchelf_wrote_is_repaired() {
     let folder = tempfile::tempdir().unwrap();
     compile(&CC, folder.path(), "a", HELLO, "");
@@ -88,6 +89,7 @@ fn what_patchelf_wrote_is_repaired() {
 }
 
 #[test]
+#[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
 fn a_foreign_program_runs_under_qemu() {
     let folder = tempfile::tempdir().unwrap();
     let gcc = ["aarch64-linux-gnu-gcc"];

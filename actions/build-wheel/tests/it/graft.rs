@@ -49,6 +49,7 @@ fn needing(folder: &Path, outer: &Path, name: &str, source: &str, more: &str) ->
 }
 
 #[test]
+#[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
 fn a_program_finds_its_libraries_where_pip_puts_it() {
     let folder = tempfile::tempdir().unwrap();
     let (inner, outer) = store(folder.path());
@@ -83,6 +84,7 @@ fn a_program_finds_its_libraries_where_pip_puts_it() {
 }
 
 #[test]
+#[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
 fn a_module_finds_its_libraries() {
     let folder = tempfile::tempdir().unwrap();
     let (_, outer) = store(folder.path());
@@ -135,6 +137,7 @@ fn what_cannot_be_grafted_is_told() {
 }
 
 #[test]
+#[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
 fn a_mac_program_finds_its_libraries() {
     let folder = tempfile::tempdir().unwrap();
     let compiler = zig("aarch64-macos.13.0");

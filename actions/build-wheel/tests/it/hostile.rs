@@ -36,6 +36,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
 
     #[test]
+    #[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
     fn damaged_binaries_are_refused_or_clean((which, edits, cut) in damage()) {
         let mut binary = BINARIES[which].clone();
         for (place, value, width) in edits {

@@ -3,14 +3,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
 
-mod backends;
-mod corpus;
-mod cross;
+#[cfg_attr(not(tools), allow(dead_code, unused_imports, reason = "the tests that use it need tools"))]
+mod support;
+
 mod elf;
 mod graft;
 mod hostile;
-mod isolation;
-mod macho;
-mod nix;
-mod reports;
-mod support;
+
+testkit::needs_tools! {
+    mod backends;
+    mod corpus;
+    mod cross;
+    mod isolation;
+    mod macho;
+    mod nix;
+    mod reports;
+}

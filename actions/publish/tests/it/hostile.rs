@@ -100,6 +100,7 @@ fn an_answer_that_trickles_is_given_up() {
 
 /// An answer that comes before the whole file was taken.
 #[test]
+#[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
 fn a_refusal_in_the_middle_of_a_file_is_heard() {
     let (set, index) = (Set::empty(), Warehouse::start(Behaviour::default(), None));
     set.add("big-1-py3-none-any.whl", "", 8_000_000);

@@ -148,11 +148,13 @@ fn killed_at_each_request(point: Point) {
 }
 
 #[test]
+#[ignore = "soak: kills the run before each request"]
 fn killed_before_each_request() {
     killed_at_each_request(Point::Head);
 }
 
 #[test]
+#[ignore = "soak: kills the run before each answer"]
 fn killed_before_each_answer() {
     killed_at_each_request(Point::Answer);
 }

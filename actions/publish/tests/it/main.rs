@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod attest;
-mod devpi;
 mod faults;
 mod github;
 mod hostile;
@@ -15,3 +14,7 @@ mod secrets;
 mod support;
 mod trusted;
 mod warehouse;
+
+testkit::needs_tools! {
+    mod devpi;
+}

@@ -14,6 +14,7 @@ fn stored(folder: &std::path::Path) -> Vec<String> {
 }
 
 #[test]
+#[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
 fn a_release_is_published_once_in_order() {
     let (set, store) = (Set::htty(), tempfile::tempdir().unwrap());
     let peer = Peer::pypiserver(store.path());
@@ -45,6 +46,7 @@ fn a_release_is_published_once_in_order() {
 }
 
 #[test]
+#[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
 fn a_conflict_stops_all_before_the_first_byte() {
     let (set, store) = (Set::htty(), tempfile::tempdir().unwrap());
     let peer = Peer::pypiserver(store.path());
@@ -59,6 +61,7 @@ fn a_conflict_stops_all_before_the_first_byte() {
 }
 
 #[test]
+#[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
 fn what_the_manifest_does_not_bind_is_refused() {
     let (set, store) = (Set::htty(), tempfile::tempdir().unwrap());
     let peer = Peer::pypiserver(store.path());

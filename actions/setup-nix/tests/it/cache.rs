@@ -378,6 +378,7 @@ fn a_path_that_is_damaged_in_the_store_is_not_packed() {
 }
 
 #[test]
+#[ignore = "soak: packs and restores 5,000 paths"]
 fn five_thousand_paths() {
     let machine = Machine::new();
     machine.done(&["install"]);

@@ -102,6 +102,7 @@ pub(crate) fn kill(mut child: Child) {
 }
 
 #[test]
+#[ignore = "soak: kills an installation at many moments"]
 fn killed_at_any_moment_the_next_run_completes() {
     let machine = Machine::new();
     let (file, digest) = tarball(machine.folder.path(), |_| {});

@@ -3,15 +3,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod cache;
-mod daemon;
 mod download;
-mod hostile;
-mod hostile_cache;
-mod idle;
-mod install;
+#[cfg(tools)]
 mod machine;
-mod newer;
-mod packer;
-mod refused;
-mod report;
+
+testkit::needs_tools! {
+    mod cache;
+    mod daemon;
+    mod hostile;
+    mod hostile_cache;
+    mod idle;
+    mod install;
+    mod newer;
+    mod packer;
+    mod refused;
+    mod report;
+}

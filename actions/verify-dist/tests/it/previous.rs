@@ -23,6 +23,7 @@ fn told(index: &str) -> String {
 }
 
 #[test]
+#[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
 fn a_platform_that_went_missing_is_told() {
     let shelf = tempfile::tempdir().unwrap();
     let old = old();
@@ -40,6 +41,7 @@ fn a_platform_that_went_missing_is_told() {
 /// In a namespace of its own there is no network, as the comparison shows.
 #[cfg(target_os = "linux")]
 #[test]
+#[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
 fn only_the_comparison_needs_a_network() {
     let index = Warehouse::start(Behaviour::default(), None);
     let old = old();

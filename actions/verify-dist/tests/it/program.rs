@@ -121,6 +121,7 @@ fn faults(schema: &str, value: &serde_json::Value) -> serde_json::Value {
 }
 
 #[test]
+#[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
 fn reports_are_of_their_schemas() {
     let folder = folder(&bad());
     let other = Wheel::sample("cp312-cp312-linux_x86_64");

@@ -57,6 +57,7 @@ fn oldest(file: &str) -> Option<String> {
 }
 
 #[test]
+#[ignore = "soak: runs auditwheel on every wheel of the corpus"]
 fn auditwheel_agrees_on_the_policy_of_every_linux_wheel() {
     let mut compared = 0;
     for file in sound().into_iter().filter(|file| file.contains("linux")) {
@@ -79,6 +80,7 @@ const ABI3AUDIT: [(&str, &str); 1] =
     [("psutil-6.0.0-cp36-abi3-", "it counts a symbol that the module defines itself")];
 
 #[test]
+#[ignore = "soak: runs abi3audit on every wheel of the corpus"]
 fn abi3audit_agrees_on_every_abi3_wheel() {
     let mut compared = 0;
     for file in sound().into_iter().filter(|file| file.contains("-abi3-")) {
@@ -140,6 +142,7 @@ const CONTENTS_EXCEPT: [(&str, &str, &str); 8] = [
 ];
 
 #[test]
+#[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
 fn what_check_wheel_contents_finds_is_found() {
     for file in sound().into_iter().filter(|file| file.ends_with(".whl")) {
         let text = told(testkit::tools::command("check-wheel-contents").arg("--no-config").arg(path(&file)));
@@ -155,6 +158,7 @@ fn what_check_wheel_contents_finds_is_found() {
 }
 
 #[test]
+#[ignore = "soak: runs twine on the whole corpus"]
 fn twine_passes_what_we_pass() {
     let files: Vec<String> = sound();
     let mut twine = testkit::tools::command("twine");
@@ -215,6 +219,7 @@ const RENDER: &str = "import json, sys, readme_renderer.rst as rst\n\
 const UNSEEN: [&str; 1] = ["====  ====\na     `b\n====  ====\nc     d\n====  ====\n"];
 
 #[test]
+#[ignore = "soak: renders the descriptions of the whole corpus"]
 fn docutils_agrees_on_what_renders() {
     let real: Vec<String> = sound()
         .iter()
@@ -297,6 +302,7 @@ fn differs(kind: &str, text: &str) -> Option<&'static str> {
 }
 
 #[test]
+#[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
 fn packaging_agrees_on_names_requirements_and_licences() {
     let wheels = variants(&[
         "foo_bar-1.0rc1-2b-cp312-abi3-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",

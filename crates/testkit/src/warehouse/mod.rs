@@ -1,0 +1,84 @@
+//! A fake of PyPI's software, Warehouse, that behaves as the real one was
+//! observed to: JSON error codes, the race at a release's creation, duplicate
+//! files, cached pages.
+
+mod pages;
+mod state;
+mod tokens;
+mod upload;
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use pydist::filename::DistName;
+use sha2::{Digest as _, Sha256};
+use time::OffsetDateTime;
+
+use crate::oidc::Issued;
+use crate::server::Server;
+
+pub use state::{Behaviour, Shelf, Stored, TOKEN};
+use state::{Shared, hex};
+
+/// The server. It stops when this value is dropped.
+pub struct Warehouse {
+    server: Server,
+    shared: Arc<Shared>,
+}
+
+impl Warehouse {
+    /// With `issued`, identities from there are exchanged for tokens.
+    pub fn start(behaviour: Behaviour, issued: Option<Arc<Issued>>) -> Self {
+        let mut shared = None;
+        let server = Server::start(|root| {
+            let shelf = Shelf { behaviour, ..Shelf::default() };
+            let state = Arc::new(Shared { shelf: Mutex::new(shelf), issued, root: root.to_owned() });
+            shared = Some(Arc::clone(&state));
+            Router::new()
+                .route("/legacy/", post(upload::upload))
+                .route("/legacy", post(upload::redirect))
+                .route("/simple/{project}/", get(pages::page))
+                .route("/files/{name}", get(pages::content))
+                .route("/integrity/{name}/provenance", get(pages::provenance))
+                .route("/_/oidc/audience", get(tokens::audience))
+                .route("/_/oidc/mint-token", post(tokens::mint))
+                .layer(DefaultBodyLimit::disable())
+                .with_state(state)
+        });
+        Self { server, shared: shared.expect("the router was made") }
+    }
+
+    /// The legacy upload API.
+    pub fn url(&self) -> String {
+        format!("{}legacy/", self.server.url())
+    }
+
+    /// Its state.
+    pub fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shared.shelf()
+    }
+
+    /// Adds a file, as an earlier run would have.
+    pub fn put(&self, filename: &str, project: &str, bytes: &[u8]) {
+        let name: Option<DistName> = filename.parse().ok();
+        let stored = Stored {
+            project: project.to_owned(),
+            version: name.map(|name| name.version().to_owned()).unwrap_or_default(),
+            sha256: hex(&Sha256::digest(bytes)),
+            uploaded: OffsetDateTime::now_utc(),
+            yanked: false,
+            fields: vec![],
+            content: bytes.to_vec(),
+        };
+        let mut held = self.shelf();
+        held.releases.insert(format!("{project} {}", stored.version));
+        held.files.insert(filename.to_owned(), stored);
+    }
+
+    /// How many tokens it has issued.
+    pub fn minted(&self) -> usize {
+        self.shelf().tokens.len()
+    }
+}

@@ -1,0 +1,85 @@
+//! What the fake serves: project pages, files, provenance.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
+
+use super::state::{Shared, Stored};
+
+pub(super) async fn page(State(state): State<Arc<Shared>>, Path(project): Path<String>) -> Response {
+    let mut shelf = state.shelf();
+    let files: Vec<Value> = shelf
+        .files
+        .iter()
+        .filter(|(_, stored)| stored.project == project)
+        .map(|(name, stored)| {
+            json!({
+                "filename": name, "url": format!("{}files/{name}", state.root), "yanked": stored.yanked,
+                "hashes": { "sha256": stored.sha256 },
+                "upload-time": stored.uploaded.format(&Rfc3339).expect("a time that can be written"),
+                "provenance": attested(stored).map(|_| format!("/integrity/{name}/provenance")),
+            })
+        })
+        .collect();
+    let mut fresh = json!({
+        "meta": { "api-version": "1.4", "_last-serial": shelf.order.len() }, "name": project, "files": files,
+    });
+    if let Some(status) = shelf.behaviour.status {
+        fresh["project-status"] = json!({ "status": status });
+    }
+    let (cached, as_html) = (shelf.behaviour.cached, shelf.behaviour.html);
+    let (left, page) = shelf.pages.entry(project).or_insert((cached, fresh.clone()));
+    if *left > 0 {
+        *left -= 1;
+    } else {
+        *page = fresh;
+    }
+    if page["files"].as_array().is_none_or(Vec::is_empty) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    if let Some(hashes) = as_html {
+        return ([(header::CONTENT_TYPE, "text/html")], html(page, hashes)).into_response();
+    }
+    let kind = [(header::CONTENT_TYPE, "application/vnd.pypi.simple.v1+json")];
+    (kind, page.to_string()).into_response()
+}
+
+/// The same page as HTML (PEP 503).
+fn html(page: &Value, hashes: bool) -> String {
+    let link = |file: &Value| {
+        let (name, url) = (file["filename"].as_str(), file["url"].as_str());
+        let hash = file["hashes"]["sha256"].as_str().filter(|_| hashes);
+        let hash = hash.map(|hash| format!("#sha256={hash}")).unwrap_or_default();
+        format!("<a href=\"{}{hash}\">{}</a><br>\n", url.unwrap_or_default(), name.unwrap_or_default())
+    };
+    let links: String = page["files"].as_array().into_iter().flatten().map(link).collect();
+    format!("<!DOCTYPE html>\n<html><body>\n{links}</body></html>\n")
+}
+
+pub(super) async fn content(State(state): State<Arc<Shared>>, Path(name): Path<String>) -> Response {
+    match state.shelf().files.get(&name) {
+        Some(stored) => stored.content.clone().into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// The attestations that came with a file.
+fn attested(stored: &Stored) -> Option<&str> {
+    stored.fields.iter().find(|(name, _)| name == "attestations").map(|(_, text)| text.as_str())
+}
+
+pub(super) async fn provenance(State(state): State<Arc<Shared>>, Path(name): Path<String>) -> Response {
+    let shelf = state.shelf();
+    let Some(text) = shelf.files.get(&name).and_then(attested) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let attestations: Value = serde_json::from_str(text).unwrap_or_default();
+    let publisher = json!({ "kind": "GitHub", "repository": "octo/htty", "workflow": "release.yml" });
+    let bundle = json!({ "publisher": publisher, "attestations": attestations });
+    Json(json!({ "version": 1, "attestation_bundles": [bundle] })).into_response()
+}

@@ -1,0 +1,25 @@
+//! Build script of the crates whose tests need tools: sets `cfg(tools)` where
+//! `cargo xtask setup-test-tools` has installed them.
+
+use std::path::{Path, PathBuf};
+
+fn main() {
+    println!("cargo::rustc-check-cfg=cfg(tools)");
+    println!("cargo::rerun-if-env-changed=XTASK_TOOLS");
+    println!("cargo::rerun-if-env-changed=CARGO_TARGET_DIR");
+    // Setting up touches it, so that this script runs again.
+    println!("cargo::rerun-if-changed={}", file!());
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new("/"));
+    let tools = std::env::var_os("XTASK_TOOLS").map_or_else(
+        || {
+            let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+            workspace.join(target).join("tools")
+        },
+        PathBuf::from,
+    );
+    let installed = tools.join("installed");
+    if installed.is_file() {
+        println!("cargo::rerun-if-changed={}", installed.display());
+        println!("cargo::rustc-cfg=tools");
+    }
+}
