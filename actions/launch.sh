@@ -5,15 +5,22 @@
 #    that file, if it has that hash.
 # 2. binaries.json has entries: the one for this platform, downloaded once and
 #    kept in the tool cache. No entry for this platform is an error.
+#    LAUNCH_BINARY_TOKEN (input `binary-token`) downloads from a private
+#    repository, LAUNCH_BINARY_MIRROR (input `binary-mirror`) from another
+#    server; the hash stays the one of binaries.json.
 # 3. binaries.json is empty (a branch, a checkout): built from source.
-# A hash is checked before every start; there is no unverified way.
+# A hash is checked before every start; nothing is started without one.
 set -euo pipefail
 
+# die MESSAGE [HINT]
 die() {
+  local text="$1${2+
+hint: $2}"
   if [ "${GITHUB_ACTIONS-}" = true ]; then
-    printf '::error::%s\n' "$1"
+    text=${text//%/%25}
+    printf '::error::%s\n' "${text//$'\n'/%0A}"
   else
-    printf 'error: %s\n' "$1" >&2
+    printf 'error: %s\n' "$text" >&2
   fi
   exit 2
 }
@@ -52,46 +59,67 @@ cache() {
   echo "$(path "${RUNNER_TOOL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}}")/wheel-actions"
 }
 
-# Prints url and sha256 of "ACTION TARGET". One entry is one line: the file is
-# generated, so that this needs no JSON parser.
+# Prints sha256, url and the API's address (if any) of "ACTION TARGET". One entry
+# is one line: the file is generated, so that this needs no JSON parser.
 entry() {
-  sed -n "s|^ *\"$1 $2\": {\"url\": \"\([^\"]*\)\", \"sha256\": \"\([0-9a-f]\{64\}\)\"},\{0,1\}\$|\1 \2|p" "$here/binaries.json"
+  sed -n "s|^ *\"$1 $2\": {\"url\": \"\([^\"]*\)\", \"sha256\": \"\([0-9a-f]\{64\}\)\"\(, \"api\": \"\([^\"]*\)\"\)\{0,1\}},\{0,1\}\$|\2 \1 \4|p" "$here/binaries.json"
 }
 
-# Puts the binary of a release into $binary.
+# fetch URL FILE: the token is in no argument, which others could read.
+fetch() {
+  local headers=""
+  if [ -n "${LAUNCH_BINARY_TOKEN-}" ]; then
+    printf -v headers 'header = "Authorization: Bearer %s"\nheader = "Accept: application/octet-stream"\n' \
+      "$LAUNCH_BINARY_TOKEN"
+  fi
+  curl --config - --fail --silent --show-error --location --proto-redir =https \
+    --retry 4 --retry-connrefused --connect-timeout 20 --max-time 300 --output "$2" "$1" <<<"$headers"
+}
+
+# download SHA256 URL API: puts the binary of a release into $binary.
 download() {
-  local url=$1 expected=$2 found part
+  local expected=$1 url=$2 api=$3 found part
   binary="$(cache)/$expected/$action"
   # Windows starts a program by its extension.
   case "$(target)" in *-windows-*) binary+=.exe ;; esac
   if [ -f "$binary" ] && [ "$(sha256 "$binary")" = "$expected" ]; then
     return
   fi
+  if [ -n "${LAUNCH_BINARY_MIRROR-}" ]; then
+    url="${LAUNCH_BINARY_MIRROR%/}/${url##*/}"
+  elif [ -n "${LAUNCH_BINARY_TOKEN-}" ] && [ -n "$api" ]; then
+    # The page of a private release takes no token; the API does.
+    url=$api
+  fi
   case "$url" in
     https://* | http://127.0.0.1:*) ;;
-    *) die "$action: refusing to download from $url: not https" ;;
+    *) die "$action: refusing to download from \`$url\`: expected https" ;;
   esac
+  command -v curl >/dev/null ||
+    die "$action: \`curl\` is not installed, and the binary must be downloaded" \
+      "install it (\`apt-get install curl ca-certificates\`, \`apk add curl\`), or give the inputs \`binary\` and \`binary-sha256\`"
   mkdir -p "$(dirname "$binary")"
   part="$binary.part.$$"
   trap 'rm -f "$part"' EXIT
-  curl --fail --silent --show-error --location --proto-redir =https \
-    --retry 4 --retry-connrefused --connect-timeout 20 --max-time 300 --output "$part" "$url" ||
-    die "$action: cannot download $url; run the job again, or give the inputs binary and binary-sha256"
+  fetch "$url" "$part" ||
+    die "$action: cannot download \`$url\`" \
+      "rerun the job if the network failed; a private repository needs the input \`binary-token\`, a runner that cannot reach this server \`binary-mirror\`"
   found=$(sha256 "$part")
   [ "$found" = "$expected" ] ||
-    die "$action: $url has sha256 $found, expected $expected as binaries.json says; nothing was started"
+    die "$action: \`$url\` has sha256 $found, expected $expected from binaries.json; nothing was started"
   chmod 755 "$part"
   mv -f "$part" "$binary"
   trap - EXIT
 }
 
-# Builds the binary from source into a folder that outlives the checkout.
+# Builds the binary from source into a directory that outlives the checkout.
 build() {
   command -v cargo >/dev/null ||
-    die "$action: this checkout has no released binary and there is no cargo to build it with; pin a released tag, or install Rust"
+    die "$action: this checkout has no released binary, and \`cargo\` is not installed to build one" \
+      "pin the commit of a tag \`v…\`, install Rust, or give the inputs \`binary\` and \`binary-sha256\`"
   local folder="${CARGO_TARGET_DIR:-$(cache)/target}"
   cargo build --quiet --release --locked --manifest-path "$here/../Cargo.toml" --target-dir "$folder" \
-    --package "$action" >&2 || die "$action: building it from source failed, see above"
+    --package "$action" >&2 || die "$action: building from source failed, see above"
   binary="$folder/release/$action"
 }
 
@@ -99,24 +127,27 @@ build() {
 action=$1
 shift
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-[ -f "$here/$action/action.yml" ] || die "there is no action $action beside $here/launch.sh"
+[ -f "$here/$action/action.yml" ] || die "no action \`$action\` beside \`$here/launch.sh\`"
 
 if [ -n "${LAUNCH_BINARY-}" ]; then
   binary=$(path "$LAUNCH_BINARY")
-  [ -f "$binary" ] || die "$action: the input binary names $binary, which is not there"
-  [ -n "${LAUNCH_BINARY_SHA256-}" ] || die "$action: the input binary needs binary-sha256 beside it"
+  [ -f "$binary" ] || die "$action: the input \`binary\` names \`$binary\`, which does not exist"
+  [ -n "${LAUNCH_BINARY_SHA256-}" ] ||
+    die "$action: the input \`binary\` needs \`binary-sha256\`" "give the hash as an output of the job that built the binary"
   found=$(sha256 "$binary")
   [ "$found" = "$LAUNCH_BINARY_SHA256" ] ||
-    die "$action: $binary has sha256 $found, expected $LAUNCH_BINARY_SHA256; nothing was started"
+    die "$action: \`$binary\` has sha256 $found, expected $LAUNCH_BINARY_SHA256; nothing was started"
   # An artifact loses its executable bit on the way.
   [ -x "$binary" ] || chmod 755 "$binary"
 elif grep -q '"url"' "$here/binaries.json"; then
   found=$(entry "$action" "$(target)")
   [ -n "$found" ] ||
-    die "$action: this release has no binary for $(target); give the inputs binary and binary-sha256, or use a supported runner"
-  download "${found% *}" "${found##* }"
+    die "$action: this release has no binary for $(target)" \
+      "use a supported runner, or give the inputs \`binary\` and \`binary-sha256\`"
+  read -r digest url api <<<"$found"
+  download "$digest" "$url" "$api"
 else
   build
 fi
-unset LAUNCH_BINARY LAUNCH_BINARY_SHA256
+unset LAUNCH_BINARY LAUNCH_BINARY_SHA256 LAUNCH_BINARY_TOKEN LAUNCH_BINARY_MIRROR
 exec "$binary" "$@"

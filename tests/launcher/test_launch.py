@@ -24,12 +24,23 @@ TARGET = {
 
 
 class Server(http.server.BaseHTTPRequestHandler):
-    """A release server: /whole gives the binary, /cut breaks off half-way."""
+    """A release server: /whole gives the binary, /cut breaks off half-way, and
+    /private wants a token and leads to /whole under another name of this host."""
 
     requests: ClassVar[list[str]] = []
+    tokens: ClassVar[list[str | None]] = []
 
     def do_GET(self) -> None:
         self.requests.append(self.path)
+        self.tokens.append(self.headers["Authorization"])
+        if self.path == "/private" and self.headers["Authorization"] == "Bearer s3cret":
+            # GitHub's API answers with a redirect only where this is accepted.
+            assert self.headers["Accept"] == "application/octet-stream"
+            self.send_response(302)
+            port = self.server.server_address[1]
+            self.send_header("Location", f"http://localhost:{port}/whole")
+            self.end_headers()
+            return
         if self.path not in ("/whole", "/cut"):
             self.send_error(404)
             return
@@ -45,6 +56,7 @@ class Server(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[str]:
     Server.requests.clear()
+    Server.tokens.clear()
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as listener:
         threading.Thread(target=listener.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{listener.server_port}"
@@ -81,8 +93,18 @@ def checkout(root: Path, tmp_path: Path, clean_env: dict[str, str]) -> Checkout:
     return Checkout(root, tmp_path, clean_env)
 
 
-def entry(url: str, digest: str = DIGEST) -> dict[str, str]:
-    return {"url": url, "sha256": digest}
+def entry(url: str, digest: str = DIGEST, **more: str) -> dict[str, str]:
+    return {"url": url, "sha256": digest, **more}
+
+
+def programs(folder: Path, *names: str) -> str:
+    """A PATH with these programs alone."""
+    folder.mkdir()
+    for name in names:
+        path = shutil.which(name)
+        assert path, f"`{name}` is not on this machine"
+        os.symlink(path, folder / name)
+    return str(folder)
 
 
 def test_right_hash_is_downloaded_once(checkout: Checkout, server: str) -> None:
@@ -121,6 +143,65 @@ def test_cut_off_download_starts_nothing(checkout: Checkout, server: str) -> Non
     assert [path for path in checkout.cache.rglob("*") if path.is_file()] == []
 
 
+def test_a_private_release_needs_a_token(checkout: Checkout, server: str, tmp_path: Path) -> None:
+    """It goes to the API alone: not to where that redirects, not to the binary."""
+    # curl refuses to leave https on a redirect: this server has none.
+    curl = shutil.which("curl")
+    script_dir = tmp_path / "curl"
+    script_dir.mkdir()
+    script(
+        script_dir / "curl",
+        f'printf "%s\\n" "$@" > {tmp_path}/arguments; exec {curl} "${{@/=https/=http}}"',
+    )
+    path = f"{script_dir}:{os.environ['PATH']}"
+    checkout.fill({f"verify-dist {TARGET}": entry(server + "/whole-page", api=server + "/private")})
+    done = checkout.launch(PATH=path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "hint: " in done.stderr
+    assert "`binary-token`" in done.stderr
+    assert Server.requests == ["/whole-page"]
+    done = checkout.launch(PATH=path, LAUNCH_BINARY_TOKEN="s3cret")
+    assert (done.returncode, done.stdout) == (0, "started --help\n"), done.stderr
+    assert Server.requests[1:] == ["/private", "/whole"]
+    assert Server.tokens[1:] == ["Bearer s3cret", None]
+    assert "s3cret" not in (tmp_path / "arguments").read_text()
+    binary = tmp_path / "given"
+    binary.write_text("#!/bin/sh\nenv | grep -c LAUNCH_\n")
+    given = {"LAUNCH_BINARY": str(binary), "LAUNCH_BINARY_TOKEN": "s3cret"}
+    digest = hashlib.sha256(binary.read_bytes()).hexdigest()
+    done = checkout.launch(**given, LAUNCH_BINARY_SHA256=digest, LAUNCH_BINARY_MIRROR="https://x")
+    assert done.stdout == "0\n", "the binary sees the launcher's variables"
+
+
+def test_a_mirror_is_asked_in_place_of_the_release(checkout: Checkout, server: str) -> None:
+    elsewhere = "https://github.invalid/releases/download/src-v1/whole"
+    checkout.fill({f"verify-dist {TARGET}": entry(elsewhere, api="https://api.invalid/1")})
+    done = checkout.launch(LAUNCH_BINARY_MIRROR=server + "/")
+    assert (done.returncode, done.stdout) == (0, "started --help\n"), done.stderr
+    assert Server.requests == ["/whole"]
+
+
+def test_a_mirror_changes_no_hash(checkout: Checkout, server: str) -> None:
+    checkout.fill({f"verify-dist {TARGET}": entry("https://github.invalid/whole", "0" * 64)})
+    done = checkout.launch(LAUNCH_BINARY_MIRROR=server)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "nothing was started" in done.stderr
+    done = checkout.launch(LAUNCH_BINARY_MIRROR="http://mirror.invalid")
+    assert "expected https" in done.stderr
+
+
+def test_without_curl_it_is_named(checkout: Checkout, server: str, tmp_path: Path) -> None:
+    """A slim container has none; running the job again would not help."""
+    checkout.fill({f"verify-dist {TARGET}": entry(server + "/whole")})
+    tools = ("bash", "sed", "grep", "uname", "dirname", "sha256sum", "cut")
+    done = checkout.launch(PATH=programs(tmp_path / "bin", *tools), GITHUB_ACTIONS="true")
+    assert done.returncode == 2
+    (line,) = done.stdout.splitlines()
+    assert line.startswith("::error::verify-dist: `curl` is not installed")
+    assert "%0Ahint: install it" in line
+    assert "run the job again" not in line
+
+
 def test_missing_platform_is_an_error_and_no_build(checkout: Checkout, server: str) -> None:
     checkout.fill({"verify-dist riscv64-unknown-linux-musl": entry(server + "/whole")})
     done = checkout.launch()
@@ -148,11 +229,11 @@ def test_each_platform_gets_its_own(
     checkout: Checkout, server: str, tmp_path: Path, system: str, machine: str, target: str
 ) -> None:
     """As the platform's `uname` names it."""
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    script(programs / "uname", f'case "$1" in -s) echo {system} ;; *) echo {machine} ;; esac')
+    shims = tmp_path / "programs"
+    shims.mkdir()
+    script(shims / "uname", f'case "$1" in -s) echo {system} ;; *) echo {machine} ;; esac')
     checkout.fill({f"verify-dist {target}": entry(server + "/whole")})
-    done = checkout.launch(PATH=f"{programs}:{os.environ['PATH']}")
+    done = checkout.launch(PATH=f"{shims}:{os.environ['PATH']}")
     assert (done.returncode, done.stdout) == (0, "started --help\n"), done.stderr
     (cached,) = (path for path in checkout.cache.rglob("*") if path.is_file())
     assert cached.suffix == (".exe" if "windows" in target else "")
@@ -161,13 +242,13 @@ def test_each_platform_gets_its_own(
 def test_windows_paths_are_taken_as_the_shell_takes_them(
     checkout: Checkout, server: str, tmp_path: Path
 ) -> None:
-    programs = tmp_path / "programs"
-    programs.mkdir()
-    script(programs / "uname", 'case "$1" in -s) echo MINGW64_NT-10.0 ;; *) echo x86_64 ;; esac')
+    shims = tmp_path / "programs"
+    shims.mkdir()
+    script(shims / "uname", 'case "$1" in -s) echo MINGW64_NT-10.0 ;; *) echo x86_64 ;; esac')
     # As MSYS has it: `D:\\a` is a folder of its own tree.
-    script(programs / "cygpath", f'p=${{2#D:}}; echo "{tmp_path}/d${{p//\\\\//}}"')
+    script(shims / "cygpath", f'p=${{2#D:}}; echo "{tmp_path}/d${{p//\\\\//}}"')
     checkout.fill({"verify-dist x86_64-pc-windows-msvc": entry(server + "/whole")})
-    env = {"PATH": f"{programs}:{os.environ['PATH']}", "RUNNER_TOOL_CACHE": r"D:\a\_tool"}
+    env = {"PATH": f"{shims}:{os.environ['PATH']}", "RUNNER_TOOL_CACHE": r"D:\a\_tool"}
     assert checkout.launch(**env).returncode == 0
     (cached,) = (tmp_path / "d/a/_tool/wheel-actions").rglob("verify-dist.exe")
     given = {"LAUNCH_BINARY": "D:" + str(cached)[len(f"{tmp_path}/d") :].replace("/", "\\")}
@@ -177,15 +258,10 @@ def test_windows_paths_are_taken_as_the_shell_takes_them(
 
 def test_without_sha256sum_shasum_checks(checkout: Checkout, tmp_path: Path) -> None:
     """macOS has `shasum` alone."""
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    for name in ("bash", "sed", "grep", "uname", "dirname", "shasum", "perl", "cut", "chmod"):
-        path = shutil.which(name)
-        assert path, f"`{name}` is not on this machine"
-        os.symlink(path, tools / name)
+    tools = ("bash", "sed", "grep", "uname", "dirname", "shasum", "perl", "cut", "chmod")
     binary = tmp_path / "given"
     binary.write_bytes(BINARY)
-    given = {"PATH": str(tools), "LAUNCH_BINARY": str(binary)}
+    given = {"PATH": programs(tmp_path / "bin", *tools), "LAUNCH_BINARY": str(binary)}
     assert checkout.launch(**given, LAUNCH_BINARY_SHA256="0" * 64).returncode == 2
     done = checkout.launch(**given, LAUNCH_BINARY_SHA256=DIGEST)
     assert (done.returncode, done.stdout) == (0, "started --help\n"), done.stderr
@@ -195,7 +271,7 @@ def test_plain_http_elsewhere_is_refused(checkout: Checkout) -> None:
     checkout.fill({f"verify-dist {TARGET}": entry("http://example.invalid/whole")})
     done = checkout.launch()
     assert done.returncode == 2
-    assert "not https" in done.stderr
+    assert "expected https" in done.stderr
 
 
 def test_given_binary_needs_its_hash(checkout: Checkout, tmp_path: Path) -> None:
@@ -223,18 +299,13 @@ def test_no_entry_builds_from_source(root: Path, target: Path, clean_env: dict[s
 
 
 def test_no_entry_and_no_cargo_is_an_error(checkout: Checkout, tmp_path: Path) -> None:
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    for name in ("bash", "sed", "grep", "uname", "dirname", "sha256sum", "cut", "env"):
-        path = shutil.which(name)
-        if path:
-            os.symlink(path, tools / name)
-    done = checkout.launch(PATH=str(tools))
+    tools = ("bash", "sed", "grep", "uname", "dirname", "sha256sum", "cut", "env")
+    done = checkout.launch(PATH=programs(tmp_path / "bin", *tools))
     assert done.returncode == 2
-    assert "no cargo to build it with" in done.stderr
+    assert "`cargo` is not installed" in done.stderr
 
 
 def test_faults_are_annotations_on_a_runner(checkout: Checkout) -> None:
     done = checkout.launch("no-such-action", GITHUB_ACTIONS="true")
     assert done.returncode == 2
-    assert done.stdout.startswith("::error::there is no action no-such-action")
+    assert done.stdout.startswith("::error::no action `no-such-action` beside ")

@@ -17,9 +17,17 @@ use crate::version_bump;
 pub(crate) const ACTIONS: [&str; 4] = ["setup-nix", "build-wheel", "verify-dist", "publish"];
 
 /// Inputs of the launcher, which every action has.
-const LAUNCHER: [(&str, &str); 2] = [
+const LAUNCHER: [(&str, &str); 4] = [
     ("binary", "A binary of this action to start in place of the released one; needs `binary-sha256`."),
     ("binary-sha256", "The SHA-256 that `binary` must have, as 64 hexadecimal digits."),
+    (
+        "binary-token",
+        "A token to download the released binary from a private repository; needs `contents: read` there.",
+    ),
+    (
+        "binary-mirror",
+        "The URL of a directory that holds the released binaries, for runners that cannot reach the release. The hash is checked all the same.",
+    ),
 ];
 
 #[derive(clap::Args)]
@@ -100,7 +108,8 @@ fn update(path: &Path, spec: &Spec, check: bool) -> Result<bool, Error> {
     Ok(new != old)
 }
 
-/// The content of a region: `inputs`, `outputs STEP`, `env`, and the tables
+/// The content of a region: `inputs`, `outputs STEP`, `env`, the launcher's part
+/// alone of the two (`launcher-inputs`, `launcher-env`), and the tables
 /// `inputs-table` and `outputs-table`.
 fn region(name: &str, spec: &Spec) -> Option<String> {
     let (name, step) = name.split_once(' ').unwrap_or((name, "run"));
@@ -113,7 +122,9 @@ fn region(name: &str, spec: &Spec) -> Option<String> {
     let inputs = spec.inputs.iter().chain(&launcher);
     Some(match name {
         "inputs" => inputs.map(yaml_input).collect(),
+        "launcher-inputs" => launcher.iter().map(yaml_input).collect(),
         "outputs" => spec.outputs.iter().map(|output| yaml_output(output, step)).collect(),
+        "launcher-env" => launcher_env(),
         "env" => spec.inputs.iter().map(env_line).collect::<String>() + &launcher_env(),
         "inputs-table" => {
             let rows = inputs.map(|input| {

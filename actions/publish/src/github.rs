@@ -118,7 +118,7 @@ impl<'a> Releaser<'a> {
         };
         let client = inputs.github_token.as_ref().map(client).transpose();
         let client = client.map_err(|error| failed(octocrab_error(&error)))?;
-        if !plan.versions.iter().any(|version| plan.tag.contains(version.as_str())) {
+        if !plan.is_tagged() {
             let versions = plan.versions.join(", ");
             ui.warning(format!("the tag `{}` names no version of what is released: {versions}", plan.tag));
         }

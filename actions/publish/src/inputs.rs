@@ -87,7 +87,16 @@ pub static SPEC: Spec = Spec {
         )
         .or("off"),
         Input::new("github-token", InputKind::Secret, "For the release; needs `contents: write`."),
-        Input::new("tag", InputKind::Text, "The release's tag; by default the tag that started the workflow."),
+        Input::new(
+            "tag",
+            InputKind::Text,
+            "The release's tag (`v1.2.3`, `pkg-v1.2.3`, `pkg@1.2.3`, `pkg/v1.2.3`); by default the tag that started the workflow.",
+        ),
+        Input::new(
+            "tag-prefix",
+            InputKind::Text,
+            "What precedes the version in the tag, such as `pkg-v`. By default found by itself.",
+        ),
         Input::new("release-notes", InputKind::Path, "A Markdown file with the release's notes."),
         Input::new(
             "changelog",
@@ -199,6 +208,8 @@ pub struct Inputs {
     pub github_token: Option<Secret>,
     /// The release's tag.
     pub tag: Option<String>,
+    /// What precedes the version in the tag.
+    pub tag_prefix: Option<String>,
     /// A file with the release's notes.
     pub notes: Option<PathBuf>,
     /// A changelog.
@@ -271,6 +282,7 @@ impl Inputs {
             release,
             github_token,
             tag: reader.text("tag"),
+            tag_prefix: reader.text("tag-prefix"),
             notes: reader.path("release-notes"),
             changelog: reader.path("changelog"),
             report_path: reader.path("report-path").unwrap_or_default(),

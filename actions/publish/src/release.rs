@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use pep440_rs::Version;
 use pydist::digest;
+use pydist::release_tag::ReleaseTag;
 use toolkit::{Context, FileError};
 
 use crate::attest;
@@ -32,6 +34,8 @@ pub(crate) enum Content {
 pub struct Plan {
     pub(crate) repository: (String, String),
     pub(crate) tag: String,
+    /// What the tag names; `None` where that is not a version.
+    pub(crate) tagged: Option<Version>,
     pub(crate) versions: Vec<String>,
     pub(crate) commit: Option<String>,
     pub(crate) notes: String,
@@ -51,10 +55,16 @@ impl Plan {
         if !is_tag(tag) {
             return Err(Error::ReleaseInput(format!("input `tag`: `{tag}` is no name that git allows")));
         }
+        let tagged = match (ReleaseTag::parse(tag, inputs.tag_prefix.as_deref()), &inputs.tag_prefix) {
+            (Ok(tag), _) => Some(tag.version),
+            (Err(_), None) => None,
+            (Err(error), Some(_)) => return Err(Error::ReleaseInput(format!("input `tag-prefix`: {error}"))),
+        };
         let version = dists.iter().map(|dist| dist.version.as_str()).max().unwrap_or_default();
         let mut plan = Self {
             repository: (repository.0.to_owned(), repository.1.to_owned()),
             tag: tag.to_owned(),
+            tagged,
             versions: dists
                 .iter()
                 .map(|dist| dist.version.clone())
@@ -64,7 +74,7 @@ impl Plan {
             commit: context.sha.clone(),
             notes: notes(inputs, version)?,
             prerelease: dists.iter().any(|dist| {
-                dist.version.parse::<pep440_rs::Version>().is_ok_and(|version| version.any_prerelease())
+                dist.version.parse::<Version>().is_ok_and(|version| version.any_prerelease())
             }),
             files: BTreeMap::new(),
         };
@@ -90,6 +100,12 @@ impl Plan {
         }
         plan.add("SHA256SUMS", sums.into_bytes(), false);
         Ok(plan)
+    }
+
+    /// Whether the tag names a version of what is released.
+    pub(crate) fn is_tagged(&self) -> bool {
+        let versions = self.versions.iter().filter_map(|version| version.parse::<Version>().ok());
+        self.tagged.as_ref().is_some_and(|tagged| versions.into_iter().any(|version| version == *tagged))
     }
 
     /// Adds a file that is in memory.

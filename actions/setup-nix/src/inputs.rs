@@ -50,8 +50,6 @@ pub static SPEC: Spec = Spec {
         Output::new("restore-keys", "The prefixes to restore from, one a line."),
         Output::new("restored-paths", "How many store paths were restored."),
         Output::new("report-path", "The JSON report, where one was asked for."),
-        Output::new("save-key", "The key to save under (`save` alone)."),
-        Output::new("changed", "Whether there is something new to save (`save` alone)."),
     ],
     commands: &[
         Command { name: "plan", about: "Decides and sets the cache's key", argument: None },

@@ -40,6 +40,8 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
     let mut plan = plan::plan(&inputs, &facts)?;
     if inputs.dry_run {
         ui.report(serde_json::to_string_pretty(&plan).unwrap_or_default());
+        // The action's other steps then leave the cache alone.
+        ui.output("cache", "off")?;
         return Ok(Exit::Done);
     }
     if plan.cache != "off"

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use pydist::release_tag::ReleaseTag;
 use toolkit::{Command, Input, InputErrors, InputKind, Invocation, Output, Reader, Spec};
 
 /// The action's declaration.
@@ -43,7 +44,12 @@ pub static SPEC: Spec = Spec {
         Input::new(
             "tag",
             InputKind::Text,
-            "The git tag of the release (`v1.2.3`): every version must be the tag's.",
+            "The git tag of the release (`v1.2.3`, `pkg-v1.2.3`, `pkg@1.2.3`, `pkg/v1.2.3`): every version must be the tag's.",
+        ),
+        Input::new(
+            "tag-prefix",
+            InputKind::Text,
+            "What precedes the version in `tag`, such as `pkg-v`. By default found by itself.",
         ),
         Input::new(
             "previous",
@@ -120,11 +126,24 @@ impl Inputs {
             config: reader.path("config"),
             matrix: reader.list("matrix"),
             expect_sdist: reader.list("expect-sdist"),
-            tag: reader.text("tag"),
+            tag: tag(&mut reader),
             previous: reader.text("previous"),
             strict: reader.word("fail-on") == "warning",
             dry_run: reader.flag("dry-run"),
         };
         reader.finish(inputs)
+    }
+}
+
+/// The tag; with a named prefix, what follows it.
+fn tag(reader: &mut Reader<'_>) -> Option<String> {
+    let tag = reader.text("tag")?;
+    let Some(prefix) = reader.text("tag-prefix") else { return Some(tag) };
+    match ReleaseTag::parse(&tag, Some(&prefix)) {
+        Ok(tag) => Some(tag.version.to_string()),
+        Err(error) => {
+            reader.fault("tag", error.to_string());
+            None
+        }
     }
 }

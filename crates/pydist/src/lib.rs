@@ -10,6 +10,7 @@ pub mod metadata;
 pub mod name;
 pub mod policy;
 pub mod record;
+pub mod release_tag;
 pub mod requirement;
 pub mod tags;
 pub mod tar;

@@ -8,6 +8,7 @@ use pydist::digest::hex;
 use pydist::filename::DistName;
 use pydist::name;
 use pydist::policy;
+use pydist::release_tag::ReleaseTag;
 use pydist::requirement::Requirement;
 use pydist::tags::{Platform, TagSet};
 
@@ -233,10 +234,9 @@ const TAG: Rule = Rule {
 
 fn tag(set: &Set<'_>, out: &mut Out) {
     let Some(tag) = set.tag else { return out.not_applicable() };
-    let text = tag.strip_prefix("refs/tags/").unwrap_or(tag);
-    let text = text.strip_prefix('v').unwrap_or(text);
-    let Ok(expected) = Version::from_str(text) else {
-        return out.found(format!("the tag `{tag}` is no version"));
+    let expected = match ReleaseTag::parse(tag, None) {
+        Ok(tag) => tag.version,
+        Err(error) => return out.found(error.to_string()),
     };
     for dist in set.dists {
         if let Some(found) = version(dist).filter(|found| *found != expected) {
