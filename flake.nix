@@ -1,10 +1,20 @@
 {
   description = "htty: a headless terminal for Python, and the actions that release it";
 
-  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixpkgs-unstable";
+  inputs = {
+    nixpkgs.url = "github:NixOS/nixpkgs/nixpkgs-unstable";
+    # The last nixpkgs with x86_64-darwin, for people on Intel Macs; no workflow
+    # uses it. It gets fixes until the end of 2026: `.github/scan.sh support`
+    # fails after that.
+    nixpkgs-intel-mac.url = "github:NixOS/nixpkgs/nixpkgs-26.05-darwin";
+  };
 
   outputs =
-    { self, nixpkgs }:
+    {
+      self,
+      nixpkgs,
+      nixpkgs-intel-mac,
+    }:
     let
       systems = [
         "x86_64-linux"
@@ -16,7 +26,9 @@
       each = nixpkgs.lib.genAttrs systems (
         system:
         let
-          pkgs = nixpkgs.legacyPackages.${system};
+          # nixpkgs throws for x86_64-darwin since 26.11.
+          inherit (if system == "x86_64-darwin" then nixpkgs-intel-mac else nixpkgs) legacyPackages;
+          pkgs = legacyPackages.${system};
           built = import ./nix/packages {
             inherit pkgs version;
             root = ./.;

@@ -55,6 +55,7 @@ def machine(tools: Path, made: Path) -> dict[str, object]:
     path = [rust / "bin", cargo, programs, tools / "test/bin", tools / "bin", "/usr/bin", "/bin"]
     return {
         "bash": tool("bash"),
+        "dropped": [],
         "cargoHome": os.environ.get("CARGO_HOME", str(Path.home() / ".cargo")),
         "path": ":".join(map(str, path)),
         "python": str(python),
@@ -65,14 +66,19 @@ def machine(tools: Path, made: Path) -> dict[str, object]:
 
 
 def lock_to_host(copy: Path, host: Path, *, root: Path, tools: Path, nix_home: Path) -> None:
-    """Makes `host` the nixpkgs of the flake in `copy`."""
-    shutil.copytree(root / "nix/tests/host-nixpkgs", host)
-    (host / "machine.json").write_text(json.dumps(machine(tools, nix_home), indent=2))
+    """Makes `host` the nixpkgs of the flake in `copy`, and one beside it the older one."""
     lock = json.loads((copy / "flake.lock").read_text())
-    place = {"type": "path", "path": str(host)}
+    inputs = {"nixpkgs": ["x86_64-darwin"], "nixpkgs-intel-mac": []}
+    assert lock["nodes"].keys() - {"root"} == inputs.keys()
     nix = (tool("nix"), "--extra-experimental-features", "nix-command flakes")
-    hashed = run(*nix, "hash", "path", host, cwd=host).strip()
-    lock["nodes"]["nixpkgs"]["locked"] = {**place, "narHash": hashed}
+    for name, dropped in inputs.items():
+        folder = host.with_name(f"{host.name}-{name}")
+        shutil.copytree(root / "nix/tests/host-nixpkgs", folder)
+        values = machine(tools, nix_home) | {"dropped": dropped}
+        (folder / "machine.json").write_text(json.dumps(values, indent=2))
+        hashed = run(*nix, "hash", "path", folder, cwd=folder).strip()
+        place = {"type": "path", "path": str(folder)}
+        lock["nodes"][name]["locked"] = {**place, "narHash": hashed}
     (copy / "flake.lock").write_text(json.dumps(lock, indent=2))
 
 

@@ -59,11 +59,25 @@ def test_version_names_the_commit(nix: Nix, flake: Path) -> None:
     assert version["version"] == numbers
 
 
-def test_the_lock_names_nixpkgs_alone(root: Path) -> None:
-    lock = json.loads((root / "flake.lock").read_text())
-    assert set(lock["nodes"]) == {"nixpkgs", "root"}
-    locked = lock["nodes"]["nixpkgs"]["locked"]
-    assert (locked["owner"], locked["repo"], len(locked["rev"])) == ("NixOS", "nixpkgs", 40)
+@pytest.mark.parametrize("folder", [".", "tests/consumers/bin-wheel"])
+def test_the_lock_names_nixpkgs_twice(root: Path, folder: str) -> None:
+    lock = json.loads((root / folder / "flake.lock").read_text())
+    branches = {name: node["original"]["ref"] for name, node in lock["nodes"].items() if name != "root"}
+    # The one for Intel Macs, which the other has dropped, is in no workflow.
+    assert branches == {
+        "nixpkgs": "nixpkgs-unstable",
+        "nixpkgs-intel-mac": "nixpkgs-26.05-darwin",
+    }
+    for name in branches:
+        locked = lock["nodes"][name]["locked"]
+        assert (locked["owner"], locked["repo"], len(locked["rev"])) == ("NixOS", "nixpkgs", 40)
+
+
+def test_nixpkgs_throws_for_intel_macs(nix: Nix, flake: Path) -> None:
+    """As the real one does: what evaluates for it comes from the other input."""
+    host = json.loads((flake / "flake.lock").read_text())["nodes"]["nixpkgs"]["locked"]["path"]
+    with pytest.raises(AssertionError, match="nixpkgs has dropped x86_64-darwin"):
+        nix("eval", f"path:{host}#legacyPackages.x86_64-darwin.rustc")
 
 
 def test_the_wheel_runs_anywhere(nix: Nix, tmp_path: Path) -> None:

@@ -1,10 +1,15 @@
 {
   description = "A Rust program in a wheel";
 
-  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixpkgs-unstable";
+  inputs = {
+    nixpkgs.url = "github:NixOS/nixpkgs/nixpkgs-unstable";
+    # The last nixpkgs with x86_64-darwin, for people on Intel Macs until the end
+    # of 2026; the release builds that wheel without Nix.
+    nixpkgs-intel-mac.url = "github:NixOS/nixpkgs/nixpkgs-26.05-darwin";
+  };
 
   outputs =
-    { nixpkgs, ... }:
+    { nixpkgs, nixpkgs-intel-mac, ... }:
     let
       systems = [
         "x86_64-linux"
@@ -17,7 +22,9 @@
       packages = nixpkgs.lib.genAttrs systems (
         system:
         let
-          pkgs = nixpkgs.legacyPackages.${system};
+          # nixpkgs throws for x86_64-darwin since 26.11.
+          inherit (if system == "x86_64-darwin" then nixpkgs-intel-mac else nixpkgs) legacyPackages;
+          pkgs = legacyPackages.${system};
         in
         {
           # The wheel as Nix links it: build-wheel takes the store out of it.

@@ -151,6 +151,25 @@ fn a_rate_limit_is_waited_for() {
 }
 
 #[test]
+fn a_tag_may_have_a_prefix() {
+    let set = Set::htty();
+    let warning = "names no version of what is released";
+    for tag in ["v0.3.0", "htty-v0.3.0", "htty@0.3.0", "htty/v0.3.0", "v0.3"] {
+        let github = GitHub::start();
+        let ran = release(&set, &github, &["--tag", tag]).expect(0);
+        assert!(!ran.text.contains(warning), "{tag}: {}", ran.text);
+        assert_eq!(github.repository().releases[0].tag, tag);
+    }
+    let github = GitHub::start();
+    // It contains the version, and is not it.
+    let ran = release(&set, &github, &["--tag", "v10.3.0"]).expect(0);
+    assert!(ran.text.contains(warning), "{}", ran.text);
+    let args = ["--tag", "v0.3.0", "--tag-prefix", "htty-v"];
+    let ran = release(&set, &GitHub::start(), &args).expect(2);
+    assert!(ran.text.contains("the tag `v0.3.0` does not begin with the prefix `htty-v`"), "{}", ran.text);
+}
+
+#[test]
 fn a_release_that_fails_is_reported_too() {
     let (set, github) = (Set::htty(), GitHub::start());
     let mut command = set.command();
