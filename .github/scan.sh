@@ -1,10 +1,33 @@
 #!/usr/bin/env bash
-# scan.sh dependencies|workflows: fails on what is known to be vulnerable.
-# dependencies: RustSec's advisories for both Cargo.lock, PyPI's for the pinned
+# scan.sh dependencies|workflows|support [DATE]: fails on what is known to be
+# vulnerable or out of support.
+# dependencies: RustSec's advisories for each Cargo.lock, PyPI's for the pinned
 # requirements. workflows: zizmor with its online audits, which compare each pin
-# with the repository that it names (needs GH_TOKEN).
+# with the repository that it names (needs GH_TOKEN). support: what is pinned and
+# gets no more fixes on DATE (today).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# FILE TEXT DATE: what gets no more fixes after a day, and where it is pinned.
+ends="flake.nix nixpkgs-26.05-darwin 2026-12-31
+tests/consumers/bin-wheel/flake.nix nixpkgs-26.05-darwin 2026-12-31
+.github/workflows/actions-release.yml macos-15-intel 2027-08-31"
+
+support() {
+  local file text end late=0
+  while read -r file text end; do
+    if grep -qF "$text" "$file" && [[ $1 > $end ]]; then
+      echo "::error file=$file::\`$text\` gets no more fixes since $end%0Ahint: remove it from $file, with what needs it"
+      late=1
+    fi
+  done <<<"$ends"
+  return "$late"
+}
+
+if [ "${1-}" = support ]; then
+  support "${2:-$(date -u +%F)}"
+  exit
+fi
 
 tools=$(mktemp -d)
 trap 'rm -rf "$tools"' EXIT
@@ -14,7 +37,8 @@ python3 -m venv "$tools"
 case "${1-}" in
   dependencies)
     cargo install --quiet --locked cargo-audit@0.22.2
-    for lock in Cargo.lock htty-core/Cargo.lock; do
+    git ls-files '*Cargo.lock' | grep -v '^tests/' | while read -r lock; do
+      echo "== $lock"
       cargo audit --deny warnings --file "$lock"
     done
     for list in xtask/requirements/*.txt; do
@@ -26,7 +50,7 @@ case "${1-}" in
     "$tools/bin/zizmor" --pedantic --no-progress .github actions
     ;;
   *)
-    echo "usage: scan.sh dependencies|workflows" >&2
+    echo "usage: scan.sh dependencies|workflows|support" >&2
     exit 2
     ;;
 esac

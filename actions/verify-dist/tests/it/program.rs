@@ -64,6 +64,21 @@ fn an_accepted_finding_is_no_error() {
 }
 
 #[test]
+fn a_tag_may_have_a_prefix() {
+    // The sample's version is 1.0.
+    let folder = folder(&Wheel::sample("py3-none-any"));
+    let code = |args: &[&str]| verify(folder.path()).args(args).assert().get_output().status.code();
+    for tag in ["v1.0", "1.0", "sample-v1.0", "sample@1.0", "sample/v1.0", "refs/tags/sample-v1.0"] {
+        assert_eq!(code(&["--tag", tag]), Some(0), "{tag}");
+    }
+    for tag in ["sample-v1.1", "sample", "sample@2.0"] {
+        assert_eq!(code(&["--tag", tag]), Some(1), "{tag}");
+    }
+    assert_eq!(code(&["--tag", "sample-1-v1.0", "--tag-prefix", "sample-1-"]), Some(0));
+    assert_eq!(code(&["--tag", "v1.0", "--tag-prefix", "sample-"]), Some(2), "it has no such prefix");
+}
+
+#[test]
 fn wrong_use_is_told() {
     let empty = tempfile::tempdir().unwrap();
     for (args, dry_run, told) in [
