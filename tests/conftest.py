@@ -11,9 +11,15 @@ from package_index import Index, serve
 
 # Fixtures of several folders: the flake with a real Nix, workflows under act,
 # the actions' binaries to download.
-pytest_plugins = ["flake_copy", "under_act", "released"]
+pytest_plugins = ["flake_copy", "under_act", "released", "fake_github"]
 
 ROOT = Path(__file__).resolve().parent.parent
+# In a container job the checkout is another user's, which git refuses to read.
+os.environ |= {
+    "GIT_CONFIG_COUNT": "1",
+    "GIT_CONFIG_KEY_0": "safe.directory",
+    "GIT_CONFIG_VALUE_0": str(ROOT),
+}
 
 
 @pytest.fixture(scope="session")

@@ -62,6 +62,7 @@ def project(
         def act(*args: str, **variables: str) -> str:
             variables["CARGO_TARGET_DIR"] = str(target / "consumers")
             command = [*act_command("push", places=places, **variables), "--eventpath", event]
+            command += ["-W", ".github/workflows/release.yml"]
             return run(*command, *args, cwd=folder, env=clean_env)
 
         return act

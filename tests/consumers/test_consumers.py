@@ -101,7 +101,7 @@ def test_bin_wheel(
         lock_to_host(folder, tmp_path / "nixpkgs", root=root, tools=tools, nix_home=home)
 
     act = project("bin-wheel", edit=ELSEWHERE, prepare=prepare)
-    act("--matrix", "runner:ubuntu-latest", **nix_variables(home))
+    act(*HERE, **nix_variables(home))
     (wheel,) = index.files()
     assert wheel.startswith("sample_bin-0.1.0-py3-none-manylinux")
     assert output(installed("sample-bin") / "sample-bin", "12", "18") == "6\n"

@@ -62,7 +62,9 @@ def test_version_names_the_commit(nix: Nix, flake: Path) -> None:
 @pytest.mark.parametrize("folder", [".", "tests/consumers/bin-wheel"])
 def test_the_lock_names_nixpkgs_twice(root: Path, folder: str) -> None:
     lock = json.loads((root / folder / "flake.lock").read_text())
-    branches = {name: node["original"]["ref"] for name, node in lock["nodes"].items() if name != "root"}
+    branches = {
+        name: node["original"]["ref"] for name, node in lock["nodes"].items() if name != "root"
+    }
     # The one for Intel Macs, which the other has dropped, is in no workflow.
     assert branches == {
         "nixpkgs": "nixpkgs-unstable",

@@ -14,6 +14,9 @@ const WORKFLOWS: &[&str] = &[".github/workflows/*.yml"];
 /// Where they are repeated.
 const COPIES: &[&str] = &["*.md", "actions/*/action.yml", "tests/consumers/*/.github/workflows/*.yml"];
 
+/// What stands for this repository in them.
+const OURS: [&str; 2] = ["uses: OWNER/REPOSITORY/actions/", "uses: <owner>/<repo>/actions/"];
+
 /// Updates the repeated pins; returns the files that were out of date.
 pub(crate) fn update(shell: &Shell, check: bool) -> Result<Vec<String>, Error> {
     let mut pins = BTreeMap::new();
@@ -62,11 +65,12 @@ fn replace(text: &str, pins: &BTreeMap<String, String>, version: &str) -> String
 }
 
 fn replace_line(line: &str, pins: &BTreeMap<String, String>, version: &str) -> String {
-    if let Some((before, old)) = line.split_once(" # actions-v")
+    if let Some((before, old)) = line.split_once(" # v")
+        && OURS.iter().any(|ours| before.contains(ours))
         && old.starts_with(|first: char| first.is_ascii_digit())
     {
         let end = &old[old.trim_end().len()..];
-        return format!("{before} # actions-v{version}{end}");
+        return format!("{before} # v{version}{end}");
     }
     let bare = line.trim_end();
     match pin(bare).and_then(|(name, old)| Some((old, pins.get(name)?))) {
@@ -91,7 +95,8 @@ mod tests {
 
     #[test]
     fn our_own_version_follows() {
-        let text = "uses: o/r/actions/x@0 # actions-v1\nuses: o/r/actions/x@<sha> # actions-v<version>\n";
+        let text = "uses: OWNER/REPOSITORY/actions/x@0 # v1\nuses: <owner>/<repo>/actions/x@<sha> # v1\n\
+                    uses: <owner>/<repo>/actions/x@<sha> # v<version>\nuses: o/r/actions/x@0 # v2\n";
         let expected = text.replace("v1", "v3");
         assert_eq!(replace(text, &BTreeMap::new(), "3"), expected);
     }

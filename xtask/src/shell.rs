@@ -66,9 +66,14 @@ impl<'a> Shell<'a> {
         if status.success() { Ok(()) } else { Err(Error::Check(format!("`{cmd}` failed with {status}"))) }
     }
 
+    /// git, which in a container would refuse to read another user's checkout.
+    pub(crate) fn git(&self) -> Cmd {
+        Cmd::new("git").args(["-c", &format!("safe.directory={}", display(&self.root))])
+    }
+
     /// The tracked files that match.
     pub(crate) fn tracked(&self, patterns: &[&str]) -> Result<Vec<String>, Error> {
-        let list = Cmd::new("git").args(["ls-files", "--"]).args(patterns.iter().copied());
+        let list = self.git().args(["ls-files", "--"]).args(patterns.iter().copied());
         Ok(self.quiet(&list)?.stdout.lines().map(str::to_owned).collect())
     }
 

@@ -10,7 +10,7 @@
 use std::fmt;
 use std::path::Path;
 
-use toolkit::{Cmd, Exit, FileError};
+use toolkit::{Exit, FileError};
 
 use crate::error::Error;
 use crate::regions;
@@ -161,7 +161,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
 fn naming(shell: &Shell) -> Result<Vec<String>, Error> {
     // Rust's own sources speak of the marker, and name no version.
     let list =
-        Cmd::new("git").args(["grep", "-l", "-F", regions::COG, "--", ".", ":!*.rs", ":!docs", ":!tests"]);
+        shell.git().args(["grep", "-l", "-F", regions::COG, "--", ".", ":!*.rs", ":!docs", ":!tests"]);
     Ok(shell.quiet(&list)?.stdout.lines().map(str::to_owned).collect())
 }
 

@@ -147,17 +147,35 @@ fn build_backend(path: &Path) -> Result<Option<(String, Vec<String>)>, FactsErro
     Ok(Some((name.to_owned(), paths)))
 }
 
-/// The variable that reproducible builds share, else the last commit.
+/// The variable that reproducible builds share, else the last commit. A
+/// repository that does not tell it is a warning.
 fn epoch(inputs: &Inputs, env: &Env, ui: &Ui) -> Result<Option<u64>, FactsError> {
     if let Some(text) = env.get("SOURCE_DATE_EPOCH") {
         let epoch = text.parse().ok().filter(|epoch| *epoch >= crate::repair::EARLIEST);
         return epoch.map(Some).ok_or_else(|| FactsError::Epoch(text.to_owned()));
     }
-    let folder = if inputs.project.is_dir() { &inputs.project } else { return Ok(None) };
-    let git = Cmd::new("git").args(["log", "-1", "--format=%ct"]).directory(folder);
-    // No git, no repository, no commit: there is no such time.
-    let done = git.run(ui, OutputMode::Quiet, Duration::from_secs(60)).ok();
-    Ok(done.and_then(|done| done.stdout.trim().parse().ok()))
+    let root = root(&inputs.project);
+    if inputs.source_date_epoch.is_some() || !inputs.project.is_dir() || !root.join(".git").exists() {
+        return Ok(None);
+    }
+    // In a container the checkout belongs to the runner's user, and git refuses
+    // to read it. What is built from it anyway may be read, too.
+    let trust = format!("safe.directory={}", root.display());
+    let git = Cmd::new("git").args(["-c", &trust, "log", "-1", "--no-show-signature", "--format=%ct"]);
+    let done = git.directory(&inputs.project).run(ui, OutputMode::Quiet, Duration::from_secs(60));
+    let fault = match done {
+        Ok(done) => match done.stdout.trim().parse() {
+            Ok(time) => return Ok(Some(time)),
+            Err(_) => format!("git printed `{}`", done.stdout.trim()),
+        },
+        Err(error) => error.to_string(),
+    };
+    ui.warning(format!(
+        "cannot read the time of the last commit in `{}`, files are dated 1980: {fault}\n\
+         hint: set `source-date-epoch`, or fix what git reports",
+        root.display()
+    ));
+    Ok(None)
 }
 
 /// A Python that a user without Nix could have. The one that was asked for is

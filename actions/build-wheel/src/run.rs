@@ -72,7 +72,8 @@ pub(crate) fn run(plan: &Plan, ports: &Ports<'_>) -> Result<Outcome, Error> {
     let staging = staging.map_err(FileError::new("create a folder in", &temp))?;
 
     let start = Instant::now();
-    let built = backend::build(plan, staging.path(), ports.ui)?;
+    let build = || backend::build(plan, staging.path(), ports.ui);
+    let built = if plan.build.is_some() { ports.ui.group("Build", build)? } else { build()? };
     let build_time = start.elapsed();
     let start = Instant::now();
     let made = make(plan, &built)?;

@@ -1,6 +1,10 @@
-//! GitHub's releases, as far as a release needs them.
+//! GitHub's REST API, as far as a release needs it: releases, git's objects and
+//! tags, the runs of a workflow.
+
+mod git;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::body::Bytes;
@@ -46,7 +50,27 @@ pub struct Repository {
     pub broken: u32,
     /// So many requests are refused by the secondary rate limit.
     pub limited: u32,
+    /// Whether a release becomes immutable when it is published: a setting of
+    /// the repository.
+    pub immutable: bool,
+    /// The git repository behind it, for objects and tags.
+    pub git: Option<PathBuf>,
+    /// The runs of its workflows, as the API lists them: the newest first.
+    pub runs: Vec<Value>,
+    /// Where the client is cut off.
+    pub interrupt: Option<Interrupt>,
+    /// What was asked: methods and paths.
+    pub asked: Vec<String>,
     next: u64,
+}
+
+/// From a request on all are refused: the client was cut off there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interrupt {
+    /// So many requests are answered before.
+    pub after: u32,
+    /// Whether the first refused request takes effect all the same.
+    pub takes_effect: bool,
 }
 
 struct Shared {
@@ -77,8 +101,11 @@ impl GitHub {
                 .route(releases, get(list).post(create))
                 .route(&format!("{releases}/tags/{{tag}}"), get(by_tag))
                 .route(&format!("{releases}/{{id}}"), get(by_id).patch(update))
-                .route(&format!("{releases}/assets/{{id}}"), delete(remove))
+                .route(&format!("{releases}/assets/{{id}}"), delete(remove).get(asset))
                 .route("/uploads/{id}/assets", post(upload))
+                .route("/files/{id}", get(file))
+                .route("/repos/octo/htty/actions/workflows/{file}/runs", get(runs))
+                .merge(git::router("/repos/octo/htty/git"))
                 .layer(axum::middleware::from_fn_with_state(Arc::clone(&state), guard))
                 .layer(DefaultBodyLimit::disable())
                 .with_state(state)
@@ -163,6 +190,13 @@ async fn guard(
         *shared.root.lock().expect("no panic while locked") = format!("http://{host}/");
     }
     let given = headers.get("authorization").and_then(|value| value.to_str().ok());
+    if request.uri().path().starts_with("/files/") {
+        // Another host than the API's, which takes no second kind of authentication.
+        return match given {
+            None => next.run(request).await,
+            Some(_) => failure(StatusCode::BAD_REQUEST, "Only one auth mechanism allowed"),
+        };
+    }
     if given != Some(&format!("Bearer {TOKEN}")) {
         return failure(StatusCode::UNAUTHORIZED, "Bad credentials");
     }
@@ -178,13 +212,81 @@ async fn guard(
             repository.broken -= 1;
             return failure(StatusCode::BAD_GATEWAY, "Server Error");
         }
+        repository.asked.push(format!("{} {}", request.method(), request.uri().path()));
     }
-    next.run(request).await
+    let cut = || failure(StatusCode::BAD_REQUEST, "the client was cut off");
+    let interrupt = shared.repository().interrupt.as_mut().map(|interrupt| {
+        let now = *interrupt;
+        interrupt.after = interrupt.after.saturating_sub(1);
+        interrupt.takes_effect &= now.after > 0;
+        now
+    });
+    match interrupt {
+        Some(Interrupt { after: 0, takes_effect: true }) => {
+            next.run(request).await;
+            cut()
+        }
+        Some(Interrupt { after: 0, takes_effect: false }) => cut(),
+        _ => next.run(request).await,
+    }
 }
 
-async fn list(State(shared): State<Arc<Shared>>) -> Response {
+/// One page of a list.
+fn page<T>(list: impl Iterator<Item = T>, query: &BTreeMap<String, String>) -> Vec<T> {
+    let number = |name: &str, default| query.get(name).and_then(|text| text.parse().ok()).unwrap_or(default);
+    let (size, page) = (number("per_page", 30), number("page", 1));
+    list.skip(size * (page - 1)).take(size).collect()
+}
+
+async fn list(
+    State(shared): State<Arc<Shared>>,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Response {
     let repository = shared.repository();
-    Json(repository.releases.iter().map(|release| shared.json(release)).collect::<Vec<_>>()).into_response()
+    Json(page(repository.releases.iter().map(|release| shared.json(release)), &query)).into_response()
+}
+
+/// The runs that the query asks for: `status` is a run's conclusion, too.
+async fn runs(
+    State(shared): State<Arc<Shared>>,
+    Path(file): Path<String>,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Response {
+    let repository = shared.repository();
+    let is = |run: &Value, field: &str, name: &str| query.get(name).is_none_or(|value| run[field] == **value);
+    let found = repository.runs.iter().filter(|run| {
+        run["path"] == format!(".github/workflows/{file}")
+            && is(run, "head_branch", "branch")
+            && is(run, "event", "event")
+            && is(run, "conclusion", "status")
+    });
+    let found: Vec<&Value> = found.collect();
+    Json(json!({ "total_count": found.len(), "workflow_runs": page(found.iter(), &query) })).into_response()
+}
+
+/// An asset: what is known of it, or where its bytes are.
+async fn asset(State(shared): State<Arc<Shared>>, Path(id): Path<u64>, headers: HeaderMap) -> Response {
+    let repository = shared.repository();
+    let has = |release: &&Release| release.assets.values().any(|(own, _)| *own == id);
+    let Some(release) = repository.releases.iter().find(has) else {
+        return failure(StatusCode::NOT_FOUND, "Not Found");
+    };
+    if headers.get("accept").is_some_and(|accept| accept == "application/octet-stream") {
+        let root = shared.root.lock().expect("no panic while locked").clone();
+        return (StatusCode::FOUND, [("location", format!("{root}files/{id}"))]).into_response();
+    }
+    let release = shared.json(release);
+    let found = release["assets"].as_array().and_then(|all| all.iter().find(|asset| asset["id"] == id));
+    Json(found.cloned()).into_response()
+}
+
+async fn file(State(shared): State<Arc<Shared>>, Path(id): Path<u64>) -> Response {
+    let repository = shared.repository();
+    let assets = repository.releases.iter().flat_map(|release| release.assets.values());
+    match assets.into_iter().find(|(own, _)| *own == id) {
+        Some((_, bytes)) => bytes.clone().into_response(),
+        None => failure(StatusCode::NOT_FOUND, "Not Found"),
+    }
 }
 
 async fn by_tag(State(shared): State<Arc<Shared>>, Path(tag): Path<String>) -> Response {
@@ -223,20 +325,28 @@ async fn update(
     Json(asked): Json<Value>,
 ) -> Response {
     let mut repository = shared.repository();
+    let (immutable, git) = (repository.immutable, repository.git.clone());
     let found = repository.releases.iter_mut().find(|release| release.id == id);
-    let found = found.map(|release| {
-        if let Some(draft) = asked["draft"].as_bool() {
-            release.draft = draft;
+    if let (Some(release), Some(draft)) = (found, asked["draft"].as_bool()) {
+        if release.immutable && draft {
+            return failure(StatusCode::UNPROCESSABLE_ENTITY, "Cannot make an immutable release a draft");
         }
-        &*release
-    });
-    shared.answer(StatusCode::OK, found)
+        if release.draft && !draft {
+            // Publishing makes a tag that is not there.
+            if let Some(Err(message)) = git.map(|git| git::tag(&git, &release.tag)) {
+                return failure(StatusCode::UNPROCESSABLE_ENTITY, &message);
+            }
+            release.immutable = immutable;
+        }
+        release.draft = draft;
+    }
+    shared.answer(StatusCode::OK, repository.releases.iter().find(|release| release.id == id))
 }
 
 async fn remove(State(shared): State<Arc<Shared>>, Path(id): Path<u64>) -> Response {
     let mut repository = shared.repository();
     for release in &mut repository.releases {
-        if release.immutable {
+        if release.immutable && release.assets.values().any(|(own, _)| *own == id) {
             return failure(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "Cannot delete asset from an immutable release",

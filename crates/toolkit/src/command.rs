@@ -295,9 +295,10 @@ fn show(ui: &Ui, from: impl Read) -> String {
     let mut all = String::new();
     let mut reader = BufReader::new(from);
     let mut line = Vec::new();
+    let tool = ui.tool();
     while matches!(reader.read_until(b'\n', &mut line), Ok(1..)) {
         let text = String::from_utf8_lossy(&line);
-        ui.foreign(&text);
+        tool.line(&text);
         all.push_str(&text);
         line.clear();
     }

@@ -36,7 +36,7 @@ pub use secret::{Secret, protect_memory};
 pub use service::Service;
 pub use spec::{Command, Input, InputKind, Output, Spec};
 pub use summary::Summary;
-pub use ui::{Annotation, Captured, Level, Masks, Progress, Ui};
+pub use ui::{Annotation, Captured, Level, Masks, Progress, ToolOutput, Ui};
 
 // For the expansion of `choice!`.
 #[doc(hidden)]

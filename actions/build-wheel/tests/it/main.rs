@@ -12,6 +12,7 @@ mod hostile;
 
 testkit::needs_tools! {
     mod backends;
+    mod commit_time;
     mod corpus;
     mod cross;
     mod isolation;

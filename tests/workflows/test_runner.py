@@ -1,0 +1,85 @@
+"""What the workflows must hold to, for GitHub's runner."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+Job = dict[str, Any]
+WORKFLOWS = ["test.yml", "release.yml", "actions-release.yml", "renew.yml", "scheduled.yml"]
+
+
+def jobs(root: Path, name: str) -> dict[str, Job]:
+    return yaml.safe_load((root / ".github/workflows" / name).read_text())["jobs"]
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_container_trusts_its_checkout(root: Path, name: str) -> None:
+    """Its steps are root's, the workspace is not, and actions/checkout takes its own trust back."""
+    for job in jobs(root, name).values():
+        if "container" not in job:
+            continue
+        commands = [step.get("run", step.get("uses", "")) for step in job["steps"]]
+        trust = 'git config --global --add safe.directory "$GITHUB_WORKSPACE"'
+        assert commands[0].startswith("actions/checkout@")
+        assert commands[1] == trust
+
+
+@pytest.mark.parametrize("name", ["test.yml", "release.yml"])
+def test_the_actions_are_built_once_for_a_platform(root: Path, name: str) -> None:
+    """All others get them as an artifact, with its hash by an output."""
+    steps = [
+        (job, step)
+        for job in jobs(root, name).values()
+        for step in job["steps"]
+        if step.get("uses", "").startswith("./actions/")
+    ]
+    assert len(steps) > 4
+    for job, step in steps:
+        assert "needs.binaries.outputs" in step["with"]["binary-sha256"]
+        needs = job["needs"] if isinstance(job["needs"], list) else [job["needs"]]
+        assert "binaries" in needs
+        names = [other.get("with", {}).get("name", "") for other in job["steps"]]
+        assert any(name.startswith("binaries-") for name in names)
+
+
+@pytest.mark.parametrize(
+    ("name", "job"),
+    [("test.yml", "binaries"), ("release.yml", "binaries"), ("actions-release.yml", "build")],
+)
+def test_each_row_has_an_output_of_its_own(root: Path, name: str, job: str) -> None:
+    """Rows of a matrix overwrite an output that they share."""
+    build = jobs(root, name)[job]
+    rows = build["strategy"]["matrix"]["include"]
+    targets = [row.get("target", row.get("host")) for row in rows]
+    assert build["outputs"] == {t: f"${{{{ steps.hash.outputs.{t} }}}}" for t in targets}
+
+
+def test_one_job_saves_what_the_others_restore(root: Path) -> None:
+    """All have one key; the first to end would save, and have the least."""
+    saving: list[str] = []
+    for name, job in jobs(root, "test.yml").items():
+        for step in job["steps"]:
+            if (
+                step.get("uses") == "./actions/setup-nix"
+                and step["with"].get("cache") != "read-only"
+            ):
+                saving.append(name)
+    assert saving == ["store"]
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_job_that_runs_again_replaces_its_artifact(root: Path, name: str) -> None:
+    """The service refuses a second artifact of a name in a run."""
+    for job in jobs(root, name).values():
+        for step in job["steps"]:
+            if step.get("uses", "").startswith("actions/upload-artifact@"):
+                assert step["with"]["overwrite"] is True
+
+
+def test_the_compiler_of_the_released_binaries_stands_in_one_place(root: Path) -> None:
+    workflow = yaml.safe_load((root / ".github/workflows/actions-release.yml").read_text())
+    version = workflow["env"]["RUSTUP_TOOLCHAIN"]
+    assert version.count(".") == 2
+    assert not list(root.glob("rust-toolchain*"))
