@@ -39,7 +39,7 @@ def test_a_token_is_given_where_it_is_needed(root: Path) -> None:
     }
     assert more_than_reading(root, "scheduled.yml") == {}
     assert more_than_reading(root, "release.yml") == {
-        "publish": {"id-token": "write"},
+        "publish": {"contents": "read", "id-token": "write"},
         "github-release": {"contents": "write"},
     }
     assert more_than_reading(root, "actions-release.yml") == {

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# act.sh EVENT [ARGUMENT…]: runs the workflows of the current directory by act, on
+# this very machine. act cannot serve GitHub's own actions for artifacts and caches:
+# each of their pins gets a stand-in over the same official library. ARGUMENTs go
+# to act. `cargo xtask setup-test-tools` installs act and the stand-ins.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+tools=${XTASK_TOOLS:-${CARGO_TARGET_DIR:-$here/target}/tools}
+[ $# -ge 1 ] || { echo "usage: act.sh EVENT [ARGUMENT…], such as act.sh push -W .github/workflows/release.yml" >&2; exit 2; }
+[ -x "$tools/test/bin/act" ] || {
+  echo "act.sh: act is not in $tools" >&2
+  echo "hint: run \`cargo xtask setup-test-tools\` in $here" >&2
+  exit 2
+}
+
+state=$(mktemp -d)
+trap 'rm -rf "$state"' EXIT
+port() {
+  "$tools/test/bin/python" -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+arguments=(
+  -P ubuntu-latest=-self-hosted
+  # Without addresses of their own act's servers listen on the outside one.
+  --cache-server-addr 127.0.0.1 --cache-server-port "$(port)" --cache-server-path "$state/caches"
+  --artifact-server-addr 127.0.0.1 --artifact-server-port "$(port)" --artifact-server-path "$state/artifacts"
+)
+# Those of the workflows here, and those that the actions use in turn.
+pins=$(grep -rhoE 'uses: actions/[a-z-]+[a-z/-]*@[0-9a-f]{40}' .github/workflows "$here/actions" | sort -u || true)
+while read -r _ pin; do
+  name=${pin#actions/}
+  name=${name%%[/@]*}
+  if [ -n "$name" ] && [ -d "$tools/stand-ins/$name" ]; then
+    arguments+=(--local-repository "actions/$name@${pin##*@}=$tools/stand-ins/$name")
+  fi
+done <<<"$pins"
+# act starts these actions with the node that it finds.
+PATH="$tools/bin:$PATH" "$tools/test/bin/act" "$1" "${arguments[@]}" "${@:2}"
