@@ -15,6 +15,8 @@ tools=${XTASK_TOOLS:-${CARGO_TARGET_DIR:-$here/target}/tools}
 
 state=$(mktemp -d)
 trap 'rm -rf "$state"' EXIT
+# act's server panics when it lists the artifacts of a run that has none (`overwrite`).
+mkdir -p "$state/artifacts/1"
 port() {
   "$tools/test/bin/python" -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }

@@ -1,11 +1,14 @@
 """Projects of other shapes are released by the workflow that their users would write."""
 
+import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from elsewhere import Install, Make
-from host_nixpkgs import lock_to_host, nix_variables
+from host_nixpkgs import commit, lock_to_host, nix_variables, run
 from package_index import Index
 
 # The wheels of other machines: their jobs run there, and not here.
@@ -104,4 +107,58 @@ def test_bin_wheel(
     act(*HERE, **nix_variables(home))
     (wheel,) = index.files()
     assert wheel.startswith("sample_bin-0.1.0-py3-none-manylinux")
+    assert output(installed("sample-bin") / "sample-bin", "12", "18") == "6\n"
+
+
+def test_the_readmes_workflow_runs_by_the_documented_command(
+    root: Path,
+    tools: Path,
+    target: Path,
+    released: Path,
+    index: Index,
+    installed: Install,
+    clean_env: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    """docs/other-runners.md: act alone cannot serve its artifacts, act.sh can."""
+    (workflow,) = re.findall(r"^```yaml\n(.*?)^```", (root / "README.md").read_text(), re.M | re.S)
+    publish = "manifest-sha256: ${{ needs"
+    lines = ("allow-insecure-loopback: true", "password: none-needed", publish)
+    edits = {
+        "<owner>/<repo>": "OWNER/REPOSITORY",
+        "<sha>": "0" * 40,
+        "flake-attr: my-wheel": "flake-attr: wheel",
+        # The index on this machine in place of PyPI.
+        publish: "\n          ".join((f"index: {index.url}", *lines)),
+    }
+    for old, new in edits.items():
+        assert old in workflow
+        workflow = workflow.replace(old, new)
+    folder, home = tmp_path / "bin-wheel", target / "flake"
+    home.mkdir(exist_ok=True)
+    shutil.copytree(root / "tests/consumers/bin-wheel", folder)
+    shutil.rmtree(folder / ".github")
+    (folder / ".github/workflows").mkdir(parents=True)
+    (folder / ".github/workflows/release.yml").write_text(workflow)
+    lock_to_host(folder, tmp_path / "nixpkgs", root=root, tools=tools, nix_home=home)
+    commit(folder, tag="v0.1.0")
+    (tmp_path / "event.json").write_text(json.dumps({"ref": "refs/tags/v0.1.0"}))
+
+    documented = (root / "docs/other-runners.md").read_text()
+    command = "tests/act/act.sh push -W .github/workflows/release.yml"
+    assert f"wheel-actions/{command}" in documented
+    log = run(
+        *(root / "tests/act/act.sh", *command.split()[1:]),
+        *("--eventpath", tmp_path / "event.json"),
+        *("--local-repository", f"OWNER/REPOSITORY@{'0' * 40}={released}"),
+        *(
+            part
+            for name, value in nix_variables(home).items()
+            for part in ("--env", f"{name}={value}")
+        ),
+        cwd=folder,
+        env=clean_env | {"XTASK_TOOLS": str(tools)},
+    )
+    assert "Artifact release has been uploaded" in log
+    assert [name.split("-")[0] for name in index.files()] == ["sample_bin"]
     assert output(installed("sample-bin") / "sample-bin", "12", "18") == "6\n"

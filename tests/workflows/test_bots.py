@@ -7,6 +7,7 @@ git_commit_checker.rb and github_actions/version.rb.
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -103,8 +104,9 @@ def test_a_tag_starts_its_own_workflow_alone(root: Path, workflow: str | None, t
     started: list[str] = []
     for path in (root / ".github/workflows").iterdir():
         # YAML 1.1 reads the key `on` as true.
-        events = yaml.safe_load(path.read_text())[True]
-        patterns: list[str] = (events.get("push") or {}).get("tags", [])
+        events: dict[str, Any] = yaml.safe_load(path.read_text())[True]
+        push: dict[str, list[str]] = events.get("push") or {}
+        patterns = push.get("tags", [])
         if any(re.fullmatch(pattern.replace("*", ".*"), tag) for pattern in patterns):
             started.append(path.name)
     assert started == ([workflow] if workflow else [])
