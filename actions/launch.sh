@@ -14,11 +14,11 @@ set -euo pipefail
 
 # die MESSAGE [HINT]
 die() {
-  local text="$1${2+
-hint: $2}"
+  local text=$1 newline=$'\n'
+  [ $# -lt 2 ] || text+="${newline}hint: $2"
   if [ "${GITHUB_ACTIONS-}" = true ]; then
     text=${text//%/%25}
-    printf '::error::%s\n' "${text//$'\n'/%0A}"
+    printf '::error::%s\n' "${text//$newline/%0A}"
   else
     printf 'error: %s\n' "$text" >&2
   fi

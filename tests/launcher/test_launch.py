@@ -37,7 +37,7 @@ class Server(http.server.BaseHTTPRequestHandler):
             # GitHub's API answers with a redirect only where this is accepted.
             assert self.headers["Accept"] == "application/octet-stream"
             self.send_response(302)
-            port = self.server.server_address[1]
+            port = self.headers["Host"].rpartition(":")[2]
             self.send_header("Location", f"http://localhost:{port}/whole")
             self.end_headers()
             return
