@@ -10,12 +10,18 @@ fn main() {
 
 fn from_git() -> Option<String> {
     // The reflog changes with each commit and checkout; HEAD alone does not.
-    let log = Command::new("git").args(["-c", "safe.directory=*", "rev-parse", "--git-path", "logs/HEAD"]).output().ok()?;
+    let log = Command::new("git")
+        .args(["-c", "safe.directory=*", "rev-parse", "--git-path", "logs/HEAD"])
+        .output()
+        .ok()?;
     let log = String::from_utf8(log.stdout).ok()?;
     if std::path::Path::new(log.trim()).is_file() {
         println!("cargo::rerun-if-changed={}", log.trim());
     }
-    let head = Command::new("git").args(["-c", "safe.directory=*", "rev-parse", "--short=12", "HEAD"]).output().ok()?;
+    let head = Command::new("git")
+        .args(["-c", "safe.directory=*", "rev-parse", "--short=12", "HEAD"])
+        .output()
+        .ok()?;
     let sha = String::from_utf8(head.stdout).ok()?.trim().to_owned();
     (head.status.success() && !sha.is_empty()).then_some(sha)
 }

@@ -160,8 +160,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
 /// The tracked files with a region of cog.
 fn naming(shell: &Shell) -> Result<Vec<String>, Error> {
     // Rust's own sources speak of the marker, and name no version.
-    let list =
-        shell.git().args(["grep", "-l", "-F", regions::COG, "--", ".", ":!*.rs", ":!docs", ":!tests"]);
+    let list = shell.git().args(["grep", "-l", "-F", regions::COG, "--", ".", ":!*.rs", ":!docs", ":!tests"]);
     Ok(shell.quiet(&list)?.stdout.lines().map(str::to_owned).collect())
 }
 

@@ -73,9 +73,9 @@ impl Plan {
                 .collect(),
             commit: context.sha.clone(),
             notes: notes(inputs, version)?,
-            prerelease: dists.iter().any(|dist| {
-                dist.version.parse::<Version>().is_ok_and(|version| version.any_prerelease())
-            }),
+            prerelease: dists
+                .iter()
+                .any(|dist| dist.version.parse::<Version>().is_ok_and(|version| version.any_prerelease())),
             files: BTreeMap::new(),
         };
         let mut sums = String::new();

@@ -126,7 +126,19 @@ mod tests {
 
     #[test]
     fn what_names_no_version_is_an_error() {
-        for tag in ["", "v", "main", "pkg-", "htty-v", "vv1.0", "pkgv1.0", "2024-01-02", "v1.2.x", "pkg-v 1.0", "pkg@latest"] {
+        for tag in [
+            "",
+            "v",
+            "main",
+            "pkg-",
+            "htty-v",
+            "vv1.0",
+            "pkgv1.0",
+            "2024-01-02",
+            "v1.2.x",
+            "pkg-v 1.0",
+            "pkg@latest",
+        ] {
             let error = ReleaseTag::parse(tag, None).expect_err(tag).to_string();
             assert!(error.contains(&format!("`{tag}` names no version")), "{error}");
         }
@@ -143,6 +155,9 @@ mod tests {
         let error = version("v1.0", "htty-v").unwrap_err().to_string();
         assert_eq!(error, "the tag `v1.0` does not begin with the prefix `htty-v`");
         let error = version("htty-core-v1.0", "htty-").unwrap_err().to_string();
-        assert_eq!(error, "the tag `htty-core-v1.0` has `core-v1.0` after the prefix `htty-`, expected a version");
+        assert_eq!(
+            error,
+            "the tag `htty-core-v1.0` has `core-v1.0` after the prefix `htty-`, expected a version"
+        );
     }
 }

@@ -238,10 +238,7 @@ fn page<T>(list: impl Iterator<Item = T>, query: &BTreeMap<String, String>) -> V
     list.skip(size * (page - 1)).take(size).collect()
 }
 
-async fn list(
-    State(shared): State<Arc<Shared>>,
-    Query(query): Query<BTreeMap<String, String>>,
-) -> Response {
+async fn list(State(shared): State<Arc<Shared>>, Query(query): Query<BTreeMap<String, String>>) -> Response {
     let repository = shared.repository();
     Json(page(repository.releases.iter().map(|release| shared.json(release)), &query)).into_response()
 }

@@ -142,7 +142,13 @@ impl Ui {
             summary: file("GITHUB_STEP_SUMMARY"),
             path: file("GITHUB_PATH"),
             env: file("GITHUB_ENV"),
-            state: Arc::new(Mutex::new(State { log, report, masks: Masks::default(), shown: [0; 3], stopped: None })),
+            state: Arc::new(Mutex::new(State {
+                log,
+                report,
+                masks: Masks::default(),
+                shown: [0; 3],
+                stopped: None,
+            })),
         }
     }
 

@@ -39,7 +39,12 @@ fn run(git: &FilePath, args: &[&str], env: &[(&str, &str)], stdin: &str) -> Resu
     command.arg("-C").arg(git).args(args).envs(env.iter().copied());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| error.to_string())?;
-    child.stdin.take().expect("it is piped").write_all(stdin.as_bytes()).map_err(|error| error.to_string())?;
+    child
+        .stdin
+        .take()
+        .expect("it is piped")
+        .write_all(stdin.as_bytes())
+        .map_err(|error| error.to_string())?;
     let output = child.wait_with_output().map_err(|error| error.to_string())?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
@@ -114,7 +119,8 @@ async fn create_commit(State(shared): State<Arc<Shared>>, Json(asked): Json<Valu
             // Without one it is the time of the request.
             .filter(|(_, value)| !value.is_empty())
             .collect();
-        let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let env: Vec<(&str, &str)> =
+            env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let sha = run(git, &args, &env, "")?;
         commit_json(git, &sha)
     })
