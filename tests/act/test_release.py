@@ -5,13 +5,15 @@ from under_act import Act
 
 # act would take this machine for a Mac.
 LINUX = [
+    *("--matrix", "host:x86_64-unknown-linux-musl"),
     *("--matrix", "target:x86_64-unknown-linux-gnu"),
     *("--matrix", "target:aarch64-unknown-linux-gnu"),
 ]
 
 
 def test_a_tag_is_released(act: Act, index: Index, version: str) -> None:
-    event = {"ref": f"refs/tags/v{version}", "ref_name": f"v{version}"}
+    tag = f"htty-v{version}"
+    event = {"ref": f"refs/tags/{tag}", "ref_name": tag}
     log = act("release.yml", event, *LINUX, "--var", f"PUBLISH_INDEX={index.url}")
     files = sorted(index.files())
     assert [name.split("-")[0] for name in files] == ["htty", "htty_core", "htty_core"], log

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
+from released import ACTIONS
 
 Job = dict[str, Any]
 WORKFLOWS = ["test.yml", "release.yml", "actions-release.yml", "renew.yml", "scheduled.yml"]
@@ -83,3 +84,42 @@ def test_the_compiler_of_the_released_binaries_stands_in_one_place(root: Path) -
     version = workflow["env"]["RUSTUP_TOOLCHAIN"]
     assert version.count(".") == 2
     assert not list(root.glob("rust-toolchain*"))
+
+
+COMPOSITES = [*ACTIONS, "setup-nix/save"]
+
+
+@pytest.mark.parametrize("name", COMPOSITES)
+def test_the_launcher_is_told_what_the_inputs_say(root: Path, name: str) -> None:
+    action = yaml.safe_load((root / "actions" / name / "action.yml").read_text())
+    steps = [step for step in action["runs"]["steps"] if "launch.sh" in step.get("run", "")]
+    assert steps
+    for step in steps:
+        for given in ("binary", "binary-sha256", "binary-token", "binary-mirror", "dry-run"):
+            prefix = "INPUT" if given == "dry-run" else "LAUNCH"
+            variable = f"{prefix}_{given.upper().replace('-', '_')}"
+            assert step["env"][variable] == f"${{{{ inputs.{given} }}}}"
+            assert given in action["inputs"]
+
+
+@pytest.mark.parametrize("name", COMPOSITES)
+def test_an_output_that_is_declared_is_set(root: Path, name: str) -> None:
+    action = yaml.safe_load((root / "actions" / name / "action.yml").read_text())
+    sources = (root / "actions" / name.partition("/")[0] / "src").rglob("*.rs")
+    text = "".join(path.read_text() for path in sources)
+    for output, declared in action["outputs"].items():
+        step, _, found = declared["value"][4:-3].removeprefix("steps.").partition(".outputs.")
+        assert found == output
+        assert step in [each.get("id") for each in action["runs"]["steps"]]
+        # Behind the declaration, the place that sets it.
+        assert text.count(f'"{output}"') >= (2 if "/" not in name else 1), output
+
+
+def test_a_dry_run_leaves_the_cache_alone(root: Path) -> None:
+    """actions/cache fails without a path, and a dry run has none."""
+    action = yaml.safe_load((root / "actions/setup-nix/action.yml").read_text())
+    cached = [step for step in action["runs"]["steps"] if "actions/cache" in step.get("uses", "")]
+    assert cached
+    for step in cached:
+        assert step["if"].startswith("steps.plan.outputs.cache")
+    assert 'ui.output("cache", "off")' in (root / "actions/setup-nix/src/lib.rs").read_text()
