@@ -77,7 +77,7 @@ def act(
             places=stand_ins(tools / "stand-ins", texts),
             # Jobs for other machines are left out by act.
             runners=("ubuntu-latest", "ubuntu-24.04-arm"),
-            CARGO_TARGET_DIR=target / "musl",
+            CARGO_TARGET_DIR=target,
             # The actions for musl, quick to build and not quick to run, by the
             # machine's own standard library, which cannot abort.
             RUSTC=tools / "rust-cross/bin/rustc",
