@@ -142,7 +142,7 @@ fn tag(reader: &mut Reader<'_>) -> Option<String> {
     match ReleaseTag::parse(&tag, Some(&prefix)) {
         Ok(tag) => Some(tag.version.to_string()),
         Err(error) => {
-            reader.fault("tag", error.to_string());
+            reader.error("tag", error.to_string());
             None
         }
     }
