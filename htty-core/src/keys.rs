@@ -1,34 +1,162 @@
-//! Key names, and the bytes a terminal sends for them (xterm's sequences).
+//! Key names, and the bytes that a terminal sends for them: xterm's sequences,
+//! or those of the kitty keyboard protocol where the program asks for it.
 
-/// The bytes for one key, or for text that is no key's name. `application`
-/// tells whether cursor keys are in application mode (DECCKM).
-pub(crate) fn encode(key: &str, application: bool) -> Vec<u8> {
-    if let Some(bytes) = named(key, application) {
-        return bytes;
+/// How the program wants keys to be sent.
+#[derive(Debug, Clone, Copy, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a mode that a program sets")]
+pub(crate) struct Keyboard {
+    /// Cursor keys in application mode (DECCKM).
+    pub(crate) application: bool,
+    /// Kitty: keys that begin as a sequence does, or equal another key, are sequences.
+    pub(crate) unambiguous: bool,
+    /// Kitty: text is sequences too.
+    pub(crate) all_as_sequences: bool,
+    /// Kitty: such a sequence carries the text.
+    pub(crate) with_text: bool,
+}
+
+/// The bytes of a key, as they are typed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Encoded {
+    pub(crate) bytes: Vec<u8>,
+    /// A lone Escape, which could be the beginning of a sequence.
+    pub(crate) is_escape: bool,
+}
+
+const SHIFT: u8 = 1;
+const ALT: u8 = 2;
+const CONTROL: u8 = 4;
+
+/// The bytes for one key, or for text that is no key's name.
+pub(crate) fn encode(key: &str, keyboard: Keyboard) -> Encoded {
+    let bytes = match parse(key) {
+        Some((base, modifiers)) if keyboard.unambiguous => kitty(base, modifiers, keyboard),
+        Some((base, modifiers)) => legacy(base, modifiers, keyboard.application),
+        None => None,
+    };
+    let bytes = bytes.unwrap_or_else(|| text(key, keyboard));
+    Encoded { is_escape: bytes == [0x1b], bytes }
+}
+
+/// Text that is typed.
+fn text(text: &str, keyboard: Keyboard) -> Vec<u8> {
+    if !keyboard.all_as_sequences {
+        return text.as_bytes().to_vec();
     }
-    if let Some(rest) = key.strip_prefix('^').or_else(|| key.strip_prefix("C-"))
-        && let Some(byte) = control(rest)
-    {
-        return vec![byte];
+    let keys = text.chars().map(|character| match character {
+        '\r' | '\n' => kitty(Base::Plain("Enter"), 0, keyboard),
+        '\t' => kitty(Base::Plain("Tab"), 0, keyboard),
+        character => kitty(Base::Character(character), 0, keyboard),
+    });
+    keys.flatten().flatten().collect()
+}
+
+/// A key without its modifiers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Base<'a> {
+    /// One with a byte of its own.
+    Plain(&'a str),
+    /// `CSI LETTER`.
+    Letter(char),
+    /// F1 to F4: `SS3 LETTER`.
+    Function(char),
+    /// `CSI NUMBER ~`.
+    Number(u8),
+    Character(char),
+}
+
+/// A key with its modifiers, which come in any order; `None` for text.
+fn parse(key: &str) -> Option<(Base<'_>, u8)> {
+    if let Some(rest) = key.strip_prefix('^').filter(|rest| !rest.is_empty()) {
+        return Some((base(rest).filter(|base| matches!(base, Base::Character(_)))?, CONTROL));
     }
-    if let Some(rest) = key.strip_prefix("A-") {
-        let mut chars = rest.chars();
-        if let (Some(_), None) = (chars.next(), chars.next()) {
-            return [b"\x1b", rest.as_bytes()].concat();
+    let mut name = key;
+    let mut modifiers = 0;
+    while let Some((modifier, rest)) = name.split_at_checked(2).filter(|(_, rest)| !rest.is_empty()) {
+        modifiers |= match modifier {
+            "S-" => SHIFT,
+            "A-" => ALT,
+            "C-" => CONTROL,
+            _ => break,
+        };
+        name = rest;
+    }
+    let base = base(name)?;
+    // A character alone is text.
+    (modifiers != 0 || !matches!(base, Base::Character(_))).then_some((base, modifiers))
+}
+
+fn base(name: &str) -> Option<Base<'_>> {
+    Some(match name {
+        "Enter" | "Tab" | "Escape" | "Backspace" | "Space" => Base::Plain(name),
+        "Up" => Base::Letter('A'),
+        "Down" => Base::Letter('B'),
+        "Right" => Base::Letter('C'),
+        "Left" => Base::Letter('D'),
+        "Home" => Base::Letter('H'),
+        "End" => Base::Letter('F'),
+        "F1" => Base::Function('P'),
+        "F2" => Base::Function('Q'),
+        "F3" => Base::Function('R'),
+        "F4" => Base::Function('S'),
+        "Insert" => Base::Number(2),
+        "Delete" => Base::Number(3),
+        "PageUp" => Base::Number(5),
+        "PageDown" => Base::Number(6),
+        "F5" => Base::Number(15),
+        "F6" => Base::Number(17),
+        "F7" => Base::Number(18),
+        "F8" => Base::Number(19),
+        "F9" => Base::Number(20),
+        "F10" => Base::Number(21),
+        "F11" => Base::Number(23),
+        "F12" => Base::Number(24),
+        _ => {
+            let mut characters = name.chars();
+            let character = characters.next()?;
+            characters.next().is_none().then_some(Base::Character(character))?
         }
-        if rest == "Enter" || rest == "Space" || rest == "Tab" || rest == "Backspace" || rest == "Escape" {
-            return [b"\x1b".to_vec(), encode(rest, application)].concat();
+    })
+}
+
+/// As xterm sends it; `None` for text.
+fn legacy(base: Base<'_>, modifiers: u8, application: bool) -> Option<Vec<u8>> {
+    let sequence = match (base, modifiers) {
+        (Base::Letter(letter), 0) if application => format!("\x1bO{letter}"),
+        (Base::Letter(letter), 0) => format!("\x1b[{letter}"),
+        (Base::Function(letter), 0) => format!("\x1bO{letter}"),
+        (Base::Letter(letter) | Base::Function(letter), _) => format!("\x1b[1;{}{letter}", modifiers + 1),
+        (Base::Number(number), 0) => format!("\x1b[{number}~"),
+        (Base::Number(number), _) => format!("\x1b[{number};{}~", modifiers + 1),
+        (Base::Plain("Tab"), SHIFT) => "\x1b[Z".to_owned(),
+        (Base::Plain("Space"), CONTROL) => "\0".to_owned(),
+        (Base::Plain(name), 0 | ALT) => {
+            let escape = if modifiers == ALT { "\x1b" } else { "" };
+            format!("{escape}{}", char::from(plain(name)))
         }
+        (Base::Character(character), CONTROL) => char::from(control(character)?).to_string(),
+        (Base::Character(character), ALT) => format!("\x1b{character}"),
+        (Base::Character(character), both) if both == ALT | CONTROL => {
+            format!("\x1b{}", char::from(control(character)?))
+        }
+        _ => return None,
+    };
+    Some(sequence.into_bytes())
+}
+
+fn plain(name: &str) -> u8 {
+    match name {
+        "Enter" => b'\r',
+        "Tab" => b'\t',
+        "Escape" => 0x1b,
+        "Backspace" => 0x7f,
+        _ => b' ',
     }
-    key.as_bytes().to_vec()
 }
 
 /// What Ctrl makes of one character (ASCII: the code without its upper bits).
-fn control(rest: &str) -> Option<u8> {
-    if rest == "Space" {
-        return Some(0);
-    }
-    let [byte] = *rest.as_bytes() else { return None };
+fn control(character: char) -> Option<u8> {
+    let byte = u8::try_from(character).ok()?;
     match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'@' | b'[' | b'\\' | b']' | b'^' | b'_' => Some(byte & 0x1f),
         b' ' => Some(0),
@@ -39,117 +167,117 @@ fn control(rest: &str) -> Option<u8> {
     }
 }
 
-fn named(key: &str, application: bool) -> Option<Vec<u8>> {
-    let plain: &[u8] = match key {
-        "Enter" => b"\r",
-        "Tab" => b"\t",
-        "S-Tab" => b"\x1b[Z",
-        "Space" => b" ",
-        "Escape" => b"\x1b",
-        "Backspace" => b"\x7f",
-        _ => return special(key, application),
+/// As the kitty keyboard protocol has it; `None` for what stays text.
+fn kitty(base: Base<'_>, modifiers: u8, keyboard: Keyboard) -> Option<Vec<u8>> {
+    let sequence = match (base, modifiers) {
+        (Base::Function('R'), 0) => "\x1b[13~".to_owned(),
+        (Base::Function('R'), _) => format!("\x1b[13;{}~", modifiers + 1),
+        (Base::Letter(letter) | Base::Function(letter), 0) => format!("\x1b[{letter}"),
+        (Base::Letter(letter) | Base::Function(letter), _) => format!("\x1b[1;{}{letter}", modifiers + 1),
+        (Base::Number(number), 0) => format!("\x1b[{number}~"),
+        (Base::Number(number), _) => format!("\x1b[{number};{}~", modifiers + 1),
+        // These stay as they are, so that a shell can be used after a crash.
+        (Base::Plain(name @ ("Enter" | "Tab" | "Backspace")), 0) if !keyboard.all_as_sequences => {
+            char::from(plain(name)).to_string()
+        }
+        (Base::Plain("Space"), 0) if !keyboard.all_as_sequences => " ".to_owned(),
+        (Base::Plain("Space"), _) => return kitty(Base::Character(' '), modifiers, keyboard),
+        (Base::Plain(name), _) => escape_u(plain(name).into(), modifiers, ""),
+        (Base::Character(_), 0) if !keyboard.all_as_sequences => return None,
+        (Base::Character(character), _) => {
+            let lower = character.to_lowercase().next().unwrap_or(character);
+            let shift = if lower == character { 0 } else { SHIFT };
+            let modifiers = modifiers | shift;
+            let typed = u32::from(character).to_string();
+            let has_text = keyboard.with_text && modifiers & !SHIFT == 0;
+            escape_u(lower.into(), modifiers, if has_text { &typed } else { "" })
+        }
     };
-    Some(plain.to_vec())
+    Some(sequence.into_bytes())
 }
 
-/// Cursor, editing and function keys, with modifiers in any order.
-fn special(key: &str, application: bool) -> Option<Vec<u8>> {
-    let mut name = key;
-    let mut modifiers = 0;
-    while let Some((modifier, rest)) = name.split_once('-').filter(|(modifier, _)| modifier.len() == 1) {
-        modifiers |= match modifier {
-            "S" => 1,
-            "A" => 2,
-            "C" => 4,
-            _ => return None,
-        };
-        name = rest;
+/// `CSI CODE ; MODIFIERS ; TEXT u`, without what is not needed.
+fn escape_u(code: u32, modifiers: u8, text: &str) -> String {
+    let modifiers = if modifiers == 0 { String::new() } else { (modifiers + 1).to_string() };
+    match (modifiers.is_empty(), text) {
+        (true, "") => format!("\x1b[{code}u"),
+        (false, "") => format!("\x1b[{code};{modifiers}u"),
+        (_, text) => format!("\x1b[{code};{modifiers};{text}u"),
     }
-    if let Some(letter) = match name {
-        "Up" => Some('A'),
-        "Down" => Some('B'),
-        "Right" => Some('C'),
-        "Left" => Some('D'),
-        "Home" => Some('H'),
-        "End" => Some('F'),
-        _ => None,
-    } {
-        return Some(
-            match modifiers {
-                0 if application => format!("\x1bO{letter}"),
-                0 => format!("\x1b[{letter}"),
-                _ => format!("\x1b[1;{}{letter}", modifiers + 1),
-            }
-            .into_bytes(),
-        );
-    }
-    if let Some(letter) = match name {
-        "F1" => Some('P'),
-        "F2" => Some('Q'),
-        "F3" => Some('R'),
-        "F4" => Some('S'),
-        _ => None,
-    } {
-        return Some(
-            match modifiers {
-                0 => format!("\x1bO{letter}"),
-                _ => format!("\x1b[1;{}{letter}", modifiers + 1),
-            }
-            .into_bytes(),
-        );
-    }
-    let number = match name {
-        "Insert" => 2,
-        "Delete" => 3,
-        "PageUp" => 5,
-        "PageDown" => 6,
-        "F5" => 15,
-        "F6" => 17,
-        "F7" => 18,
-        "F8" => 19,
-        "F9" => 20,
-        "F10" => 21,
-        "F11" => 23,
-        "F12" => 24,
-        _ => return None,
-    };
-    Some(
-        match modifiers {
-            0 => format!("\x1b[{number}~"),
-            _ => format!("\x1b[{number};{}~", modifiers + 1),
-        }
-        .into_bytes(),
-    )
 }
 
 #[cfg(test)]
 mod tests {
-    use super::encode;
+    use super::{Keyboard, encode};
 
     #[test]
     fn keys_and_text() {
-        let cases: [(&str, &[u8]); 16] = [
-            ("Enter", b"\r"),
-            ("C-c", b"\x03"),
-            ("^C", b"\x03"),
-            ("C-Space", b"\0"),
-            ("C-/", b"\x1e"),
-            ("C--", b"\x1f"),
-            ("A-x", b"\x1bx"),
-            ("A- ", b"\x1b "),
-            ("Left", b"\x1b[D"),
-            ("C-S-Left", b"\x1b[1;6D"),
-            ("A-S-Home", b"\x1b[1;4H"),
-            ("F1", b"\x1bOP"),
-            ("F12", b"\x1b[24~"),
-            ("S-PageUp", b"\x1b[5;2~"),
-            ("plain text", b"plain text"),
-            ("X-Left", b"X-Left"),
+        let cases: [(&str, &str); 22] = [
+            ("Enter", "\r"),
+            ("S-Tab", "\x1b[Z"),
+            ("C-c", "\x03"),
+            ("^C", "\x03"),
+            ("^", "^"),
+            ("C-Space", "\0"),
+            ("C-/", "\x1e"),
+            ("C--", "\x1f"),
+            ("A-x", "\x1bx"),
+            ("A- ", "\x1b "),
+            ("A--", "\x1b-"),
+            ("A-Enter", "\x1b\r"),
+            ("C-A-x", "\x1b\x18"),
+            ("Left", "\x1b[D"),
+            ("C-S-Left", "\x1b[1;6D"),
+            ("A-S-Home", "\x1b[1;4H"),
+            ("F1", "\x1bOP"),
+            ("F12", "\x1b[24~"),
+            ("S-PageUp", "\x1b[5;2~"),
+            ("plain text", "plain text"),
+            ("X-Left", "X-Left"),
+            ("C-é", "C-é"),
         ];
         for (key, bytes) in cases {
-            assert_eq!(encode(key, false), bytes, "{key}");
+            assert_eq!(encode(key, Keyboard::default()).bytes, bytes.as_bytes(), "{key}");
         }
-        assert_eq!(encode("Left", true), b"\x1bOD");
-        assert_eq!(encode("S-Left", true), b"\x1b[1;2D");
+        let application = Keyboard { application: true, ..Keyboard::default() };
+        assert_eq!(encode("Left", application).bytes, b"\x1bOD");
+        assert_eq!(encode("S-Left", application).bytes, b"\x1b[1;2D");
+    }
+
+    #[test]
+    fn only_a_lone_escape_is_ambiguous() {
+        let escapes = |keyboard| {
+            let keys = ["Escape", "C-[", "A-x", "Left", "x"];
+            keys.map(|key| encode(key, keyboard).is_escape)
+        };
+        assert_eq!(escapes(Keyboard::default()), [true, true, false, false, false]);
+        assert_eq!(escapes(Keyboard { unambiguous: true, ..Keyboard::default() }), [false; 5]);
+    }
+
+    #[test]
+    fn kitty_keyboard_protocol() {
+        let some = Keyboard { unambiguous: true, ..Keyboard::default() };
+        let all = Keyboard { all_as_sequences: true, ..some };
+        let text = Keyboard { with_text: true, ..all };
+        let cases = [
+            ("Escape", some, "\x1b[27u"),
+            ("Enter", some, "\r"),
+            ("Enter", all, "\x1b[13u"),
+            ("S-Tab", some, "\x1b[9;2u"),
+            ("C-c", some, "\x1b[99;5u"),
+            ("C-A", some, "\x1b[97;6u"),
+            ("A-x", some, "\x1b[120;3u"),
+            ("Space", some, " "),
+            ("C-Space", some, "\x1b[32;5u"),
+            ("Left", Keyboard { application: true, ..some }, "\x1b[D"),
+            ("F3", some, "\x1b[13~"),
+            ("F1", some, "\x1b[P"),
+            ("aB", some, "aB"),
+            ("aB", all, "\x1b[97u\x1b[98;2u"),
+            ("aB", text, "\x1b[97;;97u\x1b[98;2;66u"),
+        ];
+        for (key, keyboard, bytes) in cases {
+            assert_eq!(String::from_utf8(encode(key, keyboard).bytes).unwrap(), bytes, "{key}");
+        }
     }
 }

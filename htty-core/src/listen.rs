@@ -12,14 +12,15 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::extract::{Query, State};
+use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use serde::Deserialize;
-use serde_json::json;
 use tokio::sync::{broadcast, oneshot};
 
+use crate::alis::{self, Part, Stream};
 use crate::process;
 use crate::protocol::{Event, Kind, Snapshot, Subscription};
 
@@ -34,18 +35,21 @@ const FRAME: Duration = Duration::from_millis(40);
 
 /// What a viewer asks the session.
 pub(crate) enum Question {
-    /// The screen, the session's age, and all events after that.
-    Join(oneshot::Sender<(Snapshot, Duration, broadcast::Receiver<Arc<Told>>)>),
+    /// To see all that comes.
+    Join(oneshot::Sender<Joined>),
     /// The screen for the page.
     View(oneshot::Sender<String>),
 }
+
+/// The screen, the command's process ID, the session's age, and all events after that.
+pub(crate) type Joined = (Snapshot, u32, Duration, broadcast::Receiver<Arc<Told>>);
 
 /// An event as viewers get it.
 pub(crate) struct Told {
     kind: Kind,
     line: String,
     /// As the asciinema live stream says it.
-    alis: Option<String>,
+    alis: Option<Part>,
 }
 
 /// The session's side of the server.
@@ -60,13 +64,13 @@ pub(crate) struct Listener {
 struct Session {
     questions: mpsc::Sender<Question>,
     wake: Arc<Mutex<OwnedFd>>,
-    /// Whether only this machine can reach the server.
-    local: bool,
+    /// What a viewer must know, where other machines can reach the server.
+    token: Option<Arc<str>>,
 }
 
 impl Listener {
-    /// Starts the server; gives its address too.
-    pub(crate) fn start(address: SocketAddr) -> io::Result<(Self, SocketAddr)> {
+    /// Starts the server; gives the live view's URL too.
+    pub(crate) fn start(address: SocketAddr) -> io::Result<(Self, String)> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
@@ -75,11 +79,10 @@ impl Listener {
             rustix::io::ioctl_fionbio(end, true)?;
         }
         let (asker, questions) = mpsc::channel();
-        let session = Session {
-            questions: asker,
-            wake: Arc::new(Mutex::new(waker)),
-            local: address.ip().is_loopback(),
-        };
+        let token = if address.ip().is_loopback() { None } else { Some(random()?) };
+        let query = token.as_ref().map(|token| format!("/?token={token}")).unwrap_or_default();
+        let token = token.map(Arc::from);
+        let session = Session { questions: asker, wake: Arc::new(Mutex::new(waker)), token };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name("listen".into()).spawn(move || {
             runtime.block_on(async {
@@ -87,7 +90,10 @@ impl Listener {
                 axum::serve(listener, router(session)).await
             })
         })?;
-        Ok((Self { questions, wake, told: broadcast::channel(WAITING).0 }, address))
+        Ok((
+            Self { questions, wake, told: broadcast::channel(WAITING).0 },
+            format!("http://{address}{query}"),
+        ))
     }
 
     /// Is readable when there are questions.
@@ -112,12 +118,7 @@ impl Listener {
         }
         let mut line = Vec::new();
         event.write(&mut line);
-        let at = at.as_secs_f64();
-        let alis = match event {
-            Event::Output { seq } => Some(json!([at, "o", seq]).to_string()),
-            Event::Resize { cols, rows } => Some(json!([at, "r", format!("{cols}x{rows}")]).to_string()),
-            _ => None,
-        };
+        let alis = Part::new(event, at);
         let line = String::from_utf8_lossy(&line).into_owned();
         // Whoever left between the count and now misses nothing.
         let _ = self.told.send(Arc::new(Told { kind: event.kind(), line, alis }));
@@ -142,13 +143,47 @@ fn router(session: Session) -> Router {
         .route("/ws/alis", get(alis))
         .route("/ws/events", get(events))
         .route("/ws/view", get(view))
+        .layer(middleware::from_fn_with_state(session.clone(), guard))
         .with_state(session)
 }
 
-async fn page(State(session): State<Session>, headers: HeaderMap) -> Response {
-    if !is_own(&headers, session.local) {
-        return StatusCode::FORBIDDEN.into_response();
+/// Lets those through who may see the terminal.
+async fn guard(
+    State(session): State<Session>,
+    Query(Given { token }): Query<Given>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let known = session.token.as_deref().is_none_or(|known| is_same(known, &token));
+    if !known || !is_own(request.headers(), session.token.is_none()) {
+        let text = if known { "another site's page" } else { "wrong token: use the URL that ht printed" };
+        return (StatusCode::FORBIDDEN, text).into_response();
     }
+    next.run(request).await
+}
+
+#[derive(Deserialize)]
+struct Given {
+    #[serde(default)]
+    token: String,
+}
+
+/// Compares in a time that does not depend on where the first difference is.
+fn is_same(known: &str, given: &str) -> bool {
+    let differences = known.bytes().zip(given.bytes()).fold(0, |all, (one, other)| all | (one ^ other));
+    differences == 0 && known.len() == given.len()
+}
+
+/// A token that nobody guesses.
+fn random() -> io::Result<String> {
+    use std::io::Read as _;
+
+    let mut bytes = [0; 16];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+}
+
+async fn page() -> Response {
     let policy =
         "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'";
     ([(header::CONTENT_SECURITY_POLICY, policy)], Html(include_str!("../assets/view.html"))).into_response()
@@ -167,18 +202,18 @@ fn is_own(headers: &HeaderMap, local: bool) -> bool {
     !local || name == "localhost" || name == "[::1]" || name.parse::<std::net::Ipv4Addr>().is_ok()
 }
 
-async fn alis(upgrade: WebSocketUpgrade, State(session): State<Session>, headers: HeaderMap) -> Response {
-    if !is_own(&headers, session.local) {
-        return StatusCode::FORBIDDEN.into_response();
-    }
-    upgrade.on_upgrade(async move |mut socket| {
-        let Some((screen, at, told)) = session.ask(Question::Join).await else { return };
-        let init = json!({
-            "time": at.as_secs_f64(), "cols": screen.cols, "rows": screen.rows, "init": screen.seq,
-        });
-        if send(&mut socket, init.to_string()).await {
-            stream(socket, told, |told| told.alis.clone()).await;
+async fn alis(upgrade: WebSocketUpgrade, State(session): State<Session>) -> Response {
+    upgrade.protocols([alis::PROTOCOL]).on_upgrade(async move |mut socket| {
+        let Some((screen, _, at, told)) = session.ask(Question::Join).await else { return };
+        let (mut viewer, init) = Stream::begin(&screen, at);
+        for message in [alis::MAGIC.to_vec(), init] {
+            if !send(&mut socket, Message::Binary(message.into())).await {
+                return;
+            }
         }
+        let choose =
+            move |told: &Told| told.alis.as_ref().map(|part| Message::Binary(viewer.message(part).into()));
+        stream(socket, told, choose).await;
     })
 }
 
@@ -192,39 +227,32 @@ async fn events(
     upgrade: WebSocketUpgrade,
     State(session): State<Session>,
     Query(wanted): Query<Wanted>,
-    headers: HeaderMap,
 ) -> Response {
-    if !is_own(&headers, session.local) {
-        return StatusCode::FORBIDDEN.into_response();
-    }
     let wanted: Subscription = match wanted.sub.parse() {
         Ok(wanted) => wanted,
         Err(error) => return (StatusCode::BAD_REQUEST, error).into_response(),
     };
     upgrade.on_upgrade(async move |mut socket| {
-        let Some((screen, _, told)) = session.ask(Question::Join).await else { return };
+        let Some((screen, pid, _, told)) = session.ask(Question::Join).await else { return };
         if wanted.wants(Kind::Init) {
             let mut line = Vec::new();
-            Event::Init(screen).write(&mut line);
-            if !send(&mut socket, String::from_utf8_lossy(&line).into_owned()).await {
+            Event::Init { screen, pid }.write(&mut line);
+            if !send(&mut socket, text(&String::from_utf8_lossy(&line))).await {
                 return;
             }
         }
-        stream(socket, told, move |told| wanted.wants(told.kind).then(|| told.line.clone())).await;
+        stream(socket, told, move |told| wanted.wants(told.kind).then(|| text(&told.line))).await;
     })
 }
 
-async fn view(upgrade: WebSocketUpgrade, State(session): State<Session>, headers: HeaderMap) -> Response {
-    if !is_own(&headers, session.local) {
-        return StatusCode::FORBIDDEN.into_response();
-    }
+async fn view(upgrade: WebSocketUpgrade, State(session): State<Session>) -> Response {
     upgrade.on_upgrade(async move |mut socket| {
-        let Some((_, _, mut told)) = session.ask(Question::Join).await else { return };
+        let Some((_, _, _, mut told)) = session.ask(Question::Join).await else { return };
         let mut last = String::new();
         loop {
             let Some(screen) = session.ask(Question::View).await else { return };
             if screen != last {
-                if !send(&mut socket, screen.clone()).await {
+                if !send(&mut socket, text(&screen)).await {
                     return;
                 }
                 last = screen;
@@ -244,14 +272,14 @@ async fn view(upgrade: WebSocketUpgrade, State(session): State<Session>, headers
 async fn stream(
     mut socket: WebSocket,
     mut told: broadcast::Receiver<Arc<Told>>,
-    choose: impl Fn(&Told) -> Option<String>,
+    mut choose: impl FnMut(&Told) -> Option<Message>,
 ) {
     loop {
         tokio::select! {
             event = told.recv() => {
                 // One that falls behind has lost the thread.
                 let Ok(event) = event else { return };
-                if let Some(text) = choose(&event) && !send(&mut socket, text).await {
+                if let Some(message) = choose(&event) && !send(&mut socket, message).await {
                     return;
                 }
             }
@@ -260,7 +288,11 @@ async fn stream(
     }
 }
 
-async fn send(socket: &mut WebSocket, text: String) -> bool {
-    let sent = tokio::time::timeout(PATIENCE, socket.send(Message::Text(text.into()))).await;
+fn text(text: &str) -> Message {
+    Message::Text(text.into())
+}
+
+async fn send(socket: &mut WebSocket, message: Message) -> bool {
+    let sent = tokio::time::timeout(PATIENCE, socket.send(message)).await;
     matches!(sent, Ok(Ok(())))
 }

@@ -1,9 +1,16 @@
 //! ht: a headless terminal. It runs a command on a pseudo-terminal, keeps the
 //! screen, and speaks JSON lines on standard input and output.
 
+mod alis;
+mod corrections;
+mod dump;
+mod emulator;
+mod error;
+mod input;
 mod keys;
 mod listen;
 mod output;
+mod palette;
 mod process;
 mod protocol;
 mod pty;
@@ -11,19 +18,21 @@ mod readiness;
 mod screen;
 mod session;
 mod settle;
+mod sleep;
+mod sources;
 mod style;
 mod utf8;
 mod view;
 mod wait_exit;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::listen::Listener;
-use crate::protocol::{StyleMode, Subscription};
+use crate::protocol::{StyleMode, Subscription, check_size};
 use crate::session::{Settings, complain};
 
 /// Headless terminal: runs a command, takes commands and gives events as JSON lines
@@ -34,11 +43,12 @@ use crate::session::{Settings, complain};
     args_conflicts_with_subcommands = true
 )]
 struct Args {
-    /// Terminal size
+    /// Terminal size, at most 1000x1000
     #[arg(long, value_name = "COLSxROWS", default_value = "120x40", value_parser = size)]
     size: (u16, u16),
-    /// Serve a live view over HTTP [address without one: 127.0.0.1:0, any free port]
-    #[arg(short, long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "127.0.0.1:0")]
+    /// Serve a live view over HTTP on HOST:PORT, :PORT or PORT [without ADDR: 127.0.0.1, any free
+    /// port]; an address that other machines reach needs the token of the printed URL
+    #[arg(short, long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "0", value_parser = address)]
     listen: Option<SocketAddr>,
     /// Events to print, separated by commas: init, output, resize, snapshot, pid, exitCode,
     /// commandCompleted, debug
@@ -47,6 +57,12 @@ struct Args {
     /// How snapshots look
     #[arg(short, long, value_enum, default_value_t)]
     style_mode: StyleMode,
+    /// What the command finds as TERM
+    #[arg(long, value_name = "NAME", default_value = "xterm-256color")]
+    term: String,
+    /// Lines to keep above the screen
+    #[arg(long, value_name = "LINES", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    scrollback: u32,
     /// Command to run in the terminal; one word with blanks in it is run by `/bin/sh -c`
     #[arg(trailing_var_arg = true, default_value = "bash")]
     command: Vec<String>,
@@ -66,9 +82,22 @@ enum Other {
 fn size(text: &str) -> Result<(u16, u16), String> {
     let parse = || {
         let (cols, rows) = text.split_once('x')?;
-        Some((cols.parse().ok().filter(|cols| *cols > 0)?, rows.parse().ok().filter(|rows| *rows > 0)?))
+        Some((cols.parse().ok()?, rows.parse().ok()?))
     };
-    parse().ok_or_else(|| "expected COLSxROWS, such as 80x24".to_owned())
+    let (cols, rows) = parse().ok_or("expected COLSxROWS, such as 80x24")?;
+    check_size(cols, rows).map(|()| (cols, rows))
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(port) = text.strip_prefix(':').unwrap_or(text).parse() {
+        return Ok((Ipv4Addr::LOCALHOST, port).into());
+    }
+    let found = text
+        .to_socket_addrs()
+        .map_err(|error| format!("expected HOST:PORT, :PORT or PORT, such as localhost:8080 ({error})"))?;
+    let found: Vec<SocketAddr> = found.collect();
+    let first = found.iter().find(|address| address.is_ipv4()).or(found.first());
+    first.copied().ok_or_else(|| "the name has no address".to_owned())
 }
 
 /// One word that is no program's name is a line for a shell.
@@ -92,23 +121,69 @@ fn main() -> ExitCode {
     let mut listener = None;
     if let Some(address) = args.listen {
         match Listener::start(address) {
-            Ok((started, address)) => {
-                complain(&format!("ht: live view at http://{address}"));
+            Ok((started, url)) => {
+                complain(&format!("ht: live view at {url}"));
                 listener = Some(started);
             }
             Err(error) => return fail(&format!("cannot listen on {address}: {error}")),
         }
     }
     let command = words(args.command);
-    let told = command.join(" ");
-    let (size, subscription, style) = (args.size, args.subscribe, args.style_mode);
-    match session::run(Settings { command, size, subscription, style, listener }) {
+    let settings = Settings {
+        command,
+        size: args.size,
+        term: args.term,
+        scrollback: usize::try_from(args.scrollback).unwrap_or(usize::MAX),
+        subscription: args.subscribe,
+        style: args.style_mode,
+        listener,
+    };
+    match session::run(settings) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&format!("cannot run {told}: {error}")),
+        Err(error) => fail(&error.to_string()),
     }
 }
 
 fn fail(message: &str) -> ExitCode {
     complain(&format!("ht: {message}"));
     ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::{Args, address, size};
+
+    #[test]
+    fn the_help_text() {
+        insta::assert_snapshot!(Args::command().term_width(80).render_long_help());
+    }
+
+    #[test]
+    fn addresses() {
+        for (text, expected) in [
+            ("8080", "127.0.0.1:8080"),
+            (":0", "127.0.0.1:0"),
+            ("localhost:0", "127.0.0.1:0"),
+            ("0.0.0.0:80", "0.0.0.0:80"),
+            ("[::1]:80", "[::1]:80"),
+        ] {
+            assert_eq!(address(text).unwrap().to_string(), expected, "{text}");
+        }
+        assert!(address("localhost").unwrap_err().starts_with("expected HOST:PORT"));
+        assert!(address("99999").is_err());
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("80x24"), Ok((80, 24)));
+        assert_eq!(size("1000x1000"), Ok((1000, 1000)));
+        for text in ["0x1", "1x0", "1001x1", "1x1001", "65535x65535"] {
+            let error = size(text).unwrap_err();
+            assert_eq!(error, format!("expected 1x1 to 1000x1000 characters, found {text}"));
+        }
+        assert!(size("80").is_err());
+        assert!(size("99999x1").is_err());
+    }
 }

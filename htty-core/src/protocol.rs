@@ -4,8 +4,11 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
+/// A terminal has at most so many columns, and so many rows.
+pub(crate) const LARGEST: u16 = 1000;
+
 /// A command on standard input.
-#[derive(Debug, Deserialize, PartialEq, Eq)]
+#[derive(Debug, Deserialize, PartialEq)]
 #[serde(tag = "type", rename_all = "camelCase")]
 pub(crate) enum Command {
     /// Bytes for the terminal.
@@ -14,8 +17,9 @@ pub(crate) enum Command {
     SendKeys { keys: Vec<String> },
     /// A new size.
     Resize { cols: u16, rows: u16 },
-    /// Asks for a `snapshot` event.
-    TakeSnapshot,
+    /// Asks for a `snapshot` event: when the command is ready, and nothing was
+    /// written for `settle` seconds, but after `timeout` seconds at the latest.
+    TakeSnapshot { settle: Option<f64>, timeout: Option<f64> },
     /// How later snapshots look.
     SetStyleMode { mode: StyleMode },
     /// Ends ht.
@@ -25,7 +29,7 @@ pub(crate) enum Command {
 impl Command {
     /// Whether it waits until the command on the terminal is ready for it.
     pub(crate) fn waits(&self) -> bool {
-        self.types() || *self == Self::TakeSnapshot
+        self.types() || matches!(self, Self::TakeSnapshot { .. })
     }
 
     /// Whether it types something.
@@ -49,8 +53,12 @@ pub(crate) enum StyleMode {
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", content = "data", rename_all = "camelCase")]
 pub(crate) enum Event<'a> {
-    /// The empty screen at the start.
-    Init(Snapshot),
+    /// The screen at the start, and the command's process ID.
+    Init {
+        #[serde(flatten)]
+        screen: Snapshot,
+        pid: u32,
+    },
     /// The command's process ID.
     Pid { pid: u32 },
     /// What the command wrote.
@@ -77,6 +85,9 @@ pub(crate) struct Snapshot {
     pub(crate) text: String,
     /// What makes an empty terminal of this size look like it.
     pub(crate) seq: String,
+    /// Whether it had settled when it was taken, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) settled: Option<bool>,
 }
 
 /// The kinds of events that can be subscribed to.
@@ -106,7 +117,7 @@ const KINDS: [(&str, Kind); 8] = [
 impl Event<'_> {
     pub(crate) fn kind(&self) -> Kind {
         match self {
-            Self::Init(_) => Kind::Init,
+            Self::Init { .. } => Kind::Init,
             Self::Pid { .. } => Kind::Pid,
             Self::Output { .. } => Kind::Output,
             Self::Resize { .. } => Kind::Resize,
@@ -122,6 +133,15 @@ impl Event<'_> {
         // Nothing of it can fail to be written as JSON, and `into` is memory.
         let _ = serde_json::to_writer(into, self);
     }
+}
+
+/// Whether a terminal can have this size.
+pub(crate) fn check_size(cols: u16, rows: u16) -> Result<(), String> {
+    let valid = 1..=LARGEST;
+    if valid.contains(&cols) && valid.contains(&rows) {
+        return Ok(());
+    }
+    Err(format!("expected 1x1 to {LARGEST}x{LARGEST} characters, found {cols}x{rows}"))
 }
 
 /// The events that the client wants.

@@ -13,7 +13,10 @@ use std::process::Command;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{ioctl_tiocsctty, setsid};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+
+use crate::emulator::CELL;
+use crate::error::Error;
 
 /// A command on its terminal.
 pub(crate) struct Pty {
@@ -26,23 +29,21 @@ pub(crate) struct Pty {
     pub(crate) slave: OwnedFd,
 }
 
-/// Starts `command` on a new pseudo-terminal of this size.
-pub(crate) fn spawn(command: &[String], cols: u16, rows: u16) -> io::Result<Pty> {
+/// Starts `command` on a new pseudo-terminal of this size, which it knows as `term`.
+pub(crate) fn spawn(command: &[String], term: &str, cols: u16, rows: u16) -> Result<Pty, Error> {
     let [program, args @ ..] = command else {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "no command"));
+        return Err(Error::when("no command")(io::ErrorKind::InvalidInput.into()));
     };
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
-    rustix::io::fcntl_setfd(&master, rustix::io::FdFlags::CLOEXEC)?;
-    grantpt(&master)?;
-    unlockpt(&master)?;
-    let name = ptsname(&master, Vec::new())?;
-    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let slave = rustix::fs::open(name, flags, Mode::empty())?;
-    resize(&slave, cols, rows)?;
-
+    let (master, slave) = open(cols, rows).map_err(|error| {
+        Error::when("cannot open a pseudo-terminal")(error).hint("mount devpts at `/dev/pts`")
+    })?;
+    let streams = || -> io::Result<_> { Ok((slave.try_clone()?, slave.try_clone()?, slave.try_clone()?)) };
+    let (stdin, stdout, stderr) = streams().map_err(Error::when("cannot duplicate a descriptor"))?;
     let mut process = Command::new(program);
-    process.args(args).env("TERM", "xterm-256color");
-    process.stdin(slave.try_clone()?).stdout(slave.try_clone()?).stderr(slave.try_clone()?);
+    process.args(args).env("TERM", term).env("COLORTERM", "truecolor");
+    // Those of the terminal that ht was started from.
+    process.env_remove("COLUMNS").env_remove("LINES");
+    process.stdin(stdin).stdout(stdout).stderr(stderr);
     // SAFETY: setsid and ioctl are async-signal-safe and allocate nothing;
     // standard input is the terminal by the time this runs.
     unsafe {
@@ -52,14 +53,43 @@ pub(crate) fn spawn(command: &[String], cols: u16, rows: u16) -> io::Result<Pty>
             Ok(())
         });
     }
-    let pid = process.spawn()?.id();
+    let pid = process.spawn().map_err(Error::when(format!("cannot run `{program}`")))?.id();
+    Ok(Pty { pid, master, slave })
+}
+
+/// Both ends of a new pseudo-terminal.
+fn open(cols: u16, rows: u16) -> io::Result<(OwnedFd, OwnedFd)> {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
+    rustix::io::fcntl_setfd(&master, rustix::io::FdFlags::CLOEXEC)?;
+    grantpt(&master)?;
+    unlockpt(&master)?;
+    let name = ptsname(&master, Vec::new())?;
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let slave = rustix::fs::open(name, flags, Mode::empty())?;
+    resize(&slave, cols, rows)?;
     let flags = rustix::fs::fcntl_getfl(&master)?;
     rustix::fs::fcntl_setfl(&master, flags | OFlags::NONBLOCK)?;
-    Ok(Pty { pid, master, slave })
+    Ok((master, slave))
 }
 
 /// Tells the terminal, and so the programs on it, its new size.
 pub(crate) fn resize(terminal: impl AsFd, cols: u16, rows: u16) -> io::Result<()> {
-    let size = Winsize { ws_col: cols, ws_row: rows, ws_xpixel: 0, ws_ypixel: 0 };
+    let (width, height) = CELL;
+    let size = Winsize {
+        ws_col: cols,
+        ws_row: rows,
+        ws_xpixel: cols.saturating_mul(width),
+        ws_ypixel: rows.saturating_mul(height),
+    };
     Ok(tcsetwinsize(terminal, size)?)
+}
+
+/// Whether the terminal gives keys to the program as they are typed, not line by line.
+pub(crate) fn is_raw(terminal: impl AsFd) -> bool {
+    tcgetattr(terminal).is_ok_and(|modes| !modes.local_modes.contains(LocalModes::ICANON))
+}
+
+/// Whether the terminal holds something that was typed and not read.
+pub(crate) fn has_unread(terminal: impl AsFd) -> bool {
+    rustix::io::ioctl_fionread(terminal).is_ok_and(|count| count > 0)
 }

@@ -2,98 +2,148 @@
 //! writes is interpreted while it is passed on.
 
 use std::io;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Instant;
 
-use avt::Terminal;
+use alacritty_terminal::grid::Dimensions as _;
+use alacritty_terminal::term::TermMode;
 
+use crate::dump;
+use crate::emulator::{self, Emulator};
+use crate::keys::Keyboard;
+use crate::process;
 use crate::protocol::{Snapshot, StyleMode};
 use crate::style;
 
-/// So much is gathered before the thread is told: nobody sees the screen before
-/// he asks for it.
-const BATCH: usize = 64 * 1024;
-
-/// How many batches may wait; more make the reader of the terminal wait.
+/// Batches of output that may wait; more make the reader of the terminal wait.
 const WAITING: usize = 8;
 
 enum Job {
-    Feed(String),
-    Run(Box<dyn FnOnce(&mut Terminal) + Send>),
+    Feed(Vec<u8>),
+    Run(Box<dyn FnOnce(&mut Emulator) + Send>),
 }
 
 /// The screen. What is asked of it sees everything that was fed before.
 pub(crate) struct Screen {
     jobs: SyncSender<Job>,
-    pending: String,
+    answers: OwnedFd,
 }
 
 impl Screen {
     /// Starts with an empty screen of this size; both must be positive.
-    pub(crate) fn new(cols: u16, rows: u16) -> io::Result<Self> {
-        let mut terminal = Terminal::new(cols.into(), rows.into())
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
+    pub(crate) fn new(cols: u16, rows: u16, scrollback: usize) -> io::Result<Self> {
         let (jobs, queue) = sync_channel(WAITING);
-        std::thread::Builder::new().name("screen".into()).spawn(move || {
-            for job in queue {
-                match job {
-                    Job::Feed(text) => terminal.feed(text.as_str()),
-                    Job::Run(job) => job(&mut terminal),
-                }
-            }
-        })?;
-        Ok(Self { jobs, pending: String::new() })
+        let (answers, answer) = process::pipe()?;
+        for end in [&answers, &answer] {
+            rustix::io::ioctl_fionbio(end, true)?;
+        }
+        std::thread::Builder::new()
+            .name("screen".into())
+            .spawn(move || work(&mut Emulator::new(cols, rows, scrollback), &queue, &answer))?;
+        Ok(Self { jobs, answers })
     }
 
     /// Interprets what the command has written.
-    pub(crate) fn feed(&mut self, text: &str) {
-        self.pending.push_str(text);
-        if self.pending.len() >= BATCH {
-            self.hand_over();
-        }
+    pub(crate) fn feed(&mut self, bytes: Vec<u8>) {
+        // The thread ends only with this value.
+        let _ = self.jobs.send(Job::Feed(bytes));
     }
 
     pub(crate) fn resize(&mut self, cols: u16, rows: u16) {
-        self.run(move |terminal| terminal.resize(cols.into(), rows.into()));
+        self.run(move |emulator| emulator.resize(cols, rows));
     }
 
-    /// Whether cursor keys are in application mode (DECCKM).
-    pub(crate) fn application_keys(&mut self) -> bool {
-        self.ask(Terminal::cursor_key_app_mode)
+    /// Is readable when the terminal answers the command.
+    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.answers.as_fd()
     }
 
-    pub(crate) fn snapshot(&mut self, style: StyleMode) -> Snapshot {
-        self.ask(move |terminal| {
-            let (cols, rows) = terminal.size();
-            let text = match style {
-                StyleMode::Plain => avt::Line::text,
-                StyleMode::Styled => style::line,
-            };
-            let lines: Vec<String> = terminal.screen().visible_lines().map(text).collect();
-            Snapshot { cols, rows, text: lines.join("\n"), seq: terminal.dump() }
+    /// What the terminal answers to what it has interpreted so far.
+    pub(crate) fn answers(&self) -> Vec<u8> {
+        let mut bytes = [0; 1024];
+        let mut all = Vec::new();
+        while let Ok(count @ 1..) = rustix::io::read(&self.answers, &mut bytes[..]) {
+            all.extend_from_slice(&bytes[..count]);
+        }
+        all
+    }
+
+    /// Waits until all that was fed is interpreted, and its answers are there.
+    pub(crate) fn catch_up(&mut self) {
+        self.ask(|_| ());
+    }
+
+    /// How keys are to be sent.
+    pub(crate) fn keyboard(&mut self) -> Keyboard {
+        self.ask(|emulator| {
+            let mode = emulator.mode();
+            Keyboard {
+                application: mode.contains(TermMode::APP_CURSOR),
+                unambiguous: mode
+                    .intersects(TermMode::DISAMBIGUATE_ESC_CODES | TermMode::REPORT_ALL_KEYS_AS_ESC),
+                all_as_sequences: mode.contains(TermMode::REPORT_ALL_KEYS_AS_ESC),
+                with_text: mode.contains(TermMode::REPORT_ASSOCIATED_TEXT),
+            }
         })
     }
 
-    /// Gives what `question` finds. The thread ends only with this value.
+    pub(crate) fn snapshot(&mut self, style: StyleMode) -> Snapshot {
+        self.ask(move |emulator| {
+            emulator.end_update();
+            let seq = dump::sequence(emulator);
+            let grid = emulator.grid();
+            let text = match style {
+                StyleMode::Plain => style::plain,
+                StyleMode::Styled => style::styled,
+            };
+            let lines: Vec<String> = emulator::lines(grid).map(text).collect();
+            Snapshot {
+                cols: grid.columns(),
+                rows: grid.screen_lines(),
+                text: lines.join("\n"),
+                seq,
+                settled: None,
+            }
+        })
+    }
+
+    /// Gives what `question` finds.
     pub(crate) fn ask<T: Default + Send + 'static>(
         &mut self,
-        question: impl FnOnce(&Terminal) -> T + Send + 'static,
+        question: impl FnOnce(&mut Emulator) -> T + Send + 'static,
     ) -> T {
         let (answer, answered) = sync_channel(1);
-        self.run(move |terminal| {
+        self.run(move |emulator| {
             // It is waited for below.
-            let _ = answer.send(question(terminal));
+            let _ = answer.send(question(emulator));
         });
         answered.recv().unwrap_or_default()
     }
 
-    fn run(&mut self, job: impl FnOnce(&mut Terminal) + Send + 'static) {
-        self.hand_over();
+    fn run(&mut self, job: impl FnOnce(&mut Emulator) + Send + 'static) {
         let _ = self.jobs.send(Job::Run(Box::new(job)));
     }
+}
 
-    fn hand_over(&mut self) {
-        if !self.pending.is_empty() {
-            let _ = self.jobs.send(Job::Feed(std::mem::take(&mut self.pending)));
+/// The thread's work, until nobody can ask any more.
+fn work(emulator: &mut Emulator, queue: &Receiver<Job>, answer: &OwnedFd) {
+    loop {
+        let job = match emulator.update_ends() {
+            None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(end) => queue.recv_timeout(end.saturating_duration_since(Instant::now())),
+        };
+        match job {
+            Ok(Job::Feed(output)) => emulator.feed(&output),
+            Ok(Job::Run(job)) => job(emulator),
+            Err(RecvTimeoutError::Timeout) => emulator.end_update(),
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        let bytes = emulator.answers();
+        if !bytes.is_empty() {
+            // A program that asks and asks and reads no answer loses some, as it
+            // would with any terminal.
+            let _ = rustix::io::write(answer, &bytes);
         }
     }
 }

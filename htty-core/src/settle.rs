@@ -1,25 +1,59 @@
-//! Whether the command has done what there was to do: every task of its
-//! process tree sleeps and has not run since the look before (proc(5)).
+//! What the command's tasks do: whether they run, and what they wait for
+//! (proc(5)).
 
 use std::time::Duration;
 
-/// Between two looks at least so much time passes.
-pub(crate) const GAP: Duration = Duration::from_millis(1);
+use crate::sleep::{self, Wait};
 
 /// What one look at the command saw.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Look {
     /// Whether no task ran or was about to.
     pub(crate) asleep: bool,
-    /// Each task with the nanoseconds that it has run, and how often it was
-    /// given a processor.
-    tasks: Vec<(u32, u64, u64)>,
+    /// All tasks; `wait` is looked up only where all are asleep.
+    pub(crate) tasks: Vec<Task>,
 }
+
+/// A thread of the command. Two looks see the same where it has not run in between.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) id: u32,
+    /// The nanoseconds that it has run, and those that it waited for a processor.
+    pub(crate) ran: u64,
+    pub(crate) delayed: u64,
+    /// How often it was given a processor.
+    pub(crate) slices: u64,
+    pub(crate) wait: Wait,
+}
+
+impl PartialEq for Task {
+    fn eq(&self, other: &Self) -> bool {
+        (self.id, self.ran, self.slices) == (other.id, other.ran, other.slices)
+    }
+}
+
+impl Eq for Task {}
 
 impl Look {
     /// The nanoseconds that all tasks have run.
     pub(crate) fn ran(&self) -> u64 {
-        self.tasks.iter().map(|(_, ran, _)| ran).sum()
+        self.tasks.iter().map(|task| task.ran).sum()
+    }
+
+    /// The nanoseconds that all tasks waited for a processor.
+    pub(crate) fn delayed(&self) -> u64 {
+        self.tasks.iter().map(|task| task.delayed).sum()
+    }
+
+    /// The tasks that wait for a time that passes by itself, at most `longest`.
+    pub(crate) fn timed(&self, longest: Duration) -> impl Iterator<Item = u32> + '_ {
+        let within = move |task: &&Task| matches!(task.wait, Wait::Timed(time) if time <= longest);
+        self.tasks.iter().filter(within).map(|task| task.id)
+    }
+
+    /// Whether it is known of each task what it waits for.
+    pub(crate) fn is_known(&self) -> bool {
+        self.tasks.iter().all(|task| task.wait != Wait::Unknown)
     }
 }
 
@@ -27,26 +61,33 @@ impl Look {
 /// or the system does not tell.
 pub(crate) fn look(pid: u32) -> Option<Look> {
     let mut look = Look { asleep: true, tasks: Vec::new() };
-    for_each_task(pid, &mut |task| {
+    let mut places = Vec::new();
+    for_each_task(pid, &mut |place| {
         // The state follows the name, which may hold anything, in parentheses.
-        let stat = read(&format!("{task}/stat"))?;
+        let stat = read(&format!("{place}/stat"))?;
         let state = stat.rsplit_once(") ")?.1.chars().next()?;
         look.asleep &= !matches!(state, 'R' | 'D');
-        let times = read(&format!("{task}/schedstat"))?;
+        let times = read(&format!("{place}/schedstat"))?;
         let mut times = times.split_ascii_whitespace().map(str::parse::<u64>);
-        let (ran, _, slices) = (times.next()?.ok()?, times.next()?, times.next()?.ok()?);
-        let id = task.rsplit('/').next()?.parse().ok()?;
-        look.tasks.push((id, ran, slices));
+        let (ran, delayed, slices) = (times.next()?.ok()?, times.next()?.ok()?, times.next()?.ok()?);
+        let id = place.rsplit('/').next()?.parse().ok()?;
+        look.tasks.push(Task { id, ran, delayed, slices, wait: Wait::Forever });
+        places.push(if state == 'S' { place.to_owned() } else { String::new() });
         Some(())
     });
+    if look.asleep {
+        for (task, place) in look.tasks.iter_mut().zip(&places).filter(|(_, place)| !place.is_empty()) {
+            task.wait = sleep::wait(place);
+        }
+    }
     (!look.tasks.is_empty()).then_some(look)
 }
 
 /// All descendants of the process `pid`; none where the system does not tell.
 pub(crate) fn descendants(pid: u32) -> Vec<u32> {
     let mut found = Vec::new();
-    for_each_task(pid, &mut |task| {
-        let mut parts = task.split('/').skip(2);
+    for_each_task(pid, &mut |place| {
+        let mut parts = place.split('/').skip(2);
         let process = parts.next()?.parse().ok()?;
         if found.last() != Some(&process) {
             found.push(process);
@@ -56,8 +97,8 @@ pub(crate) fn descendants(pid: u32) -> Vec<u32> {
     found
 }
 
-/// Calls `visit` with the folder of each descendant's tasks. One that ends while
-/// it is looked at is left out.
+/// Calls `visit` with the directory of each descendant's tasks. One that ends
+/// while it is looked at is left out.
 fn for_each_task(pid: u32, visit: &mut dyn FnMut(&str) -> Option<()>) {
     let mut processes = vec![pid];
     while let Some(process) = processes.pop() {
@@ -80,34 +121,69 @@ fn read(path: &str) -> Option<String> {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use std::process::{Command, Stdio};
+    use std::process::{Child, Command, Stdio};
 
-    use super::{Look, descendants, look};
+    use super::{Look, look};
+    use crate::sleep::Wait;
 
-    /// Waits until the look that this gives is as wished.
-    fn until(wished: impl Fn(&Look) -> bool) -> Look {
+    /// Looks at what descends from the shell of a test, until that is as wished.
+    fn until(child: &Child, wished: impl Fn(&Look) -> bool) -> Look {
         loop {
-            match look(std::process::id()) {
+            match look(child.id()) {
                 Some(look) if wished(&look) => return look,
                 _ => std::thread::yield_now(),
             }
         }
     }
 
+    /// A shell whose one child runs `script`.
+    #[allow(clippy::unwrap_used, reason = "a test cannot go on without it")]
+    fn shell(script: &str) -> Child {
+        let script = format!("{script} & wait");
+        Command::new("bash").args(["-c", &script]).stdin(Stdio::piped()).spawn().unwrap()
+    }
+
     #[test]
     fn sleepers_are_asleep_until_they_run() {
-        let script = "cat; while :; do :; done";
-        let mut shell = Command::new("sh").args(["-c", script]).stdin(Stdio::piped()).spawn().unwrap();
-        while descendants(std::process::id()).len() < 2 {
-            std::thread::yield_now();
-        }
-        let asleep = until(|look| look.asleep);
-        drop(shell.stdin.take());
-        let running = until(|look| !look.asleep);
+        let mut shell = shell("( kill -STOP $BASHPID; while :; do :; done )");
+        let asleep = until(&shell, |look| look.asleep);
+        Command::new("kill").args(["-CONT", &asleep.tasks[0].id.to_string()]).status().unwrap();
+        let running = until(&shell, |look| !look.asleep);
         assert_ne!(asleep, running);
-        until(|look| look.ran() > asleep.ran());
-        shell.kill().unwrap();
+        until(&shell, |look| look.ran() > asleep.ran());
+        Command::new("kill").args(["-KILL", &asleep.tasks[0].id.to_string()]).status().unwrap();
         shell.wait().unwrap();
-        assert_eq!(look(std::process::id()), None);
+    }
+
+    #[test]
+    fn what_a_task_waits_for_is_known() {
+        let python = |body: &str| format!("exec python3 -c 'import os, select, time\n{body}'");
+        // Python counts from the start of the system: some of the time has passed.
+        let cases = [
+            ("exec sleep 7".to_owned(), Some(7000)),
+            (python("time.sleep(5)"), Some(5000)),
+            (python("select.select([], [], [], 2.5)"), Some(2500)),
+            (python("p = select.poll()\nwhile True: p.poll(1250)"), Some(1250)),
+            (python("e = select.epoll()\nwhile True: e.poll(3)"), Some(3000)),
+            (python("r, w = os.pipe()\nos.read(r, 1)"), None),
+            (python("select.epoll().poll()"), None),
+        ];
+        for (script, expected) in cases {
+            let mut shell = shell(&script);
+            let is_expected = |wait| match (wait, expected) {
+                (Wait::Timed(time), Some(expected)) => {
+                    (expected - 1000..=expected).contains(&time.as_millis())
+                }
+                (Wait::Forever, None) => true,
+                _ => false,
+            };
+            let seen = until(&shell, |look| {
+                look.asleep && look.is_known() && look.tasks.iter().any(|task| is_expected(task.wait))
+            });
+            for task in &seen.tasks {
+                let _ = Command::new("kill").args(["-KILL", &task.id.to_string()]).status();
+            }
+            shell.wait().unwrap();
+        }
     }
 }

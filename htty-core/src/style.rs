@@ -1,67 +1,127 @@
-//! A line of the screen with its styles.
+//! Lines of the screen as text, plain or with their styles.
 
 use std::fmt::Write as _;
 
-use avt::{Color, Line, Pen};
+use alacritty_terminal::term::cell::{Cell, Flags};
+use alacritty_terminal::vte::ansi::{Color, NamedColor};
 
-/// The line's text with a sequence wherever the style changes (SGR; ECMA-48,
-/// 8.3.117), and one at its end where a style is left on.
-pub(crate) fn line(line: &Line) -> String {
-    let mut text = String::new();
-    let mut pen = Pen::default();
-    for cell in line.cells() {
-        // The second half of a wide character.
-        if cell.width() == 0 {
-            continue;
+/// How a cell looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Style {
+    pub(crate) foreground: Color,
+    pub(crate) background: Color,
+    pub(crate) flags: Flags,
+}
+
+impl Default for Style {
+    fn default() -> Self {
+        Self {
+            foreground: Color::Named(NamedColor::Foreground),
+            background: Color::Named(NamedColor::Background),
+            flags: Flags::empty(),
         }
-        if *cell.pen() != pen {
-            pen = *cell.pen();
-            text.push_str(&sgr(&pen));
-        }
-        text.push(cell.char());
     }
-    if !pen.is_default() {
+}
+
+/// The flags that are of a style; every kind of underline is one.
+const FLAGS: [(Flags, u8); 7] = [
+    (Flags::BOLD, 1),
+    (Flags::DIM, 2),
+    (Flags::ITALIC, 3),
+    (Flags::UNDERLINE, 4),
+    (Flags::INVERSE, 7),
+    (Flags::HIDDEN, 8),
+    (Flags::STRIKEOUT, 9),
+];
+
+impl Style {
+    pub(crate) fn of(cell: &Cell) -> Self {
+        let mut flags = cell.flags & FLAGS.iter().fold(Flags::empty(), |all, (flag, _)| all | *flag);
+        flags.set(Flags::UNDERLINE, cell.flags.intersects(Flags::ALL_UNDERLINES));
+        Self { foreground: cell.fg, background: cell.bg, flags }
+    }
+
+    /// The sequence that sets exactly this style (SGR; ECMA-48, 8.3.117).
+    pub(crate) fn sgr(&self) -> String {
+        let mut codes = String::from("0");
+        for (_, code) in FLAGS.iter().filter(|(flag, _)| self.flags.contains(*flag)) {
+            let _ = write!(codes, ";{code}");
+        }
+        for (color, base) in [(self.foreground, 30_u16), (self.background, 40)] {
+            let _ = match number(color) {
+                Some(index @ 0..=7) => write!(codes, ";{}", base + u16::from(index)),
+                Some(index @ 8..=15) => write!(codes, ";{}", base + 52 + u16::from(index)),
+                Some(index) => write!(codes, ";{};5;{index}", base + 8),
+                None => match color {
+                    Color::Spec(rgb) => write!(codes, ";{};2;{};{};{}", base + 8, rgb.r, rgb.g, rgb.b),
+                    _ => Ok(()),
+                },
+            };
+        }
+        format!("\x1b[{codes}m")
+    }
+}
+
+/// The colour's index in the palette; `None` for the default and for RGB.
+pub(crate) fn number(color: Color) -> Option<u8> {
+    match color {
+        Color::Indexed(index) => Some(index),
+        Color::Named(name) => u8::try_from(name as usize).ok(),
+        Color::Spec(_) => None,
+    }
+}
+
+/// Whether a cell is only the second half of a wide character.
+pub(crate) fn is_half(cell: &Cell) -> bool {
+    cell.flags.contains(Flags::WIDE_CHAR_SPACER)
+}
+
+/// Adds a cell's characters.
+pub(crate) fn push(cell: &Cell, text: &mut String) {
+    // A tab stays in the cell where it came.
+    text.push(if cell.c == '\t' { ' ' } else { cell.c });
+    text.extend(cell.zerowidth().into_iter().flatten());
+}
+
+/// A line's text.
+pub(crate) fn plain(line: &[Cell]) -> String {
+    let mut text = String::with_capacity(line.len());
+    for cell in line.iter().filter(|cell| !is_half(cell)) {
+        push(cell, &mut text);
+    }
+    text
+}
+
+/// A line's text with a sequence wherever the style changes, and one at its end
+/// where a style is left on.
+pub(crate) fn styled(line: &[Cell]) -> String {
+    let mut text = String::with_capacity(line.len());
+    let mut style = Style::default();
+    for cell in line.iter().filter(|cell| !is_half(cell)) {
+        let own = Style::of(cell);
+        if own != style {
+            style = own;
+            text.push_str(&style.sgr());
+        }
+        push(cell, &mut text);
+    }
+    if style != Style::default() {
         text.push_str("\x1b[0m");
     }
     text
 }
 
-/// The sequence that sets exactly this style.
-fn sgr(pen: &Pen) -> String {
-    let mut codes = String::from("0");
-    let flags = [
-        (pen.is_bold(), 1),
-        (pen.is_faint(), 2),
-        (pen.is_italic(), 3),
-        (pen.is_underline(), 4),
-        (pen.is_blink(), 5),
-        (pen.is_inverse(), 7),
-        (pen.is_strikethrough(), 9),
-    ];
-    for (_, code) in flags.iter().filter(|(on, _)| *on) {
-        let _ = write!(codes, ";{code}");
-    }
-    for (color, base) in [(pen.foreground(), 30), (pen.background(), 40)] {
-        let _ = match color {
-            None => Ok(()),
-            Some(Color::Indexed(index @ 0..=7)) => write!(codes, ";{}", base + u16::from(index)),
-            Some(Color::Indexed(index @ 8..=15)) => write!(codes, ";{}", base + 52 + u16::from(index)),
-            Some(Color::Indexed(index)) => write!(codes, ";{};5;{index}", base + 8),
-            Some(Color::RGB(rgb)) => write!(codes, ";{};2;{};{};{}", base + 8, rgb.r, rgb.g, rgb.b),
-        };
-    }
-    format!("\x1b[{codes}m")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::line;
+    use super::styled;
+    use crate::emulator::{Emulator, lines};
 
     #[test]
     fn styles_are_kept() {
-        let mut terminal = avt::Terminal::new(8, 1).unwrap();
-        terminal.feed("a\x1b[1;31mb\x1b[0;48;5;200mc\x1b[0m\x1b[94md\x1b[0m\u{4e2d}");
-        let text = terminal.screen().visible_lines().next().map(line).unwrap();
-        assert_eq!(text, "a\x1b[0;1;31mb\x1b[0;48;5;200mc\x1b[0;94md\x1b[0m\u{4e2d}  ");
+        let mut emulator = Emulator::new(9, 1, 0);
+        emulator.feed("a\x1b[1;31mb\x1b[0;48;5;200mc\x1b[0m\x1b[94md\x1b[0;4:3me\x1b[0m\u{4e2d}".as_bytes());
+        let text = lines(emulator.grid()).next().map(styled).unwrap();
+        let expected = "a\x1b[0;1;31mb\x1b[0;48;5;200mc\x1b[0;94md\x1b[0;4me\x1b[0m\u{4e2d}  ";
+        assert_eq!(text, expected);
     }
 }

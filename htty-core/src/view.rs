@@ -3,53 +3,51 @@
 
 use std::fmt::Write as _;
 
-use avt::{Color, Line, Pen, Terminal};
+use alacritty_terminal::grid::Dimensions as _;
+use alacritty_terminal::term::TermMode;
+use alacritty_terminal::term::cell::{Cell, Flags};
+use alacritty_terminal::vte::ansi::Color;
 use serde_json::json;
 
-/// xterm's first sixteen colours.
-const PALETTE: [u32; 16] = [
-    0x00_0000, 0xaa_0000, 0x00_aa00, 0xaa_5500, 0x55_55ff, 0xe8_50a8, 0x00_aaaa, 0xd0_d0d0, 0x7f_7f7f,
-    0xff_0000, 0x00_ff00, 0xff_ff00, 0x5c_5cff, 0xff_00ff, 0x00_ffff, 0xff_ffff,
-];
+use crate::emulator::{Emulator, lines};
+use crate::palette::{self, BACKGROUND, FOREGROUND};
+use crate::style::{self, Style};
 
 /// Gives the screen as JSON: `cols`, `rows` and an HTML text for each line.
-pub(crate) fn render(terminal: &Terminal) -> String {
-    let (cols, rows) = terminal.size();
-    let cursor = terminal.cursor().position();
-    let lines: Vec<String> = terminal
-        .screen()
-        .visible_lines()
-        .enumerate()
-        .map(|(row, line)| {
-            html(line, cursor.filter(|(_, cursor_row)| *cursor_row == row).map(|(column, _)| column))
-        })
+pub(crate) fn render(emulator: &Emulator) -> String {
+    let grid = emulator.grid();
+    let cursor = grid.cursor.point;
+    let shown = emulator.mode().contains(TermMode::SHOW_CURSOR);
+    let html: Vec<String> = lines(grid)
+        .zip(0..)
+        .map(|(line, row)| html(line, (shown && cursor.line.0 == row).then_some(cursor.column.0)))
         .collect();
-    json!({"cols": cols, "rows": rows, "lines": lines}).to_string()
+    json!({"cols": grid.columns(), "rows": grid.screen_lines(), "lines": html}).to_string()
 }
 
 /// A line, with its cursor.
-fn html(line: &Line, cursor: Option<usize>) -> String {
+fn html(line: &[Cell], cursor: Option<usize>) -> String {
     let mut text = String::new();
-    let mut open: Option<(Pen, bool)> = None;
-    for (column, cell) in line.cells().iter().enumerate() {
-        // The second half of a wide character.
-        if cell.width() == 0 {
-            continue;
-        }
-        let style = (*cell.pen(), cursor == Some(column));
-        if open != Some(style) {
+    let mut open: Option<(Style, bool)> = None;
+    for (column, cell) in line.iter().enumerate().filter(|(_, cell)| !style::is_half(cell)) {
+        let own = (Style::of(cell), cursor == Some(column));
+        if open != Some(own) {
             if open.is_some() {
                 text.push_str("</span>");
             }
-            let class = if style.1 { " class=\"cursor\"" } else { "" };
-            let _ = write!(text, "<span{class} style=\"{}\">", css(&style.0));
-            open = Some(style);
+            let class = if own.1 { " class=\"cursor\"" } else { "" };
+            let _ = write!(text, "<span{class} style=\"{}\">", css(&own.0));
+            open = Some(own);
         }
-        match cell.char() {
-            '&' => text.push_str("&amp;"),
-            '<' => text.push_str("&lt;"),
-            '>' => text.push_str("&gt;"),
-            other => text.push(other),
+        let mut seen = String::new();
+        style::push(cell, &mut seen);
+        for character in seen.chars() {
+            match character {
+                '&' => text.push_str("&amp;"),
+                '<' => text.push_str("&lt;"),
+                '>' => text.push_str("&gt;"),
+                other => text.push(other),
+            }
         }
     }
     if open.is_some() {
@@ -58,65 +56,61 @@ fn html(line: &Line, cursor: Option<usize>) -> String {
     text
 }
 
-fn css(pen: &Pen) -> String {
-    let mut style = String::new();
-    let (mut foreground, mut background) = (pen.foreground().map(hex), pen.background().map(hex));
-    if pen.is_inverse() {
-        let black = foreground.take().unwrap_or_else(|| "#d0d0d0".into());
-        foreground = Some(background.take().unwrap_or_else(|| "#000000".into()));
-        background = Some(black);
+fn css(style: &Style) -> String {
+    let mut rules = String::new();
+    let (mut foreground, mut background) = (color(style.foreground), color(style.background));
+    if style.flags.contains(Flags::INVERSE) {
+        let ink = foreground.unwrap_or(FOREGROUND);
+        foreground = Some(background.unwrap_or(BACKGROUND));
+        background = Some(ink);
     }
     for (name, color) in [("color", foreground), ("background", background)] {
         if let Some(color) = color {
-            let _ = write!(style, "{name}:{color};");
+            let _ = write!(rules, "{name}:#{color:06x};");
         }
     }
     let flags = [
-        (pen.is_bold(), "font-weight:bold;"),
-        (pen.is_faint(), "opacity:.6;"),
-        (pen.is_italic(), "font-style:italic;"),
+        (Flags::BOLD, "font-weight:bold;"),
+        (Flags::DIM, "opacity:.6;"),
+        (Flags::ITALIC, "font-style:italic;"),
+        (Flags::HIDDEN, "visibility:hidden;"),
     ];
-    style.extend(flags.iter().filter(|(on, _)| *on).map(|(_, rule)| *rule));
-    match (pen.is_underline(), pen.is_strikethrough()) {
-        (true, true) => style.push_str("text-decoration:underline line-through;"),
-        (true, false) => style.push_str("text-decoration:underline;"),
-        (false, true) => style.push_str("text-decoration:line-through;"),
+    rules.extend(flags.iter().filter(|(flag, _)| style.flags.contains(*flag)).map(|(_, rule)| *rule));
+    match (style.flags.contains(Flags::UNDERLINE), style.flags.contains(Flags::STRIKEOUT)) {
+        (true, true) => rules.push_str("text-decoration:underline line-through;"),
+        (true, false) => rules.push_str("text-decoration:underline;"),
+        (false, true) => rules.push_str("text-decoration:line-through;"),
         (false, false) => {}
     }
-    style
+    rules
 }
 
-fn hex(color: Color) -> String {
-    let number = match color {
-        Color::RGB(rgb) => u32::from(rgb.r) << 16 | u32::from(rgb.g) << 8 | u32::from(rgb.b),
-        Color::Indexed(index @ 0..=15) => PALETTE[usize::from(index)],
-        // xterm's cube of 6x6x6 colours, then 24 greys.
-        Color::Indexed(index @ 16..=231) => {
-            let level = |part: u8| if part == 0 { 0 } else { 55 + 40 * u32::from(part) };
-            let index = index - 16;
-            level(index / 36) << 16 | level(index / 6 % 6) << 8 | level(index % 6)
-        }
-        Color::Indexed(index) => (8 + 10 * (u32::from(index) - 232)) * 0x01_0101,
-    };
-    format!("#{number:06x}")
+/// A colour as a number; `None` for the default one.
+fn color(color: Color) -> Option<u32> {
+    match color {
+        Color::Spec(rgb) => Some(u32::from_be_bytes([0, rgb.r, rgb.g, rgb.b])),
+        other => style::number(other).map(palette::indexed),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::render;
+    use crate::emulator::Emulator;
 
     #[test]
     fn styles_and_markup_of_the_text() {
-        let mut terminal = avt::Terminal::new(6, 1).unwrap();
-        terminal.feed("<\x1b[1;31mb\x1b[0;7m&\x1b[0;38;5;196;48;5;255mx\x1b[0m\x1b[?25l");
+        let mut emulator = Emulator::new(6, 1, 0);
+        emulator.feed(b"<\x1b[1;31mb\x1b[0;7m&\x1b[0;38;5;196;48;5;255mx\x1b[0;8mh\x1b[0m\x1b[?25l");
         let lines = [
             "<span style=\\\"\\\">&lt;</span>",
             "<span style=\\\"color:#aa0000;font-weight:bold;\\\">b</span>",
             "<span style=\\\"color:#000000;background:#d0d0d0;\\\">&amp;</span>",
             "<span style=\\\"color:#ff0000;background:#eeeeee;\\\">x</span>",
-            "<span style=\\\"\\\">  </span>",
+            "<span style=\\\"visibility:hidden;\\\">h</span>",
+            "<span style=\\\"\\\"> </span>",
         ];
         let expected = format!("{{\"cols\":6,\"lines\":[\"{}\"],\"rows\":1}}", lines.concat());
-        assert_eq!(render(&terminal), expected);
+        assert_eq!(render(&emulator), expected);
     }
 }

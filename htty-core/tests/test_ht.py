@@ -87,7 +87,7 @@ def test_events_have_their_shapes(start: Start) -> None:
     assert init["rows"] == 4
     assert init["text"] == screen("", "", "", "")
     assert isinstance(init["seq"], str)
-    assert ht.next("pid")["pid"] > 0
+    assert init["pid"] == ht.next("pid")["pid"] > 0
     ht.send(type="resize", cols=30, rows=5)
     assert ht.next("resize") == {"cols": 30, "rows": 5}
     ht.send(type="input", payload="héllo\r")
@@ -247,7 +247,8 @@ def test_hundred_at_once(start: Start) -> None:
 
 def test_unknown_command_and_event_are_errors() -> None:
     ht = find_ht_binary()
-    for args in (["--", "no-such-command-here"], ["--subscribe", "nothing"], ["--size", "0x4"]):
+    too_long = ["--size", "1001x4"]
+    for args in (["--", "no-such-command-here"], ["--subscribe", "nothing"], too_long):
         done = subprocess.run([ht, *args], stdin=subprocess.DEVNULL, capture_output=True)
         assert done.returncode != 0
         assert args[-1].encode() in done.stderr
@@ -420,3 +421,107 @@ def test_every_key_with_every_modifier(start: Start) -> None:
     while len(seen) < len(expected):
         seen += ht.next("output")["seq"]
     assert seen == expected
+
+
+def test_environment_of_the_command() -> None:
+    env = {**os.environ, "COLUMNS": "33", "LINES": "44", "COLORTERM": "", "TERM": "dumb"}
+    script = "echo $TERM $COLORTERM ${COLUMNS-none} ${LINES-none}"
+    for options, term in ([], "xterm-256color"), (["--term", "xterm-direct"], "xterm-direct"):
+        ht = [find_ht_binary(), "--subscribe", "output", *options, "--", "sh", "-c", script]
+        with subprocess.Popen(
+            ht, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as running:
+            assert running.stdout
+            event = json.loads(running.stdout.readline())
+            running.kill()
+        assert event["data"]["seq"] == f"{term} truecolor none none\r\n"
+
+
+def test_errors_name_their_cause() -> None:
+    ht = find_ht_binary()
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [ht, "--subscribe", "init", "--", "cat"],
+            stdin=subprocess.PIPE,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert "cannot write to standard output: No space left" in done.stderr
+    done = subprocess.run([ht, "no-such"], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert done.stderr == "ht: cannot run `no-such`: No such file or directory (os error 2)\n"
+
+
+def test_without_pseudo_terminals() -> None:
+    """In a mount namespace of its own, with an empty directory in the place of `/dev/pts`."""
+    script = f"mount -t tmpfs none /dev/pts && exec {find_ht_binary()} --subscribe init -- cat"
+    done = subprocess.run(
+        ["unshare", "--mount", "--user", "--map-root-user", "sh", "-c", script],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "ht: cannot open a pseudo-terminal: " in done.stderr
+    assert "hint: " in done.stderr
+
+
+def test_refused_sizes_and_late_keys_are_told(start: Start) -> None:
+    ht = start(["sh", "-c", "exit 3"])
+    ht.next("exitCode")
+    assert ht.process.stderr
+    ht.send(type="resize", cols=2000, rows=5)
+    expected = "cannot resize the terminal: expected 1x1 to 1000x1000 characters, found 2000x5"
+    assert ht.process.stderr.readline() == f"ht: {expected}\n"
+    ht.send(type="sendKeys", keys=["x"])
+    assert "the command has ended" in ht.process.stderr.readline()
+
+
+def test_a_program_gets_the_terminals_answers(start: Start) -> None:
+    script = (
+        "import os, sys, tty\n"
+        "tty.setraw(0)\n"
+        "for query in ('\\x1b[c', '\\x1b[6n', '\\x1b]11;?\\x07'):\n"
+        "    os.write(1, query.encode())\n"
+        "    os.write(1, repr(os.read(0, 100)).encode() + b' ')\n"
+        "os.write(1, b'done')\n"
+        "os.read(0, 1)\n"
+    )
+    ht = start([sys.executable, "-c", script], cols=100)
+    ht.send(type="takeSnapshot")
+    text = ht.next("snapshot")["text"]
+    for part in (r"b'\x1b[?6c'", r"b'\x1b[1;13R'", r"b'\x1b]11;rgb:0000/0000/0000\x07'", "done"):
+        assert part in text, text
+
+
+def test_keys_are_those_that_the_program_asks_for(start: Start) -> None:
+    """The kitty keyboard protocol, with which an Escape is nothing to wait after."""
+    script = r"stty raw -echo; printf '\033[>1u.'; head -c 9 | od -An -c; sleep 1000"
+    ht = start(["sh", "-c", script], cols=60)
+    while "." not in ht.next("output")["seq"]:
+        pass
+    ht.send(type="sendKeys", keys=["Escape", "O", "A-x"])
+    seen = ""
+    while "u" not in seen:
+        seen += ht.next("output")["seq"]
+    assert seen.split()[:6] == ["033", "[", "2", "7", "u", "O"]
+
+
+def test_settled_snapshot(start: Start) -> None:
+    script = "for i in 1 2 3 4 5; do printf $i; sleep 0.1; done; exec cat"
+    ht = start(["sh", "-c", script])
+    ht.send(type="takeSnapshot", settle=0.3, timeout=20)
+    snapshot = ht.next("snapshot")
+    assert (snapshot["text"].split()[0], snapshot["settled"]) == ("12345", True)
+    ht = start(["sh", "-c", "while :; do printf x; sleep 0.05; done"])
+    ht.send(type="takeSnapshot", settle=1, timeout=0.3)
+    assert ht.next("snapshot")["settled"] is False
+
+
+def test_seq_is_for_every_terminal(start: Start) -> None:
+    ht = start(["printf", r"aaaaaaaaaaaaaaaaaa\r\n\033[1;31mred\033[0m  \033[44m  \033[0m"])
+    ht.next("exitCode")
+    ht.send(type="takeSnapshot")
+    seq = ht.next("snapshot")["seq"]
+    assert seq.startswith("\x1b[1;1Haaaaaaaaaaaaaaaaaa\x1b[2;1H\x1b[0;1;31mred")

@@ -131,7 +131,7 @@ def test_events_are_those_of_standard_output(live: Live) -> None:
     with connect(f"ws://{live.address}/ws/events?sub=init,output,resize,snapshot") as socket:
         init = json.loads(socket.recv(10))
         assert init["type"] == "init"
-        assert init["data"].keys() == {"cols", "rows", "text", "seq"}
+        assert init["data"].keys() == {"cols", "rows", "text", "seq", "pid"}
         live.send(type="resize", cols=30, rows=5)
         live.send(type="sendKeys", keys=["x", "Enter"])
         live.send(type="takeSnapshot")
@@ -154,20 +154,96 @@ def test_only_what_is_asked_for_is_sent(live: Live) -> None:
         assert json.loads(socket.recv(10)) == event
 
 
+@dataclass
+class Message:
+    """A message of asciinema's live stream."""
+
+    kind: str
+    numbers: list[int]
+    text: str
+
+
+def decode(message: Any) -> Message:
+    """Reads a message as the protocol describes it; numbers are LEB128."""
+    kind, rest = chr(message[0]), message[1:]
+    count = {"\x01": 6, "o": 3, "r": 4, "x": 3}[kind]
+    numbers: list[int] = []
+    while len(numbers) < count:
+        value = shift = 0
+        while True:
+            byte, rest = rest[0], rest[1:]
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+        numbers.append(value)
+    text = ""
+    if kind in "\x01o":
+        assert numbers.pop() == len(rest)
+        text = rest.decode()
+    return Message(kind, numbers, text)
+
+
 def test_live_stream_of_asciinema(live: Live) -> None:
-    with connect(f"ws://{live.address}/ws/alis") as socket:
-        init = json.loads(socket.recv(10))
-        assert init.keys() == {"time", "cols", "rows", "init"}
-        assert (init["cols"], init["rows"]) == (20, 4)
+    with connect(f"ws://{live.address}/ws/alis", subprotocols=["v1.alis"]) as socket:  # pyright: ignore[reportArgumentType]
+        assert socket.subprotocol == "v1.alis"
+        assert socket.recv(10) == b"ALiS\x01"
+        init = decode(socket.recv(10))
+        assert init.kind == "\x01"
+        number, time_passed, cols, rows, theme = init.numbers
+        assert (number, cols, rows, theme) == (0, 20, 4, 0)
+        assert time_passed > 0
         live.send(type="resize", cols=30, rows=5)
         live.send(type="input", payload="x\r")
-        seen: list[Any] = []
-        while not any(event[1:] == ["r", "30x5"] for event in seen) or "x\r\nx" not in "".join(
-            event[2] for event in seen if event[1] == "o"
-        ):
-            seen.append(json.loads(socket.recv(10)))
-        times = [init["time"], *(event[0] for event in seen)]
-        assert times == sorted(times)
+        live.send(type="sendKeys", keys=["C-d"])
+        seen: list[Message] = []
+        while not seen or seen[-1].kind != "x":
+            seen.append(decode(socket.recv(10)))
+    assert [message.numbers[0] for message in seen] == list(range(1, len(seen) + 1))
+    assert [30, 5] in [message.numbers[2:] for message in seen if message.kind == "r"]
+    assert "x\r\nx" in "".join(message.text for message in seen if message.kind == "o")
+    assert seen[-1].numbers[2] == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("localhost:0", r"http://127\.0\.0\.1:\d+"),
+        (":0", r"http://127\.0\.0\.1:\d+"),
+        ("0", r"http://127\.0\.0\.1:\d+"),
+        ("0.0.0.0:0", r"http://0\.0\.0\.0:\d+/\?token=[0-9a-f]{32}"),
+    ],
+)
+def test_addresses(address: str, shown: str) -> None:
+    command = [find_ht_binary(), "--listen", address, "--", "cat"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as ht:
+        assert ht.stderr
+        assert ht.stdin
+        assert re.fullmatch(f"ht: live view at {shown}\n", ht.stderr.readline())
+        ht.stdin.close()
+        assert ht.wait(10) == 0
+
+
+def test_what_other_machines_reach_needs_the_token() -> None:
+    command = [find_ht_binary(), "--listen", "0.0.0.0:0", "--", "cat"]
+    pipe, null = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=pipe, stdout=null, stderr=pipe, text=True) as ht:
+        assert ht.stderr
+        told = re.search(r":(\d+)/\?token=(\w+)", ht.stderr.readline())
+        assert told
+        port, token = told.groups()
+        for path in ("/", "/ws/view", "/ws/events", "/ws/alis"):
+            for query in ("", "?token=", f"?token={token[:-1]}", f"?token={token}0"):
+                client = http.client.HTTPConnection("127.0.0.1", int(port))
+                client.request("GET", path + query)
+                assert client.getresponse().status == 403, path + query
+        client = http.client.HTTPConnection("127.0.0.1", int(port))
+        client.request("GET", f"/?token={token}")
+        assert client.getresponse().status == 200
+        with connect(f"ws://127.0.0.1:{port}/ws/events?sub=init&token={token}") as socket:
+            assert json.loads(socket.recv(10))["type"] == "init"
+        ht.kill()
 
 
 def test_unknown_event_is_refused(live: Live) -> None:

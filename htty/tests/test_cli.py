@@ -1,6 +1,8 @@
 """`htty` as a command."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -34,22 +36,18 @@ def test_delimiter() -> None:
 
 
 def test_failed_expectation() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", CLI, "--expect", "never", "--", "cat"],
-        capture_output=True,
-        text=True,
-    )
+    done = htty("-r", "2", "-c", "9", "-k", "seen", "-t", "0.3", "--expect", "never", "--", "cat")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "htty: Pattern 'never' not found within 0.3 seconds; the screen:\nseen\n"
+
+
+def test_expectation_after_the_end() -> None:
+    done = htty("--expect", "never", "--", "sh", "-c", "echo said; exit 3")
     assert done.returncode == 1
-    assert "Pattern 'never' not found within" in done.stderr
-
-
-CLI = """
-import sys
-from htty import cli, session
-default = session.HtWrapper.expect
-session.HtWrapper.expect = lambda self, pattern: default(self, pattern, timeout=0.2)
-sys.exit(cli.main())
-"""
+    expected = (
+        "htty: Pattern 'never' not found: the command has ended with exit code 3; the screen:\n"
+    )
+    assert done.stderr == expected + "said\n"
 
 
 @pytest.mark.parametrize(("script", "status"), [("exit 3", 3), ("kill -15 $$", 143)])
@@ -65,10 +63,48 @@ def test_version() -> None:
     assert re.fullmatch(pattern, done.stdout)
 
 
-def test_help_names_every_option() -> None:
-    text = htty("--help").stdout
-    for option in ("--rows", "--keys", "--snapshot", "--expect-absent", "--exit-status"):
-        assert option in text
+def test_help() -> None:
+    assert htty("--help").stdout == HELP
+
+
+HELP = """\
+usage: htty [options] [--] COMMAND ...
+
+Run a command on a headless terminal and print snapshots of its screen.
+Actions are done in the order given; without any -s, one snapshot is printed
+at the end.
+
+options:
+  -h, --help              show this help message and exit
+  -r, --rows ROWS         terminal height (default: 20)
+  -c, --cols COLS         terminal width (default: 50)
+  -d, --delimiter DELIMITER
+                          what separates keys (default: ',')
+  -t, --timeout SECONDS   how long each action may take (default: 5)
+  --term NAME             TERM of the command (default: xterm-256color)
+  --debug                 show the events of ht on standard error
+  --exit-status           wait for the command, end with its status
+  --version               print the versions of htty and ht
+
+actions:
+  -k, --keys KEYS         send keys, such as 'ihello,Escape'
+  --type TEXT             type text as it is
+  -s, --snapshot          print a snapshot
+  --expect RE             wait until the screen matches
+  --expect-absent RE      wait until it does not match
+  --wait-idle [SECONDS]   wait until nothing is written for so long (default:
+                          0.2)
+
+keys:
+  Enter Tab Space Escape Backspace Insert Delete
+  Up Down Left Right Home End PageUp PageDown F1 to F12
+  With Ctrl, Alt or Shift: C-c, A-x, S-Tab, C-S-Left. ^c is C-c.
+  Anything else is typed as text.
+
+exit status:
+  0 done; 1 an expectation failed or the command cannot be run; 2 wrong usage;
+  130 interrupted. With --exit-status, that of the command.
+"""
 
 
 def test_long_options_and_no_dashes() -> None:
@@ -89,9 +125,105 @@ def test_debug_shows_events() -> None:
     assert done.stdout == "ab\n\n----\n"
 
 
-def test_usage_errors() -> None:
-    assert htty("-s").returncode == 2
-    assert htty("-r", "0", "--", "cat").returncode == 2
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["-s"], "no command given; put it at the end: htty [options] -- COMMAND"),
+        (["-r", "0", "cat"], "argument -r/--rows: expected 1 to 1000, found `0`"),
+        (["-c", "wide", "cat"], "argument -c/--cols: expected 1 to 1000, found `wide`"),
+        (["-t", "-1", "cat"], "argument -t/--timeout: expected a number of seconds, found `-1`"),
+        (["-d", "", "cat"], "argument -d/--delimiter: expected at least one character"),
+        (
+            ["--expect", "(", "cat"],
+            "argument --expect: `(` is no regular expression: missing ), "
+            "unterminated subpattern at position 0",
+        ),
+        *(
+            (
+                ["-k", f"a,{word}", "cat"],
+                f"argument -k/--keys: `{word}` is not the name of a key; did you mean `{key}`? "
+                "Type it as text with --type",
+            )
+            for word, key in {
+                **{"Esc": "Escape", "Return": "Enter", "Ctrl+C": "C-c", "<C-w>": "C-w"},
+                **{"PgUp": "PageUp", "C-Esc": "C-Escape", "F13": "F12", "Alt+Enter": "A-Enter"},
+            }.items()
+        ),
+    ],
+)
+def test_usage_errors(args: list[str], message: str) -> None:
+    done = htty(*args)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"usage: htty [options] [--] COMMAND ...\nhtty: error: {message}\n"
+
+
+def test_text_that_equals_keys() -> None:
+    done = htty("-r", "3", "-c", "20", "--type", "Enter, Esc", "-k", "Enter", "-s", "--", "cat")
+    assert done.stdout == "Enter, Esc\nEnter, Esc\n\n----\n", done.stderr
+
+
+def test_waiting_for_quiet() -> None:
+    script = "for i in 1 2 3; do printf $i; sleep 0.15; done; exec cat"
+    done = htty("-r", "1", "-c", "8", "--wait-idle", "0.5", "-s", "--", "sh", "-c", script)
+    assert done.stdout == "123\n----\n", done.stderr
+    busy = ("-t", "0.5", "--wait-idle", "1", "--", "sh", "-c", "while :; do echo; sleep 0.1; done")
+    done = htty(*busy)
+    assert done.returncode == 1
+    assert done.stderr == "htty: no quiet of 1.0 seconds within 0.5 seconds\n"
+
+
+def test_term_of_the_command() -> None:
+    done = htty("-r", "2", "-c", "20", "--term", "xterm-direct", "--", "sh", "-c", "echo $TERM")
+    assert done.stdout == "xterm-direct\n\n----\n", done.stderr
+
+
+def test_keys_after_the_end_are_not_lost_in_silence() -> None:
+    done = htty("--wait-idle", "0.5", "-k", "a", "--", "sh", "-c", "echo x; exit 4")
+    assert done.returncode == 1
+    assert done.stderr == "htty: the command has ended with exit code 4: nothing reads keys\n"
+
+
+def test_output_that_cannot_be_written() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [HTTY, "--", "echo", "x"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 1
+    assert done.stderr == "htty: cannot write to standard output: No space left on device\n"
+
+
+def test_reader_that_goes() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [HTTY, "--", "echo", "x"], stdout=write, stderr=subprocess.PIPE, text=True
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_ascii_output() -> None:
+    env = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = subprocess.run(
+        [HTTY, "-r", "1", "-c", "5", "--", "printf", "\u00e9x"], env=env, capture_output=True
+    )
+    assert done.stdout == b"?x\n----\n", done.stderr
+
+
+def test_interruption() -> None:
+    with subprocess.Popen(
+        [HTTY, "-t", "60", "--expect", "never", "--debug", "--", "cat"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stderr
+        # The session is there.
+        assert running.stderr.readline()
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert "Traceback" not in errors
 
 
 def test_missing_command_is_told() -> None:

@@ -2,11 +2,13 @@
 
 import contextlib
 import gc
+import re
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -249,3 +251,115 @@ def test_run_without_a_block() -> None:
 def test_resize(cat: HtWrapper) -> None:
     cat.resize(rows=2, cols=10)
     assert cat.snapshot().text == "\n".join([" " * 10] * 2)
+
+
+def test_text_that_equals_keys(cat: HtWrapper) -> None:
+    cat.type("Enter Esc")
+    cat.send_keys(Press.ENTER)
+    cat.expect(r"Enter Esc *\nEnter Esc")
+
+
+@pytest.mark.parametrize(
+    ("keys", "error", "message"),
+    [
+        ("Esc", ValueError, "`Esc` is not the name of a key; did you mean `Escape`"),
+        (["a", "Ctrl+C"], ValueError, "did you mean `C-c`"),
+        (3, TypeError, "expected text, a key or a list of both, found 3"),
+        (["a", None], TypeError, "expected text or a key, found None"),
+        ([b"a"], TypeError, "expected text or a key, found b'a'"),
+    ],
+)
+def test_wrong_keys(cat: HtWrapper, keys: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=re.escape(message)):
+        cat.send_keys(keys)
+    assert cat.snapshot().text.strip() == "", "nothing of it was typed"
+
+
+@pytest.mark.parametrize(
+    ("rows", "cols", "error"),
+    [(0, 5, ValueError), (5, 1001, ValueError), ("5", 5, TypeError), (True, 5, TypeError)],
+)
+def test_wrong_sizes(cat: HtWrapper, rows: Any, cols: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"`(rows|cols)`: expected"):
+        cat.resize(rows, cols)
+    with pytest.raises(error, match=r"`(rows|cols)`: expected"):
+        run("cat", rows, cols)
+
+
+@pytest.mark.parametrize("command", [[], "", " "])
+def test_no_command(command: Any) -> None:
+    with pytest.raises(ValueError, match="no command"), terminal_session(command):
+        pass
+
+
+def test_keys_after_the_end_of_the_command() -> None:
+    with terminal_session("sh -c 'exit 5'") as session:
+        session.cmd.wait(10)
+        for send in (session.send_keys, session.type):
+            with pytest.raises(RuntimeError, match="ended with exit code 5"):
+                send("x")
+
+
+def test_expectations_take_any_timeout(cat: HtWrapper) -> None:
+    cat.send_keys("seen")
+    cat.expect("seen")
+    for timeout in (0, None, 1e9, 1e30):
+        cat.expect("seen", timeout=timeout)
+        cat.expect_absent("hidden", timeout=timeout)
+        assert cat.snapshot(timeout=timeout).text.startswith("seen")
+    with pytest.raises(TimeoutError, match="not found within 0 seconds"):
+        cat.expect("hidden", timeout=0)
+
+
+def test_compiled_patterns(cat: HtWrapper) -> None:
+    cat.send_keys("SEEN")
+    cat.expect(re.compile("seen", re.IGNORECASE))
+    with pytest.raises(TimeoutError, match=r"Pattern 'seen' not found"):
+        cat.expect(re.compile("seen"), timeout=0.1)
+
+
+def test_failed_expectation_shows_the_screen(cat: HtWrapper) -> None:
+    cat.send_keys("what there is")
+    with pytest.raises(TimeoutError, match=r"0\.2 seconds; the screen:\nwhat there is$"):
+        cat.expect("never", timeout=0.2)
+
+
+def test_expectation_ends_with_the_command() -> None:
+    with terminal_session(["sh", "-c", "echo said; read line; exit 3"]) as session:
+        session.expect("said")
+        session.send_keys(Press.ENTER)
+        for expect in (session.expect, session.expect_absent):
+            pattern = "never" if expect == session.expect else "said"
+            with pytest.raises(TimeoutError, match=r"the command has ended with exit code 3"):
+                expect(pattern, timeout=None)
+
+
+def test_waiting_for_quiet() -> None:
+    script = "for i in 1 2 3 4; do printf $i; sleep 0.1; done; exec cat"
+    with terminal_session(["sh", "-c", script], rows=1, cols=8) as session:
+        session.wait_idle(0.4)
+        assert session.snapshot().text == "1234    "
+        session.send_keys("x")
+        assert session.snapshot(settle=0.1).text == "1234x   "
+    with (
+        terminal_session("while :; do echo; sleep 0.05; done") as session,
+        pytest.raises(TimeoutError, match=r"no quiet of 1 seconds within 0\.3 seconds"),
+    ):
+        session.wait_idle(1, timeout=0.3)
+
+
+def test_modules_of_0_2_30() -> None:
+    from htty import constants, ht, html_utils, keys, proc
+    from htty.cli import htty_sync
+    from htty_core import core
+
+    assert ht.HtWrapper is HtWrapper
+    assert ht.terminal_session is terminal_session
+    assert proc.CmdProcess is not proc.HtProcess
+    assert keys.keys_to_strings(["a", Press.CTRL_C]) == ["a", "C-c"]
+    assert constants.DEFAULT_TERMINAL_COLS == 60
+    assert core.HtArgs(["cat"], [], 2, 3).get_command("ht")[-1] == "cat"
+    assert "red" in html_utils.simple_ansi_to_html("\x1b[1;31mred\x1b[5;1H\x1b[?25l")
+    assert callable(htty_sync)
+    assert Press.CARET_SHIFT_A.value == "^A"
+    assert Press.CARET_BACKSLASH.value == "^\\"

@@ -98,7 +98,7 @@ def test_options_exist(document: Document, binaries: Path, xtask: Path, ht: Path
     for action in ACTIONS:
         known |= {f"--{name}" for name in inputs(binaries, action)}
     commands = (ROOT / "htty/src/htty/cli.py").read_text()
-    known |= set(re.findall(r'add\((?:"-\w", )?"(--[\w-]+)"', commands))
+    known |= set(re.findall(r'\b(?:add|act)\(\s*(?:"-\w",\s*)?"(--[\w-]+)"', commands))
     for program in (xtask, ht):
         commands = re.findall(r"^  ([a-z][\w-]*)  ", help_of(program), re.MULTILINE)
         for text in [help_of(program), *(help_of(program, name) for name in commands)]:

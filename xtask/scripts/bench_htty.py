@@ -1,9 +1,10 @@
-"""Measures htty and ht beside the published ones, in turns; prints a table.
+"""Measures htty and ht beside the published ones and other peers, in turns; prints a table.
 
-    python bench_htty.py PEER_BIN HT
+    python bench_htty.py PEER_BIN HT BARE
 
-PEER_BIN is the `bin` of an environment with the published packages and pytest,
-HT our binary; our Python packages are those of this repository.
+PEER_BIN is the `bin` of an environment with the published packages, the peers and
+pytest, HT our binary, BARE the example that parses with `alacritty_terminal` alone;
+our Python packages are those of this repository.
 """
 
 import os
@@ -21,7 +22,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 TURNS = 5
 
-ROUND_TRIPS = """
+# Each sends a line to `cat`, waits until it is on the screen, and takes the screen.
+# The number of rounds is the first argument; the median in seconds is printed.
+ROUND_TRIPS = {
+    "htty": """
 import sys, time
 from htty import Press, terminal_session
 times = []
@@ -33,7 +37,138 @@ with terminal_session("cat", rows=24, cols=80) as session:
         session.snapshot()
         times.append(time.perf_counter() - begin)
 print(sorted(times)[len(times) // 2])
-"""
+""",
+    "pexpect + pyte": """
+import re, sys, time
+import pexpect, pyte
+times = []
+cat = pexpect.spawn("cat", dimensions=(24, 80), encoding="utf-8")
+cat.delaybeforesend = None
+screen = pyte.Screen(80, 24)
+stream = pyte.Stream(screen)
+for number in range(int(sys.argv[1])):
+    begin = time.perf_counter()
+    cat.sendline(f"line {number} end")
+    while not re.search(f"line {number} end", "\\n".join(screen.display)):
+        stream.feed(cat.read_nonblocking(65536, 5))
+    "\\n".join(screen.display)
+    times.append(time.perf_counter() - begin)
+print(sorted(times)[len(times) // 2])
+""",
+    "tmux": """
+import subprocess, sys, time
+name = f"bench-{time.time_ns()}"
+def tmux(*args):
+    return subprocess.run(["tmux", "-L", name, *args], capture_output=True, text=True, check=True)
+tmux("-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24", "cat")
+times = []
+for number in range(int(sys.argv[1])):
+    begin = time.perf_counter()
+    tmux("send-keys", f"line {number} end", "Enter")
+    while f"line {number} end" not in tmux("capture-pane", "-p").stdout:
+        pass
+    tmux("capture-pane", "-p")
+    times.append(time.perf_counter() - begin)
+tmux("kill-server")
+print(sorted(times)[len(times) // 2])
+""",
+    "tui-test": """
+import asyncio, sys, time
+from tui_test import TuiTest
+async def main():
+    times = []
+    async with TuiTest.ephemeral() as terminal:
+        await terminal.run("cat", cols=80, rows=24)
+        for number in range(int(sys.argv[1])):
+            begin = time.perf_counter()
+            await terminal.submit(f"line {number} end")
+            await terminal.get_by_text(f"line {number} end").first().expect()
+            await terminal.text()
+            times.append(time.perf_counter() - begin)
+    print(sorted(times)[len(times) // 2])
+asyncio.run(main())
+""",
+}
+
+# Each runs `echo hello world`, waits for it and prints the screen.
+ONE_SHOT = {
+    "pexpect + pyte": """
+import pexpect, pyte
+echo = pexpect.spawn("echo hello world", dimensions=(4, 20), encoding="utf-8")
+screen = pyte.Screen(20, 4)
+stream = pyte.Stream(screen)
+while "world" not in "".join(screen.display):
+    stream.feed(echo.read_nonblocking(65536, 5))
+print("\\n".join(screen.display))
+""",
+    "tmux": """
+import subprocess, time
+name = f"bench-{time.time_ns()}"
+def tmux(*args):
+    return subprocess.run(["tmux", "-L", name, *args], capture_output=True, text=True, check=True)
+tmux("-f", "/dev/null", "new-session", "-d", "-x", "20", "-y", "4", "echo hello world; cat")
+while "world" not in (screen := tmux("capture-pane", "-p").stdout):
+    pass
+tmux("kill-server")
+print(screen)
+""",
+    "tui-test": """
+import asyncio
+from tui_test import TuiTest
+async def main():
+    async with TuiTest.ephemeral() as terminal:
+        await terminal.run("sh", "-c", "echo hello world; cat", cols=20, rows=4)
+        await terminal.get_by_text("world").expect()
+        print(await terminal.text())
+asyncio.run(main())
+""",
+}
+
+# Each starts 100 sessions of `cat`, sends a line to each, sees it on each, ends them.
+HUNDRED = {
+    "htty": """
+import contextlib
+from htty import Press, terminal_session
+with contextlib.ExitStack() as stack:
+    sessions = [stack.enter_context(terminal_session("cat", 5, 20)) for _ in range(100)]
+    for number, session in enumerate(sessions):
+        session.send_keys([f"n{number}", Press.ENTER])
+    for number, session in enumerate(sessions):
+        session.expect(f"n{number}")
+""",
+    "pexpect + pyte": """
+import pexpect, pyte
+sessions = []
+for _ in range(100):
+    screen = pyte.Screen(20, 5)
+    cat = pexpect.spawn("cat", dimensions=(5, 20), encoding="utf-8")
+    cat.delaybeforesend = None
+    sessions.append((cat, screen, pyte.Stream(screen)))
+for number, (cat, _, _) in enumerate(sessions):
+    cat.sendline(f"n{number}")
+for number, (cat, screen, stream) in enumerate(sessions):
+    while f"n{number}" not in "".join(screen.display):
+        stream.feed(cat.read_nonblocking(65536, 5))
+for cat, _, _ in sessions:
+    cat.close(force=True)
+""",
+    "tui-test": """
+import asyncio
+from tui_test import TuiTest
+async def main():
+    sessions = [TuiTest.ephemeral() for _ in range(100)]
+    for terminal in sessions:
+        await terminal.__aenter__()
+        await terminal.run("cat", cols=20, rows=5)
+    for number, terminal in enumerate(sessions):
+        await terminal.submit(f"n{number}")
+    for number, terminal in enumerate(sessions):
+        await terminal.get_by_text(f"n{number}").first().expect()
+    for terminal in sessions:
+        await terminal.__aexit__(None, None, None)
+asyncio.run(main())
+""",
+}
 
 
 @dataclass
@@ -43,6 +178,7 @@ class Side:
     python: str
     ht: str
     env: dict[str, str]
+    options: list[str]
 
     def run(self, *args: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
         """Runs its Python."""
@@ -58,7 +194,7 @@ def sides(peer: Path, ht: str) -> tuple[Side, Side]:
     path = os.pathsep.join(str(ROOT / part) for part in ("htty/src", "htty-core/python"))
     python = str(peer / "python")
     ours = env | {"PYTHONPATH": path, "HTTY_HT_BIN": ht}
-    return Side(python, str(peer / "ht"), env), Side(python, ht, ours)
+    return Side(python, str(peer / "ht"), env, []), Side(python, ht, ours, ["--scrollback", "0"])
 
 
 def timed(call: Callable[[], object]) -> tuple[float, float]:
@@ -82,11 +218,22 @@ def command_line(side: Side) -> tuple[float, float]:
     return timed(call)
 
 
-def round_trip(side: Side, count: int) -> float:
-    """A line sent, expected and seen, in seconds (median)."""
-    done = side.run("-c", ROUND_TRIPS, str(count))
+def printed(side: Side, script: str, *args: str) -> float:
+    """The number that a script prints."""
+    done = side.run("-c", script, *args)
     assert done.returncode == 0, done.stderr
     return float(done.stdout)
+
+
+def runs(side: Side, script: str, shows: str = "") -> Callable[[], tuple[float, float]]:
+    """What measures a script that prints `shows`."""
+
+    def call() -> None:
+        done = side.run("-c", script)
+        assert done.returncode == 0, done.stderr
+        assert shows in done.stdout, done.stdout
+
+    return lambda: timed(call)
 
 
 def mixed(path: Path) -> None:
@@ -110,7 +257,16 @@ def mixed(path: Path) -> None:
 
 def throughput(side: Side, file: Path) -> tuple[float, float]:
     """Seconds until the exit code is told, and the peak memory of ht in MB."""
-    args = ["--subscribe", "output,exitCode", "--size", "80x24", "--", "cat", str(file)]
+    args = [
+        "--subscribe",
+        "output,exitCode",
+        "--size",
+        "80x24",
+        *side.options,
+        "--",
+        "cat",
+        str(file),
+    ]
     pipe = subprocess.PIPE
     begin = time.perf_counter()
     with subprocess.Popen(
@@ -186,22 +342,27 @@ def tests(side: Side, folder: Path) -> tuple[str, float, float]:
     return told[0], wall, cpu
 
 
+PEERS = ("pexpect + pyte", "tmux", "tui-test")
+
+
 def main() -> None:
     """Prints the table."""
-    both = sides(Path(sys.argv[1]), sys.argv[2])
+    _, ours = both = sides(Path(sys.argv[1]), sys.argv[2])
     rows: list[list[str]] = []
 
     def in_turns(
-        measure: Callable[[Side], tuple[float, float]], turns: int
+        measures: list[Callable[[], tuple[float, float]]], turns: int = TURNS
     ) -> list[tuple[float, float]]:
-        seen: list[list[tuple[float, float]]] = [[], []]
-        for _ in range(turns):
-            for side, values in zip(both, seen, strict=True):
-                values.append(measure(side))
+        """The medians of each, measured in turns."""
+        seen = [[measure() for measure in measures] for _ in range(turns)]
+        columns = zip(*seen, strict=True)
         return [
             (statistics.median(v[0] for v in values), statistics.median(v[1] for v in values))
-            for values in seen
+            for values in columns
         ]
+
+    def times(pairs: list[tuple[float, float]]) -> list[str]:
+        return [f"{wall:.2f} s, {cpu:.2f} s CPU" for wall, cpu in pairs]
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -209,23 +370,41 @@ def main() -> None:
             f"{told}, {wall:.1f} s, {cpu:.1f} s CPU"
             for told, wall, cpu in (tests(side, folder) for side in both)
         ]
-        rows.append(["tests of the common surface", *shown, "<= 10 s, <= 3 s CPU"])
-        cells = [f"{wall:.2f} s, {cpu:.2f} s CPU" for wall, cpu in in_turns(command_line, TURNS)]
-        label = "`htty -r 4 -c 20 --expect world -s -- echo hello world`"
-        rows.append([label, *cells, "<= 0.2 s, <= 0.15 s CPU"])
-        cells = [f"{1000 * round_trip(side, 20):.1f} ms" for side in both]
-        rows.append(["send a line, expect it, snapshot", *cells, "<= 10 ms"])
+        rows.append(["tests of the common surface", *shown, "", "", "", "<= 8 s, <= 2 s CPU"])
+
+        one = [lambda side=side: command_line(side) for side in both]
+        one += [runs(ours, ONE_SHOT[peer], "hello world") for peer in PEERS]
+        label = "`echo hello world`, seen once"
+        rows.append([label, *times(in_turns(one)), "<= 0.2 s, <= 0.15 s CPU"])
+
+        scripts = {peer: ROUND_TRIPS[peer] for peer in PEERS}
+        trips = [1000 * printed(side, ROUND_TRIPS["htty"], "20") for side in both]
+        trips += [1000 * printed(ours, script, "100") for script in scripts.values()]
+        trips[1] = 1000 * printed(ours, ROUND_TRIPS["htty"], "100")
+        cells = [f"{trip:.2f} ms" for trip in trips]
+        rows.append(["send a line, expect it, snapshot", *cells, "<= 2 x pexpect + pyte"])
+
+        hundred = [runs(side, HUNDRED["htty"]) for side in both]
+        hundred += [runs(ours, HUNDRED[peer]) for peer in ("pexpect + pyte", "tui-test")]
+        cells = times(in_turns(hundred, 1))
+        rows.append(["100 sessions at once", *cells[:3], "", cells[3], "in the table"])
+
         file = folder / "mixed"
         mixed(file)
-        cells = [
-            f"{wall:.2f} s, {peak:.0f} MB"
-            for wall, peak in in_turns(lambda side: throughput(side, file), TURNS)
-        ]
-        rows.append(["30 MB of mixed output until exitCode", *cells, "<= 0.6 s, <= 20 MB"])
+
+        def bare() -> tuple[float, float]:
+            done = subprocess.run([sys.argv[3], file], capture_output=True, text=True, check=True)
+            return float(done.stdout), 0
+
+        output = [lambda side=side: throughput(side, file) for side in both]
+        *mine, (parsed, _) = in_turns([*output, bare])
+        cells = [f"{wall:.2f} s, {peak:.0f} MB" for wall, peak in mine]
+        bar = f"<= 1.3 x alacritty_terminal alone ({parsed:.2f} s), <= 10 MB"
+        rows.append(["30 MB of mixed output until exitCode", *cells, "", "", "", bar])
         cells = [f"{used:.2f} s CPU, {gone}" for used, gone in (idle(side) for side in both)]
-        rows.append(["idle for 10 s, then orphaned", *cells, "no CPU, gone within 1 s"])
-    print("| | htty 0.2.30 | htty here | bar |")
-    print("| --- | --- | --- | --- |")
+        rows.append(["idle for 10 s, then orphaned", *cells, "", "", "", "no CPU, gone within 1 s"])
+    print("| | htty 0.2.30 | htty here | pexpect + pyte | tmux | tui-test 0.1.1 | bar |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     for row in rows:
         print(f"| {' | '.join(row)} |")
 

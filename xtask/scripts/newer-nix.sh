@@ -1,33 +1,17 @@
 #!/usr/bin/env bash
 # newer-nix.sh FOLDER: the Nix of Debian 13 in FOLDER/bin, started with its own
-# libraries, from the packages' signed lists by the machine's own sources.
-# Nothing is installed on the machine.
+# libraries. Nothing is installed on the machine.
 set -euo pipefail
 [ $# -eq 1 ] || { echo "usage: newer-nix.sh FOLDER" >&2; exit 2; }
 folder=$1
 source=${BASH_SOURCE[0]}
 ! cmp -s "$source" "$folder/made-by" || exit 0
+# shellcheck source=xtask/scripts/trixie.sh
+source "$(dirname "$source")/trixie.sh"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir -p "$work"/{sources,lists/partial,cache/archives/partial,debs,root}
-# The same archives, the next release.
-{ cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null || true; } |
-  sed -n '/^deb .*bookworm/s/bookworm/trixie/p' >"$work/sources/trixie.list"
-for file in /etc/apt/sources.list.d/*.sources; do
-  [ ! -f "$file" ] || sed 's/bookworm/trixie/g' "$file" >"$work/sources/$(basename "$file")"
-done
-printf 'APT::Default-Release "";\n' >"$work/apt.conf"
-export APT_CONFIG=$work/apt.conf
-apt=(-o "Dir::Etc::sourcelist=/dev/null" -o "Dir::Etc::sourceparts=$work/sources"
-  -o "Dir::State::lists=$work/lists" -o "Dir::State::status=/dev/null" -o "Dir::Cache=$work/cache"
-  -o APT::Sandbox::User=root -o Acquire::Languages=none -o APT::Install-Recommends=false)
-apt-get "${apt[@]}" --quiet --quiet update
-# An empty status file makes apt fetch everything that it depends on.
-apt-get "${apt[@]}" --quiet --quiet --yes --download-only install nix-bin
-for deb in "$work"/cache/archives/*.deb; do
-  dpkg-deb -x "$deb" "$work/root"
-done
+trixie nix-bin "$work/root"
 
 mkdir -p "$work/root/bin.new"
 for name in nix nix-store nix-build nix-instantiate nix-env nix-daemon nix-hash; do

@@ -57,6 +57,8 @@ fn htty(shell: &Shell) -> Result<Exit, Error> {
         "--locked",
         "--manifest-path",
         "htty-core/Cargo.toml",
+        "--bins",
+        "--examples",
     ]))?;
     let script = shell.root.join("xtask/scripts/bench_htty.py");
     let ht = shell.target.join("release/ht");
@@ -64,6 +66,7 @@ fn htty(shell: &Shell) -> Result<Exit, Error> {
         display(&script),
         display(&peers),
         display(&ht),
+        display(&shell.target.join("release/examples/bare")),
     ]))?;
     Ok(Exit::Done)
 }

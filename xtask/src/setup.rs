@@ -11,21 +11,29 @@ use crate::tools::{actionlint, alone, build_requirements, deadnix, directory, en
 
 /// Debian packages that the tests use. The archive drops old versions, so none is
 /// pinned; the tests check behaviour.
-const DEBIAN: [&str; 15] = [
+const DEBIAN: [&str; 23] = [
     "chromium",
+    "dialog",
+    "fzf",
     "g++",
     "gcc-aarch64-linux-gnu",
     "gcc-powerpc64le-linux-gnu",
+    "htop",
+    "less",
     "libc6-dev-arm64-cross",
     "libc6-dev-ppc64el-cross",
     "libc6-riscv64-cross",
     "musl-dev",
     "musl-tools",
+    "nano",
+    "neovim",
     "nix-bin",
     "patchelf",
     "qemu-user-static",
     "sudo",
+    "tmux",
     "vim",
+    "vttest",
     "xz-utils",
 ];
 
@@ -42,8 +50,10 @@ pub(crate) fn set_up_tests(shell: &Shell) -> Result<(), Error> {
     rust_cross(shell)?;
     corpus::download(shell)?;
     stand_ins(shell)?;
-    let script = shell.root.join("xtask/scripts/newer-nix.sh");
-    shell.quiet(&Cmd::new(display(&script)).arg(display(&directory(shell).join("newer-nix"))))?;
+    for name in ["newer-nix", "newer-fish"] {
+        let script = shell.root.join("xtask/scripts").join(name).with_extension("sh");
+        shell.quiet(&Cmd::new(display(&script)).arg(display(&directory(shell).join(name))))?;
+    }
     installed(shell)
 }
 

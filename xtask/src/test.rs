@@ -105,7 +105,8 @@ fn python(shell: &Shell) -> Result<(), Error> {
             environment(shell, &tools, &venv, found.stdout.trim(), &dist, packages).map(|()| venv)
         };
         let full = make("htty", &["htty"])?;
-        pytest(shell, &full, None, &["htty-core/tests", "htty/tests"])?;
+        let fish = tools::directory(shell).join("newer-fish/bin");
+        pytest(shell, &full, Some(fish), &["htty-core/tests", "htty/tests"])?;
         // One Python is enough for what differs between the environments.
         if tested == 0 {
             pytest(shell, &full, None, &["tests/env_tests", "-m", "wheel or sdist or htty"])?;

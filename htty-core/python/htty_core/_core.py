@@ -40,10 +40,20 @@ def command_words(command: Command) -> list[str]:
 
     A string is split as a shell does; one that uses more of a shell than quotes
     (variables, pipes, patterns, assignments …) becomes a command line for
-    `/bin/sh`.
+    `/bin/sh`. Raises `ValueError` where there is no word at all.
     """
     if not isinstance(command, str):
-        return list(command)
+        words = list(command)
+        wrong = [word for word in words if not isinstance(word, str)]  # pyright: ignore[reportUnnecessaryIsInstance]
+        if wrong:
+            raise TypeError(
+                f"a command is a list of words or a string, and {wrong[0]!r} is neither"
+            )
+        if not words:
+            raise ValueError("no command: the list of its words is empty")
+        return words
+    if not command.strip():
+        raise ValueError("no command: the string is empty")
     if any(match["shell"] for match in _SYNTAX.finditer(command)):
         return ["/bin/sh", "-c", command]
     return shlex.split(command)
@@ -89,6 +99,8 @@ class HtArgs:
     """The terminal's width; 120 where there is none."""
     style_mode: StyleMode | None = None
     """How snapshots look; plain where there is none."""
+    term: str | None = None
+    """What the command finds as `TERM`; `xterm-256color` where there is none."""
 
     def get_command(self, ht_binary: str | None = None) -> list[str]:
         """Gives the words of the command line; `ht_binary` is found where it is `None`."""
@@ -100,6 +112,8 @@ class HtArgs:
             words += ["--size", f"{self.cols or 120}x{self.rows or 40}"]
         if self.style_mode is not None:
             words += ["--style-mode", str(self.style_mode)]
+        if self.term is not None:
+            words += ["--term", self.term]
         return [*words, "--", *command_words(self.command)]
 
 

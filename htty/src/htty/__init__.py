@@ -13,6 +13,7 @@ It ends with the block, and the command with it, whatever happens in between.
 `run` gives the same `HtWrapper` without the block; end it with its `exit`.
 """
 
+from htty import keys
 from htty.keys import KeyInput, Press
 from htty.process import ProcessController
 from htty.session import HtWrapper, SnapshotResult, run, terminal_session
@@ -27,6 +28,7 @@ __all__ = [
     "SnapshotResult",
     "StyleMode",
     "__version__",
+    "keys",
     "run",
     "terminal_session",
 ]

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
+import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from htty.keys import NAMES, suggestion
 from htty_core import HtEvent, __version__
 
 if TYPE_CHECKING:
@@ -14,6 +19,35 @@ if TYPE_CHECKING:
 
 DELIMITER = "----"
 """The line after each snapshot."""
+
+QUIET = 0.2
+"""How many seconds of quiet `--wait-idle` waits for, where it is not told."""
+
+KEY_NAMES = f"""\
+keys:
+  {" ".join(NAMES[:7])}
+  {" ".join(NAMES[7:15])} F1 to F12
+  With Ctrl, Alt or Shift: C-c, A-x, S-Tab, C-S-Left. ^c is C-c.
+  Anything else is typed as text.
+
+exit status:
+  0 done; 1 an expectation failed or the command cannot be run; 2 wrong usage;
+  130 interrupted. With --exit-status, that of the command.
+"""
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Writes the same help with every Python: `-k, --keys KEYS`."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=26, width=80)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if not action.option_strings:
+            return super()._format_action_invocation(action)
+        names = ", ".join(action.option_strings)
+        arguments = self._format_args(action, action.dest.upper()) if action.nargs != 0 else ""
+        return f"{names} {arguments}".rstrip()
 
 
 class Action(argparse.Action):
@@ -29,34 +63,94 @@ class Action(argparse.Action):
         namespace.actions = [*namespace.actions, (self.dest, values)]
 
 
-def positive(text: str) -> int:
-    """Reads a size of at least one character."""
-    number = int(text)
-    if not 1 <= number <= 0xFFFF:
-        raise ValueError
-    return number
+def size(text: str) -> int:
+    """Reads a number of rows or columns."""
+    with contextlib.suppress(ValueError):
+        number = int(text)
+        if 1 <= number <= 1000:
+            return number
+    raise argparse.ArgumentTypeError(f"expected 1 to 1000, found `{text}`")
+
+
+def seconds(text: str) -> float:
+    """Reads a duration."""
+    with contextlib.suppress(ValueError):
+        number = float(text)
+        if 0 <= number < float("inf"):
+            return number
+    raise argparse.ArgumentTypeError(f"expected a number of seconds, found `{text}`")
+
+
+def pattern(text: str) -> re.Pattern[str]:
+    """Reads a regular expression."""
+    try:
+        return re.compile(text, re.MULTILINE)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"`{text}` is no regular expression: {error}") from error
+
+
+def delimiter(text: str) -> str:
+    """Reads what separates keys."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected at least one character")
+    return text
 
 
 def parser() -> argparse.ArgumentParser:
     """Makes the command line's parser."""
     parser = argparse.ArgumentParser(
         prog="htty",
-        description="Run a command on a headless terminal and print snapshots of its screen.",
-        epilog="Actions (-k, -s, --expect, --expect-absent) are done in the order given. "
-        "Without any -s, one snapshot is printed at the end.",
+        usage="htty [options] [--] COMMAND ...",
+        description="Run a command on a headless terminal and print snapshots of its screen.\n"
+        "Actions are done in the order given; without any -s, one snapshot is printed\n"
+        "at the end.",
+        epilog=KEY_NAMES,
+        formatter_class=HelpFormatter,
+    )
+    act = parser.add_argument_group("actions").add_argument
+    act("-k", "--keys", action=Action, metavar="KEYS", help="send keys, such as 'ihello,Escape'")
+    act("--type", action=Action, metavar="TEXT", help="type text as it is")
+    act("-s", "--snapshot", action=Action, nargs=0, help="print a snapshot")
+    act("--expect", action=Action, type=pattern, metavar="RE", help="wait until the screen matches")
+    act(
+        "--expect-absent",
+        action=Action,
+        type=pattern,
+        metavar="RE",
+        help="wait until it does not match",
+    )
+    act(
+        "--wait-idle",
+        action=Action,
+        nargs="?",
+        const=QUIET,
+        type=seconds,
+        metavar="SECONDS",
+        help=f"wait until nothing is written for so long (default: {QUIET})",
     )
     add = parser.add_argument
-    add("-r", "--rows", type=positive, default=20, help="terminal height (default: 20)")
-    add("-c", "--cols", type=positive, default=50, help="terminal width (default: 50)")
-    add("-k", "--keys", action=Action, metavar="KEYS", help="send keys, such as 'ihello,Escape'")
-    add("-s", "--snapshot", action=Action, nargs=0, help="print a snapshot")
-    add("-d", "--delimiter", default=",", help="what separates keys (default: ',')")
-    add("--expect", action=Action, metavar="RE", help="wait until the screen matches")
-    add("--expect-absent", action=Action, metavar="RE", help="wait until it does not match")
+    add("-r", "--rows", type=size, default=20, help="terminal height (default: 20)")
+    add("-c", "--cols", type=size, default=50, help="terminal width (default: 50)")
+    add(
+        "-d",
+        "--delimiter",
+        type=delimiter,
+        default=",",
+        help="what separates keys (default: ',')",
+    )
+    add(
+        "-t",
+        "--timeout",
+        type=seconds,
+        default=5.0,
+        metavar="SECONDS",
+        help="how long each action may take (default: 5)",
+    )
+    add("--term", metavar="NAME", help="TERM of the command (default: xterm-256color)")
     add("--debug", action="store_true", help="show the events of ht on standard error")
     add("--exit-status", action="store_true", help="wait for the command, end with its status")
     add("--version", action=Version, nargs=0, help="print the versions of htty and ht")
-    add("command", nargs=argparse.REMAINDER, metavar="[--] COMMAND …", help="what to run")
+    add("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     parser.set_defaults(actions=[])
     return parser
 
@@ -75,52 +169,104 @@ class Version(argparse.Action):
 
         from htty_core import find_ht_binary
 
-        told = subprocess.run([find_ht_binary(), "--version"], capture_output=True, text=True)
+        try:
+            told = subprocess.run([find_ht_binary(), "--version"], capture_output=True, text=True)
+        except OSError as error:
+            parser.exit(1, f"htty {__version__}: {error}\n")
         print(f"htty {__version__} ({told.stdout.strip()})")
         parser.exit()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; gives its exit status."""
+    # What the screen shows may be more than the output's encoding has.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        status = run_command_line(arguments)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Nobody reads; nor what Python would write about it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        # A full disk, say: what is left in the buffer cannot be written either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return fail(f"cannot write to standard output: {error.strerror or error}")
+    return status
+
+
+def run_command_line(arguments: Sequence[str] | None) -> int:
+    """Reads the command line and does what it says."""
     given = parser()
     args = given.parse_args(arguments)
     command: list[str] = args.command[1:] if args.command[:1] == ["--"] else args.command
     if not command:
         given.error("no command given; put it at the end: htty [options] -- COMMAND")
+    actions = [
+        (kind, parse_keys(value, args.delimiter) if kind == "keys" else value)
+        for kind, value in args.actions
+    ]
+    for kind, keys in actions:
+        for key in keys if kind == "keys" else ():
+            meant = suggestion(key)
+            if meant is not None:
+                given.error(
+                    f"argument -k/--keys: `{key}` is not the name of a key; "
+                    f"did you mean `{meant}`? Type it as text with --type"
+                )
     try:
-        return drive(args, command)
+        return drive(args, command, actions)
     except FileNotFoundError as error:
-        print(f"htty: {error}", file=sys.stderr)
-        return 1
+        return fail(str(error))
 
 
-def drive(args: argparse.Namespace, command: list[str]) -> int:
+def fail(message: str) -> int:
+    """Says what failed; gives the exit status."""
+    with contextlib.suppress(OSError):
+        print(f"htty: {message}", file=sys.stderr, flush=True)
+    return 1
+
+
+def drive(args: argparse.Namespace, command: list[str], actions: list[tuple[str, Any]]) -> int:
     """Does the actions; gives the exit status."""
     from htty.session import terminal_session
 
     logger = debug_logger() if args.debug else None
     extra = [HtEvent.DEBUG] if args.debug else []
-    with terminal_session(command, args.rows, args.cols, logger, extra) as session:
-        try:
-            for kind, value in args.actions:
-                if kind == "keys":
-                    session.send_keys(parse_keys(value, args.delimiter))
-                elif kind == "snapshot":
-                    show(session)
-                elif kind == "expect":
-                    session.expect(value)
-                else:
-                    session.expect_absent(value)
-            status = session.cmd.wait() if args.exit_status else 0
-            if not any(kind == "snapshot" for kind, _ in args.actions):
-                show(session)
-        except (RuntimeError, TimeoutError) as error:
-            print(f"htty: {error}", file=sys.stderr)
-            return 1
-    if status is None:
+    if not any(kind == "snapshot" for kind, _ in actions):
+        actions = [*actions, ("end", None), ("snapshot", None)]
+    else:
+        actions = [*actions, ("end", None)]
+    with terminal_session(command, args.rows, args.cols, logger, extra, term=args.term) as session:
+        status: list[int | None] = [0]
+
+        def end(_: None) -> None:
+            if args.exit_status:
+                status[0] = session.cmd.wait()
+
+        do: dict[str, Callable[[Any], None]] = {
+            "keys": session.send_keys,
+            "type": session.type,
+            "expect": lambda regex: session.expect(regex, args.timeout),
+            "expect_absent": lambda regex: session.expect_absent(regex, args.timeout),
+            "wait_idle": lambda quiet: session.wait_idle(quiet, args.timeout),
+            "snapshot": lambda _: show(session, args.timeout),
+            "end": end,
+        }
+        for kind, value in actions:
+            try:
+                do[kind](value)
+            except (RuntimeError, TimeoutError) as error:
+                return fail(str(error))
+    code = status[0]
+    if code is None:
         return 1
     # As a shell tells of a signal.
-    return status if status >= 0 else 128 - status
+    return code if code >= 0 else 128 - code
 
 
 def parse_keys(text: str, delimiter: str = ",") -> list[str]:
@@ -129,9 +275,9 @@ def parse_keys(text: str, delimiter: str = ",") -> list[str]:
     return [key for key in keys if key]
 
 
-def show(session: HtWrapper) -> None:
+def show(session: HtWrapper, timeout: float) -> None:
     """Prints the screen, without the blanks at the ends of its lines."""
-    for line in session.snapshot().text.splitlines():
+    for line in session.snapshot(timeout).text.splitlines():
         print(line.rstrip())
     print(DELIMITER, flush=True)
 
@@ -142,6 +288,11 @@ def debug_logger() -> Any:
 
     logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(message)s")
     return logging.getLogger("htty")
+
+
+def htty_sync() -> None:
+    """The entry point's name up to htty 0.2.30."""
+    sys.exit(main())
 
 
 if __name__ == "__main__":

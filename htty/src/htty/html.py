@@ -19,6 +19,7 @@ FLAGS = {
     3: "font-style: italic",
     4: "text-decoration: underline",
     5: "text-decoration: blink",
+    8: "visibility: hidden",
     9: "text-decoration: line-through",
 }
 """The rules of the styles without a colour."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Iterable
 from enum import Enum
 
@@ -364,13 +366,135 @@ class Press(Enum):
     CARET_X = "^x"
     CARET_Y = "^y"
     CARET_Z = "^z"
+    CARET_SHIFT_A = "^A"
+    CARET_SHIFT_B = "^B"
+    CARET_SHIFT_C = "^C"
+    CARET_SHIFT_D = "^D"
+    CARET_SHIFT_E = "^E"
+    CARET_SHIFT_F = "^F"
+    CARET_SHIFT_G = "^G"
+    CARET_SHIFT_H = "^H"
+    CARET_SHIFT_I = "^I"
+    CARET_SHIFT_J = "^J"
+    CARET_SHIFT_K = "^K"
+    CARET_SHIFT_L = "^L"
+    CARET_SHIFT_M = "^M"
+    CARET_SHIFT_N = "^N"
+    CARET_SHIFT_O = "^O"
+    CARET_SHIFT_P = "^P"
+    CARET_SHIFT_Q = "^Q"
+    CARET_SHIFT_R = "^R"
+    CARET_SHIFT_S = "^S"
+    CARET_SHIFT_T = "^T"
+    CARET_SHIFT_U = "^U"
+    CARET_SHIFT_V = "^V"
+    CARET_SHIFT_W = "^W"
+    CARET_SHIFT_X = "^X"
+    CARET_SHIFT_Y = "^Y"
+    CARET_SHIFT_Z = "^Z"
+    CARET_AT = "^@"
+    CARET_LBRACKET = "^["
+    CARET_BACKSLASH = "^\\"
+    CARET_RBRACKET = "^]"
 
 
 KeyInput = str | Press
 """A key, or text that is typed as it is."""
 
 
+NAMES = (
+    *("Enter", "Tab", "Space", "Escape", "Backspace", "Insert", "Delete"),
+    *("Up", "Down", "Left", "Right", "Home", "End", "PageUp", "PageDown"),
+    *(f"F{number}" for number in range(1, 13)),
+)
+"""The names of keys, which may follow `C-` (Ctrl), `A-` (Alt) and `S-` (Shift)."""
+
+_OTHER_NAMES = {
+    **dict.fromkeys(("esc", "escape"), "Escape"),
+    **dict.fromkeys(("return", "ret", "cr", "enter"), "Enter"),
+    **dict.fromkeys(("bs", "bksp", "backspace", "back_space"), "Backspace"),
+    **dict.fromkeys(("del", "delete_key"), "Delete"),
+    **dict.fromkeys(("ins", "insert_key"), "Insert"),
+    **dict.fromkeys(("pgup", "pageup", "page_up"), "PageUp"),
+    **dict.fromkeys(("pgdn", "pgdown", "pagedown", "page_down"), "PageDown"),
+    **{f"arrow{way.lower()}": way for way in ("Up", "Down", "Left", "Right")},
+    "spacebar": "Space",
+}
+_MODIFIERS = {
+    **dict.fromkeys(("ctrl", "control", "c"), "C-"),
+    **dict.fromkeys(("alt", "meta", "option", "a", "m"), "A-"),
+    **dict.fromkeys(("shift", "s"), "S-"),
+}
+_KEY = re.compile(rf"(?:[CAS]-)*(?:{'|'.join(NAMES)}|.)|\^.", re.DOTALL)
+_CHORD = re.compile(
+    r"((?:(?i:ctrl|control|alt|meta|option|shift)[+-]|[CAS]-)*)([^\s<>]+)"
+    r"|<((?:(?i:ctrl|control|alt|meta|shift|[cams])-)*)([^\s<>]+)>"
+)
+
+
+def suggestion(word: str) -> str | None:
+    """Gives the key that `word` seems to mean, where it is no key's name; else `None`.
+
+    `Esc`, `Return`, `Ctrl+C` and `<C-c>` look like keys, `hello` and `end` do not.
+    """
+    if _KEY.fullmatch(word):
+        return None
+    number = re.fullmatch(r"F(\d{2})", word)
+    if number is not None:
+        return "F12"
+    chord = _CHORD.fullmatch(word)
+    if chord is None:
+        return None
+    prefixes, base = chord[1] or chord[3] or "", chord[2] or chord[4]
+    names = {name.lower(): name for name in NAMES}
+    bracketed = word.startswith("<")
+    is_key = bool(prefixes) or (bracketed and base.lower() in names | _OTHER_NAMES)
+    if bracketed and not is_key:
+        return None
+    # `end` and `return` are words, `Return` and `ESC` are not.
+    if not is_key and not base[0].isupper():
+        return None
+    known = _OTHER_NAMES.get(base.lower())
+    if known is None and is_key:
+        close = difflib.get_close_matches(base.lower(), names, 1)
+        known = base if len(base) == 1 else names[close[0]] if close else None
+    if known is None or known == word:
+        return None
+    modifiers = [_MODIFIERS[part.lower()] for part in re.split(r"[+-]", prefixes) if part]
+    if len(known) == 1 and "S-" not in modifiers:
+        known = known.lower()
+    return "".join(modifiers) + known
+
+
 def key_names(keys: KeyInput | Iterable[KeyInput]) -> list[str]:
-    """Gives keys as `ht` names them."""
+    """Gives keys as `ht` names them.
+
+    Raises `TypeError` for what is neither text nor a key, and `ValueError` for
+    text that looks like a key and is none.
+    """
     several = [keys] if isinstance(keys, (str, Press)) else keys
-    return [key.value if isinstance(key, Press) else key for key in several]
+    if not isinstance(several, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"expected text, a key or a list of both, found {keys!r}")
+    names: list[str] = []
+    for key in several:
+        if not isinstance(key, (str, Press)):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"expected text or a key, found {key!r}")
+        name = key.value if isinstance(key, Press) else key
+        meant = suggestion(name)
+        if meant is not None:
+            raise ValueError(
+                f"`{name}` is not the name of a key; did you mean `{meant}`? "
+                "Type it as text with `type`"
+            )
+        names.append(name)
+    return names
+
+
+def key_to_string(key: KeyInput) -> str:
+    """Gives a key as `ht` names it."""
+    return key.value if isinstance(key, Press) else key
+
+
+def keys_to_strings(keys: KeyInput | Iterable[KeyInput]) -> list[str]:
+    """Gives keys as `ht` names them."""
+    return [key_to_string(key) for key in ([keys] if isinstance(keys, (str, Press)) else keys)]

@@ -32,6 +32,12 @@ SUBSCRIBED = (HtEvent.SNAPSHOT, HtEvent.OUTPUT, HtEvent.PID, HtEvent.EXIT_CODE)
 LAST_TIMEOUT = 0.5
 """How many seconds `exit` waits for the last screen."""
 
+GRACE = 2.0
+"""How many seconds later than asked for `ht` may answer."""
+
+LARGEST = 1000
+"""A terminal has at most so many rows, and so many columns."""
+
 EVENTS_KEPT = 10_000
 """How many events `get_output` looks back on."""
 
@@ -54,11 +60,38 @@ class Screen:
 
     styled: str
     seq: str
+    settled: bool
 
     @property
     def text(self) -> str:
         """The lines without styles."""
         return plain(self.styled)
+
+
+class Deadline:
+    """A moment some seconds from now; never for `None`."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    def left(self) -> float | None:
+        """Gives the seconds until then, as `threading` takes them."""
+        if self._end is None:
+            return None
+        return min(max(0.0, self._end - time.monotonic()), threading.TIMEOUT_MAX)
+
+    def is_over(self) -> bool:
+        """Tells whether it has come."""
+        return self._end is not None and time.monotonic() >= self._end
+
+
+def check_size(name: str, length: int) -> None:
+    """Raises `TypeError` or `ValueError` where no terminal has so many rows or columns."""
+    number = isinstance(length, int)  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not number or isinstance(length, bool):
+        raise TypeError(f"`{name}`: expected a number, found {length!r}")
+    if not 1 <= length <= LARGEST:
+        raise ValueError(f"`{name}`: expected 1 to {LARGEST}, found {length}")
 
 
 class HtWrapper:
@@ -108,11 +141,30 @@ class HtWrapper:
     # Input and output
 
     def send_keys(self, keys: KeyInput | Iterable[KeyInput]) -> None:
-        """Types keys and text, in this order."""
-        self._send({"type": "sendKeys", "keys": key_names(keys)})
+        """Types keys and text, in this order.
+
+        What follows an Escape waits until the command has understood it as one.
+        Raises `ValueError` for text that looks like a key's name and is none
+        (`Esc`, `Ctrl+C`), and `RuntimeError` where the command has ended.
+        """
+        names = key_names(keys)
+        self._check_running()
+        self._send({"type": "sendKeys", "keys": names})
+
+    def type(self, text: str) -> None:
+        """Types text as it is, also where it equals the name of a key.
+
+        Raises `RuntimeError` where the command has ended.
+        """
+        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"expected text, found {text!r}")
+        self._check_running()
+        self._send({"type": "input", "payload": text})
 
     def resize(self, rows: int, cols: int) -> None:
-        """Gives the terminal a new size."""
+        """Gives the terminal a new size, of at most 1000 rows and columns."""
+        check_size("rows", rows)
+        check_size("cols", cols)
         self._send({"type": "resize", "rows": rows, "cols": cols})
         self.rows, self.cols = rows, cols
 
@@ -121,33 +173,45 @@ class HtWrapper:
         # `ht` always gives styles, for `html`.
         self._style_mode = mode
 
-    def snapshot(self, timeout: float = 5.0) -> SnapshotResult:
+    def snapshot(
+        self, timeout: float | None = 5.0, *, settle: float | None = None
+    ) -> SnapshotResult:
         """Gives the screen, with all that came before: keys and output.
 
-        After the end of `ht` it is the last screen that is known. Raises
-        `TimeoutError` after `timeout` seconds, `RuntimeError` where `ht` ended
-        before there was any screen.
+        The command is waited for until it sleeps, for at most `timeout` seconds
+        (`None`: for ever); with `settle`, also until it has written nothing for
+        so many seconds. After the end of `ht` it is the last screen that is
+        known. Raises `TimeoutError` where `ht` does not answer, `RuntimeError`
+        where it ended before there was any screen.
         """
-        screen = self._screen(timeout)
+        screen = self._screen(timeout, settle)
         text = screen.styled if self._style_mode == StyleMode.STYLED else screen.text
         return SnapshotResult(text, to_html(screen.styled), screen.seq)
 
-    def expect(self, pattern: str, timeout: float = 5.0) -> None:
+    def wait_idle(self, quiet: float = 0.2, timeout: float | None = 5.0) -> None:
+        """Waits until the command has written nothing for `quiet` seconds.
+
+        Raises `TimeoutError` where it still writes after `timeout` seconds.
+        """
+        if not self._screen(timeout, quiet).settled:
+            raise TimeoutError(f"no quiet of {quiet} seconds within {timeout} seconds")
+
+    def expect(self, pattern: str | re.Pattern[str], timeout: float | None = 5.0) -> None:
         """Waits until the screen matches the regular expression `pattern`.
 
         Its lines are as wide as the terminal, filled with blanks. `^` and `$`
-        match at lines. Raises `TimeoutError` after `timeout` seconds.
+        match at lines, unless the pattern is compiled without `re.MULTILINE`.
+        Raises `TimeoutError`, which shows the screen, after `timeout` seconds
+        (`None`: never), or as soon as the command has ended without a match.
         """
-        if not self._wait_for_screen(pattern, True, timeout):
-            raise TimeoutError(f"Pattern '{pattern}' not found within {timeout} seconds")
+        self._expect(pattern, True, timeout)
 
-    def expect_absent(self, pattern: str, timeout: float = 5.0) -> None:
+    def expect_absent(self, pattern: str | re.Pattern[str], timeout: float | None = 5.0) -> None:
         """Waits until the screen does not match the regular expression `pattern`.
 
-        `^` and `$` match at lines. Raises `TimeoutError` after `timeout` seconds.
+        Apart from that it is as `expect`.
         """
-        if not self._wait_for_screen(pattern, False, timeout):
-            raise TimeoutError(f"Pattern '{pattern}' still present after {timeout} seconds")
+        self._expect(pattern, False, timeout)
 
     def get_output(self) -> list[dict[str, Any]]:
         """Gives the last output events, oldest first."""
@@ -220,50 +284,70 @@ class HtWrapper:
 
     # Inside
 
-    def _screen(self, timeout: float) -> Screen:
-        end = time.monotonic() + timeout
+    def _check_running(self) -> None:
+        with self._changed:
+            code = self._exit_code
+        if code is not None:
+            raise RuntimeError(f"the command has ended with exit code {code}: nothing reads keys")
+
+    def _screen(self, timeout: float | None, settle: float | None = None) -> Screen:
+        request: dict[str, object] = {"type": "takeSnapshot"}
+        if timeout is not None:
+            # Then it is given as it is, and not lost.
+            request["timeout"] = min(max(0.0, timeout), threading.TIMEOUT_MAX)
+        if settle is not None:
+            request["settle"] = max(0.0, settle)
+        end = Deadline(None if timeout is None else max(0.0, timeout) + GRACE)
         with self._changed:
             if self._closed:
                 return self._last_screen()
             self._asked += 1
             number = self._asked
-            self._send({"type": "takeSnapshot"})
+            self._send(request)
             while number not in self._answers:
                 if self._closed:
                     return self._last_screen()
-                if not self._changed.wait(end - time.monotonic()) and time.monotonic() >= end:
+                if not self._changed.wait(end.left()) and end.is_over():
                     self._abandoned.add(number)
                     raise TimeoutError(f"no snapshot within {timeout} seconds")
             return self._answers.pop(number)
 
-    def _wait_for_screen(self, pattern: str, present: bool, timeout: float) -> bool:
+    def _expect(self, pattern: str | re.Pattern[str], present: bool, timeout: float | None) -> None:
         try:
-            regex = re.compile(pattern, re.MULTILINE)
+            regex = re.compile(pattern, re.MULTILINE) if isinstance(pattern, str) else pattern
         except re.error as error:
             raise ValueError(f"Invalid regex pattern '{pattern}': {error}") from error
-        end = time.monotonic() + timeout
+        end = Deadline(timeout)
         while True:
             with self._changed:
-                seen = self._outputs
-                over = self._exit_code is not None or self._closed
-            try:
-                screen = self._screen(max(0.0, end - time.monotonic()))
-            except TimeoutError:
-                return False
+                seen, over = self._outputs, self._exit_code is not None or self._closed
+            screen = self._screen(end.left())
             if (regex.search(screen.text) is not None) == present:
-                return True
+                return
+            if over:
+                # Nothing more comes after the end.
+                raise self._unmet(regex.pattern, present, "the command has ended", screen)
             with self._changed:
-                # Nothing more comes after the end, but for what somebody else
-                # on the terminal writes.
-                changed = self._changed.wait_for(
-                    lambda seen=seen, over=over: (
-                        self._outputs != seen
-                        or (not over and (self._exit_code is not None or self._closed))
+                self._changed.wait_for(
+                    lambda seen=seen: (
+                        self._outputs != seen or self._exit_code is not None or self._closed
                     ),
-                    end - time.monotonic(),
+                    end.left(),
                 )
-            if not changed:
-                return False
+            if end.is_over():
+                raise self._unmet(regex.pattern, present, f"{timeout} seconds", screen)
+
+    def _unmet(self, pattern: str, present: bool, when: str, screen: Screen) -> TimeoutError:
+        if when == "the command has ended":
+            code = self.command_exit_code()
+            what = "not found" if present else "still present"
+            text = f"Pattern '{pattern}' {what}: {when} with exit code {code}"
+        elif present:
+            text = f"Pattern '{pattern}' not found within {when}"
+        else:
+            text = f"Pattern '{pattern}' still present after {when}"
+        lines = (line.rstrip() for line in screen.text.splitlines())
+        return TimeoutError(f"{text}; the screen:\n" + "\n".join(lines).rstrip())
 
     def _last_screen(self) -> Screen:
         if self._last is None:
@@ -310,7 +394,8 @@ class HtWrapper:
             self._outputs += 1
         elif kind == "snapshot":
             self._answered += 1
-            self._last = Screen(data["text"], data["seq"])
+            settled = data.get("settled", True)
+            self._last = Screen(data["text"], data["seq"], settled)
             if self._answered in self._abandoned:
                 self._abandoned.remove(self._answered)
             else:
@@ -336,21 +421,26 @@ def run(
     logger: logging.Logger | None = None,
     extra_subscribes: Iterable[HtEvent | str] | None = None,
     style_mode: StyleMode | None = None,
+    *,
+    term: str | None = None,
 ) -> HtWrapper:
     """Starts a session; end it with its `exit`.
 
     `command` is a list of words, or a string, which is read as a shell does.
     Without a size it is 30 rows and 60 columns. `extra_subscribes` are events
     that the `logger` shall see too. `style_mode` tells whether a snapshot's
-    `text` has styles. `no_exit` is there for compatibility: the session always
-    outlives the command, so that a last snapshot can be taken.
+    `text` has styles, `term` what the command finds as `TERM`. `no_exit` is there
+    for compatibility: the session always outlives the command, so that a last
+    snapshot can be taken.
     """
     del no_exit
     rows = DEFAULT_ROWS if rows is None else rows
     cols = DEFAULT_COLS if cols is None else cols
+    check_size("rows", rows)
+    check_size("cols", cols)
     events = [*SUBSCRIBED]
     events += [event for event in extra_subscribes or () if event not in events]
-    process = start_ht(HtArgs(command, events, rows, cols, StyleMode.STYLED))
+    process = start_ht(HtArgs(command, events, rows, cols, StyleMode.STYLED, term))
     return HtWrapper(process, rows, cols, logger, style_mode)
 
 
@@ -362,6 +452,8 @@ def terminal_session(
     logger: logging.Logger | None = None,
     extra_subscribes: Iterable[HtEvent | str] | None = None,
     style_mode: StyleMode | None = None,
+    *,
+    term: str | None = None,
 ) -> Generator[HtWrapper, None, None]:
     """Gives a session for the length of a `with` block."""
     session = run(
@@ -371,6 +463,7 @@ def terminal_session(
         logger=logger,
         extra_subscribes=extra_subscribes,
         style_mode=style_mode,
+        term=term,
     )
     try:
         yield session

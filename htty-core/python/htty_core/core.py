@@ -1,0 +1,5 @@
+"""What `htty_core` offers, under the name that it had up to 0.2.30."""
+
+from htty_core._core import Cols, Command, HtArgs, HtEvent, Rows, find_ht_binary, run
+
+__all__ = ["Cols", "Command", "HtArgs", "HtEvent", "Rows", "find_ht_binary", "run"]

@@ -1,0 +1,151 @@
+//! What is asked of a session on standard input, and when it is done.
+
+use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant};
+
+use super::{BACKLOG, Session, complain};
+
+use crate::keys;
+use crate::protocol::{self, Command, Event};
+use crate::pty;
+use crate::readiness::{Purpose, Sight};
+use crate::settle;
+use crate::sources::has_input;
+
+/// While this much waits to be typed, further input is not obeyed.
+const TYPED: usize = 1024 * 1024;
+
+impl Session {
+    /// Carries out commands in order, up to one that has to wait.
+    pub(super) fn obey(&mut self) {
+        while let Some(command) = self.commands.front()
+            && !self.ended
+        {
+            // Keys are for who reads them, and a snapshot holds what they led
+            // to; one that is asked for after the end, the last output.
+            let (waits, types) = (command.waits(), command.types());
+            let (purpose, end) = self.wish();
+            let mut settled = true;
+            if waits && (self.draining.is_some() || !self.is_ready(purpose)) {
+                settled = false;
+                if end.is_none_or(|end| end > Instant::now()) {
+                    return;
+                }
+            }
+            if types && self.typed.len() >= TYPED {
+                return;
+            }
+            let Some(command) = self.commands.pop_front() else { return };
+            self.asked = None;
+            match command {
+                Command::Input { payload } => self.send_input(payload),
+                Command::SendKeys { keys } => self.send_keys(keys),
+                Command::Resize { cols, rows } => self.resize(cols, rows),
+                Command::TakeSnapshot { settle, timeout } => {
+                    let mut snapshot = self.screen.snapshot(self.style);
+                    snapshot.settled = settle.or(timeout).map(|_| settled);
+                    self.emit(&Event::Snapshot(snapshot));
+                }
+                Command::SetStyleMode { mode } => self.style = mode,
+                Command::Exit => self.ended = true,
+            }
+        }
+    }
+
+    /// What the first command waits for, and until when at the latest.
+    fn wish(&mut self) -> (Purpose, Option<Instant>) {
+        let asked = *self.asked.get_or_insert_with(Instant::now);
+        match self.commands.front() {
+            Some(Command::TakeSnapshot { settle, timeout }) => {
+                let duration = |seconds: f64| Duration::try_from_secs_f64(seconds.max(0.0)).ok();
+                let end = timeout.and_then(duration).and_then(|timeout| asked.checked_add(timeout));
+                (Purpose::Picture(settle.and_then(duration)), end)
+            }
+            _ => (Purpose::Keys, None),
+        }
+    }
+
+    /// Whether the command has done what there was to do.
+    fn is_ready(&mut self, purpose: Purpose) -> bool {
+        if self.output.len() < BACKLOG {
+            // Looking at the command's end lets the terminal hand over what was
+            // typed, if it has not done so yet (Linux, n_tty_poll).
+            if let Some(slave) = &self.slave {
+                has_input(slave.as_fd());
+            }
+            if self.master.as_ref().is_some_and(|master| has_input(master.as_fd())) {
+                self.read_terminal();
+            }
+        }
+        let sight = Sight {
+            now: Instant::now(),
+            look: settle::look(std::process::id()),
+            unread: self.slave.as_ref().is_some_and(pty::has_unread),
+        };
+        let ready = self.readiness.is_ready(purpose, sight);
+        if let Some(busy) = self.readiness.gave_up() {
+            self.debug(&format!("the command is busy, {} ms are enough", busy.as_millis()));
+        }
+        if ready && std::mem::take(&mut self.unanswered) {
+            self.screen.catch_up();
+            // It sleeps because it waits for the terminal's answer.
+            return !self.answer_command();
+        }
+        ready
+    }
+
+    fn send_input(&mut self, payload: String) {
+        let escape = payload.ends_with('\x1b') && self.is_raw();
+        self.send(payload.into_bytes(), escape);
+    }
+
+    /// Types keys, up to an Escape: what follows waits until it is understood as one.
+    fn send_keys(&mut self, keys: Vec<String>) {
+        let (keyboard, raw) = (self.screen.keyboard(), self.is_raw());
+        let mut bytes = Vec::new();
+        let mut keys = keys.into_iter();
+        while let Some(key) = keys.next() {
+            let key = keys::encode(&key, keyboard);
+            bytes.extend(key.bytes);
+            if key.is_escape && raw {
+                self.send(bytes, true);
+                let rest: Vec<String> = keys.collect();
+                if !rest.is_empty() {
+                    self.commands.push_front(Command::SendKeys { keys: rest });
+                }
+                return;
+            }
+        }
+        self.send(bytes, false);
+    }
+
+    fn is_raw(&self) -> bool {
+        self.slave.as_ref().is_some_and(pty::is_raw)
+    }
+
+    fn send(&mut self, bytes: Vec<u8>, escape: bool) {
+        if self.master.is_some() && self.slave.is_some() {
+            self.debug(&format!("typing {} bytes", bytes.len()));
+            self.typed.extend(bytes);
+            self.type_out();
+            self.readiness.key(Instant::now(), escape);
+        } else {
+            complain("ht: the command has ended: what was typed is lost");
+        }
+    }
+
+    fn resize(&mut self, cols: u16, rows: u16) {
+        if let Err(error) = protocol::check_size(cols, rows) {
+            complain(&format!("ht: cannot resize the terminal: {error}"));
+            return;
+        }
+        // What came before belongs to the old size.
+        while self.output.len() < BACKLOG && self.read_terminal() > 0 {}
+        self.screen.resize(cols, rows);
+        if let Some(Err(error)) = self.master.as_ref().map(|master| pty::resize(master, cols, rows)) {
+            complain(&format!("ht: cannot resize the terminal: {error}"));
+        }
+        self.readiness.typed(Instant::now());
+        self.emit(&Event::Resize { cols, rows });
+    }
+}

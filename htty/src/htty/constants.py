@@ -1,0 +1,16 @@
+"""The defaults under the names that they had up to htty 0.2.30."""
+
+from htty.session import DEFAULT_COLS as DEFAULT_TERMINAL_COLS
+from htty.session import DEFAULT_ROWS as DEFAULT_TERMINAL_ROWS
+
+DEFAULT_SNAPSHOT_TIMEOUT = 5.0
+DEFAULT_EXIT_TIMEOUT = 5.0
+DEFAULT_EXPECT_TIMEOUT = 5.0
+
+__all__ = [
+    "DEFAULT_EXIT_TIMEOUT",
+    "DEFAULT_EXPECT_TIMEOUT",
+    "DEFAULT_SNAPSHOT_TIMEOUT",
+    "DEFAULT_TERMINAL_COLS",
+    "DEFAULT_TERMINAL_ROWS",
+]
