@@ -41,7 +41,7 @@ class FakeGitHub:
 
 @pytest.fixture(scope="session")
 def fake_github_program(root: Path, target: Path) -> Path:
-    command = ["cargo", "build", "--quiet", "--locked", "--package", "testkit"]
+    command = ["cargo", "build", "--quiet", "--locked", "--workspace"]
     run(*command, "--bin", "fake-github", cwd=root)
     return target / "debug/fake-github"
 

@@ -72,7 +72,7 @@ class GitHub:
     def send(self, method: str, path: str, body: object = None) -> Any:
         """Changes something; gives the answer."""
         data = None if body is None else json.dumps(body).encode()
-        answer = self._ask(method, self._url(path), data)
+        answer = self._ask(method, self._url(path), data, {"Content-Type": "application/json"})
         return json.loads(answer) if answer else None
 
     def upload(self, url: str, data: bytes) -> Any:

@@ -216,7 +216,9 @@ pub(crate) fn html(page: &Url, source: impl Read, keep: &Keep) -> Result<Listing
             }
             b"base" => {
                 let href = attribute(b"href").unwrap_or_default();
-                base = base.join(href.trim()).map_err(|error| malformed(page, HTML, format!("`{href}`: {error}")))?;
+                base = base
+                    .join(href.trim())
+                    .map_err(|error| malformed(page, HTML, format!("`{href}`: {error}")))?;
             }
             b"a" => {
                 let Some(href) = attribute(b"href") else { continue };

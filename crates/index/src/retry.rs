@@ -93,8 +93,11 @@ impl Attempts {
 mod tests {
     use super::*;
 
-    const POLICY: Retry =
-        Retry { budget: Duration::from_secs(100), first: Duration::from_secs(1), longest: Duration::from_secs(3) };
+    const POLICY: Retry = Retry {
+        budget: Duration::from_secs(100),
+        first: Duration::from_secs(1),
+        longest: Duration::from_secs(3),
+    };
 
     #[test]
     fn waits_grow_and_heed_the_server() {

@@ -89,10 +89,12 @@ async fn read(
         Ok(next?.map(|chunk| (chunk, (response, shown))))
     });
     let whole = futures_util::stream::once(async { Ok(first) });
-    let whole = futures_util::StreamExt::chain(whole, rest).map_err(|error: HttpError| io::Error::other(error));
+    let whole =
+        futures_util::StreamExt::chain(whole, rest).map_err(|error: HttpError| io::Error::other(error));
     let source = SyncIoBridge::new(StreamReader::new(Box::pin(whole)));
     let (page, keep) = (page.clone(), Arc::clone(keep));
-    let parse = move || if is_json { page::json(&page, source, &keep) } else { page::html(&page, source, &keep) };
+    let parse =
+        move || if is_json { page::json(&page, source, &keep) } else { page::html(&page, source, &keep) };
     match tokio::task::spawn_blocking(parse).await {
         Ok(listing) => listing,
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
@@ -127,7 +129,11 @@ async fn download(
     let shown = file.shown_url();
     if file.url.scheme() != "https" && !is_loopback(&file.url) {
         let found = format!("a file without one, at a {} URL", file.url.scheme());
-        return Err(HttpError::Malformed { url: shown, expected: "a file with a sha256, or at an https URL", found });
+        return Err(HttpError::Malformed {
+            url: shown,
+            expected: "a file with a sha256, or at an https URL",
+            found,
+        });
     }
     let mut request = client.reader.get(file.url.clone());
     if let Some(basic) = basic {

@@ -17,6 +17,7 @@ mod files;
 mod inputs;
 mod process_group;
 mod runner;
+mod runner_log;
 mod secret;
 mod service;
 mod spec;

@@ -14,6 +14,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use zeroize::Zeroizing;
 
+use crate::runner_log::Log;
 use crate::{Env, FileError, Secret, Summary, random_hex};
 
 /// GitHub shows this many annotations of a kind for a step and drops the rest.
@@ -67,17 +68,10 @@ pub struct Ui {
 }
 
 struct State {
-    log: Box<dyn Write + Send>,
+    log: Log,
     report: Box<dyn Write + Send>,
     masks: Masks,
     shown: [usize; 3],
-    stopped: Option<Stopped>,
-}
-
-/// The runner reads no commands: tools print.
-struct Stopped {
-    token: String,
-    tools: usize,
 }
 
 /// What is masked so far; a clone sees what is masked later too.
@@ -143,11 +137,10 @@ impl Ui {
             path: file("GITHUB_PATH"),
             env: file("GITHUB_ENV"),
             state: Arc::new(Mutex::new(State {
-                log,
+                log: Log::new(log, runner),
                 report,
                 masks: Masks::default(),
                 shown: [0; 3],
-                stopped: None,
             })),
         }
     }
@@ -163,7 +156,7 @@ impl Ui {
         let mut state = self.state();
         let forms = secret.forms();
         for form in forms.iter().filter(|_| self.runner) {
-            state.command(&format!("::add-mask::{}", escape_data(form)));
+            state.log.command(&format!("::add-mask::{}", escape_data(form)));
         }
         state.masks.add(forms);
     }
@@ -195,13 +188,7 @@ impl Ui {
     /// give commands to the runner until that is dropped. One token serves all
     /// lines: the runner masks each in the rest of the log.
     pub fn tool(&self) -> ToolOutput {
-        if self.runner {
-            let mut state = self.state();
-            match &mut state.stopped {
-                Some(stopped) => stopped.tools += 1,
-                None => state.stop(1),
-            }
-        }
+        self.state().log.tool_starts();
         ToolOutput(self.clone())
     }
 
@@ -243,7 +230,7 @@ impl Ui {
         }
         let space = if properties.is_empty() { "" } else { " " };
         let message = escape_data(&state.hide(message));
-        state.command(&format!("::{word}{space}{}::{message}", properties.join(",")));
+        state.log.command(&format!("::{word}{space}{}::{message}", properties.join(",")));
     }
 
     /// A warning without a file.
@@ -263,13 +250,13 @@ impl Ui {
         if self.runner {
             let mut state = self.state();
             let title = escape_data(&state.hide(title));
-            state.command(&format!("::group::{title}"));
+            state.log.command(&format!("::group::{title}"));
         } else {
             self.log(title);
         }
         let result = work();
         if self.runner {
-            self.state().command("::endgroup::");
+            self.state().log.command("::endgroup::");
         }
         result
     }
@@ -328,14 +315,7 @@ impl Ui {
     fn log(&self, text: &str) {
         let mut state = self.state();
         let text = state.hide(text.trim_end());
-        if self.runner && state.stopped.is_none() {
-            // The runner's lines end at a carriage return, too.
-            for line in text.replace("\r\n", "\n").split(['\n', '\r']) {
-                let _ = writeln!(state.log, "{}", no_command(line));
-            }
-        } else {
-            let _ = writeln!(state.log, "{text}");
-        }
+        state.log.text(&text);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -346,30 +326,6 @@ impl Ui {
 impl State {
     fn hide(&self, text: &str) -> String {
         self.masks.hide(text)
-    }
-
-    /// Gives the runner a command of ours, also while a tool prints.
-    fn command(&mut self, command: &str) {
-        let tools = self.resume();
-        let _ = writeln!(self.log, "{command}");
-        if let Some(tools) = tools {
-            self.stop(tools);
-        }
-    }
-
-    /// Lets the runner read no commands until [`State::resume`]. The token is a
-    /// new one each time: a tool may have read the log.
-    fn stop(&mut self, tools: usize) {
-        let token = random_hex(16);
-        let _ = writeln!(self.log, "::stop-commands::{token}");
-        self.stopped = Some(Stopped { token, tools });
-    }
-
-    /// Lets it read them again; gives the number of tools that still print.
-    fn resume(&mut self) -> Option<usize> {
-        let stopped = self.stopped.take()?;
-        let _ = writeln!(self.log, "::{}::", stopped.token);
-        Some(stopped.tools)
     }
 }
 
@@ -385,21 +341,8 @@ impl ToolOutput {
 
 impl Drop for ToolOutput {
     fn drop(&mut self) {
-        let mut state = self.0.state();
-        match &mut state.stopped {
-            Some(stopped) if stopped.tools > 1 => stopped.tools -= 1,
-            Some(_) => drop(state.resume()),
-            None => {}
-        }
+        self.0.state().log.tool_ends();
     }
-}
-
-/// `line` in a form that is no command to the runner: neither one that begins
-/// with `::`, nor the older kind, which may begin anywhere
-/// (actions/runner, `ActionCommand.TryParse`).
-fn no_command(line: &str) -> String {
-    let line = line.replace("##[", "##\u{200b}[");
-    if line.trim_start().starts_with("::") { format!("\u{200b}{line}") } else { line }
 }
 
 fn append(file: &Path, text: &str) -> Result<(), FileError> {
@@ -539,84 +482,5 @@ mod tests {
         let line = "::error file=dist/x.whl,title=a%3A b%2C c::100%25%0A::set-output name=x::y\n";
         assert_eq!(text.matches(line).count(), 10);
         assert!(text.contains("error: a: b, c: 100%\n\u{200b}::set-output"), "the eleventh is plain text");
-    }
-
-    /// Reads the log the way the runner does (actions/runner,
-    /// `ActionCommandManager`): gives the commands that it would carry out, and
-    /// the tokens that it would mask.
-    fn carried_out(log: &str) -> (Vec<String>, Vec<String>) {
-        let (mut commands, mut tokens) = (Vec::new(), Vec::new());
-        let mut stopped: Option<String> = None;
-        for line in log.split(['\n', '\r']) {
-            let new = line.trim_start().strip_prefix("::").and_then(|rest| rest.split_once("::"));
-            let old = || line.split_once("##[").and_then(|(_, rest)| rest.split_once(']'));
-            let Some((name, data)) = new.or_else(old) else { continue };
-            match &stopped {
-                Some(token) if name == token => stopped = None,
-                Some(_) => {}
-                None if name == "stop-commands" => {
-                    assert!(!tokens.contains(&data.to_owned()), "a token is used once");
-                    tokens.push(data.to_owned());
-                    stopped = Some(data.to_owned());
-                }
-                None => commands.push(name.split(' ').next().unwrap_or_default().to_owned()),
-            }
-        }
-        assert_eq!(stopped, None, "commands are read again at the end");
-        (commands, tokens)
-    }
-
-    const EVIL: [&str; 5] = [
-        "::add-path::/evil",
-        "  ::set-env name=x::y",
-        "text ##[add-path]/evil",
-        "bar\r::add-path::/evil",
-        "::stop-commands::pause-logging",
-    ];
-
-    #[test]
-    fn nothing_that_is_quoted_is_a_command() {
-        let folder = tempfile::tempdir().unwrap();
-        let (ui, said) = Ui::captured(&runner(folder.path()));
-        EVIL.iter().for_each(|text| ui.info(text));
-        EVIL.iter().for_each(|text| ui.foreign(text));
-        EVIL.iter().for_each(|text| ui.report(text));
-        assert_eq!(carried_out(&said.text()).0, Vec::<String>::new(), "{}", said.text());
-    }
-
-    #[test]
-    fn a_tool_has_one_token_for_all_of_its_lines() {
-        let folder = tempfile::tempdir().unwrap();
-        let (ui, said) = Ui::captured(&runner(folder.path()));
-        ui.group("build", || {
-            let tool = ui.tool();
-            (0..10_000).for_each(|_| tool.line(EVIL[0]));
-        });
-        ui.tool().line(EVIL[1]);
-        let text = said.text();
-        let (commands, tokens) = carried_out(&text);
-        assert_eq!(commands, ["group", "endgroup"]);
-        assert_eq!(tokens.len(), 2, "one a tool");
-        assert!(text.starts_with("::group::build\n::stop-commands::"), "{}", &text[..60]);
-        assert_eq!(text.lines().count(), 10_000 + 1 + 2 + 4);
-    }
-
-    #[test]
-    fn our_own_commands_work_while_a_tool_prints() {
-        let folder = tempfile::tempdir().unwrap();
-        let (ui, said) = Ui::captured(&runner(folder.path()));
-        let (first, second) = (ui.tool(), ui.tool());
-        first.line(EVIL[0]);
-        ui.mask(&Secret::new("hunter2!"));
-        drop(first);
-        second.line(EVIL[2]);
-        ui.warning("slow");
-        second.line("hunter2! ::add-path::");
-        drop(second);
-        let (commands, tokens) = carried_out(&said.text());
-        assert_eq!(commands.last().unwrap(), "warning");
-        assert!(commands[..commands.len() - 1].iter().all(|command| command == "add-mask"), "{commands:?}");
-        assert!(tokens.len() > 1, "each stop has a token of its own");
-        assert!(said.text().contains("*** ::add-path::"), "{}", said.text());
     }
 }
