@@ -8,7 +8,14 @@ import pytest
 import yaml
 
 Jobs = dict[str, dict[str, Any]]
-WORKFLOWS = ["test.yml", "release.yml", "actions-release.yml", "renew.yml", "scheduled.yml"]
+WORKFLOWS = [
+    "test.yml",
+    "release.yml",
+    "actions-release.yml",
+    "renew.yml",
+    "scheduled.yml",
+    "soak.yml",
+]
 READ = {"contents": "read"}
 
 
@@ -38,6 +45,7 @@ def test_a_token_is_given_where_it_is_needed(root: Path) -> None:
         "changes": {"actions": "read", "contents": "read"}
     }
     assert more_than_reading(root, "scheduled.yml") == {}
+    assert more_than_reading(root, "soak.yml") == {}
     assert more_than_reading(root, "release.yml") == {
         "publish": {"contents": "read", "id-token": "write"},
         "github-release": {"contents": "write"},

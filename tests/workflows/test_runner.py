@@ -8,7 +8,14 @@ import yaml
 from released import ACTIONS
 
 Job = dict[str, Any]
-WORKFLOWS = ["test.yml", "release.yml", "actions-release.yml", "renew.yml", "scheduled.yml"]
+WORKFLOWS = [
+    "test.yml",
+    "release.yml",
+    "actions-release.yml",
+    "renew.yml",
+    "scheduled.yml",
+    "soak.yml",
+]
 
 
 def jobs(root: Path, name: str) -> dict[str, Job]:
