@@ -146,7 +146,7 @@ def test_the_readmes_workflow_runs_by_the_documented_command(
 
     documented = (root / "docs/other-runners.md").read_text()
     command = "tests/act/act.sh push -W .github/workflows/release.yml"
-    assert f"wheel-actions/{command}" in documented
+    assert f"../wheel-actions/{command}" in documented
     log = run(
         *(root / "tests/act/act.sh", *command.split()[1:]),
         *("--eventpath", tmp_path / "event.json"),

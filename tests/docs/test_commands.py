@@ -88,7 +88,8 @@ def fault(line: str, binaries: Path, xtask: Path) -> str:
     if program == "steps.sh":
         known = (ROOT / "steps.sh").read_text()
         return "".join(f"no step {word}" for word in words[1:] if word not in known)
-    if (ROOT / words[0]).is_file() or program == "nix":
+    # A clone of this repository, as docs/other-runners.md has it.
+    if (ROOT / words[0].removeprefix("../wheel-actions/")).is_file() or program == "nix":
         return ""
     return "" if program in FOREIGN else f"what is {program}?"
 
