@@ -1,5 +1,5 @@
 //! The terminal: `alacritty_terminal`, corrected where it differs from xterm
-//! (`docs/decisions/0023-terminal.md`), and what it answers to programs.
+//! (`docs/decisions/0025-terminal.md`), and what it answers to programs.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};

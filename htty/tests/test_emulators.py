@@ -6,6 +6,7 @@
 
 import asyncio
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -99,7 +100,8 @@ INPUTS = [*MOVES, *ERASES, *EDITS, *IN_REGION, *ORIGIN, *WIDTHS, *WRAPS, *REST]
 
 
 def trimmed(text: str) -> str:
-    """Without what stands for nothing at ends: blanks, and lines below the last."""
+    """Without blanks at ends and empty lines at the bottom; Alacritty keeps tabs in cells."""
+    text = text.replace("\t", " ")
     return "\n".join(line.rstrip() for line in text.splitlines()).rstrip("\n")
 
 
@@ -140,5 +142,55 @@ def test_our_screen_is_never_alone(command: list[str]) -> None:
         text: (mine, *seen)
         for text, mine, *seen in zip(INPUTS, ours(command), *others, strict=True)
         if mine not in seen
+    }
+    assert alone == {}
+
+
+# Cursor movements, then screen features.
+MENUS = ["1", "\r", *["\r"] * 6, "2", "\r", *["\r"] * 15]
+
+
+def our_pages(vttest: str) -> list[str]:
+    with terminal_session([vttest], rows=24, cols=80) as session:
+        pages = [trimmed(session.snapshot(settle=0.2).text)]
+        for key in MENUS:
+            session.type(key)
+            if key == "\r":
+                pages.append(trimmed(session.snapshot(settle=0.2).text))
+    return pages
+
+
+async def their_pages(vttest: str, backend: str) -> list[str]:
+    from tui_test import TuiTest
+
+    async with TuiTest.ephemeral() as terminal:
+
+        async def page() -> str:
+            """The screen once it stays the same."""
+            seen: list[str] = []
+            while len(seen) < 5 or len(set(seen[-5:])) > 1:
+                await asyncio.sleep(0.05)
+                seen.append(await terminal.text())
+            return trimmed(seen[-1])
+
+        await terminal.run(vttest, rows=24, cols=80, backend=backend)
+        pages = [await page()]
+        for key in MENUS:
+            await terminal.write(key)
+            if key == "\r":
+                pages.append(await page())
+    return pages
+
+
+def test_pages_of_vttest() -> None:
+    vttest = shutil.which("vttest")
+    assert vttest, "`vttest` is not installed: run `cargo xtask setup-test-tools`"
+    others = [asyncio.run(their_pages(vttest, backend)) for backend in BACKENDS]
+    mine = our_pages(vttest)
+    assert len(set(mine)) > 15
+    alone = {
+        number: (page, *seen)
+        for number, (page, *seen) in enumerate(zip(mine, *others, strict=True))
+        if page not in seen
     }
     assert alone == {}

@@ -19,6 +19,9 @@ pub(crate) struct Args {
 /// The Pythons that the packages support.
 const PYTHONS: [&str; 5] = ["3.10", "3.11", "3.12", "3.13", "3.14"];
 
+/// Tests of the terminal, which are the same whatever Python drives it.
+const TERMINAL_TESTS: [&str; 2] = ["htty/tests/test_programs.py", "htty/tests/test_emulators.py"];
+
 /// A part of the tests.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Part {
@@ -105,10 +108,13 @@ fn python(shell: &Shell) -> Result<(), Error> {
             environment(shell, &tools, &venv, found.stdout.trim(), &dist, packages).map(|()| venv)
         };
         let full = make("htty", &["htty"])?;
-        let fish = tools::directory(shell).join("newer-fish/bin");
-        pytest(shell, &full, Some(fish), &["htty-core/tests", "htty/tests"])?;
-        // One Python is enough for what differs between the environments.
+        let ignored = TERMINAL_TESTS.map(|file| format!("--ignore={file}"));
+        let args = ["htty-core/tests", "htty/tests", &ignored[0], &ignored[1]];
+        pytest(shell, &full, None, &args)?;
+        // One Python is enough for the terminal, and for what differs between the environments.
         if tested == 0 {
+            let fish = tools::directory(shell).join("newer-fish/bin");
+            pytest(shell, &full, Some(fish), &TERMINAL_TESTS)?;
             pytest(shell, &full, None, &["tests/env_tests", "-m", "wheel or sdist or htty"])?;
             pytest(shell, &make("core", &["htty-core"])?, None, &["tests/lib_tests"])?;
             let empty = make("empty", &[])?;
