@@ -1,8 +1,11 @@
 //! Where `alacritty_terminal` differs from xterm: each method here that is not
 //! merely handed on says what it corrects.
 
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use alacritty_terminal::Term;
-use alacritty_terminal::event::{Event, EventListener as _};
+use alacritty_terminal::event::{Event, EventListener};
 use alacritty_terminal::grid::Dimensions as _;
 use alacritty_terminal::index::{Column, Line};
 use alacritty_terminal::term::TermMode;
@@ -13,13 +16,48 @@ use alacritty_terminal::vte::ansi::{
 };
 use unicode_width::UnicodeWidthChar as _;
 
-use crate::emulator::{Extra, Listener, PerScreen};
-
 /// Zero-width characters that one cell holds; further ones are dropped.
 const COMBINING: usize = 32;
 
 /// Keyboard modes that a program can stack; the library panics at 4,096.
 const KEYBOARD_MODES: usize = 64;
+
+/// Collects what happens while output is interpreted.
+#[derive(Clone, Default)]
+pub(crate) struct Listener(Arc<Mutex<Vec<Event>>>);
+
+impl Listener {
+    /// What has happened since it was asked for.
+    pub(crate) fn take(&self) -> Vec<Event> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl EventListener for Listener {
+    fn send_event(&self, event: Event) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+    }
+}
+
+/// What `alacritty_terminal` keeps to itself or does not keep.
+#[derive(Default)]
+pub(crate) struct Extra {
+    /// The scrolling region, counted from 0.
+    pub(crate) margins: Range<i32>,
+    pub(crate) charset: CharsetIndex,
+    /// For the primary and the alternate screen.
+    pub(crate) screens: [PerScreen; 2],
+    pub(crate) answers: Listener,
+}
+
+/// What each of the two screens has of its own.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct PerScreen {
+    /// With the saved cursor (DECSC): origin mode and the active charset.
+    pub(crate) saved: (bool, CharsetIndex),
+    /// Keyboard modes on the stack.
+    pub(crate) keyboard_modes: usize,
+}
 
 pub(crate) struct Corrected<'a> {
     pub(crate) term: &'a mut Term<Listener>,

@@ -2,52 +2,21 @@
 //! (`docs/decisions/0025-terminal.md`), and what it answers to programs.
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use alacritty_terminal::Term;
-use alacritty_terminal::event::{Event, EventListener, WindowSize};
+use alacritty_terminal::event::{Event, WindowSize};
 use alacritty_terminal::grid::{Dimensions, Grid};
 use alacritty_terminal::index::Line;
 use alacritty_terminal::term::cell::Cell;
 use alacritty_terminal::term::{Config, TermMode};
-use alacritty_terminal::vte::ansi::{CharsetIndex, Processor};
+use alacritty_terminal::vte::ansi::Processor;
 
-use crate::corrections::Corrected;
+use crate::corrections::{Corrected, Extra, Listener};
 use crate::palette;
 
 /// A cell in pixels, for programs that ask for the window's size in pixels.
 pub(crate) const CELL: (u16, u16) = (8, 16);
-
-/// Collects what happens while output is interpreted.
-#[derive(Clone, Default)]
-pub(crate) struct Listener(Arc<Mutex<Vec<Event>>>);
-
-impl EventListener for Listener {
-    fn send_event(&self, event: Event) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(event);
-    }
-}
-
-/// What `alacritty_terminal` keeps to itself or does not keep.
-#[derive(Default)]
-pub(crate) struct Extra {
-    /// The scrolling region, counted from 0.
-    pub(crate) margins: Range<i32>,
-    pub(crate) charset: CharsetIndex,
-    /// For the primary and the alternate screen.
-    pub(crate) screens: [PerScreen; 2],
-    pub(crate) answers: Listener,
-}
-
-/// What each of the two screens has of its own.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct PerScreen {
-    /// With the saved cursor (DECSC): origin mode and the active charset.
-    pub(crate) saved: (bool, CharsetIndex),
-    /// Keyboard modes on the stack.
-    pub(crate) keyboard_modes: usize,
-}
 
 pub(crate) struct Emulator {
     term: Term<Listener>,
@@ -137,7 +106,7 @@ impl Emulator {
 
     /// What the terminal answers to the output so far.
     pub(crate) fn answers(&mut self) -> Vec<u8> {
-        let events = std::mem::take(&mut *self.events.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let events = self.events.take();
         let mut bytes = Vec::new();
         for event in events {
             match event {
