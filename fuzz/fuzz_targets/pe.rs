@@ -2,11 +2,11 @@
 
 #![no_main]
 
-use binfmt::pe;
+use binfmt::pe::PeInfo;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok(Some(facts)) = pe::Facts::read(bytes) {
+    if let Ok(Some(facts)) = PeInfo::read(bytes) {
         let _ = facts.arch();
     }
 });

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use binfmt::elf::Facts;
+use binfmt::elf::ElfInfo;
 use pydist::filename::DistName;
 use pydist::tags::Platform;
 use serde::Serialize;
@@ -235,7 +235,8 @@ impl Trial<'_> {
         let libraries = contents.libraries.iter().map(|(path, member)| (prefix.join(path), member, false));
         for (path, member, program) in members.chain(libraries) {
             let content = repair::member(bytes, member).unwrap_or_default();
-            let loader = Facts::read(content.as_slice()).ok().and_then(|facts| facts.interpreter);
+            let loader = ElfInfo::read(content.as_slice()).ok();
+            let loader = loader.and_then(|elf| elf.interpreter().map(str::to_owned));
             let loader = loader.filter(|loader| {
                 !["", root.as_deref().unwrap_or_default()]
                     .iter()

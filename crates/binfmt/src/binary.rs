@@ -5,8 +5,9 @@
 //! time, so that a binary of hundreds of megabytes need not be in memory.
 
 use std::io;
+use std::ops::Range;
 
-use crate::source::ReadAt;
+use crate::source::{ReadAt, WriteAt};
 
 /// No table of names or symbols is larger; what claims to be is hostile.
 const RANGE_LIMIT: u64 = 64 << 20;
@@ -28,6 +29,27 @@ pub enum BinaryError {
         /// Where it should be.
         offset: u64,
     },
+}
+
+/// Why a binary cannot be edited in place.
+#[derive(Debug, thiserror::Error)]
+pub enum EditError {
+    /// It cannot be understood.
+    #[error(transparent)]
+    Binary(#[from] BinaryError),
+    /// It could not be written.
+    #[error("the binary cannot be written")]
+    Io(#[from] io::Error),
+    /// There is no room for what must be written.
+    #[error("cannot be edited in place: {0}")]
+    NoRoom(String),
+    /// A name that the loader reads is not text: replaced by other
+    /// characters, it would have another length.
+    #[error("`{0}` is not UTF-8")]
+    NotUtf8(String),
+    /// The code signature cannot be computed anew.
+    #[error("the code signature cannot be updated: {0}")]
+    Signature(&'static str),
 }
 
 /// The format that the first bytes of a file announce.
@@ -82,6 +104,11 @@ impl<'a, S: ReadAt + ?Sized> Image<'a, S> {
     pub(crate) fn slice(&self, offset: u64, size: u64) -> Option<Image<'a, S>> {
         offset.checked_add(size).filter(|end| *end <= self.size)?;
         Some(Image { source: self.source, start: self.start + offset, size, big: self.big })
+    }
+
+    /// Where it is in the whole file.
+    pub(crate) fn range(&self) -> Range<u64> {
+        self.start..self.start + self.size
     }
 
     pub(crate) fn bytes(&self, what: &'static str, offset: u64, size: u64) -> Result<Vec<u8>, BinaryError> {
@@ -144,5 +171,47 @@ impl<'b> View<'b> {
 
     pub(crate) fn text(&self, at: usize) -> Option<String> {
         self.string(at).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+    }
+}
+
+/// Writes numbers in the byte order of the file.
+#[derive(Clone, Copy)]
+pub(crate) struct Writer {
+    pub(crate) big: bool,
+}
+
+impl Writer {
+    pub(crate) fn u32(
+        self,
+        source: &mut (impl WriteAt + ?Sized),
+        offset: u64,
+        value: u32,
+    ) -> std::io::Result<()> {
+        source.write_all_at(offset, &if self.big { value.to_be_bytes() } else { value.to_le_bytes() })
+    }
+
+    pub(crate) fn u64(
+        self,
+        source: &mut (impl WriteAt + ?Sized),
+        offset: u64,
+        value: u64,
+    ) -> std::io::Result<()> {
+        source.write_all_at(offset, &if self.big { value.to_be_bytes() } else { value.to_le_bytes() })
+    }
+
+    /// A 32-bit or 64-bit word; what is too large for it was never read as one.
+    pub(crate) fn word(
+        self,
+        source: &mut (impl WriteAt + ?Sized),
+        offset: u64,
+        value: u64,
+        wide: bool,
+    ) -> Result<(), EditError> {
+        if wide {
+            return Ok(self.u64(source, offset, value)?);
+        }
+        let narrow = u32::try_from(value)
+            .map_err(|_| EditError::NoRoom(format!("{value} needs more than 32 bits")))?;
+        Ok(self.u32(source, offset, narrow)?)
     }
 }

@@ -1,27 +1,38 @@
-//! Facts about a PE file (Microsoft's "PE Format").
+//! PE files, as the loader of Windows reads them (Microsoft's "PE Format").
+
+use std::ops::Range;
 
 use crate::binary::{BinaryError, Image};
 use crate::source::ReadAt;
 
-/// Facts about a PE file.
+/// A library that a PE file imports.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Facts {
+pub struct Import {
+    /// Its name.
+    pub name: String,
+    /// Where the name is in the file.
+    pub range: Range<u64>,
+}
+
+/// What a PE file asks of its loader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeInfo {
     /// `Machine` of the COFF header.
     pub machine: u16,
     /// PE32+.
     pub is_64: bool,
     /// A library (`IMAGE_FILE_DLL`).
     pub is_dll: bool,
-    /// The libraries that it imports, by name, in order.
-    pub imports: Vec<String>,
+    /// The libraries that it imports, in order.
+    pub imports: Vec<Import>,
     /// The symbols that it imports from a Python library.
     pub python_symbols: Vec<String>,
 }
 
 const LIMIT_IMPORTS: usize = 4096;
 
-impl Facts {
-    /// Reads the facts; `None` for a program of DOS, which only starts alike.
+impl PeInfo {
+    /// Reads headers and imports; `None` for a program of DOS, which only starts alike.
     pub fn read(source: &(impl ReadAt + ?Sized)) -> Result<Option<Self>, BinaryError> {
         let image = Image::new(source)?;
         let dos = image.up_to("the DOS header", 0, 64)?;
@@ -40,7 +51,7 @@ impl Facts {
         let optional = image.bytes("the optional header", start + 24, optional_size.into())?;
         let optional = image.view(&optional);
         let is_64 = optional.u16(0) == Some(0x20b);
-        let mut facts = Self {
+        let mut info = Self {
             machine,
             is_64,
             is_dll: flags & 0x2000 != 0,
@@ -95,13 +106,14 @@ impl Facts {
                 if name.to_ascii_lowercase().starts_with("python")
                     && let Some(thunks) = view.u32(thunks_at).and_then(|at| locate(at.into()))
                 {
-                    symbols(&image, thunks, is_64, locate, &mut facts.python_symbols)?;
+                    symbols(&image, thunks, is_64, locate, &mut info.python_symbols)?;
                 }
-                facts.imports.push(name);
+                let range = offset..offset + name.len() as u64;
+                info.imports.push(Import { name, range });
                 at += size;
             }
         }
-        Ok(Some(facts))
+        Ok(Some(info))
     }
 
     /// The architecture as platform tags name it.

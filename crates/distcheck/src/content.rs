@@ -7,8 +7,10 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use binfmt::binary::{BinaryError, Format};
+use binfmt::elf::{self, ElfInfo};
+use binfmt::macho::MachOInfo;
+use binfmt::pe::PeInfo;
 use binfmt::source::ReadAt;
-use binfmt::{elf, macho, pe};
 use memchr::memmem::Finder;
 use sha2::{Digest as _, Sha256};
 
@@ -279,9 +281,9 @@ impl ReadAt for Kept<'_> {
 fn binary(format: Format, source: &Kept<'_>) -> Option<Binary> {
     let read = || -> Result<Option<Binary>, BinaryError> {
         Ok(Some(match format {
-            Format::Elf => Binary::Elf(Box::new(elf::Facts::read(source)?)),
-            Format::MachO => Binary::MachO(Box::new(macho::Facts::read(source)?)),
-            Format::Pe => return Ok(pe::Facts::read(source)?.map(|facts| Binary::Pe(Box::new(facts)))),
+            Format::Elf => Binary::Elf(Box::new(ElfInfo::read(source)?)),
+            Format::MachO => Binary::MachO(Box::new(MachOInfo::read(source)?)),
+            Format::Pe => return Ok(PeInfo::read(source)?.map(|info| Binary::Pe(Box::new(info)))),
             Format::Archive => Binary::Archive,
         }))
     };
@@ -362,7 +364,7 @@ mod tests {
             content.take(&file[HEADERS..]).unwrap();
             let mut member = Member::default();
             content.finish(&mut member).map(|_| match member.binary {
-                Some(Binary::Elf(facts)) => facts.runpath,
+                Some(Binary::Elf(elf)) => elf.runpath().map(str::to_owned).collect::<Vec<_>>(),
                 other => panic!("{other:?}"),
             })
         };

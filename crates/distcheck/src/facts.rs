@@ -4,7 +4,9 @@
 use std::path::PathBuf;
 
 use binfmt::binary::Format;
-use binfmt::{elf, macho, pe};
+use binfmt::elf::ElfInfo;
+use binfmt::macho::MachOInfo;
+use binfmt::pe::PeInfo;
 use pydist::digest::Sha256Bytes;
 use pydist::filename::{DistName, NameError, WheelName};
 use pydist::metadata::{Metadata, MetadataError};
@@ -106,11 +108,11 @@ pub struct Member {
 #[derive(Debug)]
 pub enum Binary {
     /// Linux.
-    Elf(Box<elf::Facts>),
+    Elf(Box<ElfInfo>),
     /// macOS.
-    MachO(Box<macho::Facts>),
+    MachO(Box<MachOInfo>),
     /// Windows.
-    Pe(Box<pe::Facts>),
+    Pe(Box<PeInfo>),
     /// A static library.
     Archive,
     /// It starts like one and cannot be understood.
@@ -182,7 +184,7 @@ impl Wheel {
     }
 
     /// The ELF files, with their members.
-    pub fn elf(&self) -> impl Iterator<Item = (&Member, &elf::Facts)> {
+    pub fn elf(&self) -> impl Iterator<Item = (&Member, &ElfInfo)> {
         self.members.iter().filter_map(|member| match &member.binary {
             Some(Binary::Elf(facts)) => Some((member, &**facts)),
             _ => None,
@@ -190,7 +192,7 @@ impl Wheel {
     }
 
     /// The Mach-O files, with their members.
-    pub fn macho(&self) -> impl Iterator<Item = (&Member, &macho::Facts)> {
+    pub fn macho(&self) -> impl Iterator<Item = (&Member, &MachOInfo)> {
         self.members.iter().filter_map(|member| match &member.binary {
             Some(Binary::MachO(facts)) => Some((member, &**facts)),
             _ => None,
@@ -198,7 +200,7 @@ impl Wheel {
     }
 
     /// The PE files, with their members.
-    pub fn pe(&self) -> impl Iterator<Item = (&Member, &pe::Facts)> {
+    pub fn pe(&self) -> impl Iterator<Item = (&Member, &PeInfo)> {
         self.members.iter().filter_map(|member| match &member.binary {
             Some(Binary::Pe(facts)) => Some((member, &**facts)),
             _ => None,

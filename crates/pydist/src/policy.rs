@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use binfmt::elf;
+use binfmt::elf::ElfInfo;
 
 /// A version of a platform or language: major, minor.
 pub type Version = (u32, u32);
@@ -60,12 +60,12 @@ impl Linux {
         linux().iter().rfind(|policy| policy.family == family && policy.version <= version)
     }
 
-    /// What `facts` ask for beyond this policy. `bundled` are the libraries
+    /// What a file asks for beyond this policy. `bundled` are the libraries
     /// that the wheel brings along, by name: they answer for themselves.
-    pub fn excess(&self, facts: &elf::Facts, arch: &str, bundled: &BTreeSet<String>) -> BTreeSet<Excess> {
+    pub fn excess(&self, elf: &ElfInfo, arch: &str, bundled: &BTreeSet<String>) -> BTreeSet<Excess> {
         let mut excess = BTreeSet::new();
         let provided = self.symbol_versions.get(arch);
-        for (library, versions) in &facts.versions {
+        for (library, versions) in &elf.versions {
             if bundled.contains(library) || is_loader(library) {
                 continue;
             }
@@ -77,15 +77,15 @@ impl Linux {
                 }
             }
         }
-        for library in &facts.needed {
+        for library in elf.needed() {
             if bundled.contains(library) || is_loader(library) || is_libpython(library) {
                 continue;
             }
             if !self.libraries.contains(library) {
-                excess.insert(Excess::Library(library.clone()));
+                excess.insert(Excess::Library(library.to_owned()));
             } else if let Some(forbidden) = self.forbidden_symbols.get(library) {
-                for symbol in facts.undefined.iter().filter(|symbol| forbidden.contains(*symbol)) {
-                    excess.insert(Excess::Forbidden(library.clone(), symbol.clone()));
+                for symbol in elf.undefined.iter().filter(|symbol| forbidden.contains(*symbol)) {
+                    excess.insert(Excess::Forbidden(library.to_owned(), symbol.clone()));
                 }
             }
         }
@@ -100,6 +100,38 @@ pub fn is_loader(library: &str) -> bool {
         || library.starts_with("ld.so")
         || library.starts_with("ld-musl")
         || library.starts_with("libc.musl-")
+}
+
+/// The path of glibc's loader (its manual page ld.so(8) and the ABI of each
+/// architecture), by the architecture's name in platform tags.
+pub fn glibc_loader(arch: &str) -> Option<&'static str> {
+    Some(match arch {
+        "x86_64" => "/lib64/ld-linux-x86-64.so.2",
+        "i686" => "/lib/ld-linux.so.2",
+        "aarch64" => "/lib/ld-linux-aarch64.so.1",
+        "armv7l" => "/lib/ld-linux-armhf.so.3",
+        "ppc64le" => "/lib64/ld64.so.2",
+        "s390x" => "/lib/ld64.so.1",
+        "riscv64" => "/lib/ld-linux-riscv64-lp64d.so.1",
+        "loongarch64" => "/lib64/ld-linux-loongarch-lp64d.so.1",
+        _ => return None,
+    })
+}
+
+/// The path of musl's loader, by the architecture's name in platform tags.
+pub fn musl_loader(arch: &str) -> String {
+    let arch = match arch {
+        "i686" => "i386",
+        "armv7l" => "armhf",
+        "ppc64le" => "powerpc64le",
+        arch => arch,
+    };
+    format!("/lib/ld-musl-{arch}.so.1")
+}
+
+/// Whether a Mach-O file loads `path` from macOS itself.
+pub fn is_macos_library(path: &str) -> bool {
+    path.starts_with("/usr/lib/") || path.starts_with("/System/Library/")
 }
 
 /// The interpreter's own library, which no wheel may need or bring.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use binfmt::elf::Facts;
+use binfmt::elf::ElfInfo as Facts;
 use pydist::policy::{self, Excess, Linux};
 
 use super::elf::{self, Elf, ElfError, tag};
@@ -197,8 +197,8 @@ fn in_search_path(data: &[u8], elf: &Elf, file: &str) -> Result<Option<PathBuf>,
 
 /// No field that the loader reads may name the store.
 fn check_store(facts: &Facts) -> Result<(), BinaryError> {
-    let paths = facts.search_paths().chain(facts.interpreter.as_deref()).chain(facts.soname.as_deref());
-    no_store(paths.map(str::to_owned).chain(facts.needed.iter().cloned()))
+    let paths = facts.search_paths().chain(facts.interpreter()).chain(facts.soname());
+    no_store(paths.map(str::to_owned).chain(facts.needed().map(str::to_owned)))
 }
 
 fn no_store(fields: impl IntoIterator<Item = String>) -> Result<(), BinaryError> {
@@ -210,16 +210,16 @@ fn no_store(fields: impl IntoIterator<Item = String>) -> Result<(), BinaryError>
 
 /// What the manylinux and musllinux policies say of a file.
 fn elf_needs(facts: &Facts, arch: Arch, bundled: &BTreeSet<String>) -> Result<Needs, BinaryError> {
-    let musl = facts.interpreter.as_deref().is_some_and(|path| path.contains("ld-musl"))
-        || facts.needed.iter().any(|library| is_musl(library));
+    let musl =
+        facts.interpreter().is_some_and(|path| path.contains("ld-musl")) || facts.needed().any(is_musl);
     if musl {
-        let foreign = |library: &&String| !is_musl(library) && !bundled.contains(*library);
-        return match facts.needed.iter().find(foreign) {
-            Some(library) => Err(BinaryError::Library(library.clone())),
+        let foreign = |library: &&str| !is_musl(library) && !bundled.contains(*library);
+        return match facts.needed().find(foreign) {
+            Some(library) => Err(BinaryError::Library(library.to_owned())),
             None => Ok(Needs::Musl(arch)),
         };
     }
-    if facts.interpreter.is_none() && facts.needed.is_empty() && facts.undefined.is_empty() {
+    if facts.interpreter().is_none() && facts.needed().next().is_none() && facts.undefined.is_empty() {
         return Ok(Needs::AnyLinux(arch));
     }
     let mut glibc = (2, 0);

@@ -1,7 +1,8 @@
 //! Wheels that must not pass: each is repaired so that no loader sees the
 //! store, or refused with the reason.
 
-use binfmt::{elf, macho};
+use binfmt::elf::ElfInfo;
+use binfmt::macho::MachOInfo;
 use pydist::zip::{Archive, Limits};
 
 use crate::macho::{fat, program, zig};
@@ -292,7 +293,7 @@ fn no_broken_wheel_passes() {
     assert!(wrong.is_empty(), "of {} variants:\n{}", variants.len(), wrong.join("\n"));
 }
 
-/// By pydist's own reading of the files, not build-wheel's.
+/// By a second reading of the file.
 pub(crate) fn check_clean(variant: &str, wheel: &[u8]) {
     let archive = Archive::open(wheel, &Limits::default()).unwrap();
     assert_eq!(archive.faults, [], "{variant}");
@@ -305,13 +306,14 @@ pub(crate) fn store_path(wheel: &[u8]) -> Option<String> {
     let members = archive.members.iter().filter(|member| !member.is_dir());
     members.map(|member| member.content(wheel, u64::MAX).unwrap()).find_map(|content| {
         let mut fields = Vec::new();
-        if let Ok(facts) = elf::Facts::read(content.as_slice()) {
-            fields.extend(facts.search_paths().map(str::to_owned).collect::<Vec<_>>());
-            fields.extend(facts.interpreter.into_iter().chain(facts.needed).chain(facts.soname));
-        } else if let Ok(facts) = macho::Facts::read(content.as_slice()) {
+        if let Ok(facts) = ElfInfo::read(content.as_slice()) {
+            fields.extend(facts.search_paths().map(str::to_owned));
+            fields.extend(facts.interpreter().into_iter().chain(facts.needed()).map(str::to_owned));
+            fields.extend(facts.soname().map(str::to_owned));
+        } else if let Ok(facts) = MachOInfo::read(content.as_slice()) {
             for slice in facts.slices {
-                fields.extend(slice.dylibs.into_iter().map(|dylib| dylib.path));
-                fields.extend(slice.rpaths.into_iter().chain(slice.id));
+                fields.extend(slice.dylibs().map(|dylib| dylib.path.to_owned()));
+                fields.extend(slice.rpaths().chain(slice.id()).map(str::to_owned));
             }
         } else {
             let line = content.split(|byte| *byte == b'\n').next().unwrap_or_default();

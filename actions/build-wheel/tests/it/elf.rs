@@ -1,11 +1,11 @@
 //! Repaired ELF files are run: before the repair they must fail.
 
-use binfmt::elf::Facts;
+use binfmt::elf::ElfInfo;
 
 use crate::support::*;
 
-fn facts(program: &[u8]) -> Facts {
-    Facts::read(program).unwrap()
+fn facts(program: &[u8]) -> ElfInfo {
+    ElfInfo::read(program).unwrap()
 }
 
 #[test]
@@ -21,8 +21,8 @@ fn a_program_of_nix_runs_after_the_repair() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "hello 1\n");
 
     let facts = facts(&program);
-    assert_eq!(facts.interpreter.as_deref(), Some("/lib64/ld-linux-x86-64.so.2"));
-    assert_eq!((facts.runpath.len(), facts.rpath.len()), (0, 0));
+    assert_eq!(facts.interpreter(), Some("/lib64/ld-linux-x86-64.so.2"));
+    assert_eq!(facts.search_paths().count(), 0);
     assert!(!program.windows(11).any(|window| window == b"/nix/store/"), "freed strings are scrubbed");
     assert_eq!(wheel.changes.len(), 2, "{:?}", wheel.changes);
     assert!(wheel.name.tags.platform[0].starts_with("manylinux_2_"), "{}", wheel.name);
@@ -46,7 +46,7 @@ fn relative_search_paths_stay() {
             [file("sample-1.0.data/scripts/sample", &broken), file("sample.libs/libanswer.so", library)];
         let wheel = repaired(&zip(&members(&files))).unwrap();
         let program = program_of(&wheel);
-        assert_eq!(facts(&program).runpath, ["$ORIGIN"], "{order}");
+        assert_eq!(facts(&program).runpath().collect::<Vec<_>>(), ["$ORIGIN"], "{order}");
         let output = execute(folder.path(), &program, &[]).unwrap();
         assert_eq!(output.status.code(), Some(42), "{order}");
     }
@@ -63,7 +63,7 @@ fn a_shared_tail_is_kept() {
     assert_eq!(memchr::memmem::find(&broken, b"\0lib\0"), None, "the linker shares the tail");
     let wheel = repaired(&zip(&members(&[file("sample/libtail.so", &broken)]))).unwrap();
     let library = build_wheel::repair::member(&wheel.bytes, "sample/libtail.so").unwrap();
-    assert!(facts(&library).runpath.is_empty());
+    assert!(facts(&library).runpath().next().is_none());
     assert!(!library.windows(11).any(|window| window == b"/nix/store/"));
 
     std::fs::write(folder.path().join("libtail.so"), library).unwrap();
@@ -126,8 +126,8 @@ fn cut_binaries_are_refused_or_clean() {
     for end in (0..broken.len()).step_by(97) {
         if let Ok(wheel) = repaired(&program_wheel(&broken[..end])) {
             let program = program_of(&wheel);
-            if let Ok(facts) = Facts::read(program.as_slice()) {
-                let paths = facts.search_paths().chain(facts.interpreter.as_deref());
+            if let Ok(facts) = ElfInfo::read(program.as_slice()) {
+                let paths = facts.search_paths().chain(facts.interpreter());
                 assert_eq!(paths.filter(|path| path.contains("/nix/store")).count(), 0, "cut at {end}");
             }
         }

@@ -271,7 +271,7 @@ fn executable(_: &Dist, wheel: &Wheel, out: &mut Out) {
         let scripts = member.name.contains(".data/scripts/");
         let script = scripts && (member.binary.is_some() || member.shebang.is_some());
         let program = match &member.binary {
-            Some(Binary::Elf(facts)) => facts.interpreter.is_some() && !member.name.contains(".so"),
+            Some(Binary::Elf(facts)) => facts.interpreter().is_some() && !member.name.contains(".so"),
             Some(Binary::MachO(facts)) => facts.slices.iter().any(|slice| slice.file_type == 2),
             _ => false,
         };

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use binfmt::binary::Format;
-use binfmt::elf::{Facts, Kind};
+use binfmt::elf::{ElfInfo, Kind};
 use pydist::policy::{self, Excess, Linux};
 use pydist::tags::Platform;
 
@@ -44,12 +44,13 @@ fn linux(dist: &Dist) -> Vec<Platform> {
 
 /// Names by which the wheel's own libraries are found.
 fn bundled(wheel: &Wheel) -> BTreeSet<String> {
-    let names =
-        wheel.elf().flat_map(|(member, facts)| [Some(member.file_name().to_owned()), facts.soname.clone()]);
+    let names = wheel
+        .elf()
+        .flat_map(|(member, facts)| [Some(member.file_name().to_owned()), facts.soname().map(str::to_owned)]);
     names.flatten().collect()
 }
 
-fn loaded(wheel: &Wheel) -> impl Iterator<Item = (&Member, &Facts)> {
+fn loaded(wheel: &Wheel) -> impl Iterator<Item = (&Member, &ElfInfo)> {
     wheel.elf().filter(|(_, facts)| matches!(facts.kind, Kind::Executable | Kind::Library))
 }
 
@@ -269,7 +270,7 @@ fn text_relocations(_: &Dist, wheel: &Wheel, out: &mut Out) {
 
 /// The folders of the wheel that a file's search paths lead to, as far as they
 /// are relative to it; `Err` with a path that leads out of the environment.
-fn searched<'a>(member: &Member, facts: &'a Facts) -> Vec<Result<String, &'a str>> {
+fn searched<'a>(member: &Member, facts: &'a ElfInfo) -> Vec<Result<String, &'a str>> {
     let folder = member.name.rsplit_once('/').map_or("", |(folder, _)| folder);
     let resolve = |path: &'a str| -> Option<Result<String, &'a str>> {
         let rest = path.strip_prefix("$ORIGIN").or_else(|| path.strip_prefix("${ORIGIN}"))?;
@@ -313,16 +314,15 @@ fn found(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     let paths: BTreeSet<String> =
         loaded(wheel).flat_map(|(member, facts)| searched(member, facts)).filter_map(Result::ok).collect();
     for (member, facts) in loaded(wheel) {
-        let lost: Vec<&String> = facts
-            .needed
-            .iter()
+        let lost: Vec<&str> = facts
+            .needed()
             .filter(|library| {
                 bundled.contains(*library)
                     && !policy::linux().iter().any(|policy| policy.libraries.contains(*library))
             })
             .filter(|library| {
                 let mut files = wheel.elf().filter(|(other, facts)| {
-                    other.file_name() == library.as_str() || facts.soname.as_ref() == Some(*library)
+                    other.file_name() == *library || facts.soname() == Some(*library)
                 });
                 // Loaded already, by whoever loaded this file, or found.
                 !files.any(|(other, _)| {
@@ -381,20 +381,6 @@ fn is_loader_path(path: &str) -> bool {
     ["/lib", "/lib64", "/libx32", "/lib32"].contains(&folder) && policy::is_loader(file)
 }
 
-/// Where glibc has its loader (its manual page ld.so(8) and the ABI of each
-/// architecture).
-fn glibc_loader(arch: &str) -> Option<&'static str> {
-    Some(match arch {
-        "x86_64" => "/lib64/ld-linux-x86-64.so.2",
-        "i686" => "/lib/ld-linux.so.2",
-        "aarch64" => "/lib/ld-linux-aarch64.so.1",
-        "ppc64le" => "/lib64/ld64.so.2",
-        "s390x" => "/lib/ld64.so.1",
-        "riscv64" => "/lib/ld-linux-riscv64-lp64d.so.1",
-        _ => return None,
-    })
-}
-
 const INTERPRETER: Rule = Rule {
     id: "LNX007",
     title: "the program interpreter is the system's",
@@ -415,9 +401,10 @@ const INTERPRETER: Rule = Rule {
 fn interpreter(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let mut any = false;
     for (member, facts) in wheel.elf() {
-        let Some(path) = facts.interpreter.as_deref() else { continue };
+        let Some(path) = facts.interpreter() else { continue };
         any = true;
-        let expected = facts.arch().and_then(glibc_loader);
+        // 32-bit ARM has one loader for each way to pass floating-point numbers.
+        let expected = facts.arch().filter(|arch| *arch != "armv7l").and_then(policy::glibc_loader);
         let sound = match expected {
             Some(expected) => path == expected || path.starts_with("/lib/ld-musl-"),
             None => is_loader_path(path),
@@ -454,11 +441,11 @@ fn libc(dist: &Dist, wheel: &Wheel, out: &mut Out) {
         return out.not_applicable();
     }
     for (member, facts) in loaded(wheel) {
-        let interpreter = facts.interpreter.as_deref().unwrap_or_default();
-        let needs = |prefix: &str| facts.needed.iter().any(|library| library.starts_with(prefix));
+        let interpreter = facts.interpreter().unwrap_or_default();
+        let needs = |prefix: &str| facts.needed().any(|library| library.starts_with(prefix));
         let is_musl = interpreter.contains("ld-musl")
             || needs("libc.musl-")
-            || facts.needed.iter().any(|library| library == "libc.so");
+            || facts.needed().any(|library| library == "libc.so");
         let is_glibc = interpreter.contains("ld-linux") || needs("libc.so.6");
         if glibc && is_musl {
             out.at(&member.name, "it is linked with musl, the tag is manylinux");
@@ -489,7 +476,7 @@ fn libpython(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let bundled = bundled(wheel);
     for (member, facts) in loaded(wheel) {
         if let Some(library) =
-            facts.needed.iter().find(|library| policy::is_libpython(library) && !bundled.contains(*library))
+            facts.needed().find(|library| policy::is_libpython(library) && !bundled.contains(*library))
         {
             out.at(&member.name, format!("it needs `{library}`"));
         }

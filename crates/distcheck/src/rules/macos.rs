@@ -28,7 +28,7 @@ fn macos(dist: &Dist) -> Vec<((u32, u32), String)> {
 fn loaded(wheel: &Wheel) -> impl Iterator<Item = (&Member, &Slice)> {
     let slices =
         wheel.macho().flat_map(|(member, facts)| facts.slices.iter().map(move |slice| (member, slice)));
-    slices.filter(|(_, slice)| [2, 6, 8].contains(&slice.file_type))
+    slices.filter(|(_, slice)| slice.is_loaded())
 }
 
 const ARCHS: Rule = Rule {
@@ -60,7 +60,7 @@ fn archs(dist: &Dist, wheel: &Wheel, out: &mut Out) {
         return;
     }
     for (member, facts) in wheel.macho() {
-        if !facts.slices.iter().any(|slice| [2, 6, 8].contains(&slice.file_type)) {
+        if !facts.slices.iter().any(Slice::is_loaded) {
             continue;
         }
         let has: Vec<&str> = facts.slices.iter().map(|slice| slice.arch).collect();
@@ -155,7 +155,7 @@ fn signed(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let mut any = false;
     for (member, slice) in loaded(wheel).filter(|(_, slice)| slice.arch == "arm64") {
         any = true;
-        if !slice.signed {
+        if slice.signature.is_none() {
             out.at(&member.name, "the arm64 slice has no code signature");
         }
     }
@@ -192,9 +192,9 @@ fn libraries(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let names: Vec<&str> = wheel.members.iter().map(Member::file_name).collect();
     for (member, slice) in loaded(wheel) {
         let (mut missing, mut lost) = (Vec::new(), Vec::new());
-        for dylib in slice.dylibs.iter().filter(|dylib| !dylib.weak) {
-            let path = dylib.path.as_str();
-            let system = path.starts_with("/usr/lib/") || path.starts_with("/System/Library/");
+        for dylib in slice.dylibs().filter(|dylib| !dylib.weak) {
+            let path = dylib.path;
+            let system = policy::is_macos_library(path);
             let relative = ["@rpath/", "@loader_path/", "@executable_path/"]
                 .iter()
                 .any(|prefix| path.starts_with(prefix));
@@ -205,7 +205,7 @@ fn libraries(_: &Dist, wheel: &Wheel, out: &mut Out) {
                 || runtime
                 || path.starts_with("/nix/store/")
                 || (relative && names.contains(&file))
-                || Some(path) == slice.id.as_deref()
+                || Some(path) == slice.id()
             {
                 continue;
             }
@@ -256,7 +256,7 @@ fn rpath(_: &Dist, wheel: &Wheel, out: &mut Out) {
                 || path.starts_with("/System/")
                 || path.starts_with("/nix/store/")
         };
-        let paths: Vec<&String> = slice.rpaths.iter().filter(|path| !fine(path)).collect();
+        let paths: Vec<&str> = slice.rpaths().filter(|path| !fine(path)).collect();
         if !paths.is_empty() {
             out.at(&member.name, format!("the {} slice searches {}", slice.arch, some(paths)));
         }

@@ -1,5 +1,7 @@
 //! `NIX`: traces of the Nix store, which exists on no user's machine.
 
+use binfmt::macho::Slice;
+
 use crate::facts::{Binary, Dist, Wheel};
 #[cfg(test)]
 use crate::fixture;
@@ -35,16 +37,18 @@ fn elf(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let mut any = false;
     for (member, facts) in wheel.elf() {
         any = true;
-        if let Some(interpreter) = facts.interpreter.as_deref().filter(|path| is_store(path)) {
+        if let Some(interpreter) = facts.interpreter().filter(|path| is_store(path)) {
             out.at(&member.name, format!("the program interpreter (PT_INTERP) is `{interpreter}`"));
         }
-        for (name, paths) in [("RPATH", &facts.rpath), ("RUNPATH", &facts.runpath)] {
-            let found: Vec<_> = paths.iter().filter(|path| path.contains("/nix/store/")).collect();
+        let paths: [(_, Vec<&str>); 2] =
+            [("RPATH", facts.rpath().collect()), ("RUNPATH", facts.runpath().collect())];
+        for (name, paths) in paths {
+            let found: Vec<_> = paths.into_iter().filter(|path| path.contains("/nix/store/")).collect();
             if !found.is_empty() {
                 out.at(&member.name, format!("{name} holds {}", some(found)));
             }
         }
-        let needed: Vec<_> = facts.needed.iter().filter(|path| is_store(path)).collect();
+        let needed: Vec<_> = facts.needed().filter(|path| is_store(path)).collect();
         if !needed.is_empty() {
             out.at(&member.name, format!("it needs {}", some(needed)));
         }
@@ -80,17 +84,12 @@ fn macho(_: &Dist, wheel: &Wheel, out: &mut Out) {
     for (member, facts) in wheel.macho() {
         any = true;
         for slice in &facts.slices {
-            let loads: Vec<_> = slice
-                .dylibs
-                .iter()
-                .map(|dylib| &dylib.path)
-                .chain(&slice.dylinker)
-                .filter(|path| is_store(path))
-                .collect();
+            let loads = slice.dylibs().map(|dylib| dylib.path).chain(slice.dylinker());
+            let loads: Vec<_> = loads.filter(|path| is_store(path)).collect();
             if !loads.is_empty() {
                 out.at(&member.name, format!("the {} slice loads {}", slice.arch, some(loads)));
             }
-            let paths: Vec<_> = slice.rpaths.iter().filter(|path| is_store(path)).collect();
+            let paths: Vec<_> = slice.rpaths().filter(|path| is_store(path)).collect();
             if !paths.is_empty() {
                 out.at(&member.name, format!("the {} slice's LC_RPATH holds {}", slice.arch, some(paths)));
             }
@@ -148,13 +147,11 @@ fn mentions(dist: &Dist, out: &mut Out) {
     for member in dist.members().iter().filter(|member| !member.store_paths.is_empty()) {
         // What the loader reads is an error already.
         let told: Vec<&str> = match &member.binary {
-            Some(Binary::Elf(facts)) => facts
-                .search_paths()
-                .chain(facts.interpreter.as_deref())
-                .chain(facts.needed.iter().map(String::as_str))
-                .collect(),
+            Some(Binary::Elf(facts)) => {
+                facts.search_paths().chain(facts.interpreter()).chain(facts.needed()).collect()
+            }
             Some(Binary::MachO(facts)) => {
-                facts.slices.iter().flat_map(|slice| &slice.dylibs).map(|dylib| dylib.path.as_str()).collect()
+                facts.slices.iter().flat_map(Slice::dylibs).map(|dylib| dylib.path).collect()
             }
             _ => Vec::new(),
         };

@@ -34,7 +34,7 @@ fn libraries(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let own: BTreeSet<String> =
         wheel.members.iter().map(|member| member.file_name().to_ascii_lowercase()).collect();
     for (member, facts) in wheel.pe() {
-        let missing = |name: &&String| {
+        let missing = |name: &&str| {
             let name = name.to_ascii_lowercase();
             // Python brings vcruntime140.dll and vcruntime140_1.dll.
             let visual =
@@ -45,7 +45,8 @@ fn libraries(_: &Dist, wheel: &Wheel, out: &mut Out) {
             let mingw = name.starts_with("lib") || name == "zlib1.dll";
             (visual || mingw) && !own.contains(&name)
         };
-        let missing: Vec<&String> = facts.imports.iter().filter(missing).collect();
+        let missing: Vec<&str> =
+            facts.imports.iter().map(|import| import.name.as_str()).filter(missing).collect();
         if !missing.is_empty() {
             out.at(&member.name, format!("it needs {}", some(missing)));
         }
@@ -111,14 +112,14 @@ fn debug(_: &Dist, wheel: &Wheel, out: &mut Out) {
         return out.not_applicable();
     }
     for (member, facts) in wheel.pe() {
-        let is_debug = |name: &&String| {
+        let is_debug = |name: &&str| {
             let name = name.to_ascii_lowercase();
             name == "ucrtbased.dll"
                 || (name.starts_with("vcruntime") && name.ends_with("d.dll"))
                 || (name.starts_with("msvcp") && name.ends_with("d.dll"))
                 || (name.starts_with("python") && name.ends_with("_d.dll"))
         };
-        if let Some(library) = facts.imports.iter().find(is_debug) {
+        if let Some(library) = facts.imports.iter().map(|import| import.name.as_str()).find(is_debug) {
             out.at(&member.name, format!("it needs `{library}`"));
         }
     }
@@ -144,7 +145,7 @@ fn python(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     };
     for (member, facts) in wheel.pe().filter(|(member, _)| member.name.to_ascii_lowercase().ends_with(".pyd"))
     {
-        for library in &facts.imports {
+        for library in facts.imports.iter().map(|import| &import.name) {
             let lower = library.to_ascii_lowercase();
             let Some(version) = lower.strip_prefix("python3").and_then(|rest| rest.strip_suffix(".dll"))
             else {

@@ -40,8 +40,9 @@ fn oldest(file: &str) -> Option<String> {
         Platform::Musllinux { musl, .. } => ("musllinux", *musl),
         _ => ("manylinux", (0, 0)),
     };
-    let names =
-        wheel.elf().flat_map(|(member, facts)| [Some(member.file_name().to_owned()), facts.soname.clone()]);
+    let names = wheel
+        .elf()
+        .flat_map(|(member, facts)| [Some(member.file_name().to_owned()), facts.soname().map(str::to_owned)]);
     let bundled: BTreeSet<String> = names.flatten().collect();
     let fits = |policy: &&Linux| {
         policy.family == family

@@ -3,8 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
 
+use binfmt::elf::ElfInfo;
+use binfmt::macho::MachOInfo;
+use binfmt::pe::PeInfo;
 use binfmt::source::ReadAt;
-use binfmt::{elf, macho, pe};
 use pydist::digest::sha256;
 use pydist::zip::{Archive, Limits};
 use pydist::{record, tar};
@@ -23,9 +25,9 @@ fn read_all(bytes: &[u8]) {
             assert!(size <= member.size, "more came out than the archive says");
         }
     }
-    let _ = elf::Facts::read(bytes);
-    let _ = macho::Facts::read(bytes);
-    let _ = pe::Facts::read(bytes);
+    let _ = ElfInfo::read(bytes);
+    let _ = MachOInfo::read(bytes);
+    let _ = PeInfo::read(bytes);
     let _ = record::parse(bytes);
     let _ = pydist::metadata::Metadata::parse(bytes);
     let _ = tar::walk(bytes, &limits, |_, _| Ok(()));
@@ -99,13 +101,13 @@ fn every_real_program_here_is_understood() {
     let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
     assert!(file.size().unwrap() > 0);
     if cfg!(target_os = "linux") {
-        let facts = elf::Facts::read(&file).unwrap();
+        let facts = ElfInfo::read(&file).unwrap();
         assert_eq!(facts.arch(), Some(std::env::consts::ARCH));
-        assert!(facts.needed.iter().any(|library| library.starts_with("libc.")), "{:?}", facts.needed);
+        assert!(facts.needed().any(|library| library.starts_with("libc.")), "{facts:?}");
         assert!(!facts.undefined.is_empty() && facts.exec_stack == Some(false));
         assert!(facts.versions.values().flatten().any(|version| version.starts_with("GLIBC_")));
     } else if cfg!(target_os = "macos") {
-        assert!(macho::Facts::read(&file).unwrap().slices[0].min_macos.is_some());
+        assert!(MachOInfo::read(&file).unwrap().slices[0].min_macos.is_some());
     }
 }
 

@@ -1,0 +1,11 @@
+//! Mach-O files as dyld reads them, with the place of each field in the file,
+//! so that it can be edited there (Apple's `mach-o/loader.h`, `mach-o/fat.h`,
+//! `mach-o/nlist.h`).
+
+mod edit;
+mod info;
+mod signature;
+
+pub use edit::{CommandChange, apply};
+pub use info::{Dylib, LoadCommand, LoadPath, MachOInfo, MachSegment, Slice, SliceEntry, lc};
+pub use signature::{SignatureState, check, renew, sign};
