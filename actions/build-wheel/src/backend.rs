@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
-use toolkit::{Cmd, FileError, OutputMode, Ui};
+use toolkit::{Cmd, FileError, OutputMode, ProcessError, Ui};
 
 use crate::error::Error;
 use crate::inputs::Backend;
@@ -26,7 +26,12 @@ pub(crate) struct Built {
 pub(crate) fn build(plan: &Plan, staging: &Path, ui: &Ui) -> Result<Built, Error> {
     let Some(cmd) = &plan.build else { return Ok(present(&plan.project)) };
     let cmd = stage(cmd, staging);
-    let done = cmd.run(ui, OutputMode::Shown, BUILD_LIMIT).map_err(Error::Build)?;
+    let done = cmd.run(ui, OutputMode::Shown, BUILD_LIMIT).map_err(|error| match error {
+        ProcessError::Failed { command, status, stderr, .. } => {
+            Error::BuildFailed { command, status, stderr, hint: plan.build_hint.clone() }
+        }
+        error => Error::Build(error),
+    })?;
     let kind = kind(plan.backend);
     if cmd.program == "nix" {
         let outputs = nix_outputs(&done.stdout)?;

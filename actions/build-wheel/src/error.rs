@@ -1,12 +1,11 @@
 //! What can go wrong, by phase.
 
-use std::path::PathBuf;
-
 use toolkit::{Exit, Failure, FileError, InputErrors, ProcessError};
 
-use crate::facts::FactsError;
+use crate::environment::EnvironmentError;
 use crate::plan::PlanError;
 use crate::repair::WheelError;
+use crate::smoke::SmokeError;
 
 /// Why there is no distribution.
 #[derive(Debug, thiserror::Error)]
@@ -16,16 +15,28 @@ pub enum Error {
     Inputs(#[from] InputErrors),
     /// Looking at machine and project.
     #[error(transparent)]
-    Facts(#[from] FactsError),
+    Environment(#[from] EnvironmentError),
     /// Planning.
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// Reading or writing a file.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The build itself.
+    /// The build could not be run to its end.
     #[error("the build failed")]
     Build(#[source] ProcessError),
+    /// The build ended with an error, which it has printed itself.
+    #[error("the build failed: `{command}` ended with {status}; its output is above")]
+    BuildFailed {
+        /// The whole command.
+        command: String,
+        /// How it ended.
+        status: std::process::ExitStatus,
+        /// What it printed.
+        stderr: String,
+        /// What to do.
+        hint: Option<String>,
+    },
     /// What the build left.
     #[error("expected exactly one {kind} {place}, found {}", if found.is_empty() { "none".to_owned() } else { found.join(", ") })]
     Built {
@@ -57,6 +68,16 @@ pub enum Error {
         /// What is wrong.
         what: String,
     },
+    /// verify-dist would reject it.
+    #[error("`{file}` would be rejected by verify-dist:\n  {}", findings.join("\n  "))]
+    Gate {
+        /// The wheel.
+        file: String,
+        /// Rule, member and message of each error.
+        findings: Vec<String>,
+        /// What to do about the first.
+        hint: Option<String>,
+    },
     /// Two builds differ.
     #[error("two builds of the same sources differ: {0}")]
     NotReproducible(String),
@@ -68,7 +89,7 @@ pub enum Error {
         /// What was run.
         command: String,
         /// How it failed.
-        source: Box<ProcessError>,
+        source: Box<SmokeError>,
     },
     /// `smoke: required`, and it could not be done.
     #[error("`smoke: required`, but the result is `{result}`: {reason}")]
@@ -78,14 +99,6 @@ pub enum Error {
         /// Why.
         reason: String,
     },
-    /// The sources could not be copied for a second build.
-    #[error("cannot copy `{}` for a second build", path.display())]
-    Copy {
-        /// What could not be read.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
 }
 
 impl Failure for Error {
@@ -93,19 +106,25 @@ impl Failure for Error {
         match self {
             Self::Inputs(error) => error.exit(),
             Self::Plan(error) => error.exit(),
-            Self::Facts(FactsError::File(error)) | Self::File(error) => error.exit(),
+            Self::Environment(EnvironmentError::File(error)) | Self::File(error) => error.exit(),
             // A program that is not there is a matter of set-up.
-            Self::Facts(_) | Self::Build(ProcessError::Start { .. }) => Exit::Usage,
+            Self::Environment(_) | Self::Build(ProcessError::Start { .. }) => Exit::Usage,
             Self::Build(ProcessError::Interrupted) => Exit::Interrupted,
-            Self::Smoke { source, .. } if matches!(**source, ProcessError::Interrupted) => Exit::Interrupted,
+            Self::Smoke { source, .. }
+                if matches!(**source, SmokeError::Process(ProcessError::Interrupted)) =>
+            {
+                Exit::Interrupted
+            }
             Self::Wheel { source, .. } => source.exit(),
             Self::Built { .. }
             | Self::Build(_)
+            | Self::BuildFailed { .. }
             | Self::Sdist { .. }
+            | Self::Gate { .. }
             | Self::NotReproducible(_)
             | Self::Smoke { .. }
             | Self::NoSmoke { .. } => Exit::Findings,
-            Self::NixOutput(_) | Self::Copy { .. } => Exit::Undetermined,
+            Self::NixOutput(_) => Exit::Undetermined,
         }
     }
 
@@ -113,10 +132,19 @@ impl Failure for Error {
         match self {
             Self::Plan(error) => error.hint(),
             Self::Build(error) => error.hint(),
+            Self::BuildFailed { hint, .. } | Self::Gate { hint, .. } => hint.clone(),
+            Self::File(_) | Self::Environment(EnvironmentError::File(_)) => {
+                Some("check its permissions, and that the disk is not full".into())
+            }
             Self::Wheel { source, .. } => source.hint(),
             Self::Built { hint, .. } => Some((*hint).to_owned()),
             Self::Sdist { .. } => Some("build it again".into()),
-            Self::Smoke { source, .. } => source.hint(),
+            Self::Smoke { source, .. } => match &**source {
+                SmokeError::Process(error) => error.hint(),
+                SmokeError::Import(_) => {
+                    Some("install what it needs by `test-requires`, or test with `smoke-command`".into())
+                }
+            },
             Self::NoSmoke { .. } => Some(
                 "run where `unshare` may mount (as root, or with `sudo -n`), with a Python outside the Nix store, or set `smoke: auto`"
                     .into(),

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use pydist::tags::Platform;
-use toolkit::{Env, Input, InputErrors, InputKind, Output, Reader, Spec};
+use toolkit::{Choice, Env, Input, InputErrors, InputKind, Output, Reader, Spec, choice};
 
+use crate::compatibility::Compatibility;
 use crate::target::Target;
 
 /// What `action.yml`, the README and the command line are made from.
@@ -14,10 +14,10 @@ pub static SPEC: Spec = Spec {
     version: env!("CARGO_PKG_VERSION"),
     positional: Some("project"),
     inputs: &[
-        Input::new("project", InputKind::Path, "The project's folder, or a wheel to repair.").or("."),
+        Input::new("project", InputKind::Path, "The project's directory, or a wheel to repair.").or("."),
         Input::new(
             "backend",
-            InputKind::Choice(&["auto", "maturin", "nix", "wheel", "sdist"]),
+            InputKind::Choice(BackendChoice::WORDS),
             "What builds: `maturin`; `nix` (`flake-attr`); `wheel` repairs an existing file; `sdist` makes a source distribution (by the project's build backend, or from `flake-attr`). `auto` looks at the project and says what it chose and why.",
         )
         .or("auto"),
@@ -30,24 +30,24 @@ pub static SPEC: Spec = Spec {
         Input::new(
             "compatibility",
             InputKind::Text,
-            "The platform tag to build for, without the architecture: `manylinux_2_17`, `manylinux2014`, `musllinux_1_2`, `macosx_11_0`. A binary that needs more is an error. By default the tag follows from the content.",
+            "The platform tag to build for, without the architecture: `manylinux_2_17`, `manylinux2014`, `musllinux_1_2`, `macosx_11_0`. A binary that needs more is an error. By default the tag follows from the content; what maturin builds for Linux is linked for manylinux2014 where zig is on PATH.",
         ),
         Input::new(
             "linker",
-            InputKind::Choice(&["auto", "native", "zig", "gcc", "container"]),
-            "What links for another target or an older glibc. `auto`: `native` where it can, else `zig`, else a cross `gcc`.",
+            InputKind::Choice(LinkerChoice::WORDS),
+            "What links. `auto`: `zig` for Linux where it is on PATH, which gives manylinux2014; else `native` where it can, else a cross `gcc`.",
         )
         .or("auto"),
         Input::new("container-image", InputKind::Text, "For `linker: container`: the image with maturin and Rust, by digest (`name@sha256:…`)."),
-        Input::new("profile", InputKind::Text, "Cargo's profile.").or("release"),
-        Input::new("maturin-args", InputKind::List, "Further arguments of `maturin build`, one a line."),
+        Input::new("profile", InputKind::Text, "Cargo's profile; that of `[tool.maturin]` by default, else `release`."),
+        Input::new("maturin-args", InputKind::List, "Further arguments of `maturin build`, one line for each option, such as `--features a,b` or `--strip`."),
         Input::new(
             "no-build-isolation",
             InputKind::Flag,
             "For a source distribution: use the build backend that is installed beside `python`; nothing is downloaded.",
         )
         .or("false"),
-        Input::new("python", InputKind::Text, "The Python to build a source distribution and to test with; `python3` from PATH, outside the Nix store, by default."),
+        Input::new("python", InputKind::Text, "The Python to build and to test with; `python3` from PATH, outside the Nix store, by default. A wheel for another version is tested with that version, where it is installed."),
         Input::new("out-dir", InputKind::Path, "Where the distribution goes.").or("dist"),
         Input::new("report-path", InputKind::Path, "Where the JSON report goes.").or("build-report.json"),
         Input::new(
@@ -64,17 +64,32 @@ pub static SPEC: Spec = Spec {
         .or("false"),
         Input::new(
             "smoke",
-            InputKind::Choice(&["auto", "required", "off"]),
-            "Whether the wheel is installed and started in a clean environment with `/nix` masked. `required`: an error where that cannot be done.",
+            InputKind::Choice(SmokeMode::WORDS),
+            "Whether the wheel is installed into a clean environment with `/nix` masked, its modules are imported and its programs started. `required`: an error where part of that cannot be done.",
         )
         .or("auto"),
         Input::new(
             "smoke-command",
             InputKind::List,
-            "Commands that must succeed where the wheel is installed, one a line. By default its modules are imported and its programs started with `--version`.",
+            "Shell commands that must succeed where the wheel is installed, one on each line. By default its modules and extension modules are imported, its entry points resolved, and its programs started with `--version`.",
+        ),
+        Input::new(
+            "test-requires",
+            InputKind::List,
+            "What is installed beside the wheel for the smoke test, one requirement on each line; `wheel` is what the wheel itself requires. By default nothing is, and what needs it is not run.",
+        ),
+        Input::new(
+            "test-index",
+            InputKind::Text,
+            "Where `test-requires` comes from: the URL of an index, or a directory with wheels. By default the index that pip or uv is configured for.",
+        ),
+        Input::new(
+            "test-sources",
+            InputKind::List,
+            "Files and directories of the project that are copied to where `smoke-command` runs, one on each line.",
         ),
         Input::new("source-date-epoch", InputKind::Number(315_532_800, 4_354_819_199), "The time that goes into the wheel, in seconds since 1970; by default `SOURCE_DATE_EPOCH`, else that of the last commit, else 1980."),
-        Input::new("verify-reproducible", InputKind::Flag, "Build twice, in two folders, and fail at the first difference.").or("false"),
+        Input::new("verify-reproducible", InputKind::Flag, "Build twice, the second time in another directory, for another home and another time zone, and fail at the first difference.").or("false"),
         Input::new("dry-run", InputKind::Flag, "Print the plan and do nothing.").or("false"),
     ],
     outputs: &[
@@ -86,51 +101,83 @@ pub static SPEC: Spec = Spec {
         Output::new("tags", "The wheel's tags, separated by spaces."),
         Output::new("floor", "The lowest system it runs on, such as `glibc 2.17` or `macOS 11.0`."),
         Output::new("repaired", "What was repaired, as a JSON list."),
-        Output::new("smoke", "`passed`, `emulated`, `not-isolated`, `skipped` or `off`."),
+        Output::new("smoke", "`passed`, `partial`, `emulated`, `not-isolated`, `skipped` or `off`."),
         Output::new("artifact-name", "`dist-<package>-<platform tag>`, a name for the upload."),
         Output::new("report", "The report's path."),
     ],
     commands: &[],
 };
 
-/// What builds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Backend {
-    /// `maturin build`.
-    Maturin,
-    /// `nix build`.
-    Nix,
-    /// Nothing: the wheel is there.
-    Wheel,
-    /// The project's PEP 517 backend, or `nix build`.
-    Sdist,
+choice! {
+    /// What builds, or that it follows from the project.
+    enum BackendChoice {
+        /// It follows from the project.
+        Auto = "auto",
+        /// As [`Backend::Maturin`].
+        Maturin = "maturin",
+        /// As [`Backend::Nix`].
+        Nix = "nix",
+        /// As [`Backend::Wheel`].
+        Wheel = "wheel",
+        /// As [`Backend::Sdist`].
+        Sdist = "sdist",
+    }
 }
 
-/// What links.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Linker {
-    /// Cargo's own choice.
-    Native,
-    /// `zig cc`, by maturin and cargo-zigbuild.
-    Zig,
-    /// `<target>-gcc`.
-    Gcc,
-    /// Everything happens in a container.
-    Container,
+choice! {
+    /// What builds.
+    pub enum Backend {
+        /// `maturin build`.
+        Maturin = "maturin",
+        /// `nix build`.
+        Nix = "nix",
+        /// Nothing: the wheel is there.
+        Wheel = "wheel",
+        /// The project's PEP 517 backend, or `nix build`.
+        Sdist = "sdist",
+    }
 }
 
-/// Whether the wheel is tried out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SmokeMode {
-    /// Where it can be done.
-    Auto,
-    /// Or it is an error.
-    Required,
-    /// Not at all.
-    Off,
+choice! {
+    /// What links, or that it follows from target and machine.
+    enum LinkerChoice {
+        /// It follows from target and machine.
+        Auto = "auto",
+        /// As [`Linker::Native`].
+        Native = "native",
+        /// As [`Linker::Zig`].
+        Zig = "zig",
+        /// As [`Linker::Gcc`].
+        Gcc = "gcc",
+        /// As [`Linker::Container`].
+        Container = "container",
+    }
+}
+
+choice! {
+    /// What links.
+    pub enum Linker {
+        /// Cargo's own choice.
+        Native = "native",
+        /// `zig cc`, by maturin and cargo-zigbuild.
+        Zig = "zig",
+        /// `<target>-gcc`.
+        Gcc = "gcc",
+        /// Everything happens in a container.
+        Container = "container",
+    }
+}
+
+choice! {
+    /// Whether the wheel is tried out.
+    pub enum SmokeMode {
+        /// Where it can be done.
+        Auto = "auto",
+        /// Or it is an error.
+        Required = "required",
+        /// Not at all.
+        Off = "off",
+    }
 }
 
 /// The inputs, checked one by one.
@@ -145,14 +192,14 @@ pub struct Inputs {
     pub flake_attr: Option<String>,
     /// `None`: the machine's own.
     pub target: Option<Target>,
-    /// The platform to build for; its architecture is empty.
-    pub compatibility: Option<Platform>,
+    /// The platform to build for.
+    pub compatibility: Option<Compatibility>,
     /// `None`: to be chosen.
     pub linker: Option<Linker>,
     /// An image by digest.
     pub container_image: Option<String>,
-    /// Cargo's profile.
-    pub profile: String,
+    /// Cargo's profile; `None`: the project's own.
+    pub profile: Option<String>,
     /// Handed on to maturin.
     pub maturin_args: Vec<String>,
     /// PEP 517 without a fresh environment.
@@ -169,8 +216,14 @@ pub struct Inputs {
     pub graft: bool,
     /// Whether the wheel is tried out.
     pub smoke: SmokeMode,
-    /// Each a command as a POSIX shell splits it into words.
-    pub smoke_commands: Vec<Vec<String>>,
+    /// Shell commands.
+    pub smoke_commands: Vec<String>,
+    /// Requirements; `wheel` stands for the wheel's own.
+    pub test_requires: Vec<String>,
+    /// A URL or a directory.
+    pub test_index: Option<String>,
+    /// Paths in the project.
+    pub test_sources: Vec<PathBuf>,
     /// Seconds since 1970, within what a zip archive can hold.
     pub source_date_epoch: Option<u64>,
     /// Build twice and compare.
@@ -185,38 +238,25 @@ impl Inputs {
         let mut reader = Reader::new(&SPEC, env);
         let inputs = Self {
             project: reader.path("project").unwrap_or_default(),
-            backend: match reader.word("backend") {
-                "maturin" => Some(Backend::Maturin),
-                "nix" => Some(Backend::Nix),
-                "wheel" => Some(Backend::Wheel),
-                "sdist" => Some(Backend::Sdist),
-                _ => None,
-            },
+            backend: Backend::from_word(reader.choice::<BackendChoice>("backend").word()),
             flake_attr: reader.parse("flake-attr", flake_attr),
             target: reader.parse("target", Target::parse),
-            compatibility: reader.parse("compatibility", compatibility),
-            linker: match reader.word("linker") {
-                "native" => Some(Linker::Native),
-                "zig" => Some(Linker::Zig),
-                "gcc" => Some(Linker::Gcc),
-                "container" => Some(Linker::Container),
-                _ => None,
-            },
+            compatibility: reader.parse("compatibility", Compatibility::parse),
+            linker: Linker::from_word(reader.choice::<LinkerChoice>("linker").word()),
             container_image: reader.parse("container-image", container_image),
-            profile: reader.string("profile"),
-            maturin_args: reader.list("maturin-args"),
+            profile: reader.text("profile"),
+            maturin_args: maturin_args(&mut reader),
             no_build_isolation: reader.flag("no-build-isolation"),
             python: reader.text("python"),
             out_dir: reader.path("out-dir").unwrap_or_default(),
             report_path: reader.path("report-path").unwrap_or_default(),
             remove_rpaths: reader.flag("remove-rpaths"),
             graft: reader.flag("graft"),
-            smoke: match reader.word("smoke") {
-                "required" => SmokeMode::Required,
-                "off" => SmokeMode::Off,
-                _ => SmokeMode::Auto,
-            },
-            smoke_commands: smoke_commands(&mut reader),
+            smoke: reader.choice("smoke"),
+            smoke_commands: reader.list("smoke-command"),
+            test_requires: reader.list("test-requires"),
+            test_index: reader.text("test-index"),
+            test_sources: test_sources(&mut reader),
             source_date_epoch: reader.number("source-date-epoch"),
             verify_reproducible: reader.flag("verify-reproducible"),
             dry_run: reader.flag("dry-run"),
@@ -241,18 +281,6 @@ fn flake_attr(text: &str) -> Result<String, String> {
     }
 }
 
-fn compatibility(text: &str) -> Result<Platform, String> {
-    // The tag's form needs an architecture; the target has it.
-    match Platform::parse(&format!("{text}_any")) {
-        Platform::Manylinux { glibc, .. } => Ok(Platform::Manylinux { glibc, arch: String::new() }),
-        Platform::Musllinux { musl, .. } => Ok(Platform::Musllinux { musl, arch: String::new() }),
-        Platform::Macos { version, .. } => Ok(Platform::Macos { version, arch: String::new() }),
-        _ => Err(format!(
-            "expected `manylinux_<major>_<minor>`, `manylinux2014`, `musllinux_<major>_<minor>` or `macosx_<major>_<minor>`, found `{text}`"
-        )),
-    }
-}
-
 /// A mutable tag could swap the compiler between two builds.
 fn container_image(text: &str) -> Result<String, String> {
     let digest = text.split_once("@sha256:").map(|(_, digest)| digest);
@@ -266,16 +294,29 @@ fn container_image(text: &str) -> Result<String, String> {
     }
 }
 
-fn smoke_commands(reader: &mut Reader<'_>) -> Vec<Vec<String>> {
-    let lines = reader.list("smoke-command");
-    let split = lines.iter().map(|line| shlex::split(line).filter(|words| !words.is_empty()).ok_or(line));
-    match split.collect() {
-        Ok(commands) => commands,
+/// The words of each line, so that `--features a` and `--features=a` are one.
+fn maturin_args(reader: &mut Reader<'_>) -> Vec<String> {
+    let lines = reader.list("maturin-args");
+    let words = lines.iter().map(|line| shlex::split(line).ok_or(line));
+    match words.collect::<Result<Vec<_>, _>>() {
+        Ok(words) => words.concat(),
         Err(line) => {
-            reader.error("smoke-command", format!("a quotation mark is not closed in `{line}`"));
+            reader.error("maturin-args", format!("a quotation mark is not closed in `{line}`"));
             Vec::new()
         }
     }
+}
+
+/// Paths inside of the project.
+fn test_sources(reader: &mut Reader<'_>) -> Vec<PathBuf> {
+    let lines = reader.list("test-sources");
+    let is_inside = |path: &&String| {
+        std::path::Path::new(path).components().all(|part| matches!(part, std::path::Component::Normal(_)))
+    };
+    if let Some(path) = lines.iter().find(|path| !is_inside(path)) {
+        reader.error("test-sources", format!("expected paths inside of the project, found `{path}`"));
+    }
+    lines.into_iter().map(PathBuf::from).collect()
 }
 
 #[cfg(test)]
@@ -294,7 +335,8 @@ mod tests {
             ("INPUT_LINKER", "container"),
             ("INPUT_COMPATIBILITY", "manylinux"),
             ("INPUT_FLAKE_ATTR", "a b"),
-            ("INPUT_SMOKE_COMMAND", "x 'y"),
+            ("INPUT_MATURIN_ARGS", "x 'y"),
+            ("INPUT_TEST_SOURCES", "../tests"),
         ];
         let errors = read(&env).unwrap_err();
         for expected in [
@@ -303,7 +345,8 @@ mod tests {
             "`container-image`: `linker: container` needs an image by digest",
             "`compatibility`: expected `manylinux_<major>_<minor>`",
             "`flake-attr`: expected an attribute such as",
-            "`smoke-command`: a quotation mark is not closed",
+            "`maturin-args`: a quotation mark is not closed",
+            "`test-sources`: expected paths inside of the project, found `../tests`",
         ] {
             assert!(errors.contains(expected), "{expected} is not in\n{errors}");
         }
@@ -319,9 +362,9 @@ mod tests {
     }
 
     #[test]
-    fn compatibility_is_understood() {
-        let read = |text: &str| read(&[("INPUT_COMPATIBILITY", text)]).unwrap().compatibility.unwrap();
-        assert_eq!(read("manylinux2014"), Platform::Manylinux { glibc: (2, 17), arch: String::new() });
-        assert_eq!(read("macosx_11_0"), Platform::Macos { version: (11, 0), arch: String::new() });
+    fn options_are_taken_with_and_without_an_equals_sign() {
+        let lines = "--strip\n--features a,b\n--features=c\n--config 'a.b=\"c d\"'";
+        let words = ["--strip", "--features", "a,b", "--features=c", "--config", "a.b=\"c d\""];
+        assert_eq!(read(&[("INPUT_MATURIN_ARGS", lines)]).unwrap().maturin_args, words);
     }
 }

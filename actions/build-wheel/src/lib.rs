@@ -2,8 +2,13 @@
 //! on a machine without Nix.
 
 mod backend;
+mod build_result;
+mod compatibility;
+mod compiler_flags;
+mod environment;
 mod error;
-mod facts;
+mod files;
+mod gate;
 mod inputs;
 mod isolation;
 pub mod plan;
@@ -11,36 +16,30 @@ pub mod repair;
 mod report;
 mod reproduce;
 mod run;
+mod runtime;
+mod sanitize;
 mod sdist;
 mod smoke;
 pub mod target;
 
-use toolkit::{Exit, Invocation, Ui};
+use toolkit::{Choice as _, Exit, Invocation, Ui};
 
+pub use compatibility::Compatibility;
 pub use error::Error;
 pub use inputs::SPEC;
 
 /// The whole action.
 pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
     let inputs = inputs::Inputs::read(&invocation.env)?;
-    let facts = facts::Facts::gather(&inputs, &invocation.env, ui)?;
-    let plan = plan::plan(&inputs, &facts)?;
+    let machine = environment::MachineState::gather(&inputs, &invocation.env, ui)?;
+    let plan = plan::plan(&inputs, &machine)?;
     if inputs.dry_run {
         ui.report(serde_json::to_string_pretty(&plan).unwrap_or_default());
         return Ok(Exit::Done);
     }
-    ui.info(format!("backend {}: {}", backend_name(&plan), plan.why));
-    let ports = run::Ports { ui, env: &invocation.env };
-    let outcome = run::run(&plan, &ports)?;
-    report::report(&plan, &outcome, ui)?;
+    ui.info(format!("backend {}: {}", plan.backend.word(), plan.why));
+    let runtime = runtime::Runtime { ui, env: &invocation.env };
+    let result = run::run(&plan, &runtime)?;
+    report::report(&plan, &result, ui)?;
     Ok(Exit::Done)
-}
-
-fn backend_name(plan: &plan::Plan) -> &'static str {
-    match plan.backend {
-        inputs::Backend::Maturin => "maturin",
-        inputs::Backend::Nix => "nix",
-        inputs::Backend::Wheel => "wheel",
-        inputs::Backend::Sdist => "sdist",
-    }
 }

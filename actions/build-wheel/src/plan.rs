@@ -1,19 +1,24 @@
-//! From inputs and facts to what will be done; nothing is done here.
+//! From inputs and the machine's state to what will be done; nothing is done
+//! here.
 
 mod commands;
+mod error;
 mod linker;
 
 use std::path::PathBuf;
 
-use pydist::tags::Platform;
 use serde::Serialize;
-use toolkit::{Cmd, Exit, Failure};
+use toolkit::Cmd;
 
 pub use commands::STAGING;
-pub(crate) use commands::unmisled;
+pub use error::PlanError;
+use linker::Linking;
 
-use crate::facts::{Facts, Project};
+use crate::compatibility::Compatibility;
+use crate::compiler_flags::SourcePlaces;
+use crate::environment::{MachineState, ProjectState};
 use crate::inputs::{Backend, Inputs, Linker, SmokeMode};
+use crate::sanitize::sanitized_env;
 use crate::target::{System, Target};
 
 /// Everything that will be done, in order.
@@ -29,8 +34,8 @@ pub struct Plan {
     pub target: Option<Target>,
     /// What links, where this program has a say.
     pub linker: Option<Linker>,
-    /// The platform that was asked for, complete with its architecture.
-    pub compatibility: Option<String>,
+    /// The platform that was asked for.
+    pub compatibility: Option<Compatibility>,
     /// What builds; `None` where the wheel is there.
     pub build: Option<Cmd>,
     /// The time that goes into the wheel.
@@ -47,6 +52,15 @@ pub struct Plan {
     pub out_dir: PathBuf,
     /// Where the report goes.
     pub report_path: PathBuf,
+    /// What to do where the build fails.
+    #[serde(skip)]
+    pub build_hint: Option<String>,
+    /// What to say where the wheel needs a newer glibc than manylinux2014 has.
+    #[serde(skip)]
+    pub floor_warning: Option<String>,
+    /// Where the sources are that the build reads.
+    #[serde(skip)]
+    pub places: SourcePlaces,
 }
 
 /// How the wheel is tried out.
@@ -54,188 +68,166 @@ pub struct Plan {
 pub struct SmokePlan {
     /// Whether.
     pub mode: SmokeMode,
-    /// What must succeed; none: what follows from the wheel's content.
-    pub commands: Vec<Vec<String>>,
+    /// Shell commands that must succeed; none: what follows from the wheel's
+    /// content.
+    pub commands: Vec<String>,
     /// The Python that installs it.
     pub python: Option<PathBuf>,
     /// Makes the environment and installs, where it is there.
     pub uv: Option<PathBuf>,
-}
-
-/// Why there is no plan.
-#[derive(Debug, thiserror::Error)]
-pub enum PlanError {
-    /// Nothing at the path.
-    #[error("there is nothing at `{}`; expected a project's folder or a wheel", .0.display())]
-    Missing(PathBuf),
-    /// A file that is no wheel.
-    #[error("`{}` is a file but no wheel; expected a project's folder or a `.whl`", .0.display())]
-    NotAWheel(PathBuf),
-    /// A folder where a wheel is needed.
-    #[error("expected exactly one wheel in `{}`, found {}", folder.display(), listed(found))]
-    Wheels {
-        /// The folder.
-        folder: PathBuf,
-        /// The wheels in it.
-        found: Vec<String>,
-    },
-    /// No project of the backend's kind.
-    #[error("no {kind} project at `{}`: expected {expected}, found {found}", path.display())]
-    NoProject {
-        /// Of what kind.
-        kind: &'static str,
-        /// Where.
-        path: PathBuf,
-        /// What makes such a project.
-        expected: &'static str,
-        /// What is there.
-        found: String,
-    },
-    /// The inputs contradict each other or the machine.
-    #[error("{message}")]
-    Conflict {
-        /// What does not fit.
-        message: String,
-        /// What to do.
-        hint: String,
-    },
-}
-
-fn listed(names: &[String]) -> String {
-    match names {
-        [] => "none".to_owned(),
-        names => format!("{}: {}", names.len(), names.join(", ")),
-    }
-}
-
-impl Failure for PlanError {
-    fn exit(&self) -> Exit {
-        Exit::Usage
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Missing(_) | Self::NotAWheel(_) => Some("set `project` to the right path".into()),
-            Self::Wheels { .. } => Some("set `project` to the wheel itself".into()),
-            Self::NoProject { kind: "maturin", .. } => Some(
-                "set `project` to the folder with the pyproject.toml, or choose another `backend`".into(),
-            ),
-            Self::NoProject { .. } => None,
-            Self::Conflict { hint, .. } => Some(hint.clone()),
-        }
-    }
+    /// What is installed beside it; `wheel` is what the wheel requires.
+    pub requires: Vec<String>,
+    /// Where that comes from: a URL or a directory.
+    pub index: Option<String>,
+    /// Files that are copied to where the commands run.
+    pub sources: Vec<PathBuf>,
 }
 
 /// Decides what is to be done.
-pub fn plan(inputs: &Inputs, facts: &Facts) -> Result<Plan, PlanError> {
-    if facts.project == Project::Missing {
+pub fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, PlanError> {
+    if machine.project == ProjectState::Missing {
         return Err(PlanError::Missing(inputs.project.clone()));
     }
-    let (backend, why) = backend(inputs, facts)?;
-    let project = check_project(backend, inputs, facts)?;
+    let (backend, why) = backend(inputs, machine)?;
+    let project = check_project(backend, inputs, machine)?;
     // Only maturin is told the target; elsewhere the content shows it.
-    let target = inputs.target.or_else(|| facts.host.filter(|_| backend == Backend::Maturin));
-    let compatibility = compatibility(inputs, target)?;
-    let epoch = inputs.source_date_epoch.or(facts.epoch).unwrap_or_default().max(crate::repair::EARLIEST);
-    let (linker, build) = match backend {
-        Backend::Wheel => (None, None),
-        Backend::Nix => (None, Some(commands::nix(inputs))),
-        Backend::Sdist if inputs.flake_attr.is_some() => (None, Some(commands::nix(inputs))),
-        Backend::Sdist => (None, Some(commands::pep517(inputs, facts)?)),
+    let target = inputs.target.or_else(|| machine.host.filter(|_| backend == Backend::Maturin));
+    let compatibility = compatibility(backend, inputs, machine, target)?;
+    let epoch = inputs.source_date_epoch.or(machine.epoch).unwrap_or_default().max(crate::repair::EARLIEST);
+    let mut linking = Linking::default();
+    let build = match backend {
+        Backend::Wheel => None,
+        Backend::Nix => Some(commands::nix(inputs)),
+        Backend::Sdist if inputs.flake_attr.is_some() => Some(commands::nix(inputs)),
+        Backend::Sdist => Some(commands::pep517(inputs, machine)?),
         Backend::Maturin => {
             let target = target.ok_or_else(|| PlanError::Conflict {
                 message: "this machine is none of the targets, and none was given".into(),
                 hint: "set `target`".into(),
             })?;
-            let linker = linker::choose(inputs, facts, target)?;
-            (Some(linker), Some(commands::maturin(inputs, facts, target, linker, compatibility.as_ref())))
+            linking = linker::choose(inputs, machine, target, compatibility)?;
+            Some(commands::maturin(
+                inputs,
+                machine,
+                target,
+                linking.linker.unwrap_or(Linker::Native),
+                compatibility,
+            ))
         }
     };
-    let build = build.map(|cmd| unmisled(cmd).env("SOURCE_DATE_EPOCH", epoch.to_string()));
-    let mode = if backend == Backend::Sdist { SmokeMode::Off } else { inputs.smoke };
+    check_programs(build.as_ref(), machine)?;
+    let build = build.map(|cmd| sanitized_env(cmd).env("SOURCE_DATE_EPOCH", epoch.to_string()));
     Ok(Plan {
         backend,
         why,
         project,
         target,
-        linker,
-        compatibility: compatibility.map(|platform| platform.to_string()),
+        linker: linking.linker,
+        compatibility,
         build,
         source_date_epoch: epoch,
         remove_rpaths: inputs.remove_rpaths,
         graft: inputs.graft,
         smoke: SmokePlan {
-            mode,
+            mode: if backend == Backend::Sdist { SmokeMode::Off } else { inputs.smoke },
             commands: inputs.smoke_commands.clone(),
-            python: facts.python.clone(),
-            uv: facts.uv.clone(),
+            python: machine.python.clone(),
+            uv: machine.uv.clone(),
+            requires: inputs.test_requires.clone(),
+            index: inputs.test_index.clone(),
+            sources: inputs.test_sources.clone(),
         },
         verify_reproducible: inputs.verify_reproducible,
         out_dir: inputs.out_dir.clone(),
         report_path: inputs.report_path.clone(),
+        build_hint: linking.build_hint,
+        floor_warning: linking.floor_warning,
+        places: machine.flags.places.clone(),
     })
 }
 
-fn backend(inputs: &Inputs, facts: &Facts) -> Result<(Backend, String), PlanError> {
+/// Fails where the build could not even be started.
+fn check_programs(build: Option<&Cmd>, machine: &MachineState) -> Result<(), PlanError> {
+    let needed: &[&'static str] = match build.map(|cmd| cmd.program.as_str()) {
+        Some("maturin") => &["maturin", "cargo"],
+        Some("nix") => &["nix"],
+        _ => &[],
+    };
+    match needed.iter().find(|name| !machine.programs.contains(name)) {
+        Some(name) => Err(PlanError::Conflict {
+            message: format!("`{name}` is not on PATH"),
+            hint: match *name {
+                "maturin" => "install it (`pip install maturin ziglang`), or choose another `backend`".into(),
+                "cargo" => "install Rust from https://rustup.rs, or with the system's package manager".into(),
+                _ => "install it (the action `setup-nix` does), or choose another `backend`".into(),
+            },
+        }),
+        None => Ok(()),
+    }
+}
+
+fn backend(inputs: &Inputs, machine: &MachineState) -> Result<(Backend, String), PlanError> {
     if let Some(backend) = inputs.backend {
         return Ok((backend, "it was asked for".into()));
     }
-    match &facts.project {
-        Project::File => Ok((Backend::Wheel, "the project is a file".into())),
+    match &machine.project {
+        ProjectState::File => Ok((Backend::Wheel, "the project is a file".into())),
         _ if inputs.flake_attr.is_some() => Ok((Backend::Nix, "`flake-attr` is given".into())),
-        Project::Folder { build_backend: Some(name), .. } if name == "maturin" => {
+        ProjectState::Folder { build_backend: Some(name), .. } if name == "maturin" => {
             Ok((Backend::Maturin, "the build backend in pyproject.toml is `maturin`".into()))
         }
-        Project::Folder { .. } | Project::Missing => Err(PlanError::NoProject {
+        ProjectState::Folder { .. } | ProjectState::Missing => Err(PlanError::NoProject {
             kind: "maturin",
             path: inputs.project.clone(),
             expected: "a pyproject.toml with `build-backend = \"maturin\"`, or a `flake-attr`",
-            found: facts.project.describe(),
+            found: machine.project.describe(),
         }),
     }
 }
 
 /// Checks that the project suits the backend; for the `wheel` backend gives
 /// the wheel's path.
-fn check_project(backend: Backend, inputs: &Inputs, facts: &Facts) -> Result<PathBuf, PlanError> {
+fn check_project(backend: Backend, inputs: &Inputs, machine: &MachineState) -> Result<PathBuf, PlanError> {
     let path = inputs.project.clone();
     let missing = |kind, expected| {
-        let found = facts.project.describe();
+        let found = machine.project.describe();
         Err(PlanError::NoProject { kind, path: path.clone(), expected, found })
     };
-    match (backend, &facts.project) {
-        (Backend::Wheel, Project::File) => {
+    match (backend, &machine.project) {
+        (Backend::Wheel, ProjectState::File) => {
             let wheel = path.extension().is_some_and(|extension| extension == "whl");
             if wheel { Ok(path) } else { Err(PlanError::NotAWheel(path)) }
         }
-        (Backend::Wheel, Project::Folder { wheels, .. }) => match &wheels[..] {
+        (Backend::Wheel, ProjectState::Folder { wheels, .. }) => match &wheels[..] {
             [wheel] => Ok(path.join(wheel)),
             found => Err(PlanError::Wheels { folder: path, found: found.to_vec() }),
         },
-        (Backend::Maturin, Project::Folder { build_backend, cargo, .. }) => match build_backend.as_deref() {
-            Some("maturin") => Ok(path),
-            // maturin takes a crate without a pyproject.toml, too.
-            None if *cargo => Ok(path),
-            _ => missing("maturin", "a pyproject.toml with `build-backend = \"maturin\"`"),
-        },
-        (Backend::Sdist, Project::Folder { build_backend, .. }) if inputs.flake_attr.is_none() => {
+        (Backend::Maturin, ProjectState::Folder { build_backend, cargo, .. }) => {
+            match build_backend.as_deref() {
+                Some("maturin") => Ok(path),
+                // maturin takes a crate without a pyproject.toml, too.
+                None if *cargo => Ok(path),
+                _ => missing("maturin", "a pyproject.toml with `build-backend = \"maturin\"`"),
+            }
+        }
+        (Backend::Sdist, ProjectState::Folder { build_backend, .. }) if inputs.flake_attr.is_none() => {
             match build_backend.as_deref() {
                 Some(name) if !name.is_empty() => Ok(path),
                 _ => missing("Python", "a pyproject.toml with a `build-backend`"),
             }
         }
-        (Backend::Nix | Backend::Sdist, Project::Folder { flake, .. }) => {
+        (Backend::Nix | Backend::Sdist, ProjectState::Folder { flake, .. }) => {
             if *flake {
                 Ok(path)
             } else {
                 missing("Nix", "a flake.nix")
             }
         }
-        (_, Project::File | Project::Missing) => missing("folder with a", "a folder"),
+        (_, ProjectState::File | ProjectState::Missing) => missing("folder with a", "a folder"),
     }
 }
 
-impl Project {
+impl ProjectState {
     fn describe(&self) -> String {
         match self {
             Self::Missing => "nothing".into(),
@@ -256,28 +248,38 @@ impl Project {
     }
 }
 
-/// The platform that was asked for, with the target's architecture.
-fn compatibility(inputs: &Inputs, target: Option<Target>) -> Result<Option<Platform>, PlanError> {
-    let Some(asked) = &inputs.compatibility else { return Ok(None) };
-    let conflict = |target: Target| PlanError::Conflict {
-        message: format!("`compatibility` is of another system than the target `{target}`"),
-        hint:
-            "manylinux goes with `…-linux-gnu`, musllinux with `…-linux-musl`, macosx with `…-apple-darwin`"
-                .into(),
+/// The platform that was asked for: by the input, or by the project's
+/// `[tool.maturin]`, which says `linux`, `off` or `pypi` where it asks for none.
+fn compatibility(
+    backend: Backend,
+    inputs: &Inputs,
+    machine: &MachineState,
+    target: Option<Target>,
+) -> Result<Option<Compatibility>, PlanError> {
+    let configured = match &machine.project {
+        ProjectState::Folder { maturin, .. } if backend == Backend::Maturin => {
+            maturin.compatibility.as_deref()
+        }
+        _ => None,
     };
-    let Some(target) = target else { return Ok(Some(asked.clone())) };
-    let arch = target.tag_arch().to_owned();
-    match (asked, target.system) {
-        (Platform::Manylinux { glibc, .. }, System::Gnu) => {
-            Ok(Some(Platform::Manylinux { glibc: *glibc, arch }))
-        }
-        (Platform::Musllinux { musl, .. }, System::Musl) => {
-            Ok(Some(Platform::Musllinux { musl: *musl, arch }))
-        }
-        (Platform::Macos { version, .. }, System::Macos) => {
-            Ok(Some(Platform::Macos { version: *version, arch }))
-        }
-        _ => Err(conflict(target)),
+    let configured = || configured.and_then(|text| Compatibility::parse(text).ok());
+    let fits = |asked: Compatibility, target: Target| {
+        matches!(
+            (asked, target.system),
+            (Compatibility::Manylinux(_), System::Gnu)
+                | (Compatibility::Musllinux(_), System::Musl)
+                | (Compatibility::Macos(_), System::Macos)
+        )
+    };
+    match (inputs.compatibility, target) {
+        (Some(asked), Some(target)) if !fits(asked, target) => Err(PlanError::Conflict {
+            message: format!("`compatibility` is of another system than the target `{target}`"),
+            hint: "manylinux goes with `…-linux-gnu`, musllinux with `…-linux-musl`, macosx with `…-apple-darwin`"
+                .into(),
+        }),
+        (Some(asked), _) => Ok(Some(asked)),
+        // One setting for all targets of a project.
+        (None, target) => Ok(configured().filter(|asked| target.is_some_and(|target| fits(*asked, target)))),
     }
 }
 
@@ -287,17 +289,22 @@ mod tests {
     use toolkit::Env;
 
     use super::*;
+    use crate::compiler_flags::CompilerFlags;
+    use crate::environment::MaturinSettings;
 
-    fn facts() -> Facts {
-        Facts {
+    fn machine() -> MachineState {
+        MachineState {
             host: Target::parse("x86_64-unknown-linux-gnu").ok(),
-            project: Project::Folder {
+            project: ProjectState::Folder {
                 build_backend: Some("maturin".into()),
                 backend_path: Vec::new(),
                 cargo: true,
                 flake: true,
                 wheels: Vec::new(),
+                maturin: MaturinSettings::default(),
             },
+            programs: vec!["maturin", "cargo", "nix"],
+            flags: CompilerFlags::default(),
             root: "/src".into(),
             epoch: None,
             zig: true,
@@ -308,26 +315,29 @@ mod tests {
         }
     }
 
-    fn planned(inputs: &[(&str, &str)], facts: &Facts) -> Result<Plan, String> {
+    fn planned(inputs: &[(&str, &str)], machine: &MachineState) -> Result<Plan, String> {
         let variables = inputs.iter().map(|(name, value)| {
             (format!("INPUT_{}", name.to_uppercase().replace('-', "_")), (*value).to_owned())
         });
         let env: Env = variables.chain([("INPUT_PROJECT".to_owned(), "/src".to_owned())]).collect();
         let inputs = Inputs::read(&env).map_err(|errors| errors.to_string())?;
-        plan(&inputs, facts).map_err(|error| toolkit::error_report(&error))
+        plan(&inputs, machine).map_err(|error| toolkit::error_report(&error))
     }
 
     /// The build's own variables (without those that are taken away) and its
     /// command.
     fn command(inputs: &[(&str, &str)]) -> String {
-        let build = planned(inputs, &facts()).unwrap().build.unwrap();
-        let set = build.env.iter().filter_map(|(name, value)| Some(format!("{name}={} ", value.as_ref()?)));
+        let build = planned(inputs, &machine()).unwrap().build.unwrap();
+        // The flags are another test's.
+        let set = build.env.iter().filter(|(name, _)| !name.contains("FLAGS"));
+        let set = set.filter_map(|(name, value)| Some(format!("{name}={} ", value.as_ref()?)));
         set.collect::<String>() + &build.to_string()
     }
 
     #[test]
     fn each_target_has_its_linker() {
-        assert_snapshot!(command(&[]), @"SOURCE_DATE_EPOCH=315532800 maturin build --profile release --compatibility linux --auditwheel skip --out '<staging>'");
+        assert_snapshot!(command(&[]), @"SOURCE_DATE_EPOCH=315532800 maturin build --profile release --target x86_64-unknown-linux-gnu --compatibility manylinux_2_17 --auditwheel skip --zig --out '<staging>'");
+        assert_snapshot!(command(&[("linker", "native")]), @"SOURCE_DATE_EPOCH=315532800 maturin build --profile release --compatibility linux --auditwheel skip --out '<staging>'");
         assert_snapshot!(command(&[("compatibility", "manylinux2014")]), @"SOURCE_DATE_EPOCH=315532800 maturin build --profile release --target x86_64-unknown-linux-gnu --compatibility manylinux_2_17 --auditwheel skip --zig --out '<staging>'");
         assert_snapshot!(command(&[("target", "aarch64-unknown-linux-gnu")]), @"SOURCE_DATE_EPOCH=315532800 maturin build --profile release --target aarch64-unknown-linux-gnu --compatibility manylinux_2_17 --auditwheel skip --zig --out '<staging>'");
         assert_snapshot!(command(&[("target", "aarch64-unknown-linux-gnu"), ("linker", "gcc")]), @"CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc SOURCE_DATE_EPOCH=315532800 maturin build --profile release --target aarch64-unknown-linux-gnu --compatibility linux --auditwheel skip --out '<staging>'");
@@ -351,7 +361,7 @@ mod tests {
         let image = format!("quay.example/maturin@sha256:{}", "0".repeat(64));
         let inputs =
             [("linker", "container"), ("container-image", &image), ("target", "aarch64-unknown-linux-gnu")];
-        let member = Facts { root: "/repository".into(), engine: Some("docker".into()), ..facts() };
+        let member = MachineState { root: "/repository".into(), engine: Some("docker".into()), ..machine() };
         let build = planned(&inputs, &member).unwrap().build.unwrap().to_string();
         assert!(
             build.starts_with("docker run --rm ") && build.contains("--volume /repository:/repository "),
@@ -366,22 +376,84 @@ mod tests {
     #[test]
     fn a_flake_is_built_by_its_attribute() {
         assert_snapshot!(command(&[("flake-attr", "htty-core-wheel")]), @"SOURCE_DATE_EPOCH=315532800 nix build --extra-experimental-features 'nix-command flakes' --json --no-link --print-build-logs '/src#htty-core-wheel'");
-        let plan = planned(&[("flake-attr", "htty-core-wheel")], &facts()).unwrap();
+        let plan = planned(&[("flake-attr", "htty-core-wheel")], &machine()).unwrap();
         assert_eq!((plan.backend, plan.why.as_str()), (Backend::Nix, "`flake-attr` is given"));
         assert_eq!(plan.target, None, "the content shows it");
     }
 
     #[test]
+    fn linux_wheels_run_on_manylinux2014_where_zig_can_be_had() {
+        let with_zig = planned(&[], &machine()).unwrap();
+        assert_eq!((with_zig.linker, with_zig.floor_warning), (Some(Linker::Zig), None));
+        assert!(with_zig.build_hint.unwrap().contains("`linker: native`"));
+        let bare = planned(&[], &MachineState { zig: false, ..machine() }).unwrap();
+        assert_eq!((bare.linker, bare.build_hint), (Some(Linker::Native), None));
+        assert!(bare.floor_warning.unwrap().contains("install `ziglang`"));
+        let asked = planned(&[("linker", "native")], &machine()).unwrap();
+        assert_eq!((asked.linker, asked.floor_warning), (Some(Linker::Native), None));
+    }
+
+    #[test]
+    fn the_projects_own_settings_are_kept() {
+        let settings = |profile: Option<&str>, compatibility: Option<&str>| {
+            let mut machine = machine();
+            if let ProjectState::Folder { maturin, .. } = &mut machine.project {
+                maturin.profile = profile.map(str::to_owned);
+                maturin.compatibility = compatibility.map(str::to_owned);
+            }
+            machine
+        };
+        let build = |inputs: &[(&str, &str)], machine: &MachineState| {
+            planned(inputs, machine).unwrap().build.unwrap().to_string()
+        };
+        assert!(!build(&[], &settings(Some("dist"), None)).contains("--profile"));
+        assert!(build(&[("profile", "dev")], &settings(Some("dist"), None)).contains("--profile dev "));
+        let machine = settings(None, Some("manylinux_2_28"));
+        assert!(build(&[], &machine).contains("--compatibility manylinux_2_28 "));
+        assert!(
+            build(&[("compatibility", "manylinux2014")], &machine)
+                .contains("--compatibility manylinux_2_17 ")
+        );
+        let plan = planned(&[("target", "x86_64-unknown-linux-musl")], &machine).unwrap();
+        assert_eq!(plan.compatibility, None, "it is for another target");
+        assert!(build(&[], &settings(None, Some("off"))).contains("--compatibility manylinux_2_17 "));
+    }
+
+    #[test]
+    fn compatibility_needs_no_target() {
+        let plan = planned(&[("flake-attr", "a"), ("compatibility", "manylinux2014")], &machine()).unwrap();
+        assert_eq!(plan.compatibility, Some(Compatibility::Manylinux((2, 17))));
+        let text = serde_json::to_value(&plan).unwrap();
+        assert_eq!(text["compatibility"], "manylinux_2_17");
+    }
+
+    #[test]
+    fn the_interpreter_that_is_asked_for_is_built_with() {
+        let build = |inputs: &[(&str, &str)]| command(inputs);
+        assert!(build(&[("python", "python3.12")]).contains(" --interpreter python3.12 "));
+        assert!(!build(&[]).contains("--interpreter"));
+    }
+
+    #[test]
     fn misleading_variables_are_taken_away() {
-        let build = planned(&[], &facts()).unwrap().build.unwrap();
+        let build = planned(&[], &machine()).unwrap().build.unwrap();
         assert_eq!(build.env["_PYTHON_HOST_PLATFORM"], None);
-        assert!(commands::MISLEADING.iter().all(|name| build.env[*name].is_none()));
+        assert!(crate::sanitize::MISLEADING.iter().all(|name| build.env[*name].is_none()));
     }
 
     #[test]
     fn what_the_machine_lacks_is_told() {
-        let bare = Facts { zig: false, gcc: Vec::new(), engine: None, ..facts() };
+        let bare = MachineState { zig: false, gcc: Vec::new(), engine: None, ..machine() };
         let error = |inputs: &[(&str, &str)]| planned(inputs, &bare).unwrap_err();
+        let without = MachineState { programs: vec!["cargo"], ..machine() };
+        assert_snapshot!(planned(&[], &without).unwrap_err(), @"
+        `maturin` is not on PATH
+        hint: install it (`pip install maturin ziglang`), or choose another `backend`
+        ");
+        assert_snapshot!(planned(&[("flake-attr", "a")], &without).unwrap_err(), @"
+        `nix` is not on PATH
+        hint: install it (the action `setup-nix` does), or choose another `backend`
+        ");
         assert_snapshot!(error(&[("target", "aarch64-unknown-linux-gnu")]), @"
         nothing on PATH links for `aarch64-unknown-linux-gnu`
         hint: install `ziglang` beside maturin, or a cross gcc

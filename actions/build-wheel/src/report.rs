@@ -5,9 +5,10 @@ use pydist::tags::Tag;
 use serde::Serialize;
 use toolkit::{FileError, Summary, Ui, write_atomic};
 
+use crate::inputs::SPEC;
 use crate::plan::Plan;
 use crate::repair::Change;
-use crate::run::Outcome;
+use crate::run::RunResult;
 use crate::smoke::{Smoke, SmokeResult};
 
 /// The report's schema (`docs/schema/build-report.json`).
@@ -42,7 +43,7 @@ struct Seconds {
 }
 
 /// Tells the runner, the user and the report file what came of it.
-pub(crate) fn report(plan: &Plan, outcome: &Outcome, ui: &Ui) -> Result<(), FileError> {
+pub(crate) fn report(plan: &Plan, outcome: &RunResult, ui: &Ui) -> Result<(), FileError> {
     let tags: Vec<String> = match &outcome.name {
         DistName::Wheel(wheel) => wheel.tags.expand().iter().map(Tag::to_string).collect(),
         DistName::Sdist(_) => Vec::new(),
@@ -51,7 +52,7 @@ pub(crate) fn report(plan: &Plan, outcome: &Outcome, ui: &Ui) -> Result<(), File
     let platform = outcome.name.wheel().and_then(|wheel| wheel.tags.platform.first());
     let report = Report {
         schema: SCHEMA,
-        generator: format!("{} {}", crate::SPEC.name, crate::SPEC.version),
+        generator: format!("{} {}", SPEC.name, SPEC.version),
         plan,
         filename: outcome.name.to_string(),
         size: outcome.size,

@@ -1,52 +1,126 @@
-//! A second build, elsewhere and later, that must give the same bytes.
+//! A second build, elsewhere and for somebody else, that must give the same
+//! bytes.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use pydist::filename::DistName;
-use toolkit::{Cmd, FileError, ProcessError};
+use toolkit::{Cmd, FileError};
 
+use crate::backend::{self, Built};
+use crate::build_result::{BuildResult, finish};
+use crate::compiler_flags::SourcePlaces;
+use crate::environment::{repository, which};
 use crate::error::Error;
+use crate::files::copy_tree;
 use crate::inputs::Backend;
 use crate::plan::Plan;
-use crate::run::{Made, Ports};
-use crate::{backend, facts, repair, run};
+use crate::repair;
+use crate::runtime::Runtime;
 
-/// What marks a folder as holding no sources: caches (Cargo's target folder
-/// among them) and virtual environments.
+/// What marks a directory as holding no sources: caches (Cargo's target
+/// directory among them) and virtual environments.
 const MARKS: [&str; 2] = ["CACHEDIR.TAG", "pyvenv.cfg"];
 
-/// Builds a second time and compares with `first`.
-pub(crate) fn verify(plan: &Plan, first: &Made, staging: &Path, ports: &Ports<'_>) -> Result<(), Error> {
-    ports.ui.info("building a second time");
+/// Builds a second time, below the directory `to`, and compares with `first`.
+pub(crate) fn verify(
+    plan: &Plan,
+    first: &BuildResult,
+    to: &Path,
+    runtime: &Runtime<'_>,
+) -> Result<(), Error> {
+    // Compilers write down where a directory really is.
+    let to = &to.canonicalize().map_err(FileError::new("read", to))?;
+    let result = to.join("finished");
     let second = match (plan.backend, &plan.build) {
-        (_, None) => run::make(plan, &backend::Built { name: first_name(plan), path: plan.project.clone() })?,
+        (_, None) => {
+            finish(plan, &Built { name: file_name(&plan.project), path: plan.project.clone() }, &result)?
+        }
         (_, Some(cmd)) if cmd.program == "nix" => {
-            // Nix itself builds in a fresh folder, and compares the outputs.
+            runtime.ui.info("building a second time");
+            // Nix itself builds in a fresh directory, and compares the outputs.
             let rebuild = Plan { build: Some(cmd.clone().arg("--rebuild")), ..plan.clone() };
-            let built = backend::build(&rebuild, staging, ports.ui).map_err(as_difference)?;
-            run::make(plan, &built)?
+            let built = backend::build(&rebuild, to, runtime.ui).map_err(as_difference)?;
+            finish(plan, &built, &result)?
         }
         (_, Some(cmd)) => {
-            let elsewhere = staging.join("elsewhere");
-            let folder = copy_sources(&plan.project, &elsewhere)?;
-            let out = elsewhere.join("out");
-            std::fs::create_dir_all(&out).map_err(FileError::new("create", &out))?;
-            let target = elsewhere.join("target").display().to_string();
-            let cmd = Cmd { directory: Some(folder), ..cmd.clone() }.env("CARGO_TARGET_DIR", target);
+            let (cmd, out) = elsewhere(plan, cmd, to, runtime)?;
             let again = Plan { build: Some(cmd), ..plan.clone() };
-            run::make(plan, &backend::build(&again, &out, ports.ui)?)?
+            finish(plan, &backend::build(&again, &out, runtime.ui)?, &result)?
         }
     };
-    match difference(plan.backend, first, &second) {
+    match difference(plan.backend, first, &second)? {
         None => Ok(()),
         Some(difference) => Err(Error::NotReproducible(difference)),
     }
 }
 
+/// The same build of a copy of the sources, by a user with another home,
+/// another registry, another time zone, another umask, and where it can be had
+/// at another time; with it, the directory that it writes to.
+fn elsewhere(plan: &Plan, cmd: &Cmd, to: &Path, runtime: &Runtime<'_>) -> Result<(Cmd, PathBuf), Error> {
+    let make = |name: &str| -> Result<PathBuf, FileError> {
+        let path = to.join(name);
+        std::fs::create_dir_all(&path).map_err(FileError::new("create", &path))?;
+        Ok(path)
+    };
+    let (root, directory) = copy_sources(&plan.project, &to.join("sources"))?;
+    let (home, out) = (make("home")?, make("out")?);
+    let mut varied = vec!["directory", "home", "time zone", "umask"];
+    let target = plan.places.target.as_ref().map(|_| make("target")).transpose()?;
+    let mut places = SourcePlaces { home: Some(home.clone()), cargo_home: None, root, target };
+    let mut again = Cmd { directory: Some(directory), ..cmd.clone() };
+    if let Some(cargo_home) = plan.places.cargo_home.as_ref().filter(|path| path.is_dir()) {
+        let linked = make("cargo")?;
+        link_entries(cargo_home, &linked)?;
+        again = again.env("CARGO_HOME", linked.display().to_string());
+        places.cargo_home = Some(linked);
+        varied.push("CARGO_HOME");
+    }
+    // rustup is found by the home otherwise.
+    let rustup = runtime.env.get("RUSTUP_HOME").map(PathBuf::from);
+    let rustup = rustup.or_else(|| Some(plan.places.home.as_ref()?.join(".rustup")));
+    if let Some(rustup) = rustup.filter(|path| path.is_dir()) {
+        again = again.env("RUSTUP_HOME", rustup.display().to_string());
+    }
+    for value in again.env.values_mut().flatten() {
+        *value = plan.places.moved(&places, value);
+    }
+    for arg in &mut again.args {
+        *arg = plan.places.moved(&places, arg);
+    }
+    again = again.env("HOME", home.display().to_string()).env("TZ", "Pacific/Kiritimati");
+    if let Some(target) = &places.target {
+        again = again.env("CARGO_TARGET_DIR", target.display().to_string());
+    }
+    let mut words = vec!["-c".to_owned(), "umask 027; exec \"$@\"".to_owned(), "sh".to_owned()];
+    if let Some(faketime) = which(runtime.env, "faketime") {
+        words.extend([faketime.display().to_string(), "-f".to_owned(), "+400d".to_owned()]);
+        varied.push("clock");
+    }
+    words.push(again.program.clone());
+    words.append(&mut again.args);
+    runtime.ui.info(format!("building a second time with another {}", varied.join(", ")));
+    Ok((Cmd { program: "sh".to_owned(), args: words, ..again }, out))
+}
+
+/// Makes links in `to` to all that is in `from`: the same registry by another
+/// path.
+fn link_entries(from: &Path, to: &Path) -> Result<(), FileError> {
+    for entry in std::fs::read_dir(from).map_err(FileError::new("read", from))? {
+        let entry = entry.map_err(FileError::new("read", from))?;
+        let place = to.join(entry.file_name());
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(entry.path(), &place).map_err(FileError::new("create", &place))?;
+        #[cfg(not(unix))]
+        let _ = place;
+    }
+    Ok(())
+}
+
 /// Nix fails where its outputs differ; these are its words for it.
 fn as_difference(error: Error) -> Error {
     match &error {
-        Error::Build(ProcessError::Failed { stderr, .. }) if stderr.contains("may not be deterministic") => {
+        Error::BuildFailed { stderr, .. } if stderr.contains("may not be deterministic") => {
             let line = stderr.lines().find(|line| line.contains("may not be deterministic"));
             Error::NotReproducible(line.unwrap_or_default().trim_start_matches("error: ").to_owned())
         }
@@ -54,57 +128,39 @@ fn as_difference(error: Error) -> Error {
     }
 }
 
-fn first_name(plan: &Plan) -> String {
-    plan.project.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+fn file_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// Names the first difference.
-fn difference(backend: Backend, first: &Made, second: &Made) -> Option<String> {
-    if first.bytes == second.bytes && first.name == second.name {
-        return None;
+fn difference(
+    backend: Backend,
+    first: &BuildResult,
+    second: &BuildResult,
+) -> Result<Option<String>, FileError> {
+    if first.sha256 == second.sha256 && first.name == second.name {
+        return Ok(None);
     }
     if first.name != second.name {
-        return Some(format!("one is called `{}`, the other `{}`", first.name, second.name));
+        return Ok(Some(format!("one is called `{}`, the other `{}`", first.name, second.name)));
     }
-    let place = first.bytes.iter().zip(&second.bytes).position(|(a, b)| a != b);
-    let place = place.unwrap_or(first.bytes.len().min(second.bytes.len()));
-    let in_archive = (backend != Backend::Sdist && matches!(first.name, DistName::Wheel(_)))
-        .then(|| repair::first_difference(&first.bytes, &second.bytes))
-        .flatten();
-    Some(in_archive.unwrap_or_else(|| format!("from byte {place} of the archive on")))
+    let open = |path: &Path| File::open(path).map_err(FileError::new("read", path));
+    let (old, new) = (open(&first.path)?, open(&second.path)?);
+    let found = if backend == Backend::Sdist { None } else { repair::difference(&old, &new) };
+    Ok(Some(
+        found.unwrap_or_else(|| format!("`{}`, of {} and {} bytes", first.name, first.size, second.size)),
+    ))
 }
 
 /// Copies the repository (or, outside of one, the project) to `to`; gives the
-/// project's place there.
-fn copy_sources(project: &Path, to: &Path) -> Result<PathBuf, Error> {
+/// copy, and the project's place in it.
+fn copy_sources(project: &Path, to: &Path) -> Result<(PathBuf, PathBuf), FileError> {
     let project = project.canonicalize().map_err(FileError::new("read", project))?;
-    let root = &facts::root(&project);
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| Error::Copy { path, source }
+    let root = repository(&project);
+    let is_wanted = |entry: &walkdir::DirEntry| {
+        let is_directory = entry.file_type().is_dir();
+        !(is_directory && MARKS.iter().any(|mark| entry.path().join(mark).exists()))
     };
-    let wanted = |entry: &walkdir::DirEntry| {
-        let folder = entry.file_type().is_dir();
-        !(folder && MARKS.iter().any(|mark| entry.path().join(mark).exists()))
-    };
-    for entry in walkdir::WalkDir::new(root).into_iter().filter_entry(wanted) {
-        let entry = entry.map_err(|error| {
-            let path = error.path().unwrap_or(root).to_owned();
-            Error::Copy { path, source: error.into() }
-        })?;
-        let path = entry.path();
-        let place = to.join(path.strip_prefix(root).unwrap_or(path));
-        if entry.file_type().is_dir() {
-            std::fs::create_dir_all(&place).map_err(failed(&place))?;
-        } else if entry.file_type().is_symlink() {
-            #[cfg(unix)]
-            {
-                let link = std::fs::read_link(path).map_err(failed(path))?;
-                std::os::unix::fs::symlink(link, &place).map_err(failed(&place))?;
-            }
-        } else if entry.file_type().is_file() {
-            std::fs::copy(path, &place).map_err(failed(path))?;
-        }
-    }
-    Ok(to.join(project.strip_prefix(root).unwrap_or(Path::new(""))))
+    copy_tree(&root, to, &is_wanted)?;
+    Ok((to.to_owned(), to.join(project.strip_prefix(&root).unwrap_or(Path::new("")))))
 }

@@ -5,27 +5,21 @@ use std::time::{Duration, Instant};
 
 use pydist::digest;
 use pydist::filename::DistName;
-use pydist::tags::Platform;
-use toolkit::{Env, FileError, Ui, write_atomic};
+use toolkit::{FileError, copy_atomic};
 
+use crate::build_result::{BuildResult, finish};
 use crate::error::Error;
+use crate::files::check_writable;
 use crate::inputs::Backend;
 use crate::plan::Plan;
-use crate::repair::{self, Change, Contents, Floor, Options};
+use crate::repair::{Change, Floor};
+use crate::runtime::Runtime;
 use crate::smoke::{self, Smoke};
-use crate::{backend, reproduce, sdist};
+use crate::{backend, gate, reproduce};
 
-/// The way to the world.
-pub(crate) struct Ports<'a> {
-    /// For the user.
-    pub ui: &'a Ui,
-    /// The environment.
-    pub env: &'a Env,
-}
-
-/// What came of it.
+/// What came of a run.
 #[derive(Debug)]
-pub(crate) struct Outcome {
+pub(crate) struct RunResult {
     /// Where the distribution is.
     pub path: PathBuf,
     /// Its name.
@@ -52,58 +46,52 @@ pub(crate) struct Outcome {
     pub smoke_time: Duration,
 }
 
-/// A distribution before it is written.
-pub(crate) struct Made {
-    /// Its name.
-    pub name: DistName,
-    /// Its bytes.
-    pub bytes: Vec<u8>,
-    floor: Option<Floor>,
-    changes: Vec<Change>,
-    warnings: Vec<Change>,
-    contents: Contents,
-}
-
 /// Builds, repairs, tries out and writes, in this order: nothing is in the
-/// output folder unless all went well.
-pub(crate) fn run(plan: &Plan, ports: &Ports<'_>) -> Result<Outcome, Error> {
-    let temp = ports.env.get("RUNNER_TEMP").map_or_else(std::env::temp_dir, PathBuf::from);
+/// output directory unless all went well.
+pub(crate) fn run(plan: &Plan, runtime: &Runtime<'_>) -> Result<RunResult, Error> {
+    check_writable(&plan.out_dir)?;
+    check_writable(plan.report_path.parent().unwrap_or(Path::new(".")))?;
+    let temp = runtime.env.get("RUNNER_TEMP").map_or_else(std::env::temp_dir, PathBuf::from);
     let staging = tempfile::Builder::new().prefix("build-wheel-").tempdir_in(&temp);
-    let staging = staging.map_err(FileError::new("create a folder in", &temp))?;
+    let staging = staging.map_err(FileError::new("create a directory in", &temp))?;
+    let directory = |name: &str| -> Result<PathBuf, FileError> {
+        let path = staging.path().join(name);
+        std::fs::create_dir(&path).map_err(FileError::new("create", &path))?;
+        Ok(path)
+    };
 
     let start = Instant::now();
-    let build = || backend::build(plan, staging.path(), ports.ui);
-    let built = if plan.build.is_some() { ports.ui.group("Build", build)? } else { build()? };
+    let staged = directory("built")?;
+    let build = || backend::build(plan, &staged, runtime.ui);
+    let built = if plan.build.is_some() { runtime.ui.group("Build", build)? } else { build()? };
     let build_time = start.elapsed();
     let start = Instant::now();
-    let made = make(plan, &built)?;
+    let mut result = finish(plan, &built, &directory("finished")?)?;
+    if plan.backend != Backend::Sdist {
+        result.warnings.extend(gate::inspect(&result)?);
+    }
     let repair_time = start.elapsed();
-    for Change { file, what } in &made.changes {
-        ports.ui.info(format!("repaired {file}: {what}"));
-    }
-    for Change { file, what } in &made.warnings {
-        ports.ui.warning(format!("{file} {what}"));
-    }
+    report_repairs(plan, &result, runtime);
     let reproducible = if plan.verify_reproducible {
-        reproduce::verify(plan, &made, staging.path(), ports)?;
+        reproduce::verify(plan, &result, &directory("second")?, runtime)?;
         Some(true)
     } else {
         None
     };
     let start = Instant::now();
-    let smoke = smoke::test(plan, &made.name, &made.bytes, &made.contents, staging.path(), ports)?;
+    let smoke = smoke::test(plan, &result, staging.path(), runtime)?;
     let smoke_time = start.elapsed();
 
-    let path = plan.out_dir.join(made.name.to_string());
-    write_atomic(&path, &made.bytes)?;
-    Ok(Outcome {
+    let path = plan.out_dir.join(result.name.to_string());
+    copy_atomic(&result.path, &path)?;
+    Ok(RunResult {
         path,
-        sha256: digest::hex(&digest::sha256(&made.bytes)),
-        size: made.bytes.len() as u64,
-        name: made.name,
-        floor: made.floor,
-        changes: made.changes,
-        warnings: made.warnings,
+        sha256: digest::hex(&result.sha256),
+        size: result.size,
+        name: result.name,
+        floor: result.floor,
+        changes: result.changes,
+        warnings: result.warnings,
         smoke,
         reproducible,
         build_time,
@@ -112,33 +100,18 @@ pub(crate) fn run(plan: &Plan, ports: &Ports<'_>) -> Result<Outcome, Error> {
     })
 }
 
-/// Reads what was built and makes it fit for publishing.
-pub(crate) fn make(plan: &Plan, built: &backend::Built) -> Result<Made, Error> {
-    let bytes = read(&built.path)?;
-    if plan.backend == Backend::Sdist {
-        let name = sdist::check(&built.name, &bytes)?;
-        let (floor, changes, warnings, contents) = (None, Vec::new(), Vec::new(), Contents::default());
-        return Ok(Made { name, bytes, floor, changes, warnings, contents });
+/// Says what was repaired, and what is suspicious.
+fn report_repairs(plan: &Plan, result: &BuildResult, runtime: &Runtime<'_>) {
+    for Change { file, what } in &result.changes {
+        runtime.ui.info(format!("repaired {file}: {what}"));
     }
-    let options = Options {
-        target: plan.target,
-        compatibility: plan.compatibility.as_deref().map(Platform::parse),
-        epoch: plan.source_date_epoch,
-        remove_rpaths: plan.remove_rpaths,
-        graft: plan.graft,
-    };
-    let repaired = repair::repair(&built.name, &bytes, &options)
-        .map_err(|source| Error::Wheel { file: built.path.display().to_string(), source })?;
-    Ok(Made {
-        name: DistName::Wheel(repaired.name),
-        bytes: repaired.bytes,
-        floor: repaired.floor,
-        changes: repaired.changes,
-        warnings: repaired.warnings,
-        contents: repaired.contents,
-    })
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, FileError> {
-    std::fs::read(path).map_err(FileError::new("read", path))
+    for Change { file, what } in &result.warnings {
+        runtime.ui.warning(format!("{file} {what}"));
+    }
+    // The floor that manylinux2014 has.
+    let is_high =
+        |floor: &&Floor| floor.system == "glibc" && floor.version.is_some_and(|version| version > (2, 17));
+    if let (Some(warning), Some(floor)) = (&plan.floor_warning, result.floor.as_ref().filter(is_high)) {
+        runtime.ui.warning(format!("the wheel needs {floor}, as this machine has it; {warning}"));
+    }
 }

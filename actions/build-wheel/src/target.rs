@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use pydist::policy;
 use serde::{Serialize, Serializer};
 
 /// A processor architecture.
@@ -9,12 +10,20 @@ use serde::{Serialize, Serializer};
 pub enum Arch {
     /// 64-bit x86.
     X86_64,
+    /// 32-bit x86.
+    I686,
     /// 64-bit Arm.
     Aarch64,
+    /// 32-bit Arm with floating-point registers.
+    Armv7l,
     /// 64-bit RISC-V with double floats.
     Riscv64,
     /// 64-bit POWER, little-endian.
     Ppc64le,
+    /// IBM Z.
+    S390x,
+    /// 64-bit LoongArch.
+    Loongarch64,
 }
 
 /// An operating system with its C library.
@@ -38,7 +47,7 @@ pub struct Target {
 }
 
 /// All targets: Rust's name of each.
-const TARGETS: [(&str, Arch, System); 10] = [
+const TARGETS: [(&str, Arch, System); 17] = [
     ("x86_64-unknown-linux-gnu", Arch::X86_64, System::Gnu),
     ("x86_64-unknown-linux-musl", Arch::X86_64, System::Musl),
     ("aarch64-unknown-linux-gnu", Arch::Aarch64, System::Gnu),
@@ -47,6 +56,13 @@ const TARGETS: [(&str, Arch, System); 10] = [
     ("riscv64gc-unknown-linux-musl", Arch::Riscv64, System::Musl),
     ("powerpc64le-unknown-linux-gnu", Arch::Ppc64le, System::Gnu),
     ("powerpc64le-unknown-linux-musl", Arch::Ppc64le, System::Musl),
+    ("i686-unknown-linux-gnu", Arch::I686, System::Gnu),
+    ("i686-unknown-linux-musl", Arch::I686, System::Musl),
+    ("armv7-unknown-linux-gnueabihf", Arch::Armv7l, System::Gnu),
+    ("armv7-unknown-linux-musleabihf", Arch::Armv7l, System::Musl),
+    ("s390x-unknown-linux-gnu", Arch::S390x, System::Gnu),
+    ("loongarch64-unknown-linux-gnu", Arch::Loongarch64, System::Gnu),
+    ("loongarch64-unknown-linux-musl", Arch::Loongarch64, System::Musl),
     ("x86_64-apple-darwin", Arch::X86_64, System::Macos),
     ("aarch64-apple-darwin", Arch::Aarch64, System::Macos),
 ];
@@ -66,6 +82,10 @@ impl Target {
         let arch = match std::env::consts::ARCH {
             "x86_64" => Arch::X86_64,
             "aarch64" => Arch::Aarch64,
+            "x86" => Arch::I686,
+            "arm" => Arch::Armv7l,
+            "s390x" => Arch::S390x,
+            "loongarch64" => Arch::Loongarch64,
             "riscv64" => Arch::Riscv64,
             "powerpc64" if cfg!(target_endian = "little") => Arch::Ppc64le,
             _ => return None,
@@ -102,11 +122,13 @@ impl Target {
     pub fn gnu_prefix(self) -> Option<String> {
         let cpu = match self.arch {
             Arch::Ppc64le => "powerpc64le",
+            Arch::Armv7l => "arm",
             arch => arch.tag(),
         };
+        let suffix = if self.arch == Arch::Armv7l { "eabihf" } else { "" };
         match self.system {
-            System::Gnu => Some(format!("{cpu}-linux-gnu")),
-            System::Musl => Some(format!("{cpu}-linux-musl")),
+            System::Gnu => Some(format!("{cpu}-linux-gnu{suffix}")),
+            System::Musl => Some(format!("{cpu}-linux-musl{suffix}")),
             System::Macos => None,
         }
     }
@@ -119,62 +141,52 @@ impl Target {
         }
     }
 
-    /// The dynamic loader where every distribution has it (the psABI
-    /// supplements; musl's is of its own naming).
+    /// The dynamic loader where every distribution has it.
     pub fn loader(self) -> Option<String> {
         match self.system {
-            System::Gnu => Some(self.arch.glibc_loader().to_owned()),
-            System::Musl => Some(self.arch.musl_loader()),
+            System::Gnu => policy::glibc_loader(self.arch.tag()).map(str::to_owned),
+            System::Musl => Some(policy::musl_loader(self.arch.tag())),
             System::Macos => None,
         }
     }
 }
 
 impl Arch {
-    /// As `platform.machine()` on Linux, platform tags and QEMU name it.
+    /// As platform tags name it.
     pub fn tag(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64",
+            Self::I686 => "i686",
             Self::Aarch64 => "aarch64",
+            Self::Armv7l => "armv7l",
             Self::Riscv64 => "riscv64",
             Self::Ppc64le => "ppc64le",
+            Self::S390x => "s390x",
+            Self::Loongarch64 => "loongarch64",
         }
     }
 
-    /// The architecture of an ELF file for a target, by `e_machine`.
-    pub fn from_elf(machine: u16) -> Option<Self> {
-        match machine {
-            62 => Some(Self::X86_64),
-            183 => Some(Self::Aarch64),
-            243 => Some(Self::Riscv64),
-            21 => Some(Self::Ppc64le),
-            _ => None,
-        }
+    /// The architecture with this name in a platform tag.
+    pub fn from_tag(tag: &str) -> Option<Self> {
+        TARGETS.iter().map(|(_, arch, _)| *arch).find(|arch| arch.tag() == tag)
     }
 
-    /// glibc's loader.
-    pub fn glibc_loader(self) -> &'static str {
+    /// As QEMU names it.
+    pub fn qemu(self) -> &'static str {
         match self {
-            Self::X86_64 => "/lib64/ld-linux-x86-64.so.2",
-            Self::Aarch64 => "/lib/ld-linux-aarch64.so.1",
-            Self::Riscv64 => "/lib/ld-linux-riscv64-lp64d.so.1",
-            Self::Ppc64le => "/lib64/ld64.so.2",
+            Self::I686 => "i386",
+            Self::Armv7l => "arm",
+            arch => arch.tag(),
         }
     }
 
-    /// musl's loader.
-    pub fn musl_loader(self) -> String {
-        let arch = if self == Self::Ppc64le { "powerpc64le" } else { self.tag() };
-        format!("/lib/ld-musl-{arch}.so.1")
-    }
-
-    /// The oldest glibc that a manylinux tag can name: PEP 513 began with 2.5
-    /// on x86, PEP 599 with 2.17 elsewhere, and RISC-V came with 2.31.
+    /// The oldest glibc that Rust supports: 2.17 on most (Rust's "Platform
+    /// Support"), and the first with the architecture on newer ones.
     pub fn oldest_glibc(self) -> (u32, u32) {
         match self {
-            Self::X86_64 => (2, 5),
-            Self::Aarch64 | Self::Ppc64le => (2, 17),
             Self::Riscv64 => (2, 31),
+            Self::Loongarch64 => (2, 36),
+            _ => (2, 17),
         }
     }
 }

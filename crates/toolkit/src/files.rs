@@ -8,6 +8,20 @@ use crate::FileError;
 /// Writes `bytes` to a temporary file beside `path`, then renames it there.
 /// Missing parent directories are created. Readers never see half a file.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    atomic(path, |file| file.write_all(bytes))
+}
+
+/// Copies the file `from` to a temporary file beside `to`, then renames it
+/// there, as [`write_atomic`] does.
+pub fn copy_atomic(from: &Path, to: &Path) -> Result<(), FileError> {
+    let mut source = std::fs::File::open(from).map_err(FileError::new("read", from))?;
+    atomic(to, |file| std::io::copy(&mut source, file).map(drop))
+}
+
+fn atomic(
+    path: &Path,
+    write_content: impl FnOnce(&mut std::fs::File) -> std::io::Result<()>,
+) -> Result<(), FileError> {
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -23,7 +37,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
             builder.permissions(std::fs::Permissions::from_mode(0o666));
         }
         let mut file = builder.tempfile_in(parent)?;
-        file.write_all(bytes)?;
+        write_content(file.as_file_mut())?;
         file.as_file().sync_all()?;
         file.persist(path)?;
         Ok(())

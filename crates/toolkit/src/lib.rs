@@ -30,7 +30,7 @@ pub use command::{Cmd, CommandOutput, OutputMode, ProcessError};
 pub use context::Context;
 pub use env::Env;
 pub use error::{Exit, Failure, FileError, error_chain, error_report};
-pub use files::{random_hex, write_atomic};
+pub use files::{copy_atomic, random_hex, write_atomic};
 pub use inputs::{InputError, InputErrors, Reader};
 pub use process_group::{handle_interrupts, interrupted};
 pub use secret::{Secret, protect_memory};

@@ -2,32 +2,16 @@
 
 use std::path::Path;
 
-use pydist::tags::Platform;
 use toolkit::Cmd;
 
-use super::PlanError;
-use crate::facts::{Facts, Project};
+use super::error::PlanError;
+use crate::compatibility::Compatibility;
+use crate::environment::{MachineState, ProjectState};
 use crate::inputs::{Inputs, Linker};
 use crate::target::{Arch, System, Target};
 
 /// Stands in a planned command for the folder that the build writes to.
 pub const STAGING: &str = "<staging>";
-
-/// What nixpkgs' Python or a user's shell may set, and what would then decide
-/// over the target's tags in place of the target.
-pub(super) const MISLEADING: [&str; 6] = [
-    "_PYTHON_HOST_PLATFORM",
-    "_PYTHON_SYSCONFIGDATA_NAME",
-    "ARCHFLAGS",
-    "MATURIN_PEP517_ARGS",
-    "PYTHONHOME",
-    "PYTHONPATH",
-];
-
-/// The command without what could mislead it about the target.
-pub(crate) fn unmisled(cmd: Cmd) -> Cmd {
-    MISLEADING.iter().fold(cmd, |cmd, name| cmd.without(*name))
-}
 
 pub(super) fn nix(inputs: &Inputs) -> Cmd {
     let attr = inputs.flake_attr.as_deref().unwrap_or("default");
@@ -50,19 +34,20 @@ with contextlib.redirect_stdout(sys.stderr):
     backend.build_sdist(sys.argv[2], None)
 ";
 
-pub(super) fn pep517(inputs: &Inputs, facts: &Facts) -> Result<Cmd, PlanError> {
-    let python =
-        facts.python.as_ref().map(|path| path.display().to_string()).ok_or_else(|| PlanError::Conflict {
+pub(super) fn pep517(inputs: &Inputs, machine: &MachineState) -> Result<Cmd, PlanError> {
+    let python = machine.python.as_ref().map(|path| path.display().to_string()).ok_or_else(|| {
+        PlanError::Conflict {
             message: "there is no Python outside the Nix store on PATH".into(),
             hint: "set `python`".into(),
-        })?;
-    let Project::Folder { build_backend: Some(name), backend_path, .. } = &facts.project else {
+        }
+    })?;
+    let ProjectState::Folder { build_backend: Some(name), backend_path, .. } = &machine.project else {
         return Ok(Cmd::new(python));
     };
     let project = inputs.project.clone();
     Ok(if inputs.no_build_isolation {
         Cmd::new(python).args(["-c", BUILD_SDIST, name, STAGING]).args(backend_path).directory(project)
-    } else if let Some(uv) = &facts.uv {
+    } else if let Some(uv) = &machine.uv {
         let cmd = Cmd::new(uv.display().to_string()).args(["build", "--sdist", "--python", &python]);
         cmd.args(["--out-dir", STAGING, "."]).directory(project)
     } else {
@@ -72,26 +57,31 @@ pub(super) fn pep517(inputs: &Inputs, facts: &Facts) -> Result<Cmd, PlanError> {
 
 pub(super) fn maturin(
     inputs: &Inputs,
-    facts: &Facts,
+    machine: &MachineState,
     target: Target,
     linker: Linker,
-    compatibility: Option<&Platform>,
+    compatibility: Option<Compatibility>,
 ) -> Cmd {
     let triple = target.triple();
-    let mut args: Vec<String> = ["build", "--profile", &inputs.profile].map(str::to_owned).to_vec();
+    let mut args = vec!["build".to_owned()];
+    let configured = match &machine.project {
+        ProjectState::Folder { maturin, .. } => maturin.profile.is_some(),
+        _ => false,
+    };
+    // maturin reads the project's own profile itself.
+    let profile = inputs.profile.as_deref().or((!configured).then_some("release"));
+    args.extend(profile.into_iter().flat_map(|profile| ["--profile".to_owned(), profile.to_owned()]));
     // Cargo keeps a folder of its own for an explicit target; the host's
     // stays the one that the user's builds share.
-    if facts.host != Some(target) || linker != Linker::Native {
+    if machine.host != Some(target) || linker != Linker::Native {
         args.extend(["--target".into(), triple.into()]);
     }
     // The tag that a build starts from; the final one follows from content.
     let tag = match (target.system, compatibility) {
         (System::Macos, _) => None,
-        (System::Gnu, Some(Platform::Manylinux { glibc, .. })) => {
-            Some(format!("manylinux_{}_{}", glibc.0, glibc.1))
-        }
+        (System::Gnu, Some(asked @ Compatibility::Manylinux(_))) => Some(asked.to_string()),
         (System::Gnu, _) if linker == Linker::Zig => {
-            let (major, minor) = target.arch.oldest_glibc().max((2, 17));
+            let (major, minor) = target.arch.oldest_glibc();
             Some(format!("manylinux_{major}_{minor}"))
         }
         _ => Some("linux".to_owned()),
@@ -99,6 +89,12 @@ pub(super) fn maturin(
     args.extend(tag.into_iter().flat_map(|tag| ["--compatibility".into(), tag]));
     args.extend(["--auditwheel".into(), "skip".into()]);
     args.extend((linker == Linker::Zig).then(|| "--zig".into()));
+    // maturin runs in the project's directory.
+    let interpreter = inputs.python.as_ref().map(|python| match std::path::absolute(python) {
+        Ok(path) if python.contains('/') => path.display().to_string(),
+        _ => python.clone(),
+    });
+    args.extend(interpreter.into_iter().flat_map(|python| ["--interpreter".to_owned(), python]));
     args.extend(["--out".into(), STAGING.into()]);
     args.extend(inputs.maturin_args.iter().cloned());
 
@@ -110,16 +106,20 @@ pub(super) fn maturin(
     }
     if target.system == System::Macos {
         let (major, minor) = match compatibility {
-            Some(Platform::Macos { version, .. }) => *version,
+            Some(Compatibility::Macos(version)) => version,
             _ if target.arch == Arch::Aarch64 => (11, 0),
             // What Rust's own target asks for.
             _ => (10, 12),
         };
         env.push(("MACOSX_DEPLOYMENT_TARGET".into(), format!("{major}.{minor}")));
     }
-    if let (Linker::Container, Some(engine), Some(image)) = (linker, &facts.engine, &inputs.container_image) {
-        return container(engine, image, inputs, &facts.root, &env, args);
+    if let (Linker::Container, Some(engine), Some(image)) = (linker, &machine.engine, &inputs.container_image)
+    {
+        return container(engine, image, inputs, &machine.root, &env, args);
     }
+    let (config, variables) = machine.flags.remapping(target);
+    args.extend(config);
+    env.extend(variables);
     let cmd = Cmd::new("maturin").args(args).directory(&inputs.project);
     env.into_iter().fold(cmd, |cmd, (name, value)| cmd.env(name, value))
 }

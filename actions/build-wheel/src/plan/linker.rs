@@ -1,45 +1,85 @@
 //! What links for a target.
 
-use pydist::tags::Platform;
-
-use super::PlanError;
-use crate::facts::Facts;
+use super::error::PlanError;
+use crate::compatibility::Compatibility;
+use crate::environment::MachineState;
 use crate::inputs::{Inputs, Linker};
 use crate::target::{Arch, System, Target};
 
+/// How a build is linked.
+#[derive(Debug, Default)]
+pub(super) struct Linking {
+    pub(super) linker: Option<Linker>,
+    /// What to do where the build fails.
+    pub(super) build_hint: Option<String>,
+    /// What to say where the wheel needs a newer glibc than manylinux2014 has.
+    pub(super) floor_warning: Option<String>,
+}
+
 /// What the input says, or the first that can.
-pub(super) fn choose(inputs: &Inputs, facts: &Facts, target: Target) -> Result<Linker, PlanError> {
-    let gcc = target.gnu_prefix().filter(|prefix| facts.gcc.contains(&format!("{prefix}-gcc")));
+pub(super) fn choose(
+    inputs: &Inputs,
+    machine: &MachineState,
+    target: Target,
+    compatibility: Option<Compatibility>,
+) -> Result<Linking, PlanError> {
+    let linker = linker(inputs, machine, target, compatibility)?;
+    let mut linking = Linking { linker: Some(linker), ..Linking::default() };
+    let is_default = inputs.linker.is_none() && compatibility.is_none() && target.system == System::Gnu;
+    if is_default && machine.host == Some(target) {
+        if linker == Linker::Zig {
+            let hint = "zig links for manylinux2014; if it does not find a library of this machine, set `linker: native`";
+            linking.build_hint = Some(hint.to_owned());
+        } else {
+            let warning = "install `ziglang` beside maturin for a wheel that runs on manylinux2014, or set `linker: native` to accept this floor";
+            linking.floor_warning = Some(warning.to_owned());
+        }
+    }
+    Ok(linking)
+}
+
+fn linker(
+    inputs: &Inputs,
+    machine: &MachineState,
+    target: Target,
+    compatibility: Option<Compatibility>,
+) -> Result<Linker, PlanError> {
+    let gcc = target.gnu_prefix().filter(|prefix| machine.gcc.contains(&format!("{prefix}-gcc")));
     let missing = |message: String, hint: &str| Err(PlanError::Conflict { message, hint: hint.into() });
     match inputs.linker {
-        Some(Linker::Zig) if !facts.zig => {
+        Some(Linker::Zig) if !machine.zig => {
             missing("`linker: zig`, but there is no zig on PATH".into(), "install `ziglang` beside maturin")
         }
         Some(Linker::Gcc) if gcc.is_none() => missing(
             format!("`linker: gcc`, but there is no cross gcc for `{target}` on PATH"),
             "install it (on Debian and Ubuntu: `gcc-<cpu>-linux-gnu`), or use `linker: zig`",
         ),
-        Some(Linker::Container) if facts.engine.is_none() => missing(
+        Some(Linker::Container) if machine.engine.is_none() => missing(
             "`linker: container`, but there is neither docker nor podman on PATH".into(),
             "install one of them",
         ),
         Some(linker) => Ok(linker),
         None => {
-            let native = facts.host == Some(target)
-                || facts
+            let native = machine.host == Some(target)
+                || machine
                     .host
                     .is_some_and(|host| host.system == System::Macos && target.system == System::Macos);
-            let old_glibc = matches!(inputs.compatibility, Some(Platform::Manylinux { .. })) && facts.zig;
-            if native && !old_glibc {
+            // By default Linux wheels run on manylinux2014, wherever they are built.
+            let older_glibc = match (target.system, compatibility) {
+                (System::Gnu, None | Some(Compatibility::Manylinux(_))) => machine.zig,
+                _ => false,
+            };
+            if native && !(older_glibc && target.arch != Arch::Ppc64le) {
                 Ok(Linker::Native)
             } else if target.arch == Arch::Ppc64le && gcc.is_some() {
                 // zig 0.17 does not link for it.
                 Ok(Linker::Gcc)
-            } else if facts.zig {
+            } else if machine.zig {
                 Ok(Linker::Zig)
             } else if gcc.is_some() {
                 Ok(Linker::Gcc)
-            } else if target.system == System::Musl && facts.host.is_some_and(|host| host.arch == target.arch)
+            } else if target.system == System::Musl
+                && machine.host.is_some_and(|host| host.arch == target.arch)
             {
                 // Rust brings musl's start files and archive along.
                 Ok(Linker::Native)

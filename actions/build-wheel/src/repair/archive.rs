@@ -1,21 +1,19 @@
-//! The wheel as a zip archive (APPNOTE.TXT): read whole from memory, written
-//! with nothing in it that depends on when or where.
+//! The wheel as a zip archive (APPNOTE.TXT): read where it is, written with
+//! nothing in it that depends on when or where.
 
-use std::borrow::Cow;
+use std::io::{self, Write};
 
-use flate2::{Compress, Compression, Crc, FlushCompress, Status};
-use pydist::zip::{Archive, DataError, Fault, Limits, Method, ZipError};
+use binfmt::source::ReadAt;
+use pydist::zip::{Archive, DataError, Fault, Limits, Member, Method, ZipError};
+use sha2::{Digest as _, Sha256};
+use time::OffsetDateTime;
 
-/// Members are compressed in pieces of this size: so many at once, and the
-/// same bytes on any number of processors.
-const PIECE: usize = 256 << 10;
+use super::content::Content;
+use super::deflate::Packed;
 
-/// How far back a deflate stream can refer (RFC 1951, 2): what of the piece
-/// before is of use to a piece.
-const WINDOW: usize = 32 << 10;
-
-/// On machine code, the next level takes a tenth more time and saves 1 %.
-const LEVEL: u32 = 4;
+/// A wheel of one's own may be large: what is unpacked is looked at piece by
+/// piece.
+const LIMITS: Limits = Limits { members: 1_000_000, member_size: 64 << 30, total_size: 256 << 30 };
 
 /// Why an archive cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +27,7 @@ pub enum ArchiveError {
         /// What is wrong.
         fault: Fault,
     },
-    /// A member that is no plain file inside of the wheel.
+    /// A member that is not a plain file inside of the wheel.
     #[error("`{name}` {what}")]
     Name {
         /// The member.
@@ -45,24 +43,15 @@ pub enum ArchiveError {
         /// How.
         source: DataError,
     },
+    /// A temporary file or the new archive could not be written.
+    #[error("the archive cannot be written")]
+    Write(#[from] io::Error),
 }
 
-/// One file in the archive.
-#[derive(Debug, Clone)]
-pub(super) struct Member<'a> {
-    pub(super) name: String,
-    pub(super) executable: bool,
-    method: u16,
-    crc: u32,
-    size: u64,
-    packed: Cow<'a, [u8]>,
-}
-
-/// The members that the central directory lists, with their content; folders
-/// are left out. What a new archive will not have anyway (comments, sizes
-/// after the data) is no fault here.
-pub(super) fn read(data: &[u8]) -> Result<Vec<(Member<'_>, Vec<u8>)>, ArchiveError> {
-    let archive = Archive::open(data, &Limits::default())?;
+/// The files that the central directory lists. What a new archive will not
+/// have anyway (comments, sizes after the data) is no fault here.
+pub(super) fn open(source: &(impl ReadAt + ?Sized)) -> Result<Vec<Member>, ArchiveError> {
+    let archive = Archive::open(source, &LIMITS)?;
     let fault = archive.faults.into_iter().find(|fault| {
         !matches!(
             fault,
@@ -72,25 +61,12 @@ pub(super) fn read(data: &[u8]) -> Result<Vec<(Member<'_>, Vec<u8>)>, ArchiveErr
     if let Some(fault) = fault {
         return Err(ArchiveError::Fault { fault });
     }
-    let mut members = Vec::new();
-    for member in archive.members.iter().filter(|member| !member.is_dir()) {
-        check_name(&member.name)?;
-        let name = || member.name.clone();
-        if member.is_symlink() {
-            return Err(ArchiveError::Name { name: name(), what: "is a symbolic link" });
-        }
-        let content = member
-            .content(data, Limits::default().member_size)
-            .map_err(|source| ArchiveError::Data { name: name(), source })?;
-        let range = || {
-            let start = usize::try_from(member.data_offset).ok()?;
-            data.get(start..start.checked_add(usize::try_from(member.compressed).ok()?)?)
-        };
-        let outside = ArchiveError::Name { name: name(), what: "lies outside of the archive" };
-        let packed = Cow::Borrowed(range().ok_or(outside)?);
-        let method = if member.method == Method::Stored { 0 } else { 8 };
-        let (executable, crc, size) = (member.is_executable(), member.crc32, member.size);
-        members.push((Member { name: name(), executable, method, crc, size, packed }, content));
+    let members: Vec<Member> = archive.members.into_iter().filter(|member| !member.is_dir()).collect();
+    for Member { name, .. } in &members {
+        check_name(name)?;
+    }
+    if let Some(link) = members.iter().find(|member| member.is_symlink()) {
+        return Err(ArchiveError::Name { name: link.name.clone(), what: "is a symbolic link" });
     }
     Ok(members)
 }
@@ -101,195 +77,308 @@ fn check_name(name: &str) -> Result<(), ArchiveError> {
     if parts && !name.contains(['\\', '\0', ':', '\u{fffd}']) {
         return Ok(());
     }
-    Err(ArchiveError::Name { name: name.into(), what: "is no path inside of a wheel" })
+    Err(ArchiveError::Name { name: name.into(), what: "is not a path inside of a wheel" })
 }
 
-impl Member<'_> {
-    /// A member with this content, compressed.
-    pub(super) fn new(name: impl Into<String>, executable: bool, content: &[u8]) -> Self {
-        let mut crc = Crc::new();
-        crc.update(content);
-        let packed = deflate(content);
-        // What does not become smaller is stored.
-        let (method, packed) = if packed.len() < content.len() { (8, packed) } else { (0, content.to_vec()) };
-        let (crc, size) = (crc.sum(), content.len() as u64);
-        Self { name: name.into(), executable, method, crc, size, packed: Cow::Owned(packed) }
+/// Hands a member's content to `sink` piece by piece.
+pub(super) fn read(
+    member: &Member,
+    source: &(impl ReadAt + ?Sized),
+    sink: impl FnMut(&[u8]) -> io::Result<()>,
+) -> Result<(), ArchiveError> {
+    member.read(source, sink).map_err(|source| ArchiveError::Data { name: member.name.clone(), source })
+}
+
+/// Where a member's packed bytes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In the archive that was read.
+    Source(u64),
+    /// In the scratch content.
+    Scratch(u64),
+}
+
+/// A member of the new archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NewMember {
+    pub(super) name: String,
+    is_executable: bool,
+    method: u16,
+    crc: u32,
+    size: u64,
+    packed: u64,
+    place: Place,
+}
+
+impl NewMember {
+    /// A member of the archive that was read, as it is there.
+    pub(super) fn kept(member: &Member) -> Self {
+        Self {
+            name: member.name.clone(),
+            is_executable: member.is_executable(),
+            method: if member.method == Method::Stored { 0 } else { 8 },
+            crc: member.crc32,
+            size: member.size,
+            packed: member.compressed,
+            place: Place::Source(member.data_offset),
+        }
+    }
+
+    /// A member that was packed into the scratch content.
+    pub(super) fn new(name: impl Into<String>, is_executable: bool, packed: Packed) -> Self {
+        let Packed { method, crc, size, packed, start } = packed;
+        Self { name: name.into(), is_executable, method, crc, size, packed, place: Place::Scratch(start) }
     }
 }
 
-/// A raw deflate stream of `content`.
-fn deflate(content: &[u8]) -> Vec<u8> {
-    let count = content.len().div_ceil(PIECE).max(1);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(count);
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let work = || {
-        let mut done = Vec::new();
-        loop {
-            let index = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            if index >= count {
-                return done;
-            }
-            done.push((index, deflate_piece(content, index * PIECE, index + 1 == count)));
-        }
-    };
-    let mut packed = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-        let mut packed = work();
-        packed.extend(others.into_iter().flat_map(|worker| worker.join().unwrap_or_default()));
-        packed
-    });
-    packed.sort_by_key(|(index, _)| *index);
-    let pieces: Vec<Vec<u8>> = packed.into_iter().map(|(_, bytes)| bytes).collect();
-    pieces.concat()
+/// Size and digest of a file that was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Written {
+    pub(super) size: u64,
+    pub(super) sha256: [u8; 32],
 }
 
-/// The part of a deflate stream that begins at `start` of the content, ended
-/// at a byte boundary.
-fn deflate_piece(content: &[u8], start: usize, last: bool) -> Vec<u8> {
-    let piece = &content[start..content.len().min(start + PIECE)];
-    let mut compress = Compress::new(Compression::new(LEVEL), false);
-    // It fails only where deflate has begun already.
-    let _ = compress.set_dictionary(&content[start.saturating_sub(WINDOW)..start]);
-    let mut out = Vec::with_capacity(piece.len() / 2 + 1024);
-    let flush = if last { FlushCompress::Finish } else { FlushCompress::Sync };
-    loop {
-        let used = usize::try_from(compress.total_in()).unwrap_or(piece.len());
-        // Compressing from memory to memory fails only for want of room.
-        let status = compress.compress_vec(&piece[used..], &mut out, flush);
-        let all_in = compress.total_in() == piece.len() as u64;
-        match status {
-            Ok(Status::StreamEnd) => return out,
-            Ok(_) if !last && all_in && out.len() < out.capacity() => return out,
-            _ => out.reserve(64 * 1024),
-        }
+/// What is written, counted and hashed on the way.
+struct Output<'o, W: Write> {
+    out: &'o mut W,
+    size: u64,
+    hasher: Sha256,
+}
+
+impl<W: Write> Output<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.out.write_all(bytes)?;
+        self.hasher.update(bytes);
+        self.size += bytes.len() as u64;
+        Ok(())
     }
 }
+
+/// Values from here on do not fit in a field of 32 bits, where all ones say
+/// that the value is in a zip64 field.
+const WIDE: u64 = 0xffff_ffff;
 
 /// Writes an archive with the members in this order. `epoch` is in seconds
 /// since 1970 and from 1980 on.
-pub(super) fn write(members: &[Member<'_>], epoch: u64) -> Vec<u8> {
+pub(super) fn write(
+    members: &[NewMember],
+    source: &(impl ReadAt + ?Sized),
+    scratch: &Content,
+    epoch: u64,
+    out: &mut impl Write,
+) -> io::Result<Written> {
+    write_with(members, source, scratch, epoch, out, WIDE)
+}
+
+/// The same with zip64 fields for values from `wide` on.
+fn write_with(
+    members: &[NewMember],
+    source: &(impl ReadAt + ?Sized),
+    scratch: &Content,
+    epoch: u64,
+    out: &mut impl Write,
+    wide: u64,
+) -> io::Result<Written> {
     let (time, date) = dos_time(epoch);
-    let size = |member: &Member<'_>| 128 + 2 * member.name.len() + member.packed.len();
-    let mut out = Vec::with_capacity(members.iter().map(size).sum());
+    let narrow = |value: u64| if value >= wide { u32::MAX } else { u32::try_from(value).unwrap_or(u32::MAX) };
+    let mut out = Output { out, size: 0, hasher: Sha256::new() };
     let mut directory = Vec::new();
     for member in members {
+        let start = out.size;
+        let is_wide = member.size >= wide || member.packed >= wide;
         // What follows the signature and the version that made it, in both
-        // headers: version 2.0, UTF-8 names, method, time, checksum, sizes.
+        // headers: UTF-8 names, method, time, checksum, sizes.
         let mut common = Vec::new();
-        for short in [20, 1 << 11, member.method, time, date] {
+        let version: u16 = if is_wide || start >= wide { 45 } else { 20 };
+        for short in [version, 1 << 11, member.method, time, date] {
             common.extend(short.to_le_bytes());
         }
         common.extend(member.crc.to_le_bytes());
-        common.extend(size32(member.packed.len() as u64).to_le_bytes());
-        common.extend(size32(member.size).to_le_bytes());
-        common.extend(size16(member.name.len()).to_le_bytes());
-        common.extend([0, 0]);
-        let mode: u32 = if member.executable { 0o100_755 } else { 0o100_644 };
-        directory.extend(b"PK\x01\x02\x14\x03");
+        let shown = |value: u64| if is_wide { u32::MAX } else { narrow(value) };
+        common.extend(shown(member.packed).to_le_bytes());
+        common.extend(shown(member.size).to_le_bytes());
+        let name = u16::try_from(member.name.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+        common.extend(name.to_le_bytes());
+
+        let sizes: &[u64] = if is_wide { &[member.size, member.packed] } else { &[] };
+        let extra = zip64_field(sizes);
+        let central = if start >= wide { zip64_field(&[sizes, &[start]].concat()) } else { extra.clone() };
+        let length = |extra: &[u8]| u16::try_from(extra.len()).unwrap_or_default().to_le_bytes();
+        let mode: u32 = if member.is_executable { 0o100_755 } else { 0o100_644 };
+        directory.extend(b"PK\x01\x02");
+        directory.extend([version.to_le_bytes()[0], 3]);
         directory.extend(&common);
+        directory.extend(length(&central));
         directory.extend([0; 6]);
         directory.extend((mode << 16).to_le_bytes());
-        directory.extend(size32(out.len() as u64).to_le_bytes());
+        directory.extend(narrow(start).to_le_bytes());
         directory.extend(member.name.as_bytes());
+        directory.extend(central);
 
-        out.extend(b"PK\x03\x04");
-        out.extend(&common);
-        out.extend(member.name.as_bytes());
-        out.extend(&*member.packed);
+        out.write(b"PK\x03\x04")?;
+        out.write(&common)?;
+        out.write(&length(&extra))?;
+        out.write(member.name.as_bytes())?;
+        out.write(&extra)?;
+        match member.place {
+            Place::Source(at) => copy(source, at, member.packed, &mut out)?,
+            Place::Scratch(at) => copy(scratch, at, member.packed, &mut out)?,
+        }
     }
-    let start = size32(out.len() as u64);
-    let count = size16(members.len());
-    out.extend(&directory);
-    out.extend(b"PK\x05\x06\0\0\0\0");
-    out.extend(count.to_le_bytes());
-    out.extend(count.to_le_bytes());
-    out.extend(size32(directory.len() as u64).to_le_bytes());
-    out.extend(start.to_le_bytes());
-    out.extend([0, 0]);
-    out
+    finish(&mut out, &directory, members.len() as u64, wide)?;
+    Ok(Written { size: out.size, sha256: out.hasher.finalize().into() })
 }
 
-/// What is written was read from an archive without zip64, so it fits.
-fn size32(size: u64) -> u32 {
-    u32::try_from(size).unwrap_or(u32::MAX)
+/// Writes the central directory and the end records.
+fn finish<W: Write>(out: &mut Output<'_, W>, directory: &[u8], count: u64, wide: u64) -> io::Result<()> {
+    let (start, size) = (out.size, directory.len() as u64);
+    out.write(directory)?;
+    let narrow = |value: u64| if value >= wide { u32::MAX } else { u32::try_from(value).unwrap_or(u32::MAX) };
+    if count >= 0xffff || start >= wide || size >= wide {
+        let end = out.size;
+        let mut record = b"PK\x06\x06".to_vec();
+        record.extend(44_u64.to_le_bytes());
+        record.extend([45, 3, 45, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        for value in [count, count, size, start] {
+            record.extend(value.to_le_bytes());
+        }
+        record.extend(b"PK\x06\x07\0\0\0\0");
+        record.extend(end.to_le_bytes());
+        record.extend([1, 0, 0, 0]);
+        out.write(&record)?;
+    }
+    let mut record = b"PK\x05\x06\0\0\0\0".to_vec();
+    let count = u16::try_from(count).unwrap_or(u16::MAX);
+    record.extend([count.to_le_bytes(), count.to_le_bytes()].concat());
+    record.extend(narrow(size).to_le_bytes());
+    record.extend(narrow(start).to_le_bytes());
+    record.extend([0, 0]);
+    out.write(&record)
 }
 
-fn size16(size: usize) -> u16 {
-    u16::try_from(size).unwrap_or(u16::MAX)
+fn copy<W: Write>(
+    from: &(impl ReadAt + ?Sized),
+    start: u64,
+    size: u64,
+    out: &mut Output<'_, W>,
+) -> io::Result<()> {
+    const PIECE: u64 = 256 << 10;
+    let mut buffer = vec![0; usize::try_from(PIECE.min(size)).unwrap_or_default()];
+    let mut done = 0;
+    while done < size {
+        let count = usize::try_from(PIECE.min(size - done)).unwrap_or_default();
+        from.read_exact_at(start + done, &mut buffer[..count])?;
+        out.write(&buffer[..count])?;
+        done += count as u64;
+    }
+    Ok(())
+}
+
+/// The extra field with 64-bit values; nothing where there are none.
+fn zip64_field(values: &[u64]) -> Vec<u8> {
+    if values.is_empty() {
+        return Vec::new();
+    }
+    let size = u16::try_from(8 * values.len()).unwrap_or_default();
+    let head = [1_u16.to_le_bytes(), size.to_le_bytes()].concat();
+    values.iter().fold(head, |field, value| [field.as_slice(), &value.to_le_bytes()].concat())
 }
 
 /// MS-DOS time and date, in UTC: two seconds are the finest there is.
 fn dos_time(epoch: u64) -> (u16, u16) {
-    let (days, seconds) = (epoch / 86_400, epoch % 86_400);
-    let (year, month, day) = civil(days);
-    let time = (seconds / 3600) << 11 | (seconds / 60 % 60) << 5 | (seconds % 60 / 2);
-    let date = (year.saturating_sub(1980).min(127)) << 9 | month << 5 | day;
-    (u16::try_from(time).unwrap_or(0), u16::try_from(date).unwrap_or(0))
-}
-
-/// Year, month and day of a day since 1970, in the Gregorian calendar.
-pub(super) fn civil(days: u64) -> (u64, u64, u64) {
-    let leap = |year: u64| year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
-    let (mut year, mut left) = (1970, days);
-    while left >= 365 + u64::from(leap(year)) {
-        left -= 365 + u64::from(leap(year));
-        year += 1;
-    }
-    let february = 28 + u64::from(leap(year));
-    let mut month = 1;
-    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
-        if left < length {
-            break;
-        }
-        left -= length;
-        month += 1;
-    }
-    (year, month, left + 1)
+    let time = i64::try_from(epoch).ok().and_then(|epoch| OffsetDateTime::from_unix_timestamp(epoch).ok());
+    let time = time.unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let clock = u16::from(time.hour()) << 11 | u16::from(time.minute()) << 5 | u16::from(time.second()) / 2;
+    let year = u16::try_from(time.year().saturating_sub(1980).clamp(0, 127)).unwrap_or_default();
+    (clock, year << 9 | u16::from(u8::from(time.month())) << 5 | u16::from(time.day()))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::deflate::pack;
     use super::*;
 
-    fn sample() -> Vec<u8> {
-        let long: Vec<u8> = (0..3_000_000_u32).map(|n| (n.wrapping_mul(n) >> 7).to_le_bytes()[0]).collect();
-        let members = [
-            Member::new("a/b.py", false, b"x = 1\n"),
-            Member::new("c.data/scripts/c", true, &long),
-            Member::new("empty", false, b""),
-        ];
-        write(&members, 1_700_000_001)
+    fn archive(files: &[(&str, bool, &[u8])], epoch: u64) -> Vec<u8> {
+        let mut scratch = Content::new(&std::env::temp_dir());
+        let pack =
+            |file: &(&str, bool, &[u8])| NewMember::new(file.0, file.1, pack(file.2, &mut scratch).unwrap());
+        let members: Vec<_> = files.iter().map(pack).collect();
+        let mut out = Vec::new();
+        write(&members, b"".as_slice(), &scratch, epoch, &mut out).unwrap();
+        out
+    }
+
+    fn contents(bytes: &[u8]) -> Result<Vec<Vec<u8>>, ArchiveError> {
+        let one = |member: &Member| {
+            let mut content = Vec::new();
+            read(member, bytes, |piece| {
+                content.extend(piece);
+                Ok(())
+            })?;
+            Ok(content)
+        };
+        open(bytes)?.iter().map(one).collect()
     }
 
     #[test]
     fn what_is_written_is_read_back() {
-        let bytes = sample();
-        let members = read(&bytes).unwrap();
-        let names: Vec<_> = members.iter().map(|(member, _)| member.name.as_str()).collect();
+        let long: Vec<u8> = (0..12_000_000_u32).map(|n| (n.wrapping_mul(n) >> 7).to_le_bytes()[0]).collect();
+        let files =
+            [("a/b.py", false, &b"x = 1\n"[..]), ("c.data/scripts/c", true, &long), ("empty", false, b"")];
+        let bytes = archive(&files, 1_700_000_001);
+        let members = open(bytes.as_slice()).unwrap();
+        let names: Vec<_> = members.iter().map(|member| member.name.as_str()).collect();
         assert_eq!(names, ["a/b.py", "c.data/scripts/c", "empty"]);
-        assert_eq!(members[0].1, b"x = 1\n");
-        assert_eq!(members[1].1.len(), 3_000_000);
-        assert!(members[1].0.executable && !members[0].0.executable);
-        assert_eq!(bytes, sample());
-        let copies: Vec<_> = members.into_iter().map(|(member, _)| member).collect();
-        assert_eq!(write(&copies, 1_700_000_001), bytes);
+        assert!(members[1].is_executable() && !members[0].is_executable());
+        assert!(contents(&bytes).unwrap().iter().zip(&files).all(|(found, file)| found == file.2));
+        assert_eq!(bytes, archive(&files, 1_700_000_001));
+        let copies: Vec<_> = members.iter().map(NewMember::kept).collect();
+        let mut again = Vec::new();
+        let scratch = Content::new(&std::env::temp_dir());
+        let written = write(&copies, bytes.as_slice(), &scratch, 1_700_000_001, &mut again).unwrap();
+        assert_eq!(again, bytes);
+        assert_eq!((written.size, written.sha256), (bytes.len() as u64, pydist::digest::sha256(&bytes)));
+    }
+
+    #[test]
+    fn many_members_need_zip64() {
+        let names: Vec<String> = (0..70_000).map(|n| format!("{n}.py")).collect();
+        let files: Vec<_> = names.iter().map(|name| (name.as_str(), false, &b""[..])).collect();
+        let bytes = archive(&files, 315_532_800);
+        assert_eq!(open(bytes.as_slice()).unwrap().len(), 70_000);
+        assert!(memchr::memmem::find(&bytes, b"PK\x06\x06").is_some());
+    }
+
+    #[test]
+    fn large_members_need_zip64() {
+        let mut scratch = Content::new(&std::env::temp_dir());
+        let large: Vec<u8> = (0..200_u32).map(|n| (n * n).to_le_bytes()[0]).collect();
+        let mut member =
+            |name: &str, content: &[u8]| NewMember::new(name, false, pack(content, &mut scratch).unwrap());
+        let members = [member("small", &b"abc"[..]), member("large", &large), member("behind", &b"xyz"[..])];
+        let mut bytes = Vec::new();
+        let written = write_with(&members, b"".as_slice(), &scratch, 315_532_800, &mut bytes, 100).unwrap();
+        assert!(memchr::memmem::find(&bytes, b"PK\x06\x06").is_some());
+        let archive = Archive::open(bytes.as_slice(), &LIMITS).unwrap();
+        assert_eq!((archive.faults, archive.size), (Vec::new(), written.size));
+        assert_eq!(contents(&bytes).unwrap(), [b"abc".to_vec(), large, b"xyz".to_vec()]);
     }
 
     #[test]
     fn no_cut_archive_is_read() {
-        let bytes = write(&[Member::new("a", false, b"content")], 315_532_800);
+        let bytes = archive(&[("a", false, b"content")], 315_532_800);
         for end in 0..bytes.len() {
-            assert!(read(&bytes[..end]).is_err(), "{end}");
+            assert!(contents(&bytes[..end]).is_err(), "{end}");
         }
     }
 
     #[test]
     fn a_changed_byte_is_noticed() {
-        let bytes = write(&[Member::new("a", false, &b"content ".repeat(20))], 315_532_800);
+        let bytes = archive(&[("a", false, &b"content ".repeat(20))], 315_532_800);
         let noticed = (31..45).filter(|at| {
             let mut bytes = bytes.clone();
             bytes[*at] ^= 0x10;
-            read(&bytes).is_err()
+            contents(&bytes).is_err()
         });
         assert_eq!(noticed.count(), 14);
     }
@@ -297,17 +386,14 @@ mod tests {
     #[test]
     fn names_stay_inside() {
         for name in ["/a", "../a", "a//b", "a/./b", "a\\b", "c:a"] {
-            let bytes = write(&[Member::new(name, false, b"")], 315_532_800);
-            assert!(read(&bytes).is_err(), "{name}");
+            assert!(open(archive(&[(name, false, b"")], 315_532_800).as_slice()).is_err(), "{name}");
         }
-        let twice = write(&[Member::new("a", false, b"1"), Member::new("a", false, b"2")], 315_532_800);
-        assert!(read(&twice).unwrap_err().to_string().contains("`a`"));
+        let twice = archive(&[("a", false, b"1"), ("a", false, b"2")], 315_532_800);
+        assert!(open(twice.as_slice()).unwrap_err().to_string().contains("`a`"));
     }
 
     #[test]
     fn times() {
-        assert_eq!(civil(0), (1970, 1, 1));
-        assert_eq!(civil(19_782), (2024, 2, 29));
         assert_eq!(dos_time(315_532_800), (0, 33));
         // 2024-02-29 12:34:56, in fields of 5, 6, 5 and of 7, 4, 5 bits.
         assert_eq!(dos_time(1_709_210_096), (0b0110_0100_0101_1100, 0b0101_1000_0101_1101));

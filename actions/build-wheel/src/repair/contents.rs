@@ -1,83 +1,124 @@
-//! What a wheel installs, as far as it can be tried out, and the scripts'
-//! first lines.
+//! What a wheel installs, as far as it can be tried out.
 
+use binfmt::elf::{ElfInfo, Kind};
+use binfmt::macho::MachOInfo;
 use pydist::headers::Headers;
 
-use super::{WheelError, in_store};
+use super::layout::file_name;
 
 /// What there is to try out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Contents {
-    /// The names of programs: scripts and console entry points.
-    pub programs: Vec<String>,
-    /// Of these, the members that are binaries.
-    pub binaries: Vec<(String, String)>,
+    /// Scripts that are no binaries, by name.
+    pub scripts: Vec<String>,
+    /// Executables, wherever they are in the wheel.
+    pub executables: Vec<Executable>,
+    /// Shared libraries that Python imports, or that a package loads itself.
+    pub extensions: Vec<Extension>,
     /// Top-level modules.
     pub modules: Vec<String>,
-    /// Libraries of such binaries: where they are installed below the prefix,
-    /// and the members.
-    pub libraries: Vec<(String, String)>,
+    /// Whether there are entry points.
+    pub has_entry_points: bool,
     /// Whether other distributions must be installed beside it.
     pub requires: bool,
 }
 
-impl Contents {
-    pub(super) fn note(&mut self, name: &str, content: &[u8], script: Option<&str>, dist_info: &str) {
-        if let Some(script) = script {
-            self.programs.push(script.to_owned());
-        } else if let Some((_, path)) = name.split_once(".data/data/") {
-            self.libraries.push((path.to_owned(), name.to_owned()));
-        } else if name == format!("{dist_info}METADATA") {
-            let metadata = Headers::parse(content).unwrap_or_default();
-            self.requires = metadata.get("Requires-Dist").is_some();
-        } else if name == format!("{dist_info}entry_points.txt") {
-            let text = String::from_utf8_lossy(content);
-            let mut section = "";
-            for line in text.lines().map(str::trim) {
-                if line.starts_with('[') {
-                    section = line;
-                } else if let Some((program, _)) =
-                    line.split_once('=').filter(|_| section == "[console_scripts]")
-                {
-                    self.programs.push(program.trim().to_owned());
-                }
-            }
-        } else {
-            let identifier =
-                |text: &str| !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || c == '_');
-            let module = match name.split_once('/') {
-                Some((package, "__init__.py")) => Some(package),
-                Some(_) => None,
-                // `name.py`, or an extension: `name.abi3.so`.
-                None => match name.rsplit('.').next() {
-                    Some("py" | "so" | "pyd") => name.split('.').next(),
-                    _ => None,
-                },
-            };
-            self.modules.extend(module.filter(|module| identifier(module)).map(str::to_owned));
-        }
-    }
+/// An executable binary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Executable {
+    /// Its path in the wheel.
+    pub member: String,
+    /// Its name, where an installer puts it among the programs.
+    pub script: Option<String>,
+    /// The loader that it asks for.
+    pub interpreter: Option<String>,
 }
 
-/// A script whose first line names the store, with another first line, and
-/// both lines; `None` where it does not. An installer writes its own
-/// interpreter in place of `#!python`.
-pub(super) fn without_store_shebang(
-    file: &str,
-    content: &[u8],
-) -> Result<Option<(Vec<u8>, String)>, WheelError> {
-    let end = content.iter().position(|byte| *byte == b'\n').unwrap_or(content.len());
-    let line = String::from_utf8_lossy(&content[..end]).into_owned();
-    if !line.starts_with("#!") || !in_store(&line) {
-        return Ok(None);
+/// A shared library in a package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extension {
+    /// Its path in the wheel.
+    pub member: String,
+    /// Whether it is known to be a Python module.
+    pub is_module: bool,
+}
+
+/// The name of a script, if the member is one.
+pub(super) fn script(member: &str) -> Option<&str> {
+    member.split_once(".data/scripts/").map(|(_, script)| script)
+}
+
+impl Contents {
+    /// Notes an ELF file.
+    pub(super) fn add_elf(&mut self, member: &str, elf: &ElfInfo) {
+        let file = file_name(member);
+        let is_library = file.ends_with(".so") || file.contains(".so.");
+        match elf.kind {
+            Kind::Executable if !is_library => self.add_executable(member, elf.interpreter()),
+            Kind::Executable | Kind::Library => {
+                let stem = file.split('.').next().unwrap_or_default();
+                let is_module = elf.defined_python.contains(&format!("PyInit_{stem}"));
+                self.add_library(member, is_module);
+            }
+            Kind::Object | Kind::Other(_) => {}
+        }
     }
-    let program = line[2..].split_whitespace().next().and_then(|path| path.rsplit('/').next());
-    let new = match program {
-        Some(program) if program.starts_with("python") => "#!python",
-        Some("sh") => "#!/bin/sh",
-        Some("bash") => "#!/usr/bin/env bash",
-        _ => return Err(WheelError::Interpreter { file: file.into(), line }),
-    };
-    let what = format!("`{line}` is now `{new}`");
-    Ok(Some(([new.as_bytes(), &content[end..]].concat(), what)))
+
+    /// Notes a Mach-O file.
+    pub(super) fn add_macho(&mut self, member: &str, macho: &MachOInfo) {
+        let types: Vec<u32> = macho.slices.iter().map(|slice| slice.file_type).collect();
+        if types.contains(&2) {
+            self.add_executable(member, None);
+        } else if types.contains(&6) || types.contains(&8) {
+            self.add_library(member, member.contains(".abi3.so") || member.contains(".cpython-"));
+        }
+    }
+
+    fn add_executable(&mut self, member: &str, interpreter: Option<&str>) {
+        let (script, interpreter) = (script(member).map(str::to_owned), interpreter.map(str::to_owned));
+        self.executables.push(Executable { member: member.to_owned(), script, interpreter });
+    }
+
+    fn add_library(&mut self, member: &str, is_module: bool) {
+        // Libraries that were copied into the wheel are loaded by those that
+        // need them.
+        let is_bundled = member.split('/').rev().skip(1).any(|part| part.ends_with(".libs"));
+        let is_data = member.contains(".data/data/") || member.contains(".dylibs/");
+        if !is_bundled && !is_data && script(member).is_none() {
+            self.extensions.push(Extension { member: member.to_owned(), is_module });
+        }
+    }
+
+    /// Notes a member that is no binary.
+    pub(super) fn add_text(&mut self, member: &str, content: &[u8], dist_info: &str) {
+        if let Some(script) = script(member) {
+            self.scripts.push(script.to_owned());
+        } else if member.strip_prefix(dist_info) == Some("METADATA") {
+            let metadata = Headers::parse(content).unwrap_or_default();
+            // What an extra asks for is not needed.
+            self.requires = metadata.all("Requires-Dist").any(|line| !line.contains("extra"));
+        } else if member.strip_prefix(dist_info) == Some("entry_points.txt") {
+            self.has_entry_points = true;
+        }
+    }
+
+    /// Notes the top-level module that `member` is or belongs to.
+    pub(super) fn add_module(&mut self, member: &str) {
+        let member = [".data/purelib/", ".data/platlib/"]
+            .iter()
+            .find_map(|scheme| member.split_once(scheme))
+            .map_or(member, |(_, path)| path);
+        let identifier =
+            |text: &str| !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || c == '_');
+        let module = match member.split_once('/') {
+            Some((package, "__init__.py")) => Some(package),
+            Some(_) => None,
+            // `name.py`, or an extension: `name.abi3.so`.
+            None => match member.rsplit('.').next() {
+                Some("py" | "so" | "pyd") => member.split('.').next(),
+                _ => None,
+            },
+        };
+        self.modules.extend(module.filter(|module| identifier(module)).map(str::to_owned));
+    }
 }

@@ -1,303 +1,349 @@
-//! An ELF file as far as the dynamic loader reads it, with the place of each
-//! thing in the file, so that it can be edited there (System V gABI, chapters
-//! 4 and 5; the version sections are Sun's and GNU's).
+//! ELF files: the store goes out of what their loader reads, and what they
+//! need of the system is asked of the manylinux and musllinux policies.
 
-use std::ops::Range;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
-use super::elf_names::{Names, Tables};
+use binfmt::elf::{Changes, ElfInfo, Interpreter, Kind, PT_LOAD, apply, tag};
+use binfmt::source::WriteAt;
+use pydist::policy::{self, Excess, Linux};
+
+use super::binary_error::BinaryError;
+use super::change::Edit;
+use super::graft::Grafts;
+use super::layout::file_name;
+use super::store::in_store;
+use super::surroundings::Surroundings;
+use super::tags::{Needs, policy_version};
 use crate::target::Arch;
 
-/// Tags of the dynamic section whose value is a string.
-pub(super) mod tag {
-    pub(crate) const NEEDED: u64 = 1;
-    pub(crate) const SONAME: u64 = 14;
-    pub(crate) const RPATH: u64 = 15;
-    pub(crate) const RUNPATH: u64 = 29;
-    pub(super) const CONFIG: u64 = 0x6fff_fefa;
-    pub(super) const DEPAUDIT: u64 = 0x6fff_fefb;
-    pub(super) const AUDIT: u64 = 0x6fff_fefc;
-    pub(super) const AUXILIARY: u64 = 0x7fff_fffd;
-    pub(super) const FILTER: u64 = 0x7fff_ffff;
-    /// Those that name a library: another, or the file itself.
-    pub(crate) const LIBRARIES: [u64; 2] = [NEEDED, SONAME];
-    /// All of them.
-    pub(crate) const STRINGS: [u64; 9] =
-        [NEEDED, SONAME, RPATH, RUNPATH, CONFIG, DEPAUDIT, AUDIT, AUXILIARY, FILTER];
+/// An ELF file after its edit.
+pub(super) struct EditedElf {
+    /// What it asks of its loader now.
+    pub(super) info: ElfInfo,
+    /// What it needs of the system; none for an object file.
+    pub(super) needs: Option<Needs>,
+    pub(super) edit: Edit,
 }
 
-/// Why an ELF file cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ElfError {
-    /// It ends too early, or a field points outside.
-    #[error("the file is cut off or damaged: {0} lies outside of it")]
-    Outside(&'static str),
-    /// A field has an impossible value.
-    #[error("not a usable ELF file: {0}")]
-    Invalid(&'static str),
-    /// There is no room for what must be written.
-    #[error("cannot be edited in place: {0}")]
-    NoRoom(String),
-}
-
-/// One entry of the dynamic section.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Dynamic {
-    /// Where the entry is in the file.
-    pub(super) place: usize,
-    pub(super) tag: u64,
-    pub(super) value: u64,
-}
-
-/// The interpreter's path: where its program header and its bytes are.
-#[derive(Debug, Clone)]
-pub(super) struct Interpreter {
-    pub(super) header: usize,
-    pub(super) bytes: Range<usize>,
-    pub(super) path: String,
-}
-
-/// The file's structure.
-#[derive(Debug, Clone)]
-pub(super) struct Elf {
-    pub(super) form: Form,
-    pub(super) machine: u16,
-    pub(super) interpreter: Option<Interpreter>,
-    /// Up to, not including, the closing `DT_NULL`.
-    pub(super) dynamic: Vec<Dynamic>,
-    /// The dynamic string table.
-    pub(super) strings: Range<usize>,
-    /// What else uses the string table.
-    pub(super) names: Names,
-    /// The file range of the section table's entries.
-    pub(super) sections: Option<(usize, usize, usize)>,
-}
-
-/// Class and byte order.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Form {
-    pub(super) wide: bool,
-    pub(super) little: bool,
-}
-
-impl Form {
-    fn bytes<const N: usize>(data: &[u8], at: usize, what: &'static str) -> Result<[u8; N], ElfError> {
-        let end = at.checked_add(N).ok_or(ElfError::Outside(what))?;
-        let bytes = data.get(at..end).ok_or(ElfError::Outside(what))?;
-        bytes.try_into().map_err(|_| ElfError::Outside(what))
+/// Edits the member `name`.
+pub(super) fn edit<S: WriteAt + ?Sized>(
+    content: &mut S,
+    name: &str,
+    wheel: &mut Surroundings<'_>,
+) -> Result<EditedElf, BinaryError> {
+    let elf = ElfInfo::read(&*content)?;
+    let mut edit = Edit::default();
+    if !matches!(elf.kind, Kind::Executable | Kind::Library) {
+        return Ok(EditedElf { info: elf, needs: None, edit });
     }
-
-    pub(super) fn u16(self, data: &[u8], at: usize, what: &'static str) -> Result<u16, ElfError> {
-        let bytes = Self::bytes(data, at, what)?;
-        Ok(if self.little { u16::from_le_bytes(bytes) } else { u16::from_be_bytes(bytes) })
+    let found = || elf.arch().map_or_else(|| format!("ELF machine {}", elf.machine), str::to_owned);
+    let arch = elf.arch().and_then(Arch::from_tag).ok_or_else(|| BinaryError::Machine(found()))?;
+    let is_cut = |found: &&Interpreter| found.path.len() as u64 >= found.range.end - found.range.start;
+    if let Some(found) = elf.interpreters.iter().find(is_cut) {
+        let offset = found.range.start;
+        return Err(binfmt::binary::BinaryError::Damaged { what: "the interpreter's name", offset }.into());
     }
-
-    pub(super) fn u32(self, data: &[u8], at: usize, what: &'static str) -> Result<u32, ElfError> {
-        let bytes = Self::bytes(data, at, what)?;
-        Ok(if self.little { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) })
+    let bundled = take_libraries(&elf, name, wheel)?;
+    let libc = Libc::of(&elf);
+    let mut changes = Changes { interpreter: interpreter(&elf, arch, libc)?, ..Changes::default() };
+    if let Some(new) = &changes.interpreter {
+        edit.changes
+            .push(format!("the interpreter `{}` is now `{new}`", elf.interpreter().unwrap_or_default()));
     }
-
-    /// A word of the class: 8 bytes or 4.
-    pub(super) fn word(self, data: &[u8], at: usize, what: &'static str) -> Result<u64, ElfError> {
-        if !self.wide {
-            return self.u32(data, at, what).map(u64::from);
-        }
-        let bytes = Self::bytes(data, at, what)?;
-        Ok(if self.little { u64::from_le_bytes(bytes) } else { u64::from_be_bytes(bytes) })
+    change_strings(&elf, wheel.remove_rpaths, &bundled, &mut changes, &mut edit)?;
+    if !changes.is_empty() && !apply(content, &elf, &changes)? {
+        edit.warnings.push("freed strings stay in the file: the number of its symbols is unknown".into());
     }
+    let info = if changes.is_empty() { elf } else { ElfInfo::read(&*content)? };
+    check(&info, arch, libc)?;
+    let needs = needs(&info, arch, libc, &wheel.files)?;
+    Ok(EditedElf { info, needs: Some(needs), edit })
+}
 
-    /// Writes a word of the class at a place that was read before.
-    pub(super) fn set_word(self, data: &mut [u8], at: usize, value: u64) {
-        let bytes = if self.little { value.to_le_bytes() } else { value.to_be_bytes() };
-        if self.wide {
-            data[at..at + 8].copy_from_slice(&bytes);
+/// Which C library a file is linked with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Libc {
+    Glibc,
+    Musl,
+    /// It names none.
+    Unknown,
+}
+
+impl Libc {
+    fn of(elf: &ElfInfo) -> Self {
+        let has_glibc_versions =
+            || elf.versions.values().flatten().any(|version| version.starts_with("GLIBC_"));
+        if elf.needed().any(|library| is_musl(file_name(library))) {
+            Self::Musl
+        } else if elf.needed().any(|library| file_name(library) == "libc.so.6") || has_glibc_versions() {
+            Self::Glibc
         } else {
-            let half = if self.little { &bytes[..4] } else { &bytes[4..] };
-            data[at..at + 4].copy_from_slice(half);
+            elf.interpreter().map_or(Self::Unknown, Self::of_loader)
         }
     }
 
-    /// Writes 4 bytes at a place that was read before.
-    pub(super) fn set_u32(self, data: &mut [u8], at: usize, value: u32) {
-        let bytes = if self.little { value.to_le_bytes() } else { value.to_be_bytes() };
-        data[at..at + 4].copy_from_slice(&bytes);
-    }
-
-    /// The size of a word.
-    pub(super) fn size(self) -> usize {
-        if self.wide { 8 } else { 4 }
-    }
-
-    /// Of a 64-bit and a 32-bit offset, the one of the class.
-    pub(super) fn either(self, wide: usize, narrow: usize) -> usize {
-        if self.wide { wide } else { narrow }
-    }
-}
-
-/// Whether `data` begins like an ELF file.
-pub(super) fn is_elf(data: &[u8]) -> bool {
-    data.starts_with(b"\x7fELF")
-}
-
-/// A segment of the file in memory.
-struct Load {
-    address: u64,
-    offset: u64,
-    size: u64,
-}
-
-/// A place in a file; so far away that sums could overflow, there is none.
-pub(super) fn usize_of(value: u64, what: &'static str) -> Result<usize, ElfError> {
-    usize::try_from(value).ok().filter(|value| *value < usize::MAX >> 16).ok_or(ElfError::Outside(what))
-}
-
-fn file_range(data: &[u8], offset: u64, size: u64, what: &'static str) -> Result<Range<usize>, ElfError> {
-    let start = usize_of(offset, what)?;
-    let end = start.checked_add(usize_of(size, what)?).filter(|end| *end <= data.len());
-    Ok(start..end.ok_or(ElfError::Outside(what))?)
-}
-
-/// The text from `at` to the next NUL within `range`. A name that is not UTF-8
-/// is refused: replaced by other characters, it would have another length.
-pub(super) fn text(
-    data: &[u8],
-    at: usize,
-    range: &Range<usize>,
-    what: &'static str,
-) -> Result<String, ElfError> {
-    let bytes = data.get(at..range.end).filter(|_| at >= range.start).ok_or(ElfError::Outside(what))?;
-    let end = bytes.iter().position(|byte| *byte == 0).ok_or(ElfError::Outside(what))?;
-    let text = std::str::from_utf8(&bytes[..end]);
-    Ok(text.map_err(|_| ElfError::Invalid("a name that its loader reads is not UTF-8"))?.to_owned())
-}
-
-impl Elf {
-    /// Reads the structure; every offset is checked against the file.
-    pub(super) fn parse(data: &[u8]) -> Result<Self, ElfError> {
-        let form = match (data.get(4), data.get(5)) {
-            (Some(class @ 1..=2), Some(order @ 1..=2)) => Form { wide: *class == 2, little: *order == 1 },
-            (Some(_), Some(_)) => return Err(ElfError::Invalid("unknown class or byte order")),
-            _ => return Err(ElfError::Outside("the header")),
-        };
-        let machine = form.u16(data, 18, "the header")?;
-        let mut elf = Self {
-            form,
-            machine,
-            interpreter: None,
-            dynamic: Vec::new(),
-            strings: 0..0,
-            names: Names::default(),
-            sections: elf_sections(form, data)?,
-        };
-        let table = usize_of(form.word(data, form.either(32, 28), "the header")?, "the program headers")?;
-        let entry = usize::from(form.u16(data, form.either(54, 42), "the header")?);
-        let count = usize::from(form.u16(data, form.either(56, 44), "the header")?);
-        if count > 0 && entry < form.either(56, 32) {
-            return Err(ElfError::Invalid("its program headers are too small"));
+    fn of_loader(path: &str) -> Self {
+        let file = file_name(path);
+        if file.contains("musl") || file == "libc.so" {
+            Self::Musl
+        } else if policy::is_loader(file) {
+            Self::Glibc
+        } else {
+            Self::Unknown
         }
-        let mut loads = Vec::new();
-        let mut dynamic = None;
-        for index in 0..count {
-            let at = table.checked_add(index * entry).ok_or(ElfError::Outside("the program headers"))?;
-            let what = "the program headers";
-            let field = |wide, narrow| form.word(data, at + form.either(wide, narrow), what);
-            let (offset, address, size) = (field(8, 4)?, field(16, 8)?, field(32, 16)?);
-            match form.u32(data, at, what)? {
-                1 => loads.push(Load { address, offset, size }),
-                2 => dynamic = Some(file_range(data, offset, size, "the dynamic section")?),
-                3 => {
-                    let bytes = file_range(data, offset, size, "the interpreter")?;
-                    let path = text(data, bytes.start, &bytes, "the interpreter")?;
-                    elf.interpreter = Some(Interpreter { header: at, bytes, path });
+    }
+}
+
+/// musl is the C library and the loader in one file.
+fn is_musl(library: &str) -> bool {
+    library == "libc.so" || library.starts_with("libc.musl-") || library.starts_with("ld-musl-")
+}
+
+/// The path of the loader on every system with this C library.
+fn loader(arch: Arch, libc: Libc) -> Option<String> {
+    match libc {
+        Libc::Glibc => policy::glibc_loader(arch.tag()).map(str::to_owned),
+        Libc::Musl => Some(policy::musl_loader(arch.tag())),
+        Libc::Unknown => None,
+    }
+}
+
+/// The interpreter that the file should have, where it has another one.
+fn interpreter(elf: &ElfInfo, arch: Arch, libc: Libc) -> Result<Option<String>, BinaryError> {
+    let Some(found) = elf.interpreter() else { return Ok(None) };
+    let Some(expected) = loader(arch, libc) else {
+        let expected = policy::glibc_loader(arch.tag()).unwrap_or_default().to_owned();
+        return Err(BinaryError::Interpreter { found: found.to_owned(), expected });
+    };
+    Ok((!is_standard(found, &expected, arch)).then_some(expected))
+}
+
+/// 32-bit ARM has another loader where numbers are not passed in its
+/// floating-point registers.
+fn is_standard(found: &str, expected: &str, arch: Arch) -> bool {
+    found == expected || arch == Arch::Armv7l && found == "/lib/ld-linux.so.3"
+}
+
+/// Decides what becomes of the strings of the dynamic section.
+fn change_strings(
+    elf: &ElfInfo,
+    remove_absolute: bool,
+    bundled: &Bundled,
+    changes: &mut Changes,
+    edit: &mut Edit,
+) -> Result<(), BinaryError> {
+    let search_in = bundled.search.as_ref().map(|search| Ok((search_entry(elf)?, search)));
+    let search_in = search_in.transpose().map_err(binfmt::binary::EditError::NoRoom)?;
+    for (index, entry) in elf.dynamic.iter().enumerate() {
+        let Some(old) = &entry.text else { continue };
+        let new = match entry.tag {
+            tag::RPATH | tag::RUNPATH => {
+                // An empty path is the directory that the program is started in.
+                let goes = |path: &str| {
+                    path.is_empty() || in_store(path) || remove_absolute && path.starts_with('/')
+                };
+                let mut kept: Vec<&str> = old.split(':').filter(|path| !goes(path)).collect();
+                for path in kept.iter().filter(|path| path.starts_with('/')) {
+                    edit.warnings.push(format!("the search path `{path}` exists on few machines"));
                 }
-                _ => {}
+                kept.extend(search_in.filter(|(place, _)| *place == index).map(|(_, path)| path.as_str()));
+                kept.join(":")
             }
-        }
-        // A core file or object has segments of no loader.
-        if let Some(range) = dynamic {
-            elf.read_dynamic(data, range, &loads)?;
-        }
-        Ok(elf)
-    }
-
-    fn read_dynamic(&mut self, data: &[u8], range: Range<usize>, loads: &[Load]) -> Result<(), ElfError> {
-        let form = self.form;
-        for place in range.clone().step_by(2 * form.size()) {
-            if place + 2 * form.size() > range.end {
-                break;
-            }
-            let tag = form.word(data, place, "the dynamic section")?;
-            let value = form.word(data, place + form.size(), "the dynamic section")?;
-            if tag == 0 {
-                break;
-            }
-            self.dynamic.push(Dynamic { place, tag, value });
-        }
-        let value = |tag: u64| self.dynamic.iter().find(|entry| entry.tag == tag).map(|entry| entry.value);
-        let offset = |address: u64, what: &'static str| -> Result<usize, ElfError> {
-            let inside = |load: &&Load| address.checked_sub(load.address).is_some_and(|by| by < load.size);
-            let load = loads.iter().find(inside).ok_or(ElfError::Outside(what))?;
-            let offset = (address - load.address).checked_add(load.offset).ok_or(ElfError::Outside(what))?;
-            usize_of(offset, what)
+            tag::NEEDED | tag::SONAME => bundled.library_name(old),
+            _ => continue,
         };
-        let (Some(strings), Some(size)) = (value(5), value(10)) else {
-            return if self.dynamic.iter().any(|entry| tag::STRINGS.contains(&entry.tag)) {
-                Err(ElfError::Invalid("its dynamic section has no string table"))
-            } else {
-                Ok(())
-            };
+        if new == *old {
+            continue;
+        }
+        let field = match entry.tag {
+            tag::NEEDED => "the needed library",
+            tag::SONAME => "the library's name",
+            tag::RPATH => "RPATH",
+            _ => "RUNPATH",
         };
-        self.strings =
-            file_range(data, offset(strings, "the string table")? as u64, size, "the string table")?;
-
-        let place = |tag: u64, what: &'static str| value(tag).map(|at| offset(at, what)).transpose();
-        let tables = Tables {
-            symbols: place(6, "the symbol table")?,
-            hash: place(4, "the hash table")?,
-            gnu_hash: place(0x6fff_fef5, "the hash table")?,
-            needed: place(0x6fff_fffe, "the needed versions")?,
-            needed_count: value(0x6fff_ffff).unwrap_or(0),
-            defined: place(0x6fff_fffc, "the defined versions")?,
-            defined_count: value(0x6fff_fffd).unwrap_or(0),
-            sections: self.sections,
-        };
-        self.names = tables.read(form, data)?;
-        Ok(())
+        if new.is_empty() {
+            edit.changes.push(format!("{field} `{old}` removed"));
+            changes.strings.insert(index, None);
+        } else {
+            edit.changes.push(format!("{field} `{old}` is now `{new}`"));
+            changes.strings.insert(index, Some(new));
+        }
     }
+    Ok(())
+}
 
-    /// The string at an offset of the string table.
-    pub(super) fn string(&self, data: &[u8], offset: u64) -> Result<String, ElfError> {
-        let what = "a string of the dynamic section";
-        let at = self.strings.start.checked_add(usize_of(offset, what)?).ok_or(ElfError::Outside(what))?;
-        text(data, at, &self.strings, what)
-    }
+/// The entry that a search path can go into: RUNPATH, since RPATH is ignored
+/// beside it.
+fn search_entry(elf: &ElfInfo) -> Result<usize, String> {
+    let of = |tag: u64| elf.dynamic.iter().position(|entry| entry.tag == tag);
+    of(tag::RUNPATH).or_else(|| of(tag::RPATH)).ok_or_else(|| "it has no RUNPATH or RPATH".to_owned())
+}
 
-    /// The strings of all entries with this tag, in order.
-    pub(super) fn strings_of(&self, data: &[u8], tag: u64) -> Result<Vec<String>, ElfError> {
-        let entries = self.dynamic.iter().filter(|entry| entry.tag == tag);
-        entries.map(|entry| self.string(data, entry.value)).collect()
-    }
+/// What the loader shall find beside the file, in place of the store.
+#[derive(Debug, Clone, Default)]
+struct Bundled {
+    /// Libraries by their old names, with their new ones.
+    renamed: Vec<(String, String)>,
+    /// The search path that finds them.
+    search: Option<String>,
+}
 
-    /// The architecture, if it is one of the targets'.
-    pub(super) fn arch(&self) -> Option<Arch> {
-        Arch::from_elf(self.machine).filter(|_| self.form.wide && self.form.little)
-    }
-
-    /// The section that begins at `offset` of the file: where its entry is.
-    pub(super) fn section_at(&self, data: &[u8], offset: usize) -> Option<usize> {
-        let (start, size, count) = self.sections?;
-        (0..count).map(|index| start + index * size).find(|at| {
-            let place = self.form.word(data, at + self.form.either(24, 16), "the section table");
-            place == Ok(offset as u64)
-        })
+impl Bundled {
+    /// The name by which a library is asked for, or names itself.
+    fn library_name(&self, old: &str) -> String {
+        let renamed = self.renamed.iter().find(|(name, _)| name == old);
+        let kept = if in_store(old) { file_name(old) } else { old };
+        renamed.map_or_else(|| kept.to_owned(), |(_, new)| new.clone())
     }
 }
 
-/// Start, entry size and number of the section table, where it is whole: the
-/// loader does not need it, and a stripped file may have none.
-fn elf_sections(form: Form, data: &[u8]) -> Result<Option<(usize, usize, usize)>, ElfError> {
-    let start = usize_of(form.word(data, form.either(40, 32), "the header")?, "the section table")?;
-    let size = usize::from(form.u16(data, form.either(58, 46), "the header")?);
-    let count = usize::from(form.u16(data, form.either(60, 48), "the header")?);
-    let whole = start.checked_add(size * count).is_some_and(|end| end <= data.len());
-    Ok((start > 0 && size >= form.either(64, 40) && whole).then_some((start, size, count)))
+/// The libraries that are neither in the wheel nor on every machine: copied
+/// from the store, where they may be.
+fn take_libraries(elf: &ElfInfo, name: &str, wheel: &mut Surroundings<'_>) -> Result<Bundled, BinaryError> {
+    let system = |library: &str| {
+        policy::is_loader(library) || policy::linux().iter().any(|policy| policy.libraries.contains(library))
+    };
+    let mut bundled = Bundled::default();
+    for needed in elf.needed() {
+        let file = file_name(needed);
+        if system(file) || is_musl(file) || wheel.files.contains(file) {
+            continue;
+        }
+        let Some(grafts) = wheel.grafts.as_mut() else {
+            if in_store(needed) {
+                return Err(BinaryError::StoreLibrary(needed.to_owned()));
+            }
+            continue;
+        };
+        let path = if in_store(needed) { Some(PathBuf::from(needed)) } else { in_search_path(elf, file) };
+        if let Some(path) = path {
+            let new = grafts.take(name, &path, file, needed.len())?;
+            bundled.renamed.push((needed.to_owned(), new));
+        }
+    }
+    wheel.files.extend(bundled.renamed.iter().map(|(_, new)| new.clone()));
+    let Some(grafts) = &wheel.grafts else { return Ok(bundled) };
+    if !bundled.renamed.is_empty() {
+        bundled.search = Some(format!("$ORIGIN{}", grafts.way(name)));
+    }
+    own_name(elf, name, grafts, &mut bundled);
+    Ok(bundled)
+}
+
+/// A library that was copied is called by its new name, as far as there is
+/// room for it: it is found by its file name.
+fn own_name(elf: &ElfInfo, name: &str, grafts: &Grafts, bundled: &mut Bundled) {
+    if let Some(new) = grafts.grafted_name(name) {
+        let own = elf.soname().into_iter().filter(|old| new.len() <= old.len());
+        bundled.renamed.extend(own.map(|old| (old.to_owned(), new.to_owned())));
+    }
+}
+
+/// Where the loader would find a library by the store's search paths.
+fn in_search_path(elf: &ElfInfo, file: &str) -> Option<PathBuf> {
+    let paths = elf.runpath().chain(elf.rpath()).filter(|path| in_store(path));
+    paths.map(|directory| Path::new(directory).join(file)).find(|path| path.is_file())
+}
+
+/// What a loader would refuse, or look for in the store.
+fn check(elf: &ElfInfo, arch: Arch, libc: Libc) -> Result<(), BinaryError> {
+    let strings = elf.dynamic.iter().filter_map(|entry| entry.text.as_deref());
+    if let Some(path) = strings.chain(elf.interpreter()).find(|text| in_store(text)) {
+        return Err(BinaryError::Store(path.to_owned()));
+    }
+    if elf.interpreters.len() > 1 {
+        return Err(BinaryError::Rejected("it has more than one PT_INTERP"));
+    }
+    // A loader maps pages: place in the file and address must agree.
+    let is_misaligned = |align: u64, offset: u64, address: u64| {
+        let align = align.max(4096);
+        align.is_power_of_two() && offset.wrapping_sub(address) % align != 0
+    };
+    let mut loads = elf.segments.iter().filter(|segment| segment.kind == PT_LOAD && segment.size > 0);
+    if loads.any(|segment| is_misaligned(segment.align, segment.offset, segment.address)) {
+        return Err(BinaryError::Rejected("a PT_LOAD segment is misaligned"));
+    }
+    let has_relr = elf.dynamic.iter().any(|entry| entry.tag == tag::RELR);
+    let says_relr = elf.versions.values().any(|versions| versions.contains("GLIBC_ABI_DT_RELR"));
+    if has_relr && !says_relr && libc == Libc::Glibc && elf.needed().next().is_some() {
+        return Err(BinaryError::Rejected("it has DT_RELR, but does not need GLIBC_ABI_DT_RELR"));
+    }
+    if let Some(found) = elf.interpreter().map(str::to_owned) {
+        let expected = loader(arch, libc).unwrap_or_default();
+        if !is_standard(&found, &expected, arch) {
+            return Err(BinaryError::Interpreter { found, expected });
+        }
+    }
+    Ok(())
+}
+
+/// What the policies say of a file.
+fn needs(elf: &ElfInfo, arch: Arch, libc: Libc, files: &BTreeSet<String>) -> Result<Needs, BinaryError> {
+    if libc == Libc::Musl {
+        let mut foreign = elf.needed().filter(|library| !is_musl(library) && !files.contains(*library));
+        return match foreign.next() {
+            Some(library) => Err(BinaryError::Library(library.to_owned())),
+            None => Ok(Needs::Musl(arch)),
+        };
+    }
+    // Its symbols come from whoever loads it, which is for either C library.
+    if elf.interpreter().is_none() && elf.needed().next().is_none() && elf.versions.is_empty() {
+        return Ok(Needs::AnyLinux(arch));
+    }
+    let glibc = glibc_needs(elf)?.max(granting_policy(elf, arch, files)?);
+    if let Some(policy) = Linux::of("manylinux", policy_version(arch, glibc)) {
+        for excess in policy.excess(elf, arch.tag(), files) {
+            match excess {
+                Excess::Library(library) => return Err(BinaryError::Library(library)),
+                Excess::Forbidden(library, symbol) => return Err(BinaryError::Forbidden { library, symbol }),
+                Excess::Symbol(..) => {}
+            }
+        }
+    }
+    Ok(Needs::Glibc(arch, glibc))
+}
+
+/// The glibc that the newest version of its symbols came with.
+fn glibc_needs(elf: &ElfInfo) -> Result<(u32, u32), BinaryError> {
+    let mut glibc = (2, 0);
+    for (library, versions) in &elf.versions {
+        for version in versions {
+            let Some(number) = version.strip_prefix("GLIBC_") else { continue };
+            let private = || BinaryError::Private { library: library.clone(), version: version.clone() };
+            glibc = glibc.max(glibc_version(number).ok_or_else(private)?);
+        }
+    }
+    Ok(glibc)
+}
+
+/// The version of the oldest policy that grants the versions of other
+/// libraries, such as GLIBCXX_3.4.30, which come with newer systems, too.
+fn granting_policy(elf: &ElfInfo, arch: Arch, files: &BTreeSet<String>) -> Result<(u32, u32), BinaryError> {
+    let newer =
+        |excess: &Excess| matches!(excess, Excess::Symbol(_, version) if !version.starts_with("GLIBC_"));
+    let policies = policy::linux().iter().filter(|policy| policy.family == "manylinux");
+    let mut missing = None;
+    for (index, policy) in policies.enumerate() {
+        match policy.excess(elf, arch.tag(), files).into_iter().find(newer) {
+            None => return Ok(if index == 0 { (2, 0) } else { policy.version }),
+            found => missing = found,
+        }
+    }
+    let (library, version) = match missing {
+        Some(Excess::Symbol(library, version)) => (library, version),
+        _ => (String::new(), String::new()),
+    };
+    Err(BinaryError::Private { library, version })
+}
+
+/// The glibc that a version of its symbols came with; `None` for those that
+/// have no number, such as `PRIVATE`.
+fn glibc_version(version: &str) -> Option<(u32, u32)> {
+    // The marker of relative relocations (glibc 2.36).
+    if version == "ABI_DT_RELR" {
+        return Some((2, 36));
+    }
+    let mut numbers = version.split('.').map(|part| part.parse().ok());
+    numbers.next().flatten().zip(numbers.next().flatten())
 }

@@ -10,9 +10,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use binfmt::binary::Format;
 use pydist::digest;
 
-use super::{elf, in_store, macho};
+use super::content::Content;
+use super::layout::{Root, installed};
+use super::store::in_store;
 
 /// Why a library cannot be grafted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,17 +44,7 @@ pub enum GraftError {
     Name(String),
 }
 
-/// Where an installer puts things.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Root {
-    /// `site-packages`.
-    Site,
-    /// The prefix.
-    Data,
-}
-
 /// What is to be grafted into one wheel.
-#[derive(Debug)]
 pub(super) struct Grafts {
     /// The wheel's name for its package.
     package: String,
@@ -62,22 +55,23 @@ pub(super) struct Grafts {
     taken: BTreeMap<(Root, PathBuf, String), String>,
     /// What has not been looked at yet.
     queue: Vec<Grafted>,
+    scratch: PathBuf,
 }
 
 /// A library on its way into the wheel.
-#[derive(Debug)]
 pub(super) struct Grafted {
     /// The member it becomes.
     pub(super) member: String,
     /// Where it comes from.
     pub(super) from: PathBuf,
-    pub(super) content: Vec<u8>,
+    pub(super) content: Content,
 }
 
 impl Grafts {
     /// For the wheel whose names begin with `<package>-<version>`.
-    pub(super) fn new(stem: &str) -> Self {
+    pub(super) fn new(stem: &str, scratch: &Path) -> Self {
         Self {
+            scratch: scratch.to_owned(),
             package: stem.split('-').next().unwrap_or_default().to_owned(),
             stem: stem.to_owned(),
             taken: BTreeMap::new(),
@@ -101,16 +95,19 @@ impl Grafts {
         if !in_store(&real.to_string_lossy()) {
             return Err(GraftError::Outside { path: path.to_owned(), real });
         }
-        let (at, _) = self.installed(member);
+        let (at, _) = installed(&self.stem, member);
         let key = (at, real, file.to_owned());
         if let Some(name) = self.taken.get(&key) {
             return Ok(name.clone());
         }
-        let content = std::fs::read(&key.1).map_err(unread)?;
-        if !elf::is_elf(&content) && !macho::is_macho(&content) {
+        let library = std::fs::File::open(&key.1).map_err(unread)?;
+        let content = Content::copy(&library, &self.scratch).map_err(unread)?;
+        let head = content.head(8).map_err(unread)?;
+        if !matches!(Format::detect(&head), Some(Format::Elf | Format::MachO)) {
             return Err(GraftError::Format(key.1));
         }
-        let name = unique(file, &content, room).ok_or_else(|| GraftError::Name(file.to_owned()))?;
+        let (hash, _) = digest::sha256_reader(&library).map_err(unread)?;
+        let name = unique(file, &hash, room).ok_or_else(|| GraftError::Name(file.to_owned()))?;
         let folder = match at {
             Root::Site => format!("{}.libs", self.package),
             Root::Data => format!("{}.data/data/lib/{}.libs", self.stem, self.package),
@@ -134,7 +131,7 @@ impl Grafts {
     /// The way from `member`'s folder to that of its libraries, with a slash
     /// before it; empty where they are in one folder.
     pub(super) fn way(&self, member: &str) -> String {
-        let (root, path) = self.installed(member);
+        let (root, path) = installed(&self.stem, member);
         let folder = match root {
             Root::Site => format!("{}.libs", self.package),
             Root::Data => format!("lib/{}.libs", self.package),
@@ -146,25 +143,13 @@ impl Grafts {
         let up = own.split('/').filter(|part| !part.is_empty()).count();
         format!("{}/{folder}", "/..".repeat(up))
     }
-
-    /// Where `member` is once it is installed: the root and the path there.
-    fn installed<'m>(&self, member: &'m str) -> (Root, std::borrow::Cow<'m, str>) {
-        let in_data =
-            member.strip_prefix(&format!("{}.data/", self.stem)).and_then(|rest| rest.split_once('/'));
-        match in_data {
-            Some(("scripts", path)) => (Root::Data, format!("bin/{path}").into()),
-            Some(("data", path)) => (Root::Data, path.into()),
-            Some(("purelib" | "platlib", path)) => (Root::Site, path.into()),
-            _ => (Root::Site, member.into()),
-        }
-    }
 }
 
 /// `file` with a hash of the content, so that no other wheel's library of the
 /// same name is taken for it in one process. Where there is no room for more,
 /// the hash takes the place of the name's end.
-fn unique(file: &str, content: &[u8], room: usize) -> Option<String> {
-    let hash = &digest::hex(&digest::sha256(content))[..8];
+fn unique(file: &str, hash: &[u8; 32], room: usize) -> Option<String> {
+    let hash = &digest::hex(hash)[..8];
     let (stem, suffix) = file.split_once('.').unwrap_or((file, ""));
     let long = format!("{stem}-{hash}{}{suffix}", if suffix.is_empty() { "" } else { "." });
     if long.len() <= room {
@@ -180,7 +165,7 @@ mod tests {
 
     #[test]
     fn libraries_are_found_from_where_files_are_installed() {
-        let grafts = Grafts::new("sample-1.0");
+        let grafts = Grafts::new("sample-1.0", Path::new(""));
         for (member, way) in [
             ("sample.abi3.so", "/sample.libs"),
             ("sample/sub/a.so", "/../../sample.libs"),
@@ -196,9 +181,10 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_fit() {
-        assert_eq!(unique("libssl.so.3", b"x", 64).unwrap(), "libssl-2d711642.so.3");
-        assert_eq!(unique("libssl.so.3", b"x", 11).unwrap(), "li-2d711642");
-        assert_ne!(unique("libssl.so.3", b"y", 11), unique("libssl.so.3", b"x", 11));
-        assert_eq!(unique("libz.so.1", b"x", 9), None);
+        let (x, y) = (digest::sha256(b"x"), digest::sha256(b"y"));
+        assert_eq!(unique("libssl.so.3", &x, 64).unwrap(), "libssl-2d711642.so.3");
+        assert_eq!(unique("libssl.so.3", &x, 11).unwrap(), "li-2d711642");
+        assert_ne!(unique("libssl.so.3", &y, 11), unique("libssl.so.3", &x, 11));
+        assert_eq!(unique("libz.so.1", &x, 9), None);
     }
 }

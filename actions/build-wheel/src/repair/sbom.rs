@@ -4,8 +4,7 @@
 
 use pydist::digest;
 use serde_json::Value;
-
-use super::archive::civil;
+use time::OffsetDateTime;
 
 /// Normalises the document; `None` where it is none, or normal already.
 pub(super) fn normalize(text: &[u8], epoch: u64) -> Option<Vec<u8>> {
@@ -88,10 +87,10 @@ fn uuid(digest: &[u8; 32]) -> String {
 
 /// RFC 3339, in UTC.
 fn timestamp(epoch: u64) -> String {
-    let (year, month, day) = civil(epoch / 86_400);
-    let seconds = epoch % 86_400;
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    let time = i64::try_from(epoch).ok().and_then(|epoch| OffsetDateTime::from_unix_timestamp(epoch).ok());
+    let time = time.unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let (date, hour, minute, second) = (time.date(), time.hour(), time.minute(), time.second());
+    format!("{date}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! The platform tags that a wheel's binaries allow (PEP 600, PEP 656).
 
+use pydist::policy;
 use pydist::tags::Platform;
 use serde::Serialize;
 
+use crate::compatibility::Compatibility;
 use crate::target::{Arch, System, Target};
 
 /// What one binary needs of the system.
@@ -15,7 +17,7 @@ pub(super) enum Needs {
     /// musl.
     Musl(Arch),
     /// macOS of at least this version; the architectures are as tags name
-    /// them, sorted.
+    /// them, sorted, each once.
     Macos(Vec<&'static str>, (u32, u32)),
 }
 
@@ -62,7 +64,7 @@ pub enum TagsError {
         /// What it needs.
         floor: Floor,
         /// The platform asked for.
-        asked: String,
+        asked: Compatibility,
     },
     /// The platform asked for is of another system.
     #[error("it runs on {floor}, but `{asked}` was asked for")]
@@ -70,7 +72,7 @@ pub enum TagsError {
         /// What it needs.
         floor: Floor,
         /// The platform asked for.
-        asked: String,
+        asked: Compatibility,
     },
 }
 
@@ -102,6 +104,19 @@ pub(super) fn combine(all: &[Needs]) -> Result<Option<Needs>, TagsError> {
     Ok(Some(both))
 }
 
+/// The oldest manylinux policy that grants `glibc`, and that Rust itself still
+/// supports: installers know the policies' names, not every version between.
+pub(super) fn policy_version(arch: Arch, glibc: (u32, u32)) -> (u32, u32) {
+    let least = glibc.max(arch.oldest_glibc());
+    let mut policies = policy::linux().iter().filter(|policy| {
+        policy.family == "manylinux"
+            && policy.symbol_versions.contains_key(arch.tag())
+            && policy.version >= least
+    });
+    // None yet for a glibc that is newer than the policies at hand.
+    policies.next().map_or(least, |policy| policy.version)
+}
+
 impl Needs {
     fn linux(&self) -> Option<Arch> {
         match self {
@@ -115,7 +130,7 @@ impl Needs {
         match self {
             Self::AnyLinux(_) => Floor { system: "linux", version: None },
             Self::Glibc(arch, version) => {
-                Floor { system: "glibc", version: Some(*version.max(&arch.oldest_glibc())) }
+                Floor { system: "glibc", version: Some(policy_version(*arch, *version)) }
             }
             Self::Musl(_) => Floor { system: "musl", version: Some(MUSL) },
             Self::Macos(archs, version) => {
@@ -136,49 +151,43 @@ impl Needs {
     }
 
     /// The platform tags, the broadest first.
-    pub(super) fn platforms(&self, asked: Option<&Platform>) -> Result<Vec<String>, TagsError> {
+    pub(super) fn platforms(&self, asked: Option<Compatibility>) -> Result<Vec<String>, TagsError> {
         let floor = self.floor();
-        let asked_name = |asked: &Platform| asked.to_string().trim_end_matches('_').to_owned();
-        let mut tags = match self {
+        if let Some(asked) = asked {
+            return self.asked_platforms(floor, asked);
+        }
+        Ok(match self {
             Self::AnyLinux(arch) => {
-                let mut tags = manylinux(*arch, arch.oldest_glibc().max((2, 17)));
-                tags.push(Platform::Musllinux { musl: (1, 1), arch: arch.tag().into() }.to_string());
+                let mut tags = manylinux(*arch, policy_version(*arch, (2, 0)));
+                tags.push(musllinux(*arch, (1, 1)));
                 tags
             }
             Self::Glibc(arch, _) => manylinux(*arch, floor.version.unwrap_or_default()),
-            Self::Musl(arch) => vec![Platform::Musllinux { musl: MUSL, arch: arch.tag().into() }.to_string()],
-            Self::Macos(archs, _) => {
-                let arch = match archs[..] {
-                    ["arm64", "x86_64"] => "universal2",
-                    ref archs => archs.first().copied().unwrap_or_default(),
-                };
-                let version = floor.version.unwrap_or_default();
-                vec![Platform::Macos { version, arch: arch.into() }.to_string()]
+            Self::Musl(arch) => vec![musllinux(*arch, MUSL)],
+            Self::Macos(archs, _) => vec![macosx(archs, floor.version.unwrap_or_default())],
+        })
+    }
+
+    fn asked_platforms(&self, floor: Floor, asked: Compatibility) -> Result<Vec<String>, TagsError> {
+        let above = |version: (u32, u32)| floor.version > Some(version);
+        let tags = match (self, asked) {
+            (Self::AnyLinux(arch), Compatibility::Manylinux(version)) => manylinux(*arch, version),
+            (Self::AnyLinux(arch), Compatibility::Musllinux(version)) => vec![musllinux(*arch, version)],
+            // The content's own need counts, not the next policy's.
+            (Self::Glibc(arch, needed), Compatibility::Manylinux(version)) if *needed <= version => {
+                manylinux(*arch, version)
             }
+            (Self::Musl(arch), Compatibility::Musllinux(version)) if !above(version) => {
+                vec![musllinux(*arch, version)]
+            }
+            (Self::Macos(archs, _), Compatibility::Macos(version)) if !above(version) => {
+                vec![macosx(archs, version)]
+            }
+            (Self::Glibc(..), Compatibility::Manylinux(_))
+            | (Self::Musl(_), Compatibility::Musllinux(_))
+            | (Self::Macos(..), Compatibility::Macos(_)) => return Err(TagsError::Floor { floor, asked }),
+            _ => return Err(TagsError::System { floor, asked }),
         };
-        let Some(asked) = asked else { return Ok(tags) };
-        let above = || TagsError::Floor { floor: floor.clone(), asked: asked_name(asked) };
-        match (self, asked) {
-            (Self::AnyLinux(_), Platform::Manylinux { .. } | Platform::Musllinux { .. }) => {}
-            (Self::Glibc(arch, _), Platform::Manylinux { glibc, .. }) => {
-                if floor.version > Some(*glibc) {
-                    return Err(above());
-                }
-                tags = manylinux(*arch, *glibc);
-            }
-            (Self::Musl(arch), Platform::Musllinux { musl, .. }) => {
-                if floor.version > Some(*musl) {
-                    return Err(above());
-                }
-                tags = vec![Platform::Musllinux { musl: *musl, arch: arch.tag().into() }.to_string()];
-            }
-            (Self::Macos(..), Platform::Macos { version, .. }) => {
-                if floor.version > Some(*version) {
-                    return Err(above());
-                }
-            }
-            _ => return Err(TagsError::System { floor, asked: asked_name(asked) }),
-        }
         Ok(tags)
     }
 }
@@ -203,17 +212,29 @@ fn manylinux(arch: Arch, glibc: (u32, u32)) -> Vec<String> {
         (2, 17) => Some("manylinux2014"),
         _ => None,
     };
-    let old = old.filter(|_| arch != Arch::Riscv64).map(|old| format!("{old}_{}", arch.tag()));
+    let old = old.filter(|_| arch.oldest_glibc() <= (2, 17)).map(|old| format!("{old}_{}", arch.tag()));
     std::iter::once(tag).chain(old).collect()
 }
 
-/// Installers know no minor versions from macOS 11 on: a minimum of 14.2 is
-/// rounded up to 15.0, since 14.0 would promise too much. Apple silicon began
-/// with 11.0.
+fn musllinux(arch: Arch, musl: (u32, u32)) -> String {
+    Platform::Musllinux { musl, arch: arch.tag().into() }.to_string()
+}
+
+fn macosx(archs: &[&str], version: (u32, u32)) -> String {
+    let arch = match archs {
+        ["arm64", "x86_64"] => "universal2",
+        archs => archs.first().copied().unwrap_or_default(),
+    };
+    Platform::Macos { version, arch: arch.into() }.to_string()
+}
+
+/// From macOS 11 on, tags have no minor version: installers ask for
+/// `macosx_14_0` on every 14, so a minimum of 14.2 is 14.0, as delocate has
+/// it. Apple silicon began with 11.0.
 fn macos_version(archs: &[&str], version: (u32, u32)) -> (u32, u32) {
     let lowest = if archs == ["arm64"] { (11, 0) } else { (10, 9) };
     match version.max(lowest) {
-        (major, minor) if major >= 11 && minor > 0 => (major + 1, 0),
+        (major, _) if major >= 11 => (major, 0),
         version => version,
     }
 }
@@ -225,9 +246,16 @@ mod tests {
     #[test]
     fn tags_follow_from_needs() {
         let tags = |needs: Needs| needs.platforms(None).unwrap().join(".");
-        assert_eq!(tags(Needs::Glibc(Arch::X86_64, (2, 2))), "manylinux_2_5_x86_64.manylinux1_x86_64");
+        let oldest = "manylinux_2_17_x86_64.manylinux2014_x86_64";
+        for minor in [2, 5, 14, 16, 17] {
+            assert_eq!(tags(Needs::Glibc(Arch::X86_64, (2, minor))), oldest, "2.{minor}");
+        }
         assert_eq!(tags(Needs::Glibc(Arch::Aarch64, (2, 5))), "manylinux_2_17_aarch64.manylinux2014_aarch64");
-        assert_eq!(tags(Needs::Glibc(Arch::X86_64, (2, 34))), "manylinux_2_34_x86_64");
+        assert_eq!(tags(Needs::Glibc(Arch::X86_64, (2, 18))), "manylinux_2_24_x86_64");
+        assert_eq!(tags(Needs::Glibc(Arch::X86_64, (2, 29))), "manylinux_2_31_x86_64");
+        assert_eq!(tags(Needs::Glibc(Arch::X86_64, (2, 33))), "manylinux_2_34_x86_64");
+        assert_eq!(tags(Needs::Glibc(Arch::Riscv64, (2, 27))), "manylinux_2_31_riscv64");
+        assert_eq!(tags(Needs::Glibc(Arch::X86_64, (2, 99))), "manylinux_2_99_x86_64");
         assert_eq!(tags(Needs::Musl(Arch::Ppc64le)), "musllinux_1_2_ppc64le");
         assert_eq!(
             tags(Needs::AnyLinux(Arch::X86_64)),
@@ -235,16 +263,20 @@ mod tests {
         );
         assert_eq!(tags(Needs::Macos(vec!["arm64"], (10, 12))), "macosx_11_0_arm64");
         assert_eq!(tags(Needs::Macos(vec!["arm64", "x86_64"], (10, 12))), "macosx_10_12_universal2");
-        assert_eq!(tags(Needs::Macos(vec!["arm64"], (14, 2))), "macosx_15_0_arm64");
+        assert_eq!(tags(Needs::Macos(vec!["arm64"], (14, 2))), "macosx_14_0_arm64");
     }
 
     #[test]
-    fn a_floor_above_the_request_is_refused() {
-        let asked = Platform::Manylinux { glibc: (2, 17), arch: "x86_64".into() };
-        let error = Needs::Glibc(Arch::X86_64, (2, 34)).platforms(Some(&asked)).unwrap_err();
-        assert_eq!(error.to_string(), "it needs glibc 2.34, but `manylinux_2_17_x86_64` was asked for");
-        let tags = Needs::Glibc(Arch::X86_64, (2, 14)).platforms(Some(&asked)).unwrap();
+    fn a_floor_above_the_request_is_rejected() {
+        let asked = |minor| Compatibility::Manylinux((2, minor));
+        let error = Needs::Glibc(Arch::X86_64, (2, 34)).platforms(Some(asked(17))).unwrap_err();
+        assert_eq!(error.to_string(), "it needs glibc 2.34, but `manylinux_2_17` was asked for");
+        let tags = Needs::Glibc(Arch::X86_64, (2, 14)).platforms(Some(asked(17))).unwrap();
         assert_eq!(tags, ["manylinux_2_17_x86_64", "manylinux2014_x86_64"]);
+        let tags = Needs::Glibc(Arch::X86_64, (2, 30)).platforms(Some(asked(30))).unwrap();
+        assert_eq!(tags, ["manylinux_2_30_x86_64"]);
+        let error = Needs::Musl(Arch::X86_64).platforms(Some(asked(17))).unwrap_err();
+        assert_eq!(error.to_string(), "it runs on musl 1.2, but `manylinux_2_17` was asked for");
     }
 
     #[test]

@@ -136,8 +136,8 @@ impl Corpus {
             Repaired("_riscv64"),
         );
         self.foreign("ppc64le", &zig("powerpc64le-linux-gnu"), "ld64.so.2", Repaired("_ppc64le"));
-        self.foreign("32 bits", &zig("x86-linux-gnu"), "ld-linux.so.2", Refused("none of the targets"));
-        self.foreign("big-endian", &zig("s390x-linux-gnu"), "ld64.so.1", Refused("none of the targets"));
+        self.foreign("32 bits", &zig("x86-linux-gnu"), "ld-linux.so.2", Repaired("_i686"));
+        self.foreign("big-endian", &zig("s390x-linux-gnu"), "ld64.so.1", Repaired("_s390x"));
     }
 
     fn libraries(&mut self) {
@@ -161,20 +161,21 @@ impl Corpus {
     fn damaged(&mut self) {
         let flags = nix_flags("ld-linux-x86-64.so.2");
         let program = compile(&CC, self.folder.path(), "a", HELLO, &flags);
-        self.add("only the magic", program_wheel(&program[..4]), Refused("cut off or damaged"));
-        self.add("only the header", program_wheel(&program[..64]), Refused("cut off or damaged"));
-        self.add("half", program_wheel(&program[..program.len() / 2]), Refused("cut off or damaged"));
+        self.add("only the magic", program_wheel(&program[..4]), Refused("damaged or cut off"));
+        self.add("only the header", program_wheel(&program[..64]), Refused("damaged or cut off"));
+        self.add("half", program_wheel(&program[..program.len() / 2]), Refused("damaged or cut off"));
         let patched = |at: usize, bytes: &[u8]| {
             let mut program = program.clone();
             program[at..at + bytes.len()].copy_from_slice(bytes);
             program_wheel(&program)
         };
-        self.add("class", patched(4, &[9]), Refused("unknown class"));
-        self.add("program headers far away", patched(32, &[0xff; 8]), Refused("cut off or damaged"));
-        self.add("tiny program headers", patched(54, &[1, 0]), Refused("too small"));
+        self.add("class", patched(4, &[9]), Refused("not an ELF file"));
+        self.add("program headers far away", patched(32, &[0xff; 8]), Refused("damaged or cut off"));
+        self.add("tiny program headers", patched(54, &[1, 0]), Refused("the ELF header"));
+        self.add("unknown machine", patched(18, &[8, 0]), Refused("none of the targets"));
         let at = memchr::memmem::find(&program, b"/nix/store/").unwrap();
         let end = at + program[at..].iter().position(|byte| *byte == 0).unwrap();
-        self.add("interpreter without end", patched(end, b"x"), Refused("the interpreter lies outside"));
+        self.add("interpreter without end", patched(end, b"x"), Refused("damaged or cut off"));
     }
 
     fn archives(&mut self) {
@@ -184,7 +185,17 @@ impl Corpus {
             script("#!STORE-python3/bin/python3.12\nx\n"),
             Repaired("is now `#!python`"),
         );
-        self.add("bash script", script("#!STORE-bash/bin/bash -e\nx\n"), Repaired("/usr/bin/env bash"));
+        self.add("bash script", script("#!STORE-bash/bin/bash\nx\n"), Repaired("/usr/bin/env bash"));
+        self.add(
+            "strict bash script",
+            script("#!STORE-bash/bin/bash -e\nx\n"),
+            Repaired("is now `#!/bin/bash -e`"),
+        );
+        self.add(
+            "wrapper",
+            script("#!/bin/bash -e\nexec -a \"$0\" \"STORE-x/bin/.x-wrapped\" \"$@\"\n"),
+            Refused("executes `exec -a"),
+        );
         self.add(
             "perl script",
             script("#!STORE-perl/bin/perl\nx\n"),
@@ -199,7 +210,7 @@ impl Corpus {
         let sound = members(&[file("a.py", "x = 1\n")]);
         let mut lies = sound.clone();
         lies[0].content.push(b'#');
-        self.add("changed member", zip(&lies), Refused("RECORD lies"));
+        self.add("changed member", zip(&lies), Refused("RECORD does not match the archive"));
         let mut more = sound.clone();
         more.push(file("b.py", "x = 1\n"));
         self.add("unlisted member", zip(&more), Refused("`b.py` is in the wheel, but not listed"));
@@ -214,7 +225,7 @@ impl Corpus {
         self.add(
             "out of the wheel",
             zip(&members(&[file("../a.py", "")])),
-            Refused("no path inside of a wheel"),
+            Refused("not a path inside of a wheel"),
         );
         let whole = zip(&sound);
         self.add("cut archive", whole[..whole.len() - 30].to_vec(), Refused("cut off"));
@@ -235,9 +246,9 @@ impl Corpus {
         self.add(
             "cut fat file",
             program_wheel(&fat(&[&intel, &arm])[..0x5000]),
-            Refused("cut off or damaged"),
+            Refused("damaged or cut off"),
         );
-        self.add("cut Mach-O", program_wheel(&arm[..600]), Refused("cut off or damaged"));
+        self.add("cut Mach-O", program_wheel(&arm[..600]), Refused("damaged or cut off"));
         let charset = make(self, "aarch64-macos", "locale_charset", "libcharset.1.dylib");
         self.add("libcharset", program_wheel(&charset), Repaired("/usr/lib/libcharset.1.dylib"));
         let gnu = make(self, "aarch64-macos", "libiconv_open", "libiconv.2.dylib");

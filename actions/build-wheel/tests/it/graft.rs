@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use build_wheel::repair::{Options, Repaired, WheelError, member, repair};
+use build_wheel::repair::{Options, WheelError, member};
 use goblin::mach::MachO;
 
 use crate::macho::{check_signature, zig};
@@ -39,7 +39,7 @@ fn store(folder: &Path) -> (PathBuf, PathBuf) {
 }
 
 fn grafted(wheel: &[u8]) -> Result<Repaired, WheelError> {
-    repair(WHEEL, wheel, &Options { epoch: EPOCH, graft: true, ..Options::default() })
+    repaired_with(WHEEL, wheel, &Options { graft: true, ..Options::default() })
 }
 
 fn needing(folder: &Path, outer: &Path, name: &str, source: &str, more: &str) -> Vec<u8> {

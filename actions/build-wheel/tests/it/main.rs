@@ -19,4 +19,5 @@ testkit::needs_tools! {
     mod macho;
     mod nix;
     mod reports;
+    mod smoke;
 }

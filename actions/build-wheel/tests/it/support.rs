@@ -3,14 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use build_wheel::repair::{Options, Repaired, WheelError, repair};
+use build_wheel::repair::{self, Options, WheelError};
 use pydist::record;
 
 /// A store path of the right form that exists on no machine.
 pub(crate) const STORE: &str = "/nix/store/abcdefghijklmnopqrstuvwxyz012345";
-
-/// 1980.
-pub(crate) const EPOCH: u64 = build_wheel::repair::EARLIEST;
 
 /// One file of a wheel under construction.
 #[derive(Clone)]
@@ -72,13 +69,34 @@ pub(crate) fn program_wheel(program: &[u8]) -> Vec<u8> {
 
 pub(crate) const WHEEL: &str = "sample-1.0-py3-none-linux_x86_64.whl";
 
+/// A repaired wheel, with its bytes.
+#[derive(Debug)]
+pub(crate) struct Repaired {
+    pub(crate) wheel: repair::Repaired,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl std::ops::Deref for Repaired {
+    type Target = repair::Repaired;
+
+    fn deref(&self) -> &repair::Repaired {
+        &self.wheel
+    }
+}
+
 pub(crate) fn repaired(wheel: &[u8]) -> Result<Repaired, WheelError> {
-    repair(WHEEL, wheel, &Options { epoch: EPOCH, ..Options::default() })
+    repaired_with(WHEEL, wheel, &Options::default())
+}
+
+pub(crate) fn repaired_with(name: &str, wheel: &[u8], options: &Options) -> Result<Repaired, WheelError> {
+    let mut bytes = Vec::new();
+    let wheel = repair::repair(name, wheel, options, &mut bytes)?;
+    Ok(Repaired { wheel, bytes })
 }
 
 /// The program `sample` of a wheel that was repaired.
 pub(crate) fn program_of(wheel: &Repaired) -> Vec<u8> {
-    build_wheel::repair::member(&wheel.bytes, "sample-1.0.data/scripts/sample").unwrap()
+    repair::member(&wheel.bytes, "sample-1.0.data/scripts/sample").unwrap()
 }
 
 /// Compiles C and gives the file: `arguments` are split at blanks, `{}` in

@@ -113,8 +113,12 @@ pub struct ElfInfo {
     pub x86_isa_needed: u32,
     pub(super) tables: Tables,
     pub(super) sections: Vec<Section>,
+    /// The index of the section with the sections' names.
+    section_names: usize,
 }
 
+/// `SHT_NOBITS`: a section that takes no room in the file.
+const NOBITS: u32 = 8;
 const PT_DYNAMIC: u32 = 2;
 const PT_INTERP: u32 = 3;
 /// `PF_X`, of a segment's flags.
@@ -152,6 +156,7 @@ impl ElfInfo {
             x86_isa_needed: 0,
             tables: Tables::default(),
             sections,
+            section_names: names,
         };
         let segments = &info.segments;
         if let Some(cut) = segments.iter().find(|segment| image.slice(segment.offset, segment.size).is_none())
@@ -301,6 +306,18 @@ impl ElfInfo {
         self.rpath().chain(self.runpath())
     }
 
+    /// The name of the section at this place in the file, if there is one.
+    pub fn section_at(&self, source: &(impl ReadAt + ?Sized), offset: u64) -> Option<String> {
+        let section = self.sections.iter().find(|section| {
+            let range = section.offset..section.offset.saturating_add(section.size);
+            section.kind != NOBITS && range.contains(&offset)
+        });
+        let names = self.sections.get(self.section_names)?;
+        let image = Image::new(source).ok()?;
+        let names = image.bytes("the sections' names", names.offset, names.size).ok()?;
+        image.view(&names).text(usize::try_from(section?.name).ok()?)
+    }
+
     /// The architecture as platform tags name it.
     pub fn arch(&self) -> Option<&'static str> {
         Some(match (self.machine, self.is_64, self.big_endian) {
@@ -334,7 +351,6 @@ fn has_debug_section<S: ReadAt + ?Sized>(
     sections: &[Section],
     names: usize,
 ) -> Result<bool, BinaryError> {
-    const NOBITS: u32 = 8;
     let Some(names) = sections.get(names) else { return Ok(false) };
     let names = image.bytes("the sections' names", names.offset, names.size)?;
     let is_debug = |section: &Section| {

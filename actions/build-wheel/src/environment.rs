@@ -1,20 +1,21 @@
-//! What the plan depends on beside the inputs, looked up once.
+//! The machine and the project, as far as the plan depends on them.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toolkit::{Cmd, Env, FileError, OutputMode, Ui};
 
+use crate::compiler_flags::CompilerFlags;
 use crate::inputs::Inputs;
 use crate::target::Target;
 
 /// The machine and the project, as far as the plan cares.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Facts {
+pub struct MachineState {
     /// `None` on a machine that is none of the targets.
     pub host: Option<Target>,
     /// What is at the project's path.
-    pub project: Project,
+    pub project: ProjectState,
     /// The repository around the project, or the project's own folder: what
     /// it is built from.
     pub root: PathBuf,
@@ -22,6 +23,10 @@ pub struct Facts {
     pub epoch: Option<u64>,
     /// Whether maturin will find zig.
     pub zig: bool,
+    /// The programs among `maturin`, `cargo` and `nix` that are on PATH.
+    pub programs: Vec<&'static str>,
+    /// What Cargo and the C compiler are told.
+    pub flags: CompilerFlags,
     /// The cross compilers `<prefix>-gcc` on PATH, of all targets.
     pub gcc: Vec<String>,
     /// `docker` or `podman`.
@@ -34,7 +39,7 @@ pub struct Facts {
 
 /// What is at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Project {
+pub enum ProjectState {
     /// Nothing.
     Missing,
     /// A file.
@@ -52,12 +57,14 @@ pub enum Project {
         flake: bool,
         /// The names of the wheels in it, sorted.
         wheels: Vec<String>,
+        /// `[tool.maturin]` of its `pyproject.toml`.
+        maturin: MaturinSettings,
     },
 }
 
-/// Why the facts could not be had.
+/// Why machine or project cannot be looked at.
 #[derive(Debug, thiserror::Error)]
-pub enum FactsError {
+pub enum EnvironmentError {
     /// A file of the project.
     #[error(transparent)]
     File(#[from] FileError),
@@ -74,17 +81,22 @@ pub enum FactsError {
     Epoch(String),
 }
 
-impl Facts {
+impl MachineState {
     /// Looks everything up.
-    pub fn gather(inputs: &Inputs, env: &Env, ui: &Ui) -> Result<Self, FactsError> {
+    pub fn gather(inputs: &Inputs, env: &Env, ui: &Ui) -> Result<Self, EnvironmentError> {
         let host = Target::host();
         let target = inputs.target.or(host);
         let gcc = target.and_then(Target::gnu_prefix).map(|prefix| format!("{prefix}-gcc"));
         Ok(Self {
             host,
-            project: Project::look(&inputs.project)?,
-            root: root(&inputs.project),
+            project: ProjectState::look(&inputs.project)?,
+            root: repository(&inputs.project),
             epoch: epoch(inputs, env, ui)?,
+            programs: ["maturin", "cargo", "nix"]
+                .into_iter()
+                .filter(|name| which(env, name).is_some())
+                .collect(),
+            flags: CompilerFlags::gather(&repository(&inputs.project), &inputs.project, target, env),
             zig: ["zig", "python-zig"].iter().any(|name| which(env, name).is_some()),
             gcc: gcc.filter(|name| which(env, name).is_some()).into_iter().collect(),
             engine: ["docker", "podman"]
@@ -97,8 +109,8 @@ impl Facts {
     }
 }
 
-impl Project {
-    fn look(path: &Path) -> Result<Self, FactsError> {
+impl ProjectState {
+    fn look(path: &Path) -> Result<Self, EnvironmentError> {
         if path.is_file() {
             return Ok(Self::File);
         }
@@ -113,10 +125,12 @@ impl Project {
             );
         }
         wheels.sort();
-        let (build_backend, backend_path) = build_backend(&path.join("pyproject.toml"))?.unzip();
+        let Pyproject { build_backend, backend_path, maturin } =
+            Pyproject::read(&path.join("pyproject.toml"))?;
         Ok(Self::Folder {
             build_backend,
-            backend_path: backend_path.unwrap_or_default(),
+            backend_path,
+            maturin,
             cargo: path.join("Cargo.toml").is_file(),
             flake: path.join("flake.nix").is_file(),
             wheels,
@@ -125,36 +139,60 @@ impl Project {
 }
 
 /// The folder of the repository that `project` is in; without one, `project`.
-pub(crate) fn root(project: &Path) -> PathBuf {
+pub(crate) fn repository(project: &Path) -> PathBuf {
     let project = project.canonicalize().unwrap_or_else(|_| project.to_owned());
     project.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(&project).to_owned()
 }
 
-/// `build-backend` (`""` where the file names none) and `backend-path` of
-/// `build-system` (PEP 517).
-fn build_backend(path: &Path) -> Result<Option<(String, Vec<String>)>, FactsError> {
-    if !path.is_file() {
-        return Ok(None);
+/// What `[tool.maturin]` says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MaturinSettings {
+    /// Cargo's profile.
+    pub profile: Option<String>,
+    /// The platform tag to build for, such as `manylinux_2_28`.
+    pub compatibility: Option<String>,
+}
+
+/// What of `pyproject.toml` matters here.
+#[derive(Default)]
+struct Pyproject {
+    /// `build-backend` (PEP 517); `""` where the file names none, `None`
+    /// where there is no file.
+    build_backend: Option<String>,
+    backend_path: Vec<String>,
+    maturin: MaturinSettings,
+}
+
+impl Pyproject {
+    fn read(path: &Path) -> Result<Self, EnvironmentError> {
+        if !path.is_file() {
+            return Ok(Self::default());
+        }
+        let text = std::fs::read_to_string(path).map_err(FileError::new("read", path))?;
+        let parsed: toml::Table = text
+            .parse()
+            .map_err(|source| EnvironmentError::Toml { path: path.to_owned(), source: Box::new(source) })?;
+        let key = |name: &str| parsed.get("build-system").and_then(|table| table.get(name));
+        let name = key("build-backend").and_then(toml::Value::as_str).unwrap_or_default();
+        let paths = key("backend-path").and_then(toml::Value::as_array).into_iter().flatten();
+        let maturin = parsed.get("tool").and_then(|table| table.get("maturin"));
+        let setting = |name: &str| maturin.and_then(|table| table.get(name)?.as_str()).map(str::to_owned);
+        Ok(Self {
+            build_backend: Some(name.to_owned()),
+            backend_path: paths.filter_map(|path| path.as_str().map(str::to_owned)).collect(),
+            maturin: MaturinSettings { profile: setting("profile"), compatibility: setting("compatibility") },
+        })
     }
-    let text = std::fs::read_to_string(path).map_err(FileError::new("read", path))?;
-    let parsed: toml::Table = text
-        .parse()
-        .map_err(|source| FactsError::Toml { path: path.to_owned(), source: Box::new(source) })?;
-    let key = |name: &str| parsed.get("build-system").and_then(|table| table.get(name));
-    let name = key("build-backend").and_then(toml::Value::as_str).unwrap_or_default();
-    let paths = key("backend-path").and_then(toml::Value::as_array).into_iter().flatten();
-    let paths = paths.filter_map(|path| path.as_str().map(str::to_owned)).collect();
-    Ok(Some((name.to_owned(), paths)))
 }
 
 /// The variable that reproducible builds share, else the last commit. A
 /// repository that does not tell it is a warning.
-fn epoch(inputs: &Inputs, env: &Env, ui: &Ui) -> Result<Option<u64>, FactsError> {
+fn epoch(inputs: &Inputs, env: &Env, ui: &Ui) -> Result<Option<u64>, EnvironmentError> {
     if let Some(text) = env.get("SOURCE_DATE_EPOCH") {
         let epoch = text.parse().ok().filter(|epoch| *epoch >= crate::repair::EARLIEST);
-        return epoch.map(Some).ok_or_else(|| FactsError::Epoch(text.to_owned()));
+        return epoch.map(Some).ok_or_else(|| EnvironmentError::Epoch(text.to_owned()));
     }
-    let root = root(&inputs.project);
+    let root = repository(&inputs.project);
     if inputs.source_date_epoch.is_some() || !inputs.project.is_dir() || !root.join(".git").exists() {
         return Ok(None);
     }

@@ -1,0 +1,99 @@
+//! What was built, checked and made fit for publishing, in a temporary file.
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+
+use pydist::digest;
+use pydist::filename::DistName;
+use toolkit::FileError;
+
+use crate::backend::Built;
+use crate::error::Error;
+use crate::inputs::Backend;
+use crate::plan::Plan;
+use crate::repair::{self, Change, Contents, Floor, Options};
+use crate::sdist;
+
+/// A distribution before it goes to the output directory.
+#[derive(Debug)]
+pub(crate) struct BuildResult {
+    /// Its name.
+    pub name: DistName,
+    /// Where it is for now.
+    pub path: PathBuf,
+    /// In bytes.
+    pub size: u64,
+    /// Of the whole file.
+    pub sha256: [u8; 32],
+    /// The lowest system that it runs on.
+    pub floor: Option<Floor>,
+    /// What was repaired.
+    pub changes: Vec<Change>,
+    /// What is suspicious.
+    pub warnings: Vec<Change>,
+    /// What it installs.
+    pub contents: Contents,
+}
+
+impl BuildResult {
+    /// `<package>-<version>` of a wheel, as its members' names have it.
+    pub(crate) fn stem(&self) -> String {
+        let wheel = self.name.wheel();
+        wheel.map(|wheel| format!("{}-{}", wheel.name, wheel.version)).unwrap_or_default()
+    }
+}
+
+/// Reads what was built and makes it fit for publishing; the result goes to
+/// the directory `to`.
+pub(crate) fn finish(plan: &Plan, built: &Built, to: &Path) -> Result<BuildResult, Error> {
+    std::fs::create_dir_all(to).map_err(FileError::new("create", to))?;
+    if plan.backend == Backend::Sdist {
+        return finish_sdist(built, to);
+    }
+    let options = Options {
+        target: plan.target,
+        compatibility: plan.compatibility,
+        epoch: plan.source_date_epoch,
+        remove_rpaths: plan.remove_rpaths,
+        graft: plan.graft,
+        scratch: to.to_owned(),
+    };
+    let source = File::open(&built.path).map_err(FileError::new("read", &built.path))?;
+    let draft = to.join("draft.whl");
+    let mut out = BufWriter::new(File::create(&draft).map_err(FileError::new("create", &draft))?);
+    let repaired = repair::repair(&built.name, &source, &options, &mut out)
+        .map_err(|source| Error::Wheel { file: built.path.display().to_string(), source })?;
+    out.flush().map_err(FileError::new("write", &draft))?;
+    let path = to.join(repaired.name.to_string());
+    std::fs::rename(&draft, &path).map_err(FileError::new("create", &path))?;
+    Ok(BuildResult {
+        name: DistName::Wheel(repaired.name),
+        path,
+        size: repaired.size,
+        sha256: repaired.sha256,
+        floor: repaired.floor,
+        changes: repaired.changes,
+        warnings: repaired.warnings,
+        contents: repaired.contents,
+    })
+}
+
+fn finish_sdist(built: &Built, to: &Path) -> Result<BuildResult, Error> {
+    let file = File::open(&built.path).map_err(FileError::new("read", &built.path))?;
+    let name = sdist::check(&built.name, &file)?;
+    let path = to.join(name.to_string());
+    std::fs::copy(&built.path, &path).map_err(FileError::new("copy", &built.path))?;
+    let file = File::open(&path).map_err(FileError::new("read", &path))?;
+    let (sha256, size) = digest::sha256_reader(&file).map_err(FileError::new("read", &path))?;
+    Ok(BuildResult {
+        name,
+        path,
+        size,
+        sha256,
+        floor: None,
+        changes: Vec::new(),
+        warnings: Vec::new(),
+        contents: Contents::default(),
+    })
+}

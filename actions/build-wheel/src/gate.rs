@@ -1,0 +1,41 @@
+//! What verify-dist would say of the wheel, by the same rules: nothing leaves
+//! this action that the next step rejects.
+
+use distcheck::{Finding, Limits, Provenance, Selection, Set, Severity, check, rules, scan};
+
+use crate::build_result::BuildResult;
+use crate::error::Error;
+use crate::repair::Change;
+
+/// As many and as large members as the repair takes.
+const LIMITS: Limits = Limits { members: 1_000_000, member_size: 64 << 30, total_size: 256 << 30 };
+
+/// Store paths that no loader looks at: the repair has named them.
+const SAID_BEFORE: &str = "NIX004";
+
+/// Applies the rules about one file; gives the warnings. What an index rejects
+/// is a warning here: not every wheel goes to one.
+pub(crate) fn inspect(result: &BuildResult) -> Result<Vec<Change>, Error> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let dists = scan(&[result.path.clone()], &LIMITS, threads)?;
+    let mut verdict = check(&Set { dists: &dists, ..Set::default() }, &Selection::Files);
+    verdict.limit(Provenance::PypiRejects, Severity::Warning);
+    let place = |finding: &Finding| finding.member.clone().unwrap_or_else(|| result.name.to_string());
+    let errors: Vec<&Finding> = verdict.errors().collect();
+    if let Some(first) = errors.first() {
+        let line = |finding: &&Finding| format!("{} `{}`: {}", finding.rule, place(finding), finding.message);
+        return Err(Error::Gate {
+            file: result.name.to_string(),
+            findings: errors.iter().map(line).collect(),
+            hint: rules::find(first.rule).map(|rule| rule.fix.to_owned()),
+        });
+    }
+    let warnings = verdict.findings.iter();
+    let warnings =
+        warnings.filter(|finding| finding.severity == Severity::Warning && finding.rule != SAID_BEFORE);
+    let change = |finding: &Finding| Change {
+        file: place(finding),
+        what: format!("{} ({})", finding.message, finding.rule),
+    };
+    Ok(warnings.map(change).collect())
+}

@@ -1,0 +1,163 @@
+//! The bytes of a member while it is read and edited: in memory, or in a
+//! temporary file where there are many.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use binfmt::source::{ReadAt, WriteAt};
+
+/// More than this goes to a file.
+const MEMORY: u64 = 16 << 20;
+
+/// Bytes that can be read, edited and added to.
+pub(super) struct Content {
+    memory: Vec<u8>,
+    file: Option<File>,
+    size: u64,
+    scratch: PathBuf,
+}
+
+impl Content {
+    /// Nothing yet; what becomes large goes to a file in `scratch`.
+    pub(super) fn new(scratch: &Path) -> Self {
+        Self { memory: Vec::new(), file: None, size: 0, scratch: scratch.to_owned() }
+    }
+
+    /// All that `from` holds.
+    pub(super) fn copy(from: &(impl ReadAt + ?Sized), scratch: &Path) -> io::Result<Self> {
+        let mut content = Self::new(scratch);
+        each_piece(from, 0, |_, bytes| content.push(bytes))?;
+        Ok(content)
+    }
+
+    /// Adds bytes at the end.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all_at(self.size, bytes)
+    }
+
+    /// Drops all bytes from `size` on.
+    pub(super) fn truncate(&mut self, size: u64) -> io::Result<()> {
+        self.size = self.size.min(size);
+        match &self.file {
+            Some(file) => file.set_len(self.size),
+            None => {
+                self.memory.truncate(usize::try_from(self.size).unwrap_or(usize::MAX));
+                Ok(())
+            }
+        }
+    }
+
+    /// The first bytes, at most `count`.
+    pub(super) fn head(&self, count: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(count.min(self.size)).unwrap_or_default()];
+        self.read_exact_at(0, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// All bytes.
+    pub(super) fn to_vec(&self) -> io::Result<Vec<u8>> {
+        self.head(self.size)
+    }
+}
+
+impl ReadAt for Content {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.size)
+    }
+
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        match &self.file {
+            Some(file) => file.read_exact_at(offset, buffer),
+            None => self.memory.read_exact_at(offset, buffer),
+        }
+    }
+}
+
+impl WriteAt for Content {
+    fn write_all_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let end = offset.checked_add(bytes.len() as u64).ok_or(io::ErrorKind::InvalidInput)?;
+        if self.file.is_none() && end > MEMORY {
+            let mut file = tempfile::tempfile_in(&self.scratch)?;
+            file.write_all_at(0, &self.memory)?;
+            self.memory = Vec::new();
+            self.file = Some(file);
+        }
+        match &mut self.file {
+            Some(file) => file.write_all_at(offset, bytes)?,
+            None => self.memory.write_all_at(offset, bytes)?,
+        }
+        self.size = self.size.max(end);
+        Ok(())
+    }
+}
+
+/// Hands everything from `start` on to `visit` in pieces, each with its place.
+pub(super) fn each_piece(
+    from: &(impl ReadAt + ?Sized),
+    start: u64,
+    mut visit: impl FnMut(u64, &[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    const PIECE: u64 = 256 << 10;
+    let size = from.size()?;
+    let mut buffer = vec![0; usize::try_from(PIECE.min(size)).unwrap_or_default()];
+    let mut at = start;
+    while at < size {
+        let count = usize::try_from(PIECE.min(size - at)).unwrap_or_default();
+        from.read_exact_at(at, &mut buffer[..count])?;
+        visit(at, &buffer[..count])?;
+        at += count as u64;
+    }
+    Ok(())
+}
+
+/// Whether any of `needles` is anywhere in the content.
+pub(super) fn contains(content: &(impl ReadAt + ?Sized), needles: &[&[u8]]) -> io::Result<bool> {
+    let overlap = needles.iter().map(|needle| needle.len()).max().unwrap_or(1) - 1;
+    let mut found = false;
+    // What is across the seam of two pieces is in the end of one with the
+    // beginning of the next.
+    let mut seam: Vec<u8> = Vec::new();
+    each_piece(content, 0, |_, bytes| {
+        seam.extend(&bytes[..overlap.min(bytes.len())]);
+        let has = |place: &[u8]| needles.iter().any(|needle| memchr::memmem::find(place, needle).is_some());
+        found |= has(&seam) || has(bytes);
+        if bytes.len() >= overlap {
+            seam = bytes[bytes.len() - overlap..].to_owned();
+        } else {
+            seam.drain(..seam.len().saturating_sub(overlap));
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_large_goes_to_a_file() {
+        let mut content = Content::new(&std::env::temp_dir());
+        let piece: Vec<u8> = (0..1_000_003_u32).map(|n| n.to_le_bytes()[1]).collect();
+        for _ in 0..20 {
+            content.push(&piece).unwrap();
+        }
+        assert!(content.file.is_some() && content.memory.is_empty());
+        assert_eq!(content.to_vec().unwrap(), piece.repeat(20));
+        content.write_all_at(5, b"/nix/store/").unwrap();
+        assert!(contains(&content, &[b"/nix/store/"]).unwrap());
+        content.truncate(10).unwrap();
+        assert!(!contains(&content, &[b"/nix/store/"]).unwrap());
+        assert_eq!(content.head(100).unwrap().len(), 10);
+    }
+
+    #[test]
+    fn needles_are_found_across_seams() {
+        for at in [0, 1, (256 << 10) - 11, (256 << 10) - 5, (256 << 10) - 1, 256 << 10, (512 << 10) - 3] {
+            let mut bytes = vec![b'x'; 600 << 10];
+            bytes[at..at + 11].copy_from_slice(b"/nix/store/");
+            assert!(contains(bytes.as_slice(), &[b"/nix/store/"]).unwrap(), "{at}");
+        }
+    }
+}

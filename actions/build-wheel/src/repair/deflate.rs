@@ -1,0 +1,111 @@
+//! Compression: the same bytes on any number of processors.
+
+use std::io;
+
+use binfmt::source::ReadAt;
+use flate2::{Compress, Compression, Crc, FlushCompress, Status};
+
+use super::content::{Content, each_piece};
+
+/// Members are compressed in pieces of this size.
+const PIECE: usize = 256 << 10;
+
+/// So many pieces are in memory at once.
+const BATCH: usize = 32;
+
+/// How far back a deflate stream can refer (RFC 1951, 2): what of the piece
+/// before is of use to a piece.
+const WINDOW: usize = 32 << 10;
+
+/// On machine code, the next level takes a tenth more time and saves 1 %.
+const LEVEL: u32 = 4;
+
+/// A member's bytes, ready for an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Packed {
+    /// 0 is stored, 8 deflated.
+    pub(super) method: u16,
+    pub(super) crc: u32,
+    pub(super) size: u64,
+    pub(super) packed: u64,
+    /// Where the packed bytes begin in the scratch content.
+    pub(super) start: u64,
+}
+
+/// Adds the compressed `content` to `out`; stored, where that is not larger.
+pub(super) fn pack(content: &(impl ReadAt + ?Sized), out: &mut Content) -> io::Result<Packed> {
+    let size = content.size()?;
+    let start = out.size()?;
+    let mut crc = Crc::new();
+    let mut at: u64 = 0;
+    loop {
+        let before = at.min(WINDOW as u64);
+        let count = (size - at).min((PIECE * BATCH) as u64);
+        let mut batch = vec![0; usize::try_from(before + count).unwrap_or_default()];
+        content.read_exact_at(at - before, &mut batch)?;
+        let before = usize::try_from(before).unwrap_or_default();
+        crc.update(&batch[before..]);
+        at += count;
+        for piece in deflate(&batch, before, at == size) {
+            out.push(&piece)?;
+        }
+        if at == size {
+            break;
+        }
+    }
+    let packed = out.size()? - start;
+    if packed < size {
+        return Ok(Packed { method: 8, crc: crc.sum(), size, packed, start });
+    }
+    out.truncate(start)?;
+    each_piece(content, 0, |_, bytes| out.push(bytes))?;
+    Ok(Packed { method: 0, crc: crc.sum(), size, packed: size, start })
+}
+
+/// The pieces of a raw deflate stream of `batch`, whose first `before` bytes
+/// have been compressed already.
+fn deflate(batch: &[u8], before: usize, is_last: bool) -> Vec<Vec<u8>> {
+    let count = (batch.len() - before).div_ceil(PIECE).max(1);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(count);
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let index = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            if index >= count {
+                return done;
+            }
+            done.push((index, deflate_piece(batch, before + index * PIECE, is_last && index + 1 == count)));
+        }
+    };
+    let mut packed = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let mut packed = work();
+        packed.extend(others.into_iter().flat_map(|worker| worker.join().unwrap_or_default()));
+        packed
+    });
+    packed.sort_by_key(|(index, _)| *index);
+    packed.into_iter().map(|(_, bytes)| bytes).collect()
+}
+
+/// The part of a deflate stream that begins at `start` of the batch, ended at
+/// a byte boundary.
+fn deflate_piece(batch: &[u8], start: usize, is_last: bool) -> Vec<u8> {
+    let piece = &batch[start..batch.len().min(start + PIECE)];
+    let mut compress = Compress::new(Compression::new(LEVEL), false);
+    // It fails only where deflate has begun already.
+    let _ = compress.set_dictionary(&batch[start.saturating_sub(WINDOW)..start]);
+    let mut out = Vec::with_capacity(piece.len() / 2 + 1024);
+    let flush = if is_last { FlushCompress::Finish } else { FlushCompress::Sync };
+    loop {
+        let used = usize::try_from(compress.total_in()).unwrap_or(piece.len());
+        // Compressing from memory to memory fails only for want of room.
+        let status = compress.compress_vec(&piece[used..], &mut out, flush);
+        let all_in = compress.total_in() == piece.len() as u64;
+        match status {
+            Ok(Status::StreamEnd) => return out,
+            Ok(_) if !is_last && all_in && out.len() < out.capacity() => return out,
+            _ => out.reserve(64 * 1024),
+        }
+    }
+}

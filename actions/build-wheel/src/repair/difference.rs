@@ -1,0 +1,138 @@
+//! In what two builds of one wheel differ: the file, the section, the strings.
+
+use std::collections::BTreeSet;
+
+use binfmt::elf::ElfInfo;
+use binfmt::macho::MachOInfo;
+use binfmt::source::ReadAt;
+
+use super::archive;
+
+/// Names the first difference between two wheels; `None` where their members
+/// are the same.
+pub fn difference(first: &(impl ReadAt + ?Sized), second: &(impl ReadAt + ?Sized)) -> Option<String> {
+    let (old, new) = (archive::open(first).ok()?, archive::open(second).ok()?);
+    let mut differing = Vec::new();
+    for (a, b) in old.iter().zip(&new) {
+        if a.name != b.name {
+            return Some(format!("one has `{}` where the other has `{}`", a.name, b.name));
+        }
+        if (a.crc32, a.size) != (b.crc32, b.size) {
+            differing.push((a, b));
+        } else if a.is_executable() != b.is_executable() {
+            return Some(format!("`{}` is executable in one of them", a.name));
+        }
+    }
+    if old.len() != new.len() {
+        return Some(format!("one has {} members, the other {}", old.len(), new.len()));
+    }
+    // RECORD differs because of another member.
+    let (a, b) =
+        differing.iter().find(|(a, _)| !a.name.ends_with(".dist-info/RECORD")).or(differing.first())?;
+    let (old, new) = (a.content(first, u64::MAX).ok()?, b.content(second, u64::MAX).ok()?);
+    Some(format!("`{}`: {}", a.name, describe(&old, &new)))
+}
+
+/// How two versions of a file differ.
+fn describe(old: &[u8], new: &[u8]) -> String {
+    let places = old.iter().zip(new).enumerate().filter(|(_, (a, b))| a != b).map(|(at, _)| at);
+    let end = (old.len() != new.len()).then_some(old.len().min(new.len()));
+    let mut first = None;
+    let mut sections: Vec<String> = Vec::new();
+    let model = Model::read(old);
+    let mut block = None;
+    for at in places.chain(end) {
+        // Bytes side by side are in one section.
+        if block.replace(at / 256) == Some(at / 256) {
+            continue;
+        }
+        let section = model.section(old, at as u64);
+        // The build ID and the signature are hashes of everything else.
+        let is_derived = section
+            .as_deref()
+            .is_some_and(|name| [".note.gnu.build-id", "the code signature"].contains(&name));
+        if !is_derived {
+            first = first.or(Some(at));
+            if let Some(name) = section.filter(|name| !sections.contains(name)) {
+                sections.push(name);
+            }
+        }
+        if sections.len() == 3 {
+            break;
+        }
+    }
+    let at = first.or(end).unwrap_or_default();
+    let mut text = if sections.is_empty() {
+        format!("different from byte {at} on")
+    } else {
+        format!("different in `{}`, from byte {at} on", sections.join("`, `"))
+    };
+    if old.len() != new.len() {
+        text.push_str(&format!(" ({} and {} bytes)", old.len(), new.len()));
+    }
+    let (a, b) = (strings(old), strings(new));
+    for (which, mut own) in [("first", a.difference(&b)), ("second", b.difference(&a))] {
+        let shown: Vec<String> = own.by_ref().take(3).map(|text| format!("`{text}`")).collect();
+        if !shown.is_empty() {
+            text.push_str(&format!("; only in the {which}: {}", shown.join(", ")));
+        }
+    }
+    text
+}
+
+/// What a file is made of.
+enum Model {
+    Elf(Box<ElfInfo>),
+    MachO(MachOInfo),
+    Other,
+}
+
+impl Model {
+    fn read(data: &[u8]) -> Self {
+        let elf = ElfInfo::read(data).ok().map(|elf| Self::Elf(Box::new(elf)));
+        let macho = || MachOInfo::read(data).ok().map(Self::MachO);
+        elf.or_else(macho).unwrap_or(Self::Other)
+    }
+
+    /// The section at a place in the file.
+    fn section(&self, data: &[u8], at: u64) -> Option<String> {
+        match self {
+            Self::Elf(elf) => elf.section_at(data, at),
+            Self::MachO(macho) => {
+                let slice = macho.slices.iter().find(|slice| slice.range.contains(&at))?;
+                if slice.signature.as_ref().is_some_and(|place| place.contains(&at)) {
+                    return Some("the code signature".to_owned());
+                }
+                let within = at - slice.range.start;
+                let segment = slice.segments.iter().find(|segment| {
+                    (segment.offset..segment.offset.saturating_add(segment.size)).contains(&within)
+                });
+                segment.map(|segment| segment.name.clone())
+            }
+            Self::Other => None,
+        }
+    }
+}
+
+/// The printable strings of a file, of eight characters and more.
+fn strings(data: &[u8]) -> BTreeSet<&str> {
+    let is_printable = |byte: &u8| byte.is_ascii_graphic() || *byte == b' ';
+    let runs = data.split(|byte| !is_printable(byte)).filter(|run| run.len() >= 8);
+    // Parts of a long string differ where a part of it does.
+    runs.filter_map(|run| std::str::from_utf8(&run[..run.len().min(120)]).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_and_strings_are_named() {
+        let old = b"\0/home/a/registry/x.rs\0same string\0".to_vec();
+        let new = b"\0/home/b/registry/x.rs\0same string\0".to_vec();
+        assert_eq!(
+            describe(&old, &new),
+            "different from byte 7 on; only in the first: `/home/a/registry/x.rs`; only in the second: `/home/b/registry/x.rs`"
+        );
+    }
+}

@@ -1,0 +1,126 @@
+"""Import what a wheel installs, and print how each import went.
+
+The argument is a JSON object: the wheel's `distribution`, its top-level
+`modules`, its `extensions` ([path below site-packages, is known to be a module]),
+whether it has `entry_points`, whether it `requires` distributions that may be
+missing, and the `site` directory, where that is not the interpreter's own.
+A line of output begins with the mark, and is a JSON list: kind, name, outcome,
+reason. `start` comes before each import, so that a crash has a name.
+"""
+
+import ctypes
+import importlib
+import importlib.machinery
+import importlib.metadata
+import json
+import os
+import sys
+import sysconfig
+import traceback
+
+task = json.loads(sys.argv[1])
+own = set(task["modules"])
+if task["site"]:
+    sys.path.insert(0, task["site"])
+# What the modules print goes elsewhere.
+out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+os.dup2(2, 1)
+
+
+def report(kind, name, outcome, reason=""):
+    out.write("build-wheel-check:" + json.dumps([kind, name, outcome, reason]) + "\n")
+    out.flush()
+
+
+def missing(error):
+    """Name the module of another distribution that is not installed."""
+    while error is not None:
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            top = error.name.partition(".")[0]
+            if top not in own:
+                return top
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def judge(kind, name, error, optional=False):
+    absent = missing(error)
+    if absent and (task["requires"] or optional):
+        report(kind, name, "not run", f"`{absent}` is not installed")
+    else:
+        report(kind, name, "failed", "".join(traceback.format_exception(error)).strip())
+
+
+def load(path, error, is_module):
+    """Load a library as the dynamic loader does."""
+    try:
+        ctypes.CDLL(path, mode=os.RTLD_NOW if is_module else os.RTLD_LAZY)
+    except OSError as failure:
+        # A plugin takes symbols from whoever loads it.
+        if not is_module and "undefined symbol" in str(failure):
+            return "not run", str(failure)
+        return "failed", f"{failure}" if error is None else f"{error}; {failure}"
+    return "ok", "loaded"
+
+
+def module_name(path):
+    for suffix in importlib.machinery.EXTENSION_SUFFIXES:
+        if path.endswith(suffix) and all(part.isidentifier() for part in path[: -len(suffix)].split("/")):
+            return path[: -len(suffix)].replace("/", ".")
+    return None
+
+
+def check_extension(site, path, is_module):
+    full = os.path.join(site, path)
+    name = module_name(path)
+    file = os.path.basename(path)
+    if name is None:
+        if any(mark in file for mark in (".cpython-", ".pypy", ".cp3")):
+            return report("load", path, "not run", "it is for another Python")
+        return report("load", path, *load(full, None, is_module))
+    error = None
+    report("start", name, "")
+    try:
+        importlib.import_module(name)
+    except BaseException as failure:
+        error = failure
+    if error is None:
+        return report("import", name, "ok")
+    # The module itself, or a library that it needs.
+    if isinstance(error, ImportError) and getattr(error, "path", None) == full:
+        if is_module or "does not define module export function" not in str(error):
+            return report("import", name, "failed", str(error))
+    outcome, reason = load(full, error, is_module)
+    return report("load", path, outcome, reason if outcome != "ok" else "loaded")
+
+
+for name in task["modules"]:
+    report("start", name, "")
+    try:
+        importlib.import_module(name)
+        report("import", name, "ok")
+    except BaseException as error:
+        judge("import", name, error)
+
+paths = dict.fromkeys(("platlib", "purelib"), task["site"]) if task["site"] else sysconfig.get_paths()
+for path, is_module in task["extensions"]:
+    report("start", path, "")
+    site = next((paths[key] for key in ("platlib", "purelib") if os.path.exists(os.path.join(paths[key], path))), None)
+    if site is None:
+        report("load", path, "failed", "it was not installed")
+    else:
+        check_extension(site, path, is_module)
+
+if task["entry_points"]:
+    for entry in importlib.metadata.distribution(task["distribution"]).entry_points:
+        name = f"{entry.group}: {entry.name}"
+        report("start", name, "")
+        if entry.extras:
+            report("entry point", name, "not run", f"it needs the extra `{entry.extras[0]}`")
+            continue
+        try:
+            entry.load()
+            report("entry point", name, "ok")
+        except BaseException as error:
+            # Who loads a plugin need not be installed.
+            judge("entry point", name, error, optional=entry.group not in ("console_scripts", "gui_scripts"))

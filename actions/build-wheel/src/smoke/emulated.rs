@@ -1,0 +1,187 @@
+//! A wheel for another Linux machine: its programs run under QEMU, and its
+//! modules too, where there is a Python of that architecture.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use toolkit::{Cmd, FileError, OutputMode};
+
+use super::native::extensions;
+use super::outcome::Outcome;
+use super::result::{Smoke, SmokeResult};
+use super::trial::{ImportTask, Trial};
+use crate::build_result::BuildResult;
+use crate::environment::which;
+use crate::error::Error;
+use crate::files::make_executable;
+use crate::plan::SmokePlan;
+use crate::repair::{Root, extract, installed};
+use crate::target::{Arch, System, Target};
+
+/// What runs a foreign program.
+struct Emulator {
+    /// `qemu-aarch64` …
+    name: String,
+    path: PathBuf,
+    /// Where Debian's cross packages put a foreign C library.
+    root: Option<String>,
+}
+
+impl Emulator {
+    fn find(arch: Arch, trial: &Trial<'_>) -> Result<Self, String> {
+        let name = format!("qemu-{}", arch.qemu());
+        let env = trial.runtime.env;
+        let path = which(env, &format!("{name}-static")).or_else(|| which(env, &name));
+        let path = path.ok_or_else(|| format!("there is no `{name}` on PATH"))?;
+        let prefix = Target { arch, system: System::Gnu }.gnu_prefix();
+        let root = prefix.map(|prefix| format!("/usr/{prefix}")).filter(|root| Path::new(root).is_dir());
+        Ok(Self { name, path, root })
+    }
+
+    /// The words before a foreign program.
+    fn words(&self) -> Vec<String> {
+        let root = self.root.iter().flat_map(|root| ["-L".to_owned(), root.clone()]);
+        std::iter::once(self.path.display().to_string()).chain(root).collect()
+    }
+
+    /// Whether a program finds its loader.
+    fn has_loader(&self, interpreter: Option<&str>) -> bool {
+        let Some(path) = interpreter else { return true };
+        let in_root = self.root.as_ref().is_some_and(|root| Path::new(&format!("{root}{path}")).exists());
+        in_root || Path::new(path).exists()
+    }
+
+    fn cmd(&self, trial: &Trial<'_>, program: &Path, bin: &Path) -> Cmd {
+        let words = self.words();
+        trial.cmd(&words[0], bin).args(&words[1..]).arg(program.display().to_string())
+    }
+}
+
+/// Tries the wheel out.
+pub(super) fn run(
+    mut trial: Trial<'_>,
+    plan: &SmokePlan,
+    arch: Arch,
+    wheel: &BuildResult,
+) -> Result<Smoke, Error> {
+    let emulator = match Emulator::find(arch, &trial) {
+        Ok(emulator) => emulator,
+        Err(reason) => return Ok(Smoke::none(SmokeResult::Skipped, Some(reason))),
+    };
+    let contents = &wheel.contents;
+    let lost =
+        contents.executables.iter().find(|program| !emulator.has_loader(program.interpreter.as_deref()));
+    if let Some(loader) = lost.and_then(|program| program.interpreter.as_deref()) {
+        let arch = arch.tag();
+        let reason = format!(
+            "there is no C library for {arch} here (`{loader}`; on Debian and Ubuntu: `libc6-<cpu>-cross`)"
+        );
+        return Ok(Smoke::none(SmokeResult::Skipped, Some(reason)));
+    }
+    // As installed: a program finds libraries from its own place.
+    let prefix = trial.home.join("emulated");
+    extract(&wheel.path, &wheel.stem(), &prefix, &prefix.join("site"))
+        .map_err(|source| Error::Wheel { file: trial.wheel.clone(), source })?;
+    let place = |member: &str| {
+        let (root, path) = installed(&wheel.stem(), member);
+        if root == Root::Site { prefix.join("site").join(&*path) } else { prefix.join(&*path) }
+    };
+    for executable in &contents.executables {
+        make_executable(&place(&executable.member))?;
+    }
+    let wrappers = prefix.join("wrappers");
+    write_wrappers(&emulator, wheel, &wrappers, &place)?;
+    if !plan.commands.is_empty() {
+        return run_commands(trial, plan, &emulator, &wrappers);
+    }
+    for executable in &contents.executables {
+        let cmd = emulator.cmd(&trial, &place(&executable.member), &wrappers).arg("--version");
+        trial.must_start(&cmd, false)?;
+    }
+    import(&mut trial, &emulator, wheel, &prefix, &wrappers)?;
+    Ok(trial.finish(SmokeResult::Emulated, Some(format!("run by {}", emulator.name))))
+}
+
+/// Scripts that start the wheel's programs under QEMU by their own names.
+fn write_wrappers(
+    emulator: &Emulator,
+    wheel: &BuildResult,
+    to: &Path,
+    place: &dyn Fn(&str) -> PathBuf,
+) -> Result<(), FileError> {
+    std::fs::create_dir_all(to).map_err(FileError::new("create", to))?;
+    for executable in &wheel.contents.executables {
+        let Some(script) = &executable.script else { continue };
+        let program = Cmd::new(&emulator.words()[0]).args(&emulator.words()[1..]);
+        let program = program.arg(place(&executable.member).display().to_string());
+        let path = to.join(script);
+        std::fs::write(&path, format!("#!/bin/sh\nexec {program} \"$@\"\n"))
+            .map_err(FileError::new("write", &path))?;
+        make_executable(&path)?;
+    }
+    Ok(())
+}
+
+fn run_commands(
+    mut trial: Trial<'_>,
+    plan: &SmokePlan,
+    emulator: &Emulator,
+    wrappers: &Path,
+) -> Result<Smoke, Error> {
+    for line in &plan.commands {
+        let program = line.split_whitespace().next().unwrap_or_default();
+        if !wrappers.join(program).is_file() {
+            let reason = format!("`{program}` is not a binary of the wheel, and only these can be emulated");
+            return Ok(Smoke::none(SmokeResult::Skipped, Some(reason)));
+        }
+        let cmd = trial.cmd("sh", wrappers).args(["-c", line]);
+        trial.must_succeed(&cmd, line.clone())?;
+    }
+    Ok(trial.finish(SmokeResult::Emulated, Some(format!("run by {}", emulator.name))))
+}
+
+/// Imports the modules with a Python of the wheel's architecture; without one
+/// they are not run.
+fn import(
+    trial: &mut Trial<'_>,
+    emulator: &Emulator,
+    wheel: &BuildResult,
+    prefix: &Path,
+    bin: &Path,
+) -> Result<(), Error> {
+    let contents = &wheel.contents;
+    let Some(name) = wheel.name.wheel() else { return Ok(()) };
+    let task = ImportTask {
+        distribution: &name.name,
+        modules: &contents.modules,
+        extensions: extensions(wheel),
+        entry_points: contents.has_entry_points,
+        requires: contents.requires,
+        site: Some(prefix.join("site").display().to_string()),
+    };
+    if task.modules.is_empty() && task.extensions.is_empty() && !task.entry_points {
+        return Ok(());
+    }
+    match foreign_python(trial, emulator) {
+        Some(python) => {
+            let cmd = emulator.cmd(trial, &python, bin);
+            trial.import(cmd, &task)
+        }
+        None => {
+            let reason = "there is no Python for its architecture on this machine";
+            trial.note("import the modules".to_owned(), Outcome::NotRun(reason.to_owned()))
+        }
+    }
+}
+
+/// A Python that runs under the emulator: in the root of Debian's cross
+/// packages.
+fn foreign_python(trial: &Trial<'_>, emulator: &Emulator) -> Option<PathBuf> {
+    let root = emulator.root.as_ref()?;
+    let places = ["usr/bin/python3", "bin/python3"].map(|place| Path::new(root).join(place));
+    let runs = |python: &PathBuf| {
+        let cmd = emulator.cmd(trial, python, Path::new(root)).args(["-I", "-c", "pass"]);
+        cmd.run(trial.runtime.ui, OutputMode::Quiet, Duration::from_secs(60)).is_ok()
+    };
+    places.into_iter().filter(|path| path.is_file()).find(runs)
+}

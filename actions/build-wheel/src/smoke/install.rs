@@ -1,0 +1,78 @@
+//! Installs a wheel into a new environment.
+
+use std::path::Path;
+use std::time::Duration;
+
+use toolkit::{Cmd, OutputMode};
+
+use super::result::SmokeError;
+use crate::plan::SmokePlan;
+use crate::runtime::Runtime;
+use crate::sanitize::sanitized_env;
+
+const LIMIT: Duration = Duration::from_secs(600);
+
+/// The word that stands for the wheel's own requirements.
+const OWN: &str = "wheel";
+
+/// Makes an environment in `to` and installs `wheel`: with what
+/// `test-requires` asks for, and with nothing else. The error names the
+/// command that failed.
+pub(super) fn install(
+    plan: &SmokePlan,
+    python: &Path,
+    to: &Path,
+    wheel: &Path,
+    runtime: &Runtime<'_>,
+) -> Result<(), (String, SmokeError)> {
+    let python = python.display().to_string();
+    let (to, wheel) = (to.display().to_string(), wheel.display().to_string());
+    let mut commands = vec![match &plan.uv {
+        Some(uv) => Cmd::new(uv.display().to_string()).args([
+            "venv",
+            "--quiet",
+            "--no-config",
+            "--no-project",
+            "--python",
+            &python,
+            &to,
+        ]),
+        None => Cmd::new(&python).args(["-m", "venv", "--without-pip", &to]),
+    }];
+    let has_own = plan.requires.iter().any(|line| line == OWN);
+    let others: Vec<&String> = plan.requires.iter().filter(|line| *line != OWN).collect();
+    let installer = || pip_install(plan, &python, &to);
+    commands.push(if has_own { installer().arg(&wheel) } else { installer().args(["--no-deps", &wheel]) });
+    if !others.is_empty() {
+        commands.push(installer().args(others));
+    }
+    for cmd in commands.into_iter().map(sanitized_env) {
+        let result = cmd.run(runtime.ui, OutputMode::Quiet, LIMIT);
+        result.map_err(|error| (cmd.to_string(), error.into()))?;
+    }
+    Ok(())
+}
+
+/// `pip install` into the environment, without what is installed. Only where
+/// requirements are asked for, an index is.
+fn pip_install(plan: &SmokePlan, python: &str, to: &str) -> Cmd {
+    let inside = format!("{to}/bin/python");
+    let mut cmd = match &plan.uv {
+        Some(uv) => {
+            Cmd::new(uv.display().to_string()).args(["pip", "install", "--quiet", "--python", &inside])
+        }
+        None => {
+            let args = ["-m", "pip", "--disable-pip-version-check", "--quiet", "--python", &inside];
+            Cmd::new(python).args(args).args(["install", "--no-compile"])
+        }
+    };
+    match &plan.index {
+        _ if plan.requires.is_empty() => {
+            cmd = cmd.arg("--no-index");
+            if plan.uv.is_some() { cmd.args(["--no-config", "--offline"]) } else { cmd.arg("--isolated") }
+        }
+        Some(index) if Path::new(index).is_dir() => cmd.args(["--no-index", "--find-links", index]),
+        Some(index) => cmd.args(["--index-url", index]),
+        None => cmd,
+    }
+}

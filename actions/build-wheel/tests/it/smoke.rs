@@ -1,0 +1,168 @@
+//! The smoke test: what it finds, what it cannot run, and what it says then.
+
+use std::path::Path;
+
+use pydist::record::{self, Entry};
+
+use crate::support::*;
+
+/// A wheel of `sample` 1.0 with these files, more lines of METADATA, and entry
+/// points.
+fn wheel(files: &[File], metadata: &str, entry_points: &str) -> Vec<u8> {
+    let mut all = files.to_vec();
+    let head = "Metadata-Version: 2.1\nName: sample\nVersion: 1.0\n";
+    all.push(file("sample-1.0.dist-info/METADATA", format!("{head}{metadata}")));
+    all.push(file(
+        "sample-1.0.dist-info/WHEEL",
+        "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: false\nTag: py3-none-linux_x86_64\n",
+    ));
+    if !entry_points.is_empty() {
+        all.push(file("sample-1.0.dist-info/entry_points.txt", entry_points));
+    }
+    let entries = all.iter().map(|file| Entry::of(&file.name, &file.content));
+    let entries: Vec<_> = entries.chain([Entry::unhashed("sample-1.0.dist-info/RECORD")]).collect();
+    all.push(file("sample-1.0.dist-info/RECORD", record::write(&entries)));
+    zip(&all)
+}
+
+/// Runs build-wheel on the wheel; gives the result of the smoke test and the
+/// report's text, or the error.
+fn smoke(folder: &Path, wheel: &[u8], arguments: &[&str]) -> Result<(String, String), String> {
+    std::fs::write(folder.join(WHEEL), wheel).unwrap();
+    let output = build_wheel(folder).arg(WHEEL).args(arguments).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    if !output.status.success() {
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        return Err(error);
+    }
+    let report = report(folder)["smoke"].clone();
+    Ok((report["result"].as_str().unwrap().to_owned(), format!("{report}\n{error}")))
+}
+
+/// A program of the machine's own.
+fn program(folder: &Path, source: &str, flags: &str) -> Vec<u8> {
+    compile(&CC, folder, "program", source, flags)
+}
+
+#[test]
+fn programs_inside_of_packages_are_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let package = file("sample/__init__.py", "");
+    let run = |source: &str| {
+        let mut bundled = file("sample/_bundled/ht", program(folder.path(), source, ""));
+        // An installer leaves it as it is; the package makes it executable.
+        bundled.mode = 0o100_644;
+        smoke(folder.path(), &wheel(&[package.clone(), bundled], "", ""), &["--smoke", "required"])
+    };
+    let (result, report) = run(HELLO).unwrap();
+    assert!(result == "passed" && report.contains("sample/_bundled/ht --version"), "{report}");
+    let (result, report) = run("int main(void) { return 2; }").unwrap();
+    assert!(result == "passed" && report.contains("started, then ended with"), "{report}");
+    for (source, expected) in [
+        ("#include <stdlib.h>\nint main(void) { abort(); }", "signal: 6"),
+        ("int main(void) { return 127; }", "exit status: 127"),
+        (
+            "#include <stdio.h>\nint main(void) { fputs(\"error while loading shared libraries: x\", stderr); return 1; }",
+            "error while loading shared libraries",
+        ),
+    ] {
+        let error = run(source).unwrap_err();
+        assert!(error.contains("does not work") && error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn every_extension_module_is_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let package = file("sample/__init__.py", "");
+    let module =
+        |source: &str| file("sample/native.abi3.so", program(folder.path(), source, "-shared -fPIC"));
+    // What it needs is nowhere: nothing imports it, and it is found all the same.
+    let broken = module("int nowhere(void); void *PyInit_native(void) { nowhere(); return 0; }");
+    let error = smoke(folder.path(), &wheel(&[package.clone(), broken], "", ""), &[]).unwrap_err();
+    assert!(error.contains("nowhere") && error.contains("does not work"), "{error}");
+    let none = module("int answer(void) { return 42; }");
+    let error = smoke(folder.path(), &wheel(&[package.clone(), none], "", ""), &["--smoke", "required"]);
+    let (result, report) = error.unwrap();
+    assert!(result == "passed" && report.contains("load sample/native.abi3.so"), "{report}");
+    let foreign = file(
+        "sample/other.cpython-36m-x86_64-linux-gnu.so",
+        program(folder.path(), "int answer(void) { return 42; }", "-shared -fPIC"),
+    );
+    let (result, report) = smoke(folder.path(), &wheel(&[package, foreign], "", ""), &[]).unwrap();
+    assert!(result == "partial" && report.contains("it is for another Python"), "{report}");
+}
+
+#[test]
+fn a_missing_requirement_makes_it_partial() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let files = [file("sample/__init__.py", "import needed\n")];
+    let requiring = wheel(&files, "Requires-Dist: needed\n", "");
+    let (result, report) = smoke(at, &requiring, &[]).unwrap();
+    assert!(result == "partial" && report.contains("`needed` is not installed"), "{report}");
+    assert!(report.contains("smoke test: partial"), "a warning says so: {report}");
+    let error = smoke(at, &requiring, &["--smoke", "required"]).unwrap_err();
+    assert!(error.contains("`partial`") && error.contains("`needed`"), "{error}");
+    // A wheel that does not say that it needs it is broken.
+    let error = smoke(at, &wheel(&files, "", ""), &[]).unwrap_err();
+    assert!(error.contains("No module named 'needed'"), "{error}");
+
+    let wheels = at.join("wheels");
+    std::fs::create_dir(&wheels).unwrap();
+    let needed = testkit::wheel::Wheel {
+        stem: "needed-1.0".into(),
+        metadata: "Metadata-Version: 2.1\nName: needed\nVersion: 1.0\n".into(),
+        members: vec![testkit::wheel::Member::new("needed.py", "")],
+        ..testkit::wheel::Wheel::sample("py3-none-any")
+    };
+    std::fs::write(wheels.join(needed.filename()), needed.bytes()).unwrap();
+    for requires in ["wheel", "needed==1.0"] {
+        let arguments = ["--test-requires", requires, "--test-index", "wheels", "--smoke", "required"];
+        let (result, report) = smoke(at, &requiring, &arguments).unwrap();
+        assert_eq!(result, "passed", "{requires}: {report}");
+    }
+}
+
+#[test]
+fn every_entry_point_is_resolved() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = [file("sample/__init__.py", "def main():\n    pass\n")];
+    let run = |points: &str| smoke(folder.path(), &wheel(&files, "", points), &[]);
+    let (result, report) = run("[console_scripts]\nsample = sample:main\n").unwrap();
+    assert!(result == "passed" && report.contains("entry point console_scripts: sample"), "{report}");
+    let error = run("[console_scripts]\nsample = sample:absent\n").unwrap_err();
+    assert!(error.contains("absent"), "{error}");
+    let (result, report) = run("[pytest11]\nsample = sample.plugin_of_absent_host\n")
+        .map_or_else(|error| ("failed".to_owned(), error), |found| found);
+    assert_eq!(result, "failed", "a module of the wheel itself is missing: {report}");
+}
+
+#[test]
+fn commands_run_in_a_shell_beside_the_tests() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    write(at, &[("tests/test_it.py", "import sample\nassert sample.x == 1\n")]);
+    let files = [file("sample/__init__.py", "x = 1\n")];
+    let command = "for test in tests/test_*.py; do python $test || exit; done && test -n \"$HOME\"";
+    let arguments = ["--test-sources", "tests", "--smoke-command", command, "--smoke", "required"];
+    let (result, report) = smoke(at, &wheel(&files, "", ""), &arguments).unwrap();
+    assert_eq!(result, "passed", "{report}");
+    let files = [file("sample/__init__.py", "x = 2\n")];
+    let error = smoke(at, &wheel(&files, "", ""), &arguments).unwrap_err();
+    assert!(error.contains("AssertionError"), "{error}");
+}
+
+#[test]
+fn a_wheel_for_another_python_is_not_run_by_this_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let module = program(folder.path(), "int answer(void) { return 42; }", "-shared -fPIC");
+    let files = [file("sample/native.cpython-36m-x86_64-linux-gnu.so", module)];
+    let name = "sample-1.0-cp36-cp36m-linux_x86_64.whl";
+    std::fs::write(folder.path().join(name), wheel(&files, "", "")).unwrap();
+    succeed(build_wheel(folder.path()).arg(name));
+    let report = report(folder.path());
+    assert_eq!(report["smoke"]["result"], "skipped");
+    assert_eq!(report["smoke"]["reason"], "no Python 3.6 on this machine");
+    fail(build_wheel(folder.path()).args([name, "--smoke", "required"]), 1);
+}
