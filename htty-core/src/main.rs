@@ -43,7 +43,7 @@ use crate::session::{Settings, complain};
     args_conflicts_with_subcommands = true
 )]
 struct Args {
-    /// Terminal size, at most 1000x1000
+    /// Terminal size, 2x1 to 1000x1000
     #[arg(long, value_name = "COLSxROWS", default_value = "120x40", value_parser = size)]
     size: (u16, u16),
     /// Serve a live view over HTTP on HOST:PORT, :PORT or PORT [without ADDR: 127.0.0.1, any free
@@ -179,9 +179,9 @@ mod tests {
     fn sizes() {
         assert_eq!(size("80x24"), Ok((80, 24)));
         assert_eq!(size("1000x1000"), Ok((1000, 1000)));
-        for text in ["0x1", "1x0", "1001x1", "1x1001", "65535x65535"] {
+        for text in ["1x1", "2x0", "1001x1", "1x1001", "65535x65535"] {
             let error = size(text).unwrap_err();
-            assert_eq!(error, format!("expected 1x1 to 1000x1000 characters, found {text}"));
+            assert_eq!(error, format!("expected 2x1 to 1000x1000 characters, found {text}"));
         }
         assert!(size("80").is_err());
         assert!(size("99999x1").is_err());

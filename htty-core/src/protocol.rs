@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 /// A terminal has at most so many columns, and so many rows.
 pub(crate) const LARGEST: u16 = 1000;
 
+/// A wide character must fit into a line: without that `alacritty_terminal` does not end.
+pub(crate) const FEWEST_COLS: u16 = 2;
+
 /// A command on standard input.
 #[derive(Debug, Deserialize, PartialEq)]
 #[serde(tag = "type", rename_all = "camelCase")]
@@ -137,11 +140,10 @@ impl Event<'_> {
 
 /// Whether a terminal can have this size.
 pub(crate) fn check_size(cols: u16, rows: u16) -> Result<(), String> {
-    let valid = 1..=LARGEST;
-    if valid.contains(&cols) && valid.contains(&rows) {
+    if (FEWEST_COLS..=LARGEST).contains(&cols) && (1..=LARGEST).contains(&rows) {
         return Ok(());
     }
-    Err(format!("expected 1x1 to {LARGEST}x{LARGEST} characters, found {cols}x{rows}"))
+    Err(format!("expected {FEWEST_COLS}x1 to {LARGEST}x{LARGEST} characters, found {cols}x{rows}"))
 }
 
 /// The events that the client wants.

@@ -472,7 +472,7 @@ def test_refused_sizes_and_late_keys_are_told(start: Start) -> None:
     ht.next("exitCode")
     assert ht.process.stderr
     ht.send(type="resize", cols=2000, rows=5)
-    expected = "cannot resize the terminal: expected 1x1 to 1000x1000 characters, found 2000x5"
+    expected = "cannot resize the terminal: expected 2x1 to 1000x1000 characters, found 2000x5"
     assert ht.process.stderr.readline() == f"ht: {expected}\n"
     ht.send(type="sendKeys", keys=["x"])
     assert "the command has ended" in ht.process.stderr.readline()

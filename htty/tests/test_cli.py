@@ -130,7 +130,7 @@ def test_debug_shows_events() -> None:
     [
         (["-s"], "no command given; put it at the end: htty [options] -- COMMAND"),
         (["-r", "0", "cat"], "argument -r/--rows: expected 1 to 1000, found `0`"),
-        (["-c", "wide", "cat"], "argument -c/--cols: expected 1 to 1000, found `wide`"),
+        (["-c", "wide", "cat"], "argument -c/--cols: expected 2 to 1000, found `wide`"),
         (["-t", "-1", "cat"], "argument -t/--timeout: expected a number of seconds, found `-1`"),
         (["-d", "", "cat"], "argument -d/--delimiter: expected at least one character"),
         (

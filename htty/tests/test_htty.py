@@ -277,7 +277,13 @@ def test_wrong_keys(cat: HtWrapper, keys: Any, error: type[Exception], message: 
 
 @pytest.mark.parametrize(
     ("rows", "cols", "error"),
-    [(0, 5, ValueError), (5, 1001, ValueError), ("5", 5, TypeError), (True, 5, TypeError)],
+    [
+        (0, 5, ValueError),
+        (5, 1001, ValueError),
+        (5, 1, ValueError),
+        ("5", 5, TypeError),
+        (True, 5, TypeError),
+    ],
 )
 def test_wrong_sizes(cat: HtWrapper, rows: Any, cols: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match=r"`(rows|cols)`: expected"):

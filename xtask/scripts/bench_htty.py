@@ -384,10 +384,11 @@ def main() -> None:
         cells = [f"{trip:.2f} ms" for trip in trips]
         rows.append(["send a line, expect it, snapshot", *cells, "<= 2 x pexpect + pyte"])
 
-        hundred = [runs(side, HUNDRED["htty"]) for side in both]
+        # Not those of the published one: each keeps half a processor busy.
+        hundred = [runs(ours, HUNDRED["htty"])]
         hundred += [runs(ours, HUNDRED[peer]) for peer in ("pexpect + pyte", "tui-test")]
         cells = times(in_turns(hundred, 1))
-        rows.append(["100 sessions at once", *cells[:3], "", cells[3], "in the table"])
+        rows.append(["100 sessions at once", "", *cells[:2], "", cells[2], "in the table"])
 
         file = folder / "mixed"
         mixed(file)

@@ -63,13 +63,17 @@ class Action(argparse.Action):
         namespace.actions = [*namespace.actions, (self.dest, values)]
 
 
-def size(text: str) -> int:
-    """Reads a number of rows or columns."""
-    with contextlib.suppress(ValueError):
-        number = int(text)
-        if 1 <= number <= 1000:
-            return number
-    raise argparse.ArgumentTypeError(f"expected 1 to 1000, found `{text}`")
+def size(least: int) -> Callable[[str], int]:
+    """Makes what reads a number of rows or columns."""
+
+    def read(text: str) -> int:
+        with contextlib.suppress(ValueError):
+            number = int(text)
+            if least <= number <= 1000:
+                return number
+        raise argparse.ArgumentTypeError(f"expected {least} to 1000, found `{text}`")
+
+    return read
 
 
 def seconds(text: str) -> float:
@@ -129,8 +133,8 @@ def parser() -> argparse.ArgumentParser:
         help=f"wait until nothing is written for so long (default: {QUIET})",
     )
     add = parser.add_argument
-    add("-r", "--rows", type=size, default=20, help="terminal height (default: 20)")
-    add("-c", "--cols", type=size, default=50, help="terminal width (default: 50)")
+    add("-r", "--rows", type=size(1), default=20, help="terminal height (default: 20)")
+    add("-c", "--cols", type=size(2), default=50, help="terminal width (default: 50)")
     add(
         "-d",
         "--delimiter",

@@ -90,8 +90,10 @@ def check_size(name: str, length: int) -> None:
     number = isinstance(length, int)  # pyright: ignore[reportUnnecessaryIsInstance]
     if not number or isinstance(length, bool):
         raise TypeError(f"`{name}`: expected a number, found {length!r}")
-    if not 1 <= length <= LARGEST:
-        raise ValueError(f"`{name}`: expected 1 to {LARGEST}, found {length}")
+    # A wide character must fit into a line.
+    least = 2 if name == "cols" else 1
+    if not least <= length <= LARGEST:
+        raise ValueError(f"`{name}`: expected {least} to {LARGEST}, found {length}")
 
 
 class HtWrapper:
@@ -162,7 +164,7 @@ class HtWrapper:
         self._send({"type": "input", "payload": text})
 
     def resize(self, rows: int, cols: int) -> None:
-        """Gives the terminal a new size, of at most 1000 rows and columns."""
+        """Gives the terminal a new size: 1 to 1000 rows, 2 to 1000 columns."""
         check_size("rows", rows)
         check_size("cols", cols)
         self._send({"type": "resize", "rows": rows, "cols": cols})
