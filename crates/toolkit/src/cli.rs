@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction};
 
+use crate::masks::Masks;
 use crate::process_group::{handle_interrupts, interrupted};
-use crate::ui::Masks;
 use crate::{Context, Env, Exit, Failure, InputKind, Spec, Ui, error_report, runner};
 
 /// A parsed command line and its surroundings.

@@ -7,6 +7,7 @@
 //! which escapes text that the runner would read as a command, and masks
 //! secrets.
 
+mod annotation;
 mod choice;
 mod cli;
 mod command;
@@ -15,7 +16,9 @@ mod env;
 mod error;
 mod files;
 mod inputs;
+mod masks;
 mod process_group;
+mod progress;
 mod runner;
 mod runner_log;
 mod secret;
@@ -24,6 +27,7 @@ mod spec;
 mod summary;
 mod ui;
 
+pub use annotation::{Annotation, Level};
 pub use choice::Choice;
 pub use cli::{Invocation, help, main};
 pub use command::{Cmd, CommandOutput, OutputMode, ProcessError};
@@ -32,12 +36,14 @@ pub use env::Env;
 pub use error::{Exit, Failure, FileError, error_chain, error_report};
 pub use files::{copy_atomic, random_hex, write_atomic};
 pub use inputs::{InputError, InputErrors, Reader};
+pub use masks::Masks;
 pub use process_group::{handle_interrupts, interrupted};
+pub use progress::Progress;
 pub use secret::{Secret, protect_memory};
 pub use service::Service;
 pub use spec::{Command, Input, InputKind, Output, Spec};
 pub use summary::Summary;
-pub use ui::{Annotation, Captured, Level, Masks, Progress, ToolOutput, Ui};
+pub use ui::{Captured, ToolOutput, Ui};
 
 // For the expansion of `choice!`.
 #[doc(hidden)]

@@ -1,61 +1,25 @@
 //! The only place that prints.
 //!
-//! Under GitHub's runner messages become workflow commands and the runner's
-//! files (`GITHUB_OUTPUT`, …) are written; elsewhere messages go to standard
-//! error for a person to read, and reports to standard output.
+//! Under GitHub's runner, messages become workflow commands, and outputs go to the
+//! runner's files (`GITHUB_OUTPUT`, …). Elsewhere messages go to standard error and
+//! reports to standard output.
 //! Format: GitHub's "Workflow commands for GitHub Actions".
 
 use std::fs::OpenOptions;
 use std::io::{IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
-use zeroize::Zeroizing;
-
+use crate::annotation::{Annotation, Level};
+use crate::masks::Masks;
+use crate::progress::Progress;
 use crate::runner_log::Log;
 use crate::{Env, FileError, Secret, Summary, random_hex};
 
 /// GitHub shows this many annotations of a kind for a step and drops the rest.
 const ANNOTATIONS: usize = 10;
 
-/// How serious an annotation is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// For information.
-    Notice,
-    /// Something to look at.
-    Warning,
-    /// Something that fails the run.
-    Error,
-}
-
-impl Level {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Notice => "notice",
-            Self::Warning => "warning",
-            Self::Error => "error",
-        }
-    }
-}
-
-/// A message that GitHub shows on the run's page and beside the file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Annotation {
-    /// How serious it is.
-    pub level: Level,
-    /// A short title; `""` for none.
-    pub title: String,
-    /// The text; may have several lines.
-    pub message: String,
-    /// The file it belongs to, relative to the repository.
-    pub file: Option<String>,
-}
-
-/// What an action says, and how. A clone says it in the same place; safe
-/// across threads.
+/// Output sink of an action; clones share it. Safe across threads.
 #[derive(Clone)]
 pub struct Ui {
     runner: bool,
@@ -74,34 +38,6 @@ struct State {
     shown: [usize; 3],
 }
 
-/// What is masked so far; a clone sees what is masked later too.
-#[derive(Clone, Default)]
-pub struct Masks(Arc<Mutex<Vec<Zeroizing<String>>>>);
-
-impl std::fmt::Debug for Masks {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Masks(***)")
-    }
-}
-
-impl Masks {
-    /// `text` with all that is masked hidden. To be called before a text is
-    /// cut or escaped: half of a secret is hidden by nothing.
-    pub fn hide(&self, text: &str) -> String {
-        self.held().iter().fold(text.to_owned(), |text, mask| text.replace(mask.as_str(), "***"))
-    }
-
-    fn add(&self, forms: Vec<Zeroizing<String>>) {
-        let mut held = self.held();
-        held.extend(forms);
-        held.sort_by_key(|form| std::cmp::Reverse(form.len()));
-    }
-
-    fn held(&self) -> MutexGuard<'_, Vec<Zeroizing<String>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Ui {
     /// For this process: workflow commands where `GITHUB_ACTIONS` is `true`.
     pub fn from_env(env: &Env) -> Self {
@@ -113,7 +49,7 @@ impl Ui {
         Self::new(env, runner, terminal, log, Box::new(std::io::stdout()))
     }
 
-    /// For tests: what is said goes to the returned buffer.
+    /// For tests: all output goes to the returned buffer.
     pub fn captured(env: &Env) -> (Self, Captured) {
         let captured = Captured::default();
         let runner = env.get("GITHUB_ACTIONS") == Some("true");
@@ -145,13 +81,13 @@ impl Ui {
         }
     }
 
-    /// Whether a person watches (standard error is a terminal).
+    /// Whether standard error is a terminal.
     pub fn is_terminal(&self) -> bool {
         self.terminal
     }
 
-    /// Hides `secret`, and its percent-encoded and base64 forms, from here on:
-    /// in all that this type writes and, by the runner, in the whole job's log.
+    /// Masks `secret` and its encoded forms from here on: in everything that this
+    /// type writes and, by the runner, in the whole log of the job.
     pub fn mask(&self, secret: &Secret) {
         let mut state = self.state();
         let forms = secret.forms();
@@ -161,17 +97,17 @@ impl Ui {
         state.masks.add(forms);
     }
 
-    /// What is masked, for texts that are cut before they come here.
+    /// The masks, for text that is cut before it is printed.
     pub fn masks(&self) -> Masks {
         self.state().masks.clone()
     }
 
-    /// `text` with all that is masked hidden, for a file of the action's own.
+    /// Replaces masked secrets in `text`, for files that the action writes itself.
     pub fn hide(&self, text: &str) -> String {
         self.state().hide(text)
     }
 
-    /// A line of progress or explanation.
+    /// Prints a line of progress or explanation.
     pub fn info(&self, text: impl AsRef<str>) {
         self.log(text.as_ref());
     }
@@ -192,7 +128,7 @@ impl Ui {
         ToolOutput(self.clone())
     }
 
-    /// The result that the user asked for, on standard output.
+    /// Prints the result that the user asked for to standard output.
     pub fn report(&self, text: impl AsRef<str>) {
         if self.runner {
             self.foreign(text);
@@ -203,7 +139,7 @@ impl Ui {
         }
     }
 
-    /// An annotation; past GitHub's ten of a kind it is a plain line.
+    /// Prints an annotation; after GitHub's ten per level, a plain line.
     pub fn annotate(&self, annotation: &Annotation) {
         let word = annotation.level.word();
         let Annotation { title, message, file, .. } = annotation;
@@ -233,19 +169,19 @@ impl Ui {
         state.log.command(&format!("::{word}{space}{}::{message}", properties.join(",")));
     }
 
-    /// A warning without a file.
+    /// Prints a warning without a file.
     pub fn warning(&self, message: impl Into<String>) {
         let (title, message) = (String::new(), message.into());
         self.annotate(&Annotation { level: Level::Warning, title, message, file: None });
     }
 
-    /// An error without a file.
+    /// Prints an error without a file.
     pub fn error(&self, message: impl Into<String>) {
         let (title, message) = (String::new(), message.into());
         self.annotate(&Annotation { level: Level::Error, title, message, file: None });
     }
 
-    /// Runs `work` with its lines folded under `title` in the runner's log.
+    /// Runs `work`; the runner folds its lines under `title`.
     pub fn group<T>(&self, title: &str, work: impl FnOnce() -> T) -> T {
         if self.runner {
             let mut state = self.state();
@@ -261,27 +197,13 @@ impl Ui {
         result
     }
 
-    /// A progress bar, on a terminal only. `total` is in `unit`s; bytes where
-    /// `unit` is `"B"`.
+    /// A progress bar, on a terminal only. `total` is in `unit`s; bytes if `unit`
+    /// is `"B"`.
     pub fn progress(&self, label: &str, total: Option<u64>, unit: &str) -> Progress {
-        if !self.terminal {
-            return Progress(ProgressBar::hidden());
-        }
-        let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
-        let numbers = if unit == "B" { "{bytes}/{total_bytes}" } else { "{pos}/{len}" };
-        let template = match total {
-            Some(_) => format!("{{msg}} {{wide_bar}} {numbers} {{elapsed}}"),
-            None => "{spinner} {msg} {elapsed}".to_owned(),
-        };
-        if let Ok(style) = ProgressStyle::with_template(&template) {
-            bar.set_style(style);
-        }
-        bar.set_message(label.to_owned());
-        bar.enable_steady_tick(Duration::from_millis(200));
-        Progress(bar)
+        if self.terminal { Progress::shown(label, total, unit) } else { Progress::hidden() }
     }
 
-    /// Sets an output of the step; nothing where no runner listens.
+    /// Sets an output of the step; does nothing outside a workflow.
     pub fn output(&self, name: &str, value: impl AsRef<str>) -> Result<(), FileError> {
         self.append(self.output.as_deref(), name, value.as_ref())
     }
@@ -291,10 +213,10 @@ impl Ui {
         self.append(self.env.as_deref(), name, value.as_ref())
     }
 
-    /// Puts `folder` first on the PATH of the job's later steps.
-    pub fn add_path(&self, folder: &Path) -> Result<(), FileError> {
+    /// Puts `directory` first on the PATH of the job's later steps.
+    pub fn add_path(&self, directory: &Path) -> Result<(), FileError> {
         let Some(file) = &self.path else { return Ok(()) };
-        append(file, &format!("{}\n", folder.display()))
+        append(file, &format!("{}\n", directory.display()))
     }
 
     /// Adds to the job's summary.
@@ -304,7 +226,7 @@ impl Ui {
         append(file, &summary.render(|text| masks.hide(text)))
     }
 
-    /// The heredoc form: a value can hold any text without adding outputs.
+    /// Appends the heredoc form, in which a value cannot add outputs.
     fn append(&self, file: Option<&Path>, name: &str, value: &str) -> Result<(), FileError> {
         let Some(file) = file else { return Ok(()) };
         let value = self.state().hide(value);
@@ -358,29 +280,7 @@ fn escape_property(text: &str) -> String {
     escape_data(text).replace(':', "%3A").replace(',', "%2C")
 }
 
-/// A progress bar; gone when dropped.
-#[derive(Debug)]
-pub struct Progress(ProgressBar);
-
-impl Progress {
-    /// `amount` more is done.
-    pub fn add(&self, amount: u64) {
-        self.0.inc(amount);
-    }
-
-    /// What is being done now.
-    pub fn message(&self, text: impl Into<String>) {
-        self.0.set_message(text.into());
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.0.finish_and_clear();
-    }
-}
-
-/// What a [`Ui`] made by [`Ui::captured`] has said so far.
+/// The output so far of a [`Ui`] made by [`Ui::captured`].
 #[derive(Debug, Clone, Default)]
 pub struct Captured(Arc<Mutex<Vec<u8>>>);
 

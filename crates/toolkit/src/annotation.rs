@@ -1,0 +1,36 @@
+//! Messages that GitHub shows on the page of a run.
+
+/// How serious an annotation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// For information.
+    Notice,
+    /// Something to check.
+    Warning,
+    /// Something that fails the run.
+    Error,
+}
+
+impl Level {
+    /// The name of the workflow command.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Notice => "notice",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// A message that GitHub shows on the run's page and beside the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Annotation {
+    /// How serious it is.
+    pub level: Level,
+    /// A short title; `""` for none.
+    pub title: String,
+    /// The text; may have several lines.
+    pub message: String,
+    /// The file it belongs to, relative to the repository.
+    pub file: Option<String>,
+}
