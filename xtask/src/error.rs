@@ -12,9 +12,6 @@ pub(crate) enum Error {
     /// The machine lacks something that no script of ours can install.
     #[error("{what}")]
     Missing { what: String, hint: String },
-    /// An argument that the task does not accept.
-    #[error("{0}")]
-    Usage(String),
     /// A step found something other than it should.
     #[error("{0}")]
     Check(String),
@@ -27,7 +24,7 @@ impl Failure for Error {
             // A step that found an error has done its work.
             Self::Process(ProcessError::Failed { .. }) => Exit::Findings,
             Self::Process(error) => error.exit(),
-            Self::Missing { .. } | Self::Usage(_) => Exit::Usage,
+            Self::Missing { .. } => Exit::Usage,
             Self::Check(_) => Exit::Findings,
         }
     }
@@ -37,7 +34,7 @@ impl Failure for Error {
             Self::File(error) => error.hint(),
             Self::Process(error) => error.hint(),
             Self::Missing { hint, .. } => Some(hint.clone()),
-            Self::Usage(_) | Self::Check(_) => None,
+            Self::Check(_) => None,
         }
     }
 }

@@ -7,11 +7,11 @@ use serde::Deserialize;
 use toolkit::{Cmd, Exit, FileError};
 
 use crate::error::Error;
-use crate::pins;
 use crate::regions;
-use crate::shell::{Shell, display};
+use crate::shell::{Shell, WORKSPACES, display};
 use crate::tools;
 use crate::version_bump;
+use crate::{licenses, pins};
 
 /// The actions, by the name of directory, package and binary.
 pub(crate) const ACTIONS: [&str; 4] = ["setup-nix", "build-wheel", "verify-dist", "publish"];
@@ -71,6 +71,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
         shell.run(&Cmd::new(display(&python)).arg(display(&script)).arg(display(&data)))?;
     }
     let mut stale = pins::update(shell, args.check)?;
+    stale.extend(licenses::update(shell, args.check)?);
     for action in ACTIONS {
         let describe =
             shell.cargo().args(["run", "--quiet", "--locked", "--package", action, "--", "--describe"]);
@@ -85,6 +86,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
             }
         }
     }
+    stale.extend(help_texts(shell, args.check)?);
     match (&stale[..], args.check) {
         ([], _) => shell.ui.info("all generated regions are up to date"),
         (stale, true) => {
@@ -94,6 +96,30 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
         (stale, false) => shell.ui.info(format!("wrote {}", stale.join(", "))),
     }
     Ok(Exit::Done)
+}
+
+/// Updates `docs/reference`, the help of each program as a user reads it;
+/// returns the files that were out of date.
+fn help_texts(shell: &Shell, check: bool) -> Result<Vec<String>, Error> {
+    let mut stale = Vec::new();
+    let actions = ACTIONS.map(|action| (WORKSPACES[0], action));
+    for (manifest, program) in actions.into_iter().chain([(WORKSPACES[1], "ht")]) {
+        let run =
+            ["run", "--quiet", "--locked", "--manifest-path", manifest, "--bin", program, "--", "--help"];
+        // The width is otherwise that of the terminal.
+        let help = shell.run(&shell.cargo().args(run).env("COLUMNS", "100"))?.stdout;
+        let help: String = help.lines().map(|line| format!("{}\n", line.trim_end())).collect();
+        let file = format!("docs/reference/{program}.txt");
+        let path = shell.root.join(&file);
+        if std::fs::read_to_string(&path).is_ok_and(|old| old == help) {
+            continue;
+        }
+        if !check {
+            toolkit::write_atomic(&path, help.as_bytes())?;
+        }
+        stale.push(file);
+    }
+    Ok(stale)
 }
 
 /// Updates the regions of a file; returns whether they were out of date.

@@ -1,11 +1,11 @@
-//! `cargo xtask licenses`: the licence texts of the crates in each program, to
-//! be shipped beside it.
+//! The licence texts of the crates in the programs that are shipped, part of
+//! `cargo xtask gen`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use toolkit::{Exit, FileError};
+use toolkit::FileError;
 
 use crate::error::Error;
 use crate::shell::{Shell, display};
@@ -13,42 +13,41 @@ use crate::shell::{Shell, display};
 /// How files with a licence or a notice are named.
 const NAMES: [&str; 6] = ["LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE", "UNLICENSE"];
 
-#[derive(clap::Args)]
-pub(crate) struct Args {
-    /// Write PACKAGE-licenses.txt for each package into this directory
-    #[arg(long, value_name = "DIRECTORY", default_value = "target/licenses")]
-    out_dir: PathBuf,
-    /// The packages whose program is shipped; by default all
-    #[arg(value_name = "PACKAGE")]
-    packages: Vec<String>,
-}
-
-/// The programs that are shipped, each with the manifest of its workspace.
-const PROGRAMS: [(&str, &str); 5] = [
-    ("setup-nix", "Cargo.toml"),
-    ("build-wheel", "Cargo.toml"),
-    ("verify-dist", "Cargo.toml"),
-    ("publish", "Cargo.toml"),
-    ("htty-core", "htty-core/Cargo.toml"),
+/// A generated file, the manifest of a workspace, and the packages whose
+/// programs it covers. The first is beside the actions, so that whoever runs
+/// them has it; the second goes into the wheel.
+const FILES: [(&str, &str, &[&str]); 2] = [
+    (
+        "actions/THIRD-PARTY-LICENSES.txt",
+        "Cargo.toml",
+        &["setup-nix", "build-wheel", "verify-dist", "publish"],
+    ),
+    ("htty-core/THIRD-PARTY-LICENSES.txt", "htty-core/Cargo.toml", &["htty-core"]),
 ];
 
-pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
-    let directory = shell.root.join(&args.out_dir);
-    for name in &args.packages {
-        if !PROGRAMS.iter().any(|(known, _)| known == name) {
-            let known = PROGRAMS.map(|(known, _)| format!("`{known}`")).join(", ");
-            return Err(Error::Usage(format!("expected one of {known}, found `{name}`")));
+/// The targets of the shipped programs, as far as dependencies differ.
+const TARGETS: [&str; 4] = [
+    "x86_64-unknown-linux-musl",
+    "aarch64-unknown-linux-musl",
+    "x86_64-apple-darwin",
+    "aarch64-apple-darwin",
+];
+
+/// Updates the files; returns those that were out of date.
+pub(crate) fn update(shell: &Shell, check: bool) -> Result<Vec<String>, Error> {
+    let mut stale = Vec::new();
+    for (file, manifest, packages) in FILES {
+        let path = shell.root.join(file);
+        let new = text(shell, manifest, packages)?;
+        if std::fs::read_to_string(&path).is_ok_and(|old| old == new) {
+            continue;
         }
-    }
-    for (package, manifest) in PROGRAMS {
-        if args.packages.is_empty() || args.packages.iter().any(|name| name == package) {
-            let path = directory.join(format!("{package}-licenses.txt"));
-            let text = text(shell, package, manifest)?;
-            toolkit::write_atomic(&path, text.as_bytes())?;
-            shell.ui.report(display(&path));
+        if !check {
+            toolkit::write_atomic(&path, new.as_bytes())?;
         }
+        stale.push(file.to_owned());
     }
-    Ok(Exit::Done)
+    Ok(stale)
 }
 
 #[derive(Deserialize)]
@@ -61,19 +60,22 @@ struct Crate {
     name: String,
     version: String,
     license: Option<String>,
-    repository: Option<String>,
     manifest_path: PathBuf,
     source: Option<String>,
 }
 
-/// The crates in the program of `package`, then each licence text with the
+/// The crates in the programs of `packages`, then each licence text with the
 /// crates that it belongs to.
-fn text(shell: &Shell, package: &str, manifest: &str) -> Result<String, Error> {
+fn text(shell: &Shell, manifest: &str, packages: &[&str]) -> Result<String, Error> {
     let manifest = display(&shell.root.join(manifest));
-    let tree =
-        ["tree", "--locked", "--package", package, "--edges", "normal,no-proc-macro", "--target", "all"];
-    let tree =
-        shell.cargo().args(tree).args(["--prefix", "none", "--format", "{p}", "--manifest-path", &manifest]);
+    let tree = ["tree", "--locked", "--edges", "normal,no-proc-macro", "--prefix", "none"];
+    let mut tree = shell.cargo().args(tree).args(["--format", "{p}", "--manifest-path", &manifest]);
+    for target in TARGETS {
+        tree = tree.args(["--target", target]);
+    }
+    for package in packages {
+        tree = tree.args(["--package", package]);
+    }
     // A line is `name v1.2.3`, then perhaps more.
     let tree = shell.quiet(&tree)?.stdout;
     let linked: BTreeSet<(&str, &str)> = tree
@@ -92,16 +94,15 @@ fn text(shell: &Shell, package: &str, manifest: &str) -> Result<String, Error> {
     for krate in foreign {
         let name = format!("{} {}", krate.name, krate.version);
         let license = krate.license.as_deref().unwrap_or("see its text");
-        let place = krate.repository.as_deref().unwrap_or_default();
-        list.push_str(format!("{name}: {license} {place}").trim_end());
-        list.push('\n');
+        list.push_str(&format!("{name}: {license}\n"));
         let found = texts_of(krate.manifest_path.parent().unwrap_or(Path::new(".")))?;
         let found = if found.is_empty() { standard_texts(&name, license)? } else { found };
         for text in found {
             texts.entry(text).or_default().insert(name.clone());
         }
     }
-    let mut out = format!("The program of {package} contains these crates:\n\n{list}");
+    let programs = packages.join(", ");
+    let mut out = format!("Generated by `cargo xtask gen`. Crates in {programs}:\n\n{list}");
     for (text, crates) in texts {
         let crates: Vec<String> = crates.into_iter().collect();
         out.push_str(&format!("\n{}\n{}\n\n{text}\n", "=".repeat(72), crates.join(", ")));

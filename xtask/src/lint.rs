@@ -29,7 +29,7 @@ pub(crate) fn run(shell: &Shell) -> Result<Exit, Error> {
         shell.inherit(&shell.cargo().args(clippy).args(["--", "--deny", "warnings"]))?;
     }
     let linters = [
-        // Advisories need the network: `soak.yml` checks them on a schedule.
+        // Advisories need the network: `scan.sh` checks them on a schedule.
         cargo_tool("cargo-deny").args(["--workspace", "--locked", "check", "bans", "licenses", "sources"]),
         cargo_tool("cargo-deny")
             .args(["--manifest-path", "htty-core/Cargo.toml", "--workspace", "--locked", "check"])
@@ -55,15 +55,4 @@ pub(crate) fn run(shell: &Shell) -> Result<Exit, Error> {
         shell.inherit(&actionlint.arg(shellcheck).args(&workflows))?;
     }
     generate::run(shell, &generate::Args { check: true, policies: false })
-}
-
-/// Checks all dependencies against the database of security advisories.
-pub(crate) fn advisories(shell: &Shell) -> Result<Exit, Error> {
-    let deny = display(&tools::environment(shell, "lint")?.join("cargo-deny"));
-    for manifest in WORKSPACES {
-        let check = ["--manifest-path", manifest, "--workspace", "--locked", "check"];
-        let check = Cmd::new(&deny).args(check).args(["--config", "deny.toml", "advisories"]);
-        shell.inherit(&check)?;
-    }
-    Ok(Exit::Done)
 }

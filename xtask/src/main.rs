@@ -55,10 +55,6 @@ enum Task {
     Gen(generate::Args),
     /// Run all linters
     Lint,
-    /// Check the dependencies for security advisories; needs the network
-    Advisories,
-    /// Write the licence texts of the crates in each program
-    Licenses(licenses::Args),
     /// Install the tools that the tests need
     SetupTestTools,
     /// Bump the version of htty-core and htty in every file that contains it
@@ -81,8 +77,6 @@ fn main() -> ExitCode {
         Task::Docs => bench::docs(&shell),
         Task::Gen(args) => generate::run(&shell, &args),
         Task::Lint => lint::run(&shell),
-        Task::Advisories => lint::advisories(&shell),
-        Task::Licenses(args) => licenses::run(&shell, &args),
         Task::Soak(args) => soak::run(&shell, &args),
         Task::VersionBump(args) => version_bump::run(&shell, &args),
         Task::SetupTestTools => setup::set_up_tests(&shell).map(|()| Exit::Done),
