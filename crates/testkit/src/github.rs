@@ -2,9 +2,9 @@
 //! tags, the runs of a workflow.
 
 mod git;
-mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::body::Bytes;
@@ -14,11 +14,70 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::server::Server;
 
-pub use state::{Interrupt, Release, Repository};
-use state::{Shared, failure};
+/// A release.
+#[derive(Debug, Clone)]
+pub struct Release {
+    /// Its number.
+    pub id: u64,
+    /// Its tag.
+    pub tag: String,
+    /// Its notes.
+    pub body: String,
+    /// Whether nobody sees it yet.
+    pub draft: bool,
+    /// Whether it is marked as not final.
+    pub prerelease: bool,
+    /// Whether it can no longer change.
+    pub immutable: bool,
+    /// Bytes by name.
+    pub assets: BTreeMap<String, (u64, Vec<u8>)>,
+    /// The assets whose upload was cut off: they are listed all the same.
+    pub starters: BTreeSet<String>,
+}
+
+/// What it holds and has seen.
+#[derive(Debug, Default)]
+pub struct Repository {
+    /// In the order in which they were made.
+    pub releases: Vec<Release>,
+    /// How many assets were sent.
+    pub sent: u32,
+    /// So many requests are answered with 502 before they are looked at.
+    pub broken: u32,
+    /// So many requests are refused by the secondary rate limit.
+    pub limited: u32,
+    /// Whether a release becomes immutable when it is published: a setting of
+    /// the repository.
+    pub immutable: bool,
+    /// The git repository behind it, for objects and tags.
+    pub git: Option<PathBuf>,
+    /// The runs of its workflows, as the API lists them: the newest first.
+    pub runs: Vec<Value>,
+    /// Where the client is cut off.
+    pub interrupt: Option<Interrupt>,
+    /// What was asked: methods and paths.
+    pub asked: Vec<String>,
+    next: u64,
+}
+
+/// From a request on all are refused: the client was cut off there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interrupt {
+    /// So many requests are answered before.
+    pub after: u32,
+    /// Whether the first refused request takes effect all the same.
+    pub takes_effect: bool,
+}
+
+struct Shared {
+    repository: Mutex<Repository>,
+    /// The root as the last client addressed it.
+    root: Mutex<String>,
+}
 
 /// The server; it ends with this value.
 pub struct GitHub {
@@ -74,6 +133,51 @@ impl GitHub {
     pub fn repository(&self) -> MutexGuard<'_, Repository> {
         self.shared.repository()
     }
+}
+
+impl Shared {
+    fn repository(&self) -> MutexGuard<'_, Repository> {
+        self.repository.lock().expect("no panic while locked")
+    }
+
+    fn json(&self, release: &Release) -> Value {
+        let (root, id) = (self.root.lock().expect("no panic while locked").clone(), release.id);
+        let time = "2026-01-01T00:00:00Z";
+        let asset = |(name, (id, bytes)): (&String, &(u64, Vec<u8>))| {
+            let digest: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+            let state = if release.starters.contains(name) { "starter" } else { "uploaded" };
+            json!({
+                "id": id, "node_id": "n", "name": name, "label": null, "state": state,
+                "url": format!("{root}repos/octo/htty/releases/assets/{id}"),
+                "browser_download_url": format!("{root}download/{name}"), "content_type": "application/octet-stream",
+                "size": bytes.len(), "digest": format!("sha256:{digest}"), "download_count": 0,
+                "created_at": time, "updated_at": time, "uploader": null,
+            })
+        };
+        json!({
+            "id": id, "node_id": "n", "tag_name": release.tag, "target_commitish": "main", "name": release.tag,
+            "body": release.body, "draft": release.draft, "prerelease": release.prerelease,
+            "immutable": release.immutable, "created_at": time, "published_at": null, "author": null,
+            "url": format!("{root}repos/octo/htty/releases/{id}"),
+            "html_url": format!("{root}octo/htty/releases/tag/{}", release.tag),
+            "assets_url": format!("{root}repos/octo/htty/releases/{id}/assets"),
+            "upload_url": format!("{root}uploads/{id}/assets{{?name,label}}"),
+            "tarball_url": null, "zipball_url": null,
+            "assets": release.assets.iter().map(asset).collect::<Vec<_>>(),
+        })
+    }
+
+    fn answer(&self, status: StatusCode, release: Option<&Release>) -> Response {
+        match release {
+            Some(release) => (status, Json(self.json(release))).into_response(),
+            None => failure(StatusCode::NOT_FOUND, "Not Found"),
+        }
+    }
+}
+
+fn failure(status: StatusCode, message: &str) -> Response {
+    (status, Json(json!({ "message": message, "documentation_url": "https://docs.github.com/rest" })))
+        .into_response()
 }
 
 async fn guard(
