@@ -20,6 +20,7 @@ REPORTS = {
     "save.json": "setup-nix-report",
     "build.json": "build-report",
     "verify.json": "verify-report",
+    "installs.json": "installs-report",
     "dist-manifest.json": "dist-manifest",
     "publish.json": "publish-report",
 }
@@ -73,6 +74,7 @@ def reports(
     hello = ROOT / "tests/act/hello"
     run("build-wheel", hello, "--report-path", "build.json")
     run("verify-dist", "dist", "--report-path", "verify.json")
+    run("verify-dist", "installs", "dist", "--report-path", "installs.json")
     # With a Nix that is there and a store of its own: nothing is installed.
     env |= nix_variables(built / "nix")
     setup = ("--kvm", "false", "--cache-folder", built / "cache")

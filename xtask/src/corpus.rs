@@ -11,7 +11,11 @@ use crate::tools;
 
 /// The lists: one file per line, with requirement, platform, Python version, file
 /// name and SHA-256.
-const LISTS: [&str; 2] = ["actions/verify-dist/benches/wheels.txt", "crates/distcheck/tests/corpus.txt"];
+const LISTS: [&str; 3] = [
+    "actions/verify-dist/benches/wheels.txt",
+    "crates/distcheck/tests/corpus.txt",
+    "crates/installs/tests/pips.txt",
+];
 
 /// Downloads the files of all lists to `target/corpus` and returns that directory.
 pub(crate) fn download(shell: &Shell) -> Result<PathBuf, Error> {

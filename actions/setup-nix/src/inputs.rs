@@ -52,11 +52,11 @@ pub static SPEC: Spec = Spec {
         Output::new("report-path", "The JSON report, where one was asked for."),
     ],
     commands: &[
-        Command { name: "plan", about: "Decides and sets the cache's key", argument: None },
-        Command { name: "install", about: "Puts Nix and the cached paths in place (the default)", argument: None },
-        Command { name: "pack", about: "Adds new store paths to the cache folder", argument: None },
-        Command { name: "watch", about: "Packs for as long as the job runs", argument: None },
-        Command { name: "save", about: "Ends the packer, packs the rest, applies max-size", argument: None },
+        Command::new("plan", "Decides and sets the cache's key"),
+        Command::new("install", "Puts Nix and the cached paths in place (the default)"),
+        Command::new("pack", "Adds new store paths to the cache folder"),
+        Command::new("watch", "Packs for as long as the job runs"),
+        Command::new("save", "Ends the packer, packs the rest, applies max-size"),
     ],
 };
 

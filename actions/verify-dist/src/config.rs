@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use distcheck::matches;
 use distcheck::{Finding, Selection, rules};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use toolkit::FileError;
 
 use crate::error::Error;
@@ -25,9 +25,22 @@ pub(crate) struct Config {
     /// As the input `expect-sdist`.
     #[serde(default)]
     pub(crate) expect_sdist: Vec<String>,
+    /// As the input `require`.
+    #[serde(default)]
+    pub(crate) require: Vec<String>,
+    /// As the input `lost`.
+    pub(crate) lost: Option<Lost>,
     /// The names that the wheels install at the top level, for CON015.
     #[serde(default)]
     pub(crate) top_level: Vec<String>,
+}
+
+/// How much it weighs that an environment loses its wheel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Lost {
+    Warning,
+    Error,
 }
 
 /// Findings that are accepted.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use installs::require::RequirementError;
 use toolkit::{Exit, Failure, FileError, InputErrors};
 
 /// Why there is no verdict.
@@ -38,8 +39,26 @@ pub enum Error {
     /// The same file name twice.
     #[error("`{0}` stands in two of the given folders")]
     Twice(String),
+    /// An environment that is not known.
+    #[error("`require`: cannot use `{text}`")]
+    Require {
+        /// As it is written.
+        text: String,
+        /// Why.
+        source: RequirementError,
+    },
+    /// An environment to explain that is not known.
+    #[error("`--why`: cannot use `{text}`")]
+    Why {
+        /// As it is written.
+        text: String,
+        /// Why.
+        source: RequirementError,
+    },
     /// The input `previous` names no index.
-    #[error("`previous`: expected `pypi`, `testpypi` or the https URL of a Simple API, found `{0}`")]
+    #[error(
+        "`previous`: expected `pypi`, `testpypi`, the https URL of a Simple API or a directory, found `{0}`"
+    )]
     Previous(String),
     /// The index could not be asked.
     #[error("cannot read `{url}`")]
@@ -74,6 +93,8 @@ impl Failure for Error {
             | Self::Nothing(_)
             | Self::Missing(_)
             | Self::Previous(_)
+            | Self::Require { .. }
+            | Self::Why { .. }
             | Self::Twice(_) => Exit::Usage,
             Self::Index { .. } | Self::Client(_) | Self::Runtime { .. } => Exit::Undetermined,
         }
@@ -82,6 +103,10 @@ impl Failure for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::UnknownRule(_) => Some("`verify-dist rules` lists them".into()),
+            Self::Require { .. } | Self::Why { .. } => Some(
+                "name a system, an architecture and a Python, such as `alpine-3.20 aarch64 cp312`; `verify-dist installs` lists them"
+                    .into(),
+            ),
             Self::Nothing(_) | Self::Missing(_) => {
                 Some("build first, then give the folder with the distributions".into())
             }

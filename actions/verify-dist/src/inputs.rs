@@ -54,8 +54,19 @@ pub static SPEC: Spec = Spec {
         Input::new(
             "previous",
             InputKind::Text,
-            "An index to compare with: `pypi`, `testpypi` or the URL of a Simple API. Every platform of the release before this one must be there again. The only input that needs the network.",
+            "What to compare with: `pypi`, `testpypi`, the URL of a Simple API, or a directory with the previous release. Every platform of the release before this one must be there again. Only an index needs the network.",
         ),
+        Input::new(
+            "lost",
+            InputKind::Choice(&["warning", "error"]),
+            "How much it weighs that an environment gets less than from the release `previous`, such as a source distribution in place of a wheel. `warning` by default.",
+        ),
+        Input::new(
+            "require",
+            InputKind::List,
+            "Environments that every package must have a wheel for, one a line: system, architecture and Python, such as `alpine-3.20 aarch64 cp312`; `*` stands for any text.",
+        ),
+        Input::new("svg-path", InputKind::Path, "Where to write the table of `installs` as SVG, for a README."),
         Input::new(
             "fail-on",
             InputKind::Choice(&["error", "warning"]),
@@ -76,12 +87,15 @@ pub static SPEC: Spec = Spec {
         Output::new("warnings", "How many warnings there are."),
     ],
     commands: &[
-        Command { name: "rules", about: "List the rules.", argument: None },
-        Command {
-            name: "explain",
-            about: "Explain a rule: what, why, source, and how to mend it.",
-            argument: Some("ID"),
-        },
+        Command::new("rules", "List the rules."),
+        Command::new("explain", "Explain a rule: what, why, source, and how to mend it.").argument("ID"),
+        Command::new("installs", "Show which file pip takes in each environment, and nothing else.")
+            .positional()
+            .options(&[Input::new(
+                "why",
+                InputKind::Text,
+                "Explain the cells of an environment, such as `ubuntu-20.04 x86_64 cp38`: the tags it accepts, and what becomes of each file.",
+            )]),
     ],
 };
 
@@ -106,6 +120,9 @@ pub(crate) struct Inputs {
     pub(crate) expect_sdist: Vec<String>,
     pub(crate) tag: Option<String>,
     pub(crate) previous: Option<String>,
+    pub(crate) lost: Option<String>,
+    pub(crate) require: Vec<String>,
+    pub(crate) svg_path: Option<PathBuf>,
     pub(crate) strict: bool,
     pub(crate) dry_run: bool,
 }
@@ -128,6 +145,9 @@ impl Inputs {
             expect_sdist: reader.list("expect-sdist"),
             tag: tag(&mut reader),
             previous: reader.text("previous"),
+            lost: reader.text("lost"),
+            require: reader.list("require"),
+            svg_path: reader.path("svg-path"),
             strict: reader.word("fail-on") == "warning",
             dry_run: reader.flag("dry-run"),
         };

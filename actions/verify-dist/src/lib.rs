@@ -3,6 +3,7 @@
 
 mod config;
 mod error;
+mod files;
 mod inputs;
 mod plan;
 mod previous;

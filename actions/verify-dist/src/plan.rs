@@ -1,16 +1,16 @@
 //! Which files are checked, against which rules.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use distcheck::rules;
+use installs::require::Requirement;
 use serde::Serialize;
-use toolkit::FileError;
 
-use crate::config::Config;
+use crate::config::{Config, Lost};
 use crate::error::Error;
+use crate::files::files;
 use crate::inputs::Inputs;
-use crate::previous::simple;
+use crate::previous::Previous;
 
 /// What a run would do; `--dry-run` prints it.
 #[derive(Debug, Serialize)]
@@ -21,8 +21,11 @@ pub(crate) struct Plan {
     pub(crate) matrix: Vec<String>,
     pub(crate) expect_sdist: Vec<String>,
     pub(crate) tag: Option<String>,
-    /// The Simple API to compare with.
-    pub(crate) previous: Option<String>,
+    /// What to compare with.
+    pub(crate) previous: Option<Previous>,
+    pub(crate) lost: Lost,
+    /// The required environments, as they are written.
+    pub(crate) require: Vec<String>,
 }
 
 impl Plan {
@@ -43,42 +46,20 @@ impl Plan {
             matrix: either(&inputs.matrix, &config.matrix),
             expect_sdist: either(&inputs.expect_sdist, &config.expect_sdist),
             tag: inputs.tag.clone(),
-            previous: inputs.previous.as_deref().map(simple).transpose()?.map(String::from),
+            previous: inputs.previous.as_deref().map(Previous::parse).transpose()?,
+            lost: match inputs.lost.as_deref() {
+                Some("error") => Lost::Error,
+                Some(_) => Lost::Warning,
+                None => config.lost.unwrap_or(Lost::Warning),
+            },
+            require: either(&inputs.require, &config.require),
         })
     }
-}
 
-/// The distributions in folders, and the files that are named.
-fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
-    let mut files = Vec::new();
-    for path in paths {
-        if path.is_dir() {
-            let entries = std::fs::read_dir(path).map_err(FileError::new("read", path))?;
-            for entry in entries {
-                let file = entry.map_err(FileError::new("read", path))?.path();
-                let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                if file.is_file() && (name.ends_with(".whl") || name.ends_with(".tar.gz")) {
-                    files.push(file);
-                }
-            }
-        } else if path.exists() {
-            files.push(path.clone());
-        } else {
-            return Err(Error::Missing(path.clone()));
-        }
+    /// The required environments, understood.
+    pub(crate) fn required(&self) -> Result<Vec<Requirement>, Error> {
+        let parse =
+            |text: &String| text.parse().map_err(|source| Error::Require { text: text.clone(), source });
+        self.require.iter().map(parse).collect()
     }
-    files.sort();
-    files.dedup();
-    if files.is_empty() {
-        let names: Vec<_> = paths.iter().map(|path| format!("`{}`", path.display())).collect();
-        return Err(Error::Nothing(names.join(", ")));
-    }
-    let mut names = BTreeSet::new();
-    for file in &files {
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if !names.insert(name.clone()) {
-            return Err(Error::Twice(name));
-        }
-    }
-    Ok(files)
 }

@@ -1,29 +1,89 @@
-//! What the index has of the packages, by the Simple API, as JSON (PEP 691)
-//! or HTML (PEP 503). Asked only where `previous` is given: everything else
-//! that this program does needs no network.
+//! The files of the previous release: what an index lists, by the Simple API
+//! (PEP 503, PEP 691), or what a directory holds. Asked only where `previous`
+//! is given: everything else that this program does needs no network.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use distcheck::{Published, PublishedFile};
+use distcheck::{Limits, Published, PublishedFile, scan};
 use index::{Client, HttpError, Keep, Retry};
+use pydist::digest::hex;
 use pydist::filename::DistName;
 use reqwest::Url;
+use serde::{Serialize, Serializer};
 use toolkit::{Env, Ui};
 
 use crate::error::Error;
+use crate::files::files;
 
 /// How long a request is retried.
 const RETRY: Duration = Duration::from_secs(10);
 
+/// What a release is compared with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Previous {
+    /// The Simple API of an index.
+    Index(#[serde(serialize_with = "as_text")] Url),
+    /// A directory with distributions.
+    Directory(PathBuf),
+}
+
+fn as_text<S: Serializer>(url: &Url, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(url.as_str())
+}
+
+impl Previous {
+    /// Of `pypi`, `testpypi`, a URL or a directory.
+    pub(crate) fn parse(text: &str) -> Result<Self, Error> {
+        match simple(text) {
+            Err(_) if Path::new(text).is_dir() => Ok(Self::Directory(text.into())),
+            index => index.map(Self::Index),
+        }
+    }
+
+    /// The files that are there of each project (normalised names).
+    pub(crate) fn published(
+        &self,
+        projects: impl Iterator<Item = String>,
+        threads: usize,
+        env: &Env,
+        ui: &Ui,
+    ) -> Result<Published, Error> {
+        match self {
+            Self::Index(index) => published(index, projects, env, ui),
+            Self::Directory(path) => directory(path, threads),
+        }
+    }
+}
+
+fn directory(path: &Path, threads: usize) -> Result<Published, Error> {
+    let paths = files(&[path.to_owned()])?;
+    let mut published = Published::new();
+    for dist in scan(&paths, &Limits::default(), threads)? {
+        let Ok(name) = dist.name.clone() else { continue };
+        let requires = dist.metadata().and_then(|metadata| metadata.headers.get("Requires-Python"));
+        let file = PublishedFile {
+            filename: dist.filename.clone(),
+            name,
+            sha256: Some(hex(&dist.sha256)),
+            requires_python: requires.map(str::to_owned),
+            yanked: false,
+        };
+        published.entry(dist.project()).or_default().push(file);
+    }
+    Ok(published)
+}
+
 /// The Simple API's address of `pypi`, `testpypi` or a URL.
-pub(crate) fn simple(text: &str) -> Result<Url, Error> {
+fn simple(text: &str) -> Result<Url, Error> {
     index::simple_api(text, true).map_err(|_| Error::Previous(text.to_owned()))
 }
 
 /// Asks the index for each project (normalised names). One that it does not
 /// know has no files.
-pub(crate) fn published(
+fn published(
     simple: &Url,
     projects: impl Iterator<Item = String>,
     env: &Env,
@@ -42,7 +102,8 @@ pub(crate) fn published(
             let listing = index::list(&client, &page, None, &keep).await.map_err(failed)?;
             let files = listing.files.into_iter().filter_map(|(filename, file)| {
                 let name = filename.parse().ok()?;
-                Some(PublishedFile { filename, name, sha256: file.sha256, yanked: file.yanked })
+                let (sha256, requires_python) = (file.sha256, file.requires_python);
+                Some(PublishedFile { filename, name, sha256, requires_python, yanked: file.yanked })
             });
             published.insert(project, files.collect());
         }

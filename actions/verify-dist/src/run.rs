@@ -7,11 +7,11 @@ use distcheck::{Limits, Set, Severity, check, rules, scan};
 use pydist::digest::{hex, sha256};
 use toolkit::{Exit, Invocation, Ui};
 
-use crate::config::Config;
+use crate::config::{Config, Lost};
 use crate::error::Error;
 use crate::inputs::{Format, Inputs};
 use crate::plan::Plan;
-use crate::previous;
+use crate::report::installs::Installs;
 use crate::report::{self, Report};
 
 /// The whole action.
@@ -35,16 +35,15 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
         ui.report(serde_json::to_string_pretty(&plan).unwrap_or_default());
         return Ok(Exit::Done);
     }
+    let require = plan.required()?;
     let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(8);
     let dists = scan(&plan.files, &Limits::default(), threads)?;
-    let published = match &plan.previous {
-        Some(index) => {
-            let projects: BTreeSet<String> =
-                dists.iter().filter(|dist| dist.name.is_ok()).map(Dist::project).collect();
-            Some(previous::published(&previous::simple(index)?, projects.into_iter(), &invocation.env, ui)?)
-        }
-        None => None,
-    };
+    let projects: BTreeSet<String> =
+        dists.iter().filter(|dist| dist.name.is_ok()).map(Dist::project).collect();
+    let published = plan.previous.as_ref();
+    let published = published
+        .map(|previous| previous.published(projects.into_iter(), threads, &invocation.env, ui))
+        .transpose()?;
     let set = Set {
         dists: &dists,
         matrix: &plan.matrix,
@@ -52,9 +51,18 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
         expect_sdist: &plan.expect_sdist,
         previous: published.as_ref(),
         top_level: &config.top_level,
+        require: &require,
+        lost_is_error: plan.lost == Lost::Error,
     };
+    let installs = Installs::new(&set);
+    if let Some(path) = &inputs.svg_path {
+        toolkit::write_atomic(path, installs.svg().as_bytes())?;
+    }
+    if invocation.command == Some("installs") {
+        return show(&installs, invocation, &inputs, ui);
+    }
     let verdict = check(&set, &config.selection());
-    let mut report = Report::new(&dists, verdict, &config);
+    let mut report = Report::new(&dists, verdict, &config, installs);
     if report.count(Severity::Error) == 0 {
         let bytes = report::manifest(&report, &dists).to_json();
         toolkit::write_atomic(&plan.manifest, &bytes)?;
@@ -80,4 +88,22 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
     report::publish(&report, ui, runner)?;
     let failed = report.count(Severity::Error) > 0 || (inputs.strict && report.count(Severity::Warning) > 0);
     Ok(if failed { Exit::Findings } else { Exit::Done })
+}
+
+/// The command `installs`.
+fn show(installs: &Installs, invocation: &Invocation, inputs: &Inputs, ui: &Ui) -> Result<Exit, Error> {
+    if let Some(path) = &inputs.report_path {
+        toolkit::write_atomic(path, installs.report().as_bytes())?;
+    }
+    let why = invocation.options.get("why");
+    let explained = why.map(|text| {
+        let why = installs.why(text);
+        why.map_err(|source| Error::Why { text: text.clone(), source })
+    });
+    match (explained.transpose()?, inputs.format) {
+        (Some(text), _) => ui.report(text),
+        (None, Format::Json) => ui.report(installs.report()),
+        (None, _) => ui.report(installs.text()),
+    }
+    Ok(Exit::Done)
 }

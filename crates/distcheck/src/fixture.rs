@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use installs::require::Requirement;
 use pydist::filename::DistName;
 pub(crate) use testkit::sample::*;
 pub(crate) use testkit::wheel::{Elf, MachO, Member, Pe, Wheel, zip};
@@ -20,6 +21,7 @@ pub(crate) struct Case {
     pub(crate) expect_sdist: Vec<String>,
     pub(crate) previous: Option<Published>,
     pub(crate) top_level: Vec<String>,
+    pub(crate) require: Vec<Requirement>,
 }
 
 impl Case {
@@ -36,6 +38,8 @@ impl Case {
             expect_sdist: &self.expect_sdist,
             previous: self.previous.as_ref(),
             top_level: &self.top_level,
+            require: &self.require,
+            lost_is_error: false,
         }
     }
 }
@@ -123,7 +127,13 @@ pub(crate) fn other(stem: &str, from: &str, to: &str) -> Wheel {
 
 pub(crate) fn listed(filename: &str, sha256: Option<&str>) -> PublishedFile {
     let name: DistName = filename.parse().unwrap();
-    PublishedFile { filename: filename.into(), name, sha256: sha256.map(str::to_owned), yanked: false }
+    PublishedFile {
+        filename: filename.into(),
+        name,
+        sha256: sha256.map(str::to_owned),
+        requires_python: None,
+        yanked: false,
+    }
 }
 
 pub(crate) fn published(files: &[(&str, Option<&str>)]) -> Published {
@@ -243,6 +253,7 @@ fn sound() -> Case {
         expect_sdist: vec!["sample".into()],
         previous: Some(published(&[("sample-0.9-py3-none-macosx_11_0_arm64.whl", None)])),
         top_level: vec!["sample".into(), "sample_cli".into()],
+        require: vec!["debian-12 x86_64 cp312".parse().unwrap()],
     }
 }
 

@@ -19,12 +19,14 @@ mod content;
 pub mod facts;
 #[cfg(test)]
 mod fixture;
+mod installable;
 mod pattern;
 mod rule;
 pub mod rules;
 mod scan;
 
 pub use check::{Finding, Outcome, Selection, Verdict, check};
+pub use installable::installable;
 pub use pattern::matches;
 pub use pydist::zip::Limits;
 pub use rule::{Check, Provenance, Published, PublishedFile, Rule, Set, Severity};

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use installs::require::Requirement;
 use pydist::filename::DistName;
 use serde::Serialize;
 
@@ -90,6 +91,10 @@ pub struct Set<'a> {
     pub previous: Option<&'a Published>,
     /// The top-level names that wheels may install; any by default.
     pub top_level: &'a [String],
+    /// The environments that every package must have a wheel for.
+    pub require: &'a [Requirement],
+    /// Whether it is an error that an environment loses its wheel.
+    pub lost_is_error: bool,
 }
 
 /// Package → the files that an index lists.
@@ -104,6 +109,8 @@ pub struct PublishedFile {
     pub name: DistName,
     /// Lower-case hexadecimal, where the index says it.
     pub sha256: Option<String>,
+    /// `Requires-Python`, where the index or the metadata give it.
+    pub requires_python: Option<String>,
     /// Whether it is yanked (PEP 592).
     pub yanked: bool,
 }

@@ -16,6 +16,8 @@ pub struct ListedFile {
     pub sha256: Option<String>,
     /// In bytes, if the index gives it (PEP 700).
     pub size: Option<u64>,
+    /// `Requires-Python`, if the index gives it.
+    pub requires_python: Option<String>,
     /// Whether it is yanked (PEP 592).
     pub yanked: bool,
     /// Where its attestations are (PEP 740), if it has any.

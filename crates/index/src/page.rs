@@ -103,6 +103,8 @@ struct File {
     #[serde(default)]
     size: Option<u64>,
     #[serde(default)]
+    requires_python: Option<String>,
+    #[serde(default)]
     yanked: serde_json::Value,
     #[serde(default, deserialize_with = "present")]
     provenance: Option<serde_json::Value>,
@@ -183,6 +185,7 @@ impl<'de> Visitor<'de> for FilesSeed<'_> {
                 url,
                 sha256: file.hashes.sha256.as_deref().and_then(as_sha256),
                 size: file.size,
+                requires_python: file.requires_python,
                 yanked: !matches!(file.yanked, serde_json::Value::Null | serde_json::Value::Bool(false)),
                 provenance: file.provenance.as_ref().and_then(serde_json::Value::as_str).map(str::to_owned),
                 uploaded: file.upload_time,
@@ -232,7 +235,16 @@ pub(crate) fn html(page: &Url, source: impl Read, keep: &Keep) -> Result<Listing
                 let provenance = attribute(b"data-provenance");
                 listing.lists_attestations |= provenance.is_some();
                 let yanked = attribute(b"data-yanked").is_some();
-                let file = ListedFile { url, sha256, size: None, yanked, provenance, uploaded: None };
+                let requires_python = attribute(b"data-requires-python");
+                let file = ListedFile {
+                    url,
+                    sha256,
+                    size: None,
+                    requires_python,
+                    yanked,
+                    provenance,
+                    uploaded: None,
+                };
                 add(&mut listing, keep, name, file).map_err(|error| malformed(page, HTML, error))?;
             }
             _ => {}
@@ -354,7 +366,8 @@ mod tests {
             r#"{{"meta": {{"api-version": "1.4"}}, "name": "a", "files": [
               {{"filename": "a-1.tar.gz", "url": "../../f/a-1.tar.gz", "hashes": {{"sha256": "{}"}}, "yanked": "why",
                 "size": 7, "provenance": "https://index.example/p", "upload-time": "2026-01-01T00:00:00Z"}},
-              {{"filename": "a-2.tar.gz", "url": "https://files.example/a-2.tar.gz", "hashes": {{}}, "provenance": null}}]}}"#,
+              {{"filename": "a-2.tar.gz", "url": "https://files.example/a-2.tar.gz", "hashes": {{}}, "requires-python": ">=3.9",
+                "provenance": null}}]}}"#,
             "AB".repeat(32)
         );
         let listing = json(body.as_bytes()).unwrap();
@@ -366,6 +379,7 @@ mod tests {
         assert!(one.yanked && one.provenance.is_some() && one.uploaded.is_some());
         let two = &listing.files["a-2.tar.gz"];
         assert!(!two.yanked && two.sha256.is_none() && two.provenance.is_none());
+        assert_eq!((one.requires_python.as_deref(), two.requires_python.as_deref()), (None, Some(">=3.9")));
         let no = |body: &str| json(body.as_bytes()).unwrap_err().to_string();
         assert!(no(r#"{"files": 1}"#).contains("expected a Simple API page"));
         assert!(no(r#"{"name": "a"}"#).contains("no field `files`"));
@@ -386,13 +400,14 @@ mod tests {
         let body = format!(
             "<!DOCTYPE html><html><meta name=\"pypi:project-status\" content=\"archived\"><body>\
              <a href=\"/packages/a-1%2Blocal-py3-none-any.whl#sha256={}\">x</a>\
-             <a href='a-2.tar.gz#md5=00' data-yanked=\"\">a-2.tar.gz</a><a href=\"../\">up</a></body>",
+             <a href='a-2.tar.gz#md5=00' data-yanked=\"\" data-requires-python=\"&gt;=3.9\">a-2.tar.gz</a><a href=\"../\">up</a></body>",
             "0".repeat(64)
         );
         let listing = html(body.as_bytes()).unwrap();
         assert_eq!(listing.files.keys().collect::<Vec<_>>(), ["a-1+local-py3-none-any.whl", "a-2.tar.gz"]);
         assert_eq!(listing.files["a-1+local-py3-none-any.whl"].sha256, Some("0".repeat(64)));
         assert!(listing.files["a-2.tar.gz"].yanked && listing.files["a-2.tar.gz"].sha256.is_none());
+        assert_eq!(listing.files["a-2.tar.gz"].requires_python.as_deref(), Some(">=3.9"));
         assert_eq!(listing.status.as_deref(), Some("archived"));
         for (other, why) in [
             ("gateway says no", "not HTML"),

@@ -1,5 +1,6 @@
 //! The command line of a [`Spec`], and the `main` of an action.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -9,7 +10,7 @@ use clap::{Arg, ArgAction};
 
 use crate::masks::Masks;
 use crate::process_group::{handle_interrupts, interrupted};
-use crate::{Context, Env, Exit, Failure, InputKind, Spec, Ui, error_report, runner};
+use crate::{Context, Env, Exit, Failure, Input, InputKind, Spec, Ui, error_report, runner};
 
 /// A parsed command line and its surroundings.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub struct Invocation {
     pub command: Option<&'static str>,
     /// The subcommand's argument.
     pub argument: Option<String>,
+    /// The subcommand's own options that were given.
+    pub options: BTreeMap<&'static str, String>,
 }
 
 /// The whole `main` of an action: reads the process (environment, command line,
@@ -101,22 +104,26 @@ fn parse(
         return Err(EarlyExit { exit: Exit::Done, text });
     }
     let (name, matches) = matches.subcommand().map_or((None, &matches), |(name, sub)| (Some(name), sub));
+    let command = spec.commands.iter().find(|command| Some(command.name) == name);
     for input in spec.inputs.iter().filter(|input| input.kind != InputKind::Secret) {
         let given = |id: &str| -> Vec<String> {
             let values = matches.try_get_many::<String>(id).ok().flatten();
             values.unwrap_or_default().cloned().collect()
         };
         let mut values = given(input.name);
-        if spec.positional == Some(input.name) && name.is_none() {
+        if spec.positional == Some(input.name) && command.is_none_or(|command| command.is_positional) {
             values.extend(given("ARGUMENTS"));
         }
         if !values.is_empty() {
             env.set(input.variable(), values.join("\n"));
         }
     }
-    let command = spec.commands.iter().find(|command| Some(command.name) == name);
     let argument = command.and_then(|command| matches.get_one::<String>(command.argument?).cloned());
-    Ok(Invocation { env, context, command: command.map(|command| command.name), argument })
+    let options = command.map_or(&[][..], |command| command.options).iter();
+    let options = options
+        .filter_map(|option| Some((option.name, matches.get_one::<String>(option.name)?.clone())))
+        .collect();
+    Ok(Invocation { env, context, command: command.map(|command| command.name), argument, options })
 }
 
 /// Turns `--dry-run dist` into `--dry-run=true dist`: clap would read `dist` as the
@@ -151,18 +158,20 @@ fn command(spec: &'static Spec) -> clap::Command {
         .subcommand_negates_reqs(true)
         .disable_help_subcommand(true)
         .arg(Arg::new("describe").long("describe").hide(true).action(ArgAction::SetTrue))
-        .args(options(spec))
+        .args(options(spec.inputs))
         .after_help(
             "Options can also be set as INPUT_<NAME> in the environment; the command line wins.\n\
                      Exit codes: 0 done, 1 findings or refused, 2 usage, 3 undetermined, 4 partly done.",
         );
-    if let Some(name) = spec.positional {
+    let positional = spec.positional.map(|name| {
         let input = spec.input(name);
         let arg = Arg::new("ARGUMENTS").value_name(name.to_uppercase()).help(plain(input.about));
-        command = command.arg(if input.kind == InputKind::List { arg.num_args(0..) } else { arg });
-    }
+        if input.kind == InputKind::List { arg.num_args(0..) } else { arg }
+    });
+    command = command.args(positional.clone());
     for sub in spec.commands {
-        let mut clap = clap::Command::new(sub.name).about(sub.about).args(options(spec));
+        let mut clap = clap::Command::new(sub.name).about(sub.about).args(options(spec.inputs));
+        clap = clap.args(options(sub.options)).args(positional.clone().filter(|_| sub.is_positional));
         if let Some(argument) = sub.argument {
             clap = clap.arg(Arg::new(argument).required(true));
         }
@@ -171,8 +180,8 @@ fn command(spec: &'static Spec) -> clap::Command {
     command
 }
 
-fn options(spec: &'static Spec) -> impl Iterator<Item = Arg> {
-    let inputs = spec.inputs.iter().filter(|input| input.kind != InputKind::Secret);
+fn options(inputs: &'static [Input]) -> impl Iterator<Item = Arg> {
+    let inputs = inputs.iter().filter(|input| input.kind != InputKind::Secret);
     inputs.map(|input| {
         let default = if input.default.is_empty() {
             String::new()
@@ -196,7 +205,7 @@ fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Command, Input, Reader, Secret};
+    use crate::{Command, Reader, Secret};
 
     static SPEC: Spec = Spec {
         name: "sample",
@@ -210,7 +219,14 @@ mod tests {
             Input::new("password", InputKind::Secret, "Never an argument."),
         ],
         outputs: &[],
-        commands: &[Command { name: "explain", about: "Explains.", argument: Some("ID") }],
+        commands: &[
+            Command::new("explain", "Explains.").argument("ID"),
+            Command::new("list", "Lists.").positional().options(&[Input::new(
+                "why",
+                InputKind::Text,
+                "Why.",
+            )]),
+        ],
     };
 
     fn read(env: &[(&str, &str)], args: &[&str]) -> Result<(Vec<String>, &'static str), EarlyExit> {
@@ -239,6 +255,16 @@ mod tests {
         let args = ["sample", "explain", "NIX001"].map(Into::into).to_vec();
         let invocation = parse(&SPEC, Env::default(), Context::default(), args).unwrap();
         assert_eq!((invocation.command, invocation.argument.as_deref()), (Some("explain"), Some("NIX001")));
+    }
+
+    #[test]
+    fn a_subcommand_takes_paths_and_options_of_its_own() {
+        let args = ["sample", "list", "a", "b", "--why", "c d"].map(Into::into).to_vec();
+        let invocation = parse(&SPEC, Env::default(), Context::default(), args).unwrap();
+        assert_eq!(Reader::new(&SPEC, &invocation.env).list("paths"), ["a", "b"]);
+        assert_eq!(invocation.options["why"], "c d");
+        assert_eq!(read(&[], &["--why", "c"]).unwrap_err().exit, Exit::Usage);
+        assert_eq!(read(&[], &["explain", "a", "b"]).unwrap_err().exit, Exit::Usage);
     }
 
     /// The test is its own child: a hook is for a whole process.

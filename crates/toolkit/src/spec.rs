@@ -77,6 +77,10 @@ pub struct Command {
     pub about: &'static str,
     /// The name of its argument, if it takes one.
     pub argument: Option<&'static str>,
+    /// Whether it takes the arguments of [`Spec::positional`].
+    pub is_positional: bool,
+    /// Options of its own, which are no inputs of the action.
+    pub options: &'static [Input],
 }
 
 impl Input {
@@ -121,6 +125,34 @@ impl Input {
             InputKind::Mode(bare, _) => Some(bare),
             _ => None,
         }
+    }
+}
+
+impl Command {
+    /// A subcommand without arguments.
+    pub const fn new(name: &'static str, about: &'static str) -> Self {
+        Self { name, about, argument: None, is_positional: false, options: &[] }
+    }
+
+    /// The same with one argument, which must be given.
+    #[must_use]
+    pub const fn argument(mut self, name: &'static str) -> Self {
+        self.argument = Some(name);
+        self
+    }
+
+    /// The same over the arguments that the action takes without a command.
+    #[must_use]
+    pub const fn positional(mut self) -> Self {
+        self.is_positional = true;
+        self
+    }
+
+    /// The same with options of its own.
+    #[must_use]
+    pub const fn options(mut self, options: &'static [Input]) -> Self {
+        self.options = options;
+        self
     }
 }
 

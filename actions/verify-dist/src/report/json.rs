@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::report::{Accepted, FileReport, Report};
+use crate::report::{Accepted, FileReport, Report, installs};
 use distcheck::{Finding, Outcome, Severity};
 
 /// The schema's major version.
@@ -22,6 +22,7 @@ struct Json<'a> {
     accepted: &'a [Accepted],
     unused_ignores: &'a [String],
     manifest_sha256: Option<&'a str>,
+    installs: installs::Json<'a>,
 }
 
 pub(crate) fn text(report: &Report) -> String {
@@ -36,6 +37,7 @@ pub(crate) fn text(report: &Report) -> String {
         accepted: &report.accepted,
         unused_ignores: &report.unused,
         manifest_sha256: report.manifest.as_ref().map(|(_, digest)| digest.as_str()),
+        installs: report.installs.json(),
     };
     let mut text = serde_json::to_string_pretty(&json).unwrap_or_default();
     text.push('\n');

@@ -1,5 +1,6 @@
 //! What is told, and to whom.
 
+pub(crate) mod installs;
 pub(crate) mod json;
 pub(crate) mod sarif;
 pub(crate) mod table;
@@ -14,6 +15,7 @@ use serde::Serialize;
 use toolkit::{Annotation, FileError, Level, Summary, Ui};
 
 use crate::config::Config;
+use crate::report::installs::Installs;
 use distcheck::facts::Dist;
 use distcheck::{Finding, Outcome, Severity, Verdict, rules};
 
@@ -27,6 +29,7 @@ pub(crate) struct Report {
     /// How the rules about the set ended.
     pub(crate) set: BTreeMap<&'static str, Outcome>,
     pub(crate) manifest: Option<(PathBuf, String)>,
+    pub(crate) installs: Installs,
 }
 
 /// One file, and how each rule ended for it.
@@ -53,7 +56,7 @@ pub(crate) struct Accepted {
 }
 
 impl Report {
-    pub(crate) fn new(dists: &[Dist], mut verdict: Verdict, config: &Config) -> Self {
+    pub(crate) fn new(dists: &[Dist], mut verdict: Verdict, config: &Config, installs: Installs) -> Self {
         let (mut findings, mut accepted) = (Vec::new(), Vec::new());
         for finding in verdict.findings {
             match config.accepts(&finding) {
@@ -81,7 +84,7 @@ impl Report {
         let set = verdict.outcomes.remove("").unwrap_or_default();
         let unused =
             config.unused().map(|ignore| format!("{} for `{}`", ignore.rule, ignore.files)).collect();
-        Self { files, findings, accepted, unused, set, manifest: None }
+        Self { files, findings, accepted, unused, set, manifest: None, installs }
     }
 
     pub(crate) fn count(&self, severity: Severity) -> usize {
@@ -194,6 +197,7 @@ fn summary(report: &Report) -> Summary {
         .heading(2, "Distributions")
         .paragraph(&report.verdict())
         .table(&head, packages.into_iter().map(row));
+    summary = report.installs.summary(summary);
     if !report.findings.is_empty() {
         let rows = report.findings.iter().map(|finding| {
             let place = [finding.file.as_deref(), finding.member.as_deref()]

@@ -34,6 +34,8 @@ pub(crate) fn text(report: &Report) -> String {
         };
         text.push_str(&format!("{:width$}  {:>7} kB  {verdict}\n", clean(&file.filename), file.size / 1000));
     }
+    text.push('\n');
+    text.push_str(&report.installs.tables());
     let mut shown: BTreeMap<(&str, Option<&str>), usize> = BTreeMap::new();
     for finding in &report.findings {
         let count = shown.entry((finding.rule, finding.file.as_deref())).or_default();

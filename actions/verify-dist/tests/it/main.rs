@@ -2,5 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
 
+mod installs;
 mod previous;
 mod program;

@@ -3,6 +3,7 @@
 mod abi;
 mod archive;
 mod content;
+mod environments;
 mod linux;
 mod macos;
 mod metadata;
@@ -18,6 +19,7 @@ mod tags;
 mod top;
 mod windows;
 
+pub use environments::{PackageChanges, changes};
 pub use metadata::is_licence_expression;
 pub use restructured::faults as restructured_faults;
 pub use set::systems;
@@ -44,6 +46,7 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
         top::RULES,
         sdist::RULES,
         set::RULES,
+        environments::RULES,
     ]
     .into_iter()
     .flatten()

@@ -12,6 +12,7 @@ use pydist::release_tag::ReleaseTag;
 use pydist::requirement::Requirement;
 use pydist::tags::{Platform, TagSet};
 
+use super::environments::previous;
 use super::metadata;
 use crate::facts::Dist;
 #[cfg(test)]
@@ -69,21 +70,12 @@ fn lost(set: &Set<'_>, out: &mut Out) {
     for (package, dists) in packages(set) {
         let Some(own) = dists.iter().filter_map(|dist| version(dist)).max() else { continue };
         let files = published.get(&package).map(Vec::as_slice).unwrap_or_default();
-        let before = |listed: &&PublishedFile| {
-            listed_version(listed)
-                .is_some_and(|version| version < own && (own.any_prerelease() || !version.any_prerelease()))
-        };
-        let Some(last) =
-            files.iter().filter(|listed| !listed.yanked).filter(before).filter_map(listed_version).max()
-        else {
-            continue;
-        };
+        let Some((last, files)) = previous(files, &own) else { continue };
         compared = true;
         let has: BTreeSet<String> =
             dists.iter().filter_map(|dist| dist.wheel_name()).flat_map(|name| systems(&name.tags)).collect();
-        let files = files.iter().filter(|listed| listed_version(listed).as_ref() == Some(&last));
         let (wheels, sources): (Vec<&PublishedFile>, Vec<&PublishedFile>) =
-            files.partition(|listed| listed.name.wheel().is_some());
+            files.into_iter().partition(|listed| listed.name.wheel().is_some());
         let had: BTreeSet<String> = wheels
             .iter()
             .filter_map(|listed| listed.name.wheel())

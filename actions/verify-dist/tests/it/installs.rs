@@ -1,0 +1,108 @@
+//! Who can install a release: the command, the findings, the reports.
+
+use testkit::sample::linux;
+use testkit::wheel::{Elf, Wheel};
+
+use crate::program::{folder, verify};
+
+fn text(output: &assert_cmd::assert::Assert) -> String {
+    let output = output.get_output();
+    String::from_utf8_lossy(&[output.stdout.clone(), output.stderr.clone()].concat()).into_owned()
+}
+
+/// `dist/` with a wheel for glibc, and `before/` with one for any platform.
+fn release() -> tempfile::TempDir {
+    let folder = folder(&linux(Elf::default()));
+    let mut old = Wheel::sample("py3-none-any");
+    old.stem = "sample-0.9".into();
+    old.metadata = old.metadata.replace("Version: 1.0\n", "Version: 0.9\n");
+    std::fs::create_dir(folder.path().join("before")).unwrap();
+    std::fs::write(folder.path().join("before").join(old.filename()), old.bytes()).unwrap();
+    folder
+}
+
+#[test]
+fn the_command_shows_the_table_and_nothing_else() {
+    let folder = release();
+    let shown = text(&verify(folder.path()).args(["installs", "dist"]).assert().code(0));
+    assert!(shown.contains("debian-13") && shown.contains("1  sample-1.0-cp312-cp312-"), "{shown}");
+    assert!(!shown.contains("error[") && !folder.path().join("dist-manifest.json").exists());
+    let args = ["installs", "dist", "--why", "ubuntu-20.04 x86_64 cp312"];
+    let shown = text(&verify(folder.path()).args(args).assert().code(0));
+    assert!(shown.contains("sample: wheel: sample-1.0") && shown.contains("tags are accepted"), "{shown}");
+    let args = ["installs", "dist", "--why", "ubuntu-20.04 x86_65 cp312"];
+    let shown = text(&verify(folder.path()).args(args).assert().code(2));
+    assert!(shown.contains("`x86_65`") && shown.contains("hint:"), "{shown}");
+}
+
+#[test]
+fn a_loss_is_a_warning_or_an_error() {
+    let folder = release();
+    let compare = ["--previous", "before"];
+    let shown = text(&verify(folder.path()).args(["installs", "dist"]).args(compare).assert().code(0));
+    assert!(shown.contains("since sample 0.9:") && shown.contains("  loss: "), "{shown}");
+    assert!(shown.contains("wheel → nothing (no wheel for Windows on x86_64)"), "{shown}");
+    let ignore = "[[tool.verify-dist.ignore]]\nrule = 'SET009'\nreason = 'a test'\n";
+    std::fs::write(folder.path().join("pyproject.toml"), ignore).unwrap();
+    let shown = text(&verify(folder.path()).args(compare).assert().code(0));
+    assert!(shown.contains("warning[INS001]"), "{shown}");
+    let shown = text(&verify(folder.path()).args(compare).args(["--lost", "error"]).assert().code(1));
+    assert!(shown.contains("error[INS001]"), "{shown}");
+    std::fs::write(
+        folder.path().join("pyproject.toml"),
+        format!("[tool.verify-dist]\nlost = 'error'\n{ignore}"),
+    )
+    .unwrap();
+    verify(folder.path()).args(compare).assert().code(1);
+}
+
+#[test]
+fn a_required_environment_needs_a_wheel() {
+    let folder = release();
+    let config = |require: &str| {
+        let text = format!("[tool.verify-dist]\nrequire = [\"{require}\"]\n");
+        std::fs::write(folder.path().join("pyproject.toml"), text).unwrap();
+    };
+    config("debian-12 x86_64 cp312");
+    verify(folder.path()).assert().code(0);
+    config("alpine-3.20 aarch64 cp312");
+    let shown = text(&verify(folder.path()).assert().code(1));
+    assert!(shown.contains("error[INS002]"), "{shown}");
+    assert!(shown.contains("`target: aarch64-unknown-linux-musl`"), "{shown}");
+    config("alpin-3.20 aarch64 cp312");
+    let shown = text(&verify(folder.path()).assert().code(2));
+    assert!(shown.contains("`alpin-3.20 aarch64 cp312`") && shown.contains("alpine-3.23"), "{shown}");
+}
+
+#[test]
+fn every_report_has_the_table() {
+    let folder = release();
+    let summary = folder.path().join("summary");
+    let run = verify(folder.path())
+        .args(["--svg-path", "installs.svg", "--report-path", "report.json"])
+        .env("GITHUB_ACTIONS", "true")
+        .env("GITHUB_STEP_SUMMARY", &summary)
+        .assert()
+        .code(0);
+    assert!(text(&run).contains("the number of the wheel that pip installs"));
+    assert!(std::fs::read_to_string(summary).unwrap().contains("Where pip installs sample"));
+    assert!(std::fs::read_to_string(folder.path().join("installs.svg")).unwrap().contains("debian-13"));
+    let report = std::fs::read(folder.path().join("report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+    let rows = report["installs"]["packages"][0]["environments"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["environment"] == "debian-13 x86_64").unwrap();
+    assert_eq!(row["outcomes"]["cp312"]["outcome"], "wheel");
+    assert_eq!(row["outcomes"]["cp313"]["outcome"], "nothing");
+}
+
+#[test]
+fn content_that_needs_more_than_the_tag_does_not_load() {
+    let elf = Elf { version: Some(("libc.so.6".into(), "GLIBC_2.34".into())), ..Elf::default() };
+    let folder = folder(&linux(elf));
+    let why = |text_of: &str| {
+        text(&verify(folder.path()).args(["installs", "dist", "--why", text_of]).assert().code(0))
+    };
+    let shown = why("debian-11 x86_64 cp312");
+    assert!(shown.contains("wheel, but does not load") && shown.contains("needs glibc 2.34"), "{shown}");
+    assert!(why("debian-12 x86_64 cp312").contains("sample: wheel: "));
+}

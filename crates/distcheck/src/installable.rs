@@ -1,0 +1,146 @@
+//! The files of a set as an installer sees them, with what their content needs
+//! of the system that loads it.
+
+use std::collections::BTreeSet;
+
+use binfmt::elf::{ElfInfo, Kind};
+use binfmt::macho;
+use installs::file::{File, Need, Needed};
+use pydist::policy::{self, Excess, Linux};
+use pydist::tags::Platform;
+
+use crate::facts::{Dist, Wheel};
+use crate::rule::PublishedFile;
+
+/// The files of a set; those whose names installers skip are left out.
+pub fn installable(dists: &[Dist]) -> Vec<File> {
+    let file = |dist: &Dist| {
+        let requires = dist.metadata().and_then(|metadata| metadata.headers.get("Requires-Python"));
+        let mut file = File::new(&dist.filename, requires, false)?;
+        if let Some(wheel) = dist.wheel() {
+            let platforms = dist.platforms();
+            file.needs = [linux(wheel, &platforms), macos(wheel, &platforms)].concat();
+        }
+        Some(file)
+    };
+    dists.iter().filter_map(file).collect()
+}
+
+/// Files as an index lists them: what their content needs is not known.
+pub(crate) fn published(files: &[&PublishedFile]) -> Vec<File> {
+    let file = |listed: &&PublishedFile| {
+        File::new(&listed.filename, listed.requires_python.as_deref(), listed.yanked)
+    };
+    files.iter().filter_map(file).collect()
+}
+
+fn need(what: Needed, member: &str) -> Need {
+    Need { what, member: member.to_owned() }
+}
+
+fn linux(wheel: &Wheel, platforms: &[Platform]) -> Vec<Need> {
+    let arch = platforms.iter().find_map(|platform| match platform {
+        Platform::Linux { arch } | Platform::Manylinux { arch, .. } | Platform::Musllinux { arch, .. } => {
+            Some(arch.as_str())
+        }
+        _ => None,
+    });
+    let Some(arch) = arch else { return Vec::new() };
+    let names =
+        wheel.elf().flat_map(|(member, facts)| [Some(member.file_name().to_owned()), facts.soname().map(str::to_owned)]);
+    let bundled: BTreeSet<String> = names.flatten().collect();
+    let mut needs = Vec::new();
+    for (member, facts) in
+        wheel.elf().filter(|(_, facts)| matches!(facts.kind, Kind::Executable | Kind::Library))
+    {
+        let found = facts.arch().unwrap_or("an unknown architecture");
+        // 32-bit Arm is one machine for all its levels.
+        if found != arch && !(found.starts_with("armv") && arch.starts_with("armv")) {
+            needs.push(need(Needed::LinuxArch(found.to_owned()), &member.name));
+            continue;
+        }
+        if let Some(path) = facts.interpreter().filter(|path| path.starts_with("/nix/")) {
+            needs.push(need(Needed::Path(path.to_owned()), &member.name));
+        }
+        needs.extend(libc(facts, &bundled).map(|what| need(what, &member.name)));
+        let libraries = libraries(facts, arch, platforms, &bundled).into_iter();
+        needs.extend(libraries.map(|library| need(Needed::Library(library), &member.name)));
+    }
+    needs
+}
+
+/// The C library that a file is linked with, and its version.
+fn libc(facts: &ElfInfo, bundled: &BTreeSet<String>) -> Option<Needed> {
+    let is_musl =
+        |name: &&str| name.starts_with("libc.musl-") || *name == "libc.so" || name.contains("ld-musl-");
+    let names: Vec<&str> = facts.needed().chain(facts.interpreter()).collect();
+    if names.iter().any(is_musl) {
+        return Some(Needed::Musl);
+    }
+    let version = |text: &String| -> Option<(u32, u32)> {
+        let mut parts = text.strip_prefix("GLIBC_")?.split('.');
+        Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    };
+    let own = facts.versions.iter().filter(|(library, _)| !bundled.contains(*library));
+    let newest = own.flat_map(|(_, versions)| versions.iter().filter_map(version)).max();
+    let is_glibc = names.into_iter().any(|name| name == "libc.so.6" && !bundled.contains(name));
+    let (major, minor) = newest.or(is_glibc.then_some((2, 0)))?;
+    Some(Needed::Glibc(major, minor))
+}
+
+/// The libraries that are neither in the wheel nor on every system that its
+/// tag names.
+fn libraries(
+    facts: &ElfInfo,
+    arch: &str,
+    platforms: &[Platform],
+    bundled: &BTreeSet<String>,
+) -> BTreeSet<String> {
+    let mut missing = BTreeSet::new();
+    for platform in platforms {
+        let policy = match platform {
+            Platform::Manylinux { glibc, .. } => Linux::of("manylinux", *glibc),
+            Platform::Musllinux { musl, .. } => Linux::of("musllinux", *musl),
+            _ => None,
+        };
+        for excess in policy.into_iter().flat_map(|policy| policy.excess(facts, arch, bundled)) {
+            if let Excess::Library(library) = excess {
+                missing.insert(library);
+            }
+        }
+    }
+    missing
+}
+
+fn macos(wheel: &Wheel, platforms: &[Platform]) -> Vec<Need> {
+    let archs: BTreeSet<&str> = platforms
+        .iter()
+        .filter_map(|platform| match platform {
+            Platform::Macos { arch, .. } => Some(policy::macos_archs(arch)),
+            _ => None,
+        })
+        .flatten()
+        .copied()
+        .collect();
+    let mut needs = Vec::new();
+    for (member, facts) in wheel.macho().filter(|_| !archs.is_empty()) {
+        let loaded: Vec<&macho::Slice> =
+            facts.slices.iter().filter(|slice| slice.is_loaded()).collect();
+        if let [slice] = loaded[..]
+            && archs.iter().any(|arch| *arch != slice.arch)
+        {
+            needs.push(need(Needed::MacosArch(slice.arch.to_owned()), &member.name));
+        }
+        for slice in loaded.into_iter().filter(|slice| archs.contains(slice.arch)) {
+            if let Some((major, minor)) = slice.min_macos {
+                needs.push(need(
+                    Needed::Macos { version: (major, minor), arch: slice.arch.to_owned() },
+                    &member.name,
+                ));
+            }
+            let store = slice.dylibs().find(|dylib| !dylib.weak && dylib.path.starts_with("/nix/"));
+            needs.extend(store.map(|dylib| need(Needed::Path(dylib.path.to_owned()), &member.name)));
+        }
+    }
+    needs
+}

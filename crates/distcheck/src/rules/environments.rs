@@ -1,0 +1,141 @@
+//! `INS`: where the set can be installed.
+
+use std::collections::BTreeMap;
+use std::str::FromStr as _;
+
+use installs::difference::{Change, difference};
+use installs::matrix::{Matrix, matrices};
+use installs::require::Unmet;
+use pep440_rs::Version;
+
+#[cfg(test)]
+use crate::fixture;
+use crate::installable::{installable, published};
+use crate::rule::Provenance::BreaksRelease;
+use crate::rule::Severity::{Error, Warning};
+use crate::rule::{Check, Out, PublishedFile, Rule, Set};
+
+pub(super) static RULES: &[Rule] = &[LOST, REQUIRED];
+
+/// The files of the release before `own`: the newest older version that is not
+/// yanked; a pre-release counts only for a pre-release.
+pub(super) fn previous<'p>(
+    files: &'p [PublishedFile],
+    own: &Version,
+) -> Option<(Version, Vec<&'p PublishedFile>)> {
+    let version = |listed: &PublishedFile| Version::from_str(&listed.name.version().replace('_', "-")).ok();
+    let is_before = |version: &Version| version < own && (own.any_prerelease() || !version.any_prerelease());
+    let last = files.iter().filter(|file| !file.yanked).filter_map(version).filter(is_before).max()?;
+    let files = files.iter().filter(|listed| version(listed).as_ref() == Some(&last)).collect();
+    Some((last, files))
+}
+
+/// What changed for the users of a package.
+#[derive(Debug)]
+pub struct PackageChanges {
+    /// The package's normalised name.
+    pub package: String,
+    /// The version of its previous release.
+    pub previous: Version,
+    /// What changed since then, losses first.
+    pub changes: Vec<Change>,
+}
+
+/// What changed since the previous release of each package; packages without
+/// one are left out.
+pub fn changes(set: &Set<'_>) -> Vec<PackageChanges> {
+    let mut found = Vec::new();
+    let Some(listed) = set.previous else { return found };
+    for after in matrices(installable(set.dists)) {
+        let Some(own) = after.files.iter().map(|file| &file.version).max() else { continue };
+        let files = listed.get(&after.project).map(Vec::as_slice).unwrap_or_default();
+        let Some((version, files)) = previous(files, own) else { continue };
+        let before = Matrix::new(after.project.clone(), published(&files));
+        let changes = difference(&before, &after);
+        found.push(PackageChanges { package: after.project, previous: version, changes });
+    }
+    found
+}
+
+const LOST: Rule = Rule {
+    id: "INS001",
+    title: "no environment loses what the previous release installed",
+    severity: Error,
+    provenance: BreaksRelease,
+    why: "Users of that environment build from source or find nothing, although the last release had a wheel \
+        for them. A warning unless `lost` is `error`.",
+    source: "PEP 425; PEP 600; pip's and uv's choice of files; black issue 3312, pyscn issue 760.",
+    fix: "Build with the floor of the previous release (build-wheel: `compatibility`), or add the missing wheel. \
+        `verify-dist installs --why \"<environment>\"` shows every file's verdict.",
+    example: "`sample` 0.9 → 1.0, rhel-8 x86_64 (Python 3.11): wheel → nothing (glibc floor 2.17 → 2.34)",
+    check: Check::Set(lost),
+    #[cfg(test)]
+    fails: || fixture::Case {
+        previous: Some(fixture::published(&[("sample-0.9-py3-none-any.whl", None)])),
+        ..fixture::linux(fixture::Elf::default()).into()
+    },
+};
+
+fn lost(set: &Set<'_>, out: &mut Out) {
+    let packages = changes(set);
+    if packages.is_empty() {
+        return out.not_applicable();
+    }
+    for PackageChanges { package, previous, changes } in packages {
+        for change in changes.iter().filter(|change| change.is_loss) {
+            if !set.lost_is_error {
+                out.only(Warning);
+            }
+            let message = format!("since `{package}` {previous}, {}", change.text());
+            let file = change.file_after.as_deref();
+            match set.dists.iter().find(|dist| Some(dist.filename.as_str()) == file) {
+                Some(dist) => out.about(dist, message),
+                None => out.found(message),
+            }
+        }
+    }
+}
+
+const REQUIRED: Rule = Rule {
+    id: "INS002",
+    title: "every required environment gets a wheel",
+    severity: Error,
+    provenance: BreaksRelease,
+    why: "The project promises a wheel there; without one, users build from source or find nothing.",
+    source: "`require` of the configuration; pip's and uv's choice of files.",
+    fix: "Add the wheel that the message names to the build; `verify-dist installs --why \"<environment>\"` shows \
+        why each file is not taken.",
+    example: "`alpine-3.20 aarch64 cp312` requires a wheel of `sample` for alpine-3.20 aarch64 (Python 3.12), \
+        found sdist; build-wheel makes it with `target: aarch64-unknown-linux-musl`",
+    check: Check::Set(required),
+    #[cfg(test)]
+    fails: || fixture::Case {
+        require: vec!["alpine-3.20 aarch64 cp312".parse().unwrap()],
+        ..fixture::linux(fixture::Elf::default()).into()
+    },
+};
+
+fn required(set: &Set<'_>, out: &mut Out) {
+    if set.require.is_empty() {
+        return out.not_applicable();
+    }
+    let matrices: BTreeMap<String, Matrix> =
+        matrices(installable(set.dists)).into_iter().map(|matrix| (matrix.project.clone(), matrix)).collect();
+    for requirement in set.require {
+        for unmet in matrices.values().flat_map(|matrix| requirement.unmet(matrix)) {
+            out.found(message(&unmet));
+        }
+    }
+}
+
+fn message(unmet: &Unmet) -> String {
+    match &unmet.build {
+        Some(build) => format!(
+            "{}; build-wheel makes it with `target: {}` and `compatibility: {}` or older",
+            unmet.text(),
+            build.target,
+            build.compatibility
+        ),
+        None => format!("{}; build-wheel has no target for it", unmet.text()),
+    }
+}

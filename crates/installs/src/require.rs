@@ -1,0 +1,266 @@
+//! Environments that must get a wheel: `alpine-3.20 aarch64 cp312`.
+
+use crate::environment::{Environment, Python, Runtime, known};
+use crate::matrix::{Cell, Matrix};
+use crate::names::{self, Cells};
+
+/// A required environment: system, architecture and Python; `*` in each stands
+/// for any text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requirement {
+    text: String,
+    /// The environments and Pythons that it names, by their places in [`known`].
+    pub cells: Cells,
+}
+
+/// A requirement that names nothing that is known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequirementError {
+    /// Not three words.
+    #[error(
+        "expected a system, an architecture and a Python, such as `alpine-3.20 aarch64 cp312`, found `{0}`"
+    )]
+    Form(String),
+    /// The first word names no system.
+    #[error("`{0}` names no known system; known are {1}")]
+    System(String, String),
+    /// The second word names no architecture of the systems.
+    #[error("`{0}` has no architecture `{1}`; it has {2}")]
+    Arch(String, String, String),
+    /// The third word names no Python.
+    #[error("`{0}` names no known Python; known are {1}")]
+    Python(String, String),
+    /// Such a Python does not exist there.
+    #[error("there is no {0} for `{1}`")]
+    Absent(String, String),
+}
+
+/// A required environment that gets no wheel.
+#[derive(Debug)]
+pub struct Unmet {
+    /// The project.
+    pub project: String,
+    /// The requirement, as it is written.
+    pub requirement: String,
+    /// The environments and Pythons without a wheel.
+    pub cells: Cells,
+    /// The outcome there: `sdist`, `nothing`, `wheel, but does not load`.
+    pub outcome: &'static str,
+    /// The Rust target for which a wheel is missing, and the compatibility to
+    /// ask for, as build-wheel names both; none where it does not build them.
+    pub build: Option<Build>,
+}
+
+/// What to ask of build-wheel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Build {
+    /// `aarch64-unknown-linux-musl`.
+    pub target: &'static str,
+    /// `musllinux_1_2`: the newest that all of the environments take.
+    pub compatibility: String,
+}
+
+impl std::str::FromStr for Requirement {
+    type Err = RequirementError;
+
+    fn from_str(text: &str) -> Result<Self, RequirementError> {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let [system, arch, python] = words[..] else { return Err(RequirementError::Form(text.to_owned())) };
+        let rows = rows(system, arch)?;
+        let columns = columns(python)?;
+        let known = known();
+        let pairs = rows.iter().flat_map(|row| columns.iter().map(move |column| (*row, *column)));
+        let cells: Cells =
+            pairs.filter(|(row, column)| known.environments[*row].has(&known.pythons[*column])).collect();
+        if cells.is_empty() {
+            return Err(RequirementError::Absent(python.to_owned(), format!("{system} {arch}")));
+        }
+        Ok(Self { text: text.to_owned(), cells })
+    }
+}
+
+/// The environments that two words name.
+fn rows(system: &str, arch: &str) -> Result<Vec<usize>, RequirementError> {
+    let known = &known().environments;
+    let of_system: Vec<usize> = (0..known.len()).filter(|row| is_system(&known[*row], system)).collect();
+    if of_system.is_empty() {
+        let all = known.iter().map(|environment| environment.system.as_str());
+        return Err(RequirementError::System(system.to_owned(), list(all)));
+    }
+    let rows: Vec<usize> = of_system.iter().copied().filter(|row| is_arch(&known[*row], arch)).collect();
+    if rows.is_empty() {
+        let archs = of_system.iter().map(|row| known[*row].arch.as_str());
+        return Err(RequirementError::Arch(system.to_owned(), arch.to_owned(), list(archs)));
+    }
+    Ok(rows)
+}
+
+/// The Pythons that a word names.
+fn columns(word: &str) -> Result<Vec<usize>, RequirementError> {
+    let known = &known().pythons;
+    let columns: Vec<usize> = (0..known.len()).filter(|column| is_python(&known[*column], word)).collect();
+    if columns.is_empty() {
+        let all = known.iter().map(|python| python.name.as_str());
+        return Err(RequirementError::Python(word.to_owned(), list(all)));
+    }
+    Ok(columns)
+}
+
+/// Different words, in their order.
+fn list<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    let mut seen: Vec<&str> = Vec::new();
+    for word in words {
+        if !seen.contains(&word) {
+            seen.push(word);
+        }
+    }
+    seen.join(", ")
+}
+
+/// AlmaLinux and Rocky are rebuilds of RHEL.
+fn is_system(environment: &Environment, word: &str) -> bool {
+    let rebuilt = |family: &str| Some(format!("rhel-{}", word.strip_prefix(family)?));
+    let of_rhel = ["alma-", "almalinux-", "rocky-"].into_iter().find_map(rebuilt);
+    matches(of_rhel.as_deref().unwrap_or(word), &environment.system)
+}
+
+/// Linux and macOS name one architecture differently, and people use both.
+fn is_arch(environment: &Environment, word: &str) -> bool {
+    let is_64_bit_arm = |arch: &str| arch == "arm64" || arch == "aarch64";
+    let alias = match word {
+        "amd64" | "x64" | "intel" => "x86_64",
+        "i386" if environment.runtime != Runtime::Windows => "i686",
+        "armv7" | "armhf" => "armv7l",
+        "ppc64el" => "ppc64le",
+        word if is_64_bit_arm(word) && is_64_bit_arm(&environment.arch) => &environment.arch,
+        word => word,
+    };
+    matches(alias, &environment.arch)
+}
+
+fn is_python(python: &Python, word: &str) -> bool {
+    matches(word, &python.name) || matches(word, &python.title)
+}
+
+/// Whether `text` fits `pattern`, in which `*` stands for any text.
+fn matches(pattern: &str, text: &str) -> bool {
+    let Some((head, tail)) = pattern.split_once('*') else { return pattern == text };
+    let Some(rest) = text.strip_prefix(head) else { return false };
+    (0..=rest.len()).any(|at| rest.is_char_boundary(at) && matches(tail, &rest[at..]))
+}
+
+impl Requirement {
+    /// As it is written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Where it is not met, by outcome.
+    pub fn unmet(&self, matrix: &Matrix) -> Vec<Unmet> {
+        let mut unmet: Vec<Unmet> = Vec::new();
+        for (row, column) in &self.cells {
+            let cell = matrix.cell(*row, *column);
+            if matches!(cell, Cell::Wheel(_) | Cell::Absent) {
+                continue;
+            }
+            let build = build(&known().environments[*row]);
+            let target = |build: &Option<Build>| build.as_ref().map(|build| build.target);
+            let same =
+                |other: &&mut Unmet| other.outcome == cell.word() && target(&other.build) == target(&build);
+            if let Some(found) = unmet.iter_mut().find(same) {
+                found.cells.insert((*row, *column));
+                // The older system decides.
+                if let (Some(found), Some(build)) = (&mut found.build, build)
+                    && version(&build.compatibility) < version(&found.compatibility)
+                {
+                    found.compatibility = build.compatibility;
+                }
+                continue;
+            }
+            unmet.push(Unmet {
+                project: matrix.project.clone(),
+                requirement: self.text.clone(),
+                cells: Cells::from([(*row, *column)]),
+                outcome: cell.word(),
+                build,
+            });
+        }
+        unmet
+    }
+}
+
+impl Unmet {
+    /// What is wrong, in one sentence.
+    pub fn text(&self) -> String {
+        format!(
+            "`{}` requires a wheel of `{}` for {}, found {}",
+            self.requirement,
+            self.project,
+            names::cells(&self.cells),
+            self.outcome
+        )
+    }
+}
+
+/// The numbers at the end of a compatibility: `(1, 2)` of `musllinux_1_2`.
+fn version(compatibility: &str) -> Vec<u32> {
+    compatibility.split('_').filter_map(|part| part.parse().ok()).collect()
+}
+
+/// The target of build-wheel for an environment.
+fn build(environment: &Environment) -> Option<Build> {
+    let arch = environment.arch.as_str();
+    let (compatibility, target) = match &environment.runtime {
+        Runtime::Glibc(major, minor) => (
+            format!("manylinux_{major}_{minor}"),
+            match arch {
+                "x86_64" => "x86_64-unknown-linux-gnu",
+                "aarch64" => "aarch64-unknown-linux-gnu",
+                "riscv64" => "riscv64gc-unknown-linux-gnu",
+                "ppc64le" => "powerpc64le-unknown-linux-gnu",
+                _ => return None,
+            },
+        ),
+        Runtime::Musl(major, minor) => (
+            format!("musllinux_{major}_{minor}"),
+            match arch {
+                "x86_64" => "x86_64-unknown-linux-musl",
+                "aarch64" => "aarch64-unknown-linux-musl",
+                "riscv64" => "riscv64gc-unknown-linux-musl",
+                "ppc64le" => "powerpc64le-unknown-linux-musl",
+                _ => return None,
+            },
+        ),
+        Runtime::Macos(major, _) => (
+            format!("macosx_{major}_0"),
+            if arch == "arm64" { "aarch64-apple-darwin" } else { "x86_64-apple-darwin" },
+        ),
+        Runtime::Windows | Runtime::Pyodide(_) => return None,
+    };
+    Some(Build { target, compatibility })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_name_environments() {
+        let count = |text: &str| text.parse::<Requirement>().unwrap().cells.len();
+        assert_eq!(count("alpine-3.20 aarch64 cp312"), 1);
+        assert_eq!(count("alma-8 amd64 3.12"), 1);
+        assert_eq!(count("macos-14 aarch64 3.13t"), 1);
+        assert_eq!(count("alpine-* x86_64 cp31*"), 6 * 9);
+        assert_eq!(count("debian-* arm64 pp311"), 3);
+    }
+
+    #[test]
+    fn unknown_words_are_errors_that_list_what_is_known() {
+        let error = |text: &str| text.parse::<Requirement>().unwrap_err().to_string();
+        assert!(error("alpine-3.20 aarch64").contains("found `alpine-3.20 aarch64`"));
+        assert!(error("alpin-3.20 aarch64 cp312").contains("alpine-3.23"));
+        assert!(error("rhel-8 riscv64 cp312").contains("it has x86_64, aarch64, ppc64le, s390x"));
+        assert!(error("rhel-8 x86_64 cp399").contains("cp315t"));
+        assert!(error("alpine-3.20 x86_64 pp311").contains("no pp311 for `alpine-3.20 x86_64`"));
+    }
+}
