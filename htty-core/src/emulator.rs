@@ -10,7 +10,7 @@ use alacritty_terminal::grid::{Dimensions, Grid};
 use alacritty_terminal::index::Line;
 use alacritty_terminal::term::cell::Cell;
 use alacritty_terminal::term::{Config, TermMode};
-use alacritty_terminal::vte::ansi::Processor;
+use alacritty_terminal::vte::ansi::{CursorShape, Processor};
 
 use crate::corrections::{Corrected, Extra, Listener};
 use crate::palette;
@@ -23,6 +23,8 @@ pub(crate) struct Emulator {
     parser: Processor,
     events: Listener,
     extra: Extra,
+    title: Option<String>,
+    bells: u64,
 }
 
 /// A size in characters, as the library takes it.
@@ -53,7 +55,7 @@ impl Emulator {
         let size = Size { cols: cols.into(), rows: rows.into() };
         let term = Term::new(config, &size, events.clone());
         let extra = Extra { margins: 0..rows.into(), answers: events.clone(), ..Extra::default() };
-        Self { term, parser: Processor::new(), events, extra }
+        Self { term, parser: Processor::new(), events, extra, title: None, bells: 0 }
     }
 
     /// Interprets output.
@@ -84,6 +86,20 @@ impl Emulator {
 
     pub(crate) fn mode(&self) -> TermMode {
         *self.term.mode()
+    }
+
+    /// The window's title, as far as [`Self::answers`] has seen it.
+    pub(crate) fn title(&self) -> Option<&str> {
+        self.title.as_deref()
+    }
+
+    /// How often the bell has rung, as far as [`Self::answers`] has seen it.
+    pub(crate) fn bells(&self) -> u64 {
+        self.bells
+    }
+
+    pub(crate) fn cursor_shape(&self) -> CursorShape {
+        self.term.cursor_style().shape
     }
 
     pub(crate) fn margins(&self) -> Range<i32> {
@@ -123,6 +139,9 @@ impl Emulator {
                     let size = WindowSize { num_lines, num_cols, cell_width, cell_height };
                     bytes.extend(format(size).into_bytes());
                 }
+                Event::Title(title) => self.title = Some(title),
+                Event::ResetTitle => self.title = None,
+                Event::Bell => self.bells += 1,
                 _ => {}
             }
         }
@@ -133,6 +152,12 @@ impl Emulator {
 /// The visible lines of a grid.
 pub(crate) fn lines(grid: &Grid<Cell>) -> impl Iterator<Item = &[Cell]> {
     (0..grid.screen_lines()).map(move |line| &grid[Line(i32::try_from(line).unwrap_or(i32::MAX))][..])
+}
+
+/// The lines above the screen, the oldest first.
+pub(crate) fn scrollback(grid: &Grid<Cell>) -> impl Iterator<Item = &[Cell]> {
+    let first = i32::try_from(grid.history_size()).unwrap_or(i32::MAX);
+    (-first..0).map(move |line| &grid[Line(line)][..])
 }
 
 #[cfg(test)]

@@ -22,7 +22,13 @@ pub(crate) enum Command {
     Resize { cols: u16, rows: u16 },
     /// Asks for a `snapshot` event: when the command is ready, and nothing was
     /// written for `settle` seconds, but after `timeout` seconds at the latest.
-    TakeSnapshot { settle: Option<f64>, timeout: Option<f64> },
+    /// With `details` it has those too.
+    TakeSnapshot {
+        settle: Option<f64>,
+        timeout: Option<f64>,
+        #[serde(default)]
+        details: bool,
+    },
     /// How later snapshots look.
     SetStyleMode { mode: StyleMode },
     /// Ends ht.
@@ -91,6 +97,46 @@ pub(crate) struct Snapshot {
     /// Whether it had settled when it was taken, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) settled: Option<bool>,
+    #[serde(flatten)]
+    pub(crate) details: Option<Details>,
+}
+
+/// What a screen has beside its text.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct Details {
+    pub(crate) cursor: Cursor,
+    /// What the program has named its window; `None` where it has not.
+    pub(crate) title: Option<String>,
+    pub(crate) modes: Modes,
+    /// The lines above the screen, the oldest first, as the style mode says.
+    pub(crate) scrollback: Vec<String>,
+    /// How often the bell has rung since the start.
+    pub(crate) bells: u64,
+}
+
+/// Where the cursor is, counted from 0, and how it looks.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct Cursor {
+    pub(crate) row: usize,
+    pub(crate) col: usize,
+    pub(crate) visible: bool,
+    /// `block`, `underline` or `beam`.
+    pub(crate) shape: &'static str,
+}
+
+/// What the program has asked the terminal for.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(clippy::struct_excessive_bools, reason = "each is a mode that a program sets")]
+pub(crate) struct Modes {
+    pub(crate) alternate_screen: bool,
+    pub(crate) application_cursor: bool,
+    pub(crate) bracketed_paste: bool,
+    pub(crate) focus_events: bool,
+    /// `off`, `click`, `drag` or `motion`.
+    pub(crate) mouse: &'static str,
+    /// Mouse events come as SGR sequences (mode 1006).
+    pub(crate) sgr_mouse: bool,
 }
 
 /// The kinds of events that can be subscribed to.

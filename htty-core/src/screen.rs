@@ -8,12 +8,14 @@ use std::time::Instant;
 
 use alacritty_terminal::grid::Dimensions as _;
 use alacritty_terminal::term::TermMode;
+use alacritty_terminal::term::cell::Cell;
+use alacritty_terminal::vte::ansi::CursorShape;
 
 use crate::dump;
 use crate::emulator::{self, Emulator};
 use crate::keys::Keyboard;
 use crate::process;
-use crate::protocol::{Snapshot, StyleMode};
+use crate::protocol::{Cursor, Details, Modes, Snapshot, StyleMode};
 use crate::style;
 
 /// Batches of output that may wait; more make the reader of the terminal wait.
@@ -93,18 +95,25 @@ impl Screen {
             emulator.end_update();
             let seq = dump::sequence(emulator);
             let grid = emulator.grid();
-            let text = match style {
-                StyleMode::Plain => style::plain,
-                StyleMode::Styled => style::styled,
-            };
-            let lines: Vec<String> = emulator::lines(grid).map(text).collect();
+            let lines: Vec<String> = emulator::lines(grid).map(line_text(style)).collect();
             Snapshot {
                 cols: grid.columns(),
                 rows: grid.screen_lines(),
                 text: lines.join("\n"),
                 seq,
                 settled: None,
+                details: None,
             }
+        })
+    }
+
+    /// What a screen has beside its text.
+    pub(crate) fn details(&mut self, style: StyleMode) -> Details {
+        self.ask(move |emulator| {
+            let line = line_text(style);
+            let scrollback = emulator::scrollback(emulator.grid()).map(line).collect();
+            let (title, bells) = (emulator.title().map(str::to_owned), emulator.bells());
+            Details { cursor: cursor(emulator), title, modes: modes(emulator.mode()), scrollback, bells }
         })
     }
 
@@ -123,6 +132,44 @@ impl Screen {
 
     fn run(&mut self, job: impl FnOnce(&mut Emulator) + Send + 'static) {
         let _ = self.jobs.send(Job::Run(Box::new(job)));
+    }
+}
+
+/// What makes a line's text.
+fn line_text(style: StyleMode) -> fn(&[Cell]) -> String {
+    match style {
+        StyleMode::Plain => style::plain,
+        StyleMode::Styled => style::styled,
+    }
+}
+
+fn cursor(emulator: &Emulator) -> Cursor {
+    let point = emulator.grid().cursor.point;
+    Cursor {
+        row: usize::try_from(point.line.0).unwrap_or_default(),
+        col: point.column.0,
+        visible: emulator.mode().contains(TermMode::SHOW_CURSOR),
+        shape: match emulator.cursor_shape() {
+            CursorShape::Underline => "underline",
+            CursorShape::Beam => "beam",
+            _ => "block",
+        },
+    }
+}
+
+fn modes(mode: TermMode) -> Modes {
+    let mouse = [
+        (TermMode::MOUSE_MOTION, "motion"),
+        (TermMode::MOUSE_DRAG, "drag"),
+        (TermMode::MOUSE_REPORT_CLICK, "click"),
+    ];
+    Modes {
+        alternate_screen: mode.contains(TermMode::ALT_SCREEN),
+        application_cursor: mode.contains(TermMode::APP_CURSOR),
+        bracketed_paste: mode.contains(TermMode::BRACKETED_PASTE),
+        focus_events: mode.contains(TermMode::FOCUS_IN_OUT),
+        mouse: mouse.iter().find(|(flag, _)| mode.contains(*flag)).map_or("off", |(_, name)| name),
+        sgr_mouse: mode.contains(TermMode::SGR_MOUSE),
     }
 }
 

@@ -519,6 +519,30 @@ def test_settled_snapshot(start: Start) -> None:
     assert ht.next("snapshot")["settled"] is False
 
 
+def test_details_of_a_snapshot(start: Start) -> None:
+    script = (
+        r"printf 'one\ntwo\nthree\nfour\nfive\a\033]2;named\007';"
+        r"printf '\033[?2004h\033[?1002h\033[?1006h\033[5 q\033[?25l'; exec cat"
+    )
+    ht = start(["sh", "-c", script])
+    ht.send(type="takeSnapshot", details=True)
+    snapshot = ht.next("snapshot")
+    assert snapshot["cursor"] == {"row": 3, "col": 4, "visible": False, "shape": "beam"}
+    assert snapshot["title"] == "named"
+    assert snapshot["scrollback"] == ["one".ljust(20)]
+    assert snapshot["bells"] == 1
+    assert snapshot["modes"] == {
+        "alternateScreen": False,
+        "applicationCursor": False,
+        "bracketedPaste": True,
+        "focusEvents": False,
+        "mouse": "drag",
+        "sgrMouse": True,
+    }
+    ht.send(type="takeSnapshot")
+    assert ht.next("snapshot").keys() == {"cols", "rows", "text", "seq"}
+
+
 def test_seq_is_for_every_terminal(start: Start) -> None:
     ht = start(["printf", r"aaaaaaaaaaaaaaaaaa\r\n\033[1;31mred\033[0m  \033[44m  \033[0m"])
     ht.next("exitCode")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from htty import HtWrapper, Press, StyleMode, run, terminal_session
+from htty import Cursor, HtWrapper, Modes, Press, StyleMode, run, terminal_session
 from htty.html import to_html
 
 
@@ -369,3 +369,21 @@ def test_modules_of_0_2_30() -> None:
     assert callable(htty_sync)
     assert Press.CARET_SHIFT_A.value == "^A"
     assert Press.CARET_BACKSLASH.value == "^\\"
+
+
+def test_what_a_snapshot_has_beside_the_text() -> None:
+    script = (
+        r"printf 'a\n\033[31mb\033[0m\nc\a\033]2;named\007';"
+        r"printf '\033[?1049h\033[?1003h\033[4 q'; exec cat"
+    )
+    with terminal_session(["sh", "-c", script], rows=2, cols=5) as session:
+        snapshot = session.snapshot()
+        assert snapshot.cursor == Cursor(row=1, col=1, visible=True, shape="underline")
+        assert (snapshot.title, snapshot.bells) == ("named", 1)
+        assert snapshot.modes == Modes(alternate_screen=True, mouse="motion")
+    script = r"seq 5; printf '\033[?25l\033[?2004h'; exec cat"
+    with terminal_session(["sh", "-c", script], rows=2, cols=5) as session:
+        snapshot = session.snapshot()
+        assert snapshot.scrollback.split() == ["1", "2", "3", "4"]
+        assert not snapshot.cursor.visible
+        assert snapshot.modes.bracketed_paste

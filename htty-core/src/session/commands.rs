@@ -41,8 +41,9 @@ impl Session {
                 Command::Input { payload } => self.send_input(payload),
                 Command::SendKeys { keys } => self.send_keys(keys),
                 Command::Resize { cols, rows } => self.resize(cols, rows),
-                Command::TakeSnapshot { settle, timeout } => {
+                Command::TakeSnapshot { settle, timeout, details } => {
                     let mut snapshot = self.screen.snapshot(self.style);
+                    snapshot.details = details.then(|| self.screen.details(self.style));
                     snapshot.settled = settle.or(timeout).map(|_| settled);
                     self.emit(&Event::Snapshot(snapshot));
                 }
@@ -56,7 +57,7 @@ impl Session {
     fn wish(&mut self) -> (Purpose, Option<Instant>) {
         let asked = *self.asked.get_or_insert_with(Instant::now);
         match self.commands.front() {
-            Some(Command::TakeSnapshot { settle, timeout }) => {
+            Some(Command::TakeSnapshot { settle, timeout, .. }) => {
                 let duration = |seconds: f64| Duration::try_from_secs_f64(seconds.max(0.0)).ok();
                 let end = timeout.and_then(duration).and_then(|timeout| asked.checked_add(timeout));
                 (Purpose::Picture(settle.and_then(duration)), end)

@@ -16,13 +16,15 @@ It ends with the block, and the command with it, whatever happens in between.
 from htty import keys
 from htty.keys import KeyInput, Press
 from htty.process import ProcessController
-from htty.session import HtWrapper, SnapshotResult, run, terminal_session
+from htty.session import Cursor, HtWrapper, Modes, SnapshotResult, run, terminal_session
 from htty_core import HtEvent, StyleMode, __version__
 
 __all__ = [
+    "Cursor",
     "HtEvent",
     "HtWrapper",
     "KeyInput",
+    "Modes",
     "Press",
     "ProcessController",
     "SnapshotResult",

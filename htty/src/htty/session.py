@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Generator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from htty.html import plain, to_html
@@ -43,6 +43,31 @@ EVENTS_KEPT = 10_000
 
 
 @dataclass(frozen=True)
+class Cursor:
+    """The cursor; rows and columns count from 0."""
+
+    row: int = 0
+    col: int = 0
+    visible: bool = True
+    shape: str = "block"
+    """`block`, `underline` or `beam`."""
+
+
+@dataclass(frozen=True)
+class Modes:
+    """What a program has asked its terminal for."""
+
+    alternate_screen: bool = False
+    application_cursor: bool = False
+    bracketed_paste: bool = False
+    focus_events: bool = False
+    mouse: str = "off"
+    """`off`, `click`, `drag` or `motion`."""
+    sgr_mouse: bool = False
+    """Whether mouse events come as SGR sequences."""
+
+
+@dataclass(frozen=True)
 class SnapshotResult:
     """The screen at one moment."""
 
@@ -52,6 +77,16 @@ class SnapshotResult:
     """The screen as a page of HTML, with its styles."""
     raw_seq: str
     """The escape sequences that make a terminal of this size look like it."""
+    cursor: Cursor = field(default_factory=lambda: Cursor())
+    """Where the cursor is, and how it looks."""
+    title: str | None = None
+    """What the command has named its window; `None` where it has not."""
+    modes: Modes = field(default_factory=lambda: Modes())
+    """What the command has asked the terminal for."""
+    scrollback: str = ""
+    """The lines above the screen, at most the last 1000, as `text`."""
+    bells: int = 0
+    """How often the bell has rung since the start."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +95,8 @@ class Screen:
 
     styled: str
     seq: str
-    settled: bool
+    data: dict[str, Any]
+    """The event's data."""
 
     @property
     def text(self) -> str:
@@ -83,6 +119,11 @@ class Deadline:
     def is_over(self) -> bool:
         """Tells whether it has come."""
         return self._end is not None and time.monotonic() >= self._end
+
+
+def snake(name: str) -> str:
+    """Gives a name of JSON as Python spells it."""
+    return re.sub(r"[A-Z]", lambda letter: f"_{letter[0].lower()}", name)
 
 
 def check_size(name: str, length: int) -> None:
@@ -186,16 +227,28 @@ class HtWrapper:
         known. Raises `TimeoutError` where `ht` does not answer, `RuntimeError`
         where it ended before there was any screen.
         """
-        screen = self._screen(timeout, settle)
-        text = screen.styled if self._style_mode == StyleMode.STYLED else screen.text
-        return SnapshotResult(text, to_html(screen.styled), screen.seq)
+        screen = self._screen(timeout, settle, details=True)
+        styled = self._style_mode == StyleMode.STYLED
+        text = screen.styled if styled else screen.text
+        above = "\n".join(screen.data.get("scrollback", ()))
+        modes = {snake(name): value for name, value in screen.data.get("modes", {}).items()}
+        return SnapshotResult(
+            text,
+            to_html(screen.styled),
+            screen.seq,
+            Cursor(**screen.data.get("cursor", {})),
+            screen.data.get("title"),
+            Modes(**modes),
+            above if styled else plain(above),
+            screen.data.get("bells", 0),
+        )
 
     def wait_idle(self, quiet: float = 0.2, timeout: float | None = 5.0) -> None:
         """Waits until the command has written nothing for `quiet` seconds.
 
         Raises `TimeoutError` where it still writes after `timeout` seconds.
         """
-        if not self._screen(timeout, quiet).settled:
+        if not self._screen(timeout, quiet).data.get("settled", True):
             raise TimeoutError(f"no quiet of {quiet} seconds within {timeout} seconds")
 
     def expect(self, pattern: str | re.Pattern[str], timeout: float | None = 5.0) -> None:
@@ -292,8 +345,12 @@ class HtWrapper:
         if code is not None:
             raise RuntimeError(f"the command has ended with exit code {code}: nothing reads keys")
 
-    def _screen(self, timeout: float | None, settle: float | None = None) -> Screen:
+    def _screen(
+        self, timeout: float | None, settle: float | None = None, *, details: bool = False
+    ) -> Screen:
         request: dict[str, object] = {"type": "takeSnapshot"}
+        if details:
+            request["details"] = True
         if timeout is not None:
             # Then it is given as it is, and not lost.
             request["timeout"] = min(max(0.0, timeout), threading.TIMEOUT_MAX)
@@ -396,8 +453,7 @@ class HtWrapper:
             self._outputs += 1
         elif kind == "snapshot":
             self._answered += 1
-            settled = data.get("settled", True)
-            self._last = Screen(data["text"], data["seq"], settled)
+            self._last = Screen(data["text"], data["seq"], data)
             if self._answered in self._abandoned:
                 self._abandoned.remove(self._answered)
             else:
