@@ -32,8 +32,8 @@ pub(crate) fn run(shell: &Shell) -> Result<Exit, Error> {
         // Advisories need the network: `scan.sh` checks them on a schedule.
         cargo_tool("cargo-deny").args(["--workspace", "--locked", "check", "bans", "licenses", "sources"]),
         cargo_tool("cargo-deny")
-            .args(["--manifest-path", "htty-core/Cargo.toml", "--workspace", "--locked", "check"])
-            .args(["--config", "deny.toml", "bans", "licenses", "sources"]),
+            .args(["--manifest-path", "htty-core/Cargo.toml", "--config", "deny.toml", "--workspace"])
+            .args(["--locked", "check", "bans", "licenses", "sources"]),
         cargo_tool("cargo-shear"),
         cargo_tool("cargo-shear").arg("htty-core"),
         tool("ruff").args(["check"]),

@@ -58,11 +58,11 @@ pub(crate) fn set_up_tests(shell: &Shell) -> Result<(), Error> {
 }
 
 /// Marks the tools as complete, so that the tests that need them are built; see
-/// `crates/testkit/tools_cfg.rs`.
+/// `crates/testkit/build/tools_cfg.rs`.
 fn installed(shell: &Shell) -> Result<(), Error> {
     let marker = directory(shell).join("installed");
     if !marker.is_file() {
-        let script = shell.root.join("crates/testkit/tools_cfg.rs");
+        let script = shell.root.join("crates/testkit/build/tools_cfg.rs");
         let text = std::fs::read(&script).map_err(FileError::new("read", &script))?;
         toolkit::write_atomic(&script, &text)?;
         toolkit::write_atomic(&marker, b"")?;
