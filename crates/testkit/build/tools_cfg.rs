@@ -7,9 +7,10 @@ fn main() {
     println!("cargo::rustc-check-cfg=cfg(tools)");
     println!("cargo::rerun-if-env-changed=XTASK_TOOLS");
     println!("cargo::rerun-if-env-changed=CARGO_TARGET_DIR");
-    // Setting up touches it, so that this script runs again.
-    println!("cargo::rerun-if-changed={}", file!());
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new("/"));
+    // Setting up touches it, so that this script runs again.
+    let script = workspace.join("crates/testkit/build/tools_cfg.rs");
+    println!("cargo::rerun-if-changed={}", script.display());
     let tools = std::env::var_os("XTASK_TOOLS").map_or_else(
         || {
             let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
