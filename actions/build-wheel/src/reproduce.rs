@@ -82,6 +82,11 @@ fn elsewhere(plan: &Plan, cmd: &Cmd, to: &Path, runtime: &Runtime<'_>) -> Result
     if let Some(rustup) = rustup.filter(|path| path.is_dir()) {
         again = again.env("RUSTUP_HOME", rustup.display().to_string());
     }
+    // zig would compile its C library anew for the other home, for minutes.
+    let cache = plan.places.home.as_ref().map(|home| home.join(".cache/zig"));
+    if let Some(cache) = cache.filter(|_| runtime.env.get("ZIG_GLOBAL_CACHE_DIR").is_none()) {
+        again = again.env("ZIG_GLOBAL_CACHE_DIR", cache.display().to_string());
+    }
     for value in again.env.values_mut().flatten() {
         *value = plan.places.moved(&places, value);
     }

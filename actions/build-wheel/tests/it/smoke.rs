@@ -49,9 +49,7 @@ fn programs_inside_of_packages_are_started() {
     let folder = tempfile::tempdir().unwrap();
     let package = file("sample/__init__.py", "");
     let run = |source: &str| {
-        let mut bundled = file("sample/_bundled/ht", program(folder.path(), source, ""));
-        // An installer leaves it as it is; the package makes it executable.
-        bundled.mode = 0o100_644;
+        let bundled = file("sample/_bundled/ht", program(folder.path(), source, ""));
         smoke(folder.path(), &wheel(&[package.clone(), bundled], "", ""), &["--smoke", "required"])
     };
     let (result, report) = run(HELLO).unwrap();
