@@ -111,11 +111,11 @@ pub(super) struct NewMember {
 }
 
 impl NewMember {
-    /// A member of the archive that was read, as it is there.
-    pub(super) fn kept(member: &Member) -> Self {
+    /// A member of the archive that was read, with its content as it is there.
+    pub(super) fn kept(member: &Member, is_executable: bool) -> Self {
         Self {
             name: member.name.clone(),
-            is_executable: member.is_executable(),
+            is_executable,
             method: if member.method == Method::Stored { 0 } else { 8 },
             crc: member.crc32,
             size: member.size,
@@ -332,7 +332,8 @@ mod tests {
         assert!(members[1].is_executable() && !members[0].is_executable());
         assert!(contents(&bytes).unwrap().iter().zip(&files).all(|(found, file)| found == file.2));
         assert_eq!(bytes, archive(&files, 1_700_000_001));
-        let copies: Vec<_> = members.iter().map(NewMember::kept).collect();
+        let copies: Vec<_> =
+            members.iter().map(|member| NewMember::kept(member, member.is_executable())).collect();
         let mut again = Vec::new();
         let scratch = Content::new(&std::env::temp_dir());
         let written = write(&copies, bytes.as_slice(), &scratch, 1_700_000_001, &mut again).unwrap();

@@ -195,10 +195,16 @@ impl<'a> Pass<'a> {
         if metadata::is_unhashed(&member.name, self.dist_info) {
             return Ok(());
         }
+        let is_program = script(&member.name).is_some()
+            || self.contents.executables.iter().any(|program| program.member == member.name);
+        if is_program && !member.is_executable() {
+            self.change(&member.name, "made executable".to_owned());
+        }
+        let is_executable = is_program || member.is_executable();
         match entry.filter(|_| !is_changed) {
-            Some(entry) => self.members.push((NewMember::kept(member), entry)),
+            Some(entry) => self.members.push((NewMember::kept(member, is_executable), entry)),
             None => {
-                self.add(&member.name, member.is_executable(), &content).map_err(ArchiveError::Write)?;
+                self.add(&member.name, is_executable, &content).map_err(ArchiveError::Write)?;
             }
         }
         Ok(())

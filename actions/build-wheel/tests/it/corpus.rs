@@ -161,7 +161,7 @@ impl Corpus {
     fn damaged(&mut self) {
         let flags = nix_flags("ld-linux-x86-64.so.2");
         let program = compile(&CC, self.folder.path(), "a", HELLO, &flags);
-        self.add("only the magic", program_wheel(&program[..4]), Refused("damaged or cut off"));
+        self.add("only the magic", program_wheel(&program[..4]), Refused("not an ELF file"));
         self.add("only the header", program_wheel(&program[..64]), Refused("damaged or cut off"));
         self.add("half", program_wheel(&program[..program.len() / 2]), Refused("damaged or cut off"));
         let patched = |at: usize, bytes: &[u8]| {

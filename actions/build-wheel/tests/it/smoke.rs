@@ -49,7 +49,9 @@ fn programs_inside_of_packages_are_started() {
     let folder = tempfile::tempdir().unwrap();
     let package = file("sample/__init__.py", "");
     let run = |source: &str| {
-        let bundled = file("sample/_bundled/ht", program(folder.path(), source, ""));
+        // Some tools drop modes; the repair brings this one back.
+        let mut bundled = file("sample/_bundled/ht", program(folder.path(), source, ""));
+        bundled.mode = 0o100_644;
         smoke(folder.path(), &wheel(&[package.clone(), bundled], "", ""), &["--smoke", "required"])
     };
     let (result, report) = run(HELLO).unwrap();
