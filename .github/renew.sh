@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # renew.sh: raises what is pinned here to what is current: the flake's inputs,
 # both Cargo.lock, the requirements of tests and releases, the stand-ins' packages,
-# and the policy data that pydist takes from pinned packages.
+# the policy data that pydist takes from pinned packages, and the versions of Nix
+# that have security advisories (by `gh`, with GH_TOKEN).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -19,3 +20,6 @@ done
 cargo xtask gen --policies
 
 (cd tests/act/stand-ins && npm update --package-lock-only --quiet)
+
+gh api --paginate repos/NixOS/nix/security-advisories |
+  "$tools/test/bin/python" xtask/scripts/nix_advisories.py actions/setup-nix/data/nix-advisories.json

@@ -46,6 +46,9 @@ pub(crate) fn run(shell: &Shell) -> Result<Exit, Error> {
         tool("shellcheck").args(scripts),
         tool("zizmor").args(["--pedantic", "--offline", "--no-progress"]).args(actions).args(&workflows),
     ];
+    // No default version of Nix that has a known advisory.
+    let advisories = ["test", "--quiet", "--package", "setup-nix", "--lib", "--locked", "advisories::"];
+    shell.inherit(&shell.cargo().args(advisories))?;
     for linter in &linters {
         shell.inherit(linter)?;
     }

@@ -35,7 +35,29 @@ pub(crate) fn lines(inputs: &Inputs, single: bool) -> Vec<String> {
     lines
 }
 
-/// Writes them, and the token, for this user alone.
+/// The tokens of `inputs` in Nix's syntax. One that is given for github.com wins over
+/// the job's own.
+pub(crate) fn tokens(inputs: &Inputs) -> Option<Secret> {
+    let given = inputs.access_tokens.as_ref().map(Secret::expose).unwrap_or_default();
+    let has_github = given.split_whitespace().any(|word| word.starts_with("github.com="));
+    let own = inputs.github_token.as_ref().filter(|_| !has_github);
+    let own = own.map(|token| format!(" github.com={}", token.expose())).unwrap_or_default();
+    let text = format!("{given}{own}");
+    (!text.is_empty()).then(|| Secret::new(text.trim()))
+}
+
+/// The name of the setting that holds them.
+const TOKENS: &str = "access-tokens =";
+
+/// Removes the tokens from nix.conf.
+pub(crate) fn forget_tokens(file: &Path) -> Result<(), FileError> {
+    let Ok(text) = fs::read_to_string(file) else { return Ok(()) };
+    let lines: Vec<String> =
+        text.lines().filter(|line| !line.starts_with(TOKENS)).map(str::to_owned).collect();
+    write(file, &lines, None)
+}
+
+/// Writes them, and the tokens, for this user alone.
 pub(crate) fn write(to: &Path, lines: &[String], tokens: Option<&Secret>) -> Result<(), FileError> {
     let folder = to.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(folder).map_err(FileError::new("create", folder))?;
@@ -45,7 +67,7 @@ pub(crate) fn write(to: &Path, lines: &[String], tokens: Option<&Secret>) -> Res
         file.as_file().set_permissions(fs::Permissions::from_mode(0o600))?;
         lines.iter().try_for_each(|line| writeln!(file, "{line}"))?;
         if let Some(tokens) = tokens {
-            writeln!(file, "access-tokens = {}", tokens.expose())?;
+            writeln!(file, "{TOKENS} {}", tokens.expose())?;
         }
         file.persist(to)?;
         Ok(())

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use toolkit::{Exit, Failure, FileError, InputErrors, ProcessError};
 
+use crate::database::DatabaseError;
+
 /// Why there is no Nix. What goes wrong with the cache alone is a warning.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -24,6 +26,9 @@ pub enum Error {
     /// A program.
     #[error(transparent)]
     Process(#[from] ProcessError),
+    /// Nix's database.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
     /// The download.
     #[error("cannot download {url}")]
     Download {
@@ -59,7 +64,7 @@ impl Failure for Error {
             Self::Plan { .. } => Exit::Usage,
             Self::File(error) => error.exit(),
             Self::Process(error) => error.exit(),
-            Self::Download { .. } => Exit::Undetermined,
+            Self::Database(_) | Self::Download { .. } => Exit::Undetermined,
             Self::Hash { .. } | Self::Tarball { .. } => Exit::Findings,
         }
     }

@@ -8,9 +8,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::cache::Cache;
+use crate::folder::{Cache, read_text};
 use crate::info::{Keys, NarInfo, StorePath, Trust};
 use crate::used::Used;
 
@@ -24,7 +24,7 @@ const NETWORK: f64 = 20e6;
 const ROUND_TRIP: f64 = 0.1;
 
 /// What was left to be substituted, and why.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// Paths left out.
     pub paths: usize,
@@ -92,7 +92,7 @@ fn seconds(bytes: u64, rate: f64) -> f64 {
 
 /// Bytes a second, from the last restore into a store like this one.
 fn measured(cache: &Cache) -> Option<f64> {
-    let text = fs::read_to_string(cache.folder.join("restore-rate")).ok()?;
+    let text = read_text(&cache.folder.join("restore-rate")).ok()?;
     text.trim().parse::<u32>().ok().filter(|rate| *rate > 0).map(|rate| f64::from(rate) * 1e6)
 }
 

@@ -1,7 +1,6 @@
 //! What Nix knows about a store path: rows of its database and narinfo files.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
@@ -104,24 +103,6 @@ pub fn parse_rows(text: &str) -> Result<Vec<Info>, String> {
         rows.push(Info { path, nar_hash, nar_size, deriver, references, signatures: Vec::new(), ca: None });
     }
     Ok(rows)
-}
-
-/// `rows` in the form that `nix-store --load-db` reads.
-pub fn print_rows<'a>(rows: impl IntoIterator<Item = &'a Info>) -> String {
-    let mut out = String::new();
-    for row in rows {
-        let hash = pydist::digest::hex(&row.nar_hash);
-        let deriver = row.deriver.as_ref().map(StorePath::full).unwrap_or_default();
-        let _ = writeln!(
-            out,
-            "{}\n{hash}\n{}\n{deriver}\n{}",
-            row.path.full(),
-            row.nar_size,
-            row.references.len()
-        );
-        row.references.iter().for_each(|reference| out += &(reference.full() + "\n"));
-    }
-    out
 }
 
 /// A NAR's size: 1 TiB is more than any has, and sums of such stay numbers.

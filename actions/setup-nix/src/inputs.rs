@@ -1,6 +1,6 @@
 //! What the action is told.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pydist::digest::Sha256Bytes;
 use toolkit::{Command, Env, Input, InputErrors, InputKind, Output, Reader, Secret, Spec};
@@ -18,7 +18,7 @@ pub static SPEC: Spec = Spec {
     version: env!("CARGO_PKG_VERSION"),
     positional: None,
     inputs: &[
-        Input::new("nix-version", InputKind::Text, "The version of Nix to install.").or("2.34.4"),
+        Input::new("nix-version", InputKind::Text, "The version of Nix to install.").or("2.35.2"),
         Input::new("reuse", InputKind::Choice(&["any", "same-version", "never"]), "Which Nix that is already there is used in place of an installation.").or("any"),
         Input::new("tarball", InputKind::Text, "Path or URL of an official-layout tarball; by default the official one of `nix-version`."),
         Input::new("sha256", InputKind::Text, "The tarball's SHA-256, hexadecimal or as Nix writes it; required for a `tarball` and for a version that is not compiled in."),
@@ -29,14 +29,17 @@ pub static SPEC: Spec = Spec {
         Input::new("access-tokens", InputKind::Secret, "Nix's `access-tokens`, such as `github.com=…`; goes into a private file that only this user reads."),
         Input::new("sandbox", InputKind::Choice(&["true", "false", "relaxed"]), "Nix's `sandbox`; by default Nix's own setting."),
         Input::new("max-jobs", InputKind::Text, "Nix's `max-jobs`.").or("auto"),
-        Input::new("kvm", InputKind::Flag, "On Linux, lets everybody use `/dev/kvm`, where that is possible.").or("true"),
+        Input::new("github-token", InputKind::Secret, "For fetches from github.com, against its rate limit; only the private nix.conf holds it, until the end of the job. Empty: none.").or("${{ github.token }}"),
+        Input::new("nix-path", InputKind::Text, "Sets `NIX_PATH` for later steps, such as `nixpkgs=flake:nixpkgs` for `nix-shell -p`."),
+        Input::new("kvm", InputKind::Mode("true", &["auto", "true", "false"]), "On Linux, lets everybody use `/dev/kvm`: on GitHub's runners, always, or never. On other machines `save` or the end of the job closes it again.").or("auto"),
         Input::new("cache", InputKind::Choice(&["read-write", "read-only", "off"]), "Whether store paths are restored and packed.").or("read-write"),
         Input::new("cache-key", InputKind::Text, "The first part of the cache key.").or("nix-store"),
         Input::new("hash-files", InputKind::List, "Patterns of the files whose content is part of the key, one a line; `**` stands for any folders.").or("**/flake.lock"),
-        Input::new("cache-folder", InputKind::Path, "The binary cache; by default in the user's cache folder."),
+        Input::new("cache-folder", InputKind::Path, "The binary cache; by default in the user's cache directory; without one the cache is off."),
         Input::new("cache-trust", InputKind::Choice(&["all", "signed"]), "`signed` restores only paths that are signed by a trusted key or content-addressed.").or("all"),
         Input::new("restore", InputKind::Choice(&["needed", "all"]), "`needed` leaves signed paths that the last jobs did not use to be substituted, where that is faster to be expected.").or("needed"),
         Input::new("max-size", InputKind::Number(0, 1 << 20), "The most that the packed paths may measure in the store, in MB; the least recently used ones leave.").or("8000"),
+        Input::new("push-to", InputKind::List, "For `save`: stores, one a line, that what the job built is copied to by `nix copy`: `file://`, `s3://`, `ssh-ng://`. A failure is a warning."),
         Input::new("report-path", InputKind::Path, "Where a JSON report of `install` or `save` goes; none by default."),
         Input::new("dry-run", InputKind::Flag, "Prints the plan and does nothing.").or("false"),
     ],
@@ -53,9 +56,11 @@ pub static SPEC: Spec = Spec {
     ],
     commands: &[
         Command::new("plan", "Decides and sets the cache's key"),
+        Command::new("layers", "Prints the layers that the restored index names and this machine lacks"),
         Command::new("install", "Puts Nix and the cached paths in place (the default)"),
         Command::new("pack", "Adds new store paths to the cache folder"),
         Command::new("watch", "Packs for as long as the job runs"),
+        Command::new("restore", "Restores as root what `install` asks for (started by it)"),
         Command::new("save", "Ends the packer, packs the rest, applies max-size"),
     ],
 };
@@ -84,14 +89,22 @@ pub(crate) struct Inputs {
     pub(crate) access_tokens: Option<Secret>,
     pub(crate) sandbox: &'static str,
     pub(crate) max_jobs: String,
-    pub(crate) kvm: bool,
+    pub(crate) github_token: Option<Secret>,
+    pub(crate) nix_path: Option<String>,
+    /// `auto`, `true` or `false`.
+    pub(crate) kvm: &'static str,
     pub(crate) cache: &'static str,
     pub(crate) cache_key: String,
     pub(crate) hash_files: Vec<String>,
     pub(crate) cache_folder: PathBuf,
     pub(crate) signed_only: bool,
     pub(crate) restore_all: bool,
+    pub(crate) push_to: Vec<String>,
     pub(crate) report_path: Option<PathBuf>,
+    /// Why there is no place for a cache, where there is none.
+    pub(crate) no_cache: Option<String>,
+    /// The directory of this job.
+    pub(crate) state: PathBuf,
     /// In bytes.
     pub(crate) max_size: u64,
     pub(crate) dry_run: bool,
@@ -106,7 +119,7 @@ impl Inputs {
             let sound = parts.len() >= 2 && parts.iter().all(|part| part.parse::<u32>().is_ok());
             sound
                 .then(|| text.to_owned())
-                .ok_or_else(|| format!("expected a version like `2.34.4`, found `{text}`"))
+                .ok_or_else(|| format!("expected a version like `2.35.2`, found `{text}`"))
         });
         let sha256 = reader.parse("sha256", |text| {
             nix32::sha256(text)
@@ -118,10 +131,9 @@ impl Inputs {
             reader.error("extra-trusted-public-keys", fault);
             Keys::default()
         });
-        let cache_folder = reader.path("cache-folder").or_else(|| default_folder(env)).unwrap_or_else(|| {
-            reader.error("cache-folder", "neither HOME nor XDG_CACHE_HOME is set: give the folder");
-            PathBuf::new()
-        });
+        let given = reader.path("cache-folder").or_else(|| default_folder(env));
+        let no_cache = given.is_none().then(|| "neither HOME nor XDG_CACHE_HOME is set".to_owned());
+        let cache_folder = given.unwrap_or_else(last_resort);
         let colon = cache_folder.to_string_lossy().contains(':');
         if !cache_folder.is_absolute() || colon {
             // nix.conf is beside it, and Nix parts the names of such files by colons.
@@ -134,13 +146,16 @@ impl Inputs {
                 reader.error("hash-files", why);
             }
         }
-        let substituters = reader.list("extra-substituters");
-        for text in substituters.iter().filter(|text| !is_store(text)) {
-            let why = format!(
-                "expected a binary cache's address like `https://cache.example.org`, one a line, found `{text}`"
-            );
-            reader.error("extra-substituters", why);
-        }
+        let mut stores = |name: &str| {
+            let stores = reader.list(name);
+            for text in stores.iter().filter(|text| !is_store(text)) {
+                let expected =
+                    "expected a binary cache's address like `https://cache.example.org`, one a line";
+                reader.error(name, format!("{expected}, found `{text}`"));
+            }
+            stores
+        };
+        let (substituters, push_to) = (stores("extra-substituters"), stores("push-to"));
         let inputs = Self {
             version: version.unwrap_or_default(),
             reuse: match reader.word("reuse") {
@@ -158,11 +173,17 @@ impl Inputs {
             access_tokens: reader.secret("access-tokens"),
             sandbox: reader.word("sandbox"),
             max_jobs: reader.parse("max-jobs", max_jobs).unwrap_or_default(),
-            kvm: reader.flag("kvm"),
+            // Without a workflow the default is an expression that nobody evaluated.
+            github_token: reader.secret("github-token").filter(|token| !token.expose().starts_with("${{")),
+            nix_path: reader.text("nix-path"),
+            kvm: reader.word("kvm"),
             cache: reader.word("cache"),
             cache_key: reader.parse("cache-key", cache_key).unwrap_or_default(),
             hash_files,
+            state: state_folder(env, &cache_folder),
             cache_folder,
+            no_cache,
+            push_to,
             signed_only: reader.word("cache-trust") == "signed",
             restore_all: reader.word("restore") == "all",
             report_path: reader.path("report-path"),
@@ -230,7 +251,27 @@ fn extra_conf(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-pub(crate) fn default_folder(env: &Env) -> Option<PathBuf> {
+/// The directory of this job. On a runner it is one that the runner empties when
+/// the job ends, and that no other job has.
+fn state_folder(env: &Env, cache: &Path) -> PathBuf {
+    let given = env.get(STATE).map(PathBuf::from);
+    let runner = || {
+        env.get("GITHUB_ACTIONS")?;
+        env.get("RUNNER_TEMP").map(|folder| Path::new(folder).join("setup-nix"))
+    };
+    given.or_else(runner).filter(|path| path.is_absolute()).unwrap_or_else(|| cache.with_extension("state"))
+}
+
+/// The variable by which the background packer gets it.
+pub(crate) const STATE: &str = "SETUP_NIX_STATE";
+
+/// Where nix.conf goes when no directory of the user can be written to.
+pub(crate) fn last_resort() -> PathBuf {
+    let user = rustix::process::geteuid().as_raw();
+    std::env::temp_dir().join(format!("setup-nix-{user}/binary-cache"))
+}
+
+fn default_folder(env: &Env) -> Option<PathBuf> {
     let cache = env.get("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(PathBuf::from(env.get("HOME")?).join(".cache")))?;
     Some(cache.join("setup-nix/binary-cache"))

@@ -8,17 +8,15 @@ use liblzma::read::XzDecoder;
 use pydist::digest::Sha256Bytes;
 use toolkit::{FileError, Ui};
 
+use crate::database::Database;
 use crate::error::Error;
 use crate::info::{Info, StorePath, parse_rows};
+use crate::machine::GC_ROOT;
 use crate::nar;
 use crate::store::{Staging, Store, place};
 
 /// sha256 of the official tarballs, from the official install scripts.
 const OFFICIAL: &[(&str, &str, &str)] = &[
-    ("2.34.4", "x86_64-linux", "595669eb6db6117135ca8ba6667b273eaf980a47523a92e61ed963556cd547b8"),
-    ("2.34.4", "aarch64-linux", "11f5dca5e2eccd7fca31d84ee16fbe18e8752c45a9ca223a1e55aaa16548a48b"),
-    ("2.34.4", "x86_64-darwin", "c79f15a0f9cb1700103bc5ae2b96b8cab58bd53208800a1b477ccb718696b5af"),
-    ("2.34.4", "aarch64-darwin", "f283897495c8e2929deeb822e4b56055f691c8a2aa6ccc966c9a40ed551fa71c"),
     ("2.35.2", "x86_64-linux", "0c3960a9792331a22081c3c7a5d8465db9b17c50b3acdf18587fa4c6f2cb1158"),
     ("2.35.2", "aarch64-linux", "4d0302a2910f5eec1c33b8deef634f04899a75737e7001ec49908d003ae5efda"),
     ("2.35.2", "x86_64-darwin", "d725518d89f3b0b8d4af702a9d38d519814014cbe125afb3ed0545c9d755f6a5"),
@@ -87,8 +85,9 @@ pub(crate) fn install(tarball: &Path, conf: &Path, ui: &Ui) -> Result<Installed,
         place(&from, &row.path).map_err(FileError::new("put in place", row.path.full()))?;
     }
     let store = Store { bin: nix.path().join("bin"), conf: conf.to_owned(), ui };
-    store.register(&rows.iter().collect::<Vec<_>>())?;
-    root_it(&nix)?;
+    store.init()?;
+    Database::open(true)?.register(&rows.iter().collect::<Vec<_>>())?;
+    add_gc_root(&nix)?;
     let certificates =
         named(&script, "cacert", &rows).map(|path| path.path().join("etc/ssl/certs/ca-bundle.crt"));
     let certificates = certificates.filter(|path| path.exists());
@@ -182,7 +181,7 @@ fn named(script: &str, name: &str, rows: &[Info]) -> Option<StorePath> {
 }
 
 /// Keeps Nix's own garbage collection from taking Nix away.
-fn root_it(nix: &StorePath) -> Result<(), FileError> {
+fn add_gc_root(nix: &StorePath) -> Result<(), FileError> {
     let link = Path::new(GC_ROOT);
     let folder = link.parent().unwrap_or(Path::new("/"));
     let make = || {
@@ -194,6 +193,3 @@ fn root_it(nix: &StorePath) -> Result<(), FileError> {
     };
     make().map_err(FileError::new("create", link))
 }
-
-/// The link that keeps Nix, and by which the next run finds it.
-pub(crate) const GC_ROOT: &str = "/nix/var/nix/gcroots/setup-nix";

@@ -4,25 +4,35 @@
 //! `pack` adds new paths to the cache folder (`watch` does so while the job
 //! runs), `save` finishes it. Nothing about the cache ever fails a job.
 
-pub mod cache;
+mod advisories;
+mod background;
 mod conf;
+pub mod database;
 mod error;
 mod estimate;
 pub mod fetch;
+pub mod folder;
 pub mod info;
 mod inputs;
 mod install;
 mod job;
 mod key;
+mod layers;
+pub mod machine;
 pub mod nar;
 pub mod nix32;
 pub mod pack;
+mod parallel;
 pub mod plan;
 mod privileged;
 mod report;
+pub mod restore;
 mod run;
+mod save;
+mod seen;
 pub mod store;
 mod used;
+mod work;
 
 use toolkit::{Exit, Invocation, Ui};
 
@@ -32,12 +42,15 @@ pub use inputs::SPEC;
 /// The whole action.
 pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
     let env = &invocation.env;
-    let inputs = inputs::Inputs::read(env)?;
-    if let Some(tokens) = &inputs.access_tokens {
-        ui.mask(tokens);
+    let mut inputs = inputs::Inputs::read(env)?;
+    for token in [&inputs.access_tokens, &inputs.github_token].into_iter().flatten() {
+        ui.mask(token);
     }
-    let facts = plan::Facts::gather(&inputs, env, ui);
-    let mut plan = plan::plan(&inputs, &facts)?;
+    // Those that work in the background have no workspace to look at.
+    let in_background = matches!(invocation.command, Some("watch" | "restore"));
+    let patterns = if in_background { &[][..] } else { &inputs.hash_files };
+    let machine = machine::MachineState::read(patterns, env, ui);
+    let mut plan = plan::plan(&inputs, &machine)?;
     if inputs.dry_run {
         ui.report(serde_json::to_string_pretty(&plan).unwrap_or_default());
         // The action's other steps then leave the cache alone.
@@ -45,19 +58,23 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
         return Ok(Exit::Done);
     }
     if plan.cache != "off"
-        && let Err(error) = cache::Cache::new(&plan.cache_folder).create()
+        && invocation.command != Some("restore")
+        && let Err(error) = folder::Cache::new(&plan.cache_folder, &inputs.state).create()
     {
         // Never a reason to fail a job.
         plan.cache = "off";
         plan.cache_why = Some(format!("its folder cannot be used: {}", toolkit::error_chain(&error)));
-        plan.cache_folder = inputs::default_folder(env).unwrap_or(plan.cache_folder);
+        plan.cache_folder = inputs::last_resort();
+        inputs.state = plan.cache_folder.with_extension("state");
         ui.warning(plan.cache_why.clone().unwrap_or_default());
     }
-    let work = run::Work { inputs: &inputs, facts: &facts, plan: &plan, env, ui };
+    let work = work::Work { inputs: &inputs, machine: &machine, plan: &plan, env, ui };
     match invocation.command {
-        Some("plan") => report::planned(&plan, &facts, ui)?,
+        Some("plan") => report::planned(&plan, &machine, ui)?,
         Some("pack") => work.pack()?,
+        Some("layers") => work.layers()?,
         Some("watch") => work.watch()?,
+        Some("restore") => work.restore_as_root()?,
         Some("save") => work.save()?,
         _ => work.install()?,
     }

@@ -9,18 +9,23 @@ use std::sync::{Mutex, PoisonError};
 
 use pydist::digest::{hex, sha256};
 use serde::Serialize;
-use toolkit::{FileError, write_atomic};
+use toolkit::FileError;
 
-use crate::cache::{Cache, Refused, parallel, read_text};
+use crate::database::Database;
 use crate::error::Error;
+use crate::folder::{Cache, Refused, read_text};
 use crate::info::{Info, NarInfo, StorePath};
 use crate::nar::{self, Hashing};
 use crate::nix32;
-use crate::store::{Store, lock};
+use crate::parallel::parallel;
+use crate::seen::{roots, within_store};
 use crate::used::Used;
 
 /// Beyond this level the time grows faster than the gain.
 const LEVEL: i32 = 3;
+
+/// After how many jobs that saved something without using it, a build is dropped.
+const IDLE: usize = 2;
 
 /// What a pass packed.
 #[derive(Debug, Default, Serialize)]
@@ -35,17 +40,26 @@ pub struct Packed {
     pub present: usize,
     /// Not packed, and why.
     pub refused: Vec<Refused>,
+    /// The last registration that was looked at.
+    #[serde(skip)]
+    pub last: i64,
 }
 
-/// Adds every valid path that `cache` lacks, apart from those that only Nix
-/// itself needs: they come with its tarball. One pass at a time; `stop` ends it
-/// between two paths.
-pub fn pack(cache: &Cache, store: &Store<'_>, stop: &(dyn Fn() -> bool + Sync)) -> Result<Packed, Error> {
+/// Adds every path registered after `since` that `cache` lacks, apart from those
+/// that only Nix itself needs: they come with its tarball. One pass at a time;
+/// `stop` ends it between two paths.
+pub fn pack(
+    cache: &Cache,
+    bin: &Path,
+    since: i64,
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Result<Packed, Error> {
     cache.create()?;
-    let _lock = lock(&cache.state().join("lock"))?;
-    let rows = store.rows()?;
-    let own = only_of_nix(&rows, &nix_paths(store));
-    let mut packed = Packed::default();
+    let _lock = cache.lock()?;
+    let registered = Database::open(false)?.after(since)?;
+    let mut packed = Packed { last: registered.last().map_or(since, |row| row.id), ..Packed::default() };
+    let rows: Vec<Info> = registered.into_iter().map(|row| row.info).collect();
+    let own = only_of_nix(&rows, &nix_paths(bin));
     let mut new: Vec<Info> = Vec::new();
     for row in rows {
         if own.contains(&row.path) {
@@ -60,7 +74,6 @@ pub fn pack(cache: &Cache, store: &Store<'_>, stop: &(dyn Fn() -> bool + Sync)) 
     if new.is_empty() {
         return Ok(packed);
     }
-    store.sign(&mut new);
     new.sort_by_key(|row| std::cmp::Reverse(row.nar_size));
     let done = Mutex::new(&mut packed);
     parallel(new.len(), |n| {
@@ -110,17 +123,19 @@ fn pack_one(cache: &Cache, info: &Info) -> io::Result<()> {
     fs::set_permissions(part.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
     part.persist(cache.folder.join(&url)).map_err(|error| error.error)?;
     let text = NarInfo { info: info.clone(), url }.print((file_hash, file_size));
-    write_atomic(&cache.narinfo(&info.path), text.as_bytes()).map_err(|error| error.source)
+    // Not synced: what a crash of the machine leaves half-written is refused, and
+    // thousands of syncs take minutes.
+    let mut part = tempfile::Builder::new().prefix(".part-").tempfile_in(&cache.folder)?;
+    io::Write::write_all(&mut part, text.as_bytes())?;
+    fs::set_permissions(part.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+    part.persist(cache.narinfo(&info.path)).map_err(|error| error.error)?;
+    Ok(())
 }
 
 /// The store path that the Nix in use lives in, where it lives in one.
-fn nix_paths(store: &Store<'_>) -> Vec<StorePath> {
-    let real = fs::canonicalize(store.bin.join("nix-store")).ok();
-    let inside = |path: &Path| {
-        let base = path.strip_prefix(crate::info::STORE).ok()?.components().next()?;
-        StorePath::from_base(base.as_os_str().to_str()?)
-    };
-    [real, Some(store.bin.clone())].iter().flatten().filter_map(|path| inside(path)).collect()
+fn nix_paths(bin: &Path) -> Vec<StorePath> {
+    let real = fs::canonicalize(bin.join("nix-store")).ok();
+    [real, Some(bin.to_owned())].iter().flatten().filter_map(|path| within_store(path)).collect()
 }
 
 /// What the closure of `nix` holds and nothing else refers to.
@@ -167,7 +182,7 @@ pub struct Pruned {
 /// that no narinfo names go too.
 pub fn prune(cache: &Cache, max_size: u64, now: u64) -> Result<Pruned, Error> {
     cache.create()?;
-    let _lock = lock(&cache.state().join("lock"))?;
+    let _lock = cache.lock()?;
     let (found, broken) = cache.read()?;
     let remove = |path: &Path| nar::remove(path).map_err(FileError::new("remove", path));
     for refused in broken {
@@ -177,12 +192,16 @@ pub fn prune(cache: &Cache, max_size: u64, now: u64) -> Result<Pruned, Error> {
     // This run is later than those before, whatever the clock says: it counts
     // whole seconds, and another machine's may be ahead.
     let now = old.last().map_or(now, |last| now.max(last.saturating_add(1)));
+    let seen = seen_in_use(cache);
+    // Without access times, and with nobody who looked, all may be in use.
+    let observed = keeps_access_times() || cache.state.join(SEEN).exists();
     let mut used: BTreeMap<StorePath, u64> = BTreeMap::new();
     for narinfo in &found {
         let path = &narinfo.info.path;
         let before = old.get(path);
-        // New here, or opened since the restore set its times back.
-        let time = if before.is_none() || touched(&path.path()) { now } else { before.unwrap_or_default() };
+        // New here, seen in use, or opened since the restore set its times back.
+        let in_use = before.is_none() || seen.contains(path) || !observed || touched(&path.path());
+        let time = if in_use { now } else { before.unwrap_or_default() };
         used.insert(path.clone(), time);
     }
     hand_down(&found, &mut used);
@@ -190,13 +209,20 @@ pub fn prune(cache: &Cache, max_size: u64, now: u64) -> Result<Pruned, Error> {
     order.sort_by_key(|narinfo| (used[&narinfo.info.path], std::cmp::Reverse(narinfo.info.nar_size)));
     let mut pruned =
         Pruned { bytes: order.iter().map(|narinfo| narinfo.info.nar_size).sum(), ..Pruned::default() };
+    let users = users(&found);
     let mut gone = HashSet::new();
+    for narinfo in found.iter().filter(|narinfo| observed && is_own_build(&narinfo.info)) {
+        // Of a commit before, most likely; what is still built is seen in use.
+        if old.idle_after(used[&narinfo.info.path], now) >= IDLE {
+            drop_with_users(narinfo, &users, &mut gone, &mut pruned.bytes);
+        }
+    }
     for narinfo in order {
         if pruned.bytes <= max_size {
             break;
         }
         // Whoever refers to it is no more recently used, so it loses nothing.
-        drop_with_users(narinfo, &found, &mut gone, &mut pruned.bytes);
+        drop_with_users(narinfo, &users, &mut gone, &mut pruned.bytes);
     }
     let mut nars = BTreeSet::new();
     for narinfo in &found {
@@ -232,33 +258,77 @@ pub(crate) fn set_name<'a>(infos: impl Iterator<Item = &'a Info>) -> String {
     hex(&sha256(text.as_bytes()))[..16].to_owned()
 }
 
-/// What refers to a path uses it too.
+/// What refers to a path uses it too. A derivation in use is part of what is being
+/// built, so its outputs, and those of what it is built from, are in use.
 fn hand_down(found: &[NarInfo], used: &mut BTreeMap<StorePath, u64>) {
     let by_path: HashMap<&StorePath, &NarInfo> =
         found.iter().map(|narinfo| (&narinfo.info.path, narinfo)).collect();
+    let mut outputs: HashMap<&StorePath, Vec<&StorePath>> = HashMap::new();
+    for narinfo in found {
+        if let Some(deriver) = &narinfo.info.deriver {
+            outputs.entry(deriver).or_default().push(&narinfo.info.path);
+        }
+    }
     let mut todo: Vec<(StorePath, u64)> = used.iter().map(|(path, time)| (path.clone(), *time)).collect();
     while let Some((path, time)) = todo.pop() {
         let Some(narinfo) = by_path.get(&path) else { continue };
-        for reference in &narinfo.info.references {
-            if let Some(known) = used.get_mut(reference)
+        for other in narinfo.info.references.iter().chain(outputs.get(&path).into_iter().flatten().copied()) {
+            if let Some(known) = used.get_mut(other)
                 && *known < time
             {
                 *known = time;
-                todo.push((reference.clone(), time));
+                todo.push((other.clone(), time));
             }
         }
     }
 }
 
-fn drop_with_users(narinfo: &NarInfo, found: &[NarInfo], gone: &mut HashSet<StorePath>, bytes: &mut u64) {
+/// Whether it was built by a job, and comes from no other cache.
+fn is_own_build(info: &Info) -> bool {
+    info.path.is_derivation() || (info.signatures.is_empty() && info.ca.is_none())
+}
+
+/// By path, what refers to it.
+fn users(found: &[NarInfo]) -> HashMap<&StorePath, Vec<&NarInfo>> {
+    let mut users: HashMap<&StorePath, Vec<&NarInfo>> = HashMap::new();
+    for narinfo in found {
+        for reference in &narinfo.info.references {
+            users.entry(reference).or_default().push(narinfo);
+        }
+    }
+    users
+}
+
+fn drop_with_users(
+    narinfo: &NarInfo,
+    users: &HashMap<&StorePath, Vec<&NarInfo>>,
+    gone: &mut HashSet<StorePath>,
+    bytes: &mut u64,
+) {
     let mut todo = vec![narinfo];
     while let Some(narinfo) = todo.pop() {
         if !gone.insert(narinfo.info.path.clone()) {
             continue;
         }
         *bytes -= narinfo.info.nar_size;
-        todo.extend(found.iter().filter(|other| other.info.references.contains(&narinfo.info.path)));
+        todo.extend(users.get(&narinfo.info.path).into_iter().flatten());
     }
+}
+
+/// The file in which the background packer notes the paths that it sees in use.
+pub const SEEN: &str = "seen";
+
+fn seen_in_use(cache: &Cache) -> BTreeSet<StorePath> {
+    let text = read_text(&cache.state.join(SEEN)).unwrap_or_default();
+    let mut seen = roots();
+    seen.extend(text.lines().filter_map(StorePath::from_base));
+    seen
+}
+
+/// Whether the store's file system notes when a file is read.
+fn keeps_access_times() -> bool {
+    let flags = rustix::fs::statvfs(crate::info::STORE).map(|fs| fs.f_flag);
+    flags.is_ok_and(|flags| !flags.contains(rustix::fs::StatVfsMountFlags::NOATIME))
 }
 
 /// Whether a file below `path` was opened since its times were set back.
@@ -270,7 +340,7 @@ fn touched(path: &Path) -> bool {
 
 /// The file by which the background packer is asked to end.
 pub fn stop_file(cache: &Cache) -> std::path::PathBuf {
-    cache.state().join("stop")
+    cache.state.join("stop")
 }
 
 /// The database's last change, to see cheaply whether there can be new paths.

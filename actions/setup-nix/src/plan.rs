@@ -1,68 +1,17 @@
-//! From inputs and facts to what will be done; nothing is done here.
+//! From inputs and the machine's state to what will be done; nothing is done here.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use pydist::digest::hex;
-use rustix::io::Errno;
 use serde::Serialize;
-use toolkit::{Cmd, Env, OutputMode, Ui};
+use toolkit::Cmd;
 
 use crate::conf;
 use crate::error::Error;
 use crate::inputs::{Inputs, Reuse};
-use crate::install::{GC_ROOT, official, official_url};
-use crate::key::hash_files;
+use crate::install::{official, official_url};
+use crate::machine::{Access, FoundNix, MachineState};
 use crate::privileged::{daemon, open_kvm, prepare};
-
-/// What is so on this machine.
-#[allow(clippy::struct_excessive_bools, reason = "each is one fact")]
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Facts {
-    /// As Nix names it, `x86_64-linux`.
-    pub system: String,
-    /// Whether we are root.
-    pub root: bool,
-    /// Whether `sudo -n` works.
-    pub sudo: bool,
-    /// Our user, for `chown`.
-    pub user: String,
-    /// A Nix that starts.
-    pub nix: Option<Found>,
-    /// Whether paths can be put into `/nix`, now or by making it.
-    pub store: Access,
-    /// Whether a daemon listens.
-    pub daemon: bool,
-    /// Whether `/dev/kvm` is there and not for us.
-    pub closed_kvm: bool,
-    /// SHA-256 over the files that `hash-files` names.
-    pub files: String,
-    /// How many those are.
-    pub file_count: usize,
-}
-
-/// A Nix that is already there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Found {
-    /// Its folder of programs.
-    pub bin: PathBuf,
-    /// Its version.
-    pub version: String,
-}
-
-/// What can be done about `/nix`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Access {
-    /// It is there, and ours to write to.
-    Ours,
-    /// It is not there.
-    Missing,
-    /// It is there, and not ours.
-    Foreign,
-    /// Nobody can write there: a file system that is mounted so.
-    ReadOnly,
-}
 
 /// Everything that will be done, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -80,12 +29,16 @@ pub struct Plan {
     pub kvm: Option<Cmd>,
     /// `read-write`, `read-only` or `off`.
     pub cache: &'static str,
+    /// Whether paths are put into a store that belongs to root, by `sudo -n`.
+    pub restore_as_root: bool,
     /// Why the cache is off, where that was not asked for.
     pub cache_why: Option<String>,
     /// The binary cache.
     pub cache_folder: PathBuf,
     /// The primary key.
     pub key: String,
+    /// The start of the layers' keys, which end with their ids.
+    pub layer_key: String,
     /// Prefixes to restore from.
     pub restore_keys: Vec<String>,
 }
@@ -95,7 +48,7 @@ pub struct Plan {
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
     /// It is there.
-    Reuse(Found),
+    Reuse(FoundNix),
     /// From this tarball.
     Install {
         /// Path or URL.
@@ -105,106 +58,62 @@ pub enum Source {
     },
 }
 
-impl Facts {
-    /// Looks at the machine.
-    pub(crate) fn gather(inputs: &Inputs, env: &Env, ui: &Ui) -> Self {
-        let run = |cmd: Cmd| cmd.run(ui, OutputMode::Quiet, Duration::from_secs(60)).ok();
-        let root = rustix::process::geteuid().is_root();
-        let os = if std::env::consts::OS == "macos" { "darwin" } else { std::env::consts::OS };
-        let nix = nix_folders(env).into_iter().find_map(|bin| {
-            if !bin.join("nix-store").is_file() {
-                return None;
-            }
-            let done = run(Cmd::new(bin.join("nix").display().to_string()).arg("--version"))?;
-            Some(Found { version: done.stdout.split_whitespace().last()?.to_owned(), bin })
-        });
-        let writable = |path: &str| rustix::fs::access(path, rustix::fs::Access::WRITE_OK);
-        let store = match (writable("/nix"), writable("/nix/store")) {
-            (Err(Errno::NOENT), _) => Access::Missing,
-            (Ok(()), Ok(()) | Err(Errno::NOENT)) => Access::Ours,
-            (Err(Errno::ROFS), _) | (_, Err(Errno::ROFS)) => Access::ReadOnly,
-            _ => Access::Foreign,
-        };
-        let workspace = env.get("GITHUB_WORKSPACE").map_or_else(|| PathBuf::from("."), PathBuf::from);
-        let (files, file_count) = hash_files(&workspace, &inputs.hash_files);
-        Self {
-            system: format!("{}-{os}", std::env::consts::ARCH),
-            root,
-            sudo: !root && store != Access::Ours && run(Cmd::new("sudo").args(["-n", "true"])).is_some(),
-            user: rustix::process::geteuid().as_raw().to_string(),
-            nix,
-            store,
-            daemon: Path::new("/nix/var/nix/daemon-socket/socket").exists(),
-            closed_kvm: Path::new("/dev/kvm").exists()
-                && rustix::fs::access("/dev/kvm", rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK)
-                    .is_err(),
-            files,
-            file_count,
-        }
-    }
-}
-
-/// Where a Nix may be: ours of an earlier run, PATH, the usual profiles.
-fn nix_folders(env: &Env) -> Vec<PathBuf> {
-    let mut folders = vec![Path::new(GC_ROOT).join("bin")];
-    folders.extend(std::env::split_paths(env.get("PATH").unwrap_or_default()));
-    folders.push("/nix/var/nix/profiles/default/bin".into());
-    folders.extend(env.get("HOME").map(|home| Path::new(home).join(".nix-profile/bin")));
-    folders
-}
-
 /// Decides what is to be done.
-pub(crate) fn plan(inputs: &Inputs, facts: &Facts) -> Result<Plan, Error> {
-    let fits = |found: &&Found| match inputs.reuse {
+pub(crate) fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, Error> {
+    let fits = |found: &&FoundNix| match inputs.reuse {
         Reuse::Any => true,
         Reuse::SameVersion => found.version == inputs.version,
         Reuse::Never => false,
     };
-    let nix = match facts.nix.as_ref().filter(fits) {
+    let nix = match machine.nix.as_ref().filter(fits) {
         Some(found) => Source::Reuse(found.clone()),
-        None => source(inputs, facts)?,
+        None => source(inputs, machine)?,
     };
     let prepare = match &nix {
         Source::Reuse(_) => Vec::new(),
-        Source::Install { .. } => prepare(facts)?,
+        Source::Install { .. } => prepare(machine)?,
     };
     let reused = matches!(nix, Source::Reuse(_));
-    let daemon = daemon_steps(inputs, facts, reused)?;
-    let read_only = facts.store == Access::ReadOnly;
-    let ours = !read_only && (facts.store == Access::Ours || facts.root || !reused);
-    let cache = if ours { inputs.cache } else { "off" };
-    let os = if facts.system.ends_with("darwin") { "macOS" } else { "Linux" };
-    let arch = facts.system.split('-').next().unwrap_or_default();
-    let stem = format!("{}-{os}-{arch}-", inputs.cache_key);
-    let key = format!("{stem}{}", facts.files);
+    let daemon = daemon_steps(inputs, machine, reused)?;
+    let read_only = machine.store == Access::ReadOnly;
+    let ours = machine.store == Access::Ours || machine.root || !reused;
+    let restore_as_root = !read_only && !ours && machine.sudo;
+    let usable = !read_only && (ours || restore_as_root) && inputs.no_cache.is_none();
+    let cache = if usable { inputs.cache } else { "off" };
+    let kvm = inputs.kvm == "true" || (inputs.kvm == "auto" && machine.hosted);
+    let os = if machine.system.ends_with("darwin") { "macOS" } else { "Linux" };
+    let arch = machine.system.split('-').next().unwrap_or_default();
+    // What another user packed cannot be collected by this one.
+    let stem = format!("{}-{os}-{arch}-{}-", inputs.cache_key, machine.user);
+    let key = format!("{stem}{}", machine.files);
     Ok(Plan {
         prepare,
-        conf: conf::lines(inputs, daemon.is_empty() && !(reused && facts.daemon)),
+        conf: conf::lines(inputs, daemon.is_empty() && !(reused && machine.daemon)),
         daemon,
         nix,
-        kvm: (inputs.kvm && facts.closed_kvm && (facts.root || facts.sudo)).then(|| open_kvm(facts)),
+        kvm: (kvm && machine.closed_kvm && (machine.root || machine.sudo)).then(|| open_kvm(machine)),
         cache,
-        cache_why: (!ours && inputs.cache != "off").then(|| {
-            if read_only {
-                "the store is on a file system that is mounted read-only".into()
-            } else {
-                "the store belongs to a daemon or another user".into()
-            }
+        restore_as_root,
+        cache_why: (!usable && inputs.cache != "off").then(|| match &inputs.no_cache {
+            Some(why) => why.clone(),
+            None if read_only => "the store is on a file system that is mounted read-only".into(),
+            None => "the store belongs to a daemon or another user, and `sudo -n` is not allowed".into(),
         }),
         cache_folder: inputs.cache_folder.clone(),
-        // The newest saved set first; then what a post of `actions/cache` saved.
-        restore_keys: vec![format!("{key}-"), key.clone(), stem],
+        layer_key: format!("{}-layer-{}", inputs.cache_key, machine.user),
+        // The newest index of the same files; then that of others.
+        restore_keys: vec![format!("{key}-"), stem],
         key,
     })
 }
 
 /// What `daemon: true` takes here.
-fn daemon_steps(inputs: &Inputs, facts: &Facts, reused: bool) -> Result<Vec<Cmd>, Error> {
+fn daemon_steps(inputs: &Inputs, machine: &MachineState, reused: bool) -> Result<Vec<Cmd>, Error> {
     let none = |message: &str, hint: &str| Err(Error::Plan { message: message.into(), hint: hint.into() });
-    if !inputs.daemon || (reused && facts.daemon) {
+    if !inputs.daemon || (reused && machine.daemon) {
         return Ok(Vec::new());
     }
-    if facts.system.ends_with("darwin") {
+    if machine.system.ends_with("darwin") {
         return none("`daemon` is for Linux alone", "leave it out: a single-user Nix builds on macOS too");
     }
     if reused {
@@ -213,23 +122,22 @@ fn daemon_steps(inputs: &Inputs, facts: &Facts, reused: bool) -> Result<Vec<Cmd>
             "leave `daemon` out, or install another one with `reuse: never`",
         );
     }
-    if !facts.root && !facts.sudo {
+    if !machine.root && !machine.sudo {
         return none("a daemon is started by root", "run as root, or allow `sudo -n`");
     }
-    Ok(daemon(facts, Path::new("{bin}")))
+    Ok(daemon(machine, Path::new("{bin}")))
 }
 
-fn source(inputs: &Inputs, facts: &Facts) -> Result<Source, Error> {
-    let known = official(&inputs.version, &facts.system);
+fn source(inputs: &Inputs, machine: &MachineState) -> Result<Source, Error> {
+    let known = official(&inputs.version, &machine.system);
     let (tarball, expected) = match &inputs.tarball {
         Some(tarball) => (tarball.clone(), inputs.sha256),
-        None => (official_url(&inputs.version, &facts.system), inputs.sha256.or(known)),
+        None => (official_url(&inputs.version, &machine.system), inputs.sha256.or(known)),
     };
     let Some(expected) = expected else {
         return Err(Error::Plan {
             message: format!("no sha256 is known for {tarball}; nothing is installed without one"),
-            hint: "give `sha256`, or a `nix-version` that is compiled in (2.34.4, 2.35.2) and no `tarball`"
-                .into(),
+            hint: "give `sha256`, or leave out `nix-version` and `tarball`".into(),
         });
     };
     Ok(Source::Install { tarball, sha256: hex(&expected) })

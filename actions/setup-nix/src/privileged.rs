@@ -5,20 +5,27 @@ use std::path::Path;
 use toolkit::Cmd;
 
 use crate::error::Error;
-use crate::plan::{Access, Facts};
+use crate::machine::{Access, MachineState};
 
 /// The settings of the daemon that this action starts.
 pub(crate) const DAEMON_CONF: &str = "/nix/var/nix/setup-nix.conf";
 
-fn as_root(facts: &Facts, script: &str) -> Cmd {
-    if facts.root { Cmd::new("sh") } else { Cmd::new("sudo").args(["-n", "sh"]) }.args(["-euc", script])
+/// This very program as root, with `variables` of the environment and no others.
+pub(crate) fn ourselves_as_root(program: &Path, command: &str, variables: &[(&str, String)]) -> Cmd {
+    let cmd = Cmd::new("sudo").args(["-n", "env", "-i"]);
+    let cmd = cmd.args(variables.iter().map(|(name, value)| format!("{name}={value}")));
+    cmd.arg(program.display().to_string()).arg(command)
+}
+
+fn as_root(machine: &MachineState, script: &str) -> Cmd {
+    if machine.root { Cmd::new("sh") } else { Cmd::new("sudo").args(["-n", "sh"]) }.args(["-euc", script])
 }
 
 /// Makes a store that is ours one of root's, with build users and a daemon
 /// (Nix manual, "Multi-User Mode"). It needs no service manager, so that it
 /// works in containers too, and ends with the machine or the job.
-pub(crate) fn daemon(facts: &Facts, bin: &Path) -> Vec<Cmd> {
-    let script = |text: &str| as_root(facts, text);
+pub(crate) fn daemon(machine: &MachineState, bin: &Path) -> Vec<Cmd> {
+    let script = |text: &str| as_root(machine, text);
     let start = format!(
         "NIX_USER_CONF_FILES={DAEMON_CONF} setsid '{}/nix-daemon' </dev/null >/nix/var/nix/daemon.log 2>&1 &
          for _ in $(seq 100); do [ ! -S /nix/var/nix/daemon-socket/socket ] || exit 0; sleep 0.1; done
@@ -41,37 +48,37 @@ pub(crate) fn daemon(facts: &Facts, bin: &Path) -> Vec<Cmd> {
 }
 
 /// What makes `/nix` ours.
-pub(crate) fn prepare(facts: &Facts) -> Result<Vec<Cmd>, Error> {
+pub(crate) fn prepare(machine: &MachineState) -> Result<Vec<Cmd>, Error> {
     let none = |message: &str, hint: &str| Err(Error::Plan { message: message.into(), hint: hint.into() });
-    if facts.store == Access::Ours {
+    if machine.store == Access::Ours {
         return Ok(Vec::new());
     }
-    if facts.store == Access::ReadOnly {
+    if machine.store == Access::ReadOnly {
         return none(
             "/nix is on a file system that is mounted read-only",
             "mount it writable, or use the Nix that is there (`reuse: any`)",
         );
     }
-    if facts.system.ends_with("darwin") {
-        return match (facts.store, facts.root || facts.sudo) {
+    if machine.system.ends_with("darwin") {
+        return match (machine.store, machine.root || machine.sudo) {
             (Access::Foreign, _) => {
                 none("/nix belongs to another installation", "use that one (`reuse: any`)")
             }
             (_, false) => {
                 none("macOS needs a volume for /nix, and this user cannot make one", "allow `sudo -n`")
             }
-            _ => Ok(macos_volume(facts)),
+            _ => Ok(macos_volume(machine)),
         };
     }
     let sudo = |args: &[&str]| {
-        let (program, args) = if facts.root { (args[0], &args[1..]) } else { ("sudo", args) };
+        let (program, args) = if machine.root { (args[0], &args[1..]) } else { ("sudo", args) };
         let cmd = Cmd::new(program);
-        if facts.root { cmd } else { cmd.arg("-n") }.args(args.iter().copied())
+        if machine.root { cmd } else { cmd.arg("-n") }.args(args.iter().copied())
     };
-    match facts.store {
-        Access::Missing if facts.root => Ok(vec![sudo(&["mkdir", "-m", "0755", "/nix"])]),
-        Access::Missing if facts.sudo => {
-            Ok(vec![sudo(&["mkdir", "-m", "0755", "/nix"]), sudo(&["chown", &facts.user, "/nix"])])
+    match machine.store {
+        Access::Missing if machine.root => Ok(vec![sudo(&["mkdir", "-m", "0755", "/nix"])]),
+        Access::Missing if machine.sudo => {
+            Ok(vec![sudo(&["mkdir", "-m", "0755", "/nix"]), sudo(&["chown", &machine.user, "/nix"])])
         }
         Access::Missing => none(
             "there is no /nix, and this user cannot make one",
@@ -86,7 +93,7 @@ pub(crate) fn prepare(facts: &Facts) -> Result<Vec<Cmd>, Error> {
 
 /// A root folder can be had on macOS only by synthetic.conf, and its content
 /// only on a volume of its own (Nix manual, "macOS installation").
-fn macos_volume(facts: &Facts) -> Vec<Cmd> {
+fn macos_volume(machine: &MachineState) -> Vec<Cmd> {
     let steps: [&[&str]; 6] = [
         &[
             "sh",
@@ -105,28 +112,33 @@ fn macos_volume(facts: &Facts) -> Vec<Cmd> {
         // Spotlight would read every file that is put there.
         &["mdutil", "-i", "off", "/nix"],
         &["diskutil", "enableOwnership", "/nix"],
-        &["chown", &facts.user, "/nix"],
+        &["chown", &machine.user, "/nix"],
     ];
     steps.iter().map(|args| Cmd::new("sudo").arg("-n").args(args.iter().copied())).collect()
 }
 
-pub(crate) fn open_kvm(facts: &Facts) -> Cmd {
+/// Lets everybody use `/dev/kvm`, by a rule that outlives a restart of the device.
+pub(crate) fn open_kvm(machine: &MachineState) -> Cmd {
     let rule = r#"KERNEL=="kvm", GROUP="kvm", MODE="0666", OPTIONS+="static_node=kvm""#;
-    let file = "/etc/udev/rules.d/99-setup-nix-kvm.rules";
-    let script = format!(
-        "printf '%s\\n' '{rule}' >{file} && udevadm control --reload-rules && udevadm trigger --name-match=kvm"
-    );
-    if facts.root { Cmd::new("sh") } else { Cmd::new("sudo").args(["-n", "sh"]) }.args(["-c", &script])
+    as_root(machine, &format!("printf '%s\\n' '{rule}' >{KVM_RULE} && {RELOAD}"))
 }
+
+/// Takes that back.
+pub(crate) fn close_kvm(machine: &MachineState) -> Cmd {
+    as_root(machine, &format!("rm -f {KVM_RULE} && {RELOAD}"))
+}
+
+const KVM_RULE: &str = "/etc/udev/rules.d/99-setup-nix-kvm.rules";
+const RELOAD: &str = "udevadm control --reload-rules && udevadm trigger --name-match=kvm";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn facts(system: &str, root: bool, sudo: bool, store: Access) -> Facts {
+    fn facts(system: &str, root: bool, sudo: bool, store: Access) -> MachineState {
         let (user, files) = ("501".to_owned(), String::new());
         let system = system.to_owned();
-        Facts {
+        MachineState {
             system,
             root,
             sudo,
@@ -135,6 +147,7 @@ mod tests {
             store,
             daemon: false,
             closed_kvm: true,
+            hosted: true,
             files,
             file_count: 0,
         }

@@ -8,11 +8,12 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use toolkit::{FileError, Summary, Ui, write_atomic};
 
-use crate::cache::{Refused, Restored};
 use crate::estimate::Estimate;
+use crate::folder::Refused;
+use crate::machine::MachineState;
 use crate::pack::{Packed, Pruned};
-use crate::plan::{Facts, Plan};
-use crate::run::Work;
+use crate::plan::Plan;
+use crate::restore::Restored;
 
 /// The report's schema (`docs/schema/setup-nix-report.json`).
 const SCHEMA: u32 = 1;
@@ -34,9 +35,9 @@ const SETTINGS: [&str; 7] = [
 const NAMED: usize = 20;
 
 /// What `plan` tells.
-pub(crate) fn planned(plan: &Plan, facts: &Facts, ui: &Ui) -> Result<(), FileError> {
+pub(crate) fn planned(plan: &Plan, machine: &MachineState, ui: &Ui) -> Result<(), FileError> {
     outputs(plan, ui)?;
-    if facts.file_count == 0 && plan.cache != "off" {
+    if machine.file_count == 0 && plan.cache != "off" {
         ui.warning("no file matches `hash-files`: the cache key does not depend on any");
     }
     if let Some(why) = &plan.cache_why {
@@ -52,6 +53,7 @@ fn outputs(plan: &Plan, ui: &Ui) -> Result<(), FileError> {
     ui.output("cache", plan.cache)?;
     ui.output("cache-folder", plan.cache_folder.display().to_string())?;
     ui.output("cache-key", &plan.key)?;
+    ui.output("layer-key", &plan.layer_key)?;
     ui.output("restore-keys", plan.restore_keys.join("\n"))
 }
 
@@ -61,6 +63,14 @@ pub(crate) struct Phase {
     pub(crate) name: &'static str,
     pub(crate) seconds: f64,
     pub(crate) bytes: u64,
+}
+
+/// Where a command reports to.
+pub(crate) struct Target<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) ui: &'a Ui,
+    /// The file of the JSON report, where one was asked for.
+    pub(crate) path: Option<&'a Path>,
 }
 
 /// What `install` did.
@@ -75,6 +85,8 @@ pub(crate) struct Outcome<'a> {
     /// Why there was no restore, or what it did.
     pub(crate) restored: Result<Restored, String>,
     pub(crate) settings: &'a Value,
+    /// Whether nothing of the job's is going to be saved.
+    pub(crate) unsaved: bool,
 }
 
 impl Outcome<'_> {
@@ -101,8 +113,8 @@ fn backticked(words: &[String]) -> String {
 }
 
 /// What `install` did, told everywhere.
-pub(crate) fn installed(outcome: &Outcome<'_>, work: &Work<'_>) -> Result<(), FileError> {
-    let (ui, plan) = (work.ui, work.plan);
+pub(crate) fn installed(outcome: &Outcome<'_>, target: &Target<'_>) -> Result<(), FileError> {
+    let (ui, plan) = (target.ui, target.plan);
     let nix = match outcome.installed {
         Some((placed, kept)) => format!("installed: {placed} store paths put in place, {kept} were there"),
         None => "it was there".to_owned(),
@@ -126,6 +138,12 @@ pub(crate) fn installed(outcome: &Outcome<'_>, work: &Work<'_>) -> Result<(), Fi
     let mut summary = phases(Summary::new().heading(3, "Nix").table(&["", ""], rows), &outcome.phases);
     let left = outcome.restored.as_ref().ok().and_then(|restored| restored.left.as_ref()).map(told);
     if let Some(text) = &left {
+        summary = summary.paragraph(text);
+    }
+    if outcome.unsaved {
+        let text = "the workflow has no `setup-nix/save` step: what this job builds is not saved; add one with \
+                    `if: always()`, or `cache: read-only`";
+        ui.warning(text);
         summary = summary.paragraph(text);
     }
     if let Ok(restored) = &outcome.restored {
@@ -155,7 +173,7 @@ pub(crate) fn installed(outcome: &Outcome<'_>, work: &Work<'_>) -> Result<(), Fi
     ui.output("restored-paths", count.to_string())?;
     let settings: serde_json::Map<String, Value> =
         SETTINGS.iter().map(|name| ((*name).to_owned(), outcome.settings[*name]["value"].clone())).collect();
-    write(work, || {
+    write(target, || {
         json!({
             "schema": SCHEMA,
             "generator": GENERATOR,
@@ -215,7 +233,7 @@ pub(crate) struct Saved {
 }
 
 /// The same, told everywhere.
-pub(crate) fn saved(saved: &Saved, work: &Work<'_>) -> Result<(), FileError> {
+pub(crate) fn saved(saved: &Saved, target: &Target<'_>) -> Result<(), FileError> {
     let Saved { packed, pruned, .. } = saved;
     let (paths, bytes) = saved.packed_before;
     let text = format!(
@@ -241,20 +259,20 @@ pub(crate) fn saved(saved: &Saved, work: &Work<'_>) -> Result<(), FileError> {
     if !pruned.dropped.is_empty() {
         summary = summary.details("Dropped, the least recently used", &pruned.dropped.join("\n"));
     }
-    work.ui.summary(&refused(summary, &packed.refused, work.ui))?;
-    write(work, || {
+    target.ui.summary(&refused(summary, &packed.refused, target.ui))?;
+    write(target, || {
         json!({
             "schema": SCHEMA,
             "generator": GENERATOR,
             "command": "save",
-            "cache": { "folder": work.plan.cache_folder, "save_key": saved.save_key, "changed": saved.changed },
+            "cache": { "folder": target.plan.cache_folder, "save_key": saved.save_key, "changed": saved.changed },
             "packed_in_background": { "paths": paths, "bytes": bytes },
             "packed": packed,
             "kept": pruned,
             "phases": saved.phases,
         })
     })?;
-    work.ui.report(format!("{text}\n{}", verdict.replace('`', "")));
+    target.ui.report(format!("{text}\n{}", verdict.replace('`', "")));
     Ok(())
 }
 
@@ -282,11 +300,11 @@ fn phases(summary: Summary, phases: &[Phase]) -> Summary {
 }
 
 /// Writes the JSON report, where one was asked for.
-fn write(work: &Work<'_>, report: impl FnOnce() -> Value) -> Result<(), FileError> {
-    let Some(path) = &work.inputs.report_path else { return Ok(()) };
+fn write(target: &Target<'_>, report: impl FnOnce() -> Value) -> Result<(), FileError> {
+    let Some(path) = target.path else { return Ok(()) };
     let text = serde_json::to_string_pretty(&report()).unwrap_or_default();
     write_atomic(path, (text + "\n").as_bytes())?;
-    work.ui.output("report-path", path.display().to_string())
+    target.ui.output("report-path", path.display().to_string())
 }
 
 fn refused(summary: Summary, refused: &[Refused], ui: &Ui) -> Summary {

@@ -1,72 +1,42 @@
-//! What the plan decided, done.
+//! An installation, from what the plan decided.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
-use toolkit::{Env, FileError, OutputMode, ProcessError, Ui, error_chain, interrupted, write_atomic};
+use toolkit::{Cmd, FileError, OutputMode, ProcessError, error_chain, interrupted, write_atomic};
 
-use crate::cache::{Cache, Restored, Rules, restore};
+use crate::database::Database;
 use crate::error::Error;
 use crate::estimate::keep_rate;
-use crate::inputs::Inputs;
+use crate::folder::read_text;
+use crate::inputs::STATE;
 use crate::install::{self, Installed};
-use crate::pack::{database_stamp, pack, prune, set_name, stop_file};
-use crate::plan::{Facts, Found, Plan, Source};
-use crate::privileged::DAEMON_CONF;
-use crate::report::{Outcome, Phase, Saved};
-use crate::store::{Store, lock};
-use crate::{conf, fetch, job, nix32, report};
-
-/// How often the background packer looks for new paths.
-const LOOK: Duration = Duration::from_secs(1);
-/// The longest that GitHub lets a job run, in seconds; a packer that nobody
-/// stopped, and whose job's end cannot be seen, ends then.
-const LONGEST: u64 = 6 * 3600;
+use crate::layers::{Exchange, TARBALLS};
+use crate::machine::Access;
+use crate::pack::set_name;
+use crate::plan::Source;
+use crate::privileged::{DAEMON_CONF, ourselves_as_root};
+use crate::report::Outcome;
+use crate::restore::{Restored, Rules, restore};
+use crate::work::{FIRST, KVM, Phases, RESTORED_SET, Work};
+use crate::{advisories, conf, fetch, layers, nar, nix32, report};
 
 /// The longest that a command for root takes.
 const MINUTES: Duration = Duration::from_secs(300);
-/// Where the background packer notes what it did.
-const PACKED: &str = "packed";
-
-/// All that a command needs.
-pub(crate) struct Work<'a> {
-    pub(crate) inputs: &'a Inputs,
-    pub(crate) facts: &'a Facts,
-    pub(crate) plan: &'a Plan,
-    pub(crate) env: &'a Env,
-    pub(crate) ui: &'a Ui,
-}
+/// The longest that a restore by root takes.
+const LONG: Duration = Duration::from_secs(3600);
 
 impl Work<'_> {
-    fn cache(&self) -> Cache {
-        Cache::new(&self.plan.cache_folder)
-    }
-
-    fn conf(&self) -> PathBuf {
-        self.cache().state().join("nix.conf")
-    }
-
-    fn store(&self, bin: &Path) -> Store<'_> {
-        Store { bin: bin.to_owned(), conf: self.conf(), ui: self.ui }
-    }
-
-    /// The Nix that is there by now.
-    fn found(&self) -> Result<&Found, Error> {
-        self.facts.nix.as_ref().ok_or_else(|| Error::Plan {
-            message: "there is no Nix on this machine".into(),
-            hint: "run `setup-nix install` first".into(),
-        })
-    }
-
     /// Nix, its settings, and what the cache has.
     pub(crate) fn install(&self) -> Result<(), Error> {
         let mut phases = Phases::default();
+        self.adopt();
         for cmd in &self.plan.prepare {
             phases.time("prepare /nix", || Ok((cmd.run(self.ui, OutputMode::Quiet, MINUTES)?, 0)))?;
         }
-        conf::write(&self.conf(), &self.plan.conf, self.inputs.access_tokens.as_ref())?;
+        let tokens = conf::tokens(self.inputs);
+        conf::write(&self.conf(), &self.plan.conf, tokens.as_ref())?;
         let (bin, certificates, installed) = match &self.plan.nix {
             Source::Reuse(found) => (found.bin.clone(), None, None),
             Source::Install { tarball, sha256 } => {
@@ -81,17 +51,30 @@ impl Work<'_> {
                 let settings = scope.spawn(|| store.settings());
                 (store.check(), settings.join().unwrap_or_default())
             });
-            checked?;
+            match checked {
+                // Not every Nix can open the database of a store that it cannot write to.
+                Err(error) if self.machine.store == Access::ReadOnly => {
+                    self.ui.info(format!("the store does not answer: {}", error_chain(&error)));
+                }
+                checked => checked?,
+            }
             let version = match &self.plan.nix {
                 Source::Reuse(found) => found.version.clone(),
                 Source::Install { .. } => store.version()?,
             };
             Ok(((version, settings), 0))
         })?;
+        let (advisories, updated) = advisories::affecting(&version);
+        if !advisories.is_empty() {
+            self.ui.warning(format!(
+                "Nix {version} has known security advisories (as of {updated}): {}",
+                advisories.join(", ")
+            ));
+        }
         self.publish(&bin, certificates.as_deref())?;
 
         let start = Instant::now();
-        let restored = self.restore(&store);
+        let restored = self.restore();
         if interrupted() {
             return Err(ProcessError::Interrupted.into());
         }
@@ -113,31 +96,81 @@ impl Work<'_> {
             matched: matched.as_deref(),
             restored,
             settings: &settings,
+            unsaved: self.plan.cache == "read-write" && self.saves() == Some(false),
         };
-        report::installed(&outcome, self)?;
-        if let (Some(kvm), Err(error)) = self.open_kvm() {
-            self.ui.info(format!("/dev/kvm stays closed: `{kvm}`: {error}"));
-        }
-        if self.plan.cache == "read-write" && self.env.get("GITHUB_ACTIONS").is_some() {
+        report::installed(&outcome, &self.report())?;
+        self.open_kvm();
+        if self.env.get("GITHUB_ACTIONS").is_none() {
+            self.report_shell_setup(&bin);
+        } else if self.plan.cache == "read-write" || tokens.is_some() {
             self.start_packer(&bin);
         }
         Ok(())
+    }
+
+    /// What makes `nix` work in a new shell, where no runner does that.
+    fn report_shell_setup(&self, bin: &Path) {
+        let path = self.env.get("PATH").unwrap_or_default();
+        let mut lines = Vec::new();
+        if !std::env::split_paths(path).any(|folder| folder == bin) {
+            lines.push(format!("export PATH=\"{}:$PATH\"", bin.display()));
+        }
+        let files = conf::files(&self.conf(), self.env);
+        if self.env.get("NIX_USER_CONF_FILES") != Some(&files) {
+            lines.push(format!("export NIX_USER_CONF_FILES=\"{files}\""));
+        }
+        if !lines.is_empty() {
+            self.ui.report(format!("to use Nix in a new shell:\n{}", lines.join("\n")));
+        }
+    }
+
+    /// Prints the layers that the cache service is to restore.
+    pub(crate) fn layers(&self) -> Result<(), Error> {
+        let missing = Exchange::of(self.env).map(|exchange| exchange.missing(&self.cache()));
+        let text = serde_json::to_string(&missing.unwrap_or_default()).unwrap_or_default();
+        self.ui.output("layers", &text)?;
+        self.ui.report(format!("layers to restore: {text}"));
+        Ok(())
+    }
+
+    /// Takes what the cache service restored.
+    fn adopt(&self) {
+        let Some(exchange) = Exchange::of(self.env).filter(|_| self.plan.cache != "off") else { return };
+        let cache = self.cache();
+        let adopted = cache.lock().and_then(|_lock| exchange.adopt(&cache));
+        if let Err(error) = adopted {
+            self.ui.warning(format!("the cache service's layers cannot be used: {}", error_chain(&error)));
+        }
+    }
+
+    /// Whether the workflow's file, where it is to be seen, has a step that saves.
+    fn saves(&self) -> Option<bool> {
+        let reference = self.env.get("GITHUB_WORKFLOW_REF")?;
+        let path = reference.split('@').next()?.splitn(3, '/').nth(2)?;
+        let workspace = self.env.get("GITHUB_WORKSPACE")?;
+        let text = read_text(&Path::new(workspace).join(path)).ok()?;
+        Some(text.contains("setup-nix/save"))
     }
 
     fn unpack_tarball(&self, tarball: &str, sha256: &str, phases: &mut Phases) -> Result<Installed, Error> {
         let expected = nix32::sha256(sha256).unwrap_or_default();
         // In the cache folder: a restored one needs no download, and is checked
         // against the same hash.
-        let keep = self.plan.cache_folder.join("tarball");
+        let keep = self.plan.cache_folder.join(TARBALLS);
+        if fs::symlink_metadata(&keep).is_ok_and(|meta| !meta.is_dir()) {
+            // A link that an archive put there would lead elsewhere.
+            fs::remove_file(&keep).map_err(FileError::new("remove", &keep))?;
+        }
         let to = keep.join(sha256);
         phases.time("fetch the tarball", || {
             fetch::fetch(tarball, expected, &to, false, self.ui)?;
             Ok(((), fs::metadata(&to).map_or(0, |meta| meta.len())))
         })?;
-        for other in fs::read_dir(&keep).map_err(FileError::new("read", &keep))?.flatten() {
+        let real = fs::symlink_metadata(&keep).is_ok_and(|meta| meta.is_dir());
+        for other in fs::read_dir(&keep).into_iter().flatten().flatten().filter(|_| real) {
             if other.path() != to {
                 // Of another version; it would only be carried along.
-                let _ = fs::remove_file(other.path());
+                let _ = nar::remove(&other.path());
             }
         }
         phases.time("unpack, compare and register it", || {
@@ -150,7 +183,7 @@ impl Work<'_> {
     fn start_daemon(&self, bin: &Path) -> Result<(), Error> {
         let mut lines = vec![
             "build-users-group = nixbld".to_owned(),
-            format!("trusted-users = root {}", self.env.get("USER").unwrap_or("root")),
+            format!("trusted-users = root {}", self.user_name()?),
         ];
         lines.extend(self.plan.conf.iter().cloned());
         conf::write(Path::new(DAEMON_CONF), &lines, None)?;
@@ -160,6 +193,15 @@ impl Work<'_> {
             cmd.run(self.ui, OutputMode::Quiet, MINUTES)?;
         }
         Ok(self.ui.set_env("NIX_REMOTE", "daemon")?)
+    }
+
+    /// `USER` is not set everywhere, in containers least of all.
+    fn user_name(&self) -> Result<String, Error> {
+        if let Some(name) = self.env.get("USER").filter(|name| !name.is_empty()) {
+            return Ok(name.to_owned());
+        }
+        let done = Cmd::new("id").arg("-un").run(self.ui, OutputMode::Quiet, MINUTES)?;
+        Ok(done.stdout.trim().to_owned())
     }
 
     /// For the job's later steps.
@@ -173,6 +215,9 @@ impl Work<'_> {
             self.ui.add_path(bin)?;
         }
         self.ui.set_env("NIX_USER_CONF_FILES", conf::files(&self.conf(), self.env))?;
+        if let Some(path) = &self.inputs.nix_path {
+            self.ui.set_env("NIX_PATH", path)?;
+        }
         match certificates {
             Some(file) if self.env.get("NIX_SSL_CERT_FILE").is_none() => {
                 self.ui.set_env("NIX_SSL_CERT_FILE", file.display().to_string())
@@ -181,184 +226,79 @@ impl Work<'_> {
         }
     }
 
-    fn restore(&self, store: &Store<'_>) -> Result<Restored, String> {
+    fn rules(&self) -> Rules<'_> {
+        Rules {
+            keys: &self.inputs.keys,
+            signed_only: self.inputs.signed_only,
+            everything: self.inputs.restore_all,
+        }
+    }
+
+    fn restore(&self) -> Result<Restored, String> {
         if self.plan.cache == "off" {
             return Err(self.plan.cache_why.clone().unwrap_or_else(|| "off".into()));
         }
         let cache = self.cache();
         let prepare = || -> Result<Restored, Error> {
             cache.create()?;
-            let _lock = lock(&cache.state().join("lock"))?;
+            let _lock = cache.lock()?;
             let (found, _) = cache.read()?;
             let set = set_name(found.iter().map(|narinfo| &narinfo.info));
-            write_atomic(&cache.state().join("restored-set"), set.as_bytes())?;
-            let rules = Rules {
-                keys: &self.inputs.keys,
-                signed_only: self.inputs.signed_only,
-                everything: self.inputs.restore_all,
-            };
+            write_atomic(&cache.state.join(RESTORED_SET), set.as_bytes())?;
             let start = Instant::now();
-            let restored = restore(&cache, store, rules)?;
+            let restored =
+                if self.plan.restore_as_root { self.ask_root()? } else { restore(&cache, self.rules())? };
             if self.plan.cache == "read-write" {
                 cache.forget(&restored.refused);
+                layers::forget(&cache, &restored.refused)?;
                 keep_rate(&cache, restored.bytes, start.elapsed());
             }
+            // What is registered from here on is the job's own.
+            let last = Database::open(false).and_then(|database| database.last());
+            write_atomic(&cache.state.join(FIRST), last.unwrap_or(0).to_string().as_bytes())?;
             Ok(restored)
         };
         prepare().map_err(|error| error_chain(&error))
     }
 
-    fn open_kvm(&self) -> (Option<&toolkit::Cmd>, Result<(), toolkit::ProcessError>) {
-        let run = |cmd: &toolkit::Cmd| cmd.run(self.ui, OutputMode::Quiet, Duration::from_secs(60)).map(drop);
-        (self.plan.kvm.as_ref(), self.plan.kvm.as_ref().map_or(Ok(()), run))
+    /// Restores into a store that belongs to root.
+    fn ask_root(&self) -> Result<Restored, Error> {
+        let keys = self.inputs.key_texts.join("\n");
+        let trust = if self.inputs.signed_only { "signed" } else { "all" };
+        let which = if self.inputs.restore_all { "all" } else { "needed" };
+        let program = std::env::current_exe().map_err(FileError::new("find", "the running program"))?;
+        let variables = [
+            ("PATH", self.env.get("PATH").unwrap_or("/usr/bin:/bin").to_owned()),
+            (STATE, self.inputs.state.display().to_string()),
+            ("INPUT_CACHE_FOLDER", self.plan.cache_folder.display().to_string()),
+            ("INPUT_CACHE_TRUST", trust.to_owned()),
+            ("INPUT_RESTORE", which.to_owned()),
+            ("INPUT_EXTRA_TRUSTED_PUBLIC_KEYS", keys),
+        ];
+        let cmd = ourselves_as_root(&program, "restore", &variables);
+        let done = cmd.run(self.ui, OutputMode::Quiet, LONG)?;
+        serde_json::from_str(done.stdout.trim()).map_err(|error| Error::Plan {
+            message: format!("cannot read what `setup-nix restore` prints: {error}"),
+            hint: "report this with the log of the job".into(),
+        })
     }
 
-    /// The same program in the background, with nothing of the job's
-    /// environment that it does not need.
-    fn start_packer(&self, bin: &Path) {
-        let cache = self.cache();
-        let start = || -> std::io::Result<()> {
-            let _ = fs::remove_file(stop_file(&cache));
-            let log = fs::File::create(cache.state().join("packer.log"))?;
-            let mut command = Command::new(std::env::current_exe()?);
-            command.arg("watch").env_clear().env("PATH", bin).current_dir("/");
-            for name in ["HOME", "USER", "TMPDIR", "RUNNER_TRACKING_ID"] {
-                if let Some(value) = self.env.get(name) {
-                    command.env(name, value);
-                }
-            }
-            if let Some(runner) = job::runner() {
-                command.env(job::RUNNER, runner.as_raw_nonzero().to_string());
-            }
-            command.env("INPUT_CACHE_FOLDER", &self.plan.cache_folder);
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-            std::os::unix::process::CommandExt::process_group(&mut command, 0);
-            command.spawn().map(drop)
-        };
-        if let Err(error) = start() {
-            self.ui.info(format!("new store paths are packed at the end only: {error}"));
-        }
-    }
-
-    /// One pass.
-    pub(crate) fn pack(&self) -> Result<(), Error> {
-        if self.plan.cache != "read-write" {
-            self.ui.report(format!("nothing is packed: the cache is {}", self.plan.cache));
-            return Ok(());
-        }
-        let start = Instant::now();
-        let packed = pack(&self.cache(), &self.store(&self.found()?.bin), &interrupted)?;
-        report::packed(&packed, start.elapsed(), self.ui);
+    /// The part of root in that.
+    pub(crate) fn restore_as_root(&self) -> Result<(), Error> {
+        let restored = restore(&self.cache(), self.rules())?;
+        self.ui.report(serde_json::to_string(&restored).unwrap_or_default());
         Ok(())
     }
 
-    /// Pass after pass, until asked to stop.
-    pub(crate) fn watch(&self) -> Result<(), Error> {
-        let cache = self.cache();
-        let store = self.store(&self.found()?.bin);
-        // The job's own work goes first.
-        let _ = rustix::process::nice(10);
-        let runner = job::given(self.env);
-        let over = || runner.is_some_and(job::is_gone);
-        let stop = || interrupted() || stop_file(&cache).exists() || !cache.state().exists() || over();
-        let file = cache.state().join(PACKED);
-        let mut log = fs::File::create(&file).map_err(FileError::new("create", &file))?;
-        let start = Instant::now();
-        let mut seen = Vec::new();
-        while !stop() && start.elapsed().as_secs() < LONGEST {
-            let stamp = database_stamp();
-            if stamp != seen {
-                match pack(&cache, &store, &stop) {
-                    Ok(packed) => {
-                        use std::io::Write as _;
-                        let _ = writeln!(log, "{} {}", packed.paths, packed.bytes);
-                    }
-                    Err(error) => self.ui.info(format!("not packed: {}", error_chain(&error))),
-                }
-                seen = stamp;
+    /// A failure is no reason to fail a job.
+    fn open_kvm(&self) {
+        let Some(cmd) = &self.plan.kvm else { return };
+        match cmd.run(self.ui, OutputMode::Quiet, Duration::from_secs(60)) {
+            Err(error) => self.ui.info(format!("/dev/kvm stays closed: {error}")),
+            Ok(_) if self.machine.hosted => {}
+            Ok(_) => {
+                let _ = write_atomic(&self.inputs.state.join(KVM), b"");
             }
-            std::thread::sleep(LOOK);
         }
-        Ok(())
     }
-
-    /// Ends the packer, packs the rest, applies the bound. Never an error: the
-    /// job has done its work.
-    pub(crate) fn save(&self) -> Result<(), Error> {
-        let mut phases = Phases::default();
-        let cache = self.cache();
-        if self.plan.cache != "read-write" {
-            self.ui.output("changed", "false")?;
-            self.ui.report(format!("nothing is saved: the cache is {}", self.plan.cache));
-            return Ok(());
-        }
-        let mut finish = || -> Result<_, Error> {
-            let found = self.found()?;
-            cache.create()?;
-            write_atomic(&stop_file(&cache), b"")?;
-            let packed = phases.time("pack the rest", || {
-                let packed = pack(&cache, &self.store(&found.bin), &interrupted)?;
-                let bytes = packed.bytes;
-                Ok((packed, bytes))
-            })?;
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-            let pruned = phases.time("apply max-size", || {
-                let pruned = prune(&cache, self.inputs.max_size, now)?;
-                let bytes = pruned.bytes;
-                Ok((pruned, bytes))
-            })?;
-            Ok((packed, pruned))
-        };
-        let (packed, pruned) = match finish() {
-            Ok(done) => done,
-            Err(error) => {
-                self.ui.warning(format!("the cache is not saved: {}", error_chain(&error)));
-                self.ui.output("changed", "false")?;
-                return Ok(());
-            }
-        };
-        let before = fs::read_to_string(cache.state().join("restored-set")).unwrap_or_default();
-        let saved = Saved {
-            save_key: format!("{}-{}", self.plan.key, pruned.set),
-            changed: before != pruned.set && pruned.paths > 0,
-            packed_before: read_log(&cache),
-            phases: phases.0,
-            packed,
-            pruned,
-        };
-        self.ui.output("cache-folder", cache.folder.display().to_string())?;
-        self.ui.output("save-key", &saved.save_key)?;
-        self.ui.output("changed", saved.changed.to_string())?;
-        Ok(report::saved(&saved, self)?)
-    }
-}
-
-/// Where a command's time goes.
-#[derive(Default)]
-pub(crate) struct Phases(Vec<Phase>);
-
-impl Phases {
-    /// Runs `work`, which gives how many bytes it was about, and notes its time.
-    fn time<T>(
-        &mut self,
-        name: &'static str,
-        work: impl FnOnce() -> Result<(T, u64), Error>,
-    ) -> Result<T, Error> {
-        let start = Instant::now();
-        let (value, bytes) = work()?;
-        self.add(name, start.elapsed(), bytes);
-        Ok(value)
-    }
-
-    fn add(&mut self, name: &'static str, time: Duration, bytes: u64) {
-        self.0.push(Phase { name, seconds: time.as_secs_f64(), bytes });
-    }
-}
-
-/// What the background packer noted: a line a pass, `paths bytes`.
-fn read_log(cache: &Cache) -> (u64, u64) {
-    let text = fs::read_to_string(cache.state().join(PACKED)).unwrap_or_default();
-    let number = |text: &str| text.parse::<u64>().unwrap_or(0);
-    let passes = text.lines().filter_map(|line| line.split_once(' '));
-    passes.fold((0, 0), |sum, (paths, bytes)| (sum.0 + number(paths), sum.1 + number(bytes)))
 }

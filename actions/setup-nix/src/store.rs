@@ -1,20 +1,24 @@
 //! The store on this machine: its programs, its database, its staging folder.
 
-use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use toolkit::{Cmd, FileError, OutputMode, Ui};
 
 use crate::error::Error;
-use crate::info::{Info, STORE, StorePath, parse_rows, print_rows};
+use crate::info::{STORE, StorePath};
 use crate::nar;
 
 /// For commands that only ask or register.
 const LIMIT: Duration = Duration::from_secs(600);
+/// For copies to other stores.
+const COPY: Duration = Duration::from_secs(3600);
+/// Held exclusively while garbage is collected, shared by whoever must not lose
+/// paths meanwhile (Nix, `src/libstore/gc.cc`).
+const GC_LOCK: &str = "/nix/var/nix/gc.lock";
 /// Beside the paths, so that a rename puts one in place; Nix counts it as
 /// garbage if we are killed.
 const STAGING: &str = ".setup-nix";
@@ -25,7 +29,7 @@ pub struct Store<'a> {
     pub bin: PathBuf,
     /// `NIX_USER_CONF_FILES` for them.
     pub conf: PathBuf,
-    /// Where their output goes.
+    /// Starts them.
     pub ui: &'a Ui,
 }
 
@@ -36,52 +40,22 @@ impl Store<'_> {
             .env("NIX_USER_CONF_FILES", self.conf.display().to_string())
     }
 
-    /// All registered paths, without signatures.
-    pub fn rows(&self) -> Result<Vec<Info>, Error> {
-        let done = self.cmd("nix-store").arg("--dump-db").run(self.ui, OutputMode::Quiet, LIMIT)?;
-        parse_rows(&done.stdout).map_err(|what| Error::Plan {
-            message: format!("cannot read what `nix-store --dump-db` prints: {what}"),
-            hint: "report this with the version of Nix".into(),
-        })
-    }
-
-    /// Adds signatures and content addresses to `rows`, as far as this Nix
-    /// tells them.
-    pub fn sign(&self, rows: &mut [Info]) {
-        let Ok(known) = self.path_info() else { return };
-        for row in rows {
-            let Some(value) = known.get(&row.path) else { continue };
-            let texts = value["signatures"].as_array().into_iter().flatten();
-            row.signatures = texts.filter_map(|text| text.as_str().map(str::to_owned)).collect();
-            row.ca = value["ca"].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-        }
-    }
-
-    /// A list in old versions of Nix, an object by path in newer ones.
-    fn path_info(&self) -> Result<HashMap<StorePath, serde_json::Value>, Error> {
-        let cmd = self.nix(["path-info", "--all", "--json"]);
-        let done = cmd.run(self.ui, OutputMode::Quiet, LIMIT)?;
-        let value: serde_json::Value = serde_json::from_str(&done.stdout).unwrap_or_default();
-        let path = |text: &str| StorePath::from_full(text).or_else(|| StorePath::from_base(text));
-        Ok(match value {
-            serde_json::Value::Array(list) => {
-                list.into_iter().filter_map(|item| Some((path(item["path"].as_str()?)?, item))).collect()
-            }
-            serde_json::Value::Object(map) => {
-                map.into_iter().filter_map(|(name, item)| Some((path(&name)?, item))).collect()
-            }
-            _ => HashMap::new(),
-        })
-    }
-
     fn nix<const N: usize>(&self, args: [&str; N]) -> Cmd {
         self.cmd("nix").args(["--extra-experimental-features", "nix-command"]).args(args)
     }
 
-    /// Registers `rows` in one transaction.
-    pub fn register(&self, rows: &[&Info]) -> Result<(), Error> {
-        let cmd = self.cmd("nix-store").arg("--load-db").stdin(print_rows(rows.iter().copied()));
-        cmd.run(self.ui, OutputMode::Quiet, LIMIT)?;
+    /// Makes the database, where there is none.
+    pub fn init(&self) -> Result<(), Error> {
+        self.cmd("nix-store").arg("--init").run(self.ui, OutputMode::Quiet, LIMIT)?;
+        Ok(())
+    }
+
+    /// Copies `paths` and what they refer to into the store at `url`.
+    pub fn copy(&self, url: &str, paths: &[StorePath]) -> Result<(), Error> {
+        for some in paths.chunks(500) {
+            let cmd = self.nix(["copy", "--to", url]).args(some.iter().map(StorePath::full));
+            cmd.run(self.ui, OutputMode::Shown, COPY)?;
+        }
         Ok(())
     }
 
@@ -141,10 +115,20 @@ impl Drop for Staging {
 
 /// Locks `path` for as long as the file lives; waits for whoever has it.
 pub fn lock(path: &Path) -> Result<File, FileError> {
-    let open = fs::OpenOptions::new().create(true).truncate(false).write(true).open(path);
-    let file = open.map_err(FileError::new("create", path))?;
-    flock(&file, FlockOperation::LockExclusive)
-        .map_err(|error| FileError::new("lock", path)(error.into()))?;
+    lock_as(path, FlockOperation::LockExclusive)
+}
+
+/// Keeps garbage from being collected for as long as the file lives; waits for a
+/// collection that runs.
+pub fn hold_garbage_collection() -> Result<File, FileError> {
+    lock_as(Path::new(GC_LOCK), FlockOperation::LockShared)
+}
+
+fn lock_as(path: &Path, operation: FlockOperation) -> Result<File, FileError> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let open = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR);
+    let file = File::from(open.map_err(|error| FileError::new("create", path)(error.into()))?);
+    flock(&file, operation).map_err(|error| FileError::new("lock", path)(error.into()))?;
     Ok(file)
 }
 

@@ -2,11 +2,10 @@
 //! moment, so that moments count runs too.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs;
 
 use toolkit::{FileError, write_atomic};
 
-use crate::cache::Cache;
+use crate::folder::{Cache, read_text};
 use crate::info::StorePath;
 
 /// The file in the cache folder: a line is `hash-name seconds`.
@@ -22,7 +21,7 @@ pub(crate) struct Used {
 impl Used {
     /// What `cache` tells; a line that cannot be read counts as none.
     pub(crate) fn read(cache: &Cache) -> Self {
-        let text = fs::read_to_string(cache.folder.join(FILE)).unwrap_or_default();
+        let text = read_text(&cache.folder.join(FILE)).unwrap_or_default();
         let lines = text.lines().filter_map(|line| line.split_once(' '));
         let entry = |(base, time): (&str, &str)| Some((StorePath::from_base(base)?, time.parse().ok()?));
         let by_path: HashMap<_, _> = lines.filter_map(entry).collect();
@@ -42,6 +41,14 @@ impl Used {
     /// The moment of `path`.
     pub(crate) fn get(&self, path: &StorePath) -> Option<u64> {
         self.by_path.get(path).copied()
+    }
+
+    /// How many runs there were after `time`, the one at `now` included.
+    pub(crate) fn idle_after(&self, time: u64, now: u64) -> usize {
+        if time >= now {
+            return 0;
+        }
+        self.moments.range(time + 1..now).count() + 1
     }
 
     /// The last moment of all.

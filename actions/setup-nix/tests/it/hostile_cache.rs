@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use crate::cache::{nar, narinfo, packed, with_cache};
-use crate::machine::{Machine, text};
+use crate::machine::{Machine, tarball, text};
 
 /// Spoils a cache of one path; `install` and `save` do their work without it.
 fn survives(why: &str, spoil: impl Fn(&Machine, &str)) -> Machine {
@@ -66,6 +66,53 @@ fn a_cache_of_another_store_is_refused() {
     survives("expected a cache of /nix/store", |machine, _| {
         fs::write(machine.cache().join("nix-cache-info"), "StoreDir: /other/store\n").unwrap();
     });
+}
+
+#[test]
+fn odd_files_beside_the_paths_neither_hang_nor_fail_the_job() {
+    for name in ["last-used", "restore-rate", "nix-cache-info"] {
+        for kind in ["mkfifo", "mkdir", "ln -s /dev/zero", "ln -s /nowhere"] {
+            let (first, _) = packed(1);
+            let machine = with_cache(&first);
+            let file = machine.cache().join(name);
+            machine.sh(&format!("rm -f {0}; {kind} {0}", file.display()));
+            machine.done(&["install"]);
+            machine.verify();
+            machine.done(&["save"]);
+        }
+    }
+}
+
+#[test]
+fn a_tarball_folder_that_is_a_link_deletes_nothing() {
+    let machine = Machine::new();
+    let (file, digest) = tarball(machine.folder.path(), |_| {});
+    let victim = machine.path("work/victim");
+    fs::create_dir(&victim).unwrap();
+    fs::write(victim.join("precious"), "1").unwrap();
+    fs::create_dir_all(machine.cache()).unwrap();
+    let pipe = machine.path("pipe");
+    assert!(testkit::tools::command("mkfifo").arg(&pipe).status().unwrap().success());
+    let keep = machine.cache().join("tarball");
+    let install =
+        ["install", "--reuse=never", &format!("--tarball={}", file.display()), &format!("--sha256={digest}")];
+    symlink(&victim, &keep).unwrap();
+    machine.done(&install);
+    assert_eq!(fs::read_dir(&victim).unwrap().count(), 1);
+    // The file itself may be anything.
+    for spoil in [&pipe, std::path::Path::new("/dev/zero"), &victim] {
+        machine.empty();
+        let kept = keep.join(&digest);
+        fs::remove_file(&kept).unwrap();
+        symlink(spoil, &kept).unwrap();
+        machine.done(&install);
+        machine.sh("/nix/var/nix/gcroots/setup-nix/bin/nix-store --verify");
+    }
+    fs::remove_file(keep.join(&digest)).unwrap();
+    fs::create_dir(keep.join(&digest)).unwrap();
+    machine.empty();
+    machine.done(&install);
+    assert!(victim.join("precious").exists());
 }
 
 #[test]

@@ -95,6 +95,13 @@ impl Machine {
         self.sh("nix-build --no-out-link build.nix 2>/dev/null").trim().to_owned()
     }
 
+    /// Lets later commands use the nix.conf of the job with this `RUNNER_TEMP`.
+    pub(crate) fn use_conf(&self, temporary: &Path) {
+        let (from, to) = (temporary.join("setup-nix/nix.conf"), self.cache().with_extension("state"));
+        fs::create_dir_all(&to).unwrap();
+        fs::copy(from, to.join("nix.conf")).unwrap();
+    }
+
     /// Takes the store away.
     pub(crate) fn empty(&self) {
         nar::remove(&self.path("nix")).unwrap();

@@ -10,12 +10,16 @@ mod machine;
 testkit::needs_tools! {
     mod cache;
     mod daemon;
+    mod faithful;
     mod hostile;
     mod hostile_cache;
     mod idle;
     mod install;
+    mod job;
+    mod layers;
     mod newer;
     mod packer;
     mod refused;
     mod report;
+    mod soak;
 }

@@ -1,0 +1,152 @@
+//! The cache folder: a standard binary cache (narinfo files and zstd NARs)
+//! that any Nix can read.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use serde::{Deserialize, Serialize};
+use toolkit::{FileError, write_atomic};
+
+use crate::info::{NarInfo, STORE, StorePath};
+use crate::nar;
+use crate::store::lock;
+
+/// The longest text: the times of last use of 200,000 paths.
+const TEXT: u64 = 16 << 20;
+
+/// The folder and its neighbour for what is not part of it.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    /// The binary cache.
+    pub folder: PathBuf,
+    /// The directory of this job: nix.conf, logs. It is never saved.
+    pub state: PathBuf,
+}
+
+impl Cache {
+    /// At `folder`, for the job whose own directory is `state`.
+    pub fn new(folder: &Path, state: &Path) -> Self {
+        Self { folder: folder.to_owned(), state: state.to_owned() }
+    }
+
+    /// Waits for whoever works in the folder, of this job or another one.
+    pub fn lock(&self) -> Result<File, FileError> {
+        lock(&self.folder.with_extension("lock"))
+    }
+
+    /// Makes both folders and `nix-cache-info`.
+    pub fn create(&self) -> Result<(), FileError> {
+        for folder in [self.folder.clone(), self.folder.join("nar"), self.state.clone()] {
+            fs::create_dir_all(&folder).map_err(FileError::new("create", &folder))?;
+            // A link that an archive put there would lead what is removed here
+            // to another folder.
+            let meta = fs::symlink_metadata(&folder).map_err(FileError::new("read", &folder))?;
+            if !meta.is_dir() {
+                let error =
+                    io::Error::new(io::ErrorKind::NotADirectory, "expected a folder, found a link to one");
+                return Err(FileError::new("use", &folder)(error));
+            }
+        }
+        let info = self.folder.join("nix-cache-info");
+        if info.exists() {
+            return Ok(());
+        }
+        write_atomic(&info, b"StoreDir: /nix/store\nWantMassQuery: 1\nPriority: 50\n")
+    }
+
+    /// Where `path`'s narinfo is.
+    pub fn narinfo(&self, path: &StorePath) -> PathBuf {
+        self.folder.join(path.digits()).with_extension("narinfo")
+    }
+
+    /// Removes what is broken, so that it is packed anew.
+    pub(crate) fn forget(&self, refused: &[Refused]) {
+        for one in refused.iter().filter(|one| one.broken) {
+            let file = match StorePath::from_base(&one.name) {
+                Some(path) => self.narinfo(&path),
+                None => self.folder.join(&one.name),
+            };
+            let _ = nar::remove(&file);
+        }
+    }
+
+    /// All that reads well, and what does not.
+    pub fn read(&self) -> Result<(Vec<NarInfo>, Vec<Refused>), FileError> {
+        let (mut found, mut refused) = (Vec::new(), Vec::new());
+        let about = read_text(&self.folder.join("nix-cache-info")).unwrap_or_default();
+        if let Some(other) = about.lines().find_map(|line| line.strip_prefix("StoreDir:"))
+            && other.trim() != STORE
+        {
+            let why = format!("expected a cache of {STORE}, found one of {}", other.trim());
+            refused.push(Refused::new("nix-cache-info", why));
+            return Ok((found, refused));
+        }
+        let entries = match fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((found, refused)),
+            entries => entries.map_err(FileError::new("read", &self.folder))?,
+        };
+        for entry in entries.flatten() {
+            let file = entry.path();
+            if file.extension().is_none_or(|extension| extension != "narinfo") {
+                continue;
+            }
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let parsed = read_text(&file).map_err(|error| error.to_string());
+            match parsed.and_then(|text| NarInfo::parse(&text)) {
+                Ok(narinfo) if name == format!("{}.narinfo", narinfo.info.path.digits()) => {
+                    found.push(narinfo);
+                }
+                Ok(narinfo) => {
+                    refused.push(Refused::broken(name, format!("it is about {}", narinfo.info.path.full())));
+                }
+                Err(why) => refused.push(Refused::broken(name, why)),
+            }
+        }
+        found.sort_by(|a, b| a.info.path.cmp(&b.info.path));
+        Ok((found, refused))
+    }
+}
+
+/// Opens what must be a regular file: a pipe would never end, a link could lead
+/// anywhere.
+pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidData, "expected a regular file"))
+}
+
+/// The text of a small file.
+pub(crate) fn read_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let file = io::Read::take(open_regular(path)?, TEXT + 1);
+    if io::Read::read_to_string(&mut { file }, &mut text)? as u64 > TEXT {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is longer than {TEXT} bytes")));
+    }
+    Ok(text)
+}
+
+/// Something in the cache that was not used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Store path or file name.
+    pub name: String,
+    /// Why.
+    pub why: String,
+    /// Whether nobody can use it: it is damaged, or lies.
+    pub broken: bool,
+}
+
+impl Refused {
+    pub(crate) fn new(name: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { name: name.into(), why: why.into(), broken: false }
+    }
+
+    pub(crate) fn broken(name: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { broken: true, ..Self::new(name, why) }
+    }
+}

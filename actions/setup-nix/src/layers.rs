@@ -1,0 +1,328 @@
+//! What goes to the cache service: the folder's paths in at most eight immutable
+//! layers, an entry each, and an index of them, which is small and changes. A
+//! commit that changes little uploads little.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use pydist::digest::{hex, sha256};
+use serde::{Deserialize, Serialize};
+use toolkit::{Env, FileError, write_atomic};
+
+use crate::folder::{Cache, Refused, read_text};
+use crate::info::NarInfo;
+use crate::{nar, nix32};
+
+const SCHEMA: u32 = 1;
+/// The most layers: each is restored by a step of the action.
+const LAYERS: usize = 8;
+/// The index, in the directory of its entry; and what of it this machine has, in
+/// the cache's folder.
+const INDEX: &str = "index.json";
+const KNOWN: &str = "layers.json";
+/// Beside the index in its entry.
+const BESIDE: [&str; 3] = ["last-used", "restore-rate", "nix-cache-info"];
+/// Nix's tarballs, in the cache's folder and in layers.
+pub(crate) const TARBALLS: &str = "tarball";
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Index {
+    schema: u32,
+    /// The oldest first.
+    layers: Vec<Layer>,
+    /// Layers with something damaged in them: what they held is sent anew, and
+    /// their ids, which the service still has, are not taken again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    damaged: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Layer {
+    id: String,
+    /// What its files measure.
+    bytes: u64,
+    /// The SHA-256 of a tarball of Nix in it.
+    tarball: Option<String>,
+    /// Those of its paths that were not dropped, by [`name`].
+    paths: BTreeSet<String>,
+}
+
+/// Names a path with its content: the 32 digits, and the start of the NAR hash.
+fn name(narinfo: &NarInfo) -> String {
+    let hash = nix32::encode(&narinfo.info.nar_hash);
+    format!("{}-{}", narinfo.info.path.digits(), &hash[..16])
+}
+
+fn is_digits(text: &str, length: usize) -> bool {
+    text.len() == length && text.bytes().all(|c| c.is_ascii_digit() || c.is_ascii_lowercase())
+}
+
+impl Index {
+    /// Reads one that anybody may have written.
+    fn read(file: &Path) -> Option<Self> {
+        let index: Self = serde_json::from_str(&read_text(file).ok()?).ok()?;
+        let sound = |layer: &Layer| {
+            is_digits(&layer.id, 32)
+                && layer.tarball.as_ref().is_none_or(|hash| is_digits(hash, 64))
+                && layer.paths.iter().all(|name| {
+                    name.split_once('-')
+                        .is_some_and(|(digits, hash)| is_digits(digits, 32) && is_digits(hash, 16))
+                })
+        };
+        let fits = index.schema == SCHEMA && index.layers.len() <= LAYERS;
+        (fits && index.layers.iter().all(sound)).then_some(index)
+    }
+
+    fn write(&self, file: &Path) -> Result<(), FileError> {
+        write_atomic(file, serde_json::to_string(self).unwrap_or_default().as_bytes())
+    }
+}
+
+/// What a save hands to the cache service.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Staged {
+    /// The new layer, where there is something new.
+    pub(crate) layer: Option<String>,
+    /// Names this set of layers and paths.
+    pub(crate) name: String,
+    /// Whether there is another set of layers or paths than before.
+    pub(crate) changed: bool,
+}
+
+/// The directory that the nested steps fill and read. It lies in the workspace:
+/// that is the one place whose path is the same for the cache service on every
+/// runner, in every container and for every user.
+#[derive(Debug, Clone)]
+pub(crate) struct Exchange {
+    path: PathBuf,
+}
+
+impl Exchange {
+    /// Its name, as `action.yml` has it.
+    const NAME: &str = ".setup-nix";
+
+    /// That of this job; none outside of a workflow.
+    pub(crate) fn of(env: &Env) -> Option<Self> {
+        env.get("GITHUB_ACTIONS")?;
+        let workspace = env.get("GITHUB_WORKSPACE").filter(|path| !path.is_empty())?;
+        Some(Self { path: Path::new(workspace).join(Self::NAME) })
+    }
+
+    /// The layers of the restored index that `cache` lacks.
+    pub(crate) fn missing(&self, cache: &Cache) -> Vec<String> {
+        let index = Index::read(&self.path.join("index").join(INDEX)).unwrap_or_default();
+        let lacks = |layer: &&Layer| !is_whole(cache, layer);
+        index.layers.iter().filter(lacks).map(|layer| layer.id.clone()).collect()
+    }
+
+    /// Moves what the service restored into `cache`. Nothing of it is trusted by
+    /// this; a layer that is not whole stays out of the list of those that are.
+    pub(crate) fn adopt(&self, cache: &Cache) -> Result<(), FileError> {
+        let from = self.path.join("index");
+        let known = cache.folder.join(KNOWN);
+        nar::remove(&known).map_err(FileError::new("remove", &known))?;
+        if let Some(mut index) = Index::read(&from.join(INDEX)) {
+            let mut came = BTreeSet::new();
+            for layer in &index.layers {
+                if self.path.join(&layer.id).exists() {
+                    came.insert(layer.id.clone());
+                }
+                self.take(cache, layer);
+            }
+            let (whole, parts): (Vec<_>, Vec<_>) =
+                index.layers.into_iter().partition(|layer| is_whole(cache, layer));
+            index.layers = whole;
+            // One that the service does not have can be saved under its id again.
+            index.damaged = parts.into_iter().map(|layer| layer.id).filter(|id| came.contains(id)).collect();
+            for name in BESIDE {
+                if read_text(&from.join(name)).is_ok() {
+                    let _ = carry(&from.join(name), &cache.folder.join(name));
+                }
+            }
+            index.write(&known)?;
+        }
+        self.remove()
+    }
+
+    fn take(&self, cache: &Cache, layer: &Layer) {
+        let from = self.path.join(&layer.id);
+        let real = |path: &Path| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
+        if real(&from) && real(&from.join("nar")) {
+            for name in &layer.paths {
+                let file = format!("{}.narinfo", &name[..32]);
+                let to = cache.folder.join(&file);
+                let Some(narinfo) = read(&from.join(&file)).filter(|found| self::name(found) == *name) else {
+                    continue;
+                };
+                // The archive first, then what makes it count.
+                if carry(&from.join(&narinfo.url), &cache.folder.join(&narinfo.url)).is_ok() {
+                    let _ = carry(&from.join(&file), &to);
+                }
+            }
+        }
+        if let Some(hash) = &layer.tarball
+            && real(&from)
+            && real(&from.join(TARBALLS))
+        {
+            let _ = carry(&from.join(TARBALLS).join(hash), &cache.folder.join(TARBALLS).join(hash));
+        }
+    }
+
+    /// Puts the index, and a layer of what no other one holds, where the nested
+    /// steps save them from. Layers of which less than half is left, and the
+    /// smallest ones beyond eight, become part of the new one.
+    pub(crate) fn stage(&self, cache: &Cache, found: &[NarInfo]) -> Result<Staged, FileError> {
+        self.remove()?;
+        let known = cache.folder.join(KNOWN);
+        let before = Index::read(&known).unwrap_or_default();
+        let mut rest: BTreeMap<String, &NarInfo> =
+            found.iter().map(|narinfo| (name(narinfo), narinfo)).collect();
+        let size = |narinfo: &NarInfo| {
+            fs::symlink_metadata(cache.folder.join(&narinfo.url)).map_or(0, |meta| meta.len())
+        };
+        let mut tarball = newest_tarball(cache);
+        let mut kept: Vec<Layer> = Vec::new();
+        for mut layer in before.layers.clone() {
+            layer.paths.retain(|name| rest.contains_key(name));
+            let own_tarball = tarball.is_some() && layer.tarball == tarball;
+            let left: u64 = layer.paths.iter().map(|name| size(rest[name])).sum();
+            if own_tarball || (!layer.paths.is_empty() && left * 2 >= layer.bytes) {
+                rest.retain(|name, _| !layer.paths.contains(name));
+                kept.push(layer);
+            }
+        }
+        let by_name: BTreeMap<String, &NarInfo> =
+            found.iter().map(|narinfo| (name(narinfo), narinfo)).collect();
+        if kept.iter().any(|layer| tarball.is_some() && layer.tarball == tarball) {
+            tarball = None;
+        }
+        while kept.len() + usize::from(!rest.is_empty() || tarball.is_some()) > LAYERS {
+            let smallest = (0..kept.len()).min_by_key(|n| kept[*n].bytes).unwrap_or(0);
+            let layer = kept.remove(smallest);
+            rest.extend(
+                layer.paths.into_iter().filter_map(|name| Some((name.clone(), *by_name.get(&name)?))),
+            );
+            tarball = tarball
+                .or_else(|| layer.tarball.filter(|hash| cache.folder.join(TARBALLS).join(hash).is_file()));
+        }
+        let mut staged = Staged::default();
+        if !rest.is_empty() || tarball.is_some() {
+            let layer = self.make(cache, &rest, tarball, &before.damaged)?;
+            staged.layer = Some(layer.id.clone());
+            kept.push(layer);
+        }
+        let index = Index { schema: SCHEMA, layers: kept, damaged: Vec::new() };
+        staged.changed = index.layers != before.layers && !index.layers.is_empty();
+        let text = serde_json::to_string(&index).unwrap_or_default();
+        staged.name = hex(&sha256(text.as_bytes()))[..16].to_owned();
+        let to = self.path.join("index");
+        index.write(&to.join(INDEX))?;
+        index.write(&known)?;
+        for name in BESIDE {
+            if let Ok(text) = read_text(&cache.folder.join(name)) {
+                write_atomic(&to.join(name), text.as_bytes())?;
+            }
+        }
+        Ok(staged)
+    }
+
+    /// A layer of `paths`, by links to the cache's files.
+    fn make(
+        &self,
+        cache: &Cache,
+        paths: &BTreeMap<String, &NarInfo>,
+        tarball: Option<String>,
+        damaged: &[String],
+    ) -> Result<Layer, FileError> {
+        let names = paths.keys().chain(&tarball).chain(damaged);
+        let text: String = names.map(|name| format!("{name}\n")).collect();
+        let id = hex(&sha256(text.as_bytes()))[..32].to_owned();
+        let to = self.path.join(&id);
+        let mut bytes = 0;
+        let mut link = |name: &Path| {
+            bytes += link_or_copy(&cache.folder.join(name), &to.join(name))?;
+            Ok(())
+        };
+        let mut make = || -> io::Result<()> {
+            fs::create_dir_all(to.join("nar"))?;
+            fs::create_dir_all(to.join(TARBALLS))?;
+            for narinfo in paths.values() {
+                link(Path::new(&narinfo.url))?;
+                link(Path::new(&format!("{}.narinfo", narinfo.info.path.digits())))?;
+            }
+            tarball.iter().try_for_each(|hash| link(&Path::new(TARBALLS).join(hash)))
+        };
+        make().map_err(FileError::new("write", &to))?;
+        Ok(Layer { id, bytes, tarball, paths: paths.keys().cloned().collect() })
+    }
+
+    /// Takes the directory away.
+    pub(crate) fn remove(&self) -> Result<(), FileError> {
+        nar::remove(&self.path).map_err(FileError::new("remove", &self.path))
+    }
+}
+
+/// Notes that what `refused` names is damaged in the layers that hold it.
+pub(crate) fn forget(cache: &Cache, refused: &[Refused]) -> Result<(), FileError> {
+    let known = cache.folder.join(KNOWN);
+    let Some(mut index) = Index::read(&known) else { return Ok(()) };
+    let broken: BTreeSet<&str> =
+        refused.iter().filter(|one| one.broken).filter_map(|one| one.name.get(..32)).collect();
+    let holds = |layer: &Layer| layer.paths.iter().any(|name| broken.contains(&name[..32]));
+    let (damaged, sound): (Vec<_>, Vec<_>) = index.layers.into_iter().partition(holds);
+    if damaged.is_empty() {
+        return Ok(());
+    }
+    index.layers = sound;
+    index.damaged.extend(damaged.into_iter().map(|layer| layer.id));
+    index.write(&known)
+}
+
+fn read(file: &Path) -> Option<NarInfo> {
+    NarInfo::parse(&read_text(file).ok()?).ok()
+}
+
+/// Whether `cache` has all of `layer`.
+fn is_whole(cache: &Cache, layer: &Layer) -> bool {
+    let file = |path: PathBuf| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file());
+    let has = |name: &String| {
+        let narinfo = read(&cache.folder.join(&name[..32]).with_extension("narinfo"));
+        narinfo.is_some_and(|found| self::name(&found) == *name && file(cache.folder.join(found.url)))
+    };
+    layer.paths.iter().all(has)
+        && layer.tarball.as_ref().is_none_or(|hash| file(cache.folder.join(TARBALLS).join(hash)))
+}
+
+/// The tarball that this machine's Nix came from.
+fn newest_tarball(cache: &Cache) -> Option<String> {
+    let entries = fs::read_dir(cache.folder.join(TARBALLS)).ok()?.flatten();
+    let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+    files.map(|entry| entry.file_name().to_string_lossy().into_owned()).find(|name| is_digits(name, 64))
+}
+
+/// Moves a regular file; over file systems by a copy.
+fn carry(from: &Path, to: &Path) -> io::Result<()> {
+    if !fs::symlink_metadata(from)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "expected a regular file"));
+    }
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    if fs::rename(from, to).is_ok() {
+        return Ok(());
+    }
+    nar::remove(to)?;
+    fs::copy(from, to)?;
+    fs::remove_file(from)
+}
+
+fn link_or_copy(from: &Path, to: &Path) -> io::Result<u64> {
+    if fs::hard_link(from, to).is_err() {
+        fs::copy(from, to)?;
+    }
+    Ok(fs::symlink_metadata(to)?.len())
+}

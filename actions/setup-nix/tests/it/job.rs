@@ -1,0 +1,175 @@
+//! What belongs to one job: its settings and tokens, and what it used and built.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::cache::{narinfo, packed, with_cache};
+use crate::machine::{Machine, text};
+
+/// The action as a step of the job with the temporary directory `job`.
+fn step(machine: &Machine, job: &str, args: &[&str], variables: &[(&str, &str)]) -> String {
+    let temporary = machine.path(job);
+    fs::create_dir_all(&temporary).unwrap();
+    let mut action = machine.action(args);
+    action.env("GITHUB_ACTIONS", "true").env("RUNNER_TEMP", &temporary);
+    action.env("GITHUB_ENV", temporary.join("env")).env("GITHUB_OUTPUT", temporary.join("output"));
+    action.envs(variables.iter().copied());
+    let output = action.output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    machine.use_conf(&temporary);
+    text(&output)
+}
+
+fn conf(machine: &Machine, job: &str) -> PathBuf {
+    machine.path(job).join("setup-nix/nix.conf")
+}
+
+#[test]
+fn two_jobs_of_one_user_keep_their_settings_apart() {
+    let machine = Machine::new();
+    let token = |job: &'static str| ("INPUT_ACCESS_TOKENS", job);
+    step(&machine, "a", &["install", "--max-jobs=3"], &[token("github.com=first")]);
+    step(&machine, "b", &["install", "--max-jobs=5"], &[token("github.com=second")]);
+    let (a, b) =
+        (fs::read_to_string(conf(&machine, "a")).unwrap(), fs::read_to_string(conf(&machine, "b")).unwrap());
+    assert!(a.contains("max-jobs = 3") && a.contains("github.com=first"), "{a}");
+    assert!(b.contains("max-jobs = 5") && b.contains("github.com=second"), "{b}");
+    // The end of one takes its own tokens away.
+    step(&machine, "a", &["save"], &[]);
+    assert!(!fs::read_to_string(conf(&machine, "a")).unwrap().contains("github.com"));
+    assert!(fs::read_to_string(conf(&machine, "b")).unwrap().contains("github.com=second"));
+    step(&machine, "b", &["save"], &[]);
+}
+
+#[test]
+fn the_jobs_own_token_is_for_github_alone_and_yields_to_a_given_one() {
+    let machine = Machine::new();
+    let own = ("INPUT_GITHUB_TOKEN", "ghs_own");
+    let said = step(&machine, "a", &["install", "--cache=off"], &[own]);
+    assert!(said.contains("::add-mask::ghs_own"), "{said}");
+    let text = fs::read_to_string(conf(&machine, "a")).unwrap();
+    assert!(text.contains("access-tokens = github.com=ghs_own\n"), "{text}");
+    step(
+        &machine,
+        "a",
+        &["install", "--cache=off"],
+        &[own, ("INPUT_ACCESS_TOKENS", "gitlab.com=x github.com=y")],
+    );
+    let text = fs::read_to_string(conf(&machine, "a")).unwrap();
+    assert!(
+        text.contains("access-tokens = gitlab.com=x github.com=y\n") && !text.contains("ghs_own"),
+        "{text}"
+    );
+    step(&machine, "a", &["save", "--cache=off"], &[]);
+    assert!(!fs::read_to_string(conf(&machine, "a")).unwrap().contains("access-tokens"));
+    // On a command line the default of a workflow is no token.
+    let machine = Machine::new();
+    machine.done(&["install"]);
+    assert!(
+        !fs::read_to_string(machine.cache().with_extension("state").join("nix.conf"))
+            .unwrap()
+            .contains("github.com")
+    );
+}
+
+#[test]
+fn the_key_holds_the_user() {
+    let machine = Machine::new();
+    let said = machine.done(&["plan"]);
+    let user = rustix_user();
+    assert!(said.contains(&format!("-{user}-")), "{said}");
+}
+
+fn rustix_user() -> String {
+    let output = testkit::tools::command("id").arg("-u").output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn without_a_home_the_cache_is_off_and_nix_works() {
+    let machine = Machine::new();
+    let temporary = machine.path("tmp");
+    fs::create_dir(&temporary).unwrap();
+    let mut action = machine.action(&["install"]);
+    let output = action.env_remove("HOME").env("TMPDIR", &temporary).output().unwrap();
+    let said = text(&output);
+    assert!(output.status.success() && said.contains("neither HOME nor XDG_CACHE_HOME is set"), "{said}");
+    let mut action = machine.action(&["install"]);
+    let output = action.env("HOME", "/proc/nowhere").env("TMPDIR", &temporary).output().unwrap();
+    let said = text(&output);
+    assert!(output.status.success() && said.contains("its folder cannot be used"), "{said}");
+    machine.verify();
+}
+
+#[test]
+fn on_a_laptop_it_says_what_makes_nix_work_in_a_new_shell() {
+    let machine = Machine::new();
+    let mut action = machine.action(&["install"]);
+    let output = action.env_remove("NIX_USER_CONF_FILES").output().unwrap();
+    let said = text(&output);
+    let line = said.lines().find(|line| line.contains("export NIX_USER_CONF_FILES=")).unwrap().trim();
+    machine.sh(&format!(
+        "unset NIX_USER_CONF_FILES; {line}; nix show-config | grep -x 'accept-flake-config = false'"
+    ));
+}
+
+#[test]
+fn what_later_jobs_do_not_build_is_dropped() {
+    let (mut machine, first) = packed(1);
+    machine.done(&["save"]);
+    for commit in 1..=3 {
+        let next = with_cache(&machine);
+        // Later than the one before, as jobs are.
+        let job = format!("job{commit}");
+        step(&next, &job, &["install"], &[]);
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        next.build(&format!("commit{commit}"), 1);
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        step(&next, &job, &["save"], &[]);
+        assert_eq!(narinfo(&next, &first).exists(), commit < 2, "after {commit} jobs");
+        machine = next;
+    }
+}
+
+#[test]
+fn what_is_still_built_stays_however_seldom_it_is_opened() {
+    let (mut machine, path) = packed(3);
+    machine.done(&["save"]);
+    for commit in 1..=4 {
+        let next = with_cache(&machine);
+        let job = format!("job{commit}");
+        step(&next, &job, &["install"], &[]);
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        // Evaluated, found valid, not opened; and something new beside it.
+        assert_eq!(next.build("sample", 3), path);
+        next.build(&format!("commit{commit}"), 1);
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        step(&next, &job, &["save"], &[]);
+        for n in 0..3 {
+            let name = format!("-sample-{n}");
+            let kept = fs::read_dir(next.cache()).unwrap().flatten().any(|entry| {
+                fs::read_to_string(entry.path())
+                    .is_ok_and(|text| text.lines().next().unwrap_or_default().ends_with(&name))
+            });
+            assert!(kept, "{name} after {commit} jobs");
+        }
+        machine = next;
+    }
+}
+
+#[test]
+fn what_the_job_built_is_pushed_to_another_store() {
+    let machine = Machine::new();
+    machine.done(&["install"]);
+    let path = machine.build("pushed", 2);
+    let store = machine.path("other");
+    let said = machine.done(&["save", &format!("--push-to=file://{}", store.display())]);
+    assert!(said.contains("2 built paths copied to file://"), "{said}");
+    machine.sh(&format!(
+        "nix --extra-experimental-features nix-command path-info --store file://{} {path}",
+        store.display()
+    ));
+    // One that cannot be reached fails nothing.
+    let said = machine.done(&["save", "--push-to=http://127.0.0.1:9/"]);
+    assert!(said.contains("not all is copied to"), "{said}");
+}
