@@ -178,8 +178,9 @@ def test_term_of_the_command() -> None:
 
 
 def test_keys_after_the_end_are_not_lost_in_silence() -> None:
-    done = htty("--wait-idle", "0.5", "-k", "a", "--", "sh", "-c", "echo x; exit 4")
-    assert done.returncode == 1
+    command = ("--", "sh", "-c", "echo x; exit 4")
+    done = htty("-r", "1", "-c", "5", "--wait-idle", "0.5", "-k", "a", *command)
+    assert (done.returncode, done.stdout) == (0, "\n----\n"), "the screen is shown all the same"
     assert done.stderr == "htty: the command has ended with exit code 4: nothing reads keys\n"
 
 

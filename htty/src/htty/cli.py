@@ -265,7 +265,11 @@ def drive(args: argparse.Namespace, command: list[str], actions: list[tuple[str,
             try:
                 do[kind](value)
             except (RuntimeError, TimeoutError) as error:
-                return fail(str(error))
+                status_so_far = fail(str(error))
+                typed_too_late = kind in ("keys", "type") and session.cmd.completed
+                # The screen is still to be seen, as up to 0.2.30.
+                if not typed_too_late or session.ht.completed:
+                    return status_so_far
     code = status[0]
     if code is None:
         return 1
