@@ -56,3 +56,44 @@ fn a_daemon_is_refused_where_it_is_not_possible() {
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));
     assert!(text(&output).contains("reuse: never"), "{}", text(&output));
 }
+
+/// A user who may use `sudo`, as on a hosted runner, and without `USER`, as in a
+/// container: with a daemon of this action, and with one that was there before.
+#[test]
+fn a_user_with_sudo_restores_and_saves_beside_a_daemon() {
+    let machine = Machine::new();
+    let copy = testkit::tools::command("cp").args(["-a", "/etc"]).arg(machine.folder.path()).status();
+    assert!(copy.unwrap().success());
+    let (file, digest) = tarball(machine.folder.path(), |_| {});
+    let action = assert_cmd::cargo::cargo_bin!("setup-nix").display();
+    let script = format!(
+        r#"cp '{action}' '{file}' .; chmod 755 setup-nix; chmod 644 nix.tar.xz; chmod 755 /nix; chown nobody /nix .
+        echo 'nobody ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/nobody; chmod 440 /etc/sudoers.d/nobody
+        install -d -o nobody home tmp; bin=/nix/var/nix/gcroots/setup-nix/bin
+        as_user() {{ setpriv --reuid=nobody --regid=nogroup --clear-groups env -u USER HOME=$PWD/home TMPDIR=$PWD/tmp "$@"; }}
+        as_user ./setup-nix install --reuse=never --daemon --kvm=false --sandbox=false \
+          --extra-conf='substituters =' --tarball=$PWD/nix.tar.xz --sha256={digest}
+        grep -x 'trusted-users = root nobody' /nix/var/nix/setup-nix.conf
+        echo 'derivation {{ name = "by-daemon"; system = builtins.currentSystem; builder = "/bin/sh"; args = [ "-c" "echo built >$out" ]; }}' >build.nix
+        path=$(as_user env NIX_REMOTE=daemon $bin/nix-build --no-out-link build.nix)
+        ! as_user touch /nix/store/mine
+        as_user ./setup-nix save --kvm=false | tee saved
+        grep '2 paths packed' saved
+        $bin/nix-store --delete $path $($bin/nix-store -q --deriver $path)
+        test ! -e $path
+        as_user ./setup-nix install --kvm=false | tee installed
+        grep '2 paths restored' installed
+        test "$(cat $path)" = built
+        as_user env NIX_REMOTE=daemon $bin/nix-store -q --deriver $path | grep drv
+        test "$(stat -c %U $path)" = root
+        $bin/nix-store --verify --check-contents"#,
+        file = file.display()
+    );
+    for folder in [machine.path("nix"), machine.path("work"), machine.folder.path().to_owned()] {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let output = apart(&machine, &script).output().unwrap();
+    let said = text(&output);
+    assert!(output.status.success() && !said.contains("was modified"), "{said}");
+}
