@@ -4,7 +4,6 @@
 
 use libfuzzer_sys::fuzz_target;
 use pydist::metadata::Metadata;
-use pydist::requirement::Requirement;
 use pydist::wheel_file::WheelFile;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -17,6 +16,6 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(!metadata.name.is_empty() && !metadata.version.is_empty());
     let _ = metadata.description();
     for requirement in metadata.requires_dist() {
-        let _ = requirement.parse::<Requirement>().map(|requirement| requirement.pin().cloned());
+        let _ = pydist::requirement::parse(requirement).map(|requirement| pydist::requirement::pin(&requirement).cloned());
     }
 });

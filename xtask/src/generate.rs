@@ -8,6 +8,7 @@ use toolkit::{Cmd, Exit, FileError};
 
 use crate::error::Error;
 use crate::regions;
+use crate::rule_pages;
 use crate::shell::{Shell, WORKSPACES, display};
 use crate::tools;
 use crate::version_bump;
@@ -72,6 +73,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     }
     let mut stale = pins::update(shell, args.check)?;
     stale.extend(licenses::update(shell, args.check)?);
+    stale.extend(rule_pages::update(shell, args.check)?);
     for action in ACTIONS {
         let describe =
             shell.cargo().args(["run", "--quiet", "--locked", "--package", action, "--", "--describe"]);

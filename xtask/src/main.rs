@@ -13,6 +13,7 @@ mod modules;
 mod pins;
 mod regions;
 mod release;
+mod rule_pages;
 mod setup;
 mod shell;
 mod soak;
@@ -49,6 +50,8 @@ enum Task {
     Act,
     /// Measure an action against its peers
     Bench(bench::Args),
+    /// Check the standing corpus of popular files and write what the rules find
+    Corpus(corpus::Args),
     /// Write the API documentation of htty and htty_core
     Docs,
     /// Write generated regions and files: action.yml, README tables
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&shell, &args),
         Task::Act => test::act(&shell),
         Task::Bench(args) => bench::run(&shell, &args),
+        Task::Corpus(args) => corpus::run(&shell, &args),
         Task::Docs => bench::docs(&shell),
         Task::Gen(args) => generate::run(&shell, &args),
         Task::Lint => lint::run(&shell),

@@ -3,25 +3,26 @@
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
-use distcheck::matches;
-use distcheck::{Finding, Selection, rules};
-use serde::{Deserialize, Serialize};
+use distcheck::{Finding, Pattern, Selection, rules};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use toolkit::FileError;
 
 use crate::error::Error;
 
-/// The configuration of a project. Unknown keys are errors.
+/// The configuration of a project (`docs/reference/verify-dist-config.schema.json`).
+/// Unknown keys are errors.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Config {
-    /// Ids or families (`NIX`) of the rules to apply; all by default.
+    /// Ids or families (`NIX`) of the rules to apply, in any case; all by default.
     pub(crate) select: Option<Vec<String>>,
     /// What is accepted, each with its reason.
     #[serde(default)]
     pub(crate) ignore: Vec<Ignore>,
     /// As the input `matrix`.
-    #[serde(default)]
-    pub(crate) matrix: Vec<String>,
+    #[serde(default, deserialize_with = "patterns")]
+    pub(crate) matrix: Vec<Pattern>,
     /// As the input `expect-sdist`.
     #[serde(default)]
     pub(crate) expect_sdist: Vec<String>,
@@ -47,22 +48,31 @@ pub(crate) enum Lost {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Ignore {
-    /// The rule's id.
+    /// The rule's id, or a family, in any case.
     pub(crate) rule: String,
-    /// The files it is about; `*` stands for any text. All by default.
-    #[serde(default = "any")]
-    pub(crate) files: String,
+    /// The files it is about. All by default.
+    #[serde(default = "any", deserialize_with = "pattern")]
+    pub(crate) files: Pattern,
     /// The members it is about. All by default.
-    #[serde(default = "any")]
-    pub(crate) members: String,
+    #[serde(default = "any", deserialize_with = "pattern")]
+    pub(crate) members: Pattern,
     /// Why it is accepted; must be given.
     pub(crate) reason: String,
     #[serde(skip)]
     used: Cell<bool>,
 }
 
-fn any() -> String {
-    "*".into()
+fn any() -> Pattern {
+    "*".parse().expect("`*` is a pattern")
+}
+
+fn pattern<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Pattern, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+}
+
+fn patterns<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Pattern>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    texts.into_iter().map(|text| text.parse().map_err(D::Error::custom)).collect()
 }
 
 #[derive(Deserialize)]
@@ -90,25 +100,15 @@ impl Config {
         let parsed: Pyproject =
             toml::from_str(&text).map_err(|source| Error::Config { path: path.into(), source })?;
         let config = parsed.tool.and_then(|tool| tool.own).unwrap_or_default();
-        let fault = |message| Error::Rule { path: path.into(), message };
         for ignore in &config.ignore {
-            if rules::find(&ignore.rule).is_none() {
-                return Err(fault(format!(
-                    "`ignore` names the rule `{}`, which does not exist",
-                    ignore.rule
-                )));
-            }
+            known(path, "ignore", &ignore.rule)?;
             if ignore.reason.trim().is_empty() {
-                return Err(fault(format!("`ignore` of `{}` has an empty reason", ignore.rule)));
+                let message = format!("`ignore` of `{}` has an empty reason", ignore.rule);
+                return Err(Error::Rule { path: path.into(), message, suggestion: None });
             }
         }
         for selected in config.select.iter().flatten() {
-            let one = Selection::Only(vec![selected.clone()]);
-            if !rules::all().any(|rule| one.selects(rule)) {
-                return Err(fault(format!(
-                    "`select` names `{selected}`, which is neither a rule nor a family"
-                )));
-            }
+            known(path, "select", selected)?;
         }
         Ok((config, Some(path.to_owned())))
     }
@@ -121,9 +121,9 @@ impl Config {
     /// The reason for which a finding is accepted, if it is.
     pub(crate) fn accepts(&self, finding: &Finding) -> Option<&str> {
         let fits = |ignore: &&Ignore| {
-            ignore.rule.eq_ignore_ascii_case(finding.rule)
-                && matches(&ignore.files, finding.file.as_deref().unwrap_or_default())
-                && matches(&ignore.members, finding.member.as_deref().unwrap_or_default())
+            is_of(finding.rule, &ignore.rule)
+                && ignore.files.matches(finding.file.as_deref().unwrap_or_default())
+                && ignore.members.matches(finding.member.as_deref().unwrap_or_default())
         };
         let ignore = self.ignore.iter().find(fits)?;
         ignore.used.set(true);
@@ -134,6 +134,24 @@ impl Config {
     pub(crate) fn unused(&self) -> impl Iterator<Item = &Ignore> {
         self.ignore.iter().filter(|ignore| !ignore.used.get())
     }
+}
+
+/// Whether a rule has this id, or is of this family.
+fn is_of(rule: &str, text: &str) -> bool {
+    let family = rule.trim_end_matches(|c: char| c.is_ascii_digit());
+    rule.eq_ignore_ascii_case(text) || family.eq_ignore_ascii_case(text)
+}
+
+/// An error for a text that is neither a rule nor a family.
+fn known(path: &Path, key: &str, text: &str) -> Result<(), Error> {
+    if rules::all().any(|rule| is_of(rule.id, text)) {
+        return Ok(());
+    }
+    Err(Error::Rule {
+        path: path.into(),
+        message: format!("`{key}` names `{text}`, which is neither a rule nor a family"),
+        suggestion: rules::suggest(text),
+    })
 }
 
 #[cfg(test)]
@@ -156,6 +174,8 @@ mod tests {
                 .unwrap_err()
                 .contains("NIX999")
         );
-        assert!(read("[tool.verify-dist]\nselect = ['NUX']\n").unwrap_err().contains("NUX"));
+        assert!(read("[tool.verify-dist]\nselect = ['NUX']\n").unwrap_err().contains("did you mean `NIX`"));
+        assert!(read("[tool.verify-dist]\nselect = ['nix', 'Rec001']\n").is_ok());
+        assert!(read("[tool.verify-dist]\nmatrix = ['a[']\n").unwrap_err().contains("a["));
     }
 }

@@ -1,9 +1,12 @@
 //! Why there is no verdict.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use distcheck::rules;
 use installs::require::RequirementError;
 use toolkit::{Exit, Failure, FileError, InputErrors};
+
+use crate::inputs::SPEC;
 
 /// Why there is no verdict.
 #[derive(Debug, thiserror::Error)]
@@ -12,7 +15,7 @@ pub enum Error {
     #[error(transparent)]
     Inputs(#[from] InputErrors),
     /// The configuration is wrong.
-    #[error("`{}`: the table `tool.verify-dist` is not valid", path.display())]
+    #[error("`{}`: the table `tool.verify-dist` is invalid", path.display())]
     Config {
         /// The file.
         path: PathBuf,
@@ -26,9 +29,11 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong.
         message: String,
+        /// A rule or family that may have been meant.
+        suggestion: Option<&'static str>,
     },
     /// A rule that does not exist.
-    #[error("there is no rule `{0}`")]
+    #[error("unknown rule `{0}`")]
     UnknownRule(String),
     /// Nothing to check.
     #[error("no distribution (`.whl` or `.tar.gz`) in {0}")]
@@ -36,8 +41,11 @@ pub enum Error {
     /// A path that does not exist.
     #[error("`{}` does not exist", .0.display())]
     Missing(PathBuf),
+    /// A pattern of the matrix that is none.
+    #[error("`matrix`: {0}")]
+    Matrix(#[from] distcheck::PatternError),
     /// The same file name twice.
-    #[error("`{0}` stands in two of the given folders")]
+    #[error("`{0}` is in two of the given directories")]
     Twice(String),
     /// An environment that is not known.
     #[error("`require`: cannot use `{text}`")]
@@ -90,6 +98,7 @@ impl Failure for Error {
             | Self::Config { .. }
             | Self::Rule { .. }
             | Self::UnknownRule(_)
+            | Self::Matrix(_)
             | Self::Nothing(_)
             | Self::Missing(_)
             | Self::Previous(_)
@@ -102,19 +111,39 @@ impl Failure for Error {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::UnknownRule(_) => Some("`verify-dist rules` lists them".into()),
             Self::Require { .. } | Self::Why { .. } => Some(
                 "name a system, an architecture and a Python, such as `alpine-3.20 aarch64 cp312`; `verify-dist installs` lists them"
                     .into(),
             ),
-            Self::Nothing(_) | Self::Missing(_) => {
-                Some("build first, then give the folder with the distributions".into())
+            Self::UnknownRule(id) => {
+                Some(did_you_mean(rules::suggest(id), "`verify-dist rules` lists all rules"))
             }
+            Self::Rule { suggestion, .. } => {
+                Some(did_you_mean(*suggestion, "`verify-dist rules` lists all rules"))
+            }
+            Self::Missing(path) => Some(did_you_mean(
+                command_like(path),
+                "build first, then give the directory with the distributions",
+            )),
+            Self::Nothing(_) => Some("build first, then give the directory with the distributions".into()),
             Self::Index { .. } => {
                 Some("run it again, or leave `previous` out: no other check needs the network".into())
             }
-            Self::Twice(_) => Some("a release holds each file once; give one folder".into()),
+            Self::Twice(_) => Some("a release has each file once; give one directory".into()),
             _ => None,
         }
     }
+}
+
+fn did_you_mean(name: Option<&str>, otherwise: &str) -> String {
+    name.map_or_else(|| otherwise.to_owned(), |name| format!("did you mean `{name}`?"))
+}
+
+/// The command that a path may have been meant for.
+fn command_like(path: &Path) -> Option<&'static str> {
+    let text = path.to_str()?;
+    let names = SPEC.commands.iter().map(|command| command.name);
+    names
+        .filter(|name| strsim::osa_distance(name, text) <= 2)
+        .min_by_key(|name| strsim::osa_distance(name, text))
 }

@@ -1,45 +1,48 @@
-//! What verify-dist can be told.
+//! The inputs of verify-dist.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pydist::release_tag::ReleaseTag;
-use toolkit::{Command, Input, InputErrors, InputKind, Invocation, Output, Reader, Spec};
+use toolkit::{
+    Choice as _, Command, Input, InputErrors, InputKind, Invocation, Output, Reader, Spec, choice,
+};
 
 /// The action's declaration.
 pub static SPEC: Spec = Spec {
     name: "verify-dist",
-    about: "Prove that a set of wheels and source distributions is fit to publish, and write its manifest.",
+    about: "Check a set of wheels and source distributions before it is published, and write its manifest.",
     version: env!("CARGO_PKG_VERSION"),
     positional: Some("paths"),
     inputs: &[
-        Input::new("paths", InputKind::List, "Distributions, or folders that hold them; one a line.")
+        Input::new("paths", InputKind::List, "Distributions, or directories that hold them, one per line.")
             .or("dist"),
         Input::new(
             "manifest",
             InputKind::Path,
-            "Where to write the manifest for publish, if there is no error. By default `dist-manifest.json` beside the first folder of `paths`.",
+            "Write the manifest for publish to PATH if there is no error; `none` writes no manifest. By default `dist-manifest.json` beside the directory that holds the distributions, not in it.",
         ),
-        Input::new("format", InputKind::Choice(&["table", "json", "sarif"]), "What is printed.").or("table"),
-        Input::new("report-path", InputKind::Path, "Where to write the report as JSON."),
+        Input::new("format", InputKind::Choice(Format::WORDS), "Print the report in this format.")
+            .or("table"),
+        Input::new("report-path", InputKind::Path, "Write the report as JSON to PATH."),
         Input::new(
             "sarif-path",
             InputKind::Path,
-            "Where to write the report as SARIF 2.1.0, for code scanning.",
+            "Write the report as SARIF 2.1.0 to PATH, for code scanning.",
         ),
         Input::new(
             "config",
             InputKind::Path,
-            "A TOML file with a table `tool.verify-dist`. By default `pyproject.toml`, if it is there.",
+            "A TOML file with a table `tool.verify-dist`. By default `pyproject.toml`, if it exists.",
         ),
         Input::new(
             "matrix",
             InputKind::List,
-            "Platform tags that the wheels of each package with binaries must cover, one a line; `*` stands for any text.",
+            "Platform tags (`manylinux_*_x86_64`) or whole tags (`cp313-*-win_amd64`) that the wheels of each package with binaries must cover, one per line; `*` stands for any text.",
         ),
         Input::new(
             "expect-sdist",
             InputKind::List,
-            "Packages that must have a source distribution, one a line; `all` for each.",
+            "Packages that must have a source distribution, one per line; `all` for every package.",
         ),
         Input::new(
             "tag",
@@ -69,26 +72,32 @@ pub static SPEC: Spec = Spec {
         Input::new("svg-path", InputKind::Path, "Where to write the table of `installs` as SVG, for a README."),
         Input::new(
             "fail-on",
-            InputKind::Choice(&["error", "warning"]),
+            InputKind::Choice(FailOn::WORDS),
             "The least severity that fails the run.",
         )
         .or("error"),
         Input::new(
             "dry-run",
             InputKind::Flag,
-            "Only print which files would be checked against which rules.",
+            "Print which files would be checked against which rules, and check nothing.",
         )
         .or("false"),
     ],
     outputs: &[
-        Output::new("manifest-path", "The manifest's path; empty where there was an error."),
-        Output::new("manifest-sha256", "The manifest's SHA-256; empty where there was an error."),
-        Output::new("errors", "How many errors there are."),
-        Output::new("warnings", "How many warnings there are."),
+        Output::new(
+            "manifest-path",
+            "The manifest's path; empty if there was an error or `manifest` is `none`.",
+        ),
+        Output::new(
+            "manifest-sha256",
+            "The manifest's SHA-256; empty if there was an error or `manifest` is `none`.",
+        ),
+        Output::new("errors", "Number of errors."),
+        Output::new("warnings", "Number of warnings."),
     ],
     commands: &[
-        Command::new("rules", "List the rules."),
-        Command::new("explain", "Explain a rule: what, why, source, and how to mend it.").argument("ID"),
+        Command::new("rules", "List the rules; as JSON with `--format json`."),
+        Command::new("explain", "Explain a rule: what, why, source and fix.").argument("ID"),
         Command::new("installs", "Show which file pip takes in each environment, and nothing else.")
             .positional()
             .options(&[Input::new(
@@ -99,19 +108,53 @@ pub static SPEC: Spec = Spec {
     ],
 };
 
-/// How the report is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
-    Table,
-    Json,
-    Sarif,
+choice! {
+    /// How the report is printed.
+    pub(crate) enum Format {
+        /// For people.
+        Table = "table",
+        /// `docs/schema/verify-report.json`.
+        Json = "json",
+        /// For code scanning.
+        Sarif = "sarif",
+    }
+}
+
+choice! {
+    /// The least severity that fails the run.
+    pub(crate) enum FailOn {
+        /// Warnings pass.
+        Error = "error",
+        /// Warnings fail, too.
+        Warning = "warning",
+    }
+}
+
+impl Format {
+    /// The format alone, for a command.
+    pub(crate) fn of(invocation: &Invocation) -> Result<Self, InputErrors> {
+        let mut reader = Reader::new(&SPEC, &invocation.env);
+        let format = reader.choice("format");
+        reader.finish(format)
+    }
+}
+
+/// Where the manifest is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ManifestPath {
+    /// Beside the directory with the distributions.
+    Default,
+    /// Nowhere.
+    None,
+    /// To this file.
+    At(PathBuf),
 }
 
 /// The inputs, read.
 #[derive(Debug)]
 pub(crate) struct Inputs {
     pub(crate) paths: Vec<PathBuf>,
-    pub(crate) manifest: Option<PathBuf>,
+    pub(crate) manifest: ManifestPath,
     pub(crate) format: Format,
     pub(crate) report_path: Option<PathBuf>,
     pub(crate) sarif_path: Option<PathBuf>,
@@ -123,7 +166,7 @@ pub(crate) struct Inputs {
     pub(crate) lost: Option<String>,
     pub(crate) require: Vec<String>,
     pub(crate) svg_path: Option<PathBuf>,
-    pub(crate) strict: bool,
+    pub(crate) fail_on: FailOn,
     pub(crate) dry_run: bool,
 }
 
@@ -132,12 +175,12 @@ impl Inputs {
         let mut reader = Reader::new(&SPEC, &invocation.env);
         let inputs = Self {
             paths: reader.list("paths").into_iter().map(PathBuf::from).collect(),
-            manifest: reader.path("manifest"),
-            format: match reader.word("format") {
-                "json" => Format::Json,
-                "sarif" => Format::Sarif,
-                _ => Format::Table,
+            manifest: match reader.path("manifest") {
+                None => ManifestPath::Default,
+                Some(path) if path == Path::new("none") => ManifestPath::None,
+                Some(path) => ManifestPath::At(path),
             },
+            format: reader.choice("format"),
             report_path: reader.path("report-path"),
             sarif_path: reader.path("sarif-path"),
             config: reader.path("config"),
@@ -148,7 +191,7 @@ impl Inputs {
             lost: reader.text("lost"),
             require: reader.list("require"),
             svg_path: reader.path("svg-path"),
-            strict: reader.word("fail-on") == "warning",
+            fail_on: reader.choice("fail-on"),
             dry_run: reader.flag("dry-run"),
         };
         reader.finish(inputs)

@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use distcheck::rules;
+use distcheck::{Pattern, rules};
 use installs::require::Requirement;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::config::{Config, Lost};
 use crate::error::Error;
-use crate::files::files;
-use crate::inputs::Inputs;
+use crate::files::Listing;
+use crate::inputs::{Inputs, ManifestPath};
 use crate::previous::Previous;
 
 /// What a run would do; `--dry-run` prints it.
@@ -17,10 +17,14 @@ use crate::previous::Previous;
 pub(crate) struct Plan {
     pub(crate) files: Vec<PathBuf>,
     pub(crate) rules: Vec<&'static str>,
-    pub(crate) manifest: PathBuf,
-    pub(crate) matrix: Vec<String>,
+    /// None where `manifest` is `none`.
+    pub(crate) manifest: Option<PathBuf>,
+    #[serde(serialize_with = "texts")]
+    pub(crate) matrix: Vec<Pattern>,
     pub(crate) expect_sdist: Vec<String>,
     pub(crate) tag: Option<String>,
+    /// Other archives beside the distributions.
+    pub(crate) others: Vec<String>,
     /// What to compare with.
     pub(crate) previous: Option<Previous>,
     pub(crate) lost: Lost,
@@ -30,21 +34,23 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn new(inputs: &Inputs, config: &Config) -> Result<Self, Error> {
-        let files = files(&inputs.paths)?;
-        let beside = || {
-            let folder = inputs.paths.iter().find(|path| path.is_dir());
-            let parent = folder.or(inputs.paths.first()).and_then(|path| path.parent());
-            parent.unwrap_or(Path::new("")).join("dist-manifest.json")
+        let Listing { files, others } = Listing::read(&inputs.paths)?;
+        let manifest = match &inputs.manifest {
+            ManifestPath::None => None,
+            ManifestPath::At(path) => Some(path.clone()),
+            ManifestPath::Default => Some(beside(&inputs.paths)),
         };
-        let either = |given: &[String], other: &[String]| {
-            if given.is_empty() { other.to_vec() } else { given.to_vec() }
-        };
+        let matrix = inputs.matrix.iter().map(|text| text.parse()).collect::<Result<Vec<Pattern>, _>>()?;
+        let matrix = if matrix.is_empty() { config.matrix.clone() } else { matrix };
+        let expect_sdist =
+            if inputs.expect_sdist.is_empty() { &config.expect_sdist } else { &inputs.expect_sdist };
         Ok(Self {
             files,
             rules: rules::all().filter(|rule| config.selection().selects(rule)).map(|rule| rule.id).collect(),
-            manifest: inputs.manifest.clone().unwrap_or_else(beside),
-            matrix: either(&inputs.matrix, &config.matrix),
-            expect_sdist: either(&inputs.expect_sdist, &config.expect_sdist),
+            manifest,
+            matrix,
+            expect_sdist: expect_sdist.clone(),
+            others,
             tag: inputs.tag.clone(),
             previous: inputs.previous.as_deref().map(Previous::parse).transpose()?,
             lost: match inputs.lost.as_deref() {
@@ -52,7 +58,7 @@ impl Plan {
                 Some(_) => Lost::Warning,
                 None => config.lost.unwrap_or(Lost::Warning),
             },
-            require: either(&inputs.require, &config.require),
+            require: if inputs.require.is_empty() { config.require.clone() } else { inputs.require.clone() },
         })
     }
 
@@ -61,5 +67,22 @@ impl Plan {
         let parse =
             |text: &String| text.parse().map_err(|source| Error::Require { text: text.clone(), source });
         self.require.iter().map(parse).collect()
+    }
+}
+
+fn texts<S: Serializer>(patterns: &[Pattern], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(patterns.iter().map(ToString::to_string))
+}
+
+/// The manifest beside the directory with the distributions: what is in it is
+/// uploaded by `twine upload dist/*`.
+fn beside(paths: &[PathBuf]) -> PathBuf {
+    const NAME: &str = "dist-manifest.json";
+    let directory = paths.iter().find(|path| path.is_dir()).map(PathBuf::as_path);
+    let directory = directory.or_else(|| paths.first()?.parent()).unwrap_or(Path::new(""));
+    match directory.file_name() {
+        Some(_) => directory.with_file_name(NAME),
+        // `.` and `..` have no name of their own.
+        None => directory.join("..").join(NAME),
     }
 }

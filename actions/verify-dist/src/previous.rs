@@ -15,7 +15,7 @@ use serde::{Serialize, Serializer};
 use toolkit::{Env, Ui};
 
 use crate::error::Error;
-use crate::files::files;
+use crate::files::Listing;
 
 /// How long a request is retried.
 const RETRY: Duration = Duration::from_secs(10);
@@ -59,7 +59,7 @@ impl Previous {
 }
 
 fn directory(path: &Path, threads: usize) -> Result<Published, Error> {
-    let paths = files(&[path.to_owned()])?;
+    let paths = Listing::read(&[path.to_owned()])?.files;
     let mut published = Published::new();
     for dist in scan(&paths, &Limits::default(), threads)? {
         let Ok(name) = dist.name.clone() else { continue };

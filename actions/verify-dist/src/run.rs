@@ -9,16 +9,21 @@ use toolkit::{Exit, Invocation, Ui};
 
 use crate::config::{Config, Lost};
 use crate::error::Error;
-use crate::inputs::{Format, Inputs};
+use crate::inputs::{FailOn, Format, Inputs};
 use crate::plan::Plan;
 use crate::report::installs::Installs;
-use crate::report::{self, Report};
+use crate::report::{self, Report, RulePages};
 
 /// The whole action.
 pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
     match (invocation.command, invocation.argument.as_deref()) {
         (Some("rules"), _) => {
-            ui.report(report::table::rules());
+            ui.report(match Format::of(invocation)? {
+                Format::Json => {
+                    serde_json::to_string_pretty(&rules::all().collect::<Vec<_>>()).unwrap_or_default()
+                }
+                _ => report::table::rules(),
+            });
             return Ok(Exit::Done);
         }
         (Some("explain"), Some(id)) => {
@@ -47,6 +52,7 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
     let set = Set {
         dists: &dists,
         matrix: &plan.matrix,
+        others: &plan.others,
         tag: plan.tag.as_deref(),
         expect_sdist: &plan.expect_sdist,
         previous: published.as_ref(),
@@ -63,13 +69,15 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
     }
     let verdict = check(&set, &config.selection());
     let mut report = Report::new(&dists, verdict, &config, installs);
-    if report.count(Severity::Error) == 0 {
-        let bytes = report::manifest(&report, &dists).to_json();
-        toolkit::write_atomic(&plan.manifest, &bytes)?;
-        report.manifest = Some((plan.manifest.clone(), hex(&sha256(&bytes))));
-    } else if plan.manifest.is_file() {
-        // An old manifest beside a set that is not fit would still let it out.
-        std::fs::remove_file(&plan.manifest).map_err(toolkit::FileError::new("remove", &plan.manifest))?;
+    if let Some(path) = &plan.manifest {
+        if report.count(Severity::Error) == 0 {
+            let bytes = report::manifest(&report, &dists).to_json();
+            toolkit::write_atomic(path, &bytes)?;
+            report.manifest = Some((path.clone(), hex(&sha256(&bytes))));
+        } else if path.is_file() {
+            // An old manifest beside a set with errors would still let it out.
+            std::fs::remove_file(path).map_err(toolkit::FileError::new("remove", path))?;
+        }
     }
     let anchor = config_path.map_or_else(|| "pyproject.toml".to_owned(), |path| path.display().to_string());
     if let Some(path) = &inputs.report_path {
@@ -83,10 +91,11 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
         Format::Json => ui.report(report::json::text(&report)),
         Format::Sarif => ui.report(report::sarif::text(&report, &anchor)),
     }
-    // Elsewhere the table has said it already.
+    // Elsewhere the table shows them.
     let runner = invocation.env.get("GITHUB_ACTIONS") == Some("true");
-    report::publish(&report, ui, runner)?;
-    let failed = report.count(Severity::Error) > 0 || (inputs.strict && report.count(Severity::Warning) > 0);
+    report::publish(&report, ui, runner, &RulePages::of(&invocation.env))?;
+    let strict = inputs.fail_on == FailOn::Warning;
+    let failed = report.count(Severity::Error) > 0 || (strict && report.count(Severity::Warning) > 0);
     Ok(if failed { Exit::Findings } else { Exit::Done })
 }
 

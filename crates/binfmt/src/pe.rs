@@ -23,6 +23,8 @@ pub struct PeInfo {
     pub is_64: bool,
     /// A library (`IMAGE_FILE_DLL`).
     pub is_dll: bool,
+    /// An assembly of .NET, which runs wherever its runtime does.
+    pub is_managed: bool,
     /// The libraries that it imports, in order.
     pub imports: Vec<Import>,
     /// The symbols that it imports from a Python library.
@@ -55,6 +57,8 @@ impl PeInfo {
             machine,
             is_64,
             is_dll: flags & 0x2000 != 0,
+            // The CLR header is the fourteenth data directory.
+            is_managed: optional.u32(if is_64 { 112 } else { 96 } + 14 * 8).is_some_and(|at| at != 0),
             imports: Vec::new(),
             python_symbols: Vec::new(),
         };

@@ -66,9 +66,11 @@ impl Selection {
             Self::All => true,
             Self::Gate => rule.provenance == Provenance::PypiRejects,
             Self::Files => !matches!(rule.check, Check::Set(_)),
-            Self::Only(only) => only.iter().any(|prefix| {
-                rule.id.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-            }),
+            Self::Only(only) => {
+                let family = rule.id.trim_end_matches(|c: char| c.is_ascii_digit());
+                only.iter()
+                    .any(|text| rule.id.eq_ignore_ascii_case(text) || family.eq_ignore_ascii_case(text))
+            }
         }
     }
 }
@@ -132,6 +134,12 @@ impl Verdict {
             let file = about.or_else(|| (!file.is_empty()).then(|| file.to_owned()));
             let severity = weight.map_or(rule.severity, |weight| weight.min(rule.severity));
             self.findings.push(Finding { rule: rule.id, severity, file, member, message });
+        }
+        if out.surplus > 0 {
+            let file = (!file.is_empty()).then(|| file.to_owned());
+            let message = format!("and {} more findings of this rule, which are not listed", out.surplus);
+            let severity = out.surplus_weight.unwrap_or(rule.severity).min(rule.severity);
+            self.findings.push(Finding { rule: rule.id, severity, file, member: None, message });
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What is known about a distribution after one pass over its bytes. Rules
 //! read facts; they never open a file.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use binfmt::binary::Format;
@@ -8,6 +9,7 @@ use binfmt::elf::ElfInfo;
 use binfmt::macho::MachOInfo;
 use binfmt::pe::PeInfo;
 use pydist::digest::Sha256Bytes;
+use pydist::entry_points::{EntryPoints, EntryPointsError};
 use pydist::filename::{DistName, NameError, WheelName};
 use pydist::metadata::{Metadata, MetadataError};
 use pydist::record::{self, RecordError};
@@ -28,6 +30,8 @@ pub struct Dist {
     pub size: u64,
     /// Of the whole file.
     pub sha256: Sha256Bytes,
+    /// The attestation beside it (`….publish.attestation`), if there is one.
+    pub attestation: Option<Vec<u8>>,
     /// What is inside.
     pub body: Body,
 }
@@ -59,7 +63,7 @@ pub struct Wheel {
     /// `RECORD`.
     pub record: Option<Result<Vec<record::Entry>, RecordError>>,
     /// `entry_points.txt`.
-    pub entry_points: Option<String>,
+    pub entry_points: Option<Result<EntryPoints, EntryPointsError>>,
 }
 
 /// The content of a source distribution.
@@ -73,6 +77,8 @@ pub struct Sdist {
     pub metadata: Option<Result<Metadata, MetadataError>>,
     /// `pyproject.toml` of the top folder.
     pub pyproject: Option<String>,
+    /// Every `Cargo.toml`, by its path.
+    pub cargo: BTreeMap<String, String>,
     /// Why reading ended early.
     pub fault: Option<String>,
 }
@@ -90,6 +96,9 @@ pub struct Member {
     pub mode: Option<u32>,
     /// Of the inflated bytes; none where they could not be read.
     pub sha256: Option<Sha256Bytes>,
+    /// Of the same bytes, by the other algorithm (`sha384`, `sha512`) that
+    /// RECORD uses for it.
+    pub other_hash: Option<(&'static str, String)>,
     /// Why the bytes could not be read.
     pub error: Option<String>,
     /// Store paths in it: the first few different ones.
@@ -98,6 +107,10 @@ pub struct Member {
     pub shebang: Option<String>,
     /// Whether it starts with a private key.
     pub private_key: bool,
+    /// Whether it is a file in which a tool keeps credentials, with some in it.
+    pub credentials: bool,
+    /// The tool that obfuscated the code, if it is one that the index rejects.
+    pub obfuscator: Option<&'static str>,
     /// What it is, if it is a binary.
     pub binary: Option<Binary>,
     /// The text of a licence file, for comparison with what is declared.
@@ -173,6 +186,23 @@ impl Dist {
             (_, Ok(name)) => name.version().to_owned(),
             _ => String::new(),
         }
+    }
+}
+
+impl Sdist {
+    /// The directory that holds all members, as the index finds it; none where
+    /// there are several.
+    pub fn top(&self) -> Option<String> {
+        let parts = |name: &str| -> Vec<String> {
+            name.split('/').filter(|part| !part.is_empty() && *part != ".").map(str::to_owned).collect()
+        };
+        let mut members = self.members.iter().map(|member| parts(&member.name));
+        let first = members.next()?;
+        let common = members.fold(first, |common, member| {
+            let same = common.iter().zip(&member).take_while(|(left, right)| left == right).count();
+            common[..same].to_vec()
+        });
+        Some(common.join("/")).filter(|common| !common.is_empty())
     }
 }
 

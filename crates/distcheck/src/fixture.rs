@@ -10,13 +10,16 @@ pub(crate) use testkit::sample::*;
 pub(crate) use testkit::wheel::{Elf, MachO, Member, Pe, Wheel, zip};
 
 use crate::facts::Dist;
-use crate::{Limits, Outcome, Published, PublishedFile, Selection, Set, check, rules, scan};
+use crate::{Limits, Outcome, Pattern, Published, PublishedFile, Selection, Set, check, rules, scan};
 
 /// A defective set: files, and what is expected of them.
 #[derive(Default)]
 pub(crate) struct Case {
     pub(crate) files: Vec<(String, Vec<u8>)>,
-    pub(crate) matrix: Vec<String>,
+    /// Beside the first file.
+    pub(crate) attestation: Option<Vec<u8>>,
+    pub(crate) matrix: Vec<Pattern>,
+    pub(crate) others: Vec<String>,
     pub(crate) tag: Option<&'static str>,
     pub(crate) expect_sdist: Vec<String>,
     pub(crate) previous: Option<Published>,
@@ -26,7 +29,8 @@ pub(crate) struct Case {
 
 impl Case {
     fn found(&self) -> BTreeSet<&'static str> {
-        let dists = facts(&self.files);
+        let mut dists = facts(&self.files);
+        dists[0].attestation.clone_from(&self.attestation);
         check(&self.set(&dists), &Selection::All).findings.iter().map(|finding| finding.rule).collect()
     }
 
@@ -34,6 +38,7 @@ impl Case {
         Set {
             dists,
             matrix: &self.matrix,
+            others: &self.others,
             tag: self.tag,
             expect_sdist: &self.expect_sdist,
             previous: self.previous.as_ref(),
@@ -117,6 +122,16 @@ pub(crate) fn source(more: impl FnOnce(&mut tar::Builder<Vec<u8>>)) -> Case {
     sdist(more).into()
 }
 
+/// The source distribution with another pyproject.toml.
+pub(crate) fn project(text: &str) -> Case {
+    let metadata = pure().metadata;
+    let bytes = targz(|archive| {
+        add(archive, "sample-1.0/PKG-INFO", metadata.as_bytes());
+        add(archive, "sample-1.0/pyproject.toml", text.as_bytes());
+    });
+    ("sample-1.0.tar.gz".to_owned(), bytes).into()
+}
+
 /// Another version or project of the pure sample.
 pub(crate) fn other(stem: &str, from: &str, to: &str) -> Wheel {
     let mut wheel = pure();
@@ -161,6 +176,15 @@ pub(crate) fn elf(change: impl FnOnce(&mut Elf)) -> Elf {
     let mut elf = Elf::default();
     change(&mut elf);
     elf
+}
+
+/// An Info-ZIP Unicode Path field.
+pub(crate) fn unicode_path(name: &str, other: &str) -> Vec<u8> {
+    let mut crc = flate2::Crc::new();
+    crc.update(name.as_bytes());
+    let body = [&[1][..], &crc.sum().to_le_bytes(), other.as_bytes()].concat();
+    let size = u16::try_from(body.len()).unwrap();
+    [&0x7075_u16.to_le_bytes()[..], &size.to_le_bytes(), &body].concat()
 }
 
 /// A member of 65 MiB of zeros.
@@ -215,6 +239,26 @@ fn every_rule_finds_what_it_is_for() {
     assert_eq!(silent, Vec::<String>::new());
 }
 
+#[test]
+fn examples_are_what_is_reported() {
+    let mut differing = Vec::new();
+    for rule in rules::all() {
+        let case = (rule.fails)();
+        let mut dists = facts(&case.files);
+        dists[0].attestation.clone_from(&case.attestation);
+        let findings = check(&case.set(&dists), &Selection::Only(vec![rule.id.to_owned()])).findings;
+        let shown = findings.first().map_or_else(String::new, |finding| {
+            let place = [finding.file.as_deref(), finding.member.as_deref(), Some(finding.message.as_str())];
+            place.into_iter().flatten().collect::<Vec<_>>().join(": ")
+        });
+        let shown = shown.replace(char::is_control, "\u{fffd}");
+        if rule.example != shown {
+            differing.push(format!("{}\t{shown}", rule.id));
+        }
+    }
+    assert!(differing.is_empty(), "examples to update:\n{}", differing.join("\n"));
+}
+
 /// Sound files of every kind, as one release.
 fn sound() -> Case {
     let loader = Some("/lib64/ld-linux-x86-64.so.2".to_owned());
@@ -248,19 +292,40 @@ fn sound() -> Case {
     files.push(file(&second));
     Case {
         files,
-        matrix: vec!["manylinux_*_x86_64".into()],
+        attestation: None,
+        matrix: vec!["manylinux_*_x86_64".parse().unwrap()],
         tag: Some("v1.0"),
         expect_sdist: vec!["sample".into()],
         previous: Some(published(&[("sample-0.9-py3-none-macosx_11_0_arm64.whl", None)])),
+        others: Vec::new(),
         top_level: vec!["sample".into(), "sample_cli".into()],
         require: vec!["debian-12 x86_64 cp312".parse().unwrap()],
     }
 }
 
+/// An attestation of a file, signed by nobody.
+fn sound_attestation(dist: &Dist) -> Vec<u8> {
+    use base64::Engine as _;
+    use base64::prelude::BASE64_STANDARD;
+    let statement = serde_json::json!({
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{ "name": dist.filename, "digest": { "sha256": pydist::digest::hex(&dist.sha256) } }],
+        "predicateType": "https://docs.pypi.org/attestations/publish/v1",
+        "predicate": null,
+    });
+    let attestation = serde_json::json!({
+        "version": 1,
+        "verification_material": { "certificate": "AAAA", "transparency_entries": [{}] },
+        "envelope": { "statement": BASE64_STANDARD.encode(statement.to_string()), "signature": "AAAA" },
+    });
+    attestation.to_string().into_bytes()
+}
+
 #[test]
 fn every_rule_passes_where_there_is_nothing_to_find() {
-    let case = Case { matrix: vec!["manylinux_*_x86_64".into()], ..sound() };
-    let dists = facts(&case.files);
+    let case = Case { matrix: vec!["manylinux_*_x86_64".parse().unwrap()], ..sound() };
+    let mut dists = facts(&case.files);
+    dists[0].attestation = Some(sound_attestation(&dists[0]));
     let verdict = check(&case.set(&dists), &Selection::All);
     assert_eq!(verdict.findings, [], "a sound set has no findings");
     let passed: BTreeSet<&str> = verdict

@@ -46,8 +46,9 @@ fn linux(wheel: &Wheel, platforms: &[Platform]) -> Vec<Need> {
         _ => None,
     });
     let Some(arch) = arch else { return Vec::new() };
-    let names =
-        wheel.elf().flat_map(|(member, facts)| [Some(member.file_name().to_owned()), facts.soname().map(str::to_owned)]);
+    let names = wheel
+        .elf()
+        .flat_map(|(member, facts)| [Some(member.file_name().to_owned()), facts.soname().map(str::to_owned)]);
     let bundled: BTreeSet<String> = names.flatten().collect();
     let mut needs = Vec::new();
     for (member, facts) in
@@ -124,8 +125,7 @@ fn macos(wheel: &Wheel, platforms: &[Platform]) -> Vec<Need> {
         .collect();
     let mut needs = Vec::new();
     for (member, facts) in wheel.macho().filter(|_| !archs.is_empty()) {
-        let loaded: Vec<&macho::Slice> =
-            facts.slices.iter().filter(|slice| slice.is_loaded()).collect();
+        let loaded: Vec<&macho::Slice> = facts.slices.iter().filter(|slice| slice.is_loaded()).collect();
         if let [slice] = loaded[..]
             && archs.iter().any(|arch| *arch != slice.arch)
         {

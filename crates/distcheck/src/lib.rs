@@ -16,18 +16,22 @@
 
 mod check;
 mod content;
+mod coverage;
+mod email;
 pub mod facts;
 #[cfg(test)]
 mod fixture;
 mod installable;
 mod pattern;
+mod python_name;
 mod rule;
 pub mod rules;
 mod scan;
 
 pub use check::{Finding, Outcome, Selection, Verdict, check};
+pub use coverage::systems;
 pub use installable::installable;
-pub use pattern::matches;
+pub use pattern::{Pattern, PatternError};
 pub use pydist::zip::Limits;
 pub use rule::{Check, Provenance, Published, PublishedFile, Rule, Set, Severity};
 pub use scan::scan;

@@ -1,24 +1,55 @@
-//! Patterns with `*`.
+//! Patterns of names: `*`, `?`, `[ab]` and `{a,b}`, over whole texts.
 
-/// Whether `text` fits `pattern`, in which `*` stands for any text.
-pub fn matches(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else { return false };
-    let mut parts = parts.peekable();
-    if parts.peek().is_none() {
-        return rest.is_empty();
-    }
-    while let Some(part) = parts.next() {
-        if parts.peek().is_none() {
-            return rest.ends_with(part);
+use std::fmt;
+use std::str::FromStr;
+
+use globset::{GlobBuilder, GlobMatcher};
+
+/// A pattern; `*` stands for any text, `/` included.
+#[derive(Debug, Clone)]
+pub struct Pattern {
+    text: String,
+    matcher: GlobMatcher,
+}
+
+/// A text that is not a pattern.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a pattern: {why}")]
+pub struct PatternError {
+    text: String,
+    why: String,
+}
+
+impl FromStr for Pattern {
+    type Err = PatternError;
+
+    fn from_str(text: &str) -> Result<Self, PatternError> {
+        match GlobBuilder::new(text).literal_separator(false).build() {
+            Ok(glob) => Ok(Self { text: text.to_owned(), matcher: glob.compile_matcher() }),
+            Err(error) => Err(PatternError { text: text.to_owned(), why: error.kind().to_string() }),
         }
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
     }
-    true
+}
+
+impl TryFrom<String> for Pattern {
+    type Error = PatternError;
+
+    fn try_from(text: String) -> Result<Self, PatternError> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Pattern {
+    /// Whether the whole text is as the pattern says.
+    pub fn matches(&self, text: &str) -> bool {
+        self.matcher.is_match(text)
+    }
 }
 
 #[cfg(test)]
@@ -27,8 +58,12 @@ mod tests {
 
     #[test]
     fn patterns() {
+        let matches = |pattern: &str, text: &str| pattern.parse::<Pattern>().unwrap().matches(text);
         assert!(
-            matches("*", "") && matches("a*c", "abc") && matches("a*b*c", "a1b2b3c") && matches("abc", "abc")
+            matches("*", "")
+                && matches("a*c", "a/b/c")
+                && matches("a*b*c", "a1b2b3c")
+                && matches("abc", "abc")
         );
         assert!(
             !matches("a*c", "ab")
@@ -36,5 +71,6 @@ mod tests {
                 && !matches("*b", "a")
                 && !matches("ab*ba", "aba")
         );
+        assert!("a[".parse::<Pattern>().is_err());
     }
 }

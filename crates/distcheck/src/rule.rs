@@ -8,6 +8,7 @@ use pydist::filename::DistName;
 use serde::Serialize;
 
 use crate::facts::{Dist, Sdist, Wheel};
+use crate::pattern::Pattern;
 
 /// How much a finding weighs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -38,7 +39,7 @@ pub enum Provenance {
 }
 
 /// One rule.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct Rule {
     /// `NIX001`; never used for anything else.
     pub id: &'static str,
@@ -56,10 +57,12 @@ pub struct Rule {
     pub fix: &'static str,
     /// What it reports about a file that breaks it.
     pub example: &'static str,
-    /// The rule itself.
+    /// The rule itself; not part of its description.
+    #[serde(skip)]
     pub check: Check,
     /// A file, or a set, that breaks it.
     #[cfg(test)]
+    #[serde(skip)]
     pub(crate) fails: fn() -> crate::fixture::Case,
 }
 
@@ -81,14 +84,17 @@ pub enum Check {
 pub struct Set<'a> {
     /// Sorted by file name.
     pub dists: &'a [Dist],
-    /// The platforms that each package with binaries must have.
-    pub matrix: &'a [String],
+    /// The platforms (`manylinux_*_x86_64`) or tags (`cp313-*-win_amd64`) that each
+    /// package with binaries must have.
+    pub matrix: &'a [Pattern],
     /// The git tag to compare versions with.
     pub tag: Option<&'a str>,
     /// Packages that must have a source distribution: `all`, or names.
     pub expect_sdist: &'a [String],
     /// What the index has of each package, where it was asked.
     pub previous: Option<&'a Published>,
+    /// Names of other archives beside the distributions.
+    pub others: &'a [String],
     /// The top-level names that wheels may install; any by default.
     pub top_level: &'a [String],
     /// The environments that every package must have a wheel for.
@@ -115,11 +121,17 @@ pub struct PublishedFile {
     pub yanked: bool,
 }
 
+/// So many findings of a rule are listed for one file.
+const LIMIT: usize = 100;
+
 /// Takes what a rule finds.
 #[derive(Debug, Default)]
 pub struct Out {
     pub(crate) found: Vec<Found>,
     pub(crate) not_applicable: bool,
+    /// How many findings there were beyond [`LIMIT`], and the most serious.
+    pub(crate) surplus: usize,
+    pub(crate) surplus_weight: Option<Severity>,
     weight: Option<Severity>,
 }
 
@@ -156,7 +168,12 @@ impl Out {
     }
 
     fn push(&mut self, file: Option<String>, member: Option<String>, message: String) {
-        self.found.push(Found { file, member, message, weight: self.weight.take() });
+        let weight = self.weight.take();
+        if self.found.len() < LIMIT {
+            return self.found.push(Found { file, member, message, weight });
+        }
+        self.surplus += 1;
+        self.surplus_weight = self.surplus_weight.max(weight.or(Some(Severity::Error)));
     }
 
     /// There is nothing to look at.

@@ -105,8 +105,7 @@ fn checked(project: &str, version: &str) -> Result<(String, String), NameError> 
     if !name::is_valid(project) {
         return Err(NameError::Project(project.to_owned()));
     }
-    // In a wheel's name `_` stands for a `-` of the version (PEP 427).
-    if version.replace('_', "-").parse::<pep440_rs::Version>().is_err() {
+    if version.parse::<pep440_rs::Version>().is_err() {
         return Err(NameError::Version(version.to_owned()));
     }
     Ok((project.to_owned(), version.to_owned()))
@@ -119,6 +118,11 @@ impl DistName {
             Self::Wheel(wheel) => name::normalize(&wheel.name),
             Self::Sdist(sdist) => name::normalize(&sdist.name),
         }
+    }
+
+    /// The version in its normal form (`1.0.post1`).
+    pub fn normal_version(&self) -> Option<pep440_rs::Version> {
+        self.version().parse().ok()
     }
 
     /// The version as it is written.
@@ -194,6 +198,7 @@ mod tests {
         assert_eq!(error("a-1.0.zip"), NameError::Suffix);
         assert_eq!(error("a-1.0-py3-any.whl"), NameError::Parts(4));
         assert_eq!(error("a-x1-py3-none-any.whl"), NameError::Version("x1".into()));
+        assert_eq!(error("a-1.0_1-py3-none-any.whl"), NameError::Version("1.0_1".into()));
         assert_eq!(error("a-1-b2-py3-none-any.whl"), NameError::Build("b2".into()));
         assert_eq!(error("é-1-py3-none-any.whl"), NameError::Project("é".into()));
         assert!(matches!(error("a-1-py3-none-a ny.whl"), NameError::Tag(_)));

@@ -2,6 +2,7 @@
 //! as the PEPs and the PyPA specifications define them.
 
 pub mod digest;
+pub mod entry_points;
 pub mod filename;
 pub mod headers;
 pub mod index;

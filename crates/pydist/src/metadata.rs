@@ -45,6 +45,12 @@ impl Metadata {
         body.or_else(|| self.headers.get("Description"))
     }
 
+    /// Whether the declared metadata version is this one or later.
+    pub fn is_at_least(&self, major: u64, minor: u64) -> bool {
+        let version = self.metadata_version.parse::<pep440_rs::Version>();
+        version.is_ok_and(|version| version >= pep440_rs::Version::new([major, minor]))
+    }
+
     /// The requirements (PEP 508), as they are written.
     pub fn requires_dist(&self) -> impl Iterator<Item = &str> {
         self.headers.all("Requires-Dist")

@@ -217,10 +217,74 @@ pub fn macos_archs(arch: &str) -> &'static [&'static str] {
     }
 }
 
-/// The architectures that the index accepts after `manylinux_x_y_` and
-/// `musllinux_x_y_` (Warehouse, `utils/wheel.py`).
-pub const LINUX_ARCHS: [&str; 8] =
-    ["x86_64", "i686", "aarch64", "armv7l", "ppc64le", "s390x", "ppc64", "riscv64"];
+/// Whether PyPI accepts a platform tag (Warehouse, `forklift/legacy.py`).
+pub fn index_accepts(tag: &str) -> bool {
+    const FIXED: [&str; 18] = [
+        "any",
+        "win32",
+        "win_arm64",
+        "win_amd64",
+        "win_ia64",
+        "manylinux1_x86_64",
+        "manylinux1_i686",
+        "manylinux2010_x86_64",
+        "manylinux2010_i686",
+        "manylinux2014_x86_64",
+        "manylinux2014_i686",
+        "manylinux2014_aarch64",
+        "manylinux2014_armv7l",
+        "manylinux2014_ppc64",
+        "manylinux2014_ppc64le",
+        "manylinux2014_s390x",
+        "linux_armv6l",
+        "linux_armv7l",
+    ];
+    const LINUX: [&str; 7] = ["x86_64", "i686", "aarch64", "armv7l", "ppc64le", "s390x", "riscv64"];
+    const MACOS: [&str; 11] = [
+        "ppc",
+        "ppc64",
+        "i386",
+        "x86_64",
+        "arm64",
+        "intel",
+        "fat",
+        "fat3",
+        "fat64",
+        "universal",
+        "universal2",
+    ];
+    const ANDROID: [&str; 4] = ["armeabi_v7a", "arm64_v8a", "x86", "x86_64"];
+    const IOS: [&str; 2] = ["arm64", "x86_64"];
+    // The index compares in lower case.
+    let tag = tag.to_ascii_lowercase();
+    if FIXED.contains(&tag.as_str()) {
+        return true;
+    }
+    let Some((family, rest)) = tag.split_once('_') else { return false };
+    let number = |text: &str| -> Option<u32> {
+        text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+    };
+    let versioned = || {
+        let mut parts = rest.splitn(3, '_');
+        Some((number(parts.next()?)?, number(parts.next()?)?, parts.next()?))
+    };
+    match family {
+        "manylinux" => versioned().is_some_and(|(.., arch)| LINUX.contains(&arch) || arch == "ppc64"),
+        "musllinux" => versioned().is_some_and(|(.., arch)| LINUX.contains(&arch)),
+        "macosx" => versioned()
+            .is_some_and(|(major, minor, arch)| MACOS.contains(&arch) && macos_accepted((major, minor))),
+        "android" => rest
+            .split_once('_')
+            .is_some_and(|(level, arch)| number(level).is_some() && ANDROID.contains(&arch)),
+        "ios" => versioned().is_some_and(|(.., rest)| {
+            rest.rsplit_once('_').is_some_and(|(arch, device)| {
+                IOS.contains(&arch) && ["iphoneos", "iphonesimulator"].contains(&device)
+            })
+        }),
+        "pyemscripten" => versioned().is_some_and(|(.., arch)| arch.starts_with("wasm32")),
+        _ => false,
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -239,5 +303,41 @@ mod tests {
         assert_eq!(classifier("Programming Language :: Rost"), Classifier::Unknown);
         assert!(macos_accepted((10, 9)) && macos_accepted((26, 0)));
         assert!(!macos_accepted((12, 3)) && !macos_accepted((16, 0)));
+    }
+
+    #[test]
+    fn the_platforms_of_the_index() {
+        for tag in [
+            "any",
+            "win32",
+            "linux_armv6l",
+            "linux_armv7l",
+            "manylinux_2_17_ppc64",
+            "musllinux_1_2_riscv64",
+            "macosx_10_9_universal2",
+            "macosx_26_0_arm64",
+            "ios_13_0_arm64_iphoneos",
+            "android_21_arm64_v8a",
+            "pyemscripten_2026_0_wasm32",
+            "Win_AMD64",
+        ] {
+            assert!(index_accepts(tag), "{tag}");
+        }
+        for tag in [
+            "linux_x86_64",
+            "manylinux1_aarch64",
+            "musllinux_1_2_ppc64",
+            "macosx_10_6_fat32",
+            "macosx_12_3_arm64",
+            "macosx_16_0_arm64",
+            "android_21",
+            "ios_13_0_armv7_iphoneos",
+            "pyodide_2024_0_wasm32",
+            "win_x86",
+            "manylinux_2_17",
+            "manylinux_2_17_riscv32",
+        ] {
+            assert!(!index_accepts(tag), "{tag}");
+        }
     }
 }

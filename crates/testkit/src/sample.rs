@@ -59,9 +59,14 @@ pub fn targz(build: impl FnOnce(&mut tar::Builder<Vec<u8>>)) -> Vec<u8> {
 
 /// Adds a file.
 pub fn add(archive: &mut tar::Builder<Vec<u8>>, name: &str, data: &[u8]) {
+    add_with_mode(archive, name, data, 0o644);
+}
+
+/// Adds a file of this mode.
+pub fn add_with_mode(archive: &mut tar::Builder<Vec<u8>>, name: &str, data: &[u8], mode: u32) {
     let mut header = tar::Header::new_gnu();
     header.set_size(data.len() as u64);
-    header.set_mode(0o644);
+    header.set_mode(mode);
     // Not `append_data`, which refuses what a hostile archive may hold.
     let bytes = header.as_old_mut();
     bytes.name[..name.len()].copy_from_slice(name.as_bytes());
@@ -73,7 +78,12 @@ pub fn add(archive: &mut tar::Builder<Vec<u8>>, name: &str, data: &[u8]) {
 pub fn sdist(more: impl FnOnce(&mut tar::Builder<Vec<u8>>)) -> (String, Vec<u8>) {
     let bytes = targz(|archive| {
         add(archive, "sample-1.0/PKG-INFO", Wheel::sample("py3-none-any").metadata.as_bytes());
-        add(archive, "sample-1.0/pyproject.toml", b"[build-system]\n");
+        add(
+            archive,
+            "sample-1.0/pyproject.toml",
+            b"[build-system]\nrequires = ['maturin']\nbuild-backend = 'maturin'\n",
+        );
+        add(archive, "sample-1.0/Cargo.toml", b"[package]\nname = 'sample'\n");
         more(archive);
     });
     ("sample-1.0.tar.gz".into(), bytes)

@@ -22,6 +22,8 @@ pub struct Member {
     pub crc32: Option<u32>,
     /// The central directory's comment.
     pub comment: Vec<u8>,
+    /// Extra fields, the same in both headers.
+    pub extra: Vec<u8>,
 }
 
 impl Member {
@@ -36,6 +38,7 @@ impl Member {
             local_name: None,
             crc32: None,
             comment: Vec::new(),
+            extra: Vec::new(),
         }
     }
 
@@ -67,18 +70,20 @@ pub fn zip(members: &[Member]) -> Vec<u8> {
         out.extend(b"PK\x03\x04");
         out.extend(&shared);
         out.extend(length(local).to_le_bytes());
-        out.extend([0, 0]);
+        out.extend(length(&member.extra).to_le_bytes());
         out.extend(local);
+        out.extend(&member.extra);
         out.extend(&member.data);
         directory.extend(b"PK\x01\x02\x14\x03");
         directory.extend(&shared);
         directory.extend(length(member.name.as_bytes()).to_le_bytes());
-        directory.extend([0, 0]);
+        directory.extend(length(&member.extra).to_le_bytes());
         directory.extend(length(&member.comment).to_le_bytes());
         directory.extend([0; 4]);
         directory.extend((member.mode << 16).to_le_bytes());
         directory.extend(offset.to_le_bytes());
         directory.extend(member.name.as_bytes());
+        directory.extend(&member.extra);
         directory.extend(&member.comment);
     }
     let count = u16::try_from(members.len()).expect("tests use few members");
@@ -169,6 +174,8 @@ pub struct Elf {
     pub version: Option<(String, String)>,
     /// An undefined symbol.
     pub undefined: Option<String>,
+    /// A symbol that it defines.
+    pub defined: Option<String>,
     /// An executable stack.
     pub exec_stack: bool,
     /// Whether it says what stack it needs at all.
@@ -188,6 +195,7 @@ impl Default for Elf {
             runpath: None,
             version: Some(("libc.so.6".into(), "GLIBC_2.14".into())),
             undefined: None,
+            defined: Some("PyInit_core".into()),
             exec_stack: false,
             says_stack: true,
             text_relocations: false,
@@ -222,6 +230,12 @@ impl Elf {
         if let Some(symbol) = &self.undefined {
             push(&mut symbols, name(symbol), true);
             symbols.extend([0x12, 0, 0, 0]);
+            symbols.extend([0; 16]);
+        }
+        if let Some(symbol) = &self.defined {
+            push(&mut symbols, name(symbol), true);
+            // In some section.
+            symbols.extend([0x12, 0, 1, 0]);
             symbols.extend([0; 16]);
         }
         let headers = 64 + 56 * 4;

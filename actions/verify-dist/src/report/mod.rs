@@ -12,14 +12,14 @@ use pydist::digest::hex;
 use pydist::filename::DistName;
 use pydist::manifest::{self, Manifest};
 use serde::Serialize;
-use toolkit::{Annotation, FileError, Level, Summary, Ui};
+use toolkit::{Annotation, Env, FileError, Level, Summary, Ui};
 
 use crate::config::Config;
 use crate::report::installs::Installs;
 use distcheck::facts::Dist;
 use distcheck::{Finding, Outcome, Severity, Verdict, rules};
 
-/// Everything there is to tell.
+/// Everything that is reported.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) files: Vec<FileReport>,
@@ -73,7 +73,7 @@ impl Report {
                 _ => "sdist".to_owned(),
             },
             systems: match dist.wheel_name() {
-                Some(wheel) => rules::systems(&wheel.tags).collect(),
+                Some(wheel) => distcheck::systems(&wheel.tags).collect(),
                 None => BTreeSet::from(["sdist".to_owned()]),
             },
             size: dist.size,
@@ -91,23 +91,25 @@ impl Report {
         self.findings.iter().filter(|finding| finding.severity == severity).count()
     }
 
-    /// `3 files, 1 error, no warnings`.
+    /// `3 files: 1 error, 2 warnings, 1 accepted`.
     pub(crate) fn verdict(&self) -> String {
-        let number = |count: usize, word: &str| match count {
-            0 => format!("no {word}s"),
-            1 => format!("1 {word}"),
-            count => format!("{count} {word}s"),
-        };
-        let accepted = match self.accepted.len() {
-            0 => String::new(),
-            count => format!(", {count} accepted"),
-        };
-        format!(
-            "{}, {}, {}{accepted}",
-            number(self.files.len(), "file"),
-            number(self.count(Severity::Error), "error"),
-            number(self.count(Severity::Warning), "warning"),
-        )
+        let counts = [
+            (self.count(Severity::Error), "error"),
+            (self.count(Severity::Warning), "warning"),
+            (self.count(Severity::Note), "note"),
+        ];
+        let mut parts: Vec<String> = counts
+            .into_iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, word)| number(count, word))
+            .collect();
+        if parts.is_empty() {
+            parts.push("no findings".into());
+        }
+        if !self.accepted.is_empty() {
+            parts.push(format!("{} accepted", self.accepted.len()));
+        }
+        format!("{}: {}", number(self.files.len(), "file"), parts.join(", "))
     }
 }
 
@@ -132,8 +134,46 @@ pub(crate) fn manifest(report: &Report, dists: &[Dist]) -> Manifest {
     Manifest::new(concat!("verify-dist ", env!("CARGO_PKG_VERSION")), files.collect())
 }
 
+/// Where the pages about the rules are.
+pub(crate) struct RulePages {
+    /// The address of their directory; none where the repository is not known.
+    base: Option<String>,
+}
+
+impl RulePages {
+    /// From the directory into which the runner has put the action:
+    /// `…/_actions/OWNER/REPOSITORY/REF/…`.
+    pub(crate) fn of(env: &Env) -> Self {
+        let path = env.get("GITHUB_ACTION_PATH").unwrap_or_default().replace('\\', "/");
+        let base = path.split_once("/_actions/").and_then(|(_, rest)| {
+            let mut parts = rest.split('/');
+            let (owner, repository, reference) = (parts.next()?, parts.next()?, parts.next()?);
+            let server = env.get("GITHUB_SERVER_URL").unwrap_or("https://github.com");
+            Some(format!("{server}/{owner}/{repository}/blob/{reference}/docs/rules"))
+        });
+        Self { base }
+    }
+
+    /// The address of a rule's page.
+    fn page(&self, rule: &str) -> Option<String> {
+        self.base.as_ref().map(|base| format!("{base}/{rule}.md"))
+    }
+}
+
+/// `1 error`, `2 errors`.
+fn number(count: usize, word: &str) -> String {
+    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
+}
+
+/// The file and the member of a finding, in backticks.
+fn place(finding: &Finding) -> Option<String> {
+    let parts: Vec<&str> =
+        [finding.file.as_deref(), finding.member.as_deref()].into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(": "))
+}
+
 /// Annotations, job summary and outputs.
-pub(crate) fn publish(report: &Report, ui: &Ui, annotate: bool) -> Result<(), FileError> {
+pub(crate) fn publish(report: &Report, ui: &Ui, annotate: bool, pages: &RulePages) -> Result<(), FileError> {
     // The most serious first: the runner shows ten of a kind.
     let mut findings: Vec<&Finding> = report.findings.iter().filter(|_| annotate).collect();
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
@@ -143,19 +183,19 @@ pub(crate) fn publish(report: &Report, ui: &Ui, annotate: bool) -> Result<(), Fi
             Severity::Warning => Level::Warning,
             Severity::Error => Level::Error,
         };
-        let place = [finding.file.as_deref(), finding.member.as_deref()]
-            .into_iter()
-            .flatten()
-            .collect::<Vec<_>>()
-            .join(": ");
-        let message =
-            if place.is_empty() { finding.message.clone() } else { format!("{place}: {}", finding.message) };
+        let mut message = match place(finding) {
+            Some(place) => format!("{place}: {}", finding.message),
+            None => finding.message.clone(),
+        };
+        if let Some(rule) = rules::find(finding.rule) {
+            message.push_str(&format!("\nhint: {}", rule.fix));
+        }
         ui.annotate(&Annotation { level, title: finding.rule.to_owned(), message, file: None });
     }
     for unused in &report.unused {
-        ui.warning(format!("an `ignore` accepts nothing and can go: {unused}"));
+        ui.warning(format!("an `ignore` accepts nothing and can be removed: {unused}"));
     }
-    ui.summary(&summary(report))?;
+    ui.summary(&summary(report, pages))?;
     let (path, digest) = report
         .manifest
         .as_ref()
@@ -166,16 +206,46 @@ pub(crate) fn publish(report: &Report, ui: &Ui, annotate: bool) -> Result<(), Fi
     ui.output("warnings", report.count(Severity::Warning).to_string())
 }
 
-fn summary(report: &Report) -> Summary {
-    let weight = |file: &FileReport| {
-        let own = report.findings.iter().filter(|finding| finding.file.as_ref() == Some(&file.filename));
-        own.map(|finding| finding.severity).max().unwrap_or(Severity::Note)
-    };
-    // Package × platform: the worst of the files that serve it.
+fn summary(report: &Report, pages: &RulePages) -> Summary {
+    let (head, rows) = matrix(report);
+    let head: Vec<&str> = head.iter().map(String::as_str).collect();
+    let summary = Summary::new().heading(2, "Distributions").paragraph(&report.verdict()).table(&head, rows);
+    let summary = report.installs.summary(summary);
+    if report.findings.is_empty() {
+        return summary;
+    }
+    let rows = report.findings.iter().map(|finding| {
+        [
+            finding.rule.to_owned(),
+            table::word(finding.severity).to_owned(),
+            place(finding).map_or_else(|| "the set".to_owned(), |place| format!("`{place}`")),
+            finding.message.clone(),
+        ]
+    });
+    let summary = summary.heading(3, "Findings").table(&["rule", "severity", "where", "what"], rows);
+    let found: BTreeSet<&str> = report.findings.iter().map(|finding| finding.rule).collect();
+    let rows = found.into_iter().filter_map(rules::find).map(|rule| {
+        let link =
+            pages.page(rule.id).map_or_else(|| rule.id.to_owned(), |page| format!("{} {page}", rule.id));
+        [link, rule.fix.to_owned()]
+    });
+    summary.heading(3, "Fixes").table(&["rule", "fix"], rows)
+}
+
+/// Package × platform: the worst of the files that serve it.
+fn matrix(report: &Report) -> (Vec<String>, Vec<Vec<String>>) {
+    let mut worst: BTreeMap<&str, Severity> = BTreeMap::new();
+    for finding in &report.findings {
+        let file = worst.entry(finding.file.as_deref().unwrap_or_default()).or_insert(Severity::Note);
+        *file = (*file).max(finding.severity);
+    }
+    let weight = |file: &FileReport| worst.get(file.filename.as_str()).copied().unwrap_or(Severity::Note);
     let systems: BTreeSet<&String> = report.files.iter().flat_map(|file| &file.systems).collect();
     let packages: BTreeSet<(&str, &str)> =
         report.files.iter().map(|file| (file.package.as_str(), file.version.as_str())).collect();
-    let row = |(package, version): (&str, &str)| {
+    let head = std::iter::once("package".to_owned()).chain(systems.iter().map(|system| (*system).clone()));
+    let mut rows = Vec::new();
+    for (package, version) in packages {
         let cell = |system: &&String| {
             let files = report.files.iter().filter(|file| {
                 (file.package.as_str(), file.version.as_str()) == (package, version)
@@ -184,35 +254,13 @@ fn summary(report: &Report) -> Summary {
             let cell = match files.map(weight).max() {
                 Some(Severity::Error) => "error",
                 Some(Severity::Warning) => "warning",
-                Some(Severity::Note) => "fit",
+                Some(Severity::Note) => "ok",
                 None => "–",
             };
             cell.to_owned()
         };
-        [format!("{package} {version}")].into_iter().chain(systems.iter().map(cell)).collect::<Vec<_>>()
-    };
-    let head: Vec<&str> =
-        ["package"].into_iter().chain(systems.iter().map(|system| system.as_str())).collect();
-    let mut summary = Summary::new()
-        .heading(2, "Distributions")
-        .paragraph(&report.verdict())
-        .table(&head, packages.into_iter().map(row));
-    summary = report.installs.summary(summary);
-    if !report.findings.is_empty() {
-        let rows = report.findings.iter().map(|finding| {
-            let place = [finding.file.as_deref(), finding.member.as_deref()]
-                .into_iter()
-                .flatten()
-                .collect::<Vec<_>>()
-                .join(": ");
-            [
-                finding.rule.to_owned(),
-                table::word(finding.severity).to_owned(),
-                place,
-                finding.message.clone(),
-            ]
-        });
-        summary = summary.heading(3, "Findings").table(&["rule", "severity", "where", "what"], rows);
+        let name = format!("{package} {version}");
+        rows.push(std::iter::once(name).chain(systems.iter().map(cell)).collect());
     }
-    summary
+    (head.collect(), rows)
 }

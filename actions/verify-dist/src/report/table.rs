@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::report::Report;
+use crate::report::{Report, number};
 use distcheck::{Rule, Severity, rules};
 
 /// This many findings of a rule are listed for each file.
@@ -20,18 +20,21 @@ pub(crate) fn word(severity: Severity) -> &'static str {
 pub(crate) fn text(report: &Report) -> String {
     let mut text = String::new();
     let width = report.files.iter().map(|file| file.filename.len()).max().unwrap_or_default();
+    let mut found: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
+    for finding in &report.findings {
+        let counts = found.entry(finding.file.as_deref().unwrap_or_default()).or_default();
+        counts[finding.severity as usize] += 1;
+    }
     for file in &report.files {
-        let found = report.findings.iter().filter(|finding| finding.file.as_ref() == Some(&file.filename));
-        let (mut errors, mut others) = (0, 0);
-        for finding in found {
-            *(if finding.severity == Severity::Error { &mut errors } else { &mut others }) += 1;
-        }
-        let verdict = match (errors, others) {
-            (0, 0) => "fit".to_owned(),
-            (0, others) => format!("fit, {others} to look at"),
-            (errors, 0) => format!("{errors} wrong"),
-            (errors, others) => format!("{errors} wrong, {others} to look at"),
-        };
+        let counts = found.get(file.filename.as_str()).copied().unwrap_or_default();
+        let words = [(Severity::Error, "error"), (Severity::Warning, "warning"), (Severity::Note, "note")];
+        let parts: Vec<String> = words
+            .into_iter()
+            .map(|(severity, word)| (counts[severity as usize], word))
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, word)| number(count, word))
+            .collect();
+        let verdict = if parts.is_empty() { "ok".to_owned() } else { parts.join(", ") };
         text.push_str(&format!("{:width$}  {:>7} kB  {verdict}\n", clean(&file.filename), file.size / 1000));
     }
     text.push('\n');
@@ -48,13 +51,13 @@ pub(crate) fn text(report: &Report) -> String {
             text.push_str(&format!(" {}", clean(place)));
         }
         text.push_str(&format!("\n  {}\n", clean(&finding.message)));
-        if let Some(rule) = rules::find(finding.rule).filter(|rule| rule.severity == Severity::Error) {
+        if let Some(rule) = rules::find(finding.rule) {
             text.push_str(&format!("  hint: {}\n", rule.fix));
         }
     }
     for ((rule, file), count) in shown.into_iter().filter(|(_, count)| *count > SHOWN) {
         let file = clean(file.unwrap_or("the set"));
-        text.push_str(&format!("\n{rule} {file}: {} more; the JSON report has them all\n", count - SHOWN));
+        text.push_str(&format!("\n{rule} {file}: {} more; the JSON report lists them\n", count - SHOWN));
     }
     for accepted in &report.accepted {
         let file = accepted.finding.file.as_deref().unwrap_or("the set");
@@ -83,17 +86,18 @@ pub(crate) fn rules() -> String {
     rules::all().map(line).collect()
 }
 
-/// All that there is to say about a rule.
+/// The page about a rule.
 pub(crate) fn explain(rule: &Rule) -> String {
     let provenance = serde_json::to_value(rule.provenance).ok();
     let provenance = provenance.as_ref().and_then(|value| value.as_str()).unwrap_or_default();
     format!(
-        "{}: {}\n\nseverity: {} ({provenance})\nwhy:      {}\nsource:   {}\nfix:      {}\n",
+        "{}: {}\n\nseverity: {} ({provenance})\nwhy:      {}\nsource:   {}\nfix:      {}\nexample:  {}\n",
         rule.id,
         rule.title,
         word(rule.severity),
         rule.why,
         rule.source,
-        rule.fix
+        rule.fix,
+        rule.example
     )
 }

@@ -86,6 +86,9 @@ fn wrong_use_is_told() {
         (&["gone"], "", "does not exist"),
         (&["."], "ture", "dry-run"),
         (&["explain", "NIX999"], "", "NIX999"),
+        (&["explain", "NIX00"], "", "did you mean `NIX001`"),
+        (&["expalin"], "", "did you mean `explain`"),
+        (&[".", "--matrix", "a["], "", "a["),
     ] {
         let output = verify(empty.path()).args(args).env("INPUT_DRY_RUN", dry_run).assert().code(2);
         let text = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
@@ -100,7 +103,73 @@ fn rules_are_listed_and_explained() {
     assert!(String::from_utf8_lossy(&output.get_output().stdout).contains("NIX001"));
     let output = verify(empty.path()).args(["explain", "nix001"]).assert().code(0);
     let text = String::from_utf8_lossy(&output.get_output().stdout).into_owned();
-    assert!(text.contains("patchelf") && text.contains("breaks-runtime"), "{text}");
+    assert!(
+        text.contains("patchelf") && text.contains("breaks-runtime") && text.contains("example:"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_manifest_is_never_beside_the_distributions() {
+    let wheel = Wheel::sample("py3-none-any");
+    let folder = folder(&wheel);
+    let dist = folder.path().join("dist");
+    let manifest = |from: &Path| from.join("dist-manifest.json");
+    for (directory, args) in [
+        (folder.path(), vec![]),
+        (folder.path(), vec!["dist".to_owned()]),
+        (folder.path(), vec![format!("dist/{}", wheel.filename())]),
+        (&dist, vec![".".to_owned()]),
+        (&dist, vec![wheel.filename()]),
+    ] {
+        verify(directory).args(&args).assert().code(0);
+        assert!(manifest(folder.path()).is_file() && !manifest(&dist).exists(), "{args:?}");
+        std::fs::remove_file(manifest(folder.path())).unwrap();
+    }
+    verify(folder.path()).args(["--manifest", "none"]).assert().code(0);
+    assert!(!manifest(folder.path()).exists());
+}
+
+#[test]
+fn other_archives_are_reported() {
+    let folder = folder(&Wheel::sample("py3-none-any"));
+    for name in ["sample-1.0.zip", "sample-1.0.tar.bz2", "sample-1.0.TAR.GZ", "notes.txt"] {
+        std::fs::write(folder.path().join("dist").join(name), "").unwrap();
+    }
+    let output = verify(folder.path()).assert().code(0);
+    let text = String::from_utf8_lossy(&output.get_output().stdout).into_owned();
+    assert_eq!(text.matches("warning[SET012]").count(), 3, "{text}");
+}
+
+#[test]
+fn the_report_does_not_grow_with_the_findings() {
+    let mut wheel = Wheel::sample("py3-none-any");
+    wheel.members.extend((0..500).map(|index| Member::new(format!("sample/{index} a.txt"), "")));
+    let output = verify(folder(&wheel).path()).args(["--format", "json"]).assert().code(0);
+    let json: serde_json::Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
+    let findings = json["findings"].as_array().unwrap();
+    let spaces = findings.iter().filter(|finding| finding["rule"] == "ZIP015");
+    let spaces: Vec<&str> = spaces.filter_map(|finding| finding["message"].as_str()).collect();
+    assert_eq!(spaces.len(), 101);
+    assert!(spaces.iter().any(|message| message.contains("400 more")), "{spaces:?}");
+}
+
+#[test]
+fn the_schema_of_the_configuration() {
+    let schema = testkit::tools::workspace().join("docs/reference/verify-dist-config.schema.json");
+    let schema = schema.display().to_string();
+    let sound = serde_json::json!({
+        "select": ["nix", "REC001"], "matrix": ["manylinux_*_x86_64"], "expect-sdist": ["all"], "top-level": ["sample"],
+        "ignore": [{ "rule": "NIX004", "files": "sample-*", "members": "*", "reason": "a test" }],
+    });
+    assert_eq!(faults(&schema, &sound), serde_json::json!([]));
+    for bad in [
+        serde_json::json!({ "selct": [] }),
+        serde_json::json!({ "ignore": [{ "rule": "NIX004" }] }),
+        serde_json::json!({ "matrix": "manylinux" }),
+    ] {
+        assert_ne!(faults(&schema, &bad), serde_json::json!([]), "{bad}");
+    }
 }
 
 #[test]
@@ -180,14 +249,19 @@ fn the_summary_has_packages_by_platforms_then_findings() {
     let output = verify(folder.path())
         .env("GITHUB_ACTIONS", "true")
         .env("GITHUB_STEP_SUMMARY", &summary)
+        .env("GITHUB_ACTION_PATH", "/work/_actions/an-owner/a-repository/v1/actions/verify-dist")
         .assert()
         .code(1);
     let text = std::fs::read_to_string(summary).unwrap();
     let at = |part: &str| text.find(part).unwrap_or_else(|| panic!("`{part}` is not in {text}"));
-    assert!(at("| package | any | manylinux x86_64 |") < at("| sample 1.0 | fit | error |"), "{text}");
+    assert!(at("| package | any | manylinux x86_64 |") < at("| sample 1.0 | ok | error |"), "{text}");
     assert!(at("| sample 1.0 |") < at("TAG001"));
+    at("<https://github.com/an-owner/a-repository/blob/v1/docs/rules/TAG001.md>");
+    // Code is code, the rule has its page, and each has its fix.
+    assert!(text.contains("`linux_x86_64`") && !text.contains("\\`"), "{text}");
+    assert!(at("### Fixes") > at("### Findings"));
     let stdout = String::from_utf8_lossy(&output.get_output().stdout).into_owned();
-    assert!(stdout.contains("::error title=TAG001"), "{stdout}");
+    assert!(stdout.contains("::error title=TAG001") && stdout.contains("hint: "), "{stdout}");
 }
 
 #[test]

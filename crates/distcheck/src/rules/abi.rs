@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 
 use pydist::policy;
+use pydist::tags::Platform;
 
 use crate::facts::{Binary, Dist, Member, Wheel};
 #[cfg(test)]
 use crate::fixture;
 use crate::rule::Provenance::BreaksRuntime;
-use crate::rule::Severity::Error;
+use crate::rule::Severity::{Error, Warning};
 use crate::rule::{Check, Out, Rule, some};
 
-pub(super) static RULES: &[Rule] = &[STABLE, SUFFIX];
+pub(super) static RULES: &[Rule] = &[STABLE, SUFFIX, MACHINE, INITIALIZERS];
 
 /// The Python symbols that a binary takes from outside.
 fn undefined(member: &Member) -> BTreeSet<&str> {
@@ -34,7 +35,7 @@ const STABLE: Rule = Rule {
     why: "A symbol outside the stable ABI, or newer than the tag's Python, is missing in some Python that the tag promises.",
     source: "PEP 384; CPython's `Misc/stable_abi.toml` (`pydist/data/stable_abi.json`); abi3audit.",
     fix: "PyO3: the feature `abi3-py3X` of the tag's version; C: define Py_LIMITED_API.",
-    example: "",
+    example: "sample-1.0-cp39-abi3-manylinux_2_17_x86_64.whl: sample/core.abi3.so: for Python 3.9 the stable ABI lacks `PyModule_AddType (from 3.10)`",
     check: Check::Wheel(stable),
     #[cfg(test)]
     fails: || {
@@ -81,66 +82,255 @@ fn stable(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     }
 }
 
-/// The tag of an extension module's file name: `cp312`, `pp310`, `abi3`.
-fn module_tag(file: &str) -> Option<String> {
-    let parts: Vec<&str> = file.split('.').collect();
-    let [_, middle @ .., "so" | "pyd"] = &parts[..] else { return None };
-    let middle = middle.last()?;
-    if *middle == "abi3" {
-        return Some("abi3".into());
-    }
-    let digits = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>();
-    if let Some(rest) = middle.strip_prefix("cpython-") {
-        return Some(format!("cp{}", digits(rest)));
-    }
-    if let Some(rest) = middle.strip_prefix("pypy") {
-        return Some(format!("pp{}", digits(rest)));
-    }
-    middle.strip_prefix("cp").map(|rest| format!("cp{}", digits(rest)))
-}
-
 const SUFFIX: Rule = Rule {
     id: "ABI002",
     title: "extension modules are for the Python of the tag",
     severity: Error,
     provenance: BreaksRuntime,
-    why: "Python finds a module by the ABI in its file name; one for another Python is not found.",
-    source: "PEP 3149; PyPA \"Platform compatibility tags\".",
-    fix: "Build with the interpreter of the tag.",
-    example: "",
+    why: "Python finds a module by the ABI in its file name; one for another Python is not found. \
+        A warning for a stale module beside one that is found.",
+    source: "PEP 3149, PEP 703; PyPA \"Platform compatibility tags\".",
+    fix: "Build with the interpreter of the tag, in an empty build directory.",
+    example: "sample-1.0-cp311-cp311-manylinux_2_17_x86_64.whl: sample/core.cpython-312-x86_64-linux-gnu.so: it is for `cp312`, the wheel is for `cp311-cp311-manylinux_2_17_x86_64`",
     check: Check::Wheel(suffix),
     #[cfg(test)]
     fails: || fixture::retagged(fixture::linux(fixture::Elf::default()), "cp311-cp311-manylinux_2_17_x86_64"),
 };
 
-fn suffix(dist: &Dist, wheel: &Wheel, out: &mut Out) {
-    let Some(name) = dist.wheel_name() else { return out.not_applicable() };
-    let modules: Vec<(&Member, String)> = wheel
+/// The extension modules, each with its name and with the end of its file name.
+fn modules(wheel: &Wheel) -> Vec<(&Member, &str, Suffix)> {
+    let suffixed = |member: &'_ Member| member.binary.is_some() && !member.name.contains(".data/scripts/");
+    wheel
         .members
         .iter()
-        .filter(|member| member.binary.is_some())
-        .filter_map(|member| Some((member, module_tag(member.file_name())?)))
-        .collect();
+        .filter(|member| suffixed(member))
+        .filter_map(|member| {
+            let (name, suffix) = member.file_name().split_once('.')?;
+            Some((member, name, Suffix::parse(suffix)?))
+        })
+        .collect()
+}
+
+/// What follows a module's name: `cpython-312-x86_64-linux-gnu.so`.
+#[derive(Debug, PartialEq, Eq)]
+struct Suffix {
+    /// `cp312`, `cp313t`, `pp310` or `abi3`.
+    python: String,
+    /// `x86_64-linux-gnu`, `darwin`, `win_amd64`; empty for `abi3`.
+    platform: String,
+    /// `.pyd`, which Python takes on Windows alone.
+    is_pyd: bool,
+}
+
+impl Suffix {
+    fn parse(text: &str) -> Option<Self> {
+        let (stem, is_pyd) = match text.strip_suffix(".so") {
+            Some(stem) => (stem, false),
+            None => (text.strip_suffix(".pyd")?, true),
+        };
+        let new =
+            |python: String, platform: &str| Some(Self { python, platform: platform.to_owned(), is_pyd });
+        if stem == "abi3" {
+            return new("abi3".into(), "");
+        }
+        if let Some(rest) = stem.strip_prefix("cpython-") {
+            let (version, platform) = rest.split_once('-').unwrap_or((rest, ""));
+            return new(format!("cp{version}"), platform);
+        }
+        if let Some(rest) = stem.strip_prefix("pypy") {
+            // `pypy310-pp73-x86_64-linux-gnu`: the second is the ABI of PyPy.
+            let (version, rest) = rest.split_once('-').unwrap_or((rest, ""));
+            return new(format!("pp{version}"), rest.split_once('-').map_or("", |(_, platform)| platform));
+        }
+        let (python, platform) = stem.split_once('-')?;
+        (python.starts_with("cp3")).then(|| new(python.to_owned(), platform)).flatten()
+    }
+}
+
+fn suffix(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+    let Some(name) = dist.wheel_name() else { return out.not_applicable() };
+    let modules = modules(wheel);
     if modules.is_empty() {
         return out.not_applicable();
     }
-    let python = &name.tags.python;
-    let fits = |tag: &String| match tag.as_str() {
-        "abi3" => python.iter().any(|python| python.starts_with("cp3") || python.starts_with("py3")),
-        tag => python.iter().any(|python| python == tag || python.starts_with("py")),
+    let tags = &name.tags;
+    let is_abi3 = tags.abi.iter().any(|abi| abi == "abi3");
+    let any_python = tags.python.iter().any(|python| python.starts_with("py"));
+    // `cp313t` is an ABI of its own; `cp38` had `cp38m` before.
+    let fits = |python: &str| match python {
+        "abi3" => tags.abi.iter().all(|abi| !abi.ends_with('t')),
+        python if tags.abi.iter().any(|abi| abi.starts_with("cp")) => {
+            let plain = |text: &str| text.trim_end_matches(['m', 'd', 'u']).to_owned();
+            tags.abi.iter().any(|abi| plain(abi) == plain(python))
+        }
+        python => tags.python.iter().any(|tag| tag == python),
     };
-    // A wheel may bring modules for several versions, if one fits.
-    let versions: BTreeSet<&String> = modules.iter().map(|(_, tag)| tag).collect();
-    let abi3 = name.tags.abi.iter().any(|abi| abi == "abi3");
-    for (member, tag) in &modules {
-        if !fits(tag) && versions.len() == 1 && !(abi3 && tag == "abi3") {
-            out.at(&member.name, format!("it is for `{tag}`, the wheel is for {}", some(python)));
+    let versions: BTreeSet<&str> = modules.iter().map(|(_, _, suffix)| suffix.python.as_str()).collect();
+    // A module that some Python of the tag finds, by the path without suffix.
+    let path = |member: &Member, module: &str| {
+        let directory = member.name.rsplit_once('/').map_or("", |(directory, _)| directory);
+        format!("{directory}/{module}")
+    };
+    let found: BTreeSet<String> = modules
+        .iter()
+        .filter(|(_, _, suffix)| fits(&suffix.python))
+        .map(|(member, module, _)| path(member, module))
+        .collect();
+    for (member, module, suffix) in &modules {
+        let python = suffix.python.as_str();
+        if any_python || is_abi3 {
+            // For several Pythons one file each, or one for all.
+            let all = versions.contains("abi3") || versions.len() > 1;
+            if python != "abi3" && !all {
+                out.at(&member.name, format!("it is for `{python}` alone, the wheel is for `{tags}`"));
+            }
+        } else if !fits(python) {
+            if found.contains(&path(member, module)) {
+                out.only(Warning);
+            }
+            out.at(&member.name, format!("it is for `{python}`, the wheel is for `{tags}`"));
         }
     }
-    // A module for one version in an abi3 wheel serves that version alone.
-    if abi3 && versions.iter().all(|tag| *tag != "abi3") {
-        for (member, tag) in modules.iter().filter(|(_, tag)| fits(tag)) {
-            out.at(&member.name, format!("it is for `{tag}` alone, the wheel says abi3"));
+}
+
+const MACHINE: Rule = Rule {
+    id: "ABI003",
+    title: "names of extension modules fit platform and content",
+    severity: Error,
+    provenance: BreaksRuntime,
+    why: "Python looks for the suffix of its own platform: a module that is named for another is not found, \
+        or is found and cannot be loaded.",
+    source: "PEP 3149; CPython, `importlib.machinery.EXTENSION_SUFFIXES`.",
+    fix: "Let the build backend name the module; do not copy one from another build.",
+    example: "sample-1.0-cp312-cp312-manylinux_2_17_x86_64.whl: sample/core.cpython-312-aarch64-linux-gnu.so: it is named for `aarch64-linux-gnu`, the tag is `manylinux_2_17_x86_64`",
+    check: Check::Wheel(machine),
+    #[cfg(test)]
+    fails: || {
+        let mut wheel = fixture::Wheel::sample(fixture::LINUX);
+        let module = fixture::Elf::default().bytes();
+        wheel.members.push(fixture::Member::new("sample/core.cpython-312-aarch64-linux-gnu.so", module));
+        wheel.into()
+    },
+};
+
+fn machine(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+    let platforms = dist.platforms();
+    let modules = modules(wheel);
+    if platforms.is_empty() || platforms.contains(&Platform::Any) || modules.is_empty() {
+        return out.not_applicable();
+    }
+    let windows = platforms.iter().all(|platform| matches!(platform, Platform::Windows { .. }));
+    for (member, _, suffix) in modules {
+        if suffix.is_pyd != windows {
+            let expected = if windows { ".pyd" } else { ".so" };
+            out.at(&member.name, format!("expected `{expected}` in a wheel for `{}`", platforms[0]));
+        } else if !suffix.platform.is_empty() && !platforms.iter().any(|tag| names(&suffix, tag)) {
+            out.at(
+                &member.name,
+                format!("it is named for `{}`, the tag is `{}`", suffix.platform, platforms[0]),
+            );
         }
+    }
+}
+
+/// Whether the platform in a module's name is the tag's.
+fn names(suffix: &Suffix, tag: &Platform) -> bool {
+    let text = suffix.platform.as_str();
+    // Before 3.11 Python said `gnu` on systems with musl, too.
+    let minor =
+        suffix.python.strip_prefix("cp3").and_then(|minor| minor.trim_end_matches('t').parse::<u32>().ok());
+    let old = minor.is_some_and(|minor| minor < 11) || suffix.python.starts_with("pp");
+    let is_arch = |arch: &str| {
+        let arch = match arch {
+            "i686" => "i386",
+            "armv7l" | "armv6l" => "arm",
+            "ppc64le" => "powerpc64le",
+            "ppc64" => "powerpc64",
+            arch => arch,
+        };
+        // `i386-linux-gnu`, `i686-linux-gnu`, `x86-linux-gnu` are one.
+        let own = text.split('-').next().unwrap_or_default();
+        own == arch
+            || (arch == "i386" && ["i686", "x86"].contains(&own))
+            || text == "linux"
+            || (arch == "powerpc64le" && own == "ppc64le")
+            || (arch == "powerpc64" && own == "ppc64")
+            || (arch == "arm" && own.starts_with("arm"))
+    };
+    match tag {
+        Platform::Manylinux { arch, .. } | Platform::Linux { arch } => {
+            is_arch(arch) && !text.contains("musl")
+        }
+        Platform::Musllinux { arch, .. } => is_arch(arch) && (old || !text.contains("gnu")),
+        Platform::Macos { .. } => text.starts_with("darwin"),
+        Platform::Windows { arch } if arch == "x86" => text == "win32",
+        Platform::Windows { arch } => text == format!("win_{arch}"),
+        Platform::Any | Platform::Other(_) => true,
+    }
+}
+
+const INITIALIZERS: Rule = Rule {
+    id: "ABI004",
+    title: "extension modules export the function that Python calls",
+    severity: Error,
+    provenance: BreaksRuntime,
+    why: "Importing `core` calls `PyInit_core`. Without it the import ends with \"dynamic module does not define \
+        module export function\". A warning if there is none at all: ctypes may load the library.",
+    source: "CPython, \"Extension module initialization\"; PEP 489, PEP 793.",
+    fix: "PyO3: the function with `#[pymodule]` is called like `lib.name` (maturin: `module-name`). \
+        C: `PyMODINIT_FUNC PyInit_<name>(void)`.",
+    example: "sample-1.0-cp312-cp312-manylinux_2_17_x86_64.whl: sample/core.cpython-312-x86_64-linux-gnu.so: expected `PyInit_core`, found `PyInit_other`",
+    check: Check::Wheel(initializers),
+    #[cfg(test)]
+    fails: || {
+        let mut wheel = fixture::Wheel::sample(fixture::LINUX);
+        let module = fixture::elf(|elf| elf.defined = Some("PyInit_other".into())).bytes();
+        wheel.members.push(fixture::Member::new("sample/core.cpython-312-x86_64-linux-gnu.so", module));
+        wheel.into()
+    },
+};
+
+fn initializers(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    let mut any = false;
+    for (member, module, _) in modules(wheel) {
+        let Some(Binary::Elf(elf)) = &member.binary else { continue };
+        any = true;
+        let names = if module.is_ascii() {
+            [format!("PyInit_{module}"), format!("PyModExport_{module}")]
+        } else {
+            // PEP 489: the name in Punycode.
+            continue;
+        };
+        if names.iter().any(|name| elf.defined_python.contains(name)) {
+            continue;
+        }
+        let other: Vec<&String> =
+            elf.defined_python.iter().filter(|symbol| symbol.starts_with("PyInit")).collect();
+        if other.is_empty() {
+            // Some libraries are named like modules and loaded by ctypes.
+            out.only(Warning).at(&member.name, format!("`{}` is missing", names[0]));
+        } else {
+            out.at(&member.name, format!("expected `{}`, found {}", names[0], some(other)));
+        }
+    }
+    if !any {
+        out.not_applicable();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Suffix;
+
+    #[test]
+    fn suffixes() {
+        let parse = |text: &str| Suffix::parse(text).map(|suffix| (suffix.python, suffix.platform));
+        let pair = |python: &str, platform: &str| Some((python.to_owned(), platform.to_owned()));
+        assert_eq!(parse("cpython-313t-x86_64-linux-gnu.so"), pair("cp313t", "x86_64-linux-gnu"));
+        assert_eq!(parse("cpython-312-darwin.so"), pair("cp312", "darwin"));
+        assert_eq!(parse("cp312-win_amd64.pyd"), pair("cp312", "win_amd64"));
+        assert_eq!(parse("pypy310-pp73-x86_64-linux-gnu.so"), pair("pp310", "x86_64-linux-gnu"));
+        assert_eq!(parse("abi3.so"), pair("abi3", ""));
+        assert_eq!((parse("so"), parse("so.1"), parse("dll")), (None, None, None));
     }
 }

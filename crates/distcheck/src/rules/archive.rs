@@ -1,6 +1,6 @@
 //! `ZIP`: the archive itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pydist::tags::Platform;
 use pydist::zip::Fault;
@@ -32,6 +32,9 @@ pub(super) static RULES: &[Rule] = &[
     COMMENT,
     WINDOWS,
     PLAIN,
+    UNICODE_PATHS,
+    UNPRINTABLE,
+    ENTRY_KINDS,
 ];
 
 const READABLE: Rule = Rule {
@@ -42,7 +45,7 @@ const READABLE: Rule = Rule {
     why: "A file that is cut off, damaged or beyond all limits cannot be installed.",
     source: "APPNOTE.TXT 6.3; limits of this program.",
     fix: "Build or download the file again and compare its size and hash with the original.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: not a ZIP archive, or cut off: there is no end-of-central-directory record",
     check: Check::Dist(readable),
     #[cfg(test)]
     fails: || ("sample-1.0-py3-none-any.whl".to_owned(), b"PK".to_vec()).into(),
@@ -78,7 +81,7 @@ const RECORDS: Rule = Rule {
     why: "Installers disagree on which record to believe, so the archive means different things to different ones.",
     source: WAREHOUSE,
     fix: REBUILD,
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: sample/__init__.py: local header and central directory differ in the name",
     check: Check::Wheel(records),
     #[cfg(test)]
     fails: || fixture::after(|members| members[0].local_name = Some("sample/__init_x.py".into())),
@@ -97,6 +100,7 @@ fn records(_: &Dist, wheel: &Wheel, out: &mut Out) {
                 | Fault::Extra(_)
                 | Fault::Count { .. }
                 | Fault::Disks
+                | Fault::Extensible(_)
         )
     });
 }
@@ -109,7 +113,7 @@ const DUPLICATES: Rule = Rule {
     why: "Which of two members of one name is installed depends on the installer.",
     source: WAREHOUSE,
     fix: REBUILD,
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: sample/__init__.py: the archive holds this name more than once",
     check: Check::Wheel(duplicates),
     #[cfg(test)]
     fails: || fixture::after(|members| members.push(members[0].clone())),
@@ -127,7 +131,7 @@ const DESCRIPTORS: Rule = Rule {
     why: "The index refuses archives whose sizes stand after the data, or whose entries have comments.",
     source: WAREHOUSE,
     fix: "Write the archive to a seekable file, not to a pipe; drop the comments.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: sample/__init__.py: the central directory's entry has a comment",
     check: Check::Wheel(descriptors),
     #[cfg(test)]
     fails: || fixture::after(|members| members[0].comment = b"hello".to_vec()),
@@ -145,7 +149,7 @@ const METHODS: Rule = Rule {
     why: "Installers understand no other method.",
     source: WAREHOUSE,
     fix: "Use deflate (`zipfile.ZIP_DEFLATED`).",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: sample/__init__.py: compression method 14; only stored (0) and deflated (8) are allowed",
     check: Check::Wheel(methods),
     #[cfg(test)]
     fails: || fixture::after(|members| members[0].method = 14),
@@ -163,7 +167,7 @@ const ENCODING: Rule = Rule {
     why: "A name without a known encoding is installed under different names.",
     source: "PyPA \"Binary distribution format\": archive file names are encoded as UTF-8.",
     fix: REBUILD,
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: sample/ä.py: the name is not ASCII and not marked as UTF-8",
     check: Check::Wheel(encoding),
     #[cfg(test)]
     fails: || fixture::plus("sample/ä.py", ""),
@@ -181,7 +185,7 @@ const COMMENT: Rule = Rule {
     why: "Nothing reads it, and it can hide data.",
     source: "pydistcheck; APPNOTE.TXT 6.3, 4.3.16.",
     fix: REBUILD,
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: the archive has a comment of 5 bytes",
     check: Check::Wheel(comment),
     #[cfg(test)]
     fails: || {
@@ -204,7 +208,7 @@ const PATHS: Rule = Rule {
     why: "An absolute path, `..`, a backslash or a control character can write outside the environment.",
     source: "PyPA \"Binary distribution format\"; Warehouse refuses control characters.",
     fix: "Find out what made the file: no build backend writes such a path.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: ../evil.py: the path has a path that leaves the folder",
     check: Check::Dist(paths),
     #[cfg(test)]
     fails: || fixture::plus("../evil.py", ""),
@@ -242,7 +246,7 @@ const LINKS: Rule = Rule {
     why: "Installers write the link's target into a plain file in its place.",
     source: "PyPA \"Binary distribution format\": a wheel holds regular files.",
     fix: "Copy the file in place of the link. In Nix: `cp -L`; `auditwheel repair` copies libraries by itself.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: sample/x.py: a symbolic link",
     check: Check::Wheel(links),
     #[cfg(test)]
     fails: || {
@@ -268,7 +272,7 @@ const CASE: Rule = Rule {
         or the two are equal.",
     source: "pydistcheck, `files-only-differ-by-case`.",
     fix: "Rename one of the files.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: sample/__INIT__.py: differs from `sample/__init__.py` only in case",
     check: Check::Dist(case),
     #[cfg(test)]
     fails: || fixture::plus("sample/__INIT__.py", "other"),
@@ -310,7 +314,7 @@ const WINDOWS: Rule = Rule {
     why: "Windows has no files of these names: installing stops, or writes another file.",
     source: "Microsoft, \"Naming Files, Paths, and Namespaces\".",
     fix: "Rename the file.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: sample/aux.py: `aux.py` cannot be a file's name on Windows",
     check: Check::Dist(windows),
     #[cfg(test)]
     fails: || fixture::plus("sample/aux.py", ""),
@@ -341,7 +345,7 @@ const PLAIN: Rule = Rule {
     why: "Spaces and characters beyond ASCII need care in scripts and on old systems.",
     source: "pydistcheck, `files-have-spaces`, `path-contains-non-ascii-characters`.",
     fix: "Rename the file.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: sample/a file.txt: the name has a space",
     check: Check::Dist(plain),
     #[cfg(test)]
     fails: || fixture::plus("sample/a file.txt", ""),
@@ -359,23 +363,22 @@ fn plain(dist: &Dist, out: &mut Out) {
 
 const RATIO: Rule = Rule {
     id: "ZIP009",
-    title: "no member inflates beyond measure",
+    title: "the archive does not look like a zip bomb",
     severity: Error,
     provenance: PypiRejects,
-    why: "The index takes a member of more than 64 MiB with a ratio of more than 50 for an attack.",
+    why: "PyPI rejects an archive of more than 64 MiB, uncompressed, that is compressed more than 50 times.",
     source: WAREHOUSE,
-    fix: "Do not ship sparse or zero-filled files; make them at first use.",
-    example: "",
+    fix: "Do not ship sparse or zero-filled files; create them at first use.",
+    example: "sample-1.0-py3-none-any.whl: 66383 bytes hold 68157440 bytes",
     check: Check::Wheel(ratio),
     #[cfg(test)]
     fails: fixture::bomb,
 };
 
-fn ratio(_: &Dist, wheel: &Wheel, out: &mut Out) {
-    for member in &wheel.members {
-        if member.size > 64 << 20 && member.size / member.compressed.max(1) > 50 {
-            out.at(&member.name, format!("{} bytes inflate to {}", member.compressed, member.size));
-        }
+fn ratio(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+    let size: u64 = wheel.members.iter().map(|member| member.size).fold(0, u64::saturating_add);
+    if size > 64 << 20 && size > dist.size.saturating_mul(50) {
+        out.found(format!("{} bytes hold {size} bytes", dist.size));
     }
 }
 
@@ -387,7 +390,7 @@ const SIZE: Rule = Rule {
     why: "The index refuses files of more than 100 MiB unless it has granted the project more.",
     source: WAREHOUSE,
     fix: "Strip binaries (`strip = true` in the release profile), leave out what is not needed, or ask the index for a higher limit.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: the file has 104858703 bytes, the limit is 104857600",
     check: Check::Dist(size),
     #[cfg(test)]
     fails: || (fixture::pure().filename(), [fixture::pure().bytes(), vec![0; 100 << 20]].concat()).into(),
@@ -408,7 +411,7 @@ const DATA: Rule = Rule {
     why: "Size or check sum differ from what the archive says: installers stop half-way.",
     source: "APPNOTE.TXT 6.3, RFC 1951.",
     fix: REBUILD,
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: sample/__init__.py: the CRC-32 is 8bf6893b, the archive says 00000001",
     check: Check::Wheel(data),
     #[cfg(test)]
     fails: || fixture::after(|members| members[0].crc32 = Some(1)),
@@ -418,6 +421,77 @@ fn data(_: &Dist, wheel: &Wheel, out: &mut Out) {
     for member in &wheel.members {
         if let Some(error) = &member.error {
             out.at(&member.name, error.clone());
+        }
+    }
+}
+
+const UNICODE_PATHS: Rule = Rule {
+    id: "ZIP016",
+    title: "no member has two names",
+    severity: Error,
+    provenance: BreaksInstall,
+    why: "Python 3.12 and later and unzip take the name from the Unicode Path field (0x7075), Python 3.11 does not: \
+        different installers install different files.",
+    source: "APPNOTE.TXT 6.3, 4.6.9; CPython, `zipfile`.",
+    fix: REBUILD,
+    example: "sample-1.0-py3-none-any.whl: sample/__init__.py: a Unicode Path field (0x7075) gives it the other name `evil.py`",
+    check: Check::Wheel(unicode_paths),
+    #[cfg(test)]
+    fails: || {
+        fixture::after(|members| members[0].extra = fixture::unicode_path("sample/__init__.py", "evil.py"))
+    },
+};
+
+fn unicode_paths(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    faults(wheel, out, |fault| matches!(fault, Fault::UnicodePath { .. }));
+}
+
+const UNPRINTABLE: Rule = Rule {
+    id: "ZIP017",
+    title: "names have no control characters",
+    severity: Error,
+    provenance: PypiRejects,
+    why: "PyPI rejects an archive with a name that cannot be printed.",
+    source: WAREHOUSE,
+    fix: "Rename the file.",
+    example: "sample-1.0-py3-none-any.whl: sample/a�.py: the name has a control character",
+    check: Check::Wheel(unprintable),
+    #[cfg(test)]
+    fails: || fixture::plus("sample/a\n.py", ""),
+};
+
+fn unprintable(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    for member in wheel.members.iter().filter(|member| member.name.contains(|c: char| c.is_ascii_control())) {
+        out.at(&member.name, "the name has a control character");
+    }
+}
+
+const ENTRY_KINDS: Rule = Rule {
+    id: "ZIP018",
+    title: "no name is both a file and a directory",
+    severity: Error,
+    provenance: BreaksInstall,
+    why: "Whichever comes second cannot be installed.",
+    source: "PyPA \"Binary distribution format\".",
+    fix: "Rename one of them.",
+    example: "sample-1.0-py3-none-any.whl: sample/__init__.py: the archive has a file and a directory of this name",
+    check: Check::Dist(entry_kinds),
+    #[cfg(test)]
+    fails: || fixture::plus("sample/__init__.py/x.py", ""),
+};
+
+fn entry_kinds(dist: &Dist, out: &mut Out) {
+    let files: BTreeSet<&str> =
+        dist.members().iter().filter(|member| !member.is_dir()).map(|member| member.name.as_str()).collect();
+    let mut told = BTreeSet::new();
+    for member in dist.members() {
+        let path = member.name.trim_end_matches('/');
+        let parents = path.match_indices('/').map(|(at, _)| &path[..at]);
+        let own = member.is_dir().then_some(path);
+        for directory in parents.chain(own).filter(|directory| files.contains(directory)) {
+            if told.insert(directory) {
+                out.at(directory, "the archive has a file and a directory of this name");
+            }
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pydist::tags::Platform;
+
 use crate::facts::{Binary, Dist, Wheel};
 #[cfg(test)]
 use crate::fixture;
-use crate::rule::Provenance::{BreaksInstall, BreaksRelease, BreaksRuntime, Hygiene};
+use crate::rule::Provenance::{BreaksInstall, BreaksRelease, BreaksRuntime, Hygiene, PypiRejects};
 use crate::rule::Severity::{Error, Note, Warning};
 use crate::rule::{Check, Out, Rule, some};
 
@@ -15,7 +17,7 @@ const EXCLUDE: &str =
     "Exclude it: maturin `exclude = [\"…\"]`, hatchling `exclude`, setuptools `exclude_package_data`.";
 
 pub(super) static RULES: &[Rule] =
-    &[JUNK, SECRETS, DATA, EXECUTABLE, READABLE, DEBUG, LONG, OBJECTS, KEYS, EQUAL];
+    &[JUNK, SECRETS, DATA, EXECUTABLE, READABLE, DEBUG, LONG, OBJECTS, KEYS, EQUAL, OBFUSCATED];
 
 const JUNK: Rule = Rule {
     id: "CON001",
@@ -25,7 +27,7 @@ const JUNK: Rule = Rule {
     why: "They are of the build machine, and installers make their own byte code.",
     source: CWC,
     fix: EXCLUDE,
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: sample/__pycache__/x.cpython-312.pyc: a file of the build machine",
     check: Check::Wheel(junk),
     #[cfg(test)]
     fails: || fixture::plus("sample/__pycache__/x.cpython-312.pyc", "x"),
@@ -99,28 +101,15 @@ const SECRETS: Rule = Rule {
     why: "What is published cannot be taken back.",
     source: "The files in which tools keep credentials.",
     fix: "Remove the file and revoke what it holds.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: sample/.pypirc: a file in which credentials are kept",
     check: Check::Dist(secrets),
     #[cfg(test)]
-    fails: || fixture::plus("sample/.pypirc", "[server]"),
+    fails: || fixture::plus("sample/.pypirc", "[server]\npassword = x\n"),
 };
 
 fn secrets(dist: &Dist, out: &mut Out) {
     for member in dist.members() {
-        let file = member.file_name();
-        let known = [
-            ".pypirc",
-            ".netrc",
-            ".npmrc",
-            ".env",
-            "id_rsa",
-            "id_ed25519",
-            "id_ecdsa",
-            ".git-credentials",
-            "credentials.json",
-        ]
-        .contains(&file);
-        if known && member.size > 0 && !is_example(&member.name) {
+        if member.credentials && !is_example(&member.name) {
             out.at(&member.name, "a file in which credentials are kept");
         }
     }
@@ -128,7 +117,7 @@ fn secrets(dist: &Dist, out: &mut Out) {
 
 /// Whether a path is of tests or examples by its folders or name; the first
 /// folder, which is the project's, says nothing.
-fn is_example(name: &str) -> bool {
+pub(super) fn is_example(name: &str) -> bool {
     let name = name.split_once('/').map_or(name, |(_, rest)| rest);
     name.to_ascii_lowercase().split(['/', '_', '-', '.']).any(|word| {
         let words = ["test", "tests", "testing", "testdata", "fixture", "fixtures", "example", "examples"];
@@ -144,7 +133,7 @@ const KEYS: Rule = Rule {
     why: "Whoever has the file has the key. Keys of tests are named as such and passed over.",
     source: "RFC 7468, the labels of private keys.",
     fix: "Remove the file, and the key from wherever it is trusted.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: sample/key.pem: it starts with a private key",
     check: Check::Dist(keys),
     #[cfg(test)]
     fails: || {
@@ -175,7 +164,7 @@ const EQUAL: Rule = Rule {
     why: "The same content is downloaded and installed twice.",
     source: "check-wheel-contents, W002.",
     fix: "Keep one of them. A library and its links: ship the one that is loaded.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: `sample/a.txt`, `sample/b.txt` are equal",
     check: Check::Wheel(equal),
     #[cfg(test)]
     fails: || {
@@ -210,7 +199,7 @@ const DATA: Rule = Rule {
     why: "Installers refuse a scheme that they do not know.",
     source: WHEEL,
     fix: "Use purelib, platlib, headers, scripts or data.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: sample-1.0.data/other/x: `other` is no scheme",
     check: Check::Wheel(data),
     #[cfg(test)]
     fails: || fixture::plus("sample-1.0.data/other/x", "x"),
@@ -250,7 +239,7 @@ const EXECUTABLE: Rule = Rule {
     why: "A program without its executable bit ends in \"Permission denied\".",
     source: WHEEL,
     fix: "`chmod +x` before the wheel is made; zip tools that drop modes lose it.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: sample-1.0.data/scripts/tool: a program of mode 644",
     check: Check::Wheel(executable),
     #[cfg(test)]
     fails: || {
@@ -261,13 +250,19 @@ const EXECUTABLE: Rule = Rule {
     },
 };
 
-fn executable(_: &Dist, wheel: &Wheel, out: &mut Out) {
-    if !has_modes(wheel) {
+fn executable(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+    // Windows has no executable bit.
+    let windows = |platform: &Platform| matches!(platform, Platform::Windows { .. });
+    let platforms = dist.platforms();
+    if !platforms.is_empty() && platforms.iter().all(windows) {
         return out.not_applicable();
     }
     for member in wheel.members.iter().filter(|member| !member.is_dir()) {
-        let Some(mode) = member.mode.filter(|mode| mode & 0o111 == 0) else { continue };
-        // pip takes the archive's bit, also for what goes to `scripts`.
+        let mode = member.mode.unwrap_or_default();
+        if mode & 0o111 != 0 {
+            continue;
+        }
+        // Installers take the archive's bit, whatever system wrote it.
         let scripts = member.name.contains(".data/scripts/");
         let script = scripts && (member.binary.is_some() || member.shebang.is_some());
         let program = match &member.binary {
@@ -275,7 +270,7 @@ fn executable(_: &Dist, wheel: &Wheel, out: &mut Out) {
             Some(Binary::MachO(facts)) => facts.slices.iter().any(|slice| slice.file_type == 2),
             _ => false,
         };
-        if program || script {
+        if (program && !is_example(&member.name)) || script {
             out.at(&member.name, format!("a program of mode {:o}", mode & 0o7777));
         }
     }
@@ -290,7 +285,7 @@ const READABLE: Rule = Rule {
         A note where only their owner may read them: pip and uv give them a mode of their own.",
     source: "Info-ZIP; pip and uv take the executable bit alone.",
     fix: "`chmod a+r,go-w,ug-s` before the wheel is made; check the umask.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: sample/x.py: mode 666: writable by everybody, or with another user's rights",
     check: Check::Wheel(readable),
     #[cfg(test)]
     fails: || {
@@ -325,7 +320,7 @@ const DEBUG: Rule = Rule {
     why: "It makes the wheel larger and shows the build machine's paths.",
     source: CWC,
     fix: "`strip = true` in Cargo's release profile.",
-    example: "",
+    example: "sample-1.0-cp312-cp312-manylinux_2_17_x86_64.whl: sample/core.pdb: debug information",
     check: Check::Wheel(debug),
     #[cfg(test)]
     fails: || {
@@ -359,7 +354,7 @@ const LONG: Rule = Rule {
     why: "Below a deep folder they pass Windows' 260 characters.",
     source: CWC,
     fix: "Use shorter names.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: more than 200 characters: `sample/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx.py`",
     check: Check::Wheel(long),
     #[cfg(test)]
     fails: || fixture::plus(&format!("sample/{}.py", "x".repeat(200)), ""),
@@ -385,7 +380,7 @@ const OBJECTS: Rule = Rule {
     why: "Nothing loads them.",
     source: CWC,
     fix: EXCLUDE,
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: sample/libx.a: a static library",
     check: Check::Wheel(objects),
     #[cfg(test)]
     fails: || fixture::plus("sample/libx.a", "!<arch>\n"),
@@ -397,6 +392,28 @@ fn objects(_: &Dist, wheel: &Wheel, out: &mut Out) {
             && [".a", ".rlib"].iter().any(|end| member.name.ends_with(end))
         {
             out.at(&member.name, "a static library");
+        }
+    }
+}
+
+const OBFUSCATED: Rule = Rule {
+    id: "CON017",
+    title: "no code is obfuscated by PyArmor or SourceDefender",
+    severity: Error,
+    provenance: PypiRejects,
+    why: "PyPI scans the Python files of each upload and rejects what these tools write.",
+    source: "Warehouse, `utils/scanner_rules`.",
+    fix: "Publish the source, or compile the code (Rust, Cython, mypyc).",
+    example: "sample-1.0-py3-none-any.whl: sample/x.py: the code is obfuscated by PyArmor",
+    check: Check::Dist(obfuscated),
+    #[cfg(test)]
+    fails: || fixture::plus("sample/x.py", "__pyarmor__(__name__, __file__, b'')\n"),
+};
+
+fn obfuscated(dist: &Dist, out: &mut Out) {
+    for member in dist.members() {
+        if let Some(tool) = member.obfuscator {
+            out.at(&member.name, format!("the code is obfuscated by {tool}"));
         }
     }
 }

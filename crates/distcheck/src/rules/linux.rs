@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use binfmt::binary::Format;
 use binfmt::elf::{ElfInfo, Kind};
-use pydist::policy::{self, Excess, Linux};
+use pydist::policy::{self, Excess};
 use pydist::tags::Platform;
 
 use crate::facts::{Binary, Dist, Member, Wheel};
 #[cfg(test)]
 use crate::fixture;
 use crate::rule::Provenance::{BreaksInstall, BreaksRuntime};
-use crate::rule::Severity::{Error, Warning};
+use crate::rule::Severity::{self, Error, Warning};
 use crate::rule::{Check, Out, Rule, some};
 
 const POLICY: &str = "PEP 600, PEP 656; auditwheel's policies (`pydist/data/linux.json`).";
@@ -62,7 +62,7 @@ const MACHINE: Rule = Rule {
     why: "The loader refuses a binary of another architecture.",
     source: "PyPA \"Platform compatibility tags\".",
     fix: "Check `--target` of the build: it must be the architecture in the tag.",
-    example: "",
+    example: "sample-1.0-cp312-cp312-manylinux_2_17_x86_64.whl: sample/core.cpython-312-x86_64-linux-gnu.so: it is for aarch64, the tag is `manylinux_2_17_x86_64`",
     check: Check::Wheel(machine),
     #[cfg(test)]
     fails: || fixture::linux(fixture::elf(|elf| elf.machine = 183)).into(),
@@ -97,8 +97,16 @@ fn machine(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     }
 }
 
-/// Calls `tell` with what each file needs beyond the strictest tag.
-fn excess(dist: &Dist, wheel: &Wheel, out: &mut Out, tell: impl Fn(&Linux, Vec<&Excess>) -> Option<String>) {
+/// What a rule reports of one file: a message, and where it weighs less.
+type Report = Option<(String, Option<Severity>)>;
+
+/// Calls `report` with what each file needs beyond the strictest tag.
+fn excess(
+    dist: &Dist,
+    wheel: &Wheel,
+    out: &mut Out,
+    report: impl Fn(&Member, &ElfInfo, &BTreeSet<Excess>) -> Report,
+) {
     let tags: Vec<(&str, (u32, u32), String)> = linux(dist)
         .into_iter()
         .filter_map(|platform| match platform {
@@ -114,15 +122,55 @@ fn excess(dist: &Dist, wheel: &Wheel, out: &mut Out, tell: impl Fn(&Linux, Vec<&
     for (member, facts) in loaded(wheel).filter(|(_, facts)| facts.is_dynamic) {
         // A file that needs nothing of glibc fits a musl tag beside it.
         for (family, version, arch) in &tags {
-            let Some(policy) = Linux::of(family, *version) else { continue };
-            let excess = policy.excess(facts, arch, &bundled);
-            if let Some(message) = tell(policy, excess.iter().collect()) {
+            let excess = beyond(family, *version, arch, facts, &bundled);
+            if let Some((message, weight)) = report(member, facts, &excess) {
                 let (major, minor) = version;
+                if let Some(weight) = weight {
+                    out.only(weight);
+                }
                 out.at(&member.name, format!("{message}; the tag is {family}_{major}_{minor}"));
                 break;
             }
         }
     }
+}
+
+/// What a file needs beyond a tag. Versions of glibc are compared as numbers,
+/// so that tags and architectures count for which there is no policy; for what
+/// else there is, the next policy holds.
+fn beyond(
+    family: &str,
+    version: (u32, u32),
+    arch: &str,
+    facts: &ElfInfo,
+    bundled: &BTreeSet<String>,
+) -> BTreeSet<Excess> {
+    let of_family = || policy::linux().iter().filter(|policy| policy.family == family);
+    let next = of_family().find(|policy| policy.version >= version);
+    let Some(policy) = next.or_else(|| of_family().next_back()) else { return BTreeSet::new() };
+    let known = if policy.symbol_versions.contains_key(arch) { arch } else { "x86_64" };
+    let mut excess = policy.excess(facts, known, bundled);
+    if family == "manylinux" {
+        excess.retain(|excess| {
+            !matches!(excess, Excess::Symbol(_, symbol) if glibc(symbol).is_some_and(|glibc| glibc <= version))
+        });
+        let foreign = facts
+            .versions
+            .iter()
+            .filter(|(library, _)| !bundled.contains(*library) && !policy::is_loader(library));
+        for (library, symbols) in foreign {
+            for symbol in symbols.iter().filter(|symbol| glibc(symbol).is_some_and(|glibc| glibc > version)) {
+                excess.insert(Excess::Symbol(library.clone(), symbol.clone()));
+            }
+        }
+    }
+    excess
+}
+
+/// `GLIBC_2.34` as a number.
+fn glibc(symbol: &str) -> Option<(u32, u32)> {
+    let mut parts = symbol.strip_prefix("GLIBC_")?.split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
 const VERSIONS: Rule = Rule {
@@ -133,7 +181,7 @@ const VERSIONS: Rule = Rule {
     why: "On a system as old as the tag promises, the loader says \"version `GLIBC_2.34' not found\".",
     source: POLICY,
     fix: REPAIR,
-    example: "",
+    example: "sample-1.0-cp312-cp312-manylinux_2_17_x86_64.whl: sample/core.cpython-312-x86_64-linux-gnu.so: it needs `GLIBC_2.34 of libc.so.6`; the tag is manylinux_2_17",
     check: Check::Wheel(versions),
     #[cfg(test)]
     fails: || {
@@ -143,7 +191,7 @@ const VERSIONS: Rule = Rule {
 };
 
 fn versions(dist: &Dist, wheel: &Wheel, out: &mut Out) {
-    excess(dist, wheel, out, |_, excess| {
+    excess(dist, wheel, out, |_, _, excess| {
         let symbols: Vec<String> = excess
             .iter()
             .filter_map(|excess| match excess {
@@ -151,7 +199,7 @@ fn versions(dist: &Dist, wheel: &Wheel, out: &mut Out) {
                 _ => None,
             })
             .collect();
-        (!symbols.is_empty()).then(|| format!("it needs {}", some(symbols.iter().rev())))
+        (!symbols.is_empty()).then(|| (format!("it needs {}", some(symbols.iter().rev())), None))
     });
 }
 
@@ -160,28 +208,76 @@ const LIBRARIES: Rule = Rule {
     title: "libraries are of the system or in the wheel",
     severity: Error,
     provenance: BreaksRuntime,
-    why: "A library that not every such system has is missing for some users.",
+    why: "A library that not every such system has is missing for some users. A warning if another package \
+        or a driver may bring it.",
     source: POLICY,
     fix: "Link it statically, or let `auditwheel repair` (maturin: `--auditwheel repair`) copy it into the wheel.",
-    example: "",
+    example: "sample-1.0-cp312-cp312-manylinux_2_17_x86_64.whl: sample/core.cpython-312-x86_64-linux-gnu.so: it needs `libssl.so.1.1`, which is neither in the wheel nor on every such system; the tag is manylinux_2_17",
     check: Check::Wheel(libraries),
     #[cfg(test)]
     fails: || fixture::linux(fixture::elf(|elf| elf.needed.push("libssl.so.1.1".into()))).into(),
 };
 
 fn libraries(dist: &Dist, wheel: &Wheel, out: &mut Out) {
-    excess(dist, wheel, out, |_, excess| {
-        let libraries: Vec<&String> = excess
+    let required: Vec<String> = dist
+        .metadata()
+        .into_iter()
+        .flat_map(pydist::metadata::Metadata::requires_dist)
+        .filter_map(|text| pydist::requirement::parse(text).ok())
+        .map(|requirement| requirement.name.to_string().replace('-', ""))
+        .collect();
+    let directories: BTreeSet<&str> = wheel
+        .members
+        .iter()
+        .filter_map(|member| member.name.rsplit_once('/'))
+        .map(|(directory, _)| directory)
+        .collect();
+    excess(dist, wheel, out, |member, facts, excess| {
+        let libraries: Vec<&str> = excess
             .iter()
             .filter_map(|excess| match excess {
-                Excess::Library(library) => Some(library),
+                Excess::Library(library) => Some(library.as_str()),
                 _ => None,
             })
             .collect();
-        (!libraries.is_empty()).then(|| {
-            format!("it needs {}, which is neither in the wheel nor on every such system", some(libraries))
-        })
+        if libraries.is_empty() {
+            return None;
+        }
+        // A relative path to a directory of another package, or a requirement
+        // that is called like the library: another wheel brings it.
+        let sibling = searched(member, facts)
+            .into_iter()
+            .any(|path| path.is_ok_and(|path| !directories.contains(path.as_str())));
+        let brought =
+            |library: &&str| is_driver(library) || required.iter().any(|name| brings(name, library));
+        let weight = (sibling || libraries.iter().all(brought)).then_some(Warning);
+        let found = some(&libraries);
+        Some((format!("it needs {found}, which is neither in the wheel nor on every such system"), weight))
     });
+}
+
+/// Libraries of device drivers, which no wheel can bring.
+fn is_driver(library: &str) -> bool {
+    [
+        "libcuda.so",
+        "libnvidia-",
+        "libOpenCL.so",
+        "libvulkan.so",
+        "libnvcuvid.so",
+        "libamdhip64.so",
+        "libze_loader.so",
+    ]
+    .iter()
+    .any(|driver| library.starts_with(driver))
+}
+
+/// Whether a required package (without hyphens) is one that brings a library.
+fn brings(package: &str, library: &str) -> bool {
+    let stem = library.trim_start_matches("lib").split('.').next().unwrap_or_default().to_ascii_lowercase();
+    let stem = stem.split(['-', '_']).next().unwrap_or_default();
+    // Libraries that are called otherwise than their package.
+    let other = [("torch", "c10"), ("torch", "caffe2"), ("tensorflow", "tensorflow"), ("oneapi", "sycl")];
+    (stem.len() > 2 && package.contains(stem)) || other.contains(&(package, stem))
 }
 
 const FORBIDDEN: Rule = Rule {
@@ -192,7 +288,7 @@ const FORBIDDEN: Rule = Rule {
     why: "These symbols are missing in some builds of the library.",
     source: POLICY,
     fix: REPAIR,
-    example: "",
+    example: "sample-1.0-cp312-cp312-manylinux_2_17_x86_64.whl: sample/core.cpython-312-x86_64-linux-gnu.so: it takes `__cxa_thread_atexit_impl of libc.so.6`; the tag is manylinux_2_17",
     check: Check::Wheel(forbidden),
     #[cfg(test)]
     fails: || {
@@ -201,7 +297,7 @@ const FORBIDDEN: Rule = Rule {
 };
 
 fn forbidden(dist: &Dist, wheel: &Wheel, out: &mut Out) {
-    excess(dist, wheel, out, |_, excess| {
+    excess(dist, wheel, out, |_, _, excess| {
         let symbols: Vec<String> = excess
             .iter()
             .filter_map(|excess| match excess {
@@ -209,7 +305,7 @@ fn forbidden(dist: &Dist, wheel: &Wheel, out: &mut Out) {
                 _ => None,
             })
             .collect();
-        (!symbols.is_empty()).then(|| format!("it takes {}", some(symbols)))
+        (!symbols.is_empty()).then(|| (format!("it takes {}", some(symbols)), None))
     });
 }
 
@@ -222,7 +318,7 @@ const STACK: Rule = Rule {
         or that does not say (then most architectures' default is executable).",
     source: "glibc 2.41 NEWS; gABI extension PT_GNU_STACK.",
     fix: "Link with `-z noexecstack`; give assembler files a `.note.GNU-stack` section; `patchelf --clear-execstack`.",
-    example: "",
+    example: "sample-1.0-cp312-cp312-manylinux_2_17_x86_64.whl: sample/core.cpython-312-x86_64-linux-gnu.so: it does not say what stack it needs (no PT_GNU_STACK)",
     check: Check::Wheel(stack),
     #[cfg(test)]
     fails: || fixture::linux(fixture::elf(|elf| elf.says_stack = false)).into(),
@@ -253,7 +349,7 @@ const TEXT_RELOCATIONS: Rule = Rule {
     why: "SELinux and hardened kernels refuse a library whose code the loader has to write to.",
     source: "gABI, DT_TEXTREL; pax-utils.",
     fix: "Compile everything with `-fPIC`; mend assembler code that uses absolute addresses.",
-    example: "",
+    example: "sample-1.0-cp312-cp312-manylinux_2_17_x86_64.whl: sample/core.cpython-312-x86_64-linux-gnu.so: the loader has to write to its code (DT_TEXTREL)",
     check: Check::Wheel(text_relocations),
     #[cfg(test)]
     fails: || fixture::linux(fixture::elf(|elf| elf.text_relocations = true)).into(),
@@ -297,7 +393,7 @@ const FOUND: Rule = Rule {
     source: "ld.so(8); auditwheel.",
     fix: "`auditwheel repair` sets `$ORIGIN/../<package>.libs`; do not run `patchelf --remove-rpath` or `strip` after it. \
         In Nix set `dontPatchELF = true`.",
-    example: "",
+    example: "sample-1.0-cp312-cp312-manylinux_2_17_x86_64.whl: sample/core.cpython-312-x86_64-linux-gnu.so: it needs `libown.so.1`, to which no search path of the wheel leads",
     check: Check::Wheel(found),
     #[cfg(test)]
     fails: || {
@@ -348,7 +444,7 @@ const RPATH: Rule = Rule {
     why: "A folder of the build machine is searched on the user's machine, where anybody may have made it.",
     source: "auditwheel removes RPATHs outside the wheel on repair.",
     fix: "`patchelf --remove-rpath`, or use `$ORIGIN`. CMake: `CMAKE_SKIP_RPATH` or `INSTALL_RPATH`.",
-    example: "",
+    example: "sample-1.0-cp312-cp312-manylinux_2_17_x86_64.whl: sample/core.cpython-312-x86_64-linux-gnu.so: `$ORIGIN/../../lib` leads out of the environment's library",
     check: Check::Wheel(rpath),
     #[cfg(test)]
     fails: || fixture::linux(fixture::elf(|elf| elf.runpath = Some("$ORIGIN/../../lib".into()))).into(),
@@ -389,7 +485,7 @@ const INTERPRETER: Rule = Rule {
     why: "The kernel starts a program through the loader that it names; at another path there is none.",
     source: "System V ABI supplements (each architecture names its loader's path).",
     fix: "`patchelf --set-interpreter /lib64/ld-linux-x86-64.so.2` (aarch64: `/lib/ld-linux-aarch64.so.1`), or link statically.",
-    example: "",
+    example: "sample-1.0-py3-none-manylinux_2_17_x86_64.whl: sample/bin/tool: the program interpreter is `/lib/ld-linux-x86-64.so.2`, expected `/lib64/ld-linux-x86-64.so.2`",
     check: Check::Wheel(interpreter),
     #[cfg(test)]
     fails: || {
@@ -427,7 +523,7 @@ const LIBC: Rule = Rule {
     why: "A binary for glibc does not run with musl, nor the other way round.",
     source: "PEP 600, PEP 656.",
     fix: "Build with the target of the tag (`x86_64-unknown-linux-gnu` or `-musl`).",
-    example: "",
+    example: "sample-1.0-cp312-cp312-manylinux_2_17_x86_64.whl: sample/core.cpython-312-x86_64-linux-gnu.so: it is linked with musl, the tag is manylinux",
     check: Check::Wheel(libc),
     #[cfg(test)]
     fails: || fixture::linux(fixture::elf(|elf| elf.needed = vec!["libc.musl-x86_64.so.1".into()])).into(),
@@ -463,7 +559,7 @@ const LIBPYTHON: Rule = Rule {
     why: "Interpreters are often built without that library.",
     source: "PEP 513; PyPA \"Platform compatibility tags\".",
     fix: "PyO3: the feature `extension-module`. setuptools: do not add `-lpython`.",
-    example: "",
+    example: "sample-1.0-cp312-cp312-manylinux_2_17_x86_64.whl: sample/core.cpython-312-x86_64-linux-gnu.so: it needs `libpython3.12.so.1.0`",
     check: Check::Wheel(libpython),
     #[cfg(test)]
     fails: || fixture::linux(fixture::elf(|elf| elf.needed.push("libpython3.12.so.1.0".into()))).into(),
@@ -491,7 +587,7 @@ const WHOLE: Rule = Rule {
     why: "A binary that its loader cannot read does not load.",
     source: "The formats' own specifications.",
     fix: "Build it again; check the step that changed it last (strip, patchelf, codesign).",
-    example: "",
+    example: "sample-1.0-cp312-cp312-manylinux_2_17_x86_64.whl: sample/core.cpython-312-x86_64-linux-gnu.so: Elf: the program headers at byte 64 is damaged or cut off",
     check: Check::Wheel(whole),
     #[cfg(test)]
     fails: || {
@@ -532,7 +628,7 @@ const ISA: Rule = Rule {
     why: "The loader refuses the library on processors without x86-64-v2 (or v3, v4).",
     source: "x86-64 psABI, GNU_PROPERTY_X86_ISA_1_NEEDED; auditwheel 6.2.",
     fix: "Build with `-march=x86-64` (Rust: no `target-cpu=native`).",
-    example: "",
+    example: "sample-1.0-cp312-cp312-manylinux_2_17_x86_64.whl: sample/core.so: it needs x86-64-v3",
     check: Check::Wheel(isa),
     #[cfg(test)]
     fails: fixture::x86_64_v3,

@@ -39,7 +39,7 @@ const ARCHS: Rule = Rule {
     why: "dyld refuses a file without a slice for the machine.",
     source: TAGS,
     fix: "Check `--target`; for `universal2` build both and join them (maturin: `--target universal2-apple-darwin`).",
-    example: "",
+    example: "sample-1.0-py3-none-macosx_11_0_arm64.whl: sample/bin/tool: it has `x86_64`, the tag `arm64` needs `arm64` too",
     check: Check::Wheel(archs),
     #[cfg(test)]
     fails: || fixture::macos(fixture::MachO { cpu: 0x0100_0007, ..fixture::MachO::default() }).into(),
@@ -100,7 +100,7 @@ const MINIMUM: Rule = Rule {
         A warning up to macOS 10.13, below which no supported Python runs.",
     source: TAGS,
     fix: "Set MACOSX_DEPLOYMENT_TARGET for the build (Nix: `darwinMinVersion`, or the SDK's minimum), or raise the tag.",
-    example: "",
+    example: "sample-1.0-py3-none-macosx_11_0_arm64.whl: sample/bin/tool: the arm64 slice needs macOS 14.0, the tag says 11.0",
     check: Check::Wheel(minimum),
     #[cfg(test)]
     fails: || fixture::macos(fixture::MachO { minimum: (14, 0), ..fixture::MachO::default() }).into(),
@@ -145,7 +145,7 @@ const SIGNED: Rule = Rule {
     why: "Apple silicon kills a process that loads unsigned code.",
     source: "Apple, \"Apple silicon\": all arm64 code must be signed, ad hoc at least.",
     fix: "`codesign --force --sign - FILE` after the last change (strip, install_name_tool), then RECORD anew.",
-    example: "",
+    example: "sample-1.0-py3-none-macosx_11_0_arm64.whl: sample/bin/tool: the arm64 slice has no code signature",
     check: Check::Wheel(signed),
     #[cfg(test)]
     fails: || fixture::macos(fixture::MachO { signed: false, ..fixture::MachO::default() }).into(),
@@ -173,7 +173,7 @@ const LIBRARIES: Rule = Rule {
         A warning for `@rpath` and the like: another package may bring it.",
     source: TAGS,
     fix: "`delocate-wheel`, or link statically.",
-    example: "",
+    example: "sample-1.0-py3-none-macosx_11_0_arm64.whl: sample/bin/tool: the arm64 slice loads `/opt/homebrew/lib/libx.dylib`",
     check: Check::Wheel(libraries),
     #[cfg(test)]
     fails: || {
@@ -236,7 +236,7 @@ const RPATH: Rule = Rule {
     why: "A folder of the build machine is searched on the user's machine.",
     source: TAGS,
     fix: "`install_name_tool -delete_rpath PATH FILE`, then sign again.",
-    example: "",
+    example: "sample-1.0-py3-none-macosx_11_0_arm64.whl: sample/bin/tool: the arm64 slice searches `/Users/me/build`",
     check: Check::Wheel(rpath),
     #[cfg(test)]
     fails: || {
@@ -271,7 +271,7 @@ const PLATFORM: Rule = Rule {
     why: "dyld refuses a file for iOS, a simulator or another platform.",
     source: "Apple, `mach-o/loader.h`, LC_BUILD_VERSION.",
     fix: "Check the SDK and the target of the build.",
-    example: "",
+    example: "sample-1.0-py3-none-macosx_11_0_arm64.whl: sample/bin/tool: the arm64 slice is built for platform 2, macOS is 1",
     check: Check::Wheel(platform),
     #[cfg(test)]
     fails: || fixture::macos(fixture::MachO { platform: 2, ..fixture::MachO::default() }).into(),

@@ -7,17 +7,18 @@ use pep440_rs::{Version, VersionSpecifiers};
 use pydist::metadata::Metadata;
 use pydist::name;
 use pydist::policy::{self, Classifier};
-use pydist::requirement::Requirement;
+use pydist::requirement;
 
 use crate::facts::{Body, Dist};
 #[cfg(test)]
 use crate::fixture;
-use crate::rule::Provenance::{BreaksInstall, PypiRejects};
-use crate::rule::Severity::{Error, Note};
+use crate::python_name;
+use crate::rule::Provenance::PypiRejects;
+use crate::rule::Severity::Error;
 use crate::rule::{Check, Out, Rule, some};
 
-const CORE: &str = "PyPA \"Core metadata specifications\"; Warehouse, `forklift/metadata.py`.";
-const PYPROJECT: &str = "Mend it in `[project]` of pyproject.toml and build again.";
+pub(super) const CORE: &str = "PyPA \"Core metadata specifications\"; Warehouse, `forklift/metadata.py`.";
+pub(super) const PYPROJECT: &str = "Fix it in `[project]` of pyproject.toml and build again.";
 
 pub(super) static RULES: &[Rule] = &[
     THERE,
@@ -26,14 +27,13 @@ pub(super) static RULES: &[Rule] = &[
     CLASSIFIERS,
     REQUIREMENTS,
     PYTHON,
-    ADDRESSES,
     SUMMARY,
-    LICENCE,
-    LICENCE_FILES,
     DYNAMIC,
     CONTENT_TYPE,
     FIELDS,
     ONCE,
+    UNKNOWN,
+    IMPORT_NAMES,
 ];
 
 const THERE: Rule = Rule {
@@ -44,7 +44,7 @@ const THERE: Rule = Rule {
     why: "Without name, version and metadata version nothing can be uploaded or installed.",
     source: CORE,
     fix: PYPROJECT,
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: METADATA: the required field `Name` is missing",
     check: Check::Dist(there),
     #[cfg(test)]
     fails: || fixture::metadata("Name: sample\n", ""),
@@ -79,10 +79,10 @@ const KNOWN: Rule = Rule {
     title: "the metadata version is one that the index knows",
     severity: Error,
     provenance: PypiRejects,
-    why: "The index refuses others.",
+    why: "The index rejects others.",
     source: CORE,
     fix: "Use a current build backend.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: expected Metadata-Version 1.0 to 2.5, found `9.9`",
     check: Check::Dist(known),
     #[cfg(test)]
     fails: || fixture::metadata("Metadata-Version: 2.4", "Metadata-Version: 9.9"),
@@ -101,10 +101,10 @@ const IDENTITY: Rule = Rule {
     title: "name and version are valid",
     severity: Error,
     provenance: PypiRejects,
-    why: "The index refuses others.",
+    why: "The index rejects others.",
     source: CORE,
     fix: PYPROJECT,
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: `one` is not a version of PEP 440",
     check: Check::Dist(identity),
     #[cfg(test)]
     fails: || fixture::metadata("Version: 1.0\n", "Version: one\n"),
@@ -125,10 +125,10 @@ const CLASSIFIERS: Rule = Rule {
     title: "classifiers are known and current",
     severity: Error,
     provenance: PypiRejects,
-    why: "The index refuses classifiers that it does not know and those that it has withdrawn.",
+    why: "The index rejects classifiers that it does not know and those that it has withdrawn.",
     source: "trove-classifiers (`pydist/data/classifiers.json`); Warehouse.",
     fix: "Take the spelling from the index's list of classifiers; `Private :: Do Not Upload` keeps a project from being published.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: there is no classifier `Topic :: Nonsense`",
     check: Check::Dist(classifiers),
     #[cfg(test)]
     fails: || fixture::metadata("Summary", "Classifier: Topic :: Nonsense\nSummary"),
@@ -152,13 +152,13 @@ fn classifiers(dist: &Dist, out: &mut Out) {
 
 const REQUIREMENTS: Rule = Rule {
     id: "MET005",
-    title: "requirements are valid and name no address",
+    title: "requirements are valid and name no URL",
     severity: Error,
     provenance: PypiRejects,
-    why: "The index refuses requirements that do not parse, and direct references (`name @ URL`).",
+    why: "The index rejects requirements that do not parse, and direct references (`name @ URL`).",
     source: "PEP 508, PEP 440; Warehouse.",
     fix: "Depend on a published version.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: Requires-Dist: `a` is required from the URL `https://example.org/a.whl`",
     check: Check::Dist(requirements),
     #[cfg(test)]
     fails: || fixture::metadata("Summary", "Requires-Dist: a @ https://example.org/a.whl\nSummary"),
@@ -166,18 +166,21 @@ const REQUIREMENTS: Rule = Rule {
 
 fn requirements(dist: &Dist, out: &mut Out) {
     let metadata = metadata!(dist, out);
-    for text in metadata.requires_dist() {
-        match text.parse::<Requirement>() {
-            Err(error) => out.found(error.to_string()),
-            Ok(Requirement { url: Some(url), name, .. }) => {
-                out.found(format!("`{name}` is required from the address `{url}`"))
+    for field in ["Requires-Dist", "Provides-Dist", "Obsoletes-Dist"] {
+        for text in metadata.headers.all(field) {
+            match requirement::parse(text) {
+                Err(error) => out.found(format!("{field}: {error}")),
+                Ok(parsed) => {
+                    if let Some(url) = requirement::url(&parsed) {
+                        out.found(format!("{field}: `{}` is required from the URL `{url}`", parsed.name));
+                    }
+                }
             }
-            Ok(_) => {}
         }
     }
     for extra in metadata.headers.all("Provides-Extra") {
         if !name::is_valid(extra) {
-            out.found(format!("`{extra}` is not a valid name of an extra"));
+            out.found(format!("Provides-Extra: `{extra}` is not a valid name of an extra"));
         }
     }
 }
@@ -190,7 +193,7 @@ const PYTHON: Rule = Rule {
     why: "Installers cannot tell which Python the file is for.",
     source: CORE,
     fix: "For example `requires-python = \">=3.10\"`.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: `three` is not a version specifier",
     check: Check::Dist(python),
     #[cfg(test)]
     fails: || fixture::metadata(">=3.10", "three"),
@@ -199,77 +202,17 @@ const PYTHON: Rule = Rule {
 fn python(dist: &Dist, out: &mut Out) {
     let metadata = metadata!(dist, out);
     let Some(text) = metadata.headers.get("Requires-Python") else { return out.not_applicable() };
-    if VersionSpecifiers::from_str(text.trim_end_matches(',')).is_err() {
+    if requires_python(text).is_none() {
         out.found(format!("`{text}` is not a version specifier"));
     }
 }
 
-fn is_url(text: &str) -> bool {
-    let rest = ["http://", "https://"]
-        .iter()
-        .find_map(|scheme| text.to_ascii_lowercase().strip_prefix(scheme).map(str::to_owned));
-    rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && !rest.contains(char::is_whitespace))
-}
-
-const ADDRESSES: Rule = Rule {
-    id: "MET007",
-    title: "URLs and e-mail addresses are valid",
-    severity: Error,
-    provenance: PypiRejects,
-    why: "The index refuses others, and labels of more than 32 characters.",
-    source: CORE,
-    fix: PYPROJECT,
-    example: "",
-    check: Check::Dist(addresses),
-    #[cfg(test)]
-    fails: || fixture::metadata("https://sample.example", "sample.example"),
-};
-
-fn addresses(dist: &Dist, out: &mut Out) {
-    let headers = &metadata!(dist, out).headers;
-    for field in ["Home-page", "Download-URL"] {
-        if let Some(url) =
-            headers.get(field).filter(|url| !url.is_empty() && *url != "UNKNOWN" && !is_url(url))
-        {
-            out.found(format!("{field}: `{url}` is not a web address"));
-        }
-    }
-    for line in headers.all("Project-URL") {
-        let Some((label, url)) = line.split_once(',') else {
-            out.found(format!("Project-URL: expected `label, address`, found `{line}`"));
-            continue;
-        };
-        let (label, url) = (label.trim(), url.trim());
-        if label.is_empty() || label.chars().count() > 32 {
-            out.found(format!("Project-URL: the label `{label}` has not 1 to 32 characters"));
-        }
-        if !is_url(url) {
-            out.found(format!("Project-URL: `{url}` is not a web address"));
-        }
-    }
-    for field in ["Author-email", "Maintainer-email"] {
-        let Some(text) = headers.get(field) else { continue };
-        // Names may hold commas in quotes: only what has an at sign counts.
-        let address = |part: &str| {
-            part.rsplit_once('<').map_or(part, |(_, address)| address).trim_end_matches('>').trim().to_owned()
-        };
-        let bad = |address: &String| {
-            address.split_once('@').is_none_or(|(user, host)| {
-                user.is_empty()
-                    || !host.contains('.')
-                    || host.ends_with('.')
-                    || address.contains(' ')
-                    || host.contains('@')
-            })
-        };
-        let addresses: Vec<String> = text.split(',').filter(|part| part.contains('@')).map(address).collect();
-        if addresses.is_empty() && !text.trim().is_empty() {
-            out.found(format!("{field}: there is no address in `{text}`"));
-        }
-        for address in addresses.iter().filter(|address| bad(address)) {
-            out.found(format!("{field}: `{address}` is not an e-mail address"));
-        }
-    }
+/// The specifiers, with the liberties that `packaging` takes.
+pub(super) fn requires_python(text: &str) -> Option<VersionSpecifiers> {
+    let parts: Vec<&str> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    // An arbitrary string after `===` is allowed, and no version satisfies it.
+    let parts: Vec<&str> = parts.into_iter().filter(|part| !part.starts_with("===")).collect();
+    VersionSpecifiers::from_str(&parts.join(",")).ok()
 }
 
 const SUMMARY: Rule = Rule {
@@ -277,10 +220,10 @@ const SUMMARY: Rule = Rule {
     title: "the summary is one line of at most 512 characters",
     severity: Error,
     provenance: PypiRejects,
-    why: "The index refuses others.",
+    why: "The index rejects others.",
     source: CORE,
     fix: PYPROJECT,
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: it has 513 characters",
     check: Check::Dist(summary),
     #[cfg(test)]
     fails: || fixture::metadata("A sample.", &"x".repeat(513)),
@@ -292,113 +235,9 @@ fn summary(dist: &Dist, out: &mut Out) {
     if text.chars().count() > 512 {
         out.found(format!("it has {} characters", text.chars().count()));
     }
-    if text.contains('\n') {
+    let breaks = |c: char| matches!(c, '\n'..='\r' | '\x1c'..='\x1e' | '\u{85}' | '\u{2028}' | '\u{2029}');
+    if text.contains(breaks) {
         out.found("it has more than one line");
-    }
-}
-
-const LICENCE: Rule = Rule {
-    id: "MET009",
-    title: "the licence is declared once, as SPDX defines",
-    severity: Error,
-    provenance: PypiRejects,
-    why: "The index refuses an expression that SPDX does not define, and one beside the old field License.",
-    source: "PEP 639; SPDX licence list; Warehouse.",
-    fix: "`license = \"MIT\"` in `[project]`; drop the licence classifiers.",
-    example: "",
-    check: Check::Dist(licence),
-    #[cfg(test)]
-    fails: || fixture::metadata("License-Expression: MIT", "License-Expression: MITT"),
-};
-
-fn licence(dist: &Dist, out: &mut Out) {
-    let headers = &metadata!(dist, out).headers;
-    let Some(text) = headers.get("License-Expression") else { return out.not_applicable() };
-    if let Some(classifier) = headers.all("Classifier").find(|text| text.starts_with("License ::")) {
-        out.only(Note).found(format!("the classifier `{classifier}` stands beside License-Expression"));
-    }
-    if headers.get("License").is_some_and(|licence| !licence.is_empty()) {
-        out.found("License stands beside License-Expression");
-    }
-    // `LicenseRef-…` and exceptions are part of the grammar; the index accepts
-    // identifiers in any case, and deprecated ones.
-    if let Err(error) = licence_expression(text) {
-        out.found(format!("`{text}` is not an SPDX expression: {}", error.reason));
-    }
-}
-
-const LICENCES: spdx::ParseMode = spdx::ParseMode {
-    allow_slash_as_or_operator: false,
-    allow_imprecise_license_names: false,
-    allow_postfix_plus_on_gpl: true,
-    allow_deprecated: true,
-    allow_unknown: false,
-};
-
-fn licence_expression(text: &str) -> Result<(), spdx::ParseError> {
-    spdx::Expression::parse_mode(&licence_case(text), LICENCES).map(drop)
-}
-
-/// Whether the index takes a text for a licence expression (PEP 639).
-pub fn is_licence_expression(text: &str) -> bool {
-    licence_expression(text).is_ok()
-}
-
-/// An expression with its words in the case that SPDX gives them.
-fn licence_case(text: &str) -> String {
-    let word = |word: &str| -> String {
-        let (word, plus) = word.strip_suffix('+').map_or((word, ""), |word| (word, "+"));
-        let same = |known: &&str| known.eq_ignore_ascii_case(word);
-        let known = ["AND", "OR", "WITH"].into_iter().find(same);
-        let known =
-            known.or_else(|| spdx::identifiers::LICENSES.iter().map(|licence| licence.name).find(same));
-        let known =
-            known.or_else(|| spdx::identifiers::EXCEPTIONS.iter().map(|exception| exception.name).find(same));
-        let reference = || {
-            let (prefix, name) = word.split_at_checked(11)?;
-            prefix.eq_ignore_ascii_case("LicenseRef-").then(|| format!("LicenseRef-{name}"))
-        };
-        let word = known.map(str::to_owned).or_else(reference).unwrap_or_else(|| word.to_owned());
-        format!("{word}{plus}")
-    };
-    let spaced = text.replace('(', " ( ").replace(')', " ) ");
-    spaced.split_whitespace().map(word).collect::<Vec<_>>().join(" ")
-}
-
-const LICENCE_FILES: Rule = Rule {
-    id: "MET010",
-    title: "every License-File is in the archive",
-    severity: Error,
-    provenance: PypiRejects,
-    why: "The index refuses a file that lacks a licence that it names.",
-    source: "PEP 639; Warehouse.",
-    fix: "Check `license-files` in `[project]`; paths are relative to pyproject.toml.",
-    example: "",
-    check: Check::Dist(licence_files),
-    #[cfg(test)]
-    fails: || fixture::metadata("Summary", "License-File: LICENSE\nSummary"),
-};
-
-fn licence_files(dist: &Dist, out: &mut Out) {
-    let metadata = metadata!(dist, out);
-    let members: BTreeSet<&str> = dist.members().iter().map(|member| member.name.as_str()).collect();
-    // Before 2.4 the field was setuptools' own, with other folders.
-    if !["2.4", "2.5"].contains(&metadata.metadata_version.as_str()) {
-        return out.not_applicable();
-    }
-    for file in metadata.headers.all("License-File") {
-        let found = match &dist.body {
-            Body::Wheel(wheel) => {
-                let folder = wheel.dist_info().unwrap_or_default();
-                [format!("{folder}/licenses/{file}"), format!("{folder}/{file}")]
-                    .iter()
-                    .any(|path| members.contains(path.as_str()))
-            }
-            _ => members.iter().any(|name| name.split_once('/').is_some_and(|(_, rest)| rest == file)),
-        };
-        if !found {
-            out.found(format!("License-File `{file}` is not in the archive"));
-        }
     }
 }
 
@@ -446,7 +285,7 @@ const DYNAMIC: Rule = Rule {
     why: "Name, Version and Metadata-Version are never dynamic.",
     source: "PEP 643.",
     fix: "Use a current build backend.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: `Name` cannot be dynamic",
     check: Check::Dist(dynamic),
     #[cfg(test)]
     fails: || fixture::metadata("Summary", "Dynamic: Name\nSummary"),
@@ -455,7 +294,7 @@ const DYNAMIC: Rule = Rule {
 fn dynamic(dist: &Dist, out: &mut Out) {
     for field in metadata!(dist, out).headers.all("Dynamic") {
         let lower = field.to_ascii_lowercase();
-        if ["name", "version", "metadata-version"].contains(&lower.as_str())
+        if ["name", "version", "metadata-version", "dynamic"].contains(&lower.as_str())
             || !FIELD_VERSIONS.iter().any(|(known, _)| *known == lower)
         {
             out.found(format!("`{field}` cannot be dynamic"));
@@ -471,7 +310,7 @@ const CONTENT_TYPE: Rule = Rule {
     why: "The index renders text/plain, text/x-rst and text/markdown, in UTF-8.",
     source: CORE,
     fix: "`readme = \"README.md\"`, or `{ file = …, content-type = \"text/markdown\" }`.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: expected text/plain, text/x-rst or text/markdown, found `text/html`",
     check: Check::Dist(content_type),
     #[cfg(test)]
     fails: || fixture::metadata("text/markdown", "text/html"),
@@ -480,40 +319,53 @@ const CONTENT_TYPE: Rule = Rule {
 fn content_type(dist: &Dist, out: &mut Out) {
     let metadata = metadata!(dist, out);
     let Some(text) = metadata.headers.get("Description-Content-Type") else { return out.not_applicable() };
-    let mut parts = text.split(';').map(str::trim);
-    let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let (kind, mut rest) = text.split_once(';').unwrap_or((text, ""));
+    let kind = kind.trim().to_ascii_lowercase();
     if !["text/plain", "text/x-rst", "text/markdown"].contains(&kind.as_str()) {
-        return out.found(format!("`{text}` is none of text/plain, text/x-rst, text/markdown"));
+        return out.found(format!("expected text/plain, text/x-rst or text/markdown, found `{text}`"));
     }
-    for part in parts {
-        match part
-            .split_once('=')
-            .map(|(key, value)| (key.trim().to_ascii_lowercase(), value.trim().trim_matches('"').to_owned()))
-        {
-            Some((key, value)) if key == "charset" && !value.eq_ignore_ascii_case("utf-8") => {
-                out.found(format!("the charset is `{value}`, not UTF-8"))
-            }
-            Some((key, value))
-                if key == "variant"
-                    && kind == "text/markdown"
-                    && !["GFM", "CommonMark"].contains(&value.as_str()) =>
-            {
-                out.found(format!("the Markdown variant `{value}` is not known"));
-            }
-            _ => {}
+    while !rest.trim().is_empty() {
+        let Some((key, value, after)) = parameter(rest) else {
+            return out.found(format!("`{text}`: expected `key=value`, found `{}`", rest.trim()));
+        };
+        rest = after;
+        if key == "charset" && value != "UTF-8" {
+            out.found(format!("expected `charset=UTF-8`, in capitals, found `charset={value}`"));
+        }
+        if key == "variant" && kind == "text/markdown" && !["GFM", "CommonMark"].contains(&value) {
+            out.found(format!("expected `variant=GFM` or `variant=CommonMark`, found `variant={value}`"));
         }
     }
 }
 
+/// A parameter of a content type (RFC 2045, 5.1), and what follows its `;`.
+fn parameter(text: &str) -> Option<(String, &str, &str)> {
+    let (key, rest) = text.split_once('=')?;
+    let token = |text: &str| {
+        !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic() && !"()<>@,;:\\\"/[]?='".contains(c))
+    };
+    let (key, rest) = (key.trim(), rest.trim_start());
+    let (value, after) = match rest.strip_prefix('"') {
+        Some(quoted) => quoted.split_once('"').filter(|(value, _)| !value.contains('\\'))?,
+        None => {
+            let (value, after) = rest.split_at(rest.find(';').unwrap_or(rest.len()));
+            (Some(value.trim_end()).filter(|value| token(value))?, after)
+        }
+    };
+    let after = after.trim_start();
+    let after = if after.is_empty() { after } else { after.strip_prefix(';')? };
+    token(key).then(|| (key.to_ascii_lowercase(), value, after))
+}
+
 const FIELDS: Rule = Rule {
     id: "MET013",
-    title: "fields are of the metadata version that is declared",
+    title: "every field exists in the declared metadata version",
     severity: Error,
-    provenance: BreaksInstall,
-    why: "A field that is newer than the declared version is refused by strict readers.",
+    provenance: PypiRejects,
+    why: "PyPI and strict readers reject a field that is newer than the declared Metadata-Version.",
     source: CORE,
     fix: "Use a current build backend.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: License-Expression is new in metadata version 2.4, the file declares 2.1",
     check: Check::Dist(fields),
     #[cfg(test)]
     fails: || fixture::metadata("Metadata-Version: 2.4", "Metadata-Version: 2.1"),
@@ -525,50 +377,122 @@ fn fields(dist: &Dist, out: &mut Out) {
     let mut told = BTreeSet::new();
     for (field, _) in &metadata.headers.fields {
         let lower = field.to_ascii_lowercase();
-        // setuptools wrote License-File and Provides-Extra long before.
-        if ["license-file", "provides-extra", "description-content-type"].contains(&lower.as_str()) {
+        // setuptools wrote it long before, and twine does not send it then.
+        if lower == "license-file" {
             continue;
         }
         if let Some((_, since)) = FIELD_VERSIONS.iter().find(|(known, _)| *known == lower)
-            && Version::from_str(since).is_ok_and(|since| since >= Version::new([2, 2]) && since > declared)
+            && Version::from_str(since).is_ok_and(|since| since > declared)
             && told.insert(lower)
         {
-            out.found(format!("{field} is of metadata version {since}, declared is {declared}"));
+            out.found(format!("{field} is new in metadata version {since}, the file declares {declared}"));
         }
     }
 }
 
 const ONCE: Rule = Rule {
     id: "MET018",
-    title: "fields that stand once stand once",
+    title: "single-use fields appear once",
     severity: Error,
     provenance: PypiRejects,
-    why: "Which of two values counts depends on the reader.",
+    why: "Which of two values counts depends on the reader. twine sends no file with such metadata.",
     source: CORE,
     fix: "Use a current build backend.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: duplicate field Version",
     check: Check::Dist(once),
     #[cfg(test)]
     fails: || fixture::metadata("Summary", "Version: 1.0\nSummary"),
 };
 
+/// The fields that may appear several times.
+const MULTIPLE: [&str; 15] = [
+    "platform",
+    "supported-platform",
+    "classifier",
+    "requires",
+    "provides",
+    "obsoletes",
+    "requires-dist",
+    "provides-dist",
+    "obsoletes-dist",
+    "requires-external",
+    "project-url",
+    "provides-extra",
+    "dynamic",
+    "license-file",
+    "import-name",
+];
+
 fn once(dist: &Dist, out: &mut Out) {
+    let metadata = metadata!(dist, out);
+    let mut seen = BTreeSet::new();
+    for (field, _) in &metadata.headers.fields {
+        let lower = field.to_ascii_lowercase();
+        let multiple = MULTIPLE.contains(&lower.as_str()) || lower == "import-namespace";
+        let known = FIELD_VERSIONS.iter().any(|(known, _)| *known == lower);
+        if known && !multiple && !seen.insert(lower) {
+            out.found(format!("duplicate field {field}"));
+        }
+    }
+    let body = metadata.headers.body.as_deref().is_some_and(|body| !body.is_empty());
+    if body && metadata.headers.get("Description").is_some() {
+        out.found("the description is given twice, as a field and as the body");
+    }
+}
+
+const UNKNOWN: Rule = Rule {
+    id: "MET023",
+    title: "every field is one of the specification",
+    severity: Error,
+    provenance: PypiRejects,
+    why: "twine and PyPI reject metadata with a field that they do not know.",
+    source: "twine, `package.py`; packaging, `metadata.py`.",
+    fix: "Use a current build backend, and remove fields of your own.",
+    example: "sample-1.0-py3-none-any.whl: unknown field Colour",
+    check: Check::Dist(unknown),
+    #[cfg(test)]
+    fails: || fixture::metadata("Summary", "Colour: red\nSummary"),
+};
+
+fn unknown(dist: &Dist, out: &mut Out) {
+    let mut told = BTreeSet::new();
+    for (field, _) in &metadata!(dist, out).headers.fields {
+        let lower = field.to_ascii_lowercase();
+        if !FIELD_VERSIONS.iter().any(|(known, _)| *known == lower) && told.insert(lower) {
+            out.found(format!("unknown field {field}"));
+        }
+    }
+}
+
+const IMPORT_NAMES: Rule = Rule {
+    id: "MET024",
+    title: "Import-Name and Import-Namespace are names of modules",
+    severity: Error,
+    provenance: PypiRejects,
+    why: "PyPI accepts dotted identifiers, each optionally followed by `; private`.",
+    source: "PEP 794; packaging, `metadata.py`.",
+    fix: "In `[project]`: `import-names = [\"package.module\"]`.",
+    example: "sample-1.0-py3-none-any.whl: Import-Name: `not-a-name` is not the name of a module",
+    check: Check::Dist(import_names),
+    #[cfg(test)]
+    fails: || {
+        fixture::metadata("Metadata-Version: 2.4\n", "Metadata-Version: 2.5\nImport-Name: not-a-name\n")
+    },
+};
+
+fn import_names(dist: &Dist, out: &mut Out) {
     let headers = &metadata!(dist, out).headers;
-    for field in [
-        "Metadata-Version",
-        "Name",
-        "Version",
-        "Summary",
-        "Requires-Python",
-        "License-Expression",
-        "Description-Content-Type",
-        "Home-page",
-        "License",
-        "Author",
-        "Author-email",
-    ] {
-        if headers.all(field).count() > 1 {
-            out.found(format!("{field} stands more than once"));
+    for field in ["Import-Name", "Import-Namespace"] {
+        for text in headers.all(field) {
+            let (module, option) =
+                text.split_once(';').map_or((text, None), |(module, option)| (module, Some(option)));
+            let module = module.trim_end();
+            let alone = field == "Import-Name" && module.is_empty() && option.is_none();
+            if !alone && !module.split('.').all(python_name::is_identifier) {
+                out.found(format!("{field}: `{module}` is not the name of a module"));
+            } else if option.is_some_and(|option| option.trim_start() != "private") {
+                out.found(format!("{field}: expected `; private`, found `{text}`"));
+            }
         }
     }
 }
@@ -576,16 +500,22 @@ fn once(dist: &Dist, out: &mut Out) {
 /// The fields by which installers choose.
 pub(super) const RESOLVED: [&str; 3] = ["requires-dist", "requires-python", "provides-extra"];
 
-/// What must be equal in all files of a version, in no order.
-pub(super) fn essence(metadata: &Metadata) -> Vec<(String, String)> {
+/// What must be equal in all files of a version: requirements, extras and
+/// specifiers by their meaning, the rest as it is written.
+pub(super) fn essence(metadata: &Metadata) -> BTreeSet<(String, String)> {
     let own = ["metadata-version", "platform", "supported-platform", "dynamic", "description"];
-    let mut fields: Vec<(String, String)> = metadata
-        .headers
-        .fields
-        .iter()
-        .map(|(name, value)| (name.to_ascii_lowercase(), value.clone()))
-        .filter(|(name, _)| !own.contains(&name.as_str()))
-        .collect();
-    fields.sort();
+    let meaning = |field: &str, value: &str| match field {
+        "requires-dist" => requirement::parse(value).ok().map(|requirement| requirement.to_string()),
+        "requires-python" => requires_python(value).map(|specifiers| specifiers.to_string()),
+        "provides-extra" => Some(name::normalize(value)),
+        _ => None,
+    };
+    let fields = metadata.headers.fields.iter().map(|(field, value)| (field.to_ascii_lowercase(), value));
     fields
+        .filter(|(field, _)| !own.contains(&field.as_str()))
+        .map(|(field, value)| {
+            let value = meaning(&field, value).unwrap_or_else(|| value.clone());
+            (field, value)
+        })
+        .collect()
 }

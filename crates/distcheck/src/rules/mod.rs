@@ -2,8 +2,12 @@
 
 mod abi;
 mod archive;
+mod attestation;
+mod build;
+mod contact;
 mod content;
 mod environments;
+mod licence;
 mod linux;
 mod macos;
 mod metadata;
@@ -20,9 +24,8 @@ mod top;
 mod windows;
 
 pub use environments::{PackageChanges, changes};
-pub use metadata::is_licence_expression;
+pub use licence::is_licence_expression;
 pub use restructured::faults as restructured_faults;
-pub use set::systems;
 
 use crate::rule::Rule;
 
@@ -34,6 +37,8 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
         tags::RULES,
         record::RULES,
         metadata::RULES,
+        contact::RULES,
+        licence::RULES,
         project::RULES,
         restructured::RULES,
         scripts::RULES,
@@ -45,6 +50,8 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
         content::RULES,
         top::RULES,
         sdist::RULES,
+        build::RULES,
+        attestation::RULES,
         set::RULES,
         environments::RULES,
     ]
@@ -55,6 +62,16 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
 /// The rule with this id, in any case.
 pub fn find(id: &str) -> Option<&'static Rule> {
     all().find(|rule| rule.id.eq_ignore_ascii_case(id))
+}
+
+/// The rule or family whose name is most like `text`, for "did you mean".
+pub fn suggest(text: &str) -> Option<&'static str> {
+    let text = text.to_ascii_uppercase();
+    let families = all().map(|rule| rule.id.trim_end_matches(|c: char| c.is_ascii_digit()));
+    let names = all().map(|rule| rule.id).chain(families);
+    let near =
+        names.map(|name| (strsim::osa_distance(name, &text), name)).filter(|(distance, _)| *distance <= 2);
+    near.min().map(|(_, name)| name)
 }
 
 #[cfg(test)]

@@ -6,10 +6,10 @@ use pep440_rs::Version;
 use pydist::filename::DistName;
 use pydist::name;
 
-use crate::facts::Dist;
+use crate::facts::{Dist, Wheel};
 #[cfg(test)]
 use crate::fixture;
-use crate::rule::Provenance::{BreaksInstall, Hygiene, PypiRejects};
+use crate::rule::Provenance::{BreaksInstall, PypiRejects};
 use crate::rule::Severity::{Error, Warning};
 use crate::rule::{Check, Out, Rule, some};
 
@@ -18,7 +18,8 @@ const FORMAT: &str =
 const BACKEND: &str =
     "Do not rename distributions; let the build backend name them. To change tags use `wheel tags`.";
 
-pub(super) static RULES: &[Rule] = &[GRAMMAR, PROJECT, VERSION, NORMAL_SDIST, NORMAL_WHEEL, LOCAL, DIST_INFO];
+pub(super) static RULES: &[Rule] =
+    &[GRAMMAR, PROJECT, VERSION, NORMAL_SDIST, NORMAL_WHEEL, LOCAL, DIST_INFO, ONE_DIST_INFO];
 
 const GRAMMAR: Rule = Rule {
     id: "NAM001",
@@ -28,7 +29,7 @@ const GRAMMAR: Rule = Rule {
     why: "Installers read project, version and tags from the file name alone.",
     source: FORMAT,
     fix: BACKEND,
-    example: "",
+    example: "sample-1.0-any.whl: a wheel's name has five or six parts (name-version[-build]-python-abi-platform.whl), this one has 3",
     check: Check::Dist(grammar),
     #[cfg(test)]
     fails: || fixture::renamed("sample-1.0-any.whl"),
@@ -38,7 +39,14 @@ fn grammar(dist: &Dist, out: &mut Out) {
     if let Err(error) = &dist.name {
         out.found(error.to_string());
     }
+    // The index keeps the metadata of a wheel beside it.
+    if dist.wheel_name().is_some() && dist.filename.len() > NAME_LIMIT {
+        out.found(format!("the name has {} bytes, the limit is {NAME_LIMIT}", dist.filename.len()));
+    }
 }
+
+/// 255 bytes, less those of `.metadata`.
+const NAME_LIMIT: usize = 246;
 
 const PROJECT: Rule = Rule {
     id: "NAM002",
@@ -48,7 +56,7 @@ const PROJECT: Rule = Rule {
     why: "Installers refuse a file that turns out to be another project.",
     source: FORMAT,
     fix: BACKEND,
-    example: "",
+    example: "simple-1.0-py3-none-any.whl: the file name has `simple`, the metadata have `sample`",
     check: Check::Dist(project),
     #[cfg(test)]
     fails: || fixture::renamed("simple-1.0-py3-none-any.whl"),
@@ -57,7 +65,7 @@ const PROJECT: Rule = Rule {
 fn project(dist: &Dist, out: &mut Out) {
     let (Ok(file), Some(metadata)) = (&dist.name, dist.metadata()) else { return out.not_applicable() };
     if file.project() != name::normalize(&metadata.name) {
-        out.found(format!("the file name says `{}`, the metadata say `{}`", file.project(), metadata.name));
+        out.found(format!("the file name has `{}`, the metadata have `{}`", file.project(), metadata.name));
     }
 }
 
@@ -69,7 +77,7 @@ const VERSION: Rule = Rule {
     why: "Installers refuse a file that turns out to be another version.",
     source: FORMAT,
     fix: BACKEND,
-    example: "",
+    example: "sample-1.1-py3-none-any.whl: the file name has version `1.1`, the metadata `1.0`",
     check: Check::Dist(version),
     #[cfg(test)]
     fails: || fixture::renamed("sample-1.1-py3-none-any.whl"),
@@ -77,13 +85,12 @@ const VERSION: Rule = Rule {
 
 fn version(dist: &Dist, out: &mut Out) {
     let (Ok(file), Some(metadata)) = (&dist.name, dist.metadata()) else { return out.not_applicable() };
-    let parse = |text: &str| Version::from_str(&text.replace('_', "-")).ok();
-    let (left, right) = (parse(file.version()), parse(&metadata.version));
+    let (left, right) = (file.normal_version(), Version::from_str(&metadata.version).ok());
     if right.is_none() {
-        out.found(format!("the metadata's version `{}` is not of PEP 440", metadata.version));
+        out.found(format!("the version `{}` of the metadata is not a version of PEP 440", metadata.version));
     } else if left != right {
         out.found(format!(
-            "the file name says `{}`, the metadata say `{}`",
+            "the file name has version `{}`, the metadata `{}`",
             file.version(),
             metadata.version
         ));
@@ -92,13 +99,13 @@ fn version(dist: &Dist, out: &mut Out) {
 
 const NORMAL_SDIST: Rule = Rule {
     id: "NAM004",
-    title: "a source distribution's project name is normalised",
+    title: "a source distribution has the normalized name and version",
     severity: Error,
     provenance: PypiRejects,
-    why: "The index refuses source distributions that are not called by the normalised name.",
-    source: "PEP 625.",
+    why: "PyPI accepts `name-version.tar.gz` alone, with the normalized name and the normalized version.",
+    source: "PEP 625; Warehouse, `forklift/legacy.py`.",
     fix: "Use a build backend that follows PEP 625 (maturin 1.5, setuptools 69.3, hatchling 1.13 or newer).",
-    example: "",
+    example: "Sam.ple-1.0.tar.gz: expected `sam_ple-1.0.tar.gz`",
     check: Check::Dist(normal_sdist),
     #[cfg(test)]
     fails: || ("Sam.ple-1.0.tar.gz".to_owned(), fixture::sdist(|_| ()).1).into(),
@@ -106,20 +113,23 @@ const NORMAL_SDIST: Rule = Rule {
 
 fn normal_sdist(dist: &Dist, out: &mut Out) {
     let Ok(DistName::Sdist(file)) = &dist.name else { return out.not_applicable() };
-    if file.name != name::escape(&file.name) {
-        out.found(format!("expected `{}-…`, found `{}-…`", name::escape(&file.name), file.name));
+    let Some(version) = dist.name.as_ref().ok().and_then(DistName::normal_version) else { return };
+    let expected = format!("{}-{version}.tar.gz", name::escape(&file.name));
+    if dist.filename != expected {
+        out.found(format!("expected `{expected}`"));
     }
 }
 
 const NORMAL_WHEEL: Rule = Rule {
     id: "NAM005",
-    title: "project name and version of a wheel are normalised",
-    severity: Warning,
-    provenance: Hygiene,
-    why: "Some tools compare file names literally.",
-    source: FORMAT,
+    title: "a wheel has the normalized name",
+    severity: Error,
+    provenance: PypiRejects,
+    why: "PyPI rejects wheels of another spelling since January 2026. A warning for the version, which some tools \
+        compare literally.",
+    source: "PEP 427; Warehouse, `forklift/legacy.py`.",
     fix: "Use a current build backend.",
-    example: "",
+    example: "Sample-1.0-py3-none-any.whl: expected the name `sample`, found `Sample`",
     check: Check::Dist(normal_wheel),
     #[cfg(test)]
     fails: || fixture::renamed("Sample-1.0-py3-none-any.whl"),
@@ -130,10 +140,10 @@ fn normal_wheel(dist: &Dist, out: &mut Out) {
     if file.name != name::escape(&file.name) {
         out.found(format!("expected the name `{}`, found `{}`", name::escape(&file.name), file.name));
     }
-    if let Ok(version) = Version::from_str(&file.version.replace('_', "-"))
+    if let Ok(version) = Version::from_str(&file.version)
         && version.to_string() != file.version
     {
-        out.found(format!("expected the version `{version}`, found `{}`", file.version));
+        out.only(Warning).found(format!("expected the version `{version}`, found `{}`", file.version));
     }
 }
 
@@ -145,7 +155,7 @@ const LOCAL: Rule = Rule {
     why: "The index refuses local versions (`1.0+local`).",
     source: "PEP 440; Warehouse, `packaging/forklift`.",
     fix: "Drop the part from `+` on. With setuptools-scm: `local_scheme = \"no-local-version\"`.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: `1.0+local` is a local version",
     check: Check::Dist(local),
     #[cfg(test)]
     fails: || fixture::metadata("Version: 1.0\n", "Version: 1.0+local\n"),
@@ -161,33 +171,45 @@ fn local(dist: &Dist, out: &mut Out) {
 
 const DIST_INFO: Rule = Rule {
     id: "NAM007",
-    title: "the `.dist-info` folder is named like the file",
+    title: "the `.dist-info` directory is named like the file",
     severity: Error,
-    provenance: BreaksInstall,
-    why: "Installers look the metadata up by the file's name.",
-    source: FORMAT,
+    provenance: PypiRejects,
+    why: "PyPI and installers look the metadata up by the first two parts of the file name, as they are spelled there.",
+    source: "PyPA \"Binary distribution format\"; Warehouse, `forklift/legacy.py`.",
     fix: BACKEND,
-    example: "",
+    example: "sample-1.0.1-py3-none-any.whl: expected `sample-1.0.1.dist-info`, found `sample-1.0.dist-info`",
     check: Check::Wheel(dist_info),
     #[cfg(test)]
     fails: || fixture::renamed("sample-1.0.1-py3-none-any.whl"),
 };
 
-fn dist_info(dist: &Dist, wheel: &crate::facts::Wheel, out: &mut Out) {
-    match &wheel.dist_infos[..] {
-        [] => out.found("there is no `.dist-info` folder"),
-        [folder] => {
-            let Some(file) = dist.wheel_name() else { return out.not_applicable() };
-            let stem = folder.trim_end_matches(".dist-info");
-            let same = stem.rsplit_once('-').is_some_and(|(project, version)| {
-                let parse = |text: &str| Version::from_str(&text.replace('_', "-")).ok();
-                name::normalize(project) == name::normalize(&file.name)
-                    && parse(version) == parse(&file.version)
-            });
-            if !same {
-                out.found(format!("expected `{}`, found `{folder}`", file.dist_info()));
-            }
+fn dist_info(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+    let Some(file) = dist.wheel_name() else { return out.not_applicable() };
+    let expected = file.dist_info();
+    if !wheel.dist_infos.contains(&expected) {
+        match wheel.dist_info() {
+            Some(found) => out.found(format!("expected `{expected}`, found `{found}`")),
+            None => out.found(format!("`{expected}` is missing")),
         }
-        several => out.found(format!("there are several: {}", some(several))),
+    }
+}
+
+const ONE_DIST_INFO: Rule = Rule {
+    id: "NAM008",
+    title: "there is one `.dist-info` directory",
+    severity: Error,
+    provenance: BreaksInstall,
+    why: "With several, installers reject the wheel or record the wrong metadata.",
+    source: FORMAT,
+    fix: BACKEND,
+    example: "sample-1.0-py3-none-any.whl: found `sample-1.0.dist-info`, `other-1.0.dist-info`",
+    check: Check::Wheel(one_dist_info),
+    #[cfg(test)]
+    fails: || fixture::plus("other-1.0.dist-info/METADATA", ""),
+};
+
+fn one_dist_info(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    if wheel.dist_infos.len() > 1 {
+        out.found(format!("found {}", some(&wheel.dist_infos)));
     }
 }

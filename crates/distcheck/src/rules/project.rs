@@ -28,7 +28,7 @@ const LICENCE_TEXT: Rule = Rule {
     why: "Whoever reads the metadata believes another licence than whoever reads the text.",
     source: "SPDX licence texts; PEP 639.",
     fix: "Make LICENSE and `license` in `[project]` say the same.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: sample-1.0.dist-info/licenses/LICENSE: the metadata say MIT, the text is Apache-2.0",
     check: Check::Dist(licence_text),
     #[cfg(test)]
     fails: || {
@@ -72,7 +72,7 @@ const DESCRIBED: Rule = Rule {
     why: "The project's page on the index is empty.",
     source: "pyroma; twine check --strict.",
     fix: "`description = …` and `readme = \"README.md\"` in `[project]`.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: there is no Summary",
     check: Check::Dist(described),
     #[cfg(test)]
     fails: || fixture::metadata("Summary: A sample.\n", ""),
@@ -96,7 +96,7 @@ const COMPLETE: Rule = Rule {
     why: "Without a licence, a web address, an author and the Python that it is for, nobody can judge the project.",
     source: "pyroma.",
     fix: "`license`, `urls`, `authors` and `requires-python` in `[project]`.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: it lacks an author",
     check: Check::Dist(complete),
     #[cfg(test)]
     fails: || fixture::metadata("Author: A. Sample\n", ""),

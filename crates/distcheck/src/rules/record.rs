@@ -32,13 +32,13 @@ fn is_exempt(path: &str) -> bool {
 
 const THERE: Rule = Rule {
     id: "REC001",
-    title: "RECORD is there and can be read",
+    title: "RECORD exists and can be read",
     severity: Error,
     provenance: PypiRejects,
     why: "Installers need it to install and to remove the package.",
     source: SOURCE,
     fix: FIX,
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: there is no RECORD",
     check: Check::Wheel(there),
     #[cfg(test)]
     fails: || fixture::after(|members| drop(members.pop())),
@@ -68,7 +68,7 @@ const HASHES: Rule = Rule {
     why: "Installers that check refuse the wheel; the others install files that nobody vouches for.",
     source: SOURCE,
     fix: FIX,
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: sample/__init__.py: RECORD has sha256=nia_NpkRxFwkPGhBR7I_yeHc_PJX0pmhxjIBam_NM_Q, the file QgXEgJqxsID9Mra_lkDl_qptG2m_n6aElUq3EBV-wUE",
     check: Check::Wheel(hashes),
     #[cfg(test)]
     fails: || fixture::after(|members| members[0].data = b"x = 2\n".to_vec()),
@@ -79,12 +79,14 @@ fn hashes(_: &Dist, wheel: &Wheel, out: &mut Out) {
         return out.not_applicable();
     }
     for (entry, member) in pairs(wheel) {
-        let (Some((algorithm, said)), Some(found)) = (&entry.hash, &member.sha256) else { continue };
-        if algorithm == "sha256" && said.trim_end_matches('=') != digest::record_hash(found) {
-            out.at(
-                &entry.path,
-                format!("RECORD says sha256={said}, the file has {}", digest::record_hash(found)),
-            );
+        let Some((algorithm, expected)) = &entry.hash else { continue };
+        let found = match (algorithm.as_str(), &member.sha256, &member.other_hash) {
+            ("sha256", Some(sha256), _) => digest::record_hash(sha256),
+            (algorithm, _, Some((other, hash))) if algorithm == *other => hash.clone(),
+            _ => continue,
+        };
+        if expected.trim_end_matches('=') != found {
+            out.at(&entry.path, format!("RECORD has {algorithm}={expected}, the file {found}"));
         }
     }
 }
@@ -97,7 +99,7 @@ const SIZES: Rule = Rule {
     why: "Installers that check refuse the wheel.",
     source: SOURCE,
     fix: FIX,
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: sample/__init__.py: RECORD says 7 bytes, the file has 6",
     check: Check::Wheel(sizes),
     #[cfg(test)]
     fails: || fixture::record(",6\n", ",7\n"),
@@ -122,7 +124,7 @@ const COMPLETE: Rule = Rule {
     why: "A file that is not listed is installed unchecked and never removed.",
     source: SOURCE,
     fix: FIX,
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: sample/more.py: not listed in RECORD",
     check: Check::Wheel(complete),
     #[cfg(test)]
     fails: || fixture::after(|members| members.insert(0, fixture::Member::new("sample/more.py", ""))),
@@ -143,13 +145,13 @@ fn complete(_: &Dist, wheel: &Wheel, out: &mut Out) {
 
 const SURPLUS: Rule = Rule {
     id: "REC005",
-    title: "RECORD lists only files that are there",
+    title: "RECORD lists only files of the archive",
     severity: Error,
     provenance: BreaksInstall,
     why: "Something was lost after the wheel was built.",
     source: SOURCE,
     fix: FIX,
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: sample/__init__.py: listed in RECORD, not in the archive",
     check: Check::Wheel(surplus),
     #[cfg(test)]
     fails: || fixture::after(|members| drop(members.remove(0))),
@@ -171,7 +173,7 @@ const ONCE: Rule = Rule {
     why: "Of two lines for one file, one is wrong.",
     source: SOURCE,
     fix: FIX,
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: sample-1.0.dist-info/RECORD: listed more than once",
     check: Check::Wheel(once),
     #[cfg(test)]
     fails: || fixture::record("sample/__init__.py", "sample-1.0.dist-info/RECORD,,\nsample/__init__.py"),
@@ -195,7 +197,7 @@ const STRONG: Rule = Rule {
     why: "MD5 and SHA-1 are forbidden, and without a hash nothing is checked.",
     source: SOURCE,
     fix: FIX,
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: sample-1.0.dist-info/METADATA: its hash is of `md5`",
     check: Check::Wheel(strong),
     #[cfg(test)]
     fails: || fixture::record("sha256=", "md5="),
@@ -222,7 +224,7 @@ const FORMS: Rule = Rule {
     why: "Paths with backslashes match no member of the archive.",
     source: SOURCE,
     fix: FIX,
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: /sample/__init__.py: not a relative path with `/`",
     check: Check::Wheel(forms),
     #[cfg(test)]
     fails: || fixture::record("sample/__init__.py", "/sample/__init__.py"),

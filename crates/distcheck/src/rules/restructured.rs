@@ -127,7 +127,7 @@ const RESTRUCTURED: Rule = Rule {
     a missing blank line. A description without a content type is reStructuredText.",
     source: "readme_renderer, `rst.py` (`halt_level` 2, no raw, no inclusion); twine check.",
     fix: "Run `twine check`, or write the description in Markdown and say so.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: line 1 of the description: the line at the title `Sample` is too short",
     check: Check::Dist(restructured),
     #[cfg(test)]
     fails: || fixture::metadata("text/markdown\n\n# Sample", "text/x-rst\n\nSample\n===="),
@@ -148,7 +148,7 @@ const READ_WHOLE: Rule = Rule {
     why: "Some constructs of docutils are not read here. They pass, and the index may still refuse them.",
     source: "docutils, reStructuredText Markup Specification.",
     fix: "Run `twine check` on the file too.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: not checked: tables, in line 1 of the description",
     check: Check::Dist(read_whole),
     #[cfg(test)]
     fails: || fixture::metadata("text/markdown\n\n# Sample", "text/x-rst\n\n== ==\na  b\n== ==\n1  2\n== =="),
@@ -238,6 +238,14 @@ fn is_table(line: &str) -> bool {
 }
 
 impl Reader<'_> {
+    /// Notes a construct that is not checked.
+    fn skip(&mut self, construct: &'static str, line: usize) {
+        let lines = self.unread.entry(construct).or_default();
+        if lines.last() != Some(&(line + 1)) {
+            lines.push(line + 1);
+        }
+    }
+
     fn tell(&mut self, line: usize, message: impl Into<String>) {
         self.found.push((line + 1, message.into()));
     }
@@ -266,8 +274,15 @@ impl Reader<'_> {
         if content == ".." || content.starts_with(".. ") {
             return self.explicit(at, depth);
         }
-        if content.starts_with("__ ") || content.starts_with(">>>") {
+        if content.starts_with("__ ") {
+            self.skip("anonymous targets", at);
             return at + 1;
+        }
+        if content.starts_with(">>>") {
+            return at + self.lines[at..].iter().take_while(|line| !line.is_empty()).count();
+        }
+        if depth > 0 {
+            self.skip("indented text", at);
         }
         if is_table(line) {
             self.unread.entry("tables").or_default().push(at + 1);
@@ -329,6 +344,7 @@ impl Reader<'_> {
             }
             _ => {}
         }
+        self.directive(at, end, &name, arguments.trim());
         if UNREAD.contains(&name.as_str()) {
             self.unread.entry("the content of tables and formulas").or_default().push(at + 1);
         }
@@ -341,6 +357,32 @@ impl Reader<'_> {
         // Its options, then content like any other.
         let is_option = |line: &&String| line.trim_start().starts_with(':');
         at + 1 + self.lines[at + 1..end].iter().take_while(is_option).count()
+    }
+
+    /// Notes arguments, options and content that docutils may reject.
+    fn directive(&mut self, at: usize, end: usize, name: &str, argument: &str) {
+        let options: Vec<&str> = self.lines[at + 1..end]
+            .iter()
+            .map(|line| line.trim_start())
+            .take_while(|line| line.starts_with(':'))
+            .collect();
+        let content = self.lines[at + 1..end].iter().skip(options.len()).any(|line| !line.is_empty());
+        let image = ["image", "figure"].contains(&name);
+        let code = ["code", "code-block", "sourcecode"].contains(&name);
+        let known = |option: &&str| image && IMAGE_OPTIONS.iter().any(|known| option.starts_with(known));
+        let plain = match name {
+            _ if image => !argument.is_empty() && (name == "figure" || !content),
+            _ if code => {
+                content && (argument.is_empty() || LANGUAGES.contains(&argument.to_lowercase().as_str()))
+            }
+            "note" | "warning" | "tip" | "important" | "hint" | "caution" | "danger" | "attention"
+            | "error" => content || !argument.is_empty(),
+            "contents" | "role" | "replace" => true,
+            _ => false,
+        };
+        if !plain || !options.iter().all(known) {
+            self.skip("arguments, options or content of directives", at);
+        }
     }
 
     fn target(&mut self, at: usize, target: &str) {
@@ -365,10 +407,12 @@ impl Reader<'_> {
         if let Some(style) = over {
             let (title, under) = (line(at + 1), line(at + 2));
             if title.is_empty() {
-                // A transition.
+                // Where it may stand depends on what is around it.
+                self.skip("transitions", at);
                 return Some(at + 1);
             }
             if adornment(under) != Some(style) || under.len() != line(at).len() {
+                self.skip("titles with an overline", at);
                 return None;
             }
             let (title, width) = (title.trim().to_owned(), under.len());
@@ -385,7 +429,10 @@ impl Reader<'_> {
     }
 
     fn section(&mut self, at: usize, title: &str, width: usize, style: (char, bool)) {
-        if title.chars().count() > width {
+        if !title.is_ascii() {
+            // Some characters are two columns wide.
+            self.skip("the width of titles", at);
+        } else if title.chars().count() > width {
             self.tell(at, format!("the line at the title `{title}` is too short"));
         }
         match self.styles.iter().position(|known| *known == style) {
@@ -415,15 +462,23 @@ impl Reader<'_> {
         let end = at + count;
         let text = self.lines[at..end].join("\n");
         let literal = text.ends_with("::");
+        self.shape(at, end, depth);
         self.texts.push((at, text));
         if !literal {
             return end;
         }
         let next = self.lines[end..].iter().position(|line| !line.is_empty()).map(|skip| end + skip);
         match next {
-            Some(next) if indent(&self.lines[next]) > depth => self.after_block(next, depth),
+            Some(next) if indent(&self.lines[next]) > depth => {
+                let end = self.after_block(next, depth);
+                if end < self.lines.len() && !self.lines[end - 1].is_empty() {
+                    self.skip("the end of literal blocks", end);
+                }
+                end
+            }
             // Quoted literal blocks start each line with the same punctuation.
             Some(next) if self.lines[next].trim_start().starts_with(|c: char| c.is_ascii_punctuation()) => {
+                self.skip("quoted literal blocks", next);
                 next + 1
             }
             Some(next) if next > end => {
@@ -431,6 +486,42 @@ impl Reader<'_> {
                 next
             }
             _ => end,
+        }
+    }
+
+    /// Notes lines that are more than the running text of a paragraph or of a
+    /// plain list.
+    fn shape(&mut self, start: usize, end: usize, depth: usize) {
+        let first = self.lines[start].trim_start().to_owned();
+        let marker = bullet(&first);
+        let starts = |text: &str, marks: &[&str]| marks.iter().any(|mark| text.starts_with(mark));
+        let other = if marker.is_none() && is_enumerated(&first) {
+            Some("numbered lists")
+        } else if first.starts_with(':') && first[1..].contains(':') {
+            Some("field lists")
+        } else if first == "|" || first.starts_with("| ") {
+            Some("line blocks")
+        } else if starts(&first, &["--", "/"]) || (first.starts_with('-') && marker.is_none()) {
+            Some("option lists")
+        } else {
+            None
+        };
+        if let Some(construct) = other {
+            return self.skip(construct, start);
+        }
+        for at in start + 1..end {
+            let line = &self.lines[at];
+            let plain = match marker {
+                // An item of the same list, or the next line of this one.
+                Some(mark) => {
+                    (indent(line) == depth && bullet(line.trim_start()) == Some(mark))
+                        || indent(line) == depth + 2
+                }
+                None => indent(line) == depth && bullet(line.trim_start()).is_none(),
+            };
+            if !plain {
+                self.skip("indented text", at);
+            }
         }
     }
 
@@ -448,6 +539,14 @@ impl Reader<'_> {
             for piece in pieces(text) {
                 let message = match piece {
                     Piece::Open(start) => format!("`{start}` opens markup that is not closed"),
+                    Piece::Unclear => {
+                        self.skip("a lone `*` or `|`", *at);
+                        continue;
+                    }
+                    Piece::Simple => {
+                        self.skip("references by a plain word, to footnotes, or without a name", *at);
+                        continue;
+                    }
                     Piece::Role(role) if !ROLES.contains(&role.as_str()) && !self.roles.contains(&role) => {
                         format!("the role `{role}` is not known to docutils")
                     }
@@ -467,6 +566,73 @@ impl Reader<'_> {
     }
 }
 
+/// The mark of an item of a bullet list.
+fn bullet(line: &str) -> Option<char> {
+    let mark = line.chars().next().filter(|c| "*+-•‣⁃".contains(*c))?;
+    let rest = &line[mark.len_utf8()..];
+    (rest.is_empty() || rest.starts_with(' ')).then_some(mark)
+}
+
+/// Whether a line starts like an item of a numbered list: `1.`, `(a)`, `#.`.
+fn is_enumerated(line: &str) -> bool {
+    let Some((mark, _)) = line.split_once(' ').or(Some((line, ""))) else { return false };
+    let inner = mark.strip_prefix('(').unwrap_or(mark);
+    let Some(inner) = inner.strip_suffix(['.', ')']) else { return false };
+    !inner.is_empty()
+        && (inner == "#" || (inner.len() < 6 && inner.chars().all(|c| c.is_ascii_alphanumeric())))
+}
+
+/// Languages of code that Pygments knows under these names.
+const LANGUAGES: [&str; 43] = [
+    "bash",
+    "bat",
+    "c",
+    "c++",
+    "cmake",
+    "console",
+    "cpp",
+    "css",
+    "diff",
+    "docker",
+    "dockerfile",
+    "fish",
+    "go",
+    "html",
+    "http",
+    "ini",
+    "java",
+    "javascript",
+    "jinja",
+    "js",
+    "json",
+    "lua",
+    "make",
+    "makefile",
+    "nix",
+    "powershell",
+    "pycon",
+    "pytb",
+    "python",
+    "python3",
+    "rst",
+    "ruby",
+    "rust",
+    "sh",
+    "shell",
+    "shell-session",
+    "sql",
+    "text",
+    "toml",
+    "ts",
+    "typescript",
+    "xml",
+    "yaml",
+];
+
+/// The options of images, which are the most used.
+const IMAGE_OPTIONS: [&str; 7] =
+    [":alt:", ":target:", ":width:", ":height:", ":align:", ":scale:", ":class:"];
+
 fn is_word(name: &str) -> bool {
     !name.is_empty() && name.trim_end().chars().all(|c| c.is_ascii_alphanumeric() || "-_:.+".contains(c))
 }
@@ -476,6 +642,10 @@ enum Piece {
     /// It starts and does not end.
     Open(&'static str),
     Role(String),
+    /// It may start, or be text.
+    Unclear,
+    /// `name_`, `[1]_`, `` `name`__ ``.
+    Simple,
     /// `` `name`_ ``.
     Reference(String),
     /// `` `name <address>`_ ``.
@@ -499,15 +669,22 @@ fn pieces(text: &str) -> Vec<Piece> {
             continue;
         }
         let Some(mark) = ["``", "**", "*", "`", "|"].into_iter().find(|mark| starts(&chars, at, mark)) else {
+            // A word or a bracket that ends in `_` refers to something.
+            let before = at.checked_sub(1).map(|before| chars[before]);
+            let after = chars.get(at + 1);
+            if chars[at] == '_'
+                && before.is_some_and(|c| c.is_alphanumeric() || "]`_".contains(c))
+                && after.is_none_or(|c| !c.is_alphanumeric() && *c != '_')
+            {
+                pieces.push(Piece::Simple);
+            }
             at += 1;
             continue;
         };
         let size = mark.len();
         let Some(end) = closes(&chars, at + size, mark) else {
-            // What docutils makes of a lone bar depends on more.
-            if mark != "|" && mark != "*" {
-                pieces.push(Piece::Open(mark));
-            }
+            // What docutils makes of a lone bar or asterisk depends on more.
+            pieces.push(if mark == "|" || mark == "*" { Piece::Unclear } else { Piece::Open(mark) });
             at += size;
             continue;
         };
@@ -523,6 +700,8 @@ fn pieces(text: &str) -> Vec<Piece> {
                     after.strip_prefix(':').and_then(|tail| tail.split_once(':')).map(|(role, _)| role);
                 if let Some(role) = role.filter(|role| is_word(role)).or(after.filter(|role| is_word(role))) {
                     pieces.push(Piece::Role(role.to_ascii_lowercase()));
+                } else if rest.first() == Some(&'_') && rest.get(1) == Some(&'_') && !inner.ends_with('>') {
+                    pieces.push(Piece::Simple);
                 } else if rest.first() == Some(&'_') && rest.get(1) != Some(&'_') {
                     let link = inner.strip_suffix('>').and_then(|inner| inner.rsplit_once('<'));
                     pieces.push(match link {
@@ -537,7 +716,9 @@ fn pieces(text: &str) -> Vec<Piece> {
             "|" => pieces.push(Piece::Substitution(normal(&inner))),
             _ => {}
         }
-        at = end + size;
+        // The mark of a reference belongs to it.
+        let reference = rest.iter().take_while(|c| **c == '_').count();
+        at = end + size + if ["`", "|"].contains(&mark) { reference } else { 0 };
     }
     pieces
 }
@@ -546,7 +727,7 @@ fn starts(chars: &[char], at: usize, mark: &str) -> bool {
     let same = mark.chars().enumerate().all(|(index, c)| chars.get(at + index) == Some(&c));
     let next = chars.get(at + mark.len());
     let before = at.checked_sub(1).map(|before| chars[before]);
-    // A role stands before its text.
+    // A role precedes its text.
     let opens = |c: char| c.is_whitespace() || "'\"([{<-/:".contains(c) || "‘“’«¡¿‐‑–—".contains(c);
     let quoted = |c: char| {
         let pairs = [('\'', '\''), ('"', '"'), ('(', ')'), ('[', ']'), ('{', '}'), ('<', '>')];

@@ -6,11 +6,45 @@ use std::collections::BTreeSet;
 use crate::facts::{Dist, Wheel};
 #[cfg(test)]
 use crate::fixture;
-use crate::rule::Provenance::{BreaksInstall, BreaksRuntime};
+use crate::rule::Provenance::{BreaksInstall, BreaksRuntime, PypiRejects};
 use crate::rule::Severity::{Error, Warning};
 use crate::rule::{Check, Out, Rule};
 
-pub(super) static RULES: &[Rule] = &[ENTRY_POINTS, FOREIGN, SHEBANG];
+pub(super) static RULES: &[Rule] = &[READABLE, ENTRY_POINTS, FOREIGN, SHEBANG];
+
+const SPECIFICATION: &str = "PyPA \"Entry points specification\".";
+
+const READABLE: Rule = Rule {
+    id: "MET025",
+    title: "entry_points.txt is one that the index reads",
+    severity: Error,
+    provenance: PypiRejects,
+    why: "PyPI rejects a file that is not UTF-8 or not of the INI form, duplicate groups and names, and names of \
+        commands with other characters than letters, digits, `_`, `.` and `-`.",
+    source: "Warehouse, `utils/wheel.py`.",
+    fix: "Check the names in `[project.scripts]`, `[project.gui-scripts]` and `[project.entry-points]`.",
+    example: "sample-1.0-py3-none-any.whl: entry_points.txt: `a b` is not the name of a command",
+    check: Check::Wheel(readable),
+    #[cfg(test)]
+    fails: || {
+        fixture::plus("sample-1.0.dist-info/entry_points.txt", "[console_scripts]\na b = sample:main\n")
+    },
+};
+
+fn readable(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    match &wheel.entry_points {
+        None => out.not_applicable(),
+        Some(Err(error)) => out.found(format!("entry_points.txt: {error}")),
+        Some(Ok(found)) => {
+            let plain = |c: char| c.is_alphanumeric() || "_.-".contains(c);
+            for entry in found.entries.iter().filter(|entry| entry.is_script()) {
+                if !entry.name.chars().all(plain) {
+                    out.found(format!("entry_points.txt: `{}` is not the name of a command", entry.name));
+                }
+            }
+        }
+    }
+}
 
 const ENTRY_POINTS: Rule = Rule {
     id: "MET014",
@@ -18,49 +52,32 @@ const ENTRY_POINTS: Rule = Rule {
     severity: Error,
     provenance: BreaksInstall,
     why: "A command that names a missing module starts with an ImportError.",
-    source: "PyPA \"Entry points specification\".",
+    source: SPECIFICATION,
     fix: "Check `[project.scripts]`: `name = \"package.module:function\"`.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: entry_points.txt: `a b:c` is not the path of an object",
     check: Check::Wheel(entry_points),
     #[cfg(test)]
     fails: || fixture::plus("sample-1.0.dist-info/entry_points.txt", "[console_scripts]\nx = a b:c\n"),
 };
 
+fn is_path(path: &str) -> bool {
+    path.split('.').all(|part| {
+        part.starts_with(|c: char| c.is_alphabetic() || c == '_')
+            && part.chars().all(|c| c.is_alphanumeric() || c == '_')
+    })
+}
+
 fn entry_points(_: &Dist, wheel: &Wheel, out: &mut Out) {
-    let Some(text) = &wheel.entry_points else { return out.not_applicable() };
+    let Some(Ok(found)) = &wheel.entry_points else { return out.not_applicable() };
     let members: BTreeSet<&str> = wheel.members.iter().map(|member| member.name.as_str()).collect();
     let tops: BTreeSet<&str> = members.iter().filter_map(|name| name.split(['/', '.']).next()).collect();
-    let (mut group, mut seen) = (String::new(), BTreeSet::new());
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', ';'])) {
-        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
-            name.trim().clone_into(&mut group);
-            continue;
-        }
-        let Some((name, target)) = line.split_once('=').filter(|_| !group.is_empty()) else {
-            out.found(format!("entry_points.txt: `{line}` is neither a group nor `name = target`"));
-            continue;
-        };
-        let (name, target) = (name.trim(), target.split('[').next().unwrap_or_default().trim());
-        if !seen.insert((group.clone(), name.to_owned())) {
-            out.found(format!("entry_points.txt: `{name}` stands twice in [{group}]"));
-        }
-        let (module, attribute) = target
-            .split_once(':')
-            .map_or((target, None), |(module, attribute)| (module.trim(), Some(attribute.trim())));
-        let is_path = |path: &str| {
-            !path.is_empty()
-                && path.split('.').all(|part| {
-                    !part.is_empty()
-                        && !part.starts_with(|c: char| c.is_ascii_digit())
-                        && part.chars().all(|c| c.is_alphanumeric() || c == '_')
-                })
-        };
-        let script = ["console_scripts", "gui_scripts"].contains(&group.as_str());
-        if script && (attribute.is_none() || name.is_empty() || name.contains(['/', '\\'])) {
-            out.found(format!("entry_points.txt: `{line}` is not `name = module:function`"));
-        } else if !is_path(module) || attribute.is_some_and(|attribute| !is_path(attribute)) {
+    for entry in &found.entries {
+        let (name, target, module) = (&entry.name, &entry.target, entry.module());
+        if entry.is_script() && entry.object().is_none() {
+            out.found(format!("entry_points.txt: expected `{name} = module:function`, found `{target}`"));
+        } else if !is_path(module) || entry.object().is_some_and(|object| !is_path(object)) {
             out.found(format!("entry_points.txt: `{target}` is not the path of an object"));
-        } else if script {
+        } else if entry.is_script() {
             // Only a module of a package that is here can be looked up.
             let path = module.replace('.', "/");
             let top = module.split('.').next().unwrap_or(module);
@@ -81,16 +98,16 @@ const FOREIGN: Rule = Rule {
     severity: Warning,
     provenance: BreaksRuntime,
     why: "The module may come from a requirement; otherwise the command starts with an ImportError.",
-    source: "PyPA \"Entry points specification\".",
+    source: SPECIFICATION,
     fix: "Check `[project.scripts]`, and that the backend packs the module.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: entry_points.txt: `x` starts `gone`, and `gone` is not in the wheel",
     check: Check::Wheel(foreign),
     #[cfg(test)]
     fails: || fixture::plus("sample-1.0.dist-info/entry_points.txt", "[console_scripts]\nx = gone:main\n"),
 };
 
 fn foreign(_: &Dist, wheel: &Wheel, out: &mut Out) {
-    let Some(text) = &wheel.entry_points else { return out.not_applicable() };
+    let Some(Ok(found)) = &wheel.entry_points else { return out.not_applicable() };
     let tops: BTreeSet<&str> = wheel
         .members
         .iter()
@@ -100,25 +117,18 @@ fn foreign(_: &Dist, wheel: &Wheel, out: &mut Out) {
             lib.map_or(name, |(_, rest)| rest).split(['/', '.']).next()
         })
         .collect();
-    let mut script = false;
-    for line in text.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';'])) {
-        if line.starts_with('[') {
-            script = ["[console_scripts]", "[gui_scripts]"].contains(&line);
-            continue;
-        }
-        let Some((name, target)) = line.split_once('=').filter(|_| script) else { continue };
-        let module = target.split([':', '[']).next().unwrap_or_default().trim();
+    for entry in found.entries.iter().filter(|entry| entry.is_script()) {
+        let (module, name) = (entry.module(), &entry.name);
         let top = module.split('.').next().unwrap_or_default();
-        if !top.is_empty() && !top.contains(' ') && !tops.contains(top) {
+        if is_path(module) && !tops.contains(top) {
             out.found(format!(
-                "entry_points.txt: `{}` starts `{module}`, and there is no `{top}` in the wheel",
-                name.trim()
+                "entry_points.txt: `{name}` starts `{module}`, and `{top}` is not in the wheel"
             ));
         }
     }
 }
 
-/// Folders in which every system keeps its programs.
+/// Directories in which every system keeps its programs.
 const PROGRAMS: [&str; 5] = ["/bin", "/usr/bin", "/sbin", "/usr/sbin", "/usr/local/bin"];
 
 const SHEBANG: Rule = Rule {
@@ -129,7 +139,7 @@ const SHEBANG: Rule = Rule {
     why: "The first line names a program of the build machine. Installers replace `#!python` alone.",
     source: "PyPA \"Binary distribution format\", \"Recommended installer features\"; execve(2).",
     fix: "Write `#!python` in the first line of scripts in `.data/scripts`, or use an entry point.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: sample-1.0.data/scripts/tool: the first line is `#!/home/me/venv/bin/python`",
     check: Check::Wheel(shebang),
     #[cfg(test)]
     fails: || {

@@ -1,6 +1,6 @@
 //! `SDI`: source distributions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pydist::filename::DistName;
 use pydist::tar::Kind;
@@ -23,29 +23,38 @@ fn plain(name: &str) -> &str {
 
 const TOP: Rule = Rule {
     id: "SDI001",
-    title: "there is one top folder, named like the file",
+    title: "there is one top directory, with PKG-INFO in it",
     severity: Error,
     provenance: PypiRejects,
-    why: "Installers build in the one folder `name-version`.",
-    source: FORMAT,
+    why: "PyPI looks for PKG-INFO in the one directory that holds all members. \
+        A warning if the directory is not called `name-version`, as PEP 625 wants it.",
+    source: "Warehouse, `forklift/legacy.py`; PEP 625.",
     fix: "Let the build backend make the archive: `maturin sdist`, `python -m build --sdist`.",
-    example: "",
+    example: "sample-1.0.tar.gz: expected one directory at the top, found `other`, `sample-1.0`",
     check: Check::Sdist(top),
     #[cfg(test)]
     fails: || fixture::source(|archive| fixture::add(archive, "other/x.py", b"")),
 };
 
 fn top(dist: &Dist, sdist: &Sdist, out: &mut Out) {
-    let tops: BTreeSet<&str> = sdist
-        .members
-        .iter()
-        .map(|member| plain(&member.name).split('/').next().unwrap_or_default())
-        .filter(|top| !top.is_empty())
-        .collect();
-    let Ok(DistName::Sdist(name)) = &dist.name else { return out.not_applicable() };
+    let Some(top) = sdist.top() else {
+        let tops: BTreeSet<&str> = sdist
+            .members
+            .iter()
+            .map(|member| plain(&member.name).split('/').next().unwrap_or_default())
+            .filter(|top| !top.is_empty())
+            .collect();
+        return out.found(format!("expected one directory at the top, found {}", some(tops)));
+    };
+    // The index compares names as they are: not `./name-version/PKG-INFO`.
+    let file = format!("{top}/PKG-INFO");
+    if !sdist.members.iter().any(|member| member.name == file) {
+        return out.found(format!("expected `{file}`, found none of this name"));
+    }
+    let Ok(DistName::Sdist(name)) = &dist.name else { return };
     let expected = format!("{}-{}", name.name, name.version);
-    if tops.len() != 1 || !tops.contains(expected.as_str()) {
-        out.found(format!("expected the one folder `{expected}`, found {}", some(tops)));
+    if top != expected {
+        out.only(Warning).found(format!("expected the directory `{expected}`, found `{top}`"));
     }
 }
 
@@ -57,7 +66,7 @@ const PYPROJECT: Rule = Rule {
     why: "Without it (or setup.py) nothing says how to build.",
     source: FORMAT,
     fix: "Add pyproject.toml with a `[build-system]`.",
-    example: "",
+    example: "sample-1.0.tar.gz: there is neither pyproject.toml nor setup.py",
     check: Check::Sdist(pyproject),
     #[cfg(test)]
     fails: || {
@@ -86,33 +95,64 @@ const LINKS: Rule = Rule {
     why: "A link that leaves the folder reads or writes the user's files; safe extractors refuse it.",
     source: "PEP 706, PEP 721.",
     fix: "Copy the file in place of the link.",
-    example: "",
+    example: "sample-1.0.tar.gz: sample-1.0/link: a link to `/etc/passwd`, which leads out of `sample-1.0`",
     check: Check::Sdist(links),
     #[cfg(test)]
     fails: || fixture::link(tar::EntryType::Symlink, "/etc/passwd"),
 };
 
 fn links(_: &Dist, sdist: &Sdist, out: &mut Out) {
+    let symlinks: BTreeMap<&str, &str> = sdist
+        .odd
+        .iter()
+        .filter_map(|(index, kind)| match kind {
+            Kind::Symlink(target) => Some((plain(&sdist.members[*index].name), target.as_str())),
+            _ => None,
+        })
+        .collect();
     for (index, kind) in &sdist.odd {
-        let (target, base) = match kind {
-            Kind::Symlink(target) => (target, plain(&sdist.members[*index].name).matches('/').count()),
+        let name = plain(&sdist.members[*index].name);
+        let top = name.split('/').next().unwrap_or_default();
+        let (target, path) = match kind {
+            Kind::Symlink(target) => {
+                let directory = name.rsplit_once('/').map_or("", |(directory, _)| directory);
+                (target, format!("{directory}/{target}"))
+            }
             // A hard link's target is a path from the archive's top.
-            Kind::Hardlink(target) => (target, 0),
+            Kind::Hardlink(target) => (target, plain(target).to_owned()),
             _ => continue,
         };
-        let mut depth = i64::try_from(base).unwrap_or_default();
-        let leaves = plain(target).split('/').any(|part| {
-            depth += match part {
-                ".." => -1,
-                "" | "." => 0,
-                _ => 1,
-            };
-            depth < i64::from(matches!(kind, Kind::Symlink(_)))
-        });
-        if target.starts_with('/') || leaves {
-            out.at(&sdist.members[*index].name, format!("a link to `{target}`"));
+        let inside = resolve(&path, &symlinks).is_some_and(|path| path.split('/').next() == Some(top));
+        if target.starts_with('/') || !inside {
+            out.at(&sdist.members[*index].name, format!("a link to `{target}`, which leads out of `{top}`"));
         }
     }
+}
+
+/// Where a path leads through the archive's own links; `None` where it leaves
+/// the archive, or in circles.
+fn resolve(path: &str, symlinks: &BTreeMap<&str, &str>) -> Option<String> {
+    let mut left: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
+    let mut found: Vec<String> = Vec::new();
+    let mut followed = 0;
+    while let Some(part) = left.pop() {
+        match part.as_str() {
+            "" | "." => {}
+            ".." => drop(found.pop()?),
+            _ => {
+                found.push(part);
+                if let Some(target) = symlinks.get(found.join("/").as_str()) {
+                    followed += 1;
+                    if followed > 40 || target.starts_with('/') {
+                        return None;
+                    }
+                    found.pop();
+                    left.extend(target.split('/').rev().map(str::to_owned));
+                }
+            }
+        }
+    }
+    Some(found.join("/"))
 }
 
 const SPECIAL: Rule = Rule {
@@ -123,7 +163,7 @@ const SPECIAL: Rule = Rule {
     why: "Devices, pipes and sparse files cannot be extracted safely everywhere.",
     source: "PEP 721; Warehouse refuses sparse members.",
     fix: "Make the archive with `tarfile` or the build backend.",
-    example: "",
+    example: "sample-1.0.tar.gz: sample-1.0/link: a member of type `3`",
     check: Check::Sdist(special),
     #[cfg(test)]
     fails: || fixture::link(tar::EntryType::Char, "none"),
@@ -153,7 +193,7 @@ const BINARIES: Rule = Rule {
     why: "A stale binary of the author's machine is what users import instead of what they build.",
     source: "The known case of htty 0.2.25.",
     fix: "Exclude them: maturin `exclude = [\"**/*.so\"]` in `[tool.maturin]`, or delete them before the build.",
-    example: "",
+    example: "sample-1.0.tar.gz: sample-1.0/x.so: a binary",
     check: Check::Sdist(binaries),
     #[cfg(test)]
     fails: || {
@@ -178,7 +218,7 @@ const STORE: Rule = Rule {
     why: "A library with store paths that is imported in place of the built one does not load.",
     source: "The known case of htty 0.2.25.",
     fix: "Delete the binary; see SDI005 and NIX001.",
-    example: "",
+    example: "sample-1.0.tar.gz: sample-1.0/x.so: it holds `/nix/store/0123456789abcdfghijklmnpqrsvwxyz-glibc-2.40/lib`",
     check: Check::Sdist(store),
     #[cfg(test)]
     fails: || {
@@ -203,7 +243,7 @@ const JUNK: Rule = Rule {
     why: "They are of the author's machine.",
     source: "pydistcheck.",
     fix: "List them in .gitignore, or exclude them in the backend's configuration.",
-    example: "",
+    example: "sample-1.0.tar.gz: sample-1.0/.venv/x.cfg: a file of the author's machine",
     check: Check::Sdist(junk),
     #[cfg(test)]
     fails: || fixture::source(|archive| fixture::add(archive, "sample-1.0/.venv/x.cfg", b"")),
@@ -228,7 +268,7 @@ const TWICE: Rule = Rule {
     why: "Which of two members is extracted depends on the tool.",
     source: FORMAT,
     fix: "Make the archive with the build backend.",
-    example: "",
+    example: "sample-1.0.tar.gz: sample-1.0/x.py: stands more than once",
     check: Check::Sdist(twice),
     #[cfg(test)]
     fails: || {

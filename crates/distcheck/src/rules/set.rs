@@ -7,44 +7,29 @@ use pep440_rs::Version;
 use pydist::digest::hex;
 use pydist::filename::DistName;
 use pydist::name;
-use pydist::policy;
 use pydist::release_tag::ReleaseTag;
-use pydist::requirement::Requirement;
-use pydist::tags::{Platform, TagSet};
+use pydist::requirement;
+use pydist::tags::{Platform, Tag};
 
 use super::environments::previous;
 use super::metadata;
+use crate::coverage::{Coverage, Pythons};
 use crate::facts::Dist;
 #[cfg(test)]
 use crate::fixture;
-use crate::pattern::matches;
+use crate::pattern::Pattern;
 use crate::rule::Provenance::{BreaksInstall, BreaksRelease, PypiRejects};
 use crate::rule::Severity::{Error, Warning};
-use crate::rule::{Check, Out, PublishedFile, Rule, Set, some};
+use crate::rule::{Check, Out, Published, PublishedFile, Rule, Set, some};
 
 const SOURCE: &str =
     "What a release promises; uv issues 15876 and 20400, lefthook issue 1378, ray issue 36991.";
 
 pub(super) static RULES: &[Rule] =
-    &[VERSIONS, TAG, PINS, SAME, MATRIX, ONE_SDIST, SDISTS, TWICE, LOST, TAKEN];
-
-/// The systems that the platform tags cover, without their versions: `macosx arm64`.
-pub fn systems(tags: &TagSet) -> impl Iterator<Item = String> {
-    tags.platforms().flat_map(|platform| match platform {
-        Platform::Any => vec!["any".to_owned()],
-        Platform::Linux { arch } | Platform::Manylinux { arch, .. } => vec![format!("manylinux {arch}")],
-        Platform::Musllinux { arch, .. } => vec![format!("musllinux {arch}")],
-        Platform::Macos { arch, .. } => match policy::macos_archs(&arch) {
-            [] => vec![format!("macosx {arch}")],
-            archs => archs.iter().map(|arch| format!("macosx {arch}")).collect(),
-        },
-        Platform::Windows { arch } => vec![format!("windows {arch}")],
-        Platform::Other(tag) => vec![tag],
-    })
-}
+    &[VERSIONS, TAG, PINS, SAME, MATRIX, ONE_SDIST, SDISTS, TWICE, LOST, TAKEN, FLOORS, OTHERS];
 
 fn listed_version(listed: &PublishedFile) -> Option<Version> {
-    Version::from_str(&listed.name.version().replace('_', "-")).ok()
+    listed.name.normal_version()
 }
 
 const LOST: Rule = Rule {
@@ -55,7 +40,7 @@ const LOST: Rule = Rule {
     why: "Users of a platform that went missing get the previous version, or a build from source.",
     source: SOURCE,
     fix: "Look at the build job of the platform. If it was dropped on purpose, accept it by an `ignore` with the reason.",
-    example: "",
+    example: "`sample` 0.9 had wheels for `macosx arm64`, 1.0 has none",
     check: Check::Set(lost),
     #[cfg(test)]
     fails: || fixture::Case {
@@ -68,26 +53,93 @@ fn lost(set: &Set<'_>, out: &mut Out) {
     let Some(published) = set.previous else { return out.not_applicable() };
     let mut compared = false;
     for (package, dists) in packages(set) {
-        let Some(own) = dists.iter().filter_map(|dist| version(dist)).max() else { continue };
-        let files = published.get(&package).map(Vec::as_slice).unwrap_or_default();
-        let Some((last, files)) = previous(files, &own) else { continue };
+        let Some(release) = Releases::of(&package, &dists, published) else { continue };
         compared = true;
-        let has: BTreeSet<String> =
-            dists.iter().filter_map(|dist| dist.wheel_name()).flat_map(|name| systems(&name.tags)).collect();
-        let (wheels, sources): (Vec<&PublishedFile>, Vec<&PublishedFile>) =
-            files.into_iter().partition(|listed| listed.name.wheel().is_some());
-        let had: BTreeSet<String> = wheels
-            .iter()
-            .filter_map(|listed| listed.name.wheel())
-            .flat_map(|name| systems(&name.tags))
-            .collect();
-        // A wheel for any platform serves all.
-        let missing: Vec<&String> = had.difference(&has).filter(|_| !has.contains("any")).collect();
+        let (own, last) = (&release.own, &release.last);
+        let missing = release.now.lost_systems(&release.before);
         if !missing.is_empty() {
             out.found(format!("`{package}` {last} had wheels for {}, {own} has none", some(missing)));
         }
-        if !sources.is_empty() && source_of(&dists).is_empty() {
+        if release.had_source && source_of(&dists).is_empty() {
             out.found(format!("`{package}` {last} had a source distribution, {own} has none"));
+        }
+    }
+    if !compared {
+        out.not_applicable();
+    }
+}
+
+/// A package's wheels now and in the release before.
+struct Releases {
+    own: Version,
+    last: Version,
+    now: Coverage,
+    before: Coverage,
+    had_source: bool,
+}
+
+impl Releases {
+    /// `None` where there is no release before.
+    fn of(package: &str, dists: &[&Dist], published: &Published) -> Option<Self> {
+        let own = dists.iter().filter_map(|dist| version(dist)).max()?;
+        let files = published.get(package).map(Vec::as_slice).unwrap_or_default();
+        let (last, files) = previous(files, &own)?;
+        let before = Coverage::of(files.iter().filter_map(|listed| Some(&listed.name.wheel()?.tags)));
+        let now = Coverage::of(dists.iter().filter_map(|dist| Some(&dist.wheel_name()?.tags)));
+        let had_source = files.iter().any(|listed| listed.name.wheel().is_none());
+        Some(Self { own, last, now, before, had_source })
+    }
+}
+
+const FLOORS: Rule = Rule {
+    id: "SET011",
+    title: "no system or Python is served less than by the previous release",
+    severity: Warning,
+    provenance: BreaksRelease,
+    why: "Users of an older system or Python silently get the previous version, or a build from source.",
+    source: SOURCE,
+    fix: "Build on the older system again (`manylinux_2_17`, MACOSX_DEPLOYMENT_TARGET) and for the same Pythons. \
+        If it was dropped on purpose, raise Requires-Python or accept it by an `ignore` with the reason.",
+    example: "`sample`: the floor of manylinux x86_64 rose from 2.12 in 0.9 to 2.17",
+    check: Check::Set(floors),
+    #[cfg(test)]
+    fails: || fixture::Case {
+        previous: Some(fixture::published(&[("sample-0.9-cp312-cp312-manylinux_2_12_x86_64.whl", None)])),
+        ..fixture::linux(fixture::Elf::default()).into()
+    },
+};
+
+fn floors(set: &Set<'_>, out: &mut Out) {
+    let Some(published) = set.previous else { return out.not_applicable() };
+    let mut compared = false;
+    for (package, dists) in packages(set) {
+        let Some(release) = Releases::of(&package, &dists, published) else { continue };
+        compared = true;
+        for (system, old, new) in release.now.raised(&release.before) {
+            out.found(format!(
+                "`{package}`: the floor of {system} rose from {}.{} in {} to {}.{}",
+                old.0, old.1, release.last, new.0, new.1
+            ));
+        }
+        let requires = dists.iter().filter_map(|dist| dist.metadata()?.headers.get("Requires-Python"));
+        let requires = requires.filter_map(metadata::requires_python).next();
+        // What Requires-Python excludes was dropped openly.
+        let admitted = |pythons: &&&Pythons| match (&requires, pythons.minor()) {
+            (Some(requires), Some(minor)) => {
+                (0..40).any(|micro| requires.contains(&Version::new([3, minor, micro])))
+            }
+            _ => true,
+        };
+        for (system, lost) in release.now.lost_pythons(&release.before) {
+            let lost: Vec<String> = lost.iter().filter(admitted).map(ToString::to_string).collect();
+            if !lost.is_empty() {
+                out.found(format!(
+                    "`{package}` {} had wheels for {} on {system}, {} has none",
+                    release.last,
+                    some(lost),
+                    release.own
+                ));
+            }
         }
     }
     if !compared {
@@ -103,7 +155,7 @@ const TAKEN: Rule = Rule {
     why: "The index never takes a file name twice, and a release can get no second source distribution.",
     source: "Warehouse; PEP 527.",
     fix: "Bump the version, or add a build number to the wheel.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: the index has another file of this name",
     check: Check::Set(taken),
     #[cfg(test)]
     fails: || fixture::Case {
@@ -141,7 +193,7 @@ fn packages<'a>(set: &Set<'a>) -> BTreeMap<String, Vec<&'a Dist>> {
 }
 
 fn version(dist: &Dist) -> Option<Version> {
-    Version::from_str(&dist.version().replace('_', "-")).ok()
+    Version::from_str(&dist.version()).ok()
 }
 
 /// Whether the packages of the set belong together: one requires another, or
@@ -154,8 +206,8 @@ fn related(set: &Set<'_>, packages: &BTreeMap<String, Vec<&Dist>>) -> BTreeSet<S
             .filter_map(|dist| dist.metadata())
             .flat_map(pydist::metadata::Metadata::requires_dist)
         {
-            let Ok(requirement) = requirement.parse::<Requirement>() else { continue };
-            let other = name::normalize(&requirement.name);
+            let Ok(requirement) = requirement::parse(requirement) else { continue };
+            let other = requirement.name.to_string();
             let base = |name: &str| name.split('-').next().unwrap_or_default().to_owned();
             // Released together: names of one family, one requires the other.
             if packages.contains_key(&other) && other != *package && base(&other) == base(package) {
@@ -177,7 +229,7 @@ const VERSIONS: Rule = Rule {
     why: "A file of another version was left in the folder, or a package was not bumped.",
     source: SOURCE,
     fix: "Empty the folder before the build; set the version in one place.",
-    example: "",
+    example: "`sample` is there in the versions `1.0`, `1.1`",
     check: Check::Set(versions),
     #[cfg(test)]
     fails: || {
@@ -218,7 +270,7 @@ const TAG: Rule = Rule {
     why: "What is published is not what the tag says.",
     source: SOURCE,
     fix: "Bump the version before tagging, or tag the right commit.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: expected 1.1 by the tag `v1.1`, found 1.0",
     check: Check::Set(tag),
     #[cfg(test)]
     fails: || fixture::Case { tag: Some("v1.1"), ..fixture::pure().into() },
@@ -245,7 +297,7 @@ const PINS: Rule = Rule {
     why: "Packages that are released together break when installers mix versions.",
     source: SOURCE,
     fix: "`dependencies = [\"htty-core==0.3.0\"]`, with the version of this release.",
-    example: "",
+    example: "sample_cli-1.0-py3-none-any.whl: it requires `sample>=1`, expected `sample==1.0`",
     check: Check::Set(pins),
     #[cfg(test)]
     fails: || {
@@ -267,21 +319,21 @@ fn pins(set: &Set<'_>, out: &mut Out) {
     for dist in set.dists {
         let Some(metadata) = dist.metadata() else { continue };
         let own = dist.project();
-        for requirement in metadata.requires_dist().filter_map(|text| text.parse::<Requirement>().ok()) {
-            let other = name::normalize(&requirement.name);
+        for requirement in metadata.requires_dist().filter_map(|text| requirement::parse(text).ok()) {
+            let other = requirement.name.to_string();
             let Some(others) = packages.get(&other).filter(|_| other != own && related.contains(&other))
             else {
                 continue;
             };
             let Some(released) = others.first().and_then(|dist| version(dist)) else { continue };
-            match requirement.pin() {
+            match requirement::pin(&requirement) {
                 Some(pin) if *pin == released => {}
                 Some(pin) => out.about(dist, format!("it pins {other} {pin}, the set has {released}")),
                 None => out.about(
                     dist,
                     format!(
                         "it requires `{other}{}`, expected `{other}=={released}`",
-                        requirement.specifiers
+                        requirement::specifiers(&requirement)
                     ),
                 ),
             }
@@ -298,7 +350,7 @@ const SAME: Rule = Rule {
         A warning for fields that no resolver reads.",
     source: SOURCE,
     fix: "Do not compute requirements at build time; use environment markers.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: it differs from `sample-1.0-cp312-cp312-manylinux_2_17_x86_64.whl` in `requires-dist`",
     check: Check::Set(same),
     #[cfg(test)]
     fails: || {
@@ -313,34 +365,41 @@ const SAME: Rule = Rule {
 
 fn same(set: &Set<'_>, out: &mut Out) {
     for dists in packages(set).values() {
-        let mut by_version: BTreeMap<String, &Dist> = BTreeMap::new();
-        for dist in dists {
-            let Some(metadata) = dist.metadata() else { continue };
-            let first = *by_version.entry(dist.version()).or_insert(dist);
-            let Some(other) = first.metadata() else { continue };
-            let (a, b) = (metadata::essence(metadata), metadata::essence(other));
-            let dynamic: Vec<String> = metadata
-                .headers
-                .all("Dynamic")
-                .chain(other.headers.all("Dynamic"))
-                .map(str::to_ascii_lowercase)
-                .collect();
-            // A source distribution may leave fields open (Dynamic).
-            let left: Vec<_> = a.iter().filter(|field| !dynamic.contains(&field.0)).collect();
-            let right: Vec<_> = b.iter().filter(|field| !dynamic.contains(&field.0)).collect();
-            if left != right {
-                let only = left
-                    .iter()
-                    .filter(|field| !right.contains(field))
-                    .chain(right.iter().filter(|field| !left.contains(field)));
-                let fields: BTreeSet<&str> = only.map(|field| field.0.as_str()).collect();
-                if fields.iter().all(|field| !metadata::RESOLVED.contains(field)) {
-                    out.only(Warning);
-                }
-                out.about(dist, format!("it differs from `{}` in {}", first.filename, some(fields)));
+        let mut first: BTreeMap<String, &Dist> = BTreeMap::new();
+        let (wheels, sources): (Vec<&Dist>, Vec<&Dist>) =
+            dists.iter().partition(|dist| dist.wheel().is_some());
+        for dist in wheels {
+            let first = *first.entry(dist.version()).or_insert(dist);
+            compare(dist, first, &|_| true, out);
+        }
+        for source in sources {
+            let (Some(metadata), Some(wheel)) = (source.metadata(), first.get(&source.version())) else {
+                continue;
+            };
+            // Before 2.2 a source distribution promised nothing (PEP 643).
+            if !metadata.is_at_least(2, 2) {
+                continue;
             }
+            let dynamic: BTreeSet<String> =
+                metadata.headers.all("Dynamic").map(str::to_ascii_lowercase).collect();
+            compare(source, wheel, &|field| !dynamic.contains(field), out);
         }
     }
+}
+
+/// Reports the fields in which two files differ, of those that `is_final`.
+fn compare(dist: &Dist, other: &Dist, is_final: &dyn Fn(&str) -> bool, out: &mut Out) {
+    let (Some(a), Some(b)) = (dist.metadata(), other.metadata()) else { return };
+    let (a, b) = (metadata::essence(a), metadata::essence(b));
+    let fields: BTreeSet<&str> =
+        a.symmetric_difference(&b).map(|(field, _)| field.as_str()).filter(|field| is_final(field)).collect();
+    if fields.is_empty() {
+        return;
+    }
+    if fields.iter().all(|field| !metadata::RESOLVED.contains(field)) {
+        out.only(Warning);
+    }
+    out.about(dist, format!("it differs from `{}` in {}", other.filename, some(fields)));
 }
 
 const MATRIX: Rule = Rule {
@@ -351,11 +410,11 @@ const MATRIX: Rule = Rule {
     why: "Users of the missing platform get the previous version, or a build from source.",
     source: SOURCE,
     fix: "Look at the build job of the platform; its artifact did not arrive.",
-    example: "",
+    example: "`sample` has no wheel for `macosx_*_arm64`",
     check: Check::Set(matrix),
     #[cfg(test)]
     fails: || fixture::Case {
-        matrix: vec!["macosx_*_arm64".into()],
+        matrix: vec!["macosx_*_arm64".parse().unwrap()],
         ..fixture::linux(fixture::Elf::default()).into()
     },
 };
@@ -365,20 +424,35 @@ fn matrix(set: &Set<'_>, out: &mut Out) {
         return out.not_applicable();
     }
     for (package, dists) in packages(set) {
-        let tags: Vec<String> = dists
-            .iter()
-            .filter_map(|dist| dist.wheel_name())
-            .flat_map(|name| name.tags.platform.clone())
-            .collect();
-        if tags.iter().all(|tag| Platform::parse(tag) == Platform::Any) {
+        let tags: Vec<Tag> =
+            dists.iter().filter_map(|dist| dist.wheel_name()).flat_map(|name| name.tags.expand()).collect();
+        if tags.iter().all(|tag| Platform::parse(&tag.platform) == Platform::Any) {
             continue;
         }
         for expected in set.matrix {
-            if !tags.iter().any(|tag| matches(expected, tag)) {
+            if !tags.iter().any(|tag| covers(tag, expected)) {
                 out.found(format!("`{package}` has no wheel for `{expected}`"));
             }
         }
     }
+}
+
+/// Python 3 has no more minor versions for a while.
+const LAST_MINOR: u32 = 40;
+
+/// Whether a tag is what a line of the matrix asks for: a platform, or a whole
+/// tag, for which the stable ABI and pure Python stand in.
+fn covers(tag: &Tag, expected: &Pattern) -> bool {
+    if !expected.to_string().contains('-') {
+        return expected.matches(&tag.platform);
+    }
+    let of = |minor: u32| format!("cp3{minor}-{}-{}", tag.abi, tag.platform);
+    expected.matches(&tag.to_string())
+        || match Pythons::of(tag) {
+            Pythons::All => (0..LAST_MINOR).any(|minor| expected.matches(&of(minor))),
+            Pythons::From(low) => (low..LAST_MINOR).any(|minor| expected.matches(&of(minor))),
+            Pythons::One(_) => false,
+        }
 }
 
 fn source_of<'a>(dists: &[&'a Dist]) -> Vec<&'a Dist> {
@@ -393,7 +467,7 @@ const ONE_SDIST: Rule = Rule {
     why: "The index refuses a second one.",
     source: "PEP 527; Warehouse.",
     fix: "Keep the `.tar.gz` that the backend wrote last.",
-    example: "",
+    example: "sample-1.0.tar.gz: `Sample-1.0.tar.gz` is one already",
     check: Check::Set(one_sdist),
     #[cfg(test)]
     fails: || {
@@ -421,7 +495,7 @@ const SDISTS: Rule = Rule {
     why: "Platforms without a wheel, and distributors, need it.",
     source: SOURCE,
     fix: "Add a job with `maturin sdist` or `python -m build --sdist`.",
-    example: "",
+    example: "`sample` has no source distribution",
     check: Check::Set(sdists),
     #[cfg(test)]
     fails: || fixture::Case { expect_sdist: vec!["all".into()], ..fixture::pure().into() },
@@ -453,7 +527,7 @@ const TWICE: Rule = Rule {
     why: "Which one is installed is chance.",
     source: "PEP 425.",
     fix: "Remove the older one from the folder.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: `sample-1.0-py2.py3-none-any.whl` serves `py3-none-any` too",
     check: Check::Set(twice),
     #[cfg(test)]
     fails: || {
@@ -479,5 +553,25 @@ fn twice(set: &Set<'_>, out: &mut Out) {
                 }
             }
         }
+    }
+}
+
+const OTHERS: Rule = Rule {
+    id: "SET012",
+    title: "the directory holds no other archives",
+    severity: Warning,
+    provenance: BreaksRelease,
+    why: "`twine upload dist/*` sends them too, and nothing here has checked them.",
+    source: "PEP 527.",
+    fix: "Remove them, or build a wheel and a `.tar.gz`.",
+    example: "`sample-1.0.zip` is not checked: neither a wheel nor a `.tar.gz`",
+    check: Check::Set(others),
+    #[cfg(test)]
+    fails: || fixture::Case { others: vec!["sample-1.0.zip".into()], ..fixture::pure().into() },
+};
+
+fn others(set: &Set<'_>, out: &mut Out) {
+    for name in set.others {
+        out.found(format!("`{name}` is not checked: neither a wheel nor a `.tar.gz`"));
     }
 }

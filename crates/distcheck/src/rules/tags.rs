@@ -1,17 +1,17 @@
 //! `TAG`: what the tags say, in the file name and in `WHEEL`.
 
 use std::collections::BTreeSet;
-use std::str::FromStr as _;
 
 use binfmt::elf::Kind;
-use pep440_rs::{Version, VersionSpecifiers};
+use pep440_rs::Version;
 use pydist::policy;
 use pydist::tags::{Platform, Tag, TagSet};
 
-use crate::facts::{Binary, Dist, Wheel};
+use super::content::is_example;
+use crate::facts::{Binary, Dist, Member, Wheel};
 #[cfg(test)]
 use crate::fixture;
-use crate::rule::Provenance::{BreaksInstall, BreaksRelease, BreaksRuntime, PypiRejects};
+use crate::rule::Provenance::{BreaksInstall, BreaksRelease, BreaksRuntime, Hygiene, PypiRejects};
 use crate::rule::Severity::{Error, Warning};
 use crate::rule::{Check, Out, Rule, some};
 
@@ -19,7 +19,7 @@ const TAGS: &str = "PyPA \"Platform compatibility tags\" (PEP 425, 600, 656).";
 const WHEEL: &str = "PyPA \"Binary distribution format\", the file WHEEL.";
 
 pub(super) static RULES: &[Rule] =
-    &[ACCEPTED, SAME, EXPANDED, PURE, PURELIB, FILE, ONE, PYTHON, BUILD, ADMITTED, PLATFORM];
+    &[ACCEPTED, SAME, EXPANDED, PURE, PURELIB, FILE, ONE, PYTHON, BUILD, ADMITTED, PLATFORM, ASKED_FOR];
 
 const ADMITTED: Rule = Rule {
     id: "TAG010",
@@ -29,7 +29,7 @@ const ADMITTED: Rule = Rule {
     why: "Installers look at both: with no Python that fits both, nobody can install the wheel.",
     source: TAGS,
     fix: "Build for a Python that `requires-python` admits, or mend `requires-python`.",
-    example: "",
+    example: "sample-1.0-cp312-cp312-manylinux_2_17_x86_64.whl: the tag is for `cp312`, Requires-Python is `>=3.13`",
     check: Check::Wheel(admitted),
     #[cfg(test)]
     fails: || {
@@ -44,9 +44,7 @@ fn admitted(dist: &Dist, _: &Wheel, out: &mut Out) {
         return out.not_applicable();
     };
     let requires = metadata.headers.get("Requires-Python");
-    let Some(requires) =
-        requires.and_then(|text| VersionSpecifiers::from_str(text.trim_end_matches(',')).ok())
-    else {
+    let Some(requires) = requires.and_then(|text| super::metadata::requires_python(text)) else {
         return out.not_applicable();
     };
     let stable = name.tags.abi.iter().any(|abi| abi == "abi3" || abi == "none");
@@ -74,7 +72,7 @@ const PLATFORM: Rule = Rule {
     why: "The library or program was not packed, or the wheel could serve every platform.",
     source: TAGS,
     fix: "maturin: check `module-name`, `include` and `bindings`; setuptools: do not set `has_ext_modules` without one.",
-    example: "",
+    example: "sample-1.0-cp312-cp312-manylinux_2_17_x86_64.whl: there is no binary in it, and the tag is for `manylinux_2_17_x86_64`",
     check: Check::Wheel(platform),
     #[cfg(test)]
     fails: || fixture::retagged(fixture::pure(), fixture::LINUX),
@@ -85,7 +83,7 @@ fn platform(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     if platforms.is_empty() || platforms.contains(&Platform::Any) {
         return out.not_applicable();
     }
-    let binary = |member: &crate::facts::Member| member.binary.is_some() || member.error.is_some();
+    let binary = |member: &Member| member.binary.is_some() || member.error.is_some();
     if !wheel.members.iter().any(binary) {
         out.found(format!("there is no binary in it, and the tag is for `{}`", platforms[0]));
     }
@@ -100,42 +98,26 @@ const ACCEPTED: Rule = Rule {
     source: "Warehouse, `utils/wheel.py`.",
     fix: "maturin: `--compatibility manylinux_2_17` or `pypi`, with zig on any machine; otherwise `auditwheel repair`. \
         macOS: set MACOSX_DEPLOYMENT_TARGET to 11.0 for arm64, 10.12 for x86_64.",
-    example: "",
+    example: "sample-1.0-cp312-cp312-linux_x86_64.whl: the platform tag `linux_x86_64` is rejected: it does not say which libraries the wheel needs",
     check: Check::Wheel(accepted),
     #[cfg(test)]
     fails: || fixture::retagged(fixture::linux(fixture::Elf::default()), "cp312-cp312-linux_x86_64"),
 };
 
 fn accepted(dist: &Dist, _: &Wheel, out: &mut Out) {
-    for platform in dist.platforms() {
-        let why = match &platform {
-            Platform::Any => continue,
-            Platform::Windows { arch } if ["x86", "amd64", "arm64"].contains(&arch.as_str()) => continue,
-            Platform::Linux { arch } if ["armv6l", "armv7l"].contains(&arch.as_str()) => continue,
-            Platform::Linux { .. } => "says nothing about the libraries it needs",
-            Platform::Macos { arch, .. } if policy::macos_archs(arch).is_empty() => {
-                "is of no known architecture"
-            }
-            Platform::Macos { version, .. } if !policy::macos_accepted(*version) => {
-                "is of no macOS version that there is"
-            }
-            Platform::Macos { .. } => continue,
-            Platform::Manylinux { arch, .. } | Platform::Musllinux { arch, .. } => {
-                if policy::LINUX_ARCHS.contains(&arch.as_str()) {
-                    continue;
-                }
-                "is of no architecture that the index knows"
-            }
-            Platform::Other(tag)
-                if ["ios_", "android_", "pyodide_", "pyemscripten_"]
-                    .iter()
-                    .any(|known| tag.starts_with(known)) =>
-            {
-                continue;
-            }
-            Platform::Windows { .. } | Platform::Other(_) => "is not known to the index",
+    let Some(name) = dist.wheel_name() else { return out.not_applicable() };
+    for tag in &name.tags.platform {
+        if policy::index_accepts(tag) {
+            continue;
+        }
+        let why = match Platform::parse(tag) {
+            Platform::Linux { .. } => "it does not say which libraries the wheel needs",
+            Platform::Macos { version: (11.., 1..), .. } => "from macOS 11 on the minor version is 0",
+            Platform::Macos { .. } => "PyPI does not know this macOS version or architecture",
+            Platform::Manylinux { .. } | Platform::Musllinux { .. } => "PyPI does not know this architecture",
+            _ => "PyPI does not know it",
         };
-        out.found(format!("the platform tag `{platform}` {why}"));
+        out.found(format!("the platform tag `{tag}` is rejected: {why}"));
     }
 }
 
@@ -155,7 +137,7 @@ const SAME: Rule = Rule {
     why: "Installers choose by the file name and record WHEEL's tags: `pip check`, caches and uninstallers then disagree.",
     source: WHEEL,
     fix: "Do not rename a wheel; `wheel tags` changes both.",
-    example: "",
+    example: "sample-1.0-py2-none-any.whl: the file name has `py2-none-any`, WHEEL has `py3-none-any`",
     check: Check::Wheel(same),
     #[cfg(test)]
     fails: || fixture::renamed("sample-1.0-py2-none-any.whl"),
@@ -182,7 +164,7 @@ const EXPANDED: Rule = Rule {
     why: "A compressed tag set in WHEEL makes `pip check` report the package as unsupported (pip issue 13709).",
     source: WHEEL,
     fix: "Update maturin, or run `wheel tags --platform-tag …`, which expands them.",
-    example: "",
+    example: "sample-1.0-py2.py3-none-any.whl: `py2.py3-none-any` is 2 tags in one line",
     check: Check::Wheel(expanded),
     #[cfg(test)]
     fails: || {
@@ -203,33 +185,37 @@ fn expanded(_: &Dist, wheel: &Wheel, out: &mut Out) {
     }
 }
 
-fn binaries(wheel: &Wheel) -> impl Iterator<Item = &str> {
-    wheel.members.iter().filter_map(|member| match &member.binary {
-        Some(Binary::Elf(facts)) if matches!(facts.kind, Kind::Executable | Kind::Library) => {
-            Some(member.name.as_str())
-        }
-        Some(Binary::MachO(_)) => Some(&member.name),
-        Some(Binary::Pe(_)) if !is_launcher(&member.name) => Some(&member.name),
-        _ => None,
+/// The files that one system alone can load or start; not test data, and not
+/// the assemblies of .NET, which run everywhere.
+fn binaries(wheel: &Wheel) -> impl Iterator<Item = (&Member, Machine)> {
+    wheel.members.iter().filter(|member| !is_example(&member.name)).filter_map(|member| {
+        let machine = match &member.binary {
+            Some(Binary::Elf(elf)) if matches!(elf.kind, Kind::Executable | Kind::Library) => {
+                ("Linux", elf.arch().unwrap_or_default().to_owned())
+            }
+            Some(Binary::MachO(macho)) => {
+                ("macOS", macho.slices.iter().map(|slice| slice.arch).collect::<Vec<_>>().join(" "))
+            }
+            Some(Binary::Pe(pe)) if !pe.is_managed => ("Windows", pe.arch().unwrap_or_default().to_owned()),
+            _ => return None,
+        };
+        Some((member, machine))
     })
 }
 
-/// Windows launchers that installers carry for every platform.
-fn is_launcher(name: &str) -> bool {
-    let is_exe =
-        std::path::Path::new(name).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("exe"));
-    is_exe && !name.contains(".data/")
-}
+/// A system and an architecture.
+type Machine = (&'static str, String);
 
 const PURE: Rule = Rule {
     id: "TAG004",
-    title: "a wheel for any platform has no binaries",
+    title: "a wheel for any platform works on every platform",
     severity: Error,
     provenance: BreaksInstall,
-    why: "It would be installed on systems on which it cannot work.",
+    why: "It is installed on systems on which its binaries cannot work. Binaries for several systems, test data and \
+        .NET assemblies are accepted.",
     source: TAGS,
     fix: "Build with maturin, or set the tag with `wheel tags --platform-tag`.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: sample/bin/tool: for Linux (x86_64) alone, in a wheel that is tagged `any`",
     check: Check::Wheel(pure),
     #[cfg(test)]
     fails: || fixture::plus("sample/bin/tool", fixture::elf(|elf| elf.is_static = true).bytes()),
@@ -239,20 +225,29 @@ fn pure(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     if !dist.platforms().contains(&Platform::Any) {
         return out.not_applicable();
     }
-    for name in binaries(wheel) {
-        out.at(name, "a binary in a wheel that is tagged `any`");
+    let machines: BTreeSet<Machine> = binaries(wheel).map(|(_, machine)| machine).collect();
+    let systems: BTreeSet<&str> = machines.iter().map(|(system, _)| *system).collect();
+    for (member, (system, arch)) in binaries(wheel) {
+        // A module is loaded by Python itself, which takes what it finds; a
+        // program is chosen by the package, which may bring one for each machine.
+        let module = [".so", ".pyd", ".dylib"].iter().any(|end| member.name.ends_with(end));
+        let others = if module { systems.len() > 1 } else { machines.len() > 1 };
+        if !others {
+            out.at(&member.name, format!("for {system} ({arch}) alone, in a wheel that is tagged `any`"));
+        }
     }
 }
 
 const PURELIB: Rule = Rule {
     id: "TAG005",
     title: "Root-Is-Purelib fits the content",
-    severity: Error,
+    severity: Warning,
     provenance: BreaksInstall,
-    why: "Libraries of a platform go to platlib: with `true` they land in a folder that other architectures share.",
+    why: "Libraries of a platform go to platlib: with `true` they land in a directory that other architectures share, \
+        on systems that have two.",
     source: "PyPA \"Binary distribution format\"; auditwheel, `NonPlatformWheelError` and the check of purelib.",
     fix: "Let the build backend write WHEEL (maturin does it right).",
-    example: "",
+    example: "sample-1.0-cp312-cp312-manylinux_2_17_x86_64.whl: Root-Is-Purelib is true, and the wheel has `sample/core.cpython-312-x86_64-linux-gnu.so`",
     check: Check::Wheel(purelib),
     #[cfg(test)]
     fails: || {
@@ -267,10 +262,12 @@ fn purelib(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     if file.root_is_purelib() != Some(true) || dist.platforms().contains(&Platform::Any) {
         return;
     }
-    let libraries: Vec<&str> =
-        binaries(wheel).filter(|name| !name.contains(".data/") || name.contains(".data/purelib/")).collect();
+    let libraries: Vec<&str> = binaries(wheel)
+        .map(|(member, _)| member.name.as_str())
+        .filter(|name| !name.contains(".data/") || name.contains(".data/purelib/"))
+        .collect();
     if !libraries.is_empty() {
-        out.found(format!("Root-Is-Purelib is true, and there is {}", some(libraries)));
+        out.found(format!("Root-Is-Purelib is true, and the wheel has {}", some(libraries)));
     }
 }
 
@@ -282,7 +279,7 @@ const FILE: Rule = Rule {
     why: "Installers refuse a wheel without Wheel-Version, Root-Is-Purelib or Tag, and one of another major version.",
     source: WHEEL,
     fix: "Build the wheel with a build backend.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: expected Wheel-Version 1.0, found `2.0`",
     check: Check::Wheel(file),
     #[cfg(test)]
     fails: || {
@@ -322,7 +319,7 @@ const ONE: Rule = Rule {
     why: "One binary runs on one architecture only.",
     source: TAGS,
     fix: "Build one wheel for each architecture.",
-    example: "",
+    example: "sample-1.0-cp312-cp312-manylinux_2_17_x86_64.manylinux_2_17_aarch64.whl: the tag names `aarch64`, `x86_64`",
     check: Check::Wheel(one),
     #[cfg(test)]
     fails: || {
@@ -353,7 +350,7 @@ const PYTHON: Rule = Rule {
     why: "No interpreter asks for such a tag, so the wheel is never chosen, or is chosen where it cannot work.",
     source: TAGS,
     fix: "Let the build backend set the tags; for the stable ABI `cp3X-abi3`.",
-    example: "",
+    example: "sample-1.0-cp312-cp311-manylinux_2_17_x86_64.whl: the ABI `cp311` does not fit the Python `cp312`",
     check: Check::Wheel(python),
     #[cfg(test)]
     fails: || fixture::retagged(fixture::linux(fixture::Elf::default()), "cp312-cp311-manylinux_2_17_x86_64"),
@@ -390,12 +387,12 @@ fn python(dist: &Dist, _: &Wheel, out: &mut Out) {
 const BUILD: Rule = Rule {
     id: "TAG009",
     title: "WHEEL has the build number of the file name",
-    severity: Error,
-    provenance: BreaksRuntime,
-    why: "The build number decides which of two wheels of a version is installed.",
+    severity: Warning,
+    provenance: Hygiene,
+    why: "Installers read the file name; tools that unpack and pack the wheel lose the number.",
     source: WHEEL,
     fix: "Use `wheel tags --build`, which changes both.",
-    example: "",
+    example: "sample-1.0-1-py3-none-any.whl: the file name has build `1`, WHEEL has `none`",
     check: Check::Wheel(build),
     #[cfg(test)]
     fails: || fixture::renamed("sample-1.0-1-py3-none-any.whl"),
@@ -407,5 +404,54 @@ fn build(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     if said != name.build.as_deref() && (said.is_some() || name.build.is_some()) {
         let (said, named) = (said.unwrap_or("none"), name.build.as_deref().unwrap_or("none"));
         out.found(format!("the file name has build `{named}`, WHEEL has `{said}`"));
+    }
+}
+
+const ASKED_FOR: Rule = Rule {
+    id: "TAG012",
+    title: "some installer asks for the platform tag",
+    severity: Error,
+    provenance: BreaksInstall,
+    why: "Installers compute the tags of their system and look for those alone: Apple silicon starts at macOS 11.0, \
+        from macOS 11 on there are no minor versions, and tags are lower case without leading zeros.",
+    source: TAGS,
+    fix: "Set MACOSX_DEPLOYMENT_TARGET to 11.0 for arm64; let the build backend write the tag.",
+    example: "sample-1.0-py3-none-macosx_10_12_arm64.whl: no installer asks for `macosx_10_12_arm64`: Apple silicon starts at macOS 11.0",
+    check: Check::Wheel(asked_for),
+    #[cfg(test)]
+    fails: || {
+        let mut wheel = fixture::macos(fixture::MachO::default());
+        wheel.tag = "py3-none-macosx_10_12_arm64".into();
+        wheel.into()
+    },
+};
+
+fn asked_for(dist: &Dist, _: &Wheel, out: &mut Out) {
+    let Some(name) = dist.wheel_name() else { return out.not_applicable() };
+    let fault = |tag: &String| match Platform::parse(tag) {
+        Platform::Macos { version: (..11, _), arch } if arch == "arm64" => {
+            Some("Apple silicon starts at macOS 11.0")
+        }
+        Platform::Macos { version: (11.., 1..), .. } => Some("from macOS 11 on the minor version is 0"),
+        Platform::Macos { arch, .. } if policy::macos_archs(&arch).is_empty() => {
+            Some("no macOS has this architecture")
+        }
+        Platform::Manylinux { glibc: (major, _), .. } if major != 2 => Some("there is no such glibc"),
+        Platform::Musllinux { musl: (major, _), .. } if major != 1 => Some("there is no such musl"),
+        Platform::Other(tag)
+            if ["manylinux", "musllinux", "macosx"].iter().any(|family| tag.starts_with(family)) =>
+        {
+            Some("it is not of the form that installers write")
+        }
+        _ if tag.chars().any(|c| c.is_ascii_uppercase()) => Some("installers write it in lower case"),
+        _ => None,
+    };
+    // One tag of several may serve older installers.
+    let faults: Vec<(&String, &str)> =
+        name.tags.platform.iter().filter_map(|tag| Some((tag, fault(tag)?))).collect();
+    if faults.len() == name.tags.platform.len() {
+        for (tag, why) in faults {
+            out.found(format!("no installer asks for `{tag}`: {why}"));
+        }
     }
 }

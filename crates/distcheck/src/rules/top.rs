@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use crate::facts::{Dist, Member, Wheel};
 #[cfg(test)]
 use crate::fixture;
+use crate::python_name;
 use crate::rule::Provenance::{BreaksInstall, BreaksRelease, Hygiene};
 use crate::rule::Severity::{Error, Note, Warning};
 use crate::rule::{Check, Out, Rule, Set, some};
@@ -39,17 +40,6 @@ fn import_name(path: &str) -> &str {
     if path.contains('/') { top } else { top.split('.').next().unwrap_or(top) }
 }
 
-/// Keywords that are found as names of folders and files.
-const KEYWORDS: [&str; 12] = [
-    "pass", "import", "class", "global", "async", "await", "lambda", "with", "assert", "return", "from", "in",
-];
-
-fn is_identifier(part: &str) -> bool {
-    !KEYWORDS.contains(&part)
-        && !part.starts_with(|c: char| c.is_ascii_digit())
-        && part.chars().all(|c| c.is_alphanumeric() || c == '_')
-}
-
 const COMMON: Rule = Rule {
     id: "CON003",
     title: "the top level is this project's own",
@@ -58,7 +48,7 @@ const COMMON: Rule = Rule {
     why: "A top-level `tests`, `docs` or `__init__.py` overwrites that of other packages.",
     source: CWC,
     fix: "Exclude it: maturin `exclude = [\"…\"]`, hatchling `exclude`, setuptools `exclude` of `find`.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: tests/: a folder of a common name at the top level",
     check: Check::Wheel(common),
     #[cfg(test)]
     fails: || fixture::plus("tests/x.py", ""),
@@ -103,7 +93,7 @@ const EMPTY: Rule = Rule {
     why: "Nothing but metadata is installed: usually a wrong path in the build's configuration.",
     source: CWC,
     fix: PACKAGES,
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: there is nothing but metadata",
     check: Check::Wheel(empty),
     #[cfg(test)]
     fails: || fixture::after(|members| drop(members.remove(0))),
@@ -127,7 +117,7 @@ const IMPORTABLE: Rule = Rule {
     why: "A module below a folder whose name is no identifier cannot be imported; templates are like that.",
     source: CWC,
     fix: "Rename the folder, or ship the file as data.",
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: no import reaches `sample/not-importable/x.py`",
     check: Check::Wheel(importable),
     #[cfg(test)]
     fails: || fixture::plus("sample/not-importable/x.py", ""),
@@ -136,7 +126,11 @@ const IMPORTABLE: Rule = Rule {
 fn importable(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let astray = |path: &&str| {
         let bad = |(depth, part): (usize, &str)| {
-            !is_identifier(if depth == 0 { part.strip_suffix("-stubs").unwrap_or(part) } else { part })
+            !python_name::is_identifier(if depth == 0 {
+                part.strip_suffix("-stubs").unwrap_or(part)
+            } else {
+                part
+            })
         };
         path.strip_suffix(".py").is_some_and(|module| module.split('/').enumerate().any(bad))
     };
@@ -154,7 +148,7 @@ const SINGLE: Rule = Rule {
     why: "Another project may claim the second name; a folder without modules is data in the wrong place.",
     source: CWC,
     fix: PACKAGES,
-    example: "",
+    example: "sample-1.0-py3-none-any.whl: it installs `sample`, `second`",
     check: Check::Wheel(single),
     #[cfg(test)]
     fails: || fixture::plus("second/x.py", ""),
@@ -197,7 +191,7 @@ const DECLARED: Rule = Rule {
     why: "The project says in `[tool.verify-dist]` what its wheels install.",
     source: "check-wheel-contents, W101 to W202.",
     fix: PACKAGES,
-    example: "",
+    example: "`top-level` names `more`, which no wheel installs",
     check: Check::Set(declared),
     #[cfg(test)]
     fails: || fixture::Case { top_level: vec!["sample".into(), "more".into()], ..fixture::pure().into() },

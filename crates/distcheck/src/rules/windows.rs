@@ -21,7 +21,7 @@ const LIBRARIES: Rule = Rule {
     why: "A fresh Windows has neither the C++ runtime of Visual Studio nor the libraries of MinGW.",
     source: "delvewheel; Microsoft, \"Redistributing Visual C++ files\".",
     fix: "`delvewheel repair`, or link the runtime statically (Rust: `-C target-feature=+crt-static`).",
-    example: "",
+    example: "sample-1.0-cp312-cp312-win_amd64.whl: sample/core.cp312-win_amd64.pyd: it needs `MSVCP140.dll`",
     check: Check::Wheel(libraries),
     #[cfg(test)]
     fails: || fixture::windows(&fixture::imports("MSVCP140.dll")).into(),
@@ -61,7 +61,7 @@ const MACHINE: Rule = Rule {
     why: "Windows refuses a library of another architecture.",
     source: "PyPA \"Platform compatibility tags\"; Microsoft, \"PE Format\".",
     fix: "Check `--target` of the build: it must be the architecture in the tag.",
-    example: "",
+    example: "sample-1.0-cp312-cp312-win_amd64.whl: sample/core.cp312-win_amd64.pyd: it is for x86, the tag is for amd64",
     check: Check::Wheel(machine),
     #[cfg(test)]
     fails: || fixture::windows(&fixture::Pe { machine: 0x014c, ..fixture::Pe::default() }).into(),
@@ -101,7 +101,7 @@ const DEBUG: Rule = Rule {
     why: "The debug libraries of Visual C++ and of Python are on developers' machines only, and may not be passed on.",
     source: "Microsoft, \"Redistributing Visual C++ files\".",
     fix: "Build in release mode.",
-    example: "",
+    example: "sample-1.0-cp312-cp312-win_amd64.whl: sample/core.cp312-win_amd64.pyd: it needs `VCRUNTIME140D.dll`",
     check: Check::Wheel(debug),
     #[cfg(test)]
     fails: || fixture::windows(&fixture::imports("VCRUNTIME140D.dll")).into(),
@@ -133,7 +133,7 @@ const PYTHON: Rule = Rule {
     why: "A module that needs `python311.dll` cannot be loaded by Python 3.12.",
     source: "PEP 384; CPython, \"Extending Python\" on Windows.",
     fix: "Build with the interpreter of the tag; for abi3 link with `python3.dll` (PyO3: the feature `abi3`).",
-    example: "",
+    example: "sample-1.0-cp312-cp312-win_amd64.whl: sample/core.cp312-win_amd64.pyd: it needs `python311.dll`, the tag is `cp312-cp312-win_amd64`",
     check: Check::Wheel(python),
     #[cfg(test)]
     fails: || fixture::windows(&fixture::imports("python311.dll")).into(),

@@ -7,4 +7,5 @@ mod corpus;
 mod kit;
 mod mutants;
 mod oracles;
+mod pypi;
 mod sets;

@@ -127,7 +127,7 @@ fn metadata() {
         ("Summary", "Requires-Dist: a >> 1\nSummary", "MET005"),
         (">=3.10", "3.10 or so", "MET006"),
         ("Summary", "Project-URL: home, example\nSummary", "MET007"),
-        ("Summary", "Author-email: nobody\nSummary", "MET007"),
+        ("Summary", "Author-email: nobody\nSummary", "MET022"),
         ("A sample.", &"x".repeat(513), "MET008"),
         ("License-Expression: MIT", "License-Expression: MITT", "MET009"),
         ("Summary", "License: MIT\nSummary", "MET009"),

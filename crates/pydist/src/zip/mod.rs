@@ -63,7 +63,7 @@ pub struct Member {
     pub header_offset: u64,
     /// Where the data start.
     pub data_offset: u64,
-    /// The Unix mode, where the archive was made on Unix.
+    /// The Unix mode, where the archive has one.
     pub unix_mode: Option<u32>,
     /// Whether the data can be read: known method, not encrypted, in bounds.
     pub readable: bool,

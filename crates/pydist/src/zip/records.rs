@@ -14,11 +14,13 @@ const LOCATOR64: u32 = 0x0706_4b50;
 const LOCAL_SIZE: u64 = 30;
 const CENTRAL_SIZE: usize = 46;
 const END_SIZE: usize = 22;
+/// What a zip64 end record says of its own size if it holds nothing else.
+const END64_SIZE: u64 = 44;
 /// A central directory beyond this is refused before it is read.
 const DIRECTORY_LIMIT: u64 = 64 << 20;
 
 /// A place where the archive breaks the rules of the index or of good sense.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Fault {
     /// The same name twice.
     Duplicate(String),
@@ -70,8 +72,17 @@ pub enum Fault {
         /// How many there are.
         found: u64,
     },
-    /// Spread over several disks.
+    /// Spread over several disks, or with two different counts of members.
     Disks,
+    /// The zip64 end record holds extensible data, this many bytes.
+    Extensible(u64),
+    /// An Info-ZIP Unicode Path field (0x7075) gives the member another name.
+    UnicodePath {
+        /// The member, by its header.
+        name: String,
+        /// By the field.
+        other: String,
+    },
 }
 
 impl Fault {
@@ -84,6 +95,7 @@ impl Fault {
             | Self::Overlap(name)
             | Self::Mismatch { name, .. }
             | Self::Method { name, .. }
+            | Self::UnicodePath { name, .. }
             | Self::Encrypted(name)
             | Self::Encoding(name)
             | Self::StoredSize(name)
@@ -115,11 +127,15 @@ impl fmt::Display for Fault {
             Self::Encrypted(_) => f.write_str("the member is encrypted"),
             Self::Encoding(_) => f.write_str("the name is not ASCII and not marked as UTF-8"),
             Self::StoredSize(_) => f.write_str("the member is stored, but its two sizes differ"),
-            Self::Extra(_) => f.write_str("an extra field is damaged or stands twice"),
+            Self::Extra(_) => f.write_str("an extra field is damaged, duplicate, or does not fit the header"),
             Self::Count { said, found } => {
                 write!(f, "the end record counts {said} members, the directory holds {found}")
             }
-            Self::Disks => f.write_str("the archive says that it is spread over several disks"),
+            Self::Disks => f.write_str("the end record names several disks, or two counts of members"),
+            Self::Extensible(size) => write!(f, "the zip64 end record holds {size} bytes of extensible data"),
+            Self::UnicodePath { other, .. } => {
+                write!(f, "a Unicode Path field (0x7075) gives it the other name `{other}`")
+            }
         }
     }
 }
@@ -204,6 +220,9 @@ pub(super) fn read(source: &(impl ReadAt + ?Sized), limits: &Limits) -> Result<A
         limit("a member of bytes, inflated:", member.size, limits.member_size)?;
     }
     locals(source, &mut members, end.directory, &mut faults)?;
+    // Both headers of a member may have the same fault.
+    let mut seen = HashSet::new();
+    faults.retain(|fault| seen.insert(fault.clone()));
     Ok(Archive { members, faults, size })
 }
 
@@ -241,8 +260,7 @@ fn find_end(source: &(impl ReadAt + ?Sized), size: u64, faults: &mut Vec<Fault>)
         directory_size: directory_size.into(),
         start,
     };
-    let wide = entries == 0xffff || directory_size == u32::MAX || directory == u32::MAX;
-    if !wide || start < 20 {
+    if start < 20 {
         return Ok(end);
     }
     let mut locator = [0; 20];
@@ -257,15 +275,25 @@ fn find_end(source: &(impl ReadAt + ?Sized), size: u64, faults: &mut Vec<Fault>)
     let damaged = || ZipError::Damaged { what: "the zip64 end record", offset };
     source.read_exact_at(offset, &mut record).map_err(|_| damaged())?;
     let mut fields = Fields(&record);
-    if fields.u32() != END64 || fields.u64().checked_add(12 + offset) != Some(start - 20) {
+    let signature = fields.u32();
+    let length = fields.u64();
+    if signature != END64
+        || length.checked_add(offset).and_then(|end| end.checked_add(12)) != Some(start - 20)
+    {
         return Err(damaged());
+    }
+    if length != END64_SIZE {
+        faults.push(Fault::Extensible(length.saturating_sub(END64_SIZE)));
     }
     let _versions = fields.u32();
     if [fields.u32(), fields.u32()] != [0, 0] {
         faults.push(Fault::Disks);
     }
-    let _here = fields.u64();
+    let here = fields.u64();
     let (entries, directory_size, directory) = (fields.u64(), fields.u64(), fields.u64());
+    if here != entries {
+        faults.push(Fault::Disks);
+    }
     Ok(End { entries, directory, directory_size, start: offset })
 }
 
@@ -292,9 +320,14 @@ fn central<'a>(bytes: &'a [u8], faults: &mut Vec<Fault>) -> Option<(Member, &'a 
     if comment > 0 {
         faults.push(Fault::EntryComment(name.clone()));
     }
-    if !zip64(extra, &mut [&mut size, &mut compressed, &mut header_offset]) {
+    let fields = extra_fields(extra);
+    let sound = fields
+        .as_ref()
+        .is_some_and(|fields| central_zip64(fields, &mut [&mut size, &mut compressed, &mut header_offset]));
+    if !sound {
         faults.push(Fault::Extra(name.clone()));
     }
+    unicode_path(fields.as_deref().unwrap_or_default(), &name, faults);
     if flags & 8 != 0 {
         faults.push(Fault::DataDescriptor(name.clone()));
     }
@@ -313,7 +346,8 @@ fn central<'a>(bytes: &'a [u8], faults: &mut Vec<Fault>) -> Option<(Member, &'a 
     if method == Method::Stored && compressed != size {
         faults.push(Fault::StoredSize(name.clone()));
     }
-    let unix_mode = (made_by >> 8 == 3).then_some(external >> 16);
+    // Installers take these bits whatever system the archive says it is of.
+    let unix_mode = (made_by >> 8 == 3 || external >> 16 != 0).then_some(external >> 16);
     let readable = !encrypted && !matches!(method, Method::Other(_));
     let member = Member {
         name,
@@ -330,32 +364,78 @@ fn central<'a>(bytes: &'a [u8], faults: &mut Vec<Fault>) -> Option<(Member, &'a 
     Some((member, rest))
 }
 
-/// Puts the values of a zip64 extra field in place of those that are all ones.
-/// False where the extra fields are broken.
-fn zip64(mut extra: &[u8], values: &mut [&mut u64]) -> bool {
-    let mut seen = false;
+/// `ZIP64` and Unicode Path: of these an archive may have one for each member.
+const SINGLE: [u16; 2] = [1, UNICODE_PATH];
+const UNICODE_PATH: u16 = 0x7075;
+
+/// The extra fields by id; none where they are cut off or one is duplicate.
+fn extra_fields(mut extra: &[u8]) -> Option<Vec<(u16, &[u8])>> {
+    let mut found: Vec<(u16, &[u8])> = Vec::new();
     while !extra.is_empty() {
-        let Some((head, rest)) = extra.split_at_checked(4) else { return false };
+        let (head, rest) = extra.split_at_checked(4)?;
         let mut fields = Fields(head);
         let (id, size) = (fields.u16(), fields.u16());
-        let Some((body, rest)) = rest.split_at_checked(size.into()) else { return false };
+        let (body, rest) = rest.split_at_checked(size.into())?;
         extra = rest;
-        if id != 1 {
-            continue;
+        if SINGLE.contains(&id) && found.iter().any(|(other, _)| *other == id) {
+            return None;
         }
-        if seen {
+        found.push((id, body));
+    }
+    Some(found)
+}
+
+/// Puts the values of a zip64 field of the central directory in place of those
+/// that are all ones. False where it is too short.
+fn central_zip64(extra: &[(u16, &[u8])], values: &mut [&mut u64]) -> bool {
+    let Some((_, body)) = extra.iter().find(|(id, _)| *id == 1) else { return true };
+    let mut fields = Fields(body);
+    for value in values.iter_mut().filter(|value| ***value == u64::from(u32::MAX)) {
+        if fields.0.len() < 8 {
             return false;
         }
-        seen = true;
-        let mut fields = Fields(body);
-        for value in values.iter_mut().filter(|value| ***value == u64::from(u32::MAX)) {
-            if fields.0.len() < 8 {
-                return false;
-            }
-            **value = fields.u64();
-        }
+        **value = fields.u64();
     }
     true
+}
+
+/// The same for a local header, as the index reads it (Warehouse,
+/// `utils/zipfiles.py`): the field's compressed size counts even if the
+/// header has one, and a field with one size is for stored members alone.
+fn local_zip64(extra: &[(u16, &[u8])], method: u16, size: &mut u64, compressed: &mut u64) -> bool {
+    let Some((_, body)) = extra.iter().find(|(id, _)| *id == 1) else { return true };
+    let missing = |value: u64| value == u64::from(u32::MAX);
+    let mut fields = Fields(body);
+    match body.len() {
+        0 => return !missing(*size) && !missing(*compressed),
+        8 if method == 0 => {
+            let both = fields.u64();
+            *compressed = both;
+            if missing(*size) {
+                *size = both;
+            }
+        }
+        16 | 24 | 28 => {
+            let (first, second) = (fields.u64(), fields.u64());
+            if missing(*size) {
+                *size = first;
+            }
+            *compressed = second;
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// Reports the name of a Unicode Path field, if it is another than `name`.
+/// Python 3.12 and later and unzip take it, older ones do not.
+fn unicode_path(extra: &[(u16, &[u8])], name: &str, faults: &mut Vec<Fault>) {
+    let Some((_, body)) = extra.iter().find(|(id, _)| *id == UNICODE_PATH) else { return };
+    // A version, the check sum of the header's name, then the name.
+    let other = body.get(5..).map(String::from_utf8_lossy).unwrap_or_default();
+    if other != name {
+        faults.push(Fault::UnicodePath { name: name.to_owned(), other: other.into_owned() });
+    }
 }
 
 /// Reads every local header, compares it, and looks for gaps and overlaps.
@@ -425,9 +505,12 @@ fn local(source: &(impl ReadAt + ?Sized), member: &Member, faults: &mut Vec<Faul
     let mut tail = vec![0; usize::from(name_size) + usize::from(extra_size)];
     source.read_exact_at(offset + LOCAL_SIZE, &mut tail).map_err(|_| damaged())?;
     let (name, extra) = tail.split_at(name_size.into());
-    if !zip64(extra, &mut [&mut size, &mut compressed]) {
+    let extra = extra_fields(extra);
+    let sound = extra.as_ref().is_some_and(|extra| local_zip64(extra, method, &mut size, &mut compressed));
+    if !sound {
         faults.push(Fault::Extra(member.name.clone()));
     }
+    unicode_path(extra.as_deref().unwrap_or_default(), &member.name, faults);
     let descriptor = flags & 8 != 0;
     let own = match member.method {
         Method::Stored => 0,

@@ -1,0 +1,117 @@
+//! `ATT`: attestations beside the files (PEP 740). Signatures are verified by
+//! publish, which may use the network; here is what follows from the files.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use pydist::digest::hex;
+use pydist::filename::DistName;
+use serde::Deserialize;
+
+use crate::facts::Dist;
+#[cfg(test)]
+use crate::fixture;
+use crate::rule::Provenance::PypiRejects;
+use crate::rule::Severity::Error;
+use crate::rule::{Check, Out, Rule};
+
+pub(super) static RULES: &[Rule] = &[ATTESTATION];
+
+const ATTESTATION: Rule = Rule {
+    id: "ATT001",
+    title: "the attestation beside a file is one of this file",
+    severity: Error,
+    provenance: PypiRejects,
+    why: "PyPI rejects an upload whose attestation has another form, or another name or digest than the file.",
+    source: "PEP 740; in-toto Attestation Framework, statement v1; Warehouse, `attestations/services.py`.",
+    fix: "Sign the file again after its last change, and give each file its own attestation.",
+    example: "sample-1.0-py3-none-any.whl: the attestation is not of PEP 740: missing field `version` at line 1 column 2",
+    check: Check::Dist(attestation),
+    #[cfg(test)]
+    fails: || fixture::Case { attestation: Some(b"{}".to_vec()), ..fixture::pure().into() },
+};
+
+#[derive(Deserialize)]
+struct Attestation {
+    version: u32,
+    verification_material: VerificationMaterial,
+    envelope: Envelope,
+}
+
+#[derive(Deserialize)]
+struct VerificationMaterial {
+    certificate: String,
+    transparency_entries: Vec<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    statement: String,
+    signature: String,
+}
+
+#[derive(Deserialize)]
+struct Statement {
+    #[serde(rename = "_type")]
+    kind: String,
+    subject: Vec<Subject>,
+    #[serde(rename = "predicateType")]
+    predicate: String,
+}
+
+#[derive(Deserialize)]
+struct Subject {
+    name: String,
+    digest: Digest,
+}
+
+#[derive(Deserialize)]
+struct Digest {
+    sha256: String,
+}
+
+/// The predicates that the index accepts.
+const PREDICATES: [&str; 2] =
+    ["https://docs.pypi.org/attestations/publish/v1", "https://slsa.dev/provenance/v1"];
+
+fn attestation(dist: &Dist, out: &mut Out) {
+    let Some(bytes) = &dist.attestation else { return out.not_applicable() };
+    if let Err(why) = check(dist, bytes) {
+        out.found(format!("the attestation {why}"));
+    }
+}
+
+fn check(dist: &Dist, bytes: &[u8]) -> Result<(), String> {
+    let attestation: Attestation =
+        serde_json::from_slice(bytes).map_err(|error| format!("is not of PEP 740: {error}"))?;
+    if attestation.version != 1 {
+        return Err(format!("has version {}, expected 1", attestation.version));
+    }
+    let material = &attestation.verification_material;
+    if material.transparency_entries.is_empty() {
+        return Err("has no entry of a transparency log".into());
+    }
+    let decode = |what: &str, text: &str| {
+        BASE64_STANDARD.decode(text).map_err(|error| format!("has a {what} that is not base64: {error}"))
+    };
+    decode("certificate", &material.certificate)?;
+    decode("signature", &attestation.envelope.signature)?;
+    let statement = decode("statement", &attestation.envelope.statement)?;
+    let statement: Statement =
+        serde_json::from_slice(&statement).map_err(|error| format!("has no in-toto statement: {error}"))?;
+    if statement.kind != "https://in-toto.io/Statement/v1"
+        || !PREDICATES.contains(&statement.predicate.as_str())
+    {
+        return Err(format!("has the predicate `{}`, which PyPI does not accept", statement.predicate));
+    }
+    let [subject] = &statement.subject[..] else {
+        return Err(format!("has {} subjects, expected 1", statement.subject.len()));
+    };
+    let name: Option<DistName> = subject.name.parse().ok();
+    if name.is_none() || name.as_ref() != dist.name.as_ref().ok() {
+        return Err(format!("is of `{}`", subject.name));
+    }
+    if !subject.digest.sha256.eq_ignore_ascii_case(&hex(&dist.sha256)) {
+        return Err(format!("is of a file with the SHA-256 {}", subject.digest.sha256));
+    }
+    Ok(())
+}
