@@ -35,6 +35,7 @@ pub(super) fn edit<S: WriteAt + ?Sized>(
     let elf = ElfInfo::read(&*content)?;
     let mut edit = Edit::default();
     if !matches!(elf.kind, Kind::Executable | Kind::Library) {
+        check_store(&elf)?;
         return Ok(EditedElf { info: elf, needs: None, edit });
     }
     let found = || elf.arch().map_or_else(|| format!("ELF machine {}", elf.machine), str::to_owned);
@@ -246,12 +247,19 @@ fn in_search_path(elf: &ElfInfo, file: &str) -> Option<PathBuf> {
     paths.map(|directory| Path::new(directory).join(file)).find(|path| path.is_file())
 }
 
+/// No field that a loader reads may name the store.
+fn check_store(elf: &ElfInfo) -> Result<(), BinaryError> {
+    let strings = elf.dynamic.iter().filter_map(|entry| entry.text.as_deref());
+    let interpreters = elf.interpreters.iter().map(|found| found.path.as_str());
+    match strings.chain(interpreters).find(|text| in_store(text)) {
+        Some(path) => Err(BinaryError::Store(path.to_owned())),
+        None => Ok(()),
+    }
+}
+
 /// What a loader would refuse, or look for in the store.
 fn check(elf: &ElfInfo, arch: Arch, libc: Libc) -> Result<(), BinaryError> {
-    let strings = elf.dynamic.iter().filter_map(|entry| entry.text.as_deref());
-    if let Some(path) = strings.chain(elf.interpreter()).find(|text| in_store(text)) {
-        return Err(BinaryError::Store(path.to_owned()));
-    }
+    check_store(elf)?;
     if elf.interpreters.len() > 1 {
         return Err(BinaryError::Rejected("it has more than one PT_INTERP"));
     }
