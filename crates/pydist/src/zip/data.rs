@@ -4,7 +4,7 @@ use std::io;
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
-use super::{Member, Method};
+use super::archive::{Member, Method};
 use binfmt::source::ReadAt;
 
 /// Pieces of this size are read from the archive.
