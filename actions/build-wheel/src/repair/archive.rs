@@ -288,7 +288,7 @@ fn zip64_field(values: &[u64]) -> Vec<u8> {
 fn dos_time(epoch: u64) -> (u16, u16) {
     let time = i64::try_from(epoch).ok().and_then(|epoch| OffsetDateTime::from_unix_timestamp(epoch).ok());
     let time = time.unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    let clock = u16::from(time.hour()) << 11 | u16::from(time.minute()) << 5 | u16::from(time.second()) / 2;
+    let clock = u16::from(time.hour()) << 11 | u16::from(time.minute()) << 5 | (u16::from(time.second()) / 2);
     let year = u16::try_from(time.year().saturating_sub(1980).clamp(0, 127)).unwrap_or_default();
     (clock, year << 9 | u16::from(u8::from(time.month())) << 5 | u16::from(time.day()))
 }

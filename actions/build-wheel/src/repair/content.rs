@@ -39,12 +39,9 @@ impl Content {
     /// Drops all bytes from `size` on.
     pub(super) fn truncate(&mut self, size: u64) -> io::Result<()> {
         self.size = self.size.min(size);
-        match &self.file {
-            Some(file) => file.set_len(self.size),
-            None => {
-                self.memory.truncate(usize::try_from(self.size).unwrap_or(usize::MAX));
-                Ok(())
-            }
+        if let Some(file) = &self.file { file.set_len(self.size) } else {
+            self.memory.truncate(usize::try_from(self.size).unwrap_or(usize::MAX));
+            Ok(())
         }
     }
 

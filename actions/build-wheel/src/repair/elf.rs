@@ -58,7 +58,7 @@ pub(super) fn edit<S: WriteAt + ?Sized>(
     }
     let info = if changes.is_empty() { elf } else { ElfInfo::read(&*content)? };
     check(&info, arch, libc)?;
-    let needs = needs(&info, arch, libc, &wheel.files)?;
+    let needs = needs(&info, arch, libc, wheel.files)?;
     Ok(EditedElf { info, needs: Some(needs), edit })
 }
 
@@ -266,7 +266,7 @@ fn check(elf: &ElfInfo, arch: Arch, libc: Libc) -> Result<(), BinaryError> {
     // A loader maps pages: place in the file and address must agree.
     let is_misaligned = |align: u64, offset: u64, address: u64| {
         let align = align.max(4096);
-        align.is_power_of_two() && offset.wrapping_sub(address) % align != 0
+        align.is_power_of_two() && !offset.wrapping_sub(address).is_multiple_of(align)
     };
     let mut loads = elf.segments.iter().filter(|segment| segment.kind == PT_LOAD && segment.size > 0);
     if loads.any(|segment| is_misaligned(segment.align, segment.offset, segment.address)) {

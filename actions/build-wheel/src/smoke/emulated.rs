@@ -162,15 +162,12 @@ fn import(
     if task.modules.is_empty() && task.extensions.is_empty() && !task.entry_points {
         return Ok(());
     }
-    match foreign_python(trial, emulator) {
-        Some(python) => {
-            let cmd = emulator.cmd(trial, &python, bin);
-            trial.import(cmd, &task)
-        }
-        None => {
-            let reason = "there is no Python for its architecture on this machine";
-            trial.note("import the modules".to_owned(), Outcome::NotRun(reason.to_owned()))
-        }
+    if let Some(python) = foreign_python(trial, emulator) {
+        let cmd = emulator.cmd(trial, &python, bin);
+        trial.import(cmd, &task)
+    } else {
+        let reason = "there is no Python for its architecture on this machine";
+        trial.note("import the modules".to_owned(), Outcome::NotRun(reason.to_owned()))
     }
 }
 

@@ -57,14 +57,11 @@ pub(super) fn install(
 /// requirements are asked for, an index is.
 fn pip_install(plan: &SmokePlan, python: &str, to: &str) -> Cmd {
     let inside = format!("{to}/bin/python");
-    let mut cmd = match &plan.uv {
-        Some(uv) => {
-            Cmd::new(uv.display().to_string()).args(["pip", "install", "--quiet", "--python", &inside])
-        }
-        None => {
-            let args = ["-m", "pip", "--disable-pip-version-check", "--quiet", "--python", &inside];
-            Cmd::new(python).args(args).args(["install", "--no-compile"])
-        }
+    let mut cmd = if let Some(uv) = &plan.uv {
+        Cmd::new(uv.display().to_string()).args(["pip", "install", "--quiet", "--python", &inside])
+    } else {
+        let args = ["-m", "pip", "--disable-pip-version-check", "--quiet", "--python", &inside];
+        Cmd::new(python).args(args).args(["install", "--no-compile"])
     };
     match &plan.index {
         _ if plan.requires.is_empty() => {

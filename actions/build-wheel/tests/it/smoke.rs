@@ -133,8 +133,7 @@ fn every_entry_point_is_resolved() {
     assert!(result == "passed" && report.contains("entry point console_scripts: sample"), "{report}");
     let error = run("[console_scripts]\nsample = sample:absent\n").unwrap_err();
     assert!(error.contains("absent"), "{error}");
-    let (result, report) = run("[pytest11]\nsample = sample.plugin_of_absent_host\n")
-        .map_or_else(|error| ("failed".to_owned(), error), |found| found);
+    let (result, report) = run("[pytest11]\nsample = sample.plugin_of_absent_host\n").unwrap_or_else(|error| ("failed".to_owned(), error));
     assert_eq!(result, "failed", "a module of the wheel itself is missing: {report}");
 }
 
