@@ -26,7 +26,9 @@ pub(crate) fn check(shell: &Shell) -> Result<(), Error> {
         let cycles = cycles(&graph(&Modules::read(&root)?));
         let shown = root.strip_prefix(&shell.root).unwrap_or(&root).display();
         if NOT_YET.contains(&package.as_str()) {
-            cycles.iter().for_each(|cycle| shell.ui.warning(format!("{shown}: module cycle {cycle}")));
+            for cycle in &cycles {
+                shell.ui.warning(format!("{shown}: module cycle {cycle}"));
+            }
             continue;
         }
         problems.extend(cycles.iter().map(|cycle| format!("{shown}: module cycle {cycle}")));

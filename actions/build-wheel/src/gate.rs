@@ -17,7 +17,7 @@ const SAID_BEFORE: &str = "NIX004";
 /// is a warning here: not every wheel goes to one.
 pub(crate) fn inspect(result: &BuildResult) -> Result<Vec<Change>, Error> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let dists = scan(&[result.path.clone()], &LIMITS, threads)?;
+    let dists = scan(std::slice::from_ref(&result.path), &LIMITS, threads)?;
     let mut verdict = check(&Set { dists: &dists, ..Set::default() }, &Selection::Files);
     verdict.limit(Provenance::PypiRejects, Severity::Warning);
     let place = |finding: &Finding| finding.member.clone().unwrap_or_else(|| result.name.to_string());

@@ -62,8 +62,9 @@ pub(crate) fn run(plan: &Plan, runtime: &Runtime<'_>) -> Result<RunResult, Error
 
     let start = Instant::now();
     let staged = directory("built")?;
-    let build = || backend::build(plan, &staged, runtime.ui);
-    let built = if plan.build.is_some() { runtime.ui.group("Build", build)? } else { build()? };
+    let start_backend = || backend::build(plan, &staged, runtime.ui);
+    let built =
+        if plan.build.is_some() { runtime.ui.group("Build", start_backend)? } else { start_backend()? };
     let build_time = start.elapsed();
     let start = Instant::now();
     let mut result = finish(plan, &built, &directory("finished")?)?;

@@ -218,7 +218,7 @@ impl Exchange {
         let index = Index { schema: SCHEMA, layers: kept, damaged: Vec::new() };
         staged.changed = index.layers != before.layers && !index.layers.is_empty();
         let text = serde_json::to_string(&index).unwrap_or_default();
-        staged.name = hex(&sha256(text.as_bytes()))[..16].to_owned();
+        hex(&sha256(text.as_bytes()))[..16].clone_into(&mut staged.name);
         let to = self.path.join("index");
         index.write(&to.join(INDEX))?;
         index.write(&known)?;

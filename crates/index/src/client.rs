@@ -230,8 +230,8 @@ fn shorten(line: &str) -> String {
         text = line.chars().take(SHOWN).collect();
     }
     let is_link = |word: &&str| word.starts_with("https://") && word.len() <= SHOWN;
-    let link = line[text.len()..].split(' ').find(is_link).map(|link| format!(" {link}"));
-    format!("{text} …{}", link.unwrap_or_default())
+    let address = line[text.len()..].split(' ').find(is_link).map(|link| format!(" {link}"));
+    format!("{text} …{}", address.unwrap_or_default())
 }
 
 /// The text of an error page: what is between the tags.

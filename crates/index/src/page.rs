@@ -50,7 +50,9 @@ pub(crate) fn json(page: &Url, source: impl Read, keep: &Keep) -> Result<Listing
         reader.end()?;
         Ok(page)
     });
-    let parsed = parsed.map_err(|error| if error.is_io() { ended(page, JSON, error.into()) } else { malformed(page, JSON, error) })?;
+    let parsed = parsed.map_err(|error| {
+        if error.is_io() { ended(page, JSON, error.into()) } else { malformed(page, JSON, error) }
+    })?;
     let version = parsed.meta.api_version.unwrap_or_else(|| "1.0".to_owned());
     if version.split('.').next() != Some("1") {
         return Err(malformed(page, "version 1 of the Simple API", format!("version {version}")));

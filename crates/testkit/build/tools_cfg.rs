@@ -1,6 +1,9 @@
 //! Build script of the crates whose tests need tools: sets `cfg(tools)` where
 //! `cargo xtask setup-test-tools` has installed them.
 
+// Cargo reads what a build script prints.
+#![allow(clippy::print_stdout)]
+
 use std::path::{Path, PathBuf};
 
 fn main() {

@@ -129,9 +129,11 @@ mod tests {
     #[test]
     fn nothing_that_is_quoted_is_a_command() {
         let (ui, said) = on_a_runner();
-        EVIL.iter().for_each(|text| ui.info(text));
-        EVIL.iter().for_each(|text| ui.foreign(text));
-        EVIL.iter().for_each(|text| ui.report(text));
+        for text in EVIL {
+            ui.info(text);
+            ui.foreign(text);
+            ui.report(text);
+        }
         assert_eq!(carried_out(&said.text()).0, Vec::<String>::new(), "{}", said.text());
     }
 

@@ -127,9 +127,7 @@ fn escape(text: &str) -> String {
         match after.split_once('`') {
             // A bar ends a table's cell even within code, where a backslash before
             // it cannot be escaped.
-            Some((code, after))
-                if !code.trim().is_empty() && !(code.contains('|') && code.contains('\\')) =>
-            {
+            Some((code, after)) if !(code.trim().is_empty() || code.contains('|') && code.contains('\\')) => {
                 let _ = write!(out, "`{}`", code.replace('|', "\\|"));
                 rest = after;
             }

@@ -126,8 +126,9 @@ impl NewMember {
 
     /// A member that was packed into the scratch content.
     pub(super) fn new(name: impl Into<String>, is_executable: bool, packed: Packed) -> Self {
-        let Packed { method, crc, size, packed, start } = packed;
-        Self { name: name.into(), is_executable, method, crc, size, packed, place: Place::Scratch(start) }
+        let Packed { method, crc, size, compressed, start } = packed;
+        let place = Place::Scratch(start);
+        Self { name: name.into(), is_executable, method, crc, size, packed: compressed, place }
     }
 }
 

@@ -39,7 +39,9 @@ impl Content {
     /// Drops all bytes from `size` on.
     pub(super) fn truncate(&mut self, size: u64) -> io::Result<()> {
         self.size = self.size.min(size);
-        if let Some(file) = &self.file { file.set_len(self.size) } else {
+        if let Some(file) = &self.file {
+            file.set_len(self.size)
+        } else {
             self.memory.truncate(usize::try_from(self.size).unwrap_or(usize::MAX));
             Ok(())
         }
@@ -120,7 +122,7 @@ pub(super) fn contains(content: &(impl ReadAt + ?Sized), needles: &[&[u8]]) -> i
         let has = |place: &[u8]| needles.iter().any(|needle| memchr::memmem::find(place, needle).is_some());
         found |= has(&seam) || has(bytes);
         if bytes.len() >= overlap {
-            seam = bytes[bytes.len() - overlap..].to_owned();
+            bytes[bytes.len() - overlap..].clone_into(&mut seam);
         } else {
             seam.drain(..seam.len().saturating_sub(overlap));
         }

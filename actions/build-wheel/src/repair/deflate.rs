@@ -27,7 +27,7 @@ pub(super) struct Packed {
     pub(super) method: u16,
     pub(super) crc: u32,
     pub(super) size: u64,
-    pub(super) packed: u64,
+    pub(super) compressed: u64,
     /// Where the packed bytes begin in the scratch content.
     pub(super) start: u64,
 }
@@ -53,13 +53,13 @@ pub(super) fn pack(content: &(impl ReadAt + ?Sized), out: &mut Content) -> io::R
             break;
         }
     }
-    let packed = out.size()? - start;
-    if packed < size {
-        return Ok(Packed { method: 8, crc: crc.sum(), size, packed, start });
+    let compressed = out.size()? - start;
+    if compressed < size {
+        return Ok(Packed { method: 8, crc: crc.sum(), size, compressed, start });
     }
     out.truncate(start)?;
     each_piece(content, 0, |_, bytes| out.push(bytes))?;
-    Ok(Packed { method: 0, crc: crc.sum(), size, packed: size, start })
+    Ok(Packed { method: 0, crc: crc.sum(), size, compressed: size, start })
 }
 
 /// The pieces of a raw deflate stream of `batch`, whose first `before` bytes

@@ -78,8 +78,8 @@ pub(super) fn edit(
             apply(content, &info.slices[index], &changes)?;
             info = MachOInfo::read(content)?;
             if info.slices[index].signature.is_some() {
-                let changed = 0..end - info.slices[index].range.start;
-                renew(content, &info.slices[index], changed)?;
+                let edited = 0..end - info.slices[index].range.start;
+                renew(content, &info.slices[index], edited)?;
             }
         }
         for note in notes {

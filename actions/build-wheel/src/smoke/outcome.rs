@@ -33,10 +33,7 @@ const LOADER_MESSAGES: [&str; 9] = [
 /// knows `--version`. `requires`: the wheel asks for distributions that are
 /// not installed.
 pub(super) fn started(result: Result<CommandOutput, ProcessError>, requires: bool) -> Outcome {
-    let error = match result {
-        Ok(_) => return Outcome::Works("ok".to_owned()),
-        Err(error) => error,
-    };
+    let Err(error) = result else { return Outcome::Works("ok".to_owned()) };
     let outcome = match &error {
         ProcessError::Failed { stderr, .. } if LOADER_MESSAGES.iter().any(|text| stderr.contains(text)) => {
             None

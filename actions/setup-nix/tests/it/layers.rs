@@ -175,6 +175,9 @@ fn builds_that_later_commits_do_not_use_are_neither_kept_nor_restored() {
     );
 }
 
+/// Damages a layer in the folder of exchange.
+type Spoil<'a> = &'a dyn Fn(&Path, &str);
+
 #[test]
 fn a_layer_that_is_gone_or_damaged_is_a_miss_for_its_paths() {
     let gone = |exchange: &Path, layer: &str| fs::remove_dir_all(exchange.join(layer)).unwrap();
@@ -197,7 +200,7 @@ fn a_layer_that_is_gone_or_damaged_is_a_miss_for_its_paths() {
             }
         }
     };
-    let kinds: [&dyn Fn(&Path, &str); 4] = [&gone, &cut, &linked, &pipes];
+    let kinds: [Spoil<'_>; 4] = [&gone, &cut, &linked, &pipes];
     for spoil in kinds {
         let mut service = Service::new();
         let job = service.job(|_| {});

@@ -289,7 +289,7 @@ fn slice<S: ReadAt + ?Sized>(image: &Image<'_, S>) -> Result<Slice, BinaryError>
         let body = view.bytes.get(..size).filter(|_| size >= 8).ok_or_else(|| damaged(offset))?;
         let place = slice.range.start + offset;
         let range = place..place + size as u64;
-        let path = path(kind, image.view(body), place).ok_or_else(|| damaged(offset))?;
+        let path = path(kind, image.view(body), place).map_err(|Cut| damaged(offset))?;
         slice.commands.push(LoadCommand { kind, range, path });
         slice.take(&image, kind, image.view(body), place)?.ok_or_else(|| damaged(offset))?;
         at += size;
@@ -297,16 +297,22 @@ fn slice<S: ReadAt + ?Sized>(image: &Image<'_, S>) -> Result<Slice, BinaryError>
     Ok(slice)
 }
 
-/// The path in a load command of this kind; `None` where it is damaged.
-fn path(kind: u32, view: View<'_>, place: u64) -> Option<Option<LoadPath>> {
+/// A load command ends before what it announces.
+struct Cut;
+
+/// The path in a load command, if commands of this kind have one.
+fn path(kind: u32, view: View<'_>, place: u64) -> Result<Option<LoadPath>, Cut> {
     let holds_path = lc::LIBRARIES.contains(&kind)
         || [lc::ID_DYLIB, lc::LOAD_DYLINKER, lc::RPATH, lc::DYLD_ENVIRONMENT].contains(&kind);
     if !holds_path {
-        return Some(None);
+        return Ok(None);
     }
-    let at = usize::try_from(view.u32(8)?).ok().filter(|at| *at >= 12 && *at < view.bytes.len())?;
+    let at = view.u32(8).and_then(|at| usize::try_from(at).ok()).ok_or(Cut)?;
+    if at < 12 || at >= view.bytes.len() {
+        return Err(Cut);
+    }
     let range = place + at as u64..place + view.bytes.len() as u64;
-    Some(Some(LoadPath { text: view.text(at)?, range }))
+    Ok(Some(LoadPath { text: view.text(at).ok_or(Cut)?, range }))
 }
 
 /// Whether a part of the slice is there to its end.

@@ -1,5 +1,7 @@
 //! What this crate says beside what installers themselves do.
 
+#![allow(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
+
 mod behaviour;
 mod choices;
 mod kit;

@@ -3,6 +3,9 @@
 //! `runs` or `interrupt`, and answers each by a line with what it holds. It ends
 //! with its input.
 
+// The tests read what it prints.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
 use std::io::BufRead as _;
 use std::process::ExitCode;
 
