@@ -146,7 +146,7 @@ pub(crate) fn listed(filename: &str, sha256: Option<&str>) -> PublishedFile {
         filename: filename.into(),
         name,
         sha256: sha256.map(str::to_owned),
-        requires_python: None,
+        requires_python: Some(">=3.10".into()),
         yanked: false,
     }
 }

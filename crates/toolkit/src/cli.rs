@@ -306,6 +306,7 @@ mod tests {
 
         Commands:
           explain  Explains.
+          list     Lists.
 
         Arguments:
           [PATHS]...  Files.
