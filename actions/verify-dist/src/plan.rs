@@ -34,13 +34,13 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn new(inputs: &Inputs, config: &Config) -> Result<Self, Error> {
+        let matrix = inputs.matrix.iter().map(|text| text.parse()).collect::<Result<Vec<Pattern>, _>>()?;
         let Listing { files, others } = Listing::read(&inputs.paths)?;
         let manifest = match &inputs.manifest {
             ManifestPath::None => None,
             ManifestPath::At(path) => Some(path.clone()),
             ManifestPath::Default => Some(beside(&inputs.paths)),
         };
-        let matrix = inputs.matrix.iter().map(|text| text.parse()).collect::<Result<Vec<Pattern>, _>>()?;
         let matrix = if matrix.is_empty() { config.matrix.clone() } else { matrix };
         let expect_sdist =
             if inputs.expect_sdist.is_empty() { &config.expect_sdist } else { &inputs.expect_sdist };

@@ -12,7 +12,7 @@ pub(crate) fn only_address(field: &str) -> Option<String> {
     }
     let addresses = Scanner { text: field.chars().collect(), at: 0 }.addresses();
     match &addresses[..] {
-        [address] if !address.is_empty() && !address.contains('[') => Some(address.clone()),
+        [address] if !address.is_empty() => Some(address.clone()),
         _ => None,
     }
 }

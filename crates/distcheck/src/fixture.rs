@@ -261,6 +261,10 @@ fn examples_are_what_is_reported() {
 
 /// Sound files of every kind, as one release.
 fn sound() -> Case {
+    let mut previous = published(&[("sample-0.9-py3-none-macosx_11_0_arm64.whl", None)]);
+    for file in previous.values_mut().flatten() {
+        file.requires_python = Some(">=3.10".into());
+    }
     let loader = Some("/lib64/ld-linux-x86-64.so.2".to_owned());
     let mut commands = pure();
     commands.members.push(Member::new(
@@ -296,7 +300,7 @@ fn sound() -> Case {
         matrix: vec!["manylinux_*_x86_64".parse().unwrap()],
         tag: Some("v1.0"),
         expect_sdist: vec!["sample".into()],
-        previous: Some(published(&[("sample-0.9-py3-none-macosx_11_0_arm64.whl", None)])),
+        previous: Some(previous),
         others: Vec::new(),
         top_level: vec!["sample".into(), "sample_cli".into()],
         require: vec!["debian-12 x86_64 cp312".parse().unwrap()],

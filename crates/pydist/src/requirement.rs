@@ -3,10 +3,13 @@
 
 use pep440_rs::{Operator, Version};
 use pep508_rs::VersionOrUrl;
+use url::Url;
+
+use crate::name;
 
 /// One requirement. Two that mean the same are equal once [`parse`] has read
 /// them: the order of extras and specifiers, spaces and quotes do not count.
-pub type Requirement = pep508_rs::Requirement;
+pub type Requirement = pep508_rs::Requirement<Url>;
 
 /// Why a text is not a requirement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,9 +21,10 @@ pub struct RequirementError {
 
 /// Reads a requirement, and accepts what `packaging.requirements` accepts.
 pub fn parse(text: &str) -> Result<Requirement, RequirementError> {
+    check_names(text).map_err(|why| RequirementError { text: text.to_owned(), why })?;
     let result = text.parse::<Requirement>().or_else(|error| {
-        // `a>=1,` is allowed by `packaging` alone.
-        let plain = without_trailing_commas(text);
+        // `a>=1,` and `a===any-text` are allowed by `packaging` alone.
+        let plain = without_arbitrary_equality(&without_trailing_commas(text));
         if plain == text { Err(error) } else { plain.parse() }
     });
     match result {
@@ -33,6 +37,19 @@ pub fn parse(text: &str) -> Result<Requirement, RequirementError> {
     }
 }
 
+/// Rejects names on which the parser would panic: `a-[x]`, `a[x-]`.
+fn check_names(text: &str) -> Result<(), String> {
+    let text = text.trim_start();
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c)).unwrap_or(text.len());
+    let (project, rest) = text.split_at(end);
+    let extras = rest.trim_start().strip_prefix('[').and_then(|rest| rest.split(']').next());
+    let extras = extras.unwrap_or_default().split(',').map(str::trim).filter(|extra| !extra.is_empty());
+    match std::iter::once(project).chain(extras).find(|name| !name::is_valid(name)) {
+        Some(name) => Err(format!("`{name}` is not a valid name")),
+        None => Ok(()),
+    }
+}
+
 /// The text without a comma that ends a list of specifiers.
 fn without_trailing_commas(text: &str) -> String {
     let (specifiers, marker) = text.split_once(';').map_or((text, None), |(a, b)| (a, Some(b)));
@@ -41,6 +58,15 @@ fn without_trailing_commas(text: &str) -> String {
     let Some(inner) = inner.strip_suffix(',') else { return text.to_owned() };
     let marker = marker.map(|marker| format!(" ;{marker}")).unwrap_or_default();
     format!("{inner}{close}{marker}")
+}
+
+/// The text with a version in place of what `===` compares with as text, which
+/// no version of an index is.
+fn without_arbitrary_equality(text: &str) -> String {
+    let Some((before, after)) = text.split_once("===") else { return text.to_owned() };
+    let after = after.trim_start();
+    let end = after.find(|c: char| c.is_whitespace() || ",;)".contains(c)).unwrap_or(after.len());
+    if end == 0 { text.to_owned() } else { format!("{before}==0{}", &after[end..]) }
 }
 
 /// The version, if the requirement allows exactly one (`a==1.0`).
@@ -109,9 +135,15 @@ mod tests {
             "a[b",
             "a[b,]",
             "a;",
+            "a- ",
+            "a-[b]",
+            "a[b-]",
+            "a[b- ]",
+            "a @ ${HOME}",
         ] {
             assert!(parse(text).is_err(), "{text}");
         }
+        assert!(parse("a===x").is_ok() && parse("a===x; os_name == 'nt'").is_ok() && parse("a===").is_err());
         assert!(parse("a>=1,").is_ok() && parse("a (>=1,) ; os_name == 'nt'").is_ok());
     }
 }

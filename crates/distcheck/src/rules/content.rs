@@ -296,8 +296,11 @@ const READABLE: Rule = Rule {
     },
 };
 
-fn readable(_: &Dist, wheel: &Wheel, out: &mut Out) {
-    if !has_modes(wheel) {
+fn readable(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+    // Windows has no such modes, and its tools write 666.
+    let windows = |platform: &Platform| matches!(platform, Platform::Windows { .. });
+    let platforms = dist.platforms();
+    if !has_modes(wheel) || (!platforms.is_empty() && platforms.iter().all(windows)) {
         return out.not_applicable();
     }
     for member in wheel.members.iter().filter(|member| !member.is_dir()) {

@@ -67,7 +67,7 @@ const LOST: Rule = Rule {
     source: "PEP 425; PEP 600; pip's and uv's choice of files; black issue 3312, pyscn issue 760.",
     fix: "Build with the floor of the previous release (build-wheel: `compatibility`), or add the missing wheel. \
         `verify-dist installs --why \"<environment>\"` shows every file's verdict.",
-    example: "`sample` 0.9 → 1.0, rhel-8 x86_64 (Python 3.11): wheel → nothing (glibc floor 2.17 → 2.34)",
+    example: "since `sample` 0.9, alpine-3.18..3.23 aarch64 (Python 3.10..3.15, 3.13t..3.15t): wheel → nothing (no wheel for Linux with musl on aarch64)",
     check: Check::Set(lost),
     #[cfg(test)]
     fails: || fixture::Case {
@@ -105,8 +105,7 @@ const REQUIRED: Rule = Rule {
     source: "`require` of the configuration; pip's and uv's choice of files.",
     fix: "Add the wheel that the message names to the build; `verify-dist installs --why \"<environment>\"` shows \
         why each file is not taken.",
-    example: "`alpine-3.20 aarch64 cp312` requires a wheel of `sample` for alpine-3.20 aarch64 (Python 3.12), \
-        found sdist; build-wheel makes it with `target: aarch64-unknown-linux-musl`",
+    example: "`alpine-3.20 aarch64 cp312` requires a wheel of `sample` for alpine-3.20 aarch64 (Python 3.12), found nothing; build-wheel makes it with `target: aarch64-unknown-linux-musl` and `compatibility: musllinux_1_2` or older",
     check: Check::Set(required),
     #[cfg(test)]
     fails: || fixture::Case {

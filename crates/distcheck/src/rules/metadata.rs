@@ -483,11 +483,12 @@ const IMPORT_NAMES: Rule = Rule {
 fn import_names(dist: &Dist, out: &mut Out) {
     let headers = &metadata!(dist, out).headers;
     for field in ["Import-Name", "Import-Namespace"] {
+        let count = headers.all(field).count();
         for text in headers.all(field) {
             let (module, option) =
                 text.split_once(';').map_or((text, None), |(module, option)| (module, Some(option)));
             let module = module.trim_end();
-            let alone = field == "Import-Name" && module.is_empty() && option.is_none();
+            let alone = field == "Import-Name" && count == 1 && module.is_empty() && option.is_none();
             if !alone && !module.split('.').all(python_name::is_identifier) {
                 out.found(format!("{field}: `{module}` is not the name of a module"));
             } else if option.is_some_and(|option| option.trim_start() != "private") {
