@@ -34,7 +34,8 @@ impl Listing {
                     let lower = name.to_ascii_lowercase();
                     if !file.is_file() {
                         continue;
-                    } else if name.ends_with(".whl") || name.ends_with(".tar.gz") {
+                    }
+                    if name.ends_with(".whl") || name.ends_with(".tar.gz") {
                         files.push(file);
                     } else if OTHER_ARCHIVES
                         .iter()

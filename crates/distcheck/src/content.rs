@@ -199,7 +199,7 @@ impl<'s> Content<'s> {
         }
         if self.size == 0 {
             let ranges = if self.keep == Some(Keep::Text) {
-                vec![0..u64::MAX]
+                vec![Range { start: 0, end: u64::MAX }]
             } else {
                 wanted(bytes, self.expected, self.more)
             };
@@ -283,7 +283,7 @@ fn wanted(head: &[u8], size: u64, more: &[Range<u64>]) -> Vec<Range<u64>> {
     let mut ranges = if start < code.end {
         vec![0..start.min(IN_MEMORY), code.end..code.end.saturating_add(IN_MEMORY)]
     } else {
-        vec![0..IN_MEMORY]
+        vec![Range { start: 0, end: IN_MEMORY }]
     };
     ranges.push(size.saturating_sub(TAIL)..size);
     ranges.extend(more.iter().cloned());

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pydist::policy;
+use pydist::policy::{self, Version};
 use pydist::tags::{Platform, Tag, TagSet};
 
 /// The systems that the platform tags cover, without their versions: `macosx arm64`.
@@ -11,7 +11,7 @@ pub fn systems(tags: &TagSet) -> impl Iterator<Item = String> {
 }
 
 /// The oldest version of a system.
-type Floor = Option<(u32, u32)>;
+type Floor = Option<Version>;
 
 fn floors(platform: &Platform) -> Vec<(String, Floor)> {
     match platform {
@@ -106,7 +106,7 @@ impl Coverage {
     }
 
     /// System, floor of before, floor of now, where it rose.
-    pub(crate) fn raised<'b>(&self, before: &'b Self) -> Vec<(&'b String, (u32, u32), (u32, u32))> {
+    pub(crate) fn raised<'b>(&self, before: &'b Self) -> Vec<(&'b String, Version, Version)> {
         let raised = |(system, old): (&'b String, &Floor)| {
             let (old, new) = ((*old)?, (*self.floors.get(system)?)?);
             (new > old && !self.has("any")).then_some((system, old, new))

@@ -116,9 +116,7 @@ impl Scanner {
             let before = self.at;
             found.extend(self.address());
             self.skip();
-            if self.peek() == Some(',') {
-                self.at += 1;
-            } else if self.at == before {
+            if self.peek() == Some(',') || self.at == before {
                 self.at += 1;
             }
         }
@@ -314,8 +312,8 @@ fn host_fault(host: &str) -> Option<&'static str> {
     if !host.contains('.') || !host.ends_with(|c: char| c.is_ascii_alphabetic()) {
         return Some("the host is not within a top-level domain");
     }
-    let reserved = |name: &&str| host.rsplit('.').next() == Some(name);
-    SPECIAL.iter().any(|name| reserved(&name)).then_some("the host is a reserved name")
+    let top = host.rsplit('.').next().unwrap_or_default();
+    SPECIAL.contains(&top).then_some("the host is a reserved name")
 }
 
 #[cfg(test)]

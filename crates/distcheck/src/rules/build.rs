@@ -97,13 +97,12 @@ fn cargo(_: &Dist, sdist: &Sdist, out: &mut Out) {
         return out.not_applicable();
     }
     let given = at(&table, &["tool", "maturin", "manifest-path"]).and_then(Value::as_str);
-    let manifest = match given {
-        Some(path) => join(&top, path),
+    let manifest = if let Some(path) = given {
+        join(&top, path)
+    } else {
         // maturin looks beside pyproject.toml, then in `rust` and the package.
-        None => {
-            let depth = |path: &&String| path.matches('/').count();
-            sdist.cargo.keys().filter(|path| depth(path) <= 3).min_by_key(depth).cloned()
-        }
+        let depth = |path: &&String| path.matches('/').count();
+        sdist.cargo.keys().filter(|path| depth(path) <= 3).min_by_key(depth).cloned()
     };
     let Some(manifest) = manifest.filter(|manifest| sdist.cargo.contains_key(manifest)) else {
         return out.found(format!("expected `{}`, found none", given.unwrap_or("Cargo.toml")));

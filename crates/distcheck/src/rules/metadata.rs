@@ -345,12 +345,11 @@ fn parameter(text: &str) -> Option<(String, &str, &str)> {
         !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic() && !"()<>@,;:\\\"/[]?='".contains(c))
     };
     let (key, rest) = (key.trim(), rest.trim_start());
-    let (value, after) = match rest.strip_prefix('"') {
-        Some(quoted) => quoted.split_once('"').filter(|(value, _)| !value.contains('\\'))?,
-        None => {
-            let (value, after) = rest.split_at(rest.find(';').unwrap_or(rest.len()));
-            (Some(value.trim_end()).filter(|value| token(value))?, after)
-        }
+    let (value, after) = if let Some(quoted) = rest.strip_prefix('"') {
+        quoted.split_once('"').filter(|(value, _)| !value.contains('\\'))?
+    } else {
+        let (value, after) = rest.split_at(rest.find(';').unwrap_or(rest.len()));
+        (Some(value.trim_end()).filter(|value| token(value))?, after)
     };
     let after = after.trim_start();
     let after = if after.is_empty() { after } else { after.strip_prefix(';')? };

@@ -121,8 +121,8 @@ fn floors(set: &Set<'_>, out: &mut Out) {
                 old.0, old.1, release.last, new.0, new.1
             ));
         }
-        let requires = dists.iter().filter_map(|dist| dist.metadata()?.headers.get("Requires-Python"));
-        let requires = requires.filter_map(metadata::requires_python).next();
+        let mut requires = dists.iter().filter_map(|dist| dist.metadata()?.headers.get("Requires-Python"));
+        let requires = requires.find_map(metadata::requires_python);
         // What Requires-Python excludes was dropped openly.
         let admitted = |pythons: &&&Pythons| match (&requires, pythons.minor()) {
             (Some(requires), Some(minor)) => {

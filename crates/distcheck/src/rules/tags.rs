@@ -44,7 +44,7 @@ fn admitted(dist: &Dist, _: &Wheel, out: &mut Out) {
         return out.not_applicable();
     };
     let requires = metadata.headers.get("Requires-Python");
-    let Some(requires) = requires.and_then(|text| super::metadata::requires_python(text)) else {
+    let Some(requires) = requires.and_then(super::metadata::requires_python) else {
         return out.not_applicable();
     };
     let stable = name.tags.abi.iter().any(|abi| abi == "abi3" || abi == "none");
