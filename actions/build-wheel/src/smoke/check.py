@@ -65,7 +65,9 @@ def load(path, error, is_module):
 
 def module_name(path):
     for suffix in importlib.machinery.EXTENSION_SUFFIXES:
-        if path.endswith(suffix) and all(part.isidentifier() for part in path[: -len(suffix)].split("/")):
+        if path.endswith(suffix) and all(
+            part.isidentifier() for part in path[: -len(suffix)].split("/")
+        ):
             return path[: -len(suffix)].replace("/", ".")
     return None
 
@@ -87,9 +89,9 @@ def check_extension(site, path, is_module):
     if error is None:
         return report("import", name, "ok")
     # The module itself, or a library that it needs.
-    if isinstance(error, ImportError) and getattr(error, "path", None) == full:
-        if is_module or "does not define module export function" not in str(error):
-            return report("import", name, "failed", str(error))
+    own = isinstance(error, ImportError) and getattr(error, "path", None) == full
+    if own and (is_module or "does not define module export function" not in str(error)):
+        return report("import", name, "failed", str(error))
     outcome, reason = load(full, error, is_module)
     return report("load", path, outcome, reason if outcome != "ok" else "loaded")
 
@@ -102,10 +104,19 @@ for name in task["modules"]:
     except BaseException as error:
         judge("import", name, error)
 
-paths = dict.fromkeys(("platlib", "purelib"), task["site"]) if task["site"] else sysconfig.get_paths()
+paths = (
+    dict.fromkeys(("platlib", "purelib"), task["site"]) if task["site"] else sysconfig.get_paths()
+)
 for path, is_module in task["extensions"]:
     report("start", path, "")
-    site = next((paths[key] for key in ("platlib", "purelib") if os.path.exists(os.path.join(paths[key], path))), None)
+    site = next(
+        (
+            paths[key]
+            for key in ("platlib", "purelib")
+            if os.path.exists(os.path.join(paths[key], path))
+        ),
+        None,
+    )
     if site is None:
         report("load", path, "failed", "it was not installed")
     else:
@@ -123,4 +134,9 @@ if task["entry_points"]:
             report("entry point", name, "ok")
         except BaseException as error:
             # Who loads a plugin need not be installed.
-            judge("entry point", name, error, optional=entry.group not in ("console_scripts", "gui_scripts"))
+            judge(
+                "entry point",
+                name,
+                error,
+                optional=entry.group not in ("console_scripts", "gui_scripts"),
+            )

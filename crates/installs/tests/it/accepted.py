@@ -7,6 +7,7 @@ is installed. The request: {"digest": bool, "asked": [{"os", "machine", "version
 its SHA-256. Only the system's own answers are replaced; every tag is made by the
 installer's code.
 """
+
 import hashlib
 import json
 import os
@@ -16,8 +17,16 @@ import sys
 import sysconfig
 import tempfile
 
-MACHINES = {"x86_64": (2, 62), "i686": (1, 3), "aarch64": (2, 183), "armv7l": (1, 40),
-            "ppc64le": (2, 21), "s390x": (2, 22), "riscv64": (2, 243), "loongarch64": (2, 258)}
+MACHINES = {
+    "x86_64": (2, 62),
+    "i686": (1, 3),
+    "aarch64": (2, 183),
+    "armv7l": (1, 40),
+    "ppc64le": (2, 21),
+    "s390x": (2, 22),
+    "riscv64": (2, 243),
+    "loongarch64": (2, 258),
+}
 FOLDER = tempfile.TemporaryDirectory()
 
 
@@ -28,20 +37,25 @@ def interpreter(machine, musl):
     order = "="
     loader = b""
     if musl:
-        path = os.path.join(FOLDER.name, "ld-musl-%s-%d.%d.so.1" % ((machine,) + tuple(musl)))
+        path = os.path.join(FOLDER.name, f"ld-musl-{machine}-{musl[0]}.{musl[1]}.so.1")
         with open(path, "w") as f:
-            f.write("#!/bin/sh\nprintf 'musl libc (%s)\\nVersion %d.%d.4\\n' >&2\n" % ((machine,) + tuple(musl)))
+            version = f"musl libc ({machine})\\nVersion {musl[0]}.{musl[1]}.4\\n"
+            f.write(f"#!/bin/sh\nprintf '{version}' >&2\n")
         os.chmod(path, 0o755)
         loader = path.encode() + b"\0"
     ident = b"\x7fELF" + bytes([bits, 1 if sys.byteorder == "little" else 2, 1]) + bytes(9)
     flags = 0x05000400 if machine == "armv7l" else 0
     if bits == 2:
-        head = struct.pack(order + "HHIQQQIHHHHHH", 3, number, 1, 0, 64, 0, flags, 64, 56, 1, 0, 0, 0)
+        head = struct.pack(
+            order + "HHIQQQIHHHHHH", 3, number, 1, 0, 64, 0, flags, 64, 56, 1, 0, 0, 0
+        )
         table = struct.pack(order + "IIQQQQQQ", 3, 4, 120, 0, 0, len(loader), len(loader), 1)
     else:
-        head = struct.pack(order + "HHIIIIIHHHHHH", 3, number, 1, 0, 52, 0, flags, 52, 32, 1, 0, 0, 0)
+        head = struct.pack(
+            order + "HHIIIIIHHHHHH", 3, number, 1, 0, 52, 0, flags, 52, 32, 1, 0, 0, 0
+        )
         table = struct.pack(order + "IIIIIIII", 3, 84, 0, 0, len(loader), len(loader), 4, 1)
-    path = os.path.join(FOLDER.name, "python-%s" % machine)
+    path = os.path.join(FOLDER.name, f"python-{machine}")
     with open(path, "wb") as f:
         f.write(ident + head + table + loader)
     return path
@@ -49,7 +63,13 @@ def interpreter(machine, musl):
 
 def pretend(env):
     os_name, machine, version = env["os"], env["machine"], env["version"]
-    system = {"glibc": "Linux", "musl": "Linux", "macos": "Darwin", "windows": "Windows", "pyodide": "Emscripten"}[os_name]
+    system = {
+        "glibc": "Linux",
+        "musl": "Linux",
+        "macos": "Darwin",
+        "windows": "Windows",
+        "pyodide": "Emscripten",
+    }[os_name]
     if system == "Linux":
         name = "linux-" + machine
         sys.executable = interpreter(machine, version if os_name == "musl" else None)
@@ -61,10 +81,11 @@ def pretend(env):
         name = env["platforms"][-1].replace("_", "-")
     platform.system = lambda: system
     platform.machine = lambda: machine
-    platform.mac_ver = lambda: ("%d.%d" % tuple(version), ("", "", ""), machine)
+    platform.mac_ver = lambda: (".".join(map(str, version)), ("", "", ""), machine)
     sysconfig.get_platform = lambda: name
     try:
         import distutils.util
+
         distutils.util.get_platform = lambda: name
     except ImportError:
         pass
@@ -72,12 +93,12 @@ def pretend(env):
     def confstr(key):
         if os_name != "glibc":
             raise ValueError(key)
-        return "glibc %d.%d" % tuple(version)
+        return "glibc " + ".".join(map(str, version))
 
     os.confstr = confstr
     import ctypes
 
-    class OtherLibrary(object):
+    class OtherLibrary:
         def __init__(self, name):
             pass
 
@@ -86,7 +107,9 @@ def pretend(env):
     # micropip adds the name that Pyodide's tags had before PEP 783.
     first = env["platforms"][0] if env["platforms"] else ""
     abi = "_".join(first.split("_")[1:3]) if first else None
-    sysconfig.get_config_var = lambda key: abi if key == "PYEMSCRIPTEN_PLATFORM_VERSION" else CONFIG(key)
+    sysconfig.get_config_var = lambda key: (
+        abi if key == "PYEMSCRIPTEN_PLATFORM_VERSION" else CONFIG(key)
+    )
 
 
 CONFIG = sysconfig.get_config_var
@@ -108,7 +131,11 @@ def by_packaging(version, impl, abi):
     from packaging import tags
 
     python = (int(version[0]), int(version[1:]))
-    first = tags.cpython_tags(python, [abi]) if impl == "cp" else tags.generic_tags(impl + version, [abi])
+    first = (
+        tags.cpython_tags(python, [abi])
+        if impl == "cp"
+        else tags.generic_tags(impl + version, [abi])
+    )
     return list(first) + list(tags.compatible_tags(python, impl + version))
 
 
@@ -135,12 +162,14 @@ def main():
     for env in request["asked"]:
         forget()
         pretend(env)
-        tags = accepted("%d%d" % tuple(env["python"]), env["impl"], env["abi"])
+        tags = accepted("".join(map(str, env["python"])), env["impl"], env["abi"])
         tags = [str(tag) if not isinstance(tag, tuple) else "-".join(tag) for tag in tags]
         if env["os"] == "pyodide":
             family = env["platforms"][0].split("_")[0]
             tags = [tag.replace("-pyemscripten_", "-" + family + "_") for tag in tags]
-        out.append(hashlib.sha256("\n".join(tags).encode()).hexdigest() if request["digest"] else tags)
+        out.append(
+            hashlib.sha256("\n".join(tags).encode()).hexdigest() if request["digest"] else tags
+        )
     json.dump(out, sys.stdout)
 
 

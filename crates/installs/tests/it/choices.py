@@ -9,6 +9,7 @@ The request: {"files": [[name, requires-python or null, yanked]], "runs": [{"pip
 An index of files with these names is written, with a version 0 of every project
 that fits everywhere: what gets it has found nothing of the release.
 """
+
 import html
 import json
 import os
@@ -34,19 +35,21 @@ def split(file):
 
 def write(folder, file):
     name, version = split(file)
-    metadata = "Metadata-Version: 2.1\nName: %s\nVersion: %s\n" % (name, version)
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
     path = os.path.join(folder, file)
     with open(path + ".metadata", "w") as f:
         f.write(metadata)
     if file.endswith(".whl"):
-        info = "%s-%s.dist-info/" % (name, version)
+        info = f"{name}-{version}.dist-info/"
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr(info + "METADATA", metadata)
-            archive.writestr(info + "WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: py3-none-any\n")
+            archive.writestr(
+                info + "WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: py3-none-any\n"
+            )
             archive.writestr(info + "RECORD", "")
         return
     with tarfile.open(path, "w:gz") as archive:
-        entry = tarfile.TarInfo("%s-%s/PKG-INFO" % (name, version))
+        entry = tarfile.TarInfo(f"{name}-{version}/PKG-INFO")
         entry.size = len(metadata)
         archive.addfile(entry, BytesIO(metadata.encode()))
 
@@ -56,22 +59,22 @@ def make(root, files):
     store = os.path.join(root, "files")
     os.makedirs(store)
     names = {split(file)[0] for file, _, _ in files}
-    none = [["%s-0-py3-none-any.whl" % name, None, False] for name in sorted(names)]
+    none = [[f"{name}-0-py3-none-any.whl", None, False] for name in sorted(names)]
     for file, requires, yanked in files + none:
         write(store, file)
         link = "../../files/" + file
         extra = " data-core-metadata='true'"
         if requires:
-            extra += ' data-requires-python="%s"' % html.escape(requires)
+            extra += f' data-requires-python="{html.escape(requires)}"'
         if yanked:
             extra += " data-yanked=''"
-        line = "<a href='%s'%s>%s</a><br>" % (link, extra, file)
+        line = f"<a href='{link}'{extra}>{file}</a><br>"
         pages.setdefault(normalized(split(file)[0]), []).append(line)
     for project, lines in pages.items():
         page = os.path.join(root, "simple", project)
         os.makedirs(page)
         with open(os.path.join(page, "index.html"), "w") as f:
-            f.write("<!DOCTYPE html><html><body>%s</body></html>" % "\n".join(lines))
+            f.write("<!DOCTYPE html><html><body>{}</body></html>".format("\n".join(lines)))
     return sorted(pages)
 
 
@@ -84,7 +87,7 @@ def clean():
 def started(cmd):
     done = subprocess.run(cmd, capture_output=True, text=True, env=clean())
     if done.returncode:
-        sys.exit("%s\n%s%s" % (" ".join(cmd), done.stdout, done.stderr))
+        sys.exit("{}\n{}{}".format(" ".join(cmd), done.stdout, done.stderr))
     return done.stderr
 
 
@@ -93,9 +96,17 @@ def by_pip(root, projects, request):
         report = os.path.join(out, "report.json")
         kind = ["download", "-d", out]
         if request["dry_run"]:
-            kind = ["install", "--dry-run", "--ignore-installed", "--target", out, "--report", report]
+            kind = [
+                "install",
+                "--dry-run",
+                "--ignore-installed",
+                "--target",
+                out,
+                "--report",
+                report,
+            ]
         cmd = request["pip"] + ["--disable-pip-version-check", "--no-cache-dir"] + kind
-        cmd += ["--no-deps", "--quiet", "--index-url", "file://%s/simple" % root]
+        cmd += ["--no-deps", "--quiet", "--index-url", f"file://{root}/simple"]
         cmd += ["--python-version", request["python"], "--implementation", request["impl"]]
         cmd += [] if request["sdists"] else ["--only-binary=:all:"]
         for platform in request["platforms"]:
@@ -115,9 +126,23 @@ def by_uv(root, projects, request):
         wanted = os.path.join(out, "wanted.in")
         with open(wanted, "w") as f:
             f.write("\n".join(projects))
-        cmd = [request["uv"], "pip", "compile", "--no-config", "--no-cache", "--no-deps", "--verbose"]
+        cmd = [
+            request["uv"],
+            "pip",
+            "compile",
+            "--no-config",
+            "--no-cache",
+            "--no-deps",
+            "--verbose",
+        ]
         cmd += ["--no-python-downloads", "--python-platform", request["platform"]]
-        cmd += ["--python-version", request["python"], "--index-url", "file://%s/simple" % root, wanted]
+        cmd += [
+            "--python-version",
+            request["python"],
+            "--index-url",
+            f"file://{root}/simple",
+            wanted,
+        ]
         said = started(cmd)
     return re.findall(r"Selecting: \S+ \[\w+\] \((\S+)\)", said)
 
@@ -125,7 +150,9 @@ def by_uv(root, projects, request):
 def run(root, projects, request):
     files = by_uv(root, projects, request) if "uv" in request else by_pip(root, projects, request)
     found = {normalized(split(file)[0]): file for file in files}
-    return {project: None if split(found[project])[1] == "0" else found[project] for project in projects}
+    return {
+        project: None if split(found[project])[1] == "0" else found[project] for project in projects
+    }
 
 
 def main():
@@ -133,7 +160,9 @@ def main():
     request = json.load(sys.stdin)
     projects = make(root, request["files"])
     with ThreadPoolExecutor(2) as pool:
-        json.dump(list(pool.map(lambda item: run(root, projects, item), request["runs"])), sys.stdout)
+        json.dump(
+            list(pool.map(lambda item: run(root, projects, item), request["runs"])), sys.stdout
+        )
 
 
 main()
