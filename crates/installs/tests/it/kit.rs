@@ -51,6 +51,7 @@ pub(crate) fn old_python() -> PathBuf {
 pub(crate) fn run(python: &Path, program: &str, args: &[&Path], input: &Value) -> Value {
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it").join(program);
     let mut child = testkit::tools::scrubbed(python)
+        .args(["-W", "ignore"])
         .arg(program)
         .args(args)
         .stdin(Stdio::piped())
