@@ -398,7 +398,7 @@ mod tests {
     #[test]
     fn ranges_are_merged() {
         let far = 1 << 40;
-        assert_eq!(wanted(b"", 100, &[]), [0..IN_MEMORY]);
+        assert_eq!(wanted(b"", 100, &[]), [Range { start: 0, end: IN_MEMORY }]);
         assert_eq!(wanted(b"", far, &[5..6, far - 2 * TAIL..far]), [0..IN_MEMORY, far - 2 * TAIL..far]);
     }
 
