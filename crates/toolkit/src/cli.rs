@@ -159,10 +159,7 @@ fn command(spec: &'static Spec) -> clap::Command {
         .disable_help_subcommand(true)
         .arg(Arg::new("describe").long("describe").hide(true).action(ArgAction::SetTrue))
         .args(options(spec.inputs))
-        .after_help(
-            "Options can also be set as INPUT_<NAME> in the environment; the command line wins.\n\
-                     Exit codes: 0 done, 1 findings or refused, 2 usage, 3 undetermined, 4 partly done.",
-        );
+        .after_help(after_help(spec));
     let positional = spec.positional.map(|name| {
         let input = spec.input(name);
         let arg = Arg::new("ARGUMENTS").value_name(name.to_uppercase()).help(plain(input.about));
@@ -178,6 +175,22 @@ fn command(spec: &'static Spec) -> clap::Command {
         command = command.subcommand(clap);
     }
     command
+}
+
+/// The end of `--help`: the secrets, which are never arguments, and the exit
+/// codes.
+fn after_help(spec: &Spec) -> String {
+    let secrets = spec.inputs.iter().filter(|input| input.kind == InputKind::Secret);
+    let secrets: Vec<String> =
+        secrets.map(|input| format!("  {}: {}\n", input.variable(), plain(input.about))).collect();
+    let secrets = match secrets.as_slice() {
+        [] => String::new(),
+        list => format!("Secrets come from the environment only:\n{}\n", list.concat()),
+    };
+    format!(
+        "{secrets}Options can also be set as INPUT_<NAME> in the environment; the command line wins.\n\
+         Exit codes: 0 done, 1 findings or refused, 2 usage, 3 undetermined, 4 partly done, 130 interrupted."
+    )
 }
 
 fn options(inputs: &'static [Input]) -> impl Iterator<Item = Arg> {

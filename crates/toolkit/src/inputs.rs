@@ -44,6 +44,9 @@ pub struct Reader<'a> {
     errors: Vec<InputError>,
 }
 
+/// The secrets of all actions: a shell exports them once, for every binary.
+const SECRETS: [&str; 3] = ["INPUT_PASSWORD", "INPUT_SIMPLE_PASSWORD", "INPUT_GITHUB_TOKEN"];
+
 impl<'a> Reader<'a> {
     /// A reader of `env`. On a command line a variable `INPUT_…` that no input
     /// declares is already an error. In a workflow it is not: there
@@ -55,7 +58,8 @@ impl<'a> Reader<'a> {
         let known: Vec<String> = spec.inputs.iter().map(Input::variable).collect();
         let workflow = env.get("GITHUB_ACTIONS") == Some("true");
         for (name, _) in env.iter().filter(|_| !workflow) {
-            if name.starts_with("INPUT_") && !known.iter().any(|known| known == name) {
+            let is_known = known.iter().any(|known| known == name) || SECRETS.contains(&name);
+            if name.starts_with("INPUT_") && !is_known {
                 let input = name["INPUT_".len()..].to_lowercase().replace('_', "-");
                 let names = spec.inputs.iter().map(|input| input.name);
                 let message = match closest(&input, names) {
@@ -220,6 +224,14 @@ mod tests {
              input `index`: a value is required\n\
              input `jobs`: expected a number from 1 to 8, found `9`"
         );
+    }
+
+    #[test]
+    fn an_exported_secret_of_another_action_is_no_error() {
+        let env = Env::from_iter([("INPUT_PASSWORD", "x"), ("INPUT_INDEX", "pypi")]);
+        let mut reader = Reader::new(&SPEC, &env);
+        let index = reader.string("index");
+        assert_eq!(reader.finish(index), Ok("pypi".into()));
     }
 
     #[test]
