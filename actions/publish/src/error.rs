@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
+use index::{AudienceError, HttpError, IndexError};
 use toolkit::{Exit, Failure, FileError, InputErrors};
 
-use crate::http::HttpError;
-use crate::index::{AudienceError, IndexError};
+use crate::advice::{self, Problem};
 
 /// Why nothing, or not everything, was published.
 #[derive(Debug, thiserror::Error)]
@@ -16,14 +16,22 @@ pub enum Error {
     /// A file that cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The files are not fit to be published.
-    #[error("{} would not be published:\n{}", count(.0.len(), "file"), lines(.0))]
-    Inspect(Vec<Fault>),
+    /// The files must not be published.
+    #[error("{} cannot be published:\n{}", count(.0.len(), "file"), lines(.0))]
+    Inspect(Vec<Problem>),
     /// There is nothing to publish.
     #[error("no distribution (`.whl`, `.tar.gz`) at {}", paths(.0))]
     Nothing(Vec<PathBuf>),
+    /// A pattern of `paths` is not valid.
+    #[error("input `paths`: `{pattern}` is not a valid pattern")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// Why.
+        source: globset::Error,
+    },
     /// The manifest cannot be used.
-    #[error("the manifest `{}` cannot be used", path.display())]
+    #[error("cannot use the manifest `{}`", path.display())]
     Manifest {
         /// The manifest.
         path: PathBuf,
@@ -35,16 +43,16 @@ pub enum Error {
     ManifestHash {
         /// The manifest.
         path: PathBuf,
-        /// What `manifest-sha256` says.
+        /// The input `manifest-sha256`.
         expected: String,
         /// What the file has.
         found: String,
     },
-    /// The order of the packages cannot be told.
-    #[error("the order of the packages cannot be told: {0}")]
+    /// The order of the packages is not known.
+    #[error("cannot determine the upload order: {0}")]
     Order(String),
-    /// The index cannot be asked what it has.
-    #[error("cannot find out what {index} has of `{project}`")]
+    /// The index does not say what it has.
+    #[error("cannot list `{project}` on {index}")]
     Probe {
         /// The index.
         index: String,
@@ -59,16 +67,37 @@ pub enum Error {
         /// The index.
         index: String,
         /// The files.
-        conflicts: Vec<Fault>,
+        conflicts: Vec<Problem>,
     },
-    /// There is no way to authenticate, or it failed.
+    /// Trusted publishing creates one project at most.
+    #[error(
+        "nothing was sent: {} do not exist on {index} yet, and trusted publishing can create only one project in a run",
+        names(projects)
+    )]
+    NewProjects {
+        /// The index.
+        index: String,
+        /// The projects.
+        projects: Vec<String>,
+        /// Where a pending publisher is registered.
+        page: Option<String>,
+    },
+    /// No token, and no other way to authenticate.
     #[error(transparent)]
     Auth(#[from] AuthError),
     /// Attestations were required, or begun, and cannot be made.
-    #[error("nothing was sent: the attestations cannot be made: {0}")]
+    #[error("nothing was sent: cannot make the attestations: {0}")]
     Attest(String),
+    /// Attestations were required, and the index did not keep them.
+    #[error("{} on {index} without the attestations that were sent:\n{}", count(files.len(), "file"), lines(files))]
+    Unattested {
+        /// The index.
+        index: String,
+        /// The files.
+        files: Vec<Problem>,
+    },
     /// Not every file is published.
-    #[error("{} {index}:\n{}", unfinished(*partial, *seen), lines(faults))]
+    #[error("{} {index}:\n{}", unfinished(*partial, *seen), lines(problems))]
     Unfinished {
         /// The index.
         index: String,
@@ -76,10 +105,8 @@ pub enum Error {
         partial: bool,
         /// Whether some files are known to be there.
         seen: bool,
-        /// Whether another run may help.
-        again: bool,
         /// The files that are missing, and why.
-        faults: Vec<Fault>,
+        problems: Vec<Problem>,
     },
     /// The GitHub Release cannot be planned.
     #[error("{0}")]
@@ -89,53 +116,71 @@ pub enum Error {
     Release {
         /// What failed.
         what: String,
+        /// What GitHub answered.
+        status: Option<u16>,
         /// Whether files are published without it.
         partial: bool,
-        /// Whether it exists with other content.
+        /// Whether another run would fail in the same way.
         refused: bool,
     },
     /// The HTTP client cannot be made.
-    #[error("cannot set up HTTP")]
+    #[error("cannot set up the HTTP client")]
     Http(#[from] reqwest::Error),
     /// The asynchronous runtime cannot be made.
     #[error("cannot start the runtime")]
     Runtime(#[source] std::io::Error),
 }
 
-/// What is wrong with one file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// The file's name.
-    pub file: String,
-    /// What was expected, what was found.
-    pub what: String,
-}
-
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
     /// Neither a password nor an identity provider.
-    #[error("there is neither a `password` nor an identity provider for trusted publishing")]
+    #[error("no `password` is given, and this machine has no identity for trusted publishing")]
     Nothing,
     /// The runner's variable is not usable.
-    #[error("`ACTIONS_ID_TOKEN_REQUEST_URL` cannot be used")]
-    ProviderUrl(#[source] IndexError),
-    /// The identity provider gives no token.
-    #[error("the identity provider gives no token")]
+    #[error("cannot use `{variable}`")]
+    ProviderUrl {
+        /// The variable.
+        variable: &'static str,
+        /// Why.
+        source: IndexError,
+    },
+    /// The job has no identity token for this audience.
+    #[error("the job has no identity token for the audience `{audience}`: `{variable}` is not set")]
+    Variable {
+        /// The audience.
+        audience: String,
+        /// The variable.
+        variable: String,
+    },
+    /// A command that issues identities or passwords failed.
+    #[error("`{command}` failed: {why}")]
+    Command {
+        /// The command.
+        command: String,
+        /// Why.
+        why: String,
+    },
+    /// The identity provider issues no token.
+    #[error("the identity provider issued no token")]
     Identity(#[source] HttpError),
-    /// The index does not say its audience.
+    /// The index names no audience.
     #[error("{}", audience(.0))]
     Audience(#[source] HttpError),
     /// The index asks for what it must not get.
-    #[error("no identity token was asked for")]
+    #[error("no identity token was requested")]
     Foreign(#[source] AudienceError),
-    /// The index gives no token.
-    #[error("the index exchanges the identity for no token{}", identity(claims))]
+    /// The index issues no token.
+    #[error("the index rejected the OIDC token{}", identity(claims))]
     Mint {
         /// Why.
         source: HttpError,
         /// What the identity says, a line each.
         claims: String,
+        /// The reusable workflow that the job is in, if it is in one.
+        reusable: Option<String>,
+        /// The projects that do not exist on the index yet.
+        new: Vec<String>,
     },
 }
 
@@ -143,37 +188,41 @@ fn identity(claims: &str) -> String {
     if claims.is_empty() { String::new() } else { format!("; it says of this run:{claims}") }
 }
 
-fn count(number: usize, noun: &str) -> String {
+/// `1 file`, `2 files`.
+pub(crate) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+fn names(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ")
 }
 
 fn unfinished(partial: bool, seen: bool) -> &'static str {
     match (partial, seen) {
-        (true, true) => "only a part is published on",
+        (true, true) => "only part of the release is on",
         (true, false) => "files were sent, and none of them is confirmed on",
-        _ => "nothing is published on",
+        _ => "nothing was published on",
     }
 }
 
 fn audience(error: &HttpError) -> &'static str {
-    if is_no(error) {
-        "the index does not take part in trusted publishing"
+    if error.is_refusal() {
+        "the index does not offer trusted publishing"
     } else {
-        "the index could not be asked for its audience"
+        "cannot ask the index for its OIDC audience"
     }
 }
 
-fn lines(faults: &[Fault]) -> String {
-    faults.iter().map(|fault| format!("  {}: {}", fault.file, fault.what)).collect::<Vec<_>>().join("\n")
+fn lines(problems: &[Problem]) -> String {
+    problems
+        .iter()
+        .map(|problem| format!("  {}: {}", problem.file, problem.what))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn paths(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| format!("`{}`", path.display())).collect::<Vec<_>>().join(", ")
-}
-
-/// Whether the answer says no, and would say it again.
-fn is_no(error: &HttpError) -> bool {
-    error.status().is_some() && !error.is_transient()
 }
 
 impl Failure for Error {
@@ -181,18 +230,26 @@ impl Failure for Error {
         match self {
             Self::Inputs(_)
             | Self::Order(_)
+            | Self::Pattern { .. }
             | Self::ReleaseInput(_)
-            | Self::Auth(AuthError::Nothing | AuthError::ProviderUrl(_)) => Exit::Usage,
-            Self::Auth(AuthError::Audience(error)) if is_no(error) => Exit::Usage,
+            | Self::Auth(AuthError::Nothing | AuthError::ProviderUrl { .. } | AuthError::Variable { .. }) => {
+                Exit::Usage
+            }
+            Self::Auth(AuthError::Audience(error)) if error.is_refusal() => Exit::Usage,
             Self::Unfinished { partial: true, .. } | Self::Release { partial: true, .. } => Exit::Partial,
-            Self::Auth(AuthError::Mint { source, .. }) if !is_no(source) => Exit::Undetermined,
+            Self::Unfinished { problems, .. } if problems.iter().any(|problem| problem.advice.is_rerun()) => {
+                Exit::Undetermined
+            }
+            Self::Auth(AuthError::Mint { source, .. }) if !source.is_refusal() => Exit::Undetermined,
             Self::Inspect(_)
             | Self::Nothing(_)
             | Self::Manifest { .. }
             | Self::ManifestHash { .. }
             | Self::Conflict { .. }
+            | Self::NewProjects { .. }
+            | Self::Unattested { .. }
             | Self::Auth(AuthError::Foreign(_) | AuthError::Mint { .. })
-            | Self::Unfinished { again: false, .. }
+            | Self::Unfinished { .. }
             | Self::Release { refused: true, .. } => Exit::Findings,
             _ => Exit::Undetermined,
         }
@@ -200,121 +257,162 @@ impl Failure for Error {
 
     fn hint(&self) -> Option<String> {
         if toolkit::interrupted() {
-            return Some(
-                "it was interrupted; run it again: what is there already is not sent again".to_owned(),
-            );
+            return Some("the run was interrupted; rerun it: files already uploaded are skipped".to_owned());
         }
         let hint = match self {
-            Self::ReleaseInput(_) => {
-                "the release takes its tag from the run or from `tag`, its notes from `release-notes` or `changelog`"
-            }
-            Self::Inputs(_) => "`publish --help` lists the inputs",
-            Self::File(_) => "look at the path and its permissions, then run it again",
-            Self::Inspect(_) => "run verify-dist over exactly the files that are to be published",
-            Self::Nothing(_) => "build them first, or name the files or their folder",
-            Self::Manifest { .. } => "let verify-dist write it anew; it is its output `manifest`",
-            Self::ManifestHash { .. } => {
-                "the artifact was exchanged after verify-dist; publish the set that was verified"
-            }
-            Self::Order(_) => "say it by `package-order`",
-            Self::Probe { source: HttpError::Redirect { .. }, .. } => {
-                "name the Simple API itself by `simple-url`; pypiserver must run with `--disable-fallback`"
-            }
-            Self::Probe { source: HttpError::Status { status, .. }, .. }
-                if matches!(status.as_u16(), 401 | 403) =>
-            {
-                "the index lets only some read: give `username` and `password`"
-            }
-            Self::Probe { .. } => {
-                "look at `index` and `simple-url`; nothing was sent, so it can be run again"
-            }
-            Self::Conflict { .. } => {
-                "a published file never changes: raise the version, or publish the bytes that are there already"
-            }
+            Self::Inspect(problems) | Self::Conflict { conflicts: problems, .. } => advice::hints(problems),
+            Self::Unfinished { problems, .. } => advice::hints(problems),
+            Self::NewProjects { index, projects, page } => new_projects(index, projects, page.as_deref()),
+            Self::Probe { source, .. } => probe(source).to_owned(),
             Self::Auth(error) => error.hint(),
-            Self::Attest(_) => "nothing was sent: run it again, or say `attestations: off`",
-            Self::Unfinished { again: true, .. } | Self::Release { refused: false, .. } => {
-                "run it again: what is there already is not sent again"
+            Self::Release { status, refused, .. } => release(*status, *refused).to_owned(),
+            Self::ReleaseInput(_) => {
+                "set `tag`, and `release-notes` or `changelog` for the notes".to_owned()
             }
-            Self::Unfinished { partial: true, .. } => {
-                "mend what is said of each file, then run it again: what is there already is not sent again"
+            Self::Inputs(_) => "`publish --help` lists the inputs".to_owned(),
+            Self::Pattern { .. } => "`*`, `?`, `[…]` and `**` are special; quote the pattern in a shell".to_owned(),
+            Self::File(_) => "check the path and its permissions, then rerun".to_owned(),
+            Self::Nothing(_) => "build them first, or name the files or their directory".to_owned(),
+            Self::Manifest { .. } => "run verify-dist again; the manifest is its output `manifest`".to_owned(),
+            Self::ManifestHash { .. } => {
+                "the artifact was replaced after verify-dist; publish the set that was verified".to_owned()
             }
-            Self::Unfinished { .. } => {
-                "mend what is said of each file, then run it again: nothing was published"
+            Self::Order(_) => "set `package-order`".to_owned(),
+            Self::Attest(_) => "rerun, or set `attestations: off`".to_owned(),
+            Self::Unattested { .. } => {
+                "the index has switched attestations off, and never adds one later; the files themselves are right"
+                    .to_owned()
             }
-            Self::Release { what, .. } if what.contains("answered 401") => {
-                "look at `github-token`: GitHub does not take it"
+            Self::Http(_) | Self::Runtime(_) => {
+                "check the machine's certificates (SSL_CERT_FILE), proxies and limits".to_owned()
             }
-            Self::Release { what, .. } if what.contains("answered 403") || what.contains("answered 404") => {
-                "give the job `permissions: contents: write`, and look at the repository"
-            }
-            Self::Release { what, .. } if what.contains("answered 422") => {
-                "look at the tag, and at the rules that the repository has for tags and releases"
-            }
-            Self::Release { .. } => "compare the release and its assets with these files",
-            Self::Http(_) | Self::Runtime(_) => "look at the machine's certificates, proxies and limits",
         };
-        Some(hint.to_owned())
+        Some(hint)
+    }
+}
+
+fn new_projects(index: &str, projects: &[String], page: Option<&str>) -> String {
+    let page = page.map(|page| format!(" at {page}")).unwrap_or_default();
+    let first = projects.first().map_or("", String::as_str);
+    format!(
+        "register a pending publisher for `{first}`{page} and publish it alone (`paths`, `manifest: none` or its \
+         own manifest); then do the same for the next one. An owner can also create a project on {index} by \
+         uploading its first release with an API token"
+    )
+}
+
+fn probe(error: &HttpError) -> &'static str {
+    match error {
+        HttpError::Redirect { .. } => {
+            "the page may be a login: set `simple-url` to the Simple API, and `username` and `password` (or \
+             `simple-username` and `simple-password`) if it is private"
+        }
+        HttpError::Malformed { .. } => {
+            "check `simple-url`; if the index is private, set `username` and `password`, or `simple-username` and \
+             `simple-password`"
+        }
+        _ => match (error.status(), error.fault()) {
+            (Some(401 | 403), _) => {
+                "the index does not allow this user to read: set `username` and `password`, or `simple-username` \
+                 and `simple-password`"
+            }
+            (_, Some(fault)) => advice::connection(fault),
+            _ => "check `index` and `simple-url`; nothing was sent, so it is safe to rerun",
+        },
+    }
+}
+
+fn release(status: Option<u16>, refused: bool) -> &'static str {
+    match status {
+        Some(401) => "check `github-token`: GitHub rejected it",
+        Some(403 | 404) => {
+            "give the job `permissions: contents: write`, and check that the token is for this repository"
+        }
+        Some(422) => "check the tag, and the repository's rules for tags and releases",
+        _ if !refused => "rerun: files already uploaded are skipped",
+        _ => "compare the release and its assets with these files",
     }
 }
 
 impl AuthError {
     /// What to do. The codes are Warehouse's (`warehouse/oidc/views.py`).
-    fn hint(&self) -> &'static str {
-        let code = |source: &HttpError| match source {
-            HttpError::Status { message, .. } => {
-                message.split(':').next().unwrap_or_default().trim().to_owned()
-            }
-            _ => String::new(),
-        };
-        match self {
+    fn hint(&self) -> String {
+        let hint = match self {
             Self::Nothing => {
-                "set the environment variable INPUT_PASSWORD, or give the job `permissions: id-token: write`"
+                "set the environment variable INPUT_PASSWORD or `password-file`, or give the job \
+                 `permissions: id-token: write`"
             }
-            Self::ProviderUrl(_) => "the runner sets it; a test's own needs `allow-insecure-loopback`",
-            Self::Identity(_) => {
-                "look at the job's `permissions: id-token: write`; if it has them, run it again"
+            Self::ProviderUrl { .. } => "the runner sets it; a test's own needs `allow-insecure-loopback`",
+            Self::Variable { audience, variable } => {
+                return format!("add `id_tokens: {{ {variable}: {{ aud: {audience} }} }}` to the job");
             }
-            Self::Audience(error) if is_no(error) => "give a `password`: an API token of this index",
-            Self::Audience(_) => "run it again, or give a `password`: an API token of this index",
-            Self::Foreign(error) if error.taken => "give a `password`: an API token of this index",
+            Self::Command { .. } => "run the command in the same shell to see why",
+            Self::Identity(_) => "check that the job has `permissions: id-token: write`, then rerun",
+            Self::Audience(error) if error.is_refusal() => "set `password` to an API token of this index",
+            Self::Audience(error) => error.fault().map_or("rerun, or set `password`", advice::connection),
+            Self::Foreign(error) if error.taken => "set `password` to an API token of this index",
             Self::Foreign(_) => {
-                "if you trust this index with that audience, say it by `oidc-audience`; else give a `password`"
+                "if you trust this index with that audience, set `oidc-audience` to it; otherwise set `password`"
             }
-            Self::Mint { source, .. } if !is_no(source) => "run it again",
-            Self::Mint { source, .. } => match code(source).as_str() {
-                "invalid-pending-publisher" => {
-                    "the name of the pending publisher's project is taken or not allowed; set up another one"
-                }
-                "invalid-reuse-token" => "the identity was used before; run it again",
-                "invalid-payload" | "invalid-token" => {
-                    "the index does not take the identity itself: look at `index`, and at the runner's clock"
-                }
-                "not-enabled" => "the index has switched trusted publishing off; give a `password`, or wait",
-                _ => {
-                    "compare the trusted publisher that is set up on the index with this repository, workflow \
-                     and environment"
-                }
-            },
-        }
+            Self::Mint { source, .. } if !source.is_refusal() => "rerun",
+            Self::Mint { reusable: Some(workflow), .. } => {
+                return format!(
+                    "this job runs in the reusable workflow `{workflow}`, which trusted publishers do not match: \
+                     publish from the calling workflow itself"
+                );
+            }
+            Self::Mint { source, new, .. } => return mint(source, new),
+        };
+        hint.to_owned()
     }
+}
+
+fn mint(source: &HttpError, new: &[String]) -> String {
+    let code = source.message().split(':').next().unwrap_or_default().trim();
+    let hint = match code {
+        "invalid-pending-publisher" => {
+            "the project of the pending publisher exists already; register a trusted publisher in its settings"
+        }
+        "invalid-reuse-token" => "the identity token was used before; rerun",
+        "invalid-payload" | "invalid-token" => {
+            "the index does not accept this identity provider: check `index`, and the machine's clock"
+        }
+        "not-enabled" => "the index has switched trusted publishing off; set `password`, or wait",
+        _ if new.is_empty() => {
+            "the projects exist, but no trusted publisher of theirs matches: an owner must register this \
+             repository, workflow and environment in the project's settings"
+        }
+        _ => {
+            return format!(
+                "{} not on the index yet: register a pending publisher with this repository, workflow and \
+                 environment",
+                if let [only] = new { format!("`{only}` is") } else { format!("{} are", names(new)) }
+            );
+        }
+    };
+    hint.to_owned()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::advice::Advice;
+
+    fn refused(code: &str, new: &[&str]) -> String {
+        let source = HttpError::Status {
+            url: String::new(),
+            status: reqwest::StatusCode::UNPROCESSABLE_ENTITY,
+            message: format!("{code}: words"),
+            retry_after: None,
+        };
+        let new = new.iter().map(|name| (*name).to_owned()).collect();
+        Error::from(AuthError::Mint { source, claims: String::new(), reusable: None, new }).hint().unwrap()
+    }
 
     #[test]
     fn each_refusal_of_a_token_has_its_own_advice() {
-        let hint = |code: &str| {
-            let source = HttpError::Status {
-                url: String::new(),
-                status: reqwest::StatusCode::UNPROCESSABLE_ENTITY,
-                message: format!("{code}: words"),
-                retry_after: None,
-            };
-            Error::from(AuthError::Mint { source, claims: String::new() }).hint().unwrap()
-        };
         let codes = [
             "invalid-publisher",
             "invalid-token",
@@ -322,8 +420,25 @@ mod tests {
             "invalid-pending-publisher",
             "not-enabled",
         ];
-        let hints: std::collections::BTreeSet<String> = codes.map(hint).into();
+        let hints: BTreeSet<String> = codes.iter().map(|code| refused(code, &[])).collect();
         assert_eq!(hints.len(), codes.len());
-        assert_eq!(hint("invalid-payload"), hint("invalid-token"));
+        assert_eq!(refused("invalid-payload", &[]), refused("invalid-token", &[]));
+    }
+
+    #[test]
+    fn a_project_without_a_publisher_differs_from_one_that_does_not_exist() {
+        assert!(refused("invalid-publisher", &[]).contains("the projects exist"));
+        assert!(refused("invalid-publisher", &["htty"]).contains("`htty` is not on the index yet"));
+    }
+
+    #[test]
+    fn only_a_rerun_that_may_help_is_undetermined() {
+        let problem = |advice| Problem { file: "a".to_owned(), what: "b".to_owned(), advice };
+        let exit = |advice| {
+            let problems = vec![problem(advice)];
+            Error::Unfinished { index: String::new(), partial: false, seen: false, problems }.exit()
+        };
+        assert_eq!(exit(Advice::Wait), Exit::Undetermined);
+        assert_eq!(exit(Advice::RaiseVersion), Exit::Findings);
     }
 }

@@ -3,11 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use index::Index;
 use pydist::name;
-use reqwest::Url;
-use toolkit::{Env, Input, InputErrors, InputKind, Output, Reader, Secret, Spec};
-
-use crate::index::Index;
+use toolkit::{Choice as _, Env, Input, InputErrors, InputKind, Output, Reader, Secret, Spec, choice};
 
 /// The action's interface.
 pub static SPEC: Spec = Spec {
@@ -16,7 +14,7 @@ pub static SPEC: Spec = Spec {
     version: env!("CARGO_PKG_VERSION"),
     positional: Some("paths"),
     inputs: &[
-        Input::new("paths", InputKind::List, "Distributions, or folders with them.").or("dist"),
+        Input::new("paths", InputKind::List, "Distributions, directories that hold them, or patterns such as `dist/*.whl`; one per line.").or("dist"),
         Input::new(
             "manifest",
             InputKind::Path,
@@ -34,12 +32,29 @@ pub static SPEC: Spec = Spec {
             InputKind::Text,
             "The index's Simple API, where `index` is a URL and the API is not `simple/` beside or below it.",
         ),
-        Input::new("username", InputKind::Text, "The name that goes with `password`.").or("__token__"),
+        Input::new("username", InputKind::Text, "The user for `password`.").or("__token__"),
         Input::new(
             "password",
             InputKind::Secret,
-            "An API token or password. Without one, trusted publishing is used (`permissions: id-token: write`).",
+            "An API token or password. Without one, trusted publishing is used (`permissions: id-token: write`), then `.pypirc` and netrc.",
         ),
+        Input::new(
+            "password-file",
+            InputKind::Path,
+            "A file that holds the password; `-` for standard input.",
+        ),
+        Input::new(
+            "keyring",
+            InputKind::Flag,
+            "Ask the command `keyring` for the password of `username`, if nothing else gives one.",
+        )
+        .or("false"),
+        Input::new(
+            "simple-username",
+            InputKind::Text,
+            "The user for the Simple API, if it is on another host than `index` and private.",
+        ),
+        Input::new("simple-password", InputKind::Secret, "The password for the Simple API."),
         Input::new(
             "oidc-audience",
             InputKind::Text,
@@ -47,14 +62,14 @@ pub static SPEC: Spec = Spec {
         ),
         Input::new(
             "attestations",
-            InputKind::Choice(&["auto", "required", "off"]),
-            "PEP 740 attestations. `auto`: for PyPI and TestPyPI with trusted publishing.",
+            InputKind::Choice(Attestations::WORDS),
+            "PEP 740 attestations. `auto`: for PyPI and TestPyPI with trusted publishing. `required`: fail rather than publish without.",
         )
         .or("auto"),
         Input::new(
             "attestations-path",
             InputKind::Path,
-            "A folder for the attestations: written after publishing, read with `github-release: only`.",
+            "A directory for the attestations: written after publishing, read with `github-release: only`.",
         ),
         Input::new(
             "trust-config",
@@ -63,7 +78,7 @@ pub static SPEC: Spec = Spec {
         ),
         Input::new(
             "dry-run",
-            InputKind::Mode("probe", &["false", "true", "offline", "probe", "auth"]),
+            InputKind::Mode("probe", Depth::WORDS),
             "Send nothing. `offline`: only the files; `probe` or `true`: ask the index too; `auth`: get a token as well.",
         )
         .or("false"),
@@ -72,6 +87,17 @@ pub static SPEC: Spec = Spec {
             InputKind::List,
             "Package names, first to last, where their metadata does not say the order; spaces, commas or lines between them.",
         ),
+        Input::new(
+            "max-file-size",
+            InputKind::Number(1, 1_000_000),
+            "The file size limit of the projects, in MiB, if the index has raised it. By default PyPI's 100, or whatever the project's larger files show.",
+        ),
+        Input::new(
+            "retry-for",
+            InputKind::Number(0, 7200),
+            "Seconds to keep retrying while the index or the network fails.",
+        )
+        .or("300"),
         Input::new("concurrency", InputKind::Number(1, 16), "Uploads at a time.").or("4"),
         Input::new("timeout", InputKind::Number(1, 3600), "Seconds to wait for the index's answer to an upload.").or("250"),
         Input::new(
@@ -82,7 +108,7 @@ pub static SPEC: Spec = Spec {
         .or("660"),
         Input::new(
             "github-release",
-            InputKind::Choice(&["off", "after", "only"]),
+            InputKind::Choice(ReleaseMode::WORDS),
             "A GitHub Release with the distributions: `after` the index has them all, or `only` the release.",
         )
         .or("off"),
@@ -103,6 +129,30 @@ pub static SPEC: Spec = Spec {
             InputKind::Path,
             "A Markdown file whose section about the version becomes the notes, where `release-notes` is not given.",
         ),
+        Input::new("release-name", InputKind::Text, "The release's title; by default the tag."),
+        Input::new(
+            "generate-notes",
+            InputKind::Flag,
+            "Let GitHub generate the release's notes; those given come first.",
+        )
+        .or("false"),
+        Input::new("draft", InputKind::Flag, "Leave the release a draft.").or("false"),
+        Input::new(
+            "make-latest",
+            InputKind::Choice(&["auto", "true", "false", "legacy"]),
+            "Whether the release becomes the latest one. `auto`: not if it is a pre-release.",
+        )
+        .or("auto"),
+        Input::new(
+            "target",
+            InputKind::Text,
+            "The branch or commit to tag, if the tag does not exist; by default this run's commit.",
+        ),
+        Input::new(
+            "extra-assets",
+            InputKind::List,
+            "More files for the release (binaries, an SBOM): paths or patterns, one per line.",
+        ),
         Input::new("report-path", InputKind::Path, "Where the JSON report goes.").or("publish-report.json"),
         Input::new(
             "allow-insecure-loopback",
@@ -122,33 +172,35 @@ pub static SPEC: Spec = Spec {
     commands: &[],
 };
 
-/// How far a run goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Depth {
-    /// The files alone are looked at.
-    Offline,
-    /// The index is asked what it has.
-    Probe,
-    /// A token is got, and thrown away.
-    Auth,
-    /// Everything.
-    Full,
+choice! {
+    /// How far a run goes.
+    pub enum Depth {
+        /// Everything.
+        Full = "false",
+        /// The index is asked what it has.
+        Probe = "true" | "probe",
+        /// Only the files are checked.
+        Offline = "offline",
+        /// A token is requested, and thrown away.
+        Auth = "auth",
+    }
 }
 
-/// Whether attestations are made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Attestations {
-    /// Where the index takes them and an identity is at hand.
-    Auto,
-    /// Always, or the run fails.
-    Required,
-    /// Never.
-    Off,
+choice! {
+    /// Whether attestations are made.
+    pub enum Attestations {
+        /// If the index takes them and there is an identity.
+        Auto = "auto",
+        /// Always, or the run fails.
+        Required = "required",
+        /// Never.
+        Off = "off",
+    }
 }
 
 impl Attestations {
-    /// Whether they are to be made for `index`. Where `trusted` publishing is
-    /// not used, `auto` makes none: who gives a token may have no identity.
+    /// Whether to make them for `index`. With `auto` only for trusted
+    /// publishing: a job that has a token may have no identity.
     pub fn wanted(self, index: &Index, trusted: bool) -> bool {
         match self {
             Self::Off => false,
@@ -158,141 +210,231 @@ impl Attestations {
     }
 }
 
-/// Whether a GitHub Release is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Release {
-    /// No.
-    Off,
-    /// When the index has every file.
-    After,
-    /// Nothing but the release.
-    Only,
+choice! {
+    /// Whether a GitHub Release is made.
+    pub enum ReleaseMode {
+        /// No.
+        Off = "off",
+        /// When the index has every file.
+        After = "after",
+        /// Nothing but the release.
+        Only = "only",
+    }
 }
 
-/// The inputs, understood.
+/// The files to publish, and what they are checked against.
 #[derive(Debug, Clone)]
-pub struct Inputs {
-    /// Files and folders.
-    pub paths: Vec<PathBuf>,
-    /// The manifest, unless `none` was said.
+pub struct Files {
+    /// Files, directories and patterns.
+    pub paths: Vec<String>,
+    /// The manifest, unless it is `none`.
     pub manifest: Option<PathBuf>,
     /// What the manifest's sha256 must be.
     pub manifest_sha256: Option<String>,
-    /// Where to.
-    pub index: Index,
-    /// For basic authentication.
+    /// Normalised names in the order given.
+    pub order: Vec<String>,
+    /// The projects' file size limit, in bytes.
+    pub max_size: Option<u64>,
+}
+
+/// How to authenticate.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// The user, `__token__` by default.
     pub username: String,
     /// A token or password, if one was given.
     pub password: Option<Secret>,
-    /// The audience that was said for this index.
+    /// A file that holds it; `-` is standard input.
+    pub password_file: Option<PathBuf>,
+    /// Whether the command `keyring` may be asked.
+    pub keyring: bool,
+    /// The user and password for the Simple API.
+    pub simple: Option<index::Basic>,
+    /// The audience that this index may ask for.
     pub audience: Option<String>,
-    /// Whether attestations are made.
-    pub attestations: Attestations,
-    /// The folder of attestations.
-    pub attestations_path: Option<PathBuf>,
-    /// Another sigstore instance.
-    pub trust_config: Option<PathBuf>,
-    /// How far the run goes.
-    pub depth: Depth,
-    /// Normalised names in the order given.
-    pub order: Vec<String>,
+}
+
+/// How files are sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Sending {
     /// Uploads at a time.
     pub concurrency: usize,
     /// For an upload's answer.
     pub timeout: Duration,
-    /// For a file to be shown.
+    /// Until the index lists a file.
     pub verify_timeout: Duration,
-    /// Whether a GitHub Release is made.
-    pub release: Release,
-    /// For the release.
-    pub github_token: Option<Secret>,
-    /// The release's tag.
+    /// For retries.
+    pub retry_for: Duration,
+}
+
+/// Attestations, and where they come from.
+#[derive(Debug, Clone)]
+pub struct Attesting {
+    /// Whether they are made.
+    pub mode: Attestations,
+    /// Where they are written, or read for a release.
+    pub directory: Option<PathBuf>,
+    /// Another sigstore instance.
+    pub trust_config: Option<PathBuf>,
+}
+
+/// The GitHub Release.
+#[derive(Debug, Clone)]
+pub struct Release {
+    /// Whether it is made.
+    pub mode: ReleaseMode,
+    /// For GitHub's API.
+    pub token: Option<Secret>,
+    /// Its tag.
     pub tag: Option<String>,
     /// What precedes the version in the tag.
     pub tag_prefix: Option<String>,
-    /// A file with the release's notes.
+    /// Its title.
+    pub name: Option<String>,
+    /// A file with its notes.
     pub notes: Option<PathBuf>,
     /// A changelog.
     pub changelog: Option<PathBuf>,
+    /// Whether GitHub generates notes.
+    pub generate_notes: bool,
+    /// Whether it stays a draft.
+    pub draft: bool,
+    /// `auto`, `true`, `false` or `legacy`.
+    pub make_latest: &'static str,
+    /// What is tagged if the tag does not exist.
+    pub target: Option<String>,
+    /// Files, directories and patterns.
+    pub extra_assets: Vec<String>,
+}
+
+/// All inputs, by phase.
+#[derive(Debug, Clone)]
+pub struct Inputs {
+    /// Where to.
+    pub index: Index,
+    /// How far the run goes.
+    pub depth: Depth,
+    /// The files to publish.
+    pub files: Files,
+    /// How to authenticate.
+    pub access: Access,
+    /// How files are sent.
+    pub sending: Sending,
+    /// Attestations.
+    pub attesting: Attesting,
+    /// The GitHub Release.
+    pub release: Release,
     /// Where the report goes.
     pub report_path: PathBuf,
-    /// Whether plain HTTP to loopback is allowed.
+    /// Whether plain HTTP to this machine is allowed.
     pub insecure_loopback: bool,
 }
 
 impl Inputs {
-    /// Reads all inputs; every fault is told at once.
+    /// Reads all inputs; every error is reported at once.
     pub fn read(env: &Env) -> Result<Self, InputErrors> {
         let mut reader = Reader::new(&SPEC, env);
         let insecure_loopback = reader.flag("allow-insecure-loopback");
         let simple = reader.text("simple-url");
         let index = reader.parse("index", |text| Index::parse(text, simple.as_deref(), insecure_loopback));
-        let manifest = reader.path("manifest").filter(|path| path.as_os_str() != "none");
-        let manifest_sha256 = reader.parse("manifest-sha256", sha256);
-        if manifest.is_none() && manifest_sha256.is_some() {
-            reader
-                .error("manifest-sha256", "there is no manifest that it could belong to (`manifest: none`)");
-        }
-        let order = reader.list("package-order").join("\n");
-        let names = order.split([' ', '\t', ',', '\n']).filter(|name| !name.is_empty());
-        let order: Vec<String> = names.map(name::normalize).collect();
-        if let Some(twice) = order.iter().enumerate().find(|(i, n)| order[..*i].contains(n)) {
-            reader.error("package-order", format!("`{}` is named twice", twice.1));
-        }
-        let seconds = |number: Option<u64>| Duration::from_secs(number.unwrap_or_default());
-        let release = match reader.word("github-release") {
-            "after" => Release::After,
-            "only" => Release::Only,
-            _ => Release::Off,
+        let depth = reader.choice("dry-run");
+        let files = files(&mut reader);
+        let access = access(&mut reader);
+        let attesting = Attesting {
+            mode: reader.choice("attestations"),
+            directory: reader.path("attestations-path"),
+            trust_config: reader.path("trust-config"),
         };
-        let github_token = reader.secret("github-token");
-        let depth = match reader.word("dry-run") {
-            "offline" => Depth::Offline,
-            "true" | "probe" => Depth::Probe,
-            "auth" => Depth::Auth,
-            _ => Depth::Full,
-        };
-        if release != Release::Off && depth == Depth::Full && github_token.is_none() {
+        let has_password = access.password.is_some() || access.password_file.is_some();
+        if attesting.mode == Attestations::Required && has_password {
+            let message = "`required` needs trusted publishing: an index takes attestations from a trusted \
+                           publisher only, and a password is given";
+            reader.error("attestations", message);
+        }
+        let release = release(&mut reader);
+        if release.mode != ReleaseMode::Off && depth == Depth::Full && release.token.is_none() {
             reader.error("github-token", "a token is needed for `github-release`, none was given");
         }
-        let attestations = match reader.word("attestations") {
-            "required" => Attestations::Required,
-            "off" => Attestations::Off,
-            _ => Attestations::Auto,
+        let seconds = |number: Option<u64>| Duration::from_secs(number.unwrap_or_default());
+        let sending = Sending {
+            concurrency: reader.number("concurrency").and_then(|n| usize::try_from(n).ok()).unwrap_or(1),
+            timeout: seconds(reader.number("timeout")),
+            verify_timeout: seconds(reader.number("verify-timeout")),
+            retry_for: seconds(reader.number("retry-for")),
         };
-        let concurrency = reader.number("concurrency").and_then(|n| usize::try_from(n).ok()).unwrap_or(1);
-        let timeout = seconds(reader.number("timeout"));
-        let verify_timeout = seconds(reader.number("verify-timeout"));
+        let report_path = reader.path("report-path").unwrap_or_default();
         let inputs = index.map(|index| Self {
-            paths: reader.list("paths").into_iter().map(PathBuf::from).collect(),
-            manifest,
-            manifest_sha256,
             index,
-            username: reader.string("username"),
-            password: reader.secret("password"),
-            audience: reader.text("oidc-audience"),
-            attestations,
-            attestations_path: reader.path("attestations-path"),
-            trust_config: reader.path("trust-config"),
             depth,
-            order,
-            concurrency,
-            timeout,
-            verify_timeout,
+            files,
+            access,
+            sending,
+            attesting,
             release,
-            github_token,
-            tag: reader.text("tag"),
-            tag_prefix: reader.text("tag-prefix"),
-            notes: reader.path("release-notes"),
-            changelog: reader.path("changelog"),
-            report_path: reader.path("report-path").unwrap_or_default(),
+            report_path,
             insecure_loopback,
         });
         match inputs {
             Some(inputs) => reader.finish(inputs),
-            // An index that does not parse is a fault: this is the error.
+            // An index that does not parse is an error already: it ends here.
             None => reader.finish(()).and(Err(InputErrors(Vec::new()))),
         }
+    }
+}
+
+fn files(reader: &mut Reader<'_>) -> Files {
+    let manifest = reader.path("manifest").filter(|path| path.as_os_str() != "none");
+    let manifest_sha256 = reader.parse("manifest-sha256", sha256);
+    if manifest.is_none() && manifest_sha256.is_some() {
+        reader.error("manifest-sha256", "there is no manifest that it could belong to (`manifest: none`)");
+    }
+    let order = reader.list("package-order").join("\n");
+    let names = order.split([' ', '\t', ',', '\n']).filter(|name| !name.is_empty());
+    let order: Vec<String> = names.map(name::normalize).collect();
+    if let Some(twice) = order.iter().enumerate().find(|(i, n)| order[..*i].contains(n)) {
+        reader.error("package-order", format!("`{}` is named twice", twice.1));
+    }
+    let max_size = reader.number("max-file-size").map(|size| size * 1024 * 1024);
+    Files { paths: reader.list("paths"), manifest, manifest_sha256, order, max_size }
+}
+
+fn access(reader: &mut Reader<'_>) -> Access {
+    let (password, password_file) = (reader.secret("password"), reader.path("password-file"));
+    if password.is_some() && password_file.is_some() {
+        reader.error("password-file", "`password` is given too; expected one of them");
+    }
+    let user = reader.text("simple-username");
+    let simple = reader.secret("simple-password").map(|password| index::Basic {
+        user: user.clone().unwrap_or_else(|| "__token__".to_owned()),
+        password,
+    });
+    if user.is_some() && simple.is_none() {
+        reader.error("simple-username", "expected `simple-password` with it, none was given");
+    }
+    Access {
+        username: reader.string("username"),
+        password,
+        password_file,
+        keyring: reader.flag("keyring"),
+        simple,
+        audience: reader.text("oidc-audience"),
+    }
+}
+
+fn release(reader: &mut Reader<'_>) -> Release {
+    Release {
+        mode: reader.choice("github-release"),
+        token: reader.secret("github-token"),
+        tag: reader.text("tag"),
+        tag_prefix: reader.text("tag-prefix"),
+        name: reader.text("release-name"),
+        notes: reader.path("release-notes"),
+        changelog: reader.path("changelog"),
+        generate_notes: reader.flag("generate-notes"),
+        draft: reader.flag("draft"),
+        make_latest: reader.word("make-latest"),
+        target: reader.text("target"),
+        extra_assets: reader.list("extra-assets"),
     }
 }
 
@@ -305,89 +447,5 @@ fn sha256(text: &str) -> Result<String, String> {
     }
 }
 
-/// Whether `url` is of a host that is this machine itself.
-pub(crate) fn is_loopback(url: &Url) -> bool {
-    match url.host_str() {
-        Some("localhost") => true,
-        Some(host) => {
-            let host = host.trim_start_matches('[').trim_end_matches(']');
-            host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-        }
-        None => false,
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(inputs: &[(&str, &str)]) -> Result<Inputs, String> {
-        let env = inputs.iter().map(|(name, value)| (format!("INPUT_{name}"), (*value).to_owned())).collect();
-        Inputs::read(&env).map_err(|errors| errors.to_string())
-    }
-
-    #[test]
-    fn the_manifest_must_be_given_or_refused_in_words() {
-        assert!(read(&[]).unwrap_err().contains("input `manifest`: a value is required"));
-        assert_eq!(read(&[("MANIFEST", "none")]).unwrap().manifest, None);
-        let error = read(&[("MANIFEST", "none"), ("MANIFEST_SHA256", &"0".repeat(64))]).unwrap_err();
-        assert!(error.contains("no manifest"), "{error}");
-    }
-
-    #[test]
-    fn dry_run_is_never_guessed() {
-        let depth = |value| read(&[("MANIFEST", "none"), ("DRY_RUN", value)]).map(|inputs| inputs.depth);
-        assert_eq!(depth("true"), Ok(Depth::Probe));
-        assert_eq!(depth("auth"), Ok(Depth::Auth));
-        assert_eq!(depth(""), Ok(Depth::Full));
-        assert!(depth("ture").unwrap_err().contains("did you mean `true`"));
-    }
-
-    #[test]
-    fn attestations_are_made_where_an_index_and_an_identity_are_known() {
-        let wanted = |word: &str, index: &str| {
-            let inputs = read(&[("MANIFEST", "none"), ("INDEX", index), ("ATTESTATIONS", word)]).unwrap();
-            [false, true].map(|trusted| inputs.attestations.wanted(&inputs.index, trusted))
-        };
-        for known in ["pypi", "testpypi"] {
-            assert_eq!(wanted("", known), [false, true], "`auto` is the default");
-            assert_eq!(wanted("auto", known), [false, true]);
-            assert_eq!(wanted("off", known), [false, false]);
-            assert_eq!(wanted("required", known), [true, true]);
-        }
-        let other = "https://index.example/legacy/";
-        assert_eq!(wanted("auto", other), [false, false]);
-        assert_eq!(wanted("off", other), [false, false]);
-        assert_eq!(wanted("required", other), [true, true]);
-    }
-
-    #[test]
-    fn plain_http_needs_the_flag_and_loopback() {
-        let index = |url: &str, flag: &str| {
-            read(&[("MANIFEST", "none"), ("INDEX", url), ("ALLOW_INSECURE_LOOPBACK", flag)])
-        };
-        assert!(index("http://127.0.0.1:1/", "true").is_ok());
-        assert!(index("http://[::1]:1/", "true").is_ok());
-        assert!(index("http://127.0.0.1:1/", "false").unwrap_err().contains("allow-insecure-loopback"));
-        assert!(index("http://192.0.2.1/", "true").unwrap_err().contains("https"));
-        assert!(index("http://127.0.0.1.example/", "true").unwrap_err().contains("https"));
-    }
-
-    #[test]
-    fn all_faults_come_at_once() {
-        let error = read(&[
-            ("INDEX", "nowhere"),
-            ("DRY_RUN", "x"),
-            ("PACKAGE_ORDER", "a, A"),
-            ("TIMEOUT", "0"),
-            ("CONCURRENCY", "many"),
-            ("ATTESTATIONS", "yes"),
-        ]);
-        let error = error.unwrap_err();
-        for name in
-            ["index", "dry-run", "manifest", "package-order", "timeout", "concurrency", "attestations"]
-        {
-            assert!(error.contains(&format!("input `{name}`")), "{error}");
-        }
-    }
-}
+mod tests;

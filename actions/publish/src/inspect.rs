@@ -6,6 +6,8 @@ use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
 use blake2::{Blake2b256, Digest as _};
+use distcheck::{Limits, Selection, Set, Severity};
+use index::Index;
 use pydist::digest;
 use pydist::filename::DistName;
 use pydist::manifest::Manifest;
@@ -14,16 +16,11 @@ use pydist::name;
 use sha2::Sha256;
 use toolkit::{FileError, Ui};
 
+use crate::advice::{Advice, Problem};
 use crate::archive;
-use crate::error::{Error, Fault};
-use crate::index::Index;
-use crate::inputs::Inputs;
-
-/// The most that PyPI takes in one file, in bytes, unless a project was given
-/// more (its documentation, "File size limit").
-const LARGEST: u64 = 100 * 1024 * 1024;
-/// The newest metadata that Warehouse accepts.
-const METADATA: [u64; 2] = [2, 5];
+use crate::error::Error;
+use crate::inputs::Files;
+use crate::paths::Gathered;
 
 /// A distribution that is to be published.
 #[derive(Debug, Clone)]
@@ -50,60 +47,49 @@ pub struct Dist {
     pub requires: BTreeSet<String>,
 }
 
-/// Reads and checks all distributions; every fault is told at once.
-pub fn inspect(inputs: &Inputs, ui: &Ui) -> Result<Vec<Dist>, Error> {
-    let (paths, others) = gather(&inputs.paths)?;
-    if !others.is_empty() {
-        ui.warning(format!("not published, as they are no distributions: {}", others.join(", ")));
-    }
-    if paths.is_empty() {
-        return Err(Error::Nothing(inputs.paths.clone()));
-    }
-    let mut faults = Vec::new();
+/// Reads and checks all distributions; every problem is reported at once. With
+/// `gate` they must pass what PyPI checks, too.
+pub(crate) fn inspect(
+    files: &Files,
+    gathered: &Gathered,
+    gate: Option<&Index>,
+    ui: &Ui,
+) -> Result<Vec<Dist>, Error> {
+    let mut problems = Vec::new();
     let mut dists = Vec::new();
-    for path in &paths {
+    for path in &gathered.dists {
         match read(path)? {
             Ok(dist) => dists.push(dist),
-            Err(fault) => faults.push(fault),
+            Err(problem) => problems.push(problem),
         }
     }
-    match &inputs.manifest {
-        Some(path) => bind(&dists, path, inputs.manifest_sha256.as_deref(), &mut faults, ui)?,
-        None => ui.warning("no manifest (`manifest: none`): nothing has verified what is published"),
+    match &files.manifest {
+        Some(path) => bind(&dists, path, files.manifest_sha256.as_deref(), &mut problems, ui)?,
+        None => ui.warning("no manifest (`manifest: none`): these files have not been verified"),
     }
-    twins(&dists, &mut faults);
-    if inputs.index.known.is_some() {
-        for dist in &dists {
-            limits(dist, &inputs.index, &mut faults);
-        }
+    duplicates(&dists, &mut problems);
+    if let Some(index) = gate {
+        reject(&gathered.dists, index, &mut problems)?;
     }
-    if faults.is_empty() { Ok(dists) } else { Err(Error::Inspect(faults)) }
+    if problems.is_empty() { Ok(dists) } else { Err(Error::Inspect(problems)) }
 }
 
-/// The files named, and the distributions in the folders named; what else is
-/// in those.
-fn gather(paths: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<String>), Error> {
-    let (mut files, mut others) = (BTreeSet::new(), Vec::new());
-    for path in paths {
-        if !path.is_dir() {
-            files.insert(path.clone());
-            continue;
-        }
-        for entry in std::fs::read_dir(path).map_err(FileError::new("read", path))? {
-            let entry = entry.map_err(FileError::new("read", path))?.path();
-            let name = entry.file_name().unwrap_or_default().to_string_lossy();
-            if entry.is_file() && (name.ends_with(".whl") || name.ends_with(".tar.gz")) {
-                files.insert(entry);
-            } else {
-                others.push(format!("`{}`", entry.display()));
-            }
-        }
+/// What PyPI and TestPyPI would reject once half of the release is there: the
+/// rules that verify-dist applies, too.
+fn reject(paths: &[PathBuf], index: &Index, problems: &mut Vec<Problem>) -> Result<(), Error> {
+    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(8);
+    let dists = distcheck::scan(paths, &Limits::default(), threads)?;
+    let verdict = distcheck::check(&Set { dists: &dists, ..Set::default() }, &Selection::Gate);
+    for finding in verdict.findings.iter().filter(|finding| finding.severity == Severity::Error) {
+        let file = finding.file.clone().unwrap_or_else(|| "the set".to_owned());
+        let member = finding.member.as_ref().map(|member| format!("`{member}`: ")).unwrap_or_default();
+        let what = format!("{index} rejects it: {member}{} ({})", finding.message, finding.rule);
+        problems.push(Problem { file, what, advice: Advice::Fix });
     }
-    others.sort();
-    Ok((files.into_iter().collect(), others))
+    Ok(())
 }
 
-fn read(path: &Path) -> Result<Result<Dist, Fault>, Error> {
+fn read(path: &Path) -> Result<Result<Dist, Problem>, Error> {
     let filename = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut file = File::open(path).map_err(FileError::new("read", path))?;
     let (mut sha256, mut blake2, mut size) = (Sha256::new(), Blake2b256::new(), 0);
@@ -118,18 +104,24 @@ fn read(path: &Path) -> Result<Result<Dist, Fault>, Error> {
         size += count as u64;
     }
     file.rewind().map_err(FileError::new("read", path))?;
-    let fault = |what: String| Fault { file: filename.clone(), what };
-    let found = || -> Result<Dist, Fault> {
-        let name: DistName = filename.parse().map_err(|error| fault(format!("{error}")))?;
-        let bytes = archive::metadata(&file, &name).map_err(|error| fault(error.to_string()))?;
-        let metadata = Metadata::parse(&bytes).map_err(|error| fault(format!("its metadata: {error}")))?;
+    let problem = |what: String| Problem { file: filename.clone(), what, advice: Advice::Fix };
+    let found = || -> Result<Dist, Problem> {
+        let name: DistName = filename.parse().map_err(|error| problem(format!("{error}")))?;
+        let bytes = archive::metadata(&file, &name).map_err(|error| problem(error.to_string()))?;
+        let metadata = Metadata::parse(&bytes).map_err(|error| problem(format!("its metadata: {error}")))?;
         let (project, version) = (name.project(), metadata.version.clone());
         if name::normalize(&metadata.name) != project {
-            return Err(fault(format!("its metadata is of `{}`, its name of `{project}`", metadata.name)));
+            return Err(problem(format!(
+                "its metadata names `{}`, its file name `{project}`",
+                metadata.name
+            )));
         }
         let same = |text: &str| text.parse::<pep440_rs::Version>().ok();
         if same(&version) != same(&name.version().replace('_', "-")) {
-            return Err(fault(format!("its metadata has version {version}, its name {}", name.version())));
+            return Err(problem(format!(
+                "its metadata has version {version}, its file name {}",
+                name.version()
+            )));
         }
         let requires = metadata.requires_dist().filter_map(required).collect();
         let (sha256, blake2) = (digest::hex(&sha256.finalize()), digest::hex(&blake2.finalize()));
@@ -139,12 +131,25 @@ fn read(path: &Path) -> Result<Result<Dist, Fault>, Error> {
     Ok(found())
 }
 
-/// The normalised name at the start of a requirement (PEP 508).
+/// The normalised name of a requirement (PEP 508) that is installed without an
+/// extra being asked for: extras order nothing.
 fn required(requirement: &str) -> Option<String> {
     let requirement = requirement.trim();
+    if requirement.split_once(';').is_some_and(|(_, marker)| names_extra(marker)) {
+        return None;
+    }
     let end = requirement.find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c)));
     let text = &requirement[..end.unwrap_or(requirement.len())];
     name::is_valid(text).then(|| name::normalize(text))
+}
+
+/// Whether a marker compares the variable `extra`.
+fn names_extra(marker: &str) -> bool {
+    // Outside of quotes: every other part.
+    let outside = marker.split(['\'', '"']).step_by(2);
+    outside
+        .flat_map(|text| text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')))
+        .any(|word| word == "extra")
 }
 
 /// Each file must be in the manifest, with the same bytes, and each file that
@@ -153,7 +158,7 @@ fn bind(
     dists: &[Dist],
     path: &Path,
     expected: Option<&str>,
-    faults: &mut Vec<Fault>,
+    problems: &mut Vec<Problem>,
     ui: &Ui,
 ) -> Result<(), Error> {
     let bytes = std::fs::read(path).map_err(FileError::new("read", path))?;
@@ -165,7 +170,7 @@ fn bind(
         Manifest::parse(&bytes).map_err(|source| Error::Manifest { path: path.to_owned(), source })?;
     for dist in dists {
         let what = match manifest.file(&dist.filename) {
-            None => "it is not in the manifest, so nothing has verified it".to_owned(),
+            None => "it is not in the manifest, so it was not verified".to_owned(),
             Some(entry) if entry.sha256 != dist.sha256 => {
                 format!("its sha256 is {}, the manifest has {}", dist.sha256, entry.sha256)
             }
@@ -177,7 +182,7 @@ fn bind(
             }
             Some(_) => continue,
         };
-        faults.push(Fault { file: dist.filename.clone(), what });
+        problems.push(Problem { file: dist.filename.clone(), what, advice: Advice::Verify });
     }
     let left =
         manifest.files.iter().filter(|entry| !dists.iter().any(|dist| dist.filename == entry.filename));
@@ -185,12 +190,12 @@ fn bind(
     let (lost, later): (Vec<_>, Vec<_>) =
         left.partition(|entry| dists.iter().any(|dist| dist.project == name::normalize(&entry.package)));
     for entry in lost {
-        let what = "it is in the manifest, but not here: the release would lack it".to_owned();
-        faults.push(Fault { file: entry.filename.clone(), what });
+        let what = "it is in the manifest, but missing here".to_owned();
+        problems.push(Problem { file: entry.filename.clone(), what, advice: Advice::Verify });
     }
     if !later.is_empty() {
         let names = later.iter().map(|entry| entry.filename.as_str()).collect::<Vec<_>>().join(", ");
-        ui.warning(format!("the manifest names packages that are not published now: {names}"));
+        ui.warning(format!("the manifest also names packages that are not published now: {names}"));
     }
     Ok(())
 }
@@ -202,7 +207,7 @@ fn agrees(dist: &Dist, package: &str, version: &str) -> bool {
 }
 
 /// Two files with one name, or two names for the same bytes.
-fn twins(dists: &[Dist], faults: &mut Vec<Fault>) {
+fn duplicates(dists: &[Dist], problems: &mut Vec<Problem>) {
     let (mut names, mut hashes) = (BTreeMap::new(), BTreeMap::new());
     for dist in dists {
         let what = if let Some(path) = names.insert(&dist.filename, dist.path.display()) {
@@ -212,28 +217,7 @@ fn twins(dists: &[Dist], faults: &mut Vec<Fault>) {
         } else {
             continue;
         };
-        faults.push(Fault { file: dist.filename.clone(), what });
-    }
-}
-
-/// What PyPI and TestPyPI would refuse once half of the release is there.
-fn limits(dist: &Dist, index: &Index, faults: &mut Vec<Fault>) {
-    let mut fault =
-        |what: String| faults.push(Fault { file: dist.filename.clone(), what: format!("{index} {what}") });
-    if dist.size > LARGEST {
-        fault(format!("takes files up to {LARGEST} bytes, this one has {}", dist.size));
-    }
-    let newest = pep440_rs::Version::new(METADATA);
-    let found = &dist.metadata.metadata_version;
-    if found.parse::<pep440_rs::Version>().map_or(true, |version| version > newest) {
-        fault(format!("takes metadata up to version {newest}, this one has {found}"));
-    }
-    if dist.version.contains('+') {
-        fault(format!("takes no local versions, this one is {}", dist.version));
-    }
-    let platforms = dist.name.wheel().map(|wheel| wheel.tags.platform.as_slice()).unwrap_or_default();
-    if let Some(tag) = platforms.iter().find(|tag| tag.starts_with("linux_")) {
-        fault(format!("takes no wheels for `{tag}`; build for a manylinux or musllinux tag"));
+        problems.push(Problem { file: dist.filename.clone(), what, advice: Advice::Verify });
     }
 }
 
@@ -268,24 +252,8 @@ pub(crate) mod tests {
         assert_eq!(name("Foo_Bar[x]>=1; python_version < '3'"), "foo-bar");
         assert_eq!(name("a@ https://x.example/a.whl"), "a");
         assert_eq!(required("(broken)"), None);
-    }
-
-    #[test]
-    fn what_pypi_refuses_is_known_before() {
-        let index = Index::parse("pypi", None, false).unwrap();
-        let check = |dist: &Dist| {
-            let mut faults = Vec::new();
-            limits(dist, &index, &mut faults);
-            faults.into_iter().map(|fault| fault.what).collect::<String>()
-        };
-        assert_eq!(check(&dist("a-1-py3-none-manylinux_2_17_x86_64.whl", "")), "");
-        assert!(check(&dist("a-1-py3-none-linux_x86_64.whl", "")).contains("`linux_x86_64`"));
-        assert!(check(&dist("a-1+x-py3-none-any.whl", "")).contains("local versions"));
-        assert!(
-            check(&Dist { size: LARGEST + 1, ..dist("a-1.tar.gz", "") }).contains("up to 104857600 bytes")
-        );
-        let mut new = dist("a-1.tar.gz", "");
-        new.metadata.metadata_version = "2.6".to_owned();
-        assert!(check(&new).contains("up to version 2.5"));
+        assert_eq!(required("a; extra == 'all'"), None);
+        assert_eq!(required("a; python_version > '3' and 'x' == extra"), None);
+        assert_eq!(name("a; platform_version == 'extra'"), "a");
     }
 }

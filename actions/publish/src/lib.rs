@@ -1,24 +1,28 @@
-//! Publishes Python distributions so that a release cannot go half wrong:
-//! inspect, probe, authenticate, attest, upload, verify, release. The index is
-//! the only state; a second run sends what is absent.
+//! Publishes Python distributions so that no release ends half-way: inspect,
+//! probe, authenticate, attest, upload, verify, release. The index is the only
+//! state; a second run sends what is absent.
 
+pub mod advice;
 mod archive;
 pub mod attest;
+pub mod attestation;
 pub mod auth;
+mod command;
 pub mod error;
 pub mod github;
-pub mod http;
-pub mod index;
+pub mod identity;
 pub mod inputs;
 pub mod inspect;
-mod job;
+mod local_credentials;
+mod paths;
 pub mod plan;
 mod probe;
-pub mod release;
+pub mod refusal;
 pub mod report;
 mod run;
-pub mod simple;
 pub mod upload;
+mod upload_queue;
+mod verify;
 
 pub use inputs::SPEC;
 pub use run::run;

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::error::{Error, Fault};
+use crate::advice::{Advice, Problem};
+use crate::error::Error;
 use crate::inspect::Dist;
 
 /// The packages, first to last.
@@ -41,6 +42,9 @@ pub struct Step {
     /// Why it cannot be published, where it cannot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conflict: Option<String>,
+    /// What to do about that.
+    #[serde(skip)]
+    pub advice: Advice,
     /// Its place in the list of distributions.
     #[serde(skip)]
     pub dist: usize,
@@ -70,7 +74,7 @@ pub enum Remote {
     /// Something else: what, in words.
     Different(String),
     /// Nothing, and it would not take the file: why.
-    Closed(String),
+    Closed(String, Advice),
 }
 
 /// The plan for `dists`; `remote` holds what the index has by file name, or is
@@ -87,16 +91,17 @@ pub fn plan(
         for (position, dist) in
             dists.iter().enumerate().filter(|(_, d)| d.project == project && d.version == version)
         {
-            let (action, conflict) = match remote.map(|remote| remote.get(&dist.filename)) {
-                None => (Action::Unknown, None),
-                Some(None | Some(Remote::Absent)) => (Action::Upload, None),
-                Some(Some(Remote::Same)) => (Action::Keep, None),
-                Some(Some(Remote::Different(what) | Remote::Closed(what))) => {
-                    (Action::Conflict, Some(what.clone()))
+            let (action, conflict, advice) = match remote.map(|remote| remote.get(&dist.filename)) {
+                None => (Action::Unknown, None, Advice::Fix),
+                Some(None | Some(Remote::Absent)) => (Action::Upload, None, Advice::Fix),
+                Some(Some(Remote::Same)) => (Action::Keep, None, Advice::Fix),
+                Some(Some(Remote::Different(what))) => {
+                    (Action::Conflict, Some(what.clone()), Advice::RaiseVersion)
                 }
+                Some(Some(Remote::Closed(what, advice))) => (Action::Conflict, Some(what.clone()), *advice),
             };
             let (filename, sha256, size) = (dist.filename.clone(), dist.sha256.clone(), dist.size);
-            files.push(Step { filename, action, sha256, size, conflict, dist: position });
+            files.push(Step { filename, action, sha256, size, conflict, advice, dist: position });
         }
         files.sort_by_key(|step| (dists[step.dist].name.wheel().is_none(), step.filename.clone()));
         packages.push(Package { project, version, files });
@@ -117,7 +122,7 @@ fn sequence(dists: &[Dist], order: &[String]) -> Result<Vec<(String, String)>, E
         needs.entry(&dist.project).or_default().extend(required);
     }
     if let Some(name) = order.iter().find(|name| !releases.contains_key(name.as_str())) {
-        return Err(Error::Order(format!("`package-order` names `{name}`, of which there is no file")));
+        return Err(Error::Order(format!("`package-order` names `{name}`, but there is no file of it")));
     }
     let mut rest: Vec<&str> = releases.keys().copied().collect();
     let mut out: Vec<&str> = Vec::new();
@@ -163,11 +168,30 @@ impl Plan {
         early
     }
 
+    /// Packages that may be verified together: no package requires another one
+    /// of its group. With a given order each package is a group.
+    pub fn groups(&self, dists: &[Dist], is_ordered: bool) -> Vec<Vec<&Package>> {
+        let mut groups: Vec<Vec<&Package>> = Vec::new();
+        for package in &self.packages {
+            let requires = |other: &&Package| {
+                package.files.iter().any(|step| dists[step.dist].requires.contains(&other.project))
+            };
+            match groups.last_mut().filter(|group| !is_ordered && !group.iter().any(|other| requires(&other)))
+            {
+                Some(group) => group.push(package),
+                None => groups.push(vec![package]),
+            }
+        }
+        groups
+    }
+
     /// One file that conflicts is an error: nothing is sent at all.
     pub fn refuse_conflicts(&self) -> Result<(), Error> {
-        let conflict =
-            |step: &Step| Some(Fault { file: step.filename.clone(), what: step.conflict.clone()? });
-        let conflicts: Vec<Fault> = self.steps().filter_map(conflict).collect();
+        let conflict = |step: &Step| {
+            let (file, what) = (step.filename.clone(), step.conflict.clone()?);
+            Some(Problem { file, what, advice: step.advice })
+        };
+        let conflicts: Vec<Problem> = self.steps().filter_map(conflict).collect();
         if conflicts.is_empty() {
             return Ok(());
         }
@@ -218,6 +242,35 @@ mod tests {
             plan("here", &dists, &order[..1], None).unwrap_err().to_string().contains("does not name `a`")
         );
         assert!(plan("here", &dists, &["c".to_owned()], None).unwrap_err().to_string().contains("no file"));
+    }
+
+    #[test]
+    fn packages_that_do_not_require_each_other_are_one_group() {
+        let dists = [
+            dist("a-1.tar.gz", ""),
+            dist("b-1.tar.gz", ""),
+            dist("c-1.tar.gz", "Requires-Dist: b\n"),
+            dist("d-1.tar.gz", "Requires-Dist: x; extra == 'd'\n"),
+        ];
+        let plan = plan("here", &dists, &[], None).unwrap();
+        let names = |ordered| {
+            let groups = plan.groups(&dists, ordered);
+            groups
+                .iter()
+                .map(|group| group.iter().map(|package| package.project.clone()).collect())
+                .collect::<Vec<Vec<_>>>()
+        };
+        assert_eq!(names(false), [vec!["a", "b"], vec!["c", "d"]]);
+        assert_eq!(names(true).len(), 4);
+    }
+
+    #[test]
+    fn extras_make_no_circle() {
+        let dists = [
+            dist("a-1.tar.gz", "Requires-Dist: b\n"),
+            dist("b-1.tar.gz", "Requires-Dist: a; extra == 'all'\n"),
+        ];
+        assert_eq!(names(&plan("here", &dists, &[], None).unwrap()), ["b", "a"]);
     }
 
     #[test]

@@ -2,120 +2,242 @@
 //! those that it lacks.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use index::{Basic, Client, HttpError, Index, Keep, ListedFile, Listing};
 use pydist::filename::DistName;
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 use toolkit::Ui;
 
-use crate::auth::Basic;
+use crate::advice::Advice;
 use crate::error::Error;
-use crate::http::{Http, HttpError};
-use crate::index::Index;
 use crate::inspect::Dist;
 use crate::plan::Remote;
-use crate::simple::{self, Listed, Listing};
 
 /// PyPI takes no new file for a release that is older
 /// (its documentation, "Uploading new files to releases").
 const OPEN: Duration = Duration::days(14);
+/// The most that PyPI takes in one file, in bytes, unless a project was given
+/// more (its documentation, "File size limit").
+const LARGEST: u64 = 100 * 1024 * 1024;
+
+/// What reads an index: its client, its address, and who asks.
+pub(crate) struct IndexReader<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) index: &'a Index,
+    basic: Option<Basic>,
+    keep: Keep,
+}
+
+impl<'a> IndexReader<'a> {
+    /// The Simple API is asked as `simple`, or as `given`, which is for the
+    /// upload API, if it is on the same host. PyPI's is public: nothing is sent.
+    pub(crate) fn new(
+        client: &'a Client,
+        index: &'a Index,
+        dists: &[Dist],
+        simple: Option<&Basic>,
+        given: Option<&Basic>,
+    ) -> Self {
+        let is_same = index.known.is_none() && index::same_origin(&index.simple, &index.upload);
+        let basic = simple.or(given.filter(|_| is_same)).cloned();
+        Self { client, index, basic, keep: keep(dists) }
+    }
+
+    /// The same with another client.
+    pub(crate) fn with<'b>(&'b self, client: &'b Client) -> IndexReader<'b> {
+        IndexReader { client, index: self.index, basic: self.basic.clone(), keep: Arc::clone(&self.keep) }
+    }
+
+    /// What the index has of a project. Credentials are sent with the first
+    /// request: some indexes answer 404 to whoever may not read.
+    pub(crate) async fn list(&self, project: &str) -> Result<Listing, HttpError> {
+        let page = self.index.project(project);
+        let listing = index::list(self.client, &page, self.basic.as_ref(), &self.keep).await;
+        match (&self.basic, listing) {
+            // A password that may only upload. What everybody may read is
+            // still an answer; that everybody sees nothing is none.
+            (Some(_), Err(error)) if matches!(error.status(), Some(401 | 403)) => {
+                let open = index::list(self.client, &page, None, &self.keep).await;
+                open.ok().filter(|listing| listing.exists).ok_or(error)
+            }
+            (_, listing) => listing,
+        }
+    }
+
+    /// What is there under the name of `dist`.
+    pub(crate) async fn compare(&self, listing: &Listing, dist: &Dist) -> Result<Remote, HttpError> {
+        if let Some(listed) = listing.files.get(&dist.filename) {
+            let is_same = index::same_origin(&listed.url, &self.index.simple);
+            let basic = self.basic.as_ref().filter(|_| is_same);
+            return Ok(match index::sha256(self.client, listed, dist.size, basic).await? {
+                Some(sha256) if sha256 == dist.sha256 => Remote::Same,
+                Some(sha256) => {
+                    let own = &dist.sha256;
+                    Remote::Different(format!(
+                        "the index has it with the sha256 {sha256}, this one has {own}"
+                    ))
+                }
+                None => Remote::Different(format!("the index has it with more than {} bytes", dist.size)),
+            });
+        }
+        let twin = listing.files.iter().find(|(_, listed)| listed.sha256.as_ref() == Some(&dist.sha256));
+        Ok(match twin {
+            Some((name, _)) => Remote::Different(format!("the index has the same bytes as `{name}`")),
+            None => Remote::Absent,
+        })
+    }
+}
+
+/// The files of a page that matter: those of our versions, and those with our
+/// bytes.
+fn keep(dists: &[Dist]) -> Keep {
+    let names: BTreeSet<String> = dists.iter().map(|dist| dist.filename.clone()).collect();
+    let hashes: BTreeSet<String> = dists.iter().map(|dist| dist.sha256.clone()).collect();
+    let versions: BTreeSet<_> = dists.iter().filter_map(|dist| version(&dist.name)).collect();
+    Arc::new(move |name, file| {
+        names.contains(name)
+            || file.sha256.as_ref().is_some_and(|sha256| hashes.contains(sha256))
+            || name
+                .parse::<DistName>()
+                .ok()
+                .and_then(|name| version(&name))
+                .is_some_and(|version| versions.contains(&version))
+    })
+}
+
+fn version(name: &DistName) -> Option<pep440_rs::Version> {
+    name.version().replace('_', "-").parse().ok()
+}
 
 /// What the index was found to have.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct IndexState {
     /// By the project's normalised name.
     pub(crate) listings: BTreeMap<String, Listing>,
     /// By file name.
     pub(crate) remote: BTreeMap<String, Remote>,
 }
 
-impl Found {
+impl IndexState {
     /// What the index lists under the name of `dist`.
-    pub(crate) fn listed(&self, dist: &Dist) -> Option<&Listed> {
+    pub(crate) fn listed(&self, dist: &Dist) -> Option<&ListedFile> {
         self.listings.get(&dist.project)?.files.get(&dist.filename)
     }
 
-    /// Our projects that the index does not know.
-    pub(crate) fn new_projects(&self) -> impl Iterator<Item = &str> {
-        self.listings.iter().filter(|(_, listing)| !listing.exists).map(|(name, _)| name.as_str())
+    /// Our projects that the index does not have.
+    pub(crate) fn new_projects(&self) -> Vec<String> {
+        self.listings.iter().filter(|(_, listing)| !listing.exists).map(|(name, _)| name.clone()).collect()
     }
+}
+
+/// What the probe is told beside the files.
+pub(crate) struct Expectation {
+    /// The projects' file size limit, in bytes, if it is known.
+    pub(crate) max_size: Option<u64>,
+    /// Whether a file without an attestation is a conflict.
+    pub(crate) attested: bool,
 }
 
 /// Asks about each project once.
 pub(crate) async fn probe(
-    index: &Index,
-    http: &Http,
+    reader: &IndexReader<'_>,
     ui: &Ui,
     dists: &[Dist],
-    basic: Option<&Basic>,
-) -> Result<Found, Error> {
-    let mut found = Found::default();
-    let mut old = BTreeSet::new();
+    expected: &Expectation,
+) -> Result<IndexState, Error> {
+    let (mut state, index) = (IndexState::default(), reader.index);
+    let mut reported = BTreeSet::new();
     for dist in dists {
         let project = dist.project.as_str();
         let failed = |source| Error::Probe { index: index.to_string(), project: project.to_owned(), source };
-        if !found.listings.contains_key(project) {
-            let listing = simple::list(http, index, project, basic).await.map_err(failed)?;
-            found.listings.insert(project.to_owned(), listing);
-        }
-        let listing = &found.listings[project];
-        let mut state = compare(http, listing, dist).await.map_err(failed)?;
-        if state == Remote::Same && listing.files.get(&dist.filename).is_some_and(|listed| listed.yanked) {
-            ui.warning(format!("{index} has `{}` already, and lists it as yanked", dist.filename));
-        }
-        if state == Remote::Absent
-            && let Some(why) = closed(listing, dist, OffsetDateTime::now_utc())
-        {
-            if index.known.is_some() || listing.warehouse {
-                state = Remote::Closed(why);
-            } else if old.insert((project, &dist.version)) {
-                ui.warning(format!("{project} {}: {why}; {index} may refuse it too", dist.version));
+        if !state.listings.contains_key(project) {
+            let listing = reader.list(project).await.map_err(failed)?;
+            if let Some(other) = &listing.forwards_to {
+                ui.info(format!("  `{project}` is not on {index}, which forwards to {other}"));
             }
+            state.listings.insert(project.to_owned(), listing);
         }
-        found.remote.insert(dist.filename.clone(), state);
+        let listing = &state.listings[project];
+        let mut remote = reader.compare(listing, dist).await.map_err(failed)?;
+        let is_warehouse = index.known.is_some() || listing.is_warehouse;
+        match (&remote, listing.files.get(&dist.filename)) {
+            (Remote::Same, Some(listed)) => {
+                if listed.yanked {
+                    ui.warning(format!("{index} already has `{}`, and lists it as yanked", dist.filename));
+                }
+                if expected.attested && listed.provenance.is_none() {
+                    let what = "the index has it without an attestation".to_owned();
+                    remote = Remote::Closed(what, Advice::Unattested);
+                }
+            }
+            (Remote::Absent, _) => {
+                if let Some((why, advice)) = closed(listing, dist, OffsetDateTime::now_utc()) {
+                    if is_warehouse || advice != Advice::OldRelease {
+                        remote = Remote::Closed(why, advice);
+                    } else if reported.insert((project, &dist.version)) {
+                        ui.warning(format!("{project} {}: {why}; {index} may refuse it, too", dist.version));
+                    }
+                } else if let Some(why) = too_large(dist, listing, expected.max_size, is_warehouse, ui) {
+                    remote = Remote::Closed(why, Advice::Size);
+                }
+            }
+            _ => {}
+        }
+        state.remote.insert(dist.filename.clone(), remote);
     }
-    Ok(found)
+    Ok(state)
 }
 
-/// What is there under the name of `dist`.
-pub(crate) async fn compare(http: &Http, listing: &Listing, dist: &Dist) -> Result<Remote, HttpError> {
-    if let Some(listed) = listing.files.get(&dist.filename) {
-        return Ok(match simple::sha256(http, listed, dist.size).await? {
-            Some(sha256) if sha256 == dist.sha256 => Remote::Same,
-            Some(sha256) => {
-                Remote::Different(format!("there it has the sha256 {sha256}, here {}", dist.sha256))
-            }
-            None => {
-                Remote::Different(format!("there it has more than the {} bytes that it has here", dist.size))
-            }
-        });
+/// Why the file is larger than the project may have. Without a known limit, a
+/// larger file in the project shows that the limit was raised.
+fn too_large(
+    dist: &Dist,
+    listing: &Listing,
+    max_size: Option<u64>,
+    is_warehouse: bool,
+    ui: &Ui,
+) -> Option<String> {
+    let limit = max_size.or(is_warehouse.then_some(LARGEST)).filter(|limit| dist.size > *limit)?;
+    let mib = |bytes: u64| bytes.div_ceil(1024 * 1024);
+    let what = format!("it has {} MiB, the limit is {} MiB", mib(dist.size), mib(limit));
+    match listing.largest.filter(|largest| max_size.is_none() && *largest > LARGEST) {
+        Some(largest) => {
+            let file = &dist.filename;
+            ui.warning(format!(
+                "`{file}`: {what} by default; the project has a file of {} MiB",
+                mib(largest)
+            ));
+            None
+        }
+        None => Some(what),
     }
-    let twin = listing.files.iter().find(|(_, listed)| listed.sha256.as_ref() == Some(&dist.sha256));
-    Ok(match twin {
-        Some((name, _)) => Remote::Different(format!("there the same bytes are called `{name}`")),
-        None => Remote::Absent,
-    })
 }
 
-/// Why PyPI would refuse a file that it lacks.
-fn closed(listing: &Listing, dist: &Dist, now: OffsetDateTime) -> Option<String> {
-    if let Some(status @ ("archived" | "quarantined")) = listing.status.as_deref() {
-        return Some(format!("its project is {status} there, and takes no files"));
+/// Why the index would refuse a file that it lacks.
+fn closed(listing: &Listing, dist: &Dist, now: OffsetDateTime) -> Option<(String, Advice)> {
+    match listing.status.as_deref() {
+        Some("archived") => return Some(("the project is archived".to_owned(), Advice::Archived)),
+        Some("quarantined") => return Some(("the project is quarantined".to_owned(), Advice::Quarantined)),
+        _ => {}
     }
-    let version = |name: &DistName| name.version().replace('_', "-").parse::<pep440_rs::Version>().ok();
     let own = version(&dist.name);
-    let same = listing.files.iter().filter(|(name, _)| {
+    let same = |name: &str| {
         let name = name.parse::<DistName>().ok();
         name.is_some_and(|name| own.is_some() && version(&name) == own)
-    });
+    };
+    let release: Vec<&ListedFile> =
+        listing.files.iter().filter(|(name, _)| same(name)).map(|(_, file)| file).collect();
+    if !release.is_empty() && release.iter().all(|file| file.yanked) {
+        return Some((format!("the release {} is yanked", dist.version), Advice::Yanked));
+    }
     let times =
-        same.filter_map(|(_, listed)| OffsetDateTime::parse(listed.uploaded.as_deref()?, &Rfc3339).ok());
+        release.iter().filter_map(|file| OffsetDateTime::parse(file.uploaded.as_deref()?, &Rfc3339).ok());
     let first = times.min().filter(|first| now - *first > OPEN)?;
-    Some(format!(
-        "its release is of {}, and PyPI takes no new files for one older than {} days",
-        first.date(),
-        OPEN.whole_days()
-    ))
+    let days = OPEN.whole_days();
+    let what = format!("the release is from {}, and PyPI takes no new files after {days} days", first.date());
+    Some((what, Advice::OldRelease))
 }
 
 #[cfg(test)]
@@ -124,9 +246,11 @@ mod tests {
     use crate::inspect::tests::dist;
 
     fn listing(name: &str, uploaded: &str) -> Listing {
-        let listed = Listed {
+        let listed = ListedFile {
             url: reqwest::Url::parse("https://index.example/f").unwrap(),
             sha256: None,
+            size: None,
+            requires_python: None,
             yanked: false,
             provenance: None,
             uploaded: Some(uploaded.to_owned()),
@@ -138,19 +262,38 @@ mod tests {
     fn a_release_is_open_for_fourteen_days() {
         let now = OffsetDateTime::parse("2026-02-15T00:00:00Z", &Rfc3339).unwrap();
         let dist = dist("a-1.0-py3-none-any.whl", "");
-        let closed = |name: &str, time: &str| closed(&listing(name, time), &dist, now);
+        let closed = |name: &str, time: &str| closed(&listing(name, time), &dist, now).map(|(why, _)| why);
         assert_eq!(closed("a-1.0.tar.gz", "2026-02-02T10:11:12.123456Z"), None);
         let why = closed("a-1.0.tar.gz", "2026-01-31T10:11:12.123456Z").unwrap();
-        assert!(why.contains("of 2026-01-31") && why.contains("older than 14 days"), "{why}");
+        assert!(why.contains("from 2026-01-31") && why.contains("after 14 days"), "{why}");
         assert!(closed("a-1.tar.gz", "2026-01-01T00:00:00Z").is_some(), "1 and 1.0 are the same version");
         assert_eq!(closed("a-0.9.tar.gz", "2026-01-01T00:00:00Z"), None, "another release");
         assert_eq!(closed("a-1.0.tar.gz", "yesterday"), None);
     }
 
     #[test]
-    fn an_archived_project_takes_nothing() {
-        let listing = Listing { status: Some("archived".to_owned()), exists: true, ..Listing::default() };
-        let why = closed(&listing, &dist("a-1.tar.gz", ""), OffsetDateTime::now_utc());
-        assert!(why.unwrap().contains("archived"));
+    fn each_closed_state_has_its_own_advice() {
+        let (now, dist) = (OffsetDateTime::now_utc(), dist("a-1.tar.gz", ""));
+        let project =
+            |status: &str| Listing { status: Some(status.to_owned()), exists: true, ..Listing::default() };
+        assert_eq!(closed(&project("archived"), &dist, now).unwrap().1, Advice::Archived);
+        assert_eq!(closed(&project("quarantined"), &dist, now).unwrap().1, Advice::Quarantined);
+        assert_eq!(closed(&project("deprecated"), &dist, now), None);
+        let mut yanked = listing("a-1-py3-none-any.whl", "x");
+        yanked.files.values_mut().for_each(|file| file.yanked = true);
+        assert_eq!(closed(&yanked, &dist, now).unwrap().1, Advice::Yanked);
+    }
+
+    #[test]
+    fn a_raised_limit_is_recognised() {
+        let (ui, _) = Ui::captured(&toolkit::Env::default());
+        let large = Dist { size: 120 * 1024 * 1024, ..dist("a-1.tar.gz", "") };
+        let project = |largest| Listing { exists: true, largest, ..Listing::default() };
+        let check =
+            |largest, max, warehouse| too_large(&large, &project(largest), max, warehouse, &ui).is_some();
+        assert!(check(None, None, true) && check(Some(7), None, true));
+        assert!(!check(Some(LARGEST + 1), None, true), "the project has a larger file");
+        assert!(!check(None, None, false), "another index has its own limit");
+        assert!(!check(None, Some(200 << 20), true) && check(Some(LARGEST + 1), Some(110 << 20), false));
     }
 }

@@ -1,13 +1,13 @@
 //! What came of it: the JSON report, outputs and the job's summary.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
+use index::Index;
 use serde::Serialize;
 use serde_json::Value;
 use toolkit::{FileError, Summary, Ui, write_atomic};
 
-use crate::index::Index;
-use crate::inputs::Inputs;
 use crate::inspect::Dist;
 use crate::plan::{Action, Plan, Step};
 
@@ -92,9 +92,25 @@ pub struct Report {
     pub files: Vec<FileReport>,
     /// The GitHub Release's page.
     pub release: Option<String>,
+    /// Why the run failed, with its hint, for the summary.
+    #[serde(skip)]
+    pub error: Option<String>,
 }
 
 impl Report {
+    /// A report without files: the run has not come that far.
+    pub fn empty(index: &Index) -> Self {
+        Self {
+            schema: SCHEMA,
+            generator: concat!("publish ", env!("CARGO_PKG_VERSION")).to_owned(),
+            result: Outcome::DryRun,
+            index: index.clone(),
+            files: Vec::new(),
+            release: None,
+            error: None,
+        }
+    }
+
     /// A report in which nothing has happened yet.
     pub fn new(index: &Index, plan: &Plan, dists: &[Dist]) -> Self {
         let file = |dist: &Dist, step: &Step| FileReport {
@@ -114,14 +130,8 @@ impl Report {
             attempts: 0,
             message: step.conflict.clone(),
         };
-        Self {
-            schema: SCHEMA,
-            generator: concat!("publish ", env!("CARGO_PKG_VERSION")).to_owned(),
-            result: Outcome::DryRun,
-            index: index.clone(),
-            files: plan.steps().map(|step| file(&dists[step.dist], step)).collect(),
-            release: None,
-        }
+        let files = plan.steps().map(|step| file(&dists[step.dist], step)).collect();
+        Self { files, ..Self::empty(index) }
     }
 
     /// The entry of a file.
@@ -139,7 +149,7 @@ impl Report {
         self.result = if partial { Outcome::Partial } else { Outcome::Failed };
         let failed = |file: &&FileReport| matches!(file.state, State::Failed | State::Unverified);
         let why = match self.files.iter().find(failed) {
-            Some(file) => format!("not sent, as {} failed before", file.filename),
+            Some(file) => format!("not sent: {} failed first", file.filename),
             None => "not sent".to_owned(),
         };
         for file in self.files.iter_mut().filter(|file| file.state == State::Absent) {
@@ -161,20 +171,20 @@ impl Report {
     }
 
     /// Writes the report.
-    pub fn write(&self, inputs: &Inputs, ui: &Ui) -> Result<Value, FileError> {
+    pub fn write(&self, path: &Path, ui: &Ui) -> Result<Value, FileError> {
         let report = hidden(serde_json::to_value(self).unwrap_or_default(), ui);
-        write_atomic(&inputs.report_path, format!("{report:#}\n").as_bytes())?;
+        write_atomic(path, format!("{report:#}\n").as_bytes())?;
         Ok(report)
     }
 
     /// Writes the report, sets the outputs, adds to the summary.
-    pub fn finish(&self, inputs: &Inputs, ui: &Ui) -> Result<(), FileError> {
-        let report = self.write(inputs, ui)?;
+    pub fn finish(&self, path: &Path, ui: &Ui) -> Result<(), FileError> {
+        let report = self.write(path, ui)?;
         ui.output("result", word(self.result))?;
         ui.output("uploaded", self.uploaded().to_string())?;
         ui.output("files", report["files"].to_string())?;
         ui.output("requirements", self.requirements())?;
-        ui.output("report-path", inputs.report_path.display().to_string())?;
+        ui.output("report-path", path.display().to_string())?;
         ui.output("release-url", self.release.as_deref().unwrap_or_default())?;
         ui.summary(&self.summary())
     }
@@ -219,9 +229,14 @@ impl Report {
                 message,
             ]
         });
-        let mut summary = Summary::new()
-            .heading(2, &format!("Publish to {}: {}", self.index, word(self.result)))
-            .table(&["File", "Package", "State", "Attested", "SHA-256", "Note"], rows);
+        let mut summary =
+            Summary::new().heading(2, &format!("Publish to {}: {}", self.index, word(self.result)));
+        if let Some(error) = &self.error {
+            summary = summary.paragraph(error);
+        }
+        if !self.files.is_empty() {
+            summary = summary.table(&["File", "Package", "State", "Attested", "SHA-256", "Note"], rows);
+        }
         let there = |file: &&FileReport| matches!(file.state, State::Uploaded | State::Present);
         let pages: BTreeSet<String> = (self.files.iter().filter(there))
             .filter_map(|file| self.index.page(&file.package, &file.version))

@@ -1,21 +1,23 @@
-//! The state machine. Each phase ends before the next one begins; what is
-//! written outside this machine is written by the last three alone.
+//! The phases, one after the other. Only the last three write anything outside
+//! this machine.
 
-use toolkit::{Exit, Failure as _, Invocation, Ui};
+use index::{Basic, Client, Retry};
+use toolkit::{Exit, Failure as _, Invocation, Ui, error_report};
 
-use crate::attest::{self, Attestations, Attester as _, Sigstore};
-use crate::auth::{Basic, Credentials, Provider, Trusted};
+use crate::attest::Signer;
+use crate::attestation::{self, Attestations};
+use crate::auth::{Credentials, Trusted};
 use crate::error::{AuthError, Error};
-use crate::github::Releaser;
-use crate::http::{Http, Pace};
-use crate::inputs::{Depth, Inputs, Release};
+use crate::github::{ReleasePlan, Releaser};
+use crate::identity::IdentityProvider;
+use crate::inputs::{Attesting, Depth, Inputs, ReleaseMode};
 use crate::inspect::{self, Dist};
-use crate::job::Job;
+use crate::local_credentials;
 use crate::plan::{self, Action, Plan};
-use crate::probe::{self, Found};
-use crate::release;
+use crate::probe::{self, Expectation, IndexReader, IndexState};
 use crate::report::{Outcome, Report, State, files};
-use crate::upload::Legacy;
+use crate::upload_queue::UploadQueue;
+use crate::{advice, paths};
 
 /// The action's work.
 pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
@@ -29,131 +31,109 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
     };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
-    let mut report = None;
+    let mut report = Report::empty(&inputs.index);
     let result = runtime.block_on(publish(&inputs, invocation, ui, &mut report));
-    // However it ended, what is known is told.
-    let told = match &mut report {
-        Some(report) => {
-            if let Err(error) = &result {
-                report.fail(error.exit() == Exit::Partial);
-            }
-            let table = report.finish(&inputs, ui).map(|()| report.table());
-            if inputs.depth == Depth::Full && inputs.release != Release::Only {
-                table.map(|table| ui.report(table))
-            } else {
-                table.map(drop)
-            }
-        }
-        None => ui.output("result", "failed"),
-    };
+    // However it ended, what is known is reported.
+    if let Err(error) = &result {
+        report.fail(error.exit() == Exit::Partial);
+        report.error = Some(error_report(error));
+    }
+    let written = report.finish(&inputs.report_path, ui);
+    if inputs.depth == Depth::Full && inputs.release.mode != ReleaseMode::Only && !report.files.is_empty() {
+        ui.report(report.table());
+    }
     let exit = result?;
-    told?;
+    written?;
     Ok(exit)
 }
 
-/// The phases, one after the other; `told` is the report as far as it goes.
+/// What every phase may use.
+struct Session<'a> {
+    inputs: &'a Inputs,
+    ui: &'a Ui,
+    client: &'a Client,
+    dists: &'a [Dist],
+    /// The identity that this job has.
+    provider: Option<IdentityProvider>,
+    /// The password or token that was given.
+    given: Option<Basic>,
+}
+
+/// The phases.
 async fn publish(
     inputs: &Inputs,
     invocation: &Invocation,
     ui: &Ui,
-    told: &mut Option<Report>,
+    report: &mut Report,
 ) -> Result<Exit, Error> {
-    for secret in inputs.password.iter().chain(&inputs.github_token) {
+    let is_release_only = inputs.release.mode == ReleaseMode::Only;
+    if let Some(secret) = &inputs.release.token {
         ui.mask(secret);
     }
-    let dists = inspect::inspect(inputs, ui)?;
-    let http = Http::new(Pace::default(), ui)?;
-    let mut releaser = match inputs.release {
-        Release::Off => None,
-        _ => Some(Releaser::new(
-            inputs,
-            &invocation.context,
-            &http,
-            ui,
-            release::Plan::new(inputs, &invocation.context, &dists)?,
-        )?),
-    };
-    if let Some(releaser) = releaser.as_ref().filter(|_| inputs.release == Release::Only) {
-        let plan = plan::plan("GitHub", &dists, &inputs.order, None)?;
-        let report = told.insert(Report::new(&inputs.index, &plan, &dists));
-        if let Some(page) = releaser.run().await? {
-            (report.release, report.result) = (Some(page), Outcome::Published);
+    let gathered = paths::gather(&inputs.files.paths)?;
+    if !gathered.others.is_empty() {
+        let names: Vec<String> = gathered.others.iter().map(|path| format!("`{}`", path.display())).collect();
+        ui.warning(format!("not published, because they are not distributions: {}", names.join(", ")));
+    }
+    let gate = Some(&inputs.index).filter(|index| index.known.is_some() && !is_release_only);
+    let dists = inspect::inspect(&inputs.files, &gathered, gate, ui)?;
+    let ready_made = attestation::read(&gathered.attestations, &dists)?;
+    let agent = concat!("publish/", env!("CARGO_PKG_VERSION"));
+    let client = Client::new(agent, &invocation.env, Retry::within(inputs.sending.retry_for), ui)?;
+    let mut releaser = match inputs.release.mode {
+        ReleaseMode::Off => None,
+        _ => {
+            let directory = inputs.attesting.directory.as_deref();
+            let plan =
+                ReleasePlan::new(&inputs.release, &inputs.files, directory, &invocation.context, &dists)?;
+            Some(Releaser::new(inputs, &invocation.context, &client, ui, plan)?)
         }
-        return Ok(Exit::Done);
-    }
-    let given = inputs.password.clone().map(|password| Basic { user: inputs.username.clone(), password });
-    if let Some(basic) = &given {
-        basic.mask(ui);
-    }
-    let found = match inputs.depth {
-        Depth::Offline => None,
-        _ => Some(probe::probe(&inputs.index, &http, ui, &dists, given.as_ref()).await?),
     };
-    let remote = found.as_ref().map(|found| &found.remote);
-    let plan = plan::plan(&inputs.index.to_string(), &dists, &inputs.order, remote)?;
-    for what in plan.too_early(&dists) {
-        ui.warning(format!("`package-order`: {what}"));
+    if let Some(releaser) = releaser.as_ref().filter(|_| is_release_only) {
+        return release_only(releaser, inputs, &dists, report).await;
     }
-    let report = told.insert(Report::new(&inputs.index, &plan, &dists));
-    for (step, dist) in plan.steps().map(|step| (step, &dists[step.dist])) {
-        let listed = found.as_ref().and_then(|found| found.listed(dist));
-        if let (Action::Keep, Some(listed), Some(file)) = (step.action, listed, report.file(&dist.filename)) {
-            (file.url, file.attested) = (Some(listed.shown()), listed.provenance.is_some());
-            file.message = listed.yanked.then(|| "the index lists it as yanked".to_owned());
-        }
+    let provider = IdentityProvider::from_env(&invocation.env, inputs.insecure_loopback)?;
+    let mut session = Session {
+        inputs,
+        ui,
+        client: &client,
+        dists: &dists,
+        provider,
+        given: local_credentials::given(&inputs.access, ui)?,
+    };
+    if session.given.is_none() && session.provider.is_none() {
+        session.given = local_credentials::stored(&inputs.access, &inputs.index, &invocation.env, ui).await?;
     }
-    plan.refuse_conflicts()?;
+    if let Some(simple) = &inputs.access.simple {
+        simple.mask(ui);
+    }
+    let reader = IndexReader::new(
+        &client,
+        &inputs.index,
+        &dists,
+        inputs.access.simple.as_ref(),
+        session.given.as_ref(),
+    );
+    let (state, plan) = session.probe(&reader, report).await?;
     // A release that is there already, and is another one, is a conflict too.
     if let Some(releaser) = releaser.as_ref().filter(|_| inputs.depth != Depth::Offline) {
         releaser.refuse_conflicts().await?;
     }
-    let provider = Provider::from_env(&invocation.env, inputs.insecure_loopback)?;
-    let Some(whole) = found.as_ref().filter(|_| inputs.depth == Depth::Full) else {
-        dry(inputs, ui, &http, given, provider, found.as_ref()).await?;
+    let Some(state) = state.filter(|_| inputs.depth == Depth::Full) else {
         ui.report(serde_json::to_string_pretty(&plan).unwrap_or_default());
         if let Some(releaser) = releaser {
             ui.report(releaser.names().collect::<Vec<_>>().join("\n"));
         }
         return Ok(Exit::Done);
     };
-    let mut faults = Vec::new();
-    let mut attestations = Attestations::new();
-    if !plan.is_complete() {
-        let credentials = credentials(inputs, ui, &http, given.clone(), provider.clone())?;
-        credentials.current().await?;
-        let absent = plan.steps().filter(|step| step.action == Action::Upload).map(|step| &dists[step.dist]);
-        attestations =
-            attest(inputs, ui, &http, provider, given.is_none(), &absent.collect::<Vec<_>>()).await?;
-        // If it cannot be written, it is better to know now.
-        report.write(inputs, ui)?;
-        let job = Job {
-            inputs,
-            ui,
-            http: &http,
-            dists: &dists,
-            found: whole,
-            given: given.as_ref(),
-            credentials,
-            uploader: Legacy { http: &http, index: &inputs.index, timeout: inputs.timeout },
-            attestations: &attestations,
-        };
-        faults = job.upload(&plan, report).await;
+    let mut attestations = session.upload(&reader, &state, &plan, ready_made, report).await?;
+    if releaser.is_some() || inputs.attesting.directory.is_some() {
+        // What an earlier run attested, only the index still has.
+        attestations.extend(session.published(&plan, &state).await);
     }
-    report.result = report.outcome();
-    if !faults.is_empty() {
-        let again = faults.iter().any(|trouble| trouble.again);
-        let faults = faults.into_iter().map(|trouble| trouble.fault).collect();
-        let partial = report.result == Outcome::Partial;
-        let seen = report.files.iter().any(|file| matches!(file.state, State::Uploaded | State::Present));
-        return Err(Error::Unfinished { index: inputs.index.to_string(), partial, seen, again, faults });
-    }
-    if releaser.is_some() || inputs.attestations_path.is_some() {
-        // What an earlier run has attested only the index still knows.
-        attestations.extend(published(inputs, ui, &http, &plan, &dists, whole).await);
-    }
-    write_attestations(inputs, &attestations)?;
+    write_attestations(&inputs.attesting, &attestations)?;
     ui.info(match report.result {
-        Outcome::Unchanged => format!("{} has everything already", inputs.index),
+        Outcome::Unchanged => format!("{} already has everything", inputs.index),
         _ => format!("published {} on {}", files(report.uploaded()), inputs.index),
     });
     if let Some(releaser) = &mut releaser {
@@ -163,99 +143,217 @@ async fn publish(
     Ok(Exit::Done)
 }
 
-/// What a dry run tries beside asking: a token, and what it would do.
-async fn dry(
+/// Nothing but the GitHub Release: no index is asked, no rule of PyPI applies.
+async fn release_only(
+    releaser: &Releaser<'_>,
     inputs: &Inputs,
-    ui: &Ui,
-    http: &Http,
-    given: Option<Basic>,
-    provider: Option<Provider>,
-    found: Option<&Found>,
-) -> Result<(), Error> {
-    if inputs.depth != Depth::Auth {
-        return Ok(());
+    dists: &[Dist],
+    report: &mut Report,
+) -> Result<Exit, Error> {
+    let plan = plan::plan("GitHub", dists, &inputs.files.order, None)?;
+    *report = Report::new(&inputs.index, &plan, dists);
+    if let Some(page) = releaser.run().await? {
+        (report.release, report.result) = (Some(page), Outcome::Published);
     }
-    let is_given = given.is_some();
-    if !is_given {
-        for project in found.into_iter().flat_map(Found::new_projects) {
-            ui.warning(format!(
-                "`{project}` does not exist on {} yet: with a pending publisher, getting a token makes it",
-                inputs.index
+    Ok(Exit::Done)
+}
+
+fn write_attestations(attesting: &Attesting, attestations: &Attestations) -> Result<(), Error> {
+    let Some(directory) = &attesting.directory else { return Ok(()) };
+    for (dist, list) in attestations {
+        for attestation in list {
+            let path = directory.join(attestation::file_name(dist, attestation));
+            toolkit::write_atomic(&path, attestation.to_string().as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+impl Session<'_> {
+    /// Compares the files with the index, and stops at the first conflict; with
+    /// `dry-run: auth`, requests a token.
+    async fn probe(
+        &self,
+        reader: &IndexReader<'_>,
+        report: &mut Report,
+    ) -> Result<(Option<IndexState>, Plan), Error> {
+        let inputs = self.inputs;
+        let expected = Expectation {
+            max_size: inputs.files.max_size,
+            attested: inputs.attesting.mode == crate::inputs::Attestations::Required,
+        };
+        let state = match inputs.depth {
+            Depth::Offline => None,
+            _ => Some(probe::probe(reader, self.ui, self.dists, &expected).await?),
+        };
+        let remote = state.as_ref().map(|state| &state.remote);
+        let plan = plan::plan(&inputs.index.to_string(), self.dists, &inputs.files.order, remote)?;
+        for what in plan.too_early(self.dists) {
+            self.ui.warning(format!("`package-order`: {what}"));
+        }
+        *report = Report::new(&inputs.index, &plan, self.dists);
+        for (step, dist) in plan.steps().map(|step| (step, &self.dists[step.dist])) {
+            let listed = state.as_ref().and_then(|state| state.listed(dist));
+            if let (Action::Keep, Some(listed), Some(file)) =
+                (step.action, listed, report.file(&dist.filename))
+            {
+                (file.url, file.attested) = (Some(listed.shown_url()), listed.provenance.is_some());
+                file.message = listed.yanked.then(|| "the index lists it as yanked".to_owned());
+            }
+        }
+        plan.refuse_conflicts()?;
+        let new = state.as_ref().map(IndexState::new_projects).unwrap_or_default();
+        if self.given.is_none() && self.provider.is_some() && new.len() > 1 {
+            let page = inputs.index.publishing_page();
+            return Err(Error::NewProjects { index: inputs.index.to_string(), projects: new, page });
+        }
+        if inputs.depth == Depth::Auth {
+            self.try_token(new).await?;
+        }
+        Ok((state, plan))
+    }
+
+    /// Requests a token, and throws it away.
+    async fn try_token(&self, new: Vec<String>) -> Result<(), Error> {
+        let index = &self.inputs.index;
+        let is_given = self.given.is_some();
+        for project in new.iter().filter(|_| !is_given) {
+            self.ui.warning(format!(
+                "`{project}` does not exist on {index} yet: if a pending publisher is registered for it, requesting \
+                 a token creates it"
             ));
         }
+        self.credentials(new)?.current().await?;
+        self.ui.info(if is_given {
+            "a password is given; only an upload shows whether it is valid".to_owned()
+        } else {
+            format!("{index} accepts this run as a trusted publisher")
+        });
+        Ok(())
     }
-    credentials(inputs, ui, http, given, provider)?.current().await?;
-    ui.info(if is_given {
-        "a password is given; only an upload shows whether it is right".to_owned()
-    } else {
-        format!("{} takes this run for a trusted publisher", inputs.index)
-    });
-    Ok(())
-}
 
-/// The attestations of files that the index had already.
-async fn published(
-    inputs: &Inputs,
-    ui: &Ui,
-    http: &Http,
-    plan: &Plan,
-    dists: &[Dist],
-    found: &Found,
-) -> Attestations {
-    let mut attestations = Attestations::new();
-    for dist in plan.steps().filter(|step| step.action == Action::Keep).map(|step| &dists[step.dist]) {
-        let Some(listed) = found.listed(dist).filter(|listed| listed.provenance.is_some()) else { continue };
-        match attest::published(http, &inputs.index, dist, listed).await {
-            Ok(attestation) => {
-                attestations.insert(dist.filename.clone(), attestation);
-            }
-            Err(why) => ui.warning(format!("{}: its attestation cannot be had: {why}", dist.filename)),
+    /// Attests, uploads and verifies what the index lacks; gives the
+    /// attestations.
+    async fn upload(
+        &self,
+        reader: &IndexReader<'_>,
+        state: &IndexState,
+        plan: &Plan,
+        ready_made: Attestations,
+        report: &mut Report,
+    ) -> Result<Attestations, Error> {
+        if plan.is_complete() {
+            report.result = report.outcome();
+            return Ok(ready_made);
         }
+        let credentials = self.credentials(state.new_projects())?;
+        credentials.current().await?;
+        let attestations = self.attest(plan, ready_made).await?;
+        // If it cannot be written, it is better to know now.
+        report.write(&self.inputs.report_path, self.ui)?;
+        let queue = UploadQueue {
+            ui: self.ui,
+            reader,
+            dists: self.dists,
+            sending: self.inputs.sending,
+            is_ordered: !self.inputs.files.order.is_empty(),
+            credentials,
+            attestations: &attestations,
+        };
+        let problems = queue.run(plan, report).await;
+        report.result = report.outcome();
+        if !problems.is_empty() {
+            let partial = report.result == Outcome::Partial;
+            let seen = report.files.iter().any(|file| matches!(file.state, State::Uploaded | State::Present));
+            return Err(Error::Unfinished { index: self.inputs.index.to_string(), partial, seen, problems });
+        }
+        self.report_unattested(&attestations, report)?;
+        Ok(attestations)
     }
-    attestations
-}
 
-fn write_attestations(inputs: &Inputs, attestations: &Attestations) -> Result<(), Error> {
-    let Some(folder) = &inputs.attestations_path else { return Ok(()) };
-    for (name, attestation) in attestations {
-        toolkit::write_atomic(&folder.join(attest::file_name(name)), attestation.to_string().as_bytes())?;
+    /// An index that has switched attestations off takes the files without.
+    fn report_unattested(&self, attestations: &Attestations, report: &Report) -> Result<(), Error> {
+        let lost: Vec<advice::Problem> = report
+            .files
+            .iter()
+            .filter(|file| !file.attested && attestations.contains_key(&file.filename))
+            .map(|file| advice::Problem {
+                file: file.filename.clone(),
+                what: file.message.clone().unwrap_or_default(),
+                advice: advice::Advice::Unattested,
+            })
+            .collect();
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let index = self.inputs.index.to_string();
+        if self.inputs.attesting.mode == crate::inputs::Attestations::Required {
+            return Err(Error::Unattested { index, files: lost });
+        }
+        self.ui.warning(format!("{index} did not keep the attestations of {}", files(lost.len())));
+        Ok(())
     }
-    Ok(())
-}
 
-/// Attestations for what is to be sent, where they are wanted and possible.
-async fn attest(
-    inputs: &Inputs,
-    ui: &Ui,
-    http: &Http,
-    provider: Option<Provider>,
-    trusted: bool,
-    dists: &[&Dist],
-) -> Result<Attestations, Error> {
-    if !inputs.attestations.wanted(&inputs.index, trusted) {
-        return Ok(Attestations::new());
+    /// Attestations for what is to be sent: those that are there, and new ones
+    /// if they are wanted and possible.
+    async fn attest(&self, plan: &Plan, ready_made: Attestations) -> Result<Attestations, Error> {
+        let (inputs, trusted) = (self.inputs, self.given.is_none());
+        if !ready_made.is_empty() && !trusted {
+            self.ui.warning("the attestations beside the files are not sent: they need trusted publishing");
+            return Ok(Attestations::new());
+        }
+        if inputs.attesting.mode == crate::inputs::Attestations::Off {
+            return Ok(Attestations::new());
+        }
+        let mut attestations = ready_made;
+        if !inputs.attesting.mode.wanted(&inputs.index, trusted) {
+            return Ok(attestations);
+        }
+        let provider = self.provider.clone().ok_or_else(|| {
+            Error::Attest(
+                "there is no identity provider; give the job `permissions: id-token: write`".to_owned(),
+            )
+        })?;
+        let has_own = |dist: &&Dist| {
+            attestations.get(&dist.filename).is_some_and(|list| list.iter().any(attestation::is_publish))
+        };
+        let absent =
+            plan.steps().filter(|step| step.action == Action::Upload).map(|step| &self.dists[step.dist]);
+        let absent: Vec<&Dist> = absent.filter(|dist| !has_own(dist)).collect();
+        let config = inputs.attesting.trust_config.as_deref();
+        let signer = Signer::new(self.client, self.ui, provider, config, inputs.insecure_loopback)?;
+        for (file, list) in signer.attest(&absent).await? {
+            attestations.entry(file).or_default().extend(list);
+        }
+        write_attestations(&inputs.attesting, &attestations)?;
+        Ok(attestations)
     }
-    let provider = provider.ok_or_else(|| {
-        Error::Attest("there is no identity provider; give the job `permissions: id-token: write`".to_owned())
-    })?;
-    let config = inputs.trust_config.as_deref();
-    let sigstore = Sigstore::new(http, ui, provider, config, inputs.insecure_loopback)?;
-    let attestations = sigstore.attest(dists).await?;
-    write_attestations(inputs, &attestations)?;
-    Ok(attestations)
-}
 
-fn credentials<'a>(
-    inputs: &'a Inputs,
-    ui: &'a Ui,
-    http: &'a Http,
-    given: Option<Basic>,
-    provider: Option<Provider>,
-) -> Result<Credentials<'a>, AuthError> {
-    if let Some(basic) = given {
-        return Ok(Credentials::Given(basic));
+    /// The attestations of files that the index already had.
+    async fn published(&self, plan: &Plan, state: &IndexState) -> Attestations {
+        let mut attestations = Attestations::new();
+        let kept = plan.steps().filter(|step| step.action == Action::Keep).map(|step| &self.dists[step.dist]);
+        for dist in kept {
+            let Some(listed) = state.listed(dist).filter(|listed| listed.provenance.is_some()) else {
+                continue;
+            };
+            match attestation::published(self.client, &self.inputs.index, dist, listed).await {
+                Ok(attestation) => drop(attestations.insert(dist.filename.clone(), vec![attestation])),
+                Err(why) => {
+                    self.ui.warning(format!("`{}`: cannot download its attestation: {why}", dist.filename))
+                }
+            }
+        }
+        attestations
     }
-    let provider = provider.ok_or(AuthError::Nothing)?;
-    let trusted = Trusted::new(http, ui, &inputs.index, inputs.audience.as_deref(), provider);
-    Ok(Credentials::Trusted(Box::new(trusted)))
+
+    fn credentials(&self, new: Vec<String>) -> Result<Credentials<'_>, AuthError> {
+        if let Some(basic) = self.given.clone() {
+            return Ok(Credentials::Given(basic));
+        }
+        let provider = self.provider.clone().ok_or(AuthError::Nothing)?;
+        let (index, allowed) = (&self.inputs.index, self.inputs.access.audience.as_deref());
+        let trusted = Trusted::new(self.client, self.ui, index, allowed, provider, new);
+        Ok(Credentials::Trusted(Box::new(trusted)))
+    }
 }

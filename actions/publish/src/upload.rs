@@ -1,7 +1,6 @@
 //! Sending one file by the legacy upload API
 //! (Warehouse, "Upload API"; what is here is what Warehouse takes).
 
-use std::future::Future;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt as _};
+use index::{Basic, Client, HttpError, Index, connection_error, without_secrets};
 use pydist::digest;
 use pydist::filename::DistName;
 use reqwest::header::ACCEPT;
@@ -18,9 +18,6 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncReadExt as _;
 
-use crate::auth::Basic;
-use crate::http::{self, Http, HttpError};
-use crate::index::Index;
 use crate::inspect::Dist;
 
 /// Without a byte sent for this long, an upload has failed.
@@ -30,32 +27,20 @@ pub(crate) const BINARY: &str = "application/octet-stream";
 /// Read and sent in pieces of this many bytes.
 const PIECE: usize = 128 * 1024;
 
-/// A way to give an index a file. Warehouse's next API (PEP 694) would be
-/// another one.
-pub trait Uploader {
-    /// Sends `dist` with its attestations, once; `moved` is told from time to
-    /// time how many bytes have been taken.
-    fn upload(
-        &self,
-        dist: &Dist,
-        basic: &Basic,
-        attestations: &[Value],
-        moved: &dyn Fn(u64),
-    ) -> impl Future<Output = Result<(), HttpError>>;
-}
-
 /// The legacy upload API.
-pub struct Legacy<'a> {
+pub struct LegacyApi<'a> {
     /// The clients.
-    pub http: &'a Http,
+    pub client: &'a Client,
     /// Where to.
     pub index: &'a Index,
     /// How long to wait for the answer once the file is sent.
     pub timeout: Duration,
 }
 
-impl Uploader for Legacy<'_> {
-    async fn upload(
+impl LegacyApi<'_> {
+    /// Sends `dist` with its attestations, once. `moved` gets the number of
+    /// bytes taken so far, from time to time.
+    pub async fn upload(
         &self,
         dist: &Dist,
         basic: &Basic,
@@ -73,27 +58,27 @@ impl Uploader for Legacy<'_> {
         let part = multipart::Part::stream_with_length(Body::wrap_stream(body), dist.size)
             .file_name(dist.filename.clone())
             .mime_str(BINARY)
-            .map_err(|error| http::connection(&http::shown(&self.index.upload), error))?;
-        let request = self.http.sender.post(self.index.upload.clone()).header(ACCEPT, "application/json");
+            .map_err(|error| connection_error(&without_secrets(&self.index.upload), error))?;
+        let request = self.client.sender.post(self.index.upload.clone()).header(ACCEPT, "application/json");
         let request = basic.apply(request).multipart(form.part("content", part));
-        send(self.http, &self.index.upload, request, &progress, self.timeout, moved).await
+        send(self.client, &self.index.upload, request, &progress, self.timeout, moved).await
     }
 }
 
 /// Sends a request whose body are [`pieces`] with this `progress`, and waits
 /// for as long as it moves, and then `answer`.
 pub(crate) async fn send(
-    http: &Http,
+    client: &Client,
     url: &Url,
     request: RequestBuilder,
     progress: &Progress,
     answer: Duration,
     moved: &dyn Fn(u64),
 ) -> Result<(), HttpError> {
-    let url = http::shown(url);
+    let url = without_secrets(url);
     let send = async {
-        let response = request.send().await.map_err(|error| http::connection(&url, error))?;
-        http.success(response).await.map(drop)
+        let response = request.send().await.map_err(|error| connection_error(&url, error))?;
+        client.success(response).await.map(drop)
     };
     let result = tokio::select! {
         result = send => result,

@@ -116,6 +116,12 @@ impl Index {
         Some(format!("https://{host}/project/{project}/{version}/"))
     }
 
+    /// Where a pending publisher is registered, if that is known.
+    pub fn publishing_page(&self) -> Option<String> {
+        let (_, host) = self.known?.hosts();
+        Some(format!("https://{host}/manage/account/publishing/"))
+    }
+
     /// The audience to ask a token for, when the index says that it wants
     /// `asked`. A token for PyPI's audience could be used at PyPI by whoever
     /// gets it, so each audience goes to its own host alone; another index is

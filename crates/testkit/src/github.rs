@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 use crate::server::Server;
 
 /// A release.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Release {
     /// Its number.
     pub id: u64,
@@ -37,6 +37,8 @@ pub struct Release {
     pub assets: BTreeMap<String, (u64, Vec<u8>)>,
     /// The assets whose upload was cut off: they are listed all the same.
     pub starters: BTreeSet<String>,
+    /// Whether its assets have no digest.
+    pub no_digest: bool,
 }
 
 /// What it holds and has seen.
@@ -50,6 +52,10 @@ pub struct Repository {
     pub broken: u32,
     /// So many requests are refused by the secondary rate limit.
     pub limited: u32,
+    /// Assets of new releases have no digest, as on GitHub Enterprise Server.
+    pub no_digest: bool,
+    /// Another run makes a draft just before the next one.
+    pub rival: bool,
     /// Whether a release becomes immutable when it is published: a setting of
     /// the repository.
     pub immutable: bool,
@@ -100,7 +106,8 @@ impl GitHub {
             Router::new()
                 .route(releases, get(list).post(create))
                 .route(&format!("{releases}/tags/{{tag}}"), get(by_tag))
-                .route(&format!("{releases}/{{id}}"), get(by_id).patch(update))
+                .route(&format!("{releases}/generate-notes"), post(generate_notes))
+                .route(&format!("{releases}/{{id}}"), get(by_id).patch(update).delete(remove_release))
                 .route(&format!("{releases}/assets/{{id}}"), delete(remove).get(asset))
                 .route("/uploads/{id}/assets", post(upload))
                 .route("/files/{id}", get(file))
@@ -150,7 +157,7 @@ impl Shared {
                 "id": id, "node_id": "n", "name": name, "label": null, "state": state,
                 "url": format!("{root}repos/octo/htty/releases/assets/{id}"),
                 "browser_download_url": format!("{root}download/{name}"), "content_type": "application/octet-stream",
-                "size": bytes.len(), "digest": format!("sha256:{digest}"), "download_count": 0,
+                "size": bytes.len(), "digest": (!release.no_digest).then(|| format!("sha256:{digest}")), "download_count": 0,
                 "created_at": time, "updated_at": time, "uploader": null,
             })
         };
@@ -301,6 +308,11 @@ async fn create(State(shared): State<Arc<Shared>>, Json(asked): Json<Value>) -> 
     let mut repository = shared.repository();
     let tag = asked["tag_name"].as_str().unwrap_or_default().to_owned();
     // GitHub makes a second draft of a tag without a word.
+    if std::mem::take(&mut repository.rival) {
+        repository.next += 1;
+        let id = repository.next;
+        repository.releases.push(Release { id, tag: tag.clone(), draft: true, ..Release::default() });
+    }
     repository.next += 1;
     let release = Release {
         id: repository.next,
@@ -311,6 +323,7 @@ async fn create(State(shared): State<Arc<Shared>>, Json(asked): Json<Value>) -> 
         immutable: false,
         assets: BTreeMap::new(),
         starters: BTreeSet::new(),
+        no_digest: repository.no_digest,
     };
     repository.releases.push(release.clone());
     shared.answer(StatusCode::CREATED, Some(&release))
@@ -382,4 +395,13 @@ async fn upload(
     let asset =
         release["assets"].as_array().and_then(|assets| assets.iter().find(|asset| asset["name"] == name));
     (StatusCode::CREATED, Json(asset.cloned())).into_response()
+}
+
+async fn remove_release(State(shared): State<Arc<Shared>>, Path(id): Path<u64>) -> Response {
+    shared.repository().releases.retain(|release| release.id != id);
+    StatusCode::NO_CONTENT.into_response()
+}
+
+async fn generate_notes() -> Response {
+    Json(json!({ "name": "v0.3.0", "body": "## What's Changed\n* all" })).into_response()
 }

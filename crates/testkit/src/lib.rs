@@ -5,6 +5,7 @@ pub mod fault;
 pub mod github;
 pub mod index;
 pub mod oidc;
+pub mod refusals;
 pub mod sample;
 pub mod server;
 pub mod sigstore;

@@ -17,7 +17,8 @@ use crate::support::Set;
 fn attested(set: &Set, lost: u32) -> (Sigstore, Warehouse) {
     let oidc = Oidc::start(0);
     let sigstore = Sigstore::start(oidc.issued(), lost);
-    let index = Warehouse::start(Behaviour::default(), Some(oidc.issued()));
+    let index =
+        Warehouse::start(Behaviour::default(), Some(oidc.issued())).with_projects(&["htty", "htty-core"]);
     let config = set.folder.path().join("trust-config.json");
     std::fs::write(&config, sigstore.trust_config().to_string()).unwrap();
     let folder = set.folder.path().join("attestations");
@@ -112,11 +113,22 @@ for file in sorted((root / "dist").iterdir()):
 }
 
 #[test]
-fn required_without_an_identity_is_an_error() {
+fn required_with_a_password_is_refused_at_once() {
     let (set, index) = (Set::htty(), Warehouse::start(Behaviour::default(), None));
-    let ran = set.publish(&index.url(), &["--attestations", "required"]).expect(3);
-    assert!(ran.text.contains("there is no identity provider"), "{}", ran.text);
+    let ran = set.publish(&index.url(), &["--attestations", "required"]).expect(2);
+    assert!(ran.text.contains("input `attestations`: `required` needs trusted publishing"), "{}", ran.text);
     assert!(index.shelf().uploads.is_empty(), "they can never be added later");
+}
+
+/// An index never takes an attestation for a file that it has.
+#[test]
+fn required_is_not_met_by_files_without_one() {
+    let (set, oidc) = (Set::htty(), Oidc::start(0));
+    let index =
+        Warehouse::start(Behaviour::default(), Some(oidc.issued())).with_projects(&["htty", "htty-core"]);
+    set.publish_trusted(&index.url(), &oidc, &[]).expect(0);
+    let ran = set.publish_trusted(&index.url(), &oidc, &["--attestations", "required"]).expect(1);
+    assert!(ran.text.contains("the index has it without an attestation"), "{}", ran.text);
 }
 
 /// An identity is at hand, and no service of sigstore is asked with it.
@@ -125,7 +137,8 @@ fn off_makes_none_and_auto_none_for_an_index_that_is_not_known_to_take_them() {
     for word in ["off", "auto"] {
         let (set, oidc) = (Set::htty(), Oidc::start(0));
         let sigstore = Sigstore::start(oidc.issued(), 0);
-        let index = Warehouse::start(Behaviour::default(), Some(oidc.issued()));
+        let index =
+            Warehouse::start(Behaviour::default(), Some(oidc.issued())).with_projects(&["htty", "htty-core"]);
         let config = set.folder.path().join("trust-config.json");
         std::fs::write(&config, sigstore.trust_config().to_string()).unwrap();
         let folder = set.folder.path().join("attestations");

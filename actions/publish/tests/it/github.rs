@@ -11,7 +11,7 @@ fn release(set: &Set, github: &GitHub, args: &[&str]) -> Ran {
     if !args.contains(&"--github-release") {
         command.args(["--github-release", "only"]);
     }
-    command.env("INPUT_GITHUB_TOKEN", TOKEN).envs(github.env());
+    command.env("INPUT_RETRY_FOR", "6").env("INPUT_GITHUB_TOKEN", TOKEN).envs(github.env());
     set.run(command)
 }
 
@@ -91,6 +91,7 @@ fn after_the_index_and_only_then() {
         let mut command = set.command();
         command.args(["--allow-insecure-loopback", "--index", &url, "--github-release", "after"]);
         command.env("INPUT_GITHUB_TOKEN", TOKEN).env("INPUT_PASSWORD", token).envs(github.env());
+        command.env("INPUT_RETRY_FOR", "6");
         set.run(command)
     };
     run("wrong").expect(1);
@@ -121,7 +122,11 @@ fn a_foreign_release_stops_all_before_the_first_byte() {
             command
         });
         let ran = ran.expect(code);
-        assert!(ran.text.contains("has another") && ran.text.contains("nothing was sent"), "{}", ran.text);
+        assert!(
+            ran.text.contains("already has another") && ran.text.contains("nothing was sent"),
+            "{}",
+            ran.text
+        );
     }
     assert!(index.shelf().uploads.is_empty());
 }
@@ -137,7 +142,7 @@ fn what_the_release_lacks_to_be_made_is_told_before_the_first_byte() {
     command.args(["--changelog", changelog.to_str().unwrap()]);
     command.env("INPUT_GITHUB_TOKEN", TOKEN).env("INPUT_PASSWORD", INDEX_TOKEN).envs(github.env());
     let ran = set.run(command).expect(2);
-    assert!(ran.text.contains("no section whose heading names 0.3.0"), "{}", ran.text);
+    assert!(ran.text.contains("no heading that names 0.3.0"), "{}", ran.text);
     assert!(index.shelf().uploads.is_empty());
 }
 
@@ -146,7 +151,7 @@ fn a_rate_limit_is_waited_for() {
     let (set, github) = (Set::htty(), GitHub::start());
     github.repository().limited = 1;
     let ran = release(&set, &github, &["--tag", "v9.9"]).expect(0);
-    assert!(ran.text.contains("secondary rate limit; again in"), "{}", ran.text);
+    assert!(ran.text.contains("secondary rate limit; retrying in"), "{}", ran.text);
     assert!(ran.text.contains("the tag `v9.9` names no version"), "{}", ran.text);
 }
 
@@ -176,7 +181,7 @@ fn a_release_that_fails_is_reported_too() {
     command.args(["--allow-insecure-loopback", "--github-release", "only"]);
     command.env("INPUT_GITHUB_TOKEN", "ghs_wrong").envs(github.env());
     let ran = set.run(command).expect(1);
-    assert!(ran.text.contains("answered 401") && ran.text.contains("look at `github-token`"), "{}", ran.text);
+    assert!(ran.text.contains("answered 401") && ran.text.contains("check `github-token`"), "{}", ran.text);
     assert_eq!(ran.report["result"], "failed");
     assert!(!ran.text.contains("ghs_wrong"), "{}", ran.text);
 }
@@ -187,4 +192,53 @@ fn a_dry_run_shows_the_assets() {
     let ran = release(&set, &github, &["--dry-run"]).expect(0);
     assert!(ran.text.contains("SHA256SUMS"), "{}", ran.text);
     assert!(github.repository().releases.is_empty());
+}
+
+/// GitHub Enterprise Server, and assets from before there were digests.
+#[test]
+fn assets_without_a_digest_are_downloaded_without_the_token() {
+    let (set, github) = (Set::htty(), GitHub::start());
+    github.repository().no_digest = true;
+    release(&set, &github, &[]).expect(0);
+    release(&set, &github, &[]).expect(0);
+    assert_eq!(github.repository().sent, 6, "the bytes are the same");
+    let same_size = |bytes: &mut Vec<u8>| bytes[0] ^= 1;
+    same_size(&mut github.repository().releases[0].assets.get_mut("htty-0.3.0.tar.gz").unwrap().1);
+    let ran = release(&set, &github, &[]).expect(1);
+    assert!(ran.text.contains("already has another `htty-0.3.0.tar.gz`"), "{}", ran.text);
+}
+
+#[test]
+fn a_cut_off_asset_of_a_published_release_is_sent_again() {
+    let (set, github) = (Set::htty(), GitHub::start());
+    release(&set, &github, &[]).expect(0);
+    github.repository().releases[0].starters.insert("htty-0.3.0.tar.gz".to_owned());
+    release(&set, &github, &[]).expect(0);
+    let repository = github.repository();
+    assert!(repository.releases[0].starters.is_empty() && repository.sent == 7);
+}
+
+#[test]
+fn two_runs_at_once_leave_one_draft() {
+    let (set, github) = (Set::htty(), GitHub::start());
+    github.repository().rival = true;
+    release(&set, &github, &[]).expect(0);
+    let repository = github.repository();
+    let [release] = repository.releases.as_slice() else { panic!("{:?}", repository.releases) };
+    assert!(!release.draft && release.assets.len() == 6);
+}
+
+#[test]
+fn a_release_takes_more_assets_generated_notes_and_stays_a_draft() {
+    let (set, github) = (Set::htty(), GitHub::start());
+    std::fs::write(set.folder.path().join("tool-x86_64.tar.xz"), b"binary").unwrap();
+    let extra = set.folder.path().join("tool-*.tar.xz");
+    let args = ["--extra-assets", extra.to_str().unwrap(), "--generate-notes", "--draft"];
+    release(&set, &github, &args).expect(0);
+    let repository = github.repository();
+    let release = &repository.releases[0];
+    assert!(release.draft && release.body.contains("What's Changed"));
+    assert_eq!(release.assets["tool-x86_64.tar.xz"].1, b"binary");
+    let sums = String::from_utf8(release.assets["SHA256SUMS"].1.clone()).unwrap();
+    assert!(sums.contains("  tool-x86_64.tar.xz"), "{sums}");
 }

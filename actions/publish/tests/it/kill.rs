@@ -62,7 +62,8 @@ impl World {
     fn new() -> Self {
         let (set, oidc) = (Set::htty(), Oidc::start(0));
         let sigstore = Sigstore::start(oidc.issued(), 0);
-        let index = Warehouse::start(Behaviour::default(), Some(oidc.issued()));
+        let index =
+            Warehouse::start(Behaviour::default(), Some(oidc.issued())).with_projects(&["htty", "htty-core"]);
         Self { set, oidc, sigstore, index, github: GitHub::start() }
     }
 

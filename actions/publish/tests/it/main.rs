@@ -8,6 +8,7 @@ mod faults;
 mod github;
 mod hostile;
 mod kill;
+mod other_indexes;
 mod probe;
 mod pypiserver;
 mod secrets;

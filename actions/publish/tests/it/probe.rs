@@ -32,10 +32,10 @@ fn an_old_release_is_told_before_the_first_byte() {
     age(2);
     for args in [&["--dry-run"][..], &[]] {
         let ran = set.publish(&index.url(), args).expect(1);
-        let wheel = "htty_core-0.3.0-py3-none-manylinux_2_17_x86_64.whl: its release is of";
-        assert!(ran.text.contains(wheel) && ran.text.contains("older than 14 days"), "{}", ran.text);
+        let wheel = "htty_core-0.3.0-py3-none-manylinux_2_17_x86_64.whl: the release is from";
+        assert!(ran.text.contains(wheel) && ran.text.contains("no new files after 14 days"), "{}", ran.text);
         assert!(
-            ran.text.contains("nothing was sent") && ran.text.contains("raise the version"),
+            ran.text.contains("nothing was sent") && ran.text.contains("put these into a new version"),
             "{}",
             ran.text
         );
@@ -59,7 +59,7 @@ fn an_archived_project_takes_nothing() {
     let set = Set::htty();
     let index = with_one(&set, Behaviour { status: Some("archived"), ..Behaviour::default() });
     let ran = set.publish(&index.url(), &[]).expect(1);
-    assert!(ran.text.contains("its project is archived there"), "{}", ran.text);
+    assert!(ran.text.contains("the project is archived"), "{}", ran.text);
     assert!(index.shelf().uploads.is_empty());
 }
 
@@ -74,7 +74,10 @@ fn a_conflict_is_reported_file_by_file() {
         let conflict = file["filename"] == "htty-0.3.0.tar.gz";
         assert_eq!(file["state"], if conflict { "conflict" } else { "skipped" });
         let message = file["message"].as_str().unwrap();
-        assert!(message.contains(if conflict { "there it has the sha256" } else { "not sent" }), "{message}");
+        assert!(
+            message.contains(if conflict { "the index has it with the sha256" } else { "not sent" }),
+            "{message}"
+        );
     }
     assert!(index.shelf().uploads.is_empty());
 }
@@ -85,7 +88,7 @@ fn what_is_yanked_is_told() {
     set.publish(&index.url(), &[]).expect(0);
     index.shelf().files.get_mut("htty-0.3.0.tar.gz").unwrap().yanked = true;
     let ran = set.publish(&index.url(), &[]).expect(0);
-    assert!(ran.text.contains("has `htty-0.3.0.tar.gz` already, and lists it as yanked"), "{}", ran.text);
+    assert!(ran.text.contains("already has `htty-0.3.0.tar.gz`, and lists it as yanked"), "{}", ran.text);
 }
 
 #[test]
@@ -97,7 +100,11 @@ fn an_index_of_html_alone_will_do() {
         set.add("htty-0.3.0.tar.gz", "Requires-Dist: htty-core==0.3.0\nSummary: other\n", 3000);
         set.write_manifest();
         let ran = set.publish(&index.url(), &[]).expect(1);
-        assert!(ran.text.contains("htty-0.3.0.tar.gz: there it has"), "hashes {hashes}: {}", ran.text);
+        assert!(
+            ran.text.contains("htty-0.3.0.tar.gz: the index has it with"),
+            "hashes {hashes}: {}",
+            ran.text
+        );
         assert_eq!(index.shelf().uploads.len(), 4);
     }
 }
@@ -108,8 +115,8 @@ fn a_release_that_lost_a_file_is_refused() {
     fs::remove_file(set.dist().join("htty-0.3.0.tar.gz")).unwrap();
     fs::write(set.dist().join("stray.zip"), b"PK").unwrap();
     let ran = set.publish(&index.url(), &[]).expect(1);
-    assert!(ran.text.contains("htty-0.3.0.tar.gz: it is in the manifest, but not here"), "{}", ran.text);
-    assert!(ran.text.contains("no distributions: `") && ran.text.contains("stray.zip"), "{}", ran.text);
+    assert!(ran.text.contains("htty-0.3.0.tar.gz: it is in the manifest, but missing here"), "{}", ran.text);
+    assert!(ran.text.contains("not distributions: `") && ran.text.contains("stray.zip"), "{}", ran.text);
     // A whole package may be published by itself.
     fs::remove_file(set.dist().join("htty-0.3.0-py3-none-any.whl")).unwrap();
     let ran = set.publish(&index.url(), &[]).expect(0);

@@ -53,7 +53,8 @@ fn a_conflict_stops_all_before_the_first_byte() {
     fs::write(store.path().join("htty-0.3.0.tar.gz"), "other bytes").unwrap();
     let ran = set.publish(&peer.url, &[]).expect(1);
     assert!(
-        ran.text.contains("nothing was sent") && ran.text.contains("htty-0.3.0.tar.gz: there it has"),
+        ran.text.contains("nothing was sent")
+            && ran.text.contains("htty-0.3.0.tar.gz: the index has it with"),
         "{}",
         ran.text
     );
@@ -83,7 +84,7 @@ fn what_the_manifest_does_not_bind_is_refused() {
 fn an_exchanged_manifest_is_refused() {
     let set = Set::htty();
     let ran = set.publish("http://127.0.0.1:9/", &["--manifest-sha256", &"0".repeat(64)]).expect(1);
-    assert!(ran.text.contains("has the sha256") && ran.text.contains("exchanged"), "{}", ran.text);
+    assert!(ran.text.contains("has the sha256") && ran.text.contains("replaced"), "{}", ran.text);
 }
 
 #[test]

@@ -107,7 +107,7 @@ fn neither_identity_nor_minted_token_leaves_a_trace() {
     let (set, oidc) = (Set::htty(), Oidc::start(0));
     // Its page is stale, so that the upload itself meets the conflict.
     let behaviour = Behaviour { cached: 100, echo: true, ..Behaviour::default() };
-    let index = Warehouse::start(behaviour, Some(oidc.issued()));
+    let index = Warehouse::start(behaviour, Some(oidc.issued())).with_projects(&["htty", "htty-core"]);
     set.publish_trusted(&index.url(), &oidc, &["--dry-run"]).expect(0);
     index.put("htty_core-0.3.0.tar.gz", "htty-core", b"other");
     let ran = set.publish_trusted(&index.url(), &oidc, &["--verify-timeout", "1"]);

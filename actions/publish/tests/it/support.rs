@@ -124,7 +124,7 @@ impl Set {
             .args(["--index", url, "--allow-insecure-loopback"])
             .args(args)
             .env("INPUT_VERIFY_TIMEOUT", "5");
-        command.env("INPUT_PASSWORD", TOKEN);
+        command.env("INPUT_RETRY_FOR", "6").env("INPUT_PASSWORD", TOKEN);
         self.run(command)
     }
 
@@ -135,7 +135,7 @@ impl Set {
             .args(["--index", url, "--allow-insecure-loopback"])
             .args(args)
             .env("INPUT_VERIFY_TIMEOUT", "5");
-        command.envs(oidc.env());
+        command.env("INPUT_RETRY_FOR", "6").envs(oidc.env());
         self.run(command)
     }
 

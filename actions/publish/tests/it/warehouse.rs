@@ -52,7 +52,7 @@ fn the_same_bytes_under_another_name_are_a_conflict() {
     let bytes = fs::read(set.dist().join("htty-0.3.0.tar.gz")).unwrap();
     index.put("htty-0.2.0.tar.gz", "htty", &bytes);
     let ran = set.publish(&index.url(), &[]).expect(1);
-    assert!(ran.text.contains("there the same bytes are called `htty-0.2.0.tar.gz`"), "{}", ran.text);
+    assert!(ran.text.contains("the index has the same bytes as `htty-0.2.0.tar.gz`"), "{}", ran.text);
     assert!(index.shelf().uploads.is_empty());
 }
 
@@ -67,7 +67,7 @@ fn a_stale_page_is_no_harm() {
 fn taken_but_not_listed_is_told() {
     let (set, index) = (Set::htty(), start(Behaviour { swallow: true, ..Behaviour::default() }));
     let ran = set.publish(&index.url(), &["--verify-timeout", "1"]).expect(4);
-    assert!(ran.text.contains("took it, but does not list it within 1 s"), "{}", ran.text);
+    assert!(ran.text.contains("does not list it within 1 s"), "{}", ran.text);
     let (states, core) = (ran.states(), "htty_core");
     assert!(states.iter().filter(|(name, _)| name.starts_with(core)).all(|(_, state)| state == "unverified"));
     assert!(states.iter().filter(|(name, _)| !name.starts_with(core)).all(|(_, state)| state == "skipped"));
@@ -157,14 +157,14 @@ fn a_permanent_answer_is_not_tried_again() {
         let (set, index) = (Set::htty(), start(Behaviour { rejects, ..Behaviour::default() }));
         let ran = set.publish(&index.url(), &[]).expect(4);
         assert!(ran.text.contains(&format!("{status} {reason}")), "{}", ran.text);
-        assert!(ran.text.contains("mend what is said of each file"), "{}", ran.text);
+        assert!(ran.text.contains("hint: "), "{}", ran.text);
         assert_eq!(ran.report["result"], "partial");
         let shelf = index.shelf();
         assert_eq!(shelf.uploads.iter().filter(|upload| upload.1 == status).count(), 1);
         assert_eq!(shelf.files.len(), 2, "the source of the package waits for its wheel");
         let skipped = &ran.report["files"][3];
         assert_eq!(skipped["state"], "skipped");
-        assert!(skipped["message"].as_str().unwrap().contains("py3-none-any.whl failed before"), "{skipped}");
+        assert!(skipped["message"].as_str().unwrap().contains("py3-none-any.whl failed first"), "{skipped}");
     }
 }
 
@@ -198,7 +198,7 @@ fn a_redirect_is_not_followed() {
     );
     let ran = ran.expect(1);
     assert!(ran.text.contains("308") && ran.text.contains("a redirect to"), "{}", ran.text);
-    assert!(ran.text.contains("give it as `index`"), "{}", ran.text);
+    assert!(ran.text.contains("set `index` to it"), "{}", ran.text);
     assert!(index.shelf().uploads.is_empty());
 }
 
@@ -208,7 +208,7 @@ fn a_wrong_token_publishes_nothing() {
     let mut command = set.command();
     command.args(["--index", &index.url(), "--allow-insecure-loopback"]).env("INPUT_PASSWORD", "pypi-wrong");
     let ran = set.run(command).expect(1);
-    assert!(ran.text.contains("nothing is published on") && ran.text.contains("403"), "{}", ran.text);
+    assert!(ran.text.contains("nothing was published on") && ran.text.contains("403"), "{}", ran.text);
     assert_eq!(ran.report["result"], "failed");
 }
 

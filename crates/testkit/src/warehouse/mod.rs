@@ -1,6 +1,11 @@
 //! A fake of PyPI's software, Warehouse, that behaves as the real one was
-//! observed to: JSON error codes, the race at a release's creation, duplicate
-//! files, cached pages.
+//! observed to: its answers ([`crate::refusals`]), the race at a release's
+//! creation, duplicate files, cached pages.
+//!
+//! It leaves out: users and their roles (one password is valid for every
+//! project), the checks of metadata, file names, tags and archives, size limits,
+//! rate limits, deleted files, the verification of attestations, and every page
+//! but those of the Simple API.
 
 mod pages;
 mod state;
@@ -50,6 +55,13 @@ impl Warehouse {
         Self { server, shared: shared.expect("the router was made") }
     }
 
+    /// The same server, where these projects exist already.
+    #[must_use]
+    pub fn with_projects(self, projects: &[&str]) -> Self {
+        self.shelf().projects.extend(projects.iter().map(|name| (*name).to_owned()));
+        self
+    }
+
     /// The legacy upload API.
     pub fn url(&self) -> String {
         format!("{}legacy/", self.server.url())
@@ -73,6 +85,7 @@ impl Warehouse {
             content: bytes.to_vec(),
         };
         let mut held = self.shelf();
+        held.projects.insert(project.to_owned());
         held.releases.insert(format!("{project} {}", stored.version));
         held.files.insert(filename.to_owned(), stored);
     }

@@ -4,15 +4,30 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 
-use super::state::{Shared, Stored};
+use super::state::{Shared, Stored, TOKEN};
+use super::upload::plain;
 
-pub(super) async fn page(State(state): State<Arc<Shared>>, Path(project): Path<String>) -> Response {
+pub(super) async fn page(
+    State(state): State<Arc<Shared>>,
+    Path(project): Path<String>,
+    headers: HeaderMap,
+) -> Response {
     let mut shelf = state.shelf();
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let is_open = !shelf.behaviour.private || plain(authorization.unwrap_or_default()).ends_with(TOKEN);
+    if !is_open || shelf.behaviour.other_simple {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    let exists = shelf.projects.contains(&project);
+    if let Some(other) = shelf.behaviour.forwards.filter(|_| !exists) {
+        return (StatusCode::FOUND, [(header::LOCATION, format!("{other}{project}/"))]).into_response();
+    }
+    let attests = !shelf.behaviour.no_attestations;
     let files: Vec<Value> = shelf
         .files
         .iter()
@@ -22,7 +37,7 @@ pub(super) async fn page(State(state): State<Arc<Shared>>, Path(project): Path<S
                 "filename": name, "url": format!("{}files/{name}", state.root), "yanked": stored.yanked,
                 "hashes": { "sha256": stored.sha256 },
                 "upload-time": stored.uploaded.format(&Rfc3339).expect("a time that can be written"),
-                "provenance": attested(stored).map(|_| format!("/integrity/{name}/provenance")),
+                "provenance": attested(stored).filter(|_| attests).map(|_| format!("/integrity/{name}/provenance")),
             })
         })
         .collect();
@@ -39,7 +54,7 @@ pub(super) async fn page(State(state): State<Arc<Shared>>, Path(project): Path<S
     } else {
         *page = fresh;
     }
-    if page["files"].as_array().is_none_or(Vec::is_empty) {
+    if page["files"].as_array().is_none_or(Vec::is_empty) && (!exists || cached > 0) {
         return StatusCode::NOT_FOUND.into_response();
     }
     if let Some(hashes) = as_html {

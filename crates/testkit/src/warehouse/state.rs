@@ -36,6 +36,16 @@ pub struct Behaviour {
     pub html: Option<bool>,
     /// The project's status (PEP 792).
     pub status: Option<&'static str>,
+    /// How many uploads meet the read-only mode.
+    pub read_only: u32,
+    /// Attestations are switched off: they are ignored.
+    pub no_attestations: bool,
+    /// Pages need the password; without it the answer is 404, as GitLab's.
+    pub private: bool,
+    /// Pages of projects that it lacks redirect to this other index.
+    pub forwards: Option<&'static str>,
+    /// The Simple API lists nothing, as if it were another index's.
+    pub other_simple: bool,
 }
 
 /// A stored file.
@@ -70,6 +80,10 @@ pub struct Shelf {
     pub received: u64,
     pub(super) behaviour: Behaviour,
     pub(super) releases: BTreeSet<String>,
+    /// Projects that exist, with or without files.
+    pub(super) projects: BTreeSet<String>,
+    /// Whether a pending publisher has created its project.
+    pub(super) created: bool,
     /// Tokens, and when they expire.
     pub(super) tokens: BTreeMap<String, OffsetDateTime>,
     /// Cached pages, each with how often it is served again.

@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 
 use super::state::{Shared, Shelf, Stored, TOKEN, error, hex};
+use crate::refusals;
 
 /// The address without a slash at the end redirects.
 pub(super) async fn redirect(State(state): State<Arc<Shared>>) -> Response {
@@ -67,11 +68,16 @@ struct Upload {
 }
 
 /// A status and the reason for a rejected upload.
-type Rejection = (u16, &'static str);
+type Rejection = (u16, String);
 
 impl Upload {
     fn field(&self, name: &str) -> &str {
         self.fields.iter().find(|field| field.0 == name).map_or("", |field| field.1.as_str())
+    }
+
+    /// Whether the token was minted for a trusted publisher.
+    fn is_trusted(&self) -> bool {
+        !plain(&self.authorization).ends_with(TOKEN)
     }
 
     fn project(&self) -> String {
@@ -103,7 +109,7 @@ async fn store(state: &Shared, upload: Upload) -> Response {
             let authorization = &upload.authorization;
             error(status, &format!("{reason} ({authorization}; {})", plain(authorization)))
         }
-        Err((status, reason)) => error(status, reason),
+        Err((status, reason)) => error(status, &reason),
     }
 }
 
@@ -118,7 +124,11 @@ fn busy(state: &Shared) -> Option<Response> {
     }
     if shelf.behaviour.expired > 0 {
         shelf.behaviour.expired -= 1;
-        return Some(error(403, "Invalid API Token: expired token"));
+        return Some(error(403, refusals::EXPIRED));
+    }
+    if shelf.behaviour.read_only > 0 {
+        shelf.behaviour.read_only -= 1;
+        return Some(error(403, refusals::READ_ONLY));
     }
     None
 }
@@ -126,8 +136,8 @@ fn busy(state: &Shared) -> Option<Response> {
 fn authorize(state: &Shared, authorization: &str) -> Result<(), Rejection> {
     let token = plain(authorization).strip_prefix("__token__:").unwrap_or_default().to_owned();
     match state.shelf().tokens.get(&token) {
-        Some(until) if *until < OffsetDateTime::now_utc() => Err((403, "Invalid API Token: expired token")),
-        None if token != TOKEN => Err((403, "Invalid or non-existent authentication information.")),
+        Some(until) if *until < OffsetDateTime::now_utc() => Err((403, refusals::EXPIRED.to_owned())),
+        None if token != TOKEN => Err((403, refusals::CREDENTIALS.to_owned())),
         _ => Ok(()),
     }
 }
@@ -135,14 +145,20 @@ fn authorize(state: &Shared, authorization: &str) -> Result<(), Rejection> {
 fn check_form(state: &Shared, upload: &Upload) -> Result<(), Rejection> {
     let rejects = state.shelf().behaviour.rejects.filter(|(name, ..)| *name == upload.filename);
     if let Some((_, status, reason)) = rejects {
-        return Err((status, reason));
+        return Err((status, reason.to_owned()));
     }
     let is_upload = upload.field(":action") == "file_upload" && upload.field("protocol_version") == "1";
     if !is_upload || upload.project().is_empty() {
-        return Err((400, "Invalid form"));
+        return Err((400, "Invalid form".to_owned()));
     }
     if upload.field("sha256_digest") != upload.sha256 {
-        return Err((400, "The digest supplied does not match a digest calculated from the uploaded file."));
+        return Err((400, refusals::DIGEST.to_owned()));
+    }
+    let mut shelf = state.shelf();
+    let is_new = !shelf.projects.contains(&upload.project());
+    // The pending publisher of the first new project has become its publisher.
+    if upload.is_trusted() && is_new && std::mem::replace(&mut shelf.created, true) {
+        return Err((400, refusals::NEW_PROJECT.to_owned()));
     }
     Ok(())
 }
@@ -159,27 +175,43 @@ fn commit(shelf: &mut Shelf, upload: &Upload, creates: bool) -> Result<StatusCod
     match known {
         Some(true) => return Ok(StatusCode::OK),
         None if !twin => {}
-        _ => return Err((400, "File already exists. See the help for more information.")),
+        _ => {
+            let (name, hash) = (&upload.filename, upload.field("blake2_256_digest"));
+            return Err((
+                400,
+                format!(
+                    "File already exists ('{name}', with blake2_256 hash '{hash}'). See \
+                     https://index.example/help/#file-name-reuse for more information."
+                ),
+            ));
+        }
     }
-    if upload.field("attestations") == "[]" {
-        return Err((400, "Invalid attestations supplied during upload: empty"));
+    match upload.field("attestations") {
+        "" => {}
+        _ if shelf.behaviour.no_attestations => {}
+        "[]" => return Err((400, refusals::EMPTY_ATTESTATIONS.to_owned())),
+        _ if !upload.is_trusted() => return Err((400, refusals::NOT_TRUSTED.to_owned())),
+        _ => {}
     }
     let (project, version) = (upload.project(), upload.field("version").to_owned());
     let release_of = |stored: &&Stored| stored.project == project && stored.version == version;
     let first = shelf.files.values().filter(release_of).map(|stored| stored.uploaded).min();
     let now = OffsetDateTime::now_utc();
     if first.is_some_and(|first| now - first > time::Duration::days(14)) {
-        return Err((400, "The release is older than 14 days and takes no new files."));
+        return Err((400, refusals::OLD_RELEASE.to_owned()));
     }
     if creates && !shelf.releases.insert(release(upload)) {
         return Ok(StatusCode::INTERNAL_SERVER_ERROR);
     }
+    // A release is yanked as a whole, and so is what comes to it later.
+    let yanked = shelf.files.values().filter(release_of).any(|stored| stored.yanked);
+    shelf.projects.insert(upload.project());
     let stored = Stored {
         project,
         version,
         sha256: upload.sha256.clone(),
         uploaded: now,
-        yanked: false,
+        yanked,
         fields: upload.fields.clone(),
         content: upload.content.clone(),
     };
@@ -189,7 +221,7 @@ fn commit(shelf: &mut Shelf, upload: &Upload, creates: bool) -> Result<StatusCod
 }
 
 /// The credentials in a header for basic authentication.
-fn plain(authorization: &str) -> String {
+pub(super) fn plain(authorization: &str) -> String {
     let decoded = authorization.strip_prefix("Basic ").and_then(|text| BASE64_STANDARD.decode(text).ok());
     decoded.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
 }

@@ -2,21 +2,24 @@
 //! asked anything here.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use pep440_rs::Version;
 use pydist::digest;
 use pydist::release_tag::ReleaseTag;
+use sha2::{Digest as _, Sha256};
 use toolkit::{Context, FileError};
 
-use crate::attest;
+use crate::attestation::{self, Attestations};
 use crate::error::Error;
-use crate::inputs::Inputs;
+use crate::inputs::{Files, Release};
 use crate::inspect::Dist;
+use crate::paths;
 
 /// A file of the release.
-pub(crate) struct File {
+pub(crate) struct ReleaseFile {
     pub(crate) sha256: String,
     pub(crate) size: u64,
     pub(crate) content: Content,
@@ -31,36 +34,43 @@ pub(crate) enum Content {
 }
 
 /// What the release is made of.
-pub struct Plan {
+pub struct ReleasePlan {
     pub(crate) repository: (String, String),
     pub(crate) tag: String,
-    /// What the tag names; `None` where that is not a version.
+    /// The version that the tag names, if it names one.
     pub(crate) tagged: Option<Version>,
     pub(crate) versions: Vec<String>,
-    pub(crate) commit: Option<String>,
+    pub(crate) target: Option<String>,
+    pub(crate) name: String,
     pub(crate) notes: String,
     pub(crate) prerelease: bool,
-    pub(crate) files: BTreeMap<String, File>,
+    pub(crate) files: BTreeMap<String, ReleaseFile>,
 }
 
-impl Plan {
+impl ReleasePlan {
     /// Reads what the release needs; no one is asked anything yet.
-    pub fn new(inputs: &Inputs, context: &Context, dists: &[Dist]) -> Result<Self, Error> {
+    pub(crate) fn new(
+        inputs: &Release,
+        files: &Files,
+        attestations: Option<&Path>,
+        context: &Context,
+        dists: &[Dist],
+    ) -> Result<Self, Error> {
         let missing = |what: &str| Error::ReleaseInput(what.to_owned());
         let repository = context.repository.as_deref().and_then(|name| name.split_once('/'));
         let repository =
             repository.ok_or_else(|| missing("`GITHUB_REPOSITORY` does not name a repository"))?;
         let tag = inputs.tag.as_deref().or(context.tag());
-        let tag = tag.ok_or_else(|| missing("no `tag` is given, and no tag has started this workflow"))?;
+        let tag = tag.ok_or_else(|| missing("no `tag` is given, and no tag started this workflow"))?;
         if !is_tag(tag) {
-            return Err(Error::ReleaseInput(format!("input `tag`: `{tag}` is no name that git allows")));
+            return Err(Error::ReleaseInput(format!("input `tag`: `{tag}` is not a valid tag name")));
         }
         let tagged = match (ReleaseTag::parse(tag, inputs.tag_prefix.as_deref()), &inputs.tag_prefix) {
             (Ok(tag), _) => Some(tag.version),
             (Err(_), None) => None,
             (Err(error), Some(_)) => return Err(Error::ReleaseInput(format!("input `tag-prefix`: {error}"))),
         };
-        let version = dists.iter().map(|dist| dist.version.as_str()).max().unwrap_or_default();
+        let version = released_version(tagged.as_ref(), dists);
         let mut plan = Self {
             repository: (repository.0.to_owned(), repository.1.to_owned()),
             tag: tag.to_owned(),
@@ -71,7 +81,8 @@ impl Plan {
                 .collect::<BTreeSet<_>>()
                 .into_iter()
                 .collect(),
-            commit: context.sha.clone(),
+            target: inputs.target.clone().or_else(|| context.sha.clone()),
+            name: inputs.name.clone().unwrap_or_else(|| tag.to_owned()),
             notes: notes(inputs, version)?,
             prerelease: dists
                 .iter()
@@ -81,22 +92,27 @@ impl Plan {
         let mut sums = String::new();
         for dist in dists {
             sums.push_str(&format!("{}  {}\n", dist.sha256, dist.filename));
-            let file = File {
+            let file = ReleaseFile {
                 sha256: dist.sha256.clone(),
                 size: dist.size,
                 content: Content::Path(dist.path.clone()),
                 any: false,
             };
             plan.files.insert(dist.filename.clone(), file);
-            let name = attest::file_name(&dist.filename);
-            let saved = inputs.attestations_path.as_ref().map(|folder| folder.join(&name));
-            if let Some(path) = saved.filter(|path| path.is_file()) {
-                plan.add(&name, std::fs::read(&path).map_err(FileError::new("read", &path))?, true);
+            for kind in ["publish", "slsa"] {
+                let name = format!("{}.{kind}.attestation", dist.filename);
+                let saved = attestations.map(|directory| directory.join(&name));
+                if let Some(path) = saved.filter(|path| path.is_file()) {
+                    plan.add(&name, std::fs::read(&path).map_err(FileError::new("read", &path))?, true);
+                }
             }
         }
-        if let Some(path) = &inputs.manifest {
+        if let Some(path) = &files.manifest {
             let bytes = std::fs::read(path).map_err(FileError::new("read", path))?;
             plan.add("dist-manifest.json", bytes, false);
+        }
+        for path in paths::any_files(&inputs.extra_assets)? {
+            plan.add_path(&path, &mut sums)?;
         }
         plan.add("SHA256SUMS", sums.into_bytes(), false);
         Ok(plan)
@@ -104,16 +120,58 @@ impl Plan {
 
     /// Whether the tag names a version of what is released.
     pub(crate) fn is_tagged(&self) -> bool {
-        let versions = self.versions.iter().filter_map(|version| version.parse::<Version>().ok());
-        self.tagged.as_ref().is_some_and(|tagged| versions.into_iter().any(|version| version == *tagged))
+        let mut versions = self.versions.iter().filter_map(|version| version.parse::<Version>().ok());
+        self.tagged.as_ref().is_some_and(|tagged| versions.any(|version| version == *tagged))
+    }
+
+    /// Adds a file of the user's.
+    fn add_path(&mut self, path: &Path, sums: &mut String) -> Result<(), Error> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if self.files.contains_key(&name) {
+            return Err(Error::ReleaseInput(format!("input `extra-assets`: there are two files `{name}`")));
+        }
+        let mut file = std::fs::File::open(path).map_err(FileError::new("read", path))?;
+        let (mut hasher, mut size, mut buffer) = (Sha256::new(), 0, vec![0; 128 * 1024]);
+        loop {
+            let count = file.read(&mut buffer).map_err(FileError::new("read", path))?;
+            if count == 0 {
+                break;
+            }
+            hasher.update(&buffer[..count]);
+            size += count as u64;
+        }
+        let sha256 = digest::hex(&hasher.finalize());
+        sums.push_str(&format!("{sha256}  {name}\n"));
+        self.files
+            .insert(name, ReleaseFile { sha256, size, content: Content::Path(path.to_owned()), any: false });
+        Ok(())
+    }
+
+    /// Adds attestations.
+    pub(crate) fn add_attestations(&mut self, attestations: &Attestations) {
+        for (dist, list) in attestations {
+            for attestation in list {
+                let name = attestation::file_name(dist, attestation);
+                self.add(&name, attestation.to_string().into_bytes(), true);
+            }
+        }
     }
 
     /// Adds a file that is in memory.
     pub(crate) fn add(&mut self, name: &str, bytes: Vec<u8>, any: bool) {
         let sha256 = digest::hex(&digest::sha256(&bytes));
-        let file = File { sha256, size: bytes.len() as u64, content: Content::Bytes(bytes.into()), any };
+        let file =
+            ReleaseFile { sha256, size: bytes.len() as u64, content: Content::Bytes(bytes.into()), any };
         self.files.insert(name.to_owned(), file);
     }
+}
+
+/// The version whose notes are wanted: the tag's, or else the newest (PEP 440).
+fn released_version<'d>(tagged: Option<&Version>, dists: &'d [Dist]) -> &'d str {
+    let parsed = |dist: &Dist| dist.version.parse::<Version>().ok();
+    let named = dists.iter().find(|dist| tagged.is_some() && parsed(dist).as_ref() == tagged);
+    let newest = || dists.iter().max_by_key(|dist| parsed(dist));
+    named.or_else(newest).map_or("", |dist| &dist.version)
 }
 
 /// Whether git takes `name` for a tag (git-check-ref-format(1)).
@@ -129,7 +187,7 @@ fn is_tag(name: &str) -> bool {
 }
 
 /// The notes: those given, or the changelog's section about the version.
-fn notes(inputs: &Inputs, version: &str) -> Result<String, Error> {
+fn notes(inputs: &Release, version: &str) -> Result<String, Error> {
     let read = |path: &PathBuf| std::fs::read_to_string(path).map_err(FileError::new("read", path));
     if let Some(path) = &inputs.notes {
         return Ok(read(path)?);
@@ -138,9 +196,7 @@ fn notes(inputs: &Inputs, version: &str) -> Result<String, Error> {
     let section = section(&read(path)?, version);
     section.ok_or_else(|| {
         let path = path.display();
-        Error::ReleaseInput(format!(
-            "input `changelog`: `{path}` has no section whose heading names {version}"
-        ))
+        Error::ReleaseInput(format!("input `changelog`: `{path}` has no heading that names {version}"))
     })
 }
 
@@ -168,6 +224,7 @@ pub(crate) fn renamed(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inspect::tests::dist;
 
     #[test]
     fn a_tag_is_a_name_that_git_allows() {
@@ -177,6 +234,14 @@ mod tests {
         for bad in ["", "bad tag", "a~1", "a^", "a:b", "a..b", "a/", "/a", "a.lock", "-a", "a@{b", "a."] {
             assert!(!is_tag(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_version_is_compared_as_a_version() {
+        let dists = ["1.9", "1.10"].map(|version| dist(&format!("a-{version}.tar.gz"), ""));
+        let version: Version = "1.9.0".parse().unwrap();
+        assert_eq!(released_version(None, &dists), "1.10");
+        assert_eq!(released_version(Some(&version), &dists), "1.9");
     }
 
     #[test]

@@ -1,0 +1,155 @@
+//! Problems with single files, and what to do about them.
+
+use std::collections::BTreeSet;
+
+use index::{Fault, HttpError, Retryable as _};
+
+use crate::refusal::Refusal;
+
+/// What is wrong with one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The file's name.
+    pub file: String,
+    /// What was expected, what was found.
+    pub what: String,
+    /// What to do.
+    pub advice: Advice,
+}
+
+/// What to do about a problem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Advice {
+    /// Verify the files first.
+    Verify,
+    /// Fix what the message says.
+    Fix,
+    /// Run it again.
+    Rerun,
+    /// Run it again when the index has recovered.
+    Wait,
+    /// The name is taken for good.
+    RaiseVersion,
+    /// The release takes no new files.
+    OldRelease,
+    /// The release is yanked.
+    Yanked,
+    /// The project is archived.
+    Archived,
+    /// The project is quarantined.
+    Quarantined,
+    /// The file is too large.
+    Size,
+    /// The user or password is wrong.
+    Credentials,
+    /// The token is for other projects.
+    Project,
+    /// A pending publisher is needed.
+    PendingPublisher,
+    /// The attestations are not accepted.
+    Attestations,
+    /// The file is there without an attestation.
+    Unattested,
+    /// The Simple API is another one.
+    SimpleUrl,
+    /// The upload API is another one.
+    UploadUrl,
+    /// No connection.
+    Network(Cause),
+}
+
+/// [`Fault`] with an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// [`Fault::Name`].
+    Name,
+    /// [`Fault::Certificate`].
+    Certificate,
+}
+
+impl Advice {
+    /// What to do about the answer to an upload.
+    pub fn of(error: &HttpError) -> Self {
+        match (Refusal::of(error), error.fault()) {
+            (Some(Refusal::Incident), _) => Self::Wait,
+            (Some(Refusal::Credentials | Refusal::Expired), _) => Self::Credentials,
+            (Some(Refusal::Project), _) => Self::Project,
+            (Some(Refusal::NewProject), _) => Self::PendingPublisher,
+            (Some(Refusal::Exists | Refusal::Deleted), _) => Self::RaiseVersion,
+            (Some(Refusal::Size), _) => Self::Size,
+            (Some(Refusal::OldRelease), _) => Self::OldRelease,
+            (Some(Refusal::Attestations), _) => Self::Attestations,
+            (None, Some(Fault::Name)) => Self::Network(Cause::Name),
+            (None, Some(Fault::Certificate)) => Self::Network(Cause::Certificate),
+            _ if matches!(error, HttpError::Redirect { .. }) => Self::UploadUrl,
+            _ if error.is_transient() || matches!(error, HttpError::Interrupted) => Self::Rerun,
+            _ => Self::Fix,
+        }
+    }
+
+    /// Whether the same run may succeed later.
+    pub fn is_rerun(self) -> bool {
+        matches!(self, Self::Rerun | Self::Wait | Self::Network(_))
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Verify => "run verify-dist over exactly the files that are to be published",
+            Self::Fix => "fix the errors above and rerun; files already uploaded are skipped",
+            Self::Rerun => "rerun: files already uploaded are skipped",
+            Self::Wait => {
+                "the index has switched uploads off for now: wait until it is open again, then rerun; files \
+                 already uploaded are skipped"
+            }
+            Self::RaiseVersion => {
+                "a published file never changes: raise the version, or publish the bytes that are already there"
+            }
+            Self::OldRelease => {
+                "PyPI takes new files for 14 days after a release; put these into a new version"
+            }
+            Self::Yanked => "un-yank the release on the index first, or raise the version",
+            Self::Archived => "un-archive the project on the index first",
+            Self::Quarantined => "the index's administrators have quarantined the project; contact them",
+            Self::Size => {
+                "make the file smaller, or ask the index for a higher limit; if it was granted, set `max-file-size`"
+            }
+            Self::Credentials => "check `username` and `password`: the index rejected them",
+            Self::Project => {
+                "the token is valid, but not for this project: check its scope, and the project's owners"
+            }
+            Self::PendingPublisher => {
+                "trusted publishing can create only one project in a run: register a pending publisher for the \
+                 next one, then rerun; files already uploaded are skipped"
+            }
+            Self::Attestations => "rerun; if it fails again, set `attestations: off`",
+            Self::Unattested => {
+                "an index never takes an attestation for a file that it has: set `attestations: auto`, or raise \
+                 the version"
+            }
+            Self::SimpleUrl => {
+                "check `simple-url`: it must be the Simple API of the index that the files go to"
+            }
+            Self::UploadUrl => "if that is the index's upload API, set `index` to it",
+            Self::Network(Cause::Name) => connection(Fault::Name),
+            Self::Network(Cause::Certificate) => connection(Fault::Certificate),
+        }
+    }
+}
+
+/// What to do about a failed connection.
+pub(crate) fn connection(fault: Fault) -> &'static str {
+    match fault {
+        Fault::Name => "check the host name in `index` and `simple-url`, and the machine's DNS and proxy",
+        Fault::Certificate => {
+            "if the index uses a private certificate authority, set SSL_CERT_FILE to its certificate (PEM)"
+        }
+        Fault::Connection => "check the network and HTTPS_PROXY, then rerun",
+    }
+}
+
+/// What to do about all of them, each advice once.
+pub(crate) fn hints(problems: &[Problem]) -> String {
+    let advice: BTreeSet<Advice> = problems.iter().map(|problem| problem.advice).collect();
+    let advice: Vec<&str> = advice.into_iter().map(Advice::text).collect();
+    advice.join("; ")
+}

@@ -1,0 +1,468 @@
+//! The GitHub Release: a draft, its assets, and only then published. Whatever
+//! is there already is compared; a published asset is never replaced.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use index::{Client, HttpError, Retryable, Verdict};
+use octocrab::Octocrab;
+use octocrab::models::repos::{Asset, Release};
+use octocrab::repos::releases::MakeLatest;
+use pydist::digest;
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
+use reqwest::{Body, Response, Url};
+use sha2::{Digest as _, Sha256};
+use toolkit::{Context, Secret, Ui};
+
+use crate::attestation::Attestations;
+use crate::error::Error;
+use crate::github::plan::{Content, ReleaseFile, ReleasePlan, renamed};
+use crate::inputs::{self, Depth, ReleaseMode};
+use crate::upload::{self, BINARY, Progress};
+
+/// For each question to the API, and for the answer to an asset.
+const LIMIT: Duration = Duration::from_secs(60);
+/// GitHub's secondary rate limits last for a minute, if it says nothing else;
+/// octocrab does not pass on what it says.
+const LIMITED: Duration = Duration::from_secs(3);
+/// The download of an asset that has to be hashed here.
+const DOWNLOAD: Duration = Duration::from_secs(600);
+
+/// Why an attempt did not complete the release.
+#[derive(Debug, thiserror::Error)]
+enum Abort {
+    #[error("{}", octocrab_error(.0))]
+    Api(#[from] octocrab::Error),
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// One line, without the documentation's address.
+fn octocrab_error(error: &octocrab::Error) -> String {
+    match error {
+        octocrab::Error::GitHub { source, .. } => {
+            let details =
+                source.errors.iter().flatten().map(|error| format!("; {error}")).collect::<String>();
+            format!("GitHub answered {}: {}{details}", source.status_code, source.message)
+        }
+        other => {
+            let text =
+                std::error::Error::source(other).map_or_else(|| other.to_string(), ToString::to_string);
+            text.lines().next().unwrap_or_default().to_owned()
+        }
+    }
+}
+
+impl Abort {
+    /// Whether GitHub says that there were too many requests.
+    fn is_limit(&self) -> bool {
+        match self {
+            Self::Api(octocrab::Error::GitHub { source, .. }) => {
+                let limit = source.message.to_ascii_lowercase().contains("rate limit");
+                limit && matches!(source.status_code.as_u16(), 403 | 429)
+            }
+            Self::Http(HttpError::Status { status, retry_after: Some(_), .. }) => status.as_u16() == 403,
+            _ => false,
+        }
+    }
+
+    /// The status of GitHub's answer.
+    fn status(&self) -> Option<u16> {
+        match self {
+            Self::Api(octocrab::Error::GitHub { source, .. }) => Some(source.status_code.as_u16()),
+            Self::Http(error) => error.status(),
+            _ => None,
+        }
+    }
+}
+
+impl Retryable for Abort {
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::Http(HttpError::Status { retry_after, .. }) if self.is_limit() => {
+                Verdict::Again(*retry_after)
+            }
+            _ if self.is_limit() => Verdict::Again(Some(LIMITED)),
+            Self::Api(octocrab::Error::GitHub { source, .. }) => match source.status_code.as_u16() {
+                408 | 429 | 500..=599 => Verdict::Again(None),
+                _ => Verdict::Final,
+            },
+            Self::Api(
+                octocrab::Error::Reqwest { .. }
+                | octocrab::Error::Hyper { .. }
+                | octocrab::Error::Service { .. },
+            ) => Verdict::Again(None),
+            Self::Http(error) => error.verdict(),
+            Self::Api(_) | Self::Refused(_) => Verdict::Final,
+        }
+    }
+}
+
+/// Makes the release what its plan says.
+pub struct Releaser<'a> {
+    octocrab: Option<Octocrab>,
+    client: &'a Client,
+    ui: &'a Ui,
+    inputs: &'a inputs::Release,
+    depth: Depth,
+    insecure_loopback: bool,
+    plan: ReleasePlan,
+    api: &'a str,
+}
+
+impl<'a> Releaser<'a> {
+    /// Without a token it can only show its plan.
+    pub fn new(
+        inputs: &'a inputs::Inputs,
+        context: &'a Context,
+        client: &'a Client,
+        ui: &'a Ui,
+        plan: ReleasePlan,
+    ) -> Result<Self, Error> {
+        let failed = |what: String| Error::Release { what, status: None, partial: false, refused: true };
+        let api = context.api_url.as_str();
+        index::checked(api, inputs.insecure_loopback).map_err(|error| failed(error.to_string()))?;
+        let octocrab = |token: &Secret| {
+            let builder = Octocrab::builder().base_uri(api)?;
+            builder.personal_token(token.expose().to_owned()).build_with_reqwest(client.sender.clone())
+        };
+        let octocrab = inputs.release.token.as_ref().map(octocrab).transpose();
+        let octocrab = octocrab.map_err(|error| failed(octocrab_error(&error)))?;
+        if !plan.is_tagged() {
+            let versions = plan.versions.join(", ");
+            ui.warning(format!("the tag `{}` names no version of what is released: {versions}", plan.tag));
+        }
+        let (depth, insecure_loopback) = (inputs.depth, inputs.insecure_loopback);
+        Ok(Self { octocrab, client, ui, inputs: &inputs.release, depth, insecure_loopback, plan, api })
+    }
+
+    /// The names of the assets.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.plan.files.keys().map(String::as_str)
+    }
+
+    /// Adds attestations to the assets.
+    pub fn add_attestations(&mut self, attestations: &Attestations) {
+        self.plan.add_attestations(attestations);
+    }
+
+    /// A release that is there already and cannot become this one is an error.
+    /// A GitHub that does not answer is not one yet.
+    pub async fn refuse_conflicts(&self) -> Result<(), Error> {
+        let Some(octocrab) = &self.octocrab else { return Ok(()) };
+        let work = Work { octocrab, of: self };
+        match work.look().await {
+            Ok(_) => Ok(()),
+            Err(abort) if abort.is_transient() => {
+                self.ui.warning(format!("cannot look at the GitHub Release yet: {abort}"));
+                Ok(())
+            }
+            Err(abort) => Err(Error::Release {
+                what: format!("{abort}; nothing was sent"),
+                status: abort.status(),
+                partial: false,
+                refused: true,
+            }),
+        }
+    }
+
+    /// Makes the release complete, and gives its page; a dry run shows what it
+    /// would hold.
+    pub async fn run(&self) -> Result<Option<String>, Error> {
+        let Some(octocrab) = self.octocrab.as_ref().filter(|_| self.depth == Depth::Full) else {
+            if self.depth != Depth::Offline {
+                self.refuse_conflicts().await?;
+            }
+            self.ui.report(self.names().collect::<Vec<_>>().join("\n"));
+            return Ok(None);
+        };
+        let partial = self.inputs.mode == ReleaseMode::After;
+        let work = Work { octocrab, of: self };
+        match self.client.retry(async || work.complete().await).await {
+            Ok(page) => {
+                self.ui.info(format!("released: {page}"));
+                Ok(Some(page))
+            }
+            Err(abort) => {
+                let refused = !abort.is_transient();
+                Err(Error::Release { what: abort.to_string(), status: abort.status(), partial, refused })
+            }
+        }
+    }
+}
+
+struct Work<'a> {
+    octocrab: &'a Octocrab,
+    of: &'a Releaser<'a>,
+}
+
+impl Work<'_> {
+    /// The release, if there is one, and how it differs; one that cannot become
+    /// ours is refused. Nothing is changed.
+    async fn look(&self) -> Result<Option<(Release, Difference<'_>)>, Abort> {
+        let Some(release) = self.find().await? else { return Ok(None) };
+        let differs = self.compare(&release).await?;
+        if !release.draft && !differs.other.is_empty() {
+            let names =
+                differs.other.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            return Err(Abort::Refused(format!("{} already has another {names}", release.html_url)));
+        }
+        let cut_off = differs.cut_off.iter().map(|(name, _)| *name);
+        let incomplete: Vec<&str> = differs.missing.iter().copied().chain(cut_off).collect();
+        if release.immutable == Some(true) && !incomplete.is_empty() {
+            let names = incomplete.join(", ");
+            return Err(Abort::Refused(format!("{} is immutable and lacks {names}", release.html_url)));
+        }
+        Ok(Some((release, differs)))
+    }
+
+    /// From whatever is there to a published release. Each step looks first,
+    /// so it can begin again at any point.
+    async fn complete(&self) -> Result<String, Abort> {
+        let (release, differs) = if let Some(found) = self.look().await? {
+            found
+        } else {
+            let release = self.create().await?;
+            let differs = self.compare(&release).await?;
+            (release, differs)
+        };
+        let upload = self.upload_url(&release)?;
+        let (owner, name) = &self.of.plan.repository;
+        for (_, id) in differs.other.iter().chain(&differs.cut_off) {
+            let route = format!("/repos/{owner}/{name}/releases/assets/{id}");
+            self.delete(route).await?;
+        }
+        let again = differs.other.iter().chain(&differs.cut_off).map(|(name, _)| *name);
+        for name in again.chain(differs.missing.iter().copied()) {
+            self.of.ui.info(format!("  {name}"));
+            self.send(&upload, name, &self.of.plan.files[name]).await?;
+        }
+        let planned = |asset: &&Asset| {
+            self.of.plan.files.keys().any(|name| asset.name == *name || asset.name == renamed(name))
+        };
+        for asset in release.assets.iter().filter(|asset| !planned(asset)) {
+            self.of
+                .ui
+                .warning(format!("the release also has `{}`, which is not one of these files", asset.name));
+        }
+        if !release.draft || self.of.inputs.draft {
+            return Ok(release.html_url.to_string());
+        }
+        let id = release.id.into_inner();
+        let repos = self.octocrab.repos(owner, name);
+        let left = self.compare(&self.ask(repos.releases().get(id)).await?).await?;
+        let mut left =
+            left.other.iter().chain(&left.cut_off).map(|(name, _)| *name).chain(left.missing).peekable();
+        if left.peek().is_some() {
+            let names = left.collect::<Vec<_>>().join(", ");
+            return Err(Abort::Refused(format!("GitHub accepted {names}, but does not list it")));
+        }
+        let releases = repos.releases();
+        let mut update = releases.update(id).draft(false);
+        if let Some(latest) = self.make_latest() {
+            update = update.make_latest(latest);
+        }
+        let release = self.ask(update.send()).await?;
+        Ok(release.html_url.to_string())
+    }
+
+    /// What GitHub answers, within the limit.
+    async fn ask<T>(&self, question: impl Future<Output = octocrab::Result<T>>) -> Result<T, Abort> {
+        let timeout = |_| HttpError::Timeout { url: self.of.api.to_owned(), what: "no answer", limit: LIMIT };
+        Ok(tokio::time::timeout(LIMIT, question).await.map_err(timeout)??)
+    }
+
+    /// The release of the tag: published, or still a draft.
+    async fn find(&self) -> Result<Option<Release>, Abort> {
+        let (owner, name) = &self.of.plan.repository;
+        let (repos, tag) = (self.octocrab.repos(owner, name), &self.of.plan.tag);
+        match self.ask(repos.releases().get_by_tag(tag)).await {
+            Ok(release) => return Ok(Some(release)),
+            Err(Abort::Api(octocrab::Error::GitHub { source, .. })) if source.status_code.as_u16() == 404 => {
+            }
+            Err(error) => return Err(error),
+        }
+        // The oldest one: of two runs at the same time, both settle on it.
+        Ok(self.drafts().await?.into_iter().min_by_key(|release| release.id))
+    }
+
+    /// The drafts of the tag: a draft has no tag yet, so only the list has it.
+    async fn drafts(&self) -> Result<Vec<Release>, Abort> {
+        let (owner, name) = &self.of.plan.repository;
+        let (repos, tag) = (self.octocrab.repos(owner, name), &self.of.plan.tag);
+        let mut drafts = Vec::new();
+        for page in 1..=10_u32 {
+            let list = self.ask(repos.releases().list().per_page(100).page(page).send()).await?;
+            let count = list.items.len();
+            drafts.extend(list.items.into_iter().filter(|release| release.draft && release.tag_name == *tag));
+            if !drafts.is_empty() || count < 100 {
+                break;
+            }
+        }
+        Ok(drafts)
+    }
+
+    /// A new draft, unless another run has made one at the same time: then that
+    /// one, and ours is deleted.
+    async fn create(&self) -> Result<Release, Abort> {
+        let (owner, name) = &self.of.plan.repository;
+        let (repos, plan) = (self.octocrab.repos(owner, name), &self.of.plan);
+        let releases = repos.releases();
+        let notes = self.notes().await?;
+        let mut create = releases.create(&plan.tag).name(&plan.name).body(&notes);
+        if let Some(target) = &plan.target {
+            create = create.target_commitish(target);
+        }
+        let ours = self.ask(create.draft(true).prerelease(plan.prerelease).send()).await?;
+        let first = self.find().await?.filter(|first| first.id != ours.id);
+        let Some(first) = first else { return Ok(ours) };
+        let route = format!("/repos/{owner}/{name}/releases/{}", ours.id);
+        self.delete(route).await?;
+        Ok(first)
+    }
+
+    /// The notes, with GitHub's own after them if they are wanted.
+    async fn notes(&self) -> Result<String, Abort> {
+        let (owner, name) = &self.of.plan.repository;
+        let (repos, plan) = (self.octocrab.repos(owner, name), &self.of.plan);
+        if !self.of.inputs.generate_notes {
+            return Ok(plan.notes.clone());
+        }
+        let releases = repos.releases();
+        let mut generate = releases.generate_release_notes(&plan.tag);
+        if let Some(target) = &plan.target {
+            generate = generate.target_commitish(target);
+        }
+        let generated = self.ask(generate.send()).await?.body;
+        let parts = [plan.notes.as_str(), generated.as_str()];
+        Ok(parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n"))
+    }
+
+    fn make_latest(&self) -> Option<MakeLatest> {
+        match self.of.inputs.make_latest {
+            "true" => Some(MakeLatest::True),
+            "false" => Some(MakeLatest::False),
+            "legacy" => Some(MakeLatest::Legacy),
+            _ => None,
+        }
+    }
+
+    async fn delete(&self, route: String) -> Result<(), Abort> {
+        let delete = async {
+            let response = self.octocrab._delete(route, None::<&()>).await?;
+            octocrab::map_github_error(response).await
+        };
+        self.ask(delete).await.map(drop)
+    }
+
+    async fn compare(&self, release: &Release) -> Result<Difference<'_>, Abort> {
+        let mut differs = Difference::default();
+        for (name, file) in &self.of.plan.files {
+            match release.assets.iter().find(|asset| asset.name == *name || asset.name == renamed(name)) {
+                None => differs.missing.push(name),
+                // The upload was cut off.
+                Some(asset) if asset.state != "uploaded" => {
+                    differs.cut_off.push((name, asset.id.into_inner()))
+                }
+                Some(asset) if self.is_same(asset, file).await? => {}
+                Some(asset) => differs.other.push((name, asset.id.into_inner())),
+            }
+        }
+        Ok(differs)
+    }
+
+    async fn is_same(&self, asset: &Asset, file: &ReleaseFile) -> Result<bool, Abort> {
+        if file.any {
+            return Ok(true);
+        }
+        if u64::try_from(asset.size).ok() != Some(file.size) {
+            return Ok(false);
+        }
+        if let Some(digest) = asset.digest.as_deref().and_then(|digest| digest.strip_prefix("sha256:")) {
+            return Ok(digest == file.sha256);
+        }
+        // Older assets and GitHub Enterprise Server have no digest.
+        let sha256 = tokio::time::timeout(DOWNLOAD, self.hash(asset)).await;
+        let late = |_| HttpError::Timeout {
+            url: asset.url.to_string(),
+            what: "no complete answer",
+            limit: DOWNLOAD,
+        };
+        Ok(sha256.map_err(late)?? == file.sha256)
+    }
+
+    /// The sha256 of an asset's bytes. The API redirects to another host, which
+    /// gets no token.
+    async fn hash(&self, asset: &Asset) -> Result<String, Abort> {
+        let client = self.of.client;
+        let url = self.checked(asset.url.as_str())?;
+        let shown = index::without_secrets(&url);
+        let failed = |error| index::connection_error(&shown, error);
+        let request = client.sender.get(url.clone()).bearer_auth(self.token()).header(ACCEPT, BINARY);
+        let mut response: Response = request.send().await.map_err(failed)?;
+        if let Some(to) = response.headers().get(LOCATION).filter(|_| response.status().is_redirection()) {
+            let to = String::from_utf8_lossy(to.as_bytes()).into_owned();
+            let to = url
+                .join(&to)
+                .map_err(|error| Abort::Refused(format!("GitHub redirects to `{to}`: {error}")))?;
+            let to = index::checked(to.as_str(), self.of.insecure_loopback);
+            let to = to.map_err(|error| Abort::Refused(format!("GitHub redirects elsewhere: {error}")))?;
+            response = client.reader.get(to).send().await.map_err(failed)?;
+        }
+        let mut response = client.success(response).await?;
+        let mut hasher = Sha256::new();
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            hasher.update(&chunk);
+        }
+        Ok(digest::hex(&hasher.finalize()))
+    }
+
+    fn token(&self) -> &str {
+        self.of.inputs.token.as_ref().map(Secret::expose).unwrap_or_default()
+    }
+
+    /// Where the release takes assets: GitHub's own hosts alone get the token.
+    fn upload_url(&self, release: &Release) -> Result<Url, Abort> {
+        self.checked(release.upload_url.split('{').next().unwrap_or_default())
+    }
+
+    fn checked(&self, text: &str) -> Result<Url, Abort> {
+        let refused =
+            || Abort::Refused(format!("GitHub's API names an address that is not its own: `{text}`"));
+        let url = index::checked(text, self.of.insecure_loopback).map_err(|_| refused())?;
+        let api = Url::parse(self.of.api).map_err(|_| refused())?;
+        let host = |url: &Url| url.host_str().unwrap_or_default().to_owned();
+        let uploads = host(&api).strip_prefix("api.").map(|domain| format!("uploads.{domain}"));
+        let own = host(&url) == host(&api) && url.port() == api.port() || uploads == Some(host(&url));
+        if own { Ok(url) } else { Err(refused()) }
+    }
+
+    /// In pieces: octocrab would hold the whole file in memory.
+    async fn send(&self, url: &Url, name: &str, file: &ReleaseFile) -> Result<(), Abort> {
+        let progress = Arc::new(Progress::new());
+        let body = match &file.content {
+            Content::Bytes(bytes) => Body::from(bytes.clone()),
+            Content::Path(path) => {
+                let (path, sha256) = (path.clone(), file.sha256.clone());
+                Body::wrap_stream(upload::pieces(path, file.size, sha256, Arc::clone(&progress)))
+            }
+        };
+        let mut url = url.clone();
+        url.query_pairs_mut().append_pair("name", name);
+        let request = self.of.client.sender.post(url.clone()).bearer_auth(self.token());
+        let request = request.header(CONTENT_TYPE, BINARY).header(CONTENT_LENGTH, file.size).body(body);
+        Ok(upload::send(self.of.client, &url, request, &progress, LIMIT, &|_| {}).await?)
+    }
+}
+
+/// How a release differs from its plan.
+#[derive(Default)]
+struct Difference<'a> {
+    missing: Vec<&'a str>,
+    /// Assets whose upload was cut off: names and the assets' numbers.
+    cut_off: Vec<(&'a str, u64)>,
+    /// Under our names, but with other bytes.
+    other: Vec<(&'a str, u64)>,
+}

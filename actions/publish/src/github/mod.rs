@@ -1,0 +1,7 @@
+//! The GitHub Release: what it is made of, and the client that makes it.
+
+mod client;
+mod plan;
+
+pub use client::Releaser;
+pub use plan::ReleasePlan;

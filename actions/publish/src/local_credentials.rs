@@ -1,0 +1,153 @@
+//! Passwords that are kept on a laptop: a file or standard input, `.pypirc`,
+//! netrc, and the command `keyring`.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use index::{Basic, Index};
+use toolkit::{Env, FileError, Secret, Ui};
+
+use crate::command;
+use crate::error::Error;
+use crate::inputs::Access;
+
+/// The password that the inputs give, masked.
+pub(crate) fn given(access: &Access, ui: &Ui) -> Result<Option<Basic>, Error> {
+    let password = match (&access.password, &access.password_file) {
+        (Some(password), _) => password.clone(),
+        (None, Some(path)) => read_secret(path)?,
+        (None, None) => return Ok(None),
+    };
+    let basic = Basic { user: access.username.clone(), password };
+    basic.mask(ui);
+    Ok(Some(basic))
+}
+
+fn read_secret(path: &Path) -> Result<Secret, Error> {
+    let mut text = String::new();
+    if path.as_os_str() == "-" {
+        std::io::stdin().read_to_string(&mut text).map_err(FileError::new("read", "standard input"))?;
+    } else {
+        text = std::fs::read_to_string(path).map_err(FileError::new("read", path))?;
+    }
+    let secret = Secret::new(text.trim());
+    if secret.expose().is_empty() {
+        return Err(FileError::new("find a password in", path)(std::io::ErrorKind::InvalidData.into()).into());
+    }
+    Ok(secret)
+}
+
+/// The password that this machine keeps for the index, if it keeps one.
+pub(crate) async fn stored(
+    access: &Access,
+    index: &Index,
+    env: &Env,
+    ui: &Ui,
+) -> Result<Option<Basic>, Error> {
+    let home = env.get("HOME").or_else(|| env.get("USERPROFILE")).map(PathBuf::from);
+    let read = |path: PathBuf| Some((std::fs::read_to_string(&path).ok()?, path));
+    let host = index.upload.host_str().unwrap_or_default();
+    let mut found = None;
+    if let Some((text, path)) = home.as_ref().and_then(|home| read(home.join(".pypirc"))) {
+        found = pypirc(&text, index).map(|basic| (basic, path));
+    }
+    if found.is_none() {
+        let path = env.get("NETRC").map(PathBuf::from).or_else(|| home.map(|home| home.join(".netrc")));
+        if let Some((text, path)) = path.and_then(read) {
+            found = netrc(&text, host).map(|basic| (basic, path));
+        }
+    }
+    if let Some((basic, path)) = found {
+        basic.mask(ui);
+        ui.info(format!("using the password for {index} from `{}`", path.display()));
+        return Ok(Some(basic));
+    }
+    if !access.keyring {
+        return Ok(None);
+    }
+    let args = ["get", index.upload.as_str(), &access.username];
+    let password = command::secret("keyring", &args, Duration::from_secs(60)).await?;
+    let basic = Basic { user: access.username.clone(), password };
+    basic.mask(ui);
+    Ok(Some(basic))
+}
+
+/// The section of `.pypirc` for this index: by its name, or by its URL.
+fn pypirc(text: &str, index: &Index) -> Option<Basic> {
+    let mut sections: Vec<(&str, Vec<(&str, &str)>)> = Vec::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';'])) {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            sections.push((name.trim(), Vec::new()));
+        } else if let (Some((key, value)), Some((_, fields))) =
+            (line.split_once(['=', ':']), sections.last_mut())
+        {
+            fields.push((key.trim(), value.trim()));
+        }
+    }
+    let field = |fields: &[(&str, &str)], name: &str| {
+        fields.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+    };
+    let is_it = |(name, fields): &&(&str, Vec<(&str, &str)>)| match field(fields, "repository") {
+        Some(url) => url.trim_end_matches('/') == index.upload.as_str().trim_end_matches('/'),
+        None => index.known.is_some_and(|known| known.word() == *name),
+    };
+    let (_, fields) = sections.iter().find(is_it)?;
+    let user = field(fields, "username").unwrap_or_else(|| "__token__".to_owned());
+    Some(Basic { user, password: Secret::new(field(fields, "password")?) })
+}
+
+/// The entry of a netrc file for `host`, or its `default`.
+fn netrc(text: &str, host: &str) -> Option<Basic> {
+    let mut words =
+        text.lines().filter(|line| !line.trim_start().starts_with('#')).flat_map(str::split_whitespace);
+    let (mut is_ours, mut user, mut password) = (false, None, None);
+    while let Some(word) = words.next() {
+        match word {
+            "machine" | "default" => {
+                if is_ours && password.is_some() {
+                    break;
+                }
+                is_ours = word == "default" || words.next() == Some(host);
+                (user, password) = (None, None);
+            }
+            "login" => user = words.next().filter(|_| is_ours).or(user),
+            "password" => password = words.next().filter(|_| is_ours).or(password),
+            _ => {}
+        }
+    }
+    let user = user.unwrap_or("__token__").to_owned();
+    password.filter(|_| is_ours).map(|password| Basic { user, password: Secret::new(password) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(basic: Option<Basic>) -> Option<(String, String)> {
+        basic.map(|basic| (basic.user, basic.password.expose().to_owned()))
+    }
+
+    fn pair(user: &str, password: &str) -> Option<(String, String)> {
+        Some((user.to_owned(), password.to_owned()))
+    }
+
+    #[test]
+    fn pypirc_names_indexes_by_word_or_url() {
+        let text = "[distutils]\nindex-servers = pypi\n\n[pypi]\nusername = __token__\npassword = pypi-a\n\
+                    # other\n[corp]\nrepository: https://corp.example/pypi\nusername: me\npassword: b=c\n";
+        let index = |text: &str| Index::parse(text, None, false).unwrap();
+        assert_eq!(shown(pypirc(text, &index("pypi"))), pair("__token__", "pypi-a"));
+        assert_eq!(shown(pypirc(text, &index("https://corp.example/pypi/"))), pair("me", "b=c"));
+        assert_eq!(shown(pypirc(text, &index("testpypi"))), None);
+    }
+
+    #[test]
+    fn netrc_is_read_by_host() {
+        let text = "machine a.example login me password x\nmachine b.example\n  login you\n  password y\n";
+        assert_eq!(shown(netrc(text, "b.example")), pair("you", "y"));
+        assert_eq!(shown(netrc(text, "a.example")), pair("me", "x"));
+        assert_eq!(shown(netrc(text, "c.example")), None);
+        assert_eq!(shown(netrc(&format!("{text}default login d password z"), "c.example")), pair("d", "z"));
+    }
+}

@@ -1,0 +1,137 @@
+//! The files that `paths` names: distributions and their attestations.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use globset::GlobBuilder;
+use toolkit::FileError;
+
+use crate::error::Error;
+
+/// What the paths name.
+#[derive(Debug, Default)]
+pub(crate) struct Gathered {
+    /// Distributions.
+    pub(crate) dists: Vec<PathBuf>,
+    /// Attestations beside them (`….attestation`).
+    pub(crate) attestations: Vec<PathBuf>,
+    /// Other files in the directories.
+    pub(crate) others: Vec<PathBuf>,
+}
+
+/// Files, those in directories, and those that patterns match. A path that
+/// exists is never a pattern.
+pub(crate) fn gather(paths: &[String]) -> Result<Gathered, Error> {
+    let (mut named, mut listed) = (BTreeSet::new(), BTreeSet::new());
+    for text in paths {
+        let path = PathBuf::from(text);
+        if path.is_dir() {
+            listed.extend(files_in(&path)?);
+        } else if path.exists() || !text.contains(['*', '?', '[', '{']) {
+            named.insert(path);
+        } else {
+            listed.extend(matches(text)?);
+        }
+    }
+    let mut gathered = Gathered::default();
+    for path in named.iter().chain(listed.difference(&named)) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.ends_with(".whl") || name.ends_with(".tar.gz") {
+            gathered.dists.push(path.clone());
+        } else if name.ends_with(".attestation") {
+            gathered.attestations.push(path.clone());
+        } else if named.contains(path) {
+            // Its name will be an error.
+            gathered.dists.push(path.clone());
+        } else {
+            gathered.others.push(path.clone());
+        }
+    }
+    gathered.dists.sort();
+    if gathered.dists.is_empty() {
+        return Err(Error::Nothing(paths.iter().map(PathBuf::from).collect()));
+    }
+    Ok(gathered)
+}
+
+/// Files that a pattern or a path names, for assets of any kind.
+pub(crate) fn any_files(paths: &[String]) -> Result<Vec<PathBuf>, Error> {
+    let mut files = BTreeSet::new();
+    for text in paths {
+        let path = PathBuf::from(text);
+        if path.is_dir() {
+            files.extend(files_in(&path)?.into_iter().filter(|path| path.is_file()));
+        } else if path.exists() || !text.contains(['*', '?', '[', '{']) {
+            files.insert(path);
+        } else {
+            let matched = matches(text)?;
+            if matched.is_empty() {
+                return Err(Error::ReleaseInput(format!("input `extra-assets`: no file matches `{text}`")));
+            }
+            files.extend(matched);
+        }
+    }
+    Ok(files.into_iter().collect())
+}
+
+fn files_in(directory: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(FileError::new("read", directory))? {
+        files.push(entry.map_err(FileError::new("read", directory))?.path());
+    }
+    Ok(files)
+}
+
+/// The files that match a pattern, looked for below its fixed part.
+fn matches(pattern: &str) -> Result<Vec<PathBuf>, Error> {
+    let glob = GlobBuilder::new(pattern.trim_start_matches("./")).literal_separator(true).build();
+    let glob = glob.map_err(|source| Error::Pattern { pattern: pattern.to_owned(), source })?;
+    let matcher = glob.compile_matcher();
+    let fixed = pattern.split(['*', '?', '[', '{']).next().unwrap_or_default();
+    let fixed = fixed.rfind('/').map_or(0, |end| end + 1);
+    let root = if fixed == 0 { "." } else { &pattern[..fixed] };
+    let is_deep = pattern.contains("**") || pattern[fixed..].contains('/');
+    let mut files = Vec::new();
+    let mut directories = vec![PathBuf::from(root)];
+    while let Some(directory) = directories.pop() {
+        if !directory.is_dir() {
+            continue;
+        }
+        for path in files_in(&directory)? {
+            if path.is_dir() && !path.is_symlink() {
+                directories.extend(Some(path).filter(|_| is_deep));
+            } else if matcher.is_match(path.strip_prefix("./").unwrap_or(&path)) {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_files_and_directories_are_gathered() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["dist/a-1.whl", "dist/a-1.whl.publish.attestation", "dist/notes.txt", "x/y/b-1.tar.gz"] {
+            let path = directory.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, b"").unwrap();
+        }
+        let at = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+        let names = |paths: &[String]| {
+            let found = gather(paths).unwrap();
+            let count = [found.dists.len(), found.attestations.len(), found.others.len()];
+            (found.dists, count)
+        };
+        assert_eq!(names(&[at("dist")]).1, [1, 1, 1]);
+        assert_eq!(names(&[at("dist/*.whl"), at("dist/a-1.whl")]).0, [PathBuf::from(at("dist/a-1.whl"))]);
+        assert_eq!(names(&[at("**/*.tar.gz")]).0, [PathBuf::from(at("x/y/b-1.tar.gz"))]);
+        assert_eq!(names(&[at("?/y/*.{whl,tar.gz}")]).1, [1, 0, 0]);
+        assert!(matches!(gather(&[at("dist/*.zip")]), Err(Error::Nothing(_))));
+        assert!(matches!(gather(&[at("dist/[.whl")]), Err(Error::Pattern { .. })));
+    }
+}

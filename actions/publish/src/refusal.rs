@@ -1,0 +1,111 @@
+//! What Warehouse means by its refusals. Some differ in their words alone, and
+//! these are the only words that are compared; `docs/publish-refusals.md` lists
+//! them with the date on which they were seen.
+
+use index::HttpError;
+
+/// What an index means by a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Uploads are switched off for everybody, for a while.
+    Incident,
+    /// The token has expired.
+    Expired,
+    /// The password or token is not valid.
+    Credentials,
+    /// The token is valid, but not for this project.
+    Project,
+    /// A trusted publisher cannot create a project by an upload.
+    NewProject,
+    /// Another file of this name, or this content under another name, exists.
+    Exists,
+    /// A file of this name existed and was deleted.
+    Deleted,
+    /// The file or the project is too large.
+    Size,
+    /// The release takes no new files.
+    OldRelease,
+    /// The attestations are not valid, or cannot be taken from this publisher.
+    Attestations,
+}
+
+/// Status, words of the message in lower case, meaning. The first row that
+/// matches counts.
+const MEANINGS: &[(u16, &str, Refusal)] = &[
+    (403, "read-only mode", Refusal::Incident),
+    (403, "uploads are temporarily disabled", Refusal::Incident),
+    (503, "read-only mode", Refusal::Incident),
+    (503, "uploads are temporarily disabled", Refusal::Incident),
+    (403, "token is expired", Refusal::Expired),
+    (403, "expired token", Refusal::Expired),
+    (403, "isn't allowed to upload", Refusal::Project),
+    (403, "is not valid for project", Refusal::Project),
+    (403, "invalid or non-existent authentication", Refusal::Credentials),
+    (403, "invalid api token", Refusal::Credentials),
+    (400, "non-user identities cannot create new projects", Refusal::NewProject),
+    (400, "file already exists", Refusal::Exists),
+    (400, "previously used by a file that has since been deleted", Refusal::Deleted),
+    (400, "file too large", Refusal::Size),
+    (400, "project size too large", Refusal::Size),
+    (400, "releases older than", Refusal::OldRelease),
+    (400, "invalid attestations", Refusal::Attestations),
+];
+
+impl Refusal {
+    /// What `error` means, if it is a refusal that is known.
+    pub fn of(error: &HttpError) -> Option<Self> {
+        let status = error.status()?;
+        let message = error.message().to_lowercase();
+        let found = MEANINGS.iter().find(|row| row.0 == status && message.contains(row.1));
+        match (found, status) {
+            (Some(row), _) => Some(row.2),
+            (None, 401 | 403) => Some(Self::Credentials),
+            // Other indexes: pypiserver, Gitea, Nexus.
+            (None, 409) => Some(Self::Exists),
+            (None, 413) => Some(Self::Size),
+            (None, _) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use testkit::refusals::REFUSALS;
+
+    use super::*;
+
+    fn answer(status: u16, message: &str) -> HttpError {
+        HttpError::Status {
+            url: String::new(),
+            status: reqwest::StatusCode::from_u16(status).unwrap(),
+            message: message.to_owned(),
+            retry_after: None,
+        }
+    }
+
+    #[test]
+    fn the_recorded_answers_are_understood() {
+        for recorded in REFUSALS.iter().filter(|recorded| !recorded.meaning.is_empty()) {
+            let found = Refusal::of(&answer(recorded.status, recorded.words));
+            let found = format!("{:?}", found.unwrap());
+            assert_eq!(found, recorded.meaning, "{}", recorded.words);
+        }
+    }
+
+    #[test]
+    fn the_document_lists_the_recorded_answers() {
+        let document = include_str!("../../../docs/publish-refusals.md");
+        for recorded in REFUSALS {
+            let row = format!("| {} | {} | {} |", recorded.case, recorded.status, recorded.words);
+            assert!(document.contains(&row), "{row}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_told_by_its_status() {
+        assert_eq!(Refusal::of(&answer(401, "")), Some(Refusal::Credentials));
+        assert_eq!(Refusal::of(&answer(409, "conflict")), Some(Refusal::Exists));
+        assert_eq!(Refusal::of(&answer(400, "Invalid value for classifiers.")), None);
+        assert_eq!(Refusal::of(&answer(503, "Service Unavailable")), None);
+    }
+}

@@ -1,0 +1,142 @@
+//! Waiting until the index lists what was sent, as it was sent.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use index::{HttpError, Listing, interruption};
+use tokio::time::{Instant, timeout_at};
+use toolkit::{Ui, error_chain};
+
+use crate::advice::{Advice, Problem};
+use crate::attestation::Attestations;
+use crate::inspect::Dist;
+use crate::plan::Remote;
+use crate::probe::IndexReader;
+use crate::report::{Report, State, files};
+
+/// Looks at the index until it lists all files.
+pub(crate) struct Verifier<'a> {
+    pub(crate) ui: &'a Ui,
+    pub(crate) reader: &'a IndexReader<'a>,
+    pub(crate) timeout: Duration,
+    pub(crate) attestations: &'a Attestations,
+}
+
+impl Verifier<'_> {
+    /// Waits until the index lists each file with the hash that was sent, for
+    /// all packages at once.
+    pub(crate) async fn wait(&self, sent: &[&Dist], report: &mut Report) -> Vec<Problem> {
+        let end = Instant::now() + self.timeout;
+        let mut pause = Duration::from_millis(100);
+        let mut is_reported = false;
+        let mut open: Vec<&Dist> = sent.to_vec();
+        loop {
+            let mut problems = self.look(&open, end, report).await;
+            let is_settled = problems.iter().any(|problem| problem.advice != Advice::Rerun);
+            let is_over = Instant::now() + pause > end || toolkit::interrupted();
+            if problems.is_empty() || is_settled || is_over {
+                self.finish(&mut problems, report);
+                return problems;
+            }
+            let names: BTreeSet<&str> = problems.iter().map(|problem| problem.file.as_str()).collect();
+            open.retain(|dist| names.contains(dist.filename.as_str()));
+            if pause > Duration::from_secs(2) && !is_reported {
+                is_reported = true;
+                let most = end.saturating_duration_since(Instant::now()).as_secs();
+                self.ui.info(format!("  waiting up to {most} s for the index to list {}", files(open.len())));
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = interruption() => {}
+            }
+            pause = (pause * 2).min(Duration::from_secs(15));
+        }
+    }
+
+    fn finish(&self, problems: &mut [Problem], report: &mut Report) {
+        for problem in problems {
+            if toolkit::interrupted() {
+                problem.what = String::from("interrupted before the index has listed it");
+            }
+            if let Some(file) = report.file(&problem.file) {
+                file.state = State::Unverified;
+                file.message = Some(problem.what.clone());
+            }
+        }
+    }
+
+    /// Looks once; here the caller's loop is the retry.
+    async fn look(&self, open: &[&Dist], end: Instant, report: &mut Report) -> Vec<Problem> {
+        let once = self.reader.client.once();
+        let reader = self.reader.with(&once);
+        let mut listings: BTreeMap<&str, Result<Listing, HttpError>> = BTreeMap::new();
+        let mut problems = Vec::new();
+        for dist in open {
+            if !listings.contains_key(dist.project.as_str()) {
+                let listing = self.until(end, reader.list(&dist.project)).await;
+                listings.insert(&dist.project, listing);
+            }
+            let found = match &listings[dist.project.as_str()] {
+                Err(error) => Some((error_chain(error), Advice::Rerun)),
+                Ok(listing) => {
+                    let remote = self.until(end, reader.compare(listing, dist)).await;
+                    self.check(listing, dist, remote, report)
+                }
+            };
+            let problem = |(what, advice)| Problem { file: dist.filename.clone(), what, advice };
+            problems.extend(found.map(problem));
+        }
+        problems
+    }
+
+    /// The answer, unless time is up: `verify-timeout` bounds each request too.
+    async fn until<T>(
+        &self,
+        end: Instant,
+        answer: impl Future<Output = Result<T, HttpError>>,
+    ) -> Result<T, HttpError> {
+        // The first look may take a moment, even if nothing is to be waited for.
+        let end = end.max(Instant::now() + Duration::from_secs(10));
+        let (url, limit) = (self.reader.index.simple.to_string(), self.timeout);
+        let late = |_| HttpError::Timeout { url, what: "no complete answer", limit };
+        timeout_at(end, answer).await.map_err(late)?
+    }
+
+    /// What is wrong with what the index lists, and what to do.
+    fn check(
+        &self,
+        listing: &Listing,
+        dist: &Dist,
+        remote: Result<Remote, HttpError>,
+        report: &mut Report,
+    ) -> Option<(String, Advice)> {
+        match remote {
+            Ok(Remote::Same) => {}
+            Ok(Remote::Different(what)) => return Some((what, Advice::RaiseVersion)),
+            Ok(Remote::Closed(what, advice)) => return Some((what, advice)),
+            Ok(Remote::Absent) => {
+                let (seconds, simple) = (self.timeout.as_secs(), self.reader.index.project(&dist.project));
+                let what = format!("the index took it, but {simple} does not list it within {seconds} s");
+                return Some((what, Advice::Rerun));
+            }
+            Err(error) => return Some((error_chain(&error), Advice::Rerun)),
+        }
+        let listed = listing.files.get(&dist.filename)?;
+        if listed.yanked {
+            return Some(("the index lists it as yanked".to_owned(), Advice::Yanked));
+        }
+        let file = report.file(&dist.filename)?;
+        if file.state == State::Unverified {
+            file.state = State::Uploaded;
+        }
+        file.url = Some(listed.shown_url());
+        // The file is right. Attestations come with it or, if the index has
+        // switched them off, never: there is nothing to wait for.
+        let lists = self.reader.index.known.is_some() || listing.lists_attestations;
+        if self.attestations.contains_key(&dist.filename) && lists && listed.provenance.is_none() {
+            file.attested = false;
+            file.message = Some("the index did not keep its attestation".to_owned());
+        }
+        None
+    }
+}
