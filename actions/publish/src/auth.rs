@@ -145,6 +145,14 @@ fn life(expires: Option<&serde_json::Value>) -> Duration {
 }
 
 impl Credentials<'_> {
+    /// Fails if they need trusted publishing, and the index does not offer it.
+    pub async fn offered(&self) -> Result<(), Error> {
+        if let Self::Trusted(trusted) = self {
+            trusted.audience().await?;
+        }
+        Ok(())
+    }
+
     /// What is valid for at least the next upload.
     pub async fn current(&self) -> Result<Basic, Error> {
         let trusted = match self {

@@ -204,6 +204,8 @@ impl Session<'_> {
         plan.refuse_conflicts()?;
         let new = state.as_ref().map(IndexState::new_projects).unwrap_or_default();
         if self.given.is_none() && self.provider.is_some() && new.len() > 1 {
+            // An index without trusted publishing is told as such.
+            self.credentials(new.clone())?.offered().await?;
             let page = inputs.index.publishing_page();
             return Err(Error::NewProjects { index: inputs.index.to_string(), projects: new, page });
         }

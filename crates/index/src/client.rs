@@ -226,7 +226,8 @@ fn shorten(line: &str) -> String {
         }
         text.extend([if text.is_empty() { "" } else { " " }, word]);
     }
-    if text.is_empty() {
+    // One long word is no reason to show almost nothing; secrets are hidden already.
+    if text.len() < SHOWN / 2 {
         text = line.chars().take(SHOWN).collect();
     }
     let is_link = |word: &&str| word.starts_with("https://") && word.len() <= SHOWN;

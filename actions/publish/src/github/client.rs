@@ -32,11 +32,18 @@ const DOWNLOAD: Duration = Duration::from_secs(600);
 #[derive(Debug, thiserror::Error)]
 enum Abort {
     #[error("{}", octocrab_error(.0))]
-    Api(#[from] octocrab::Error),
+    Api(octocrab::Error),
     #[error(transparent)]
     Http(#[from] HttpError),
     #[error("{0}")]
     Refused(String),
+}
+
+// No `source`: octocrab's own text repeats the message, on two lines.
+impl From<octocrab::Error> for Abort {
+    fn from(error: octocrab::Error) -> Self {
+        Self::Api(error)
+    }
 }
 
 /// One line, without the documentation's address.

@@ -151,7 +151,7 @@ fn offline_makes_no_connection() {
     command.args(["--attestations", "required", "--github-release", "after", "--tag", "v0.3.0"]);
     command.env("ACTIONS_ID_TOKEN_REQUEST_URL", &root).env("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "token");
     command.env("GITHUB_API_URL", root.trim_end_matches('/')).env("GITHUB_REPOSITORY", "octo/htty");
-    command.env("INPUT_GITHUB_TOKEN", GITHUB_TOKEN).env("INPUT_PASSWORD", "pypi-token");
+    command.env("INPUT_GITHUB_TOKEN", GITHUB_TOKEN);
     for name in ["http_proxy", "https_proxy", "all_proxy"] {
         command.env(name, &root);
     }

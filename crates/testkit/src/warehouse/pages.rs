@@ -47,6 +47,10 @@ pub(super) async fn page(
     if let Some(status) = shelf.behaviour.status {
         fresh["project-status"] = json!({ "status": status });
     }
+    // A cache keeps the answer that there is no such project, too.
+    if !exists && fresh["files"].as_array().is_none_or(Vec::is_empty) {
+        fresh = Value::Null;
+    }
     let (cached, as_html) = (shelf.behaviour.cached, shelf.behaviour.html);
     let (left, page) = shelf.pages.entry(project).or_insert((cached, fresh.clone()));
     if *left > 0 {
@@ -54,7 +58,7 @@ pub(super) async fn page(
     } else {
         *page = fresh;
     }
-    if page["files"].as_array().is_none_or(Vec::is_empty) && (!exists || cached > 0) {
+    if page.is_null() {
         return StatusCode::NOT_FOUND.into_response();
     }
     if let Some(hashes) = as_html {
