@@ -128,8 +128,8 @@ mod tests {
         basic.map(|basic| (basic.user, basic.password.expose().to_owned()))
     }
 
-    fn pair(user: &str, password: &str) -> Option<(String, String)> {
-        Some((user.to_owned(), password.to_owned()))
+    fn pair(user: &str, password: &str) -> (String, String) {
+        (user.to_owned(), password.to_owned())
     }
 
     #[test]
@@ -137,17 +137,20 @@ mod tests {
         let text = "[distutils]\nindex-servers = pypi\n\n[pypi]\nusername = __token__\npassword = pypi-a\n\
                     # other\n[corp]\nrepository: https://corp.example/pypi\nusername: me\npassword: b=c\n";
         let index = |text: &str| Index::parse(text, None, false).unwrap();
-        assert_eq!(shown(pypirc(text, &index("pypi"))), pair("__token__", "pypi-a"));
-        assert_eq!(shown(pypirc(text, &index("https://corp.example/pypi/"))), pair("me", "b=c"));
+        assert_eq!(shown(pypirc(text, &index("pypi"))), Some(pair("__token__", "pypi-a")));
+        assert_eq!(shown(pypirc(text, &index("https://corp.example/pypi/"))), Some(pair("me", "b=c")));
         assert_eq!(shown(pypirc(text, &index("testpypi"))), None);
     }
 
     #[test]
     fn netrc_is_read_by_host() {
         let text = "machine a.example login me password x\nmachine b.example\n  login you\n  password y\n";
-        assert_eq!(shown(netrc(text, "b.example")), pair("you", "y"));
-        assert_eq!(shown(netrc(text, "a.example")), pair("me", "x"));
+        assert_eq!(shown(netrc(text, "b.example")), Some(pair("you", "y")));
+        assert_eq!(shown(netrc(text, "a.example")), Some(pair("me", "x")));
         assert_eq!(shown(netrc(text, "c.example")), None);
-        assert_eq!(shown(netrc(&format!("{text}default login d password z"), "c.example")), pair("d", "z"));
+        assert_eq!(
+            shown(netrc(&format!("{text}default login d password z"), "c.example")),
+            Some(pair("d", "z"))
+        );
     }
 }

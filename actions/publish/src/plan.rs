@@ -176,8 +176,7 @@ impl Plan {
             let requires = |other: &&Package| {
                 package.files.iter().any(|step| dists[step.dist].requires.contains(&other.project))
             };
-            match groups.last_mut().filter(|group| !is_ordered && !group.iter().any(|other| requires(&other)))
-            {
+            match groups.last_mut().filter(|group| !is_ordered && !group.iter().any(requires)) {
                 Some(group) => group.push(package),
                 None => groups.push(vec![package]),
             }

@@ -80,14 +80,12 @@ async fn publish(
     let ready_made = attestation::read(&gathered.attestations, &dists)?;
     let agent = concat!("publish/", env!("CARGO_PKG_VERSION"));
     let client = Client::new(agent, &invocation.env, Retry::within(inputs.sending.retry_for), ui)?;
-    let mut releaser = match inputs.release.mode {
-        ReleaseMode::Off => None,
-        _ => {
-            let directory = inputs.attesting.directory.as_deref();
-            let plan =
-                ReleasePlan::new(&inputs.release, &inputs.files, directory, &invocation.context, &dists)?;
-            Some(Releaser::new(inputs, &invocation.context, &client, ui, plan)?)
-        }
+    let mut releaser = if inputs.release.mode == ReleaseMode::Off {
+        None
+    } else {
+        let directory = inputs.attesting.directory.as_deref();
+        let plan = ReleasePlan::new(&inputs.release, &inputs.files, directory, &invocation.context, &dists)?;
+        Some(Releaser::new(inputs, &invocation.context, &client, ui, plan)?)
     };
     if let Some(releaser) = releaser.as_ref().filter(|_| is_release_only) {
         return release_only(releaser, inputs, &dists, report).await;

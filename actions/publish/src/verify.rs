@@ -35,7 +35,7 @@ impl Verifier<'_> {
             let is_settled = problems.iter().any(|problem| problem.advice != Advice::Rerun);
             let is_over = Instant::now() + pause > end || toolkit::interrupted();
             if problems.is_empty() || is_settled || is_over {
-                self.finish(&mut problems, report);
+                mark_unverified(&mut problems, report);
                 return problems;
             }
             let names: BTreeSet<&str> = problems.iter().map(|problem| problem.file.as_str()).collect();
@@ -50,18 +50,6 @@ impl Verifier<'_> {
                 () = interruption() => {}
             }
             pause = (pause * 2).min(Duration::from_secs(15));
-        }
-    }
-
-    fn finish(&self, problems: &mut [Problem], report: &mut Report) {
-        for problem in problems {
-            if toolkit::interrupted() {
-                problem.what = String::from("interrupted before the index has listed it");
-            }
-            if let Some(file) = report.file(&problem.file) {
-                file.state = State::Unverified;
-                file.message = Some(problem.what.clone());
-            }
         }
     }
 
@@ -138,5 +126,18 @@ impl Verifier<'_> {
             file.message = Some("the index did not keep its attestation".to_owned());
         }
         None
+    }
+}
+
+/// Writes what the index does not list into the report.
+fn mark_unverified(problems: &mut [Problem], report: &mut Report) {
+    for problem in problems {
+        if toolkit::interrupted() {
+            problem.what = String::from("interrupted before the index has listed it");
+        }
+        if let Some(file) = report.file(&problem.file) {
+            file.state = State::Unverified;
+            file.message = Some(problem.what.clone());
+        }
     }
 }

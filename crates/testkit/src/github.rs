@@ -20,6 +20,7 @@ use crate::server::Server;
 
 /// A release.
 #[derive(Debug, Clone, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "GitHub's own fields")]
 pub struct Release {
     /// Its number.
     pub id: u64,

@@ -13,6 +13,7 @@ use crate::oidc::Issued;
 
 /// How the server deviates from a healthy one.
 #[derive(Debug, Clone, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a deviation of its own")]
 pub struct Behaviour {
     /// Uploads are answered with 200, but not stored.
     pub swallow: bool,
