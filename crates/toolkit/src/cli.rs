@@ -330,8 +330,11 @@ mod tests {
           -h, --help                        Print help
           -V, --version                     Print version
 
+        Secrets come from the environment only:
+          INPUT_PASSWORD: Never an argument.
+
         Options can also be set as INPUT_<NAME> in the environment; the command line wins.
-        Exit codes: 0 done, 1 findings or refused, 2 usage, 3 undetermined, 4 partly done.
+        Exit codes: 0 done, 1 findings or refused, 2 usage, 3 undetermined, 4 partly done, 130 interrupted.
         ");
     }
 
