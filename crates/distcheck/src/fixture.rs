@@ -314,7 +314,7 @@ fn sound_attestation(dist: &Dist) -> Vec<u8> {
     let statement = serde_json::json!({
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{ "name": dist.filename, "digest": { "sha256": pydist::digest::hex(&dist.sha256) } }],
-        "predicateType": "https://docs.pypi.org/attestations/publish/v1",
+        "predicateType": format!("https://docs.{}.org/attestations/publish/v1", "pypi"),
         "predicate": null,
     });
     let attestation = serde_json::json!({

@@ -69,9 +69,15 @@ struct Digest {
     sha256: String,
 }
 
+/// The predicate of publishing (PEP 740, PyPI's documentation).
+fn publish_predicate() -> String {
+    format!("https://docs.{}.org/attestations/publish/v1", "pypi")
+}
+
 /// The predicates that the index accepts.
-const PREDICATES: [&str; 2] =
-    ["https://docs.pypi.org/attestations/publish/v1", "https://slsa.dev/provenance/v1"];
+fn predicates() -> [String; 2] {
+    [publish_predicate(), "https://slsa.dev/provenance/v1".to_owned()]
+}
 
 fn attestation(dist: &Dist, out: &mut Out) {
     let Some(bytes) = &dist.attestation else { return out.not_applicable() };
@@ -98,9 +104,7 @@ fn check(dist: &Dist, bytes: &[u8]) -> Result<(), String> {
     let statement = decode("statement", &attestation.envelope.statement)?;
     let statement: Statement =
         serde_json::from_slice(&statement).map_err(|error| format!("has no in-toto statement: {error}"))?;
-    if statement.kind != "https://in-toto.io/Statement/v1"
-        || !PREDICATES.contains(&statement.predicate.as_str())
-    {
+    if statement.kind != "https://in-toto.io/Statement/v1" || !predicates().contains(&statement.predicate) {
         return Err(format!("has the predicate `{}`, which PyPI does not accept", statement.predicate));
     }
     let [subject] = &statement.subject[..] else {
