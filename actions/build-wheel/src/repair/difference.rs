@@ -71,8 +71,9 @@ fn describe(old: &[u8], new: &[u8]) -> String {
         text.push_str(&format!(" ({} and {} bytes)", old.len(), new.len()));
     }
     let (a, b) = (strings(old), strings(new));
-    for (which, mut own) in [("first", a.difference(&b)), ("second", b.difference(&a))] {
-        let shown: Vec<String> = own.by_ref().take(3).map(|text| format!("`{text}`")).collect();
+    for (which, own, other) in [("first", &a, &b), ("second", &b, &a)] {
+        let differing = own.difference(other).take(3);
+        let shown: Vec<String> = differing.map(|text| format!("`{}`", excerpt(text, other))).collect();
         if !shown.is_empty() {
             text.push_str(&format!("; only in the {which}: {}", shown.join(", ")));
         }
@@ -118,8 +119,20 @@ impl Model {
 fn strings(data: &[u8]) -> BTreeSet<&str> {
     let is_printable = |byte: &u8| byte.is_ascii_graphic() || *byte == b' ';
     let runs = data.split(|byte| !is_printable(byte)).filter(|run| run.len() >= 8);
-    // Parts of a long string differ where a part of it does.
-    runs.filter_map(|run| std::str::from_utf8(&run[..run.len().min(120)]).ok()).collect()
+    runs.filter_map(|run| std::str::from_utf8(run).ok()).collect()
+}
+
+/// At most 120 characters of an ASCII string, where it parts from the most
+/// similar one of the other file: Rust's constants stand side by side without
+/// an end, so that a path may be in the middle of a long string.
+fn excerpt<'a>(text: &'a str, other: &BTreeSet<&str>) -> &'a str {
+    let common = |near: Option<&&str>| {
+        near.map_or(0, |near| text.bytes().zip(near.bytes()).take_while(|(a, b)| a == b).count())
+    };
+    // Sorted, the neighbours share the longest beginning.
+    let parted = common(other.range(..text).next_back()).max(common(other.range(text..).next()));
+    let start = parted.saturating_sub(40).min(text.len().saturating_sub(120));
+    &text[start..text.len().min(start + 120)]
 }
 
 #[cfg(test)]
@@ -134,5 +147,14 @@ mod tests {
             describe(&old, &new),
             "different from byte 7 on; only in the first: `/home/a/registry/x.rs`; only in the second: `/home/b/registry/x.rs`"
         );
+    }
+
+    #[test]
+    fn a_long_string_is_shown_where_it_differs() {
+        let file =
+            |user: &str| format!("{}/home/{user}/x.rs{}", "y".repeat(1000), "z".repeat(1000)).into_bytes();
+        let text = describe(&file("anna"), &file("bert"));
+        let expected = format!("only in the first: `{}/home/anna/x.rs{}`;", "y".repeat(34), "z".repeat(71));
+        assert!(text.contains(&expected), "{text}");
     }
 }
