@@ -47,7 +47,8 @@ pub(crate) fn run(shell: &Shell) -> Result<Exit, Error> {
         tool("zizmor").args(["--pedantic", "--offline", "--no-progress"]).args(actions).args(&workflows),
     ];
     // No default version of Nix that has a known advisory.
-    let advisories = ["test", "--quiet", "--package", "setup-nix", "--lib", "--locked", "advisories::"];
+    // The whole workspace: one package alone would build its dependencies anew.
+    let advisories = ["test", "--quiet", "--workspace", "--lib", "--locked", "advisories::"];
     shell.inherit(&shell.cargo().args(advisories))?;
     for linter in &linters {
         shell.inherit(linter)?;
