@@ -10,7 +10,7 @@ use alacritty_terminal::grid::{Dimensions, Grid};
 use alacritty_terminal::index::Line;
 use alacritty_terminal::term::cell::Cell;
 use alacritty_terminal::term::{Config, TermMode};
-use alacritty_terminal::vte::ansi::{CursorShape, Processor};
+use alacritty_terminal::vte::ansi::{Color, CursorShape, Processor, Rgb};
 
 use crate::corrections::{Corrected, Extra, Listener};
 use crate::palette;
@@ -24,6 +24,7 @@ pub(crate) struct Emulator {
     events: Listener,
     extra: Extra,
     title: Option<String>,
+    clipboard: Option<String>,
     bells: u64,
 }
 
@@ -55,7 +56,7 @@ impl Emulator {
         let size = Size { cols: cols.into(), rows: rows.into() };
         let term = Term::new(config, &size, events.clone());
         let extra = Extra { margins: 0..rows.into(), answers: events.clone(), ..Extra::default() };
-        Self { term, parser: Processor::new(), events, extra, title: None, bells: 0 }
+        Self { term, parser: Processor::new(), events, extra, title: None, clipboard: None, bells: 0 }
     }
 
     /// Interprets output.
@@ -93,6 +94,11 @@ impl Emulator {
         self.title.as_deref()
     }
 
+    /// What was copied last, as far as [`Self::answers`] has seen it.
+    pub(crate) fn clipboard(&self) -> Option<&str> {
+        self.clipboard.as_deref()
+    }
+
     /// How often the bell has rung, as far as [`Self::answers`] has seen it.
     pub(crate) fn bells(&self) -> u64 {
         self.bells
@@ -100,6 +106,16 @@ impl Emulator {
 
     pub(crate) fn cursor_shape(&self) -> CursorShape {
         self.term.cursor_style().shape
+    }
+
+    /// A colour as a number, with what the program has changed in the palette.
+    pub(crate) fn color(&self, color: Color) -> u32 {
+        let index = match color {
+            Color::Spec(rgb) => return number(rgb),
+            Color::Indexed(index) => usize::from(index),
+            Color::Named(name) => name as usize,
+        };
+        number(self.term.colors()[index].unwrap_or_else(|| palette::rgb(index)))
     }
 
     pub(crate) fn margins(&self) -> Range<i32> {
@@ -139,6 +155,7 @@ impl Emulator {
                     let size = WindowSize { num_lines, num_cols, cell_width, cell_height };
                     bytes.extend(format(size).into_bytes());
                 }
+                Event::ClipboardStore(_, text) => self.clipboard = Some(text),
                 Event::Title(title) => self.title = Some(title),
                 Event::ResetTitle => self.title = None,
                 Event::Bell => self.bells += 1,
@@ -147,6 +164,10 @@ impl Emulator {
         }
         bytes
     }
+}
+
+fn number(rgb: Rgb) -> u32 {
+    u32::from_be_bytes([0, rgb.r, rgb.g, rgb.b])
 }
 
 /// The visible lines of a grid.

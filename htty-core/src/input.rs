@@ -79,7 +79,7 @@ mod tests {
         let mut input = Input::default();
         assert!(input.take(b"{\"type\":\"ex").is_empty());
         let lines = input.take(b"it\"}\n\n{\"type\":\"takeSnapshot\"}\nnonsense\n{");
-        let snapshot = Command::TakeSnapshot { settle: None, timeout: None, details: false };
+        let snapshot = Command::TakeSnapshot { settle: None, timeout: None, include: Vec::new() };
         assert_eq!(lines[..2], [Ok(Command::Exit), Ok(snapshot)]);
         assert!(lines[2].as_ref().unwrap_err().contains("nonsense"));
         assert_eq!(lines.len(), 3);

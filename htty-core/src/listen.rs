@@ -22,7 +22,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use crate::alis::{self, Part, Stream};
 use crate::process;
-use crate::protocol::{Event, Kind, Snapshot, Subscription};
+use crate::protocol::{Event, Kind, Snapshot, Subscription, VERSION};
 
 /// So many events may wait for one viewer.
 const WAITING: usize = 64;
@@ -236,7 +236,7 @@ async fn events(
         let Some((screen, pid, _, told)) = session.ask(Question::Join).await else { return };
         if wanted.wants(Kind::Init) {
             let mut line = Vec::new();
-            Event::Init { screen, pid }.write(&mut line);
+            Event::Init { screen, pid, protocol: VERSION }.write(&mut line);
             if !send(&mut socket, text(&String::from_utf8_lossy(&line))).await {
                 return;
             }

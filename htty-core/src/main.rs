@@ -2,6 +2,7 @@
 //! screen, and speaks JSON lines on standard input and output.
 
 mod alis;
+mod cells;
 mod corrections;
 mod dump;
 mod emulator;
@@ -9,6 +10,7 @@ mod error;
 mod input;
 mod keys;
 mod listen;
+mod mouse;
 mod output;
 mod palette;
 mod process;
@@ -21,6 +23,7 @@ mod settle;
 mod sleep;
 mod sources;
 mod style;
+mod svg;
 mod utf8;
 mod view;
 mod wait_exit;

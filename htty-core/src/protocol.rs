@@ -3,6 +3,14 @@
 use std::io;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::cells::Run;
+use crate::mouse::Mouse;
+
+/// The version of the protocol, which `init` carries: raised when a client that
+/// knows the one before would misunderstand it. New fields and events do not count.
+pub(crate) const VERSION: u32 = 1;
 
 /// A terminal has at most so many columns, and so many rows.
 pub(crate) const LARGEST: u16 = 1000;
@@ -22,13 +30,17 @@ pub(crate) enum Command {
     Resize { cols: u16, rows: u16 },
     /// Asks for a `snapshot` event: when the command is ready, and nothing was
     /// written for `settle` seconds, but after `timeout` seconds at the latest.
-    /// With `details` it has those too.
     TakeSnapshot {
         settle: Option<f64>,
         timeout: Option<f64>,
+        /// What it has beside its text.
         #[serde(default)]
-        details: bool,
+        include: Vec<Part>,
     },
+    /// Text, as a terminal types what is pasted.
+    Paste { text: String },
+    /// What the mouse does.
+    Mouse(Mouse),
     /// How later snapshots look.
     SetStyleMode { mode: StyleMode },
     /// Ends ht.
@@ -43,7 +55,7 @@ impl Command {
 
     /// Whether it types something.
     pub(crate) fn types(&self) -> bool {
-        matches!(self, Self::Input { .. } | Self::SendKeys { .. })
+        matches!(self, Self::Input { .. } | Self::SendKeys { .. } | Self::Paste { .. } | Self::Mouse(_))
     }
 }
 
@@ -62,11 +74,12 @@ pub(crate) enum StyleMode {
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", content = "data", rename_all = "camelCase")]
 pub(crate) enum Event<'a> {
-    /// The screen at the start, and the command's process ID.
+    /// The screen at the start, the command's process ID, and this protocol's version.
     Init {
         #[serde(flatten)]
         screen: Snapshot,
         pid: u32,
+        protocol: u32,
     },
     /// The command's process ID.
     Pid { pid: u32 },
@@ -98,20 +111,56 @@ pub(crate) struct Snapshot {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) settled: Option<bool>,
     #[serde(flatten)]
-    pub(crate) details: Option<Details>,
+    pub(crate) details: Details,
 }
 
-/// What a screen has beside its text.
+/// What a snapshot can have beside its text.
+#[derive(Debug, Clone, Copy, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Part {
+    Bells,
+    Cells,
+    Clipboard,
+    Cursor,
+    Html,
+    Modes,
+    Scrollback,
+    Svg,
+    Title,
+    Wrapped,
+}
+
+/// What a snapshot has beside its text, as far as it was asked for.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Details {
-    pub(crate) cursor: Cursor,
-    /// What the program has named its window; `None` where it has not.
-    pub(crate) title: Option<String>,
-    pub(crate) modes: Modes,
-    /// The lines above the screen, the oldest first, as the style mode says.
-    pub(crate) scrollback: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cursor: Option<Cursor>,
+    /// What the program has copied (OSC 52); `null` where it has not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) clipboard: Option<Value>,
+    /// What the program has named its window; `null` where it has not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) title: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) modes: Option<Modes>,
     /// How often the bell has rung since the start.
-    pub(crate) bells: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) bells: Option<u64>,
+    /// The lines above the screen, the oldest first, as the style mode says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) scrollback: Option<Vec<String>>,
+    /// The rows that go on in the next one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) wrapped: Option<Vec<usize>>,
+    /// The runs of each row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cells: Option<Vec<Vec<Run>>>,
+    /// The screen as an element of HTML.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) html: Option<String>,
+    /// The screen as an image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) svg: Option<String>,
 }
 
 /// Where the cursor is, counted from 0, and how it looks.

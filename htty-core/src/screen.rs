@@ -11,12 +11,16 @@ use alacritty_terminal::term::TermMode;
 use alacritty_terminal::term::cell::Cell;
 use alacritty_terminal::vte::ansi::CursorShape;
 
+use crate::cells;
 use crate::dump;
 use crate::emulator::{self, Emulator};
 use crate::keys::Keyboard;
+use crate::mouse::{MouseMode, Tracking};
 use crate::process;
-use crate::protocol::{Cursor, Details, Modes, Snapshot, StyleMode};
+use crate::protocol::{Cursor, Details, Modes, Part, Snapshot, StyleMode};
 use crate::style;
+use crate::svg;
+use crate::view;
 
 /// Batches of output that may wait; more make the reader of the terminal wait.
 const WAITING: usize = 8;
@@ -102,18 +106,59 @@ impl Screen {
                 text: lines.join("\n"),
                 seq,
                 settled: None,
-                details: None,
+                details: Details::default(),
             }
         })
     }
 
-    /// What a screen has beside its text.
-    pub(crate) fn details(&mut self, style: StyleMode) -> Details {
+    /// What a screen has beside its text, as far as it is asked for.
+    pub(crate) fn details(&mut self, parts: Vec<Part>, style: StyleMode) -> Details {
+        if parts.is_empty() {
+            return Details::default();
+        }
         self.ask(move |emulator| {
-            let line = line_text(style);
-            let scrollback = emulator::scrollback(emulator.grid()).map(line).collect();
-            let (title, bells) = (emulator.title().map(str::to_owned), emulator.bells());
-            Details { cursor: cursor(emulator), title, modes: modes(emulator.mode()), scrollback, bells }
+            let grid = emulator.grid();
+            let mut details = Details::default();
+            for part in parts {
+                match part {
+                    Part::Bells => details.bells = Some(emulator.bells()),
+                    Part::Cells => details.cells = Some(emulator::lines(grid).map(cells::runs).collect()),
+                    Part::Clipboard => details.clipboard = Some(emulator.clipboard().into()),
+                    Part::Cursor => details.cursor = Some(cursor(emulator)),
+                    Part::Html => details.html = Some(view::element(emulator)),
+                    Part::Modes => details.modes = Some(modes(emulator.mode())),
+                    Part::Scrollback => {
+                        let lines = emulator::scrollback(grid).map(line_text(style));
+                        details.scrollback = Some(lines.collect());
+                    }
+                    Part::Svg => details.svg = Some(svg::render(emulator)),
+                    Part::Title => details.title = Some(emulator.title().into()),
+                    Part::Wrapped => {
+                        let lines = emulator::lines(grid).enumerate();
+                        let wrapped = lines.filter(|(_, line)| cells::is_wrapped(line));
+                        details.wrapped = Some(wrapped.map(|(row, _)| row).collect());
+                    }
+                }
+            }
+            details
+        })
+    }
+
+    /// Whether pasted text is to be marked as such.
+    pub(crate) fn brackets_paste(&mut self) -> bool {
+        self.ask(|emulator| emulator.mode().contains(TermMode::BRACKETED_PASTE))
+    }
+
+    /// How mouse events are to be sent.
+    pub(crate) fn mouse(&mut self) -> MouseMode {
+        self.ask(|emulator| {
+            let mode = emulator.mode();
+            MouseMode {
+                tracking: tracking(mode),
+                sgr: mode.contains(TermMode::SGR_MOUSE),
+                utf8: mode.contains(TermMode::UTF8_MOUSE),
+                wheel_keys: mode.contains(TermMode::ALT_SCREEN | TermMode::ALTERNATE_SCROLL),
+            }
         })
     }
 
@@ -157,18 +202,27 @@ fn cursor(emulator: &Emulator) -> Cursor {
     }
 }
 
-fn modes(mode: TermMode) -> Modes {
-    let mouse = [
-        (TermMode::MOUSE_MOTION, "motion"),
-        (TermMode::MOUSE_DRAG, "drag"),
-        (TermMode::MOUSE_REPORT_CLICK, "click"),
+fn tracking(mode: TermMode) -> Tracking {
+    let kinds = [
+        (TermMode::MOUSE_MOTION, Tracking::Motion),
+        (TermMode::MOUSE_DRAG, Tracking::Drag),
+        (TermMode::MOUSE_REPORT_CLICK, Tracking::Click),
     ];
+    kinds.iter().find(|(flag, _)| mode.contains(*flag)).map_or(Tracking::Off, |(_, kind)| *kind)
+}
+
+fn modes(mode: TermMode) -> Modes {
     Modes {
         alternate_screen: mode.contains(TermMode::ALT_SCREEN),
         application_cursor: mode.contains(TermMode::APP_CURSOR),
         bracketed_paste: mode.contains(TermMode::BRACKETED_PASTE),
         focus_events: mode.contains(TermMode::FOCUS_IN_OUT),
-        mouse: mouse.iter().find(|(flag, _)| mode.contains(*flag)).map_or("off", |(_, name)| name),
+        mouse: match tracking(mode) {
+            Tracking::Off => "off",
+            Tracking::Click => "click",
+            Tracking::Drag => "drag",
+            Tracking::Motion => "motion",
+        },
         sgr_mouse: mode.contains(TermMode::SGR_MOUSE),
     }
 }

@@ -18,7 +18,7 @@ use crate::input::Input;
 use crate::listen::{Listener, Question};
 use crate::output::Output;
 use crate::process::{self, Parent, Signals};
-use crate::protocol::{Command, Event, Kind, StyleMode, Subscription};
+use crate::protocol::{self, Command, Event, Kind, StyleMode, Subscription};
 use crate::pty::{self, Pty};
 use crate::readiness::Readiness;
 use crate::screen::Screen;
@@ -103,7 +103,7 @@ pub(crate) fn run(settings: Settings) -> Result<(), Error> {
     };
     let result = open_output().and_then(|()| {
         let screen = session.screen.snapshot(session.style);
-        session.emit(&Event::Init { screen, pid });
+        session.emit(&Event::Init { screen, pid, protocol: protocol::VERSION });
         session.emit(&Event::Pid { pid });
         let child = process::watch(pid).map_err(Error::when("cannot wait for the command"))?;
         session.serve(&child, &parent, &signals)

@@ -25,6 +25,14 @@ pub(crate) fn render(emulator: &Emulator) -> String {
     json!({"cols": grid.columns(), "rows": grid.screen_lines(), "lines": html}).to_string()
 }
 
+/// Gives the screen as an element of HTML.
+pub(crate) fn element(emulator: &Emulator) -> String {
+    let grid = emulator.grid();
+    let lines: Vec<String> = lines(grid).map(|line| html(line, None)).collect();
+    let style = format!("white-space:pre;color:#{FOREGROUND:06x};background:#{BACKGROUND:06x};");
+    format!("<pre style=\"{style}\">{}</pre>", lines.join("\n"))
+}
+
 /// A line, with its cursor.
 fn html(line: &[Cell], cursor: Option<usize>) -> String {
     let mut text = String::new();

@@ -525,7 +525,8 @@ def test_details_of_a_snapshot(start: Start) -> None:
         r"printf '\033[?2004h\033[?1002h\033[?1006h\033[5 q\033[?25l'; exec cat"
     )
     ht = start(["sh", "-c", script])
-    ht.send(type="takeSnapshot", details=True)
+    parts = ["cursor", "title", "scrollback", "bells", "modes"]
+    ht.send(type="takeSnapshot", include=parts)
     snapshot = ht.next("snapshot")
     assert snapshot["cursor"] == {"row": 3, "col": 4, "visible": False, "shape": "beam"}
     assert snapshot["title"] == "named"
@@ -541,6 +542,94 @@ def test_details_of_a_snapshot(start: Start) -> None:
     }
     ht.send(type="takeSnapshot")
     assert ht.next("snapshot").keys() == {"cols", "rows", "text", "seq"}
+
+
+def test_cells_and_pictures_of_a_snapshot(start: Start) -> None:
+    ht = start(["sh", "-c", r"printf '\033[1;31mred\033[0m and too long a line'; exec cat"])
+    ht.send(type="takeSnapshot", include=["cells", "wrapped", "html", "svg", "title"])
+    snapshot = ht.next("snapshot")
+    assert "clipboard" not in snapshot
+    assert snapshot["wrapped"] == [0]
+    assert snapshot["title"] is None
+    assert snapshot["cells"] == [
+        [
+            {"text": "red", "cols": 3, "foreground": 1, "bold": True},
+            {"text": " and too long a l", "cols": 17},
+        ],
+        [{"text": "ine", "cols": 3}],
+        [],
+        [],
+    ]
+    assert '<span style="color:#aa0000;font-weight:bold;">red</span>' in snapshot["html"]
+    assert 'class="b" fill="#aa0000">red</text>' in snapshot["svg"]
+    assert "cursor" not in snapshot
+
+
+def test_what_is_copied(start: Start) -> None:
+    ht = start(["sh", "-c", r"printf '\033]52;c;aMOk\007'; exec cat"])
+    ht.send(type="takeSnapshot", include=["clipboard"])
+    assert ht.next("snapshot")["clipboard"] == "hä"
+
+
+def test_the_version_of_the_protocol(start: Start) -> None:
+    assert start(["cat"]).next("init")["protocol"] == 1
+
+
+ECHO_RAW = "stty raw -echo; printf '{}ready'; exec cat -v"
+
+
+def echo_raw(start: Start, modes: str) -> Ht:
+    """What is typed is shown, control characters as `^[`."""
+    ht = start(["sh", "-c", ECHO_RAW.format(modes)])
+    ht.send(type="takeSnapshot", settle=0.2, timeout=10)
+    assert "ready" in ht.next("snapshot")["text"]
+    return ht
+
+
+def shown(ht: Ht, text: str) -> None:
+    """Waits until the screen has this text after `ready`."""
+    end = time.monotonic() + 10
+    while True:
+        ht.send(type="takeSnapshot")
+        screen = ht.next("snapshot")["text"].replace("\n", "").replace(" ", "")
+        if screen == f"ready{text}":
+            return
+        assert time.monotonic() < end, screen
+
+
+@pytest.mark.parametrize(
+    ("modes", "event", "expected"),
+    [
+        (r"\033[?1000h\033[?1006h", {"action": "press", "button": "left"}, "^[[<0;5;3M"),
+        (r"\033[?1000h\033[?1006h", {"action": "release", "button": "right"}, "^[[<2;5;3m"),
+        (r"\033[?1000h", {"action": "press"}, "^[[M%#"),
+        (r"\033[?1003h\033[?1006h", {"action": "move"}, "^[[<35;5;3M"),
+        (r"\033[?1000h\033[?1006h", {"action": "scrollDown", "shift": True}, "^[[<69;5;3M"),
+        (r"\033[?1049h\033[H", {"action": "scrollUp"}, "^[[A"),
+    ],
+)
+def test_mouse(start: Start, modes: str, event: dict[str, Any], expected: str) -> None:
+    ht = echo_raw(start, modes)
+    ht.send(type="mouse", row=2, col=4, **event)
+    shown(ht, expected)
+
+
+def test_a_mouse_event_that_nobody_wants_is_reported(start: Start) -> None:
+    ht = echo_raw(start, "")
+    ht.send(type="mouse", action="press", row=0, col=0)
+    assert ht.process.stderr
+    line = ht.process.stderr.readline()
+    assert line == "ht: ignored a mouse event: the command has not asked for mouse events\n"
+
+
+@pytest.mark.parametrize(
+    ("modes", "expected"),
+    [("", "a^M^[[201~b^Mc"), (r"\033[?2004h", "^[[200~a[201~b^Mc^[[201~")],
+)
+def test_paste(start: Start, modes: str, expected: str) -> None:
+    ht = echo_raw(start, modes)
+    ht.send(type="paste", text="a\n\x1b[201~b\r\nc")
+    shown(ht, expected)
 
 
 def test_seq_is_for_every_terminal(start: Start) -> None:

@@ -131,7 +131,7 @@ def test_events_are_those_of_standard_output(live: Live) -> None:
     with connect(f"ws://{live.address}/ws/events?sub=init,output,resize,snapshot") as socket:
         init = json.loads(socket.recv(10))
         assert init["type"] == "init"
-        assert init["data"].keys() == {"cols", "rows", "text", "seq", "pid"}
+        assert init["data"].keys() == {"cols", "rows", "text", "seq", "pid", "protocol"}
         live.send(type="resize", cols=30, rows=5)
         live.send(type="sendKeys", keys=["x", "Enter"])
         live.send(type="takeSnapshot")

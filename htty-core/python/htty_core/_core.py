@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated
@@ -100,7 +100,23 @@ class HtArgs:
     style_mode: StyleMode | None = None
     """How snapshots look; plain where there is none."""
     term: str | None = None
-    """What the command finds as `TERM`; `xterm-256color` where there is none."""
+    """What the command finds as `TERM`; that of `env`, or `xterm-256color`, where there is none."""
+
+    env: Mapping[str, str | None] | None = None
+    """Changes of the environment; `None` takes a variable away."""
+    cwd: str | os.PathLike[str] | None = None
+    """Where the command starts; here where there is none."""
+
+    def term_name(self) -> str | None:
+        """Gives what the command finds as `TERM`, where that is not the default."""
+        return self.term or (self.env or {}).get("TERM")
+
+    def environment(self) -> dict[str, str] | None:
+        """Gives the environment of `ht`; `None` where it is this process's own."""
+        if self.env is None:
+            return None
+        merged: dict[str, str | None] = {**os.environ, **self.env}
+        return {name: value for name, value in merged.items() if value is not None}
 
     def get_command(self, ht_binary: str | None = None) -> list[str]:
         """Gives the words of the command line; `ht_binary` is found where it is `None`."""
@@ -112,8 +128,9 @@ class HtArgs:
             words += ["--size", f"{self.cols or 120}x{self.rows or 40}"]
         if self.style_mode is not None:
             words += ["--style-mode", str(self.style_mode)]
-        if self.term is not None:
-            words += ["--term", self.term]
+        term = self.term_name()
+        if term is not None:
+            words += ["--term", term]
         return [*words, "--", *command_words(self.command)]
 
 
@@ -126,7 +143,7 @@ def find_ht_binary() -> str:
     if given:
         if not os.path.isfile(given):
             raise FileNotFoundError(f"HTTY_HT_BIN names {given}, which is not there")
-        return given
+        return os.path.abspath(given)
     scripts = [sysconfig.get_path("scripts"), os.path.dirname(sys.executable)]
     # Installed with `pip install --user`.
     scripts.append(sysconfig.get_path("scripts", sysconfig.get_preferred_scheme("user")))
@@ -150,6 +167,8 @@ def run(args: HtArgs) -> subprocess.Popen[str]:
     """
     return subprocess.Popen(
         args.get_command(),
+        env=args.environment(),
+        cwd=args.cwd,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

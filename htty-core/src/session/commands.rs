@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::{BACKLOG, Session, complain};
 
 use crate::keys;
+use crate::mouse::{self, Mouse};
 use crate::protocol::{self, Command, Event};
 use crate::pty;
 use crate::readiness::{Purpose, Sight};
@@ -41,9 +42,11 @@ impl Session {
                 Command::Input { payload } => self.send_input(payload),
                 Command::SendKeys { keys } => self.send_keys(keys),
                 Command::Resize { cols, rows } => self.resize(cols, rows),
-                Command::TakeSnapshot { settle, timeout, details } => {
+                Command::Paste { text } => self.paste(&text),
+                Command::Mouse(mouse) => self.send_mouse(mouse),
+                Command::TakeSnapshot { settle, timeout, include } => {
                     let mut snapshot = self.screen.snapshot(self.style);
-                    snapshot.details = details.then(|| self.screen.details(self.style));
+                    snapshot.details = self.screen.details(include, self.style);
                     snapshot.settled = settle.or(timeout).map(|_| settled);
                     self.emit(&Event::Snapshot(snapshot));
                 }
@@ -118,6 +121,26 @@ impl Session {
             }
         }
         self.send(bytes, false);
+    }
+
+    /// Types text as a terminal does that is told to paste it.
+    fn paste(&mut self, text: &str) {
+        let bytes = if self.screen.brackets_paste() {
+            // Nothing in the text may end the paste.
+            let text: String = text.chars().filter(|character| *character != '\x1b').collect();
+            format!("\x1b[200~{text}\x1b[201~")
+        } else {
+            text.replace("\r\n", "\r").replace('\n', "\r")
+        };
+        self.send(bytes.into_bytes(), false);
+    }
+
+    fn send_mouse(&mut self, mouse: Mouse) {
+        let (mode, keyboard) = (self.screen.mouse(), self.screen.keyboard());
+        match mouse::encode(mouse, mode, keyboard) {
+            Ok(bytes) => self.send(bytes, false),
+            Err(error) => complain(&format!("ht: ignored a mouse event: {error}")),
+        }
     }
 
     fn is_raw(&self) -> bool {

@@ -10,24 +10,35 @@
 hello
 
 It ends with the block, and the command with it, whatever happens in between.
-`run` gives the same `HtWrapper` without the block; end it with its `exit`.
+`run` gives the same `Session` without the block; end it with its `exit`.
 """
 
 from htty import keys
 from htty.keys import KeyInput, Press
 from htty.process import ProcessController
-from htty.session import Cursor, HtWrapper, Modes, SnapshotResult, run, terminal_session
+from htty.recording import Recording
+from htty.session import HtWrapper, Session
+from htty.snapshot import Cell, Cursor, Found, Modes, Snapshot, SnapshotResult
+from htty.start import run, terminal_session
+from htty.style import Style, StyleFilter
 from htty_core import HtEvent, StyleMode, __version__
 
 __all__ = [
+    "Cell",
     "Cursor",
+    "Found",
     "HtEvent",
     "HtWrapper",
     "KeyInput",
     "Modes",
     "Press",
     "ProcessController",
+    "Recording",
+    "Session",
+    "Snapshot",
     "SnapshotResult",
+    "Style",
+    "StyleFilter",
     "StyleMode",
     "__version__",
     "keys",

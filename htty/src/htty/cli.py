@@ -237,7 +237,7 @@ def fail(message: str) -> int:
 
 def drive(args: argparse.Namespace, command: list[str], actions: list[tuple[str, Any]]) -> int:
     """Does the actions; gives the exit status."""
-    from htty.session import terminal_session
+    from htty.start import terminal_session
 
     logger = debug_logger() if args.debug else None
     extra = [HtEvent.DEBUG] if args.debug else []
@@ -252,7 +252,7 @@ def drive(args: argparse.Namespace, command: list[str], actions: list[tuple[str,
             if args.exit_status:
                 status[0] = session.cmd.wait()
 
-        do: dict[str, Callable[[Any], None]] = {
+        do: dict[str, Callable[[Any], object]] = {
             "keys": session.send_keys,
             "type": session.type,
             "expect": lambda regex: session.expect(regex, args.timeout),

@@ -1,7 +1,7 @@
 """The defaults under the names that they had up to htty 0.2.30."""
 
-from htty.session import DEFAULT_COLS as DEFAULT_TERMINAL_COLS
-from htty.session import DEFAULT_ROWS as DEFAULT_TERMINAL_ROWS
+from htty.start import DEFAULT_COLS as DEFAULT_TERMINAL_COLS
+from htty.start import DEFAULT_ROWS as DEFAULT_TERMINAL_ROWS
 
 DEFAULT_SNAPSHOT_TIMEOUT = 5.0
 DEFAULT_EXIT_TIMEOUT = 5.0

@@ -1,6 +1,8 @@
 """The session under the name that it had up to htty 0.2.30."""
 
 from htty.process import ProcessController
-from htty.session import HtWrapper, SnapshotResult, run, terminal_session
+from htty.session import HtWrapper
+from htty.snapshot import SnapshotResult
+from htty.start import run, terminal_session
 
 __all__ = ["HtWrapper", "ProcessController", "SnapshotResult", "run", "terminal_session"]

@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 from typing import TYPE_CHECKING, Protocol
 
+from htty.snapshot import PARTS
+
 if TYPE_CHECKING:
-    import subprocess
+    from htty.connection import Connection
 
-    from htty.session import HtWrapper
 
+LAST_TIMEOUT = 0.5
+"""How many seconds `exit` waits for the last screen."""
 
 PID_TIMEOUT = 5.0
 """How many seconds `ht` has to start the command."""
@@ -63,26 +67,30 @@ class ProcessController(Protocol):
 class CommandController:
     """The command that runs on the terminal."""
 
-    def __init__(self, session: HtWrapper) -> None:
-        self._session = session
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._state = connection.state
 
     @property
     def pid(self) -> int | None:
-        return self._session.command_pid()
+        with self._state.changed:
+            return self._state.pid
 
     @property
     def exit_code(self) -> int | None:
-        return self._session.command_exit_code()
+        with self._state.changed:
+            return self._state.exit_code
 
     @property
     def completed(self) -> bool:
-        return self._session.command_completed()
+        with self._state.changed:
+            return self._state.ended
 
     def poll(self) -> int | None:
         return self.exit_code
 
     def wait(self, timeout: float | None = None) -> int | None:
-        self._session.wait_for_command(timeout)
+        self._has_ended(timeout)
         return self.exit_code
 
     def terminate(self) -> None:
@@ -94,15 +102,22 @@ class CommandController:
     def exit(self, timeout: float | None = 5.0) -> int:
         for end in (lambda: None, self.terminate, self.kill):
             end()
-            if self._session.wait_for_command(timeout):
+            if self._has_ended(timeout):
                 break
         code = self.exit_code
         if code is None:
             raise RuntimeError("ht ended before the command's exit code was known")
         return code
 
+    def _has_ended(self, timeout: float | None) -> bool:
+        self._connection.check()
+        with self._state.changed:
+            return self._state.wait(lambda: self._state.ended, timeout)
+
     def _signal(self, number: signal.Signals) -> None:
-        self._session.wait_for_pid(PID_TIMEOUT)
+        self._connection.check()
+        with self._state.changed:
+            self._state.wait(lambda: self._state.pid is not None or self._state.closed, PID_TIMEOUT)
         if self.pid is None:
             raise RuntimeError("the command has not been started")
         # Once its end is known, the process ID may be another's.
@@ -114,9 +129,9 @@ class CommandController:
 class HtController:
     """The `ht` process itself."""
 
-    def __init__(self, session: HtWrapper, process: subprocess.Popen[str]) -> None:
-        self._session = session
-        self._process = process
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._process = connection.process
 
     @property
     def pid(self) -> int | None:
@@ -134,8 +149,6 @@ class HtController:
         return self.exit_code
 
     def wait(self, timeout: float | None = None) -> int | None:
-        import subprocess
-
         try:
             return self._process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -148,4 +161,10 @@ class HtController:
         self._process.kill()
 
     def exit(self, timeout: float | None = 5.0) -> int:
-        return self._session.exit(timeout)
+        if self._connection.is_foreign():
+            return 0
+        # Once more the screen, which is kept; keys sent before may have led to
+        # the command's end.
+        with contextlib.suppress(RuntimeError, TimeoutError):
+            self._connection.snapshot(LAST_TIMEOUT, include=PARTS)
+        return self._connection.exit(timeout)

@@ -2,128 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import re
+import os
 import subprocess
-import threading
-import time
-from collections import deque
-from collections.abc import Generator, Iterable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from htty.html import plain, to_html
+from htty import mouse
+from htty.connection import Connection, Deadline
+from htty.expectation import Pattern, search
 from htty.keys import KeyInput, key_names
-from htty.process import CommandController, HtController, ProcessController
-from htty_core import Cols, Command, HtArgs, HtEvent, Rows, StyleMode
-from htty_core import run as start_ht
+from htty.mouse import Target, TargetMissing
+from htty.process import LAST_TIMEOUT, CommandController, HtController, ProcessController
+from htty.recording import Recording
+from htty.snapshot import PARTS, SEARCHED, Found, Snapshot
+from htty.style import StyleFilter
+from htty_core import StyleMode
 
 if TYPE_CHECKING:
     import logging
 
-DEFAULT_ROWS = 30
-DEFAULT_COLS = 60
-"""The terminal's size where none is given."""
-
-SUBSCRIBED = (HtEvent.SNAPSHOT, HtEvent.OUTPUT, HtEvent.PID, HtEvent.EXIT_CODE)
-"""The events that a session needs."""
-
-LAST_TIMEOUT = 0.5
-"""How many seconds `exit` waits for the last screen."""
-
-GRACE = 2.0
-"""How many seconds later than asked for `ht` may answer."""
+T = TypeVar("T")
 
 LARGEST = 1000
 """A terminal has at most so many rows, and so many columns."""
-
-EVENTS_KEPT = 10_000
-"""How many events `get_output` looks back on."""
-
-
-@dataclass(frozen=True)
-class Cursor:
-    """The cursor; rows and columns count from 0."""
-
-    row: int = 0
-    col: int = 0
-    visible: bool = True
-    shape: str = "block"
-    """`block`, `underline` or `beam`."""
-
-
-@dataclass(frozen=True)
-class Modes:
-    """What a program has asked its terminal for."""
-
-    alternate_screen: bool = False
-    application_cursor: bool = False
-    bracketed_paste: bool = False
-    focus_events: bool = False
-    mouse: str = "off"
-    """`off`, `click`, `drag` or `motion`."""
-    sgr_mouse: bool = False
-    """Whether mouse events come as SGR sequences."""
-
-
-@dataclass(frozen=True)
-class SnapshotResult:
-    """The screen at one moment."""
-
-    text: str
-    """Its lines, each padded to the terminal's width; with styles in a styled session."""
-    html: str
-    """The screen as a page of HTML, with its styles."""
-    raw_seq: str
-    """The escape sequences that make a terminal of this size look like it."""
-    cursor: Cursor = field(default_factory=lambda: Cursor())
-    """Where the cursor is, and how it looks."""
-    title: str | None = None
-    """What the command has named its window; `None` where it has not."""
-    modes: Modes = field(default_factory=lambda: Modes())
-    """What the command has asked the terminal for."""
-    scrollback: str = ""
-    """The lines above the screen, at most the last 1000, as `text`."""
-    bells: int = 0
-    """How often the bell has rung since the start."""
-
-
-@dataclass(frozen=True)
-class Screen:
-    """The screen as `ht` tells it."""
-
-    styled: str
-    seq: str
-    data: dict[str, Any]
-    """The event's data."""
-
-    @property
-    def text(self) -> str:
-        """The lines without styles."""
-        return plain(self.styled)
-
-
-class Deadline:
-    """A moment some seconds from now; never for `None`."""
-
-    def __init__(self, seconds: float | None) -> None:
-        self._end = None if seconds is None else time.monotonic() + seconds
-
-    def left(self) -> float | None:
-        """Gives the seconds until then, as `threading` takes them."""
-        if self._end is None:
-            return None
-        return min(max(0.0, self._end - time.monotonic()), threading.TIMEOUT_MAX)
-
-    def is_over(self) -> bool:
-        """Tells whether it has come."""
-        return self._end is not None and time.monotonic() >= self._end
-
-
-def snake(name: str) -> str:
-    """Gives a name of JSON as Python spells it."""
-    return re.sub(r"[A-Z]", lambda letter: f"_{letter[0].lower()}", name)
 
 
 def check_size(name: str, length: int) -> None:
@@ -137,8 +38,12 @@ def check_size(name: str, length: int) -> None:
         raise ValueError(f"`{name}`: expected {least} to {LARGEST}, found {length}")
 
 
-class HtWrapper:
-    """A running session. Its methods may be called from several threads."""
+class Session:
+    """A running session. Its methods may be called from several threads.
+
+    It ends with `exit`, with its `with` block, when nothing refers to it any more,
+    and with this process. A process that is forked from this one cannot use it.
+    """
 
     cmd: ProcessController
     """The command that runs on the terminal."""
@@ -152,36 +57,25 @@ class HtWrapper:
         cols: int,
         logger: logging.Logger | None = None,
         style_mode: StyleMode | None = None,
+        *,
+        recording: Recording | None = None,
+        description: tuple[str, str | None] = ("", None),
     ) -> None:
+        """Takes an `ht` that has been started; `run` does both."""
         self.rows = rows
         self.cols = cols
         self._style_mode = style_mode or StyleMode.PLAIN
-        self.cmd = CommandController(self)
-        self.ht = HtController(self, process)
-        self._process = process
-        self._logger = logger
-        # Guards what follows; notified at every event.
-        self._changed = threading.Condition()
-        self._events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
-        self._outputs = 0
-        self._asked = 0
-        self._answers: dict[int, Screen] = {}
-        self._answered = 0
-        self._abandoned: set[int] = set()
-        self._last: Screen | None = None
-        self._pid: int | None = None
-        self._exit_code: int | None = None
-        self._closed = False
-        self._complaints: deque[str] = deque(maxlen=100)
-        self._writing = threading.Lock()
-        self._readers = [
-            threading.Thread(target=self._read_events, name="ht events", daemon=True),
-            threading.Thread(target=self._read_complaints, name="ht errors", daemon=True),
-        ]
-        for reader in self._readers:
-            reader.start()
+        self._description = description
+        self._connection = Connection(process, logger, recording)
+        self.cmd = CommandController(self._connection)
+        self.ht = HtController(self._connection)
 
-    # Input and output
+    @property
+    def description(self) -> str:
+        """The command, as a shell would read it."""
+        return self._description[0]
+
+    # Input
 
     def send_keys(self, keys: KeyInput | Iterable[KeyInput]) -> None:
         """Types keys and text, in this order.
@@ -190,35 +84,110 @@ class HtWrapper:
         Raises `ValueError` for text that looks like a key's name and is none
         (`Esc`, `Ctrl+C`), and `RuntimeError` where the command has ended.
         """
-        names = key_names(keys)
-        self._check_running()
-        self._send({"type": "sendKeys", "keys": names})
+        self._send({"type": "sendKeys", "keys": key_names(keys)})
 
     def type(self, text: str) -> None:
         """Types text as it is, also where it equals the name of a key.
 
         Raises `RuntimeError` where the command has ended.
         """
-        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"expected text, found {text!r}")
-        self._check_running()
-        self._send({"type": "input", "payload": text})
+        self._send({"type": "input", "payload": _text(text)})
+
+    def paste(self, text: str) -> None:
+        """Pastes text: marked as such where the command has asked for that (bracketed
+        paste), otherwise typed, with Enter at the ends of lines.
+
+        Raises `RuntimeError` where the command has ended.
+        """
+        self._send({"type": "paste", "text": _text(text)})
 
     def resize(self, rows: int, cols: int) -> None:
         """Gives the terminal a new size: 1 to 1000 rows, 2 to 1000 columns."""
         check_size("rows", rows)
         check_size("cols", cols)
-        self._send({"type": "resize", "rows": rows, "cols": cols})
+        self._connection.send({"type": "resize", "rows": rows, "cols": cols})
         self.rows, self.cols = rows, cols
 
+    # The mouse
+
+    def click(
+        self,
+        target: Target,
+        *,
+        button: str = "left",
+        count: int = 1,
+        shift: bool = False,
+        alt: bool = False,
+        control: bool = False,
+        timeout: float | None = 5.0,
+    ) -> None:
+        """Clicks on text, on what `find` has found, or on `(row, column)`.
+
+        Text is waited for, and must be on the screen once. Raises `TimeoutError`
+        where it is not after `timeout` seconds, or where the command has not asked
+        for mouse events by then.
+        """
+        (place,) = self._point([target], timeout)
+        modifiers = {"shift": shift, "alt": alt, "control": control}
+        for _ in range(count):
+            for action in ("press", "release"):
+                self._send(mouse.event(action, place, button, modifiers))
+
+    def drag(
+        self,
+        start: Target,
+        end: Target,
+        *,
+        button: str = "left",
+        shift: bool = False,
+        alt: bool = False,
+        control: bool = False,
+        timeout: float | None = 5.0,
+    ) -> None:
+        """Moves the mouse from one place to another with a button held.
+
+        The places are as for `click`.
+        """
+        first, last = self._point([start, end], timeout)
+        modifiers = {"shift": shift, "alt": alt, "control": control}
+        self._send(mouse.event("press", first, button, modifiers))
+        if self.snapshot(timeout).modes.mouse != "click":
+            for place in mouse.path(first, last):
+                self._send(mouse.event("move", place, button, modifiers))
+        self._send(mouse.event("release", last, button, modifiers))
+
+    def move(self, target: Target, *, timeout: float | None = 5.0) -> None:
+        """Moves the mouse with no button held; the place is as for `click`.
+
+        Raises `RuntimeError` where the command has not asked for that (mode 1003).
+        """
+        (place,) = self._point([target], timeout)
+        if self.snapshot(timeout).modes.mouse != "motion":
+            raise RuntimeError("the command has not asked for the mouse's motion")
+        self._send(mouse.event("move", place))
+
+    def scroll(
+        self, lines: int, target: Target | None = None, *, timeout: float | None = 5.0
+    ) -> None:
+        """Turns the mouse's wheel: down for a positive number, up for a negative one.
+
+        The place is as for `click`, and else the middle of the screen. Where the
+        command has not asked for mouse events and shows the alternate screen, the
+        wheel sends the cursor keys Up and Down, as terminals do.
+        """
+        where = (self.rows // 2, self.cols // 2) if target is None else target
+        (place,) = self._point([where], timeout, wheel=True)
+        for _ in range(abs(lines)):
+            self._send(mouse.event("scrollDown" if lines > 0 else "scrollUp", place))
+
+    # The screen
+
     def set_style_mode(self, mode: StyleMode) -> None:
-        """Makes later snapshots plain or styled."""
+        """Makes the text of later snapshots plain or styled."""
         # `ht` always gives styles, for `html`.
         self._style_mode = mode
 
-    def snapshot(
-        self, timeout: float | None = 5.0, *, settle: float | None = None
-    ) -> SnapshotResult:
+    def snapshot(self, timeout: float | None = 5.0, *, settle: float | None = None) -> Snapshot:
         """Gives the screen, with all that came before: keys and output.
 
         The command is waited for until it sleeps, for at most `timeout` seconds
@@ -227,51 +196,88 @@ class HtWrapper:
         known. Raises `TimeoutError` where `ht` does not answer, `RuntimeError`
         where it ended before there was any screen.
         """
-        screen = self._screen(timeout, settle, details=True)
-        styled = self._style_mode == StyleMode.STYLED
-        text = screen.styled if styled else screen.text
-        above = "\n".join(screen.data.get("scrollback", ()))
-        modes = {snake(name): value for name, value in screen.data.get("modes", {}).items()}
-        return SnapshotResult(
-            text,
-            to_html(screen.styled),
-            screen.seq,
-            Cursor(**screen.data.get("cursor", {})),
-            screen.data.get("title"),
-            Modes(**modes),
-            above if styled else plain(above),
-            screen.data.get("bells", 0),
-        )
+        return self._snapshot(timeout, settle, PARTS)
 
     def wait_idle(self, quiet: float = 0.2, timeout: float | None = 5.0) -> None:
         """Waits until the command has written nothing for `quiet` seconds.
 
         Raises `TimeoutError` where it still writes after `timeout` seconds.
         """
-        if not self._screen(timeout, quiet).data.get("settled", True):
+        if not self._connection.snapshot(timeout, quiet).get("settled", True):
             raise TimeoutError(f"no quiet of {quiet} seconds within {timeout} seconds")
 
-    def expect(self, pattern: str | re.Pattern[str], timeout: float | None = 5.0) -> None:
-        """Waits until the screen matches the regular expression `pattern`.
+    def wait_for(self, predicate: Callable[[Snapshot], T], timeout: float | None = 5.0) -> T:
+        """Waits until `predicate` gives something true for the screen, and gives that.
 
-        Its lines are as wide as the terminal, filled with blanks. `^` and `$`
-        match at lines, unless the pattern is compiled without `re.MULTILINE`.
+        It is called with a `Snapshot` whenever the command has written something.
+        Raises `TimeoutError`, which shows the screen, after `timeout` seconds
+        (`None`: never), or as soon as the command has ended.
+        """
+        name = getattr(predicate, "__name__", repr(predicate))
+        name = "the condition" if name == "<lambda>" else f"`{name}`"
+        return self._wait(predicate, timeout, PARTS, f"{name} not met", "within")
+
+    def expect(
+        self,
+        pattern: Pattern | Iterable[Pattern] | None = None,
+        timeout: float | None = 5.0,
+        *,
+        flags: int = 0,
+        style: StyleFilter | None = None,
+    ) -> Found:
+        """Waits until the screen matches a regular expression; gives what it found.
+
+        Of several patterns the first that matches counts; `index` tells which.
+        `flags` (`re.IGNORECASE`) are for patterns that are not compiled; with
+        `style` the text must look so, and `style` alone waits for anything that
+        does. The lines are as wide as the terminal, filled with blanks; one that
+        was too long may also be matched as the one line that it is. `^` and `$`
+        match at lines, unless a pattern is compiled without `re.MULTILINE`.
         Raises `TimeoutError`, which shows the screen, after `timeout` seconds
         (`None`: never), or as soon as the command has ended without a match.
         """
-        self._expect(pattern, True, timeout)
+        find, named = search(pattern, flags, style)
+        return self._wait(find, timeout, SEARCHED, f"{named} not found", "within")
 
-    def expect_absent(self, pattern: str | re.Pattern[str], timeout: float | None = 5.0) -> None:
-        """Waits until the screen does not match the regular expression `pattern`.
+    def expect_absent(
+        self,
+        pattern: Pattern | Iterable[Pattern] | None = None,
+        timeout: float | None = 5.0,
+        *,
+        flags: int = 0,
+        style: StyleFilter | None = None,
+    ) -> None:
+        """Waits until the screen matches none of the regular expressions.
 
         Apart from that it is as `expect`.
         """
-        self._expect(pattern, False, timeout)
+        find, named = search(pattern, flags, style)
+        self._wait(
+            lambda screen: find(screen) is None,
+            timeout,
+            SEARCHED,
+            f"{named} still present",
+            "after",
+        )
+
+    def record(
+        self, path: str | os.PathLike[str] | None = None, *, title: str | None = None
+    ) -> Recording:
+        """Records from now on, as asciicast v3, beginning with the present screen.
+
+        Without a path the recording is kept until its `save`. To record from the
+        start, give `record` to `run` or `terminal_session`.
+        """
+        recording = Recording(path, title=title)
+        recording.start(self.rows, self.cols, *self._description)
+        self._connection.snapshot(LAST_TIMEOUT, recording=recording)
+        return recording
 
     def get_output(self) -> list[dict[str, Any]]:
         """Gives the last output events, oldest first."""
-        with self._changed:
-            return [event for event in self._events if event.get("type") == "output"]
+        state = self._connection.state
+        with state.changed:
+            return [event for event in state.events if event.get("type") == "output"]
 
     # The end
 
@@ -280,250 +286,88 @@ class HtWrapper:
 
         That is 0 where the command had ended by itself, and -15 (SIGTERM) where
         it had to be ended. What has not ended after `timeout` seconds is ended
-        by force.
+        by force. In a process that was forked from the session's this does nothing.
         """
-        # Once more the screen, which is kept; keys sent before may have led to
-        # the command's end.
-        with contextlib.suppress(RuntimeError, TimeoutError):
-            self._screen(LAST_TIMEOUT)
-        with self._changed:
-            running = self._exit_code is None and not self._closed
-        if running:
-            # `ht` takes the command along.
-            self._process.terminate()
-        with self._writing, contextlib.suppress(BrokenPipeError):
-            if self._process.stdin is not None:
-                # `ht` ends when its standard input does.
-                self._process.stdin.close()
-        try:
-            code = self._process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            code = self._process.wait()
-        for reader in self._readers:
-            reader.join(timeout)
-        for stream in (self._process.stdout, self._process.stderr):
-            if stream is not None:
-                stream.close()
-        return code
+        return self.ht.exit(timeout)
 
-    # What the controllers ask for
+    def __enter__(self) -> Session:
+        return self
 
-    def command_pid(self) -> int | None:
-        """Gives the command's process ID, once it is known."""
-        with self._changed:
-            return self._pid
-
-    def command_exit_code(self) -> int | None:
-        """Gives the command's exit code, once it has ended."""
-        with self._changed:
-            return self._exit_code
-
-    def command_completed(self) -> bool:
-        """Tells whether the command has ended."""
-        with self._changed:
-            return self._exit_code is not None or self._closed
-
-    def wait_for_pid(self, timeout: float) -> None:
-        """Waits until the command has been started, at most `timeout` seconds."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._pid is not None or self._closed, timeout)
-
-    def wait_for_command(self, timeout: float | None) -> bool:
-        """Waits until the command has ended; tells whether it has."""
-        with self._changed:
-            ended = self._changed.wait_for(
-                lambda: self._exit_code is not None or self._closed, timeout
-            )
-            return ended
+    def __exit__(self, *_: object) -> None:
+        self.exit()
 
     # Inside
 
-    def _check_running(self) -> None:
-        with self._changed:
-            code = self._exit_code
+    def _send(self, message: dict[str, Any]) -> None:
+        code = self._connection.state.exit_code
         if code is not None:
             raise RuntimeError(f"the command has ended with exit code {code}: nothing reads keys")
+        self._connection.send(message)
 
-    def _screen(
-        self, timeout: float | None, settle: float | None = None, *, details: bool = False
-    ) -> Screen:
-        request: dict[str, object] = {"type": "takeSnapshot"}
-        if details:
-            request["details"] = True
-        if timeout is not None:
-            # Then it is given as it is, and not lost.
-            request["timeout"] = min(max(0.0, timeout), threading.TIMEOUT_MAX)
-        if settle is not None:
-            request["settle"] = max(0.0, settle)
-        end = Deadline(None if timeout is None else max(0.0, timeout) + GRACE)
-        with self._changed:
-            if self._closed:
-                return self._last_screen()
-            self._asked += 1
-            number = self._asked
-            self._send(request)
-            while number not in self._answers:
-                if self._closed:
-                    return self._last_screen()
-                if not self._changed.wait(end.left()) and end.is_over():
-                    self._abandoned.add(number)
-                    raise TimeoutError(f"no snapshot within {timeout} seconds")
-            return self._answers.pop(number)
+    def _snapshot(
+        self, timeout: float | None, settle: float | None, include: tuple[str, ...]
+    ) -> Snapshot:
+        data = self._connection.snapshot(timeout, settle, include)
+        return Snapshot(data, styled=self._style_mode == StyleMode.STYLED)
 
-    def _expect(self, pattern: str | re.Pattern[str], present: bool, timeout: float | None) -> None:
-        try:
-            regex = re.compile(pattern, re.MULTILINE) if isinstance(pattern, str) else pattern
-        except re.error as error:
-            raise ValueError(f"Invalid regex pattern '{pattern}': {error}") from error
+    def _point(
+        self, targets: list[Target], timeout: float | None, *, wheel: bool = False
+    ) -> list[tuple[int, int]]:
+        """Waits until the targets are there, and the command takes mouse events."""
+        problem = ""
+
+        def look(screen: Snapshot) -> list[tuple[int, int]] | None:
+            nonlocal problem
+            try:
+                places = [mouse.locate(target, screen) for target in targets]
+            except TargetMissing as error:
+                problem = str(error)
+                return None
+            problem = "the command has not asked for mouse events"
+            takes = screen.modes.mouse != "off" or (wheel and screen.modes.alternate_screen)
+            return places if takes else None
+
+        return self._wait(look, timeout, PARTS, lambda: problem, "after")
+
+    def _wait(
+        self,
+        look: Callable[[Snapshot], T | None],
+        timeout: float | None,
+        include: tuple[str, ...],
+        failure: str | Callable[[], str],
+        preposition: str,
+    ) -> T:
+        """Looks at the screen after every change, until something true is seen."""
         end = Deadline(timeout)
+        state = self._connection.state
         while True:
-            with self._changed:
-                seen, over = self._outputs, self._exit_code is not None or self._closed
-            screen = self._screen(end.left())
-            if (regex.search(screen.text) is not None) == present:
-                return
+            with state.changed:
+                seen, over = state.outputs, state.ended
+            screen = self._snapshot(end.left(), None, include)
+            found = look(screen)
+            if found:
+                return found
+            when = f" {preposition} {timeout} seconds"
             if over:
                 # Nothing more comes after the end.
-                raise self._unmet(regex.pattern, present, "the command has ended", screen)
-            with self._changed:
-                self._changed.wait_for(
-                    lambda seen=seen: (
-                        self._outputs != seen or self._exit_code is not None or self._closed
-                    ),
-                    end.left(),
-                )
-            if end.is_over():
-                raise self._unmet(regex.pattern, present, f"{timeout} seconds", screen)
-
-    def _unmet(self, pattern: str, present: bool, when: str, screen: Screen) -> TimeoutError:
-        if when == "the command has ended":
-            code = self.command_exit_code()
-            what = "not found" if present else "still present"
-            text = f"Pattern '{pattern}' {what}: {when} with exit code {code}"
-        elif present:
-            text = f"Pattern '{pattern}' not found within {when}"
-        else:
-            text = f"Pattern '{pattern}' still present after {when}"
-        lines = (line.rstrip() for line in screen.text.splitlines())
-        return TimeoutError(f"{text}; the screen:\n" + "\n".join(lines).rstrip())
-
-    def _last_screen(self) -> Screen:
-        if self._last is None:
-            # What it said last may not have been read yet.
-            self._readers[1].join(1.0)
-            complaints = "\n".join(self._complaints)
-            raise RuntimeError(f"ht has ended and there is no snapshot\n{complaints}".rstrip())
-        return self._last
-
-    def _send(self, message: dict[str, object]) -> None:
-        line = json.dumps(message) + "\n"
-        with self._writing:
-            stdin = self._process.stdin
-            if stdin is None or stdin.closed:
-                raise RuntimeError("the session has ended")
-            try:
-                stdin.write(line)
-                stdin.flush()
-            except BrokenPipeError:
-                # The reader will see the end, and say so.
-                pass
-
-    def _read_events(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if self._logger is not None:
-                self._logger.debug("ht: %s", line.rstrip())
-            try:
-                event: dict[str, Any] = json.loads(line)
-            except json.JSONDecodeError:
-                continue
-            with self._changed:
-                self._take(event)
-                self._changed.notify_all()
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-
-    def _take(self, event: dict[str, Any]) -> None:
-        self._events.append(event)
-        data = event.get("data", {})
-        kind = event.get("type")
-        if kind == "output":
-            self._outputs += 1
-        elif kind == "snapshot":
-            self._answered += 1
-            self._last = Screen(data["text"], data["seq"], data)
-            if self._answered in self._abandoned:
-                self._abandoned.remove(self._answered)
+                when = f": the command has ended with exit code {state.exit_code}"
             else:
-                self._answers[self._answered] = self._last
-        elif kind == "pid":
-            self._pid = data["pid"]
-        elif kind == "exitCode":
-            self._exit_code = data["exitCode"]
-
-    def _read_complaints(self) -> None:
-        assert self._process.stderr is not None
-        for line in self._process.stderr:
-            self._complaints.append(line.rstrip())
-            if self._logger is not None:
-                self._logger.warning("ht: %s", line.rstrip())
+                with state.changed:
+                    changed = state.wait(
+                        lambda seen=seen: state.outputs != seen or state.ended, end.left()
+                    )
+                if changed and not end.is_over():
+                    continue
+            what = failure if isinstance(failure, str) else failure()
+            shown = "\n".join(screen.lines).rstrip()
+            raise TimeoutError(f"{what}{when}; the screen:\n{shown}")
 
 
-def run(
-    command: Command,
-    rows: Rows = None,
-    cols: Cols = None,
-    no_exit: bool = True,
-    logger: logging.Logger | None = None,
-    extra_subscribes: Iterable[HtEvent | str] | None = None,
-    style_mode: StyleMode | None = None,
-    *,
-    term: str | None = None,
-) -> HtWrapper:
-    """Starts a session; end it with its `exit`.
-
-    `command` is a list of words, or a string, which is read as a shell does.
-    Without a size it is 30 rows and 60 columns. `extra_subscribes` are events
-    that the `logger` shall see too. `style_mode` tells whether a snapshot's
-    `text` has styles, `term` what the command finds as `TERM`. `no_exit` is there
-    for compatibility: the session always outlives the command, so that a last
-    snapshot can be taken.
-    """
-    del no_exit
-    rows = DEFAULT_ROWS if rows is None else rows
-    cols = DEFAULT_COLS if cols is None else cols
-    check_size("rows", rows)
-    check_size("cols", cols)
-    events = [*SUBSCRIBED]
-    events += [event for event in extra_subscribes or () if event not in events]
-    process = start_ht(HtArgs(command, events, rows, cols, StyleMode.STYLED, term))
-    return HtWrapper(process, rows, cols, logger, style_mode)
+HtWrapper = Session
+"""The name of `Session` up to htty 0.2.30."""
 
 
-@contextlib.contextmanager
-def terminal_session(
-    command: Command,
-    rows: Rows = None,
-    cols: Cols = None,
-    logger: logging.Logger | None = None,
-    extra_subscribes: Iterable[HtEvent | str] | None = None,
-    style_mode: StyleMode | None = None,
-    *,
-    term: str | None = None,
-) -> Generator[HtWrapper, None, None]:
-    """Gives a session for the length of a `with` block."""
-    session = run(
-        command,
-        rows,
-        cols,
-        logger=logger,
-        extra_subscribes=extra_subscribes,
-        style_mode=style_mode,
-        term=term,
-    )
-    try:
-        yield session
-    finally:
-        session.exit()
+def _text(text: str) -> str:
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"expected text, found {text!r}")
+    return text

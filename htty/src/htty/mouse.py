@@ -1,0 +1,71 @@
+"""The mouse of a session: where it points, and the events for it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from htty.snapshot import Found, Snapshot
+
+Target = str | re.Pattern[str] | Found | tuple[int, int]
+"""Where the mouse points: text or a regular expression that is on the screen once,
+what `find` has found, or a row and a column."""
+
+BUTTONS = ("left", "middle", "right")
+"""The mouse's buttons."""
+
+
+class TargetMissing(LookupError):
+    """What the mouse is to point at is not on the screen, or more than once."""
+
+
+def locate(target: Target, screen: Snapshot) -> tuple[int, int]:
+    """Gives the row and the column of a target: the middle of a text's first line.
+
+    Raises `TargetMissing`, or `ValueError` for what is not on any screen of this size.
+    """
+    if isinstance(target, (str, re.Pattern)):
+        places = screen.find_all(target)
+        shown = target if isinstance(target, str) else target.pattern
+        if len(places) != 1:
+            how = "not" if not places else f"{len(places)} times"
+            raise TargetMissing(f"`{shown}` is {how} on the screen")
+        target = places[0]
+    if isinstance(target, Found):
+        end = target.end_col if target.end_row == target.row else screen.cols
+        row, col = target.row, (target.col + max(target.col, end - 1)) // 2
+    else:
+        row, col = target
+    if not (0 <= row < screen.rows and 0 <= col < screen.cols):
+        raise ValueError(
+            f"row {row}, column {col}: the screen has {screen.rows} rows and {screen.cols} columns"
+        )
+    return row, col
+
+
+def path(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, int]]:
+    """Gives the cells on the way from one to another, without the first."""
+    rows, cols = end[0] - start[0], end[1] - start[1]
+    steps = max(abs(rows), abs(cols))
+    return [
+        (start[0] + round(rows * step / steps), start[1] + round(cols * step / steps))
+        for step in range(1, steps + 1)
+    ]
+
+
+def event(
+    action: str,
+    place: tuple[int, int],
+    button: str | None = None,
+    modifiers: dict[str, bool] | None = None,
+) -> dict[str, Any]:
+    """Gives the command of `ht` for an event.
+
+    Raises `ValueError` for a button that no mouse has.
+    """
+    if button is not None and button not in BUTTONS:
+        raise ValueError(f"`{button}` is not a button: expected left, middle or right")
+    message: dict[str, Any] = {"type": "mouse", "action": action, "row": place[0], "col": place[1]}
+    if button is not None:
+        message["button"] = button
+    return {**message, **(modifiers or {})}
