@@ -82,6 +82,9 @@ options:
                           what separates keys (default: ',')
   -t, --timeout SECONDS   how long each action may take (default: 5)
   --term NAME             TERM of the command (default: xterm-256color)
+  --cwd DIR               where the command starts
+  --env NAME=VALUE        set a variable for the command
+  --record FILE           record for asciinema (asciicast v3)
   --debug                 show the events of ht on standard error
   --exit-status           wait for the command, end with its status
   --version               print the versions of htty and ht
@@ -89,7 +92,10 @@ options:
 actions:
   -k, --keys KEYS         send keys, such as 'ihello,Escape'
   --type TEXT             type text as it is
+  --paste TEXT            paste text
+  --click TEXT            click on text
   -s, --snapshot          print a snapshot
+  --svg FILE              write a snapshot as an image
   --expect RE             wait until the screen matches
   --expect-absent RE      wait until it does not match
   --wait-idle [SECONDS]   wait until nothing is written for so long (default:
@@ -231,3 +237,42 @@ def test_missing_command_is_told() -> None:
     done = htty("--", "no-such-command-here")
     assert done.returncode == 1
     assert "no-such-command-here" in done.stderr
+
+
+def test_the_screen_as_an_image_and_a_recording(tmp_path: Path) -> None:
+    image, cast = tmp_path / "screen.svg", tmp_path / "session.cast"
+    args = ["--expect", "hello", "--svg", str(image), "--record", str(cast), "--", "echo", "hello"]
+    done = htty(*args)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ">hello</text>" in image.read_text()
+    header, *events = cast.read_text().splitlines()
+    assert '"version": 3' in header
+    assert "hello" in events[0]
+    assert events[-1].endswith('"x", "0"]')
+
+
+@pytest.mark.parametrize("option", ["--svg", "--record"])
+def test_files_that_cannot_be_written(option: str, tmp_path: Path) -> None:
+    done = htty(option, f"{tmp_path}/missing/file", "--", "echo", "hello")
+    message = f"htty: cannot write to `{tmp_path}/missing/file`: No such file or directory\n"
+    assert (done.returncode, done.stderr) == (1, message)
+
+
+def test_paste_and_click() -> None:
+    done = htty("-r", "2", "-c", "9", "--paste", "text", "--expect", "text", "--", "cat")
+    assert (done.returncode, done.stdout) == (0, "text\n\n----\n")
+    script = r"stty raw -echo; printf '\033[?1000h\033[?1006hOpen\n\r'; exec cat -v"
+    done = htty("-c", "30", "--click", "Open", "--expect", r"0;2;1m", "--", "sh", "-c", script)
+    assert done.stdout.startswith("Open\n^[[<0;2;1M^[[<0;2;1m\n"), done.stdout
+
+
+def test_where_the_command_runs(tmp_path: Path) -> None:
+    args = ["-c", "200", "--cwd", str(tmp_path), "--env", "ADDED=a=b"]
+    done = htty(*args, "--", "sh", "-c", "pwd -P; echo $ADDED")
+    assert done.stdout.splitlines()[:2] == [str(tmp_path.resolve()), "a=b"]
+    assert "expected NAME=VALUE, found `ADDED`" in htty("--env", "ADDED", "--", "cat").stderr
+    file = tmp_path / "file"
+    file.write_text("")
+    missing = htty("--cwd", str(file), "--", "cat")
+    assert missing.returncode == 1
+    assert str(file) in missing.stderr

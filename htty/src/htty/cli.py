@@ -15,7 +15,7 @@ from htty.keys import NAMES, suggestion
 from htty_core import HtEvent, __version__
 
 if TYPE_CHECKING:
-    from htty.session import HtWrapper
+    from htty.session import Session
 
 DELIMITER = "----"
 """The line after each snapshot."""
@@ -100,6 +100,14 @@ def delimiter(text: str) -> str:
     return text
 
 
+def variable(text: str) -> tuple[str, str]:
+    """Reads a variable of the environment."""
+    name, separator, value = text.partition("=")
+    if not name or not separator:
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, found `{text}`")
+    return name, value
+
+
 def parser() -> argparse.ArgumentParser:
     """Makes the command line's parser."""
     parser = argparse.ArgumentParser(
@@ -114,7 +122,10 @@ def parser() -> argparse.ArgumentParser:
     act = parser.add_argument_group("actions").add_argument
     act("-k", "--keys", action=Action, metavar="KEYS", help="send keys, such as 'ihello,Escape'")
     act("--type", action=Action, metavar="TEXT", help="type text as it is")
+    act("--paste", action=Action, metavar="TEXT", help="paste text")
+    act("--click", action=Action, metavar="TEXT", help="click on text")
     act("-s", "--snapshot", action=Action, nargs=0, help="print a snapshot")
+    act("--svg", action=Action, metavar="FILE", help="write a snapshot as an image")
     act("--expect", action=Action, type=pattern, metavar="RE", help="wait until the screen matches")
     act(
         "--expect-absent",
@@ -151,6 +162,16 @@ def parser() -> argparse.ArgumentParser:
         help="how long each action may take (default: 5)",
     )
     add("--term", metavar="NAME", help="TERM of the command (default: xterm-256color)")
+    add("--cwd", metavar="DIR", help="where the command starts")
+    add(
+        "--env",
+        action="append",
+        type=variable,
+        default=[],
+        metavar="NAME=VALUE",
+        help="set a variable for the command",
+    )
+    add("--record", metavar="FILE", help="record for asciinema (asciicast v3)")
     add("--debug", action="store_true", help="show the events of ht on standard error")
     add("--exit-status", action="store_true", help="wait for the command, end with its status")
     add("--version", action=Version, nargs=0, help="print the versions of htty and ht")
@@ -224,7 +245,7 @@ def run_command_line(arguments: Sequence[str] | None) -> int:
                 )
     try:
         return drive(args, command, actions)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
         return fail(str(error))
 
 
@@ -237,6 +258,7 @@ def fail(message: str) -> int:
 
 def drive(args: argparse.Namespace, command: list[str], actions: list[tuple[str, Any]]) -> int:
     """Does the actions; gives the exit status."""
+    from htty.recording import Recording
     from htty.start import terminal_session
 
     logger = debug_logger() if args.debug else None
@@ -245,7 +267,19 @@ def drive(args: argparse.Namespace, command: list[str], actions: list[tuple[str,
         actions = [*actions, ("end", None), ("snapshot", None)]
     else:
         actions = [*actions, ("end", None)]
-    with terminal_session(command, args.rows, args.cols, logger, extra, term=args.term) as session:
+    recording = None
+    if args.record is not None:
+        try:
+            recording = Recording(args.record)
+        except OSError as error:
+            return fail(f"cannot write to `{args.record}`: {error.strerror}")
+    where: dict[str, Any] = {
+        "term": args.term,
+        "env": dict(args.env),
+        "cwd": args.cwd,
+        "record": recording,
+    }
+    with terminal_session(command, args.rows, args.cols, logger, extra, **where) as session:
         status: list[int | None] = [0]
 
         def end(_: None) -> None:
@@ -258,6 +292,9 @@ def drive(args: argparse.Namespace, command: list[str], actions: list[tuple[str,
             "expect": lambda regex: session.expect(regex, args.timeout),
             "expect_absent": lambda regex: session.expect_absent(regex, args.timeout),
             "wait_idle": lambda quiet: session.wait_idle(quiet, args.timeout),
+            "paste": session.paste,
+            "click": lambda text: session.click(text, timeout=args.timeout),
+            "svg": lambda file: write_svg(session, file, args.timeout),
             "snapshot": lambda _: show(session, args.timeout),
             "end": end,
         }
@@ -266,10 +303,12 @@ def drive(args: argparse.Namespace, command: list[str], actions: list[tuple[str,
                 do[kind](value)
             except (RuntimeError, TimeoutError) as error:
                 status_so_far = fail(str(error))
-                typed_too_late = kind in ("keys", "type") and session.cmd.completed
+                typed_too_late = kind in ("keys", "type", "paste") and session.cmd.completed
                 # The screen is still to be seen, as up to 0.2.30.
                 if not typed_too_late or session.ht.completed:
                     return status_so_far
+    if recording is not None and recording.error is not None:
+        return fail(f"cannot write to `{args.record}`: {recording.error.strerror}")
     code = status[0]
     if code is None:
         return 1
@@ -283,11 +322,21 @@ def parse_keys(text: str, delimiter: str = ",") -> list[str]:
     return [key for key in keys if key]
 
 
-def show(session: HtWrapper, timeout: float) -> None:
+def show(session: Session, timeout: float) -> None:
     """Prints the screen, without the blanks at the ends of its lines."""
     for line in session.snapshot(timeout).text.splitlines():
         print(line.rstrip())
     print(DELIMITER, flush=True)
+
+
+def write_svg(session: Session, file: str, timeout: float) -> None:
+    """Writes the screen as an image; raises `RuntimeError` where that cannot be."""
+    image = session.snapshot(timeout).svg
+    try:
+        with open(file, "w", encoding="utf-8") as output:
+            output.write(image)
+    except OSError as error:
+        raise RuntimeError(f"cannot write to `{file}`: {error.strerror}") from error
 
 
 def debug_logger() -> Any:

@@ -59,6 +59,12 @@ class Interruption:
     def __exit__(self, *_: object) -> None:
         self.current.value = None
 
+    def request(self, changed: threading.Condition) -> None:
+        """Ends the wait of the thread that has entered this, now or when it begins."""
+        self.requested = True
+        with changed:
+            changed.notify_all()
+
     @classmethod
     def check(cls) -> None:
         """Raises `InterruptedError` where this thread is to end its wait."""

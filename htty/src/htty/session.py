@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -74,6 +75,11 @@ class Session:
     def description(self) -> str:
         """The command, as a shell would read it."""
         return self._description[0]
+
+    @property
+    def changed(self) -> threading.Condition:
+        """What is notified whenever something is heard of the command."""
+        return self._connection.state.changed
 
     # Input
 
