@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # act.sh EVENT [ARGUMENT…]: runs the workflows of the current directory by act, on
 # this very machine. act cannot serve GitHub's own actions for artifacts and caches:
-# each of their pins gets a stand-in over the same official library. ARGUMENTs go
-# to act. `cargo xtask setup-test-tools` installs act and the stand-ins.
+# each of their pins gets a stand-in over the same official library. This checkout
+# stands for `<owner>/<repo>/actions/…@<sha>`. ARGUMENTs go to act. `cargo xtask setup-test-tools` installs act and the stand-ins.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 tools=${XTASK_TOOLS:-${CARGO_TARGET_DIR:-$here/target}/tools}
@@ -35,5 +35,7 @@ while read -r _ pin; do
     arguments+=(--local-repository "actions/$name@${pin##*@}=$tools/stand-ins/$name")
   fi
 done <<<"$pins"
+# The placeholder of the documentation is this checkout.
+arguments+=(--local-repository "<owner>/<repo>@<sha>=$here")
 # act starts these actions with the node that it finds.
 PATH="$tools/bin:$PATH" "$tools/test/bin/act" "$1" "${arguments[@]}" "${@:2}"

@@ -79,8 +79,8 @@ def parse(path: Path) -> Document:
         elif token.type == "inline":
             for child in flat(token):
                 href = child.attrGet("href") if child.type == "link_open" else None
-                if isinstance(href, str):
-                    document.links.append(href)
+                source = child.attrGet("src") if child.type == "image" else None
+                document.links += [link for link in (href, source) if isinstance(link, str)]
                 if child.type == "code_inline":
                     document.code.append((heading, child.content))
     return document

@@ -22,7 +22,18 @@ TROUBLESHOOTING = pytest.mark.parametrize(
     ids=by_name,
 )
 # Options of other programs that the prose names on their own.
-FOREIGN_OPTIONS = {"--disable-fallback", "--pedantic", "--require-hashes"}
+FOREIGN_OPTIONS = {
+    *(
+        "--disable-fallback",
+        "--dump-db",
+        "--find-interpreter",
+        "--eventpath",
+        "--job",
+        "--matrix",
+        "--pedantic",
+    ),
+    *("--remap-path-prefix", "--remove-rpath", "--require-hashes", "--secret", "--strip"),
+}
 
 
 @cache
@@ -97,11 +108,14 @@ def test_options_exist(document: Document, binaries: Path, xtask: Path, ht: Path
     known = set(FOREIGN_OPTIONS) | {"--help", "--version"}
     for action in ACTIONS:
         known |= {f"--{name}" for name in inputs(binaries, action)}
+    installs = help_of(binaries / "verify-dist", "installs")
+    known |= set(re.findall(r"(?<!\S)(--[a-z][\w-]*)", installs))
     commands = (ROOT / "htty/src/htty/cli.py").read_text()
     known |= set(re.findall(r'\b(?:add|act)\(\s*(?:"-\w",\s*)?"(--[\w-]+)"', commands))
     for program in (xtask, ht):
         commands = re.findall(r"^  ([a-z][\w-]*)  ", help_of(program), re.MULTILINE)
-        for text in [help_of(program), *(help_of(program, name) for name in commands)]:
+        own = [help_of(program, name) for name in commands if name != "help"]
+        for text in [help_of(program), *own]:
             known |= set(re.findall(r"(?<!\S)(--[a-z][\w-]*)", text))
     for _, code in document.code:
         if re.fullmatch(r"--[\w-]+", code):
@@ -113,7 +127,7 @@ def test_inputs_take_their_values(document: Document, binaries: Path) -> None:
     """`smoke: required` names an input and one of its words."""
     own = inputs(binaries, document.path.parent.name)
     others = {name for action in ACTIONS for name in inputs(binaries, action)}
-    others |= {"permissions", "id-token", "contents"}
+    others |= {"permissions", "id-token", "contents", "if"}
     for heading, code in document.code:
         match = re.fullmatch(r"([a-z][a-z0-9-]*): (\S+)", code)
         if not match or heading == "Troubleshooting":
@@ -182,7 +196,7 @@ CONFIGURATIONS = [
     pytest.param(fence.text, id=f"{document.name}:{fence.line}")
     for document in documents()
     for fence in document.fences
-    if "tool.verify-dist" in fence.text
+    if fence.language == "toml" and "tool.verify-dist" in fence.text
 ]
 
 
@@ -196,5 +210,6 @@ def complaint(text: str, binaries: Path, folder: Path) -> str:
 @pytest.mark.parametrize("text", CONFIGURATIONS)
 def test_configurations_are_taken(text: str, binaries: Path, tmp_path: Path) -> None:
     assert "no distribution" in complaint(text, binaries, tmp_path)
-    wrong = text.replace("[tool.verify-dist]", "[tool.verify-dist]\nnonsense = 1")
+    table = "[tool.verify-dist]\n"
+    wrong = f"{table}nonsense = 1\n{text.replace(table, '')}"
     assert "nonsense" in complaint(wrong, binaries, tmp_path)

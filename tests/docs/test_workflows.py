@@ -1,6 +1,7 @@
 """Each workflow in the documentation could be pasted."""
 
 import re
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any, cast
@@ -8,6 +9,7 @@ from typing import Any, cast
 import pytest
 import yaml
 from documents import ROOT, Document, documents
+from released import ACTIONS
 
 Yaml = dict[Any, Any]
 OURS = re.compile(r"OWNER/REPOSITORY/actions/([\w/-]+)@")
@@ -104,6 +106,45 @@ def test_snippet(document: Document, text: str, tools: Path, tmp_path: Path) -> 
     said = [line for line in said.splitlines() if line.startswith("workflow.yml:")]
     said = [line for line in said if not (part and 'property "' in line and "[expression]" in line)]
     assert said == [], document.name
+
+
+# Those of other forges: `yml`, which actionlint does not read.
+ELSEWHERE = [
+    pytest.param(document, fence.text, id=f"{document.name}:{fence.line}")
+    for document in documents()
+    for fence in document.fences
+    if fence.language == "yml"
+]
+
+
+@pytest.mark.parametrize(("document", "text"), ELSEWHERE)
+def test_snippet_of_another_forge(document: Document, text: str, binaries: Path) -> None:
+    """Its steps name actions and inputs, its scripts commands, that exist."""
+    text = filled(text.replace("https://github.com/<owner>/<repo>", "<owner>/<repo>"))
+    snippet = cast(Yaml, yaml.safe_load(text))
+    jobs = snippet.get("jobs", {job: value for job, value in snippet.items() if "script" in value})
+    assert jobs, document.name
+    assert faults({"jobs": jobs}, complete=True) == [], document.name
+    lines = [line for job in jobs.values() for line in job.get("script", [])]
+    assert lines or any("steps" in job for job in jobs.values()), document.name
+    for line in lines:
+        words = shlex.split(line)
+        if words[0] in ACTIONS:
+            command = [binaries / words[0], *words[1:], "--help"]
+            done = subprocess.run(command, capture_output=True, text=True)
+            assert done.returncode == 0, f"{document.name}: `{line}`: {done.stderr}"
+
+
+def test_the_front_page_has_a_short_workflow() -> None:
+    (text,) = [
+        fence.text
+        for document in documents()
+        if document.name == "README.md"
+        for fence in document.fences
+        if fence.language == "yaml"
+    ]
+    assert len(text.splitlines()) <= 25
+    assert {"on", "permissions", "jobs"} <= whole(yaml.safe_load(filled(text))).keys()
 
 
 TEMPLATES = sorted(ROOT.glob("tests/consumers/*/.github/workflows/*.yml"))

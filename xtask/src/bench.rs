@@ -1,4 +1,4 @@
-//! `cargo xtask bench` and `cargo xtask docs`.
+//! `cargo xtask bench`.
 
 use toolkit::{Cmd, Exit};
 
@@ -68,18 +68,5 @@ fn htty(shell: &Shell) -> Result<Exit, Error> {
         display(&ht),
         display(&shell.target.join("release/examples/bare")),
     ]))?;
-    Ok(Exit::Done)
-}
-
-/// Writes the two packages' API documentation.
-pub(crate) fn docs(shell: &Shell) -> Result<Exit, Error> {
-    let pdoc = tools::environment(shell, "test")?.join("pdoc");
-    let directory = shell.target.join("python-docs");
-    let path = [shell.root.join("htty-core/python"), shell.root.join("htty/src")];
-    let path = std::env::join_paths(path).unwrap_or_default().to_string_lossy().into_owned();
-    let pdoc =
-        Cmd::new(display(&pdoc)).args(["--output-directory", &display(&directory), "htty", "htty_core"]);
-    shell.run(&pdoc.env("PYTHONPATH", path))?;
-    shell.ui.report(display(&directory.join("index.html")));
     Ok(Exit::Done)
 }

@@ -17,7 +17,7 @@ const CARGO_FUZZ: &str = "cargo-fuzz@0.13.1";
 /// Runs each target, starting from its committed corpus. New inputs are kept in
 /// the target directory; a crash is an error that names its input.
 pub(crate) fn run(shell: &Shell) -> Result<(), Error> {
-    let program = tools::from_crate(shell, CARGO_FUZZ)?.join("cargo-fuzz");
+    let program = tools::from_crate(shell, CARGO_FUZZ, &[])?.join("cargo-fuzz");
     let fuzz = |args: &[&str]| {
         // Sanitizers are not in the stable compiler's options.
         Cmd::new(display(&program)).args(args.iter().copied()).env("RUSTC_BOOTSTRAP", "1")

@@ -1,5 +1,6 @@
 //! `cargo xtask gen`: the regions of files that are generated from an action's
-//! declaration (see `regions`), and repeated pins.
+//! declaration (see `regions`), the pages of docs/reference and docs/rules, the README's
+//! figures, and repeated pins.
 
 use std::path::Path;
 
@@ -7,12 +8,8 @@ use serde::Deserialize;
 use toolkit::{Cmd, Exit, FileError};
 
 use crate::error::Error;
-use crate::regions;
-use crate::rule_pages;
 use crate::shell::{Shell, WORKSPACES, display};
-use crate::tools;
-use crate::version_bump;
-use crate::{licenses, pins};
+use crate::{figures, licenses, pins, reference, regions, rule_pages, tools, version_bump};
 
 /// The actions, by the name of directory, package and binary.
 pub(crate) const ACTIONS: [&str; 4] = ["setup-nix", "build-wheel", "verify-dist", "publish"];
@@ -74,21 +71,26 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     let mut stale = pins::update(shell, args.check)?;
     stale.extend(licenses::update(shell, args.check)?);
     stale.extend(rule_pages::update(shell, args.check)?);
-    for action in ACTIONS {
-        let describe =
-            shell.cargo().args(["run", "--quiet", "--locked", "--package", action, "--", "--describe"]);
-        let spec: Spec = serde_json::from_str(&shell.run(&describe)?.stdout).map_err(|error| {
-            Error::Check(format!("cannot read the output of `{action} --describe`: {error}"))
-        })?;
+    let specs = ACTIONS.iter().map(|action| describe(shell, action)).collect::<Result<Vec<_>, _>>()?;
+    for (action, spec) in ACTIONS.iter().zip(&specs) {
         let directory = shell.root.join("actions").join(action);
+        let content = |name: &str| region(name, spec).ok_or_else(|| format!("unknown region `{name}`"));
         for file in ["action.yml", "save/action.yml", "README.md"] {
             let path = directory.join(file);
-            if path.is_file() && update(&path, &spec, args.check)? {
+            if path.is_file() && update(&path, args.check, &content)? {
                 stale.push(format!("actions/{action}/{file}"));
             }
         }
     }
-    stale.extend(help_texts(shell, args.check)?);
+    let figures = figures::table(shell)?;
+    let content = |name: &str| match name {
+        "figures" => Ok(figures.clone()),
+        _ => Err(format!("unknown region `{name}`")),
+    };
+    if update(&shell.root.join("README.md"), args.check, &content)? {
+        stale.push("README.md".into());
+    }
+    stale.extend(reference_pages(shell, &specs, args.check)?);
     match (&stale[..], args.check) {
         ([], _) => shell.ui.info("all generated regions are up to date"),
         (stale, true) => {
@@ -100,34 +102,57 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
-/// Updates `docs/reference`, the help of each program as a user reads it;
-/// returns the files that were out of date.
-fn help_texts(shell: &Shell, check: bool) -> Result<Vec<String>, Error> {
+/// What an action declares, by its own word.
+fn describe(shell: &Shell, action: &str) -> Result<Spec, Error> {
+    let describe =
+        shell.cargo().args(["run", "--quiet", "--locked", "--package", action, "--", "--describe"]);
+    serde_json::from_str(&shell.run(&describe)?.stdout).map_err(|error| {
+        Error::Check(format!("cannot read the output of `{action} --describe`: {error}"))
+    })
+}
+
+/// Updates the pages of `docs/reference`; returns those that were out of date.
+fn reference_pages(shell: &Shell, specs: &[Spec], check: bool) -> Result<Vec<String>, Error> {
+    let mut pages = vec![("reports".to_owned(), reference::reports(shell)?)];
+    for (action, spec) in ACTIONS.iter().zip(specs) {
+        let table = |name: &str| region(name, spec).unwrap_or_default();
+        let tables = format!(
+            "\n## Inputs\n\n{}\n## Outputs\n\n{}",
+            table("inputs-table"),
+            table("outputs-table")
+        );
+        pages.push(((*action).to_owned(), program_page(shell, WORKSPACES[0], action, &tables)?));
+    }
+    pages.push(("ht".to_owned(), program_page(shell, WORKSPACES[1], "ht", "")?));
     let mut stale = Vec::new();
-    let actions = ACTIONS.map(|action| (WORKSPACES[0], action));
-    for (manifest, program) in actions.into_iter().chain([(WORKSPACES[1], "ht")]) {
-        let run =
-            ["run", "--quiet", "--locked", "--manifest-path", manifest, "--bin", program, "--", "--help"];
-        // The width is otherwise that of the terminal.
-        let help = shell.run(&shell.cargo().args(run).env("COLUMNS", "100"))?.stdout;
-        let help: String = help.lines().map(|line| format!("{}\n", line.trim_end())).collect();
-        let file = format!("docs/reference/{program}.txt");
+    for (name, page) in pages {
+        let file = format!("docs/reference/{name}.md");
         let path = shell.root.join(&file);
-        if std::fs::read_to_string(&path).is_ok_and(|old| old == help) {
+        if std::fs::read_to_string(&path).is_ok_and(|old| old == page) {
             continue;
         }
         if !check {
-            toolkit::write_atomic(&path, help.as_bytes())?;
+            toolkit::write_atomic(&path, page.as_bytes())?;
         }
         stale.push(file);
     }
     Ok(stale)
 }
 
+fn program_page(shell: &Shell, manifest: &str, program: &str, tables: &str) -> Result<String, Error> {
+    let run = ["run", "--quiet", "--locked", "--manifest-path", manifest, "--bin", program, "--", "--help"];
+    // The width is otherwise that of the terminal.
+    let help = shell.run(&shell.cargo().args(run).env("COLUMNS", "100"))?.stdout;
+    Ok(reference::page(program, &help, tables))
+}
+
 /// Updates the regions of a file; returns whether they were out of date.
-fn update(path: &Path, spec: &Spec, check: bool) -> Result<bool, Error> {
+fn update(
+    path: &Path,
+    check: bool,
+    content: &dyn Fn(&str) -> Result<String, String>,
+) -> Result<bool, Error> {
     let old = std::fs::read_to_string(path).map_err(FileError::new("read", path))?;
-    let content = |name: &str| region(name, spec).ok_or_else(|| format!("unknown region `{name}`"));
     let new = regions::replace(&old, regions::GEN, content)
         .map_err(|problem| Error::Check(format!("{}: {problem}", path.display())))?;
     if new != old && !check {

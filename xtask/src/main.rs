@@ -2,8 +2,10 @@
 
 mod actions;
 mod bench;
+mod book;
 mod corpus;
 mod error;
+mod figures;
 mod fuzz;
 mod generate;
 mod licenses;
@@ -11,6 +13,7 @@ mod lint;
 mod module_cycles;
 mod modules;
 mod pins;
+mod reference;
 mod regions;
 mod release;
 mod rule_pages;
@@ -52,9 +55,9 @@ enum Task {
     Bench(bench::Args),
     /// Check the standing corpus of popular files and write what the rules find
     Corpus(corpus::Args),
-    /// Write the API documentation of htty and htty_core
-    Docs,
-    /// Write generated regions and files: action.yml, README tables
+    /// Build the book: guides, reference, rules, decisions, API of htty and htty_core
+    Docs(book::Args),
+    /// Write generated regions and files: action.yml, README tables, docs/reference, docs/rules
     Gen(generate::Args),
     /// Run all linters
     Lint,
@@ -78,7 +81,7 @@ fn main() -> ExitCode {
         Task::Act => test::act(&shell),
         Task::Bench(args) => bench::run(&shell, &args),
         Task::Corpus(args) => corpus::run(&shell, &args),
-        Task::Docs => bench::docs(&shell),
+        Task::Docs(args) => book::run(&shell, &args),
         Task::Gen(args) => generate::run(&shell, &args),
         Task::Lint => lint::run(&shell),
         Task::Soak(args) => soak::run(&shell, &args),

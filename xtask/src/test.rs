@@ -50,7 +50,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
                 "--ignore=tests/env_tests",
                 "--ignore=tests/lib_tests",
                 "-m",
-                "not workflow and not soak",
+                "not workflow and not soak and not book",
             ],
         )?;
     }

@@ -22,6 +22,9 @@ const DEADNIX: &str = "deadnix@1.3.1";
 /// A port of nixfmt, which itself is not in a package registry.
 const NIXFMT: &str = "nixfmt_rs@0.5.3";
 
+/// Builds the book; without its server and watcher, which need most of its crates.
+const MDBOOK: &str = "mdbook@0.5.4";
+
 /// The directory of all tool environments.
 pub(crate) fn directory(shell: &Shell) -> PathBuf {
     shell.target.join("tools")
@@ -151,28 +154,34 @@ pub(crate) fn actionlint(shell: &Shell) -> Result<PathBuf, Error> {
 
 /// Builds arwen, which edits binaries as build-wheel does; returns its directory.
 pub(crate) fn arwen(shell: &Shell) -> Result<PathBuf, Error> {
-    from_crate(shell, ARWEN)
+    from_crate(shell, ARWEN, &[])
 }
 
 /// Builds deadnix; returns its path.
 pub(crate) fn deadnix(shell: &Shell) -> Result<PathBuf, Error> {
-    Ok(from_crate(shell, DEADNIX)?.join("deadnix"))
+    Ok(from_crate(shell, DEADNIX, &[])?.join("deadnix"))
 }
 
 /// Builds nixfmt; returns its path.
 pub(crate) fn nixfmt(shell: &Shell) -> Result<PathBuf, Error> {
-    Ok(from_crate(shell, NIXFMT)?.join("nixfmt"))
+    Ok(from_crate(shell, NIXFMT, &[])?.join("nixfmt"))
+}
+
+/// Builds mdBook; returns its path.
+pub(crate) fn mdbook(shell: &Shell) -> Result<PathBuf, Error> {
+    Ok(from_crate(shell, MDBOOK, &["--no-default-features", "--features", "search"])?.join("mdbook"))
 }
 
 /// Builds the programs of `krate`, a name with a version, with that crate's own
-/// lock file; returns their directory.
-pub(crate) fn from_crate(shell: &Shell, krate: &str) -> Result<PathBuf, Error> {
+/// lock file and further `options` of `cargo install`; returns their directory.
+pub(crate) fn from_crate(shell: &Shell, krate: &str, options: &[&str]) -> Result<PathBuf, Error> {
     let root = directory(shell).join(krate);
-    // Cargo writes its own record last.
-    if !root.join(".crates.toml").is_file() {
+    // Cargo creates its record first, and fills it last.
+    if !std::fs::metadata(root.join(".crates.toml")).is_ok_and(|record| record.len() > 0) {
         shell.ui.info(format!("building {krate}"));
         let args = ["install", "--quiet", "--locked", krate, "--root", &display(&root)];
-        shell.quiet(&shell.cargo().args(args).without("CARGO_TARGET_DIR"))?;
+        let install = shell.cargo().args(args).args(options.iter().copied());
+        shell.quiet(&install.without("CARGO_TARGET_DIR"))?;
     }
     Ok(root.join("bin"))
 }

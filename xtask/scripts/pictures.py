@@ -1,0 +1,174 @@
+"""pictures.py PROGRAMS CORPUS: renders docs/images from what the programs really print.
+
+problem.svg        a wheel that other tools accept, in a terminal of htty
+installs.svg       who can install htty-core's newest release, by `verify-dist installs`
+summary-*.png      the job summary of each action, in Chromium
+
+PROGRAMS holds the actions' binaries, CORPUS the wheels that `cargo xtask corpus`
+downloads. The terminal is started by HTTY_HT_BIN.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path[:0] = [str(ROOT / place) for place in ("tests", "htty/src", "htty-core/python")]
+
+from browser import Page, browser  # noqa: E402
+from htty import Press, terminal_session  # noqa: E402
+from package_index import serve  # noqa: E402
+
+IMAGES = ROOT / "docs/images"
+BROKEN = "htty-0.1.18-py3-none-manylinux_2_17_x86_64.whl"
+RELEASED = "htty_core-0.2.30-*.whl"
+COMMANDS = [
+    "twine check --strict htty-*.whl",
+    "auditwheel show htty-*.whl | grep -A 1 consistent",
+    "verify-dist htty-*.whl --manifest none | grep -B 1 PT_INTERP",
+    "build-wheel htty-*.whl 2>&1 | grep 'the interpreter'",
+]
+COLUMNS = 126
+# GitHub's summaries, near enough to judge them by.
+PAGE = """<!doctype html><meta charset="utf-8"><style>
+body {{ font: 14px/1.5 "Liberation Sans", sans-serif; margin: 24px; color: #1f2328; }}
+h2, h3 {{ border-bottom: 1px solid #d1d9e0; padding-bottom: 4px; }}
+table {{ border-collapse: collapse; display: block; overflow-x: auto; margin-bottom: 16px; }}
+td, th {{ border: 1px solid #d1d9e0; padding: 5px 12px; text-align: left; }}
+tr:nth-child(2n) {{ background: #f6f8fa; }}
+code, pre {{ font: 12px "DejaVu Sans Mono", monospace; background: #eff1f3; border-radius: 6px; }}
+code {{ padding: 2px 5px; overflow-wrap: anywhere; }} pre {{ padding: 12px; overflow-x: auto; }}
+pre code {{ padding: 0; }}
+</style>{}"""
+WIDTH, HEIGHT = 900, 760
+
+
+class Run:
+    """A directory to run the programs in, as in a step on a runner."""
+
+    def __init__(self, place: Path, programs: Path) -> None:
+        self.place = place
+        hidden = ("GITHUB_", "RUNNER_", "INPUT_", "ACTIONS_")
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith(hidden)}
+        self.env["PATH"] = f"{programs}:{self.env['PATH']}"
+
+    def command(self, *command: str | Path, **variables: str) -> str:
+        done = subprocess.run(
+            command, cwd=self.place, env=self.env | variables, capture_output=True, text=True
+        )
+        if done.returncode not in (0, 1):
+            sys.exit(f"{command} failed: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def summary(self, *command: str | Path, **variables: str) -> str:
+        """The job summary of an action."""
+        step = self.place / "step"
+        shutil.rmtree(step, ignore_errors=True)
+        step.mkdir()
+        files = {
+            f"GITHUB_{name}": str(step / name.lower())
+            for name in ("STEP_SUMMARY", "OUTPUT", "ENV", "PATH", "STATE")
+        }
+        for file in files.values():
+            Path(file).touch()
+        runner = {
+            "GITHUB_ACTIONS": "true",
+            "GITHUB_REPOSITORY": "OWNER/PROJECT",
+            "GITHUB_ACTION_REPOSITORY": "OWNER/REPOSITORY",
+            "GITHUB_ACTION_REF": "v0.1.0",
+            "GITHUB_SERVER_URL": "https://github.com",
+            "GITHUB_WORKSPACE": str(self.place),
+            "RUNNER_TEMP": str(step),
+        }
+        self.command(*command, **files, **runner, **variables)
+        text = (step / "step_summary").read_text()
+        return text or sys.exit(f"{command} wrote no summary")
+
+
+def problem(run: Run) -> str:
+    """The terminal as an SVG."""
+    os.environ.update(PATH=run.env["PATH"], PS1="$ ", HOME=str(run.place))
+    os.chdir(run.place)
+    rows = 40
+    # The second time without the empty lines below.
+    for _ in range(2):
+        with terminal_session(["sh", "-i"], rows=rows, cols=COLUMNS) as shell:
+            for count, command in enumerate(COMMANDS, 1):
+                shell.send_keys([command, Press.ENTER])
+                shell.expect(rf"(?s)(\$ [a-z].*){{{count}}}\n\$ *(\n|\Z)", timeout=120)
+            screen = shell.snapshot()
+        rows = len(screen.text.rstrip().splitlines())
+    return screen.svg
+
+
+def summaries(run: Run, corpus: Path) -> dict[str, str]:
+    """The summary of each action, as Markdown."""
+    found = {
+        "build-wheel": run.summary("build-wheel", BROKEN, "--out-dir", "repaired"),
+        "verify-dist": run.summary("verify-dist", BROKEN, "--manifest", "none"),
+    }
+    (run.place / "dist").mkdir()
+    for wheel in corpus.glob(RELEASED):
+        shutil.copy(wheel, run.place / "dist")
+    run.command("verify-dist", "dist", "--manifest", "dist-manifest.json")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    tools = Path(sys.executable).parent.parent.parent
+    with serve(ROOT, tools, run.place / "index", port) as index:
+        found["publish"] = run.summary(
+            *("publish", "dist", "--manifest", "dist-manifest.json", "--index", index.url),
+            "--allow-insecure-loopback",
+            INPUT_PASSWORD="none-needed",
+        )
+    found["setup-nix"] = setup_nix(run)
+    return found
+
+
+def setup_nix(run: Run) -> str:
+    """A job that restores what an earlier one has saved, into this machine's store."""
+    options = ("--kvm", "false", "--cache-folder", run.place / "cache")
+    run.command("setup-nix", "install", *options)
+    paths: list[str] = []
+    for count in range(12):
+        path = run.place / f"picture-{count}"
+        path.write_text(f"{count} " * 50_000)
+        paths.append(run.command("nix-store", "--add", path).strip())
+    run.command("setup-nix", "save", *options)
+    run.command("nix-store", "--delete", *paths)
+    summary = run.summary("setup-nix", "install", *options)
+    run.command("nix-store", "--delete", *paths)
+    return summary
+
+
+def render(page: Page, run: Run, name: str, summary: str) -> None:
+    html = MarkdownIt("commonmark", {"html": True}).enable("table").render(summary)
+    file = run.place / f"{name}.html"
+    file.write_text(PAGE.format(html))
+    page.resize(WIDTH, 100)
+    page.open(file.as_uri())
+    page.resize(WIDTH, min(HEIGHT, page.evaluate("document.documentElement.scrollHeight")))
+    page.screenshot(IMAGES / f"summary-{name}.png", whole=False)
+
+
+def main() -> None:
+    programs, corpus = (Path(argument).resolve() for argument in sys.argv[1:])
+    IMAGES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as place:
+        run = Run(Path(place), programs)
+        shutil.copy(corpus / BROKEN, place)
+        found = summaries(run, corpus)
+        with browser(run.place / "profile") as page:
+            for name, summary in found.items():
+                render(page, run, name, summary)
+        run.command("verify-dist", "installs", "dist", "--svg-path", IMAGES / "installs.svg")
+        (IMAGES / "problem.svg").write_text(problem(run))
+
+
+if __name__ == "__main__":
+    main()
