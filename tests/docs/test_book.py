@@ -86,7 +86,7 @@ def test_search_finds_a_rule(page: Page, site: str) -> None:
     found = page.evaluate("""new Promise((done, failed) => {
         const end = Date.now() + 30000;
         const look = () => {
-            const links = [...document.querySelectorAll('#mdbook-searchresults a, #searchresults a')];
+            const links = [...document.querySelectorAll('[id$=searchresults] a')];
             if (links.length) done(links.map((link) => link.href));
             else if (Date.now() > end) failed(new Error('no result'));
             else setTimeout(look, 50);

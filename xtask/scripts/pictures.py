@@ -1,8 +1,8 @@
-"""pictures.py PROGRAMS CORPUS: renders docs/images from what the programs really print.
+"""pictures.py PROGRAMS CORPUS INTO [--svg]: renders what the programs really print.
 
 problem.svg        a wheel that other tools accept, in a terminal of htty
 installs.svg       who can install htty-core's newest release, by `verify-dist installs`
-summary-*.png      the job summary of each action, in Chromium
+summary-*.png      the job summary of each action, in Chromium; not with --svg
 
 PROGRAMS holds the actions' binaries, CORPUS the wheels that `cargo xtask corpus`
 downloads. The terminal is started by HTTY_HT_BIN.
@@ -18,14 +18,19 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
+# The modules are of the directories that are added to the path here.
+# pyright: reportMissingImports=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(ROOT / place) for place in ("tests", "htty/src", "htty-core/python")]
 
 from browser import Page, browser  # noqa: E402
-from htty import Press, terminal_session  # noqa: E402
 from package_index import serve  # noqa: E402
 
-IMAGES = ROOT / "docs/images"
+from htty import Press, Snapshot, terminal_session  # noqa: E402
+
 BROKEN = "htty-0.1.18-py3-none-manylinux_2_17_x86_64.whl"
 RELEASED = "htty_core-0.2.30-*.whl"
 COMMANDS = [
@@ -34,7 +39,7 @@ COMMANDS = [
     "verify-dist htty-*.whl --manifest none | grep -B 1 PT_INTERP",
     "build-wheel htty-*.whl 2>&1 | grep 'the interpreter'",
 ]
-COLUMNS = 126
+COLUMNS = 128
 # GitHub's summaries, near enough to judge them by.
 PAGE = """<!doctype html><meta charset="utf-8"><style>
 body {{ font: 14px/1.5 "Liberation Sans", sans-serif; margin: 24px; color: #1f2328; }}
@@ -95,27 +100,26 @@ def problem(run: Run) -> str:
     """The terminal as an SVG."""
     os.environ.update(PATH=run.env["PATH"], PS1="$ ", HOME=str(run.place))
     os.chdir(run.place)
-    rows = 40
     # The second time without the empty lines below.
-    for _ in range(2):
-        with terminal_session(["sh", "-i"], rows=rows, cols=COLUMNS) as shell:
-            for count, command in enumerate(COMMANDS, 1):
-                shell.send_keys([command, Press.ENTER])
-                shell.expect(rf"(?s)(\$ [a-z].*){{{count}}}\n\$ *(\n|\Z)", timeout=120)
-            screen = shell.snapshot()
-        rows = len(screen.text.rstrip().splitlines())
-    return screen.svg
+    rows = len(terminal(40).text.rstrip().splitlines())
+    return terminal(rows).svg
 
 
-def summaries(run: Run, corpus: Path) -> dict[str, str]:
+def terminal(rows: int) -> Snapshot:
+    """The screen after all of the commands."""
+    with terminal_session(["sh", "-i"], rows=rows, cols=COLUMNS) as shell:
+        for count, command in enumerate(COMMANDS, 1):
+            shell.send_keys([command, Press.ENTER])
+            shell.expect(rf"(?s)(\$ [a-z].*){{{count}}}\n\$ *(\n|\Z)", timeout=120)
+        return shell.snapshot()
+
+
+def summaries(run: Run) -> dict[str, str]:
     """The summary of each action, as Markdown."""
     found = {
         "build-wheel": run.summary("build-wheel", BROKEN, "--out-dir", "repaired"),
         "verify-dist": run.summary("verify-dist", BROKEN, "--manifest", "none"),
     }
-    (run.place / "dist").mkdir()
-    for wheel in corpus.glob(RELEASED):
-        shutil.copy(wheel, run.place / "dist")
     run.command("verify-dist", "dist", "--manifest", "dist-manifest.json")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -146,28 +150,32 @@ def setup_nix(run: Run) -> str:
     return summary
 
 
-def render(page: Page, run: Run, name: str, summary: str) -> None:
+def render(page: Page, run: Run, name: str, summary: str, into: Path) -> None:
     html = MarkdownIt("commonmark", {"html": True}).enable("table").render(summary)
     file = run.place / f"{name}.html"
     file.write_text(PAGE.format(html))
     page.resize(WIDTH, 100)
     page.open(file.as_uri())
     page.resize(WIDTH, min(HEIGHT, page.evaluate("document.documentElement.scrollHeight")))
-    page.screenshot(IMAGES / f"summary-{name}.png", whole=False)
+    page.screenshot(into / f"summary-{name}.png", whole=False)
 
 
 def main() -> None:
-    programs, corpus = (Path(argument).resolve() for argument in sys.argv[1:])
-    IMAGES.mkdir(exist_ok=True)
+    programs, corpus, into = (Path(argument).resolve() for argument in sys.argv[1:4])
+    into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place:
         run = Run(Path(place), programs)
         shutil.copy(corpus / BROKEN, place)
-        found = summaries(run, corpus)
-        with browser(run.place / "profile") as page:
-            for name, summary in found.items():
-                render(page, run, name, summary)
-        run.command("verify-dist", "installs", "dist", "--svg-path", IMAGES / "installs.svg")
-        (IMAGES / "problem.svg").write_text(problem(run))
+        (run.place / "dist").mkdir()
+        for wheel in corpus.glob(RELEASED):
+            shutil.copy(wheel, run.place / "dist")
+        if "--svg" not in sys.argv:
+            found = summaries(run)
+            with browser(run.place / "profile") as page:
+                for name, summary in found.items():
+                    render(page, run, name, summary, into)
+        run.command("verify-dist", "installs", "dist", "--svg-path", into / "installs.svg")
+        (into / "problem.svg").write_text(problem(run))
 
 
 if __name__ == "__main__":

@@ -72,6 +72,7 @@ fn pictures(shell: &Shell) -> Result<(), Error> {
     let script = display(&shell.root.join("xtask/scripts/pictures.py"));
     let render = Cmd::new(display(&python.join("python")))
         .args([script, display(&programs), display(&shell.target.join("corpus"))])
+        .arg(display(&shell.root.join("docs/images")))
         .env("HTTY_HT_BIN", display(&shell.target.join("debug/ht")))
         .env("PATH", path_with(&[python]));
     shell.inherit(&render)

@@ -93,7 +93,9 @@ fn row(text: &str, figure: &Figure) -> Result<String, String> {
         .filter_map(|line| line.strip_prefix("| "))
         .find(|line| line.starts_with(row))
         .map(|line| line.trim_end_matches('|').split('|').map(str::trim).collect())
-        .ok_or_else(|| format!("no row `{row}` in section `{section}`; change `FIGURES` in xtask/src/figures.rs"))?;
+        .ok_or_else(|| {
+            format!("no row `{row}` in section `{section}`; change `FIGURES` in xtask/src/figures.rs")
+        })?;
     let cell = |column: usize| {
         cells.get(column).copied().ok_or_else(|| format!("row `{row}` has no column {column}"))
     };

@@ -106,9 +106,8 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
 fn describe(shell: &Shell, action: &str) -> Result<Spec, Error> {
     let describe =
         shell.cargo().args(["run", "--quiet", "--locked", "--package", action, "--", "--describe"]);
-    serde_json::from_str(&shell.run(&describe)?.stdout).map_err(|error| {
-        Error::Check(format!("cannot read the output of `{action} --describe`: {error}"))
-    })
+    serde_json::from_str(&shell.run(&describe)?.stdout)
+        .map_err(|error| Error::Check(format!("cannot read the output of `{action} --describe`: {error}")))
 }
 
 /// Updates the pages of `docs/reference`; returns those that were out of date.
@@ -116,11 +115,8 @@ fn reference_pages(shell: &Shell, specs: &[Spec], check: bool) -> Result<Vec<Str
     let mut pages = vec![("reports".to_owned(), reference::reports(shell)?)];
     for (action, spec) in ACTIONS.iter().zip(specs) {
         let table = |name: &str| region(name, spec).unwrap_or_default();
-        let tables = format!(
-            "\n## Inputs\n\n{}\n## Outputs\n\n{}",
-            table("inputs-table"),
-            table("outputs-table")
-        );
+        let tables =
+            format!("\n## Inputs\n\n{}\n## Outputs\n\n{}", table("inputs-table"), table("outputs-table"));
         pages.push(((*action).to_owned(), program_page(shell, WORKSPACES[0], action, &tables)?));
     }
     pages.push(("ht".to_owned(), program_page(shell, WORKSPACES[1], "ht", "")?));
@@ -147,11 +143,7 @@ fn program_page(shell: &Shell, manifest: &str, program: &str, tables: &str) -> R
 }
 
 /// Updates the regions of a file; returns whether they were out of date.
-fn update(
-    path: &Path,
-    check: bool,
-    content: &dyn Fn(&str) -> Result<String, String>,
-) -> Result<bool, Error> {
+fn update(path: &Path, check: bool, content: &dyn Fn(&str) -> Result<String, String>) -> Result<bool, Error> {
     let old = std::fs::read_to_string(path).map_err(FileError::new("read", path))?;
     let new = regions::replace(&old, regions::GEN, content)
         .map_err(|problem| Error::Check(format!("{}: {problem}", path.display())))?;

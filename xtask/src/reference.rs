@@ -103,9 +103,7 @@ fn kind(field: &Value) -> String {
     match &field["type"] {
         Value::String(name) if name == "array" => format!("array of {}", kind(&field["items"])),
         Value::String(name) => name.clone(),
-        Value::Array(names) => {
-            names.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or ")
-        }
+        Value::Array(names) => names.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or "),
         _ => "any".to_owned(),
     }
 }
