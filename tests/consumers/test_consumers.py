@@ -135,7 +135,8 @@ def test_the_readmes_workflow_runs_as_it_is(
     assert f"../wheel-actions/{command}" in documented
     env = clean_env | {"XTASK_TOOLS": str(tools), "CARGO_TARGET_DIR": str(target / "consumers")}
     # The actions of a release, in place of a build from source.
-    place = ("--local-repository", f"<owner>/<repo>@<sha>={released}")
+    (name, pin), *_ = re.findall(r"uses: (\S+)/actions/build-wheel@(\S+)", workflow)
+    place = ("--local-repository", f"{name}@{pin}={released}")
     event = ("--eventpath", tmp_path / "event.json")
 
     def act(*args: str | Path) -> str:

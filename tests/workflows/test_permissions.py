@@ -15,6 +15,7 @@ WORKFLOWS = [
     "renew.yml",
     "scheduled.yml",
     "soak.yml",
+    "book.yml",
 ]
 READ = {"contents": "read"}
 
@@ -53,7 +54,9 @@ def test_a_token_is_given_where_it_is_needed(root: Path) -> None:
     assert more_than_reading(root, "actions-release.yml") == {
         "attest": {"id-token": "write", "attestations": "write"},
         "release": {"contents": "write", "attestations": "read"},
+        "pins": {"actions": "write", "contents": "write", "pull-requests": "write"},
     }
+    assert more_than_reading(root, "book.yml") == {"deploy": {"contents": "write"}}
     assert more_than_reading(root, "renew.yml") == {
         "propose": {"actions": "write", "contents": "write", "pull-requests": "write"}
     }
