@@ -56,11 +56,8 @@ impl SourcePlaces {
 pub struct CompilerFlags {
     /// Where the sources are.
     pub places: SourcePlaces,
-    /// The flags of rustc from the environment, if there are any.
-    rust: Option<Vec<String>>,
-    /// The key of Cargo's configuration files that has flags: a variable would
-    /// replace them.
-    config_key: Option<&'static str>,
+    /// The flags of rustc, from the environment or from Cargo's configuration.
+    rust: Vec<String>,
     /// The flags of the C and the C++ compiler.
     c: [String; 2],
 }
@@ -71,77 +68,54 @@ impl CompilerFlags {
         let home = env.get("HOME").map(PathBuf::from);
         let cargo_home = env.get("CARGO_HOME").map(PathBuf::from);
         let cargo_home = cargo_home.or_else(|| Some(home.as_ref()?.join(".cargo")));
-        let encoded = env.get("CARGO_ENCODED_RUSTFLAGS").map(|flags| flags.split('\x1f').collect::<Vec<_>>());
-        let rust = encoded.or_else(|| env.get("RUSTFLAGS").map(|flags| flags.split_whitespace().collect()));
-        let rust = rust.map(|flags| {
-            flags.iter().filter(|flag| !flag.is_empty()).map(|flag| (*flag).to_owned()).collect()
-        });
+        let rust = target.and_then(|target| rust_flags(project, target, cargo_home.clone(), env));
+        let rust = rust.unwrap_or_default();
         let name = target.map(|target| target.triple().replace('-', "_")).unwrap_or_default();
         let c = ["CFLAGS", "CXXFLAGS"].map(|flags| {
             let names = [format!("{flags}_{name}"), format!("TARGET_{flags}"), flags.to_owned()];
             names.iter().find_map(|name| env.get(name)).unwrap_or_default().to_owned()
         });
-        let config_key = config_key(project, cargo_home.as_deref(), env);
         let build_target = env.get("CARGO_TARGET_DIR").map(PathBuf::from);
         let places = SourcePlaces { home, cargo_home, root: root.to_owned(), target: build_target };
-        Self { places, rust, config_key, c }
+        Self { places, rust, c }
     }
 
-    /// Arguments and variables of a build that leave the machine's directories
-    /// out of its result.
-    pub(crate) fn remapping(&self, target: Target) -> (Vec<String>, Vec<(String, String)>) {
-        let flags = self.places.flags("--remap-path-prefix");
+    /// Variables of a build that leave the machine's directories out of its
+    /// result.
+    pub(crate) fn remapping(&self, target: Target) -> Vec<(String, String)> {
+        let all: Vec<String> =
+            self.rust.iter().cloned().chain(self.places.flags("--remap-path-prefix")).collect();
         let triple = target.triple();
-        let mut args = Vec::new();
-        let mut variables = Vec::new();
-        match (&self.rust, self.config_key) {
-            (None, Some(key)) => {
-                let list = flags.iter().map(|flag| format!("{flag:?}")).collect::<Vec<_>>().join(",");
-                let key = key.replace("<target>", triple);
-                args.extend(["--config".to_owned(), format!("{key}.rustflags=[{list}]")]);
-            }
-            (given, _) => {
-                let all: Vec<String> = given.iter().flatten().cloned().chain(flags).collect();
-                variables.push(("CARGO_ENCODED_RUSTFLAGS".to_owned(), all.join("\x1f")));
-            }
-        }
+        let mut variables = vec![("CARGO_ENCODED_RUSTFLAGS".to_owned(), all.join("\x1f"))];
         for (name, given) in ["CFLAGS", "CXXFLAGS"].into_iter().zip(&self.c) {
             let map = self.places.flags("-ffile-prefix-map").into_iter().filter(|flag| !flag.contains(' '));
             let all: Vec<String> = std::iter::once(given.clone()).chain(map).collect();
             variables.push((format!("{name}_{}", triple.replace('-', "_")), all.join(" ").trim().to_owned()));
         }
-        (args, variables)
+        variables
     }
 }
 
-/// Which key of Cargo's configuration has flags of rustc. Those of targets win
-/// over those of all builds; lists from several places are joined.
-fn config_key(project: &Path, cargo_home: Option<&Path>, env: &Env) -> Option<&'static str> {
-    let project = std::path::absolute(project).unwrap_or_else(|_| project.to_owned());
-    let directories = project.ancestors().map(|path| path.join(".cargo"));
-    let directories = directories.chain(cargo_home.map(Path::to_owned));
-    let files = directories.flat_map(|path| [path.join("config.toml"), path.join("config")]);
-    let tables = files.filter_map(|path| std::fs::read_to_string(path).ok()?.parse::<toml::Table>().ok());
-    let (mut of_build, mut of_target) = (env.get("CARGO_BUILD_RUSTFLAGS").is_some(), false);
-    for table in tables {
-        of_build |= table.get("build").is_some_and(|build| build.get("rustflags").is_some());
-        let targets = table.get("target").and_then(toml::Value::as_table).into_iter().flatten();
-        of_target |= targets.into_iter().any(|(_, target)| target.get("rustflags").is_some());
-    }
-    of_target |=
-        env.iter().any(|(name, _)| name.starts_with("CARGO_TARGET_") && name.ends_with("_RUSTFLAGS"));
-    match (of_target, of_build) {
-        (true, _) => Some("target.<target>"),
-        (false, true) => Some("build"),
-        (false, false) => None,
-    }
+/// What Cargo would hand to rustc for `target`. A variable takes the place of
+/// its configuration files, so their flags are read here. A file that cannot be
+/// read is reported by Cargo itself.
+fn rust_flags(
+    project: &Path,
+    target: Target,
+    cargo_home: Option<PathBuf>,
+    env: &Env,
+) -> Option<Vec<String>> {
+    let options = cargo_config2::ResolveOptions::default().env(env.iter()).cargo_home(cargo_home);
+    let project = std::path::absolute(project).ok()?;
+    let config = cargo_config2::Config::load_with_options(project, options).ok()?;
+    Some(config.rustflags(target.triple()).ok()??.flags)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn flags(env: &[(&str, &str)], config: Option<&str>) -> (Vec<String>, Vec<(String, String)>) {
+    fn flags(env: &[(&str, &str)], config: Option<&str>) -> Vec<(String, String)> {
         let directory = tempfile::tempdir().unwrap();
         if let Some(config) = config {
             std::fs::create_dir(directory.path().join(".cargo")).unwrap();
@@ -166,19 +140,30 @@ mod tests {
 
     #[test]
     fn flags_are_added_to_those_there_are() {
-        let (args, variables) = flags(&[], None);
-        assert_eq!(args, [""; 0]);
+        let variables = flags(&[], None);
         assert_eq!(variables[0], ("CARGO_ENCODED_RUSTFLAGS".to_owned(), REMAP.join("\x1f")));
-        let (_, variables) = flags(&[("RUSTFLAGS", "-C target-cpu=v3"), ("CFLAGS", "-O3")], None);
+        let variables = flags(&[("RUSTFLAGS", "-C target-cpu=v3"), ("CFLAGS", "-O3")], None);
         assert!(variables[0].1.starts_with("-C\x1ftarget-cpu=v3\x1f--remap"), "{variables:?}");
         assert_eq!(variables[1].0, "CFLAGS_x86_64_unknown_linux_gnu");
         assert!(variables[1].1.starts_with("-O3 -ffile-prefix-map=/home/a=/home "), "{variables:?}");
-        let (args, variables) = flags(&[], Some("[build]\nrustflags = ['-g']"));
-        assert!(args[1].starts_with("build.rustflags=[\"--remap-path-prefix=/home/a=/home\","), "{args:?}");
-        assert_eq!(variables.len(), 2, "{variables:?}");
-        let (args, _) =
-            flags(&[], Some("[build]\nrustflags = ['-g']\n[target.'cfg(unix)']\nrustflags = ['-g']"));
-        assert!(args[1].starts_with("target.x86_64-unknown-linux-gnu.rustflags="), "{args:?}");
+    }
+
+    #[test]
+    fn flags_of_cargos_configuration_are_kept() {
+        let given = |config: &str, env: &[(&str, &str)]| {
+            let all = flags(env, Some(config))[0].1.clone();
+            let given = all.strip_suffix(&REMAP.join("\x1f")).unwrap();
+            given.trim_end_matches('\x1f').to_owned()
+        };
+        let build = "[build]\nrustflags = ['-g']\n";
+        assert_eq!(given(build, &[]), "-g");
+        assert_eq!(given(build, &[("RUSTFLAGS", "-O")]), "-O", "the environment wins");
+        let target = format!("{build}[target.x86_64-unknown-linux-gnu]\nrustflags = '-C opt-level=1'\n");
+        assert_eq!(given(&target, &[]), "-C\x1fopt-level=1", "the target's win over those of all builds");
+        let other = format!("{build}[target.aarch64-apple-darwin]\nrustflags = ['-O']\n");
+        assert_eq!(given(&other, &[]), "-g");
+        let both = format!("{target}[target.'cfg(unix)']\nrustflags = ['-O']\n");
+        assert_eq!(given(&both, &[]).matches('-').count(), 3, "both kinds of a target's are joined");
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub struct MachineState {
     pub zig: bool,
     /// The programs among `maturin`, `cargo` and `nix` that are on PATH.
     pub programs: Vec<&'static str>,
+    /// Whether rustc has the target's standard library.
+    pub library: RustLibrary,
     /// What Cargo and the C compiler are told.
     pub flags: CompilerFlags,
     /// The cross compilers `<prefix>-gcc` on PATH, of all targets.
@@ -35,6 +37,17 @@ pub struct MachineState {
     pub uv: Option<PathBuf>,
     /// A Python outside the Nix store.
     pub python: Option<PathBuf>,
+}
+
+/// Whether rustc has the standard library of a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RustLibrary {
+    /// It has, or Cargo builds it, or rustc did not say.
+    Ready,
+    /// It has not, and rustup can install it.
+    Installable,
+    /// It has not.
+    Missing,
 }
 
 /// What is at a path.
@@ -96,6 +109,7 @@ impl MachineState {
                 .into_iter()
                 .filter(|name| which(env, name).is_some())
                 .collect(),
+            library: target.map_or(RustLibrary::Ready, |target| RustLibrary::find(target, inputs, env, ui)),
             flags: CompilerFlags::gather(&repository(&inputs.project), &inputs.project, target, env),
             zig: ["zig", "python-zig"].iter().any(|name| which(env, name).is_some()),
             gcc: gcc.filter(|name| which(env, name).is_some()).into_iter().collect(),
@@ -136,6 +150,39 @@ impl ProjectState {
             wheels,
         })
     }
+}
+
+impl RustLibrary {
+    /// Asks rustc in the project's directory, whose `rust-toolchain.toml`
+    /// counts.
+    fn find(target: Target, inputs: &Inputs, env: &Env, ui: &Ui) -> Self {
+        let rustc = env.get("RUSTC").unwrap_or("rustc");
+        if !inputs.project.is_dir() || builds_library(inputs, env) {
+            return Self::Ready;
+        }
+        let cmd = Cmd::new(rustc).args(["--print", "target-libdir", "--target", target.triple()]);
+        let cmd = cmd.directory(&inputs.project);
+        let Ok(output) = cmd.run(ui, OutputMode::Quiet, Duration::from_secs(600)) else { return Self::Ready };
+        let directory = PathBuf::from(output.stdout.trim());
+        let is_core = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with("libcore-");
+        let mut entries = std::fs::read_dir(&directory).into_iter().flatten().filter_map(Result::ok);
+        if entries.any(is_core) {
+            return Self::Ready;
+        }
+        // rustup adds to its own toolchains, and to no other Rust.
+        let is_rustups = directory.components().any(|part| part.as_os_str() == "toolchains");
+        if is_rustups && which(env, "rustup").is_some() { Self::Installable } else { Self::Missing }
+    }
+}
+
+/// Whether Cargo is to build the standard library itself.
+fn builds_library(inputs: &Inputs, env: &Env) -> bool {
+    let project = std::path::absolute(&inputs.project).unwrap_or_default();
+    let files = project.ancestors().map(|path| path.join(".cargo/config.toml"));
+    let mut texts = files.filter_map(|path| std::fs::read_to_string(path).ok());
+    env.get("CARGO_UNSTABLE_BUILD_STD").is_some()
+        || inputs.maturin_args.iter().any(|arg| arg.contains("build-std"))
+        || texts.any(|text| text.contains("build-std"))
 }
 
 /// The folder of the repository that `project` is in; without one, `project`.

@@ -3,6 +3,7 @@
 use toolkit::{Exit, Failure, FileError, InputErrors, ProcessError};
 
 use crate::environment::EnvironmentError;
+use crate::init::InitError;
 use crate::plan::PlanError;
 use crate::repair::WheelError;
 use crate::smoke::SmokeError;
@@ -19,6 +20,9 @@ pub enum Error {
     /// Planning.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// Writing a workflow.
+    #[error(transparent)]
+    Init(#[from] InitError),
     /// Reading or writing a file.
     #[error(transparent)]
     File(#[from] FileError),
@@ -106,6 +110,7 @@ impl Failure for Error {
         match self {
             Self::Inputs(error) => error.exit(),
             Self::Plan(error) => error.exit(),
+            Self::Init(error) => error.exit(),
             Self::Environment(EnvironmentError::File(error)) | Self::File(error) => error.exit(),
             // A program that is not there is a matter of set-up.
             Self::Environment(_) | Self::Build(ProcessError::Start { .. }) => Exit::Usage,
@@ -131,6 +136,7 @@ impl Failure for Error {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Plan(error) => error.hint(),
+            Self::Init(error) => error.hint(),
             Self::Build(error) => error.hint(),
             Self::BuildFailed { hint, .. } | Self::Gate { hint, .. } => hint.clone(),
             Self::File(_) | Self::Environment(EnvironmentError::File(_)) => {

@@ -105,8 +105,36 @@ pub static SPEC: Spec = Spec {
         Output::new("artifact-name", "`dist-<package>-<platform tag>`, a name for the upload."),
         Output::new("report", "The report's path."),
     ],
-    commands: &[],
+    commands: &[crate::init::COMMAND],
+    foreign_options: FOREIGN_OPTIONS,
 };
+
+/// What `maturin build` and maturin-action take, and what takes it here.
+const FOREIGN_OPTIONS: &[(&str, &str)] = &[
+    ("--strip", TO_MATURIN),
+    ("--features", TO_MATURIN),
+    ("-F", TO_MATURIN),
+    ("--all-features", TO_MATURIN),
+    ("--no-default-features", TO_MATURIN),
+    ("--locked", TO_MATURIN),
+    ("--frozen", TO_MATURIN),
+    ("--offline", TO_MATURIN),
+    ("--bindings", TO_MATURIN),
+    ("-b", TO_MATURIN),
+    ("--manifest-path", "set PROJECT to the directory of the pyproject.toml, or use `--maturin-args '--manifest-path PATH'`"),
+    ("-m", "set PROJECT to the directory of the pyproject.toml, or use `--maturin-args '--manifest-path PATH'`"),
+    ("--release", "it is the default; `--profile` chooses another one"),
+    ("-r", "it is the default; `--profile` chooses another one"),
+    ("--interpreter", "use `--python`, once for each wheel"),
+    ("-i", "use `--python`, once for each wheel"),
+    ("--find-interpreter", "use `--python`, once for each wheel"),
+    ("--manylinux", "use `--compatibility`, such as `manylinux2014`"),
+    ("--zig", "use `--linker zig`"),
+    ("--out", "use `--out-dir`"),
+    ("-o", "use `--out-dir`"),
+    ("--sdist", "use `--backend sdist`"),
+];
+const TO_MATURIN: &str = "it is an option of maturin: use `--maturin-args`, such as `--maturin-args '--features a,b'`";
 
 choice! {
     /// What builds, or that it follows from the project.

@@ -9,6 +9,7 @@ mod environment;
 mod error;
 mod files;
 mod gate;
+mod init;
 mod inputs;
 mod isolation;
 pub mod plan;
@@ -30,6 +31,9 @@ pub use inputs::SPEC;
 
 /// The whole action.
 pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
+    if invocation.command == Some(init::COMMAND.name) {
+        return Ok(init::run(invocation, ui)?);
+    }
     let inputs = inputs::Inputs::read(&invocation.env)?;
     let machine = environment::MachineState::gather(&inputs, &invocation.env, ui)?;
     let plan = plan::plan(&inputs, &machine)?;

@@ -16,7 +16,7 @@ use linker::Linking;
 
 use crate::compatibility::Compatibility;
 use crate::compiler_flags::SourcePlaces;
-use crate::environment::{MachineState, ProjectState};
+use crate::environment::{MachineState, ProjectState, RustLibrary};
 use crate::inputs::{Backend, Inputs, Linker, SmokeMode};
 use crate::sanitize::sanitized_env;
 use crate::target::{System, Target};
@@ -36,6 +36,9 @@ pub struct Plan {
     pub linker: Option<Linker>,
     /// The platform that was asked for.
     pub compatibility: Option<Compatibility>,
+    /// What installs the target's standard library before the build; `None`
+    /// where rustc has it.
+    pub install_target: Option<Cmd>,
     /// What builds; `None` where the wheel is there.
     pub build: Option<Cmd>,
     /// The time that goes into the wheel.
@@ -95,6 +98,7 @@ pub fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, PlanError> 
     let compatibility = compatibility(backend, inputs, machine, target)?;
     let epoch = inputs.source_date_epoch.or(machine.epoch).unwrap_or_default().max(crate::repair::EARLIEST);
     let mut linking = Linking::default();
+    let mut install_target = None;
     let build = match backend {
         Backend::Wheel => None,
         Backend::Nix => Some(commands::nix(inputs)),
@@ -106,6 +110,9 @@ pub fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, PlanError> 
                 hint: "set `target`".into(),
             })?;
             linking = linker::choose(inputs, machine, target, compatibility)?;
+            if linking.linker != Some(Linker::Container) {
+                install_target = install(target, inputs, machine)?;
+            }
             Some(commands::maturin(
                 inputs,
                 machine,
@@ -124,6 +131,7 @@ pub fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, PlanError> 
         target,
         linker: linking.linker,
         compatibility,
+        install_target,
         build,
         source_date_epoch: epoch,
         remove_rpaths: inputs.remove_rpaths,
@@ -144,6 +152,23 @@ pub fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, PlanError> 
         floor_warning: linking.floor_warning,
         places: machine.flags.places.clone(),
     })
+}
+
+/// What installs the target's standard library, where rustc lacks it.
+fn install(target: Target, inputs: &Inputs, machine: &MachineState) -> Result<Option<Cmd>, PlanError> {
+    match machine.library {
+        RustLibrary::Ready => Ok(None),
+        RustLibrary::Installable => {
+            let cmd = Cmd::new("rustup").args(["target", "add", target.triple()]);
+            Ok(Some(cmd.directory(&inputs.project)))
+        }
+        RustLibrary::Missing => Err(PlanError::Conflict {
+            message: format!("the rustc on PATH has no standard library for `{target}`"),
+            hint: format!(
+                "run `rustup target add {target}` with a Rust from https://rustup.rs, or install the target as Rust was installed"
+            ),
+        }),
+    }
 }
 
 /// Fails where the build could not even be started.
@@ -304,6 +329,7 @@ mod tests {
                 maturin: MaturinSettings::default(),
             },
             programs: vec!["maturin", "cargo", "nix"],
+            library: RustLibrary::Ready,
             flags: CompilerFlags::default(),
             root: "/src".into(),
             epoch: None,
@@ -432,6 +458,24 @@ mod tests {
         let build = |inputs: &[(&str, &str)]| command(inputs);
         assert!(build(&[("python", "python3.12")]).contains(" --interpreter python3.12 "));
         assert!(!build(&[]).contains("--interpreter"));
+    }
+
+    #[test]
+    fn a_missing_target_is_installed_before_the_build() {
+        let of = |library: RustLibrary| MachineState { library, ..machine() };
+        let inputs = [("target", "aarch64-unknown-linux-musl")];
+        assert_eq!(planned(&inputs, &of(RustLibrary::Ready)).unwrap().install_target, None);
+        let installed = planned(&inputs, &of(RustLibrary::Installable)).unwrap().install_target.unwrap();
+        assert_eq!(installed.to_string(), "rustup target add aarch64-unknown-linux-musl");
+        assert_eq!(installed.directory, Some("/src".into()), "its rust-toolchain.toml counts");
+        assert_snapshot!(planned(&inputs, &of(RustLibrary::Missing)).unwrap_err(), @"
+        the rustc on PATH has no standard library for `aarch64-unknown-linux-musl`
+        hint: run `rustup target add aarch64-unknown-linux-musl` with a Rust from https://rustup.rs, or install the target as Rust was installed
+        ");
+        let image = format!("a@sha256:{}", "0".repeat(64));
+        let inside = [inputs[0], ("linker", "container"), ("container-image", &image)];
+        assert!(planned(&inside, &of(RustLibrary::Missing)).is_ok(), "the container has its own");
+        assert!(planned(&[("flake-attr", "a")], &of(RustLibrary::Missing)).is_ok());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use pydist::digest;
 use pydist::filename::DistName;
-use toolkit::{FileError, copy_atomic};
+use toolkit::{FileError, OutputMode, copy_atomic};
 
 use crate::build_result::{BuildResult, finish};
 use crate::error::Error;
@@ -16,6 +16,9 @@ use crate::repair::{Change, Floor};
 use crate::runtime::Runtime;
 use crate::smoke::{self, Smoke};
 use crate::{backend, gate, reproduce};
+
+/// A standard library is a download of some megabytes.
+const INSTALL_LIMIT: Duration = Duration::from_secs(1800);
 
 /// What came of a run.
 #[derive(Debug)]
@@ -60,6 +63,10 @@ pub(crate) fn run(plan: &Plan, runtime: &Runtime<'_>) -> Result<RunResult, Error
         Ok(path)
     };
 
+    if let Some(cmd) = &plan.install_target {
+        let install = || cmd.run(runtime.ui, OutputMode::Shown, INSTALL_LIMIT);
+        runtime.ui.group("Install the Rust target", install).map_err(Error::Build)?;
+    }
     let start = Instant::now();
     let staged = directory("built")?;
     let start_backend = || backend::build(plan, &staged, runtime.ui);

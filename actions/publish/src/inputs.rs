@@ -170,6 +170,7 @@ pub static SPEC: Spec = Spec {
         Output::new("release-url", "The GitHub Release's page."),
     ],
     commands: &[],
+    foreign_options: &[],
 };
 
 choice! {

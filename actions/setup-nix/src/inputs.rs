@@ -63,6 +63,7 @@ pub static SPEC: Spec = Spec {
         Command::new("restore", "Restores as root what `install` asks for (started by it)"),
         Command::new("save", "Ends the packer, packs the rest, applies max-size"),
     ],
+    foreign_options: &[],
 };
 
 /// Which Nix that is already there will do.

@@ -106,6 +106,7 @@ pub static SPEC: Spec = Spec {
                 "Explain the cells of an environment, such as `ubuntu-20.04 x86_64 cp38`: the tags it accepts, and what becomes of each file.",
             )]),
     ],
+    foreign_options: &[],
 };
 
 choice! {

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction};
 
 use crate::masks::Masks;
@@ -94,6 +94,9 @@ fn parse(
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
                 _ => Exit::Usage,
             };
+            if let Some(text) = foreign_option(spec, &error) {
+                return Err(EarlyExit { exit, text });
+            }
             let text = error.to_string();
             let text = text.strip_prefix("error: ").unwrap_or(&text).to_owned();
             return Err(EarlyExit { exit, text });
@@ -126,6 +129,14 @@ fn parse(
     Ok(Invocation { env, context, command: command.map(|command| command.name), argument, options })
 }
 
+/// What to say of an option that is another tool's.
+fn foreign_option(spec: &Spec, error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidArg) else { return None };
+    let (_, hint) = spec.foreign_options.iter().find(|(name, _)| name == given)?;
+    (error.kind() == ErrorKind::UnknownArgument)
+        .then(|| format!("unexpected argument `{given}`\nhint: {hint}"))
+}
+
 /// Turns `--dry-run dist` into `--dry-run=true dist`: clap would read `dist` as the
 /// option's value.
 fn spell_out_bare(spec: &Spec, args: Vec<OsString>) -> Vec<OsString> {
@@ -138,7 +149,8 @@ fn spell_out_bare(spec: &Spec, args: Vec<OsString>) -> Vec<OsString> {
             break;
         }
         let name = arg.to_str().and_then(|arg| arg.strip_prefix("--"));
-        let input = spec.inputs.iter().find(|input| Some(input.name) == name);
+        let of_commands = spec.commands.iter().flat_map(|command| command.options);
+        let input = spec.inputs.iter().chain(of_commands).find(|input| Some(input.name) == name);
         match input.and_then(|input| Some((input.bare()?, input.words()?))) {
             Some((bare, words)) if !args.peek().is_some_and(|next| words.iter().any(|word| next == word)) => {
                 out.push(format!("{}={bare}", arg.to_string_lossy()).into());
@@ -158,7 +170,7 @@ fn command(spec: &'static Spec) -> clap::Command {
         .subcommand_negates_reqs(true)
         .disable_help_subcommand(true)
         .arg(Arg::new("describe").long("describe").hide(true).action(ArgAction::SetTrue))
-        .args(options(spec.inputs))
+        .args(options(spec.inputs.iter()))
         .after_help(after_help(spec));
     let positional = spec.positional.map(|name| {
         let input = spec.input(name);
@@ -167,8 +179,9 @@ fn command(spec: &'static Spec) -> clap::Command {
     });
     command = command.args(positional.clone());
     for sub in spec.commands {
-        let mut clap = clap::Command::new(sub.name).about(sub.about).args(options(spec.inputs));
-        clap = clap.args(options(sub.options)).args(positional.clone().filter(|_| sub.is_positional));
+        let inputs = spec.inputs.iter().filter(|input| sub.takes(input));
+        let mut clap = clap::Command::new(sub.name).about(sub.about).args(options(inputs));
+        clap = clap.args(options(sub.options.iter())).args(positional.clone().filter(|_| sub.is_positional));
         if let Some(argument) = sub.argument {
             clap = clap.arg(Arg::new(argument).required(true));
         }
@@ -193,9 +206,8 @@ fn after_help(spec: &Spec) -> String {
     )
 }
 
-fn options(inputs: &'static [Input]) -> impl Iterator<Item = Arg> {
-    let inputs = inputs.iter().filter(|input| input.kind != InputKind::Secret);
-    inputs.map(|input| {
+fn options(inputs: impl Iterator<Item = &'static Input>) -> impl Iterator<Item = Arg> {
+    inputs.filter(|input| input.kind != InputKind::Secret).map(|input| {
         let default = if input.default.is_empty() {
             String::new()
         } else {
@@ -240,6 +252,7 @@ mod tests {
                 "Why.",
             )]),
         ],
+        foreign_options: &[],
     };
 
     fn read(env: &[(&str, &str)], args: &[&str]) -> Result<(Vec<String>, &'static str), EarlyExit> {

@@ -209,6 +209,7 @@ mod tests {
         ],
         outputs: &[],
         commands: &[],
+        foreign_options: &[],
     };
 
     #[test]

@@ -20,6 +20,9 @@ pub struct Spec {
     pub outputs: &'static [Output],
     /// Subcommands; without one, the action does its main work.
     pub commands: &'static [Command],
+    /// Options of other tools that users try, each with the hint that they get.
+    #[serde(skip)]
+    pub foreign_options: &'static [(&'static str, &'static str)],
 }
 
 /// One input: `INPUT_NAME` in the environment, `--name` on the command line.
@@ -81,6 +84,8 @@ pub struct Command {
     pub is_positional: bool,
     /// Options of its own, which are no inputs of the action.
     pub options: &'static [Input],
+    /// The inputs of the action that are options of it; `None`: all.
+    pub inputs: Option<&'static [&'static str]>,
 }
 
 impl Input {
@@ -131,7 +136,7 @@ impl Input {
 impl Command {
     /// A subcommand without arguments.
     pub const fn new(name: &'static str, about: &'static str) -> Self {
-        Self { name, about, argument: None, is_positional: false, options: &[] }
+        Self { name, about, argument: None, is_positional: false, options: &[], inputs: None }
     }
 
     /// The same with one argument, which must be given.
@@ -146,6 +151,18 @@ impl Command {
     pub const fn positional(mut self) -> Self {
         self.is_positional = true;
         self
+    }
+
+    /// The same with no inputs but these.
+    #[must_use]
+    pub const fn inputs(mut self, inputs: &'static [&'static str]) -> Self {
+        self.inputs = Some(inputs);
+        self
+    }
+
+    /// Whether it takes an input of the action.
+    pub(crate) fn takes(&self, input: &Input) -> bool {
+        self.inputs.is_none_or(|inputs| inputs.contains(&input.name))
     }
 
     /// The same with options of its own.

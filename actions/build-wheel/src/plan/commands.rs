@@ -117,9 +117,7 @@ pub(super) fn maturin(
     {
         return container(engine, image, inputs, &machine.root, &env, args);
     }
-    let (config, variables) = machine.flags.remapping(target);
-    args.extend(config);
-    env.extend(variables);
+    env.extend(machine.flags.remapping(target));
     let cmd = Cmd::new("maturin").args(args).directory(&inputs.project);
     env.into_iter().fold(cmd, |cmd, (name, value)| cmd.env(name, value))
 }

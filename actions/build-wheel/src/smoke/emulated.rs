@@ -2,12 +2,13 @@
 //! modules too, where there is a Python of that architecture.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use toolkit::{Cmd, FileError, OutputMode};
+use pydist::tags::TagSet;
+use toolkit::{Cmd, FileError};
 
 use super::native::extensions;
 use super::outcome::Outcome;
+use super::python::Interpreter;
 use super::result::{Smoke, SmokeResult};
 use super::trial::{ImportTask, Trial};
 use crate::build_result::BuildResult;
@@ -98,7 +99,7 @@ pub(super) fn run(
         let cmd = emulator.cmd(&trial, &place(&executable.member), &wrappers).arg("--version");
         trial.must_start(&cmd, false)?;
     }
-    import(&mut trial, &emulator, wheel, &prefix, &wrappers)?;
+    import(&mut trial, &emulator, wheel, arch, &prefix, &wrappers)?;
     Ok(trial.finish(SmokeResult::Emulated, Some(format!("run by {}", emulator.name))))
 }
 
@@ -146,6 +147,7 @@ fn import(
     trial: &mut Trial<'_>,
     emulator: &Emulator,
     wheel: &BuildResult,
+    arch: Arch,
     prefix: &Path,
     bin: &Path,
 ) -> Result<(), Error> {
@@ -162,23 +164,32 @@ fn import(
     if task.modules.is_empty() && task.extensions.is_empty() && !task.entry_points {
         return Ok(());
     }
-    if let Some(python) = foreign_python(trial, emulator) {
+    if let Some(python) = foreign_python(trial, emulator, &name.tags, arch) {
         let cmd = emulator.cmd(trial, &python, bin);
         trial.import(cmd, &task)
     } else {
-        let reason = "there is no Python for its architecture on this machine";
+        let reason = "no Python for its architecture on this machine";
         trial.note("import the modules".to_owned(), Outcome::NotRun(reason.to_owned()))
     }
 }
 
-/// A Python that runs under the emulator: in the root of Debian's cross
-/// packages.
-fn foreign_python(trial: &Trial<'_>, emulator: &Emulator) -> Option<PathBuf> {
-    let root = emulator.root.as_ref()?;
-    let places = ["usr/bin/python3", "bin/python3"].map(|place| Path::new(root).join(place));
-    let runs = |python: &PathBuf| {
-        let cmd = emulator.cmd(trial, python, Path::new(root)).args(["-I", "-c", "pass"]);
-        cmd.run(trial.runtime.ui, OutputMode::Quiet, Duration::from_secs(60)).is_ok()
-    };
-    places.into_iter().filter(|path| path.is_file()).find(runs)
+/// A Python that runs under the emulator and takes the wheel: in the root of
+/// Debian's cross packages, or one that uv has installed for the architecture
+/// (`uv python install cpython-3.12-linux-aarch64-gnu`).
+fn foreign_python(trial: &Trial<'_>, emulator: &Emulator, tags: &TagSet, arch: Arch) -> Option<PathBuf> {
+    let root = emulator.root.as_ref().map(PathBuf::from).into_iter();
+    let in_root = root.flat_map(|root| ["usr/bin/python3", "bin/python3"].map(|place| root.join(place)));
+    let env = trial.runtime.env;
+    let data = env.get("XDG_DATA_HOME").map(PathBuf::from);
+    let data = data.or_else(|| Some(Path::new(env.get("HOME")?).join(".local/share")));
+    let uv = env.get("UV_PYTHON_INSTALL_DIR").map(PathBuf::from);
+    let uv = uv.or_else(|| Some(data?.join("uv/python"))).and_then(|uv| std::fs::read_dir(uv).ok());
+    let platform = format!("-linux-{}-", arch.tag());
+    let is_for_arch = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().contains(&platform);
+    let of_uv = uv.into_iter().flatten().filter_map(Result::ok).filter(is_for_arch);
+    let of_uv = of_uv.map(|entry| entry.path().join("bin/python3"));
+    in_root.chain(of_uv).filter(|path| path.is_file()).find(|path| {
+        let cmd = emulator.cmd(trial, path, path.parent().unwrap_or(path));
+        Interpreter::inspect_by(cmd, path, trial.runtime).is_some_and(|python| python.takes(tags))
+    })
 }

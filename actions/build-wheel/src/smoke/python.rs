@@ -30,8 +30,12 @@ pub(super) struct Interpreter {
 impl Interpreter {
     /// Asks the interpreter at `path` what it is.
     fn inspect(path: &Path, runtime: &Runtime<'_>) -> Option<Self> {
-        let cmd = Cmd::new(path.display().to_string()).args(["-I", "-c", DESCRIBE]);
-        let output = cmd.run(runtime.ui, OutputMode::Quiet, LIMIT).ok()?;
+        Self::inspect_by(Cmd::new(path.display().to_string()), path, runtime)
+    }
+
+    /// The same of an interpreter that `cmd` starts.
+    pub(super) fn inspect_by(cmd: Cmd, path: &Path, runtime: &Runtime<'_>) -> Option<Self> {
+        let output = cmd.args(["-I", "-c", DESCRIBE]).run(runtime.ui, OutputMode::Quiet, LIMIT).ok()?;
         let mut words = output.stdout.split_whitespace();
         Some(Self {
             path: path.to_owned(),
@@ -43,7 +47,7 @@ impl Interpreter {
 
     /// Whether it takes a wheel with these tags (PyPA "Platform compatibility
     /// tags").
-    fn takes(&self, tags: &TagSet) -> bool {
+    pub(super) fn takes(&self, tags: &TagSet) -> bool {
         tags.python.iter().any(|python| tags.abi.iter().any(|abi| self.takes_tag(python, abi)))
     }
 

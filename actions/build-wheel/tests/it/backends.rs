@@ -1,5 +1,7 @@
 //! The program as it is called: every backend, and what bad input gets.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use crate::support::*;
@@ -46,6 +48,131 @@ fn two_folders_and_two_times_give_the_same_bytes() {
     };
     assert_eq!(sha256(None), sha256(None));
     assert_ne!(sha256(None), sha256(Some("1700000000")));
+}
+
+/// A registry in the directory, with one crate that names its source file.
+fn local_registry(folder: &Path) {
+    let root = folder.join("registry");
+    let files = [
+        ("Cargo.toml", "[package]\nname = \"needed\"\nversion = \"1.0.0\"\nedition = \"2021\"\n"),
+        ("src/lib.rs", "#[inline(never)]\npub fn first(list: &[u8]) -> u8 { assert!(!list.is_empty(), \"empty\"); list[0] }\n"),
+    ];
+    let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+    for (name, text) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        header.set_cksum();
+        archive.append_data(&mut header, format!("needed-1.0.0/{name}"), text.as_bytes()).unwrap();
+    }
+    let packed = archive.into_inner().unwrap().finish().unwrap();
+    let sha256 = pydist::digest::hex(&pydist::digest::sha256(&packed));
+    std::fs::create_dir_all(&root).unwrap();
+    std::fs::write(root.join("needed-1.0.0.crate"), packed).unwrap();
+    let index = format!("{{\"name\":\"needed\",\"vers\":\"1.0.0\",\"deps\":[],\"cksum\":\"{sha256}\",\"features\":{{}},\"yanked\":false}}\n");
+    write(folder, &[("registry/index/ne/ed/needed", &index)]);
+}
+
+/// The crate is unpacked into CARGO_HOME, and the project's configuration has
+/// flags of its own.
+#[test]
+fn two_registries_two_homes_and_two_folders_give_the_same_bytes() {
+    // Cargo names the directory of a crate by the registry's place.
+    let registry = tempfile::tempdir().unwrap();
+    local_registry(registry.path());
+    let registry = registry.path().join("registry");
+    let build = || {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().join("project");
+        project(&at);
+        let cargo = std::fs::read_to_string(at.join("Cargo.toml")).unwrap();
+        let cargo = cargo.replace("[workspace]", "[dependencies]\nneeded = \"1.0\"\n[workspace]");
+        let config = format!("[source.crates-io]\nreplace-with = \"here\"\n[source.here]\nlocal-registry = {registry:?}\n[build]\nrustflags = [\"--cfg\", \"from_config\"]\n[net]\noffline = true\n");
+        let main = "fn main() { let args: Vec<u8> = std::env::args().skip(1).map(|a| a.len() as u8).collect(); let flag = cfg!(from_config); println!(\"{flag} {}\", needed::first(&args)); }\n";
+        write(&at, &[("Cargo.toml", &cargo), (".cargo/config.toml", &config), ("src/main.rs", main)]);
+        let mut command = build_wheel(&at);
+        command.env("CARGO_HOME", folder.path().join("cargo"));
+        succeed(command.args(["--smoke-command", "test \"$(sample abc)\" = 'true 3'", "--smoke", "required"]));
+        let unpacked = folder.path().join("cargo/registry/src");
+        assert_eq!(names(&unpacked).len(), 1, "the crate came from the registry");
+        let report = report(&at);
+        let wheel = std::fs::read(at.join("dist").join(report["filename"].as_str().unwrap())).unwrap();
+        let program = build_wheel::repair::member(&wheel, "sample-1.0.0.data/scripts/sample").unwrap();
+        let is_there = |text: &str| memchr::memmem::find(&program, text.as_bytes()).is_some();
+        assert!(is_there("/cargo/registry/src/") && !is_there(&folder.path().display().to_string()));
+        report["sha256"].clone()
+    };
+    assert_eq!(build(), build());
+}
+
+#[test]
+fn what_cannot_be_built_or_written_is_found_before_the_build() {
+    let folder = tempfile::tempdir().unwrap();
+    project(folder.path());
+    // A build would fail otherwise.
+    write(folder.path(), &[("src/main.rs", "fn main() { not rust }")]);
+    let mut command = build_wheel(folder.path());
+    command.env("RUSTC", testkit::tools::folder().join("rust-cross/bin/rustc"));
+    let error = fail(command.args(["--target", "s390x-unknown-linux-gnu", "--linker", "zig"]), 2);
+    assert!(error.contains("no standard library for `s390x-unknown-linux-gnu`"), "{error}");
+    assert!(error.contains("hint: run `rustup target add s390x-unknown-linux-gnu`"), "{error}");
+    // Root may write everywhere but to the kernel's own files.
+    for out in ["/proc/dist", "/sys/dist"] {
+        let error = fail(build_wheel(folder.path()).args(["--out-dir", out]), 3);
+        assert!(error.contains(out) && !error.contains("Compiling"), "{error}");
+    }
+    // A full disk: a file system of one page, in a namespace of its own.
+    let script = "mkdir full && mount -t tmpfs -o size=4k none full && exec \"$@\"";
+    let mut full = testkit::tools::scrubbed("unshare");
+    full.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]);
+    full.arg(env!("CARGO_BIN_EXE_build-wheel")).args(["--out-dir", "full"]).current_dir(folder.path());
+    full.env("PATH", build_wheel(folder.path()).get_envs().find(|(name, _)| *name == "PATH").unwrap().1.unwrap());
+    let error = fail(&mut full, 3);
+    assert!(error.contains("`full`") && error.contains("No space left"), "{error}");
+    assert!(!error.contains("Compiling"), "{error}");
+}
+
+#[test]
+fn options_of_maturin_point_to_their_input() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, expected) in [
+        (&["--strip"][..], "hint: it is an option of maturin: use `--maturin-args`"),
+        (&["--features", "a,b"], "hint: it is an option of maturin: use `--maturin-args`"),
+        (&["--features=a,b"], "hint: it is an option of maturin: use `--maturin-args`"),
+        (&["--manylinux", "2014"], "hint: use `--compatibility`"),
+        (&["-i", "python3.12"], "hint: use `--python`"),
+    ] {
+        let error = fail(build_wheel(folder.path()).args(arguments), 2);
+        assert!(error.contains(expected), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn a_missing_target_is_installed_by_rustup() {
+    let folder = tempfile::tempdir().unwrap();
+    project(folder.path());
+    // In the place of rustup, which would need a network: a toolchain without
+    // the target, and the program that installs it.
+    let library = folder.path().join("toolchains/stable/lib/rustlib/target/lib");
+    let programs = [
+        ("rustc", format!("echo {}", library.display())),
+        ("rustup", format!("echo \"$PWD $*\" > {}/asked; exit 3", folder.path().display())),
+    ];
+    let bin = folder.path().join("bin");
+    for (name, script) in &programs {
+        write(&bin, &[(name, &format!("#!/bin/sh\n{script}\n"))]);
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(bin.join(name), mode).unwrap();
+    }
+    let mut command = build_wheel(folder.path());
+    let path = command.get_envs().find(|(name, _)| *name == "PATH").unwrap().1.unwrap().to_owned();
+    let path = std::env::join_paths([bin].into_iter().chain(std::env::split_paths(&path))).unwrap();
+    command.env("PATH", path).env("RUSTUP_TOOLCHAIN", "");
+    let error = fail(command.args(["--target", "aarch64-unknown-linux-gnu"]), 1);
+    assert!(error.contains("rustup target add aarch64-unknown-linux-gnu"), "{error}");
+    let asked = std::fs::read_to_string(folder.path().join("asked")).unwrap();
+    let at = folder.path().canonicalize().unwrap();
+    assert_eq!(asked, format!("{} target add aarch64-unknown-linux-gnu\n", at.display()));
 }
 
 #[test]
@@ -171,9 +298,20 @@ fn a_foreign_wheel_is_tried_under_qemu() {
         "--smoke",
         "required",
     ]));
-    let report = report(folder.path());
-    assert_eq!(report["smoke"]["result"], "emulated");
-    assert_eq!(report["smoke"]["checks"][0]["outcome"], "ok");
+    let emulated = report(folder.path());
+    assert_eq!(emulated["smoke"]["result"], "emulated");
+    assert_eq!(emulated["smoke"]["checks"][0]["outcome"], "ok");
+
+    // A module needs a Python of its architecture, which is not on this machine.
+    let module = compile(&gcc, folder.path(), "m.so", "int answer(void) { return 42; }", "-shared -fPIC");
+    let files = [file("sample/__init__.py", ""), file("sample/native.abi3.so", module)];
+    std::fs::write(folder.path().join(WHEEL), zip(&members(&files))).unwrap();
+    let output = build_wheel(folder.path()).args([WHEEL, "--target", "aarch64-unknown-linux-gnu"]).output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && shown.contains("smoke test: partial"), "{shown}");
+    assert_eq!(report(folder.path())["smoke"]["result"], "partial");
+    fail(build_wheel(folder.path()).args([WHEEL, "--smoke", "required"]), 1);
+    std::fs::write(folder.path().join(WHEEL), program_wheel(&broken)).unwrap();
 
     let error = fail(build_wheel(folder.path()).args([WHEEL, "--target", "x86_64-unknown-linux-gnu"]), 1);
     assert!(error.contains("its binaries are for Linux with glibc on aarch64"), "{error}");

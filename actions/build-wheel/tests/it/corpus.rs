@@ -140,6 +140,87 @@ impl Corpus {
         self.foreign("big-endian", &zig("s390x-linux-gnu"), "ld64.so.1", Repaired("_s390x"));
     }
 
+    /// Loaders that only machines of one kind have.
+    fn foreign_loaders(&mut self) {
+        for loader in [
+            "/gnu/store/abcdefghijklmnopqrstuvwxyz012345-glibc-2.35/lib/ld-linux-x86-64.so.2",
+            "/home/linuxbrew/.linuxbrew/lib/ld.so",
+            "/home/linuxbrew/.linuxbrew/opt/glibc/lib/ld-linux-x86-64.so.2",
+            "/opt/toolchain/lib/ld-linux-x86-64.so.2",
+            "/run/current-system/sw/share/nix-ld/lib/ld.so",
+            "/nix/var/nix/profiles/default/lib/ld-linux-x86-64.so.2",
+        ] {
+            let flags = format!("-Wl,--dynamic-linker={loader}");
+            self.gnu(&format!("loader {loader}"), &flags, Repaired("is now `/lib64/ld-linux-x86-64.so.2`"));
+        }
+        // musl's, beside glibc: the right one does not fit into its place.
+        let flags = "-Wl,--dynamic-linker=/lib/ld-musl-x86_64.so.1";
+        self.gnu("musl's loader for glibc", flags, Refused("is longer than the interpreter"));
+        let folder = self.folder.path().to_owned();
+        let source = "void _start(void) { for (;;) {} }";
+        let flags = "-nostdlib -pie -fPIE -Wl,--dynamic-linker=";
+        // musl's library with glibc's loader.
+        compile(&CC, &folder, "libc.so", "int dep(void) { return 0; }", "-shared -fPIC -nostdlib -Wl,-soname,libc.musl-x86_64.so.1");
+        let needing = format!("{{}}/libc.so -Wl,--no-as-needed {flags}/lib64/ld-linux-x86-64.so.2");
+        let program = compile(&CC, &folder, "a", "int dep(void); void _start(void) { dep(); for (;;) {} }", &needing);
+        self.add("glibc's loader for musl", program_wheel(&program), Repaired("is now `/lib/ld-musl-x86_64.so.1`"));
+        let program = compile(&CC, &folder, "a", source, &format!("{flags}/opt/own/loader"));
+        self.add("a loader of its own", program_wheel(&program), Refused("its program interpreter is `/opt/own/loader`"));
+    }
+
+    /// What a loader refuses on every machine.
+    fn unloadable(&mut self) {
+        let program = compile(&CC, self.folder.path(), "a", HELLO, "");
+        let headers = u64::from_le_bytes(program[32..40].try_into().unwrap()) as usize;
+        let count = usize::from(u16::from_le_bytes([program[56], program[57]]));
+        let entry = |kind: u32, nth: usize| {
+            let entries = (0..count).map(|index| headers + index * 56);
+            let found = entries.filter(|at| program[*at..*at + 4] == kind.to_le_bytes()).nth(nth);
+            found.expect("there is such a segment")
+        };
+        let patched = |at: usize, bytes: &[u8]| {
+            let mut program = program.clone();
+            program[at..at + bytes.len()].copy_from_slice(bytes);
+            program_wheel(&program)
+        };
+        let (interpreter, note, code) = (entry(3, 0), entry(4, 0), entry(1, 1));
+        let twice = patched(note, &program[interpreter..interpreter + 56]);
+        self.add("two PT_INTERP", twice, Refused("more than one PT_INTERP"));
+        let address = u64::from_le_bytes(program[code + 16..code + 24].try_into().unwrap()) + 8;
+        let misaligned = patched(code + 16, &address.to_le_bytes());
+        self.add("misaligned PT_LOAD", misaligned, Refused("a PT_LOAD segment is misaligned"));
+        // DT_DEBUG becomes DT_RELR: as lld writes it without the version.
+        let dynamic = entry(2, 0);
+        let start = u64::from_le_bytes(program[dynamic + 8..dynamic + 16].try_into().unwrap()) as usize;
+        let debug = (start..).step_by(16).find(|at| program[*at..*at + 8] == 21_u64.to_le_bytes()).unwrap();
+        let relr = patched(debug, &36_u64.to_le_bytes());
+        self.add("DT_RELR without its version", relr, Refused("GLIBC_ABI_DT_RELR"));
+    }
+
+    /// Libraries of the wheel that are not where the binary looks.
+    fn misplaced(&mut self) {
+        let folder = self.folder.path().to_owned();
+        let own = compile(&CC, &folder, "libown.so", "int own(void) { return 1; }", "-shared -fPIC -Wl,-soname,libown.so");
+        let source = "int own(void); int use(void) { return own(); }";
+        let mut linked = |name: &str, path: &str, place: &str, expect: Expect| {
+            let module = compile(&CC, &folder, "use.so", source, &format!("-shared -fPIC {{}}/libown.so -Wl,-rpath,{path}"));
+            let wheel = zip(&members(&[file("sample/use.abi3.so", module), file(place, &own)]));
+            self.add(name, wheel, expect);
+        };
+        let lost = "is in the wheel, but not where its search path leads";
+        linked("RUNPATH to elsewhere", "$ORIGIN/../other.libs", "sample.libs/libown.so", Refused(lost));
+        linked("RUNPATH one level short", "$ORIGIN/sample.libs", "sample.libs/libown.so", Refused(lost));
+        let empty = "RUNPATH `:$ORIGIN/../sample.libs::` is now `$ORIGIN/../sample.libs`";
+        linked("empty entries", ":$ORIGIN/../sample.libs::", "sample.libs/libown.so", Repaired(empty));
+
+        let compiler = zig("aarch64-macos.13.0");
+        let name = "-shared -Wl,-install_name,@loader_path/../wrong/libown.dylib";
+        let own = compile(&compiler, &folder, "libown.dylib", "int own(void) { return 1; }", name);
+        let module = compile(&compiler, &folder, "use.dylib", source, "-shared {}/libown.dylib");
+        let files = [file("sample/use.abi3.so", module), file("sample/libown.dylib", own)];
+        self.add("@loader_path to elsewhere", zip(&members(&files)), Refused("but not where that path leads"));
+    }
+
     fn libraries(&mut self) {
         let library = |corpus: &Self, flags: &str| {
             let flags = format!("-shared -fPIC {}", flags.replace("STORE", STORE));
@@ -196,6 +277,11 @@ impl Corpus {
             script("#!/bin/bash -e\nexec -a \"$0\" \"STORE-x/bin/.x-wrapped\" \"$@\"\n"),
             Refused("executes `exec -a"),
         );
+        self.add("Guix script", script("#!/gnu/store/x-bash/bin/bash -e\nx\n"), Repaired("is now `#!/bin/bash -e`"));
+        let command = format!("makeCWrapper '{STORE}-x/bin/x' --inherit-argv0");
+        let source = format!("const char *DOCSTRING = \"{command}\";\nint puts(const char *);\nint main(void) {{ return puts(DOCSTRING); }}\n");
+        let wrapper = compile(&CC, self.folder.path(), "a", &source, "");
+        self.add("binary wrapper", program_wheel(&wrapper), Refused("(`makeBinaryWrapper`)"));
         self.add(
             "perl script",
             script("#!STORE-perl/bin/perl\nx\n"),
@@ -265,6 +351,19 @@ impl Corpus {
         let directory = memchr::memmem::rfind(&signed, &[0xfa, 0xde, 0x0c, 0x02]).unwrap();
         signed[directory + 37] = 9;
         self.add("unknown hash in the signature", program_wheel(&signed), Refused("unknown kind of hash"));
+        let hello = "int main(void) { return 0; }";
+        let folder = self.folder.path().to_owned();
+        let mut stale = compile(&zig("aarch64-macos.13.0"), &folder, "a", hello, "");
+        let middle = 0x4000.min(stale.len() / 2);
+        stale[middle] ^= 1;
+        self.add("stale signature", program_wheel(&stale), Repaired("did not match the file and was made anew"));
+        let minor = compile(&zig("aarch64-macos.14.2"), &folder, "a", hello, "");
+        self.add("a minor version of macOS", program_wheel(&minor), Repaired("-macosx_14_0_arm64.whl"));
+        // arm64e is arm64 with authenticated pointers, to macOS and to installers.
+        let mut arm64e = arm.clone();
+        arm64e[8..12].copy_from_slice(&0x8000_0002_u32.to_le_bytes());
+        let three = program_wheel(&fat(&[&intel, &arm, &arm64e]));
+        self.add("three slices", three, Repaired("-macosx_13_0_universal2.whl"));
     }
 }
 
@@ -272,6 +371,9 @@ impl Corpus {
 pub(crate) fn variants() -> Vec<Variant> {
     let mut corpus = Corpus { folder: tempfile::tempdir().unwrap(), variants: Vec::new() };
     corpus.elves();
+    corpus.foreign_loaders();
+    corpus.unloadable();
+    corpus.misplaced();
     corpus.libraries();
     corpus.damaged();
     corpus.archives();

@@ -11,10 +11,12 @@ mod graft;
 mod hostile;
 
 testkit::needs_tools! {
+    mod archives;
     mod backends;
     mod commit_time;
     mod corpus;
     mod cross;
+    mod init;
     mod isolation;
     mod macho;
     mod nix;

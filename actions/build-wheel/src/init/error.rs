@@ -1,0 +1,93 @@
+//! Why no workflow is written.
+
+use std::path::PathBuf;
+
+use toolkit::{Exit, Failure, FileError};
+
+/// Why no workflow is written.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A workflow is not YAML.
+    #[error("`{}` is not valid YAML", path.display())]
+    Yaml {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        source: Box<serde_saphyr::Error>,
+    },
+    /// A manifest is not TOML.
+    #[error("`{}` is not valid TOML", path.display())]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        source: Box<toml::de::Error>,
+    },
+    /// YAML, but no workflow.
+    #[error("`{}` is not a workflow: it has no `jobs`", .0.display())]
+    NoJobs(PathBuf),
+    /// Nothing in the workflow builds wheels.
+    #[error("`{}` has no step with maturin-action or cibuildwheel", .0.display())]
+    NothingToTranslate(PathBuf),
+    /// No package to release.
+    #[error("no package to release below `{}`: expected a pyproject.toml with `[build-system]` and `project.name`", .0.display())]
+    NoPackage(PathBuf),
+    /// No package that is built from Rust.
+    #[error("no package below `{}` has `build-backend = \"maturin\"`, and no flake has a wheel", .0.display())]
+    NoRust(PathBuf),
+    /// The workflow is somebody else's.
+    #[error("`{}` exists and was not written by this command", .0.display())]
+    Foreign(PathBuf),
+    /// One of the two lines around what was written is missing.
+    #[error("`{}` has only one of the lines `{begin}` and `{end}`", path.display())]
+    Marker {
+        /// The file.
+        path: PathBuf,
+        /// The first line.
+        begin: &'static str,
+        /// The last line.
+        end: &'static str,
+    },
+    /// `--check`, and the file differs.
+    #[error("`{}` is not what `build-wheel init` writes", .0.display())]
+    Outdated(PathBuf),
+    /// An option is not of its form.
+    #[error("`--{option}`: expected {expected}, found `{found}`")]
+    Option {
+        /// The option.
+        option: &'static str,
+        /// What it takes.
+        expected: &'static str,
+        /// What it was given.
+        found: String,
+    },
+}
+
+impl Failure for InitError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::File(error) => error.exit(),
+            Self::Foreign(_) | Self::Marker { .. } | Self::Outdated(_) => Exit::Findings,
+            _ => Exit::Usage,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::File(_) | Self::Yaml { .. } | Self::Toml { .. } | Self::Option { .. } => return None,
+            Self::NoJobs(_) => "give the path of a workflow in .github/workflows".into(),
+            Self::NothingToTranslate(_) => "run `build-wheel init` without `--from-maturin-action`".into(),
+            Self::NoPackage(_) => "set PROJECT to the directory of the repository".into(),
+            Self::NoRust(_) => "set `--flake-attr` to the attribute that builds the wheel".into(),
+            Self::Foreign(path) => format!(
+                "write to another file with `--workflow PATH`; `--from-maturin-action {}` translates this one",
+                path.display()
+            ),
+            Self::Marker { .. } => "restore the missing line, or remove the other one with what it encloses".into(),
+            Self::Outdated(_) => "run `build-wheel init`; `--dry-run` shows what would change".into(),
+        })
+    }
+}

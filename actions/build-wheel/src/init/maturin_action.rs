@@ -1,0 +1,222 @@
+//! maturin-action's inputs, and maturin's own options.
+
+use super::build::{Build, Translation};
+use super::platform::targets;
+use super::workflow::Step;
+use crate::compatibility::Compatibility;
+
+/// What the inputs and arguments of one step ask for.
+#[derive(Default)]
+struct Request {
+    target: String,
+    manylinux: String,
+    directory: Option<String>,
+    pythons: Vec<String>,
+    finds_pythons: bool,
+    is_sdist: bool,
+    with_sdist: bool,
+    args: Vec<String>,
+    macos: String,
+}
+
+/// Translates a step with maturin-action.
+pub(super) fn translate(step: &Step<'_>, out: &mut Translation) {
+    let place = step.place();
+    let mut request = Request::default();
+    let mut args = String::new();
+    let mut command = "build".to_owned();
+    for (name, value) in step.mapping("with") {
+        let Some(value) = value else {
+            out.note(format!("{place}: `{name}` depends on the run"));
+            continue;
+        };
+        match name.as_str() {
+            "command" => command = value,
+            "args" => args = value,
+            "target" => request.target = value,
+            "manylinux" => request.manylinux = value,
+            "working-directory" => request.directory = Some(value),
+            "token" => {}
+            _ if value.is_empty() => {}
+            "container" if value == "off" => {}
+            "rust-toolchain" if value == "stable" => {}
+            "maturin-version" if value == "latest" => {}
+            "sccache" => out.note(format!("{place}: `sccache`: a release is built without a compiler cache")),
+            _ => out.note(format!("{place}: `{name}: {}`", first_line(&value))),
+        }
+    }
+    environment(step, &mut request, out);
+    match command.as_str() {
+        "build" => {}
+        "sdist" => request.is_sdist = true,
+        "upload" | "publish" => return,
+        other => return out.note(format!("{place}: `command: {other}`")),
+    }
+    options(&args, &place, &mut request, out);
+    add(step, request, out);
+}
+
+/// Translates `maturin build` and `maturin sdist` in a step's commands; other
+/// commands are noted.
+pub(super) fn translate_run(step: &Step<'_>, run: &str, out: &mut Translation) {
+    let joined = run.replace("\\\n", " ");
+    for line in joined.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let build = ["maturin build", "maturin sdist"].into_iter().find(|text| line.contains(text));
+        let Some((command, (before, args))) = build.and_then(|text| Some((text, line.split_once(text)?))) else {
+            out.note(format!("{}: `run: {line}`", step.place()));
+            continue;
+        };
+        let mut request = Request { is_sdist: command.ends_with("sdist"), ..Request::default() };
+        environment(step, &mut request, out);
+        for (name, value) in before.split_whitespace().filter_map(|word| word.split_once('=')) {
+            match name {
+                "MACOSX_DEPLOYMENT_TARGET" => value.trim_matches(['"', '\'']).clone_into(&mut request.macos),
+                _ => out.note(format!("{}: `env.{name}`: `{value}`", step.place())),
+            }
+        }
+        request.directory = step.field("working-directory").and_then(|value| step.row().text(value));
+        let args = super::expression::interpolate(args, step.row().contexts()).unwrap_or_else(|| {
+            out.note(format!("{}: `run: {line}` depends on the run", step.place()));
+            String::new()
+        });
+        if args.contains('$') {
+            out.note(format!("{}: `run: {line}` has variables of the shell", step.place()));
+        }
+        options(&args, &step.place(), &mut request, out);
+        add(step, request, out);
+    }
+}
+
+/// The step's variables: the macOS floor has an input of its own.
+fn environment(step: &Step<'_>, request: &mut Request, out: &mut Translation) {
+    for (name, value) in step.mapping("env") {
+        let value = value.unwrap_or_else(|| "…".to_owned());
+        match name.as_str() {
+            "MACOSX_DEPLOYMENT_TARGET" => request.macos = value,
+            _ => out.note(format!("{}: `env.{name}`: `{}`", step.place(), first_line(&value))),
+        }
+    }
+}
+
+/// Understands the arguments of `maturin build`.
+fn options(args: &str, place: &str, request: &mut Request, out: &mut Translation) {
+    let Some(words) = shlex::split(args) else {
+        return out.note(format!("{place}: `args: {args}` has an unclosed quotation mark"));
+    };
+    let mut words = words.into_iter().peekable();
+    while let Some(word) = words.next() {
+        let (name, given) = match word.split_once('=') {
+            Some((name, value)) if name.starts_with("--") => (name.to_owned(), Some(value.to_owned())),
+            _ => (word.clone(), None),
+        };
+        let mut value = || given.clone().or_else(|| words.next()).unwrap_or_default();
+        match name.as_str() {
+            "--release" | "-r" | "--zig" | "--skip-auditwheel" => {}
+            "--out" | "-o" | "--dist" => drop(value()),
+            "--target" => request.target = value(),
+            "--manylinux" | "--compatibility" => request.manylinux = value(),
+            "--manifest-path" | "-m" => {
+                let path = value();
+                let directory = path.strip_suffix("Cargo.toml").unwrap_or(&path).trim_end_matches('/');
+                request.directory = Some(if directory.is_empty() { ".".to_owned() } else { directory.to_owned() });
+            }
+            "--find-interpreter" | "-f" => request.finds_pythons = true,
+            "--sdist" => request.with_sdist = true,
+            "--universal2" => "universal2".clone_into(&mut request.target),
+            "--interpreter" | "-i" => {
+                let split = |list: String| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+                request.pythons.extend(given.into_iter().flat_map(split));
+                while let Some(python) = words.next_if(|word| !word.starts_with('-')) {
+                    request.pythons.extend(split(python));
+                }
+            }
+            _ => {
+                let is_option = |word: &String| word.starts_with('-');
+                let mut line = word;
+                if given.is_none()
+                    && !["--strip", "--locked", "--frozen", "--offline", "--all-features", "--no-default-features"].contains(&name.as_str())
+                    && let Some(value) = words.next_if(|word| !is_option(word))
+                {
+                    line = format!("{line} {}", shlex::try_quote(&value).map_or_else(|_| value.clone(), Into::into));
+                }
+                request.args.push(line);
+            }
+        }
+    }
+}
+
+/// Adds what a request builds.
+fn add(step: &Step<'_>, request: Request, out: &mut Translation) {
+    let directory = request.directory.map(|path| path.trim_start_matches("./").trim_end_matches('/').to_owned());
+    let directory = directory.map(|path| if path.is_empty() { ".".to_owned() } else { path });
+    let sdist = Build { directory: directory.clone(), backend: "sdist".to_owned(), ..Build::default() };
+    if request.is_sdist || request.with_sdist {
+        out.builds.push(sdist);
+    }
+    if request.is_sdist {
+        return;
+    }
+    let runner = step.row().runner();
+    let is_musl = request.manylinux.contains("musllinux") || request.target.contains("musl");
+    let targets = match targets(&request.target, &runner, is_musl) {
+        Ok(targets) => targets,
+        Err(what) => {
+            return out.note(format!("{}: {what}: no target of build-wheel; keep this job", step.place()));
+        }
+    };
+    if targets.len() > 1 {
+        out.note(format!("{}: the universal2 wheel becomes one for each processor", step.place()));
+    }
+    let mut pythons: Vec<String> = request.pythons.iter().map(|name| python(name)).collect();
+    if request.finds_pythons {
+        pythons.push(super::ALL_PYTHONS.to_owned());
+    }
+    if pythons.is_empty() {
+        pythons.push(String::new());
+    }
+    let macos = if request.macos.is_empty() { String::new() } else { format!("macosx_{}", request.macos.replace('.', "_")) };
+    for target in targets {
+        let mut compatibility = if target.is_linux() { floor(&request.manylinux) } else { macos.clone() };
+        if matches!(Compatibility::parse(&compatibility), Ok(Compatibility::Musllinux(version)) if version < (1, 2)) {
+            out.note(format!("{}: `{compatibility}`: Rust links with musl 1.2", step.place()));
+            "musllinux_1_2".clone_into(&mut compatibility);
+        }
+        if !compatibility.is_empty() && Compatibility::parse(&compatibility).is_err() {
+            out.note(format!("{}: `manylinux: {}`", step.place(), request.manylinux));
+        }
+        for python in &pythons {
+            out.builds.push(Build {
+                target: Some(target),
+                directory: directory.clone(),
+                compatibility: Compatibility::parse(&compatibility).map(|_| compatibility.clone()).unwrap_or_default(),
+                python: python.clone(),
+                args: request.args.clone(),
+                ..Build::default()
+            });
+        }
+    }
+}
+
+/// The floor as `compatibility` takes it; `auto` and `off` are its default.
+fn floor(manylinux: &str) -> String {
+    match manylinux {
+        "" | "auto" | "off" | "pypi" | "linux" => String::new(),
+        text if text.contains("linux") => text.to_owned(),
+        text if text.contains('_') => format!("manylinux_{text}"),
+        text => format!("manylinux{text}"),
+    }
+}
+
+/// `python3.12` as `3.12`; a path is its last part.
+pub(super) fn python(name: &str) -> String {
+    let name = name.rsplit('/').next().unwrap_or(name);
+    name.strip_prefix("python").unwrap_or(name).to_owned()
+}
+
+fn first_line(text: &str) -> String {
+    let text = text.trim();
+    match text.split_once('\n') {
+        Some((line, _)) => format!("{line} …"),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,249 @@
+//! `build-wheel init`: writes the release workflow of a project, and keeps it
+//! up to date.
+
+mod block;
+mod build;
+mod cibuildwheel;
+mod error;
+mod expression;
+mod maturin_action;
+mod own;
+mod pins;
+mod platform;
+mod project;
+mod release;
+mod render;
+mod translate;
+mod workflow;
+
+use std::path::{Path, PathBuf};
+
+use toolkit::{Command, Env, Exit, FileError, Input, InputKind, Invocation, Ui, write_atomic};
+
+use self::build::Translation;
+pub(crate) use self::error::InitError;
+use self::pins::Pins;
+use self::project::Project;
+use self::release::Release;
+use self::workflow::Workflow;
+
+/// The command on the command line.
+pub(crate) const COMMAND: Command = Command::new(
+    "init",
+    "Write the release workflow of the project in PROJECT, or update what was written.",
+)
+.positional()
+.inputs(&["flake-attr"])
+.options(&[
+    Input::new("workflow", InputKind::Path, "Write to PATH, below PROJECT.").or(WORKFLOW),
+    Input::new(
+        "from-maturin-action",
+        InputKind::Path,
+        "Translate an existing workflow that uses maturin-action or cibuildwheel. What has no counterpart is listed, on the terminal and in the new workflow.",
+    ),
+    Input::new("dry-run", InputKind::Flag, "Write nothing; print the difference.").or("false"),
+    Input::new("check", InputKind::Flag, "Write nothing; exit with 1 if the workflow is not up to date. Pins do not count.").or("false"),
+    Input::new("pin", InputKind::Text, "Pin the actions to this commit; by default to the newest tag `v…`, which `git ls-remote` is asked for."),
+    Input::new("repository", InputKind::Text, "The repository of the actions, as OWNER/NAME."),
+]);
+
+const WORKFLOW: &str = ".github/workflows/release.yml";
+
+/// Where the build tools are listed for projects without such a list.
+const REQUIREMENTS: &str = ".github/release-requirements.txt";
+
+/// maturin and zig, by hash.
+const CARRIED_REQUIREMENTS: &str = include_str!("../../../../tests/consumers/pyo3-abi3/requirements.txt");
+
+/// Stands for every Python that a package supports.
+const ALL_PYTHONS: &str = "all";
+
+/// Begins the list of what was not translated.
+const NOTES: &str = "Not translated from the former workflow; remove a line when it is taken care of:";
+
+/// The options of the command.
+struct Options {
+    root: PathBuf,
+    flake_attr: Option<String>,
+    workflow: PathBuf,
+    from: Option<PathBuf>,
+    is_check: bool,
+    is_dry_run: bool,
+    pin: Option<String>,
+    repository: Option<String>,
+}
+
+impl Options {
+    fn read(invocation: &Invocation) -> Result<Self, InitError> {
+        let option = |name: &str| invocation.options.get(name).filter(|text| !text.is_empty());
+        let input = |name: &str| invocation.env.get(name).filter(|text| !text.is_empty());
+        let flag = |option: &'static str, text: Option<&str>| match text {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(found) => {
+                Err(InitError::Option { option, expected: "`true` or `false`", found: found.to_owned() })
+            }
+        };
+        let pin = option("pin").cloned();
+        if let Some(found) = pin.clone().filter(|pin| pin.len() != 40 || !pin.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+            return Err(InitError::Option { option: "pin", expected: "a commit of 40 hexadecimal digits", found });
+        }
+        let repository = option("repository").cloned();
+        let is_name = |text: &str| {
+            let plain = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+            text.split_once('/').is_some_and(|(owner, name)| plain(owner) && plain(name))
+        };
+        if let Some(found) = repository.clone().filter(|text| !is_name(text)) {
+            return Err(InitError::Option { option: "repository", expected: "`OWNER/NAME`", found });
+        }
+        let root = PathBuf::from(input("INPUT_PROJECT").unwrap_or("."));
+        Ok(Self {
+            workflow: root.join(option("workflow").map_or(WORKFLOW, String::as_str)),
+            root,
+            flake_attr: input("INPUT_FLAKE_ATTR").map(str::to_owned),
+            from: option("from-maturin-action").map(PathBuf::from),
+            is_check: flag("check", option("check").map(String::as_str))?,
+            is_dry_run: flag("dry-run", option("dry-run").map(String::as_str))?,
+            pin,
+            repository: repository.or_else(|| option_env!("GITHUB_REPOSITORY").map(str::to_owned)),
+        })
+    }
+}
+
+/// Runs the command.
+pub(crate) fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, InitError> {
+    let options = Options::read(invocation)?;
+    let project = Project::find(&options.root, options.flake_attr.as_deref())?;
+    let old = read(&options.workflow)?;
+    let block = block::find(&options.workflow, &old)?;
+    if block.is_none() && !old.trim().is_empty() {
+        return Err(InitError::Foreign(options.workflow));
+    }
+    let translation = translation(&options, &project, block, ui)?;
+    let release = Release::new(&project, translation);
+    report(&project, &release, ui);
+    let pins = pins(&options, block, &invocation.env, ui);
+    let text = render::render(&release, &pins);
+    let mut files = vec![(options.workflow.clone(), old.clone(), block::replace(&options.workflow, &old, &text)?)];
+    if project.requirements.is_none() {
+        let path = options.root.join(REQUIREMENTS);
+        files.push((path.clone(), read(&path)?, CARRIED_REQUIREMENTS.to_owned()));
+    }
+    files.retain(|(_, old, new)| old != new);
+    finish(&options, &files, ui)
+}
+
+/// Shows, compares or writes the files.
+fn finish(options: &Options, files: &[(PathBuf, String, String)], ui: &Ui) -> Result<Exit, InitError> {
+    let Some((first, ..)) = files.first() else {
+        ui.info(format!("`{}` is up to date", options.workflow.display()));
+        return Ok(Exit::Done);
+    };
+    if options.is_dry_run || options.is_check {
+        for (path, old, new) in files {
+            ui.report(block::diff(path, old, new).trim_end());
+        }
+        return if options.is_check { Err(InitError::Outdated(first.clone())) } else { Ok(Exit::Done) };
+    }
+    for (path, _, new) in files {
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(FileError::new("create", parent))?;
+        }
+        write_atomic(path, new.as_bytes())?;
+        ui.info(format!("wrote `{}`", path.display()));
+    }
+    Ok(Exit::Done)
+}
+
+/// What the project releases today: what a file that is named builds, what
+/// this command wrote, or what another workflow of the repository builds.
+fn translation(
+    options: &Options,
+    project: &Project,
+    block: Option<&str>,
+    ui: &Ui,
+) -> Result<Option<Translation>, InitError> {
+    let settings = settings(project);
+    if let Some(from) = &options.from {
+        let workflow = Workflow::read(from)?;
+        return translate::translate(&workflow, &settings).map(Some);
+    }
+    if let Some(block) = block {
+        let workflow = Workflow::parse(&options.workflow, block)?;
+        let mut own = translate::translate_own(&workflow);
+        if let Some(own) = &mut own {
+            let mut lines = block.lines().skip_while(|line| *line != format!("# {NOTES}"));
+            lines.next();
+            own.notes = lines.map_while(|line| line.strip_prefix("# - ").map(str::to_owned)).collect();
+        }
+        return Ok(own);
+    }
+    let directory = options.root.join(".github/workflows");
+    let Ok(entries) = std::fs::read_dir(&directory) else { return Ok(None) };
+    let mut paths: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|suffix| suffix == "yml" || suffix == "yaml"));
+    paths.sort();
+    for path in paths {
+        // A workflow of something else need not be understood.
+        let Ok(workflow) = Workflow::read(&path) else { continue };
+        let Ok(mut found) = translate::translate(&workflow, &settings) else { continue };
+        ui.info(format!(
+            "platforms as in `{0}`; `--from-maturin-action {0}` also lists what has no counterpart",
+            path.display()
+        ));
+        found.notes.clear();
+        return Ok(Some(found));
+    }
+    Ok(None)
+}
+
+/// `[tool.cibuildwheel]` is in the file of the package.
+fn settings(project: &Project) -> toml::Table {
+    let has = |table: &&toml::Table| table.get("tool").is_some_and(|tool| tool.get("cibuildwheel").is_some());
+    let mut tables = project.packages.iter().map(|package| &package.pyproject);
+    tables.find(has).cloned().unwrap_or_default()
+}
+
+/// The pins of all actions. What cannot be found out is one warning.
+fn pins(options: &Options, block: Option<&str>, env: &Env, ui: &Ui) -> Pins {
+    let repository = options.repository.clone().unwrap_or_else(|| "OWNER/REPOSITORY".to_owned());
+    let mut pins = Pins::carried(&repository);
+    if let Some(sha) = &options.pin {
+        pins.own = Some(pins::Pin { sha: sha.clone(), version: format!("v{}", env!("CARGO_PKG_VERSION")) });
+    } else if !options.is_check {
+        let newest = match &options.repository {
+            Some(repository) => pins::newest(repository, env, ui),
+            None => Err("`--repository OWNER/NAME` is not given".to_owned()),
+        };
+        match newest {
+            Ok(pin) => pins.own = Some(pin),
+            Err(error) => {
+                pins.keep(block.unwrap_or_default(), options.is_check);
+                if pins.own.is_none() {
+                    ui.warning(format!(
+                        "cannot find the newest release of the actions; they are pinned to forty zeros: {error}\nhint: set `--pin SHA`, or run it again with a connection"
+                    ));
+                }
+            }
+        }
+    }
+    pins.keep(block.unwrap_or_default(), options.is_check);
+    pins
+}
+
+/// Says what was found, and what is not translated.
+fn report(project: &Project, release: &Release, ui: &Ui) {
+    for package in &project.packages {
+        ui.info(format!("package `{}` in `{}`: {}", package.name, package.directory, package.bindings.describe()));
+    }
+    for note in &release.notes {
+        ui.warning(format!("not translated: {note}"));
+    }
+}
+
+fn read(path: &Path) -> Result<String, InitError> {
+    if !path.exists() {
+        return Ok(String::new());
+    }
+    Ok(std::fs::read_to_string(path).map_err(FileError::new("read", path))?)
+}

@@ -1,0 +1,51 @@
+//! A step with build-wheel itself: what a workflow says already stays.
+
+use super::build::{Build, Translation};
+use super::workflow::Step;
+use crate::target::Target;
+
+/// Takes the build of a step over.
+pub(super) fn translate(step: &Step<'_>, out: &mut Translation) {
+    if let Some(run) = step.run() {
+        let lines = run.lines().map(str::trim).filter(|line| line.starts_with("uv build "));
+        for words in lines.filter_map(shlex::split) {
+            let name = words.iter().position(|word| word == "--package").and_then(|at| words.get(at + 1));
+            out.uv.extend(name.cloned());
+        }
+        return;
+    }
+    if !step.uses().is_some_and(|name| name.ends_with("/actions/build-wheel")) {
+        return;
+    }
+    let mut build = Build { runner: Some(step.row().runner()), ..Build::default() };
+    let lines = |text: &str| text.lines().map(str::to_owned).filter(|line| !line.is_empty()).collect();
+    for (name, value) in step.mapping("with") {
+        let value = value.unwrap_or_default();
+        match name.as_str() {
+            "target" => build.target = Target::parse(&value).ok(),
+            "project" => build.directory = Some(value),
+            "compatibility" => build.compatibility = value,
+            "python" => build.python = value.strip_prefix("python").unwrap_or(&value).to_owned(),
+            "backend" => build.backend = value,
+            "flake-attr" => build.flake_attr = value,
+            "maturin-args" => build.args = lines(&value),
+            "smoke-command" => build.smoke_commands = lines(&value),
+            "test-requires" => build.test_requires = lines(&value),
+            "test-sources" => build.test_sources = lines(&value),
+            _ => {}
+        }
+    }
+    // Before `python` chose it.
+    if let [first, python] = &build.args[..]
+        && first == "--interpreter"
+    {
+        build.python = python.strip_prefix("python").unwrap_or(python).to_owned();
+        build.args.clear();
+    }
+    if build.backend == "sdist" {
+        build.target = None;
+    } else if build.backend == "maturin" || build.backend.is_empty() {
+        build.backend = String::new();
+    }
+    out.builds.push(build);
+}

@@ -1,0 +1,309 @@
+//! The release of a project: which jobs build what, and what is asked of the
+//! set.
+
+use super::build::{Build, Translation};
+use super::platform::{COMMON, environment, is_native, runner, tag_pattern};
+use super::project::{Bindings, Package, Project};
+use crate::compatibility::Compatibility;
+use crate::target::{Arch, System, Target};
+
+/// All that the workflow says.
+#[derive(Debug, Default)]
+pub(super) struct Release {
+    /// The names of all packages.
+    pub(super) packages: Vec<String>,
+    pub(super) tags: Vec<String>,
+    pub(super) environment: String,
+    pub(super) wheels: Vec<WheelJob>,
+    pub(super) sources: Sources,
+    pub(super) requirements: String,
+    /// Whether verify-dist reads `pyproject.toml`.
+    pub(super) has_verify_settings: bool,
+    pub(super) expects_all_sdists: bool,
+    /// Platform tags that every package with binaries has.
+    pub(super) matrix: Vec<String>,
+    /// Environments that get a wheel of every package.
+    pub(super) require: Vec<String>,
+    pub(super) notes: Vec<String>,
+}
+
+/// What builds the source distributions, and the wheels without Rust.
+#[derive(Debug, Default)]
+pub(super) enum Sources {
+    #[default]
+    None,
+    /// build-wheel, in these directories.
+    BuildWheel(Vec<String>),
+    /// `uv build` with these arguments.
+    Uv {
+        commands: Vec<String>,
+        /// Whether the requirements file has the build backends, too.
+        is_pinned: bool,
+    },
+}
+
+/// A job that builds the wheels of a package.
+#[derive(Debug)]
+pub(super) struct WheelJob {
+    pub(super) id: String,
+    pub(super) package: String,
+    pub(super) directory: String,
+    pub(super) rows: Vec<Row>,
+    pub(super) smoke_commands: Vec<String>,
+    pub(super) test_requires: Vec<String>,
+    pub(super) test_sources: Vec<String>,
+}
+
+/// A row of its matrix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Row {
+    pub(super) target: Target,
+    pub(super) runner: String,
+    pub(super) compatibility: String,
+    pub(super) python: String,
+    /// The flake's attribute, where Nix builds.
+    pub(super) flake_attr: String,
+    pub(super) args: String,
+    pub(super) smoke: &'static str,
+}
+
+impl Release {
+    /// The release of a project, as `translation` has it today.
+    pub(super) fn new(project: &Project, translation: Option<Translation>) -> Self {
+        let is_new = translation.is_none();
+        let mut translation = translation.unwrap_or_default();
+        let mut builds: Vec<(usize, Build)> = Vec::new();
+        for build in std::mem::take(&mut translation.builds) {
+            match owner(project, &build) {
+                Some(index) => builds.push((index, build)),
+                None => {
+                    let directory = build.directory.unwrap_or_default();
+                    translation.note(format!("a build in `{directory}`, where there is no package"));
+                }
+            }
+        }
+        let mut release = Self {
+            packages: project.packages.iter().map(|package| package.name.clone()).collect(),
+            tags: translation.tags.clone(),
+            environment: translation.environment.clone().unwrap_or_else(|| "release".to_owned()),
+            requirements: project.requirements.clone().unwrap_or_else(|| super::REQUIREMENTS.to_owned()),
+            has_verify_settings: project.has_verify_settings,
+            ..Self::default()
+        };
+        if release.tags.is_empty() {
+            release.tags.push("v[0-9]*".to_owned());
+        }
+        let natives = project.native().count().max(1);
+        for (index, package) in project.packages.iter().enumerate() {
+            let own: Vec<&Build> = builds.iter().filter(|(of, _)| *of == index).map(|(_, build)| build).collect();
+            let is_flake = project.flake_attr.is_some() && natives == 1 && index == 0;
+            if package.bindings == Bindings::Pure && !is_flake {
+                continue;
+            }
+            let flake_attr = project.flake_attr.as_deref().filter(|_| is_flake);
+            let job = WheelJob::new(package, &own, flake_attr, project.packages.len() == 1);
+            release.wheels.extend((!job.rows.is_empty()).then_some(job));
+        }
+        release.sources = sources(project, &builds, &translation, is_new);
+        release.expects_all_sdists = match &release.sources {
+            Sources::None => false,
+            Sources::BuildWheel(directories) => directories.len() == project.packages.len(),
+            Sources::Uv { commands, .. } => commands.len() == project.packages.len(),
+        };
+        release.matrix = common(&release.wheels, |row, _| vec![tag_pattern(row.target)], project);
+        let is_by_nix = release.wheels.iter().any(|job| job.rows.iter().any(|row| !row.flake_attr.is_empty()));
+        let all_have_wheels =
+            matches!(release.sources, Sources::Uv { .. }) || release.wheels.len() == project.packages.len();
+        // What Nix links against follows from nixpkgs, and not from this file.
+        if all_have_wheels && !is_by_nix {
+            release.require = common(&release.wheels, required, project);
+        }
+        release.notes = translation.notes;
+        release
+    }
+}
+
+/// What all jobs have in common, in the order of the first.
+fn common(
+    jobs: &[WheelJob],
+    of: impl Fn(&Row, &Package) -> Vec<String>,
+    project: &Project,
+) -> Vec<String> {
+    let lists: Vec<Vec<String>> = jobs
+        .iter()
+        .map(|job| {
+            let package = project.packages.iter().find(|package| package.name == job.package);
+            let rows = job.rows.iter();
+            rows.filter_map(|row| package.map(|package| of(row, package))).flatten().collect()
+        })
+        .collect();
+    let Some((first, others)) = lists.split_first() else { return Vec::new() };
+    let mut shared: Vec<String> = Vec::new();
+    for text in first.iter().filter(|text| others.iter().all(|list| list.contains(text))) {
+        if !shared.contains(text) {
+            shared.push(text.clone());
+        }
+    }
+    shared
+}
+
+/// The environments that a row's wheel is for.
+fn required(row: &Row, package: &Package) -> Vec<String> {
+    let floor = Compatibility::parse(&row.compatibility).ok();
+    let Some(system) = environment(row.target, floor) else { return Vec::new() };
+    let tag = |python: &str| match python.strip_prefix("pypy") {
+        Some(version) => format!("pp{}", version.replace('.', "")),
+        None => format!("cp{}", python.replace('.', "")),
+    };
+    let python = if row.python.is_empty() { package.pythons.last() } else { Some(&row.python) };
+    python.map(|python| format!("{system} {}", tag(python))).into_iter().collect()
+}
+
+/// The package that a build is of.
+fn owner(project: &Project, build: &Build) -> Option<usize> {
+    let packages = &project.packages;
+    match &build.directory {
+        Some(directory) => {
+            let is_its = |package: &Package| package.directory == *directory;
+            // A crate beside the package's own directory is still the only one.
+            packages.iter().position(is_its).or_else(|| (packages.len() == 1).then_some(0))
+        }
+        None => {
+            let at_root = packages.iter().position(|package| package.directory == ".");
+            at_root.or_else(|| (project.native().count() == 1).then_some(0))
+        }
+    }
+}
+
+/// What builds the source distributions.
+fn sources(
+    project: &Project,
+    builds: &[(usize, Build)],
+    translation: &Translation,
+    is_new: bool,
+) -> Sources {
+    let of_workflow = |index: usize, package: &Package| {
+        builds.iter().any(|(of, build)| *of == index && build.target.is_none() && build.backend == "sdist")
+            || translation.uv.contains(&package.name)
+    };
+    let packages = project.packages.iter().enumerate();
+    let wanted: Vec<&Package> = packages
+        .filter(|(index, package)| is_new || of_workflow(*index, package) || package.bindings == Bindings::Pure)
+        .map(|(_, package)| package)
+        .collect();
+    if wanted.is_empty() {
+        return Sources::None;
+    }
+    let requirements = project.requirements.as_ref().map(|path| {
+        std::fs::read_to_string(project.root.join(path)).unwrap_or_default()
+    });
+    let has = |name: &str| {
+        let line = format!("{name}==");
+        requirements.as_deref().unwrap_or(super::CARRIED_REQUIREMENTS).lines().any(|found| found.starts_with(&line))
+    };
+    if project.is_uv && has("uv") {
+        let is_pinned = wanted.iter().all(|package| has(package.backend.split('.').next().unwrap_or_default()));
+        let command = |package: &&Package| {
+            let sdist = if package.bindings == Bindings::Pure { "" } else { " --sdist" };
+            format!("--package {}{sdist}", package.name)
+        };
+        return Sources::Uv { commands: wanted.iter().map(command).collect(), is_pinned };
+    }
+    Sources::BuildWheel(wanted.iter().map(|package| package.directory.clone()).collect())
+}
+
+impl WheelJob {
+    fn new(package: &Package, builds: &[&Build], flake_attr: Option<&str>, is_only: bool) -> Self {
+        let wheels: Vec<&&Build> = builds.iter().filter(|build| build.backend != "sdist").collect();
+        let mut rows: Vec<Row> = Vec::new();
+        for build in &wheels {
+            for row in rows_of(package, build) {
+                if !rows.contains(&row) {
+                    rows.push(row);
+                }
+            }
+        }
+        if wheels.is_empty() {
+            rows = match flake_attr {
+                Some(attr) => flake_rows(attr),
+                None => COMMON.iter().flat_map(|name| new_rows(package, name)).collect(),
+            };
+        }
+        // One target after the other, in the order of their first rows.
+        let targets: Vec<Target> = rows.iter().map(|row| row.target).collect();
+        rows.sort_by_key(|row| targets.iter().position(|target| *target == row.target));
+        let first = |field: fn(&Build) -> &Vec<String>| {
+            wheels.iter().map(|build| field(build)).find(|list| !list.is_empty()).cloned().unwrap_or_default()
+        };
+        let smoke_commands = first(|build| &build.smoke_commands);
+        let mut test_requires = first(|build| &build.test_requires);
+        if wheels.is_empty() && package.has_requirements {
+            test_requires.push("wheel".to_owned());
+        }
+        Self {
+            id: if is_only { "wheels".to_owned() } else { package.job() },
+            package: package.name.clone(),
+            directory: package.directory.clone(),
+            rows,
+            smoke_commands,
+            test_requires,
+            test_sources: first(|build| &build.test_sources),
+        }
+    }
+}
+
+/// The rows of one build: one for each Python that has a wheel of its own.
+fn rows_of(package: &Package, build: &Build) -> Vec<Row> {
+    let all = build.python == super::ALL_PYTHONS;
+    let is_cpython = build.python.starts_with('3') && !build.python.ends_with('t');
+    let pythons = match package.bindings {
+        Bindings::PerPython if all => package.pythons.clone(),
+        Bindings::AnyPython | Bindings::Pure => vec![String::new()],
+        Bindings::Abi3 if all || is_cpython => vec![String::new()],
+        _ => vec![build.python.clone()],
+    };
+    // What Nix builds is for the machine that it runs on.
+    let Some(target) = build.target.or_else(|| native_target(build)) else { return Vec::new() };
+    let runner = build.runner.clone().unwrap_or_else(|| runner(target).to_owned());
+    let row = |python: String| Row {
+        target,
+        smoke: if is_native(target, &runner) { "required" } else { "auto" },
+        runner: runner.clone(),
+        compatibility: build.compatibility.clone(),
+        python,
+        flake_attr: build.flake_attr.clone(),
+        args: build.args.join(" "),
+    };
+    pythons.into_iter().map(row).collect()
+}
+
+fn native_target(build: &Build) -> Option<Target> {
+    let label = build.runner.as_deref()?;
+    super::platform::targets("", label, false).ok()?.first().copied()
+}
+
+fn new_rows(package: &Package, name: &str) -> Vec<Row> {
+    let python = if package.bindings == Bindings::PerPython { super::ALL_PYTHONS } else { "" };
+    let target = Target::parse(name).ok();
+    rows_of(package, &Build { target, python: python.to_owned(), ..Build::default() })
+}
+
+/// Each system builds its own wheel; that of Intel Macs, which nixpkgs has
+/// dropped, is built without Nix.
+fn flake_rows(attr: &str) -> Vec<Row> {
+    let row = |arch, system, attr: &str, runner: &str, smoke| Row {
+        target: Target { arch, system },
+        runner: runner.to_owned(),
+        compatibility: String::new(),
+        python: String::new(),
+        flake_attr: attr.to_owned(),
+        args: String::new(),
+        smoke,
+    };
+    vec![
+        row(Arch::X86_64, System::Gnu, attr, "ubuntu-latest", "required"),
+        row(Arch::Aarch64, System::Gnu, attr, "ubuntu-24.04-arm", "required"),
+        row(Arch::Aarch64, System::Macos, attr, "macos-15", "required"),
+        row(Arch::X86_64, System::Macos, "", "macos-15", "auto"),
+    ]
+}

@@ -1,0 +1,192 @@
+//! A workflow of others in terms of build-wheel. What has no counterpart is
+//! noted: a field, a step or a job that is not named here counts as such.
+
+use serde_json::Value;
+
+use super::build::Translation;
+use super::workflow::{JobRow, Step, Workflow};
+use super::{cibuildwheel, maturin_action, own};
+use super::error::InitError;
+
+/// Actions that have a counterpart in every workflow that is written, or need
+/// none.
+const COVERED: [&str; 12] = [
+    "actions/checkout",
+    "actions/setup-python",
+    "actions/upload-artifact",
+    "actions/upload-artifact/merge",
+    "actions/download-artifact",
+    "actions/attest-build-provenance",
+    "pypa/gh-action-pypi-publish",
+    "dtolnay/rust-toolchain",
+    "actions-rust-lang/setup-rust-toolchain",
+    "actions-rs/toolchain",
+    "docker/setup-qemu-action",
+    "astral-sh/setup-uv",
+];
+
+/// Fields of a job that decide nothing of what is built.
+const JOB_FIELDS: [&str; 10] = [
+    "name", "runs-on", "needs", "strategy", "steps", "permissions", "timeout-minutes", "outputs",
+    "environment", "concurrency",
+];
+
+/// Translates a workflow; an error where nothing in it builds wheels.
+pub(super) fn translate(workflow: &Workflow, settings: &toml::Table) -> Result<Translation, InitError> {
+    let mut out = Translation::default();
+    triggers(workflow, &mut out);
+    for (id, job) in workflow.jobs() {
+        let steps = || job.get("steps").and_then(Value::as_array).into_iter().flatten();
+        let uses = |name: &str| {
+            let of = |step: &Value| step.get("uses").and_then(Value::as_str).is_some_and(|uses| uses.starts_with(name));
+            steps().any(of)
+        };
+        let is_upload = |step: &Value| {
+            let command = step.get("with").and_then(|with| with.get("command")).and_then(Value::as_str);
+            matches!(command, Some("upload" | "publish"))
+        };
+        let runs = |text: &str| steps().any(|step| step.get("run").and_then(Value::as_str).is_some_and(|run| run.contains(text)));
+        let publishes = uses("pypa/gh-action-pypi-publish") || steps().any(is_upload) || runs("twine upload");
+        let builds = uses("PyO3/maturin-action") || uses("messense/maturin-action") || uses("pypa/cibuildwheel") || runs("maturin build") || runs("maturin sdist");
+        if publishes {
+            out.environment = environment(job).or(out.environment.take());
+        }
+        if !builds && !publishes {
+            out.note(format!("job `{id}`: it builds no wheel that this program knows of, and is left out"));
+            continue;
+        }
+        job_fields(id, job, &mut out);
+        let Some(rows) = workflow.rows(id, job) else {
+            out.note(format!("job `{id}`: its matrix is computed during the run"));
+            continue;
+        };
+        for row in &rows {
+            translate_row(row, settings, &mut out);
+        }
+    }
+    if out.builds.is_empty() {
+        return Err(InitError::NothingToTranslate(workflow.path.clone()));
+    }
+    Ok(out)
+}
+
+/// What starts the workflow: tags are taken over.
+fn triggers(workflow: &Workflow, out: &mut Translation) {
+    let Some(on) = workflow.field("on") else { return };
+    for event in events(on) {
+        match event {
+            ("push", fields) => {
+                let tags = fields.and_then(|fields| fields.get("tags")).and_then(Value::as_array);
+                out.tags.extend(tags.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned));
+                if let Some(branches) = fields.and_then(|fields| fields.get("branches")) {
+                    out.note(format!("`on.push.branches`: {branches}; a release is started by a tag or by hand"));
+                }
+            }
+            ("workflow_dispatch", None | Some(Value::Null)) => {}
+            ("workflow_dispatch", Some(fields)) => {
+                let inputs = fields.get("inputs").and_then(Value::as_object).into_iter().flatten();
+                for (name, _) in inputs {
+                    out.note(format!("the input `{name}` of a manual run"));
+                }
+            }
+            (name, _) => out.note(format!("`on.{name}`: a release is started by a tag or by hand")),
+        }
+    }
+    // One that takes every tag would react to tags of other things, too.
+    if let Some(all) = out.tags.iter().find(|tag| ["*", "**"].contains(&tag.as_str())).cloned() {
+        out.note(format!("`on.push.tags`: `{all}`; only a tag with a version starts a release"));
+        out.tags.retain(|tag| *tag != all);
+    }
+    for name in ["env", "defaults"] {
+        if let Some(fields) = workflow.field(name).and_then(Value::as_object) {
+            for (key, value) in fields {
+                out.note(format!("`{name}.{key}`: `{}`", plain(value)));
+            }
+        }
+    }
+}
+
+fn events(on: &Value) -> Vec<(&str, Option<&Value>)> {
+    match on {
+        Value::String(name) => vec![(name.as_str(), None)],
+        Value::Array(names) => names.iter().filter_map(Value::as_str).map(|name| (name, None)).collect(),
+        Value::Object(events) => events.iter().map(|(name, fields)| (name.as_str(), Some(fields))).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The environment of a job; one of TestPyPI is not that of the release.
+fn environment(job: &Value) -> Option<String> {
+    let environment = job.get("environment")?;
+    let name = environment.as_str().or_else(|| environment.get("name")?.as_str())?;
+    (!name.contains("test") && !name.contains("${{")).then(|| name.to_owned())
+}
+
+/// Fields of a job that have no counterpart.
+fn job_fields(id: &str, job: &Value, out: &mut Translation) {
+    for (name, value) in job.as_object().into_iter().flatten() {
+        if name == "env" {
+            for (key, value) in value.as_object().into_iter().flatten() {
+                out.note(format!("job `{id}`: `env.{key}`: `{}`", plain(value)));
+            }
+        } else if !JOB_FIELDS.contains(&name.as_str()) {
+            out.note(format!("job `{id}`: `{name}`: `{}`", plain(value)));
+        }
+    }
+}
+
+fn translate_row(row: &JobRow<'_>, settings: &toml::Table, out: &mut Translation) {
+    for step in row.steps().filter(|step| !step.is_skipped()) {
+        let is_covered = step.uses().is_some_and(|name| COVERED.contains(&name));
+        if let Some(condition) = step.open_condition().filter(|_| !is_covered) {
+            out.note(format!("{}: `if: {condition}`", step.place()));
+        }
+        match step.uses() {
+            Some("PyO3/maturin-action" | "messense/maturin-action") => maturin_action::translate(&step, out),
+            Some("pypa/cibuildwheel") => cibuildwheel::translate(&step, settings, out),
+            Some("pypa/gh-action-pypi-publish") => publishing(&step, out),
+            Some(name) if COVERED.contains(&name) => {}
+            Some(name) => out.note(format!("{}: `uses: {name}`", step.place())),
+            None => {
+                if let Some(run) = step.run() {
+                    maturin_action::translate_run(&step, run, out);
+                }
+            }
+        }
+    }
+}
+
+/// Of the upload, the index is what matters.
+fn publishing(step: &Step<'_>, out: &mut Translation) {
+    for (name, value) in step.mapping("with") {
+        if !["packages-dir", "packages_dir", "skip-existing", "skip_existing", "verbose", "print-hash", "attestations"].contains(&name.as_str()) {
+            out.note(format!("{}: `{name}: {}`", step.place(), value.unwrap_or_else(|| "…".to_owned())));
+        }
+    }
+}
+
+/// What this command, or a template of it, has written.
+pub(super) fn translate_own(workflow: &Workflow) -> Option<Translation> {
+    let mut out = Translation::default();
+    let push = workflow.field("on")?.get("push")?;
+    let tags = push.get("tags").and_then(Value::as_array).into_iter().flatten();
+    out.tags.extend(tags.filter_map(Value::as_str).map(str::to_owned));
+    for (id, job) in workflow.jobs() {
+        if let Some(text) = job.get("environment").and_then(Value::as_str) {
+            // `${{ github.ref_type == 'tag' && 'release' || 'dry-run' }}`
+            out.environment = text.split('\'').nth(3).map(str::to_owned);
+        }
+        for row in workflow.rows(id, job)?.iter() {
+            for step in row.steps().filter(|step| !step.is_skipped()) {
+                own::translate(&step, &mut out);
+            }
+        }
+    }
+    (!out.builds.is_empty()).then_some(out)
+}
+
+fn plain(value: &Value) -> String {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let line = text.trim().lines().next().unwrap_or_default().to_owned();
+    if line.len() < text.trim().len() { format!("{line} …") } else { line }
+}

@@ -1,0 +1,249 @@
+//! `build-wheel init`: the workflows of projects of many shapes, linted, kept
+//! up to date, and what the templates for other projects are.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::{fail, names, succeed, write};
+
+const PIN: &str = "0123456789abcdef0123456789abcdef01234567";
+const WORKFLOW: &str = ".github/workflows/release.yml";
+
+/// The program, in a project's directory.
+fn init(project: &Path, arguments: &[&str]) -> Command {
+    let mut command = testkit::tools::scrubbed(env!("CARGO_BIN_EXE_build-wheel"));
+    command.current_dir(project).arg("init").args(arguments);
+    if !arguments.contains(&"--repository") {
+        command.args(["--repository", "owner/actions"]);
+    }
+    command
+}
+
+/// A copy of a project in `tests/fixtures/init`.
+fn fixture(name: &str) -> tempfile::TempDir {
+    let from = fixtures().join(name);
+    let folder = tempfile::tempdir().unwrap();
+    for entry in walk(&from) {
+        let to = folder.path().join(entry.strip_prefix(&from).unwrap());
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(&entry, to).unwrap();
+    }
+    folder
+}
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/init")
+}
+
+fn walk(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(walk(&path)) } else { found.push(path) }
+    }
+    found
+}
+
+/// actionlint and zizmor, pedantic, find nothing.
+fn lint(project: &Path) {
+    let workflow = project.join(WORKFLOW);
+    succeed(testkit::tools::command("actionlint").arg("-shellcheck=").arg(&workflow));
+    let mut zizmor = testkit::tools::command("zizmor");
+    zizmor.args(["--persona", "pedantic", "--offline", "--no-progress"]).arg(&workflow);
+    succeed(zizmor.env_remove("GITHUB_ACTIONS"));
+}
+
+/// The matrices of the generated workflow, a row on each line.
+fn rows(project: &Path) -> String {
+    let text = std::fs::read_to_string(project.join(WORKFLOW)).unwrap();
+    let mut out = Vec::new();
+    let mut is_matrix = false;
+    for line in text.lines() {
+        let indent = line.len() - line.trim_start().len();
+        if line.trim() == "matrix:" {
+            is_matrix = true;
+        } else if is_matrix && indent <= 6 {
+            is_matrix = false;
+        }
+        let shows = ["project: ", "maturin-args", "smoke-command", "test-requires", "expect-sdist", "tags: "];
+        let is_job = indent == 2 && line.trim_end().ends_with(':');
+        let is_input = shows.iter().any(|name| line.trim_start().starts_with(name));
+        let is_item = indent == 12 && !line.contains(": ");
+        if is_matrix && indent > 6 || is_job || is_input || is_item {
+            out.push(line.trim_end().to_owned());
+        }
+    }
+    out.join("\n")
+}
+
+/// Everything that a workflow of others becomes, and what is not translated.
+#[test]
+fn workflows_of_others_are_translated_and_nothing_is_dropped() {
+    let projects = names(&fixtures());
+    let with_workflow: Vec<&String> =
+        projects.iter().filter(|name| fixtures().join(name).join("workflow.yml").is_file()).collect();
+    assert!(with_workflow.len() >= 14, "{with_workflow:?}");
+    for name in with_workflow {
+        let project = fixture(name);
+        let at = project.path();
+        let arguments = ["--from-maturin-action", "workflow.yml", "--pin", PIN];
+        let output = init(at, &arguments).output().unwrap();
+        let shown = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{name}: {shown}");
+        lint(at);
+        let text = std::fs::read_to_string(at.join(WORKFLOW)).unwrap();
+        let notes: Vec<&str> =
+            shown.lines().filter_map(|line| line.split_once("not translated: ").map(|(_, note)| note)).collect();
+        for note in &notes {
+            assert!(text.contains(&format!("# - {note}\n")), "{name}: {note} is not in the workflow");
+        }
+        insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
+            insta::assert_snapshot!(format!("init-{name}"), format!("{}\n\n{}", rows(at), notes.join("\n")));
+        });
+        // What was written is what a second run writes, without the first file.
+        std::fs::remove_file(at.join("workflow.yml")).unwrap();
+        succeed(&mut init(at, &["--check"]));
+        succeed(&mut init(at, &["--pin", PIN]));
+        assert_eq!(std::fs::read_to_string(at.join(WORKFLOW)).unwrap(), text, "{name}");
+    }
+}
+
+#[test]
+fn a_project_without_a_workflow_gets_one() {
+    for (name, expected) in [
+        ("plain", &["aarch64-unknown-linux-musl", "python: [\"3.10\"", "release-requirements.txt"][..]),
+        ("flake", &["actions/setup-nix@", "flake-attr: ${{ matrix.backend == 'nix' && 'terminal-wheel' || '' }}"]),
+    ] {
+        let project = fixture(name);
+        succeed(&mut init(project.path(), &["--pin", PIN]));
+        lint(project.path());
+        let text = std::fs::read_to_string(project.path().join(WORKFLOW)).unwrap();
+        for part in expected {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
+        let requirements = project.path().join(".github/release-requirements.txt");
+        assert!(std::fs::read_to_string(requirements).unwrap().contains("maturin=="));
+        succeed(&mut init(project.path(), &["--check"]));
+    }
+    // The platforms of a workflow that is there.
+    let project = fixture("generated");
+    let workflows = project.path().join(".github/workflows");
+    std::fs::create_dir_all(&workflows).unwrap();
+    std::fs::rename(project.path().join("workflow.yml"), workflows.join("CI.yml")).unwrap();
+    succeed(&mut init(project.path(), &["--pin", PIN]));
+    let text = rows(project.path());
+    assert!(text.contains("armv7-unknown-linux-gnueabihf") && !text.contains("i686"), "{text}");
+}
+
+#[test]
+fn what_the_user_adds_stays() {
+    let project = fixture("plain");
+    let at = project.path();
+    let path = at.join(WORKFLOW);
+    succeed(&mut init(at, &["--pin", PIN]));
+    let first = std::fs::read_to_string(&path).unwrap();
+    let job = "\n  notify:\n    runs-on: ubuntu-latest\n    steps: []\n";
+    let mine = format!("# Our release.\n{}{job}", first.replace("timeout-minutes: 15", "timeout-minutes: 99"));
+    std::fs::write(&path, &mine).unwrap();
+
+    let output = init(at, &["--check"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let diff = String::from_utf8(succeed(&mut init(at, &["--dry-run", "--pin", PIN])).into_bytes()).unwrap();
+    assert!(diff.contains("-    timeout-minutes: 99\n+    timeout-minutes: 15\n"), "{diff}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), mine, "neither writes");
+    succeed(&mut init(at, &["--pin", PIN]));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("# Our release.\n{first}{job}"));
+
+    // A bot raises pins: nothing that `--check` minds, and a newer one stays.
+    let now = std::fs::read_to_string(&path).unwrap();
+    let raised = now.lines().map(|line| match line.split_once("actions/checkout@") {
+        Some((before, _)) => format!("{before}actions/checkout@{} # v99.0.0\n", "f".repeat(40)),
+        None => format!("{line}\n"),
+    });
+    let raised: String = raised.collect();
+    std::fs::write(&path, &raised).unwrap();
+    succeed(&mut init(at, &["--check"]));
+    succeed(&mut init(at, &["--pin", PIN]));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), raised);
+}
+
+#[test]
+fn the_newest_release_is_pinned() {
+    let project = fixture("plain");
+    let server = tempfile::tempdir().unwrap();
+    let repository = server.path().join("owner/actions");
+    std::fs::create_dir_all(&repository).unwrap();
+    let git = |arguments: &[&str]| {
+        let mut command = Command::new("git");
+        command.current_dir(&repository).args(["-c", "user.name=a", "-c", "user.email=a@example.org"]).args(arguments);
+        succeed(&mut command).trim().to_owned()
+    };
+    git(&["init", "--quiet"]);
+    git(&["commit", "--quiet", "--allow-empty", "-m", "one"]);
+    git(&["tag", "v0.9.0"]);
+    git(&["commit", "--quiet", "--allow-empty", "-m", "two"]);
+    git(&["tag", "-a", "-m", "two", "v0.10.0"]);
+    git(&["tag", "src-v1.0.0"]);
+    let commit = git(&["rev-parse", "HEAD"]);
+    let url = format!("file://{}", server.path().display());
+    succeed(init(project.path(), &[]).env("GITHUB_SERVER_URL", &url));
+    let text = std::fs::read_to_string(project.path().join(WORKFLOW)).unwrap();
+    assert!(text.contains(&format!("owner/actions/actions/publish@{commit} # v0.10.0\n")), "{text}");
+
+    // Without a connection: what is pinned stays; forty zeros and one warning.
+    let offline = |project: &Path| {
+        let output = init(project, &[]).env("GITHUB_SERVER_URL", "file:///nowhere").output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(!offline(project.path()).contains("warning"));
+    assert_eq!(std::fs::read_to_string(project.path().join(WORKFLOW)).unwrap(), text);
+    let other = fixture("plain");
+    let shown = offline(other.path());
+    assert_eq!(shown.matches("forty zeros").count(), 1, "{shown}");
+    let text = std::fs::read_to_string(other.path().join(WORKFLOW)).unwrap();
+    assert!(text.contains(&format!("owner/actions/actions/build-wheel@{}", "0".repeat(40))));
+}
+
+#[test]
+fn bad_input_is_an_error_and_loses_nothing() {
+    let project = fixture("plain");
+    let at = project.path();
+    write(at, &[(WORKFLOW, "name: mine\n"), ("no.yml", "a: ["), ("other.yml", "jobs: {}"), ("empty/x", "")]);
+    for (arguments, code, expected) in [
+        (&[][..], 1, "exists and was not written by this command"),
+        (&["--workflow", "new.yml", "--from-maturin-action", "none.yml"], 3, "`none.yml`"),
+        (&["--workflow", "new.yml", "--from-maturin-action", "no.yml"], 2, "`no.yml` is not valid YAML"),
+        (&["--workflow", "new.yml", "--from-maturin-action", "other.yml"], 2, "no step with maturin-action or cibuildwheel"),
+        (&["--pin", "main"], 2, "`--pin`: expected a commit of 40 hexadecimal digits, found `main`"),
+        (&["--repository", "here"], 2, "`--repository`: expected `OWNER/NAME`, found `here`"),
+        (&["empty"], 2, "no package to release below `empty`"),
+    ] {
+        let error = fail(&mut init(at, arguments), code);
+        assert!(error.contains(expected), "{arguments:?}: {error}");
+    }
+    assert_eq!(std::fs::read_to_string(at.join(WORKFLOW)).unwrap(), "name: mine\n");
+    assert!(!at.join("new.yml").exists());
+}
+
+#[test]
+fn the_help_names_what_the_command_takes() {
+    let help = succeed(testkit::tools::scrubbed(env!("CARGO_BIN_EXE_build-wheel")).args(["init", "--help"]));
+    insta::assert_snapshot!(help);
+}
+
+/// The templates for other projects are what this command writes.
+#[test]
+fn the_templates_are_its_output() {
+    let consumers = testkit::tools::workspace().join("tests/consumers");
+    for name in ["bin-wheel", "mixed", "pyo3-abi3", "several-packages", "uv-workspace"] {
+        let mut command = testkit::tools::scrubbed(env!("CARGO_BIN_EXE_build-wheel"));
+        command.args(["init", "--repository", "OWNER/REPOSITORY", "--check"]).arg(consumers.join(name));
+        succeed(&mut command);
+        lint(&consumers.join(name));
+        let text: Value = serde_saphyr::from_str(&std::fs::read_to_string(consumers.join(name).join(WORKFLOW)).unwrap()).unwrap();
+        assert!(text["jobs"]["publish"].is_object());
+    }
+}
