@@ -99,12 +99,7 @@ impl CompilerFlags {
 /// What Cargo would hand to rustc for `target`. A variable takes the place of
 /// its configuration files, so their flags are read here. A file that cannot be
 /// read is reported by Cargo itself.
-fn rust_flags(
-    project: &Path,
-    target: Target,
-    cargo_home: Option<PathBuf>,
-    env: &Env,
-) -> Option<Vec<String>> {
+fn rust_flags(project: &Path, target: Target, cargo_home: Option<PathBuf>, env: &Env) -> Option<Vec<String>> {
     let options = cargo_config2::ResolveOptions::default().env(env.iter()).cargo_home(cargo_home);
     let project = std::path::absolute(project).ok()?;
     let config = cargo_config2::Config::load_with_options(project, options).ok()?;

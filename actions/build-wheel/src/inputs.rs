@@ -121,8 +121,14 @@ const FOREIGN_OPTIONS: &[(&str, &str)] = &[
     ("--offline", TO_MATURIN),
     ("--bindings", TO_MATURIN),
     ("-b", TO_MATURIN),
-    ("--manifest-path", "set PROJECT to the directory of the pyproject.toml, or use `--maturin-args '--manifest-path PATH'`"),
-    ("-m", "set PROJECT to the directory of the pyproject.toml, or use `--maturin-args '--manifest-path PATH'`"),
+    (
+        "--manifest-path",
+        "set PROJECT to the directory of the pyproject.toml, or use `--maturin-args '--manifest-path PATH'`",
+    ),
+    (
+        "-m",
+        "set PROJECT to the directory of the pyproject.toml, or use `--maturin-args '--manifest-path PATH'`",
+    ),
     ("--release", "it is the default; `--profile` chooses another one"),
     ("-r", "it is the default; `--profile` chooses another one"),
     ("--interpreter", "use `--python`, once for each wheel"),
@@ -134,7 +140,8 @@ const FOREIGN_OPTIONS: &[(&str, &str)] = &[
     ("-o", "use `--out-dir`"),
     ("--sdist", "use `--backend sdist`"),
 ];
-const TO_MATURIN: &str = "it is an option of maturin: use `--maturin-args`, such as `--maturin-args '--features a,b'`";
+const TO_MATURIN: &str =
+    "it is an option of maturin: use `--maturin-args`, such as `--maturin-args '--features a,b'`";
 
 choice! {
     /// What builds, or that it follows from the project.

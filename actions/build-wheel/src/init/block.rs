@@ -61,7 +61,10 @@ mod tests {
         assert_eq!(first, format!("{BEGIN}\nx: 1\n{END}\n"));
         let mine = format!("# mine\n{first}  more: 2\n");
         assert_eq!(find(path, &mine).unwrap(), Some("x: 1\n"));
-        assert_eq!(replace(path, &mine, "x: 2\n").unwrap(), format!("# mine\n{BEGIN}\nx: 2\n{END}\n  more: 2\n"));
+        assert_eq!(
+            replace(path, &mine, "x: 2\n").unwrap(),
+            format!("# mine\n{BEGIN}\nx: 2\n{END}\n  more: 2\n")
+        );
         assert!(matches!(replace(path, "name: mine\n", ""), Err(InitError::Foreign(_))));
         for text in [format!("{BEGIN}\n"), format!("{END}\n"), format!("{END}\n{BEGIN}\n")] {
             assert!(matches!(replace(path, &text, ""), Err(InitError::Marker { .. })), "{text}");

@@ -30,7 +30,12 @@ pub(super) fn translate(step: &Step<'_>, settings: &Table, out: &mut Translation
         let name = name.to_ascii_lowercase().replace('_', "-").replace("x86-64", "x86_64");
         let name = match name.strip_suffix(&format!("-{platform}")) {
             Some(name) => name.to_owned(),
-            None if ["linux", "macos", "windows"].iter().any(|other| name.ends_with(&format!("-{other}"))) => continue,
+            None if ["linux", "macos", "windows"]
+                .iter()
+                .any(|other| name.ends_with(&format!("-{other}"))) =>
+            {
+                continue;
+            }
             None => name,
         };
         match value {
@@ -59,8 +64,18 @@ struct Request<'r> {
 
 /// Options that are translated.
 const KNOWN: [&str; 12] = [
-    "build", "skip", "archs", "test-command", "test-requires", "test-sources", "manylinux-x86_64-image",
-    "manylinux-aarch64-image", "manylinux-i686-image", "build-verbosity", "build-frontend", "enable",
+    "build",
+    "skip",
+    "archs",
+    "test-command",
+    "test-requires",
+    "test-sources",
+    "manylinux-x86_64-image",
+    "manylinux-aarch64-image",
+    "manylinux-i686-image",
+    "build-verbosity",
+    "build-frontend",
+    "enable",
 ];
 
 impl Request<'_> {
@@ -75,14 +90,21 @@ impl Request<'_> {
             out.note(format!("{place}: `{name}` of cibuildwheel: `{value}`"));
         }
         let is_linux = RunnerSystem::of(self.runner) == RunnerSystem::Linux;
-        let archs: Vec<&str> = self.option("archs").split([' ', ',']).filter(|arch| !arch.is_empty()).collect();
+        let archs: Vec<&str> =
+            self.option("archs").split([' ', ',']).filter(|arch| !arch.is_empty()).collect();
         let archs = if archs.is_empty() { vec!["auto"] } else { archs };
         for arch in archs {
             for is_musl in [false, true].into_iter().take(if is_linux { 2 } else { 1 }) {
                 match targets(arch, self.runner, is_musl) {
-                    Ok(found) => found.into_iter().for_each(|target| self.add_target(target, is_musl, &place, out)),
+                    Ok(found) => {
+                        for target in found {
+                            self.add_target(target, is_musl, &place, out);
+                        }
+                    }
                     Err(_) if is_musl => {}
-                    Err(what) => out.note(format!("{place}: {what}: no target of build-wheel; keep this job")),
+                    Err(what) => {
+                        out.note(format!("{place}: {what}: no target of build-wheel; keep this job"))
+                    }
                 }
             }
         }
@@ -96,9 +118,14 @@ impl Request<'_> {
             (false, _) => format!("macosx_{arch}"),
         };
         let image = self.option(&format!("manylinux-{arch}-image"));
-        let compatibility = if target.is_linux() && !is_musl && image.starts_with("manylinux") { image } else { "" };
+        let compatibility =
+            if target.is_linux() && !is_musl && image.starts_with("manylinux") { image } else { "" };
         let test = self.option("test-command");
-        let commands = test.replace("{project}/", "").replace("{package}/", "").replace("{project}", ".").replace("{package}", ".");
+        let commands = test
+            .replace("{project}/", "")
+            .replace("{package}/", "")
+            .replace("{project}", ".")
+            .replace("{package}", ".");
         if test.contains("{wheel}") {
             out.note(format!("{place}: `{{wheel}}` in `test-command`"));
         }
@@ -115,7 +142,11 @@ impl Request<'_> {
                 compatibility: compatibility.to_owned(),
                 python,
                 smoke_commands: commands.lines().map(str::to_owned).collect(),
-                test_requires: if commands.is_empty() { Vec::new() } else { std::iter::once("wheel".to_owned()).chain(requires.clone()).collect() },
+                test_requires: if commands.is_empty() {
+                    Vec::new()
+                } else {
+                    std::iter::once("wheel".to_owned()).chain(requires.clone()).collect()
+                },
                 test_sources: sources.clone(),
                 ..Build::default()
             });
@@ -124,17 +155,19 @@ impl Request<'_> {
 
     /// The Pythons that `build` selects for a platform and `skip` leaves.
     fn pythons(&self, platform: &str) -> Vec<String> {
-        let patterns = |name: &str| -> Vec<String> {
-            self.option(name).split_whitespace().flat_map(braces).collect()
-        };
+        let patterns =
+            |name: &str| -> Vec<String> { self.option(name).split_whitespace().flat_map(braces).collect() };
         let (build, skip) = (patterns("build"), patterns("skip"));
         let matches = |patterns: &[String], text: &str| {
             patterns.iter().any(|pattern| glob(pattern.as_bytes(), text.as_bytes()))
         };
-        let identifiers = DEFAULT.iter().map(|python| (format!("cp{}-{platform}", python.replace('.', "")), *python));
-        let free = ["3.14t"].iter().map(|python| (format!("cp{}-{platform}", python.replace('.', "")), *python));
+        let identifiers =
+            DEFAULT.iter().map(|python| (format!("cp{}-{platform}", python.replace('.', "")), *python));
+        let free =
+            ["3.14t"].iter().map(|python| (format!("cp{}-{platform}", python.replace('.', "")), *python));
         let pypy = ["pypy3.11"].iter().map(|python| (format!("pp311-{platform}"), *python));
-        let has_pypy = self.option("enable").contains("pypy") || build.iter().any(|pattern| pattern.starts_with("pp"));
+        let has_pypy =
+            self.option("enable").contains("pypy") || build.iter().any(|pattern| pattern.starts_with("pp"));
         let all = identifiers.chain(free).chain(pypy.filter(|_| has_pypy));
         let chosen = all.filter(|(id, _)| (build.is_empty() || matches(&build, id)) && !matches(&skip, id));
         chosen.map(|(_, python)| python.to_owned()).collect()
@@ -162,7 +195,8 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
 /// The paths below the project that a test command names.
 fn sources_of(test: &str) -> Vec<String> {
     let words = test.split_whitespace().map(|word| word.trim_matches(['"', '\'']));
-    let paths = words.filter_map(|word| word.strip_prefix("{project}/").or_else(|| word.strip_prefix("{package}/")));
+    let paths =
+        words.filter_map(|word| word.strip_prefix("{project}/").or_else(|| word.strip_prefix("{package}/")));
     let mut paths: Vec<String> = paths.map(|path| path.trim_end_matches('/').to_owned()).collect();
     paths.dedup();
     paths

@@ -86,7 +86,9 @@ impl Failure for InitError {
                 "write to another file with `--workflow PATH`; `--from-maturin-action {}` translates this one",
                 path.display()
             ),
-            Self::Marker { .. } => "restore the missing line, or remove the other one with what it encloses".into(),
+            Self::Marker { .. } => {
+                "restore the missing line, or remove the other one with what it encloses".into()
+            }
             Self::Outdated(_) => "run `build-wheel init`; `--dry-run` shows what would change".into(),
         })
     }

@@ -62,7 +62,8 @@ pub(super) fn translate_run(step: &Step<'_>, run: &str, out: &mut Translation) {
     let joined = run.replace("\\\n", " ");
     for line in joined.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let build = ["maturin build", "maturin sdist"].into_iter().find(|text| line.contains(text));
-        let Some((command, (before, args))) = build.and_then(|text| Some((text, line.split_once(text)?))) else {
+        let Some((command, (before, args))) = build.and_then(|text| Some((text, line.split_once(text)?)))
+        else {
             out.note(format!("{}: `run: {line}`", step.place()));
             continue;
         };
@@ -118,7 +119,8 @@ fn options(args: &str, place: &str, request: &mut Request, out: &mut Translation
             "--manifest-path" | "-m" => {
                 let path = value();
                 let directory = path.strip_suffix("Cargo.toml").unwrap_or(&path).trim_end_matches('/');
-                request.directory = Some(if directory.is_empty() { ".".to_owned() } else { directory.to_owned() });
+                request.directory =
+                    Some(if directory.is_empty() { ".".to_owned() } else { directory.to_owned() });
             }
             "--find-interpreter" | "-f" => request.finds_pythons = true,
             "--sdist" => request.with_sdist = true,
@@ -134,10 +136,21 @@ fn options(args: &str, place: &str, request: &mut Request, out: &mut Translation
                 let is_option = |word: &String| word.starts_with('-');
                 let mut line = word;
                 if given.is_none()
-                    && !["--strip", "--locked", "--frozen", "--offline", "--all-features", "--no-default-features"].contains(&name.as_str())
+                    && ![
+                        "--strip",
+                        "--locked",
+                        "--frozen",
+                        "--offline",
+                        "--all-features",
+                        "--no-default-features",
+                    ]
+                    .contains(&name.as_str())
                     && let Some(value) = words.next_if(|word| !is_option(word))
                 {
-                    line = format!("{line} {}", shlex::try_quote(&value).map_or_else(|_| value.clone(), Into::into));
+                    line = format!(
+                        "{line} {}",
+                        shlex::try_quote(&value).map_or_else(|_| value.clone(), Into::into)
+                    );
                 }
                 request.args.push(line);
             }
@@ -147,7 +160,8 @@ fn options(args: &str, place: &str, request: &mut Request, out: &mut Translation
 
 /// Adds what a request builds.
 fn add(step: &Step<'_>, request: Request, out: &mut Translation) {
-    let directory = request.directory.map(|path| path.trim_start_matches("./").trim_end_matches('/').to_owned());
+    let directory =
+        request.directory.map(|path| path.trim_start_matches("./").trim_end_matches('/').to_owned());
     let directory = directory.map(|path| if path.is_empty() { ".".to_owned() } else { path });
     let sdist = Build { directory: directory.clone(), backend: "sdist".to_owned(), ..Build::default() };
     if request.is_sdist || request.with_sdist {
@@ -169,15 +183,20 @@ fn add(step: &Step<'_>, request: Request, out: &mut Translation) {
     }
     let mut pythons: Vec<String> = request.pythons.iter().map(|name| python(name)).collect();
     if request.finds_pythons {
-        pythons.push(super::ALL_PYTHONS.to_owned());
+        pythons.push(super::names::ALL_PYTHONS.to_owned());
     }
     if pythons.is_empty() {
         pythons.push(String::new());
     }
-    let macos = if request.macos.is_empty() { String::new() } else { format!("macosx_{}", request.macos.replace('.', "_")) };
+    let macos = if request.macos.is_empty() {
+        String::new()
+    } else {
+        format!("macosx_{}", request.macos.replace('.', "_"))
+    };
     for target in targets {
         let mut compatibility = if target.is_linux() { floor(&request.manylinux) } else { macos.clone() };
-        if matches!(Compatibility::parse(&compatibility), Ok(Compatibility::Musllinux(version)) if version < (1, 2)) {
+        if matches!(Compatibility::parse(&compatibility), Ok(Compatibility::Musllinux(version)) if version < (1, 2))
+        {
             out.note(format!("{}: `{compatibility}`: Rust links with musl 1.2", step.place()));
             "musllinux_1_2".clone_into(&mut compatibility);
         }
@@ -188,7 +207,9 @@ fn add(step: &Step<'_>, request: Request, out: &mut Translation) {
             out.builds.push(Build {
                 target: Some(target),
                 directory: directory.clone(),
-                compatibility: Compatibility::parse(&compatibility).map(|_| compatibility.clone()).unwrap_or_default(),
+                compatibility: Compatibility::parse(&compatibility)
+                    .map(|_| compatibility.clone())
+                    .unwrap_or_default(),
                 python: python.clone(),
                 args: request.args.clone(),
                 ..Build::default()

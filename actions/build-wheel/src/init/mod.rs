@@ -7,14 +7,18 @@ mod cibuildwheel;
 mod error;
 mod expression;
 mod maturin_action;
+mod names;
 mod own;
 mod pins;
 mod platform;
 mod project;
 mod release;
 mod render;
+mod steps;
 mod translate;
+mod wheel_job;
 mod workflow;
+mod yaml;
 
 use std::path::{Path, PathBuf};
 
@@ -22,6 +26,7 @@ use toolkit::{Command, Env, Exit, FileError, Input, InputKind, Invocation, Ui, w
 
 use self::build::Translation;
 pub(crate) use self::error::InitError;
+use self::names::{CARRIED_REQUIREMENTS, NOTES, REQUIREMENTS, WORKFLOW};
 use self::pins::Pins;
 use self::project::Project;
 use self::release::Release;
@@ -47,20 +52,6 @@ pub(crate) const COMMAND: Command = Command::new(
     Input::new("repository", InputKind::Text, "The repository of the actions, as OWNER/NAME."),
 ]);
 
-const WORKFLOW: &str = ".github/workflows/release.yml";
-
-/// Where the build tools are listed for projects without such a list.
-const REQUIREMENTS: &str = ".github/release-requirements.txt";
-
-/// maturin and zig, by hash.
-const CARRIED_REQUIREMENTS: &str = include_str!("../../../../tests/consumers/pyo3-abi3/requirements.txt");
-
-/// Stands for every Python that a package supports.
-const ALL_PYTHONS: &str = "all";
-
-/// Begins the list of what was not translated.
-const NOTES: &str = "Not translated from the former workflow; remove a line when it is taken care of:";
-
 /// The options of the command.
 struct Options {
     root: PathBuf,
@@ -85,12 +76,20 @@ impl Options {
             }
         };
         let pin = option("pin").cloned();
-        if let Some(found) = pin.clone().filter(|pin| pin.len() != 40 || !pin.bytes().all(|byte| byte.is_ascii_hexdigit())) {
-            return Err(InitError::Option { option: "pin", expected: "a commit of 40 hexadecimal digits", found });
+        if let Some(found) =
+            pin.clone().filter(|pin| pin.len() != 40 || !pin.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        {
+            return Err(InitError::Option {
+                option: "pin",
+                expected: "a commit of 40 hexadecimal digits",
+                found,
+            });
         }
         let repository = option("repository").cloned();
         let is_name = |text: &str| {
-            let plain = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+            let plain = |part: &str| {
+                !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+            };
             text.split_once('/').is_some_and(|(owner, name)| plain(owner) && plain(name))
         };
         if let Some(found) = repository.clone().filter(|text| !is_name(text)) {
@@ -124,7 +123,8 @@ pub(crate) fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, InitError> {
     report(&project, &release, ui);
     let pins = pins(&options, block, &invocation.env, ui);
     let text = render::render(&release, &pins);
-    let mut files = vec![(options.workflow.clone(), old.clone(), block::replace(&options.workflow, &old, &text)?)];
+    let mut files =
+        vec![(options.workflow.clone(), old.clone(), block::replace(&options.workflow, &old, &text)?)];
     if project.requirements.is_none() {
         let path = options.root.join(REQUIREMENTS);
         files.push((path.clone(), read(&path)?, CARRIED_REQUIREMENTS.to_owned()));
@@ -234,7 +234,12 @@ fn pins(options: &Options, block: Option<&str>, env: &Env, ui: &Ui) -> Pins {
 /// Says what was found, and what is not translated.
 fn report(project: &Project, release: &Release, ui: &Ui) {
     for package in &project.packages {
-        ui.info(format!("package `{}` in `{}`: {}", package.name, package.directory, package.bindings.describe()));
+        ui.info(format!(
+            "package `{}` in `{}`: {}",
+            package.name,
+            package.directory,
+            package.bindings.describe()
+        ));
     }
     for note in &release.notes {
         ui.warning(format!("not translated: {note}"));

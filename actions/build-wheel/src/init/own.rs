@@ -1,6 +1,7 @@
 //! A step with build-wheel itself: what a workflow says already stays.
 
 use super::build::{Build, Translation};
+use super::maturin_action::python;
 use super::workflow::Step;
 use crate::target::Target;
 
@@ -25,7 +26,7 @@ pub(super) fn translate(step: &Step<'_>, out: &mut Translation) {
             "target" => build.target = Target::parse(&value).ok(),
             "project" => build.directory = Some(value),
             "compatibility" => build.compatibility = value,
-            "python" => build.python = value.strip_prefix("python").unwrap_or(&value).to_owned(),
+            "python" => build.python = python(&value),
             "backend" => build.backend = value,
             "flake-attr" => build.flake_attr = value,
             "maturin-args" => build.args = lines(&value),
@@ -36,10 +37,10 @@ pub(super) fn translate(step: &Step<'_>, out: &mut Translation) {
         }
     }
     // Before `python` chose it.
-    if let [first, python] = &build.args[..]
+    if let [first, name] = &build.args[..]
         && first == "--interpreter"
     {
-        build.python = python.strip_prefix("python").unwrap_or(python).to_owned();
+        build.python = python(name);
         build.args.clear();
     }
     if build.backend == "sdist" {

@@ -44,7 +44,9 @@ impl Pins {
     /// `all`, also those that are older.
     pub(super) fn keep(&mut self, workflow: &str, all: bool) {
         for (name, pin) in pins_in(workflow) {
-            if let Some(rest) = name.strip_prefix(&self.repository).filter(|rest| rest.starts_with("/actions/")) {
+            if let Some(rest) =
+                name.strip_prefix(&self.repository).filter(|rest| rest.starts_with("/actions/"))
+            {
                 if pin.sha != UNKNOWN && self.own.is_none() && !rest.is_empty() {
                     self.own = Some(pin);
                 }
@@ -90,7 +92,8 @@ pub(super) fn newest(repository: &str, env: &Env, ui: &Ui) -> Result<Pin, String
     let server = env.get("GITHUB_SERVER_URL").unwrap_or("https://github.com");
     let url = format!("{server}/{repository}");
     let cmd = Cmd::new("git").args(["ls-remote", "--tags", "--", &url]).env("GIT_TERMINAL_PROMPT", "0");
-    let output = cmd.run(ui, OutputMode::Quiet, Duration::from_secs(60)).map_err(|error| error.to_string())?;
+    let output =
+        cmd.run(ui, OutputMode::Quiet, Duration::from_secs(60)).map_err(|error| error.to_string())?;
     newest_of(&output.stdout).ok_or_else(|| format!("`{url}` has no tag `v<version>`"))
 }
 
@@ -102,7 +105,8 @@ fn newest_of(listing: &str) -> Option<Pin> {
         let Some(name) = name.strip_prefix("refs/tags/") else { continue };
         let tag = name.strip_suffix("^{}").unwrap_or(name);
         let numbers = version(tag);
-        let is_version = tag == format!("v{}", numbers.iter().map(u64::to_string).collect::<Vec<_>>().join("."));
+        let is_version =
+            tag == format!("v{}", numbers.iter().map(u64::to_string).collect::<Vec<_>>().join("."));
         if is_version && numbers.len() == 3 {
             let is_commit = name != tag;
             let entry = tags.entry((numbers, tag)).or_insert(sha);
@@ -126,7 +130,10 @@ mod tests {
             let uses = pins.uses(&format!("actions/{name}"));
             assert!(!uses.contains(UNKNOWN), "{uses}");
         }
-        assert_eq!(pins.uses("./actions/publish"), format!("o/r/actions/publish@{UNKNOWN} # v{}", env!("CARGO_PKG_VERSION")));
+        assert_eq!(
+            pins.uses("./actions/publish"),
+            format!("o/r/actions/publish@{UNKNOWN} # v{}", env!("CARGO_PKG_VERSION"))
+        );
     }
 
     #[test]

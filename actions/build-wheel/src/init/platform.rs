@@ -43,7 +43,9 @@ pub(super) fn runner_arch(label: &str) -> Arch {
     let is_arm = match RunnerSystem::of(&label) {
         // GitHub's Intel images were macos-13 and older, and are called so now.
         RunnerSystem::Macos => {
-            !["intel", "large", "macos-10", "macos-11", "macos-12", "macos-13"].iter().any(|text| label.contains(text))
+            !["intel", "large", "macos-10", "macos-11", "macos-12", "macos-13"]
+                .iter()
+                .any(|text| label.contains(text))
                 || label.contains("xlarge")
         }
         _ => label.contains("arm") || label.contains("aarch64"),
@@ -106,7 +108,11 @@ pub(super) fn targets(name: &str, runner: &str, is_musl: bool) -> Result<Vec<Tar
         RunnerSystem::Windows => return Err(format!("Windows ({})", arch.tag())),
     };
     let target = Target { arch, system };
-    if target.triple() == "unknown" { Err(format!("the target `{name}` on {runner}")) } else { Ok(vec![target]) }
+    if target.triple() == "unknown" {
+        Err(format!("the target `{name}` on {runner}"))
+    } else {
+        Ok(vec![target])
+    }
 }
 
 /// What a platform tag of the target looks like, for `matrix` of verify-dist.
@@ -147,7 +153,8 @@ mod tests {
     #[test]
     fn targets_are_named_as_others_do() {
         let names = |name: &str, runner: &str, is_musl: bool| {
-            targets(name, runner, is_musl).map(|found| found.iter().map(|target| target.triple()).collect::<Vec<_>>())
+            targets(name, runner, is_musl)
+                .map(|found| found.iter().map(|target| target.triple()).collect::<Vec<_>>())
         };
         for (name, runner, is_musl, expected) in [
             ("x86_64", "ubuntu-latest", false, "x86_64-unknown-linux-gnu"),
@@ -163,7 +170,10 @@ mod tests {
         }
         assert_eq!(names("universal2", "macos-14", false).unwrap().len(), 2);
         assert_eq!(names("x64", "windows-latest", false), Err("Windows (x86_64)".into()));
-        assert_eq!(names("wasm32-unknown-emscripten", "ubuntu-latest", false).unwrap_err(), "the target `wasm32-unknown-emscripten`");
+        assert_eq!(
+            names("wasm32-unknown-emscripten", "ubuntu-latest", false).unwrap_err(),
+            "the target `wasm32-unknown-emscripten`"
+        );
     }
 
     #[test]

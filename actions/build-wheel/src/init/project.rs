@@ -162,16 +162,16 @@ impl Package {
         let manifest = path.join(manifest.unwrap_or("Cargo.toml"));
         let cargo = read_toml(&manifest)?.unwrap_or_default();
         let workspace = workspace_manifest(&manifest)?;
-        let bindings = if backend == "maturin" {
-            bindings(maturin, &cargo, &workspace)
-        } else {
-            Bindings::Pure
-        };
+        let bindings =
+            if backend == "maturin" { bindings(maturin, &cargo, &workspace) } else { Bindings::Pure };
         let name = project_field(&pyproject, "name").and_then(Value::as_str);
-        let name = name.or_else(|| cargo.get("package")?.get("name")?.as_str()).unwrap_or("project").to_owned();
-        let requires = project_field(&pyproject, "requires-python").and_then(Value::as_str).unwrap_or_default();
-        let has_requirements =
-            project_field(&pyproject, "dependencies").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
+        let name =
+            name.or_else(|| cargo.get("package")?.get("name")?.as_str()).unwrap_or("project").to_owned();
+        let requires =
+            project_field(&pyproject, "requires-python").and_then(Value::as_str).unwrap_or_default();
+        let has_requirements = project_field(&pyproject, "dependencies")
+            .and_then(Value::as_array)
+            .is_some_and(|list| !list.is_empty());
         let (directory, pythons) = (directory.to_owned(), pythons(requires));
         Ok(Some(Self { name, directory, bindings, pythons, has_requirements, backend, pyproject }))
     }
@@ -179,7 +179,8 @@ impl Package {
     /// Its name as the key of a job.
     pub(super) fn job(&self) -> String {
         let last = self.directory.rsplit('/').next().filter(|name| *name != ".").unwrap_or(&self.name);
-        let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c.to_ascii_lowercase() } else { '-' };
+        let plain =
+            |c: char| if c.is_ascii_alphanumeric() || c == '-' { c.to_ascii_lowercase() } else { '-' };
         last.chars().map(plain).collect()
     }
 }
@@ -291,7 +292,7 @@ fn flake_wheel(path: &Path) -> Option<String> {
 /// A requirements file with hashes that installs maturin.
 fn requirements(root: &Path) -> Option<String> {
     let places = [
-        super::REQUIREMENTS,
+        super::names::REQUIREMENTS,
         "requirements.txt",
         "requirements-release.txt",
         "requirements-build.txt",
@@ -340,9 +341,17 @@ mod tests {
             ("", "[dependencies]\npyo3 = '1'", Bindings::PerPython),
             ("", "[dependencies]\npyo3 = { version = '1', features = ['abi3-py310'] }", Bindings::Abi3),
             ("", "[dependencies]\npyo3 = { workspace = true }", Bindings::Abi3),
-            ("features = ['stable']", "[dependencies]\npyo3 = '1'\n[features]\nstable = ['pyo3/abi3-py38']", Bindings::Abi3),
+            (
+                "features = ['stable']",
+                "[dependencies]\npyo3 = '1'\n[features]\nstable = ['pyo3/abi3-py38']",
+                Bindings::Abi3,
+            ),
             ("", "[dependencies]\npyo3 = '1'\n[features]\nstable = ['pyo3/abi3-py38']", Bindings::PerPython),
-            ("", "[dependencies]\npyo3 = '1'\n[features]\ndefault = ['x']\nx = ['pyo3/abi3']", Bindings::Abi3),
+            (
+                "",
+                "[dependencies]\npyo3 = '1'\n[features]\ndefault = ['x']\nx = ['pyo3/abi3']",
+                Bindings::Abi3,
+            ),
             ("bindings = 'bin'", "", Bindings::AnyPython),
             ("bindings = 'cffi'", "", Bindings::AnyPython),
             ("", "[dependencies]\nuniffi = '1'", Bindings::AnyPython),

@@ -74,19 +74,21 @@ impl Release {
         let mut translation = translation.unwrap_or_default();
         let mut builds: Vec<(usize, Build)> = Vec::new();
         for build in std::mem::take(&mut translation.builds) {
-            match owner(project, &build) {
-                Some(index) => builds.push((index, build)),
-                None => {
-                    let directory = build.directory.unwrap_or_default();
-                    translation.note(format!("a build in `{directory}`, where there is no package"));
-                }
+            if let Some(index) = owner(project, &build) {
+                builds.push((index, build));
+            } else {
+                let directory = build.directory.unwrap_or_default();
+                translation.note(format!("a build in `{directory}`, where there is no package"));
             }
         }
         let mut release = Self {
             packages: project.packages.iter().map(|package| package.name.clone()).collect(),
             tags: translation.tags.clone(),
             environment: translation.environment.clone().unwrap_or_else(|| "release".to_owned()),
-            requirements: project.requirements.clone().unwrap_or_else(|| super::REQUIREMENTS.to_owned()),
+            requirements: project
+                .requirements
+                .clone()
+                .unwrap_or_else(|| super::names::REQUIREMENTS.to_owned()),
             has_verify_settings: project.has_verify_settings,
             ..Self::default()
         };
@@ -95,7 +97,8 @@ impl Release {
         }
         let natives = project.native().count().max(1);
         for (index, package) in project.packages.iter().enumerate() {
-            let own: Vec<&Build> = builds.iter().filter(|(of, _)| *of == index).map(|(_, build)| build).collect();
+            let own: Vec<&Build> =
+                builds.iter().filter(|(of, _)| *of == index).map(|(_, build)| build).collect();
             let is_flake = project.flake_attr.is_some() && natives == 1 && index == 0;
             if package.bindings == Bindings::Pure && !is_flake {
                 continue;
@@ -111,7 +114,8 @@ impl Release {
             Sources::Uv { commands, .. } => commands.len() == project.packages.len(),
         };
         release.matrix = common(&release.wheels, |row, _| vec![tag_pattern(row.target)], project);
-        let is_by_nix = release.wheels.iter().any(|job| job.rows.iter().any(|row| !row.flake_attr.is_empty()));
+        let is_by_nix =
+            release.wheels.iter().any(|job| job.rows.iter().any(|row| !row.flake_attr.is_empty()));
         let all_have_wheels =
             matches!(release.sources, Sources::Uv { .. }) || release.wheels.len() == project.packages.len();
         // What Nix links against follows from nixpkgs, and not from this file.
@@ -124,11 +128,7 @@ impl Release {
 }
 
 /// What all jobs have in common, in the order of the first.
-fn common(
-    jobs: &[WheelJob],
-    of: impl Fn(&Row, &Package) -> Vec<String>,
-    project: &Project,
-) -> Vec<String> {
+fn common(jobs: &[WheelJob], of: impl Fn(&Row, &Package) -> Vec<String>, project: &Project) -> Vec<String> {
     let lists: Vec<Vec<String>> = jobs
         .iter()
         .map(|job| {
@@ -162,47 +162,46 @@ fn required(row: &Row, package: &Package) -> Vec<String> {
 /// The package that a build is of.
 fn owner(project: &Project, build: &Build) -> Option<usize> {
     let packages = &project.packages;
-    match &build.directory {
-        Some(directory) => {
-            let is_its = |package: &Package| package.directory == *directory;
-            // A crate beside the package's own directory is still the only one.
-            packages.iter().position(is_its).or_else(|| (packages.len() == 1).then_some(0))
-        }
-        None => {
-            let at_root = packages.iter().position(|package| package.directory == ".");
-            at_root.or_else(|| (project.native().count() == 1).then_some(0))
-        }
+    if let Some(directory) = &build.directory {
+        let is_its = |package: &Package| package.directory == *directory;
+        // A crate beside the package's own directory is still the only one.
+        return packages.iter().position(is_its).or_else(|| (packages.len() == 1).then_some(0));
     }
+    let at_root = packages.iter().position(|package| package.directory == ".");
+    at_root.or_else(|| (project.native().count() == 1).then_some(0))
 }
 
 /// What builds the source distributions.
-fn sources(
-    project: &Project,
-    builds: &[(usize, Build)],
-    translation: &Translation,
-    is_new: bool,
-) -> Sources {
+fn sources(project: &Project, builds: &[(usize, Build)], translation: &Translation, is_new: bool) -> Sources {
     let of_workflow = |index: usize, package: &Package| {
         builds.iter().any(|(of, build)| *of == index && build.target.is_none() && build.backend == "sdist")
             || translation.uv.contains(&package.name)
     };
     let packages = project.packages.iter().enumerate();
     let wanted: Vec<&Package> = packages
-        .filter(|(index, package)| is_new || of_workflow(*index, package) || package.bindings == Bindings::Pure)
+        .filter(|(index, package)| {
+            is_new || of_workflow(*index, package) || package.bindings == Bindings::Pure
+        })
         .map(|(_, package)| package)
         .collect();
     if wanted.is_empty() {
         return Sources::None;
     }
-    let requirements = project.requirements.as_ref().map(|path| {
-        std::fs::read_to_string(project.root.join(path)).unwrap_or_default()
-    });
+    let requirements = project
+        .requirements
+        .as_ref()
+        .map(|path| std::fs::read_to_string(project.root.join(path)).unwrap_or_default());
     let has = |name: &str| {
         let line = format!("{name}==");
-        requirements.as_deref().unwrap_or(super::CARRIED_REQUIREMENTS).lines().any(|found| found.starts_with(&line))
+        requirements
+            .as_deref()
+            .unwrap_or(super::names::CARRIED_REQUIREMENTS)
+            .lines()
+            .any(|found| found.starts_with(&line))
     };
     if project.is_uv && has("uv") {
-        let is_pinned = wanted.iter().all(|package| has(package.backend.split('.').next().unwrap_or_default()));
+        let is_pinned =
+            wanted.iter().all(|package| has(package.backend.split('.').next().unwrap_or_default()));
         let command = |package: &&Package| {
             let sdist = if package.bindings == Bindings::Pure { "" } else { " --sdist" };
             format!("--package {}{sdist}", package.name)
@@ -254,7 +253,7 @@ impl WheelJob {
 
 /// The rows of one build: one for each Python that has a wheel of its own.
 fn rows_of(package: &Package, build: &Build) -> Vec<Row> {
-    let all = build.python == super::ALL_PYTHONS;
+    let all = build.python == super::names::ALL_PYTHONS;
     let is_cpython = build.python.starts_with('3') && !build.python.ends_with('t');
     let pythons = match package.bindings {
         Bindings::PerPython if all => package.pythons.clone(),
@@ -283,7 +282,7 @@ fn native_target(build: &Build) -> Option<Target> {
 }
 
 fn new_rows(package: &Package, name: &str) -> Vec<Row> {
-    let python = if package.bindings == Bindings::PerPython { super::ALL_PYTHONS } else { "" };
+    let python = if package.bindings == Bindings::PerPython { super::names::ALL_PYTHONS } else { "" };
     let target = Target::parse(name).ok();
     rows_of(package, &Build { target, python: python.to_owned(), ..Build::default() })
 }

@@ -4,9 +4,9 @@
 use serde_json::Value;
 
 use super::build::Translation;
+use super::error::InitError;
 use super::workflow::{JobRow, Step, Workflow};
 use super::{cibuildwheel, maturin_action, own};
-use super::error::InitError;
 
 /// Actions that have a counterpart in every workflow that is written, or need
 /// none.
@@ -27,8 +27,16 @@ const COVERED: [&str; 12] = [
 
 /// Fields of a job that decide nothing of what is built.
 const JOB_FIELDS: [&str; 10] = [
-    "name", "runs-on", "needs", "strategy", "steps", "permissions", "timeout-minutes", "outputs",
-    "environment", "concurrency",
+    "name",
+    "runs-on",
+    "needs",
+    "strategy",
+    "steps",
+    "permissions",
+    "timeout-minutes",
+    "outputs",
+    "environment",
+    "concurrency",
 ];
 
 /// Translates a workflow; an error where nothing in it builds wheels.
@@ -38,16 +46,24 @@ pub(super) fn translate(workflow: &Workflow, settings: &toml::Table) -> Result<T
     for (id, job) in workflow.jobs() {
         let steps = || job.get("steps").and_then(Value::as_array).into_iter().flatten();
         let uses = |name: &str| {
-            let of = |step: &Value| step.get("uses").and_then(Value::as_str).is_some_and(|uses| uses.starts_with(name));
+            let of = |step: &Value| {
+                step.get("uses").and_then(Value::as_str).is_some_and(|uses| uses.starts_with(name))
+            };
             steps().any(of)
         };
         let is_upload = |step: &Value| {
             let command = step.get("with").and_then(|with| with.get("command")).and_then(Value::as_str);
             matches!(command, Some("upload" | "publish"))
         };
-        let runs = |text: &str| steps().any(|step| step.get("run").and_then(Value::as_str).is_some_and(|run| run.contains(text)));
+        let runs = |text: &str| {
+            steps().any(|step| step.get("run").and_then(Value::as_str).is_some_and(|run| run.contains(text)))
+        };
         let publishes = uses("pypa/gh-action-pypi-publish") || steps().any(is_upload) || runs("twine upload");
-        let builds = uses("PyO3/maturin-action") || uses("messense/maturin-action") || uses("pypa/cibuildwheel") || runs("maturin build") || runs("maturin sdist");
+        let builds = uses("PyO3/maturin-action")
+            || uses("messense/maturin-action")
+            || uses("pypa/cibuildwheel")
+            || runs("maturin build")
+            || runs("maturin sdist");
         if publishes {
             out.environment = environment(job).or(out.environment.take());
         }
@@ -79,7 +95,9 @@ fn triggers(workflow: &Workflow, out: &mut Translation) {
                 let tags = fields.and_then(|fields| fields.get("tags")).and_then(Value::as_array);
                 out.tags.extend(tags.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned));
                 if let Some(branches) = fields.and_then(|fields| fields.get("branches")) {
-                    out.note(format!("`on.push.branches`: {branches}; a release is started by a tag or by hand"));
+                    out.note(format!(
+                        "`on.push.branches`: {branches}; a release is started by a tag or by hand"
+                    ));
                 }
             }
             ("workflow_dispatch", None | Some(Value::Null)) => {}
@@ -159,7 +177,17 @@ fn translate_row(row: &JobRow<'_>, settings: &toml::Table, out: &mut Translation
 /// Of the upload, the index is what matters.
 fn publishing(step: &Step<'_>, out: &mut Translation) {
     for (name, value) in step.mapping("with") {
-        if !["packages-dir", "packages_dir", "skip-existing", "skip_existing", "verbose", "print-hash", "attestations"].contains(&name.as_str()) {
+        if ![
+            "packages-dir",
+            "packages_dir",
+            "skip-existing",
+            "skip_existing",
+            "verbose",
+            "print-hash",
+            "attestations",
+        ]
+        .contains(&name.as_str())
+        {
             out.note(format!("{}: `{name}: {}`", step.place(), value.unwrap_or_else(|| "…".to_owned())));
         }
     }
@@ -176,7 +204,7 @@ pub(super) fn translate_own(workflow: &Workflow) -> Option<Translation> {
             // `${{ github.ref_type == 'tag' && 'release' || 'dry-run' }}`
             out.environment = text.split('\'').nth(3).map(str::to_owned);
         }
-        for row in workflow.rows(id, job)?.iter() {
+        for row in &workflow.rows(id, job)? {
             for step in row.steps().filter(|step| !step.is_skipped()) {
                 own::translate(&step, &mut out);
             }

@@ -25,7 +25,7 @@ pub(super) struct JobRow<'w> {
 
 /// A step of a job.
 pub(super) struct Step<'r> {
-    step: &'r Value,
+    fields: &'r Value,
     row: &'r JobRow<'r>,
     /// Its place among the steps, from 1 on.
     index: usize,
@@ -88,7 +88,8 @@ impl Workflow {
 /// `include` (GitHub, "Running variations of jobs in a workflow").
 fn expand(matrix: &Map<String, Value>) -> Option<Vec<Map<String, Value>>> {
     let mut rows = vec![Map::new()];
-    let axes: Vec<_> = matrix.iter().filter(|(name, _)| !["include", "exclude"].contains(&name.as_str())).collect();
+    let axes: Vec<_> =
+        matrix.iter().filter(|(name, _)| !["include", "exclude"].contains(&name.as_str())).collect();
     for (name, values) in &axes {
         let values = values.as_array()?;
         let with = |row: &Map<String, Value>, value: &Value| {
@@ -96,7 +97,10 @@ fn expand(matrix: &Map<String, Value>) -> Option<Vec<Map<String, Value>>> {
             row.insert((*name).clone(), value.clone());
             row
         };
-        rows = rows.iter().flat_map(|row| values.iter().map(|value| with(row, value)).collect::<Vec<_>>()).collect();
+        rows = rows
+            .iter()
+            .flat_map(|row| values.iter().map(|value| with(row, value)).collect::<Vec<_>>())
+            .collect();
     }
     if axes.is_empty() {
         rows.clear();
@@ -127,7 +131,7 @@ fn expand(matrix: &Map<String, Value>) -> Option<Vec<Map<String, Value>>> {
     Some(rows)
 }
 
-impl<'w> JobRow<'w> {
+impl JobRow<'_> {
     /// A field of the job.
     pub(super) fn field(&self, name: &str) -> Option<&Value> {
         self.job.get(name)
@@ -157,20 +161,20 @@ impl<'w> JobRow<'w> {
     /// Its steps.
     pub(super) fn steps(&self) -> impl Iterator<Item = Step<'_>> {
         let steps = self.field("steps").and_then(Value::as_array).into_iter().flatten();
-        steps.enumerate().map(|(index, step)| Step { step, row: self, index: index + 1 })
+        steps.enumerate().map(|(index, step)| Step { fields: step, row: self, index: index + 1 })
     }
 }
 
 impl Step<'_> {
     /// The action that it uses, without its version.
     pub(super) fn uses(&self) -> Option<&str> {
-        let text = self.step.get("uses")?.as_str()?;
+        let text = self.fields.get("uses")?.as_str()?;
         Some(text.split_once('@').map_or(text, |(name, _)| name))
     }
 
     /// The commands that it runs.
     pub(super) fn run(&self) -> Option<&str> {
-        self.step.get("run")?.as_str()
+        self.fields.get("run")?.as_str()
     }
 
     /// The row that it is in.
@@ -180,37 +184,36 @@ impl Step<'_> {
 
     /// Fields of a mapping (`with`, `env`), each with its text in this row.
     pub(super) fn mapping(&self, name: &str) -> Vec<(String, Option<String>)> {
-        let fields = self.step.get(name).and_then(Value::as_object).into_iter().flatten();
+        let fields = self.fields.get(name).and_then(Value::as_object).into_iter().flatten();
         fields.map(|(key, value)| (key.clone(), self.row.text(value))).collect()
     }
 
     /// A field of the step.
     pub(super) fn field(&self, name: &str) -> Option<&Value> {
-        self.step.get(name)
+        self.fields.get(name)
     }
 
     /// Its condition, where the run decides it.
     pub(super) fn open_condition(&self) -> Option<&str> {
-        let condition = self.step.get("if")?.as_str()?;
-        self.condition()?.is_none().then_some(condition)
+        self.condition().filter(|(_, value)| value.is_none()).map(|(text, _)| text)
     }
 
-    /// The value of its condition: none where the run decides it.
-    fn condition(&self) -> Option<Option<bool>> {
-        let condition = self.step.get("if")?.as_str()?.trim();
+    /// Its condition and the value of that: none where the run decides it.
+    fn condition(&self) -> Option<(&str, Option<bool>)> {
+        let condition = self.fields.get("if")?.as_str()?.trim();
         let inner = condition.strip_prefix("${{").and_then(|text| text.strip_suffix("}}"));
         let value = super::expression::evaluate(inner.unwrap_or(condition), &self.row.contexts);
-        Some(value.map(|value| value.as_boolean()))
+        Some((condition, value.map(|value| value.as_boolean())))
     }
 
     /// Whether its condition is false in this row.
     pub(super) fn is_skipped(&self) -> bool {
-        self.condition() == Some(Some(false))
+        self.condition().is_some_and(|(_, value)| value == Some(false))
     }
 
     /// How to name it to people: its job and its own name.
     pub(super) fn place(&self) -> String {
-        let name = self.step.get("name").and_then(Value::as_str).map(str::to_owned);
+        let name = self.fields.get("name").and_then(Value::as_str).map(str::to_owned);
         let name = name.or_else(|| self.uses().map(str::to_owned));
         let name = name.unwrap_or_else(|| format!("{}", self.index));
         format!("job `{}`, step `{name}`", self.row.id)
@@ -251,7 +254,8 @@ mod tests {
 
     #[test]
     fn only_a_workflow_is_read() {
-        let read = |text: &str| Workflow::parse(Path::new("a.yml"), text).err().map(|error| error.to_string());
+        let read =
+            |text: &str| Workflow::parse(Path::new("a.yml"), text).err().map(|error| error.to_string());
         assert_eq!(read("jobs: {}"), None);
         assert_eq!(read("a: 1").unwrap(), "`a.yml` is not a workflow: it has no `jobs`");
         assert_eq!(read("jobs: [").unwrap(), "`a.yml` is not valid YAML");

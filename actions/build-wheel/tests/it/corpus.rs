@@ -160,18 +160,34 @@ impl Corpus {
         let source = "void _start(void) { for (;;) {} }";
         let flags = "-nostdlib -pie -fPIE -Wl,--dynamic-linker=";
         // musl's library with glibc's loader.
-        compile(&CC, &folder, "libc.so", "int dep(void) { return 0; }", "-shared -fPIC -nostdlib -Wl,-soname,libc.musl-x86_64.so.1");
+        compile(
+            &CC,
+            &folder,
+            "libc.so",
+            "int dep(void) { return 0; }",
+            "-shared -fPIC -nostdlib -Wl,-soname,libc.musl-x86_64.so.1",
+        );
         let needing = format!("{{}}/libc.so -Wl,--no-as-needed {flags}/lib64/ld-linux-x86-64.so.2");
-        let program = compile(&CC, &folder, "a", "int dep(void); void _start(void) { dep(); for (;;) {} }", &needing);
-        self.add("glibc's loader for musl", program_wheel(&program), Repaired("is now `/lib/ld-musl-x86_64.so.1`"));
+        let program =
+            compile(&CC, &folder, "a", "int dep(void); void _start(void) { dep(); for (;;) {} }", &needing);
+        self.add(
+            "glibc's loader for musl",
+            program_wheel(&program),
+            Repaired("is now `/lib/ld-musl-x86_64.so.1`"),
+        );
         let program = compile(&CC, &folder, "a", source, &format!("{flags}/opt/own/loader"));
-        self.add("a loader of its own", program_wheel(&program), Refused("its program interpreter is `/opt/own/loader`"));
+        self.add(
+            "a loader of its own",
+            program_wheel(&program),
+            Refused("its program interpreter is `/opt/own/loader`"),
+        );
     }
 
     /// What a loader refuses on every machine.
     fn unloadable(&mut self) {
         let program = compile(&CC, self.folder.path(), "a", HELLO, "");
-        let headers = u64::from_le_bytes(program[32..40].try_into().unwrap()) as usize;
+        let word = |at: usize| u64::from_le_bytes(program[at..at + 8].try_into().unwrap());
+        let headers = usize::try_from(word(32)).unwrap();
         let count = usize::from(u16::from_le_bytes([program[56], program[57]]));
         let entry = |kind: u32, nth: usize| {
             let entries = (0..count).map(|index| headers + index * 56);
@@ -186,12 +202,12 @@ impl Corpus {
         let (interpreter, note, code) = (entry(3, 0), entry(4, 0), entry(1, 1));
         let twice = patched(note, &program[interpreter..interpreter + 56]);
         self.add("two PT_INTERP", twice, Refused("more than one PT_INTERP"));
-        let address = u64::from_le_bytes(program[code + 16..code + 24].try_into().unwrap()) + 8;
+        let address = word(code + 16) + 8;
         let misaligned = patched(code + 16, &address.to_le_bytes());
         self.add("misaligned PT_LOAD", misaligned, Refused("a PT_LOAD segment is misaligned"));
         // DT_DEBUG becomes DT_RELR: as lld writes it without the version.
         let dynamic = entry(2, 0);
-        let start = u64::from_le_bytes(program[dynamic + 8..dynamic + 16].try_into().unwrap()) as usize;
+        let start = usize::try_from(word(dynamic + 8)).unwrap();
         let debug = (start..).step_by(16).find(|at| program[*at..*at + 8] == 21_u64.to_le_bytes()).unwrap();
         let relr = patched(debug, &36_u64.to_le_bytes());
         self.add("DT_RELR without its version", relr, Refused("GLIBC_ABI_DT_RELR"));
@@ -200,10 +216,22 @@ impl Corpus {
     /// Libraries of the wheel that are not where the binary looks.
     fn misplaced(&mut self) {
         let folder = self.folder.path().to_owned();
-        let own = compile(&CC, &folder, "libown.so", "int own(void) { return 1; }", "-shared -fPIC -Wl,-soname,libown.so");
+        let own = compile(
+            &CC,
+            &folder,
+            "libown.so",
+            "int own(void) { return 1; }",
+            "-shared -fPIC -Wl,-soname,libown.so",
+        );
         let source = "int own(void); int use(void) { return own(); }";
         let mut linked = |name: &str, path: &str, place: &str, expect: Expect| {
-            let module = compile(&CC, &folder, "use.so", source, &format!("-shared -fPIC {{}}/libown.so -Wl,-rpath,{path}"));
+            let module = compile(
+                &CC,
+                &folder,
+                "use.so",
+                source,
+                &format!("-shared -fPIC {{}}/libown.so -Wl,-rpath,{path}"),
+            );
             let wheel = zip(&members(&[file("sample/use.abi3.so", module), file(place, &own)]));
             self.add(name, wheel, expect);
         };
@@ -218,7 +246,11 @@ impl Corpus {
         let own = compile(&compiler, &folder, "libown.dylib", "int own(void) { return 1; }", name);
         let module = compile(&compiler, &folder, "use.dylib", source, "-shared {}/libown.dylib");
         let files = [file("sample/use.abi3.so", module), file("sample/libown.dylib", own)];
-        self.add("@loader_path to elsewhere", zip(&members(&files)), Refused("but not where that path leads"));
+        self.add(
+            "@loader_path to elsewhere",
+            zip(&members(&files)),
+            Refused("but not where that path leads"),
+        );
     }
 
     fn libraries(&mut self) {
@@ -277,9 +309,15 @@ impl Corpus {
             script("#!/bin/bash -e\nexec -a \"$0\" \"STORE-x/bin/.x-wrapped\" \"$@\"\n"),
             Refused("executes `exec -a"),
         );
-        self.add("Guix script", script("#!/gnu/store/x-bash/bin/bash -e\nx\n"), Repaired("is now `#!/bin/bash -e`"));
+        self.add(
+            "Guix script",
+            script("#!/gnu/store/x-bash/bin/bash -e\nx\n"),
+            Repaired("is now `#!/bin/bash -e`"),
+        );
         let command = format!("makeCWrapper '{STORE}-x/bin/x' --inherit-argv0");
-        let source = format!("const char *DOCSTRING = \"{command}\";\nint puts(const char *);\nint main(void) {{ return puts(DOCSTRING); }}\n");
+        let source = format!(
+            "const char *DOCSTRING = \"{command}\";\nint puts(const char *);\nint main(void) {{ return puts(DOCSTRING); }}\n"
+        );
         let wrapper = compile(&CC, self.folder.path(), "a", &source, "");
         self.add("binary wrapper", program_wheel(&wrapper), Refused("(`makeBinaryWrapper`)"));
         self.add(
@@ -356,7 +394,11 @@ impl Corpus {
         let mut stale = compile(&zig("aarch64-macos.13.0"), &folder, "a", hello, "");
         let middle = 0x4000.min(stale.len() / 2);
         stale[middle] ^= 1;
-        self.add("stale signature", program_wheel(&stale), Repaired("did not match the file and was made anew"));
+        self.add(
+            "stale signature",
+            program_wheel(&stale),
+            Repaired("did not match the file and was made anew"),
+        );
         let minor = compile(&zig("aarch64-macos.14.2"), &folder, "a", hello, "");
         self.add("a minor version of macOS", program_wheel(&minor), Repaired("-macosx_14_0_arm64.whl"));
         // arm64e is arm64 with authenticated pointers, to macOS and to installers.

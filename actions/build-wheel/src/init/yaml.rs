@@ -1,0 +1,51 @@
+//! Text of YAML, with quotes where they are needed.
+
+/// An input with one item a line; nothing where there are none.
+pub(super) fn list(name: &str, lines: &[String]) -> String {
+    if lines.is_empty() {
+        return String::new();
+    }
+    let lines: String = lines.iter().map(|line| format!("            {}\n", one_line(line.trim()))).collect();
+    format!("          {name}: |\n{lines}")
+}
+
+pub(super) fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// A YAML scalar, in quotes where it could be read as something else.
+pub(super) fn scalar(text: &str) -> String {
+    let is_plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '.' || c == '/')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "_./-".contains(c))
+        && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"]
+            .contains(&text.to_ascii_lowercase().as_str());
+    if is_plain { text.to_owned() } else { quoted(text) }
+}
+
+/// JSON's strings are YAML's.
+pub(super) fn quoted(text: &str) -> String {
+    serde_json::Value::String(text.to_owned()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_yaml_would_misread_is_quoted() {
+        for (text, expected) in [
+            ("ubuntu-latest", "ubuntu-latest"),
+            (".", "."),
+            ("3.10", "\"3.10\""),
+            ("", "\"\""),
+            ("on", "\"on\""),
+            ("a: b", "\"a: b\""),
+            ("--features a #b", "\"--features a #b\""),
+            ("it's \"x\"\n", "\"it's \\\"x\\\"\\n\""),
+        ] {
+            assert_eq!(scalar(text), expected);
+            let read: serde_json::Value = serde_saphyr::from_str(&scalar(text)).unwrap();
+            assert_eq!(read, text);
+        }
+    }
+}
