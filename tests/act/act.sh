@@ -1,12 +1,18 @@
 #!/usr/bin/env bash
-# act.sh EVENT [ARGUMENT…]: runs the workflows of the current directory by act, on
-# this very machine. act cannot serve GitHub's own actions for artifacts and caches:
+# act.sh [--artifacts DIR] EVENT [ARGUMENT…]: runs the workflows of the current
+# directory by act, on this very machine. act cannot serve GitHub's own actions for artifacts and caches:
 # each of their pins gets a stand-in over the same official library. This checkout
-# stands for `<owner>/<repo>/actions/…@<sha>`. ARGUMENTs go to act. `cargo xtask setup-test-tools` installs act and the stand-ins.
+# stands for `<owner>/<repo>/actions/…@<sha>`. The artifacts are unpacked into DIR, a
+# directory each. ARGUMENTs go to act. `cargo xtask setup-test-tools` installs act and the stand-ins.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 tools=${XTASK_TOOLS:-${CARGO_TARGET_DIR:-$here/target}/tools}
-[ $# -ge 1 ] || { echo "usage: act.sh EVENT [ARGUMENT…], such as act.sh push -W .github/workflows/release.yml" >&2; exit 2; }
+artifacts=
+if [ "${1-}" = --artifacts ] && [ $# -ge 2 ]; then
+  artifacts=$2
+  shift 2
+fi
+[ $# -ge 1 ] || { echo "usage: act.sh [--artifacts DIR] EVENT [ARGUMENT…], such as act.sh push -W .github/workflows/release.yml" >&2; exit 2; }
 [ -x "$tools/test/bin/act" ] || {
   echo "act.sh: act is not in $tools" >&2
   echo "hint: run \`cargo xtask setup-test-tools\` in $here" >&2
@@ -38,4 +44,14 @@ done <<<"$pins"
 # The placeholder of the documentation is this checkout.
 arguments+=(--local-repository "<owner>/<repo>@<sha>=$here")
 # act starts these actions with the node that it finds.
-PATH="$tools/bin:$PATH" "$tools/test/bin/act" "$1" "${arguments[@]}" "${@:2}"
+status=0
+PATH="$tools/bin:$PATH" "$tools/test/bin/act" "$1" "${arguments[@]}" "${@:2}" || status=$?
+if [ -n "$artifacts" ]; then
+  for archive in "$state"/artifacts/1/*/*.zip; do
+    [ -f "$archive" ] || continue
+    place=$artifacts/$(basename "${archive%.zip}")
+    "$tools/test/bin/python" -m zipfile --extract "$archive" "$place"
+    echo "act.sh: artifact in $place"
+  done
+fi
+exit "$status"

@@ -152,12 +152,16 @@ def test_the_readmes_workflow_runs_as_it_is(
     place = ("--local-repository", f"{name}@{pin}={released}")
     event = ("--eventpath", tmp_path / "event.json")
 
+    kept = tmp_path / "artifacts"
+
     def act(*args: str | Path) -> str:
-        act_sh = (root / "tests/act/act.sh", *command.split()[1:])
+        act_sh = (root / "tests/act/act.sh", "--artifacts", kept, *command.split()[1:])
         return run(*act_sh, *args, *event, *place, cwd=folder, env=env)
 
     log = act("--job", "wheel")
     assert "Artifact release has been uploaded" in log
+    (wheel,) = (kept / "release/dist").iterdir()
+    assert wheel.name in (kept / "release/dist-manifest.json").read_text()
     # The index on this machine in place of PyPI: act has no identity.
     publish = "with: { manifest: dist-manifest.json,"
     assert workflow.count(publish) == 1
