@@ -136,10 +136,18 @@ fn reference_pages(shell: &Shell, specs: &[Spec], check: bool) -> Result<Vec<Str
 }
 
 fn program_page(shell: &Shell, manifest: &str, program: &str, tables: &str) -> Result<String, Error> {
-    let run = ["run", "--quiet", "--locked", "--manifest-path", manifest, "--bin", program, "--", "--help"];
-    // The width is otherwise that of the terminal.
-    let help = shell.run(&shell.cargo().args(run).env("COLUMNS", "100"))?.stdout;
-    Ok(reference::page(program, &help, tables))
+    let help = |command: &[&str]| {
+        let run = ["run", "--quiet", "--locked", "--manifest-path", manifest, "--bin", program, "--"];
+        let run = shell.cargo().args(run).args(command.iter().copied()).arg("--help");
+        // The width is otherwise that of the terminal.
+        Ok::<_, Error>(shell.run(&run.env("COLUMNS", "100"))?.stdout)
+    };
+    let own = help(&[])?;
+    let commands: Result<Vec<_>, Error> = reference::commands(&own)
+        .into_iter()
+        .map(|command| Ok((command.to_owned(), help(&[command])?)))
+        .collect();
+    Ok(reference::page(program, &own, &commands?, tables))
 }
 
 /// Updates the regions of a file; returns whether they were out of date.
