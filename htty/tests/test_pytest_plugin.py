@@ -26,6 +26,14 @@ def installed() -> bool:
     )
 
 
+def pytest_command(*args: str) -> tuple[list[str], dict[str, str]]:
+    """How a user runs pytest: the words, and the environment."""
+    plugin = () if installed() else ("-p", "htty.pytest_plugin")
+    words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *plugin, *args]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    return words, {**env, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
 class Project:
     """A user's tests."""
 
@@ -37,10 +45,7 @@ class Project:
         (self.directory / name).write_text(text)
 
     def pytest(self, *args: str) -> subprocess.CompletedProcess[str]:
-        plugin = () if installed() else ("-p", "htty.pytest_plugin")
-        words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *plugin, *args]
-        env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-        env["PYTHONDONTWRITEBYTECODE"] = "1"
+        words, env = pytest_command(*args)
         return subprocess.run(words, cwd=self.directory, env=env, capture_output=True, text=True)
 
     def snapshots(self) -> dict[str, str]:

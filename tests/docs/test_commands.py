@@ -27,7 +27,18 @@ FOREIGN = {
         "ht",
         "htty",
     ),
-    *("nix-store", "pip", "pypi-server", "python", "python3", "rustup", "sed", "uv", "uvx"),
+    *(
+        "nix-store",
+        "pip",
+        "pypi-server",
+        "pytest",
+        "python",
+        "python3",
+        "rustup",
+        "sed",
+        "uv",
+        "uvx",
+    ),
 }
 
 

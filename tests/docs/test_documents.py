@@ -110,8 +110,9 @@ def test_options_exist(document: Document, binaries: Path, xtask: Path, ht: Path
         known |= {f"--{name}" for name in inputs(binaries, action)}
     installs = help_of(binaries / "verify-dist", "installs")
     known |= set(re.findall(r"(?<!\S)(--[a-z][\w-]*)", installs))
-    commands = (ROOT / "htty/src/htty/cli.py").read_text()
-    known |= set(re.findall(r'\b(?:add|act)\(\s*(?:"-\w",\s*)?"(--[\w-]+)"', commands))
+    sources = (ROOT / "htty/src/htty" / name for name in ("cli.py", "pytest_plugin.py"))
+    commands = "".join(source.read_text() for source in sources)
+    known |= set(re.findall(r'\b(?:add|act|addoption)\(\s*(?:"-\w",\s*)?"(--[\w-]+)"', commands))
     for program in (xtask, ht):
         commands = re.findall(r"^  ([a-z][\w-]*)  ", help_of(program), re.MULTILINE)
         own = [help_of(program, name) for name in commands if name != "help"]

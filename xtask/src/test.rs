@@ -20,7 +20,8 @@ pub(crate) struct Args {
 const PYTHONS: [&str; 5] = ["3.10", "3.11", "3.12", "3.13", "3.14"];
 
 /// Tests of the terminal, which are the same whatever Python drives it.
-const TERMINAL_TESTS: [&str; 2] = ["htty/tests/test_programs.py", "htty/tests/test_emulators.py"];
+const TERMINAL_TESTS: [&str; 3] =
+    ["htty/tests/test_programs.py", "htty/tests/test_emulators.py", "htty/tests/test_examples.py"];
 
 /// A part of the tests.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -109,7 +110,8 @@ fn python(shell: &Shell) -> Result<(), Error> {
         };
         let full = make("htty", &["htty"])?;
         let ignored = TERMINAL_TESTS.map(|file| format!("--ignore={file}"));
-        let args = ["htty-core/tests", "htty/tests", &ignored[0], &ignored[1]];
+        let ignored = ignored.iter().map(String::as_str);
+        let args: Vec<&str> = ["htty-core/tests", "htty/tests"].into_iter().chain(ignored).collect();
         pytest(shell, &full, None, &args)?;
         // One Python is enough for the terminal, and for what differs between the environments.
         if tested == 0 {
@@ -177,5 +179,7 @@ fn environment(
 fn pytest(shell: &Shell, venv: &Path, beside: Option<PathBuf>, args: &[&str]) -> Result<(), Error> {
     let directories: Vec<PathBuf> = beside.into_iter().chain([venv.join("bin")]).collect();
     let cmd = Cmd::new(display(&venv.join("bin/pytest"))).args(args.iter().copied());
+    // For the examples' Rust program, which the tests build.
+    let cmd = cmd.env("CARGO_TARGET_DIR", display(&shell.target));
     shell.inherit(&cmd.env("PATH", path_with(&directories)).env("VIRTUAL_ENV", display(venv)))
 }
