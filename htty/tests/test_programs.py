@@ -8,7 +8,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ import pytest
 from htty import Press, terminal_session
 
 TIMES = 20
+TOGETHER = 4
+"""How many sessions of a program run at the same time: most of each is waiting."""
 
 
 def program(name: str) -> str:
@@ -49,6 +52,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def repeat(work: Callable[[int], None]) -> None:
+    """Does something `TIMES` times, with its number."""
+    with ThreadPoolExecutor(TOGETHER) as pool:
+        for done in [pool.submit(work, number) for number in range(TIMES)]:
+            done.result()
+
+
 def lines(text: str) -> list[str]:
     return [line.rstrip() for line in text.splitlines()]
 
@@ -66,12 +76,11 @@ def edits(editor: str, file: Path) -> None:
 
 @pytest.mark.parametrize("editor", ["vim", "nvim"])
 def test_editors(editor: str, home: Path, load: None) -> None:
-    for number in range(TIMES):
-        edits(editor, home / f"file{number}")
+    repeat(lambda number: edits(editor, home / f"file{number}"))
 
 
 def test_nano(home: Path, load: None) -> None:
-    for number in range(TIMES):
+    def work(number: int) -> None:
         file = home / f"file{number}"
         with terminal_session([program("nano"), str(file)], rows=12, cols=70) as session:
             assert "^X Exit" in session.snapshot().text
@@ -81,11 +90,14 @@ def test_nano(home: Path, load: None) -> None:
             session.cmd.wait(20)
         assert file.read_text() == "hello\n"
 
+    repeat(work)
+
 
 def test_less(home: Path, load: None) -> None:
     file = home / "numbers"
     file.write_text("".join(f"line {number}\n" for number in range(1, 101)))
-    for _ in range(TIMES):
+
+    def work(_: int) -> None:
         with terminal_session([program("less"), str(file)], rows=10, cols=40) as session:
             assert lines(session.snapshot().text)[0] == "line 1"
             session.send_keys("G")
@@ -95,9 +107,11 @@ def test_less(home: Path, load: None) -> None:
             session.send_keys("q")
             assert session.cmd.wait(20) == 0
 
+    repeat(work)
+
 
 def test_fzf(home: Path, load: None) -> None:
-    for _ in range(TIMES):
+    def work(_: int) -> None:
         choose = f"seq 1 100 | {program('fzf')} --height 40%"
         with terminal_session(choose, rows=20, cols=40) as session:
             assert "100/100" in session.snapshot().text
@@ -111,20 +125,28 @@ def test_fzf(home: Path, load: None) -> None:
             session.send_keys(Press.ESCAPE)
             assert session.cmd.wait(20) == 130
 
+    repeat(work)
+
 
 def test_dialog(home: Path, load: None) -> None:
     command = [program("dialog"), "--yesno", "Really?", "7", "30"]
-    for _ in range(TIMES):
+
+    def work(_: int) -> None:
         with terminal_session(command, rows=20, cols=50) as session:
-            assert "Really?" in session.snapshot().text
+            before = session.snapshot()
+            assert "Really?" in before.text
+            assert before.modes.application_cursor
             session.send_keys(Press.ESCAPE)
-            session.snapshot()
-            # It has understood the Escape by now, and only has to end.
+            # It has understood the Escape, and has put the terminal back, a second later.
+            assert not session.snapshot().modes.application_cursor
+            # Only its end may still have to come.
             assert session.cmd.wait(20) == 255
+
+    repeat(work)
 
 
 def test_htop(home: Path, load: None) -> None:
-    for _ in range(TIMES):
+    def work(_: int) -> None:
         with terminal_session([program("htop")], rows=20, cols=80) as session:
             assert "Load average" in session.snapshot().text
             session.send_keys(Press.F1)
@@ -134,9 +156,11 @@ def test_htop(home: Path, load: None) -> None:
             session.send_keys("q")
             assert session.cmd.wait(20) == 0
 
+    repeat(work)
+
 
 def test_tmux(home: Path, load: None) -> None:
-    for number in range(TIMES):
+    def work(number: int) -> None:
         command = [program("tmux"), "-L", f"htty-{os.getpid()}-{number}", "new-session", "sh"]
         with terminal_session(command, rows=10, cols=60) as session:
             session.send_keys(["echo $((6 * 7))", Press.ENTER])
@@ -144,6 +168,8 @@ def test_tmux(home: Path, load: None) -> None:
             assert "\n42" in screen, screen
             session.send_keys(["exit", Press.ENTER])
             assert session.cmd.wait(20) == 0
+
+    repeat(work)
 
 
 def test_fish_shows_its_prompt_at_once(home: Path) -> None:
@@ -175,19 +201,24 @@ def test_ipython_has_no_complaint(home: Path) -> None:
 
 
 def test_one_that_sleeps_before_it_paints() -> None:
-    for _ in range(TIMES):
+    def work(_: int) -> None:
         with terminal_session("sleep 0.2; echo painted; exec cat", rows=3, cols=20) as session:
             assert lines(session.snapshot().text)[0] == "painted"
+
+    repeat(work)
 
 
 def test_example_of_the_readme_of_0_2_30(home: Path) -> None:
     """The screen after Escape, and not the one before."""
     command = [sys.executable, "-m", "htty", "-k", "ihello,Escape", "-s", "--", program("vim")]
-    for _ in range(TIMES):
+
+    def work(_: int) -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("hello\n"), done.stdout
         assert "INSERT" not in done.stdout, done.stdout
+
+    repeat(work)
 
 
 def test_seq_is_understood_by_pyte(tmp_path: Path) -> None:
