@@ -66,11 +66,13 @@ struct Session {
     wake: Arc<Mutex<OwnedFd>>,
     /// What a viewer must know, where other machines can reach the server.
     token: Option<Arc<str>>,
+    /// Other sites whose pages may connect.
+    origins: Arc<[String]>,
 }
 
 impl Listener {
     /// Starts the server; gives the live view's URL too.
-    pub(crate) fn start(address: SocketAddr) -> io::Result<(Self, String)> {
+    pub(crate) fn start(address: SocketAddr, origins: Vec<String>) -> io::Result<(Self, String)> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
@@ -82,7 +84,8 @@ impl Listener {
         let token = if address.ip().is_loopback() { None } else { Some(random()?) };
         let query = token.as_ref().map(|token| format!("/?token={token}")).unwrap_or_default();
         let token = token.map(Arc::from);
-        let session = Session { questions: asker, wake: Arc::new(Mutex::new(waker)), token };
+        let wakes = Arc::new(Mutex::new(waker));
+        let session = Session { questions: asker, wake: wakes, token, origins: origins.into() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name("listen".into()).spawn(move || {
             runtime.block_on(async {
@@ -155,7 +158,7 @@ async fn guard(
     next: Next,
 ) -> Response {
     let known = session.token.as_deref().is_none_or(|known| is_same(known, &token));
-    if !known || !is_own(request.headers(), session.token.is_none()) {
+    if !known || !is_own(request.headers(), session.token.is_none(), &session.origins) {
         let text = if known { "another site's page" } else { "wrong token: use the URL that ht printed" };
         return (StatusCode::FORBIDDEN, text).into_response();
     }
@@ -190,12 +193,14 @@ async fn page() -> Response {
 }
 
 /// Another site's page must not read the terminal: it could open a WebSocket to
-/// this machine, or let its own name point here (DNS rebinding).
-fn is_own(headers: &HeaderMap, local: bool) -> bool {
+/// this machine, or let its own name point here (DNS rebinding). Those of `allowed` may.
+fn is_own(headers: &HeaderMap, local: bool, allowed: &[String]) -> bool {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let host = text(header::HOST).unwrap_or_default();
-    let origin = text(header::ORIGIN).and_then(|origin| origin.split_once("://"));
-    if text(header::ORIGIN).is_some() && origin.is_none_or(|(_, origin)| origin != host) {
+    if let Some(origin) = text(header::ORIGIN)
+        && origin.split_once("://").is_none_or(|(_, origin)| origin != host)
+        && !allowed.iter().any(|allowed| allowed == origin)
+    {
         return false;
     }
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);

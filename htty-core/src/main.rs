@@ -53,6 +53,10 @@ struct Args {
     /// port]; an address that other machines reach needs the token of the printed URL
     #[arg(short, long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "0", value_parser = address)]
     listen: Option<SocketAddr>,
+    /// Page that may connect to the live view though it is another site's, such as
+    /// http://localhost:8000; for pages with an asciinema player
+    #[arg(long, value_name = "ORIGIN", requires = "listen", value_parser = origin)]
+    allow_origin: Vec<String>,
     /// Events to print, separated by commas: init, output, resize, snapshot, pid, exitCode,
     /// commandCompleted, debug
     #[arg(long, value_name = "EVENTS", default_value = "", hide_default_value = true)]
@@ -103,6 +107,15 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     first.copied().ok_or_else(|| "the name has no address".to_owned())
 }
 
+/// An origin as browsers send it (RFC 6454): no path, and no slash at its end.
+fn origin(text: &str) -> Result<String, String> {
+    let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    match host {
+        Some(host) if !host.is_empty() && !host.contains('/') => Ok(text.to_ascii_lowercase()),
+        _ => Err("expected http://HOST:PORT or https://HOST, without a path".to_owned()),
+    }
+}
+
 /// One word that is no program's name is a line for a shell.
 fn words(command: Vec<String>) -> Vec<String> {
     match command.as_slice() {
@@ -123,7 +136,7 @@ fn main() -> ExitCode {
     }
     let mut listener = None;
     if let Some(address) = args.listen {
-        match Listener::start(address) {
+        match Listener::start(address, args.allow_origin) {
             Ok((started, url)) => {
                 complain(&format!("ht: live view at {url}"));
                 listener = Some(started);
@@ -156,7 +169,7 @@ fn fail(message: &str) -> ExitCode {
 mod tests {
     use clap::CommandFactory as _;
 
-    use super::{Args, address, size};
+    use super::{Args, address, origin, size};
 
     #[test]
     fn the_help_text() {
@@ -176,6 +189,14 @@ mod tests {
         }
         assert!(address("localhost").unwrap_err().starts_with("expected HOST:PORT"));
         assert!(address("99999").is_err());
+    }
+
+    #[test]
+    fn origins() {
+        assert_eq!(origin("http://LocalHost:8000").as_deref(), Ok("http://localhost:8000"));
+        for text in ["localhost", "http://", "http://a/b", "http://a/", "*"] {
+            assert!(origin(text).is_err(), "{text}");
+        }
     }
 
     #[test]

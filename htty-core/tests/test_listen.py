@@ -262,6 +262,21 @@ def test_other_sites_are_kept_out(live: Live, path: str) -> None:
     assert client.getresponse().status == 403
 
 
+def test_a_page_of_another_site_that_is_allowed() -> None:
+    """One with an asciinema player, whose origin is never that of `ht`."""
+    page = "http://localhost:8000"
+    words = [find_ht_binary(), "--listen", ":0", "--allow-origin", page, "--", "cat"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as ht:
+        assert ht.stderr
+        url = ht.stderr.readline().split()[-1].replace("http:", "ws:") + "/ws/alis"
+        with connect(url, origin=page, subprotocols=["v1.alis"]) as socket:
+            assert socket.recv(10) == b"ALiS\x01"
+        with pytest.raises(InvalidStatus, match="403"), connect(url, origin="http://localhost:80"):
+            pass
+        ht.kill()
+
+
 def test_viewer_that_stops_reading_holds_nobody_up(live: Live) -> None:
     with connect(f"ws://{live.address}/ws/events?sub=output", max_queue=1) as socket:
         assert live.process.stdin

@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -273,12 +274,16 @@ def throughput(side: Side, file: Path) -> tuple[float, float]:
         [side.ht, *args], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL
     ) as ht:
         assert ht.stdout
+        # One that does not end is killed, and the assertion below fails.
+        end = threading.Timer(300, ht.kill)
+        end.start()
         tail = b""
         while b'"exitCode"' not in tail:
             chunk = os.read(ht.stdout.fileno(), 1 << 20)
             assert chunk, "ht ended"
             tail = (tail + chunk)[-200:]
         wall = time.perf_counter() - begin
+        end.cancel()
         status = Path(f"/proc/{ht.pid}/status").read_text()
         ht.kill()
     return wall, int(status.split("VmHWM:")[1].split()[0]) / 1024
@@ -350,10 +355,15 @@ def main() -> None:
     _, ours = both = sides(Path(sys.argv[1]), sys.argv[2])
     rows: list[list[str]] = []
 
+    def progress() -> None:
+        # The table comes at the end, minutes later.
+        print(f"measuring row {len(rows) + 1} of 6", file=sys.stderr, flush=True)
+
     def in_turns(
         measures: list[Callable[[], tuple[float, float]]], turns: int = TURNS
     ) -> list[tuple[float, float]]:
         """The medians of each, measured in turns."""
+        progress()
         seen = [[measure() for measure in measures] for _ in range(turns)]
         columns = zip(*seen, strict=True)
         return [
@@ -366,6 +376,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        progress()
         shown = [
             f"{told}, {wall:.1f} s, {cpu:.1f} s CPU"
             for told, wall, cpu in (tests(side, folder) for side in both)
@@ -377,6 +388,7 @@ def main() -> None:
         label = "`echo hello world`, seen once"
         rows.append([label, *times(in_turns(one)), "<= 0.2 s, <= 0.15 s CPU"])
 
+        progress()
         scripts = {peer: ROUND_TRIPS[peer] for peer in PEERS}
         trips = [1000 * printed(side, ROUND_TRIPS["htty"], "20") for side in both]
         trips += [1000 * printed(ours, script, "100") for script in scripts.values()]
@@ -402,6 +414,7 @@ def main() -> None:
         cells = [f"{wall:.2f} s, {peak:.0f} MB" for wall, peak in mine]
         bar = f"<= 1.3 x alacritty_terminal alone ({parsed:.2f} s), <= 10 MB"
         rows.append(["30 MB of mixed output until exitCode", *cells, "", "", "", bar])
+        progress()
         cells = [f"{used:.2f} s CPU, {gone}" for used, gone in (idle(side) for side in both)]
         rows.append(["idle for 10 s, then orphaned", *cells, "", "", "", "no CPU, gone within 1 s"])
     print("| | htty 0.2.30 | htty here | pexpect + pyte | tmux | tui-test 0.1.1 | bar |")
