@@ -84,8 +84,8 @@ impl Listener {
         let token = if address.ip().is_loopback() { None } else { Some(random()?) };
         let query = token.as_ref().map(|token| format!("/?token={token}")).unwrap_or_default();
         let token = token.map(Arc::from);
-        let wakes = Arc::new(Mutex::new(waker));
-        let session = Session { questions: asker, wake: wakes, token, origins: origins.into() };
+        let session =
+            Session { questions: asker, wake: Arc::new(Mutex::new(waker)), token, origins: origins.into() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name("listen".into()).spawn(move || {
             runtime.block_on(async {

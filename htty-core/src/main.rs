@@ -53,8 +53,8 @@ struct Args {
     /// port]; an address that other machines reach needs the token of the printed URL
     #[arg(short, long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "0", value_parser = address)]
     listen: Option<SocketAddr>,
-    /// Page that may connect to the live view though it is another site's, such as
-    /// http://localhost:8000; for pages with an asciinema player
+    /// Site whose pages may connect to the live view, such as `http://localhost:8000`: one
+    /// with an asciinema player
     #[arg(long, value_name = "ORIGIN", requires = "listen", value_parser = origin)]
     allow_origin: Vec<String>,
     /// Events to print, separated by commas: init, output, resize, snapshot, pid, exitCode,
