@@ -21,8 +21,8 @@ pub struct MachineState {
     pub root: PathBuf,
     /// `SOURCE_DATE_EPOCH`, or the time of the project's last commit.
     pub epoch: Option<u64>,
-    /// Whether maturin will find zig.
-    pub zig: bool,
+    /// `zig`, or `python-zig` of the `ziglang` wheel.
+    pub zig: Option<PathBuf>,
     /// The programs among `maturin`, `cargo` and `nix` that are on PATH.
     pub programs: Vec<&'static str>,
     /// Whether rustc has the target's standard library.
@@ -111,7 +111,7 @@ impl MachineState {
                 .collect(),
             library: target.map_or(RustLibrary::Ready, |target| RustLibrary::find(target, inputs, env, ui)),
             flags: CompilerFlags::gather(&repository(&inputs.project), &inputs.project, target, env),
-            zig: ["zig", "python-zig"].iter().any(|name| which(env, name).is_some()),
+            zig: ["zig", "python-zig"].iter().find_map(|name| which(env, name)),
             gcc: gcc.filter(|name| which(env, name).is_some()).into_iter().collect(),
             engine: ["docker", "podman"]
                 .into_iter()

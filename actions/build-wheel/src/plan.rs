@@ -333,7 +333,7 @@ mod tests {
             flags: CompilerFlags::default(),
             root: "/src".into(),
             epoch: None,
-            zig: true,
+            zig: Some("/usr/bin/zig".into()),
             gcc: vec!["aarch64-linux-gnu-gcc".into(), "powerpc64le-linux-gnu-gcc".into()],
             engine: Some("podman".into()),
             uv: None,
@@ -412,7 +412,11 @@ mod tests {
         let with_zig = planned(&[], &machine()).unwrap();
         assert_eq!((with_zig.linker, with_zig.floor_warning), (Some(Linker::Zig), None));
         assert!(with_zig.build_hint.unwrap().contains("`linker: native`"));
-        let bare = planned(&[], &MachineState { zig: false, ..machine() }).unwrap();
+        let zig = Some("/venv/bin/python-zig".into());
+        let wheel = planned(&[], &MachineState { zig, ..machine() }).unwrap().build.unwrap();
+        let path = wheel.env["CARGO_ZIGBUILD_ZIG_PATH"].as_deref();
+        assert_eq!(path, Some("/venv/bin/python-zig"), "whatever Python is first on PATH");
+        let bare = planned(&[], &MachineState { zig: None, ..machine() }).unwrap();
         assert_eq!((bare.linker, bare.build_hint), (Some(Linker::Native), None));
         assert!(bare.floor_warning.unwrap().contains("install `ziglang`"));
         let asked = planned(&[("linker", "native")], &machine()).unwrap();
@@ -487,7 +491,7 @@ mod tests {
 
     #[test]
     fn what_the_machine_lacks_is_told() {
-        let bare = MachineState { zig: false, gcc: Vec::new(), engine: None, ..machine() };
+        let bare = MachineState { zig: None, gcc: Vec::new(), engine: None, ..machine() };
         let error = |inputs: &[(&str, &str)]| planned(inputs, &bare).unwrap_err();
         let without = MachineState { programs: vec!["cargo"], ..machine() };
         assert_snapshot!(planned(&[], &without).unwrap_err(), @"

@@ -45,11 +45,10 @@ pub(super) fn translate(workflow: &Workflow, settings: &toml::Table) -> Result<T
     triggers(workflow, &mut out);
     for (id, job) in workflow.jobs() {
         let steps = || job.get("steps").and_then(Value::as_array).into_iter().flatten();
+        // GitHub does not distinguish upper and lower case in them.
         let uses = |name: &str| {
-            let of = |step: &Value| {
-                step.get("uses").and_then(Value::as_str).is_some_and(|uses| uses.starts_with(name))
-            };
-            steps().any(of)
+            let is_it = |uses: &str| uses.to_ascii_lowercase().starts_with(name);
+            steps().any(|step| step.get("uses").and_then(Value::as_str).is_some_and(is_it))
         };
         let is_upload = |step: &Value| {
             let command = step.get("with").and_then(|with| with.get("command")).and_then(Value::as_str);
@@ -59,7 +58,7 @@ pub(super) fn translate(workflow: &Workflow, settings: &toml::Table) -> Result<T
             steps().any(|step| step.get("run").and_then(Value::as_str).is_some_and(|run| run.contains(text)))
         };
         let publishes = uses("pypa/gh-action-pypi-publish") || steps().any(is_upload) || runs("twine upload");
-        let builds = uses("PyO3/maturin-action")
+        let builds = uses("pyo3/maturin-action")
             || uses("messense/maturin-action")
             || uses("pypa/cibuildwheel")
             || runs("maturin build")
@@ -155,16 +154,19 @@ fn job_fields(id: &str, job: &Value, out: &mut Translation) {
 
 fn translate_row(row: &JobRow<'_>, settings: &toml::Table, out: &mut Translation) {
     for step in row.steps().filter(|step| !step.is_skipped()) {
-        let is_covered = step.uses().is_some_and(|name| COVERED.contains(&name));
+        let name = step.uses().map(str::to_ascii_lowercase);
+        let is_covered = name.as_deref().is_some_and(|name| COVERED.contains(&name));
         if let Some(condition) = step.open_condition().filter(|_| !is_covered) {
             out.note(format!("{}: `if: {condition}`", step.place()));
         }
-        match step.uses() {
-            Some("PyO3/maturin-action" | "messense/maturin-action") => maturin_action::translate(&step, out),
+        match name.as_deref() {
+            Some("pyo3/maturin-action" | "messense/maturin-action") => maturin_action::translate(&step, out),
             Some("pypa/cibuildwheel") => cibuildwheel::translate(&step, settings, out),
             Some("pypa/gh-action-pypi-publish") => publishing(&step, out),
             Some(name) if COVERED.contains(&name) => {}
-            Some(name) => out.note(format!("{}: `uses: {name}`", step.place())),
+            Some(_) => {
+                out.note(format!("{}: `uses: {}`", step.place(), step.uses().unwrap_or_default()));
+            }
             None => {
                 if let Some(run) = step.run() {
                     maturin_action::translate_run(&step, run, out);

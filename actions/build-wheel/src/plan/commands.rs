@@ -104,6 +104,12 @@ pub(super) fn maturin(
         env.push((format!("CARGO_TARGET_{}_LINKER", name.to_uppercase()), format!("{prefix}-gcc")));
         env.push((format!("CC_{name}"), format!("{prefix}-gcc")));
     }
+    // maturin looks for `zig`, and beside the first Python on PATH.
+    if let (Linker::Zig, Some(zig)) = (linker, &machine.zig)
+        && zig.ends_with("python-zig")
+    {
+        env.push(("CARGO_ZIGBUILD_ZIG_PATH".into(), zig.display().to_string()));
+    }
     if target.system == System::Macos {
         let (major, minor) = match compatibility {
             Some(Compatibility::Macos(version)) => version,

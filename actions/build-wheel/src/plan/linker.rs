@@ -47,7 +47,7 @@ fn linker(
     let gcc = target.gnu_prefix().filter(|prefix| machine.gcc.contains(&format!("{prefix}-gcc")));
     let missing = |message: String, hint: &str| Err(PlanError::Conflict { message, hint: hint.into() });
     match inputs.linker {
-        Some(Linker::Zig) if !machine.zig => {
+        Some(Linker::Zig) if machine.zig.is_none() => {
             missing("`linker: zig`, but there is no zig on PATH".into(), "install `ziglang` beside maturin")
         }
         Some(Linker::Gcc) if gcc.is_none() => missing(
@@ -66,7 +66,7 @@ fn linker(
                     .is_some_and(|host| host.system == System::Macos && target.system == System::Macos);
             // By default Linux wheels run on manylinux2014, wherever they are built.
             let older_glibc = match (target.system, compatibility) {
-                (System::Gnu, None | Some(Compatibility::Manylinux(_))) => machine.zig,
+                (System::Gnu, None | Some(Compatibility::Manylinux(_))) => machine.zig.is_some(),
                 _ => false,
             };
             if native && !(older_glibc && target.arch != Arch::Ppc64le) {
@@ -74,7 +74,7 @@ fn linker(
             } else if target.arch == Arch::Ppc64le && gcc.is_some() {
                 // zig 0.17 does not link for it.
                 Ok(Linker::Gcc)
-            } else if machine.zig {
+            } else if machine.zig.is_some() {
                 Ok(Linker::Zig)
             } else if gcc.is_some() {
                 Ok(Linker::Gcc)
