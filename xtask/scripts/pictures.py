@@ -85,8 +85,8 @@ class Run:
         runner = {
             "GITHUB_ACTIONS": "true",
             "GITHUB_REPOSITORY": "OWNER/PROJECT",
-            "GITHUB_ACTION_REPOSITORY": "OWNER/REPOSITORY",
-            "GITHUB_ACTION_REF": "v0.1.0",
+            # Where a runner puts an action that a workflow pins.
+            "GITHUB_ACTION_PATH": "/home/runner/work/_actions/OWNER/REPOSITORY/v0.1.0/actions",
             "GITHUB_SERVER_URL": "https://github.com",
             "GITHUB_WORKSPACE": str(self.place),
             "RUNNER_TEMP": str(step),
@@ -157,6 +157,11 @@ def render(page: Page, run: Run, name: str, summary: str, into: Path) -> None:
     page.resize(WIDTH, 100)
     page.open(file.as_uri())
     page.resize(WIDTH, min(HEIGHT, page.evaluate("document.documentElement.scrollHeight")))
+    # verify-dist's tables of environments come first, and fill more than a picture.
+    page.evaluate(
+        "[...document.querySelectorAll('h3')].find((h) => h.textContent === 'Findings')"
+        "?.scrollIntoView()"
+    )
     page.screenshot(into / f"summary-{name}.png", whole=False)
 
 
