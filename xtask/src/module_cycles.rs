@@ -14,7 +14,7 @@ use crate::modules::{Import, Modules, attributes, flatten, is_reexport, is_test}
 use crate::shell::{Shell, WORKSPACES, display};
 
 /// Packages that still have cycles. Only ever remove from this list.
-const NOT_YET: &[&str] = &["pydist", "testkit", "verify-dist"];
+const NOT_YET: &[&str] = &["testkit"];
 
 /// For each module, the modules it needs, each with one path that leads there.
 type Graph = BTreeMap<String, BTreeMap<String, String>>;

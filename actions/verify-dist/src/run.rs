@@ -12,7 +12,8 @@ use crate::error::Error;
 use crate::inputs::{FailOn, Format, Inputs};
 use crate::plan::Plan;
 use crate::report::installs::Installs;
-use crate::report::{self, Report, RulePages};
+use crate::report::model::{self, Report};
+use crate::report::{self, RulePages};
 
 /// The whole action.
 pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
@@ -69,14 +70,15 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
     }
     let verdict = check(&set, &config.selection());
     let mut report = Report::new(&dists, verdict, &config, installs);
+    let mut manifest = Vec::new();
     if let Some(path) = &plan.manifest {
-        if report.count(Severity::Error) == 0 {
-            let bytes = report::manifest(&report, &dists).to_json();
-            toolkit::write_atomic(path, &bytes)?;
-            report.manifest = Some((path.clone(), hex(&sha256(&bytes))));
-        } else if path.is_file() {
-            // An old manifest beside a set with errors would still let it out.
+        // An old manifest beside a set with errors would still let it out.
+        if path.is_file() {
             std::fs::remove_file(path).map_err(toolkit::FileError::new("remove", path))?;
+        }
+        if report.count(Severity::Error) == 0 {
+            manifest = model::manifest(&report, &dists).to_json();
+            report.manifest = Some((path.clone(), hex(&sha256(&manifest))));
         }
     }
     let anchor = config_path.map_or_else(|| "pyproject.toml".to_owned(), |path| path.display().to_string());
@@ -85,6 +87,10 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
     }
     if let Some(path) = &inputs.sarif_path {
         toolkit::write_atomic(path, report::sarif::text(&report, &anchor).as_bytes())?;
+    }
+    // Last of all files: a run that cannot write its reports leaves no manifest.
+    if let Some((path, _)) = &report.manifest {
+        toolkit::write_atomic(path, &manifest)?;
     }
     match inputs.format {
         Format::Table => ui.report(report::table::text(&report)),

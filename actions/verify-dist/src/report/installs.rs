@@ -95,7 +95,7 @@ impl Installs {
             text.push('\n');
             for change in &package.changes {
                 let mark = if change.is_loss { "loss" } else { "gain" };
-                text.push_str(&format!("  {mark}: {}\n", change.text()));
+                text.push_str(&wrapped(&format!("  {mark}: {}", change.text())));
             }
         }
         text
@@ -163,6 +163,26 @@ impl Installs {
         text.push('\n');
         text
     }
+}
+
+/// A line at most as wide as a terminal, with the rest indented below it.
+fn wrapped(text: &str) -> String {
+    const INDENT: &str = "        ";
+    let mut out = String::new();
+    let mut width = 0;
+    for word in text.split_inclusive(' ') {
+        let length = word.trim_end().chars().count();
+        if width > INDENT.len() && width + length > WIDTH {
+            out.truncate(out.trim_end().len());
+            out.push('\n');
+            out.push_str(INDENT);
+            width = INDENT.len();
+        }
+        out.push_str(word);
+        width += word.chars().count();
+    }
+    out.push('\n');
+    out
 }
 
 fn name(row: usize, column: usize) -> String {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::report::{Accepted, FileReport, Report, installs};
+use crate::report::installs;
+use crate::report::model::{Accepted, FileReport, Report};
 use distcheck::{Finding, Outcome, Severity};
 
 /// The schema's major version.

@@ -8,7 +8,7 @@ use distcheck::{Finding, Provenance, Rule, Severity, rules};
 use pydist::digest::{hex, sha256};
 use serde::Serialize;
 
-use crate::report::Report;
+use crate::report::model::Report;
 
 /// Code scanning takes no more results of one upload.
 const LIMIT: usize = 5000;

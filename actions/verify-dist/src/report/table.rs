@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::report::{Report, number};
+use crate::report::model::{Report, number};
 use distcheck::{Rule, Severity, rules};
 
 /// This many findings of a rule are listed for each file.

@@ -290,3 +290,36 @@ fn a_hostile_tag_line_takes_no_memory() {
     let output = verify(folder(&wheel).path()).assert().code(1);
     assert!(String::from_utf8_lossy(&output.get_output().stdout).contains("TAG00"));
 }
+
+/// A file system of a few pages of memory, full but for one, in a namespace of
+/// its own.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_not_blamed_on_the_file() {
+    let folder = folder(&Wheel::sample("py3-none-any"));
+    std::fs::create_dir(folder.path().join("full")).unwrap();
+    let script = "mount -t tmpfs -o size=4k tmpfs full && \
+        { head -c 8192 /dev/zero > full/rest 2>/dev/null; true; } && exec \"$0\" \"$@\"";
+    for args in
+        [["--manifest", "full/m.json"], ["--report-path", "full/r.json"], ["--svg-path", "full/i.svg"]]
+    {
+        let output = Command::new("unshare")
+            .current_dir(folder.path())
+            .args(["--map-root-user", "--mount", "sh", "-c", script, env!("CARGO_BIN_EXE_verify-dist")])
+            .args(args)
+            .assert()
+            .code(3);
+        let text = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
+        assert!(text.contains(args[1]) && text.contains("No space left"), "{text}");
+        assert!(!text.contains(".whl") && !folder.path().join("dist-manifest.json").exists(), "{text}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_directory_that_cannot_be_written_is_not_blamed_on_the_file() {
+    let folder = folder(&Wheel::sample("py3-none-any"));
+    let output = verify(folder.path()).args(["--manifest", "/proc/m.json"]).assert().code(3);
+    let text = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
+    assert!(text.contains("/proc/m.json") && !text.contains(".whl"), "{text}");
+}
