@@ -35,8 +35,8 @@ pub enum Refusal {
     OldPip(String, String),
     /// `Requires-Python` and the Python's full version.
     RequiresPython(String, String),
-    /// The index lists it as yanked.
-    Yanked,
+    /// The index lists it as yanked; whether it would be taken otherwise.
+    Yanked(bool),
     /// Its Python and ABI tags are not for this Python.
     Interpreter(String),
     /// It is for another architecture of the same system.
@@ -68,7 +68,17 @@ impl Target {
 
     /// The file that is taken.
     pub fn choose<'f>(&self, files: &'f [File]) -> Option<&'f File> {
-        let candidates = files.iter().filter(|file| self.refusal(file).is_none());
+        self.best(files.iter().filter(|file| self.refusal(file).is_none()))
+    }
+
+    /// The file of one release that is taken by whoever pins its version (`==`):
+    /// one that is yanked where no other will do (PEP 592).
+    pub fn choose_pinned<'f>(&self, files: &'f [File]) -> Option<&'f File> {
+        let accepted = |file: &&File| matches!(self.refusal(file), None | Some(Refusal::Yanked(true)));
+        self.choose(files).or_else(|| self.best(files.iter().filter(accepted)))
+    }
+
+    fn best<'f>(&self, candidates: impl Iterator<Item = &'f File>) -> Option<&'f File> {
         candidates.max_by(|a, b| {
             let key = |file: &&'f File| (file.version.clone(), self.rank(file).map(Reverse));
             let build = |file: &&'f File| file.build().map(|(number, rest)| (number, rest.to_owned()));
@@ -79,7 +89,8 @@ impl Target {
     /// Why a file is no candidate; none where it is one.
     pub fn refusal(&self, file: &File) -> Option<Refusal> {
         if file.yanked {
-            return Some(Refusal::Yanked);
+            let is_accepted = self.refusal(&File { yanked: false, ..file.clone() }).is_none();
+            return Some(Refusal::Yanked(is_accepted));
         }
         if !file.supports(&self.shipped.release) {
             let text = file.requires_python.clone().unwrap_or_default();
@@ -163,7 +174,7 @@ impl Refusal {
             Self::Floor(..) => 0,
             Self::OldPip(..) => 1,
             Self::RequiresPython(..) => 2,
-            Self::Yanked => 3,
+            Self::Yanked(_) => 3,
             Self::Interpreter(_) => 4,
             Self::Arch(_) => 5,
             Self::System(_) => 6,
@@ -180,7 +191,8 @@ impl fmt::Display for Refusal {
             Self::RequiresPython(text, release) => {
                 write!(f, "Requires-Python `{text}` excludes Python {release}")
             }
-            Self::Yanked => f.write_str("it is yanked"),
+            Self::Yanked(true) => f.write_str("it is yanked, and taken only where its version is pinned"),
+            Self::Yanked(false) => f.write_str("it is yanked"),
             Self::Interpreter(tags) => write!(f, "this Python does not take `{tags}`"),
             Self::Arch(arch) => write!(f, "it is for {arch}"),
             Self::System(system) => write!(f, "it is for {system}"),

@@ -107,7 +107,7 @@ fn describe(
             None => format!("Requires-Python `{now}`"),
         },
         Refusal::Interpreter(_) => format!("no wheel for Python {}", target.python.title),
-        Refusal::Yanked => format!("`{}` is yanked", new.filename),
+        Refusal::Yanked(_) => format!("`{}` is yanked", new.filename),
         Refusal::OldPip(..) | Refusal::Unknown(_) => refusal.to_string(),
         Refusal::Arch(_) | Refusal::System(_) => {
             return (format!("no wheel for {} on {}", system(target), environment.arch), None);

@@ -52,6 +52,10 @@ pub enum Needed {
     MacosArch(String),
     /// Linux on this architecture.
     LinuxArch(String),
+    /// Windows on this architecture.
+    WindowsArch(String),
+    /// A code signature that matches: macOS on this architecture checks it.
+    Signature(String),
     /// A shared library that no system has by default.
     Library(String),
     /// A path that exists on the machine that built the wheel.
@@ -106,6 +110,7 @@ impl Needed {
         let runtime = &environment.runtime;
         let linux = matches!(runtime, Runtime::Glibc(..) | Runtime::Musl(..));
         let macos = matches!(runtime, Runtime::Macos(..));
+        let windows = *runtime == Runtime::Windows;
         match self {
             Self::Glibc(major, minor) => match runtime {
                 Runtime::Glibc(have_major, have_minor) => (have_major, have_minor) >= (major, minor),
@@ -119,7 +124,13 @@ impl Needed {
             },
             Self::MacosArch(arch) => !macos || environment.arch == *arch,
             Self::LinuxArch(arch) => !linux || environment.arch == *arch,
-            Self::Library(_) | Self::Path(_) => !linux && !macos,
+            Self::WindowsArch(arch) => {
+                // Installers name the processors of Windows as wheels do, but for amd64.
+                !windows || environment.arch == arch.replace("amd64", "x86_64")
+            }
+            Self::Signature(arch) => !macos || environment.arch != arch.trim_end_matches('e'),
+            Self::Library(_) => !linux && !macos && !windows,
+            Self::Path(_) => !linux && !macos,
         }
     }
 }
@@ -130,7 +141,8 @@ impl fmt::Display for Needed {
             Self::Glibc(major, minor) => write!(f, "glibc {major}.{minor}"),
             Self::Musl => f.write_str("musl"),
             Self::Macos { version: (major, minor), .. } => write!(f, "macOS {major}.{minor}"),
-            Self::MacosArch(arch) | Self::LinuxArch(arch) => f.write_str(arch),
+            Self::MacosArch(arch) | Self::LinuxArch(arch) | Self::WindowsArch(arch) => f.write_str(arch),
+            Self::Signature(arch) => write!(f, "a code signature that matches its {arch} code"),
             Self::Library(name) => write!(f, "`{name}`"),
             Self::Path(path) => write!(f, "`{path}`"),
         }

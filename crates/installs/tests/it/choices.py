@@ -3,7 +3,8 @@
 Usage: choices.py INDEX-FOLDER < request.json
 The request: {"files": [[name, requires-python or null, yanked]], "runs": [{"pip":
 ["python", "-m", "pip"], "platforms": [...], "python": "3.12", "impl": "cp",
-"abis": [...], "sdists": true, "dry_run": true}]}, or {"uv": "uv", "platform": ...,
+"abis": [...], "sdists": true, "dry_run": true,
+"pins": {"project": "project==1.0"}}]}, or {"uv": "uv", "platform": ...,
 "python": "3.12"} for a run of uv. Each run gives {project: name of the file, or null}.
 
 An index of files with these names is written, with a version 0 of every project
@@ -113,7 +114,7 @@ def by_pip(root, projects, request):
             cmd += ["--platform", platform]
         for abi in request["abis"]:
             cmd += ["--abi", abi]
-        started(cmd + projects)
+        started(cmd + [request.get("pins", {}).get(project, project) for project in projects])
         if not request["dry_run"]:
             return os.listdir(out)
         with open(report) as f:

@@ -191,6 +191,54 @@ fn old_pips_take_the_same_files() {
     assert!(compared >= 50, "{compared} pairs");
 }
 
+/// Of every release a third of the files is yanked, or all of them.
+#[test]
+#[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
+fn pip_takes_yanked_files_only_where_they_are_pinned() {
+    let own = testkit::tools::path("python");
+    let own = own.to_str().unwrap();
+    let mut files = rounds().swap_remove(0);
+    let mut projects: BTreeMap<String, (usize, String)> = BTreeMap::new();
+    for file in &files {
+        let place = projects.len();
+        let version = file.version.to_string();
+        projects.entry(file.name.project()).or_insert((place, format!("{}=={version}", file.name.project())));
+    }
+    for (at, file) in files.iter_mut().enumerate() {
+        file.yanked = projects[&file.name.project()].0 % 2 == 0 || at % 3 == 0;
+    }
+    let targets = ["rhel-8 x86_64", "macos-14 arm64"]
+        .map(|name| newest(Target::new(environment(name), python("cp312"))));
+    let own_files = |project: &String| -> Vec<File> {
+        files.iter().filter(|file| file.name.project() == *project).cloned().collect()
+    };
+    let runs = targets.iter().flat_map(|target| {
+        // A pin that nothing meets would end the run.
+        let pins = projects.iter().filter(|(project, _)| target.choose_pinned(&own_files(project)).is_some());
+        let pins: BTreeMap<&String, &String> = pins.map(|(project, (_, pin))| (project, pin)).collect();
+        let plain = run_of(&[own, "-m", "pip"], target, Generation::Pip26, true);
+        let mut pinned = plain.clone();
+        pinned["pins"] = json!(pins);
+        [plain, pinned]
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let input = json!({"files": index(&files), "runs": runs.collect::<Vec<_>>()});
+    let theirs = run(Path::new(own), "choices.py", &[folder.path()], &input);
+    let (mut compared, mut yanked) = (0, 0);
+    for (target, theirs) in targets.iter().zip(theirs.as_array().unwrap().chunks(2)) {
+        compared += compare(&format!("{}", target.environment), &ours(&files, target, true), &theirs[0]);
+        let mut pinned = ours(&files, target, true);
+        for (project, chosen) in &mut pinned {
+            let own = own_files(project);
+            let file = target.choose_pinned(&own);
+            yanked += usize::from(file.is_some_and(|file| file.yanked));
+            *chosen = file.map(|file| file.filename.clone());
+        }
+        compared += compare(&format!("{}, pinned", target.environment), &pinned, &theirs[1]);
+    }
+    assert!(compared >= 100 && yanked >= 10, "{compared} pairs, {yanked} yanked");
+}
+
 /// uv's name of a platform, and the environment and Python that it stands for.
 const UV: [(&str, &str, &str); 7] = [
     ("x86_64-manylinux_2_28", "rhel-8 x86_64", "3.11"),
