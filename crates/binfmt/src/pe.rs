@@ -1,5 +1,6 @@
 //! PE files, as the loader of Windows reads them (Microsoft's "PE Format").
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::binary::{BinaryError, Image};
@@ -12,6 +13,8 @@ pub struct Import {
     pub name: String,
     /// Where the name is in the file.
     pub range: Range<u64>,
+    /// It is loaded when it is first used, not with the file.
+    pub is_delayed: bool,
 }
 
 /// What a PE file asks of its loader.
@@ -29,6 +32,9 @@ pub struct PeInfo {
     pub imports: Vec<Import>,
     /// The symbols that it imports from a Python library.
     pub python_symbols: Vec<String>,
+    /// The names that it exports, as far as they concern Python (`Py…`);
+    /// `None` where there are too many to read.
+    pub exported_python: Option<BTreeSet<String>>,
 }
 
 const LIMIT_IMPORTS: usize = 4096;
@@ -61,6 +67,7 @@ impl PeInfo {
             is_managed: optional.u32(if is_64 { 112 } else { 96 } + 14 * 8).is_some_and(|at| at != 0),
             imports: Vec::new(),
             python_symbols: Vec::new(),
+            exported_python: None,
         };
         let table = image.bytes(
             "the section table",
@@ -86,9 +93,14 @@ impl PeInfo {
                 (within < *size).then_some(offset + within)
             })
         };
+        let first = if is_64 { 112 } else { 96 };
+        let exports = optional.u32(first).filter(|at| *at != 0).and_then(|at| locate(at.into()));
+        info.exported_python = match exports {
+            Some(at) => exported(&image, at, locate)?,
+            None => Some(BTreeSet::new()),
+        };
         // Import directory, delay-load directory: where the entry stands, the
         // size of a descriptor, the places of its name and of its thunks.
-        let first = if is_64 { 112 } else { 96 };
         for (entry, size, name_at, thunks_at) in [(1, 20, 12, 0), (13, 32, 4, 16)] {
             let Some(mut at) =
                 optional.u32(first + entry * 8).filter(|at| *at != 0).and_then(|at| locate(at.into()))
@@ -113,7 +125,7 @@ impl PeInfo {
                     symbols(&image, thunks, is_64, locate, &mut info.python_symbols)?;
                 }
                 let range = offset..offset + name.len() as u64;
-                info.imports.push(Import { name, range });
+                info.imports.push(Import { name, range, is_delayed: entry == 13 });
                 at += size;
             }
         }
@@ -130,6 +142,32 @@ impl PeInfo {
             _ => return None,
         })
     }
+}
+
+/// The Python names in the export directory at `at`; `None` where there are
+/// more than [`LIMIT_IMPORTS`] names.
+fn exported<S: ReadAt + ?Sized>(
+    image: &Image<'_, S>,
+    at: u64,
+    locate: impl Fn(u64) -> Option<u64>,
+) -> Result<Option<BTreeSet<String>>, BinaryError> {
+    let directory = image.bytes("the export directory", at, 40)?;
+    let (count, names) = (image.view(&directory).u32(24), image.view(&directory).u32(32));
+    let count = u64::from(count.unwrap_or_default());
+    let Some(names) = names.and_then(|names| locate(names.into())).filter(|_| count > 0) else {
+        return Ok(Some(BTreeSet::new()));
+    };
+    if count > LIMIT_IMPORTS as u64 {
+        return Ok(None);
+    }
+    let table = image.bytes("the exported names", names, count * 4)?;
+    let mut found = BTreeSet::new();
+    for at in table.chunks_exact(4) {
+        let Some(offset) = image.view(at).u32(0).and_then(|at| locate(at.into())) else { continue };
+        let name = image.up_to("an exported name", offset, 256)?;
+        found.extend(image.view(&name).text(0).filter(|name| name.starts_with("Py")));
+    }
+    Ok(Some(found))
 }
 
 /// The names behind a list of thunks.

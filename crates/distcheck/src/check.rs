@@ -50,7 +50,8 @@ pub enum Selection {
     /// Every rule.
     All,
     /// What indexes reject: provenance [`Provenance::PypiRejects`]. publish
-    /// uploads nothing that these rules call an error.
+    /// uploads nothing that these rules call an error. As warnings, what PyPI
+    /// has announced to reject.
     Gate,
     /// Rules about one file, for a wheel that was just built: everything but
     /// the rules about the set.
@@ -59,12 +60,16 @@ pub enum Selection {
     Only(Vec<String>),
 }
 
+/// What PyPI accepts with an e-mail to the owners that announces to reject it
+/// (Warehouse, `wheel-record-mismatch-email`, since July 2025).
+const ANNOUNCED: [&str; 2] = ["REC004", "REC005"];
+
 impl Selection {
     /// Whether `rule` is applied.
     pub fn selects(&self, rule: &Rule) -> bool {
         match self {
             Self::All => true,
-            Self::Gate => rule.provenance == Provenance::PypiRejects,
+            Self::Gate => rule.provenance == Provenance::PypiRejects || ANNOUNCED.contains(&rule.id),
             Self::Files => !matches!(rule.check, Check::Set(_)),
             Self::Only(only) => {
                 let family = rule.id.trim_end_matches(|c: char| c.is_ascii_digit());
@@ -94,6 +99,11 @@ pub fn check(set: &Set<'_>, selection: &Selection) -> Verdict {
                 _ => out.not_applicable(),
             }
             verdict.add(rule, &dist.filename, out);
+        }
+    }
+    if *selection == Selection::Gate {
+        for finding in verdict.findings.iter_mut().filter(|finding| ANNOUNCED.contains(&finding.rule)) {
+            finding.severity = finding.severity.min(Severity::Warning);
         }
     }
     verdict.findings.sort_by(|a, b| {

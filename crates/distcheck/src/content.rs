@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use binfmt::binary::{BinaryError, Format};
 use binfmt::elf::{self, ElfInfo};
-use binfmt::macho::MachOInfo;
+use binfmt::macho::{MachOInfo, SIGNATURE_PAGE, SignatureState, check_hashes, enforced};
 use binfmt::pe::PeInfo;
 use binfmt::source::ReadAt;
 use memchr::memmem::Finder;
@@ -128,6 +128,50 @@ pub(crate) enum Keep {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Missed(pub(crate) Range<u64>);
 
+/// Hashes the pages of code for Apple silicon, which its signature lists.
+#[derive(Default)]
+struct PageHashes {
+    /// Each slice, with what is hashed of its current page and the pages before.
+    slices: Vec<(Range<u64>, Sha256, Vec<[u8; 32]>)>,
+}
+
+impl PageHashes {
+    fn of(head: &[u8], size: u64) -> Self {
+        let slices = enforced(head, size).into_iter();
+        Self { slices: slices.map(|range| (range, Sha256::new(), Vec::new())).collect() }
+    }
+
+    /// Takes the bytes from `start` on.
+    fn take(&mut self, start: u64, bytes: &[u8]) {
+        for (range, sha, hashes) in &mut self.slices {
+            let inside =
+                |at: u64| usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX).min(bytes.len());
+            let mut rest = &bytes[inside(range.start)..inside(range.end)];
+            let mut at = start.max(range.start) - range.start;
+            while !rest.is_empty() {
+                let left = SIGNATURE_PAGE - usize::try_from(at).unwrap_or(0) % SIGNATURE_PAGE;
+                let (page, after) = rest.split_at(left.min(rest.len()));
+                sha.update(page);
+                if page.len() == left {
+                    hashes.push(sha.finalize_reset().into());
+                }
+                at += page.len() as u64;
+                rest = after;
+            }
+        }
+    }
+
+    /// The architectures of the slices whose pages are not those of their signature.
+    fn mismatches(&self, info: &MachOInfo, source: &Kept) -> Vec<&'static str> {
+        let is_broken = |slice: &&binfmt::macho::Slice| {
+            let pages = self.slices.iter().find(|(range, ..)| *range == slice.range);
+            let state = pages.and_then(|(.., hashes)| check_hashes(source, slice, hashes).ok());
+            state == Some(SignatureState::Mismatch)
+        };
+        info.slices.iter().filter(is_broken).map(|slice| slice.arch).collect()
+    }
+}
+
 /// What a thread uses for one member after the other.
 pub(crate) struct Scratch {
     search: Search,
@@ -148,6 +192,7 @@ pub(crate) struct Content<'s> {
     tail: Vec<u8>,
     store_paths: Vec<String>,
     obfuscation: Option<Obfuscation>,
+    pages: PageHashes,
     /// What is kept: ranges in order, none of which meet.
     kept: Vec<(Range<u64>, Vec<u8>)>,
     /// Ranges that an earlier pass missed.
@@ -174,6 +219,7 @@ impl<'s> Content<'s> {
             tail: Vec::new(),
             store_paths: Vec::new(),
             obfuscation: Obfuscation::of(name),
+            pages: PageHashes::default(),
             kept: Vec::new(),
             more,
             expected,
@@ -204,9 +250,13 @@ impl<'s> Content<'s> {
                 wanted(bytes, self.expected, self.more)
             };
             self.kept = ranges.into_iter().map(|range| (range, Vec::new())).collect();
+            if self.keep == Some(Keep::IfBinary) {
+                self.pages = PageHashes::of(bytes, self.expected);
+            }
         }
         let start = self.size;
         self.size += bytes.len() as u64;
+        self.pages.take(start, bytes);
         if self.keep.is_none() {
             return;
         }
@@ -265,6 +315,9 @@ impl<'s> Content<'s> {
             Some(Keep::IfBinary) => {
                 let kept = Kept { ranges: self.kept, size: self.size, missed: Mutex::new(None) };
                 member.binary = Format::detect(&self.head).and_then(|format| binary(format, &kept));
+                if let Some(Binary::MachO(info)) = &member.binary {
+                    member.broken_signatures = self.pages.mismatches(info, &kept);
+                }
                 if let Some(missed) = kept.missed.into_inner().ok().flatten() {
                     return Err(Missed(missed));
                 }

@@ -62,6 +62,8 @@ pub struct Wheel {
     pub wheel: Option<Result<WheelFile, pydist::headers::HeaderError>>,
     /// `RECORD`.
     pub record: Option<Result<Vec<record::Entry>, RecordError>>,
+    /// The first empty line of `RECORD`, counted from 1.
+    pub record_empty_line: Option<usize>,
     /// `entry_points.txt`.
     pub entry_points: Option<Result<EntryPoints, EntryPointsError>>,
 }
@@ -113,6 +115,9 @@ pub struct Member {
     pub obfuscator: Option<&'static str>,
     /// What it is, if it is a binary.
     pub binary: Option<Binary>,
+    /// The architectures of a Mach-O file whose code is not what their
+    /// signature says.
+    pub broken_signatures: Vec<&'static str>,
     /// The text of a licence file, for comparison with what is declared.
     pub licence: Option<String>,
 }
@@ -247,6 +252,15 @@ impl Member {
     /// The name without its folders.
     pub fn file_name(&self) -> &str {
         self.name.trim_end_matches('/').rsplit('/').next().unwrap_or(&self.name)
+    }
+
+    /// Where a wheel's installer puts it: in the library directory, if it comes
+    /// from `purelib` or `platlib` of `….data`.
+    pub fn installed_path(&self) -> &str {
+        let name = self.name.as_str();
+        let data = name.split_once('/').filter(|(top, _)| top.ends_with(".data"));
+        let schemes = ["purelib/", "platlib/"];
+        data.and_then(|(_, rest)| schemes.iter().find_map(|scheme| rest.strip_prefix(scheme))).unwrap_or(name)
     }
 
     /// Whether it is a symbolic link.

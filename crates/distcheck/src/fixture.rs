@@ -229,6 +229,68 @@ pub(crate) fn x86_64_v3() -> Case {
     wheel.into()
 }
 
+/// A program for Apple silicon whose one page is hashed in its signature, and
+/// whether a byte of the page was changed since.
+pub(crate) fn signed_macho(is_changed: bool) -> Case {
+    use sha2::Digest as _;
+    const PAGE: usize = 4096;
+    const LIMIT: u32 = 4096;
+    let mut bytes = MachO::default().bytes();
+    bytes.resize(PAGE, 0);
+    let command = bytes.windows(8).position(|word| word == [0x1d, 0, 0, 0, 16, 0, 0, 0]).unwrap();
+    let blob = [
+        // A super blob with one code directory, at 20.
+        vec![0xfade_0cc0, 20 + 44 + 32, 1, 0, 20],
+        // Its version, flags, where hash and identifier are, counts, and what it covers.
+        vec![0xfade_0c02, 44 + 32, 0x20001, 2, 44, 44, 0, 1, LIMIT],
+    ];
+    let mut signature: Vec<u8> = blob.concat().into_iter().flat_map(u32::to_be_bytes).collect();
+    // SHA-256, pages of 2^12 bytes.
+    signature.extend([32, 2, 0, 12, 0, 0, 0, 0]);
+    let place = [LIMIT, u32::try_from(signature.len() + 32).unwrap()];
+    bytes[command + 8..command + 16].copy_from_slice(&place.map(u32::to_le_bytes).concat());
+    signature.extend(sha2::Sha256::digest(&bytes));
+    if is_changed {
+        bytes[PAGE - 1] = 1;
+    }
+    bytes.extend(signature);
+    let mut wheel = Wheel::sample("py3-none-macosx_11_0_arm64");
+    wheel.members.push(Member::new("sample/bin/tool", bytes).executable());
+    wheel.into()
+}
+
+#[test]
+fn a_signature_that_matches_has_no_finding() {
+    assert!(!signed_macho(false).found().contains("MAC007"));
+}
+
+/// A linker that knows no `PT_GNU_PROPERTY` leaves the property in a `PT_NOTE`
+/// behind another note.
+#[test]
+fn the_x86_level_is_found_in_notes() {
+    let mut case = x86_64_v3();
+    let name = case.files[0].0.clone();
+    assert!(case.found().contains("LNX011"), "{:?}", case.found());
+    let mut bytes = Elf::default().bytes();
+    let note = bytes.len() as u64;
+    // A build id of four bytes, then the property, each of which has eight bytes.
+    let words = [4, 4, 3, 0x0055_4e47, 0x1234_5678, 0, 4, 16, 5, 0x0055_4e47, 0xc000_8002, 4, 4, 0];
+    for word in words {
+        bytes.extend(u32::to_le_bytes(word));
+    }
+    let header = 64 + 2 * 56;
+    let size = 4 * words.len() as u64;
+    bytes[header..header + 4].copy_from_slice(&4u32.to_le_bytes());
+    for (at, value) in [(8, note), (32, size), (48, 8)] {
+        bytes[header + at..header + at + 8].copy_from_slice(&u64::to_le_bytes(value));
+    }
+    let mut wheel = Wheel::sample(LINUX);
+    wheel.members.push(Member::new("sample/core.so", bytes));
+    assert_eq!(name, wheel.filename());
+    case = wheel.into();
+    assert!(case.found().contains("LNX011"), "{:?}", case.found());
+}
+
 #[test]
 fn every_rule_finds_what_it_is_for() {
     let silent: Vec<String> = rules::all()

@@ -10,6 +10,7 @@ use pydist::policy::{self, Excess, Linux};
 use pydist::tags::Platform;
 
 use crate::facts::{Dist, Wheel};
+use crate::libraries::{Absence, Dylibs, Origin, missing_dlls};
 use crate::rule::PublishedFile;
 
 /// The files of a set; those whose names installers skip are left out.
@@ -19,7 +20,8 @@ pub fn installable(dists: &[Dist]) -> Vec<File> {
         let mut file = File::new(&dist.filename, requires, false)?;
         if let Some(wheel) = dist.wheel() {
             let platforms = dist.platforms();
-            file.needs = [linux(wheel, &platforms), macos(wheel, &platforms)].concat();
+            file.needs =
+                [linux(wheel, &platforms), macos(wheel, &platforms), windows(wheel, &platforms)].concat();
         }
         Some(file)
     };
@@ -123,6 +125,7 @@ fn macos(wheel: &Wheel, platforms: &[Platform]) -> Vec<Need> {
         .flatten()
         .copied()
         .collect();
+    let dylibs = Dylibs::new(wheel);
     let mut needs = Vec::new();
     for (member, facts) in wheel.macho().filter(|_| !archs.is_empty()) {
         let loaded: Vec<&macho::Slice> = facts.slices.iter().filter(|slice| slice.is_loaded()).collect();
@@ -140,7 +143,39 @@ fn macos(wheel: &Wheel, platforms: &[Platform]) -> Vec<Need> {
             }
             let store = slice.dylibs().find(|dylib| !dylib.weak && dylib.path.starts_with("/nix/"));
             needs.extend(store.map(|dylib| need(Needed::Path(dylib.path.to_owned()), &member.name)));
+            let missing = dylibs.missing(member, slice).into_iter();
+            let missing =
+                missing.filter(|(_, absence)| matches!(absence, Absence::BuildMachine | Absence::Elsewhere));
+            needs.extend(missing.map(|(path, _)| need(Needed::Path(path.to_owned()), &member.name)));
+        }
+        for arch in &member.broken_signatures {
+            needs.push(need(Needed::Signature((*arch).to_owned()), &member.name));
         }
     }
     needs
+}
+
+fn windows(wheel: &Wheel, platforms: &[Platform]) -> Vec<Need> {
+    let arch = platforms.iter().find_map(|platform| match platform {
+        Platform::Windows { arch } => Some(arch.as_str()),
+        _ => None,
+    });
+    let Some(arch) = arch else { return Vec::new() };
+    let mut needs = Vec::new();
+    for (member, info) in wheel.pe().filter(|(member, _)| is_module(&member.name)) {
+        if let Some(found) = info.arch().filter(|found| *found != arch) {
+            needs.push(need(Needed::WindowsArch(found.to_owned()), &member.name));
+        }
+        // Visual C++'s runtime is on most machines, and what is loaded late may never be.
+        let missing = missing_dlls(wheel, info).into_iter();
+        let missing = missing.filter(|(_, origin, is_delayed)| *origin == Origin::Port && !is_delayed);
+        needs.extend(missing.map(|(name, ..)| need(Needed::Library(name.to_owned()), &member.name)));
+    }
+    needs
+}
+
+/// A module that Python itself loads, not a helper that may be for another
+/// architecture.
+fn is_module(name: &str) -> bool {
+    name.to_ascii_lowercase().ends_with(".pyd")
 }

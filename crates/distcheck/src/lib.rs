@@ -22,6 +22,7 @@ pub mod facts;
 #[cfg(test)]
 mod fixture;
 mod installable;
+mod libraries;
 mod pattern;
 mod python_name;
 mod rule;

@@ -396,7 +396,11 @@ fn wheel(archive: &Archive, read: Vec<(usize, Member, Vec<u8>)>, expected: Optio
             match member.name.strip_prefix(own.as_str()) {
                 Some("/METADATA") => wheel.metadata = Some(Metadata::parse(&kept)),
                 Some("/WHEEL") => wheel.wheel = Some(WheelFile::parse(&kept)),
-                Some("/RECORD") => wheel.record = Some(record::parse(&kept)),
+                Some("/RECORD") => {
+                    wheel.record = Some(record::parse(&kept));
+                    let text = String::from_utf8_lossy(&kept);
+                    wheel.record_empty_line = text.lines().position(str::is_empty).map(|at| at + 1);
+                }
                 Some("/entry_points.txt") => {
                     wheel.entry_points = Some(EntryPoints::parse(&kept));
                 }

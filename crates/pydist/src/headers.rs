@@ -6,6 +6,9 @@
 pub struct Headers {
     /// Names as written, values with their continuation lines joined by `\n`.
     pub fields: Vec<(String, String)>,
+    /// Fields whose values end with blanks, which `fields` lack, with the number
+    /// of blanks.
+    pub trailing_blanks: Vec<(String, usize)>,
     /// What follows the first blank line, if there is one.
     pub body: Option<String>,
 }
@@ -48,6 +51,10 @@ impl Headers {
             }
             match line.split_once(':') {
                 Some((name, value)) if is_field_name(name) => {
+                    let blanks = value.len() - value.trim_end().len();
+                    if blanks > 0 && blanks < value.len() {
+                        headers.trailing_blanks.push((name.to_owned(), blanks));
+                    }
                     headers.fields.push((name.to_owned(), value.trim().to_owned()));
                 }
                 _ => {

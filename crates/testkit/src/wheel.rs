@@ -314,6 +314,12 @@ pub struct MachO {
     pub rpaths: Vec<String>,
     /// `LC_BUILD_VERSION`'s platform; 1 is macOS.
     pub platform: u32,
+    /// `cpusubtype`; 2 of arm64 is arm64e.
+    pub subtype: u32,
+    /// `filetype`: 2 is a program, 6 a library, 8 a bundle.
+    pub file_type: u32,
+    /// A symbol that it exports.
+    pub exported: Option<String>,
 }
 
 impl Default for MachO {
@@ -325,6 +331,9 @@ impl Default for MachO {
             signed: true,
             rpaths: Vec::new(),
             platform: 1,
+            subtype: 0,
+            file_type: 2,
+            exported: None,
         }
     }
 }
@@ -352,11 +361,22 @@ impl MachO {
         if self.signed {
             commands.push(vec![0x1d, 16, 0, 0]);
         }
+        // The symbol table follows the commands: one entry, then its name.
+        let name = self.exported.as_ref().map(|name| format!("\0_{name}\0").into_bytes()).unwrap_or_default();
+        if self.exported.is_some() {
+            let at = 32 + 4 * (commands.iter().map(Vec::len).sum::<usize>() + 6);
+            let number = |value: usize| u32::try_from(value).unwrap_or_default();
+            commands.push(vec![0x2, 24, number(at), 1, number(at + 16), number(name.len())]);
+        }
         let count = u32::try_from(commands.len()).unwrap_or_default();
-        let body: Vec<u32> = commands.concat();
+        let mut body: Vec<u32> = commands.concat();
         let size = u32::try_from(body.len() * 4).unwrap_or_default();
-        let header = [0xfeed_facf, self.cpu, 0, 2, count, size, 0, 0];
-        header.into_iter().chain(body).flat_map(u32::to_le_bytes).collect()
+        if self.exported.is_some() {
+            // Section 1, external.
+            body.extend([1, 0x010f, 0, 0]);
+        }
+        let header = [0xfeed_facf, self.cpu, self.subtype, self.file_type, count, size, 0, 0];
+        header.into_iter().chain(body).flat_map(u32::to_le_bytes).chain(name).collect()
     }
 }
 
@@ -367,12 +387,14 @@ pub struct Pe {
     pub machine: u16,
     /// Libraries, each with the symbols that are taken from it.
     pub imports: Vec<(String, Vec<String>)>,
+    /// The names that it exports.
+    pub exports: Vec<String>,
 }
 
 impl Default for Pe {
     fn default() -> Self {
         let imports = vec![("python3.dll".into(), vec!["PyLong_FromLong".into()])];
-        Self { machine: 0x8664, imports }
+        Self { machine: 0x8664, imports, exports: vec!["PyInit_core".into()] }
     }
 }
 
@@ -399,6 +421,21 @@ impl Pe {
             descriptors.extend([table, 0, 0, name, table].into_iter().flat_map(u32::to_le_bytes));
         }
         descriptors.resize(20 * (self.imports.len() + 1), 0);
+        let names: Vec<u32> = self
+            .exports
+            .iter()
+            .map(|name| {
+                let at = start + size(&rest);
+                rest.extend(name.as_bytes());
+                rest.push(0);
+                at
+            })
+            .collect();
+        let table = start + size(&rest);
+        rest.extend(names.into_iter().flat_map(u32::to_le_bytes));
+        let exports = start + size(&rest);
+        let count = u32::try_from(self.exports.len()).unwrap_or_default();
+        rest.extend([0, 0, 0, 0, 1, count, count, 0, table, 0].into_iter().flat_map(u32::to_le_bytes));
         let section = [descriptors, rest].concat();
 
         let mut out = b"MZ".to_vec();
@@ -409,7 +446,8 @@ impl Pe {
             out.extend(value.to_le_bytes());
         }
         let mut optional = 0x20bu16.to_le_bytes().to_vec();
-        optional.resize(120, 0);
+        optional.resize(112, 0);
+        optional.extend([exports, 40].into_iter().flat_map(u32::to_le_bytes));
         optional.extend([ADDRESS, size(&section)].into_iter().flat_map(u32::to_le_bytes));
         optional.resize(240, 0);
         out.extend(optional);

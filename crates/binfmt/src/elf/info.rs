@@ -124,7 +124,12 @@ const PT_INTERP: u32 = 3;
 /// `PF_X`, of a segment's flags.
 const PF_X: u32 = 1;
 const PT_GNU_STACK: u32 = 0x6474_e551;
+const PT_NOTE: u32 = 4;
 const PT_GNU_PROPERTY: u32 = 0x6474_e553;
+/// Notes are short; no more of a segment is read.
+const NOTES_LIMIT: u64 = 1 << 20;
+/// `e_machine` of 32-bit and 64-bit x86.
+const X86: [u16; 2] = [3, 62];
 
 impl ElfInfo {
     /// Reads the file's headers and tables.
@@ -173,9 +178,12 @@ impl ElfInfo {
                     info.interpreters.push(Interpreter { header: segment.header, range, path });
                 }
                 PT_GNU_STACK => info.exec_stack = Some(segment.flags & PF_X != 0),
-                PT_GNU_PROPERTY => {
-                    let bytes = image.bytes("the GNU properties", segment.offset, segment.size)?;
-                    info.x86_isa_needed = isa_needed(image.view(&bytes), is_64).unwrap_or_default();
+                // Linkers that know no `PT_GNU_PROPERTY` leave the properties in `PT_NOTE`.
+                PT_GNU_PROPERTY | PT_NOTE if X86.contains(&machine) => {
+                    let size = segment.size.min(NOTES_LIMIT);
+                    let bytes = image.bytes("the notes", segment.offset, size)?;
+                    let align = if segment.align == 8 { 8 } else { 4 };
+                    info.x86_isa_needed |= isa_needed(image.view(&bytes), align, is_64);
                 }
                 _ => {}
             }
@@ -361,16 +369,33 @@ fn has_debug_section<S: ReadAt + ?Sized>(
     Ok(sections.iter().any(is_debug))
 }
 
-/// `GNU_PROPERTY_X86_ISA_1_NEEDED` from the notes of `PT_GNU_PROPERTY`.
-fn isa_needed(view: View<'_>, is_64: bool) -> Option<u32> {
-    let align = if is_64 { 8 } else { 4 };
-    let (name_size, size, kind) = (view.u32(0)?, view.u32(4)?, view.u32(8)?);
-    if (name_size, kind) != (4, 5) {
-        return None;
+/// `GNU_PROPERTY_X86_ISA_1_NEEDED` of all notes in a segment (ELF gABI, "Note
+/// Section"; x86-64 psABI, "Program Property").
+fn isa_needed(view: View<'_>, align: usize, is_64: bool) -> u32 {
+    let (mut needed, mut at) = (0, 0);
+    while let Some((note, next)) = note(view, at, align) {
+        needed |= note.and_then(|range| property(view, range, is_64)).unwrap_or_default();
+        at = next;
     }
-    let mut at = 16;
-    let end = 16usize.checked_add(usize::try_from(size).ok()?)?;
-    while at + 8 <= end {
+    needed
+}
+
+/// Where the content of the note at `at` is, if it holds GNU properties, and
+/// where the next note starts.
+fn note(view: View<'_>, at: usize, align: usize) -> Option<(Option<Range<usize>>, usize)> {
+    let number = |at| view.u32(at).and_then(|value| usize::try_from(value).ok());
+    let (name, size, kind) = (number(at)?, number(at.checked_add(4)?)?, number(at.checked_add(8)?)?);
+    let start = name.checked_next_multiple_of(4)?.checked_add(at + 12)?;
+    let end = start.checked_add(size)?;
+    let is_property = kind == 5 && view.bytes.get(at + 12..start) == Some(b"GNU\0");
+    Some((is_property.then_some(start..end), end.checked_next_multiple_of(align)?))
+}
+
+/// The x86 ISA level among the properties in a note.
+fn property(view: View<'_>, range: Range<usize>, is_64: bool) -> Option<u32> {
+    let align = if is_64 { 8 } else { 4 };
+    let mut at = range.start;
+    while at + 8 <= range.end {
         let (kind, size) = (view.u32(at)?, usize::try_from(view.u32(at + 4)?).ok()?);
         if kind == 0xc000_8002 {
             return view.u32(at + 8);

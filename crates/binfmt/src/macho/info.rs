@@ -95,7 +95,7 @@ pub struct Slice {
     /// Where the universal header has its entry.
     pub entry: Option<SliceEntry>,
     /// As platform tags name it: `x86_64`, `arm64`, `i386`, `ppc`, `ppc64`;
-    /// `unknown` otherwise.
+    /// `arm64e`, which no tag names and Python cannot load; `unknown` otherwise.
     pub arch: &'static str,
     /// 64-bit.
     pub is_64: bool,
@@ -117,6 +117,9 @@ pub struct Slice {
     pub signature: Option<Range<u64>>,
     /// Undefined external symbols, without the leading `_`.
     pub undefined: BTreeSet<String>,
+    /// The symbols that it exports, as far as they concern Python (`Py…`),
+    /// without the leading `_`; `None` where the symbol table lists none at all.
+    pub exported_python: Option<BTreeSet<String>>,
     /// Whether there is a `__DWARF` segment.
     pub debug: bool,
 }
@@ -235,8 +238,8 @@ impl Slice {
         let at = command.range.start - self.range.start;
         let body = image.bytes("the load commands", at, command.range.end - command.range.start)?;
         let mut found = Vec::new();
-        each_undefined(&image, image.view(&body), self.is_64, |library, name| {
-            if usize::from(library) == ordinal {
+        each_symbol(&image, image.view(&body), self.is_64, |symbol, name| {
+            if symbol == ExternalSymbol::Undefined(ordinal) {
                 found.push(name);
             }
         })?;
@@ -259,6 +262,8 @@ fn slice<S: ReadAt + ?Sized>(image: &Image<'_, S>) -> Result<Slice, BinaryError>
     let field = |at| view.u32(at).ok_or_else(|| damaged(0));
     let arch = match field(4)? {
         0x0100_0007 => "x86_64",
+        // The subtype without its capability bits; 2 has pointer authentication.
+        0x0100_000c if field(8)? & 0x00ff_ffff == 2 => "arm64e",
         0x0100_000c => "arm64",
         7 => "i386",
         18 => "ppc",
@@ -366,9 +371,17 @@ impl Slice {
                 self.segments.push(segment);
             }
             lc::SYMTAB => {
-                let undefined = &mut self.undefined;
-                each_undefined(image, view, self.is_64, |_, name| {
-                    undefined.insert(name.strip_prefix('_').map_or(name.clone(), str::to_owned));
+                let Self { undefined, exported_python, is_64, .. } = self;
+                each_symbol(image, view, *is_64, |symbol, name| {
+                    let name = name.strip_prefix('_').map_or(name.clone(), str::to_owned);
+                    if symbol != ExternalSymbol::Exported {
+                        undefined.insert(name);
+                        return;
+                    }
+                    let exported = exported_python.get_or_insert_default();
+                    if name.starts_with("Py") {
+                        exported.insert(name);
+                    }
                 })?;
             }
             _ => {}
@@ -401,13 +414,21 @@ fn segment(view: View<'_>, is_64: bool, command: u64) -> Option<MachSegment> {
     })
 }
 
-/// Calls `visit` with each undefined external symbol of `LC_SYMTAB` and the
-/// number of the library that it is looked up in.
-fn each_undefined<S: ReadAt + ?Sized>(
+/// What an external symbol is for its file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ExternalSymbol {
+    /// Taken from the library with this number.
+    Undefined(usize),
+    /// Defined here and visible to others.
+    Exported,
+}
+
+/// Calls `visit` with each external symbol of `LC_SYMTAB`.
+fn each_symbol<S: ReadAt + ?Sized>(
     image: &Image<'_, S>,
     command: View<'_>,
     is_64: bool,
-    mut visit: impl FnMut(u8, String),
+    mut visit: impl FnMut(ExternalSymbol, String),
 ) -> Result<(), BinaryError> {
     let damaged = BinaryError::Damaged { what: "the symbol table", offset: 0 };
     let fields = [8, 12, 16, 20].map(|at| command.u32(at).map(u64::from));
@@ -417,13 +438,17 @@ fn each_undefined<S: ReadAt + ?Sized>(
     let names = image.bytes("the symbols' names", names, names_size)?;
     for bytes in table.chunks_exact(usize::try_from(entry).unwrap_or(12)) {
         let view = image.view(bytes);
-        // Not for debugging, external, undefined.
-        let undefined = bytes[4] & 0xe0 == 0 && bytes[4] & 1 != 0 && bytes[4] & 0x0e == 0;
-        let at = view.u32(0).filter(|_| undefined).and_then(|at| usize::try_from(at).ok());
-        let Some(name) = at.and_then(|at| image.view(&names).text(at)) else { continue };
-        // The library's number is the high byte of `n_desc`.
-        let library = view.u16(6).map_or(0, |description| (description >> 8).to_le_bytes()[0]);
-        visit(library, name);
+        // `n_type`: bits for debugging, private external, the type, external.
+        let symbol = match (bytes[4] & 0xe0, bytes[4] & 0x10, bytes[4] & 0x0e, bytes[4] & 1) {
+            // The library's number is the high byte of `n_desc`.
+            (0, _, 0, 1) => ExternalSymbol::Undefined(view.u16(6).map_or(0, |desc| usize::from(desc >> 8))),
+            (0, 0, 0x0e, 1) => ExternalSymbol::Exported,
+            _ => continue,
+        };
+        let Some(at) = view.u32(0).and_then(|at| usize::try_from(at).ok()) else { continue };
+        if let Some(name) = image.view(&names).text(at) {
+            visit(symbol, name);
+        }
     }
     Ok(())
 }

@@ -8,4 +8,4 @@ mod signature;
 
 pub use edit::{CommandChange, apply};
 pub use info::{Dylib, LoadCommand, LoadPath, MachOInfo, MachSegment, Slice, SliceEntry, lc};
-pub use signature::{SignatureState, check, renew, sign};
+pub use signature::{PAGE as SIGNATURE_PAGE, SignatureState, check, check_hashes, enforced, renew, sign};

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256, Sha384};
 
 use super::edit::{resize, set_size};
 use super::info::{MachOInfo, Slice};
-use crate::binary::{BinaryError, EditError, Image, Writer};
+use crate::binary::{BinaryError, EditError, Image, View, Writer};
 use crate::source::{ReadAt, WriteAt};
 
 const SUPER_BLOB: u32 = 0xfade_0cc0;
@@ -17,8 +17,8 @@ const CODE_DIRECTORY: u32 = 0xfade_0c02;
 const CMS: u32 = 0xfade_0b01;
 /// Bytes of a code directory of version 0x20400 before its identifier.
 const DIRECTORY_SIZE: usize = 88;
-/// What linkers sign with.
-const PAGE: usize = 4096;
+/// What linkers and `codesign` sign with.
+pub const PAGE: usize = 4096;
 
 /// What a slice's signature is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,6 +144,64 @@ pub fn check<S: ReadAt + ?Sized>(source: &S, slice: &Slice) -> Result<SignatureS
                 state = SignatureState::Mismatch;
             }
             state == SignatureState::Valid
+        })?;
+    }
+    Ok(state)
+}
+
+/// Where the code for Apple silicon is in the Mach-O file of `size` bytes that
+/// begins with `head`: the slices whose signature the system enforces.
+pub fn enforced(head: &[u8], size: u64) -> Vec<Range<u64>> {
+    const ARM64: u32 = 0x0100_000c;
+    let little = View { bytes: head, big: false };
+    let view = View { bytes: head, big: true };
+    let wide = match view.u32(0) {
+        Some(0xcafe_babe) => false,
+        Some(0xcafe_babf) => true,
+        Some(0xcffa_edfe) if little.u32(4) == Some(ARM64) => return vec![Range { start: 0, end: size }],
+        _ => return Vec::new(),
+    };
+    let entry = if wide { 32 } else { 20 };
+    let slice = |index: usize| {
+        let at = 8 + index * entry;
+        let start = view.word(at + 8, wide)?;
+        let end = start.checked_add(view.word(at + if wide { 16 } else { 12 }, wide)?)?;
+        (view.u32(at) == Some(ARM64) && end <= size).then_some(start..end)
+    };
+    let count = view.u32(4).and_then(|count| usize::try_from(count).ok()).unwrap_or_default().min(40);
+    (0..count).filter_map(slice).collect()
+}
+
+/// Compares the SHA-256 of each page of [`PAGE`] bytes, the last one left out,
+/// with its hash in the signature. Directories with other pages or another
+/// hash are not compared.
+pub fn check_hashes<S: ReadAt + ?Sized>(
+    source: &S,
+    slice: &Slice,
+    hashes: &[[u8; 32]],
+) -> Result<SignatureState, EditError> {
+    let Some(place) = &slice.signature else { return Ok(SignatureState::Missing) };
+    let (signature, directories, _) = read(source, place)?;
+    let mut state = SignatureState::Valid;
+    let code = usize::try_from(place.start - slice.range.start).unwrap_or_default();
+    for directory in directories {
+        if directory.limit > code {
+            return Ok(SignatureState::Mismatch);
+        }
+        let whole = directory.limit / PAGE;
+        let (page, kind, size) = (directory.page, directory.hash_kind, directory.hash_size);
+        if page != PAGE || ![2, 3].contains(&kind) || size > 32 || hashes.len() < whole {
+            continue;
+        }
+        let expected = signature[directory.hashes..].chunks_exact(size.max(1));
+        if expected.zip(&hashes[..whole]).any(|(expected, found)| *expected != found[..size]) {
+            return Ok(SignatureState::Mismatch);
+        }
+        directory.each_page(source, slice, whole * PAGE..directory.limit, |place, hash| {
+            if signature.get(place) != Some(hash) {
+                state = SignatureState::Mismatch;
+            }
+            true
         })?;
     }
     Ok(state)

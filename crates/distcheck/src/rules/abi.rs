@@ -290,22 +290,29 @@ const INITIALIZERS: Rule = Rule {
     },
 };
 
+/// The Python symbols that a module exports, for each of its images; images
+/// whose symbols are not known are left out.
+fn exported(member: &Member) -> Vec<&BTreeSet<String>> {
+    match &member.binary {
+        Some(Binary::Elf(elf)) => vec![&elf.defined_python],
+        Some(Binary::MachO(info)) => {
+            info.slices.iter().filter_map(|slice| slice.exported_python.as_ref()).collect()
+        }
+        Some(Binary::Pe(info)) if !info.is_managed => info.exported_python.iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
 fn initializers(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let mut any = false;
-    for (member, module, _) in modules(wheel) {
-        let Some(Binary::Elf(elf)) = &member.binary else { continue };
-        any = true;
-        let names = if module.is_ascii() {
-            [format!("PyInit_{module}"), format!("PyModExport_{module}")]
-        } else {
-            // PEP 489: the name in Punycode.
-            continue;
-        };
-        if names.iter().any(|name| elf.defined_python.contains(name)) {
-            continue;
-        }
-        let other: Vec<&String> =
-            elf.defined_python.iter().filter(|symbol| symbol.starts_with("PyInit")).collect();
+    // PEP 489 has names beyond ASCII in Punycode.
+    for (member, module, _) in modules(wheel).into_iter().filter(|(_, module, _)| module.is_ascii()) {
+        let names = [format!("PyInit_{module}"), format!("PyModExport_{module}")];
+        let images = exported(member);
+        any |= !images.is_empty();
+        let lacks = |symbols: &&BTreeSet<String>| names.iter().all(|name| !symbols.contains(name));
+        let Some(symbols) = images.into_iter().find(lacks) else { continue };
+        let other: Vec<&String> = symbols.iter().filter(|symbol| symbol.starts_with("PyInit")).collect();
         if other.is_empty() {
             // Some libraries are named like modules and loaded by ctypes.
             out.only(Warning).at(&member.name, format!("`{}` is missing", names[0]));

@@ -156,7 +156,9 @@ const METHODS: Rule = Rule {
 };
 
 fn methods(_: &Dist, wheel: &Wheel, out: &mut Out) {
-    faults(wheel, out, |fault| matches!(fault, Fault::Method { .. } | Fault::Encrypted(_)));
+    faults(wheel, out, |fault| {
+        matches!(fault, Fault::Method { .. } | Fault::NeededVersion { .. } | Fault::Encrypted(_))
+    });
 }
 
 const ENCODING: Rule = Rule {

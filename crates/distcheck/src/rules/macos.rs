@@ -7,13 +7,14 @@ use pydist::tags::Platform;
 use crate::facts::{Dist, Member, Wheel};
 #[cfg(test)]
 use crate::fixture;
+use crate::libraries::{Absence, Dylibs};
 use crate::rule::Provenance::BreaksRuntime;
 use crate::rule::Severity::{Error, Warning};
 use crate::rule::{Check, Out, Rule, some};
 
 const TAGS: &str = "PyPA \"Platform compatibility tags\", macOS; delocate.";
 
-pub(super) static RULES: &[Rule] = &[ARCHS, MINIMUM, SIGNED, LIBRARIES, RPATH, PLATFORM];
+pub(super) static RULES: &[Rule] = &[ARCHS, MINIMUM, SIGNED, LIBRARIES, RPATH, PLATFORM, PAGES];
 
 /// The tags that are for macOS.
 fn macos(dist: &Dist) -> Vec<((u32, u32), String)> {
@@ -153,7 +154,7 @@ const SIGNED: Rule = Rule {
 
 fn signed(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let mut any = false;
-    for (member, slice) in loaded(wheel).filter(|(_, slice)| slice.arch == "arm64") {
+    for (member, slice) in loaded(wheel).filter(|(_, slice)| slice.arch.starts_with("arm64")) {
         any = true;
         if slice.signature.is_none() {
             out.at(&member.name, "the arm64 slice has no code signature");
@@ -170,7 +171,8 @@ const LIBRARIES: Rule = Rule {
     severity: Error,
     provenance: BreaksRuntime,
     why: "A library at a path of the build machine (Homebrew, MacPorts, a home folder) is missing for users. \
-        A warning for `@rpath` and the like: another package may bring it.",
+        `@loader_path`, `@executable_path` and `@rpath` are resolved to files of the wheel. A warning for what is \
+        not in the wheel or on no search path: another package may bring it.",
     source: TAGS,
     fix: "`delocate-wheel`, or link statically.",
     example: "sample-1.0-py3-none-macosx_11_0_arm64.whl: sample/bin/tool: the arm64 slice loads `/opt/homebrew/lib/libx.dylib`",
@@ -189,41 +191,24 @@ fn libraries(_: &Dist, wheel: &Wheel, out: &mut Out) {
     if wheel.macho().next().is_none() {
         return out.not_applicable();
     }
-    let names: Vec<&str> = wheel.members.iter().map(Member::file_name).collect();
+    let dylibs = Dylibs::new(wheel);
     for (member, slice) in loaded(wheel) {
-        let (mut missing, mut lost) = (Vec::new(), Vec::new());
-        for dylib in slice.dylibs().filter(|dylib| !dylib.weak) {
-            let path = dylib.path;
-            let system = policy::is_macos_library(path);
-            let relative = ["@rpath/", "@loader_path/", "@executable_path/"]
-                .iter()
-                .any(|prefix| path.starts_with(prefix));
-            let file = path.rsplit('/').next().unwrap_or(path);
-            // The Swift and C++ runtimes that `@rpath` finds in the system.
-            let runtime = path.starts_with("@rpath/libswift") || path.starts_with("@rpath/libc++");
-            if system
-                || runtime
-                || path.starts_with("/nix/store/")
-                || (relative && names.contains(&file))
-                || Some(path) == slice.id()
-            {
+        let missing = dylibs.missing(member, slice);
+        for absence in [Absence::BuildMachine, Absence::Elsewhere, Absence::Unreached, Absence::Unknown] {
+            let paths: Vec<&str> =
+                missing.iter().filter(|(_, found)| *found == absence).map(|(path, _)| *path).collect();
+            if paths.is_empty() {
                 continue;
             }
-            if relative {
-                lost.push(path);
-            } else {
-                missing.push(path);
-            }
-        }
-        if !lost.is_empty() {
-            // Another package may bring it; the search path says where from.
-            out.only(Warning).at(
-                &member.name,
-                format!("the {} slice loads {}, which is not in the wheel", slice.arch, some(lost)),
-            );
-        }
-        if !missing.is_empty() {
-            out.at(&member.name, format!("the {} slice loads {}", slice.arch, some(missing)));
+            let (severity, what) = match absence {
+                Absence::BuildMachine => (Error, ""),
+                Absence::Elsewhere => (Error, ", which the wheel has elsewhere"),
+                // A file that is loaded before may bring it, and so may another package.
+                Absence::Unreached => (Warning, ", which the wheel has outside of all search paths"),
+                Absence::Unknown => (Warning, ", which is not in the wheel"),
+            };
+            let message = format!("the {} slice loads {}{what}", slice.arch, some(paths));
+            out.only(severity).at(&member.name, message);
         }
     }
 }
@@ -288,6 +273,32 @@ fn platform(dist: &Dist, wheel: &Wheel, out: &mut Out) {
                 &member.name,
                 format!("the {} slice is built for platform {platform}, macOS is 1", slice.arch),
             );
+        }
+    }
+}
+
+const PAGES: Rule = Rule {
+    id: "MAC007",
+    title: "code signatures match the code",
+    severity: Error,
+    provenance: BreaksRuntime,
+    why: "Apple silicon kills a process that runs a page whose hash is not the one in the signature: the file was \
+        changed after it was signed.",
+    source: "Apple, `cs_blobs.h`; Technical Note TN3126, \"Inside Code Signing: Hashes\".",
+    fix: "`codesign --force --sign - FILE` after the last change (strip, install_name_tool), then RECORD anew.",
+    example: "sample-1.0-py3-none-macosx_11_0_arm64.whl: sample/bin/tool: the arm64 slice was changed after it was signed",
+    check: Check::Wheel(pages),
+    #[cfg(test)]
+    fails: || fixture::signed_macho(true),
+};
+
+fn pages(_: &Dist, wheel: &Wheel, out: &mut Out) {
+    if !loaded(wheel).any(|(_, slice)| slice.arch.starts_with("arm64") && slice.signature.is_some()) {
+        return out.not_applicable();
+    }
+    for member in &wheel.members {
+        for arch in &member.broken_signatures {
+            out.at(&member.name, format!("the {arch} slice was changed after it was signed"));
         }
     }
 }

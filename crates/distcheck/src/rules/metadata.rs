@@ -34,6 +34,7 @@ pub(super) static RULES: &[Rule] = &[
     ONCE,
     UNKNOWN,
     IMPORT_NAMES,
+    TRAILING,
 ];
 
 const THERE: Rule = Rule {
@@ -232,8 +233,12 @@ const SUMMARY: Rule = Rule {
 fn summary(dist: &Dist, out: &mut Out) {
     let metadata = metadata!(dist, out);
     let Some(text) = metadata.headers.get("Summary") else { return out.not_applicable() };
-    if text.chars().count() > 512 {
-        out.found(format!("it has {} characters", text.chars().count()));
+    let trailing =
+        metadata.headers.trailing_blanks.iter().find(|(field, _)| field.eq_ignore_ascii_case("Summary"));
+    // The index counts the blanks at the end, too.
+    let length = text.chars().count() + trailing.map_or(0, |(_, blanks)| *blanks);
+    if length > 512 {
+        out.found(format!("it has {length} characters"));
     }
     let breaks = |c: char| matches!(c, '\n'..='\r' | '\x1c'..='\x1e' | '\u{85}' | '\u{2028}' | '\u{2029}');
     if text.contains(breaks) {
@@ -493,6 +498,31 @@ fn import_names(dist: &Dist, out: &mut Out) {
             } else if option.is_some_and(|option| option.trim_start() != "private") {
                 out.found(format!("{field}: expected `; private`, found `{text}`"));
             }
+        }
+    }
+}
+
+const TRAILING: Rule = Rule {
+    id: "MET026",
+    title: "names and keywords do not end with blanks",
+    severity: Error,
+    provenance: PypiRejects,
+    why: "PyPI compares these values as they are written: a blank at the end makes another, unknown value.",
+    source: "packaging, `metadata.py`; trove-classifiers.",
+    fix: "Remove the blank from `pyproject.toml`, and use a current build backend.",
+    example: "sample-1.0-py3-none-any.whl: the value of Name ends with a blank",
+    check: Check::Dist(trailing),
+    #[cfg(test)]
+    fails: || fixture::metadata("Name: sample\n", "Name: sample \n"),
+};
+
+/// Fields whose values are names or keywords.
+const KEYWORDS: [&str; 5] = ["classifier", "dynamic", "metadata-version", "name", "provides-extra"];
+
+fn trailing(dist: &Dist, out: &mut Out) {
+    for (field, _) in &metadata!(dist, out).headers.trailing_blanks {
+        if KEYWORDS.contains(&field.to_ascii_lowercase().as_str()) {
+            out.found(format!("the value of {field} ends with a blank"));
         }
     }
 }

@@ -25,7 +25,7 @@ mod windows;
 
 pub use environments::{PackageChanges, changes};
 pub use licence::is_licence_expression;
-pub use restructured::faults as restructured_faults;
+pub use restructured::{Reading as RestructuredReading, reading as read_restructured};
 
 use crate::rule::Rule;
 

@@ -35,8 +35,8 @@ const THERE: Rule = Rule {
     title: "RECORD exists and can be read",
     severity: Error,
     provenance: PypiRejects,
-    why: "Installers need it to install and to remove the package.",
-    source: SOURCE,
+    why: "Installers need it to install and to remove the package. The index fails at an empty line in it.",
+    source: "PyPA \"Binary distribution format\"; Warehouse, `utils/wheel.py`.",
     fix: FIX,
     example: "sample-1.0-py3-none-any.whl: there is no RECORD",
     check: Check::Wheel(there),
@@ -48,7 +48,11 @@ fn there(_: &Dist, wheel: &Wheel, out: &mut Out) {
     match &wheel.record {
         None => out.found("there is no RECORD"),
         Some(Err(error)) => out.found(error.to_string()),
-        Some(Ok(_)) => {}
+        Some(Ok(_)) => {
+            if let Some(line) = wheel.record_empty_line {
+                out.found(format!("line {line} of RECORD is empty; the index fails at it"));
+            }
+        }
     }
 }
 
@@ -121,7 +125,8 @@ const COMPLETE: Rule = Rule {
     title: "RECORD lists every file",
     severity: Error,
     provenance: BreaksInstall,
-    why: "A file that is not listed is installed unchecked and never removed.",
+    why: "A file that is not listed is installed unchecked and never removed. PyPI accepts it for now: it sends the \
+        owners an e-mail and will reject it.",
     source: SOURCE,
     fix: FIX,
     example: "sample-1.0-py3-none-any.whl: sample/more.py: not listed in RECORD",
@@ -148,7 +153,8 @@ const SURPLUS: Rule = Rule {
     title: "RECORD lists only files of the archive",
     severity: Error,
     provenance: BreaksInstall,
-    why: "Something was lost after the wheel was built.",
+    why: "Something was lost after the wheel was built. PyPI accepts it for now: it sends the owners an e-mail and \
+        will reject it.",
     source: SOURCE,
     fix: FIX,
     example: "sample-1.0-py3-none-any.whl: sample/__init__.py: listed in RECORD, not in the archive",

@@ -135,7 +135,7 @@ const RESTRUCTURED: Rule = Rule {
 
 fn restructured(dist: &Dist, out: &mut Out) {
     let Some(text) = description(dist, out) else { return };
-    for (line, message) in faults(text) {
+    for (line, message) in reading(text).faults {
         out.found(format!("line {line} of the description: {message}"));
     }
 }
@@ -175,22 +175,24 @@ fn description<'a>(dist: &'a Dist, out: &mut Out) -> Option<&'a str> {
     text
 }
 
-/// The mistakes in a text, each with its line, counted from 1.
-pub fn faults(text: &str) -> Vec<(usize, String)> {
-    reading(text).faults
-}
-
-/// What reading a text gives.
-struct Reading {
-    faults: Vec<(usize, String)>,
+/// What reading a text gives. Lines are counted from 1.
+#[derive(Debug)]
+pub struct Reading {
+    /// The mistakes, each with its line.
+    pub faults: Vec<(usize, String)>,
     /// Constructs that are not understood, with their lines.
-    unread: BTreeMap<&'static str, Vec<usize>>,
+    pub unread: BTreeMap<&'static str, Vec<usize>>,
 }
 
-fn reading(text: &str) -> Reading {
+/// Reads a text as far as it is understood.
+pub fn reading(text: &str) -> Reading {
     let lines: Vec<String> = text.lines().map(|line| line.trim_end().replace('\t', "        ")).collect();
     let mut reader = Reader { lines: &lines, ..Reader::default() };
     reader.read();
+    if reader.texts.is_empty() {
+        // The index rejects a description that renders to nothing.
+        reader.skip("a text without a paragraph", 0);
+    }
     reader.references();
     reader.found.sort();
     Reading { faults: reader.found, unread: reader.unread }
@@ -212,6 +214,13 @@ struct Reader<'a> {
     sections: BTreeSet<String>,
     /// Pieces of running text, with the line of their start.
     texts: Vec<(usize, String)>,
+}
+
+/// Whether a line starts explicit markup.
+fn is_explicit(line: &str) -> bool {
+    ["..", "__"]
+        .iter()
+        .any(|mark| line.strip_prefix(mark).is_some_and(|rest| rest.is_empty() || rest.starts_with(' ')))
 }
 
 fn indent(line: &str) -> usize {
@@ -271,12 +280,12 @@ impl Reader<'_> {
         if content.is_empty() {
             return at + 1;
         }
-        if content == ".." || content.starts_with(".. ") {
-            return self.explicit(at, depth);
-        }
-        if content.starts_with("__ ") {
+        if content.starts_with("__ ") || content == "__" {
             self.skip("anonymous targets", at);
             return at + 1;
+        }
+        if is_explicit(content) {
+            return self.explicit(at, depth);
         }
         if content.starts_with(">>>") {
             return at + self.lines[at..].iter().take_while(|line| !line.is_empty()).count();
@@ -302,19 +311,20 @@ impl Reader<'_> {
 
     /// Directives, targets, substitutions, footnotes, comments.
     fn explicit(&mut self, at: usize, depth: usize) -> usize {
-        let body = self.lines[at].trim_start().trim_start_matches("..").trim_start().to_owned();
+        let body = self.lines[at].trim_start().trim_start_matches('.').trim_start().to_owned();
         let end = self.after_block(at + 1, depth);
         if end < self.lines.len()
             && end > at
             && !self.lines[end - 1].is_empty()
             && indent(&self.lines[end]) == depth
-            && !self.lines[end].trim_start().starts_with("..")
-            && !self.lines[end].trim_start().starts_with("__")
+            && !is_explicit(self.lines[end].trim_start())
         {
             self.tell(end, "explicit markup ends without a blank line");
         }
-        if let Some(rest) = body.strip_prefix("__") {
-            let _ = rest;
+        if body.starts_with("__") {
+            if !body.starts_with("__: ") {
+                self.skip("explicit markup of another form", at);
+            }
             return end;
         }
         if let Some(target) = body.strip_prefix('_') {
@@ -326,9 +336,15 @@ impl Reader<'_> {
             self.substitutions.insert(normal(name));
         }
         let rest = substitution.map_or(body.as_str(), |(_, rest)| rest.trim_start());
-        let Some((name, arguments)) = rest.split_once("::").filter(|(name, _)| is_word(name)) else {
+        let is_directive = |(name, arguments): &(&str, &str)| {
+            is_word(name) && (arguments.is_empty() || arguments.starts_with(' '))
+        };
+        let Some((name, arguments)) = rest.split_once("::").filter(is_directive) else {
             // A footnote has running text, a comment has none.
-            let note = body.starts_with('[') && body.contains(']');
+            let note = body.starts_with('[') && body.contains("] ");
+            if !note && (body.starts_with(['[', '|']) || body.contains("::")) {
+                self.skip("explicit markup of another form", at);
+            }
             return if note { at + 1 } else { end };
         };
         let name = name.trim().to_ascii_lowercase();
@@ -386,6 +402,17 @@ impl Reader<'_> {
     }
 
     fn target(&mut self, at: usize, target: &str) {
+        let is_plain = if target.starts_with('`') {
+            target.matches('`').count() == 2 && (target.contains("`: ") || target.ends_with("`:"))
+        } else {
+            target.split_once(':').is_some_and(|(name, rest)| {
+                let is_name = !name.is_empty() && !name.starts_with(' ') && !name.ends_with(' ');
+                is_name && !name.contains('`') && (rest.is_empty() || rest.starts_with(' '))
+            })
+        };
+        if !is_plain {
+            self.skip("explicit markup of another form", at);
+        }
         let (name, address) = match target.strip_prefix('`').and_then(|rest| rest.split_once('`')) {
             Some((name, rest)) => (name, rest.trim_start_matches(':')),
             None => target.split_once(": ").unwrap_or((target.trim_end_matches(':'), "")),
@@ -414,6 +441,9 @@ impl Reader<'_> {
             if adornment(under) != Some(style) || under.len() != line(at).len() {
                 self.skip("titles with an overline", at);
                 return None;
+            }
+            if title.len() > under.len() {
+                self.skip("titles with an overline", at);
             }
             let (title, width) = (title.trim().to_owned(), under.len());
             self.section(at + 1, &title, width, (style, true));
@@ -463,6 +493,9 @@ impl Reader<'_> {
         let text = self.lines[at..end].join("\n");
         let literal = text.ends_with("::");
         self.shape(at, end, depth);
+        if self.lines.get(end).is_some_and(|line| !line.is_empty() && indent(line) >= depth) {
+            self.skip("explicit markup without a blank line before it", end);
+        }
         self.texts.push((at, text));
         if !literal {
             return end;
@@ -539,12 +572,8 @@ impl Reader<'_> {
             for piece in pieces(text) {
                 let message = match piece {
                     Piece::Open(start) => format!("`{start}` opens markup that is not closed"),
-                    Piece::Unclear => {
-                        self.skip("a lone `*` or `|`", *at);
-                        continue;
-                    }
-                    Piece::Simple => {
-                        self.skip("references by a plain word, to footnotes, or without a name", *at);
+                    Piece::Unread(construct) => {
+                        self.skip(construct, *at);
                         continue;
                     }
                     Piece::Role(role) if !ROLES.contains(&role.as_str()) && !self.roles.contains(&role) => {
@@ -642,10 +671,8 @@ enum Piece {
     /// It starts and does not end.
     Open(&'static str),
     Role(String),
-    /// It may start, or be text.
-    Unclear,
-    /// `name_`, `[1]_`, `` `name`__ ``.
-    Simple,
+    /// What docutils makes of it depends on more than is read here.
+    Unread(&'static str),
     /// `` `name`_ ``.
     Reference(String),
     /// `` `name <address>`_ ``.
@@ -676,7 +703,7 @@ fn pieces(text: &str) -> Vec<Piece> {
                 && before.is_some_and(|c| c.is_alphanumeric() || "]`_".contains(c))
                 && after.is_none_or(|c| !c.is_alphanumeric() && *c != '_')
             {
-                pieces.push(Piece::Simple);
+                pieces.push(Piece::Unread(SIMPLE));
             }
             at += 1;
             continue;
@@ -684,35 +711,16 @@ fn pieces(text: &str) -> Vec<Piece> {
         let size = mark.len();
         let Some(end) = closes(&chars, at + size, mark) else {
             // What docutils makes of a lone bar or asterisk depends on more.
-            pieces.push(if mark == "|" || mark == "*" { Piece::Unclear } else { Piece::Open(mark) });
+            let is_unclear = mark == "|" || mark == "*";
+            pieces.push(if is_unclear { Piece::Unread("a lone `*` or `|`") } else { Piece::Open(mark) });
             at += size;
             continue;
         };
         let inner: String = chars[at + size..end].iter().collect();
         let rest = &chars[end + size..];
         match mark {
-            "`" => {
-                let before: String = chars[..at].iter().collect();
-                let role =
-                    before.strip_suffix(':').and_then(|head| head.rsplit_once(':')).map(|(_, role)| role);
-                let after: String = rest.iter().take(40).collect();
-                let after =
-                    after.strip_prefix(':').and_then(|tail| tail.split_once(':')).map(|(role, _)| role);
-                if let Some(role) = role.filter(|role| is_word(role)).or(after.filter(|role| is_word(role))) {
-                    pieces.push(Piece::Role(role.to_ascii_lowercase()));
-                } else if rest.first() == Some(&'_') && rest.get(1) == Some(&'_') && !inner.ends_with('>') {
-                    pieces.push(Piece::Simple);
-                } else if rest.first() == Some(&'_') && rest.get(1) != Some(&'_') {
-                    let link = inner.strip_suffix('>').and_then(|inner| inner.rsplit_once('<'));
-                    pieces.push(match link {
-                        Some((name, address)) => Piece::Link {
-                            name: if name.trim().is_empty() { address.into() } else { name.trim().into() },
-                            address: address.split_whitespace().collect(),
-                        },
-                        None => Piece::Reference(normal(&inner)),
-                    });
-                }
-            }
+            "`" => pieces.extend(interpreted(&chars[..at], &inner, rest)),
+            "|" if inner.starts_with('|') => pieces.push(Piece::Unread("a lone `*` or `|`")),
             "|" => pieces.push(Piece::Substitution(normal(&inner))),
             _ => {}
         }
@@ -721,6 +729,58 @@ fn pieces(text: &str) -> Vec<Piece> {
         at = end + size + if ["`", "|"].contains(&mark) { reference } else { 0 };
     }
     pieces
+}
+
+/// `name_`, `[1]_`, `` `name`__ ``.
+const SIMPLE: &str = "references by a plain word, to footnotes, or without a name";
+
+/// What text in single backticks is, by what is before and behind it.
+fn interpreted(before: &[char], inner: &str, rest: &[char]) -> Option<Piece> {
+    let before: String = before.iter().collect();
+    let prefix = before.strip_suffix(':').and_then(|head| head.rsplit_once(':'));
+    let prefix = prefix.filter(|(_, role)| is_word(role));
+    // A role starts a word of its own.
+    if prefix.is_some_and(|(head, _)| head.ends_with(|c: char| c.is_alphanumeric() || c == '`')) {
+        return Some(Piece::Unread("the text of roles"));
+    }
+    let role = prefix.map(|(_, role)| role);
+    let after: String = rest.iter().take(40).collect();
+    let after = after.strip_prefix(':').and_then(|tail| tail.split_once(':')).map(|(role, _)| role);
+    if let Some(role) = role.filter(|role| is_word(role)).or(after.filter(|role| is_word(role))) {
+        let is_number = !inner.is_empty() && inner.bytes().all(|byte| byte.is_ascii_digit());
+        let role = role.to_ascii_lowercase();
+        let needs_number = ["pep", "pep-reference", "rfc", "rfc-reference"].contains(&role.as_str());
+        return Some(if needs_number && !is_number {
+            Piece::Unread("the text of roles")
+        } else {
+            Piece::Role(role)
+        });
+    }
+    let marks = rest.iter().take_while(|c| **c == '_').count();
+    if marks == 0 {
+        return None;
+    }
+    let is_end = |c: &char| c.is_whitespace() || "'\")]}>-/\\:.,;!?".contains(*c) || !c.is_ascii();
+    if marks > 2 || !rest.get(marks).is_none_or(is_end) {
+        return Some(Piece::Unread(SIMPLE));
+    }
+    let link = inner.strip_suffix('>').and_then(|inner| inner.rsplit_once('<'));
+    let Some((name, address)) = link else {
+        let is_plain = marks == 1 && !inner.contains(['<', '>']);
+        return Some(if is_plain { Piece::Reference(normal(inner)) } else { Piece::Unread(SIMPLE) });
+    };
+    let is_clear = name.is_empty() || name.ends_with(char::is_whitespace);
+    if !is_clear
+        || name.contains(['<', '>'])
+        || address.contains('>')
+        || address.trim().is_empty()
+        || address.ends_with('_')
+    {
+        return Some(Piece::Unread("links of another form"));
+    }
+    let name = if name.trim().is_empty() { address.to_owned() } else { name.trim().to_owned() };
+    // Without a name of its own it defines none.
+    (marks == 1).then(|| Piece::Link { name, address: address.split_whitespace().collect() })
 }
 
 fn starts(chars: &[char], at: usize, mark: &str) -> bool {
@@ -752,7 +812,11 @@ fn closes(chars: &[char], from: usize, mark: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::faults;
+    use super::reading;
+
+    fn faults(text: &str) -> Vec<(usize, String)> {
+        reading(text).faults
+    }
 
     fn first(text: &str) -> Option<String> {
         faults(text).into_iter().next().map(|(_, message)| message)

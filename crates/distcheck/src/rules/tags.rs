@@ -18,8 +18,9 @@ use crate::rule::{Check, Out, Rule, some};
 const TAGS: &str = "PyPA \"Platform compatibility tags\" (PEP 425, 600, 656).";
 const WHEEL: &str = "PyPA \"Binary distribution format\", the file WHEEL.";
 
-pub(super) static RULES: &[Rule] =
-    &[ACCEPTED, SAME, EXPANDED, PURE, PURELIB, FILE, ONE, PYTHON, BUILD, ADMITTED, PLATFORM, ASKED_FOR];
+pub(super) static RULES: &[Rule] = &[
+    ACCEPTED, SAME, EXPANDED, PURE, PURELIB, THERE, FILE, ONE, PYTHON, BUILD, ADMITTED, PLATFORM, ASKED_FOR,
+];
 
 const ADMITTED: Rule = Rule {
     id: "TAG010",
@@ -271,9 +272,29 @@ fn purelib(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     }
 }
 
+const THERE: Rule = Rule {
+    id: "TAG013",
+    title: "WHEEL exists and can be read",
+    severity: Error,
+    provenance: PypiRejects,
+    why: "Installers and the index look for it in the `.dist-info` directory that the file name spells.",
+    source: "PyPA \"Binary distribution format\"; Warehouse, `forklift/legacy.py`.",
+    fix: "Build the wheel with a build backend.",
+    example: "sample-1.0-py3-none-any.whl: the file `sample-1.0.dist-info/WHEEL` is missing or cannot be read",
+    check: Check::Wheel(there),
+    #[cfg(test)]
+    fails: || fixture::after(|members| members.retain(|member| !member.name.ends_with("/WHEEL"))),
+};
+
+fn there(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+    if let (Some(name), None) = (dist.wheel_name(), &wheel.wheel) {
+        out.found(format!("the file `{}/WHEEL` is missing or cannot be read", name.dist_info()));
+    }
+}
+
 const FILE: Rule = Rule {
     id: "TAG006",
-    title: "WHEEL is there, complete and of a known version",
+    title: "WHEEL is complete and of a known version",
     severity: Error,
     provenance: BreaksInstall,
     why: "Installers refuse a wheel without Wheel-Version, Root-Is-Purelib or Tag, and one of another major version.",
@@ -291,7 +312,7 @@ const FILE: Rule = Rule {
 
 fn file(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let file = match &wheel.wheel {
-        None => return out.found("there is no WHEEL"),
+        None => return out.not_applicable(),
         Some(Err(error)) => return out.found(format!("WHEEL: {error}")),
         Some(Ok(file)) => file,
     };

@@ -1,12 +1,11 @@
 //! `WIN`: PE files against the Windows tags.
 
-use std::collections::BTreeSet;
-
 use pydist::tags::Platform;
 
 use crate::facts::{Dist, Wheel};
 #[cfg(test)]
 use crate::fixture;
+use crate::libraries::missing_dlls;
 use crate::rule::Provenance::BreaksRuntime;
 use crate::rule::Severity::{Error, Warning};
 use crate::rule::{Check, Out, Rule, some};
@@ -31,22 +30,8 @@ fn libraries(_: &Dist, wheel: &Wheel, out: &mut Out) {
     if wheel.pe().next().is_none() {
         return out.not_applicable();
     }
-    let own: BTreeSet<String> =
-        wheel.members.iter().map(|member| member.file_name().to_ascii_lowercase()).collect();
-    for (member, facts) in wheel.pe() {
-        let missing = |name: &&str| {
-            let name = name.to_ascii_lowercase();
-            // Python brings vcruntime140.dll and vcruntime140_1.dll.
-            let visual =
-                ["msvcp", "concrt", "vcomp", "mfc", "msvcr1"].iter().any(|prefix| name.starts_with(prefix))
-                    || (name.starts_with("vcruntime")
-                        && !["vcruntime140.dll", "vcruntime140_1.dll"].contains(&name.as_str()));
-            // Windows' own names hardly ever start like those of Unix.
-            let mingw = name.starts_with("lib") || name == "zlib1.dll";
-            (visual || mingw) && !own.contains(&name)
-        };
-        let missing: Vec<&str> =
-            facts.imports.iter().map(|import| import.name.as_str()).filter(missing).collect();
+    for (member, info) in wheel.pe() {
+        let missing: Vec<&str> = missing_dlls(wheel, info).into_iter().map(|(name, ..)| name).collect();
         if !missing.is_empty() {
             out.at(&member.name, format!("it needs {}", some(missing)));
         }

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
 
+mod archives;
 mod corpus;
 mod kit;
 mod mutants;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use testkit::sample::{linux, macos, program, pure};
-use testkit::wheel::{Elf, MachO, Member, Wheel};
+use distcheck::{Set, Severity};
+use testkit::sample::{file, linux, macos, program, pure, windows};
+use testkit::wheel::{Elf, MachO, Member, Pe, Wheel};
 
-use crate::kit::{assert_only, changed, found, one};
+use crate::kit::{assert_only, changed, facts, found, one, verdict};
 
 #[test]
 fn sound_wheels_have_no_findings() {
@@ -214,7 +215,129 @@ fn binaries() {
         "library",
     );
 
+    assert_only(&one(&macos(MachO { subtype: 2, ..MachO::default() })), "MAC001", "arm64e alone");
+
     let mut mode = program(Elf { interpreter: Some("/lib64/ld-linux-x86-64.so.2".into()), ..Elf::default() });
     mode.members[1].mode = 0o100_644;
     assert_only(&one(&mode), "CON006", "mode");
+}
+
+#[test]
+fn exported_initializers() {
+    let mac = |name: &str| {
+        let mut wheel = Wheel::sample("cp312-cp312-macosx_11_0_arm64");
+        let module = MachO { file_type: 8, exported: Some(name.into()), ..MachO::default() };
+        wheel.members.push(Member::new("sample/core.cpython-312-darwin.so", module.bytes()));
+        wheel
+    };
+    assert_eq!(one(&mac("PyInit_core")), BTreeSet::new());
+    assert_only(&one(&mac("PyInit_other")), "ABI004", "macOS, another name");
+    assert_only(&one(&mac("start")), "ABI004", "macOS, none");
+    let dll = |exports: Vec<String>| windows(&Pe { exports, ..Pe::default() });
+    assert_eq!(one(&dll(vec!["a".into(), "PyInit_core".into()])), BTreeSet::new());
+    assert_only(&one(&dll(vec!["PyInit_other".into()])), "ABI004", "Windows, another name");
+    assert_only(&one(&dll(Vec::new())), "ABI004", "Windows, none");
+}
+
+/// The library `libx` at a path, and the module that loads it in some way.
+#[test]
+fn libraries_of_macos_are_resolved() {
+    const AT: &str = "sample/.dylibs/libx.dylib";
+    let found = |at: &str, dylib: &str, rpaths: &[&str]| {
+        let mut wheel = Wheel::sample("cp312-cp312-macosx_11_0_arm64");
+        let library = MachO { file_type: 6, ..MachO::default() };
+        wheel.members.push(Member::new(at, library.bytes()));
+        let module = MachO {
+            file_type: 8,
+            exported: Some("PyInit_core".into()),
+            dylibs: vec![dylib.into()],
+            rpaths: rpaths.iter().map(|path| (*path).to_owned()).collect(),
+            ..MachO::default()
+        };
+        wheel.members.push(Member::new("sample/core.cpython-312-darwin.so", module.bytes()));
+        let dists = facts(&[file(&wheel)]);
+        let findings = verdict(&Set { dists: &dists, ..Set::default() }).findings;
+        findings.into_iter().map(|finding| (finding.rule, finding.severity)).collect::<Vec<_>>()
+    };
+    for (at, dylib, rpaths) in [
+        (AT, "@loader_path/.dylibs/libx.dylib", &[][..]),
+        (AT, "@loader_path/../sample/./.dylibs/libx.dylib", &[]),
+        ("sample-1.0.data/platlib/sample/.dylibs/libx.dylib", "@loader_path/.dylibs/libx.dylib", &[]),
+        (AT, "@rpath/libx.dylib", &["@loader_path/lib", "@loader_path/.dylibs"]),
+        (AT, "@executable_path/../lib/libx.dylib", &[]),
+    ] {
+        assert_eq!(found(at, dylib, rpaths), [], "{dylib}");
+    }
+    for (dylib, rpaths, severity) in [
+        ("@loader_path/libx.dylib", &[][..], Severity::Error),
+        ("@loader_path/gone/libx.dylib", &[], Severity::Error),
+        ("/opt/homebrew/lib/libx.dylib", &[], Severity::Error),
+        ("@rpath/libx.dylib", &["@loader_path/lib"], Severity::Warning),
+        ("@rpath/libx.dylib", &[], Severity::Warning),
+        ("@loader_path/../other/liby.dylib", &[], Severity::Warning),
+        ("@loader_path/../../liby.dylib", &[], Severity::Warning),
+    ] {
+        assert_eq!(found(AT, dylib, rpaths), [("MAC004", severity)], "{dylib} {rpaths:?}");
+    }
+}
+
+/// What issue reports called errors that are none.
+#[test]
+fn no_error_on_what_works() {
+    let errors = |files: &[(String, Vec<u8>)]| {
+        let dists = facts(files);
+        let findings = verdict(&Set { dists: &dists, ..Set::default() }).findings;
+        let errors = findings.into_iter().filter(|finding| finding.severity == Severity::Error);
+        errors.map(|finding| format!("{}: {}", finding.rule, finding.message)).collect::<Vec<_>>()
+    };
+    let with = |mut wheel: Wheel, members: Vec<Member>| {
+        wheel.members.extend(members);
+        file(&wheel)
+    };
+    let elf = || Elf::default().bytes();
+    let pe = || Pe::default().bytes();
+    let purelib = |mut wheel: Wheel| {
+        let lines = format!("Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {}\n", wheel.tag);
+        wheel.wheel = Some(lines);
+        wheel
+    };
+    let runpath = Elf {
+        runpath: Some("$ORIGIN/../sibling.libs".into()),
+        needed: vec!["libc.so.6".into(), "libsibling-1234.so.1".into()],
+        ..Elf::default()
+    };
+    let numbered = ("sample-1.0-1-py3-none-any.whl".to_owned(), {
+        let mut wheel = pure();
+        wheel.wheel = Some("Wheel-Version: 1.0\nRoot-Is-Purelib: true\nBuild: 1\nTag: py3-none-any\n".into());
+        wheel.bytes()
+    });
+    for (what, file) in [
+        (
+            "binaries for all systems in a wheel for any",
+            with(
+                pure(),
+                vec![
+                    Member::new("sample/bin/linux", elf()).executable(),
+                    Member::new("sample/bin/windows.exe", pe()),
+                    Member::new("sample/bin/macos", MachO::default().bytes()).executable(),
+                ],
+            ),
+        ),
+        ("test data", with(pure(), vec![Member::new("sample/tests/data/hello.so", elf())])),
+        ("a purelib wheel for a platform", file(&purelib(linux(Elf::default())))),
+        ("a library of a sibling by RUNPATH", file(&linux(runpath))),
+        (
+            "an .npmrc without a token",
+            with(pure(), vec![Member::new("sample/.npmrc", "registry=https://r.example\n")]),
+        ),
+        ("a build number", numbered),
+    ] {
+        assert_eq!(errors(&[file]), Vec::<String>::new(), "{what}");
+    }
+    // manylinux_2_32 is a policy of its own: what 2.32 brought is allowed.
+    let mut newer = linux(Elf { version: Some(("libc.so.6".into(), "GLIBC_2.32".into())), ..Elf::default() });
+    newer.tag = "cp312-cp312-manylinux_2_32_x86_64".into();
+    assert_eq!(errors(&[file(&newer)]), Vec::<String>::new());
+    newer.tag = "cp312-cp312-manylinux_2_31_x86_64".into();
+    assert!(errors(&[file(&newer)]).iter().any(|error| error.starts_with("LNX002")));
 }

@@ -52,3 +52,65 @@ fn the_order_of_files_does_not_matter() {
     reversed.reverse();
     assert_eq!(all(&files), all(&reversed));
 }
+
+#[test]
+fn the_matrix_names_platforms_and_pythons() {
+    let files: Vec<_> =
+        ["cp312-cp312-manylinux_2_17_x86_64", "cp313-cp313-win_amd64", "cp39-abi3-musllinux_1_2_x86_64"]
+            .iter()
+            .map(|tag| file(&Wheel::sample(tag)))
+            .collect();
+    let dists = facts(&files);
+    let lacks = |pattern: &str| {
+        let matrix = [pattern.parse().unwrap()];
+        let findings = verdict(&Set { dists: &dists, matrix: &matrix, ..Set::default() }).findings;
+        findings.iter().any(|finding| finding.message.contains(pattern))
+    };
+    for pattern in
+        ["manylinux_*_x86_64", "cp312-*-manylinux_*_x86_64", "cp313-cp313-win_amd64", "cp39-abi3-*"]
+    {
+        assert!(!lacks(pattern), "{pattern}");
+    }
+    for pattern in
+        ["manylinux_*_aarch64", "cp313-*-manylinux_*_x86_64", "cp312-*-win_amd64", "cp313t-*-win_amd64"]
+    {
+        assert!(lacks(pattern), "{pattern}");
+    }
+}
+
+/// One rule for each level: a platform, a floor or a Python, an environment.
+#[test]
+fn a_loss_is_reported_by_its_level() {
+    let files = [file(&linux(Elf::default()))];
+    let dists = facts(&files);
+    let found = |names: &[&str]| {
+        let listed = |name: &&str| distcheck::PublishedFile {
+            filename: (*name).to_owned(),
+            name: name.parse().unwrap(),
+            sha256: None,
+            requires_python: Some(">=3.10".into()),
+            yanked: false,
+        };
+        let previous = [("sample".to_owned(), names.iter().map(listed).collect())].into();
+        let findings = verdict(&Set { dists: &dists, previous: Some(&previous), ..Set::default() }).findings;
+        let rules = ["SET009", "SET011", "INS001"];
+        rules
+            .into_iter()
+            .filter(|rule| findings.iter().any(|finding| finding.rule == *rule))
+            .collect::<Vec<_>>()
+    };
+    // The wheel of today is cp312-cp312-manylinux_2_17_x86_64.
+    assert_eq!(found(&["sample-0.9-cp312-cp312-manylinux_2_17_x86_64.whl"]), Vec::<&str>::new());
+    assert_eq!(found(&["sample-0.9-cp312-cp312-manylinux_2_12_x86_64.whl"]), ["SET011"], "no known system");
+    assert_eq!(
+        found(&[
+            "sample-0.9-cp312-cp312-manylinux_2_17_x86_64.whl",
+            "sample-0.9-cp313-cp313-manylinux_2_17_x86_64.whl"
+        ]),
+        ["SET011", "INS001"]
+    );
+    assert_eq!(
+        found(&["sample-0.9-cp312-cp312-manylinux_2_17_x86_64.whl", "sample-0.9-cp312-cp312-win_amd64.whl"]),
+        ["SET009", "INS001"]
+    );
+}

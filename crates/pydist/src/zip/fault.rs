@@ -40,6 +40,13 @@ pub enum Fault {
         /// The method's number.
         method: u16,
     },
+    /// Needs a newer version of the format than readers know.
+    NeededVersion {
+        /// The member.
+        name: String,
+        /// Ten times the version.
+        version: u8,
+    },
     /// Encrypted.
     Encrypted(String),
     /// Not UTF-8, or UTF-8 without the flag that says so (bit 11).
@@ -78,6 +85,7 @@ impl Fault {
             | Self::Overlap(name)
             | Self::Mismatch { name, .. }
             | Self::Method { name, .. }
+            | Self::NeededVersion { name, .. }
             | Self::UnicodePath { name, .. }
             | Self::Encrypted(name)
             | Self::Encoding(name)
@@ -106,6 +114,14 @@ impl fmt::Display for Fault {
             }
             Self::Method { method, .. } => {
                 write!(f, "compression method {method}; only stored (0) and deflated (8) are allowed")
+            }
+            Self::NeededVersion { version, .. } => {
+                write!(
+                    f,
+                    "it needs version {}.{} of the format; readers know 6.3",
+                    version / 10,
+                    version % 10
+                )
             }
             Self::Encrypted(_) => f.write_str("the member is encrypted"),
             Self::Encoding(_) => f.write_str("the name is not ASCII and not marked as UTF-8"),

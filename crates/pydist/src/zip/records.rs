@@ -17,6 +17,8 @@ const CENTRAL_SIZE: usize = 46;
 const END_SIZE: usize = 22;
 /// What a zip64 end record says of its own size if it holds nothing else.
 const END64_SIZE: u64 = 44;
+/// Python's `zipfile` reads members up to this version of the format, times ten.
+const NEWEST_VERSION: u8 = 63;
 /// A central directory beyond this is refused before it is read.
 const DIRECTORY_LIMIT: u64 = 64 << 20;
 
@@ -156,8 +158,11 @@ fn find_end(source: &(impl ReadAt + ?Sized), size: u64, faults: &mut Vec<Fault>)
     if fields.u32() != LOCATOR64 {
         return Ok(end);
     }
-    let _disk = fields.u32();
+    let disk = fields.u32();
     let offset = fields.u64();
+    if disk != 0 || fields.u32() > 1 {
+        faults.push(Fault::Disks);
+    }
     let mut record = [0; 56];
     let damaged = || ZipError::Damaged { what: "the zip64 end record", offset };
     source.read_exact_at(offset, &mut record).map_err(|_| damaged())?;
@@ -191,7 +196,7 @@ fn central<'a>(bytes: &'a [u8], faults: &mut Vec<Fault>) -> Option<(Member, &'a 
     if fields.u32() != CENTRAL {
         return None;
     }
-    let (made_by, _needed, flags, method) = (fields.u16(), fields.u16(), fields.u16(), fields.u16());
+    let (made_by, needed, flags, method) = (fields.u16(), fields.u16(), fields.u16(), fields.u16());
     let _modified = fields.u32();
     let (crc32, mut compressed, mut size) = (fields.u32(), u64::from(fields.u32()), u64::from(fields.u32()));
     let (name_size, extra_size, comment) = (fields.u16(), fields.u16(), fields.u16());
@@ -203,6 +208,10 @@ fn central<'a>(bytes: &'a [u8], faults: &mut Vec<Fault>) -> Option<(Member, &'a 
     let name = String::from_utf8_lossy(raw).into_owned();
     if std::str::from_utf8(raw).is_err() || (!raw.is_ascii() && flags & 0x800 == 0) {
         faults.push(Fault::Encoding(name.clone()));
+    }
+    let [version, _] = needed.to_le_bytes();
+    if version > NEWEST_VERSION {
+        faults.push(Fault::NeededVersion { name: name.clone(), version });
     }
     if comment > 0 {
         faults.push(Fault::EntryComment(name.clone()));
@@ -319,7 +328,10 @@ fn local_zip64(extra: &[(u16, &[u8])], method: u16, size: &mut u64, compressed: 
 fn unicode_path(extra: &[(u16, &[u8])], name: &str, faults: &mut Vec<Fault>) {
     let Some((_, body)) = extra.iter().find(|(id, _)| *id == UNICODE_PATH) else { return };
     // A version, the check sum of the header's name, then the name.
-    let other = body.get(5..).map(String::from_utf8_lossy).unwrap_or_default();
+    let other = String::from_utf8_lossy(body.get(5..).unwrap_or_default());
+    if other.contains(|c: char| c.is_ascii_control() || c == char::REPLACEMENT_CHARACTER) {
+        faults.push(Fault::Extra(name.to_owned()));
+    }
     if other != name {
         faults.push(Fault::UnicodePath { name: name.to_owned(), other: other.into_owned() });
     }
