@@ -13,24 +13,15 @@ use crate::error::Error;
 use crate::modules::{Import, Modules, attributes, flatten, is_reexport, is_test};
 use crate::shell::{Shell, WORKSPACES, display};
 
-/// Packages that still have cycles. Only ever remove from this list.
-const NOT_YET: &[&str] = &["testkit"];
-
 /// For each module, the modules it needs, each with one path that leads there.
 type Graph = BTreeMap<String, BTreeMap<String, String>>;
 
 /// Fails if the modules of a crate in this repository need each other.
 pub(crate) fn check(shell: &Shell) -> Result<(), Error> {
     let mut problems = Vec::new();
-    for (package, root) in crates(shell)? {
+    for root in crates(shell)? {
         let cycles = cycles(&graph(&Modules::read(&root)?));
         let shown = root.strip_prefix(&shell.root).unwrap_or(&root).display();
-        if NOT_YET.contains(&package.as_str()) {
-            for cycle in &cycles {
-                shell.ui.warning(format!("{shown}: module cycle {cycle}"));
-            }
-            continue;
-        }
         problems.extend(cycles.iter().map(|cycle| format!("{shown}: module cycle {cycle}")));
     }
     if problems.is_empty() { Ok(()) } else { Err(Error::Check(problems.join("\n"))) }
@@ -43,7 +34,6 @@ struct Metadata {
 
 #[derive(Deserialize)]
 struct Package {
-    name: String,
     targets: Vec<Target>,
 }
 
@@ -53,8 +43,8 @@ struct Target {
     src_path: PathBuf,
 }
 
-/// The root files of all libraries and programs, with their package's name.
-fn crates(shell: &Shell) -> Result<Vec<(String, PathBuf)>, Error> {
+/// The root files of all libraries and programs.
+fn crates(shell: &Shell) -> Result<Vec<PathBuf>, Error> {
     let mut crates = Vec::new();
     for workspace in WORKSPACES.into_iter().chain(["fuzz/Cargo.toml"]) {
         let manifest = shell.root.join(workspace);
@@ -67,7 +57,7 @@ fn crates(shell: &Shell) -> Result<Vec<(String, PathBuf)>, Error> {
                 target.kind.iter().any(|kind| ["lib", "bin", "cdylib", "rlib"].contains(&kind.as_str()))
             };
             let targets = package.targets.into_iter().filter(is_code);
-            crates.extend(targets.map(|target| (package.name.clone(), target.src_path)));
+            crates.extend(targets.map(|target| target.src_path));
         }
     }
     Ok(crates)

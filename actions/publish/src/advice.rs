@@ -44,6 +44,10 @@ pub enum Advice {
     Credentials,
     /// The token is for other projects.
     Project,
+    /// The account may not upload.
+    Account,
+    /// Another name is needed.
+    Name,
     /// A pending publisher is needed.
     PendingPublisher,
     /// The attestations are not accepted.
@@ -74,6 +78,8 @@ impl Advice {
             (Some(Refusal::Incident), _) => Self::Wait,
             (Some(Refusal::Credentials | Refusal::Expired), _) => Self::Credentials,
             (Some(Refusal::Project), _) => Self::Project,
+            (Some(Refusal::Account), _) => Self::Account,
+            (Some(Refusal::Name), _) => Self::Name,
             (Some(Refusal::NewProject), _) => Self::PendingPublisher,
             (Some(Refusal::Exists | Refusal::Deleted), _) => Self::RaiseVersion,
             (Some(Refusal::Size), _) => Self::Size,
@@ -117,6 +123,10 @@ impl Advice {
             Self::Project => {
                 "the token is valid, but not for this project: check its scope, and the project's owners"
             }
+            Self::Account => {
+                "the password is right, but the account or organization may not upload: see the message above"
+            }
+            Self::Name => "the index does not allow a new project of this name: choose another one",
             Self::PendingPublisher => {
                 "trusted publishing can create only one project in a run: register a pending publisher for the \
                  next one, then rerun; files already uploaded are skipped"

@@ -1,11 +1,16 @@
 //! What can go wrong, by phase.
 
+mod auth;
+
 use std::path::PathBuf;
 
-use index::{AudienceError, HttpError, IndexError};
+use index::HttpError;
 use toolkit::{Exit, Failure, FileError, InputErrors};
 
 use crate::advice::{self, Problem};
+
+pub use auth::AuthError;
+use auth::names;
 
 /// Why nothing, or not everything, was published.
 #[derive(Debug, thiserror::Error)]
@@ -131,70 +136,9 @@ pub enum Error {
     Runtime(#[source] std::io::Error),
 }
 
-/// Why there is no token.
-#[derive(Debug, thiserror::Error)]
-pub enum AuthError {
-    /// Neither a password nor an identity provider.
-    #[error("no `password` is given, and this machine has no identity for trusted publishing")]
-    Nothing,
-    /// The runner's variable is not usable.
-    #[error("cannot use `{variable}`")]
-    ProviderUrl {
-        /// The variable.
-        variable: &'static str,
-        /// Why.
-        source: IndexError,
-    },
-    /// The job has no identity token for this audience.
-    #[error("the job has no identity token for the audience `{audience}`: `{variable}` is not set")]
-    Variable {
-        /// The audience.
-        audience: String,
-        /// The variable.
-        variable: String,
-    },
-    /// A command that issues identities or passwords failed.
-    #[error("`{command}` failed: {why}")]
-    Command {
-        /// The command.
-        command: String,
-        /// Why.
-        why: String,
-    },
-    /// The identity provider issues no token.
-    #[error("the identity provider issued no token")]
-    Identity(#[source] HttpError),
-    /// The index names no audience.
-    #[error("{}", audience(.0))]
-    Audience(#[source] HttpError),
-    /// The index asks for what it must not get.
-    #[error("no identity token was requested")]
-    Foreign(#[source] AudienceError),
-    /// The index issues no token.
-    #[error("the index rejected the OIDC token{}", identity(claims))]
-    Mint {
-        /// Why.
-        source: HttpError,
-        /// What the identity says, a line each.
-        claims: String,
-        /// The reusable workflow that the job is in, if it is in one.
-        reusable: Option<String>,
-        /// The projects that do not exist on the index yet.
-        new: Vec<String>,
-    },
-}
-
-fn identity(claims: &str) -> String {
-    if claims.is_empty() { String::new() } else { format!("; it says of this run:{claims}") }
-}
-
 /// `1 file`, `2 files`.
 pub(crate) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
-}
-
-fn names(names: &[String]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ")
 }
 
 fn unfinished(partial: bool, seen: bool) -> &'static str {
@@ -202,14 +146,6 @@ fn unfinished(partial: bool, seen: bool) -> &'static str {
         (true, true) => "only part of the release is on",
         (true, false) => "files were sent, and none of them is confirmed on",
         _ => "nothing was published on",
-    }
-}
-
-fn audience(error: &HttpError) -> &'static str {
-    if error.is_refusal() {
-        "the index does not offer trusted publishing"
-    } else {
-        "cannot ask the index for its OIDC audience"
     }
 }
 
@@ -228,19 +164,12 @@ fn paths(paths: &[PathBuf]) -> String {
 impl Failure for Error {
     fn exit(&self) -> Exit {
         match self {
-            Self::Inputs(_)
-            | Self::Order(_)
-            | Self::Pattern { .. }
-            | Self::ReleaseInput(_)
-            | Self::Auth(AuthError::Nothing | AuthError::ProviderUrl { .. } | AuthError::Variable { .. }) => {
-                Exit::Usage
-            }
-            Self::Auth(AuthError::Audience(error)) if error.is_refusal() => Exit::Usage,
+            Self::Inputs(_) | Self::Order(_) | Self::Pattern { .. } | Self::ReleaseInput(_) => Exit::Usage,
+            Self::Auth(error) => error.exit(),
             Self::Unfinished { partial: true, .. } | Self::Release { partial: true, .. } => Exit::Partial,
             Self::Unfinished { problems, .. } if problems.iter().any(|problem| problem.advice.is_rerun()) => {
                 Exit::Undetermined
             }
-            Self::Auth(AuthError::Mint { source, .. }) if !source.is_refusal() => Exit::Undetermined,
             Self::Inspect(_)
             | Self::Nothing(_)
             | Self::Manifest { .. }
@@ -248,7 +177,6 @@ impl Failure for Error {
             | Self::Conflict { .. }
             | Self::NewProjects { .. }
             | Self::Unattested { .. }
-            | Self::Auth(AuthError::Foreign(_) | AuthError::Mint { .. })
             | Self::Unfinished { .. }
             | Self::Release { refused: true, .. } => Exit::Findings,
             _ => Exit::Undetermined,
@@ -334,102 +262,10 @@ fn release(status: Option<u16>, refused: bool) -> &'static str {
     }
 }
 
-impl AuthError {
-    /// What to do. The codes are Warehouse's (`warehouse/oidc/views.py`).
-    fn hint(&self) -> String {
-        let hint = match self {
-            Self::Nothing => {
-                "set the environment variable INPUT_PASSWORD or `password-file`, or give the job \
-                 `permissions: id-token: write`"
-            }
-            Self::ProviderUrl { .. } => "the runner sets it; a test's own needs `allow-insecure-loopback`",
-            Self::Variable { audience, variable } => {
-                return format!("add `id_tokens: {{ {variable}: {{ aud: {audience} }} }}` to the job");
-            }
-            Self::Command { .. } => "run the command in the same shell to see why",
-            Self::Identity(_) => "check that the job has `permissions: id-token: write`, then rerun",
-            Self::Audience(error) if error.is_refusal() => "set `password` to an API token of this index",
-            Self::Audience(error) => error.fault().map_or("rerun, or set `password`", advice::connection),
-            Self::Foreign(error) if error.taken => "set `password` to an API token of this index",
-            Self::Foreign(_) => {
-                "if you trust this index with that audience, set `oidc-audience` to it; otherwise set `password`"
-            }
-            Self::Mint { source, .. } if !source.is_refusal() => "rerun",
-            Self::Mint { reusable: Some(workflow), .. } => {
-                return format!(
-                    "this job runs in the reusable workflow `{workflow}`, which trusted publishers do not match: \
-                     publish from the calling workflow itself"
-                );
-            }
-            Self::Mint { source, new, .. } => return mint(source, new),
-        };
-        hint.to_owned()
-    }
-}
-
-fn mint(source: &HttpError, new: &[String]) -> String {
-    let code = source.message().split(':').next().unwrap_or_default().trim();
-    let hint = match code {
-        "invalid-pending-publisher" => {
-            "the project of the pending publisher exists already; register a trusted publisher in its settings"
-        }
-        "invalid-reuse-token" => "the identity token was used before; rerun",
-        "invalid-payload" | "invalid-token" => {
-            "the index does not accept this identity provider: check `index`, and the machine's clock"
-        }
-        "not-enabled" => "the index has switched trusted publishing off; set `password`, or wait",
-        _ if new.is_empty() => {
-            "the projects exist, but no trusted publisher of theirs matches: an owner must register this \
-             repository, workflow and environment in the project's settings"
-        }
-        _ => {
-            return format!(
-                "{} not on the index yet: register a pending publisher with this repository, workflow and \
-                 environment",
-                if let [only] = new { format!("`{only}` is") } else { format!("{} are", names(new)) }
-            );
-        }
-    };
-    hint.to_owned()
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::advice::Advice;
-
-    fn refused(code: &str, new: &[&str]) -> String {
-        let source = HttpError::Status {
-            url: String::new(),
-            status: reqwest::StatusCode::UNPROCESSABLE_ENTITY,
-            message: format!("{code}: words"),
-            retry_after: None,
-        };
-        let new = new.iter().map(|name| (*name).to_owned()).collect();
-        Error::from(AuthError::Mint { source, claims: String::new(), reusable: None, new }).hint().unwrap()
-    }
-
-    #[test]
-    fn each_refusal_of_a_token_has_its_own_advice() {
-        let codes = [
-            "invalid-publisher",
-            "invalid-token",
-            "invalid-reuse-token",
-            "invalid-pending-publisher",
-            "not-enabled",
-        ];
-        let hints: BTreeSet<String> = codes.iter().map(|code| refused(code, &[])).collect();
-        assert_eq!(hints.len(), codes.len());
-        assert_eq!(refused("invalid-payload", &[]), refused("invalid-token", &[]));
-    }
-
-    #[test]
-    fn a_project_without_a_publisher_differs_from_one_that_does_not_exist() {
-        assert!(refused("invalid-publisher", &[]).contains("the projects exist"));
-        assert!(refused("invalid-publisher", &["htty"]).contains("`htty` is not on the index yet"));
-    }
 
     #[test]
     fn only_a_rerun_that_may_help_is_undetermined() {

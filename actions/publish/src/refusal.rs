@@ -1,6 +1,6 @@
-//! What Warehouse means by its refusals. Some differ in their words alone, and
+//! What indexes mean by their refusals. Some differ in their words alone, and
 //! these are the only words that are compared; `docs/publish-refusals.md` lists
-//! them with the date on which they were seen.
+//! them with their source and the date on which they were seen.
 
 use index::HttpError;
 
@@ -15,6 +15,10 @@ pub enum Refusal {
     Credentials,
     /// The token is valid, but not for this project.
     Project,
+    /// The user's account, or the organization, may not upload at all.
+    Account,
+    /// The index does not allow a new project of this name.
+    Name,
     /// A trusted publisher cannot create a project by an upload.
     NewProject,
     /// Another file of this name, or this content under another name, exists.
@@ -36,14 +40,26 @@ const MEANINGS: &[(u16, &str, Refusal)] = &[
     (403, "uploads are temporarily disabled", Refusal::Incident),
     (503, "read-only mode", Refusal::Incident),
     (503, "uploads are temporarily disabled", Refusal::Incident),
+    (403, "project registration temporarily disabled", Refusal::Incident),
     (403, "token is expired", Refusal::Expired),
     (403, "expired token", Refusal::Expired),
     (403, "isn't allowed to upload", Refusal::Project),
     (403, "is not valid for project", Refusal::Project),
+    (403, "verified primary email", Refusal::Account),
+    (403, "two-factor authentication", Refusal::Account),
+    (403, "/overwrite", Refusal::Exists),
     (403, "invalid or non-existent authentication", Refusal::Credentials),
     (403, "invalid api token", Refusal::Credentials),
     (400, "non-user identities cannot create new projects", Refusal::NewProject),
+    (400, "organization account owning this project is inactive", Refusal::Account),
+    (400, "isn't allowed", Refusal::Name),
+    (400, "too similar to an existing project", Refusal::Name),
     (400, "file already exists", Refusal::Exists),
+    (400, "already been taken", Refusal::Exists),
+    (400, "entity already exists", Refusal::Exists),
+    (400, "does not allow updating", Refusal::Exists),
+    (400, "cannot be updated", Refusal::Exists),
+    (409, "conflicts with an existing project", Refusal::Name),
     (400, "previously used by a file that has since been deleted", Refusal::Deleted),
     (400, "file too large", Refusal::Size),
     (400, "project size too large", Refusal::Size),
@@ -60,7 +76,7 @@ impl Refusal {
         match (found, status) {
             (Some(row), _) => Some(row.2),
             (None, 401 | 403) => Some(Self::Credentials),
-            // Other indexes: pypiserver, Gitea, Nexus.
+            // Other indexes: pypiserver, Gitea, Azure Artifacts, CodeArtifact.
             (None, 409) => Some(Self::Exists),
             (None, 413) => Some(Self::Size),
             (None, _) => None,
@@ -70,7 +86,7 @@ impl Refusal {
 
 #[cfg(test)]
 mod tests {
-    use testkit::refusals::REFUSALS;
+    use testkit::refusals::{OTHERS, REFUSALS};
 
     use super::*;
 
@@ -93,8 +109,21 @@ mod tests {
     }
 
     #[test]
+    fn the_answers_of_other_indexes_are_understood() {
+        for recorded in OTHERS {
+            let found = Refusal::of(&answer(recorded.status, recorded.words)).unwrap();
+            assert_eq!(found, Refusal::Exists, "{}: {}", recorded.index, recorded.words);
+        }
+    }
+
+    #[test]
     fn the_document_lists_the_recorded_answers() {
         let document = include_str!("../../../docs/publish-refusals.md").replace("\\<", "<");
+        for recorded in OTHERS {
+            let words = if recorded.words.is_empty() { "–" } else { recorded.words };
+            let row = format!("| {} | {} | {words} | {} |", recorded.index, recorded.status, recorded.source);
+            assert!(document.contains(&row), "{row}");
+        }
         for recorded in REFUSALS {
             let row = format!("| {} | {} | {} |", recorded.case, recorded.status, recorded.words);
             assert!(document.contains(&row), "{row}");

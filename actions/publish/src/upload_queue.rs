@@ -163,7 +163,10 @@ impl UploadQueue<'_> {
                 if !self.reader.client.pause(&what, wait).await {
                     continue;
                 }
-            } else if !error.is_transient() && !matches!(error.status(), Some(400 | 409)) {
+            } else if !error.is_transient()
+                && meaning != Some(Refusal::Exists)
+                && !matches!(error.status(), Some(400 | 409))
+            {
                 return Sent { attempts, result: Err(problem(error_chain(&error), Advice::of(&error))) };
             }
             // Whatever was answered, the file may be there: look before it is

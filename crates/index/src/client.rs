@@ -164,10 +164,11 @@ pub(crate) async fn within<T>(
 }
 
 /// The proxies that the environment names, as curl reads it. Requests to this
-/// machine never go through one.
+/// machine and to a cloud's metadata server never go through one.
 fn proxies(env: &Env) -> Result<Vec<Proxy>, reqwest::Error> {
     let named = |name: &str| env.get(name).or_else(|| env.get(&name.to_ascii_uppercase()));
-    let direct = ["localhost,127.0.0.0/8,::1", named("no_proxy").unwrap_or_default()].join(",");
+    let own = "localhost,127.0.0.0/8,::1,169.254.169.254,metadata.google.internal";
+    let direct = [own, named("no_proxy").unwrap_or_default()].join(",");
     let direct = || NoProxy::from_string(&direct);
     // A CGI server sets HTTP_PROXY from a request's header `Proxy:`.
     let http = named("http_proxy").filter(|_| env.get("REQUEST_METHOD").is_none());
@@ -195,15 +196,16 @@ fn seconds(value: &str) -> Duration {
 }
 
 /// What an index says went wrong, in one line. Warehouse answers with `message`
-/// and `code`; minting with `errors[].code` and `.description`; others with text
-/// or a page. Secrets are hidden first: a part of one could not be recognised.
+/// and `code`; minting with `errors[].code` and `.description`; Artifactory with
+/// `errors[].message`; others with text or a page. Secrets are hidden first: a part of one could not be recognised.
 fn message(body: &[u8], json: bool, ui: &Ui) -> String {
     let value: serde_json::Value =
         json.then(|| serde_json::from_slice(body).ok()).flatten().unwrap_or_default();
     let word = |value: &serde_json::Value, key: &str| value[key].as_str().map(str::to_owned);
     let mut parts: Vec<String> = Vec::new();
     for error in value["errors"].as_array().into_iter().flatten() {
-        parts.extend([word(error, "code"), word(error, "description")].into_iter().flatten());
+        let words = [word(error, "code"), word(error, "description").or_else(|| word(error, "message"))];
+        parts.extend(words.into_iter().flatten());
     }
     if parts.is_empty() {
         parts.extend(word(&value, "code").or_else(|| word(&value, "message")));
@@ -336,6 +338,8 @@ mod tests {
         );
         let minted = br#"{"message":"Token request failed","errors":[{"code":"invalid-publisher","description":"no match"}]}"#;
         assert_eq!(message(minted, true), "invalid-publisher: no match");
+        let artifactory = br#"{"errors": [{"status": 403, "message": "Not enough permissions"}]}"#;
+        assert_eq!(message(artifactory, true), "Not enough permissions");
         let page = b"<html><head><style>p{}</style><title>403</title></head><body><p>Not\n allowed &amp; so</p></body></html>";
         assert_eq!(message(page, false), "403 Not allowed & so");
         assert_eq!(message(b"plain\x1b[31m text\n", false), "plain[31m text");

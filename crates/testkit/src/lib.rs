@@ -1,6 +1,7 @@
 //! For tests: tools installed by `cargo xtask setup-test-tools`, and fakes of
 //! services that cannot run on a test machine.
 
+mod binary;
 pub mod fault;
 pub mod github;
 pub mod index;

@@ -1,6 +1,7 @@
 //! What a real Warehouse answers to uploads, word for word, recorded from its
-//! source of 2026-08-21 and, where it could be provoked, from a running
-//! instance in August 2026. `<help>` stands for its help page.
+//! source of 2026-08-21 (commit `6b62157124ab`) and, where it could be provoked,
+//! from a running instance in August 2026. `<help>` stands for its help page.
+//! And what other indexes answer, as people have published it.
 
 /// One recorded answer.
 #[derive(Debug, Clone, Copy)]
@@ -28,10 +29,28 @@ pub const REFUSALS: &[Refusal] = &[
         "New uploads are temporarily disabled. See <help> for more information.",
         "Incident",
     ),
+    row(
+        "new projects switched off by an administrator",
+        403,
+        "New project registration temporarily disabled. See <help> for more information.",
+        "Incident",
+    ),
     row("no or wrong credentials", 403, CREDENTIALS, "Credentials"),
     row("token past its time", 403, EXPIRED, "Expired"),
     row(
-        "token for another project",
+        "API token for another project",
+        403,
+        "Invalid API Token: project-scoped token is not valid for project: 'a'",
+        "Project",
+    ),
+    row(
+        "trusted publisher of another project",
+        403,
+        "Invalid API Token: OIDC scoped token is not valid for project 'a'",
+        "Project",
+    ),
+    row(
+        "token without the permission",
         403,
         "The given token isn't allowed to upload to project 'a'. See <help> for more information.",
         "Project",
@@ -42,7 +61,53 @@ pub const REFUSALS: &[Refusal] = &[
         "The user 'u' isn't allowed to upload to project 'a'. See <help> for more information.",
         "Project",
     ),
+    row(
+        "user without a verified email address",
+        403,
+        "User 'u', associated with the API token used, does not have a verified primary email address. Please add a \
+         verified primary email before attempting to upload to PyPI. See <help> for more information.",
+        "Account",
+    ),
+    row(
+        "user without two-factor authentication",
+        403,
+        "User 'u', associated with the API token used, does not have two-factor authentication enabled. Please enable \
+         two-factor authentication before attempting to upload to PyPI. See <help> for more information.",
+        "Account",
+    ),
+    row(
+        "inactive organization",
+        400,
+        "Organization account owning this project is inactive. This may be due to inactive billing for Company \
+         Organizations, or administrator intervention for Community Organizations.",
+        "Account",
+    ),
     row("new project of a trusted publisher", 400, NEW_PROJECT, "NewProject"),
+    row(
+        "prohibited name",
+        400,
+        "The name 'a' isn't allowed. See <help> for more information.",
+        "Name",
+    ),
+    row(
+        "name of a standard module",
+        400,
+        "The name 'io' isn't allowed (conflict with Python Standard Library module name). See <help> for more \
+         information.",
+        "Name",
+    ),
+    row(
+        "name like another one",
+        400,
+        "The name 'a' is too similar to an existing project. See <help> for more information.",
+        "Name",
+    ),
+    row(
+        "name that was just taken",
+        409,
+        "The name 'a' conflicts with an existing project. See <help> for more information.",
+        "Name",
+    ),
     row(
         "same name, other bytes; other name, same bytes",
         400,
@@ -85,7 +150,137 @@ pub const REFUSALS: &[Refusal] = &[
         "Binary wheel 'a-1-py3-none-linux_x86_64.whl' has an unsupported platform tag 'linux_x86_64'.",
         "",
     ),
-    row("second sdist", 400, "Only one sdist may be uploaded per release.", ""),
+    row("second sdist", 400, SECOND_SDIST, ""),
+    row(
+        "sdist name that is not normalised",
+        400,
+        "Filename 'A-1.tar.gz' is invalid, should be 'a-1.tar.gz'.",
+        "",
+    ),
+    row(
+        "wheel name that is not normalised",
+        400,
+        "Filename 'a.b-1-py3-none-any.whl' should contain the normalized project name 'a_b', not 'a.b'.",
+        "",
+    ),
+    row(
+        "wheel without RECORD",
+        400,
+        "Wheel 'a-1-py3-none-any.whl' does not contain the required RECORD file: a-1.dist-info/RECORD",
+        "",
+    ),
+    row(
+        "licence file that is missing",
+        400,
+        "License-File LICENSE does not exist in distribution file a-1.tar.gz at a-1/LICENSE",
+        "",
+    ),
+    row(
+        "archive that cannot be read",
+        400,
+        "Invalid distribution file. File is not a zipfile",
+        "",
+    ),
+];
+
+/// What another index answers to a file that it has.
+#[derive(Debug, Clone, Copy)]
+pub struct Recorded {
+    /// The index, with its version if it is known.
+    pub index: &'static str,
+    /// The status.
+    pub status: u16,
+    /// The words of its answer; empty if they are not known.
+    pub words: &'static str,
+    /// Where and when it was published.
+    pub source: &'static str,
+    /// The content type and the body, as far as the source shows them.
+    pub body: (&'static str, &'static str),
+}
+
+const JSON: &str = "application/json";
+const HTML: &str = "text/html";
+const TEXT: &str = "text/plain";
+
+/// The recorded answers of other indexes.
+pub const OTHERS: &[Recorded] = &[
+    Recorded {
+        index: "GitLab 13.3",
+        status: 400,
+        words: "Validation failed: File name has already been taken",
+        source: "pypa/twine#697, 2020-09-22",
+        body: (JSON, r#"{"message":"Validation failed: File name has already been taken"}"#),
+    },
+    Recorded {
+        index: "Nexus 3.25",
+        status: 400,
+        words: "Repository does not allow updating assets: pypi-local",
+        source: "pypa/twine#694, 2020-09-17",
+        body: (
+            HTML,
+            "<!doctype html>\n<html><head><title>400 - Nexus Repository Manager</title></head><body><div>OSS \
+             3.25.1-04</div><span>Error 400</span> <span>Bad Request</span><div>Repository does not allow updating \
+             assets: pypi-local</div></body></html>",
+        ),
+    },
+    Recorded {
+        index: "Nexus with PostgreSQL or H2",
+        status: 400,
+        words: "pypi-hosted/packages/a/1/a-1-py3-none-any.whl cannot be updated",
+        source: "pypa/twine#1044, 2024-01-09",
+        body: (TEXT, "pypi-hosted/packages/a/1/a-1-py3-none-any.whl cannot be updated"),
+    },
+    Recorded {
+        index: "Artifactory 6.12",
+        status: 403,
+        words: "Not enough permissions to delete/overwrite artifact",
+        source: "pypa/twine#332, 2019-10-03",
+        body: (
+            JSON,
+            r#"{"errors": [{"status": 403, "message": "Not enough permissions to delete/overwrite artifact 'pypi-local:a/1/a-1.tar.gz'"}]}"#,
+        ),
+    },
+    Recorded {
+        index: "Artifactory of 2025",
+        status: 403,
+        words: "Not enough permissions to delete/overwrite all artifacts under",
+        source: "pypa/twine#1251, 2025-06-17",
+        body: (
+            JSON,
+            r#"{"errors": [{"status": 403, "message": "Not enough permissions to delete/overwrite all artifacts under 'a/1'"}]}"#,
+        ),
+    },
+    Recorded {
+        index: "Google Artifact Registry",
+        status: 400,
+        words: "Requested entity already exists.",
+        source: "pypa/twine#1007, 2023",
+        body: (TEXT, "Requested entity already exists.\n"),
+    },
+    Recorded {
+        index: "Azure Artifacts",
+        status: 409,
+        words: "The feed 'Feed' already contains file 'a-1-py3-none-any.whl' in package 'a 1'.",
+        source: "astral-sh/uv#8817, 2024-11-07",
+        body: (
+            JSON,
+            r#"{"$id":"1","innerException":null,"message":"The feed 'Feed' already contains file 'a-1-py3-none-any.whl' in package 'a 1'.","typeKey":"PackageAlreadyExistsException","errorCode":0,"eventId":3000}"#,
+        ),
+    },
+    Recorded {
+        index: "AWS CodeArtifact",
+        status: 409,
+        words: "",
+        source: "DeytaHQ/khora#495, 2026-05-02",
+        body: (TEXT, ""),
+    },
+    Recorded {
+        index: "pypiserver 2.4",
+        status: 409,
+        words: "",
+        source: "pypa/twine#681, 2020-08-11, and the real one in these tests",
+        body: (HTML, ""),
+    },
 ];
 
 pub(crate) const READ_ONLY: &str = "Read-only mode: Uploads are temporarily disabled.";
@@ -100,5 +295,6 @@ pub(crate) const NOT_TRUSTED: &str = "Invalid attestations supplied during uploa
     when using Trusted Publishing";
 pub(crate) const EMPTY_ATTESTATIONS: &str = "Invalid attestations supplied during upload: Malformed attestations: an \
     empty attestation set is not permitted";
+pub(crate) const SECOND_SDIST: &str = "Only one sdist may be uploaded per release.";
 pub(crate) const DIGEST: &str =
     "The digest supplied does not match a digest calculated from the uploaded file.";

@@ -1,111 +1,23 @@
 //! The GitHub Release: a draft, its assets, and only then published. Whatever
 //! is there already is compared; a published asset is never replaced.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use index::{Client, HttpError, Retryable, Verdict};
+use index::{Client, HttpError, Retryable as _};
 use octocrab::Octocrab;
 use octocrab::models::repos::{Asset, Release};
 use octocrab::repos::releases::MakeLatest;
-use pydist::digest;
-use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
-use reqwest::{Body, Response, Url};
-use sha2::{Digest as _, Sha256};
 use toolkit::{Context, Secret, Ui};
 
+use super::abort::{Abort, octocrab_error};
+use super::assets::{Assets, Difference};
+use super::plan::{ReleasePlan, renamed};
 use crate::attestation::Attestations;
 use crate::error::Error;
-use crate::github::plan::{Content, ReleaseFile, ReleasePlan, renamed};
 use crate::inputs::{self, Depth, ReleaseMode};
-use crate::upload::{self, BINARY, Progress};
 
-/// For each question to the API, and for the answer to an asset.
+/// For each question to the API.
 const LIMIT: Duration = Duration::from_secs(60);
-/// GitHub's secondary rate limits last for a minute, if it says nothing else;
-/// octocrab does not pass on what it says.
-const LIMITED: Duration = Duration::from_secs(3);
-/// The download of an asset that has to be hashed here.
-const DOWNLOAD: Duration = Duration::from_secs(600);
-
-/// Why an attempt did not complete the release.
-#[derive(Debug, thiserror::Error)]
-enum Abort {
-    #[error("{}", octocrab_error(.0))]
-    Api(octocrab::Error),
-    #[error(transparent)]
-    Http(#[from] HttpError),
-    #[error("{0}")]
-    Refused(String),
-}
-
-// No `source`: octocrab's own text repeats the message, on two lines.
-impl From<octocrab::Error> for Abort {
-    fn from(error: octocrab::Error) -> Self {
-        Self::Api(error)
-    }
-}
-
-/// One line, without the documentation's address.
-fn octocrab_error(error: &octocrab::Error) -> String {
-    match error {
-        octocrab::Error::GitHub { source, .. } => {
-            let details =
-                source.errors.iter().flatten().map(|error| format!("; {error}")).collect::<String>();
-            format!("GitHub answered {}: {}{details}", source.status_code, source.message)
-        }
-        other => {
-            let text =
-                std::error::Error::source(other).map_or_else(|| other.to_string(), ToString::to_string);
-            text.lines().next().unwrap_or_default().to_owned()
-        }
-    }
-}
-
-impl Abort {
-    /// Whether GitHub says that there were too many requests.
-    fn is_limit(&self) -> bool {
-        match self {
-            Self::Api(octocrab::Error::GitHub { source, .. }) => {
-                let limit = source.message.to_ascii_lowercase().contains("rate limit");
-                limit && matches!(source.status_code.as_u16(), 403 | 429)
-            }
-            Self::Http(HttpError::Status { status, retry_after: Some(_), .. }) => status.as_u16() == 403,
-            _ => false,
-        }
-    }
-
-    /// The status of GitHub's answer.
-    fn status(&self) -> Option<u16> {
-        match self {
-            Self::Api(octocrab::Error::GitHub { source, .. }) => Some(source.status_code.as_u16()),
-            Self::Http(error) => error.status(),
-            _ => None,
-        }
-    }
-}
-
-impl Retryable for Abort {
-    fn verdict(&self) -> Verdict {
-        match self {
-            Self::Http(HttpError::Status { retry_after, .. }) if self.is_limit() => {
-                Verdict::Again(*retry_after)
-            }
-            _ if self.is_limit() => Verdict::Again(Some(LIMITED)),
-            Self::Api(octocrab::Error::GitHub { source, .. }) => match source.status_code.as_u16() {
-                408 | 429 | 500..=599 => Verdict::Again(None),
-                _ => Verdict::Final,
-            },
-            Self::Api(
-                octocrab::Error::Reqwest { .. }
-                | octocrab::Error::Hyper { .. }
-                | octocrab::Error::Service { .. },
-            ) => Verdict::Again(None),
-            Self::Http(error) => error.verdict(),
-            Self::Api(_) | Self::Refused(_) => Verdict::Final,
-        }
-    }
-}
 
 /// Makes the release what its plan says.
 pub struct Releaser<'a> {
@@ -158,8 +70,7 @@ impl<'a> Releaser<'a> {
     /// A release that is there already and cannot become this one is an error.
     /// A GitHub that does not answer is not one yet.
     pub async fn refuse_conflicts(&self) -> Result<(), Error> {
-        let Some(octocrab) = &self.octocrab else { return Ok(()) };
-        let work = Work { octocrab, of: self };
+        let Some(work) = self.work() else { return Ok(()) };
         match work.look().await {
             Ok(_) => Ok(()),
             Err(abort) if abort.is_transient() => {
@@ -175,10 +86,18 @@ impl<'a> Releaser<'a> {
         }
     }
 
+    /// The work on the release; without a token there is none.
+    fn work(&self) -> Option<Work<'_>> {
+        let (octocrab, token) = (self.octocrab.as_ref()?, self.inputs.token.as_ref()?);
+        let (client, files, api) = (self.client, &self.plan.files, self.api);
+        let assets = Assets { client, token, files, api, insecure_loopback: self.insecure_loopback };
+        Some(Work { octocrab, assets, of: self })
+    }
+
     /// Makes the release complete, and gives its page; a dry run shows what it
     /// would hold.
     pub async fn run(&self) -> Result<Option<String>, Error> {
-        let Some(octocrab) = self.octocrab.as_ref().filter(|_| self.depth == Depth::Full) else {
+        let Some(work) = self.work().filter(|_| self.depth == Depth::Full) else {
             if self.depth != Depth::Offline {
                 self.refuse_conflicts().await?;
             }
@@ -186,7 +105,6 @@ impl<'a> Releaser<'a> {
             return Ok(None);
         };
         let partial = self.inputs.mode == ReleaseMode::After;
-        let work = Work { octocrab, of: self };
         match self.client.retry(async || work.complete().await).await {
             Ok(page) => {
                 self.ui.info(format!("released: {page}"));
@@ -202,6 +120,7 @@ impl<'a> Releaser<'a> {
 
 struct Work<'a> {
     octocrab: &'a Octocrab,
+    assets: Assets<'a>,
     of: &'a Releaser<'a>,
 }
 
@@ -210,7 +129,7 @@ impl Work<'_> {
     /// ours is refused. Nothing is changed.
     async fn look(&self) -> Result<Option<(Release, Difference<'_>)>, Abort> {
         let Some(release) = self.find().await? else { return Ok(None) };
-        let differs = self.compare(&release).await?;
+        let differs = self.assets.compare(&release).await?;
         if !release.draft && !differs.other.is_empty() {
             let names =
                 differs.other.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ");
@@ -232,10 +151,10 @@ impl Work<'_> {
             found
         } else {
             let release = self.create().await?;
-            let differs = self.compare(&release).await?;
+            let differs = self.assets.compare(&release).await?;
             (release, differs)
         };
-        let upload = self.upload_url(&release)?;
+        let upload = self.assets.upload_url(&release)?;
         let (owner, name) = &self.of.plan.repository;
         for (_, id) in differs.other.iter().chain(&differs.cut_off) {
             let route = format!("/repos/{owner}/{name}/releases/assets/{id}");
@@ -244,7 +163,7 @@ impl Work<'_> {
         let again = differs.other.iter().chain(&differs.cut_off).map(|(name, _)| *name);
         for name in again.chain(differs.missing.iter().copied()) {
             self.of.ui.info(format!("  {name}"));
-            self.send(&upload, name, &self.of.plan.files[name]).await?;
+            self.assets.send(&upload, name, &self.of.plan.files[name]).await?;
         }
         let planned = |asset: &&Asset| {
             self.of.plan.files.keys().any(|name| asset.name == *name || asset.name == renamed(name))
@@ -259,7 +178,7 @@ impl Work<'_> {
         }
         let id = release.id.into_inner();
         let repos = self.octocrab.repos(owner, name);
-        let left = self.compare(&self.ask(repos.releases().get(id)).await?).await?;
+        let left = self.assets.compare(&self.ask(repos.releases().get(id)).await?).await?;
         let mut left =
             left.other.iter().chain(&left.cut_off).map(|(name, _)| *name).chain(left.missing).peekable();
         if left.peek().is_some() {
@@ -363,113 +282,4 @@ impl Work<'_> {
         };
         self.ask(delete).await.map(drop)
     }
-
-    async fn compare(&self, release: &Release) -> Result<Difference<'_>, Abort> {
-        let mut differs = Difference::default();
-        for (name, file) in &self.of.plan.files {
-            match release.assets.iter().find(|asset| asset.name == *name || asset.name == renamed(name)) {
-                None => differs.missing.push(name),
-                // The upload was cut off.
-                Some(asset) if asset.state != "uploaded" => {
-                    differs.cut_off.push((name, asset.id.into_inner()))
-                }
-                Some(asset) if self.is_same(asset, file).await? => {}
-                Some(asset) => differs.other.push((name, asset.id.into_inner())),
-            }
-        }
-        Ok(differs)
-    }
-
-    async fn is_same(&self, asset: &Asset, file: &ReleaseFile) -> Result<bool, Abort> {
-        if file.any {
-            return Ok(true);
-        }
-        if u64::try_from(asset.size).ok() != Some(file.size) {
-            return Ok(false);
-        }
-        if let Some(digest) = asset.digest.as_deref().and_then(|digest| digest.strip_prefix("sha256:")) {
-            return Ok(digest == file.sha256);
-        }
-        // Older assets and GitHub Enterprise Server have no digest.
-        let sha256 = tokio::time::timeout(DOWNLOAD, self.hash(asset)).await;
-        let late = |_| HttpError::Timeout {
-            url: asset.url.to_string(),
-            what: "no complete answer",
-            limit: DOWNLOAD,
-        };
-        Ok(sha256.map_err(late)?? == file.sha256)
-    }
-
-    /// The sha256 of an asset's bytes. The API redirects to another host, which
-    /// gets no token.
-    async fn hash(&self, asset: &Asset) -> Result<String, Abort> {
-        let client = self.of.client;
-        let url = self.checked(asset.url.as_str())?;
-        let shown = index::without_secrets(&url);
-        let failed = |error| index::connection_error(&shown, error);
-        let request = client.sender.get(url.clone()).bearer_auth(self.token()).header(ACCEPT, BINARY);
-        let mut response: Response = request.send().await.map_err(failed)?;
-        if let Some(to) = response.headers().get(LOCATION).filter(|_| response.status().is_redirection()) {
-            let to = String::from_utf8_lossy(to.as_bytes()).into_owned();
-            let to = url
-                .join(&to)
-                .map_err(|error| Abort::Refused(format!("GitHub redirects to `{to}`: {error}")))?;
-            let to = index::checked(to.as_str(), self.of.insecure_loopback);
-            let to = to.map_err(|error| Abort::Refused(format!("GitHub redirects elsewhere: {error}")))?;
-            response = client.reader.get(to).send().await.map_err(failed)?;
-        }
-        let mut response = client.success(response).await?;
-        let mut hasher = Sha256::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            hasher.update(&chunk);
-        }
-        Ok(digest::hex(&hasher.finalize()))
-    }
-
-    fn token(&self) -> &str {
-        self.of.inputs.token.as_ref().map(Secret::expose).unwrap_or_default()
-    }
-
-    /// Where the release takes assets: GitHub's own hosts alone get the token.
-    fn upload_url(&self, release: &Release) -> Result<Url, Abort> {
-        self.checked(release.upload_url.split('{').next().unwrap_or_default())
-    }
-
-    fn checked(&self, text: &str) -> Result<Url, Abort> {
-        let refused =
-            || Abort::Refused(format!("GitHub's API names an address that is not its own: `{text}`"));
-        let url = index::checked(text, self.of.insecure_loopback).map_err(|_| refused())?;
-        let api = Url::parse(self.of.api).map_err(|_| refused())?;
-        let host = |url: &Url| url.host_str().unwrap_or_default().to_owned();
-        let uploads = host(&api).strip_prefix("api.").map(|domain| format!("uploads.{domain}"));
-        let own = host(&url) == host(&api) && url.port() == api.port() || uploads == Some(host(&url));
-        if own { Ok(url) } else { Err(refused()) }
-    }
-
-    /// In pieces: octocrab would hold the whole file in memory.
-    async fn send(&self, url: &Url, name: &str, file: &ReleaseFile) -> Result<(), Abort> {
-        let progress = Arc::new(Progress::new());
-        let body = match &file.content {
-            Content::Bytes(bytes) => Body::from(bytes.clone()),
-            Content::Path(path) => {
-                let (path, sha256) = (path.clone(), file.sha256.clone());
-                Body::wrap_stream(upload::pieces(path, file.size, sha256, Arc::clone(&progress)))
-            }
-        };
-        let mut url = url.clone();
-        url.query_pairs_mut().append_pair("name", name);
-        let request = self.of.client.sender.post(url.clone()).bearer_auth(self.token());
-        let request = request.header(CONTENT_TYPE, BINARY).header(CONTENT_LENGTH, file.size).body(body);
-        Ok(upload::send(self.of.client, &url, request, &progress, LIMIT, &|_| {}).await?)
-    }
-}
-
-/// How a release differs from its plan.
-#[derive(Default)]
-struct Difference<'a> {
-    missing: Vec<&'a str>,
-    /// Assets whose upload was cut off: names and the assets' numbers.
-    cut_off: Vec<(&'a str, u64)>,
-    /// Under our names, but with other bytes.
-    other: Vec<(&'a str, u64)>,
 }

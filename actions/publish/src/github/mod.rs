@@ -1,5 +1,7 @@
 //! The GitHub Release: what it is made of, and the client that makes it.
 
+mod abort;
+mod assets;
 mod client;
 mod plan;
 

@@ -14,7 +14,7 @@ use axum::{Json, Router};
 use base64::Engine as _;
 use serde_json::{Value, json};
 
-use super::{Shared, failure};
+use super::state::{Shared, failure};
 
 /// The routes below `root`.
 pub(super) fn router(root: &str) -> Router<Arc<Shared>> {

@@ -1,0 +1,303 @@
+//! Programs and libraries, to be put into wheels and broken by a test.
+
+/// An ELF file of 64 bits with nothing but what its loader reads.
+#[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fault of its own")]
+pub struct Elf {
+    /// `e_machine`; 62 is x86-64.
+    pub machine: u16,
+    /// `PT_INTERP`.
+    pub interpreter: Option<String>,
+    /// `DT_NEEDED`.
+    pub needed: Vec<String>,
+    /// `DT_RUNPATH`.
+    pub runpath: Option<String>,
+    /// A library and a version of its symbols.
+    pub version: Option<(String, String)>,
+    /// An undefined symbol.
+    pub undefined: Option<String>,
+    /// A symbol that it defines.
+    pub defined: Option<String>,
+    /// An executable stack.
+    pub exec_stack: bool,
+    /// Whether it says what stack it needs at all.
+    pub says_stack: bool,
+    /// `DT_TEXTREL`.
+    pub text_relocations: bool,
+    /// `ET_EXEC` without a dynamic section.
+    pub is_static: bool,
+}
+
+impl Default for Elf {
+    fn default() -> Self {
+        Self {
+            machine: 62,
+            interpreter: None,
+            needed: vec!["libc.so.6".into()],
+            runpath: None,
+            version: Some(("libc.so.6".into(), "GLIBC_2.14".into())),
+            undefined: None,
+            defined: Some("PyInit_core".into()),
+            exec_stack: false,
+            says_stack: true,
+            text_relocations: false,
+            is_static: false,
+        }
+    }
+}
+
+impl Elf {
+    /// The bytes of the file: headers, then the tables, at their own offsets
+    /// as addresses.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut names = vec![0];
+        let mut name = |text: &str| {
+            let at = names.len() as u64;
+            names.extend(text.as_bytes());
+            names.push(0);
+            at
+        };
+        let mut dynamic: Vec<(u64, u64)> = self.needed.iter().map(|library| (1, name(library))).collect();
+        dynamic.extend(self.runpath.as_ref().map(|path| (29, name(path))));
+        let mut versions = Vec::new();
+        if let Some((library, version)) = &self.version {
+            for (value, wide) in [(1, false), (1, false), (name(library), true), (16, true), (0, true)] {
+                push(&mut versions, value, wide);
+            }
+            for (value, wide) in [(0, true), (0, false), (2, false), (name(version), true), (0, true)] {
+                push(&mut versions, value, wide);
+            }
+        }
+        let mut symbols = vec![0; 24];
+        if let Some(symbol) = &self.undefined {
+            push(&mut symbols, name(symbol), true);
+            symbols.extend([0x12, 0, 0, 0]);
+            symbols.extend([0; 16]);
+        }
+        if let Some(symbol) = &self.defined {
+            push(&mut symbols, name(symbol), true);
+            // In some section.
+            symbols.extend([0x12, 0, 1, 0]);
+            symbols.extend([0; 16]);
+        }
+        let headers = 64 + 56 * 4;
+        let interpreter = self.interpreter.clone().map(|path| path + "\0").unwrap_or_default().into_bytes();
+        let names_at = headers + interpreter.len() as u64;
+        let versions_at = names_at + names.len() as u64;
+        let hash_at = versions_at + versions.len() as u64;
+        let symbols_at = hash_at + 8;
+        let dynamic_at = symbols_at + symbols.len() as u64;
+        dynamic.extend([(5, names_at), (10, names.len() as u64), (6, symbols_at), (4, hash_at)]);
+        if self.version.is_some() {
+            dynamic.extend([(0x6fff_fffe, versions_at), (0x6fff_ffff, 1)]);
+        }
+        if self.text_relocations {
+            dynamic.push((22, 0));
+        }
+        dynamic.push((0, 0));
+        let size = dynamic_at + dynamic.len() as u64 * 16;
+
+        let mut out = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+        out.extend([if self.is_static { 2 } else { 3 }, 0]);
+        out.extend(self.machine.to_le_bytes());
+        out.extend(1u32.to_le_bytes());
+        for value in [0u64, 64, 0] {
+            out.extend(value.to_le_bytes());
+        }
+        out.extend(0u32.to_le_bytes());
+        for value in [64u16, 56, 4, 64, 0, 0] {
+            out.extend(value.to_le_bytes());
+        }
+        let interpreter_kind = if interpreter.is_empty() { 0 } else { 3 };
+        let stack = if self.exec_stack { 7 } else { 6 };
+        for (kind, flags, at, length) in [
+            (1u32, 5u32, 0, size),
+            (if self.is_static { 0 } else { 2 }, 6, dynamic_at, dynamic.len() as u64 * 16),
+            (interpreter_kind, 4, headers, interpreter.len() as u64),
+            (if self.says_stack { 0x6474_e551 } else { 0 }, stack, 0, 0),
+        ] {
+            out.extend(kind.to_le_bytes());
+            out.extend(flags.to_le_bytes());
+            for value in [at, at, at, length, length, 8] {
+                out.extend(value.to_le_bytes());
+            }
+        }
+        out.extend(interpreter);
+        out.extend(&names);
+        out.extend(versions);
+        out.extend(1u32.to_le_bytes());
+        out.extend(u32::try_from(symbols.len() / 24).unwrap_or_default().to_le_bytes());
+        out.extend(symbols);
+        for (tag, value) in dynamic {
+            out.extend(tag.to_le_bytes());
+            out.extend(value.to_le_bytes());
+        }
+        out
+    }
+}
+
+fn push(into: &mut Vec<u8>, value: u64, wide: bool) {
+    let bytes = value.to_le_bytes();
+    into.extend(&bytes[..if wide { 4 } else { 2 }]);
+}
+
+/// A thin Mach-O executable for macOS.
+#[derive(Debug, Clone)]
+pub struct MachO {
+    /// `cputype`: 0x0100000c is arm64, 0x01000007 x86-64.
+    pub cpu: u32,
+    /// The lowest macOS, (major, minor).
+    pub minimum: (u32, u32),
+    /// The libraries that it loads.
+    pub dylibs: Vec<String>,
+    /// Whether there is a code signature.
+    pub signed: bool,
+    /// `LC_RPATH`.
+    pub rpaths: Vec<String>,
+    /// `LC_BUILD_VERSION`'s platform; 1 is macOS.
+    pub platform: u32,
+    /// `cpusubtype`; 2 of arm64 is arm64e.
+    pub subtype: u32,
+    /// `filetype`: 2 is a program, 6 a library, 8 a bundle.
+    pub file_type: u32,
+    /// A symbol that it exports.
+    pub exported: Option<String>,
+}
+
+impl Default for MachO {
+    fn default() -> Self {
+        Self {
+            cpu: 0x0100_000c,
+            minimum: (11, 0),
+            dylibs: vec!["/usr/lib/libSystem.B.dylib".into()],
+            signed: true,
+            rpaths: Vec::new(),
+            platform: 1,
+            subtype: 0,
+            file_type: 2,
+            exported: None,
+        }
+    }
+}
+
+impl MachO {
+    /// The bytes of the file: header and load commands.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut commands: Vec<Vec<u32>> =
+            vec![vec![0x32, 24, self.platform, (self.minimum.0 << 16) | (self.minimum.1 << 8), 0, 0]];
+        let mut command = |head: &[u32], path: &str| {
+            let mut text = path.to_owned().into_bytes();
+            text.resize((text.len() + 8) / 8 * 8, 0);
+            let words =
+                text.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
+            let mut command: Vec<u32> = head.iter().copied().chain(words).collect();
+            command[1] = u32::try_from(command.len() * 4).unwrap_or_default();
+            commands.push(command);
+        };
+        for path in &self.dylibs {
+            command(&[0xc, 0, 24, 0, 0, 0], path);
+        }
+        for path in &self.rpaths {
+            command(&[0x8000_001c, 0, 12], path);
+        }
+        if self.signed {
+            commands.push(vec![0x1d, 16, 0, 0]);
+        }
+        // The symbol table follows the commands: one entry, then its name.
+        let name = self.exported.as_ref().map(|name| format!("\0_{name}\0").into_bytes()).unwrap_or_default();
+        if self.exported.is_some() {
+            let at = 32 + 4 * (commands.iter().map(Vec::len).sum::<usize>() + 6);
+            let number = |value: usize| u32::try_from(value).unwrap_or_default();
+            commands.push(vec![0x2, 24, number(at), 1, number(at + 16), number(name.len())]);
+        }
+        let count = u32::try_from(commands.len()).unwrap_or_default();
+        let mut body: Vec<u32> = commands.concat();
+        let size = u32::try_from(body.len() * 4).unwrap_or_default();
+        if self.exported.is_some() {
+            // Section 1, external.
+            body.extend([1, 0x010f, 0, 0]);
+        }
+        let header = [0xfeed_facf, self.cpu, self.subtype, self.file_type, count, size, 0, 0];
+        header.into_iter().chain(body).flat_map(u32::to_le_bytes).chain(name).collect()
+    }
+}
+
+/// A PE library of 64 bits with nothing but its imports.
+#[derive(Debug, Clone)]
+pub struct Pe {
+    /// `Machine`: 0x8664 is amd64, 0x014c x86, 0xaa64 arm64.
+    pub machine: u16,
+    /// Libraries, each with the symbols that are taken from it.
+    pub imports: Vec<(String, Vec<String>)>,
+    /// The names that it exports.
+    pub exports: Vec<String>,
+}
+
+impl Default for Pe {
+    fn default() -> Self {
+        let imports = vec![("python3.dll".into(), vec!["PyLong_FromLong".into()])];
+        Self { machine: 0x8664, imports, exports: vec!["PyInit_core".into()] }
+    }
+}
+
+impl Pe {
+    /// The bytes of the file: headers, then one section with the imports.
+    pub fn bytes(&self) -> Vec<u8> {
+        const ADDRESS: u32 = 0x1000;
+        let size = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or_default();
+        let (mut descriptors, mut rest) = (Vec::new(), Vec::new());
+        let start = ADDRESS + 20 * u32::try_from(self.imports.len() + 1).unwrap_or_default();
+        for (library, symbols) in &self.imports {
+            let mut thunks = Vec::new();
+            for symbol in symbols {
+                thunks.push(u64::from(start + size(&rest)));
+                rest.extend([0, 0]);
+                rest.extend(symbol.as_bytes());
+                rest.push(0);
+            }
+            let name = start + size(&rest);
+            rest.extend(library.as_bytes());
+            rest.push(0);
+            let table = start + size(&rest);
+            rest.extend(thunks.into_iter().chain([0]).flat_map(u64::to_le_bytes));
+            descriptors.extend([table, 0, 0, name, table].into_iter().flat_map(u32::to_le_bytes));
+        }
+        descriptors.resize(20 * (self.imports.len() + 1), 0);
+        let names: Vec<u32> = self
+            .exports
+            .iter()
+            .map(|name| {
+                let at = start + size(&rest);
+                rest.extend(name.as_bytes());
+                rest.push(0);
+                at
+            })
+            .collect();
+        let table = start + size(&rest);
+        rest.extend(names.into_iter().flat_map(u32::to_le_bytes));
+        let exports = start + size(&rest);
+        let count = u32::try_from(self.exports.len()).unwrap_or_default();
+        rest.extend([0, 0, 0, 0, 1, count, count, 0, table, 0].into_iter().flat_map(u32::to_le_bytes));
+        let section = [descriptors, rest].concat();
+
+        let mut out = b"MZ".to_vec();
+        out.resize(60, 0);
+        out.extend(64u32.to_le_bytes());
+        out.extend(b"PE\0\0");
+        for value in [self.machine, 1, 0, 0, 0, 0, 0, 0, 240, 0x2022] {
+            out.extend(value.to_le_bytes());
+        }
+        let mut optional = 0x20bu16.to_le_bytes().to_vec();
+        optional.resize(112, 0);
+        optional.extend([exports, 40].into_iter().flat_map(u32::to_le_bytes));
+        optional.extend([ADDRESS, size(&section)].into_iter().flat_map(u32::to_le_bytes));
+        optional.resize(240, 0);
+        out.extend(optional);
+        out.extend(b".idata\0\0");
+        let table = [size(&section), ADDRESS, size(&section), 512, 0, 0, 0, 0x4000_0040];
+        out.extend(table.into_iter().flat_map(u32::to_le_bytes));
+        out.resize(512, 0);
+        out.extend(section);
+        out
+    }
+}
