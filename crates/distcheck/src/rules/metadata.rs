@@ -224,7 +224,7 @@ const SUMMARY: Rule = Rule {
     why: "The index rejects others.",
     source: CORE,
     fix: PYPROJECT,
-    example: "sample-1.0-py3-none-any.whl: it has 513 characters",
+    example: "sample-1.0-py3-none-any.whl: Summary has 513 characters",
     check: Check::Dist(summary),
     #[cfg(test)]
     fails: || fixture::metadata("A sample.", &"x".repeat(513)),
@@ -238,7 +238,7 @@ fn summary(dist: &Dist, out: &mut Out) {
     // The index counts the blanks at the end, too.
     let length = text.chars().count() + trailing.map_or(0, |(_, blanks)| *blanks);
     if length > 512 {
-        out.found(format!("it has {length} characters"));
+        out.found(format!("Summary has {length} characters"));
     }
     let breaks = |c: char| matches!(c, '\n'..='\r' | '\x1c'..='\x1e' | '\u{85}' | '\u{2028}' | '\u{2029}');
     if text.contains(breaks) {
