@@ -175,23 +175,10 @@ fn costs(table: &mut Table) {
         set.add(&format!("large-1.0-{number}-py3-none-any.whl"), "", 99 << 20);
     }
     set.write_manifest();
-    let peak = peak(ours(&set, &warehouse()));
+    let (_, peak) = support::peak(&set, ours(&set, &warehouse()));
     let none = ["–".to_owned(), "–".to_owned()];
     let what = "memory, 4 × 99 MiB, 4 at a time";
     table.row(what, &mib(peak), &none, "≤ 64 MB", (1..=64_000_000).contains(&peak));
-}
-
-/// The most memory that a program has used, in bytes (Linux; else 0).
-fn peak(mut command: Command) -> u64 {
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
-    let mut most = 0;
-    while child.try_wait().expect("the child can be asked").is_none() {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-        let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next());
-        most = most.max(kib.and_then(|kib| kib.parse::<u64>().ok()).unwrap_or_default() * 1024);
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    most
 }
 
 /// What each tool makes of the faults of networks and servers.

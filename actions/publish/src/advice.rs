@@ -22,6 +22,8 @@ pub struct Problem {
 pub enum Advice {
     /// Verify the files first.
     Verify,
+    /// Fix what the rules found.
+    Gate,
     /// Fix what the message says.
     Fix,
     /// Run it again.
@@ -52,6 +54,8 @@ pub enum Advice {
     PendingPublisher,
     /// The attestations are not accepted.
     Attestations,
+    /// An attestation beside the files is not valid.
+    Attestation,
     /// The file is there without an attestation.
     Unattested,
     /// The Simple API is another one.
@@ -101,6 +105,7 @@ impl Advice {
     fn text(self) -> &'static str {
         match self {
             Self::Verify => "run verify-dist over exactly the files that are to be published",
+            Self::Gate => "fix the errors above; `verify-dist explain RULE` shows how for each rule",
             Self::Fix => "fix the errors above and rerun; files already uploaded are skipped",
             Self::Rerun => "rerun: files already uploaded are skipped",
             Self::Wait => {
@@ -132,6 +137,10 @@ impl Advice {
                  next one, then rerun; files already uploaded are skipped"
             }
             Self::Attestations => "rerun; if it fails again, set `attestations: off`",
+            Self::Attestation => {
+                "remove the attestation, or make it again for exactly this file; `trust-config` names another \
+                 sigstore instance than the public one"
+            }
             Self::Unattested => {
                 "an index never takes an attestation for a file that it has: set `attestations: auto`, or raise \
                  the version"

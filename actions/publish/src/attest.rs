@@ -2,7 +2,6 @@
 //! sigstore. Keys and certificates stay in memory; a certificate is replaced
 //! before it expires.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,19 +14,18 @@ use sigstore_crypto::KeyPair;
 use sigstore_fulcio::FulcioClient;
 use sigstore_oidc::IdentityToken;
 use sigstore_rekor::{DsseEntry, RekorClient};
-use sigstore_trust_root::{
-    SIGSTORE_PRODUCTION_SIGNING_CONFIG, SIGSTORE_PRODUCTION_TRUSTED_ROOT, SigningConfig, TrustedRoot,
-};
+use sigstore_trust_root::TrustedRoot;
 use sigstore_types::dsse::{DsseEnvelope, DsseSignature};
 use sigstore_types::{DerCertificate, KeyId, KindVersion, PayloadBytes};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
-use toolkit::{FileError, Ui};
+use toolkit::Ui;
 
 use crate::attestation::{self, Attestations, PAYLOAD};
 use crate::error::Error;
 use crate::identity::{IdentityProvider, reusable_workflow};
 use crate::inspect::Dist;
+use crate::trust::Trust;
 
 /// The audience of identity tokens for Fulcio.
 const AUDIENCE: &str = "sigstore";
@@ -45,7 +43,7 @@ pub struct Signer<'a> {
     provider: IdentityProvider,
     fulcio: FulcioClient,
     rekor: RekorClient,
-    root: TrustedRoot,
+    root: &'a TrustedRoot,
     session: Mutex<Option<Arc<Session>>>,
 }
 
@@ -85,27 +83,14 @@ fn failed<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> Error {
 }
 
 impl<'a> Signer<'a> {
-    /// The public instance, or the one that the `ClientTrustConfig` at
-    /// `config` names.
+    /// Signs as `provider` says, with the services of `trust`.
     pub fn new(
         client: &'a Client,
         ui: &'a Ui,
         provider: IdentityProvider,
-        config: Option<&Path>,
+        trust: &'a Trust,
         insecure_loopback: bool,
     ) -> Result<Self, Error> {
-        let (signing, root) = match config {
-            None => {
-                (SIGSTORE_PRODUCTION_SIGNING_CONFIG.to_owned(), SIGSTORE_PRODUCTION_TRUSTED_ROOT.to_owned())
-            }
-            Some(path) => {
-                let bytes = std::fs::read(path).map_err(FileError::new("read", path))?;
-                let value: Value = serde_json::from_slice(&bytes).map_err(failed("`trust-config`"))?;
-                (value["signingConfig"].to_string(), value["trustedRoot"].to_string())
-            }
-        };
-        let config = SigningConfig::from_json(&signing).map_err(failed("the signing configuration"))?;
-        let root = TrustedRoot::from_json(&root).map_err(failed("the trusted root"))?;
         // PEP 740 has no place for a timestamp, which Rekor's second version
         // would need.
         let service = |found: Option<&sigstore_trust_root::ServiceEndpoint>, what| {
@@ -113,12 +98,13 @@ impl<'a> Signer<'a> {
             index::checked(&url.url, insecure_loopback).map_err(failed("the signing configuration"))?;
             Ok::<_, Error>(url.url.clone())
         };
-        let fulcio = service(config.fulcio_url(), "it names no Fulcio that is valid now")?;
-        let rekor = service(config.rekor_url(Some(1)), "it names no Rekor of version 1 that is valid now")?;
+        let fulcio = service(trust.signing.fulcio_url(), "it names no Fulcio that is valid now")?;
+        let rekor =
+            service(trust.signing.rekor_url(Some(1)), "it names no Rekor of version 1 that is valid now")?;
         let fulcio = FulcioClient::builder(fulcio).with_http_client(client.sender.clone()).build();
         let rekor = RekorClient::builder(rekor).with_http_client(client.sender.clone()).build();
         let (fulcio, rekor) = (fulcio.map_err(failed("Fulcio"))?, rekor.map_err(failed("Rekor"))?);
-        Ok(Self { client, ui, provider, fulcio, rekor, root, session: Mutex::new(None) })
+        Ok(Self { client, ui, provider, fulcio, rekor, root: &trust.root, session: Mutex::new(None) })
     }
 
     /// One attestation for each of `dists`, checked as an index will check it.
@@ -127,8 +113,8 @@ impl<'a> Signer<'a> {
         let progress = &progress;
         let one = |dist| async move {
             let dist: &Dist = dist;
-            let (attestation, file) = (self.sign(dist).await?, &dist.filename);
-            attestation::verify(&attestation, dist, &self.root)
+            let (attestation, file) = (self.sign(&attestation::statement(dist)).await?, &dist.filename);
+            attestation::verify(&attestation, dist, self.root)
                 .map_err(|why| Error::Attest(format!("`{file}`: the new attestation is not valid: {why}")))?;
             progress.add(1);
             Ok::<_, Error>((dist.filename.clone(), vec![attestation]))
@@ -185,8 +171,9 @@ impl<'a> Signer<'a> {
         }
     }
 
-    async fn sign(&self, dist: &Dist) -> Result<Value, Error> {
-        let payload = attestation::statement(dist).to_string().into_bytes();
+    /// Signs an in-toto statement, and enters it into the transparency log.
+    pub async fn sign(&self, statement: &Value) -> Result<Value, Error> {
+        let payload = statement.to_string().into_bytes();
         let entry = self.client.retry(async || self.log(&payload).await).await;
         entry.map_err(|error| match error {
             ServiceError::Auth(error) => *error,

@@ -17,6 +17,7 @@ use toolkit::{FileError, error_chain};
 use crate::advice::{Advice, Problem};
 use crate::error::Error;
 use crate::inspect::Dist;
+use crate::trust::Trust;
 
 /// The payload type of an in-toto statement.
 pub(crate) const PAYLOAD: &str = "application/vnd.in-toto+json";
@@ -77,47 +78,71 @@ pub(crate) fn verify(attestation: &Value, dist: &Dist, root: &TrustedRoot) -> Re
     Ok(())
 }
 
-/// The attestations in files beside the distributions: `<file>.<what>.attestation`.
-pub(crate) fn read(paths: &[PathBuf], dists: &[Dist]) -> Result<Attestations, Error> {
+/// The attestations in files beside the distributions
+/// (`<file>.<what>.attestation`), checked as an index checks them: a bad one
+/// would end a release half-way.
+pub(crate) fn read(paths: &[PathBuf], dists: &[Dist], config: Option<&Path>) -> Result<Attestations, Error> {
     let (mut found, mut problems) = (Attestations::new(), Vec::new());
+    if paths.is_empty() {
+        return Ok(found);
+    }
+    let trust = Trust::load(config)?;
     for path in paths {
-        match read_one(path, dists)? {
-            Ok((dist, attestation)) => found.entry(dist.filename.clone()).or_default().push(attestation),
-            Err(what) => {
-                let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                problems.push(Problem { file, what, advice: Advice::Fix });
+        let bytes = std::fs::read(path).map_err(FileError::new("read", path))?;
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let what = match read_one(&file, &bytes, dists, &trust.root) {
+            Ok((dist, attestation)) => {
+                let list = found.entry(dist.filename.clone()).or_default();
+                if list.iter().all(|other| kind(other) != kind(&attestation)) {
+                    list.push(attestation);
+                    continue;
+                }
+                format!("`{}` has another attestation of the type `{}`", dist.filename, kind(&attestation))
             }
-        }
+            Err(what) => what,
+        };
+        problems.push(Problem { file, what, advice: Advice::Attestation });
     }
     if problems.is_empty() { Ok(found) } else { Err(Error::Inspect(problems)) }
 }
 
-fn read_one<'d>(path: &Path, dists: &'d [Dist]) -> Result<Result<(&'d Dist, Value), String>, Error> {
-    let bytes = std::fs::read(path).map_err(FileError::new("read", path))?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let stem = name.strip_suffix(".attestation").and_then(|name| name.rsplit_once('.')).map(|(stem, _)| stem);
-    let Some(dist) = dists.iter().find(|dist| Some(dist.filename.as_str()) == stem) else {
-        return Ok(Err("there is no distribution that it belongs to".to_owned()));
-    };
-    let Ok(attestation) = serde_json::from_slice::<Value>(&bytes) else {
-        return Ok(Err("it is not JSON".to_owned()));
-    };
-    let Some(statement) = stated(&attestation).filter(|_| attestation["version"] == 1) else {
-        return Ok(Err("expected an attestation of version 1 (PEP 740)".to_owned()));
-    };
+fn read_one<'d>(
+    file: &str,
+    bytes: &[u8],
+    dists: &'d [Dist],
+    root: &TrustedRoot,
+) -> Result<(&'d Dist, Value), String> {
+    let stem = file.strip_suffix(".attestation").and_then(|name| name.rsplit_once('.')).map(|(stem, _)| stem);
+    let dist = dists.iter().find(|dist| Some(dist.filename.as_str()) == stem);
+    let dist =
+        dist.ok_or("expected `<distribution>.publish.attestation`, found no distribution of that name")?;
+    let attestation: Value = serde_json::from_slice(bytes).map_err(|_| "it is not JSON")?;
+    let statement = stated(&attestation).filter(|_| attestation["version"] == 1);
+    let statement = statement.ok_or("expected an attestation of version 1 (PEP 740)")?;
     if !is_about(&statement, dist) {
-        return Ok(Err(format!("it is about other bytes than `{}` has", dist.filename)));
+        return Err(format!("it is about other bytes than `{}` has", dist.filename));
     }
-    let kind = statement["predicateType"].as_str().unwrap_or_default();
+    let subjects = list(&statement, "subject");
+    if subjects.len() != 1 || subjects[0]["name"] != *dist.filename {
+        return Err(format!("expected `{}` as its only subject", dist.filename));
+    }
+    let kind = kind(&attestation);
     if kind != index::attestation_predicate() && kind != SLSA {
-        return Ok(Err(format!("PyPI takes no attestations of the type `{kind}`")));
+        return Err(format!("PyPI accepts no attestations of the type `{kind}`"));
     }
-    Ok(Ok((dist, attestation)))
+    verify(&attestation, dist, root).map_err(|why| format!("it does not verify: {why}"))?;
+    Ok((dist, attestation))
+}
+
+/// The predicate type.
+fn kind(attestation: &Value) -> String {
+    let statement = stated(attestation).unwrap_or_default();
+    statement["predicateType"].as_str().unwrap_or_default().to_owned()
 }
 
 /// Whether it is a publish attestation.
 pub(crate) fn is_publish(attestation: &Value) -> bool {
-    stated(attestation).is_some_and(|statement| statement["predicateType"] == index::attestation_predicate())
+    kind(attestation) == index::attestation_predicate()
 }
 
 /// The publish attestation that the index has of a file (PEP 740, "Provenance

@@ -84,7 +84,7 @@ fn reject(paths: &[PathBuf], index: &Index, problems: &mut Vec<Problem>) -> Resu
         let file = finding.file.clone().unwrap_or_else(|| "the set".to_owned());
         let member = finding.member.as_ref().map(|member| format!("`{member}`: ")).unwrap_or_default();
         let what = format!("{index} rejects it: {member}{} ({})", finding.message, finding.rule);
-        problems.push(Problem { file, what, advice: Advice::Fix });
+        problems.push(Problem { file, what, advice: Advice::Gate });
     }
     Ok(())
 }

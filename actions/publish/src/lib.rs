@@ -20,6 +20,7 @@ mod probe;
 pub mod refusal;
 pub mod report;
 mod run;
+pub mod trust;
 pub mod upload;
 mod upload_queue;
 mod verify;

@@ -16,6 +16,7 @@ use crate::local_credentials;
 use crate::plan::{self, Action, Plan};
 use crate::probe::{self, Expectation, IndexReader, IndexState};
 use crate::report::{Outcome, Report, State, files};
+use crate::trust::Trust;
 use crate::upload_queue::UploadQueue;
 use crate::{advice, paths};
 
@@ -59,6 +60,42 @@ struct Session<'a> {
     given: Option<Basic>,
 }
 
+/// The files, before anyone is asked anything.
+struct Local {
+    dists: Vec<Dist>,
+    /// The attestations beside the files.
+    ready_made: Attestations,
+}
+
+fn local(inputs: &Inputs, ui: &Ui) -> Result<Local, Error> {
+    let gathered = paths::gather(&inputs.files.paths)?;
+    if !gathered.others.is_empty() {
+        let names: Vec<String> = gathered.others.iter().map(|path| format!("`{}`", path.display())).collect();
+        ui.warning(format!("not published, because they are not distributions: {}", names.join(", ")));
+    }
+    // No rule of PyPI applies to a GitHub Release.
+    let is_release_only = inputs.release.mode == ReleaseMode::Only;
+    let gate = Some(&inputs.index).filter(|index| index.known.is_some() && !is_release_only);
+    let dists = inspect::inspect(&inputs.files, &gathered, gate, ui)?;
+    let config = inputs.attesting.trust_config.as_deref();
+    let ready_made = attestation::read(&gathered.attestations, &dists, config)?;
+    Ok(Local { dists, ready_made })
+}
+
+/// The password or token that was given, or else is kept on this machine.
+async fn password(
+    inputs: &Inputs,
+    invocation: &Invocation,
+    ui: &Ui,
+    is_trusted: bool,
+) -> Result<Option<Basic>, Error> {
+    let given = local_credentials::given(&inputs.access, ui)?;
+    if given.is_some() || is_trusted {
+        return Ok(given);
+    }
+    local_credentials::stored(&inputs.access, &inputs.index, &invocation.env, ui).await
+}
+
 /// The phases.
 async fn publish(
     inputs: &Inputs,
@@ -66,52 +103,24 @@ async fn publish(
     ui: &Ui,
     report: &mut Report,
 ) -> Result<Exit, Error> {
-    let is_release_only = inputs.release.mode == ReleaseMode::Only;
     if let Some(secret) = &inputs.release.token {
         ui.mask(secret);
-    }
-    let gathered = paths::gather(&inputs.files.paths)?;
-    if !gathered.others.is_empty() {
-        let names: Vec<String> = gathered.others.iter().map(|path| format!("`{}`", path.display())).collect();
-        ui.warning(format!("not published, because they are not distributions: {}", names.join(", ")));
-    }
-    let gate = Some(&inputs.index).filter(|index| index.known.is_some() && !is_release_only);
-    let dists = inspect::inspect(&inputs.files, &gathered, gate, ui)?;
-    let ready_made = attestation::read(&gathered.attestations, &dists)?;
-    let agent = concat!("publish/", env!("CARGO_PKG_VERSION"));
-    let client = Client::new(agent, &invocation.env, Retry::within(inputs.sending.retry_for), ui)?;
-    let mut releaser = if inputs.release.mode == ReleaseMode::Off {
-        None
-    } else {
-        let directory = inputs.attesting.directory.as_deref();
-        let plan = ReleasePlan::new(&inputs.release, &inputs.files, directory, &invocation.context, &dists)?;
-        Some(Releaser::new(inputs, &invocation.context, &client, ui, plan)?)
-    };
-    if let Some(releaser) = releaser.as_ref().filter(|_| is_release_only) {
-        return release_only(releaser, inputs, &dists, report).await;
-    }
-    let provider = IdentityProvider::from_env(&invocation.env, inputs.insecure_loopback)?;
-    let mut session = Session {
-        inputs,
-        ui,
-        client: &client,
-        dists: &dists,
-        provider,
-        given: local_credentials::given(&inputs.access, ui)?,
-    };
-    if session.given.is_none() && session.provider.is_none() {
-        session.given = local_credentials::stored(&inputs.access, &inputs.index, &invocation.env, ui).await?;
     }
     if let Some(simple) = &inputs.access.simple {
         simple.mask(ui);
     }
-    let reader = IndexReader::new(
-        &client,
-        &inputs.index,
-        &dists,
-        inputs.access.simple.as_ref(),
-        session.given.as_ref(),
-    );
+    let Local { dists, ready_made } = local(inputs, ui)?;
+    let agent = concat!("publish/", env!("CARGO_PKG_VERSION"));
+    let client = Client::new(agent, &invocation.env, Retry::within(inputs.sending.retry_for), ui)?;
+    let mut releaser = releaser(inputs, invocation, &client, ui, &dists)?;
+    if let Some(releaser) = releaser.as_ref().filter(|_| inputs.release.mode == ReleaseMode::Only) {
+        return release_only(releaser, inputs, &dists, report).await;
+    }
+    let provider = IdentityProvider::from_env(&invocation.env, inputs.insecure_loopback)?;
+    let given = password(inputs, invocation, ui, provider.is_some()).await?;
+    let session = Session { inputs, ui, client: &client, dists: &dists, provider, given };
+    let simple = inputs.access.simple.as_ref();
+    let reader = IndexReader::new(&client, &inputs.index, &dists, simple, session.given.as_ref());
     let (state, plan) = session.probe(&reader, report).await?;
     // A release that is there already, and is another one, is a conflict too.
     if let Some(releaser) = releaser.as_ref().filter(|_| inputs.depth != Depth::Offline) {
@@ -139,6 +148,22 @@ async fn publish(
         report.release = releaser.run().await?;
     }
     Ok(Exit::Done)
+}
+
+/// The GitHub Release, if one is wanted.
+fn releaser<'a>(
+    inputs: &'a Inputs,
+    invocation: &'a Invocation,
+    client: &'a Client,
+    ui: &'a Ui,
+    dists: &[Dist],
+) -> Result<Option<Releaser<'a>>, Error> {
+    if inputs.release.mode == ReleaseMode::Off {
+        return Ok(None);
+    }
+    let (directory, context) = (inputs.attesting.directory.as_deref(), &invocation.context);
+    let plan = ReleasePlan::new(&inputs.release, &inputs.files, directory, context, dists)?;
+    Releaser::new(inputs, context, client, ui, plan).map(Some)
 }
 
 /// Nothing but the GitHub Release: no index is asked, no rule of PyPI applies.
@@ -320,8 +345,8 @@ impl Session<'_> {
         let absent =
             plan.steps().filter(|step| step.action == Action::Upload).map(|step| &self.dists[step.dist]);
         let absent: Vec<&Dist> = absent.filter(|dist| !has_own(dist)).collect();
-        let config = inputs.attesting.trust_config.as_deref();
-        let signer = Signer::new(self.client, self.ui, provider, config, inputs.insecure_loopback)?;
+        let trust = Trust::load(inputs.attesting.trust_config.as_deref())?;
+        let signer = Signer::new(self.client, self.ui, provider, &trust, inputs.insecure_loopback)?;
         for (file, list) in signer.attest(&absent).await? {
             attestations.entry(file).or_default().extend(list);
         }

@@ -175,14 +175,15 @@ pub fn connection_error(url: &str, error: reqwest::Error) -> HttpError {
 fn fault(error: &reqwest::Error) -> Fault {
     let mut cause = error.source();
     while let Some(error) = cause {
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        if let Some(rustls::Error::InvalidCertificate(_)) = tls.or(error.downcast_ref()) {
+        if let Some(rustls::Error::InvalidCertificate(_)) = innermost(error).downcast_ref() {
             return Fault::Certificate;
         }
         // The standard library has no type for what getaddrinfo(3) says. Of
         // its answers, only EAI_AGAIN may change.
-        let text = error.to_string();
+        let text = innermost(error).to_string();
+        if text == "invalid dns name" {
+            return Fault::Name;
+        }
         if text.starts_with("failed to lookup address") {
             let passing = ["Temporary failure", "Try again"].iter().any(|word| text.contains(word));
             return if passing { Fault::Connection } else { Fault::Name };
@@ -190,4 +191,14 @@ fn fault(error: &reqwest::Error) -> Fault {
         cause = error.source();
     }
     Fault::Connection
+}
+
+/// What an I/O error holds: `io::Error` does not name it as its source, and
+/// hyper-rustls puts one into another.
+fn innermost<'e>(error: &'e (dyn std::error::Error + 'static)) -> &'e (dyn std::error::Error + 'static) {
+    let mut error = error;
+    while let Some(inner) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        error = inner;
+    }
+    error
 }

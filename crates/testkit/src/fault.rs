@@ -29,6 +29,8 @@ pub enum Fault {
     /// It is answered so as soon as its head has been read, and the connection
     /// closed.
     Early(&'static [u8]),
+    /// It is answered so once it has been read, and the connection closed.
+    Answer(&'static [u8]),
     /// It stops for good at this point; the test is told.
     Stop(Point),
 }
@@ -60,22 +62,35 @@ struct Shared {
     requests: AtomicU64,
     body: AtomicU64,
     stopped: Sender<()>,
+    /// What every request meets whose head begins so, after so many have passed.
+    always: Option<(&'static str, AtomicU64, Fault)>,
 }
 
 impl Proxy {
     /// A proxy before the server at `url`; upload number `n` (from 0) meets
     /// its fault, if one is listed.
     pub fn start(url: &str, faults: &[(usize, Fault)]) -> Self {
-        Self::with(&[url], faults, true)
+        Self::with(&[url], faults, true, None)
+    }
+
+    /// A proxy before the server at `url`; every request whose head begins with
+    /// `prefix` meets `fault`, once `passing` of them have passed.
+    pub fn always(url: &str, prefix: &'static str, passing: u64, fault: Fault) -> Self {
+        Self::with(&[url], &[], false, Some((prefix, AtomicU64::new(passing), fault)))
     }
 
     /// A proxy with an address for each of `urls`; of all requests to any of
     /// them, number `n` (from 0) meets its fault, if one is listed.
     pub fn before(urls: &[&str], faults: &[(usize, Fault)]) -> Self {
-        Self::with(urls, faults, false)
+        Self::with(urls, faults, false, None)
     }
 
-    fn with(urls: &[&str], faults: &[(usize, Fault)], uploads_alone: bool) -> Self {
+    fn with(
+        urls: &[&str],
+        faults: &[(usize, Fault)],
+        uploads_alone: bool,
+        always: Option<(&'static str, AtomicU64, Fault)>,
+    ) -> Self {
         let (sender, stopped) = channel();
         let shared = Arc::new(Shared {
             uploads_alone,
@@ -84,6 +99,7 @@ impl Proxy {
             requests: AtomicU64::new(0),
             body: AtomicU64::new(0),
             stopped: sender,
+            always,
         });
         let server = |url: &&str| {
             let upstream = url.trim_start_matches("http://").split('/').next().unwrap_or_default().to_owned();
@@ -148,19 +164,29 @@ struct Head {
 }
 
 impl Shared {
+    /// What this request meets.
+    fn fault(&self, head: &Head) -> Option<Fault> {
+        let is_upload = head.text.starts_with("POST ") && head.text.contains("multipart/form-data");
+        if let Some((prefix, passing, fault)) = &self.always {
+            let passes = |left: u64| left.checked_sub(1);
+            return (head.text.starts_with(prefix)
+                && passing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, passes).is_err())
+            .then_some(*fault);
+        }
+        if !is_upload && self.uploads_alone {
+            return None;
+        }
+        let number = usize::try_from(self.requests.fetch_add(1, Ordering::SeqCst)).unwrap_or(usize::MAX);
+        let mut faults = self.faults.lock().expect("no panic while locked");
+        let at = faults.iter().position(|(at, _)| *at == number);
+        at.map(|at| faults.remove(at).1)
+    }
+
     /// One request, then the connection is closed.
     async fn serve(&self, upstream: &str, mut client: TcpStream) -> io::Result<()> {
         self.connections.fetch_add(1, Ordering::SeqCst);
         let head = read_head(&mut client).await?;
-        let upload = head.text.starts_with("POST ") && head.text.contains("multipart/form-data");
-        let fault = if upload || !self.uploads_alone {
-            let number = usize::try_from(self.requests.fetch_add(1, Ordering::SeqCst)).unwrap_or(usize::MAX);
-            let mut faults = self.faults.lock().expect("no panic while locked");
-            let at = faults.iter().position(|(at, _)| *at == number);
-            at.map(|at| faults.remove(at).1)
-        } else {
-            None
-        };
+        let fault = self.fault(&head);
         let half = head.length / 2;
         match fault {
             Some(Fault::Stop(Point::Head)) => return self.stop(client).await,
@@ -182,6 +208,7 @@ impl Shared {
                 );
                 return client.write_all(answer.as_bytes()).await;
             }
+            Some(Fault::Answer(answer)) => return client.write_all(answer).await,
             Some(Fault::Hang) => return drain(&mut client).await,
             Some(Fault::Trickle(answer)) => {
                 client.write_all(answer).await?;

@@ -1,6 +1,11 @@
-//! The identity provider that GitHub offers to a workflow run.
+//! The identity providers of CI services: GitHub's endpoint for a workflow run,
+//! Google's metadata server, and tokens as other services hand them out.
+//!
+//! It leaves out: signatures (a token is known by its text), expiry, and most
+//! claims.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -26,7 +31,11 @@ pub struct Issued {
     tokens: Mutex<BTreeSet<String>>,
     audiences: Mutex<Vec<String>>,
     pending: Mutex<u32>,
+    reusable: AtomicBool,
 }
+
+/// The path of Google's metadata server.
+const METADATA: &str = "/computeMetadata/v1/instance/service-accounts/default/identity";
 
 /// What authorises a request for an identity.
 pub const REQUEST_TOKEN: &str = "runner-request-token-5d1a";
@@ -37,7 +46,9 @@ impl Oidc {
     pub fn start(pending: u32) -> Self {
         let state = Arc::new(Issued { pending: Mutex::new(pending), ..Issued::default() });
         let shared = Arc::clone(&state);
-        let server = Server::start(|_| Router::new().route("/token", get(issue)).with_state(shared));
+        let server = Server::start(|_| {
+            Router::new().route("/token", get(issue)).route(METADATA, get(metadata)).with_state(shared)
+        });
         Self { server, state }
     }
 
@@ -45,6 +56,11 @@ impl Oidc {
     pub fn env(&self) -> [(&'static str, String); 2] {
         let url = format!("{}token?api-version=2.0", self.server.url());
         [("ACTIONS_ID_TOKEN_REQUEST_URL", url), ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", REQUEST_TOKEN.to_owned())]
+    }
+
+    /// Its host and port, as a metadata server.
+    pub fn host(&self) -> String {
+        self.server.url().trim_start_matches("http://").trim_end_matches('/').to_owned()
     }
 
     /// For those who check tokens.
@@ -62,6 +78,33 @@ impl Issued {
         let claims = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
         let claims: Value = serde_json::from_slice(&claims).ok()?;
         (claims["aud"] == audience).then_some(claims)
+    }
+
+    /// From now on the job is in a reusable workflow.
+    pub fn set_reusable(&self) {
+        self.reusable.store(true, Ordering::SeqCst);
+    }
+
+    /// A new token for `audience`.
+    pub fn issue(&self, audience: &str) -> String {
+        let mut audiences = self.audiences.lock().expect("no panic while locked");
+        audiences.push(audience.to_owned());
+        let now = time::OffsetDateTime::now_utc().unix_timestamp();
+        let caller = "octo/htty/.github/workflows/release.yml@refs/tags/v0.3.0";
+        let is_reusable = self.reusable.load(Ordering::SeqCst);
+        let own =
+            if is_reusable { "octo/shared/.github/workflows/publish.yml@refs/heads/main" } else { caller };
+        let claims = json!({
+            "iss": "https://token.actions.githubusercontent.com",
+            "sub": "repo:octo/htty:environment:pypi",
+            "aud": audience, "jti": audiences.len(), "iat": now, "nbf": now, "exp": now + 300,
+            "repository": "octo/htty", "workflow_ref": caller, "job_workflow_ref": own,
+        });
+        let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+        let head = json!({ "alg": "RS256", "typ": "JWT", "kid": "test" });
+        let token = format!("{}.{}.{}", part(&head), part(&claims), BASE64_URL_SAFE_NO_PAD.encode([7; 256]));
+        self.tokens.lock().expect("no panic while locked").insert(token.clone());
+        token
     }
 
     /// The audiences asked for, in order.
@@ -88,19 +131,18 @@ async fn issue(
             return (StatusCode::FORBIDDEN, "Pending state").into_response();
         }
     }
-    let mut audiences = state.audiences.lock().expect("no panic while locked");
-    audiences.push(audience.clone());
-    let now = time::OffsetDateTime::now_utc().unix_timestamp();
-    let workflow = "octo/htty/.github/workflows/release.yml@refs/tags/v0.3.0";
-    let claims = json!({
-        "iss": "https://token.actions.githubusercontent.com",
-        "sub": "repo:octo/htty:environment:pypi",
-        "aud": audience, "jti": audiences.len(), "iat": now, "nbf": now, "exp": now + 300,
-        "repository": "octo/htty", "workflow_ref": workflow, "job_workflow_ref": workflow,
-    });
-    let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
-    let head = json!({ "alg": "RS256", "typ": "JWT", "kid": "test" });
-    let token = format!("{}.{}.{}", part(&head), part(&claims), BASE64_URL_SAFE_NO_PAD.encode([7; 256]));
-    state.tokens.lock().expect("no panic while locked").insert(token.clone());
-    axum::Json(json!({ "count": 1, "value": token })).into_response()
+    axum::Json(json!({ "count": 1, "value": state.issue(audience) })).into_response()
+}
+
+async fn metadata(
+    State(state): State<Arc<Issued>>,
+    Query(query): Query<std::collections::BTreeMap<String, String>>,
+    headers: HeaderMap,
+) -> Response {
+    let is_asked = headers.get("metadata-flavor").is_some_and(|value| value == "Google");
+    match query.get("audience").filter(|_| is_asked && query.get("format").is_some_and(|kind| kind == "full"))
+    {
+        Some(audience) => state.issue(audience).into_response(),
+        None => StatusCode::FORBIDDEN.into_response(),
+    }
 }

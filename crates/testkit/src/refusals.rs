@@ -83,12 +83,7 @@ pub const REFUSALS: &[Refusal] = &[
         "Account",
     ),
     row("new project of a trusted publisher", 400, NEW_PROJECT, "NewProject"),
-    row(
-        "prohibited name",
-        400,
-        "The name 'a' isn't allowed. See <help> for more information.",
-        "Name",
-    ),
+    row("prohibited name", 400, "The name 'a' isn't allowed. See <help> for more information.", "Name"),
     row(
         "name of a standard module",
         400,
@@ -175,12 +170,7 @@ pub const REFUSALS: &[Refusal] = &[
         "License-File LICENSE does not exist in distribution file a-1.tar.gz at a-1/LICENSE",
         "",
     ),
-    row(
-        "archive that cannot be read",
-        400,
-        "Invalid distribution file. File is not a zipfile",
-        "",
-    ),
+    row("archive that cannot be read", 400, "Invalid distribution file. File is not a zipfile", ""),
 ];
 
 /// What another index answers to a file that it has.

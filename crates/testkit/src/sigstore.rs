@@ -1,7 +1,12 @@
 //! A small sigstore: Fulcio, Rekor's first version and a certificate
 //! transparency log with keys of their own. What it signs holds before real
 //! verifiers that are given its trust root.
+//!
+//! It leaves out: the proof that a client has its key, every entry but `dsse`,
+//! reading the log, several shards, timestamp authorities, and most extensions
+//! of Fulcio's certificates.
 
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::extract::State;
@@ -41,6 +46,10 @@ struct Shared {
     certificates: Mutex<u32>,
     /// How many log entries are stored while their answer is a 503.
     lost: Mutex<u32>,
+    /// How long certificates are valid, in seconds.
+    life: AtomicI64,
+    /// Whether the log's signatures are those of another key.
+    forged: AtomicBool,
 }
 
 /// A log's key.
@@ -114,6 +123,8 @@ impl Sigstore {
             leaves: Mutex::default(),
             certificates: Mutex::default(),
             lost: Mutex::new(lost),
+            life: AtomicI64::new(600),
+            forged: AtomicBool::new(false),
         });
         let state = Arc::clone(&shared);
         let server = Server::start(|_| {
@@ -123,6 +134,20 @@ impl Sigstore {
                 .with_state(state)
         });
         Self { server, shared }
+    }
+
+    /// The same services, whose certificates are valid for so many seconds.
+    #[must_use]
+    pub fn with_life(self, seconds: i64) -> Self {
+        self.shared.life.store(seconds, Ordering::SeqCst);
+        self
+    }
+
+    /// The same services, whose log signs with a key that nobody knows.
+    #[must_use]
+    pub fn with_forged_entries(self) -> Self {
+        self.shared.forged.store(true, Ordering::SeqCst);
+        self
     }
 
     /// How many certificates were given.
@@ -217,7 +242,7 @@ async fn certify(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) 
     params.distinguished_name = DistinguishedName::new();
     params.serial_number = Some(SerialNumber::from(u64::from(number)));
     params.not_before = OffsetDateTime::now_utc() - Duration::seconds(5);
-    params.not_after = OffsetDateTime::now_utc() + Duration::minutes(10);
+    params.not_after = OffsetDateTime::now_utc() + Duration::seconds(shared.life.load(Ordering::SeqCst));
     params.subject_alt_names = vec![SanType::URI(workflow.as_str().try_into().expect("ASCII"))];
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::CodeSigning];
@@ -322,6 +347,7 @@ async fn log(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) -> R
     // Canonical JSON (RFC 8785): the keys are sorted.
     let signed =
         json!({ "body": body, "integratedTime": time, "logID": hex(&id), "logIndex": index }).to_string();
+    let key = if shared.forged.load(Ordering::SeqCst) { &Log::new() } else { &shared.rekor };
     let entry = json!({
         "body": body, "integratedTime": time, "logID": hex(&id), "logIndex": index,
         "verification": {
@@ -329,7 +355,7 @@ async fn log(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) -> R
                 "checkpoint": checkpoint, "hashes": proof.iter().map(|hash| hex(hash)).collect::<Vec<_>>(),
                 "logIndex": index, "rootHash": hex(&root), "treeSize": leaves.len(),
             },
-            "signedEntryTimestamp": encode(&shared.rekor.sign(signed.as_bytes())),
+            "signedEntryTimestamp": encode(&key.sign(signed.as_bytes())),
         },
     });
     let uuid = hex(&leaf);

@@ -129,12 +129,22 @@ fn parse(
     Ok(Invocation { env, context, command: command.map(|command| command.name), argument, options })
 }
 
-/// What to say of an option that is another tool's.
+/// What to say about an option that is another tool's, or a secret.
 fn foreign_option(spec: &Spec, error: &clap::Error) -> Option<String> {
     let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidArg) else { return None };
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    let is_it = |input: &&Input| given.strip_prefix("--") == Some(input.name);
+    if let Some(input) = spec.inputs.iter().filter(|input| input.kind == InputKind::Secret).find(is_it) {
+        let variable = input.variable();
+        return Some(format!(
+            "`{given}` is not an option: every user of this machine can see arguments\n\
+             hint: set the environment variable {variable}"
+        ));
+    }
     let (_, hint) = spec.foreign_options.iter().find(|(name, _)| name == given)?;
-    (error.kind() == ErrorKind::UnknownArgument)
-        .then(|| format!("unexpected argument `{given}`\nhint: {hint}"))
+    Some(format!("unexpected argument `{given}`\nhint: {hint}"))
 }
 
 /// Turns `--dry-run dist` into `--dry-run=true dist`: clap would read `dist` as the
@@ -272,8 +282,15 @@ mod tests {
 
     #[test]
     fn a_secret_is_no_option() {
-        let early = read(&[], &["--password", "x"]).unwrap_err();
-        assert_eq!(early.exit, Exit::Usage);
+        for args in [&["--password", "x"][..], &["--password=x"]] {
+            let early = read(&[], args).unwrap_err();
+            assert_eq!(early.exit, Exit::Usage);
+            assert!(
+                early.text.contains("hint: set the environment variable INPUT_PASSWORD"),
+                "{}",
+                early.text
+            );
+        }
     }
 
     #[test]

@@ -89,6 +89,19 @@ impl ReleasePlan {
                 .any(|dist| dist.version.parse::<Version>().is_ok_and(|version| version.any_prerelease())),
             files: BTreeMap::new(),
         };
+        plan.add_files(inputs, files, attestations, dists)?;
+        Ok(plan)
+    }
+
+    /// Adds the distributions with their attestations, the manifest, the user's
+    /// files and the sums.
+    fn add_files(
+        &mut self,
+        inputs: &Release,
+        files: &Files,
+        attestations: Option<&Path>,
+        dists: &[Dist],
+    ) -> Result<(), Error> {
         let mut sums = String::new();
         for dist in dists {
             sums.push_str(&format!("{}  {}\n", dist.sha256, dist.filename));
@@ -98,24 +111,24 @@ impl ReleasePlan {
                 content: Content::Path(dist.path.clone()),
                 any: false,
             };
-            plan.files.insert(dist.filename.clone(), file);
+            self.files.insert(dist.filename.clone(), file);
             for kind in ["publish", "slsa"] {
                 let name = format!("{}.{kind}.attestation", dist.filename);
                 let saved = attestations.map(|directory| directory.join(&name));
                 if let Some(path) = saved.filter(|path| path.is_file()) {
-                    plan.add(&name, std::fs::read(&path).map_err(FileError::new("read", &path))?, true);
+                    self.add(&name, std::fs::read(&path).map_err(FileError::new("read", &path))?, true);
                 }
             }
         }
         if let Some(path) = &files.manifest {
             let bytes = std::fs::read(path).map_err(FileError::new("read", path))?;
-            plan.add("dist-manifest.json", bytes, false);
+            self.add("dist-manifest.json", bytes, false);
         }
         for path in paths::any_files(&inputs.extra_assets)? {
-            plan.add_path(&path, &mut sums)?;
+            self.add_path(&path, &mut sums)?;
         }
-        plan.add("SHA256SUMS", sums.into_bytes(), false);
-        Ok(plan)
+        self.add("SHA256SUMS", sums.into_bytes(), false);
+        Ok(())
     }
 
     /// Whether the tag names a version of what is released.

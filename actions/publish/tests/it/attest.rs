@@ -155,3 +155,39 @@ fn off_makes_none_and_auto_none_for_an_index_that_is_not_known_to_take_them() {
         assert!(!folder.exists(), "{word}");
     }
 }
+
+/// Fulcio's certificates are valid for ten minutes; signing many files may take
+/// longer.
+#[test]
+fn a_certificate_is_replaced_before_it_expires() {
+    for (life, certificates) in [(119, 4), (600, 1)] {
+        let (set, oidc) = (Set::htty(), Oidc::start(0));
+        let sigstore = Sigstore::start(oidc.issued(), 0).with_life(life);
+        let index =
+            Warehouse::start(Behaviour::default(), Some(oidc.issued())).with_projects(&["htty", "htty-core"]);
+        let config = set.folder.path().join("trust-config.json");
+        std::fs::write(&config, sigstore.trust_config().to_string()).unwrap();
+        let args = ["--attestations", "required", "--trust-config", config.to_str().unwrap()];
+        set.publish_trusted(&index.url(), &oidc, &args).expect(0).all("uploaded");
+        assert_eq!(sigstore.certificates(), certificates, "{life} s");
+        // The index's token, and an identity for each certificate.
+        assert_eq!(u32::try_from(oidc.issued().audiences().len()), Ok(1 + certificates));
+    }
+}
+
+/// A log whose signature nobody knows: an index would refuse the first file, or
+/// worse, the second.
+#[test]
+fn an_attestation_is_verified_before_it_is_sent() {
+    let (set, oidc) = (Set::htty(), Oidc::start(0));
+    let sigstore = Sigstore::start(oidc.issued(), 0).with_forged_entries();
+    let index =
+        Warehouse::start(Behaviour::default(), Some(oidc.issued())).with_projects(&["htty", "htty-core"]);
+    let config = set.folder.path().join("trust-config.json");
+    std::fs::write(&config, sigstore.trust_config().to_string()).unwrap();
+    let args = ["--attestations", "required", "--trust-config", config.to_str().unwrap()];
+    let ran = set.publish_trusted(&index.url(), &oidc, &args).expect(3);
+    assert!(ran.text.contains("nothing was sent: cannot make the attestations"), "{}", ran.text);
+    assert!(ran.text.contains("the new attestation is not valid"), "{}", ran.text);
+    assert!(index.shelf().uploads.is_empty());
+}

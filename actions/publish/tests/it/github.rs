@@ -242,3 +242,43 @@ fn a_release_takes_more_assets_generated_notes_and_stays_a_draft() {
     let sums = String::from_utf8(release.assets["SHA256SUMS"].1.clone()).unwrap();
     assert!(sums.contains("  tool-x86_64.tar.xz"), "{sums}");
 }
+
+#[test]
+fn title_target_and_latest_are_the_users() {
+    for (args, name, target, latest) in [
+        (&[][..], "v0.3.0", "main", None),
+        (&["--make-latest", "false"], "v0.3.0", "main", Some("false")),
+        (&["--make-latest", "legacy"], "v0.3.0", "main", Some("legacy")),
+        (
+            &["--release-name", "Third", "--target", "release-branch", "--make-latest", "true"],
+            "Third",
+            "release-branch",
+            Some("true"),
+        ),
+    ] {
+        let (set, github) = (Set::htty(), GitHub::start());
+        release(&set, &github, args).expect(0);
+        let repository = github.repository();
+        let release = &repository.releases[0];
+        assert_eq!((release.name.as_str(), release.target.as_str()), (name, target), "{args:?}");
+        assert_eq!(release.make_latest.as_deref(), latest, "{args:?}");
+    }
+}
+
+/// The notes are those of the tag's version, not of the largest string.
+#[test]
+fn the_notes_are_those_of_the_tags_version() {
+    let (set, github) = (Set::empty(), GitHub::start());
+    for version in ["0.9", "0.10", "0.10rc1"] {
+        set.add(&format!("many-{version}.tar.gz"), "", 100);
+    }
+    set.write_manifest();
+    let changelog = set.folder.path().join("CHANGELOG.md");
+    std::fs::write(&changelog, "# Changes\n\n## 0.10\n\n- ten\n\n## 0.10rc1\n\n- c\n\n## 0.9\n\n- nine\n")
+        .unwrap();
+    for (tag, notes) in [("v0.9", "- nine"), ("v0.10", "- ten"), ("v0.10.0", "- ten"), ("other", "- ten")] {
+        let args = ["--changelog", changelog.to_str().unwrap(), "--tag", tag];
+        release(&set, &github, &args).expect(0);
+        assert_eq!(github.repository().releases.last().unwrap().body, notes, "{tag}");
+    }
+}

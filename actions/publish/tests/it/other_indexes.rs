@@ -74,9 +74,21 @@ fn a_wrong_simple_url_is_named() {
 
 #[test]
 fn an_incident_is_waited_for_and_never_blamed_on_the_password() {
-    let (set, index) = (Set::htty(), start(Behaviour { read_only: 2, ..Behaviour::default() }));
+    let (set, index) = (
+        Set::htty(),
+        start(Behaviour {
+            incident: Some((2, 403, "Read-only mode: Uploads are temporarily disabled.")),
+            ..Behaviour::default()
+        }),
+    );
     set.publish(&index.url(), &[]).expect(0).all("uploaded");
-    let (set, index) = (Set::htty(), start(Behaviour { read_only: 1000, ..Behaviour::default() }));
+    let (set, index) = (
+        Set::htty(),
+        start(Behaviour {
+            incident: Some((1000, 403, "Read-only mode: Uploads are temporarily disabled.")),
+            ..Behaviour::default()
+        }),
+    );
     let ran = set.publish(&index.url(), &["--retry-for", "1"]).expect(3);
     assert!(
         ran.text.contains("Read-only mode") && ran.text.contains("wait until it is open again"),
@@ -152,4 +164,45 @@ fn an_index_without_attestations_is_not_waited_for() {
     let ran = set.publish_trusted(&index.url(), &oidc, &args).expect(1);
     ran.all("uploaded");
     assert!(ran.text.contains("without the attestations that were sent"), "{}", ran.text);
+}
+
+/// What other indexes answer to a file that they have, while the Simple API that
+/// was given does not list it: the address is wrong, and no password is.
+#[test]
+fn recorded_answers_of_other_indexes_are_understood() {
+    for recorded in testkit::refusals::OTHERS {
+        let answer = Some((recorded.status, recorded.body.0, recorded.body.1));
+        let (set, index) = (Set::htty(), start(Behaviour { answer, ..Behaviour::default() }));
+        let ran = set.publish(&index.url(), &["--retry-for", "0"]).expect(4);
+        let name = recorded.index;
+        assert!(ran.text.contains(recorded.words), "{name}: {}", ran.text);
+        assert!(ran.text.contains("the upload API says that it exists"), "{name}: {}", ran.text);
+        assert!(ran.text.contains("hint: check `simple-url`"), "{name}: {}", ran.text);
+        assert!(!ran.text.contains("`password`"), "{name}: {}", ran.text);
+    }
+}
+
+/// The table in the README: each address is one that the inputs accept, and
+/// where no `simple-url` is given, the Simple API is the index's own.
+#[test]
+fn the_addresses_in_the_readme_are_accepted() {
+    let readme = include_str!("../../README.md");
+    let start = readme.find("| index | `index` | `simple-url` |").unwrap();
+    let rows = readme[start..].lines().skip(2).take_while(|line| line.starts_with('|'));
+    let mut seen = 0;
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let address = |cell: &str| {
+            let text = cell.trim_matches('`').replace("<host>", "index.example");
+            text.replace("<other host>", "other.example").replace(['<', '>'], "").replace(' ', "-")
+        };
+        let (upload, simple) = (address(cells[1]), address(cells[2]));
+        let given = Some(simple.as_str()).filter(|simple| !simple.is_empty());
+        let index = index::Index::parse(&upload, given, false).unwrap();
+        let page = index.project("htty").to_string();
+        assert!(page.ends_with("simple/htty/"), "{row}: {page}");
+        assert!(given.is_some() || page.starts_with(upload.trim_end_matches('/')), "{row}: {page}");
+        seen += 1;
+    }
+    assert!(seen >= 10, "{seen}");
 }

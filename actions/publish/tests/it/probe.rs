@@ -136,3 +136,74 @@ fn a_report_that_cannot_be_written_stops_all() {
     assert!(text.contains("cannot write `") && text.contains("publish-report.json"), "{text}");
     assert!(index.shelf().uploads.is_empty());
 }
+
+/// PEP 792, and PEP 592 for a release: each with its own hint, none with "raise
+/// the version" alone.
+#[test]
+fn a_closed_project_or_release_has_its_own_hint() {
+    for (status, hint) in [
+        ("archived", "un-archive the project"),
+        ("quarantined", "administrators have quarantined the project"),
+    ] {
+        let set = Set::htty();
+        let index = with_one(&set, Behaviour { status: Some(status), ..Behaviour::default() });
+        for args in [&["--dry-run"][..], &[]] {
+            let ran = set.publish(&index.url(), args).expect(1);
+            assert!(ran.text.contains(&format!("the project is {status}")), "{}", ran.text);
+            assert!(ran.text.contains(hint) && ran.text.contains("nothing was sent"), "{}", ran.text);
+        }
+        assert!(index.shelf().uploads.is_empty());
+    }
+    for status in ["active", "deprecated"] {
+        let set = Set::htty();
+        let index = with_one(&set, Behaviour { status: Some(status), ..Behaviour::default() });
+        set.publish(&index.url(), &[]).expect(0);
+    }
+    let set = Set::htty();
+    let index = with_one(&set, Behaviour::default());
+    index.shelf().files.get_mut("htty_core-0.3.0.tar.gz").unwrap().yanked = true;
+    let ran = set.publish(&index.url(), &[]).expect(1);
+    assert!(ran.text.contains("the release 0.3.0 is yanked"), "{}", ran.text);
+    assert!(ran.text.contains("un-yank the release on the index first"), "{}", ran.text);
+    assert!(index.shelf().uploads.is_empty());
+}
+
+/// PyPI's default limit, unless the project has a larger file or the input says
+/// otherwise.
+#[test]
+#[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
+fn the_limit_is_the_projects() {
+    let set = Set::empty();
+    set.add("big-1.0-py3-none-any.whl", "", 101 << 20);
+    set.write_manifest();
+    let index = start(Behaviour::default());
+    let ran = set.publish(&index.url(), &["--dry-run"]).expect(0);
+    assert!(!ran.text.contains("the limit is"), "another index has its own limit: {}", ran.text);
+    let ran = set.publish(&index.url(), &["--dry-run", "--max-file-size", "100"]).expect(1);
+    assert!(ran.text.contains("it has 102 MiB, the limit is 100 MiB"), "{}", ran.text);
+    assert!(ran.text.contains("`max-file-size`") && ran.text.contains("higher limit"), "{}", ran.text);
+    set.publish(&index.url(), &["--max-file-size", "200"]).expect(0).all("uploaded");
+}
+
+/// The reason is in the job's summary, and a report is there, however early the
+/// run ended.
+#[test]
+fn the_summary_has_the_reason() {
+    for (token, args, words) in [
+        ("wrong", &[][..], "Invalid or non-existent authentication information"),
+        (TOKEN, &["--max-file-size", "1", "--package-order", "htty"], "does not name `htty-core`"),
+        (TOKEN, &["--simple-url", "http://127.0.0.1:9/simple/"], "cannot list `htty`"),
+    ] {
+        let (set, index) = (Set::htty(), start(Behaviour::default()));
+        let summary = set.folder.path().join("summary");
+        let mut command = set.command();
+        command.args(["--index", &index.url(), "--allow-insecure-loopback", "--retry-for", "0"]).args(args);
+        command.env("INPUT_PASSWORD", token).env("GITHUB_ACTIONS", "true");
+        command.env("GITHUB_STEP_SUMMARY", &summary).env("GITHUB_OUTPUT", set.folder.path().join("output"));
+        let ran = set.run(command);
+        assert_ne!(ran.code, 0, "{}", ran.text);
+        let summary = fs::read_to_string(summary).unwrap();
+        assert!(summary.contains(words) && summary.contains("hint: "), "{summary}");
+        assert_eq!(ran.report["result"], "failed");
+    }
+}

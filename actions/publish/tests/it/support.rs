@@ -112,7 +112,7 @@ impl Set {
         for proxy in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
             command.env_remove(proxy);
         }
-        command.arg(self.dist()).arg("--manifest").arg(self.manifest());
+        command.arg(self.dist()).env("INPUT_MANIFEST", self.manifest());
         command.arg("--report-path").arg(self.report_path());
         command
     }
@@ -167,10 +167,37 @@ impl Ran {
         files.iter().map(|file| (text(&file["filename"]), text(&file["state"]))).collect()
     }
 
+    /// The same; nothing if the run ended before it knew its files.
+    pub(crate) fn states_or_none(&self) -> Vec<(String, String)> {
+        if self.report["files"].is_array() { self.states() } else { Vec::new() }
+    }
+
     #[track_caller]
     pub(crate) fn all(&self, state: &str) {
         assert!(self.states().iter().all(|(_, found)| found == state), "{:?}", self.states());
     }
+}
+
+/// Runs a command on a set; gives the most memory that it had, in bytes
+/// (Linux; else 0).
+pub(crate) fn peak(set: &Set, mut command: std::process::Command) -> (Ran, u64) {
+    let (out, err) = (set.folder.path().join("stdout"), set.folder.path().join("stderr"));
+    command.stdout(fs::File::create(&out).unwrap()).stderr(fs::File::create(&err).unwrap());
+    let mut child = command.spawn().unwrap();
+    let mut most = 0;
+    let status = loop {
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next());
+        most = most.max(kib.and_then(|kib| kib.parse::<u64>().ok()).unwrap_or_default() * 1024);
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    };
+    let text = fs::read_to_string(out).unwrap() + &fs::read_to_string(err).unwrap();
+    let report = fs::read(set.report_path()).ok();
+    let report = report.map(|bytes| serde_json::from_slice(&bytes).unwrap()).unwrap_or_default();
+    (Ran { code: status.code().unwrap_or(-1), text, report }, most)
 }
 
 /// An uncompressed zip archive.

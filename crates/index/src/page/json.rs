@@ -77,8 +77,8 @@ struct File {
     requires_python: Option<String>,
     #[serde(default)]
     yanked: Yanked,
-    #[serde(default, deserialize_with = "present")]
-    provenance: Option<Option<String>>,
+    #[serde(default)]
+    provenance: Provenance,
     #[serde(default)]
     upload_time: Option<String>,
 }
@@ -89,9 +89,19 @@ struct Hashes {
     sha256: Option<String>,
 }
 
-/// A field that is there, even as `null`.
-fn present<'de, D: Deserializer<'de>>(field: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(field).map(Some)
+/// PEP 740: an index without attestations does not have the field, one with them
+/// has it as `null` for a file that has none.
+#[derive(Default)]
+enum Provenance {
+    #[default]
+    Unknown,
+    Known(Option<String>),
+}
+
+impl<'de> Deserialize<'de> for Provenance {
+    fn deserialize<D: Deserializer<'de>>(field: D) -> Result<Self, D::Error> {
+        Option::deserialize(field).map(Self::Known)
+    }
 }
 
 /// PEP 592: a flag, or the reason.
@@ -184,14 +194,20 @@ impl<'de> Visitor<'de> for FilesSeed<'_> {
         while let Some(file) = files.next_element::<File>()? {
             let url = self.0.page.join(&file.url);
             let url = url.map_err(|error| A::Error::custom(format!("`{}`: {error}", file.url)))?;
-            listing.lists_attestations |= file.provenance.is_some();
+            let provenance = match file.provenance {
+                Provenance::Unknown => None,
+                Provenance::Known(place) => {
+                    listing.lists_attestations = true;
+                    place
+                }
+            };
             let listed = ListedFile {
                 url,
                 sha256: file.hashes.sha256.as_deref().and_then(as_sha256),
                 size: file.size,
                 requires_python: file.requires_python,
                 yanked: file.yanked.0,
-                provenance: file.provenance.flatten(),
+                provenance,
                 uploaded: file.upload_time,
             };
             add(&mut listing, self.0.keep, file.filename, listed).map_err(A::Error::custom)?;

@@ -106,6 +106,9 @@ async fn create(State(shared): State<Arc<Shared>>, Json(asked): Json<Value>) -> 
     repository.next += 1;
     let release = Release {
         id: repository.next,
+        name: asked["name"].as_str().unwrap_or(&tag).to_owned(),
+        target: asked["target_commitish"].as_str().unwrap_or("main").to_owned(),
+        make_latest: None,
         tag,
         body: asked["body"].as_str().unwrap_or_default().to_owned(),
         draft: asked["draft"] == true,
@@ -139,6 +142,7 @@ async fn update(
             release.immutable = immutable;
         }
         release.draft = draft;
+        release.make_latest = asked["make_latest"].as_str().map(str::to_owned);
     }
     shared.answer(StatusCode::OK, repository.releases.iter().find(|release| release.id == id))
 }

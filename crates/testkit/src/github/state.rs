@@ -18,6 +18,12 @@ pub struct Release {
     pub id: u64,
     /// Its tag.
     pub tag: String,
+    /// Its title.
+    pub name: String,
+    /// What its tag is made from, if it does not exist.
+    pub target: String,
+    /// Whether it was to become the latest one, when it was published.
+    pub make_latest: Option<String>,
     /// Its notes.
     pub body: String,
     /// Whether nobody sees it yet.
@@ -98,7 +104,7 @@ impl Shared {
             })
         };
         json!({
-            "id": id, "node_id": "n", "tag_name": release.tag, "target_commitish": "main", "name": release.tag,
+            "id": id, "node_id": "n", "tag_name": release.tag, "target_commitish": release.target, "name": release.name,
             "body": release.body, "draft": release.draft, "prerelease": release.prerelease,
             "immutable": release.immutable, "created_at": time, "published_at": null, "author": null,
             "url": format!("{root}repos/octo/htty/releases/{id}"),

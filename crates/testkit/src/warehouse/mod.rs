@@ -3,9 +3,15 @@
 //! creation, duplicate files, cached pages.
 //!
 //! It leaves out: users and their roles (one password is valid for every
-//! project), the checks of metadata, file names, tags and archives, size limits,
-//! rate limits, deleted files, the verification of attestations, and every page
-//! but those of the Simple API.
+//! project, a minted token for every project that exists), organizations, the
+//! checks of metadata, file names, tags and archives (`publish` runs
+//! `distcheck` before PyPI's upload API is reached), file and project size
+//! limits, prohibited names, rate limits, deleted files, the verification of
+//! attestations (a test verifies them itself), the time limit of an upload,
+//! publishers' settings (a test names the code that minting is refused with),
+//! and every page but those of the Simple API and provenance. A pending
+//! publisher creates its project when its first file comes, not when its token
+//! is minted.
 
 mod pages;
 mod state;

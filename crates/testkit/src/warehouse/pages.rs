@@ -28,7 +28,16 @@ pub(super) async fn page(
         return (StatusCode::FOUND, [(header::LOCATION, format!("{other}{project}/"))]).into_response();
     }
     let attests = !shelf.behaviour.no_attestations;
-    let files: Vec<Value> = shelf
+    let other = |number: usize| {
+        let name = format!("{}-0.0.{number}.tar.gz", project.replace('-', "_"));
+        json!({
+            "filename": name, "url": format!("{}files/{name}", state.root), "size": 1, "yanked": false,
+            "hashes": { "sha256": format!("{number:064x}") }, "upload-time": "2020-01-01T00:00:00Z",
+            "requires-python": ">=3.8, !=3.9.0, !=3.9.1", "provenance": null,
+        })
+    };
+    let mut files: Vec<Value> = (0..shelf.behaviour.padding).map(other).collect();
+    let own = shelf
         .files
         .iter()
         .filter(|(_, stored)| stored.project == project)
@@ -39,8 +48,8 @@ pub(super) async fn page(
                 "upload-time": stored.uploaded.format(&Rfc3339).expect("a time that can be written"),
                 "provenance": attested(stored).filter(|_| attests).map(|_| format!("/integrity/{name}/provenance")),
             })
-        })
-        .collect();
+        });
+    files.extend(own);
     let mut fresh = json!({
         "meta": { "api-version": "1.4", "_last-serial": shelf.order.len() }, "name": project, "files": files,
     });
@@ -48,7 +57,7 @@ pub(super) async fn page(
         fresh["project-status"] = json!({ "status": status });
     }
     // A cache keeps the answer that there is no such project, too.
-    if !exists && fresh["files"].as_array().is_none_or(Vec::is_empty) {
+    if !exists && !shelf.files.values().any(|stored| stored.project == project) {
         fresh = Value::Null;
     }
     let (cached, as_html) = (shelf.behaviour.cached, shelf.behaviour.html);

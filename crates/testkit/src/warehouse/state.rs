@@ -37,8 +37,13 @@ pub struct Behaviour {
     pub html: Option<bool>,
     /// The project's status (PEP 792).
     pub status: Option<&'static str>,
-    /// How many uploads meet the read-only mode.
-    pub read_only: u32,
+    /// How many uploads are refused, with which status and reason.
+    pub incident: Option<(u32, u16, &'static str)>,
+    /// Every upload is answered with this status, content type and body, as by
+    /// another index.
+    pub answer: Option<(u16, &'static str, &'static str)>,
+    /// How many files of other releases each page lists, too.
+    pub padding: usize,
     /// Attestations are switched off: they are ignored.
     pub no_attestations: bool,
     /// Pages need the password; without it the answer is 404, as GitLab's.

@@ -113,7 +113,7 @@ async fn store(state: &Shared, upload: Upload) -> Response {
     }
 }
 
-/// The answer of a server that limits requests or rejects tokens for a while.
+/// The answer of a server that takes no uploads, for a while or at all.
 fn busy(state: &Shared) -> Option<Response> {
     let mut shelf = state.shelf();
     if shelf.behaviour.limited > 0 {
@@ -126,11 +126,14 @@ fn busy(state: &Shared) -> Option<Response> {
         shelf.behaviour.expired -= 1;
         return Some(error(403, refusals::EXPIRED));
     }
-    if shelf.behaviour.read_only > 0 {
-        shelf.behaviour.read_only -= 1;
-        return Some(error(403, refusals::READ_ONLY));
+    if let Some((left, status, reason)) = shelf.behaviour.incident.as_mut().filter(|(left, ..)| *left > 0) {
+        *left -= 1;
+        return Some(error(*status, reason));
     }
-    None
+    shelf.behaviour.answer.map(|(status, kind, body)| {
+        let status = StatusCode::from_u16(status).expect("a status");
+        (status, [(header::CONTENT_TYPE, kind)], body).into_response()
+    })
 }
 
 fn authorize(state: &Shared, authorization: &str) -> Result<(), Rejection> {
@@ -199,6 +202,13 @@ fn commit(shelf: &mut Shelf, upload: &Upload, creates: bool) -> Result<StatusCod
     let now = OffsetDateTime::now_utc();
     if first.is_some_and(|first| now - first > time::Duration::days(14)) {
         return Err((400, refusals::OLD_RELEASE.to_owned()));
+    }
+    if upload.field("filetype") == "sdist"
+        && shelf.files.iter().any(|(name, stored)| {
+            release_of(&stored) && std::path::Path::new(name).extension().is_some_and(|end| end == "gz")
+        })
+    {
+        return Err((400, refusals::SECOND_SDIST.to_owned()));
     }
     if creates && !shelf.releases.insert(release(upload)) {
         return Ok(StatusCode::INTERNAL_SERVER_ERROR);
