@@ -34,7 +34,7 @@ enum Job {
 /// What a job gives.
 enum Done {
     Digest(usize, io::Result<(Sha256Bytes, u64)>),
-    Sdist(usize, io::Result<Sdist>),
+    Sdist(usize, io::Result<Box<Sdist>>),
     Members(usize, io::Result<Vec<(usize, Member, Vec<u8>)>>),
 }
 
@@ -115,7 +115,7 @@ fn told(error: impl std::error::Error) -> String {
 fn run(job: &Job, open: &[Open], limits: &Limits, scratch: &Scratch) -> Done {
     match job {
         Job::Digest(index) => Done::Digest(*index, digest(&open[*index])),
-        Job::Sdist(index) => Done::Sdist(*index, sdist(&open[*index], limits, scratch)),
+        Job::Sdist(index) => Done::Sdist(*index, sdist(&open[*index], limits, scratch).map(Box::new)),
         Job::Members(index, members) => {
             let Open { archive: Some(Ok(archive)), path, .. } = &open[*index] else {
                 return Done::Members(*index, Ok(Vec::new()));
@@ -311,7 +311,7 @@ fn assemble(open: Vec<Open>, done: Vec<Done>) -> Result<Vec<Dist>, FileError> {
                 let sdist = sdist.map_err(FileError::new("read", &open[index].path))?;
                 bodies[index] = match &sdist.fault {
                     Some(fault) if sdist.members.is_empty() => Body::Broken(fault.clone()),
-                    _ => Body::Sdist(Box::new(sdist)),
+                    _ => Body::Sdist(sdist),
                 };
             }
             Done::Members(index, read) => {

@@ -85,10 +85,12 @@ fn summary(report: &Report, pages: &RulePages) -> Summary {
     let (head, rows) = matrix(report);
     let head: Vec<&str> = head.iter().map(String::as_str).collect();
     let summary = Summary::new().heading(2, "Distributions").paragraph(&report.verdict()).table(&head, rows);
-    let summary = report.installs.summary(summary);
-    if report.findings.is_empty() {
-        return summary;
-    }
+    let summary = if report.findings.is_empty() { summary } else { findings(report, pages, summary) };
+    report.installs.summary(summary)
+}
+
+/// Adds the findings and how to fix them, which a reader of the summary wants first.
+fn findings(report: &Report, pages: &RulePages, summary: Summary) -> Summary {
     let rows = report.findings.iter().map(|finding| {
         [
             finding.rule.to_owned(),
