@@ -151,7 +151,12 @@ const READ_WHOLE: Rule = Rule {
     example: "sample-1.0-py3-none-any.whl: not checked: tables, in line 1 of the description",
     check: Check::Dist(read_whole),
     #[cfg(test)]
-    fails: || fixture::metadata("text/markdown\n\n# Sample", "text/x-rst\n\n== ==\na  b\n== ==\n1  2\n== ==\n\nText"),
+    fails: || {
+        fixture::metadata(
+            "text/markdown\n\n# Sample",
+            "text/x-rst\n\n== ==\na  b\n== ==\n1  2\n== ==\n\nText",
+        )
+    },
 };
 
 fn read_whole(dist: &Dist, out: &mut Out) {

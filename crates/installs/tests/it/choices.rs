@@ -205,7 +205,7 @@ fn pip_takes_yanked_files_only_where_they_are_pinned() {
         projects.entry(file.name.project()).or_insert((place, format!("{}=={version}", file.name.project())));
     }
     for (at, file) in files.iter_mut().enumerate() {
-        file.yanked = projects[&file.name.project()].0 % 2 == 0 || at % 3 == 0;
+        file.yanked = projects[&file.name.project()].0.is_multiple_of(2) || at.is_multiple_of(3);
     }
     let targets = ["rhel-8 x86_64", "macos-14 arm64"]
         .map(|name| newest(Target::new(environment(name), python("cp312"))));
