@@ -212,7 +212,10 @@ fn check_paths(slice: &Slice, wheel: &Surroundings<'_>) -> Result<(), BinaryErro
 
 fn needs(info: &MachOInfo) -> Result<Option<Needs>, BinaryError> {
     let (mut archs, mut version) = (Vec::new(), None);
-    for slice in info.slices.iter().filter(|slice| slice.is_loaded()) {
+    // Beside arm64, arm64e is one more for the system's own programs; Python does not load it.
+    let has_arm64 = info.slices.iter().any(|slice| slice.arch == "arm64");
+    let is_extra = |arch: &str| has_arm64 && arch == "arm64e";
+    for slice in info.slices.iter().filter(|slice| slice.is_loaded() && !is_extra(slice.arch)) {
         if !["arm64", "x86_64"].contains(&slice.arch) {
             return Err(BinaryError::Machine(slice.arch.to_owned()));
         }
@@ -229,7 +232,6 @@ fn needs(info: &MachOInfo) -> Result<Option<Needs>, BinaryError> {
         }
     }
     archs.sort_unstable();
-    // arm64e is arm64 to an installer.
     archs.dedup();
     // An object file says nothing of where the wheel runs.
     Ok((!archs.is_empty()).then(|| Needs::Macos(archs, version.unwrap_or((11, 0)))))
