@@ -8,7 +8,7 @@ use serde::Deserialize;
 use toolkit::{Cmd, Exit, FileError};
 
 use crate::error::Error;
-use crate::shell::{Shell, WORKSPACES, display};
+use crate::shell::{Shell, display};
 use crate::{figures, licenses, pins, reference, regions, rule_pages, tools, version_bump};
 
 /// The actions, by the name of directory, package and binary.
@@ -70,8 +70,10 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     }
     let mut stale = pins::update(shell, args.check)?;
     stale.extend(licenses::update(shell, args.check)?);
-    stale.extend(rule_pages::update(shell, args.check)?);
-    let specs = ACTIONS.iter().map(|action| describe(shell, action)).collect::<Result<Vec<_>, _>>()?;
+    let programs = shell.build_for_tests()?;
+    stale.extend(rule_pages::update(shell, &programs, args.check)?);
+    let specs =
+        ACTIONS.iter().map(|action| describe(shell, &programs, action)).collect::<Result<Vec<_>, _>>()?;
     for (action, spec) in ACTIONS.iter().zip(&specs) {
         let directory = shell.root.join("actions").join(action);
         let content = |name: &str| region(name, spec).ok_or_else(|| format!("unknown region `{name}`"));
@@ -90,7 +92,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     if update(&shell.root.join("README.md"), args.check, &content)? {
         stale.push("README.md".into());
     }
-    stale.extend(reference_pages(shell, &specs, args.check)?);
+    stale.extend(reference_pages(shell, &programs, &specs, args.check)?);
     match (&stale[..], args.check) {
         ([], _) => shell.ui.info("all generated regions are up to date"),
         (stale, true) => {
@@ -103,23 +105,27 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
 }
 
 /// What an action declares, by its own word.
-fn describe(shell: &Shell, action: &str) -> Result<Spec, Error> {
-    let describe =
-        shell.cargo().args(["run", "--quiet", "--locked", "--package", action, "--", "--describe"]);
+fn describe(shell: &Shell, programs: &Path, action: &str) -> Result<Spec, Error> {
+    let describe = Cmd::new(display(&programs.join(action))).args(["--describe"]);
     serde_json::from_str(&shell.run(&describe)?.stdout)
         .map_err(|error| Error::Check(format!("cannot read the output of `{action} --describe`: {error}")))
 }
 
 /// Updates the pages of `docs/reference`; returns those that were out of date.
-fn reference_pages(shell: &Shell, specs: &[Spec], check: bool) -> Result<Vec<String>, Error> {
+fn reference_pages(
+    shell: &Shell,
+    programs: &Path,
+    specs: &[Spec],
+    check: bool,
+) -> Result<Vec<String>, Error> {
     let mut pages = vec![("reports".to_owned(), reference::reports(shell)?)];
     for (action, spec) in ACTIONS.iter().zip(specs) {
         let table = |name: &str| region(name, spec).unwrap_or_default();
         let tables =
             format!("\n## Inputs\n\n{}\n## Outputs\n\n{}", table("inputs-table"), table("outputs-table"));
-        pages.push(((*action).to_owned(), program_page(shell, WORKSPACES[0], action, &tables)?));
+        pages.push(((*action).to_owned(), program_page(shell, programs, action, &tables)?));
     }
-    pages.push(("ht".to_owned(), program_page(shell, WORKSPACES[1], "ht", "")?));
+    pages.push(("ht".to_owned(), program_page(shell, programs, "ht", "")?));
     let mut stale = Vec::new();
     for (name, page) in pages {
         let file = format!("docs/reference/{name}.md");
@@ -135,10 +141,9 @@ fn reference_pages(shell: &Shell, specs: &[Spec], check: bool) -> Result<Vec<Str
     Ok(stale)
 }
 
-fn program_page(shell: &Shell, manifest: &str, program: &str, tables: &str) -> Result<String, Error> {
+fn program_page(shell: &Shell, programs: &Path, program: &str, tables: &str) -> Result<String, Error> {
     let help = |command: &[&str]| {
-        let run = ["run", "--quiet", "--locked", "--manifest-path", manifest, "--bin", program, "--"];
-        let run = shell.cargo().args(run).args(command.iter().copied()).arg("--help");
+        let run = Cmd::new(display(&programs.join(program))).args(command.iter().copied()).arg("--help");
         // The width is otherwise that of the terminal.
         Ok::<_, Error>(shell.run(&run.env("COLUMNS", "100"))?.stdout)
     };

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use serde::Deserialize;
-use toolkit::FileError;
+use toolkit::{Cmd, FileError};
 
 use crate::error::Error;
-use crate::shell::Shell;
+use crate::shell::{Shell, display};
 
 /// A rule, as `verify-dist rules --format json` prints it.
 #[derive(Deserialize)]
@@ -22,9 +22,8 @@ struct Rule {
 }
 
 /// Brings the pages up to date; the names of those that were not.
-pub(crate) fn update(shell: &Shell, check: bool) -> Result<Vec<String>, Error> {
-    let list = shell.cargo().args(["run", "--quiet", "--locked", "--package", "verify-dist", "--"]);
-    let list = list.args(["rules", "--format", "json"]);
+pub(crate) fn update(shell: &Shell, programs: &Path, check: bool) -> Result<Vec<String>, Error> {
+    let list = Cmd::new(display(&programs.join("verify-dist"))).args(["rules", "--format", "json"]);
     let rules: Vec<Rule> = serde_json::from_str(&shell.run(&list)?.stdout).map_err(|error| {
         Error::Check(format!("`verify-dist rules --format json` prints no rules: {error}"))
     })?;

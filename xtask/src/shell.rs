@@ -83,6 +83,18 @@ impl<'a> Shell<'a> {
         Cmd::new(cargo).env("CARGO_TARGET_DIR", display(&self.target))
     }
 
+    /// Builds all programs of both workspaces as the tests do, whose build is
+    /// mostly at hand; any other choice of packages selects other features of
+    /// the dependencies and compiles those anew. Returns their directory.
+    pub(crate) fn build_for_tests(&self) -> Result<PathBuf, Error> {
+        for manifest in WORKSPACES {
+            let build =
+                ["build", "--manifest-path", manifest, "--workspace", "--bins", "--tests", "--locked"];
+            self.inherit(&self.cargo().args(build))?;
+        }
+        Ok(self.target.join("debug"))
+    }
+
     /// Builds the programs of `packages` for use on this machine, with cargo's
     /// own progress, and returns their directory.
     pub(crate) fn build(&self, packages: &[&str]) -> Result<PathBuf, Error> {
