@@ -1,7 +1,7 @@
 //! Who can install a release: the command, the findings, the reports.
 
 use testkit::sample::linux;
-use testkit::wheel::{Elf, Wheel};
+use testkit::wheel::{Elf, MachO, Member, Pe, Wheel};
 
 use crate::program::{folder, verify};
 
@@ -107,4 +107,51 @@ fn content_that_needs_more_than_the_tag_does_not_load() {
     let shown = why("debian-11 x86_64 cp312");
     assert!(shown.contains("wheel, but does not load") && shown.contains("needs glibc 2.34"), "{shown}");
     assert!(why("debian-12 x86_64 cp312").contains("sample: wheel: "));
+}
+
+#[test]
+fn a_windows_module_that_lacks_its_libraries_does_not_load() {
+    let with = |dll: &str, machine: u16, bundled: Option<&str>| {
+        let imports = vec![("python312.dll".into(), vec![]), (dll.into(), vec!["compress".into()])];
+        let mut wheel = Wheel::sample("cp312-cp312-win_amd64");
+        let module = Pe { machine, imports, ..Pe::default() }.bytes();
+        wheel.members.push(Member::new("sample/core.cp312-win_amd64.pyd", module));
+        wheel
+            .members
+            .extend(bundled.map(|name| Member::new(format!("sample/{name}"), Pe::default().bytes())));
+        let folder = folder(&wheel);
+        let why = ["installs", "dist", "--why", "windows x86_64 cp312"];
+        text(&verify(folder.path()).args(why).assert().code(0))
+    };
+    let shown = with("libz-1.dll", 0x8664, None);
+    assert!(shown.contains("wheel, but does not load") && shown.contains("libz-1.dll"), "{shown}");
+    // 0xaa64 is ARM.
+    let shown = with("KERNEL32.dll", 0xaa64, None);
+    assert!(shown.contains("wheel, but does not load") && shown.contains("arm64"), "{shown}");
+    // What Windows has, what most machines have, and what the wheel brings itself.
+    for (dll, bundled) in [("KERNEL32.dll", None), ("MSVCP140.dll", None), ("libz-1.dll", Some("libz-1.dll"))]
+    {
+        let shown = with(dll, 0x8664, bundled);
+        assert!(shown.contains("sample: wheel: ") && !shown.contains("does not load"), "{dll}: {shown}");
+    }
+}
+
+#[test]
+fn a_macos_module_that_lacks_its_libraries_does_not_load() {
+    let with = |library: &str| {
+        let mut wheel = Wheel::sample("cp312-cp312-macosx_11_0_arm64");
+        let dylibs = vec![library.into()];
+        let module = MachO { dylibs, file_type: 8, exported: Some("PyInit_core".into()), ..MachO::default() };
+        wheel.members.push(Member::new("sample/core.cpython-312-darwin.so", module.bytes()));
+        let folder = folder(&wheel);
+        let why = ["installs", "dist", "--why", "macos-15 arm64 cp312"];
+        text(&verify(folder.path()).args(why).assert().code(0))
+    };
+    for library in
+        ["/nix/store/00000000000000000000000000000000-zlib/lib/libz.dylib", "/opt/homebrew/lib/libz.dylib"]
+    {
+        let shown = with(library);
+        assert!(shown.contains("wheel, but does not load") && shown.contains(library), "{shown}");
+    }
+    assert!(with("/usr/lib/libSystem.B.dylib").contains("sample: wheel: "));
 }
