@@ -46,6 +46,14 @@ pub(crate) fn run(shell: &Shell) -> Result<Exit, Error> {
         tool("shellcheck").args(scripts),
         tool("zizmor").args(["--pedantic", "--offline", "--no-progress"]).args(actions).args(&workflows),
     ];
+    // The fuzz targets are built by `cargo xtask soak` alone; their lock must not fall behind.
+    shell.quiet(&shell.cargo().args([
+        "fetch",
+        "--quiet",
+        "--locked",
+        "--manifest-path",
+        "fuzz/Cargo.toml",
+    ]))?;
     // No default version of Nix that has a known advisory.
     // The whole workspace: one package alone would build its dependencies anew.
     let advisories = ["test", "--quiet", "--workspace", "--lib", "--locked", "advisories::"];
