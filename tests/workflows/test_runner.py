@@ -13,6 +13,7 @@ WORKFLOWS = [
     "test.yml",
     "release.yml",
     "actions-release.yml",
+    "book.yml",
     "renew.yml",
     "scheduled.yml",
     "soak.yml",
