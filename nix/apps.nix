@@ -55,6 +55,8 @@ in
         (pkgs.python3.withPackages (packages: [
           packages.jsonschema
           packages.markdown-it-py
+          packages.packaging
+          packages.pip
           packages.pypiserver
           packages.pytest
           packages.pyyaml

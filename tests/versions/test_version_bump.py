@@ -102,5 +102,6 @@ def test_drift_is_named(flake: Path, target: Path, clean_env: dict[str, str], ve
             [tool("cargo"), "xtask", *command], cwd=flake, env=env, capture_output=True, text=True
         )
         assert done.returncode == 1, done.stderr
-        told = f"nix/lib/version.nix says {version}, but not: htty/pyproject.toml"
+        told = f"nix/lib/version.nix has version {version}, these files have another one: "
+        told += "htty/pyproject.toml;"
         assert told in done.stdout + done.stderr
