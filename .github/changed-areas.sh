@@ -20,6 +20,8 @@ area() {
 base=$1
 # Everything but prose.
 area code . ':!docs' ':!*.md'
+# What the tests of the documents read, beside code.
+area prose docs '*.md'
 # Both packages and how Nix builds and tests them.
 area packages htty htty-core nix flake.nix flake.lock Cargo.lock Cargo.toml steps.sh \
   tests/env_tests tests/lib_tests actions/setup-nix actions/launch.sh crates/toolkit

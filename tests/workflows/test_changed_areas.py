@@ -10,6 +10,7 @@ import yaml
 from fake_github import FakeGitHub, commit_all, script_env
 from host_nixpkgs import run
 
+ALL = {"code", "prose", "packages", "measured", "pins"}
 GIT = ("git", "-c", "user.name=test", "-c", "user.email=test@example.org")
 
 
@@ -35,7 +36,7 @@ def areas(root: Path, repository: Path, base: str) -> set[str]:
     done = subprocess.run([script, base], cwd=repository, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     lines = dict(line.split("=") for line in done.stdout.splitlines())
-    assert set(lines) == {"code", "packages", "measured", "pins"}
+    assert set(lines) == ALL
     assert set(lines.values()) <= {"true", "false"}
     return {name for name, changed in lines.items() if changed == "true"}
 
@@ -43,15 +44,16 @@ def areas(root: Path, repository: Path, base: str) -> set[str]:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("docs/releasing.md", set[str]()),
-        ("CHANGELOG.md", set[str]()),
+        ("docs/releasing.md", {"prose"}),
+        ("CHANGELOG.md", {"prose"}),
+        ("htty/README.md", {"prose", "packages", "measured"}),
         ("htty/src/htty/__init__.py", {"code", "packages", "measured"}),
         ("nix/lib/version.nix", {"code", "packages"}),
         ("actions/publish/src/plan.rs", {"code", "measured", "pins"}),
         ("xtask/requirements/test.txt", {"code", "pins"}),
         ("Cargo.lock", {"code", "packages", "measured", "pins"}),
         ("htty-core/Cargo.lock", {"code", "packages", "measured", "pins"}),
-        (".github/workflows/test.yml", {"code", "packages", "measured", "pins"}),
+        (".github/workflows/test.yml", ALL),
         (".github/workflows/release.yml", {"code", "pins"}),
     ],
 )
@@ -64,7 +66,7 @@ def test_a_file_belongs_to_areas(
 
 @pytest.mark.parametrize("base", ["", "0" * 40, "no-such-branch"])
 def test_without_a_base_everything_changed(root: Path, repository: Path, base: str) -> None:
-    assert areas(root, repository, base) == {"code", "packages", "measured", "pins"}
+    assert areas(root, repository, base) == ALL
 
 
 class Main:
@@ -112,9 +114,6 @@ class Main:
         return {name for name, changed in lines.items() if changed == "true"}
 
 
-ALL = {"code", "packages", "measured", "pins"}
-
-
 @pytest.fixture
 def main(
     root: Path, clean_env: dict[str, str], github: FakeGitHub, origin: Path, tmp_path: Path
@@ -125,10 +124,11 @@ def main(
 def test_prose_after_code_does_not_hide_the_code(main: Main) -> None:
     assert main.push("README.md") == ALL, "nothing has passed so far"
     assert main.push("htty/a.py", conclusion="cancelled") == {"code", "packages", "measured"}
-    assert main.push("docs/a.md", conclusion=None) == {"code", "packages", "measured"}
-    assert main.push("docs/b.md", conclusion="failure") == {"code", "packages", "measured"}
-    assert main.push("docs/c.md") == {"code", "packages", "measured"}
-    assert main.push("docs/d.md") == set()
+    both = {"code", "prose", "packages", "measured"}
+    assert main.push("docs/a.md", conclusion=None) == both
+    assert main.push("docs/b.md", conclusion="failure") == both
+    assert main.push("docs/c.md") == both
+    assert main.push("docs/d.md") == {"prose"}
 
 
 def test_a_run_in_between_that_failed_adds_up(main: Main) -> None:
@@ -155,7 +155,7 @@ def test_a_rewritten_branch_is_tested_from_what_is_left(main: Main) -> None:
     main.push("README.md")
     main.push("htty/a.py")
     run("git", "reset", "--quiet", "--hard", "HEAD~1", cwd=main.origin)
-    assert main.push("docs/a.md") == set()
+    assert main.push("docs/a.md") == {"prose"}
     main.runs = [one for one in main.runs if one["conclusion"] != "success"]
     main.github.set(runs=main.runs)
     assert main.push("docs/b.md") == ALL

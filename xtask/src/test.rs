@@ -30,6 +30,8 @@ enum Part {
     Rust,
     /// The two Python packages, each in the environment that it is for
     Python,
+    /// The documents: their commands, links and generated text
+    Documents,
     /// What spans them: workflows under act, the local release
     Whole,
 }
@@ -43,11 +45,15 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     if wanted(Part::Python) {
         python(shell)?;
     }
+    if wanted(Part::Documents) {
+        whole(shell, &["tests/docs", "-m", "not soak and not book"])?;
+    }
     if wanted(Part::Whole) {
         whole(
             shell,
             &[
                 "tests",
+                "--ignore=tests/docs",
                 "--ignore=tests/env_tests",
                 "--ignore=tests/lib_tests",
                 "-m",
