@@ -9,8 +9,7 @@ use crate::error::Error;
 use crate::shell::{Shell, display};
 use crate::tools;
 
-/// The lists: one file per line, with requirement, platform, Python version, file
-/// name and SHA-256.
+/// The lists: one file per line, with requirement, file name and SHA-256.
 const LISTS: [&str; 3] = [
     "actions/verify-dist/benches/wheels.txt",
     "crates/distcheck/tests/corpus.txt",
@@ -48,7 +47,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     let list = std::fs::read_to_string(&list).map_err(FileError::new("read", &list))?;
     let mut text = String::from("# File, then what the rules find. Written by `cargo xtask corpus`.\n");
     for line in list.lines().filter(|line| !line.starts_with('#')) {
-        let file = line.split_whitespace().nth(3).unwrap_or_default();
+        let file = line.split_whitespace().nth(1).unwrap_or_default();
         let path = display(&directory.join(file));
         let verify = Cmd::new(&program).args([path.as_str(), "--format", "json", "--manifest", "none"]);
         // Findings end with 1, which is no failure here.
@@ -84,47 +83,25 @@ fn download_lists(shell: &Shell, lists: &[&str]) -> Result<PathBuf, Error> {
     let directory = shell.target.join("corpus");
     let bin = tools::environment(shell, "test")?;
     std::fs::create_dir_all(&directory).map_err(FileError::new("create", &directory))?;
+    let mut wanted = String::new();
     for list in lists {
         let path = shell.root.join(list);
         let text = std::fs::read_to_string(&path).map_err(FileError::new("read", &path))?;
         for line in text.lines().filter(|line| !line.starts_with('#')) {
-            let [requirement, platform, python, file, sha256] =
-                line.split_whitespace().collect::<Vec<_>>()[..]
-            else {
-                return Err(Error::Check(format!("{list}: expected five columns, found `{line}`")));
+            let [_, file, sha256] = line.split_whitespace().collect::<Vec<_>>()[..] else {
+                return Err(Error::Check(format!("{list}: expected three columns, found `{line}`")));
             };
-            let target = directory.join(file);
-            if is(&target, sha256)? {
-                continue;
-            }
-            shell.ui.info(format!("downloading {file}"));
-            // pip accepts a hash only in a requirements file.
-            let wanted = directory.join("wanted.in");
-            toolkit::write_atomic(&wanted, format!("{requirement} --hash=sha256:{sha256}\n").as_bytes())?;
-            let pip =
-                Cmd::new(display(&bin.join("python"))).args(["-m", "pip", "--disable-pip-version-check"]);
-            let pip = pip.args([
-                "download",
-                "--quiet",
-                "--no-deps",
-                "--require-hashes",
-                "-d",
-                &display(&directory),
-            ]);
-            let pip = match platform {
-                // pip asks the build backend for metadata: hatchling, which is in the
-                // environment, or the project itself.
-                "sdist" => pip.args(["--no-binary=:all:", "--no-build-isolation"]),
-                platform => {
-                    pip.args(["--only-binary=:all:", "--platform", platform, "--python-version", python])
-                }
-            };
-            let path = crate::shell::path_with(std::slice::from_ref(&bin));
-            shell.quiet(&pip.args(["-r", &display(&wanted)]).env("PATH", path))?;
-            if !is(&target, sha256)? {
-                return Err(Error::Check(format!("{list}: pip did not download `{file}` for `{line}`")));
+            if !is(&directory.join(file), sha256)? {
+                wanted.push_str(line);
+                wanted.push('\n');
             }
         }
+    }
+    if !wanted.is_empty() {
+        shell.ui.info(format!("downloading {} files to `{}`", wanted.lines().count(), directory.display()));
+        let script = display(&shell.root.join("xtask/scripts/download_files.py"));
+        let python = Cmd::new(display(&bin.join("python"))).args([script, display(&directory)]);
+        shell.run(&python.stdin(wanted))?;
     }
     Ok(directory)
 }

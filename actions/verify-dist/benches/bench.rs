@@ -167,7 +167,7 @@ fn measure_set(folder: &Path) {
 /// The wheels of the list, in the folder.
 fn wheels(folder: &Path) -> Vec<PathBuf> {
     let lines = include_str!("wheels.txt").lines().filter(|line| !line.starts_with('#'));
-    lines.filter_map(|line| Some(folder.join(line.split_whitespace().nth(3)?))).collect()
+    lines.filter_map(|line| Some(folder.join(line.split_whitespace().nth(1)?))).collect()
 }
 
 #[allow(clippy::print_stdout, reason = "the table is what it is for")]

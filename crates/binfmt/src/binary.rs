@@ -63,6 +63,8 @@ pub enum Format {
     Pe,
     /// A static library or an object archive.
     Archive,
+    /// WebAssembly: Emscripten (Pyodide) and WASI.
+    Wasm,
 }
 
 impl Format {
@@ -76,6 +78,7 @@ impl Format {
             [0xca, 0xfe, 0xba, 0xbe | 0xbf, 0, 0, 0, count, ..] if *count < 40 => Some(Self::MachO),
             [b'M', b'Z', ..] => Some(Self::Pe),
             [b'!', b'<', b'a', b'r', b'c', b'h', b'>', b'\n', ..] => Some(Self::Archive),
+            [0, b'a', b's', b'm', ..] => Some(Self::Wasm),
             _ => None,
         }
     }

@@ -314,7 +314,10 @@ impl<'s> Content<'s> {
             Some(Keep::Text) => return Ok(self.kept.into_iter().flat_map(|(_, bytes)| bytes).collect()),
             Some(Keep::IfBinary) => {
                 let kept = Kept { ranges: self.kept, size: self.size, missed: Mutex::new(None) };
-                member.binary = Format::detect(&self.head).and_then(|format| binary(format, &kept));
+                // WebAssembly is data like any other, but for what Python loads.
+                let is_data = |format| format == Format::Wasm && !member.name.ends_with(".so");
+                let format = Format::detect(&self.head).filter(|format| !is_data(*format));
+                member.binary = format.and_then(|format| binary(format, &kept));
                 if let Some(Binary::MachO(info)) = &member.binary {
                     member.broken_signatures = self.pages.mismatches(info, &kept);
                 }
@@ -392,6 +395,7 @@ fn binary(format: Format, source: &Kept) -> Option<Binary> {
             Format::MachO => Binary::MachO(Box::new(MachOInfo::read(source)?)),
             Format::Pe => return Ok(PeInfo::read(source)?.map(|info| Binary::Pe(Box::new(info)))),
             Format::Archive => Binary::Archive,
+            Format::Wasm => Binary::Wasm,
         }))
     };
     read().unwrap_or_else(|error| Some(Binary::Broken(format, error.to_string())))

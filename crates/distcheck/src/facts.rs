@@ -133,6 +133,8 @@ pub enum Binary {
     Pe(Box<PeInfo>),
     /// A static library.
     Archive,
+    /// An extension module for Emscripten (Pyodide).
+    Wasm,
     /// It starts like one and cannot be understood.
     Broken(Format, String),
 }
@@ -173,6 +175,14 @@ impl Dist {
     /// The platform tags of a wheel, understood.
     pub fn platforms(&self) -> Vec<Platform> {
         self.wheel_name().map(|name| name.tags.platforms().collect()).unwrap_or_default()
+    }
+
+    /// Whether the wheel is for a system whose tags start with this, and for no
+    /// other: `ios_`, `android_`, `pyodide_`.
+    pub(crate) fn is_only_for(&self, systems: &[&str]) -> bool {
+        let platforms = self.platforms();
+        let is_of = |tag: &Platform| matches!(tag, Platform::Other(tag) if systems.iter().any(|it| tag.starts_with(it)));
+        !platforms.is_empty() && platforms.iter().all(is_of)
     }
 
     /// The project: by the file name, else by the metadata, else the file.

@@ -53,6 +53,8 @@ impl<'w> Dylibs<'w> {
     fn absence(&self, place: &Place<'_>, slice: &Slice, path: &str) -> Option<Absence> {
         // The Swift and C++ runtimes that `@rpath` finds in the system.
         let is_runtime = path.starts_with("@rpath/libswift") || path.starts_with("@rpath/libc++");
+        // Apps for iOS bring it (PEP 730).
+        let is_runtime = is_runtime || path == "@rpath/Python.framework/Python";
         if policy::is_macos_library(path) || is_runtime || path.starts_with("/nix/store/") {
             return None;
         }
@@ -139,7 +141,8 @@ pub(crate) fn missing_dlls<'p>(wheel: &Wheel, info: &'p PeInfo) -> Vec<(&'p str,
                 || (name.starts_with("vcruntime")
                     && !["vcruntime140.dll", "vcruntime140_1.dll"].contains(&name.as_str()));
         // Windows' own names hardly ever start like those of Unix.
-        let is_port = name.starts_with("lib") || name == "zlib1.dll";
+        // PyPy is itself a library: `libpypy3.11-c.dll`.
+        let is_port = (name.starts_with("lib") && !name.starts_with("libpypy")) || name == "zlib1.dll";
         match (own.contains(&name), is_visual, is_port) {
             (true, ..) => None,
             (false, true, _) => Some(Origin::Redistributable),

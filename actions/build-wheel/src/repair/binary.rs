@@ -28,7 +28,7 @@ pub(super) fn edit(
     Ok(match Format::detect(&head) {
         Some(Format::Elf) => Some(Edited::Elf(Box::new(elf::edit(content, name, wheel)?))),
         Some(Format::MachO) => Some(Edited::MachO(Box::new(macho::edit(content, name, wheel)?))),
-        Some(Format::Pe | Format::Archive) | None => None,
+        Some(Format::Pe | Format::Archive | Format::Wasm) | None => None,
     })
 }
 

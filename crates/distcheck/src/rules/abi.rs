@@ -165,6 +165,12 @@ fn suffix(dist: &Dist, wheel: &Wheel, out: &mut Out) {
         }
         python => tags.python.iter().any(|tag| tag == python),
     };
+    // A library that is named like a module of every Python, for ctypes or a debugger.
+    let is_library = |member: &Member, python: &str| {
+        let images = exported(member);
+        let is_module = |symbols: &&BTreeSet<String>| symbols.iter().any(|name| name.starts_with("Py"));
+        python == "abi3" && !images.is_empty() && !images.iter().any(is_module)
+    };
     let versions: BTreeSet<&str> = modules.iter().map(|(_, _, suffix)| suffix.python.as_str()).collect();
     // A module that some Python of the tag finds, by the path without suffix.
     let path = |member: &Member, module: &str| {
@@ -184,7 +190,7 @@ fn suffix(dist: &Dist, wheel: &Wheel, out: &mut Out) {
             if python != "abi3" && !all {
                 out.at(&member.name, format!("it is for `{python}` alone, the wheel is for `{tags}`"));
             }
-        } else if !fits(python) {
+        } else if !fits(python) && !is_library(member, python) {
             if found.contains(&path(member, module)) {
                 out.only(Warning);
             }
@@ -303,10 +309,17 @@ fn exported(member: &Member) -> Vec<&BTreeSet<String>> {
     }
 }
 
+/// The package that a member is in: Python calls what is named like it where
+/// `__init__` is an extension module.
+fn package(member: &Member) -> &str {
+    member.name.rsplit('/').nth(1).unwrap_or_default()
+}
+
 fn initializers(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let mut any = false;
     // PEP 489 has names beyond ASCII in Punycode.
-    for (member, module, _) in modules(wheel).into_iter().filter(|(_, module, _)| module.is_ascii()) {
+    for (member, module, suffix) in modules(wheel).into_iter().filter(|(_, module, _)| module.is_ascii()) {
+        let module = if module == "__init__" { package(member) } else { module };
         let names = [format!("PyInit_{module}"), format!("PyModExport_{module}")];
         let images = exported(member);
         any |= !images.is_empty();
@@ -314,6 +327,10 @@ fn initializers(_: &Dist, wheel: &Wheel, out: &mut Out) {
         let Some(symbols) = images.into_iter().find(lacks) else { continue };
         let other: Vec<&String> = symbols.iter().filter(|symbol| symbol.starts_with("PyInit")).collect();
         if other.is_empty() {
+            // PyPy calls `_cffi_pypyinit_core` of a module that cffi made.
+            if suffix.python.starts_with("pp") {
+                continue;
+            }
             // Some libraries are named like modules and loaded by ctypes.
             out.only(Warning).at(&member.name, format!("`{}` is missing", names[0]));
         } else {

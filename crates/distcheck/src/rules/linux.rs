@@ -7,6 +7,7 @@ use binfmt::elf::{ElfInfo, Kind};
 use pydist::policy::{self, Excess};
 use pydist::tags::Platform;
 
+use super::content::is_example;
 use crate::facts::{Binary, Dist, Member, Wheel};
 #[cfg(test)]
 use crate::fixture;
@@ -565,8 +566,9 @@ const LIBPYTHON: Rule = Rule {
     fails: || fixture::linux(fixture::elf(|elf| elf.needed.push("libpython3.12.so.1.0".into()))).into(),
 };
 
-fn libpython(_: &Dist, wheel: &Wheel, out: &mut Out) {
-    if wheel.elf().next().is_none() {
+fn libpython(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+    // On Android modules must link with it (PEP 738).
+    if wheel.elf().next().is_none() || dist.is_only_for(&["android_"]) {
         return out.not_applicable();
     }
     let bundled = bundled(wheel);
@@ -598,7 +600,11 @@ const WHOLE: Rule = Rule {
     },
 };
 
-fn whole(_: &Dist, wheel: &Wheel, out: &mut Out) {
+/// The platforms whose extension modules are WebAssembly.
+const WASM: [&str; 4] = ["pyemscripten_", "pyodide_", "emscripten_", "wasi_"];
+
+fn whole(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+    let takes_wasm = dist.is_only_for(&WASM);
     for member in &wheel.members {
         if let Some(Binary::Broken(format, why)) = &member.binary {
             let is_library =
@@ -609,6 +615,9 @@ fn whole(_: &Dist, wheel: &Wheel, out: &mut Out) {
             if is_library {
                 out.at(&member.name, format!("{format:?}: {why}"));
             }
+        } else if matches!(member.binary, Some(Binary::Wasm)) && !takes_wasm && !is_example(&member.name) {
+            let tags = dist.wheel_name().map(|name| name.tags.to_string()).unwrap_or_default();
+            out.at(&member.name, format!("WebAssembly in a wheel for `{tags}`"));
         } else if member.binary.is_none() && member.error.is_none() {
             let extension = ["so", "pyd", "dylib"]
                 .iter()

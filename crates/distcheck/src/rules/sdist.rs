@@ -229,7 +229,7 @@ const STORE: Rule = Rule {
 
 fn store(_: &Dist, sdist: &Sdist, out: &mut Out) {
     for member in sdist.members.iter().filter(|member| member.binary.is_some() && is_library(&member.name)) {
-        if !member.store_paths.is_empty() {
+        if !member.store_paths.is_empty() && !content::is_example(&member.name) {
             out.at(&member.name, format!("it holds {}", some(&member.store_paths)));
         }
     }
@@ -265,7 +265,7 @@ const TWICE: Rule = Rule {
     title: "no member stands twice",
     severity: Error,
     provenance: BreaksInstall,
-    why: "Which of two members is extracted depends on the tool.",
+    why: "Which of two members is extracted depends on the tool. A warning where they are equal.",
     source: FORMAT,
     fix: "Make the archive with the build backend.",
     example: "sample-1.0.tar.gz: sample-1.0/x.py: stands more than once",
@@ -280,9 +280,12 @@ const TWICE: Rule = Rule {
 };
 
 fn twice(_: &Dist, sdist: &Sdist, out: &mut Out) {
-    let mut seen = BTreeSet::new();
+    let mut seen = BTreeMap::new();
     for member in sdist.members.iter().filter(|member| !member.is_dir()) {
-        if !seen.insert(plain(&member.name)) {
+        let Some(first) = seen.insert(plain(&member.name), member) else { continue };
+        if first.sha256.is_some() && first.sha256 == member.sha256 {
+            out.only(Warning).at(&member.name, "stands more than once, with the same content");
+        } else {
             out.at(&member.name, "stands more than once");
         }
     }

@@ -16,7 +16,7 @@ fn list(name: &str, after: &str) -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     let text = std::fs::read_to_string(path).unwrap();
     let lines = text.lines().skip_while(|line| !line.starts_with(after));
-    let file = |line: &str| line.split_whitespace().nth(3).unwrap_or_default().to_owned();
+    let file = |line: &str| line.split_whitespace().nth(1).unwrap_or_default().to_owned();
     lines.filter(|line| !line.starts_with('#')).map(file).collect()
 }
 

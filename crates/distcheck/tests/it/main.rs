@@ -10,3 +10,4 @@ mod mutants;
 mod oracles;
 mod pypi;
 mod sets;
+mod systems;

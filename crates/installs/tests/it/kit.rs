@@ -30,7 +30,7 @@ pub(crate) fn releases() -> Vec<Vec<File>> {
 pub(crate) fn pip(version: &str) -> PathBuf {
     let start = format!("pip=={version} ");
     let line = include_str!("../pips.txt").lines().find(|line| line.starts_with(&start));
-    testkit::tools::corpus(line.and_then(|line| line.split_whitespace().nth(3)).unwrap())
+    testkit::tools::corpus(line.and_then(|line| line.split_whitespace().nth(1)).unwrap())
 }
 
 /// A Python that the oldest pips run on: 3.12 removed what they import.
