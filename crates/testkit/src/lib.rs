@@ -5,6 +5,7 @@ mod binary;
 pub mod fault;
 pub mod github;
 pub mod index;
+pub mod large;
 pub mod network;
 pub mod oidc;
 pub mod refusals;

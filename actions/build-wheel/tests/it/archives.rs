@@ -3,37 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::*;
+use testkit::large::{Large, peak};
 
-/// Writes a wheel of `sample` 1.0 to `argv[1]`: `argv[2]` members, the hashes
-/// of RECORD by `argv[3]`, one more member of `argv[4]` MB.
-const WRITE: &str = r#"
-import base64, hashlib, os, sys, zipfile
-path, count, algorithm, size = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
-record = []
-def listed(name, digest, size):
-    text = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-    record.append(f"{name},{algorithm}={text},{size}")
-with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-    def add(name, content):
-        archive.writestr(name, content)
-        listed(name, hashlib.new(algorithm, content).digest(), len(content))
-    for index in range(count):
-        add(f"sample/data/{index:06}.txt", b"%d\n" % index)
-    if size:
-        hasher = hashlib.new(algorithm)
-        block = os.urandom(1 << 20)
-        with archive.open("sample/large.bin", "w", force_zip64=True) as member:
-            for _ in range(size):
-                member.write(block)
-                hasher.update(block)
-        listed("sample/large.bin", hasher.digest(), size << 20)
-    add("sample/__init__.py", b"")
-    add("sample-1.0.dist-info/METADATA", b"Metadata-Version: 2.1\nName: sample\nVersion: 1.0\n")
-    add("sample-1.0.dist-info/WHEEL", b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-    record.append("sample-1.0.dist-info/RECORD,,")
-    archive.writestr("sample-1.0.dist-info/RECORD", "\n".join(record) + "\n")
-"#;
+use crate::support::*;
 
 /// Checks every member of `argv[1]` and prints their number.
 const READ: &str = "
@@ -41,13 +13,6 @@ import sys, zipfile
 archive = zipfile.ZipFile(sys.argv[1])
 assert archive.testzip() is None
 print(len(archive.namelist()))
-";
-
-/// Runs the program in `argv` and prints the most memory that it held, in MB.
-const PEAK: &str = "
-import resource, subprocess, sys
-subprocess.run(sys.argv[1:], check=True)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10)
 ";
 
 const NAME: &str = "sample-1.0-py3-none-any.whl";
@@ -58,9 +23,8 @@ fn python(code: &str) -> Command {
     command
 }
 
-fn wheel(folder: &Path, members: usize, algorithm: &str, megabytes: usize) {
-    let (members, megabytes) = (members.to_string(), megabytes.to_string());
-    succeed(python(WRITE).arg(folder.join(NAME)).args([&members, algorithm, &megabytes]));
+fn wheel(folder: &Path, members: usize, algorithm: &'static str, megabytes: usize) {
+    Large { members, algorithm, megabytes, ..Large::default() }.write(&folder.join(NAME));
 }
 
 #[test]
@@ -92,10 +56,8 @@ fn records_with_longer_hashes_are_valid() {
 fn a_large_wheel_is_streamed() {
     let folder = tempfile::tempdir().unwrap();
     wheel(folder.path(), 10, "sha256", 716);
-    let mut command = python(PEAK);
-    command.arg(env!("CARGO_BIN_EXE_build-wheel")).current_dir(folder.path());
-    let peak = succeed(command.args([NAME, "--smoke", "off"]));
-    let peak: u64 = peak.lines().last().unwrap().trim().parse().unwrap();
+    let program = [env!("CARGO_BIN_EXE_build-wheel"), NAME, "--smoke", "off"];
+    let peak = peak(&program, folder.path());
     assert!(peak <= 256, "{peak} MB");
     let read = succeed(python(READ).arg(folder.path().join("dist").join(NAME)));
     assert_eq!(read.trim(), "15");
