@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use toolkit::Ui;
 
 use crate::attestation::{self, Attestations, PAYLOAD};
-use crate::error::Error;
+use crate::error::{Error, count};
 use crate::identity::{IdentityProvider, reusable_workflow};
 use crate::inspect::Dist;
 use crate::trust::Trust;
@@ -109,6 +109,12 @@ impl<'a> Signer<'a> {
 
     /// One attestation for each of `dists`, checked as an index will check it.
     pub async fn attest(&self, dists: &[&Dist]) -> Result<Attestations, Error> {
+        if let Some(first) = dists.first() {
+            let others = dists.len() - 1;
+            let more =
+                if others == 0 { String::new() } else { format!(" and {}", count(others, "more file")) };
+            self.ui.info(format!("signing attestations of `{}`{more}", first.filename));
+        }
         let progress = self.ui.progress("signing attestations", Some(dists.len() as u64), "file");
         let progress = &progress;
         let one = |dist| async move {

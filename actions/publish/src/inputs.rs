@@ -218,7 +218,7 @@ fn release(reader: &mut Reader<'_>) -> Release {
         token: reader.secret("github-token"),
         tag: reader.text("tag"),
         tag_prefix: reader.text("tag-prefix"),
-        name: reader.text("release-name"),
+        name: reader.text("name"),
         notes: reader.path("release-notes"),
         changelog: reader.path("changelog"),
         generate_notes: reader.flag("generate-notes"),

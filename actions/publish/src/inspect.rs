@@ -47,6 +47,13 @@ pub struct Dist {
     pub requires: BTreeSet<String>,
 }
 
+/// The distributions, and what the rules of the gate warn about.
+#[derive(Debug)]
+pub(crate) struct Inspected {
+    pub(crate) dists: Vec<Dist>,
+    pub(crate) warnings: Vec<String>,
+}
+
 /// Reads and checks all distributions; every problem is reported at once. With
 /// `gate` they must pass what PyPI checks, too.
 pub(crate) fn inspect(
@@ -54,9 +61,9 @@ pub(crate) fn inspect(
     gathered: &Gathered,
     gate: Option<&Index>,
     ui: &Ui,
-) -> Result<Vec<Dist>, Error> {
+) -> Result<Inspected, Error> {
     let mut problems = Vec::new();
-    let mut dists = Vec::new();
+    let (mut dists, mut warnings) = (Vec::new(), Vec::new());
     for path in &gathered.dists {
         match read(path)? {
             Ok(dist) => dists.push(dist),
@@ -69,24 +76,32 @@ pub(crate) fn inspect(
     }
     duplicates(&dists, &mut problems);
     if let Some(index) = gate {
-        reject(&gathered.dists, index, &mut problems)?;
+        warnings = reject(&gathered.dists, index, &mut problems)?;
     }
-    if problems.is_empty() { Ok(dists) } else { Err(Error::Inspect(problems)) }
+    if problems.is_empty() { Ok(Inspected { dists, warnings }) } else { Err(Error::Inspect(problems)) }
 }
 
 /// What PyPI and TestPyPI would reject once half of the release is there: the
-/// rules that verify-dist applies, too.
-fn reject(paths: &[PathBuf], index: &Index, problems: &mut Vec<Problem>) -> Result<(), Error> {
+/// rules that verify-dist applies, too. Returns what they warn about.
+fn reject(paths: &[PathBuf], index: &Index, problems: &mut Vec<Problem>) -> Result<Vec<String>, Error> {
     let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(8);
     let dists = distcheck::scan(paths, &Limits::default(), threads)?;
     let verdict = distcheck::check(&Set { dists: &dists, ..Set::default() }, &Selection::Gate);
-    for finding in verdict.findings.iter().filter(|finding| finding.severity == Severity::Error) {
+    let mut warnings = Vec::new();
+    for finding in &verdict.findings {
         let file = finding.file.clone().unwrap_or_else(|| "the set".to_owned());
         let member = finding.member.as_ref().map(|member| format!("`{member}`: ")).unwrap_or_default();
-        let what = format!("{index} rejects it: {member}{} ({})", finding.message, finding.rule);
-        problems.push(Problem { file, what, advice: Advice::Gate });
+        let what = format!("{member}{} ({})", finding.message, finding.rule);
+        match finding.severity {
+            Severity::Error => {
+                let what = format!("{index} rejects it: {what}");
+                problems.push(Problem { file, what, advice: Advice::Gate });
+            }
+            Severity::Warning => warnings.push(format!("{file}: {what}")),
+            Severity::Note => {}
+        }
     }
-    Ok(())
+    Ok(warnings)
 }
 
 fn read(path: &Path) -> Result<Result<Dist, Problem>, Error> {

@@ -95,6 +95,9 @@ pub struct Report {
     /// Why the run failed, with its hint, for the summary.
     #[serde(skip)]
     pub error: Option<String>,
+    /// What the rules of the gate warn about, for the summary.
+    #[serde(skip)]
+    pub warnings: Vec<String>,
 }
 
 impl Report {
@@ -108,11 +111,32 @@ impl Report {
             files: Vec::new(),
             release: None,
             error: None,
+            warnings: Vec::new(),
         }
     }
 
-    /// A report in which nothing has happened yet.
-    pub fn new(index: &Index, plan: &Plan, dists: &[Dist]) -> Self {
+    /// Shows what the rules of the gate warn about; the first ones are enough to
+    /// see what went wrong.
+    pub fn warn(&mut self, mut warnings: Vec<String>, ui: &Ui) {
+        const SHOWN: usize = 8;
+        if warnings.is_empty() {
+            return;
+        }
+        let more = warnings.len().saturating_sub(SHOWN);
+        warnings.truncate(SHOWN);
+        if more > 0 {
+            warnings.push(format!("and {more} more; verify-dist lists all"));
+        }
+        ui.warning(format!("{}\n  {}", self.warned(), warnings.join("\n  ")));
+        self.warnings = warnings;
+    }
+
+    fn warned(&self) -> String {
+        format!("{} accepts these files with warnings:", self.index)
+    }
+
+    /// Adds the files of `plan`, to which nothing has happened yet.
+    pub fn add_files(&mut self, plan: &Plan, dists: &[Dist]) {
         let file = |dist: &Dist, step: &Step| FileReport {
             filename: dist.filename.clone(),
             package: dist.project.clone(),
@@ -130,8 +154,7 @@ impl Report {
             attempts: 0,
             message: step.conflict.clone(),
         };
-        let files = plan.steps().map(|step| file(&dists[step.dist], step)).collect();
-        Self { files, ..Self::empty(index) }
+        self.files = plan.steps().map(|step| file(&dists[step.dist], step)).collect();
     }
 
     /// The entry of a file.
@@ -233,6 +256,9 @@ impl Report {
             Summary::new().heading(2, &format!("Publish to {}: {}", self.index, word(self.result)));
         if let Some(error) = &self.error {
             summary = summary.paragraph(error);
+        }
+        if !self.warnings.is_empty() {
+            summary = summary.paragraph(&format!("{} {}", self.warned(), self.warnings.join("; ")));
         }
         if !self.files.is_empty() {
             summary = summary.table(&["File", "Package", "State", "Attested", "SHA-256", "Note"], rows);

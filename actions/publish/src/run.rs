@@ -11,7 +11,7 @@ use crate::error::{AuthError, Error};
 use crate::github::{ReleasePlan, Releaser};
 use crate::identity::IdentityProvider;
 use crate::inputs::{Attesting, Depth, Inputs, ReleaseMode};
-use crate::inspect::{self, Dist};
+use crate::inspect::{self, Dist, Inspected};
 use crate::local_credentials;
 use crate::plan::{self, Action, Plan};
 use crate::probe::{self, Expectation, IndexReader, IndexState};
@@ -67,7 +67,7 @@ struct Local {
     ready_made: Attestations,
 }
 
-fn local(inputs: &Inputs, ui: &Ui) -> Result<Local, Error> {
+fn local(inputs: &Inputs, ui: &Ui, report: &mut Report) -> Result<Local, Error> {
     let gathered = paths::gather(&inputs.files.paths)?;
     if !gathered.others.is_empty() {
         let names: Vec<String> = gathered.others.iter().map(|path| format!("`{}`", path.display())).collect();
@@ -76,7 +76,8 @@ fn local(inputs: &Inputs, ui: &Ui) -> Result<Local, Error> {
     // No rule of PyPI applies to a GitHub Release.
     let is_release_only = inputs.release.mode == ReleaseMode::Only;
     let gate = Some(&inputs.index).filter(|index| index.known.is_some() && !is_release_only);
-    let dists = inspect::inspect(&inputs.files, &gathered, gate, ui)?;
+    let Inspected { dists, warnings } = inspect::inspect(&inputs.files, &gathered, gate, ui)?;
+    report.warn(warnings, ui);
     let config = inputs.attesting.trust_config.as_deref();
     let ready_made = attestation::read(&gathered.attestations, &dists, config)?;
     Ok(Local { dists, ready_made })
@@ -109,7 +110,7 @@ async fn publish(
     if let Some(simple) = &inputs.access.simple {
         simple.mask(ui);
     }
-    let Local { dists, ready_made } = local(inputs, ui)?;
+    let Local { dists, ready_made } = local(inputs, ui, report)?;
     let agent = concat!("publish/", env!("CARGO_PKG_VERSION"));
     let client = Client::new(agent, &invocation.env, Retry::within(inputs.sending.retry_for), ui)?;
     let mut releaser = releaser(inputs, invocation, &client, ui, &dists)?;
@@ -174,7 +175,7 @@ async fn release_only(
     report: &mut Report,
 ) -> Result<Exit, Error> {
     let plan = plan::plan("GitHub", dists, &inputs.files.order, None)?;
-    *report = Report::new(&inputs.index, &plan, dists);
+    report.add_files(&plan, dists);
     if let Some(page) = releaser.run().await? {
         (report.release, report.result) = (Some(page), Outcome::Published);
     }
@@ -214,7 +215,7 @@ impl Session<'_> {
         for what in plan.too_early(self.dists) {
             self.ui.warning(format!("`package-order`: {what}"));
         }
-        *report = Report::new(&inputs.index, &plan, self.dists);
+        report.add_files(&plan, self.dists);
         for (step, dist) in plan.steps().map(|step| (step, &self.dists[step.dist])) {
             let listed = state.as_ref().and_then(|state| state.listed(dist));
             if let (Action::Keep, Some(listed), Some(file)) =

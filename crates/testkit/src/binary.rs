@@ -59,27 +59,7 @@ impl Elf {
         };
         let mut dynamic: Vec<(u64, u64)> = self.needed.iter().map(|library| (1, name(library))).collect();
         dynamic.extend(self.runpath.as_ref().map(|path| (29, name(path))));
-        let mut versions = Vec::new();
-        if let Some((library, version)) = &self.version {
-            for (value, wide) in [(1, false), (1, false), (name(library), true), (16, true), (0, true)] {
-                push(&mut versions, value, wide);
-            }
-            for (value, wide) in [(0, true), (0, false), (2, false), (name(version), true), (0, true)] {
-                push(&mut versions, value, wide);
-            }
-        }
-        let mut symbols = vec![0; 24];
-        if let Some(symbol) = &self.undefined {
-            push(&mut symbols, name(symbol), true);
-            symbols.extend([0x12, 0, 0, 0]);
-            symbols.extend([0; 16]);
-        }
-        if let Some(symbol) = &self.defined {
-            push(&mut symbols, name(symbol), true);
-            // In some section.
-            symbols.extend([0x12, 0, 1, 0]);
-            symbols.extend([0; 16]);
-        }
+        let (versions, symbols) = (self.versions(&mut name), self.symbols(&mut name));
         let headers = 64 + 56 * 4;
         let interpreter = self.interpreter.clone().map(|path| path + "\0").unwrap_or_default().into_bytes();
         let names_at = headers + interpreter.len() as u64;
@@ -96,20 +76,9 @@ impl Elf {
         }
         dynamic.push((0, 0));
         let size = dynamic_at + dynamic.len() as u64 * 16;
-
-        let mut out = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
-        out.extend([if self.is_static { 2 } else { 3 }, 0]);
-        out.extend(self.machine.to_le_bytes());
-        out.extend(1u32.to_le_bytes());
-        for value in [0u64, 64, 0] {
-            out.extend(value.to_le_bytes());
-        }
-        out.extend(0u32.to_le_bytes());
-        for value in [64u16, 56, 4, 64, 0, 0] {
-            out.extend(value.to_le_bytes());
-        }
         let interpreter_kind = if interpreter.is_empty() { 0 } else { 3 };
         let stack = if self.exec_stack { 7 } else { 6 };
+        let mut out = self.header();
         for (kind, flags, at, length) in [
             (1u32, 5u32, 0, size),
             (if self.is_static { 0 } else { 2 }, 6, dynamic_at, dynamic.len() as u64 * 16),
@@ -130,6 +99,50 @@ impl Elf {
         out.extend(symbols);
         for (tag, value) in dynamic {
             out.extend(tag.to_le_bytes());
+            out.extend(value.to_le_bytes());
+        }
+        out
+    }
+
+    /// `.gnu.version_r`; `name` adds to the string table.
+    fn versions(&self, name: &mut impl FnMut(&str) -> u64) -> Vec<u8> {
+        let mut out = Vec::new();
+        if let Some((library, version)) = &self.version {
+            for (value, wide) in [(1, false), (1, false), (name(library), true), (16, true), (0, true)] {
+                push(&mut out, value, wide);
+            }
+            for (value, wide) in [(0, true), (0, false), (2, false), (name(version), true), (0, true)] {
+                push(&mut out, value, wide);
+            }
+        }
+        out
+    }
+
+    /// `.dynsym`; `name` adds to the string table.
+    fn symbols(&self, name: &mut impl FnMut(&str) -> u64) -> Vec<u8> {
+        let mut out = vec![0; 24];
+        // Of no section, then of some section.
+        for (symbol, section) in [(&self.undefined, 0), (&self.defined, 1)] {
+            if let Some(symbol) = symbol {
+                push(&mut out, name(symbol), true);
+                out.extend([0x12, 0, section, 0]);
+                out.extend([0; 16]);
+            }
+        }
+        out
+    }
+
+    /// The file header, before four program headers.
+    fn header(&self) -> Vec<u8> {
+        let mut out = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+        out.extend([if self.is_static { 2 } else { 3 }, 0]);
+        out.extend(self.machine.to_le_bytes());
+        out.extend(1u32.to_le_bytes());
+        for value in [0u64, 64, 0] {
+            out.extend(value.to_le_bytes());
+        }
+        out.extend(0u32.to_le_bytes());
+        for value in [64u16, 56, 4, 64, 0, 0] {
             out.extend(value.to_le_bytes());
         }
         out

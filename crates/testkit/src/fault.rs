@@ -196,7 +196,13 @@ impl Shared {
             }
             // With unread bytes in it a closed socket is a reset one.
             Some(Fault::Reset) => return self.read_body(&mut client, &head, half).await.map(drop),
-            Some(Fault::Early(answer)) => return client.write_all(answer).await,
+            Some(Fault::Early(answer)) => {
+                client.write_all(answer).await?;
+                client.shutdown().await?;
+                // Closed with unread bytes, the socket would be reset, and the
+                // answer lost: servers read on for a while.
+                return drain(&mut client).await;
+            }
             _ => {}
         }
         let body = self.read_body(&mut client, &head, head.length).await?;

@@ -6,6 +6,9 @@
 //! reading the log, several shards, timestamp authorities, and most extensions
 //! of Fulcio's certificates.
 
+mod encoding;
+mod tree;
+
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -25,9 +28,13 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use sigstore_crypto::KeyPair;
 use time::{Duration, OffsetDateTime};
+use tokio::sync::Barrier;
 
 use crate::oidc::Issued;
 use crate::server::Server;
+
+use encoding::{contents, der, encode, pem, prefixed, tbs};
+use tree::{path, root};
 
 /// The services; they end with this value.
 pub struct Sigstore {
@@ -50,6 +57,8 @@ struct Shared {
     life: AtomicI64,
     /// Whether the log's signatures are those of another key.
     forged: AtomicBool,
+    /// So many entries are waited for before any is answered.
+    together: Mutex<Option<Arc<Barrier>>>,
 }
 
 /// A log's key.
@@ -87,10 +96,6 @@ fn always() -> Value {
     json!({ "start": "2020-01-01T00:00:00Z" })
 }
 
-fn encode(bytes: &[u8]) -> String {
-    BASE64_STANDARD.encode(bytes)
-}
-
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -125,6 +130,7 @@ impl Sigstore {
             lost: Mutex::new(lost),
             life: AtomicI64::new(600),
             forged: AtomicBool::new(false),
+            together: Mutex::default(),
         });
         let state = Arc::clone(&shared);
         let server = Server::start(|_| {
@@ -147,6 +153,14 @@ impl Sigstore {
     #[must_use]
     pub fn with_forged_entries(self) -> Self {
         self.shared.forged.store(true, Ordering::SeqCst);
+        self
+    }
+
+    /// The same services, whose log answers each request for an entry only when
+    /// `count` of them are waiting.
+    #[must_use]
+    pub fn with_entries_together(self, count: usize) -> Self {
+        *self.shared.together.lock().expect("no panic while locked") = Some(Arc::new(Barrier::new(count)));
         self
     }
 
@@ -215,12 +229,6 @@ impl PublicKeyData for Key {
     }
 }
 
-/// What a PEM text holds.
-fn contents(text: &str) -> Option<Vec<u8>> {
-    let lines: String = text.lines().filter(|line| !line.starts_with('-')).map(str::trim).collect();
-    BASE64_STANDARD.decode(lines).ok()
-}
-
 /// Fulcio: a certificate for the identity, with the log's timestamp in it.
 async fn certify(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) -> Response {
     let token = request["credentials"]["oidcIdentityToken"].as_str().unwrap_or_default();
@@ -281,48 +289,15 @@ fn timestamps(shared: &Shared, tbs: &[u8]) -> Vec<u8> {
     prefixed(&prefixed(&sct))
 }
 
-/// `bytes` after their length in two bytes.
-fn prefixed(bytes: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(bytes.len()).expect("a short value");
-    [&length.to_be_bytes()[..], bytes].concat()
-}
-
-/// A DER value of less than 64 KiB.
-fn der(tag: u8, content: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(content.len()).expect("a short value");
-    let [high, low] = length.to_be_bytes();
-    let head = match length {
-        0..=127 => vec![tag, low],
-        128..=255 => vec![tag, 0x81, low],
-        _ => vec![tag, 0x82, high, low],
-    };
-    [&head, content].concat()
-}
-
-/// The part of a certificate that is signed: the first value within it.
-fn tbs(certificate: &[u8]) -> &[u8] {
-    let value = |der: &[u8]| match der[1] {
-        0x82 => (4, usize::from(der[2]) << 8 | usize::from(der[3])),
-        0x81 => (3, usize::from(der[2])),
-        short => (2, usize::from(short)),
-    };
-    let inner = &certificate[value(certificate).0..];
-    let (head, length) = value(inner);
-    &inner[..head + length]
-}
-
-fn pem(der: &[u8]) -> String {
-    let text = encode(der);
-    let lines: Vec<&str> =
-        text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).expect("ASCII")).collect();
-    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
-}
-
 /// Rekor: an entry with its inclusion proof, checkpoint and timestamp.
 async fn log(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) -> Response {
     let Some(body) = body(&request) else {
         return (StatusCode::BAD_REQUEST, "not a dsse entry").into_response();
     };
+    let together = shared.together.lock().expect("no panic while locked").clone();
+    if let Some(together) = together {
+        together.wait().await;
+    }
     let leaf = sha256(&[&[0], body.as_bytes()]);
     let mut leaves = shared.leaves.lock().expect("no panic while locked");
     if leaves.contains(&leaf) {
@@ -380,29 +355,4 @@ fn body(request: &Value) -> Option<String> {
         },
     });
     Some(body.to_string())
-}
-
-/// The largest power of two below the number of leaves (RFC 6962, 2.1).
-fn split(leaves: &[[u8; 32]]) -> usize {
-    leaves.len().next_power_of_two() / 2
-}
-
-fn root(leaves: &[[u8; 32]]) -> [u8; 32] {
-    if let [leaf] = leaves {
-        return *leaf;
-    }
-    let (left, right) = leaves.split_at(split(leaves));
-    sha256(&[&[1], &root(left), &root(right)])
-}
-
-fn path(index: usize, leaves: &[[u8; 32]]) -> Vec<[u8; 32]> {
-    if leaves.len() == 1 {
-        return Vec::new();
-    }
-    let at = split(leaves);
-    let (left, right) = leaves.split_at(at);
-    let (mut below, beside) =
-        if index < at { (path(index, left), root(right)) } else { (path(index - at, right), root(left)) };
-    below.push(beside);
-    below
 }

@@ -126,7 +126,7 @@ pub static SPEC: Spec = Spec {
             InputKind::Path,
             "A Markdown file whose section about the version becomes the notes, where `release-notes` is not given.",
         ),
-        Input::new("release-name", InputKind::Text, "The release's title; by default the tag."),
+        Input::new("name", InputKind::Text, "The release's title; by default the tag."),
         Input::new(
             "generate-notes",
             InputKind::Flag,

@@ -77,3 +77,13 @@ fn all_faults_come_at_once() {
         assert!(error.contains(&format!("input `{name}`")), "{error}");
     }
 }
+
+/// A shell exports the secrets once, for every program.
+#[test]
+fn the_secrets_are_no_unknown_inputs_of_other_actions() {
+    let other = toolkit::Spec { name: "other", inputs: &[], ..SPEC.clone() };
+    for secret in SPEC.inputs.iter().filter(|input| input.kind == toolkit::InputKind::Secret) {
+        let env = Env::from_iter([(secret.variable(), "x".to_owned())]);
+        assert_eq!(Reader::new(&other, &env).finish(()), Ok(()), "{}", secret.name);
+    }
+}

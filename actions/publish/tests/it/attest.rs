@@ -191,3 +191,37 @@ fn an_attestation_is_verified_before_it_is_sent() {
     assert!(ran.text.contains("the new attestation is not valid"), "{}", ran.text);
     assert!(index.shelf().uploads.is_empty());
 }
+
+/// The log answers no entry before all four are waiting for it.
+#[test]
+fn files_are_signed_in_parallel_and_the_wait_is_visible() {
+    let (set, oidc) = (Set::htty(), Oidc::start(0));
+    let sigstore = Sigstore::start(oidc.issued(), 0).with_entries_together(4);
+    let index =
+        Warehouse::start(Behaviour::default(), Some(oidc.issued())).with_projects(&["htty", "htty-core"]);
+    let config = set.folder.path().join("trust-config.json");
+    std::fs::write(&config, sigstore.trust_config().to_string()).unwrap();
+    let args = ["--attestations", "required", "--trust-config", config.to_str().unwrap()];
+    let ran = set.publish_trusted(&index.url(), &oidc, &args).expect(0);
+    ran.all("uploaded");
+    assert_eq!(sigstore.certificates(), 1, "one key and certificate for all of them");
+    let text =
+        "signing attestations of `htty_core-0.3.0-py3-none-manylinux_2_17_x86_64.whl` and 3 more files";
+    assert!(ran.text.contains(text), "{}", ran.text);
+}
+
+/// The wait for sigstore ends, and shows what is waited for.
+#[test]
+fn a_log_that_is_down_is_given_up() {
+    let (set, oidc) = (Set::htty(), Oidc::start(0));
+    let sigstore = Sigstore::start(oidc.issued(), u32::MAX);
+    let index =
+        Warehouse::start(Behaviour::default(), Some(oidc.issued())).with_projects(&["htty", "htty-core"]);
+    let config = set.folder.path().join("trust-config.json");
+    std::fs::write(&config, sigstore.trust_config().to_string()).unwrap();
+    let args = ["--attestations", "required", "--trust-config", config.to_str().unwrap()];
+    let ran = set.publish_trusted(&index.url(), &oidc, &args).expect(3);
+    assert!(ran.text.contains("no entry in the transparency log"), "{}", ran.text);
+    assert!(ran.text.contains("503") && ran.text.contains("retrying in"), "{}", ran.text);
+    assert!(index.shelf().uploads.is_empty());
+}

@@ -146,3 +146,28 @@ fn only_pypi_has_pypis_rules() {
     set.run(command).expect(0);
     assert!(github.repository().releases[0].assets.contains_key(&wheel.filename()));
 }
+
+/// What PyPI accepts with an e-mail to the owners: the run goes on, and says so
+/// in the log and in the summary.
+#[test]
+fn what_the_index_warns_about_is_shown() {
+    let set = Set::empty();
+    let summary = set.folder.path().join("summary");
+    let wheel = sample::pure();
+    let mut members = wheel.finished();
+    members
+        .iter_mut()
+        .filter(|member| member.name.ends_with("/RECORD"))
+        .for_each(|record| record.data.clear());
+    std::fs::write(set.dist().join(wheel.filename()), zip(&members)).unwrap();
+    let mut command = set.command();
+    command.args(["--manifest", "none", "--index", "pypi", "--dry-run", "offline"]);
+    command.env("GITHUB_ACTIONS", "true").env("GITHUB_OUTPUT", set.folder.path().join("output"));
+    command.env("GITHUB_STEP_SUMMARY", &summary);
+    let ran = set.run(command).expect(0);
+    let summary = std::fs::read_to_string(summary).unwrap();
+    for text in [&ran.text, &summary] {
+        assert!(text.contains("accepts these files with warnings"), "{text}");
+        assert!(text.contains("not listed in RECORD (REC004)"), "{text}");
+    }
+}

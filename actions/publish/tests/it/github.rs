@@ -250,7 +250,7 @@ fn title_target_and_latest_are_the_users() {
         (&["--make-latest", "false"], "v0.3.0", "main", Some("false")),
         (&["--make-latest", "legacy"], "v0.3.0", "main", Some("legacy")),
         (
-            &["--release-name", "Third", "--target", "release-branch", "--make-latest", "true"],
+            &["--name", "Third", "--target", "release-branch", "--make-latest", "true"],
             "Third",
             "release-branch",
             Some("true"),

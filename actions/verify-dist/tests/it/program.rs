@@ -39,6 +39,17 @@ fn a_sound_set_gets_a_manifest() {
     assert!(std::fs::read_to_string(outputs).unwrap().contains(&digest));
 }
 
+/// A shell that exports publish's secrets runs verify-dist, too.
+#[test]
+fn exported_secrets_of_publish_are_no_error() {
+    let folder = folder(&Wheel::sample("py3-none-any"));
+    let secrets = ["INPUT_PASSWORD", "INPUT_SIMPLE_PASSWORD", "INPUT_GITHUB_TOKEN"];
+    let output = verify(folder.path()).envs(secrets.map(|name| (name, "a-secret"))).assert().code(0);
+    let output = output.get_output();
+    let text = String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned();
+    assert!(!text.contains("a-secret") && !text.contains("unknown input"), "{text}");
+}
+
 #[test]
 fn an_error_leaves_no_manifest() {
     let folder = folder(&bad());

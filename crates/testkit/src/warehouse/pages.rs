@@ -9,7 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 
-use super::state::{Shared, Stored, TOKEN};
+use super::state::{Shared, Shelf, Stored, TOKEN};
 use super::upload::plain;
 
 pub(super) async fn page(
@@ -27,39 +27,7 @@ pub(super) async fn page(
     if let Some(other) = shelf.behaviour.forwards.filter(|_| !exists) {
         return (StatusCode::FOUND, [(header::LOCATION, format!("{other}{project}/"))]).into_response();
     }
-    let attests = !shelf.behaviour.no_attestations;
-    let other = |number: usize| {
-        let name = format!("{}-0.0.{number}.tar.gz", project.replace('-', "_"));
-        json!({
-            "filename": name, "url": format!("{}files/{name}", state.root), "size": 1, "yanked": false,
-            "hashes": { "sha256": format!("{number:064x}") }, "upload-time": "2020-01-01T00:00:00Z",
-            "requires-python": ">=3.8, !=3.9.0, !=3.9.1", "provenance": null,
-        })
-    };
-    let mut files: Vec<Value> = (0..shelf.behaviour.padding).map(other).collect();
-    let own = shelf
-        .files
-        .iter()
-        .filter(|(_, stored)| stored.project == project)
-        .map(|(name, stored)| {
-            json!({
-                "filename": name, "url": format!("{}files/{name}", state.root), "yanked": stored.yanked,
-                "hashes": { "sha256": stored.sha256 },
-                "upload-time": stored.uploaded.format(&Rfc3339).expect("a time that can be written"),
-                "provenance": attested(stored).filter(|_| attests).map(|_| format!("/integrity/{name}/provenance")),
-            })
-        });
-    files.extend(own);
-    let mut fresh = json!({
-        "meta": { "api-version": "1.4", "_last-serial": shelf.order.len() }, "name": project, "files": files,
-    });
-    if let Some(status) = shelf.behaviour.status {
-        fresh["project-status"] = json!({ "status": status });
-    }
-    // A cache keeps the answer that there is no such project, too.
-    if !exists && !shelf.files.values().any(|stored| stored.project == project) {
-        fresh = Value::Null;
-    }
+    let fresh = fresh(&shelf, &state.root, &project);
     let (cached, as_html) = (shelf.behaviour.cached, shelf.behaviour.html);
     let (left, page) = shelf.pages.entry(project).or_insert((cached, fresh.clone()));
     if *left > 0 {
@@ -75,6 +43,44 @@ pub(super) async fn page(
     }
     let kind = [(header::CONTENT_TYPE, "application/vnd.pypi.simple.v1+json")];
     (kind, page.to_string()).into_response()
+}
+
+/// The page that no cache has yet; null where there is no such project.
+fn fresh(shelf: &Shelf, root: &str, project: &str) -> Value {
+    // A cache keeps the answer that there is no such project, too.
+    if !shelf.projects.contains(project) && !shelf.files.values().any(|stored| stored.project == project) {
+        return Value::Null;
+    }
+    let attests = !shelf.behaviour.no_attestations;
+    let other = |number: usize| {
+        let name = format!("{}-0.0.{number}.tar.gz", project.replace('-', "_"));
+        json!({
+            "filename": name, "url": format!("{root}files/{name}"), "size": 1, "yanked": false,
+            "hashes": { "sha256": format!("{number:064x}") }, "upload-time": "2020-01-01T00:00:00Z",
+            "requires-python": ">=3.8, !=3.9.0, !=3.9.1", "provenance": null,
+        })
+    };
+    let mut files: Vec<Value> = (0..shelf.behaviour.padding).map(other).collect();
+    let own = shelf
+        .files
+        .iter()
+        .filter(|(_, stored)| stored.project == project)
+        .map(|(name, stored)| {
+            json!({
+                "filename": name, "url": format!("{root}files/{name}"), "yanked": stored.yanked,
+                "hashes": { "sha256": stored.sha256 },
+                "upload-time": stored.uploaded.format(&Rfc3339).expect("a time that can be written"),
+                "provenance": attested(stored).filter(|_| attests).map(|_| format!("/integrity/{name}/provenance")),
+            })
+        });
+    files.extend(own);
+    let mut page = json!({
+        "meta": { "api-version": "1.4", "_last-serial": shelf.order.len() }, "name": project, "files": files,
+    });
+    if let Some(status) = shelf.behaviour.status {
+        page["project-status"] = json!({ "status": status });
+    }
+    page
 }
 
 /// The same page as HTML (PEP 503).
