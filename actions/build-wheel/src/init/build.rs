@@ -35,6 +35,8 @@ pub(super) struct Translation {
     pub(super) tags: Vec<String>,
     /// The environment of the job that publishes.
     pub(super) environment: Option<String>,
+    /// Whether it uploads to an index.
+    pub(super) publishes: bool,
     /// What has no counterpart, each with its place.
     pub(super) notes: Vec<String>,
 }

@@ -41,7 +41,7 @@ fn with_values(parsed: &SpannedExpr<'_>, expression: &str, contexts: &Value) -> 
         let value = path.try_fold(contexts.get(name)?, |value, key| {
             let is_name = key.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
             // A step may set a variable that the file does not name.
-            let missing = (name == "matrix").then_some(&Value::Null);
+            let missing = ["matrix", "inputs"].contains(&name).then_some(&Value::Null);
             value.get(key).or(missing).filter(|_| is_name)
         })?;
         out += &expression[done..origin.span.start];

@@ -26,8 +26,16 @@ pub(super) fn translate(step: &Step<'_>, out: &mut Translation) {
     let mut args = String::new();
     let mut command = "build".to_owned();
     for (name, value) in step.mapping("with") {
+        if name == "sccache" {
+            if value.as_deref() != Some("false") {
+                out.note(format!("{place}: `sccache`: a release is built without a compiler cache"));
+            }
+            continue;
+        }
         let Some(value) = value else {
             out.note(format!("{place}: `{name}` depends on the run"));
+            // Which Pythons they name is not known.
+            request.finds_pythons |= name == "args";
             continue;
         };
         match name.as_str() {
@@ -41,7 +49,6 @@ pub(super) fn translate(step: &Step<'_>, out: &mut Translation) {
             "container" if value == "off" => {}
             "rust-toolchain" if value == "stable" => {}
             "maturin-version" if value == "latest" => {}
-            "sccache" => out.note(format!("{place}: `sccache`: a release is built without a compiler cache")),
             _ => out.note(format!("{place}: `{name}: {}`", first_line(&value))),
         }
     }
@@ -49,43 +56,85 @@ pub(super) fn translate(step: &Step<'_>, out: &mut Translation) {
     match command.as_str() {
         "build" => {}
         "sdist" => request.is_sdist = true,
-        "upload" | "publish" => return,
+        // It builds, too.
+        "publish" => request.with_sdist = true,
+        "upload" => return,
         other => return out.note(format!("{place}: `command: {other}`")),
     }
     options(&args, &place, &mut request, out);
     add(step, request, out);
 }
 
-/// Translates `maturin build` and `maturin sdist` in a step's commands; other
-/// commands are noted.
+/// The commands of maturin that build.
+pub(super) const COMMANDS: [&str; 3] = ["maturin build", "maturin sdist", "maturin publish"];
+
+/// Translates what builds in a step's commands; other commands are noted.
 pub(super) fn translate_run(step: &Step<'_>, run: &str, out: &mut Translation) {
     let joined = run.replace("\\\n", " ");
+    let mut directory = working_directory(step);
     for line in joined.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        let build = ["maturin build", "maturin sdist"].into_iter().find(|text| line.contains(text));
+        let text = super::expression::interpolate(line, step.row().contexts());
+        let change = text.and_then(|text| changed_directory(&text, directory.as_deref()));
+        if let Some((path, is_line)) = change {
+            directory = Some(path);
+            if is_line {
+                continue;
+            }
+        }
+        let build = COMMANDS.into_iter().find(|text| line.contains(text));
         let Some((command, (before, args))) = build.and_then(|text| Some((text, line.split_once(text)?)))
         else {
             out.note(format!("{}: `run: {line}`", step.place()));
             continue;
         };
-        let mut request = Request { is_sdist: command.ends_with("sdist"), ..Request::default() };
+        let is_sdist = command.ends_with("sdist");
+        let with_sdist = command.ends_with("publish");
+        let mut request = Request { is_sdist, with_sdist, ..Request::default() };
         environment(step, &mut request, out);
-        for (name, value) in before.split_whitespace().filter_map(|word| word.split_once('=')) {
+        let variables =
+            if before.contains('$') { Vec::new() } else { shlex::split(before).unwrap_or_default() };
+        for (name, value) in variables.iter().filter_map(|word| word.split_once('=')) {
             match name {
-                "MACOSX_DEPLOYMENT_TARGET" => value.trim_matches(['"', '\'']).clone_into(&mut request.macos),
-                _ => out.note(format!("{}: `env.{name}`: `{value}`", step.place())),
+                "MACOSX_DEPLOYMENT_TARGET" => value.clone_into(&mut request.macos),
+                _ if !name.starts_with('-') => {
+                    out.note(format!("{}: `env.{name}`: `{value}`", step.place()));
+                }
+                _ => {}
             }
         }
-        request.directory = step.field("working-directory").and_then(|value| step.row().text(value));
+        request.directory.clone_from(&directory);
         let args = super::expression::interpolate(args, step.row().contexts()).unwrap_or_else(|| {
             out.note(format!("{}: `run: {line}` depends on the run", step.place()));
+            // Which Pythons it names is not known.
+            request.finds_pythons = !is_sdist;
             String::new()
         });
-        if args.contains('$') {
+        if before.contains('$') && !before.contains("${{") || args.contains('$') {
             out.note(format!("{}: `run: {line}` has variables of the shell", step.place()));
         }
         options(&args, &step.place(), &mut request, out);
         add(step, request, out);
     }
+}
+
+/// Where `cd` at the beginning of a line leads to, and whether it is the whole
+/// line.
+fn changed_directory(line: &str, above: Option<&str>) -> Option<(String, bool)> {
+    let change = line.strip_prefix("cd ")?;
+    let (path, is_line) = match change.split_once("&&") {
+        Some((path, _)) => (path, false),
+        None => (change, true),
+    };
+    let path = path.trim().trim_matches(['"', '\'']);
+    let joined = above.map_or_else(|| path.to_owned(), |above| format!("{above}/{path}"));
+    (!path.contains(['$', ';', '|'])).then_some((joined, is_line))
+}
+
+/// Where a step's commands run: what it says, or the default of its job or
+/// its workflow.
+fn working_directory(step: &Step<'_>) -> Option<String> {
+    let own = step.field("working-directory");
+    own.and_then(|value| step.row().text(value)).or_else(|| step.row().working_directory())
 }
 
 /// The step's variables: the macOS floor has an input of its own.
@@ -122,6 +171,9 @@ fn options(args: &str, place: &str, request: &mut Request, out: &mut Translation
                 request.directory =
                     Some(if directory.is_empty() { ".".to_owned() } else { directory.to_owned() });
             }
+            "--no-sdist" => request.with_sdist = false,
+            // How it uploads.
+            "--skip-existing" | "--non-interactive" => {}
             "--find-interpreter" | "-f" => request.finds_pythons = true,
             "--sdist" => request.with_sdist = true,
             "--universal2" => "universal2".clone_into(&mut request.target),
@@ -191,7 +243,8 @@ fn add(step: &Step<'_>, request: Request, out: &mut Translation) {
     let macos = if request.macos.is_empty() {
         String::new()
     } else {
-        format!("macosx_{}", request.macos.replace('.', "_"))
+        let minor = if request.macos.contains('.') { "" } else { "_0" };
+        format!("macosx_{}{minor}", request.macos.replace('.', "_"))
     };
     for target in targets {
         let mut compatibility = if target.is_linux() { floor(&request.manylinux) } else { macos.clone() };
@@ -201,7 +254,12 @@ fn add(step: &Step<'_>, request: Request, out: &mut Translation) {
             "musllinux_1_2".clone_into(&mut compatibility);
         }
         if !compatibility.is_empty() && Compatibility::parse(&compatibility).is_err() {
-            out.note(format!("{}: `manylinux: {}`", step.place(), request.manylinux));
+            let (name, value) = if target.is_linux() {
+                ("manylinux", &request.manylinux)
+            } else {
+                ("MACOSX_DEPLOYMENT_TARGET", &request.macos)
+            };
+            out.note(format!("{}: `{name}: {value}`", step.place()));
         }
         for python in &pythons {
             out.builds.push(Build {

@@ -12,8 +12,10 @@ mod own;
 mod pins;
 mod platform;
 mod project;
+mod published;
 mod release;
 mod render;
+mod source;
 mod steps;
 mod translate;
 mod wheel_job;
@@ -24,13 +26,12 @@ use std::path::{Path, PathBuf};
 
 use toolkit::{Command, Env, Exit, FileError, Input, InputKind, Invocation, Ui, write_atomic};
 
-use self::build::Translation;
 pub(crate) use self::error::InitError;
-use self::names::{CARRIED_REQUIREMENTS, NOTES, REQUIREMENTS, WORKFLOW};
+use self::names::{CARRIED_REQUIREMENTS, REQUIREMENTS, WORKFLOW};
 use self::pins::Pins;
+use self::platform::Platform;
 use self::project::Project;
 use self::release::Release;
-use self::workflow::Workflow;
 
 /// The command on the command line.
 pub(crate) const COMMAND: Command = Command::new(
@@ -46,6 +47,18 @@ pub(crate) const COMMAND: Command = Command::new(
         InputKind::Path,
         "Translate an existing workflow that uses maturin-action or cibuildwheel. What has no counterpart is listed, on the terminal and in the new workflow.",
     ),
+    Input::new(
+        "platforms",
+        InputKind::Text,
+        "Build for these and no others: Rust targets, or platform tags such as `manylinux_2_28_aarch64`, with commas between them. By default those of the workflow that was written; for a new one those of the files on the index and of the present workflow, else the eight common ones.",
+    ),
+    Input::new(
+        "index",
+        InputKind::Text,
+        "Where the project's files are: `pypi`, `testpypi` or the URL of a Simple API. It is asked for a new workflow, for ten seconds at most.",
+    )
+    .or("pypi"),
+    Input::new("offline", InputKind::Flag, "Ask neither the index nor `git ls-remote`.").or("false"),
     Input::new("dry-run", InputKind::Flag, "Write nothing; print the difference.").or("false"),
     Input::new("check", InputKind::Flag, "Write nothing; exit with 1 if the workflow is not up to date. Pins do not count.").or("false"),
     Input::new("pin", InputKind::Text, "Pin the actions to this commit; by default to the newest tag `v…`, which `git ls-remote` is asked for."),
@@ -58,6 +71,9 @@ struct Options {
     flake_attr: Option<String>,
     workflow: PathBuf,
     from: Option<PathBuf>,
+    platforms: Vec<Platform>,
+    index: String,
+    is_offline: bool,
     is_check: bool,
     is_dry_run: bool,
     pin: Option<String>,
@@ -101,12 +117,28 @@ impl Options {
             root,
             flake_attr: input("INPUT_FLAKE_ATTR").map(str::to_owned),
             from: option("from-maturin-action").map(PathBuf::from),
+            platforms: platforms(option("platforms").map_or("", String::as_str))?,
+            index: option("index").map_or("pypi", String::as_str).to_owned(),
+            is_offline: flag("offline", option("offline").map(String::as_str))?,
             is_check: flag("check", option("check").map(String::as_str))?,
             is_dry_run: flag("dry-run", option("dry-run").map(String::as_str))?,
             pin,
             repository: repository.or_else(|| option_env!("GITHUB_REPOSITORY").map(str::to_owned)),
         })
     }
+}
+
+/// The list of `--platforms`.
+fn platforms(text: &str) -> Result<Vec<Platform>, InitError> {
+    let names = text.split([',', ' ', '\n']).filter(|name| !name.is_empty());
+    let error = |found: &str| InitError::Option {
+        option: "platforms",
+        expected: "Rust targets or platform tags of Linux and macOS, such as `x86_64-unknown-linux-gnu,manylinux_2_28_aarch64`",
+        found: found.to_owned(),
+    };
+    let found: Vec<Platform> =
+        names.map(|name| Platform::parse(name).ok_or_else(|| error(name))).collect::<Result<_, _>>()?;
+    if found.is_empty() && !text.is_empty() { Err(error(text)) } else { Ok(found) }
 }
 
 /// Runs the command.
@@ -118,7 +150,7 @@ pub(crate) fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, InitError> {
     if block.is_none() && !old.trim().is_empty() {
         return Err(InitError::Foreign(options.workflow));
     }
-    let translation = translation(&options, &project, block, ui)?;
+    let translation = source::translation(&options, &project, block, &invocation.env, ui)?;
     let release = Release::new(&project, translation);
     report(&project, &release, ui);
     let pins = pins(&options, block, &invocation.env, ui);
@@ -155,55 +187,6 @@ fn finish(options: &Options, files: &[(PathBuf, String, String)], ui: &Ui) -> Re
     Ok(Exit::Done)
 }
 
-/// What the project releases today: what a file that is named builds, what
-/// this command wrote, or what another workflow of the repository builds.
-fn translation(
-    options: &Options,
-    project: &Project,
-    block: Option<&str>,
-    ui: &Ui,
-) -> Result<Option<Translation>, InitError> {
-    let settings = settings(project);
-    if let Some(from) = &options.from {
-        let workflow = Workflow::read(from)?;
-        return translate::translate(&workflow, &settings).map(Some);
-    }
-    if let Some(block) = block {
-        let workflow = Workflow::parse(&options.workflow, block)?;
-        let mut own = translate::translate_own(&workflow);
-        if let Some(own) = &mut own {
-            let mut lines = block.lines().skip_while(|line| *line != format!("# {NOTES}"));
-            lines.next();
-            own.notes = lines.map_while(|line| line.strip_prefix("# - ").map(str::to_owned)).collect();
-        }
-        return Ok(own);
-    }
-    let directory = options.root.join(".github/workflows");
-    let Ok(entries) = std::fs::read_dir(&directory) else { return Ok(None) };
-    let mut paths: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|suffix| suffix == "yml" || suffix == "yaml"));
-    paths.sort();
-    for path in paths {
-        // A workflow of something else need not be understood.
-        let Ok(workflow) = Workflow::read(&path) else { continue };
-        let Ok(mut found) = translate::translate(&workflow, &settings) else { continue };
-        ui.info(format!(
-            "platforms as in `{0}`; `--from-maturin-action {0}` also lists what has no counterpart",
-            path.display()
-        ));
-        found.notes.clear();
-        return Ok(Some(found));
-    }
-    Ok(None)
-}
-
-/// `[tool.cibuildwheel]` is in the file of the package.
-fn settings(project: &Project) -> toml::Table {
-    let has = |table: &&toml::Table| table.get("tool").is_some_and(|tool| tool.get("cibuildwheel").is_some());
-    let mut tables = project.packages.iter().map(|package| &package.pyproject);
-    tables.find(has).cloned().unwrap_or_default()
-}
-
 /// The pins of all actions. What cannot be found out is one warning.
 fn pins(options: &Options, block: Option<&str>, env: &Env, ui: &Ui) -> Pins {
     let repository = options.repository.clone().unwrap_or_else(|| "OWNER/REPOSITORY".to_owned());
@@ -212,6 +195,7 @@ fn pins(options: &Options, block: Option<&str>, env: &Env, ui: &Ui) -> Pins {
         pins.own = Some(pins::Pin { sha: sha.clone(), version: format!("v{}", env!("CARGO_PKG_VERSION")) });
     } else if !options.is_check {
         let newest = match &options.repository {
+            _ if options.is_offline => Err("`--offline` is set".to_owned()),
             Some(repository) => pins::newest(repository, env, ui),
             None => Err("`--repository OWNER/NAME` is not given".to_owned()),
         };

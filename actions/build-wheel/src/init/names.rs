@@ -14,5 +14,4 @@ pub(super) const CARRIED_REQUIREMENTS: &str =
 pub(super) const ALL_PYTHONS: &str = "all";
 
 /// Begins the list of what was not translated.
-pub(super) const NOTES: &str =
-    "Not translated from the former workflow; remove a line when it is taken care of:";
+pub(super) const NOTES: &str = "Not translated; remove a line when it is taken care of:";

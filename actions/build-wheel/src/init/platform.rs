@@ -3,6 +3,67 @@
 use crate::compatibility::Compatibility;
 use crate::target::{Arch, System, Target};
 
+/// A target, with the oldest system that its wheels are for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Platform {
+    pub(super) target: Target,
+    /// What `compatibility` says; `""` for its default.
+    pub(super) compatibility: String,
+}
+
+impl Platform {
+    /// Of a Rust target or a platform tag; `None` where there is no such
+    /// target, and for a tag that has two.
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        match Target::parse(name) {
+            Ok(target) => Some(Self { target, compatibility: String::new() }),
+            Err(_) => match &Self::of_tag(name)[..] {
+                [one] => Some(one.clone()),
+                _ => None,
+            },
+        }
+    }
+
+    /// The version of the oldest system, if one is given.
+    pub(super) fn version(&self) -> Option<(u32, u32)> {
+        match Compatibility::parse(&self.compatibility).ok()? {
+            Compatibility::Manylinux(version)
+            | Compatibility::Musllinux(version)
+            | Compatibility::Macos(version) => Some(version),
+        }
+    }
+
+    /// Those of a platform tag: `universal2` is for both kinds of Mac.
+    pub(super) fn of_tag(tag: &str) -> Vec<Self> {
+        use pydist::tags::Platform as Tag;
+        let (system, archs, floor) = match Tag::parse(tag) {
+            Tag::Manylinux { glibc, arch } => (System::Gnu, vec![arch], Compatibility::Manylinux(glibc)),
+            // Rust links with musl 1.2.
+            Tag::Musllinux { musl, arch } => {
+                (System::Musl, vec![arch], Compatibility::Musllinux(musl.max((1, 2))))
+            }
+            Tag::Macos { version, arch } if arch == "universal2" => {
+                (System::Macos, vec!["x86_64".into(), "arm64".into()], Compatibility::Macos(version))
+            }
+            Tag::Macos { version, arch } => (System::Macos, vec![arch], Compatibility::Macos(version)),
+            _ => return Vec::new(),
+        };
+        let platform = |arch: &String| {
+            let runner = if system == System::Macos { "macos-latest" } else { "ubuntu-latest" };
+            let target = *targets(arch, runner, system == System::Musl).ok()?.first()?;
+            let floor = match floor {
+                // No Mac with Apple silicon has an older system.
+                Compatibility::Macos(version) if target.arch == Arch::Aarch64 => {
+                    Compatibility::Macos(version.max((11, 0)))
+                }
+                other => other,
+            };
+            Some(Self { target, compatibility: floor.to_string() })
+        };
+        archs.iter().filter_map(platform).collect()
+    }
+}
+
 /// The operating system of a runner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RunnerSystem {
@@ -174,6 +235,32 @@ mod tests {
             names("wasm32-unknown-emscripten", "ubuntu-latest", false).unwrap_err(),
             "the target `wasm32-unknown-emscripten`"
         );
+    }
+
+    #[test]
+    fn platform_tags_are_targets_with_a_floor() {
+        let of = |tag: &str| {
+            let all = Platform::of_tag(tag).into_iter();
+            all.map(|found| format!("{} {}", found.target.triple(), found.compatibility)).collect::<Vec<_>>()
+        };
+        for (tag, expected) in [
+            ("manylinux2014_x86_64", &["x86_64-unknown-linux-gnu manylinux_2_17"][..]),
+            ("manylinux_2_28_armv7l", &["armv7-unknown-linux-gnueabihf manylinux_2_28"]),
+            ("manylinux_2_31_riscv64", &["riscv64gc-unknown-linux-gnu manylinux_2_31"]),
+            ("musllinux_1_1_i686", &["i686-unknown-linux-musl musllinux_1_2"]),
+            ("macosx_11_0_arm64", &["aarch64-apple-darwin macosx_11_0"]),
+            (
+                "macosx_10_12_universal2",
+                &["x86_64-apple-darwin macosx_10_12", "aarch64-apple-darwin macosx_11_0"],
+            ),
+            ("win_amd64", &[]),
+            ("linux_armv6l", &[]),
+            ("any", &[]),
+        ] {
+            assert_eq!(of(tag), expected, "{tag}");
+        }
+        assert_eq!(Platform::parse("x86_64-apple-darwin").unwrap().compatibility, "");
+        assert_eq!(Platform::parse("macosx_11_0_universal2"), None, "one wheel is for one of them");
     }
 
     #[test]

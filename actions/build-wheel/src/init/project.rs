@@ -44,6 +44,8 @@ pub(super) struct Package {
     pub(super) bindings: Bindings,
     /// The Pythons that it supports, such as `3.12`.
     pub(super) pythons: Vec<String>,
+    /// `project.requires-python`.
+    pub(super) requires_python: String,
     /// Whether it requires other packages.
     pub(super) has_requirements: bool,
     /// The PEP 517 backend.
@@ -173,7 +175,23 @@ impl Package {
             .and_then(Value::as_array)
             .is_some_and(|list| !list.is_empty());
         let (directory, pythons) = (directory.to_owned(), pythons(requires));
-        Ok(Some(Self { name, directory, bindings, pythons, has_requirements, backend, pyproject }))
+        let requires_python = requires.to_owned();
+        Ok(Some(Self {
+            name,
+            directory,
+            bindings,
+            pythons,
+            requires_python,
+            has_requirements,
+            backend,
+            pyproject,
+        }))
+    }
+
+    /// Whether it allows a Python such as `3.14t` or `pypy3.11`.
+    pub(super) fn allows(&self, python: &str) -> bool {
+        let version = python.strip_prefix("pypy").unwrap_or(python);
+        minor(version).is_none_or(|minor| allows(&self.requires_python, minor))
     }
 
     /// Its name as the key of a job.
@@ -195,13 +213,20 @@ fn bindings(maturin: Option<&Value>, cargo: &Table, workspace: &Table) -> Bindin
         }
         _ => {}
     }
-    let depends = |name: &str| cargo.get("dependencies").is_some_and(|table| table.get(name).is_some());
+    let depends = |name: &str| dependencies(cargo).any(|table| table.get(name).is_some());
     if depends("pyo3") || depends("pyo3-ffi") {
         if is_abi3(maturin, cargo, workspace) { Bindings::Abi3 } else { Bindings::PerPython }
     } else {
         // A program, or a library for cffi or uniffi.
         Bindings::AnyPython
     }
+}
+
+/// The tables of dependencies: that of all targets, and those of some.
+fn dependencies(cargo: &Table) -> impl Iterator<Item = &Value> {
+    let targets = cargo.get("target").and_then(Value::as_table).into_iter().flatten();
+    let of_targets = targets.filter_map(|(_, table)| table.get("dependencies"));
+    cargo.get("dependencies").into_iter().chain(of_targets)
 }
 
 /// Whether a feature `abi3…` of pyo3 is on: in the dependency, in the
@@ -215,13 +240,13 @@ fn is_abi3(maturin: Option<&Value>, cargo: &Table, workspace: &Table) -> bool {
         features(table.and_then(|table| table.get(name)).and_then(|pyo3| pyo3.get("features")))
     };
     let shared = workspace.get("workspace").and_then(|table| table.get("dependencies"));
-    let own = cargo.get("dependencies");
     let mut on: Vec<String> = Vec::new();
     for name in ["pyo3", "pyo3-ffi"] {
-        on.extend(of_dependency(own, name));
-        let is_shared = own.and_then(|own| own.get(name)).and_then(|pyo3| pyo3.get("workspace")).is_some();
-        if is_shared {
-            on.extend(of_dependency(shared, name));
+        for own in dependencies(cargo) {
+            on.extend(of_dependency(Some(own), name));
+            if own.get(name).and_then(|pyo3| pyo3.get("workspace")).is_some() {
+                on.extend(of_dependency(shared, name));
+            }
         }
     }
     // Features of the crate that are on, and those that they turn on.
@@ -254,26 +279,32 @@ fn workspace_manifest(manifest: &Path) -> Result<Table, InitError> {
 
 /// The supported versions that a `requires-python` allows.
 fn pythons(requires: &str) -> Vec<String> {
-    let bound = |version: &str| -> Option<u32> {
-        version.trim().strip_prefix("3.")?.split(['.', '*']).next()?.trim().parse().ok()
-    };
-    let allows = |minor: u32| {
-        requires.split(',').map(str::trim).all(|clause| {
-            if let Some(version) = clause.strip_prefix(">=").or_else(|| clause.strip_prefix("~=")) {
-                bound(version).is_none_or(|bound| minor >= bound)
-            } else if let Some(version) = clause.strip_prefix("<=") {
-                bound(version).is_none_or(|bound| minor <= bound)
-            } else if let Some(version) = clause.strip_prefix('<') {
-                bound(version).is_none_or(|bound| minor < bound)
-            } else if let Some(version) = clause.strip_prefix('>') {
-                bound(version).is_none_or(|bound| minor > bound)
-            } else {
-                true
-            }
-        })
-    };
-    let allowed = PYTHONS.iter().filter(|version| bound(version).is_some_and(allows));
+    let allowed =
+        PYTHONS.iter().filter(|version| minor(version).is_some_and(|minor| allows(requires, minor)));
     allowed.map(|version| (*version).to_owned()).collect()
+}
+
+/// The minor version of `3.12`, `3.14t` or `3.*`.
+fn minor(version: &str) -> Option<u32> {
+    let digits = version.trim().strip_prefix("3.")?;
+    digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// Whether a `requires-python` allows Python 3 of this minor version.
+fn allows(requires: &str, version: u32) -> bool {
+    requires.split(',').map(str::trim).all(|clause| {
+        if let Some(bound) = clause.strip_prefix(">=").or_else(|| clause.strip_prefix("~=")) {
+            minor(bound).is_none_or(|bound| version >= bound)
+        } else if let Some(bound) = clause.strip_prefix("<=") {
+            minor(bound).is_none_or(|bound| version <= bound)
+        } else if let Some(bound) = clause.strip_prefix('<') {
+            minor(bound).is_none_or(|bound| version < bound)
+        } else if let Some(bound) = clause.strip_prefix('>') {
+            minor(bound).is_none_or(|bound| version > bound)
+        } else {
+            true
+        }
+    })
 }
 
 /// The attribute with `wheel` in its name that a flake assigns.
@@ -352,6 +383,12 @@ mod tests {
                 "[dependencies]\npyo3 = '1'\n[features]\ndefault = ['x']\nx = ['pyo3/abi3']",
                 Bindings::Abi3,
             ),
+            (
+                "",
+                "[target.'cfg(not(target_family = \"wasm\"))'.dependencies]\npyo3 = { workspace = true }",
+                Bindings::Abi3,
+            ),
+            ("", "[target.'cfg(unix)'.dependencies]\npyo3 = '1'", Bindings::PerPython),
             ("bindings = 'bin'", "", Bindings::AnyPython),
             ("bindings = 'cffi'", "", Bindings::AnyPython),
             ("", "[dependencies]\nuniffi = '1'", Bindings::AnyPython),

@@ -77,7 +77,7 @@ impl Release {
             if let Some(index) = owner(project, &build) {
                 builds.push((index, build));
             } else {
-                let directory = build.directory.unwrap_or_default();
+                let directory = build.directory.unwrap_or_else(|| ".".to_owned());
                 translation.note(format!("a build in `{directory}`, where there is no package"));
             }
         }
@@ -160,7 +160,7 @@ fn required(row: &Row, package: &Package) -> Vec<String> {
 }
 
 /// The package that a build is of.
-fn owner(project: &Project, build: &Build) -> Option<usize> {
+pub(super) fn owner(project: &Project, build: &Build) -> Option<usize> {
     let packages = &project.packages;
     if let Some(directory) = &build.directory {
         let is_its = |package: &Package| package.directory == *directory;

@@ -1,6 +1,8 @@
 //! A workflow of others in terms of build-wheel. What has no counterpart is
 //! noted: a field, a step or a job that is not named here counts as such.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use super::build::Translation;
@@ -43,6 +45,7 @@ const JOB_FIELDS: [&str; 10] = [
 pub(super) fn translate(workflow: &Workflow, settings: &toml::Table) -> Result<Translation, InitError> {
     let mut out = Translation::default();
     triggers(workflow, &mut out);
+    let root = workflow.root();
     for (id, job) in workflow.jobs() {
         let steps = || job.get("steps").and_then(Value::as_array).into_iter().flatten();
         // GitHub does not distinguish upper and lower case in them.
@@ -58,11 +61,13 @@ pub(super) fn translate(workflow: &Workflow, settings: &toml::Table) -> Result<T
             steps().any(|step| step.get("run").and_then(Value::as_str).is_some_and(|run| run.contains(text)))
         };
         let publishes = uses("pypa/gh-action-pypi-publish") || steps().any(is_upload) || runs("twine upload");
+        let publishes = publishes || runs("maturin publish") || runs("maturin upload") || runs("uv publish");
         let builds = uses("pyo3/maturin-action")
             || uses("messense/maturin-action")
             || uses("pypa/cibuildwheel")
-            || runs("maturin build")
-            || runs("maturin sdist");
+            || maturin_action::COMMANDS.iter().any(|command| runs(command))
+            || steps().any(|step| is_local_build(step, &root));
+        out.publishes |= publishes;
         if publishes {
             out.environment = environment(job).or(out.environment.take());
         }
@@ -76,7 +81,7 @@ pub(super) fn translate(workflow: &Workflow, settings: &toml::Table) -> Result<T
             continue;
         };
         for row in &rows {
-            translate_row(row, settings, &mut out);
+            translate_row(row, settings, &root, &mut out);
         }
     }
     if out.builds.is_empty() {
@@ -116,11 +121,19 @@ fn triggers(workflow: &Workflow, out: &mut Translation) {
     }
     for name in ["env", "defaults"] {
         if let Some(fields) = workflow.field(name).and_then(Value::as_object) {
-            for (key, value) in fields {
+            for (key, value) in fields.iter().filter(|(key, value)| !is_directory(name, key, value)) {
                 out.note(format!("`{name}.{key}`: `{}`", plain(value)));
             }
         }
     }
+}
+
+/// `defaults.run` with the directory alone, which each command is given.
+fn is_directory(name: &str, key: &str, value: &Value) -> bool {
+    let only = |fields: &serde_json::Map<String, Value>| {
+        fields.keys().all(|field| ["working-directory", "shell"].contains(&field.as_str()))
+    };
+    name == "defaults" && key == "run" && value.as_object().is_some_and(only)
 }
 
 fn events(on: &Value) -> Vec<(&str, Option<&Value>)> {
@@ -146,13 +159,32 @@ fn job_fields(id: &str, job: &Value, out: &mut Translation) {
             for (key, value) in value.as_object().into_iter().flatten() {
                 out.note(format!("job `{id}`: `env.{key}`: `{}`", plain(value)));
             }
+        } else if name == "defaults"
+            && value
+                .as_object()
+                .is_some_and(|fields| fields.iter().all(|(key, value)| is_directory(name, key, value)))
+        {
+            // Each command is given it.
         } else if !JOB_FIELDS.contains(&name.as_str()) {
             out.note(format!("job `{id}`: `{name}`: `{}`", plain(value)));
         }
     }
 }
 
-fn translate_row(row: &JobRow<'_>, settings: &toml::Table, out: &mut Translation) {
+/// Whether a step uses an action of the same repository that builds.
+fn is_local_build(step: &Value, root: &Path) -> bool {
+    let Some(place) = step.get("uses").and_then(Value::as_str).and_then(|uses| uses.strip_prefix("./"))
+    else {
+        return false;
+    };
+    let names = ["action.yml", "action.yaml"];
+    let text = names.iter().find_map(|name| std::fs::read_to_string(root.join(place).join(name)).ok());
+    let text = text.unwrap_or_default().to_ascii_lowercase();
+    ["/maturin-action@", "pypa/cibuildwheel@"].iter().any(|name| text.contains(name))
+        || maturin_action::COMMANDS.iter().any(|command| text.contains(command))
+}
+
+fn translate_row(row: &JobRow<'_>, settings: &toml::Table, root: &Path, out: &mut Translation) {
     for step in row.steps().filter(|step| !step.is_skipped()) {
         let name = step.uses().map(str::to_ascii_lowercase);
         let is_covered = name.as_deref().is_some_and(|name| COVERED.contains(&name));
@@ -164,6 +196,15 @@ fn translate_row(row: &JobRow<'_>, settings: &toml::Table, out: &mut Translation
             Some("pypa/cibuildwheel") => cibuildwheel::translate(&step, settings, out),
             Some("pypa/gh-action-pypi-publish") => publishing(&step, out),
             Some(name) if COVERED.contains(&name) => {}
+            Some(name) if name.starts_with("./") => match step.local_action(root) {
+                Some(action) => {
+                    for input in &action.unknown {
+                        out.note(format!("{}: `{input}` depends on the run", step.place()));
+                    }
+                    translate_row(&action.row(&step), settings, root, out);
+                }
+                None => out.note(format!("{}: `uses: {name}`", step.place())),
+            },
             Some(_) => {
                 out.note(format!("{}: `uses: {}`", step.place(), step.uses().unwrap_or_default()));
             }

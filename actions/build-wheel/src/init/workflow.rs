@@ -8,6 +8,9 @@ use toolkit::FileError;
 use super::error::InitError;
 use super::expression::interpolate;
 
+/// How deep actions of a repository may use each other.
+const DEPTH: usize = 4;
+
 /// A workflow file.
 pub(super) struct Workflow {
     /// The file.
@@ -21,6 +24,19 @@ pub(super) struct JobRow<'w> {
     pub(super) id: &'w str,
     job: &'w Value,
     contexts: Value,
+    /// Where its commands run by default.
+    working_directory: Option<String>,
+    /// How many actions of the repository it is within.
+    depth: usize,
+}
+
+/// A job with the steps of an action of the same repository, and what their
+/// expressions may refer to.
+pub(super) struct LocalAction {
+    job: Value,
+    contexts: Value,
+    /// Inputs that the run decides.
+    pub(super) unknown: Vec<String>,
 }
 
 /// A step of a job.
@@ -40,17 +56,20 @@ impl Workflow {
 
     /// Understands the text of the file at `path`.
     pub(super) fn parse(path: &Path, text: &str) -> Result<Self, InitError> {
-        let options = serde_saphyr::options! {
-            strict_booleans: true,
-            // `manylinux: 2_28` is a text, as for GitHub.
-            underscored_numbers_as_strings: true,
-        };
-        let document: Value = serde_saphyr::from_str_with_options(text, options)
+        let document = parse(text)
             .map_err(|source| InitError::Yaml { path: path.to_owned(), source: Box::new(source) })?;
         if document.get("jobs").is_none_or(|jobs| !jobs.is_object()) {
             return Err(InitError::NoJobs(path.to_owned()));
         }
         Ok(Self { path: path.to_owned(), document })
+    }
+
+    /// The directory of the repository that it is in.
+    pub(super) fn root(&self) -> PathBuf {
+        let here = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
+        let mut above = here.ancestors().skip(1);
+        let root = above.find(|path| path.join(".github").is_dir() || path.join(".git").exists());
+        root.map(Path::to_owned).unwrap_or_default()
     }
 
     /// A field of the file.
@@ -76,12 +95,26 @@ impl Workflow {
             Some(Value::Object(matrix)) => expand(matrix)?,
             Some(_) => return None,
         };
+        let places = [job.get("defaults"), self.field("defaults")].into_iter().flatten();
+        let working_directory = places
+            .filter_map(|place| place.get("run")?.get("working-directory")?.as_str())
+            .map(str::to_owned)
+            .next();
         let row = |matrix: Map<String, Value>| {
             let contexts = json!({ "matrix": matrix, "env": env });
-            JobRow { id, job, contexts }
+            JobRow { id, job, contexts, working_directory: working_directory.clone(), depth: 0 }
         };
         Some(rows.into_iter().map(row).collect())
     }
+}
+
+fn parse(text: &str) -> Result<Value, serde_saphyr::Error> {
+    let options = serde_saphyr::options! {
+        strict_booleans: true,
+        // `manylinux: 2_28` is a text, as for GitHub.
+        underscored_numbers_as_strings: true,
+    };
+    serde_saphyr::from_str_with_options(text, options)
 }
 
 /// The rows of a matrix: the product of its axes without `exclude`, then
@@ -153,6 +186,12 @@ impl JobRow<'_> {
         &self.contexts
     }
 
+    /// Where its commands run by default.
+    pub(super) fn working_directory(&self) -> Option<String> {
+        let directory = self.working_directory.as_deref()?;
+        interpolate(directory, &self.contexts)
+    }
+
     /// The label of its runner; `""` where the run decides it.
     pub(super) fn runner(&self) -> String {
         self.field("runs-on").and_then(|value| self.text(value)).unwrap_or_default()
@@ -165,7 +204,48 @@ impl JobRow<'_> {
     }
 }
 
+impl LocalAction {
+    /// The action as a row of the job that uses it.
+    pub(super) fn row<'a>(&'a self, step: &'a Step<'_>) -> JobRow<'a> {
+        JobRow {
+            id: step.row.id,
+            job: &self.job,
+            contexts: self.contexts.clone(),
+            working_directory: None,
+            depth: step.row.depth + 1,
+        }
+    }
+}
+
 impl Step<'_> {
+    /// The composite action of the repository at `root` that it uses.
+    pub(super) fn local_action(&self, root: &Path) -> Option<LocalAction> {
+        let directory = root.join(self.uses()?.strip_prefix("./")?);
+        let names = ["action.yml", "action.yaml"];
+        let text = names.iter().find_map(|name| std::fs::read_to_string(directory.join(name)).ok())?;
+        let action: Value = parse(&text).ok()?;
+        let steps = action.get("runs")?.get("steps").filter(|_| self.row.depth < DEPTH)?;
+        let mut inputs = Map::new();
+        for (name, input) in action.get("inputs").and_then(Value::as_object).into_iter().flatten() {
+            let default = input.get("default").and_then(|default| self.row.text(default));
+            inputs.insert(name.clone(), Value::String(default.unwrap_or_default()));
+        }
+        let mut unknown = Vec::new();
+        for (name, value) in self.mapping("with") {
+            match value {
+                Some(value) => drop(inputs.insert(name, Value::String(value))),
+                None => unknown.push(name),
+            }
+        }
+        let mut job = self.row.job.clone();
+        job.as_object_mut()?.insert("steps".to_owned(), steps.clone());
+        let runner = Value::String(self.row.runner());
+        job.as_object_mut()?.insert("runs-on".to_owned(), runner);
+        let mut contexts = self.row.contexts.clone();
+        contexts.as_object_mut()?.insert("inputs".to_owned(), Value::Object(inputs));
+        Some(LocalAction { job, contexts, unknown })
+    }
+
     /// The action that it uses, without its version.
     pub(super) fn uses(&self) -> Option<&str> {
         let text = self.fields.get("uses")?.as_str()?;
