@@ -234,6 +234,13 @@ fn add(step: &Step<'_>, request: Request, out: &mut Translation) {
         out.note(format!("{}: the universal2 wheel becomes one for each processor", step.place()));
     }
     let mut pythons: Vec<String> = request.pythons.iter().map(|name| python(name)).collect();
+    if let Some(python) = pythons.iter().find(|python| python.starts_with("graalpy")).cloned() {
+        out.note(format!("{}: `{python}`: build-wheel does not build for GraalPy", step.place()));
+        pythons.retain(|python| !python.starts_with("graalpy"));
+        if pythons.is_empty() {
+            return;
+        }
+    }
     if request.finds_pythons {
         pythons.push(super::names::ALL_PYTHONS.to_owned());
     }

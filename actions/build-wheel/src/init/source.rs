@@ -79,7 +79,8 @@ fn workflow(
     Ok(merged(project, found))
 }
 
-/// The workflow that releases, or else builds for the most platforms; from
+/// The workflow that publishes, else one for tags, else the one that builds
+/// for the most platforms; from
 /// others, the packages that it does not build.
 fn merged(
     project: &Project,
@@ -88,7 +89,9 @@ fn merged(
     let platforms = |found: &Translation| {
         found.builds.iter().filter_map(|build| build.target).collect::<BTreeSet<Target>>().len()
     };
-    found.sort_by_key(|(_, found)| std::cmp::Reverse((found.publishes, platforms(found))));
+    found.sort_by_key(|(_, found)| {
+        std::cmp::Reverse((found.publishes, !found.tags.is_empty(), platforms(found)))
+    });
     let mut found = found.into_iter();
     let Some((path, mut out)) = found.next() else { return (None, None) };
     let mut place = format!("`{}`", path.display());
@@ -324,7 +327,11 @@ fn completed(build: Build, package: &Package, found: &Published) -> Vec<Build> {
             pythons.push(&wheel.python);
         }
     }
-    let is_open = build.python == ALL_PYTHONS && package.bindings != Bindings::AnyPython;
+    let is_open = match package.bindings {
+        Bindings::PerPython => build.python == ALL_PYTHONS || build.python.is_empty(),
+        Bindings::Abi3 => build.python == ALL_PYTHONS,
+        Bindings::AnyPython | Bindings::Pure => false,
+    };
     if !is_open || pythons.is_empty() || pythons == [""] && package.bindings == Bindings::PerPython {
         pythons = vec![&build.python];
     }

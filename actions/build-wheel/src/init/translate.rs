@@ -185,7 +185,9 @@ fn is_local_build(step: &Value, root: &Path) -> bool {
 }
 
 fn translate_row(row: &JobRow<'_>, settings: &toml::Table, root: &Path, out: &mut Translation) {
+    let mut chosen = None;
     for step in row.steps().filter(|step| !step.is_skipped()) {
+        let before = out.builds.len();
         let name = step.uses().map(str::to_ascii_lowercase);
         let is_covered = name.as_deref().is_some_and(|name| COVERED.contains(&name));
         if let Some(condition) = step.open_condition().filter(|_| !is_covered) {
@@ -195,6 +197,7 @@ fn translate_row(row: &JobRow<'_>, settings: &toml::Table, root: &Path, out: &mu
             Some("pyo3/maturin-action" | "messense/maturin-action") => maturin_action::translate(&step, out),
             Some("pypa/cibuildwheel") => cibuildwheel::translate(&step, settings, out),
             Some("pypa/gh-action-pypi-publish") => publishing(&step, out),
+            Some("actions/setup-python") => chosen = python_of_row(&step),
             Some(name) if COVERED.contains(&name) => {}
             Some(name) if name.starts_with("./") => match step.local_action(root) {
                 Some(action) => {
@@ -214,7 +217,23 @@ fn translate_row(row: &JobRow<'_>, settings: &toml::Table, root: &Path, out: &mu
                 }
             }
         }
+        let Some(python) = &chosen else { continue };
+        for build in out.builds.iter_mut().skip(before).filter(|build| build.python.is_empty()) {
+            // In its container, maturin-action has Pythons of its own.
+            if build.target.is_some_and(|target| step.run().is_some() || !target.is_linux()) {
+                python.clone_into(&mut build.python);
+            }
+        }
     }
+}
+
+/// The Python that a step with setup-python installs, where that is a matter
+/// of the row.
+fn python_of_row(step: &Step<'_>) -> Option<String> {
+    let with = step.field("with")?.get("python-version")?.as_str()?;
+    let (_, value) = step.mapping("with").into_iter().find(|(name, _)| name == "python-version")?;
+    let python = maturin_action::python(&value?).replace("pypy-", "pypy");
+    (with.contains("matrix.") && !python.contains(char::is_whitespace)).then_some(python)
 }
 
 /// Of the upload, the index is what matters.
