@@ -280,11 +280,17 @@ fn add_published(project: &Project, index: usize, found: &Published, out: &mut T
     let first = before.iter().find(|build| is_own(build)).cloned();
     let targets: BTreeSet<Target> =
         before.iter().filter(|build| is_own(build)).filter_map(|build| build.target).collect();
+    let named: BTreeSet<Target> = before
+        .iter()
+        .filter(|build| is_own(build) && !["", ALL_PYTHONS].contains(&build.python.as_str()))
+        .filter_map(|build| build.target)
+        .collect();
     for build in before {
+        let is_named = build.target.is_some_and(|target| named.contains(&target));
         if is_own(&build) {
-            out.builds.extend(completed(build, package, found))
+            out.builds.extend(completed(build, is_named, package, found));
         } else {
-            out.builds.push(build)
+            out.builds.push(build);
         }
     }
     let is_abi3 = found.wheels.iter().any(|wheel| wheel.is_abi3);
@@ -318,8 +324,8 @@ fn add_published(project: &Project, index: usize, found: &Published, out: &mut T
 }
 
 /// A build of a workflow, with the floor and the Pythons of the published
-/// wheels where it leaves them to its tools.
-fn completed(build: Build, package: &Package, found: &Published) -> Vec<Build> {
+/// wheels where it leaves them to its tools; `is_named` where it names Pythons.
+fn completed(build: Build, is_named: bool, package: &Package, found: &Published) -> Vec<Build> {
     let same = || found.wheels.iter().filter(|wheel| Some(wheel.platform.target) == build.target);
     let mut pythons: Vec<&str> = Vec::new();
     for wheel in same().filter(|wheel| package.allows(&wheel.python)) {
@@ -327,13 +333,12 @@ fn completed(build: Build, package: &Package, found: &Published) -> Vec<Build> {
             pythons.push(&wheel.python);
         }
     }
-    let is_open = match package.bindings {
-        Bindings::PerPython => build.python == ALL_PYTHONS || build.python.is_empty(),
-        Bindings::Abi3 => build.python == ALL_PYTHONS,
-        Bindings::AnyPython | Bindings::Pure => false,
-    };
-    if !is_open || pythons.is_empty() || pythons == [""] && package.bindings == Bindings::PerPython {
+    let is_open = matches!(package.bindings, Bindings::PerPython | Bindings::Abi3) && !is_named;
+    if !is_open || pythons.is_empty() || pythons == [""] {
         pythons = vec![&build.python];
+    } else if package.bindings == Bindings::PerPython {
+        // What is of the stable ABI is built for each Python.
+        pythons.retain(|python| !python.is_empty());
     }
     let floor = |python: &str| {
         let of_python = same().find(|wheel| python == ALL_PYTHONS || wheel.python == python);

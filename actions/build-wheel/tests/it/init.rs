@@ -211,6 +211,20 @@ fn a_workflow_and_the_published_wheels_complete_each_other() {
 }
 
 #[test]
+fn a_workflow_that_names_no_python_gets_those_that_are_published() {
+    let index = Warehouse::start(Behaviour::default(), None);
+    for tags in ["cp311-abi3-manylinux_2_28_x86_64", "cp314-cp314t-manylinux_2_28_x86_64"] {
+        index.put(&format!("sieve-1.0-{tags}.whl"), "sieve", b"");
+    }
+    let project = fixture("composite-action");
+    let arguments = ["--from-maturin-action", "workflow.yml"];
+    init_asking(project.path(), &simple(&index), &arguments);
+    let text = rows(project.path());
+    assert_eq!(text.matches("python: \"3.14t\"").count(), 1, "{text}");
+    assert_eq!(text.matches("python: \"\"").count(), 3, "{text}");
+}
+
+#[test]
 fn of_several_workflows_the_one_that_releases_counts_first() {
     let project = fixture("several-workflows");
     let at = project.path();
