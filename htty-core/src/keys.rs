@@ -1,6 +1,8 @@
 //! Key names, and the bytes that a terminal sends for them: xterm's sequences,
 //! or those of the kitty keyboard protocol where the program asks for it.
 
+use serde::Deserialize;
+
 /// How the program wants keys to be sent.
 #[derive(Debug, Clone, Copy, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a mode that a program sets")]
@@ -13,6 +15,20 @@ pub(crate) struct Keyboard {
     pub(crate) all_as_sequences: bool,
     /// Kitty: such a sequence carries the text.
     pub(crate) with_text: bool,
+    /// Kitty: keys that repeat or are released are told.
+    pub(crate) events: bool,
+}
+
+/// What happens to a key.
+#[derive(Debug, Clone, Copy, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum KeyEvent {
+    #[default]
+    Press,
+    /// It is held; where the program has not asked for that, it is pressed again.
+    Repeat,
+    /// It is let go; only for a program that has asked for that.
+    Release,
 }
 
 /// The bytes of a key, as they are typed.
@@ -28,25 +44,27 @@ const ALT: u8 = 2;
 const CONTROL: u8 = 4;
 
 /// The bytes for one key, or for text that is no key's name.
-pub(crate) fn encode(key: &str, keyboard: Keyboard) -> Encoded {
+pub(crate) fn encode(key: &str, event: KeyEvent, keyboard: Keyboard) -> Encoded {
+    let event = if keyboard.events { event } else { KeyEvent::Press };
+    let as_kitty = keyboard.unambiguous || event != KeyEvent::Press;
     let bytes = match parse(key) {
-        Some((base, modifiers)) if keyboard.unambiguous => kitty(base, modifiers, keyboard),
+        Some((base, modifiers)) if as_kitty => kitty(base, modifiers, event, keyboard),
         Some((base, modifiers)) => legacy(base, modifiers, keyboard.application),
         None => None,
     };
-    let bytes = bytes.unwrap_or_else(|| text(key, keyboard));
+    let bytes = bytes.unwrap_or_else(|| text(key, event, keyboard));
     Encoded { is_escape: bytes == [0x1b], bytes }
 }
 
 /// Text that is typed.
-fn text(text: &str, keyboard: Keyboard) -> Vec<u8> {
-    if !keyboard.all_as_sequences {
+fn text(text: &str, event: KeyEvent, keyboard: Keyboard) -> Vec<u8> {
+    if !keyboard.all_as_sequences && event != KeyEvent::Release {
         return text.as_bytes().to_vec();
     }
     let keys = text.chars().map(|character| match character {
-        '\r' | '\n' => kitty(Base::Plain("Enter"), 0, keyboard),
-        '\t' => kitty(Base::Plain("Tab"), 0, keyboard),
-        character => kitty(Base::Character(character), 0, keyboard),
+        '\r' | '\n' => kitty(Base::Plain("Enter"), 0, event, keyboard),
+        '\t' => kitty(Base::Plain("Tab"), 0, event, keyboard),
+        character => kitty(Base::Character(character), 0, event, keyboard),
     });
     keys.flatten().flatten().collect()
 }
@@ -168,47 +186,62 @@ fn control(character: char) -> Option<u8> {
 }
 
 /// As the kitty keyboard protocol has it; `None` for what stays text.
-fn kitty(base: Base<'_>, modifiers: u8, keyboard: Keyboard) -> Option<Vec<u8>> {
-    let sequence = match (base, modifiers) {
-        (Base::Function('R'), 0) => "\x1b[13~".to_owned(),
-        (Base::Function('R'), _) => format!("\x1b[13;{}~", modifiers + 1),
-        (Base::Letter(letter) | Base::Function(letter), 0) => format!("\x1b[{letter}"),
-        (Base::Letter(letter) | Base::Function(letter), _) => format!("\x1b[1;{}{letter}", modifiers + 1),
-        (Base::Number(number), 0) => format!("\x1b[{number}~"),
-        (Base::Number(number), _) => format!("\x1b[{number};{}~", modifiers + 1),
+fn kitty(base: Base<'_>, modifiers: u8, event: KeyEvent, keyboard: Keyboard) -> Option<Vec<u8>> {
+    let released = event == KeyEvent::Release;
+    let is_text = modifiers == 0 && !keyboard.all_as_sequences;
+    let how = how(modifiers, event);
+    let sequence = match base {
+        Base::Function('R') if how.is_empty() => "\x1b[13~".to_owned(),
+        Base::Function('R') => format!("\x1b[13;{how}~"),
+        Base::Letter(letter) | Base::Function(letter) if how.is_empty() => format!("\x1b[{letter}"),
+        Base::Letter(letter) | Base::Function(letter) => format!("\x1b[1;{how}{letter}"),
+        Base::Number(number) if how.is_empty() => format!("\x1b[{number}~"),
+        Base::Number(number) => format!("\x1b[{number};{how}~"),
         // These stay as they are, so that a shell can be used after a crash.
-        (Base::Plain(name @ ("Enter" | "Tab" | "Backspace")), 0) if !keyboard.all_as_sequences => {
-            char::from(plain(name)).to_string()
-        }
-        (Base::Plain("Space"), 0) if !keyboard.all_as_sequences => " ".to_owned(),
-        (Base::Plain("Space"), _) => return kitty(Base::Character(' '), modifiers, keyboard),
-        (Base::Plain(name), _) => escape_u(plain(name).into(), modifiers, ""),
-        (Base::Character(_), 0) if !keyboard.all_as_sequences => return None,
-        (Base::Character(character), _) => {
+        Base::Plain("Enter" | "Tab" | "Backspace") if is_text && released => String::new(),
+        Base::Plain(name @ ("Enter" | "Tab" | "Backspace")) if is_text => char::from(plain(name)).to_string(),
+        Base::Plain("Space") if is_text && !released => " ".to_owned(),
+        Base::Plain("Space") => return kitty(Base::Character(' '), modifiers, event, keyboard),
+        Base::Plain(name) => escape_u(plain(name).into(), &how, ""),
+        Base::Character(_) if is_text && !released => return None,
+        Base::Character(character) => {
             let lower = character.to_lowercase().next().unwrap_or(character);
             let shift = if lower == character { 0 } else { SHIFT };
             let modifiers = modifiers | shift;
             let typed = u32::from(character).to_string();
-            let has_text = keyboard.with_text && modifiers & !SHIFT == 0;
-            escape_u(lower.into(), modifiers, if has_text { &typed } else { "" })
+            let has_text = keyboard.with_text && modifiers & !SHIFT == 0 && !released;
+            escape_u(lower.into(), &self::how(modifiers, event), if has_text { &typed } else { "" })
         }
     };
     Some(sequence.into_bytes())
 }
 
-/// `CSI CODE ; MODIFIERS ; TEXT u`, without what is not needed.
-fn escape_u(code: u32, modifiers: u8, text: &str) -> String {
-    let modifiers = if modifiers == 0 { String::new() } else { (modifiers + 1).to_string() };
-    match (modifiers.is_empty(), text) {
-        (true, "") => format!("\x1b[{code}u"),
-        (false, "") => format!("\x1b[{code};{modifiers}u"),
-        (_, text) => format!("\x1b[{code};{modifiers};{text}u"),
+/// The parameter for the modifiers and the event; empty where it is not needed.
+fn how(modifiers: u8, event: KeyEvent) -> String {
+    match event {
+        KeyEvent::Press if modifiers == 0 => String::new(),
+        KeyEvent::Press => format!("{}", modifiers + 1),
+        KeyEvent::Repeat => format!("{}:2", modifiers + 1),
+        KeyEvent::Release => format!("{}:3", modifiers + 1),
+    }
+}
+
+/// `CSI CODE ; HOW ; TEXT u`, without what is not needed.
+fn escape_u(code: u32, how: &str, text: &str) -> String {
+    match (how, text) {
+        ("", "") => format!("\x1b[{code}u"),
+        (how, "") => format!("\x1b[{code};{how}u"),
+        (how, text) => format!("\x1b[{code};{how};{text}u"),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Keyboard, encode};
+    use super::{Encoded, KeyEvent, Keyboard};
+
+    fn encode(key: &str, keyboard: Keyboard) -> Encoded {
+        super::encode(key, KeyEvent::Press, keyboard)
+    }
 
     #[test]
     fn keys_and_text() {
@@ -279,5 +312,37 @@ mod tests {
         for (key, keyboard, bytes) in cases {
             assert_eq!(String::from_utf8(encode(key, keyboard).bytes).unwrap(), bytes, "{key}");
         }
+    }
+
+    #[test]
+    fn keys_that_repeat_and_are_released() {
+        let events = Keyboard { events: true, ..Keyboard::default() };
+        let some = Keyboard { unambiguous: true, ..events };
+        let all = Keyboard { all_as_sequences: true, ..some };
+        let text = Keyboard { with_text: true, ..all };
+        let none = Keyboard { unambiguous: true, ..Keyboard::default() };
+        let cases = [
+            ("Up", events, "\x1b[1;1:2A", "\x1b[1;1:3A"),
+            ("C-S-Left", some, "\x1b[1;6:2D", "\x1b[1;6:3D"),
+            ("F3", some, "\x1b[13;1:2~", "\x1b[13;1:3~"),
+            ("Delete", some, "\x1b[3;1:2~", "\x1b[3;1:3~"),
+            ("Escape", some, "\x1b[27;1:2u", "\x1b[27;1:3u"),
+            ("Enter", some, "\r", ""),
+            ("Enter", all, "\x1b[13;1:2u", "\x1b[13;1:3u"),
+            ("Space", some, " ", "\x1b[32;1:3u"),
+            ("a", some, "a", "\x1b[97;1:3u"),
+            ("C-c", some, "\x1b[99;5:2u", "\x1b[99;5:3u"),
+            ("ab", all, "\x1b[97;1:2u\x1b[98;1:2u", "\x1b[97;1:3u\x1b[98;1:3u"),
+            ("B", text, "\x1b[98;2:2;66u", "\x1b[98;2:3u"),
+            // Not asked for: pressed again.
+            ("Up", none, "\x1b[A", "\x1b[A"),
+        ];
+        for (key, keyboard, repeated, released) in cases {
+            for (event, bytes) in [(KeyEvent::Repeat, repeated), (KeyEvent::Release, released)] {
+                let sent = String::from_utf8(super::encode(key, event, keyboard).bytes).unwrap();
+                assert_eq!(sent, bytes, "{key} {event:?}");
+            }
+        }
+        assert_eq!(super::encode("Up", KeyEvent::Press, events).bytes, b"\x1b[A");
     }
 }

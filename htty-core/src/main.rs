@@ -20,6 +20,7 @@ mod readiness;
 mod screen;
 mod session;
 mod settle;
+mod shell;
 mod sleep;
 mod sources;
 mod style;

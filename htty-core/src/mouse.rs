@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use crate::keys::{self, Keyboard};
+use crate::keys::{self, KeyEvent, Keyboard};
 
 /// What the mouse does, and where; rows and columns count from 0.
 #[derive(Debug, Clone, Copy, Deserialize, PartialEq)]
@@ -75,7 +75,7 @@ pub(crate) fn encode(mouse: Mouse, mode: MouseMode, keyboard: Keyboard) -> Resul
             _ => "",
         };
         if mode.wheel_keys && !key.is_empty() {
-            return Ok(keys::encode(key, keyboard).bytes);
+            return Ok(keys::encode(key, KeyEvent::Press, keyboard).bytes);
         }
         return Err("the command has not asked for mouse events");
     }

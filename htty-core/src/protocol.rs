@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::cells::Run;
+use crate::keys::KeyEvent;
 use crate::mouse::Mouse;
 
 /// The version of the protocol, which `init` carries: raised when a client that
@@ -25,7 +26,12 @@ pub(crate) enum Command {
     /// Bytes for the terminal.
     Input { payload: String },
     /// Keys by name, or text.
-    SendKeys { keys: Vec<String> },
+    SendKeys {
+        keys: Vec<String>,
+        /// What happens to them.
+        #[serde(default)]
+        event: KeyEvent,
+    },
     /// A new size.
     Resize { cols: u16, rows: u16 },
     /// Asks for a `snapshot` event: when the command is ready, and nothing was
@@ -41,6 +47,8 @@ pub(crate) enum Command {
     Paste { text: String },
     /// What the mouse does.
     Mouse(Mouse),
+    /// Moves what snapshots show: up into the history for a negative number of lines.
+    ScrollView { lines: i32 },
     /// How later snapshots look.
     SetStyleMode { mode: StyleMode },
     /// Ends ht.
@@ -50,7 +58,7 @@ pub(crate) enum Command {
 impl Command {
     /// Whether it waits until the command on the terminal is ready for it.
     pub(crate) fn waits(&self) -> bool {
-        self.types() || matches!(self, Self::TakeSnapshot { .. })
+        self.types() || matches!(self, Self::TakeSnapshot { .. } | Self::ScrollView { .. })
     }
 
     /// Whether it types something.
@@ -125,8 +133,10 @@ pub(crate) enum Part {
     Html,
     Modes,
     Scrollback,
+    Shell,
     Svg,
     Title,
+    View,
     Wrapped,
 }
 
@@ -149,6 +159,11 @@ pub(crate) struct Details {
     /// The lines above the screen, the oldest first, as the style mode says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) scrollback: Option<Vec<String>>,
+    /// What the shell has marked (OSC 133); `null` where it marks nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) shell: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) view: Option<View>,
     /// The rows that go on in the next one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) wrapped: Option<Vec<usize>>,
@@ -173,6 +188,15 @@ pub(crate) struct Cursor {
     pub(crate) shape: &'static str,
 }
 
+/// Which lines a snapshot shows.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct View {
+    /// How many lines above the screen it begins.
+    pub(crate) offset: usize,
+    /// How many lines there are above the screen.
+    pub(crate) history: usize,
+}
+
 /// What the program has asked the terminal for.
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -182,6 +206,8 @@ pub(crate) struct Modes {
     pub(crate) application_cursor: bool,
     pub(crate) bracketed_paste: bool,
     pub(crate) focus_events: bool,
+    /// Repeated and released keys are told (kitty keyboard protocol).
+    pub(crate) key_events: bool,
     /// `off`, `click`, `drag` or `motion`.
     pub(crate) mouse: &'static str,
     /// Mouse events come as SGR sequences (mode 1006).

@@ -10,6 +10,7 @@ use alacritty_terminal::grid::Dimensions as _;
 use alacritty_terminal::term::TermMode;
 use alacritty_terminal::term::cell::Cell;
 use alacritty_terminal::vte::ansi::CursorShape;
+use serde_json::json;
 
 use crate::cells;
 use crate::dump;
@@ -17,7 +18,7 @@ use crate::emulator::{self, Emulator};
 use crate::keys::Keyboard;
 use crate::mouse::{MouseMode, Tracking};
 use crate::process;
-use crate::protocol::{Cursor, Details, Modes, Part, Snapshot, StyleMode};
+use crate::protocol::{Cursor, Details, Modes, Part, Snapshot, StyleMode, View};
 use crate::style;
 use crate::svg;
 use crate::view;
@@ -90,6 +91,7 @@ impl Screen {
                     .intersects(TermMode::DISAMBIGUATE_ESC_CODES | TermMode::REPORT_ALL_KEYS_AS_ESC),
                 all_as_sequences: mode.contains(TermMode::REPORT_ALL_KEYS_AS_ESC),
                 with_text: mode.contains(TermMode::REPORT_ASSOCIATED_TEXT),
+                events: mode.contains(TermMode::REPORT_EVENT_TYPES),
             }
         })
     }
@@ -99,7 +101,7 @@ impl Screen {
             emulator.end_update();
             let seq = dump::sequence(emulator);
             let grid = emulator.grid();
-            let lines: Vec<String> = emulator::lines(grid).map(line_text(style)).collect();
+            let lines: Vec<String> = emulator::shown(grid).map(line_text(style)).collect();
             Snapshot {
                 cols: grid.columns(),
                 rows: grid.screen_lines(),
@@ -117,12 +119,15 @@ impl Screen {
             return Details::default();
         }
         self.ask(move |emulator| {
-            let grid = emulator.grid();
             let mut details = Details::default();
+            if parts.contains(&Part::Shell) {
+                details.shell = Some(json!(emulator.shell()));
+            }
+            let grid = emulator.grid();
             for part in parts {
                 match part {
                     Part::Bells => details.bells = Some(emulator.bells()),
-                    Part::Cells => details.cells = Some(emulator::lines(grid).map(cells::runs).collect()),
+                    Part::Cells => details.cells = Some(emulator::shown(grid).map(cells::runs).collect()),
                     Part::Clipboard => details.clipboard = Some(emulator.clipboard().into()),
                     Part::Cursor => details.cursor = Some(cursor(emulator)),
                     Part::Html => details.html = Some(view::element(emulator)),
@@ -131,10 +136,15 @@ impl Screen {
                         let lines = emulator::scrollback(grid).map(line_text(style));
                         details.scrollback = Some(lines.collect());
                     }
+                    Part::Shell => {}
                     Part::Svg => details.svg = Some(svg::render(emulator)),
                     Part::Title => details.title = Some(emulator.title().into()),
+                    Part::View => {
+                        let (offset, history) = (grid.display_offset(), grid.history_size());
+                        details.view = Some(View { offset, history });
+                    }
                     Part::Wrapped => {
-                        let lines = emulator::lines(grid).enumerate();
+                        let lines = emulator::shown(grid).enumerate();
                         let wrapped = lines.filter(|(_, line)| cells::is_wrapped(line));
                         details.wrapped = Some(wrapped.map(|(row, _)| row).collect());
                     }
@@ -142,6 +152,11 @@ impl Screen {
             }
             details
         })
+    }
+
+    /// Moves what snapshots show: up into the history for a negative number of lines.
+    pub(crate) fn scroll_view(&mut self, lines: i32) {
+        self.run(move |emulator| emulator.scroll_view(lines));
     }
 
     /// Whether pasted text is to be marked as such.
@@ -189,11 +204,13 @@ fn line_text(style: StyleMode) -> fn(&[Cell]) -> String {
 }
 
 fn cursor(emulator: &Emulator) -> Cursor {
-    let point = emulator.grid().cursor.point;
+    let grid = emulator.grid();
+    let point = grid.cursor.point;
+    let row = usize::try_from(point.line.0).unwrap_or_default() + grid.display_offset();
     Cursor {
-        row: usize::try_from(point.line.0).unwrap_or_default(),
+        row,
         col: point.column.0,
-        visible: emulator.mode().contains(TermMode::SHOW_CURSOR),
+        visible: emulator.mode().contains(TermMode::SHOW_CURSOR) && row < grid.screen_lines(),
         shape: match emulator.cursor_shape() {
             CursorShape::Underline => "underline",
             CursorShape::Beam => "beam",
@@ -217,6 +234,7 @@ fn modes(mode: TermMode) -> Modes {
         application_cursor: mode.contains(TermMode::APP_CURSOR),
         bracketed_paste: mode.contains(TermMode::BRACKETED_PASTE),
         focus_events: mode.contains(TermMode::FOCUS_IN_OUT),
+        key_events: mode.contains(TermMode::REPORT_EVENT_TYPES),
         mouse: match tracking(mode) {
             Tracking::Off => "off",
             Tracking::Click => "click",

@@ -2,6 +2,7 @@
 //! output are waited for together, and nothing else ever is.
 
 mod commands;
+mod terminal;
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 use rustix::fs::{FileType, OFlags};
-use rustix::io::Errno;
 
 use crate::error::Error;
 use crate::input::Input;
@@ -37,10 +37,6 @@ const BATCH: usize = 64 * 1024;
 
 /// So many commands may wait; then standard input is not read.
 const COMMANDS: usize = 1024;
-
-/// After the child's end its output is read until there is none. This much is
-/// what a terminal holds; who goes on after that is somebody else.
-const LAST: usize = 1024 * 1024;
 
 /// Where the terminal's own buffers cannot be waited for, its last output has
 /// so long to come.
@@ -261,96 +257,6 @@ impl Session {
         let timeout = first.map(|end| end.saturating_duration_since(Instant::now()));
         let parent = parent_is_silent.then_some(PARENT);
         timeout.into_iter().chain(parent).min()
-    }
-
-    /// Reads what the terminal has right now; tells how much.
-    fn read_terminal(&mut self) -> usize {
-        let mut count = 0;
-        let mut buffer = std::mem::take(&mut self.buffer);
-        // A terminal gives a page at a time.
-        while let Some(master) = &self.master
-            && count < BATCH
-        {
-            match rustix::io::read(master, &mut buffer[count..]) {
-                Ok(read) if read > 0 => count += read,
-                Err(Errno::AGAIN) => break,
-                Err(Errno::INTR) => {}
-                // Linux: EIO when the last one on the other side has closed it.
-                Ok(_) | Err(_) => {
-                    self.master = None;
-                    self.typed.clear();
-                }
-            }
-        }
-        if count > 0 {
-            self.screen.feed(buffer[..count].to_vec());
-            self.unanswered = true;
-            self.readiness.output_came(Instant::now());
-            if let Some(draining) = &mut self.draining {
-                draining.quiet = Instant::now() + DRAIN;
-                draining.read += count;
-            }
-            let text = self.decoder.decode(&buffer[..count]);
-            if !text.is_empty() {
-                self.emit(&Event::Output { seq: &text });
-            }
-        }
-        self.buffer = buffer;
-        count
-    }
-
-    /// Hands the terminal's answers to the command; whether there were any.
-    fn answer_command(&mut self) -> bool {
-        let answers = self.screen.answers();
-        let any = !answers.is_empty();
-        if any && self.slave.is_some() {
-            self.typed.extend(answers);
-            self.type_out();
-            self.readiness.typed(Instant::now());
-        }
-        any
-    }
-
-    /// Output that was written before the child ended comes before its end.
-    fn child_ended(&mut self, child: &OwnedFd) -> io::Result<()> {
-        let mut raw = [0; 4];
-        if rustix::io::read(child, &mut raw[..])? == raw.len() {
-            use std::os::unix::process::ExitStatusExt as _;
-            let status = ExitStatus::from_raw(i32::from_ne_bytes(raw));
-            self.draining = Some(Draining { status, quiet: Instant::now() + DRAIN, read: 0 });
-            self.debug("the command has ended");
-        }
-        Ok(())
-    }
-
-    /// Tells the child's end once its output has been read.
-    fn tell_end(&mut self) {
-        while self.draining.as_ref().is_some_and(|draining| draining.read < LAST) {
-            if self.output.len() >= BACKLOG {
-                return;
-            }
-            if self.read_terminal() == 0 {
-                break;
-            }
-        }
-        if let Some(draining) = self.draining.take_if(|draining| draining.quiet <= Instant::now()) {
-            self.slave = None;
-            let time = self.started.elapsed().as_secs_f64();
-            self.emit(&Event::CommandCompleted { time });
-            self.emit(&Event::ExitCode { exit_code: process::exit_code(draining.status) });
-            self.readiness.command_ended();
-        }
-    }
-
-    /// Types what waits to be typed, as much as the terminal takes.
-    fn type_out(&mut self) {
-        while let (Some(master), false) = (&self.master, self.typed.is_empty()) {
-            let (first, _) = self.typed.as_slices();
-            match rustix::io::write(master, first) {
-                Ok(count) => drop(self.typed.drain(..count)),
-                Err(_) => return,
-            }
-        }
     }
 
     /// Reads commands; `false` when standard input has ended.

@@ -7,7 +7,7 @@ use alacritty_terminal::term::TermMode;
 use alacritty_terminal::term::cell::{Cell, Flags};
 use alacritty_terminal::vte::ansi::{Color, CursorShape, NamedColor};
 
-use crate::emulator::{Emulator, lines};
+use crate::emulator::{Emulator, offset, shown};
 use crate::style::{self, Style};
 
 /// A cell in the image's units.
@@ -40,9 +40,9 @@ pub(crate) fn render(emulator: &Emulator) -> String {
     let screen = emulator.color(Color::Named(NamedColor::Background));
     let _ = writeln!(svg, "{HEAD}\n<rect width=\"100%\" height=\"100%\" rx=\"8\" fill=\"#{screen:06x}\"/>");
     let point = grid.cursor.point;
-    let shown = emulator.mode().contains(TermMode::SHOW_CURSOR);
-    for (row, (line, number)) in lines(grid).zip(0..).enumerate() {
-        let cursor = (shown && point.line.0 == number).then_some(point.column.0);
+    let has_cursor = emulator.mode().contains(TermMode::SHOW_CURSOR);
+    for (row, (line, number)) in shown(grid).zip(-offset(grid)..).enumerate() {
+        let cursor = (has_cursor && point.line.0 == number).then_some(point.column.0);
         Row { emulator, top: MARGIN + row * CELL.1, cursor }.draw(line, &mut svg);
     }
     svg.push_str("</svg>\n");

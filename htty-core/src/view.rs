@@ -9,7 +9,7 @@ use alacritty_terminal::term::cell::{Cell, Flags};
 use alacritty_terminal::vte::ansi::Color;
 use serde_json::json;
 
-use crate::emulator::{Emulator, lines};
+use crate::emulator::{Emulator, lines, shown};
 use crate::palette::{self, BACKGROUND, FOREGROUND};
 use crate::style::{self, Style};
 
@@ -17,10 +17,10 @@ use crate::style::{self, Style};
 pub(crate) fn render(emulator: &Emulator) -> String {
     let grid = emulator.grid();
     let cursor = grid.cursor.point;
-    let shown = emulator.mode().contains(TermMode::SHOW_CURSOR);
+    let has_cursor = emulator.mode().contains(TermMode::SHOW_CURSOR);
     let html: Vec<String> = lines(grid)
         .zip(0..)
-        .map(|(line, row)| html(line, (shown && cursor.line.0 == row).then_some(cursor.column.0)))
+        .map(|(line, row)| html(line, (has_cursor && cursor.line.0 == row).then_some(cursor.column.0)))
         .collect();
     json!({"cols": grid.columns(), "rows": grid.screen_lines(), "lines": html}).to_string()
 }
@@ -28,7 +28,7 @@ pub(crate) fn render(emulator: &Emulator) -> String {
 /// Gives the screen as an element of HTML.
 pub(crate) fn element(emulator: &Emulator) -> String {
     let grid = emulator.grid();
-    let lines: Vec<String> = lines(grid).map(|line| html(line, None)).collect();
+    let lines: Vec<String> = shown(grid).map(|line| html(line, None)).collect();
     let style = format!("white-space:pre;color:#{FOREGROUND:06x};background:#{BACKGROUND:06x};");
     format!("<pre style=\"{style}\">{}</pre>", lines.join("\n"))
 }

@@ -43,6 +43,23 @@ def test_paste(echo: Echo) -> None:
         session.paste(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
+def test_keys_that_repeat_and_are_released(echo: Echo) -> None:
+    session = echo(r"ready\033[>3u")
+    session.expect("ready")
+    session.send_keys(["Up", "C-a", "x"], event="repeat")
+    shows(session, "ready^[[1;1:2A^[[97;5:2ux")
+    session.send_keys(["Up", "x", "Enter"], event="release")
+    shows(session, "x^[[1;1:3A^[[120;1:3u")
+    with pytest.raises(ValueError, match="`down` is not an event: expected press, repeat"):
+        session.send_keys("Up", event="down")  # type: ignore[arg-type]  # pyright: ignore
+    session = echo("ready")
+    session.expect("ready")
+    session.send_keys("Up", event="repeat")
+    shows(session, "ready^[[A")
+    with pytest.raises(RuntimeError, match="has not asked for released keys"):
+        session.send_keys("Up", event="release")
+
+
 MENU = r"\033[?1002h\033[?1006h  Open  Save\r\n"
 
 

@@ -339,7 +339,8 @@ def tests(side: Side, folder: Path) -> tuple[str, float, float]:
 
     def call() -> None:
         path = str(ROOT / "htty/tests/test_compatible.py")
-        args = ["-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", "--tb=no"]
+        args = ["-m", "pytest", "-q", "--no-header", "--noconftest", "--tb=no"]
+        args += ["-p", "no:cacheprovider"]
         done = side.run(*args, f"--rootdir={folder}", path, cwd=folder)
         told.append(done.stdout.strip().splitlines()[-1].split(" in ")[0])
 

@@ -57,7 +57,7 @@ pub(crate) fn reports(shell: &Shell) -> Result<String, Error> {
         Every JSON file that an action writes has the field `schema`. Readers reject other \
         major versions. A field in *italics* may be missing.\n",
     );
-    for file in shell.tracked(&["docs/schema/*.json"])? {
+    for file in shell.tracked(&["docs/schema/*-report.json", "docs/schema/*-manifest.json"])? {
         let path = shell.root.join(&file);
         let text = std::fs::read_to_string(&path).map_err(FileError::new("read", &path))?;
         let schema: Value = serde_json::from_str(&text)

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{BACKLOG, Session, complain};
 
-use crate::keys;
+use crate::keys::{self, KeyEvent};
 use crate::mouse::{self, Mouse};
 use crate::protocol::{self, Command, Event};
 use crate::pty;
@@ -40,7 +40,7 @@ impl Session {
             self.asked = None;
             match command {
                 Command::Input { payload } => self.send_input(payload),
-                Command::SendKeys { keys } => self.send_keys(keys),
+                Command::SendKeys { keys, event } => self.send_keys(keys, event),
                 Command::Resize { cols, rows } => self.resize(cols, rows),
                 Command::Paste { text } => self.paste(&text),
                 Command::Mouse(mouse) => self.send_mouse(mouse),
@@ -50,6 +50,7 @@ impl Session {
                     snapshot.settled = settle.or(timeout).map(|_| settled);
                     self.emit(&Event::Snapshot(snapshot));
                 }
+                Command::ScrollView { lines } => self.screen.scroll_view(lines),
                 Command::SetStyleMode { mode } => self.style = mode,
                 Command::Exit => self.ended = true,
             }
@@ -65,6 +66,7 @@ impl Session {
                 let end = timeout.and_then(duration).and_then(|timeout| asked.checked_add(timeout));
                 (Purpose::Picture(settle.and_then(duration)), end)
             }
+            Some(Command::ScrollView { .. }) => (Purpose::Picture(None), None),
             _ => (Purpose::Keys, None),
         }
     }
@@ -104,18 +106,22 @@ impl Session {
     }
 
     /// Types keys, up to an Escape: what follows waits until it is understood as one.
-    fn send_keys(&mut self, keys: Vec<String>) {
+    fn send_keys(&mut self, keys: Vec<String>, event: KeyEvent) {
         let (keyboard, raw) = (self.screen.keyboard(), self.is_raw());
+        if event == KeyEvent::Release && !keyboard.events {
+            complain("ht: ignored released keys: the command has not asked for them");
+            return;
+        }
         let mut bytes = Vec::new();
         let mut keys = keys.into_iter();
         while let Some(key) = keys.next() {
-            let key = keys::encode(&key, keyboard);
+            let key = keys::encode(&key, event, keyboard);
             bytes.extend(key.bytes);
             if key.is_escape && raw {
                 self.send(bytes, true);
                 let rest: Vec<String> = keys.collect();
                 if !rest.is_empty() {
-                    self.commands.push_front(Command::SendKeys { keys: rest });
+                    self.commands.push_front(Command::SendKeys { keys: rest, event });
                 }
                 return;
             }
@@ -150,6 +156,8 @@ impl Session {
     fn send(&mut self, bytes: Vec<u8>, escape: bool) {
         if self.master.is_some() && self.slave.is_some() {
             self.debug(&format!("typing {} bytes", bytes.len()));
+            // As terminals do: what is typed is seen.
+            self.screen.scroll_view(i32::MAX);
             self.typed.extend(bytes);
             self.type_out();
             self.readiness.key(Instant::now(), escape);

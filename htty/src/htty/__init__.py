@@ -14,11 +14,21 @@ It ends with the block, and the command with it, whatever happens in between.
 """
 
 from htty import keys
-from htty.keys import KeyInput, Press
+from htty.grid import Cell, Found
+from htty.keys import KeyEvent, KeyInput, Press
+from htty.locator import Locator
 from htty.process import ProcessController
 from htty.recording import Recording
 from htty.session import HtWrapper, Session
-from htty.snapshot import Cell, Cursor, Found, Modes, Snapshot, SnapshotResult
+from htty.snapshot import (
+    Cursor,
+    Modes,
+    Shell,
+    ShellCommand,
+    Snapshot,
+    SnapshotResult,
+    View,
+)
 from htty.start import run, terminal_session
 from htty.style import Style, StyleFilter
 from htty_core import HtEvent, StyleMode, __version__
@@ -29,17 +39,22 @@ __all__ = [
     "Found",
     "HtEvent",
     "HtWrapper",
+    "KeyEvent",
     "KeyInput",
+    "Locator",
     "Modes",
     "Press",
     "ProcessController",
     "Recording",
     "Session",
+    "Shell",
+    "ShellCommand",
     "Snapshot",
     "SnapshotResult",
     "Style",
     "StyleFilter",
     "StyleMode",
+    "View",
     "__version__",
     "keys",
     "run",

@@ -21,16 +21,17 @@ import functools
 import os
 from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from htty import start
 from htty.connection import Interruption
 from htty.expectation import Pattern
-from htty.keys import KeyInput
+from htty.grid import Found
+from htty.keys import KeyEvent, KeyInput
 from htty.mouse import Target
 from htty.recording import Recording
 from htty.session import Session
-from htty.snapshot import Found, Snapshot
+from htty.snapshot import ShellCommand, Snapshot
 from htty.style import StyleFilter
 from htty_core import Cols, Command, Rows, StyleMode
 
@@ -64,9 +65,15 @@ class AsyncSession:
 
     # Input
 
-    async def send_keys(self, keys: KeyInput | Iterable[KeyInput]) -> None:
+    async def send_keys(
+        self, keys: KeyInput | Iterable[KeyInput], *, event: KeyEvent = "press"
+    ) -> None:
         """Types keys and text, as `htty.Session.send_keys`."""
-        await self._call(self.session.send_keys, keys)
+        await self._call(self.session.send_keys, keys, event=event)
+
+    async def submit(self, line: str, timeout: float | None = 5.0) -> ShellCommand:
+        """Has a shell run a line, as `htty.Session.submit`."""
+        return await self._call(self.session.submit, line, timeout)
 
     async def type(self, text: str) -> None:
         """Types text as it is, as `htty.Session.type`."""
@@ -122,6 +129,10 @@ class AsyncSession:
 
     # The screen
 
+    async def scroll_view(self, lines: int | Literal["top", "bottom"]) -> None:
+        """Moves what snapshots show, as `htty.Session.scroll_view`."""
+        await self._call(self.session.scroll_view, lines)
+
     def set_style_mode(self, mode: StyleMode) -> None:
         """Makes the text of later snapshots plain or styled."""
         self.session.set_style_mode(mode)
@@ -136,7 +147,9 @@ class AsyncSession:
         """Waits until nothing is written, as `htty.Session.wait_idle`."""
         await self._call(self.session.wait_idle, quiet, timeout)
 
-    async def wait_for(self, predicate: Callable[[Snapshot], T], timeout: float | None = 5.0) -> T:
+    async def wait_for(
+        self, predicate: Callable[[Snapshot], T | None], timeout: float | None = 5.0
+    ) -> T:
         """Waits until `predicate` gives something true, as `htty.Session.wait_for`.
 
         It is called in a thread.

@@ -6,11 +6,13 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from htty.snapshot import Found, Snapshot
+from htty.grid import Found
+from htty.locator import Locator
+from htty.snapshot import Snapshot
 from htty.style import StyleFilter
 
-Pattern = str | re.Pattern[str]
-"""A regular expression, compiled or not."""
+Pattern = str | re.Pattern[str] | Locator
+"""A regular expression, compiled or not, or a locator."""
 
 
 def search(
@@ -21,7 +23,7 @@ def search(
         if style is None:
             raise TypeError("expected a pattern, a style or both")
         return lambda screen: screen.find(style=style), f"Style {style}"
-    several = [pattern] if isinstance(pattern, (str, re.Pattern)) else list(pattern)
+    several = [pattern] if isinstance(pattern, (str, re.Pattern, Locator)) else list(pattern)
     if not several:
         raise ValueError("expected at least one pattern")
     regexes = [_regex(one, flags) for one in several]
@@ -33,13 +35,15 @@ def search(
                 return replace(found, index=index)
         return None
 
-    names = ", ".join(f"'{regex.pattern}'" for regex in regexes)
+    names = ", ".join(
+        str(regex) if isinstance(regex, Locator) else f"'{regex.pattern}'" for regex in regexes
+    )
     styled = "" if style is None else f" in style {style}"
     return find, f"Pattern{'s' if len(regexes) > 1 else ''} {names}{styled}"
 
 
-def _regex(pattern: Pattern, flags: int) -> re.Pattern[str]:
-    if isinstance(pattern, re.Pattern):
+def _regex(pattern: Pattern, flags: int) -> re.Pattern[str] | Locator:
+    if isinstance(pattern, (re.Pattern, Locator)):
         return pattern
     try:
         return re.compile(pattern, re.MULTILINE | flags)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
+from typing import Literal
 
 from htty.press import Press
 
 KeyInput = str | Press
 """A key, or text that is typed as it is."""
+
+KeyEvent = Literal["press", "repeat", "release"]
+"""What happens to a key."""
 
 
 NAMES = (

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from htty.snapshot import Found, Snapshot
+from htty.grid import Found
+from htty.locator import Locator
+from htty.snapshot import Snapshot
 
-Target = str | re.Pattern[str] | Found | tuple[int, int]
-"""Where the mouse points: text or a regular expression that is on the screen once,
-what `find` has found, or a row and a column."""
+Target = str | re.Pattern[str] | Locator | Found | tuple[int, int]
+"""Where the mouse points: text, a regular expression or a locator that is on the
+screen once, what `find` has found, or a row and a column."""
 
 BUTTONS = ("left", "middle", "right")
 """The mouse's buttons."""
@@ -24,9 +26,9 @@ def locate(target: Target, screen: Snapshot) -> tuple[int, int]:
 
     Raises `TargetMissing`, or `ValueError` for what is not on any screen of this size.
     """
-    if isinstance(target, (str, re.Pattern)):
+    if isinstance(target, (str, re.Pattern, Locator)):
         places = screen.find_all(target)
-        shown = target if isinstance(target, str) else target.pattern
+        shown = target.pattern if isinstance(target, re.Pattern) else target
         if len(places) != 1:
             how = "not" if not places else f"{len(places)} times"
             raise TargetMissing(f"`{shown}` is {how} on the screen")

@@ -6,23 +6,28 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from htty import mouse
 from htty.connection import Connection, Deadline
 from htty.expectation import Pattern, search
-from htty.keys import KeyInput, key_names
+from htty.grid import Found
+from htty.keys import KeyEvent, KeyInput, key_names
 from htty.mouse import Target, TargetMissing
 from htty.process import LAST_TIMEOUT, CommandController, HtController, ProcessController
 from htty.recording import Recording
-from htty.snapshot import PARTS, SEARCHED, Found, Snapshot
+from htty.snapshot import PARTS, SEARCHED, Shell, ShellCommand, Snapshot
 from htty.style import StyleFilter
+from htty.watcher import Watcher
 from htty_core import StyleMode
 
 if TYPE_CHECKING:
     import logging
 
 T = TypeVar("T")
+
+_FAR = 2**31 - 1
+"""More lines than any history has."""
 
 LARGEST = 1000
 """A terminal has at most so many rows, and so many columns."""
@@ -65,9 +70,9 @@ class Session:
         """Takes an `ht` that has been started; `run` does both."""
         self.rows = rows
         self.cols = cols
-        self._style_mode = style_mode or StyleMode.PLAIN
         self._description = description
         self._connection = Connection(process, logger, recording)
+        self._watcher = Watcher(self._connection, styled=style_mode == StyleMode.STYLED)
         self.cmd = CommandController(self._connection)
         self.ht = HtController(self._connection)
 
@@ -83,14 +88,49 @@ class Session:
 
     # Input
 
-    def send_keys(self, keys: KeyInput | Iterable[KeyInput]) -> None:
+    def send_keys(self, keys: KeyInput | Iterable[KeyInput], *, event: KeyEvent = "press") -> None:
         """Types keys and text, in this order.
 
         What follows an Escape waits until the command has understood it as one.
-        Raises `ValueError` for text that looks like a key's name and is none
-        (`Esc`, `Ctrl+C`), and `RuntimeError` where the command has ended.
+        With the `event` `"repeat"` the keys are held, with `"release"` let go: a
+        command that has not asked for that (kitty keyboard protocol) takes a
+        repeated key as pressed again. Raises `ValueError` for text that looks
+        like a key's name and is none (`Esc`, `Ctrl+C`), and `RuntimeError` where
+        the command has ended or has not asked for released keys.
         """
-        self._send({"type": "sendKeys", "keys": key_names(keys)})
+        if event not in get_args(KeyEvent):
+            raise ValueError(f"`{event}` is not an event: expected press, repeat or release")
+        message = {"type": "sendKeys", "keys": key_names(keys)}
+        if (
+            event == "release"
+            and not self._watcher.snapshot(5.0, None, ("modes",)).modes.key_events
+        ):
+            raise RuntimeError("the command has not asked for released keys")
+        self._send(message if event == "press" else {**message, "event": event})
+
+    def submit(self, line: str, timeout: float | None = 5.0) -> ShellCommand:
+        """Has a shell run a line; gives what it wrote, and its exit code.
+
+        That is for shells that mark their prompts and commands (OSC 133), as fish
+        does and others can be told to. Raises `TimeoutError`, which shows the
+        screen, where there is no prompt, or the command has not ended, after
+        `timeout` seconds (`None`: never), or where the shell itself ends.
+        """
+        end = Deadline(timeout)
+
+        def prompt(screen: Snapshot) -> Shell | None:
+            return screen.shell if screen.shell is not None and screen.shell.prompt else None
+
+        before = self._watcher.wait(
+            prompt, timeout, PARTS, "no prompt that is marked (OSC 133)", "after"
+        )
+        self._send({"type": "input", "payload": f"{_text(line)}\r"})
+
+        def ended(screen: Snapshot) -> ShellCommand | None:
+            shell = screen.shell
+            return shell.command if shell and shell.finished > before.finished else None
+
+        return self._watcher.wait(ended, end.left(), PARTS, f"`{line}` has not ended", "within")
 
     def type(self, text: str) -> None:
         """Types text as it is, also where it equals the name of a key.
@@ -188,10 +228,23 @@ class Session:
 
     # The screen
 
+    def scroll_view(self, lines: int | Literal["top", "bottom"]) -> None:
+        """Moves what snapshots show: down for a positive number, up into the history
+        for a negative one, to its `"top"`, or back to the screen, its `"bottom"`.
+
+        All that looks at the screen sees this view. It stays where it is when the
+        command writes, and goes back to the screen with the next key.
+        """
+        ends = {"top": -_FAR, "bottom": _FAR}
+        number = ends.get(lines) if isinstance(lines, str) else lines
+        if number is None:
+            raise ValueError(f"`{lines}` is not a place: expected top, bottom or a number")
+        self._connection.send({"type": "scrollView", "lines": max(-_FAR, min(number, _FAR))})
+
     def set_style_mode(self, mode: StyleMode) -> None:
         """Makes the text of later snapshots plain or styled."""
         # `ht` always gives styles, for `html`.
-        self._style_mode = mode
+        self._watcher.styled = mode == StyleMode.STYLED
 
     def snapshot(self, timeout: float | None = 5.0, *, settle: float | None = None) -> Snapshot:
         """Gives the screen, with all that came before: keys and output.
@@ -202,7 +255,7 @@ class Session:
         known. Raises `TimeoutError` where `ht` does not answer, `RuntimeError`
         where it ended before there was any screen.
         """
-        return self._snapshot(timeout, settle, PARTS)
+        return self._watcher.snapshot(timeout, settle, PARTS)
 
     def wait_idle(self, quiet: float = 0.2, timeout: float | None = 5.0) -> None:
         """Waits until the command has written nothing for `quiet` seconds.
@@ -212,7 +265,7 @@ class Session:
         if not self._connection.snapshot(timeout, quiet).get("settled", True):
             raise TimeoutError(f"no quiet of {quiet} seconds within {timeout} seconds")
 
-    def wait_for(self, predicate: Callable[[Snapshot], T], timeout: float | None = 5.0) -> T:
+    def wait_for(self, predicate: Callable[[Snapshot], T | None], timeout: float | None = 5.0) -> T:
         """Waits until `predicate` gives something true for the screen, and gives that.
 
         It is called with a `Snapshot` whenever the command has written something.
@@ -221,7 +274,7 @@ class Session:
         """
         name = getattr(predicate, "__name__", repr(predicate))
         name = "the condition" if name == "<lambda>" else f"`{name}`"
-        return self._wait(predicate, timeout, PARTS, f"{name} not met", "within")
+        return self._watcher.wait(predicate, timeout, PARTS, f"{name} not met", "within")
 
     def expect(
         self,
@@ -231,7 +284,8 @@ class Session:
         flags: int = 0,
         style: StyleFilter | None = None,
     ) -> Found:
-        """Waits until the screen matches a regular expression; gives what it found.
+        """Waits until the screen matches a regular expression, or has what a `Locator`
+        describes; gives what it found.
 
         Of several patterns the first that matches counts; `index` tells which.
         `flags` (`re.IGNORECASE`) are for patterns that are not compiled; with
@@ -243,7 +297,7 @@ class Session:
         (`None`: never), or as soon as the command has ended without a match.
         """
         find, named = search(pattern, flags, style)
-        return self._wait(find, timeout, SEARCHED, f"{named} not found", "within")
+        return self._watcher.wait(find, timeout, SEARCHED, f"{named} not found", "within")
 
     def expect_absent(
         self,
@@ -258,7 +312,7 @@ class Session:
         Apart from that it is as `expect`.
         """
         find, named = search(pattern, flags, style)
-        self._wait(
+        self._watcher.wait(
             lambda screen: find(screen) is None,
             timeout,
             SEARCHED,
@@ -310,12 +364,6 @@ class Session:
             raise RuntimeError(f"the command has ended with exit code {code}: nothing reads keys")
         self._connection.send(message)
 
-    def _snapshot(
-        self, timeout: float | None, settle: float | None, include: tuple[str, ...]
-    ) -> Snapshot:
-        data = self._connection.snapshot(timeout, settle, include)
-        return Snapshot(data, styled=self._style_mode == StyleMode.STYLED)
-
     def _point(
         self, targets: list[Target], timeout: float | None, *, wheel: bool = False
     ) -> list[tuple[int, int]]:
@@ -329,44 +377,14 @@ class Session:
             except TargetMissing as error:
                 problem = str(error)
                 return None
+            if screen.view.offset:
+                problem = "the mouse needs the screen, and the view shows its history"
+                return None
             problem = "the command has not asked for mouse events"
             takes = screen.modes.mouse != "off" or (wheel and screen.modes.alternate_screen)
             return places if takes else None
 
-        return self._wait(look, timeout, PARTS, lambda: problem, "after")
-
-    def _wait(
-        self,
-        look: Callable[[Snapshot], T | None],
-        timeout: float | None,
-        include: tuple[str, ...],
-        failure: str | Callable[[], str],
-        preposition: str,
-    ) -> T:
-        """Looks at the screen after every change, until something true is seen."""
-        end = Deadline(timeout)
-        state = self._connection.state
-        while True:
-            with state.changed:
-                seen, over = state.outputs, state.ended
-            screen = self._snapshot(end.left(), None, include)
-            found = look(screen)
-            if found:
-                return found
-            when = f" {preposition} {timeout} seconds"
-            if over:
-                # Nothing more comes after the end.
-                when = f": the command has ended with exit code {state.exit_code}"
-            else:
-                with state.changed:
-                    changed = state.wait(
-                        lambda seen=seen: state.outputs != seen or state.ended, end.left()
-                    )
-                if changed and not end.is_over():
-                    continue
-            what = failure if isinstance(failure, str) else failure()
-            shown = "\n".join(screen.lines).rstrip()
-            raise TimeoutError(f"{what}{when}; the screen:\n{shown}")
+        return self._watcher.wait(look, timeout, PARTS, lambda: problem, "after")
 
 
 HtWrapper = Session

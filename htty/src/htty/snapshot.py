@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
-from htty import style as styles
+from htty.grid import Cell, Found, Grid, looks
 from htty.html import plain, to_html
-from htty.style import Style, StyleFilter
+from htty.locator import Locator, Target
+from htty.style import StyleFilter
 
-PARTS = ("bells", "cells", "clipboard", "cursor", "modes", "scrollback", "svg", "title", "wrapped")
+PARTS = (
+    *("bells", "cells", "clipboard", "cursor", "modes", "scrollback", "shell", "svg", "title"),
+    *("view", "wrapped"),
+)
 """What a snapshot has beside its text."""
 
 SEARCHED = ("cells", "wrapped")
@@ -38,44 +42,48 @@ class Modes:
     application_cursor: bool = False
     bracketed_paste: bool = False
     focus_events: bool = False
+    key_events: bool = False
+    """Whether keys that repeat or are released are told (kitty keyboard protocol)."""
     mouse: str = "off"
     """`off`, `click`, `drag` or `motion`."""
     sgr_mouse: bool = False
     """Whether mouse events come as SGR sequences."""
 
 
-class Cell(NamedTuple):
-    """One place on the screen."""
+@dataclass(frozen=True)
+class View:
+    """Which lines a snapshot shows."""
 
-    character: str
-    """What is shown, with the characters that are combined with it; empty for
-    the second half of a wide one."""
-    style: Style
-    """How it looks."""
-    width: int = 1
-    """How many columns it takes: 2 for a wide character, 0 for its second half."""
+    offset: int = 0
+    """How many lines above the screen it begins; 0 is the screen."""
+    history: int = 0
+    """How many lines there are above the screen."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """A piece of the screen that was searched for; rows and columns count from 0."""
+class ShellCommand:
+    """A command that a shell has run, or runs."""
 
-    text: str
-    """The text that was found, without the line breaks of wrapped lines."""
-    row: int
-    """The row of its first cell."""
-    col: int
-    """The column of its first cell."""
-    end_row: int
-    """The row of its last cell."""
-    end_col: int
-    """The column after its last cell."""
-    match: re.Match[str] | None = None
-    """The match of a regular expression, with its groups."""
-    index: int = 0
-    """Which pattern it was, where a list was searched for."""
-    cells: tuple[Cell, ...] = field(default=(), repr=False)
-    """Its cells."""
+    line: str
+    """What was typed."""
+    output: str
+    """What the screen has of what it wrote, or had when it ended."""
+    exit_code: int | None = None
+    """`None` while it runs, and where the shell does not tell."""
+    running: bool = False
+    """Whether it has not ended yet."""
+
+
+@dataclass(frozen=True)
+class Shell:
+    """What a shell has said of its commands by marks (OSC 133)."""
+
+    prompt: bool
+    """Whether it waits for a line."""
+    finished: int
+    """How many commands have ended."""
+    command: ShellCommand | None = None
+    """The last command; `None` before the first."""
 
 
 class Snapshot:
@@ -107,6 +115,10 @@ class Snapshot:
     """The screen as an SVG image with real text; the same for the same screen."""
     wrapped: tuple[int, ...]
     """The rows that go on in the next one, because the line was too long."""
+    view: View
+    """Which lines these are, where the view was moved."""
+    shell: Shell | None
+    """What a shell has said of its commands; `None` for what marks none."""
 
     def __init__(self, data: dict[str, Any], *, styled: bool = False) -> None:
         """Takes the data of the event `snapshot` of `ht`."""
@@ -126,6 +138,9 @@ class Snapshot:
         self.clipboard = data.get("clipboard")
         self.svg = data.get("svg", "")
         self.wrapped = tuple(data.get("wrapped", ()))
+        self.view = View(**data.get("view", {}))
+        self.shell = _shell(data.get("shell"))
+        self._grid = Grid(self._plain, data.get("cells", []), self.cols, self.wrapped)
 
     @cached_property
     def html(self) -> str:
@@ -137,31 +152,31 @@ class Snapshot:
         """The screen's lines without styles, and without the blanks at their ends."""
         return [line.rstrip() for line in self._plain.split("\n")]
 
-    @cached_property
+    @property
     def cells(self) -> tuple[tuple[Cell, ...], ...]:
         """The cells: `cells[row][col]`."""
-        return tuple(tuple(self._row(runs)) for runs in self._data["cells"])
+        return self._grid.cells
 
     def find(
         self,
-        what: str | re.Pattern[str] | None = None,
+        what: Target | None = None,
         *,
         style: StyleFilter | None = None,
     ) -> Found | None:
         """Finds the first place that `find_all` would; `None` where there is none."""
-        return next(self._search(what, style), None)
+        return next(iter(self._search(what, style)), None)
 
     def find_all(
         self,
-        what: str | re.Pattern[str] | None = None,
+        what: Target | None = None,
         *,
         style: StyleFilter | None = None,
     ) -> list[Found]:
         """Finds text on the screen, in reading order.
 
-        `what` is text as it is, or a compiled regular expression. With `style`
-        all of the text must look so (blanks aside); `style` alone finds pieces of
-        lines that do. A line that was too long for the screen is one line.
+        `what` is text as it is, a compiled regular expression, or a `Locator`. With
+        `style` all of the text must look so (blanks aside); `style` alone finds pieces
+        of lines that do. A line that was too long for the screen is one line.
 
         >>> snapshot.find("Save").col
         >>> snapshot.find(re.compile(r"line (\\d+)")).match[1]
@@ -169,12 +184,16 @@ class Snapshot:
         """
         return list(self._search(what, style))
 
-    def search(self, pattern: re.Pattern[str], style: StyleFilter | None = None) -> Found | None:
+    def search(
+        self, pattern: re.Pattern[str] | Locator, style: StyleFilter | None = None
+    ) -> Found | None:
         """Finds a regular expression as `expect` does: on the screen as it is, with
         its lines as wide as the terminal, or with wrapped lines joined."""
-        found = next(self._matches(pattern, style, joined=False), None)
+        if isinstance(pattern, Locator):
+            return self.find(pattern, style=style)
+        found = next(self._grid.matches(pattern, style, joined=False), None)
         if found is None and self.wrapped:
-            found = next(self._matches(pattern, style, joined=True), None)
+            found = next(self._grid.matches(pattern, style, joined=True), None)
         return found
 
     def __eq__(self, other: object) -> bool:
@@ -186,104 +205,10 @@ class Snapshot:
     def __repr__(self) -> str:
         return f"<Snapshot {self.cols}x{self.rows}: {chr(10).join(self.lines).strip()!r}>"
 
-    def _search(
-        self, what: str | re.Pattern[str] | None, style: StyleFilter | None
-    ) -> Iterator[Found]:
-        if what is None and style is None:
-            raise TypeError("find needs text, a regular expression or a style")
-        if what is None:
-            return self._styled_pieces(styles.normalized(style or {}))
-        if isinstance(what, str):
-            if not what:
-                raise ValueError("cannot find empty text")
-            return self._matches(re.compile(re.escape(what)), style, joined=True, literal=True)
-        return self._matches(what, style, joined=True)
-
-    def _row(self, runs: list[dict[str, Any]]) -> Iterator[Cell]:
-        seen = 0
-        for run in runs:
-            style, text, cols = styles.of_run(run), run["text"], run["cols"]
-            seen += cols
-            if run.get("wide"):
-                yield Cell(text, style, 2)
-                yield Cell("", style, 0)
-            elif len(text) == cols:
-                for character in text:
-                    yield Cell(character, style)
-            else:
-                yield Cell(text, style)
-        for _ in range(seen, self.cols):
-            yield Cell(" ", styles.of_run({}))
-
-    def _text(self, joined: bool) -> str:
-        if not joined or not self.wrapped:
-            return self._plain
-        rows = enumerate(self._plain.split("\n"))
-        return "".join(line if row in self.wrapped else f"{line}\n" for row, line in rows)[:-1]
-
-    def _places(self, joined: bool) -> list[tuple[int, int]]:
-        """The row and the column of each character of the text."""
-        places: list[tuple[int, int]] = []
-        for row, cells in enumerate(self.cells):
-            for col, cell in enumerate(cells):
-                places += [(row, col)] * len(cell.character)
-            if not (joined and row in self.wrapped):
-                places.append((row, len(cells)))
-        return places
-
-    def _matches(
-        self,
-        pattern: re.Pattern[str],
-        style: StyleFilter | None,
-        *,
-        joined: bool,
-        literal: bool = False,
-    ) -> Iterator[Found]:
-        wanted = None if style is None else styles.normalized(style)
-        places: list[tuple[int, int]] | None = None
-        for match in pattern.finditer(self._text(joined)):
-            if places is None:
-                places = self._places(joined)
-            start, end = match.span()
-            found = self._piece(match[0], places[start:end] or places[start : start + 1])
-            if end == start:
-                found = Found("", found.row, found.col, found.row, found.col)
-            if wanted is None or _looks(found.cells, wanted):
-                yield Found(
-                    found.text,
-                    found.row,
-                    found.col,
-                    found.end_row,
-                    found.end_col,
-                    None if literal else match,
-                    0,
-                    found.cells,
-                )
-
-    def _piece(self, text: str, places: list[tuple[int, int]]) -> Found:
-        if not places:
-            last = len(self.cells) - 1
-            return Found(text, last, self.cols, last, self.cols)
-        inside = [(row, col) for row, col in dict.fromkeys(places) if col < len(self.cells[row])]
-        cells = tuple(self.cells[row][col] for row, col in inside)
-        (row, col), (end_row, end_col) = places[0], (inside or places)[-1]
-        width = cells[-1].width if cells else 0
-        return Found(text, row, col, end_row, end_col + width, cells=cells)
-
-    def _styled_pieces(self, wanted: dict[str, Any]) -> Iterator[Found]:
-        """Pieces of rows in which every cell looks so."""
-        for row, cells in enumerate(self.cells):
-            col = 0
-            while col < len(cells):
-                start = col
-                while col < len(cells) and styles.matches(cells[col].style, wanted):
-                    col += 1
-                if col == start:
-                    col += 1
-                    continue
-                piece = cells[start:col]
-                text = "".join(cell.character for cell in piece)
-                yield Found(text, row, start, row, col, cells=piece)
+    def _search(self, what: Target | None, style: StyleFilter | None) -> Iterable[Found]:
+        if isinstance(what, Locator):
+            return [found for found in what.search(self._grid) if looks(found, style)]
+        return self._grid.find(what, style)
 
 
 def _snake(name: str) -> str:
@@ -291,10 +216,13 @@ def _snake(name: str) -> str:
     return re.sub(r"[A-Z]", lambda letter: f"_{letter[0].lower()}", name)
 
 
-def _looks(cells: tuple[Cell, ...], wanted: dict[str, Any]) -> bool:
-    """Tells whether all cells look so; blanks count only where there is nothing else."""
-    visible = [cell for cell in cells if cell.character.strip()] or cells
-    return bool(visible) and all(styles.matches(cell.style, wanted) for cell in visible)
+def _shell(data: dict[str, Any] | None) -> Shell | None:
+    if data is None:
+        return None
+    command = data["command"]
+    if command is not None:
+        command = ShellCommand(**{_snake(name): value for name, value in command.items()})
+    return Shell(data["prompt"], data["finished"], command)
 
 
 SnapshotResult = Snapshot

@@ -1,0 +1,109 @@
+//! What a session reads from its terminal and types into it, up to the command's end.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::process::ExitStatus;
+use std::time::Instant;
+
+use rustix::io::Errno;
+
+use super::{BACKLOG, BATCH, DRAIN, Draining, Session};
+
+use crate::process;
+use crate::protocol::Event;
+
+/// After the child's end its output is read until there is none. This much is
+/// what a terminal holds; who goes on after that is somebody else.
+const LAST: usize = 1024 * 1024;
+
+impl Session {
+    /// Reads what the terminal has right now; tells how much.
+    pub(super) fn read_terminal(&mut self) -> usize {
+        let mut count = 0;
+        let mut buffer = std::mem::take(&mut self.buffer);
+        // A terminal gives a page at a time.
+        while let Some(master) = &self.master
+            && count < BATCH
+        {
+            match rustix::io::read(master, &mut buffer[count..]) {
+                Ok(read) if read > 0 => count += read,
+                Err(Errno::AGAIN) => break,
+                Err(Errno::INTR) => {}
+                // Linux: EIO when the last one on the other side has closed it.
+                Ok(_) | Err(_) => {
+                    self.master = None;
+                    self.typed.clear();
+                }
+            }
+        }
+        if count > 0 {
+            self.screen.feed(buffer[..count].to_vec());
+            self.unanswered = true;
+            self.readiness.output_came(Instant::now());
+            if let Some(draining) = &mut self.draining {
+                draining.quiet = Instant::now() + DRAIN;
+                draining.read += count;
+            }
+            let text = self.decoder.decode(&buffer[..count]);
+            if !text.is_empty() {
+                self.emit(&Event::Output { seq: &text });
+            }
+        }
+        self.buffer = buffer;
+        count
+    }
+
+    /// Hands the terminal's answers to the command; whether there were any.
+    pub(super) fn answer_command(&mut self) -> bool {
+        let answers = self.screen.answers();
+        let any = !answers.is_empty();
+        if any && self.slave.is_some() {
+            self.typed.extend(answers);
+            self.type_out();
+            self.readiness.typed(Instant::now());
+        }
+        any
+    }
+
+    /// Output that was written before the child ended comes before its end.
+    pub(super) fn child_ended(&mut self, child: &OwnedFd) -> io::Result<()> {
+        let mut raw = [0; 4];
+        if rustix::io::read(child, &mut raw[..])? == raw.len() {
+            use std::os::unix::process::ExitStatusExt as _;
+            let status = ExitStatus::from_raw(i32::from_ne_bytes(raw));
+            self.draining = Some(Draining { status, quiet: Instant::now() + DRAIN, read: 0 });
+            self.debug("the command has ended");
+        }
+        Ok(())
+    }
+
+    /// Tells the child's end once its output has been read.
+    pub(super) fn tell_end(&mut self) {
+        while self.draining.as_ref().is_some_and(|draining| draining.read < LAST) {
+            if self.output.len() >= BACKLOG {
+                return;
+            }
+            if self.read_terminal() == 0 {
+                break;
+            }
+        }
+        if let Some(draining) = self.draining.take_if(|draining| draining.quiet <= Instant::now()) {
+            self.slave = None;
+            let time = self.started.elapsed().as_secs_f64();
+            self.emit(&Event::CommandCompleted { time });
+            self.emit(&Event::ExitCode { exit_code: process::exit_code(draining.status) });
+            self.readiness.command_ended();
+        }
+    }
+
+    /// Types what waits to be typed, as much as the terminal takes.
+    pub(super) fn type_out(&mut self) {
+        while let (Some(master), false) = (&self.master, self.typed.is_empty()) {
+            let (first, _) = self.typed.as_slices();
+            match rustix::io::write(master, first) {
+                Ok(count) => drop(self.typed.drain(..count)),
+                Err(_) => return,
+            }
+        }
+    }
+}
