@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, kill_process_group};
 
 use crate::settle;
 
@@ -52,6 +52,12 @@ pub(crate) fn watch(pid: u32) -> io::Result<OwnedFd> {
         }
     })?;
     Ok(read)
+}
+
+/// Whether the process `pid`, a child, has ended, also where [`watch`] has not told yet.
+pub(crate) fn has_ended(pid: u32) -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    process(pid).is_some_and(|pid| !matches!(rustix::process::waitid(WaitId::Pid(pid), options), Ok(None)))
 }
 
 /// The code a caller sees: negative for a signal.

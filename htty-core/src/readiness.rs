@@ -67,6 +67,8 @@ pub(crate) struct Sight {
     pub(crate) look: Option<Look>,
     /// Whether the terminal holds keys that the command has not read.
     pub(crate) unread: bool,
+    /// Whether it has ended; [`Readiness::command_ended`] follows.
+    pub(crate) ended: bool,
 }
 
 /// What is known of a command's readiness; it, and what it started, are our only
@@ -196,7 +198,11 @@ impl Readiness {
         if self.phase == Phase::Ended {
             return true;
         }
-        let Sight { now, look, unread } = sight;
+        let Sight { now, look, unread, ended } = sight;
+        if ended {
+            self.next = now + GAP;
+            return false;
+        }
         let (ran, delayed) = look.as_ref().map_or((0, 0), |look| (look.ran(), look.delayed()));
         let since = *self.asked.get_or_insert(now);
         let busy = *self.busy.get_or_insert(Busy { since: now, ran, delayed });

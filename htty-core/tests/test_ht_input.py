@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 import pytest
-from running import Ht, Start
+from running import Ht, Start, screen
 
 
 def test_keys_in_application_mode(start: Start) -> None:
@@ -167,3 +167,13 @@ def test_keys_that_repeat_and_are_released(start: Start) -> None:
     ht.send(type="sendKeys", keys=["Up"], event="release")
     assert ht.process.stderr
     assert "has not asked for them" in ht.process.stderr.readline()
+
+
+def test_keys_are_not_typed_into_what_has_just_ended(start: Start) -> None:
+    for _ in range(40):
+        ht = start(["true"])
+        ht.send(type="sendKeys", keys=["lost"])
+        assert ht.process.stderr
+        assert "the command has ended" in ht.process.stderr.readline()
+        ht.send(type="takeSnapshot")
+        assert ht.next("snapshot")["text"] == screen("", "", "", "")

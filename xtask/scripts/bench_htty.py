@@ -1,15 +1,18 @@
 """Measures htty and ht beside the published ones and other peers, in turns; prints a table.
 
-    python bench_htty.py PEER_BIN HT BARE
+    python bench_htty.py PEER_BIN HT BARE [PUBLISHED_TESTS]
 
 PEER_BIN is the `bin` of an environment with the published packages, the peers and
 pytest, HT our binary, BARE the example that parses with `alacritty_terminal` alone;
-our Python packages are those of this repository.
+our Python packages are those of this repository. PUBLISHED_TESTS is the directory
+`tests` of a checkout of the published project, whose tests are then run too.
 """
 
 import os
 import random
+import re
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -187,6 +190,17 @@ class Side:
             [self.python, *args], env=self.env, cwd=cwd, capture_output=True, text=True, timeout=300
         )
 
+    def with_env(self, more: dict[str, str], folder: Path) -> "Side":
+        """The same with further variables, and its own `htty` first on PATH."""
+        programs = folder / f"bin-{Path(self.ht).parent.name}"
+        programs.mkdir()
+        htty = programs / "htty"
+        htty.write_text(f'#!/bin/sh\nexec "{self.python}" -m htty "$@"\n')
+        htty.chmod(0o755)
+        path = f"{programs}{os.pathsep}{self.env.get('PATH', '')}"
+        env = {**self.env, "HTTY_HT_BIN": self.ht, **more, "PATH": path}
+        return Side(self.python, self.ht, env, self.options)
+
 
 def sides(peer: Path, ht: str) -> tuple[Side, Side]:
     """Gives the published side and ours; both use the same Python."""
@@ -333,19 +347,53 @@ def idle(side: Side) -> tuple[float, str]:
     return used, "not gone after 3 s"
 
 
-def tests(side: Side, folder: Path) -> tuple[str, float, float]:
-    """Our tests of what both offer: how many pass, in seconds and CPU seconds."""
+def tests(side: Side, folder: Path, *paths: str) -> str:
+    """How many tests pass, in which time."""
     told: list[str] = []
 
     def call() -> None:
-        path = str(ROOT / "htty/tests/test_compatible.py")
-        args = ["-m", "pytest", "-q", "--no-header", "--noconftest", "--tb=no"]
-        args += ["-p", "no:cacheprovider"]
-        done = side.run(*args, f"--rootdir={folder}", path, cwd=folder)
+        args = ["-m", "pytest", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider"]
+        done = side.run(*args, f"--rootdir={folder}", *paths, cwd=folder)
         told.append(done.stdout.strip().splitlines()[-1].split(" in ")[0])
 
     wall, cpu = timed(call)
-    return told[0], wall, cpu
+    return f"{told[0]}, {wall:.1f} s, {cpu:.1f} s CPU"
+
+
+VERSION_OF_VIM = """
+from htty import terminal_session
+with terminal_session(["vim", "-n"], rows=20, cols=50) as vim:
+    vim.expect("version")
+    print(vim.snapshot().text)
+"""
+
+
+def adjusted(source: Path, ours: Side, folder: Path) -> Path:
+    """Copies the published project's tests, for this machine's vim and shell."""
+    copy = folder / "published"
+    shutil.copytree(source, copy)
+    version = re.search(r"version (\d[\d.]+)", ours.run("-c", VERSION_OF_VIM).stdout)
+    assert version, "vim does not show its version"
+    shell = "'PS1=\"$ \" bash --posix --norc --noprofile -i'"
+    for path in copy.rglob("test_*.py"):
+        text = path.read_text().replace("9.1.1336", version[1])
+        path.write_text(text.replace('"sh -i"', shell))
+    return copy
+
+
+def test_rows(both: tuple[Side, Side], folder: Path, published: str | None) -> list[list[str]]:
+    """The rows about tests."""
+    own = ("--noconftest", str(ROOT / "htty/tests/test_compatible.py"))
+    shown = [tests(side, folder, *own) for side in both]
+    rows = [["tests of the common surface", *shown, "", "", "", "<= 8 s, <= 2 s CPU"]]
+    if published is not None:
+        copy = adjusted(Path(published), both[1], folder)
+        vim = {"HTTY_TEST_VIM_TARGET": shutil.which("vim") or "vim"}
+        # Both with the same environment, where the first `htty` on PATH is one's own.
+        shown = [tests(side.with_env(vim, folder), copy, "cli_tests", "lib_tests") for side in both]
+        label = "the published project's own tests"
+        rows.append([label, *shown, "", "", "", "28 passed, <= 8 s, <= 2 s CPU"])
+    return rows
 
 
 PEERS = ("pexpect + pyte", "tmux", "tui-test")
@@ -358,7 +406,7 @@ def main() -> None:
 
     def progress() -> None:
         # The table comes at the end, minutes later.
-        print(f"measuring row {len(rows) + 1} of 6", file=sys.stderr, flush=True)
+        print(f"measuring row {len(rows) + 1}", file=sys.stderr, flush=True)
 
     def in_turns(
         measures: list[Callable[[], tuple[float, float]]], turns: int = TURNS
@@ -378,11 +426,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         progress()
-        shown = [
-            f"{told}, {wall:.1f} s, {cpu:.1f} s CPU"
-            for told, wall, cpu in (tests(side, folder) for side in both)
-        ]
-        rows.append(["tests of the common surface", *shown, "", "", "", "<= 8 s, <= 2 s CPU"])
+        rows += test_rows(both, folder, sys.argv[4] if len(sys.argv) > 4 else None)
 
         one = [lambda side=side: command_line(side) for side in both]
         one += [runs(ours, ONE_SHOT[peer], "hello world") for peer in PEERS]

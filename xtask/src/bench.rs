@@ -32,7 +32,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
         What::VerifyDist => "verify-dist",
         What::Publish => "publish",
         What::SetupNix => "setup-nix",
-        What::Htty => return htty(shell),
+        What::Htty => return htty(shell, &args.args),
     };
     let mut path = vec![tools::environment(shell, "test")?];
     if matches!(args.what, What::VerifyDist) {
@@ -47,8 +47,9 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
-/// The two packages against the published ones.
-fn htty(shell: &Shell) -> Result<Exit, Error> {
+/// The two packages against the published ones; the argument is the directory `tests`
+/// of a checkout of the published project.
+fn htty(shell: &Shell, args: &[String]) -> Result<Exit, Error> {
     let peers = tools::environment(shell, "htty-peers")?;
     tools::add_source(shell, &peers, "htty-source")?;
     shell.inherit(&shell.cargo().args([
@@ -62,11 +63,12 @@ fn htty(shell: &Shell) -> Result<Exit, Error> {
     ]))?;
     let script = shell.root.join("xtask/scripts/bench_htty.py");
     let ht = shell.target.join("release/ht");
-    shell.inherit(&Cmd::new(display(&peers.join("python"))).args([
+    let bench = Cmd::new(display(&peers.join("python"))).args([
         display(&script),
         display(&peers),
         display(&ht),
         display(&shell.target.join("release/examples/bare")),
-    ]))?;
+    ]);
+    shell.inherit(&bench.args(args.iter().cloned()))?;
     Ok(Exit::Done)
 }

@@ -39,7 +39,7 @@ impl Run {
         let begin = self.now;
         loop {
             let at = u64::try_from((self.now - begin).as_millis()).unwrap();
-            let sight = Sight { now: self.now, look: look(at), unread: false };
+            let sight = Sight { now: self.now, look: look(at), unread: false, ended: false };
             if self.readiness.is_ready(purpose, sight) || at > 10_000 {
                 return (self.now - begin).as_millis();
             }
@@ -92,7 +92,7 @@ fn an_escape_that_was_not_read_is_waited_for() {
     let mut seen = Vec::new();
     for milliseconds in 1..3000 {
         let now = run.start + Duration::from_millis(milliseconds);
-        let sight = Sight { now, look: sleeping(Wait::Forever, 1), unread: true };
+        let sight = Sight { now, look: sleeping(Wait::Forever, 1), unread: true, ended: false };
         seen.push(run.readiness.is_ready(Purpose::Keys, sight));
     }
     let first = seen.iter().position(|ready| *ready).unwrap();

@@ -7,6 +7,7 @@ use super::{BACKLOG, Session, complain};
 
 use crate::keys::{self, KeyEvent};
 use crate::mouse::{self, Mouse};
+use crate::process;
 use crate::protocol::{self, Command, Event};
 use crate::pty;
 use crate::readiness::{Purpose, Sight};
@@ -87,6 +88,7 @@ impl Session {
             now: Instant::now(),
             look: settle::look(std::process::id()),
             unread: self.slave.as_ref().is_some_and(pty::has_unread),
+            ended: process::has_ended(self.pid),
         };
         let ready = self.readiness.is_ready(purpose, sight);
         if let Some(busy) = self.readiness.gave_up() {
