@@ -85,6 +85,11 @@ pub enum Error {
     /// Two builds differ.
     #[error("two builds of the same sources differ: {0}")]
     NotReproducible(String),
+    /// zig's debug information is another one on another machine.
+    #[error(
+        "`{0}` would differ on another machine: zig's debug information in it names directories of this one"
+    )]
+    ZigDebugInfo(String),
     /// The wheel does not work.
     #[error("`{wheel}` does not work in a clean environment: `{command}`")]
     Smoke {
@@ -127,6 +132,7 @@ impl Failure for Error {
             | Self::Sdist { .. }
             | Self::Gate { .. }
             | Self::NotReproducible(_)
+            | Self::ZigDebugInfo(_)
             | Self::Smoke { .. }
             | Self::NoSmoke { .. } => Exit::Findings,
             Self::NixOutput(_) => Exit::Undetermined,
@@ -145,6 +151,10 @@ impl Failure for Error {
             Self::Wheel { source, .. } => source.hint(),
             Self::Built { hint, .. } => Some((*hint).to_owned()),
             Self::Sdist { .. } => Some("build it again".into()),
+            Self::ZigDebugInfo(_) => Some(
+                "set `strip = \"debuginfo\"` in the Cargo profile, as it is by default, or add `--strip` to `maturin-args`"
+                    .into(),
+            ),
             Self::Smoke { source, .. } => match &**source {
                 SmokeError::Process(error) => error.hint(),
                 SmokeError::Import(_) => {

@@ -1,12 +1,26 @@
 //! In what two builds of one wheel differ: the file, the section, the strings.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use binfmt::elf::ElfInfo;
 use binfmt::macho::MachOInfo;
 use binfmt::source::ReadAt;
+use pydist::zip::Member;
 
 use super::archive;
+use super::content::{Content, contains};
+
+/// The first member that holds any of `texts`.
+pub fn mention(wheel: &(impl ReadAt + ?Sized), texts: &[&[u8]], scratch: &Path) -> Option<String> {
+    let members = archive::open(wheel).ok()?;
+    let holds = |member: &&Member| {
+        let mut content = Content::new(scratch);
+        archive::read(member, wheel, |bytes| content.push(bytes)).is_ok()
+            && contains(&content, texts).is_ok_and(|found| found)
+    };
+    members.iter().find(holds).map(|member| member.name.clone())
+}
 
 /// Names the first difference between two wheels; `None` where their members
 /// are the same.

@@ -14,7 +14,7 @@ use super::graft::Grafts;
 use super::layout::file_name;
 use super::store::in_store;
 use super::surroundings::Surroundings;
-use super::tags::{Needs, policy_version};
+use super::tags::{MUSL, Needs, policy_version};
 use crate::target::Arch;
 
 /// An ELF file after its edit.
@@ -289,27 +289,34 @@ fn check(elf: &ElfInfo, arch: Arch, libc: Libc) -> Result<(), BinaryError> {
 /// What the policies say of a file.
 fn needs(elf: &ElfInfo, arch: Arch, libc: Libc, files: &BTreeSet<String>) -> Result<Needs, BinaryError> {
     if libc == Libc::Musl {
-        let mut foreign = elf.needed().filter(|library| !is_musl(library) && !files.contains(*library));
-        return match foreign.next() {
-            Some(library) => Err(BinaryError::Library(library.to_owned())),
-            None => Ok(Needs::Musl(arch)),
-        };
+        check_libraries(Linux::of("musllinux", MUSL), elf, arch, files)?;
+        return Ok(Needs::Musl(arch));
     }
     // Its symbols come from whoever loads it, which is for either C library.
     if elf.interpreter().is_none() && elf.needed().next().is_none() && elf.versions.is_empty() {
         return Ok(Needs::AnyLinux(arch));
     }
     let glibc = glibc_needs(elf)?.max(granting_policy(elf, arch, files)?);
-    if let Some(policy) = Linux::of("manylinux", policy_version(arch, glibc)) {
-        for excess in policy.excess(elf, arch.tag(), files) {
-            match excess {
-                Excess::Library(library) => return Err(BinaryError::Library(library)),
-                Excess::Forbidden(library, symbol) => return Err(BinaryError::Forbidden { library, symbol }),
-                Excess::Symbol(..) => {}
-            }
+    check_libraries(Linux::of("manylinux", policy_version(arch, glibc)), elf, arch, files)?;
+    Ok(Needs::Glibc(arch, glibc))
+}
+
+/// Every library is on each system of the policy, or in the wheel.
+fn check_libraries(
+    policy: Option<&Linux>,
+    elf: &ElfInfo,
+    arch: Arch,
+    files: &BTreeSet<String>,
+) -> Result<(), BinaryError> {
+    for excess in policy.into_iter().flat_map(|policy| policy.excess(elf, arch.tag(), files)) {
+        match excess {
+            Excess::Library(library) if is_musl(&library) => {}
+            Excess::Library(library) => return Err(BinaryError::Library(library)),
+            Excess::Forbidden(library, symbol) => return Err(BinaryError::Forbidden { library, symbol }),
+            Excess::Symbol(..) => {}
         }
     }
-    Ok(Needs::Glibc(arch, glibc))
+    Ok(())
 }
 
 /// The glibc that the newest version of its symbols came with.
@@ -330,7 +337,10 @@ fn glibc_needs(elf: &ElfInfo) -> Result<(u32, u32), BinaryError> {
 fn granting_policy(elf: &ElfInfo, arch: Arch, files: &BTreeSet<String>) -> Result<(u32, u32), BinaryError> {
     let newer =
         |excess: &Excess| matches!(excess, Excess::Symbol(_, version) if !version.starts_with("GLIBC_"));
-    let policies = policy::linux().iter().filter(|policy| policy.family == "manylinux");
+    // The oldest policies are for two architectures only.
+    let policies = policy::linux()
+        .iter()
+        .filter(|policy| policy.family == "manylinux" && policy.symbol_versions.contains_key(arch.tag()));
     let mut missing = None;
     for (index, policy) in policies.enumerate() {
         match policy.excess(elf, arch.tag(), files).into_iter().find(newer) {

@@ -30,7 +30,7 @@ pub use binary::{edit_binary, edit_elf_in_place};
 pub use binary_error::BinaryError;
 pub use change::Change;
 pub use contents::{Contents, Executable, Extension};
-pub use difference::difference;
+pub use difference::{difference, mention};
 pub use error::WheelError;
 pub use extract::extract;
 pub use graft::GraftError;

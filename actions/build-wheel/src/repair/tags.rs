@@ -78,7 +78,7 @@ pub enum TagsError {
 
 /// Rust's musl targets are linked with musl 1.2; what a binary uses of it
 /// cannot be seen in the binary.
-const MUSL: (u32, u32) = (1, 2);
+pub(super) const MUSL: (u32, u32) = (1, 2);
 
 /// Takes the needs of all binaries together.
 pub(super) fn combine(all: &[Needs]) -> Result<Option<Needs>, TagsError> {

@@ -8,7 +8,6 @@ A line of output begins with the mark, and is a JSON list: kind, name, outcome,
 reason. `start` comes before each import, so that a crash has a name.
 """
 
-import ctypes
 import importlib
 import importlib.machinery
 import importlib.metadata
@@ -53,6 +52,13 @@ def judge(kind, name, error, optional=False):
 
 def load(path, error, is_module):
     """Load a library as the dynamic loader does."""
+    try:
+        # A small build of Python may lack it.
+        import ctypes
+    except ImportError as failure:
+        if error is None:
+            return "not run", f"this Python has no ctypes: {failure}"
+        return "failed", f"{error}"
     try:
         ctypes.CDLL(path, mode=os.RTLD_NOW if is_module else os.RTLD_LAZY)
     except OSError as failure:

@@ -34,11 +34,31 @@ fn maturin_builds_a_tested_wheel() {
     }
 }
 
+/// A project whose programs have no debug information, as Cargo's default is.
+fn stripped_project(folder: &Path) {
+    project(folder);
+    let cargo = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+    let cargo = cargo.replace("strip = false", "strip = \"debuginfo\"");
+    write(folder, &[("Cargo.toml", &cargo)]);
+}
+
+/// zig's startup files come from a cache, so a second build here has the same
+/// directories in them, and one on another machine has not.
+#[test]
+fn debug_information_of_zig_is_not_called_reproducible() {
+    let folder = tempfile::tempdir().unwrap();
+    project(folder.path());
+    let arguments = ["--verify-reproducible", "--smoke", "off", "--linker", "zig"];
+    let error = fail(build_wheel(folder.path()).args(arguments), 1);
+    assert!(error.contains("`sample-1.0.0.data/scripts/sample` would differ on another machine"), "{error}");
+    assert!(error.contains("hint: set `strip = \"debuginfo\"`"), "{error}");
+}
+
 #[test]
 fn two_folders_and_two_times_give_the_same_bytes() {
     let sha256 = |epoch: Option<&str>| {
         let folder = tempfile::tempdir().unwrap();
-        project(folder.path());
+        stripped_project(folder.path());
         let mut command = build_wheel(folder.path());
         epoch.map(|epoch| command.env("SOURCE_DATE_EPOCH", epoch));
         succeed(command.args(["--verify-reproducible", "--smoke", "off"]));
@@ -304,7 +324,7 @@ fn a_foreign_wheel_is_tried_under_qemu() {
     assert_eq!(emulated["smoke"]["result"], "emulated");
     assert_eq!(emulated["smoke"]["checks"][0]["outcome"], "ok");
 
-    // A module needs a Python of its architecture, which is not on this machine.
+    // A module needs a Python of its architecture, and there is none.
     let module = compile(&gcc, folder.path(), "m.so", "int answer(void) { return 42; }", "-shared -fPIC");
     let files = [file("sample/__init__.py", ""), file("sample/native.abi3.so", module)];
     std::fs::write(folder.path().join(WHEEL), zip(&members(&files))).unwrap();
@@ -317,6 +337,37 @@ fn a_foreign_wheel_is_tried_under_qemu() {
 
     let error = fail(build_wheel(folder.path()).args([WHEEL, "--target", "x86_64-unknown-linux-gnu"]), 1);
     assert!(error.contains("its binaries are for Linux with glibc on aarch64"), "{error}");
+}
+
+/// A module with nothing in it, by Python's stable ABI, without its headers.
+const MODULE: &str = "
+static struct { long refcnt; void *type, *init; long index; void *copy; const char *name, *doc; long size;
+    void *methods, *slots, *traverse, *clear, *free; } def = { 1, 0, 0, 0, 0, \"native\", 0, -1 };
+void *PyModule_Create2(void *, int);
+void *PyInit_native(void) { return PyModule_Create2(&def, 1013); }
+";
+
+/// A real Python for aarch64 imports it, under QEMU.
+#[test]
+fn a_foreign_module_is_imported_under_qemu() {
+    let folder = tempfile::tempdir().unwrap();
+    let build = |code: &str, arguments: &[&str]| {
+        let module = compile(&["aarch64-linux-gnu-gcc"], folder.path(), "m.so", code, "-shared -fPIC");
+        let files = [file("sample/__init__.py", "from . import native\n"), file("sample/native.abi3.so", module)];
+        let name = "sample-1.0-cp38-abi3-linux_aarch64.whl";
+        std::fs::write(folder.path().join(name), zip(&members(&files))).unwrap();
+        let mut command = build_wheel(folder.path());
+        command.args([name, "--target", "aarch64-unknown-linux-gnu"]).args(arguments);
+        command.env("UV_PYTHON_INSTALL_DIR", testkit::tools::folder().join("foreign-python"));
+        command
+    };
+    succeed(&mut build(MODULE, &["--smoke", "required"]));
+    let smoke = report(folder.path())["smoke"].clone();
+    assert_eq!(smoke["result"], "emulated", "{smoke}");
+    assert!(smoke.to_string().contains("import sample.native"), "{smoke}");
+    let broken = MODULE.replace("PyInit_native", "PyInit_other");
+    let error = fail(&mut build(&broken, &[]), 1);
+    assert!(error.contains("PyInit_native"), "{error}");
 }
 
 /// The schema and the report name the same fields.

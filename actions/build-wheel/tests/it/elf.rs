@@ -1,6 +1,7 @@
 //! Repaired ELF files are run: before the repair they must fail.
 
 use binfmt::elf::ElfInfo;
+use testkit::wheel::Elf;
 
 use crate::support::*;
 
@@ -159,4 +160,41 @@ fn a_search_path_that_is_not_utf8_is_refused() {
     let Err(error) = repaired(&program_wheel(&broken)) else { panic!("it is not refused") };
     let said = toolkit::error_report(&error);
     assert!(said.contains("is not UTF-8") && said.contains("sample"), "{said}");
+}
+
+/// The oldest policy that grants the C++ library's symbols, whatever policies
+/// the architecture has.
+#[test]
+fn the_tag_grants_the_cpp_librarys_symbols() {
+    for (machine, arch) in [(62, "x86_64"), (183, "aarch64"), (21, "ppc64le")] {
+        for (version, tag) in [
+            ("GLIBCXX_3.4.19", "manylinux_2_17"),
+            ("GLIBCXX_3.4.21", "manylinux_2_24"),
+            ("CXXABI_1.3.9", "manylinux_2_24"),
+        ] {
+            let library = "libstdc++.so.6".to_owned();
+            let elf = Elf {
+                machine,
+                needed: vec![library.clone(), "libc.so.6".to_owned()],
+                version: Some((library, version.to_owned())),
+                ..Elf::default()
+            };
+            let wheel = zip(&members(&[file("sample/native.so", elf.bytes())]));
+            let name = repaired(&wheel).unwrap().name.to_string();
+            assert!(name.contains(&format!("-{tag}_{arch}.")), "{arch}, {version}: {name}");
+        }
+    }
+}
+
+/// musl's systems have zlib, as those with glibc have.
+#[test]
+fn libraries_of_every_musl_system_are_not_missing() {
+    let repaired = |library: &str| {
+        let needed = vec!["libc.musl-x86_64.so.1".to_owned(), library.to_owned()];
+        let elf = Elf { needed, version: None, ..Elf::default() };
+        repaired(&zip(&members(&[file("sample/native.so", elf.bytes())])))
+    };
+    assert!(repaired("libz.so.1").unwrap().name.to_string().contains("-musllinux_1_2_x86_64."));
+    let error = toolkit::error_report(&repaired("libgomp.so.1").unwrap_err());
+    assert!(error.contains("it needs `libgomp.so.1`"), "{error}");
 }

@@ -20,6 +20,7 @@ testkit::needs_tools! {
     mod isolation;
     mod macho;
     mod nix;
+    mod real_wheels;
     mod reports;
     mod smoke;
 }
