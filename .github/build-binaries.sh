@@ -10,8 +10,10 @@ shift 2
 [ $# -gt 0 ] || set -- setup-nix build-wheel verify-dist publish
 
 mkdir -p "$folder"
+# As parts of the workspace: alone, each would have dependencies with other
+# features, and those would be compiled for each of them.
 for action in "$@"; do
-  cargo build --release --locked --package "$action" --target "$target"
+  cargo build --release --locked --workspace --bin "$action" --target "$target"
   binary="$folder/$action-$target"
   cp "${CARGO_TARGET_DIR:-target}/$target/release/$action" "$binary"
   case "$target" in

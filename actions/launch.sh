@@ -112,14 +112,16 @@ download() {
   trap - EXIT
 }
 
-# Builds the binary from source into a directory that outlives the checkout.
+# Builds the binary from source into a directory that outlives the checkout. As a
+# part of the workspace: alone, each action would have dependencies with other
+# features, and those would be compiled for each of them.
 build() {
   command -v cargo >/dev/null ||
     die "$action: this checkout has no released binary, and \`cargo\` is not installed to build one" \
       "pin the commit of a tag \`v…\`, install Rust, or give the inputs \`binary\` and \`binary-sha256\`"
   local folder="${CARGO_TARGET_DIR:-$(cache)/target}"
   cargo build --quiet --release --locked --manifest-path "$here/../Cargo.toml" --target-dir "$folder" \
-    --package "$action" >&2 || die "$action: building from source failed, see above"
+    --workspace --bin "$action" >&2 || die "$action: building from source failed, see above"
   binary="$folder/release/$action"
 }
 

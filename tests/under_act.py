@@ -26,7 +26,9 @@ def stand_ins(folder: Path, texts: list[str]) -> dict[str, Path]:
 
 
 @pytest.fixture
-def act_command(tools: Path, free_port: Callable[[], int], tmp_path: Path) -> Command:
+def act_command(
+    tools: Path, quick_build: dict[str, str], free_port: Callable[[], int], tmp_path: Path
+) -> Command:
     program = tools / "test/bin/act"
     assert program.is_file(), "run `cargo xtask setup-test-tools`"
 
@@ -38,6 +40,7 @@ def act_command(tools: Path, free_port: Callable[[], int], tmp_path: Path) -> Co
         **variables: str | Path,
     ) -> list[str | Path]:
         found = (places or {}).items()
+        environment = {**quick_build, **variables}
         # Its server panics when it lists the artifacts of a run that has none.
         (tmp_path / "artifacts/1").mkdir(parents=True, exist_ok=True)
         return [
@@ -49,7 +52,7 @@ def act_command(tools: Path, free_port: Callable[[], int], tmp_path: Path) -> Co
             *("--artifact-server-addr", "127.0.0.1", "--artifact-server-port", str(free_port())),
             *("--artifact-server-path", tmp_path / "artifacts"),
             *(part for at, to in found for part in ("--local-repository", f"{at}={to}")),
-            *(part for name, it in variables.items() for part in ("--env", f"{name}={it}")),
+            *(part for name, it in environment.items() for part in ("--env", f"{name}={it}")),
         ]
 
     return command
@@ -81,7 +84,6 @@ def act(
             # The actions for musl, quick to build and not quick to run, by the
             # machine's own standard library, which cannot abort.
             RUSTC=tools / "rust-cross/bin/rustc",
-            CARGO_PROFILE_RELEASE_LTO="off",
             CARGO_PROFILE_RELEASE_OPT_LEVEL="0",
             CARGO_PROFILE_RELEASE_PANIC="unwind",
         )

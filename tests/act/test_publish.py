@@ -63,7 +63,9 @@ def test_publish_under_act(
         wheel(results / "dist", "act_cli", "Requires-Dist: act-core==1.0\n"),
     ]
     _ = subprocess.run(
-        ["cargo", "build", "--quiet", "--locked", "--package", "publish"], cwd=root, check=True
+        ["cargo", "build", "--quiet", "--locked", "--workspace", "--bin", "publish"],
+        cwd=root,
+        check=True,
     )
     binary = target / "debug/publish"
     variables = {

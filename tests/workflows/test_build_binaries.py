@@ -34,7 +34,7 @@ def test_one_that_is_not_static_is_refused(
     assert "coreutils" not in done.stdout, "it was started"
 
 
-# One of them in every run: each compiles most of its crates anew.
+# One of them in every run.
 @pytest.mark.parametrize(
     "action",
     [

@@ -41,7 +41,14 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
         severity: String,
     }
     let directory = download_lists(shell, &[POPULAR])?;
-    shell.run(&shell.cargo().args(["build", "--quiet", "--locked", "--package", "verify-dist"]))?;
+    shell.run(&shell.cargo().args([
+        "build",
+        "--quiet",
+        "--locked",
+        "--workspace",
+        "--bin",
+        "verify-dist",
+    ]))?;
     let program = display(&shell.target.join("debug/verify-dist"));
     let list = shell.root.join(POPULAR);
     let list = std::fs::read_to_string(&list).map_err(FileError::new("read", &list))?;

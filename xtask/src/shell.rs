@@ -95,12 +95,13 @@ impl<'a> Shell<'a> {
         Ok(self.target.join("debug"))
     }
 
-    /// Builds the programs of `packages` for use on this machine, with cargo's
-    /// own progress, and returns their directory.
-    pub(crate) fn build(&self, packages: &[&str]) -> Result<PathBuf, Error> {
-        let mut cmd = self.cargo().args(["build", "--profile", LOCAL, "--locked"]);
-        for package in packages {
-            cmd = cmd.args(["--package", package]);
+    /// Builds `programs` for use on this machine, with cargo's own progress, and
+    /// returns their directory. Dependencies get the features that the whole
+    /// workspace selects, so that each is compiled once for all programs.
+    pub(crate) fn build(&self, programs: &[&str]) -> Result<PathBuf, Error> {
+        let mut cmd = self.cargo().args(["build", "--profile", LOCAL, "--locked", "--workspace"]);
+        for program in programs {
+            cmd = cmd.args(["--bin", program]);
         }
         self.inherit(&cmd)?;
         Ok(self.target.join(LOCAL))
