@@ -7,9 +7,35 @@ use super::error::InitError;
 
 pub(super) const BEGIN: &str = "# build-wheel init: begin. Changes until the line `end` are overwritten.";
 pub(super) const END: &str = "# build-wheel init: end";
+const MARK: char = '\u{feff}';
+
+/// How a file is written: a checkout on Windows has other line endings, and
+/// some editors begin a file with a byte order mark.
+pub(super) struct Form {
+    has_mark: bool,
+    is_crlf: bool,
+}
+
+impl Form {
+    /// The form of a text, and the text without what is peculiar to it.
+    pub(super) fn of(text: &str) -> (Self, String) {
+        let form = Self { has_mark: text.starts_with(MARK), is_crlf: text.contains("\r\n") };
+        (form, text.trim_start_matches(MARK).replace("\r\n", "\n"))
+    }
+
+    /// A text in this form.
+    pub(super) fn apply(&self, text: &str) -> String {
+        let text = if self.is_crlf { text.replace('\n', "\r\n") } else { text.to_owned() };
+        if self.has_mark { format!("{MARK}{text}") } else { text }
+    }
+}
 
 /// The text between the lines; `None` where there are none.
 pub(super) fn find<'t>(path: &Path, text: &'t str) -> Result<Option<&'t str>, InitError> {
+    let count = |line: &str| text.lines().filter(|found| found.trim() == line).count();
+    if count(BEGIN) > 1 || count(END) > 1 {
+        return Err(InitError::Markers { path: path.to_owned(), begin: BEGIN, end: END });
+    }
     match (place(text, BEGIN), place(text, END)) {
         (None, None) => Ok(None),
         (Some((_, begin)), Some((end, _))) if begin <= end => Ok(Some(&text[begin..end])),
@@ -68,6 +94,17 @@ mod tests {
         assert!(matches!(replace(path, "name: mine\n", ""), Err(InitError::Foreign(_))));
         for text in [format!("{BEGIN}\n"), format!("{END}\n"), format!("{END}\n{BEGIN}\n")] {
             assert!(matches!(replace(path, &text, ""), Err(InitError::Marker { .. })), "{text}");
+        }
+        let twice = format!("{first}{first}");
+        assert!(matches!(replace(path, &twice, ""), Err(InitError::Markers { .. })), "{twice}");
+    }
+
+    #[test]
+    fn a_file_keeps_its_form() {
+        for text in ["a\nb\n", "a\r\nb\r\n", "\u{feff}a\nb\n", "\u{feff}a\r\nb\r\n", ""] {
+            let (form, plain) = Form::of(text);
+            assert!(!plain.contains(['\r', MARK]), "{text:?}");
+            assert_eq!(form.apply(&plain), text);
         }
     }
 

@@ -51,6 +51,32 @@ pub enum InitError {
         /// The last line.
         end: &'static str,
     },
+    /// What was written is there more than once.
+    #[error("`{}` has the line `{begin}` or `{end}` more than once", path.display())]
+    Markers {
+        /// The file.
+        path: PathBuf,
+        /// The first line.
+        begin: &'static str,
+        /// The last line.
+        end: &'static str,
+    },
+    /// A package without a name that an index takes.
+    #[error("`{}`: expected a project name of ASCII letters, digits, `.`, `-` and `_`, found `{name}`", path.display())]
+    Name {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        name: String,
+    },
+    /// A maturin project without a crate.
+    #[error("`{}` is missing, the manifest of the crate that `{}` builds", manifest.display(), pyproject.display())]
+    NoManifest {
+        /// The crate's manifest.
+        manifest: PathBuf,
+        /// The project's.
+        pyproject: PathBuf,
+    },
     /// `--check`, and the file differs.
     #[error("`{}` is not what `build-wheel init` writes", .0.display())]
     Outdated(PathBuf),
@@ -70,7 +96,9 @@ impl Failure for InitError {
     fn exit(&self) -> Exit {
         match self {
             Self::File(error) => error.exit(),
-            Self::Foreign(_) | Self::Marker { .. } | Self::Outdated(_) => Exit::Findings,
+            Self::Foreign(_) | Self::Marker { .. } | Self::Markers { .. } | Self::Outdated(_) => {
+                Exit::Findings
+            }
             _ => Exit::Usage,
         }
     }
@@ -89,6 +117,9 @@ impl Failure for InitError {
             Self::Marker { .. } => {
                 "restore the missing line, or remove the other one with what it encloses".into()
             }
+            Self::Markers { .. } => "remove all but one of the parts between these lines".into(),
+            Self::Name { .. } => "set `project.name`".into(),
+            Self::NoManifest { .. } => "set `manifest-path` in `[tool.maturin]`".into(),
             Self::Outdated(_) => "run `build-wheel init`; `--dry-run` shows what would change".into(),
         })
     }

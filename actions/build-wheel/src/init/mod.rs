@@ -1,6 +1,7 @@
 //! `build-wheel init`: writes the release workflow of a project, and keeps it
 //! up to date.
 
+mod bindings;
 mod block;
 mod build;
 mod cibuildwheel;
@@ -145,7 +146,7 @@ fn platforms(text: &str) -> Result<Vec<Platform>, InitError> {
 pub(crate) fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, InitError> {
     let options = Options::read(invocation)?;
     let project = Project::find(&options.root, options.flake_attr.as_deref())?;
-    let old = read(&options.workflow)?;
+    let (form, old) = block::Form::of(&read(&options.workflow)?);
     let block = block::find(&options.workflow, &old)?;
     if block.is_none() && !old.trim().is_empty() {
         return Err(InitError::Foreign(options.workflow));
@@ -161,12 +162,18 @@ pub(crate) fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, InitError> {
         let path = options.root.join(REQUIREMENTS);
         files.push((path.clone(), read(&path)?, CARRIED_REQUIREMENTS.to_owned()));
     }
-    files.retain(|(_, old, new)| old != new);
-    finish(&options, &files, ui)
+    // What an editor does to the end of a file is no difference.
+    files.retain(|(_, old, new)| old.trim_end() != new.trim_end());
+    finish(&options, &files, &form, ui)
 }
 
 /// Shows, compares or writes the files.
-fn finish(options: &Options, files: &[(PathBuf, String, String)], ui: &Ui) -> Result<Exit, InitError> {
+fn finish(
+    options: &Options,
+    files: &[(PathBuf, String, String)],
+    form: &block::Form,
+    ui: &Ui,
+) -> Result<Exit, InitError> {
     let Some((first, ..)) = files.first() else {
         ui.info(format!("`{}` is up to date", options.workflow.display()));
         return Ok(Exit::Done);
@@ -181,10 +188,28 @@ fn finish(options: &Options, files: &[(PathBuf, String, String)], ui: &Ui) -> Re
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).map_err(FileError::new("create", parent))?;
         }
-        write_atomic(path, new.as_bytes())?;
+        let new = if *path == options.workflow { form.apply(new) } else { new.clone() };
+        // The file that a link leads to, not the link.
+        let place = std::fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+        write_atomic(&place, new.as_bytes())?;
         ui.info(format!("wrote `{}`", path.display()));
     }
+    if let Some(above) = repository_above(&options.root) {
+        ui.warning(format!(
+            "`{}` is not the root of its repository: GitHub runs workflows of `{}` alone\nhint: run `build-wheel init {}`",
+            options.root.display(),
+            above.join(".github/workflows").display(),
+            above.display(),
+        ));
+    }
     Ok(Exit::Done)
+}
+
+/// The root of the git repository that a directory is below.
+fn repository_above(directory: &Path) -> Option<PathBuf> {
+    let directory = std::fs::canonicalize(directory).ok()?;
+    let root = directory.ancestors().find(|path| path.join(".git").exists())?;
+    (root != directory).then(|| root.to_owned())
 }
 
 /// The pins of all actions. What cannot be found out is one warning.

@@ -1,5 +1,4 @@
-//! The packages of a repository: what each is built from, and for which
-//! Pythons.
+//! The packages of a repository, and the Pythons that each is for.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,32 +6,8 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 use toolkit::FileError;
 
+use super::bindings::{Bindings, bindings};
 use super::error::InitError;
-
-/// What a package is built from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Bindings {
-    /// A wheel for each Python.
-    PerPython,
-    /// A module in the stable ABI: one wheel for all Pythons.
-    Abi3,
-    /// A program, cffi or uniffi: one wheel for all Pythons.
-    AnyPython,
-    /// No Rust.
-    Pure,
-}
-
-impl Bindings {
-    /// In words.
-    pub(super) fn describe(self) -> &'static str {
-        match self {
-            Self::PerPython => "an extension module, one wheel for each Python",
-            Self::Abi3 => "an extension module in the stable ABI",
-            Self::AnyPython => "a program or a library, one wheel for all Pythons",
-            Self::Pure => "no Rust",
-        }
-    }
-}
 
 /// A package of the repository.
 #[derive(Debug, Clone)]
@@ -71,6 +46,9 @@ pub(super) struct Project {
 
 /// The versions of CPython that are supported in November 2026.
 const PYTHONS: [&str; 5] = ["3.10", "3.11", "3.12", "3.13", "3.14"];
+
+/// The keys of the other jobs.
+const JOBS: [&str; 6] = ["wheels", "sdist", "sdists", "python", "verify", "publish"];
 
 /// Directories that hold no packages of the repository's own.
 const OTHERS: [&str; 8] =
@@ -156,19 +134,28 @@ fn search(root: &Path, found: &mut BTreeSet<String>) -> Result<(), InitError> {
 
 impl Package {
     fn read(root: &Path, directory: &str) -> Result<Option<Self>, InitError> {
-        let path = root.join(directory);
+        let path = if directory == "." { root.to_owned() } else { root.join(directory) };
         let Some(pyproject) = read_toml(&path.join("pyproject.toml"))? else { return Ok(None) };
         let backend = backend_of(&pyproject);
         let maturin = pyproject.get("tool").and_then(|tool| tool.get("maturin"));
         let manifest = maturin.and_then(|maturin| maturin.get("manifest-path")).and_then(Value::as_str);
         let manifest = path.join(manifest.unwrap_or("Cargo.toml"));
-        let cargo = read_toml(&manifest)?.unwrap_or_default();
+        let cargo = read_toml(&manifest)?;
+        if cargo.is_none() && backend == "maturin" {
+            let pyproject = path.join("pyproject.toml");
+            return Err(InitError::NoManifest { manifest, pyproject });
+        }
+        let cargo = cargo.unwrap_or_default();
         let workspace = workspace_manifest(&manifest)?;
         let bindings =
             if backend == "maturin" { bindings(maturin, &cargo, &workspace) } else { Bindings::Pure };
         let name = project_field(&pyproject, "name").and_then(Value::as_str);
-        let name =
-            name.or_else(|| cargo.get("package")?.get("name")?.as_str()).unwrap_or("project").to_owned();
+        let name = name.or_else(|| cargo.get("package")?.get("name")?.as_str()).unwrap_or_default();
+        if !pydist::name::is_valid(name) {
+            let path = path.join("pyproject.toml");
+            return Err(InitError::Name { path, name: name.chars().filter(|c| !c.is_control()).collect() });
+        }
+        let name = name.to_owned();
         let requires =
             project_field(&pyproject, "requires-python").and_then(Value::as_str).unwrap_or_default();
         let has_requirements = project_field(&pyproject, "dependencies")
@@ -194,74 +181,21 @@ impl Package {
         minor(version).is_none_or(|minor| allows(&self.requires_python, minor))
     }
 
-    /// Its name as the key of a job.
-    pub(super) fn job(&self) -> String {
-        let last = self.directory.rsplit('/').next().filter(|name| *name != ".").unwrap_or(&self.name);
+    /// The key of its job: a name that no other job has.
+    pub(super) fn job(&self, taken: &[String]) -> String {
         let plain =
             |c: char| if c.is_ascii_alphanumeric() || c == '-' { c.to_ascii_lowercase() } else { '-' };
-        last.chars().map(plain).collect()
+        let key = |name: &str| -> String { name.chars().map(plain).collect() };
+        let last = self.directory.rsplit('/').next().filter(|name| *name != ".").unwrap_or(&self.name);
+        let is_free = |key: &String| {
+            key.starts_with(|c: char| c.is_ascii_lowercase())
+                && !JOBS.contains(&key.as_str())
+                && !taken.contains(key)
+        };
+        let names = [key(last), key(&self.name), format!("wheels-of-{}", key(&self.name))];
+        let numbered = (2_u32..).map(|number| format!("wheels-of-{}-{number}", key(&self.name)));
+        names.into_iter().chain(numbered).find(is_free).unwrap_or_default()
     }
-}
-
-/// What maturin makes of a crate: what `[tool.maturin]` says, else what it
-/// depends on.
-fn bindings(maturin: Option<&Value>, cargo: &Table, workspace: &Table) -> Bindings {
-    match maturin.and_then(|maturin| maturin.get("bindings")).and_then(Value::as_str) {
-        Some("bin" | "cffi" | "uniffi") => return Bindings::AnyPython,
-        Some("pyo3-ffi" | "pyo3" | "rust-cpython") => {
-            return if is_abi3(maturin, cargo, workspace) { Bindings::Abi3 } else { Bindings::PerPython };
-        }
-        _ => {}
-    }
-    let depends = |name: &str| dependencies(cargo).any(|table| table.get(name).is_some());
-    if depends("pyo3") || depends("pyo3-ffi") {
-        if is_abi3(maturin, cargo, workspace) { Bindings::Abi3 } else { Bindings::PerPython }
-    } else {
-        // A program, or a library for cffi or uniffi.
-        Bindings::AnyPython
-    }
-}
-
-/// The tables of dependencies: that of all targets, and those of some.
-fn dependencies(cargo: &Table) -> impl Iterator<Item = &Value> {
-    let targets = cargo.get("target").and_then(Value::as_table).into_iter().flatten();
-    let of_targets = targets.filter_map(|(_, table)| table.get("dependencies"));
-    cargo.get("dependencies").into_iter().chain(of_targets)
-}
-
-/// Whether a feature `abi3…` of pyo3 is on: in the dependency, in the
-/// workspace's, or by a feature of the crate.
-fn is_abi3(maturin: Option<&Value>, cargo: &Table, workspace: &Table) -> bool {
-    let features = |list: Option<&Value>| -> Vec<String> {
-        let list = list.and_then(Value::as_array).into_iter().flatten();
-        list.filter_map(Value::as_str).map(str::to_owned).collect()
-    };
-    let of_dependency = |table: Option<&Value>, name: &str| {
-        features(table.and_then(|table| table.get(name)).and_then(|pyo3| pyo3.get("features")))
-    };
-    let shared = workspace.get("workspace").and_then(|table| table.get("dependencies"));
-    let mut on: Vec<String> = Vec::new();
-    for name in ["pyo3", "pyo3-ffi"] {
-        for own in dependencies(cargo) {
-            on.extend(of_dependency(Some(own), name));
-            if own.get(name).and_then(|pyo3| pyo3.get("workspace")).is_some() {
-                on.extend(of_dependency(shared, name));
-            }
-        }
-    }
-    // Features of the crate that are on, and those that they turn on.
-    let table = cargo.get("features");
-    let mut enabled = vec!["default".to_owned()];
-    enabled.extend(features(maturin.and_then(|maturin| maturin.get("features"))));
-    for _ in 0..8 {
-        let implied: Vec<String> =
-            enabled.iter().flat_map(|name| features(table.and_then(|table| table.get(name)))).collect();
-        enabled.extend(implied);
-        enabled.sort();
-        enabled.dedup();
-    }
-    on.extend(enabled);
-    on.iter().any(|feature| feature.rsplit('/').next().is_some_and(|name| name.starts_with("abi3")))
 }
 
 /// The manifest of the workspace that a crate is in; empty where there is
@@ -357,43 +291,5 @@ mod tests {
         assert_eq!(pythons(">=3.12"), ["3.12", "3.13", "3.14"]);
         assert_eq!(pythons(">=3.8, <3.13"), ["3.10", "3.11", "3.12"]);
         assert_eq!(pythons("~=3.13"), ["3.13", "3.14"]);
-    }
-
-    fn bindings_of(maturin: &str, cargo: &str) -> Bindings {
-        let maturin: Table = maturin.parse().unwrap();
-        let workspace = "[workspace.dependencies]\npyo3 = { version = '1', features = ['abi3-py39'] }";
-        let maturin = Value::Table(maturin);
-        bindings(Some(&maturin), &cargo.parse().unwrap(), &workspace.parse().unwrap())
-    }
-
-    #[test]
-    fn the_manifests_tell_the_bindings() {
-        for (maturin, cargo, expected) in [
-            ("", "[dependencies]\npyo3 = '1'", Bindings::PerPython),
-            ("", "[dependencies]\npyo3 = { version = '1', features = ['abi3-py310'] }", Bindings::Abi3),
-            ("", "[dependencies]\npyo3 = { workspace = true }", Bindings::Abi3),
-            (
-                "features = ['stable']",
-                "[dependencies]\npyo3 = '1'\n[features]\nstable = ['pyo3/abi3-py38']",
-                Bindings::Abi3,
-            ),
-            ("", "[dependencies]\npyo3 = '1'\n[features]\nstable = ['pyo3/abi3-py38']", Bindings::PerPython),
-            (
-                "",
-                "[dependencies]\npyo3 = '1'\n[features]\ndefault = ['x']\nx = ['pyo3/abi3']",
-                Bindings::Abi3,
-            ),
-            (
-                "",
-                "[target.'cfg(not(target_family = \"wasm\"))'.dependencies]\npyo3 = { workspace = true }",
-                Bindings::Abi3,
-            ),
-            ("", "[target.'cfg(unix)'.dependencies]\npyo3 = '1'", Bindings::PerPython),
-            ("bindings = 'bin'", "", Bindings::AnyPython),
-            ("bindings = 'cffi'", "", Bindings::AnyPython),
-            ("", "[dependencies]\nuniffi = '1'", Bindings::AnyPython),
-        ] {
-            assert_eq!(bindings_of(maturin, cargo), expected, "{maturin} {cargo}");
-        }
     }
 }

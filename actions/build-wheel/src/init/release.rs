@@ -1,9 +1,10 @@
 //! The release of a project: which jobs build what, and what is asked of the
 //! set.
 
+use super::bindings::Bindings;
 use super::build::{Build, Translation};
 use super::platform::{COMMON, environment, is_native, runner, tag_pattern};
-use super::project::{Bindings, Package, Project};
+use super::project::{Package, Project};
 use crate::compatibility::Compatibility;
 use crate::target::{Arch, System, Target};
 
@@ -104,7 +105,9 @@ impl Release {
                 continue;
             }
             let flake_attr = project.flake_attr.as_deref().filter(|_| is_flake);
-            let job = WheelJob::new(package, &own, flake_attr, project.packages.len() == 1);
+            let taken: Vec<String> = release.wheels.iter().map(|job| job.id.clone()).collect();
+            let id = if project.packages.len() == 1 { "wheels".to_owned() } else { package.job(&taken) };
+            let job = WheelJob::new(package, id, &own, flake_attr);
             release.wheels.extend((!job.rows.is_empty()).then_some(job));
         }
         release.sources = sources(project, &builds, &translation, is_new);
@@ -212,7 +215,7 @@ fn sources(project: &Project, builds: &[(usize, Build)], translation: &Translati
 }
 
 impl WheelJob {
-    fn new(package: &Package, builds: &[&Build], flake_attr: Option<&str>, is_only: bool) -> Self {
+    fn new(package: &Package, id: String, builds: &[&Build], flake_attr: Option<&str>) -> Self {
         let wheels: Vec<&&Build> = builds.iter().filter(|build| build.backend != "sdist").collect();
         let mut rows: Vec<Row> = Vec::new();
         for build in &wheels {
@@ -240,7 +243,7 @@ impl WheelJob {
             test_requires.push("wheel".to_owned());
         }
         Self {
-            id: if is_only { "wheels".to_owned() } else { package.job() },
+            id,
             package: package.name.clone(),
             directory: package.directory.clone(),
             rows,

@@ -7,11 +7,12 @@ use std::path::PathBuf;
 
 use toolkit::{Env, Ui};
 
+use super::bindings::Bindings;
 use super::build::{Build, Translation};
 use super::error::InitError;
 use super::names::{ALL_PYTHONS, NOTES};
 use super::platform::Platform;
-use super::project::{Bindings, Package, Project};
+use super::project::{Package, Project};
 use super::published::{Published, ask};
 use super::release::owner;
 use super::workflow::Workflow;

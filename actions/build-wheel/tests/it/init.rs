@@ -6,17 +6,15 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use testkit::warehouse::{Behaviour, Warehouse};
-
 use crate::support::{fail, names, succeed, write};
 
-const PIN: &str = "0123456789abcdef0123456789abcdef01234567";
+pub(crate) const PIN: &str = "0123456789abcdef0123456789abcdef01234567";
 /// Nothing listens there.
-const NO_INDEX: &str = "http://127.0.0.1:9/simple/";
-const WORKFLOW: &str = ".github/workflows/release.yml";
+pub(crate) const NO_INDEX: &str = "http://127.0.0.1:9/simple/";
+pub(crate) const WORKFLOW: &str = ".github/workflows/release.yml";
 
 /// The program, in a project's directory.
-fn init(project: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn init(project: &Path, arguments: &[&str]) -> Command {
     let mut command = testkit::tools::scrubbed(env!("CARGO_BIN_EXE_build-wheel"));
     command.current_dir(project).arg("init").args(arguments);
     if !arguments.contains(&"--repository") {
@@ -28,7 +26,7 @@ fn init(project: &Path, arguments: &[&str]) -> Command {
 }
 
 /// A copy of a project in `tests/fixtures/init`.
-fn fixture(name: &str) -> tempfile::TempDir {
+pub(crate) fn fixture(name: &str) -> tempfile::TempDir {
     let from = fixtures().join(name);
     let folder = tempfile::tempdir().unwrap();
     for entry in walk(&from) {
@@ -53,7 +51,7 @@ fn walk(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// actionlint and zizmor, pedantic, find nothing.
-fn lint(project: &Path) {
+pub(crate) fn lint(project: &Path) {
     let workflow = project.join(WORKFLOW);
     succeed(testkit::tools::command("actionlint").arg("-shellcheck=").arg(&workflow));
     let mut zizmor = testkit::tools::command("zizmor");
@@ -62,7 +60,7 @@ fn lint(project: &Path) {
 }
 
 /// The matrices of the generated workflow, a row on each line.
-fn rows(project: &Path) -> String {
+pub(crate) fn rows(project: &Path) -> String {
     let text = std::fs::read_to_string(project.join(WORKFLOW)).unwrap();
     let mut out = Vec::new();
     let mut is_matrix = false;
@@ -143,152 +141,6 @@ fn a_project_without_a_workflow_gets_one() {
     assert!(text.contains("armv7-unknown-linux-gnueabihf") && !text.contains("i686"), "{text}");
 }
 
-/// The files of `plain` on an index of the test.
-fn index_with(files: &[&str]) -> Warehouse {
-    let index = Warehouse::start(Behaviour::default(), None);
-    for file in files {
-        index.put(file, "plain", b"");
-    }
-    index
-}
-
-/// Of the URL for uploads.
-fn simple(index: &Warehouse) -> String {
-    index.url().replace("/legacy/", "/simple/")
-}
-
-/// The program, which may ask this index; what it says.
-fn init_asking(project: &Path, index: &str, arguments: &[&str]) -> String {
-    let mut command = testkit::tools::scrubbed(env!("CARGO_BIN_EXE_build-wheel"));
-    command.current_dir(project).args(["init", "--repository", "owner/actions", "--pin", PIN, "--index", index]);
-    let output = command.args(arguments).output().unwrap();
-    let shown = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{shown}");
-    lint(project);
-    shown
-}
-
-#[test]
-fn platforms_floors_and_pythons_are_those_of_the_published_wheels() {
-    let linux = "manylinux_2_17_x86_64.manylinux2014_x86_64";
-    let index = index_with(&[
-        "plain-0.9.0-cp312-cp312-manylinux_2_5_i686.whl",
-        &format!("plain-1.2.0-cp312-cp312-{linux}.whl"),
-        &format!("plain-1.2.0-cp313-cp313-{linux}.whl"),
-        &format!("plain-1.2.0-cp314-cp314t-{linux}.whl"),
-        "plain-1.2.0-pp311-pypy311_pp73-macosx_11_0_arm64.whl",
-        "plain-1.2.0-cp313-cp313-win_amd64.whl",
-        "plain-1.2.0.tar.gz",
-        "plain-2.0.0rc1-cp313-cp313-musllinux_1_2_x86_64.whl",
-    ]);
-    let project = fixture("plain");
-    let at = project.path();
-    let shown = init_asking(at, &simple(&index), &[]);
-    assert!(shown.contains("platforms: as in the files of `plain 1.2.0` on http"), "{shown}");
-    assert!(shown.contains("warning: not translated: the files of `plain 1.2.0`"), "{shown}");
-    insta::assert_snapshot!("init-published", rows(at));
-    // From then on the workflow says it, whatever the index has.
-    let text = std::fs::read_to_string(at.join(WORKFLOW)).unwrap();
-    assert!(text.contains(" for win_amd64: no target of build-wheel\n"), "{text}");
-    assert!(!init_asking(at, "https://index.invalid/simple/", &[]).contains("index.invalid"));
-    assert_eq!(std::fs::read_to_string(at.join(WORKFLOW)).unwrap(), text);
-    succeed(&mut init(at, &["--check"]));
-}
-
-#[test]
-fn a_workflow_and_the_published_wheels_complete_each_other() {
-    let index = index_with(&[
-        "plain-1.0-cp313-cp313-manylinux_2_28_x86_64.whl",
-        "plain-1.0-cp313-cp313-manylinux_2_31_riscv64.whl",
-    ]);
-    let project = fixture("plain");
-    let at = project.path();
-    let workflow = "on: push\njobs:\n  linux:\n    runs-on: ubuntu-latest\n    strategy:\n      matrix:\n        target: [x86_64, aarch64]\n    steps:\n      - uses: PyO3/maturin-action@v1\n        with:\n          target: ${{ matrix.target }}\n          args: --find-interpreter --features fast\n";
-    write(at, &[(".github/workflows/CI.yml", workflow)]);
-    let shown = init_asking(at, &simple(&index), &[]);
-    assert!(shown.contains("on http") && shown.contains(" and in `.github/workflows/CI.yml`"), "{shown}");
-    insta::assert_snapshot!("init-completed", rows(at));
-}
-
-#[test]
-fn a_workflow_that_names_no_python_gets_those_that_are_published() {
-    let index = Warehouse::start(Behaviour::default(), None);
-    for tags in ["cp311-abi3-manylinux_2_28_x86_64", "cp314-cp314t-manylinux_2_28_x86_64"] {
-        index.put(&format!("sieve-1.0-{tags}.whl"), "sieve", b"");
-    }
-    let project = fixture("composite-action");
-    let arguments = ["--from-maturin-action", "workflow.yml"];
-    init_asking(project.path(), &simple(&index), &arguments);
-    let text = rows(project.path());
-    assert_eq!(text.matches("python: \"3.14t\"").count(), 1, "{text}");
-    assert_eq!(text.matches("python: \"\"").count(), 3, "{text}");
-}
-
-#[test]
-fn of_several_workflows_the_one_that_releases_counts_first() {
-    let project = fixture("several-workflows");
-    let at = project.path();
-    let shown = init_asking(at, NO_INDEX, &["--offline"]);
-    let places = "`.github/workflows/core.yml` and `.github/workflows/extra.yml`";
-    assert!(shown.contains(&format!("platforms: as in {places} (`--offline`)\n")), "{shown}");
-    insta::assert_snapshot!("init-several-workflows", rows(at));
-}
-
-#[test]
-fn an_index_that_does_not_help_costs_nothing() {
-    let empty = index_with(&[]);
-    // It accepts connections and never answers.
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let silent = format!("http://{}/simple/", silent.local_addr().map(|at| (at, Box::leak(Box::new(silent)))).unwrap().0);
-    let refused = format!("http://127.0.0.1:{}/simple/", testkit::index::free_port());
-    for (index, expected) in [
-        (simple(&empty), "no such project"),
-        (refused, "Connection refused"),
-        (silent, "no answer within 10 s"),
-    ] {
-        let project = fixture("plain");
-        let shown = init_asking(project.path(), &index, &[]);
-        let line = shown.lines().find(|line| line.contains("no files of `plain` on http")).expect(&shown);
-        assert!(line.contains("platforms: the eight common ones") && line.contains(expected), "{line}");
-        assert!(rows(project.path()).contains("armv7-unknown-linux-gnueabihf"));
-    }
-    let project = fixture("generated");
-    let workflows = project.path().join(".github/workflows");
-    std::fs::create_dir_all(&workflows).unwrap();
-    std::fs::rename(project.path().join("workflow.yml"), workflows.join("CI.yml")).unwrap();
-    let shown = init_asking(project.path(), &simple(&empty), &[]);
-    assert!(
-        shown.contains("platforms: as in `.github/workflows/CI.yml`; no files of `typeset`"),
-        "{shown}"
-    );
-}
-
-#[test]
-fn platforms_can_be_named() {
-    let project = fixture("plain");
-    let at = project.path();
-    let index = "https://index.invalid/simple/";
-    let shown = init_asking(at, index, &["--platforms", "manylinux_2_28_x86_64, aarch64-apple-darwin"]);
-    assert!(!shown.contains("index.invalid"), "{shown}");
-    let first = rows(at);
-    insta::assert_snapshot!("init-platforms", first);
-    // Later, what is kept keeps its settings, and a new one gets those of the first.
-    let path = at.join(WORKFLOW);
-    let text = std::fs::read_to_string(&path).unwrap();
-    let edited = text.replace("          smoke: required\n", "          smoke: required\n          smoke-command: |\n            python -c \"import plain\"\n");
-    std::fs::write(&path, edited).unwrap();
-    init_asking(at, index, &["--platforms", "x86_64-unknown-linux-gnu,musllinux_1_2_aarch64"]);
-    insta::assert_snapshot!("init-platforms-changed", rows(at));
-    for (found, code) in [("win_amd64", 2), ("x86_64", 2), (",", 2), ("macosx_11_0_universal2", 2)] {
-        let error = fail(&mut init(at, &["--platforms", found]), code);
-        assert!(error.contains("`--platforms`: expected Rust targets or platform tags"), "{error}");
-    }
-    let other = fixture("plain");
-    let mut command = testkit::tools::scrubbed(env!("CARGO_BIN_EXE_build-wheel"));
-    let error = fail(command.current_dir(other.path()).args(["init", "--index", "http://index.example/"]), 2);
-    assert!(error.contains("`--index`: expected `pypi`, `testpypi` or the HTTPS URL"), "{error}");
-}
-
 #[test]
 fn what_the_user_adds_stays() {
     let project = fixture("plain");
@@ -359,11 +211,72 @@ fn the_newest_release_is_pinned() {
     assert!(text.contains(&format!("owner/actions/actions/build-wheel@{}", "0".repeat(40))));
 }
 
+/// Line endings, a byte order mark, the end of the file and a link are the
+/// user's.
+#[test]
+fn a_file_in_another_form_is_up_to_date_and_keeps_it() {
+    let project = fixture("plain");
+    let at = project.path();
+    let path = at.join(WORKFLOW);
+    succeed(&mut init(at, &["--pin", PIN]));
+    let text = std::fs::read_to_string(&path).unwrap();
+    let crlf = text.replace('\n', "\r\n");
+    for form in [crlf.clone(), format!("\u{feff}{text}"), text.trim_end().to_owned(), format!("{text}\n")] {
+        std::fs::write(&path, &form).unwrap();
+        succeed(&mut init(at, &["--check"]));
+        succeed(&mut init(at, &["--pin", PIN]));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), form);
+    }
+    std::fs::write(&path, crlf.replace("timeout-minutes: 15", "timeout-minutes: 99")).unwrap();
+    succeed(&mut init(at, &["--pin", PIN]));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), crlf);
+
+    let elsewhere = at.join("shared.yml");
+    std::fs::rename(&path, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+    succeed(&mut init(at, &["--platforms", "x86_64-apple-darwin", "--pin", PIN]));
+    assert!(path.is_symlink());
+    assert!(std::fs::read_to_string(&elsewhere).unwrap().contains("x86_64-apple-darwin"));
+
+    let twice = format!("{text}{text}");
+    std::fs::write(&path, &twice).unwrap();
+    assert!(fail(&mut init(at, &[]), 1).contains("more than once"));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), twice);
+}
+
+#[test]
+fn jobs_have_names_of_their_own() {
+    let project = tempfile::tempdir().unwrap();
+    let at = project.path();
+    let plain = |name: &str| std::fs::read_to_string(fixtures().join("plain").join(name)).unwrap();
+    for directory in ["verify", "wheels", "a/x", "b/x", "3d"] {
+        let name = format!("name = \"p-{}\"", directory.replace('/', "-"));
+        let pyproject = plain("pyproject.toml").replace("name = \"plain\"", &name);
+        let (manifest, crate_) = (format!("{directory}/pyproject.toml"), format!("{directory}/Cargo.toml"));
+        write(at, &[(&manifest, &pyproject), (&crate_, &plain("Cargo.toml"))]);
+    }
+    succeed(&mut init(at, &["--pin", PIN]));
+    lint(at);
+    succeed(&mut init(at, &["--check"]));
+}
+
+#[test]
+fn a_directory_below_the_root_of_a_repository_is_warned_of() {
+    let project = fixture("bindings-folder");
+    let at = project.path();
+    write(at, &[(".git/HEAD", "ref: refs/heads/main\n")]);
+    let output = init(at, &["bindings/python", "--pin", PIN]).output().unwrap();
+    let shown = String::from_utf8(output.stderr).unwrap();
+    assert!(shown.contains("warning: `bindings/python` is not the root of its repository"), "{shown}");
+    let output = init(at, &["--pin", PIN]).output().unwrap();
+    assert!(!String::from_utf8(output.stderr).unwrap().contains("warning"));
+}
+
 #[test]
 fn bad_input_is_an_error_and_loses_nothing() {
     let project = fixture("plain");
     let at = project.path();
-    write(at, &[(WORKFLOW, "name: mine\n"), ("no.yml", "a: ["), ("other.yml", "jobs: {}"), ("empty/x", "")]);
+    write(at, &[(WORKFLOW, "name: mine\n"), ("no.yml", "a: ["), ("other.yml", "jobs: {}"), ("empty/x", ""), ("crateless/pyproject.toml", "[build-system]\nbuild-backend = 'maturin'"), ("odd/Cargo.toml", ""), ("odd/pyproject.toml", "[build-system]\nbuild-backend = 'maturin'\n[project]\nname = \"a\\n- b\"")]);
     for (arguments, code, expected) in [
         (&[][..], 1, "exists and was not written by this command"),
         (&["--workflow", "new.yml", "--from-maturin-action", "none.yml"], 3, "`none.yml`"),
@@ -372,6 +285,8 @@ fn bad_input_is_an_error_and_loses_nothing() {
         (&["--pin", "main"], 2, "`--pin`: expected a commit of 40 hexadecimal digits, found `main`"),
         (&["--repository", "here"], 2, "`--repository`: expected `OWNER/NAME`, found `here`"),
         (&["empty"], 2, "no package to release below `empty`"),
+        (&["crateless"], 2, "`crateless/Cargo.toml` is missing"),
+        (&["odd"], 2, "`odd/pyproject.toml`: expected a project name"),
     ] {
         let error = fail(&mut init(at, arguments), code);
         assert!(error.contains(expected), "{arguments:?}: {error}");

@@ -17,6 +17,7 @@ testkit::needs_tools! {
     mod corpus;
     mod cross;
     mod init;
+    mod init_platforms;
     mod isolation;
     mod macho;
     mod nix;
