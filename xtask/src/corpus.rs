@@ -40,7 +40,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
         rule: String,
         severity: String,
     }
-    let directory = download_lists(shell, &[POPULAR])?;
+    let directory = download_popular(shell)?;
     shell.run(&shell.cargo().args([
         "build",
         "--quiet",
@@ -79,6 +79,11 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
         shell.ui.info(format!("wrote {FINDINGS}: review the change"));
     }
     Ok(Exit::Done)
+}
+
+/// Downloads the standing corpus to the same directory.
+pub(crate) fn download_popular(shell: &Shell) -> Result<PathBuf, Error> {
+    download_lists(shell, &[POPULAR])
 }
 
 /// Downloads the files of all lists to `target/corpus` and returns that directory.

@@ -8,7 +8,7 @@ use toolkit::{Cmd, Exit, FileError};
 
 use crate::error::Error;
 use crate::shell::Shell;
-use crate::{fuzz, setup, test};
+use crate::{corpus, fuzz, setup, test};
 
 /// Where results are recorded.
 const RECORD: &str = "docs/soak.md";
@@ -43,7 +43,10 @@ impl Part {
 
     fn run(self, shell: &Shell) -> Result<(), Error> {
         match self {
-            Self::Rust => test::rust(shell, &["--", "--ignored"]),
+            Self::Rust => {
+                corpus::download_popular(shell)?;
+                test::rust(shell, &["--", "--ignored"])
+            }
             Self::Fuzz => fuzz::run(shell),
             Self::Whole => test::whole(shell, &["tests", "-m", "soak"]),
             Self::Workflows => test::whole(shell, &["tests", "-m", "workflow"]),

@@ -62,7 +62,24 @@ pub(super) fn maturin(
     linker: Linker,
     compatibility: Option<Compatibility>,
 ) -> Cmd {
-    let triple = target.triple();
+    let args = maturin_args(inputs, machine, target, linker, compatibility);
+    let mut env = maturin_env(machine, target, linker, compatibility);
+    if let (Linker::Container, Some(engine), Some(image)) = (linker, &machine.engine, &inputs.container_image)
+    {
+        return container(engine, image, inputs, &machine.root, &env, args);
+    }
+    env.extend(machine.flags.remapping(target));
+    let cmd = Cmd::new("maturin").args(args).directory(&inputs.project);
+    env.into_iter().fold(cmd, |cmd, (name, value)| cmd.env(name, value))
+}
+
+fn maturin_args(
+    inputs: &Inputs,
+    machine: &MachineState,
+    target: Target,
+    linker: Linker,
+    compatibility: Option<Compatibility>,
+) -> Vec<String> {
     let mut args = vec!["build".to_owned()];
     let configured = match &machine.project {
         ProjectState::Folder { maturin, .. } => maturin.profile.is_some(),
@@ -74,7 +91,7 @@ pub(super) fn maturin(
     // Cargo keeps a folder of its own for an explicit target; the host's
     // stays the one that the user's builds share.
     if machine.host != Some(target) || linker != Linker::Native {
-        args.extend(["--target".into(), triple.into()]);
+        args.extend(["--target".into(), target.triple().into()]);
     }
     // The tag that a build starts from; the final one follows from content.
     let tag = match (target.system, compatibility) {
@@ -97,10 +114,19 @@ pub(super) fn maturin(
     args.extend(interpreter.into_iter().flat_map(|python| ["--interpreter".to_owned(), python]));
     args.extend(["--out".into(), STAGING.into()]);
     args.extend(inputs.maturin_args.iter().cloned());
+    args
+}
 
+/// Variables for the linker and the system that is built for.
+fn maturin_env(
+    machine: &MachineState,
+    target: Target,
+    linker: Linker,
+    compatibility: Option<Compatibility>,
+) -> Vec<(String, String)> {
     let mut env = Vec::new();
     if let (Linker::Gcc, Some(prefix)) = (linker, target.gnu_prefix()) {
-        let name = triple.replace('-', "_");
+        let name = target.triple().replace('-', "_");
         env.push((format!("CARGO_TARGET_{}_LINKER", name.to_uppercase()), format!("{prefix}-gcc")));
         env.push((format!("CC_{name}"), format!("{prefix}-gcc")));
     }
@@ -119,13 +145,7 @@ pub(super) fn maturin(
         };
         env.push(("MACOSX_DEPLOYMENT_TARGET".into(), format!("{major}.{minor}")));
     }
-    if let (Linker::Container, Some(engine), Some(image)) = (linker, &machine.engine, &inputs.container_image)
-    {
-        return container(engine, image, inputs, &machine.root, &env, args);
-    }
-    env.extend(machine.flags.remapping(target));
-    let cmd = Cmd::new("maturin").args(args).directory(&inputs.project);
-    env.into_iter().fold(cmd, |cmd, (name, value)| cmd.env(name, value))
+    env
 }
 
 /// The repository is mounted where it is, so that paths mean the same inside.

@@ -1,0 +1,46 @@
+use super::*;
+
+fn read(env: &[(&str, &str)]) -> Result<Inputs, String> {
+    Inputs::read(&Env::from_iter(env.iter().copied())).map_err(|errors| errors.to_string())
+}
+
+#[test]
+fn every_fault_is_told() {
+    let env = [
+        ("INPUT_DRY_RUN", "ture"),
+        ("INPUT_TARGET", "sparc-sun-solaris"),
+        ("INPUT_LINKER", "container"),
+        ("INPUT_COMPATIBILITY", "manylinux"),
+        ("INPUT_FLAKE_ATTR", "a b"),
+        ("INPUT_MATURIN_ARGS", "x 'y"),
+        ("INPUT_TEST_SOURCES", "../tests"),
+    ];
+    let errors = read(&env).unwrap_err();
+    for expected in [
+        "`dry-run`: expected one of `true`, `false`, found `ture`; did you mean `true`?",
+        "`target`: `sparc-sun-solaris` is not a target this program knows",
+        "`container-image`: `linker: container` needs an image by digest",
+        "`compatibility`: expected `manylinux_<major>_<minor>`",
+        "`flake-attr`: expected an attribute such as",
+        "`maturin-args`: a quotation mark is not closed",
+        "`test-sources`: expected paths inside of the project, found `../tests`",
+    ] {
+        assert!(errors.contains(expected), "{expected} is not in\n{errors}");
+    }
+}
+
+#[test]
+fn an_image_needs_its_digest() {
+    let digest = "0123456789abcdef".repeat(4);
+    let image = format!("quay.example/maturin@sha256:{digest}");
+    let read = |image: &str| read(&[("INPUT_LINKER", "container"), ("INPUT_CONTAINER_IMAGE", image)]);
+    assert_eq!(read(&image).unwrap().container_image, Some(image.clone()));
+    assert!(read("quay.example/maturin:latest").unwrap_err().contains("by digest"));
+}
+
+#[test]
+fn options_are_taken_with_and_without_an_equals_sign() {
+    let lines = "--strip\n--features a,b\n--features=c\n--config 'a.b=\"c d\"'";
+    let words = ["--strip", "--features", "a,b", "--features=c", "--config", "a.b=\"c d\""];
+    assert_eq!(read(&[("INPUT_MATURIN_ARGS", lines)]).unwrap().maturin_args, words);
+}

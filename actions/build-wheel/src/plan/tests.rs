@@ -1,0 +1,207 @@
+use insta::assert_snapshot;
+use toolkit::Env;
+
+use super::*;
+use crate::compiler_flags::CompilerFlags;
+use crate::environment::MaturinSettings;
+
+fn machine() -> MachineState {
+    MachineState {
+        host: Target::parse("x86_64-unknown-linux-gnu").ok(),
+        project: ProjectState::Folder {
+            build_backend: Some("maturin".into()),
+            backend_path: Vec::new(),
+            cargo: true,
+            flake: true,
+            wheels: Vec::new(),
+            maturin: MaturinSettings::default(),
+        },
+        programs: vec!["maturin", "cargo", "nix"],
+        library: RustLibrary::Ready,
+        flags: CompilerFlags::default(),
+        root: "/src".into(),
+        epoch: None,
+        zig: Some("/usr/bin/zig".into()),
+        gcc: vec!["aarch64-linux-gnu-gcc".into(), "powerpc64le-linux-gnu-gcc".into()],
+        engine: Some("podman".into()),
+        uv: None,
+        python: Some("/usr/bin/python3".into()),
+    }
+}
+
+fn planned(inputs: &[(&str, &str)], machine: &MachineState) -> Result<Plan, String> {
+    let variables = inputs.iter().map(|(name, value)| {
+        (format!("INPUT_{}", name.to_uppercase().replace('-', "_")), (*value).to_owned())
+    });
+    let env: Env = variables.chain([("INPUT_PROJECT".to_owned(), "/src".to_owned())]).collect();
+    let inputs = Inputs::read(&env).map_err(|errors| errors.to_string())?;
+    plan(&inputs, machine).map_err(|error| toolkit::error_report(&error))
+}
+
+/// The build's own variables (without those that are taken away) and its
+/// command.
+fn command(inputs: &[(&str, &str)]) -> String {
+    let build = planned(inputs, &machine()).unwrap().build.unwrap();
+    // The flags are another test's.
+    let set = build.env.iter().filter(|(name, _)| !name.contains("FLAGS"));
+    let set = set.filter_map(|(name, value)| Some(format!("{name}={} ", value.as_ref()?)));
+    set.collect::<String>() + &build.to_string()
+}
+
+#[test]
+fn each_target_has_its_linker() {
+    assert_snapshot!(command(&[]), @"SOURCE_DATE_EPOCH=315532800 maturin build --profile release --target x86_64-unknown-linux-gnu --compatibility manylinux_2_17 --auditwheel skip --zig --out '<staging>'");
+    assert_snapshot!(command(&[("linker", "native")]), @"SOURCE_DATE_EPOCH=315532800 maturin build --profile release --compatibility linux --auditwheel skip --out '<staging>'");
+    assert_snapshot!(command(&[("compatibility", "manylinux2014")]), @"SOURCE_DATE_EPOCH=315532800 maturin build --profile release --target x86_64-unknown-linux-gnu --compatibility manylinux_2_17 --auditwheel skip --zig --out '<staging>'");
+    assert_snapshot!(command(&[("target", "aarch64-unknown-linux-gnu")]), @"SOURCE_DATE_EPOCH=315532800 maturin build --profile release --target aarch64-unknown-linux-gnu --compatibility manylinux_2_17 --auditwheel skip --zig --out '<staging>'");
+    assert_snapshot!(command(&[("target", "aarch64-unknown-linux-gnu"), ("linker", "gcc")]), @"CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc SOURCE_DATE_EPOCH=315532800 maturin build --profile release --target aarch64-unknown-linux-gnu --compatibility linux --auditwheel skip --out '<staging>'");
+    assert_snapshot!(command(&[("target", "powerpc64le-unknown-linux-gnu")]), @"CARGO_TARGET_POWERPC64LE_UNKNOWN_LINUX_GNU_LINKER=powerpc64le-linux-gnu-gcc CC_powerpc64le_unknown_linux_gnu=powerpc64le-linux-gnu-gcc SOURCE_DATE_EPOCH=315532800 maturin build --profile release --target powerpc64le-unknown-linux-gnu --compatibility linux --auditwheel skip --out '<staging>'");
+    assert_snapshot!(command(&[("target", "riscv64gc-unknown-linux-gnu")]), @"SOURCE_DATE_EPOCH=315532800 maturin build --profile release --target riscv64gc-unknown-linux-gnu --compatibility manylinux_2_31 --auditwheel skip --zig --out '<staging>'");
+    assert_snapshot!(command(&[("target", "x86_64-unknown-linux-musl")]), @"SOURCE_DATE_EPOCH=315532800 maturin build --profile release --target x86_64-unknown-linux-musl --compatibility linux --auditwheel skip --zig --out '<staging>'");
+    assert_snapshot!(command(&[("target", "aarch64-apple-darwin"), ("compatibility", "macosx_13_0")]), @"MACOSX_DEPLOYMENT_TARGET=13.0 SOURCE_DATE_EPOCH=315532800 maturin build --profile release --target aarch64-apple-darwin --auditwheel skip --zig --out '<staging>'");
+}
+
+#[test]
+fn a_container_does_everything_inside() {
+    let image = format!("quay.example/maturin@sha256:{}", "0".repeat(64));
+    assert_snapshot!(
+        command(&[("linker", "container"), ("container-image", &image), ("source-date-epoch", "1700000000")]),
+        @"SOURCE_DATE_EPOCH=1700000000 podman run --rm --entrypoint maturin --volume /src:/src --volume '<staging>:<staging>' --workdir /src --env SOURCE_DATE_EPOCH quay.example/maturin@sha256:0000000000000000000000000000000000000000000000000000000000000000 build --profile release --target x86_64-unknown-linux-gnu --compatibility linux --auditwheel skip --out '<staging>'"
+    );
+}
+
+#[test]
+fn a_container_has_the_whole_repository() {
+    let image = format!("quay.example/maturin@sha256:{}", "0".repeat(64));
+    let inputs =
+        [("linker", "container"), ("container-image", &image), ("target", "aarch64-unknown-linux-gnu")];
+    let member = MachineState { root: "/repository".into(), engine: Some("docker".into()), ..machine() };
+    let build = planned(&inputs, &member).unwrap().build.unwrap().to_string();
+    assert!(
+        build.starts_with("docker run --rm ") && build.contains("--volume /repository:/repository "),
+        "{build}"
+    );
+    assert!(
+        build.contains(" --target aarch64-unknown-linux-gnu ") && build.contains("--workdir /src"),
+        "{build}"
+    );
+}
+
+#[test]
+fn a_flake_is_built_by_its_attribute() {
+    assert_snapshot!(command(&[("flake-attr", "htty-core-wheel")]), @"SOURCE_DATE_EPOCH=315532800 nix build --extra-experimental-features 'nix-command flakes' --json --no-link --print-build-logs '/src#htty-core-wheel'");
+    let plan = planned(&[("flake-attr", "htty-core-wheel")], &machine()).unwrap();
+    assert_eq!((plan.backend, plan.why.as_str()), (Backend::Nix, "`flake-attr` is given"));
+    assert_eq!(plan.target, None, "the content shows it");
+}
+
+#[test]
+fn linux_wheels_run_on_manylinux2014_where_zig_can_be_had() {
+    let with_zig = planned(&[], &machine()).unwrap();
+    assert_eq!((with_zig.linker, with_zig.floor_warning), (Some(Linker::Zig), None));
+    assert!(with_zig.build_hint.unwrap().contains("`linker: native`"));
+    let zig = Some("/venv/bin/python-zig".into());
+    let wheel = planned(&[], &MachineState { zig, ..machine() }).unwrap().build.unwrap();
+    let path = wheel.env["CARGO_ZIGBUILD_ZIG_PATH"].as_deref();
+    assert_eq!(path, Some("/venv/bin/python-zig"), "whatever Python is first on PATH");
+    let bare = planned(&[], &MachineState { zig: None, ..machine() }).unwrap();
+    assert_eq!((bare.linker, bare.build_hint), (Some(Linker::Native), None));
+    assert!(bare.floor_warning.unwrap().contains("install `ziglang`"));
+    let asked = planned(&[("linker", "native")], &machine()).unwrap();
+    assert_eq!((asked.linker, asked.floor_warning), (Some(Linker::Native), None));
+}
+
+#[test]
+fn the_projects_own_settings_are_kept() {
+    let settings = |profile: Option<&str>, compatibility: Option<&str>| {
+        let mut machine = machine();
+        if let ProjectState::Folder { maturin, .. } = &mut machine.project {
+            maturin.profile = profile.map(str::to_owned);
+            maturin.compatibility = compatibility.map(str::to_owned);
+        }
+        machine
+    };
+    let build = |inputs: &[(&str, &str)], machine: &MachineState| {
+        planned(inputs, machine).unwrap().build.unwrap().to_string()
+    };
+    assert!(!build(&[], &settings(Some("dist"), None)).contains("--profile"));
+    assert!(build(&[("profile", "dev")], &settings(Some("dist"), None)).contains("--profile dev "));
+    let machine = settings(None, Some("manylinux_2_28"));
+    assert!(build(&[], &machine).contains("--compatibility manylinux_2_28 "));
+    assert!(
+        build(&[("compatibility", "manylinux2014")], &machine).contains("--compatibility manylinux_2_17 ")
+    );
+    let plan = planned(&[("target", "x86_64-unknown-linux-musl")], &machine).unwrap();
+    assert_eq!(plan.compatibility, None, "it is for another target");
+    assert!(build(&[], &settings(None, Some("off"))).contains("--compatibility manylinux_2_17 "));
+}
+
+#[test]
+fn compatibility_needs_no_target() {
+    let plan = planned(&[("flake-attr", "a"), ("compatibility", "manylinux2014")], &machine()).unwrap();
+    assert_eq!(plan.compatibility, Some(Compatibility::Manylinux((2, 17))));
+    let text = serde_json::to_value(&plan).unwrap();
+    assert_eq!(text["compatibility"], "manylinux_2_17");
+}
+
+#[test]
+fn the_interpreter_that_is_asked_for_is_built_with() {
+    let build = |inputs: &[(&str, &str)]| command(inputs);
+    assert!(build(&[("python", "python3.12")]).contains(" --interpreter python3.12 "));
+    assert!(!build(&[]).contains("--interpreter"));
+}
+
+#[test]
+fn a_missing_target_is_installed_before_the_build() {
+    let of = |library: RustLibrary| MachineState { library, ..machine() };
+    let inputs = [("target", "aarch64-unknown-linux-musl")];
+    assert_eq!(planned(&inputs, &of(RustLibrary::Ready)).unwrap().install_target, None);
+    let installed = planned(&inputs, &of(RustLibrary::Installable)).unwrap().install_target.unwrap();
+    assert_eq!(installed.to_string(), "rustup target add aarch64-unknown-linux-musl");
+    assert_eq!(installed.directory, Some("/src".into()), "its rust-toolchain.toml counts");
+    assert_snapshot!(planned(&inputs, &of(RustLibrary::Missing)).unwrap_err(), @"
+    the rustc on PATH has no standard library for `aarch64-unknown-linux-musl`
+    hint: run `rustup target add aarch64-unknown-linux-musl` with a Rust from https://rustup.rs, or install the target as Rust was installed
+    ");
+    let image = format!("a@sha256:{}", "0".repeat(64));
+    let inside = [inputs[0], ("linker", "container"), ("container-image", &image)];
+    assert!(planned(&inside, &of(RustLibrary::Missing)).is_ok(), "the container has its own");
+    assert!(planned(&[("flake-attr", "a")], &of(RustLibrary::Missing)).is_ok());
+}
+
+#[test]
+fn misleading_variables_are_taken_away() {
+    let build = planned(&[], &machine()).unwrap().build.unwrap();
+    assert_eq!(build.env["_PYTHON_HOST_PLATFORM"], None);
+    assert!(crate::sanitize::MISLEADING.iter().all(|name| build.env[*name].is_none()));
+}
+
+#[test]
+fn what_the_machine_lacks_is_told() {
+    let bare = MachineState { zig: None, gcc: Vec::new(), engine: None, ..machine() };
+    let error = |inputs: &[(&str, &str)]| planned(inputs, &bare).unwrap_err();
+    let without = MachineState { programs: vec!["cargo"], ..machine() };
+    assert_snapshot!(planned(&[], &without).unwrap_err(), @"
+    `maturin` is not on PATH
+    hint: install it (`pip install maturin ziglang`), or choose another `backend`
+    ");
+    assert_snapshot!(planned(&[("flake-attr", "a")], &without).unwrap_err(), @"
+    `nix` is not on PATH
+    hint: install it (the action `setup-nix` does), or choose another `backend`
+    ");
+    assert_snapshot!(error(&[("target", "aarch64-unknown-linux-gnu")]), @"
+    nothing on PATH links for `aarch64-unknown-linux-gnu`
+    hint: install `ziglang` beside maturin, or a cross gcc
+    ");
+    assert_snapshot!(error(&[("linker", "zig")]), @"
+    `linker: zig`, but there is no zig on PATH
+    hint: install `ziglang` beside maturin
+    ");
+    let image = format!("a@sha256:{}", "0".repeat(64));
+    assert!(
+        error(&[("linker", "container"), ("container-image", &image)]).contains("neither docker nor podman")
+    );
+    assert!(error(&[("compatibility", "musllinux_1_2")]).contains("another system than the target"));
+    let musl = planned(&[("target", "x86_64-unknown-linux-musl")], &bare).unwrap();
+    assert_eq!(musl.linker, Some(Linker::Native), "Rust brings what it takes");
+}
