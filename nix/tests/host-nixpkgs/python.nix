@@ -11,6 +11,7 @@ let
     "hatchling"
     "jsonschema"
     "markdown-it-py"
+    "packaging"
     "pdoc"
     "pip"
     "pypiserver"
