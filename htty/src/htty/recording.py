@@ -12,6 +12,9 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
+BUFFER = 8 * 1024
+"""So many bytes of a recording may not be in its file yet."""
+
 KEPT_IN_MEMORY = 1024 * 1024
 """A recording without a file goes to a temporary one when it has so many bytes."""
 
@@ -134,4 +137,5 @@ class Recording:
 def _open(path: Path | None) -> IO[str]:
     if path is None:
         return tempfile.SpooledTemporaryFile(KEPT_IN_MEMORY, "w+", encoding="utf-8")
-    return path.open("w+", encoding="utf-8")
+    # Python 3.14's own is much larger, and lost with a process that is killed.
+    return path.open("w+", BUFFER, encoding="utf-8")
