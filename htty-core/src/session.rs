@@ -46,6 +46,9 @@ const DRAIN: Duration = if cfg!(target_os = "linux") { Duration::ZERO } else { D
 /// command does not end by itself.
 const FAREWELL: Duration = Duration::from_millis(2500);
 
+/// How often it is looked whether the command sleeps, so that it gets its answers.
+const LOOK: Duration = Duration::from_micros(300);
+
 /// How often the parent is looked for where no descriptor tells of its end.
 const PARENT: Duration = Duration::from_millis(500);
 
@@ -91,6 +94,8 @@ pub(crate) fn run(settings: Settings) -> Result<(), Error> {
         asked: None,
         readiness,
         unanswered: false,
+        answers: Vec::new(),
+        answered: None,
         output: Output::default(),
         draining: None,
         farewell: None,
@@ -144,6 +149,10 @@ struct Session {
     readiness: Readiness,
     /// Output has come for which the terminal may have answers.
     unanswered: bool,
+    /// The terminal's answers that the command has not got yet.
+    answers: Vec<u8>,
+    /// Since when there are any, and how many nanoseconds the command had run by then.
+    answered: Option<(Instant, u64)>,
     output: Output,
     draining: Option<Draining>,
     /// Standard input has ended: until when what was asked before is done.
@@ -179,7 +188,7 @@ impl Session {
                 return Ok(());
             }
             if ready.contains(&Source::Answer) {
-                self.answer_command();
+                self.take_answers();
             }
             if ready.contains(&Source::Keyboard) {
                 self.type_out();
@@ -198,6 +207,7 @@ impl Session {
             if ready.contains(&Source::Listener) {
                 self.answer_viewers();
             }
+            self.give_answers();
             self.tell_end();
             self.obey();
         }
@@ -252,6 +262,7 @@ impl Session {
             self.draining.as_ref().map(|draining| draining.quiet),
             waits.then(|| self.readiness.next_look()),
             self.farewell,
+            self.answered.map(|_| Instant::now() + LOOK),
         ];
         let first = ends.into_iter().flatten().min();
         let timeout = first.map(|end| end.saturating_duration_since(Instant::now()));

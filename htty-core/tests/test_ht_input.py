@@ -177,3 +177,28 @@ def test_keys_are_not_typed_into_what_has_just_ended(start: Start) -> None:
         assert "the command has ended" in ht.process.stderr.readline()
         ht.send(type="takeSnapshot")
         assert ht.next("snapshot")["text"] == screen("", "", "", "")
+
+
+ASKS = """
+import os, select, time, tty
+tty.setraw(0)
+os.write(1, b"\x1b[6n")
+end = time.process_time() + {seconds}
+while time.process_time() < end:
+    pass
+early = bool(select.select([0], [], [], 0)[0])
+os.write(1, b"early" if early else b"late")
+assert os.read(0, 20).endswith(b"R")
+os.write(1, b" answered")
+os.read(0, 1)
+"""
+
+
+def test_answers_wait_while_the_command_draws(start: Start) -> None:
+    # One that never sleeps gets them all the same.
+    for seconds, expected in ((0.01, "late"), (0.5, "early")):
+        ht = start([sys.executable, "-c", ASKS.format(seconds=seconds)])
+        seen = ""
+        while "answered" not in seen:
+            seen += ht.next("output")["seq"]
+        assert f"{expected} answered" in seen

@@ -96,10 +96,10 @@ impl Session {
         }
         if ready && std::mem::take(&mut self.unanswered) {
             self.screen.catch_up();
-            // It sleeps because it waits for the terminal's answer.
-            return !self.answer_command();
+            self.take_answers();
         }
-        ready
+        // It sleeps because it waits for the terminal's answer.
+        ready && self.answered.is_none()
     }
 
     fn send_input(&mut self, payload: String) {

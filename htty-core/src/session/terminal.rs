@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::process::ExitStatus;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
@@ -11,10 +11,18 @@ use super::{BACKLOG, BATCH, DRAIN, Draining, Session};
 
 use crate::process;
 use crate::protocol::Event;
+use crate::settle;
 
 /// After the child's end its output is read until there is none. This much is
 /// what a terminal holds; who goes on after that is somebody else.
 const LAST: usize = 1024 * 1024;
+
+/// Answers wait no longer for a command that has run for this long without a sleep,
+/// by the time of the processors.
+const BUSY: Duration = Duration::from_millis(50);
+
+/// Nor longer than this by the clock.
+const LATEST: Duration = Duration::from_secs(1);
 
 impl Session {
     /// Reads what the terminal has right now; tells how much.
@@ -53,16 +61,35 @@ impl Session {
         count
     }
 
-    /// Hands the terminal's answers to the command; whether there were any.
-    pub(super) fn answer_command(&mut self) -> bool {
+    /// Takes the terminal's answers, which wait for [`Self::give_answers`].
+    pub(super) fn take_answers(&mut self) {
         let answers = self.screen.answers();
-        let any = !answers.is_empty();
-        if any && self.slave.is_some() {
-            self.typed.extend(answers);
+        if !answers.is_empty() && self.slave.is_some() {
+            self.answers.extend(answers);
+            let ran = || settle::look(std::process::id()).map_or(0, |look| look.ran());
+            self.answered.get_or_insert_with(|| (Instant::now(), ran()));
+        }
+    }
+
+    /// Hands the answers to the command once it sleeps: a terminal takes its time, and
+    /// vim leaves out a part of its screen where an answer comes while it draws.
+    pub(super) fn give_answers(&mut self) {
+        let Some((since, before)) = self.answered else { return };
+        if self.slave.is_none() || process::has_ended(self.pid) {
+            // Nobody reads them.
+            self.answers.clear();
+            self.answered = None;
+            return;
+        }
+        let look = settle::look(std::process::id());
+        let sleeps = look.as_ref().is_none_or(|look| look.asleep);
+        let ran = Duration::from_nanos(look.map_or(0, |look| look.ran()).saturating_sub(before));
+        if sleeps || ran >= BUSY || since.elapsed() >= LATEST {
+            self.answered = None;
+            self.typed.extend(self.answers.drain(..));
             self.type_out();
             self.readiness.typed(Instant::now());
         }
-        any
     }
 
     /// Output that was written before the child ended comes before its end.
