@@ -108,8 +108,9 @@ def test_options_exist(document: Document, binaries: Path, xtask: Path, ht: Path
     known = set(FOREIGN_OPTIONS) | {"--help", "--version"}
     for action in ACTIONS:
         known |= {f"--{name}" for name in inputs(binaries, action)}
-    installs = help_of(binaries / "verify-dist", "installs")
-    known |= set(re.findall(r"(?<!\S)(--[a-z][\w-]*)", installs))
+    for action, command in (("verify-dist", "installs"), ("build-wheel", "init")):
+        text = help_of(binaries / action, command)
+        known |= set(re.findall(r"(?<!\S)(--[a-z][\w-]*)", text))
     sources = (ROOT / "htty/src/htty" / name for name in ("cli.py", "pytest_plugin.py"))
     commands = "".join(source.read_text() for source in sources)
     known |= set(re.findall(r'\b(?:add|act|addoption)\(\s*(?:"-\w",\s*)?"(--[\w-]+)"', commands))
