@@ -81,12 +81,13 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
             report.manifest = Some((path.clone(), hex(&sha256(&manifest))));
         }
     }
+    let pages = RulePages::of(&invocation.env);
     let anchor = config_path.map_or_else(|| "pyproject.toml".to_owned(), |path| path.display().to_string());
     if let Some(path) = &inputs.report_path {
         toolkit::write_atomic(path, report::json::text(&report).as_bytes())?;
     }
     if let Some(path) = &inputs.sarif_path {
-        toolkit::write_atomic(path, report::sarif::text(&report, &anchor).as_bytes())?;
+        toolkit::write_atomic(path, report::sarif::text(&report, &anchor, &pages).as_bytes())?;
     }
     // Last of all files: a run that cannot write its reports leaves no manifest.
     if let Some((path, _)) = &report.manifest {
@@ -95,11 +96,11 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
     match inputs.format {
         Format::Table => ui.report(report::table::text(&report)),
         Format::Json => ui.report(report::json::text(&report)),
-        Format::Sarif => ui.report(report::sarif::text(&report, &anchor)),
+        Format::Sarif => ui.report(report::sarif::text(&report, &anchor, &pages)),
     }
     // Elsewhere the table shows them.
     let runner = invocation.env.get("GITHUB_ACTIONS") == Some("true");
-    report::publish(&report, ui, runner, &RulePages::of(&invocation.env))?;
+    report::publish(&report, ui, runner, &pages)?;
     let strict = inputs.fail_on == FailOn::Warning;
     let failed = report.count(Severity::Error) > 0 || (strict && report.count(Severity::Warning) > 0);
     Ok(if failed { Exit::Findings } else { Exit::Done })

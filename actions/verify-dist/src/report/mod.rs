@@ -35,7 +35,7 @@ impl RulePages {
     }
 
     /// The address of a rule's page.
-    fn page(&self, rule: &str) -> Option<String> {
+    pub(crate) fn page(&self, rule: &str) -> Option<String> {
         self.base.as_ref().map(|base| format!("{base}/{rule}.md"))
     }
 }

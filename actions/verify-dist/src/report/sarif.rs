@@ -8,6 +8,7 @@ use distcheck::{Finding, Provenance, Rule, Severity, rules};
 use pydist::digest::{hex, sha256};
 use serde::Serialize;
 
+use crate::report::RulePages;
 use crate::report::model::Report;
 
 /// Code scanning takes no more results of one upload.
@@ -50,6 +51,9 @@ struct Descriptor {
     short_description: Message,
     full_description: Message,
     help: Message,
+    /// The rule's page, where its address is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    help_uri: Option<String>,
     default_configuration: Configuration,
     properties: Properties,
 }
@@ -129,14 +133,15 @@ fn level(severity: Severity) -> &'static str {
     }
 }
 
-impl From<&Rule> for Descriptor {
-    fn from(rule: &Rule) -> Self {
+impl Descriptor {
+    fn new(rule: &Rule, pages: &RulePages) -> Self {
         let message = |text: &str| Message { text: text.to_owned() };
         Self {
             id: rule.id,
             short_description: message(rule.title),
             full_description: message(rule.why),
             help: Message { text: format!("{}\n\nSource: {}", rule.fix, rule.source) },
+            help_uri: pages.page(rule.id),
             default_configuration: Configuration { level: level(rule.severity) },
             properties: Properties { provenance: rule.provenance },
         }
@@ -173,7 +178,7 @@ impl Outcome {
     }
 }
 
-pub(crate) fn text(report: &Report, anchor: &str) -> String {
+pub(crate) fn text(report: &Report, anchor: &str, pages: &RulePages) -> String {
     let open = report.findings.iter().map(|finding| Outcome::new(finding, anchor, None));
     let accepted = report
         .accepted
@@ -182,7 +187,7 @@ pub(crate) fn text(report: &Report, anchor: &str) -> String {
     let driver = Driver {
         name: "verify-dist",
         semantic_version: env!("CARGO_PKG_VERSION"),
-        rules: rules::all().map(Descriptor::from).collect(),
+        rules: rules::all().map(|rule| Descriptor::new(rule, pages)).collect(),
     };
     let log = Log {
         schema: "https://json.schemastore.org/sarif-2.1.0.json",

@@ -202,6 +202,28 @@ fn the_result_does_not_depend_on_threads_or_order() {
     assert_eq!(run(&["--format", "sarif", a, b]), run(&["--format", "sarif", b, a]));
 }
 
+/// From code scanning to the page of each rule.
+#[test]
+fn each_rule_of_the_sarif_report_has_its_page() {
+    let folder = folder(&Wheel::sample("cp312-cp312-linux_x86_64"));
+    verify(folder.path())
+        .env("GITHUB_ACTION_PATH", "/work/_actions/an-owner/a-repository/v1/actions/verify-dist")
+        .args(["--sarif-path", "report.sarif"])
+        .assert()
+        .code(1);
+    let text = std::fs::read_to_string(folder.path().join("report.sarif")).unwrap();
+    let sarif: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let rules = sarif["runs"][0]["tool"]["driver"]["rules"].as_array().unwrap();
+    assert!(rules.len() > 50);
+    for rule in rules {
+        let page = rule["helpUri"].as_str().unwrap();
+        let path = page.strip_prefix("https://github.com/an-owner/a-repository/blob/v1/").expect(page);
+        assert!(path.contains(rule["id"].as_str().unwrap()), "{page}");
+        // The book has every page of this directory.
+        assert!(testkit::tools::workspace().join(path).is_file(), "{page}");
+    }
+}
+
 /// Validates a value with the schema at a path, or in a wheel at `path!member`.
 const VALIDATE: &str = "import json, sys, zipfile, jsonschema\n\
     given = json.load(open(sys.argv[1]))\n\
