@@ -32,14 +32,14 @@ const FIGURES: [Figure; 10] = [
         peers: &[("tar and zstd, no hash checked", 2)],
     },
     Figure {
-        about: "saving them, at the end of the job",
+        about: "the end of the job: all of them saved, packed in the background",
         section: "setup-nix",
         row: "end of job, packed in the background",
         ours: 1,
         peers: TAR,
     },
     Figure {
-        about: "saving one that has changed",
+        about: "saving one path that has changed",
         section: "setup-nix",
         row: "one path changed",
         ours: 1,
