@@ -9,6 +9,7 @@ mod error;
 mod expression;
 mod maturin_action;
 mod names;
+mod options;
 mod own;
 mod pins;
 mod platform;
@@ -29,8 +30,8 @@ use toolkit::{Command, Env, Exit, FileError, Input, InputKind, Invocation, Ui, w
 
 pub(crate) use self::error::InitError;
 use self::names::{CARRIED_REQUIREMENTS, REQUIREMENTS, WORKFLOW};
+use self::options::Options;
 use self::pins::Pins;
-use self::platform::Platform;
 use self::project::Project;
 use self::release::Release;
 
@@ -65,82 +66,6 @@ pub(crate) const COMMAND: Command = Command::new(
     Input::new("pin", InputKind::Text, "Pin the actions to this commit; by default to the newest tag `v…`, which `git ls-remote` is asked for."),
     Input::new("repository", InputKind::Text, "The repository of the actions, as OWNER/NAME."),
 ]);
-
-/// The options of the command.
-struct Options {
-    root: PathBuf,
-    flake_attr: Option<String>,
-    workflow: PathBuf,
-    from: Option<PathBuf>,
-    platforms: Vec<Platform>,
-    index: String,
-    is_offline: bool,
-    is_check: bool,
-    is_dry_run: bool,
-    pin: Option<String>,
-    repository: Option<String>,
-}
-
-impl Options {
-    fn read(invocation: &Invocation) -> Result<Self, InitError> {
-        let option = |name: &str| invocation.options.get(name).filter(|text| !text.is_empty());
-        let input = |name: &str| invocation.env.get(name).filter(|text| !text.is_empty());
-        let flag = |option: &'static str, text: Option<&str>| match text {
-            None | Some("false") => Ok(false),
-            Some("true") => Ok(true),
-            Some(found) => {
-                Err(InitError::Option { option, expected: "`true` or `false`", found: found.to_owned() })
-            }
-        };
-        let pin = option("pin").cloned();
-        if let Some(found) =
-            pin.clone().filter(|pin| pin.len() != 40 || !pin.bytes().all(|byte| byte.is_ascii_hexdigit()))
-        {
-            return Err(InitError::Option {
-                option: "pin",
-                expected: "a commit of 40 hexadecimal digits",
-                found,
-            });
-        }
-        let repository = option("repository").cloned();
-        let is_name = |text: &str| {
-            let plain = |part: &str| {
-                !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-            };
-            text.split_once('/').is_some_and(|(owner, name)| plain(owner) && plain(name))
-        };
-        if let Some(found) = repository.clone().filter(|text| !is_name(text)) {
-            return Err(InitError::Option { option: "repository", expected: "`OWNER/NAME`", found });
-        }
-        let root = PathBuf::from(input("INPUT_PROJECT").unwrap_or("."));
-        Ok(Self {
-            workflow: root.join(option("workflow").map_or(WORKFLOW, String::as_str)),
-            root,
-            flake_attr: input("INPUT_FLAKE_ATTR").map(str::to_owned),
-            from: option("from-maturin-action").map(PathBuf::from),
-            platforms: platforms(option("platforms").map_or("", String::as_str))?,
-            index: option("index").map_or("pypi", String::as_str).to_owned(),
-            is_offline: flag("offline", option("offline").map(String::as_str))?,
-            is_check: flag("check", option("check").map(String::as_str))?,
-            is_dry_run: flag("dry-run", option("dry-run").map(String::as_str))?,
-            pin,
-            repository: repository.or_else(|| option_env!("GITHUB_REPOSITORY").map(str::to_owned)),
-        })
-    }
-}
-
-/// The list of `--platforms`.
-fn platforms(text: &str) -> Result<Vec<Platform>, InitError> {
-    let names = text.split([',', ' ', '\n']).filter(|name| !name.is_empty());
-    let error = |found: &str| InitError::Option {
-        option: "platforms",
-        expected: "Rust targets or platform tags of Linux and macOS, such as `x86_64-unknown-linux-gnu,manylinux_2_28_aarch64`",
-        found: found.to_owned(),
-    };
-    let found: Vec<Platform> =
-        names.map(|name| Platform::parse(name).ok_or_else(|| error(name))).collect::<Result<_, _>>()?;
-    if found.is_empty() && !text.is_empty() { Err(error(text)) } else { Ok(found) }
-}
 
 /// Runs the command.
 pub(crate) fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, InitError> {

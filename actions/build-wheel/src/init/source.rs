@@ -11,12 +11,13 @@ use super::bindings::Bindings;
 use super::build::{Build, Translation};
 use super::error::InitError;
 use super::names::{ALL_PYTHONS, NOTES};
+use super::options::Options;
 use super::platform::Platform;
 use super::project::{Package, Project};
 use super::published::{Published, ask};
 use super::release::owner;
+use super::translate;
 use super::workflow::Workflow;
-use super::{Options, translate};
 use crate::target::{Arch, System, Target};
 
 /// `None` where nothing is known.
