@@ -354,7 +354,7 @@ def tests(side: Side, folder: Path, *paths: str) -> str:
     def call() -> None:
         args = ["-m", "pytest", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider"]
         done = side.run(*args, f"--rootdir={folder}", *paths, cwd=folder)
-        told.append(done.stdout.strip().splitlines()[-1].split(" in ")[0])
+        told.append(done.stdout.strip().splitlines()[-1].split(" in ")[0].strip("= "))
 
     wall, cpu = timed(call)
     return f"{told[0]}, {wall:.1f} s, {cpu:.1f} s CPU"
