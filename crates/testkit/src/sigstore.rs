@@ -34,7 +34,7 @@ use crate::oidc::Issued;
 use crate::server::Server;
 
 use encoding::{contents, der, encode, pem, prefixed, tbs};
-use tree::{path, root};
+use tree::{path, root, sha256};
 
 /// The services; they end with this value.
 pub struct Sigstore {
@@ -98,10 +98,6 @@ fn always() -> Value {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn sha256(parts: &[&[u8]]) -> [u8; 32] {
-    Sha256::digest(parts.concat()).into()
 }
 
 impl Sigstore {

@@ -1,6 +1,11 @@
 //! The Merkle tree of a transparency log (RFC 6962, 2.1).
 
-use super::sha256;
+use sha2::{Digest as _, Sha256};
+
+/// Of the parts in a row.
+pub(super) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    Sha256::digest(parts.concat()).into()
+}
 
 /// The largest power of two below the number of leaves (RFC 6962, 2.1).
 fn split(leaves: &[[u8; 32]]) -> usize {
