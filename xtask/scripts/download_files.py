@@ -14,7 +14,7 @@ import time
 import urllib.parse
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from pip._internal.models.index import PyPI
@@ -67,7 +67,7 @@ def download(directory: Path, line: str) -> None:
 
 def main(directory: str) -> None:
     with ThreadPoolExecutor(4) as pool:
-        for _ in pool.map(lambda line: download_with_retry(Path(directory), line), sys.stdin):
+        for _ in pool.map(partial(download_with_retry, Path(directory)), sys.stdin):
             pass
 
 
