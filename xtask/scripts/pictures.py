@@ -2,7 +2,8 @@
 
 problem.svg        a wheel that other tools accept, in a terminal of htty
 installs.svg       who can install htty-core's newest release, by `verify-dist installs`
-summary-*.png      the job summary of each action, in Chromium; not with --svg
+summary-*.png      the job summary of each action, in Chromium; not with --svg. Each must also
+                   fit on a phone.
 
 PROGRAMS holds the actions' binaries, CORPUS the wheels that `cargo xtask corpus`
 downloads. The terminal is started by HTTY_HT_BIN.
@@ -43,15 +44,16 @@ COLUMNS = 128
 # GitHub's summaries, near enough to judge them by.
 PAGE = """<!doctype html><meta charset="utf-8"><style>
 body {{ font: 14px/1.5 "Liberation Sans", sans-serif; margin: 24px; color: #1f2328; }}
+body {{ overflow-wrap: break-word; }}
 h2, h3 {{ border-bottom: 1px solid #d1d9e0; padding-bottom: 4px; }}
 table {{ border-collapse: collapse; display: block; overflow-x: auto; margin-bottom: 16px; }}
 td, th {{ border: 1px solid #d1d9e0; padding: 5px 12px; text-align: left; }}
 tr:nth-child(2n) {{ background: #f6f8fa; }}
 code, pre {{ font: 12px "DejaVu Sans Mono", monospace; background: #eff1f3; border-radius: 6px; }}
-code {{ padding: 2px 5px; overflow-wrap: anywhere; }} pre {{ padding: 12px; overflow-x: auto; }}
-pre code {{ padding: 0; }}
+code {{ padding: 2px 5px; white-space: break-spaces; }} pre {{ padding: 12px; overflow-x: auto; }}
+pre code {{ padding: 0; white-space: pre; }}
 </style>{}"""
-WIDTH, HEIGHT = 900, 760
+WIDTH, HEIGHT, PHONE = 900, 760, 390
 
 
 class Run:
@@ -157,12 +159,12 @@ def render(page: Page, run: Run, name: str, summary: str, into: Path) -> None:
     page.resize(WIDTH, 100)
     page.open(file.as_uri())
     page.resize(WIDTH, min(HEIGHT, page.evaluate("document.documentElement.scrollHeight")))
-    # verify-dist's tables of environments come first, and fill more than a picture.
-    page.evaluate(
-        "[...document.querySelectorAll('h3')].find((h) => h.textContent === 'Findings')"
-        "?.scrollIntoView()"
-    )
     page.screenshot(into / f"summary-{name}.png", whole=False)
+    page.resize(PHONE, HEIGHT)
+    # Tables and code scroll by themselves, and the page does not.
+    if (width := page.evaluate("document.documentElement.scrollWidth")) > PHONE:
+        sys.exit(f"on a phone of {PHONE} pixels the summary of {name} is {width} wide")
+    page.screenshot(run.place.parent / f"phone-{name}.png", whole=False)
 
 
 def main() -> None:

@@ -243,14 +243,8 @@ impl Report {
     fn summary(&self) -> Summary {
         let rows = self.files.iter().map(|file| {
             let message = file.message.clone().unwrap_or_default();
-            [
-                format!("`{}`", file.filename),
-                format!("{} {}", file.package, file.version),
-                word(file.state),
-                if file.attested { "yes".to_owned() } else { "no".to_owned() },
-                format!("`{}`", file.sha256),
-                message,
-            ]
+            let attested = if file.attested { "yes" } else { "no" };
+            [word(file.state), format!("`{}`", file.filename), attested.to_owned(), message]
         });
         let mut summary =
             Summary::new().heading(2, &format!("Publish to {}: {}", self.index, word(self.result)));
@@ -261,7 +255,11 @@ impl Report {
             summary = summary.paragraph(&format!("{} {}", self.warned(), self.warnings.join("; ")));
         }
         if !self.files.is_empty() {
-            summary = summary.table(&["File", "Package", "State", "Attested", "SHA-256", "Note"], rows);
+            // As `sha256sum --check` reads them.
+            let hash = |file: &FileReport| format!("{}  {}", file.sha256, file.filename);
+            let hashes: Vec<String> = self.files.iter().map(hash).collect();
+            summary = summary.table(&["State", "File", "Attested", "Note"], rows);
+            summary = summary.details("SHA-256 of the files", &hashes.join("\n"));
         }
         let there = |file: &&FileReport| matches!(file.state, State::Uploaded | State::Present);
         let pages: BTreeSet<String> = (self.files.iter().filter(there))

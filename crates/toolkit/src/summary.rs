@@ -16,6 +16,7 @@ enum Block {
     Paragraph(String),
     Table(Vec<String>, Vec<Vec<String>>),
     Details(String, String),
+    Fold { title: String, open: bool, content: Summary },
 }
 
 impl Summary {
@@ -58,6 +59,13 @@ impl Summary {
         self
     }
 
+    /// A part that the reader can fold and unfold; unfolded at first if `open`.
+    #[must_use]
+    pub fn fold(mut self, title: &str, open: bool, content: Self) -> Self {
+        self.0.push(Block::Fold { title: title.to_owned(), open, content });
+        self
+    }
+
     /// The Markdown, cut at a line end within GitHub's limit.
     pub fn markdown(&self) -> String {
         self.render(str::to_owned)
@@ -65,6 +73,10 @@ impl Summary {
 
     /// The same with `hide` applied to each text before it is escaped or cut.
     pub(crate) fn render(&self, hide: impl Fn(&str) -> String) -> String {
+        cut(self.blocks(&hide))
+    }
+
+    fn blocks(&self, hide: &dyn Fn(&str) -> String) -> String {
         let mut out = String::new();
         for block in &self.0 {
             let _ = match block {
@@ -72,7 +84,7 @@ impl Summary {
                     writeln!(out, "\n{} {}\n", "#".repeat(*level), escape(&hide(text)))
                 }
                 Block::Paragraph(text) => writeln!(out, "\n{}\n", escape(&hide(text))),
-                Block::Table(head, rows) => writeln!(out, "{}", table(head, rows, &hide)),
+                Block::Table(head, rows) => writeln!(out, "{}", table(head, rows, hide)),
                 Block::Details(title, text) => {
                     let (title, text) = (escape_html(&hide(title)), hide(text));
                     let fence = fence(&text);
@@ -81,13 +93,18 @@ impl Summary {
                         "\n<details><summary>{title}</summary>\n\n{fence}text\n{text}\n{fence}\n\n</details>\n"
                     )
                 }
+                Block::Fold { title, open, content } => {
+                    let (title, open) = (escape_html(&hide(title)), if *open { " open" } else { "" });
+                    let content = content.blocks(hide);
+                    writeln!(out, "\n<details{open}><summary>{title}</summary>\n{content}\n</details>\n")
+                }
             };
         }
-        cut(out)
+        out
     }
 }
 
-fn table(head: &[String], rows: &[Vec<String>], hide: &impl Fn(&str) -> String) -> String {
+fn table(head: &[String], rows: &[Vec<String>], hide: &dyn Fn(&str) -> String) -> String {
     let mut out = format!("\n| {} |\n|{}\n", head.join(" | "), " --- |".repeat(head.len()));
     for row in rows {
         let cells: Vec<String> = row.iter().map(|cell| escape(&hide(cell))).collect();
@@ -202,6 +219,17 @@ mod tests {
         assert_eq!(escape("empty `` code"), "empty \\`\\` code");
         assert_eq!(escape("see https://example.org/a_b#c now"), "see <https://example.org/a_b#c> now");
         assert_eq!(escape("https://example.org/<b>|"), "https://example.org/&lt;b&gt;\\|");
+    }
+
+    #[test]
+    fn a_fold_holds_blocks() {
+        let content = Summary::new().paragraph("why `x`").table(&["a"], [["1"]]);
+        let text = Summary::new().fold("error A1 <b>", true, content).fold("rest", false, Summary::new());
+        assert_eq!(
+            text.markdown(),
+            "\n<details open><summary>error A1 &lt;b&gt;</summary>\n\nwhy `x`\n\n\n| a |\n| --- |\n| 1 |\n\n\n</details>\n\n\
+             \n<details><summary>rest</summary>\n\n</details>\n\n"
+        );
     }
 
     #[test]

@@ -116,11 +116,11 @@ impl Installs {
         for matrix in &self.matrices {
             let (head, rows) = render::table(matrix);
             let head: Vec<&str> = head.iter().map(String::as_str).collect();
-            summary =
-                summary.heading(3, &format!("Where pip installs {}", matrix.project)).table(&head, rows);
             let files = matrix.files.iter().enumerate();
             let files = files.map(|(at, file)| format!("{:>4}  {}", at + 1, file.filename));
-            summary = summary.details("The numbered files", &files.collect::<Vec<_>>().join("\n"));
+            let files = files.collect::<Vec<_>>().join("\n");
+            let content = Summary::new().table(&head, rows).details("The numbered files", &files);
+            summary = summary.fold(&format!("Where pip installs {}", matrix.project), true, content);
         }
         for package in self.changes.iter().filter(|package| !package.changes.is_empty()) {
             let rows = package.changes.iter().map(|change| {

@@ -7,6 +7,7 @@ pub(crate) mod model;
 pub(crate) mod sarif;
 pub(crate) mod table;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use distcheck::{Finding, Severity, rules};
@@ -51,7 +52,7 @@ fn place(finding: &Finding) -> Option<String> {
 pub(crate) fn publish(report: &Report, ui: &Ui, annotate: bool, pages: &RulePages) -> Result<(), FileError> {
     // The most serious first: the runner shows ten of a kind.
     let mut findings: Vec<&Finding> = report.findings.iter().filter(|_| annotate).collect();
-    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    findings.sort_by_key(|finding| Reverse(finding.severity));
     for finding in findings {
         let level = match finding.severity {
             Severity::Note => Level::Notice,
@@ -89,24 +90,31 @@ fn summary(report: &Report, pages: &RulePages) -> Summary {
     report.installs.summary(summary)
 }
 
-/// Adds the findings and how to fix them, which a reader of the summary wants first.
+/// Adds the findings by rule, the most serious first, each with its fix: what a
+/// reader of the summary wants first. Two columns fit on a phone.
 fn findings(report: &Report, pages: &RulePages, summary: Summary) -> Summary {
-    let rows = report.findings.iter().map(|finding| {
-        [
-            finding.rule.to_owned(),
-            table::word(finding.severity).to_owned(),
-            place(finding).map_or_else(|| "the set".to_owned(), |place| format!("`{place}`")),
-            finding.message.clone(),
-        ]
-    });
-    let summary = summary.heading(3, "Findings").table(&["rule", "severity", "where", "what"], rows);
-    let found: BTreeSet<&str> = report.findings.iter().map(|finding| finding.rule).collect();
-    let rows = found.into_iter().filter_map(rules::find).map(|rule| {
-        let link =
-            pages.page(rule.id).map_or_else(|| rule.id.to_owned(), |page| format!("{} {page}", rule.id));
-        [link, rule.fix.to_owned()]
-    });
-    summary.heading(3, "Fixes").table(&["rule", "fix"], rows)
+    let mut by_rule: BTreeMap<(Reverse<Severity>, &str), Vec<&Finding>> = BTreeMap::new();
+    for finding in &report.findings {
+        by_rule.entry((Reverse(finding.severity), finding.rule)).or_default().push(finding);
+    }
+    let mut summary = summary.heading(3, "Findings");
+    for ((Reverse(severity), id), findings) in by_rule {
+        let mut title = format!("{} {id} ({})", table::word(severity), findings.len());
+        let mut content = Summary::new();
+        if let Some(rule) = rules::find(id) {
+            title.push_str(&format!(", expected: {}", rule.title));
+            content = content.paragraph(&format!("Fix: {}", rule.fix));
+        }
+        if let Some(page) = pages.page(id) {
+            content = content.paragraph(&page);
+        }
+        let rows = findings.iter().map(|finding| {
+            let place = place(finding).map_or_else(|| "the set".to_owned(), |place| format!("`{place}`"));
+            [finding.message.clone(), place]
+        });
+        summary = summary.fold(&title, severity != Severity::Note, content.table(&["what", "where"], rows));
+    }
+    summary
 }
 
 /// Package × platform: the worst of the files that serve it.

@@ -292,7 +292,12 @@ fn the_summary_has_packages_by_platforms_then_findings() {
     at("<https://github.com/an-owner/a-repository/blob/v1/docs/rules/TAG001.md>");
     // Code is code, the rule has its page, and each has its fix.
     assert!(text.contains("`linux_x86_64`") && !text.contains("\\`"), "{text}");
-    assert!(at("### Fixes") > at("### Findings"));
+    let rule =
+        "<details open><summary>error TAG001 (1), expected: the index accepts the platform tag</summary>";
+    assert!(at("### Findings") < at(rule) && at(rule) < at("Fix: maturin:"), "{text}");
+    // Errors come first.
+    assert!(at(rule) < at("<details open><summary>warning TAG011 (1), expected: "), "{text}");
+    at("<details open><summary>Where pip installs sample</summary>");
     let stdout = String::from_utf8_lossy(&output.get_output().stdout).into_owned();
     assert!(stdout.contains("::error title=TAG001") && stdout.contains("hint: "), "{stdout}");
 }
