@@ -248,7 +248,7 @@ fn check_project(backend: Backend, inputs: &Inputs, machine: &MachineState) -> R
                 missing("Nix", "a flake.nix")
             }
         }
-        (_, ProjectState::File | ProjectState::Missing) => missing("folder with a", "a folder"),
+        (_, ProjectState::File | ProjectState::Missing) => missing("directory with a", "a directory"),
     }
 }
 

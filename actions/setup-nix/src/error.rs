@@ -76,7 +76,7 @@ impl Failure for Error {
             Self::Download { .. } => Some("run it again, or give a local file as `tarball`".into()),
             Self::Hash { .. } => Some("check `nix-version`, `tarball` and `sha256`; if they are right, the file is not".into()),
             Self::Tarball { .. } => Some(
-                "expected one folder with `store/`, `.reginfo` and `install`, compressed by xz or zstd, as on the official download site".into(),
+                "expected one directory with `store/`, `.reginfo` and `install`, compressed by xz or zstd, as on the official download site".into(),
             ),
             _ => None,
         }

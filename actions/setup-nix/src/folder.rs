@@ -45,7 +45,7 @@ impl Cache {
             let meta = fs::symlink_metadata(&folder).map_err(FileError::new("read", &folder))?;
             if !meta.is_dir() {
                 let error =
-                    io::Error::new(io::ErrorKind::NotADirectory, "expected a folder, found a link to one");
+                    io::Error::new(io::ErrorKind::NotADirectory, "expected a directory, found a link to one");
                 return Err(FileError::new("use", &folder)(error));
             }
         }

@@ -45,7 +45,7 @@ pub static SPEC: Spec = Spec {
     ],
     outputs: &[
         Output::new("nix-version", "The version of the Nix in use."),
-        Output::new("nix-bin", "The folder of its programs."),
+        Output::new("nix-bin", "The directory of its programs."),
         Output::new("installed", "`true` where this action installed it."),
         Output::new("cache", "`read-write`, `read-only` or `off`."),
         Output::new("cache-folder", "The binary cache."),
@@ -58,7 +58,7 @@ pub static SPEC: Spec = Spec {
         Command::new("plan", "Decides and sets the cache's key"),
         Command::new("layers", "Prints the layers that the restored index names and this machine lacks"),
         Command::new("install", "Puts Nix and the cached paths in place (the default)"),
-        Command::new("pack", "Adds new store paths to the cache folder"),
+        Command::new("pack", "Adds new store paths to the cache directory"),
         Command::new("watch", "Packs for as long as the job runs"),
         Command::new("restore", "Restores as root what `install` asks for (started by it)"),
         Command::new("save", "Ends the packer, packs the rest, applies max-size"),

@@ -154,7 +154,7 @@ fn unpack(tarball: &Path, to: &Path) -> io::Result<()> {
                 Ok(_) => {
                     return Err(io::Error::new(
                         io::ErrorKind::InvalidData,
-                        "a folder in the place of a file",
+                        "a directory in the place of a file",
                     ));
                 }
                 Err(_) => fs::create_dir(&path)?,
@@ -168,7 +168,7 @@ fn only_folder(folder: &Path) -> Result<PathBuf, String> {
     let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
     match entries.map_err(|error| error.to_string())?.as_slice() {
         [one] => Ok(one.path()),
-        several => Err(format!("expected one folder in it, found {} entries", several.len())),
+        several => Err(format!("expected one directory in it, found {} entries", several.len())),
     }
 }
 

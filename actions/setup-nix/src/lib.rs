@@ -1,7 +1,7 @@
 //! Nix and its store, ready in seconds, never wrong.
 //!
 //! `plan` decides, `install` puts Nix and the cached store paths in place,
-//! `pack` adds new paths to the cache folder (`watch` does so while the job
+//! `pack` adds new paths to the cache directory (`watch` does so while the job
 //! runs), `save` finishes it. Nothing about the cache ever fails a job.
 
 mod advisories;

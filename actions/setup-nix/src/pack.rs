@@ -1,4 +1,4 @@
-//! New store paths into the cache folder, and the least recently used out.
+//! New store paths into the cache directory, and the least recently used out.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::{self, File};

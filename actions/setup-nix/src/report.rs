@@ -102,7 +102,7 @@ impl Outcome<'_> {
                 ("hit", format!("the service has `{key}`"))
             }
             (_, Some(key)) => ("partial-hit", format!("of another `hash-files`: the service has `{key}`")),
-            (_, None) if found => ("local", "the folder was on this machine".into()),
+            (_, None) if found => ("local", "the directory was on this machine".into()),
             (_, None) => ("miss", format!("nothing is saved under {}", backticked(&plan.restore_keys))),
         }
     }
@@ -159,11 +159,12 @@ pub(crate) fn installed(outcome: &Outcome<'_>, target: &Target<'_>) -> Result<()
         };
         Some([format!("`{name}`"), text])
     };
-    // What `extra-conf` set is told too.
+    // With what `extra-conf` set.
     let lines = plan.conf.iter().filter_map(|line| line.split_once('='));
     let names = lines.map(|(name, _)| name.trim().trim_start_matches("extra-"));
     let names: BTreeSet<&str> = SETTINGS.into_iter().chain(names).collect();
-    summary = summary.table(&["setting in effect", ""], names.iter().filter_map(setting));
+    let settings = Summary::new().table(&["setting", "value"], names.iter().filter_map(setting));
+    summary = summary.fold("Settings in effect", false, settings);
     ui.summary(&summary)?;
     outputs(plan, ui)?;
     ui.output("nix-version", outcome.version)?;

@@ -8,10 +8,10 @@ use toolkit::{Exit, Failure};
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// Nothing at the path.
-    #[error("there is nothing at `{}`; expected a project's folder or a wheel", .0.display())]
+    #[error("there is nothing at `{}`; expected a project directory or a wheel", .0.display())]
     Missing(PathBuf),
     /// A file that is no wheel.
-    #[error("`{}` is a file but no wheel; expected a project's folder or a `.whl`", .0.display())]
+    #[error("`{}` is a file but no wheel; expected a project directory or a `.whl`", .0.display())]
     NotAWheel(PathBuf),
     /// A folder where a wheel is needed.
     #[error("expected exactly one wheel in `{}`, found {}", folder.display(), listed(found))]
@@ -60,7 +60,7 @@ impl Failure for PlanError {
             Self::Missing(_) | Self::NotAWheel(_) => Some("set `project` to the right path".into()),
             Self::Wheels { .. } => Some("set `project` to the wheel itself".into()),
             Self::NoProject { kind: "maturin", .. } => Some(
-                "set `project` to the folder with the pyproject.toml, or choose another `backend`".into(),
+                "set `project` to the directory with the pyproject.toml, or choose another `backend`".into(),
             ),
             Self::NoProject { .. } => None,
             Self::Conflict { hint, .. } => Some(hint.clone()),

@@ -93,7 +93,7 @@ fn a_member_that_climbs_out_is_refused() {
 #[test]
 fn an_absolute_member_is_refused() {
     let (machine, file) = with(&[member(EntryType::Regular, "/nix/escaped", "", b"x")]);
-    refused(&machine, &file, "expected one folder");
+    refused(&machine, &file, "expected one directory");
 }
 
 #[test]

@@ -204,13 +204,13 @@ fn comment(_: &Dist, wheel: &Wheel, out: &mut Out) {
 
 const PATHS: Rule = Rule {
     id: "ZIP006",
-    title: "paths stay inside the target folder and work on every system",
+    title: "paths stay inside the target directory and work on every system",
     severity: Error,
     provenance: BreaksInstall,
     why: "An absolute path, `..`, a backslash or a control character can write outside the environment.",
     source: "PyPA \"Binary distribution format\"; Warehouse refuses control characters.",
     fix: "Find out what made the file: no build backend writes such a path.",
-    example: "sample-1.0-py3-none-any.whl: ../evil.py: the path has a path that leaves the folder",
+    example: "sample-1.0-py3-none-any.whl: ../evil.py: the path has a path that leaves the directory",
     check: Check::Dist(paths),
     #[cfg(test)]
     fails: || fixture::plus("../evil.py", ""),
@@ -226,7 +226,7 @@ fn paths(dist: &Dist, out: &mut Out) {
         } else if name.starts_with('/') || name.as_bytes().get(1) == Some(&b':') {
             "an absolute path"
         } else if name.split('/').any(|part| part == "..") {
-            "a path that leaves the folder"
+            "a path that leaves the directory"
         } else if name.contains('\\') {
             "a backslash, which is a separator on Windows alone"
         } else if name.chars().any(char::is_control) {

@@ -193,7 +193,7 @@ fn equal(_: &Dist, wheel: &Wheel, out: &mut Out) {
 
 const DATA: Rule = Rule {
     id: "CON005",
-    title: "the `.data` folder is named like the file and holds known keys",
+    title: "the `.data` directory is named like the file and holds known keys",
     severity: Error,
     provenance: BreaksInstall,
     why: "Installers refuse a scheme that they do not know.",
@@ -354,7 +354,7 @@ const LONG: Rule = Rule {
     title: "paths are short enough for Windows",
     severity: Warning,
     provenance: BreaksInstall,
-    why: "Below a deep folder they pass Windows' 260 characters.",
+    why: "Below a deep directory they pass Windows' 260 characters.",
     source: CWC,
     fix: "Use shorter names.",
     example: "sample-1.0-py3-none-any.whl: more than 200 characters: `sample/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx.py`",

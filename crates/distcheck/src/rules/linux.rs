@@ -390,7 +390,7 @@ const FOUND: Rule = Rule {
     title: "search paths lead to the wheel's own libraries",
     severity: Warning,
     provenance: BreaksRuntime,
-    why: "A library in the wheel is not found unless a RUNPATH leads to its folder, or Python loads it first.",
+    why: "A library in the wheel is not found unless a RUNPATH leads to its directory, or Python loads it first.",
     source: "ld.so(8); auditwheel.",
     fix: "`auditwheel repair` sets `$ORIGIN/../<package>.libs`; do not run `patchelf --remove-rpath` or `strip` after it. \
         In Nix set `dontPatchELF = true`.",
@@ -442,7 +442,7 @@ const RPATH: Rule = Rule {
     title: "search paths are relative to the file",
     severity: Warning,
     provenance: BreaksRuntime,
-    why: "A folder of the build machine is searched on the user's machine, where anybody may have made it.",
+    why: "A directory of the build machine is searched on the user's machine, where anybody may have made it.",
     source: "auditwheel removes RPATHs outside the wheel on repair.",
     fix: "`patchelf --remove-rpath`, or use `$ORIGIN`. CMake: `CMAKE_SKIP_RPATH` or `INSTALL_RPATH`.",
     example: "sample-1.0-cp312-cp312-manylinux_2_17_x86_64.whl: sample/core.cpython-312-x86_64-linux-gnu.so: `$ORIGIN/../../lib` leads out of the environment's library",

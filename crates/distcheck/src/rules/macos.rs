@@ -222,7 +222,7 @@ const RPATH: Rule = Rule {
     title: "search paths are relative to the file",
     severity: Warning,
     provenance: BreaksRuntime,
-    why: "A folder of the build machine is searched on the user's machine.",
+    why: "A directory of the build machine is searched on the user's machine.",
     source: TAGS,
     fix: "`install_name_tool -delete_rpath PATH FILE`, then sign again.",
     example: "sample-1.0-py3-none-macosx_11_0_arm64.whl: sample/bin/tool: the arm64 slice searches `/Users/me/build`",

@@ -92,7 +92,7 @@ const LINKS: Rule = Rule {
     title: "links stay inside",
     severity: Error,
     provenance: BreaksInstall,
-    why: "A link that leaves the folder reads or writes the user's files; safe extractors refuse it.",
+    why: "A link that leaves the directory reads or writes the user's files; safe extractors refuse it.",
     source: "PEP 706, PEP 721.",
     fix: "Copy the file in place of the link.",
     example: "sample-1.0.tar.gz: sample-1.0/link: a link to `/etc/passwd`, which leads out of `sample-1.0`",
@@ -157,7 +157,7 @@ fn resolve(path: &str, symlinks: &BTreeMap<&str, &str>) -> Option<String> {
 
 const SPECIAL: Rule = Rule {
     id: "SDI004",
-    title: "there are only files, folders and links",
+    title: "there are only files, directories and links",
     severity: Error,
     provenance: PypiRejects,
     why: "Devices, pipes and sparse files cannot be extracted safely everywhere.",
@@ -237,7 +237,7 @@ fn store(_: &Dist, sdist: &Sdist, out: &mut Out) {
 
 const JUNK: Rule = Rule {
     id: "SDI006",
-    title: "no caches, editor files or build folders",
+    title: "no caches, editor files or build directories",
     severity: Warning,
     provenance: Hygiene,
     why: "They are of the author's machine.",

@@ -226,9 +226,9 @@ const VERSIONS: Rule = Rule {
     title: "every file is of one version",
     severity: Error,
     provenance: BreaksRelease,
-    why: "A file of another version was left in the folder, or a package was not bumped.",
+    why: "A file of another version was left in the directory, or a package was not bumped.",
     source: SOURCE,
-    fix: "Empty the folder before the build; set the version in one place.",
+    fix: "Empty the directory before the build; set the version in one place.",
     example: "`sample` is there in the versions `1.0`, `1.1`",
     check: Check::Set(versions),
     #[cfg(test)]

@@ -48,7 +48,7 @@ const COMMON: Rule = Rule {
     why: "A top-level `tests`, `docs` or `__init__.py` overwrites that of other packages.",
     source: CWC,
     fix: "Exclude it: maturin `exclude = [\"…\"]`, hatchling `exclude`, setuptools `exclude` of `find`.",
-    example: "sample-1.0-py3-none-any.whl: tests/: a folder of a common name at the top level",
+    example: "sample-1.0-py3-none-any.whl: tests/: a directory of a common name at the top level",
     check: Check::Wheel(common),
     #[cfg(test)]
     fails: || fixture::plus("tests/x.py", ""),
@@ -74,11 +74,11 @@ fn common(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let paths = || wheel.members.iter().filter_map(installed);
     let tops: BTreeSet<&str> = paths().filter_map(|path| path.split_once('/')).map(|(top, _)| top).collect();
     for top in tops.iter().filter(|top| known.contains(*top)) {
-        out.at(&format!("{top}/"), "a folder of a common name at the top level");
+        out.at(&format!("{top}/"), "a directory of a common name at the top level");
     }
     for file in paths().filter(|path| !path.contains('/')) {
         if file == "__init__.py" {
-            out.at(file, "it makes the folder of all packages a package");
+            out.at(file, "it makes the directory of all packages a package");
         } else if !is_module(file) && !file.ends_with(".pth") {
             out.at(file, "a file at the top level that is no module");
         }
@@ -114,9 +114,9 @@ const IMPORTABLE: Rule = Rule {
     title: "modules stand where they can be imported",
     severity: Note,
     provenance: Hygiene,
-    why: "A module below a folder whose name is no identifier cannot be imported; templates are like that.",
+    why: "A module below a directory whose name is no identifier cannot be imported; templates are like that.",
     source: CWC,
-    fix: "Rename the folder, or ship the file as data.",
+    fix: "Rename the directory, or ship the file as data.",
     example: "sample-1.0-py3-none-any.whl: no import reaches `sample/not-importable/x.py`",
     check: Check::Wheel(importable),
     #[cfg(test)]
@@ -145,7 +145,7 @@ const SINGLE: Rule = Rule {
     title: "there is one top-level package, with modules in it",
     severity: Note,
     provenance: Hygiene,
-    why: "Another project may claim the second name; a folder without modules is data in the wrong place.",
+    why: "Another project may claim the second name; a directory without modules is data in the wrong place.",
     source: CWC,
     fix: PACKAGES,
     example: "sample-1.0-py3-none-any.whl: it installs `sample`, `second`",
@@ -178,7 +178,7 @@ fn single(_: &Dist, wheel: &Wheel, out: &mut Out) {
         });
         let libraries = folder.ends_with(".libs") || folder.ends_with(".dylibs");
         if !program && !libraries && !paths.iter().filter(inside).any(|path| is_module(path)) {
-            out.at(&format!("{folder}/"), "a folder at the top level without a module");
+            out.at(&format!("{folder}/"), "a directory at the top level without a module");
         }
     }
 }
