@@ -23,11 +23,12 @@ pub(crate) struct Args {
 }
 
 /// The files that become pages, and what pages show.
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 9] = [
     ":(glob)*.md",
     ":(glob)actions/**/README.md",
     ":(glob)docs/**/*.md",
     ":(glob)docs/images/*",
+    ":(glob)docs/htty/*.svg",
     ":(glob)docs/**/*.json",
     "htty/README.md",
     "htty-core/README.md",
