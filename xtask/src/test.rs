@@ -118,10 +118,10 @@ fn python(shell: &Shell) -> Result<(), Error> {
         let ignored = TERMINAL_TESTS.map(|file| format!("--ignore={file}"));
         let ignored = ignored.iter().map(String::as_str);
         let args: Vec<&str> = ["htty-core/tests", "htty/tests"].into_iter().chain(ignored).collect();
-        pytest(shell, &full, None, &args)?;
+        let fish = tools::directory(shell).join("newer-fish/bin");
+        pytest(shell, &full, Some(fish.clone()), &args)?;
         // One Python is enough for the terminal, and for what differs between the environments.
         if tested == 0 {
-            let fish = tools::directory(shell).join("newer-fish/bin");
             pytest(shell, &full, Some(fish), &TERMINAL_TESTS)?;
             pytest(shell, &full, None, &["tests/env_tests", "-m", "wheel or sdist or htty"])?;
             pytest(shell, &make("core", &["htty-core"])?, None, &["tests/lib_tests"])?;
