@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use crate::facts::{Binary, Member};
 
 /// Of a binary this much is kept from its start, and behind its code.
-const IN_MEMORY: u64 = 8 << 20;
+const IN_MEMORY: u64 = 11 << 20;
 /// And this much of its end, where linkers put the tables of sections.
 const TAIL: u64 = 1 << 20;
 /// A range that was missed is kept with what follows it.
