@@ -36,7 +36,7 @@ def test_pip_alone_installs_it(sdist: Path, tools: Path, tmp_path: Path) -> None
     """With build isolation: pip finds the build backend by `pyproject.toml`."""
     env = {key: value for key, value in os.environ.items() if not key.startswith("PIP_")}
     wheels = str(tools / "build-requirements")
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-cache-dir", "--no-deps"]
     subprocess.run(
         [*pip, "--find-links", wheels, "--target", tmp_path / "into", sdist],
         check=True,

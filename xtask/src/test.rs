@@ -98,9 +98,11 @@ fn python(shell: &Shell) -> Result<(), Error> {
         actions.build_wheel(package, &dist, &shell.target.join("test-python"))?;
     }
     // One wheel from the source distribution serves every Python; the pinned
-    // build requirements are those of the tools' own.
+    // build requirements are those of the tools' own. pip keeps the wheels that
+    // it builds by path alone, so one of an earlier state would be tested.
     let wheel = Cmd::new(display(&tools.join("python")))
-        .args(["-m", "pip", "wheel", "--quiet", "--no-build-isolation", "--no-deps", "--no-index"])
+        .args(["-m", "pip", "wheel", "--quiet", "--no-cache-dir"])
+        .args(["--no-build-isolation", "--no-deps", "--no-index"])
         .args(["--find-links", &display(&dist), "--wheel-dir", &display(&dist), "htty"]);
     shell.quiet(&wheel)?;
     let mut tested = 0;
