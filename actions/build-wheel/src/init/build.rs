@@ -37,15 +37,56 @@ pub(super) struct Translation {
     pub(super) environment: Option<String>,
     /// Whether it uploads to an index.
     pub(super) publishes: bool,
-    /// What has no counterpart, each with its place.
-    pub(super) notes: Vec<String>,
+    notes: Vec<Note>,
+}
+
+/// What has no counterpart, in one place of a workflow.
+#[derive(Debug, Clone)]
+struct Note {
+    place: String,
+    details: Vec<String>,
 }
 
 impl Translation {
     /// Notes what is not translated, once.
-    pub(super) fn note(&mut self, note: String) {
-        if !self.notes.contains(&note) {
-            self.notes.push(note);
+    pub(super) fn note(&mut self, text: impl Into<String>) {
+        self.note_at("", text);
+    }
+
+    /// Notes what is not translated of a job or a step. All that is noted of
+    /// one place becomes one line.
+    pub(super) fn note_at(&mut self, place: &str, detail: impl Into<String>) {
+        let detail = detail.into();
+        match self.notes.iter_mut().find(|note| note.place == place) {
+            Some(note) if note.details.contains(&detail) => {}
+            Some(note) if !place.is_empty() => note.details.push(detail),
+            _ => self.notes.push(Note { place: place.to_owned(), details: vec![detail] }),
         }
+    }
+
+    /// Adds what another workflow does.
+    pub(super) fn extend(&mut self, other: Self) {
+        self.builds.extend(other.builds);
+        self.publishes |= other.publishes;
+        self.environment = other.environment.or(self.environment.take());
+        self.notes.extend(other.notes);
+    }
+
+    /// Forgets what was noted.
+    pub(super) fn clear_notes(&mut self) {
+        self.notes.clear();
+    }
+
+    /// The notes, a line each.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        for Note { place, details } in &self.notes {
+            let details = details.join("; ");
+            let line = if place.is_empty() { details } else { format!("{place}: {details}") };
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+        lines
     }
 }

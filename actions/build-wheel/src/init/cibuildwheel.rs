@@ -19,7 +19,7 @@ pub(super) fn translate(step: &Step<'_>, settings: &Table, out: &mut Translation
         RunnerSystem::Linux => "linux",
         RunnerSystem::Macos => "macos",
         RunnerSystem::Windows => {
-            return out.note(format!("{}: Windows: no target of build-wheel; keep this job", step.place()));
+            return out.note_at(&step.place(), "Windows: no target of build-wheel; keep this job");
         }
     };
     let mut options = configured(settings, platform);
@@ -40,7 +40,7 @@ pub(super) fn translate(step: &Step<'_>, settings: &Table, out: &mut Translation
         };
         match value {
             Some(value) => drop(options.insert(name, value)),
-            None => out.note(format!("{}: `{name}` of cibuildwheel depends on the run", step.place())),
+            None => out.note_at(&step.place(), format!("`{name}` of cibuildwheel depends on the run")),
         }
     }
     let mut directory = None;
@@ -48,7 +48,7 @@ pub(super) fn translate(step: &Step<'_>, settings: &Table, out: &mut Translation
         match (name.as_str(), value) {
             ("package-dir", Some(value)) => directory = Some(value.trim_start_matches("./").to_owned()),
             ("output-dir", _) => {}
-            (name, value) => out.note(format!("{}: `{name}: {}`", step.place(), value.unwrap_or_default())),
+            (name, value) => out.note_at(&step.place(), format!("`{name}: {}`", value.unwrap_or_default())),
         }
     }
     let request = Request { step, runner: &runner, options: &options, directory };
@@ -87,7 +87,7 @@ impl Request<'_> {
         let place = self.step.place();
         for (name, value) in self.options.iter().filter(|(name, _)| !KNOWN.contains(&name.as_str())) {
             let value = value.lines().next().unwrap_or_default();
-            out.note(format!("{place}: `{name}` of cibuildwheel: `{value}`"));
+            out.note_at(&place, format!("`{name}` of cibuildwheel: `{value}`"));
         }
         let is_linux = RunnerSystem::of(self.runner) == RunnerSystem::Linux;
         let archs: Vec<&str> =
@@ -103,7 +103,7 @@ impl Request<'_> {
                     }
                     Err(_) if is_musl => {}
                     Err(what) => {
-                        out.note(format!("{place}: {what}: no target of build-wheel; keep this job"))
+                        out.note_at(&place, format!("{what}: no target of build-wheel; keep this job"));
                     }
                 }
             }
@@ -127,7 +127,7 @@ impl Request<'_> {
             .replace("{project}", ".")
             .replace("{package}", ".");
         if test.contains("{wheel}") {
-            out.note(format!("{place}: `{{wheel}}` in `test-command`"));
+            out.note_at(place, "`{wheel}` in `test-command`");
         }
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         let requires = words(self.option("test-requires"));

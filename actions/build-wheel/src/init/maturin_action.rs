@@ -28,12 +28,12 @@ pub(super) fn translate(step: &Step<'_>, out: &mut Translation) {
     for (name, value) in step.mapping("with") {
         if name == "sccache" {
             if value.as_deref() != Some("false") {
-                out.note(format!("{place}: `sccache`: a release is built without a compiler cache"));
+                out.note_at(&place, "`sccache`: a release is built without a compiler cache");
             }
             continue;
         }
         let Some(value) = value else {
-            out.note(format!("{place}: `{name}` depends on the run"));
+            out.note_at(&place, format!("`{name}` depends on the run"));
             // Which Pythons they name is not known.
             request.finds_pythons |= name == "args";
             continue;
@@ -49,7 +49,7 @@ pub(super) fn translate(step: &Step<'_>, out: &mut Translation) {
             "container" if value == "off" => {}
             "rust-toolchain" if value == "stable" => {}
             "maturin-version" if value == "latest" => {}
-            _ => out.note(format!("{place}: `{name}: {}`", first_line(&value))),
+            _ => out.note_at(&place, format!("`{name}: {}`", first_line(&value))),
         }
     }
     environment(step, &mut request, out);
@@ -59,19 +59,58 @@ pub(super) fn translate(step: &Step<'_>, out: &mut Translation) {
         // It builds, too.
         "publish" => request.with_sdist = true,
         "upload" => return,
-        other => return out.note(format!("{place}: `command: {other}`")),
+        other => return out.note_at(&place, format!("`command: {other}`")),
     }
     options(&args, &place, &mut request, out);
     add(step, request, out);
 }
 
-/// The commands of maturin that build.
-pub(super) const COMMANDS: [&str; 3] = ["maturin build", "maturin sdist", "maturin publish"];
+/// What calls maturin to build.
+struct Call<'l> {
+    before: &'l str,
+    /// `build`, `sdist` or `publish`.
+    command: &'l str,
+    args: &'l str,
+}
+
+/// Whether a text calls maturin to build.
+pub(super) fn builds(text: &str) -> bool {
+    call(text).is_some()
+}
+
+/// `maturin build`, also as `maturin.exe build` or `uvx maturin@1.2 build`.
+fn call(text: &str) -> Option<Call<'_>> {
+    text.match_indices("maturin").find_map(|(at, name)| {
+        let rest = &text[at + name.len()..];
+        let rest = rest.strip_prefix(".exe").unwrap_or(rest);
+        let rest = rest.strip_prefix('@').map_or(rest, |version| {
+            version.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || ".+-".contains(c))
+        });
+        let words = rest.strip_prefix([' ', '\t'])?.trim_start();
+        let end = words.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(words.len());
+        let (command, args) = words.split_at(end);
+        let is_build = ["build", "sdist", "publish"].contains(&command) && !args.starts_with('-');
+        is_build.then_some(Call { before: &text[..at], command, args })
+    })
+}
+
+/// Commands that upload, or look at what is uploaded: publish and verify-dist
+/// do.
+fn is_covered(line: &str) -> bool {
+    let line = line.strip_prefix("python -m ").or_else(|| line.strip_prefix("uv run ")).unwrap_or(line);
+    ["uv publish", "twine upload", "twine check", "maturin upload"]
+        .iter()
+        .any(|command| line.starts_with(command))
+        && !["--publish-url", "--index", "--repository", "$(", "&&", ";"]
+            .iter()
+            .any(|text| line.contains(text))
+}
 
 /// Translates what builds in a step's commands; other commands are noted.
 pub(super) fn translate_run(step: &Step<'_>, run: &str, out: &mut Translation) {
     let joined = run.replace("\\\n", " ");
     let mut directory = working_directory(step);
+    let mut others: Vec<&str> = Vec::new();
     for line in joined.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let text = super::expression::interpolate(line, step.row().contexts());
         let change = text.and_then(|text| changed_directory(&text, directory.as_deref()));
@@ -81,14 +120,13 @@ pub(super) fn translate_run(step: &Step<'_>, run: &str, out: &mut Translation) {
                 continue;
             }
         }
-        let build = COMMANDS.into_iter().find(|text| line.contains(text));
-        let Some((command, (before, args))) = build.and_then(|text| Some((text, line.split_once(text)?)))
-        else {
-            out.note(format!("{}: `run: {line}`", step.place()));
+        let Some(Call { before, command, args }) = call(line) else {
+            if !is_covered(line) {
+                others.push(line);
+            }
             continue;
         };
-        let is_sdist = command.ends_with("sdist");
-        let with_sdist = command.ends_with("publish");
+        let (is_sdist, with_sdist) = (command == "sdist", command == "publish");
         let mut request = Request { is_sdist, with_sdist, ..Request::default() };
         environment(step, &mut request, out);
         let variables =
@@ -97,23 +135,30 @@ pub(super) fn translate_run(step: &Step<'_>, run: &str, out: &mut Translation) {
             match name {
                 "MACOSX_DEPLOYMENT_TARGET" => value.clone_into(&mut request.macos),
                 _ if !name.starts_with('-') => {
-                    out.note(format!("{}: `env.{name}`: `{value}`", step.place()));
+                    out.note_at(&step.place(), format!("`env.{name}: {value}`"));
                 }
                 _ => {}
             }
         }
         request.directory.clone_from(&directory);
         let args = super::expression::interpolate(args, step.row().contexts()).unwrap_or_else(|| {
-            out.note(format!("{}: `run: {line}` depends on the run", step.place()));
+            out.note_at(&step.place(), format!("`run: {line}` depends on the run"));
             // Which Pythons it names is not known.
             request.finds_pythons = !is_sdist;
             String::new()
         });
         if before.contains('$') && !before.contains("${{") || args.contains('$') {
-            out.note(format!("{}: `run: {line}` has variables of the shell", step.place()));
+            out.note_at(&step.place(), format!("`run: {line}` has variables of the shell"));
         }
         options(&args, &step.place(), &mut request, out);
         add(step, request, out);
+    }
+    match others[..] {
+        [] => {}
+        [line] => out.note_at(&step.place(), format!("`run: {line}`")),
+        [first, ..] => {
+            out.note_at(&step.place(), format!("`run: {first}` … ({} lines)", others.len()));
+        }
     }
 }
 
@@ -143,7 +188,7 @@ fn environment(step: &Step<'_>, request: &mut Request, out: &mut Translation) {
         let value = value.unwrap_or_else(|| "…".to_owned());
         match name.as_str() {
             "MACOSX_DEPLOYMENT_TARGET" => request.macos = value,
-            _ => out.note(format!("{}: `env.{name}`: `{}`", step.place(), first_line(&value))),
+            _ => out.note_at(&step.place(), format!("`env.{name}: {}`", first_line(&value))),
         }
     }
 }
@@ -151,7 +196,7 @@ fn environment(step: &Step<'_>, request: &mut Request, out: &mut Translation) {
 /// Understands the arguments of `maturin build`.
 fn options(args: &str, place: &str, request: &mut Request, out: &mut Translation) {
     let Some(words) = shlex::split(args) else {
-        return out.note(format!("{place}: `args: {args}` has an unclosed quotation mark"));
+        return out.note_at(place, format!("`args: {args}` has an unclosed quotation mark"));
     };
     let mut words = words.into_iter().peekable();
     while let Some(word) = words.next() {
@@ -227,15 +272,15 @@ fn add(step: &Step<'_>, request: Request, out: &mut Translation) {
     let targets = match targets(&request.target, &runner, is_musl) {
         Ok(targets) => targets,
         Err(what) => {
-            return out.note(format!("{}: {what}: no target of build-wheel; keep this job", step.place()));
+            return out.note_at(&step.place(), format!("{what}: no target of build-wheel; keep this job"));
         }
     };
     if targets.len() > 1 {
-        out.note(format!("{}: the universal2 wheel becomes one for each processor", step.place()));
+        out.note_at(&step.place(), "the universal2 wheel becomes one for each processor");
     }
     let mut pythons: Vec<String> = request.pythons.iter().map(|name| python(name)).collect();
     if let Some(python) = pythons.iter().find(|python| python.starts_with("graalpy")).cloned() {
-        out.note(format!("{}: `{python}`: build-wheel does not build for GraalPy", step.place()));
+        out.note_at(&step.place(), format!("`{python}`: build-wheel does not build for GraalPy"));
         pythons.retain(|python| !python.starts_with("graalpy"));
         if pythons.is_empty() {
             return;
@@ -257,7 +302,7 @@ fn add(step: &Step<'_>, request: Request, out: &mut Translation) {
         let mut compatibility = if target.is_linux() { floor(&request.manylinux) } else { macos.clone() };
         if matches!(Compatibility::parse(&compatibility), Ok(Compatibility::Musllinux(version)) if version < (1, 2))
         {
-            out.note(format!("{}: `{compatibility}`: Rust links with musl 1.2", step.place()));
+            out.note_at(&step.place(), format!("`{compatibility}`: Rust links with musl 1.2"));
             "musllinux_1_2".clone_into(&mut compatibility);
         }
         if !compatibility.is_empty() && Compatibility::parse(&compatibility).is_err() {
@@ -266,7 +311,7 @@ fn add(step: &Step<'_>, request: Request, out: &mut Translation) {
             } else {
                 ("MACOSX_DEPLOYMENT_TARGET", &request.macos)
             };
-            out.note(format!("{}: `{name}: {value}`", step.place()));
+            out.note_at(&step.place(), format!("`{name}: {value}`"));
         }
         for python in &pythons {
             out.builds.push(Build {

@@ -7,10 +7,12 @@ mod build;
 mod cibuildwheel;
 mod error;
 mod expression;
+mod matrix;
 mod maturin_action;
 mod names;
 mod options;
 mod own;
+mod own_jobs;
 mod pins;
 mod platform;
 mod project;
@@ -77,7 +79,8 @@ pub(crate) fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, InitError> {
         return Err(InitError::Foreign(options.workflow));
     }
     let translation = source::translation(&options, &project, block, &invocation.env, ui)?;
-    let release = Release::new(&project, translation);
+    let mut release = Release::new(&project, translation);
+    release.own_jobs = own_jobs::jobs_with_files(&old, block.unwrap_or_default());
     report(&project, &release, ui);
     let pins = pins(&options, block, &invocation.env, ui);
     let text = render::render(&release, &pins);
@@ -175,8 +178,14 @@ fn report(project: &Project, release: &Release, ui: &Ui) {
             package.bindings.describe()
         ));
     }
+    for error in &project.faults {
+        ui.warning(format!("skipped what is not a package: {error}"));
+    }
     for note in &release.notes {
         ui.warning(format!("not translated: {note}"));
+    }
+    if release.notes.iter().any(|note| note.contains("no target of build-wheel")) {
+        ui.info(names::KEEP_JOBS);
     }
 }
 

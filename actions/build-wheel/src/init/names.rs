@@ -13,5 +13,15 @@ pub(super) const CARRIED_REQUIREMENTS: &str =
 /// Stands for every Python that a package supports.
 pub(super) const ALL_PYTHONS: &str = "all";
 
+/// How a job with files of its own joins the release.
+pub(super) const KEEP_JOBS: &str = "to keep such wheels, add the job that builds them below the last line of the workflow, let it upload an artifact `dist-…`, and run this command again: what it uploads is verified and published with the rest";
+
+/// The same, in the workflow.
+pub(super) const KEEP_JOBS_COMMENT: &str =
+    "# To keep a job that builds other wheels, add it below the last line of this file, let it
+# upload an artifact `dist-…`, and run `build-wheel init` again: what it uploads is
+# verified and published with the rest.
+";
+
 /// Begins the list of what was not translated.
 pub(super) const NOTES: &str = "Not translated; remove a line when it is taken care of:";

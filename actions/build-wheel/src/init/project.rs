@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use pep440_rs::{Version, VersionSpecifiers};
 use toml::{Table, Value};
 use toolkit::FileError;
 
@@ -42,6 +43,8 @@ pub(super) struct Project {
     pub(super) flake_attr: Option<String>,
     /// The requirements file, with hashes, that installs the build tools.
     pub(super) requirements: Option<String>,
+    /// Why a `pyproject.toml` that was found is not of a package.
+    pub(super) faults: Vec<InitError>,
 }
 
 /// The versions of CPython that are supported in November 2026.
@@ -63,14 +66,22 @@ impl Project {
         if is_package(&top) {
             directories.insert(".".to_owned());
         }
+        let mut faults = Vec::new();
         if directories.is_empty() || workspace.is_some() {
-            search(root, &mut directories)?;
+            search(root, &mut directories, &mut faults);
         }
         let mut packages = Vec::new();
         for directory in &directories {
-            packages.extend(Package::read(root, directory)?);
+            match Package::read(root, directory) {
+                Ok(found) => packages.extend(found),
+                // One among others may be a template.
+                Err(error) => faults.push(error),
+            }
         }
         packages.sort_by_key(|package| package.bindings == Bindings::Pure);
+        if !packages.iter().any(|package| package.bindings != Bindings::Pure) && !faults.is_empty() {
+            return Err(faults.swap_remove(0));
+        }
         if packages.is_empty() {
             return Err(InitError::NoPackage(root.to_owned()));
         }
@@ -84,7 +95,8 @@ impl Project {
         }
         let has_verify_settings = top.get("tool").is_some_and(|tool| tool.get("verify-dist").is_some());
         let requirements = requirements(root);
-        Ok(Self { root: root.to_owned(), packages, is_uv, has_verify_settings, flake_attr, requirements })
+        let root = root.to_owned();
+        Ok(Self { root, packages, is_uv, has_verify_settings, flake_attr, requirements, faults })
     }
 
     /// The packages that are built from Rust.
@@ -112,7 +124,7 @@ fn workspace_members(pyproject: &Table) -> Option<&Value> {
 }
 
 /// Adds the directories of packages, down to the third level.
-fn search(root: &Path, found: &mut BTreeSet<String>) -> Result<(), InitError> {
+fn search(root: &Path, found: &mut BTreeSet<String>, faults: &mut Vec<InitError>) {
     let is_searched = |entry: &walkdir::DirEntry| {
         let name = entry.file_name().to_string_lossy();
         entry.depth() == 0 || !name.starts_with('.') && !OTHERS.contains(&&*name)
@@ -122,14 +134,20 @@ fn search(root: &Path, found: &mut BTreeSet<String>) -> Result<(), InitError> {
         if entry.file_name() != "pyproject.toml" {
             continue;
         }
-        let Some(pyproject) = read_toml(entry.path())? else { continue };
+        let pyproject = match read_toml(entry.path()) {
+            Ok(Some(pyproject)) => pyproject,
+            Ok(None) => continue,
+            Err(error) => {
+                faults.push(error);
+                continue;
+            }
+        };
         let directory = entry.path().parent().and_then(|path| path.strip_prefix(root).ok());
         if let Some(directory) = directory.filter(|_| is_package(&pyproject)) {
             let text = directory.to_string_lossy().into_owned();
             found.insert(if text.is_empty() { ".".to_owned() } else { text });
         }
     }
-    Ok(())
 }
 
 impl Package {
@@ -226,19 +244,9 @@ fn minor(version: &str) -> Option<u32> {
 
 /// Whether a `requires-python` allows Python 3 of this minor version.
 fn allows(requires: &str, version: u32) -> bool {
-    requires.split(',').map(str::trim).all(|clause| {
-        if let Some(bound) = clause.strip_prefix(">=").or_else(|| clause.strip_prefix("~=")) {
-            minor(bound).is_none_or(|bound| version >= bound)
-        } else if let Some(bound) = clause.strip_prefix("<=") {
-            minor(bound).is_none_or(|bound| version <= bound)
-        } else if let Some(bound) = clause.strip_prefix('<') {
-            minor(bound).is_none_or(|bound| version < bound)
-        } else if let Some(bound) = clause.strip_prefix('>') {
-            minor(bound).is_none_or(|bound| version > bound)
-        } else {
-            true
-        }
-    })
+    let Ok(specifiers) = requires.parse::<VersionSpecifiers>() else { return true };
+    // Any of its patch releases.
+    (0..50).any(|patch| specifiers.contains(&Version::new([3, u64::from(version), patch])))
 }
 
 /// The attribute with `wheel` in its name that a flake assigns.
@@ -291,5 +299,8 @@ mod tests {
         assert_eq!(pythons(">=3.12"), ["3.12", "3.13", "3.14"]);
         assert_eq!(pythons(">=3.8, <3.13"), ["3.10", "3.11", "3.12"]);
         assert_eq!(pythons("~=3.13"), ["3.13", "3.14"]);
+        assert_eq!(pythons(">3.10.4,!=3.12.*,<3.14"), ["3.10", "3.11", "3.13"]);
+        assert_eq!(pythons("==3.12.*"), ["3.12"]);
+        assert_eq!(pythons("what is this"), PYTHONS);
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Release {
     /// Environments that get a wheel of every package.
     pub(super) require: Vec<String>,
     pub(super) notes: Vec<String>,
+    /// Jobs below the block that add files to the set.
+    pub(super) own_jobs: Vec<String>,
 }
 
 /// What builds the source distributions, and the wheels without Rust.
@@ -125,7 +127,7 @@ impl Release {
         if all_have_wheels && !is_by_nix {
             release.require = common(&release.wheels, required, project);
         }
-        release.notes = translation.notes;
+        release.notes = translation.notes();
         release
     }
 }

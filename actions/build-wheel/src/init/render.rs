@@ -22,7 +22,8 @@ pub(super) fn render(release: &Release, pins: &Pins) -> String {
             jobs.push(("python".to_owned(), uv_job(commands, *is_pinned, release, pins)));
         }
     }
-    let needs: Vec<String> = jobs.iter().map(|(id, _)| id.clone()).collect();
+    let needs = jobs.iter().map(|(id, _)| id).chain(&release.own_jobs);
+    let needs: Vec<String> = needs.cloned().collect();
     let needs = if needs.len() == 1 { needs[0].clone() } else { format!("[{}]", needs.join(", ")) };
     let jobs: Vec<String> = jobs.into_iter().map(|(_, text)| text).collect();
     let (verify, publish) = (verify_job(&needs, release, pins), publish_job(release, pins));
@@ -46,6 +47,9 @@ fn head(release: &Release) -> String {
     if !release.notes.is_empty() {
         text += &format!("#\n# {}\n", super::names::NOTES);
         text += &release.notes.iter().map(|note| format!("# - {}\n", one_line(note))).collect::<String>();
+        if release.notes.iter().any(|note| note.contains("no target of build-wheel")) {
+            text += super::names::KEEP_JOBS_COMMENT;
+        }
     }
     let tags: Vec<String> = release.tags.iter().map(|tag| quoted(tag)).collect();
     text += &format!(

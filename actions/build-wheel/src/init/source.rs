@@ -62,7 +62,7 @@ fn workflow(
         if let Some(own) = &mut own {
             let mut lines = block.lines().skip_while(|line| *line != format!("# {NOTES}"));
             lines.next();
-            own.notes = lines.map_while(|line| line.strip_prefix("# - ").map(str::to_owned)).collect();
+            lines.map_while(|line| line.strip_prefix("# - ")).for_each(|line| own.note(line));
         }
         return Ok((own, Some(format!("`{}`", options.workflow.display()))));
     }
@@ -97,7 +97,7 @@ fn merged(
     let mut found = found.into_iter();
     let Some((path, mut out)) = found.next() else { return (None, None) };
     let mut place = format!("`{}`", path.display());
-    out.notes.clear();
+    out.clear_notes();
     for (path, other) in found {
         let has = |index: usize| out.builds.iter().any(|build| owner(project, build) == Some(index));
         let new: Vec<usize> = (0..project.packages.len()).filter(|index| !has(*index)).collect();

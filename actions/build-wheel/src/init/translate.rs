@@ -3,12 +3,16 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::build::Translation;
 use super::error::InitError;
-use super::workflow::{JobRow, Step, Workflow};
+use super::expression::holds_for_tags;
+use super::workflow::{JobRow, Step, Workflow, own_path};
 use super::{cibuildwheel, maturin_action, own};
+
+/// How deep workflows may call each other, as on GitHub.
+const CALLS: usize = 4;
 
 /// Actions that have a counterpart in every workflow that is written, or need
 /// none.
@@ -45,8 +49,25 @@ const JOB_FIELDS: [&str; 10] = [
 pub(super) fn translate(workflow: &Workflow, settings: &toml::Table) -> Result<Translation, InitError> {
     let mut out = Translation::default();
     triggers(workflow, &mut out);
+    jobs(workflow, settings, 0, &mut out);
+    if out.builds.is_empty() {
+        return Err(InitError::NothingToTranslate(workflow.path.clone()));
+    }
+    Ok(out)
+}
+
+/// Translates the jobs of a workflow, and those of the workflows of the same
+/// repository that it calls.
+fn jobs(workflow: &Workflow, settings: &toml::Table, depth: usize, out: &mut Translation) {
     let root = workflow.root();
+    let mut others = Vec::new();
     for (id, job) in workflow.jobs() {
+        if let Some(called) = workflow.called(job).filter(|_| depth < CALLS) {
+            if !call(workflow, id, job, &called, (settings, depth + 1), out) {
+                others.push(workflow.place(id));
+            }
+            continue;
+        }
         let steps = || job.get("steps").and_then(Value::as_array).into_iter().flatten();
         // GitHub does not distinguish upper and lower case in them.
         let uses = |name: &str| {
@@ -57,37 +78,61 @@ pub(super) fn translate(workflow: &Workflow, settings: &toml::Table) -> Result<T
             let command = step.get("with").and_then(|with| with.get("command")).and_then(Value::as_str);
             matches!(command, Some("upload" | "publish"))
         };
-        let runs = |text: &str| {
-            steps().any(|step| step.get("run").and_then(Value::as_str).is_some_and(|run| run.contains(text)))
-        };
+        let run_texts = || steps().filter_map(|step| step.get("run")?.as_str());
+        let runs = |text: &str| run_texts().any(|run| run.contains(text));
         let publishes = uses("pypa/gh-action-pypi-publish") || steps().any(is_upload) || runs("twine upload");
         let publishes = publishes || runs("maturin publish") || runs("maturin upload") || runs("uv publish");
         let builds = uses("pyo3/maturin-action")
             || uses("messense/maturin-action")
             || uses("pypa/cibuildwheel")
-            || maturin_action::COMMANDS.iter().any(|command| runs(command))
+            || run_texts().any(maturin_action::builds)
             || steps().any(|step| is_local_build(step, &root));
         out.publishes |= publishes;
         if publishes {
             out.environment = environment(job).or(out.environment.take());
         }
         if !builds && !publishes {
-            out.note(format!("job `{id}`: it builds no wheel that this program knows of, and is left out"));
+            others.push(workflow.place(id));
             continue;
         }
-        job_fields(id, job, &mut out);
+        job_fields(&workflow.place(id), job, out);
         let Some(rows) = workflow.rows(id, job) else {
-            out.note(format!("job `{id}`: its matrix is computed during the run"));
+            out.note_at(&workflow.place(id), "its matrix is computed during the run");
             continue;
         };
         for row in &rows {
-            translate_row(row, settings, &root, &mut out);
+            translate_row(row, settings, &root, out);
         }
     }
-    if out.builds.is_empty() {
-        return Err(InitError::NothingToTranslate(workflow.path.clone()));
+    match &others[..] {
+        [] => {}
+        [job] => out.note_at(job, "it builds no wheel that this program knows of, and is left out"),
+        all => out
+            .note(format!("{} build no wheel that this program knows of, and are left out", all.join(", "))),
     }
-    Ok(out)
+}
+
+/// Translates a job that is a workflow of the same repository; whether that
+/// builds or publishes.
+fn call(
+    workflow: &Workflow,
+    id: &str,
+    job: &Value,
+    called: &Workflow,
+    (settings, depth): (&toml::Table, usize),
+    out: &mut Translation,
+) -> bool {
+    let mut found = Translation::default();
+    jobs(called, settings, depth, &mut found);
+    if found.builds.is_empty() && !found.publishes {
+        return false;
+    }
+    let own = |(name, _): &(&String, &Value)| !["uses", "with", "secrets"].contains(&name.as_str());
+    let fields = job.as_object().into_iter().flatten().filter(own);
+    let fields = fields.map(|(name, value)| (name.clone(), value.clone())).collect();
+    job_fields(&workflow.place(id), &Value::Object(fields), out);
+    out.extend(found);
+    true
 }
 
 /// What starts the workflow: tags are taken over.
@@ -122,7 +167,7 @@ fn triggers(workflow: &Workflow, out: &mut Translation) {
     for name in ["env", "defaults"] {
         if let Some(fields) = workflow.field(name).and_then(Value::as_object) {
             for (key, value) in fields.iter().filter(|(key, value)| !is_directory(name, key, value)) {
-                out.note(format!("`{name}.{key}`: `{}`", plain(value)));
+                out.note_at(&format!("`{name}`"), format!("`{key}: {}`", plain(value)));
             }
         }
     }
@@ -153,11 +198,11 @@ fn environment(job: &Value) -> Option<String> {
 }
 
 /// Fields of a job that have no counterpart.
-fn job_fields(id: &str, job: &Value, out: &mut Translation) {
+fn job_fields(place: &str, job: &Value, out: &mut Translation) {
     for (name, value) in job.as_object().into_iter().flatten() {
         if name == "env" {
             for (key, value) in value.as_object().into_iter().flatten() {
-                out.note(format!("job `{id}`: `env.{key}`: `{}`", plain(value)));
+                out.note_at(place, format!("`env.{key}: {}`", plain(value)));
             }
         } else if name == "defaults"
             && value
@@ -165,23 +210,26 @@ fn job_fields(id: &str, job: &Value, out: &mut Translation) {
                 .is_some_and(|fields| fields.iter().all(|(key, value)| is_directory(name, key, value)))
         {
             // Each command is given it.
+        } else if name == "if"
+            && value.as_str().is_some_and(|text| holds_for_tags(text, &Value::Object(Map::new())))
+        {
+            // A release is started by a tag here, too.
         } else if !JOB_FIELDS.contains(&name.as_str()) {
-            out.note(format!("job `{id}`: `{name}`: `{}`", plain(value)));
+            out.note_at(place, format!("`{name}: {}`", plain(value)));
         }
     }
 }
 
 /// Whether a step uses an action of the same repository that builds.
 fn is_local_build(step: &Value, root: &Path) -> bool {
-    let Some(place) = step.get("uses").and_then(Value::as_str).and_then(|uses| uses.strip_prefix("./"))
-    else {
+    let Some(place) = step.get("uses").and_then(Value::as_str).and_then(own_path) else {
         return false;
     };
     let names = ["action.yml", "action.yaml"];
     let text = names.iter().find_map(|name| std::fs::read_to_string(root.join(place).join(name)).ok());
     let text = text.unwrap_or_default().to_ascii_lowercase();
     ["/maturin-action@", "pypa/cibuildwheel@"].iter().any(|name| text.contains(name))
-        || maturin_action::COMMANDS.iter().any(|command| text.contains(command))
+        || text.lines().any(maturin_action::builds)
 }
 
 fn translate_row(row: &JobRow<'_>, settings: &toml::Table, root: &Path, out: &mut Translation) {
@@ -191,7 +239,7 @@ fn translate_row(row: &JobRow<'_>, settings: &toml::Table, root: &Path, out: &mu
         let name = step.uses().map(str::to_ascii_lowercase);
         let is_covered = name.as_deref().is_some_and(|name| COVERED.contains(&name));
         if let Some(condition) = step.open_condition().filter(|_| !is_covered) {
-            out.note(format!("{}: `if: {condition}`", step.place()));
+            out.note_at(&step.place(), format!("`if: {condition}`"));
         }
         match name.as_deref() {
             Some("pyo3/maturin-action" | "messense/maturin-action") => maturin_action::translate(&step, out),
@@ -199,17 +247,17 @@ fn translate_row(row: &JobRow<'_>, settings: &toml::Table, root: &Path, out: &mu
             Some("pypa/gh-action-pypi-publish") => publishing(&step, out),
             Some("actions/setup-python") => chosen = python_of_row(&step),
             Some(name) if COVERED.contains(&name) => {}
-            Some(name) if name.starts_with("./") => match step.local_action(root) {
+            Some(name) if own_path(name).is_some() => match step.local_action(root) {
                 Some(action) => {
                     for input in &action.unknown {
-                        out.note(format!("{}: `{input}` depends on the run", step.place()));
+                        out.note_at(&step.place(), format!("`{input}` depends on the run"));
                     }
                     translate_row(&action.row(&step), settings, root, out);
                 }
-                None => out.note(format!("{}: `uses: {name}`", step.place())),
+                None => out.note_at(&step.place(), format!("`uses: {name}`")),
             },
             Some(_) => {
-                out.note(format!("{}: `uses: {}`", step.place(), step.uses().unwrap_or_default()));
+                out.note_at(&step.place(), format!("`uses: {}`", step.uses().unwrap_or_default()));
             }
             None => {
                 if let Some(run) = step.run() {
@@ -250,7 +298,7 @@ fn publishing(step: &Step<'_>, out: &mut Translation) {
         ]
         .contains(&name.as_str())
         {
-            out.note(format!("{}: `{name}: {}`", step.place(), value.unwrap_or_else(|| "…".to_owned())));
+            out.note_at(&step.place(), format!("`{name}: {}`", value.unwrap_or_else(|| "…".to_owned())));
         }
     }
 }

@@ -1,12 +1,18 @@
 //! A workflow file: its jobs, each row of their matrices, their steps.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
+use serde_saphyr::Spanned;
 use toolkit::FileError;
 
 use super::error::InitError;
-use super::expression::interpolate;
+use super::expression::{holds_for_tags, interpolate, truth};
+use super::matrix::expand;
+use super::platform::{RunnerSystem, runner_arch};
+use crate::target::Arch;
 
 /// How deep actions of a repository may use each other.
 const DEPTH: usize = 4;
@@ -16,6 +22,31 @@ pub(super) struct Workflow {
     /// The file.
     pub(super) path: PathBuf,
     document: Value,
+    /// Its path in the repository, where another workflow calls it.
+    file: Option<String>,
+    /// The inputs that are known: what a caller sets, else their defaults.
+    inputs: Map<String, Value>,
+    lines: Lines,
+}
+
+/// The lines of a workflow's jobs and steps.
+#[derive(Default, serde::Deserialize)]
+struct Lines {
+    #[serde(default)]
+    jobs: BTreeMap<String, Spanned<JobLines>>,
+}
+
+#[derive(Default, serde::Deserialize)]
+struct JobLines {
+    #[serde(default)]
+    steps: Vec<Spanned<IgnoredAny>>,
+}
+
+/// The lines of the steps of an action in the same repository.
+#[derive(Default, serde::Deserialize)]
+struct ActionLines {
+    #[serde(default)]
+    runs: JobLines,
 }
 
 /// A job for one row of its matrix.
@@ -28,6 +59,10 @@ pub(super) struct JobRow<'w> {
     working_directory: Option<String>,
     /// How many actions of the repository it is within.
     depth: usize,
+    /// Where its steps are: the file, if it is another than the workflow, and
+    /// the line of each.
+    file: Option<String>,
+    lines: Vec<u64>,
 }
 
 /// A job with the steps of an action of the same repository, and what their
@@ -35,6 +70,8 @@ pub(super) struct JobRow<'w> {
 pub(super) struct LocalAction {
     job: Value,
     contexts: Value,
+    file: String,
+    lines: Vec<u64>,
     /// Inputs that the run decides.
     pub(super) unknown: Vec<String>,
 }
@@ -61,7 +98,33 @@ impl Workflow {
         if document.get("jobs").is_none_or(|jobs| !jobs.is_object()) {
             return Err(InitError::NoJobs(path.to_owned()));
         }
-        Ok(Self { path: path.to_owned(), document })
+        // What is not of the usual form has no line numbers, and is no error here.
+        let lines = serde_saphyr::from_str(text).unwrap_or_default();
+        let inputs = defaults(&document);
+        Ok(Self { path: path.to_owned(), document, file: None, inputs, lines })
+    }
+
+    /// The workflow of the same repository that a job calls.
+    pub(super) fn called(&self, job: &Value) -> Option<Self> {
+        let place = own_path(job.get("uses")?.as_str()?)?;
+        let mut called = Self::read(&self.root().join(place)).ok()?;
+        called.file = Some(place.to_owned());
+        for (name, value) in job.get("with").and_then(Value::as_object).into_iter().flatten() {
+            // Else the caller's run decides it.
+            if value.as_str().is_some_and(|text| text.contains("${{")) {
+                called.inputs.remove(name);
+            } else {
+                called.inputs.insert(name.clone(), value.clone());
+            }
+        }
+        Some(called)
+    }
+
+    /// How to name a job to people.
+    pub(super) fn place(&self, id: &str) -> String {
+        // The key is on the line before.
+        let line = self.lines.jobs.get(id).map(|job| job.defined.line().saturating_sub(1));
+        format!("job `{id}`{}", shown_place(self.file.as_deref(), line))
     }
 
     /// The directory of the repository that it is in.
@@ -100,15 +163,21 @@ impl Workflow {
             .filter_map(|place| place.get("run")?.get("working-directory")?.as_str())
             .map(str::to_owned)
             .next();
+        let lines = self.lines.jobs.get(id).map(|job| job.value.lines()).unwrap_or_default();
         let row = |matrix: Map<String, Value>| {
-            let contexts = json!({ "matrix": matrix, "env": env });
-            JobRow { id, job, contexts, working_directory: working_directory.clone(), depth: 0 }
+            let contexts = json!({ "matrix": matrix, "env": env, "inputs": self.inputs });
+            let working_directory = working_directory.clone();
+            let (file, lines) = (self.file.clone(), lines.clone());
+            let mut row = JobRow { id, job, contexts, working_directory, depth: 0, file, lines };
+            let runner = runner_context(&row.runner());
+            row.contexts.as_object_mut().into_iter().for_each(|all| all.extend(runner.clone()));
+            row
         };
         Some(rows.into_iter().map(row).collect())
     }
 }
 
-fn parse(text: &str) -> Result<Value, serde_saphyr::Error> {
+pub(super) fn parse(text: &str) -> Result<Value, serde_saphyr::Error> {
     let options = serde_saphyr::options! {
         strict_booleans: true,
         // `manylinux: 2_28` is a text, as for GitHub.
@@ -117,51 +186,38 @@ fn parse(text: &str) -> Result<Value, serde_saphyr::Error> {
     serde_saphyr::from_str_with_options(text, options)
 }
 
-/// The rows of a matrix: the product of its axes without `exclude`, then
-/// `include` (GitHub, "Running variations of jobs in a workflow").
-fn expand(matrix: &Map<String, Value>) -> Option<Vec<Map<String, Value>>> {
-    let mut rows = vec![Map::new()];
-    let axes: Vec<_> =
-        matrix.iter().filter(|(name, _)| !["include", "exclude"].contains(&name.as_str())).collect();
-    for (name, values) in &axes {
-        let values = values.as_array()?;
-        let with = |row: &Map<String, Value>, value: &Value| {
-            let mut row = row.clone();
-            row.insert((*name).clone(), value.clone());
-            row
-        };
-        rows = rows
-            .iter()
-            .flat_map(|row| values.iter().map(|value| with(row, value)).collect::<Vec<_>>())
-            .collect();
+impl JobLines {
+    fn lines(&self) -> Vec<u64> {
+        self.steps.iter().map(|step| step.defined.line()).collect()
     }
-    if axes.is_empty() {
-        rows.clear();
-    }
-    let listed = |name: &str| -> Option<Vec<Map<String, Value>>> {
-        match matrix.get(name) {
-            None => Some(Vec::new()),
-            Some(list) => list.as_array()?.iter().map(|row| row.as_object().cloned()).collect(),
-        }
-    };
-    for excluded in listed("exclude")? {
-        rows.retain(|row| !excluded.iter().all(|(key, value)| row.get(key) == Some(value)));
-    }
-    let original = rows.clone();
-    for included in listed("include")? {
-        let mut is_added = false;
-        for (row, first) in rows.iter_mut().zip(&original) {
-            // It extends the rows whose own values it does not change.
-            if included.iter().all(|(key, value)| first.get(key).is_none_or(|own| own == value)) {
-                row.extend(included.clone());
-                is_added = true;
+}
+
+/// The inputs of a run that have a default.
+fn defaults(document: &Value) -> Map<String, Value> {
+    let mut inputs = Map::new();
+    for event in ["workflow_call", "workflow_dispatch"] {
+        let of_event = document.get("on").and_then(|on| on.get(event)?.get("inputs")?.as_object());
+        for (name, input) in of_event.into_iter().flatten() {
+            if let Some(default) = input.get("default") {
+                inputs.insert(name.clone(), default.clone());
             }
         }
-        if !is_added {
-            rows.push(included);
-        }
     }
-    Some(rows)
+    inputs
+}
+
+/// `runner.os` and `runner.arch`; nothing where the run decides the runner.
+fn runner_context(label: &str) -> Map<String, Value> {
+    if label.is_empty() {
+        return Map::new();
+    }
+    let os = match RunnerSystem::of(label) {
+        RunnerSystem::Linux => "Linux",
+        RunnerSystem::Macos => "macOS",
+        RunnerSystem::Windows => "Windows",
+    };
+    let arch = if runner_arch(label) == Arch::Aarch64 { "ARM64" } else { "X64" };
+    Map::from_iter([("runner".to_owned(), json!({ "os": os, "arch": arch }))])
 }
 
 impl JobRow<'_> {
@@ -213,6 +269,8 @@ impl LocalAction {
             contexts: self.contexts.clone(),
             working_directory: None,
             depth: step.row.depth + 1,
+            file: Some(self.file.clone()),
+            lines: self.lines.clone(),
         }
     }
 }
@@ -220,10 +278,14 @@ impl LocalAction {
 impl Step<'_> {
     /// The composite action of the repository at `root` that it uses.
     pub(super) fn local_action(&self, root: &Path) -> Option<LocalAction> {
-        let directory = root.join(self.uses()?.strip_prefix("./")?);
+        let directory = root.join(own_path(self.uses()?)?);
         let names = ["action.yml", "action.yaml"];
-        let text = names.iter().find_map(|name| std::fs::read_to_string(directory.join(name)).ok())?;
+        let (name, text) = names
+            .iter()
+            .find_map(|name| Some((name, std::fs::read_to_string(directory.join(name)).ok()?)))?;
         let action: Value = parse(&text).ok()?;
+        let lines: ActionLines = serde_saphyr::from_str(&text).unwrap_or_default();
+        let file = format!("{}/{name}", own_path(self.uses()?)?.trim_end_matches('/'));
         let steps = action.get("runs")?.get("steps").filter(|_| self.row.depth < DEPTH)?;
         let mut inputs = Map::new();
         for (name, input) in action.get("inputs").and_then(Value::as_object).into_iter().flatten() {
@@ -232,9 +294,11 @@ impl Step<'_> {
         }
         let mut unknown = Vec::new();
         for (name, value) in self.mapping("with") {
-            match value {
-                Some(value) => drop(inputs.insert(name, Value::String(value))),
-                None => unknown.push(name),
+            if let Some(value) = value {
+                inputs.insert(name, Value::String(value));
+            } else {
+                inputs.remove(&name);
+                unknown.push(name);
             }
         }
         let mut job = self.row.job.clone();
@@ -243,7 +307,7 @@ impl Step<'_> {
         job.as_object_mut()?.insert("runs-on".to_owned(), runner);
         let mut contexts = self.row.contexts.clone();
         contexts.as_object_mut()?.insert("inputs".to_owned(), Value::Object(inputs));
-        Some(LocalAction { job, contexts, unknown })
+        Some(LocalAction { job, contexts, file, lines: lines.runs.lines(), unknown })
     }
 
     /// The action that it uses, without its version.
@@ -273,17 +337,16 @@ impl Step<'_> {
         self.fields.get(name)
     }
 
-    /// Its condition, where the run decides it.
+    /// Its condition, where the run decides it, and a tag alone does not.
     pub(super) fn open_condition(&self) -> Option<&str> {
-        self.condition().filter(|(_, value)| value.is_none()).map(|(text, _)| text)
+        let open = self.condition().filter(|(_, value)| value.is_none()).map(|(text, _)| text);
+        open.filter(|text| !holds_for_tags(text, &self.row.contexts))
     }
 
     /// Its condition and the value of that: none where the run decides it.
     fn condition(&self) -> Option<(&str, Option<bool>)> {
         let condition = self.fields.get("if")?.as_str()?.trim();
-        let inner = condition.strip_prefix("${{").and_then(|text| text.strip_suffix("}}"));
-        let value = super::expression::evaluate(inner.unwrap_or(condition), &self.row.contexts);
-        Some((condition, value.map(|value| value.as_boolean())))
+        Some((condition, truth(condition, &self.row.contexts)))
     }
 
     /// Whether its condition is false in this row.
@@ -296,41 +359,29 @@ impl Step<'_> {
         let name = self.fields.get("name").and_then(Value::as_str).map(str::to_owned);
         let name = name.or_else(|| self.uses().map(str::to_owned));
         let name = name.unwrap_or_else(|| format!("{}", self.index));
-        format!("job `{}`, step `{name}`", self.row.id)
+        let line = self.row.lines.get(self.index - 1).copied();
+        format!("job `{}`, step `{name}`{}", self.row.id, shown_place(self.row.file.as_deref(), line))
     }
+}
+
+/// A file, if it is another than the workflow, and a line.
+fn shown_place(file: Option<&str>, line: Option<u64>) -> String {
+    match (file, line.filter(|line| *line > 0)) {
+        (Some(file), Some(line)) => format!(" (`{file}` line {line})"),
+        (Some(file), None) => format!(" (`{file}`)"),
+        (None, Some(line)) => format!(" (line {line})"),
+        (None, None) => String::new(),
+    }
+}
+
+/// The path of an action or a workflow of the same repository.
+pub(super) fn own_path(uses: &str) -> Option<&str> {
+    uses.strip_prefix("./").or_else(|| uses.strip_prefix("$/"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_matrix_is_expanded_as_github_does() {
-        let matrix = json!({
-            "fruit": ["apple", "pear"],
-            "animal": ["cat", "dog"],
-            "include": [
-                {"color": "green"},
-                {"color": "pink", "animal": "cat"},
-                {"fruit": "apple", "shape": "circle"},
-                {"fruit": "banana"},
-                {"fruit": "banana", "animal": "cat"},
-            ],
-        });
-        let rows = expand(matrix.as_object().unwrap()).unwrap();
-        let rows: Vec<String> = rows.into_iter().map(|row| Value::Object(row).to_string()).collect();
-        assert_eq!(
-            rows,
-            [
-                r#"{"animal":"cat","color":"pink","fruit":"apple","shape":"circle"}"#,
-                r#"{"animal":"cat","color":"pink","fruit":"pear"}"#,
-                r#"{"animal":"dog","color":"green","fruit":"apple","shape":"circle"}"#,
-                r#"{"animal":"dog","color":"green","fruit":"pear"}"#,
-                r#"{"fruit":"banana"}"#,
-                r#"{"animal":"cat","fruit":"banana"}"#,
-            ]
-        );
-    }
 
     #[test]
     fn only_a_workflow_is_read() {

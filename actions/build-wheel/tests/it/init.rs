@@ -260,6 +260,83 @@ fn jobs_have_names_of_their_own() {
     succeed(&mut init(at, &["--check"]));
 }
 
+/// A job of the user's own that builds what this command cannot.
+#[test]
+fn a_job_below_the_block_joins_the_set() {
+    let project = fixture("plain");
+    let at = project.path();
+    let path = at.join(WORKFLOW);
+    succeed(&mut init(at, &["--pin", PIN]));
+    let text = std::fs::read_to_string(&path).unwrap();
+    let own = "  windows:
+    name: Wheel for Windows
+    runs-on: windows-latest
+    timeout-minutes: 60
+    permissions:
+      contents: read # for the checkout
+    steps:
+      - uses: actions/upload-artifact@0123456789abcdef0123456789abcdef01234567 # v1.0.0
+        with:
+          name: dist-plain-win_amd64
+          path: dist
+  announce:
+    name: Announce
+    needs: publish
+    runs-on: ubuntu-latest
+    timeout-minutes: 60
+    permissions: {}
+    steps:
+      - uses: actions/upload-artifact@0123456789abcdef0123456789abcdef01234567 # v1.0.0
+        with:
+          name: dist-notes
+          path: notes
+  lint:
+    name: Lint
+    runs-on: ubuntu-latest
+    timeout-minutes: 60
+    permissions: {}
+    steps:
+      - run: make
+";
+    std::fs::write(&path, format!("{text}{own}")).unwrap();
+    fail(&mut init(at, &["--check"]), 1);
+    succeed(&mut init(at, &["--pin", PIN]));
+    lint(at);
+    let new = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(new, format!("{text}{own}").replace("needs: [wheels, sdist]", "needs: [wheels, sdist, windows]"));
+    succeed(&mut init(at, &["--check"]));
+    // Without it, nothing waits for it.
+    std::fs::write(&path, new.replace(own, "")).unwrap();
+    succeed(&mut init(at, &["--pin", PIN]));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+}
+
+/// A template for packages is not a package.
+#[test]
+fn what_is_no_package_is_skipped_with_a_warning() {
+    let project = fixture("bindings-folder");
+    let at = project.path();
+    let maturin = "[build-system]\nbuild-backend = 'maturin'\nrequires = []\n[project]\n";
+    write(at, &[
+        ("a/pyproject.toml", &format!("{maturin}name = 'p-{{{{ suffix }}}}'\n")),
+        ("a/Cargo.toml", "[package]\nname = 'a'\n"),
+        ("b/pyproject.toml", &format!("{maturin}name = 'b'\n")),
+        ("c/pyproject.toml", "{% if x %}\n"),
+    ]);
+    let output = init(at, &["--pin", PIN]).output().unwrap();
+    let shown = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{shown}");
+    for expected in [
+        "`./a/pyproject.toml`: expected a project name",
+        "`./b/Cargo.toml` is missing",
+        "`./c/pyproject.toml` is not valid TOML",
+    ] {
+        assert!(shown.contains(&format!("warning: skipped what is not a package: {expected}")), "{shown}");
+    }
+    lint(at);
+    succeed(&mut init(at, &["--check"]));
+}
+
 #[test]
 fn a_directory_below_the_root_of_a_repository_is_warned_of() {
     let project = fixture("bindings-folder");
