@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use pydist::filename::DistName;
 use serde::Deserialize;
 use toolkit::{Cmd, FileError, OutputMode, ProcessError, Ui};
 
@@ -13,6 +14,9 @@ use crate::plan::{Plan, STAGING};
 /// GitHub ends a job after six hours.
 const BUILD_LIMIT: Duration = Duration::from_secs(6 * 3600);
 
+/// Outputs of derivations are not deeper; a file system may be.
+const DEPTH: usize = 16;
+
 /// What a build made: the file's name, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Built {
@@ -22,28 +26,31 @@ pub(crate) struct Built {
     pub path: PathBuf,
 }
 
-/// Runs the planned build, which writes to the folder `staging`.
-pub(crate) fn build(plan: &Plan, staging: &Path, ui: &Ui) -> Result<Built, Error> {
-    let Some(cmd) = &plan.build else { return Ok(present(&plan.project)) };
-    let cmd = stage(cmd, staging);
-    let done = cmd.run(ui, OutputMode::Shown, BUILD_LIMIT).map_err(|error| match error {
-        ProcessError::Failed { command, status, stderr, .. } => {
-            Error::BuildFailed { command, status, stderr, hint: plan.build_hint.clone() }
-        }
-        error => Error::Build(error),
-    })?;
-    let kind = kind(plan.backend);
+/// Runs the planned build, which writes to the directory `staging`; gives the
+/// wheels by name, and the source distribution after them.
+pub(crate) fn build(plan: &Plan, staging: &Path, ui: &Ui) -> Result<Vec<Built>, Error> {
+    let Some(cmd) = &plan.build else { return Ok(vec![present(&plan.project)]) };
+    let run = |cmd: &Cmd| {
+        let result = stage(cmd, staging).run(ui, OutputMode::Shown, BUILD_LIMIT);
+        result.map_err(|error| match error {
+            ProcessError::Failed { command, status, stderr, .. } => {
+                Error::BuildFailed { command, status, stderr, hint: plan.build_hint.clone() }
+            }
+            error => Error::Build(error),
+        })
+    };
+    let done = run(cmd)?;
+    if let Some(cmd) = &plan.build_sdist {
+        run(cmd)?;
+    }
     if cmd.program == "nix" {
         let outputs = nix_outputs(&done.stdout)?;
-        return exactly_one(
-            kind,
-            &outputs,
-            format!("in the output of `{}`", cmd.args.last().map_or("", String::as_str)),
-            "point `flake-attr` at a derivation that installs the distribution (nixpkgs: the output `dist`)",
-        );
+        let place = format!("in the output of `{}`", cmd.args.last().map_or("", String::as_str));
+        let hint =
+            "point `flake-attr` at a derivation that installs the distribution (nixpkgs: the output `dist`)";
+        return collect(plan, &outputs, &place, hint);
     }
-    let hint = "look at what the build printed";
-    exactly_one(kind, &[staging.to_owned()], "from the build".into(), hint)
+    collect(plan, &[staging.to_owned()], "from the build", "look at what the build printed")
 }
 
 /// The suffix of what the backend makes.
@@ -73,33 +80,74 @@ fn nix_outputs(json: &str) -> Result<Vec<PathBuf>, Error> {
     Ok(built.into_iter().flat_map(|built| built.outputs.into_values()).collect())
 }
 
-/// The one file with this suffix in these places, each a file or a folder.
-fn exactly_one(
-    suffix: &'static str,
-    places: &[PathBuf],
-    place: String,
-    hint: &'static str,
-) -> Result<Built, Error> {
-    let mut found = Vec::new();
+/// What was built in these places, each a file or a directory: one source
+/// distribution, or the wheels of one package and version, with a source
+/// distribution where that was asked for.
+fn collect(plan: &Plan, places: &[PathBuf], place: &str, hint: &'static str) -> Result<Vec<Built>, Error> {
+    let main = kind(plan.backend);
+    let mut found = files(places, main)?;
+    let fail = |kind, found: Vec<Built>| {
+        let found = found.into_iter().map(|built| built.name).collect();
+        Err(Error::Built { kind, place: place.to_owned(), found, hint })
+    };
+    if main == ".tar.gz" && found.len() != 1 {
+        return fail("exactly one .tar.gz", found);
+    }
+    let project = |built: &Built| {
+        let name = built.name.parse::<DistName>().ok()?;
+        Some((name.project(), name.version().to_owned()))
+    };
+    let is_same = |built: &Built| project(built).is_some() && project(built) == project(&found[0]);
+    if found.is_empty() || found.len() > 1 && !found.iter().all(is_same) {
+        return fail("the wheels of one package and version", found);
+    }
+    if plan.sdist {
+        let sdists = files(places, ".tar.gz")?;
+        if sdists.len() != 1 {
+            return fail("exactly one .tar.gz beside the wheels", sdists);
+        }
+        found.extend(sdists);
+    }
+    Ok(found)
+}
+
+/// The files with this suffix, by name: those nearest to the top, since a
+/// deeper one may belong to something that is installed there. Links count,
+/// each file once.
+fn files(places: &[PathBuf], suffix: &str) -> Result<Vec<Built>, Error> {
+    let mut found: Vec<(usize, PathBuf, Built)> = Vec::new();
     for root in places {
-        for entry in walkdir::WalkDir::new(root).max_depth(3).sort_by_file_name() {
-            let entry = entry.map_err(|error| FileError {
-                action: "read",
-                path: root.clone(),
-                source: error.into_io_error().unwrap_or_else(|| std::io::ErrorKind::Other.into()),
-            })?;
+        for entry in walkdir::WalkDir::new(root).follow_links(true).max_depth(DEPTH).sort_by_file_name() {
+            let entry = match entry {
+                Ok(entry) => entry,
+                // A link to a directory above it, or to nothing.
+                Err(error) if error.loop_ancestor().is_some() || error.depth() > 0 && is_missing(&error) => {
+                    continue;
+                }
+                Err(error) => {
+                    let path = error.path().unwrap_or(root).to_owned();
+                    return Err(FileError { action: "read", path, source: error.into() }.into());
+                }
+            };
             let name = entry.file_name().to_string_lossy().into_owned();
-            if name.ends_with(suffix) && entry.path().is_file() {
+            if name.ends_with(suffix) && entry.file_type().is_file() {
+                let real = entry.path().canonicalize().unwrap_or_else(|_| entry.path().to_owned());
                 let name = if entry.depth() == 0 { without_store_hash(&name) } else { name };
-                found.push(Built { name, path: entry.into_path() });
+                if !found.iter().any(|(_, path, built)| *path == real && built.name == name) {
+                    found.push((entry.depth(), real, Built { name, path: entry.into_path() }));
+                }
             }
         }
     }
-    if found.len() == 1 {
-        return Ok(found.remove(0));
-    }
-    let found = found.into_iter().map(|built| built.name).collect();
-    Err(Error::Built { kind: suffix, place, found, hint })
+    let top = found.iter().map(|(depth, ..)| *depth).min().unwrap_or_default();
+    let mut nearest: Vec<Built> =
+        found.into_iter().filter(|(depth, ..)| *depth == top).map(|(.., built)| built).collect();
+    nearest.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(nearest)
+}
+
+fn is_missing(error: &walkdir::Error) -> bool {
+    error.io_error().is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// `/nix/store/<32 characters>-<name>` (an output that is the file itself).

@@ -10,7 +10,6 @@ use toolkit::FileError;
 
 use crate::backend::Built;
 use crate::error::Error;
-use crate::inputs::Backend;
 use crate::plan::Plan;
 use crate::repair::{self, Change, Contents, Floor, Options};
 use crate::sdist;
@@ -48,7 +47,7 @@ impl BuildResult {
 /// the directory `to`.
 pub(crate) fn finish(plan: &Plan, built: &Built, to: &Path) -> Result<BuildResult, Error> {
     std::fs::create_dir_all(to).map_err(FileError::new("create", to))?;
-    if plan.backend == Backend::Sdist {
+    if built.name.ends_with(".tar.gz") {
         return finish_sdist(built, to);
     }
     let options = Options {
@@ -66,6 +65,10 @@ pub(crate) fn finish(plan: &Plan, built: &Built, to: &Path) -> Result<BuildResul
         .map_err(|source| Error::Wheel { file: built.path.display().to_string(), source })?;
     out.flush().map_err(FileError::new("write", &draft))?;
     let path = to.join(repaired.name.to_string());
+    if path.exists() {
+        let source = std::io::ErrorKind::AlreadyExists.into();
+        return Err(FileError { action: "create", path, source }.into());
+    }
     std::fs::rename(&draft, &path).map_err(FileError::new("create", &path))?;
     Ok(BuildResult {
         name: DistName::Wheel(repaired.name),

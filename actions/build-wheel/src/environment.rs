@@ -7,6 +7,8 @@ use toolkit::{Cmd, Env, FileError, OutputMode, Ui};
 
 use crate::compiler_flags::CompilerFlags;
 use crate::inputs::Inputs;
+use crate::interpreter::PythonRequest;
+use crate::search_path::{in_store, on_path, which};
 use crate::target::Target;
 
 /// The machine and the project, as far as the plan cares.
@@ -37,6 +39,8 @@ pub struct MachineState {
     pub uv: Option<PathBuf>,
     /// A Python outside the Nix store.
     pub python: Option<PathBuf>,
+    /// For each of the input `interpreters`, where it is on this machine.
+    pub interpreters: Vec<Option<PathBuf>>,
 }
 
 /// Whether rustc has the standard library of a target.
@@ -100,9 +104,11 @@ impl MachineState {
         let host = Target::host();
         let target = inputs.target.or(host);
         let gcc = target.and_then(Target::gnu_prefix).map(|prefix| format!("{prefix}-gcc"));
+        let uv = which(env, "uv").filter(|path| !in_store(path));
+        let find = |request: &PythonRequest| Some(request.find(uv.as_deref(), env, ui).next()?.path);
         Ok(Self {
             host,
-            project: ProjectState::look(&inputs.project)?,
+            project: ProjectState::look(&inputs.project, inputs.manifest_path.as_deref())?,
             root: repository(&inputs.project),
             epoch: epoch(inputs, env, ui)?,
             programs: ["maturin", "cargo", "nix"]
@@ -117,14 +123,17 @@ impl MachineState {
                 .into_iter()
                 .find(|name| which(env, name).is_some())
                 .map(str::to_owned),
-            uv: which(env, "uv").filter(|path| !in_store(path)),
+            interpreters: inputs.interpreters.iter().map(find).collect(),
             python: python(inputs, env),
+            uv,
         })
     }
 }
 
 impl ProjectState {
-    fn look(path: &Path) -> Result<Self, EnvironmentError> {
+    /// Looks at the project; the `pyproject.toml` beside the manifest counts,
+    /// as it does for maturin.
+    fn look(path: &Path, manifest: Option<&Path>) -> Result<Self, EnvironmentError> {
         if path.is_file() {
             return Ok(Self::File);
         }
@@ -139,13 +148,15 @@ impl ProjectState {
             );
         }
         wheels.sort();
-        let Pyproject { build_backend, backend_path, maturin } =
-            Pyproject::read(&path.join("pyproject.toml"))?;
+        let manifest = path.join(manifest.unwrap_or(Path::new("Cargo.toml")));
+        let beside = manifest.with_file_name("pyproject.toml");
+        let pyproject = if beside.is_file() { beside } else { path.join("pyproject.toml") };
+        let Pyproject { build_backend, backend_path, maturin } = Pyproject::read(&pyproject)?;
         Ok(Self::Folder {
             build_backend,
             backend_path,
             maturin,
-            cargo: path.join("Cargo.toml").is_file(),
+            cargo: manifest.is_file(),
             flake: path.join("flake.nix").is_file(),
             wheels,
         })
@@ -275,21 +286,4 @@ fn python(inputs: &Inputs, env: &Env) -> Option<PathBuf> {
                 .find(|path| !in_store(path) && !in_store(&path.canonicalize().unwrap_or_default()))
         }),
     }
-}
-
-/// Whether `path` lies in a Nix store of the usual place.
-pub(crate) fn in_store(path: &Path) -> bool {
-    path.starts_with("/nix")
-}
-
-/// The first `name` on PATH.
-pub(crate) fn which(env: &Env, name: &str) -> Option<PathBuf> {
-    on_path(env, name).next()
-}
-
-fn on_path(env: &Env, name: &str) -> impl Iterator<Item = PathBuf> {
-    let path = env.get("PATH").unwrap_or_default();
-    let folders: Vec<PathBuf> = std::env::split_paths(path).filter(|folder| folder.is_absolute()).collect();
-    let name = name.to_owned();
-    folders.into_iter().map(move |folder| folder.join(&name)).filter(|path| path.is_file())
 }

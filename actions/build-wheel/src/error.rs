@@ -42,9 +42,9 @@ pub enum Error {
         hint: Option<String>,
     },
     /// What the build left.
-    #[error("expected exactly one {kind} {place}, found {}", if found.is_empty() { "none".to_owned() } else { found.join(", ") })]
+    #[error("expected {kind} {place}, found {}", if found.is_empty() { "none".to_owned() } else { found.join(", ") })]
     Built {
-        /// `.whl` or `.tar.gz`.
+        /// What should be there.
         kind: &'static str,
         /// Where it should be.
         place: String,

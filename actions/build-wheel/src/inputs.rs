@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use toolkit::{Choice, Env, Input, InputErrors, InputKind, Output, Reader, Spec, choice};
 
 use crate::compatibility::Compatibility;
+use crate::interpreter::PythonRequest;
 use crate::target::Target;
 
 /// What `action.yml`, the README and the command line are made from.
@@ -40,7 +41,9 @@ pub static SPEC: Spec = Spec {
         .or("auto"),
         Input::new("container-image", InputKind::Text, "For `linker: container`: the image with maturin and Rust, by digest (`name@sha256:…`)."),
         Input::new("profile", InputKind::Text, "Cargo's profile; that of `[tool.maturin]` by default, else `release`."),
-        Input::new("maturin-args", InputKind::List, "Further arguments of `maturin build`, one line for each option, such as `--features a,b` or `--strip`."),
+        Input::new("manifest-path", InputKind::Path, "The `Cargo.toml` to build, relative to `project`, where it is not beside the `pyproject.toml` there."),
+        Input::new("features", InputKind::Text, "The crate's features to build with, such as `a,b`."),
+        Input::new("maturin-args", InputKind::List, "Further arguments of `maturin build`, one line for each option, such as `--strip` or `--bindings cffi`."),
         Input::new(
             "no-build-isolation",
             InputKind::Flag,
@@ -48,7 +51,10 @@ pub static SPEC: Spec = Spec {
         )
         .or("false"),
         Input::new("python", InputKind::Text, "The Python to build and to test with; `python3` from PATH, outside the Nix store, by default. A wheel for another version is tested with that version, where it is installed."),
-        Input::new("out-dir", InputKind::Path, "Where the distribution goes.").or("dist"),
+        Input::new("interpreters", InputKind::List, "The Pythons to build wheels for, such as `3.11 3.12 3.13t pypy3.11`: one wheel for each, or one for all that the stable ABI serves. Each wheel is tested with its own Python, where it is installed."),
+        Input::new("find-interpreter", InputKind::Flag, "Build a wheel for each Python on this machine; for another `target`, for each that maturin knows.").or("false"),
+        Input::new("sdist", InputKind::Flag, "Make the source distribution, too, beside the wheels.").or("false"),
+        Input::new("out-dir", InputKind::Path, "Where the distributions go.").or("dist"),
         Input::new("report-path", InputKind::Path, "Where the JSON report goes.").or("build-report.json"),
         Input::new(
             "remove-rpaths",
@@ -93,16 +99,19 @@ pub static SPEC: Spec = Spec {
         Input::new("dry-run", InputKind::Flag, "Print the plan and do nothing.").or("false"),
     ],
     outputs: &[
-        Output::new("path", "The distribution's path."),
-        Output::new("filename", "Its file name."),
-        Output::new("sha256", "Its SHA-256, in hexadecimal."),
+        Output::new("path", "The distribution's path; empty where there are several."),
+        Output::new("filename", "Its file name; empty where there are several."),
+        Output::new("sha256", "Its SHA-256, in hexadecimal; empty where there are several."),
+        Output::new("paths", "The path of each distribution, one on each line, the wheels first."),
+        Output::new("filenames", "Their file names, in the same order."),
+        Output::new("sha256s", "Their SHA-256, in the same order."),
         Output::new("package", "The normalised name of the package."),
         Output::new("version", "The package's version."),
-        Output::new("tags", "The wheel's tags, separated by spaces."),
-        Output::new("floor", "The lowest system it runs on, such as `glibc 2.17` or `macOS 11.0`."),
+        Output::new("tags", "The tags of all wheels, separated by spaces."),
+        Output::new("floor", "The lowest system that all wheels run on, such as `glibc 2.17` or `macOS 11.0`."),
         Output::new("repaired", "What was repaired, as a JSON list."),
-        Output::new("smoke", "`passed`, `partial`, `emulated`, `not-isolated`, `skipped` or `off`."),
-        Output::new("artifact-name", "`dist-<package>-<platform tag>`, a name for the upload."),
+        Output::new("smoke", "`passed`, `partial`, `emulated`, `not-isolated`, `skipped` or `off`; of several wheels, the worst."),
+        Output::new("artifact-name", "`dist-<package>-<platform tag>`, a name for the upload of all that was built."),
         Output::new("report", "The report's path."),
     ],
     commands: &[crate::init::COMMAND],
@@ -112,8 +121,7 @@ pub static SPEC: Spec = Spec {
 /// What `maturin build` and maturin-action take, and what takes it here.
 const FOREIGN_OPTIONS: &[(&str, &str)] = &[
     ("--strip", TO_MATURIN),
-    ("--features", TO_MATURIN),
-    ("-F", TO_MATURIN),
+    ("-F", "use `--features`"),
     ("--all-features", TO_MATURIN),
     ("--no-default-features", TO_MATURIN),
     ("--locked", TO_MATURIN),
@@ -121,27 +129,19 @@ const FOREIGN_OPTIONS: &[(&str, &str)] = &[
     ("--offline", TO_MATURIN),
     ("--bindings", TO_MATURIN),
     ("-b", TO_MATURIN),
-    (
-        "--manifest-path",
-        "set PROJECT to the directory of the pyproject.toml, or use `--maturin-args '--manifest-path PATH'`",
-    ),
-    (
-        "-m",
-        "set PROJECT to the directory of the pyproject.toml, or use `--maturin-args '--manifest-path PATH'`",
-    ),
+    ("-m", "use `--manifest-path`"),
     ("--release", "it is the default; `--profile` chooses another one"),
     ("-r", "it is the default; `--profile` chooses another one"),
-    ("--interpreter", "use `--python`, once for each wheel"),
-    ("-i", "use `--python`, once for each wheel"),
-    ("--find-interpreter", "use `--python`, once for each wheel"),
+    ("--interpreter", "use `--interpreters`, such as `--interpreters '3.12 3.13t'`"),
+    ("-i", "use `--interpreters`, such as `--interpreters '3.12 3.13t'`"),
+    ("-f", "use `--find-interpreter`"),
     ("--manylinux", "use `--compatibility`, such as `manylinux2014`"),
     ("--zig", "use `--linker zig`"),
     ("--out", "use `--out-dir`"),
     ("-o", "use `--out-dir`"),
-    ("--sdist", "use `--backend sdist`"),
 ];
 const TO_MATURIN: &str =
-    "it is an option of maturin: use `--maturin-args`, such as `--maturin-args '--features a,b'`";
+    "it is an option of maturin: use `--maturin-args`, such as `--maturin-args '--strip --locked'`";
 
 choice! {
     /// What builds, or that it follows from the project.
@@ -235,13 +235,23 @@ pub struct Inputs {
     pub container_image: Option<String>,
     /// Cargo's profile; `None`: the project's own.
     pub profile: Option<String>,
+    /// The `Cargo.toml` to build, below `project`.
+    pub manifest_path: Option<PathBuf>,
+    /// As Cargo takes them.
+    pub features: Option<String>,
     /// Handed on to maturin.
     pub maturin_args: Vec<String>,
     /// PEP 517 without a fresh environment.
     pub no_build_isolation: bool,
     /// A path or a program's name.
     pub python: Option<String>,
-    /// Where the distribution goes.
+    /// The Pythons to build for.
+    pub interpreters: Vec<PythonRequest>,
+    /// Whether for all that maturin finds.
+    pub find_interpreter: bool,
+    /// Whether the source distribution is made beside the wheels.
+    pub sdist: bool,
+    /// Where the distributions go.
     pub out_dir: PathBuf,
     /// Where the report goes.
     pub report_path: PathBuf,
@@ -280,9 +290,14 @@ impl Inputs {
             linker: Linker::from_word(reader.choice::<LinkerChoice>("linker").word()),
             container_image: reader.parse("container-image", container_image),
             profile: reader.text("profile"),
+            manifest_path: reader.path("manifest-path"),
+            features: reader.text("features"),
             maturin_args: maturin_args(&mut reader),
             no_build_isolation: reader.flag("no-build-isolation"),
             python: reader.text("python"),
+            interpreters: interpreters(&mut reader),
+            find_interpreter: reader.flag("find-interpreter"),
+            sdist: reader.flag("sdist"),
             out_dir: reader.path("out-dir").unwrap_or_default(),
             report_path: reader.path("report-path").unwrap_or_default(),
             remove_rpaths: reader.flag("remove-rpaths"),
@@ -302,8 +317,25 @@ impl Inputs {
         if inputs.backend == Some(Backend::Nix) && inputs.flake_attr.is_none() {
             reader.error("flake-attr", "`backend: nix` needs the attribute to build, none was given");
         }
+        if inputs.find_interpreter && !inputs.interpreters.is_empty() {
+            reader.error("find-interpreter", "`interpreters` names the Pythons already: give one of the two");
+        }
         reader.finish(inputs)
     }
+}
+
+/// The Pythons of each line, each once.
+fn interpreters(reader: &mut Reader<'_>) -> Vec<PythonRequest> {
+    let lines = reader.list("interpreters").join(" ");
+    let mut requests = Vec::new();
+    for word in lines.split([' ', '\t', ',']).filter(|word| !word.is_empty()) {
+        match PythonRequest::parse(word) {
+            Ok(request) if requests.contains(&request) => {}
+            Ok(request) => requests.push(request),
+            Err(error) => reader.error("interpreters", error),
+        }
+    }
+    requests
 }
 
 /// An attribute path; Nix would take other characters for options or outputs.

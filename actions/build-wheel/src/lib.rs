@@ -11,6 +11,7 @@ mod files;
 mod gate;
 mod init;
 mod inputs;
+mod interpreter;
 mod isolation;
 pub mod plan;
 pub mod repair;
@@ -20,6 +21,7 @@ mod run;
 mod runtime;
 mod sanitize;
 mod sdist;
+mod search_path;
 mod smoke;
 pub mod target;
 

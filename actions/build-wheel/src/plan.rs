@@ -8,7 +8,7 @@ mod linker;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use toolkit::Cmd;
+use toolkit::{Choice as _, Cmd};
 
 pub use commands::STAGING;
 pub use error::PlanError;
@@ -23,6 +23,7 @@ use crate::target::{System, Target};
 
 /// Everything that will be done, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an input of its own")]
 pub struct Plan {
     /// What builds.
     pub backend: Backend,
@@ -41,6 +42,10 @@ pub struct Plan {
     pub install_target: Option<Cmd>,
     /// What builds; `None` where the wheel is there.
     pub build: Option<Cmd>,
+    /// Whether a source distribution comes with the wheels.
+    pub sdist: bool,
+    /// What makes it, where the build itself does not.
+    pub build_sdist: Option<Cmd>,
     /// The time that goes into the wheel.
     pub source_date_epoch: u64,
     /// Whether absolute RPATH entries outside the store go too.
@@ -76,6 +81,8 @@ pub struct SmokePlan {
     pub commands: Vec<String>,
     /// The Python that installs it.
     pub python: Option<PathBuf>,
+    /// The Pythons that wheels are built for, which are tried first.
+    pub interpreters: Vec<PathBuf>,
     /// Makes the environment and installs, where it is there.
     pub uv: Option<PathBuf>,
     /// What is installed beside it; `wheel` is what the wheel requires.
@@ -92,6 +99,7 @@ pub fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, PlanError> 
         return Err(PlanError::Missing(inputs.project.clone()));
     }
     let (backend, why) = backend(inputs, machine)?;
+    check_inputs(backend, inputs)?;
     let project = check_project(backend, inputs, machine)?;
     // Only maturin is told the target; elsewhere the content shows it.
     let target = inputs.target.or_else(|| machine.host.filter(|_| backend == Backend::Maturin));
@@ -123,7 +131,10 @@ pub fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, PlanError> 
         }
     };
     check_programs(build.as_ref(), machine)?;
-    let build = build.map(|cmd| sanitized_env(cmd).env("SOURCE_DATE_EPOCH", epoch.to_string()));
+    let prepare = |cmd: Cmd| sanitized_env(cmd).env("SOURCE_DATE_EPOCH", epoch.to_string());
+    let build = build.map(prepare);
+    let build_sdist =
+        (inputs.sdist && backend == Backend::Maturin).then(|| prepare(commands::maturin_sdist(inputs)));
     Ok(Plan {
         backend,
         why,
@@ -133,6 +144,8 @@ pub fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, PlanError> 
         compatibility,
         install_target,
         build,
+        sdist: inputs.sdist,
+        build_sdist,
         source_date_epoch: epoch,
         remove_rpaths: inputs.remove_rpaths,
         graft: inputs.graft,
@@ -140,6 +153,7 @@ pub fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, PlanError> 
             mode: if backend == Backend::Sdist { SmokeMode::Off } else { inputs.smoke },
             commands: inputs.smoke_commands.clone(),
             python: machine.python.clone(),
+            interpreters: machine.interpreters.iter().flatten().cloned().collect(),
             uv: machine.uv.clone(),
             requires: inputs.test_requires.clone(),
             index: inputs.test_index.clone(),
@@ -152,6 +166,30 @@ pub fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, PlanError> 
         floor_warning: linking.floor_warning,
         places: machine.flags.places.clone(),
     })
+}
+
+/// Fails for inputs that the backend has no use for: ignoring them would build
+/// something else than what was asked for.
+fn check_inputs(backend: Backend, inputs: &Inputs) -> Result<(), PlanError> {
+    let of_maturin = [
+        ("interpreters", !inputs.interpreters.is_empty()),
+        ("find-interpreter", inputs.find_interpreter),
+        ("features", inputs.features.is_some()),
+        ("manifest-path", inputs.manifest_path.is_some()),
+    ];
+    let has_no_sdist = inputs.sdist && !matches!(backend, Backend::Maturin | Backend::Nix);
+    let unused = of_maturin.iter().find(|(_, is_given)| *is_given && backend != Backend::Maturin);
+    match unused.map(|(name, _)| *name).or(has_no_sdist.then_some("sdist")) {
+        Some(name) => Err(PlanError::Conflict {
+            message: format!("`{name}` does not go with `backend: {}`", backend.word()),
+            hint: if name == "sdist" {
+                "it is for `backend: maturin` and `backend: nix`; `backend: sdist` makes nothing else".into()
+            } else {
+                "it is for `backend: maturin`".into()
+            },
+        }),
+        None => Ok(()),
+    }
 }
 
 /// What installs the target's standard library, where rustc lacks it.

@@ -8,31 +8,40 @@ use toolkit::{FileError, Summary, Ui, write_atomic};
 use crate::inputs::SPEC;
 use crate::plan::Plan;
 use crate::repair::Change;
-use crate::run::RunResult;
+use crate::run::{Distribution, RunResult};
 use crate::smoke::{Smoke, SmokeResult};
 
 /// The report's schema (`docs/schema/build-report.json`).
 const SCHEMA: u32 = 1;
 
-/// What is written to `report-path`.
+/// What is written to `report-path`. What it says of one distribution by
+/// itself is of the first.
 #[derive(Debug, Serialize)]
 struct Report<'a> {
     schema: u32,
     generator: String,
     plan: &'a Plan,
+    #[serde(flatten)]
+    first: Entry<'a>,
+    package: String,
+    version: &'a str,
+    artifact_name: String,
+    distributions: Vec<Entry<'a>>,
+    reproducible: Option<bool>,
+    seconds: Seconds,
+}
+
+/// What is said of each distribution.
+#[derive(Debug, Clone, Serialize)]
+struct Entry<'a> {
     filename: String,
     size: u64,
     sha256: &'a str,
-    package: String,
-    version: &'a str,
     tags: Vec<String>,
     floor: Option<String>,
-    artifact_name: String,
     repaired: &'a [Change],
     warnings: &'a [Change],
     smoke: &'a Smoke,
-    reproducible: Option<bool>,
-    seconds: Seconds,
 }
 
 #[derive(Debug, Serialize)]
@@ -42,29 +51,39 @@ struct Seconds {
     smoke: f64,
 }
 
+impl<'a> Entry<'a> {
+    fn of(distribution: &'a Distribution) -> Self {
+        Self {
+            filename: distribution.name.to_string(),
+            size: distribution.size,
+            sha256: &distribution.sha256,
+            tags: match &distribution.name {
+                DistName::Wheel(wheel) => wheel.tags.expand().iter().map(Tag::to_string).collect(),
+                DistName::Sdist(_) => Vec::new(),
+            },
+            floor: distribution.floor.as_ref().map(ToString::to_string),
+            repaired: &distribution.changes,
+            warnings: &distribution.warnings,
+            smoke: &distribution.smoke,
+        }
+    }
+}
+
 /// Tells the runner, the user and the report file what came of it.
 pub(crate) fn report(plan: &Plan, outcome: &RunResult, ui: &Ui) -> Result<(), FileError> {
-    let tags: Vec<String> = match &outcome.name {
-        DistName::Wheel(wheel) => wheel.tags.expand().iter().map(Tag::to_string).collect(),
-        DistName::Sdist(_) => Vec::new(),
-    };
-    let package = outcome.name.project();
-    let platform = outcome.name.wheel().and_then(|wheel| wheel.tags.platform.first());
+    let all = &outcome.distributions;
+    let Some(first) = all.first() else { return Ok(()) };
+    let package = first.name.project();
+    let platform = first.name.wheel().and_then(|wheel| wheel.tags.platform.first());
     let report = Report {
         schema: SCHEMA,
         generator: format!("{} {}", SPEC.name, SPEC.version),
         plan,
-        filename: outcome.name.to_string(),
-        size: outcome.size,
-        sha256: &outcome.sha256,
-        version: outcome.name.version(),
-        tags,
-        floor: outcome.floor.as_ref().map(ToString::to_string),
+        first: Entry::of(first),
+        version: first.name.version(),
         artifact_name: format!("dist-{package}-{}", platform.map_or("sdist", String::as_str)),
         package,
-        repaired: &outcome.changes,
-        warnings: &outcome.warnings,
-        smoke: &outcome.smoke,
+        distributions: all.iter().map(Entry::of).collect(),
         reproducible: outcome.reproducible,
         seconds: Seconds {
             build: outcome.build_time.as_secs_f64(),
@@ -75,23 +94,47 @@ pub(crate) fn report(plan: &Plan, outcome: &RunResult, ui: &Ui) -> Result<(), Fi
     let json = serde_json::to_vec_pretty(&report).unwrap_or_default();
     write_atomic(&plan.report_path, &json)?;
 
-    ui.output("path", outcome.path.display().to_string())?;
-    ui.output("filename", &report.filename)?;
-    ui.output("sha256", report.sha256)?;
+    let lines = |line: &dyn Fn(&Distribution) -> String| all.iter().map(line).collect::<Vec<_>>().join("\n");
+    // A workflow that knows of one must not lose the others in silence.
+    for (name, line) in [
+        ("path", &(|one: &Distribution| one.path.display().to_string()) as &dyn Fn(&Distribution) -> String),
+        ("filename", &|one| one.name.to_string()),
+        ("sha256", &|one| one.sha256.clone()),
+    ] {
+        ui.output(name, if all.len() == 1 { line(first) } else { String::new() })?;
+        ui.output(&format!("{name}s"), lines(line))?;
+    }
     ui.output("package", &report.package)?;
     ui.output("version", report.version)?;
-    ui.output("tags", report.tags.join(" "))?;
-    ui.output("floor", report.floor.as_deref().unwrap_or_default())?;
-    ui.output("repaired", serde_json::to_string(report.repaired).unwrap_or_default())?;
-    ui.output("smoke", outcome.smoke.result.name())?;
+    let mut tags: Vec<&str> = Vec::new();
+    for tag in report.distributions.iter().flat_map(|one| &one.tags) {
+        if !tags.contains(&tag.as_str()) {
+            tags.push(tag);
+        }
+    }
+    ui.output("tags", tags.join(" "))?;
+    // One build is for one system.
+    let floor = all.iter().filter_map(|one| one.floor.as_ref()).max_by_key(|floor| floor.version);
+    ui.output("floor", floor.map(ToString::to_string).unwrap_or_default())?;
+    let repaired: Vec<&Change> = all.iter().flat_map(|one| &one.changes).collect();
+    ui.output("repaired", serde_json::to_string(&repaired).unwrap_or_default())?;
+    ui.output("smoke", worst(all).name())?;
     ui.output("artifact-name", &report.artifact_name)?;
     ui.output("report", plan.report_path.display().to_string())?;
     ui.summary(&summary(&report))?;
-    if outcome.smoke.result != SmokeResult::Off {
-        ui.info(told(&outcome.smoke));
+    for one in all {
+        if one.smoke.result != SmokeResult::Off {
+            ui.info(told(&one.smoke));
+        }
+        ui.report(format!("{}\nsha256 {}", one.path.display(), one.sha256));
     }
-    ui.report(format!("{}\nsha256 {}", outcome.path.display(), outcome.sha256));
     Ok(())
+}
+
+/// The worst result of the wheels.
+fn worst(all: &[Distribution]) -> SmokeResult {
+    let wheels = all.iter().filter(|one| one.name.wheel().is_some());
+    wheels.map(|one| one.smoke.result).max().unwrap_or(SmokeResult::Off)
 }
 
 /// The smoke test in one line: how it ended, and why or after what.
@@ -105,31 +148,37 @@ fn told(smoke: &Smoke) -> String {
 }
 
 fn summary(report: &Report<'_>) -> Summary {
+    let heading = format!("{} {}", report.package, report.version);
+    let summary = Summary::new().heading(3, &heading);
+    let entries = report.distributions.iter();
+    entries.fold(summary, |summary, entry| add_entry(summary, entry, report.reproducible))
+}
+
+fn add_entry(summary: Summary, entry: &Entry<'_>, reproducible: Option<bool>) -> Summary {
     let code = |text: &str| format!("`{text}`");
-    let smoke = report.smoke.result.name();
-    let smoke = match &report.smoke.reason {
+    let smoke = entry.smoke.result.name();
+    let smoke = match &entry.smoke.reason {
         Some(reason) => format!("{smoke}: {reason}"),
         None => smoke.to_owned(),
     };
     let mut rows = vec![
-        ["file".to_owned(), code(&report.filename)],
-        ["size".to_owned(), format!("{} bytes", report.size)],
-        ["sha256".to_owned(), code(report.sha256)],
-        ["runs on".to_owned(), report.floor.clone().unwrap_or_else(|| "any system".into())],
+        ["file".to_owned(), code(&entry.filename)],
+        ["size".to_owned(), format!("{} bytes", entry.size)],
+        ["sha256".to_owned(), code(entry.sha256)],
+        ["runs on".to_owned(), entry.floor.clone().unwrap_or_else(|| "any system".into())],
         ["smoke test".to_owned(), smoke],
     ];
-    if let Some(same) = report.reproducible {
+    if let Some(same) = reproducible {
         rows.push(["reproducible".to_owned(), if same { "yes" } else { "no" }.into()]);
     }
-    let heading = format!("{} {}", report.package, report.version);
-    let mut summary = Summary::new().heading(3, &heading).table(&["", ""], rows);
+    let mut summary = summary.table(&["", ""], rows);
     let cells =
         |changes: &[Change]| changes.iter().map(|c| [code(&c.file), c.what.clone()]).collect::<Vec<_>>();
-    if !report.repaired.is_empty() {
-        summary = summary.table(&["repaired", "what"], cells(report.repaired));
+    if !entry.repaired.is_empty() {
+        summary = summary.table(&["repaired", "what"], cells(entry.repaired));
     }
-    if !report.warnings.is_empty() {
-        summary = summary.table(&["warning", "what"], cells(report.warnings));
+    if !entry.warnings.is_empty() {
+        summary = summary.table(&["warning", "what"], cells(entry.warnings));
     }
     summary
 }

@@ -9,49 +9,60 @@ use toolkit::{Cmd, FileError};
 use crate::backend::{self, Built};
 use crate::build_result::{BuildResult, finish};
 use crate::compiler_flags::SourcePlaces;
-use crate::environment::{repository, which};
+use crate::environment::repository;
 use crate::error::Error;
 use crate::files::copy_tree;
-use crate::inputs::{Backend, Linker};
+use crate::inputs::Linker;
 use crate::plan::Plan;
 use crate::repair;
 use crate::runtime::Runtime;
+use crate::search_path::which;
 
 /// What marks a directory as holding no sources: caches (Cargo's target
 /// directory among them) and virtual environments.
 const MARKS: [&str; 2] = ["CACHEDIR.TAG", "pyvenv.cfg"];
 
-/// Builds a second time, below the directory `to`, and compares with `first`.
+/// Builds a second time, below the directory `to`, and compares with `firsts`.
 pub(crate) fn verify(
     plan: &Plan,
-    first: &BuildResult,
+    firsts: &[BuildResult],
     to: &Path,
     runtime: &Runtime<'_>,
 ) -> Result<(), Error> {
     // Compilers write down where a directory really is.
     let to = &to.canonicalize().map_err(FileError::new("read", to))?;
     let result = to.join("finished");
-    let second = match (plan.backend, &plan.build) {
-        (_, None) => {
-            finish(plan, &Built { name: file_name(&plan.project), path: plan.project.clone() }, &result)?
-        }
-        (_, Some(cmd)) if cmd.program == "nix" => {
+    let built = match &plan.build {
+        None => vec![Built { name: file_name(&plan.project), path: plan.project.clone() }],
+        Some(cmd) if cmd.program == "nix" => {
             runtime.ui.info("building a second time");
             // Nix itself builds in a fresh directory, and compares the outputs.
             let rebuild = Plan { build: Some(cmd.clone().arg("--rebuild")), ..plan.clone() };
-            let built = backend::build(&rebuild, to, runtime.ui).map_err(as_difference)?;
-            finish(plan, &built, &result)?
+            backend::build(&rebuild, to, runtime.ui).map_err(as_difference)?
         }
-        (_, Some(cmd)) => {
+        Some(cmd) => {
             let (cmd, out) = elsewhere(plan, cmd, to, runtime)?;
-            let again = Plan { build: Some(cmd), ..plan.clone() };
-            finish(plan, &backend::build(&again, &out, runtime.ui)?, &result)?
+            let mut again = Plan { build: Some(cmd), build_sdist: None, ..plan.clone() };
+            if let Some(sdist) = &plan.build_sdist {
+                again.build_sdist = Some(elsewhere(plan, sdist, &to.join("sdist"), runtime)?.0);
+            }
+            backend::build(&again, &out, runtime.ui)?
         }
     };
-    match difference(plan.backend, first, &second)? {
-        None => refuse_zig_debug_info(plan, &second, to),
-        Some(difference) => Err(Error::NotReproducible(difference)),
+    let names = |names: &mut dyn Iterator<Item = &str>| names.collect::<Vec<_>>().join("`, `");
+    if built.len() != firsts.len() {
+        let first = names(&mut firsts.iter().filter_map(|first| first.path.file_name()?.to_str()));
+        let second = names(&mut built.iter().map(|built| built.name.as_str()));
+        return Err(Error::NotReproducible(format!("one gives `{first}`, the other `{second}`")));
     }
+    for (first, built) in firsts.iter().zip(&built) {
+        let second = finish(plan, built, &result)?;
+        if let Some(difference) = difference(first, &second)? {
+            return Err(Error::NotReproducible(difference));
+        }
+        refuse_zig_debug_info(plan, &second, to)?;
+    }
+    Ok(())
 }
 
 /// zig compiles its startup files once for a machine, with debug information
@@ -59,7 +70,7 @@ pub(crate) fn verify(
 /// build here takes them from the same cache, so it cannot differ.
 fn refuse_zig_debug_info(plan: &Plan, built: &BuildResult, scratch: &Path) -> Result<(), Error> {
     const SOURCES: [&[u8]; 2] = [b"/lib/libc/glibc/", b"/lib/libc/musl/"];
-    if plan.linker != Some(Linker::Zig) {
+    if plan.linker != Some(Linker::Zig) || built.name.wheel().is_none() {
         return Ok(());
     }
     let wheel = File::open(&built.path).map_err(FileError::new("read", &built.path))?;
@@ -150,11 +161,7 @@ fn file_name(path: &Path) -> String {
 }
 
 /// Names the first difference.
-fn difference(
-    backend: Backend,
-    first: &BuildResult,
-    second: &BuildResult,
-) -> Result<Option<String>, FileError> {
+fn difference(first: &BuildResult, second: &BuildResult) -> Result<Option<String>, FileError> {
     if first.sha256 == second.sha256 && first.name == second.name {
         return Ok(None);
     }
@@ -163,7 +170,7 @@ fn difference(
     }
     let open = |path: &Path| File::open(path).map_err(FileError::new("read", path));
     let (old, new) = (open(&first.path)?, open(&second.path)?);
-    let found = if backend == Backend::Sdist { None } else { repair::difference(&old, &new) };
+    let found = first.name.wheel().and_then(|_| repair::difference(&old, &new));
     Ok(Some(
         found.unwrap_or_else(|| format!("`{}`, of {} and {} bytes", first.name, first.size, second.size)),
     ))

@@ -10,7 +10,6 @@ use toolkit::{FileError, OutputMode, copy_atomic};
 use crate::build_result::{BuildResult, finish};
 use crate::error::Error;
 use crate::files::check_writable;
-use crate::inputs::Backend;
 use crate::plan::Plan;
 use crate::repair::{Change, Floor};
 use crate::runtime::Runtime;
@@ -23,7 +22,22 @@ const INSTALL_LIMIT: Duration = Duration::from_secs(1800);
 /// What came of a run.
 #[derive(Debug)]
 pub(crate) struct RunResult {
-    /// Where the distribution is.
+    /// The wheels, and the source distribution after them; at least one.
+    pub distributions: Vec<Distribution>,
+    /// Whether a second build gave the same bytes; `None`: not asked.
+    pub reproducible: Option<bool>,
+    /// How long the build took.
+    pub build_time: Duration,
+    /// How long reading, repairing and writing took.
+    pub repair_time: Duration,
+    /// How long trying out took.
+    pub smoke_time: Duration,
+}
+
+/// One file in the output directory.
+#[derive(Debug)]
+pub(crate) struct Distribution {
+    /// Where it is.
     pub path: PathBuf,
     /// Its name.
     pub name: DistName,
@@ -39,14 +53,6 @@ pub(crate) struct RunResult {
     pub warnings: Vec<Change>,
     /// What came of trying it out.
     pub smoke: Smoke,
-    /// Whether a second build gave the same bytes; `None`: not asked.
-    pub reproducible: Option<bool>,
-    /// How long the build took.
-    pub build_time: Duration,
-    /// How long reading, repairing and writing took.
-    pub repair_time: Duration,
-    /// How long trying it out took.
-    pub smoke_time: Duration,
 }
 
 /// Builds, repairs, tries out and writes, in this order: nothing is in the
@@ -74,38 +80,46 @@ pub(crate) fn run(plan: &Plan, runtime: &Runtime<'_>) -> Result<RunResult, Error
         if plan.build.is_some() { runtime.ui.group("Build", start_backend)? } else { start_backend()? };
     let build_time = start.elapsed();
     let start = Instant::now();
-    let mut result = finish(plan, &built, &directory("finished")?)?;
-    if plan.backend != Backend::Sdist {
-        result.warnings.extend(gate::inspect(&result)?);
+    let finished = directory("finished")?;
+    let mut results = Vec::new();
+    for built in &built {
+        let mut result = finish(plan, built, &finished)?;
+        if result.name.wheel().is_some() {
+            result.warnings.extend(gate::inspect(&result)?);
+        }
+        report_repairs(plan, &result, runtime);
+        results.push(result);
     }
     let repair_time = start.elapsed();
-    report_repairs(plan, &result, runtime);
     let reproducible = if plan.verify_reproducible {
-        reproduce::verify(plan, &result, &directory("second")?, runtime)?;
+        reproduce::verify(plan, &results, &directory("second")?, runtime)?;
         Some(true)
     } else {
         None
     };
     let start = Instant::now();
-    let smoke = smoke::test(plan, &result, staging.path(), runtime)?;
+    let mut trials = Vec::new();
+    for (index, result) in results.iter().enumerate() {
+        trials.push(smoke::test(plan, result, &directory(&format!("trial-{index}"))?, runtime)?);
+    }
     let smoke_time = start.elapsed();
 
-    let path = plan.out_dir.join(result.name.to_string());
-    copy_atomic(&result.path, &path)?;
-    Ok(RunResult {
-        path,
-        sha256: digest::hex(&result.sha256),
-        size: result.size,
-        name: result.name,
-        floor: result.floor,
-        changes: result.changes,
-        warnings: result.warnings,
-        smoke,
-        reproducible,
-        build_time,
-        repair_time,
-        smoke_time,
-    })
+    let mut distributions = Vec::new();
+    for (result, smoke) in results.into_iter().zip(trials) {
+        let path = plan.out_dir.join(result.name.to_string());
+        copy_atomic(&result.path, &path)?;
+        distributions.push(Distribution {
+            path,
+            sha256: digest::hex(&result.sha256),
+            size: result.size,
+            name: result.name,
+            floor: result.floor,
+            changes: result.changes,
+            warnings: result.warnings,
+            smoke,
+        });
+    }
+    Ok(RunResult { distributions, reproducible, build_time, repair_time, smoke_time })
 }
 
 /// Says what was repaired, and what is suspicious.
@@ -120,6 +134,6 @@ fn report_repairs(plan: &Plan, result: &BuildResult, runtime: &Runtime<'_>) {
     let is_high =
         |floor: &&Floor| floor.system == "glibc" && floor.version.is_some_and(|version| version > (2, 17));
     if let (Some(warning), Some(floor)) = (&plan.floor_warning, result.floor.as_ref().filter(is_high)) {
-        runtime.ui.warning(format!("the wheel needs {floor}, as this machine has it; {warning}"));
+        runtime.ui.warning(format!("`{}` needs {floor}, as this machine has it; {warning}", result.name));
     }
 }

@@ -106,15 +106,51 @@ fn maturin_args(
     args.extend(tag.into_iter().flat_map(|tag| ["--compatibility".into(), tag]));
     args.extend(["--auditwheel".into(), "skip".into()]);
     args.extend((linker == Linker::Zig).then(|| "--zig".into()));
-    // maturin runs in the project's directory.
-    let interpreter = inputs.python.as_ref().map(|python| match std::path::absolute(python) {
-        Ok(path) if python.contains('/') => path.display().to_string(),
-        _ => python.clone(),
-    });
-    args.extend(interpreter.into_iter().flat_map(|python| ["--interpreter".to_owned(), python]));
+    args.extend(interpreters(inputs, machine, target, linker));
+    args.extend(features_and_manifest(inputs));
     args.extend(["--out".into(), STAGING.into()]);
     args.extend(inputs.maturin_args.iter().cloned());
     args
+}
+
+/// The Pythons to build for. For another machine maturin knows them by name;
+/// on this one it is shown where they are.
+fn interpreters(inputs: &Inputs, machine: &MachineState, target: Target, linker: Linker) -> Vec<String> {
+    if inputs.find_interpreter {
+        return vec!["--find-interpreter".to_owned()];
+    }
+    let is_own = linker != Linker::Container
+        && machine.host.is_some_and(|host| {
+            host.system == target.system && (host.arch == target.arch || host.system == System::Macos)
+        });
+    let named = inputs.interpreters.iter().enumerate().map(|(index, request)| {
+        let found = machine.interpreters.get(index).and_then(Option::as_ref).filter(|_| is_own);
+        found.map_or_else(|| request.program(), |path| path.display().to_string())
+    });
+    let mut words: Vec<String> = named.collect();
+    if words.is_empty() {
+        // maturin runs in the project's directory.
+        words.extend(inputs.python.as_ref().map(|python| match std::path::absolute(python) {
+            Ok(path) if python.contains('/') => path.display().to_string(),
+            _ => python.clone(),
+        }));
+    }
+    words.into_iter().flat_map(|python| ["--interpreter".to_owned(), python]).collect()
+}
+
+fn features_and_manifest(inputs: &Inputs) -> Vec<String> {
+    let features = inputs.features.iter().map(|features| ("--features", features.clone()));
+    let manifest = inputs.manifest_path.iter().map(|path| ("--manifest-path", path.display().to_string()));
+    features.chain(manifest).flat_map(|(option, value)| [option.to_owned(), value]).collect()
+}
+
+/// The source distribution beside the wheels.
+pub(super) fn maturin_sdist(inputs: &Inputs) -> Cmd {
+    let manifest = inputs
+        .manifest_path
+        .iter()
+        .flat_map(|path| ["--manifest-path".to_owned(), path.display().to_string()]);
+    Cmd::new("maturin").arg("sdist").args(manifest).args(["--out", STAGING]).directory(&inputs.project)
 }
 
 /// Variables for the linker and the system that is built for.

@@ -26,6 +26,7 @@ fn machine() -> MachineState {
         engine: Some("podman".into()),
         uv: None,
         python: Some("/usr/bin/python3".into()),
+        interpreters: Vec::new(),
     }
 }
 
@@ -149,6 +150,35 @@ fn the_interpreter_that_is_asked_for_is_built_with() {
     let build = |inputs: &[(&str, &str)]| command(inputs);
     assert!(build(&[("python", "python3.12")]).contains(" --interpreter python3.12 "));
     assert!(!build(&[]).contains("--interpreter"));
+}
+
+#[test]
+fn several_interpreters_are_built_for_in_one_run() {
+    let found = |name: &str| Some(std::path::PathBuf::from(format!("/opt/{name}/bin/{name}")));
+    let machine = MachineState { interpreters: vec![found("python3.11"), None, None], ..machine() };
+    let build = |inputs: &[(&str, &str)]| planned(inputs, &machine).unwrap().build.unwrap().to_string();
+    let asked = ("interpreters", "3.11, 3.13t\npypy3.11 3.11");
+    let here = build(&[asked]);
+    let names = "--interpreter python3.13t --interpreter pypy3.11 --out";
+    assert!(here.contains(&format!(" --interpreter /opt/python3.11/bin/python3.11 {names}")), "{here}");
+    let elsewhere = build(&[asked, ("target", "aarch64-unknown-linux-gnu")]);
+    assert!(elsewhere.contains(&format!(" --interpreter python3.11 {names}")), "{elsewhere}");
+    assert!(build(&[("find-interpreter", "true")]).contains(" --find-interpreter "));
+    let plan =
+        planned(&[asked, ("sdist", "true"), ("manifest-path", "a/Cargo.toml"), ("features", "x")], &machine)
+            .unwrap();
+    assert_eq!(plan.smoke.interpreters, [std::path::PathBuf::from("/opt/python3.11/bin/python3.11")]);
+    assert_snapshot!(plan.build_sdist.unwrap(), @"maturin sdist --manifest-path a/Cargo.toml --out '<staging>'");
+    assert!(plan.build.unwrap().to_string().contains(" --features x --manifest-path a/Cargo.toml --out"));
+    for (inputs, expected) in [
+        (&[asked, ("find-interpreter", "true")][..], "give one of the two"),
+        (&[("interpreters", "3.11 ruby")], "found `ruby`"),
+        (&[asked, ("flake-attr", "a")], "`interpreters` does not go with `backend: nix`"),
+        (&[("sdist", "true"), ("backend", "sdist")], "`sdist` does not go with `backend: sdist`"),
+    ] {
+        let error = planned(inputs, &machine).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
 }
 
 #[test]

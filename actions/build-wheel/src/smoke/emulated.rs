@@ -8,15 +8,15 @@ use toolkit::{Cmd, FileError};
 
 use super::native::extensions;
 use super::outcome::Outcome;
-use super::python::Interpreter;
 use super::result::{Smoke, SmokeResult};
 use super::trial::{ImportTask, Trial};
 use crate::build_result::BuildResult;
-use crate::environment::which;
 use crate::error::Error;
 use crate::files::make_executable;
+use crate::interpreter::Interpreter;
 use crate::plan::SmokePlan;
 use crate::repair::{Root, extract, installed};
+use crate::search_path::which;
 use crate::target::{Arch, System, Target};
 
 /// What runs a foreign program.
@@ -190,6 +190,6 @@ fn foreign_python(trial: &Trial<'_>, emulator: &Emulator, tags: &TagSet, arch: A
     let of_uv = of_uv.map(|entry| entry.path().join("bin/python3"));
     in_root.chain(of_uv).filter(|path| path.is_file()).find(|path| {
         let cmd = emulator.cmd(trial, path, path.parent().unwrap_or(path));
-        Interpreter::inspect_by(cmd, path, trial.runtime).is_some_and(|python| python.takes(tags))
+        Interpreter::inspect_by(cmd, path, trial.runtime.ui).is_some_and(|python| python.takes(tags))
     })
 }

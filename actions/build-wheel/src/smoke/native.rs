@@ -18,7 +18,7 @@ use crate::repair::{Root, installed};
 /// Tries the wheel out.
 pub(super) fn run(mut trial: Trial<'_>, plan: &SmokePlan, wheel: &BuildResult) -> Result<Smoke, Error> {
     let Some(name) = wheel.name.wheel() else { return Ok(Smoke::none(SmokeResult::Off, None)) };
-    let python = match find(&name.tags, plan.python.as_deref(), plan.uv.as_deref(), trial.runtime) {
+    let python = match find(&name.tags, plan, trial.runtime) {
         Ok(python) => python,
         Err(reason) => return Ok(Smoke::none(SmokeResult::Skipped, Some(reason))),
     };

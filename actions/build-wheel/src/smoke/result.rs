@@ -27,8 +27,8 @@ pub(crate) struct Check {
     pub outcome: String,
 }
 
-/// In one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// In one word; the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum SmokeResult {
     /// All of it works where there is no Nix.

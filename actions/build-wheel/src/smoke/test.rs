@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use pydist::tags::Platform;
-use toolkit::FileError;
 
 use super::result::{Smoke, SmokeResult};
 use super::trial::Trial;
@@ -27,8 +26,7 @@ pub(crate) fn test(
     if plan.smoke.mode == SmokeMode::Off {
         return Ok(Smoke::none(SmokeResult::Off, None));
     }
-    let home = staging.join("trial");
-    std::fs::create_dir_all(&home).map_err(FileError::new("create", &home))?;
+    let home = staging.to_owned();
     let work = home.join("work");
     let sources = if plan.project.is_dir() { plan.project.as_path() } else { Path::new(".") };
     native::copy_sources(&plan.smoke, sources, &work)?;

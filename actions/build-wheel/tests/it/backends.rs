@@ -157,10 +157,10 @@ fn options_of_maturin_point_to_their_input() {
     let folder = tempfile::tempdir().unwrap();
     for (arguments, expected) in [
         (&["--strip"][..], "hint: it is an option of maturin: use `--maturin-args`"),
-        (&["--features", "a,b"], "hint: it is an option of maturin: use `--maturin-args`"),
-        (&["--features=a,b"], "hint: it is an option of maturin: use `--maturin-args`"),
+        (&["-F", "a,b"], "hint: use `--features`"),
+        (&["--bindings=cffi"], "hint: it is an option of maturin: use `--maturin-args`"),
         (&["--manylinux", "2014"], "hint: use `--compatibility`"),
-        (&["-i", "python3.12"], "hint: use `--python`"),
+        (&["-i", "python3.12"], "hint: use `--interpreters`"),
     ] {
         let error = fail(build_wheel(folder.path()).args(arguments), 2);
         assert!(error.contains(expected), "{arguments:?}: {error}");
@@ -388,7 +388,7 @@ fn the_report_follows_its_schema() {
         serde_json::from_value(schema["properties"]["plan"]["required"].clone()).unwrap();
     plan.sort();
     assert_eq!(keys(&report["plan"]), plan);
-    let results = schema["properties"]["smoke"]["properties"]["result"]["enum"].as_array().unwrap();
+    let results = schema["$defs"]["smoke"]["properties"]["result"]["enum"].as_array().unwrap();
     assert!(results.contains(&report["smoke"]["result"]));
 }
 

@@ -18,6 +18,7 @@ testkit::needs_tools! {
     mod cross;
     mod init;
     mod init_platforms;
+    mod interpreters;
     mod isolation;
     mod macho;
     mod nix;

@@ -71,7 +71,7 @@ fn what_a_flake_cannot_give_is_told() {
     std::fs::remove_dir_all(folder.path().join("dist")).unwrap();
     for (attribute, arguments, expected) in [
         ("unrepairable", &[][..], &["does not work in a clean environment", "/nix/store"][..]),
-        ("none", &[], &["expected exactly one .whl in the output of", "found none"]),
+        ("none", &[], &["expected the wheels of one package and version in the output of", "found none"]),
         ("hook", &[], &["found none", "nixpkgs: the output `dist`"]),
         ("two", &[], &["found a.whl, b.whl"]),
         (

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::support::*;
 
 /// The file of outputs, both forms: `name=value` and with a delimiter.
-fn outputs(text: &str) -> BTreeMap<String, String> {
+pub(crate) fn outputs(text: &str) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {

@@ -1,0 +1,268 @@
+//! Pythons: how one is asked for, where it may be on this machine, and which
+//! wheels it takes.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use pydist::tags::TagSet;
+use toolkit::{Cmd, Env, OutputMode, Ui};
+
+use crate::search_path::{in_store, on_path};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Prints what decides which wheels an interpreter takes.
+const DESCRIBE: &str = "\
+import platform, sys, sysconfig
+print(platform.python_implementation().lower(), sys.version_info[0], sys.version_info[1], int(bool(sysconfig.get_config_var('Py_GIL_DISABLED'))))
+";
+
+/// A Python that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PythonRequest {
+    /// A program, by its path.
+    Path(PathBuf),
+    /// Any of a version.
+    Version {
+        /// `python`, `pypy` or `graalpy`: how its program's name begins.
+        program: &'static str,
+        /// Such as `3.13`.
+        version: String,
+        /// Without the global interpreter lock.
+        is_free_threaded: bool,
+    },
+}
+
+impl PythonRequest {
+    /// Understands `3.11`, `3.13t`, `python3.11`, `pypy3.11`, `cp313t`, `pp311`
+    /// and paths.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.contains('/') {
+            return Ok(Self::Path(text.into()));
+        }
+        let unknown =
+            || format!("expected a version such as `3.12`, `3.13t` or `pypy3.11`, or a path, found `{text}`");
+        let start = text.find(|c: char| c.is_ascii_digit()).ok_or_else(unknown)?;
+        let (name, rest) = text.split_at(start);
+        let (digits, is_free_threaded) = match rest.strip_suffix('t') {
+            Some(digits) => (digits, true),
+            None => (rest, false),
+        };
+        let program = match name.trim_end_matches(['-', '@']) {
+            "" | "python" | "cpython" | "cp" => "python",
+            "pypy" | "pp" => "pypy",
+            "graalpy" => "graalpy",
+            _ => return Err(unknown()),
+        };
+        let (major, minor) = match digits.split_once('.') {
+            Some(parts) => parts,
+            None if ["cp", "pp"].contains(&name) => digits.split_at(1),
+            None => return Err(unknown()),
+        };
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if !is_number(major) || !is_number(minor) || is_free_threaded && program != "python" {
+            return Err(unknown());
+        }
+        Ok(Self::Version { program, version: format!("{major}.{minor}"), is_free_threaded })
+    }
+
+    /// The versions that a wheel with these tags is for.
+    pub(crate) fn of_tags(tags: &TagSet) -> Vec<Self> {
+        let is_free_threaded = tags.abi.iter().any(|abi| abi.starts_with("cp") && abi.ends_with('t'));
+        let request = |python: &String| {
+            let (kind, minor) = python.split_at_checked(3)?;
+            let program = match kind {
+                "cp3" => "python",
+                "pp3" => "pypy",
+                _ => return None,
+            };
+            let version = format!("3.{minor}");
+            (!minor.is_empty()).then_some(Self::Version { program, version, is_free_threaded })
+        };
+        tags.python.iter().filter_map(request).collect()
+    }
+
+    /// The name of the program, as maturin takes it, too.
+    pub(crate) fn program(&self) -> String {
+        match self {
+            Self::Path(path) => path.display().to_string(),
+            Self::Version { program, version, is_free_threaded } => {
+                format!("{program}{version}{}", if *is_free_threaded { "t" } else { "" })
+            }
+        }
+    }
+
+    /// The Pythons of this request that run on this machine, outside of the
+    /// Nix store: on PATH, known to uv, or installed by pyenv, by GitHub's
+    /// runners or in the manylinux images.
+    pub(crate) fn find<'e>(
+        &self,
+        uv: Option<&'e Path>,
+        env: &'e Env,
+        ui: &'e Ui,
+    ) -> Box<dyn Iterator<Item = Interpreter> + 'e> {
+        let program = self.program();
+        let Self::Version { version, is_free_threaded, program: kind } = self.clone() else {
+            let path = std::path::absolute(&program).unwrap_or_else(|_| program.into());
+            return Box::new(Interpreter::inspect(&path, ui).into_iter());
+        };
+        let request = program.trim_start_matches("python").to_owned();
+        let by_uv = uv.into_iter().filter_map(move |uv| {
+            let flags = ["--no-config", "--no-project", "--no-python-downloads"];
+            let cmd = Cmd::new(uv.display().to_string()).args(["python", "find"]).args(flags).arg(&request);
+            let output = cmd.run(ui, OutputMode::Quiet, LIMIT).ok()?;
+            Some(PathBuf::from(output.stdout.trim()))
+        });
+        let paths = on_path(env, &program).chain(by_uv).chain(installed(env, program));
+        let found = paths.filter(|path| !in_store(path)).filter_map(|path| Interpreter::inspect(&path, ui));
+        let implementation = match kind {
+            "python" => "cpython",
+            "graalpy" => "graalvm",
+            kind => kind,
+        };
+        Box::new(found.filter(move |found| {
+            found.implementation == implementation
+                && found.is_free_threaded == is_free_threaded
+                && format!("{}.{}", found.version.0, found.version.1) == version
+        }))
+    }
+}
+
+/// Where installers put their Pythons that are not on PATH: below `bin` in a
+/// directory for each version.
+fn installed(env: &Env, program: String) -> impl Iterator<Item = PathBuf> {
+    let home = env.get("HOME").unwrap_or("/root");
+    let pyenv = env.get("PYENV_ROOT").map_or_else(|| format!("{home}/.pyenv"), str::to_owned);
+    let tools = env.get("RUNNER_TOOL_CACHE").unwrap_or("/opt/hostedtoolcache");
+    let roots = [(format!("{pyenv}/versions"), 1), (tools.to_owned(), 3), ("/opt/python".to_owned(), 1)];
+    roots.into_iter().flat_map(move |(root, depth)| {
+        let directories = walkdir::WalkDir::new(root).min_depth(depth).max_depth(depth);
+        // The newest first.
+        let directories = directories.sort_by(|a, b| b.file_name().cmp(a.file_name())).into_iter();
+        let program = program.clone();
+        let programs =
+            directories.filter_map(Result::ok).map(move |place| place.path().join("bin").join(&program));
+        programs.filter(|path| path.is_file())
+    })
+}
+
+/// An interpreter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Interpreter {
+    pub(crate) path: PathBuf,
+    implementation: String,
+    version: (u32, u32),
+    /// Without the global interpreter lock.
+    is_free_threaded: bool,
+}
+
+impl std::fmt::Display for Interpreter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}.{}", self.implementation, self.version.0, self.version.1)
+    }
+}
+
+impl Interpreter {
+    /// Asks the interpreter at `path` what it is.
+    pub(crate) fn inspect(path: &Path, ui: &Ui) -> Option<Self> {
+        Self::inspect_by(Cmd::new(path.display().to_string()), path, ui)
+    }
+
+    /// The same of an interpreter that `cmd` starts.
+    pub(crate) fn inspect_by(cmd: Cmd, path: &Path, ui: &Ui) -> Option<Self> {
+        let output = cmd.args(["-I", "-c", DESCRIBE]).run(ui, OutputMode::Quiet, LIMIT).ok()?;
+        let mut words = output.stdout.split_whitespace();
+        Some(Self {
+            path: path.to_owned(),
+            implementation: words.next()?.to_owned(),
+            version: (words.next()?.parse().ok()?, words.next()?.parse().ok()?),
+            is_free_threaded: words.next()? == "1",
+        })
+    }
+
+    /// Whether it takes a wheel with these tags (PyPA "Platform compatibility
+    /// tags").
+    pub(super) fn takes(&self, tags: &TagSet) -> bool {
+        tags.python.iter().any(|python| tags.abi.iter().any(|abi| self.takes_tag(python, abi)))
+    }
+
+    fn takes_tag(&self, python: &str, abi: &str) -> bool {
+        let (kind, digits) = python.split_at(python.len().min(2));
+        let (major, minor) = digits.split_at(digits.len().min(1));
+        if major.parse() != Ok(self.version.0) {
+            return false;
+        }
+        let minor: Option<u32> = minor.parse().ok();
+        let is_later = minor.is_none_or(|minor| minor <= self.version.1);
+        let is_same = minor == Some(self.version.1);
+        match kind {
+            "py" => is_later,
+            "cp" if self.implementation == "cpython" => match abi {
+                "abi3" => is_later && !self.is_free_threaded,
+                "none" => is_same,
+                abi => is_same && abi.ends_with('t') == self.is_free_threaded,
+            },
+            "pp" if self.implementation == "pypy" => is_same,
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interpreters_take_what_their_tags_say() {
+        let python = |minor, is_free_threaded| Interpreter {
+            path: PathBuf::new(),
+            implementation: "cpython".into(),
+            version: (3, minor),
+            is_free_threaded,
+        };
+        for (tag, minor, free, expected) in [
+            ("py3-none-any", 9, false, true),
+            ("py3-none-any", 13, true, true),
+            ("py2.py3-none-any", 9, false, true),
+            ("py2-none-any", 9, false, false),
+            ("py311-none-any", 10, false, false),
+            ("cp311-cp311-linux_x86_64", 11, false, true),
+            ("cp311-cp311-linux_x86_64", 12, false, false),
+            ("cp38-abi3-linux_x86_64", 12, false, true),
+            ("cp312-abi3-linux_x86_64", 11, false, false),
+            ("cp38-abi3-linux_x86_64", 13, true, false),
+            ("cp313-cp313t-linux_x86_64", 13, true, true),
+            ("cp313-cp313t-linux_x86_64", 13, false, false),
+            ("pp310-pypy310_pp73-linux_x86_64", 10, false, false),
+        ] {
+            let tags: TagSet = tag.parse().unwrap();
+            assert_eq!(python(minor, free).takes(&tags), expected, "{tag} 3.{minor}");
+        }
+    }
+
+    #[test]
+    fn requests_are_read() {
+        for (text, program) in [
+            ("3.11", "python3.11"),
+            ("3.13t", "python3.13t"),
+            ("python3.12", "python3.12"),
+            ("cp313t", "python3.13t"),
+            ("pypy3.11", "pypy3.11"),
+            ("pp311", "pypy3.11"),
+            ("graalpy3.12", "graalpy3.12"),
+            ("/usr/bin/python3", "/usr/bin/python3"),
+        ] {
+            assert_eq!(PythonRequest::parse(text).unwrap().program(), program, "{text}");
+        }
+        for text in ["3", "311", "three", "ruby3.1", "3.x", "pypy3.11t", "3.", "--zig", "cp3"] {
+            assert!(PythonRequest::parse(text).is_err(), "{text}");
+        }
+        let of = |tags: &str| {
+            let requests = PythonRequest::of_tags(&tags.parse().unwrap());
+            requests.iter().map(PythonRequest::program).collect::<Vec<_>>()
+        };
+        assert_eq!(of("cp313-cp313t-any"), ["python3.13t"]);
+        assert_eq!(of("pp311-pypy311_pp73-any"), ["pypy3.11"]);
+        assert_eq!(of("py3-none-any"), [""; 0]);
+    }
+}
