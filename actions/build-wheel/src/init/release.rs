@@ -256,14 +256,18 @@ impl WheelJob {
     }
 }
 
+/// Whether a Python is CPython with the GIL, which the stable ABI covers.
+pub(super) fn is_cpython(python: &str) -> bool {
+    python.starts_with('3') && !python.ends_with('t')
+}
+
 /// The rows of one build: one for each Python that has a wheel of its own.
 fn rows_of(package: &Package, build: &Build) -> Vec<Row> {
     let all = build.python == super::names::ALL_PYTHONS;
-    let is_cpython = build.python.starts_with('3') && !build.python.ends_with('t');
     let pythons = match package.bindings {
         Bindings::PerPython if all => package.pythons.clone(),
         Bindings::AnyPython | Bindings::Pure => vec![String::new()],
-        Bindings::Abi3 if all || is_cpython => vec![String::new()],
+        Bindings::Abi3 if all || is_cpython(&build.python) => vec![String::new()],
         _ => vec![build.python.clone()],
     };
     // What Nix builds is for the machine that it runs on.

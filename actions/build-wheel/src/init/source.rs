@@ -15,7 +15,7 @@ use super::options::Options;
 use super::platform::Platform;
 use super::project::{Package, Project};
 use super::published::{Published, ask};
-use super::release::owner;
+use super::release::{is_cpython, owner};
 use super::translate;
 use super::workflow::Workflow;
 use crate::target::{Arch, System, Target};
@@ -284,7 +284,7 @@ fn add_published(project: &Project, index: usize, found: &Published, out: &mut T
         before.iter().filter(|build| is_own(build)).filter_map(|build| build.target).collect();
     let named: BTreeSet<Target> = before
         .iter()
-        .filter(|build| is_own(build) && !["", ALL_PYTHONS].contains(&build.python.as_str()))
+        .filter(|build| is_own(build) && names_python(build, package))
         .filter_map(|build| build.target)
         .collect();
     for build in before {
@@ -323,6 +323,13 @@ fn add_published(project: &Project, index: usize, found: &Published, out: &mut T
     if found.has_sdist {
         add_sdist(project, index, out);
     }
+}
+
+/// Whether a build says for which Pythons there are wheels. The CPython that a
+/// wheel of the stable ABI is built with does not.
+fn names_python(build: &Build, package: &Package) -> bool {
+    let is_any = package.bindings == Bindings::Abi3 && is_cpython(&build.python);
+    !is_any && !["", ALL_PYTHONS].contains(&build.python.as_str())
 }
 
 /// A build of a workflow, with the floor and the Pythons of the published

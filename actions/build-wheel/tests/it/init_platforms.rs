@@ -88,6 +88,23 @@ fn a_workflow_that_names_no_python_gets_those_that_are_published() {
     assert_eq!(text.matches("python: \"\"").count(), 3, "{text}");
 }
 
+/// It is what the wheel of the stable ABI is built with.
+#[test]
+fn the_interpreter_of_a_stable_abi_wheel_leaves_the_free_threaded_ones_open() {
+    let index = Warehouse::start(Behaviour::default(), None);
+    for tags in ["cp311-abi3-manylinux_2_28_x86_64", "cp314-cp314t-manylinux_2_28_x86_64"] {
+        index.put(&format!("sieve-1.0-{tags}.whl"), "sieve", b"");
+    }
+    let project = fixture("composite-action");
+    let at = project.path();
+    let step = |args: &str| format!("on: push\njobs:\n  linux:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: PyO3/maturin-action@v1\n        with:\n          args: --release {args}\n");
+    for (args, free_threaded) in [("-i 3.11", 1), ("-i python3.12 --features x", 1), ("-i pypy3.11", 0), ("-i 3.13t", 0)] {
+        write(at, &[("workflow.yml", &step(args))]);
+        init_asking(at, &simple(&index), &["--from-maturin-action", "workflow.yml"]);
+        assert_eq!(rows(at).matches("3.14t").count(), free_threaded, "{args}: {}", rows(at));
+    }
+}
+
 #[test]
 fn of_several_workflows_the_one_that_releases_counts_first() {
     let project = fixture("several-workflows");
