@@ -21,6 +21,7 @@ mod release;
 mod render;
 mod source;
 mod steps;
+mod tags;
 mod translate;
 mod wheel_job;
 mod workflow;
@@ -79,7 +80,9 @@ pub(crate) fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, InitError> {
         return Err(InitError::Foreign(options.workflow));
     }
     let translation = source::translation(&options, &project, block, &invocation.env, ui)?;
-    let mut release = Release::new(&project, translation);
+    let is_tagged = translation.as_ref().is_some_and(|found| !found.tags.is_empty());
+    let tags = if is_tagged { Vec::new() } else { tags::of_repository(&project, ui) };
+    let mut release = Release::new(&project, translation, tags);
     release.own_jobs = own_jobs::jobs_with_files(&old, block.unwrap_or_default());
     report(&project, &release, ui);
     let pins = pins(&options, block, &invocation.env, ui);

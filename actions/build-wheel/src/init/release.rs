@@ -71,8 +71,9 @@ pub(super) struct Row {
 }
 
 impl Release {
-    /// The release of a project, as `translation` has it today.
-    pub(super) fn new(project: &Project, translation: Option<Translation>) -> Self {
+    /// The release of a project, as `translation` has it today, else started by
+    /// `tags`.
+    pub(super) fn new(project: &Project, translation: Option<Translation>, tags: Vec<String>) -> Self {
         let is_new = translation.is_none();
         let mut translation = translation.unwrap_or_default();
         let mut builds: Vec<(usize, Build)> = Vec::new();
@@ -95,6 +96,9 @@ impl Release {
             has_verify_settings: project.has_verify_settings,
             ..Self::default()
         };
+        if release.tags.is_empty() {
+            release.tags = tags;
+        }
         if release.tags.is_empty() {
             release.tags.push("v[0-9]*".to_owned());
         }

@@ -311,6 +311,39 @@ fn a_job_below_the_block_joins_the_set() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
 }
 
+/// A pattern that no tag of the project matches would never release.
+#[test]
+fn tags_are_as_the_repository_has_them() {
+    for (tags, expected) in [
+        (&[][..], "[\"v[0-9]*\"]"),
+        (&["v0.1.0", "0.2.0", "rust-v0.3.0"], "[\"[0-9]*\"]"),
+        (&["py-0.1.0", "v0.2.0"], "[\"py-[0-9]*\"]"),
+        (&["Plain-v0.1.0", "py-0.3.0"], "[\"Plain-v[0-9]*\"]"),
+        (&["rust-v0.1.0", "nightly"], "[\"v[0-9]*\"]"),
+    ] {
+        let project = fixture("plain");
+        let at = project.path();
+        let git = |arguments: &[&str], day: usize| {
+            let mut command = Command::new("git");
+            command.current_dir(at).args(["-c", "user.name=a", "-c", "user.email=a@example.org"]).args(arguments);
+            succeed(command.env("GIT_COMMITTER_DATE", format!("2026-01-{day:02}T00:00:00Z")));
+        };
+        git(&["init", "--quiet"], 1);
+        git(&["commit", "--quiet", "--allow-empty", "-m", "first"], 1);
+        for (day, tag) in tags.iter().enumerate() {
+            git(&["commit", "--quiet", "--allow-empty", "-m", tag], day + 1);
+            git(&["tag", tag], day + 1);
+        }
+        succeed(&mut init(at, &["--pin", PIN]));
+        lint(at);
+        let text = std::fs::read_to_string(at.join(WORKFLOW)).unwrap();
+        assert!(text.contains(&format!("    tags: {expected}\n")), "{tags:?}: {text}");
+        // From then on, the file says it.
+        git(&["tag", "v9.0.0"], 20);
+        succeed(&mut init(at, &["--check"]));
+    }
+}
+
 /// A template for packages is not a package.
 #[test]
 fn what_is_no_package_is_skipped_with_a_warning() {
