@@ -11,6 +11,12 @@ use super::project::{Package, Project};
 /// How many of the newest tags are looked at.
 const NEWEST: usize = 500;
 
+/// A tag that is among so many of the newest is still in use.
+const IN_USE: usize = 10;
+
+/// The rank of a prefix that names no package.
+const UNNAMED: u8 = 2;
+
 /// Patterns for the tags of the packages with Rust, from the newest tags of
 /// the repository; none where no tag is for them.
 pub(super) fn of_repository(project: &Project, ui: &Ui) -> Vec<String> {
@@ -46,16 +52,32 @@ fn newest_tags(root: &Path, ui: &Ui) -> Vec<String> {
     output.map(|output| output.stdout.lines().map(str::to_owned).collect()).unwrap_or_default()
 }
 
-/// The prefix of the newest tag that is for a package, and the tag.
-fn best(tags: &[String], package: &Package) -> Option<(String, String)> {
+/// The prefix of the tag that is for a package, and the tag. One that names
+/// the package counts while it is in use: a project may have changed to tags
+/// without a name.
+fn best<'t>(tags: &'t [String], package: &Package) -> Option<(String, &'t str)> {
     let last = package.directory.rsplit('/').next().unwrap_or_default();
     let names = [plain(&package.name), plain(last)];
-    let ranked = tags.iter().filter_map(|tag| {
-        let prefix = prefix(tag)?;
-        Some((rank(&prefix, &names)?, prefix, tag))
-    });
+    let ranked: Vec<(usize, u8, ReleaseTag, &str)> = tags
+        .iter()
+        .enumerate()
+        .filter_map(|(age, tag)| {
+            let found = release_tag(tag)?;
+            Some((age, rank(&found.prefix, &names)?, found, tag.as_str()))
+        })
+        .collect();
     // The first of those that are equally good is the newest.
-    ranked.min_by_key(|(rank, ..)| *rank).map(|(_, prefix, tag)| (prefix, tag.clone()))
+    let specific = ranked.iter().filter(|(_, rank, ..)| *rank < UNNAMED).min_by_key(|(_, rank, ..)| *rank);
+    let general = ranked.iter().find(|(_, rank, ..)| *rank == UNNAMED);
+    let chosen = match (specific, general) {
+        (Some(specific), Some(general))
+            if specific.0 >= IN_USE && general.0 < specific.0 && general.2.version > specific.2.version =>
+        {
+            general
+        }
+        (specific, general) => specific.or(general)?,
+    };
+    Some((chosen.2.prefix.clone(), chosen.3))
 }
 
 /// How well a prefix names a package; `None` where it names something else.
@@ -65,7 +87,7 @@ fn rank(prefix: &str, names: &[String]) -> Option<u8> {
     match &*name {
         _ if !name.is_empty() && names.contains(&name) => Some(0),
         "py" | "python" => Some(1),
-        "" => Some(2),
+        "" => Some(UNNAMED),
         _ => None,
     }
 }
@@ -74,11 +96,10 @@ fn plain(name: &str) -> String {
     name.to_ascii_lowercase().replace(['_', '.'], "-")
 }
 
-/// What precedes the version in a tag.
-fn prefix(tag: &str) -> Option<String> {
-    let prefix = ReleaseTag::parse(tag, None).ok()?.prefix;
-    // Others would mean something in a pattern.
-    prefix.chars().all(|c| c.is_ascii_alphanumeric() || "-_/@.".contains(c)).then_some(prefix)
+/// A tag with a version, and a prefix that is plain in a pattern.
+fn release_tag(tag: &str) -> Option<ReleaseTag> {
+    let found = ReleaseTag::parse(tag, None).ok()?;
+    found.prefix.chars().all(|c| c.is_ascii_alphanumeric() || "-_/@.".contains(c)).then_some(found)
 }
 
 #[cfg(test)]

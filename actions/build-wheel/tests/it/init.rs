@@ -314,12 +314,16 @@ fn a_job_below_the_block_joins_the_set() {
 /// A pattern that no tag of the project matches would never release.
 #[test]
 fn tags_are_as_the_repository_has_them() {
+    let versions: Vec<String> = (0..12).map(|minor| format!("v0.{minor}.0")).collect();
+    let with_old_name: Vec<&str> =
+        std::iter::once("python-v0.0.1").chain(versions.iter().map(String::as_str)).collect();
     for (tags, expected) in [
         (&[][..], "[\"v[0-9]*\"]"),
         (&["v0.1.0", "0.2.0", "rust-v0.3.0"], "[\"[0-9]*\"]"),
         (&["py-0.1.0", "v0.2.0"], "[\"py-[0-9]*\"]"),
         (&["Plain-v0.1.0", "py-0.3.0"], "[\"Plain-v[0-9]*\"]"),
         (&["rust-v0.1.0", "nightly"], "[\"v[0-9]*\"]"),
+        (&with_old_name, "[\"v[0-9]*\"]"),
     ] {
         let project = fixture("plain");
         let at = project.path();
