@@ -30,6 +30,7 @@ FOREIGN = {
     *(
         "nix-store",
         "pip",
+        "pipx",
         "pypi-server",
         "pytest",
         "python",

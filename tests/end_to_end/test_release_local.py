@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 STEPS = (
-    *("tools", "binaries", "build htty-core", "build htty", "verify-dist", "index server"),
-    *("publish", "install", "compare", "run htty"),
+    *("tools", "binaries", "build htty-core", "build htty", "build wheel-actions"),
+    *("verify-dist", "index server", "publish", "install", "compare"),
+    *("run verify-dist", "run htty"),
 )
 
 
@@ -41,14 +42,15 @@ def test_twice_publishes_once(root: Path, clean_env: dict[str, str], command: li
     assert first.returncode == 0, first.stdout + first.stderr
     table = rows(first.stdout)
     assert tuple(table)[: len(STEPS)] == STEPS
-    assert table["publish"] == "2 sent, 0 already there"
+    assert table["publish"] == "3 sent, 0 already there"
+    assert table["run verify-dist"].startswith("verify-dist ")
     assert table["run htty"] == "printed `hello world`"
 
     second = subprocess.run(command, cwd=root, env=clean_env, capture_output=True, text=True)
     assert second.returncode == 0, second.stdout + second.stderr
     table = rows(second.stdout)
     assert table["build htty-core"] == "unchanged, reused"
-    assert table["publish"] == "0 sent, 2 already there"
+    assert table["publish"] == "0 sent, 3 already there"
     assert table["run htty"] == "printed `hello world`"
 
 

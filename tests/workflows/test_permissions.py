@@ -55,6 +55,7 @@ def test_a_token_is_given_where_it_is_needed(root: Path) -> None:
         "attest": {"id-token": "write", "attestations": "write"},
         "release": {"contents": "write", "attestations": "read"},
         "pins": {"actions": "write", "contents": "write", "pull-requests": "write"},
+        "pypi": {"contents": "read", "id-token": "write"},
     }
     assert more_than_reading(root, "book.yml") == {"deploy": {"contents": "write"}}
     assert more_than_reading(root, "renew.yml") == {

@@ -61,4 +61,10 @@ impl<'a> Actions<'a> {
         }
         self.run("build-wheel", &args)
     }
+
+    /// Gives a wheel the tags that its content allows, and puts it into `dist`.
+    pub(crate) fn tag_wheel(&self, wheel: &Path, dist: &Path, report: &Path) -> Result<(), Error> {
+        let (wheel, dist, report) = (display(wheel), display(dist), display(report));
+        self.run("build-wheel", &[&wheel, "--backend", "wheel", "--out-dir", &dist, "--report-path", &report])
+    }
 }

@@ -13,6 +13,7 @@ mod lint;
 mod module_cycles;
 mod modules;
 mod pins;
+mod programs;
 mod reference;
 mod regions;
 mod release;
@@ -61,6 +62,8 @@ enum Task {
     Gen(generate::Args),
     /// Run all linters
     Lint,
+    /// Pack released programs into the wheel for PyPI
+    PackPrograms(programs::Args),
     /// Install the tools that the tests need
     SetupTestTools,
     /// Bump the version of htty-core and htty in every file that contains it
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         Task::Docs(args) => book::run(&shell, &args),
         Task::Gen(args) => generate::run(&shell, &args),
         Task::Lint => lint::run(&shell),
+        Task::PackPrograms(args) => programs::run(&shell, &args),
         Task::Soak(args) => soak::run(&shell, &args),
         Task::VersionBump(args) => version_bump::run(&shell, &args),
         Task::SetupTestTools => setup::set_up_tests(&shell).map(|()| Exit::Done),

@@ -12,6 +12,8 @@ use toolkit::{Cmd, Exit, FileError, Service};
 
 use crate::actions::{Actions, PACKAGES};
 use crate::error::Error;
+use crate::generate::ACTIONS;
+use crate::programs::{self, Programs};
 use crate::shell::{Shell, display};
 use crate::steps::Steps;
 use crate::tools;
@@ -87,10 +89,8 @@ fn release(shell: &Shell, args: &Args, steps: &mut Steps) -> Result<(), Error> {
         tools::build_requirements(shell)?;
         Ok((bin, "maturin, uv and pypiserver, pinned by hash".into()))
     })?;
-    let actions = steps.step("binaries", || {
-        let names = ["build-wheel", "verify-dist", "publish"];
-        Ok((Actions::build(shell, &names, &tools)?, names.join(", ")))
-    })?;
+    let actions =
+        steps.step("binaries", || Ok((Actions::build(shell, &ACTIONS, &tools)?, ACTIONS.join(", "))))?;
     build(shell, args, steps, &actions, &directories)?;
     let manifest = steps.step("verify-dist", || verify(&actions, &directories))?;
     let index = steps.step("index server", || {
@@ -108,6 +108,7 @@ fn release(shell: &Shell, args: &Args, steps: &mut Steps) -> Result<(), Error> {
         let output = shell.quiet(&python.args(paths.map(|path| display(path))))?;
         Ok(((), output.stdout.trim().to_owned()))
     })?;
+    steps.step("run verify-dist", || Ok(((), run_from_index(shell, &tools, &index)?)))?;
     steps.step("run htty", || {
         let htty = Cmd::new(display(&directories.venv.join("bin/htty")));
         let args = ["-r", "4", "-c", "20", "--expect", "world", "-s", "--", "echo", "hello", "world"];
@@ -139,6 +140,21 @@ fn build(
             Ok(((), format!("backend {backend}")))
         })?;
     }
+    steps.step(&format!("build {}", programs::NAME), || {
+        if unchanged {
+            return Ok(((), "unchanged, reused".into()));
+        }
+        let programs = Programs {
+            target: &programs::host_target(),
+            binaries: &actions.bin,
+            source_url: None,
+            is_released: false,
+        };
+        let raw = programs::pack_wheel(shell, &programs, &directories.root.join("raw"))?;
+        let report = directories.reports.join("wheel-actions.json");
+        actions.tag_wheel(&raw, &directories.dist, &report)?;
+        Ok(((), ACTIONS.join(", ")))
+    })?;
     Ok(toolkit::write_atomic(&directories.stamp, inputs.as_bytes())?)
 }
 
@@ -168,7 +184,7 @@ fn publish(
 }
 
 /// A digest of all that the distributions are made from: the packages' files,
-/// the tools' pins and the program that builds.
+/// the tools' pins, and the programs.
 fn inputs_digest(shell: &Shell, bin: &Path) -> Result<String, Error> {
     let mut files = Vec::new();
     for directory in ["htty-core", "htty", "nix/lib"] {
@@ -177,7 +193,10 @@ fn inputs_digest(shell: &Shell, bin: &Path) -> Result<String, Error> {
     for file in ["xtask/requirements/release.txt", "xtask/requirements/build.txt"] {
         files.push(shell.root.join(file));
     }
-    files.push(bin.join("build-wheel"));
+    for file in programs::SOURCES {
+        files.push(shell.root.join(file));
+    }
+    files.extend(ACTIONS.map(|program| bin.join(program)));
     files.sort();
     let mut all = String::new();
     for file in files {
@@ -285,4 +304,20 @@ fn install(
     let listed: Vec<String> =
         manifest.files.iter().map(|file| format!("{} {}", file.package, file.version)).collect();
     Ok(format!("{} by hash from the index only", listed.join(", ")))
+}
+
+/// Starts a program of wheel-actions as a user would, from the index and without an
+/// installation of it.
+fn run_from_index(shell: &Shell, tools: &Path, index: &Index) -> Result<String, Error> {
+    let python = tools.join("python");
+    let uv = Cmd::new(display(&tools.join("uv"))).args(["tool", "run", "--no-config", "--no-cache"]);
+    let uv = uv.args(["--quiet", "--python", &display(&python), "--default-index", &index.simple]);
+    let from = format!("{}=={}", programs::NAME, programs::VERSION);
+    let run = uv.args(["--from", &from, "verify-dist", "--version"]);
+    let run = run.without("UV_INDEX_URL").without("UV_FIND_LINKS").without("UV_EXTRA_INDEX_URL");
+    let printed = shell.quiet(&run)?.stdout.trim().to_owned();
+    if !printed.starts_with(&format!("verify-dist {}", programs::VERSION)) {
+        return Err(Error::Check(format!("`verify-dist --version` printed {printed:?}")));
+    }
+    Ok(format!("{printed}, by `uv tool run`"))
 }

@@ -169,6 +169,7 @@ pub(crate) fn link(kind: tar::EntryType, target: &str) -> Case {
     })
 }
 
+const STORE_HASH: &str = "0123456789abcdfghijklmnpqrsvwxyz";
 pub(crate) const STORE: &str = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-glibc-2.40/lib";
 pub(crate) const DATA: &str = "sample-1.0.data";
 
@@ -314,6 +315,8 @@ fn examples_are_what_is_reported() {
             place.into_iter().flatten().collect::<Vec<_>>().join(": ")
         });
         let shown = shown.replace(char::is_control, "\u{fffd}");
+        // With a hash the example in the program would itself be a path of the store.
+        let shown = shown.replace(STORE_HASH, "…");
         if rule.example != shown {
             differing.push(format!("{}\t{shown}", rule.id));
         }

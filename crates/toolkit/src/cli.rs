@@ -5,12 +5,18 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use clap::builder::PossibleValuesParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, ArgAction};
+use clap::{Arg, ArgAction, ValueHint};
 
 use crate::masks::Masks;
 use crate::process_group::{handle_interrupts, interrupted};
-use crate::{Context, Env, Exit, Failure, Input, InputKind, Spec, Ui, error_report, runner};
+use crate::{
+    Choice as _, Context, Env, Exit, Failure, Generated, Input, InputKind, Spec, Ui, error_report, runner,
+};
+
+/// The option that prints a man page or completions.
+const GENERATE: &str = "generate";
 
 /// A parsed command line and its surroundings.
 #[derive(Debug, Clone)]
@@ -106,6 +112,10 @@ fn parse(
         let text = serde_json::to_string_pretty(spec).unwrap_or_default();
         return Err(EarlyExit { exit: Exit::Done, text });
     }
+    if let Some(word) = matches.get_one::<String>(GENERATE) {
+        let text = Generated::from_word(word).map(|kind| kind.text(&mut command(spec)));
+        return Err(EarlyExit { exit: Exit::Done, text: text.unwrap_or_default() });
+    }
     let (name, matches) = matches.subcommand().map_or((None, &matches), |(name, sub)| (Some(name), sub));
     let command = spec.commands.iter().find(|command| Some(command.name) == name);
     for input in spec.inputs.iter().filter(|input| input.kind != InputKind::Secret) {
@@ -181,10 +191,19 @@ fn command(spec: &'static Spec) -> clap::Command {
         .disable_help_subcommand(true)
         .arg(Arg::new("describe").long("describe").hide(true).action(ArgAction::SetTrue))
         .args(options(spec.inputs.iter()))
+        .arg(
+            Arg::new(GENERATE)
+                .long(GENERATE)
+                .value_name(Generated::WORDS.join("|"))
+                .value_parser(PossibleValuesParser::new(Generated::WORDS))
+                .hide_possible_values(true)
+                .help("Print the man page, or the completions for a shell"),
+        )
         .after_help(after_help(spec));
     let positional = spec.positional.map(|name| {
         let input = spec.input(name);
         let arg = Arg::new("ARGUMENTS").value_name(name.to_uppercase()).help(plain(input.about));
+        let arg = arg.value_hint(ValueHint::AnyPath);
         if input.kind == InputKind::List { arg.num_args(0..) } else { arg }
     });
     command = command.args(positional.clone());
@@ -228,6 +247,7 @@ fn options(inputs: impl Iterator<Item = &'static Input>) -> impl Iterator<Item =
             None => input.name.to_uppercase(),
         };
         let arg = Arg::new(input.name).long(input.name).value_name(value).help(plain(input.about) + &default);
+        let arg = if input.kind == InputKind::Path { arg.value_hint(ValueHint::AnyPath) } else { arg };
         arg.action(if input.kind == InputKind::List { ArgAction::Append } else { ArgAction::Set })
     })
 }
@@ -355,10 +375,11 @@ mod tests {
           [PATHS]...  Files.
 
         Options:
-              --paths <PATHS>               Files.
-              --dry-run <false|true|probe>  How dry. [default: false]
-          -h, --help                        Print help
-          -V, --version                     Print version
+              --paths <PATHS>                 Files.
+              --dry-run <false|true|probe>    How dry. [default: false]
+              --generate <man|bash|zsh|fish>  Print the man page, or the completions for a shell
+          -h, --help                          Print help
+          -V, --version                       Print version
 
         Secrets come from the environment only:
           INPUT_PASSWORD: Never an argument.

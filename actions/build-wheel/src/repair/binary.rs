@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use binfmt::binary::Format;
+use pydist::zip::Content;
 
 use super::binary_error::BinaryError;
-use super::content::Content;
 use super::elf::{self, EditedElf};
 use super::macho::{self, EditedMachO};
 use super::options::Options;

@@ -6,10 +6,9 @@ use std::path::Path;
 use binfmt::elf::ElfInfo;
 use binfmt::macho::MachOInfo;
 use binfmt::source::ReadAt;
-use pydist::zip::Member;
+use pydist::zip::{Content, Member, contains};
 
 use super::archive;
-use super::content::{Content, contains};
 
 /// The first member that holds any of `texts`.
 pub fn mention(wheel: &(impl ReadAt + ?Sized), texts: &[&[u8]], scratch: &Path) -> Option<String> {

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use binfmt::binary::Format;
 use pydist::digest;
+use pydist::zip::Content;
 
-use super::content::Content;
 use super::layout::{Root, installed};
 use super::store::in_store;
 

@@ -7,10 +7,10 @@ use std::path::Path;
 use binfmt::binary::EditError;
 use binfmt::macho::{CommandChange, MachOInfo, SignatureState, Slice, apply, check, lc, renew, sign};
 use pydist::policy;
+use pydist::zip::Content;
 
 use super::binary_error::BinaryError;
 use super::change::Edit;
-use super::content::Content;
 use super::layout::file_name;
 use super::store::in_store;
 use super::surroundings::Surroundings;

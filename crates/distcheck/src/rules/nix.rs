@@ -27,7 +27,7 @@ const ELF: Rule = Rule {
     source: SOURCE,
     fix: "Build in Nix with `auditwheel repair`, or set `patchelf --set-interpreter` to the system's loader and \
         `--remove-rpath`; maturin: `--compatibility pypi` with zig (`maturin build --zig`). build-wheel's `nix` backend does it.",
-    example: "sample-1.0-cp312-cp312-manylinux_2_17_x86_64.whl: sample/core.cpython-312-x86_64-linux-gnu.so: RUNPATH holds `/nix/store/0123456789abcdfghijklmnpqrsvwxyz-glibc-2.40/lib`",
+    example: "sample-1.0-cp312-cp312-manylinux_2_17_x86_64.whl: sample/core.cpython-312-x86_64-linux-gnu.so: RUNPATH holds `/nix/store/…-glibc-2.40/lib`",
     check: Check::Wheel(elf),
     #[cfg(test)]
     fails: || fixture::linux(fixture::elf(|elf| elf.runpath = Some(fixture::STORE.into()))).into(),
@@ -67,7 +67,7 @@ const MACHO: Rule = Rule {
     source: SOURCE,
     fix: "`install_name_tool -change /nix/store/…/libiconv.2.dylib /usr/lib/libiconv.2.dylib FILE`, then sign again \
         (`codesign -f -s -`); in Nix drop `libiconv` from buildInputs or use `delocate-wheel`. build-wheel's repair does it.",
-    example: "sample-1.0-py3-none-macosx_11_0_arm64.whl: sample/bin/tool: the arm64 slice loads `/nix/store/0123456789abcdfghijklmnpqrsvwxyz-glibc-2.40/lib/x.dylib`",
+    example: "sample-1.0-py3-none-macosx_11_0_arm64.whl: sample/bin/tool: the arm64 slice loads `/nix/store/…-glibc-2.40/lib/x.dylib`",
     check: Check::Wheel(macho),
     #[cfg(test)]
     fails: || {
@@ -108,7 +108,7 @@ const SCRIPTS: Rule = Rule {
     why: "The first line names a program that users do not have.",
     source: "execve(2): the interpreter of a script is the path after `#!`.",
     fix: "Set `dontPatchShebangs = true`, or build the wheel before Nix's fixup phase runs.",
-    example: "sample-1.0-py3-none-any.whl: sample-1.0.data/scripts/tool: the first line is `#!/nix/store/0123456789abcdfghijklmnpqrsvwxyz-glibc-2.40/lib/bin/sh`",
+    example: "sample-1.0-py3-none-any.whl: sample-1.0.data/scripts/tool: the first line is `#!/nix/store/…-glibc-2.40/lib/bin/sh`",
     check: Check::Dist(scripts),
     #[cfg(test)]
     fails: || {
@@ -137,7 +137,7 @@ const MENTIONS: Rule = Rule {
         it shows what the release was built with and makes it irreproducible elsewhere.",
     source: "Nix manual, `remove-references-to`.",
     fix: "`remove-references-to -t PATH FILE`; for Rust panics `--remap-path-prefix`; for C `-ffile-prefix-map`.",
-    example: "sample-1.0-py3-none-any.whl: sample/config.py: it holds `/nix/store/0123456789abcdfghijklmnpqrsvwxyz-glibc-2.40/lib`",
+    example: "sample-1.0-py3-none-any.whl: sample/config.py: it holds `/nix/store/…-glibc-2.40/lib`",
     check: Check::Dist(mentions),
     #[cfg(test)]
     fails: || fixture::plus("sample/config.py", format!("PATH = '{}'\n", fixture::STORE)),

@@ -1,5 +1,8 @@
-//! The records of a ZIP archive, raw: what the central directory says, what
-//! the local headers say, and where the two differ (APPNOTE.TXT 6.3).
+//! ZIP archives: their records, raw, and writing them without anything that
+//! depends on the machine.
+//!
+//! Read are what the central directory says, what the local headers say, and where
+//! the two differ (APPNOTE.TXT 6.3).
 //!
 //! Installers disagree on which of the two to believe, so an archive in which
 //! they differ is one that means different things to different readers. The
@@ -7,10 +10,16 @@
 //! [`Fault`] and goes on as long as there is something to go on with.
 
 mod archive;
+mod content;
 mod data;
+mod deflate;
 mod fault;
 mod records;
+mod write;
 
 pub use archive::{Archive, Limits, Member, Method, ZipError};
+pub use content::{Content, contains, each_piece};
 pub use data::DataError;
+pub use deflate::{Packed, pack};
 pub use fault::Fault;
+pub use write::{NewMember, Written, write};

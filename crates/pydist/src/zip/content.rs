@@ -1,5 +1,5 @@
 //! The bytes of a member while it is read and edited: in memory, or in a
-//! temporary file where there are many.
+//! temporary file if there are many.
 
 use std::fs::File;
 use std::io;
@@ -11,7 +11,7 @@ use binfmt::source::{ReadAt, WriteAt};
 const MEMORY: u64 = 16 << 20;
 
 /// Bytes that can be read, edited and added to.
-pub(super) struct Content {
+pub struct Content {
     memory: Vec<u8>,
     file: Option<File>,
     size: u64,
@@ -20,24 +20,24 @@ pub(super) struct Content {
 
 impl Content {
     /// Nothing yet; what becomes large goes to a file in `scratch`.
-    pub(super) fn new(scratch: &Path) -> Self {
+    pub fn new(scratch: &Path) -> Self {
         Self { memory: Vec::new(), file: None, size: 0, scratch: scratch.to_owned() }
     }
 
     /// All that `from` holds.
-    pub(super) fn copy(from: &(impl ReadAt + ?Sized), scratch: &Path) -> io::Result<Self> {
+    pub fn copy(from: &(impl ReadAt + ?Sized), scratch: &Path) -> io::Result<Self> {
         let mut content = Self::new(scratch);
         each_piece(from, 0, |_, bytes| content.push(bytes))?;
         Ok(content)
     }
 
     /// Adds bytes at the end.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.write_all_at(self.size, bytes)
     }
 
     /// Drops all bytes from `size` on.
-    pub(super) fn truncate(&mut self, size: u64) -> io::Result<()> {
+    pub fn truncate(&mut self, size: u64) -> io::Result<()> {
         self.size = self.size.min(size);
         if let Some(file) = &self.file {
             file.set_len(self.size)
@@ -48,14 +48,14 @@ impl Content {
     }
 
     /// The first bytes, at most `count`.
-    pub(super) fn head(&self, count: u64) -> io::Result<Vec<u8>> {
+    pub fn head(&self, count: u64) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; usize::try_from(count.min(self.size)).unwrap_or_default()];
         self.read_exact_at(0, &mut bytes)?;
         Ok(bytes)
     }
 
     /// All bytes.
-    pub(super) fn to_vec(&self) -> io::Result<Vec<u8>> {
+    pub fn to_vec(&self) -> io::Result<Vec<u8>> {
         self.head(self.size)
     }
 }
@@ -92,7 +92,7 @@ impl WriteAt for Content {
 }
 
 /// Hands everything from `start` on to `visit` in pieces, each with its place.
-pub(super) fn each_piece(
+pub fn each_piece(
     from: &(impl ReadAt + ?Sized),
     start: u64,
     mut visit: impl FnMut(u64, &[u8]) -> io::Result<()>,
@@ -111,7 +111,7 @@ pub(super) fn each_piece(
 }
 
 /// Whether any of `needles` is anywhere in the content.
-pub(super) fn contains(content: &(impl ReadAt + ?Sized), needles: &[&[u8]]) -> io::Result<bool> {
+pub fn contains(content: &(impl ReadAt + ?Sized), needles: &[&[u8]]) -> io::Result<bool> {
     let overlap = needles.iter().map(|needle| needle.len()).max().unwrap_or(1) - 1;
     let mut found = false;
     // What is across the seam of two pieces is in the end of one with the

@@ -17,12 +17,9 @@ const BATCH: usize = 32;
 /// before is of use to a piece.
 const WINDOW: usize = 32 << 10;
 
-/// On machine code, the next level takes a tenth more time and saves 1 %.
-const LEVEL: u32 = 4;
-
 /// A member's bytes, ready for an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Packed {
+pub struct Packed {
     /// 0 is stored, 8 deflated.
     pub(super) method: u16,
     pub(super) crc: u32,
@@ -32,8 +29,9 @@ pub(super) struct Packed {
     pub(super) start: u64,
 }
 
-/// Adds the compressed `content` to `out`; stored, where that is not larger.
-pub(super) fn pack(content: &(impl ReadAt + ?Sized), out: &mut Content) -> io::Result<Packed> {
+/// Adds the compressed `content` to `out`, or stores it if that is not larger.
+/// `level` is deflate's, 1 to 9.
+pub fn pack(content: &(impl ReadAt + ?Sized), level: u32, out: &mut Content) -> io::Result<Packed> {
     let size = content.size()?;
     let start = out.size()?;
     let mut crc = Crc::new();
@@ -46,7 +44,7 @@ pub(super) fn pack(content: &(impl ReadAt + ?Sized), out: &mut Content) -> io::R
         let before = usize::try_from(before).unwrap_or_default();
         crc.update(&batch[before..]);
         at += count;
-        for piece in deflate(&batch, before, at == size) {
+        for piece in deflate(&batch, before, at == size, level) {
             out.push(&piece)?;
         }
         if at == size {
@@ -64,7 +62,7 @@ pub(super) fn pack(content: &(impl ReadAt + ?Sized), out: &mut Content) -> io::R
 
 /// The pieces of a raw deflate stream of `batch`, whose first `before` bytes
 /// have been compressed already.
-fn deflate(batch: &[u8], before: usize, is_last: bool) -> Vec<Vec<u8>> {
+fn deflate(batch: &[u8], before: usize, is_last: bool, level: u32) -> Vec<Vec<u8>> {
     let count = (batch.len() - before).div_ceil(PIECE).max(1);
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(count);
     let next = std::sync::atomic::AtomicUsize::new(0);
@@ -75,7 +73,8 @@ fn deflate(batch: &[u8], before: usize, is_last: bool) -> Vec<Vec<u8>> {
             if index >= count {
                 return done;
             }
-            done.push((index, deflate_piece(batch, before + index * PIECE, is_last && index + 1 == count)));
+            let is_end = is_last && index + 1 == count;
+            done.push((index, deflate_piece(batch, before + index * PIECE, is_end, level)));
         }
     };
     let mut packed = std::thread::scope(|scope| {
@@ -90,9 +89,9 @@ fn deflate(batch: &[u8], before: usize, is_last: bool) -> Vec<Vec<u8>> {
 
 /// The part of a deflate stream that begins at `start` of the batch, ended at
 /// a byte boundary.
-fn deflate_piece(batch: &[u8], start: usize, is_last: bool) -> Vec<u8> {
+fn deflate_piece(batch: &[u8], start: usize, is_last: bool, level: u32) -> Vec<u8> {
     let piece = &batch[start..batch.len().min(start + PIECE)];
-    let mut compress = Compress::new(Compression::new(LEVEL), false);
+    let mut compress = Compress::new(Compression::new(level), false);
     // It fails only where deflate has begun already.
     let _ = compress.set_dictionary(&batch[start.saturating_sub(WINDOW)..start]);
     let mut out = Vec::with_capacity(piece.len() / 2 + 1024);

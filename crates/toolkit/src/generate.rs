@@ -1,0 +1,117 @@
+//! The man page and the shell completions of a program, from its command line.
+
+use std::io;
+
+use clap::builder::PossibleValuesParser;
+use clap_complete::{Generator, Shell, generate};
+use clap_mangen::Man;
+
+crate::choice! {
+    /// What `--generate` prints.
+    pub enum Generated {
+        /// The man page, as roff.
+        Man = "man",
+        /// Completions for bash.
+        Bash = "bash",
+        /// Completions for zsh.
+        Zsh = "zsh",
+        /// Completions for fish.
+        Fish = "fish",
+    }
+}
+
+impl Generated {
+    /// Where an installation has it, below its prefix.
+    pub fn path(self, program: &str) -> String {
+        match self {
+            Self::Man => format!("share/man/man1/{program}.1"),
+            Self::Bash => format!("share/bash-completion/completions/{program}"),
+            Self::Zsh => format!("share/zsh/site-functions/_{program}"),
+            Self::Fish => format!("share/fish/vendor_completions.d/{program}.fish"),
+        }
+    }
+
+    /// Its text for a command line.
+    pub(crate) fn text(self, command: &mut clap::Command) -> String {
+        let mut out = Vec::new();
+        let written = match self {
+            Self::Man => man(command, &mut out),
+            Self::Bash => completions(Shell::Bash, command, &mut out),
+            Self::Zsh => completions(Shell::Zsh, command, &mut out),
+            Self::Fish => completions(Shell::Fish, command, &mut out),
+        };
+        // Nothing fails to be written to memory.
+        debug_assert!(written.is_ok());
+        String::from_utf8_lossy(&out).into_owned()
+    }
+}
+
+fn completions(shell: impl Generator, command: &mut clap::Command, out: &mut Vec<u8>) -> io::Result<()> {
+    let name = command.get_name().to_owned();
+    generate(shell, &mut with_words(command.clone()), name, out);
+    Ok(())
+}
+
+/// The same command line, with the words that options accept as values to complete. A
+/// run checks words itself, so that it can report all errors at once.
+fn with_words(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|arg| {
+        let name = arg.get_value_names().and_then(|names| names.first()).map(ToString::to_string);
+        match name.filter(|name| name.contains('|')) {
+            Some(words) => arg.value_parser(PossibleValuesParser::new(words.split('|').map(str::to_owned))),
+            None => arg,
+        }
+    });
+    command.mut_subcommands(with_words)
+}
+
+/// One page for the program and its commands: a page for each command would have to
+/// be found and installed by name.
+fn man(command: &mut clap::Command, out: &mut Vec<u8>) -> io::Result<()> {
+    command.build();
+    let page = Man::new(command.clone());
+    page.render_title(out)?;
+    page.render_name_section(out)?;
+    page.render_synopsis_section(out)?;
+    page.render_options_section(out)?;
+    for sub in command.get_subcommands() {
+        let page = Man::new(sub.clone());
+        let mut part = Vec::new();
+        page.render_synopsis_section(&mut part)?;
+        page.render_options_section(&mut part)?;
+        let name = sub.get_name();
+        let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
+        let part = String::from_utf8_lossy(&part)
+            .replace(".SH SYNOPSIS\n", &format!(".SH \"COMMAND {}\"\n{about}\n.PP\n", name.to_uppercase()))
+            .replace(".SH OPTIONS\n", "");
+        out.extend(part.bytes());
+    }
+    page.render_extra_section(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Arg;
+
+    use super::*;
+    use crate::Choice as _;
+
+    #[test]
+    fn each_has_the_options_of_all_commands() {
+        let sub = clap::Command::new("explain").about("Explains.").arg(Arg::new("why").long("why"));
+        let command = clap::Command::new("sample").about("A sample.").arg(Arg::new("how").long("how"));
+        let command = command.subcommand(sub).after_help("Exit codes: 0 done.");
+        for word in Generated::WORDS {
+            let kind = Generated::from_word(word).unwrap();
+            let text = kind.text(&mut command.clone()).replace("\\-", "-");
+            assert!(text.contains("how") && text.contains("why"), "{text}");
+            assert!(kind.path("sample").contains("sample"), "{word}");
+        }
+        let words = clap::Command::new("sample").arg(Arg::new("how").long("how").value_name("dry|wet"));
+        assert!(Generated::Bash.text(&mut words.clone()).contains("dry wet"));
+        let page = Generated::Man.text(&mut command.clone());
+        assert!(page.contains(".SH \"COMMAND EXPLAIN\"\nExplains.\n"), "{page}");
+        assert_eq!(page.matches(".SH OPTIONS").count(), 1, "{page}");
+        assert!(page.contains("Exit codes: 0 done."), "{page}");
+    }
+}

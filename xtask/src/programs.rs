@@ -1,0 +1,265 @@
+//! `cargo xtask pack-programs`: the four programs as a wheel for PyPI. `build-wheel` then
+//! tags it, as it tags every wheel (docs/decisions/0034).
+
+use std::path::{Path, PathBuf};
+
+use pydist::digest;
+use pydist::record::{self, Entry};
+use pydist::zip::{Content, NewMember, pack, write};
+use serde_json::Value;
+use toolkit::{Choice as _, Cmd, Exit, FileError, Generated};
+
+use crate::error::Error;
+use crate::generate::ACTIONS;
+use crate::shell::{Shell, display};
+
+/// The distribution's name on PyPI.
+pub(crate) const NAME: &str = "wheel-actions";
+
+/// The programs' version, which is the workspace's.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The text of its page on PyPI.
+const DESCRIPTION: &str = "actions/wheel-actions.md";
+
+/// The hashes of the released programs.
+const PINS: &str = "actions/binaries.json";
+
+/// The licences of what the wheel has, each a file of this repository.
+const LICENSES: [&str; 2] = ["LICENSE", "actions/THIRD-PARTY-LICENSES.txt"];
+
+/// The files of this repository that go into the wheel.
+pub(crate) const SOURCES: [&str; 3] = [DESCRIPTION, LICENSES[0], LICENSES[1]];
+
+/// 1980, the earliest time that an archive can have; `build-wheel` sets its own.
+const EPOCH: u64 = 315_532_800;
+
+/// It is packed once for each platform and release, and downloaded often.
+const LEVEL: u32 = 9;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The Rust target that the programs were built for
+    #[arg(long)]
+    target: String,
+    /// The directory with the programs, each named PROGRAM-TARGET or PROGRAM
+    #[arg(long)]
+    binaries: PathBuf,
+    /// Where the wheel goes
+    #[arg(long)]
+    out_dir: PathBuf,
+    /// The address of the source code, for the page on PyPI
+    #[arg(long)]
+    source_url: Option<String>,
+}
+
+/// Which programs go into the wheel.
+pub(crate) struct Programs<'a> {
+    pub(crate) target: &'a str,
+    pub(crate) binaries: &'a Path,
+    pub(crate) source_url: Option<&'a str>,
+    /// Whether each must have the hash in actions/binaries.json.
+    pub(crate) is_released: bool,
+}
+
+pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
+    let binaries = shell.root.join(&args.binaries);
+    let programs = Programs {
+        target: &args.target,
+        binaries: &binaries,
+        source_url: args.source_url.as_deref(),
+        is_released: true,
+    };
+    let wheel = pack_wheel(shell, &programs, &shell.root.join(&args.out_dir))?;
+    shell.ui.report(display(&wheel));
+    Ok(Exit::Done)
+}
+
+/// A file of the wheel.
+struct WheelFile {
+    name: String,
+    is_executable: bool,
+    bytes: Vec<u8>,
+}
+
+/// Writes the wheel into `out_dir`. The same programs give the same bytes.
+pub(crate) fn pack_wheel(shell: &Shell, programs: &Programs, out_dir: &Path) -> Result<PathBuf, Error> {
+    let platform = platform(programs.target)?;
+    let stem = format!("{}-{VERSION}", NAME.replace('-', "_"));
+    let mut files = Vec::new();
+    for program in ACTIONS {
+        add_program(shell, programs, program, &stem, &mut files)?;
+    }
+    add_metadata(shell, programs.source_url, &stem, &platform, &mut files)?;
+    let record = format!("{stem}.dist-info/RECORD");
+    let mut entries: Vec<Entry> = files.iter().map(|file| Entry::of(&file.name, &file.bytes)).collect();
+    entries.push(Entry::unhashed(&record));
+    files.push(WheelFile { name: record, is_executable: false, bytes: record::write(&entries) });
+    let path = out_dir.join(format!("{stem}-py3-none-{platform}.whl"));
+    let bytes = archive(&files).map_err(FileError::new("write", &path))?;
+    toolkit::write_atomic(&path, &bytes)?;
+    Ok(path)
+}
+
+/// The target of this machine's own programs.
+pub(crate) fn host_target() -> String {
+    let system = if cfg!(target_os = "macos") { "apple-darwin" } else { "unknown-linux-gnu" };
+    format!("{}-{system}", std::env::consts::ARCH)
+}
+
+/// A platform tag for programs of a target. For Linux and macOS it is a preliminary
+/// one: `build-wheel` replaces it by what the programs need.
+fn platform(target: &str) -> Result<String, Error> {
+    let (arch, system) = target.split_once('-').unwrap_or_default();
+    let tag = match system {
+        "unknown-linux-musl" | "unknown-linux-gnu" => format!("linux_{arch}"),
+        "apple-darwin" if arch == "aarch64" => "macosx_11_0_arm64".to_owned(),
+        "apple-darwin" => format!("macosx_10_12_{arch}"),
+        "pc-windows-msvc" | "pc-windows-gnu" if arch == "x86_64" => "win_amd64".to_owned(),
+        "pc-windows-msvc" if arch == "aarch64" => "win_arm64".to_owned(),
+        _ => {
+            return Err(Error::Missing {
+                what: format!("cannot name a platform tag for the target `{target}`"),
+                hint: "expected a target such as `x86_64-unknown-linux-musl`".into(),
+            });
+        }
+    };
+    Ok(tag)
+}
+
+/// Adds a program with its man page and completions.
+fn add_program(
+    shell: &Shell,
+    programs: &Programs,
+    program: &str,
+    stem: &str,
+    files: &mut Vec<WheelFile>,
+) -> Result<(), Error> {
+    let suffix = if programs.target.contains("-windows-") { ".exe" } else { "" };
+    let names = [format!("{program}-{}{suffix}", programs.target), format!("{program}{suffix}")];
+    let found = names.iter().map(|name| programs.binaries.join(name)).find(|path| path.is_file());
+    let path = found.ok_or_else(|| Error::Missing {
+        what: format!("`{}` has neither `{}` nor `{}`", display(programs.binaries), names[0], names[1]),
+        hint: "download the files of the release, or build them with .github/build-binaries.sh".into(),
+    })?;
+    let bytes = std::fs::read(&path).map_err(FileError::new("read", &path))?;
+    if programs.is_released {
+        check_pin(shell, program, programs.target, &path, &bytes)?;
+    }
+    make_executable(&path)?;
+    for kind in Generated::VALUES {
+        let cmd = Cmd::new(display(&path)).args(["--generate", kind.word()]);
+        let text = shell.quiet(&cmd)?.stdout;
+        let name = format!("{stem}.data/data/{}", kind.path(program));
+        files.push(WheelFile { name, is_executable: false, bytes: text.into_bytes() });
+    }
+    let name = format!("{stem}.data/scripts/{program}{suffix}");
+    files.push(WheelFile { name, is_executable: true, bytes });
+    Ok(())
+}
+
+/// A download has lost the executable bit.
+fn make_executable(path: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::Permissions::from_mode(0o755);
+    Ok(std::fs::set_permissions(path, mode).map_err(FileError::new("make executable", path))?)
+}
+
+/// Compares a program with the hash that the release has pinned.
+fn check_pin(shell: &Shell, program: &str, target: &str, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let pins = shell.root.join(PINS);
+    let text = std::fs::read_to_string(&pins).map_err(FileError::new("read", &pins))?;
+    let json: Value = serde_json::from_str(&text)
+        .map_err(|error| Error::Check(format!("{PINS} is not valid JSON: {error}")))?;
+    let expected = json["binaries"][format!("{program} {target}")]["sha256"].as_str();
+    let expected = expected.ok_or_else(|| Error::Missing {
+        what: format!("{PINS} has no entry `{program} {target}`"),
+        hint: "check out the commit of a tag `v…`: on main the file is empty".into(),
+    })?;
+    let found = digest::hex(&digest::sha256(bytes));
+    if found == expected && json["version"] == VERSION {
+        return Ok(());
+    }
+    Err(Error::Check(format!(
+        "`{}` has sha256 {found}, version {VERSION}; expected {expected}, version {} from {PINS}",
+        display(path),
+        json["version"]
+    )))
+}
+
+fn add_metadata(
+    shell: &Shell,
+    source_url: Option<&str>,
+    stem: &str,
+    platform: &str,
+    files: &mut Vec<WheelFile>,
+) -> Result<(), Error> {
+    let read = |file: &str| {
+        let path = shell.root.join(file);
+        std::fs::read_to_string(&path).map_err(FileError::new("read", &path))
+    };
+    let mut add = |name: &str, text: String| {
+        let name = format!("{stem}.dist-info/{name}");
+        files.push(WheelFile { name, is_executable: false, bytes: text.into_bytes() });
+    };
+    let mut licenses = String::new();
+    for file in LICENSES {
+        licenses.push_str(&format!("License-File: {file}\n"));
+        add(&format!("licenses/{file}"), read(file)?);
+    }
+    let url = source_url.map_or_else(String::new, |url| format!("Project-URL: Source, {url}\n"));
+    let description = read(DESCRIPTION)?;
+    add(
+        "METADATA",
+        format!(
+            "Metadata-Version: 2.4\nName: {NAME}\nVersion: {VERSION}\n\
+            Summary: Build, verify and publish Rust-backed Python wheels: build-wheel, verify-dist, publish, setup-nix\n\
+            {url}Author: The authors of {NAME}\nKeywords: wheel,nix,maturin,manylinux,publish\n\
+            License-Expression: MIT\n{licenses}\
+            Classifier: Environment :: Console\n\
+            Classifier: Intended Audience :: Developers\n\
+            Classifier: Programming Language :: Rust\n\
+            Classifier: Topic :: Software Development :: Build Tools\n\
+            Requires-Python: >=3.7\n\
+            Description-Content-Type: text/markdown\n\n{description}"
+        ),
+    );
+    add(
+        "WHEEL",
+        format!(
+            "Wheel-Version: 1.0\nGenerator: xtask {VERSION}\nRoot-Is-Purelib: false\n\
+            Tag: py3-none-{platform}\n"
+        ),
+    );
+    Ok(())
+}
+
+fn archive(files: &[WheelFile]) -> std::io::Result<Vec<u8>> {
+    let mut scratch = Content::new(&std::env::temp_dir());
+    let mut members = Vec::new();
+    for file in files {
+        let packed = pack(file.bytes.as_slice(), LEVEL, &mut scratch)?;
+        members.push(NewMember::new(&file.name, file.is_executable, packed));
+    }
+    let mut out = Vec::new();
+    write(&members, b"".as_slice(), &scratch, EPOCH, &mut out)?;
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_released_target_has_a_platform() {
+        let workflow = include_str!("../../.github/workflows/actions-release.yml");
+        let targets: Vec<&str> =
+            workflow.lines().filter_map(|line| line.trim().strip_prefix("- target: ")).collect();
+        assert!(targets.len() >= 4, "{targets:?}");
+        for target in targets {
+            let tag = platform(target).unwrap();
+            assert!(pydist::policy::index_accepts(&tag) || tag.starts_with("linux_"), "{target}: {tag}");
+        }
+        assert!(platform("wasm32-wasip1").is_err());
+    }
+}
