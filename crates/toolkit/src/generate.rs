@@ -3,7 +3,7 @@
 use std::io;
 
 use clap::builder::PossibleValuesParser;
-use clap_complete::{Generator, Shell, generate};
+use clap_complete::{Shell, generate};
 use clap_mangen::Man;
 
 crate::choice! {
@@ -33,23 +33,17 @@ impl Generated {
 
     /// Its text for a command line.
     pub(crate) fn text(self, command: &mut clap::Command) -> String {
-        let mut out = Vec::new();
-        let written = match self {
-            Self::Man => man(command, &mut out),
-            Self::Bash => completions(Shell::Bash, command, &mut out),
-            Self::Zsh => completions(Shell::Zsh, command, &mut out),
-            Self::Fish => completions(Shell::Fish, command, &mut out),
+        let shell = match self {
+            Self::Man => return man(command).unwrap_or_default(),
+            Self::Bash => Shell::Bash,
+            Self::Zsh => Shell::Zsh,
+            Self::Fish => Shell::Fish,
         };
-        // Nothing fails to be written to memory.
-        debug_assert!(written.is_ok());
+        let mut out = Vec::new();
+        let name = command.get_name().to_owned();
+        generate(shell, &mut with_words(command.clone()), name, &mut out);
         String::from_utf8_lossy(&out).into_owned()
     }
-}
-
-fn completions(shell: impl Generator, command: &mut clap::Command, out: &mut Vec<u8>) -> io::Result<()> {
-    let name = command.get_name().to_owned();
-    generate(shell, &mut with_words(command.clone()), name, out);
-    Ok(())
 }
 
 /// The same command line, with the words that options accept as values to complete. A
@@ -67,13 +61,14 @@ fn with_words(command: clap::Command) -> clap::Command {
 
 /// One page for the program and its commands: a page for each command would have to
 /// be found and installed by name.
-fn man(command: &mut clap::Command, out: &mut Vec<u8>) -> io::Result<()> {
+fn man(command: &mut clap::Command) -> io::Result<String> {
     command.build();
+    let mut out = Vec::new();
     let page = Man::new(command.clone());
-    page.render_title(out)?;
-    page.render_name_section(out)?;
-    page.render_synopsis_section(out)?;
-    page.render_options_section(out)?;
+    page.render_title(&mut out)?;
+    page.render_name_section(&mut out)?;
+    page.render_synopsis_section(&mut out)?;
+    page.render_options_section(&mut out)?;
     for sub in command.get_subcommands() {
         let page = Man::new(sub.clone());
         let mut part = Vec::new();
@@ -86,7 +81,8 @@ fn man(command: &mut clap::Command, out: &mut Vec<u8>) -> io::Result<()> {
             .replace(".SH OPTIONS\n", "");
         out.extend(part.bytes());
     }
-    page.render_extra_section(out)
+    page.render_extra_section(&mut out)?;
+    Ok(String::from_utf8_lossy(&out).into_owned())
 }
 
 #[cfg(test)]
