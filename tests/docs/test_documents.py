@@ -182,6 +182,20 @@ def test_messages_are_real(document: Document) -> None:
             assert piece in text, f"{document.name}: nothing says `{piece}`"
 
 
+def test_the_threat_model_names_tests_that_exist() -> None:
+    text = (ROOT / "docs/threat-model.md").read_text()
+    (section,) = re.findall(r"^## setup-nix\n(.*?)^## ", text, re.MULTILINE | re.DOTALL)
+    folder = ROOT / "actions/setup-nix"
+    code = "\n".join(path.read_text() for path in sorted(folder.rglob("*.rs")))
+    tests = set(re.findall(r"^ *#\[test\]\n(?: *#\[.*\]\n)* *fn (\w+)\(", code, re.MULTILINE))
+    rows = [line.split(" | ") for line in section.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 10
+    for row in rows:
+        named = re.findall(r"`(\w+)`", row[-1])
+        assert len(row) == 4 and named, row[0]
+        assert set(named) <= tests, (row[0], set(named) - tests)
+
+
 def test_a_false_message_is_seen() -> None:
     assert "this is said nowhere at all" not in sources(ROOT / "actions/publish")
 

@@ -132,12 +132,18 @@ impl Database {
         Ok(valid)
     }
 
+    /// Whether `path` is valid now.
+    pub fn is_valid(&self, path: &StorePath) -> Result<bool, DatabaseError> {
+        let mut select = self.0.prepare("select 1 from ValidPaths where path = ?")?;
+        Ok(select.exists([path.full()])?)
+    }
+
     /// Registers `infos` in one transaction, with what they refer to among them
     /// or valid already. Gives how many were new.
     pub fn register(&mut self, infos: &[&Info]) -> Result<usize, DatabaseError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
         let transaction = self.0.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut new = 0;
+        let mut new: Vec<&Info> = Vec::new();
         {
             let mut add = transaction.prepare(
                 "insert or ignore into ValidPaths (path, hash, registrationTime, deriver, narSize, sigs, ca) \
@@ -145,7 +151,7 @@ impl Database {
             )?;
             for info in infos {
                 let signatures = info.signatures.join(" ");
-                new += add.execute(params![
+                let added = add.execute(params![
                     info.path.full(),
                     format!("sha256:{}", hex(&info.nar_hash)),
                     now.cast_signed(),
@@ -154,6 +160,8 @@ impl Database {
                     (!signatures.is_empty()).then_some(signatures),
                     info.ca,
                 ])?;
+                // What is valid already keeps the references that it has.
+                new.extend((added > 0).then_some(*info));
             }
             let mut refer = transaction.prepare(
                 "insert or ignore into Refs (referrer, reference) \
@@ -163,7 +171,7 @@ impl Database {
                 "insert or replace into DerivationOutputs (drv, id, path) \
                  select id, ?, ? from ValidPaths where path = ?",
             )?;
-            for info in infos {
+            for info in &new {
                 for reference in &info.references {
                     refer.execute([info.path.full(), reference.full()])?;
                 }
@@ -175,7 +183,7 @@ impl Database {
             }
         }
         transaction.commit()?;
-        Ok(new)
+        Ok(new.len())
     }
 }
 

@@ -13,8 +13,15 @@ use crate::info::{NarInfo, STORE, StorePath};
 use crate::nar;
 use crate::store::lock;
 
-/// The longest text: the times of last use of 200,000 paths.
+/// The most paths that a cache has.
+const PATHS: usize = 200_000;
+/// The longest text: the times of last use of so many paths.
 const TEXT: u64 = 16 << 20;
+/// The longest narinfo, and the most that all of them measure.
+const NARINFO: u64 = 1 << 20;
+const NARINFOS: u64 = 256 << 20;
+/// What is not complete yet; a killed run leaves it behind.
+pub(crate) const PART: &str = ".part-";
 
 /// The folder and its neighbour for what is not part of it.
 #[derive(Debug, Clone)]
@@ -50,9 +57,10 @@ impl Cache {
             }
         }
         let info = self.folder.join("nix-cache-info");
-        if info.exists() {
+        if fs::symlink_metadata(&info).is_ok_and(|meta| meta.is_file()) {
             return Ok(());
         }
+        nar::remove(&info).map_err(FileError::new("remove", &info))?;
         write_atomic(&info, b"StoreDir: /nix/store\nWantMassQuery: 1\nPriority: 50\n")
     }
 
@@ -87,13 +95,20 @@ impl Cache {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((found, refused)),
             entries => entries.map_err(FileError::new("read", &self.folder))?,
         };
+        let mut left = NARINFOS;
         for entry in entries.flatten() {
             let file = entry.path();
             if file.extension().is_none_or(|extension| extension != "narinfo") {
                 continue;
             }
             let name = entry.file_name().to_string_lossy().into_owned();
-            let parsed = read_text(&file).map_err(|error| error.to_string());
+            if found.len() + refused.len() >= PATHS || left == 0 {
+                // The others would only take memory: no store has so many.
+                refused.push(Refused::broken(name, format!("the cache has more than {PATHS} paths")));
+                break;
+            }
+            let parsed = read_at_most(&file, NARINFO.min(left)).map_err(|error| error.to_string());
+            left -= parsed.as_ref().map_or(0, |text| text.len() as u64);
             match parsed.and_then(|text| NarInfo::parse(&text)) {
                 Ok(narinfo) if name == format!("{}.narinfo", narinfo.info.path.digits()) => {
                     found.push(narinfo);
@@ -122,10 +137,19 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
 
 /// The text of a small file.
 pub(crate) fn read_text(path: &Path) -> io::Result<String> {
+    read_at_most(path, TEXT)
+}
+
+/// The text of a narinfo.
+pub(crate) fn read_narinfo(path: &Path) -> io::Result<String> {
+    read_at_most(path, NARINFO)
+}
+
+fn read_at_most(path: &Path, bytes: u64) -> io::Result<String> {
     let mut text = String::new();
-    let file = io::Read::take(open_regular(path)?, TEXT + 1);
-    if io::Read::read_to_string(&mut { file }, &mut text)? as u64 > TEXT {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is longer than {TEXT} bytes")));
+    let file = io::Read::take(open_regular(path)?, bytes + 1);
+    if io::Read::read_to_string(&mut { file }, &mut text)? as u64 > bytes {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is longer than {bytes} bytes")));
     }
     Ok(text)
 }

@@ -29,7 +29,7 @@ pub static SPEC: Spec = Spec {
         Input::new("access-tokens", InputKind::Secret, "Nix's `access-tokens`, such as `github.com=…`; goes into a private file that only this user reads."),
         Input::new("sandbox", InputKind::Choice(&["true", "false", "relaxed"]), "Nix's `sandbox`; by default Nix's own setting."),
         Input::new("max-jobs", InputKind::Text, "Nix's `max-jobs`.").or("auto"),
-        Input::new("github-token", InputKind::Secret, "For fetches from github.com, against its rate limit; only the private nix.conf holds it, until the end of the job. Empty: none.").or("${{ github.token }}"),
+        Input::new("github-token", InputKind::Secret, "For fetches from github.com, against its rate limit; only the private nix.conf holds it, until the end of the job. Empty: none.").or("${{ github.server_url == 'https://github.com' && github.token || '' }}"),
         Input::new("nix-path", InputKind::Text, "Sets `NIX_PATH` for later steps, such as `nixpkgs=flake:nixpkgs` for `nix-shell -p`."),
         Input::new("kvm", InputKind::Mode("true", &["auto", "true", "false"]), "On Linux, lets everybody use `/dev/kvm`: on GitHub's runners, always, or never. On other machines `save` or the end of the job closes it again.").or("auto"),
         Input::new("cache", InputKind::Choice(&["read-write", "read-only", "off"]), "Whether store paths are restored and packed.").or("read-write"),

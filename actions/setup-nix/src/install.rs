@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::info::{Info, StorePath, parse_rows};
 use crate::machine::GC_ROOT;
 use crate::nar;
-use crate::store::{Staging, Store, place};
+use crate::store::{STATE, Staging, Store, hold_garbage_collection, place};
 
 /// sha256 of the official tarballs, from the official install scripts.
 const OFFICIAL: &[(&str, &str, &str)] = &[
@@ -53,6 +53,9 @@ pub(crate) struct Installed {
 /// every path with `.reginfo`, moves what the store lacks, registers all.
 pub(crate) fn install(tarball: &Path, conf: &Path, ui: &Ui) -> Result<Installed, Error> {
     let wrong = |what: String| Error::Tarball { path: tarball.to_owned(), what };
+    // Until the root is there, nothing keeps the paths. Without that directory there is
+    // no store yet in which garbage could be collected.
+    let _held = Path::new(STATE).exists().then(hold_garbage_collection).transpose()?;
     let staging = Staging::new()?;
     unpack(tarball, staging.path()).map_err(|error| wrong(format!("cannot unpack it: {error}")))?;
     let root = only_folder(staging.path()).map_err(wrong)?;

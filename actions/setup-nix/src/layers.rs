@@ -11,11 +11,11 @@ use pydist::digest::{hex, sha256};
 use serde::{Deserialize, Serialize};
 use toolkit::{Env, FileError, write_atomic};
 
-use crate::folder::{Cache, Refused, read_text};
+use crate::folder::{Cache, Refused, read_narinfo, read_text};
 use crate::info::NarInfo;
 use crate::{nar, nix32};
 
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 /// The most layers: each is restored by a step of the action.
 const LAYERS: usize = 8;
 /// The index, in the directory of its entry; and what of it this machine has, in
@@ -37,6 +37,8 @@ struct Index {
     /// their ids, which the service still has, are not taken again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     damaged: Vec<String>,
+    /// SHA-256 of the text without it: one that is cut off or edited is none.
+    sha256: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +49,8 @@ struct Layer {
     bytes: u64,
     /// The SHA-256 of a tarball of Nix in it.
     tarball: Option<String>,
+    /// SHA-256 over all of its narinfo files, as [`manifest`] has it.
+    manifest: String,
     /// Those of its paths that were not dropped, by [`name`].
     paths: BTreeSet<String>,
 }
@@ -74,11 +78,18 @@ impl Index {
                 })
         };
         let fits = index.schema == SCHEMA && index.layers.len() <= LAYERS;
+        let fits = fits && index.sha256 == index.digest();
         (fits && index.layers.iter().all(sound)).then_some(index)
     }
 
     fn write(&self, file: &Path) -> Result<(), FileError> {
-        write_atomic(file, serde_json::to_string(self).unwrap_or_default().as_bytes())
+        let index = Self { sha256: self.digest(), ..self.clone() };
+        write_atomic(file, serde_json::to_string(&index).unwrap_or_default().as_bytes())
+    }
+
+    fn digest(&self) -> String {
+        let index = Self { sha256: String::new(), ..self.clone() };
+        hex(&sha256(serde_json::to_string(&index).unwrap_or_default().as_bytes()))
     }
 }
 
@@ -114,7 +125,8 @@ impl Exchange {
 
     /// The layers of the restored index that `cache` lacks.
     pub(crate) fn missing(&self, cache: &Cache) -> Vec<String> {
-        let index = Index::read(&self.path.join("index").join(INDEX)).unwrap_or_default();
+        let index = self.directory("index").and_then(|from| Index::read(&from.join(INDEX)));
+        let index = index.unwrap_or_default();
         let lacks = |layer: &&Layer| !is_whole(cache, layer);
         index.layers.iter().filter(lacks).map(|layer| layer.id.clone()).collect()
     }
@@ -122,16 +134,17 @@ impl Exchange {
     /// Moves what the service restored into `cache`. Nothing of it is trusted by
     /// this; a layer that is not whole stays out of the list of those that are.
     pub(crate) fn adopt(&self, cache: &Cache) -> Result<(), FileError> {
-        let from = self.path.join("index");
         let known = cache.folder.join(KNOWN);
         nar::remove(&known).map_err(FileError::new("remove", &known))?;
-        if let Some(mut index) = Index::read(&from.join(INDEX)) {
+        if let Some(from) = self.directory("index")
+            && let Some(mut index) = Index::read(&from.join(INDEX))
+        {
             let mut came = BTreeSet::new();
             for layer in &index.layers {
-                if self.path.join(&layer.id).exists() {
+                if let Some(from) = self.directory(&layer.id) {
                     came.insert(layer.id.clone());
+                    take(cache, layer, &from);
                 }
-                self.take(cache, layer);
             }
             let (whole, parts): (Vec<_>, Vec<_>) =
                 index.layers.into_iter().partition(|layer| is_whole(cache, layer));
@@ -148,28 +161,10 @@ impl Exchange {
         self.remove()
     }
 
-    fn take(&self, cache: &Cache, layer: &Layer) {
-        let from = self.path.join(&layer.id);
-        let real = |path: &Path| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
-        if real(&from) && real(&from.join("nar")) {
-            for name in &layer.paths {
-                let file = format!("{}.narinfo", &name[..32]);
-                let to = cache.folder.join(&file);
-                let Some(narinfo) = read(&from.join(&file)).filter(|found| self::name(found) == *name) else {
-                    continue;
-                };
-                // The archive first, then what makes it count.
-                if carry(&from.join(&narinfo.url), &cache.folder.join(&narinfo.url)).is_ok() {
-                    let _ = carry(&from.join(&file), &to);
-                }
-            }
-        }
-        if let Some(hash) = &layer.tarball
-            && real(&from)
-            && real(&from.join(TARBALLS))
-        {
-            let _ = carry(&from.join(TARBALLS).join(hash), &cache.folder.join(TARBALLS).join(hash));
-        }
+    /// What lies there under `name`, if neither is a link: that could lead anywhere.
+    fn directory(&self, name: &str) -> Option<PathBuf> {
+        let path = self.path.join(name);
+        (is_real(&self.path) && is_real(&path)).then_some(path)
     }
 
     /// Puts the index, and a layer of what no other one holds, where the nested
@@ -215,7 +210,7 @@ impl Exchange {
             staged.layer = Some(layer.id.clone());
             kept.push(layer);
         }
-        let index = Index { schema: SCHEMA, layers: kept, damaged: Vec::new() };
+        let index = Index { schema: SCHEMA, layers: kept, ..Index::default() };
         staged.changed = index.layers != before.layers && !index.layers.is_empty();
         let text = serde_json::to_string(&index).unwrap_or_default();
         hex(&sha256(text.as_bytes()))[..16].clone_into(&mut staged.name);
@@ -238,8 +233,10 @@ impl Exchange {
         tarball: Option<String>,
         damaged: &[String],
     ) -> Result<Layer, FileError> {
-        let names = paths.keys().chain(&tarball).chain(damaged);
-        let text: String = names.map(|name| format!("{name}\n")).collect();
+        // Another machine can have built the same content with another deriver.
+        let narinfos = paths.values().map(|narinfo| narinfo.print(([0; 32], 0)));
+        let others = tarball.iter().chain(damaged).map(|name| format!("{name}\n"));
+        let text: String = narinfos.chain(others).collect();
         let id = hex(&sha256(text.as_bytes()))[..32].to_owned();
         let to = self.path.join(&id);
         let mut bytes = 0;
@@ -257,13 +254,63 @@ impl Exchange {
             tarball.iter().try_for_each(|hash| link(&Path::new(TARBALLS).join(hash)))
         };
         make().map_err(FileError::new("write", &to))?;
-        Ok(Layer { id, bytes, tarball, paths: paths.keys().cloned().collect() })
+        let manifest = manifest(&to).map_err(FileError::new("read", &to))?;
+        Ok(Layer { id, bytes, tarball, manifest, paths: paths.keys().cloned().collect() })
     }
 
     /// Takes the directory away.
     pub(crate) fn remove(&self) -> Result<(), FileError> {
         nar::remove(&self.path).map_err(FileError::new("remove", &self.path))
     }
+}
+
+/// Moves what `layer` has from its directory `from` into `cache`; nothing, if one of its
+/// narinfo files is missing or is not as it was sent.
+fn take(cache: &Cache, layer: &Layer, from: &Path) {
+    if !manifest(from).is_ok_and(|found| found == layer.manifest) {
+        return;
+    }
+    if is_real(&from.join("nar")) {
+        for name in &layer.paths {
+            let file = format!("{}.narinfo", &name[..32]);
+            let to = cache.folder.join(&file);
+            let Some(narinfo) = read(&from.join(&file)).filter(|found| self::name(found) == *name) else {
+                continue;
+            };
+            // The archive first, then what makes it count.
+            if carry(&from.join(&narinfo.url), &cache.folder.join(&narinfo.url)).is_ok() {
+                let _ = carry(&from.join(&file), &to);
+            }
+        }
+    }
+    if let Some(hash) = &layer.tarball
+        && is_real(&from.join(TARBALLS))
+    {
+        let _ = carry(&from.join(TARBALLS).join(hash), &cache.folder.join(TARBALLS).join(hash));
+    }
+}
+
+fn is_real(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir())
+}
+
+/// SHA-256 over the names and texts of all narinfo files in `folder`, in the order of the
+/// names.
+fn manifest(folder: &Path) -> io::Result<String> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        if Path::new(&name).extension().is_some_and(|extension| extension == "narinfo") {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    let mut hashing = nar::Hashing::new(io::sink());
+    for name in names {
+        let text = read_narinfo(&folder.join(&name))?;
+        io::Write::write_all(&mut hashing, format!("{} {}\n{text}", name.display(), text.len()).as_bytes())?;
+    }
+    Ok(hex(&hashing.finish().1))
 }
 
 /// Notes that what `refused` names is damaged in the layers that hold it.
@@ -283,7 +330,7 @@ pub(crate) fn forget(cache: &Cache, refused: &[Refused]) -> Result<(), FileError
 }
 
 fn read(file: &Path) -> Option<NarInfo> {
-    NarInfo::parse(&read_text(file).ok()?).ok()
+    NarInfo::parse(&read_narinfo(file).ok()?).ok()
 }
 
 /// Whether `cache` has all of `layer`.

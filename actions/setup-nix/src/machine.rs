@@ -7,7 +7,9 @@ use rustix::io::Errno;
 use serde::Serialize;
 use toolkit::{Cmd, Env, OutputMode, Ui};
 
+use crate::info::STORE;
 use crate::key::hash_files;
+use crate::store::STATE;
 
 /// The link that keeps the installed Nix from garbage collection, and by which the
 /// next run finds it.
@@ -29,6 +31,8 @@ pub struct MachineState {
     pub nix: Option<FoundNix>,
     /// Whether paths can be put into `/nix`, now or by making it.
     pub store: Access,
+    /// `NIX_STORE_DIR` or `NIX_STATE_DIR` with its value, where it names another place.
+    pub elsewhere: Option<String>,
     /// Whether a daemon listens.
     pub daemon: bool,
     /// Whether `/dev/kvm` is there and not for us.
@@ -93,6 +97,7 @@ impl MachineState {
             user: rustix::process::geteuid().as_raw().to_string(),
             nix,
             store,
+            elsewhere: elsewhere(env),
             daemon: Path::new("/nix/var/nix/daemon-socket/socket").exists(),
             closed_kvm: Path::new("/dev/kvm").exists()
                 && rustix::fs::access("/dev/kvm", rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK)
@@ -102,6 +107,17 @@ impl MachineState {
             file_count,
         }
     }
+}
+
+/// The variables by which Nix takes another store than the one that is restored and
+/// packed here.
+fn elsewhere(env: &Env) -> Option<String> {
+    let usual = [("NIX_STORE_DIR", STORE), ("NIX_STATE_DIR", STATE)];
+    usual.iter().find_map(|(name, usual)| {
+        let value =
+            env.get(name).filter(|value| !value.is_empty() && value.trim_end_matches('/') != *usual)?;
+        Some(format!("{name} is `{value}`"))
+    })
 }
 
 /// Where a Nix may be: ours of an earlier run, PATH, the usual profiles.

@@ -231,7 +231,7 @@ impl<R: BufRead> Unpacker<R> {
     }
 }
 
-fn touch(path: &Path) -> io::Result<()> {
+pub(crate) fn touch(path: &Path) -> io::Result<()> {
     Ok(utimensat(CWD, path, &TIMES, AtFlags::SYMLINK_NOFOLLOW)?)
 }
 

@@ -13,13 +13,13 @@ use toolkit::FileError;
 
 use crate::database::Database;
 use crate::error::Error;
-use crate::folder::{Cache, Refused, read_text};
+use crate::folder::{Cache, PART, Refused, read_narinfo, read_text};
 use crate::info::{Info, NarInfo, StorePath};
 use crate::nar::{self, Hashing};
 use crate::nix32;
 use crate::parallel::parallel;
 use crate::seen::{roots, within_store};
-use crate::used::Used;
+use crate::used::{Used, keeps_access_times};
 
 /// Beyond this level the time grows faster than the gain.
 const LEVEL: i32 = 3;
@@ -99,7 +99,7 @@ pub fn pack(
 /// Whether the cache has `row` with this content: an unsigned path can have been
 /// built with another one elsewhere.
 fn packed_already(cache: &Cache, row: &Info) -> bool {
-    let text = read_text(&cache.narinfo(&row.path)).unwrap_or_default();
+    let text = read_narinfo(&cache.narinfo(&row.path)).unwrap_or_default();
     NarInfo::parse(&text).is_ok_and(|found| {
         let there = fs::symlink_metadata(cache.folder.join(&found.url)).is_ok_and(|meta| meta.is_file());
         there && found.info.path == row.path && found.info.nar_hash == row.nar_hash
@@ -110,7 +110,7 @@ fn packed_already(cache: &Cache, row: &Info) -> bool {
 fn pack_one(cache: &Cache, info: &Info) -> io::Result<()> {
     // Where it will be, for a folder can be a volume of its own; what a killed
     // run leaves there is removed with the next bound.
-    let part = tempfile::Builder::new().prefix(".part-").tempfile_in(cache.folder.join("nar"))?;
+    let part = tempfile::Builder::new().prefix(PART).tempfile_in(cache.folder.join("nar"))?;
     let mut encoder = zstd::Encoder::new(Hashing::new(part), LEVEL)?;
     encoder.set_pledged_src_size(Some(info.nar_size))?;
     encoder.include_checksum(true)?;
@@ -125,7 +125,7 @@ fn pack_one(cache: &Cache, info: &Info) -> io::Result<()> {
     let text = NarInfo { info: info.clone(), url }.print((file_hash, file_size));
     // Not synced: what a crash of the machine leaves half-written is refused, and
     // thousands of syncs take minutes.
-    let mut part = tempfile::Builder::new().prefix(".part-").tempfile_in(&cache.folder)?;
+    let mut part = tempfile::Builder::new().prefix(PART).tempfile_in(&cache.folder)?;
     io::Write::write_all(&mut part, text.as_bytes())?;
     fs::set_permissions(part.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
     part.persist(cache.narinfo(&info.path)).map_err(|error| error.error)?;
@@ -238,6 +238,11 @@ pub fn prune(cache: &Cache, max_size: u64, now: u64) -> Result<Pruned, Error> {
         cache,
         used.iter().filter(|(path, _)| !gone.contains(path)).map(|(path, time)| (path, *time)),
     )?;
+    for entry in fs::read_dir(&cache.folder).map_err(FileError::new("read", &cache.folder))?.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(PART) {
+            remove(&entry.path())?;
+        }
+    }
     let folder = cache.folder.join("nar");
     for entry in fs::read_dir(&folder).map_err(FileError::new("read", &folder))?.flatten() {
         if nars.contains(&format!("nar/{}", entry.file_name().to_string_lossy())) {
@@ -269,15 +274,21 @@ fn hand_down(found: &[NarInfo], used: &mut BTreeMap<StorePath, u64>) {
             outputs.entry(deriver).or_default().push(&narinfo.info.path);
         }
     }
-    let mut todo: Vec<(StorePath, u64)> = used.iter().map(|(path, time)| (path.clone(), *time)).collect();
-    while let Some((path, time)) = todo.pop() {
-        let Some(narinfo) = by_path.get(&path) else { continue };
-        for other in narinfo.info.references.iter().chain(outputs.get(&path).into_iter().flatten().copied()) {
-            if let Some(known) = used.get_mut(other)
-                && *known < time
-            {
-                *known = time;
-                todo.push((other.clone(), time));
+    let mut order: Vec<(u64, StorePath)> = used.iter().map(|(path, time)| (*time, path.clone())).collect();
+    order.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
+    // The latest first: whoever comes to a path first has its time, and nobody has to
+    // come again.
+    let mut known: HashSet<&StorePath> = HashSet::new();
+    for (time, path) in &order {
+        let mut todo = vec![path];
+        while let Some(path) = todo.pop() {
+            if !known.insert(path) {
+                continue;
+            }
+            if let Some(narinfo) = by_path.get(path) {
+                used.insert(path.clone(), *time);
+                todo.extend(&narinfo.info.references);
+                todo.extend(outputs.get(path).into_iter().flatten().copied());
             }
         }
     }
@@ -323,12 +334,6 @@ fn seen_in_use(cache: &Cache) -> BTreeSet<StorePath> {
     let mut seen = roots();
     seen.extend(text.lines().filter_map(StorePath::from_base));
     seen
-}
-
-/// Whether the store's file system notes when a file is read.
-fn keeps_access_times() -> bool {
-    let flags = rustix::fs::statvfs(crate::info::STORE).map(|fs| fs.f_flag);
-    flags.is_ok_and(|flags| !flags.contains(rustix::fs::StatVfsMountFlags::NOATIME))
 }
 
 /// Whether a file below `path` was opened since its times were set back.

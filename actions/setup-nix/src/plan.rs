@@ -65,9 +65,15 @@ pub(crate) fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, Erro
         Reuse::SameVersion => found.version == inputs.version,
         Reuse::Never => false,
     };
-    let nix = match machine.nix.as_ref().filter(fits) {
-        Some(found) => Source::Reuse(found.clone()),
-        None => source(inputs, machine)?,
+    let nix = match (machine.nix.as_ref().filter(fits), &machine.elsewhere) {
+        (Some(found), _) => Source::Reuse(found.clone()),
+        (None, None) => source(inputs, machine)?,
+        (None, Some(elsewhere)) => {
+            return Err(Error::Plan {
+                message: format!("{elsewhere}, and an installed Nix works in /nix/store alone"),
+                hint: "unset it, or use the Nix of that store (`reuse: any`)".into(),
+            });
+        }
     };
     let prepare = match &nix {
         Source::Reuse(_) => Vec::new(),
@@ -78,7 +84,8 @@ pub(crate) fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, Erro
     let read_only = machine.store == Access::ReadOnly;
     let ours = machine.store == Access::Ours || machine.root || !reused;
     let restore_as_root = !read_only && !ours && machine.sudo;
-    let usable = !read_only && (ours || restore_as_root) && inputs.no_cache.is_none();
+    let usable = !read_only && (ours || restore_as_root);
+    let usable = usable && inputs.no_cache.is_none() && machine.elsewhere.is_none();
     let cache = if usable { inputs.cache } else { "off" };
     let kvm = inputs.kvm == "true" || (inputs.kvm == "auto" && machine.hosted);
     let os = if machine.system.ends_with("darwin") { "macOS" } else { "Linux" };
@@ -96,6 +103,9 @@ pub(crate) fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, Erro
         restore_as_root,
         cache_why: (!usable && inputs.cache != "off").then(|| match &inputs.no_cache {
             Some(why) => why.clone(),
+            None if machine.elsewhere.is_some() => {
+                format!("{}; it is for /nix/store alone", machine.elsewhere.as_deref().unwrap_or_default())
+            }
             None if read_only => "the store is on a file system that is mounted read-only".into(),
             None => "the store belongs to a daemon or another user, and `sudo -n` is not allowed".into(),
         }),

@@ -145,6 +145,7 @@ mod tests {
             user,
             nix: None,
             store,
+            elsewhere: None,
             daemon: false,
             closed_kvm: true,
             hosted: true,

@@ -1,8 +1,9 @@
 //! From the cache folder into the store.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,14 +15,17 @@ use crate::database::Database;
 use crate::error::Error;
 use crate::estimate::{self, Estimate};
 use crate::folder::{Cache, Refused, open_regular};
-use crate::info::{Content, Info, Keys, NarInfo, StorePath, Trust, content};
+use crate::info::{Content, Info, Keys, NarInfo, STORE, StorePath, Trust, content};
 use crate::nar;
 use crate::parallel::parallel;
-use crate::store::{Staging, hold_garbage_collection, place};
+use crate::store::{Staging, hold_garbage_collection, is_being_made, place};
 
 /// Compressed with more than 8 MiB of history, a NAR is none of ours and could
 /// take any amount of memory.
 const WINDOW: u32 = 23;
+/// The most that a byte of zstd unpacks to: a block of 128 KiB of one byte takes four
+/// (RFC 8878, section 3.1.1.2).
+const RATIO: u64 = 32 << 10;
 
 /// What may be restored.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +65,7 @@ pub fn restore(cache: &Cache, rules: Rules<'_>) -> Result<Restored, Error> {
     }
     let _held = hold_garbage_collection()?;
     let mut database = Database::open(true)?;
-    let valid: HashSet<StorePath> = database.valid()?.into_keys().collect();
+    let mut valid: HashSet<StorePath> = database.valid()?.into_keys().collect();
     let mut wanted = BTreeMap::new();
     for narinfo in found {
         if valid.contains(&narinfo.info.path) {
@@ -72,16 +76,21 @@ pub fn restore(cache: &Cache, rules: Rules<'_>) -> Result<Restored, Error> {
             wanted.insert(narinfo.info.path.clone(), narinfo);
         }
     }
+    restored.refused.extend(bound(&mut wanted, cache));
     restored.refused.extend(close(&mut wanted, &valid));
     if !rules.everything {
         restored.left = estimate::leave(&mut wanted, cache, rules.keys);
     }
 
     let staging = Staging::new()?;
-    let failed = unpack_all(cache, &staging, &wanted);
-    for (path, refused) in failed {
+    for (path, failure) in unpack_all(cache, &staging, &wanted, &mut database) {
         wanted.remove(&path);
-        restored.refused.push(refused);
+        if let Some(refused) = failure {
+            restored.refused.push(refused);
+        } else {
+            restored.present += 1;
+            valid.insert(path);
+        }
     }
     let whole: Vec<StorePath> = wanted.keys().cloned().collect();
     restored.refused.extend(close(&mut wanted, &valid));
@@ -123,34 +132,67 @@ fn trusted(info: &Info, rules: Rules<'_>) -> Result<(), Refused> {
 }
 
 /// Removes from `wanted` what refers to a path that is neither there nor
-/// `valid`, until nothing does.
+/// `valid`, until nothing does. Linear, for a cache can hold a chain of any length.
 fn close(wanted: &mut BTreeMap<StorePath, NarInfo>, valid: &HashSet<StorePath>) -> Vec<Refused> {
-    let mut refused = Vec::new();
-    loop {
-        let lacks = |narinfo: &NarInfo| {
-            let known = |path: &&StorePath| !valid.contains(*path) && !wanted.contains_key(*path);
-            narinfo.info.references.iter().find(known).cloned()
-        };
-        let gone: Vec<(StorePath, StorePath)> =
-            wanted.iter().filter_map(|(path, narinfo)| Some((path.clone(), lacks(narinfo)?))).collect();
-        if gone.is_empty() {
-            return refused;
-        }
-        for (path, missing) in gone {
-            wanted.remove(&path);
-            let why = format!("it refers to {}, which is missing", missing.base());
-            refused.push(Refused::new(path.base(), why));
+    let mut users: HashMap<StorePath, Vec<StorePath>> = HashMap::new();
+    let mut gone: Vec<(StorePath, StorePath)> = Vec::new();
+    for (path, narinfo) in wanted.iter() {
+        for reference in &narinfo.info.references {
+            if wanted.contains_key(reference) {
+                users.entry(reference.clone()).or_default().push(path.clone());
+            } else if !valid.contains(reference) {
+                gone.push((path.clone(), reference.clone()));
+            }
         }
     }
+    let mut refused = Vec::new();
+    while let Some((path, missing)) = gone.pop() {
+        if wanted.remove(&path).is_some() {
+            let why = format!("it refers to {}, which is missing", missing.base());
+            refused.push(Refused::new(path.base(), why));
+            gone.extend(users.remove(&path).into_iter().flatten().map(|user| (user, path.clone())));
+        }
+    }
+    refused
+}
+
+/// Removes from `wanted` what cannot be as large as it promises, and the largest paths
+/// that the disk has no room for: they would fill it before they fail.
+fn bound(wanted: &mut BTreeMap<StorePath, NarInfo>, cache: &Cache) -> Vec<Refused> {
+    let mut refused = Vec::new();
+    let mut room = rustix::fs::statvfs(STORE).map_or(u64::MAX, |fs| fs.f_bavail.saturating_mul(fs.f_frsize));
+    let mut order: Vec<(u64, StorePath)> =
+        wanted.iter().map(|(path, narinfo)| (narinfo.info.nar_size, path.clone())).collect();
+    order.sort_unstable();
+    for (size, path) in order {
+        let file = fs::symlink_metadata(cache.folder.join(&wanted[&path].url)).map_or(0, |meta| meta.len());
+        let why = if file > 0 && size / RATIO > file {
+            Refused::broken(path.base(), format!("{file} compressed bytes cannot be a NAR of {size}"))
+        } else if size > room {
+            Refused::new(path.base(), "the disk has no room for it")
+        } else {
+            room -= size;
+            continue;
+        };
+        refused.push(why);
+        wanted.remove(&path);
+    }
+    refused
 }
 
 /// Unpacks all of `wanted` with every core, the largest first; gives those
-/// that failed, and why.
+/// that failed, and why, and with no reason those that became valid meanwhile.
 fn unpack_all(
     cache: &Cache,
     staging: &Staging,
     wanted: &BTreeMap<StorePath, NarInfo>,
-) -> Vec<(StorePath, Refused)> {
+    database: &mut Database,
+) -> Vec<(StorePath, Option<Refused>)> {
+    let database = Mutex::new(database);
+    let valid = |path: &StorePath| {
+        let database = database.lock().unwrap_or_else(PoisonError::into_inner);
+        database.is_valid(path).map_err(io::Error::other)
+    };
     let mut queue: Vec<&NarInfo> = wanted.values().collect();
     queue.sort_by_key(|narinfo| std::cmp::Reverse(narinfo.info.nar_size));
     let failed = Mutex::new(Vec::new());
@@ -164,6 +206,21 @@ fn unpack_all(
             unpack_one(cache, staging, narinfo)
                 .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", narinfo.url)))
         };
+        // Another process may have built or substituted it since.
+        let result = result.and_then(|from| {
+            if is_being_made(path) {
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, "a Nix process makes it now"));
+            }
+            let place_it =
+                !valid(path).map_err(|error| io::Error::new(io::ErrorKind::ResourceBusy, error))?;
+            if place_it {
+                place(&from, path)?;
+            }
+            Ok(place_it)
+        });
+        if let Ok(false) = result {
+            failed.lock().unwrap_or_else(PoisonError::into_inner).push((path.clone(), None));
+        }
         if let Err(error) = result {
             use io::ErrorKind::{InvalidData, Other, StorageFull, UnexpectedEof};
             full.fetch_or(error.kind() == StorageFull, Ordering::Relaxed);
@@ -173,13 +230,14 @@ fn unpack_all(
             let refused = Refused { broken, ..Refused::new(path.base(), error.to_string()) };
             // Frees its space at once.
             let _ = nar::remove(&staging.path().join(path.base()));
-            failed.lock().unwrap_or_else(PoisonError::into_inner).push((path.clone(), refused));
+            failed.lock().unwrap_or_else(PoisonError::into_inner).push((path.clone(), Some(refused)));
         }
     });
     failed.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn unpack_one(cache: &Cache, staging: &Staging, narinfo: &NarInfo) -> io::Result<()> {
+/// Unpacks one and compares it; gives where it is.
+fn unpack_one(cache: &Cache, staging: &Staging, narinfo: &NarInfo) -> io::Result<PathBuf> {
     let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
     let info = &narinfo.info;
     let to = staging.path().join(info.path.base());
@@ -203,5 +261,38 @@ fn unpack_one(cache: &Cache, staging: &Staging, narinfo: &NarInfo) -> io::Result
         }
         nar::canonicalise(&to)?;
     }
-    place(&to, &info.path)
+    Ok(to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(n: usize) -> StorePath {
+        StorePath::from_base(&format!("{n:032}-x")).unwrap()
+    }
+
+    /// A chain whose last link is missing: to look at all of it again for each link
+    /// would take hours.
+    #[test]
+    fn a_chain_of_any_length_is_left_out_in_linear_time() {
+        let count = 200_000;
+        let link = |n| {
+            let info = Info {
+                path: path(n),
+                nar_hash: [0; 32],
+                nar_size: 1,
+                deriver: None,
+                references: vec![path(n), path(n + 1)],
+                signatures: Vec::new(),
+                ca: None,
+            };
+            (path(n), NarInfo { info, url: "nar/x.nar.zst".into() })
+        };
+        let mut wanted: BTreeMap<_, _> = (0..count).map(link).collect();
+        assert_eq!(close(&mut wanted.clone(), &HashSet::from([path(count)])).len(), 0);
+        let refused = close(&mut wanted, &HashSet::new());
+        assert_eq!((refused.len(), wanted.len()), (count, 0));
+        assert!(refused[0].why.contains(path(count).base()), "{}", refused[0].why);
+    }
 }

@@ -19,6 +19,8 @@ const COPY: Duration = Duration::from_secs(3600);
 /// Held exclusively while garbage is collected, shared by whoever must not lose
 /// paths meanwhile (Nix, `src/libstore/gc.cc`).
 const GC_LOCK: &str = "/nix/var/nix/gc.lock";
+/// Where Nix keeps what it knows of the store.
+pub(crate) const STATE: &str = "/nix/var/nix";
 /// Beside the paths, so that a rename puts one in place; Nix counts it as
 /// garbage if we are killed.
 const STAGING: &str = ".setup-nix";
@@ -130,6 +132,14 @@ fn lock_as(path: &Path, operation: FlockOperation) -> Result<File, FileError> {
     let file = File::from(open.map_err(|error| FileError::new("create", path)(error.into()))?);
     flock(&file, operation).map_err(|error| FileError::new("lock", path)(error.into()))?;
     Ok(file)
+}
+
+/// Whether a Nix process builds or substitutes `path` now: it then holds a lock beside it
+/// (Nix, `src/libstore/pathlocks.cc`).
+pub fn is_being_made(path: &StorePath) -> bool {
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::open(format!("{}.lock", path.full()), flags, Mode::empty());
+    file.is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_err())
 }
 
 /// Puts the complete, unregistered `from` where the store has `path`; what is

@@ -97,3 +97,36 @@ fn a_user_with_sudo_restores_and_saves_beside_a_daemon() {
     let said = text(&output);
     assert!(output.status.success() && !said.contains("was modified"), "{said}");
 }
+
+/// A user who may use `sudo`, with a device and a `udevadm` of the test's own.
+#[test]
+fn kvm_is_opened_when_asked_for_and_closed_again() {
+    let machine = Machine::new();
+    let copy = testkit::tools::command("cp").args(["-a", "/etc"]).arg(machine.folder.path()).status();
+    assert!(copy.unwrap().success());
+    let action = assert_cmd::cargo::cargo_bin!("setup-nix").display();
+    let script = format!(
+        r#"cp '{action}' .; chmod 755 setup-nix; chown nobody /nix .
+        echo 'nobody ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/nobody; chmod 440 /etc/sudoers.d/nobody
+        install -d -o nobody home tmp; install -d /etc/udev/rules.d programs
+        : >kvm; [ -e /dev/kvm ] || : >/dev/kvm; mount --bind kvm /dev/kvm; chmod 600 /dev/kvm
+        rule=/etc/udev/rules.d/99-setup-nix-kvm.rules
+        printf '#!/bin/sh\nif [ -e %s ]; then chmod 666 /dev/kvm; else chmod 600 /dev/kvm; fi\n' $rule >programs/udevadm
+        chmod 755 programs/udevadm; mount --bind programs /usr/local/sbin
+        as_user() {{ setpriv --reuid=nobody --regid=nogroup --clear-groups env HOME=$PWD/home TMPDIR=$PWD/tmp "$@"; }}
+        is() {{ test "$(stat -c %a /dev/kvm)" = "$1"; }}
+        as_user ./setup-nix install; is 600
+        as_user ./setup-nix install --kvm=true; is 666; test -e $rule
+        as_user ./setup-nix save; is 600; test ! -e $rule
+        hosted() {{ as_user env RUNNER_ENVIRONMENT=github-hosted ./setup-nix "$@"; }}
+        hosted install --kvm=false; is 600
+        hosted install; is 666
+        hosted save; is 666"#
+    );
+    for folder in [machine.path("nix"), machine.path("work"), machine.folder.path().to_owned()] {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let output = apart(&machine, &script).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+}

@@ -5,8 +5,8 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::cache::{packed, with_cache};
-use crate::machine::{Machine, text};
+use crate::cache::{narinfo, packed, with_cache};
+use crate::machine::{Machine, tarball, text};
 
 /// What Nix knows of every path, without the time of registration.
 fn known(machine: &Machine) -> Vec<Value> {
@@ -40,7 +40,8 @@ fn a_restored_store_is_the_packed_one() {
     assert!(with("signatures") >= 1 && with("ca") >= 3 && with("deriver") >= 2, "{after:?}");
     let key = first.sh("cat public");
     second.sh(&format!(
-        "nix --extra-experimental-features nix-command store verify --trusted-public-keys '{}' {path}",
+        "nix --extra-experimental-features nix-command store verify --trusted-public-keys '{}' {path}; \
+         nix --extra-experimental-features nix-command store verify --all --no-trust",
         key.trim()
     ));
     let outputs = "nix-store -q --outputs $(nix-store -q --deriver";
@@ -69,6 +70,43 @@ fn garbage_collection_waits_for_a_restore() {
         second.verify();
         let there = second.sh("nix-store --dump-db | grep -c ^/nix/store/.*-sample-.*[0-9]$ || true");
         assert_ne!(there.trim(), "0");
+    }
+}
+
+#[test]
+fn what_another_process_makes_is_left_to_it() {
+    let (first, path) = packed(2);
+    let before = first.sh(&format!("nix-store -q --references {path}")).trim().to_owned();
+    let second = with_cache(&first);
+    // As Nix does while it builds or substitutes a path.
+    let action = assert_cmd::cargo::cargo_bin!("setup-nix").display();
+    let said = second.sh(&format!(
+        "mkdir -p /nix/store {before}; echo half >{before}/half; flock {before}.lock {action} install 2>&1"
+    ));
+    assert!(said.contains("a Nix process makes it now"), "{said}");
+    assert!(second.path(&before[1..]).join("half").exists() && !second.path(&path[1..]).exists(), "{said}");
+    assert!(narinfo(&second, &before).exists(), "the cache is sound: {said}");
+    // Once that is over, what it left counts as nothing.
+    second.done(&["install"]);
+    assert!(second.path(&path[1..]).exists() && !second.path(&before[1..]).join("half").exists());
+    second.verify();
+}
+
+#[test]
+fn garbage_collection_waits_for_an_installation() {
+    let machine = Machine::new();
+    let (file, digest) = tarball(machine.folder.path(), |_| {});
+    for delay in 0..4 {
+        machine.empty();
+        machine.sh("nix-store --init");
+        let mut action = machine.action(&["install", "--reuse=never", "--cache=off"]);
+        action.arg(format!("--tarball={}", file.display())).arg(format!("--sha256={digest}"));
+        let mut install = action.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(100 * delay));
+        machine.sh("nix-store --gc >/dev/null 2>&1");
+        assert!(install.wait().unwrap().success());
+        machine.sh("nix-store --gc >/dev/null 2>&1; /nix/var/nix/gcroots/setup-nix/bin/nix-store --version");
+        machine.verify();
     }
 }
 

@@ -46,7 +46,7 @@ fn an_endless_narinfo_is_not_read() {
         fs::remove_file(&file).unwrap();
         symlink("/dev/zero", file).unwrap();
     });
-    survives("it is longer than", |machine, path| {
+    survives("it is longer than 1048576 bytes", |machine, path| {
         fs::File::options().write(true).open(narinfo(machine, path)).unwrap().set_len(1 << 32).unwrap();
     });
 }
@@ -59,6 +59,49 @@ fn a_size_beyond_all_sizes_is_refused() {
         let size = text.lines().find(|line| line.starts_with("NarSize")).unwrap();
         fs::write(&file, text.replace(size, "NarSize: 18446744073709551615")).unwrap();
     });
+}
+
+/// Gives the path's narinfo another NAR size.
+fn promise(machine: &Machine, path: &str, size: u64) {
+    let file = narinfo(machine, path);
+    let text = fs::read_to_string(&file).unwrap();
+    let line = text.lines().find(|line| line.starts_with("NarSize")).unwrap();
+    fs::write(&file, text.replace(line, &format!("NarSize: {size}"))).unwrap();
+}
+
+#[test]
+fn a_size_that_its_file_cannot_have_is_refused() {
+    survives("compressed bytes cannot be a NAR of", |machine, path| promise(machine, path, 1 << 40));
+}
+
+#[test]
+fn what_the_disk_has_no_room_for_is_not_begun() {
+    let why = "the disk has no room for it";
+    survives(why, |machine, path| {
+        // Large enough for what is promised, so that only the room is missing.
+        let file = fs::File::options().write(true).open(nar(machine, path)).unwrap();
+        file.set_len(1 << 30).unwrap();
+        promise(machine, path, 1 << 40);
+    });
+}
+
+#[test]
+fn a_nar_that_goes_on_beyond_its_size_ends_there() {
+    survives("left out", |machine, path| {
+        let zeros = zstd::encode_all(std::io::Read::take(std::io::repeat(0), 1 << 28), 1).unwrap();
+        let mut bytes = fs::read(nar(machine, path)).unwrap();
+        bytes.extend(zeros);
+        fs::write(nar(machine, path), bytes).unwrap();
+    });
+}
+
+#[test]
+fn what_a_killed_run_left_is_removed() {
+    let (machine, _) = packed(1);
+    let left = [machine.cache().join(".part-a"), machine.cache().join("nar/.part-b")];
+    left.iter().for_each(|file| fs::write(file, "half").unwrap());
+    machine.done(&["save"]);
+    assert!(left.iter().all(|file| !file.exists()));
 }
 
 #[test]
@@ -78,7 +121,9 @@ fn odd_files_beside_the_paths_neither_hang_nor_fail_the_job() {
             machine.sh(&format!("rm -f {0}; {kind} {0}", file.display()));
             machine.done(&["install"]);
             machine.verify();
-            machine.done(&["save"]);
+            let said = machine.done(&["save"]);
+            assert!(!said.contains("is not saved"), "{name}, {kind}: {said}");
+            assert!(fs::symlink_metadata(&file).is_ok_and(|meta| meta.is_file()) || name == "restore-rate");
         }
     }
 }

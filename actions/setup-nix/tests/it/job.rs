@@ -131,6 +131,46 @@ fn what_later_jobs_do_not_build_is_dropped() {
     }
 }
 
+/// Whether `sample` of a first job is in the cache after three that built something else,
+/// on machines whose store is mounted so, with nobody who watches.
+fn stays_unused(mounted: &'static str) -> bool {
+    let (mut machine, path) = packed(1);
+    machine.done(&["save"]);
+    for commit in 1..=3 {
+        let next = Machine { mounted, ..with_cache(&machine) };
+        next.done(&["install"]);
+        next.build(&format!("commit{commit}"), 1);
+        next.done(&["save"]);
+        machine = next;
+    }
+    narinfo(&machine, &path).exists()
+}
+
+#[test]
+fn without_access_times_and_a_watcher_everything_counts_as_used() {
+    assert!(stays_unused("noatime"));
+    assert!(!stays_unused("relatime"));
+}
+
+#[test]
+fn what_is_used_is_seen_without_access_times() {
+    let (mut machine, path) = packed(1);
+    let unused = machine.build("unused", 1);
+    machine.done(&["save"]);
+    for commit in 1..=3 {
+        let next = Machine { mounted: "noatime", ..with_cache(&machine) };
+        let job = format!("job{commit}");
+        step(&next, &job, &["install"], &[]);
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        assert_eq!(next.build("sample", 1), path);
+        next.build(&format!("commit{commit}"), 1);
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        step(&next, &job, &["save"], &[]);
+        machine = next;
+    }
+    assert!(narinfo(&machine, &path).exists() && !narinfo(&machine, &unused).exists());
+}
+
 #[test]
 fn what_is_still_built_stays_however_seldom_it_is_opened() {
     let (mut machine, path) = packed(3);

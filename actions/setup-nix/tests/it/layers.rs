@@ -200,7 +200,22 @@ fn a_layer_that_is_gone_or_damaged_is_a_miss_for_its_paths() {
             }
         }
     };
-    let kinds: [Spoil<'_>; 4] = [&gone, &cut, &linked, &pipes];
+    // One narinfo that was edited, and reads as well as before: the layer is refused whole.
+    let edited = |exchange: &Path, layer: &str| {
+        for entry in fs::read_dir(exchange.join(layer)).unwrap().flatten() {
+            if entry.path().extension().is_some_and(|extension| extension == "narinfo") {
+                let text = fs::read_to_string(entry.path()).unwrap();
+                let text = text.replace("References: \n", &format!("References: {}-x\n", "0".repeat(32)));
+                fs::write(entry.path(), text + "Deriver: unknown-deriver\n").unwrap();
+            }
+        }
+    };
+    let outside = |exchange: &Path, layer: &str| {
+        let victim = exchange.parent().unwrap().join("victim");
+        fs::rename(exchange.join(layer), &victim).unwrap();
+        symlink(victim, exchange.join(layer)).unwrap();
+    };
+    let kinds: [Spoil<'_>; 6] = [&gone, &cut, &linked, &pipes, &edited, &outside];
     for spoil in kinds {
         let mut service = Service::new();
         let job = service.job(|_| {});
@@ -245,7 +260,10 @@ fn a_hostile_index_is_a_miss() {
         String::new(),
         sound[..sound.len() / 2].to_owned(),
         sound.replace(&id, "../../../../../../tmp/x"),
-        sound.replace("\"schema\":1", "\"schema\":2"),
+        sound.replace("\"schema\":2", "\"schema\":3"),
+        // Edited, and still in the right form.
+        sound.replace("\"bytes\":", "\"bytes\":1"),
+        sound.replace("\"tarball\":null", &format!("\"tarball\":\"{}\"", "0".repeat(64))),
         "[".repeat(1_000_000),
     ] {
         fs::write(&index, text).unwrap();

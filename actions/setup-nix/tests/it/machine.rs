@@ -11,6 +11,8 @@ pub(crate) struct Machine {
     pub(crate) folder: tempfile::TempDir,
     /// A folder before all others on PATH.
     pub(crate) first: Option<PathBuf>,
+    /// How `/nix` is mounted.
+    pub(crate) mounted: &'static str,
 }
 
 impl Machine {
@@ -20,7 +22,7 @@ impl Machine {
         for name in ["nix", "home", "work"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
-        Self { folder, first: None }
+        Self { folder, first: None, mounted: "rw" }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -39,8 +41,9 @@ impl Machine {
     /// `program` on this machine.
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = testkit::tools::scrubbed(testkit::tools::path("unshare"));
-        let script = r#"mount --bind "$0" /nix && exec "$@""#;
-        command.args(["-m", "sh", "-c", script]).arg(self.path("nix")).arg(program);
+        let script =
+            format!(r#"mount --bind "$0" /nix && mount -o remount,bind,{} /nix && exec "$@""#, self.mounted);
+        command.args(["-m", "sh", "-c", &script]).arg(self.path("nix")).arg(program);
         command.env("HOME", self.path("home")).env_remove("XDG_CACHE_HOME").env_remove("NIX_PATH");
         command.env("NIX_USER_CONF_FILES", self.path("home/.cache/setup-nix/binary-cache.state/nix.conf"));
         // What runs the tests may be a container without room for a sandbox, and

@@ -21,5 +21,6 @@ testkit::needs_tools! {
     mod packer;
     mod refused;
     mod report;
+    mod settings;
     mod soak;
 }

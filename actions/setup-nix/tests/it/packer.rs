@@ -8,15 +8,17 @@ use std::time::{Duration, Instant};
 use crate::cache::{narinfo, with_cache};
 use crate::machine::{Machine, tarball};
 
+/// Whether a process is a packer of `machine`.
+fn is_packer(machine: &Machine, process: &fs::DirEntry) -> bool {
+    let folder = machine.cache().display().to_string();
+    let read = |name: &str| fs::read(process.path().join(name)).unwrap_or_default();
+    read("cmdline").ends_with(b"setup-nix\0watch\0")
+        && String::from_utf8_lossy(&read("environ")).contains(&folder)
+}
+
 /// Packers of `machine` that run.
 fn packers(machine: &Machine) -> usize {
-    let folder = machine.cache().display().to_string();
-    let read = |entry: &fs::DirEntry, name: &str| fs::read(entry.path().join(name)).unwrap_or_default();
-    let ours = |entry: &fs::DirEntry| {
-        read(entry, "cmdline").ends_with(b"setup-nix\0watch\0")
-            && String::from_utf8_lossy(&read(entry, "environ")).contains(&folder)
-    };
-    fs::read_dir("/proc").unwrap().flatten().filter(ours).count()
+    fs::read_dir("/proc").unwrap().flatten().filter(|entry| is_packer(machine, entry)).count()
 }
 
 fn wait_for(machine: &Machine, count: usize) {
@@ -34,7 +36,9 @@ fn the_packer_ends_with_the_process_that_runs_the_job() {
     let runner = machine.path("runner");
     fs::copy(fs::canonicalize("/bin/sh").unwrap(), &runner).unwrap();
     let action = assert_cmd::cargo::cargo_bin!("setup-nix").display();
-    let script = format!("sh -c 'GITHUB_ACTIONS=true {action} install; :'; touch ready; read -r _; :");
+    let script = format!(
+        "sh -c 'GITHUB_ACTIONS=true INPUT_GITHUB_TOKEN=ghs_own {action} install; :'; touch ready; read -r _; :"
+    );
     let mut command = machine.command(&runner);
     command.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut job = command.spawn().unwrap();
@@ -47,9 +51,19 @@ fn the_packer_ends_with_the_process_that_runs_the_job() {
     wait_for(&machine, 1);
     sleep(Duration::from_secs(2));
     assert_eq!(packers(&machine), 1, "it packs for as long as the job runs");
+    let conf = machine.cache().with_extension("state").join("nix.conf");
+    assert!(fs::read_to_string(&conf).unwrap().contains("github.com=ghs_own"));
+    // The job's own work goes first; and nothing of its environment is there.
+    let packer = fs::read_dir("/proc").unwrap().flatten().find(|entry| is_packer(&machine, entry)).unwrap();
+    let stat = fs::read_to_string(packer.path().join("stat")).unwrap();
+    let nice = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(16).unwrap().to_owned();
+    assert_eq!(nice, "10", "{stat}");
+    assert!(!String::from_utf8_lossy(&fs::read(packer.path().join("environ")).unwrap()).contains("ghs_own"));
+    assert_eq!(fs::read_link(packer.path().join("cwd")).unwrap(), std::path::Path::new("/"));
     job.kill().unwrap();
     job.wait().unwrap();
     wait_for(&machine, 0);
+    assert!(!fs::read_to_string(&conf).unwrap().contains("ghs_own"), "the token ends with the job");
 }
 
 #[test]
