@@ -77,6 +77,14 @@ pub enum InitError {
         /// The project's.
         pyproject: PathBuf,
     },
+    /// A maturin project whose manifest is of a workspace.
+    #[error("`{}` has no `[package]`, but `{}` builds it", manifest.display(), pyproject.display())]
+    NoCrate {
+        /// The manifest.
+        manifest: PathBuf,
+        /// The project's.
+        pyproject: PathBuf,
+    },
     /// `--check`, and the file differs.
     #[error("`{}` is not what `build-wheel init` writes", .0.display())]
     Outdated(PathBuf),
@@ -119,7 +127,9 @@ impl Failure for InitError {
             }
             Self::Markers { .. } => "remove all but one of the parts between these lines".into(),
             Self::Name { .. } => "set `project.name`".into(),
-            Self::NoManifest { .. } => "set `manifest-path` in `[tool.maturin]`".into(),
+            Self::NoManifest { .. } | Self::NoCrate { .. } => {
+                "set `manifest-path` in `[tool.maturin]` to the manifest of the crate".into()
+            }
             Self::Outdated(_) => "run `build-wheel init`; `--dry-run` shows what would change".into(),
         })
     }

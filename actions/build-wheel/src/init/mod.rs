@@ -120,9 +120,7 @@ fn finish(
             std::fs::create_dir_all(parent).map_err(FileError::new("create", parent))?;
         }
         let new = if *path == options.workflow { form.apply(new) } else { new.clone() };
-        // The file that a link leads to, not the link.
-        let place = std::fs::canonicalize(path).unwrap_or_else(|_| path.clone());
-        write_atomic(&place, new.as_bytes())?;
+        write_atomic(&behind_links(path), new.as_bytes())?;
         ui.info(format!("wrote `{}`", path.display()));
     }
     if let Some(above) = repository_above(&options.root) {
@@ -134,6 +132,17 @@ fn finish(
         ));
     }
     Ok(Exit::Done)
+}
+
+/// The file that a link leads to, whether it exists or not.
+fn behind_links(path: &Path) -> PathBuf {
+    if let Ok(found) = std::fs::canonicalize(path) {
+        return found;
+    }
+    match std::fs::read_link(path) {
+        Ok(to) => path.parent().map_or_else(|| to.clone(), |parent| parent.join(&to)),
+        Err(_) => path.to_owned(),
+    }
 }
 
 /// The root of the git repository that a directory is below.

@@ -1,6 +1,6 @@
 //! What the command line says.
 
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use toolkit::Invocation;
 
@@ -55,8 +55,17 @@ impl Options {
             return Err(InitError::Option { option: "repository", expected: "`OWNER/NAME`", found });
         }
         let root = PathBuf::from(input("INPUT_PROJECT").unwrap_or("."));
+        let workflow = option("workflow").map_or(WORKFLOW, String::as_str);
+        let is_below = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+        if !Path::new(workflow).components().all(is_below) {
+            return Err(InitError::Option {
+                option: "workflow",
+                expected: "a path below PROJECT, such as `.github/workflows/release.yml`",
+                found: workflow.to_owned(),
+            });
+        }
         Ok(Self {
-            workflow: root.join(option("workflow").map_or(WORKFLOW, String::as_str)),
+            workflow: root.join(workflow),
             root,
             flake_attr: input("INPUT_FLAKE_ATTR").map(str::to_owned),
             from: option("from-maturin-action").map(PathBuf::from),

@@ -164,6 +164,10 @@ impl Package {
             return Err(InitError::NoManifest { manifest, pyproject });
         }
         let cargo = cargo.unwrap_or_default();
+        if backend == "maturin" && !cargo.contains_key("package") {
+            let pyproject = path.join("pyproject.toml");
+            return Err(InitError::NoCrate { manifest, pyproject });
+        }
         let workspace = workspace_manifest(&manifest)?;
         let bindings =
             if backend == "maturin" { bindings(maturin, &cargo, &workspace) } else { Bindings::Pure };

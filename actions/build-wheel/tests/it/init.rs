@@ -237,6 +237,10 @@ fn a_file_in_another_form_is_up_to_date_and_keeps_it() {
     succeed(&mut init(at, &["--platforms", "x86_64-apple-darwin", "--pin", PIN]));
     assert!(path.is_symlink());
     assert!(std::fs::read_to_string(&elsewhere).unwrap().contains("x86_64-apple-darwin"));
+    std::fs::remove_file(&elsewhere).unwrap();
+    succeed(&mut init(at, &["--pin", PIN]));
+    assert!(path.is_symlink() && elsewhere.is_file());
+    std::fs::remove_file(&path).unwrap();
 
     let twice = format!("{text}{text}");
     std::fs::write(&path, &twice).unwrap();
@@ -390,7 +394,7 @@ fn a_directory_below_the_root_of_a_repository_is_warned_of() {
 fn bad_input_is_an_error_and_loses_nothing() {
     let project = fixture("plain");
     let at = project.path();
-    write(at, &[(WORKFLOW, "name: mine\n"), ("no.yml", "a: ["), ("other.yml", "jobs: {}"), ("empty/x", ""), ("crateless/pyproject.toml", "[build-system]\nbuild-backend = 'maturin'"), ("odd/Cargo.toml", ""), ("odd/pyproject.toml", "[build-system]\nbuild-backend = 'maturin'\n[project]\nname = \"a\\n- b\"")]);
+    write(at, &[(WORKFLOW, "name: mine\n"), ("no.yml", "a: ["), ("other.yml", "jobs: {}"), ("empty/x", ""), ("crateless/pyproject.toml", "[build-system]\nbuild-backend = 'maturin'"), ("odd/Cargo.toml", "[package]"), ("virtual/Cargo.toml", "[workspace]"), ("virtual/pyproject.toml", "[build-system]\nbuild-backend = 'maturin'"), ("odd/pyproject.toml", "[build-system]\nbuild-backend = 'maturin'\n[project]\nname = \"a\\n- b\"")]);
     for (arguments, code, expected) in [
         (&[][..], 1, "exists and was not written by this command"),
         (&["--workflow", "new.yml", "--from-maturin-action", "none.yml"], 3, "`none.yml`"),
@@ -400,6 +404,9 @@ fn bad_input_is_an_error_and_loses_nothing() {
         (&["--repository", "here"], 2, "`--repository`: expected `OWNER/NAME`, found `here`"),
         (&["empty"], 2, "no package to release below `empty`"),
         (&["crateless"], 2, "`crateless/Cargo.toml` is missing"),
+        (&["--workflow", "../new.yml"], 2, "`--workflow`: expected a path below PROJECT"),
+        (&["--workflow", "/new.yml"], 2, "`--workflow`: expected a path below PROJECT"),
+        (&["virtual"], 2, "`virtual/Cargo.toml` has no `[package]`"),
         (&["odd"], 2, "`odd/pyproject.toml`: expected a project name"),
     ] {
         let error = fail(&mut init(at, arguments), code);
