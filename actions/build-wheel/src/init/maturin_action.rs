@@ -171,8 +171,20 @@ fn changed_directory(line: &str, above: Option<&str>) -> Option<(String, bool)> 
         None => (change, true),
     };
     let path = path.trim().trim_matches(['"', '\'']);
-    let joined = above.map_or_else(|| path.to_owned(), |above| format!("{above}/{path}"));
-    (!path.contains(['$', ';', '|'])).then_some((joined, is_line))
+    (!path.contains(['$', ';', '|'])).then_some((below(above, path), is_line))
+}
+
+/// A path from where another one leads to, without `.` and `..`.
+fn below(above: Option<&str>, path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in above.unwrap_or_default().split('/').chain(path.split('/')) {
+        match part {
+            "" | "." => {}
+            ".." if !parts.is_empty() => drop(parts.pop()),
+            other => parts.push(other),
+        }
+    }
+    if parts.is_empty() { ".".to_owned() } else { parts.join("/") }
 }
 
 /// Where a step's commands run: what it says, or the default of its job or
@@ -212,9 +224,8 @@ fn options(args: &str, place: &str, request: &mut Request, out: &mut Translation
             "--manylinux" | "--compatibility" => request.manylinux = value(),
             "--manifest-path" | "-m" => {
                 let path = value();
-                let directory = path.strip_suffix("Cargo.toml").unwrap_or(&path).trim_end_matches('/');
-                request.directory =
-                    Some(if directory.is_empty() { ".".to_owned() } else { directory.to_owned() });
+                let directory = path.strip_suffix("Cargo.toml").unwrap_or(&path);
+                request.directory = Some(below(request.directory.as_deref(), directory));
             }
             "--no-sdist" => request.with_sdist = false,
             // How it uploads.
