@@ -31,6 +31,7 @@ FOREIGN = {
         "nix-store",
         "pip",
         "pipx",
+        "pre-commit",
         "pypi-server",
         "pytest",
         "python",

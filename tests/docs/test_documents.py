@@ -107,7 +107,7 @@ def test_rules_exist(document: Document, binaries: Path) -> None:
 def test_options_exist(document: Document, binaries: Path, xtask: Path, ht: Path) -> None:
     known = set(FOREIGN_OPTIONS) | {"--help", "--version"}
     for action in ACTIONS:
-        known |= {f"--{name}" for name in inputs(binaries, action)}
+        known |= {f"--{name}" for name in [*inputs(binaries, action), "generate"]}
     for action, command in (("verify-dist", "installs"), ("build-wheel", "init")):
         text = help_of(binaries / action, command)
         known |= set(re.findall(r"(?<!\S)(--[a-z][\w-]*)", text))

@@ -2,111 +2,20 @@
 
 import hashlib
 import json
-import os
 import subprocess
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from package_index import Index
+from packed import TARGET, Release, repaired
 from released import ACTIONS
 
-TARGET = "x86_64-unknown-linux-musl"
 STATIC = """#include <stdio.h>
 int main(int argc, char **argv) { puts(argc > 2 ? argv[2] : "program 1.0"); return 0; }
 """
-
-
-@dataclass
-class Release:
-    """What the job `wheels` of actions-release.yml finds, and its command."""
-
-    root: Path
-    folder: Path
-    env: dict[str, str]
-    version: str
-
-    def pins(self, programs: Path, target: str = TARGET) -> dict[str, str]:
-        """Fills binaries.json with the hashes of programs, and returns these."""
-        hashes = {
-            action: hashlib.sha256((programs / action).read_bytes()).hexdigest()
-            for action in ACTIONS
-        }
-        entries = {f"{action} {target}": {"sha256": digest} for action, digest in hashes.items()}
-        pins = {"schema": 1, "version": self.version, "binaries": entries}
-        (self.folder / "actions/binaries.json").write_text(json.dumps(pins))
-        return hashes
-
-    def download(self, programs: Path, target: str = TARGET) -> None:
-        """The files as `gh release download` leaves them, not executable."""
-        place = self.folder / "binaries"
-        place.mkdir(exist_ok=True)
-        for action in ACTIONS:
-            file = place / f"{action}-{target}"
-            file.write_bytes((programs / action).read_bytes())
-            file.chmod(0o644)
-
-    def pack(self, target: str = TARGET) -> "subprocess.CompletedProcess[str]":
-        """The step `Pack`, as the workflow has it."""
-        workflow = yaml.safe_load((self.root / ".github/workflows/actions-release.yml").read_text())
-        (step,) = (one for one in workflow["jobs"]["wheels"]["steps"] if one.get("id") == "pack")
-        return subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", step["run"]],
-            cwd=self.folder,
-            env=self.env | {"TARGET": target},
-            capture_output=True,
-            text=True,
-        )
-
-    def wheel(self) -> Path:
-        """The packed wheel, by the step's output."""
-        lines = (self.folder / "outputs").read_text().splitlines()
-        return self.folder / lines[-1].removeprefix("wheel=")
-
-
-@pytest.fixture(scope="session")
-def xtask(root: Path, target: Path, clean_env: dict[str, str]) -> Path:
-    command = ["cargo", "build", "--quiet", "--locked", "--workspace", "--bin", "xtask"]
-    subprocess.run(command, cwd=root, env=clean_env | {"CARGO_TARGET_DIR": str(target)}, check=True)
-    return target / "debug/xtask"
-
-
-@pytest.fixture
-def release(root: Path, xtask: Path, clean_env: dict[str, str], tmp_path: Path) -> Release:
-    folder = tmp_path / "checkout"
-    tools = tmp_path / "bin"
-    for place in (folder / "xtask", folder / "actions", tools):
-        place.mkdir(parents=True)
-    for file in ("LICENSE", "actions/THIRD-PARTY-LICENSES.txt", "actions/wheel-actions.md"):
-        (folder / file).write_bytes((root / file).read_bytes())
-    (tools / "cargo").write_text(f'#!/bin/sh\n[ "$1" = xtask ] && shift && exec "{xtask}" "$@"\n')
-    (tools / "rustup").write_text("#!/bin/sh\n")
-    for tool in tools.iterdir():
-        tool.chmod(0o755)
-    done = subprocess.run([xtask, "--version"], capture_output=True, text=True, check=True)
-    env = clean_env | {
-        "PATH": f"{tools}:{os.environ['PATH']}",
-        "CARGO_MANIFEST_DIR": str(folder / "xtask"),
-        "RUSTUP_TOOLCHAIN": "1.0.0",
-        "GITHUB_SERVER_URL": "https://github.com",
-        "GITHUB_REPOSITORY": "octo/wheels",
-        "GITHUB_OUTPUT": str(folder / "outputs"),
-    }
-    env.pop("CARGO_TARGET_DIR", None)
-    return Release(root, folder, env, done.stdout.split()[-1])
-
-
-def repaired(binaries: Path, wheel: Path, place: Path, env: dict[str, str]) -> Path:
-    """The wheel after build-wheel, with the inputs of the workflow."""
-    command = [binaries / "build-wheel", wheel, "--backend", "wheel", "--out-dir", place / "dist"]
-    command += ["--report-path", place / "build-report.json", "--source-date-epoch", "1790000000"]
-    done = subprocess.run(command, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    (built,) = (place / "dist").iterdir()
-    return built
 
 
 def verdict(binaries: Path, dist: Path, *args: str) -> dict[str, Any]:
@@ -118,18 +27,14 @@ def verdict(binaries: Path, dist: Path, *args: str) -> dict[str, Any]:
 
 
 def test_the_very_bytes_of_the_release_are_published_once(
-    release: Release, binaries: Path, tools: Path, index: Index, tmp_path: Path
+    checkout: Release, wheel: Path, binaries: Path, tools: Path, index: Index, tmp_path: Path
 ) -> None:
-    hashes = release.pins(binaries)
-    release.download(binaries)
-    done = release.pack()
-    assert done.returncode == 0, done.stderr
+    release, place = checkout, wheel.parent.parent
     first = release.wheel().read_bytes()
     assert release.pack().returncode == 0
     assert release.wheel().read_bytes() == first, "packed again, it has the same bytes"
-
-    wheel = repaired(binaries, release.wheel(), tmp_path / "one", release.env)
     again = repaired(binaries, release.wheel(), tmp_path / "two", release.env)
+    hashes = release.pins(binaries)
     assert (wheel.name, wheel.read_bytes()) == (again.name, again.read_bytes())
     data = f"wheel_actions-{release.version}.data"
     with zipfile.ZipFile(wheel) as archive:
@@ -148,7 +53,7 @@ def test_the_very_bytes_of_the_release_are_published_once(
     done = subprocess.run(twine, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
-    results = [publish(binaries, tmp_path / "one", index, release.env) for _ in range(2)]
+    results = [publish(binaries, place, index, release.env) for _ in range(2)]
     assert results == ["published", "unchanged"]
     command = [tools / "test/bin/uvx", "--no-config", "--no-cache", "--default-index"]
     command += [f"{index.url}simple/", "--from", "wheel-actions", "verify-dist", wheel.parent]

@@ -28,9 +28,13 @@ def test_each_release_pins_its_own_commit(root: Path, tmp_path: Path) -> None:
         "<!-- until the first release -->\nThere is none.\n<!-- end -->\nEnd.\n"
     )
     (tmp_path / "a.md").write_text(text)
+    address = 'repository = "https://github.com/<owner>/<repo>"\n'
+    (tmp_path / "Cargo.toml").write_text(f"# The first release writes it.\n{address}")
     (tmp_path / "b.md").write_text("nothing")
     run("git", "add", ".", cwd=tmp_path)
-    assert pin(root, tmp_path, "v1.0.0", COMMIT) == ["a.md"]
+    assert pin(root, tmp_path, "v1.0.0", COMMIT) == ["Cargo.toml", "a.md"]
+    manifest = (tmp_path / "Cargo.toml").read_text()
+    assert manifest == 'repository = "https://github.com/octo/wheels"\n'
     first = (tmp_path / "a.md").read_text()
     assert first == (
         f"uses: octo/wheels/actions/publish@{COMMIT} # v1.0.0\n"

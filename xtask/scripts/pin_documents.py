@@ -2,7 +2,8 @@
 
 In each Markdown file, `uses: …/actions/NAME@…` of this repository gets the name, the
 commit and the version; so do pins of an earlier release. What is written between
-`<!-- until the first release -->` and `<!-- end -->` goes.
+`<!-- until the first release -->` and `<!-- end -->` goes. Cargo.toml gets the
+repository's address, which `cargo binstall` downloads from.
 """
 
 import re
@@ -28,6 +29,11 @@ def main() -> None:
     if len(sys.argv) != 4 or not re.fullmatch(r"[0-9a-f]{40}", sys.argv[3]):
         sys.exit("usage: pin_documents.py REPOSITORY TAG COMMIT")
     repository, tag, commit = sys.argv[1:]
+    manifest = Path("Cargo.toml")
+    if manifest.is_file() and "<owner>/<repo>" in (old := manifest.read_text()):
+        new = old.replace("# The first release writes it.\n", "")
+        manifest.write_text(new.replace("<owner>/<repo>", repository))
+        print(manifest)
     names = subprocess.run(["git", "ls-files", "*.md"], capture_output=True, text=True, check=True)
     for path in map(Path, names.stdout.splitlines()):
         old = path.read_text()

@@ -42,6 +42,7 @@ pub(crate) fn set_up_tests(shell: &Shell) -> Result<(), Error> {
     let _lock = alone(shell, &directory(shell))?;
     environment(shell, "release")?;
     environment(shell, "test")?;
+    environment(shell, "pre-commit")?;
     build_requirements(shell)?;
     debian(shell)?;
     actionlint(shell)?;

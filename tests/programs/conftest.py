@@ -1,0 +1,63 @@
+"""A checkout of a release, to pack wheels from."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from packed import Release, repaired
+
+
+@pytest.fixture(scope="session")
+def xtask(root: Path, target: Path, clean_env: dict[str, str]) -> Path:
+    command = ["cargo", "build", "--quiet", "--locked", "--workspace", "--bin", "xtask"]
+    subprocess.run(command, cwd=root, env=clean_env | {"CARGO_TARGET_DIR": str(target)}, check=True)
+    return target / "debug/xtask"
+
+
+@pytest.fixture
+def release(root: Path, xtask: Path, clean_env: dict[str, str], tmp_path: Path) -> Release:
+    """A checkout of one test's own."""
+    return made(root, xtask, clean_env, tmp_path)
+
+
+def made(root: Path, xtask: Path, clean_env: dict[str, str], tmp_path: Path) -> Release:
+    folder = tmp_path / "checkout"
+    tools = tmp_path / "bin"
+    for place in (folder / "xtask", folder / "actions", tools):
+        place.mkdir(parents=True)
+    for file in ("LICENSE", "actions/THIRD-PARTY-LICENSES.txt", "actions/wheel-actions.md"):
+        (folder / file).write_bytes((root / file).read_bytes())
+    (tools / "cargo").write_text(f'#!/bin/sh\n[ "$1" = xtask ] && shift && exec "{xtask}" "$@"\n')
+    (tools / "rustup").write_text("#!/bin/sh\n")
+    for tool in tools.iterdir():
+        tool.chmod(0o755)
+    done = subprocess.run([xtask, "--version"], capture_output=True, text=True, check=True)
+    env = clean_env | {
+        "PATH": f"{tools}:{os.environ['PATH']}",
+        "CARGO_MANIFEST_DIR": str(folder / "xtask"),
+        "RUSTUP_TOOLCHAIN": "1.0.0",
+        "GITHUB_SERVER_URL": "https://github.com",
+        "GITHUB_REPOSITORY": "octo/wheels",
+        "GITHUB_OUTPUT": str(folder / "outputs"),
+    }
+    env.pop("CARGO_TARGET_DIR", None)
+    return Release(root, folder, env, done.stdout.split()[-1])
+
+
+@pytest.fixture(scope="session")
+def checkout(
+    root: Path, xtask: Path, clean_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Release:
+    """A checkout that several tests read."""
+    return made(root, xtask, clean_env, tmp_path_factory.mktemp("release"))
+
+
+@pytest.fixture(scope="session")
+def wheel(checkout: Release, binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this machine's programs, ready to publish."""
+    checkout.pins(binaries)
+    checkout.download(binaries)
+    done = checkout.pack()
+    assert done.returncode == 0, done.stderr
+    return repaired(binaries, checkout.wheel(), tmp_path_factory.mktemp("wheel"), checkout.env)
