@@ -6,13 +6,13 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use toolkit::{FileError, error_chain, interrupted};
+use toolkit::{FileError, error_chain, interrupted, write_atomic};
 
 use crate::error::Error;
 use crate::folder::Cache;
 use crate::inputs::STATE;
 use crate::pack::{SEEN, database_stamp, pack, stop_file};
-use crate::work::{PACKED, Work};
+use crate::work::{LAST, PACKED, Work};
 use crate::{job, seen};
 
 /// How often the background packer looks for new paths.
@@ -30,6 +30,7 @@ impl Work<'_> {
             let _ = fs::remove_file(stop_file(&cache));
             let log = fs::File::create(cache.state.join("packer.log"))?;
             let _ = fs::remove_file(cache.state.join(SEEN));
+            let _ = fs::remove_file(cache.state.join(LAST));
             // The job's own work goes first, from the first moment on.
             let mut command = Command::new("nice");
             command.args(["-n", "10"]).arg(std::env::current_exe()?).arg("watch");
@@ -69,7 +70,7 @@ impl Work<'_> {
             follow_use(&cache.state.join(SEEN));
         }
         let start = Instant::now();
-        let (mut stamp, mut last) = (Vec::new(), 0);
+        let (mut stamp, mut last, mut all) = (Vec::new(), 0, true);
         while !stop() && start.elapsed().as_secs() < LONGEST {
             let now = database_stamp();
             if packs && now != stamp {
@@ -77,6 +78,10 @@ impl Work<'_> {
                     Ok(packed) => {
                         let _ = writeln!(log, "{} {}", packed.paths, packed.bytes);
                         last = packed.last;
+                        all &= packed.refused.is_empty() && !stop();
+                        if all {
+                            let _ = write_atomic(&cache.state.join(LAST), last.to_string().as_bytes());
+                        }
                     }
                     Err(error) => self.ui.info(format!("not packed: {}", error_chain(&error))),
                 }

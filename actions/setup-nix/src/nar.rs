@@ -76,17 +76,19 @@ impl<T: Write> Write for Hashing<T> {
 }
 
 /// Unpacks the archive `from` to `to`, which must not exist, in the store's
-/// canonical form; gives digest and size of all that was read. On an error
-/// `to` is left half-made for the caller to remove.
-pub fn unpack(from: impl Read, to: &Path) -> io::Result<(Sha256Bytes, u64)> {
+/// canonical form; gives digest and size of all that was read. `size` is the one
+/// expected. On an error `to` is left half-made for the caller to remove.
+pub fn unpack(from: impl Read, size: u64, to: &Path) -> io::Result<(Sha256Bytes, u64)> {
     // Files then have the store's permissions from their creation.
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
     let (Some(parent), Some(name)) = (to.parent(), to.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
     let parent = open(parent, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    // A megabyte, so that the hash runs over long pieces.
-    let mut reader = Unpacker { from: io::BufReader::with_capacity(1 << 20, Hashing::new(from)) };
+    // A megabyte, so that the hash runs over long pieces; less for small archives, because
+    // all of it is zeroed first.
+    let capacity = usize::try_from(size).unwrap_or(usize::MAX).clamp(1 << 12, 1 << 20);
+    let mut reader = Unpacker { from: io::BufReader::with_capacity(capacity, Hashing::new(from)) };
     reader.expect("nix-archive-1")?;
     reader.node(parent.as_fd(), name, 0)?;
     if reader.from.read(&mut [0])? != 0 {
@@ -362,7 +364,7 @@ mod tests {
         assert!(nix.status.success());
         assert_eq!(bytes, nix.stdout);
         let copy = folder.path().join("copy");
-        assert_eq!(unpack(&bytes[..], &copy).unwrap(), (digest, size));
+        assert_eq!(unpack(&bytes[..], size, &copy).unwrap(), (digest, size));
         assert_eq!(dump(&copy, Vec::new()).unwrap().0, bytes);
         remove(&copy).unwrap();
         assert!(!copy.exists());
@@ -374,9 +376,9 @@ mod tests {
         let (bytes, ..) = dump(&sample(folder.path()), Vec::new()).unwrap();
         for end in (0..bytes.len()).step_by(8) {
             let copy = folder.path().join(format!("copy{end}"));
-            assert!(unpack(&bytes[..end], &copy).is_err(), "cut at {end}");
+            assert!(unpack(&bytes[..end], 1 << 20, &copy).is_err(), "cut at {end}");
         }
-        assert!(unpack(&[&bytes[..], b"x"].concat()[..], &folder.path().join("longer")).is_err());
+        assert!(unpack(&[&bytes[..], b"x"].concat()[..], 0, &folder.path().join("longer")).is_err());
     }
 
     #[test]
@@ -388,7 +390,7 @@ mod tests {
             for word in words.into_iter().chain(["(", "type", "regular", ")", ")", ")"]) {
                 string(&mut bytes, word.as_bytes()).unwrap();
             }
-            let error = unpack(&bytes[..], &folder.path().join("to")).unwrap_err().to_string();
+            let error = unpack(&bytes[..], 0, &folder.path().join("to")).unwrap_err().to_string();
             assert!(error.contains("the name"), "{name:?}: {error}");
         }
     }

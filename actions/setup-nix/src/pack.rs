@@ -11,7 +11,7 @@ use pydist::digest::{hex, sha256};
 use serde::Serialize;
 use toolkit::FileError;
 
-use crate::database::Database;
+use crate::database::{Database, Registered};
 use crate::error::Error;
 use crate::folder::{Cache, PART, Refused, read_narinfo, read_text};
 use crate::info::{Info, NarInfo, StorePath};
@@ -56,7 +56,12 @@ pub fn pack(
 ) -> Result<Packed, Error> {
     cache.create()?;
     let _lock = cache.lock()?;
-    let registered = Database::open(false)?.after(since)?;
+    let database = Database::open(false)?;
+    let mut registered = database.after(since)?;
+    if since > 0 && !is_closed(cache, &registered) {
+        // They refer to what was left to Nix's tarball so far.
+        registered = database.after(0)?;
+    }
     let mut packed = Packed { last: registered.last().map_or(since, |row| row.id), ..Packed::default() };
     let rows: Vec<Info> = registered.into_iter().map(|row| row.info).collect();
     let own = only_of_nix(&rows, &nix_paths(bin));
@@ -94,6 +99,13 @@ pub fn pack(
         }
     });
     Ok(packed)
+}
+
+/// Whether all that `rows` refer to is among them or in the cache.
+fn is_closed(cache: &Cache, rows: &[Registered]) -> bool {
+    let new: HashSet<&StorePath> = rows.iter().map(|row| &row.info.path).collect();
+    let mut references = rows.iter().flat_map(|row| &row.info.references);
+    references.all(|path| new.contains(path) || cache.narinfo(path).exists())
 }
 
 /// Whether the cache has `row` with this content: an unsigned path can have been

@@ -191,7 +191,7 @@ fn unpack_all(
     let database = Mutex::new(database);
     let valid = |path: &StorePath| {
         let database = database.lock().unwrap_or_else(PoisonError::into_inner);
-        database.is_valid(path).map_err(io::Error::other)
+        database.is_valid(path).map_err(|error| io::Error::new(io::ErrorKind::ResourceBusy, error))
     };
     let mut queue: Vec<&NarInfo> = wanted.values().collect();
     queue.sort_by_key(|narinfo| std::cmp::Reverse(narinfo.info.nar_size));
@@ -211,8 +211,7 @@ fn unpack_all(
             if is_being_made(path) {
                 return Err(io::Error::new(io::ErrorKind::ResourceBusy, "a Nix process makes it now"));
             }
-            let place_it =
-                !valid(path).map_err(|error| io::Error::new(io::ErrorKind::ResourceBusy, error))?;
+            let place_it = fs::symlink_metadata(path.path()).is_err() || !valid(path)?;
             if place_it {
                 place(&from, path)?;
             }
@@ -250,7 +249,7 @@ fn unpack_one(cache: &Cache, staging: &Staging, narinfo: &NarInfo) -> io::Result
     let mut decoder = zstd::Decoder::new(file)?;
     decoder.window_log_max(WINDOW)?;
     let decoder = io::Read::take(decoder, info.nar_size + 1);
-    let (hash, size) = nar::unpack(decoder, &to)?;
+    let (hash, size) = nar::unpack(decoder, info.nar_size, &to)?;
     if (hash, size) != (info.nar_hash, info.nar_size) {
         return Err(wrong("its NAR has not the hash that its narinfo promises"));
     }

@@ -13,7 +13,7 @@ use crate::info::StorePath;
 use crate::layers::{Exchange, Staged};
 use crate::pack::{pack, prune, stop_file};
 use crate::report::{self, Saved};
-use crate::work::{FIRST, Phases, RESTORED_SET, Work};
+use crate::work::{FIRST, LAST, Phases, RESTORED_SET, Work};
 
 impl Work<'_> {
     /// One pass.
@@ -68,7 +68,10 @@ impl Work<'_> {
             let found = self.found()?;
             cache.create()?;
             let packed = phases.time("pack the rest", || {
-                let packed = pack(&cache, &found.bin, 0, &interrupted)?;
+                // From where the background packer ended.
+                let last = fs::read_to_string(cache.state.join(LAST)).unwrap_or_default();
+                let since = last.trim().parse().unwrap_or(0);
+                let packed = pack(&cache, &found.bin, since, &interrupted)?;
                 let bytes = packed.bytes;
                 Ok((packed, bytes))
             })?;

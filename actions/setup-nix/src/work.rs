@@ -18,11 +18,12 @@ use crate::report::{Phase, Target};
 use crate::store::Store;
 
 /// Files of the job's own directory: what the background packer did; the set of
-/// paths that was restored; the last registration before the job's own; that
-/// `/dev/kvm` was opened.
+/// paths that was restored; the last registration before the job's own; the last one
+/// up to which everything is packed; that `/dev/kvm` was opened.
 pub(crate) const PACKED: &str = "packed";
 pub(crate) const RESTORED_SET: &str = "restored-set";
 pub(crate) const FIRST: &str = "first";
+pub(crate) const LAST: &str = "last-packed";
 pub(crate) const KVM: &str = "kvm";
 
 /// All that a command needs.

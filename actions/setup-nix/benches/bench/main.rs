@@ -150,6 +150,7 @@ fn main() {
     let packs = [run(first.action(&["pack"]))];
     save(&mut table, &first, &archive, rounds, &packs);
     restore(&mut table, &first, &archive, rounds, &packs);
+    many(&mut table);
     table.print();
 }
 
@@ -268,4 +269,29 @@ fn restore(table: &mut Table, first: &Machine, archive: &Path, rounds: usize, pa
     );
     let memory = format!("{} and {}", megabytes(peak(&ours)), megabytes(peak(packs)));
     table.row("memory to restore and to pack", memory, "–", String::new(), "≤ 256 MB");
+}
+
+/// A store of many small paths.
+fn many(table: &mut Table) {
+    let first = Disk::new();
+    first.done(&["install"]);
+    first.sh("mkdir many; cd many; seq 20000 | while read -r n; do echo $n >file$n; done; \
+         printf 'file%s\\n' $(seq 20000) | xargs -n 2000 nix-store --add >/dev/null");
+    let mut row = |what: &str, run: Run, bar: &str| {
+        table.row(&format!("20,000 paths: {what}"), seconds(run.seconds), "–", String::new(), bar);
+    };
+    row("packing them", run(first.action(&["pack"])), "≤ 10 s");
+    let in_job = |args: &[&str]| {
+        let mut action = first.action(args);
+        action.env("GITHUB_ACTIONS", "true").env("RUNNER_TEMP", first.path("tmp"));
+        action
+    };
+    run(in_job(&["install"]));
+    while !first.path("tmp/setup-nix/last-packed").exists() {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    first.sh("echo one >one; nix-store --add one");
+    row("the end of a job with one more", run(in_job(&["save"])), "≤ 1 s");
+    let second = Disk::new();
+    row("restoring them", run(with_cache(&second, &first, &["install"])), "≤ 2 s");
 }

@@ -6,7 +6,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::cache::{narinfo, with_cache};
-use crate::machine::{Machine, tarball};
+use crate::machine::{Machine, tarball, text};
 
 /// Whether a process is a packer of `machine`.
 fn is_packer(machine: &Machine, process: &fs::DirEntry) -> bool {
@@ -99,4 +99,50 @@ fn what_only_nix_needs_is_left_to_its_tarball() {
     third.done(&["install"]);
     assert!(third.path(&user[1..]).exists() && third.path(&nix[1..]).exists());
     third.verify();
+}
+
+/// The end of a job looks at what was registered since the packer's last pass; what that
+/// refers to is packed too, although it was left to the tarball before.
+#[test]
+fn a_save_packs_what_the_packer_has_not_seen() {
+    let machine = Machine::new();
+    let (file, digest) = tarball(machine.folder.path(), |_| {});
+    let step = |args: &[&str]| {
+        let mut action = machine.action(args);
+        action.env("GITHUB_ACTIONS", "true").env("RUNNER_TEMP", machine.path("tmp"));
+        let output = action.output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        text(&output)
+    };
+    step(&[
+        "install",
+        "--reuse=never",
+        &format!("--tarball={}", file.display()),
+        &format!("--sha256={digest}"),
+    ]);
+    machine.use_conf(&machine.path("tmp"));
+    let last = machine.path("tmp/setup-nix/last-packed");
+    let early = machine.build("early", 2);
+    let start = Instant::now();
+    while !narinfo(&machine, &early).exists() || !last.exists() {
+        assert!(start.elapsed() < Duration::from_secs(60));
+        sleep(Duration::from_millis(50));
+    }
+    fs::write(machine.path("tmp/setup-nix/stop"), "").unwrap();
+    wait_for(&machine, 0);
+    let nix = machine.sh("readlink /nix/var/nix/gcroots/setup-nix").trim().to_owned();
+    let late = machine.build("late", 1);
+    step(&["save"]);
+    assert!(narinfo(&machine, &late).exists() && !narinfo(&machine, &nix).exists());
+    fs::write(
+        machine.path("work/user.nix"),
+        format!(
+            r#"derivation {{ name = "user"; system = builtins.currentSystem; builder = "/bin/sh";
+               nix = builtins.storePath "{nix}"; args = [ "-c" "echo $nix >$out" ]; }}"#
+        ),
+    )
+    .unwrap();
+    let user = machine.sh("nix-build --no-out-link user.nix 2>/dev/null").trim().to_owned();
+    step(&["save"]);
+    assert!(narinfo(&machine, &nix).exists() && narinfo(&machine, &user).exists());
 }
