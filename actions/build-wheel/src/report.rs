@@ -1,6 +1,7 @@
 //! From an outcome to outputs, summary and the JSON report.
 
 use pydist::filename::DistName;
+use pydist::name::ProjectName;
 use pydist::tags::Tag;
 use serde::Serialize;
 use toolkit::{FileError, Summary, Ui, write_atomic};
@@ -23,7 +24,7 @@ struct Report<'a> {
     plan: &'a Plan,
     #[serde(flatten)]
     first: Entry<'a>,
-    package: String,
+    package: ProjectName,
     version: &'a str,
     artifact_name: String,
     distributions: Vec<Entry<'a>>,
@@ -104,7 +105,7 @@ pub(crate) fn report(plan: &Plan, outcome: &RunResult, ui: &Ui) -> Result<(), Fi
         ui.output(name, if all.len() == 1 { line(first) } else { String::new() })?;
         ui.output(&format!("{name}s"), lines(line))?;
     }
-    ui.output("package", &report.package)?;
+    ui.output("package", report.package.as_str())?;
     ui.output("version", report.version)?;
     let mut tags: Vec<&str> = Vec::new();
     for tag in report.distributions.iter().flat_map(|one| &one.tags) {

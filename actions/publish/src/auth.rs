@@ -1,6 +1,7 @@
 //! What authorises an upload: a password or token, or an identity that the
 //! index exchanges for a token (trusted publishing).
 
+use pydist::name::ProjectName;
 use std::time::{Duration, Instant};
 
 use index::{Basic, Client, HttpError, Index, Retryable, Verdict};
@@ -31,7 +32,7 @@ pub struct Trusted<'a> {
     index: &'a Index,
     allowed: Option<&'a str>,
     provider: IdentityProvider,
-    new: Vec<String>,
+    new: Vec<ProjectName>,
     token: Mutex<Option<(Basic, Instant)>>,
 }
 
@@ -54,7 +55,7 @@ impl<'a> Trusted<'a> {
         index: &'a Index,
         allowed: Option<&'a str>,
         provider: IdentityProvider,
-        new: Vec<String>,
+        new: Vec<ProjectName>,
     ) -> Self {
         Self { client, ui, index, allowed, provider, new, token: Mutex::new(None) }
     }

@@ -5,6 +5,7 @@ mod auth;
 use std::path::PathBuf;
 
 use index::HttpError;
+use pydist::name::ProjectName;
 use toolkit::{Exit, Failure, FileError, InputErrors};
 
 use crate::advice::{self, Problem};
@@ -62,7 +63,7 @@ pub enum Error {
         /// The index.
         index: String,
         /// The project.
-        project: String,
+        project: ProjectName,
         /// Why.
         source: HttpError,
     },
@@ -83,7 +84,7 @@ pub enum Error {
         /// The index.
         index: String,
         /// The projects.
-        projects: Vec<String>,
+        projects: Vec<ProjectName>,
         /// Where a pending publisher is registered.
         page: Option<String>,
     },
@@ -219,9 +220,9 @@ impl Failure for Error {
     }
 }
 
-fn new_projects(index: &str, projects: &[String], page: Option<&str>) -> String {
+fn new_projects(index: &str, projects: &[ProjectName], page: Option<&str>) -> String {
     let page = page.map(|page| format!(" at {page}")).unwrap_or_default();
-    let first = projects.first().map_or("", String::as_str);
+    let first = projects.first().map_or("", ProjectName::as_str);
     format!(
         "register a pending publisher for `{first}`{page} and publish it alone (`paths`, `manifest: none` or its \
          own manifest); then do the same for the next one. An owner can also create a project on {index} by \

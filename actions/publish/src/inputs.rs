@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use index::Index;
-use pydist::name;
+use pydist::name::ProjectName;
 use toolkit::{Env, InputErrors, Reader, Secret};
 
 pub use choices::{Attestations, Depth, ReleaseMode};
@@ -22,8 +22,8 @@ pub struct Files {
     pub manifest: Option<PathBuf>,
     /// What the manifest's sha256 must be.
     pub manifest_sha256: Option<String>,
-    /// Normalised names in the order given.
-    pub order: Vec<String>,
+    /// Projects in the order given.
+    pub order: Vec<ProjectName>,
     /// The projects' file size limit, in bytes.
     pub max_size: Option<u64>,
 }
@@ -181,7 +181,7 @@ fn files(reader: &mut Reader<'_>) -> Files {
     }
     let order = reader.list("package-order").join("\n");
     let names = order.split([' ', '\t', ',', '\n']).filter(|name| !name.is_empty());
-    let order: Vec<String> = names.map(name::normalize).collect();
+    let order: Vec<ProjectName> = names.map(ProjectName::new).collect();
     if let Some(twice) = order.iter().enumerate().find(|(i, n)| order[..*i].contains(n)) {
         reader.error("package-order", format!("`{}` is named twice", twice.1));
     }

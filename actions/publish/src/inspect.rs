@@ -12,7 +12,7 @@ use pydist::digest;
 use pydist::filename::DistName;
 use pydist::manifest::Manifest;
 use pydist::metadata::Metadata;
-use pydist::name;
+use pydist::name::{self, ProjectName};
 use sha2::Sha256;
 use toolkit::{FileError, Ui};
 
@@ -32,7 +32,7 @@ pub struct Dist {
     /// Its name, understood.
     pub name: DistName,
     /// The project's normalised name.
-    pub project: String,
+    pub project: ProjectName,
     /// The version as the metadata has it.
     pub version: String,
     /// In bytes.
@@ -44,7 +44,7 @@ pub struct Dist {
     /// Its core metadata.
     pub metadata: Metadata,
     /// The normalised names of the projects that it requires.
-    pub requires: BTreeSet<String>,
+    pub requires: BTreeSet<ProjectName>,
 }
 
 /// The distributions, and what the rules of the gate warn about.
@@ -125,7 +125,7 @@ fn read(path: &Path) -> Result<Result<Dist, Problem>, Error> {
         let bytes = archive::metadata(&file, &name).map_err(|error| problem(error.to_string()))?;
         let metadata = Metadata::parse(&bytes).map_err(|error| problem(format!("its metadata: {error}")))?;
         let (project, version) = (name.project(), metadata.version.clone());
-        if name::normalize(&metadata.name) != project {
+        if ProjectName::new(&metadata.name) != project {
             return Err(problem(format!(
                 "its metadata names `{}`, its file name `{project}`",
                 metadata.name
@@ -148,14 +148,14 @@ fn read(path: &Path) -> Result<Result<Dist, Problem>, Error> {
 
 /// The normalised name of a requirement (PEP 508) that is installed without an
 /// extra being asked for: extras order nothing.
-fn required(requirement: &str) -> Option<String> {
+fn required(requirement: &str) -> Option<ProjectName> {
     let requirement = requirement.trim();
     if requirement.split_once(';').is_some_and(|(_, marker)| names_extra(marker)) {
         return None;
     }
     let end = requirement.find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c)));
     let text = &requirement[..end.unwrap_or(requirement.len())];
-    name::is_valid(text).then(|| name::normalize(text))
+    name::is_valid(text).then(|| ProjectName::new(text))
 }
 
 /// Whether a marker compares the variable `extra`.
@@ -203,7 +203,7 @@ fn bind(
         manifest.files.iter().filter(|entry| !dists.iter().any(|dist| dist.filename == entry.filename));
     // A package may be published by itself, and only as a whole.
     let (lost, later): (Vec<_>, Vec<_>) =
-        left.partition(|entry| dists.iter().any(|dist| dist.project == name::normalize(&entry.package)));
+        left.partition(|entry| dists.iter().any(|dist| dist.project == ProjectName::new(&entry.package)));
     for entry in lost {
         let what = "it is in the manifest, but missing here".to_owned();
         problems.push(Problem { file: entry.filename.clone(), what, advice: Advice::Verify });
@@ -218,7 +218,7 @@ fn bind(
 /// Whether a manifest's package and version are those of the file.
 fn agrees(dist: &Dist, package: &str, version: &str) -> bool {
     let parsed = |text: &str| text.replace('_', "-").parse::<pep440_rs::Version>().ok();
-    name::normalize(package) == dist.project && parsed(version) == parsed(&dist.version)
+    ProjectName::new(package) == dist.project && parsed(version) == parsed(&dist.version)
 }
 
 /// Two files with one name, or two names for the same bytes.

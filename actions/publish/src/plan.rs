@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pydist::name::ProjectName;
 use serde::Serialize;
 
 use crate::advice::{Advice, Problem};
@@ -21,7 +22,7 @@ pub struct Plan {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Package {
     /// The normalised name.
-    pub project: String,
+    pub project: ProjectName,
     /// The version.
     pub version: String,
     /// In the order in which they are sent: wheels before the source.
@@ -82,7 +83,7 @@ pub enum Remote {
 pub fn plan(
     index: &str,
     dists: &[Dist],
-    order: &[String],
+    order: &[ProjectName],
     remote: Option<&BTreeMap<String, Remote>>,
 ) -> Result<Plan, Error> {
     let mut packages = Vec::new();
@@ -110,39 +111,40 @@ pub fn plan(
 }
 
 /// Projects with their versions, each after those that it requires.
-fn sequence(dists: &[Dist], order: &[String]) -> Result<Vec<(String, String)>, Error> {
-    let mut releases: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    let mut needs: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+fn sequence(dists: &[Dist], order: &[ProjectName]) -> Result<Vec<(ProjectName, String)>, Error> {
+    let mut releases: BTreeMap<&ProjectName, BTreeSet<&str>> = BTreeMap::new();
+    let mut needs: BTreeMap<&ProjectName, BTreeSet<&ProjectName>> = BTreeMap::new();
     for dist in dists {
         releases.entry(&dist.project).or_default().insert(&dist.version);
     }
     for dist in dists {
-        let required = dist.requires.iter().filter_map(|name| releases.get_key_value(name.as_str()));
-        let required = required.map(|(name, _)| *name).filter(|name| *name != dist.project);
+        let required = dist.requires.iter().filter_map(|name| releases.get_key_value(name));
+        let required = required.map(|(name, _)| *name).filter(|name| **name != dist.project);
         needs.entry(&dist.project).or_default().extend(required);
     }
-    if let Some(name) = order.iter().find(|name| !releases.contains_key(name.as_str())) {
+    if let Some(name) = order.iter().find(|name| !releases.contains_key(name)) {
         return Err(Error::Order(format!("`package-order` names `{name}`, but there is no file of it")));
     }
-    let mut rest: Vec<&str> = releases.keys().copied().collect();
-    let mut out: Vec<&str> = Vec::new();
+    let mut rest: Vec<&ProjectName> = releases.keys().copied().collect();
+    let mut out: Vec<&ProjectName> = Vec::new();
     if !order.is_empty() {
-        if let Some(name) = rest.iter().find(|name| !order.iter().any(|listed| listed == *name)) {
+        if let Some(name) = rest.iter().find(|name| !order.contains(name)) {
             return Err(Error::Order(format!("`package-order` does not name `{name}`")));
         }
-        out = order.iter().map(String::as_str).collect();
+        out = order.iter().collect();
         rest.clear();
     }
     while !rest.is_empty() {
         let ready = rest.iter().position(|name| needs[name].iter().all(|need| out.contains(need)));
         let Some(ready) = ready else {
-            return Err(Error::Order(format!("these require each other: {}", rest.join(", "))));
+            let names: Vec<&str> = rest.iter().map(|name| name.as_str()).collect();
+            return Err(Error::Order(format!("these require each other: {}", names.join(", "))));
         };
         out.push(rest.remove(ready));
     }
     let pairs = out
         .into_iter()
-        .flat_map(|name| releases[name].iter().map(move |version| (name.to_owned(), (*version).to_owned())));
+        .flat_map(|name| releases[name].iter().map(move |version| (name.clone(), (*version).to_owned())));
     Ok(pairs.collect())
 }
 
@@ -157,7 +159,7 @@ impl Plan {
     pub fn too_early(&self, dists: &[Dist]) -> Vec<String> {
         let mut early = Vec::new();
         for (place, package) in self.packages.iter().enumerate() {
-            let requires = |name: &String| {
+            let requires = |name: &ProjectName| {
                 package.files.iter().any(|step| dists[step.dist].requires.contains(name))
                     && *name != package.project
             };
@@ -233,14 +235,16 @@ mod tests {
         let dists = [dist("a-1.tar.gz", "Requires-Dist: b\n"), dist("b-1.tar.gz", "Requires-Dist: a\n")];
         let error = plan("here", &dists, &[], None).unwrap_err().to_string();
         assert!(error.contains("require each other: a, b"), "{error}");
-        let order = ["b".to_owned(), "a".to_owned()];
+        let order = ["b", "a"].map(ProjectName::new);
         let ordered = plan("here", &dists, &order, None).unwrap();
         assert_eq!(names(&ordered), ["b", "a"]);
         assert_eq!(ordered.too_early(&dists), ["b comes before a, which it requires"]);
         assert!(
             plan("here", &dists, &order[..1], None).unwrap_err().to_string().contains("does not name `a`")
         );
-        assert!(plan("here", &dists, &["c".to_owned()], None).unwrap_err().to_string().contains("no file"));
+        assert!(
+            plan("here", &dists, &[ProjectName::new("c")], None).unwrap_err().to_string().contains("no file")
+        );
     }
 
     #[test]
@@ -256,7 +260,7 @@ mod tests {
             let groups = plan.groups(&dists, ordered);
             groups
                 .iter()
-                .map(|group| group.iter().map(|package| package.project.clone()).collect())
+                .map(|group| group.iter().map(|package| package.project.as_str()).collect())
                 .collect::<Vec<Vec<_>>>()
         };
         assert_eq!(names(false), [vec!["a", "b"], vec!["c", "d"]]);

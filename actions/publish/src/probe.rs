@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use index::{Basic, Client, HttpError, Index, Keep, ListedFile, Listing};
 use pydist::filename::DistName;
+use pydist::name::ProjectName;
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 use toolkit::Ui;
@@ -52,7 +53,7 @@ impl<'a> IndexReader<'a> {
 
     /// What the index has of a project. Credentials are sent with the first
     /// request: some indexes answer 404 to whoever may not read.
-    pub(crate) async fn list(&self, project: &str) -> Result<Listing, HttpError> {
+    pub(crate) async fn list(&self, project: &ProjectName) -> Result<Listing, HttpError> {
         let page = self.index.project(project);
         let listing = index::list(self.client, &page, self.basic.as_ref(), &self.keep).await;
         match (&self.basic, listing) {
@@ -114,8 +115,8 @@ fn version(name: &DistName) -> Option<pep440_rs::Version> {
 /// What the index was found to have.
 #[derive(Debug, Default)]
 pub(crate) struct IndexState {
-    /// By the project's normalised name.
-    pub(crate) listings: BTreeMap<String, Listing>,
+    /// By project.
+    pub(crate) listings: BTreeMap<ProjectName, Listing>,
     /// By file name.
     pub(crate) remote: BTreeMap<String, Remote>,
 }
@@ -127,7 +128,7 @@ impl IndexState {
     }
 
     /// Our projects that the index does not have.
-    pub(crate) fn new_projects(&self) -> Vec<String> {
+    pub(crate) fn new_projects(&self) -> Vec<ProjectName> {
         self.listings.iter().filter(|(_, listing)| !listing.exists).map(|(name, _)| name.clone()).collect()
     }
 }
@@ -150,14 +151,14 @@ pub(crate) async fn probe(
     let (mut state, index) = (IndexState::default(), reader.index);
     let mut reported = BTreeSet::new();
     for dist in dists {
-        let project = dist.project.as_str();
-        let failed = |source| Error::Probe { index: index.to_string(), project: project.to_owned(), source };
+        let project = &dist.project;
+        let failed = |source| Error::Probe { index: index.to_string(), project: project.clone(), source };
         if !state.listings.contains_key(project) {
             let listing = reader.list(project).await.map_err(failed)?;
             if let Some(other) = &listing.forwards_to {
                 ui.info(format!("  `{project}` is not on {index}, which forwards to {other}"));
             }
-            state.listings.insert(project.to_owned(), listing);
+            state.listings.insert(project.clone(), listing);
         }
         let listing = &state.listings[project];
         let mut remote = reader.compare(listing, dist).await.map_err(failed)?;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use index::Index;
+use pydist::name::ProjectName;
 use serde::Serialize;
 use serde_json::Value;
 use toolkit::{FileError, Summary, Ui, write_atomic};
@@ -57,8 +58,8 @@ pub enum State {
 pub struct FileReport {
     /// Its name.
     pub filename: String,
-    /// The normalised name of its project.
-    pub package: String,
+    /// Its project.
+    pub package: ProjectName,
     /// Its version.
     pub version: String,
     /// In bytes.

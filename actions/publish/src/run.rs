@@ -2,6 +2,7 @@
 //! this machine.
 
 use index::{Basic, Client, Retry};
+use pydist::name::ProjectName;
 use toolkit::{Exit, Failure as _, Invocation, Ui, error_report};
 
 use crate::attest::Signer;
@@ -240,7 +241,7 @@ impl Session<'_> {
     }
 
     /// Requests a token, and throws it away.
-    async fn try_token(&self, new: Vec<String>) -> Result<(), Error> {
+    async fn try_token(&self, new: Vec<ProjectName>) -> Result<(), Error> {
         let index = &self.inputs.index;
         let is_given = self.given.is_some();
         for project in new.iter().filter(|_| !is_given) {
@@ -373,7 +374,7 @@ impl Session<'_> {
         attestations
     }
 
-    fn credentials(&self, new: Vec<String>) -> Result<Credentials<'_>, AuthError> {
+    fn credentials(&self, new: Vec<ProjectName>) -> Result<Credentials<'_>, AuthError> {
         if let Some(basic) = self.given.clone() {
             return Ok(Credentials::Given(basic));
         }

@@ -10,6 +10,7 @@ use distcheck::{Limits, Published, PublishedFile, scan};
 use index::{Client, HttpError, Keep, Retry};
 use pydist::digest::hex;
 use pydist::filename::DistName;
+use pydist::name::ProjectName;
 use reqwest::Url;
 use serde::{Serialize, Serializer};
 use toolkit::{Env, Ui};
@@ -43,10 +44,10 @@ impl Previous {
         }
     }
 
-    /// The files that are there of each project (normalised names).
+    /// The files that are there of each project.
     pub(crate) fn published(
         &self,
-        projects: impl Iterator<Item = String>,
+        projects: impl Iterator<Item = ProjectName>,
         threads: usize,
         env: &Env,
         ui: &Ui,
@@ -63,6 +64,7 @@ fn directory(path: &Path, threads: usize) -> Result<Published, Error> {
     let mut published = Published::new();
     for dist in scan(&paths, &Limits::default(), threads)? {
         let Ok(name) = dist.name.clone() else { continue };
+        let project = name.project();
         let requires = dist.metadata().and_then(|metadata| metadata.headers.get("Requires-Python"));
         let file = PublishedFile {
             filename: dist.filename.clone(),
@@ -71,7 +73,7 @@ fn directory(path: &Path, threads: usize) -> Result<Published, Error> {
             requires_python: requires.map(str::to_owned),
             yanked: false,
         };
-        published.entry(dist.project()).or_default().push(file);
+        published.entry(project).or_default().push(file);
     }
     Ok(published)
 }
@@ -81,11 +83,11 @@ fn simple(text: &str) -> Result<Url, Error> {
     index::simple_api(text, true).map_err(|_| Error::Previous(text.to_owned()))
 }
 
-/// Asks the index for each project (normalised names). One that it does not
+/// Asks the index for each project. One that it does not
 /// know has no files.
 fn published(
     simple: &Url,
-    projects: impl Iterator<Item = String>,
+    projects: impl Iterator<Item = ProjectName>,
     env: &Env,
     ui: &Ui,
 ) -> Result<Published, Error> {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use distcheck::facts::Dist;
 use distcheck::{Limits, Set, Severity, check, rules, scan};
 use pydist::digest::{hex, sha256};
+use pydist::name::ProjectName;
 use toolkit::{Exit, Invocation, Ui};
 
 use crate::config::{Config, Lost};
@@ -44,8 +44,8 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
     let require = plan.required()?;
     let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(8);
     let dists = scan(&plan.files, &Limits::default(), threads)?;
-    let projects: BTreeSet<String> =
-        dists.iter().filter(|dist| dist.name.is_ok()).map(Dist::project).collect();
+    let projects: BTreeSet<ProjectName> =
+        dists.iter().filter_map(|dist| Some(dist.name.as_ref().ok()?.project())).collect();
     let published = plan.previous.as_ref();
     let published = published
         .map(|previous| previous.published(projects.into_iter(), threads, &invocation.env, ui))

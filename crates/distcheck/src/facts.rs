@@ -12,6 +12,7 @@ use pydist::digest::Sha256Bytes;
 use pydist::entry_points::{EntryPoints, EntryPointsError};
 use pydist::filename::{DistName, NameError, WheelName};
 use pydist::metadata::{Metadata, MetadataError};
+use pydist::name::ProjectName;
 use pydist::record::{self, RecordError};
 use pydist::tags::Platform;
 use pydist::wheel_file::WheelFile;
@@ -185,12 +186,11 @@ impl Dist {
         !platforms.is_empty() && platforms.iter().all(is_of)
     }
 
-    /// The project: by the file name, else by the metadata, else the file.
-    pub fn project(&self) -> String {
-        match (&self.name, self.metadata()) {
-            (Ok(name), _) => name.project(),
-            (_, Some(metadata)) => pydist::name::normalize(&metadata.name),
-            _ => self.filename.clone(),
+    /// The project: by the file name, else by the metadata.
+    pub fn project(&self) -> Option<ProjectName> {
+        match &self.name {
+            Ok(name) => Some(name.project()),
+            Err(_) => self.metadata().map(|metadata| ProjectName::new(&metadata.name)),
         }
     }
 

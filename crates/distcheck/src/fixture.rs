@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use installs::require::Requirement;
 use pydist::filename::DistName;
+use pydist::name::ProjectName;
 pub(crate) use testkit::sample::*;
 pub(crate) use testkit::wheel::{Elf, MachO, Member, Pe, Wheel, zip};
 
@@ -153,7 +154,7 @@ pub(crate) fn listed(filename: &str, sha256: Option<&str>) -> PublishedFile {
 
 pub(crate) fn published(files: &[(&str, Option<&str>)]) -> Published {
     let files = files.iter().map(|(name, sha256)| listed(name, *sha256)).collect();
-    BTreeMap::from([("sample".to_owned(), files)])
+    BTreeMap::from([(ProjectName::new("sample"), files)])
 }
 
 pub(crate) fn link(kind: tar::EntryType, target: &str) -> Case {

@@ -21,6 +21,7 @@ mod email;
 pub mod facts;
 #[cfg(test)]
 mod fixture;
+mod hashed;
 mod installable;
 mod libraries;
 mod pattern;

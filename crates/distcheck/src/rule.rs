@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use installs::require::Requirement;
 use pydist::filename::DistName;
+use pydist::name::ProjectName;
 use serde::Serialize;
 
 use crate::facts::{Dist, Sdist, Wheel};
@@ -104,7 +105,7 @@ pub struct Set<'a> {
 }
 
 /// Package → the files that an index lists.
-pub type Published = BTreeMap<String, Vec<PublishedFile>>;
+pub type Published = BTreeMap<ProjectName, Vec<PublishedFile>>;
 
 /// A file that the index lists.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use pydist::name::ProjectName;
 use reqwest::Url;
 use serde::Serialize;
 
@@ -105,13 +106,13 @@ impl Index {
         url
     }
 
-    /// The Simple API's page of a project (its normalised name).
-    pub fn project(&self, name: &str) -> Url {
+    /// The Simple API's page of a project.
+    pub fn project(&self, name: &ProjectName) -> Url {
         project_page(&self.simple, name)
     }
 
     /// The page of a release for people, where it is known.
-    pub fn page(&self, project: &str, version: &str) -> Option<String> {
+    pub fn page(&self, project: &ProjectName, version: &str) -> Option<String> {
         let (_, host) = self.known?.hosts();
         Some(format!("https://{host}/project/{project}/{version}/"))
     }
@@ -162,8 +163,8 @@ impl fmt::Display for Index {
     }
 }
 
-/// The page of a project (its normalised name) below a Simple API.
-pub fn project_page(simple: &Url, name: &str) -> Url {
+/// The page of a project below a Simple API.
+pub fn project_page(simple: &Url, name: &ProjectName) -> Url {
     let mut url = simple.clone();
     url.set_path(&format!("{}{name}/", simple.path()));
     url
@@ -237,7 +238,10 @@ mod tests {
         assert_eq!(simple("https://a.example/legacy/"), "/simple/");
         assert_eq!(simple("https://a.example/x/pypi"), "/x/pypi/simple/");
         let devpi = Index::parse("https://a.example/u/dev/", Some("https://a.example/u/dev/+simple"), false);
-        assert_eq!(devpi.unwrap().project("htty-core").path(), "/u/dev/+simple/htty-core/");
+        assert_eq!(
+            devpi.unwrap().project(&ProjectName::new("htty-core")).path(),
+            "/u/dev/+simple/htty-core/"
+        );
     }
 
     #[test]

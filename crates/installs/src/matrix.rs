@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use pep440_rs::Version;
+use pydist::name::ProjectName;
 
 use crate::accepted::{Interpreter, Platforms, Rank};
 use crate::environment::{Environment, Python, Runtime, known};
@@ -29,7 +30,7 @@ pub enum Cell {
 #[derive(Debug)]
 pub struct Matrix {
     /// The project's normalised name.
-    pub project: String,
+    pub project: ProjectName,
     /// The files, ordered by version, build number and name.
     pub files: Vec<File>,
     /// Row by row, in the order of [`known`].
@@ -70,7 +71,7 @@ impl Cell {
 
 /// The outcomes for `files`, project by project.
 pub fn matrices(files: Vec<File>) -> Vec<Matrix> {
-    let mut projects: BTreeMap<String, Vec<File>> = BTreeMap::new();
+    let mut projects: BTreeMap<ProjectName, Vec<File>> = BTreeMap::new();
     for file in files {
         projects.entry(file.name.project()).or_default().push(file);
     }
@@ -79,7 +80,7 @@ pub fn matrices(files: Vec<File>) -> Vec<Matrix> {
 
 impl Matrix {
     /// The outcomes for the files of one project.
-    pub fn new(project: String, mut files: Vec<File>) -> Self {
+    pub fn new(project: ProjectName, mut files: Vec<File>) -> Self {
         files.sort_by(|a, b| (&a.version, a.build(), &a.filename).cmp(&(&b.version, b.build(), &b.filename)));
         let known = known();
         let mut table = Table::new(&files);

@@ -3,6 +3,7 @@
 use crate::environment::{Environment, Python, Runtime, known};
 use crate::matrix::{Cell, Matrix};
 use crate::names::{self, Cells};
+use pydist::name::ProjectName;
 
 /// A required environment: system, architecture and Python; `*` in each stands
 /// for any text.
@@ -39,7 +40,7 @@ pub enum RequirementError {
 #[derive(Debug)]
 pub struct Unmet {
     /// The project.
-    pub project: String,
+    pub project: ProjectName,
     /// The requirement, as it is written.
     pub requirement: String,
     /// The environments and Pythons without a wheel.

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::name;
+use crate::name::{self, ProjectName};
 use crate::tags::{TagError, TagSet};
 
 /// The file name of a wheel or of a source distribution.
@@ -113,10 +113,10 @@ fn checked(project: &str, version: &str) -> Result<(String, String), NameError> 
 
 impl DistName {
     /// The project's normalised name.
-    pub fn project(&self) -> String {
+    pub fn project(&self) -> ProjectName {
         match self {
-            Self::Wheel(wheel) => name::normalize(&wheel.name),
-            Self::Sdist(sdist) => name::normalize(&sdist.name),
+            Self::Wheel(wheel) => ProjectName::new(&wheel.name),
+            Self::Sdist(sdist) => ProjectName::new(&sdist.name),
         }
     }
 

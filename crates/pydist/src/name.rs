@@ -1,24 +1,75 @@
 //! Project names.
 
-/// The normalised form: lower case, runs of `-`, `_` and `.` become one `-`
-/// (PEP 503). Two names are one project if their normalised forms are equal.
-pub fn normalize(name: &str) -> String {
-    let mut out = String::with_capacity(name.len());
-    for c in name.chars() {
-        if matches!(c, '-' | '_' | '.') {
-            if !out.ends_with('-') {
-                out.push('-');
+use std::borrow::Borrow;
+use std::fmt;
+use std::ops::Deref;
+
+use serde::Serialize;
+
+/// A project's name in its normalised form: lower case, runs of `-`, `_` and
+/// `.` become one `-` (PEP 503). Two names are one project if these are equal.
+/// The names of extras are normalised in the same way (PEP 685).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct ProjectName(String);
+
+impl ProjectName {
+    /// Normalises `name`, whether it [is valid](is_valid) or not.
+    pub fn new(name: &str) -> Self {
+        let mut out = String::with_capacity(name.len());
+        for c in name.chars() {
+            if matches!(c, '-' | '_' | '.') {
+                if !out.ends_with('-') {
+                    out.push('-');
+                }
+            } else {
+                out.extend(c.to_lowercase());
             }
-        } else {
-            out.extend(c.to_lowercase());
         }
+        Self(out)
     }
-    out
+
+    /// The form in file names, with `_` for `-` (PEP 427, PEP 625).
+    pub fn escaped(&self) -> String {
+        self.0.replace('-', "_")
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
-/// The form in file names: normalised, with `_` for `-` (PEP 427, PEP 625).
-pub fn escape(name: &str) -> String {
-    normalize(name).replace('-', "_")
+impl Deref for ProjectName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for ProjectName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ProjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl PartialEq<str> for ProjectName {
+    fn eq(&self, other: &str) -> bool {
+        self.0 == other
+    }
+}
+
+impl PartialEq<&str> for ProjectName {
+    fn eq(&self, other: &&str) -> bool {
+        self.0 == *other
+    }
 }
 
 /// Whether `name` is valid: ASCII letters, digits, `-`, `_` and `.`, starting
@@ -36,8 +87,10 @@ mod tests {
 
     #[test]
     fn runs_of_separators_become_one() {
-        assert_eq!(normalize("Foo-_.Bar"), "foo-bar");
-        assert_eq!(escape("htty-core"), "htty_core");
+        let name = ProjectName::new("Foo-_.Bar");
+        assert_eq!(name, "foo-bar");
+        assert_eq!(name, ProjectName::new("foo.bar"));
+        assert_eq!(name.escaped(), "foo_bar");
         assert!(is_valid("a") && is_valid("A.b-c_9"));
         assert!(!is_valid("") && !is_valid("-a") && !is_valid("a.") && !is_valid("a b") && !is_valid("é"));
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use index::{Client, Keep, Listing, Retry};
 use pep440_rs::Version;
 use pydist::filename::{DistName, WheelName};
+use pydist::name::ProjectName;
 use reqwest::Url;
 use toolkit::{Env, Ui};
 
@@ -55,7 +56,7 @@ pub(super) fn ask(simple: &Url, names: &[&str], env: &Env, ui: &Ui) -> Vec<Resul
         let end = tokio::time::Instant::now() + PATIENCE;
         let mut found = Vec::new();
         for name in names {
-            let page = index::project_page(simple, &pydist::name::normalize(name));
+            let page = index::project_page(simple, &ProjectName::new(name));
             let listing = tokio::time::timeout_at(end, index::list(&client, &page, None, &keep)).await;
             found.push(match listing {
                 Ok(Ok(listing)) => newest(&listing),

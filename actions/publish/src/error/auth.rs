@@ -1,6 +1,7 @@
 //! Why there is no token, and what to do.
 
 use index::{AudienceError, HttpError, IndexError};
+use pydist::name::ProjectName;
 use toolkit::Exit;
 
 use crate::advice;
@@ -54,7 +55,7 @@ pub enum AuthError {
         /// The reusable workflow that the job is in, if it is in one.
         reusable: Option<String>,
         /// The projects that do not exist on the index yet.
-        new: Vec<String>,
+        new: Vec<ProjectName>,
     },
 }
 
@@ -62,7 +63,7 @@ fn identity(claims: &str) -> String {
     if claims.is_empty() { String::new() } else { format!("; it says of this run:{claims}") }
 }
 
-pub(super) fn names(names: &[String]) -> String {
+pub(super) fn names(names: &[ProjectName]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ")
 }
 
@@ -133,7 +134,7 @@ fn takes_no_projects(error: &HttpError) -> bool {
     error.message().contains("project registration temporarily disabled")
 }
 
-fn mint(source: &HttpError, new: &[String]) -> String {
+fn mint(source: &HttpError, new: &[ProjectName]) -> String {
     let code = source.message().split(':').next().unwrap_or_default().trim();
     let hint = match code {
         "invalid-pending-publisher" => {
@@ -178,7 +179,7 @@ mod tests {
             message: code.to_owned(),
             retry_after: None,
         };
-        let new = new.iter().map(|name| (*name).to_owned()).collect();
+        let new = new.iter().map(|name| ProjectName::new(name)).collect();
         AuthError::Mint { source, claims: String::new(), reusable: None, new }.hint()
     }
 

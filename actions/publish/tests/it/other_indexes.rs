@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 
+use pydist::name::ProjectName;
 use testkit::oidc::Oidc;
 use testkit::warehouse::{Behaviour, TOKEN, Warehouse};
 
@@ -199,7 +200,7 @@ fn the_addresses_in_the_readme_are_accepted() {
         let (upload, simple) = (address(cells[1]), address(cells[2]));
         let given = Some(simple.as_str()).filter(|simple| !simple.is_empty());
         let index = index::Index::parse(&upload, given, false).unwrap();
-        let page = index.project("htty").to_string();
+        let page = index.project(&ProjectName::new("htty")).to_string();
         assert!(page.ends_with("simple/htty/"), "{row}: {page}");
         assert!(given.is_some() || page.starts_with(upload.trim_end_matches('/')), "{row}: {page}");
         seen += 1;

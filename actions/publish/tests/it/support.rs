@@ -83,7 +83,7 @@ impl Set {
             let (name, bytes): (DistName, _) = (filename.parse().unwrap(), fs::read(&path).unwrap());
             File {
                 kind: if name.wheel().is_some() { Kind::Wheel } else { Kind::Sdist },
-                package: name.project(),
+                package: name.project().to_string(),
                 version: name.version().to_owned(),
                 size: bytes.len() as u64,
                 sha256: digest::hex(&digest::sha256(&bytes)),

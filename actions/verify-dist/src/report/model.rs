@@ -60,7 +60,7 @@ impl Report {
         }
         let files = dists.iter().map(|dist| FileReport {
             filename: dist.filename.clone(),
-            package: dist.project(),
+            package: dist.project().map_or_else(|| dist.filename.clone(), |project| project.to_string()),
             version: dist.version(),
             platform: match &dist.name {
                 Ok(DistName::Wheel(wheel)) => wheel.tags.to_string(),

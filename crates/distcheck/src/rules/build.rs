@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use pydist::name;
+use pydist::name::ProjectName;
 use toml::{Table, Value};
 
 use crate::facts::{Dist, Sdist};
@@ -64,7 +64,7 @@ fn identity(dist: &Dist, sdist: &Sdist, out: &mut Out) {
         return out.not_applicable();
     };
     if let Some(project) = at(&table, &["project", "name"]).and_then(Value::as_str)
-        && name::normalize(project) != name::normalize(&metadata.name)
+        && ProjectName::new(project) != ProjectName::new(&metadata.name)
     {
         out.found(format!("pyproject.toml has the name `{project}`, PKG-INFO `{}`", metadata.name));
     }

@@ -7,6 +7,7 @@ use installs::difference::{Change, difference};
 use installs::matrix::{Matrix, matrices};
 use installs::require::Unmet;
 use pep440_rs::Version;
+use pydist::name::ProjectName;
 
 #[cfg(test)]
 use crate::fixture;
@@ -33,8 +34,8 @@ pub(super) fn previous<'p>(
 /// What changed for the users of a package.
 #[derive(Debug)]
 pub struct PackageChanges {
-    /// The package's normalised name.
-    pub package: String,
+    /// The package.
+    pub package: ProjectName,
     /// The version of its previous release.
     pub previous: Version,
     /// What changed since then, losses first.
@@ -118,7 +119,7 @@ fn required(set: &Set<'_>, out: &mut Out) {
     if set.require.is_empty() {
         return out.not_applicable();
     }
-    let matrices: BTreeMap<String, Matrix> =
+    let matrices: BTreeMap<ProjectName, Matrix> =
         matrices(installable(set.dists)).into_iter().map(|matrix| (matrix.project.clone(), matrix)).collect();
     for requirement in set.require {
         for unmet in matrices.values().flat_map(|matrix| requirement.unmet(matrix)) {

@@ -5,7 +5,7 @@ use std::str::FromStr as _;
 
 use pep440_rs::{Version, VersionSpecifiers};
 use pydist::metadata::Metadata;
-use pydist::name;
+use pydist::name::{self, ProjectName};
 use pydist::policy::{self, Classifier};
 use pydist::requirement;
 
@@ -537,7 +537,7 @@ pub(super) fn essence(metadata: &Metadata) -> BTreeSet<(String, String)> {
     let meaning = |field: &str, value: &str| match field {
         "requires-dist" => requirement::parse(value).ok().map(|requirement| requirement.to_string()),
         "requires-python" => requires_python(value).map(|specifiers| specifiers.to_string()),
-        "provides-extra" => Some(name::normalize(value)),
+        "provides-extra" => Some(ProjectName::new(value).to_string()),
         _ => None,
     };
     let fields = metadata.headers.fields.iter().map(|(field, value)| (field.to_ascii_lowercase(), value));

@@ -4,7 +4,7 @@ use std::str::FromStr as _;
 
 use pep440_rs::Version;
 use pydist::filename::DistName;
-use pydist::name;
+use pydist::name::ProjectName;
 
 use crate::facts::{Dist, Wheel};
 #[cfg(test)]
@@ -64,7 +64,7 @@ const PROJECT: Rule = Rule {
 
 fn project(dist: &Dist, out: &mut Out) {
     let (Ok(file), Some(metadata)) = (&dist.name, dist.metadata()) else { return out.not_applicable() };
-    if file.project() != name::normalize(&metadata.name) {
+    if file.project() != ProjectName::new(&metadata.name) {
         out.found(format!("the file name has `{}`, the metadata have `{}`", file.project(), metadata.name));
     }
 }
@@ -114,7 +114,7 @@ const NORMAL_SDIST: Rule = Rule {
 fn normal_sdist(dist: &Dist, out: &mut Out) {
     let Ok(DistName::Sdist(file)) = &dist.name else { return out.not_applicable() };
     let Some(version) = dist.name.as_ref().ok().and_then(DistName::normal_version) else { return };
-    let expected = format!("{}-{version}.tar.gz", name::escape(&file.name));
+    let expected = format!("{}-{version}.tar.gz", ProjectName::new(&file.name).escaped());
     if dist.filename != expected {
         out.found(format!("expected `{expected}`"));
     }
@@ -137,8 +137,12 @@ const NORMAL_WHEEL: Rule = Rule {
 
 fn normal_wheel(dist: &Dist, out: &mut Out) {
     let Some(file) = dist.wheel_name() else { return out.not_applicable() };
-    if file.name != name::escape(&file.name) {
-        out.found(format!("expected the name `{}`, found `{}`", name::escape(&file.name), file.name));
+    if file.name != ProjectName::new(&file.name).escaped() {
+        out.found(format!(
+            "expected the name `{}`, found `{}`",
+            ProjectName::new(&file.name).escaped(),
+            file.name
+        ));
     }
     if let Ok(version) = Version::from_str(&file.version)
         && version.to_string() != file.version

@@ -6,7 +6,7 @@ use std::str::FromStr as _;
 use pep440_rs::Version;
 use pydist::digest::hex;
 use pydist::filename::DistName;
-use pydist::name;
+use pydist::name::ProjectName;
 use pydist::release_tag::ReleaseTag;
 use pydist::requirement;
 use pydist::tags::{Platform, Tag};
@@ -80,7 +80,7 @@ struct Releases {
 
 impl Releases {
     /// `None` where there is no release before.
-    fn of(package: &str, dists: &[&Dist], published: &Published) -> Option<Self> {
+    fn of(package: &ProjectName, dists: &[&Dist], published: &Published) -> Option<Self> {
         let own = dists.iter().filter_map(|dist| version(dist)).max()?;
         let files = published.get(package).map(Vec::as_slice).unwrap_or_default();
         let (last, files) = previous(files, &own)?;
@@ -167,7 +167,8 @@ const TAKEN: Rule = Rule {
 fn taken(set: &Set<'_>, out: &mut Out) {
     let Some(published) = set.previous else { return out.not_applicable() };
     for dist in set.dists {
-        for listed in published.get(&dist.project()).into_iter().flatten() {
+        let project = dist.project();
+        for listed in project.and_then(|project| published.get(&project)).into_iter().flatten() {
             let same = listed.sha256.as_ref().is_none_or(|sha256| *sha256 == hex(&dist.sha256));
             if listed.filename == dist.filename && !same {
                 out.about(dist, "the index has another file of this name");
@@ -184,10 +185,12 @@ fn taken(set: &Set<'_>, out: &mut Out) {
 }
 
 /// The files by package.
-fn packages<'a>(set: &Set<'a>) -> BTreeMap<String, Vec<&'a Dist>> {
-    let mut packages: BTreeMap<String, Vec<&Dist>> = BTreeMap::new();
-    for dist in set.dists.iter().filter(|dist| dist.name.is_ok()) {
-        packages.entry(dist.project()).or_default().push(dist);
+fn packages<'a>(set: &Set<'a>) -> BTreeMap<ProjectName, Vec<&'a Dist>> {
+    let mut packages: BTreeMap<ProjectName, Vec<&Dist>> = BTreeMap::new();
+    for dist in set.dists {
+        if let Ok(name) = &dist.name {
+            packages.entry(name.project()).or_default().push(dist);
+        }
     }
     packages
 }
@@ -198,7 +201,7 @@ fn version(dist: &Dist) -> Option<Version> {
 
 /// Whether the packages of the set belong together: one requires another, or
 /// a tag was given for all.
-fn related(set: &Set<'_>, packages: &BTreeMap<String, Vec<&Dist>>) -> BTreeSet<String> {
+fn related(set: &Set<'_>, packages: &BTreeMap<ProjectName, Vec<&Dist>>) -> BTreeSet<ProjectName> {
     let mut related = BTreeSet::new();
     for (package, dists) in packages {
         for requirement in dists
@@ -207,7 +210,7 @@ fn related(set: &Set<'_>, packages: &BTreeMap<String, Vec<&Dist>>) -> BTreeSet<S
             .flat_map(pydist::metadata::Metadata::requires_dist)
         {
             let Ok(requirement) = requirement::parse(requirement) else { continue };
-            let other = requirement.name.to_string();
+            let other = ProjectName::new(requirement.name.as_ref());
             let base = |name: &str| name.split('-').next().unwrap_or_default().to_owned();
             // Released together: names of one family, one requires the other.
             if packages.contains_key(&other) && other != *package && base(&other) == base(package) {
@@ -320,8 +323,9 @@ fn pins(set: &Set<'_>, out: &mut Out) {
         let Some(metadata) = dist.metadata() else { continue };
         let own = dist.project();
         for requirement in metadata.requires_dist().filter_map(|text| requirement::parse(text).ok()) {
-            let other = requirement.name.to_string();
-            let Some(others) = packages.get(&other).filter(|_| other != own && related.contains(&other))
+            let other = ProjectName::new(requirement.name.as_ref());
+            let Some(others) =
+                packages.get(&other).filter(|_| Some(&other) != own.as_ref() && related.contains(&other))
             else {
                 continue;
             };
@@ -507,10 +511,10 @@ fn sdists(set: &Set<'_>, out: &mut Out) {
     }
     let packages = packages(set);
     let all = set.expect_sdist.iter().any(|name| name == "all");
-    let expected: BTreeSet<String> = if all {
+    let expected: BTreeSet<ProjectName> = if all {
         packages.keys().cloned().collect()
     } else {
-        set.expect_sdist.iter().map(|text| name::normalize(text)).collect()
+        set.expect_sdist.iter().map(|text| ProjectName::new(text)).collect()
     };
     for package in expected {
         if packages.get(&package).is_none_or(|dists| source_of(dists).is_empty()) {

@@ -1,6 +1,7 @@
 //! The files of a release, taken together.
 
 use distcheck::{Set, Severity};
+use pydist::name::ProjectName;
 use testkit::sample::{file, linux, pure};
 use testkit::wheel::{Elf, Wheel};
 
@@ -91,7 +92,7 @@ fn a_loss_is_reported_by_its_level() {
             requires_python: Some(">=3.10".into()),
             yanked: false,
         };
-        let previous = [("sample".to_owned(), names.iter().map(listed).collect())].into();
+        let previous = [(ProjectName::new("sample"), names.iter().map(listed).collect())].into();
         let findings = verdict(&Set { dists: &dists, previous: Some(&previous), ..Set::default() }).findings;
         let rules = ["SET009", "SET011", "INS001"];
         rules

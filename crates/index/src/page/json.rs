@@ -2,7 +2,7 @@
 
 use std::io::{BufReader, Read};
 
-use pydist::name;
+use pydist::name::ProjectName;
 use reqwest::Url;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -30,7 +30,7 @@ pub(crate) fn read(page: &Url, source: impl Read, keep: &Keep) -> Result<Listing
         return Err(malformed(page, "version 1 of the Simple API", format!("version {version}")));
     }
     let project = page.path_segments().and_then(|mut parts| parts.rfind(|part| !part.is_empty()));
-    if let Some(other) = parsed.name.filter(|name| Some(name::normalize(name).as_str()) != project) {
+    if let Some(other) = parsed.name.filter(|name| Some(ProjectName::new(name).as_str()) != project) {
         let project = project.unwrap_or_default();
         return Err(malformed(page, JSON, format!("the page of `{other}` in place of `{project}`")));
     }

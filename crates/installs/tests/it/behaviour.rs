@@ -1,5 +1,6 @@
 //! Outcomes, differences, requirements, explanations and pictures.
 
+use pydist::name::ProjectName;
 use std::time::Instant;
 
 use installs::difference::difference;
@@ -40,9 +41,9 @@ fn build_numbers_yanks_and_pythons_decide() {
     assert_eq!(file("debian-12 x86_64 cp311"), Some("a-1.0-2-py3-none-any.whl"));
     assert_eq!(file("debian-12 x86_64 cp312"), Some("a-1.0-10b-py3-none-any.whl"));
     let mut yanked = File::new("a-1.0-py3-none-any.whl", None, true).unwrap();
-    assert_eq!(Matrix::new("a".into(), vec![yanked.clone()]).cell(0, 5), Cell::Nothing);
+    assert_eq!(Matrix::new(ProjectName::new("a"), vec![yanked.clone()]).cell(0, 5), Cell::Nothing);
     yanked.yanked = false;
-    assert_eq!(Matrix::new("a".into(), vec![yanked]).cell(0, 5), Cell::Wheel(0));
+    assert_eq!(Matrix::new(ProjectName::new("a"), vec![yanked]).cell(0, 5), Cell::Wheel(0));
     // The system's own Python decides: Debian 11 has 3.9.2.
     let patch = matrix(&[("a-1.0-py3-none-any.whl", Some(">=3.9.5"))]);
     assert_eq!(cell(&patch, "debian-11 x86_64 cp39"), Cell::Nothing);
@@ -101,7 +102,7 @@ fn content_says_more_than_the_tag() {
     let mut file = File::new("a-1.0-cp39-abi3-manylinux_2_17_x86_64.whl", None, false).unwrap();
     file.needs.push(Need { what: Needed::Glibc(2, 28), member: "a/core.so".into() });
     let plain = matrix(&[("a-1.0-cp39-abi3-manylinux_2_17_x86_64.whl", None)]);
-    let release = Matrix::new("a".into(), vec![file]);
+    let release = Matrix::new(ProjectName::new("a"), vec![file]);
     assert_eq!(cell(&release, "amazon-2 x86_64 cp39"), Cell::DoesNotLoad(0));
     assert_eq!(cell(&release, "rhel-8 x86_64 cp310"), Cell::Wheel(0));
     let text = changes(&plain, &release).join("\n");
@@ -186,7 +187,7 @@ fn a_release_of_a_hundred_files_is_quick() {
     let release = releases().into_iter().find(|release| release.len() >= 100).unwrap();
     // Not a limit, which would depend on the machine: the bench measures it.
     let start = Instant::now();
-    let matrix = Matrix::new("a".into(), release);
+    let matrix = Matrix::new(ProjectName::new("a"), release);
     println!("{} files, {:?}", matrix.files.len(), start.elapsed());
     assert_eq!(matrix.cells().count(), known().environments.len() * known().pythons.len());
 }

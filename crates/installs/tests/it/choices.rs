@@ -41,7 +41,7 @@ fn rounds() -> Vec<Vec<File>> {
 fn ours(files: &[File], target: &Target, sdists: bool) -> Choices {
     let mut projects: BTreeMap<String, Vec<File>> = BTreeMap::new();
     for file in files {
-        let files = projects.entry(file.name.project()).or_default();
+        let files = projects.entry(file.name.project().to_string()).or_default();
         if sdists || file.wheel().is_some() {
             files.push(file.clone());
         }
@@ -202,15 +202,17 @@ fn pip_takes_yanked_files_only_where_they_are_pinned() {
     for file in &files {
         let place = projects.len();
         let version = file.version.to_string();
-        projects.entry(file.name.project()).or_insert((place, format!("{}=={version}", file.name.project())));
+        projects
+            .entry(file.name.project().to_string())
+            .or_insert((place, format!("{}=={version}", file.name.project())));
     }
     for (at, file) in files.iter_mut().enumerate() {
-        file.yanked = projects[&file.name.project()].0.is_multiple_of(2) || at.is_multiple_of(3);
+        file.yanked = projects[file.name.project().as_str()].0.is_multiple_of(2) || at.is_multiple_of(3);
     }
     let targets = ["rhel-8 x86_64", "macos-14 arm64"]
         .map(|name| newest(Target::new(environment(name), python("cp312"))));
     let own_files = |project: &String| -> Vec<File> {
-        files.iter().filter(|file| file.name.project() == *project).cloned().collect()
+        files.iter().filter(|file| file.name.project() == project.as_str()).cloned().collect()
     };
     let runs = targets.iter().flat_map(|target| {
         // A pin that nothing meets would end the run.
@@ -257,7 +259,7 @@ fn first_of_equals(files: &[File], target: &Target, theirs: &Value) -> Value {
     for (project, name) in &mut theirs {
         let Some(file) = files.iter().find(|file| Some(&file.filename) == name.as_ref()) else { continue };
         let equal = files.iter().filter(|other| {
-            other.name.project() == *project
+            other.name.project() == project.as_str()
                 && target.rank(other).is_some()
                 && target.rank(other) == target.rank(file)
         });

@@ -1,0 +1,294 @@
+//! Pieces of work, each for one thread.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::PathBuf;
+
+use binfmt::source::ReadAt;
+use pydist::digest::{Sha256Bytes, sha256_reader};
+use pydist::metadata::Metadata;
+use pydist::tar;
+use pydist::zip::{Archive, DataError, Limits};
+
+use super::text::{credentials, has_credentials, is_licence, is_text};
+use crate::content::{Content, Keep, Missed, Scratch, TEXT_LIMIT};
+use crate::facts::{Member, Sdist};
+use crate::hashed::HashedFile;
+
+/// A piece of work that one thread does, for the file in this place.
+pub(super) enum Job {
+    /// Hash the whole file.
+    Digest(usize),
+    /// Walk a source distribution.
+    Sdist(usize),
+    /// Read members of a wheel.
+    Members(usize, Vec<usize>),
+    /// Read all members of a wheel, and hash it on the way.
+    Wheel(usize),
+}
+
+/// A member's place in its archive, the member, and its text where a rule reads it.
+pub(super) type ReadMember = (usize, Member, Vec<u8>);
+
+/// What a job gives.
+pub(super) enum Done {
+    Digest(usize, io::Result<Sha256Bytes>),
+    Sdist(usize, io::Result<Box<Sdist>>),
+    Members(usize, io::Result<Vec<ReadMember>>),
+}
+
+pub(super) struct Open {
+    pub(super) path: PathBuf,
+    pub(super) filename: String,
+    pub(super) size: u64,
+    /// For a wheel: its records, or why there are none.
+    pub(super) archive: Option<Result<Archive, String>>,
+}
+
+/// Members of up to this many compressed bytes share a job.
+const BATCH: u64 = 1 << 20;
+
+/// About what it costs to read a member.
+fn weight(member: &pydist::zip::Member) -> u64 {
+    member.compressed + member.size / 16 + 1
+}
+
+/// All work on `open`, so cut that `threads` threads end together.
+pub(super) fn jobs(open: &[Open], threads: usize) -> Vec<Job> {
+    let members = |open: &Open| match &open.archive {
+        Some(Ok(archive)) => archive.members.iter().map(weight).sum(),
+        _ => open.size,
+    };
+    let share = open.iter().map(members).sum::<u64>() / threads.max(1) as u64;
+    let mut jobs: Vec<(u64, Job)> = Vec::new();
+    for (index, dist) in open.iter().enumerate() {
+        // Hashing is about ten times as fast as inflating.
+        let digest = (dist.size / 10, Job::Digest(index));
+        match &dist.archive {
+            Some(Ok(_)) if members(dist) <= share => jobs.push((members(dist), Job::Wheel(index))),
+            Some(Ok(archive)) => {
+                jobs.push(digest);
+                let (mut batch, mut weights) = (Vec::new(), 0);
+                for (at, member) in archive.members.iter().enumerate() {
+                    batch.push(at);
+                    weights += weight(member);
+                    if weights > BATCH {
+                        jobs.push((weights, Job::Members(index, std::mem::take(&mut batch))));
+                        weights = 0;
+                    }
+                }
+                jobs.push((weights, Job::Members(index, batch)));
+            }
+            Some(Err(_)) => jobs.push(digest),
+            None => jobs.extend([digest, (dist.size, Job::Sdist(index))]),
+        }
+    }
+    // The heaviest first: no thread is left alone with a large one at the end.
+    jobs.sort_by_key(|(weight, _)| std::cmp::Reverse(*weight));
+    jobs.into_iter().map(|(_, job)| job).collect()
+}
+
+impl Job {
+    pub(super) fn run(&self, open: &[Open], limits: &Limits, scratch: &Scratch) -> Vec<Done> {
+        match self {
+            Self::Digest(index) => vec![Done::Digest(*index, digest(&open[*index]))],
+            Self::Sdist(index) => {
+                vec![Done::Sdist(*index, sdist(&open[*index], limits, scratch).map(Box::new))]
+            }
+            Self::Members(index, members) => {
+                let read = || members_of(&open[*index], &File::open(&open[*index].path)?, members, scratch);
+                vec![Done::Members(*index, read())]
+            }
+            Self::Wheel(index) => match whole(&open[*index], scratch) {
+                Ok((digest, members)) => {
+                    vec![Done::Digest(*index, Ok(digest)), Done::Members(*index, Ok(members))]
+                }
+                Err(error) => vec![Done::Digest(*index, Err(error))],
+            },
+        }
+    }
+}
+
+/// All members of a wheel, in the order in which they are stored, and the
+/// file's digest.
+fn whole(open: &Open, scratch: &Scratch) -> io::Result<(Sha256Bytes, Vec<ReadMember>)> {
+    // Opened here: a release may have more files than a process may open.
+    let file = File::open(&open.path)?;
+    let hashed = HashedFile::new(&file);
+    let mut order: Vec<usize> = Vec::new();
+    if let Some(Ok(archive)) = &open.archive {
+        order.extend(0..archive.members.len());
+        order.sort_by_key(|at| archive.members[*at].data_offset);
+    }
+    let members = members_of(open, &hashed, &order, scratch)?;
+    Ok((hashed.finish(open.size)?, members))
+}
+
+/// Some members of a wheel.
+fn members_of(
+    open: &Open,
+    source: &impl ReadAt,
+    members: &[usize],
+    scratch: &Scratch,
+) -> io::Result<Vec<ReadMember>> {
+    let Some(Ok(archive)) = &open.archive else { return Ok(Vec::new()) };
+    let read = |at: &usize| {
+        let (member, kept) = read_member(&archive.members[*at], source, scratch)?;
+        Ok((*at, member, kept))
+    };
+    members.iter().map(read).collect()
+}
+
+fn read_member(
+    raw: &pydist::zip::Member,
+    source: &impl ReadAt,
+    scratch: &Scratch,
+) -> io::Result<(Member, Vec<u8>)> {
+    let mut member = Member {
+        name: raw.name.clone(),
+        size: raw.size,
+        compressed: raw.compressed,
+        mode: raw.unix_mode,
+        ..Member::default()
+    };
+    let text = is_text(&raw.name) || credentials(&raw.name).is_some();
+    let keep = if text && raw.size <= TEXT_LIMIT { Keep::Text } else { Keep::IfBinary };
+    let kept = match content(raw, source, keep, scratch, &mut member) {
+        Ok(kept) => kept,
+        Err(DataError::Io(error)) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error),
+        Err(error) => {
+            member.error = Some(told(error));
+            Vec::new()
+        }
+    };
+    member.credentials = has_credentials(&raw.name, &kept);
+    if is_licence(&raw.name) {
+        member.licence = Some(String::from_utf8_lossy(&kept).into_owned());
+    }
+    Ok((member, kept))
+}
+
+/// A binary is read at most this often.
+const PASSES: usize = 8;
+
+/// Reads a member, and again where its tables are not among what was kept.
+fn content(
+    raw: &pydist::zip::Member,
+    source: &impl ReadAt,
+    keep: Keep,
+    scratch: &Scratch,
+    member: &mut Member,
+) -> Result<Vec<u8>, DataError> {
+    let mut more = Vec::new();
+    loop {
+        let mut content = Content::new(scratch, &raw.name, raw.size, keep, &more);
+        raw.read(source, |bytes| {
+            content.take(bytes);
+            Ok(())
+        })?;
+        match content.finish(member) {
+            Ok(kept) => return Ok(kept),
+            Err(Missed(range)) if more.len() < PASSES => more.push(range),
+            Err(_) => return Ok(Vec::new()),
+        }
+    }
+}
+
+fn digest(open: &Open) -> io::Result<Sha256Bytes> {
+    let file = File::open(&open.path)?;
+    let (digest, _) = sha256_reader(At { file: &file, offset: 0, left: open.size, failed: None })?;
+    Ok(digest)
+}
+
+fn sdist(open: &Open, limits: &Limits, scratch: &Scratch) -> io::Result<Sdist> {
+    let mut sdist = Sdist::default();
+    let file = File::open(&open.path)?;
+    let failed = Cell::new(None);
+    let at = At { file: &file, offset: 0, left: open.size, failed: Some(&failed) };
+    let source = io::BufReader::with_capacity(128 * 1024, at);
+    let result = tar::walk(source, limits, |raw, reader| {
+        let mut member =
+            Member { name: raw.name.clone(), size: raw.size, mode: Some(raw.mode), ..Member::default() };
+        let index = sdist.members.len();
+        match raw.kind {
+            tar::Kind::File => {
+                let top = raw.name.trim_start_matches("./").matches('/').count() == 1;
+                let file = member.file_name().to_owned();
+                let text =
+                    top && (["PKG-INFO", "pyproject.toml"].contains(&file.as_str()) || is_licence(&raw.name));
+                let cargo = file == "Cargo.toml";
+                let whole = text || cargo || credentials(&raw.name).is_some();
+                let keep = if whole && raw.size <= TEXT_LIMIT { Keep::Text } else { Keep::IfBinary };
+                // A stream is read once.
+                let mut content = Content::new(scratch, &raw.name, raw.size, keep, &[]);
+                let mut buffer = vec![0; 64 * 1024];
+                let mut size = 0;
+                loop {
+                    let count = reader.read(&mut buffer)?;
+                    if count == 0 {
+                        break;
+                    }
+                    size += count as u64;
+                    content.take(&buffer[..count]);
+                }
+                if size != raw.size {
+                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a member is cut off"));
+                }
+                let kept = content.finish(&mut member).unwrap_or_default();
+                member.credentials = has_credentials(&raw.name, &kept);
+                match file.as_str() {
+                    "PKG-INFO" if text => sdist.metadata = Some(Metadata::parse(&kept)),
+                    "pyproject.toml" if text => {
+                        sdist.pyproject = Some(String::from_utf8_lossy(&kept).into_owned());
+                    }
+                    _ if cargo => {
+                        let text = String::from_utf8_lossy(&kept).into_owned();
+                        sdist.cargo.insert(raw.name.trim_start_matches("./").to_owned(), text);
+                    }
+                    _ if text => member.licence = Some(String::from_utf8_lossy(&kept).into_owned()),
+                    _ => {}
+                }
+            }
+            tar::Kind::Folder if !member.name.ends_with('/') => member.name.push('/'),
+            tar::Kind::Folder => {}
+            odd => sdist.odd.push((index, odd)),
+        }
+        sdist.members.push(member);
+        Ok(())
+    });
+    if let Some(error) = failed.take() {
+        return Err(error);
+    }
+    sdist.fault = result.err().map(told);
+    Ok(sdist)
+}
+
+/// An error with its causes, in one line.
+#[allow(clippy::needless_pass_by_value)]
+pub(super) fn told(error: impl std::error::Error) -> String {
+    toolkit::error_chain(&error)
+}
+
+/// A file as a stream, from a place of its own: threads share the file.
+struct At<'a> {
+    file: &'a File,
+    offset: u64,
+    left: u64,
+    /// Takes an error of the file system, which is none of the archive.
+    failed: Option<&'a Cell<Option<io::Error>>>,
+}
+
+impl Read for At<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let read = ReadAt::read_exact_at(self.file, self.offset, &mut buffer[..count]);
+        if let (Err(error), Some(failed)) = (&read, self.failed) {
+            failed.set(Some(io::Error::new(error.kind(), error.to_string())));
+        }
+        read?;
+        self.offset += count as u64;
+        self.left -= count as u64;
+        Ok(count)
+    }
+}

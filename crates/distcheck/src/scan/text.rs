@@ -1,0 +1,41 @@
+//! Members whose text a rule reads.
+
+/// Files of `….dist-info` that rules read.
+pub(super) fn is_text(name: &str) -> bool {
+    let Some((folder, rest)) = name.split_once('/') else { return false };
+    folder.ends_with(".dist-info")
+        && (["METADATA", "WHEEL", "RECORD", "entry_points.txt"].contains(&rest) || is_licence(name))
+}
+
+/// Files in which tools keep credentials, each with the words that stand
+/// before them; without words any content counts.
+const CREDENTIALS: [(&str, &[&str]); 9] = [
+    (".pypirc", &["password"]),
+    (".netrc", &["password"]),
+    (".npmrc", &["_authtoken", "_auth", "_password"]),
+    (".env", &["="]),
+    (".git-credentials", &["@"]),
+    ("credentials.json", &[]),
+    ("id_rsa", &[]),
+    ("id_ed25519", &[]),
+    ("id_ecdsa", &[]),
+];
+
+/// The words to look for, if the file is one of [`CREDENTIALS`].
+pub(super) fn credentials(name: &str) -> Option<&'static [&'static str]> {
+    let file = name.rsplit('/').next().unwrap_or(name);
+    CREDENTIALS.iter().find(|(known, _)| *known == file).map(|(_, words)| *words)
+}
+
+pub(super) fn has_credentials(name: &str, content: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(content).to_lowercase();
+    let Some(words) = credentials(name) else { return false };
+    !text.trim().is_empty() && (words.is_empty() || words.iter().any(|word| text.contains(word)))
+}
+
+/// A licence's text: `LICENSE`, `COPYING`, `licenses/LICENSE-MIT` …
+pub(super) fn is_licence(name: &str) -> bool {
+    let file = name.rsplit('/').next().unwrap_or(name).to_ascii_uppercase();
+    let top = name.contains(".dist-info/") || name.matches('/').count() == 1;
+    top && ["LICENSE", "LICENCE", "COPYING"].iter().any(|word| file.starts_with(word))
+}
