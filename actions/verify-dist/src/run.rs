@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use distcheck::{Limits, Set, Severity, check, rules, scan};
+use distcheck::facts::Dist;
+use distcheck::{Limits, Published, Set, Severity, check, rules, scan};
 use pydist::digest::{hex, sha256};
 use pydist::name::ProjectName;
 use toolkit::{Exit, Invocation, Ui};
@@ -17,22 +18,9 @@ use crate::report::{self, RulePages};
 
 /// The whole action.
 pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
-    match (invocation.command, invocation.argument.as_deref()) {
-        (Some("rules"), _) => {
-            ui.report(match Format::of(invocation)? {
-                Format::Json => {
-                    serde_json::to_string_pretty(&rules::all().collect::<Vec<_>>()).unwrap_or_default()
-                }
-                _ => report::table::rules(),
-            });
-            return Ok(Exit::Done);
-        }
-        (Some("explain"), Some(id)) => {
-            let rule = rules::find(id).ok_or_else(|| Error::UnknownRule(id.to_owned()))?;
-            ui.report(report::table::explain(rule));
-            return Ok(Exit::Done);
-        }
-        _ => {}
+    if let Some(text) = about_rules(invocation)? {
+        ui.report(text);
+        return Ok(Exit::Done);
     }
     let inputs = Inputs::read(invocation)?;
     let (config, config_path) = Config::read(inputs.config.as_deref())?;
@@ -44,12 +32,7 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
     let require = plan.required()?;
     let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(8);
     let dists = scan(&plan.files, &Limits::default(), threads)?;
-    let projects: BTreeSet<ProjectName> =
-        dists.iter().filter_map(|dist| Some(dist.name.as_ref().ok()?.project())).collect();
-    let published = plan.previous.as_ref();
-    let published = published
-        .map(|previous| previous.published(projects.into_iter(), threads, &invocation.env, ui))
-        .transpose()?;
+    let published = published(&plan, &dists, threads, invocation, ui)?;
     let set = Set {
         dists: &dists,
         matrix: &plan.matrix,
@@ -70,40 +53,90 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
     }
     let verdict = check(&set, &config.selection());
     let mut report = Report::new(&dists, verdict, &config, installs);
-    let mut manifest = Vec::new();
-    if let Some(path) = &plan.manifest {
-        // An old manifest beside a set with errors would still let it out.
-        if path.is_file() {
-            std::fs::remove_file(path).map_err(toolkit::FileError::new("remove", path))?;
-        }
-        if report.count(Severity::Error) == 0 {
-            manifest = model::manifest(&report, &dists).to_json();
-            report.manifest = Some((path.clone(), hex(&sha256(&manifest))));
-        }
-    }
-    let pages = RulePages::of(&invocation.env);
+    let manifest = manifest(&plan, &dists, &mut report)?;
     let anchor = config_path.map_or_else(|| "pyproject.toml".to_owned(), |path| path.display().to_string());
-    if let Some(path) = &inputs.report_path {
-        toolkit::write_atomic(path, report::json::text(&report).as_bytes())?;
-    }
-    if let Some(path) = &inputs.sarif_path {
-        toolkit::write_atomic(path, report::sarif::text(&report, &anchor, &pages).as_bytes())?;
-    }
-    // Last of all files: a run that cannot write its reports leaves no manifest.
-    if let Some((path, _)) = &report.manifest {
-        toolkit::write_atomic(path, &manifest)?;
-    }
-    match inputs.format {
-        Format::Table => ui.report(report::table::text(&report)),
-        Format::Json => ui.report(report::json::text(&report)),
-        Format::Sarif => ui.report(report::sarif::text(&report, &anchor, &pages)),
-    }
-    // Elsewhere the table shows them.
-    let runner = invocation.env.get("GITHUB_ACTIONS") == Some("true");
-    report::publish(&report, ui, runner, &pages)?;
+    write(&report, &manifest, &anchor, &inputs, invocation, ui)?;
     let strict = inputs.fail_on == FailOn::Warning;
     let failed = report.count(Severity::Error) > 0 || (strict && report.count(Severity::Warning) > 0);
     Ok(if failed { Exit::Findings } else { Exit::Done })
+}
+
+/// What the commands `rules` and `explain` print.
+fn about_rules(invocation: &Invocation) -> Result<Option<String>, Error> {
+    Ok(Some(match (invocation.command, invocation.argument.as_deref()) {
+        (Some("rules"), _) => match Format::of(invocation)? {
+            Format::Json => {
+                serde_json::to_string_pretty(&rules::all().collect::<Vec<_>>()).unwrap_or_default()
+            }
+            _ => report::table::rules(),
+        },
+        (Some("explain"), Some(id)) => {
+            let rule = rules::find(id).ok_or_else(|| Error::UnknownRule(id.to_owned()))?;
+            report::table::explain(rule)
+        }
+        _ => return Ok(None),
+    }))
+}
+
+/// The files that are there of the projects, where the plan compares with them.
+fn published(
+    plan: &Plan,
+    dists: &[Dist],
+    threads: usize,
+    invocation: &Invocation,
+    ui: &Ui,
+) -> Result<Option<Published>, Error> {
+    let Some(previous) = &plan.previous else { return Ok(None) };
+    let projects: BTreeSet<ProjectName> =
+        dists.iter().filter_map(|dist| Some(dist.name.as_ref().ok()?.project())).collect();
+    previous.published(projects.into_iter(), threads, &invocation.env, ui).map(Some)
+}
+
+/// The manifest of a set without errors, which the report then names. The file
+/// of an earlier run is removed.
+fn manifest(plan: &Plan, dists: &[Dist], report: &mut Report) -> Result<Vec<u8>, Error> {
+    let Some(path) = &plan.manifest else { return Ok(Vec::new()) };
+    // An old manifest beside a set with errors would still let it out.
+    if path.is_file() {
+        std::fs::remove_file(path).map_err(toolkit::FileError::new("remove", path))?;
+    }
+    if report.count(Severity::Error) > 0 {
+        return Ok(Vec::new());
+    }
+    let manifest = model::manifest(report, dists).to_json();
+    report.manifest = Some((path.clone(), hex(&sha256(&manifest))));
+    Ok(manifest)
+}
+
+/// Writes the report in each form that was asked for, then the manifest.
+fn write(
+    report: &Report,
+    manifest: &[u8],
+    anchor: &str,
+    inputs: &Inputs,
+    invocation: &Invocation,
+    ui: &Ui,
+) -> Result<(), Error> {
+    let pages = RulePages::of(&invocation.env);
+    if let Some(path) = &inputs.report_path {
+        toolkit::write_atomic(path, report::json::text(report).as_bytes())?;
+    }
+    if let Some(path) = &inputs.sarif_path {
+        toolkit::write_atomic(path, report::sarif::text(report, anchor, &pages).as_bytes())?;
+    }
+    // Last of all files: a run that cannot write its reports leaves no manifest.
+    if let Some((path, _)) = &report.manifest {
+        toolkit::write_atomic(path, manifest)?;
+    }
+    match inputs.format {
+        Format::Table => ui.report(report::table::text(report)),
+        Format::Json => ui.report(report::json::text(report)),
+        Format::Sarif => ui.report(report::sarif::text(report, anchor, &pages)),
+    }
+    // Elsewhere the table shows them.
+    let runner = invocation.env.get("GITHUB_ACTIONS") == Some("true");
+    report::publish(report, ui, runner, &pages)?;
+    Ok(())
 }
 
 /// The command `installs`.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use crate::binary::{BinaryError, Image};
+use crate::binary::{BinaryError, Image, View};
 use crate::source::ReadAt;
 
 /// A library that a PE file imports.
@@ -99,6 +99,18 @@ impl PeInfo {
             Some(at) => exported(&image, at, locate)?,
             None => Some(BTreeSet::new()),
         };
+        info.read_imports(&image, &optional, locate)?;
+        Ok(Some(info))
+    }
+
+    /// Reads what is imported, at the start and delayed.
+    fn read_imports<S: ReadAt + ?Sized>(
+        &mut self,
+        image: &Image<'_, S>,
+        optional: &View<'_>,
+        locate: impl Fn(u64) -> Option<u64>,
+    ) -> Result<(), BinaryError> {
+        let first = if self.is_64 { 112 } else { 96 };
         // Import directory, delay-load directory: where the entry stands, the
         // size of a descriptor, the places of its name and of its thunks.
         for (entry, size, name_at, thunks_at) in [(1, 20, 12, 0), (13, 32, 4, 16)] {
@@ -122,14 +134,14 @@ impl PeInfo {
                 if name.to_ascii_lowercase().starts_with("python")
                     && let Some(thunks) = view.u32(thunks_at).and_then(|at| locate(at.into()))
                 {
-                    symbols(&image, thunks, is_64, locate, &mut info.python_symbols)?;
+                    symbols(image, thunks, self.is_64, &locate, &mut self.python_symbols)?;
                 }
                 let range = offset..offset + name.len() as u64;
-                info.imports.push(Import { name, range, is_delayed: entry == 13 });
+                self.imports.push(Import { name, range, is_delayed: entry == 13 });
                 at += size;
             }
         }
-        Ok(Some(info))
+        Ok(())
     }
 
     /// The architecture as platform tags name it.

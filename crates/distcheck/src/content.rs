@@ -1,26 +1,29 @@
 //! One pass over a member's bytes: digest, store paths, head, and the whole
 //! content where a later reader needs it.
 
-use std::io;
+mod kept;
+mod obfuscation;
+mod pages;
+
 use std::ops::Range;
 use std::sync::Mutex;
 
 use binfmt::binary::{BinaryError, Format};
 use binfmt::elf::{self, ElfInfo};
-use binfmt::macho::{MachOInfo, SIGNATURE_PAGE, SignatureState, check_hashes, enforced};
+use binfmt::macho::MachOInfo;
 use binfmt::pe::PeInfo;
-use binfmt::source::ReadAt;
 use memchr::memmem::Finder;
 use sha2::{Digest as _, Sha256};
 
+use self::kept::Kept;
+use self::obfuscation::Obfuscation;
+use self::pages::PageHashes;
 use crate::facts::{Binary, Member};
 
 /// Of a binary this much is kept from its start, and behind its code.
 const IN_MEMORY: u64 = 11 << 20;
 /// And this much of its end, where linkers put the tables of sections.
 const TAIL: u64 = 1 << 20;
-/// A range that was missed is kept with what follows it.
-const AHEAD: u64 = 1 << 20;
 /// A text file that a rule reads is not larger.
 pub(crate) const TEXT_LIMIT: u64 = 16 << 20;
 /// `/nix/store/`, a hash of 32 digits, `-`, and a name of this much at most.
@@ -65,57 +68,6 @@ pub(crate) fn store_path(bytes: &[u8]) -> Option<String> {
     Some(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// Looks for code that the index rejects (Warehouse, `utils/scanner_rules`).
-struct Obfuscation {
-    /// The end of the last piece.
-    tail: Vec<u8>,
-    found: [bool; 3],
-}
-
-impl Obfuscation {
-    const PYARMOR: [&[u8]; 5] = [
-        b"__pyarmor__(__name__, __file__,",
-        b"__pyarmor_enter__",
-        b"__pyarmor_exit__",
-        b"__pyarmor_assert__",
-        b"__pyarmor_bcc__",
-    ];
-    const SOURCEDEFENDER: [&[u8]; 2] = [b"---BEGIN PYE FILE---", b"---END PYE FILE---"];
-    /// No mark is longer.
-    const LONGEST: usize = 40;
-
-    /// The index looks at Python's files alone.
-    fn of(name: &str) -> Option<Self> {
-        let name = name.to_ascii_lowercase();
-        let is_python = name.ends_with(".py") || name.ends_with(".pye");
-        is_python.then(|| Self { tail: Vec::new(), found: [false; 3] })
-    }
-
-    fn take(&mut self, bytes: &[u8]) {
-        let seam = [&self.tail[..], &bytes[..bytes.len().min(Self::LONGEST)]].concat();
-        for piece in [bytes, &seam[..]] {
-            let has = |mark: &[u8]| memchr::memmem::find(piece, mark).is_some();
-            // Nearly all files have no mark: one search decides.
-            if has(b"__pyarmor_") && Self::PYARMOR.iter().any(|mark| has(mark)) {
-                self.found[0] = true;
-            }
-            if has(b" PYE FILE---") {
-                self.found[1] |= has(Self::SOURCEDEFENDER[0]);
-                self.found[2] |= has(Self::SOURCEDEFENDER[1]);
-            }
-        }
-        self.tail = bytes[bytes.len().saturating_sub(Self::LONGEST)..].to_vec();
-    }
-
-    fn tool(&self) -> Option<&'static str> {
-        match self.found {
-            [true, ..] => Some("PyArmor"),
-            [_, true, true] => Some("SourceDefender"),
-            _ => None,
-        }
-    }
-}
-
 /// Whether a later reader needs the member's text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Keep {
@@ -127,50 +79,6 @@ pub(crate) enum Keep {
 /// again, with these kept too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Missed(pub(crate) Range<u64>);
-
-/// Hashes the pages of code for Apple silicon, which its signature lists.
-#[derive(Default)]
-struct PageHashes {
-    /// Each slice, with what is hashed of its current page and the pages before.
-    slices: Vec<(Range<u64>, Sha256, Vec<[u8; 32]>)>,
-}
-
-impl PageHashes {
-    fn of(head: &[u8], size: u64) -> Self {
-        let slices = enforced(head, size).into_iter();
-        Self { slices: slices.map(|range| (range, Sha256::new(), Vec::new())).collect() }
-    }
-
-    /// Takes the bytes from `start` on.
-    fn take(&mut self, start: u64, bytes: &[u8]) {
-        for (range, sha, hashes) in &mut self.slices {
-            let inside =
-                |at: u64| usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX).min(bytes.len());
-            let mut rest = &bytes[inside(range.start)..inside(range.end)];
-            let mut at = start.max(range.start) - range.start;
-            while !rest.is_empty() {
-                let left = SIGNATURE_PAGE - usize::try_from(at).unwrap_or(0) % SIGNATURE_PAGE;
-                let (page, after) = rest.split_at(left.min(rest.len()));
-                sha.update(page);
-                if page.len() == left {
-                    hashes.push(sha.finalize_reset().into());
-                }
-                at += page.len() as u64;
-                rest = after;
-            }
-        }
-    }
-
-    /// The architectures of the slices whose pages are not those of their signature.
-    fn mismatches(&self, info: &MachOInfo, source: &Kept) -> Vec<&'static str> {
-        let is_broken = |slice: &&binfmt::macho::Slice| {
-            let pages = self.slices.iter().find(|(range, ..)| *range == slice.range);
-            let state = pages.and_then(|(.., hashes)| check_hashes(source, slice, hashes).ok());
-            state == Some(SignatureState::Mismatch)
-        };
-        info.slices.iter().filter(is_broken).map(|slice| slice.arch).collect()
-    }
-}
 
 /// What a thread uses for one member after the other.
 pub(crate) struct Scratch {
@@ -354,40 +262,6 @@ fn wanted(head: &[u8], size: u64, more: &[Range<u64>]) -> Vec<Range<u64>> {
     merged
 }
 
-/// A member's bytes, as far as they were kept.
-struct Kept {
-    ranges: Vec<(Range<u64>, Vec<u8>)>,
-    size: u64,
-    /// The first range that was asked for and not kept.
-    missed: Mutex<Option<Range<u64>>>,
-}
-
-impl ReadAt for Kept {
-    fn size(&self) -> io::Result<u64> {
-        Ok(self.size)
-    }
-
-    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= self.size);
-        let Some(end) = end else { return Err(io::ErrorKind::UnexpectedEof.into()) };
-        let holds = |(range, bytes): &&(Range<u64>, Vec<u8>)| {
-            range.start <= offset && end <= range.start + bytes.len() as u64
-        };
-        if let Some((range, bytes)) = self.ranges.iter().find(holds) {
-            return bytes[..].read_exact_at(offset - range.start, buffer);
-        }
-        if buffer.is_empty() {
-            return Ok(());
-        }
-        if let Ok(mut missed) = self.missed.lock()
-            && missed.is_none()
-        {
-            *missed = Some(offset..end.max(offset.saturating_add(AHEAD)).min(self.size));
-        }
-        Err(io::ErrorKind::UnexpectedEof.into())
-    }
-}
-
 fn binary(format: Format, source: &Kept) -> Option<Binary> {
     let read = || -> Result<Option<Binary>, BinaryError> {
         Ok(Some(match format {
@@ -427,29 +301,6 @@ mod tests {
         }
         let bytes: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
         assert_eq!(found(&bytes), [PATH]);
-    }
-
-    #[test]
-    fn what_is_kept_is_read_and_the_rest_is_missed() {
-        let ranges = vec![(0..3, b"012".to_vec()), (6..10, b"6789".to_vec())];
-        let kept = Kept { ranges, size: 10, missed: Mutex::new(None) };
-        for start in 0..=10_u64 {
-            for end in start..=10 {
-                let mut found = vec![0; usize::try_from(end - start).unwrap()];
-                let read = kept.read_exact_at(start, &mut found);
-                let missed = kept.missed.lock().unwrap().take();
-                let inside = start == end || end <= 3 || start >= 6;
-                assert_eq!(read.is_ok(), inside, "{start}..{end}");
-                assert_eq!(missed.map(|missed| missed.start), (!inside).then_some(start));
-                if inside {
-                    assert_eq!(found, &b"0123456789"[start.try_into().unwrap()..end.try_into().unwrap()]);
-                }
-            }
-        }
-        for (offset, count) in [(9, 2), (10, 1), (11, 1), (u64::MAX, 1)] {
-            kept.read_exact_at(offset, &mut vec![0; count]).unwrap_err();
-            assert!(kept.missed.lock().unwrap().is_none(), "there is nothing to be missed");
-        }
     }
 
     #[test]
