@@ -4,14 +4,14 @@
 
 use libfuzzer_sys::fuzz_target;
 use pydist::filename::DistName;
-use pydist::name;
+use pydist::name::ProjectName;
 use pydist::tags::{Platform, TagSet};
 
 fuzz_target!(|text: &str| {
     if let Ok(name) = text.parse::<DistName>() {
         assert_eq!(name.to_string(), text, "a name that is understood is written back");
         let project = name.project();
-        assert_eq!(name::normalize(&project), project, "normalising twice is normalising once");
+        assert_eq!(ProjectName::new(&project), project, "normalising twice is normalising once");
     }
     if let Ok(set) = text.parse::<TagSet>() {
         assert_eq!(set.to_string(), text);
