@@ -11,7 +11,7 @@ use crate::tools::{actionlint, alone, build_requirements, deadnix, directory, en
 
 /// Debian packages that the tests use. The archive drops old versions, so none is
 /// pinned; the tests check behaviour.
-const DEBIAN: [&str; 23] = [
+const DEBIAN: [&str; 26] = [
     "chromium",
     "dialog",
     "fzf",
@@ -20,9 +20,12 @@ const DEBIAN: [&str; 23] = [
     "gcc-powerpc64le-linux-gnu",
     "htop",
     "less",
+    "libc6-armhf-cross",
     "libc6-dev-arm64-cross",
     "libc6-dev-ppc64el-cross",
+    "libc6-i386-cross",
     "libc6-riscv64-cross",
+    "libc6-s390x-cross",
     "musl-dev",
     "musl-tools",
     "nano",
@@ -51,7 +54,7 @@ pub(crate) fn set_up_tests(shell: &Shell) -> Result<(), Error> {
     rust_cross(shell)?;
     corpus::download(shell)?;
     stand_ins(shell)?;
-    for name in ["newer-nix", "newer-fish", "foreign-python"] {
+    for name in ["newer-nix", "newer-fish", "foreign-python", "rust-targets"] {
         let script = shell.root.join("xtask/scripts").join(name).with_extension("sh");
         shell.quiet(&Cmd::new(display(&script)).arg(display(&directory(shell).join(name))))?;
     }

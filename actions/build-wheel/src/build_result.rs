@@ -1,5 +1,6 @@
 //! What was built, checked and made fit for publishing, in a temporary file.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -33,6 +34,8 @@ pub(crate) struct BuildResult {
     pub warnings: Vec<Change>,
     /// What it installs.
     pub contents: Contents,
+    /// The members that are for another platform than the wheel.
+    pub foreign: BTreeSet<String>,
 }
 
 impl BuildResult {
@@ -51,7 +54,7 @@ pub(crate) fn finish(plan: &Plan, built: &Built, to: &Path) -> Result<BuildResul
         return finish_sdist(built, to);
     }
     let options = Options {
-        target: plan.target,
+        target: plan.target.clone(),
         compatibility: plan.compatibility,
         epoch: plan.source_date_epoch,
         remove_rpaths: plan.remove_rpaths,
@@ -79,6 +82,7 @@ pub(crate) fn finish(plan: &Plan, built: &Built, to: &Path) -> Result<BuildResul
         changes: repaired.changes,
         warnings: repaired.warnings,
         contents: repaired.contents,
+        foreign: repaired.foreign,
     })
 }
 
@@ -98,5 +102,6 @@ fn finish_sdist(built: &Built, to: &Path) -> Result<BuildResult, Error> {
         changes: Vec::new(),
         warnings: Vec::new(),
         contents: Contents::default(),
+        foreign: BTreeSet::new(),
     })
 }

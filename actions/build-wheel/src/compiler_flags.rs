@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use toolkit::Env;
 
-use crate::target::Target;
+use crate::target::BuildTarget;
 
 /// Where the sources of a build are, each with the name that takes its place
 /// in the binary.
@@ -64,13 +64,13 @@ pub struct CompilerFlags {
 
 impl CompilerFlags {
     /// Looks at the environment and at Cargo's configuration files.
-    pub fn gather(root: &Path, project: &Path, target: Option<Target>, env: &Env) -> Self {
+    pub fn gather(root: &Path, project: &Path, target: Option<&BuildTarget>, env: &Env) -> Self {
         let home = env.get("HOME").map(PathBuf::from);
         let cargo_home = env.get("CARGO_HOME").map(PathBuf::from);
         let cargo_home = cargo_home.or_else(|| Some(home.as_ref()?.join(".cargo")));
         let rust = target.and_then(|target| rust_flags(project, target, cargo_home.clone(), env));
         let rust = rust.unwrap_or_default();
-        let name = target.map(|target| target.triple().replace('-', "_")).unwrap_or_default();
+        let name = target.map(|target| target.triples()[0].replace('-', "_")).unwrap_or_default();
         let c = ["CFLAGS", "CXXFLAGS"].map(|flags| {
             let names = [format!("{flags}_{name}"), format!("TARGET_{flags}"), flags.to_owned()];
             names.iter().find_map(|name| env.get(name)).unwrap_or_default().to_owned()
@@ -82,15 +82,16 @@ impl CompilerFlags {
 
     /// Variables of a build that leave the machine's directories out of its
     /// result.
-    pub(crate) fn remapping(&self, target: Target) -> Vec<(String, String)> {
+    pub(crate) fn remapping(&self, target: &BuildTarget) -> Vec<(String, String)> {
         let all: Vec<String> =
             self.rust.iter().cloned().chain(self.places.flags("--remap-path-prefix")).collect();
-        let triple = target.triple();
         let mut variables = vec![("CARGO_ENCODED_RUSTFLAGS".to_owned(), all.join("\x1f"))];
         for (name, given) in ["CFLAGS", "CXXFLAGS"].into_iter().zip(&self.c) {
             let map = self.places.flags("-ffile-prefix-map").into_iter().filter(|flag| !flag.contains(' '));
             let all: Vec<String> = std::iter::once(given.clone()).chain(map).collect();
-            variables.push((format!("{name}_{}", triple.replace('-', "_")), all.join(" ").trim().to_owned()));
+            let all = all.join(" ").trim().to_owned();
+            let triples = target.triples().into_iter().map(|triple| triple.replace('-', "_"));
+            variables.extend(triples.map(|triple| (format!("{name}_{triple}"), all.clone())));
         }
         variables
     }
@@ -99,11 +100,16 @@ impl CompilerFlags {
 /// What Cargo would hand to rustc for `target`. A variable takes the place of
 /// its configuration files, so their flags are read here. A file that cannot be
 /// read is reported by Cargo itself.
-fn rust_flags(project: &Path, target: Target, cargo_home: Option<PathBuf>, env: &Env) -> Option<Vec<String>> {
+fn rust_flags(
+    project: &Path,
+    target: &BuildTarget,
+    cargo_home: Option<PathBuf>,
+    env: &Env,
+) -> Option<Vec<String>> {
     let options = cargo_config2::ResolveOptions::default().env(env.iter()).cargo_home(cargo_home);
     let project = std::path::absolute(project).ok()?;
     let config = cargo_config2::Config::load_with_options(project, options).ok()?;
-    Some(config.rustflags(target.triple()).ok()??.flags)
+    Some(config.rustflags(target.triples()[0]).ok()??.flags)
 }
 
 #[cfg(test)]
@@ -117,14 +123,14 @@ mod tests {
             std::fs::write(directory.path().join(".cargo/config.toml"), config).unwrap();
         }
         let env = [("HOME", "/home/a")].iter().chain(env).copied();
-        let target = Target::parse("x86_64-unknown-linux-gnu").unwrap();
+        let target = BuildTarget::parse("x86_64-unknown-linux-gnu", crate::target::System::Gnu).unwrap();
         let flags = CompilerFlags::gather(
             Path::new("/home/a/p"),
             directory.path(),
-            Some(target),
+            Some(&target),
             &Env::from_iter(env),
         );
-        flags.remapping(target)
+        flags.remapping(&target)
     }
 
     const REMAP: [&str; 3] = [

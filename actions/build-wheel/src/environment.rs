@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use toolkit::{Cmd, Env, FileError, OutputMode, Ui};
+use toolkit::{Cmd, Env, FileError, OutputMode, ProcessError, Ui};
 
 use crate::compiler_flags::CompilerFlags;
 use crate::inputs::Inputs;
 use crate::interpreter::PythonRequest;
 use crate::search_path::{in_store, on_path, which};
-use crate::target::Target;
+use crate::target::{BuildTarget, Target};
 
 /// The machine and the project, as far as the plan cares.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +52,8 @@ pub enum RustLibrary {
     Installable,
     /// It has not.
     Missing,
+    /// It knows no such target.
+    Unknown,
 }
 
 /// What is at a path.
@@ -102,8 +104,9 @@ impl MachineState {
     /// Looks everything up.
     pub fn gather(inputs: &Inputs, env: &Env, ui: &Ui) -> Result<Self, EnvironmentError> {
         let host = Target::host();
-        let target = inputs.target.or(host);
-        let gcc = target.and_then(Target::gnu_prefix).map(|prefix| format!("{prefix}-gcc"));
+        let target = inputs.target.clone().or(host.map(BuildTarget::Known));
+        let known = target.as_ref().and_then(BuildTarget::known);
+        let gcc = known.and_then(Target::gnu_prefix).map(|prefix| format!("{prefix}-gcc"));
         let uv = which(env, "uv").filter(|path| !in_store(path));
         let find = |request: &PythonRequest| Some(request.find(uv.as_deref(), env, ui).next()?.path);
         Ok(Self {
@@ -115,8 +118,10 @@ impl MachineState {
                 .into_iter()
                 .filter(|name| which(env, name).is_some())
                 .collect(),
-            library: target.map_or(RustLibrary::Ready, |target| RustLibrary::find(target, inputs, env, ui)),
-            flags: CompilerFlags::gather(&repository(&inputs.project), &inputs.project, target, env),
+            library: target
+                .as_ref()
+                .map_or(RustLibrary::Ready, |target| RustLibrary::find(target, inputs, env, ui)),
+            flags: CompilerFlags::gather(&repository(&inputs.project), &inputs.project, target.as_ref(), env),
             zig: ["zig", "python-zig"].iter().find_map(|name| which(env, name)),
             gcc: gcc.filter(|name| which(env, name).is_some()).into_iter().collect(),
             engine: ["docker", "podman"]
@@ -166,14 +171,24 @@ impl ProjectState {
 impl RustLibrary {
     /// Asks rustc in the project's directory, whose `rust-toolchain.toml`
     /// counts.
-    fn find(target: Target, inputs: &Inputs, env: &Env, ui: &Ui) -> Self {
-        let rustc = env.get("RUSTC").unwrap_or("rustc");
+    fn find(target: &BuildTarget, inputs: &Inputs, env: &Env, ui: &Ui) -> Self {
         if !inputs.project.is_dir() || builds_library(inputs, env) {
             return Self::Ready;
         }
-        let cmd = Cmd::new(rustc).args(["--print", "target-libdir", "--target", target.triple()]);
+        let found =
+            target.triples().into_iter().map(|triple| Self::find_one(triple, target, inputs, env, ui));
+        found.max_by_key(|found| *found as u8).unwrap_or(Self::Ready)
+    }
+
+    fn find_one(triple: &str, target: &BuildTarget, inputs: &Inputs, env: &Env, ui: &Ui) -> Self {
+        let rustc = env.get("RUSTC").unwrap_or("rustc");
+        let cmd = Cmd::new(rustc).args(["--print", "target-libdir", "--target", triple]);
         let cmd = cmd.directory(&inputs.project);
-        let Ok(output) = cmd.run(ui, OutputMode::Quiet, Duration::from_secs(600)) else { return Self::Ready };
+        let output = match cmd.run(ui, OutputMode::Quiet, Duration::from_secs(600)) {
+            Ok(output) => output,
+            Err(ProcessError::Failed { .. }) if target.known().is_none() => return Self::Unknown,
+            Err(_) => return Self::Ready,
+        };
         let directory = PathBuf::from(output.stdout.trim());
         let is_core = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with("libcore-");
         let mut entries = std::fs::read_dir(&directory).into_iter().flatten().filter_map(Result::ok);

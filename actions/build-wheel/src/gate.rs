@@ -21,7 +21,10 @@ pub(crate) fn inspect(result: &BuildResult) -> Result<Vec<Change>, Error> {
     let mut verdict = check(&Set { dists: &dists, ..Set::default() }, &Selection::Files);
     verdict.limit(Provenance::PypiRejects, Severity::Warning);
     let place = |finding: &Finding| finding.member.clone().unwrap_or_else(|| result.name.to_string());
-    let errors: Vec<&Finding> = verdict.errors().collect();
+    // What is for another platform was reported, and is not what the wheel runs.
+    let is_foreign =
+        |finding: &Finding| finding.member.as_ref().is_some_and(|member| result.foreign.contains(member));
+    let errors: Vec<&Finding> = verdict.errors().filter(|finding| !is_foreign(finding)).collect();
     if let Some(first) = errors.first() {
         let line = |finding: &&Finding| format!("{} `{}`: {}", finding.rule, place(finding), finding.message);
         return Err(Error::Gate {

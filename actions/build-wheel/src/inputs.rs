@@ -6,7 +6,7 @@ use toolkit::{Choice, Env, Input, InputErrors, InputKind, Output, Reader, Spec, 
 
 use crate::compatibility::Compatibility;
 use crate::interpreter::PythonRequest;
-use crate::target::Target;
+use crate::target::{BuildTarget, System, Target};
 
 /// What `action.yml`, the README and the command line are made from.
 pub static SPEC: Spec = Spec {
@@ -27,7 +27,7 @@ pub static SPEC: Spec = Spec {
             InputKind::Text,
             "The flake's attribute with exactly one distribution in its output, such as `htty-core-wheel`.",
         ),
-        Input::new("target", InputKind::Text, "The Rust target, such as `aarch64-unknown-linux-gnu`; the machine's own by default."),
+        Input::new("target", InputKind::Text, "The Rust target, such as `aarch64-unknown-linux-gnu`, or a short name: `x86_64`, `x86`, `aarch64`, `armv7`, `armv6`, `ppc64le`, `riscv64`, `s390x`, `loongarch64` (of this machine's system, or of the one in `compatibility`), `universal2`. Wheels for other targets, such as those of iOS, Android and Pyodide, are built and tagged by maturin, and checked. The machine's own by default."),
         Input::new(
             "compatibility",
             InputKind::Text,
@@ -226,7 +226,7 @@ pub struct Inputs {
     /// The attribute of the flake in `project`.
     pub flake_attr: Option<String>,
     /// `None`: the machine's own.
-    pub target: Option<Target>,
+    pub target: Option<BuildTarget>,
     /// The platform to build for.
     pub compatibility: Option<Compatibility>,
     /// `None`: to be chosen.
@@ -281,12 +281,19 @@ impl Inputs {
     /// Reads the inputs; every fault is told.
     pub fn read(env: &Env) -> Result<Self, InputErrors> {
         let mut reader = Reader::new(&SPEC, env);
+        let compatibility = reader.parse("compatibility", Compatibility::parse);
+        let system = match compatibility {
+            Some(Compatibility::Manylinux(_)) => System::Gnu,
+            Some(Compatibility::Musllinux(_)) => System::Musl,
+            Some(Compatibility::Macos(_)) => System::Macos,
+            None => Target::host().map_or(System::Gnu, |host| host.system),
+        };
         let inputs = Self {
             project: reader.path("project").unwrap_or_default(),
             backend: Backend::from_word(reader.choice::<BackendChoice>("backend").word()),
             flake_attr: reader.parse("flake-attr", flake_attr),
-            target: reader.parse("target", Target::parse),
-            compatibility: reader.parse("compatibility", Compatibility::parse),
+            target: reader.parse("target", |name| BuildTarget::parse(name, system)),
+            compatibility,
             linker: Linker::from_word(reader.choice::<LinkerChoice>("linker").word()),
             container_image: reader.parse("container-image", container_image),
             profile: reader.text("profile"),

@@ -19,7 +19,7 @@ use crate::compiler_flags::SourcePlaces;
 use crate::environment::{MachineState, ProjectState, RustLibrary};
 use crate::inputs::{Backend, Inputs, Linker, SmokeMode};
 use crate::sanitize::sanitized_env;
-use crate::target::{System, Target};
+use crate::target::{BuildTarget, System, Target};
 
 /// Everything that will be done, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -32,7 +32,7 @@ pub struct Plan {
     /// The project's folder or the wheel.
     pub project: PathBuf,
     /// What the result must be for; `None`: for whatever it is.
-    pub target: Option<Target>,
+    pub target: Option<BuildTarget>,
     /// What links, where this program has a say.
     pub linker: Option<Linker>,
     /// The platform that was asked for.
@@ -102,8 +102,9 @@ pub fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, PlanError> 
     check_inputs(backend, inputs)?;
     let project = check_project(backend, inputs, machine)?;
     // Only maturin is told the target; elsewhere the content shows it.
-    let target = inputs.target.or_else(|| machine.host.filter(|_| backend == Backend::Maturin));
-    let compatibility = compatibility(backend, inputs, machine, target)?;
+    let own = || machine.host.filter(|_| backend == Backend::Maturin).map(BuildTarget::Known);
+    let target = inputs.target.clone().or_else(own);
+    let compatibility = compatibility(backend, inputs, machine, target.as_ref())?;
     let epoch = inputs.source_date_epoch.or(machine.epoch).unwrap_or_default().max(crate::repair::EARLIEST);
     let mut linking = Linking::default();
     let mut install_target = None;
@@ -113,7 +114,7 @@ pub fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, PlanError> 
         Backend::Sdist if inputs.flake_attr.is_some() => Some(commands::nix(inputs)),
         Backend::Sdist => Some(commands::pep517(inputs, machine)?),
         Backend::Maturin => {
-            let target = target.ok_or_else(|| PlanError::Conflict {
+            let target = target.as_ref().ok_or_else(|| PlanError::Conflict {
                 message: "this machine is none of the targets, and none was given".into(),
                 hint: "set `target`".into(),
             })?;
@@ -193,18 +194,23 @@ fn check_inputs(backend: Backend, inputs: &Inputs) -> Result<(), PlanError> {
 }
 
 /// What installs the target's standard library, where rustc lacks it.
-fn install(target: Target, inputs: &Inputs, machine: &MachineState) -> Result<Option<Cmd>, PlanError> {
+fn install(target: &BuildTarget, inputs: &Inputs, machine: &MachineState) -> Result<Option<Cmd>, PlanError> {
     match machine.library {
         RustLibrary::Ready => Ok(None),
         RustLibrary::Installable => {
-            let cmd = Cmd::new("rustup").args(["target", "add", target.triple()]);
+            let cmd = Cmd::new("rustup").args(["target", "add"]).args(target.triples());
             Ok(Some(cmd.directory(&inputs.project)))
         }
         RustLibrary::Missing => Err(PlanError::Conflict {
             message: format!("the rustc on PATH has no standard library for `{target}`"),
             hint: format!(
-                "run `rustup target add {target}` with a Rust from https://rustup.rs, or install the target as Rust was installed"
+                "run `rustup target add {}` with a Rust from https://rustup.rs, or install the target as Rust was installed",
+                target.triples().join(" ")
             ),
+        }),
+        RustLibrary::Unknown => Err(PlanError::Conflict {
+            message: format!("`{target}` is not a target that the rustc on PATH knows"),
+            hint: "`rustc --print target-list` lists them; a short name such as `aarch64` does, too".into(),
         }),
     }
 }
@@ -317,7 +323,7 @@ fn compatibility(
     backend: Backend,
     inputs: &Inputs,
     machine: &MachineState,
-    target: Option<Target>,
+    target: Option<&BuildTarget>,
 ) -> Result<Option<Compatibility>, PlanError> {
     let configured = match &machine.project {
         ProjectState::Folder { maturin, .. } if backend == Backend::Maturin => {
@@ -326,13 +332,12 @@ fn compatibility(
         _ => None,
     };
     let configured = || configured.and_then(|text| Compatibility::parse(text).ok());
-    let fits = |asked: Compatibility, target: Target| {
+    let fits = |asked: Compatibility, target: &BuildTarget| {
         matches!(
-            (asked, target.system),
-            (Compatibility::Manylinux(_), System::Gnu)
-                | (Compatibility::Musllinux(_), System::Musl)
-                | (Compatibility::Macos(_), System::Macos)
-        )
+            (asked, target),
+            (Compatibility::Manylinux(_), BuildTarget::Known(Target { system: System::Gnu, .. }))
+                | (Compatibility::Musllinux(_), BuildTarget::Known(Target { system: System::Musl, .. }))
+        ) || matches!(asked, Compatibility::Macos(_)) && target.is_macos()
     };
     match (inputs.compatibility, target) {
         (Some(asked), Some(target)) if !fits(asked, target) => Err(PlanError::Conflict {

@@ -16,6 +16,8 @@ pub enum Arch {
     Aarch64,
     /// 32-bit Arm with floating-point registers.
     Armv7l,
+    /// The same of older processors, such as that of the first Raspberry Pi.
+    Armv6l,
     /// 64-bit RISC-V with double floats.
     Riscv64,
     /// 64-bit POWER, little-endian.
@@ -46,7 +48,7 @@ pub struct Target {
     pub system: System,
 }
 
-/// All targets: Rust's name of each.
+/// Rust's names of the targets that manylinux, musllinux or macOS has tags for.
 const TARGETS: [(&str, Arch, System); 17] = [
     ("x86_64-unknown-linux-gnu", Arch::X86_64, System::Gnu),
     ("x86_64-unknown-linux-musl", Arch::X86_64, System::Musl),
@@ -67,14 +69,30 @@ const TARGETS: [(&str, Arch, System); 17] = [
     ("aarch64-apple-darwin", Arch::Aarch64, System::Macos),
 ];
 
+/// Those that it has none for: their wheels are tagged `linux_…`.
+const WITHOUT_POLICY: [(&str, Arch, System); 2] = [
+    ("arm-unknown-linux-gnueabihf", Arch::Armv6l, System::Gnu),
+    ("arm-unknown-linux-musleabihf", Arch::Armv6l, System::Musl),
+];
+
+/// Both.
+fn all() -> impl Iterator<Item = &'static (&'static str, Arch, System)> {
+    TARGETS.iter().chain(&WITHOUT_POLICY)
+}
+
 impl Target {
-    /// Understands Rust's name of a target.
+    /// Understands Rust's name of a target with tags of its own.
     pub fn parse(triple: &str) -> Result<Self, String> {
         let found = TARGETS.iter().find(|(name, ..)| *name == triple);
         found.map(|(_, arch, system)| Self { arch: *arch, system: *system }).ok_or_else(|| {
             let known: Vec<&str> = TARGETS.iter().map(|(name, ..)| *name).collect();
             format!("`{triple}` is not a target this program knows; it knows {}", known.join(", "))
         })
+    }
+
+    /// Every target that there are rules for.
+    pub fn every() -> impl Iterator<Item = Self> {
+        all().map(|(_, arch, system)| Self { arch: *arch, system: *system })
     }
 
     /// The machine this program runs on, if it is one of the targets.
@@ -109,7 +127,7 @@ impl Target {
     /// Rust's name.
     pub fn triple(self) -> &'static str {
         let same = |entry: &&(&str, Arch, System)| (entry.1, entry.2) == (self.arch, self.system);
-        TARGETS.iter().find(same).map_or("unknown", |(name, ..)| name)
+        all().find(same).map_or("unknown", |(name, ..)| name)
     }
 
     /// Whether it is Linux.
@@ -122,10 +140,10 @@ impl Target {
     pub fn gnu_prefix(self) -> Option<String> {
         let cpu = match self.arch {
             Arch::Ppc64le => "powerpc64le",
-            Arch::Armv7l => "arm",
+            Arch::Armv7l | Arch::Armv6l => "arm",
             arch => arch.tag(),
         };
-        let suffix = if self.arch == Arch::Armv7l { "eabihf" } else { "" };
+        let suffix = if cpu == "arm" { "eabihf" } else { "" };
         match self.system {
             System::Gnu => Some(format!("{cpu}-linux-gnu{suffix}")),
             System::Musl => Some(format!("{cpu}-linux-musl{suffix}")),
@@ -144,8 +162,8 @@ impl Target {
     /// The dynamic loader where every distribution has it.
     pub fn loader(self) -> Option<String> {
         match self.system {
-            System::Gnu => policy::glibc_loader(self.arch.tag()).map(str::to_owned),
-            System::Musl => Some(policy::musl_loader(self.arch.tag())),
+            System::Gnu => policy::glibc_loader(self.arch.machine()).map(str::to_owned),
+            System::Musl => Some(policy::musl_loader(self.arch.machine())),
             System::Macos => None,
         }
     }
@@ -159,6 +177,7 @@ impl Arch {
             Self::I686 => "i686",
             Self::Aarch64 => "aarch64",
             Self::Armv7l => "armv7l",
+            Self::Armv6l => "armv6l",
             Self::Riscv64 => "riscv64",
             Self::Ppc64le => "ppc64le",
             Self::S390x => "s390x",
@@ -168,14 +187,19 @@ impl Arch {
 
     /// The architecture with this name in a platform tag.
     pub fn from_tag(tag: &str) -> Option<Self> {
-        TARGETS.iter().map(|(_, arch, _)| *arch).find(|arch| arch.tag() == tag)
+        all().map(|(_, arch, _)| *arch).find(|arch| arch.tag() == tag)
+    }
+
+    /// What an ELF file can say of it: not the level of 32-bit Arm.
+    pub fn machine(self) -> &'static str {
+        if self == Self::Armv6l { Self::Armv7l.tag() } else { self.tag() }
     }
 
     /// As QEMU names it.
     pub fn qemu(self) -> &'static str {
         match self {
             Self::I686 => "i386",
-            Self::Armv7l => "arm",
+            Self::Armv7l | Self::Armv6l => "arm",
             arch => arch.tag(),
         }
     }
@@ -188,6 +212,106 @@ impl Arch {
             Self::Loongarch64 => (2, 36),
             _ => (2, 17),
         }
+    }
+}
+
+/// What is asked to be built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BuildTarget {
+    /// One whose binaries are repaired and tagged.
+    Known(Target),
+    /// Both kinds of Mac, in one wheel.
+    Universal2,
+    /// Rust's name of one that has no rules here: maturin builds and tags for
+    /// it, and its wheels are checked.
+    Other(String),
+}
+
+impl BuildTarget {
+    /// Understands Rust's name of a target, and the short names that
+    /// maturin-action takes, which are for `system`.
+    pub fn parse(name: &str, system: System) -> Result<Self, String> {
+        if let Some((_, arch, system)) = all().find(|(triple, ..)| *triple == name) {
+            return Ok(Self::Known(Target { arch: *arch, system: *system }));
+        }
+        let arch = match name {
+            "universal2" | "universal2-apple-darwin" => return Ok(Self::Universal2),
+            "x86_64" | "x64" | "amd64" => Arch::X86_64,
+            "i686" | "x86" => Arch::I686,
+            "aarch64" | "arm64" => Arch::Aarch64,
+            "armv7" | "armv7l" => Arch::Armv7l,
+            "armv6" | "armv6l" => Arch::Armv6l,
+            "ppc64le" | "powerpc64le" => Arch::Ppc64le,
+            "riscv64" | "riscv64gc" => Arch::Riscv64,
+            "s390x" => Arch::S390x,
+            "loongarch64" => Arch::Loongarch64,
+            _ => {
+                let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+                return match name.matches('-').count() {
+                    1..=4 if name.chars().all(is_plain) && !name.starts_with('-') => {
+                        Ok(Self::Other(name.to_owned()))
+                    }
+                    _ => Target::parse(name).map(Self::Known),
+                };
+            }
+        };
+        let target = Target { arch, system };
+        match target.triple() {
+            "unknown" => Err(format!("`{name}` is not a target for {}", system.name())),
+            _ => Ok(Self::Known(target)),
+        }
+    }
+
+    /// The target, if there are rules for it.
+    pub fn known(&self) -> Option<Target> {
+        match self {
+            Self::Known(target) => Some(*target),
+            Self::Universal2 | Self::Other(_) => None,
+        }
+    }
+
+    /// The name that maturin takes.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Known(target) => target.triple(),
+            Self::Universal2 => "universal2-apple-darwin",
+            Self::Other(triple) => triple,
+        }
+    }
+
+    /// Rust's names of what is compiled for it.
+    pub fn triples(&self) -> Vec<&str> {
+        match self {
+            Self::Universal2 => vec!["x86_64-apple-darwin", "aarch64-apple-darwin"],
+            other => vec![other.name()],
+        }
+    }
+
+    /// Whether it is for Macs.
+    pub fn is_macos(&self) -> bool {
+        matches!(self, Self::Universal2 | Self::Known(Target { system: System::Macos, .. }))
+    }
+}
+
+impl System {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Gnu => "Linux with glibc",
+            Self::Musl => "Linux with musl",
+            Self::Macos => "macOS",
+        }
+    }
+}
+
+impl fmt::Display for BuildTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Serialize for BuildTarget {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 
@@ -213,6 +337,29 @@ mod tests {
             assert_eq!(Target::parse(triple).unwrap().triple(), triple);
         }
         assert!(Target::parse("x86_64").unwrap_err().contains("x86_64-unknown-linux-gnu"));
+    }
+
+    #[test]
+    fn short_names_are_for_the_system() {
+        let of = |name: &str, system| BuildTarget::parse(name, system).map(|target| target.name().to_owned());
+        for (name, system, triple) in [
+            ("x86_64", System::Gnu, "x86_64-unknown-linux-gnu"),
+            ("x86", System::Musl, "i686-unknown-linux-musl"),
+            ("armv7", System::Gnu, "armv7-unknown-linux-gnueabihf"),
+            ("armv6", System::Musl, "arm-unknown-linux-musleabihf"),
+            ("aarch64", System::Macos, "aarch64-apple-darwin"),
+            ("universal2", System::Gnu, "universal2-apple-darwin"),
+            ("aarch64-apple-ios", System::Gnu, "aarch64-apple-ios"),
+            ("s390x-unknown-linux-gnu", System::Macos, "s390x-unknown-linux-gnu"),
+        ] {
+            assert_eq!(of(name, system).as_deref(), Ok(triple), "{name}");
+        }
+        for (name, system) in
+            [("pdp11", System::Gnu), ("s390x", System::Macos), ("a-b c", System::Gnu), ("-x-y", System::Gnu)]
+        {
+            assert!(of(name, system).unwrap_err().contains(name), "{name}");
+        }
+        assert_eq!(BuildTarget::Universal2.triples().len(), 2);
     }
 
     #[test]

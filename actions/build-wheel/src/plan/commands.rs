@@ -8,7 +8,7 @@ use super::error::PlanError;
 use crate::compatibility::Compatibility;
 use crate::environment::{MachineState, ProjectState};
 use crate::inputs::{Inputs, Linker};
-use crate::target::{Arch, System, Target};
+use crate::target::{Arch, BuildTarget, System, Target};
 
 /// Stands in a planned command for the folder that the build writes to.
 pub const STAGING: &str = "<staging>";
@@ -58,7 +58,7 @@ pub(super) fn pep517(inputs: &Inputs, machine: &MachineState) -> Result<Cmd, Pla
 pub(super) fn maturin(
     inputs: &Inputs,
     machine: &MachineState,
-    target: Target,
+    target: &BuildTarget,
     linker: Linker,
     compatibility: Option<Compatibility>,
 ) -> Cmd {
@@ -76,7 +76,7 @@ pub(super) fn maturin(
 fn maturin_args(
     inputs: &Inputs,
     machine: &MachineState,
-    target: Target,
+    target: &BuildTarget,
     linker: Linker,
     compatibility: Option<Compatibility>,
 ) -> Vec<String> {
@@ -90,15 +90,19 @@ fn maturin_args(
     args.extend(profile.into_iter().flat_map(|profile| ["--profile".to_owned(), profile.to_owned()]));
     // Cargo keeps a folder of its own for an explicit target; the host's
     // stays the one that the user's builds share.
-    if machine.host != Some(target) || linker != Linker::Native {
-        args.extend(["--target".into(), target.triple().into()]);
+    if target.known().is_none() || machine.host != target.known() || linker != Linker::Native {
+        args.extend(["--target".into(), target.name().into()]);
     }
     // The tag that a build starts from; the final one follows from content.
-    let tag = match (target.system, compatibility) {
-        (System::Macos, _) => None,
-        (System::Gnu, Some(asked @ Compatibility::Manylinux(_))) => Some(asked.to_string()),
-        (System::Gnu, _) if linker == Linker::Zig => {
-            let (major, minor) = target.arch.oldest_glibc();
+    let tag = match (target.known(), compatibility) {
+        (None | Some(Target { system: System::Macos, .. }), _) => None,
+        // There is no policy for it.
+        (Some(Target { arch: Arch::Armv6l, .. }), _) => Some("linux".to_owned()),
+        (Some(Target { system: System::Gnu, .. }), Some(asked @ Compatibility::Manylinux(_))) => {
+            Some(asked.to_string())
+        }
+        (Some(Target { system: System::Gnu, arch }), _) if linker == Linker::Zig => {
+            let (major, minor) = arch.oldest_glibc();
             Some(format!("manylinux_{major}_{minor}"))
         }
         _ => Some("linux".to_owned()),
@@ -115,13 +119,20 @@ fn maturin_args(
 
 /// The Pythons to build for. For another machine maturin knows them by name;
 /// on this one it is shown where they are.
-fn interpreters(inputs: &Inputs, machine: &MachineState, target: Target, linker: Linker) -> Vec<String> {
+fn interpreters(
+    inputs: &Inputs,
+    machine: &MachineState,
+    target: &BuildTarget,
+    linker: Linker,
+) -> Vec<String> {
     if inputs.find_interpreter {
         return vec!["--find-interpreter".to_owned()];
     }
     let is_own = linker != Linker::Container
-        && machine.host.is_some_and(|host| {
-            host.system == target.system && (host.arch == target.arch || host.system == System::Macos)
+        && machine.host.is_some_and(|host| match target.known() {
+            _ if host.system == System::Macos => target.is_macos(),
+            Some(target) => host == target,
+            None => false,
         });
     let named = inputs.interpreters.iter().enumerate().map(|(index, request)| {
         let found = machine.interpreters.get(index).and_then(Option::as_ref).filter(|_| is_own);
@@ -156,13 +167,13 @@ pub(super) fn maturin_sdist(inputs: &Inputs) -> Cmd {
 /// Variables for the linker and the system that is built for.
 fn maturin_env(
     machine: &MachineState,
-    target: Target,
+    target: &BuildTarget,
     linker: Linker,
     compatibility: Option<Compatibility>,
 ) -> Vec<(String, String)> {
     let mut env = Vec::new();
-    if let (Linker::Gcc, Some(prefix)) = (linker, target.gnu_prefix()) {
-        let name = target.triple().replace('-', "_");
+    if let (Linker::Gcc, Some(prefix)) = (linker, target.known().and_then(Target::gnu_prefix)) {
+        let name = target.name().replace('-', "_");
         env.push((format!("CARGO_TARGET_{}_LINKER", name.to_uppercase()), format!("{prefix}-gcc")));
         env.push((format!("CC_{name}"), format!("{prefix}-gcc")));
     }
@@ -172,13 +183,15 @@ fn maturin_env(
     {
         env.push(("CARGO_ZIGBUILD_ZIG_PATH".into(), zig.display().to_string()));
     }
-    if target.system == System::Macos {
-        let (major, minor) = match compatibility {
-            Some(Compatibility::Macos(version)) => version,
-            _ if target.arch == Arch::Aarch64 => (11, 0),
-            // What Rust's own target asks for.
-            _ => (10, 12),
-        };
+    let minimum = match (compatibility, target.known()) {
+        (Some(Compatibility::Macos(version)), _) if target.is_macos() => Some(version),
+        (_, Some(Target { arch: Arch::Aarch64, system: System::Macos })) => Some((11, 0)),
+        // What Rust's own target asks for.
+        (_, Some(Target { system: System::Macos, .. })) => Some((10, 12)),
+        // maturin and rustc know that of each kind of Mac.
+        _ => None,
+    };
+    if let Some((major, minor)) = minimum {
         env.push(("MACOSX_DEPLOYMENT_TARGET".into(), format!("{major}.{minor}")));
     }
     env

@@ -4,7 +4,7 @@ use super::error::PlanError;
 use crate::compatibility::Compatibility;
 use crate::environment::MachineState;
 use crate::inputs::{Inputs, Linker};
-use crate::target::{Arch, System, Target};
+use crate::target::{Arch, BuildTarget, System, Target};
 
 /// How a build is linked.
 #[derive(Debug, Default)]
@@ -20,9 +20,13 @@ pub(super) struct Linking {
 pub(super) fn choose(
     inputs: &Inputs,
     machine: &MachineState,
-    target: Target,
+    target: &BuildTarget,
     compatibility: Option<Compatibility>,
 ) -> Result<Linking, PlanError> {
+    let Some(target) = target.known() else {
+        let linker = Some(unruled(inputs, machine, target)?);
+        return Ok(Linking { linker, ..Linking::default() });
+    };
     let linker = linker(inputs, machine, target, compatibility)?;
     let mut linking = Linking { linker: Some(linker), ..Linking::default() };
     let is_default = inputs.linker.is_none() && compatibility.is_none() && target.system == System::Gnu;
@@ -36,6 +40,32 @@ pub(super) fn choose(
         }
     }
     Ok(linking)
+}
+
+/// For both kinds of Mac, and for targets without rules: what Cargo is told for
+/// them, as by an SDK, unless zig is asked for.
+fn unruled(inputs: &Inputs, machine: &MachineState, target: &BuildTarget) -> Result<Linker, PlanError> {
+    let is_mac = machine.host.is_some_and(|host| host.system == System::Macos);
+    let needs_zig = *target == BuildTarget::Universal2 && !is_mac;
+    let missing = |message: String, hint: &str| Err(PlanError::Conflict { message, hint: hint.into() });
+    match inputs.linker {
+        Some(Linker::Zig) | None if machine.zig.is_some() && (needs_zig || inputs.linker.is_some()) => {
+            Ok(Linker::Zig)
+        }
+        Some(Linker::Gcc) => missing(
+            format!("`linker: gcc`, but there is no cross gcc for `{target}`"),
+            "use `linker: native`, with the linker in Cargo's configuration",
+        ),
+        Some(Linker::Zig) => {
+            missing("`linker: zig`, but there is no zig on PATH".into(), "install `ziglang` beside maturin")
+        }
+        Some(linker) => Ok(linker),
+        None if needs_zig => missing(
+            format!("nothing on PATH links for `{target}`"),
+            "install `ziglang` beside maturin, or build on a Mac",
+        ),
+        None => Ok(Linker::Native),
+    }
 }
 
 fn linker(

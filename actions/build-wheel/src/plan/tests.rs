@@ -63,6 +63,20 @@ fn each_target_has_its_linker() {
 }
 
 #[test]
+fn what_has_no_rules_is_left_to_maturin() {
+    assert_snapshot!(command(&[("target", "universal2")]), @"SOURCE_DATE_EPOCH=315532800 maturin build --profile release --target universal2-apple-darwin --auditwheel skip --zig --out '<staging>'");
+    assert_snapshot!(command(&[("target", "universal2"), ("compatibility", "macosx_12_0")]), @"MACOSX_DEPLOYMENT_TARGET=12.0 SOURCE_DATE_EPOCH=315532800 maturin build --profile release --target universal2-apple-darwin --auditwheel skip --zig --out '<staging>'");
+    assert_snapshot!(command(&[("target", "aarch64-linux-android")]), @"SOURCE_DATE_EPOCH=315532800 maturin build --profile release --target aarch64-linux-android --auditwheel skip --out '<staging>'");
+    assert_snapshot!(command(&[("target", "armv6")]), @"SOURCE_DATE_EPOCH=315532800 maturin build --profile release --target arm-unknown-linux-gnueabihf --compatibility linux --auditwheel skip --zig --out '<staging>'");
+    let unknown = MachineState { library: RustLibrary::Unknown, ..machine() };
+    let error = planned(&[("target", "pdp11-dec-unix")], &unknown).unwrap_err();
+    assert!(error.contains("`pdp11-dec-unix` is not a target") && error.contains("hint: "), "{error}");
+    let both = MachineState { library: RustLibrary::Installable, ..machine() };
+    let install = planned(&[("target", "universal2")], &both).unwrap().install_target.unwrap();
+    assert_eq!(install.to_string(), "rustup target add x86_64-apple-darwin aarch64-apple-darwin");
+}
+
+#[test]
 fn a_container_does_everything_inside() {
     let image = format!("quay.example/maturin@sha256:{}", "0".repeat(64));
     assert_snapshot!(

@@ -17,6 +17,16 @@ pub enum BinaryError {
     /// For a machine that no target has.
     #[error("it is for a machine that is none of the targets ({0})")]
     Machine(String),
+    /// It needs a repair, and there are no rules for its platform.
+    #[error(
+        "its loader would look at `{path}` in the Nix store, and there are no rules to repair a binary for {what}"
+    )]
+    Unruled {
+        /// What it is for, in words.
+        what: String,
+        /// The path.
+        path: String,
+    },
     /// It needs a library of the store.
     #[error("it needs `{0}`, a library in the Nix store")]
     StoreLibrary(String),
@@ -88,7 +98,10 @@ impl BinaryError {
             Self::Edit(binfmt::binary::EditError::Signature(_)) => {
                 "build the wheel unsigned, and sign it afterwards if it must be"
             }
-            Self::Edit(binfmt::binary::EditError::NoRoom(_)) | Self::Store(_) | Self::Interpreter { .. } => {
+            Self::Edit(binfmt::binary::EditError::NoRoom(_))
+            | Self::Unruled { .. }
+            | Self::Store(_)
+            | Self::Interpreter { .. } => {
                 "build outside of Nix, or with patchelf in the derivation's `postFixup`"
             }
             Self::Read(_) | Self::Edit(_) | Self::Rejected(_) => {

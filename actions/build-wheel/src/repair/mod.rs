@@ -10,6 +10,7 @@ mod difference;
 mod elf;
 mod error;
 mod extract;
+mod foreign;
 mod graft;
 mod layout;
 mod macho;

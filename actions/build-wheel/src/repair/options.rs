@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::compatibility::Compatibility;
-use crate::target::Target;
+use crate::target::BuildTarget;
 
 /// The earliest time that a zip archive can hold: 1980, in seconds since 1970.
 pub const EARLIEST: u64 = 315_532_800;
@@ -12,7 +12,7 @@ pub const EARLIEST: u64 = 315_532_800;
 #[derive(Debug, Clone)]
 pub struct Options {
     /// What the wheel must be for; `None`: for whatever its content is.
-    pub target: Option<Target>,
+    pub target: Option<BuildTarget>,
     /// The platform to declare; more than that must not be needed.
     pub compatibility: Option<Compatibility>,
     /// The time of all members, in seconds since 1970.

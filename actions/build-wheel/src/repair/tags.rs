@@ -5,7 +5,7 @@ use pydist::tags::Platform;
 use serde::Serialize;
 
 use crate::compatibility::Compatibility;
-use crate::target::{Arch, System, Target};
+use crate::target::{Arch, BuildTarget, System, Target};
 
 /// What one binary needs of the system.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub enum TagsError {
     #[error("its binaries are for {found}, the target is `{target}`")]
     Target {
         /// What the target was to be.
-        target: Target,
+        target: BuildTarget,
         /// What the binaries are for.
         found: String,
     },
@@ -110,7 +110,7 @@ pub(super) fn policy_version(arch: Arch, glibc: (u32, u32)) -> (u32, u32) {
     let least = glibc.max(arch.oldest_glibc());
     let mut policies = policy::linux().iter().filter(|policy| {
         policy.family == "manylinux"
-            && policy.symbol_versions.contains_key(arch.tag())
+            && policy.symbol_versions.contains_key(arch.machine())
             && policy.version >= least
     });
     // None yet for a glibc that is newer than the policies at hand.
@@ -140,14 +140,36 @@ impl Needs {
     }
 
     /// Whether a wheel with these needs suits the target.
-    pub(super) fn check_target(&self, target: Target) -> Result<(), TagsError> {
-        let suits = match self {
+    pub(super) fn check_target(&self, target: &BuildTarget) -> Result<(), TagsError> {
+        let is_for = |target: Target| match self {
             Self::AnyLinux(arch) => target.is_linux() && *arch == target.arch,
             Self::Glibc(arch, _) => target.system == System::Gnu && *arch == target.arch,
             Self::Musl(arch) => target.system == System::Musl && *arch == target.arch,
             Self::Macos(archs, _) => target.system == System::Macos && archs.contains(&target.tag_arch()),
         };
-        if suits { Ok(()) } else { Err(TagsError::Target { target, found: self.to_string() }) }
+        let suits = match target {
+            BuildTarget::Known(target) => is_for(*target),
+            BuildTarget::Universal2 => [Arch::X86_64, Arch::Aarch64]
+                .into_iter()
+                .all(|arch| is_for(Target { arch, system: System::Macos })),
+            BuildTarget::Other(_) => true,
+        };
+        if suits {
+            Ok(())
+        } else {
+            Err(TagsError::Target { target: target.clone(), found: self.to_string() })
+        }
+    }
+
+    /// The same for a wheel of the older 32-bit Arm.
+    pub(super) fn for_armv6(self) -> Self {
+        let older = |arch| if arch == Arch::Armv7l { Arch::Armv6l } else { arch };
+        match self {
+            Self::AnyLinux(arch) => Self::AnyLinux(older(arch)),
+            Self::Glibc(arch, version) => Self::Glibc(older(arch), version),
+            Self::Musl(arch) => Self::Musl(older(arch)),
+            Self::Macos(..) => self,
+        }
     }
 
     /// The platform tags, the broadest first.
@@ -205,6 +227,10 @@ impl std::fmt::Display for Needs {
 
 /// The tag of PEP 600, and the older name where there is one, for older pips.
 fn manylinux(arch: Arch, glibc: (u32, u32)) -> Vec<String> {
+    if arch == Arch::Armv6l {
+        // No policy and no installer has manylinux for it; PyPI takes this tag.
+        return vec![format!("linux_{}", arch.tag())];
+    }
     let tag = Platform::Manylinux { glibc, arch: arch.tag().into() }.to_string();
     let old = match glibc {
         (2, 5) => Some("manylinux1"),
@@ -261,6 +287,8 @@ mod tests {
             tags(Needs::AnyLinux(Arch::X86_64)),
             "manylinux_2_17_x86_64.manylinux2014_x86_64.musllinux_1_1_x86_64"
         );
+        assert_eq!(tags(Needs::Glibc(Arch::Armv7l, (2, 5)).for_armv6()), "linux_armv6l");
+        assert_eq!(tags(Needs::Musl(Arch::Armv7l).for_armv6()), "musllinux_1_2_armv6l");
         assert_eq!(tags(Needs::Macos(vec!["arm64"], (10, 12))), "macosx_11_0_arm64");
         assert_eq!(tags(Needs::Macos(vec!["arm64", "x86_64"], (10, 12))), "macosx_10_12_universal2");
         assert_eq!(tags(Needs::Macos(vec!["arm64"], (14, 2))), "macosx_14_0_arm64");

@@ -12,9 +12,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::archive::{self, ArchiveError};
 use super::binary::{self, Edited};
+use super::binary_error::BinaryError;
 use super::change::Change;
 use super::contents::{Contents, script};
 use super::error::WheelError;
+use super::foreign::{Foreign, Home, foreign};
 use super::graft::{Grafted, Grafts};
 use super::metadata::{self, Record};
 use super::options::Options;
@@ -22,6 +24,7 @@ use super::resolve::Libraries;
 use super::surroundings::Surroundings;
 use super::tags::{self, Floor, Needs};
 use super::{sbom, scripts};
+use crate::target::Arch;
 
 /// A wheel that can be published.
 #[derive(Debug, Clone)]
@@ -40,6 +43,8 @@ pub struct Repaired {
     pub warnings: Vec<Change>,
     /// What it installs, as far as it can be tried out.
     pub contents: Contents,
+    /// The members that are for another platform than the wheel.
+    pub foreign: BTreeSet<String>,
 }
 
 /// Deflate's level. On machine code, the next one takes a tenth more time and saves 1 %.
@@ -60,6 +65,11 @@ pub fn repair(
     let members = archive::open(source)?;
     let dist_info = metadata::dist_info(&members)?;
     let mut pass = Pass::new(&members, &dist_info, options);
+    pass.home = Home::of(options.target.as_ref(), &name.tags, &members, source);
+    pass.is_armv6 = match &options.target {
+        Some(target) => target.known().is_some_and(|target| target.arch == Arch::Armv6l),
+        None => name.tags.platform.iter().any(|tag| tag.ends_with("armv6l")),
+    };
     let record = pass.read_record(source, &members)?;
     let mut wheel_file = Vec::new();
     for member in &members {
@@ -76,10 +86,13 @@ pub fn repair(
 
     let needs = tags::combine(&pass.needs)?;
     if let Some(needs) = &needs {
-        if let Some(target) = options.target {
+        if let Some(target) = &options.target {
             needs.check_target(target)?;
         }
         name.tags.platform = needs.platforms(options.compatibility)?;
+    } else if pass.home == Home::Unruled {
+        let tags = name.tags.platform.join(".");
+        pass.warn(file_name, &format!("is for `{tags}`, for which there are no rules: it is checked and not repaired, and its tag stays"));
     } else if let Some(tag) = name.tags.platform.iter().find(|tag| *tag != "any") {
         pass.warn(file_name, &format!("has no binary that this program knows; its tag `{tag}` stays"));
     }
@@ -94,6 +107,7 @@ pub fn repair(
         changes: pass.changes,
         warnings: pass.warnings,
         contents: pass.contents,
+        foreign: pass.foreign,
     })
 }
 
@@ -110,6 +124,11 @@ struct Pass<'a> {
     dist_info: &'a str,
     /// `<package>-<version>`.
     stem: String,
+    home: Home,
+    /// Whether its 32-bit Arm is the older one: an ELF file does not say.
+    is_armv6: bool,
+    /// Members that are for another platform.
+    foreign: BTreeSet<String>,
     /// The base names of all members: libraries that come along.
     files: BTreeSet<String>,
     /// Libraries that are copied into the wheel, where they may be.
@@ -135,6 +154,9 @@ impl<'a> Pass<'a> {
             files: members.iter().map(|member| base(&member.name)).collect(),
             grafts: options.graft.then(|| Grafts::new(&stem, &options.scratch)),
             stem,
+            home: Home::Content,
+            is_armv6: false,
+            foreign: BTreeSet::new(),
             libraries: Libraries::default(),
             needs: Vec::new(),
             changes: Vec::new(),
@@ -233,6 +255,10 @@ impl<'a> Pass<'a> {
     /// has changed.
     fn look(&mut self, name: &str, content: &mut Content) -> Result<bool, WheelError> {
         self.contents.add_module(name);
+        if let Some(found) = foreign(content, self.home) {
+            self.report_foreign(name, found)?;
+            return self.look_at_text(name, content);
+        }
         let mut wheel = Surroundings {
             remove_rpaths: self.options.remove_rpaths,
             files: &mut self.files,
@@ -258,7 +284,7 @@ impl<'a> Pass<'a> {
         };
         let Some((needs, edit)) = edited else { return self.look_at_text(name, content) };
         let is_changed = !edit.changes.is_empty();
-        self.needs.extend(needs);
+        self.needs.extend(needs.map(|needs| if self.is_armv6 { needs.for_armv6() } else { needs }));
         let note = |what| Change { file: name.to_owned(), what };
         self.changes.extend(edit.changes.into_iter().map(note));
         self.warnings.extend(edit.warnings.into_iter().map(note));
@@ -273,6 +299,27 @@ impl<'a> Pass<'a> {
             self.warn(name, "mentions the Nix store, though not where the loader looks");
         }
         Ok(is_changed)
+    }
+
+    /// Reports what is for another platform than the wheel. Where that is all
+    /// there is, a store path in it is one that its users would meet.
+    fn report_foreign(&mut self, name: &str, found: Foreign) -> Result<(), WheelError> {
+        let Foreign { what, store } = found;
+        match (self.home, store) {
+            (Home::Content, Some(_)) => {
+                return Err(WheelError::Binary { file: name.to_owned(), source: BinaryError::Machine(what) });
+            }
+            (Home::Unruled, Some(path)) => {
+                return Err(WheelError::Binary {
+                    file: name.to_owned(),
+                    source: BinaryError::Unruled { what, path },
+                });
+            }
+            (Home::Unruled, None) => {}
+            _ => self.warn(name, &format!("is for {what}, other than the wheel: it is not repaired")),
+        }
+        self.foreign.insert(name.to_owned());
+        Ok(())
     }
 
     fn look_at_text(&mut self, name: &str, content: &mut Content) -> Result<bool, WheelError> {

@@ -100,3 +100,31 @@ fn the_stable_abi_goes_beside_a_free_threaded_wheel() {
     fail(command.args(arguments).args(["--smoke-command", imports]), 1);
     assert!(!folder.path().join("dist").exists());
 }
+
+/// For another machine maturin knows the Pythons by name; the wheel of the
+/// version that is here for it is imported under QEMU.
+#[test]
+fn several_pythons_of_another_machine_are_built_for() {
+    let folder = tempfile::tempdir().unwrap();
+    module(folder.path());
+    let tools = testkit::tools::folder();
+    let here = names(&tools.join("foreign-python")).into_iter().find_map(|name| {
+        Some(name.strip_prefix("cpython-")?.strip_suffix("-linux-aarch64-gnu")?.to_owned())
+    });
+    let here = here.expect("run `cargo xtask setup-test-tools`");
+    let mut command = build_wheel(folder.path());
+    command.env("RUSTC", tools.join("rust-cross/bin/rustc")).env("ZIG_GLOBAL_CACHE_DIR", tools.join("zig-cache"));
+    command.env("UV_PYTHON_INSTALL_DIR", tools.join("foreign-python"));
+    let asked = format!("{here} 3.14");
+    succeed(command.args(["--target", "aarch64", "--interpreters", &asked]));
+    let report = report(folder.path());
+    let tag = format!("cp{}", here.replace('.', ""));
+    let expected = [
+        (format!("sample-1.0.0-{tag}-{tag}"), "emulated".to_owned()),
+        ("sample-1.0.0-cp314-cp314".to_owned(), "partial".to_owned()),
+    ];
+    assert_eq!(built(&report), expected);
+    let checks = report["distributions"][0]["smoke"]["checks"].to_string();
+    assert!(checks.contains("import sample"), "{checks}");
+    assert!(report["filename"].as_str().unwrap().contains("manylinux2014_aarch64"), "{report}");
+}

@@ -9,6 +9,7 @@ mod support;
 mod elf;
 mod graft;
 mod hostile;
+mod matrix;
 
 testkit::needs_tools! {
     mod archives;
@@ -16,6 +17,7 @@ testkit::needs_tools! {
     mod commit_time;
     mod corpus;
     mod cross;
+    mod foreign;
     mod init;
     mod init_platforms;
     mod interpreters;
@@ -25,4 +27,5 @@ testkit::needs_tools! {
     mod real_wheels;
     mod reports;
     mod smoke;
+    mod targets;
 }

@@ -1,0 +1,73 @@
+//! Targets by their short names, with standard libraries from rustup
+//! (`xtask/scripts/rust-targets.sh`): built, and run under QEMU.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::*;
+
+/// A build for a target, with the toolchain that has more of them.
+fn for_target(folder: &Path, target: &str) -> Command {
+    let toolchains = testkit::tools::folder().join("rust-targets/toolchains");
+    let found = names(&toolchains);
+    assert_eq!(found.len(), 1, "run `cargo xtask setup-test-tools`");
+    let mut command = build_wheel(folder);
+    command.env("RUSTC", toolchains.join(&found[0]).join("bin/rustc"));
+    command.env("ZIG_GLOBAL_CACHE_DIR", testkit::tools::folder().join("zig-cache"));
+    command.args(["--target", target, "--smoke-command", "sample a b"]);
+    command
+}
+
+/// Result of the smoke test, lowest system and file name.
+fn built(folder: &Path, command: &mut Command) -> [String; 3] {
+    succeed(command);
+    let report: Value = report(folder);
+    [&report["smoke"]["result"], &report["floor"], &report["filename"]]
+        .map(|value| value.as_str().unwrap().to_owned())
+}
+
+/// The name of a wheel for glibc.
+fn manylinux(arch: &str, version: &str) -> String {
+    format!("sample-1.0.0-py3-none-manylinux_2_17_{arch}.{version}_{arch}.whl")
+}
+
+#[test]
+fn linux_targets_have_short_names_and_run() {
+    let folder = tempfile::tempdir().unwrap();
+    project(folder.path());
+    for (name, arch, result) in [
+        ("x86_64", "x86_64", "passed"),
+        ("x86", "i686", "emulated"),
+        ("armv7", "armv7l", "emulated"),
+        ("s390x", "s390x", "emulated"),
+    ] {
+        let mut command = for_target(folder.path(), name);
+        let [smoke, floor, wheel] = built(folder.path(), command.args(["--smoke", "required"]));
+        assert_eq!((smoke.as_str(), floor.as_str()), (result, "glibc 2.17"), "{name}");
+        assert_eq!(wheel, manylinux(arch, "manylinux2014"));
+    }
+}
+
+#[test]
+fn one_wheel_is_for_both_kinds_of_mac() {
+    let folder = tempfile::tempdir().unwrap();
+    project(folder.path());
+    let mut command = for_target(folder.path(), "universal2");
+    let [smoke, floor, wheel] = built(folder.path(), &mut command);
+    assert_eq!((smoke.as_str(), floor.as_str()), ("skipped", "macOS 10.12"));
+    assert_eq!(wheel, "sample-1.0.0-py3-none-macosx_10_12_universal2.whl");
+    let wheel = std::fs::read(folder.path().join("dist").join(wheel)).unwrap();
+    let program = build_wheel::repair::member(&wheel, "sample-1.0.0.data/scripts/sample").unwrap();
+    let goblin::mach::Mach::Fat(slices) = goblin::mach::Mach::parse(&program).unwrap() else { panic!("one slice") };
+    let archs: Vec<u32> = slices.iter_arches().map(|arch| arch.unwrap().cputype).collect();
+    assert_eq!(archs, [goblin::mach::cputype::CPU_TYPE_X86_64, goblin::mach::cputype::CPU_TYPE_ARM64]);
+    // Half of it is not what was asked for.
+    let thin = for_target(folder.path(), "aarch64-apple-darwin").args(["--out-dir", "thin"]).output().unwrap();
+    assert!(thin.status.success(), "{thin:?}");
+    let thin = folder.path().join("thin").join(&names(&folder.path().join("thin"))[0]);
+    let mut command = build_wheel(folder.path());
+    let error = fail(command.arg(thin).args(["--target", "universal2", "--smoke", "off"]), 1);
+    assert!(error.contains("the target is `universal2-apple-darwin`"), "{error}");
+}
