@@ -46,7 +46,7 @@
             inherit (built) python;
             packages = built.public;
           };
-          formatter = pkgs.nixfmt;
+          formatter = import ./nix/formatter.nix { inherit pkgs; };
         }
       );
       select = name: builtins.mapAttrs (_: outputs: outputs.${name}) each;

@@ -52,7 +52,8 @@ def machine(tools: Path, made: Path) -> dict[str, object]:
     cargo = run(tool("rustc"), "--print", "sysroot", cwd=made).strip() + "/bin"
     python = tools / "test/bin/python"
     code = "import sysconfig as s; print(s.get_path('purelib', vars={'base': '', 'platbase': ''}))"
-    path = [rust / "bin", cargo, programs, tools / "test/bin", tools / "bin", "/usr/bin", "/bin"]
+    path = [rust / "bin", cargo, programs, tools / "test/bin", tools / "bin"]
+    path += [*sorted(tools.glob("nixfmt_rs@*/bin")), "/usr/bin", "/bin"]
     return {
         "bash": tool("bash"),
         "dropped": [],

@@ -48,6 +48,18 @@ def test_every_output_evaluates(nix: Nix, system: str) -> None:
     assert set(names("checks", "x.drvPath")) == (PACKAGES - {"default"}) | cross | shells
 
 
+def test_nix_fmt_formats_all_files(nix: Nix, flake: Path) -> None:
+    file = flake / "nix/apps.nix"
+    tidy = file.read_text()
+    file.write_text(tidy.replace("{ pkgs, python }:", "{pkgs,python}:"))
+    try:
+        assert file.read_text() != tidy
+        nix("fmt")
+        assert file.read_text() == tidy
+    finally:
+        file.write_text(tidy)
+
+
 def test_version_names_the_commit(nix: Nix, flake: Path) -> None:
     version = json.loads(nix("eval", "--json", ".#lib.version"))
     head = subprocess.run(
