@@ -75,6 +75,34 @@ const WITHOUT_POLICY: [(&str, Arch, System); 2] = [
     ("arm-unknown-linux-musleabihf", Arch::Armv6l, System::Musl),
 ];
 
+/// How Rust's names of the other targets begin that maturin builds for.
+const ARCHS: [&str; 24] = [
+    "aarch64",
+    "aarch64_be",
+    "arm",
+    "arm64ec",
+    "armv5te",
+    "armv6",
+    "armv7",
+    "i586",
+    "i686",
+    "loongarch64",
+    "mips64el",
+    "mipsel",
+    "powerpc",
+    "powerpc64",
+    "powerpc64le",
+    "riscv32gc",
+    "riscv64a23",
+    "riscv64gc",
+    "s390x",
+    "sparc64",
+    "sparcv9",
+    "thumbv7neon",
+    "wasm32",
+    "x86_64",
+];
+
 /// Both.
 fn all() -> impl Iterator<Item = &'static (&'static str, Arch, System)> {
     TARGETS.iter().chain(&WITHOUT_POLICY)
@@ -247,10 +275,9 @@ impl BuildTarget {
             "loongarch64" => Arch::Loongarch64,
             _ => {
                 let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+                let is_of_maturin = ARCHS.iter().any(|arch| name.starts_with(&format!("{arch}-")));
                 return match name.matches('-').count() {
-                    1..=4 if name.chars().all(is_plain) && !name.starts_with('-') => {
-                        Ok(Self::Other(name.to_owned()))
-                    }
+                    1..=4 if name.chars().all(is_plain) && is_of_maturin => Ok(Self::Other(name.to_owned())),
                     _ => Target::parse(name).map(Self::Known),
                 };
             }
@@ -354,9 +381,12 @@ mod tests {
         ] {
             assert_eq!(of(name, system).as_deref(), Ok(triple), "{name}");
         }
-        for (name, system) in
-            [("pdp11", System::Gnu), ("s390x", System::Macos), ("a-b c", System::Gnu), ("-x-y", System::Gnu)]
-        {
+        for (name, system) in [
+            ("pdp11", System::Gnu),
+            ("s390x", System::Macos),
+            ("x86_64-b c", System::Gnu),
+            ("-x-y", System::Gnu),
+        ] {
             assert!(of(name, system).unwrap_err().contains(name), "{name}");
         }
         assert_eq!(BuildTarget::Universal2.triples().len(), 2);

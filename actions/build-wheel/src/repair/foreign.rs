@@ -9,10 +9,9 @@ use binfmt::elf::ElfInfo;
 use binfmt::macho::MachOInfo;
 use binfmt::source::ReadAt;
 use pydist::tags::{Platform, TagSet};
-use pydist::zip::Member;
+use pydist::zip::{Content, Member};
 
 use super::archive;
-use super::content::Content;
 use super::store::in_store;
 use crate::target::{Arch, BuildTarget};
 
