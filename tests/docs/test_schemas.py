@@ -1,6 +1,7 @@
 """The JSON Schemas describe what the binaries really write."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from documents import ROOT
 from host_nixpkgs import nix_variables
-from jsonschema import Draft202012Validator
+from jsonschema import Draft7Validator, Draft202012Validator
 from package_index import Index
 
 # That of the lines that `ht` reads and writes: its own tests hold to it.
@@ -45,6 +46,21 @@ def kinds(schema: Any) -> list[Any]:
     """The schemas of the reports that it describes: itself, or several."""
     several = [kind["$ref"].rsplit("/", 1)[1] for kind in schema.get("oneOf", [])]
     return [schema["$defs"][name] for name in several] or [schema]
+
+
+def test_the_entries_for_editors_name_what_is_there() -> None:
+    """Each schema that the guide names is in the book; SchemaStore takes the configuration's."""
+    guide = (ROOT / "docs/guides/editors.md").read_text()
+    named = set(re.findall(r"<site>/([\w/.-]+\.json)", guide))
+    assert len(named) == 5
+    assert [name for name in named if not (ROOT / name).is_file()] == []
+    schema = json.loads((ROOT / "docs/reference/verify-dist-config.schema.json").read_text())
+    Draft7Validator.check_schema(schema)
+    assert schema["$schema"] == "http://json-schema.org/draft-07/schema#"
+    assert f'"$ref": "{schema["$id"]}"' in guide
+    file = json.loads((ROOT / "docs/reference/verify-dist-file.schema.json").read_text())
+    table = file["properties"]["tool"]["properties"]["verify-dist"]
+    assert table == {"$ref": "verify-dist-config.schema.json"}
 
 
 def test_each_schema_has_a_report() -> None:

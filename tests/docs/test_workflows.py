@@ -115,8 +115,23 @@ ELSEWHERE = [
     pytest.param(document, fence.text, id=f"{document.name}:{fence.line}")
     for document in documents()
     for fence in document.fences
-    if fence.language == "yml"
+    if fence.language == "yml" and "repos:" not in fence.text
 ]
+
+
+def test_hooks_of_the_guide_exist(binaries: Path) -> None:
+    """The hooks that the guide names, and the entry of the one that is local."""
+    hooks = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    (guide,) = [d for d in documents() if d.name == "docs/guides/pre-commit.md"]
+    configurations = [
+        yaml.safe_load(fence.text) for fence in guide.fences if fence.language == "yml"
+    ]
+    used = [hook for text in configurations for repo in text["repos"] for hook in repo["hooks"]]
+    assert {hook["id"] for hook in used} == {hook["id"] for hook in hooks}
+    for hook in [*hooks, *used]:
+        words = [*shlex.split(hook.get("entry", "verify-dist")), *hook.get("args", [])]
+        command = [binaries / words[0], *words[1:], "--help"]
+        assert subprocess.run(command, capture_output=True).returncode == 0, words
 
 
 @pytest.mark.parametrize(("document", "text"), ELSEWHERE)

@@ -46,6 +46,8 @@ def test_the_hooks_install_this_version(root: Path) -> None:
     version = tomllib.loads((root / "Cargo.toml").read_text())["workspace"]["package"]["version"]
     assert project["version"] == version
     assert project["dependencies"] == [f"wheel-actions=={version}"]
+    for forge in ("gitlab", "forgejo"):
+        assert f"wheel-actions=={version}\n" in (root / f"forges/{forge}.yml").read_text()
 
 
 @pytest.fixture
