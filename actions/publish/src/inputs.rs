@@ -10,7 +10,7 @@ use index::Index;
 use pydist::name::ProjectName;
 use toolkit::{Env, InputErrors, Reader, Secret};
 
-pub use choices::{Attestations, Depth, ReleaseMode};
+pub use choices::{Attestations, Depth, Latest, ReleaseMode};
 pub use spec::SPEC;
 
 /// The files to publish, and what they are checked against.
@@ -90,8 +90,8 @@ pub struct Release {
     pub generate_notes: bool,
     /// Whether it stays a draft.
     pub draft: bool,
-    /// `auto`, `true`, `false` or `legacy`.
-    pub make_latest: &'static str,
+    /// Whether it becomes the latest one.
+    pub make_latest: Latest,
     /// What is tagged if the tag does not exist.
     pub target: Option<String>,
     /// Files, directories and patterns.
@@ -223,7 +223,7 @@ fn release(reader: &mut Reader<'_>) -> Release {
         changelog: reader.path("changelog"),
         generate_notes: reader.flag("generate-notes"),
         draft: reader.flag("draft"),
-        make_latest: reader.word("make-latest"),
+        make_latest: reader.choice("make-latest"),
         target: reader.text("target"),
         extra_assets: reader.list("extra-assets"),
     }

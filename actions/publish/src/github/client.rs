@@ -14,7 +14,7 @@ use super::assets::{Assets, Difference};
 use super::plan::{ReleasePlan, renamed};
 use crate::attestation::Attestations;
 use crate::error::Error;
-use crate::inputs::{self, Depth, ReleaseMode};
+use crate::inputs::{self, Depth, Latest, ReleaseMode};
 
 /// For each question to the API.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -268,10 +268,10 @@ impl Work<'_> {
 
     fn make_latest(&self) -> Option<MakeLatest> {
         match self.of.inputs.make_latest {
-            "true" => Some(MakeLatest::True),
-            "false" => Some(MakeLatest::False),
-            "legacy" => Some(MakeLatest::Legacy),
-            _ => None,
+            Latest::Yes => Some(MakeLatest::True),
+            Latest::No => Some(MakeLatest::False),
+            Latest::Legacy => Some(MakeLatest::Legacy),
+            Latest::Auto => None,
         }
     }
 

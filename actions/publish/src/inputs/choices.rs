@@ -52,3 +52,17 @@ choice! {
         Only = "only",
     }
 }
+
+choice! {
+    /// Whether the GitHub Release becomes the latest one.
+    pub enum Latest {
+        /// Unless it is a pre-release.
+        Auto = "auto",
+        /// Yes.
+        Yes = "true",
+        /// No.
+        No = "false",
+        /// As GitHub decides by date and version.
+        Legacy = "legacy",
+    }
+}

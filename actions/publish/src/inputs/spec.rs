@@ -2,7 +2,7 @@
 
 use toolkit::{Choice as _, Input, InputKind, Output, Spec};
 
-use super::choices::{Attestations, Depth, ReleaseMode};
+use super::choices::{Attestations, Depth, Latest, ReleaseMode};
 
 /// The action's interface.
 pub static SPEC: Spec = Spec {
@@ -136,7 +136,7 @@ pub static SPEC: Spec = Spec {
         Input::new("draft", InputKind::Flag, "Leave the release a draft.").or("false"),
         Input::new(
             "make-latest",
-            InputKind::Choice(&["auto", "true", "false", "legacy"]),
+            InputKind::Choice(Latest::WORDS),
             "Whether the release becomes the latest one. `auto`: not if it is a pre-release.",
         )
         .or("auto"),
