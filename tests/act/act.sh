@@ -2,7 +2,8 @@
 # act.sh [--artifacts DIR] EVENT [ARGUMENT…]: runs the workflows of the current
 # directory by act, on this very machine. act cannot serve GitHub's own actions for artifacts and caches:
 # each of their pins gets a stand-in over the same official library. This checkout
-# stands for `<owner>/<repo>/actions/…@<sha>`. The artifacts are unpacked into DIR, a
+# stands for `<owner>/<repo>/actions/…@<sha>`, and for what `build-wheel init` pins to
+# forty zeros. The artifacts are unpacked into DIR, a
 # directory each. ARGUMENTs go to act. `cargo xtask setup-test-tools` installs act and the stand-ins.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -43,6 +44,12 @@ while read -r _ pin; do
 done <<<"$pins"
 # The placeholder of the documentation is this checkout.
 arguments+=(--local-repository "<owner>/<repo>@<sha>=$here")
+# So are the pins of a workflow that was generated before there is a release.
+zeros=$(printf '0%.0s' {1..40})
+repositories=$(grep -rhoE "uses: [A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+/actions/[a-z-]+(/[a-z]+)?@$zeros" .github/workflows | cut -d/ -f1,2 | sort -u || true)
+while read -r _ repository; do
+  [ -z "$repository" ] || arguments+=(--local-repository "$repository@$zeros=$here")
+done <<<"$repositories"
 # act starts these actions with the node that it finds.
 status=0
 PATH="$tools/bin:$PATH" "$tools/test/bin/act" "$1" "${arguments[@]}" "${@:2}" || status=$?

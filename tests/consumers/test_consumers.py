@@ -1,6 +1,7 @@
 """Projects of other shapes are released by the workflow that their users would write."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -173,3 +174,27 @@ def test_the_readmes_workflow_runs_as_it_is(
     python = installed("sample-abi3") / "python"
     code = "import sample_abi3; print(sample_abi3.count('a b A'))"
     assert output(python, "-c", code) == "{'a': 2, 'b': 1}\n"
+
+
+def test_act_sh_stands_for_what_is_not_released(root: Path, tmp_path: Path) -> None:
+    """The placeholder of the documents, and what init pins before there is a release."""
+    zeros = "0" * 40
+    programs = tmp_path / "tools/test/bin"
+    programs.mkdir(parents=True)
+    (programs / "act").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    (programs / "act").chmod(0o755)
+    (programs / "python").symlink_to(sys.executable)
+    workflows = tmp_path / ".github/workflows"
+    workflows.mkdir(parents=True)
+    uses = [f"a/b/actions/build-wheel@{zeros} # v0", f"a/b/actions/setup-nix/save@{zeros}"]
+    uses += [f"c/d/actions/publish@{'1' * 40}", f"e/f/other@{zeros}"]
+    (workflows / "x.yml").write_text("".join(f"- uses: {name}\n" for name in uses))
+    command = (root / "tests/act/act.sh", "push", "--job", "wheels")
+    env = {**os.environ, "XTASK_TOOLS": str(tmp_path / "tools")}
+    given = run(*command, cwd=tmp_path, env=env).splitlines()
+    assert [text for text in given if text.endswith(f"={root}")] == [
+        f"<owner>/<repo>@<sha>={root}",
+        f"a/b@{zeros}={root}",
+    ]
+    assert given[0] == "push"
+    assert given[-2:] == ["--job", "wheels"]

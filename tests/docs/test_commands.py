@@ -77,6 +77,8 @@ def asks(command: list[str | Path]) -> str:
 def fault(line: str, binaries: Path, xtask: Path) -> str:
     """What is wrong with a command, if anything is."""
     line = re.sub(r"\s#.*", "", line)
+    # In the clone: `(cd ../wheel-actions && …)`.
+    line = re.sub(r"^\(cd \S+ && (.*)\)$", r"\1", line.strip())
     words = shlex.split(re.sub(r"<[^>]*>|…", "X", line))
     while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
         words.pop(0)

@@ -170,7 +170,7 @@ fn pins(options: &Options, block: Option<&str>, env: &Env, ui: &Ui) -> Pins {
                 pins.keep(block.unwrap_or_default(), options.is_check);
                 if pins.own.is_none() {
                     ui.warning(format!(
-                        "cannot find the newest release of the actions; they are pinned to forty zeros: {error}\nhint: set `--pin SHA`, or run it again with a connection"
+                        "cannot find the newest release of the actions; they are pinned to forty zeros: {error}\nhint: set `--repository OWNER/NAME`, with a connection, or `--pin SHA`"
                     ));
                 }
             }

@@ -86,7 +86,12 @@ fn python_axis(rows: &[Row]) -> Option<Vec<String>> {
 pub(super) fn wheel_job(job: &WheelJob, release: &Release, pins: &Pins) -> String {
     let settings = Settings::of(&job.rows);
     let subject = if job.id == "wheels" { "Wheel" } else { &job.package };
-    let python = if settings.has_pythons { "Python ${{ matrix.python }}, " } else { "" };
+    let some_have_none = job.rows.iter().any(|row| row.python.is_empty());
+    let python = match (settings.has_pythons, some_have_none) {
+        (false, _) => "",
+        (true, false) => "Python ${{ matrix.python }}, ",
+        (true, true) => "${{ matrix.python && format('Python {0}, ', matrix.python) || '' }}",
+    };
     let mut text = format!(
         "  {}:
     name: {subject} for {python}${{{{ matrix.target }}}}
@@ -106,9 +111,11 @@ pub(super) fn wheel_job(job: &WheelJob, release: &Release, pins: &Pins) -> Strin
     text += &build_step(job, &settings, pins);
     let suffix = if settings.axis.is_some() {
         "-${{ matrix.python }}"
-    } else if has_twins(&job.rows) {
-        // The platform alone would name two of them alike.
+    } else if has_twins(&job.rows, |row| (row.target, row.python.clone())) {
+        // Neither the platform nor the Python tells them apart.
         "-${{ strategy.job-index }}"
+    } else if has_twins(&job.rows, |row| row.target) {
+        "${{ matrix.python && format('-{0}', matrix.python) || '' }}"
     } else {
         ""
     };
@@ -171,8 +178,9 @@ fn build_step(job: &WheelJob, settings: &Settings, pins: &Pins) -> String {
     text + &list("test-sources", &job.test_sources)
 }
 
-fn has_twins(rows: &[Row]) -> bool {
-    rows.iter().enumerate().any(|(index, row)| rows[..index].iter().any(|other| other.target == row.target))
+/// Whether two rows are alike in something.
+fn has_twins<T: PartialEq>(rows: &[Row], of: impl Fn(&Row) -> T) -> bool {
+    rows.iter().enumerate().any(|(index, row)| rows[..index].iter().any(|other| of(other) == of(row)))
 }
 
 /// The name of the interpreter in PATH.

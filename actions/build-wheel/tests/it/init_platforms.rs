@@ -102,6 +102,11 @@ fn the_interpreter_of_a_stable_abi_wheel_leaves_the_free_threaded_ones_open() {
         write(at, &[("workflow.yml", &step(args))]);
         init_asking(at, &simple(&index), &["--from-maturin-action", "workflow.yml"]);
         assert_eq!(rows(at).matches("3.14t").count(), free_threaded, "{args}: {}", rows(at));
+        // Each wheel has an artifact and a job of its own name.
+        let text = std::fs::read_to_string(at.join(WORKFLOW)).unwrap();
+        let twins = "artifact-name }}${{ matrix.python && format('-{0}', matrix.python) || '' }}\n";
+        assert_eq!(text.contains(twins), free_threaded > 0, "{args}: {text}");
+        assert!(!text.contains("for Python ,") && !text.contains("job-index"), "{text}");
     }
 }
 
