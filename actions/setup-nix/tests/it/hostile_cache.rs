@@ -99,7 +99,9 @@ fn a_nar_that_goes_on_beyond_its_size_ends_there() {
 fn what_a_killed_run_left_is_removed() {
     let (machine, _) = packed(1);
     let left = [machine.cache().join(".part-a"), machine.cache().join("nar/.part-b")];
-    left.iter().for_each(|file| fs::write(file, "half").unwrap());
+    for file in &left {
+        fs::write(file, "half").unwrap();
+    }
     machine.done(&["save"]);
     assert!(left.iter().all(|file| !file.exists()));
 }

@@ -55,9 +55,9 @@ fn the_packer_ends_with_the_process_that_runs_the_job() {
     assert!(fs::read_to_string(&conf).unwrap().contains("github.com=ghs_own"));
     // The job's own work goes first; and nothing of its environment is there.
     let packer = fs::read_dir("/proc").unwrap().flatten().find(|entry| is_packer(&machine, entry)).unwrap();
-    let stat = fs::read_to_string(packer.path().join("stat")).unwrap();
-    let nice = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(16).unwrap().to_owned();
-    assert_eq!(nice, "10", "{stat}");
+    let about = fs::read_to_string(packer.path().join("stat")).unwrap();
+    let nice = about.rsplit_once(')').unwrap().1.split_whitespace().nth(16).unwrap().to_owned();
+    assert_eq!(nice, "10", "{about}");
     assert!(!String::from_utf8_lossy(&fs::read(packer.path().join("environ")).unwrap()).contains("ghs_own"));
     assert_eq!(fs::read_link(packer.path().join("cwd")).unwrap(), std::path::Path::new("/"));
     job.kill().unwrap();

@@ -97,3 +97,23 @@ fn a_store_elsewhere_is_neither_restored_nor_packed() {
     let output = second.action(&["install"]).env("NIX_STORE_DIR", "/nix/store/").output().unwrap();
     assert!(text(&output).contains("2 paths restored"), "{}", text(&output));
 }
+
+#[test]
+fn a_store_that_links_equal_files_is_packed_and_restored() {
+    let optimise = "--extra-conf=auto-optimise-store = true";
+    let first = Machine::new();
+    first.done(&["install", optimise]);
+    first.sh("mkdir a b; echo same >a/x; echo same >b/x; echo other >b/y; for name in a b; do nix-store --add $name; done");
+    assert!(first.sh("stat -c %h /nix/store/*-a/x").trim().parse::<u32>().unwrap() >= 3);
+    first.done(&["save"]);
+    let second = with_cache(&first);
+    second.done(&["install", optimise]);
+    second.verify();
+    second.sh("nix-store --optimise 2>/dev/null; test $(stat -c %h /nix/store/*-a/x) -ge 3");
+    second.verify();
+    // A path that is lost and restored leaves the others' files as they are.
+    second.sh("nix-store --delete /nix/store/*-b 2>/dev/null");
+    assert!(second.done(&["install", optimise]).contains("1 paths restored"));
+    second.verify();
+    assert_eq!(second.sh("cat /nix/store/*-a/x /nix/store/*-b/x /nix/store/*-b/y"), "same\nsame\nother\n");
+}
