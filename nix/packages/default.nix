@@ -11,6 +11,7 @@ let
   call = path: more: pkgs.callPackage path ({ inherit source version; } // more);
   htty-core-wheel = options: call ./htty-core-wheel.nix ({ inherit foreign; } // options);
   htty-sdist = pkgs.callPackage ./htty-sdist.nix { inherit source version; };
+  programs = call ./programs.nix { };
   python = import ./python.nix {
     inherit (pkgs) python3;
     inherit
@@ -29,6 +30,12 @@ in
     htty-cli = pkgs.python3.pkgs.toPythonApplication python.htty-module;
     htty-core-wheel = htty-core-wheel { };
     inherit htty-sdist;
+    inherit (programs)
+      build-wheel
+      publish
+      setup-nix
+      verify-dist
+      ;
   }
   # From Linux alone: a Mac would need its linker the other way round.
   // pkgs.lib.optionalAttrs pkgs.stdenv.hostPlatform.isLinux {

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 from host_nixpkgs import run
+from released import ACTIONS
 
 Nix = Callable[..., str]
 
 SYSTEMS = ["aarch64-darwin", "aarch64-linux", "x86_64-darwin", "x86_64-linux"]
-PACKAGES = {"default", "htty", "htty-cli", "htty-core-wheel", "htty-sdist"}
+PACKAGES = {"default", "htty", "htty-cli", "htty-core-wheel", "htty-sdist", *ACTIONS}
 APPS = {
     *("nix-analysis", "rust-analysis", "python-analysis", "generic-analysis"),
     *("python-docs", "version-bump"),
@@ -136,6 +137,19 @@ def test_an_unknown_target_system_is_named(nix: Nix) -> None:
             ' version = { version = "1"; git = "0"; };'
             ' targetSystem = "riscv64-linux"; }).buildPhase',
         )
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("action", ACTIONS)
+def test_each_program_runs(nix: Nix, action: str) -> None:
+    """One build of the whole workspace with link-time optimisation: many minutes."""
+    head = json.loads(nix("eval", "--json", ".#lib.version"))["git"]
+    printed = nix("run", f".#{action}", "--", "--version")
+    assert printed.startswith(f"{action} ")
+    assert printed.strip().endswith(f"({head})")
+    share = build(nix, action) / "share"
+    assert (share / f"man/man1/{action}.1").is_file()
+    assert (share / f"fish/vendor_completions.d/{action}.fish").is_file()
 
 
 def test_the_source_distribution(nix: Nix) -> None:
