@@ -85,6 +85,7 @@ def test_gitlab(root: Path, job: Env, wheel: Path, index: Index, tmp_path: Path)
     }
 
 
+@pytest.mark.soak
 def test_forgejo(
     root: Path, job: Env, target: Path, tools: Path, index: Index, tmp_path: Path
 ) -> None:

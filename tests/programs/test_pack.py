@@ -96,6 +96,38 @@ def test_static_programs_are_for_every_linux(
     assert wheel.name == f"wheel_actions-{release.version}-py3-none-{tags}.whl"
 
 
+def test_every_named_platform_gets_a_wheel(
+    release: Release, static: Path, binaries: Path, tmp_path: Path
+) -> None:
+    """With the tags of all released targets, `installs` has no environment without a wheel."""
+    release.pins(static)
+    release.download(static)
+    assert release.pack().returncode == 0
+    wheel = repaired(binaries, release.wheel(), tmp_path / "one", release.env)
+    start, linux = wheel.name.removesuffix(".whl").split("-none-")
+    arm = wheel.with_name(f"{start}-none-{linux.replace('x86_64', 'aarch64')}.whl")
+    with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(arm, "w") as copy:
+        for member in source.infolist():
+            data = source.read(member)
+            # The header's field for the machine: 183 is AArch64.
+            is_program = data.startswith(b"\x7fELF")
+            copy.writestr(member, data[:18] + b"\xb7\0" + data[20:] if is_program else data)
+    for tag in ("macosx_10_12_x86_64", "macosx_11_0_arm64"):
+        (wheel.parent / f"{start}-none-{tag}.whl").write_bytes(wheel.read_bytes())
+    command = [binaries / "verify-dist", "installs", wheel.parent, "--format", "json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (package,) = json.loads(done.stdout)["packages"]
+    named = ("x86_64", "aarch64", "arm64")
+    environments = {
+        one["environment"]: {answer["outcome"] for answer in one["outcomes"].values()}
+        for one in package["environments"]
+        if one["environment"].endswith(named) and not one["environment"].startswith("windows")
+    }
+    assert {name.split("-")[0] for name in environments} >= {"debian", "alpine", "macos", "rhel"}
+    assert {name: found for name, found in environments.items() if found != {"wheel"}} == {}
+
+
 def test_another_binary_is_refused(release: Release, static: Path) -> None:
     release.pins(static)
     release.download(static)
