@@ -11,8 +11,9 @@ use toolkit::FileError;
 
 use crate::backend::Built;
 use crate::error::Error;
+use crate::inputs::GraftMode;
 use crate::plan::Plan;
-use crate::repair::{self, Change, Contents, Floor, Options};
+use crate::repair::{self, Change, Contents, Floor, GraftScope, Options};
 use crate::sdist;
 
 /// A distribution before it goes to the output directory.
@@ -58,7 +59,12 @@ pub(crate) fn finish(plan: &Plan, built: &Built, to: &Path) -> Result<BuildResul
         compatibility: plan.compatibility,
         epoch: plan.source_date_epoch,
         remove_rpaths: plan.remove_rpaths,
-        graft: plan.graft,
+        graft: match plan.graft {
+            GraftMode::Off => GraftScope::Off,
+            GraftMode::Store => GraftScope::Store,
+            GraftMode::All => GraftScope::All,
+        },
+        exclude: plan.exclude.clone(),
         scratch: to.to_owned(),
     };
     let source = File::open(&built.path).map_err(FileError::new("read", &built.path))?;

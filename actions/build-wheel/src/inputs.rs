@@ -64,10 +64,11 @@ pub static SPEC: Spec = Spec {
         .or("false"),
         Input::new(
             "graft",
-            InputKind::Flag,
-            "Whether libraries of the Nix store that a binary needs are copied into the wheel. By default such a library is an error.",
+            InputKind::Mode("store", GraftMode::WORDS),
+            "Which libraries that a binary needs are copied into the wheel: `store`: those of the Nix store; `all`: those of this machine, too, that not every machine has. With `off` such a library is an error.",
         )
-        .or("false"),
+        .or("off"),
+        Input::new("exclude", InputKind::List, "Libraries that the machine of the user has, by patterns of their names, such as `libcuda.so.1 libnvidia-*`: neither copied nor an error."),
         Input::new(
             "smoke",
             InputKind::Choice(SmokeMode::WORDS),
@@ -215,6 +216,18 @@ choice! {
     }
 }
 
+choice! {
+    /// Which libraries go into the wheel.
+    pub enum GraftMode {
+        /// None.
+        Off = "off",
+        /// Those of the Nix store.
+        Store = "store",
+        /// Those of this machine, too.
+        All = "all",
+    }
+}
+
 /// The inputs, checked one by one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "each is an input of its own")]
@@ -257,8 +270,10 @@ pub struct Inputs {
     pub report_path: PathBuf,
     /// Absolute RPATH entries outside the store go too.
     pub remove_rpaths: bool,
-    /// Libraries of the store go into the wheel.
-    pub graft: bool,
+    /// Which libraries go into the wheel.
+    pub graft: GraftMode,
+    /// Patterns of libraries that stay outside.
+    pub exclude: Vec<String>,
     /// Whether the wheel is tried out.
     pub smoke: SmokeMode,
     /// Shell commands.
@@ -308,7 +323,8 @@ impl Inputs {
             out_dir: reader.path("out-dir").unwrap_or_default(),
             report_path: reader.path("report-path").unwrap_or_default(),
             remove_rpaths: reader.flag("remove-rpaths"),
-            graft: reader.flag("graft"),
+            graft: reader.choice("graft"),
+            exclude: exclude(&mut reader),
             smoke: reader.choice("smoke"),
             smoke_commands: reader.list("smoke-command"),
             test_requires: reader.list("test-requires"),
@@ -329,6 +345,20 @@ impl Inputs {
         }
         reader.finish(inputs)
     }
+}
+
+/// The patterns of each line.
+fn exclude(reader: &mut Reader<'_>) -> Vec<String> {
+    let lines = reader.list("exclude");
+    let words: Vec<String> =
+        lines.iter().flat_map(|line| line.split([' ', ','])).map(str::to_owned).collect();
+    let words: Vec<String> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    for word in &words {
+        if let Err(error) = globset::Glob::new(word) {
+            reader.error("exclude", format!("`{word}` is not a pattern: {error}"));
+        }
+    }
+    words
 }
 
 /// The Pythons of each line, each once.

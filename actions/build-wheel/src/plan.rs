@@ -17,7 +17,7 @@ use linker::Linking;
 use crate::compatibility::Compatibility;
 use crate::compiler_flags::SourcePlaces;
 use crate::environment::{MachineState, ProjectState, RustLibrary};
-use crate::inputs::{Backend, Inputs, Linker, SmokeMode};
+use crate::inputs::{Backend, GraftMode, Inputs, Linker, SmokeMode};
 use crate::sanitize::sanitized_env;
 use crate::target::{BuildTarget, System, Target};
 
@@ -50,8 +50,10 @@ pub struct Plan {
     pub source_date_epoch: u64,
     /// Whether absolute RPATH entries outside the store go too.
     pub remove_rpaths: bool,
-    /// Whether libraries of the store go into the wheel.
-    pub graft: bool,
+    /// Which libraries go into the wheel.
+    pub graft: GraftMode,
+    /// Patterns of libraries that stay outside.
+    pub exclude: Vec<String>,
     /// How the wheel is tried out.
     pub smoke: SmokePlan,
     /// Build twice.
@@ -150,6 +152,7 @@ pub fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, PlanError> 
         source_date_epoch: epoch,
         remove_rpaths: inputs.remove_rpaths,
         graft: inputs.graft,
+        exclude: inputs.exclude.clone(),
         smoke: SmokePlan {
             mode: if backend == Backend::Sdist { SmokeMode::Off } else { inputs.smoke },
             commands: inputs.smoke_commands.clone(),

@@ -35,7 +35,8 @@ pub(super) fn edit(
 /// Takes the Nix store out of an ELF file in place; gives what was changed.
 pub fn edit_elf_in_place(data: &mut Vec<u8>) -> Result<Vec<String>, BinaryError> {
     let (mut files, mut grafts) = (BTreeSet::new(), None);
-    let mut wheel = Surroundings { remove_rpaths: false, files: &mut files, grafts: &mut grafts };
+    let mut wheel =
+        Surroundings { remove_rpaths: false, exclude: &[], files: &mut files, grafts: &mut grafts };
     Ok(elf::edit(data, "", &mut wheel)?.edit.changes)
 }
 
@@ -46,7 +47,8 @@ pub fn edit_binary(data: &[u8], identifier: &str) -> Result<Option<Vec<u8>>, Bin
     let unread = |error| BinaryError::Read(binfmt::binary::BinaryError::Io(error));
     let mut content = Content::copy(data, &options.scratch).map_err(unread)?;
     let (mut files, mut grafts) = (BTreeSet::new(), None);
-    let mut wheel = Surroundings { remove_rpaths: false, files: &mut files, grafts: &mut grafts };
+    let mut wheel =
+        Surroundings { remove_rpaths: false, exclude: &[], files: &mut files, grafts: &mut grafts };
     let changes = match edit(&mut content, identifier, &mut wheel)? {
         Some(Edited::Elf(elf)) => elf.edit.changes,
         Some(Edited::MachO(macho)) => macho.edit.changes,

@@ -102,7 +102,7 @@ impl BinaryError {
             | Self::Unruled { .. }
             | Self::Store(_)
             | Self::Interpreter { .. } => {
-                "build outside of Nix, or with patchelf in the derivation's `postFixup`"
+                "build outside of Nix, or with patchelf in the derivation's `postFixup`; with `graft: all`, install patchelf, which makes room"
             }
             Self::Read(_) | Self::Edit(_) | Self::Rejected(_) => {
                 "build the wheel again; check the step that changed the file last (strip, patchelf, codesign)"

@@ -58,8 +58,31 @@ pub(super) fn edit<S: WriteAt + ?Sized>(
     }
     let info = if changes.is_empty() { elf } else { ElfInfo::read(&*content)? };
     check(&info, arch, libc)?;
-    let needs = needs(&info, arch, libc, wheel.files)?;
+    let mut present = wheel.files.clone();
+    present.extend(info.needed().filter(|library| wheel.is_excluded(file_name(library))).map(str::to_owned));
+    let needs = needs(&info, arch, libc, &present)?;
     Ok(EditedElf { info, needs: Some(needs), edit })
+}
+
+/// The search path of the file, where a library from outside the store is to
+/// be grafted and the path has no room for the way to it.
+pub(super) fn without_room(elf: &ElfInfo, name: &str, wheel: &Surroundings<'_>) -> Option<String> {
+    let grafts = wheel.grafts.as_ref().filter(|grafts| grafts.is_all())?;
+    let is_grafted = |library: &str| {
+        let is_known = policy::is_loader(library)
+            || policy::linux().iter().any(|policy| policy.libraries.contains(library))
+            || is_musl(library);
+        !is_known
+            && !wheel.files.contains(library)
+            && !wheel.is_excluded(library)
+            && in_search_path(elf, library, true).is_some()
+    };
+    if !elf.needed().any(is_grafted) {
+        return None;
+    }
+    let path = search_entry(elf).ok().and_then(|index| elf.dynamic[index].text.clone()).unwrap_or_default();
+    let kept: usize = path.split(':').filter(|path| !path.starts_with('/')).map(|path| path.len() + 1).sum();
+    (path.len() < kept + "$ORIGIN".len() + grafts.way(name).len()).then_some(path)
 }
 
 /// Which C library a file is linked with.
@@ -142,7 +165,9 @@ fn change_strings(
             tag::RPATH | tag::RUNPATH => {
                 // An empty path is the directory that the program is started in.
                 let goes = |path: &str| {
-                    path.is_empty() || in_store(path) || remove_absolute && path.starts_with('/')
+                    // What was found by it is in the wheel now.
+                    let is_done = bundled.is_all && bundled.search.is_some();
+                    path.is_empty() || in_store(path) || (remove_absolute || is_done) && path.starts_with('/')
                 };
                 let mut kept: Vec<&str> = old.split(':').filter(|path| !goes(path)).collect();
                 for path in kept.iter().filter(|path| path.starts_with('/')) {
@@ -188,6 +213,8 @@ struct Bundled {
     renamed: Vec<(String, String)>,
     /// The search path that finds them.
     search: Option<String>,
+    /// Whether they come from outside the store, too.
+    is_all: bool,
 }
 
 impl Bundled {
@@ -205,10 +232,11 @@ fn take_libraries(elf: &ElfInfo, name: &str, wheel: &mut Surroundings<'_>) -> Re
     let system = |library: &str| {
         policy::is_loader(library) || policy::linux().iter().any(|policy| policy.libraries.contains(library))
     };
-    let mut bundled = Bundled::default();
+    let mut bundled =
+        Bundled { is_all: wheel.grafts.as_ref().is_some_and(Grafts::is_all), ..Bundled::default() };
     for needed in elf.needed() {
         let file = file_name(needed);
-        if system(file) || is_musl(file) || wheel.files.contains(file) {
+        if system(file) || is_musl(file) || wheel.files.contains(file) || wheel.is_excluded(file) {
             continue;
         }
         let Some(grafts) = wheel.grafts.as_mut() else {
@@ -217,7 +245,11 @@ fn take_libraries(elf: &ElfInfo, name: &str, wheel: &mut Surroundings<'_>) -> Re
             }
             continue;
         };
-        let path = if in_store(needed) { Some(PathBuf::from(needed)) } else { in_search_path(elf, file) };
+        let path = if in_store(needed) {
+            Some(PathBuf::from(needed))
+        } else {
+            in_search_path(elf, file, grafts.is_all())
+        };
         if let Some(path) = path {
             let new = grafts.take(name, &path, file, needed.len())?;
             bundled.renamed.push((needed.to_owned(), new));
@@ -241,10 +273,27 @@ fn own_name(elf: &ElfInfo, name: &str, grafts: &Grafts, bundled: &mut Bundled) {
     }
 }
 
-/// Where the loader would find a library by the store's search paths.
-fn in_search_path(elf: &ElfInfo, file: &str) -> Option<PathBuf> {
-    let paths = elf.runpath().chain(elf.rpath()).filter(|path| in_store(path));
-    paths.map(|directory| Path::new(directory).join(file)).find(|path| path.is_file())
+/// Where the loader would find a library: by the store's search paths, and
+/// with `all` by every absolute one and where this machine has its libraries.
+fn in_search_path(elf: &ElfInfo, file: &str, all: bool) -> Option<PathBuf> {
+    let paths =
+        elf.runpath().chain(elf.rpath()).filter(|path| in_store(path) || all && path.starts_with('/'));
+    let mut paths = paths.map(PathBuf::from).collect::<Vec<_>>();
+    if let Some(arch) = elf.arch().filter(|_| all) {
+        let multiarch = format!("{arch}-linux-gnu");
+        for root in ["/usr/local/lib", "/usr/lib", "/lib"] {
+            paths.extend([Path::new(root).join(&multiarch), PathBuf::from(format!("{root}64")), root.into()]);
+        }
+    }
+    let is_own = |path: &PathBuf| {
+        let library = std::fs::File::open(path).ok().filter(|_| path.is_file());
+        // A library for another machine of the same name is not it.
+        library.is_some_and(|library| {
+            in_store(&path.to_string_lossy())
+                || ElfInfo::read(&library).is_ok_and(|found| found.arch() == elf.arch())
+        })
+    };
+    paths.into_iter().map(|directory| directory.join(file)).find(is_own)
 }
 
 /// No field that a loader reads may name the store.

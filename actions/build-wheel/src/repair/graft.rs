@@ -1,11 +1,13 @@
-//! Libraries of the Nix store that go into the wheel, where that is asked for.
+//! Libraries that go into the wheel, where that is asked for: those of the Nix
+//! store, or all that not every machine has.
 //!
 //! Where a library goes follows from where an installer puts the file that
 //! needs it. Modules are below `site-packages`, and so is `<package>.libs`.
 //! Scripts are not: an installer moves them to `<prefix>/bin`, at no fixed
 //! distance from `site-packages`. But every installation scheme (Python's
 //! `sysconfig`: prefix, venv, user, home, Debian's) has `scripts` in `bin` of
-//! `data`, so a script's libraries go to `lib/<package>.libs` of `data`.
+//! `data`, so a script's libraries go to `libexec/<package>.libs` of `data`: what
+//! is in `lib` there is lost by `pip install --target`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -44,6 +46,17 @@ pub enum GraftError {
     Name(String),
 }
 
+/// Which libraries are grafted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GraftScope {
+    /// None.
+    Off,
+    /// Those of the Nix store.
+    Store,
+    /// Those of this machine, too, that not every machine has.
+    All,
+}
+
 /// What is to be grafted into one wheel.
 pub(super) struct Grafts {
     /// The wheel's name for its package.
@@ -53,6 +66,10 @@ pub(super) struct Grafts {
     /// Where each library is taken from, and by which name it is asked for;
     /// its new name.
     taken: BTreeMap<(Root, PathBuf, String), String>,
+    /// Whether libraries outside the store are, too.
+    is_all: bool,
+    /// What was grafted: member, source, digest.
+    done: Vec<(String, PathBuf, [u8; 32])>,
     /// What has not been looked at yet.
     queue: Vec<Grafted>,
     scratch: PathBuf,
@@ -69,8 +86,10 @@ pub(super) struct Grafted {
 
 impl Grafts {
     /// For the wheel whose names begin with `<package>-<version>`.
-    pub(super) fn new(stem: &str, scratch: &Path) -> Self {
+    pub(super) fn new(stem: &str, scope: GraftScope, scratch: &Path) -> Self {
         Self {
+            is_all: scope == GraftScope::All,
+            done: Vec::new(),
             scratch: scratch.to_owned(),
             package: stem.split('-').next().unwrap_or_default().to_owned(),
             stem: stem.to_owned(),
@@ -92,7 +111,7 @@ impl Grafts {
             |error: std::io::Error| GraftError::Read { path: path.to_owned(), why: error.to_string() };
         let real = path.canonicalize().map_err(unread)?;
         // A link, or dots in a path that a wheel came with.
-        if !in_store(&real.to_string_lossy()) {
+        if !self.is_all && !in_store(&real.to_string_lossy()) {
             return Err(GraftError::Outside { path: path.to_owned(), real });
         }
         let (at, _) = installed(&self.stem, member);
@@ -110,11 +129,24 @@ impl Grafts {
         let name = unique(file, &hash, room).ok_or_else(|| GraftError::Name(file.to_owned()))?;
         let folder = match at {
             Root::Site => format!("{}.libs", self.package),
-            Root::Data => format!("{}.data/data/lib/{}.libs", self.stem, self.package),
+            Root::Data => format!("{}.data/data/libexec/{}.libs", self.stem, self.package),
         };
-        self.queue.push(Grafted { member: format!("{folder}/{name}"), from: key.1.clone(), content });
+        let member = format!("{folder}/{name}");
+        self.done.push((member.clone(), key.1.clone(), hash));
+        self.queue.push(Grafted { member, from: key.1.clone(), content });
         self.taken.insert(key, name.clone());
         Ok(name)
+    }
+
+    /// Whether libraries outside the store are grafted.
+    pub(super) fn is_all(&self) -> bool {
+        self.is_all
+    }
+
+    /// What was grafted: the member, where it comes from, and the digest of
+    /// what is there.
+    pub(super) fn done(&self) -> &[(String, PathBuf, [u8; 32])] {
+        &self.done
     }
 
     /// The next library that has not been looked at.
@@ -134,7 +166,7 @@ impl Grafts {
         let (root, path) = installed(&self.stem, member);
         let folder = match root {
             Root::Site => format!("{}.libs", self.package),
-            Root::Data => format!("lib/{}.libs", self.package),
+            Root::Data => format!("libexec/{}.libs", self.package),
         };
         let own = path.rsplit_once('/').map_or("", |(own, _)| own);
         if own == folder {
@@ -147,16 +179,19 @@ impl Grafts {
 
 /// `file` with a hash of the content, so that no other wheel's library of the
 /// same name is taken for it in one process. Where there is no room for more,
-/// the hash takes the place of the name's end.
+/// the hash takes the place of the name; it stays a library's by its end.
 fn unique(file: &str, hash: &[u8; 32], room: usize) -> Option<String> {
-    let hash = &digest::hex(hash)[..8];
+    const SHORTEST: usize = 6;
+    let hash = digest::hex(hash);
     let (stem, suffix) = file.split_once('.').unwrap_or((file, ""));
-    let long = format!("{stem}-{hash}{}{suffix}", if suffix.is_empty() { "" } else { "." });
+    let long = format!("{stem}-{}{}{suffix}", &hash[..8], if suffix.is_empty() { "" } else { "." });
     if long.len() <= room {
         return Some(long);
     }
-    let kept = room.min(file.len()).checked_sub(hash.len() + 1).filter(|kept| *kept > 0)?;
-    Some(format!("{}-{hash}", file.get(..kept)?))
+    let end = if file.ends_with(".dylib") { ".dylib" } else { ".so" };
+    let room = room.checked_sub(end.len()).filter(|room| *room >= SHORTEST)?;
+    let start = if room >= SHORTEST + 3 { "lib" } else { "" };
+    Some(format!("{start}{}{end}", &hash[..8.min(room - start.len())]))
 }
 
 #[cfg(test)]
@@ -165,15 +200,15 @@ mod tests {
 
     #[test]
     fn libraries_are_found_from_where_files_are_installed() {
-        let grafts = Grafts::new("sample-1.0", Path::new(""));
+        let grafts = Grafts::new("sample-1.0", GraftScope::Store, Path::new(""));
         for (member, way) in [
             ("sample.abi3.so", "/sample.libs"),
             ("sample/sub/a.so", "/../../sample.libs"),
             ("sample-1.0.data/platlib/sample/a.so", "/../sample.libs"),
-            ("sample-1.0.data/scripts/sample", "/../lib/sample.libs"),
-            ("sample-1.0.data/data/libexec/x/sample", "/../../lib/sample.libs"),
+            ("sample-1.0.data/scripts/sample", "/../libexec/sample.libs"),
+            ("sample-1.0.data/data/lib/x/sample", "/../../libexec/sample.libs"),
             ("sample.libs/libx.so.1", ""),
-            ("sample-1.0.data/data/lib/sample.libs/libx.so.1", ""),
+            ("sample-1.0.data/data/libexec/sample.libs/libx.so.1", ""),
         ] {
             assert_eq!(grafts.way(member), way, "{member}");
         }
@@ -183,8 +218,10 @@ mod tests {
     fn names_are_unique_and_fit() {
         let (x, y) = (digest::sha256(b"x"), digest::sha256(b"y"));
         assert_eq!(unique("libssl.so.3", &x, 64).unwrap(), "libssl-2d711642.so.3");
-        assert_eq!(unique("libssl.so.3", &x, 11).unwrap(), "li-2d711642");
+        assert_eq!(unique("libssl.so.3", &x, 11).unwrap(), "2d711642.so");
+        assert_eq!(unique("libouter.so.1", &x, 13).unwrap(), "lib2d71164.so");
         assert_ne!(unique("libssl.so.3", &y, 11), unique("libssl.so.3", &x, 11));
-        assert_eq!(unique("libz.so.1", &x, 9), None);
+        assert_eq!(unique("libz.so.1", &x, 9).unwrap(), "2d7116.so");
+        assert_eq!(unique("libz.so", &x, 7), None);
     }
 }

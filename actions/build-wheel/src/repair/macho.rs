@@ -26,10 +26,14 @@ struct SystemLibrary {
     symbols: Option<&'static [&'static str]>,
 }
 
-const SYSTEM_LIBRARIES: [SystemLibrary; 5] = [
+const SYSTEM_LIBRARIES: [SystemLibrary; 8] = [
     SystemLibrary { names: "libSystem.", path: "/usr/lib/libSystem.B.dylib", symbols: None },
     SystemLibrary { names: "libobjc.", path: "/usr/lib/libobjc.A.dylib", symbols: None },
     SystemLibrary { names: "libresolv.", path: "/usr/lib/libresolv.9.dylib", symbols: None },
+    // The namespace of its symbols is that of the ABI; nixpkgs links with the SDK's.
+    SystemLibrary { names: "libc++.", path: "/usr/lib/libc++.1.dylib", symbols: None },
+    SystemLibrary { names: "libc++abi.", path: "/usr/lib/libc++abi.dylib", symbols: None },
+    SystemLibrary { names: "libz.", path: "/usr/lib/libz.1.dylib", symbols: Some(&ZLIB) },
     SystemLibrary {
         names: "libiconv.",
         path: "/usr/lib/libiconv.2.dylib",
@@ -48,6 +52,92 @@ const SYSTEM_LIBRARIES: [SystemLibrary; 5] = [
         path: "/usr/lib/libcharset.1.dylib",
         symbols: Some(&["_locale_charset"]),
     },
+];
+
+/// The functions of zlib 1.2.12, which macOS 13 has; older ones have fewer, and
+/// none that common programs use is missing.
+const ZLIB: [&str; 81] = [
+    "_adler32",
+    "_adler32_combine",
+    "_adler32_z",
+    "_compress",
+    "_compress2",
+    "_compressBound",
+    "_crc32",
+    "_crc32_combine",
+    "_crc32_combine_gen",
+    "_crc32_combine_op",
+    "_crc32_z",
+    "_deflate",
+    "_deflateBound",
+    "_deflateCopy",
+    "_deflateEnd",
+    "_deflateGetDictionary",
+    "_deflateInit2_",
+    "_deflateInit_",
+    "_deflateParams",
+    "_deflatePending",
+    "_deflatePrime",
+    "_deflateReset",
+    "_deflateResetKeep",
+    "_deflateSetDictionary",
+    "_deflateSetHeader",
+    "_deflateTune",
+    "_get_crc_table",
+    "_gzbuffer",
+    "_gzclearerr",
+    "_gzclose",
+    "_gzclose_r",
+    "_gzclose_w",
+    "_gzdirect",
+    "_gzdopen",
+    "_gzeof",
+    "_gzerror",
+    "_gzflush",
+    "_gzfread",
+    "_gzfwrite",
+    "_gzgetc",
+    "_gzgetc_",
+    "_gzgets",
+    "_gzoffset",
+    "_gzopen",
+    "_gzprintf",
+    "_gzputc",
+    "_gzputs",
+    "_gzread",
+    "_gzrewind",
+    "_gzseek",
+    "_gzsetparams",
+    "_gztell",
+    "_gzungetc",
+    "_gzvprintf",
+    "_gzwrite",
+    "_inflate",
+    "_inflateBack",
+    "_inflateBackEnd",
+    "_inflateBackInit_",
+    "_inflateCodesUsed",
+    "_inflateCopy",
+    "_inflateEnd",
+    "_inflateGetDictionary",
+    "_inflateGetHeader",
+    "_inflateInit2_",
+    "_inflateInit_",
+    "_inflateMark",
+    "_inflatePrime",
+    "_inflateReset",
+    "_inflateReset2",
+    "_inflateResetKeep",
+    "_inflateSetDictionary",
+    "_inflateSync",
+    "_inflateSyncPoint",
+    "_inflateUndermine",
+    "_inflateValidate",
+    "_uncompress",
+    "_uncompress2",
+    "_zError",
+    "_zlibCompileFlags",
+    "_zlibVersion",
 ];
 
 /// A Mach-O file after its edit.
@@ -140,7 +230,12 @@ fn plan_commands(
     for (index, command) in slice.commands.iter().enumerate() {
         let is_library = lc::LIBRARIES.contains(&command.kind);
         ordinal += usize::from(is_library);
-        let Some(path) = command.path.as_ref().filter(|path| in_store(&path.text)) else { continue };
+        let is_taken = |path: &str| {
+            let is_all = wheel.grafts.as_ref().is_some_and(super::graft::Grafts::is_all);
+            let is_own = is_all && is_library && path.starts_with('/') && !policy::is_macos_library(path);
+            in_store(path) || is_own && !wheel.is_excluded(file_name(path))
+        };
+        let Some(path) = command.path.as_ref().filter(|path| is_taken(&path.text)) else { continue };
         let (old, file) = (&path.text, file_name(&path.text));
         // The path ends with a zero.
         let room = usize::try_from(path.range.end - path.range.start).unwrap_or_default().saturating_sub(1);
@@ -202,7 +297,8 @@ fn check_paths(slice: &Slice, wheel: &Surroundings<'_>) -> Result<(), BinaryErro
         if in_store(path) {
             return Err(BinaryError::Store(path.to_owned()));
         }
-        let is_bundled = !path.starts_with('/') && wheel.files.contains(file_name(path));
+        let is_bundled = !path.starts_with('/') && wheel.files.contains(file_name(path))
+            || wheel.is_excluded(file_name(path));
         if lc::LIBRARIES.contains(&command.kind) && !policy::is_macos_library(path) && !is_bundled {
             return Err(BinaryError::Library(path.to_owned()));
         }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::graft::GraftScope;
 use crate::compatibility::Compatibility;
 use crate::target::BuildTarget;
 
@@ -19,8 +20,10 @@ pub struct Options {
     pub epoch: u64,
     /// Whether absolute search paths outside the store go too.
     pub remove_rpaths: bool,
-    /// Whether libraries of the store go into the wheel.
-    pub graft: bool,
+    /// Which libraries go into the wheel.
+    pub graft: GraftScope,
+    /// Libraries that the machine of the user has, by patterns of their names.
+    pub exclude: Vec<String>,
     /// Where members go that are too large for memory.
     pub scratch: PathBuf,
 }
@@ -32,7 +35,8 @@ impl Default for Options {
             compatibility: None,
             epoch: EARLIEST,
             remove_rpaths: false,
-            graft: false,
+            graft: GraftScope::Off,
+            exclude: Vec::new(),
             scratch: std::env::temp_dir(),
         }
     }

@@ -2,8 +2,10 @@
 //! what depends on when and where it was made: a random serial number, the
 //! time, and the folder of the sources.
 
+use std::path::{Path, PathBuf};
+
 use pydist::digest;
-use serde_json::Value;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 /// Normalises the document; `None` where it is none, or normal already.
@@ -39,6 +41,52 @@ pub(super) fn normalize(text: &[u8], epoch: u64) -> Option<Vec<u8>> {
     }
     let normal = serde_json::to_vec_pretty(&document).ok()?;
     (normal != text).then_some(normal)
+}
+
+/// A document that names the libraries which were copied into a wheel (PEP 770);
+/// none where there are none.
+pub(super) fn of_grafts(grafts: &[(String, PathBuf, [u8; 32])], epoch: u64) -> Option<Vec<u8>> {
+    let component = |(member, from, hash): &(String, PathBuf, [u8; 32])| {
+        let file = from.file_name().unwrap_or_default().to_string_lossy();
+        let (name, version) =
+            store_package(from).unwrap_or((file.split(".so").next().unwrap_or_default().to_owned(), None));
+        let at = version.as_ref().map(|version| format!("@{version}")).unwrap_or_default();
+        let mut component = json!({
+            "type": "library",
+            "bom-ref": format!("file:{member}"),
+            "name": name,
+            "purl": format!("pkg:generic/{name}{at}?file_name={file}"),
+            "hashes": [{ "alg": "SHA-256", "content": digest::hex(hash) }],
+            "evidence": { "occurrences": [{ "location": member }] },
+        });
+        if let Some(version) = version {
+            component["version"] = Value::String(version);
+        }
+        component
+    };
+    let mut components: Vec<Value> = grafts.iter().map(component).collect();
+    components.sort_by_key(|component| component["bom-ref"].to_string());
+    let document = json!({
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "serialNumber": "",
+        "version": 1,
+        "metadata": { "timestamp": "", "tools": { "components": [{ "type": "application", "name": "build-wheel" }] } },
+        "components": components,
+    });
+    (!grafts.is_empty()).then(|| normalize(document.to_string().as_bytes(), epoch)).flatten()
+}
+
+/// Name and version of the package in `/nix/store/<hash>-<name>-<version>/…`.
+fn store_package(path: &Path) -> Option<(String, Option<String>)> {
+    let path = path.to_str()?;
+    let (_, rest) = path.split_once("/nix/store/").or_else(|| path.split_once("/gnu/store/"))?;
+    let (_, package) = rest.split('/').next()?.split_once('-')?;
+    let is_version = |(at, _): &(usize, &str)| package[at + 1..].starts_with(|c: char| c.is_ascii_digit());
+    Some(match package.match_indices('-').find(is_version) {
+        Some((at, _)) => (package[..at].to_owned(), Some(package[at + 1..].to_owned())),
+        None => (package.to_owned(), None),
+    })
 }
 
 fn visit(value: &mut Value, act: &mut impl FnMut(&mut String)) {
@@ -128,6 +176,21 @@ mod tests {
             document("path+file:///tmp/hello#1.2.3 bin-target-0"),
             document("path+file:///src#hello@1.2.3 bin-target-0")
         );
+    }
+
+    #[test]
+    fn grafted_libraries_are_listed() {
+        let library = |path: &str| ("sample.libs/x.so".to_owned(), PathBuf::from(path), [0; 32]);
+        let store = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-openssl-3.0.14/lib/libssl.so.3";
+        let text = String::from_utf8(of_grafts(&[library(store)], 0).unwrap()).unwrap();
+        for expected in
+            ["pkg:generic/openssl@3.0.14?file_name=libssl.so.3", "sample.libs/x.so", "1970-01-01T00:00:00Z"]
+        {
+            assert!(text.contains(expected), "{expected}: {text}");
+        }
+        let text = String::from_utf8(of_grafts(&[library("/usr/lib/libfoo.so.1")], 0).unwrap()).unwrap();
+        assert!(text.contains("pkg:generic/libfoo?file_name=libfoo.so.1"), "{text}");
+        assert_eq!(of_grafts(&[], 0), None);
     }
 
     #[test]

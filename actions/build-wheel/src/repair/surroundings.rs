@@ -8,8 +8,19 @@ use super::graft::Grafts;
 pub(super) struct Surroundings<'w> {
     /// Whether absolute search paths outside the store go too.
     pub(super) remove_rpaths: bool,
+    /// Patterns of libraries that the machine of the user has.
+    pub(super) exclude: &'w [String],
     /// The base names of all members: libraries that come along.
     pub(super) files: &'w mut BTreeSet<String>,
     /// Where libraries go that are copied; `None`: they may not be.
     pub(super) grafts: &'w mut Option<Grafts>,
+}
+
+impl Surroundings<'_> {
+    /// Whether the user's machine has the library, by what the caller says.
+    pub(super) fn is_excluded(&self, library: &str) -> bool {
+        self.exclude.iter().any(|pattern| {
+            globset::Glob::new(pattern).is_ok_and(|glob| glob.compile_matcher().is_match(library))
+        })
+    }
 }

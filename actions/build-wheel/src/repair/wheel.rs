@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
+use binfmt::elf::ElfInfo;
 use binfmt::source::ReadAt;
 use pydist::digest;
 use pydist::filename::{DistName, NameError, WheelName};
@@ -17,13 +18,13 @@ use super::change::Change;
 use super::contents::{Contents, script};
 use super::error::WheelError;
 use super::foreign::{Foreign, Home, foreign};
-use super::graft::{Grafted, Grafts};
+use super::graft::{GraftScope, Grafted, Grafts};
 use super::metadata::{self, Record};
 use super::options::Options;
 use super::resolve::Libraries;
 use super::surroundings::Surroundings;
 use super::tags::{self, Floor, Needs};
-use super::{sbom, scripts};
+use super::{elf, room, sbom, scripts};
 use crate::target::Arch;
 
 /// A wheel that can be published.
@@ -81,6 +82,13 @@ pub fn repair(
     }
     while let Some(grafted) = pass.grafts.as_mut().and_then(Grafts::next) {
         pass.take_grafted(grafted)?;
+    }
+    if let Some(document) =
+        pass.grafts.as_ref().and_then(|grafts| sbom::of_grafts(grafts.done(), options.epoch))
+    {
+        let name = format!("{dist_info}sboms/build-wheel.cyclonedx.json");
+        pass.members.retain(|(member, _)| member.name != name);
+        pass.add(&name, false, document.as_slice()).map_err(ArchiveError::Write)?;
     }
     pass.check_libraries()?;
 
@@ -152,7 +160,8 @@ impl<'a> Pass<'a> {
             options,
             dist_info,
             files: members.iter().map(|member| base(&member.name)).collect(),
-            grafts: options.graft.then(|| Grafts::new(&stem, &options.scratch)),
+            grafts: (options.graft != GraftScope::Off)
+                .then(|| Grafts::new(&stem, options.graft, &options.scratch)),
             stem,
             home: Home::Content,
             is_armv6: false,
@@ -261,9 +270,16 @@ impl<'a> Pass<'a> {
         }
         let mut wheel = Surroundings {
             remove_rpaths: self.options.remove_rpaths,
+            exclude: &self.options.exclude,
             files: &mut self.files,
             grafts: &mut self.grafts,
         };
+        if self.options.graft == GraftScope::All
+            && let Ok(elf) = ElfInfo::read(content)
+            && let Some(path) = elf::without_room(&elf, name, &wheel)
+        {
+            room::make(content, &path, &self.options.scratch).map_err(ArchiveError::Write)?;
+        }
         let failed = |source| WheelError::Binary { file: name.to_owned(), source };
         let edited = match binary::edit(content, name, &mut wheel).map_err(failed)? {
             Some(Edited::Elf(elf)) => {

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use build_wheel::repair::{Options, WheelError, member};
+use build_wheel::repair::{GraftScope, Options, WheelError, member};
 use goblin::mach::MachO;
 
 use crate::macho::{check_signature, zig};
@@ -39,7 +39,7 @@ fn store(folder: &Path) -> (PathBuf, PathBuf) {
 }
 
 fn grafted(wheel: &[u8]) -> Result<Repaired, WheelError> {
-    repaired_with(WHEEL, wheel, &Options { graft: true, ..Options::default() })
+    repaired_with(WHEEL, wheel, &Options { graft: GraftScope::Store, ..Options::default() })
 }
 
 fn needing(folder: &Path, outer: &Path, name: &str, source: &str, more: &str) -> Vec<u8> {
@@ -68,7 +68,7 @@ fn a_program_finds_its_libraries_where_pip_puts_it() {
     let report = report(folder.path());
     assert_eq!(report["smoke"]["result"], "passed");
     let changes = report["repaired"].to_string();
-    for expected in ["copied from `", "is now `$ORIGIN/../lib/sample.libs`", "is now `$ORIGIN`"] {
+    for expected in ["copied from `", "is now `$ORIGIN/../libexec/sample.libs`", "is now `$ORIGIN`"] {
         assert!(changes.contains(expected), "{expected}: {changes}");
     }
     // The libraries come from the wheel: the same without the store.
@@ -167,13 +167,150 @@ fn a_mac_program_finds_its_libraries() {
             .unwrap()
     };
     let path = library(&macho);
-    let name = path.strip_prefix("@loader_path/../lib/sample.libs/").unwrap();
-    let outer = member(&done.bytes, &format!("sample-1.0.data/data/lib/sample.libs/{name}")).unwrap();
+    let name = path.strip_prefix("@loader_path/../libexec/sample.libs/").unwrap();
+    let outer = member(&done.bytes, &format!("sample-1.0.data/data/libexec/sample.libs/{name}")).unwrap();
     let macho = MachO::parse(&outer, 0).unwrap();
     check_signature(&outer, &macho);
     assert_eq!(macho.name, Some(format!("@rpath/{name}").as_str()));
     let path = library(&macho);
     let name = path.strip_prefix("@loader_path/").unwrap();
-    let inner = member(&done.bytes, &format!("sample-1.0.data/data/lib/sample.libs/{name}")).unwrap();
+    let inner = member(&done.bytes, &format!("sample-1.0.data/data/libexec/sample.libs/{name}")).unwrap();
     check_signature(&inner, &MachO::parse(&inner, 0).unwrap());
+}
+
+/// A program that needs a library which only this machine has.
+fn local(folder: &Path) -> Vec<u8> {
+    // With room for the way to it.
+    local_at(folder, "opt/a-directory-of-this-machine/lib")
+}
+
+fn local_at(folder: &Path, place: &str) -> Vec<u8> {
+    let lib = folder.join(place);
+    std::fs::create_dir_all(&lib).unwrap();
+    let source = "int outer(void) { return 42; }";
+    let library = compile(&CC, folder, "outer", source, "-shared -fPIC -Wl,-soname,libouter.so.1");
+    std::fs::write(lib.join("libouter.so.1"), library).unwrap();
+    let flags = format!("{0}/libouter.so.1 -Wl,-rpath,{0}", lib.display());
+    compile(&CC, folder, "a", MAIN, &flags)
+}
+
+/// With what is installed by `pip install --target`, too.
+#[test]
+#[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
+fn a_library_of_this_machine_is_grafted_where_all_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let wheel = program_wheel(&local(folder.path()));
+    std::fs::write(folder.path().join(WHEEL), &wheel).unwrap();
+    let error = fail(build_wheel(folder.path()).args([WHEEL, "--graft", "store"]), 1);
+    assert!(error.contains("`libouter.so.1`, which is not in the wheel"), "{error}");
+    let shown = "sample; test $? = 42";
+    succeed(build_wheel(folder.path()).args([
+        WHEEL,
+        "--graft",
+        "all",
+        "--smoke-command",
+        shown,
+        "--smoke",
+        "required",
+    ]));
+    std::fs::remove_dir_all(folder.path().join("opt")).unwrap();
+
+    let report = report(folder.path());
+    let name = folder.path().join("dist").join(report["filename"].as_str().unwrap());
+    let bytes = std::fs::read(&name).unwrap();
+    let sbom = member(&bytes, "sample-1.0.dist-info/sboms/build-wheel.cyclonedx.json").unwrap();
+    let sbom: serde_json::Value = serde_json::from_slice(&sbom).unwrap();
+    let component = &sbom["components"][0];
+    assert_eq!(
+        (sbom["bomFormat"].as_str(), component["name"].as_str()),
+        (Some("CycloneDX"), Some("libouter"))
+    );
+    let place = component["evidence"]["occurrences"][0]["location"].as_str().unwrap();
+    assert!(place.ends_with(".so") && member(&bytes, place).is_some(), "{place}");
+
+    let into = folder.path().join("into");
+    let mut pip = testkit::tools::command("python");
+    pip.args(["-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--target"]);
+    succeed(pip.arg(&into).arg(&name));
+    let output = std::process::Command::new(into.join("bin/sample")).output().unwrap();
+    assert_eq!(output.status.code(), Some(42), "{output:?}");
+}
+
+/// Where the search path is short, patchelf makes room.
+#[test]
+#[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
+fn a_short_search_path_gets_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = local_at(folder.path(), "l");
+    std::fs::write(folder.path().join(WHEEL), program_wheel(&program)).unwrap();
+    let shown = "sample; test $? = 42";
+    succeed(build_wheel(folder.path()).args([
+        WHEEL,
+        "--graft",
+        "all",
+        "--smoke-command",
+        shown,
+        "--smoke",
+        "required",
+    ]));
+    std::fs::remove_dir_all(folder.path().join("l")).unwrap();
+    let done = folder.path().join("dist").join(report(folder.path())["filename"].as_str().unwrap());
+    succeed(build_wheel(folder.path()).arg(done).args(["--smoke", "required", "--smoke-command", shown]));
+}
+
+#[test]
+fn an_excluded_library_is_the_users_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = local(folder.path());
+    let run = |exclude: &str| {
+        let options =
+            Options { graft: GraftScope::All, exclude: vec![exclude.to_owned()], ..Options::default() };
+        repaired_with(WHEEL, &program_wheel(&program), &options)
+    };
+    for pattern in ["libouter.so.1", "libouter*", "lib?uter.so.[12]"] {
+        let wheel = run(pattern).unwrap();
+        assert!(
+            !wheel.changes.iter().any(|change| change.what.contains("copied")),
+            "{pattern}: {:?}",
+            wheel.changes
+        );
+        assert_eq!(program_of(&wheel), program, "{pattern}");
+    }
+    assert!(run("libinner*").unwrap().changes.iter().any(|change| change.what.contains("copied")));
+}
+
+/// verify-dist's rules know nothing of what is excluded.
+#[test]
+#[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
+fn a_wheel_with_an_excluded_library_is_built() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(WHEEL), program_wheel(&local(folder.path()))).unwrap();
+    fail(build_wheel(folder.path()).args([WHEEL, "--smoke", "off"]), 1);
+    succeed(build_wheel(folder.path()).args([
+        WHEEL,
+        "--exclude",
+        "libcuda* libouter.so.1",
+        "--smoke",
+        "off",
+    ]));
+    let warnings = report(folder.path())["warnings"].to_string();
+    assert!(warnings.contains("libouter.so.1"), "{warnings}");
+    let error = fail(build_wheel(folder.path()).args([WHEEL, "--exclude", "lib[", "--smoke", "off"]), 2);
+    assert!(error.contains("`lib[` is not a pattern"), "{error}");
+}
+
+#[test]
+#[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
+fn macos_has_zlib_and_the_cpp_library() {
+    let folder = tempfile::tempdir().unwrap();
+    for (symbol, library, system) in [
+        ("zlibVersion", "libz.1.3.1.dylib", "/usr/lib/libz.1.dylib"),
+        ("_Znwm", "libc++.1.0.dylib", "/usr/lib/libc++.1.dylib"),
+        ("__cxa_throw", "libc++abi.1.dylib", "/usr/lib/libc++abi.dylib"),
+    ] {
+        let broken = crate::macho::program(folder.path(), "aarch64-macos.13.0", symbol, library);
+        let program = program_of(&repaired(&program_wheel(&broken)).unwrap());
+        let macho = MachO::parse(&program, 0).unwrap();
+        assert!(macho.libs.contains(&system), "{library}: {:?}", macho.libs);
+    }
 }
