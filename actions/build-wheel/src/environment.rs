@@ -61,6 +61,8 @@ pub enum RustLibrary {
 pub enum ProjectState {
     /// Nothing.
     Missing,
+    /// A flake elsewhere: `github:…`, `git+https://…`.
+    RemoteFlake,
     /// A file.
     File,
     /// A folder.
@@ -142,6 +144,9 @@ impl ProjectState {
         if path.is_file() {
             return Ok(Self::File);
         }
+        if !path.exists() && is_flake_url(&path.to_string_lossy()) {
+            return Ok(Self::RemoteFlake);
+        }
         if !path.is_dir() {
             return Ok(Self::Missing);
         }
@@ -166,6 +171,14 @@ impl ProjectState {
             wheels,
         })
     }
+}
+
+/// Whether Nix would fetch it: a scheme of its flake references.
+fn is_flake_url(text: &str) -> bool {
+    const SCHEMES: [&str; 8] = ["github", "gitlab", "sourcehut", "git", "hg", "tarball", "path", "flake"];
+    let scheme =
+        text.split_once(':').map(|(scheme, _)| scheme.split_once('+').map_or(scheme, |(kind, _)| kind));
+    scheme.is_some_and(|scheme| SCHEMES.contains(&scheme) || ["https", "http", "file"].contains(&scheme))
 }
 
 impl RustLibrary {

@@ -15,7 +15,7 @@ pub static SPEC: Spec = Spec {
     version: env!("CARGO_PKG_VERSION"),
     positional: Some("project"),
     inputs: &[
-        Input::new("project", InputKind::Path, "The project's directory, or a wheel to repair.").or("."),
+        Input::new("project", InputKind::Path, "The project's directory, a wheel to repair, or, with `flake-attr`, the reference of a flake such as `github:owner/name`.").or("."),
         Input::new(
             "backend",
             InputKind::Choice(BackendChoice::WORDS),

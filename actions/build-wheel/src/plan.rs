@@ -112,8 +112,8 @@ pub fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, PlanError> 
     let mut install_target = None;
     let build = match backend {
         Backend::Wheel => None,
-        Backend::Nix => Some(commands::nix(inputs)),
-        Backend::Sdist if inputs.flake_attr.is_some() => Some(commands::nix(inputs)),
+        Backend::Nix => Some(commands::nix(inputs, machine)),
+        Backend::Sdist if inputs.flake_attr.is_some() => Some(commands::nix(inputs, machine)),
         Backend::Sdist => Some(commands::pep517(inputs, machine)?),
         Backend::Maturin => {
             let target = target.as_ref().ok_or_else(|| PlanError::Conflict {
@@ -248,12 +248,14 @@ fn backend(inputs: &Inputs, machine: &MachineState) -> Result<(Backend, String),
         ProjectState::Folder { build_backend: Some(name), .. } if name == "maturin" => {
             Ok((Backend::Maturin, "the build backend in pyproject.toml is `maturin`".into()))
         }
-        ProjectState::Folder { .. } | ProjectState::Missing => Err(PlanError::NoProject {
-            kind: "maturin",
-            path: inputs.project.clone(),
-            expected: "a pyproject.toml with `build-backend = \"maturin\"`, or a `flake-attr`",
-            found: machine.project.describe(),
-        }),
+        ProjectState::Folder { .. } | ProjectState::RemoteFlake | ProjectState::Missing => {
+            Err(PlanError::NoProject {
+                kind: "maturin",
+                path: inputs.project.clone(),
+                expected: "a pyproject.toml with `build-backend = \"maturin\"`, or a `flake-attr`",
+                found: machine.project.describe(),
+            })
+        }
     }
 }
 
@@ -295,7 +297,10 @@ fn check_project(backend: Backend, inputs: &Inputs, machine: &MachineState) -> R
                 missing("Nix", "a flake.nix")
             }
         }
-        (_, ProjectState::File | ProjectState::Missing) => missing("directory with a", "a directory"),
+        (Backend::Nix | Backend::Sdist, ProjectState::RemoteFlake) if inputs.flake_attr.is_some() => Ok(path),
+        (_, ProjectState::File | ProjectState::RemoteFlake | ProjectState::Missing) => {
+            missing("directory with a", "a directory")
+        }
     }
 }
 
@@ -303,6 +308,7 @@ impl ProjectState {
     fn describe(&self) -> String {
         match self {
             Self::Missing => "nothing".into(),
+            Self::RemoteFlake => "the reference of a flake".into(),
             Self::File => "a file".into(),
             Self::Folder { build_backend, cargo, flake, wheels, .. } => {
                 let mut found = Vec::new();

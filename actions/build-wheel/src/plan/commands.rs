@@ -13,12 +13,20 @@ use crate::target::{Arch, BuildTarget, System, Target};
 /// Stands in a planned command for the folder that the build writes to.
 pub const STAGING: &str = "<staging>";
 
-pub(super) fn nix(inputs: &Inputs) -> Cmd {
+pub(super) fn nix(inputs: &Inputs, machine: &MachineState) -> Cmd {
     let attr = inputs.flake_attr.as_deref().unwrap_or("default");
-    let path = std::path::absolute(&inputs.project).unwrap_or_else(|_| inputs.project.clone());
     let features = ["--extra-experimental-features", "nix-command flakes"];
     let cmd = Cmd::new("nix").arg("build").args(features).args(["--json", "--no-link", "--print-build-logs"]);
-    cmd.arg(format!("{}#{attr}", path.display()))
+    if machine.project == ProjectState::RemoteFlake {
+        return cmd.arg(format!("{}#{attr}", inputs.project.display()));
+    }
+    let path = std::path::absolute(&inputs.project).unwrap_or_else(|_| inputs.project.clone());
+    let path = path.display().to_string();
+    // In a reference these would end the path.
+    if path.contains(|c: char| !c.is_ascii_alphanumeric() && !"/._-+".contains(c)) {
+        return cmd.arg(format!(".#{attr}")).directory(&inputs.project);
+    }
+    cmd.arg(format!("{path}#{attr}"))
 }
 
 /// The hook that PEP 517 defines, called in the project's folder; what the

@@ -50,6 +50,44 @@ fn every_shape_gives_a_tested_wheel() {
     assert!(hashes.iter().all(|hash| *hash == hashes[0]), "one program, one wheel: {hashes:?}");
 }
 
+/// Where the flake is elsewhere, and where its directory's name would end a
+/// reference.
+#[test]
+fn a_flake_may_be_anywhere() {
+    let folder = flake();
+    let renamed = folder.path().join("a flake #1");
+    std::fs::rename(folder.path().join("flake"), &renamed).unwrap();
+    let build = |project: &str| {
+        let mut command = run(folder.path(), "crane");
+        // In place of the project's name.
+        let arguments: Vec<_> = command.get_args().map(|argument| if argument == "flake" { project.into() } else { argument.to_owned() }).collect();
+        let variables: Vec<_> = command.get_envs().map(|(name, value)| (name.to_owned(), value.map(std::ffi::OsStr::to_owned))).collect();
+        let mut other = Command::new(command.get_program());
+        other.args(arguments).args(["--smoke", "off"]).current_dir(folder.path());
+        for (name, value) in variables {
+            match value {
+                Some(value) => other.env(name, value),
+                None => other.env_remove(name),
+            };
+        }
+        command = other;
+        succeed(&mut command);
+        report(folder.path())["sha256"].clone()
+    };
+    let first = build("a flake #1");
+    let git = |arguments: &[&str]| {
+        let mut git = testkit::tools::command("git");
+        let own = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-C"];
+        succeed(git.args(own).arg(&renamed).args(arguments));
+    };
+    git(&["init", "--quiet"]);
+    git(&["add", "."]);
+    git(&["commit", "--quiet", "--message", "a"]);
+    let plain = folder.path().join("repository");
+    std::fs::rename(&renamed, &plain).unwrap();
+    assert_eq!(build(&format!("git+file://{}", plain.display())), first);
+}
+
 #[test]
 fn a_source_distribution_comes_from_a_flake_too() {
     let folder = flake();
