@@ -5,9 +5,10 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
-import tomllib
+import tomlkit
 import yaml
 from host_nixpkgs import run
 from package_index import Index
@@ -15,11 +16,16 @@ from packed import Release
 from released import ACTIONS
 
 
+def toml(text: str) -> dict[str, Any]:
+    """A TOML file's content, as plain values; Python has a reader from 3.11 on only."""
+    return tomlkit.parse(text).unwrap()
+
+
 @pytest.mark.parametrize("action", ACTIONS)
 def test_binstall_downloads_what_is_released(root: Path, action: str) -> None:
     """The address is that of actions/binaries.json, which release_actions.py writes."""
-    manifest = tomllib.loads((root / f"actions/{action}/Cargo.toml").read_text())["package"]
-    workspace = tomllib.loads((root / "Cargo.toml").read_text())["workspace"]["package"]
+    manifest = toml((root / f"actions/{action}/Cargo.toml").read_text())["package"]
+    workspace = toml((root / "Cargo.toml").read_text())["workspace"]["package"]
     assert manifest["repository"] == {"workspace": True}
     binstall = manifest["metadata"]["binstall"]
     workflow = yaml.safe_load((root / ".github/workflows/actions-release.yml").read_text())
@@ -42,8 +48,8 @@ def test_binstall_downloads_what_is_released(root: Path, action: str) -> None:
 
 
 def test_the_hooks_install_this_version(root: Path) -> None:
-    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    version = tomllib.loads((root / "Cargo.toml").read_text())["workspace"]["package"]["version"]
+    project = toml((root / "pyproject.toml").read_text())["project"]
+    version = toml((root / "Cargo.toml").read_text())["workspace"]["package"]["version"]
     assert project["version"] == version
     assert project["dependencies"] == [f"wheel-actions=={version}"]
     for forge in ("gitlab", "forgejo"):
