@@ -189,7 +189,7 @@ fn region(name: &str, spec: &Spec) -> Option<String> {
                 let default = match (input.required, input.default.as_str()) {
                     (true, _) => "required".to_owned(),
                     (false, "") => String::new(),
-                    (false, default) => format!("`{}`", default.replace('\n', " ")),
+                    (false, default) => format!("`{}`", cell(default)),
                 };
                 format!("| `{}` | {default} | {} |\n", input.name, cell(&input.about))
             });
