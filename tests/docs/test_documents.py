@@ -192,7 +192,8 @@ def test_the_threat_model_names_tests_that_exist() -> None:
     assert len(rows) > 10
     for row in rows:
         named = re.findall(r"`(\w+)`", row[-1])
-        assert len(row) == 4 and named, row[0]
+        assert len(row) == 4, row[0]
+        assert named, row[0]
         assert set(named) <= tests, (row[0], set(named) - tests)
 
 
