@@ -1,21 +1,26 @@
 """Import what a wheel installs, and print how each import went.
 
-The argument is a JSON object: the wheel's `distribution`, its top-level
-`modules`, its `extensions` ([path below site-packages, is known to be a module]),
-whether it has `entry_points`, whether it `requires` distributions that may be
-missing, and the `site` directory, where that is not the interpreter's own.
+It runs on every Python from 3.6 on. The argument is a JSON object: the wheel's
+`distribution`, its top-level `modules`, its `extensions` ([path below
+site-packages, is known to be a module]), whether it has `entry_points`, whether
+it `requires` distributions that may be missing, and the `site` directory, where
+that is not the interpreter's own.
 A line of output begins with the mark, and is a JSON list: kind, name, outcome,
 reason. `start` comes before each import, so that a crash has a name.
 """
 
 import importlib
 import importlib.machinery
-import importlib.metadata
 import json
 import os
 import sys
 import sysconfig
 import traceback
+
+try:
+    from importlib import metadata
+except ImportError:
+    metadata = None  # before Python 3.8
 
 task = json.loads(sys.argv[1])
 own = set(task["modules"])
@@ -47,7 +52,8 @@ def judge(kind, name, error, optional=False):
     if absent and (task["requires"] or optional):
         report(kind, name, "not run", f"`{absent}` is not installed")
     else:
-        report(kind, name, "failed", "".join(traceback.format_exception(error)).strip())
+        lines = traceback.format_exception(type(error), error, error.__traceback__)
+        report(kind, name, "failed", "".join(lines).strip())
 
 
 def load(path, error, is_module):
@@ -128,8 +134,10 @@ for path, is_module in task["extensions"]:
     else:
         check_extension(site, path, is_module)
 
-if task["entry_points"]:
-    for entry in importlib.metadata.distribution(task["distribution"]).entry_points:
+if task["entry_points"] and metadata is None:
+    report("entry point", "entry_points.txt", "not run", "this Python has no importlib.metadata")
+elif task["entry_points"]:
+    for entry in metadata.distribution(task["distribution"]).entry_points:
         name = f"{entry.group}: {entry.name}"
         report("start", name, "")
         if entry.extras:

@@ -158,12 +158,37 @@ fn commands_run_in_a_shell_beside_the_tests() {
 fn a_wheel_for_another_python_is_not_run_by_this_one() {
     let folder = tempfile::tempdir().unwrap();
     let module = program(folder.path(), "int answer(void) { return 42; }", "-shared -fPIC");
-    let files = [file("sample/native.cpython-36m-x86_64-linux-gnu.so", module)];
-    let name = "sample-1.0-cp36-cp36m-linux_x86_64.whl";
+    let files = [file("sample/native.cpython-34m-x86_64-linux-gnu.so", module)];
+    let name = "sample-1.0-cp34-cp34m-linux_x86_64.whl";
     std::fs::write(folder.path().join(name), wheel(&files, "", "")).unwrap();
     succeed(build_wheel(folder.path()).arg(name));
     let report = report(folder.path());
     assert_eq!(report["smoke"]["result"], "skipped");
-    assert_eq!(report["smoke"]["reason"], "no Python 3.6 on this machine");
+    assert_eq!(report["smoke"]["reason"], "no Python 3.4 on this machine");
     fail(build_wheel(folder.path()).args([name, "--smoke", "required"]), 1);
+}
+
+/// The check runs on every Python that a wheel may be for.
+#[test]
+fn older_pythons_import_and_say_why_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let [sound, broken] = ["", "1 / 0\n"].map(|text| {
+        let files = [file("sample/__init__.py", format!("def main():\n    pass\n{text}"))];
+        wheel(&files, "", "[console_scripts]\nsample = sample:main\n")
+    });
+    let home = std::env::var("HOME").unwrap();
+    let root = std::env::var("PYENV_ROOT").unwrap_or(format!("{home}/.pyenv"));
+    let mut pythons = vec![testkit::tools::path("python")];
+    for entry in std::fs::read_dir(Path::new(&root).join("versions")).into_iter().flatten() {
+        let python = entry.unwrap().path().join("bin/python3");
+        pythons.extend(Some(python).filter(|python| python.is_file()));
+    }
+    for python in pythons {
+        let python = python.to_str().unwrap();
+        let (result, text) = smoke(folder.path(), &sound, &["--python", python]).unwrap();
+        let is_old = text.contains("this Python has no importlib.metadata");
+        assert_eq!(result, if is_old { "partial" } else { "passed" }, "{python}: {text}");
+        let error = smoke(folder.path(), &broken, &["--python", python]).unwrap_err();
+        assert!(error.contains("ZeroDivisionError"), "{python}: {error}");
+    }
 }
