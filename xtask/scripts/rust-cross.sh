@@ -7,7 +7,8 @@
 set -euo pipefail
 [ $# -eq 1 ] || { echo "usage: rust-cross.sh FOLDER" >&2; exit 2; }
 folder=$1
-targets=(x86_64-unknown-linux-musl riscv64gc-unknown-linux-gnu powerpc64le-unknown-linux-gnu
+targets=(x86_64-unknown-linux-musl i686-unknown-linux-gnu armv7-unknown-linux-gnueabihf
+  powerpc64le-unknown-linux-gnu riscv64gc-unknown-linux-gnu s390x-unknown-linux-gnu
   aarch64-apple-darwin x86_64-apple-darwin)
 ! cmp --silent "$0" "$folder/made-by.sh" || exit 0
 

@@ -54,7 +54,7 @@ pub(crate) fn set_up_tests(shell: &Shell) -> Result<(), Error> {
     rust_cross(shell)?;
     corpus::download(shell)?;
     stand_ins(shell)?;
-    for name in ["newer-nix", "newer-fish", "foreign-python", "rust-targets"] {
+    for name in ["newer-nix", "newer-fish", "foreign-python"] {
         let script = shell.root.join("xtask/scripts").join(name).with_extension("sh");
         shell.quiet(&Cmd::new(display(&script)).arg(display(&directory(shell).join(name))))?;
     }

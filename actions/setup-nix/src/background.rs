@@ -6,8 +6,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use toolkit::{FileError, error_chain, interrupted, write_atomic};
+use toolkit::{Choice as _, FileError, error_chain, interrupted, write_atomic};
 
+use crate::choices::CacheMode;
 use crate::error::Error;
 use crate::folder::Cache;
 use crate::inputs::STATE;
@@ -36,7 +37,7 @@ impl Work<'_> {
             command.args(["-n", "10"]).arg(std::env::current_exe()?).arg("watch");
             let path = format!("{}:/usr/bin:/bin", bin.display());
             command.env_clear().env("PATH", path).current_dir("/");
-            command.env(STATE, &self.inputs.state).env("INPUT_CACHE", self.plan.cache);
+            command.env(STATE, &self.inputs.state).env("INPUT_CACHE", self.plan.cache.word());
             for name in ["HOME", "USER", "TMPDIR", "RUNNER_TRACKING_ID"] {
                 if let Some(value) = self.env.get(name) {
                     command.env(name, value);
@@ -65,7 +66,7 @@ impl Work<'_> {
         let stop = || interrupted() || stop_file(&cache).exists() || !cache.state.exists() || over();
         let file = cache.state.join(PACKED);
         let mut log = fs::File::create(&file).map_err(FileError::new("create", &file))?;
-        let packs = self.plan.cache == "read-write";
+        let packs = self.plan.cache == CacheMode::ReadWrite;
         if packs {
             follow_use(&cache.state.join(SEEN));
         }

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use toolkit::{Env, FileError, Secret};
+use toolkit::{Choice as _, Env, FileError, Secret};
 
 use crate::inputs::{Inputs, NIXOS_KEY};
 
@@ -22,8 +22,8 @@ pub(crate) fn lines(inputs: &Inputs, single: bool) -> Vec<String> {
     if single {
         lines.push("build-users-group =".into());
     }
-    if !inputs.sandbox.is_empty() {
-        lines.push(format!("sandbox = {}", inputs.sandbox));
+    if let Some(sandbox) = inputs.sandbox {
+        lines.push(format!("sandbox = {}", sandbox.word()));
     }
     if !inputs.substituters.is_empty() {
         lines.push(format!("extra-substituters = {}", inputs.substituters.join(" ")));

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use pydist::digest::Sha256Bytes;
-use toolkit::{Command, Env, Input, InputErrors, InputKind, Output, Reader, Secret, Spec};
+use toolkit::{Choice as _, Command, Env, Input, InputErrors, InputKind, Output, Reader, Secret, Spec};
 
+use crate::choices::{CacheMode, CacheTrust, Kvm, Restore, Reuse, Sandbox};
 use crate::info::Keys;
 use crate::nix32;
 
@@ -19,7 +20,7 @@ pub static SPEC: Spec = Spec {
     positional: None,
     inputs: &[
         Input::new("nix-version", InputKind::Text, "The version of Nix to install.").or("2.35.2"),
-        Input::new("reuse", InputKind::Choice(&["any", "same-version", "never"]), "Which Nix that is already there is used in place of an installation.").or("any"),
+        Input::new("reuse", InputKind::Choice(Reuse::WORDS), "Which Nix that is already there is used in place of an installation.").or("any"),
         Input::new("tarball", InputKind::Text, "Path or URL of an official-layout tarball; by default the official one of `nix-version`."),
         Input::new("sha256", InputKind::Text, "The tarball's SHA-256, hexadecimal or as Nix writes it; required for a `tarball` and for a version that is not compiled in."),
         Input::new("daemon", InputKind::Flag, "On Linux, makes an installation with build users and a daemon; needs root or `sudo -n`.").or("false"),
@@ -27,17 +28,17 @@ pub static SPEC: Spec = Spec {
         Input::new("extra-substituters", InputKind::List, "Binary caches beside the default one, one a line."),
         Input::new("extra-trusted-public-keys", InputKind::List, "Keys whose signatures are trusted, one a line, beside that of the default cache."),
         Input::new("access-tokens", InputKind::Secret, "Nix's `access-tokens`, such as `github.com=…`; goes into a private file that only this user reads."),
-        Input::new("sandbox", InputKind::Choice(&["true", "false", "relaxed"]), "Nix's `sandbox`; by default Nix's own setting."),
+        Input::new("sandbox", InputKind::Choice(Sandbox::WORDS), "Nix's `sandbox`; by default Nix's own setting."),
         Input::new("max-jobs", InputKind::Text, "Nix's `max-jobs`.").or("auto"),
         Input::new("github-token", InputKind::Secret, "For fetches from github.com, against its rate limit; only the private nix.conf holds it, until the end of the job. Empty: none.").or("${{ github.server_url == 'https://github.com' && github.token || '' }}"),
         Input::new("nix-path", InputKind::Text, "Sets `NIX_PATH` for later steps, such as `nixpkgs=flake:nixpkgs` for `nix-shell -p`."),
-        Input::new("kvm", InputKind::Mode("true", &["auto", "true", "false"]), "On Linux, lets everybody use `/dev/kvm`: on GitHub's runners, always, or never. On other machines `save` or the end of the job closes it again.").or("auto"),
-        Input::new("cache", InputKind::Choice(&["read-write", "read-only", "off"]), "Whether store paths are restored and packed.").or("read-write"),
+        Input::new("kvm", InputKind::Mode("true", Kvm::WORDS), "On Linux, lets everybody use `/dev/kvm`: on GitHub's runners, always, or never. On other machines `save` or the end of the job closes it again.").or("auto"),
+        Input::new("cache", InputKind::Choice(CacheMode::WORDS), "Whether store paths are restored and packed.").or("read-write"),
         Input::new("cache-key", InputKind::Text, "The first part of the cache key.").or("nix-store"),
         Input::new("hash-files", InputKind::List, "Patterns of the files whose content is part of the key, one a line; `**` stands for any folders.").or("**/flake.lock"),
         Input::new("cache-folder", InputKind::Path, "The binary cache; by default in the user's cache directory; without one the cache is off."),
-        Input::new("cache-trust", InputKind::Choice(&["all", "signed"]), "`signed` restores only paths that are signed by a trusted key or content-addressed.").or("all"),
-        Input::new("restore", InputKind::Choice(&["needed", "all"]), "`needed` leaves signed paths that the last jobs did not use to be substituted, where that is faster to be expected.").or("needed"),
+        Input::new("cache-trust", InputKind::Choice(CacheTrust::WORDS), "`signed` restores only paths that are signed by a trusted key or content-addressed.").or("all"),
+        Input::new("restore", InputKind::Choice(Restore::WORDS), "`needed` leaves signed paths that the last jobs did not use to be substituted, where that is faster to be expected.").or("needed"),
         Input::new("max-size", InputKind::Number(0, 1 << 20), "The most that the packed paths may measure in the store, in MB; the least recently used ones leave.").or("8000"),
         Input::new("push-to", InputKind::List, "For `save`: stores, one a line, that what the job built is copied to by `nix copy`: `file://`, `s3://`, `ssh-ng://`. A failure is a warning."),
         Input::new("report-path", InputKind::Path, "Where a JSON report of `install` or `save` goes; none by default."),
@@ -66,16 +67,7 @@ pub static SPEC: Spec = Spec {
     foreign_options: &[],
 };
 
-/// Which Nix that is already there will do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reuse {
-    Any,
-    SameVersion,
-    Never,
-}
-
 /// The inputs, read.
-#[allow(clippy::struct_excessive_bools, reason = "each is one input")]
 #[derive(Debug, Clone)]
 pub(crate) struct Inputs {
     pub(crate) version: String,
@@ -88,18 +80,17 @@ pub(crate) struct Inputs {
     pub(crate) key_texts: Vec<String>,
     pub(crate) keys: Keys,
     pub(crate) access_tokens: Option<Secret>,
-    pub(crate) sandbox: &'static str,
+    pub(crate) sandbox: Option<Sandbox>,
     pub(crate) max_jobs: String,
     pub(crate) github_token: Option<Secret>,
     pub(crate) nix_path: Option<String>,
-    /// `auto`, `true` or `false`.
-    pub(crate) kvm: &'static str,
-    pub(crate) cache: &'static str,
+    pub(crate) kvm: Kvm,
+    pub(crate) cache: CacheMode,
     pub(crate) cache_key: String,
     pub(crate) hash_files: Vec<String>,
     pub(crate) cache_folder: PathBuf,
-    pub(crate) signed_only: bool,
-    pub(crate) restore_all: bool,
+    pub(crate) cache_trust: CacheTrust,
+    pub(crate) restore: Restore,
     pub(crate) push_to: Vec<String>,
     pub(crate) report_path: Option<PathBuf>,
     /// Why there is no place for a cache, where there is none.
@@ -159,11 +150,7 @@ impl Inputs {
         let (substituters, push_to) = (stores("extra-substituters"), stores("push-to"));
         let inputs = Self {
             version: version.unwrap_or_default(),
-            reuse: match reader.word("reuse") {
-                "same-version" => Reuse::SameVersion,
-                "never" => Reuse::Never,
-                _ => Reuse::Any,
-            },
+            reuse: reader.choice("reuse"),
             tarball: reader.parse("tarball", tarball),
             sha256,
             daemon: reader.flag("daemon"),
@@ -172,21 +159,21 @@ impl Inputs {
             key_texts,
             keys,
             access_tokens: reader.secret("access-tokens"),
-            sandbox: reader.word("sandbox"),
+            sandbox: reader.optional_choice("sandbox"),
             max_jobs: reader.parse("max-jobs", max_jobs).unwrap_or_default(),
             // Without a workflow the default is an expression that nobody evaluated.
             github_token: reader.secret("github-token").filter(|token| !token.expose().starts_with("${{")),
             nix_path: reader.text("nix-path"),
-            kvm: reader.word("kvm"),
-            cache: reader.word("cache"),
+            kvm: reader.choice("kvm"),
+            cache: reader.choice("cache"),
             cache_key: reader.parse("cache-key", cache_key).unwrap_or_default(),
             hash_files,
             state: state_folder(env, &cache_folder),
             cache_folder,
             no_cache,
             push_to,
-            signed_only: reader.word("cache-trust") == "signed",
-            restore_all: reader.word("restore") == "all",
+            cache_trust: reader.choice("cache-trust"),
+            restore: reader.choice("restore"),
             report_path: reader.path("report-path"),
             max_size: reader.number("max-size").unwrap_or_default() * 1_000_000,
             dry_run: reader.flag("dry-run"),

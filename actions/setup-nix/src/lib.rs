@@ -6,6 +6,7 @@
 
 mod advisories;
 mod background;
+mod choices;
 mod conf;
 pub mod database;
 mod error;
@@ -34,7 +35,9 @@ pub mod store;
 mod used;
 mod work;
 
-use toolkit::{Exit, Invocation, Ui};
+use toolkit::{Choice as _, Exit, Invocation, Ui};
+
+use crate::choices::CacheMode;
 
 pub use error::Error;
 pub use inputs::SPEC;
@@ -54,15 +57,15 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
     if inputs.dry_run {
         ui.report(serde_json::to_string_pretty(&plan).unwrap_or_default());
         // The action's other steps then leave the cache alone.
-        ui.output("cache", "off")?;
+        ui.output("cache", CacheMode::Off.word())?;
         return Ok(Exit::Done);
     }
-    if plan.cache != "off"
+    if plan.cache != CacheMode::Off
         && invocation.command != Some("restore")
         && let Err(error) = folder::Cache::new(&plan.cache_folder, &inputs.state).create()
     {
         // Never a reason to fail a job.
-        plan.cache = "off";
+        plan.cache = CacheMode::Off;
         plan.cache_why = Some(format!("its folder cannot be used: {}", toolkit::error_chain(&error)));
         plan.cache_folder = inputs::last_resort();
         inputs.state = plan.cache_folder.with_extension("state");

@@ -6,9 +6,10 @@ use pydist::digest::hex;
 use serde::Serialize;
 use toolkit::Cmd;
 
+use crate::choices::{CacheMode, Kvm, Reuse};
 use crate::conf;
 use crate::error::Error;
-use crate::inputs::{Inputs, Reuse};
+use crate::inputs::Inputs;
 use crate::install::{official, official_url};
 use crate::machine::{Access, FoundNix, MachineState};
 use crate::privileged::{daemon, open_kvm, prepare};
@@ -28,7 +29,7 @@ pub struct Plan {
     /// Opens `/dev/kvm`; a failure is a warning.
     pub kvm: Option<Cmd>,
     /// `read-write`, `read-only` or `off`.
-    pub cache: &'static str,
+    pub cache: CacheMode,
     /// Whether paths are put into a store that belongs to root, by `sudo -n`.
     pub restore_as_root: bool,
     /// Why the cache is off, where that was not asked for.
@@ -86,8 +87,8 @@ pub(crate) fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, Erro
     let restore_as_root = !read_only && !ours && machine.sudo;
     let usable = !read_only && (ours || restore_as_root);
     let usable = usable && inputs.no_cache.is_none() && machine.elsewhere.is_none();
-    let cache = if usable { inputs.cache } else { "off" };
-    let kvm = inputs.kvm == "true" || (inputs.kvm == "auto" && machine.hosted);
+    let cache = if usable { inputs.cache } else { CacheMode::Off };
+    let kvm = inputs.kvm == Kvm::Always || (inputs.kvm == Kvm::Auto && machine.hosted);
     let os = if machine.system.ends_with("darwin") { "macOS" } else { "Linux" };
     let arch = machine.system.split('-').next().unwrap_or_default();
     // What another user packed cannot be collected by this one.
@@ -101,7 +102,7 @@ pub(crate) fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, Erro
         kvm: (kvm && machine.closed_kvm && (machine.root || machine.sudo)).then(|| open_kvm(machine)),
         cache,
         restore_as_root,
-        cache_why: (!usable && inputs.cache != "off").then(|| match &inputs.no_cache {
+        cache_why: (!usable && inputs.cache != CacheMode::Off).then(|| match &inputs.no_cache {
             Some(why) => why.clone(),
             None if machine.elsewhere.is_some() => {
                 format!("{}; it is for /nix/store alone", machine.elsewhere.as_deref().unwrap_or_default())

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use toolkit::{FileError, Summary, Ui, write_atomic};
+use toolkit::{Choice as _, FileError, Summary, Ui, write_atomic};
 
+use crate::choices::CacheMode;
 use crate::estimate::Estimate;
 use crate::folder::Refused;
 use crate::machine::MachineState;
@@ -37,20 +38,20 @@ const NAMED: usize = 20;
 /// What `plan` tells.
 pub(crate) fn planned(plan: &Plan, machine: &MachineState, ui: &Ui) -> Result<(), FileError> {
     outputs(plan, ui)?;
-    if machine.file_count == 0 && plan.cache != "off" {
+    if machine.file_count == 0 && plan.cache != CacheMode::Off {
         ui.warning("no file matches `hash-files`: the cache key does not depend on any");
     }
     if let Some(why) = &plan.cache_why {
         ui.warning(format!("the cache is off: {why}"));
     }
-    ui.report(format!("cache {} at {}, key {}", plan.cache, plan.cache_folder.display(), plan.key));
+    ui.report(format!("cache {} at {}, key {}", plan.cache.word(), plan.cache_folder.display(), plan.key));
     Ok(())
 }
 
 /// What both steps of the action tell: the outputs of a composite are those of
 /// one step.
 fn outputs(plan: &Plan, ui: &Ui) -> Result<(), FileError> {
-    ui.output("cache", plan.cache)?;
+    ui.output("cache", plan.cache.word())?;
     ui.output("cache-folder", plan.cache_folder.display().to_string())?;
     ui.output("cache-key", &plan.key)?;
     ui.output("layer-key", &plan.layer_key)?;
@@ -96,7 +97,7 @@ impl Outcome<'_> {
             restored.paths + restored.present + restored.refused.len() > 0 || restored.left.is_some()
         });
         match (plan.cache, self.matched.filter(|key| !key.is_empty())) {
-            ("off", _) => ("off", plan.cache_why.clone().unwrap_or_else(|| "as asked for".into())),
+            (CacheMode::Off, _) => ("off", plan.cache_why.clone().unwrap_or_else(|| "as asked for".into())),
             // Services compare keys without regard to case, and some keep them in lower case.
             (_, Some(key)) if key.to_ascii_lowercase().starts_with(&plan.key.to_ascii_lowercase()) => {
                 ("hit", format!("the service has `{key}`"))

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use pydist::digest::sha256_reader;
 use serde::{Deserialize, Serialize};
 
+use crate::choices::{CacheTrust, Restore};
 use crate::database::Database;
 use crate::error::Error;
 use crate::estimate::{self, Estimate};
@@ -32,10 +33,10 @@ const RATIO: u64 = 32 << 10;
 pub struct Rules<'a> {
     /// Keys that are trusted.
     pub keys: &'a Keys,
-    /// Only what one of them signed, or what is content-addressed.
-    pub signed_only: bool,
-    /// Also what is better substituted.
-    pub everything: bool,
+    /// What they must have signed.
+    pub trust: CacheTrust,
+    /// Which of the trusted paths.
+    pub restore: Restore,
 }
 
 /// What a restore did.
@@ -78,7 +79,7 @@ pub fn restore(cache: &Cache, rules: Rules<'_>) -> Result<Restored, Error> {
     }
     restored.refused.extend(bound(&mut wanted, cache));
     restored.refused.extend(close(&mut wanted, &valid));
-    if !rules.everything {
+    if rules.restore == Restore::Needed {
         restored.left = estimate::leave(&mut wanted, cache, rules.keys);
     }
 
@@ -125,7 +126,7 @@ fn trusted(info: &Info, rules: Rules<'_>) -> Result<(), Refused> {
         }
         other => other.is_some(),
     };
-    if rules.signed_only && trust != Trust::Signed && !addressed {
+    if rules.trust == CacheTrust::Signed && trust != Trust::Signed && !addressed {
         return Err(Refused::new(info.path.base(), "no trusted key signed it (`cache-trust: signed`)"));
     }
     Ok(())

@@ -4,8 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use toolkit::{Cmd, FileError, OutputMode, ProcessError, error_chain, interrupted, write_atomic};
+use toolkit::{
+    Choice as _, Cmd, FileError, OutputMode, ProcessError, error_chain, interrupted, write_atomic,
+};
 
+use crate::choices::CacheMode;
 use crate::database::Database;
 use crate::error::Error;
 use crate::estimate::keep_rate;
@@ -80,7 +83,7 @@ impl Work<'_> {
         }
         phases.add("restore", start.elapsed(), restored.as_ref().map_or(0, |restored| restored.bytes));
         if let Err(why) = &restored
-            && self.plan.cache != "off"
+            && self.plan.cache != CacheMode::Off
         {
             self.ui.warning(format!("nothing was restored from the cache: {why}"));
         }
@@ -96,13 +99,13 @@ impl Work<'_> {
             matched: matched.as_deref(),
             restored,
             settings: &settings,
-            unsaved: self.plan.cache == "read-write" && self.saves() == Some(false),
+            unsaved: self.plan.cache == CacheMode::ReadWrite && self.saves() == Some(false),
         };
         report::installed(&outcome, &self.report())?;
         self.open_kvm();
         if self.env.get("GITHUB_ACTIONS").is_none() {
             self.report_shell_setup(&bin);
-        } else if self.plan.cache == "read-write" || tokens.is_some() {
+        } else if self.plan.cache == CacheMode::ReadWrite || tokens.is_some() {
             self.start_packer(&bin);
         }
         Ok(())
@@ -135,7 +138,9 @@ impl Work<'_> {
 
     /// Takes what the cache service restored.
     fn adopt(&self) {
-        let Some(exchange) = Exchange::of(self.env).filter(|_| self.plan.cache != "off") else { return };
+        let Some(exchange) = Exchange::of(self.env).filter(|_| self.plan.cache != CacheMode::Off) else {
+            return;
+        };
         let cache = self.cache();
         let adopted = cache.lock().and_then(|_lock| exchange.adopt(&cache));
         if let Err(error) = adopted {
@@ -227,15 +232,11 @@ impl Work<'_> {
     }
 
     fn rules(&self) -> Rules<'_> {
-        Rules {
-            keys: &self.inputs.keys,
-            signed_only: self.inputs.signed_only,
-            everything: self.inputs.restore_all,
-        }
+        Rules { keys: &self.inputs.keys, trust: self.inputs.cache_trust, restore: self.inputs.restore }
     }
 
     fn restore(&self) -> Result<Restored, String> {
-        if self.plan.cache == "off" {
+        if self.plan.cache == CacheMode::Off {
             return Err(self.plan.cache_why.clone().unwrap_or_else(|| "off".into()));
         }
         let cache = self.cache();
@@ -248,7 +249,7 @@ impl Work<'_> {
             let start = Instant::now();
             let restored =
                 if self.plan.restore_as_root { self.ask_root()? } else { restore(&cache, self.rules())? };
-            if self.plan.cache == "read-write" {
+            if self.plan.cache == CacheMode::ReadWrite {
                 cache.forget(&restored.refused);
                 layers::forget(&cache, &restored.refused)?;
                 keep_rate(&cache, restored.bytes, start.elapsed());
@@ -264,8 +265,7 @@ impl Work<'_> {
     /// Restores into a store that belongs to root.
     fn ask_root(&self) -> Result<Restored, Error> {
         let keys = self.inputs.key_texts.join("\n");
-        let trust = if self.inputs.signed_only { "signed" } else { "all" };
-        let which = if self.inputs.restore_all { "all" } else { "needed" };
+        let (trust, which) = (self.inputs.cache_trust.word(), self.inputs.restore.word());
         let program = std::env::current_exe().map_err(FileError::new("find", "the running program"))?;
         let variables = [
             ("PATH", self.env.get("PATH").unwrap_or("/usr/bin:/bin").to_owned()),

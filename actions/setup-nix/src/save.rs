@@ -4,9 +4,10 @@
 use std::fs;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use toolkit::{error_chain, interrupted, write_atomic};
+use toolkit::{Choice as _, error_chain, interrupted, write_atomic};
 
 use crate::background::read_log;
+use crate::choices::CacheMode;
 use crate::database::Database;
 use crate::error::Error;
 use crate::info::StorePath;
@@ -18,8 +19,8 @@ use crate::work::{FIRST, LAST, Phases, RESTORED_SET, Work};
 impl Work<'_> {
     /// One pass.
     pub(crate) fn pack(&self) -> Result<(), Error> {
-        if self.plan.cache != "read-write" {
-            self.ui.report(format!("nothing is packed: the cache is {}", self.plan.cache));
+        if self.plan.cache != CacheMode::ReadWrite {
+            self.ui.report(format!("nothing is packed: the cache is {}", self.plan.cache.word()));
             return Ok(());
         }
         let start = Instant::now();
@@ -59,9 +60,9 @@ impl Work<'_> {
             phases.time("push", || Ok((self.push(), 0)))?;
         }
         self.clean_up();
-        if self.plan.cache != "read-write" {
+        if self.plan.cache != CacheMode::ReadWrite {
             self.ui.output("changed", "false")?;
-            self.ui.report(format!("nothing is saved: the cache is {}", self.plan.cache));
+            self.ui.report(format!("nothing is saved: the cache is {}", self.plan.cache.word()));
             return Ok(());
         }
         let mut finish = || -> Result<_, Error> {

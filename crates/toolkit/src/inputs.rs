@@ -129,7 +129,7 @@ impl<'a> Reader<'a> {
     }
 
     /// One of the declared words; `""` if there is none or after an error.
-    pub fn word(&mut self, name: &str) -> &'static str {
+    pub(crate) fn word(&mut self, name: &str) -> &'static str {
         let input = self.spec.input(name);
         let words = input.words().unwrap_or_default();
         let Some(value) = self.text(name) else { return "" };

@@ -1,5 +1,4 @@
-//! Targets by their short names, with standard libraries from rustup
-//! (`xtask/scripts/rust-targets.sh`): built, and run under QEMU.
+//! Targets by their short names: built, and run under QEMU.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,13 +7,10 @@ use serde_json::Value;
 
 use crate::support::*;
 
-/// A build for a target, with the toolchain that has more of them.
+/// A build for a target, with the compiler that has the standard libraries of more.
 fn for_target(folder: &Path, target: &str) -> Command {
-    let toolchains = testkit::tools::folder().join("rust-targets/toolchains");
-    let found = names(&toolchains);
-    assert_eq!(found.len(), 1, "run `cargo xtask setup-test-tools`");
     let mut command = build_wheel(folder);
-    command.env("RUSTC", toolchains.join(&found[0]).join("bin/rustc"));
+    command.env("RUSTC", testkit::tools::folder().join("rust-cross/bin/rustc"));
     command.env("ZIG_GLOBAL_CACHE_DIR", testkit::tools::folder().join("zig-cache"));
     command.args(["--target", target, "--smoke-command", "sample a b"]);
     command
