@@ -160,14 +160,14 @@ fn costs(table: &mut Table) {
         });
         median(times.collect())
     };
-    let start = starts(|| tools::scrubbed(env!("CARGO_BIN_EXE_publish")));
+    let start = starts(|| tools::scrubbed(support::program()));
     let peers = [starts(|| tools::command("uv")), starts(|| tools::command("twine"))];
     let peers = peers.map(|time| format!("{:.0} ms", millis(time)));
     let kept = start <= Duration::from_millis(50);
     table.row("start (`--version`)", &format!("{:.0} ms", millis(start)), &peers, "≤ 50 ms", kept);
     let size = |path: &std::path::Path| std::fs::metadata(path).map(|data| data.len()).unwrap_or_default();
     let mib = |bytes: u64| format!("{}.{} MiB", bytes >> 20, ((bytes % (1 << 20)) * 10) >> 20);
-    let own = size(env!("CARGO_BIN_EXE_publish").as_ref());
+    let own = size(&support::program());
     let peers = [mib(size(&tools::path("uv"))), "–".to_owned()];
     table.row("program", &mib(own), &peers, "≤ 10 MB", own <= 10_000_000);
     let set = Set::empty();

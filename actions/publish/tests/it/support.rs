@@ -108,7 +108,7 @@ impl Set {
 
     /// The binary on this set, with nothing said about where to.
     pub(crate) fn command(&self) -> std::process::Command {
-        let mut command = tools::scrubbed(env!("CARGO_BIN_EXE_publish"));
+        let mut command = tools::scrubbed(program());
         for proxy in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
             command.env_remove(proxy);
         }
@@ -176,6 +176,11 @@ impl Ran {
     pub(crate) fn all(&self, state: &str) {
         assert!(self.states().iter().all(|(_, found)| found == state), "{:?}", self.states());
     }
+}
+
+/// The program that is tested; `PUBLISH` may name another build of it.
+pub(crate) fn program() -> PathBuf {
+    std::env::var_os("PUBLISH").unwrap_or_else(|| env!("CARGO_BIN_EXE_publish").into()).into()
 }
 
 /// Runs a command on a set; gives the most memory that it had, in bytes
