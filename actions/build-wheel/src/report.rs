@@ -172,7 +172,7 @@ fn add_entry(summary: Summary, entry: &Entry<'_>, reproducible: Option<bool>) ->
     if let Some(same) = reproducible {
         rows.push(["reproducible".to_owned(), if same { "yes" } else { "no" }.into()]);
     }
-    let mut summary = summary.table(&["", ""], rows);
+    let mut summary = summary.table(&["what", "result"], rows);
     let cells =
         |changes: &[Change]| changes.iter().map(|c| [code(&c.file), c.what.clone()]).collect::<Vec<_>>();
     if !entry.repaired.is_empty() {

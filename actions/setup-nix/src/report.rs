@@ -136,7 +136,7 @@ pub(crate) fn installed(outcome: &Outcome<'_>, target: &Target<'_>) -> Result<()
         ["cache".to_owned(), format!("{lookup}: {why}")],
         ["restore".to_owned(), cache.clone()],
     ];
-    let mut summary = phases(Summary::new().heading(3, "Nix").table(&["", ""], rows), &outcome.phases);
+    let mut summary = phases(Summary::new().heading(3, "Nix").table(&["what", "result"], rows), &outcome.phases);
     let left = outcome.restored.as_ref().ok().and_then(|restored| restored.left.as_ref()).map(told);
     if let Some(text) = &left {
         summary = summary.paragraph(text);
@@ -257,7 +257,7 @@ pub(crate) fn saved(saved: &Saved, target: &Target<'_>) -> Result<(), FileError>
     let mut largest: Vec<_> = packed.names.iter().collect();
     largest.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
     let rows = largest.iter().take(NAMED).map(|(name, size)| [format!("`{name}`"), megabytes(*size)]);
-    let mut summary = phases(summary, &saved.phases).table(&["packed, the largest", ""], rows);
+    let mut summary = phases(summary, &saved.phases).table(&["packed, the largest", "size"], rows);
     if !pruned.dropped.is_empty() {
         summary = summary.details("Dropped, the least recently used", &pruned.dropped.join("\n"));
     }
@@ -298,7 +298,7 @@ fn phases(summary: Summary, phases: &[Phase]) -> Summary {
         let bytes = if phase.bytes == 0 { String::new() } else { megabytes(phase.bytes) };
         [phase.name.to_owned(), bytes, format!("{:.2} s", phase.seconds)]
     });
-    summary.table(&["phase", "", "time"], rows)
+    summary.table(&["phase", "size", "time"], rows)
 }
 
 /// Writes the JSON report, where one was asked for.
