@@ -136,7 +136,8 @@ pub(crate) fn installed(outcome: &Outcome<'_>, target: &Target<'_>) -> Result<()
         ["cache".to_owned(), format!("{lookup}: {why}")],
         ["restore".to_owned(), cache.clone()],
     ];
-    let mut summary = phases(Summary::new().heading(3, "Nix").table(&["what", "result"], rows), &outcome.phases);
+    let mut summary =
+        phases(Summary::new().heading(3, "Nix").table(&["what", "result"], rows), &outcome.phases);
     let left = outcome.restored.as_ref().ok().and_then(|restored| restored.left.as_ref()).map(told);
     if let Some(text) = &left {
         summary = summary.paragraph(text);
@@ -224,6 +225,7 @@ fn told(left: &Estimate) -> String {
 }
 
 /// What `save` did.
+#[derive(Default)]
 pub(crate) struct Saved {
     pub(crate) save_key: String,
     pub(crate) changed: bool,
@@ -262,6 +264,14 @@ pub(crate) fn saved(saved: &Saved, target: &Target<'_>) -> Result<(), FileError>
         summary = summary.details("Dropped, the least recently used", &pruned.dropped.join("\n"));
     }
     target.ui.summary(&refused(summary, &packed.refused, target.ui))?;
+    write_saved(saved, target)?;
+    target.ui.report(format!("{text}\n{}", verdict.replace('`', "")));
+    Ok(())
+}
+
+/// Writes the report of `save`, also where nothing was saved.
+pub(crate) fn write_saved(saved: &Saved, target: &Target<'_>) -> Result<(), FileError> {
+    let (paths, bytes) = saved.packed_before;
     write(target, || {
         json!({
             "schema": SCHEMA,
@@ -269,13 +279,11 @@ pub(crate) fn saved(saved: &Saved, target: &Target<'_>) -> Result<(), FileError>
             "command": "save",
             "cache": { "folder": target.plan.cache_folder, "save_key": saved.save_key, "changed": saved.changed },
             "packed_in_background": { "paths": paths, "bytes": bytes },
-            "packed": packed,
-            "kept": pruned,
+            "packed": saved.packed,
+            "kept": saved.pruned,
             "phases": saved.phases,
         })
-    })?;
-    target.ui.report(format!("{text}\n{}", verdict.replace('`', "")));
-    Ok(())
+    })
 }
 
 /// What `pack` did.

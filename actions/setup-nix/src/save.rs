@@ -63,7 +63,7 @@ impl Work<'_> {
         if self.plan.cache != CacheMode::ReadWrite {
             self.ui.output("changed", "false")?;
             self.ui.report(format!("nothing is saved: the cache is {}", self.plan.cache.word()));
-            return Ok(());
+            return Ok(report::write_saved(&Saved { phases: phases.0, ..Saved::default() }, &self.report())?);
         }
         let mut finish = || -> Result<_, Error> {
             let found = self.found()?;
@@ -95,7 +95,10 @@ impl Work<'_> {
             Err(error) => {
                 self.ui.warning(format!("the cache is not saved: {}", error_chain(&error)));
                 self.ui.output("changed", "false")?;
-                return Ok(());
+                return Ok(report::write_saved(
+                    &Saved { phases: phases.0, ..Saved::default() },
+                    &self.report(),
+                )?);
             }
         };
         let before = fs::read_to_string(cache.state.join(RESTORED_SET)).unwrap_or_default();
