@@ -9,16 +9,21 @@ folder=$2
 shift 2
 [ $# -gt 0 ] || set -- setup-nix build-wheel verify-dist publish
 
-case "$target" in
-  *-musl)
-    # Packed, a program's relative relocations take 13 KB in place of 1 MB, which
-    # each start reads and keeps in memory. Needs musl 1.2.4, which Rust's own is.
-    flags=CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$target")_RUSTFLAGS
-    export "$flags=${!flags--C link-arg=-Wl,-z,pack-relative-relocs}"
-    ;;
-esac
-
 mkdir -p "$folder"
+
+# Packed, a program's relative relocations take 13 KB in place of 1 MB, which each
+# start reads and keeps in memory. musl reads them since 1.2.4, which Rust's own is;
+# Debian 12's is older, and its programs would crash at once.
+packed=(-C link-arg=-Wl,-z,pack-relative-relocs)
+starts_packed() {
+  echo 'fn main() {}' >"$folder/probe.rs"
+  "${RUSTC:-rustc}" --target "$target" "${packed[@]}" -o "$folder/probe" "$folder/probe.rs" && "$folder/probe"
+}
+if [[ $target == *-musl ]] && (starts_packed) 2>/dev/null; then
+  export "CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$target")_RUSTFLAGS=${packed[*]}"
+fi
+rm -f "$folder"/probe*
+
 # As parts of the workspace: alone, each would have dependencies with other
 # features, and those would be compiled for each of them.
 for action in "$@"; do
