@@ -14,7 +14,7 @@ mkdir -p "$folder"
 # Packed, a program's relative relocations take 13 KB in place of 1 MB, which each
 # start reads and keeps in memory. musl reads them since 1.2.4, which Rust's own is;
 # Debian 12's is older, and its programs would crash at once.
-packed=(-C link-arg=-Wl,-z,pack-relative-relocs)
+packed=(-C "link-arg=-Wl,-z,pack-relative-relocs")
 starts_packed() {
   echo 'fn main() {}' >"$folder/probe.rs"
   "${RUSTC:-rustc}" --target "$target" "${packed[@]}" -o "$folder/probe" "$folder/probe.rs" && "$folder/probe"
