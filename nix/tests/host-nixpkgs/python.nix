@@ -17,6 +17,7 @@ let
     "pypiserver"
     "pytest"
     "pyyaml"
+    "tomlkit"
   ];
   paths = packages: builtins.concatMap (package: package.pythonPath or [ ]) packages;
   site = package: "${package}/${machine.sitePackages}";
