@@ -140,4 +140,5 @@ def test_a_dry_run_leaves_the_cache_alone(root: Path) -> None:
 
     for step in cached:
         assert waits_for_the_plan(step["if"]), step["name"]
-    assert 'ui.output("cache", CacheMode::Off.word())' in (root / "actions/setup-nix/src/lib.rs").read_text()
+    sources = (root / "actions/setup-nix/src/lib.rs").read_text()
+    assert 'ui.output("cache", CacheMode::Off.word())' in sources

@@ -97,13 +97,17 @@ pub(crate) fn report(plan: &Plan, outcome: &RunResult, ui: &Ui) -> Result<(), Fi
 
     let lines = |line: &dyn Fn(&Distribution) -> String| all.iter().map(line).collect::<Vec<_>>().join("\n");
     // A workflow that knows of one must not lose the others in silence.
-    for (name, line) in [
-        ("path", &(|one: &Distribution| one.path.display().to_string()) as &dyn Fn(&Distribution) -> String),
-        ("filename", &|one| one.name.to_string()),
-        ("sha256", &|one| one.sha256.clone()),
+    for (name, names, line) in [
+        (
+            "path",
+            "paths",
+            &(|one: &Distribution| one.path.display().to_string()) as &dyn Fn(&Distribution) -> String,
+        ),
+        ("filename", "filenames", &|one| one.name.to_string()),
+        ("sha256", "sha256s", &|one| one.sha256.clone()),
     ] {
         ui.output(name, if all.len() == 1 { line(first) } else { String::new() })?;
-        ui.output(&format!("{name}s"), lines(line))?;
+        ui.output(names, lines(line))?;
     }
     ui.output("package", report.package.as_str())?;
     ui.output("version", report.version)?;
