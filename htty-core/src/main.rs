@@ -11,6 +11,8 @@ mod input;
 mod keys;
 mod listen;
 mod mouse;
+#[cfg(target_os = "linux")]
+mod nested;
 mod output;
 mod palette;
 mod process;

@@ -183,6 +183,11 @@ impl Readiness {
         self.phase = Phase::Ended;
     }
 
+    /// Whether the command had terminals of its own when it was looked at last.
+    pub(crate) fn is_nested(&self) -> bool {
+        self.last.as_ref().is_some_and(|(look, _)| look.is_nested)
+    }
+
     /// When to look again, where the last look did not do.
     pub(crate) fn next_look(&self) -> Instant {
         self.next

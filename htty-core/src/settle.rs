@@ -12,6 +12,8 @@ pub(crate) struct Look {
     pub(crate) asleep: bool,
     /// All tasks; `wait` is looked up only where all are asleep.
     pub(crate) tasks: Vec<Task>,
+    /// Whether they have more than one terminal.
+    pub(crate) is_nested: bool,
 }
 
 /// A thread of the command. Two looks see the same where it has not run in between.
@@ -60,12 +62,19 @@ impl Look {
 /// Looks at all descendants of the process `pid`; `None` where there are none,
 /// or the system does not tell.
 pub(crate) fn look(pid: u32) -> Option<Look> {
-    let mut look = Look { asleep: true, tasks: Vec::new() };
+    let mut look = Look { asleep: true, tasks: Vec::new(), is_nested: false };
     let mut places = Vec::new();
+    let mut terminal = None;
     for_each_task(pid, &mut |place| {
         // The state follows the name, which may hold anything, in parentheses.
         let stat = read(&format!("{place}/stat"))?;
-        let state = stat.rsplit_once(") ")?.1.chars().next()?;
+        let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+        let state = fields.next()?.chars().next()?;
+        // The parent, the process group and the session come between.
+        let controlling = fields.nth(3)?;
+        if controlling != "0" {
+            look.is_nested |= terminal.get_or_insert_with(|| controlling.to_owned()) != controlling;
+        }
         look.asleep &= !matches!(state, 'R' | 'D');
         let times = read(&format!("{place}/schedstat"))?;
         let mut times = times.split_ascii_whitespace().map(str::parse::<u64>);

@@ -315,3 +315,25 @@ def test_refused_sizes_and_late_keys_are_told(start: Start) -> None:
     assert ht.process.stderr.readline() == f"ht: {expected}\n"
     ht.send(type="sendKeys", keys=["x"])
     assert "the command has ended" in ht.process.stderr.readline()
+
+
+@pytest.mark.parametrize("number", range(10))
+def test_threads_may_be_the_first_to_look_for_ht(number: int) -> None:
+    """Without a lock, two of them fill the variables of `sysconfig` together."""
+    script = (
+        "import sys, threading\n"
+        "from htty_core import find_ht_binary\n"
+        "sys.setswitchinterval(1e-6)\n"
+        "together = threading.Barrier(8)\n"
+        "def find():\n"
+        "    together.wait()\n"
+        "    found.append(find_ht_binary())\n"
+        "found = []\n"
+        "threads = [threading.Thread(target=find) for _ in range(8)]\n"
+        "[thread.start() for thread in threads]\n"
+        "[thread.join() for thread in threads]\n"
+        "assert len(found) == 8, found\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "HTTY_HT_BIN"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True)
+    assert done.returncode == 0, done.stderr

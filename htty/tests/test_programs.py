@@ -172,6 +172,19 @@ def test_tmux(home: Path, load: None) -> None:
     repeat(work)
 
 
+def test_a_terminal_inside_the_terminal(home: Path, load: None) -> None:
+    """What is typed goes through two of them, and the answer comes back through both."""
+
+    def work(_: int) -> None:
+        with terminal_session([program("script"), "-qc", "cat", "/dev/null"]) as session:
+            for word in ("one", "two", "three"):
+                session.send_keys([word, Press.ENTER])
+                screen = lines(session.snapshot().text)
+                assert screen.count(word) == 2, screen
+
+    repeat(work)
+
+
 def test_fish_shows_its_prompt_at_once(home: Path) -> None:
     with terminal_session([program("fish")], rows=10, cols=60) as session:
         session.expect("> ", timeout=20)

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -134,6 +135,10 @@ class HtArgs:
         return [*words, "--", *command_words(self.command)]
 
 
+_SYSCONFIG = threading.Lock()
+"""Two threads that ask `sysconfig` first, together, get an `AttributeError`."""
+
+
 def find_ht_binary() -> str:
     """Finds `ht`: `HTTY_HT_BIN`, else this environment's own script, else PATH.
 
@@ -144,17 +149,18 @@ def find_ht_binary() -> str:
         if not os.path.isfile(given):
             raise FileNotFoundError(f"HTTY_HT_BIN names {given}, which is not there")
         return os.path.abspath(given)
-    scripts = [sysconfig.get_path("scripts"), os.path.dirname(sys.executable)]
-    # Installed with `pip install --user`.
-    scripts.append(sysconfig.get_path("scripts", sysconfig.get_preferred_scheme("user")))
-    for folder in scripts:
+    with _SYSCONFIG:
+        own = sysconfig.get_path("scripts")
+        # Installed with `pip install --user`.
+        users = sysconfig.get_path("scripts", sysconfig.get_preferred_scheme("user"))
+    for folder in (own, os.path.dirname(sys.executable), users):
         path = os.path.join(folder, "ht")
         if os.access(path, os.X_OK):
             return path
     found = shutil.which("ht")
     if found is None:
         raise FileNotFoundError(
-            f"the program ht of htty-core is not in {scripts[0]} and not on PATH; "
+            f"the program ht of htty-core is not in {own} and not on PATH; "
             "reinstall htty-core, or set HTTY_HT_BIN to its path"
         )
     return found

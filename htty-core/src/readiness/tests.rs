@@ -7,7 +7,11 @@ const PICTURE: Purpose = Purpose::Picture(None);
 /// A command whose only task sleeps so; `run`: how often it has run.
 #[allow(clippy::unnecessary_wraps, reason = "it is what a test's command shows")]
 fn sleeping(wait: Wait, run: u64) -> Option<Look> {
-    Some(Look { asleep: true, tasks: vec![Task { id: 7, ran: run, delayed: 0, slices: run, wait }] })
+    Some(Look {
+        asleep: true,
+        tasks: vec![Task { id: 7, ran: run, delayed: 0, slices: run, wait }],
+        is_nested: false,
+    })
 }
 
 fn timed(milliseconds: u64) -> Wait {
@@ -140,7 +144,7 @@ fn quiet_can_be_asked_for() {
 
 #[test]
 fn a_busy_command_is_given_up() {
-    let busy = |at: u64| Some(Look { asleep: false, tasks: sleeping(Wait::Forever, at * 1_000_000)?.tasks });
+    let busy = |at: u64| Some(Look { asleep: false, ..sleeping(Wait::Forever, at * 1_000_000)? });
     let mut run = Run::new();
     let waited = run.until_ready(Purpose::Keys, busy);
     assert!((2000..2020).contains(&waited), "{waited}");

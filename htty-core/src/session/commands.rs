@@ -84,6 +84,10 @@ impl Session {
                 self.read_terminal();
             }
         }
+        #[cfg(target_os = "linux")]
+        if self.readiness.is_nested() {
+            crate::nested::hand_over(std::process::id());
+        }
         let sight = Sight {
             now: Instant::now(),
             look: settle::look(std::process::id()),
