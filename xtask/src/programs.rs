@@ -87,7 +87,9 @@ pub(crate) fn pack_wheel(shell: &Shell, programs: &Programs, out_dir: &Path) -> 
     let platform = platform(programs.target)?;
     let stem = format!("{}-{VERSION}", NAME.replace('-', "_"));
     let mut files = Vec::new();
-    for program in ACTIONS {
+    // Nix does not run on Windows.
+    let is_there = |program: &&str| !(programs.target.contains("-windows-") && *program == "setup-nix");
+    for program in ACTIONS.into_iter().filter(is_there) {
         add_program(shell, programs, program, &stem, &mut files)?;
     }
     add_metadata(shell, programs.source_url, &stem, &platform, &mut files)?;
@@ -146,7 +148,8 @@ fn add_program(
     if programs.is_released {
         check_pin(shell, program, programs.target, &path, &bytes)?;
     }
-    make_executable(&path)?;
+    // A download has lost the executable bit.
+    toolkit::make_executable(&path)?;
     for kind in Generated::VALUES {
         let cmd = Cmd::new(display(&path)).args(["--generate", kind.word()]);
         let text = shell.quiet(&cmd)?.stdout;
@@ -156,13 +159,6 @@ fn add_program(
     let name = format!("{stem}.data/scripts/{program}{suffix}");
     files.push(WheelFile { name, is_executable: true, bytes });
     Ok(())
-}
-
-/// A download has lost the executable bit.
-fn make_executable(path: &Path) -> Result<(), Error> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mode = std::fs::Permissions::from_mode(0o755);
-    Ok(std::fs::set_permissions(path, mode).map_err(FileError::new("make executable", path))?)
 }
 
 /// Compares a program with the hash that the release has pinned.

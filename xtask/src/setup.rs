@@ -11,12 +11,13 @@ use crate::tools::{actionlint, alone, build_requirements, deadnix, directory, en
 
 /// Debian packages that the tests use. The archive drops old versions, so none is
 /// pinned; the tests check behaviour.
-const DEBIAN: [&str; 26] = [
+const DEBIAN: [&str; 27] = [
     "chromium",
     "dialog",
     "fzf",
     "g++",
     "gcc-aarch64-linux-gnu",
+    "gcc-mingw-w64-x86-64-posix",
     "gcc-powerpc64le-linux-gnu",
     "htop",
     "less",
@@ -54,7 +55,7 @@ pub(crate) fn set_up_tests(shell: &Shell) -> Result<(), Error> {
     rust_cross(shell)?;
     corpus::download(shell)?;
     stand_ins(shell)?;
-    for name in ["newer-nix", "newer-fish", "foreign-python"] {
+    for name in ["newer-nix", "newer-fish", "foreign-python", "wine"] {
         let script = shell.root.join("xtask/scripts").join(name).with_extension("sh");
         shell.quiet(&Cmd::new(display(&script)).arg(display(&directory(shell).join(name))))?;
     }
@@ -101,7 +102,7 @@ fn node(shell: &Shell) -> Result<PathBuf, Error> {
     for (name, place) in programs {
         let link = bin.join(name);
         let _ = std::fs::remove_file(&link);
-        std::os::unix::fs::symlink(package.join(place), &link).map_err(FileError::new("create", &link))?;
+        toolkit::link(&package.join(place), &link)?;
     }
     Ok(bin)
 }

@@ -133,8 +133,7 @@ fn python(shell: &Shell) -> Result<(), Error> {
             let _ = std::fs::remove_dir_all(&program);
             std::fs::create_dir_all(&program).map_err(FileError::new("create", &program))?;
             let link = program.join("htty");
-            std::os::unix::fs::symlink(full.join("bin/htty"), &link)
-                .map_err(FileError::new("create", &link))?;
+            toolkit::link(&full.join("bin/htty"), &link)?;
             pytest(shell, &empty, Some(program), &["tests/env_tests", "-m", "cli"])?;
         }
         tested += 1;

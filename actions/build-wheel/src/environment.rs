@@ -131,7 +131,7 @@ impl MachineState {
                 .find(|name| which(env, name).is_some())
                 .map(str::to_owned),
             interpreters: inputs.interpreters.iter().map(find).collect(),
-            python: python(inputs, env),
+            python: python(inputs, env, uv.as_deref(), ui),
             uv,
         })
     }
@@ -304,11 +304,17 @@ fn epoch(inputs: &Inputs, env: &Env, ui: &Ui) -> Result<Option<u64>, Environment
 
 /// A Python that a user without Nix could have. The one that was asked for is
 /// taken as it is.
-fn python(inputs: &Inputs, env: &Env) -> Option<PathBuf> {
+fn python(inputs: &Inputs, env: &Env, uv: Option<&Path>, ui: &Ui) -> Option<PathBuf> {
     match &inputs.python {
         // Commands run in other folders than this one.
-        Some(name) if name.contains('/') => Some(std::path::absolute(name).unwrap_or_else(|_| name.into())),
-        Some(name) => which(env, name),
+        Some(name) if name.contains(std::path::is_separator) => {
+            Some(std::path::absolute(name).unwrap_or_else(|_| name.into()))
+        }
+        // Windows has no program `python3.12`: each is called `python`.
+        Some(name) => which(env, name).or_else(|| {
+            let request = PythonRequest::parse(name).ok()?;
+            Some(request.find(uv, env, ui).next()?.path)
+        }),
         None => ["python3", "python"].iter().find_map(|name| {
             on_path(env, name)
                 .find(|path| !in_store(path) && !in_store(&path.canonicalize().unwrap_or_default()))

@@ -29,28 +29,12 @@ pub(crate) fn copy_tree(
             std::fs::create_dir_all(parent).map_err(FileError::new("create", parent))?;
         }
         if entry.file_type().is_symlink() {
-            #[cfg(unix)]
-            {
-                let link = std::fs::read_link(path).map_err(FileError::new("read", path))?;
-                std::os::unix::fs::symlink(link, &place).map_err(FileError::new("create", &place))?;
-            }
+            let link = std::fs::read_link(path).map_err(FileError::new("read", path))?;
+            toolkit::link(&link, &place)?;
         } else if entry.file_type().is_file() {
             std::fs::copy(path, &place).map_err(FileError::new("copy", path))?;
         }
     }
-    Ok(())
-}
-
-/// Lets everybody execute a file.
-#[cfg(unix)]
-pub(crate) fn make_executable(path: &Path) -> Result<(), FileError> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mode = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(path, mode).map_err(FileError::new("make executable", path))
-}
-
-#[cfg(not(unix))]
-pub(crate) fn make_executable(_path: &Path) -> Result<(), FileError> {
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use pydist::tags::TagSet;
 use toolkit::{Cmd, Env, OutputMode, Ui};
 
-use crate::search_path::{in_store, on_path};
+use crate::search_path::{self, IS_WINDOWS, in_store, on_path};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -37,7 +37,7 @@ impl PythonRequest {
     /// Understands `3.11`, `3.13t`, `python3.11`, `pypy3.11`, `cp313t`, `pp311`
     /// and paths.
     pub fn parse(text: &str) -> Result<Self, String> {
-        if text.contains('/') {
+        if text.contains(std::path::is_separator) {
             return Ok(Self::Path(text.into()));
         }
         let unknown =
@@ -113,7 +113,9 @@ impl PythonRequest {
             let output = cmd.run(ui, OutputMode::Quiet, LIMIT).ok()?;
             Some(PathBuf::from(output.stdout.trim()))
         });
-        let paths = on_path(env, &program).chain(by_uv).chain(installed(env, program));
+        // Windows' installers name every Python alike.
+        let alike = IS_WINDOWS.then(|| on_path(env, kind)).into_iter().flatten();
+        let paths = on_path(env, &program).chain(alike).chain(by_uv).chain(installed(env, program, kind));
         let found = paths.filter(|path| !in_store(path)).filter_map(|path| Interpreter::inspect(&path, ui));
         let implementation = match kind {
             "python" => "cpython",
@@ -128,9 +130,11 @@ impl PythonRequest {
     }
 }
 
-/// Where installers put their Pythons that are not on PATH: below `bin` in a
-/// directory for each version.
-fn installed(env: &Env, program: String) -> impl Iterator<Item = PathBuf> {
+/// Where installers put their Pythons that are not on PATH: in a directory for
+/// each version, on Windows under the name of the implementation, elsewhere below
+/// `bin`.
+fn installed(env: &Env, program: String, kind: &str) -> impl Iterator<Item = PathBuf> {
+    let program = search_path::program(&if IS_WINDOWS { kind.to_owned() } else { format!("bin/{program}") });
     let home = env.get("HOME").unwrap_or("/root");
     let pyenv = env.get("PYENV_ROOT").map_or_else(|| format!("{home}/.pyenv"), str::to_owned);
     let tools = env.get("RUNNER_TOOL_CACHE").unwrap_or("/opt/hostedtoolcache");
@@ -140,8 +144,7 @@ fn installed(env: &Env, program: String) -> impl Iterator<Item = PathBuf> {
         // The newest first.
         let directories = directories.sort_by(|a, b| b.file_name().cmp(a.file_name())).into_iter();
         let program = program.clone();
-        let programs =
-            directories.filter_map(Result::ok).map(move |place| place.path().join("bin").join(&program));
+        let programs = directories.filter_map(Result::ok).map(move |place| place.path().join(&program));
         programs.filter(|path| path.is_file())
     })
 }

@@ -351,7 +351,7 @@ fn compatibility(
     match (inputs.compatibility, target) {
         (Some(asked), Some(target)) if !fits(asked, target) => Err(PlanError::Conflict {
             message: format!("`compatibility` is of another system than the target `{target}`"),
-            hint: "manylinux goes with `…-linux-gnu`, musllinux with `…-linux-musl`, macosx with `…-apple-darwin`"
+            hint: "manylinux goes with `…-linux-gnu`, musllinux with `…-linux-musl`, macosx with `…-apple-darwin`, none with Windows"
                 .into(),
         }),
         (Some(asked), _) => Ok(Some(asked)),

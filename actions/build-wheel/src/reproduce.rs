@@ -137,10 +137,7 @@ fn link_entries(from: &Path, to: &Path) -> Result<(), FileError> {
     for entry in std::fs::read_dir(from).map_err(FileError::new("read", from))? {
         let entry = entry.map_err(FileError::new("read", from))?;
         let place = to.join(entry.file_name());
-        #[cfg(unix)]
-        std::os::unix::fs::symlink(entry.path(), &place).map_err(FileError::new("create", &place))?;
-        #[cfg(not(unix))]
-        let _ = place;
+        toolkit::link(&entry.path(), &place)?;
     }
     Ok(())
 }

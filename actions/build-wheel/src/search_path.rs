@@ -1,5 +1,6 @@
 //! Programs on PATH.
 
+use std::env::consts::{EXE_EXTENSION, EXE_SUFFIX};
 use std::path::{Path, PathBuf};
 
 use toolkit::Env;
@@ -14,8 +15,25 @@ pub(crate) fn on_path(env: &Env, name: &str) -> impl Iterator<Item = PathBuf> + 
     let path = env.get("PATH").unwrap_or_default();
     let directories: Vec<PathBuf> =
         std::env::split_paths(path).filter(|directory| directory.is_absolute()).collect();
-    let name = name.to_owned();
+    let name = program(name);
     directories.into_iter().map(move |directory| directory.join(&name)).filter(|path| path.is_file())
+}
+
+/// The file name of the program `name`.
+pub(crate) fn program(name: &str) -> String {
+    if Path::new(name).extension() == Some(EXE_EXTENSION.as_ref()) {
+        name.to_owned()
+    } else {
+        format!("{name}{EXE_SUFFIX}")
+    }
+}
+
+/// Whether this is Windows, where an installed Python is laid out in its own way.
+pub(crate) const IS_WINDOWS: bool = cfg!(windows);
+
+/// Where a virtual environment has its programs.
+pub(crate) fn programs(environment: &Path) -> PathBuf {
+    environment.join(if IS_WINDOWS { "Scripts" } else { "bin" })
 }
 
 /// Whether `path` is in a Nix store of the usual place.

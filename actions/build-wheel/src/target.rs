@@ -37,6 +37,10 @@ pub enum System {
     Musl,
     /// macOS.
     Macos,
+    /// Windows with Microsoft's C runtime.
+    Msvc,
+    /// Windows with the C runtime of MinGW.
+    Mingw,
 }
 
 /// What a wheel is built for.
@@ -48,8 +52,8 @@ pub struct Target {
     pub system: System,
 }
 
-/// Rust's names of the targets that manylinux, musllinux or macOS has tags for.
-const TARGETS: [(&str, Arch, System); 17] = [
+/// Rust's names of the targets that have platform tags of their own.
+const TARGETS: [(&str, Arch, System); 22] = [
     ("x86_64-unknown-linux-gnu", Arch::X86_64, System::Gnu),
     ("x86_64-unknown-linux-musl", Arch::X86_64, System::Musl),
     ("aarch64-unknown-linux-gnu", Arch::Aarch64, System::Gnu),
@@ -67,6 +71,11 @@ const TARGETS: [(&str, Arch, System); 17] = [
     ("loongarch64-unknown-linux-musl", Arch::Loongarch64, System::Musl),
     ("x86_64-apple-darwin", Arch::X86_64, System::Macos),
     ("aarch64-apple-darwin", Arch::Aarch64, System::Macos),
+    ("x86_64-pc-windows-msvc", Arch::X86_64, System::Msvc),
+    ("i686-pc-windows-msvc", Arch::I686, System::Msvc),
+    ("aarch64-pc-windows-msvc", Arch::Aarch64, System::Msvc),
+    ("x86_64-pc-windows-gnu", Arch::X86_64, System::Mingw),
+    ("i686-pc-windows-gnu", Arch::I686, System::Mingw),
 ];
 
 /// Those that it has none for: their wheels are tagged `linux_…`.
@@ -139,6 +148,8 @@ impl Target {
         let target = |system| Self { arch, system };
         match std::env::consts::OS {
             "macos" => Some(target(System::Macos)),
+            // Whatever this program was built with: Python and Rust use it.
+            "windows" => Some(target(System::Msvc)),
             // This program may be a static one itself: the loader that is
             // there tells which C library the machine has.
             "linux" => {
@@ -160,7 +171,12 @@ impl Target {
 
     /// Whether it is Linux.
     pub fn is_linux(self) -> bool {
-        self.system != System::Macos
+        matches!(self.system, System::Gnu | System::Musl)
+    }
+
+    /// Whether it is Windows.
+    pub fn is_windows(self) -> bool {
+        matches!(self.system, System::Msvc | System::Mingw)
     }
 
     /// The prefix of a cross compiler's programs, as Debian and crosstool name
@@ -175,14 +191,17 @@ impl Target {
         match self.system {
             System::Gnu => Some(format!("{cpu}-linux-gnu{suffix}")),
             System::Musl => Some(format!("{cpu}-linux-musl{suffix}")),
-            System::Macos => None,
+            System::Mingw => Some(format!("{cpu}-w64-mingw32")),
+            System::Macos | System::Msvc => None,
         }
     }
 
     /// The architecture as the platform tags of its system spell it.
     pub fn tag_arch(self) -> &'static str {
         match (self.system, self.arch) {
-            (System::Macos, Arch::Aarch64) => "arm64",
+            (System::Macos | System::Msvc | System::Mingw, Arch::Aarch64) => "arm64",
+            (System::Msvc | System::Mingw, Arch::X86_64) => "amd64",
+            (System::Msvc | System::Mingw, Arch::I686) => "x86",
             (_, arch) => arch.tag(),
         }
     }
@@ -192,7 +211,7 @@ impl Target {
         match self.system {
             System::Gnu => policy::glibc_loader(self.arch.machine()).map(str::to_owned),
             System::Musl => Some(policy::musl_loader(self.arch.machine())),
-            System::Macos => None,
+            System::Macos | System::Msvc | System::Mingw => None,
         }
     }
 }
@@ -314,6 +333,11 @@ impl BuildTarget {
         }
     }
 
+    /// Whether it is for Windows.
+    pub fn is_windows(&self) -> bool {
+        self.known().is_some_and(Target::is_windows)
+    }
+
     /// Whether it is for Macs.
     pub fn is_macos(&self) -> bool {
         matches!(self, Self::Universal2 | Self::Known(Target { system: System::Macos, .. }))
@@ -326,6 +350,7 @@ impl System {
             Self::Gnu => "Linux with glibc",
             Self::Musl => "Linux with musl",
             Self::Macos => "macOS",
+            Self::Msvc | Self::Mingw => "Windows",
         }
     }
 }
@@ -377,6 +402,9 @@ mod tests {
             ("aarch64", System::Macos, "aarch64-apple-darwin"),
             ("universal2", System::Gnu, "universal2-apple-darwin"),
             ("aarch64-apple-ios", System::Gnu, "aarch64-apple-ios"),
+            ("x64", System::Msvc, "x86_64-pc-windows-msvc"),
+            ("x86", System::Msvc, "i686-pc-windows-msvc"),
+            ("x86_64-pc-windows-gnu", System::Gnu, "x86_64-pc-windows-gnu"),
             ("s390x-unknown-linux-gnu", System::Macos, "s390x-unknown-linux-gnu"),
         ] {
             assert_eq!(of(name, system).as_deref(), Ok(triple), "{name}");

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::platform::prepare_group;
 use crate::process_group::{ProcessGroup, interrupted};
 use crate::{Exit, Failure, Ui};
 
@@ -248,8 +249,7 @@ impl Failure for ProcessError {
 
 /// Starts `command` in a process group of its own.
 pub(crate) fn spawn_group(command: &mut Command, program: &str) -> Result<Child, ProcessError> {
-    #[cfg(unix)]
-    std::os::unix::process::CommandExt::process_group(command, 0);
+    prepare_group(command);
     command.spawn().map_err(|source| ProcessError::Start { program: program.to_owned(), source })
 }
 
@@ -270,6 +270,8 @@ fn wait(
         }
         if Instant::now() >= end || interrupted() {
             group.end();
+            // Where the group could not be made. It may be gone already.
+            let _ = child.kill();
             child.wait()?;
             return Ok(None);
         }

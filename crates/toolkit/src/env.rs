@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::platform::env_name;
+
 /// A snapshot of environment variables, which a test can build. An empty variable
 /// counts as unset: a composite passes `""` for an input that a workflow omits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -11,7 +13,7 @@ impl Env {
     /// The variables of this process, without names and values that are not UTF-8.
     pub fn from_process() -> Self {
         std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter_map(|(name, value)| Some((env_name(name.into_string().ok()?), value.into_string().ok()?)))
             .collect()
     }
 

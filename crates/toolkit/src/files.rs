@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use crate::FileError;
+use crate::platform::set_file_mode;
 
 /// Writes `bytes` to a temporary file beside `path`, then renames it there.
 /// Missing parent directories are created. Readers never see half a file.
@@ -30,12 +31,7 @@ fn atomic(
     let write = || {
         let mut builder = tempfile::Builder::new();
         builder.prefix(".tmp-");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            // Minus the umask, as for any new file.
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
+        set_file_mode(&mut builder);
         let mut file = builder.tempfile_in(parent)?;
         write_content(file.as_file_mut())?;
         file.as_file().sync_all()?;

@@ -2,13 +2,14 @@
 
 use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::Exit;
+use crate::platform::KillHandle;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-static GROUPS: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+static GROUPS: Mutex<Vec<(u32, KillHandle)>> = Mutex::new(Vec::new());
 
 /// Whether the user asked this process to stop.
 pub fn interrupted() -> bool {
@@ -23,8 +24,8 @@ pub fn handle_interrupts() {
         if INTERRUPTED.swap(true, Ordering::SeqCst) {
             std::process::exit(Exit::Interrupted.code().into());
         }
-        for pid in GROUPS.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            kill(*pid);
+        for (_, group) in groups().iter_mut() {
+            group.kill();
         }
         std::thread::spawn(|| {
             std::thread::sleep(Duration::from_secs(5));
@@ -35,34 +36,28 @@ pub fn handle_interrupts() {
     let _ = ctrlc::set_handler(handler);
 }
 
-/// A child's process group, known to the signal handler while it lives.
+/// The process group of a child, known to the signal handler while this lives.
 pub(crate) struct ProcessGroup(u32);
 
 impl ProcessGroup {
     pub(crate) fn watch(child: &Child) -> Self {
-        GROUPS.lock().unwrap_or_else(PoisonError::into_inner).push(child.id());
+        groups().push((child.id(), KillHandle::new(child)));
         Self(child.id())
     }
 
     pub(crate) fn end(&self) {
-        kill(self.0);
+        if let Some((_, group)) = groups().iter_mut().find(|(pid, _)| *pid == self.0) {
+            group.kill();
+        }
     }
 }
 
 impl Drop for ProcessGroup {
     fn drop(&mut self) {
-        GROUPS.lock().unwrap_or_else(PoisonError::into_inner).retain(|pid| *pid != self.0);
+        groups().retain(|(pid, _)| *pid != self.0);
     }
 }
 
-#[cfg(unix)]
-fn kill(pid: u32) {
-    use rustix::process::{Pid, Signal, kill_process_group};
-    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-        // The group may be gone already.
-        let _ = kill_process_group(pid, Signal::KILL);
-    }
+fn groups() -> MutexGuard<'static, Vec<(u32, KillHandle)>> {
+    GROUPS.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-#[cfg(not(unix))]
-fn kill(_pid: u32) {}

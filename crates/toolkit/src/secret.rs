@@ -55,19 +55,6 @@ impl Secret {
     }
 }
 
-/// Protects this process's memory: no core dump contains it, and on Linux other
-/// processes of the same user can read neither it nor the environment. An
-/// action that takes secrets calls this before it reads them. Children are not
-/// protected.
-pub fn protect_memory() {
-    use rustix::process::{Resource, Rlimit, setrlimit};
-    // Where the system allows neither, the action still works.
-    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
-    // The limit does not apply where the kernel pipes dumps to a program.
-    #[cfg(target_os = "linux")]
-    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
-}
-
 /// RFC 3986 percent-encoding of everything but unreserved characters and those
 /// `kept`.
 fn percent_encode(text: &str, kept: &str) -> String {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 use super::build::{Build, Translation};
-use super::platform::{RunnerSystem, targets};
+use super::platform::{RunnerSystem, tag_pattern, targets};
 use super::workflow::Step;
 
 /// The Pythons that cibuildwheel builds for where `build` does not say.
@@ -18,9 +18,7 @@ pub(super) fn translate(step: &Step<'_>, settings: &Table, out: &mut Translation
     let platform = match system {
         RunnerSystem::Linux => "linux",
         RunnerSystem::Macos => "macos",
-        RunnerSystem::Windows => {
-            return out.note_at(&step.place(), "Windows: no target of build-wheel; keep this job");
-        }
+        RunnerSystem::Windows => "windows",
     };
     let mut options = configured(settings, platform);
     let of_job = step.row().field("env").and_then(serde_json::Value::as_object).into_iter().flatten();
@@ -113,6 +111,7 @@ impl Request<'_> {
     fn add_target(&self, target: crate::target::Target, is_musl: bool, place: &str, out: &mut Translation) {
         let arch = target.tag_arch();
         let platform = match (target.is_linux(), is_musl) {
+            _ if target.is_windows() => tag_pattern(target),
             (true, true) => format!("musllinux_{arch}"),
             (true, false) => format!("manylinux_{arch}"),
             (false, _) => format!("macosx_{arch}"),

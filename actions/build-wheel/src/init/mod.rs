@@ -55,7 +55,7 @@ pub(crate) const COMMAND: Command = Command::new(
     Input::new(
         "platforms",
         InputKind::Text,
-        "Build for these and no others: Rust targets, or platform tags such as `manylinux_2_28_aarch64`, with commas between them. By default those of the workflow that was written; for a new one those of the files on the index and of the present workflow, else the eight common ones.",
+        "Build for these and no others: Rust targets, or platform tags such as `manylinux_2_28_aarch64`, with commas between them. By default those of the workflow that was written; for a new one those of the files on the index and of the present workflow, else the nine common ones.",
     ),
     Input::new(
         "index",

@@ -46,6 +46,11 @@ impl Platform {
                 (System::Macos, vec!["x86_64".into(), "arm64".into()], Compatibility::Macos(version))
             }
             Tag::Macos { version, arch } => (System::Macos, vec![arch], Compatibility::Macos(version)),
+            Tag::Windows { arch } => {
+                let target = targets(&arch, "windows-latest", false).ok();
+                let platform = |target| Self { target, compatibility: String::new() };
+                return target.into_iter().flatten().map(platform).collect();
+            }
             _ => return Vec::new(),
         };
         let platform = |arch: &String| {
@@ -73,7 +78,7 @@ pub(super) enum RunnerSystem {
 }
 
 /// The targets of a project of which nothing is known.
-pub(super) const COMMON: [&str; 8] = [
+pub(super) const COMMON: [&str; 9] = [
     "x86_64-unknown-linux-gnu",
     "aarch64-unknown-linux-gnu",
     "i686-unknown-linux-gnu",
@@ -82,6 +87,7 @@ pub(super) const COMMON: [&str; 8] = [
     "aarch64-unknown-linux-musl",
     "x86_64-apple-darwin",
     "aarch64-apple-darwin",
+    "x86_64-pc-windows-msvc",
 ];
 
 impl RunnerSystem {
@@ -120,6 +126,8 @@ pub(super) fn runner(target: Target) -> &'static str {
     match (target.system, target.arch) {
         (System::Macos, Arch::Aarch64) => "macos-15",
         (System::Macos, _) => "macos-15-intel",
+        (System::Msvc | System::Mingw, Arch::Aarch64) => "windows-11-arm",
+        (System::Msvc | System::Mingw, _) => "windows-latest",
         (_, Arch::Aarch64) => "ubuntu-24.04-arm",
         _ => "ubuntu-latest",
     }
@@ -132,6 +140,11 @@ pub(super) fn is_native(target: Target, runner: &str) -> bool {
         System::Gnu => RunnerSystem::Linux,
         // GitHub's images have glibc.
         System::Musl => return false,
+        // Windows on x86-64 starts programs for x86, too.
+        System::Msvc | System::Mingw => {
+            let arch = if target.arch == Arch::I686 { Arch::X86_64 } else { target.arch };
+            return RunnerSystem::of(runner) == RunnerSystem::Windows && runner_arch(runner) == arch;
+        }
     };
     RunnerSystem::of(runner) == system && runner_arch(runner) == target.arch
 }
@@ -166,7 +179,7 @@ pub(super) fn targets(name: &str, runner: &str, is_musl: bool) -> Result<Vec<Tar
     let system = match system {
         RunnerSystem::Linux => linux,
         RunnerSystem::Macos => System::Macos,
-        RunnerSystem::Windows => return Err(format!("Windows ({})", arch.tag())),
+        RunnerSystem::Windows => System::Msvc,
     };
     let target = Target { arch, system };
     if target.triple() == "unknown" {
@@ -179,6 +192,8 @@ pub(super) fn targets(name: &str, runner: &str, is_musl: bool) -> Result<Vec<Tar
 /// What a platform tag of the target looks like, for `matrix` of verify-dist.
 pub(super) fn tag_pattern(target: Target) -> String {
     let family = match target.system {
+        System::Msvc | System::Mingw if target.arch == Arch::I686 => return "win32".to_owned(),
+        System::Msvc | System::Mingw => "win",
         System::Gnu => "manylinux*",
         System::Musl => "musllinux*",
         System::Macos => "macosx_*",
@@ -203,6 +218,7 @@ pub(super) fn environment(target: Target, floor: Option<Compatibility>) -> Optio
         },
         (System::Macos, Some(Compatibility::Macos(version))) if version > (15, 0) => return None,
         (System::Macos, _) => "macos-15",
+        (System::Msvc | System::Mingw, _) => "windows",
     };
     Some(format!("{system} {}", target.tag_arch()))
 }
@@ -230,7 +246,8 @@ mod tests {
             assert_eq!(names(name, runner, is_musl), Ok(vec![expected]), "{name} {runner}");
         }
         assert_eq!(names("universal2", "macos-14", false).unwrap().len(), 2);
-        assert_eq!(names("x64", "windows-latest", false), Err("Windows (x86_64)".into()));
+        assert_eq!(names("x64", "windows-latest", false), Ok(vec!["x86_64-pc-windows-msvc"]));
+        assert_eq!(names("", "windows-11-arm", false), Ok(vec!["aarch64-pc-windows-msvc"]));
         assert_eq!(
             names("wasm32-unknown-emscripten", "ubuntu-latest", false).unwrap_err(),
             "the target `wasm32-unknown-emscripten`"
@@ -253,7 +270,9 @@ mod tests {
                 "macosx_10_12_universal2",
                 &["x86_64-apple-darwin macosx_10_12", "aarch64-apple-darwin macosx_11_0"],
             ),
-            ("win_amd64", &[]),
+            ("win_amd64", &["x86_64-pc-windows-msvc "]),
+            ("win32", &["i686-pc-windows-msvc "]),
+            ("win_arm64", &["aarch64-pc-windows-msvc "]),
             ("linux_armv6l", &[]),
             ("any", &[]),
         ] {

@@ -229,19 +229,21 @@ mod tests {
         assert_eq!(
             shown(&[
                 "a-1-cp38-abi3-musllinux_1_1_aarch64.whl",
-                "a-1-py3-none-manylinux_2_5_i686.manylinux1_i686.whl"
+                "a-1-py3-none-manylinux_2_5_i686.manylinux1_i686.whl",
+                "a-1-cp38-abi3-win_amd64.whl"
             ]),
             [
                 r#"i686-unknown-linux-gnu manylinux_2_5 "" false"#,
                 r#"aarch64-unknown-linux-musl musllinux_1_2 "" true"#,
+                r#"x86_64-pc-windows-msvc  "" true"#,
             ]
         );
         let others = published(&[
-            "a-1-cp38-abi3-win_amd64.whl",
+            "a-1-cp38-abi3-android_24_arm64_v8a.whl",
             "a-1-cp38-abi3-manylinux2014_x86_64.whl",
             "a-1-graalpy311-graalpy242_311_native-manylinux2014_x86_64.whl",
         ]);
         let others = others.unwrap().others;
-        assert_eq!(others, ["graalpy311", "win_amd64"]);
+        assert_eq!(others, ["android_24_arm64_v8a", "graalpy311"]);
     }
 }

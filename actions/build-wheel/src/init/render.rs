@@ -105,7 +105,7 @@ fn sdist_job(id: &str, directories: &[String], release: &Release, pins: &Pins) -
           no-build-isolation: true
 {}",
         checkout(pins),
-        install(&release.requirements, None),
+        install(&release.requirements, None, false),
         pins.uses("./actions/build-wheel"),
         upload(pins, "${{ steps.build.outputs.artifact-name }}", "${{ steps.build.outputs.path }}"),
     )
@@ -130,7 +130,7 @@ fn uv_job(commands: &[String], is_pinned: bool, release: &Release, pins: &Pins) 
         run: |
 {commands}{}",
         checkout(pins),
-        install(&release.requirements, None),
+        install(&release.requirements, None, false),
         upload(pins, "dist-python", "dist"),
     )
 }

@@ -123,7 +123,7 @@ fn described(workflow: Option<&str>, project: &Project) -> String {
     match (workflow, &project.flake_attr) {
         (Some(place), _) => format!("as in {place}"),
         (None, Some(_)) => "those that Nix builds for".to_owned(),
-        (None, None) => "the eight common ones".to_owned(),
+        (None, None) => "the nine common ones".to_owned(),
     }
 }
 

@@ -9,16 +9,31 @@ pub(super) fn checkout(pins: &Pins) -> String {
     )
 }
 
-pub(super) fn install(requirements: &str, condition: Option<&str>) -> String {
+/// Installs the tools into an environment. `has_windows`: some of the runners have its
+/// programs in `Scripts`.
+pub(super) fn install(requirements: &str, condition: Option<&str>, has_windows: bool) -> String {
     let condition = condition.map(|text| format!("        if: {text}\n")).unwrap_or_default();
+    let install = if has_windows {
+        format!(
+            "          bin=$RUNNER_TEMP/tools/bin
+          [ -d \"$bin\" ] || bin=$RUNNER_TEMP/tools/Scripts
+          \"$bin/python\" -m pip install --require-hashes --requirement {requirements}
+          echo \"$bin\" >> \"$GITHUB_PATH\"
+"
+        )
+    } else {
+        format!(
+            "          \"$RUNNER_TEMP/tools/bin/pip\" install --require-hashes --requirement {requirements}
+          echo \"$RUNNER_TEMP/tools/bin\" >> \"$GITHUB_PATH\"
+"
+        )
+    };
     format!(
         "      - name: Install the build tools, by hash
 {condition}        shell: bash
         run: |
           python3 -m venv \"$RUNNER_TEMP/tools\"
-          \"$RUNNER_TEMP/tools/bin/pip\" install --require-hashes --requirement {requirements}
-          echo \"$RUNNER_TEMP/tools/bin\" >> \"$GITHUB_PATH\"
-"
+{install}"
     )
 }
 

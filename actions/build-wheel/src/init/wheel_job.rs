@@ -141,7 +141,9 @@ fn set_up(job: &WheelJob, settings: &Settings, release: &Release, pins: &Pins) -
         text += "        with:\n          python-version: ${{ matrix.python }}\n";
     }
     if !settings.is_nix || has_both {
-        text += &install(&release.requirements, settings.is_nix.then_some("matrix.backend == 'maturin'"));
+        let condition = settings.is_nix.then_some("matrix.backend == 'maturin'");
+        let has_windows = job.rows.iter().any(|row| row.target.is_windows());
+        text += &install(&release.requirements, condition, has_windows);
     }
     text
 }

@@ -8,6 +8,7 @@ use super::error::PlanError;
 use crate::compatibility::Compatibility;
 use crate::environment::{MachineState, ProjectState};
 use crate::inputs::{Inputs, Linker};
+use crate::search_path::IS_WINDOWS;
 use crate::target::{Arch, BuildTarget, System, Target};
 
 /// Stands in a planned command for the folder that the build writes to.
@@ -103,7 +104,7 @@ fn maturin_args(
     }
     // The tag that a build starts from; the final one follows from content.
     let tag = match (target.known(), compatibility) {
-        (None | Some(Target { system: System::Macos, .. }), _) => None,
+        (None | Some(Target { system: System::Macos | System::Msvc | System::Mingw, .. }), _) => None,
         // There is no policy for it.
         (Some(Target { arch: Arch::Armv6l, .. }), _) => Some("linux".to_owned()),
         (Some(Target { system: System::Gnu, .. }), Some(asked @ Compatibility::Manylinux(_))) => {
@@ -150,7 +151,10 @@ fn interpreters(
     if words.is_empty() {
         // maturin runs in the project's directory.
         words.extend(inputs.python.as_ref().map(|python| match std::path::absolute(python) {
-            Ok(path) if python.contains('/') => path.display().to_string(),
+            _ if IS_WINDOWS && is_own => {
+                machine.python.as_ref().map_or_else(|| python.clone(), |path| path.display().to_string())
+            }
+            Ok(path) if python.contains(std::path::is_separator) => path.display().to_string(),
             _ => python.clone(),
         }));
     }

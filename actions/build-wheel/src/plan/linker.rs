@@ -82,7 +82,7 @@ fn linker(
         }
         Some(Linker::Gcc) if gcc.is_none() => missing(
             format!("`linker: gcc`, but there is no cross gcc for `{target}` on PATH"),
-            "install it (on Debian and Ubuntu: `gcc-<cpu>-linux-gnu`), or use `linker: zig`",
+            "install it (on Debian and Ubuntu: `gcc-<cpu>-linux-gnu`, `gcc-mingw-w64`), or use `linker: zig`",
         ),
         Some(Linker::Container) if machine.engine.is_none() => missing(
             "`linker: container`, but there is neither docker nor podman on PATH".into(),
@@ -91,18 +91,22 @@ fn linker(
         Some(linker) => Ok(linker),
         None => {
             let native = machine.host == Some(target)
-                || machine
-                    .host
-                    .is_some_and(|host| host.system == System::Macos && target.system == System::Macos);
+                || machine.host.is_some_and(|host| {
+                    host.system == System::Macos && target.system == System::Macos
+                        || host.is_windows() && target.is_windows()
+                });
             // By default Linux wheels run on manylinux2014, wherever they are built.
             let older_glibc = match (target.system, compatibility) {
                 (System::Gnu, None | Some(Compatibility::Manylinux(_))) => machine.zig.is_some(),
                 _ => false,
             };
+            // Without Windows, maturin takes the libraries from cargo-xwin.
+            let native = native || target.system == System::Msvc;
             if native && !(older_glibc && target.arch != Arch::Ppc64le) {
                 Ok(Linker::Native)
-            } else if target.arch == Arch::Ppc64le && gcc.is_some() {
-                // zig 0.17 does not link for it.
+            } else if (target.arch == Arch::Ppc64le || target.is_windows()) && gcc.is_some() {
+                // zig 0.17 does not link for the one, and Rust's target for the other is
+                // made for MinGW.
                 Ok(Linker::Gcc)
             } else if machine.zig.is_some() {
                 Ok(Linker::Zig)

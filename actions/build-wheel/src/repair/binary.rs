@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use binfmt::binary::Format;
+use binfmt::pe::PeInfo;
 use pydist::zip::Content;
 
 use super::binary_error::BinaryError;
@@ -16,6 +17,8 @@ use super::surroundings::Surroundings;
 pub(super) enum Edited {
     Elf(Box<EditedElf>),
     MachO(Box<EditedMachO>),
+    /// Nothing in it is edited.
+    Pe(Box<PeInfo>),
 }
 
 /// Edits `content` if it is a binary. `name` is the member's path.
@@ -28,7 +31,9 @@ pub(super) fn edit(
     Ok(match Format::detect(&head) {
         Some(Format::Elf) => Some(Edited::Elf(Box::new(elf::edit(content, name, wheel)?))),
         Some(Format::MachO) => Some(Edited::MachO(Box::new(macho::edit(content, name, wheel)?))),
-        Some(Format::Pe | Format::Archive | Format::Wasm) | None => None,
+        // What is only like one is the rules' to judge.
+        Some(Format::Pe) => PeInfo::read(content).ok().flatten().map(|pe| Edited::Pe(Box::new(pe))),
+        Some(Format::Archive | Format::Wasm) | None => None,
     })
 }
 
@@ -52,7 +57,7 @@ pub fn edit_binary(data: &[u8], identifier: &str) -> Result<Option<Vec<u8>>, Bin
     let changes = match edit(&mut content, identifier, &mut wheel)? {
         Some(Edited::Elf(elf)) => elf.edit.changes,
         Some(Edited::MachO(macho)) => macho.edit.changes,
-        None => Vec::new(),
+        Some(Edited::Pe(_)) | None => Vec::new(),
     };
     if changes.is_empty() { Ok(None) } else { content.to_vec().map(Some).map_err(unread) }
 }

@@ -2,6 +2,7 @@
 
 use binfmt::elf::{ElfInfo, Kind};
 use binfmt::macho::MachOInfo;
+use binfmt::pe::PeInfo;
 use pydist::headers::Headers;
 
 use super::layout::file_name;
@@ -72,6 +73,20 @@ impl Contents {
         } else if types.contains(&6) || types.contains(&8) {
             self.add_library(member, member.contains(".abi3.so") || member.contains(".cpython-"));
         }
+    }
+
+    /// Notes a PE file.
+    pub(super) fn add_pe(&mut self, member: &str, pe: &PeInfo) {
+        if !pe.is_dll {
+            self.add_executable(member, None);
+        } else if member.to_ascii_lowercase().ends_with(".pyd") {
+            self.add_library(member, true);
+        }
+    }
+
+    /// Whether there is anything to run that is for one platform.
+    pub(super) fn has_binaries(&self) -> bool {
+        !self.executables.is_empty() || !self.extensions.is_empty()
     }
 
     fn add_executable(&mut self, member: &str, interpreter: Option<&str>) {

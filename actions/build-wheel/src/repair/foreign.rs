@@ -67,6 +67,8 @@ pub(super) enum Home {
     /// Linux, with the architecture as ELF files name it.
     Linux(&'static str),
     Macos,
+    /// Windows: its binaries are checked, and nothing in them is repaired.
+    Windows,
     /// A platform without rules, or several.
     Unruled,
 }
@@ -95,13 +97,15 @@ impl Home {
         match target {
             Some(BuildTarget::Other(_)) => return Self::Unruled,
             Some(target) if target.is_macos() => return macos(),
+            Some(target) if target.is_windows() => return Self::Windows,
             Some(BuildTarget::Known(target)) => return linux(target.arch),
             Some(BuildTarget::Universal2) | None => {}
         }
         match tags.platforms().next() {
             Some(Platform::Macos { .. }) => macos(),
             Some(Platform::Any) if kinds.len() > 1 => Self::Unruled,
-            Some(Platform::Windows { .. } | Platform::Other(_)) => Self::Unruled,
+            Some(Platform::Windows { .. }) => Self::Windows,
+            Some(Platform::Other(_)) => Self::Unruled,
             Some(platform) => platform.arch().and_then(Arch::from_tag).map_or(Self::Content, linux),
             None => Self::Content,
         }
@@ -135,7 +139,7 @@ pub(super) fn foreign(content: &Content, home: Home) -> Option<Foreign> {
             let is_own = match home {
                 Home::Content => arch.is_some(),
                 Home::Linux(own) => arch.is_some_and(|arch| arch.machine() == own),
-                Home::Macos | Home::Unruled => false,
+                Home::Macos | Home::Windows | Home::Unruled => false,
             };
             if is_own {
                 return None;

@@ -117,6 +117,17 @@ pub(super) fn policy_version(arch: Arch, glibc: (u32, u32)) -> (u32, u32) {
     policies.next().map_or(least, |policy| policy.version)
 }
 
+/// Whether a wheel that was built for Windows has the tag of its target.
+pub(super) fn check_windows(target: &BuildTarget, tags: &[String]) -> Result<(), TagsError> {
+    let arch = target.known().map(Target::tag_arch);
+    let is_for = |tag: &String| matches!(Platform::parse(tag), Platform::Windows { arch: own } if Some(own.as_str()) == arch);
+    if tags.iter().all(is_for) {
+        Ok(())
+    } else {
+        Err(TagsError::Target { target: target.clone(), found: format!("`{}`", tags.join(".")) })
+    }
+}
+
 impl Needs {
     fn linux(&self) -> Option<Arch> {
         match self {

@@ -98,6 +98,11 @@ pub fn repair(
             needs.check_target(target)?;
         }
         name.tags.platform = needs.platforms(options.compatibility)?;
+    } else if pass.home == Home::Windows {
+        // The rules compare the tag with the binaries.
+        if let Some(target) = options.target.as_ref().filter(|_| pass.contents.has_binaries()) {
+            tags::check_windows(target, &name.tags.platform)?;
+        }
     } else if pass.home == Home::Unruled {
         let tags = name.tags.platform.join(".");
         pass.warn(file_name, &format!("is for `{tags}`, for which there are no rules: it is checked and not repaired, and its tag stays"));
@@ -296,6 +301,10 @@ impl<'a> Pass<'a> {
                 }
                 Some((macho.needs, macho.edit))
             }
+            Some(Edited::Pe(pe)) => {
+                self.contents.add_pe(name, &pe);
+                None
+            }
             None => None,
         };
         let Some((needs, edit)) = edited else { return self.look_at_text(name, content) };
@@ -325,7 +334,7 @@ impl<'a> Pass<'a> {
             (Home::Content, Some(_)) => {
                 return Err(WheelError::Binary { file: name.to_owned(), source: BinaryError::Machine(what) });
             }
-            (Home::Unruled, Some(path)) => {
+            (Home::Unruled | Home::Windows, Some(path)) => {
                 return Err(WheelError::Binary {
                     file: name.to_owned(),
                     source: BinaryError::Unruled { what, path },

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use pydist::tags::TagSet;
-use toolkit::{Cmd, FileError};
+use toolkit::{Cmd, FileError, make_executable};
 
 use super::native::extensions;
 use super::outcome::Outcome;
@@ -12,7 +12,6 @@ use super::result::{Smoke, SmokeResult};
 use super::trial::{ImportTask, Trial};
 use crate::build_result::BuildResult;
 use crate::error::Error;
-use crate::files::make_executable;
 use crate::interpreter::Interpreter;
 use crate::plan::SmokePlan;
 use crate::repair::{Root, extract, installed};

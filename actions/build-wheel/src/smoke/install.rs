@@ -9,6 +9,7 @@ use super::result::SmokeError;
 use crate::plan::SmokePlan;
 use crate::runtime::Runtime;
 use crate::sanitize::sanitized_env;
+use crate::search_path::{program, programs};
 
 const LIMIT: Duration = Duration::from_secs(600);
 
@@ -56,7 +57,7 @@ pub(super) fn install(
 /// `pip install` into the environment, without what is installed. Only where
 /// requirements are asked for, an index is.
 fn pip_install(plan: &SmokePlan, python: &str, to: &str) -> Cmd {
-    let inside = format!("{to}/bin/python");
+    let inside = programs(Path::new(to)).join(program("python")).display().to_string();
     let mut cmd = if let Some(uv) = &plan.uv {
         Cmd::new(uv.display().to_string()).args(["pip", "install", "--quiet", "--python", &inside])
     } else {

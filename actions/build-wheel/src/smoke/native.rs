@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use toolkit::{FileError, OutputMode};
+use toolkit::{FileError, OutputMode, make_executable};
 
 use super::install::install;
 use super::outcome::Outcome;
@@ -11,9 +11,9 @@ use super::result::{Smoke, SmokeResult};
 use super::trial::{ImportTask, Trial};
 use crate::build_result::BuildResult;
 use crate::error::Error;
-use crate::files::make_executable;
 use crate::plan::SmokePlan;
 use crate::repair::{Root, installed};
+use crate::search_path::{program, programs};
 
 /// Tries the wheel out.
 pub(super) fn run(mut trial: Trial<'_>, plan: &SmokePlan, wheel: &BuildResult) -> Result<Smoke, Error> {
@@ -26,7 +26,7 @@ pub(super) fn run(mut trial: Trial<'_>, plan: &SmokePlan, wheel: &BuildResult) -
     if let Err((command, source)) = install(plan, &python.path, &environment, &wheel.path, trial.runtime) {
         trial.note(command, Outcome::Fails(source))?;
     }
-    let bin = environment.join("bin");
+    let bin = programs(&environment);
     for (line, cmd) in
         plan.commands.iter().map(|line| (line, trial.cmd("sh", &bin).args(["-c", line]))).collect::<Vec<_>>()
     {
@@ -45,11 +45,11 @@ pub(super) fn run(mut trial: Trial<'_>, plan: &SmokePlan, wheel: &BuildResult) -
         site: None,
     };
     if !task.modules.is_empty() || !task.extensions.is_empty() || task.entry_points {
-        let python = trial.cmd(&bin.join("python").display().to_string(), &bin);
+        let python = trial.cmd(&bin.join(program("python")).display().to_string(), &bin);
         trial.import(python, &task)?;
     }
     for script in &contents.scripts {
-        let cmd = trial.cmd(&bin.join(script).display().to_string(), &bin).arg("--version");
+        let cmd = trial.cmd(&bin.join(program(script)).display().to_string(), &bin).arg("--version");
         trial.must_start(&cmd, task.requires)?;
     }
     let site = site_packages(&trial, &bin);
@@ -80,7 +80,7 @@ pub(super) fn extensions(wheel: &BuildResult) -> Vec<(String, bool)> {
 
 /// Where the environment has its packages.
 fn site_packages(trial: &Trial<'_>, bin: &Path) -> Option<PathBuf> {
-    let python = trial.cmd(&bin.join("python").display().to_string(), bin);
+    let python = trial.cmd(&bin.join(program("python")).display().to_string(), bin);
     let cmd = python.args(["-I", "-c", "import sysconfig; print(sysconfig.get_path('platlib'))"]);
     let output = cmd.run(trial.runtime.ui, OutputMode::Quiet, std::time::Duration::from_secs(60)).ok()?;
     Some(PathBuf::from(output.stdout.trim()))

@@ -44,8 +44,8 @@ pub(super) fn started(result: Result<CommandOutput, ProcessError>, requires: boo
         }
         // 126 and 127 are of the shell and `env`, for what they cannot start,
         // and of the loader, for a library it cannot find; 255 is QEMU's; a
-        // signal has none.
-        ProcessError::Failed { status, .. } if status.code().is_some_and(|code| code < 126) => {
+        // signal has none, and a library that Windows cannot load is a negative one.
+        ProcessError::Failed { status, .. } if status.code().is_some_and(|code| (0..126).contains(&code)) => {
             Some(Outcome::Works(format!("started, then ended with {status}")))
         }
         ProcessError::Timeout { limit, .. } => {

@@ -74,7 +74,8 @@ impl Runs {
                 Platform::Musllinux { .. } => System::Musl,
                 Platform::Linux { .. } => host.system,
                 Platform::Macos { .. } => System::Macos,
-                _ => continue,
+                Platform::Windows { .. } => System::Msvc,
+                Platform::Other(_) => continue,
             };
             let arch = platform.arch().unwrap_or_default();
             if system == host.system && (arch == host.tag_arch() || arch == "universal2") {
@@ -82,7 +83,7 @@ impl Runs {
             }
             if let Some(other) = Arch::from_tag(arch)
                 && host.is_linux()
-                && system != System::Macos
+                && matches!(system, System::Gnu | System::Musl)
                 && other != host.arch
             {
                 best = Self::Emulated(other);
@@ -107,6 +108,9 @@ mod tests {
         assert_eq!(runs("manylinux_2_17_aarch64", linux), Runs::Emulated(Arch::Aarch64));
         assert_eq!(runs("musllinux_1_2_x86_64", linux), Runs::Not);
         assert_eq!(runs("macosx_11_0_arm64", linux), Runs::Not);
+        assert_eq!(runs("win_amd64", linux), Runs::Not);
+        assert_eq!(runs("win_amd64", "x86_64-pc-windows-msvc"), Runs::Native);
+        assert_eq!(runs("win_arm64", "x86_64-pc-windows-msvc"), Runs::Not);
         assert_eq!(runs("macosx_11_0_universal2", "aarch64-apple-darwin"), Runs::Native);
     }
 }

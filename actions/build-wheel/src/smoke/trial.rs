@@ -12,12 +12,19 @@ use super::result::{Check, Smoke, SmokeError, SmokeResult};
 use crate::error::Error;
 use crate::isolation::Isolation;
 use crate::runtime::Runtime;
+use crate::search_path::IS_WINDOWS;
 
 /// For each check.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// For the imports, all together.
 const IMPORT_LIMIT: Duration = Duration::from_secs(300);
+
+/// The variables that name the home and the temporary directory.
+const HOMES: [&str; 5] = ["HOME", "TMPDIR", "USERPROFILE", "TEMP", "TMP"];
+
+/// The variables without which programs of Windows do not start.
+const SYSTEM: [&str; 3] = ["SYSTEMROOT", "SYSTEMDRIVE", "COMSPEC"];
 
 /// What begins a line of the check's own output.
 const MARK: &str = "build-wheel-check:";
@@ -55,13 +62,25 @@ impl Trial<'_> {
     /// A command with a fresh home and a PATH without Nix.
     pub(super) fn cmd(&self, program: &str, bin: &Path) -> Cmd {
         let home = self.home.display().to_string();
-        Cmd::new(program)
-            .env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", bin.display()))
-            .env("HOME", &home)
-            .env("TMPDIR", &home)
-            .env("LANG", "C.UTF-8")
-            .env("PYTHONDONTWRITEBYTECODE", "1")
-            .directory(&self.work)
+        let cmd = Cmd::new(program).env("LANG", "C.UTF-8").env("PYTHONDONTWRITEBYTECODE", "1");
+        let cmd = HOMES.iter().fold(cmd, |cmd, name| cmd.env(*name, &home));
+        let cmd = SYSTEM.iter().fold(cmd, |cmd, name| match self.runtime.env.get(name) {
+            Some(value) if IS_WINDOWS => cmd.env(*name, value),
+            _ => cmd,
+        });
+        cmd.env("PATH", self.path(bin)).directory(&self.work)
+    }
+
+    /// The programs of the environment, then those that every machine has.
+    fn path(&self, bin: &Path) -> String {
+        let system: Vec<PathBuf> = if IS_WINDOWS {
+            let root = PathBuf::from(self.runtime.env.get("SYSTEMROOT").unwrap_or("C:\\Windows"));
+            vec![root.join("System32"), root]
+        } else {
+            ["/usr/local/bin", "/usr/bin", "/bin"].map(PathBuf::from).to_vec()
+        };
+        let all = std::iter::once(bin.to_owned()).chain(system);
+        std::env::join_paths(all).map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
     }
 
     fn run(&self, cmd: &Cmd, limit: Duration) -> Result<CommandOutput, ProcessError> {

@@ -73,7 +73,6 @@ fn a_platform_without_rules_keeps_its_tag() {
     for (tag, target) in [
         ("cp313-cp313-android_21_arm64_v8a", "aarch64-linux-android"),
         ("cp313-cp313-ios_13_0_arm64_iphoneos", ""),
-        ("cp313-cp313-win_arm64", ""),
         ("cp313-cp313-pyemscripten_2026_0_wasm32", ""),
     ] {
         let mut arguments = vec!["--smoke", "off"];

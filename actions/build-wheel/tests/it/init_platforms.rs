@@ -42,6 +42,7 @@ fn platforms_floors_and_pythons_are_those_of_the_published_wheels() {
         &format!("plain-1.2.0-cp314-cp314t-{linux}.whl"),
         "plain-1.2.0-pp311-pypy311_pp73-macosx_11_0_arm64.whl",
         "plain-1.2.0-cp313-cp313-win_amd64.whl",
+        "plain-1.2.0-cp313-cp313-android_24_arm64_v8a.whl",
         "plain-1.2.0.tar.gz",
         "plain-2.0.0rc1-cp313-cp313-musllinux_1_2_x86_64.whl",
     ]);
@@ -53,7 +54,7 @@ fn platforms_floors_and_pythons_are_those_of_the_published_wheels() {
     insta::assert_snapshot!("init-published", rows(at));
     // From then on the workflow says it, whatever the index has.
     let text = std::fs::read_to_string(at.join(WORKFLOW)).unwrap();
-    assert!(text.contains(" for win_amd64: no target of build-wheel\n"), "{text}");
+    assert!(text.contains(" for android_24_arm64_v8a: no target of build-wheel\n"), "{text}");
     assert!(!init_asking(at, "https://index.invalid/simple/", &[]).contains("index.invalid"));
     assert_eq!(std::fs::read_to_string(at.join(WORKFLOW)).unwrap(), text);
     succeed(&mut init(at, &["--check"]));
@@ -135,7 +136,7 @@ fn an_index_that_does_not_help_costs_nothing() {
         let project = fixture("plain");
         let shown = init_asking(project.path(), &index, &[]);
         let line = shown.lines().find(|line| line.contains("no files of `plain` on http")).expect(&shown);
-        assert!(line.contains("platforms: the eight common ones") && line.contains(expected), "{line}");
+        assert!(line.contains("platforms: the nine common ones") && line.contains(expected), "{line}");
         assert!(rows(project.path()).contains("armv7-unknown-linux-gnueabihf"));
     }
     let project = fixture("generated");
@@ -165,7 +166,7 @@ fn platforms_can_be_named() {
     std::fs::write(&path, edited).unwrap();
     init_asking(at, index, &["--platforms", "x86_64-unknown-linux-gnu,musllinux_1_2_aarch64"]);
     insta::assert_snapshot!("init-platforms-changed", rows(at));
-    for (found, code) in [("win_amd64", 2), ("x86_64", 2), (",", 2), ("macosx_11_0_universal2", 2)] {
+    for (found, code) in [("android_24_x86_64", 2), ("x86_64", 2), (",", 2), ("macosx_11_0_universal2", 2)] {
         let error = fail(&mut init(at, &["--platforms", found]), code);
         assert!(error.contains("`--platforms`: expected Rust targets or platform tags"), "{error}");
     }

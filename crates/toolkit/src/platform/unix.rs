@@ -1,0 +1,68 @@
+//! Linux and macOS.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command};
+
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, setrlimit};
+
+use crate::FileError;
+pub(crate) use crate::runner::context;
+
+/// The name of a variable as [`Env`](crate::Env) has it.
+pub(crate) fn env_name(name: String) -> String {
+    name
+}
+
+/// Lets `command` lead a process group of its own.
+pub(crate) fn prepare_group(command: &mut Command) {
+    command.process_group(0);
+}
+
+/// The process group that `child` leads.
+#[derive(Debug)]
+pub(crate) struct KillHandle(Option<Pid>);
+
+impl KillHandle {
+    pub(crate) fn new(child: &Child) -> Self {
+        Self(i32::try_from(child.id()).ok().and_then(Pid::from_raw))
+    }
+
+    /// Ends every process of the group.
+    pub(crate) fn kill(&mut self) {
+        if let Some(pid) = self.0 {
+            // The group may be gone already.
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+    }
+}
+
+/// Protects this process's memory: no core dump contains it, and on Linux other
+/// processes of the same user can read neither it nor the environment. An
+/// action that takes secrets calls this before it reads them. Children are not
+/// protected, and on Windows nothing is.
+pub fn protect_memory() {
+    // Where the system allows neither, the action still works.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    // The limit does not apply where the kernel pipes dumps to a program.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+}
+
+/// Gives a temporary file the mode of any new file, which the umask restricts.
+pub(crate) fn set_file_mode(builder: &mut tempfile::Builder<'_, '_>) {
+    builder.permissions(Permissions::from_mode(0o666));
+}
+
+/// Lets everybody execute the file `path`; on Windows its name does that.
+pub fn make_executable(path: &Path) -> Result<(), FileError> {
+    let mode = Permissions::from_mode(0o755);
+    std::fs::set_permissions(path, mode).map_err(FileError::new("make executable", path))
+}
+
+/// Makes `path` a symbolic link to `to`.
+pub fn link(to: &Path, path: &Path) -> Result<(), FileError> {
+    std::os::unix::fs::symlink(to, path).map_err(FileError::new("create", path))
+}
