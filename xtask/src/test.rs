@@ -46,10 +46,10 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
         python(shell)?;
     }
     if wanted(Part::Documents) {
-        whole(shell, &["tests/docs", "-m", "not soak and not book"])?;
+        together(shell, &["tests/docs", "-m", "not soak and not book"])?;
     }
     if wanted(Part::Whole) {
-        whole(
+        together(
             shell,
             &[
                 "tests",
@@ -78,6 +78,12 @@ pub(crate) fn rust(shell: &Shell, args: &[&str]) -> Result<(), Error> {
         shell.inherit(&shell.cargo().args(test).args(args.iter().copied()))?;
     }
     Ok(())
+}
+
+/// Runs two files of tests at a time: most tests wait for a single program, and the tests
+/// of a file share what they build.
+fn together(shell: &Shell, args: &[&str]) -> Result<(), Error> {
+    whole(shell, &[&["--numprocesses", "2", "--dist", "loadfile"], args].concat())
 }
 
 /// Runs pytest, with the tools that the tests use first on PATH.
