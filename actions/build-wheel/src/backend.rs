@@ -7,8 +7,8 @@ use pydist::filename::DistName;
 use serde::Deserialize;
 use toolkit::{Cmd, FileError, OutputMode, ProcessError, Ui};
 
+use crate::choices::Backend;
 use crate::error::Error;
-use crate::inputs::Backend;
 use crate::plan::{Plan, STAGING};
 
 /// GitHub ends a job after six hours.

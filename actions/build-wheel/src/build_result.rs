@@ -10,8 +10,8 @@ use pydist::filename::DistName;
 use toolkit::FileError;
 
 use crate::backend::Built;
+use crate::choices::GraftMode;
 use crate::error::Error;
-use crate::inputs::GraftMode;
 use crate::plan::Plan;
 use crate::repair::{self, Change, Contents, Floor, GraftScope, Options};
 use crate::sdist;

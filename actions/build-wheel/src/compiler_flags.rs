@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use toolkit::Env;
 
-use crate::target::BuildTarget;
+use crate::build_target::BuildTarget;
 
 /// Where the sources of a build are, each with the name that takes its place
 /// in the binary.

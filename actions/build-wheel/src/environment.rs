@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use toolkit::{Cmd, Env, FileError, OutputMode, ProcessError, Ui};
 
+use crate::build_target::BuildTarget;
 use crate::compiler_flags::CompilerFlags;
 use crate::inputs::Inputs;
 use crate::interpreter::PythonRequest;
 use crate::search_path::{in_store, on_path, which};
-use crate::target::{BuildTarget, Target};
+use crate::target::Target;
 
 /// The machine and the project, as far as the plan cares.
 #[derive(Debug, Clone, PartialEq, Eq)]

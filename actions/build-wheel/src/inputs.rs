@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
-use toolkit::{Choice, Env, Input, InputErrors, InputKind, Output, Reader, Spec, choice};
+use toolkit::{Choice as _, Env, Input, InputErrors, InputKind, Output, Reader, Spec};
 
+use crate::build_target::BuildTarget;
+use crate::choices::{Backend, BackendChoice, GraftMode, Linker, LinkerChoice, SmokeMode};
 use crate::compatibility::Compatibility;
 use crate::interpreter::PythonRequest;
-use crate::target::{BuildTarget, System, Target};
+use crate::target::{System, Target};
 
 /// What `action.yml`, the README and the command line are made from.
 pub static SPEC: Spec = Spec {
@@ -144,90 +146,6 @@ const FOREIGN_OPTIONS: &[(&str, &str)] = &[
 const TO_MATURIN: &str =
     "it is an option of maturin: use `--maturin-args`, such as `--maturin-args '--strip --locked'`";
 
-choice! {
-    /// What builds, or that it follows from the project.
-    enum BackendChoice {
-        /// It follows from the project.
-        Auto = "auto",
-        /// As [`Backend::Maturin`].
-        Maturin = "maturin",
-        /// As [`Backend::Nix`].
-        Nix = "nix",
-        /// As [`Backend::Wheel`].
-        Wheel = "wheel",
-        /// As [`Backend::Sdist`].
-        Sdist = "sdist",
-    }
-}
-
-choice! {
-    /// What builds.
-    pub enum Backend {
-        /// `maturin build`.
-        Maturin = "maturin",
-        /// `nix build`.
-        Nix = "nix",
-        /// Nothing: the wheel is there.
-        Wheel = "wheel",
-        /// The project's PEP 517 backend, or `nix build`.
-        Sdist = "sdist",
-    }
-}
-
-choice! {
-    /// What links, or that it follows from target and machine.
-    enum LinkerChoice {
-        /// It follows from target and machine.
-        Auto = "auto",
-        /// As [`Linker::Native`].
-        Native = "native",
-        /// As [`Linker::Zig`].
-        Zig = "zig",
-        /// As [`Linker::Gcc`].
-        Gcc = "gcc",
-        /// As [`Linker::Container`].
-        Container = "container",
-    }
-}
-
-choice! {
-    /// What links.
-    pub enum Linker {
-        /// Cargo's own choice.
-        Native = "native",
-        /// `zig cc`, by maturin and cargo-zigbuild.
-        Zig = "zig",
-        /// `<target>-gcc`.
-        Gcc = "gcc",
-        /// Everything happens in a container.
-        Container = "container",
-    }
-}
-
-choice! {
-    /// Whether the wheel is tried out.
-    pub enum SmokeMode {
-        /// Where it can be done.
-        Auto = "auto",
-        /// Or it is an error.
-        Required = "required",
-        /// Not at all.
-        Off = "off",
-    }
-}
-
-choice! {
-    /// Which libraries go into the wheel.
-    pub enum GraftMode {
-        /// None.
-        Off = "off",
-        /// Those of the Nix store.
-        Store = "store",
-        /// Those of this machine, too.
-        All = "all",
-    }
-}
-
 /// The inputs, checked one by one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "each is an input of its own")]
@@ -274,7 +192,7 @@ pub struct Inputs {
     pub graft: GraftMode,
     /// Patterns of libraries that stay outside.
     pub exclude: Vec<String>,
-    /// Whether the wheel is tried out.
+    /// Whether the wheel is smoke-tested.
     pub smoke: SmokeMode,
     /// Shell commands.
     pub smoke_commands: Vec<String>,
@@ -293,7 +211,7 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// Reads the inputs; every fault is told.
+    /// Reads the inputs and reports all errors at once.
     pub fn read(env: &Env) -> Result<Self, InputErrors> {
         let mut reader = Reader::new(&SPEC, env);
         let compatibility = reader.parse("compatibility", Compatibility::parse);

@@ -3,6 +3,8 @@
 
 mod backend;
 mod build_result;
+pub mod build_target;
+mod choices;
 mod compatibility;
 mod compiler_flags;
 mod environment;

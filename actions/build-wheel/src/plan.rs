@@ -14,12 +14,14 @@ pub use commands::STAGING;
 pub use error::PlanError;
 use linker::Linking;
 
+use crate::build_target::BuildTarget;
+use crate::choices::{Backend, GraftMode, Linker, SmokeMode};
 use crate::compatibility::Compatibility;
 use crate::compiler_flags::SourcePlaces;
 use crate::environment::{MachineState, ProjectState, RustLibrary};
-use crate::inputs::{Backend, GraftMode, Inputs, Linker, SmokeMode};
+use crate::inputs::Inputs;
 use crate::sanitize::sanitized_env;
-use crate::target::{BuildTarget, System, Target};
+use crate::target::{System, Target};
 
 /// Everything that will be done, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -54,7 +56,7 @@ pub struct Plan {
     pub graft: GraftMode,
     /// Patterns of libraries that stay outside.
     pub exclude: Vec<String>,
-    /// How the wheel is tried out.
+    /// How the wheel is smoke-tested.
     pub smoke: SmokePlan,
     /// Build twice.
     pub verify_reproducible: bool,
@@ -73,7 +75,7 @@ pub struct Plan {
     pub places: SourcePlaces,
 }
 
-/// How the wheel is tried out.
+/// How the wheel is smoke-tested.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SmokePlan {
     /// Whether.
@@ -103,39 +105,16 @@ pub fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, PlanError> 
     let (backend, why) = backend(inputs, machine)?;
     check_inputs(backend, inputs)?;
     let project = check_project(backend, inputs, machine)?;
-    // Only maturin is told the target; elsewhere the content shows it.
+    // Only maturin receives the target; elsewhere it follows from the content.
     let own = || machine.host.filter(|_| backend == Backend::Maturin).map(BuildTarget::Known);
     let target = inputs.target.clone().or_else(own);
     let compatibility = compatibility(backend, inputs, machine, target.as_ref())?;
     let epoch = inputs.source_date_epoch.or(machine.epoch).unwrap_or_default().max(crate::repair::EARLIEST);
-    let mut linking = Linking::default();
-    let mut install_target = None;
-    let build = match backend {
-        Backend::Wheel => None,
-        Backend::Nix => Some(commands::nix(inputs, machine)),
-        Backend::Sdist if inputs.flake_attr.is_some() => Some(commands::nix(inputs, machine)),
-        Backend::Sdist => Some(commands::pep517(inputs, machine)?),
-        Backend::Maturin => {
-            let target = target.as_ref().ok_or_else(|| PlanError::Conflict {
-                message: "this machine is none of the targets, and none was given".into(),
-                hint: "set `target`".into(),
-            })?;
-            linking = linker::choose(inputs, machine, target, compatibility)?;
-            if linking.linker != Some(Linker::Container) {
-                install_target = install(target, inputs, machine)?;
-            }
-            Some(commands::maturin(
-                inputs,
-                machine,
-                target,
-                linking.linker.unwrap_or(Linker::Native),
-                compatibility,
-            ))
-        }
-    };
-    check_programs(build.as_ref(), machine)?;
+    let BuildStep { command, install_target, linking } =
+        build_step(backend, inputs, machine, target.as_ref(), compatibility)?;
+    check_programs(command.as_ref(), machine)?;
     let prepare = |cmd: Cmd| sanitized_env(cmd).env("SOURCE_DATE_EPOCH", epoch.to_string());
-    let build = build.map(prepare);
+    let build = command.map(prepare);
     let build_sdist =
         (inputs.sdist && backend == Backend::Maturin).then(|| prepare(commands::maturin_sdist(inputs)));
     Ok(Plan {
@@ -153,7 +132,19 @@ pub fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, PlanError> 
         remove_rpaths: inputs.remove_rpaths,
         graft: inputs.graft,
         exclude: inputs.exclude.clone(),
-        smoke: SmokePlan {
+        smoke: SmokePlan::new(backend, inputs, machine),
+        verify_reproducible: inputs.verify_reproducible,
+        out_dir: inputs.out_dir.clone(),
+        report_path: inputs.report_path.clone(),
+        build_hint: linking.build_hint,
+        floor_warning: linking.floor_warning,
+        places: machine.flags.places.clone(),
+    })
+}
+
+impl SmokePlan {
+    fn new(backend: Backend, inputs: &Inputs, machine: &MachineState) -> Self {
+        Self {
             mode: if backend == Backend::Sdist { SmokeMode::Off } else { inputs.smoke },
             commands: inputs.smoke_commands.clone(),
             python: machine.python.clone(),
@@ -162,14 +153,45 @@ pub fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, PlanError> 
             requires: inputs.test_requires.clone(),
             index: inputs.test_index.clone(),
             sources: inputs.test_sources.clone(),
-        },
-        verify_reproducible: inputs.verify_reproducible,
-        out_dir: inputs.out_dir.clone(),
-        report_path: inputs.report_path.clone(),
-        build_hint: linking.build_hint,
-        floor_warning: linking.floor_warning,
-        places: machine.flags.places.clone(),
-    })
+        }
+    }
+}
+
+/// What builds, with what has to be installed first and what links.
+#[derive(Default)]
+struct BuildStep {
+    /// `None` where the wheel exists already.
+    command: Option<Cmd>,
+    install_target: Option<Cmd>,
+    linking: Linking,
+}
+
+fn build_step(
+    backend: Backend,
+    inputs: &Inputs,
+    machine: &MachineState,
+    target: Option<&BuildTarget>,
+    compatibility: Option<Compatibility>,
+) -> Result<BuildStep, PlanError> {
+    let command = match backend {
+        Backend::Wheel => return Ok(BuildStep::default()),
+        Backend::Nix => commands::nix(inputs, machine),
+        Backend::Sdist if inputs.flake_attr.is_some() => commands::nix(inputs, machine),
+        Backend::Sdist => commands::pep517(inputs, machine)?,
+        Backend::Maturin => {
+            let target = target.ok_or_else(|| PlanError::Conflict {
+                message: "this machine is none of the targets, and none was given".into(),
+                hint: "set `target`".into(),
+            })?;
+            let linking = linker::choose(inputs, machine, target, compatibility)?;
+            let linker = linking.linker.unwrap_or(Linker::Native);
+            let install_target =
+                if linker == Linker::Container { None } else { install(target, inputs, machine)? };
+            let command = commands::maturin(inputs, machine, target, linker, compatibility);
+            return Ok(BuildStep { command: Some(command), install_target, linking });
+        }
+    };
+    Ok(BuildStep { command: Some(command), ..BuildStep::default() })
 }
 
 /// Fails for inputs that the backend has no use for: ignoring them would build
@@ -279,7 +301,7 @@ fn check_project(backend: Backend, inputs: &Inputs, machine: &MachineState) -> R
         (Backend::Maturin, ProjectState::Folder { build_backend, cargo, .. }) => {
             match build_backend.as_deref() {
                 Some("maturin") => Ok(path),
-                // maturin takes a crate without a pyproject.toml, too.
+                // maturin also takes a crate without a pyproject.toml.
                 None if *cargo => Ok(path),
                 _ => missing("maturin", "a pyproject.toml with `build-backend = \"maturin\"`"),
             }

@@ -8,11 +8,11 @@ use toolkit::{Cmd, FileError};
 
 use crate::backend::{self, Built};
 use crate::build_result::{BuildResult, finish};
+use crate::choices::Linker;
 use crate::compiler_flags::SourcePlaces;
 use crate::environment::repository;
 use crate::error::Error;
 use crate::files::copy_tree;
-use crate::inputs::Linker;
 use crate::plan::Plan;
 use crate::repair;
 use crate::runtime::Runtime;

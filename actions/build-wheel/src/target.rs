@@ -84,36 +84,8 @@ const WITHOUT_POLICY: [(&str, Arch, System); 2] = [
     ("arm-unknown-linux-musleabihf", Arch::Armv6l, System::Musl),
 ];
 
-/// How Rust's names of the other targets begin that maturin builds for.
-const ARCHS: [&str; 24] = [
-    "aarch64",
-    "aarch64_be",
-    "arm",
-    "arm64ec",
-    "armv5te",
-    "armv6",
-    "armv7",
-    "i586",
-    "i686",
-    "loongarch64",
-    "mips64el",
-    "mipsel",
-    "powerpc",
-    "powerpc64",
-    "powerpc64le",
-    "riscv32gc",
-    "riscv64a23",
-    "riscv64gc",
-    "s390x",
-    "sparc64",
-    "sparcv9",
-    "thumbv7neon",
-    "wasm32",
-    "x86_64",
-];
-
 /// Both.
-fn all() -> impl Iterator<Item = &'static (&'static str, Arch, System)> {
+pub(crate) fn all() -> impl Iterator<Item = &'static (&'static str, Arch, System)> {
     TARGETS.iter().chain(&WITHOUT_POLICY)
 }
 
@@ -262,108 +234,15 @@ impl Arch {
     }
 }
 
-/// What is asked to be built.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BuildTarget {
-    /// One whose binaries are repaired and tagged.
-    Known(Target),
-    /// Both kinds of Mac, in one wheel.
-    Universal2,
-    /// Rust's name of one that has no rules here: maturin builds and tags for
-    /// it, and its wheels are checked.
-    Other(String),
-}
-
-impl BuildTarget {
-    /// Understands Rust's name of a target, and the short names that
-    /// maturin-action takes, which are for `system`.
-    pub fn parse(name: &str, system: System) -> Result<Self, String> {
-        if let Some((_, arch, system)) = all().find(|(triple, ..)| *triple == name) {
-            return Ok(Self::Known(Target { arch: *arch, system: *system }));
-        }
-        let arch = match name {
-            "universal2" | "universal2-apple-darwin" => return Ok(Self::Universal2),
-            "x86_64" | "x64" | "amd64" => Arch::X86_64,
-            "i686" | "x86" => Arch::I686,
-            "aarch64" | "arm64" => Arch::Aarch64,
-            "armv7" | "armv7l" => Arch::Armv7l,
-            "armv6" | "armv6l" => Arch::Armv6l,
-            "ppc64le" | "powerpc64le" => Arch::Ppc64le,
-            "riscv64" | "riscv64gc" => Arch::Riscv64,
-            "s390x" => Arch::S390x,
-            "loongarch64" => Arch::Loongarch64,
-            _ => {
-                let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-                let is_of_maturin = ARCHS.iter().any(|arch| name.starts_with(&format!("{arch}-")));
-                return match name.matches('-').count() {
-                    1..=4 if name.chars().all(is_plain) && is_of_maturin => Ok(Self::Other(name.to_owned())),
-                    _ => Target::parse(name).map(Self::Known),
-                };
-            }
-        };
-        let target = Target { arch, system };
-        match target.triple() {
-            "unknown" => Err(format!("`{name}` is not a target for {}", system.name())),
-            _ => Ok(Self::Known(target)),
-        }
-    }
-
-    /// The target, if there are rules for it.
-    pub fn known(&self) -> Option<Target> {
-        match self {
-            Self::Known(target) => Some(*target),
-            Self::Universal2 | Self::Other(_) => None,
-        }
-    }
-
-    /// The name that maturin takes.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Known(target) => target.triple(),
-            Self::Universal2 => "universal2-apple-darwin",
-            Self::Other(triple) => triple,
-        }
-    }
-
-    /// Rust's names of what is compiled for it.
-    pub fn triples(&self) -> Vec<&str> {
-        match self {
-            Self::Universal2 => vec!["x86_64-apple-darwin", "aarch64-apple-darwin"],
-            other => vec![other.name()],
-        }
-    }
-
-    /// Whether it is for Windows.
-    pub fn is_windows(&self) -> bool {
-        self.known().is_some_and(Target::is_windows)
-    }
-
-    /// Whether it is for Macs.
-    pub fn is_macos(&self) -> bool {
-        matches!(self, Self::Universal2 | Self::Known(Target { system: System::Macos, .. }))
-    }
-}
-
 impl System {
-    fn name(self) -> &'static str {
+    /// As a reader names it.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Gnu => "Linux with glibc",
             Self::Musl => "Linux with musl",
             Self::Macos => "macOS",
             Self::Msvc | Self::Mingw => "Windows",
         }
-    }
-}
-
-impl fmt::Display for BuildTarget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl Serialize for BuildTarget {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
     }
 }
 
@@ -389,35 +268,6 @@ mod tests {
             assert_eq!(Target::parse(triple).unwrap().triple(), triple);
         }
         assert!(Target::parse("x86_64").unwrap_err().contains("x86_64-unknown-linux-gnu"));
-    }
-
-    #[test]
-    fn short_names_are_for_the_system() {
-        let of = |name: &str, system| BuildTarget::parse(name, system).map(|target| target.name().to_owned());
-        for (name, system, triple) in [
-            ("x86_64", System::Gnu, "x86_64-unknown-linux-gnu"),
-            ("x86", System::Musl, "i686-unknown-linux-musl"),
-            ("armv7", System::Gnu, "armv7-unknown-linux-gnueabihf"),
-            ("armv6", System::Musl, "arm-unknown-linux-musleabihf"),
-            ("aarch64", System::Macos, "aarch64-apple-darwin"),
-            ("universal2", System::Gnu, "universal2-apple-darwin"),
-            ("aarch64-apple-ios", System::Gnu, "aarch64-apple-ios"),
-            ("x64", System::Msvc, "x86_64-pc-windows-msvc"),
-            ("x86", System::Msvc, "i686-pc-windows-msvc"),
-            ("x86_64-pc-windows-gnu", System::Gnu, "x86_64-pc-windows-gnu"),
-            ("s390x-unknown-linux-gnu", System::Macos, "s390x-unknown-linux-gnu"),
-        ] {
-            assert_eq!(of(name, system).as_deref(), Ok(triple), "{name}");
-        }
-        for (name, system) in [
-            ("pdp11", System::Gnu),
-            ("s390x", System::Macos),
-            ("x86_64-b c", System::Gnu),
-            ("-x-y", System::Gnu),
-        ] {
-            assert!(of(name, system).unwrap_err().contains(name), "{name}");
-        }
-        assert_eq!(BuildTarget::Universal2.triples().len(), 2);
     }
 
     #[test]

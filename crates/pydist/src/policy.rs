@@ -217,47 +217,42 @@ pub fn macos_archs(arch: &str) -> &'static [&'static str] {
     }
 }
 
+/// What the index accepts: platform tags without a version.
+const INDEX_FIXED: [&str; 18] = [
+    "any",
+    "win32",
+    "win_arm64",
+    "win_amd64",
+    "win_ia64",
+    "manylinux1_x86_64",
+    "manylinux1_i686",
+    "manylinux2010_x86_64",
+    "manylinux2010_i686",
+    "manylinux2014_x86_64",
+    "manylinux2014_i686",
+    "manylinux2014_aarch64",
+    "manylinux2014_armv7l",
+    "manylinux2014_ppc64",
+    "manylinux2014_ppc64le",
+    "manylinux2014_s390x",
+    "linux_armv6l",
+    "linux_armv7l",
+];
+/// What the index accepts: architectures after `manylinux_X_Y` and `musllinux_X_Y`.
+const INDEX_LINUX: [&str; 7] = ["x86_64", "i686", "aarch64", "armv7l", "ppc64le", "s390x", "riscv64"];
+/// What the index accepts: architectures after `macosx_X_Y`.
+const INDEX_MACOS: [&str; 11] =
+    ["ppc", "ppc64", "i386", "x86_64", "arm64", "intel", "fat", "fat3", "fat64", "universal", "universal2"];
+/// What the index accepts: ABIs after `android_X`.
+const INDEX_ANDROID: [&str; 4] = ["armeabi_v7a", "arm64_v8a", "x86", "x86_64"];
+/// What the index accepts: architectures after `ios_X_Y`.
+const INDEX_IOS: [&str; 2] = ["arm64", "x86_64"];
+
 /// Whether PyPI accepts a platform tag (Warehouse, `forklift/legacy.py`).
 pub fn index_accepts(tag: &str) -> bool {
-    const FIXED: [&str; 18] = [
-        "any",
-        "win32",
-        "win_arm64",
-        "win_amd64",
-        "win_ia64",
-        "manylinux1_x86_64",
-        "manylinux1_i686",
-        "manylinux2010_x86_64",
-        "manylinux2010_i686",
-        "manylinux2014_x86_64",
-        "manylinux2014_i686",
-        "manylinux2014_aarch64",
-        "manylinux2014_armv7l",
-        "manylinux2014_ppc64",
-        "manylinux2014_ppc64le",
-        "manylinux2014_s390x",
-        "linux_armv6l",
-        "linux_armv7l",
-    ];
-    const LINUX: [&str; 7] = ["x86_64", "i686", "aarch64", "armv7l", "ppc64le", "s390x", "riscv64"];
-    const MACOS: [&str; 11] = [
-        "ppc",
-        "ppc64",
-        "i386",
-        "x86_64",
-        "arm64",
-        "intel",
-        "fat",
-        "fat3",
-        "fat64",
-        "universal",
-        "universal2",
-    ];
-    const ANDROID: [&str; 4] = ["armeabi_v7a", "arm64_v8a", "x86", "x86_64"];
-    const IOS: [&str; 2] = ["arm64", "x86_64"];
     // The index compares in lower case.
     let tag = tag.to_ascii_lowercase();
-    if FIXED.contains(&tag.as_str()) {
+    if INDEX_FIXED.contains(&tag.as_str()) {
         return true;
     }
     let Some((family, rest)) = tag.split_once('_') else { return false };
@@ -269,16 +264,17 @@ pub fn index_accepts(tag: &str) -> bool {
         Some((number(parts.next()?)?, number(parts.next()?)?, parts.next()?))
     };
     match family {
-        "manylinux" => versioned().is_some_and(|(.., arch)| LINUX.contains(&arch) || arch == "ppc64"),
-        "musllinux" => versioned().is_some_and(|(.., arch)| LINUX.contains(&arch)),
-        "macosx" => versioned()
-            .is_some_and(|(major, minor, arch)| MACOS.contains(&arch) && macos_accepted((major, minor))),
+        "manylinux" => versioned().is_some_and(|(.., arch)| INDEX_LINUX.contains(&arch) || arch == "ppc64"),
+        "musllinux" => versioned().is_some_and(|(.., arch)| INDEX_LINUX.contains(&arch)),
+        "macosx" => versioned().is_some_and(|(major, minor, arch)| {
+            INDEX_MACOS.contains(&arch) && macos_accepted((major, minor))
+        }),
         "android" => rest
             .split_once('_')
-            .is_some_and(|(level, arch)| number(level).is_some() && ANDROID.contains(&arch)),
+            .is_some_and(|(level, arch)| number(level).is_some() && INDEX_ANDROID.contains(&arch)),
         "ios" => versioned().is_some_and(|(.., rest)| {
             rest.rsplit_once('_').is_some_and(|(arch, device)| {
-                IOS.contains(&arch) && ["iphoneos", "iphonesimulator"].contains(&device)
+                INDEX_IOS.contains(&arch) && ["iphoneos", "iphonesimulator"].contains(&device)
             })
         }),
         "pyemscripten" => versioned().is_some_and(|(.., arch)| arch.starts_with("wasm32")),

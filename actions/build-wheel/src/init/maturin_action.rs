@@ -62,7 +62,7 @@ pub(super) fn translate(step: &Step<'_>, out: &mut Translation) {
         other => return out.note_at(&place, format!("`command: {other}`")),
     }
     options(&args, &place, &mut request, out);
-    add(step, request, out);
+    add(step, &request, out);
 }
 
 /// What calls maturin to build.
@@ -151,7 +151,7 @@ pub(super) fn translate_run(step: &Step<'_>, run: &str, out: &mut Translation) {
             out.note_at(&step.place(), format!("`run: {line}` has variables of the shell"));
         }
         options(&args, &step.place(), &mut request, out);
-        add(step, request, out);
+        add(step, &request, out);
     }
     match others[..] {
         [] => {}
@@ -267,10 +267,11 @@ fn options(args: &str, place: &str, request: &mut Request, out: &mut Translation
 }
 
 /// Adds what a request builds.
-fn add(step: &Step<'_>, request: Request, out: &mut Translation) {
-    let directory =
-        request.directory.map(|path| path.trim_start_matches("./").trim_end_matches('/').to_owned());
-    let directory = directory.map(|path| if path.is_empty() { ".".to_owned() } else { path });
+fn add(step: &Step<'_>, request: &Request, out: &mut Translation) {
+    let directory = request.directory.as_deref().map(|path| {
+        let path = path.trim_start_matches("./").trim_end_matches('/');
+        if path.is_empty() { ".".to_owned() } else { path.to_owned() }
+    });
     let sdist = Build { directory: directory.clone(), backend: "sdist".to_owned(), ..Build::default() };
     if request.is_sdist || request.with_sdist {
         out.builds.push(sdist);
@@ -289,12 +290,34 @@ fn add(step: &Step<'_>, request: Request, out: &mut Translation) {
     if targets.len() > 1 {
         out.note_at(&step.place(), "the universal2 wheel becomes one for each processor");
     }
+    let pythons = pythons(request, &step.place(), out);
+    if pythons.is_empty() {
+        return;
+    }
+    for target in targets {
+        let compatibility = compatibility(request, target.is_linux(), &step.place(), out);
+        for python in &pythons {
+            out.builds.push(Build {
+                target: Some(target),
+                directory: directory.clone(),
+                compatibility: compatibility.clone(),
+                python: python.clone(),
+                args: request.args.clone(),
+                ..Build::default()
+            });
+        }
+    }
+}
+
+/// The Pythons to build for, an empty name for the default one; none where
+/// all that the step names are unsupported.
+fn pythons(request: &Request, place: &str, out: &mut Translation) -> Vec<String> {
     let mut pythons: Vec<String> = request.pythons.iter().map(|name| python(name)).collect();
     if let Some(python) = pythons.iter().find(|python| python.starts_with("graalpy")).cloned() {
-        out.note_at(&step.place(), format!("`{python}`: build-wheel does not build for GraalPy"));
+        out.note_at(place, format!("`{python}`: build-wheel does not build for GraalPy"));
         pythons.retain(|python| !python.starts_with("graalpy"));
         if pythons.is_empty() {
-            return;
+            return pythons;
         }
     }
     if request.finds_pythons {
@@ -303,40 +326,39 @@ fn add(step: &Step<'_>, request: Request, out: &mut Translation) {
     if pythons.is_empty() {
         pythons.push(String::new());
     }
-    let macos = if request.macos.is_empty() {
-        String::new()
-    } else {
-        let minor = if request.macos.contains('.') { "" } else { "_0" };
-        format!("macosx_{}{minor}", request.macos.replace('.', "_"))
-    };
-    for target in targets {
-        let mut compatibility = if target.is_linux() { floor(&request.manylinux) } else { macos.clone() };
-        if matches!(Compatibility::parse(&compatibility), Ok(Compatibility::Musllinux(version)) if version < (1, 2))
-        {
-            out.note_at(&step.place(), format!("`{compatibility}`: Rust links with musl 1.2"));
-            "musllinux_1_2".clone_into(&mut compatibility);
+    pythons
+}
+
+/// The input `compatibility` for a target; empty for the default, also where
+/// the step's floor is not one that build-wheel knows.
+fn compatibility(request: &Request, is_linux: bool, place: &str, out: &mut Translation) -> String {
+    let floor = if is_linux { floor(&request.manylinux) } else { macos_floor(&request.macos) };
+    match Compatibility::parse(&floor) {
+        Ok(Compatibility::Musllinux(version)) if version < (1, 2) => {
+            out.note_at(place, format!("`{floor}`: Rust links with musl 1.2"));
+            "musllinux_1_2".to_owned()
         }
-        if !compatibility.is_empty() && Compatibility::parse(&compatibility).is_err() {
-            let (name, value) = if target.is_linux() {
+        Ok(_) => floor,
+        Err(_) if floor.is_empty() => floor,
+        Err(_) => {
+            let (name, value) = if is_linux {
                 ("manylinux", &request.manylinux)
             } else {
                 ("MACOSX_DEPLOYMENT_TARGET", &request.macos)
             };
-            out.note_at(&step.place(), format!("`{name}: {value}`"));
-        }
-        for python in &pythons {
-            out.builds.push(Build {
-                target: Some(target),
-                directory: directory.clone(),
-                compatibility: Compatibility::parse(&compatibility)
-                    .map(|_| compatibility.clone())
-                    .unwrap_or_default(),
-                python: python.clone(),
-                args: request.args.clone(),
-                ..Build::default()
-            });
+            out.note_at(place, format!("`{name}: {value}`"));
+            String::new()
         }
     }
+}
+
+/// `MACOSX_DEPLOYMENT_TARGET` as `compatibility` takes it.
+fn macos_floor(version: &str) -> String {
+    if version.is_empty() {
+        return String::new();
+    }
+    let minor = if version.contains('.') { "" } else { "_0" };
+    format!("macosx_{}{minor}", version.replace('.', "_"))
 }
 
 /// The floor as `compatibility` takes it; `auto` and `off` are its default.

@@ -5,11 +5,13 @@ use std::path::Path;
 use toolkit::Cmd;
 
 use super::error::PlanError;
+use crate::build_target::BuildTarget;
+use crate::choices::Linker;
 use crate::compatibility::Compatibility;
 use crate::environment::{MachineState, ProjectState};
-use crate::inputs::{Inputs, Linker};
+use crate::inputs::Inputs;
 use crate::search_path::IS_WINDOWS;
-use crate::target::{Arch, BuildTarget, System, Target};
+use crate::target::{Arch, System, Target};
 
 /// Stands in a planned command for the folder that the build writes to.
 pub const STAGING: &str = "<staging>";

@@ -1,10 +1,12 @@
 //! What links for a target.
 
 use super::error::PlanError;
+use crate::build_target::BuildTarget;
+use crate::choices::Linker;
 use crate::compatibility::Compatibility;
 use crate::environment::MachineState;
-use crate::inputs::{Inputs, Linker};
-use crate::target::{Arch, BuildTarget, System, Target};
+use crate::inputs::Inputs;
+use crate::target::{Arch, System, Target};
 
 /// How a build is linked.
 #[derive(Debug, Default)]

@@ -1,12 +1,17 @@
 //! ELF files: the store goes out of what their loader reads, and what they
 //! need of the system is asked of the manylinux and musllinux policies.
 
-use std::collections::BTreeSet;
+mod libc;
+mod needs;
+
 use std::path::{Path, PathBuf};
 
 use binfmt::elf::{Changes, ElfInfo, Interpreter, Kind, PT_LOAD, apply, tag};
 use binfmt::source::WriteAt;
-use pydist::policy::{self, Excess, Linux};
+use pydist::policy;
+
+use libc::{Libc, is_musl, is_standard, loader};
+use needs::needs;
 
 use super::binary_error::BinaryError;
 use super::change::Edit;
@@ -14,7 +19,7 @@ use super::graft::Grafts;
 use super::layout::file_name;
 use super::store::in_store;
 use super::surroundings::Surroundings;
-use super::tags::{MUSL, Needs, policy_version};
+use super::tags::Needs;
 use crate::target::Arch;
 
 /// An ELF file after its edit.
@@ -85,54 +90,6 @@ pub(super) fn without_room(elf: &ElfInfo, name: &str, wheel: &Surroundings<'_>) 
     (path.len() < kept + "$ORIGIN".len() + grafts.way(name).len()).then_some(path)
 }
 
-/// Which C library a file is linked with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Libc {
-    Glibc,
-    Musl,
-    /// It names none.
-    Unknown,
-}
-
-impl Libc {
-    fn of(elf: &ElfInfo) -> Self {
-        let has_glibc_versions =
-            || elf.versions.values().flatten().any(|version| version.starts_with("GLIBC_"));
-        if elf.needed().any(|library| is_musl(file_name(library))) {
-            Self::Musl
-        } else if elf.needed().any(|library| file_name(library) == "libc.so.6") || has_glibc_versions() {
-            Self::Glibc
-        } else {
-            elf.interpreter().map_or(Self::Unknown, Self::of_loader)
-        }
-    }
-
-    fn of_loader(path: &str) -> Self {
-        let file = file_name(path);
-        if file.contains("musl") || file == "libc.so" {
-            Self::Musl
-        } else if policy::is_loader(file) {
-            Self::Glibc
-        } else {
-            Self::Unknown
-        }
-    }
-}
-
-/// musl is the C library and the loader in one file.
-fn is_musl(library: &str) -> bool {
-    library == "libc.so" || library.starts_with("libc.musl-") || library.starts_with("ld-musl-")
-}
-
-/// The path of the loader on every system with this C library.
-fn loader(arch: Arch, libc: Libc) -> Option<String> {
-    match libc {
-        Libc::Glibc => policy::glibc_loader(arch.tag()).map(str::to_owned),
-        Libc::Musl => Some(policy::musl_loader(arch.tag())),
-        Libc::Unknown => None,
-    }
-}
-
 /// The interpreter that the file should have, where it has another one.
 fn interpreter(elf: &ElfInfo, arch: Arch, libc: Libc) -> Result<Option<String>, BinaryError> {
     let Some(found) = elf.interpreter() else { return Ok(None) };
@@ -141,12 +98,6 @@ fn interpreter(elf: &ElfInfo, arch: Arch, libc: Libc) -> Result<Option<String>, 
         return Err(BinaryError::Interpreter { found: found.to_owned(), expected });
     };
     Ok((!is_standard(found, &expected, arch)).then_some(expected))
-}
-
-/// 32-bit ARM has another loader where numbers are not passed in its
-/// floating-point registers.
-fn is_standard(found: &str, expected: &str, arch: Arch) -> bool {
-    found == expected || arch == Arch::Armv7l && found == "/lib/ld-linux.so.3"
 }
 
 /// Decides what becomes of the strings of the dynamic section.
@@ -206,7 +157,7 @@ fn search_entry(elf: &ElfInfo) -> Result<usize, String> {
     of(tag::RUNPATH).or_else(|| of(tag::RPATH)).ok_or_else(|| "it has no RUNPATH or RPATH".to_owned())
 }
 
-/// What the loader shall find beside the file, in place of the store.
+/// What the loader must find beside the file instead of in the store.
 #[derive(Debug, Clone, Default)]
 struct Bundled {
     /// Libraries by their old names, with their new ones.
@@ -333,84 +284,4 @@ fn check(elf: &ElfInfo, arch: Arch, libc: Libc) -> Result<(), BinaryError> {
         }
     }
     Ok(())
-}
-
-/// What the policies say of a file.
-fn needs(elf: &ElfInfo, arch: Arch, libc: Libc, files: &BTreeSet<String>) -> Result<Needs, BinaryError> {
-    if libc == Libc::Musl {
-        check_libraries(Linux::of("musllinux", MUSL), elf, arch, files)?;
-        return Ok(Needs::Musl(arch));
-    }
-    // Its symbols come from whoever loads it, which is for either C library.
-    if elf.interpreter().is_none() && elf.needed().next().is_none() && elf.versions.is_empty() {
-        return Ok(Needs::AnyLinux(arch));
-    }
-    let glibc = glibc_needs(elf)?.max(granting_policy(elf, arch, files)?);
-    check_libraries(Linux::of("manylinux", policy_version(arch, glibc)), elf, arch, files)?;
-    Ok(Needs::Glibc(arch, glibc))
-}
-
-/// Every library is on each system of the policy, or in the wheel.
-fn check_libraries(
-    policy: Option<&Linux>,
-    elf: &ElfInfo,
-    arch: Arch,
-    files: &BTreeSet<String>,
-) -> Result<(), BinaryError> {
-    for excess in policy.into_iter().flat_map(|policy| policy.excess(elf, arch.tag(), files)) {
-        match excess {
-            Excess::Library(library) if is_musl(&library) => {}
-            Excess::Library(library) => return Err(BinaryError::Library(library)),
-            Excess::Forbidden(library, symbol) => return Err(BinaryError::Forbidden { library, symbol }),
-            Excess::Symbol(..) => {}
-        }
-    }
-    Ok(())
-}
-
-/// The glibc that the newest version of its symbols came with.
-fn glibc_needs(elf: &ElfInfo) -> Result<(u32, u32), BinaryError> {
-    let mut glibc = (2, 0);
-    for (library, versions) in &elf.versions {
-        for version in versions {
-            let Some(number) = version.strip_prefix("GLIBC_") else { continue };
-            let private = || BinaryError::Private { library: library.clone(), version: version.clone() };
-            glibc = glibc.max(glibc_version(number).ok_or_else(private)?);
-        }
-    }
-    Ok(glibc)
-}
-
-/// The version of the oldest policy that grants the versions of other
-/// libraries, such as GLIBCXX_3.4.30, which come with newer systems, too.
-fn granting_policy(elf: &ElfInfo, arch: Arch, files: &BTreeSet<String>) -> Result<(u32, u32), BinaryError> {
-    let newer =
-        |excess: &Excess| matches!(excess, Excess::Symbol(_, version) if !version.starts_with("GLIBC_"));
-    // The oldest policies are for two architectures only.
-    let policies = policy::linux()
-        .iter()
-        .filter(|policy| policy.family == "manylinux" && policy.symbol_versions.contains_key(arch.tag()));
-    let mut missing = None;
-    for (index, policy) in policies.enumerate() {
-        match policy.excess(elf, arch.tag(), files).into_iter().find(newer) {
-            None => return Ok(if index == 0 { (2, 0) } else { policy.version }),
-            found => missing = found,
-        }
-    }
-    let (library, version) = match missing {
-        Some(Excess::Symbol(library, version)) => (library, version),
-        _ => (String::new(), String::new()),
-    };
-    Err(BinaryError::Private { library, version })
-}
-
-/// The glibc that a version of its symbols came with; `None` for those that
-/// have no number, such as `PRIVATE`.
-fn glibc_version(version: &str) -> Option<(u32, u32)> {
-    // The marker of relative relocations (glibc 2.36).
-    if version == "ABI_DT_RELR" {
-        return Some((2, 36));
-    }
-    let mut numbers = version.split('.').map(|part| part.parse().ok());
-    numbers.next().flatten().zip(numbers.next().flatten())
 }

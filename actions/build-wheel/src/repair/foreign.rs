@@ -13,7 +13,8 @@ use pydist::zip::{Content, Member};
 
 use super::archive;
 use super::store::in_store;
-use crate::target::{Arch, BuildTarget};
+use crate::build_target::BuildTarget;
+use crate::target::Arch;
 
 /// What a binary is for, as far as its first bytes show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,6 +16,7 @@ mod layout;
 mod macho;
 mod metadata;
 mod options;
+mod pass;
 mod resolve;
 mod room;
 mod sbom;

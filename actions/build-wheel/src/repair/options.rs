@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::graft::GraftScope;
+use crate::build_target::BuildTarget;
 use crate::compatibility::Compatibility;
-use crate::target::BuildTarget;
 
 /// The earliest time that a zip archive can hold: 1980, in seconds since 1970.
 pub const EARLIEST: u64 = 315_532_800;

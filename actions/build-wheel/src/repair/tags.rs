@@ -4,8 +4,9 @@ use pydist::policy;
 use pydist::tags::Platform;
 use serde::Serialize;
 
+use crate::build_target::BuildTarget;
 use crate::compatibility::Compatibility;
-use crate::target::{Arch, BuildTarget, System, Target};
+use crate::target::{Arch, System, Target};
 
 /// What one binary needs of the system.
 #[derive(Debug, Clone, PartialEq, Eq)]

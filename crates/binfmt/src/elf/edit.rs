@@ -42,24 +42,7 @@ pub fn apply<S: WriteAt + ?Sized>(
     }
     let mut strings = Strings::read(source, elf)?;
     let before = strings.table.clone();
-    // The tables of versions name libraries, too, and follow the entries.
-    let mut followers: BTreeMap<Vec<u8>, Vec<u64>> = BTreeMap::new();
-    for (field, offset) in std::mem::take(&mut strings.libraries) {
-        let name = strings.string(offset).to_owned();
-        let is_renamed = |(index, new): (&usize, &Option<String>)| {
-            let entry = elf.dynamic.get(*index);
-            new.is_some()
-                && entry.is_some_and(|entry| {
-                    tag::LIBRARIES.contains(&entry.tag)
-                        && entry.text.as_ref().is_some_and(|text| text.as_bytes() == name)
-                })
-        };
-        if changes.strings.iter().any(is_renamed) {
-            followers.entry(name).or_default().push(field);
-        } else {
-            strings.kept.push(offset);
-        }
-    }
+    let followers = strings.take_followers(elf, changes);
     let mut removed = BTreeSet::new();
     let mut placed = Vec::new();
     for (index, entry) in elf.dynamic.iter().enumerate() {
@@ -182,6 +165,29 @@ impl Strings {
         }
         let is_complete = elf.tables.symbols_counted;
         Ok(Self { table, libraries, kept, is_complete, freed: Vec::new() })
+    }
+
+    /// The fields in the tables of versions that name a library which is
+    /// renamed, by the library: they follow its entry.
+    fn take_followers(&mut self, elf: &ElfInfo, changes: &Changes) -> BTreeMap<Vec<u8>, Vec<u64>> {
+        let mut followers: BTreeMap<Vec<u8>, Vec<u64>> = BTreeMap::new();
+        for (field, offset) in std::mem::take(&mut self.libraries) {
+            let name = self.string(offset).to_owned();
+            let is_renamed = |(index, new): (&usize, &Option<String>)| {
+                let entry = elf.dynamic.get(*index);
+                new.is_some()
+                    && entry.is_some_and(|entry| {
+                        tag::LIBRARIES.contains(&entry.tag)
+                            && entry.text.as_ref().is_some_and(|text| text.as_bytes() == name)
+                    })
+            };
+            if changes.strings.iter().any(is_renamed) {
+                followers.entry(name).or_default().push(field);
+            } else {
+                self.kept.push(offset);
+            }
+        }
+        followers
     }
 
     /// The bytes of the string at an offset; none outside of the table.

@@ -5,8 +5,11 @@
 mod edit;
 mod info;
 mod layout;
+mod notes;
+mod read;
 mod tables;
 
 pub use edit::{Changes, apply};
-pub use info::{DynamicEntry, ElfInfo, Interpreter, Kind, code, tag};
+pub use info::{DynamicEntry, ElfInfo, Interpreter, Kind, tag};
 pub use layout::{PT_LOAD, Segment};
+pub use read::code;

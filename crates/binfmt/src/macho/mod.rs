@@ -4,7 +4,9 @@
 
 mod edit;
 mod info;
+mod read;
 mod signature;
+mod symbols;
 
 pub use edit::{CommandChange, apply};
 pub use info::{Dylib, LoadCommand, LoadPath, MachOInfo, MachSegment, Slice, SliceEntry, lc};

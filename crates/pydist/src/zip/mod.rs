@@ -13,7 +13,10 @@ mod archive;
 mod content;
 mod data;
 mod deflate;
+mod end;
+mod extra;
 mod fault;
+mod fields;
 mod records;
 mod write;
 

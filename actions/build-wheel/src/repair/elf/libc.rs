@@ -1,0 +1,61 @@
+//! The C library that a file is linked with, and where systems have its loader.
+
+use binfmt::elf::ElfInfo;
+use pydist::policy;
+
+use super::super::layout::file_name;
+use crate::target::Arch;
+
+/// Which C library a file is linked with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Libc {
+    Glibc,
+    Musl,
+    /// It names none.
+    Unknown,
+}
+
+impl Libc {
+    pub(super) fn of(elf: &ElfInfo) -> Self {
+        let has_glibc_versions =
+            || elf.versions.values().flatten().any(|version| version.starts_with("GLIBC_"));
+        if elf.needed().any(|library| is_musl(file_name(library))) {
+            Self::Musl
+        } else if elf.needed().any(|library| file_name(library) == "libc.so.6") || has_glibc_versions() {
+            Self::Glibc
+        } else {
+            elf.interpreter().map_or(Self::Unknown, Self::of_loader)
+        }
+    }
+
+    fn of_loader(path: &str) -> Self {
+        let file = file_name(path);
+        if file.contains("musl") || file == "libc.so" {
+            Self::Musl
+        } else if policy::is_loader(file) {
+            Self::Glibc
+        } else {
+            Self::Unknown
+        }
+    }
+}
+
+/// musl is the C library and the loader in one file.
+pub(super) fn is_musl(library: &str) -> bool {
+    library == "libc.so" || library.starts_with("libc.musl-") || library.starts_with("ld-musl-")
+}
+
+/// The path of the loader on every system with this C library.
+pub(super) fn loader(arch: Arch, libc: Libc) -> Option<String> {
+    match libc {
+        Libc::Glibc => policy::glibc_loader(arch.tag()).map(str::to_owned),
+        Libc::Musl => Some(policy::musl_loader(arch.tag())),
+        Libc::Unknown => None,
+    }
+}
+
+/// 32-bit ARM has another loader where numbers are not passed in its
+/// floating-point registers.
+pub(super) fn is_standard(found: &str, expected: &str, arch: Arch) -> bool {
+    found == expected || arch == Arch::Armv7l && found == "/lib/ld-linux.so.3"
+}

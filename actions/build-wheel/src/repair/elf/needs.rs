@@ -1,0 +1,96 @@
+//! What a file needs of the system, by the manylinux and musllinux policies.
+
+use std::collections::BTreeSet;
+
+use binfmt::elf::ElfInfo;
+use pydist::policy::{self, Excess, Linux};
+
+use super::super::binary_error::BinaryError;
+use super::super::tags::{MUSL, Needs, policy_version};
+use super::libc::{Libc, is_musl};
+use crate::target::Arch;
+
+/// What a file needs, by the policies.
+pub(super) fn needs(
+    elf: &ElfInfo,
+    arch: Arch,
+    libc: Libc,
+    files: &BTreeSet<String>,
+) -> Result<Needs, BinaryError> {
+    if libc == Libc::Musl {
+        check_libraries(Linux::of("musllinux", MUSL), elf, arch, files)?;
+        return Ok(Needs::Musl(arch));
+    }
+    // Its symbols come from whoever loads it, which is for either C library.
+    if elf.interpreter().is_none() && elf.needed().next().is_none() && elf.versions.is_empty() {
+        return Ok(Needs::AnyLinux(arch));
+    }
+    let glibc = glibc_needs(elf)?.max(granting_policy(elf, arch, files)?);
+    check_libraries(Linux::of("manylinux", policy_version(arch, glibc)), elf, arch, files)?;
+    Ok(Needs::Glibc(arch, glibc))
+}
+
+/// Every library is on each system of the policy, or in the wheel.
+fn check_libraries(
+    policy: Option<&Linux>,
+    elf: &ElfInfo,
+    arch: Arch,
+    files: &BTreeSet<String>,
+) -> Result<(), BinaryError> {
+    for excess in policy.into_iter().flat_map(|policy| policy.excess(elf, arch.tag(), files)) {
+        match excess {
+            Excess::Library(library) if is_musl(&library) => {}
+            Excess::Library(library) => return Err(BinaryError::Library(library)),
+            Excess::Forbidden(library, symbol) => return Err(BinaryError::Forbidden { library, symbol }),
+            Excess::Symbol(..) => {}
+        }
+    }
+    Ok(())
+}
+
+/// The glibc that the newest version of its symbols came with.
+fn glibc_needs(elf: &ElfInfo) -> Result<(u32, u32), BinaryError> {
+    let mut glibc = (2, 0);
+    for (library, versions) in &elf.versions {
+        for version in versions {
+            let Some(number) = version.strip_prefix("GLIBC_") else { continue };
+            let private = || BinaryError::Private { library: library.clone(), version: version.clone() };
+            glibc = glibc.max(glibc_version(number).ok_or_else(private)?);
+        }
+    }
+    Ok(glibc)
+}
+
+/// The version of the oldest policy that grants the versions of other
+/// libraries, such as GLIBCXX_3.4.30, which come with newer systems, too.
+fn granting_policy(elf: &ElfInfo, arch: Arch, files: &BTreeSet<String>) -> Result<(u32, u32), BinaryError> {
+    let newer =
+        |excess: &Excess| matches!(excess, Excess::Symbol(_, version) if !version.starts_with("GLIBC_"));
+    // The oldest policies are for two architectures only.
+    let policies = policy::linux()
+        .iter()
+        .filter(|policy| policy.family == "manylinux" && policy.symbol_versions.contains_key(arch.tag()));
+    let mut missing = None;
+    for (index, policy) in policies.enumerate() {
+        match policy.excess(elf, arch.tag(), files).into_iter().find(newer) {
+            None => return Ok(if index == 0 { (2, 0) } else { policy.version }),
+            found => missing = found,
+        }
+    }
+    let (library, version) = match missing {
+        Some(Excess::Symbol(library, version)) => (library, version),
+        _ => (String::new(), String::new()),
+    };
+    Err(BinaryError::Private { library, version })
+}
+
+/// The glibc that a version of its symbols came with; `None` for those that
+/// have no number, such as `PRIVATE`.
+fn glibc_version(version: &str) -> Option<(u32, u32)> {
+    // The marker of relative relocations (glibc 2.36).
+    if version == "ABI_DT_RELR" {
+        return Some((2, 36));
+    }
+    let mut numbers = version.split('.').map(|part| part.parse().ok());
+    numbers.next().flatten().zip(numbers.next().flatten())
+}

@@ -1,0 +1,385 @@
+//! What a pass over a wheel has found so far, and the archive that it makes.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+
+use binfmt::elf::ElfInfo;
+use binfmt::source::ReadAt;
+use pydist::digest;
+use pydist::filename::WheelName;
+use pydist::record::{self, Entry};
+use pydist::zip::{Content, Member, NewMember, Written, contains, each_piece, pack, write};
+use sha2::{Digest as _, Sha256};
+
+use super::archive::{self, ArchiveError};
+use super::binary::{self, Edited};
+use super::binary_error::BinaryError;
+use super::change::Change;
+use super::contents::{Contents, script};
+use super::error::WheelError;
+use super::foreign::{Foreign, Home, foreign};
+use super::graft::{GraftScope, Grafted, Grafts};
+use super::metadata::{self, Record};
+use super::options::Options;
+use super::resolve::Libraries;
+use super::store::{MAKE_C_WRAPPER, STORES, is_wrapper};
+use super::surroundings::Surroundings;
+use super::tags::{self, Needs};
+use super::{elf, room, sbom, scripts};
+
+/// Deflate's level. On machine code, the next one takes a tenth more time and saves 1 %.
+const LEVEL: u32 = 4;
+
+/// The members' content never exceeds this where it is text that is read.
+const TEXT: u64 = 64 << 20;
+
+/// What has been found so far.
+pub(super) struct Pass<'a> {
+    options: &'a Options,
+    dist_info: &'a str,
+    /// `<package>-<version>`.
+    stem: String,
+    pub(super) home: Home,
+    /// Whether its 32-bit Arm is the older one: an ELF file does not say.
+    pub(super) is_armv6: bool,
+    /// Members that are for another platform.
+    pub(super) foreign: BTreeSet<String>,
+    /// The base names of all members: libraries that come along.
+    files: BTreeSet<String>,
+    /// Libraries that are copied into the wheel, where they may be.
+    grafts: Option<Grafts>,
+    libraries: Libraries,
+    needs: Vec<Needs>,
+    pub(super) changes: Vec<Change>,
+    pub(super) warnings: Vec<Change>,
+    pub(super) contents: Contents,
+    /// What the new archive holds.
+    members: Vec<(NewMember, Entry)>,
+    /// The packed bytes of members that changed.
+    packed: Content,
+}
+
+impl<'a> Pass<'a> {
+    pub(super) fn new(members: &[Member], dist_info: &'a str, options: &'a Options) -> Self {
+        let base = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
+        let stem = dist_info.trim_end_matches(".dist-info/").to_owned();
+        Self {
+            options,
+            dist_info,
+            files: members.iter().map(|member| base(&member.name)).collect(),
+            grafts: (options.graft != GraftScope::Off)
+                .then(|| Grafts::new(&stem, options.graft, &options.scratch)),
+            stem,
+            home: Home::Content,
+            is_armv6: false,
+            foreign: BTreeSet::new(),
+            libraries: Libraries::default(),
+            needs: Vec::new(),
+            changes: Vec::new(),
+            warnings: Vec::new(),
+            contents: Contents::default(),
+            members: Vec::new(),
+            packed: Content::new(&options.scratch),
+        }
+    }
+
+    fn warn(&mut self, file: &str, what: &str) {
+        self.warnings.push(Change { file: file.into(), what: what.into() });
+    }
+
+    fn change(&mut self, file: &str, what: String) {
+        self.changes.push(Change { file: file.into(), what });
+    }
+
+    fn read_record(&self, source: &(impl ReadAt + ?Sized), members: &[Member]) -> Result<Record, WheelError> {
+        let name = format!("{}RECORD", self.dist_info);
+        let record = members.iter().find(|member| member.name == name && member.size <= TEXT);
+        let record = record.ok_or(WheelError::Metadata("RECORD", 0))?;
+        let mut text = Vec::new();
+        archive::read(record, source, |bytes| {
+            text.extend(bytes);
+            Ok(())
+        })?;
+        Record::read(&text, members, self.dist_info)
+    }
+
+    /// Takes every member; returns the content of `WHEEL`, which is written last.
+    pub(super) fn take_members(
+        &mut self,
+        source: &(impl ReadAt + ?Sized),
+        members: &[Member],
+    ) -> Result<Vec<u8>, WheelError> {
+        let record = self.read_record(source, members)?;
+        let mut wheel_file = Vec::new();
+        for member in members {
+            let (content, entry) = self.read(source, member, &record)?;
+            match member.name.strip_prefix(self.dist_info) {
+                Some("WHEEL") => wheel_file = content.to_vec().map_err(ArchiveError::Write)?,
+                _ => self.take(member, content, entry)?,
+            }
+        }
+        Ok(wheel_file)
+    }
+
+    /// Reads a member and compares it with `RECORD`.
+    fn read(
+        &self,
+        source: &(impl ReadAt + ?Sized),
+        member: &Member,
+        record: &Record,
+    ) -> Result<(Content, Option<Entry>), WheelError> {
+        let mut hasher = record.hasher(&member.name)?;
+        let mut content = Content::new(&self.options.scratch);
+        archive::read(member, source, |bytes| {
+            if let Some(hasher) = &mut hasher {
+                hasher.update(bytes);
+            }
+            content.push(bytes)
+        })?;
+        let entry = record.check(member, hasher)?;
+        Ok((content, entry))
+    }
+
+    /// Edits a member, and keeps it as it is, packed, where nothing changed.
+    fn take(
+        &mut self,
+        member: &Member,
+        mut content: Content,
+        entry: Option<Entry>,
+    ) -> Result<(), WheelError> {
+        let is_changed = self.look(&member.name, &mut content)?;
+        // A signature of the old RECORD says nothing about the new one.
+        if metadata::is_unhashed(&member.name, self.dist_info) {
+            return Ok(());
+        }
+        let is_program = script(&member.name).is_some()
+            || self.contents.executables.iter().any(|program| program.member == member.name);
+        if is_program && !member.is_executable() {
+            self.change(&member.name, "made executable".to_owned());
+        }
+        let is_executable = is_program || member.is_executable();
+        match entry.filter(|_| !is_changed) {
+            Some(entry) => self.members.push((NewMember::kept(member, is_executable), entry)),
+            None => {
+                self.add(&member.name, is_executable, &content).map_err(ArchiveError::Write)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies the libraries that the members need, and those that these need,
+    /// and lists them in a bill of materials.
+    pub(super) fn take_grafts(&mut self) -> Result<(), WheelError> {
+        while let Some(grafted) = self.grafts.as_mut().and_then(Grafts::next) {
+            self.take_grafted(grafted)?;
+        }
+        let epoch = self.options.epoch;
+        if let Some(document) = self.grafts.as_ref().and_then(|grafts| sbom::of_grafts(grafts.done(), epoch))
+        {
+            let name = format!("{}sboms/build-wheel.cyclonedx.json", self.dist_info);
+            self.members.retain(|(member, _)| member.name != name);
+            self.add(&name, false, document.as_slice()).map_err(ArchiveError::Write)?;
+        }
+        Ok(())
+    }
+
+    fn take_grafted(&mut self, grafted: Grafted) -> Result<(), WheelError> {
+        let Grafted { member, from, mut content } = grafted;
+        self.change(&member, format!("copied from `{}`", from.display()));
+        self.look(&member, &mut content)?;
+        self.add(&member, true, &content).map_err(ArchiveError::Write)?;
+        Ok(())
+    }
+
+    /// Adds a new member.
+    pub(super) fn add(
+        &mut self,
+        name: &str,
+        is_executable: bool,
+        content: &(impl ReadAt + ?Sized),
+    ) -> io::Result<()> {
+        let packed = pack(content, LEVEL, &mut self.packed)?;
+        let (hash, size) = hash(content)?;
+        let hash = Some(("sha256".to_owned(), digest::record_hash(&hash)));
+        let entry = Entry { path: name.to_owned(), hash, size: Some(size) };
+        self.members.push((NewMember::new(name, is_executable, packed), entry));
+        Ok(())
+    }
+
+    /// Inspects the member `name` and edits its content; returns whether the
+    /// content has changed.
+    fn look(&mut self, name: &str, content: &mut Content) -> Result<bool, WheelError> {
+        self.contents.add_module(name);
+        if let Some(found) = foreign(content, self.home) {
+            self.report_foreign(name, found)?;
+            return self.look_at_text(name, content);
+        }
+        let mut wheel = Surroundings {
+            remove_rpaths: self.options.remove_rpaths,
+            exclude: &self.options.exclude,
+            files: &mut self.files,
+            grafts: &mut self.grafts,
+        };
+        if self.options.graft == GraftScope::All
+            && let Ok(elf) = ElfInfo::read(content)
+            && let Some(path) = elf::without_room(&elf, name, &wheel)
+        {
+            room::make(content, &path, &self.options.scratch).map_err(ArchiveError::Write)?;
+        }
+        let failed = |source| WheelError::Binary { file: name.to_owned(), source };
+        let edited = match binary::edit(content, name, &mut wheel).map_err(failed)? {
+            Some(Edited::Elf(elf)) => {
+                self.contents.add_elf(name, &elf.info);
+                if elf.needs.is_some() {
+                    self.libraries.add_elf(&self.stem, name, &elf.info);
+                }
+                Some((elf.needs, elf.edit))
+            }
+            Some(Edited::MachO(macho)) => {
+                self.contents.add_macho(name, &macho.info);
+                for slice in macho.info.slices.iter().filter(|slice| slice.is_loaded()) {
+                    self.libraries.add_macho(&self.stem, name, slice);
+                }
+                Some((macho.needs, macho.edit))
+            }
+            Some(Edited::Pe(pe)) => {
+                self.contents.add_pe(name, &pe);
+                None
+            }
+            None => None,
+        };
+        let Some((needs, edit)) = edited else { return self.look_at_text(name, content) };
+        let is_changed = !edit.changes.is_empty();
+        self.needs.extend(needs.map(|needs| if self.is_armv6 { needs.for_armv6() } else { needs }));
+        let note = |what| Change { file: name.to_owned(), what };
+        self.changes.extend(edit.changes.into_iter().map(note));
+        self.warnings.extend(edit.warnings.into_iter().map(note));
+        let has = |needles: &[&[u8]]| contains(content, needles).map_err(ArchiveError::Write);
+        if has(&STORES)? {
+            // What makeBinaryWrapper compiles holds its own command line.
+            if has(&[MAKE_C_WRAPPER])? && is_wrapper(&content.to_vec().map_err(ArchiveError::Write)?) {
+                let what =
+                    "is a wrapper that executes a program of the Nix store (`makeBinaryWrapper`)".into();
+                return Err(WheelError::Script { file: name.to_owned(), what });
+            }
+            self.warn(name, "mentions the Nix store, though not where the loader looks");
+        }
+        Ok(is_changed)
+    }
+
+    /// Reports what is for another platform than the wheel. Where that is all
+    /// there is, a store path in it is one that its users would meet.
+    fn report_foreign(&mut self, name: &str, found: Foreign) -> Result<(), WheelError> {
+        let Foreign { what, store } = found;
+        match (self.home, store) {
+            (Home::Content, Some(_)) => {
+                return Err(WheelError::Binary { file: name.to_owned(), source: BinaryError::Machine(what) });
+            }
+            (Home::Unruled | Home::Windows, Some(path)) => {
+                return Err(WheelError::Binary {
+                    file: name.to_owned(),
+                    source: BinaryError::Unruled { what, path },
+                });
+            }
+            (Home::Unruled, None) => {}
+            _ => self.warn(name, &format!("is for {what}, other than the wheel: it is not repaired")),
+        }
+        self.foreign.insert(name.to_owned());
+        Ok(())
+    }
+
+    fn look_at_text(&mut self, name: &str, content: &mut Content) -> Result<bool, WheelError> {
+        let is_metadata = name.starts_with(self.dist_info);
+        let is_text = is_metadata || script(name).is_some();
+        if is_text && content.size().map_err(ArchiveError::Write)? <= TEXT {
+            let text = content.to_vec().map_err(ArchiveError::Write)?;
+            self.contents.add_text(name, &text, self.dist_info);
+            let new = if script(name).is_some() {
+                scripts::without_store(name, &text)?
+            } else if name.ends_with(".cyclonedx.json") {
+                sbom::normalize(&text, self.options.epoch).map(|new| (new, String::new()))
+            } else {
+                None
+            };
+            if let Some((new, what)) = new {
+                if !what.is_empty() {
+                    self.change(name, what);
+                }
+                *content = Content::copy(&new, &self.options.scratch).map_err(ArchiveError::Write)?;
+                return Ok(true);
+            }
+        }
+        // RECORD is rewritten.
+        if !metadata::is_unhashed(name, self.dist_info)
+            && contains(content, &STORES).map_err(ArchiveError::Write)?
+        {
+            self.warn(name, "mentions the Nix store");
+        }
+        Ok(false)
+    }
+
+    pub(super) fn check_libraries(&self) -> Result<(), WheelError> {
+        let members = self.members.iter().map(|(member, _)| member.name.clone()).collect();
+        let checked = self.libraries.check(&self.stem, &members);
+        checked.map_err(|(file, source)| WheelError::Binary { file, source })
+    }
+
+    /// Gives the wheel the platform tags of what its binaries need; `None`
+    /// where nothing here is repaired.
+    pub(super) fn retag(
+        &mut self,
+        name: &mut WheelName,
+        file_name: &str,
+    ) -> Result<Option<Needs>, WheelError> {
+        let target = self.options.target.as_ref();
+        let needs = tags::combine(&self.needs)?;
+        if let Some(needs) = &needs {
+            if let Some(target) = target {
+                needs.check_target(target)?;
+            }
+            name.tags.platform = needs.platforms(self.options.compatibility)?;
+        } else if self.home == Home::Windows {
+            // The rules compare the tag with the binaries.
+            if let Some(target) = target.filter(|_| self.contents.has_binaries()) {
+                tags::check_windows(target, &name.tags.platform)?;
+            }
+        } else if self.home == Home::Unruled {
+            let tags = name.tags.platform.join(".");
+            self.warn(file_name, &format!("is for `{tags}`, for which there are no rules: it is checked and not repaired, and its tag stays"));
+        } else if let Some(tag) = name.tags.platform.iter().find(|tag| *tag != "any") {
+            self.warn(file_name, &format!("has no binary that this program knows; its tag `{tag}` stays"));
+        }
+        Ok(needs)
+    }
+
+    /// Writes the members in their final order, with a `RECORD` of them.
+    pub(super) fn write(
+        &mut self,
+        source: &(impl ReadAt + ?Sized),
+        out: &mut impl Write,
+    ) -> io::Result<Written> {
+        // Metadata at the end, as PEP 427 recommends, and RECORD last.
+        let dist_info = self.dist_info;
+        self.members.sort_by(|(a, _), (b, _)| {
+            let key = |member: &NewMember| member.name.starts_with(dist_info);
+            (key(a), &a.name).cmp(&(key(b), &b.name))
+        });
+        let record = format!("{dist_info}RECORD");
+        let mut entries: Vec<Entry> = self.members.iter().map(|(_, entry)| entry.clone()).collect();
+        entries.push(Entry::unhashed(&record));
+        let packed = pack(&record::write(&entries), LEVEL, &mut self.packed)?;
+        let mut members: Vec<NewMember> = self.members.iter().map(|(member, _)| member.clone()).collect();
+        members.push(NewMember::new(record, false, packed));
+        write(&members, source, &self.packed, self.options.epoch, out)
+    }
+}
+
+/// The SHA-256 and the size of a content.
+fn hash(content: &(impl ReadAt + ?Sized)) -> io::Result<([u8; 32], u64)> {
+    let mut hasher = Sha256::new();
+    each_piece(content, 0, |_, bytes| {
+        hasher.update(bytes);
+        Ok(())
+    })?;
+    Ok((hasher.finalize().into(), content.size()?))
+}
