@@ -26,7 +26,10 @@ mod installable;
 mod libraries;
 mod pattern;
 mod python_name;
+mod restructured;
 mod rule;
+#[cfg(test)]
+mod rule_tests;
 pub mod rules;
 mod scan;
 
@@ -35,5 +38,6 @@ pub use coverage::systems;
 pub use installable::installable;
 pub use pattern::{Pattern, PatternError};
 pub use pydist::zip::Limits;
+pub use restructured::{Reading as RestructuredReading, reading as read_restructured};
 pub use rule::{Check, Provenance, Published, PublishedFile, Rule, Set, Severity};
 pub use scan::scan;

@@ -17,13 +17,13 @@ use crate::pattern::Pattern;
 pub enum Severity {
     /// For information.
     Note,
-    /// Worth mending; does not stop the release.
+    /// Worth fixing; does not stop the release.
     Warning,
-    /// Not fit to publish.
+    /// Must not be published.
     Error,
 }
 
-/// What comes of it if nobody mends it; the severity follows from this.
+/// What happens if nobody fixes it; the severity follows from this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Provenance {
@@ -33,7 +33,7 @@ pub enum Provenance {
     BreaksInstall,
     /// What is installed does not work.
     BreaksRuntime,
-    /// The release is not what it says it is.
+    /// The release is not what it claims to be.
     BreaksRelease,
     /// Untidy.
     Hygiene,
@@ -48,13 +48,13 @@ pub struct Rule {
     pub title: &'static str,
     /// The weight of its findings.
     pub severity: Severity,
-    /// What comes of a finding.
+    /// What a finding leads to.
     pub provenance: Provenance,
     /// Why it matters.
     pub why: &'static str,
     /// Where the rule comes from.
     pub source: &'static str,
-    /// How to mend it.
+    /// How to fix it.
     pub fix: &'static str,
     /// What it reports about a file that breaks it.
     pub example: &'static str,

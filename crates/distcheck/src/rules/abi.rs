@@ -201,7 +201,7 @@ fn suffix(dist: &Dist, wheel: &Wheel, out: &mut Out) {
 
 const MACHINE: Rule = Rule {
     id: "ABI003",
-    title: "names of extension modules fit platform and content",
+    title: "names of extension modules match platform and content",
     severity: Error,
     provenance: BreaksRuntime,
     why: "Python looks for the suffix of its own platform: a module that is named for another is not found, \

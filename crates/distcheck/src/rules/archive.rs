@@ -1,18 +1,15 @@
 //! `ZIP`: the archive itself.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use pydist::tags::Platform;
 use pydist::zip::Fault;
 
-use crate::facts::{Body, Dist, Member, Wheel};
+use crate::facts::{Body, Dist, Wheel};
 #[cfg(test)]
 use crate::fixture;
 use crate::rule::Provenance::{BreaksInstall, Hygiene, PypiRejects};
-use crate::rule::Severity::{Error, Note, Warning};
+use crate::rule::Severity::{Error, Warning};
 use crate::rule::{Check, Out, Rule};
 
-const WAREHOUSE: &str = "Warehouse, `utils/zipfiles.py` and `forklift/legacy.py`.";
+pub(super) const WAREHOUSE: &str = "Warehouse, `utils/zipfiles.py` and `forklift/legacy.py`.";
 const REBUILD: &str = "Build the file again with the build backend; do not edit or re-pack it by hand. \
     To change a wheel use `wheel unpack` and `wheel pack`.";
 
@@ -22,19 +19,12 @@ pub(super) static RULES: &[Rule] = &[
     DUPLICATES,
     DESCRIPTORS,
     METHODS,
-    PATHS,
-    LINKS,
-    CASE,
     RATIO,
     SIZE,
     DATA,
     ENCODING,
     COMMENT,
-    WINDOWS,
-    PLAIN,
     UNICODE_PATHS,
-    UNPRINTABLE,
-    ENTRY_KINDS,
 ];
 
 const READABLE: Rule = Rule {
@@ -107,7 +97,7 @@ fn records(_: &Dist, wheel: &Wheel, out: &mut Out) {
 
 const DUPLICATES: Rule = Rule {
     id: "ZIP003",
-    title: "no member stands twice",
+    title: "no duplicate members",
     severity: Error,
     provenance: PypiRejects,
     why: "Which of two members of one name is installed depends on the installer.",
@@ -202,167 +192,6 @@ fn comment(_: &Dist, wheel: &Wheel, out: &mut Out) {
     faults(wheel, out, |fault| matches!(fault, Fault::ArchiveComment(_)));
 }
 
-const PATHS: Rule = Rule {
-    id: "ZIP006",
-    title: "paths stay inside the target directory and work on every system",
-    severity: Error,
-    provenance: BreaksInstall,
-    why: "An absolute path, `..`, a backslash or a control character can write outside the environment.",
-    source: "PyPA \"Binary distribution format\"; Warehouse refuses control characters.",
-    fix: "Find out what made the file: no build backend writes such a path.",
-    example: "sample-1.0-py3-none-any.whl: ../evil.py: the path has a path that leaves the directory",
-    check: Check::Dist(paths),
-    #[cfg(test)]
-    fails: || fixture::plus("../evil.py", ""),
-};
-
-fn paths(dist: &Dist, out: &mut Out) {
-    for member in dist.members() {
-        let name = member.name.strip_suffix('/').unwrap_or(&member.name);
-        let sdist = matches!(dist.body, Body::Sdist(_));
-        let name = if sdist { name.strip_prefix("./").unwrap_or(name) } else { name };
-        let fault = if name.is_empty() {
-            "an empty name"
-        } else if name.starts_with('/') || name.as_bytes().get(1) == Some(&b':') {
-            "an absolute path"
-        } else if name.split('/').any(|part| part == "..") {
-            "a path that leaves the directory"
-        } else if name.contains('\\') {
-            "a backslash, which is a separator on Windows alone"
-        } else if name.chars().any(char::is_control) {
-            "a control character"
-        } else if name.split('/').any(|part| part.is_empty() || (part == "." && !sdist)) {
-            "an empty or `.` component"
-        } else {
-            continue;
-        };
-        out.at(&member.name, format!("the path has {fault}"));
-    }
-}
-
-const LINKS: Rule = Rule {
-    id: "ZIP007",
-    title: "no symbolic links in a wheel",
-    severity: Error,
-    provenance: BreaksInstall,
-    why: "Installers write the link's target into a plain file in its place.",
-    source: "PyPA \"Binary distribution format\": a wheel holds regular files.",
-    fix: "Copy the file in place of the link. In Nix: `cp -L`; `auditwheel repair` copies libraries by itself.",
-    example: "sample-1.0-py3-none-any.whl: sample/x.py: a symbolic link",
-    check: Check::Wheel(links),
-    #[cfg(test)]
-    fails: || {
-        fixture::with(
-            fixture::pure(),
-            fixture::Member { mode: 0o120_777, ..fixture::Member::new("sample/x.py", "__init__.py") },
-        )
-    },
-};
-
-fn links(_: &Dist, wheel: &Wheel, out: &mut Out) {
-    for member in wheel.members.iter().filter(|member| member.is_symlink()) {
-        out.at(&member.name, "a symbolic link");
-    }
-}
-
-const CASE: Rule = Rule {
-    id: "ZIP008",
-    title: "names differ in more than case",
-    severity: Error,
-    provenance: BreaksInstall,
-    why: "On macOS and Windows one file overwrites the other. A warning where the wheel is for Linux alone, \
-        or the two are equal.",
-    source: "pydistcheck, `files-only-differ-by-case`.",
-    fix: "Rename one of the files.",
-    example: "sample-1.0-py3-none-any.whl: sample/__INIT__.py: differs from `sample/__init__.py` only in case",
-    check: Check::Dist(case),
-    #[cfg(test)]
-    fails: || fixture::plus("sample/__INIT__.py", "other"),
-};
-
-fn case(dist: &Dist, out: &mut Out) {
-    let linux = |platform: &Platform| {
-        matches!(platform, Platform::Manylinux { .. } | Platform::Musllinux { .. } | Platform::Linux { .. })
-    };
-    let platforms = dist.platforms();
-    let linux = !platforms.is_empty() && platforms.iter().all(linux);
-    let mut seen: BTreeMap<String, &Member> = BTreeMap::new();
-    for member in dist.members() {
-        if let Some(first) = seen.insert(member.name.to_lowercase(), member)
-            && first.name != member.name
-        {
-            if linux || member.is_dir() || (member.sha256.is_some() && member.sha256 == first.sha256) {
-                out.only(Warning);
-            }
-            out.at(&member.name, format!("differs from `{}` only in case", first.name));
-        }
-    }
-}
-
-/// Names that Windows keeps for devices, whatever their extension.
-fn is_device(part: &str) -> bool {
-    let stem = part.split('.').next().unwrap_or(part).trim_end().to_ascii_lowercase();
-    let numbered = |prefix: &str| {
-        stem.strip_prefix(prefix).is_some_and(|rest| rest.len() == 1 && ("1"..="9").contains(&rest))
-    };
-    ["con", "prn", "aux", "nul"].contains(&stem.as_str()) || numbered("com") || numbered("lpt")
-}
-
-const WINDOWS: Rule = Rule {
-    id: "ZIP014",
-    title: "names work on Windows",
-    severity: Warning,
-    provenance: BreaksInstall,
-    why: "Windows has no files of these names: installing stops, or writes another file.",
-    source: "Microsoft, \"Naming Files, Paths, and Namespaces\".",
-    fix: "Rename the file.",
-    example: "sample-1.0-py3-none-any.whl: sample/aux.py: `aux.py` cannot be a file's name on Windows",
-    check: Check::Dist(windows),
-    #[cfg(test)]
-    fails: || fixture::plus("sample/aux.py", ""),
-};
-
-fn windows(dist: &Dist, out: &mut Out) {
-    let serves = |platform: &Platform| matches!(platform, Platform::Any | Platform::Windows { .. });
-    if dist.wheel().is_some() && !dist.platforms().iter().any(serves) {
-        return out.not_applicable();
-    }
-    for member in dist.members() {
-        let part = |part: &&str| {
-            is_device(part)
-                || part.contains(['<', '>', ':', '"', '|', '?', '*'])
-                || (part.ends_with(['.', ' ']) && !matches!(*part, "." | ".."))
-        };
-        if let Some(part) = member.name.split('/').find(part) {
-            out.at(&member.name, format!("`{part}` cannot be a file's name on Windows"));
-        }
-    }
-}
-
-const PLAIN: Rule = Rule {
-    id: "ZIP015",
-    title: "names are plain",
-    severity: Note,
-    provenance: Hygiene,
-    why: "Spaces and characters beyond ASCII need care in scripts and on old systems.",
-    source: "pydistcheck, `files-have-spaces`, `path-contains-non-ascii-characters`.",
-    fix: "Rename the file.",
-    example: "sample-1.0-py3-none-any.whl: sample/a file.txt: the name has a space",
-    check: Check::Dist(plain),
-    #[cfg(test)]
-    fails: || fixture::plus("sample/a file.txt", ""),
-};
-
-fn plain(dist: &Dist, out: &mut Out) {
-    for member in dist.members() {
-        if member.name.contains(' ') {
-            out.at(&member.name, "the name has a space");
-        } else if !member.name.is_ascii() {
-            out.at(&member.name, "the name has characters beyond ASCII");
-        }
-    }
-}
-
 const RATIO: Rule = Rule {
     id: "ZIP009",
     title: "the archive does not look like a zip bomb",
@@ -407,7 +236,7 @@ fn size(dist: &Dist, out: &mut Out) {
 
 const DATA: Rule = Rule {
     id: "ZIP011",
-    title: "every member's data are whole",
+    title: "every member's data is complete",
     severity: Error,
     provenance: BreaksInstall,
     why: "Size or check sum differ from what the archive says: installers stop half-way.",
@@ -446,54 +275,4 @@ const UNICODE_PATHS: Rule = Rule {
 
 fn unicode_paths(_: &Dist, wheel: &Wheel, out: &mut Out) {
     faults(wheel, out, |fault| matches!(fault, Fault::UnicodePath { .. }));
-}
-
-const UNPRINTABLE: Rule = Rule {
-    id: "ZIP017",
-    title: "names have no control characters",
-    severity: Error,
-    provenance: PypiRejects,
-    why: "PyPI rejects an archive with a name that cannot be printed.",
-    source: WAREHOUSE,
-    fix: "Rename the file.",
-    example: "sample-1.0-py3-none-any.whl: sample/a�.py: the name has a control character",
-    check: Check::Wheel(unprintable),
-    #[cfg(test)]
-    fails: || fixture::plus("sample/a\n.py", ""),
-};
-
-fn unprintable(_: &Dist, wheel: &Wheel, out: &mut Out) {
-    for member in wheel.members.iter().filter(|member| member.name.contains(|c: char| c.is_ascii_control())) {
-        out.at(&member.name, "the name has a control character");
-    }
-}
-
-const ENTRY_KINDS: Rule = Rule {
-    id: "ZIP018",
-    title: "no name is both a file and a directory",
-    severity: Error,
-    provenance: BreaksInstall,
-    why: "Whichever comes second cannot be installed.",
-    source: "PyPA \"Binary distribution format\".",
-    fix: "Rename one of them.",
-    example: "sample-1.0-py3-none-any.whl: sample/__init__.py: the archive has a file and a directory of this name",
-    check: Check::Dist(entry_kinds),
-    #[cfg(test)]
-    fails: || fixture::plus("sample/__init__.py/x.py", ""),
-};
-
-fn entry_kinds(dist: &Dist, out: &mut Out) {
-    let files: BTreeSet<&str> =
-        dist.members().iter().filter(|member| !member.is_dir()).map(|member| member.name.as_str()).collect();
-    let mut told = BTreeSet::new();
-    for member in dist.members() {
-        let path = member.name.trim_end_matches('/');
-        let parents = path.match_indices('/').map(|(at, _)| &path[..at]);
-        let own = member.is_dir().then_some(path);
-        for directory in parents.chain(own).filter(|directory| files.contains(directory)) {
-            if told.insert(directory) {
-                out.at(directory, "the archive has a file and a directory of this name");
-            }
-        }
-    }
 }

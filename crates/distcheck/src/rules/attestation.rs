@@ -18,7 +18,7 @@ pub(super) static RULES: &[Rule] = &[ATTESTATION];
 
 const ATTESTATION: Rule = Rule {
     id: "ATT001",
-    title: "the attestation beside a file is one of this file",
+    title: "the attestation beside a file belongs to it",
     severity: Error,
     provenance: PypiRejects,
     why: "PyPI rejects an upload whose attestation has another form, or another name or digest than the file.",

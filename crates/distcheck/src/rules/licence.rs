@@ -14,7 +14,7 @@ pub(super) static RULES: &[Rule] = &[LICENCE, LICENCE_FILES];
 
 const LICENCE: Rule = Rule {
     id: "MET009",
-    title: "the license is declared once, by an SPDX expression",
+    title: "the license is declared once, as an SPDX expression",
     severity: Error,
     provenance: PypiRejects,
     why: "The index refuses an expression that SPDX does not define, and one beside the old field License.",

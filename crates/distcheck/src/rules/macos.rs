@@ -171,7 +171,7 @@ fn signed(dist: &Dist, wheel: &Wheel, out: &mut Out) {
 
 const LIBRARIES: Rule = Rule {
     id: "MAC004",
-    title: "libraries are of the system or in the wheel",
+    title: "libraries belong to the system or the wheel",
     severity: Error,
     provenance: BreaksRuntime,
     why: "A library at a path of the build machine (Homebrew, MacPorts, a home folder) is missing for users. \

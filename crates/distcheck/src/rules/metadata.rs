@@ -1,4 +1,4 @@
-//! `MET`: core metadata.
+//! `MET`: the metadata, and the values of its fields.
 
 use std::collections::BTreeSet;
 use std::str::FromStr as _;
@@ -20,26 +20,12 @@ use crate::rule::{Check, Out, Rule, some};
 pub(super) const CORE: &str = "PyPA \"Core metadata specifications\"; Warehouse, `forklift/metadata.py`.";
 pub(super) const PYPROJECT: &str = "Fix it in `[project]` of pyproject.toml and build again.";
 
-pub(super) static RULES: &[Rule] = &[
-    THERE,
-    KNOWN,
-    IDENTITY,
-    CLASSIFIERS,
-    REQUIREMENTS,
-    PYTHON,
-    SUMMARY,
-    DYNAMIC,
-    CONTENT_TYPE,
-    FIELDS,
-    ONCE,
-    UNKNOWN,
-    IMPORT_NAMES,
-    TRAILING,
-];
+pub(super) static RULES: &[Rule] =
+    &[THERE, KNOWN, IDENTITY, CLASSIFIERS, REQUIREMENTS, PYTHON, SUMMARY, IMPORT_NAMES];
 
 const THERE: Rule = Rule {
     id: "MET001",
-    title: "the metadata are there and can be read",
+    title: "the metadata exists and can be read",
     severity: Error,
     provenance: PypiRejects,
     why: "Without name, version and metadata version nothing can be uploaded or installed.",
@@ -77,7 +63,7 @@ pub(super) use metadata;
 
 const KNOWN: Rule = Rule {
     id: "MET002",
-    title: "the metadata version is one that the index knows",
+    title: "the metadata version is one that the index supports",
     severity: Error,
     provenance: PypiRejects,
     why: "The index rejects others.",
@@ -246,228 +232,6 @@ fn summary(dist: &Dist, out: &mut Out) {
     }
 }
 
-/// Every field, with the metadata version that brought it.
-const FIELD_VERSIONS: [(&str, &str); 32] = [
-    ("metadata-version", "1.0"),
-    ("name", "1.0"),
-    ("version", "1.0"),
-    ("platform", "1.0"),
-    ("summary", "1.0"),
-    ("description", "1.0"),
-    ("keywords", "1.0"),
-    ("home-page", "1.0"),
-    ("author", "1.0"),
-    ("author-email", "1.0"),
-    ("license", "1.0"),
-    ("supported-platform", "1.1"),
-    ("download-url", "1.1"),
-    ("classifier", "1.1"),
-    ("requires", "1.1"),
-    ("provides", "1.1"),
-    ("obsoletes", "1.1"),
-    ("maintainer", "1.2"),
-    ("maintainer-email", "1.2"),
-    ("requires-python", "1.2"),
-    ("requires-external", "1.2"),
-    ("requires-dist", "1.2"),
-    ("provides-dist", "1.2"),
-    ("obsoletes-dist", "1.2"),
-    ("project-url", "1.2"),
-    ("description-content-type", "2.1"),
-    ("provides-extra", "2.1"),
-    ("dynamic", "2.2"),
-    ("license-expression", "2.4"),
-    ("license-file", "2.4"),
-    ("import-name", "2.5"),
-    ("import-namespace", "2.5"),
-];
-
-const DYNAMIC: Rule = Rule {
-    id: "MET011",
-    title: "Dynamic names fields that may be dynamic",
-    severity: Error,
-    provenance: PypiRejects,
-    why: "Name, Version and Metadata-Version are never dynamic.",
-    source: "PEP 643.",
-    fix: "Use a current build backend.",
-    example: "sample-1.0-py3-none-any.whl: `Name` cannot be dynamic",
-    check: Check::Dist(dynamic),
-    #[cfg(test)]
-    fails: || fixture::metadata("Summary", "Dynamic: Name\nSummary"),
-};
-
-fn dynamic(dist: &Dist, out: &mut Out) {
-    for field in metadata!(dist, out).headers.all("Dynamic") {
-        let lower = field.to_ascii_lowercase();
-        if ["name", "version", "metadata-version", "dynamic"].contains(&lower.as_str())
-            || !FIELD_VERSIONS.iter().any(|(known, _)| *known == lower)
-        {
-            out.found(format!("`{field}` cannot be dynamic"));
-        }
-    }
-}
-
-const CONTENT_TYPE: Rule = Rule {
-    id: "MET012",
-    title: "the description's content type is one that renders",
-    severity: Error,
-    provenance: PypiRejects,
-    why: "The index renders text/plain, text/x-rst and text/markdown, in UTF-8.",
-    source: CORE,
-    fix: "`readme = \"README.md\"`, or `{ file = …, content-type = \"text/markdown\" }`.",
-    example: "sample-1.0-py3-none-any.whl: expected text/plain, text/x-rst or text/markdown, found `text/html`",
-    check: Check::Dist(content_type),
-    #[cfg(test)]
-    fails: || fixture::metadata("text/markdown", "text/html"),
-};
-
-fn content_type(dist: &Dist, out: &mut Out) {
-    let metadata = metadata!(dist, out);
-    let Some(text) = metadata.headers.get("Description-Content-Type") else { return out.not_applicable() };
-    let (kind, mut rest) = text.split_once(';').unwrap_or((text, ""));
-    let kind = kind.trim().to_ascii_lowercase();
-    if !["text/plain", "text/x-rst", "text/markdown"].contains(&kind.as_str()) {
-        return out.found(format!("expected text/plain, text/x-rst or text/markdown, found `{text}`"));
-    }
-    while !rest.trim().is_empty() {
-        let Some((key, value, after)) = parameter(rest) else {
-            return out.found(format!("`{text}`: expected `key=value`, found `{}`", rest.trim()));
-        };
-        rest = after;
-        if key == "charset" && value != "UTF-8" {
-            out.found(format!("expected `charset=UTF-8`, in capitals, found `charset={value}`"));
-        }
-        if key == "variant" && kind == "text/markdown" && !["GFM", "CommonMark"].contains(&value) {
-            out.found(format!("expected `variant=GFM` or `variant=CommonMark`, found `variant={value}`"));
-        }
-    }
-}
-
-/// A parameter of a content type (RFC 2045, 5.1), and what follows its `;`.
-fn parameter(text: &str) -> Option<(String, &str, &str)> {
-    let (key, rest) = text.split_once('=')?;
-    let token = |text: &str| {
-        !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic() && !"()<>@,;:\\\"/[]?='".contains(c))
-    };
-    let (key, rest) = (key.trim(), rest.trim_start());
-    let (value, after) = if let Some(quoted) = rest.strip_prefix('"') {
-        quoted.split_once('"').filter(|(value, _)| !value.contains('\\'))?
-    } else {
-        let (value, after) = rest.split_at(rest.find(';').unwrap_or(rest.len()));
-        (Some(value.trim_end()).filter(|value| token(value))?, after)
-    };
-    let after = after.trim_start();
-    let after = if after.is_empty() { after } else { after.strip_prefix(';')? };
-    token(key).then(|| (key.to_ascii_lowercase(), value, after))
-}
-
-const FIELDS: Rule = Rule {
-    id: "MET013",
-    title: "every field exists in the declared metadata version",
-    severity: Error,
-    provenance: PypiRejects,
-    why: "PyPI and strict readers reject a field that is newer than the declared Metadata-Version.",
-    source: CORE,
-    fix: "Use a current build backend.",
-    example: "sample-1.0-py3-none-any.whl: License-Expression is new in metadata version 2.4, the file declares 2.1",
-    check: Check::Dist(fields),
-    #[cfg(test)]
-    fails: || fixture::metadata("Metadata-Version: 2.4", "Metadata-Version: 2.1"),
-};
-
-fn fields(dist: &Dist, out: &mut Out) {
-    let metadata = metadata!(dist, out);
-    let Ok(declared) = Version::from_str(&metadata.metadata_version) else { return out.not_applicable() };
-    let mut told = BTreeSet::new();
-    for (field, _) in &metadata.headers.fields {
-        let lower = field.to_ascii_lowercase();
-        // setuptools wrote it long before, and twine does not send it then.
-        if lower == "license-file" {
-            continue;
-        }
-        if let Some((_, since)) = FIELD_VERSIONS.iter().find(|(known, _)| *known == lower)
-            && Version::from_str(since).is_ok_and(|since| since > declared)
-            && told.insert(lower)
-        {
-            out.found(format!("{field} is new in metadata version {since}, the file declares {declared}"));
-        }
-    }
-}
-
-const ONCE: Rule = Rule {
-    id: "MET018",
-    title: "single-use fields appear once",
-    severity: Error,
-    provenance: PypiRejects,
-    why: "Which of two values counts depends on the reader. twine sends no file with such metadata.",
-    source: CORE,
-    fix: "Use a current build backend.",
-    example: "sample-1.0-py3-none-any.whl: duplicate field Version",
-    check: Check::Dist(once),
-    #[cfg(test)]
-    fails: || fixture::metadata("Summary", "Version: 1.0\nSummary"),
-};
-
-/// The fields that may appear several times.
-const MULTIPLE: [&str; 15] = [
-    "platform",
-    "supported-platform",
-    "classifier",
-    "requires",
-    "provides",
-    "obsoletes",
-    "requires-dist",
-    "provides-dist",
-    "obsoletes-dist",
-    "requires-external",
-    "project-url",
-    "provides-extra",
-    "dynamic",
-    "license-file",
-    "import-name",
-];
-
-fn once(dist: &Dist, out: &mut Out) {
-    let metadata = metadata!(dist, out);
-    let mut seen = BTreeSet::new();
-    for (field, _) in &metadata.headers.fields {
-        let lower = field.to_ascii_lowercase();
-        let multiple = MULTIPLE.contains(&lower.as_str()) || lower == "import-namespace";
-        let known = FIELD_VERSIONS.iter().any(|(known, _)| *known == lower);
-        if known && !multiple && !seen.insert(lower) {
-            out.found(format!("duplicate field {field}"));
-        }
-    }
-    let body = metadata.headers.body.as_deref().is_some_and(|body| !body.is_empty());
-    if body && metadata.headers.get("Description").is_some() {
-        out.found("the description is given twice, as a field and as the body");
-    }
-}
-
-const UNKNOWN: Rule = Rule {
-    id: "MET023",
-    title: "every field is one of the specification",
-    severity: Error,
-    provenance: PypiRejects,
-    why: "twine and PyPI reject metadata with a field that they do not know.",
-    source: "twine, `package.py`; packaging, `metadata.py`.",
-    fix: "Use a current build backend, and remove fields of your own.",
-    example: "sample-1.0-py3-none-any.whl: unknown field Colour",
-    check: Check::Dist(unknown),
-    #[cfg(test)]
-    fails: || fixture::metadata("Summary", "Colour: red\nSummary"),
-};
-
-fn unknown(dist: &Dist, out: &mut Out) {
-    let mut told = BTreeSet::new();
-    for (field, _) in &metadata!(dist, out).headers.fields {
-        let lower = field.to_ascii_lowercase();
-        if !FIELD_VERSIONS.iter().any(|(known, _)| *known == lower) && told.insert(lower) {
-            out.found(format!("unknown field {field}"));
-        }
-    }
-}
-
 const IMPORT_NAMES: Rule = Rule {
     id: "MET024",
     title: "Import-Name and Import-Namespace are names of modules",
@@ -498,31 +262,6 @@ fn import_names(dist: &Dist, out: &mut Out) {
             } else if option.is_some_and(|option| option.trim_start() != "private") {
                 out.found(format!("{field}: expected `; private`, found `{text}`"));
             }
-        }
-    }
-}
-
-const TRAILING: Rule = Rule {
-    id: "MET026",
-    title: "names and keywords do not end with blanks",
-    severity: Error,
-    provenance: PypiRejects,
-    why: "PyPI compares these values as they are written: a blank at the end makes another, unknown value.",
-    source: "packaging, `metadata.py`; trove-classifiers.",
-    fix: "Remove the blank from `pyproject.toml`, and use a current build backend.",
-    example: "sample-1.0-py3-none-any.whl: the value of Name ends with a blank",
-    check: Check::Dist(trailing),
-    #[cfg(test)]
-    fails: || fixture::metadata("Name: sample\n", "Name: sample \n"),
-};
-
-/// Fields whose values are names or keywords.
-const KEYWORDS: [&str; 5] = ["classifier", "dynamic", "metadata-version", "name", "provides-extra"];
-
-fn trailing(dist: &Dist, out: &mut Out) {
-    for (field, _) in &metadata!(dist, out).headers.trailing_blanks {
-        if KEYWORDS.contains(&field.to_ascii_lowercase().as_str()) {
-            out.found(format!("the value of {field} ends with a blank"));
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The rules, one file a family. `docs/adding-a-rule.md` says how to add one.
+//! The rules. A family has one file, or one for each of its topics.
+//! `docs/adding-a-rule.md` describes how to add one.
 
 mod abi;
 mod archive;
@@ -6,26 +7,33 @@ mod attestation;
 mod build;
 mod contact;
 mod content;
+mod description;
 mod environments;
+mod installed_files;
 mod licence;
 mod linux;
+mod linux_loading;
+mod linux_policy;
 mod macos;
+mod member_names;
 mod metadata;
+mod metadata_fields;
 mod names;
 mod nix;
+mod previous_release;
 mod project;
 mod record;
-mod restructured;
 mod scripts;
 mod sdist;
 mod set;
+mod set_files;
 mod tags;
 mod top;
+mod wheel_file;
 mod windows;
 
 pub use environments::{PackageChanges, changes};
 pub use licence::is_licence_expression;
-pub use restructured::{Reading as RestructuredReading, reading as read_restructured};
 
 use crate::rule::Rule;
 
@@ -33,26 +41,34 @@ use crate::rule::Rule;
 pub fn all() -> impl Iterator<Item = &'static Rule> {
     [
         archive::RULES,
+        member_names::RULES,
         names::RULES,
         tags::RULES,
+        wheel_file::RULES,
         record::RULES,
         metadata::RULES,
+        metadata_fields::RULES,
+        description::RULES,
         contact::RULES,
         licence::RULES,
         project::RULES,
-        restructured::RULES,
         scripts::RULES,
         nix::RULES,
         linux::RULES,
+        linux_policy::RULES,
+        linux_loading::RULES,
         macos::RULES,
         windows::RULES,
         abi::RULES,
         content::RULES,
+        installed_files::RULES,
         top::RULES,
         sdist::RULES,
         build::RULES,
         attestation::RULES,
         set::RULES,
+        set_files::RULES,
+        previous_release::RULES,
         environments::RULES,
     ]
     .into_iter()

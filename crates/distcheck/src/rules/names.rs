@@ -175,7 +175,7 @@ fn local(dist: &Dist, out: &mut Out) {
 
 const DIST_INFO: Rule = Rule {
     id: "NAM007",
-    title: "the `.dist-info` directory is named like the file",
+    title: "the `.dist-info` directory is named after the file",
     severity: Error,
     provenance: PypiRejects,
     why: "PyPI and installers look the metadata up by the first two parts of the file name, as they are spelled there.",

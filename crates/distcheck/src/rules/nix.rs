@@ -102,7 +102,7 @@ fn macho(_: &Dist, wheel: &Wheel, out: &mut Out) {
 
 const SCRIPTS: Rule = Rule {
     id: "NIX003",
-    title: "no script starts with a program of the store",
+    title: "no script is started by a program in the store",
     severity: Error,
     provenance: BreaksRuntime,
     why: "The first line names a program that users do not have.",

@@ -66,7 +66,7 @@ fn licence_text(dist: &Dist, out: &mut Out) {
 
 const DESCRIBED: Rule = Rule {
     id: "MET016",
-    title: "there are a summary and a description",
+    title: "there is a summary and a description",
     severity: Warning,
     provenance: Hygiene,
     why: "The project's page on the index is empty.",
@@ -90,7 +90,7 @@ fn described(dist: &Dist, out: &mut Out) {
 
 const COMPLETE: Rule = Rule {
     id: "MET020",
-    title: "the page on the index tells what users look for",
+    title: "the page on the index answers what users look for",
     severity: Note,
     provenance: Hygiene,
     why: "Without a licence, a web address, an author and the Python that it is for, nobody can judge the project.",

@@ -66,7 +66,7 @@ fn pairs(wheel: &Wheel) -> Vec<(&Entry, &crate::facts::Member)> {
 
 const HASHES: Rule = Rule {
     id: "REC002",
-    title: "every hash in RECORD is right",
+    title: "every hash in RECORD is correct",
     severity: Error,
     provenance: BreaksInstall,
     why: "Installers that check refuse the wheel; the others install files that nobody vouches for.",
@@ -97,7 +97,7 @@ fn hashes(_: &Dist, wheel: &Wheel, out: &mut Out) {
 
 const SIZES: Rule = Rule {
     id: "REC003",
-    title: "every size in RECORD is right",
+    title: "every size in RECORD is correct",
     severity: Error,
     provenance: BreaksInstall,
     why: "Installers that check refuse the wheel.",
@@ -197,7 +197,7 @@ fn once(_: &Dist, wheel: &Wheel, out: &mut Out) {
 
 const STRONG: Rule = Rule {
     id: "REC007",
-    title: "RECORD has a hash of SHA-256 or better for every file",
+    title: "RECORD has a SHA-256 or stronger hash for every file",
     severity: Error,
     provenance: BreaksInstall,
     why: "MD5 and SHA-1 are forbidden, and without a hash nothing is checked.",

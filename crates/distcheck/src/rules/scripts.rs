@@ -16,7 +16,7 @@ const SPECIFICATION: &str = "PyPA \"Entry points specification\".";
 
 const READABLE: Rule = Rule {
     id: "MET025",
-    title: "entry_points.txt is one that the index reads",
+    title: "the index can read entry_points.txt",
     severity: Error,
     provenance: PypiRejects,
     why: "PyPI rejects a file that is not UTF-8 or not of the INI form, duplicate groups and names, and names of \
@@ -94,7 +94,7 @@ fn entry_points(_: &Dist, wheel: &Wheel, out: &mut Out) {
 
 const FOREIGN: Rule = Rule {
     id: "MET019",
-    title: "commands start modules of the wheel",
+    title: "commands start modules in the wheel",
     severity: Warning,
     provenance: BreaksRuntime,
     why: "The module may come from a requirement; otherwise the command starts with an ImportError.",

@@ -23,7 +23,7 @@ fn plain(name: &str) -> &str {
 
 const TOP: Rule = Rule {
     id: "SDI001",
-    title: "there is one top directory, with PKG-INFO in it",
+    title: "there is one top-level directory, with a PKG-INFO",
     severity: Error,
     provenance: PypiRejects,
     why: "PyPI looks for PKG-INFO in the one directory that holds all members. \
@@ -89,7 +89,7 @@ fn pyproject(_: &Dist, sdist: &Sdist, out: &mut Out) {
 
 const LINKS: Rule = Rule {
     id: "SDI003",
-    title: "links stay inside",
+    title: "links stay inside the archive",
     severity: Error,
     provenance: BreaksInstall,
     why: "A link that leaves the directory reads or writes the user's files; safe extractors refuse it.",
@@ -262,7 +262,7 @@ fn junk(_: &Dist, sdist: &Sdist, out: &mut Out) {
 
 const TWICE: Rule = Rule {
     id: "SDI008",
-    title: "no member stands twice",
+    title: "no duplicate members",
     severity: Error,
     provenance: BreaksInstall,
     why: "Which of two members is extracted depends on the tool. A warning where they are equal.",

@@ -111,7 +111,7 @@ fn empty(_: &Dist, wheel: &Wheel, out: &mut Out) {
 
 const IMPORTABLE: Rule = Rule {
     id: "CON013",
-    title: "modules stand where they can be imported",
+    title: "modules are where they can be imported",
     severity: Note,
     provenance: Hygiene,
     why: "A module below a directory whose name is no identifier cannot be imported; templates are like that.",
@@ -185,7 +185,7 @@ fn single(_: &Dist, wheel: &Wheel, out: &mut Out) {
 
 const DECLARED: Rule = Rule {
     id: "CON015",
-    title: "wheels install the names of `top-level`, all of them and no other",
+    title: "wheels install exactly the names in `top-level`",
     severity: Error,
     provenance: BreaksRelease,
     why: "The project says in `[tool.verify-dist]` what its wheels install.",

@@ -14,7 +14,7 @@ pub(super) static RULES: &[Rule] = &[MACHINE, DEBUG, PYTHON, LIBRARIES];
 
 const LIBRARIES: Rule = Rule {
     id: "WIN004",
-    title: "libraries are of Windows, of Python or in the wheel",
+    title: "libraries belong to Windows, Python or the wheel",
     severity: Warning,
     provenance: BreaksRuntime,
     why: "A fresh Windows has neither the C++ runtime of Visual Studio nor the libraries of MinGW.",
@@ -40,7 +40,7 @@ fn libraries(_: &Dist, wheel: &Wheel, out: &mut Out) {
 
 const MACHINE: Rule = Rule {
     id: "WIN001",
-    title: "PE files are of the tag's architecture and system",
+    title: "PE files match the tag's architecture and system",
     severity: Error,
     provenance: BreaksRuntime,
     why: "Windows refuses a library of another architecture.",
@@ -112,7 +112,7 @@ fn debug(_: &Dist, wheel: &Wheel, out: &mut Out) {
 
 const PYTHON: Rule = Rule {
     id: "WIN003",
-    title: "extension modules need the Python of the tag",
+    title: "extension modules need the tag's Python",
     severity: Error,
     provenance: BreaksRuntime,
     why: "A module that needs `python311.dll` cannot be loaded by Python 3.12.",

@@ -2,6 +2,7 @@
 //! tools.
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
+#![allow(clippy::too_many_lines, reason = "a test reads from top to bottom")]
 
 mod archives;
 mod corpus;

@@ -276,7 +276,7 @@ fn compare_texts(texts: &[String]) {
     let theirs = python(RENDER, &json!(texts));
     let (mut silent, mut wrong) = (BTreeSet::new(), BTreeSet::new());
     for (text, renders) in texts.iter().zip(theirs.as_array().unwrap()) {
-        let reading = distcheck::rules::read_restructured(text);
+        let reading = distcheck::read_restructured(text);
         let message = format!("{text}\n{:?}\n", reading.faults);
         match (*renders == json!(true), reading.faults.is_empty()) {
             (true, false) => drop(wrong.insert(message)),
