@@ -6,6 +6,7 @@
 #[allow(
     dead_code,
     unused_imports,
+    clippy::too_many_lines,
     clippy::unwrap_used,
     clippy::wildcard_imports,
     reason = "shared with the tests"

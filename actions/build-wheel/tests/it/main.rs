@@ -2,6 +2,7 @@
 //! store, real runs.
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
+#![allow(clippy::too_many_lines, reason = "a test reads from top to bottom")]
 
 #[cfg_attr(not(tools), allow(dead_code, unused_imports, reason = "the tests that use it need tools"))]
 mod support;

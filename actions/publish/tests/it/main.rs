@@ -2,6 +2,7 @@
 //! here.
 
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::too_many_lines, reason = "a test reads from top to bottom")]
 
 mod attest;
 mod beside;
