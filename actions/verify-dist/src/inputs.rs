@@ -47,33 +47,33 @@ pub static SPEC: Spec = Spec {
         Input::new(
             "tag",
             InputKind::Text,
-            "The git tag of the release (`v1.2.3`, `pkg-v1.2.3`, `pkg@1.2.3`, `pkg/v1.2.3`): every version must be the tag's.",
+            "The git tag of the release (`v1.2.3`, `pkg-v1.2.3`, `pkg@1.2.3`, `pkg/v1.2.3`): every version must match it.",
         ),
         Input::new(
             "tag-prefix",
             InputKind::Text,
-            "What precedes the version in `tag`, such as `pkg-v`. By default found by itself.",
+            "What precedes the version in `tag`, such as `pkg-v`. By default it is detected.",
         ),
         Input::new(
             "previous",
             InputKind::Text,
-            "What to compare with: `pypi`, `testpypi`, the URL of a Simple API, or a directory with the previous release. Every platform of the release before this one must be there again. Only an index needs the network.",
+            "What to compare with: `pypi`, `testpypi`, the URL of a Simple API, or a directory with the previous release. Every platform of the previous release must be there again. Only an index needs the network.",
         ),
         Input::new(
             "lost",
             InputKind::Choice(&["warning", "error"]),
-            "How much it weighs that an environment gets less than from the release `previous`, such as a source distribution in place of a wheel. `warning` by default.",
+            "The severity if an environment gets less than from the release in `previous`, such as a source distribution instead of a wheel. `warning` by default.",
         ),
         Input::new(
             "require",
             InputKind::List,
-            "Environments that every package must have a wheel for, one a line: system, architecture and Python, such as `alpine-3.20 aarch64 cp312`; `*` stands for any text.",
+            "Environments that every package must have a wheel for, one per line: system, architecture and Python, such as `alpine-3.20 aarch64 cp312`; `*` stands for any text.",
         ),
-        Input::new("svg-path", InputKind::Path, "Where to write the table of `installs` as SVG, for a README."),
+        Input::new("svg-path", InputKind::Path, "Write the table of `installs` as SVG to PATH, for a README."),
         Input::new(
             "fail-on",
             InputKind::Choice(FailOn::WORDS),
-            "The least severity that fails the run.",
+            "The lowest severity that fails the run.",
         )
         .or("error"),
         Input::new(

@@ -41,7 +41,7 @@ use self::release::Release;
 /// The command on the command line.
 pub(crate) const COMMAND: Command = Command::new(
     "init",
-    "Write the release workflow of the project in PROJECT, or update what was written.",
+    "Write the project's release workflow, or update its generated part.",
 )
 .positional()
 .inputs(&["flake-attr"])
@@ -55,18 +55,18 @@ pub(crate) const COMMAND: Command = Command::new(
     Input::new(
         "platforms",
         InputKind::Text,
-        "Build for these and no others: Rust targets, or platform tags such as `manylinux_2_28_aarch64`, with commas between them. By default those of the workflow that was written; for a new one those of the files on the index and of the present workflow, else the nine common ones.",
+        "Build for these and no others: Rust targets, or platform tags such as `manylinux_2_28_aarch64`, with commas between them. By default those of the generated workflow; for a new one, those of the index and of the existing workflow, otherwise the nine common ones.",
     ),
     Input::new(
         "index",
         InputKind::Text,
-        "Where the project's files are: `pypi`, `testpypi` or the URL of a Simple API. It is asked for a new workflow, for ten seconds at most.",
+        "The index that has the project's files: `pypi`, `testpypi` or the URL of a Simple API. Only a new workflow queries it, for at most ten seconds.",
     )
     .or("pypi"),
-    Input::new("offline", InputKind::Flag, "Ask neither the index nor `git ls-remote`.").or("false"),
+    Input::new("offline", InputKind::Flag, "Query neither the index nor `git ls-remote`.").or("false"),
     Input::new("dry-run", InputKind::Flag, "Write nothing; print the difference.").or("false"),
     Input::new("check", InputKind::Flag, "Write nothing; exit with 1 if the workflow is not up to date. Pins do not count.").or("false"),
-    Input::new("pin", InputKind::Text, "Pin the actions to this commit; by default to the newest tag `v…`, which `git ls-remote` is asked for."),
+    Input::new("pin", InputKind::Text, "Pin the actions to this commit. By default the newest tag `v…`, found by `git ls-remote`."),
     Input::new("repository", InputKind::Text, "The repository of the actions, as OWNER/NAME."),
 ]);
 

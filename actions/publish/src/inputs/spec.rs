@@ -15,19 +15,19 @@ pub static SPEC: Spec = Spec {
         Input::new(
             "manifest",
             InputKind::Path,
-            "The `dist-manifest.json` that verify-dist wrote; a file that is not in it, or differs, is refused. `none` to publish what nothing has verified.",
+            "The `dist-manifest.json` that verify-dist wrote; a file that is missing from it or differs is rejected. `none` publishes files that nothing has verified.",
         )
         .required(),
         Input::new(
             "manifest-sha256",
             InputKind::Text,
-            "The manifest's sha256, verify-dist's output `manifest-sha256`: with it an exchanged artifact is refused.",
+            "The manifest's SHA-256, from verify-dist's output `manifest-sha256`: a manifest that was replaced is rejected.",
         ),
         Input::new("index", InputKind::Text, "`pypi`, `testpypi`, or the URL of an index's legacy upload API.").or("pypi"),
         Input::new(
             "simple-url",
             InputKind::Text,
-            "The index's Simple API, where `index` is a URL and the API is not `simple/` beside or below it.",
+            "The index's Simple API, if `index` is a URL and the API is not at `simple/` beside or below it.",
         ),
         Input::new("username", InputKind::Text, "The user for `password`.").or("__token__"),
         Input::new(
@@ -55,7 +55,7 @@ pub static SPEC: Spec = Spec {
         Input::new(
             "oidc-audience",
             InputKind::Text,
-            "The audience of an index other than PyPI and TestPyPI whose audience is not its own host name.",
+            "The audience of an index other than PyPI and TestPyPI whose audience is not its host name.",
         ),
         Input::new(
             "attestations",
@@ -71,7 +71,7 @@ pub static SPEC: Spec = Spec {
         Input::new(
             "trust-config",
             InputKind::Path,
-            "A sigstore `ClientTrustConfig` (JSON) that names another sigstore instance than the public one.",
+            "A sigstore `ClientTrustConfig` (JSON) for a sigstore instance other than the public one.",
         ),
         Input::new(
             "dry-run",
@@ -82,7 +82,7 @@ pub static SPEC: Spec = Spec {
         Input::new(
             "package-order",
             InputKind::List,
-            "Package names, first to last, where their metadata does not say the order; spaces, commas or lines between them.",
+            "Package names in upload order, if their metadata does not determine it; separated by spaces, commas or lines.",
         ),
         Input::new(
             "max-file-size",
@@ -118,13 +118,13 @@ pub static SPEC: Spec = Spec {
         Input::new(
             "tag-prefix",
             InputKind::Text,
-            "What precedes the version in the tag, such as `pkg-v`. By default found by itself.",
+            "What precedes the version in the tag, such as `pkg-v`. By default it is detected.",
         ),
         Input::new("release-notes", InputKind::Path, "A Markdown file with the release's notes."),
         Input::new(
             "changelog",
             InputKind::Path,
-            "A Markdown file whose section about the version becomes the notes, where `release-notes` is not given.",
+            "A Markdown file whose section about the version becomes the notes, if `release-notes` is not given.",
         ),
         Input::new("name", InputKind::Text, "The release's title; by default the tag."),
         Input::new(
@@ -150,7 +150,7 @@ pub static SPEC: Spec = Spec {
             InputKind::List,
             "More files for the release (binaries, an SBOM): paths or patterns, one per line.",
         ),
-        Input::new("report-path", InputKind::Path, "Where the JSON report goes.").or("publish-report.json"),
+        Input::new("report-path", InputKind::Path, "Write the report as JSON to PATH.").or("publish-report.json"),
         Input::new(
             "allow-insecure-loopback",
             InputKind::Flag,
