@@ -1,12 +1,22 @@
 #!/usr/bin/env bash
 # build-binaries.sh TARGET FOLDER [ACTION…]: builds the actions' released binaries
-# for a Rust target into FOLDER/ACTION-TARGET, and starts each. One for musl must
-# be static: it is to run on any distribution.
+# for a Rust target into FOLDER/ACTION-TARGET (for Windows with `.exe`), and starts
+# each. One for musl must be static: it is to run on any distribution. One for Windows
+# must need no runtime of Visual Studio. Nix, and so setup-nix, does not run there.
 set -euo pipefail
 [ $# -ge 2 ] || { echo "usage: build-binaries.sh TARGET FOLDER [ACTION…]" >&2; exit 2; }
 target=$1
 folder=$2
 shift 2
+extension=""
+case "$target" in
+  *-windows-*)
+    extension=.exe
+    [ $# -gt 0 ] || set -- build-wheel verify-dist publish
+    # The objects of AWS-LC that its crate brings: the runners have no assembler for it.
+    export AWS_LC_SYS_PREBUILT_NASM=1
+    ;;
+esac
 [ $# -gt 0 ] || set -- setup-nix build-wheel verify-dist publish
 
 mkdir -p "$folder"
@@ -23,13 +33,16 @@ if [[ $target == *-musl ]] && (starts_packed) 2>/dev/null; then
   export "CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$target")_RUSTFLAGS=${packed[*]}"
 fi
 rm -f "$folder"/probe*
+if [[ $target == *-windows-msvc ]]; then
+  export "CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$target")_RUSTFLAGS=-C target-feature=+crt-static"
+fi
 
 # As parts of the workspace: alone, each would have dependencies with other
 # features, and those would be compiled for each of them.
 for action in "$@"; do
   cargo build --release --locked --workspace --bin "$action" --target "$target"
-  binary="$folder/$action-$target"
-  cp "${CARGO_TARGET_DIR:-target}/$target/release/$action" "$binary"
+  binary="$folder/$action-$target$extension"
+  cp "${CARGO_TARGET_DIR:-target}/$target/release/$action$extension" "$binary"
   case "$target" in
     *-musl)
       # Neither a loader nor a library of the machine's.

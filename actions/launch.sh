@@ -44,7 +44,8 @@ target() {
   case "$system" in
     Linux) echo "$machine-unknown-linux-musl" ;;
     Darwin) echo "$machine-apple-darwin" ;;
-    MINGW* | MSYS* | CYGWIN*) echo "$machine-pc-windows-msvc" ;;
+    # Windows on ARM runs the same programs.
+    MINGW* | MSYS* | CYGWIN*) echo x86_64-pc-windows-msvc ;;
     *) echo "$machine-$system" ;;
   esac
 }
@@ -123,6 +124,7 @@ build() {
   cargo build --quiet --release --locked --manifest-path "$here/../Cargo.toml" --target-dir "$folder" \
     --workspace --bin "$action" >&2 || die "$action: building from source failed, see above"
   binary="$folder/release/$action"
+  case "$(target)" in *-windows-*) binary+=.exe ;; esac
 }
 
 [ $# -ge 1 ] || die "usage: launch.sh ACTION [ARGUMENT…]"
@@ -130,6 +132,12 @@ action=$1
 shift
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 [ -f "$here/$action/action.yml" ] || die "no action \`$action\` beside \`$here/launch.sh\`"
+case "$action $(target)" in
+  setup-nix\ *-windows-*)
+    die "setup-nix: Nix does not run on Windows" \
+      "skip this step there (\`if: runner.os != 'Windows'\`), and build with \`backend: maturin\`"
+    ;;
+esac
 
 if [ -n "${LAUNCH_BINARY-}" ]; then
   binary=$(path "$LAUNCH_BINARY")

@@ -223,6 +223,8 @@ def script(path: Path, body: str) -> None:
         ("Darwin", "arm64", "aarch64-apple-darwin"),
         ("MINGW64_NT-10.0-26100", "x86_64", "x86_64-pc-windows-msvc"),
         ("MSYS_NT-10.0-26100", "x86_64", "x86_64-pc-windows-msvc"),
+        # Windows on ARM runs them, too.
+        ("MINGW64_NT-10.0-26100-ARM64", "aarch64", "x86_64-pc-windows-msvc"),
     ],
 )
 def test_each_platform_gets_its_own(
@@ -237,6 +239,21 @@ def test_each_platform_gets_its_own(
     assert (done.returncode, done.stdout) == (0, "started --help\n"), done.stderr
     (cached,) = (path for path in checkout.cache.rglob("*") if path.is_file())
     assert cached.suffix == (".exe" if "windows" in target else "")
+
+
+def test_setup_nix_says_that_nix_does_not_run_on_windows(
+    root: Path, checkout: Checkout, tmp_path: Path
+) -> None:
+    (checkout.actions / "setup-nix").mkdir()
+    shutil.copy(root / "actions/setup-nix/action.yml", checkout.actions / "setup-nix")
+    shims = tmp_path / "programs"
+    shims.mkdir()
+    script(shims / "uname", 'case "$1" in -s) echo MINGW64_NT-10.0 ;; *) echo x86_64 ;; esac')
+    done = checkout.launch("setup-nix", PATH=f"{shims}:{os.environ['PATH']}")
+    assert (done.returncode, done.stdout) == (2, "")
+    message, hint = done.stderr.splitlines()
+    assert message == "error: setup-nix: Nix does not run on Windows"
+    assert hint.startswith("hint: skip this step there")
 
 
 def test_windows_paths_are_taken_as_the_shell_takes_them(

@@ -17,10 +17,21 @@ from released import ACTIONS
 
 TARGETS = [
     *("aarch64-apple-darwin", "aarch64-unknown-linux-musl"),
-    *("x86_64-apple-darwin", "x86_64-unknown-linux-musl"),
+    *("x86_64-apple-darwin", "x86_64-pc-windows-msvc", "x86_64-unknown-linux-musl"),
 ]
+
+
+def file_name(action: str, target: str) -> str:
+    return f"{action}-{target}" + (".exe" if "-windows-" in target else "")
+
+
+def of_target(target: str) -> list[str]:
+    """The actions that run there: Nix does not run on Windows."""
+    return [one for one in ACTIONS if not ("-windows-" in target and one == "setup-nix")]
+
+
 TAG, SOURCE_TAG = "v1.2.3", "src-v1.2.3"
-FILES = sorted(f"{action}-{target}" for action in ACTIONS for target in TARGETS)
+FILES = sorted(file_name(action, target) for target in TARGETS for action in of_target(target))
 
 
 @dataclass
@@ -42,9 +53,9 @@ class Project:
         hashes = (self.folder / "attested").open("a")
         for target in TARGETS:
             digests: dict[str, str] = {}
-            for action in ACTIONS:
+            for action in of_target(target):
                 data = f"{action} for {target}{salt}".encode()
-                (binaries / f"{action}-{target}").write_bytes(data)
+                (binaries / file_name(action, target)).write_bytes(data)
                 digests[action] = hashlib.sha256(data).hexdigest()
                 hashes.write(digests[action] + "\n")
             outputs[target] = json.dumps(digests)
@@ -86,10 +97,10 @@ class Project:
         changed = run("git", "diff", "--name-only", self.source, TAG, cwd=self.origin)
         assert changed == "actions/binaries.json\n"
         entries = self.pins()["binaries"]
-        assert sorted(name.replace(" ", "-") for name in entries) == FILES
+        assert sorted(file_name(*name.split(" ")) for name in entries) == FILES
         ids = dict(release["assets"])
         for name, entry in entries.items():
-            file = name.replace(" ", "-")
+            file = file_name(*name.split(" "))
             assert entry["sha256"] == digests[file]
             assert entry["url"].endswith(f"/octo/htty/releases/download/{SOURCE_TAG}/{file}")
             assert entry["api"].endswith(f"/repos/octo/htty/releases/assets/{ids[file]}")
@@ -107,7 +118,7 @@ def steps(root: Path) -> list[str]:
 def digests(jobs: dict[str, str]) -> dict[str, str]:
     outputs: dict[str, str] = json.loads(jobs["HASHES"])
     return {
-        f"{action}-{target}": digest
+        file_name(action, target): digest
         for target, text in outputs.items()
         for action, digest in json.loads(text).items()
     }
@@ -267,10 +278,10 @@ def launcher(root: Path) -> str:
     return (root / "actions/launch.sh").read_text()
 
 
-def test_hashes_are_told_by_target(root: Path, tmp_path: Path) -> None:
-    target = "x86_64-apple-darwin"
+@pytest.mark.parametrize("target", ["x86_64-apple-darwin", "x86_64-pc-windows-msvc"])
+def test_hashes_are_told_by_target(root: Path, tmp_path: Path, target: str) -> None:
     for action in ("setup-nix", "publish"):
-        (tmp_path / f"{action}-{target}").write_text(action)
+        (tmp_path / file_name(action, target)).write_text(action)
     (tmp_path / "publish-aarch64-apple-darwin").write_text("another row's")
     told = run(root / ".github/hash-binaries.sh", target, tmp_path, cwd=root)
     name, _, value = told.partition("=")

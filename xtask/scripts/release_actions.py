@@ -61,7 +61,10 @@ class Run:
             if not text:
                 fail(f"the build for `{target}` has not told the hashes of its binaries")
             actions: dict[str, str] = json.loads(text)
-            hashes |= {f"{action}-{target}": digest for action, digest in actions.items()}
+            extension = ".exe" if "-windows-" in target else ""
+            hashes |= {
+                f"{action}-{target}{extension}": digest for action, digest in actions.items()
+            }
         return hashes
 
     def release(self) -> Release | None:
@@ -226,9 +229,9 @@ def binaries_json(run: Run) -> str:
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """`setup-nix-x86_64-apple-darwin` in its action and its target."""
+    """`setup-nix-x86_64-apple-darwin` (for Windows with `.exe`) in its action and its target."""
     for arch in ("x86_64", "aarch64"):
-        action, found, rest = name.partition(f"-{arch}-")
+        action, found, rest = name.removesuffix(".exe").partition(f"-{arch}-")
         if found:
             return action, f"{arch}-{rest}"
     fail(f"the asset `{name}` is not named ACTION-TARGET")

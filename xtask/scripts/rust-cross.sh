@@ -9,7 +9,7 @@ set -euo pipefail
 folder=$1
 targets=(x86_64-unknown-linux-musl i686-unknown-linux-gnu armv7-unknown-linux-gnueabihf
   powerpc64le-unknown-linux-gnu riscv64gc-unknown-linux-gnu s390x-unknown-linux-gnu
-  aarch64-apple-darwin x86_64-apple-darwin)
+  aarch64-apple-darwin x86_64-apple-darwin x86_64-pc-windows-gnu)
 ! cmp --silent "$0" "$folder/made-by.sh" || exit 0
 
 work=$(mktemp -d)
@@ -69,6 +69,12 @@ for target in "${targets[@]}"; do
   mkdir -p "$rustlib/$target/lib"
   mv "$work/target/$target"/release/deps/*.rlib "$rustlib/$target/lib/"
   rm "$rustlib/$target/lib"/libempty-*
+done
+# What goes before and after a program of Windows beside MinGW's own.
+windows=$rustlib/x86_64-pc-windows-gnu/lib
+for object in rsbegin rsend; do
+  RUSTC_BOOTSTRAP=1 "$work/root/bin/rustc" --target x86_64-pc-windows-gnu --emit obj \
+    -o "$windows/$object.o" "$rustlib/src/rust/library/rtstartup/$object.rs"
 done
 # musl and what goes before and after a program, which rustup's have with them.
 own=$rustlib/x86_64-unknown-linux-musl/lib/self-contained

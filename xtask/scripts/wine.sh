@@ -20,12 +20,12 @@ find "$root" \( -name 'i386-windows' -o -name 'dri' -o -name 'gstreamer-1.0' \) 
 find "$root/usr/lib/x86_64-linux-gnu" \( -name 'libLLVM*' -o -name 'libgallium*' -o -name 'libz3*' \
   -o -name 'libicudata*' -o -name 'libav*' \) -delete
 find "$root/usr/share" -mindepth 1 -maxdepth 1 ! -name wine -exec rm -rf '{}' +
-rm -rf "$root/var" "$root/etc"
+rm -rf "${root:?}"/{var,etc}
 
 # Libraries of graphics, documents and old compilers, all of which a new prefix would copy.
 windows=$root/usr/lib/x86_64-linux-gnu/wine/x86_64-windows
 (cd "$windows" && rm -f d2d1* d3d* ddraw* dx* jscript* mshtml* msi.dll msvcp{60,7,8,9,1[0-2]}* msvcr{7,8,9,1}* \
-  msxml* opengl32* quartz* wined3d* windowscodecs* winedbg* wmvcore* *.msstyles)
+  msxml* opengl32* quartz* wined3d* windowscodecs* winedbg* wmvcore* ./*.msstyles)
 # Where Debian's wineserver looks, seen from itself.
 ln -s . "$root/usr/share/wine/wine"
 
@@ -38,7 +38,8 @@ for program in wine64 wineserver; do
     "$root/usr/lib/wine/$program"
 done
 # Debian's Wine takes zlib from MinGW's directory; the path is as Windows has it.
-mingw=Z:$(tr / '\\' <<<"$root/usr/x86_64-w64-mingw32/lib")
+mingw=Z:$root/usr/x86_64-w64-mingw32/lib
+mingw=${mingw//\//\\}
 cat >"$directory/bin/wine" <<WRAPPER
 #!/bin/sh
 # Quiet about what it lacks, and without menus, HTML and .NET.

@@ -26,11 +26,12 @@ const FILES: [(&str, &str, &[&str]); 2] = [
 ];
 
 /// The targets of the shipped programs, as far as dependencies differ.
-const TARGETS: [&str; 4] = [
+const TARGETS: [&str; 5] = [
     "x86_64-unknown-linux-musl",
     "aarch64-unknown-linux-musl",
     "x86_64-apple-darwin",
     "aarch64-apple-darwin",
+    "x86_64-pc-windows-msvc",
 ];
 
 /// Updates the files; returns those that were out of date.
@@ -70,7 +71,9 @@ fn text(shell: &Shell, manifest: &str, packages: &[&str]) -> Result<String, Erro
     let manifest = display(&shell.root.join(manifest));
     let tree = ["tree", "--locked", "--edges", "normal,no-proc-macro", "--prefix", "none"];
     let mut tree = shell.cargo().args(tree).args(["--format", "{p}", "--manifest-path", &manifest]);
-    for target in TARGETS {
+    // htty-core has no wheel for Windows.
+    let is_shipped = |target: &&str| !target.contains("-windows-") || packages.contains(&"build-wheel");
+    for target in TARGETS.into_iter().filter(is_shipped) {
         tree = tree.args(["--target", target]);
     }
     for package in packages {

@@ -65,7 +65,7 @@ pub struct CompilerFlags {
 impl CompilerFlags {
     /// Looks at the environment and at Cargo's configuration files.
     pub fn gather(root: &Path, project: &Path, target: Option<&BuildTarget>, env: &Env) -> Self {
-        let home = env.get("HOME").map(PathBuf::from);
+        let home = env.get("HOME").or_else(|| env.get("USERPROFILE")).map(PathBuf::from);
         let cargo_home = env.get("CARGO_HOME").map(PathBuf::from);
         let cargo_home = cargo_home.or_else(|| Some(home.as_ref()?.join(".cargo")));
         let rust = target.and_then(|target| rust_flags(project, target, cargo_home.clone(), env));

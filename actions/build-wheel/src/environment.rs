@@ -227,7 +227,7 @@ fn builds_library(inputs: &Inputs, env: &Env) -> bool {
 
 /// The folder of the repository that `project` is in; without one, `project`.
 pub(crate) fn repository(project: &Path) -> PathBuf {
-    let project = project.canonicalize().unwrap_or_else(|_| project.to_owned());
+    let project = dunce::canonicalize(project).unwrap_or_else(|_| project.to_owned());
     project.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(&project).to_owned()
 }
 

@@ -30,7 +30,7 @@ pub(crate) fn verify(
     runtime: &Runtime<'_>,
 ) -> Result<(), Error> {
     // Compilers write down where a directory really is.
-    let to = &to.canonicalize().map_err(FileError::new("read", to))?;
+    let to = &dunce::canonicalize(to).map_err(FileError::new("read", to))?;
     let result = to.join("finished");
     let built = match &plan.build {
         None => vec![Built { name: file_name(&plan.project), path: plan.project.clone() }],
@@ -176,7 +176,7 @@ fn difference(first: &BuildResult, second: &BuildResult) -> Result<Option<String
 /// Copies the repository (or, outside of one, the project) to `to`; gives the
 /// copy, and the project's place in it.
 fn copy_sources(project: &Path, to: &Path) -> Result<(PathBuf, PathBuf), FileError> {
-    let project = project.canonicalize().map_err(FileError::new("read", project))?;
+    let project = dunce::canonicalize(project).map_err(FileError::new("read", project))?;
     let root = repository(&project);
     let is_wanted = |entry: &walkdir::DirEntry| {
         let is_directory = entry.file_type().is_dir();

@@ -1,7 +1,7 @@
 //! The files that `paths` names: distributions and their attestations.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, is_separator};
 
 use globset::GlobBuilder;
 use toolkit::FileError;
@@ -88,9 +88,9 @@ fn matches(pattern: &str) -> Result<Vec<PathBuf>, Error> {
     let glob = glob.map_err(|source| Error::Pattern { pattern: pattern.to_owned(), source })?;
     let matcher = glob.compile_matcher();
     let fixed = pattern.split(['*', '?', '[', '{']).next().unwrap_or_default();
-    let fixed = fixed.rfind('/').map_or(0, |end| end + 1);
+    let fixed = fixed.rfind(is_separator).map_or(0, |end| end + 1);
     let root = if fixed == 0 { "." } else { &pattern[..fixed] };
-    let is_deep = pattern.contains("**") || pattern[fixed..].contains('/');
+    let is_deep = pattern.contains("**") || pattern[fixed..].contains(is_separator);
     let mut files = Vec::new();
     let mut directories = vec![PathBuf::from(root)];
     while let Some(directory) = directories.pop() {

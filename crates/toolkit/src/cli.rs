@@ -12,7 +12,7 @@ use clap::{Arg, ArgAction, ValueHint};
 use crate::masks::Masks;
 use crate::process_group::{handle_interrupts, interrupted};
 use crate::{
-    Choice as _, Context, Env, Exit, Failure, Generated, Input, InputKind, Spec, Ui, error_report, platform,
+    Choice as _, Context, Env, Exit, Failure, Generated, Input, InputKind, Spec, Ui, error_report, runner,
 };
 
 /// The option that prints a man page or completions.
@@ -43,7 +43,7 @@ pub fn main<E: Failure>(
     let env = Env::from_process();
     let ui = Ui::from_env(&env);
     hide_in_panics(ui.masks());
-    let context = platform::context(&env);
+    let context = runner::context(&env);
     let invocation = match parse(spec, env, context, std::env::args_os().collect()) {
         Ok(invocation) => invocation,
         Err(early) => {

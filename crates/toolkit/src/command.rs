@@ -319,28 +319,33 @@ mod tests {
         cmd.run(&ui, OutputMode::Quiet, limit)
     }
 
+    #[cfg(unix)]
     fn sh(script: &str) -> Cmd {
         Cmd::new("sh").args(["-c", script])
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_failure_shows_command_status_and_the_last_lines() {
         let error = run(&sh("echo why >&2; exit 7"), MINUTE).unwrap_err().to_string();
         assert_eq!(error, "`sh -c 'echo why >&2; exit 7'` failed with exit status: 7\n  why");
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_timeout_ends_the_whole_group() {
         let error = run(&sh("sleep 1000 & echo $!; wait"), Duration::from_millis(200)).unwrap_err();
         assert!(matches!(error, ProcessError::Timeout { .. }), "{error}");
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_child_left_behind_does_not_keep_us() {
         let output = run(&sh("sleep 1000 & echo started"), MINUTE).unwrap();
         assert_eq!(output.stdout, "started\n");
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_command_reads_its_standard_input_and_no_other() {
         // More than a pipe holds, so that reading and writing must overlap.
@@ -349,6 +354,7 @@ mod tests {
         assert_eq!(run(&Cmd::new("cat"), MINUTE).unwrap().stdout, "");
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_command_may_ignore_its_standard_input() {
         let much = vec![b'x'; 1 << 20];
@@ -357,6 +363,20 @@ mod tests {
         assert!(matches!(&error, ProcessError::Failed { status, .. } if status.code() == Some(3)), "{error}");
         let error = run(&sh("sleep 1000").stdin(much), Duration::from_millis(200)).unwrap_err();
         assert!(matches!(error, ProcessError::Timeout { .. }), "{error}");
+    }
+
+    /// Its own child holds the pipes: where that lived on, this would not return.
+    #[cfg(windows)]
+    #[test]
+    fn a_timeout_ends_the_whole_job() {
+        let cmd = Cmd::new("cmd").args(["/c", "ping -n 1000 127.0.0.1"]);
+        let start = Instant::now();
+        let error = run(&cmd, Duration::from_secs(2)).unwrap_err();
+        assert!(matches!(error, ProcessError::Timeout { .. }), "{error}");
+        assert!(start.elapsed() < Duration::from_secs(500), "{:?}", start.elapsed());
+        assert_eq!(run(&Cmd::new("cmd").args(["/c", "echo done"]), MINUTE).unwrap().stdout, "done\r\n");
+        let error = run(&Cmd::new("cmd").args(["/c", "exit 7"]), MINUTE).unwrap_err();
+        assert!(matches!(&error, ProcessError::Failed { status, .. } if status.code() == Some(7)), "{error}");
     }
 
     #[test]

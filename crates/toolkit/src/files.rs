@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use crate::FileError;
-use crate::platform::set_file_mode;
+use crate::platform::{persist, set_file_mode};
 
 /// Writes `bytes` to a temporary file beside `path`, then renames it there.
 /// Missing parent directories are created. Readers never see half a file.
@@ -35,8 +35,7 @@ fn atomic(
         let mut file = builder.tempfile_in(parent)?;
         write_content(file.as_file_mut())?;
         file.as_file().sync_all()?;
-        file.persist(path)?;
-        Ok(())
+        persist(file, path)
     };
     write().map_err(FileError::new("write", path))
 }

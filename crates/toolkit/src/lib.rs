@@ -21,7 +21,6 @@ mod masks;
 mod platform;
 mod process_group;
 mod progress;
-#[cfg(unix)]
 mod runner;
 mod runner_log;
 mod secret;

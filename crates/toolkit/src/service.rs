@@ -43,7 +43,7 @@ impl Drop for Service {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 

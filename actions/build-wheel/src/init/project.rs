@@ -144,7 +144,7 @@ fn search(root: &Path, found: &mut BTreeSet<String>, faults: &mut Vec<InitError>
         };
         let directory = entry.path().parent().and_then(|path| path.strip_prefix(root).ok());
         if let Some(directory) = directory.filter(|_| is_package(&pyproject)) {
-            let text = directory.to_string_lossy().into_owned();
+            let text = directory.to_string_lossy().replace(std::path::MAIN_SEPARATOR, "/");
             found.insert(if text.is_empty() { ".".to_owned() } else { text });
         }
     }

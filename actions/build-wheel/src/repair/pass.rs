@@ -339,6 +339,10 @@ impl<'a> Pass<'a> {
             }
             name.tags.platform = needs.platforms(self.options.compatibility)?;
         } else if self.home == Home::Windows {
+            if self.options.graft == GraftScope::All {
+                let what = "is for Windows, where `graft` copies no library: run `delvewheel repair` on it";
+                self.warn(file_name, what);
+            }
             // The rules compare the tag with the binaries.
             if let Some(target) = target.filter(|_| self.contents.has_binaries()) {
                 tags::check_windows(target, &name.tags.platform)?;

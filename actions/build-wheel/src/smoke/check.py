@@ -66,7 +66,9 @@ def load(path, error, is_module):
             return "not run", f"this Python has no ctypes: {failure}"
         return "failed", f"{error}"
     try:
-        ctypes.CDLL(path, mode=os.RTLD_NOW if is_module else os.RTLD_LAZY)
+        # Windows has no such modes.
+        mode = getattr(os, "RTLD_NOW" if is_module else "RTLD_LAZY", 0)
+        ctypes.CDLL(path, mode=mode)
     except OSError as failure:
         # A plugin takes symbols from whoever loads it.
         if not is_module and "undefined symbol" in str(failure):
@@ -85,7 +87,7 @@ def module_name(path):
 
 
 def check_extension(site, path, is_module):
-    full = os.path.join(site, path)
+    full = os.path.normpath(os.path.join(site, path))
     name = module_name(path)
     file = os.path.basename(path)
     if name is None:

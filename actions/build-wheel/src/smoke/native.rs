@@ -13,7 +13,7 @@ use crate::build_result::BuildResult;
 use crate::error::Error;
 use crate::plan::SmokePlan;
 use crate::repair::{Root, installed};
-use crate::search_path::{program, programs};
+use crate::search_path::{IS_WINDOWS, program, programs};
 
 /// Tries the wheel out.
 pub(super) fn run(mut trial: Trial<'_>, plan: &SmokePlan, wheel: &BuildResult) -> Result<Smoke, Error> {
@@ -49,7 +49,12 @@ pub(super) fn run(mut trial: Trial<'_>, plan: &SmokePlan, wheel: &BuildResult) -
         trial.import(python, &task)?;
     }
     for script in &contents.scripts {
-        let cmd = trial.cmd(&bin.join(program(script)).display().to_string(), &bin).arg("--version");
+        let path = bin.join(program(script));
+        if IS_WINDOWS && !path.is_file() {
+            trial.note(script.clone(), Outcome::NotRun("Windows starts no scripts".to_owned()))?;
+            continue;
+        }
+        let cmd = trial.cmd(&path.display().to_string(), &bin).arg("--version");
         trial.must_start(&cmd, task.requires)?;
     }
     let site = site_packages(&trial, &bin);

@@ -29,4 +29,5 @@ testkit::needs_tools! {
     mod reports;
     mod smoke;
     mod targets;
+    mod windows;
 }

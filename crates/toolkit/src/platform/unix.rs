@@ -9,7 +9,6 @@ use std::process::{Child, Command};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, setrlimit};
 
 use crate::FileError;
-pub(crate) use crate::runner::context;
 
 /// The name of a variable as [`Env`](crate::Env) has it.
 pub(crate) fn env_name(name: String) -> String {
@@ -54,6 +53,12 @@ pub fn protect_memory() {
 /// Gives a temporary file the mode of any new file, which the umask restricts.
 pub(crate) fn set_file_mode(builder: &mut tempfile::Builder<'_, '_>) {
     builder.permissions(Permissions::from_mode(0o666));
+}
+
+/// Renames a temporary file to `path`, in the place of what is there.
+pub(crate) fn persist(file: tempfile::NamedTempFile, path: &Path) -> std::io::Result<()> {
+    file.persist(path)?;
+    Ok(())
 }
 
 /// Lets everybody execute the file `path`; on Windows its name does that.

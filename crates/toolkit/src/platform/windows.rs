@@ -4,16 +4,17 @@ use std::os::windows::io::AsRawHandle as _;
 use std::os::windows::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command};
+use std::time::Duration;
 
 use win32job::{ExtendedLimitInfo, Job};
 
-use crate::{Context, Env, FileError};
+use crate::FileError;
 
 /// `CREATE_NEW_PROCESS_GROUP`: Ctrl-C reaches this process alone, which then ends
 /// its children.
 const NEW_PROCESS_GROUP: u32 = 0x0200;
 
-/// The name of a variable as [`Env`] has it: Windows ignores the case (`Path`).
+/// The name of a variable as [`Env`](crate::Env) has it: Windows ignores the case (`Path`).
 pub(crate) fn env_name(name: String) -> String {
     name.to_ascii_uppercase()
 }
@@ -50,6 +51,25 @@ pub fn protect_memory() {}
 /// Nothing: a new file inherits its access rights from its directory.
 pub(crate) fn set_file_mode(_builder: &mut tempfile::Builder<'_, '_>) {}
 
+/// Renames a temporary file to `path`, in the place of what is there. That fails as
+/// long as another program, such as a virus scanner, reads the old file.
+pub(crate) fn persist(mut file: tempfile::NamedTempFile, path: &Path) -> std::io::Result<()> {
+    let mut pause = Duration::from_millis(10);
+    loop {
+        let error = match file.persist(path) {
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        let is_open = error.error.kind() == std::io::ErrorKind::PermissionDenied && !path.is_dir();
+        if !is_open || pause > Duration::from_secs(1) {
+            return Err(error.error);
+        }
+        std::thread::sleep(pause);
+        pause *= 2;
+        file = error.file;
+    }
+}
+
 /// Nothing: the name of a program says that it is one.
 pub fn make_executable(_path: &Path) -> Result<(), FileError> {
     Ok(())
@@ -65,25 +85,4 @@ pub fn link(to: &Path, path: &Path) -> Result<(), FileError> {
         std::os::windows::fs::symlink_file(to, path).or_else(|_| std::fs::copy(&target, path).map(drop))
     };
     made.map_err(FileError::new("create", path))
-}
-
-/// The run that this process is part of: ghactions does not compile for Windows.
-pub(crate) fn context(env: &Env) -> Context {
-    let given = |name: &str| env.get(name).map(str::to_owned);
-    let default = Context::default();
-    let address = |name: &str, default: String| {
-        let value = env.get(name).unwrap_or_default().trim_end_matches('/');
-        if value.is_empty() { default } else { value.to_owned() }
-    };
-    Context {
-        repository: given("GITHUB_REPOSITORY"),
-        sha: given("GITHUB_SHA"),
-        ref_name: given("GITHUB_REF_NAME"),
-        ref_type: given("GITHUB_REF_TYPE"),
-        event: given("GITHUB_EVENT_NAME"),
-        api_url: address("GITHUB_API_URL", default.api_url),
-        server_url: address("GITHUB_SERVER_URL", default.server_url),
-        workspace: env.get("GITHUB_WORKSPACE").map(Into::into),
-        temp: env.get("RUNNER_TEMP").map(Into::into),
-    }
 }

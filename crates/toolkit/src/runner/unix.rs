@@ -68,7 +68,7 @@ mod tests {
             let mut command = Command::new(std::env::current_exe().unwrap());
             command.args([
                 "--exact",
-                "runner::tests::the_runner_s_variables_become_a_context",
+                "runner::unix::tests::the_runner_s_variables_become_a_context",
                 "--nocapture",
             ]);
             command.env_clear().env(CHILD, "1").envs(variables.iter().copied());

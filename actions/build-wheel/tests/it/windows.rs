@@ -1,0 +1,108 @@
+//! Wheels for Windows, built here by MinGW; their programs are started by Wine.
+
+use std::path::Path;
+use std::process::Command;
+
+use testkit::wheel::Pe;
+
+use crate::support::*;
+
+const TARGET: &str = "x86_64-pc-windows-gnu";
+
+/// A build for Windows, with the standard library of the tests' own compiler.
+fn for_windows(folder: &Path) -> Command {
+    let rustc = testkit::tools::folder().join("rust-cross/bin/rustc");
+    assert!(rustc.is_file(), "run `cargo xtask setup-test-tools`");
+    let mut command = build_wheel(folder);
+    command.env("RUSTC", rustc).args(["--target", TARGET]);
+    command
+}
+
+/// Starts a program of a wheel; gives what it prints.
+fn start(folder: &Path, program: &[u8], arguments: &[&str]) -> String {
+    let path = folder.join("program.exe");
+    std::fs::write(&path, program).unwrap();
+    let wine = testkit::tools::folder().join("wine/bin/wine");
+    assert!(wine.is_file(), "run `cargo xtask setup-test-tools`");
+    let output = Command::new(wine).arg(path).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_program_is_built_tagged_and_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    project(at);
+    succeed(&mut for_windows(at));
+    let report = report(at);
+    assert_eq!(report["filename"], "sample-1.0.0-py3-none-win_amd64.whl");
+    assert_eq!(report["plan"]["target"], "x86_64-pc-windows-gnu");
+    assert_eq!(report["plan"]["linker"], "gcc");
+    assert_eq!(report["floor"], serde_json::Value::Null);
+    assert_eq!(report["smoke"]["result"], "skipped", "nothing here can run it, and nothing says it did");
+    assert!(!report["warnings"].to_string().contains("WIN"), "it needs libraries of Windows alone");
+    let wheel = std::fs::read(at.join("dist/sample-1.0.0-py3-none-win_amd64.whl")).unwrap();
+    let program = build_wheel::repair::member(&wheel, "sample-1.0.0.data/scripts/sample.exe").unwrap();
+    assert_eq!(start(at, &program, &["a", "b"]).trim_end(), "hello 3");
+    let error = fail(for_windows(at).args(["--smoke", "required", "--out-dir", "tried"]), 1);
+    assert!(error.contains("skipped") && error.contains("another system"), "{error}");
+}
+
+/// The import library of Python is made by PyO3: no Python for Windows is needed.
+#[test]
+fn a_module_of_the_stable_abi_is_built_and_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = testkit::tools::workspace().join("tests/consumers/pyo3-abi3");
+    for file in ["Cargo.toml", "Cargo.lock", "pyproject.toml", "src/lib.rs", "README.md", "LICENSE"] {
+        let text = std::fs::read_to_string(project.join(file)).unwrap();
+        write(folder.path(), &[(file, &text)]);
+    }
+    succeed(&mut for_windows(folder.path()));
+    let report = report(folder.path());
+    let name = "sample_abi3-0.1.0-cp310-abi3-win_amd64.whl";
+    assert_eq!((&report["filename"], &report["floor"]), (&name.into(), &serde_json::Value::Null));
+    let wheel = std::fs::read(folder.path().join("dist").join(name)).unwrap();
+    let module = build_wheel::repair::member(&wheel, "sample_abi3/sample_abi3.pyd")
+        .or_else(|| build_wheel::repair::member(&wheel, "sample_abi3.pyd"))
+        .unwrap();
+    let pe = binfmt::pe::PeInfo::read(module.as_slice()).unwrap().unwrap();
+    assert_eq!((pe.arch(), pe.is_dll), (Some("amd64"), true));
+    let python: Vec<&str> = pe.imports.iter().map(|import| import.name.as_str()).collect();
+    let python: Vec<&&str> = python.iter().filter(|name| name.to_lowercase().starts_with("python")).collect();
+    assert_eq!(python, [&"python3.dll"], "the stable ABI, and no version's own library");
+}
+
+/// What a wheel of another build has.
+fn wheel(folder: &Path, tag: &str, pe: &Pe) -> Command {
+    let name = format!("sample-1.0-{tag}.whl");
+    let files = [file("sample/__init__.py", ""), file("sample/core.pyd", pe.bytes())];
+    std::fs::write(folder.join(&name), zip(&members(&files))).unwrap();
+    let mut command = build_wheel(folder);
+    command.args([name.as_str(), "--smoke", "off"]);
+    command
+}
+
+#[test]
+fn binaries_are_compared_with_tag_and_target() {
+    let folder = tempfile::tempdir().unwrap();
+    let imports = |library: &str| Pe { imports: vec![(library.into(), vec!["f".into()])], ..Pe::default() };
+    for (tag, pe, target, expected) in [
+        ("cp312-cp312-win_amd64", Pe { machine: 0x014c, ..Pe::default() }, "", "WIN001"),
+        ("cp312-cp312-win_amd64", imports("VCRUNTIME140D.dll"), "", "WIN002"),
+        ("cp310-abi3-win_amd64", imports("python311.dll"), "", "WIN003"),
+        ("cp310-abi3-win_amd64", Pe::default(), "aarch64-pc-windows-msvc", "the target is `aarch64-pc-windows-msvc`"),
+    ] {
+        let mut command = wheel(folder.path(), tag, &pe);
+        if !target.is_empty() {
+            command.args(["--target", target]);
+        }
+        let error = fail(&mut command, 1);
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
+    // Such a library may come from another package.
+    succeed(wheel(folder.path(), "cp310-abi3-win_amd64", &imports("libstdc++-6.dll")).args(["--graft", "all"]));
+    let warnings = report(folder.path())["warnings"].to_string();
+    assert!(warnings.contains("it needs `libstdc++-6.dll` (WIN004)"), "{warnings}");
+    assert!(warnings.contains("`graft` copies no library: run `delvewheel repair`"), "{warnings}");
+}

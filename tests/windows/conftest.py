@@ -1,0 +1,68 @@
+"""The programs for Windows, built by MinGW and started under Wine."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from under_wine import PROGRAMS, TARGET, Done, Wine
+
+
+def rustc(tools: Path, env: dict[str, str]) -> dict[str, str]:
+    """Variables for a compiler that has the target's standard library."""
+    command = ["rustc", "--print", "target-libdir", "--target", TARGET]
+    own = subprocess.run(command, env=env, capture_output=True, text=True).stdout.strip()
+    if own and Path(own).is_dir():
+        return {}
+    return {"RUSTC": str(tools / "rust-cross/bin/rustc")}
+
+
+@pytest.fixture(scope="session")
+def cross_env(tools: Path, target: Path, clean_env: dict[str, str]) -> dict[str, str]:
+    """The environment of a build for Windows."""
+    wine = tools / "wine/bin/wine"
+    assert wine.is_file(), "run `cargo xtask setup-test-tools`"
+    name = TARGET.upper().replace("-", "_")
+    variables = {
+        "CARGO_TARGET_DIR": str(target),
+        f"CARGO_TARGET_{name}_LINKER": "x86_64-w64-mingw32-gcc",
+        f"CARGO_TARGET_{name}_RUNNER": str(wine),
+        # As .github/build-binaries.sh does.
+        "AWS_LC_SYS_PREBUILT_NASM": "1",
+    }
+    return clean_env | rustc(tools, clean_env) | variables
+
+
+@pytest.fixture(scope="session")
+def wine(
+    root: Path, tools: Path, target: Path, cross_env: dict[str, str], clean_env: dict[str, str]
+) -> Wine:
+    command = ["cargo", "build", "--quiet", "--locked", "--workspace", "--target", TARGET]
+    command += [argument for name in PROGRAMS for argument in ("--bin", name)]
+    done = subprocess.run(command, cwd=root, env=cross_env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return Wine(tools / "wine/bin/wine", target / TARGET / "debug", clean_env)
+
+
+@pytest.fixture(scope="session")
+def native(root: Path, target: Path, clean_env: dict[str, str]) -> Callable[..., Done]:
+    """Starts the same programs, built for this machine."""
+    command = ["cargo", "build", "--quiet", "--locked", "--workspace"]
+    command += [argument for name in PROGRAMS for argument in ("--bin", name)]
+    env = clean_env | {"CARGO_TARGET_DIR": str(target)}
+    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+    def start(name: str, *args: str | Path, cwd: Path, **env: str) -> Done:
+        command = [target / "debug" / name, *args]
+        return subprocess.run(command, cwd=cwd, env=clean_env | env, capture_output=True, text=True)
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def corpus(target: Path) -> Path:
+    """Real distributions, which `cargo xtask setup-test-tools` has downloaded."""
+    folder = target / "corpus"
+    assert any(folder.iterdir()), "run `cargo xtask setup-test-tools`"
+    return folder

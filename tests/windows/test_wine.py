@@ -1,0 +1,109 @@
+"""The programs do under Windows what they do under Linux.
+
+Wine stands in for Windows. What it cannot show is in docs/known-gaps.md.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from package_index import Index
+from under_wine import PROGRAMS, TARGET, Done, Wine
+
+pytestmark = pytest.mark.soak
+
+
+@pytest.fixture
+def sound(corpus: Path, tmp_path: Path) -> Path:
+    """A directory with `dist`, which holds a release."""
+    dist = tmp_path / "project/dist"
+    dist.mkdir(parents=True)
+    files = sorted(corpus.glob("attrs-*"))
+    assert {file.suffix for file in files} == {".whl", ".gz"}, files
+    for file in files:
+        shutil.copy(file, dist)
+    return dist.parent
+
+
+def test_they_start(wine: Wine, tmp_path: Path) -> None:
+    for name in PROGRAMS:
+        done = wine(name, "--version", cwd=tmp_path)
+        assert done.returncode == 0, done
+        assert done.stdout.startswith(f"{name} 0."), done
+
+
+def test_the_report_on_real_files_is_the_same(
+    wine: Wine, native: Callable[..., Done], corpus: Path, tmp_path: Path
+) -> None:
+    """A path, its separators and its line endings must not show in it."""
+    (tmp_path / "dist").symlink_to(corpus)
+    args = ("dist", "--format", "json", "--manifest", "none")
+    expected = native("verify-dist", *args, cwd=tmp_path)
+    found = wine("verify-dist", *args, cwd=tmp_path)
+    assert expected.returncode in (0, 1), expected.stderr
+    assert (found.returncode, found.stdout) == (expected.returncode, expected.stdout), found.stderr
+    assert len(json.loads(found.stdout)["files"]) > 500
+    for file in sorted(corpus.glob("*-win*.whl"))[:20]:
+        args = (f"dist/{file.name}", "--format", "json", "--manifest", "none")
+        expected = native("verify-dist", *args, cwd=tmp_path)
+        # As a user of Windows types it.
+        args = (f"dist\\{file.name}", *args[1:])
+        found = wine("verify-dist", *args, cwd=tmp_path)
+        assert (found.returncode, found.stdout) == (expected.returncode, expected.stdout), file
+
+
+def test_a_runner_of_windows(
+    wine: Wine, native: Callable[..., Done], sound: Path, tmp_path: Path
+) -> None:
+    """Its variables hold drive letters and backslashes; the manifest has the same bytes."""
+    assert native("verify-dist", "dist", cwd=sound).returncode == 0
+    expected = (sound / "dist-manifest.json").read_bytes()
+    (sound / "dist-manifest.json").unlink()
+    temp = tmp_path / "temp"
+    temp.mkdir()
+    outputs, summary = temp / "outputs", temp / "summary"
+    variables = {
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_OUTPUT": Wine.path(outputs),
+        "GITHUB_STEP_SUMMARY": Wine.path(summary),
+        "GITHUB_WORKSPACE": Wine.path(sound),
+        "RUNNER_TEMP": Wine.path(temp),
+        "INPUT_PATHS": Wine.path(sound / "dist"),
+    }
+    # An older report, and long names below the temporary directory.
+    report = temp / ("long-" * 20) / ("name-" * 20) / "report.json"
+    report.parent.mkdir(parents=True)
+    report.write_text("of an earlier run")
+    done = wine("verify-dist", "--report-path", Wine.path(report), cwd=sound, **variables)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (sound / "dist-manifest.json").read_bytes() == expected
+    assert json.loads(report.read_text())["schema"] == 1
+    assert "manifest-sha256" in outputs.read_text()
+    assert summary.read_text()
+
+
+def test_publish_uploads_to_an_index(wine: Wine, index: Index, sound: Path) -> None:
+    assert wine("verify-dist", "dist", cwd=sound).returncode == 0
+    options = ["--manifest", "dist-manifest.json", "--index", index.url]
+    options += ["--allow-insecure-loopback", "true", "--attestations", "off"]
+    states: list[str] = []
+    for _ in range(2):
+        done = wine("publish", "dist\\*", *options, cwd=sound, INPUT_PASSWORD="none-needed")
+        assert done.returncode == 0, done.stdout + done.stderr
+        states.append(json.loads((sound / "publish-report.json").read_text())["result"])
+    assert states == ["published", "unchanged"]
+    assert sorted(index.files()) == sorted(os.listdir(sound / "dist"))
+    for file in (sound / "dist").iterdir():
+        assert (index.folder / file.name).read_bytes() == file.read_bytes()
+
+
+def test_the_portable_tests_pass(root: Path, cross_env: dict[str, str]) -> None:
+    """Those that the job `windows` of test.yml runs."""
+    command = [root / ".github/test-windows.sh", "--target", TARGET]
+    done = subprocess.run(command, cwd=root, env=cross_env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("test result: ok.") >= 5, done.stdout
