@@ -7,7 +7,7 @@ use crate::shell::{Shell, display};
 use crate::tools;
 
 /// The targets of `fuzz/Cargo.toml`.
-const TARGETS: [&str; 8] = ["zip", "tar", "metadata", "record", "names", "elf", "macho", "pe"];
+const TARGETS: [&str; 9] = ["zip", "tar", "metadata", "record", "names", "elf", "macho", "pe", "squashfs"];
 
 /// How long each target runs.
 const SECONDS: u32 = 60;

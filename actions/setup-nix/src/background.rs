@@ -75,7 +75,7 @@ impl Work<'_> {
         while !stop() && start.elapsed().as_secs() < LONGEST {
             let now = database_stamp();
             if packs && now != stamp {
-                match pack(&cache, bin, last, &stop) {
+                match pack(&cache, bin, last, true, &stop) {
                     Ok(packed) => {
                         let _ = writeln!(log, "{} {}", packed.paths, packed.bytes);
                         last = packed.last;
@@ -92,6 +92,7 @@ impl Work<'_> {
         }
         if over() {
             self.clean_up();
+            self.unmount_at_end();
         }
         Ok(())
     }

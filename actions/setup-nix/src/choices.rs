@@ -51,6 +51,18 @@ choice! {
 }
 
 choice! {
+    /// Whether cached images are mounted.
+    pub(crate) enum Mount {
+        /// On GitHub's runners.
+        Auto = "auto",
+        /// On every machine that can.
+        Always = "true",
+        /// On none.
+        Never = "false",
+    }
+}
+
+choice! {
     /// Which cached paths are trusted.
     pub enum CacheTrust {
         /// All.

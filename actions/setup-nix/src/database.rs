@@ -4,7 +4,7 @@
 //!
 //! Schema 10, the only one since Nix 2.0 (Nix, `src/libstore/schema.sql`).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -184,6 +184,43 @@ impl Database {
         }
         transaction.commit()?;
         Ok(new.len())
+    }
+
+    /// Removes the registration of `paths` and of all that refers to them, in one
+    /// transaction; gives all of those.
+    pub fn forget<'a>(
+        &mut self,
+        paths: impl Iterator<Item = &'a StorePath>,
+    ) -> Result<Vec<StorePath>, DatabaseError> {
+        let transaction = self.0.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut gone: BTreeMap<i64, String> = BTreeMap::new();
+        {
+            let mut find = transaction.prepare("select id, path from ValidPaths where path = ?")?;
+            let mut refer = transaction.prepare(
+                "select p.id, p.path from Refs r join ValidPaths p on p.id = r.referrer where r.reference = ?",
+            )?;
+            let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?));
+            let mut todo = Vec::new();
+            for path in paths {
+                todo.extend(find.query_map([path.full()], read)?.collect::<Result<Vec<_>, _>>()?);
+            }
+            while let Some((id, path)) = todo.pop() {
+                if gone.insert(id, path).is_none() {
+                    todo.extend(refer.query_map([id], read)?.collect::<Result<Vec<_>, _>>()?);
+                }
+            }
+            // What refers to a path cannot be removed after it.
+            let mut detach = transaction.prepare("delete from Refs where referrer = ?")?;
+            for id in gone.keys() {
+                detach.execute([id])?;
+            }
+            let mut remove = transaction.prepare("delete from ValidPaths where id = ?")?;
+            for id in gone.keys() {
+                remove.execute([id])?;
+            }
+        }
+        transaction.commit()?;
+        Ok(gone.into_values().filter_map(|path| StorePath::from_full(&path)).collect())
     }
 }
 

@@ -29,6 +29,9 @@ pub enum Error {
     /// Nix's database.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    /// Images that cannot be mounted, or unmounted.
+    #[error("cannot mount the images of the cache: {0}")]
+    Mount(String),
     /// The download.
     #[error("cannot download {url}")]
     Download {
@@ -64,7 +67,7 @@ impl Failure for Error {
             Self::Plan { .. } => Exit::Usage,
             Self::File(error) => error.exit(),
             Self::Process(error) => error.exit(),
-            Self::Database(_) | Self::Download { .. } => Exit::Undetermined,
+            Self::Database(_) | Self::Mount(_) | Self::Download { .. } => Exit::Undetermined,
             Self::Hash { .. } | Self::Tarball { .. } => Exit::Findings,
         }
     }

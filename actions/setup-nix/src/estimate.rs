@@ -11,6 +11,7 @@ use std::fs;
 use serde::{Deserialize, Serialize};
 
 use crate::folder::{Cache, read_text};
+use crate::image::Images;
 use crate::info::{Keys, NarInfo, StorePath, Trust};
 use crate::used::Used;
 
@@ -44,15 +45,21 @@ pub(crate) fn leave(
     wanted: &mut BTreeMap<StorePath, NarInfo>,
     cache: &Cache,
     keys: &Keys,
+    mounted: &HashSet<StorePath>,
 ) -> Option<Estimate> {
     let used = Used::read(cache);
     let rate = measured(cache).unwrap_or(RESTORE);
+    let all: Vec<NarInfo> = wanted.values().filter(|one| one.image().is_some()).cloned().collect();
+    let images = Images::read(cache, &all);
     let cost = |narinfo: &NarInfo| {
         let idle = used.idle(&narinfo.info.path);
-        if idle == 0 || keys.judge(&narinfo.info) != Trust::Signed {
+        if idle == 0 || mounted.contains(&narinfo.info.path) || keys.judge(&narinfo.info) != Trust::Signed {
             return None;
         }
-        let packed = fs::metadata(cache.folder.join(&narinfo.url)).ok()?.len();
+        let packed = match narinfo.image() {
+            Some(_) => images.share(narinfo)?,
+            None => fs::metadata(cache.folder.join(&narinfo.url)).ok()?.len(),
+        };
         let restore = seconds(narinfo.info.nar_size, rate);
         // Laplace's rule of succession: `idle` jobs, none of which used it.
         let chance = 1.0 / (idle as f64 + 2.0);

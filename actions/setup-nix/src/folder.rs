@@ -1,5 +1,5 @@
-//! The cache folder: a standard binary cache (narinfo files and zstd NARs)
-//! that any Nix can read.
+//! The cache folder: a standard binary cache (narinfo files and zstd NARs), in which
+//! large batches of paths are images instead of NARs.
 
 use std::fs::{self, File};
 use std::io;
@@ -20,6 +20,8 @@ const TEXT: u64 = 16 << 20;
 /// The longest narinfo, and the most that all of them measure.
 const NARINFO: u64 = 1 << 20;
 const NARINFOS: u64 = 256 << 20;
+/// The directory of images, in the cache's folder and in layers.
+pub(crate) const IMAGES: &str = "image";
 /// What is not complete yet; a killed run leaves it behind.
 pub(crate) const PART: &str = ".part-";
 
@@ -45,7 +47,9 @@ impl Cache {
 
     /// Makes both folders and `nix-cache-info`.
     pub fn create(&self) -> Result<(), FileError> {
-        for folder in [self.folder.clone(), self.folder.join("nar"), self.state.clone()] {
+        for folder in
+            [self.folder.clone(), self.folder.join("nar"), self.folder.join(IMAGES), self.state.clone()]
+        {
             fs::create_dir_all(&folder).map_err(FileError::new("create", &folder))?;
             // A link that an archive put there would lead what is removed here
             // to another folder.
@@ -82,6 +86,10 @@ impl Cache {
 
     /// All that reads well, and what does not.
     pub fn read(&self) -> Result<(Vec<NarInfo>, Vec<Refused>), FileError> {
+        self.read_within(PATHS)
+    }
+
+    fn read_within(&self, most: usize) -> Result<(Vec<NarInfo>, Vec<Refused>), FileError> {
         let (mut found, mut refused) = (Vec::new(), Vec::new());
         let about = read_text(&self.folder.join("nix-cache-info")).unwrap_or_default();
         if let Some(other) = about.lines().find_map(|line| line.strip_prefix("StoreDir:"))
@@ -102,9 +110,9 @@ impl Cache {
                 continue;
             }
             let name = entry.file_name().to_string_lossy().into_owned();
-            if found.len() + refused.len() >= PATHS || left == 0 {
+            if found.len() + refused.len() >= most || left == 0 {
                 // The others would only take memory: no store has so many.
-                refused.push(Refused::broken(name, format!("the cache has more than {PATHS} paths")));
+                refused.push(Refused::broken(name, format!("the cache has more than {most} paths")));
                 break;
             }
             let parsed = read_at_most(&file, NARINFO.min(left)).map_err(|error| error.to_string());
@@ -172,5 +180,24 @@ impl Refused {
 
     pub(crate) fn broken(name: impl Into<String>, why: impl Into<String>) -> Self {
         Self { broken: true, ..Self::new(name, why) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cache_of_too_many_paths_is_read_up_to_its_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(&folder.path().join("cache"), &folder.path().join("state"));
+        cache.create().unwrap();
+        for n in 0..100 {
+            fs::write(cache.folder.join(format!("{n:032}.narinfo")), "no narinfo").unwrap();
+        }
+        let (found, refused) = cache.read_within(7).unwrap();
+        assert_eq!((found.len(), refused.len()), (0, 8));
+        assert!(refused.last().unwrap().why.contains("more than 7 paths"), "{refused:?}");
+        assert_eq!(cache.read().unwrap().1.len(), 100);
     }
 }

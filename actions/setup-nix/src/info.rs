@@ -116,12 +116,23 @@ fn size(text: &str) -> Result<u64, String> {
 pub struct NarInfo {
     /// What it is about.
     pub info: Info,
-    /// Where the compressed NAR is, relative to the cache.
+    /// Where the compressed NAR is, or the image that holds the path, relative to
+    /// the cache.
     pub url: String,
 }
 
+/// Where an image is, relative to the cache.
+pub(crate) fn image_url(id: &str) -> String {
+    format!("image/{id}.squashfs")
+}
+
 impl NarInfo {
-    /// Reads one; only zstd is used here.
+    /// The id of the image that holds the path, if one does.
+    pub fn image(&self) -> Option<&str> {
+        self.url.strip_prefix("image/")?.strip_suffix(".squashfs")
+    }
+
+    /// Reads one; only NARs compressed by zstd, and images, are used here.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut fields = BTreeMap::new();
         let mut signatures = Vec::new();
@@ -142,11 +153,21 @@ impl NarInfo {
         let hash = field("NarHash")?;
         let url = field("URL")?.to_owned();
         let file = url.strip_prefix("nar/").and_then(|file| file.strip_suffix(".nar.zst"));
-        if !file.is_some_and(|file| file.bytes().all(|c| c.is_ascii_alphanumeric()) && !file.is_empty()) {
-            return Err(format!("expected a URL like `nar/….nar.zst`, found `{url}`"));
-        }
-        if field("Compression")? != "zstd" {
-            return Err("a compression other than zstd".into());
+        let image = url.strip_prefix("image/").and_then(|file| file.strip_suffix(".squashfs"));
+        let named = |file: &str| file.bytes().all(|c| c.is_ascii_alphanumeric()) && !file.is_empty();
+        let hexadecimal =
+            |id: &str| id.len() == 32 && id.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
+        let compression = match (file.is_some_and(named), image.is_some_and(hexadecimal)) {
+            (true, _) => "zstd",
+            (_, true) => "squashfs",
+            _ => {
+                return Err(format!(
+                    "expected a URL like `nar/….nar.zst` or `image/….squashfs`, found `{url}`"
+                ));
+            }
+        };
+        if field("Compression")? != compression {
+            return Err(format!("expected the compression `{compression}`"));
         }
         let references = field("References")?.split_whitespace().map(base).collect::<Result<_, _>>()?;
         let deriver = fields.get("Deriver").filter(|text| **text != "unknown-deriver");
@@ -162,15 +183,17 @@ impl NarInfo {
         Ok(Self { info, url })
     }
 
-    /// As Nix reads it. `file` is digest and size of the compressed NAR.
+    /// As Nix reads it. `file` is digest and size of the compressed NAR, zeros for a
+    /// path in an image.
     pub fn print(&self, file: (Sha256Bytes, u64)) -> String {
         let Info { path, nar_hash, nar_size, deriver, references, signatures, ca } = &self.info;
         let references: Vec<&str> = references.iter().map(StorePath::base).collect();
         let mut out = format!(
-            "StorePath: {}\nURL: {}\nCompression: zstd\nFileHash: sha256:{}\nFileSize: {}\n\
+            "StorePath: {}\nURL: {}\nCompression: {}\nFileHash: sha256:{}\nFileSize: {}\n\
              NarHash: sha256:{}\nNarSize: {nar_size}\nReferences: {}\n",
             path.full(),
             self.url,
+            if self.image().is_some() { "squashfs" } else { "zstd" },
             nix32::encode(&file.0),
             file.1,
             nix32::encode(nar_hash),

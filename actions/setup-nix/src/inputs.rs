@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use pydist::digest::Sha256Bytes;
 use toolkit::{Choice as _, Command, Env, Input, InputErrors, InputKind, Output, Reader, Secret, Spec};
 
-use crate::choices::{CacheMode, CacheTrust, Kvm, Restore, Reuse, Sandbox};
+use crate::choices::{CacheMode, CacheTrust, Kvm, Mount, Restore, Reuse, Sandbox};
 use crate::info::Keys;
 use crate::nix32;
 
@@ -39,6 +39,7 @@ pub static SPEC: Spec = Spec {
         Input::new("cache-folder", InputKind::Path, "The binary cache; by default in the user's cache directory; without one the cache is off."),
         Input::new("cache-trust", InputKind::Choice(CacheTrust::WORDS), "`signed` restores only paths that are signed by a trusted key or content-addressed.").or("all"),
         Input::new("restore", InputKind::Choice(Restore::WORDS), "`needed` leaves signed paths that the last jobs did not use to be substituted, where that is faster to be expected.").or("needed"),
+        Input::new("mount", InputKind::Mode("true", Mount::WORDS), "On Linux, as root or with `sudo -n`, whether large parts of the cache are mounted over the store instead of unpacked: on GitHub's runners, always, or never. With `cache-trust: signed` and with a daemon they are always unpacked.").or("auto"),
         Input::new("max-size", InputKind::Number(0, 1 << 20), "The most that the packed paths may measure in the store, in MB; the least recently used ones leave.").or("8000"),
         Input::new("push-to", InputKind::List, "For `save`: stores, one a line, that what the job built is copied to by `nix copy`: `file://`, `s3://`, `ssh-ng://`. A failure is a warning."),
         Input::new("report-path", InputKind::Path, "Where a JSON report of `install` or `save` goes; none by default."),
@@ -62,6 +63,8 @@ pub static SPEC: Spec = Spec {
         Command::new("pack", "Adds new store paths to the cache directory"),
         Command::new("watch", "Packs for as long as the job runs"),
         Command::new("restore", "Restores as root what `install` asks for (started by it)"),
+        Command::new("mount", "Mounts images as root for `install` (started by it)"),
+        Command::new("unmount", "Takes that back as root (started by `install`, `watch` and `save`)"),
         Command::new("save", "Ends the packer, packs the rest, applies max-size"),
     ],
     foreign_options: &[],
@@ -91,6 +94,7 @@ pub(crate) struct Inputs {
     pub(crate) cache_folder: PathBuf,
     pub(crate) cache_trust: CacheTrust,
     pub(crate) restore: Restore,
+    pub(crate) mount: Mount,
     pub(crate) push_to: Vec<String>,
     pub(crate) report_path: Option<PathBuf>,
     /// Why there is no place for a cache, where there is none.
@@ -174,6 +178,7 @@ impl Inputs {
             push_to,
             cache_trust: reader.choice("cache-trust"),
             restore: reader.choice("restore"),
+            mount: reader.choice("mount"),
             report_path: reader.path("report-path"),
             max_size: reader.number("max-size").unwrap_or_default() * 1_000_000,
             dry_run: reader.flag("dry-run"),

@@ -11,8 +11,9 @@ use pydist::digest::{hex, sha256};
 use serde::{Deserialize, Serialize};
 use toolkit::{Env, FileError, write_atomic};
 
-use crate::folder::{Cache, Refused, read_narinfo, read_text};
-use crate::info::NarInfo;
+use crate::folder::{Cache, IMAGES, Refused, read_narinfo, read_text};
+use crate::image::{self, ImageInfo, Images};
+use crate::info::{NarInfo, image_url};
 use crate::{nar, nix32};
 
 const SCHEMA: u32 = 2;
@@ -55,10 +56,23 @@ struct Layer {
     paths: BTreeSet<String>,
 }
 
-/// Names a path with its content: the 32 digits, and the start of the NAR hash.
+/// The length of a name without an image.
+const PLAIN: usize = 32 + 1 + 16;
+
+/// Names a path with its content: the 32 digits, the start of the NAR hash, and the image
+/// that holds it, if one does.
 fn name(narinfo: &NarInfo) -> String {
     let hash = nix32::encode(&narinfo.info.nar_hash);
-    format!("{}-{}", narinfo.info.path.digits(), &hash[..16])
+    let image = narinfo.image().map(|id| format!("-{id}")).unwrap_or_default();
+    format!("{}-{}{image}", narinfo.info.path.digits(), &hash[..16])
+}
+
+/// Whether anybody may have written it.
+fn is_name(name: &str) -> bool {
+    let mut parts = name.split('-');
+    let mut is = |length| parts.next().is_some_and(|part| is_digits(part, length));
+    let sound = is(32) && is(16);
+    sound && parts.next().is_none_or(|id| is_digits(id, 32)) && parts.next().is_none()
 }
 
 fn is_digits(text: &str, length: usize) -> bool {
@@ -72,10 +86,7 @@ impl Index {
         let sound = |layer: &Layer| {
             is_digits(&layer.id, 32)
                 && layer.tarball.as_ref().is_none_or(|hash| is_digits(hash, 64))
-                && layer.paths.iter().all(|name| {
-                    name.split_once('-')
-                        .is_some_and(|(digits, hash)| is_digits(digits, 32) && is_digits(hash, 16))
-                })
+                && layer.paths.iter().all(|name| is_name(name))
         };
         let fits = index.schema == SCHEMA && index.layers.len() <= LAYERS;
         let fits = fits && index.sha256 == index.digest();
@@ -176,8 +187,10 @@ impl Exchange {
         let before = Index::read(&known).unwrap_or_default();
         let mut rest: BTreeMap<String, &NarInfo> =
             found.iter().map(|narinfo| (name(narinfo), narinfo)).collect();
+        let images = Images::read(cache, found);
         let size = |narinfo: &NarInfo| {
-            fs::symlink_metadata(cache.folder.join(&narinfo.url)).map_or(0, |meta| meta.len())
+            let file = || fs::symlink_metadata(cache.folder.join(&narinfo.url)).map_or(0, |meta| meta.len());
+            images.share(narinfo).unwrap_or_else(file)
         };
         let mut tarball = newest_tarball(cache);
         let mut kept: Vec<Layer> = Vec::new();
@@ -185,7 +198,10 @@ impl Exchange {
             layer.paths.retain(|name| rest.contains_key(name));
             let own_tarball = tarball.is_some() && layer.tarball == tarball;
             let left: u64 = layer.paths.iter().map(|name| size(rest[name])).sum();
-            if own_tarball || (!layer.paths.is_empty() && left * 2 >= layer.bytes) {
+            // What is left of a worn image is packed anew by the next job.
+            let worn = |name: &String| rest[name].image().is_some_and(|id| images.is_worn(id));
+            let enough = left * 2 >= layer.bytes || layer.paths.iter().any(worn);
+            if own_tarball || (!layer.paths.is_empty() && enough) {
                 rest.retain(|name, _| !layer.paths.contains(name));
                 kept.push(layer);
             }
@@ -196,7 +212,9 @@ impl Exchange {
             tarball = None;
         }
         while kept.len() + usize::from(!rest.is_empty() || tarball.is_some()) > LAYERS {
-            let smallest = (0..kept.len()).min_by_key(|n| kept[*n].bytes).unwrap_or(0);
+            // Images are large, and root's once they were mounted.
+            let cost = |layer: &Layer| (layer.paths.iter().any(|name| name.len() > PLAIN), layer.bytes);
+            let smallest = (0..kept.len()).min_by_key(|n| cost(&kept[*n])).unwrap_or(0);
             let layer = kept.remove(smallest);
             rest.extend(
                 layer.paths.into_iter().filter_map(|name| Some((name.clone(), *by_name.get(&name)?))),
@@ -204,6 +222,7 @@ impl Exchange {
             tarball = tarball
                 .or_else(|| layer.tarball.filter(|hash| cache.folder.join(TARBALLS).join(hash).is_file()));
         }
+        rest.retain(|_, narinfo| narinfo.image().is_none_or(|id| image::open(cache, id).is_ok()));
         let mut staged = Staged::default();
         if !rest.is_empty() || tarball.is_some() {
             let layer = self.make(cache, &rest, tarball, &before.damaged)?;
@@ -247,8 +266,15 @@ impl Exchange {
         let mut make = || -> io::Result<()> {
             fs::create_dir_all(to.join("nar"))?;
             fs::create_dir_all(to.join(TARBALLS))?;
+            fs::create_dir_all(to.join(IMAGES))?;
+            for id in image::by_image(paths.values().copied()).keys() {
+                link(Path::new(&image_url(id)))?;
+                link(Path::new(&ImageInfo::url(id)))?;
+            }
             for narinfo in paths.values() {
-                link(Path::new(&narinfo.url))?;
+                if narinfo.image().is_none() {
+                    link(Path::new(&narinfo.url))?;
+                }
                 link(Path::new(&format!("{}.narinfo", narinfo.info.path.digits())))?;
             }
             tarball.iter().try_for_each(|hash| link(&Path::new(TARBALLS).join(hash)))
@@ -270,6 +296,13 @@ fn take(cache: &Cache, layer: &Layer, from: &Path) {
     if !manifest(from).is_ok_and(|found| found == layer.manifest) {
         return;
     }
+    if is_real(&from.join(IMAGES)) {
+        let ids: BTreeSet<&str> = layer.paths.iter().filter_map(|name| name.get(PLAIN + 1..)).collect();
+        for file in ids.iter().flat_map(|id| [image_url(id), ImageInfo::url(id)]) {
+            // Its paths are left out below where it did not come.
+            let _ = carry(&from.join(&file), &cache.folder.join(&file));
+        }
+    }
     if is_real(&from.join("nar")) {
         for name in &layer.paths {
             let file = format!("{}.narinfo", &name[..32]);
@@ -278,7 +311,11 @@ fn take(cache: &Cache, layer: &Layer, from: &Path) {
                 continue;
             };
             // The archive first, then what makes it count.
-            if carry(&from.join(&narinfo.url), &cache.folder.join(&narinfo.url)).is_ok() {
+            let there = match narinfo.image() {
+                Some(_) => has_archive(cache, &narinfo),
+                None => carry(&from.join(&narinfo.url), &cache.folder.join(&narinfo.url)).is_ok(),
+            };
+            if there {
                 let _ = carry(&from.join(&file), &to);
             }
         }
@@ -335,13 +372,22 @@ fn read(file: &Path) -> Option<NarInfo> {
 
 /// Whether `cache` has all of `layer`.
 fn is_whole(cache: &Cache, layer: &Layer) -> bool {
-    let file = |path: PathBuf| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file());
     let has = |name: &String| {
         let narinfo = read(&cache.folder.join(&name[..32]).with_extension("narinfo"));
-        narinfo.is_some_and(|found| self::name(&found) == *name && file(cache.folder.join(found.url)))
+        narinfo.is_some_and(|found| self::name(&found) == *name && has_archive(cache, &found))
     };
     layer.paths.iter().all(has)
-        && layer.tarball.as_ref().is_none_or(|hash| file(cache.folder.join(TARBALLS).join(hash)))
+        && layer.tarball.as_ref().is_none_or(|hash| is_file(&cache.folder.join(TARBALLS).join(hash)))
+}
+
+fn is_file(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file())
+}
+
+/// Whether `cache` has the NAR of `narinfo`, or the image and its hashes.
+fn has_archive(cache: &Cache, narinfo: &NarInfo) -> bool {
+    is_file(&cache.folder.join(&narinfo.url))
+        && narinfo.image().is_none_or(|id| is_file(&cache.folder.join(ImageInfo::url(id))))
 }
 
 /// The tarball that this machine's Nix came from.

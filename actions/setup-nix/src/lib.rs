@@ -13,6 +13,7 @@ mod error;
 mod estimate;
 pub mod fetch;
 pub mod folder;
+mod image;
 pub mod info;
 mod inputs;
 mod install;
@@ -20,6 +21,7 @@ mod job;
 mod key;
 mod layers;
 pub mod machine;
+pub mod mount;
 pub mod nar;
 pub mod nix32;
 pub mod pack;
@@ -32,6 +34,7 @@ mod run;
 mod save;
 mod seen;
 pub mod store;
+mod unpack;
 mod used;
 mod work;
 
@@ -44,6 +47,18 @@ pub use inputs::SPEC;
 
 /// The whole action.
 pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
+    // Started as root, with nothing but what is said here.
+    match invocation.command {
+        Some("mount") => {
+            let text = std::io::read_to_string(std::io::Read::take(std::io::stdin(), mount::REQUEST));
+            let request = serde_json::from_str(&text.unwrap_or_default())
+                .map_err(|error| Error::Mount(format!("expected a request on standard input: {error}")))?;
+            ui.report(serde_json::to_string(&mount::mount(&request, ui)?).unwrap_or_default());
+            return Ok(Exit::Done);
+        }
+        Some("unmount") => return mount::unmount().map(|()| Exit::Done),
+        _ => {}
+    }
     let env = &invocation.env;
     let mut inputs = inputs::Inputs::read(env)?;
     for token in [&inputs.access_tokens, &inputs.github_token].into_iter().flatten() {

@@ -22,11 +22,11 @@ const NAME: u64 = 255;
 /// Longest target of a symbolic link.
 const TARGET: u64 = 4096;
 /// Deepest nesting: a hostile archive must not exhaust the stack.
-const DEPTH: usize = 256;
+pub(crate) const DEPTH: usize = 256;
 
 /// What the store gives every file: modified at 1. The access time lies before
 /// that, so that the first use shows even under `relatime`.
-const TIMES: Timestamps = Timestamps {
+pub(crate) const TIMES: Timestamps = Timestamps {
     last_access: Timespec { tv_sec: 0, tv_nsec: 0 },
     last_modification: Timespec { tv_sec: 1, tv_nsec: 0 },
 };
@@ -42,6 +42,11 @@ impl<T> Hashing<T> {
     /// Around a reader or a writer.
     pub fn new(inner: T) -> Self {
         Self { inner, hasher: Sha256::new(), size: 0 }
+    }
+
+    /// How many bytes went through.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
     }
 
     /// What is inside, the digest, and how many bytes went through.
@@ -262,7 +267,8 @@ pub fn dump<W: Write>(path: &Path, to: W) -> io::Result<(W, Sha256Bytes, u64)> {
     Ok(out.into_inner().map_err(io::IntoInnerError::into_error)?.finish())
 }
 
-fn string(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+/// Writes a word of an archive.
+pub(crate) fn string(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     out.write_all(&(bytes.len() as u64).to_le_bytes())?;
     out.write_all(bytes)?;
     out.write_all(&[0; 8][..(8 - bytes.len() % 8) % 8])

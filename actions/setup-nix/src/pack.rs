@@ -7,20 +7,25 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use pydist::digest::{hex, sha256};
+use pydist::digest::{Sha256Bytes, hex, sha256};
 use serde::Serialize;
 use toolkit::FileError;
 
 use crate::database::{Database, Registered};
 use crate::error::Error;
-use crate::folder::{Cache, PART, Refused, read_narinfo, read_text};
+use crate::folder::{Cache, IMAGES, PART, Refused, read_narinfo, read_text};
+use crate::image::{self, ImageInfo, Images};
 use crate::info::{Info, NarInfo, StorePath};
+use crate::mount;
 use crate::nar::{self, Hashing};
 use crate::nix32;
 use crate::parallel::parallel;
 use crate::seen::{roots, within_store};
 use crate::used::{Used, keeps_access_times};
 
+/// While a job runs, batches larger than the first are not packed before they have grown
+/// to the second, or the job ends: many small ones would never become an image.
+const WAITS: std::ops::Range<u64> = 16 << 20..256 << 20;
 /// Beyond this level the time grows faster than the gain.
 const LEVEL: i32 = 3;
 
@@ -47,11 +52,13 @@ pub struct Packed {
 
 /// Adds every path registered after `since` that `cache` lacks, apart from those
 /// that only Nix itself needs: they come with its tarball. One pass at a time;
-/// `stop` ends it between two paths.
+/// `stop` ends it between two paths. With `waits`, a batch that may still grow is left
+/// to a later pass.
 pub fn pack(
     cache: &Cache,
     bin: &Path,
     since: i64,
+    waits: bool,
     stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<Packed, Error> {
     cache.create()?;
@@ -65,12 +72,14 @@ pub fn pack(
     let mut packed = Packed { last: registered.last().map_or(since, |row| row.id), ..Packed::default() };
     let rows: Vec<Info> = registered.into_iter().map(|row| row.info).collect();
     let own = only_of_nix(&rows, &nix_paths(bin));
+    // Images of which less than half is in use are left behind, once for each job.
+    let images = if since == 0 { Images::read(cache, &cache.read()?.0) } else { Images::default() };
     let mut new: Vec<Info> = Vec::new();
     for row in rows {
         if own.contains(&row.path) {
             continue;
         }
-        if packed_already(cache, &row) {
+        if packed_already(cache, &row, &images) {
             packed.present += 1;
         } else {
             new.push(row);
@@ -79,8 +88,34 @@ pub fn pack(
     if new.is_empty() {
         return Ok(packed);
     }
+    let bytes: u64 = new.iter().map(|row| row.nar_size).sum();
+    if waits && WAITS.contains(&bytes) {
+        return Ok(Packed { last: since, ..packed });
+    }
+    // Images can be mounted on Linux alone.
+    if bytes >= image::WORTH && cfg!(target_os = "linux") {
+        pack_images(cache, new, &mut packed, stop)?;
+    } else {
+        pack_nars(cache, new, &mut packed, stop);
+    }
+    Ok(packed)
+}
+
+impl Packed {
+    fn add(&mut self, info: &Info) {
+        self.paths += 1;
+        self.bytes += info.nar_size;
+        self.names.push((info.path.base().to_owned(), info.nar_size));
+    }
+
+    fn refuse(&mut self, info: &Info, error: &io::Error) {
+        self.refused.push(Refused::new(info.path.base(), error.to_string()));
+    }
+}
+
+fn pack_nars(cache: &Cache, mut new: Vec<Info>, packed: &mut Packed, stop: &(dyn Fn() -> bool + Sync)) {
     new.sort_by_key(|row| std::cmp::Reverse(row.nar_size));
-    let done = Mutex::new(&mut packed);
+    let done = Mutex::new(packed);
     parallel(new.len(), |n| {
         if stop() {
             return;
@@ -88,17 +123,37 @@ pub fn pack(
         let result = pack_one(cache, &new[n]);
         let mut packed = done.lock().unwrap_or_else(PoisonError::into_inner);
         match result {
-            Ok(()) => {
-                packed.paths += 1;
-                packed.bytes += new[n].nar_size;
-                packed.names.push((new[n].path.base().to_owned(), new[n].nar_size));
-            }
-            Err(error) => {
-                packed.refused.push(Refused::new(new[n].path.base(), error.to_string()));
-            }
+            Ok(()) => packed.add(&new[n]),
+            Err(error) => packed.refuse(&new[n], &error),
         }
     });
-    Ok(packed)
+}
+
+/// An image for every core, then the narinfos that make its paths count.
+fn pack_images(
+    cache: &Cache,
+    new: Vec<Info>,
+    packed: &mut Packed,
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Result<(), Error> {
+    let parts = image::divide(new);
+    for made in parallel(parts.len(), |n| image::make(cache, &parts[n], stop)) {
+        let (narinfos, failed) = match made {
+            Ok(made) => made,
+            Err(_) if stop() => continue,
+            Err(error) => return Err(FileError::new("write", &cache.folder.join(IMAGES))(error).into()),
+        };
+        for (info, error) in &failed {
+            packed.refuse(info, error);
+        }
+        for narinfo in narinfos {
+            match write_narinfo(cache, &narinfo, ([0; 32], 0)) {
+                Ok(()) => packed.add(&narinfo.info),
+                Err(error) => packed.refuse(&narinfo.info, &error),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Whether all that `rows` refer to is among them or in the cache.
@@ -110,10 +165,12 @@ fn is_closed(cache: &Cache, rows: &[Registered]) -> bool {
 
 /// Whether the cache has `row` with this content: an unsigned path can have been
 /// built with another one elsewhere.
-fn packed_already(cache: &Cache, row: &Info) -> bool {
+fn packed_already(cache: &Cache, row: &Info, images: &Images) -> bool {
     let text = read_narinfo(&cache.narinfo(&row.path)).unwrap_or_default();
     NarInfo::parse(&text).is_ok_and(|found| {
-        let there = fs::symlink_metadata(cache.folder.join(&found.url)).is_ok_and(|meta| meta.is_file());
+        let there = !found.image().is_some_and(|id| images.is_worn(id));
+        let there =
+            there && fs::symlink_metadata(cache.folder.join(&found.url)).is_ok_and(|meta| meta.is_file());
         there && found.info.path == row.path && found.info.nar_hash == row.nar_hash
     })
 }
@@ -134,14 +191,11 @@ fn pack_one(cache: &Cache, info: &Info) -> io::Result<()> {
     let url = format!("nar/{}.nar.zst", nix32::encode(&info.nar_hash));
     fs::set_permissions(part.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
     part.persist(cache.folder.join(&url)).map_err(|error| error.error)?;
-    let text = NarInfo { info: info.clone(), url }.print((file_hash, file_size));
-    // Not synced: what a crash of the machine leaves half-written is refused, and
-    // thousands of syncs take minutes.
-    let mut part = tempfile::Builder::new().prefix(PART).tempfile_in(&cache.folder)?;
-    io::Write::write_all(&mut part, text.as_bytes())?;
-    fs::set_permissions(part.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
-    part.persist(cache.narinfo(&info.path)).map_err(|error| error.error)?;
-    Ok(())
+    write_narinfo(cache, &NarInfo { info: info.clone(), url }, (file_hash, file_size))
+}
+
+fn write_narinfo(cache: &Cache, narinfo: &NarInfo, file: (Sha256Bytes, u64)) -> io::Result<()> {
+    image::write(&cache.folder, &cache.narinfo(&narinfo.info.path), narinfo.print(file).as_bytes())
 }
 
 /// The store path that the Nix in use lives in, where it lives in one.
@@ -206,13 +260,17 @@ pub fn prune(cache: &Cache, max_size: u64, now: u64) -> Result<Pruned, Error> {
     let now = old.last().map_or(now, |last| now.max(last.saturating_add(1)));
     let seen = seen_in_use(cache);
     // Without access times, and with nobody who looked, all may be in use.
-    let observed = keeps_access_times() || cache.state.join(SEEN).exists();
+    let watched = cache.state.join(SEEN).exists();
+    let observed = keeps_access_times() || watched;
+    // A mounted image keeps no access times.
+    let mounted = mount::names();
     let mut used: BTreeMap<StorePath, u64> = BTreeMap::new();
     for narinfo in &found {
         let path = &narinfo.info.path;
         let before = old.get(path);
         // New here, seen in use, or opened since the restore set its times back.
-        let in_use = before.is_none() || seen.contains(path) || !observed || touched(&path.path());
+        let read = || if mounted.contains(path) { !watched } else { touched(&path.path()) };
+        let in_use = before.is_none() || seen.contains(path) || !observed || read();
         let time = if in_use { now } else { before.unwrap_or_default() };
         used.insert(path.clone(), time);
     }
@@ -244,6 +302,7 @@ pub fn prune(cache: &Cache, max_size: u64, now: u64) -> Result<Pruned, Error> {
             pruned.dropped.push(path.base().to_owned());
         } else {
             nars.insert(narinfo.url.clone());
+            nars.extend(narinfo.image().map(ImageInfo::url));
         }
     }
     Used::write(
@@ -255,12 +314,14 @@ pub fn prune(cache: &Cache, max_size: u64, now: u64) -> Result<Pruned, Error> {
             remove(&entry.path())?;
         }
     }
-    let folder = cache.folder.join("nar");
-    for entry in fs::read_dir(&folder).map_err(FileError::new("read", &folder))?.flatten() {
-        if nars.contains(&format!("nar/{}", entry.file_name().to_string_lossy())) {
-            pruned.packed_bytes += entry.metadata().map_or(0, |meta| meta.len());
-        } else {
-            remove(&entry.path())?;
+    for name in ["nar", IMAGES] {
+        let folder = cache.folder.join(name);
+        for entry in fs::read_dir(&folder).map_err(FileError::new("read", &folder))?.flatten() {
+            if nars.contains(&format!("{name}/{}", entry.file_name().to_string_lossy())) {
+                pruned.packed_bytes += entry.metadata().map_or(0, |meta| meta.len());
+            } else {
+                remove(&entry.path())?;
+            }
         }
     }
     pruned.paths = found.len() - pruned.dropped.len();

@@ -6,7 +6,7 @@ use pydist::digest::hex;
 use serde::Serialize;
 use toolkit::Cmd;
 
-use crate::choices::{CacheMode, Kvm, Reuse};
+use crate::choices::{CacheMode, CacheTrust, Kvm, Mount, Reuse};
 use crate::conf;
 use crate::error::Error;
 use crate::inputs::Inputs;
@@ -32,6 +32,8 @@ pub struct Plan {
     pub cache: CacheMode,
     /// Whether paths are put into a store that belongs to root, by `sudo -n`.
     pub restore_as_root: bool,
+    /// Whether images of the cache are mounted over the store.
+    pub mount: bool,
     /// Why the cache is off, where that was not asked for.
     pub cache_why: Option<String>,
     /// The binary cache.
@@ -102,6 +104,7 @@ pub(crate) fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, Erro
         kvm: (kvm && machine.closed_kvm && (machine.root || machine.sudo)).then(|| open_kvm(machine)),
         cache,
         restore_as_root,
+        mount: cache != CacheMode::Off && mounts(inputs, machine, restore_as_root),
         cache_why: (!usable && inputs.cache != CacheMode::Off).then(|| match &inputs.no_cache {
             Some(why) => why.clone(),
             None if machine.elsewhere.is_some() => {
@@ -116,6 +119,20 @@ pub(crate) fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, Erro
         restore_keys: vec![format!("{key}-"), stem],
         key,
     })
+}
+
+/// Whether images are mounted. A daemon may live in a mount namespace of its own, or be
+/// about to get a store that belongs to root; and an image that no key signed reaches the
+/// kernel's parser.
+fn mounts(inputs: &Inputs, machine: &MachineState, restore_as_root: bool) -> bool {
+    let asked = match inputs.mount {
+        Mount::Auto => machine.hosted,
+        Mount::Always => true,
+        Mount::Never => false,
+    };
+    let able = machine.system.ends_with("linux") && (machine.root || machine.sudo);
+    let daemon = inputs.daemon || machine.daemon || restore_as_root;
+    asked && able && !daemon && inputs.cache_trust == CacheTrust::All
 }
 
 /// What `daemon: true` takes here.

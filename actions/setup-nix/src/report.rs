@@ -126,7 +126,7 @@ pub(crate) fn installed(outcome: &Outcome<'_>, target: &Target<'_>) -> Result<()
         Ok(restored) => format!(
             "{} paths restored ({}), {} were there, {} left out",
             restored.paths,
-            megabytes(restored.bytes),
+            size(restored),
             restored.present,
             restored.refused.len()
         ),
@@ -210,6 +210,14 @@ pub(crate) fn installed(outcome: &Outcome<'_>, target: &Target<'_>) -> Result<()
         outcome.bin.display()
     ));
     Ok(())
+}
+
+fn size(restored: &Restored) -> String {
+    let bytes = megabytes(restored.bytes);
+    match restored.images {
+        0 => bytes,
+        images => format!("{bytes}; {} of them mounted, from {images} images", restored.mounted),
+    }
 }
 
 fn told(left: &Estimate) -> String {

@@ -1,29 +1,22 @@
 //! From the cache folder into the store.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::{self, File};
-use std::io;
-use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::fs;
 
-use pydist::digest::sha256_reader;
 use serde::{Deserialize, Serialize};
 
 use crate::choices::{CacheTrust, Restore};
 use crate::database::Database;
 use crate::error::Error;
 use crate::estimate::{self, Estimate};
-use crate::folder::{Cache, Refused, open_regular};
-use crate::info::{Content, Info, Keys, NarInfo, STORE, StorePath, Trust, content};
+use crate::folder::{Cache, Refused};
+use crate::image::{self, ImageInfo};
+use crate::info::{Content, Info, Keys, NarInfo, STORE, StorePath, Trust, content, image_url};
+use crate::mount::{Mounted, Request, WantedImage};
 use crate::nar;
-use crate::parallel::parallel;
-use crate::store::{Staging, hold_garbage_collection, is_being_made, place};
+use crate::store::{Staging, hold_garbage_collection};
+use crate::unpack::unpack_all;
 
-/// Compressed with more than 8 MiB of history, a NAR is none of ours and could
-/// take any amount of memory.
-const WINDOW: u32 = 23;
 /// The most that a byte of zstd unpacks to: a block of 128 KiB of one byte takes four
 /// (RFC 8878, section 3.1.1.2).
 const RATIO: u64 = 32 << 10;
@@ -39,6 +32,9 @@ pub struct Rules<'a> {
     pub restore: Restore,
 }
 
+/// Mounts images; the commands that need root are its own.
+pub type Mounter<'a> = &'a dyn Fn(&Request) -> Result<Mounted, Error>;
+
 /// What a restore did.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Restored {
@@ -46,6 +42,15 @@ pub struct Restored {
     pub paths: usize,
     /// Their size as Nix counts it.
     pub bytes: u64,
+    /// Of those, the ones that are read from mounted images.
+    #[serde(default)]
+    pub mounted: usize,
+    /// How many images are mounted.
+    #[serde(default)]
+    pub images: usize,
+    /// Why no image is mounted, where one was to be.
+    #[serde(default)]
+    pub not_mounted: Option<String>,
     /// Valid before.
     pub present: usize,
     /// Left to be substituted.
@@ -57,8 +62,12 @@ pub struct Restored {
 /// Puts every path of `cache` that can be trusted and is whole into the store;
 /// registers them last, all at once, with their signatures and content addresses.
 /// What cannot be restored is left out, with all that refers to it. No garbage is
-/// collected meanwhile.
-pub fn restore(cache: &Cache, rules: Rules<'_>) -> Result<Restored, Error> {
+/// collected meanwhile. With `ask_to_mount`, images are mounted instead of unpacked.
+pub fn restore(
+    cache: &Cache,
+    rules: Rules<'_>,
+    ask_to_mount: Option<Mounter<'_>>,
+) -> Result<Restored, Error> {
     let (found, refused) = cache.read()?;
     let mut restored = Restored { refused, ..Restored::default() };
     if found.is_empty() {
@@ -77,14 +86,16 @@ pub fn restore(cache: &Cache, rules: Rules<'_>) -> Result<Restored, Error> {
             wanted.insert(narinfo.info.path.clone(), narinfo);
         }
     }
-    restored.refused.extend(bound(&mut wanted, cache));
+    restored.refused.extend(close(&mut wanted, &valid));
+    let mounted = ask_to_mount.map_or_else(HashSet::new, |ask| mount(cache, &wanted, ask, &mut restored));
+    restored.refused.extend(bound(&mut wanted, cache, &mounted));
     restored.refused.extend(close(&mut wanted, &valid));
     if rules.restore == Restore::Needed {
-        restored.left = estimate::leave(&mut wanted, cache, rules.keys);
+        restored.left = estimate::leave(&mut wanted, cache, rules.keys, &mounted);
     }
 
     let staging = Staging::new()?;
-    for (path, failure) in unpack_all(cache, &staging, &wanted, &mut database) {
+    for (path, failure) in unpack_all(cache, &staging, &wanted, &mounted, &mut database) {
         wanted.remove(&path);
         if let Some(refused) = failure {
             restored.refused.push(refused);
@@ -95,7 +106,7 @@ pub fn restore(cache: &Cache, rules: Rules<'_>) -> Result<Restored, Error> {
     }
     let whole: Vec<StorePath> = wanted.keys().cloned().collect();
     restored.refused.extend(close(&mut wanted, &valid));
-    for path in whole.iter().filter(|path| !wanted.contains_key(*path)) {
+    for path in whole.iter().chain(&mounted).filter(|path| !wanted.contains_key(*path)) {
         // Complete, yet nothing may refer to what is missing.
         let _ = nar::remove(&path.path());
     }
@@ -105,12 +116,54 @@ pub fn restore(cache: &Cache, rules: Rules<'_>) -> Result<Restored, Error> {
     }
     database.register(&rows)?;
     // These were just read; that is no use of theirs.
-    for row in rows.iter().filter(|row| row.path.is_derivation()) {
+    for row in rows.iter().filter(|row| row.path.is_derivation() && !mounted.contains(&row.path)) {
         let _ = nar::canonicalise(&row.path.path());
     }
     restored.paths = rows.len();
     restored.bytes = rows.iter().map(|row| row.nar_size).sum();
+    restored.mounted = rows.iter().filter(|row| mounted.contains(&row.path)).count();
     Ok(restored)
+}
+
+/// Mounts the images that hold paths of `wanted`; gives the paths that are then there. A
+/// damaged image is rejected; what else fails leaves all to be unpacked.
+fn mount(
+    cache: &Cache,
+    wanted: &BTreeMap<StorePath, NarInfo>,
+    ask: Mounter<'_>,
+    restored: &mut Restored,
+) -> HashSet<StorePath> {
+    let own = rustix::process::geteuid().as_raw();
+    let mut request = Request::default();
+    for (id, paths) in image::by_image(wanted.values()) {
+        let names = paths.iter().map(|narinfo| narinfo.info.path.base().to_owned());
+        match ImageInfo::read(cache, id) {
+            // Another user could not collect its paths.
+            Ok(about) if about.uid != own => {}
+            Ok(about) => request.images.push(WantedImage {
+                file: cache.folder.join(image_url(id)),
+                id: id.to_owned(),
+                about,
+                names: names.collect(),
+            }),
+            // Whether its paths are whole is seen when they are unpacked.
+            Err(why) => restored.not_mounted = Some(why),
+        }
+    }
+    if request.images.is_empty() {
+        return HashSet::new();
+    }
+    match ask(&request) {
+        Ok(mounted) => {
+            restored.images = mounted.images;
+            restored.not_mounted = mounted.rejected.or(restored.not_mounted.take());
+            mounted.names.iter().filter_map(|name| StorePath::from_base(name)).collect()
+        }
+        Err(error) => {
+            restored.not_mounted = Some(toolkit::error_chain(&error));
+            HashSet::new()
+        }
+    }
 }
 
 /// Whether what the narinfo says may enter the store.
@@ -159,11 +212,16 @@ fn close(wanted: &mut BTreeMap<StorePath, NarInfo>, valid: &HashSet<StorePath>) 
 
 /// Removes from `wanted` what cannot be as large as it promises, and the largest paths
 /// that the disk has no room for: they would fill it before they fail.
-fn bound(wanted: &mut BTreeMap<StorePath, NarInfo>, cache: &Cache) -> Vec<Refused> {
+fn bound(
+    wanted: &mut BTreeMap<StorePath, NarInfo>,
+    cache: &Cache,
+    mounted: &HashSet<StorePath>,
+) -> Vec<Refused> {
     let mut refused = Vec::new();
     let mut room = rustix::fs::statvfs(STORE).map_or(u64::MAX, |fs| fs.f_bavail.saturating_mul(fs.f_frsize));
+    let rest = wanted.iter().filter(|(path, _)| !mounted.contains(*path));
     let mut order: Vec<(u64, StorePath)> =
-        wanted.iter().map(|(path, narinfo)| (narinfo.info.nar_size, path.clone())).collect();
+        rest.map(|(path, narinfo)| (narinfo.info.nar_size, path.clone())).collect();
     order.sort_unstable();
     for (size, path) in order {
         let file = fs::symlink_metadata(cache.folder.join(&wanted[&path].url)).map_or(0, |meta| meta.len());
@@ -179,89 +237,6 @@ fn bound(wanted: &mut BTreeMap<StorePath, NarInfo>, cache: &Cache) -> Vec<Refuse
         wanted.remove(&path);
     }
     refused
-}
-
-/// Unpacks all of `wanted` with every core, the largest first; gives those
-/// that failed, and why, and with no reason those that became valid meanwhile.
-fn unpack_all(
-    cache: &Cache,
-    staging: &Staging,
-    wanted: &BTreeMap<StorePath, NarInfo>,
-    database: &mut Database,
-) -> Vec<(StorePath, Option<Refused>)> {
-    let database = Mutex::new(database);
-    let valid = |path: &StorePath| {
-        let database = database.lock().unwrap_or_else(PoisonError::into_inner);
-        database.is_valid(path).map_err(|error| io::Error::new(io::ErrorKind::ResourceBusy, error))
-    };
-    let mut queue: Vec<&NarInfo> = wanted.values().collect();
-    queue.sort_by_key(|narinfo| std::cmp::Reverse(narinfo.info.nar_size));
-    let failed = Mutex::new(Vec::new());
-    let full = AtomicBool::new(false);
-    parallel(queue.len(), |n| {
-        let narinfo = queue[n];
-        let path = &narinfo.info.path;
-        let result = if full.load(Ordering::Relaxed) {
-            Err(io::Error::new(io::ErrorKind::StorageFull, "the disk is full"))
-        } else {
-            unpack_one(cache, staging, narinfo)
-                .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", narinfo.url)))
-        };
-        // Another process may have built or substituted it since.
-        let result = result.and_then(|from| {
-            if is_being_made(path) {
-                return Err(io::Error::new(io::ErrorKind::ResourceBusy, "a Nix process makes it now"));
-            }
-            let place_it = fs::symlink_metadata(path.path()).is_err() || !valid(path)?;
-            if place_it {
-                place(&from, path)?;
-            }
-            Ok(place_it)
-        });
-        if let Ok(false) = result {
-            failed.lock().unwrap_or_else(PoisonError::into_inner).push((path.clone(), None));
-        }
-        if let Err(error) = result {
-            use io::ErrorKind::{InvalidData, Other, StorageFull, UnexpectedEof};
-            full.fetch_or(error.kind() == StorageFull, Ordering::Relaxed);
-            // The decoder's own errors are of kind `Other`. What fails on the
-            // store's side says nothing about the cache.
-            let broken = matches!(error.kind(), InvalidData | Other | UnexpectedEof);
-            let refused = Refused { broken, ..Refused::new(path.base(), error.to_string()) };
-            // Frees its space at once.
-            let _ = nar::remove(&staging.path().join(path.base()));
-            failed.lock().unwrap_or_else(PoisonError::into_inner).push((path.clone(), Some(refused)));
-        }
-    });
-    failed.into_inner().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Unpacks one and compares it; gives where it is.
-fn unpack_one(cache: &Cache, staging: &Staging, narinfo: &NarInfo) -> io::Result<PathBuf> {
-    let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
-    let info = &narinfo.info;
-    let to = staging.path().join(info.path.base());
-    let missing = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => io::Error::new(io::ErrorKind::InvalidData, error),
-        _ => error,
-    };
-    let file = open_regular(&cache.folder.join(&narinfo.url)).map_err(missing)?;
-    // One byte more than promised is enough to know that it is too long.
-    let mut decoder = zstd::Decoder::new(file)?;
-    decoder.window_log_max(WINDOW)?;
-    let decoder = io::Read::take(decoder, info.nar_size + 1);
-    let (hash, size) = nar::unpack(decoder, info.nar_size, &to)?;
-    if (hash, size) != (info.nar_hash, info.nar_size) {
-        return Err(wrong("its NAR has not the hash that its narinfo promises"));
-    }
-    if let Ok(Some(Content::File(expected))) = content(info) {
-        let found = fs::symlink_metadata(&to)?.is_file().then(|| File::open(&to).and_then(sha256_reader));
-        if found.transpose()?.is_none_or(|(found, _)| found != expected) {
-            return Err(wrong("its content address is of another content"));
-        }
-        nar::canonicalise(&to)?;
-    }
-    Ok(to)
 }
 
 #[cfg(test)]

@@ -17,13 +17,14 @@ use crate::inputs::STATE;
 use crate::install::{self, Installed};
 use crate::layers::{Exchange, TARBALLS};
 use crate::machine::Access;
+use crate::mount::{Left, Request};
 use crate::pack::set_name;
 use crate::plan::Source;
 use crate::privileged::{DAEMON_CONF, ourselves_as_root};
 use crate::report::Outcome;
-use crate::restore::{Restored, Rules, restore};
+use crate::restore::{Mounter, Restored, Rules, restore};
 use crate::work::{FIRST, KVM, Phases, RESTORED_SET, Work};
-use crate::{advisories, conf, fetch, layers, nar, nix32, report};
+use crate::{advisories, conf, fetch, layers, mount, nar, nix32, report};
 
 /// The longest that a command for root takes.
 const MINUTES: Duration = Duration::from_secs(300);
@@ -105,7 +106,10 @@ impl Work<'_> {
         self.open_kvm();
         if self.env.get("GITHUB_ACTIONS").is_none() {
             self.report_shell_setup(&bin);
-        } else if self.plan.cache == CacheMode::ReadWrite || tokens.is_some() {
+        } else if self.plan.cache == CacheMode::ReadWrite
+            || tokens.is_some()
+            || mount::left() != Left::Nothing
+        {
             self.start_packer(&bin);
         }
         Ok(())
@@ -247,8 +251,21 @@ impl Work<'_> {
             let set = set_name(found.iter().map(|narinfo| &narinfo.info));
             write_atomic(&cache.state.join(RESTORED_SET), set.as_bytes())?;
             let start = Instant::now();
-            let restored =
-                if self.plan.restore_as_root { self.ask_root()? } else { restore(&cache, self.rules())? };
+            if mount::left() == Left::Remains {
+                self.unmount()?;
+            }
+            let restored = if self.plan.restore_as_root {
+                self.ask_root()?
+            } else {
+                let mounter = |request: &Request| self.mount(request);
+                restore(&cache, self.rules(), self.plan.mount.then_some(&mounter as Mounter<'_>))?
+            };
+            if restored.images > 0 {
+                mount::mark_registered()?;
+            }
+            if let Some(why) = &restored.not_mounted {
+                self.ui.info(format!("unpacked instead of mounted: {why}"));
+            }
             if self.plan.cache == CacheMode::ReadWrite {
                 cache.forget(&restored.refused);
                 layers::forget(&cache, &restored.refused)?;
@@ -285,7 +302,7 @@ impl Work<'_> {
 
     /// The part of root in that.
     pub(crate) fn restore_as_root(&self) -> Result<(), Error> {
-        let restored = restore(&self.cache(), self.rules())?;
+        let restored = restore(&self.cache(), self.rules(), None)?;
         self.ui.report(serde_json::to_string(&restored).unwrap_or_default());
         Ok(())
     }

@@ -24,7 +24,7 @@ impl Work<'_> {
             return Ok(());
         }
         let start = Instant::now();
-        let packed = pack(&self.cache(), &self.found()?.bin, 0, &interrupted)?;
+        let packed = pack(&self.cache(), &self.found()?.bin, 0, false, &interrupted)?;
         report::packed(&packed, start.elapsed(), self.ui);
         Ok(())
     }
@@ -52,6 +52,12 @@ impl Work<'_> {
     /// Ends the packer, packs the rest, applies the bound. Never an error: the
     /// job has done its work.
     pub(crate) fn save(&self) -> Result<(), Error> {
+        let saved = self.save_all();
+        self.unmount_at_end();
+        saved
+    }
+
+    fn save_all(&self) -> Result<(), Error> {
         let mut phases = Phases::default();
         let cache = self.cache();
         // The packer would clean up after the job, which this does.
@@ -72,7 +78,7 @@ impl Work<'_> {
                 // From where the background packer ended.
                 let last = fs::read_to_string(cache.state.join(LAST)).unwrap_or_default();
                 let since = last.trim().parse().unwrap_or(0);
-                let packed = pack(&cache, &found.bin, since, &interrupted)?;
+                let packed = pack(&cache, &found.bin, since, false, &interrupted)?;
                 let bytes = packed.bytes;
                 Ok((packed, bytes))
             })?;

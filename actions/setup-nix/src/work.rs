@@ -5,17 +5,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use toolkit::{Env, OutputMode, Ui, error_chain};
+use toolkit::{Cmd, Env, FileError, OutputMode, Ui, error_chain};
 
-use crate::conf;
+use crate::database::{self, Database};
 use crate::error::Error;
 use crate::folder::Cache;
 use crate::inputs::Inputs;
 use crate::machine::{FoundNix, MachineState};
+use crate::mount::{self, Left, Mounted, Request};
 use crate::plan::Plan;
-use crate::privileged::close_kvm;
+use crate::privileged::{close_kvm, ourselves_as_root};
 use crate::report::{Phase, Target};
-use crate::store::Store;
+use crate::store::{Store, hold_garbage_collection};
+use crate::{conf, nar};
+
+/// The longest that a command for root takes.
+const MINUTES: Duration = Duration::from_secs(300);
 
 /// Files of the job's own directory: what the background packer did; the set of
 /// paths that was restored; the last registration before the job's own; the last one
@@ -58,6 +63,53 @@ impl Work<'_> {
             message: "there is no Nix on this machine".into(),
             hint: "run `setup-nix install` first".into(),
         })
+    }
+
+    /// Mounts what a restore asks for, as root.
+    pub(crate) fn mount(&self, request: &Request) -> Result<Mounted, Error> {
+        if self.machine.root {
+            return mount::mount(request, self.ui);
+        }
+        let request = serde_json::to_vec(request).unwrap_or_default();
+        let done = self.as_root("mount")?.stdin(request).run(self.ui, OutputMode::Quiet, MINUTES)?;
+        serde_json::from_str(done.stdout.trim())
+            .map_err(|error| Error::Mount(format!("cannot read what `setup-nix mount` prints: {error}")))
+    }
+
+    /// Takes back what is mounted: its registration, what was built on it, the mounts.
+    pub(crate) fn unmount(&self) -> Result<(), Error> {
+        let names = mount::names();
+        let mut built = Vec::new();
+        if Path::new(database::FOLDER).join("db.sqlite").exists() {
+            let _held = hold_garbage_collection()?;
+            built = Database::open(true)?.forget(names.iter())?;
+        }
+        if self.machine.root {
+            mount::unmount()?;
+        } else {
+            self.as_root("unmount")?.run(self.ui, OutputMode::Quiet, MINUTES)?;
+        }
+        for path in built.iter().filter(|path| !names.contains(*path)) {
+            nar::remove(&path.path()).map_err(FileError::new("remove", &path.path()))?;
+        }
+        Ok(())
+    }
+
+    /// The same at the end of a job, on a machine that outlives it.
+    pub(crate) fn unmount_at_end(&self) {
+        if self.machine.hosted || mount::left() == Left::Nothing {
+            return;
+        }
+        if let Err(error) = self.unmount() {
+            let why = error_chain(&error);
+            self.ui.warning(format!("images stay mounted over the store until the next run: {why}"));
+        }
+    }
+
+    fn as_root(&self, command: &str) -> Result<Cmd, FileError> {
+        let program = std::env::current_exe().map_err(FileError::new("find", "the running program"))?;
+        let path = self.env.get("PATH").unwrap_or("/usr/bin:/bin").to_owned();
+        Ok(ourselves_as_root(&program, command, &[("PATH", path)]))
     }
 
     /// Undoes what must not outlive the job.

@@ -10,7 +10,7 @@ mod disk;
 mod machine;
 mod store;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -209,6 +209,37 @@ fn save(table: &mut Table, first: &Machine, archive: &Path, rounds: usize, packs
     );
 }
 
+/// A list of every so many files of the store.
+fn list(machine: &Machine, every: usize) -> PathBuf {
+    let list = machine.path(&format!("every-{every}"));
+    machine.sh(&format!("find /nix/store/*-* -type f | awk 'NR % {every} == 0' >{}", list.display()));
+    list
+}
+
+/// What `restore` does, and then two processes that read the files of `list`.
+fn then_read(restore: impl Fn(&Machine) -> Command, list: &Path) -> Run {
+    let machine = Disk::new();
+    let mut command = restore(&machine);
+    // One namespace for both: what is mounted goes with it.
+    let args: Vec<String> = command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let at = args.iter().position(|arg| arg.contains("exec \"$@\"")).unwrap();
+    let script = args[at].replace(
+        "exec \"$@\"",
+        &format!("{{ \"$@\" && xargs -P 2 -n 100 cat <{} >/dev/null; }}", list.display()),
+    );
+    let mut both = Command::new(command.get_program());
+    both.args(&args[..at]).arg(script).args(&args[at + 1..]);
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => both.env(name, value),
+            None => both.env_remove(name),
+        };
+    }
+    command = both;
+    command.current_dir(machine.path("work"));
+    run(command)
+}
+
 /// The start of the next job.
 fn restore(table: &mut Table, first: &Machine, archive: &Path, rounds: usize, packs: &[Run]) {
     save_by_tar(first, archive);
@@ -223,17 +254,53 @@ fn restore(table: &mut Table, first: &Machine, archive: &Path, rounds: usize, pa
     let mut command = pack(&["--posix", "-cf"], &parent, "zstdmt");
     command.arg(".");
     run(command);
+    let lists = [4, 1].map(|every| list(first, every));
     let (mut ours, mut theirs, mut carried) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut signed, mut mounted) = (Vec::new(), Vec::new());
+    // By how much is read afterwards: nothing, a quarter, everything.
+    let mut read: [[Vec<Run>; 3]; 2] = Default::default();
     for _ in 0..rounds {
         let machine = Disk::new();
         theirs.push(run(tar(&machine, archive, &["-xf"], "unzstd")));
         drop(machine);
         let machine = Disk::new();
-        ours.push(run(with_cache(&machine, first, &["install"])));
+        ours.push(run(with_cache(&machine, first, &["install", "--mount=false"])));
         drop(machine);
+        let machine = Disk::new();
+        signed.push(run(with_cache(
+            &machine,
+            first,
+            &["install", "--cache=read-only", "--cache-trust=signed"],
+        )));
+        drop(machine);
+        let machine = Disk::new();
+        mounted.push(run(with_cache(&machine, first, &["install", "--mount"])));
+        drop(machine);
+        for (n, list) in lists.iter().enumerate() {
+            let all = [
+                then_read(|machine| with_cache(machine, first, &["install", "--mount"]), list),
+                then_read(|machine| with_cache(machine, first, &["install", "--mount=false"]), list),
+                then_read(|machine| tar(machine, archive, &["-xf"], "unzstd"), list),
+            ];
+            all.iter().zip(&mut read[n]).for_each(|(run, runs)| runs.push(*run));
+        }
         let to = tempfile::tempdir().unwrap();
         carried.push(run(pack(&["-xf"], to.path(), "unzstd")));
     }
+    let carry = median(&carried);
+    let mut row = |what: &str, mine: f64, peer: &str, theirs: f64, bar: &str| {
+        table.row(what, seconds(carry + mine), peer, seconds(theirs), &times(theirs, carry + mine, bar));
+    };
+    let with_carry = "with what actions/cache unpacks";
+    let peer = "tar + unzstd";
+    row(&format!("restore, mounted, {with_carry}"), median(&mounted), peer, median(&theirs), "≥ 3.5 ×");
+    row("the same, then read a quarter", median(&read[0][0]), peer, median(&read[0][2]), "≥ 1.5 ×");
+    row("the same, then read everything", median(&read[1][0]), peer, median(&read[1][2]), "none");
+    let unpacked = carry + median(&read[1][1]);
+    row("", median(&read[1][0]), "unpacked, then read everything", unpacked, "≥ 1 ×");
+    row(&format!("restore, unpacked, {with_carry}"), median(&ours), peer, median(&theirs), "≥ 1.7 ×");
+    row("unpacked, then read a quarter", median(&read[0][1]), peer, median(&read[0][2]), "none");
+    row(&format!("restore with `signed`, {with_carry}"), median(&signed), peer, median(&theirs), "≥ 1.4 ×");
     let machine = Disk::new();
     machine.done(&["install", "--cache=off"]);
     let script = format!(

@@ -98,6 +98,63 @@ fn a_user_with_sudo_restores_and_saves_beside_a_daemon() {
     assert!(output.status.success() && !said.contains("was modified"), "{said}");
 }
 
+/// A user who owns the store and may use `sudo`, as on a hosted runner: what root mounts is
+/// that user's to change, and is taken back at the end on other machines.
+#[test]
+fn a_user_with_sudo_mounts_images() {
+    let machine = Machine::new();
+    let copy = testkit::tools::command("cp").args(["-a", "/etc"]).arg(machine.folder.path()).status();
+    assert!(copy.unwrap().success());
+    let (file, digest) = tarball(machine.folder.path(), |_| {});
+    let action = assert_cmd::cargo::cargo_bin!("setup-nix").display();
+    let script = format!(
+        r#"cp '{action}' '{file}' .; chmod 755 setup-nix; chmod 644 nix.tar.xz; chmod 755 /nix; chown nobody /nix .
+        echo 'nobody ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/nobody; chmod 440 /etc/sudoers.d/nobody
+        install -d -o nobody home tmp; bin=/nix/var/nix/gcroots/setup-nix/bin
+        as_user() {{ setpriv --reuid=nobody --regid=nogroup --clear-groups env -u USER HOME=$PWD/home TMPDIR=$PWD/tmp "$@"; }}
+        install() {{ as_user "$@" ./setup-nix install --reuse=never --kvm=false --sandbox=false           --extra-conf='substituters =' --tarball=$PWD/nix.tar.xz --sha256={digest}; }}
+        is_mounted() {{ grep -q ' /nix/store .* overlay setup-nix ' /proc/self/mountinfo; }}
+        install
+        as_user sh -c 'mkdir large; head -c 70000000 /dev/urandom >large/data; printf "\043!/bin/sh\necho ran\n" >large/run; chmod +x large/run'
+        path=$(as_user $bin/nix-store --add large)
+        as_user ./setup-nix save --kvm=false | tee saved
+        grep '1 paths packed' saved
+        rm -rf /nix/store /nix/var
+        install env RUNNER_ENVIRONMENT=github-hosted | tee installed
+        grep '1 of them mounted, from 1 images' installed
+        is_mounted
+        test "$(stat -c '%U %a' home/.cache/setup-nix/binary-cache/image/*.squashfs)" = 'root 400'
+        test "$(stat -c %U $path/run)" = nobody
+        test "$(as_user $path/run)" = ran
+        as_user $bin/nix-store --verify --check-contents
+        ! as_user sh -c "echo x >$path/data"
+        as_user $bin/nix-store --gc >collected
+        test ! -e $path
+        echo 'derivation {{ name = "new"; system = builtins.currentSystem; builder = "/bin/sh"; args = [ "-c" "echo new >$out" ]; }}' >build.nix
+        new=$(as_user $bin/nix-build --option sandbox false --option substituters '' --no-out-link build.nix)
+        as_user env RUNNER_ENVIRONMENT=github-hosted ./setup-nix save --kvm=false
+        is_mounted
+        as_user ./setup-nix save --kvm=false
+        ! is_mounted
+        test -e $new
+        test "$(stat -c '%U %a' home/.cache/setup-nix/binary-cache/image/*.squashfs)" = 'nobody 644'
+        as_user $bin/nix-store --verify --check-contents
+        as_user ./setup-nix install --kvm=false --mount | tee installed
+        grep '1 of them mounted' installed
+        as_user $bin/nix-store --verify --check-contents
+        as_user ./setup-nix save --kvm=false
+        ! is_mounted; ls /nix /var/lib/setup-nix"#,
+        file = file.display()
+    );
+    for folder in [machine.path("nix"), machine.path("work"), machine.folder.path().to_owned()] {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let output = apart(&machine, &script).output().unwrap();
+    let said = text(&output);
+    assert!(output.status.success() && !said.contains("was modified"), "{said}");
+}
+
 /// A user who may use `sudo`, with a device and a `udevadm` of the test's own.
 #[test]
 fn kvm_is_opened_when_asked_for_and_closed_again() {

@@ -311,3 +311,91 @@ fn a_workflow_without_a_save_step_is_told() {
         assert!(output.status.success() && said.contains("no `setup-nix/save` step") == warns, "{said}");
     }
 }
+
+/// Adds a directory that is large enough for an image.
+fn add_large(job: &Job, name: &str, bytes: usize, root: bool) -> String {
+    let root = if root { format!("ln -s $path /nix/var/nix/gcroots/{name};") } else { String::new() };
+    let script = format!(
+        "mkdir -p /nix/var/nix/gcroots {name}; head -c {bytes} /dev/urandom >{name}/data; path=$(nix-store --add {name}); {root} echo $path"
+    );
+    job.machine.sh(&script).trim().to_owned()
+}
+
+fn root(job: &Job, name: &str) {
+    job.machine.sh(&format!("mkdir -p /nix/var/nix/gcroots; ln -s /nix/store/*-{name} /nix/var/nix/gcroots/{name}"));
+}
+
+fn images(service: &Service) -> usize {
+    let files = walkdir::WalkDir::new(service.folder.path()).into_iter().flatten();
+    files.filter(|entry| entry.path().extension().is_some_and(|name| name == "squashfs")).count()
+}
+
+#[test]
+fn an_image_is_a_part_of_its_layer() {
+    let mut service = Service::new();
+    let job = service.job(|_| {});
+    let first = add_large(&job, "first", 40_000_000, true);
+    let second = add_large(&job, "second", 45_000_000, false);
+    assert!(service.save(&job, &[]));
+    assert_eq!(images(&service), 1);
+    service.sent = 0;
+    let job = service.job(|_| {});
+    assert!(job.said.contains("2 paths restored") && job.layers.len() == 1, "{}", job.said);
+    job.machine.verify();
+    root(&job, "first");
+    add(&job, "small", 1000, true);
+    assert!(service.save(&job, &[]));
+    assert!(service.sent < 50_000, "{}", service.sent);
+    // What does not fit any more leaves an image of which less than half is used; the next
+    // job packs that anew, and sends it once.
+    let job = service.job(|_| {});
+    root(&job, "first");
+    root(&job, "small");
+    assert!(service.save(&job, &["--max-size=50"]));
+    let job = service.job(|_| {});
+    assert!(job.said.contains("2 paths restored"), "{}", job.said);
+    assert!(job.machine.path(&first[1..]).exists() && !job.machine.path(&second[1..]).exists());
+    root(&job, "first");
+    root(&job, "small");
+    assert!(service.save(&job, &[]));
+    let job = service.job(|_| {});
+    assert!(job.said.contains("2 paths restored"), "{}", job.said);
+    assert_eq!(fs::read_dir(job.machine.cache().join("image")).unwrap().count(), 0, "{}", job.said);
+    job.machine.verify();
+    service.sent = 0;
+    root(&job, "first");
+    root(&job, "small");
+    assert!(!service.save(&job, &[]), "{}", service.sent);
+}
+
+#[test]
+fn an_image_that_is_gone_or_damaged_is_a_miss_for_its_paths() {
+    let in_image = |exchange: &Path, layer: &str, extension: &str| {
+        let files = walkdir::WalkDir::new(exchange.join(layer)).into_iter().flatten();
+        let mut files = files.map(walkdir::DirEntry::into_path);
+        files.find(|path| path.extension().is_some_and(|found| found == extension)).unwrap()
+    };
+    let gone = |exchange: &Path, layer: &str| fs::remove_file(in_image(exchange, layer, "squashfs")).unwrap();
+    let unlisted = |exchange: &Path, layer: &str| fs::remove_file(in_image(exchange, layer, "json")).unwrap();
+    let cut = |exchange: &Path, layer: &str| {
+        let file = fs::File::options().write(true).open(in_image(exchange, layer, "squashfs")).unwrap();
+        file.set_len(30_000_000).unwrap();
+    };
+    let linked = |exchange: &Path, layer: &str| {
+        let file = in_image(exchange, layer, "squashfs");
+        let victim = exchange.parent().unwrap().join("victim");
+        fs::rename(&file, &victim).unwrap();
+        symlink(victim, file).unwrap();
+    };
+    let kinds: [Spoil<'_>; 4] = [&gone, &unlisted, &cut, &linked];
+    let mut service = Service::new();
+    let job = service.job(|_| {});
+    add_large(&job, "large", 70_000_000, true);
+    service.save(&job, &[]);
+    let layers = service.job(|_| {}).layers;
+    for spoil in kinds {
+        let job = service.job(|exchange| spoil(exchange, &layers[0]));
+        assert!(job.said.contains("0 paths restored"), "{}", job.said);
+        job.machine.verify();
+    }
+}

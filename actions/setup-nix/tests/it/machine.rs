@@ -1,13 +1,34 @@
 //! A machine: its own `/nix` (by a mount namespace), home and cache.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 use pydist::digest::{hex, sha256};
 use setup_nix::{nar, nix32};
 
+/// A mount namespace that lives on between commands, as a machine's own does.
+pub(crate) struct Namespace {
+    holder: Child,
+    journal: PathBuf,
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+        // What stays mounted goes with the namespace; its directory outlives it.
+        let text = fs::read_to_string(&self.journal).unwrap_or_default();
+        let journal: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        if let Some(place) = journal["place"].as_str() {
+            let _ = nar::remove(Path::new(place));
+        }
+    }
+}
+
 pub(crate) struct Machine {
+    pub(crate) namespace: Option<Namespace>,
     pub(crate) folder: tempfile::TempDir,
     /// A folder before all others on PATH.
     pub(crate) first: Option<PathBuf>,
@@ -22,7 +43,22 @@ impl Machine {
         for name in ["nix", "home", "work"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
-        Self { folder, first: None, mounted: "rw" }
+        Self { namespace: None, folder, first: None, mounted: "rw" }
+    }
+
+    /// Keeps what later commands mount; a call when there is something is a restart of the
+    /// machine.
+    pub(crate) fn start(&mut self) {
+        self.namespace = None;
+        let mut command = testkit::tools::scrubbed(testkit::tools::path("unshare"));
+        let script = r#"mount --bind "$0" /nix && echo ready && exec sleep 100000"#;
+        command.args(["-m", "sh", "-c", script]).arg(self.path("nix")).stdout(Stdio::piped());
+        let mut holder = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        let journal = self.path("nix/var/nix/setup-nix-mounted.json");
+        self.namespace = Some(Namespace { holder, journal });
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -40,10 +76,20 @@ impl Machine {
 
     /// `program` on this machine.
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let mut command = testkit::tools::scrubbed(testkit::tools::path("unshare"));
-        let script =
-            format!(r#"mount --bind "$0" /nix && mount -o remount,bind,{} /nix && exec "$@""#, self.mounted);
-        command.args(["-m", "sh", "-c", &script]).arg(self.path("nix")).arg(program);
+        let mut command = if let Some(namespace) = &self.namespace {
+            let mut command = testkit::tools::scrubbed(testkit::tools::path("nsenter"));
+            command.args(["-m", "-t", &namespace.holder.id().to_string(), "sh", "-c"]);
+            command.arg(r#"cd "$0" && exec "$@""#).arg(self.path("work")).arg(program);
+            command
+        } else {
+            let mut command = testkit::tools::scrubbed(testkit::tools::path("unshare"));
+            let script = format!(
+                r#"mount --bind "$0" /nix && mount -o remount,bind,{} /nix && exec "$@""#,
+                self.mounted
+            );
+            command.args(["-m", "sh", "-c", &script]).arg(self.path("nix")).arg(program);
+            command
+        };
         command.env("HOME", self.path("home")).env_remove("XDG_CACHE_HOME").env_remove("NIX_PATH");
         command.env("NIX_USER_CONF_FILES", self.path("home/.cache/setup-nix/binary-cache.state/nix.conf"));
         // What runs the tests may be a container without room for a sandbox, and

@@ -17,6 +17,7 @@ testkit::needs_tools! {
     mod install;
     mod job;
     mod layers;
+    mod mounted;
     mod newer;
     mod packer;
     mod refused;

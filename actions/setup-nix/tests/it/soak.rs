@@ -50,6 +50,37 @@ fn soak_150_kills() {
     }
 }
 
+/// Each kill is followed by a restart of the machine, or by none.
+#[test]
+#[ignore = "soak: many runs"]
+fn soak_60_kills_of_mounted_restores() {
+    let mut numbers = Numbers(4);
+    let mut machine = crate::mounted::next();
+    for n in 0..60 {
+        let mut action = machine.action(&["install", "--mount"]);
+        let child = action.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(numbers.below(700) as u64));
+        kill(child);
+        if n % 3 == 2 {
+            machine.start();
+            // Nix sees a store without its images until the next run.
+            machine.done(&["install", "--cache=off"]);
+        } else if machine.path("nix/var/nix/db/db.sqlite").exists() {
+            machine.verify();
+        }
+        let said = machine.done(&["install", "--mount"]);
+        assert!(crate::mounted::is_mounted(&machine), "kill {n}: {said}");
+        machine.verify();
+        let there = machine.sh("nix-store --dump-db | grep -c -- '^/nix/store/.*-large.$' || true");
+        assert_eq!(there.trim(), "3", "kill {n}: {said}");
+        if n % 2 == 0 {
+            machine.done(&["save"]);
+            assert!(!crate::mounted::is_mounted(&machine));
+            machine.verify();
+        }
+    }
+}
+
 #[test]
 #[ignore = "soak: many runs"]
 fn soak_200_corruptions() {

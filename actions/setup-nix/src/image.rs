@@ -1,0 +1,285 @@
+//! Store paths in squashfs images: large batches of new paths are packed this way,
+//! because an image can be mounted instead of unpacked.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use pydist::digest::{Sha256Bytes, hex, sha256};
+use serde::{Deserialize, Serialize};
+use squashfs::{Owner, Writer};
+
+use crate::folder::{Cache, IMAGES, PART, open_regular, read_text};
+use crate::info::{Info, NarInfo, image_url};
+use crate::nar::{Hashing, string};
+use crate::parallel::{cores, parallel};
+
+/// A batch of at least so many bytes becomes images; smaller ones are quickly unpacked.
+pub(crate) const WORTH: u64 = 64 << 20;
+/// Beyond this level the time grows faster than the gain.
+const LEVEL: i32 = 5;
+/// Hashed one by one, so that all cores share the work.
+const CHUNK: u64 = 4 << 20;
+
+/// What must be true of an image. Its id is the hash of this, so that what names an
+/// image vouches for all of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ImageInfo {
+    /// The owner of its files.
+    pub(crate) uid: u32,
+    /// Its size.
+    bytes: u64,
+    /// The size of its paths, as Nix counts it.
+    pub(crate) nar_bytes: u64,
+    /// SHA-256 of each piece of [`CHUNK`] bytes.
+    chunks: Vec<String>,
+}
+
+impl ImageInfo {
+    /// Where it is, relative to the cache.
+    pub(crate) fn url(id: &str) -> String {
+        format!("{IMAGES}/{id}.json")
+    }
+
+    fn text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Reads that of the image `id`, which anybody may have written.
+    pub(crate) fn read(cache: &Cache, id: &str) -> Result<Self, String> {
+        let text = read_text(&cache.folder.join(Self::url(id))).map_err(|error| error.to_string())?;
+        let info: Self = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        if hex(&sha256(info.text().as_bytes()))[..32] != *id {
+            return Err("its list of hashes is not the one that its name promises".into());
+        }
+        Ok(info)
+    }
+
+    fn of(file: &File, uid: u32, nar_bytes: u64) -> io::Result<Self> {
+        let bytes = file.metadata()?.len();
+        let chunks = hash(file, bytes)?.iter().map(|digest| hex(digest)).collect();
+        Ok(Self { uid, bytes, nar_bytes, chunks })
+    }
+
+    /// Compares all of `file`, with every core.
+    pub(crate) fn check(&self, file: &File) -> io::Result<()> {
+        let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
+        let bytes = file.metadata()?.len();
+        if bytes != self.bytes {
+            return Err(wrong(&format!("the image has {bytes} bytes, expected {}", self.bytes)));
+        }
+        let found = hash(file, bytes)?;
+        let same = found.len() == self.chunks.len()
+            && found.iter().zip(&self.chunks).all(|(found, expected)| hex(found) == *expected);
+        if same { Ok(()) } else { Err(wrong("the image does not have the hashes that its name promises")) }
+    }
+}
+
+fn hash(file: &File, bytes: u64) -> io::Result<Vec<Sha256Bytes>> {
+    let count = usize::try_from(bytes.div_ceil(CHUNK)).map_err(io::Error::other)?;
+    let digests = parallel(count, |n| {
+        let at = n as u64 * CHUNK;
+        let mut hashing = Hashing::new(io::sink());
+        let mut buffer = vec![0; 1 << 18];
+        let mut left = CHUNK.min(bytes - at);
+        while left > 0 {
+            let some = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            file.read_exact_at(&mut buffer[..some], at + (CHUNK.min(bytes - at) - left))?;
+            io::Write::write_all(&mut hashing, &buffer[..some])?;
+            left -= some as u64;
+        }
+        Ok(hashing.finish().1)
+    });
+    digests.into_iter().collect()
+}
+
+/// What is known of each image of a cache.
+#[derive(Debug, Default)]
+pub(crate) struct Images(HashMap<String, (ImageInfo, u64)>);
+
+impl Images {
+    /// Of all images that `found` names; how much of each is still named, too.
+    pub(crate) fn read(cache: &Cache, found: &[NarInfo]) -> Self {
+        let mut alive: HashMap<&str, u64> = HashMap::new();
+        for narinfo in found {
+            if let Some(id) = narinfo.image() {
+                *alive.entry(id).or_default() += narinfo.info.nar_size;
+            }
+        }
+        let info =
+            |(id, alive): (&str, u64)| Some((id.to_owned(), (ImageInfo::read(cache, id).ok()?, alive)));
+        Self(alive.into_iter().filter_map(info).collect())
+    }
+
+    /// Whether less than half of the image is still in use.
+    pub(crate) fn is_worn(&self, id: &str) -> bool {
+        self.0.get(id).is_some_and(|(info, alive)| alive * 2 < info.nar_bytes)
+    }
+
+    /// What `narinfo`'s part of its image measures, compressed.
+    pub(crate) fn share(&self, narinfo: &NarInfo) -> Option<u64> {
+        let (info, _) = self.0.get(narinfo.image()?)?;
+        Some(info.bytes.checked_mul(narinfo.info.nar_size)? / info.nar_bytes.max(1))
+    }
+}
+
+/// How a batch is divided: an image for every core, because the kernel may read each
+/// with one core alone.
+pub(crate) fn divide(infos: Vec<Info>) -> Vec<Vec<Info>> {
+    let total: u64 = infos.iter().map(|info| info.nar_size).sum();
+    let count = usize::try_from(total / WORTH).unwrap_or(usize::MAX).clamp(1, cores());
+    let mut parts: Vec<(u64, Vec<Info>)> = vec![(0, Vec::new()); count];
+    let mut infos = infos;
+    infos.sort_by_key(|info| std::cmp::Reverse(info.nar_size));
+    for info in infos {
+        if let Some(least) = parts.iter_mut().min_by_key(|part| part.0) {
+            least.0 += info.nar_size;
+            least.1.push(info);
+        }
+    }
+    parts.into_iter().map(|part| part.1).filter(|part| !part.is_empty()).collect()
+}
+
+/// What became of a batch: the paths that are in its image, and those that are not, with
+/// why.
+pub(crate) type Made = (Vec<NarInfo>, Vec<(Info, io::Error)>);
+
+/// Packs `infos` into one image of `cache`. `stop` ends it with none.
+pub(crate) fn make(cache: &Cache, infos: &[Info], stop: &(dyn Fn() -> bool + Sync)) -> io::Result<Made> {
+    let mut infos = infos.to_vec();
+    infos.sort_by(|a, b| a.path.cmp(&b.path));
+    let folder = cache.folder.join(IMAGES);
+    let part = tempfile::Builder::new().prefix(PART).tempfile_in(&folder)?;
+    let owner = Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() };
+    let to = io::BufWriter::with_capacity(1 << 18, part);
+    let mut writer = Writer::new(to, owner, LEVEL)?;
+    let (mut packed, mut failed) = (Vec::new(), Vec::new());
+    for info in infos {
+        if stop() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        match add(&mut writer, &info) {
+            Ok(()) => packed.push(info),
+            Err(error) => {
+                writer.abandon(info.path.base().as_bytes());
+                failed.push((info, error));
+            }
+        }
+    }
+    if packed.is_empty() {
+        return Ok((Vec::new(), failed));
+    }
+    let (to, _) = writer.finish()?;
+    let part = to.into_inner().map_err(io::IntoInnerError::into_error)?;
+    let nar_bytes = packed.iter().map(|info| info.nar_size).sum();
+    let about = ImageInfo::of(part.as_file(), owner.uid, nar_bytes)?;
+    let id = hex(&sha256(about.text().as_bytes()))[..32].to_owned();
+    fs::set_permissions(part.path(), Permissions::from_mode(0o644))?;
+    part.persist(cache.folder.join(image_url(&id))).map_err(|error| error.error)?;
+    write(&folder, &cache.folder.join(ImageInfo::url(&id)), about.text().as_bytes())?;
+    let narinfo = |info| NarInfo { info, url: image_url(&id) };
+    Ok((packed.into_iter().map(narinfo).collect(), failed))
+}
+
+/// Writes a file by a rename, without syncing: what a crash of the machine leaves
+/// half-written is rejected, and thousands of syncs take minutes.
+pub(crate) fn write(folder: &Path, to: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut part = tempfile::Builder::new().prefix(PART).tempfile_in(folder)?;
+    io::Write::write_all(&mut part, bytes)?;
+    fs::set_permissions(part.path(), Permissions::from_mode(0o644))?;
+    part.persist(to).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Adds a path to an image, and compares it with what Nix registered.
+fn add<W: io::Write + io::Seek>(writer: &mut Writer<W>, info: &Info) -> io::Result<()> {
+    let mut nar = Hashing::new(io::sink());
+    string(&mut nar, b"nix-archive-1")?;
+    node(writer, &mut nar, info.path.base().as_bytes(), &info.path.path())?;
+    let (_, hash, size) = nar.finish();
+    if (hash, size) == (info.nar_hash, info.nar_size) {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidData, "its content is not what Nix registered"))
+}
+
+fn node<W: io::Write + io::Seek>(
+    writer: &mut Writer<W>,
+    nar: &mut Hashing<io::Sink>,
+    name: &[u8],
+    path: &Path,
+) -> io::Result<()> {
+    let meta = fs::symlink_metadata(path)?;
+    let words =
+        |nar: &mut Hashing<io::Sink>, words: &[&[u8]]| words.iter().try_for_each(|word| string(nar, word));
+    words(nar, &[b"(", b"type"])?;
+    if meta.is_symlink() {
+        let target = fs::read_link(path)?;
+        words(nar, &[b"symlink", b"target", target.as_os_str().as_bytes()])?;
+        writer.link(name, target.as_os_str().as_bytes())?;
+    } else if meta.is_dir() {
+        words(nar, &[b"directory"])?;
+        let entries = fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.file_name()));
+        let mut names = entries.collect::<io::Result<Vec<_>>>()?;
+        names.sort_unstable_by(|a, b| a.as_bytes().cmp(b.as_bytes()));
+        writer.directory(name)?;
+        for name in names {
+            words(nar, &[b"entry", b"(", b"name", name.as_bytes(), b"node"])?;
+            node(writer, nar, name.as_bytes(), &path.join(&name))?;
+            words(nar, &[b")"])?;
+        }
+        writer.end()?;
+    } else if meta.is_file() {
+        words(nar, &[b"regular"])?;
+        let executable = meta.permissions().mode() & 0o100 != 0;
+        if executable {
+            words(nar, &[b"executable", b""])?;
+        }
+        words(nar, &[b"contents"])?;
+        io::Write::write_all(nar, &meta.len().to_le_bytes())?;
+        let before = nar.size();
+        writer.file(name, executable, Tee { from: File::open(path)?.take(meta.len()), to: nar })?;
+        if nar.size() - before != meta.len() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        io::Write::write_all(nar, &[0; 8][..(8 - (meta.len() % 8) as usize) % 8])?;
+    } else {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "neither a file, a directory nor a link"));
+    }
+    words(nar, &[b")"])
+}
+
+struct Tee<'a, R> {
+    from: R,
+    to: &'a mut Hashing<io::Sink>,
+}
+
+impl<R: Read> Read for Tee<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.from.read(buffer)?;
+        io::Write::write_all(self.to, &buffer[..count])?;
+        Ok(count)
+    }
+}
+
+/// Opens the image `id` of `cache`.
+pub(crate) fn open(cache: &Cache, id: &str) -> io::Result<File> {
+    open_regular(&cache.folder.join(image_url(id)))
+}
+
+/// Names of `paths` by the images that hold them.
+pub(crate) fn by_image<'a>(
+    narinfos: impl Iterator<Item = &'a NarInfo>,
+) -> BTreeMap<&'a str, Vec<&'a NarInfo>> {
+    let mut images: BTreeMap<&str, Vec<&NarInfo>> = BTreeMap::new();
+    for narinfo in narinfos {
+        if let Some(id) = narinfo.image() {
+            images.entry(id).or_default().push(narinfo);
+        }
+    }
+    images
+}

@@ -1,0 +1,401 @@
+//! Large batches are packed as images, and mounted over the store or unpacked.
+
+use std::fs;
+use std::io::Cursor;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use pydist::digest::{hex, sha256};
+use squashfs::{Owner, Writer};
+
+use crate::machine::{Machine, text};
+
+const JOURNAL: &str = "nix/var/nix/setup-nix-mounted.json";
+
+/// A machine whose cache has two images, and the paths in it: three large ones, and small
+/// ones that were built.
+fn packed() -> &'static (Machine, String) {
+    static PACKED: OnceLock<(Machine, String)> = OnceLock::new();
+    PACKED.get_or_init(|| {
+        let machine = Machine::new();
+        machine.done(&["install"]);
+        machine.sh(
+            r"for n in 1 2 3; do
+              mkdir -p large$n/bin; head -c 46000000 /dev/urandom >large$n/data
+              printf '#!/bin/sh\necho %s\n' $n >large$n/bin/run; chmod +x large$n/bin/run; ln -s run large$n/bin/link
+              nix-store --add large$n; rm -r large$n
+            done",
+        );
+        let built = machine.build("sample", 3);
+        let said = machine.done(&["pack"]);
+        assert!(said.contains("9 paths packed"), "{said}");
+        assert_eq!(images(&machine).len(), 2, "{said}");
+        (machine, built)
+    })
+}
+
+/// The images of a machine's cache.
+fn images(machine: &Machine) -> Vec<PathBuf> {
+    let entries = fs::read_dir(machine.cache().join("image")).unwrap().map(|entry| entry.unwrap().path());
+    let mut images: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|name| name == "squashfs")).collect();
+    images.sort();
+    images
+}
+
+/// Another machine with that cache, whose mounts live as long as it does.
+pub(crate) fn next() -> Machine {
+    let mut machine = crate::cache::with_cache(&packed().0);
+    machine.start();
+    machine
+}
+
+pub(crate) fn is_mounted(machine: &Machine) -> bool {
+    machine.sh("grep -c ' /nix/store .* overlay setup-nix ' /proc/self/mountinfo || true").trim() != "0"
+}
+
+fn newer() -> Machine {
+    Machine { first: Some(testkit::tools::folder().join("newer-nix/bin")), ..next() }
+}
+
+const ALL: &str = "nix-store --dump-db | sort; for p in /nix/store/*-*; do nix-store --dump $p | sha256sum; done";
+
+#[test]
+fn a_mounted_store_is_the_packed_one() {
+    let (first, _) = packed();
+    let second = next();
+    let said = second.done(&["install", "--mount"]);
+    assert!(said.contains("9 paths restored") && said.contains("9 of them mounted, from 2 images"), "{said}");
+    assert!(is_mounted(&second));
+    second.verify();
+    assert_eq!(second.sh(ALL), first.sh(ALL));
+    assert_eq!(second.sh("/nix/store/*-large2/bin/link"), "2\n");
+    let mounts = second.sh("grep -E 'squashfs|setup-nix' /proc/self/mountinfo");
+    assert_eq!(mounts.lines().filter(|line| line.contains(" ro,nosuid,nodev") && line.contains("squashfs")).count(), 2);
+    assert!(mounts.lines().any(|line| line.contains("/nix/store rw,nosuid,nodev")), "{mounts}");
+    for image in images(&second) {
+        let meta = fs::metadata(image).unwrap();
+        assert_eq!((meta.uid(), meta.mode() & 0o777), (0, 0o400));
+    }
+    // What the job adds goes to the disk, and is packed.
+    let path = second.build("added", 1);
+    assert!(second.path(&path[1..]).exists());
+    let said = second.done(&["pack"]);
+    assert!(said.contains("2 paths packed") && said.contains("9 were packed already"), "{said}");
+}
+
+#[test]
+fn an_unpacked_image_is_the_same() {
+    let list = "cd /nix/store && find . -name '*-large*' -prune -exec find '{}' -printf '%p %m %s %T@ %l\\n' ';' | \
+                grep -v '^./[^/]*-large. ' | sort";
+    let (mounted, unpacked) = (next(), next());
+    mounted.done(&["install", "--mount"]);
+    let said = unpacked.done(&["install", "--mount=false"]);
+    assert!(said.contains("9 paths restored") && !said.contains("mounted"), "{said}");
+    unpacked.verify();
+    assert_eq!(unpacked.sh(ALL), packed().0.sh(ALL));
+    let directories = |text: String| text.lines().map(|line| line.replace(" 4096 ", " ")).collect::<Vec<_>>();
+    let files = |machine: &Machine| directories(machine.sh(list)).into_iter().filter(|line| !line.contains(" 555 ") || line.contains("/run")).collect::<Vec<_>>();
+    assert_eq!(files(&mounted), files(&unpacked));
+    assert!(files(&unpacked).len() >= 9);
+}
+
+#[test]
+fn what_must_not_be_mounted_is_unpacked() {
+    let planned = |args: &[&str], hosted: bool| {
+        let machine = Machine::new();
+        let mut action = machine.action(&[&["install", "--dry-run"], args].concat());
+        if hosted {
+            action.env("RUNNER_ENVIRONMENT", "github-hosted");
+        }
+        let output = action.output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        let plan: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        plan["mount"].as_bool().unwrap()
+    };
+    assert!(planned(&[], true) && planned(&["--mount"], false));
+    assert!(!planned(&[], false), "not on machines of others, unless asked");
+    for args in [&["--mount=false"][..], &["--cache-trust=signed"], &["--cache=off"]] {
+        assert!(!planned(args, true), "{args:?}");
+    }
+    let machine = next();
+    let said = machine.done(&["install", "--mount", "--cache-trust=signed"]);
+    assert!(!is_mounted(&machine), "{said}");
+    // The large ones are content-addressed; what was built is not, and nobody signed it.
+    assert!(said.contains("6 paths restored") && said.contains("3 left out"), "{said}");
+    machine.verify();
+}
+
+/// What Nix does in a store under an overlay.
+fn nix_works(machine: &Machine) {
+    let (_, built) = packed();
+    machine.done(&["install", "--mount"]);
+    assert!(is_mounted(machine));
+    machine.verify();
+    // Over several images, a newer Nix may end here with an error, and loses nothing.
+    machine.sh("nix-store --optimise || nix-store --version | grep -v ' 2.8'");
+    machine.verify();
+    // Deleting one, collecting the rest, building it again.
+    machine.sh(&format!("nix-store --delete {built}"));
+    assert!(machine.sh(&format!("ls {built} 2>&1 || true")).contains("No such file"));
+    assert_eq!(machine.build("sample", 3), *built);
+    machine.verify();
+    let rooted = machine.sh("mkdir -p /nix/var/nix/gcroots; ln -s /nix/store/*-large1 /nix/var/nix/gcroots/large; \
+                             nix-store --gc >/dev/null 2>&1; ls /nix/store");
+    // Other tests' processes name the third one in their environment, which is a root.
+    assert!(rooted.contains("-large1") && !rooted.contains("-large2") && !rooted.contains("-sample-"), "{rooted}");
+    machine.verify();
+    let options = "--option auto-optimise-store true";
+    machine.build("optimised", 2);
+    machine.sh(&format!("echo same >one; echo same >two; nix-store {options} --add one; nix-store {options} --add two"));
+    machine.sh(&format!("nix-build {options} --no-out-link build.nix"));
+    machine.verify();
+    machine.sh("rm /nix/var/nix/gcroots/large; nix-store --gc >/dev/null 2>&1");
+    assert!(!machine.sh("ls /nix/store").contains("-optimised-"));
+    machine.verify();
+}
+
+#[test]
+fn nix_collects_optimises_and_builds_over_images() {
+    nix_works(&next());
+}
+
+#[test]
+fn a_newer_nix_collects_optimises_and_builds_over_images() {
+    nix_works(&newer());
+}
+
+/// A derivation whose builder is in an image, and that has nothing else.
+#[test]
+fn sandboxed_builds_and_shells_see_mounted_paths() {
+    for machine in [next(), newer()] {
+        machine.done(&["install", "--mount"]);
+        // The shell of the sandbox, with the libraries that it loads.
+        machine.sh(
+            r#"cat >build.nix <<'EOF'
+derivation {
+  name = "sandboxed"; system = builtins.currentSystem; builder = "/bin/sh";
+  large = builtins.storePath (builtins.getEnv "LARGE");
+  args = [ "-c" "read -r line <$large/bin/run; echo $line >$out; test ! -e /etc/hostname" ];
+}
+EOF
+            export LARGE=$(echo /nix/store/*-large3)
+            paths="/bin /lib /lib64 /usr"
+            nix-build --no-out-link --option sandbox true --option sandbox-paths "$paths" build.nix >built
+            grep -qx '#!/bin/sh' "$(cat built)""#,
+        );
+        machine.sh(
+            r#"cat >flake.nix <<'EOF'
+{ outputs = { self }: { devShells.x86_64-linux.default = derivation {
+    name = "shell"; system = "x86_64-linux"; builder = "/bin/bash"; outputs = [ "out" ]; stdenv = ./.;
+    args = [ "-c" "echo" ]; shellHook = "echo hook"; }; }; }
+EOF
+            printf ':\n' >setup
+            export LARGE=$(echo /nix/store/*-large3)
+            nix --extra-experimental-features 'nix-command flakes' develop --impure -c "$LARGE/bin/run" >said
+            grep -x 3 said"#,
+        );
+        machine.verify();
+    }
+}
+
+#[test]
+fn a_second_job_keeps_what_is_mounted_and_the_end_takes_it_back() {
+    let machine = next();
+    machine.done(&["install", "--mount"]);
+    let said = machine.done(&["install", "--mount"]);
+    assert!(said.contains("0 paths restored") && said.contains("9 were there"), "{said}");
+    assert!(is_mounted(&machine));
+    // A build that refers to a mounted path, and one that does not.
+    machine.sh(
+        r#"echo 'derivation { name = "on-top"; system = builtins.currentSystem; builder = "/bin/sh";
+             large = builtins.storePath (builtins.getEnv "LARGE"); args = [ "-c" "echo $large >$out" ]; }' >top.nix
+           LARGE=$(echo /nix/store/*-large1) nix-build --no-out-link top.nix
+           nix-store --delete /nix/store/*-large2"#,
+    );
+    let apart = machine.build("apart", 1);
+    machine.done(&["save"]);
+    assert!(!is_mounted(&machine) && !machine.path(JOURNAL).exists());
+    let there = machine.sh("ls -A /nix/store; nix-store --dump-db | grep ^/nix/store/ || true");
+    assert!(!there.contains("-large") && !there.contains("-sample-") && !there.contains("-on-top\n"), "{there}");
+    assert!(machine.path(&apart[1..]).exists(), "{there}");
+    machine.verify();
+    assert!(!machine.path("nix/.setup-nix-work").exists());
+    for image in images(&machine) {
+        assert_eq!(fs::metadata(image).unwrap().mode() & 0o777, 0o644);
+    }
+    let said = machine.done(&["install", "--mount"]);
+    assert!(said.contains("mounted, from 2 images"), "{said}");
+    machine.verify();
+    machine.sh("ls /nix/store/*-on-top /nix/store/*-large2/data");
+}
+
+#[test]
+fn after_a_restart_what_was_mounted_is_restored_anew() {
+    let mut machine = next();
+    machine.done(&["install", "--mount"]);
+    let top = machine.build("top", 1);
+    machine.sh("nix-store --optimise; chmod u+w /nix/store/*-large1");
+    machine.start();
+    assert!(!is_mounted(&machine) && machine.path(JOURNAL).exists());
+    let said = machine.done(&["install", "--mount"]);
+    assert!(said.contains("9 paths restored") && is_mounted(&machine), "{said}");
+    machine.verify();
+    assert!(machine.path(&top[1..]).exists());
+    machine.start();
+    let said = machine.done(&["install", "--mount=false"]);
+    assert!(said.contains("9 paths restored") && !machine.path(JOURNAL).exists(), "{said}");
+    machine.verify();
+}
+
+/// Spoils the first image; its paths are left out, the others are restored.
+fn spoilt(why: &str, spoil: impl Fn(&Machine, &PathBuf)) {
+    let machine = next();
+    let image = images(&machine).remove(0);
+    spoil(&machine, &image);
+    let said = machine.done(&["install", "--mount"]);
+    assert!(said.contains(why), "expected `{why}` in: {said}");
+    assert!(said.contains("mounted, from 1 images") && !said.contains(" 0 left out"), "{said}");
+    machine.verify();
+    // What is missing is packed again.
+    let rest = machine.sh("ls /nix/store");
+    machine.build("sample", 3);
+    machine.done(&["save"]);
+    let said = machine.done(&["install", "--mount=false"]);
+    assert!(said.contains(" 0 left out"), "{rest}: {said}");
+    machine.verify();
+}
+
+#[test]
+fn a_changed_chunk_is_not_mounted() {
+    spoilt("does not have the hashes", |_, image| {
+        let mut bytes = fs::read(image).unwrap();
+        let at = bytes.len() / 2;
+        bytes[at] ^= 1;
+        fs::write(image, bytes).unwrap();
+    });
+}
+
+#[test]
+fn a_truncated_image_is_not_mounted() {
+    spoilt("bytes, expected", |_, image| {
+        let bytes = fs::read(image).unwrap();
+        fs::write(image, &bytes[..bytes.len() / 3]).unwrap();
+    });
+}
+
+#[test]
+fn an_edited_list_of_hashes_is_refused() {
+    spoilt("not the one that its name promises", |_, image| {
+        let file = image.with_extension("json");
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, text.replace("\"bytes\":", "\"bytes\":1")).unwrap();
+        // Without the hashes, only the content of each path can speak for it.
+        let mut bytes = fs::read(image).unwrap();
+        let at = bytes.len() / 2;
+        bytes[at] ^= 1;
+        fs::write(image, bytes).unwrap();
+    });
+}
+
+/// Puts an image with the tree that `fill` makes in the place of the first one, with hashes
+/// that are right: whoever can write to the cache can do that.
+fn forged(machine: &Machine, fill: impl Fn(&mut Writer<Cursor<Vec<u8>>>)) -> String {
+    let old = images(machine).remove(0);
+    let mut writer = Writer::new(Cursor::new(Vec::new()), Owner { uid: 0, gid: 0 }, 1).unwrap();
+    fill(&mut writer);
+    let bytes = writer.finish().unwrap().0.into_inner();
+    replace(machine, &old, &bytes)
+}
+
+fn replace(machine: &Machine, old: &PathBuf, bytes: &[u8]) -> String {
+    let chunks: Vec<String> = bytes.chunks(4 << 20).map(|chunk| hex(&sha256(chunk))).collect();
+    let about = format!(
+        r#"{{"uid":0,"bytes":{},"nar_bytes":1000000,"chunks":{}}}"#,
+        bytes.len(),
+        serde_json::to_string(&chunks).unwrap()
+    );
+    let id = hex(&sha256(about.as_bytes()))[..32].to_owned();
+    let before = old.file_stem().unwrap().to_string_lossy().into_owned();
+    fs::remove_file(old).unwrap();
+    fs::remove_file(old.with_extension("json")).unwrap();
+    fs::write(old.with_file_name(format!("{id}.squashfs")), bytes).unwrap();
+    fs::write(old.with_file_name(format!("{id}.json")), about).unwrap();
+    for entry in fs::read_dir(machine.cache()).unwrap().flatten() {
+        let text = fs::read_to_string(entry.path()).unwrap_or_default();
+        if text.contains(&before) {
+            fs::write(entry.path(), text.replace(&before, &id)).unwrap();
+        }
+    }
+    id
+}
+
+#[test]
+fn an_image_adds_nothing_to_what_the_store_has() {
+    let machine = next();
+    machine.sh("mkdir -p own/bin; echo own >own/bin/tool; nix-store --add own");
+    let own = machine.sh("echo /nix/store/*-own").trim().to_owned();
+    let base = own["/nix/store/".len()..].to_owned();
+    let large = machine.sh(&format!("grep -h ^StorePath {}/*.narinfo", machine.cache().display()));
+    let large: Vec<&str> = large.lines().filter_map(|line| line.strip_prefix("StorePath: /nix/store/")).collect();
+    forged(&machine, |writer| {
+        let mut names = [&large[..], &[&base, ".links", "zzz-not-a-path"]].concat();
+        names.sort_unstable();
+        for name in names {
+            writer.directory(name.as_bytes()).unwrap();
+            writer.directory(b"bin").unwrap();
+            writer.file(b"evil", true, &b"evil"[..]).unwrap();
+            writer.end().unwrap();
+            writer.end().unwrap();
+        }
+    });
+    let said = machine.done(&["install", "--mount"]);
+    assert!(is_mounted(&machine), "{said}");
+    assert_eq!(machine.sh(&format!("ls {own}/bin")), "tool\n");
+    let there = machine.sh("ls -A /nix/store");
+    assert!(!there.contains("zzz-not-a-path"), "{there}");
+    // Two images have the same paths: none is made of parts of both.
+    for path in large {
+        let parts = machine.sh(&format!("ls /nix/store/{path} 2>/dev/null || true"));
+        assert!(!(parts.contains("data") && machine.sh(&format!("ls /nix/store/{path}/bin")).contains("evil")));
+    }
+    machine.sh(&format!("nix-store --verify-path {own}"));
+}
+
+#[test]
+fn devices_and_setuid_files_in_an_image_are_not_mounted() {
+    // The kind of the first inode, in an image that stores its tables uncompressed: random
+    // names do not compress.
+    let machine = next();
+    let name = machine.sh("head -c 64 /dev/urandom | sha512sum | cut -c1-120").trim().to_owned();
+    let large = machine.sh(&format!("grep -l {} {}/*.narinfo | head -1 | xargs sed -n 's,^StorePath: /nix/store/,,p'",
+        images(&machine)[0].file_stem().unwrap().to_string_lossy(), machine.cache().display())).trim().to_owned();
+    let mut writer = Writer::new(Cursor::new(Vec::new()), Owner { uid: 0, gid: 0 }, 1).unwrap();
+    writer.directory(large.as_bytes()).unwrap();
+    writer.link(name.as_bytes(), name.as_bytes()).unwrap();
+    writer.end().unwrap();
+    let mut bytes = writer.finish().unwrap().0.into_inner();
+    let table = usize::try_from(u64::from_le_bytes(bytes[64..72].try_into().unwrap())).unwrap();
+    if bytes[table + 1] & 0x80 == 0 {
+        // Stored compressed: the same block again, as it is.
+        let length = usize::from(u16::from_le_bytes([bytes[table], bytes[table + 1]]));
+        let plain = zstd::bulk::decompress(&bytes[table + 2..table + 2 + length], 8192).unwrap();
+        let at = bytes.len() as u64;
+        bytes.extend((u16::try_from(plain.len()).unwrap() | 0x8000).to_le_bytes());
+        bytes.extend(plain);
+        bytes.resize(bytes.len().next_multiple_of(4096), 0);
+        bytes[64..72].copy_from_slice(&at.to_le_bytes());
+        let end = bytes.len() as u64;
+        bytes[40..48].copy_from_slice(&end.to_le_bytes());
+    }
+    let table = usize::try_from(u64::from_le_bytes(bytes[64..72].try_into().unwrap())).unwrap();
+    // A character device (Linux, `squashfs_fs.h`: SQUASHFS_CHRDEV_TYPE).
+    bytes[table + 2..table + 4].copy_from_slice(&5_u16.to_le_bytes());
+    let old = images(&machine).remove(0);
+    replace(&machine, &old, &bytes);
+    let said = machine.done(&["install", "--mount"]);
+    assert!(said.contains("an inode of kind 5") && said.contains("from 1 images"), "{said}");
+    assert_eq!(machine.sh("find /nix/store -type c | wc -l").trim(), "0");
+    machine.verify();
+}

@@ -1,0 +1,501 @@
+//! Reads an image: every offset and size is checked, nothing grows with the
+//! image, and only directories, files and links are known.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+
+use zstd::bulk::Decompressor;
+
+use crate::{
+    DOTS, FRAGMENT, FRAGMENTS, MAGIC, METADATA, NAME, NAMES, NO_FRAGMENT, PLAIN_DATA, PLAIN_METADATA,
+    SUPERBLOCK, TARGET, ZSTD,
+};
+
+/// Metadata blocks that are kept decompressed.
+const CACHED: usize = 64;
+/// The largest listing of a directory.
+const LISTING: u32 = 32 << 20;
+/// The sizes of data blocks that are read, as powers of two.
+const BLOCKS: std::ops::RangeInclusive<u16> = 16..=20;
+/// The most data blocks of a file.
+const COUNT: u64 = 1 << 22;
+/// The deepest nesting.
+const DEPTH: usize = 256;
+
+/// What an image is read from.
+pub trait Source {
+    /// Fills `to` from the offset `at`.
+    fn read_at(&self, to: &mut [u8], at: u64) -> io::Result<()>;
+
+    /// Its size in bytes.
+    fn size(&self) -> io::Result<u64>;
+}
+
+impl Source for File {
+    fn read_at(&self, to: &mut [u8], at: u64) -> io::Result<()> {
+        self.read_exact_at(to, at)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+}
+
+impl Source for [u8] {
+    fn read_at(&self, to: &mut [u8], at: u64) -> io::Result<()> {
+        let start = usize::try_from(at).map_err(|_| io::ErrorKind::UnexpectedEof)?;
+        let end = start.checked_add(to.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        to.copy_from_slice(self.get(start..end).ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.len() as u64)
+    }
+}
+
+fn malformed(what: impl std::fmt::Display) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("malformed image: {what}"))
+}
+
+/// What an inode is.
+#[derive(Debug, Clone)]
+pub enum Inode {
+    /// A directory.
+    Directory(Directory),
+    /// A regular file.
+    File(FileInode),
+    /// A symbolic link, with its target.
+    Link(Vec<u8>),
+}
+
+/// Where a directory's listing is.
+#[derive(Debug, Clone, Copy)]
+pub struct Directory {
+    block: u32,
+    offset: u16,
+    size: u32,
+}
+
+/// Where a file's content is.
+#[derive(Debug, Clone)]
+pub struct FileInode {
+    /// The size of its content.
+    pub size: u64,
+    /// Whether its owner may run it.
+    pub executable: bool,
+    start: u64,
+    fragment: u32,
+    offset: u32,
+    blocks: Vec<u32>,
+}
+
+/// A name in a directory, and where its inode is.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its name: not empty, no `.` or `..`, without `/` and zeros.
+    pub name: Vec<u8>,
+    inode: Position,
+}
+
+/// A place in a table of metadata: the block's offset within the table, and the
+/// offset within the decompressed block.
+#[derive(Debug, Clone, Copy)]
+struct Position {
+    block: u64,
+    offset: usize,
+}
+
+struct Superblock {
+    inodes: u32,
+    block_size: u32,
+    fragments: u32,
+    root: u64,
+    bytes: u64,
+    inode_table: u64,
+    directory_table: u64,
+    fragment_table: u64,
+}
+
+/// An open image. Each thread opens its own.
+pub struct Image<'a, S: ?Sized> {
+    from: &'a S,
+    superblock: Superblock,
+    /// The largest file that is read; none at first.
+    pub largest: u64,
+    /// Inodes that may still be asked for: each is in one place.
+    left: u32,
+    decompressor: Decompressor<'static>,
+    /// By offset in the image: the content, and where the next block is.
+    metadata: HashMap<u64, (Vec<u8>, u64)>,
+    /// The fragment that was used last, by its number.
+    fragment: Option<(u32, Vec<u8>)>,
+    packed: Vec<u8>,
+    block: Vec<u8>,
+}
+
+impl<'a, S: Source + ?Sized> Image<'a, S> {
+    /// Reads the superblock of what `from` holds.
+    pub fn open(from: &'a S) -> io::Result<Self> {
+        let mut bytes = [0; SUPERBLOCK];
+        from.read_at(&mut bytes, 0)?;
+        let u16_at = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
+        let u32_at = |at: usize| u32::from(u16_at(at)) | u32::from(u16_at(at + 2)) << 16;
+        let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
+        let (block_size, log) = (u32_at(12), u16_at(22));
+        if u32_at(0) != MAGIC || u16_at(28) != 4 || u16_at(30) != 0 {
+            return Err(malformed("not a squashfs of version 4.0"));
+        }
+        if u16_at(20) != ZSTD {
+            return Err(malformed("not compressed by zstd"));
+        }
+        if !BLOCKS.contains(&log) || block_size != 1 << log {
+            return Err(malformed(format!("a block size of {block_size}")));
+        }
+        let superblock = Superblock {
+            inodes: u32_at(4),
+            block_size,
+            fragments: u32_at(16),
+            root: u64_at(32),
+            bytes: u64_at(40),
+            inode_table: u64_at(64),
+            directory_table: u64_at(72),
+            fragment_table: u64_at(80),
+        };
+        if superblock.bytes > from.size()? {
+            return Err(malformed("it is cut off"));
+        }
+        let size = block_size as usize;
+        Ok(Self {
+            from,
+            left: superblock.inodes,
+            superblock,
+            largest: 0,
+            decompressor: Decompressor::new()?,
+            metadata: HashMap::new(),
+            fragment: None,
+            packed: vec![0; size.max(METADATA)],
+            block: Vec::with_capacity(size),
+        })
+    }
+
+    /// The root's names.
+    pub fn root(&mut self) -> io::Result<Vec<Entry>> {
+        let root = self.superblock.root;
+        match self.inode_at(Position { block: root >> 16, offset: (root & 0xffff) as usize })? {
+            Inode::Directory(directory) => self.list(&directory),
+            _ => Err(malformed("its root is not a directory")),
+        }
+    }
+
+    /// The inode that `entry` names. No more are given than the image has, so that
+    /// directories within themselves come to an end.
+    pub fn inode(&mut self, entry: &Entry) -> io::Result<Inode> {
+        self.left = self.left.checked_sub(1).ok_or_else(|| malformed("more inodes than it has"))?;
+        self.inode_at(entry.inode)
+    }
+
+    /// Reads all metadata; gives the number of inodes.
+    pub fn check(&mut self) -> io::Result<u32> {
+        self.largest = u64::MAX;
+        let mut todo: Vec<(usize, Entry)> = self.root()?.into_iter().map(|entry| (1, entry)).collect();
+        let mut count = 1;
+        while let Some((depth, entry)) = todo.pop() {
+            count += 1;
+            if let Inode::Directory(directory) = self.inode(&entry)? {
+                if depth >= DEPTH {
+                    return Err(malformed("nested too deeply"));
+                }
+                todo.extend(self.list(&directory)?.into_iter().map(|entry| (depth + 1, entry)));
+            }
+        }
+        Ok(count)
+    }
+
+    fn inode_at(&mut self, position: Position) -> io::Result<Inode> {
+        let table = self.superblock.inode_table;
+        let mut cursor = Cursor { image: self, table, position };
+        let kind = cursor.u16()?;
+        let mode = cursor.u16()?;
+        cursor.skip(12)?;
+        match kind {
+            1 => {
+                let block = cursor.u32()?;
+                cursor.skip(4)?;
+                let size = u32::from(cursor.u16()?);
+                Ok(Inode::Directory(Directory { block, size, offset: cursor.u16()? }))
+            }
+            8 => {
+                cursor.skip(4)?;
+                let (size, block) = (cursor.u32()?, cursor.u32()?);
+                cursor.skip(6)?;
+                Ok(Inode::Directory(Directory { block, size, offset: cursor.u16()? }))
+            }
+            2 | 9 => cursor.file(kind == 9, mode & 0o100 != 0),
+            3 | 10 => {
+                cursor.skip(4)?;
+                let length = cursor.u32()?;
+                if length == 0 || length as usize > TARGET {
+                    return Err(malformed(format!("a link of {length} bytes")));
+                }
+                Ok(Inode::Link(cursor.bytes(length as usize)?))
+            }
+            other => Err(malformed(format!("an inode of kind {other}, expected a directory, file or link"))),
+        }
+    }
+
+    /// The names of a directory, strictly in order.
+    pub fn list(&mut self, directory: &Directory) -> io::Result<Vec<Entry>> {
+        let mut entries: Vec<Entry> = Vec::new();
+        if directory.size as usize <= DOTS {
+            return Ok(entries);
+        }
+        if directory.size > LISTING {
+            return Err(malformed(format!("a directory of {} bytes", directory.size)));
+        }
+        let mut left = directory.size as usize - DOTS;
+        let table = self.superblock.directory_table;
+        let position = Position { block: directory.block.into(), offset: directory.offset.into() };
+        let mut cursor = Cursor { image: self, table, position };
+        while left > 0 {
+            left = left.checked_sub(12).ok_or_else(|| malformed("a directory that is cut off"))?;
+            let (count, block) = (cursor.u32()?, cursor.u32()?);
+            cursor.skip(4)?;
+            if count as usize >= NAMES {
+                return Err(malformed("a directory header with more than 256 names"));
+            }
+            for _ in 0..=count {
+                let offset = cursor.u16()?;
+                cursor.skip(4)?;
+                let length = usize::from(cursor.u16()?) + 1;
+                left =
+                    left.checked_sub(8 + length).ok_or_else(|| malformed("a directory that is cut off"))?;
+                let name = cursor.bytes(length)?;
+                if length > NAME
+                    || name == b"."
+                    || name == b".."
+                    || name.iter().any(|c| matches!(c, b'/' | 0))
+                {
+                    let name = String::from_utf8_lossy(&name).escape_debug().to_string();
+                    return Err(malformed(format!("the name `{name}`")));
+                }
+                if entries.last().is_some_and(|last| last.name >= name) {
+                    return Err(malformed("names out of order"));
+                }
+                entries.push(Entry { name, inode: Position { block: block.into(), offset: offset.into() } });
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Hands the content of `file` to `to`, block by block.
+    pub fn content(
+        &mut self,
+        file: &FileInode,
+        mut to: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let block_size = u64::from(self.superblock.block_size);
+        let (mut at, mut left) = (file.start, file.size);
+        for size in &file.blocks {
+            let length = usize::try_from(left.min(block_size)).map_err(malformed)?;
+            self.data(*size, at, length)?;
+            to(&self.block)?;
+            at += u64::from(size & !PLAIN_DATA);
+            left -= length as u64;
+        }
+        if file.fragment == NO_FRAGMENT || left == 0 {
+            return Ok(());
+        }
+        self.load_fragment(file.fragment)?;
+        let start = file.offset as usize;
+        let content = self.fragment.as_ref().map(|(_, bytes)| &bytes[..]).unwrap_or_default();
+        let end = usize::try_from(left).ok().and_then(|left| start.checked_add(left));
+        let tail = end.and_then(|end| content.get(start..end));
+        to(tail.ok_or_else(|| malformed("a file beyond its fragment"))?)
+    }
+
+    /// Decompresses the data block of `size` at `at` into `self.block`; it must
+    /// have `length` bytes.
+    fn data(&mut self, size: u32, at: u64, length: usize) -> io::Result<()> {
+        self.block.clear();
+        let packed = (size & !PLAIN_DATA) as usize;
+        if packed == 0 {
+            // A hole.
+            self.block.resize(length, 0);
+            return Ok(());
+        }
+        if packed > self.superblock.block_size as usize {
+            return Err(malformed(format!("a block of {packed} bytes")));
+        }
+        if size & PLAIN_DATA != 0 {
+            self.block.resize(packed, 0);
+            self.from.read_at(&mut self.block, at)?;
+        } else {
+            self.from.read_at(&mut self.packed[..packed], at)?;
+            self.decompressor.decompress_to_buffer(&self.packed[..packed], &mut self.block)?;
+        }
+        if self.block.len() == length {
+            return Ok(());
+        }
+        Err(malformed(format!("a block of {} bytes, expected {length}", self.block.len())))
+    }
+
+    fn load_fragment(&mut self, number: u32) -> io::Result<()> {
+        if self.fragment.as_ref().is_some_and(|(known, _)| *known == number) {
+            return Ok(());
+        }
+        if number >= self.superblock.fragments {
+            return Err(malformed(format!("the fragment {number} of {}", self.superblock.fragments)));
+        }
+        let (block, entry) = (number as usize / FRAGMENTS, number as usize % FRAGMENTS);
+        let mut place = [0; 8];
+        let at = (block as u64 * 8).checked_add(self.superblock.fragment_table);
+        self.from.read_at(&mut place, at.ok_or_else(|| malformed("its fragment table"))?)?;
+        let position = Position { block: u64::from_le_bytes(place), offset: entry * FRAGMENT };
+        let mut cursor = Cursor { image: self, table: 0, position };
+        let (start, size) = (cursor.u64()?, cursor.u32()?);
+        let packed = (size & !PLAIN_DATA) as usize;
+        let limit = self.superblock.block_size as usize;
+        if packed == 0 || packed > limit {
+            return Err(malformed(format!("a fragment of {packed} bytes")));
+        }
+        let mut bytes = self.fragment.take().map(|(_, bytes)| bytes).unwrap_or_default();
+        bytes.clear();
+        if size & PLAIN_DATA != 0 {
+            bytes.resize(packed, 0);
+            self.from.read_at(&mut bytes, start)?;
+        } else {
+            bytes.reserve_exact(limit);
+            self.from.read_at(&mut self.packed[..packed], start)?;
+            self.decompressor.decompress_to_buffer(&self.packed[..packed], &mut bytes)?;
+            if bytes.len() > limit {
+                return Err(malformed("a fragment larger than a block"));
+            }
+        }
+        self.fragment = Some((number, bytes));
+        Ok(())
+    }
+
+    /// The metadata block at `at`, and where the next one is.
+    fn metadata(&mut self, at: u64) -> io::Result<&(Vec<u8>, u64)> {
+        if !self.metadata.contains_key(&at) {
+            let mut header = [0; 2];
+            self.from.read_at(&mut header, at)?;
+            let header = u16::from_le_bytes(header);
+            let length = usize::from(header & !PLAIN_METADATA);
+            let data = at.checked_add(2).ok_or_else(|| malformed("an offset"))?;
+            let next = data.checked_add(length as u64).ok_or_else(|| malformed("an offset"))?;
+            if length == 0 || length > METADATA || next > self.superblock.bytes {
+                return Err(malformed(format!("a metadata block of {length} bytes")));
+            }
+            let mut bytes = Vec::with_capacity(METADATA);
+            if header & PLAIN_METADATA != 0 {
+                bytes.resize(length, 0);
+                self.from.read_at(&mut bytes, data)?;
+            } else {
+                self.from.read_at(&mut self.packed[..length], data)?;
+                self.decompressor.decompress_to_buffer(&self.packed[..length], &mut bytes)?;
+                if bytes.len() > METADATA {
+                    return Err(malformed("a metadata block that is too large"));
+                }
+            }
+            if self.metadata.len() >= CACHED {
+                self.metadata.clear();
+            }
+            self.metadata.insert(at, (bytes, next));
+        }
+        self.metadata.get(&at).ok_or_else(|| malformed("a metadata block"))
+    }
+}
+
+/// Reads metadata from a position on, across blocks.
+struct Cursor<'i, 'a, S: ?Sized> {
+    image: &'i mut Image<'a, S>,
+    table: u64,
+    position: Position,
+}
+
+impl<S: Source + ?Sized> Cursor<'_, '_, S> {
+    fn read(&mut self, mut to: &mut [u8]) -> io::Result<()> {
+        while !to.is_empty() {
+            let at = self.table.checked_add(self.position.block).ok_or_else(|| malformed("an offset"))?;
+            let (bytes, next) = self.image.metadata(at)?;
+            let rest = bytes.get(self.position.offset..).ok_or_else(|| malformed("an offset"))?;
+            let count = rest.len().min(to.len());
+            if count == 0 && bytes.len() < METADATA {
+                return Err(malformed("metadata that is cut off"));
+            }
+            to[..count].copy_from_slice(&rest[..count]);
+            to = &mut to[count..];
+            self.position.offset += count;
+            if self.position.offset >= METADATA {
+                self.position = Position { block: *next - self.table, offset: 0 };
+            }
+        }
+        Ok(())
+    }
+
+    fn bytes(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; count];
+        self.read(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn skip(&mut self, count: usize) -> io::Result<()> {
+        self.read(&mut [0; 16][..count])
+    }
+
+    fn u16(&mut self) -> io::Result<u16> {
+        let mut bytes = [0; 2];
+        self.read(&mut bytes)?;
+        Ok(u16::from_le_bytes(bytes))
+    }
+
+    fn u32(&mut self) -> io::Result<u32> {
+        let mut bytes = [0; 4];
+        self.read(&mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    fn u64(&mut self) -> io::Result<u64> {
+        let mut bytes = [0; 8];
+        self.read(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    fn file(&mut self, extended: bool, executable: bool) -> io::Result<Inode> {
+        let (start, fragment, offset, size);
+        if extended {
+            start = self.u64()?;
+            size = self.u64()?;
+            self.skip(12)?;
+            fragment = self.u32()?;
+            offset = self.u32()?;
+            self.skip(4)?;
+        } else {
+            start = u64::from(self.u32()?);
+            fragment = self.u32()?;
+            offset = self.u32()?;
+            size = u64::from(self.u32()?);
+        }
+        // Before its list of blocks is read, which grows with the size.
+        if size > self.image.largest {
+            return Err(malformed(format!(
+                "a file of {size} bytes, at most {} expected",
+                self.image.largest
+            )));
+        }
+        let block_size = u64::from(self.image.superblock.block_size);
+        let count = if fragment == NO_FRAGMENT { size.div_ceil(block_size) } else { size / block_size };
+        if count > COUNT {
+            return Err(malformed(format!("a file of {count} blocks")));
+        }
+        if start > self.image.superblock.bytes {
+            return Err(malformed("a file behind the image's end"));
+        }
+        let blocks = (0..count).map(|_| self.u32()).collect::<io::Result<Vec<_>>>()?;
+        Ok(Inode::File(FileInode { size, executable, start, fragment, offset, blocks }))
+    }
+}
