@@ -184,6 +184,7 @@ impl Readiness {
     }
 
     /// Whether the command had terminals of its own when it was looked at last.
+    #[cfg(target_os = "linux")]
     pub(crate) fn is_nested(&self) -> bool {
         self.last.as_ref().is_some_and(|(look, _)| look.is_nested)
     }

@@ -9,6 +9,7 @@ pub(crate) enum Wait {
     /// An event from outside.
     Forever,
     /// An event, or this time, counted from when it began to wait.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux tells"))]
     Timed(Duration),
     /// The system does not tell.
     Unknown,
@@ -57,7 +58,8 @@ enum Time {
     None,
     /// None where it is negative.
     Milliseconds(u64),
-    /// The address of a `timeval`.
+    /// The address of a `timeval`; newer machines have no such call.
+    #[cfg(target_arch = "x86_64")]
     Microseconds(u64),
     /// The address of a `timespec`.
     Seconds(u64),
@@ -83,9 +85,9 @@ impl Time {
         use rustix::time::{ClockId, clock_gettime};
 
         let (address, unit) = match self {
-            Self::None | Self::Microseconds(0) | Self::Seconds(0) | Self::Until(0, _) => {
-                return Wait::Forever;
-            }
+            Self::None | Self::Seconds(0) | Self::Until(0, _) => return Wait::Forever,
+            #[cfg(target_arch = "x86_64")]
+            Self::Microseconds(0) => return Wait::Forever,
             Self::Milliseconds(time) => {
                 // An int, in a register that is wider.
                 #[allow(clippy::cast_possible_truncation, reason = "the upper half has no meaning")]
@@ -93,6 +95,7 @@ impl Time {
                 return u64::try_from(time)
                     .map_or(Wait::Forever, |time| Wait::Timed(Duration::from_millis(time)));
             }
+            #[cfg(target_arch = "x86_64")]
             Self::Microseconds(address) => (address, 1000),
             Self::Seconds(address) | Self::Until(address, _) => (address, 1),
         };
