@@ -12,6 +12,7 @@ pub mod name;
 pub mod policy;
 pub mod record;
 pub mod release_tag;
+#[cfg(feature = "requirements")]
 pub mod requirement;
 pub mod tags;
 pub mod tar;

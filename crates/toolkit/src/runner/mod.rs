@@ -1,11 +1,11 @@
 //! What the runner says of the workflow run.
 
-#[cfg(unix)]
-mod unix;
-#[cfg(windows)]
-mod windows;
+#[cfg(all(unix, feature = "runner"))]
+mod github;
+#[cfg(any(test, not(all(unix, feature = "runner"))))]
+mod plain;
 
-#[cfg(unix)]
-pub(crate) use unix::context;
-#[cfg(windows)]
-pub(crate) use windows::context;
+#[cfg(all(unix, feature = "runner"))]
+pub(crate) use github::context;
+#[cfg(not(all(unix, feature = "runner")))]
+pub(crate) use plain::context;

@@ -1,4 +1,5 @@
-//! The edge to the process on Windows, for which ghactions does not compile.
+//! The edge to the process without ghactions, which does not compile for Windows and
+//! brings much that `cargo xtask` does not need.
 
 use crate::{Context, Env};
 

@@ -61,14 +61,16 @@ mod tests {
     fn the_runner_s_variables_become_a_context() {
         const CHILD: &str = "TEST_PRINTS_ITS_CONTEXT";
         if std::env::var_os(CHILD).is_some() {
-            println!("<{:?}>", context(&Env::from_process()));
+            let env = Env::from_process();
+            assert_eq!(context(&env), super::super::plain::context(&env));
+            println!("<{:?}>", context(&env));
             return;
         }
         let child = |variables: &[(&str, &str)]| {
             let mut command = Command::new(std::env::current_exe().unwrap());
             command.args([
                 "--exact",
-                "runner::unix::tests::the_runner_s_variables_become_a_context",
+                "runner::github::tests::the_runner_s_variables_become_a_context",
                 "--nocapture",
             ]);
             command.env_clear().env(CHILD, "1").envs(variables.iter().copied());
