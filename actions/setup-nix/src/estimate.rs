@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::folder::{Cache, read_text};
 use crate::image::Images;
 use crate::info::{Keys, NarInfo, StorePath, Trust};
+use crate::mount;
 use crate::used::Used;
 
 /// Bytes in the store that a second restores, where no run has measured it:
@@ -23,6 +24,25 @@ const RESTORE: f64 = 200e6;
 /// guesses in favour of restoring.
 const NETWORK: f64 = 20e6;
 const ROUND_TRIP: f64 = 0.1;
+
+/// The file that holds how much of the mounted images the last job read.
+pub(crate) const PERCENT_READ: &str = "percent-read";
+/// A job that reads more than that is faster with unpacked paths: where the kernel reads an
+/// image with one core, it takes longer than all cores take to unpack it.
+const WORTH_MOUNTING: u64 = 50;
+
+/// Whether the last job read so much of the images that they are better unpacked.
+pub(crate) fn reads_most(cache: &Cache) -> bool {
+    let text = read_text(&cache.folder.join(PERCENT_READ)).unwrap_or_default();
+    text.trim().parse::<u64>().is_ok_and(|percent| percent > WORTH_MOUNTING)
+}
+
+/// Keeps how much this job has read of the images that are mounted.
+pub(crate) fn keep_percent_read(cache: &Cache) {
+    if let Some(percent) = mount::percent_read() {
+        let _ = toolkit::write_atomic(&cache.folder.join(PERCENT_READ), format!("{percent}\n").as_bytes());
+    }
+}
 
 /// What was left to be substituted, and why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -11,6 +11,7 @@ use pydist::digest::{hex, sha256};
 use serde::{Deserialize, Serialize};
 use toolkit::{Env, FileError, write_atomic};
 
+use crate::estimate::PERCENT_READ;
 use crate::folder::{Cache, IMAGES, Refused, read_narinfo, read_text};
 use crate::image::{self, ImageInfo, Images};
 use crate::info::{NarInfo, image_url};
@@ -24,7 +25,7 @@ const LAYERS: usize = 8;
 const INDEX: &str = "index.json";
 const KNOWN: &str = "layers.json";
 /// Beside the index in its entry.
-const BESIDE: [&str; 3] = ["last-used", "restore-rate", "nix-cache-info"];
+const BESIDE: [&str; 4] = ["last-used", "restore-rate", PERCENT_READ, "nix-cache-info"];
 /// Nix's tarballs, in the cache's folder and in layers.
 pub(crate) const TARBALLS: &str = "tarball";
 

@@ -74,6 +74,8 @@ struct Journal {
     names: BTreeSet<String>,
     /// The owners that image files had, by their names in `place`.
     owners: BTreeMap<String, (u32, u32)>,
+    /// What had been read from the images' devices when they were mounted, in sectors.
+    sectors: u64,
 }
 
 /// What earlier runs left mounted.
@@ -135,6 +137,33 @@ fn is_mounted() -> bool {
     })
 }
 
+/// How much of the mounted images the job has read so far, in percent.
+pub(crate) fn percent_read() -> Option<u64> {
+    let journal = journal()?;
+    let (read, all) = sectors(&journal.place)?;
+    (read.saturating_sub(journal.sectors) * 100).checked_div(all)
+}
+
+/// The sectors that were read from the devices that are mounted in `place`, and those that
+/// they have (Linux, `admin-guide/iostats.rst`).
+fn sectors(place: &Path) -> Option<(u64, u64)> {
+    let text = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let (mut read, mut all) = (0, 0);
+    for line in text.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        if words.len() < 5 || Path::new(words[4]).parent() != Some(place) {
+            continue;
+        }
+        let number = |file: &str, at: usize| {
+            let text = fs::read_to_string(format!("/sys/dev/block/{}/{file}", words[2])).ok()?;
+            text.split_whitespace().nth(at)?.parse::<u64>().ok()
+        };
+        read += number("stat", 2)?;
+        all += number("size", 0)?;
+    }
+    Some((read, all))
+}
+
 /// An image that was checked.
 struct Checked<'a> {
     wanted: &'a WantedImage,
@@ -150,7 +179,7 @@ pub(crate) fn mount(request: &Request, ui: &Ui) -> Result<Mounted, Error> {
         return Err(Error::Mount(why.into()));
     }
     let place = place()?;
-    let mut journal = Journal { place, names: BTreeSet::new(), owners: BTreeMap::new() };
+    let mut journal = Journal { place, names: BTreeSet::new(), owners: BTreeMap::new(), sectors: 0 };
     journal.write()?;
     let mounted = mount_all(request, &mut journal, ui);
     if mounted.as_ref().map_or(true, |mounted| mounted.names.is_empty()) {
@@ -242,6 +271,8 @@ fn mount_all(request: &Request, journal: &mut Journal, ui: &Ui) -> Result<Mounte
         }
         layers.push(point.display().to_string());
     }
+    journal.sectors = sectors(&journal.place).map_or(0, |(read, _)| read);
+    journal.write()?;
     nar::remove(Path::new(WORK)).map_err(FileError::new("remove", Path::new(WORK)))?;
     DirBuilder::new().mode(0o700).create(WORK).map_err(FileError::new("create", Path::new(WORK)))?;
     // With redirected directories, an overlay over one image keeps the numbers of inodes.

@@ -8,10 +8,10 @@ use toolkit::{
     Choice as _, Cmd, FileError, OutputMode, ProcessError, error_chain, interrupted, write_atomic,
 };
 
-use crate::choices::CacheMode;
+use crate::choices::{CacheMode, Mount};
 use crate::database::Database;
 use crate::error::Error;
-use crate::estimate::keep_rate;
+use crate::estimate::{keep_rate, reads_most};
 use crate::folder::read_text;
 use crate::inputs::STATE;
 use crate::install::{self, Installed};
@@ -258,7 +258,8 @@ impl Work<'_> {
                 self.ask_root()?
             } else {
                 let mounter = |request: &Request| self.mount(request);
-                restore(&cache, self.rules(), self.plan.mount.then_some(&mounter as Mounter<'_>))?
+                let mount = self.plan.mount && (self.inputs.mount == Mount::Always || !reads_most(&cache));
+                restore(&cache, self.rules(), mount.then_some(&mounter as Mounter<'_>))?
             };
             if restored.images > 0 {
                 mount::mark_registered()?;

@@ -10,6 +10,7 @@ use crate::background::read_log;
 use crate::choices::CacheMode;
 use crate::database::Database;
 use crate::error::Error;
+use crate::estimate::keep_percent_read;
 use crate::info::StorePath;
 use crate::layers::{Exchange, Staged};
 use crate::pack::{pack, prune, stop_file};
@@ -88,6 +89,7 @@ impl Work<'_> {
                 let bytes = pruned.bytes;
                 Ok((pruned, bytes))
             })?;
+            keep_percent_read(&cache);
             let exchange = Exchange::of(self.env);
             let staged = exchange.map(|exchange| -> Result<Staged, Error> {
                 let _lock = cache.lock()?;

@@ -127,6 +127,32 @@ fn what_must_not_be_mounted_is_unpacked() {
     machine.verify();
 }
 
+/// Reading all of an image takes longer than unpacking it: a job after one that did is
+/// given unpacked paths, where that was not decided for it.
+#[test]
+fn after_a_job_that_reads_everything_images_are_unpacked() {
+    let hosted = |machine: &Machine, args: &[&str]| {
+        let output = machine.action(args).env("RUNNER_ENVIRONMENT", "github-hosted").output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        text(&output)
+    };
+    let percent = |machine: &Machine| {
+        let text = fs::read_to_string(machine.cache().join("percent-read")).unwrap();
+        text.trim().parse::<u64>().unwrap()
+    };
+    let machine = next();
+    hosted(&machine, &["install"]);
+    assert!(is_mounted(&machine));
+    hosted(&machine, &["save"]);
+    assert!(percent(&machine) < 50, "{}", percent(&machine));
+    machine.sh("cat /nix/store/*-large*/data >/dev/null");
+    hosted(&machine, &["save"]);
+    assert!(percent(&machine) > 50, "{}", percent(&machine));
+    machine.done(&["save"]);
+    assert!(hosted(&machine, &["install"]).contains("9 paths restored") && !is_mounted(&machine));
+    machine.verify();
+}
+
 /// What Nix does in a store under an overlay.
 fn nix_works(machine: &Machine) {
     let (_, built) = packed();
