@@ -110,17 +110,8 @@ impl Inputs {
     /// Reads them; all faults at once.
     pub(crate) fn read(env: &Env) -> Result<Self, InputErrors> {
         let mut reader = Reader::new(&SPEC, env);
-        let version = reader.parse("nix-version", |text| {
-            let parts: Vec<&str> = text.split('.').collect();
-            let sound = parts.len() >= 2 && parts.iter().all(|part| part.parse::<u32>().is_ok());
-            sound
-                .then(|| text.to_owned())
-                .ok_or_else(|| format!("expected a version like `2.35.2`, found `{text}`"))
-        });
-        let sha256 = reader.parse("sha256", |text| {
-            nix32::sha256(text)
-                .ok_or_else(|| format!("expected a SHA-256 of 64 hexadecimal digits, found `{text}`"))
-        });
+        let version = reader.parse("nix-version", version);
+        let sha256 = reader.parse("sha256", sha256);
         let key_texts = reader.list("extra-trusted-public-keys");
         let keys = Keys::parse(key_texts.iter().map(String::as_str).chain([NIXOS_KEY]));
         let keys = keys.unwrap_or_else(|fault| {
@@ -142,16 +133,12 @@ impl Inputs {
                 reader.error("hash-files", why);
             }
         }
-        let mut stores = |name: &str| {
-            let stores = reader.list(name);
-            for text in stores.iter().filter(|text| !is_store(text)) {
-                let expected =
-                    "expected a binary cache's address like `https://cache.example.org`, one a line";
-                reader.error(name, format!("{expected}, found `{text}`"));
-            }
-            stores
-        };
-        let (substituters, push_to) = (stores("extra-substituters"), stores("push-to"));
+        let substituters = stores(&mut reader, "extra-substituters");
+        let push_to = stores(&mut reader, "push-to");
+        let access_tokens = reader.secret("access-tokens");
+        if access_tokens.as_ref().is_some_and(|tokens| !are_tokens(tokens.expose())) {
+            reader.error("access-tokens", "expected one line of words like `host=token`");
+        }
         let inputs = Self {
             version: version.unwrap_or_default(),
             reuse: reader.choice("reuse"),
@@ -162,7 +149,7 @@ impl Inputs {
             substituters,
             key_texts,
             keys,
-            access_tokens: reader.secret("access-tokens"),
+            access_tokens,
             sandbox: reader.optional_choice("sandbox"),
             max_jobs: reader.parse("max-jobs", max_jobs).unwrap_or_default(),
             // Without a workflow the default is an expression that nobody evaluated.
@@ -183,14 +170,35 @@ impl Inputs {
             max_size: reader.number("max-size").unwrap_or_default() * 1_000_000,
             dry_run: reader.flag("dry-run"),
         };
-        let sound = |text: &str| {
-            !text.contains(['\n', '\r']) && text.split_whitespace().all(|word| word.contains('='))
-        };
-        if inputs.access_tokens.as_ref().is_some_and(|tokens| !sound(tokens.expose())) {
-            reader.error("access-tokens", "expected one line of words like `host=token`");
-        }
         reader.finish(inputs)
     }
+}
+
+fn version(text: &str) -> Result<String, String> {
+    let parts: Vec<&str> = text.split('.').collect();
+    if parts.len() >= 2 && parts.iter().all(|part| part.parse::<u32>().is_ok()) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("expected a version like `2.35.2`, found `{text}`"))
+}
+
+fn sha256(text: &str) -> Result<Sha256Bytes, String> {
+    nix32::sha256(text).ok_or_else(|| format!("expected a SHA-256 of 64 hexadecimal digits, found `{text}`"))
+}
+
+/// The stores of an input.
+fn stores(reader: &mut Reader<'_>, name: &str) -> Vec<String> {
+    let stores = reader.list(name);
+    for text in stores.iter().filter(|text| !is_store(text)) {
+        let expected = "expected a binary cache's address like `https://cache.example.org`, one a line";
+        reader.error(name, format!("{expected}, found `{text}`"));
+    }
+    stores
+}
+
+/// Whether Nix takes `text` for access tokens (Nix manual, "access-tokens").
+fn are_tokens(text: &str) -> bool {
+    !text.contains(['\n', '\r']) && text.split_whitespace().all(|word| word.contains('='))
 }
 
 /// A path, or an address whose answer nobody changes on the way.

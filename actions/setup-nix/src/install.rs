@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek as _};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use liblzma::read::XzDecoder;
 use pydist::digest::Sha256Bytes;
@@ -127,44 +127,42 @@ fn unpack(tarball: &Path, to: &Path) -> io::Result<()> {
             continue;
         }
         if !(kind.is_file() || kind.is_symlink() || kind.is_hard_link()) || !entry.unpack_in(to)? {
-            let path = path.display();
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("the entry `{path}` is not allowed"),
-            ));
+            return Err(not_allowed(&path));
         }
     }
     // The archive's end comes before the compressed file's, whose own check
     // would be left out.
     io::copy(&mut archive.into_inner(), &mut io::sink())?;
     for folder in folders {
-        let plain = folder
-            .components()
-            .all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir));
-        if !plain {
-            let folder = folder.display();
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("the entry `{folder}` is not allowed"),
-            ));
-        }
-        // Through a link it could lead out: nothing below one is made.
-        let mut path = to.to_owned();
-        for part in folder.components() {
-            path.push(part);
-            match fs::symlink_metadata(&path) {
-                Ok(meta) if meta.is_dir() => {}
-                Ok(_) => {
-                    return Err(io::Error::new(
-                        io::ErrorKind::InvalidData,
-                        "a directory in the place of a file",
-                    ));
-                }
-                Err(_) => fs::create_dir(&path)?,
+        make_folder(to, &folder)?;
+    }
+    Ok(())
+}
+
+/// Makes the directory `folder` of an archive below `to`.
+fn make_folder(to: &Path, folder: &Path) -> io::Result<()> {
+    let is_plain = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+    if !folder.components().all(is_plain) {
+        return Err(not_allowed(folder));
+    }
+    // Through a link it could lead out: nothing below one is made.
+    let mut path = to.to_owned();
+    for part in folder.components() {
+        path.push(part);
+        match fs::symlink_metadata(&path) {
+            Ok(meta) if meta.is_dir() => {}
+            Ok(_) => {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "a directory in the place of a file"));
             }
+            Err(_) => fs::create_dir(&path)?,
         }
     }
     Ok(())
+}
+
+fn not_allowed(entry: &Path) -> io::Error {
+    let message = format!("the entry `{}` is not allowed", entry.display());
+    io::Error::new(io::ErrorKind::InvalidData, message)
 }
 
 fn only_folder(folder: &Path) -> Result<PathBuf, String> {

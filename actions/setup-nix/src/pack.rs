@@ -250,7 +250,6 @@ pub fn prune(cache: &Cache, max_size: u64, now: u64) -> Result<Pruned, Error> {
     cache.create()?;
     let _lock = cache.lock()?;
     let (found, broken) = cache.read()?;
-    let remove = |path: &Path| nar::remove(path).map_err(FileError::new("remove", path));
     for refused in broken {
         remove(&cache.folder.join(refused.name))?;
     }
@@ -294,40 +293,51 @@ pub fn prune(cache: &Cache, max_size: u64, now: u64) -> Result<Pruned, Error> {
         // Whoever refers to it is no more recently used, so it loses nothing.
         drop_with_users(narinfo, &users, &mut gone, &mut pruned.bytes);
     }
-    let mut nars = BTreeSet::new();
+    let mut kept_files = BTreeSet::new();
     for narinfo in &found {
         let path = &narinfo.info.path;
         if gone.contains(path) {
             remove(&cache.narinfo(path))?;
             pruned.dropped.push(path.base().to_owned());
         } else {
-            nars.insert(narinfo.url.clone());
-            nars.extend(narinfo.image().map(ImageInfo::url));
+            kept_files.insert(narinfo.url.clone());
+            kept_files.extend(narinfo.image().map(ImageInfo::url));
         }
     }
     Used::write(
         cache,
         used.iter().filter(|(path, _)| !gone.contains(path)).map(|(path, time)| (path, *time)),
     )?;
+    pruned.packed_bytes = sweep(cache, &kept_files)?;
+    pruned.paths = found.len() - pruned.dropped.len();
+    let kept = found.iter().map(|narinfo| &narinfo.info).filter(|info| !gone.contains(&info.path));
+    pruned.set = set_name(kept);
+    Ok(pruned)
+}
+
+/// Removes the files of no path, and what was cut off; tells the size of the others.
+fn sweep(cache: &Cache, kept: &BTreeSet<String>) -> Result<u64, FileError> {
     for entry in fs::read_dir(&cache.folder).map_err(FileError::new("read", &cache.folder))?.flatten() {
         if entry.file_name().to_string_lossy().starts_with(PART) {
             remove(&entry.path())?;
         }
     }
+    let mut bytes = 0;
     for name in ["nar", IMAGES] {
         let folder = cache.folder.join(name);
         for entry in fs::read_dir(&folder).map_err(FileError::new("read", &folder))?.flatten() {
-            if nars.contains(&format!("{name}/{}", entry.file_name().to_string_lossy())) {
-                pruned.packed_bytes += entry.metadata().map_or(0, |meta| meta.len());
+            if kept.contains(&format!("{name}/{}", entry.file_name().to_string_lossy())) {
+                bytes += entry.metadata().map_or(0, |meta| meta.len());
             } else {
                 remove(&entry.path())?;
             }
         }
     }
-    pruned.paths = found.len() - pruned.dropped.len();
-    let kept = found.iter().map(|narinfo| &narinfo.info).filter(|info| !gone.contains(&info.path));
-    pruned.set = set_name(kept);
-    Ok(pruned)
+    Ok(bytes)
+}
+
+fn remove(path: &Path) -> Result<(), FileError> {
+    nar::remove(path).map_err(FileError::new("remove", path))
 }
 
 /// Names a set of paths and their content: the same set, the same name.

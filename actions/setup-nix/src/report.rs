@@ -107,6 +107,70 @@ impl Outcome<'_> {
             (_, None) => ("miss", format!("nothing is saved under {}", backticked(&plan.restore_keys))),
         }
     }
+
+    /// How many paths were restored, in words.
+    fn counts(&self) -> String {
+        match &self.restored {
+            Err(error) => format!("nothing restored: {error}"),
+            Ok(restored) => format!(
+                "{} paths restored ({}), {} were there, {} left out",
+                restored.paths,
+                size(restored),
+                restored.present,
+                restored.refused.len()
+            ),
+        }
+    }
+
+    /// The JSON report (`docs/schema/setup-nix-report.json`).
+    fn report(&self, plan: &Plan) -> Value {
+        let (lookup, why) = self.lookup(plan);
+        let setting = |name: &&str| ((*name).to_owned(), self.settings[*name]["value"].clone());
+        let settings: serde_json::Map<String, Value> = SETTINGS.iter().map(setting).collect();
+        json!({
+            "schema": SCHEMA,
+            "generator": GENERATOR,
+            "command": "install",
+            "nix": {
+                "version": self.version,
+                "bin": self.bin,
+                "source": plan.nix,
+                "daemon": !plan.daemon.is_empty(),
+                "paths_placed": self.installed.map_or(0, |installed| installed.0),
+                "paths_kept": self.installed.map_or(0, |installed| installed.1),
+            },
+            "cache": {
+                "mode": plan.cache,
+                "folder": plan.cache_folder,
+                "key": plan.key,
+                "restore_keys": plan.restore_keys,
+                "lookup": lookup,
+                "why": why,
+            },
+            "restored": self.restored.as_ref().ok(),
+            "not_restored": self.restored.as_ref().err(),
+            "phases": self.phases,
+            "settings": settings,
+        })
+    }
+}
+
+/// The settings that decide over trust and speed, and those that `extra-conf` sets.
+fn settings(plan: &Plan, effective: &Value) -> Summary {
+    let setting = |name: &&str| {
+        let text = match &effective[*name]["value"] {
+            Value::Null => return None,
+            Value::String(text) => text.clone(),
+            Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
+            // Older ones tell features as numbers; newer ones settings by name.
+            other => other.to_string(),
+        };
+        Some([format!("`{name}`"), text])
+    };
+    let lines = plan.conf.iter().filter_map(|line| line.split_once('='));
+    let names = lines.map(|(name, _)| name.trim().trim_start_matches("extra-"));
+    let names: BTreeSet<&str> = SETTINGS.into_iter().chain(names).collect();
+    Summary::new().table(&["setting", "value"], names.iter().filter_map(setting))
 }
 
 fn backticked(words: &[String]) -> String {
@@ -121,16 +185,7 @@ pub(crate) fn installed(outcome: &Outcome<'_>, target: &Target<'_>) -> Result<()
         None => "it was there".to_owned(),
     };
     let (lookup, why) = outcome.lookup(plan);
-    let cache = match &outcome.restored {
-        Err(error) => format!("nothing restored: {error}"),
-        Ok(restored) => format!(
-            "{} paths restored ({}), {} were there, {} left out",
-            restored.paths,
-            size(restored),
-            restored.present,
-            restored.refused.len()
-        ),
-    };
+    let cache = outcome.counts();
     let rows = [
         ["Nix".to_owned(), format!("{}, {nix}", outcome.version)],
         ["cache".to_owned(), format!("{lookup}: {why}")],
@@ -151,22 +206,7 @@ pub(crate) fn installed(outcome: &Outcome<'_>, target: &Target<'_>) -> Result<()
     if let Ok(restored) = &outcome.restored {
         summary = refused(summary, &restored.refused, ui);
     }
-    let setting = |name: &&str| {
-        let text = match &outcome.settings[*name]["value"] {
-            Value::Null => return None,
-            Value::String(text) => text.clone(),
-            Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
-            // Older ones tell features as numbers; newer ones settings by name.
-            other => other.to_string(),
-        };
-        Some([format!("`{name}`"), text])
-    };
-    // With what `extra-conf` set.
-    let lines = plan.conf.iter().filter_map(|line| line.split_once('='));
-    let names = lines.map(|(name, _)| name.trim().trim_start_matches("extra-"));
-    let names: BTreeSet<&str> = SETTINGS.into_iter().chain(names).collect();
-    let settings = Summary::new().table(&["setting", "value"], names.iter().filter_map(setting));
-    summary = summary.fold("Settings in effect", false, settings);
+    summary = summary.fold("Settings in effect", false, settings(plan, outcome.settings));
     ui.summary(&summary)?;
     outputs(plan, ui)?;
     ui.output("nix-version", outcome.version)?;
@@ -174,35 +214,7 @@ pub(crate) fn installed(outcome: &Outcome<'_>, target: &Target<'_>) -> Result<()
     ui.output("installed", outcome.installed.is_some().to_string())?;
     let count = outcome.restored.as_ref().map_or(0, |restored| restored.paths);
     ui.output("restored-paths", count.to_string())?;
-    let settings: serde_json::Map<String, Value> =
-        SETTINGS.iter().map(|name| ((*name).to_owned(), outcome.settings[*name]["value"].clone())).collect();
-    write(target, || {
-        json!({
-            "schema": SCHEMA,
-            "generator": GENERATOR,
-            "command": "install",
-            "nix": {
-                "version": outcome.version,
-                "bin": outcome.bin,
-                "source": plan.nix,
-                "daemon": !plan.daemon.is_empty(),
-                "paths_placed": outcome.installed.map_or(0, |installed| installed.0),
-                "paths_kept": outcome.installed.map_or(0, |installed| installed.1),
-            },
-            "cache": {
-                "mode": plan.cache,
-                "folder": plan.cache_folder,
-                "key": plan.key,
-                "restore_keys": plan.restore_keys,
-                "lookup": lookup,
-                "why": why,
-            },
-            "restored": outcome.restored.as_ref().ok(),
-            "not_restored": outcome.restored.as_ref().err(),
-            "phases": outcome.phases,
-            "settings": settings,
-        })
-    })?;
+    write(target, || outcome.report(plan))?;
     let left = left.map(|text| format!("\n{text}")).unwrap_or_default();
     ui.report(format!(
         "Nix {} in {}, {nix}\ncache {lookup}: {why}\ncache: {cache}{left}",

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use toolkit::{
     Choice as _, Cmd, FileError, OutputMode, ProcessError, error_chain, interrupted, write_atomic,
 };
@@ -48,33 +49,8 @@ impl Work<'_> {
                 (done.bin, done.certificates, Some((done.placed, done.kept)))
             }
         };
-        let store = self.store(&bin);
-        let (version, settings) = phases.time("check Nix and read its settings", || {
-            // Each program of Nix takes a while to start.
-            let (checked, settings) = std::thread::scope(|scope| {
-                let settings = scope.spawn(|| store.settings());
-                (store.check(), settings.join().unwrap_or_default())
-            });
-            match checked {
-                // Not every Nix can open the database of a store that it cannot write to.
-                Err(error) if self.machine.store == Access::ReadOnly => {
-                    self.ui.info(format!("the store does not answer: {}", error_chain(&error)));
-                }
-                checked => checked?,
-            }
-            let version = match &self.plan.nix {
-                Source::Reuse(found) => found.version.clone(),
-                Source::Install { .. } => store.version()?,
-            };
-            Ok(((version, settings), 0))
-        })?;
-        let (advisories, updated) = advisories::affecting(&version);
-        if !advisories.is_empty() {
-            self.ui.warning(format!(
-                "Nix {version} has known security advisories (as of {updated}): {}",
-                advisories.join(", ")
-            ));
-        }
+        let (version, settings) =
+            phases.time("check Nix and read its settings", || Ok((self.check(&bin)?, 0)))?;
         self.publish(&bin, certificates.as_deref())?;
 
         let start = Instant::now();
@@ -83,11 +59,6 @@ impl Work<'_> {
             return Err(ProcessError::Interrupted.into());
         }
         phases.add("restore", start.elapsed(), restored.as_ref().map_or(0, |restored| restored.bytes));
-        if let Err(why) = &restored
-            && self.plan.cache != CacheMode::Off
-        {
-            self.ui.warning(format!("nothing was restored from the cache: {why}"));
-        }
         if !self.plan.daemon.is_empty() {
             phases.time("start the daemon", || Ok((self.start_daemon(&bin)?, 0)))?;
         }
@@ -113,6 +84,35 @@ impl Work<'_> {
             self.start_packer(&bin);
         }
         Ok(())
+    }
+
+    /// Whether this Nix answers; its version and its settings.
+    fn check(&self, bin: &Path) -> Result<(String, Value), Error> {
+        let store = self.store(bin);
+        // Each program of Nix takes a while to start.
+        let (checked, settings) = std::thread::scope(|scope| {
+            let settings = scope.spawn(|| store.settings());
+            (store.check(), settings.join().unwrap_or_default())
+        });
+        match checked {
+            // Not every Nix can open the database of a store that it cannot write to.
+            Err(error) if self.machine.store == Access::ReadOnly => {
+                self.ui.info(format!("the store does not answer: {}", error_chain(&error)));
+            }
+            checked => checked?,
+        }
+        let version = match &self.plan.nix {
+            Source::Reuse(found) => found.version.clone(),
+            Source::Install { .. } => store.version()?,
+        };
+        let (advisories, updated) = advisories::affecting(&version);
+        if !advisories.is_empty() {
+            self.ui.warning(format!(
+                "Nix {version} has known security advisories (as of {updated}): {}",
+                advisories.join(", ")
+            ));
+        }
+        Ok((version, settings))
     }
 
     /// What makes `nix` work in a new shell, where no runner does that.
@@ -239,6 +239,7 @@ impl Work<'_> {
         Rules { keys: &self.inputs.keys, trust: self.inputs.cache_trust, restore: self.inputs.restore }
     }
 
+    /// Restores what the cache has; a failure is told, and no reason to fail a job.
     fn restore(&self) -> Result<Restored, String> {
         if self.plan.cache == CacheMode::Off {
             return Err(self.plan.cache_why.clone().unwrap_or_else(|| "off".into()));
@@ -277,7 +278,11 @@ impl Work<'_> {
             write_atomic(&cache.state.join(FIRST), last.unwrap_or(0).to_string().as_bytes())?;
             Ok(restored)
         };
-        prepare().map_err(|error| error_chain(&error))
+        prepare().map_err(|error| {
+            let why = error_chain(&error);
+            self.ui.warning(format!("nothing was restored from the cache: {why}"));
+            why
+        })
     }
 
     /// Restores into a store that belongs to root.

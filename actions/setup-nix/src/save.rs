@@ -11,9 +11,10 @@ use crate::choices::CacheMode;
 use crate::database::Database;
 use crate::error::Error;
 use crate::estimate::keep_percent_read;
+use crate::folder::Cache;
 use crate::info::StorePath;
 use crate::layers::{Exchange, Staged};
-use crate::pack::{pack, prune, stop_file};
+use crate::pack::{Packed, Pruned, pack, prune, stop_file};
 use crate::report::{self, Saved};
 use crate::work::{FIRST, LAST, Phases, RESTORED_SET, Work};
 
@@ -72,33 +73,7 @@ impl Work<'_> {
             self.ui.report(format!("nothing is saved: the cache is {}", self.plan.cache.word()));
             return Ok(report::write_saved(&Saved { phases: phases.0, ..Saved::default() }, &self.report())?);
         }
-        let mut finish = || -> Result<_, Error> {
-            let found = self.found()?;
-            cache.create()?;
-            let packed = phases.time("pack the rest", || {
-                // From where the background packer ended.
-                let last = fs::read_to_string(cache.state.join(LAST)).unwrap_or_default();
-                let since = last.trim().parse().unwrap_or(0);
-                let packed = pack(&cache, &found.bin, since, false, &interrupted)?;
-                let bytes = packed.bytes;
-                Ok((packed, bytes))
-            })?;
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-            let pruned = phases.time("apply max-size", || {
-                let pruned = prune(&cache, self.inputs.max_size, now)?;
-                let bytes = pruned.bytes;
-                Ok((pruned, bytes))
-            })?;
-            keep_percent_read(&cache);
-            let exchange = Exchange::of(self.env);
-            let staged = exchange.map(|exchange| -> Result<Staged, Error> {
-                let _lock = cache.lock()?;
-                let (found, _) = cache.read()?;
-                Ok(exchange.stage(&cache, &found)?)
-            });
-            Ok((packed, pruned, staged.transpose()?))
-        };
-        let (packed, pruned, staged) = match finish() {
+        let (packed, pruned, staged) = match self.finish(&cache, &mut phases) {
             Ok(done) => done,
             Err(error) => {
                 self.ui.warning(format!("the cache is not saved: {}", error_chain(&error)));
@@ -132,5 +107,33 @@ impl Work<'_> {
         self.ui.output("layer", layer)?;
         self.ui.output("changed", saved.changed.to_string())?;
         Ok(report::saved(&saved, &self.report())?)
+    }
+
+    /// Packs what is left, applies `max-size`, and stages the layer for the cache service.
+    fn finish(&self, cache: &Cache, phases: &mut Phases) -> Result<(Packed, Pruned, Option<Staged>), Error> {
+        let found = self.found()?;
+        cache.create()?;
+        let packed = phases.time("pack the rest", || {
+            // From where the background packer ended.
+            let last = fs::read_to_string(cache.state.join(LAST)).unwrap_or_default();
+            let since = last.trim().parse().unwrap_or(0);
+            let packed = pack(cache, &found.bin, since, false, &interrupted)?;
+            let bytes = packed.bytes;
+            Ok((packed, bytes))
+        })?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        let pruned = phases.time("apply max-size", || {
+            let pruned = prune(cache, self.inputs.max_size, now)?;
+            let bytes = pruned.bytes;
+            Ok((pruned, bytes))
+        })?;
+        keep_percent_read(cache);
+        let exchange = Exchange::of(self.env);
+        let staged = exchange.map(|exchange| -> Result<Staged, Error> {
+            let _lock = cache.lock()?;
+            let (found, _) = cache.read()?;
+            Ok(exchange.stage(cache, &found)?)
+        });
+        Ok((packed, pruned, staged.transpose()?))
     }
 }

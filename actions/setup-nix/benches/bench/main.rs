@@ -3,6 +3,7 @@
 //! [--rounds N]`. Needs root, for mounts on loop devices and namespaces.
 
 #![allow(clippy::unwrap_used, clippy::cast_precision_loss, clippy::print_stdout)]
+#![allow(clippy::too_many_lines, reason = "a bench reads from top to bottom")]
 
 mod disk;
 #[allow(dead_code, reason = "shared with the tests")]
