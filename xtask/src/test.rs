@@ -81,9 +81,9 @@ pub(crate) fn rust(shell: &Shell, args: &[&str]) -> Result<(), Error> {
 }
 
 /// Runs two files of tests at a time: most tests wait for a single program, and the tests
-/// of a file share what they build.
+/// of a file share what they build. The longest, those under act, come first by name.
 fn together(shell: &Shell, args: &[&str]) -> Result<(), Error> {
-    whole(shell, &[&["--numprocesses", "2", "--dist", "loadfile"], args].concat())
+    whole(shell, &[&["--numprocesses", "2", "--dist", "loadfile", "--no-loadscope-reorder"], args].concat())
 }
 
 /// Runs pytest, with the tools that the tests use first on PATH.
