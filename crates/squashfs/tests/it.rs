@@ -154,7 +154,7 @@ fn an_overlay_keeps_the_number_of_a_file_that_it_copies() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("image"), image(&sample())).unwrap();
     let script = "mkdir lower upper work over && mount -t squashfs -o loop,ro image lower &&
-        mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work none over && cd over &&
+        mount -t overlay -o redirect_dir=on,lowerdir=lower,upperdir=upper,workdir=work none over && cd over &&
         before=$(stat -c %i e-file) && ln e-file link &&
         test $before = $(stat -c %i e-file) && test $before = $(stat -c %i link)";
     let mut command = testkit::tools::command("unshare");
