@@ -10,13 +10,16 @@ use crate::sleep::{self, Wait};
 pub(crate) struct Look {
     /// Whether no task ran or was about to.
     pub(crate) asleep: bool,
-    /// All tasks; `wait` is looked up only where all are asleep.
     pub(crate) tasks: Vec<Task>,
     /// Whether they have more than one terminal.
     pub(crate) is_nested: bool,
 }
 
-/// A thread of the command. Two looks see the same where it has not run in between.
+/// A thread of the command.
+///
+/// Two looks see the same where it has not run in between. What it waits for is read
+/// before the rest, so where two looks see the same, the second one's holds for the time
+/// between them, even if the thread has woken up and slept again while it was looked at.
 #[derive(Debug)]
 pub(crate) struct Task {
     pub(crate) id: u32,
@@ -63,9 +66,9 @@ impl Look {
 /// or the system does not tell.
 pub(crate) fn look(pid: u32) -> Option<Look> {
     let mut look = Look { asleep: true, tasks: Vec::new(), is_nested: false };
-    let mut places = Vec::new();
     let mut terminal = None;
     for_each_task(pid, &mut |place| {
+        let wait = sleep::wait(place);
         // The state follows the name, which may hold anything, in parentheses.
         let stat = read(&format!("{place}/stat"))?;
         let mut fields = stat.rsplit_once(") ")?.1.split(' ');
@@ -80,15 +83,11 @@ pub(crate) fn look(pid: u32) -> Option<Look> {
         let mut times = times.split_ascii_whitespace().map(str::parse::<u64>);
         let (ran, delayed, slices) = (times.next()?.ok()?, times.next()?.ok()?, times.next()?.ok()?);
         let id = place.rsplit('/').next()?.parse().ok()?;
-        look.tasks.push(Task { id, ran, delayed, slices, wait: Wait::Forever });
-        places.push(if state == 'S' { place.to_owned() } else { String::new() });
+        // One that is stopped, or has ended, is not in a call that ends by itself.
+        let wait = if state == 'S' { wait } else { Wait::Forever };
+        look.tasks.push(Task { id, ran, delayed, slices, wait });
         Some(())
     });
-    if look.asleep {
-        for (task, place) in look.tasks.iter_mut().zip(&places).filter(|(_, place)| !place.is_empty()) {
-            task.wait = sleep::wait(place);
-        }
-    }
     (!look.tasks.is_empty()).then_some(look)
 }
 

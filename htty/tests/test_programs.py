@@ -5,9 +5,13 @@
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import os
+import random
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -230,6 +234,45 @@ def test_example_of_the_readme_of_0_2_30(home: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("hello\n"), done.stdout
         assert "INSERT" not in done.stdout, done.stdout
+
+    repeat(work)
+
+
+THREADS = r"""
+import os, select, threading, tty
+tty.setraw(0)
+for _ in range(60):
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+os.write(1, b"ready")
+os.read(0, 100)
+select.select([], [], [], 0.1)
+os.write(1, b"\\r\\x1b[Kseen")
+os.read(0, 100)
+"""
+
+
+def test_escape_is_seen_by_an_ht_that_gets_no_processor() -> None:
+    """What the command does while ht looks at its threads does not count as a sleep."""
+
+    def freeze(pid: int, done: threading.Event) -> None:
+        while not done.is_set():
+            os.kill(pid, signal.SIGSTOP)
+            time.sleep(0.11)
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(random.uniform(0.0002, 0.01))
+
+    def work(_: int) -> None:
+        with terminal_session([sys.executable, "-c", THREADS], rows=3, cols=20) as session:
+            session.expect("ready", timeout=20)
+            assert session.ht.pid
+            done = threading.Event()
+            freezer = threading.Thread(target=freeze, args=(session.ht.pid, done))
+            session.send_keys(Press.ESCAPE)
+            freezer.start()
+            screen = session.snapshot().text
+            done.set()
+            freezer.join()
+            assert "seen" in screen, screen
 
     repeat(work)
 

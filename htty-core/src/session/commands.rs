@@ -91,7 +91,7 @@ impl Session {
         let sight = Sight {
             now: Instant::now(),
             look: settle::look(std::process::id()),
-            unread: self.slave.as_ref().is_some_and(pty::has_unread),
+            unread: !self.typed.is_empty() || self.slave.as_ref().is_some_and(pty::has_unread),
             ended: process::has_ended(self.pid),
         };
         let ready = self.readiness.is_ready(purpose, sight);
