@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use toolkit::{Cmd, Exit, FileError};
+use clap::ValueEnum as _;
+use toolkit::{Cmd, Exit, FileError, error_chain};
 
 use crate::actions::{Actions, PACKAGES};
 use crate::error::Error;
@@ -36,32 +37,45 @@ enum Part {
     Whole,
 }
 
+/// Runs the parts one after another, also where one fails: who waits for all of them
+/// learns all that is wrong.
 pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
-    let wanted = |part| args.parts.is_empty() || args.parts.contains(&part);
     setup::set_up_tests(shell)?;
-    if wanted(Part::Rust) {
-        rust(shell, &[])?;
+    let mut failed = Vec::new();
+    for part in Part::value_variants() {
+        if !args.parts.is_empty() && !args.parts.contains(part) {
+            continue;
+        }
+        if let Err(error) = part.run(shell) {
+            shell.ui.error(error_chain(&error));
+            failed.push(part.to_possible_value().map_or_else(String::new, |part| part.get_name().to_owned()));
+        }
     }
-    if wanted(Part::Python) {
-        python(shell)?;
+    if failed.is_empty() {
+        return Ok(Exit::Done);
     }
-    if wanted(Part::Documents) {
-        together(shell, &["tests/docs", "-m", "not soak and not book"])?;
+    Err(Error::Check(format!("failed: cargo xtask test {}", failed.join(" "))))
+}
+
+impl Part {
+    fn run(self, shell: &Shell) -> Result<(), Error> {
+        match self {
+            Self::Rust => rust(shell, &["--no-fail-fast"]),
+            Self::Python => python(shell),
+            Self::Documents => together(shell, &["tests/docs", "-m", "not soak and not book"]),
+            Self::Whole => together(
+                shell,
+                &[
+                    "tests",
+                    "--ignore=tests/docs",
+                    "--ignore=tests/env_tests",
+                    "--ignore=tests/lib_tests",
+                    "-m",
+                    "not workflow and not soak and not book",
+                ],
+            ),
+        }
     }
-    if wanted(Part::Whole) {
-        together(
-            shell,
-            &[
-                "tests",
-                "--ignore=tests/docs",
-                "--ignore=tests/env_tests",
-                "--ignore=tests/lib_tests",
-                "-m",
-                "not workflow and not soak and not book",
-            ],
-        )?;
-    }
-    Ok(Exit::Done)
 }
 
 /// Runs the repository's own workflows under act, as far as Linux goes.
@@ -73,11 +87,13 @@ pub(crate) fn act(shell: &Shell) -> Result<Exit, Error> {
 
 /// Runs the Rust tests of all workspaces; `args` go to `cargo test`.
 pub(crate) fn rust(shell: &Shell, args: &[&str]) -> Result<(), Error> {
+    let mut result = Ok(());
+    // Also where one fails, for the same reason.
     for manifest in WORKSPACES {
         let test = ["test", "--manifest-path", manifest, "--workspace", "--locked"];
-        shell.inherit(&shell.cargo().args(test).args(args.iter().copied()))?;
+        result = result.and(shell.inherit(&shell.cargo().args(test).args(args.iter().copied())));
     }
-    Ok(())
+    result
 }
 
 /// Runs two files of tests at a time: most tests wait for a single program, and the tests
