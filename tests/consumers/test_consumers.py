@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from elsewhere import Install, Make
@@ -53,18 +54,24 @@ def test_pyo3_abi3(project: Make, index: Index, installed: Install) -> None:
 
 
 def test_mixed(project: Make, index: Index, installed: Install, root: Path) -> None:
-    """A wheel for each version of Python, as far as this machine has them."""
+    """One job builds a wheel for each version of Python, as far as this machine has them."""
     find = root / "tests/consumers/setup-python/find_python.py"
     here: dict[str, str] = {}
-    for version in ("3.10", "3.11", "3.12", "3.13"):
+    listed = ("3.10", "3.11", "3.12", "3.13")
+    for version in listed:
         found = subprocess.run([sys.executable, find, version], capture_output=True, text=True)
         if found.returncode == 0:
             here[version] = found.stdout.strip()
     versions = list(here)[-2:]
-    assert versions, "none of the Pythons in the workflow's matrix is on this machine"
-    chosen = [arg for version in versions for arg in ("--matrix", f"python:{version}")]
+    assert versions, "none of the Pythons in the workflow is on this machine"
+
+    def lines(name: str, pythons: Iterable[str]) -> str:
+        return f"          {name}: |\n" + "".join(f"            {python}\n" for python in pythons)
+
+    inputs = ("python-version", "interpreters")
+    chosen = {lines(name, listed): lines(name, versions) for name in inputs}
     wheels = [f"cp{version.replace('.', '')}" for version in versions]
-    project("mixed", edit=elsewhere("mixed", wheels))(*chosen, *HERE)
+    project("mixed", edit=elsewhere("mixed", wheels) | chosen)(*HERE)
     files = sorted(index.files())
     assert [file.split("-")[2] for file in files if file.endswith(".whl")] == wheels
     assert "sample_mixed-0.1.0.tar.gz" in files

@@ -7,8 +7,10 @@
 set -euo pipefail
 [ $# -eq 1 ] || { echo "usage: rust-cross.sh FOLDER" >&2; exit 2; }
 folder=$1
-targets=(x86_64-unknown-linux-musl i686-unknown-linux-gnu armv7-unknown-linux-gnueabihf
-  powerpc64le-unknown-linux-gnu riscv64gc-unknown-linux-gnu s390x-unknown-linux-gnu
+targets=(x86_64-unknown-linux-musl aarch64-unknown-linux-musl i686-unknown-linux-musl
+  armv7-unknown-linux-musleabihf i686-unknown-linux-gnu armv7-unknown-linux-gnueabihf
+  arm-unknown-linux-gnueabihf powerpc64le-unknown-linux-gnu riscv64gc-unknown-linux-gnu
+  s390x-unknown-linux-gnu loongarch64-unknown-linux-gnu
   aarch64-apple-darwin x86_64-apple-darwin x86_64-pc-windows-gnu)
 ! cmp --silent "$0" "$folder/made-by.sh" || exit 0
 
@@ -83,17 +85,29 @@ cp /usr/lib/x86_64-linux-musl/{crt1,crti,crtn,rcrt1,Scrt1}.o /usr/lib/x86_64-lin
 for object in crtbegin.o crtbeginS.o crtbeginT.o crtend.o crtendS.o; do
   cp "$(gcc -print-file-name=$object)" "$own/"
 done
-# The unwinder that musl's standard library is linked with: Zig's copy of LLVM's,
-# for Debian's need glibc.
+# For the others zig brings both when it links; rustc only asks for the files. The
+# unwinder that musl's standard library is linked with is zig's copy of LLVM's, for
+# Debian's needs glibc.
 zig=$(python3 -c 'import ziglang; print(ziglang.__path__[0])')
-for source in libunwind.cpp UnwindLevel1.c UnwindLevel1-gcc-ext.c UnwindRegisters{Save,Restore}.S; do
-  rtti=()
-  [ "$source" != libunwind.cpp ] || rtti=(-fno-rtti)
-  "$zig/zig" cc -target x86_64-linux-musl -c -O2 -fPIC -funwind-tables -fno-exceptions "${rtti[@]}" \
-    -D_LIBUNWIND_IS_NATIVE_ONLY -I"$zig/lib/libunwind/include" "$zig/lib/libunwind/src/$source" \
-    -o "$work/unwind-$source.o"
+for pair in x86_64-unknown-linux-musl:x86_64-linux-musl aarch64-unknown-linux-musl:aarch64-linux-musl \
+  i686-unknown-linux-musl:x86-linux-musl armv7-unknown-linux-musleabihf:arm-linux-musleabihf; do
+  own=$rustlib/${pair%%:*}/lib/self-contained
+  compile=("$zig/zig" cc -target "${pair##*:}" -c)
+  if [ ! -d "$own" ]; then
+    mkdir "$own"
+    for object in crt1 crti crtn rcrt1 Scrt1 crtbegin crtbeginS crtbeginT crtend crtendS; do
+      "${compile[@]}" -x c /dev/null -o "$own/$object.o"
+    done
+    ar rcs "$own/libc.a"
+  fi
+  for source in libunwind.cpp Unwind-EHABI.cpp UnwindLevel1.c UnwindLevel1-gcc-ext.c UnwindRegisters{Save,Restore}.S; do
+    rtti=()
+    [[ $source != *.cpp ]] || rtti=(-fno-rtti)
+    "${compile[@]}" -O2 -fPIC -funwind-tables -fno-exceptions "${rtti[@]}" -D_LIBUNWIND_IS_NATIVE_ONLY \
+      -I"$zig/lib/libunwind/include" "$zig/lib/libunwind/src/$source" -o "$work/unwind-$source.o"
+  done
+  ar rcs "$own/libunwind.a" "$work"/unwind-*.o
 done
-ar rcs "$own/libunwind.a" "$work"/unwind-*.o
 rm -rf "$rustlib/src" "$work/root/usr/src"
 cp "$0" "$work/root/made-by.sh"
 rm -rf "$folder"

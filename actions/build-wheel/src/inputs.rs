@@ -295,7 +295,7 @@ fn interpreters(reader: &mut Reader<'_>) -> Vec<PythonRequest> {
 
 /// An attribute path; Nix would take other characters for options or outputs.
 fn flake_attr(text: &str) -> Result<String, String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.'\"^+".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.'\"^+*,".contains(c);
     if text.chars().all(plain) && !text.starts_with('-') {
         Ok(text.trim_start_matches('.').to_owned())
     } else {

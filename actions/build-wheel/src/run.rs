@@ -85,7 +85,7 @@ pub(crate) fn run(plan: &Plan, runtime: &Runtime<'_>) -> Result<RunResult, Error
     for built in &built {
         let mut result = finish(plan, built, &finished)?;
         if result.name.wheel().is_some() {
-            result.warnings.extend(gate::inspect(plan, &result)?);
+            result.warnings.extend(gate::inspect(&result)?);
         }
         report_repairs(plan, &result, runtime);
         results.push(result);

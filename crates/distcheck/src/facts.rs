@@ -1,7 +1,7 @@
 //! What is known about a distribution after one pass over its bytes. Rules
 //! read facts; they never open a file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use binfmt::binary::Format;
@@ -67,6 +67,9 @@ pub struct Wheel {
     pub record_empty_line: Option<usize>,
     /// `entry_points.txt`.
     pub entry_points: Option<Result<EntryPoints, EntryPointsError>>,
+    /// Libraries that the user's system provides, as the wheel's bills of
+    /// materials declare them (PEP 770; CycloneDX 1.7, `isExternal`).
+    pub external: BTreeSet<String>,
 }
 
 /// The content of a source distribution.
@@ -116,6 +119,9 @@ pub struct Member {
     pub obfuscator: Option<&'static str>,
     /// What it is, if it is a binary.
     pub binary: Option<Binary>,
+    /// Whether it is a binary for another system than the wheel's tags: test
+    /// data, a library for a phone.
+    pub is_foreign: bool,
     /// The architectures of a Mach-O file whose code is not what their
     /// signature says.
     pub broken_signatures: Vec<&'static str>,
@@ -228,24 +234,39 @@ impl Wheel {
         self.dist_infos.first().map(String::as_str)
     }
 
-    /// The ELF files, with their members.
+    /// The ELF files for the system of the wheel, with their members.
     pub fn elf(&self) -> impl Iterator<Item = (&Member, &ElfInfo)> {
+        self.every_elf().filter(|(member, _)| !member.is_foreign)
+    }
+
+    /// The Mach-O files for the system of the wheel, with their members.
+    pub fn macho(&self) -> impl Iterator<Item = (&Member, &MachOInfo)> {
+        self.every_macho().filter(|(member, _)| !member.is_foreign)
+    }
+
+    /// The PE files for the system of the wheel, with their members.
+    pub fn pe(&self) -> impl Iterator<Item = (&Member, &PeInfo)> {
+        self.every_pe().filter(|(member, _)| !member.is_foreign)
+    }
+
+    /// The ELF files, those for other systems included.
+    pub fn every_elf(&self) -> impl Iterator<Item = (&Member, &ElfInfo)> {
         self.members.iter().filter_map(|member| match &member.binary {
             Some(Binary::Elf(facts)) => Some((member, &**facts)),
             _ => None,
         })
     }
 
-    /// The Mach-O files, with their members.
-    pub fn macho(&self) -> impl Iterator<Item = (&Member, &MachOInfo)> {
+    /// The Mach-O files, those for other systems included.
+    pub fn every_macho(&self) -> impl Iterator<Item = (&Member, &MachOInfo)> {
         self.members.iter().filter_map(|member| match &member.binary {
             Some(Binary::MachO(facts)) => Some((member, &**facts)),
             _ => None,
         })
     }
 
-    /// The PE files, with their members.
-    pub fn pe(&self) -> impl Iterator<Item = (&Member, &PeInfo)> {
+    /// The PE files, those for other systems included.
+    pub fn every_pe(&self) -> impl Iterator<Item = (&Member, &PeInfo)> {
         self.members.iter().filter_map(|member| match &member.binary {
             Some(Binary::Pe(facts)) => Some((member, &**facts)),
             _ => None,

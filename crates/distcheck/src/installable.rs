@@ -67,6 +67,7 @@ fn linux(wheel: &Wheel, platforms: &[Platform]) -> Vec<Need> {
         }
         needs.extend(libc(facts, &bundled).map(|what| need(what, &member.name)));
         let libraries = libraries(facts, arch, platforms, &bundled).into_iter();
+        let libraries = libraries.filter(|library| !wheel.external.contains(library));
         needs.extend(libraries.map(|library| need(Needed::Library(library), &member.name)));
     }
     needs
@@ -146,6 +147,7 @@ fn macos(wheel: &Wheel, platforms: &[Platform]) -> Vec<Need> {
             let missing = dylibs.missing(member, slice).into_iter();
             let missing =
                 missing.filter(|(_, absence)| matches!(absence, Absence::BuildMachine | Absence::Elsewhere));
+            let missing = missing.filter(|(path, _)| !wheel.external.contains(*path));
             needs.extend(missing.map(|(path, _)| need(Needed::Path(path.to_owned()), &member.name)));
         }
         for arch in &member.broken_signatures {

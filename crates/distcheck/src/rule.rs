@@ -162,9 +162,9 @@ impl Out {
     }
 
     /// The next finding weighs less than the rule: it breaks only some, or
-    /// nobody any more.
-    pub fn only(&mut self, weight: Severity) -> &mut Self {
-        self.weight = Some(weight);
+    /// nobody any more. `None`: as much as the rule.
+    pub fn only(&mut self, weight: impl Into<Option<Severity>>) -> &mut Self {
+        self.weight = weight.into();
         self
     }
 

@@ -1,6 +1,8 @@
 //! From files to facts: every archive is walked once, its members spread over
 //! the processors.
 
+mod external;
+mod foreign;
 mod jobs;
 mod text;
 
@@ -97,6 +99,9 @@ fn assemble(open: Vec<Open>, done: Vec<Done>) -> Result<Vec<Dist>, FileError> {
                     name.as_ref().ok().and_then(DistName::wheel).map(pydist::filename::WheelName::dist_info);
                 let mut wheel = wheel(archive, members, expected.as_deref());
                 other_hashes(&mut wheel, archive, &open.path);
+                let tags = name.as_ref().ok().and_then(DistName::wheel).map(|name| &name.tags);
+                let platforms: Vec<_> = tags.into_iter().flat_map(pydist::tags::TagSet::platforms).collect();
+                foreign::mark(&platforms, &mut wheel.members);
                 Body::Wheel(Box::new(wheel))
             }
             (body, _) => body,
@@ -171,6 +176,9 @@ fn wheel(archive: &Archive, read: Vec<ReadMember>, expected: Option<&str>) -> Wh
                 }
                 Some("/entry_points.txt") => {
                     wheel.entry_points = Some(EntryPoints::parse(&kept));
+                }
+                Some(rest) if external::is_bill(rest.trim_start_matches('/')) => {
+                    wheel.external.extend(external::libraries(&kept));
                 }
                 _ => {}
             }

@@ -5,17 +5,65 @@ use github_actions_expressions::{Evaluation, Expr, SpannedExpr};
 use serde_json::{Value, json};
 
 /// The text with every expression evaluated over `contexts` (`matrix`, `env`);
-/// `None` where one depends on the run.
+/// `None` where one depends on the run. What is the same for every tag, such as
+/// `github.ref_type`, is that of a release.
 pub(super) fn interpolate(text: &str, contexts: &Value) -> Option<String> {
     let mut out = String::new();
     let mut rest = text;
     while let Some((before, tail)) = rest.split_once("${{") {
         let (expression, after) = tail.split_once("}}")?;
         out += before;
-        out += &evaluate(expression, contexts)?.sema().to_string();
+        out +=
+            &in_every_release(contexts, |contexts| Some(evaluate(expression, contexts)?.sema().to_string()))?;
         rest = after;
     }
     Some(out + rest)
+}
+
+/// The value of an expression, such as a matrix.
+pub(super) fn value(expression: &str, contexts: &Value) -> Option<Value> {
+    let text = in_every_release(contexts, |contexts| {
+        Some(evaluate(&format!("toJSON({expression})"), contexts)?.sema().to_string())
+    })?;
+    serde_json::from_str(&text).ok()
+}
+
+/// What is the same for a tag and a GitHub release, whatever their names.
+fn in_every_release<T: PartialEq>(contexts: &Value, of: impl Fn(&Value) -> Option<T>) -> Option<T> {
+    if let Some(found) = of(contexts) {
+        return Some(found);
+    }
+    let releases = RELEASES.iter().map(|(event, tag)| of(&with_github(contexts, event, tag)));
+    let mut found = releases.collect::<Option<Vec<T>>>()?.into_iter();
+    let first = found.next()?;
+    found.all(|other| other == first).then_some(first)
+}
+
+/// What starts a release: the event, and the tag.
+const RELEASES: [(&str, &str); 4] =
+    [("push", "v1.0.0"), ("push", "2.7rc1"), ("release", "v1.0.0"), ("release", "2.7rc1")];
+
+/// The contexts with `github` of a run that a tag has started.
+fn with_github(contexts: &Value, event: &str, tag: &str) -> Value {
+    let full = format!("refs/tags/{tag}");
+    let github = json!({
+        "event_name": event,
+        "ref": full,
+        "ref_name": tag,
+        "ref_type": "tag",
+        "head_ref": "",
+        "base_ref": "",
+        "event": if event == "push" {
+            json!({ "ref": full, "pull_request": null, "release": null, "action": null })
+        } else {
+            json!({ "pull_request": null })
+        },
+    });
+    let mut contexts = contexts.clone();
+    if let Some(all) = contexts.as_object_mut() {
+        all.insert("github".to_owned(), github);
+    }
+    contexts
 }
 
 /// The value of one expression.
@@ -36,20 +84,39 @@ fn with_values(parsed: &SpannedExpr<'_>, expression: &str, contexts: &Value) -> 
         if origin.span.start < done {
             return None;
         }
-        let mut path = origin.raw.split('.');
-        let name = path.next()?;
-        let value = path.try_fold(contexts.get(name)?, |value, key| {
+        let path = path(origin.raw)?;
+        let (name, keys) = path.split_first()?;
+        let value = keys.iter().try_fold(contexts.get(name)?, |value, key| {
             let is_name = key.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
-            // A step may set a variable that the file does not name, and the
-            // run an input. A push has no `github.event.pull_request`.
-            let missing = ["matrix", "github"].contains(&name).then_some(&Value::Null);
-            value.get(key).or(missing).filter(|_| is_name || name == "github")
+            // A row need not have every key. A push has no `github.event.pull_request`. But
+            // a step may set a variable that the file does not name, and the run an input.
+            let is_null = value.is_null() || name == "matrix" && is_name;
+            value.get(key).or(is_null.then_some(&Value::Null))
         })?;
         out += &expression[done..origin.span.start];
         out += &literal(value)?;
         done = origin.span.end;
     }
     Some(out + &expression[done..])
+}
+
+/// The parts of `matrix.platform['target']`; `None` where an index is computed.
+fn path(raw: &str) -> Option<Vec<String>> {
+    let mut parts = vec![String::new()];
+    let mut rest = raw;
+    while let Some(c) = rest.chars().next() {
+        rest = &rest[c.len_utf8()..];
+        match c {
+            '.' => parts.push(String::new()),
+            '[' => {
+                let (key, after) = rest.strip_prefix('\'')?.split_once("']")?;
+                parts.push(key.to_owned());
+                rest = after;
+            }
+            c => parts.last_mut()?.push(c),
+        }
+    }
+    Some(parts)
 }
 
 fn literal(value: &Value) -> Option<String> {
@@ -74,18 +141,21 @@ pub(super) fn truth(condition: &str, contexts: &Value) -> Option<bool> {
 /// Whether a condition holds in every run that a tag starts, as those of the
 /// new workflow are.
 pub(super) fn holds_for_tags(condition: &str, contexts: &Value) -> bool {
-    let mut contexts = contexts.clone();
-    let push = json!({
-        "event_name": "push",
-        "ref": "refs/tags/v1.0.0",
-        "ref_name": "v1.0.0",
-        "ref_type": "tag",
-        "event": { "ref": "refs/tags/v1.0.0" },
-    });
-    if let Some(all) = contexts.as_object_mut() {
-        all.insert("github".to_owned(), push);
+    truth(condition.trim(), &with_github(contexts, "push", "v1.0.0")) == Some(true)
+}
+
+/// Whether a condition holds in no run that publishes: neither one that a tag or a
+/// GitHub release starts, nor one by hand.
+pub(super) fn holds_for_no_release(condition: &str, contexts: &Value) -> bool {
+    let by_hand = [("workflow_dispatch", "v1.0.0")];
+    let mut runs: Vec<Value> =
+        RELEASES.iter().chain(&by_hand).map(|(event, tag)| with_github(contexts, event, tag)).collect();
+    let mut on_branch = with_github(contexts, "workflow_dispatch", "");
+    for (name, value) in [("ref", "refs/heads/main"), ("ref_name", "main"), ("ref_type", "branch")] {
+        on_branch["github"][name] = json!(value);
     }
-    truth(condition.trim(), &contexts) == Some(true)
+    runs.push(on_branch);
+    runs.iter().all(|run| truth(condition.trim(), run) == Some(false))
 }
 
 #[cfg(test)]
@@ -104,8 +174,25 @@ mod tests {
             ("needs.check.outputs.run == 'true'", false),
             ("always() && github.ref_type == 'tag'", false),
             ("inputs.publish", false),
+            ("github.repository == 'owner/name'", false),
         ] {
             assert_eq!(holds_for_tags(condition, &json!({})), expected, "{condition}");
+        }
+    }
+
+    #[test]
+    fn what_no_release_runs_is_left_out() {
+        for (condition, expected) in [
+            ("github.event_name == 'pull_request'", true),
+            ("${{ github.event_name == 'schedule' }}", true),
+            ("github.head_ref == 'next' && github.event_name == 'pull_request'", true),
+            ("github.ref == 'refs/heads/main'", false),
+            ("github.event_name == 'release'", false),
+            ("github.repository == 'owner/name'", false),
+            ("github.event.inputs.publish == 'true'", false),
+            ("startsWith(github.ref, 'refs/tags/')", false),
+        ] {
+            assert_eq!(holds_for_no_release(condition, &json!({})), expected, "{condition}");
         }
     }
 
@@ -128,6 +215,14 @@ mod tests {
             ("${{ inputs.profile }} ${{ runner.os == 'Linux' }}", Some("release true")),
             ("${{ inputs.other }}", None),
             ("${{ github.ref }}", None),
+            ("${{ github.repository }}", None),
+            ("${{ startsWith(github.ref, 'refs/tags/') && '--release' || '' }}", Some("--release")),
+            ("${{ github.event_name == 'pull_request' && 'dev' || 'release' }}", Some("release")),
+            ("${{ github.event_name == 'release' && 'x' || 'y' }}", None),
+            ("${{ format('{0}-{1}', matrix.target, env.DIR) }}", Some("x86_64-py")),
+            ("${{ matrix['target'] }} ${{ matrix.platform['python'][1] }}", None),
+            ("${{ matrix['target'] }}", Some("x86_64")),
+            ("${{ contains(matrix.platform.python, '3.11') && 'a' }}", Some("a")),
             ("${{ needs.x.outputs.y || 'z' }}", None),
             ("${{ matrix.target", None),
             ("plain", Some("plain")),

@@ -1,6 +1,7 @@
 //! maturin-action's inputs, and maturin's own options.
 
 use super::build::{Build, Translation};
+use super::constants::with_variables;
 use super::platform::targets;
 use super::workflow::Step;
 use crate::compatibility::Compatibility;
@@ -147,7 +148,8 @@ pub(super) fn translate_run(step: &Step<'_>, run: &str, out: &mut Translation) {
             request.finds_pythons = !is_sdist;
             String::new()
         });
-        if before.contains('$') && !before.contains("${{") || args.contains('$') {
+        let args = with_variables(&args, |name| step.variable(name)).unwrap_or(args);
+        if before.contains('$') && !before.contains("${{") || args.contains(['$', '`']) {
             out.note_at(&step.place(), format!("`run: {line}` has variables of the shell"));
         }
         options(&args, &step.place(), &mut request, out);

@@ -5,6 +5,7 @@ mod bindings;
 mod block;
 mod build;
 mod cibuildwheel;
+mod constants;
 mod error;
 mod expression;
 mod matrix;

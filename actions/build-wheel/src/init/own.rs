@@ -19,14 +19,19 @@ pub(super) fn translate(step: &Step<'_>, out: &mut Translation) {
         return;
     }
     let mut build = Build { runner: Some(step.row().runner()), ..Build::default() };
-    let lines = |text: &str| text.lines().map(str::to_owned).filter(|line| !line.is_empty()).collect();
+    let lines = |text: &str| -> Vec<String> {
+        text.lines().map(str::to_owned).filter(|line| !line.is_empty()).collect()
+    };
+    let mut interpreters = Vec::new();
     for (name, value) in step.mapping("with") {
         let value = value.unwrap_or_default();
         match name.as_str() {
             "target" => build.target = Target::parse(&value).ok(),
             "project" => build.directory = Some(value),
             "compatibility" => build.compatibility = value,
+            // What it was before `interpreters`.
             "python" => build.python = python(&value),
+            "interpreters" => interpreters = lines(&value),
             "backend" => build.backend = value,
             "flake-attr" => build.flake_attr = value,
             "maturin-args" => build.args = lines(&value),
@@ -48,5 +53,10 @@ pub(super) fn translate(step: &Step<'_>, out: &mut Translation) {
     } else if build.backend == "maturin" || build.backend.is_empty() {
         build.backend = String::new();
     }
-    out.builds.push(build);
+    if interpreters.is_empty() {
+        out.builds.push(build);
+        return;
+    }
+    let of = |python: String| Build { python, ..build.clone() };
+    out.builds.extend(interpreters.into_iter().map(of));
 }

@@ -1,6 +1,8 @@
 //! The release of a project: which jobs build what, and what is asked of the
 //! set.
 
+use std::collections::BTreeSet;
+
 use super::bindings::Bindings;
 use super::build::{Build, Translation};
 use super::platform::{COMMON, environment, is_native, runner, tag_pattern};
@@ -63,7 +65,8 @@ pub(super) struct Row {
     pub(super) target: Target,
     pub(super) runner: String,
     pub(super) compatibility: String,
-    pub(super) python: String,
+    /// The Pythons that it builds for; empty for the default one.
+    pub(super) pythons: Vec<String>,
     /// The flake's attribute, where Nix builds.
     pub(super) flake_attr: String,
     pub(super) args: String,
@@ -164,8 +167,9 @@ fn required(row: &Row, package: &Package) -> Vec<String> {
         Some(version) => format!("pp{}", version.replace('.', "")),
         None => format!("cp{}", python.replace('.', "")),
     };
-    let python = if row.python.is_empty() { package.pythons.last() } else { Some(&row.python) };
-    python.map(|python| format!("{system} {}", tag(python))).into_iter().collect()
+    let default = package.pythons.last().map(std::slice::from_ref).unwrap_or_default();
+    let pythons = if row.pythons.is_empty() { default } else { &row.pythons };
+    pythons.iter().map(|python| format!("{system} {}", tag(python))).collect()
 }
 
 /// The package that a build is of.
@@ -237,6 +241,7 @@ impl WheelJob {
                 None => COMMON.iter().flat_map(|name| new_rows(package, name)).collect(),
             };
         }
+        let mut rows = merged(rows, package);
         // One target after the other, in the order of their first rows.
         let targets: Vec<Target> = rows.iter().map(|row| row.target).collect();
         rows.sort_by_key(|row| targets.iter().position(|target| *target == row.target));
@@ -265,28 +270,61 @@ pub(super) fn is_cpython(python: &str) -> bool {
     python.starts_with('3') && !python.ends_with('t')
 }
 
-/// The rows of one build: one for each Python that has a wheel of its own.
+/// The row of one build; none where its target is not known.
 fn rows_of(package: &Package, build: &Build) -> Vec<Row> {
     let all = build.python == super::names::ALL_PYTHONS;
     let pythons = match package.bindings {
         Bindings::PerPython if all => package.pythons.clone(),
-        Bindings::AnyPython | Bindings::Pure => vec![String::new()],
-        Bindings::Abi3 if all || is_cpython(&build.python) => vec![String::new()],
+        Bindings::AnyPython | Bindings::Pure => Vec::new(),
+        Bindings::Abi3 if all || is_cpython(&build.python) => Vec::new(),
+        _ if build.python.is_empty() => Vec::new(),
         _ => vec![build.python.clone()],
     };
     // What Nix builds is for the machine that it runs on.
     let Some(target) = build.target.or_else(|| native_target(build)) else { return Vec::new() };
     let runner = build.runner.clone().unwrap_or_else(|| runner(target).to_owned());
-    let row = |python: String| Row {
+    vec![Row {
         target,
         smoke: if is_native(target, &runner) { "required" } else { "auto" },
-        runner: runner.clone(),
+        runner,
         compatibility: build.compatibility.clone(),
-        python,
+        pythons,
         flake_attr: build.flake_attr.clone(),
         args: build.args.join(" "),
-    };
-    pythons.into_iter().map(row).collect()
+    }]
+}
+
+/// Rows that differ in their Pythons alone are one: a job builds all of their
+/// wheels, and compiles what they share once.
+fn merged(rows: Vec<Row>, package: &Package) -> Vec<Row> {
+    let mut merged: Vec<Row> = Vec::new();
+    for mut row in rows {
+        let pythons = std::mem::take(&mut row.pythons);
+        let is_same = |other: &&mut Row| Row { pythons: Vec::new(), ..(**other).clone() } == row;
+        match merged.iter_mut().find(is_same) {
+            Some(other) => {
+                // The stable ABI's wheel beside those that it does not serve.
+                if other.pythons.is_empty() || pythons.is_empty() {
+                    other.pythons.extend(pythons);
+                    let base = base(&other.pythons, package);
+                    other.pythons.splice(0..0, base);
+                } else {
+                    other.pythons.extend(pythons);
+                }
+                let mut seen = BTreeSet::new();
+                other.pythons.retain(|python| seen.insert(python.clone()));
+            }
+            None => merged.push(Row { pythons, ..row }),
+        }
+    }
+    merged
+}
+
+/// What the wheel of the stable ABI is built with, beside other Pythons: the version
+/// of one of them, which the project's dependencies support as well.
+fn base(others: &[String], package: &Package) -> Option<String> {
+    let version = others.first()?.trim_start_matches("pypy").trim_end_matches('t').to_owned();
+    Some(version).filter(|version| package.allows(version)).or_else(|| package.pythons.last().cloned())
 }
 
 fn native_target(build: &Build) -> Option<Target> {
@@ -307,7 +345,7 @@ fn flake_rows(attr: &str) -> Vec<Row> {
         target: Target { arch, system },
         runner: runner.to_owned(),
         compatibility: String::new(),
-        python: String::new(),
+        pythons: Vec::new(),
         flake_attr: attr.to_owned(),
         args: String::new(),
         smoke,

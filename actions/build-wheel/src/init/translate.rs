@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::build::Translation;
 use super::error::InitError;
-use super::expression::holds_for_tags;
+use super::expression::{holds_for_no_release, holds_for_tags};
 use super::workflow::{JobRow, Step, Workflow, own_path};
 use super::{cibuildwheel, maturin_action, own};
 
@@ -87,6 +87,12 @@ fn jobs(workflow: &Workflow, settings: &toml::Table, depth: usize, out: &mut Tra
             || uses("pypa/cibuildwheel")
             || run_texts().any(maturin_action::builds)
             || steps().any(|step| is_local_build(step, &root));
+        let condition = job.get("if").and_then(Value::as_str);
+        let closed = condition.filter(|text| holds_for_no_release(text, &Value::Object(Map::new())));
+        if let Some(condition) = closed.filter(|_| builds || publishes) {
+            out.note_at(&workflow.place(id), format!("`if: {condition}` holds for no release: left out"));
+            continue;
+        }
         out.publishes |= publishes;
         if publishes {
             out.environment = environment(job).or(out.environment.take());
@@ -100,6 +106,9 @@ fn jobs(workflow: &Workflow, settings: &toml::Table, depth: usize, out: &mut Tra
             out.note_at(&workflow.place(id), "its matrix is computed during the run");
             continue;
         };
+        if rows.is_empty() {
+            out.note_at(&workflow.place(id), "its matrix is empty");
+        }
         for row in &rows {
             translate_row(row, settings, &root, out);
         }
@@ -238,6 +247,12 @@ fn translate_row(row: &JobRow<'_>, settings: &toml::Table, root: &Path, out: &mu
         let before = out.builds.len();
         let name = step.uses().map(str::to_ascii_lowercase);
         let is_covered = name.as_deref().is_some_and(|name| COVERED.contains(&name));
+        if let Some(condition) = step.closed_condition() {
+            if !is_covered {
+                out.note_at(&step.place(), format!("`if: {condition}` holds for no release: left out"));
+            }
+            continue;
+        }
         if let Some(condition) = step.open_condition().filter(|_| !is_covered) {
             out.note_at(&step.place(), format!("`if: {condition}`"));
         }

@@ -26,10 +26,11 @@ impl Setting {
 
 /// What the steps of a job that builds wheels say.
 struct Settings {
-    /// The Pythons, where the matrix is the product of them and the targets.
-    axis: Option<Vec<String>>,
     has_pythons: bool,
+    /// Whether a row builds several wheels.
+    has_several: bool,
     is_nix: bool,
+    interpreters: Setting,
     backend: Setting,
     compatibility: Setting,
     args: Setting,
@@ -39,9 +40,10 @@ struct Settings {
 impl Settings {
     fn of(rows: &[Row]) -> Self {
         Self {
-            axis: python_axis(rows),
-            has_pythons: rows.iter().any(|row| !row.python.is_empty()),
+            has_pythons: rows.iter().any(|row| !row.pythons.is_empty()),
+            has_several: rows.iter().any(|row| row.pythons.len() > 1),
             is_nix: rows.iter().any(|row| !row.flake_attr.is_empty()),
+            interpreters: Setting::new(rows, "interpreters", |row| row.pythons.join("\n")),
             backend: Setting::new(rows, "backend", |row| backend(row).to_owned()),
             compatibility: Setting::new(rows, "compatibility", |row| row.compatibility.clone()),
             args: Setting::new(rows, "args", |row| row.args.clone()),
@@ -51,9 +53,22 @@ impl Settings {
 
     /// The columns of the matrix beside target and runner.
     fn columns(&self) -> Vec<&'static str> {
-        let python = (self.axis.is_none() && self.has_pythons).then_some("python");
-        let others = [&self.backend, &self.compatibility, &self.args, &self.smoke];
-        python.into_iter().chain(others.into_iter().filter_map(|setting| setting.column)).collect()
+        let settings = [&self.interpreters, &self.backend, &self.compatibility, &self.args, &self.smoke];
+        settings.into_iter().filter_map(|setting| setting.column).collect()
+    }
+
+    /// An input that lists the Pythons.
+    fn pythons(&self, input: &str) -> String {
+        match self.interpreters.column {
+            Some(_) => format!("          {input}: {}\n", self.interpreters.value),
+            None => {
+                let lines: Vec<String> = self.interpreters.value.lines().map(str::to_owned).collect();
+                match &lines[..] {
+                    [one] => format!("          {input}: {}\n", quoted(one)),
+                    several => list(input, several),
+                }
+            }
+        }
     }
 }
 
@@ -61,42 +76,21 @@ fn backend(row: &Row) -> &'static str {
     if row.flake_attr.is_empty() { "maturin" } else { "nix" }
 }
 
-/// Whether the matrix is the product of Pythons and targets; if so, the
-/// Pythons.
-fn python_axis(rows: &[Row]) -> Option<Vec<String>> {
-    let mut targets: Vec<Vec<&Row>> = Vec::new();
-    for row in rows {
-        match targets.iter_mut().find(|of| of[0].target == row.target) {
-            Some(of) => of.push(row),
-            None => targets.push(vec![row]),
-        }
-    }
-    let pythons: Vec<String> = targets.first()?.iter().map(|row| row.python.clone()).collect();
-    let is_same = |of: &Vec<&Row>| {
-        of.iter().map(|row| &row.python).eq(pythons.iter())
-            && of.iter().all(|row| {
-                Row { python: String::new(), ..(*row).clone() }
-                    == Row { python: String::new(), ..of[0].clone() }
-            })
-    };
-    (pythons.len() > 1 && pythons.iter().all(|python| !python.is_empty()) && targets.iter().all(is_same))
-        .then_some(pythons)
-}
-
 pub(super) fn wheel_job(job: &WheelJob, release: &Release, pins: &Pins) -> String {
     let settings = Settings::of(&job.rows);
-    let subject = if job.id == "wheels" { "Wheel" } else { &job.package };
-    let some_have_none = job.rows.iter().any(|row| row.python.is_empty());
-    let python = match (settings.has_pythons, some_have_none) {
-        (false, _) => "",
-        (true, false) => "Python ${{ matrix.python }}, ",
-        (true, true) => "${{ matrix.python && format('Python {0}, ', matrix.python) || '' }}",
+    let subject = match (job.id.as_str(), settings.has_several) {
+        ("wheels", true) => "Wheels",
+        ("wheels", false) => "Wheel",
+        _ => &job.package,
     };
+    let some_have_twins = has_twins(&job.rows, |row| row.target);
+    let number = if some_have_twins { " (${{ strategy.job-index }})" } else { "" };
+    let limit = if settings.has_several { 120 } else { 60 };
     let mut text = format!(
         "  {}:
-    name: {subject} for {python}${{{{ matrix.target }}}}
+    name: {subject} for ${{{{ matrix.target }}}}{number}
     runs-on: ${{{{ matrix.runner }}}}
-    timeout-minutes: 60
+    timeout-minutes: {limit}
     permissions:
       contents: read # for the checkout
     strategy:
@@ -109,18 +103,11 @@ pub(super) fn wheel_job(job: &WheelJob, release: &Release, pins: &Pins) -> Strin
     text += &format!("    steps:\n{}", checkout(pins));
     text += &set_up(job, &settings, release, pins);
     text += &build_step(job, &settings, pins);
-    let suffix = if settings.axis.is_some() {
-        "-${{ matrix.python }}"
-    } else if has_twins(&job.rows, |row| (row.target, row.python.clone())) {
-        // Neither the platform nor the Python tells them apart.
-        "-${{ strategy.job-index }}"
-    } else if has_twins(&job.rows, |row| row.target) {
-        "${{ matrix.python && format('-{0}', matrix.python) || '' }}"
-    } else {
-        ""
-    };
+    // The platform alone does not tell them apart.
+    let suffix = if some_have_twins { "-${{ strategy.job-index }}" } else { "" };
     let name = format!("${{{{ steps.build.outputs.artifact-name }}}}{suffix}");
-    text + &upload(pins, &name, "${{ steps.build.outputs.path }}")
+    let paths = if settings.has_several { "paths" } else { "path" };
+    text + &upload(pins, &name, &format!("${{{{ steps.build.outputs.{paths} }}}}"))
 }
 
 /// The steps before the build: Nix, Python, the build tools.
@@ -136,9 +123,10 @@ fn set_up(job: &WheelJob, settings: &Settings, release: &Release, pins: &Pins) -
     }
     if settings.has_pythons {
         text += &format!("      - uses: {}\n", pins.uses("actions/setup-python"));
-        let some_have_none = job.rows.iter().any(|row| row.python.is_empty());
-        text += if some_have_none { "        if: matrix.python != ''\n" } else { "" };
-        text += "        with:\n          python-version: ${{ matrix.python }}\n";
+        let some_have_none = job.rows.iter().any(|row| row.pythons.is_empty());
+        text += if some_have_none { "        if: matrix.interpreters != ''\n" } else { "" };
+        text += "        with:\n";
+        text += &settings.pythons("python-version");
     }
     if !settings.is_nix || has_both {
         let condition = settings.is_nix.then_some("matrix.backend == 'maturin'");
@@ -169,7 +157,7 @@ fn build_step(job: &WheelJob, settings: &Settings, pins: &Pins) -> String {
         input("compatibility", &settings.compatibility.value);
     }
     if settings.has_pythons {
-        input("python", python_input(&job.rows));
+        text += &settings.pythons("interpreters");
     }
     if !settings.args.value.is_empty() {
         text += &list("maturin-args", std::slice::from_ref(&settings.args.value));
@@ -185,36 +173,14 @@ fn has_twins<T: PartialEq>(rows: &[Row], of: impl Fn(&Row) -> T) -> bool {
     rows.iter().enumerate().any(|(index, row)| rows[..index].iter().any(|other| of(other) == of(row)))
 }
 
-/// The name of the interpreter in PATH.
-fn python_input(rows: &[Row]) -> &'static str {
-    let has_pypy = rows.iter().any(|row| row.python.starts_with("pypy"));
-    let has_none = rows.iter().any(|row| row.python.is_empty());
-    match (has_pypy, has_none) {
-        (false, false) => "python${{ matrix.python }}",
-        (true, _) => {
-            "${{ (matrix.python == '' || startsWith(matrix.python, 'pypy')) && matrix.python || format('python{0}', matrix.python) }}"
-        }
-        (false, true) => "${{ matrix.python != '' && format('python{0}', matrix.python) || '' }}",
-    }
-}
-
 fn matrix(rows: &[Row], settings: &Settings) -> String {
     let mut text = String::new();
-    let mut shown: Vec<&Row> = rows.iter().collect();
     if settings.backend.column.is_some() {
         text += "        # Each system builds its own wheel with Nix; that of Intel Macs, which nixpkgs
         # has dropped, is cross-built without it.\n";
     }
-    if let Some(pythons) = &settings.axis {
-        shown.dedup_by_key(|row| row.target);
-        let pythons: Vec<String> = pythons.iter().map(|python| quoted(python)).collect();
-        let targets: Vec<&str> = shown.iter().map(|row| row.target.triple()).collect();
-        text += "        # Without the stable ABI there is a wheel for each version of Python.\n";
-        text += &format!("        python: [{}]\n        target:\n", pythons.join(", "));
-        text += &targets.iter().map(|target| format!("          - {target}\n")).collect::<String>();
-    }
     text += "        include:\n";
-    for row in shown {
+    for row in rows {
         text += &format!(
             "          - target: {}\n            runner: {}\n",
             row.target.triple(),
@@ -222,7 +188,10 @@ fn matrix(rows: &[Row], settings: &Settings) -> String {
         );
         for column in settings.columns() {
             let value = match column {
-                "python" => quoted(&row.python),
+                "interpreters" => match &row.pythons[..] {
+                    [] | [_] => quoted(&row.pythons.concat()),
+                    several => format!("|\n              {}", several.join("\n              ")),
+                },
                 "backend" => backend(row).to_owned(),
                 "compatibility" => scalar(&row.compatibility),
                 "args" => scalar(&row.args),

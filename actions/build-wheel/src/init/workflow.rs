@@ -1,5 +1,7 @@
 //! A workflow file: its jobs, each row of their matrices, their steps.
 
+mod local_action;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -8,14 +10,12 @@ use serde_json::{Map, Value, json};
 use serde_saphyr::Spanned;
 use toolkit::FileError;
 
+use super::constants;
 use super::error::InitError;
-use super::expression::{holds_for_tags, interpolate, truth};
+use super::expression::{holds_for_no_release, holds_for_tags, interpolate, truth};
 use super::matrix::expand;
 use super::platform::{RunnerSystem, runner_arch};
 use crate::target::Arch;
-
-/// How deep actions of a repository may use each other.
-const DEPTH: usize = 4;
 
 /// A workflow file.
 pub(super) struct Workflow {
@@ -42,13 +42,6 @@ struct JobLines {
     steps: Vec<Spanned<IgnoredAny>>,
 }
 
-/// The lines of the steps of an action in the same repository.
-#[derive(Default, serde::Deserialize)]
-struct ActionLines {
-    #[serde(default)]
-    runs: JobLines,
-}
-
 /// A job for one row of its matrix.
 pub(super) struct JobRow<'w> {
     /// Its key in the file.
@@ -63,17 +56,6 @@ pub(super) struct JobRow<'w> {
     /// the line of each.
     file: Option<String>,
     lines: Vec<u64>,
-}
-
-/// A job with the steps of an action of the same repository, and what their
-/// expressions may refer to.
-pub(super) struct LocalAction {
-    job: Value,
-    contexts: Value,
-    file: String,
-    lines: Vec<u64>,
-    /// Inputs that the run decides.
-    pub(super) unknown: Vec<String>,
 }
 
 /// A step of a job.
@@ -153,9 +135,12 @@ impl Workflow {
         for place in [self.field("env"), job.get("env")] {
             env.extend(place.and_then(Value::as_object).cloned().unwrap_or_default());
         }
-        let rows = match job.get("strategy").and_then(|strategy| strategy.get("matrix")) {
+        let needs = constants::needs(self.field("jobs")?, job, &env);
+        let known = json!({ "env": env, "inputs": self.inputs, "needs": needs });
+        let matrix = job.get("strategy").and_then(|strategy| strategy.get("matrix"));
+        let rows = match matrix.map(|matrix| constants::resolved(matrix, &known)) {
             None => vec![Map::new()],
-            Some(Value::Object(matrix)) => expand(matrix)?,
+            Some(Some(Value::Object(matrix))) => expand(&matrix)?,
             Some(_) => return None,
         };
         let places = [job.get("defaults"), self.field("defaults")].into_iter().flatten();
@@ -165,12 +150,19 @@ impl Workflow {
             .next();
         let lines = self.lines.jobs.get(id).map(|job| job.value.lines()).unwrap_or_default();
         let row = |matrix: Map<String, Value>| {
-            let contexts = json!({ "matrix": matrix, "env": env, "inputs": self.inputs });
+            let mut contexts = known.clone();
+            contexts["matrix"] = Value::Object(matrix);
             let working_directory = working_directory.clone();
             let (file, lines) = (self.file.clone(), lines.clone());
             let mut row = JobRow { id, job, contexts, working_directory, depth: 0, file, lines };
             let runner = runner_context(&row.runner());
             row.contexts.as_object_mut().into_iter().for_each(|all| all.extend(runner.clone()));
+            // What the run decides is not known.
+            let env = env.iter().filter_map(|(name, text)| Some((name.clone(), row.text(text)?.into())));
+            row.contexts["env"] = Value::Object(env.collect());
+            let (set, steps) = constants::set_by_steps(job, &row.contexts);
+            row.contexts["steps"] = Value::Object(steps);
+            row.contexts["env"].as_object_mut().into_iter().for_each(|env| env.extend(set.clone()));
             row
         };
         Some(rows.into_iter().map(row).collect())
@@ -260,56 +252,7 @@ impl JobRow<'_> {
     }
 }
 
-impl LocalAction {
-    /// The action as a row of the job that uses it.
-    pub(super) fn row<'a>(&'a self, step: &'a Step<'_>) -> JobRow<'a> {
-        JobRow {
-            id: step.row.id,
-            job: &self.job,
-            contexts: self.contexts.clone(),
-            working_directory: None,
-            depth: step.row.depth + 1,
-            file: Some(self.file.clone()),
-            lines: self.lines.clone(),
-        }
-    }
-}
-
 impl Step<'_> {
-    /// The composite action of the repository at `root` that it uses.
-    pub(super) fn local_action(&self, root: &Path) -> Option<LocalAction> {
-        let directory = root.join(own_path(self.uses()?)?);
-        let names = ["action.yml", "action.yaml"];
-        let (name, text) = names
-            .iter()
-            .find_map(|name| Some((name, std::fs::read_to_string(directory.join(name)).ok()?)))?;
-        let action: Value = parse(&text).ok()?;
-        let lines: ActionLines = serde_saphyr::from_str(&text).unwrap_or_default();
-        let file = format!("{}/{name}", own_path(self.uses()?)?.trim_end_matches('/'));
-        let steps = action.get("runs")?.get("steps").filter(|_| self.row.depth < DEPTH)?;
-        let mut inputs = Map::new();
-        for (name, input) in action.get("inputs").and_then(Value::as_object).into_iter().flatten() {
-            let default = input.get("default").and_then(|default| self.row.text(default));
-            inputs.insert(name.clone(), Value::String(default.unwrap_or_default()));
-        }
-        let mut unknown = Vec::new();
-        for (name, value) in self.mapping("with") {
-            if let Some(value) = value {
-                inputs.insert(name, Value::String(value));
-            } else {
-                inputs.remove(&name);
-                unknown.push(name);
-            }
-        }
-        let mut job = self.row.job.clone();
-        job.as_object_mut()?.insert("steps".to_owned(), steps.clone());
-        let runner = Value::String(self.row.runner());
-        job.as_object_mut()?.insert("runs-on".to_owned(), runner);
-        let mut contexts = self.row.contexts.clone();
-        contexts.as_object_mut()?.insert("inputs".to_owned(), Value::Object(inputs));
-        Some(LocalAction { job, contexts, file, lines: lines.runs.lines(), unknown })
-    }
-
     /// The action that it uses, without its version.
     pub(super) fn uses(&self) -> Option<&str> {
         let text = self.fields.get("uses")?.as_str()?;
@@ -352,6 +295,18 @@ impl Step<'_> {
     /// Whether its condition is false in this row.
     pub(super) fn is_skipped(&self) -> bool {
         self.condition().is_some_and(|(_, value)| value == Some(false))
+    }
+
+    /// Its condition, where no run that publishes fulfils it.
+    pub(super) fn closed_condition(&self) -> Option<&str> {
+        let (condition, value) = self.condition()?;
+        (value.is_none() && holds_for_no_release(condition, &self.row.contexts)).then_some(condition)
+    }
+
+    /// The value of a variable of the environment that its commands run in.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        let own = self.fields.get("env").and_then(|env| env.get(name));
+        self.row.text(own.or_else(|| self.row.contexts.get("env")?.get(name))?)
     }
 
     /// How to name it to people: its job and its own name.

@@ -1,9 +1,12 @@
 //! What a pass over a wheel has found so far, and the archive that it makes.
 
+mod libraries;
+
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use binfmt::elf::ElfInfo;
+use binfmt::macho::Slice;
 use binfmt::source::ReadAt;
 use pydist::digest;
 use pydist::filename::WheelName;
@@ -11,6 +14,7 @@ use pydist::record::{self, Entry};
 use pydist::zip::{Content, Member, NewMember, Written, contains, each_piece, pack, write};
 use sha2::{Digest as _, Sha256};
 
+use self::libraries::BILL;
 use super::archive::{self, ArchiveError};
 use super::binary::{self, Edited};
 use super::binary_error::BinaryError;
@@ -18,7 +22,7 @@ use super::change::Change;
 use super::contents::{Contents, script};
 use super::error::WheelError;
 use super::foreign::{Foreign, Home, foreign};
-use super::graft::{GraftScope, Grafted, Grafts};
+use super::graft::{GraftScope, Grafts};
 use super::metadata::{self, Record};
 use super::options::Options;
 use super::resolve::Libraries;
@@ -53,6 +57,10 @@ pub(super) struct Pass<'a> {
     pub(super) changes: Vec<Change>,
     pub(super) warnings: Vec<Change>,
     pub(super) contents: Contents,
+    /// Libraries that binaries ask for and that `exclude` names.
+    external: BTreeSet<String>,
+    /// The bill of materials that an earlier repair has written.
+    bill: Option<Vec<u8>>,
     /// What the new archive holds.
     members: Vec<(NewMember, Entry)>,
     /// The packed bytes of members that changed.
@@ -78,6 +86,8 @@ impl<'a> Pass<'a> {
             changes: Vec::new(),
             warnings: Vec::new(),
             contents: Contents::default(),
+            external: BTreeSet::new(),
+            bill: None,
             members: Vec::new(),
             packed: Content::new(&options.scratch),
         }
@@ -167,30 +177,6 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    /// Copies the libraries that the members need, and those that these need,
-    /// and lists them in a bill of materials.
-    pub(super) fn take_grafts(&mut self) -> Result<(), WheelError> {
-        while let Some(grafted) = self.grafts.as_mut().and_then(Grafts::next) {
-            self.take_grafted(grafted)?;
-        }
-        let epoch = self.options.epoch;
-        if let Some(document) = self.grafts.as_ref().and_then(|grafts| sbom::of_grafts(grafts.done(), epoch))
-        {
-            let name = format!("{}sboms/build-wheel.cyclonedx.json", self.dist_info);
-            self.members.retain(|(member, _)| member.name != name);
-            self.add(&name, false, document.as_slice()).map_err(ArchiveError::Write)?;
-        }
-        Ok(())
-    }
-
-    fn take_grafted(&mut self, grafted: Grafted) -> Result<(), WheelError> {
-        let Grafted { member, from, mut content } = grafted;
-        self.change(&member, format!("copied from `{}`", from.display()));
-        self.look(&member, &mut content)?;
-        self.add(&member, true, &content).map_err(ArchiveError::Write)?;
-        Ok(())
-    }
-
     /// Adds a new member.
     pub(super) fn add(
         &mut self,
@@ -229,6 +215,7 @@ impl<'a> Pass<'a> {
         let failed = |source| WheelError::Binary { file: name.to_owned(), source };
         let edited = match binary::edit(content, name, &mut wheel).map_err(failed)? {
             Some(Edited::Elf(elf)) => {
+                self.external.extend(wheel.external(elf.info.needed()));
                 self.contents.add_elf(name, &elf.info);
                 if elf.needs.is_some() {
                     self.libraries.add_elf(&self.stem, name, &elf.info);
@@ -236,6 +223,9 @@ impl<'a> Pass<'a> {
                 Some((elf.needs, elf.edit))
             }
             Some(Edited::MachO(macho)) => {
+                let slices = macho.info.slices.iter().filter(|slice| slice.is_loaded());
+                self.external
+                    .extend(wheel.external(slices.flat_map(Slice::dylibs).map(|library| library.path)));
                 self.contents.add_macho(name, &macho.info);
                 for slice in macho.info.slices.iter().filter(|slice| slice.is_loaded()) {
                     self.libraries.add_macho(&self.stem, name, slice);
@@ -243,6 +233,7 @@ impl<'a> Pass<'a> {
                 Some((macho.needs, macho.edit))
             }
             Some(Edited::Pe(pe)) => {
+                self.external.extend(wheel.external(pe.imports.iter().map(|dll| dll.name.as_str())));
                 self.contents.add_pe(name, &pe);
                 None
             }
@@ -294,6 +285,9 @@ impl<'a> Pass<'a> {
         if is_text && content.size().map_err(ArchiveError::Write)? <= TEXT {
             let text = content.to_vec().map_err(ArchiveError::Write)?;
             self.contents.add_text(name, &text, self.dist_info);
+            if name.strip_prefix(self.dist_info) == Some(BILL) {
+                self.bill = Some(text.clone());
+            }
             let new = if script(name).is_some() {
                 scripts::without_store(name, &text)?
             } else if name.ends_with(".cyclonedx.json") {

@@ -2,6 +2,7 @@
 //! what depends on when and where it was made: a random serial number, the
 //! time, and the folder of the sources.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use pydist::digest;
@@ -43,38 +44,55 @@ pub(super) fn normalize(text: &[u8], epoch: u64) -> Option<Vec<u8>> {
     (normal != text).then_some(normal)
 }
 
-/// A document that names the libraries which were copied into a wheel (PEP 770);
-/// none where there are none.
-pub(super) fn of_grafts(grafts: &[(String, PathBuf, [u8; 32])], epoch: u64) -> Option<Vec<u8>> {
-    let component = |(member, from, hash): &(String, PathBuf, [u8; 32])| {
-        let file = from.file_name().unwrap_or_default().to_string_lossy();
-        let (name, version) =
-            store_package(from).unwrap_or((file.split(".so").next().unwrap_or_default().to_owned(), None));
-        let at = version.as_ref().map(|version| format!("@{version}")).unwrap_or_default();
-        let mut component = json!({
-            "type": "library",
-            "bom-ref": format!("file:{member}"),
-            "name": name,
-            "purl": format!("pkg:generic/{name}{at}?file_name={file}"),
-            "hashes": [{ "alg": "SHA-256", "content": digest::hex(hash) }],
-            "evidence": { "occurrences": [{ "location": member }] },
-        });
-        if let Some(version) = version {
-            component["version"] = Value::String(version);
-        }
-        component
-    };
-    let mut components: Vec<Value> = grafts.iter().map(component).collect();
-    components.sort_by_key(|component| component["bom-ref"].to_string());
+/// A bill of materials of the libraries that were copied into the wheel, and of
+/// the external ones, which the user's system provides (PEP 770); `None` if there
+/// are none. What `previous` lists is kept.
+pub(super) fn of_libraries(
+    grafts: &[(String, PathBuf, [u8; 32])],
+    external: &BTreeSet<String>,
+    previous: Option<&[u8]>,
+    epoch: u64,
+) -> Option<Vec<u8>> {
+    let previous: Value = previous.and_then(|text| serde_json::from_slice(text).ok()).unwrap_or_default();
+    let previous = previous["components"].as_array().cloned().unwrap_or_default();
+    let new = grafts.iter().map(grafted).chain(external.iter().map(|name| external_library(name)));
+    let components = previous.into_iter().chain(new);
+    // Sorted, and each once: the newest.
+    let components: BTreeMap<String, Value> =
+        components.map(|component| (component["bom-ref"].to_string(), component)).collect();
     let document = json!({
         "bomFormat": "CycloneDX",
-        "specVersion": "1.6",
+        "specVersion": "1.7",
         "serialNumber": "",
         "version": 1,
         "metadata": { "timestamp": "", "tools": { "components": [{ "type": "application", "name": "build-wheel" }] } },
-        "components": components,
+        "components": components.values().collect::<Vec<_>>(),
     });
-    (!grafts.is_empty()).then(|| normalize(document.to_string().as_bytes(), epoch)).flatten()
+    (!components.is_empty()).then(|| normalize(document.to_string().as_bytes(), epoch)).flatten()
+}
+
+fn grafted((member, from, hash): &(String, PathBuf, [u8; 32])) -> Value {
+    let file = from.file_name().unwrap_or_default().to_string_lossy();
+    let (name, version) =
+        store_package(from).unwrap_or((file.split(".so").next().unwrap_or_default().to_owned(), None));
+    let at = version.as_ref().map(|version| format!("@{version}")).unwrap_or_default();
+    let mut component = json!({
+        "type": "library",
+        "bom-ref": format!("file:{member}"),
+        "name": name,
+        "purl": format!("pkg:generic/{name}{at}?file_name={file}"),
+        "hashes": [{ "alg": "SHA-256", "content": digest::hex(hash) }],
+        "evidence": { "occurrences": [{ "location": member }] },
+    });
+    if let Some(version) = version {
+        component["version"] = Value::String(version);
+    }
+    component
+}
+
+/// `name` as the binary asks for it: verify-dist compares it with that.
+fn external_library(name: &str) -> Value {
+    json!({ "type": "library", "bom-ref": format!("external:{name}"), "name": name, "isExternal": true })
 }
 
 /// Name and version of the package in `/nix/store/<hash>-<name>-<version>/…`.
@@ -181,16 +199,31 @@ mod tests {
     #[test]
     fn grafted_libraries_are_listed() {
         let library = |path: &str| ("sample.libs/x.so".to_owned(), PathBuf::from(path), [0; 32]);
+        let of_grafts =
+            |grafts: &[(String, PathBuf, [u8; 32])]| of_libraries(grafts, &BTreeSet::new(), None, 0);
         let store = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-openssl-3.0.14/lib/libssl.so.3";
-        let text = String::from_utf8(of_grafts(&[library(store)], 0).unwrap()).unwrap();
+        let text = String::from_utf8(of_grafts(&[library(store)]).unwrap()).unwrap();
         for expected in
             ["pkg:generic/openssl@3.0.14?file_name=libssl.so.3", "sample.libs/x.so", "1970-01-01T00:00:00Z"]
         {
             assert!(text.contains(expected), "{expected}: {text}");
         }
-        let text = String::from_utf8(of_grafts(&[library("/usr/lib/libfoo.so.1")], 0).unwrap()).unwrap();
+        let text = String::from_utf8(of_grafts(&[library("/usr/lib/libfoo.so.1")]).unwrap()).unwrap();
         assert!(text.contains("pkg:generic/libfoo?file_name=libfoo.so.1"), "{text}");
-        assert_eq!(of_grafts(&[], 0), None);
+        assert_eq!(of_grafts(&[]), None);
+    }
+
+    #[test]
+    fn external_libraries_are_listed_beside_what_was_listed_before() {
+        let grafts = [("sample.libs/x.so".to_owned(), PathBuf::from("/usr/lib/libx.so.1"), [0; 32])];
+        let first = of_libraries(&grafts, &BTreeSet::new(), None, 0).unwrap();
+        let external = BTreeSet::from(["libcuda.so.1".to_owned()]);
+        let second = of_libraries(&[], &external, Some(&first), 0).unwrap();
+        let document: Value = serde_json::from_slice(&second).unwrap();
+        let names = document["components"].as_array().unwrap().iter();
+        let names: Vec<_> = names.map(|component| (&component["name"], &component["isExternal"])).collect();
+        assert_eq!(names, [(&json!("libcuda.so.1"), &json!(true)), (&json!("libx"), &Value::Null)]);
+        assert_eq!(of_libraries(&[], &external, Some(&second), 0).unwrap(), second, "it is listed once");
     }
 
     #[test]

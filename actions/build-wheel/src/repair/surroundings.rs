@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use pydist::policy;
+
 use super::graft::Grafts;
+use super::layout::file_name;
 
 /// The wheel around a file.
 pub(super) struct Surroundings<'w> {
@@ -22,5 +25,16 @@ impl Surroundings<'_> {
         self.exclude.iter().any(|pattern| {
             globset::Glob::new(pattern).is_ok_and(|glob| glob.compile_matcher().is_match(library))
         })
+    }
+
+    /// Those of the needed libraries that the user's machine has, by what the
+    /// caller says, as they are asked for.
+    pub(super) fn external<'l>(&self, needed: impl Iterator<Item = &'l str>) -> Vec<String> {
+        let is_external = |library: &&str| {
+            let file = file_name(library);
+            let is_system = policy::is_loader(file) || policy::is_macos_library(library);
+            self.is_excluded(file) && !self.files.contains(file) && !is_system
+        };
+        needed.filter(is_external).map(str::to_owned).collect()
     }
 }

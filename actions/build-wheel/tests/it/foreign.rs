@@ -47,16 +47,53 @@ fn test_data_for_other_platforms_is_reported() {
     for expected in ["Linux on aarch64, other than the wheel", "is for macOS, other than", "is for ELF machine 8"] {
         assert!(warnings.contains(expected), "{expected}: {warnings}");
     }
+    assert_eq!(verified(at).0, Vec::<String>::new(), "verify-dist accepts it, too");
     let wheel = std::fs::read(at.join("dist").join(&name)).unwrap();
     assert_eq!(build_wheel::repair::member(&wheel, "sample/tests/data/arm").unwrap(), arm, "nothing is repaired");
     let report = report(at)["repaired"].to_string();
     assert!(report.contains("data/scripts/sample"), "its own program is: {report}");
 
     // Without a target the tag says what the wheel is for, if a binary is for that.
-    succeed(&mut run(at, "py3-none-linux_aarch64", &files, &["--smoke", "off"]));
+    let other = [
+        file("sample-1.0.data/scripts/sample", &arm),
+        file("sample/tests/data/intel", compile(&CC, at, "a", HELLO, "")),
+    ];
+    succeed(&mut run(at, "py3-none-linux_aarch64", &other, &["--smoke", "off"]));
     assert!(told(at).0.ends_with("_aarch64.whl"), "{}", told(at).0);
+    assert_eq!(verified(at).0, Vec::<String>::new());
+    // A program that is installed is no test data.
+    let error = fail(&mut run(at, "py3-none-linux_aarch64", &files, &["--smoke", "off"]), 1);
+    assert!(error.contains("LNX001 `sample-1.0.data/scripts/sample`"), "{error}");
     let damaged = [files[4].clone(), file("sample/tests/data/cut", cut)];
     fail(&mut run(at, "py3-none-linux_x86_64", &damaged, &["--smoke", "off"]), 1);
+}
+
+/// Beside a sound program, a module that Python would import and cannot.
+#[test]
+fn what_the_wheel_itself_loads_is_no_test_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let own = compile(&CC, at, "a", HELLO, "");
+    let source = "int PyInit_native(void) { return 0; }";
+    let arm = compile(&["aarch64-linux-gnu-gcc"], at, "b", source, "-shared -fPIC -nostdlib");
+    for (member, is_accepted) in
+        [("sample/native.abi3.so", false), ("sample/arm/libnative.so.1", true), ("sample/native.so", false)]
+    {
+        let files = [
+            file("sample-1.0.data/scripts/sample", &own),
+            file("sample/__init__.py", ""),
+            file(member, &arm),
+        ];
+        let mut command = run(at, "py3-none-linux_x86_64", &files, &["--smoke", "off"]);
+        if is_accepted {
+            succeed(&mut command);
+            assert_eq!(verified(at).0, Vec::<String>::new());
+            assert!(told(at).1.contains(member), "{}", told(at).1);
+        } else {
+            let error = fail(&mut command, 1);
+            assert!(error.contains("LNX001") && error.contains(member), "{error}");
+        }
+    }
 }
 
 #[test]
@@ -105,6 +142,7 @@ fn a_library_for_phones_beside_one_for_macs_is_reported() {
     let (name, warnings) = told(at);
     assert_eq!(name, "sample-1.0-py3-none-macosx_13_0_arm64.whl");
     assert!(warnings.contains("another of Apple's systems than macOS (platform 2)"), "{warnings}");
+    assert_eq!(verified(at).0, Vec::<String>::new());
 }
 
 /// Where a wheel for every platform brings a library for several.

@@ -279,24 +279,75 @@ fn an_excluded_library_is_the_users_own() {
     assert!(run("libinner*").unwrap().changes.iter().any(|change| change.what.contains("copied")));
 }
 
-/// verify-dist's rules know nothing of what is excluded.
+/// The wheel says itself what `exclude` named, so that verify-dist accepts it
+/// without being told again; it accepts nothing else.
 #[test]
 #[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
 fn a_wheel_with_an_excluded_library_is_built() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join(WHEEL), program_wheel(&local(folder.path()))).unwrap();
-    fail(build_wheel(folder.path()).args([WHEEL, "--smoke", "off"]), 1);
-    succeed(build_wheel(folder.path()).args([
-        WHEEL,
-        "--exclude",
-        "libcuda* libouter.so.1",
-        "--smoke",
-        "off",
-    ]));
-    let warnings = report(folder.path())["warnings"].to_string();
+    let at = folder.path();
+    std::fs::write(at.join(WHEEL), program_wheel(&local(at))).unwrap();
+    let build = |wheel: &Path, arguments: &[&str]| {
+        let mut command = build_wheel(at);
+        command.arg(wheel).args(arguments).args(["--smoke", "off"]);
+        command
+    };
+    let wheel = Path::new(WHEEL);
+    fail(&mut build(wheel, &[]), 1);
+    fail(&mut build(wheel, &["--exclude", "libcuda* libinner.so.1"]), 1);
+    succeed(&mut build(wheel, &["--exclude", "libcuda* libouter.so.1"]));
+    let warnings = report(at)["warnings"].to_string();
     assert!(warnings.contains("libouter.so.1"), "{warnings}");
-    let error = fail(build_wheel(folder.path()).args([WHEEL, "--exclude", "lib[", "--smoke", "off"]), 2);
+    let (errors, notes) = verified(at);
+    assert_eq!(errors, Vec::<String>::new());
+    assert!(
+        notes.iter().any(|note| note.starts_with("LNX003") && note.contains("`libouter.so.1`")),
+        "{notes:?}"
+    );
+
+    // Repaired once more, it says the same.
+    let first = at.join("dist").join(report(at)["filename"].as_str().unwrap());
+    let bytes = std::fs::read(&first).unwrap();
+    std::fs::rename(at.join("dist"), at.join("first")).unwrap();
+    let first = at.join("first").join(first.file_name().unwrap());
+    succeed(&mut build(&first, &["--exclude", "libouter.so.1"]));
+    assert_eq!(std::fs::read(at.join("dist").join(first.file_name().unwrap())).unwrap(), bytes);
+
+    let error = fail(&mut build(wheel, &["--exclude", "lib["]), 2);
     assert!(error.contains("`lib[` is not a pattern"), "{error}");
+}
+
+/// What is excluded from a wheel for macOS is declared as well.
+#[test]
+#[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
+fn an_excluded_library_of_a_mac_is_declared() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let source = "extern int other(void); int main(void) { return other(); }";
+    let library = "int other(void) { return 0; }";
+    std::fs::create_dir(at.join("lib")).unwrap();
+    let zig = crate::macho::zig("aarch64-macos.13.0");
+    let name = at.join("lib/libother.1.dylib").display().to_string();
+    let built = compile(
+        &zig,
+        at,
+        "libother.1.dylib",
+        library,
+        "-shared -Wl,-install_name,/opt/other/lib/libother.1.dylib",
+    );
+    std::fs::write(&name, built).unwrap();
+    let program = compile(&zig, at, "p", source, &name);
+    let wheel = "sample-1.0-py3-none-macosx_13_0_arm64.whl";
+    std::fs::write(at.join(wheel), program_wheel(&program)).unwrap();
+    let error = fail(build_wheel(at).args([wheel, "--smoke", "off", "--exclude", "libanother*"]), 1);
+    assert!(error.contains("/opt/other/lib/libother.1.dylib"), "{error}");
+    succeed(build_wheel(at).args([wheel, "--smoke", "off", "--exclude", "libother*"]));
+    let (errors, notes) = verified(at);
+    assert_eq!(errors, Vec::<String>::new());
+    assert!(
+        notes.iter().any(|note| note.starts_with("MAC004") && note.contains("libother.1.dylib")),
+        "{notes:?}"
+    );
 }
 
 #[test]

@@ -117,7 +117,7 @@ fn workflows_of_others_are_translated_and_nothing_is_dropped() {
 #[test]
 fn a_project_without_a_workflow_gets_one() {
     for (name, expected) in [
-        ("plain", &["aarch64-unknown-linux-musl", "python: [\"3.10\"", "release-requirements.txt"][..]),
+        ("plain", &["aarch64-unknown-linux-musl", "interpreters: |\n            3.10\n            3.11\n", "release-requirements.txt"][..]),
         ("flake", &["actions/setup-nix@", "flake-attr: ${{ matrix.backend == 'nix' && 'terminal-wheel' || '' }}"]),
     ] {
         let project = fixture(name);

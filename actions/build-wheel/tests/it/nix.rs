@@ -36,7 +36,8 @@ fn run(folder: &Path, attribute: &str) -> Command {
 fn every_shape_gives_a_tested_wheel() {
     let folder = flake();
     let mut hashes = Vec::new();
-    for shape in ["hook.dist", "crane", "pyproject", "file"] {
+    let elsewhere = ["deep", "linked", "links", "outputs.wheels"];
+    for shape in ["hook.dist", "crane", "pyproject", "file"].into_iter().chain(elsewhere) {
         succeed(run(folder.path(), shape).args(["--smoke", "required"]));
         let report = report(folder.path());
         assert_eq!(report["plan"]["backend"], "nix");
@@ -48,6 +49,26 @@ fn every_shape_gives_a_tested_wheel() {
         hashes.push(report["sha256"].clone());
     }
     assert!(hashes.iter().all(|hash| *hash == hashes[0]), "one program, one wheel: {hashes:?}");
+}
+
+/// Nix of today selects outputs by `^`, which Debian 12's does not know.
+#[test]
+fn a_newer_nix_selects_outputs() {
+    let folder = flake();
+    let newer = testkit::tools::folder().join("newer-nix/bin");
+    assert!(newer.join("nix").is_file(), "run `cargo xtask setup-test-tools`");
+    let mut hashes = Vec::new();
+    for attribute in ["outputs^*", "outputs^wheels", "outputs^out,wheels", "linked"] {
+        let mut command = run(folder.path(), attribute);
+        let path = command.get_envs().find(|(name, _)| *name == "PATH").and_then(|(_, path)| path);
+        let paths = std::iter::once(newer.clone()).chain(std::env::split_paths(path.unwrap_or_default()));
+        let path = std::env::join_paths(paths).unwrap();
+        succeed(command.env("PATH", path).args(["--smoke", "off"]));
+        hashes.push(report(folder.path())["sha256"].clone());
+    }
+    assert!(hashes.iter().all(|hash| *hash == hashes[0]), "one program, one wheel: {hashes:?}");
+    let error = fail(run(folder.path(), "outputs").args(["--smoke", "off"]), 1);
+    assert!(error.contains("found none"), "{error}");
 }
 
 /// Where the flake is elsewhere, and where its directory's name would end a

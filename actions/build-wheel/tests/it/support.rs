@@ -207,3 +207,21 @@ pub(crate) fn project(folder: &Path) {
 pub(crate) fn report(folder: &Path) -> serde_json::Value {
     serde_json::from_slice(&std::fs::read(folder.join("build-report.json")).unwrap()).unwrap()
 }
+
+/// What verify-dist reports of the wheel that build-wheel has built: errors, and
+/// notes with the rule's name before them.
+pub(crate) fn verified(folder: &Path) -> (Vec<String>, Vec<String>) {
+    let wheel = folder.join("dist").join(report(folder)["filename"].as_str().unwrap());
+    let dists = distcheck::scan(&[wheel], &distcheck::Limits::default(), 2).unwrap();
+    let verdict = distcheck::check(
+        &distcheck::Set { dists: &dists, ..Default::default() },
+        &distcheck::Selection::Files,
+    );
+    let of = |severity: distcheck::Severity| {
+        let findings = verdict.findings.iter().filter(move |finding| finding.severity == severity);
+        findings.map(|finding| format!("{}: {}", finding.rule, finding.message)).collect()
+    };
+    // The sample is no complete project.
+    let errors: Vec<String> = of(distcheck::Severity::Error);
+    (errors.into_iter().filter(|error| !error.starts_with("MET")).collect(), of(distcheck::Severity::Note))
+}

@@ -46,6 +46,48 @@ fn linux_targets_have_short_names_and_run() {
     }
 }
 
+/// Static programs, which run on any Linux of their processor.
+#[test]
+fn musl_targets_run_under_qemu() {
+    let folder = tempfile::tempdir().unwrap();
+    project(folder.path());
+    for (target, arch) in [
+        ("aarch64-unknown-linux-musl", "aarch64"),
+        ("i686-unknown-linux-musl", "i686"),
+        ("armv7-unknown-linux-musleabihf", "armv7l"),
+    ] {
+        let mut command = for_target(folder.path(), target);
+        let [smoke, floor, wheel] = built(folder.path(), command.args(["--smoke", "required"]));
+        assert_eq!((smoke.as_str(), floor.as_str()), ("emulated", "any linux"), "{target}");
+        let tags = format!("manylinux_2_17_{arch}.manylinux2014_{arch}.musllinux_1_1_{arch}");
+        assert_eq!(wheel, format!("sample-1.0.0-py3-none-{tags}.whl"));
+    }
+}
+
+/// No manylinux policy has this processor.
+#[test]
+fn a_target_without_a_policy_runs_under_qemu() {
+    let folder = tempfile::tempdir().unwrap();
+    project(folder.path());
+    let mut command = for_target(folder.path(), "armv6");
+    let [smoke, floor, wheel] = built(folder.path(), command.args(["--smoke", "required"]));
+    assert_eq!((smoke.as_str(), floor.as_str()), ("emulated", "glibc 2.17"));
+    assert_eq!(wheel, "sample-1.0.0-py3-none-linux_armv6l.whl");
+}
+
+/// Its C library is in no package of Debian 12: the wheel is built and checked.
+#[test]
+fn a_target_without_a_c_library_here_is_built() {
+    let folder = tempfile::tempdir().unwrap();
+    project(folder.path());
+    let mut command = for_target(folder.path(), "loongarch64");
+    let [smoke, floor, wheel] = built(folder.path(), &mut command);
+    let is_run = Path::new("/usr/loongarch64-linux-gnu").is_dir();
+    assert_eq!(smoke, if is_run { "emulated" } else { "skipped" });
+    assert!(floor.starts_with("glibc 2.3"), "{floor}");
+    assert!(wheel.ends_with("_loongarch64.whl"), "{wheel}");
+}
+
 #[test]
 fn one_wheel_is_for_both_kinds_of_mac() {
     let folder = tempfile::tempdir().unwrap();

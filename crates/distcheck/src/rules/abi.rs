@@ -55,7 +55,7 @@ fn stable(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     // A symbol that one file of the wheel defines is no call into Python.
     let defined: BTreeSet<&str> =
         wheel.elf().flat_map(|(_, facts)| &facts.defined_python).map(String::as_str).collect();
-    for member in &wheel.members {
+    for member in wheel.members.iter().filter(|member| !member.is_foreign) {
         // A file for one version beside the abi3 one is for that version alone.
         let file = member.file_name();
         if file.contains(".cpython-3") || file.contains(".cp3") || file.contains(".pypy") {
@@ -99,7 +99,9 @@ const SUFFIX: Rule = Rule {
 
 /// The extension modules, each with its name and with the end of its file name.
 fn modules(wheel: &Wheel) -> Vec<(&Member, &str, Suffix)> {
-    let suffixed = |member: &'_ Member| member.binary.is_some() && !member.name.contains(".data/scripts/");
+    let suffixed = |member: &'_ Member| {
+        member.binary.is_some() && !member.is_foreign && !member.name.contains(".data/scripts/")
+    };
     wheel
         .members
         .iter()
@@ -313,6 +315,18 @@ fn exported(member: &Member) -> Vec<&BTreeSet<String>> {
 /// `__init__` is an extension module.
 fn package(member: &Member) -> &str {
     member.name.rsplit('/').nth(1).unwrap_or_default()
+}
+
+/// Whether a Python of these platforms would import the member: it finds it by
+/// its name, and the member exports the function that Python calls.
+pub(super) fn is_importable(member: &Member, platforms: &[Platform]) -> bool {
+    let Some((module, end)) = member.file_name().split_once('.') else { return false };
+    let module = if module == "__init__" { package(member) } else { module };
+    let is_found = Suffix::parse(end).map_or(["so", "pyd"].contains(&end), |suffix| {
+        suffix.platform.is_empty() || platforms.iter().any(|tag| names(&suffix, tag))
+    });
+    let initializers = [format!("PyInit_{module}"), format!("PyModExport_{module}")];
+    is_found && exported(member).iter().any(|symbols| initializers.iter().any(|name| symbols.contains(name)))
 }
 
 fn initializers(_: &Dist, wheel: &Wheel, out: &mut Out) {

@@ -122,6 +122,12 @@ pub(super) fn is_example(name: &str) -> bool {
     })
 }
 
+/// Whether a path is in a directory of tests.
+pub(super) fn is_test_data(name: &str) -> bool {
+    let directories = name.rsplit_once('/').map_or("", |(directories, _)| directories);
+    directories.split('/').skip(1).any(|part| ["test", "tests", "testdata", "fixtures"].contains(&part))
+}
+
 const KEYS: Rule = Rule {
     id: "CON011",
     title: "no private keys",

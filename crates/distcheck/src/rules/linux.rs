@@ -7,12 +7,13 @@ use binfmt::elf::{ElfInfo, Kind};
 use pydist::policy;
 use pydist::tags::Platform;
 
-use super::content::is_example;
+use super::content::{is_example, is_test_data};
+use super::foreign;
 use crate::facts::{Binary, Dist, Member, Wheel};
 #[cfg(test)]
 use crate::fixture;
 use crate::rule::Provenance::{BreaksInstall, BreaksRuntime};
-use crate::rule::Severity::Error;
+use crate::rule::Severity::{Error, Warning};
 use crate::rule::{Check, Out, Rule};
 
 pub(super) const POLICY: &str = "PEP 600, PEP 656; auditwheel's policies (`pydist/data/linux.json`).";
@@ -46,7 +47,8 @@ const MACHINE: Rule = Rule {
     title: "ELF files match the tag's architecture and system",
     severity: Error,
     provenance: BreaksRuntime,
-    why: "The loader refuses a binary of another architecture.",
+    why: "The loader refuses a binary of another architecture. A warning for a binary that nothing in the wheel \
+        loads, such as test data, beside those that match.",
     source: "PyPA \"Platform compatibility tags\".",
     fix: "Check `--target` of the build: it must be the architecture in the tag.",
     example: "sample-1.0-cp312-cp312-manylinux_2_17_x86_64.whl: sample/core.cpython-312-x86_64-linux-gnu.so: it is for aarch64, the tag is `manylinux_2_17_x86_64`",
@@ -57,11 +59,14 @@ const MACHINE: Rule = Rule {
 
 fn machine(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     let platforms = dist.platforms();
-    if platforms.contains(&Platform::Any) || platforms.is_empty() || wheel.elf().next().is_none() {
+    if platforms.contains(&Platform::Any) || platforms.is_empty() || wheel.every_elf().next().is_none() {
         return out.not_applicable();
     }
     let linux = linux(dist);
-    for (member, facts) in loaded(wheel) {
+    let loaded =
+        wheel.every_elf().filter(|(_, facts)| matches!(facts.kind, Kind::Executable | Kind::Library));
+    for (member, facts) in loaded {
+        out.only(foreign::weight(dist, wheel, member));
         let found = facts.arch().unwrap_or("an unknown architecture");
         if linux.is_empty() {
             if platforms
@@ -181,6 +186,10 @@ fn whole(dist: &Dist, wheel: &Wheel, out: &mut Out) {
                     || member.name.contains(".data/scripts/")
                     || (!matches!(format, Format::Pe) && member.mode.is_some_and(|mode| mode & 0o111 != 0));
             if is_library {
+                // A parser's test data may be damaged on purpose.
+                if is_test_data(&member.name) {
+                    out.only(Warning);
+                }
                 out.at(&member.name, format!("{format:?}: {why}"));
             }
         } else if matches!(member.binary, Some(Binary::Wasm)) && !takes_wasm && !is_example(&member.name) {

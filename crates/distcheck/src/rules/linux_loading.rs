@@ -201,7 +201,11 @@ const INTERPRETER: Rule = Rule {
     },
 };
 
-fn interpreter(_: &Dist, wheel: &Wheel, out: &mut Out) {
+fn interpreter(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+    // Other systems have other loaders.
+    if dist.platforms().iter().any(|platform| matches!(platform, Platform::Other(_))) {
+        return out.not_applicable();
+    }
     let mut any = false;
     for (member, facts) in wheel.elf() {
         let Some(path) = facts.interpreter() else { continue };

@@ -12,10 +12,13 @@ use crate::facts::{Dist, Member, Wheel};
 #[cfg(test)]
 use crate::fixture;
 use crate::rule::Provenance::BreaksRuntime;
-use crate::rule::Severity::{self, Error, Warning};
+use crate::rule::Severity::{self, Error, Note, Warning};
 use crate::rule::{Check, Out, Rule, some};
 
 pub(super) static RULES: &[Rule] = &[VERSIONS, LIBRARIES, FORBIDDEN];
+
+/// What is said of a library that the wheel's bill of materials names.
+pub(super) const EXTERNAL: &str = ", which the wheel declares as provided by the user's system";
 
 /// What a rule reports of one file: a message, and where it weighs less.
 type Report = Option<(String, Option<Severity>)>;
@@ -129,9 +132,10 @@ const LIBRARIES: Rule = Rule {
     severity: Error,
     provenance: BreaksRuntime,
     why: "A library that not every such system has is missing for some users. A warning if another package \
-        or a driver may bring it.",
+        or a driver may bring it; a note if the wheel's bill of materials declares it as external.",
     source: POLICY,
-    fix: "Link it statically, or let `auditwheel repair` (maturin: `--auditwheel repair`) copy it into the wheel.",
+    fix: "Link it statically, or let `auditwheel repair` (maturin: `--auditwheel repair`) copy it into the wheel. \
+        build-wheel's `exclude` declares what the user's system provides.",
     example: "sample-1.0-cp312-cp312-manylinux_2_17_x86_64.whl: sample/core.cpython-312-x86_64-linux-gnu.so: it needs `libssl.so.1.1`, which is neither in the wheel nor on every such system; the tag is manylinux_2_17",
     check: Check::Wheel(libraries),
     #[cfg(test)]
@@ -160,8 +164,11 @@ fn libraries(dist: &Dist, wheel: &Wheel, out: &mut Out) {
                 _ => None,
             })
             .collect();
+        let (external, libraries): (Vec<&str>, Vec<&str>) =
+            libraries.into_iter().partition(|library| wheel.external.contains(*library));
         if libraries.is_empty() {
-            return None;
+            let message = || format!("it needs {}{EXTERNAL}", some(&external));
+            return (!external.is_empty()).then(|| (message(), Some(Note)));
         }
         // A relative path to a directory of another package, or a requirement
         // that is called like the library: another wheel brings it.

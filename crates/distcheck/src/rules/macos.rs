@@ -4,12 +4,14 @@ use binfmt::macho::Slice;
 use pydist::policy;
 use pydist::tags::Platform;
 
+use super::foreign;
+use super::linux_policy::EXTERNAL;
 use crate::facts::{Dist, Member, Wheel};
 #[cfg(test)]
 use crate::fixture;
 use crate::libraries::{Absence, Dylibs};
 use crate::rule::Provenance::BreaksRuntime;
-use crate::rule::Severity::{Error, Warning};
+use crate::rule::Severity::{Error, Note, Warning};
 use crate::rule::{Check, Out, Rule, some};
 
 const TAGS: &str = "PyPA \"Platform compatibility tags\", macOS; delocate.";
@@ -37,7 +39,8 @@ const ARCHS: Rule = Rule {
     title: "Mach-O files have a slice for each architecture of the tag",
     severity: Error,
     provenance: BreaksRuntime,
-    why: "dyld refuses a file without a slice for the machine.",
+    why: "dyld refuses a file without a slice for the machine. In a wheel for another system it is a warning \
+        if nothing in the wheel loads the file.",
     source: TAGS,
     fix: "Check `--target`; for `universal2` build both and join them (maturin: `--target universal2-apple-darwin`).",
     example: "sample-1.0-py3-none-macosx_11_0_arm64.whl: sample/bin/tool: it has `x86_64`, the tag `arm64` needs `arm64` too",
@@ -48,13 +51,14 @@ const ARCHS: Rule = Rule {
 
 fn archs(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     let platforms = dist.platforms();
-    if wheel.macho().next().is_none() || platforms.contains(&Platform::Any) {
+    if wheel.every_macho().next().is_none() || platforms.contains(&Platform::Any) {
         return out.not_applicable();
     }
     let macos = macos(dist);
     if macos.is_empty() {
         if let Some(platform) = platforms.iter().find(|platform| !matches!(platform, Platform::Other(_))) {
-            for (member, _) in wheel.macho() {
+            for (member, _) in wheel.every_macho() {
+                out.only(foreign::weight(dist, wheel, member));
                 out.at(&member.name, format!("a Mach-O file in a wheel for `{platform}`"));
             }
         }
@@ -176,7 +180,8 @@ const LIBRARIES: Rule = Rule {
     provenance: BreaksRuntime,
     why: "A library at a path of the build machine (Homebrew, MacPorts, a home folder) is missing for users. \
         `@loader_path`, `@executable_path` and `@rpath` are resolved to files of the wheel. A warning for what is \
-        not in the wheel or on no search path: another package may bring it.",
+        not in the wheel or on no search path: another package may bring it. A note for what the wheel's bill of \
+        materials declares as external.",
     source: TAGS,
     fix: "`delocate-wheel`, or link statically.",
     example: "sample-1.0-py3-none-macosx_11_0_arm64.whl: sample/bin/tool: the arm64 slice loads `/opt/homebrew/lib/libx.dylib`",
@@ -197,7 +202,13 @@ fn libraries(_: &Dist, wheel: &Wheel, out: &mut Out) {
     }
     let dylibs = Dylibs::new(wheel);
     for (member, slice) in loaded(wheel) {
-        let missing = dylibs.missing(member, slice);
+        let missing = dylibs.missing(member, slice).into_iter();
+        let (external, missing): (Vec<_>, Vec<_>) =
+            missing.partition(|(path, _)| wheel.external.contains(*path));
+        if !external.is_empty() {
+            let paths = some(external.iter().map(|(path, _)| path));
+            out.only(Note).at(&member.name, format!("the {} slice loads {paths}{EXTERNAL}", slice.arch));
+        }
         for absence in [Absence::BuildMachine, Absence::Elsewhere, Absence::Unreached, Absence::Unknown] {
             let paths: Vec<&str> =
                 missing.iter().filter(|(_, found)| *found == absence).map(|(path, _)| *path).collect();
@@ -257,7 +268,8 @@ const PLATFORM: Rule = Rule {
     title: "Mach-O files are for macOS",
     severity: Error,
     provenance: BreaksRuntime,
-    why: "dyld refuses a file for iOS, a simulator or another platform.",
+    why: "dyld refuses a file for iOS, a simulator or another platform. A warning for a file that nothing in \
+        the wheel loads.",
     source: "Apple, `mach-o/loader.h`, LC_BUILD_VERSION.",
     fix: "Check the SDK and the target of the build.",
     example: "sample-1.0-py3-none-macosx_11_0_arm64.whl: sample/bin/tool: the arm64 slice is built for platform 2, macOS is 1",
@@ -267,12 +279,15 @@ const PLATFORM: Rule = Rule {
 };
 
 fn platform(dist: &Dist, wheel: &Wheel, out: &mut Out) {
-    if macos(dist).is_empty() || wheel.macho().next().is_none() {
+    if macos(dist).is_empty() || wheel.every_macho().next().is_none() {
         return out.not_applicable();
     }
-    for (member, slice) in loaded(wheel) {
+    let slices =
+        wheel.every_macho().flat_map(|(member, info)| info.slices.iter().map(move |it| (member, it)));
+    for (member, slice) in slices.filter(|(_, slice)| slice.is_loaded()) {
         // 1 is macOS, 6 is Catalyst, which a zippered file has beside it.
         if let Some(platform) = slice.platform.filter(|platform| ![1, 6].contains(platform)) {
+            out.only(foreign::weight(dist, wheel, member));
             out.at(
                 &member.name,
                 format!("the {} slice is built for platform {platform}, macOS is 1", slice.arch),

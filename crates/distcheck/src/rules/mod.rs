@@ -9,6 +9,7 @@ mod contact;
 mod content;
 mod description;
 mod environments;
+mod foreign;
 mod installed_files;
 mod licence;
 mod linux;

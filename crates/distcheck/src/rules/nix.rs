@@ -2,6 +2,7 @@
 
 use binfmt::macho::Slice;
 
+use super::foreign;
 use crate::facts::{Binary, Dist, Wheel};
 #[cfg(test)]
 use crate::fixture;
@@ -23,7 +24,8 @@ const ELF: Rule = Rule {
     title: "no ELF file names the store as interpreter, search path or library",
     severity: Error,
     provenance: BreaksRuntime,
-    why: "The kernel or the loader looks for a path under /nix/store, which users do not have: \"No such file or directory\".",
+    why: "The kernel or the loader looks for a path under /nix/store, which users do not have: \"No such file or \
+        directory\". A warning for a binary for another system that nothing in the wheel loads.",
     source: SOURCE,
     fix: "Build in Nix with `auditwheel repair`, or set `patchelf --set-interpreter` to the system's loader and \
         `--remove-rpath`; maturin: `--compatibility pypi` with zig (`maturin build --zig`). build-wheel's `nix` backend does it.",
@@ -33,24 +35,26 @@ const ELF: Rule = Rule {
     fails: || fixture::linux(fixture::elf(|elf| elf.runpath = Some(fixture::STORE.into()))).into(),
 };
 
-fn elf(_: &Dist, wheel: &Wheel, out: &mut Out) {
+fn elf(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     let mut any = false;
-    for (member, facts) in wheel.elf() {
+    for (member, facts) in wheel.every_elf() {
         any = true;
+        let weight = foreign::weight(dist, wheel, member);
         if let Some(interpreter) = facts.interpreter().filter(|path| is_store(path)) {
-            out.at(&member.name, format!("the program interpreter (PT_INTERP) is `{interpreter}`"));
+            out.only(weight)
+                .at(&member.name, format!("the program interpreter (PT_INTERP) is `{interpreter}`"));
         }
         let paths: [(_, Vec<&str>); 2] =
             [("RPATH", facts.rpath().collect()), ("RUNPATH", facts.runpath().collect())];
         for (name, paths) in paths {
             let found: Vec<_> = paths.into_iter().filter(|path| path.contains("/nix/store/")).collect();
             if !found.is_empty() {
-                out.at(&member.name, format!("{name} holds {}", some(found)));
+                out.only(weight).at(&member.name, format!("{name} holds {}", some(found)));
             }
         }
         let needed: Vec<_> = facts.needed().filter(|path| is_store(path)).collect();
         if !needed.is_empty() {
-            out.at(&member.name, format!("it needs {}", some(needed)));
+            out.only(weight).at(&member.name, format!("it needs {}", some(needed)));
         }
     }
     if !any {
@@ -79,19 +83,21 @@ const MACHO: Rule = Rule {
     },
 };
 
-fn macho(_: &Dist, wheel: &Wheel, out: &mut Out) {
+fn macho(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     let mut any = false;
-    for (member, facts) in wheel.macho() {
+    for (member, facts) in wheel.every_macho() {
         any = true;
+        let weight = foreign::weight(dist, wheel, member);
         for slice in &facts.slices {
             let loads = slice.dylibs().map(|dylib| dylib.path).chain(slice.dylinker());
             let loads: Vec<_> = loads.filter(|path| is_store(path)).collect();
             if !loads.is_empty() {
-                out.at(&member.name, format!("the {} slice loads {}", slice.arch, some(loads)));
+                out.only(weight).at(&member.name, format!("the {} slice loads {}", slice.arch, some(loads)));
             }
             let paths: Vec<_> = slice.rpaths().filter(|path| is_store(path)).collect();
             if !paths.is_empty() {
-                out.at(&member.name, format!("the {} slice's LC_RPATH holds {}", slice.arch, some(paths)));
+                out.only(weight)
+                    .at(&member.name, format!("the {} slice's LC_RPATH holds {}", slice.arch, some(paths)));
             }
         }
     }

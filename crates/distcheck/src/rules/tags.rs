@@ -7,6 +7,7 @@ use pep440_rs::Version;
 use pydist::policy;
 use pydist::tags::Platform;
 
+use super::abi::is_importable;
 use super::content::is_example;
 use crate::facts::{Binary, Dist, Member, Wheel};
 #[cfg(test)]
@@ -162,10 +163,10 @@ fn pure(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     let machines: BTreeSet<Machine> = binaries(wheel).map(|(_, machine)| machine).collect();
     let systems: BTreeSet<&str> = machines.iter().map(|(system, _)| *system).collect();
     for (member, (system, arch)) in binaries(wheel) {
-        // A module is loaded by Python itself, which takes what it finds; a
-        // program is chosen by the package, which may bring one for each machine.
-        let module = [".so", ".pyd", ".dylib"].iter().any(|end| member.name.ends_with(end));
-        let others = if module { systems.len() > 1 } else { machines.len() > 1 };
+        // A module is loaded by Python itself, which takes what it finds; a program
+        // or a library is chosen by the package, which may bring one for each machine.
+        let others =
+            if is_importable(member, &dist.platforms()) { systems.len() > 1 } else { machines.len() > 1 };
         if !others {
             out.at(&member.name, format!("for {system} ({arch}) alone, in a wheel that is tagged `any`"));
         }

@@ -2,12 +2,14 @@
 
 use pydist::tags::Platform;
 
+use super::foreign;
+use super::linux_policy::EXTERNAL;
 use crate::facts::{Dist, Wheel};
 #[cfg(test)]
 use crate::fixture;
 use crate::libraries::missing_dlls;
 use crate::rule::Provenance::BreaksRuntime;
-use crate::rule::Severity::{Error, Warning};
+use crate::rule::Severity::{Error, Note, Warning};
 use crate::rule::{Check, Out, Rule, some};
 
 pub(super) static RULES: &[Rule] = &[MACHINE, DEBUG, PYTHON, LIBRARIES];
@@ -31,7 +33,12 @@ fn libraries(_: &Dist, wheel: &Wheel, out: &mut Out) {
         return out.not_applicable();
     }
     for (member, info) in wheel.pe() {
-        let missing: Vec<&str> = missing_dlls(wheel, info).into_iter().map(|(name, ..)| name).collect();
+        let missing = missing_dlls(wheel, info).into_iter().map(|(name, ..)| name);
+        let (external, missing): (Vec<&str>, Vec<&str>) =
+            missing.partition(|name| wheel.external.iter().any(|known| known.eq_ignore_ascii_case(name)));
+        if !external.is_empty() {
+            out.only(Note).at(&member.name, format!("it needs {}{EXTERNAL}", some(external)));
+        }
         if !missing.is_empty() {
             out.at(&member.name, format!("it needs {}", some(missing)));
         }
@@ -58,10 +65,10 @@ fn machine(dist: &Dist, wheel: &Wheel, out: &mut Out) {
         Platform::Windows { arch } => Some(arch.as_str()),
         _ => None,
     });
-    if wheel.pe().next().is_none() || platforms.contains(&Platform::Any) {
+    if wheel.every_pe().next().is_none() || platforms.contains(&Platform::Any) {
         return out.not_applicable();
     }
-    for (member, facts) in wheel.pe() {
+    for (member, facts) in wheel.every_pe() {
         let found = facts.arch().unwrap_or("an unknown architecture");
         // A wheel may bring launchers and helpers of another architecture; then
         // their names tell it.
@@ -72,7 +79,10 @@ fn machine(dist: &Dist, wheel: &Wheel, out: &mut Out) {
             Some(expected) if found != expected && (library || !told) => {
                 out.at(&member.name, format!("it is for {found}, the tag is for {expected}"));
             }
-            None if library => out.at(&member.name, format!("a PE file in a wheel for `{}`", platforms[0])),
+            None if library => {
+                out.only(foreign::weight(dist, wheel, member));
+                out.at(&member.name, format!("a PE file in a wheel for `{}`", platforms[0]));
+            }
             _ => {}
         }
     }

@@ -1,10 +1,14 @@
 //! Members whose text a rule reads.
 
+use super::external::is_bill;
+
 /// Files of `….dist-info` that rules read.
 pub(super) fn is_text(name: &str) -> bool {
     let Some((folder, rest)) = name.split_once('/') else { return false };
     folder.ends_with(".dist-info")
-        && (["METADATA", "WHEEL", "RECORD", "entry_points.txt"].contains(&rest) || is_licence(name))
+        && (["METADATA", "WHEEL", "RECORD", "entry_points.txt"].contains(&rest)
+            || is_bill(rest)
+            || is_licence(name))
 }
 
 /// Files in which tools keep credentials, each with the words that stand

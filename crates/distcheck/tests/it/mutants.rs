@@ -341,3 +341,68 @@ fn no_error_on_what_works() {
     newer.tag = "cp312-cp312-manylinux_2_31_x86_64".into();
     assert!(errors(&[file(&newer)]).iter().any(|error| error.starts_with("LNX002")));
 }
+
+/// A binary for another system is a warning, unless the wheel loads it.
+#[test]
+fn binaries_for_other_systems() {
+    let arm = |defined: &str| {
+        let store = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-glibc-2.40/lib";
+        let defined = Some(defined.to_owned());
+        Elf { machine: 183, runpath: Some(store.into()), defined, exec_stack: true, ..Elf::default() }.bytes()
+    };
+    let phone = MachO { platform: 2, dylibs: vec!["/opt/x.dylib".into()], ..MachO::default() }.bytes();
+    let needing = Elf { needed: vec!["libc.so.6".into(), "libarm.so".into()], ..Elf::default() };
+    let own = || linux(Elf::default());
+    let (warning, error) = (Severity::Warning, Severity::Error);
+    for (mut wheel, member, bytes, rule, expected) in [
+        (own(), "sample/tests/data/arm", arm("x"), "LNX001", warning),
+        (own(), "sample/native/libarm.so", arm("x"), "LNX001", warning),
+        (own(), "sample/other.cpython-312-aarch64-linux-gnu.so", arm("PyInit_other"), "LNX001", warning),
+        (own(), "sample/phone.dylib", phone.clone(), "MAC001", warning),
+        (macos(MachO::default()), "sample/phone.dylib", phone, "MAC006", warning),
+        (macos(MachO::default()), "sample/arm", arm("x"), "LNX001", warning),
+        // What Python imports, an installer puts on PATH, or the wheel's own files load.
+        (own(), "sample/other.abi3.so", arm("PyInit_other"), "LNX001", error),
+        (own(), "sample/other.cpython-312-x86_64-linux-gnu.so", arm("PyInit_other"), "LNX001", error),
+        (own(), "sample-1.0.data/scripts/arm", arm("x"), "LNX001", error),
+        (linux(needing), "sample/libarm.so", arm("x"), "LNX001", error),
+        // All that the wheel has.
+        (Wheel::sample("cp312-cp312-manylinux_2_17_x86_64"), "sample/arm", arm("x"), "LNX001", error),
+    ] {
+        wheel.members.push(Member::new(member, bytes).executable());
+        let dists = facts(&[file(&wheel)]);
+        let findings = verdict(&Set { dists: &dists, ..Set::default() }).findings;
+        let worst = findings.iter().map(|finding| finding.severity).max();
+        let of_rule = findings.iter().find(|finding| finding.rule == rule);
+        assert_eq!(of_rule.map(|finding| finding.severity), Some(expected), "{member}: {findings:#?}");
+        assert_eq!(worst, Some(expected), "{member}: {findings:#?}");
+    }
+}
+
+/// A library is a note where a bill of materials declares it as external.
+#[test]
+fn libraries_that_the_wheel_declares_as_external() {
+    let bill = |name: &str, more: &str| {
+        format!(
+            r#"{{"bomFormat": "CycloneDX", "specVersion": "1.7",
+            "components": [{{"type": "library", "name": "{name}"{more}}}]}}"#
+        )
+    };
+    let external = r#", "isExternal": true"#;
+    for (path, text, expected) in [
+        ("sboms/build-wheel.cyclonedx.json", bill("libssl.so.3", external), Severity::Note),
+        ("sboms/own.cdx.json", bill("libssl.so.3", external), Severity::Note),
+        ("sboms/own.cdx.json", bill("libssl.so.3", ""), Severity::Error),
+        ("sboms/own.cdx.json", bill("libcrypto.so.3", external), Severity::Error),
+        ("own.cdx.json", bill("libssl.so.3", external), Severity::Error),
+        ("sboms/own.cdx.json", "[".to_owned(), Severity::Error),
+    ] {
+        let needed = vec!["libc.so.6".into(), "libssl.so.3".into()];
+        let mut wheel = linux(Elf { needed, ..Elf::default() });
+        wheel.members.push(Member::new(format!("sample-1.0.dist-info/{path}"), text.as_bytes()));
+        let dists = facts(&[file(&wheel)]);
+        let findings = verdict(&Set { dists: &dists, ..Set::default() }).findings;
+        let library = findings.iter().find(|finding| finding.rule == "LNX003").unwrap();
+        assert_eq!(library.severity, expected, "{path}: {text}: {findings:#?}");
+    }
+}
