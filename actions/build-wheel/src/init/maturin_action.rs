@@ -222,6 +222,13 @@ fn options(args: &str, place: &str, request: &mut Request, out: &mut Translation
         match name.as_str() {
             "--release" | "-r" | "--zig" | "--skip-auditwheel" => {}
             "--out" | "-o" | "--dist" => drop(value()),
+            // `release` is the default, and maturin takes one profile.
+            "--profile" => {
+                let profile = value();
+                if profile != "release" {
+                    request.args.push(format!("--profile {profile}"));
+                }
+            }
             "--target" => request.target = value(),
             "--manylinux" | "--compatibility" => request.manylinux = value(),
             "--manifest-path" | "-m" => {

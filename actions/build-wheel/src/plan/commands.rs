@@ -96,8 +96,12 @@ fn maturin_args(
         ProjectState::Folder { maturin, .. } => maturin.profile.is_some(),
         _ => false,
     };
-    // maturin reads the project's own profile itself.
-    let profile = inputs.profile.as_deref().or((!configured).then_some("release"));
+    // maturin takes one profile, and reads the project's own itself.
+    let is_given = inputs
+        .maturin_args
+        .iter()
+        .any(|arg| ["--profile", "--release", "-r"].contains(&arg.as_str()) || arg.starts_with("--profile="));
+    let profile = inputs.profile.as_deref().or((!configured && !is_given).then_some("release"));
     args.extend(profile.into_iter().flat_map(|profile| ["--profile".to_owned(), profile.to_owned()]));
     // Cargo keeps a folder of its own for an explicit target; the host's
     // stays the one that the user's builds share.

@@ -140,6 +140,12 @@ fn the_projects_own_settings_are_kept() {
         planned(inputs, machine).unwrap().build.unwrap().to_string()
     };
     assert!(!build(&[], &settings(Some("dist"), None)).contains("--profile"));
+    for given in ["--profile dist", "--profile=dist", "--release"] {
+        assert!(
+            !build(&[("maturin-args", given)], &settings(None, None)).contains("--profile release"),
+            "{given}"
+        );
+    }
     assert!(build(&[("profile", "dev")], &settings(Some("dist"), None)).contains("--profile dev "));
     let machine = settings(None, Some("manylinux_2_28"));
     assert!(build(&[], &machine).contains("--compatibility manylinux_2_28 "));
