@@ -71,8 +71,9 @@ fn a_target_without_a_policy_runs_under_qemu() {
     project(folder.path());
     let mut command = for_target(folder.path(), "armv6");
     let [smoke, floor, wheel] = built(folder.path(), command.args(["--smoke", "required"]));
-    assert_eq!((smoke.as_str(), floor.as_str()), ("emulated", "glibc 2.17"));
-    assert_eq!(wheel, "sample-1.0.0-py3-none-linux_armv6l.whl");
+    assert_eq!((smoke.as_str(), wheel.as_str()), ("emulated", "sample-1.0.0-py3-none-linux_armv6l.whl"));
+    // Without a policy to link for, zig takes its own default.
+    assert!(floor.starts_with("glibc 2."), "{floor}");
 }
 
 /// Its C library is in no package of Debian 12: the wheel is built and checked.
