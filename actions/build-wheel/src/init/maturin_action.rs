@@ -222,13 +222,7 @@ fn options(args: &str, place: &str, request: &mut Request, out: &mut Translation
         match name.as_str() {
             "--release" | "-r" | "--zig" | "--skip-auditwheel" => {}
             "--out" | "-o" | "--dist" => drop(value()),
-            // `release` is the default, and maturin takes one profile.
-            "--profile" => {
-                let profile = value();
-                if profile != "release" {
-                    request.args.push(format!("--profile {profile}"));
-                }
-            }
+            "--profile" => request.args.extend(profile(&value())),
             "--target" => request.target = value(),
             "--manylinux" | "--compatibility" => request.manylinux = value(),
             "--manifest-path" | "-m" => {
@@ -273,6 +267,11 @@ fn options(args: &str, place: &str, request: &mut Request, out: &mut Translation
             }
         }
     }
+}
+
+/// The option for a profile other than the default.
+fn profile(name: &str) -> Option<String> {
+    (name != "release").then(|| format!("--profile {name}"))
 }
 
 /// Adds what a request builds.

@@ -59,15 +59,13 @@ impl Settings {
 
     /// An input that lists the Pythons.
     fn pythons(&self, input: &str) -> String {
-        match self.interpreters.column {
-            Some(_) => format!("          {input}: {}\n", self.interpreters.value),
-            None => {
-                let lines: Vec<String> = self.interpreters.value.lines().map(str::to_owned).collect();
-                match &lines[..] {
-                    [one] => format!("          {input}: {}\n", quoted(one)),
-                    several => list(input, several),
-                }
-            }
+        if self.interpreters.column.is_some() {
+            return format!("          {input}: {}\n", self.interpreters.value);
+        }
+        let lines: Vec<String> = self.interpreters.value.lines().map(str::to_owned).collect();
+        match &lines[..] {
+            [one] => format!("          {input}: {}\n", quoted(one)),
+            several => list(input, several),
         }
     }
 }
