@@ -13,7 +13,7 @@ MUSL = "x86_64-unknown-linux-musl"
 def test_one_that_is_not_static_is_refused(
     root: Path, clean_env: dict[str, str], tmp_path: Path
 ) -> None:
-    built = tmp_path / MUSL / "release"
+    built = tmp_path / MUSL / "dist"
     built.mkdir(parents=True)
     # A linker that takes no notice of the target makes one like any other here.
     (built / "publish").symlink_to("/bin/cat")
@@ -49,6 +49,7 @@ def test_each_is_static_and_starts(
         "CARGO_TARGET_DIR": str(target / "musl"),
         # Quick to build, and not quick to run. The standard library at hand
         # cannot abort.
+        "BINARIES_PROFILE": "release",
         "CARGO_PROFILE_RELEASE_LTO": "off",
         "CARGO_PROFILE_RELEASE_OPT_LEVEL": "0",
         "CARGO_PROFILE_RELEASE_PANIC": "unwind",
