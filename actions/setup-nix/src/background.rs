@@ -12,7 +12,8 @@ use crate::choices::CacheMode;
 use crate::error::Error;
 use crate::folder::Cache;
 use crate::inputs::STATE;
-use crate::pack::{SEEN, database_stamp, pack, stop_file};
+use crate::pack::{database_stamp, pack, stop_file};
+use crate::prune::SEEN;
 use crate::work::{LAST, PACKED, Work};
 use crate::{job, seen};
 

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use pydist::digest::hex;
 use rusqlite::{Connection, OpenFlags, Row, TransactionBehavior, params};
 
-use crate::info::{Info, StorePath};
+use crate::narinfo::{Info, StorePath};
 use crate::nix32;
 
 /// Where Nix keeps it.

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::folder::{Cache, read_text};
 use crate::image::Images;
-use crate::info::{Keys, NarInfo, StorePath, Trust};
 use crate::mount;
+use crate::narinfo::{Keys, NarInfo, StorePath, Trust};
 use crate::used::Used;
 
 /// Bytes in the store that a second restores, where no run has measured it:

@@ -31,7 +31,7 @@ pub fn fetch(source: &str, expected: Sha256Bytes, to: &Path, plain_http: bool, u
         return Ok(());
     }
     if std::fs::symlink_metadata(to).is_ok_and(|meta| meta.is_dir()) {
-        crate::nar::remove(to).map_err(FileError::new("remove", to))?;
+        crate::tree::remove(to).map_err(FileError::new("remove", to))?;
     }
     let folder = to.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(FileError::new("create", folder))?;

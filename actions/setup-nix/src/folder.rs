@@ -9,9 +9,9 @@ use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use toolkit::{FileError, write_atomic};
 
-use crate::info::{NarInfo, STORE, StorePath};
-use crate::nar;
+use crate::narinfo::{NarInfo, STORE, StorePath};
 use crate::store::lock;
+use crate::tree;
 
 /// The most paths that a cache has.
 const PATHS: usize = 200_000;
@@ -64,7 +64,7 @@ impl Cache {
         if fs::symlink_metadata(&info).is_ok_and(|meta| meta.is_file()) {
             return Ok(());
         }
-        nar::remove(&info).map_err(FileError::new("remove", &info))?;
+        tree::remove(&info).map_err(FileError::new("remove", &info))?;
         write_atomic(&info, b"StoreDir: /nix/store\nWantMassQuery: 1\nPriority: 50\n")
     }
 
@@ -80,7 +80,7 @@ impl Cache {
                 Some(path) => self.narinfo(&path),
                 None => self.folder.join(&one.name),
             };
-            let _ = nar::remove(&file);
+            let _ = tree::remove(&file);
         }
     }
 

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use squashfs::{Owner, Writer};
 
 use crate::folder::{Cache, IMAGES, PART, open_regular, read_text};
-use crate::info::{Info, NarInfo, image_url};
 use crate::nar::{Hashing, string};
+use crate::narinfo::{Info, NarInfo, image_url};
 use crate::parallel::{cores, parallel};
 
 /// A batch of at least so many bytes becomes images; smaller ones are quickly unpacked.

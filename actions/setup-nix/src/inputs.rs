@@ -1,4 +1,4 @@
-//! What the action is told.
+//! The inputs of setup-nix.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use pydist::digest::Sha256Bytes;
 use toolkit::{Choice as _, Command, Env, Input, InputErrors, InputKind, Output, Reader, Secret, Spec};
 
 use crate::choices::{CacheMode, CacheTrust, Kvm, Mount, Restore, Reuse, Sandbox};
-use crate::info::Keys;
+use crate::narinfo::Keys;
 use crate::nix32;
 
 /// The public cache's key, which Nix trusts by default.
@@ -15,57 +15,57 @@ pub(crate) const NIXOS_KEY: &str = "cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkb
 /// The interface of `setup-nix`.
 pub static SPEC: Spec = Spec {
     name: "setup-nix",
-    about: "Sets up Nix, hash-checked, and restores its store from a cache.",
+    about: "Install Nix, verified by its hash, and restore its store from a cache.",
     version: env!("CARGO_PKG_VERSION"),
     positional: None,
     inputs: &[
-        Input::new("nix-version", InputKind::Text, "The version of Nix to install.").or("2.35.2"),
-        Input::new("reuse", InputKind::Choice(Reuse::WORDS), "Which Nix that is already there is used in place of an installation.").or("any"),
-        Input::new("tarball", InputKind::Text, "Path or URL of an official-layout tarball; by default the official one of `nix-version`."),
-        Input::new("sha256", InputKind::Text, "The tarball's SHA-256, hexadecimal or as Nix writes it; required for a `tarball` and for a version that is not compiled in."),
-        Input::new("daemon", InputKind::Flag, "On Linux, makes an installation with build users and a daemon; needs root or `sudo -n`.").or("false"),
-        Input::new("extra-conf", InputKind::Text, "Lines for nix.conf; they win over what the other inputs set."),
-        Input::new("extra-substituters", InputKind::List, "Binary caches beside the default one, one a line."),
-        Input::new("extra-trusted-public-keys", InputKind::List, "Keys whose signatures are trusted, one a line, beside that of the default cache."),
-        Input::new("access-tokens", InputKind::Secret, "Nix's `access-tokens`, such as `github.com=…`; goes into a private file that only this user reads."),
-        Input::new("sandbox", InputKind::Choice(Sandbox::WORDS), "Nix's `sandbox`; by default Nix's own setting."),
-        Input::new("max-jobs", InputKind::Text, "Nix's `max-jobs`.").or("auto"),
-        Input::new("github-token", InputKind::Secret, "For fetches from github.com, against its rate limit; only the private nix.conf holds it, until the end of the job. Empty: none.").or("${{ github.server_url == 'https://github.com' && github.token || '' }}"),
-        Input::new("nix-path", InputKind::Text, "Sets `NIX_PATH` for later steps, such as `nixpkgs=flake:nixpkgs` for `nix-shell -p`."),
-        Input::new("kvm", InputKind::Mode("true", Kvm::WORDS), "On Linux, lets everybody use `/dev/kvm`: on GitHub's runners, always, or never. On other machines `save` or the end of the job closes it again.").or("auto"),
-        Input::new("cache", InputKind::Choice(CacheMode::WORDS), "Whether store paths are restored and packed.").or("read-write"),
-        Input::new("cache-key", InputKind::Text, "The first part of the cache key.").or("nix-store"),
-        Input::new("hash-files", InputKind::List, "Patterns of the files whose content is part of the key, one a line; `**` stands for any folders.").or("**/flake.lock"),
-        Input::new("cache-folder", InputKind::Path, "The binary cache; by default in the user's cache directory; without one the cache is off."),
-        Input::new("cache-trust", InputKind::Choice(CacheTrust::WORDS), "`signed` restores only paths that are signed by a trusted key or content-addressed.").or("all"),
-        Input::new("restore", InputKind::Choice(Restore::WORDS), "`needed` leaves signed paths that the last jobs did not use to be substituted, where that is faster to be expected.").or("needed"),
-        Input::new("mount", InputKind::Mode("true", Mount::WORDS), "On Linux, as root or with `sudo -n`, whether large parts of the cache are mounted over the store instead of unpacked: on GitHub's runners, always, or never. With `cache-trust: signed` and with a daemon they are always unpacked.").or("auto"),
-        Input::new("max-size", InputKind::Number(0, 1 << 20), "The most that the packed paths may measure in the store, in MB; the least recently used ones leave.").or("8000"),
-        Input::new("push-to", InputKind::List, "For `save`: stores, one a line, that what the job built is copied to by `nix copy`: `file://`, `s3://`, `ssh-ng://`. A failure is a warning."),
-        Input::new("report-path", InputKind::Path, "Where a JSON report of `install` or `save` goes; none by default."),
-        Input::new("dry-run", InputKind::Flag, "Prints the plan and does nothing.").or("false"),
+        Input::new("nix-version", InputKind::Text, "Install this version of Nix.").or("2.35.2"),
+        Input::new("reuse", InputKind::Choice(Reuse::WORDS), "Use a Nix that is already installed: `any`, only the `same-version`, or `never`.").or("any"),
+        Input::new("tarball", InputKind::Text, "Install from this path or URL, a tarball with the layout of the official ones. By default the official one of `nix-version`."),
+        Input::new("sha256", InputKind::Text, "The SHA-256 of the tarball, hexadecimal or in Nix's base 32. Required with `tarball`, and for any `nix-version` other than the default."),
+        Input::new("daemon", InputKind::Flag, "On Linux, install with build users and a daemon. Requires root or `sudo -n`.").or("false"),
+        Input::new("extra-conf", InputKind::Text, "Lines to append to nix.conf. They override the other inputs."),
+        Input::new("extra-substituters", InputKind::List, "Additional binary caches, one per line."),
+        Input::new("extra-trusted-public-keys", InputKind::List, "Additional public keys to trust, one per line, such as `cache.example.org-1:…`."),
+        Input::new("access-tokens", InputKind::Secret, "Nix's `access-tokens`, such as `github.com=…`. Written to a file that only this user can read."),
+        Input::new("sandbox", InputKind::Choice(Sandbox::WORDS), "Set Nix's `sandbox`. By default Nix decides."),
+        Input::new("max-jobs", InputKind::Text, "Set Nix's `max-jobs`.").or("auto"),
+        Input::new("github-token", InputKind::Secret, "The token for fetches from github.com, which raises its rate limit. Stored in a private nix.conf until the job ends; empty for none.").or("${{ github.server_url == 'https://github.com' && github.token || '' }}"),
+        Input::new("nix-path", InputKind::Text, "Set `NIX_PATH` for later steps, such as `nixpkgs=flake:nixpkgs` for `nix-shell -p`."),
+        Input::new("kvm", InputKind::Mode("true", Kvm::WORDS), "On Linux, let every user open `/dev/kvm`: on GitHub's runners only (`auto`), always, or never. On other machines, the permissions are restored by `save` or when the job ends.").or("auto"),
+        Input::new("cache", InputKind::Choice(CacheMode::WORDS), "Restore store paths from the cache and save new ones, only restore them, or neither.").or("read-write"),
+        Input::new("cache-key", InputKind::Text, "The start of the cache key.").or("nix-store"),
+        Input::new("hash-files", InputKind::List, "Patterns of files to hash into the cache key, one per line; `**` matches any directories.").or("**/flake.lock"),
+        Input::new("cache-folder", InputKind::Path, "Keep the binary cache in this directory. By default in the user's cache directory; without one, the cache is off."),
+        Input::new("cache-trust", InputKind::Choice(CacheTrust::WORDS), "Restore every path whose content matches its hash (`all`), or only paths that are also signed by a trusted key or content-addressed (`signed`).").or("all"),
+        Input::new("restore", InputKind::Choice(Restore::WORDS), "`needed` skips signed paths that recent jobs did not use, when downloading them on demand is likely faster.").or("needed"),
+        Input::new("mount", InputKind::Mode("true", Mount::WORDS), "On Linux, as root or with `sudo -n`, mount large parts of the cache over the store instead of unpacking them: on GitHub's runners only (`auto`), always, or never. They are always unpacked with `cache-trust: signed` or a daemon.").or("auto"),
+        Input::new("max-size", InputKind::Number(0, 1 << 20), "Limit the cached paths to this many MB, measured in the store; the least recently used ones are dropped first.").or("8000"),
+        Input::new("push-to", InputKind::List, "Copy what the job built to these stores with `nix copy` at `save`, one per line: `file://…`, `s3://…`, `ssh-ng://…`. A failure is a warning."),
+        Input::new("report-path", InputKind::Path, "Write the report of `install` or `save` as JSON to PATH."),
+        Input::new("dry-run", InputKind::Flag, "Print the plan and change nothing.").or("false"),
     ],
     outputs: &[
         Output::new("nix-version", "The version of the Nix in use."),
-        Output::new("nix-bin", "The directory of its programs."),
-        Output::new("installed", "`true` where this action installed it."),
+        Output::new("nix-bin", "The directory of Nix's programs."),
+        Output::new("installed", "`true` if this action installed Nix."),
         Output::new("cache", "`read-write`, `read-only` or `off`."),
-        Output::new("cache-folder", "The binary cache."),
-        Output::new("cache-key", "The primary key."),
-        Output::new("restore-keys", "The prefixes to restore from, one a line."),
+        Output::new("cache-folder", "The directory of the binary cache."),
+        Output::new("cache-key", "The primary cache key."),
+        Output::new("restore-keys", "The key prefixes to restore from, one per line."),
         Output::new("restored-paths", "How many store paths were restored."),
-        Output::new("report-path", "The JSON report, where one was asked for."),
+        Output::new("report-path", "The path of the JSON report, if `report-path` is set."),
     ],
     commands: &[
-        Command::new("plan", "Decides and sets the cache's key"),
-        Command::new("layers", "Prints the layers that the restored index names and this machine lacks"),
-        Command::new("install", "Puts Nix and the cached paths in place (the default)"),
-        Command::new("pack", "Adds new store paths to the cache directory"),
-        Command::new("watch", "Packs for as long as the job runs"),
-        Command::new("restore", "Restores as root what `install` asks for (started by it)"),
-        Command::new("mount", "Mounts images as root for `install` (started by it)"),
-        Command::new("unmount", "Takes that back as root (started by `install`, `watch` and `save`)"),
-        Command::new("save", "Ends the packer, packs the rest, applies max-size"),
+        Command::new("plan", "Print the plan and set the cache key"),
+        Command::new("layers", "Print the layers of the restored index that are missing on this machine"),
+        Command::new("install", "Install Nix and restore the cached paths (the default)"),
+        Command::new("pack", "Add new store paths to the cache directory"),
+        Command::new("watch", "Pack new store paths until the job ends"),
+        Command::new("restore", "Restore paths as root (started by `install`)"),
+        Command::new("mount", "Mount images as root (started by `install`)"),
+        Command::new("unmount", "Unmount the images as root (started by `install`, `watch` and `save`)"),
+        Command::new("save", "Stop packing in the background, pack the rest and apply `max-size`"),
     ],
     foreign_options: &[],
 };

@@ -10,10 +10,10 @@ use toolkit::{FileError, Ui};
 
 use crate::database::Database;
 use crate::error::Error;
-use crate::info::{Info, StorePath, parse_rows};
 use crate::machine::GC_ROOT;
-use crate::nar;
+use crate::narinfo::{Info, StorePath, parse_rows};
 use crate::store::{STATE, Staging, Store, hold_garbage_collection, place};
+use crate::{nar, tree};
 
 /// sha256 of the official tarballs, from the official install scripts.
 const OFFICIAL: &[(&str, &str, &str)] = &[
@@ -75,7 +75,7 @@ pub(crate) fn install(tarball: &Path, conf: &Path, ui: &Ui) -> Result<Installed,
         let check = |path: &Path| {
             nar::dump(path, io::sink()).map(|(_, hash, size)| hash == row.nar_hash && size == row.nar_size)
         };
-        let sound = nar::canonicalise(&from).and_then(|()| check(&from));
+        let sound = tree::canonicalise(&from).and_then(|()| check(&from));
         match sound {
             Ok(true) => {}
             Ok(false) => return Err(wrong(format!("`{}` differs from `.reginfo`", row.path.base()))),

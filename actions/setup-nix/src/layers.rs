@@ -8,18 +8,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use pydist::digest::{hex, sha256};
-use serde::{Deserialize, Serialize};
 use toolkit::{Env, FileError, write_atomic};
 
 use crate::estimate::PERCENT_READ;
 use crate::folder::{Cache, IMAGES, Refused, read_narinfo, read_text};
 use crate::image::{self, ImageInfo, Images};
-use crate::info::{NarInfo, image_url};
-use crate::{nar, nix32};
+use crate::layer_index::{self, Index, LAYERS, Layer, PLAIN, is_digits, name};
+use crate::narinfo::{NarInfo, image_url};
+use crate::{nar, tree};
 
-const SCHEMA: u32 = 2;
-/// The most layers: each is restored by a step of the action.
-const LAYERS: usize = 8;
 /// The index, in the directory of its entry; and what of it this machine has, in
 /// the cache's folder.
 const INDEX: &str = "index.json";
@@ -28,82 +25,6 @@ const KNOWN: &str = "layers.json";
 const BESIDE: [&str; 4] = ["last-used", "restore-rate", PERCENT_READ, "nix-cache-info"];
 /// Nix's tarballs, in the cache's folder and in layers.
 pub(crate) const TARBALLS: &str = "tarball";
-
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Index {
-    schema: u32,
-    /// The oldest first.
-    layers: Vec<Layer>,
-    /// Layers with something damaged in them: what they held is sent anew, and
-    /// their ids, which the service still has, are not taken again.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    damaged: Vec<String>,
-    /// SHA-256 of the text without it: one that is cut off or edited is none.
-    sha256: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Layer {
-    id: String,
-    /// What its files measure.
-    bytes: u64,
-    /// The SHA-256 of a tarball of Nix in it.
-    tarball: Option<String>,
-    /// SHA-256 over all of its narinfo files, as [`manifest`] has it.
-    manifest: String,
-    /// Those of its paths that were not dropped, by [`name`].
-    paths: BTreeSet<String>,
-}
-
-/// The length of a name without an image.
-const PLAIN: usize = 32 + 1 + 16;
-
-/// Names a path with its content: the 32 digits, the start of the NAR hash, and the image
-/// that holds it, if one does.
-fn name(narinfo: &NarInfo) -> String {
-    let hash = nix32::encode(&narinfo.info.nar_hash);
-    let image = narinfo.image().map(|id| format!("-{id}")).unwrap_or_default();
-    format!("{}-{}{image}", narinfo.info.path.digits(), &hash[..16])
-}
-
-/// Whether anybody may have written it.
-fn is_name(name: &str) -> bool {
-    let mut parts = name.split('-');
-    let mut is = |length| parts.next().is_some_and(|part| is_digits(part, length));
-    let sound = is(32) && is(16);
-    sound && parts.next().is_none_or(|id| is_digits(id, 32)) && parts.next().is_none()
-}
-
-fn is_digits(text: &str, length: usize) -> bool {
-    text.len() == length && text.bytes().all(|c| c.is_ascii_digit() || c.is_ascii_lowercase())
-}
-
-impl Index {
-    /// Reads one that anybody may have written.
-    fn read(file: &Path) -> Option<Self> {
-        let index: Self = serde_json::from_str(&read_text(file).ok()?).ok()?;
-        let sound = |layer: &Layer| {
-            is_digits(&layer.id, 32)
-                && layer.tarball.as_ref().is_none_or(|hash| is_digits(hash, 64))
-                && layer.paths.iter().all(|name| is_name(name))
-        };
-        let fits = index.schema == SCHEMA && index.layers.len() <= LAYERS;
-        let fits = fits && index.sha256 == index.digest();
-        (fits && index.layers.iter().all(sound)).then_some(index)
-    }
-
-    fn write(&self, file: &Path) -> Result<(), FileError> {
-        let index = Self { sha256: self.digest(), ..self.clone() };
-        write_atomic(file, serde_json::to_string(&index).unwrap_or_default().as_bytes())
-    }
-
-    fn digest(&self) -> String {
-        let index = Self { sha256: String::new(), ..self.clone() };
-        hex(&sha256(serde_json::to_string(&index).unwrap_or_default().as_bytes()))
-    }
-}
 
 /// What a save hands to the cache service.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -147,7 +68,7 @@ impl Exchange {
     /// this; a layer that is not whole stays out of the list of those that are.
     pub(crate) fn adopt(&self, cache: &Cache) -> Result<(), FileError> {
         let known = cache.folder.join(KNOWN);
-        nar::remove(&known).map_err(FileError::new("remove", &known))?;
+        tree::remove(&known).map_err(FileError::new("remove", &known))?;
         if let Some(from) = self.directory("index")
             && let Some(mut index) = Index::read(&from.join(INDEX))
         {
@@ -230,7 +151,7 @@ impl Exchange {
             staged.layer = Some(layer.id.clone());
             kept.push(layer);
         }
-        let index = Index { schema: SCHEMA, layers: kept, ..Index::default() };
+        let index = Index::of(kept);
         staged.changed = index.layers != before.layers && !index.layers.is_empty();
         let text = serde_json::to_string(&index).unwrap_or_default();
         hex(&sha256(text.as_bytes()))[..16].clone_into(&mut staged.name);
@@ -287,7 +208,7 @@ impl Exchange {
 
     /// Takes the directory away.
     pub(crate) fn remove(&self) -> Result<(), FileError> {
-        nar::remove(&self.path).map_err(FileError::new("remove", &self.path))
+        tree::remove(&self.path).map_err(FileError::new("remove", &self.path))
     }
 }
 
@@ -308,7 +229,8 @@ fn take(cache: &Cache, layer: &Layer, from: &Path) {
         for name in &layer.paths {
             let file = format!("{}.narinfo", &name[..32]);
             let to = cache.folder.join(&file);
-            let Some(narinfo) = read(&from.join(&file)).filter(|found| self::name(found) == *name) else {
+            let Some(narinfo) = read(&from.join(&file)).filter(|found| layer_index::name(found) == *name)
+            else {
                 continue;
             };
             // The archive first, then what makes it count.
@@ -375,7 +297,7 @@ fn read(file: &Path) -> Option<NarInfo> {
 fn is_whole(cache: &Cache, layer: &Layer) -> bool {
     let has = |name: &String| {
         let narinfo = read(&cache.folder.join(&name[..32]).with_extension("narinfo"));
-        narinfo.is_some_and(|found| self::name(&found) == *name && has_archive(cache, &found))
+        narinfo.is_some_and(|found| layer_index::name(&found) == *name && has_archive(cache, &found))
     };
     layer.paths.iter().all(has)
         && layer.tarball.as_ref().is_none_or(|hash| is_file(&cache.folder.join(TARBALLS).join(hash)))
@@ -409,7 +331,7 @@ fn carry(from: &Path, to: &Path) -> io::Result<()> {
     if fs::rename(from, to).is_ok() {
         return Ok(());
     }
-    nar::remove(to)?;
+    tree::remove(to)?;
     fs::copy(from, to)?;
     fs::remove_file(from)
 }

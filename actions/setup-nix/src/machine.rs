@@ -7,8 +7,8 @@ use rustix::io::Errno;
 use serde::Serialize;
 use toolkit::{Cmd, Env, OutputMode, Ui};
 
-use crate::info::STORE;
 use crate::key::hash_files;
+use crate::narinfo::STORE;
 use crate::store::STATE;
 
 /// The link that keeps the installed Nix from garbage collection, and by which the

@@ -21,9 +21,9 @@ use toolkit::{Cmd, FileError, OutputMode, Ui, write_atomic};
 use crate::error::Error;
 use crate::folder::{open_regular, read_text};
 use crate::image::ImageInfo;
-use crate::info::{STORE, StorePath};
-use crate::nar;
+use crate::narinfo::{STORE, StorePath};
 use crate::store::is_being_made;
+use crate::tree;
 
 /// What is mounted, or about to be; and the mark that its paths are registered.
 const JOURNAL: &str = "/nix/var/nix/setup-nix-mounted.json";
@@ -273,7 +273,7 @@ fn mount_all(request: &Request, journal: &mut Journal, ui: &Ui) -> Result<Mounte
     }
     journal.sectors = sectors(&journal.place).map_or(0, |(read, _)| read);
     journal.write()?;
-    nar::remove(Path::new(WORK)).map_err(FileError::new("remove", Path::new(WORK)))?;
+    tree::remove(Path::new(WORK)).map_err(FileError::new("remove", Path::new(WORK)))?;
     DirBuilder::new().mode(0o700).create(WORK).map_err(FileError::new("create", Path::new(WORK)))?;
     // With redirected directories, an overlay over one image keeps the numbers of inodes.
     let options =
@@ -353,7 +353,7 @@ fn whiteout(_: &Path) -> io::Result<()> {
 /// registered any more.
 pub(crate) fn unmount() -> Result<(), Error> {
     let Some(journal) = journal() else {
-        nar::remove(Path::new(JOURNAL)).map_err(FileError::new("remove", Path::new(JOURNAL)))?;
+        tree::remove(Path::new(JOURNAL)).map_err(FileError::new("remove", Path::new(JOURNAL)))?;
         return Ok(());
     };
     let detach = |point: &Path| {
@@ -369,7 +369,7 @@ pub(crate) fn unmount() -> Result<(), Error> {
         }
     }
     for path in journal.paths() {
-        nar::remove(&path.path()).map_err(FileError::new("remove", &path.path()))?;
+        tree::remove(&path.path()).map_err(FileError::new("remove", &path.path()))?;
     }
     let read = |place: &Path| -> Vec<OsString> {
         fs::read_dir(place).into_iter().flatten().flatten().map(|entry| entry.file_name()).collect()
@@ -388,7 +388,7 @@ pub(crate) fn unmount() -> Result<(), Error> {
     // A mount point that is still in use would be emptied of what is mounted: read-only,
     // so nothing is lost; the directory then stays.
     for path in [journal.place.as_path(), Path::new(WORK), Path::new(REGISTERED), Path::new(JOURNAL)] {
-        nar::remove(path).map_err(FileError::new("remove", path))?;
+        tree::remove(path).map_err(FileError::new("remove", path))?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 //! Format: Nix manual, "Nix Archive (NAR) format".
 
 use std::ffi::OsStr;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io::{self, BufRead, Read, Write};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -11,11 +11,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use pydist::digest::Sha256Bytes;
-use rustix::fs::{
-    AtFlags, CWD, Mode, OFlags, Timespec, Timestamps, fchmod, futimens, mkdirat, open, openat, symlinkat,
-    utimensat,
-};
+use rustix::fs::{AtFlags, Mode, OFlags, fchmod, futimens, mkdirat, open, openat, symlinkat, utimensat};
 use sha2::{Digest as _, Sha256};
+
+use crate::tree::TIMES;
 
 /// Longest name of a directory entry.
 const NAME: u64 = 255;
@@ -23,13 +22,6 @@ const NAME: u64 = 255;
 const TARGET: u64 = 4096;
 /// Deepest nesting: a hostile archive must not exhaust the stack.
 pub(crate) const DEPTH: usize = 256;
-
-/// What the store gives every file: modified at 1. The access time lies before
-/// that, so that the first use shows even under `relatime`.
-pub(crate) const TIMES: Timestamps = Timestamps {
-    last_access: Timespec { tv_sec: 0, tv_nsec: 0 },
-    last_modification: Timespec { tv_sec: 1, tv_nsec: 0 },
-};
 
 /// Passes bytes on and hashes and counts them.
 pub struct Hashing<T> {
@@ -238,27 +230,6 @@ impl<R: BufRead> Unpacker<R> {
     }
 }
 
-pub(crate) fn touch(path: &Path) -> io::Result<()> {
-    Ok(utimensat(CWD, path, &TIMES, AtFlags::SYMLINK_NOFOLLOW)?)
-}
-
-/// Gives everything below `path` the store's permissions and times.
-pub fn canonicalise(path: &Path) -> io::Result<()> {
-    let meta = fs::symlink_metadata(path)?;
-    if meta.is_dir() {
-        fs::set_permissions(path, Permissions::from_mode(0o755))?;
-        for entry in fs::read_dir(path)? {
-            canonicalise(&entry?.path())?;
-        }
-    }
-    if !meta.is_symlink() {
-        let execute = if meta.is_dir() { 0o111 } else { meta.permissions().mode() & 0o100 };
-        let mode = if execute == 0 { 0o444 } else { 0o555 };
-        fs::set_permissions(path, Permissions::from_mode(mode))?;
-    }
-    touch(path)
-}
-
 /// Writes `path` as an archive to `to`; gives the archive's digest and size.
 pub fn dump<W: Write>(path: &Path, to: W) -> io::Result<(W, Sha256Bytes, u64)> {
     let mut out = io::BufWriter::with_capacity(1 << 18, Hashing::new(to));
@@ -313,42 +284,12 @@ fn node(out: &mut impl Write, path: &Path) -> io::Result<()> {
     string(out, b")")
 }
 
-/// Removes `path` and all below it, read-only folders too; nothing there is
-/// fine.
-pub fn remove(path: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-        Ok(meta) if !meta.is_dir() => return fs::remove_file(path),
-        Ok(_) => {}
-    }
-    for entry in walkdir::WalkDir::new(path) {
-        let entry = entry?;
-        if entry.file_type().is_dir() {
-            fs::set_permissions(entry.path(), Permissions::from_mode(0o755))?;
-        }
-    }
-    fs::remove_dir_all(path)
-}
-
-/// Moves a read-only folder, which takes write permission on it (it holds its
-/// own `..`) unless one is root.
-pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    let folder = fs::symlink_metadata(from)?.is_dir();
-    if folder {
-        fs::set_permissions(from, Permissions::from_mode(0o755))?;
-    }
-    fs::rename(from, to)?;
-    if folder {
-        fs::set_permissions(to, Permissions::from_mode(0o555))?;
-        touch(to)?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+
     use super::*;
+    use crate::tree::remove;
 
     fn sample(folder: &Path) -> std::path::PathBuf {
         let root = folder.join("root");

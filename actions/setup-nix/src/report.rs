@@ -12,8 +12,9 @@ use crate::choices::CacheMode;
 use crate::estimate::Estimate;
 use crate::folder::Refused;
 use crate::machine::MachineState;
-use crate::pack::{Packed, Pruned};
+use crate::pack::Packed;
 use crate::plan::Plan;
+use crate::prune::Pruned;
 use crate::restore::Restored;
 
 /// The report's schema (`docs/schema/setup-nix-report.json`).

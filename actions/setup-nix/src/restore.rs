@@ -11,10 +11,10 @@ use crate::error::Error;
 use crate::estimate::{self, Estimate};
 use crate::folder::{Cache, Refused};
 use crate::image::{self, ImageInfo};
-use crate::info::{Content, Info, Keys, NarInfo, STORE, StorePath, Trust, content, image_url};
 use crate::mount::{Mounted, Request, WantedImage};
-use crate::nar;
+use crate::narinfo::{Content, Info, Keys, NarInfo, STORE, StorePath, Trust, content, image_url};
 use crate::store::{Staging, hold_garbage_collection};
+use crate::tree;
 use crate::unpack::unpack_all;
 
 /// The most that a byte of zstd unpacks to: a block of 128 KiB of one byte takes four
@@ -108,7 +108,7 @@ pub fn restore(
     restored.refused.extend(close(&mut wanted, &valid));
     for path in whole.iter().chain(&mounted).filter(|path| !wanted.contains_key(*path)) {
         // Complete, yet nothing may refer to what is missing.
-        let _ = nar::remove(&path.path());
+        let _ = tree::remove(&path.path());
     }
     let rows: Vec<&Info> = wanted.values().map(|narinfo| &narinfo.info).collect();
     if rows.is_empty() {
@@ -117,7 +117,7 @@ pub fn restore(
     database.register(&rows)?;
     // These were just read; that is no use of theirs.
     for row in rows.iter().filter(|row| row.path.is_derivation() && !mounted.contains(&row.path)) {
-        let _ = nar::canonicalise(&row.path.path());
+        let _ = tree::canonicalise(&row.path.path());
     }
     restored.paths = rows.len();
     restored.bytes = rows.iter().map(|row| row.nar_size).sum();

@@ -19,13 +19,13 @@ use crate::install::{self, Installed};
 use crate::layers::{Exchange, TARBALLS};
 use crate::machine::Access;
 use crate::mount::{Left, Request};
-use crate::pack::set_name;
+use crate::narinfo::set_name;
 use crate::plan::Source;
 use crate::privileged::{DAEMON_CONF, ourselves_as_root};
 use crate::report::Outcome;
 use crate::restore::{Mounter, Restored, Rules, restore};
 use crate::work::{FIRST, KVM, Phases, RESTORED_SET, Work};
-use crate::{advisories, conf, fetch, layers, mount, nar, nix32, report};
+use crate::{advisories, conf, fetch, layers, mount, nix32, report, tree};
 
 /// The longest that a command for root takes.
 const MINUTES: Duration = Duration::from_secs(300);
@@ -179,7 +179,7 @@ impl Work<'_> {
         for other in fs::read_dir(&keep).into_iter().flatten().flatten().filter(|_| real) {
             if other.path() != to {
                 // Of another version; it would only be carried along.
-                let _ = nar::remove(&other.path());
+                let _ = tree::remove(&other.path());
             }
         }
         phases.time("unpack, compare and register it", || {

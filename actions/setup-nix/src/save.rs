@@ -12,9 +12,10 @@ use crate::database::Database;
 use crate::error::Error;
 use crate::estimate::keep_percent_read;
 use crate::folder::Cache;
-use crate::info::StorePath;
 use crate::layers::{Exchange, Staged};
-use crate::pack::{Packed, Pruned, pack, prune, stop_file};
+use crate::narinfo::StorePath;
+use crate::pack::{Packed, pack, stop_file};
+use crate::prune::{Pruned, prune};
 use crate::report::{self, Saved};
 use crate::work::{FIRST, LAST, Phases, RESTORED_SET, Work};
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::info::{STORE, StorePath};
+use crate::narinfo::{STORE, StorePath};
 
 /// Where each Nix process lists the paths that it works with.
 #[cfg(target_os = "linux")]

@@ -9,8 +9,8 @@ use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use toolkit::{Cmd, FileError, OutputMode, Ui};
 
 use crate::error::Error;
-use crate::info::{STORE, StorePath};
-use crate::nar;
+use crate::narinfo::{STORE, StorePath};
+use crate::tree;
 
 /// For commands that only ask or register.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -97,7 +97,7 @@ impl Staging {
         // Nix keeps lock files of this form beside its paths.
         let lock = lock(&store.join(format!("{STAGING}.lock")))?;
         let folder = store.join(STAGING);
-        nar::remove(&folder).map_err(FileError::new("clear", &folder))?;
+        tree::remove(&folder).map_err(FileError::new("clear", &folder))?;
         fs::create_dir(&folder).map_err(FileError::new("create", &folder))?;
         Ok(Self { folder, _lock: lock })
     }
@@ -111,7 +111,7 @@ impl Staging {
 impl Drop for Staging {
     fn drop(&mut self) {
         // What stays is removed by the next run, or by Nix as garbage.
-        let _ = nar::remove(&self.folder);
+        let _ = tree::remove(&self.folder);
     }
 }
 
@@ -146,6 +146,6 @@ pub fn is_being_made(path: &StorePath) -> bool {
 /// there and not registered goes.
 pub fn place(from: &Path, path: &StorePath) -> io::Result<()> {
     let to = path.path();
-    nar::remove(&to)?;
-    nar::rename(from, &to)
+    tree::remove(&to)?;
+    tree::rename(from, &to)
 }

@@ -18,10 +18,11 @@ use squashfs::{Entry, Image, Inode};
 use crate::database::Database;
 use crate::folder::{Cache, Refused, open_regular};
 use crate::image;
-use crate::info::{Content, Info, NarInfo, StorePath, content};
-use crate::nar::{self, DEPTH, Hashing, TIMES, string};
+use crate::nar::{self, DEPTH, Hashing, string};
+use crate::narinfo::{Content, Info, NarInfo, StorePath, content};
 use crate::parallel::parallel;
 use crate::store::{Staging, is_being_made, place};
+use crate::tree::{self, TIMES};
 
 /// Compressed with more than 8 MiB of history, a NAR is none of ours and could
 /// take any amount of memory.
@@ -140,7 +141,7 @@ fn run(
             }
         };
         // Frees its space at once.
-        let _ = nar::remove(&to);
+        let _ = tree::remove(&to);
         failed.lock().unwrap_or_else(PoisonError::into_inner).push(failure);
     };
     parallel(tasks.len(), |n| match &tasks[n] {
@@ -190,7 +191,7 @@ fn compare(found: (Sha256Bytes, u64), info: &Info, to: &Path) -> io::Result<()> 
         if found.transpose()?.is_none_or(|(found, _)| found != expected) {
             return Err(wrong("its content address is of another content"));
         }
-        nar::canonicalise(to)?;
+        tree::canonicalise(to)?;
     }
     Ok(())
 }

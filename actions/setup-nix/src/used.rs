@@ -9,8 +9,8 @@ use std::os::unix::fs::MetadataExt as _;
 use toolkit::{FileError, write_atomic};
 
 use crate::folder::{Cache, read_text};
-use crate::info::{STORE, StorePath};
-use crate::nar;
+use crate::narinfo::{STORE, StorePath};
+use crate::tree;
 
 /// The file in the cache folder: a line is `hash-name seconds`.
 const FILE: &str = "last-used";
@@ -44,7 +44,7 @@ impl Used {
         let text: String = entries.map(|(path, time)| format!("{} {time}\n", path.base())).collect();
         let file = cache.folder.join(FILE);
         if fs::symlink_metadata(&file).is_ok_and(|meta| meta.is_dir()) {
-            nar::remove(&file).map_err(FileError::new("remove", &file))?;
+            tree::remove(&file).map_err(FileError::new("remove", &file))?;
         }
         write_atomic(&file, text.as_bytes())
     }
@@ -90,7 +90,7 @@ pub(crate) fn keeps_access_times() -> bool {
 fn notes_reading() -> io::Result<bool> {
     let mut file = tempfile::Builder::new().prefix(".setup-nix-").tempfile_in(STORE)?;
     file.write_all(b"x")?;
-    nar::touch(file.path())?;
+    tree::touch(file.path())?;
     let mut again = fs::File::open(file.path())?;
     again.read_exact(&mut [0])?;
     Ok(again.metadata()?.atime() > 0)

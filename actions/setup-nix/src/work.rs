@@ -17,7 +17,7 @@ use crate::plan::Plan;
 use crate::privileged::{close_kvm, ourselves_as_root};
 use crate::report::{Phase, Target};
 use crate::store::{Store, hold_garbage_collection};
-use crate::{conf, nar};
+use crate::{conf, tree};
 
 /// The longest that a command for root takes.
 const MINUTES: Duration = Duration::from_secs(300);
@@ -90,7 +90,7 @@ impl Work<'_> {
             self.as_root("unmount")?.run(self.ui, OutputMode::Quiet, MINUTES)?;
         }
         for path in built.iter().filter(|path| !names.contains(*path)) {
-            nar::remove(&path.path()).map_err(FileError::new("remove", &path.path()))?;
+            tree::remove(&path.path()).map_err(FileError::new("remove", &path.path()))?;
         }
         Ok(())
     }

@@ -6,10 +6,16 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails by panicking"))]
 
+mod inode;
 mod reader;
+mod source;
+mod superblock;
+mod tables;
 mod writer;
 
-pub use reader::{Directory, Entry, FileInode, Image, Inode, Source};
+pub use inode::{Directory, Entry, FileInode, Inode};
+pub use reader::Image;
+pub use source::Source;
 pub use writer::{Owner, Writer};
 
 const MAGIC: u32 = 0x7371_7368;

@@ -2,122 +2,25 @@
 //! image, and only directories, files and links are known.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 
 use zstd::bulk::Decompressor;
 
+use crate::inode::{Directory, Entry, FileInode, Inode, Position};
+use crate::source::{Source, malformed};
+use crate::superblock::Superblock;
 use crate::{
-    DOTS, FRAGMENT, FRAGMENTS, MAGIC, METADATA, NAME, NAMES, NO_FRAGMENT, PLAIN_DATA, PLAIN_METADATA,
-    SUPERBLOCK, TARGET, ZSTD,
+    DOTS, FRAGMENT, FRAGMENTS, METADATA, NAME, NAMES, NO_FRAGMENT, PLAIN_DATA, PLAIN_METADATA, TARGET,
 };
 
 /// Metadata blocks that are kept decompressed.
 const CACHED: usize = 64;
 /// The largest listing of a directory.
 const LISTING: u32 = 32 << 20;
-/// The sizes of data blocks that are read, as powers of two.
-const BLOCKS: std::ops::RangeInclusive<u16> = 16..=20;
 /// The most data blocks of a file.
 const COUNT: u64 = 1 << 22;
 /// The deepest nesting.
 const DEPTH: usize = 256;
-
-/// What an image is read from.
-pub trait Source {
-    /// Fills `to` from the offset `at`.
-    fn read_at(&self, to: &mut [u8], at: u64) -> io::Result<()>;
-
-    /// Its size in bytes.
-    fn size(&self) -> io::Result<u64>;
-}
-
-impl Source for File {
-    fn read_at(&self, to: &mut [u8], at: u64) -> io::Result<()> {
-        self.read_exact_at(to, at)
-    }
-
-    fn size(&self) -> io::Result<u64> {
-        Ok(self.metadata()?.len())
-    }
-}
-
-impl Source for [u8] {
-    fn read_at(&self, to: &mut [u8], at: u64) -> io::Result<()> {
-        let start = usize::try_from(at).map_err(|_| io::ErrorKind::UnexpectedEof)?;
-        let end = start.checked_add(to.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
-        to.copy_from_slice(self.get(start..end).ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-
-    fn size(&self) -> io::Result<u64> {
-        Ok(self.len() as u64)
-    }
-}
-
-fn malformed(what: impl std::fmt::Display) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("malformed image: {what}"))
-}
-
-/// What an inode is.
-#[derive(Debug, Clone)]
-pub enum Inode {
-    /// A directory.
-    Directory(Directory),
-    /// A regular file.
-    File(FileInode),
-    /// A symbolic link, with its target.
-    Link(Vec<u8>),
-}
-
-/// Where a directory's listing is.
-#[derive(Debug, Clone, Copy)]
-pub struct Directory {
-    block: u32,
-    offset: u16,
-    size: u32,
-}
-
-/// Where a file's content is.
-#[derive(Debug, Clone)]
-pub struct FileInode {
-    /// The size of its content.
-    pub size: u64,
-    /// Whether its owner may run it.
-    pub executable: bool,
-    start: u64,
-    fragment: u32,
-    offset: u32,
-    blocks: Vec<u32>,
-}
-
-/// A name in a directory, and where its inode is.
-#[derive(Debug, Clone)]
-pub struct Entry {
-    /// Its name: not empty, no `.` or `..`, without `/` and zeros.
-    pub name: Vec<u8>,
-    inode: Position,
-}
-
-/// A place in a table of metadata: the block's offset within the table, and the
-/// offset within the decompressed block.
-#[derive(Debug, Clone, Copy)]
-struct Position {
-    block: u64,
-    offset: usize,
-}
-
-struct Superblock {
-    inodes: u32,
-    block_size: u32,
-    fragments: u32,
-    root: u64,
-    bytes: u64,
-    inode_table: u64,
-    directory_table: u64,
-    fragment_table: u64,
-}
 
 /// An open image. Each thread opens its own.
 pub struct Image<'a, S: ?Sized> {
@@ -139,35 +42,8 @@ pub struct Image<'a, S: ?Sized> {
 impl<'a, S: Source + ?Sized> Image<'a, S> {
     /// Reads the superblock of what `from` holds.
     pub fn open(from: &'a S) -> io::Result<Self> {
-        let mut bytes = [0; SUPERBLOCK];
-        from.read_at(&mut bytes, 0)?;
-        let u16_at = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
-        let u32_at = |at: usize| u32::from(u16_at(at)) | u32::from(u16_at(at + 2)) << 16;
-        let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
-        let (block_size, log) = (u32_at(12), u16_at(22));
-        if u32_at(0) != MAGIC || u16_at(28) != 4 || u16_at(30) != 0 {
-            return Err(malformed("not a squashfs of version 4.0"));
-        }
-        if u16_at(20) != ZSTD {
-            return Err(malformed("not compressed by zstd"));
-        }
-        if !BLOCKS.contains(&log) || block_size != 1 << log {
-            return Err(malformed(format!("a block size of {block_size}")));
-        }
-        let superblock = Superblock {
-            inodes: u32_at(4),
-            block_size,
-            fragments: u32_at(16),
-            root: u64_at(32),
-            bytes: u64_at(40),
-            inode_table: u64_at(64),
-            directory_table: u64_at(72),
-            fragment_table: u64_at(80),
-        };
-        if superblock.bytes > from.size()? {
-            return Err(malformed("it is cut off"));
-        }
-        let size = block_size as usize;
+        let superblock = Superblock::read(from)?;
+        let size = superblock.block_size as usize;
         Ok(Self {
             from,
             left: superblock.inodes,

@@ -4,9 +4,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use zstd::bulk::Compressor;
 
-use crate::{
-    DOTS, MAGIC, METADATA, NAME, NAMES, NO_FRAGMENT, PLAIN_DATA, PLAIN_METADATA, SUPERBLOCK, TARGET, ZSTD,
-};
+use crate::tables::{Kind, MODIFIED, Node, Table, Tables, append, too_large};
+use crate::{MAGIC, NAME, NO_FRAGMENT, PLAIN_DATA, SUPERBLOCK, TARGET, ZSTD};
 
 /// Data is compressed in blocks of this size. Larger ones make the image smaller,
 /// and the first byte of a file slower to read.
@@ -17,9 +16,6 @@ const PADDING: u64 = 4096;
 const FLAGS: u16 = 0x0280;
 /// A table that is absent.
 const NONE: u64 = u64::MAX;
-/// What Nix gives all files of its store.
-const MODIFIED: u32 = 1;
-
 /// Who owns everything in an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
@@ -27,17 +23,6 @@ pub struct Owner {
     pub uid: u32,
     /// The group's number.
     pub gid: u32,
-}
-
-enum Kind {
-    Directory(Vec<Node>),
-    File { executable: bool, start: u64, size: u64, blocks: Vec<u32>, fragment: u32, offset: u32 },
-    Link(Vec<u8>),
-}
-
-struct Node {
-    name: Vec<u8>,
-    kind: Kind,
 }
 
 /// An image in the making. Names must come in the order of their bytes.
@@ -245,187 +230,6 @@ impl<W: Write + Seek> Writer<W> {
     }
 }
 
-/// A place in a table: the offset of its metadata block, and that within it.
-#[derive(Clone, Copy)]
-struct Place {
-    block: u32,
-    offset: u16,
-}
-
-impl Place {
-    fn packed(self) -> u64 {
-        u64::from(self.block) << 16 | u64::from(self.offset)
-    }
-}
-
-/// A table of metadata blocks.
-struct Table {
-    bytes: Vec<u8>,
-    pending: Vec<u8>,
-}
-
-impl Table {
-    fn new() -> Self {
-        Self { bytes: Vec::new(), pending: Vec::with_capacity(METADATA) }
-    }
-
-    fn place(&self) -> io::Result<Place> {
-        let block = u32::try_from(self.bytes.len()).map_err(too_large)?;
-        Ok(Place { block, offset: u16::try_from(self.pending.len()).map_err(too_large)? })
-    }
-
-    fn write(&mut self, mut bytes: &[u8], packer: &mut Compressor<'static>) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let count = bytes.len().min(METADATA - self.pending.len());
-            self.pending.extend(&bytes[..count]);
-            bytes = &bytes[count..];
-            if self.pending.len() == METADATA {
-                self.end_block(packer)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn end_block(&mut self, packer: &mut Compressor<'static>) -> io::Result<()> {
-        let smaller = packer.compress(&self.pending)?;
-        let plain = smaller.len() >= self.pending.len();
-        let bytes = if plain { &self.pending } else { &smaller };
-        let length = u16::try_from(bytes.len()).map_err(too_large)?;
-        self.bytes.extend((length | if plain { PLAIN_METADATA } else { 0 }).to_le_bytes());
-        self.bytes.extend(bytes);
-        self.pending.clear();
-        Ok(())
-    }
-
-    fn finish(mut self, packer: &mut Compressor<'static>) -> io::Result<Vec<u8>> {
-        if !self.pending.is_empty() {
-            self.end_block(packer)?;
-        }
-        Ok(self.bytes)
-    }
-}
-
-/// Appends `entries` in metadata blocks to `rest`, which begins at `base`, and the
-/// index of those blocks; gives where the index is.
-fn append(
-    rest: &mut Vec<u8>,
-    entries: &[u8],
-    base: u64,
-    packer: &mut Compressor<'static>,
-) -> io::Result<u64> {
-    let mut index = Vec::new();
-    for block in entries.chunks(METADATA) {
-        index.extend((base + rest.len() as u64).to_le_bytes());
-        let mut table = Table::new();
-        table.write(block, packer)?;
-        rest.extend(table.finish(packer)?);
-    }
-    let at = base + rest.len() as u64;
-    rest.extend(index);
-    Ok(at)
-}
-
-/// The tables of inodes and of directories' listings.
-struct Tables {
-    inodes: Table,
-    listings: Table,
-    /// Of the inodes, by their numbers, which begin at one.
-    places: Vec<Place>,
-    packer: Compressor<'static>,
-}
-
-impl Tables {
-    /// Writes `node` with all that is below it; gives its place and number.
-    fn write(&mut self, node: &Node, parent: u32) -> io::Result<(Place, u32)> {
-        let index = self.places.len();
-        self.places.push(Place { block: 0, offset: 0 });
-        let number = u32::try_from(index + 1).map_err(too_large)?;
-        let (kind, mode, rest): (u16, u16, Vec<u8>) = match &node.kind {
-            Kind::Directory(nodes) => {
-                let mode = if parent == 0 { 0o755 } else { 0o555 };
-                (8, mode, self.listing(nodes, number, parent)?)
-            }
-            Kind::File { executable, start, size, blocks, fragment, offset } => {
-                // Always an extended one: its numbers have room.
-                let mut rest = Vec::new();
-                for word in [*start, *size, 0] {
-                    rest.extend(word.to_le_bytes());
-                }
-                for word in [1, *fragment, *offset, u32::MAX].iter().chain(blocks) {
-                    rest.extend(word.to_le_bytes());
-                }
-                (9, if *executable { 0o555 } else { 0o444 }, rest)
-            }
-            Kind::Link(target) => {
-                let length = u32::try_from(target.len()).map_err(too_large)?;
-                let mut rest = [1_u32.to_le_bytes(), length.to_le_bytes()].concat();
-                rest.extend(target);
-                (3, 0o777, rest)
-            }
-        };
-        let place = self.inodes.place()?;
-        self.places[index] = place;
-        let mut bytes = Vec::with_capacity(16 + rest.len());
-        // The user's number is the first of the table of numbers, the group's the second.
-        for word in [kind, mode, 0, 1] {
-            bytes.extend(word.to_le_bytes());
-        }
-        bytes.extend(MODIFIED.to_le_bytes());
-        bytes.extend(number.to_le_bytes());
-        bytes.extend(rest);
-        self.inodes.write(&bytes, &mut self.packer)?;
-        Ok((place, number))
-    }
-
-    /// Writes what is in a directory, and its listing; gives the rest of its inode.
-    fn listing(&mut self, nodes: &[Node], number: u32, parent: u32) -> io::Result<Vec<u8>> {
-        let mut written = Vec::with_capacity(nodes.len());
-        for node in nodes {
-            written.push(self.write(node, number)?);
-        }
-        let mut bytes: Vec<u8> = Vec::new();
-        let mut at = 0;
-        while at < nodes.len() {
-            let (first, base) = written[at];
-            let fits = |(place, number): &(Place, u32)| {
-                place.block == first.block && number.abs_diff(base) <= i16::MAX.unsigned_abs().into()
-            };
-            let count = written[at..].iter().take(NAMES).take_while(|entry| fits(entry)).count();
-            for word in [u32::try_from(count - 1).map_err(too_large)?, first.block, base] {
-                bytes.extend(word.to_le_bytes());
-            }
-            for (node, (place, number)) in nodes[at..].iter().zip(&written[at..]).take(count) {
-                let kind: u16 = match node.kind {
-                    Kind::Directory(_) => 1,
-                    Kind::File { .. } => 2,
-                    Kind::Link(_) => 3,
-                };
-                let delta = u16::try_from(number - base).map_err(too_large)?;
-                let length = u16::try_from(node.name.len() - 1).map_err(too_large)?;
-                for word in [place.offset, delta, kind, length] {
-                    bytes.extend(word.to_le_bytes());
-                }
-                bytes.extend(&node.name);
-            }
-            at += count;
-        }
-        let place = self.listings.place()?;
-        self.listings.write(&bytes, &mut self.packer)?;
-        let directories = nodes.iter().filter(|node| matches!(node.kind, Kind::Directory(_))).count();
-        let size = u32::try_from(bytes.len() + DOTS).map_err(too_large)?;
-        let mut rest = Vec::new();
-        for word in [u32::try_from(directories + 2).map_err(too_large)?, size, place.block, parent] {
-            rest.extend(word.to_le_bytes());
-        }
-        // No index of the listing.
-        for word in [0, place.offset] {
-            rest.extend(word.to_le_bytes());
-        }
-        rest.extend(u32::MAX.to_le_bytes());
-        Ok(rest)
-    }
-}
-
 fn fill(from: &mut impl Read, to: &mut [u8]) -> io::Result<usize> {
     let mut count = 0;
     while count < to.len() {
@@ -441,8 +245,4 @@ fn fill(from: &mut impl Read, to: &mut [u8]) -> io::Result<usize> {
 
 fn misuse(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, what)
-}
-
-fn too_large(_: std::num::TryFromIntError) -> io::Error {
-    io::Error::new(io::ErrorKind::FileTooLarge, "more than an image can hold")
 }

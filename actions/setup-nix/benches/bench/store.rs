@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use pydist::digest::{hex, sha256};
-use setup_nix::{nar, nix32};
+use setup_nix::{nar, nix32, tree};
 
 use crate::machine::Machine;
 
@@ -129,7 +129,7 @@ pub(crate) fn fill(root: &Path) {
         let path = root.join("store").join(&base);
         fs::create_dir(&path).unwrap();
         maker.fill(&path, 3_000_000, 200);
-        nar::canonicalise(&path).unwrap();
+        tree::canonicalise(&path).unwrap();
         let (_, hash, size) = nar::dump(&path, std::io::sink()).unwrap();
         let rows = fs::read_to_string(root.join(".reginfo")).unwrap();
         let row = format!("/nix/store/{base}\nsha256:{}\n{size}\n\n0\n", hex(&hash));

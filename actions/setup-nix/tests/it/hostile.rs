@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::sync::LazyLock;
 
 use liblzma::read::XzDecoder;
 use liblzma::write::XzEncoder;
@@ -33,20 +34,27 @@ fn member(kind: EntryType, name: &str, link: &str, content: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// A sound tarball, not compressed; made once for all tests.
+static SOUND: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, _) = tarball(folder.path(), |_| {});
+    let mut sound = Vec::new();
+    XzDecoder::new(fs::File::open(file).unwrap()).read_to_end(&mut sound).unwrap();
+    sound
+});
+
 /// A machine, and a sound tarball on it with `members` before all others.
 fn with(members: &[Vec<u8>]) -> (Machine, PathBuf) {
     let machine = Machine::new();
-    let (file, _) = tarball(machine.folder.path(), |_| {});
-    prepend(&file, &members.concat());
+    let file = machine.folder.path().join("nix.tar.xz");
+    pack(&file, &members.concat());
     (machine, file)
 }
 
-fn prepend(file: &Path, members: &[u8]) {
-    let mut sound = Vec::new();
-    XzDecoder::new(fs::File::open(file).unwrap()).read_to_end(&mut sound).unwrap();
+fn pack(file: &Path, members: &[u8]) {
     let mut encoder = XzEncoder::new(fs::File::create(file).unwrap(), 0);
     encoder.write_all(members).unwrap();
-    encoder.write_all(&sound).unwrap();
+    encoder.write_all(&SOUND).unwrap();
     encoder.finish().unwrap();
 }
 
@@ -112,7 +120,7 @@ fn a_hard_link_to_a_file_outside_is_refused() {
     let outside = machine.path("work/outside");
     fs::write(&outside, "mine").unwrap();
     let target = outside.display().to_string();
-    prepend(&file, &member(EntryType::Link, &format!("{TOP}/hard"), &target, b""));
+    pack(&file, &member(EntryType::Link, &format!("{TOP}/hard"), &target, b""));
     refused(&machine, &file, "cannot unpack it");
     assert_eq!(fs::read_to_string(outside).unwrap(), "mine");
 }

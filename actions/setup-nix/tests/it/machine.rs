@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use pydist::digest::{hex, sha256};
-use setup_nix::{nar, nix32};
+use setup_nix::{nar, nix32, tree};
 
 /// A mount namespace that lives on between commands, as a machine's own does.
 pub(crate) struct Namespace {
@@ -22,7 +22,7 @@ impl Drop for Namespace {
         let text = fs::read_to_string(&self.journal).unwrap_or_default();
         let journal: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
         if let Some(place) = journal["place"].as_str() {
-            let _ = nar::remove(Path::new(place));
+            let _ = tree::remove(Path::new(place));
         }
     }
 }
@@ -153,7 +153,7 @@ impl Machine {
 
     /// Takes the store away.
     pub(crate) fn empty(&self) {
-        nar::remove(&self.path("nix")).unwrap();
+        tree::remove(&self.path("nix")).unwrap();
         fs::create_dir(self.path("nix")).unwrap();
     }
 
@@ -184,7 +184,7 @@ pub(crate) fn tarball(folder: &Path, spoil: impl FnOnce(&Path)) -> (PathBuf, Str
     for name in ["nix-store", "nix-build", "nix-instantiate", "nix-daemon"] {
         std::os::unix::fs::symlink("nix", nix.join("bin").join(name)).unwrap();
     }
-    nar::canonicalise(&nix).unwrap();
+    tree::canonicalise(&nix).unwrap();
     let (_, hash, size) = nar::dump(&nix, std::io::sink()).unwrap();
     let row = format!("/nix/store/{base}\nsha256:{}\n{size}\n\n0\n", hex(&hash));
     fs::write(root.join(".reginfo"), row).unwrap();
@@ -192,6 +192,7 @@ pub(crate) fn tarball(folder: &Path, spoil: impl FnOnce(&Path)) -> (PathBuf, Str
     spoil(&root);
     let file = folder.join("nix.tar.xz");
     let tar = testkit::tools::command("tar")
+        .env("XZ_OPT", "-0")
         .args(["-C"])
         .arg(folder)
         .arg("-cJf")

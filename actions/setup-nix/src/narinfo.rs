@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use pydist::digest::{Sha256Bytes, sha256};
+use pydist::digest::{Sha256Bytes, hex, sha256};
 
 use crate::nix32;
 
@@ -311,4 +311,10 @@ pub fn content(info: &Info) -> Result<Option<Content>, String> {
     } else {
         Err(format!("the path does not follow from its content address `{ca}`"))
     }
+}
+
+/// Names a set of paths and their content: the same set, the same name.
+pub(crate) fn set_name<'a>(infos: impl Iterator<Item = &'a Info>) -> String {
+    let text: String = infos.map(|info| format!("{} {}\n", info.path.base(), hex(&info.nar_hash))).collect();
+    hex(&sha256(text.as_bytes()))[..16].to_owned()
 }

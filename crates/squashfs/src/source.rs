@@ -1,0 +1,42 @@
+//! What an image is read from.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+
+/// What an image is read from.
+pub trait Source {
+    /// Fills `to` from the offset `at`.
+    fn read_at(&self, to: &mut [u8], at: u64) -> io::Result<()>;
+
+    /// Its size in bytes.
+    fn size(&self) -> io::Result<u64>;
+}
+
+impl Source for File {
+    fn read_at(&self, to: &mut [u8], at: u64) -> io::Result<()> {
+        self.read_exact_at(to, at)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+}
+
+impl Source for [u8] {
+    fn read_at(&self, to: &mut [u8], at: u64) -> io::Result<()> {
+        let start = usize::try_from(at).map_err(|_| io::ErrorKind::UnexpectedEof)?;
+        let end = start.checked_add(to.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        to.copy_from_slice(self.get(start..end).ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.len() as u64)
+    }
+}
+
+/// The error of an image that is not as the format says.
+pub(crate) fn malformed(what: impl std::fmt::Display) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("malformed image: {what}"))
+}

@@ -1,0 +1,56 @@
+//! The first bytes of an image.
+
+use std::io;
+
+use crate::source::{Source, malformed};
+use crate::{MAGIC, SUPERBLOCK, ZSTD};
+
+/// The sizes of data blocks that are read, as powers of two.
+const BLOCKS: std::ops::RangeInclusive<u16> = 16..=20;
+
+/// Where an image's tables are, and how large it is.
+pub(crate) struct Superblock {
+    pub(crate) inodes: u32,
+    pub(crate) block_size: u32,
+    pub(crate) fragments: u32,
+    pub(crate) root: u64,
+    pub(crate) bytes: u64,
+    pub(crate) inode_table: u64,
+    pub(crate) directory_table: u64,
+    pub(crate) fragment_table: u64,
+}
+
+impl Superblock {
+    /// Reads it from `from`, which must hold all of the image.
+    pub(crate) fn read<S: Source + ?Sized>(from: &S) -> io::Result<Self> {
+        let mut bytes = [0; SUPERBLOCK];
+        from.read_at(&mut bytes, 0)?;
+        let u16_at = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
+        let u32_at = |at: usize| u32::from(u16_at(at)) | u32::from(u16_at(at + 2)) << 16;
+        let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
+        let (block_size, log) = (u32_at(12), u16_at(22));
+        if u32_at(0) != MAGIC || u16_at(28) != 4 || u16_at(30) != 0 {
+            return Err(malformed("not a squashfs of version 4.0"));
+        }
+        if u16_at(20) != ZSTD {
+            return Err(malformed("not compressed by zstd"));
+        }
+        if !BLOCKS.contains(&log) || block_size != 1 << log {
+            return Err(malformed(format!("a block size of {block_size}")));
+        }
+        let superblock = Self {
+            inodes: u32_at(4),
+            block_size,
+            fragments: u32_at(16),
+            root: u64_at(32),
+            bytes: u64_at(40),
+            inode_table: u64_at(64),
+            directory_table: u64_at(72),
+            fragment_table: u64_at(80),
+        };
+        if superblock.bytes > from.size()? {
+            return Err(malformed("it is cut off"));
+        }
+        Ok(superblock)
+    }
+}
