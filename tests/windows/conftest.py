@@ -1,7 +1,9 @@
 """The programs for Windows, built by MinGW and started under Wine."""
 
+import os
+import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -44,17 +46,22 @@ def wine(
     return Wine(tools / "wine/bin/wine", target / TARGET / "debug", clean_env)
 
 
+@pytest.fixture
+def share(tools: Path, tmp_path: Path) -> Iterator[str]:
+    """The temporary directory as a share in the network: `\\\\server\\share`."""
+    server = tools / "wine/prefix/dosdevices/unc" / f"test-{os.getpid()}"
+    server.mkdir(parents=True)
+    (server / "share").symlink_to(tmp_path)
+    yield rf"\\{server.name}\share"
+    shutil.rmtree(server)
+
+
 @pytest.fixture(scope="session")
-def native(root: Path, target: Path, clean_env: dict[str, str]) -> Callable[..., Done]:
+def native(binaries: Path, clean_env: dict[str, str]) -> Callable[..., Done]:
     """Starts the same programs, built for this machine."""
-    command = ["cargo", "build", "--quiet", "--locked", "--workspace"]
-    command += [argument for name in PROGRAMS for argument in ("--bin", name)]
-    env = clean_env | {"CARGO_TARGET_DIR": str(target)}
-    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
 
     def start(name: str, *args: str | Path, cwd: Path, **env: str) -> Done:
-        command = [target / "debug" / name, *args]
+        command = [binaries / name, *args]
         return subprocess.run(command, cwd=cwd, env=clean_env | env, capture_output=True, text=True)
 
     return start

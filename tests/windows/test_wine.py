@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,6 +85,46 @@ def test_a_runner_of_windows(
     assert json.loads(report.read_text())["schema"] == 1
     assert "manifest-sha256" in outputs.read_text()
     assert summary.read_text()
+
+
+def test_files_on_a_share(wine: Wine, index: Index, sound: Path, share: str) -> None:
+    """Read, checked, packed again and published from there; nothing is written elsewhere."""
+    project = rf"{share}\project"
+    local = wine("verify-dist", "dist", "--format", "json", "--manifest", "none", cwd=sound)
+    args = (rf"{project}\dist", "--format", "json", "--manifest", rf"{project}\dist-manifest.json")
+    done = wine("verify-dist", *args, cwd=sound, RUNNER_TEMP=share)
+    assert (done.returncode, done.stdout) == (0, local.stdout), done.stderr
+    listed = json.loads((sound / "dist-manifest.json").read_text())["files"]
+    assert sorted(file["filename"] for file in listed) == sorted(os.listdir(sound / "dist"))
+
+    (wheel,) = sound.glob("dist/*.whl")
+    out = ("--out-dir", rf"{project}\again", "--report-path", rf"{project}\build-report.json")
+    source = rf"{project}\dist\{wheel.name}"
+    done = wine("build-wheel", source, "--backend", "wheel", "--smoke", "off", *out, cwd=sound)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert os.listdir(sound / "again") == [wheel.name]
+
+    options = ["--manifest", rf"{project}\dist-manifest.json", "--index", index.url]
+    options += ["--allow-insecure-loopback", "true", "--attestations", "off"]
+    options += ["--report-path", rf"{project}\publish-report.json"]
+    done = wine("publish", rf"{project}\dist\*", *options, cwd=sound, INPUT_PASSWORD="none-needed")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(index.files()) == sorted(os.listdir(sound / "dist"))
+
+
+def test_names_that_windows_reserves(wine: Wine, native: Callable[..., Done], sound: Path) -> None:
+    """They are findings there as here, and no device is opened for them."""
+    (wheel,) = sound.glob("dist/*-py3-none-any.whl")
+    foreign = wheel.rename(wheel.with_name(wheel.name.replace("-any", "-win_amd64")))
+    with zipfile.ZipFile(foreign, "a") as archive:
+        for name in ("attr/NUL.txt", "attr/con", "attr/dots..", "attr/COM1.py"):
+            archive.writestr(name, "text")
+    args = (f"dist/{foreign.name}", "--format", "json", "--manifest", "none")
+    found, expected = wine("verify-dist", *args, cwd=sound), native("verify-dist", *args, cwd=sound)
+    assert (found.returncode, found.stdout) == (1, expected.stdout), found.stderr
+    findings = json.loads(found.stdout)["findings"]
+    reserved = [one for one in findings if one["rule"] == "ZIP014"]
+    assert [one["severity"] for one in reserved] == ["error"] * 4, findings
 
 
 def test_publish_uploads_to_an_index(wine: Wine, index: Index, sound: Path) -> None:

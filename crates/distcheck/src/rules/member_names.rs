@@ -111,22 +111,34 @@ fn case(dist: &Dist, out: &mut Out) {
     }
 }
 
-/// Names that Windows keeps for devices, whatever their extension.
+/// Whether Windows reserves the name for a device, with any extension. As CPython's
+/// `ntpath.isreserved`.
 fn is_device(part: &str) -> bool {
-    let stem = part.split('.').next().unwrap_or(part).trim_end().to_ascii_lowercase();
-    let numbered = |prefix: &str| {
-        stem.strip_prefix(prefix).is_some_and(|rest| rest.len() == 1 && ("1"..="9").contains(&rest))
-    };
-    ["con", "prn", "aux", "nul"].contains(&stem.as_str()) || numbered("com") || numbered("lpt")
+    const DEVICES: [&str; 6] = ["con", "prn", "aux", "nul", "conin$", "conout$"];
+    let stem = part.split('.').next().unwrap_or(part).trim_end_matches(' ').to_ascii_lowercase();
+    let numbered = stem.strip_prefix("com").or_else(|| stem.strip_prefix("lpt"));
+    let is_port = numbered.is_some_and(|number| {
+        let mut digits = number.chars();
+        digits.next().is_some_and(|digit| "123456789¹²³".contains(digit)) && digits.next().is_none()
+    });
+    is_port || DEVICES.contains(&stem.as_str())
+}
+
+/// Whether no file on Windows can have the name.
+fn is_reserved(part: &str) -> bool {
+    is_device(part)
+        || part.contains(['<', '>', ':', '"', '|', '?', '*'])
+        || (part.ends_with(['.', ' ']) && !matches!(part, "." | ".."))
 }
 
 const WINDOWS: Rule = Rule {
     id: "ZIP014",
     title: "names work on Windows",
-    severity: Warning,
+    severity: Error,
     provenance: BreaksInstall,
-    why: "Windows has no files of these names: installing stops, or writes another file.",
-    source: "Microsoft, \"Naming Files, Paths, and Namespaces\".",
+    why: "Windows reserves these names: installing stops, or writes to another file. A warning unless the \
+        wheel is for Windows.",
+    source: "Microsoft, \"Naming Files, Paths, and Namespaces\"; CPython, `ntpath.isreserved`.",
     fix: "Rename the file.",
     example: "sample-1.0-py3-none-any.whl: sample/aux.py: `aux.py` cannot be a file's name on Windows",
     check: Check::Dist(windows),
@@ -135,17 +147,17 @@ const WINDOWS: Rule = Rule {
 };
 
 fn windows(dist: &Dist, out: &mut Out) {
-    let serves = |platform: &Platform| matches!(platform, Platform::Any | Platform::Windows { .. });
-    if dist.wheel().is_some() && !dist.platforms().iter().any(serves) {
+    let platforms = dist.platforms();
+    let is_for_windows = platforms.iter().any(|platform| matches!(platform, Platform::Windows { .. }));
+    let is_for_any = platforms.iter().any(|platform| matches!(platform, Platform::Any));
+    if dist.wheel().is_some() && !is_for_windows && !is_for_any {
         return out.not_applicable();
     }
     for member in dist.members() {
-        let part = |part: &&str| {
-            is_device(part)
-                || part.contains(['<', '>', ':', '"', '|', '?', '*'])
-                || (part.ends_with(['.', ' ']) && !matches!(*part, "." | ".."))
-        };
-        if let Some(part) = member.name.split('/').find(part) {
+        if let Some(part) = member.name.split('/').find(|part| is_reserved(part)) {
+            if !is_for_windows {
+                out.only(Warning);
+            }
             out.at(&member.name, format!("`{part}` cannot be a file's name on Windows"));
         }
     }
@@ -222,5 +234,41 @@ fn entry_kinds(dist: &Dist, out: &mut Out) {
                 out.at(directory, "the archive has a file and a directory of this name");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_windows_reserves() {
+        let devices =
+            ["CON", "con.py", "NUL.txt", "nul.tar.gz", "Aux", "prn .txt", "com1.py", "LPT9", "COM¹"];
+        let others = ["conin$", "CONOUT$", "a.", "a ", "...", "a:b", "what?.py", "a|b"];
+        for name in devices.iter().chain(&others) {
+            assert!(is_reserved(name), "{name}");
+        }
+        let free = ["console.py", "auxiliary", "nul_.txt", "com", "com0", "com10", "lpt.py", ".con", "x.nul"];
+        for name in free.iter().chain(&[".", "..", "a.b", "a b", "comé"]) {
+            assert!(!is_reserved(name), "{name}");
+        }
+    }
+
+    /// A wheel for Windows cannot be installed there; others can, elsewhere.
+    #[test]
+    fn a_reserved_name_is_an_error_in_a_wheel_for_windows() {
+        let weight = |tag: &str| {
+            let mut wheel = fixture::Wheel::sample(tag);
+            wheel.members.push(fixture::Member::new("sample/NUL.txt", ""));
+            let case: fixture::Case = wheel.into();
+            let dists = fixture::facts(&case.files);
+            let only = crate::Selection::Only(vec![WINDOWS.id.to_owned()]);
+            let findings = crate::check(&case.set(&dists), &only).findings;
+            findings.first().map(|finding| finding.severity)
+        };
+        assert_eq!(weight("py3-none-win_amd64"), Some(Error));
+        assert_eq!(weight("py3-none-any"), Some(Warning));
+        assert_eq!(weight("py3-none-manylinux_2_17_x86_64"), None);
     }
 }
