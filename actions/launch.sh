@@ -113,17 +113,18 @@ download() {
   trap - EXIT
 }
 
-# Builds the binary from source into a directory that outlives the checkout. As a
-# part of the workspace: alone, each action would have dependencies with other
-# features, and those would be compiled for each of them.
+# Builds the binary from source into a directory that outlives the checkout. It runs for
+# seconds, so the profile is the one that compiles fast. As a part of the workspace:
+# alone, each action would have dependencies with other features, and those would be
+# compiled for each of them.
 build() {
   command -v cargo >/dev/null ||
     die "$action: this checkout has no released binary, and \`cargo\` is not installed to build one" \
       "pin the commit of a tag \`v…\`, install Rust, or give the inputs \`binary\` and \`binary-sha256\`"
   local folder="${CARGO_TARGET_DIR:-$(cache)/target}"
-  cargo build --quiet --release --locked --manifest-path "$here/../Cargo.toml" --target-dir "$folder" \
+  cargo build --quiet --profile local --locked --manifest-path "$here/../Cargo.toml" --target-dir "$folder" \
     --workspace --bin "$action" >&2 || die "$action: building from source failed, see above"
-  binary="$folder/release/$action"
+  binary="$folder/local/$action"
   case "$(target)" in *-windows-*) binary+=.exe ;; esac
 }
 

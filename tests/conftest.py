@@ -51,9 +51,25 @@ def clean_env() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def quick_build() -> dict[str, str]:
-    """Makes cargo's profile `release` as quick to compile as `local`; see Cargo.toml."""
+    """Makes cargo's profile `release` quick to compile."""
     settings = {"LTO": "off", "OPT_LEVEL": "1", "CODEGEN_UNITS": "16"}
     return {f"CARGO_PROFILE_RELEASE_{name}": value for name, value in settings.items()}
+
+
+@pytest.fixture(scope="session")
+def musl_build(tools: Path, target: Path, quick_build: dict[str, str]) -> dict[str, str]:
+    """Makes .github/build-binaries.sh build for musl by the compiler of the tests, and quickly.
+
+    All tests have the same settings, so that they share what is built. The standard
+    library of this compiler cannot abort.
+    """
+    settings = {"OPT_LEVEL": "0", "PANIC": "unwind"}
+    return {
+        **quick_build,
+        **{f"CARGO_PROFILE_RELEASE_{name}": value for name, value in settings.items()},
+        "CARGO_TARGET_DIR": str(target),
+        "RUSTC": str(tools / "rust-cross/bin/rustc"),
+    }
 
 
 @pytest.fixture
@@ -78,6 +94,14 @@ def binaries(root: Path, target: Path, clean_env: dict[str, str]) -> Path:
     done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return target / "local"
+
+
+@pytest.fixture(scope="session")
+def xtask(root: Path, target: Path, clean_env: dict[str, str]) -> Path:
+    """The program behind `cargo xtask`; built as by its alias, it is there already."""
+    command = ["cargo", "build", "--quiet", "--locked", "--profile", "local", "--package", "xtask"]
+    subprocess.run(command, cwd=root, env=clean_env | {"CARGO_TARGET_DIR": str(target)}, check=True)
+    return target / "local/xtask"
 
 
 @pytest.fixture

@@ -41,9 +41,9 @@ class FakeGitHub:
 
 @pytest.fixture(scope="session")
 def fake_github_program(root: Path, target: Path) -> Path:
-    command = ["cargo", "build", "--quiet", "--locked", "--workspace"]
+    command = ["cargo", "build", "--quiet", "--locked", "--profile", "local", "--workspace"]
     run(*command, "--bin", "fake-github", cwd=root)
-    return target / "debug/fake-github"
+    return target / "local/fake-github"
 
 
 @pytest.fixture

@@ -23,18 +23,14 @@ def flake(
     root: Path,
     tools: Path,
     nix_home: Path,
-    binaries_json: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """A Git repository of its own with the files of this one as they are now."""
     copy = tmp_path_factory.mktemp("flake") / "source"
     copy_files(root, copy)
-    # Under act each action starts at once, and is not built from source.
-    (copy / "actions/binaries.json").write_text(binaries_json)
     for workspace in (copy, copy / "htty-core"):
         run(tool("cargo"), "fetch", "--locked", cwd=workspace)
-    host = tmp_path_factory.mktemp("host") / "nixpkgs"
-    lock_to_host(copy, host, root=root, tools=tools, nix_home=nix_home)
+    lock_to_host(copy, root=root, tools=tools, nix_home=nix_home)
     commit(copy)
     return copy
 

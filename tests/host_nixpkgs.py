@@ -1,9 +1,12 @@
 """The nixpkgs of this machine in the place of the real one, for a flake under test."""
 
+import contextlib
+import hashlib
 import json
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 CONFIG = """\
@@ -43,9 +46,11 @@ def machine(tools: Path, made: Path) -> dict[str, object]:
     """Where this machine has what host-nixpkgs offers."""
     programs = made / "bin"
     programs.mkdir(exist_ok=True)
-    zig = programs / "zig"
+    # Renamed, because another process may be running it.
+    zig = programs / f"zig-{os.getpid()}"
     zig.write_text(f'#!/bin/sh\nexec {tools}/test/bin/python-zig "$@"\n')
     zig.chmod(0o755)
+    zig.replace(programs / "zig")
     rust = tools / "rust-cross"
     assert (rust / "bin/rustc").is_file(), "run `cargo xtask setup-test-tools`"
     # Beside it rustup's own Cargo: its proxy would ask for a home.
@@ -66,17 +71,33 @@ def machine(tools: Path, made: Path) -> dict[str, object]:
     }
 
 
-def lock_to_host(copy: Path, host: Path, *, root: Path, tools: Path, nix_home: Path) -> None:
-    """Makes `host` the nixpkgs of the flake in `copy`, and one beside it the older one."""
+def host_nixpkgs(root: Path, values: dict[str, object], nix_home: Path) -> Path:
+    """A nixpkgs for `values` in `nix_home`, the same for all processes and runs.
+
+    The locks that name it, and so the commits that are built, are the same, too.
+    """
+    with tempfile.TemporaryDirectory(dir=nix_home) as made:
+        folder = Path(made) / "nixpkgs"
+        shutil.copytree(root / "nix/tests/host-nixpkgs", folder)
+        (folder / "machine.json").write_text(json.dumps(values, indent=2))
+        files = sorted(file for file in folder.rglob("*") if file.is_file())
+        content = b"".join(bytes(file.name, "utf-8") + file.read_bytes() for file in files)
+        place = nix_home / f"nixpkgs-{hashlib.sha256(content).hexdigest()[:16]}"
+        # Another process may have been faster.
+        with contextlib.suppress(OSError):
+            folder.rename(place)
+    assert (place / "machine.json").is_file()
+    return place
+
+
+def lock_to_host(copy: Path, *, root: Path, tools: Path, nix_home: Path) -> None:
+    """Makes this machine's programs the nixpkgs of the flake in `copy`, and the older one."""
     lock = json.loads((copy / "flake.lock").read_text())
     inputs = {"nixpkgs": ["x86_64-darwin"], "nixpkgs-intel-mac": []}
     assert lock["nodes"].keys() - {"root"} == inputs.keys()
     nix = (tool("nix"), "--extra-experimental-features", "nix-command flakes")
     for name, dropped in inputs.items():
-        folder = host.with_name(f"{host.name}-{name}")
-        shutil.copytree(root / "nix/tests/host-nixpkgs", folder)
-        values = machine(tools, nix_home) | {"dropped": dropped}
-        (folder / "machine.json").write_text(json.dumps(values, indent=2))
+        folder = host_nixpkgs(root, machine(tools, nix_home) | {"dropped": dropped}, nix_home)
         hashed = run(*nix, "hash", "path", folder, cwd=folder).strip()
         place = {"type": "path", "path": str(folder)}
         lock["nodes"][name]["locked"] = {**place, "narHash": hashed}
@@ -84,11 +105,16 @@ def lock_to_host(copy: Path, host: Path, *, root: Path, tools: Path, nix_home: P
 
 
 def commit(folder: Path, *, tag: str = "") -> None:
-    """Makes `folder` a Git repository with one commit."""
+    """Commits the files of `folder`, a Git repository or not yet one.
+
+    The same files give the same commit: what Nix builds of it is built once.
+    """
     git = ("git", "-c", "user.name=test", "-c", "user.email=test@example.org")
+    date = "2026-01-01T00:00:00Z"
+    env = os.environ | {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
     run(*git, "init", "--quiet", "--initial-branch", "main", cwd=folder)
     run(*git, "add", "--all", cwd=folder)
-    run(*git, "commit", "--quiet", "--message", "the sources under test", cwd=folder)
+    run(*git, "commit", "--quiet", "--message", "the sources under test", cwd=folder, env=env)
     if tag:
         run(*git, "tag", tag, cwd=folder)
 

@@ -9,11 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 Act = Callable[..., str]
 # What starts act: an event's name, the folders that stand for `places` (an action
 # at a commit), the labels of `runners` that are this machine, and variables.
 Command = Callable[..., list[str | Path]]
+
+
+def check_outputs(root: Path, results: Path, action: str, *unset: str) -> None:
+    """A run has set each output that the action declares, apart from those of `unset`.
+
+    The workflow wrote them to a file below `results`.
+    """
+    declared = yaml.safe_load((root / "actions" / action / "action.yml").read_text())["outputs"]
+    held = json.loads((results / f"outputs-{action.replace('/', '-')}.json").read_text())
+    # act adds outputs of the steps within.
+    assert held.keys() >= declared.keys()
+    assert {name for name in declared if held[name] == ""} == set(unset), held
 
 
 def stand_ins(folder: Path, texts: list[str]) -> dict[str, Path]:
@@ -62,8 +75,8 @@ def act_command(
 def act(
     flake: Path,
     tools: Path,
-    target: Path,
     clean_env: dict[str, str],
+    musl_build: dict[str, str],
     nix_env: dict[str, str],
     act_command: Command,
     capsys: pytest.CaptureFixture[str],
@@ -80,12 +93,7 @@ def act(
             places=stand_ins(tools / "stand-ins", texts),
             # Jobs for other machines are left out by act.
             runners=("ubuntu-latest", "ubuntu-24.04-arm"),
-            CARGO_TARGET_DIR=target,
-            # The actions for musl, quick to build and not quick to run, by the
-            # machine's own standard library, which cannot abort.
-            RUSTC=tools / "rust-cross/bin/rustc",
-            CARGO_PROFILE_RELEASE_OPT_LEVEL="0",
-            CARGO_PROFILE_RELEASE_PANIC="unwind",
+            **musl_build,
         )
         command += ["-W", f".github/workflows/{workflow}"]
         command += ["--eventpath", tmp_path / "event.json", *args]

@@ -5,7 +5,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from under_act import Command
+from under_act import Command, check_outputs
 
 
 def test_build_and_verify_under_act(
@@ -38,5 +38,7 @@ def test_build_and_verify_under_act(
     (file,) = json.loads(manifest)["files"]
     assert (file["filename"], file["sha256"]) == (wheel.name, sha256)
 
+    for action in ("build-wheel", "verify-dist"):
+        check_outputs(root, results, action)
     assert (results / "refused").read_text() == "failure\n"
     assert "did you mean `true`?" in log

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from under_act import Command
+from under_act import Command, check_outputs
 
 TOKEN = "pypi-act/token+with=signs"
 
@@ -49,7 +49,7 @@ def index(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[tuple[str, P
 
 def test_publish_under_act(
     root: Path,
-    target: Path,
+    binaries: Path,
     clean_env: dict[str, str],
     act_command: Command,
     tmp_path: Path,
@@ -62,12 +62,7 @@ def test_publish_under_act(
         wheel(results / "dist", "act_core"),
         wheel(results / "dist", "act_cli", "Requires-Dist: act-core==1.0\n"),
     ]
-    _ = subprocess.run(
-        ["cargo", "build", "--quiet", "--locked", "--workspace", "--bin", "publish"],
-        cwd=root,
-        check=True,
-    )
-    binary = target / "debug/publish"
+    binary = binaries / "publish"
     variables = {
         "RESULTS": results,
         "INDEX": url,
@@ -83,6 +78,8 @@ def test_publish_under_act(
     assert done.returncode == 0, log
 
     assert (results / "outputs").read_text().split() == ["dry-run", "published", "unchanged"]
+    # Without a GitHub Release.
+    check_outputs(root, results, "publish", "release-url")
     hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in wheels}
     assert {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in kept.iterdir()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from under_act import Command, stand_ins
+from under_act import Command, check_outputs, stand_ins
 
 Job = Callable[..., tuple[Path, str]]
 
@@ -42,7 +42,7 @@ def tarball(folder: Path) -> tuple[Path, str]:
 @pytest.fixture
 def job(
     root: Path,
-    target: Path,
+    binaries: Path,
     tools: Path,
     clean_env: dict[str, str],
     act_command: Command,
@@ -53,6 +53,7 @@ def job(
     paths = ("setup-nix/action.yml", "setup-nix/save/action.yml")
     texts = [(root / "actions" / path).read_text() for path in paths]
     places = stand_ins(tools / "stand-ins", texts)
+    binary = binaries / "setup-nix"
 
     def run(
         name: str, *, fail: bool = False, hash_files: str = "**/flake.lock", extra: str = ""
@@ -66,11 +67,13 @@ def job(
         results.mkdir(parents=True)
         (machine / "nix").mkdir(parents=True)
         variables = {
-            "CARGO_TARGET_DIR": target,
             "XDG_CACHE_HOME": machine / "cache",
             "RESULTS": results,
             "TARBALL": file,
             "TARBALL_SHA256": digest,
+            # Built from source, it would be compiled for each run, whose folder is another one.
+            "BINARY": binary,
+            "BINARY_SHA256": hashlib.sha256(binary.read_bytes()).hexdigest(),
             "FAIL": "yes" if fail else "",
             "HASH_FILES": hash_files,
             "EXTRA": extra,
@@ -105,8 +108,10 @@ def report(results: Path, name: str) -> dict[str, Any]:
     return content
 
 
-def test_what_a_job_builds_the_next_one_has(job: Job) -> None:
+def test_what_a_job_builds_the_next_one_has(root: Path, job: Job) -> None:
     results, log = job("first", fail=True)
+    for action in ("setup-nix", "setup-nix/save"):
+        check_outputs(root, results, action)
     installed, saved = report(results, "install"), report(results, "save")
     assert installed["cache"]["lookup"] == "miss", log
     assert installed["nix"]["paths_placed"] == 1

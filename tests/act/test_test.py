@@ -1,9 +1,23 @@
 """test.yml's jobs under act, those that `cargo xtask test` does not do anyway."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
+from host_nixpkgs import commit, run
 from under_act import Act
 
 pytestmark = pytest.mark.workflow
+
+
+@pytest.fixture(autouse=True)
+def with_binaries(flake: Path, binaries_json: str) -> Iterator[None]:
+    """Each action starts at once, and is not built from source."""
+    (flake / "actions/binaries.json").write_text(binaries_json)
+    commit(flake)
+    yield
+    run("git", "reset", "--quiet", "--hard", "HEAD~1", cwd=flake)
+
 
 EVENT = {"ref": "refs/heads/main", "before": "0" * 40}
 

@@ -115,14 +115,13 @@ def test_bin_wheel(
     root: Path,
     tools: Path,
     target: Path,
-    tmp_path: Path,
 ) -> None:
     """A program that Nix builds, over the nixpkgs of this machine."""
     home = target / "flake"
     home.mkdir(exist_ok=True)
 
     def prepare(folder: Path) -> None:
-        lock_to_host(folder, tmp_path / "nixpkgs", root=root, tools=tools, nix_home=home)
+        lock_to_host(folder, root=root, tools=tools, nix_home=home)
 
     act = project("bin-wheel", edit=elsewhere("bin-wheel"), prepare=prepare)
     act(*HERE, **nix_variables(home))

@@ -8,13 +8,6 @@ import pytest
 from packed import Release, repaired
 
 
-@pytest.fixture(scope="session")
-def xtask(root: Path, target: Path, clean_env: dict[str, str]) -> Path:
-    command = ["cargo", "build", "--quiet", "--locked", "--workspace", "--bin", "xtask"]
-    subprocess.run(command, cwd=root, env=clean_env | {"CARGO_TARGET_DIR": str(target)}, check=True)
-    return target / "debug/xtask"
-
-
 @pytest.fixture
 def release(root: Path, xtask: Path, clean_env: dict[str, str], tmp_path: Path) -> Release:
     """A checkout of one test's own."""

@@ -13,7 +13,7 @@ MUSL = "x86_64-unknown-linux-musl"
 def test_one_that_is_not_static_is_refused(
     root: Path, clean_env: dict[str, str], tmp_path: Path
 ) -> None:
-    built = tmp_path / MUSL / "dist"
+    built = tmp_path / MUSL / "release"
     built.mkdir(parents=True)
     # A linker that takes no notice of the target makes one like any other here.
     (built / "publish").symlink_to("/bin/cat")
@@ -34,27 +34,11 @@ def test_one_that_is_not_static_is_refused(
     assert "coreutils" not in done.stdout, "it was started"
 
 
-# One of them in every run.
-@pytest.mark.parametrize(
-    "action",
-    [
-        action if action == "build-wheel" else pytest.param(action, marks=pytest.mark.workflow)
-        for action in ACTIONS
-    ],
-)
+@pytest.mark.parametrize("action", ACTIONS)
 def test_each_is_static_and_starts(
-    root: Path, tools: Path, target: Path, clean_env: dict[str, str], tmp_path: Path, action: str
+    root: Path, clean_env: dict[str, str], musl_build: dict[str, str], tmp_path: Path, action: str
 ) -> None:
-    env = clean_env | {
-        "CARGO_TARGET_DIR": str(target / "musl"),
-        # Quick to build, and not quick to run. The standard library at hand
-        # cannot abort.
-        "BINARIES_PROFILE": "release",
-        "CARGO_PROFILE_RELEASE_LTO": "off",
-        "CARGO_PROFILE_RELEASE_OPT_LEVEL": "0",
-        "CARGO_PROFILE_RELEASE_PANIC": "unwind",
-        "RUSTC": str(tools / "rust-cross/bin/rustc"),
-    }
+    env = clean_env | musl_build
     script = root / ".github/build-binaries.sh"
     done = subprocess.run([script, MUSL, tmp_path, action], env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -4,6 +4,8 @@
 export PATH=$hostPath
 # As in nixpkgs: a place without a certificate store, a home or a locale.
 export HOME=/homeless-shelter LC_ALL=C.UTF-8
+# What is built here is only started: the profile `release`, quick to compile.
+export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 postUnpackHooks=()
 for input in ${nativeBuildInputs-}; do
   PATH=$input/bin:$PATH

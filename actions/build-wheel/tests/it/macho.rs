@@ -193,18 +193,28 @@ fn a_slice_that_is_not_loaded_binds_to_nothing() {
     assert_eq!(crate::corpus::store_path(&wheel.bytes), None);
 }
 
-#[test]
-fn cut_and_damaged_files_do_not_crash() {
+/// Files that end early, and single bytes changed; of both every `step`th.
+fn damage(step: usize) {
     let folder = tempfile::tempdir().unwrap();
     let broken = program(folder.path(), "aarch64-macos.13.0", "iconv_close", "libiconv.2.dylib");
-    for end in (0..broken.len()).step_by(997) {
+    for end in (0..broken.len()).step_by(997 * step) {
         let _ = repaired(&program_wheel(&broken[..end]));
     }
-    for at in 0..0x600 {
-        for value in [0, 0x7f, 0xff] {
-            let mut damaged = broken.clone();
-            damaged[at] = value;
-            let _ = repaired(&program_wheel(&damaged));
-        }
+    let changes = (0..0x600).flat_map(|at| [0, 0x7f, 0xff].map(|value| (at, value)));
+    for (at, value) in changes.step_by(step) {
+        let mut damaged = broken.clone();
+        damaged[at] = value;
+        let _ = repaired(&program_wheel(&damaged));
     }
+}
+
+#[test]
+fn cut_and_damaged_files_do_not_crash() {
+    damage(5);
+}
+
+#[test]
+#[ignore = "soak: 5,000 repairs"]
+fn files_with_any_damaged_byte_do_not_crash() {
+    damage(1);
 }
