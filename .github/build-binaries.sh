@@ -3,10 +3,12 @@
 # for a Rust target into FOLDER/ACTION-TARGET (for Windows with `.exe`), and starts
 # each. One for musl must be static: it is to run on any distribution. One for Windows
 # must need no runtime of Visual Studio. Nix, and so setup-nix, does not run there.
+# BINARIES_PROFILE is cargo's profile, `dist` if unset.
 set -euo pipefail
 [ $# -ge 2 ] || { echo "usage: build-binaries.sh TARGET FOLDER [ACTION…]" >&2; exit 2; }
 target=$1
 folder=$2
+profile=${BINARIES_PROFILE:-dist}
 shift 2
 extension=""
 case "$target" in
@@ -40,9 +42,9 @@ fi
 # As parts of the workspace: alone, each would have dependencies with other
 # features, and those would be compiled for each of them.
 for action in "$@"; do
-  cargo build --release --locked --workspace --bin "$action" --target "$target"
+  cargo build --profile "$profile" --locked --workspace --bin "$action" --target "$target"
   binary="$folder/$action-$target$extension"
-  cp "${CARGO_TARGET_DIR:-target}/$target/release/$action$extension" "$binary"
+  cp "${CARGO_TARGET_DIR:-target}/$target/$profile/$action$extension" "$binary"
   case "$target" in
     *-musl)
       # Neither a loader nor a library of the machine's.
@@ -54,3 +56,15 @@ for action in "$@"; do
   esac
   "$binary" --version
 done
+
+# On PyPI they are one download, in which each is deflated. Of its 15 MB, man pages,
+# completions and licences take 0.2.
+if [ "$profile" = dist ]; then
+  size=$(for action in "$@"; do gzip --best --stdout "$folder/$action-$target$extension"; done | wc -c | tr -d ' ')
+  echo "compressed: $size bytes"
+  if [ "$size" -gt 14800000 ]; then
+    echo "build-binaries.sh: the programs have $size bytes compressed, expected at most 14800000" >&2
+    echo "hint: see docs/decisions/0040-small-programs.md" >&2
+    exit 1
+  fi
+fi

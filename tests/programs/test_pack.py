@@ -44,6 +44,13 @@ def test_the_very_bytes_of_the_release_are_published_once(
             assert program.external_attr >> 16 == 0o100755
             page = archive.read(f"{data}/data/share/man/man1/{action}.1").decode()
             assert ".SH OPTIONS" in page
+            share = f"{data}/data/share"
+            for file, word in (
+                (f"bash-completion/completions/{action}", "complete -F"),
+                (f"zsh/site-functions/_{action}", f"#compdef {action}"),
+                (f"fish/vendor_completions.d/{action}.fish", f"complete -c {action}"),
+            ):
+                assert word in archive.read(f"{share}/{file}").decode(), file
         licences = [name for name in archive.namelist() if ".dist-info/licenses/" in name]
         assert len(licences) == 2
     # Of the released binaries; these have the profile `local`, which strips as well.

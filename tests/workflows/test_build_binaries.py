@@ -13,7 +13,7 @@ MUSL = "x86_64-unknown-linux-musl"
 def test_one_that_is_not_static_is_refused(
     root: Path, clean_env: dict[str, str], tmp_path: Path
 ) -> None:
-    built = tmp_path / MUSL / "release"
+    built = tmp_path / MUSL / "dist"
     built.mkdir(parents=True)
     # A linker that takes no notice of the target makes one like any other here.
     (built / "publish").symlink_to("/bin/cat")

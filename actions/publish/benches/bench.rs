@@ -1,4 +1,4 @@
-//! `cargo bench -p publish`: what publishing costs, beside its peers, in one
+//! `cargo xtask bench publish`: what publishing costs, beside its peers, in one
 //! run on one machine. Needs `cargo xtask setup-test-tools`. Ends with 1 where
 //! a bar is missed.
 
