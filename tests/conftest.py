@@ -67,6 +67,7 @@ def musl_build(tools: Path, target: Path, quick_build: dict[str, str]) -> dict[s
     return {
         **quick_build,
         **{f"CARGO_PROFILE_RELEASE_{name}": value for name, value in settings.items()},
+        "BINARIES_PROFILE": "release",
         "CARGO_TARGET_DIR": str(target),
         "RUSTC": str(tools / "rust-cross/bin/rustc"),
     }
