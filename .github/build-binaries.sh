@@ -31,13 +31,17 @@ starts_packed() {
   echo 'fn main() {}' >"$folder/probe.rs"
   "${RUSTC:-rustc}" --target "$target" "${packed[@]}" -o "$folder/probe" "$folder/probe.rs" && "$folder/probe"
 }
-if [[ $target == *-musl ]] && (starts_packed) 2>/dev/null; then
-  export "CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$target")_RUSTFLAGS=${packed[*]}"
-fi
+flags=()
+case "$target" in
+  *-musl)
+    # A panic aborts, so that nothing reads the tables for unwinding.
+    if [ "$profile" = dist ]; then flags+=(-C force-unwind-tables=no); fi
+    if (starts_packed) 2>/dev/null; then flags+=("${packed[@]}"); fi
+    ;;
+  *-windows-msvc) flags+=(-C target-feature=+crt-static) ;;
+esac
 rm -f "$folder"/probe*
-if [[ $target == *-windows-msvc ]]; then
-  export "CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$target")_RUSTFLAGS=-C target-feature=+crt-static"
-fi
+export "CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$target")_RUSTFLAGS=${flags[*]-}"
 
 # As parts of the workspace: alone, each would have dependencies with other
 # features, and those would be compiled for each of them.
