@@ -51,6 +51,11 @@ for action in "$@"; do
   cp "${CARGO_TARGET_DIR:-target}/$target/$profile/$action$extension" "$binary"
   case "$target" in
     *-musl)
+      # The tables of the standard library and of C, a twelfth of the compressed program.
+      if [ "$profile" = dist ]; then
+        objcopy --remove-section .eh_frame --remove-section .eh_frame_hdr \
+          --remove-section .gcc_except_table "$binary"
+      fi
       # Neither a loader nor a library of the machine's.
       if readelf --wide --program-headers --dynamic "$binary" | grep -E 'INTERP|NEEDED'; then
         echo "build-binaries.sh: $binary is not static, see the lines above" >&2

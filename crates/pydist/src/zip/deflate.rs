@@ -60,6 +60,16 @@ pub fn pack(content: &(impl ReadAt + ?Sized), level: u32, out: &mut Content) -> 
     Ok(Packed { method: 0, crc: crc.sum(), size, compressed: size, start })
 }
 
+/// Adds `content`, which `deflated` holds as a raw deflate stream.
+pub fn pack_deflated(content: &[u8], deflated: &[u8], out: &mut Content) -> io::Result<Packed> {
+    let start = out.size()?;
+    out.push(deflated)?;
+    let mut crc = Crc::new();
+    crc.update(content);
+    let (size, compressed) = (content.len() as u64, deflated.len() as u64);
+    Ok(Packed { method: 8, crc: crc.sum(), size, compressed, start })
+}
+
 /// The pieces of a raw deflate stream of `batch`, whose first `before` bytes
 /// have been compressed already.
 fn deflate(batch: &[u8], before: usize, is_last: bool, level: u32) -> Vec<Vec<u8>> {

@@ -23,6 +23,6 @@ mod write;
 pub use archive::{Archive, Limits, Member, Method, ZipError};
 pub use content::{Content, contains, each_piece};
 pub use data::DataError;
-pub use deflate::{Packed, pack};
+pub use deflate::{Packed, pack, pack_deflated};
 pub use fault::Fault;
 pub use write::{NewMember, Written, write};
