@@ -12,11 +12,21 @@ pub enum Inode {
 }
 
 /// Where a directory's listing is.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Directory {
     pub(crate) block: u32,
     pub(crate) offset: u16,
     pub(crate) size: u32,
+    pub(crate) index: Vec<IndexEntry>,
+}
+
+/// From where on a listing is read for a name: its first name there, and where that is,
+/// in the listing and in the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct IndexEntry {
+    pub(crate) at: u32,
+    pub(crate) block: u32,
+    pub(crate) name: Vec<u8>,
 }
 
 /// Where a file's content is.

@@ -6,7 +6,7 @@ use std::io;
 
 use zstd::bulk::Decompressor;
 
-use crate::inode::{Directory, Entry, FileInode, Inode, Position};
+use crate::inode::{Directory, Entry, FileInode, IndexEntry, Inode, Position};
 use crate::source::{Source, malformed};
 use crate::superblock::Superblock;
 use crate::{
@@ -19,6 +19,8 @@ const CACHED: usize = 64;
 const LISTING: u32 = 32 << 20;
 /// The most data blocks of a file.
 const COUNT: u64 = 1 << 22;
+/// The size of a header in a listing.
+const HEADER: u32 = 12;
 /// The deepest nesting.
 const DEPTH: usize = 256;
 
@@ -101,13 +103,16 @@ impl<'a, S: Source + ?Sized> Image<'a, S> {
                 let block = cursor.u32()?;
                 cursor.skip(4)?;
                 let size = u32::from(cursor.u16()?);
-                Ok(Inode::Directory(Directory { block, size, offset: cursor.u16()? }))
+                Ok(Inode::Directory(Directory { block, size, offset: cursor.u16()?, index: Vec::new() }))
             }
             8 => {
                 cursor.skip(4)?;
                 let (size, block) = (cursor.u32()?, cursor.u32()?);
-                cursor.skip(6)?;
-                Ok(Inode::Directory(Directory { block, size, offset: cursor.u16()? }))
+                cursor.skip(4)?;
+                let (count, offset) = (cursor.u16()?, cursor.u16()?);
+                cursor.skip(4)?;
+                let index = cursor.index(count, size)?;
+                Ok(Inode::Directory(Directory { block, size, offset, index }))
             }
             2 | 9 => cursor.file(kind == 9, mode & 0o100 != 0),
             3 | 10 => {
@@ -125,17 +130,26 @@ impl<'a, S: Source + ?Sized> Image<'a, S> {
     /// The names of a directory, strictly in order.
     pub fn list(&mut self, directory: &Directory) -> io::Result<Vec<Entry>> {
         let mut entries: Vec<Entry> = Vec::new();
-        if directory.size as usize <= DOTS {
+        if directory.size as usize <= DOTS && directory.index.is_empty() {
             return Ok(entries);
         }
         if directory.size > LISTING {
             return Err(malformed(format!("a directory of {} bytes", directory.size)));
         }
-        let mut left = directory.size as usize - DOTS;
+        let mut left = (directory.size as usize).saturating_sub(DOTS);
+        let length = left;
         let table = self.superblock.directory_table;
         let position = Position { block: directory.block.into(), offset: directory.offset.into() };
         let mut cursor = Cursor { image: self, table, position };
+        let mut index = directory.index.iter().peekable();
         while left > 0 {
+            let at = length - left;
+            // The kernel looks there for a name: it must find the same as who reads all.
+            let indexed = index.next_if(|entry| entry.at as usize == at);
+            if indexed.is_some_and(|entry| u64::from(entry.block) != cursor.position.block) {
+                return Err(malformed("a directory's index that leads elsewhere"));
+            }
+            let first = entries.len();
             left = left.checked_sub(12).ok_or_else(|| malformed("a directory that is cut off"))?;
             let (count, block) = (cursor.u32()?, cursor.u32()?);
             cursor.skip(4)?;
@@ -162,6 +176,12 @@ impl<'a, S: Source + ?Sized> Image<'a, S> {
                 }
                 entries.push(Entry { name, inode: Position { block: block.into(), offset: offset.into() } });
             }
+            if indexed.is_some_and(|indexed| entries[first].name != indexed.name) {
+                return Err(malformed("a directory's index with another name"));
+            }
+        }
+        if index.next().is_some() {
+            return Err(malformed("a directory's index that leads to no name"));
         }
         Ok(entries)
     }
@@ -339,6 +359,23 @@ impl<S: Source + ?Sized> Cursor<'_, '_, S> {
         let mut bytes = [0; 8];
         self.read(&mut bytes)?;
         Ok(u64::from_le_bytes(bytes))
+    }
+
+    /// The index of a directory with a listing of `size`.
+    fn index(&mut self, count: u16, size: u32) -> io::Result<Vec<IndexEntry>> {
+        // A header of the listing and a name take more.
+        if u32::from(count) > size / HEADER {
+            return Err(malformed(format!("a directory's index of {count} entries")));
+        }
+        let mut index: Vec<IndexEntry> = Vec::new();
+        for _ in 0..count {
+            let (at, block, length) = (self.u32()?, self.u32()?, self.u32()? as usize + 1);
+            if length > NAME {
+                return Err(malformed("a directory's index with a name that is too long"));
+            }
+            index.push(IndexEntry { at, block, name: self.bytes(length)? });
+        }
+        Ok(index)
     }
 
     fn file(&mut self, extended: bool, executable: bool) -> io::Result<Inode> {

@@ -2,8 +2,6 @@
 
 use std::io;
 
-use zstd::bulk::Compressor;
-
 use crate::{DOTS, METADATA, NAMES, PLAIN_METADATA};
 
 /// What Nix gives all files of its store.
@@ -35,7 +33,8 @@ impl Place {
     }
 }
 
-/// A table of metadata blocks.
+/// A table of metadata blocks. They are not compressed: the kernel keeps eight of them
+/// at a time, and programs open files in no order. What carries an image compresses them.
 pub(crate) struct Table {
     bytes: Vec<u8>,
     pending: Vec<u8>,
@@ -51,32 +50,28 @@ impl Table {
         Ok(Place { block, offset: u16::try_from(self.pending.len()).map_err(too_large)? })
     }
 
-    fn write(&mut self, mut bytes: &[u8], packer: &mut Compressor<'static>) -> io::Result<()> {
+    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let count = bytes.len().min(METADATA - self.pending.len());
             self.pending.extend(&bytes[..count]);
             bytes = &bytes[count..];
             if self.pending.len() == METADATA {
-                self.end_block(packer)?;
+                self.end_block()?;
             }
         }
         Ok(())
     }
 
-    fn end_block(&mut self, packer: &mut Compressor<'static>) -> io::Result<()> {
-        let smaller = packer.compress(&self.pending)?;
-        let plain = smaller.len() >= self.pending.len();
-        let bytes = if plain { &self.pending } else { &smaller };
-        let length = u16::try_from(bytes.len()).map_err(too_large)?;
-        self.bytes.extend((length | if plain { PLAIN_METADATA } else { 0 }).to_le_bytes());
-        self.bytes.extend(bytes);
-        self.pending.clear();
+    fn end_block(&mut self) -> io::Result<()> {
+        let length = u16::try_from(self.pending.len()).map_err(too_large)?;
+        self.bytes.extend((length | PLAIN_METADATA).to_le_bytes());
+        self.bytes.append(&mut self.pending);
         Ok(())
     }
 
-    pub(crate) fn finish(mut self, packer: &mut Compressor<'static>) -> io::Result<Vec<u8>> {
+    pub(crate) fn finish(mut self) -> io::Result<Vec<u8>> {
         if !self.pending.is_empty() {
-            self.end_block(packer)?;
+            self.end_block()?;
         }
         Ok(self.bytes)
     }
@@ -84,18 +79,13 @@ impl Table {
 
 /// Appends `entries` in metadata blocks to `rest`, which begins at `base`, and the
 /// index of those blocks; gives where the index is.
-pub(crate) fn append(
-    rest: &mut Vec<u8>,
-    entries: &[u8],
-    base: u64,
-    packer: &mut Compressor<'static>,
-) -> io::Result<u64> {
+pub(crate) fn append(rest: &mut Vec<u8>, entries: &[u8], base: u64) -> io::Result<u64> {
     let mut index = Vec::new();
     for block in entries.chunks(METADATA) {
         index.extend((base + rest.len() as u64).to_le_bytes());
         let mut table = Table::new();
-        table.write(block, packer)?;
-        rest.extend(table.finish(packer)?);
+        table.write(block)?;
+        rest.extend(table.finish()?);
     }
     let at = base + rest.len() as u64;
     rest.extend(index);
@@ -108,7 +98,6 @@ pub(crate) struct Tables {
     pub(crate) listings: Table,
     /// Of the inodes, by their numbers, which begin at one.
     pub(crate) places: Vec<Place>,
-    pub(crate) packer: Compressor<'static>,
 }
 
 impl Tables {
@@ -150,7 +139,7 @@ impl Tables {
         bytes.extend(MODIFIED.to_le_bytes());
         bytes.extend(number.to_le_bytes());
         bytes.extend(rest);
-        self.inodes.write(&bytes, &mut self.packer)?;
+        self.inodes.write(&bytes)?;
         Ok((place, number))
     }
 
@@ -160,14 +149,18 @@ impl Tables {
         for node in nodes {
             written.push(self.write(node, number)?);
         }
-        let mut bytes: Vec<u8> = Vec::new();
-        let mut at = 0;
+        let start = self.listings.place()?;
+        let (mut at, mut size, mut index) = (0, 0, Index::default());
         while at < nodes.len() {
             let (first, base) = written[at];
             let fits = |(place, number): &(Place, u32)| {
                 place.block == first.block && number.abs_diff(base) <= i16::MAX.unsigned_abs().into()
             };
             let count = written[at..].iter().take(NAMES).take_while(|entry| fits(entry)).count();
+            if at > 0 {
+                index.add(size, self.listings.place()?, &nodes[at].name)?;
+            }
+            let mut bytes = Vec::new();
             for word in [u32::try_from(count - 1).map_err(too_large)?, first.block, base] {
                 bytes.extend(word.to_le_bytes());
             }
@@ -184,22 +177,49 @@ impl Tables {
                 }
                 bytes.extend(&node.name);
             }
+            self.listings.write(&bytes)?;
+            size += bytes.len();
             at += count;
         }
-        let place = self.listings.place()?;
-        self.listings.write(&bytes, &mut self.packer)?;
         let directories = nodes.iter().filter(|node| matches!(node.kind, Kind::Directory(_))).count();
-        let size = u32::try_from(bytes.len() + DOTS).map_err(too_large)?;
+        let size = u32::try_from(size + DOTS).map_err(too_large)?;
         let mut rest = Vec::new();
-        for word in [u32::try_from(directories + 2).map_err(too_large)?, size, place.block, parent] {
+        for word in [u32::try_from(directories + 2).map_err(too_large)?, size, start.block, parent] {
             rest.extend(word.to_le_bytes());
         }
-        // No index of the listing.
-        for word in [0, place.offset] {
+        for word in [index.count, start.offset] {
             rest.extend(word.to_le_bytes());
         }
         rest.extend(u32::MAX.to_le_bytes());
+        rest.extend(index.bytes);
         Ok(rest)
+    }
+}
+
+/// The index of a listing: from where on to look for a name. Without it the kernel
+/// reads the listing of a large directory from its start for each name.
+#[derive(Default)]
+struct Index {
+    count: u16,
+    /// The offset within the listing of the last entry.
+    last: usize,
+    bytes: Vec<u8>,
+}
+
+impl Index {
+    /// Notes that the header at `offset` of the listing, and at `place` of the table,
+    /// has `name` first, if it is a metadata block behind the one noted before.
+    fn add(&mut self, offset: usize, place: Place, name: &[u8]) -> io::Result<()> {
+        if offset - self.last < METADATA || self.count == u16::MAX {
+            return Ok(());
+        }
+        let length = u32::try_from(name.len() - 1).map_err(too_large)?;
+        for word in [u32::try_from(offset).map_err(too_large)?, place.block, length] {
+            self.bytes.extend(word.to_le_bytes());
+        }
+        self.bytes.extend(name);
+        (self.count, self.last) = (self.count + 1, offset);
+        Ok(())
     }
 }
 

@@ -10,6 +10,9 @@ use crate::{MAGIC, NAME, NO_FRAGMENT, PLAIN_DATA, SUPERBLOCK, TARGET, ZSTD};
 /// Data is compressed in blocks of this size. Larger ones make the image smaller,
 /// and the first byte of a file slower to read.
 const BLOCK: u32 = 256 << 10;
+/// Files smaller than this share blocks of this size. The kernel keeps three of them at
+/// a time: whoever opens a small file waits for a whole one.
+const SHARED: usize = 64 << 10;
 /// A device's sectors must cover the image.
 const PADDING: u64 = 4096;
 /// No inode has extended attributes, and there is a table of inodes by number.
@@ -52,7 +55,7 @@ impl<W: Write + Seek> Writer<W> {
             compressor: Compressor::new(level)?,
             block: vec![0; BLOCK as usize],
             packed: Vec::with_capacity(zstd::zstd_safe::compress_bound(BLOCK as usize)),
-            fragment: Vec::with_capacity(BLOCK as usize),
+            fragment: Vec::with_capacity(SHARED),
             fragments: Vec::new(),
             open: vec![root],
         })
@@ -94,7 +97,7 @@ impl<W: Write + Seek> Writer<W> {
             self.block = block;
             let length = read?;
             size += length as u64;
-            if length > 0 && length < BLOCK as usize && blocks.is_empty() {
+            if length > 0 && length < SHARED && blocks.is_empty() {
                 (fragment, offset) = self.add_fragment(length)?;
             } else if length > 0 {
                 let block = std::mem::take(&mut self.block);
@@ -129,15 +132,14 @@ impl<W: Write + Seek> Writer<W> {
             Some(root) if self.open.is_empty() => root,
             _ => return Err(misuse("a directory is still open")),
         };
-        let packer = self.compressor;
-        let mut tables = Tables { inodes: Table::new(), listings: Table::new(), places: Vec::new(), packer };
+        let mut tables = Tables { inodes: Table::new(), listings: Table::new(), places: Vec::new() };
         let (root, _) = tables.write(&root, 0)?;
-        let Tables { inodes, listings, places, mut packer } = tables;
+        let Tables { inodes, listings, places } = tables;
         let count = u32::try_from(places.len()).map_err(too_large)?;
         let inode_table = self.at;
-        let inodes = inodes.finish(&mut packer)?;
+        let inodes = inodes.finish()?;
         let directory_table = inode_table + inodes.len() as u64;
-        let listings = listings.finish(&mut packer)?;
+        let listings = listings.finish()?;
         let mut rest = [inodes, listings].concat();
         let mut fragment_table = NONE;
         if !self.fragments.is_empty() {
@@ -147,14 +149,14 @@ impl<W: Write + Seek> Writer<W> {
                 entry
             });
             let entries: Vec<u8> = entries.collect();
-            fragment_table = append(&mut rest, &entries, inode_table, &mut packer)?;
+            fragment_table = append(&mut rest, &entries, inode_table)?;
         }
         // With it the kernel finds inodes by their numbers, so that an overlay keeps the
         // number of a file that it copies, by which Nix knows hard links.
         let places: Vec<u8> = places.iter().flat_map(|place| place.packed().to_le_bytes()).collect();
-        let export_table = append(&mut rest, &places, inode_table, &mut packer)?;
+        let export_table = append(&mut rest, &places, inode_table)?;
         let ids = [self.owner.uid.to_le_bytes(), self.owner.gid.to_le_bytes()].concat();
-        let id_table = append(&mut rest, &ids, inode_table, &mut packer)?;
+        let id_table = append(&mut rest, &ids, inode_table)?;
         self.to.write_all(&rest)?;
         let bytes = inode_table + rest.len() as u64;
         let padding = bytes.next_multiple_of(PADDING) - bytes;
@@ -211,7 +213,7 @@ impl<W: Write + Seek> Writer<W> {
 
     /// Puts the first `length` bytes of the block into a fragment.
     fn add_fragment(&mut self, length: usize) -> io::Result<(u32, u32)> {
-        if self.fragment.len() + length > BLOCK as usize {
+        if self.fragment.len() + length > SHARED {
             self.end_fragment()?;
         }
         let offset = u32::try_from(self.fragment.len()).map_err(too_large)?;

@@ -173,29 +173,16 @@ fn a_name_that_leads_elsewhere_is_not_written() {
     assert!(writer.link(b"a", b"x").is_err() && writer.link(b"b", b"x").is_err() && writer.end().is_err());
 }
 
-/// An image without compressed metadata, so that its fields can be changed.
+/// An image without the zeros at its end, so that its last bytes are its tables.
 fn plain(root: &BTreeMap<String, Node>) -> Vec<u8> {
     let mut bytes = image(root);
-    let u64_at = |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
-    let (inodes, listings) = (u64_at(&bytes, 64), u64_at(&bytes, 72));
-    // Both tables again, as blocks that are stored as they are, behind the image.
-    for (field, table) in [(64, inodes), (72, listings)] {
-        let table = usize::try_from(table).unwrap();
-        let header = u16::from_le_bytes(bytes[table..table + 2].try_into().unwrap());
-        let packed = &bytes[table + 2..table + 2 + usize::from(header & 0x7fff)];
-        let block = if header & 0x8000 == 0 {
-            zstd::bulk::decompress(packed, 8192).unwrap()
-        } else {
-            packed.to_vec()
-        };
-        let at = bytes.len() as u64;
-        bytes.extend((u16::try_from(block.len()).unwrap() | 0x8000).to_le_bytes());
-        bytes.extend(&block);
-        bytes[field..field + 8].copy_from_slice(&at.to_le_bytes());
-    }
-    let end = bytes.len() as u64;
-    bytes[40..48].copy_from_slice(&end.to_le_bytes());
+    bytes.truncate(number(&bytes, 40));
     bytes
+}
+
+/// A number of the superblock.
+fn number(bytes: &[u8], at: usize) -> usize {
+    usize::try_from(u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())).unwrap()
 }
 
 fn position(bytes: &[u8], wanted: &[u8]) -> usize {
@@ -236,10 +223,30 @@ fn names_that_lead_elsewhere_are_refused() {
     refused(&bytes, "the name");
 }
 
+/// By it the kernel finds names; it must not find others than those that were checked.
+#[test]
+fn an_index_that_disagrees_with_its_directory_is_refused() {
+    let sound = plain(&sample());
+    let (inodes, listings) = (number(&sound, 64), number(&sound, 72));
+    let name = inodes + position(&sound[inodes..listings], b"name-");
+    for (at, why) in
+        [(name + 5, "another name"), (name - 8, "leads elsewhere"), (name - 12, "leads to no name")]
+    {
+        let mut bytes = sound.clone();
+        bytes[at] += 1;
+        refused(&bytes, why);
+    }
+    let empty = plain(&BTreeMap::from([("abc".to_owned(), Node::Directory(BTreeMap::new()))]));
+    let mut bytes = empty.clone();
+    let count = number(&bytes, 64) + 2 + 32;
+    bytes[count] = 1;
+    refused(&bytes, "a directory's index");
+}
+
 #[test]
 fn devices_pipes_and_sockets_are_refused() {
     let sound = plain(&BTreeMap::from([("abc".to_owned(), Node::File(false, b"1".to_vec()))]));
-    let table = usize::try_from(u64::from_le_bytes(sound[64..72].try_into().unwrap())).unwrap() + 2;
+    let table = number(&sound, 64) + 2;
     for kind in [0_u16, 4, 5, 6, 7, 11, 12, 13, 14, 15, 999] {
         let mut bytes = sound.clone();
         bytes[table..table + 2].copy_from_slice(&kind.to_le_bytes());
@@ -250,7 +257,7 @@ fn devices_pipes_and_sockets_are_refused() {
 #[test]
 fn a_setuid_bit_is_not_read() {
     let mut bytes = plain(&BTreeMap::from([("abc".to_owned(), Node::File(false, b"1".to_vec()))]));
-    let table = usize::try_from(u64::from_le_bytes(bytes[64..72].try_into().unwrap())).unwrap() + 2;
+    let table = number(&bytes, 64) + 2;
     bytes[table + 2..table + 4].copy_from_slice(&0o6755_u16.to_le_bytes());
     let read = read_all(&bytes).unwrap();
     assert!(matches!(&read["abc"], Node::File(true, content) if content == b"1"));
@@ -264,7 +271,7 @@ fn a_directory_within_itself_comes_to_an_end() {
     )]);
     let mut bytes = plain(&root);
     // The inner directory's listing is the outer one's.
-    let table = usize::try_from(u64::from_le_bytes(bytes[64..72].try_into().unwrap())).unwrap() + 2;
+    let table = number(&bytes, 64) + 2;
     // Inodes come children first: inner, outer, root; each has 40 bytes.
     let outer: Vec<u8> = bytes[table + 40 + 16..table + 80].to_vec();
     bytes[table + 16..table + 40].copy_from_slice(&outer);
@@ -277,7 +284,7 @@ fn a_size_beyond_what_is_expected_is_refused() {
     let error = read_all(&bytes).unwrap_err().to_string();
     assert!(error.contains("a file of"), "{error}");
     let mut bytes = plain(&BTreeMap::from([("abc".to_owned(), Node::File(false, b"1".to_vec()))]));
-    let table = usize::try_from(u64::from_le_bytes(bytes[64..72].try_into().unwrap())).unwrap() + 2;
+    let table = number(&bytes, 64) + 2;
     bytes[table + 24..table + 32].copy_from_slice(&(1_u64 << 50).to_le_bytes());
     refused(&bytes, "a file of");
 }
@@ -285,7 +292,7 @@ fn a_size_beyond_what_is_expected_is_refused() {
 #[test]
 fn a_cut_image_is_refused_wherever_it_is_cut() {
     let bytes = image(&sample());
-    let used = usize::try_from(u64::from_le_bytes(bytes[40..48].try_into().unwrap())).unwrap();
+    let used = number(&bytes, 40);
     for end in (0..used).step_by(used / 50) {
         assert!(read_all(&bytes[..end]).is_err(), "cut at {end}");
     }
