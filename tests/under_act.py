@@ -9,24 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 Act = Callable[..., str]
 # What starts act: an event's name, the folders that stand for `places` (an action
 # at a commit), the labels of `runners` that are this machine, and variables.
 Command = Callable[..., list[str | Path]]
-
-
-def check_outputs(root: Path, results: Path, action: str, *unset: str) -> None:
-    """A run has set each output that the action declares, apart from those of `unset`.
-
-    The workflow wrote them to a file below `results`.
-    """
-    declared = yaml.safe_load((root / "actions" / action / "action.yml").read_text())["outputs"]
-    held = json.loads((results / f"outputs-{action.replace('/', '-')}.json").read_text())
-    # act adds outputs of the steps within.
-    assert held.keys() >= declared.keys()
-    assert {name for name in declared if held[name] == ""} == set(unset), held
 
 
 def stand_ins(folder: Path, texts: list[str]) -> dict[str, Path]:

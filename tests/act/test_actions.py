@@ -5,7 +5,8 @@ import json
 import subprocess
 from pathlib import Path
 
-from under_act import Command, check_outputs
+from declared import check_outputs
+from under_act import Command
 
 
 def test_build_and_verify_under_act(

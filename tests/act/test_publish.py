@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from under_act import Command, check_outputs
+from declared import check_outputs
+from under_act import Command
 
 TOKEN = "pypi-act/token+with=signs"
 

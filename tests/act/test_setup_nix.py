@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from under_act import Command, check_outputs, stand_ins
+from declared import check_outputs
+from under_act import Command, stand_ins
 
 Job = Callable[..., tuple[Path, str]]
 

@@ -1,0 +1,18 @@
+"""What actions declare, compared with what a run under act gave."""
+
+import json
+from pathlib import Path
+
+import yaml
+
+
+def check_outputs(root: Path, results: Path, action: str, *unset: str) -> None:
+    """A run has set each output that the action declares, apart from those of `unset`.
+
+    The workflow wrote them to a file below `results`.
+    """
+    declared = yaml.safe_load((root / "actions" / action / "action.yml").read_text())["outputs"]
+    held = json.loads((results / f"outputs-{action.replace('/', '-')}.json").read_text())
+    # act adds outputs of the steps within.
+    assert held.keys() >= declared.keys()
+    assert {name for name in declared if held[name] == ""} == set(unset), held
