@@ -1,5 +1,7 @@
 //! `cargo xtask bench`.
 
+use std::path::{Path, PathBuf};
+
 use toolkit::{Cmd, Exit};
 
 use crate::error::Error;
@@ -9,47 +11,64 @@ use crate::tools;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// What to measure
-    #[arg(value_enum)]
+    #[command(subcommand)]
     what: What,
-    /// Arguments for the bench
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    args: Vec<String>,
 }
 
 /// What has a bench.
-#[derive(Clone, Copy, clap::ValueEnum)]
+#[derive(clap::Subcommand)]
 enum What {
+    /// build-wheel beside maturin, auditwheel, repairwheel, patchelf and arwen
     BuildWheel,
-    VerifyDist,
+    /// verify-dist beside auditwheel, abi3audit, pydistcheck, twine and check-wheel-contents
+    VerifyDist {
+        /// Where the wheels are, by default the directory that they are downloaded to
+        wheels: Option<PathBuf>,
+    },
+    /// publish beside uv and twine
     Publish,
-    SetupNix,
-    Htty,
+    /// setup-nix beside tar and `nix copy`; needs root
+    SetupNix {
+        /// The size of the store, as a percentage of 3.6 GB
+        #[arg(long, value_name = "PERCENT", default_value_t = 100)]
+        scale: u32,
+        /// How often each thing is measured
+        #[arg(long, default_value_t = 3)]
+        rounds: u32,
+    },
+    /// htty beside htty 0.2.30, pexpect with pyte, tmux and tui-test
+    Htty {
+        /// The directory `tests` of a checkout of the published project
+        tests: Option<PathBuf>,
+    },
 }
 
 pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
-    let package = match args.what {
-        What::BuildWheel => "build-wheel",
-        What::VerifyDist => "verify-dist",
-        What::Publish => return publish(shell, &args.args),
-        What::SetupNix => "setup-nix",
-        What::Htty => return htty(shell, &args.args),
-    };
     let mut path = vec![tools::environment(shell, "test")?];
-    if matches!(args.what, What::VerifyDist) {
-        crate::corpus::download(shell)?;
-        path.push(tools::environment(shell, "bench")?);
-    }
-    if matches!(args.what, What::BuildWheel) {
-        path.extend([tools::environment(shell, "bench")?, tools::arwen(shell)?]);
-    }
+    let (package, args) = match &args.what {
+        What::Publish => return publish(shell),
+        What::Htty { tests } => return htty(shell, tests.as_deref()),
+        What::BuildWheel => {
+            path.extend([tools::environment(shell, "bench")?, tools::arwen(shell)?]);
+            ("build-wheel", Vec::new())
+        }
+        What::VerifyDist { wheels } => {
+            crate::corpus::download(shell)?;
+            path.push(tools::environment(shell, "bench")?);
+            ("verify-dist", wheels.iter().map(|wheels| display(wheels)).collect())
+        }
+        What::SetupNix { scale, rounds } => {
+            ("setup-nix", vec!["--scale".into(), scale.to_string(), "--rounds".into(), rounds.to_string()])
+        }
+    };
     let bench = shell.cargo().args(["bench", "--locked", "--package", package, "--bench", "bench", "--"]);
-    shell.inherit(&bench.args(args.args.iter().cloned()).env("PATH", path_with(&path)))?;
+    shell.inherit(&bench.args(args).env("PATH", path_with(&path)))?;
     Ok(Exit::Done)
 }
 
 /// The program with the profile of the released ones, or another build of it that `PUBLISH`
 /// names; the bench itself takes no time worth optimising.
-fn publish(shell: &Shell, args: &[String]) -> Result<Exit, Error> {
+fn publish(shell: &Shell) -> Result<Exit, Error> {
     let build = ["build", "--profile", "dist", "--locked", "--workspace", "--bin", "publish"];
     let program = if let Some(program) = std::env::var_os("PUBLISH") {
         program.to_string_lossy().into_owned()
@@ -58,15 +77,13 @@ fn publish(shell: &Shell, args: &[String]) -> Result<Exit, Error> {
         display(&shell.target.join("dist/publish"))
     };
     let path = path_with(&[tools::environment(shell, "test")?]);
-    let bench = ["bench", "--profile", "local", "--locked", "--workspace", "--bench", "bench-publish", "--"];
-    let bench = shell.cargo().args(bench).args(args.iter().cloned());
-    shell.inherit(&bench.env("PATH", path).env("PUBLISH", program))?;
+    let bench = ["bench", "--profile", "local", "--locked", "--workspace", "--bench", "bench-publish"];
+    shell.inherit(&shell.cargo().args(bench).env("PATH", path).env("PUBLISH", program))?;
     Ok(Exit::Done)
 }
 
-/// The two packages against the published ones; the argument is the directory `tests`
-/// of a checkout of the published project.
-fn htty(shell: &Shell, args: &[String]) -> Result<Exit, Error> {
+/// The two packages against the published ones.
+fn htty(shell: &Shell, tests: Option<&Path>) -> Result<Exit, Error> {
     let peers = tools::environment(shell, "htty-peers")?;
     tools::add_source(shell, &peers, "htty-source")?;
     shell.inherit(&shell.cargo().args([
@@ -86,6 +103,6 @@ fn htty(shell: &Shell, args: &[String]) -> Result<Exit, Error> {
         display(&ht),
         display(&shell.target.join("release/examples/bare")),
     ]);
-    shell.inherit(&bench.args(args.iter().cloned()))?;
+    shell.inherit(&bench.args(tests.map(display)))?;
     Ok(Exit::Done)
 }
