@@ -20,13 +20,17 @@ STEPS = (
 @pytest.fixture
 def command(target: Path, clean_env: dict[str, str], root: Path) -> Iterator[list[str]]:
     yield ["cargo", "xtask", "release", "--local"]
-    assert servers() == [], "no index server is left running"
+    assert servers(target) == [], "no index server is left running"
 
 
-def servers() -> list[str]:
-    """The command lines of index servers that this repository has started."""
+def servers(target: Path) -> list[str]:
+    """The command lines of index servers of local releases; other tests have their own."""
     lines = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True)
-    return [line for line in lines.stdout.splitlines() if "scripts/serve_index.py" in line]
+    return [
+        line
+        for line in lines.stdout.splitlines()
+        if f"scripts/serve_index.py {target}/release-local/" in line
+    ]
 
 
 def rows(table: str) -> dict[str, str]:
@@ -74,7 +78,7 @@ def test_a_changed_distribution_is_not_published(
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_interrupted_leaves_no_server(
-    root: Path, clean_env: dict[str, str], command: list[str], how: signal.Signals
+    root: Path, target: Path, clean_env: dict[str, str], command: list[str], how: signal.Signals
 ) -> None:
     process = subprocess.Popen(
         command,
@@ -91,13 +95,13 @@ def test_interrupted_leaves_no_server(
             break
     else:
         pytest.fail("the release ended before it started the index server")
-    while not servers():
+    while not servers(target):
         assert process.poll() is None
     # cargo is the group's leader and does not hand signals on.
     os.killpg(process.pid, how)
     process.communicate(timeout=60)
     assert process.returncode != 0
     end = time.monotonic() + 60
-    while servers() and time.monotonic() < end:
+    while servers(target) and time.monotonic() < end:
         time.sleep(0.05)
     # The fixture asserts that none is left.

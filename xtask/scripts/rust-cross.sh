@@ -110,6 +110,9 @@ for pair in x86_64-unknown-linux-musl:x86_64-linux-musl aarch64-unknown-linux-mu
 done
 rm -rf "$rustlib/src" "$work/root/usr/src"
 cp "$0" "$work/root/made-by.sh"
+# What was compiled with another standard library does not link with this one, and
+# cargo does not see the difference.
+for target in "${targets[@]}"; do rm -rf "$folder/../../$target"; done
 rm -rf "$folder"
 mkdir -p "$(dirname "$folder")"
 mv "$work/root" "$folder"

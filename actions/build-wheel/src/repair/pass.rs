@@ -14,7 +14,6 @@ use pydist::record::{self, Entry};
 use pydist::zip::{Content, Member, NewMember, Written, contains, each_piece, pack, write};
 use sha2::{Digest as _, Sha256};
 
-use self::libraries::BILL;
 use super::archive::{self, ArchiveError};
 use super::binary::{self, Edited};
 use super::binary_error::BinaryError;
@@ -285,7 +284,7 @@ impl<'a> Pass<'a> {
         if is_text && content.size().map_err(ArchiveError::Write)? <= TEXT {
             let text = content.to_vec().map_err(ArchiveError::Write)?;
             self.contents.add_text(name, &text, self.dist_info);
-            if name.strip_prefix(self.dist_info) == Some(BILL) {
+            if name.strip_prefix(self.dist_info) == Some(sbom::BILL) {
                 self.bill = Some(text.clone());
             }
             let new = if script(name).is_some() {

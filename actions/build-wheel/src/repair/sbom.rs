@@ -9,6 +9,9 @@ use pydist::digest;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
+/// The bill of materials that the repair writes, below `….dist-info`.
+pub(super) const BILL: &str = "sboms/build-wheel.cyclonedx.json";
+
 /// Normalises the document; `None` where it is none, or normal already.
 pub(super) fn normalize(text: &[u8], epoch: u64) -> Option<Vec<u8>> {
     let mut document: Value = serde_json::from_slice(text).ok()?;

@@ -7,9 +7,6 @@ use crate::repair::error::WheelError;
 use crate::repair::graft::{Grafted, Grafts};
 use crate::repair::sbom;
 
-/// The bill of materials that the repair writes, below `….dist-info`.
-pub(super) const BILL: &str = "sboms/build-wheel.cyclonedx.json";
-
 impl Pass<'_> {
     /// Copies the libraries that the members need, and those that these need.
     /// Lists them in a bill of materials, with those that `exclude` names.
@@ -23,7 +20,7 @@ impl Pass<'_> {
         }
         let bill = sbom::of_libraries(grafted, &self.external, self.bill.as_deref(), self.options.epoch);
         if let Some(document) = bill {
-            let name = format!("{}{BILL}", self.dist_info);
+            let name = format!("{}{}", self.dist_info, sbom::BILL);
             self.members.retain(|(member, _)| member.name != name);
             self.add(&name, false, document.as_slice()).map_err(ArchiveError::Write)?;
         }
