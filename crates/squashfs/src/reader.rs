@@ -112,7 +112,7 @@ impl<'a, S: Source + ?Sized> Image<'a, S> {
                 let (count, offset) = (cursor.u16()?, cursor.u16()?);
                 cursor.skip(4)?;
                 let index = cursor.index(count, size)?;
-                Ok(Inode::Directory(Directory { block, size, offset, index }))
+                Ok(Inode::Directory(Directory { block, offset, size, index }))
             }
             2 | 9 => cursor.file(kind == 9, mode & 0o100 != 0),
             3 | 10 => {
