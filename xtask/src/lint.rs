@@ -28,7 +28,6 @@ pub(crate) fn run(shell: &Shell) -> Result<Exit, Error> {
         let clippy = ["clippy", "--manifest-path", manifest, "--workspace", "--all-targets", "--locked"];
         shell.inherit(&shell.cargo().args(clippy).args(["--", "--deny", "warnings"]))?;
     }
-    check_windows(shell)?;
     let linters = [
         // Advisories need the network: `scan.sh` checks them on a schedule.
         cargo_tool("cargo-deny").args(["--workspace", "--locked", "check", "bans", "licenses", "sources"]),
@@ -68,20 +67,4 @@ pub(crate) fn run(shell: &Shell) -> Result<Exit, Error> {
         shell.inherit(&actionlint.arg(shellcheck).args(&workflows))?;
     }
     generate::run(shell, &generate::Args { check: true, policies: false })
-}
-
-/// Checks for Windows what runs there, by the compiler of the tests; else only the soak
-/// tests and the job `windows` would see that a change breaks it.
-fn check_windows(shell: &Shell) -> Result<(), Error> {
-    let rustc = tools::directory(shell).join("rust-cross/bin/rustc");
-    let gcc = Cmd::new("x86_64-w64-mingw32-gcc").arg("--version");
-    if !rustc.is_file() || shell.quiet(&gcc).is_err() {
-        shell.ui.info("skipping the check for Windows: run `cargo xtask setup-test-tools` for its compiler");
-        return Ok(());
-    }
-    let check = ["check", "--workspace", "--lib", "--bins", "--locked", "--target", "x86_64-pc-windows-gnu"];
-    // As .github/test-windows.sh.
-    let unix_only = ["--exclude", "setup-nix", "--exclude", "squashfs", "--exclude", "xtask"];
-    let cmd = shell.cargo().args(check).args(unix_only).env("RUSTC", display(&rustc));
-    shell.inherit(&cmd.env("AWS_LC_SYS_PREBUILT_NASM", "1"))
 }
