@@ -40,7 +40,7 @@ COMMANDS = [
     "verify-dist htty-*.whl --manifest none | grep -B 1 PT_INTERP",
     "build-wheel htty-*.whl 2>&1 | grep 'the interpreter'",
 ]
-COLUMNS = 128
+COLUMNS = 72
 # GitHub's summaries, near enough to judge them by.
 PAGE = """<!doctype html><meta charset="utf-8"><style>
 body {{ font: 14px/1.5 "Liberation Sans", sans-serif; margin: 24px; color: #1f2328; }}

@@ -4,7 +4,7 @@ use pydist::filename::DistName;
 use pydist::name::ProjectName;
 use pydist::tags::Tag;
 use serde::Serialize;
-use toolkit::{FileError, Summary, Ui, write_atomic};
+use toolkit::{FileError, Summary, Ui, megabytes, write_atomic};
 
 use crate::inputs::SPEC;
 use crate::plan::Plan;
@@ -168,7 +168,7 @@ fn add_entry(summary: Summary, entry: &Entry<'_>, reproducible: Option<bool>) ->
     };
     let mut rows = vec![
         ["file".to_owned(), code(&entry.filename)],
-        ["size".to_owned(), format!("{} bytes", entry.size)],
+        ["size".to_owned(), megabytes(entry.size)],
         ["sha256".to_owned(), code(entry.sha256)],
         ["runs on".to_owned(), entry.floor.clone().unwrap_or_else(|| "any system".into())],
         ["smoke test".to_owned(), smoke],

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use toolkit::{Choice as _, FileError, Summary, Ui, write_atomic};
+use toolkit::{Choice as _, FileError, Summary, Ui, megabytes, write_atomic};
 
 use crate::choices::CacheMode;
 use crate::estimate::Estimate;
@@ -114,7 +114,7 @@ impl Outcome<'_> {
         match &self.restored {
             Err(error) => format!("nothing restored: {error}"),
             Ok(restored) => format!(
-                "{} paths restored ({}), {} were there, {} left out",
+                "{} paths restored ({}), {} already there, {} left out",
                 restored.paths,
                 size(restored),
                 restored.present,
@@ -182,8 +182,8 @@ fn backticked(words: &[String]) -> String {
 pub(crate) fn installed(outcome: &Outcome<'_>, target: &Target<'_>) -> Result<(), FileError> {
     let (ui, plan) = (target.ui, target.plan);
     let nix = match outcome.installed {
-        Some((placed, kept)) => format!("installed: {placed} store paths put in place, {kept} were there"),
-        None => "it was there".to_owned(),
+        Some((placed, kept)) => format!("installed: {placed} store paths put in place, {kept} already there"),
+        None => "already there".to_owned(),
     };
     let (lookup, why) = outcome.lookup(plan);
     let cache = outcome.counts();
@@ -355,8 +355,4 @@ fn refused(summary: Summary, refused: &[Refused], ui: &Ui) -> Summary {
         Some(more @ 1..) => summary.paragraph(&format!("and {more} more")),
         _ => summary,
     }
-}
-
-fn megabytes(bytes: u64) -> String {
-    format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000)
 }

@@ -5,6 +5,11 @@ use std::fmt::Write as _;
 /// The size that GitHub accepts for one step's summary, in bytes.
 const LIMIT: usize = 1024 * 1024;
 
+/// A size for people, in decimal megabytes, with one digit after the point.
+pub fn megabytes(bytes: u64) -> String {
+    format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000)
+}
+
 /// A Markdown builder. It escapes all text; `code` in single backticks stays
 /// code, and web links stay links.
 #[derive(Debug, Clone, Default)]

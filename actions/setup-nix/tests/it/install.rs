@@ -23,13 +23,13 @@ fn installs_into_an_empty_nix_and_finds_it_again() {
     let machine = Machine::new();
     let (file, digest) = tarball(machine.folder.path(), |_| {});
     let said = machine.done(&strs(&args(&file, &digest)));
-    assert!(said.contains("installed: 1 store paths put in place, 0 were there"), "{said}");
+    assert!(said.contains("installed: 1 store paths put in place, 0 already there"), "{said}");
     machine.verify();
     assert!(machine.build("after", 2).contains("after-1"), "the installed Nix builds");
     let again = machine.done(&strs(&args(&file, &digest)));
-    assert!(again.contains("0 store paths put in place, 1 were there"), "{again}");
+    assert!(again.contains("0 store paths put in place, 1 already there"), "{again}");
     let reused = machine.done(&["install"]);
-    assert!(reused.contains("/nix/var/nix/gcroots/setup-nix/bin, it was there"), "{reused}");
+    assert!(reused.contains("/nix/var/nix/gcroots/setup-nix/bin, already there"), "{reused}");
     machine.sh("nix-store --gc >/dev/null 2>&1; test -x /nix/var/nix/gcroots/setup-nix/bin/nix");
 }
 

@@ -234,7 +234,7 @@ fn a_second_job_keeps_what_is_mounted_and_the_end_takes_it_back() {
     let machine = next();
     machine.done(&["install", "--mount"]);
     let said = machine.done(&["install", "--mount"]);
-    assert!(said.contains("0 paths restored") && said.contains("9 were there"), "{said}");
+    assert!(said.contains("0 paths restored") && said.contains("9 already there"), "{said}");
     assert!(is_mounted(&machine));
     // A build that refers to a mounted path, and one that does not.
     machine.sh(
