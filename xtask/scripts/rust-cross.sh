@@ -41,7 +41,7 @@ chmod 755 "$work/root/bin/rustc"
 "$work/root/bin/rustc" --version
 
 # The other standard libraries, by Cargo's own way to build one; without
-# optimisation, since tests alone use them.
+# optimisation and without what prints backtraces, since tests alone use them.
 rustlib=$work/root/usr/lib/rustlib
 mkdir -p "$work/empty/.cargo"
 cat >"$work/empty/Cargo.toml" <<'MANIFEST'
@@ -66,7 +66,7 @@ directory = "$rustlib/src/rust/library/vendor"
 CONFIG
 echo '#![no_std]' >"$work/empty/lib.rs"
 (cd "$work/empty" && env -u RUSTFLAGS RUSTC="$work/root/bin/rustc" RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$work/target" \
-  cargo build --quiet --offline --release -Zbuild-std=std,panic_abort "${targets[@]/#/--target=}")
+  cargo build --quiet --offline --release -Zbuild-std=std,panic_abort -Zbuild-std-features=panic-unwind "${targets[@]/#/--target=}")
 for target in "${targets[@]}"; do
   mkdir -p "$rustlib/$target/lib"
   mv "$work/target/$target"/release/deps/*.rlib "$rustlib/$target/lib/"

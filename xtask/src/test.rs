@@ -7,7 +7,7 @@ use toolkit::{Cmd, Exit, FileError, error_chain};
 
 use crate::actions::{Actions, PACKAGES};
 use crate::error::Error;
-use crate::shell::{Shell, WORKSPACES, display, path_with};
+use crate::shell::{LOCAL, Shell, WORKSPACES, display, path_with};
 use crate::{setup, tools};
 
 #[derive(clap::Args)]
@@ -94,12 +94,13 @@ pub(crate) fn act(shell: &Shell) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
-/// Runs the Rust tests of all workspaces; `args` go to `cargo test`.
+/// Runs the Rust tests of all workspaces; `args` go to `cargo test`. With the profile of
+/// the programs that other tests start, dependencies are compiled once.
 pub(crate) fn rust(shell: &Shell, args: &[&str]) -> Result<(), Error> {
     let mut result = Ok(());
     // Also where one fails, for the same reason.
     for manifest in WORKSPACES {
-        let test = ["test", "--manifest-path", manifest, "--workspace", "--locked"];
+        let test = ["test", "--profile", LOCAL, "--manifest-path", manifest, "--workspace", "--locked"];
         result = result.and(shell.inherit(&shell.cargo().args(test).args(args.iter().copied())));
     }
     result

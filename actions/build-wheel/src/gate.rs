@@ -19,7 +19,7 @@ const LIBRARIES: [&str; 3] = ["LNX003", "MAC004", "WIN004"];
 /// Applies the rules about one file; gives the warnings. What an index rejects
 /// is a warning here: not every wheel goes to one.
 pub(crate) fn inspect(result: &BuildResult) -> Result<Vec<Change>, Error> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = toolkit::cores();
     let dists = scan(std::slice::from_ref(&result.path), &LIMITS, threads)?;
     let mut verdict = check(&Set { dists: &dists, ..Set::default() }, &Selection::Files);
     verdict.limit(Provenance::PypiRejects, Severity::Warning);

@@ -64,8 +64,8 @@ pub(crate) fn inspect(
 ) -> Result<Inspected, Error> {
     let mut problems = Vec::new();
     let (mut dists, mut warnings) = (Vec::new(), Vec::new());
-    for path in &gathered.dists {
-        match read(path)? {
+    for read in toolkit::parallel(gathered.dists.len(), |n| read(&gathered.dists[n])) {
+        match read? {
             Ok(dist) => dists.push(dist),
             Err(problem) => problems.push(problem),
         }
@@ -84,8 +84,7 @@ pub(crate) fn inspect(
 /// What PyPI and TestPyPI would reject once half of the release is there: the
 /// rules that verify-dist applies, too. Returns what they warn about.
 fn reject(paths: &[PathBuf], index: &Index, problems: &mut Vec<Problem>) -> Result<Vec<String>, Error> {
-    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(8);
-    let dists = distcheck::scan(paths, &Limits::default(), threads)?;
+    let dists = distcheck::scan(paths, &Limits::default(), toolkit::cores().min(8))?;
     let verdict = distcheck::check(&Set { dists: &dists, ..Set::default() }, &Selection::Gate);
     let mut warnings = Vec::new();
     for finding in &verdict.findings {

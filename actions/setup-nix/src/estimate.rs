@@ -29,7 +29,7 @@ const ROUND_TRIP: f64 = 0.1;
 pub(crate) const PERCENT_READ: &str = "percent-read";
 /// A job that reads more than that is faster with unpacked paths: where the kernel reads an
 /// image with one core, it takes longer than all cores take to unpack it.
-const WORTH_MOUNTING: u64 = 20;
+const WORTH_MOUNTING: u64 = 25;
 
 /// Whether the last job read so much of the images that they are better unpacked.
 pub(crate) fn reads_most(cache: &Cache) -> bool {

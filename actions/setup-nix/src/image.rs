@@ -11,16 +11,16 @@ use std::path::Path;
 use pydist::digest::{Sha256Bytes, hex, sha256};
 use serde::{Deserialize, Serialize};
 use squashfs::{Owner, Writer};
+use toolkit::{cores, parallel};
 
 use crate::folder::{Cache, IMAGES, PART, open_regular, read_text};
 use crate::nar::{Hashing, string};
 use crate::narinfo::{Info, NarInfo, image_url};
-use crate::parallel::{cores, parallel};
 
 /// A batch of at least so many bytes becomes images; smaller ones are quickly unpacked.
 pub(crate) const WORTH: u64 = 64 << 20;
 /// Beyond this level the time grows faster than the gain.
-const LEVEL: i32 = 5;
+const LEVEL: i32 = 6;
 /// Hashed one by one, so that all cores share the work.
 const CHUNK: u64 = 4 << 20;
 

@@ -26,7 +26,6 @@ pub mod nar;
 pub mod narinfo;
 pub mod nix32;
 pub mod pack;
-mod parallel;
 pub mod plan;
 mod privileged;
 mod prune;

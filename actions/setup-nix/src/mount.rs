@@ -40,6 +40,9 @@ const MOST: usize = 32;
 pub(crate) const REQUEST: u64 = 64 << 20;
 /// The longest options that the kernel takes, a page, less what is not ours.
 const OPTIONS: usize = 4000;
+/// Decompresses with every core. Kernels that cannot choose reject it (Linux,
+/// `CONFIG_SQUASHFS_CHOICE_DECOMP_BY_MOUNT`).
+const THREADS: &str = ",threads=multi";
 /// The longest that a mount takes.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -255,13 +258,21 @@ fn mount_all(request: &Request, journal: &mut Journal, ui: &Ui) -> Result<Mounte
     journal.names.clone_from(&shown);
     journal.write()?;
     let mut layers: Vec<String> = Vec::new();
+    let mut threads = THREADS;
     for (n, (image, hidden)) in checked.iter().zip(&hidden).enumerate() {
         let (point, mask) = (journal.place.join(format!("{n}")), journal.place.join(format!("{n}-mask")));
         fs::create_dir(&point).map_err(FileError::new("create", &point))?;
-        let run = Cmd::new("mount").args(["-t", "squashfs", "-o", "loop,ro,nosuid,nodev"]);
         let file = journal.place.join(&image.name);
-        let run = run.arg(file.display().to_string()).arg(point.display().to_string());
-        run.run(ui, OutputMode::Quiet, LIMIT)?;
+        let mount = |threads: &str| {
+            let run = Cmd::new("mount").args(["-t", "squashfs", "-o"]);
+            let run = run.arg(format!("loop,ro,nosuid,nodev{threads}"));
+            let run = run.arg(file.display().to_string()).arg(point.display().to_string());
+            run.run(ui, OutputMode::Quiet, LIMIT)
+        };
+        if threads.is_empty() || mount(threads).is_err() {
+            threads = "";
+            mount(threads)?;
+        }
         if !hidden.is_empty() {
             fs::create_dir(&mask).map_err(FileError::new("create", &mask))?;
             for name in hidden {

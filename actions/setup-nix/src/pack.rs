@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use pydist::digest::Sha256Bytes;
 use serde::Serialize;
-use toolkit::FileError;
+use toolkit::{FileError, parallel};
 
 use crate::database::{Database, Registered};
 use crate::error::Error;
@@ -18,7 +18,6 @@ use crate::image::{self, Images};
 use crate::nar::{self, Hashing};
 use crate::narinfo::{Info, NarInfo, StorePath};
 use crate::nix32;
-use crate::parallel::parallel;
 use crate::seen::within_store;
 
 /// While a job runs, batches larger than the first are not packed before they have grown

@@ -14,13 +14,13 @@ use std::sync::{Mutex, PoisonError};
 use pydist::digest::{Sha256Bytes, sha256_reader};
 use rustix::fs::{AtFlags, Mode, OFlags, fchmod, futimens, mkdirat, openat, symlinkat, utimensat};
 use squashfs::{Entry, Image, Inode};
+use toolkit::parallel;
 
 use crate::database::Database;
 use crate::folder::{Cache, Refused, open_regular};
 use crate::image;
 use crate::nar::{self, DEPTH, Hashing, string};
 use crate::narinfo::{Content, Info, NarInfo, StorePath, content};
-use crate::parallel::parallel;
 use crate::store::{Staging, is_being_made, place};
 use crate::tree::{self, TIMES};
 

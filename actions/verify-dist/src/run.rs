@@ -30,7 +30,7 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
         return Ok(Exit::Done);
     }
     let require = plan.required()?;
-    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(8);
+    let threads = toolkit::cores().min(8);
     let dists = scan(&plan.files, &Limits::default(), threads)?;
     let published = published(&plan, &dists, threads, invocation, ui)?;
     let set = Set {

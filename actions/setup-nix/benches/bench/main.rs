@@ -251,6 +251,8 @@ fn restore(table: &mut Table, first: &Machine, archive: &Path, rounds: usize, pa
     let (mut signed, mut mounted) = (Vec::new(), Vec::new());
     // By how much is read afterwards: nothing, a quarter, everything.
     let mut read: [[Vec<Run>; 3]; 2] = Default::default();
+    let mut chosen = Vec::new();
+    let percent_read = first.cache().join("percent-read");
     for _ in 0..rounds {
         // Nobody pays for what comes from the disk the first time.
         for file in [archive, &folder] {
@@ -280,6 +282,15 @@ fn restore(table: &mut Table, first: &Machine, archive: &Path, rounds: usize, pa
             ];
             all.iter().zip(&mut read[n]).for_each(|(run, runs)| runs.push(*run));
         }
+        // The job before has read everything, too.
+        std::fs::write(&percent_read, "100").unwrap();
+        let hosted = |machine: &Machine| {
+            let mut command = with_cache(machine, first, &["install"]);
+            command.env("RUNNER_ENVIRONMENT", "github-hosted");
+            command
+        };
+        chosen.push(then_read(hosted, &lists[1]));
+        std::fs::remove_file(&percent_read).unwrap();
         let machine = Disk::new();
         carried.push(run(pack(&["-xf"], &machine.path("nix"), "unzstd")));
         drop(machine);
@@ -294,7 +305,8 @@ fn restore(table: &mut Table, first: &Machine, archive: &Path, rounds: usize, pa
     row("the same, then read a quarter", median(&read[0][0]), peer, median(&read[0][2]), "≥ 1.5 ×");
     row("the same, then read everything", median(&read[1][0]), peer, median(&read[1][2]), "none");
     let unpacked = carry + median(&read[1][1]);
-    row("", median(&read[1][0]), "unpacked, then read everything", unpacked, "≥ 1 ×");
+    let what = "the same as chosen after a job that read everything";
+    row(what, median(&chosen), "unpacked, then read everything", unpacked, "≥ 1 ×");
     row(&format!("restore, unpacked, {with_carry}"), median(&ours), peer, median(&theirs), "≥ 1.7 ×");
     row("unpacked, then read a quarter", median(&read[0][1]), peer, median(&read[0][2]), "none");
     row(&format!("restore with `signed`, {with_carry}"), median(&signed), peer, median(&theirs), "≥ 1.4 ×");
