@@ -25,9 +25,9 @@ const TAR: &[(&str, usize)] = &[("tar and zstd", 2)];
 
 const FIGURES: [Figure; 10] = [
     Figure {
-        about: "restoring 144 store paths (3.6 GB), every hash checked",
+        about: "restoring 144 store paths (3.6 GB), hashes checked",
         section: "setup-nix",
-        row: "restore, every NAR hash checked",
+        row: "restore, mounted",
         ours: 1,
         peers: &[("tar and zstd, no hash checked", 2)],
     },

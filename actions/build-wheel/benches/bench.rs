@@ -124,9 +124,16 @@ fn overhead(folder: &Path) -> Row {
         [&mut || drop(succeed(build_wheel(&project).args(["--smoke", "off"]))), &mut || {
             let mut command = testkit::tools::command("maturin");
             command.current_dir(&project).env_remove("CARGO_TARGET_DIR");
-            let args =
-                ["build", "--release", "--compatibility", "linux", "--auditwheel", "skip", "--out", "out"];
-            succeed(command.args(args));
+            // As build-wheel calls it.
+            let args = ["build", "--release", "--zig", "--target", "x86_64-unknown-linux-gnu"];
+            succeed(command.args(args).args([
+                "--compatibility",
+                "manylinux2014",
+                "--auditwheel",
+                "skip",
+                "--out",
+                "out",
+            ]));
         }],
     );
     let peers = format!("`maturin build` itself {}", millis(maturin));

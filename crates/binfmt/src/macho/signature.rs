@@ -19,6 +19,8 @@ const CMS: u32 = 0xfade_0b01;
 const DIRECTORY_SIZE: usize = 88;
 /// What linkers and `codesign` sign with.
 pub const PAGE: usize = 4096;
+/// The fewest pages that are worth a thread.
+const SHARE: usize = 256;
 
 /// What a slice's signature is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,27 +60,61 @@ impl Directory {
         Ok(Self { hashes, hash_size, hash_kind, page, limit })
     }
 
-    /// Calls `visit` with the place and the hash of each page that touches
-    /// `pages`, a range of the slice's bytes.
-    fn each_page<S: ReadAt + ?Sized>(
+    /// Hashes each page that touches `pages`, a range of the slice's bytes, with all cores;
+    /// returns where the signature has these hashes, and the hashes one after another.
+    fn page_hashes<S: ReadAt + ?Sized>(
         &self,
         source: &S,
         slice: &Slice,
         pages: Range<usize>,
-        mut visit: impl FnMut(Range<usize>, &[u8]) -> bool,
-    ) -> Result<(), EditError> {
-        for index in pages.start / self.page..pages.end.min(self.limit).div_ceil(self.page) {
+    ) -> Result<(Range<usize>, Vec<u8>), EditError> {
+        let last = pages.end.min(self.limit).div_ceil(self.page);
+        let first = (pages.start / self.page).min(last);
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = (last - first).div_ceil(threads).max(SHARE);
+        let hashes = std::thread::scope(|scope| {
+            let starts = (first..last).step_by(share);
+            let threads: Vec<_> = starts
+                .map(|start| {
+                    scope.spawn(move || self.hash_pages(source, slice, start..last.min(start + share)))
+                })
+                .collect();
+            let joined = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(damaged())));
+            joined.collect::<Result<Vec<_>, _>>()
+        })?;
+        let hashes = hashes.concat();
+        let start = self.hashes + first * self.hash_size;
+        Ok((start..start + hashes.len(), hashes))
+    }
+
+    fn hash_pages<S: ReadAt + ?Sized>(
+        &self,
+        source: &S,
+        slice: &Slice,
+        indexes: Range<usize>,
+    ) -> Result<Vec<u8>, EditError> {
+        let mut hashes = Vec::with_capacity(indexes.len() * self.hash_size);
+        let mut page = vec![0; self.page.min(self.limit)];
+        for index in indexes {
             let start = index * self.page;
-            let mut page = vec![0; self.limit.min(start + self.page) - start];
+            page.resize(self.limit.min(start + self.page) - start, 0);
             source.read_exact_at(slice.range.start + start as u64, &mut page)?;
             let hash = hash(self.hash_kind, &page)?;
-            let hash = hash.get(..self.hash_size).ok_or_else(damaged)?;
-            let place = self.hashes + index * self.hash_size;
-            if !visit(place..place + self.hash_size, hash) {
-                break;
-            }
+            hashes.extend(hash.get(..self.hash_size).ok_or_else(damaged)?);
         }
-        Ok(())
+        Ok(hashes)
+    }
+
+    /// Whether `signature` has the hashes of the pages that touch `pages`.
+    fn matches<S: ReadAt + ?Sized>(
+        &self,
+        signature: &[u8],
+        source: &S,
+        slice: &Slice,
+        pages: Range<usize>,
+    ) -> Result<bool, EditError> {
+        let (place, hashes) = self.page_hashes(source, slice, pages)?;
+        Ok(signature.get(place) == Some(&hashes[..]))
     }
 }
 
@@ -132,21 +168,14 @@ fn read<S: ReadAt + ?Sized>(
 pub fn check<S: ReadAt + ?Sized>(source: &S, slice: &Slice) -> Result<SignatureState, EditError> {
     let Some(place) = &slice.signature else { return Ok(SignatureState::Missing) };
     let (signature, directories, _) = read(source, place)?;
-    let mut state = SignatureState::Valid;
     let code = usize::try_from(place.start - slice.range.start).unwrap_or_default();
     for directory in directories {
-        // What is behind the limit could be changed unnoticed.
-        if directory.limit > code {
+        // Bytes beyond the limit could change unnoticed.
+        if directory.limit > code || !directory.matches(&signature, source, slice, 0..directory.limit)? {
             return Ok(SignatureState::Mismatch);
         }
-        directory.each_page(source, slice, 0..directory.limit, |place, hash| {
-            if signature.get(place) != Some(hash) {
-                state = SignatureState::Mismatch;
-            }
-            state == SignatureState::Valid
-        })?;
     }
-    Ok(state)
+    Ok(SignatureState::Valid)
 }
 
 /// Where the code for Apple silicon is in the Mach-O file of `size` bytes that
@@ -182,7 +211,6 @@ pub fn check_hashes<S: ReadAt + ?Sized>(
 ) -> Result<SignatureState, EditError> {
     let Some(place) = &slice.signature else { return Ok(SignatureState::Missing) };
     let (signature, directories, _) = read(source, place)?;
-    let mut state = SignatureState::Valid;
     let code = usize::try_from(place.start - slice.range.start).unwrap_or_default();
     for directory in directories {
         if directory.limit > code {
@@ -197,14 +225,11 @@ pub fn check_hashes<S: ReadAt + ?Sized>(
         if expected.zip(&hashes[..whole]).any(|(expected, found)| *expected != found[..size]) {
             return Ok(SignatureState::Mismatch);
         }
-        directory.each_page(source, slice, whole * PAGE..directory.limit, |place, hash| {
-            if signature.get(place) != Some(hash) {
-                state = SignatureState::Mismatch;
-            }
-            true
-        })?;
+        if !directory.matches(&signature, source, slice, whole * PAGE..directory.limit)? {
+            return Ok(SignatureState::Mismatch);
+        }
     }
-    Ok(state)
+    Ok(SignatureState::Valid)
 }
 
 /// Renews the hashes of the pages that touch `changed`, a range of the slice's
@@ -225,10 +250,9 @@ pub fn renew<S: WriteAt + ?Sized>(
         if directory.limit > code {
             return Err(EditError::Signature("it covers itself"));
         }
-        directory.each_page(source, slice, bound(changed.start)..bound(changed.end), |place, hash| {
-            signature[place].copy_from_slice(hash);
-            true
-        })?;
+        let changed = bound(changed.start)..bound(changed.end);
+        let (place, hashes) = directory.page_hashes(source, slice, changed)?;
+        signature[place].copy_from_slice(&hashes);
     }
     Ok(source.write_all_at(place.start, &signature)?)
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use binfmt::source::{ReadAt, WriteAt};
 
 /// More than this goes to a file.
-const MEMORY: u64 = 16 << 20;
+const MEMORY: u64 = 48 << 20;
 
 /// Bytes that can be read, edited and added to.
 pub struct Content {
@@ -139,11 +139,11 @@ mod tests {
     fn what_is_large_goes_to_a_file() {
         let mut content = Content::new(&std::env::temp_dir());
         let piece: Vec<u8> = (0..1_000_003_u32).map(|n| n.to_le_bytes()[1]).collect();
-        for _ in 0..20 {
+        for _ in 0..60 {
             content.push(&piece).unwrap();
         }
         assert!(content.file.is_some() && content.memory.is_empty());
-        assert_eq!(content.to_vec().unwrap(), piece.repeat(20));
+        assert_eq!(content.to_vec().unwrap(), piece.repeat(60));
         content.write_all_at(5, b"/nix/store/").unwrap();
         assert!(contains(&content, &[b"/nix/store/"]).unwrap());
         content.truncate(10).unwrap();
