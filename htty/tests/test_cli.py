@@ -71,22 +71,22 @@ HELP = """\
 usage: htty [options] [--] COMMAND ...
 
 Run a command on a headless terminal and print snapshots of its screen.
-Actions are done in the order given; without any -s, one snapshot is printed
-at the end.
+Actions run in the given order; without any -s, one snapshot is printed at
+the end.
 
 options:
   -h, --help              show this help message and exit
   -r, --rows ROWS         terminal height (default: 20)
   -c, --cols COLS         terminal width (default: 50)
   -d, --delimiter DELIMITER
-                          what separates keys (default: ',')
-  -t, --timeout SECONDS   how long each action may take (default: 5)
+                          text that separates keys (default: ',')
+  -t, --timeout SECONDS   time limit of each action (default: 5)
   --term NAME             TERM of the command (default: xterm-256color)
-  --cwd DIR               where the command starts
+  --cwd DIR               directory in which the command starts
   --env NAME=VALUE        set a variable for the command
   --record FILE           record for asciinema (asciicast v3)
   --debug                 show the events of ht on standard error
-  --exit-status           wait for the command, end with its status
+  --exit-status           wait for the command; exit with its status
   --version               print the versions of htty and ht
 
 actions:
@@ -97,9 +97,8 @@ actions:
   -s, --snapshot          print a snapshot
   --svg FILE              write a snapshot as an image
   --expect RE             wait until the screen matches
-  --expect-absent RE      wait until it does not match
-  --wait-idle [SECONDS]   wait until nothing is written for so long (default:
-                          0.2)
+  --expect-absent RE      wait until the screen does not match
+  --wait-idle [SECONDS]   wait until output stops for SECONDS (default: 0.2)
 
 keys:
   Enter Tab Space Escape Backspace Insert Delete
@@ -109,7 +108,7 @@ keys:
 
 exit status:
   0 done; 1 an expectation failed or the command cannot be run; 2 wrong usage;
-  130 interrupted. With --exit-status, that of the command.
+  130 interrupted. With --exit-status, the command's own status.
 """
 
 
@@ -141,7 +140,7 @@ def test_debug_shows_events() -> None:
         (["-d", "", "cat"], "argument -d/--delimiter: expected at least one character"),
         (
             ["--expect", "(", "cat"],
-            "argument --expect: `(` is no regular expression: missing ), "
+            "argument --expect: invalid regular expression `(`: missing ), "
             "unterminated subpattern at position 0",
         ),
         *(
@@ -175,7 +174,8 @@ def test_waiting_for_quiet() -> None:
     busy = ("-t", "0.5", "--wait-idle", "1", "--", "sh", "-c", "while :; do echo; sleep 0.1; done")
     done = htty(*busy)
     assert done.returncode == 1
-    assert done.stderr == "htty: no quiet of 1.0 seconds within 0.5 seconds\n"
+    expected = "htty: the output did not stop for 1.0 seconds within 0.5 seconds\n"
+    assert done.stderr == expected
 
 
 def test_term_of_the_command() -> None:
@@ -187,7 +187,7 @@ def test_keys_after_the_end_are_not_lost_in_silence() -> None:
     command = ("--", "sh", "-c", "echo x; exit 4")
     done = htty("-r", "1", "-c", "5", "--wait-idle", "0.5", "-k", "a", *command)
     assert (done.returncode, done.stdout) == (0, "\n----\n"), "the screen is shown all the same"
-    assert done.stderr == "htty: the command has ended with exit code 4: nothing reads keys\n"
+    assert done.stderr == "htty: cannot send keys: the command has ended with exit code 4\n"
 
 
 def test_output_that_cannot_be_written() -> None:

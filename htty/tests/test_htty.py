@@ -349,7 +349,7 @@ def test_waiting_for_quiet() -> None:
         assert session.snapshot(settle=0.1).text == "1234x   "
     with (
         terminal_session("while :; do echo; sleep 0.05; done") as session,
-        pytest.raises(TimeoutError, match=r"no quiet of 1 seconds within 0\.3 seconds"),
+        pytest.raises(TimeoutError, match=r"did not stop for 1 seconds within 0\.3 seconds"),
     ):
         session.wait_idle(1, timeout=0.3)
 

@@ -66,7 +66,7 @@ def test_a_recording_is_of_one_session(tmp_path: Path) -> None:
         assert "one" in output(events(tmp_path / "early.cast")[1])
     recording.save(tmp_path / "late.cast")
     assert events(tmp_path / "late.cast")[1][-1] == ("x", "0")
-    with pytest.raises(RuntimeError, match="has been started before"):
+    with pytest.raises(RuntimeError, match="has already been started"):
         terminal_session("echo two", record=recording).__enter__()
 
 

@@ -1,4 +1,4 @@
-"""What `htty_core` offers."""
+"""The API of `htty_core`."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ Cols = Annotated[int | None, "the width of a terminal, in characters"]
 """The width of a terminal, in characters."""
 
 Command = str | Sequence[str]
-"""A command: a list of words, or a string, which is read as a shell does."""
+"""A command: a list of words, or a string, which is parsed as by a shell."""
 
-# Quoted or escaped text, which is not looked into, or what only a shell
-# understands. A word that only assigns is for the shell too.
+# Quoted or escaped text, which is skipped, or syntax that only a shell understands,
+# including assignments.
 _SYNTAX = re.compile(
     r"""'[^']*'|\\.|"(?:[^"\\`$]|\\.)*"|(?P<shell>[|&;<>()$`*?\[#~\n{}"]|^\s*\w+=)""",
     re.DOTALL,
@@ -37,11 +37,11 @@ _SYNTAX = re.compile(
 
 
 def command_words(command: Command) -> list[str]:
-    """Gives the words that a command consists of.
+    """Returns the words of a command.
 
-    A string is split as a shell does; one that uses more of a shell than quotes
-    (variables, pipes, patterns, assignments …) becomes a command line for
-    `/bin/sh`. Raises `ValueError` where there is no word at all.
+    A string is split as by a shell. If it uses more shell syntax than quotes (variables,
+    pipes, patterns, assignments …), it becomes a command line for `/bin/sh`. Raises
+    `ValueError` for an empty command.
     """
     if not isinstance(command, str):
         words = list(command)
@@ -61,7 +61,7 @@ def command_words(command: Command) -> list[str]:
 
 
 class HtEvent(str, Enum):
-    """The events that `ht` can be asked to write."""
+    """The events of `ht` that can be subscribed to."""
 
     INIT = "init"
     OUTPUT = "output"
@@ -77,7 +77,7 @@ class HtEvent(str, Enum):
 
 
 class StyleMode(str, Enum):
-    """Whether a snapshot's text carries the terminal's styles."""
+    """Whether a snapshot's text has the terminal's styles."""
 
     PLAIN = "plain"
     STYLED = "styled"
@@ -91,36 +91,36 @@ class HtArgs:
     """The command line of one `ht` process."""
 
     command: Command
-    """What `ht` runs."""
+    """The command to run."""
     subscribes: Iterable[HtEvent | str] | None = None
-    """The events that it writes."""
+    """The events to write."""
     rows: Rows = None
-    """The terminal's height; 40 where there is none."""
+    """The terminal's height; 40 by default."""
     cols: Cols = None
-    """The terminal's width; 120 where there is none."""
+    """The terminal's width; 120 by default."""
     style_mode: StyleMode | None = None
-    """How snapshots look; plain where there is none."""
+    """Whether the text of snapshots has styles; plain by default."""
     term: str | None = None
-    """What the command finds as `TERM`; that of `env`, or `xterm-256color`, where there is none."""
+    """The command's `TERM`; by default that of `env`, or `xterm-256color`."""
 
     env: Mapping[str, str | None] | None = None
-    """Changes of the environment; `None` takes a variable away."""
+    """Changes to the environment; `None` removes a variable."""
     cwd: str | os.PathLike[str] | None = None
-    """Where the command starts; here where there is none."""
+    """The command's working directory; the current one by default."""
 
     def term_name(self) -> str | None:
-        """Gives what the command finds as `TERM`, where that is not the default."""
+        """Returns the command's `TERM`, if it is not the default."""
         return self.term or (self.env or {}).get("TERM")
 
     def environment(self) -> dict[str, str] | None:
-        """Gives the environment of `ht`; `None` where it is this process's own."""
+        """Returns the environment of `ht`; `None` if it is this process's own."""
         if self.env is None:
             return None
         merged: dict[str, str | None] = {**os.environ, **self.env}
         return {name: value for name, value in merged.items() if value is not None}
 
     def get_command(self, ht_binary: str | None = None) -> list[str]:
-        """Gives the words of the command line; `ht_binary` is found where it is `None`."""
+        """Returns the words of the command line; `ht_binary` is searched for if it is `None`."""
         words = [ht_binary or find_ht_binary()]
         events = [str(event) for event in self.subscribes or ()]
         if events:
@@ -136,18 +136,18 @@ class HtArgs:
 
 
 _SYSCONFIG = threading.Lock()
-"""Two threads that ask `sysconfig` first, together, get an `AttributeError`."""
+"""If two threads call `sysconfig` for the first time at once, it raises `AttributeError`."""
 
 
 def find_ht_binary() -> str:
-    """Finds `ht`: `HTTY_HT_BIN`, else this environment's own script, else PATH.
+    """Finds `ht`: `HTTY_HT_BIN`, otherwise this environment's own script, otherwise PATH.
 
-    Raises `FileNotFoundError` where there is none.
+    Raises `FileNotFoundError` if there is none.
     """
     given = os.environ.get("HTTY_HT_BIN")
     if given:
         if not os.path.isfile(given):
-            raise FileNotFoundError(f"HTTY_HT_BIN names {given}, which is not there")
+            raise FileNotFoundError(f"HTTY_HT_BIN names `{given}`, which does not exist")
         return os.path.abspath(given)
     with _SYSCONFIG:
         own = sysconfig.get_path("scripts")
@@ -169,7 +169,7 @@ def find_ht_binary() -> str:
 def run(args: HtArgs) -> subprocess.Popen[str]:
     """Starts `ht`; its three standard streams are pipes in text mode.
 
-    `ht` ends when its standard input is closed or this process ends.
+    `ht` exits when its standard input is closed or this process exits.
     """
     return subprocess.Popen(
         args.get_command(),

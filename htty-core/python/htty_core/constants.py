@@ -1,4 +1,4 @@
-"""The terminal's size in htty, under the names that it had up to 0.2.30."""
+"""The terminal's size in htty, under the names of 0.2.30."""
 
 DEFAULT_TERMINAL_COLS = 60
 DEFAULT_TERMINAL_ROWS = 30

@@ -1,4 +1,4 @@
-"""What `htty_core` offers, under the name that it had up to 0.2.30."""
+"""The API of `htty_core`, under its name of 0.2.30."""
 
 from htty_core._core import Cols, Command, HtArgs, HtEvent, Rows, find_ht_binary, run
 

@@ -1,4 +1,4 @@
-"""Drives terminal programs and takes snapshots of their screens.
+"""Drive terminal programs and take snapshots of their screens.
 
 `terminal_session` runs a command on a headless terminal:
 
@@ -9,8 +9,8 @@
 ...     print(cat.snapshot().text.splitlines()[0].rstrip())
 hello
 
-It ends with the block, and the command with it, whatever happens in between.
-`run` gives the same `Session` without the block; end it with its `exit`.
+The session and its command always end with the block, even after an exception.
+`run` returns the same `Session` without a block; end it with its `exit`.
 """
 
 from htty import keys

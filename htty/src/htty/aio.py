@@ -1,4 +1,4 @@
-"""Sessions for `asyncio`: what `htty` has, with methods to await.
+"""Sessions for `asyncio`: the API of `htty`, with methods to await.
 
 >>> import asyncio
 >>> from htty import aio
@@ -10,8 +10,8 @@
 >>> asyncio.run(main())
 'hello'
 
-Each method does in a thread what that of `htty.Session` does. A task that is
-canceled ends its wait at once, and leaves the session as it is.
+Each method runs the method of `htty.Session` in a thread. When a task is canceled,
+its wait ends immediately, and the session continues.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ THREADS = 64
 
 
 class AsyncSession:
-    """A running session; `run` makes one."""
+    """A running session; `run` creates one."""
 
     def __init__(self, session: Session) -> None:
-        """Takes a session, which may be used besides."""
+        """Wraps a session, which can still be used directly."""
         self.session = session
         """The session that this one drives."""
         self._threads = ThreadPoolExecutor(THREADS, "htty")
@@ -72,7 +72,7 @@ class AsyncSession:
         await self._call(self.session.send_keys, keys, event=event)
 
     async def submit(self, line: str, timeout: float | None = 5.0) -> ShellCommand:
-        """Has a shell run a line, as `htty.Session.submit`."""
+        """Runs a line in a shell, as `htty.Session.submit`."""
         return await self._call(self.session.submit, line, timeout)
 
     async def type(self, text: str) -> None:
@@ -84,7 +84,7 @@ class AsyncSession:
         await self._call(self.session.paste, text)
 
     async def resize(self, rows: int, cols: int) -> None:
-        """Gives the terminal a new size, as `htty.Session.resize`."""
+        """Changes the terminal's size, as `htty.Session.resize`."""
         await self._call(self.session.resize, rows, cols)
 
     async def click(
@@ -130,27 +130,27 @@ class AsyncSession:
     # The screen
 
     async def scroll_view(self, lines: int | Literal["top", "bottom"]) -> None:
-        """Moves what snapshots show, as `htty.Session.scroll_view`."""
+        """Moves the view of snapshots, as `htty.Session.scroll_view`."""
         await self._call(self.session.scroll_view, lines)
 
     def set_style_mode(self, mode: StyleMode) -> None:
-        """Makes the text of later snapshots plain or styled."""
+        """Sets whether the text of later snapshots has styles."""
         self.session.set_style_mode(mode)
 
     async def snapshot(
         self, timeout: float | None = 5.0, *, settle: float | None = None
     ) -> Snapshot:
-        """Gives the screen, as `htty.Session.snapshot`."""
+        """Returns the screen, as `htty.Session.snapshot`."""
         return await self._call(self.session.snapshot, timeout, settle=settle)
 
     async def wait_idle(self, quiet: float = 0.2, timeout: float | None = 5.0) -> None:
-        """Waits until nothing is written, as `htty.Session.wait_idle`."""
+        """Waits until the output stops, as `htty.Session.wait_idle`."""
         await self._call(self.session.wait_idle, quiet, timeout)
 
     async def wait_for(
         self, predicate: Callable[[Snapshot], T | None], timeout: float | None = 5.0
     ) -> T:
-        """Waits until `predicate` gives something true, as `htty.Session.wait_for`.
+        """Waits until `predicate` returns something true, as `htty.Session.wait_for`.
 
         It is called in a thread.
         """
@@ -175,7 +175,7 @@ class AsyncSession:
         flags: int = 0,
         style: StyleFilter | None = None,
     ) -> None:
-        """Waits until it is gone, as `htty.Session.expect_absent`."""
+        """Waits until it disappears, as `htty.Session.expect_absent`."""
         await self._call(self.session.expect_absent, pattern, timeout, flags=flags, style=style)
 
     async def record(
@@ -185,13 +185,13 @@ class AsyncSession:
         return await self._call(self.session.record, path, title=title)
 
     def get_output(self) -> list[dict[str, Any]]:
-        """Gives the last output events, oldest first."""
+        """Returns the last output events, oldest first."""
         return self.session.get_output()
 
     # The end
 
     async def wait(self, timeout: float | None = None) -> int | None:
-        """Waits for the command's end, at most `timeout` seconds; gives its exit code."""
+        """Waits for the command's end, at most `timeout` seconds; returns its exit code."""
         return await self._call(self.session.cmd.wait, timeout)
 
     async def exit(self, timeout: float | None = 5.0) -> int:
@@ -202,7 +202,7 @@ class AsyncSession:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        # Also while the task is being canceled: it does not take long.
+        # Even while the task is being canceled: it does not take long.
         await asyncio.shield(self.exit())
         self._threads.shutdown(wait=False)
 
@@ -222,7 +222,7 @@ class AsyncSession:
 
 
 class Starting:
-    """What `run` gives: await it, or use it as an `async with` block."""
+    """The result of `run`: await it, or use it as an `async with` block."""
 
     def __init__(self, make: Callable[[], Session]) -> None:
         self._make = make
@@ -258,8 +258,8 @@ def run(
 ) -> Starting:
     """Starts a session; its arguments are those of `htty.run`.
 
-    `session = await run(…)` gives one that ends with its `exit`, `async with
-    run(…) as session` one that ends with the block.
+    `session = await run(…)` starts a session that ends with its `exit`; with `async
+    with run(…) as session`, it ends with the block.
     """
     return Starting(
         functools.partial(

@@ -1,4 +1,4 @@
-"""The command `htty`: actions on a terminal program, in the order given."""
+"""The command `htty`: runs actions on a terminal program, in the given order."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DELIMITER = "----"
 """The line after each snapshot."""
 
 QUIET = 0.2
-"""How many seconds of quiet `--wait-idle` waits for, where it is not told."""
+"""How many seconds without output `--wait-idle` waits for by default."""
 
 KEY_NAMES = f"""\
 keys:
@@ -32,7 +32,7 @@ keys:
 
 exit status:
   0 done; 1 an expectation failed or the command cannot be run; 2 wrong usage;
-  130 interrupted. With --exit-status, that of the command.
+  130 interrupted. With --exit-status, the command's own status.
 """
 
 
@@ -51,7 +51,7 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
 
 class Action(argparse.Action):
-    """Keeps actions of different kinds in one list, in the order given."""
+    """Keeps actions of different kinds in one list, in the given order."""
 
     def __call__(
         self,
@@ -64,7 +64,7 @@ class Action(argparse.Action):
 
 
 def size(least: int) -> Callable[[str], int]:
-    """Makes what reads a number of rows or columns."""
+    """Returns a parser of a number of rows or columns."""
 
     def read(text: str) -> int:
         with contextlib.suppress(ValueError):
@@ -77,7 +77,7 @@ def size(least: int) -> Callable[[str], int]:
 
 
 def seconds(text: str) -> float:
-    """Reads a duration."""
+    """Parses a duration."""
     with contextlib.suppress(ValueError):
         number = float(text)
         if 0 <= number < float("inf"):
@@ -86,22 +86,22 @@ def seconds(text: str) -> float:
 
 
 def pattern(text: str) -> re.Pattern[str]:
-    """Reads a regular expression."""
+    """Parses a regular expression."""
     try:
         return re.compile(text, re.MULTILINE)
     except re.error as error:
-        raise argparse.ArgumentTypeError(f"`{text}` is no regular expression: {error}") from error
+        raise argparse.ArgumentTypeError(f"invalid regular expression `{text}`: {error}") from error
 
 
 def delimiter(text: str) -> str:
-    """Reads what separates keys."""
+    """Parses the delimiter of keys."""
     if not text:
         raise argparse.ArgumentTypeError("expected at least one character")
     return text
 
 
 def variable(text: str) -> tuple[str, str]:
-    """Reads a variable of the environment."""
+    """Parses an environment variable."""
     name, separator, value = text.partition("=")
     if not name or not separator:
         raise argparse.ArgumentTypeError(f"expected NAME=VALUE, found `{text}`")
@@ -109,13 +109,13 @@ def variable(text: str) -> tuple[str, str]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Makes the command line's parser."""
+    """Returns the command line's parser."""
     parser = argparse.ArgumentParser(
         prog="htty",
         usage="htty [options] [--] COMMAND ...",
         description="Run a command on a headless terminal and print snapshots of its screen.\n"
-        "Actions are done in the order given; without any -s, one snapshot is printed\n"
-        "at the end.",
+        "Actions run in the given order; without any -s, one snapshot is printed at\n"
+        "the end.",
         epilog=KEY_NAMES,
         formatter_class=HelpFormatter,
     )
@@ -132,7 +132,7 @@ def parser() -> argparse.ArgumentParser:
         action=Action,
         type=pattern,
         metavar="RE",
-        help="wait until it does not match",
+        help="wait until the screen does not match",
     )
     act(
         "--wait-idle",
@@ -141,7 +141,7 @@ def parser() -> argparse.ArgumentParser:
         const=QUIET,
         type=seconds,
         metavar="SECONDS",
-        help=f"wait until nothing is written for so long (default: {QUIET})",
+        help=f"wait until output stops for SECONDS (default: {QUIET})",
     )
     add = parser.add_argument
     add("-r", "--rows", type=size(1), default=20, help="terminal height (default: 20)")
@@ -151,7 +151,7 @@ def parser() -> argparse.ArgumentParser:
         "--delimiter",
         type=delimiter,
         default=",",
-        help="what separates keys (default: ',')",
+        help="text that separates keys (default: ',')",
     )
     add(
         "-t",
@@ -159,10 +159,10 @@ def parser() -> argparse.ArgumentParser:
         type=seconds,
         default=5.0,
         metavar="SECONDS",
-        help="how long each action may take (default: 5)",
+        help="time limit of each action (default: 5)",
     )
     add("--term", metavar="NAME", help="TERM of the command (default: xterm-256color)")
-    add("--cwd", metavar="DIR", help="where the command starts")
+    add("--cwd", metavar="DIR", help="directory in which the command starts")
     add(
         "--env",
         action="append",
@@ -173,7 +173,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--record", metavar="FILE", help="record for asciinema (asciicast v3)")
     add("--debug", action="store_true", help="show the events of ht on standard error")
-    add("--exit-status", action="store_true", help="wait for the command, end with its status")
+    add("--exit-status", action="store_true", help="wait for the command; exit with its status")
     add("--version", action=Version, nargs=0, help="print the versions of htty and ht")
     add("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     parser.set_defaults(actions=[])
@@ -203,8 +203,8 @@ class Version(argparse.Action):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; gives its exit status."""
-    # What the screen shows may be more than the output's encoding has.
+    """Runs the command line; returns its exit status."""
+    # The screen may contain characters that the output's encoding lacks.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -214,18 +214,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Nobody reads; nor what Python would write about it at its end.
+        # The reader is gone. Python must not report that again when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        # A full disk, say: what is left in the buffer cannot be written either.
+        # For example, a full disk: the rest of the buffer cannot be written either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return fail(f"cannot write to standard output: {error.strerror or error}")
     return status
 
 
 def run_command_line(arguments: Sequence[str] | None) -> int:
-    """Reads the command line and does what it says."""
+    """Parses the command line and runs its actions."""
     given = parser()
     args = given.parse_args(arguments)
     command: list[str] = args.command[1:] if args.command[:1] == ["--"] else args.command
@@ -250,14 +250,14 @@ def run_command_line(arguments: Sequence[str] | None) -> int:
 
 
 def fail(message: str) -> int:
-    """Says what failed; gives the exit status."""
+    """Prints an error; returns the exit status."""
     with contextlib.suppress(OSError):
         print(f"htty: {message}", file=sys.stderr, flush=True)
     return 1
 
 
 def drive(args: argparse.Namespace, command: list[str], actions: list[tuple[str, Any]]) -> int:
-    """Does the actions; gives the exit status."""
+    """Runs the actions; returns the exit status."""
     from htty.recording import Recording
     from htty.start import terminal_session
 
@@ -304,7 +304,7 @@ def drive(args: argparse.Namespace, command: list[str], actions: list[tuple[str,
             except (RuntimeError, TimeoutError) as error:
                 status_so_far = fail(str(error))
                 typed_too_late = kind in ("keys", "type", "paste") and session.cmd.completed
-                # The screen is still to be seen, as up to 0.2.30.
+                # The screen is still printed, as in 0.2.30.
                 if not typed_too_late or session.ht.completed:
                     return status_so_far
     if recording is not None and recording.error is not None:
@@ -312,12 +312,12 @@ def drive(args: argparse.Namespace, command: list[str], actions: list[tuple[str,
     code = status[0]
     if code is None:
         return 1
-    # As a shell tells of a signal.
+    # A signal is reported as by a shell.
     return code if code >= 0 else 128 - code
 
 
 def parse_keys(text: str, delimiter: str = ",") -> list[str]:
-    """Gives the keys in `text`, without blanks around them and without empty ones."""
+    """Returns the keys in `text`, without blanks around them and without empty ones."""
     keys = (key.strip() for key in text.split(delimiter))
     return [key for key in keys if key]
 
@@ -330,7 +330,7 @@ def show(session: Session, timeout: float) -> None:
 
 
 def write_svg(session: Session, file: str, timeout: float) -> None:
-    """Writes the screen as an image; raises `RuntimeError` where that cannot be."""
+    """Writes the screen as an image; raises `RuntimeError` if that fails."""
     image = session.snapshot(timeout).svg
     try:
         with open(file, "w", encoding="utf-8") as output:
@@ -340,7 +340,7 @@ def write_svg(session: Session, file: str, timeout: float) -> None:
 
 
 def debug_logger() -> Any:
-    """Makes a logger to standard error."""
+    """Returns a logger that writes to standard error."""
     import logging
 
     logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(message)s")

@@ -1,4 +1,4 @@
-"""The connection to `ht`: its process, its events, and what waits for them."""
+"""The connection to `ht`: its process, its events, and waiting for them."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
     from htty.recording import Recording
 
 EVENTS_KEPT = 10_000
-"""How many events `get_output` looks back on."""
+"""How many events `get_output` can return."""
 
 GRACE = 2.0
-"""How many seconds later than asked for `ht` may answer."""
+"""How many seconds after the timeout `ht` may answer."""
 
 LAST_WAIT = 2.0
-"""How many seconds `ht` has to end before it is killed, where nobody waits for it."""
+"""How many seconds `ht` has to exit before it is killed, when a session is collected."""
 
 
 class Deadline:
-    """A moment some seconds from now; never for `None`."""
+    """A point in time some seconds from now; never for `None`."""
 
     def __init__(self, seconds: float | None) -> None:
         self._end = None if seconds is None else time.monotonic() + seconds
 
     def left(self) -> float | None:
-        """Gives the seconds until then, as `threading` takes them."""
+        """Returns the remaining seconds, as `threading` accepts them."""
         if self._end is None:
             return None
         return min(max(0.0, self._end - time.monotonic()), threading.TIMEOUT_MAX)
 
     def is_over(self) -> bool:
-        """Tells whether it has come."""
+        """Returns whether it has passed."""
         return self._end is not None and time.monotonic() >= self._end
 
 
@@ -60,26 +60,26 @@ class Interruption:
         self.current.value = None
 
     def request(self, changed: threading.Condition) -> None:
-        """Ends the wait of the thread that has entered this, now or when it begins."""
+        """Ends the wait of the thread that has entered this, or its next wait."""
         self.requested = True
         with changed:
             changed.notify_all()
 
     @classmethod
     def check(cls) -> None:
-        """Raises `InterruptedError` where this thread is to end its wait."""
+        """Raises `InterruptedError` if this thread must end its wait."""
         value: Interruption | None = getattr(cls.current, "value", None)
         if value is not None and value.requested:
             raise InterruptedError("the wait was canceled")
 
 
 class State:
-    """What is known of a session. The threads that read from `ht` hold only this,
-    so that a session that nobody holds is collected."""
+    """The state of a session. The threads that read from `ht` hold a reference only to
+    this, so that a session that is no longer referenced is collected."""
 
     def __init__(self, logger: logging.Logger | None) -> None:
         self.logger = logger
-        # Guards what follows; notified at every event.
+        # Guards the following attributes; notified at every event.
         self.changed = threading.Condition()
         self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
         self.outputs = 0
@@ -93,7 +93,7 @@ class State:
         self.closed = False
         self.complaints: deque[str] = deque(maxlen=100)
         self.recordings: list[Recording] = []
-        # Those that begin with the answer of this number.
+        # Recordings that begin with the answer of this number.
         self.beginning: dict[int, Recording] = {}
 
     @property
@@ -102,7 +102,7 @@ class State:
         return self.exit_code is not None or self.closed
 
     def wait(self, condition: Callable[[], bool], timeout: float | None) -> bool:
-        """Waits for a condition; `changed` must be held. Tells whether it is met."""
+        """Waits for a condition; `changed` must be held. Returns whether it is met."""
         end = Deadline(timeout)
         while not condition():
             Interruption.check()
@@ -112,7 +112,7 @@ class State:
         return True
 
     def take(self, event: dict[str, Any]) -> None:
-        """Takes note of an event; `changed` must be held."""
+        """Records an event; `changed` must be held."""
         self.events.append(event)
         data = event.get("data", {})
         kind = event.get("type")
@@ -129,7 +129,7 @@ class State:
 
     def _take_answer(self, data: dict[str, Any]) -> None:
         self.answered += 1
-        # One with everything is not replaced by one without, for the same screen.
+        # A complete answer is not replaced by a partial one of the same screen.
         if self.last is None or "svg" in data or data["seq"] != self.last["seq"]:
             self.last = data
         recording = self.beginning.pop(self.answered, None)
@@ -143,7 +143,7 @@ class State:
 
 
 class Connection:
-    """A running `ht`. It ends when this is collected, and at the interpreter's end."""
+    """A running `ht`. It ends when this is collected, and when the interpreter exits."""
 
     def __init__(
         self,
@@ -171,18 +171,18 @@ class Connection:
         if os.getpid() != self._owner:
             raise RuntimeError(
                 f"this session belongs to process {self._owner}, from which this one was forked; "
-                "start a session of its own here"
+                "start a new session in this process"
             )
 
     def send(self, message: dict[str, object]) -> None:
-        """Gives `ht` a command."""
+        """Sends a command to `ht`."""
         self.check()
         line = json.dumps(message) + "\n"
         with self._writing:
             stdin = self.process.stdin
             if stdin is None or stdin.closed:
                 raise RuntimeError("the session has ended")
-            # The reader will see the end, and say so.
+            # The reader notices the end and reports it.
             with contextlib.suppress(BrokenPipeError):
                 stdin.write(line)
                 stdin.flush()
@@ -194,15 +194,15 @@ class Connection:
         include: tuple[str, ...] = (),
         recording: Recording | None = None,
     ) -> dict[str, Any]:
-        """Gives the data of a snapshot, or of the last one after the end of `ht`.
+        """Returns the data of a snapshot, or of the last one after the end of `ht`.
 
-        A `recording` begins with it.
+        A `recording` begins with this snapshot.
         """
         self.check()
         state = self.state
         request: dict[str, object] = {"type": "takeSnapshot", "include": include}
         if timeout is not None:
-            # Then it is given as it is, and not lost.
+            # After the timeout, `ht` sends the screen as it is.
             request["timeout"] = min(max(0.0, timeout), threading.TIMEOUT_MAX)
         if settle is not None:
             request["settle"] = max(0.0, settle)
@@ -229,22 +229,22 @@ class Connection:
 
     def _last(self) -> dict[str, Any]:
         if self.state.last is None:
-            # What it said last may not have been read yet.
+            # Its last messages may not have been read yet.
             self._readers[1].join(1.0)
             complaints = "\n".join(self.state.complaints)
             raise RuntimeError(f"ht has ended and there is no snapshot\n{complaints}".rstrip())
         return self.state.last
 
     def exit(self, timeout: float | None) -> int:
-        """Ends `ht` and the command, by force after `timeout` seconds; gives the exit code."""
+        """Ends `ht` and the command, by force after `timeout` seconds; returns the exit code."""
         with self.state.changed:
             running = not self.state.ended
         if running:
-            # `ht` takes the command along.
+            # `ht` also ends the command.
             self.process.terminate()
         with self._writing, contextlib.suppress(BrokenPipeError):
             if self.process.stdin is not None:
-                # `ht` ends when its standard input does.
+                # `ht` exits when its standard input is closed.
                 self.process.stdin.close()
         try:
             code = self.process.wait(timeout)
@@ -252,7 +252,7 @@ class Connection:
             self.process.kill()
             code = self.process.wait()
         for reader in self._readers:
-            # They close what they read from.
+            # They close the streams that they read.
             reader.join(timeout)
         self._finalizer.detach()
         for recording in self.state.recordings:
@@ -260,22 +260,22 @@ class Connection:
         return code
 
     def is_foreign(self) -> bool:
-        """Tells whether this process was forked from the session's."""
+        """Returns whether this process was forked from the session's."""
         return os.getpid() != self._owner
 
     def disown(self) -> None:
-        """Lets go of `ht` in a process that was forked: it would live as long as this."""
+        """Releases `ht` in a forked process, which would otherwise keep it alive."""
         self._finalizer.detach()
         self.state.changed = threading.Condition()
         self.state.closed = True
         empty = os.open(os.devnull, os.O_RDWR)
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
-            # The descriptor stays taken, so that its number is nobody else's.
+            # The descriptor stays open, so that its number is not reused.
             with contextlib.suppress(ValueError, OSError):
                 if stream is not None:
                     os.dup2(empty, stream.fileno(), inheritable=False)
         os.close(empty)
-        # It is not this process's child, which nobody shall wait for.
+        # It is not a child of this process, so this process must not wait for it.
         self.process.returncode = self.process.returncode or 0
 
 
@@ -291,7 +291,7 @@ os.register_at_fork(after_in_child=_disown_all)
 
 
 def _end(process: subprocess.Popen[str], owner: int, readers: list[threading.Thread]) -> None:
-    """Ends a session that nobody holds any more."""
+    """Ends a session that is no longer referenced."""
     if os.getpid() != owner:
         return
     process.terminate()
@@ -304,7 +304,7 @@ def _end(process: subprocess.Popen[str], owner: int, readers: list[threading.Thr
         process.kill()
         process.wait()
     for reader in readers:
-        # The collector may run in one of them.
+        # The garbage collector may run in one of them.
         if reader is not threading.current_thread():
             reader.join(LAST_WAIT)
 

@@ -1,4 +1,4 @@
-"""The defaults under the names that they had up to htty 0.2.30."""
+"""The defaults under their names of htty 0.2.30."""
 
 from htty.start import DEFAULT_COLS as DEFAULT_TERMINAL_COLS
 from htty.start import DEFAULT_ROWS as DEFAULT_TERMINAL_ROWS

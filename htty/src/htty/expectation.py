@@ -1,4 +1,4 @@
-"""What `expect` looks for."""
+"""The patterns of `expect`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Pattern = str | re.Pattern[str] | Locator
 def search(
     pattern: Pattern | Iterable[Pattern] | None, flags: int, style: StyleFilter | None
 ) -> tuple[Callable[[Snapshot], Found | None], str]:
-    """Gives what looks for the patterns, and what they are called."""
+    """Returns a function that searches a screen for the patterns, and their description."""
     if pattern is None:
         if style is None:
             raise TypeError("expected a pattern, a style or both")

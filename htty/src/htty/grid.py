@@ -1,4 +1,4 @@
-"""The cells of a screen, and what is found among them."""
+"""The cells of a screen, and searches in them."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from htty.style import Style, StyleFilter
 
 
 class Cell(NamedTuple):
-    """One place on the screen."""
+    """One cell of the screen."""
 
     character: str
-    """What is shown, with the characters that are combined with it; empty for
-    the second half of a wide one."""
+    """The character, with its combining characters; empty for the second half of a
+    wide one."""
     style: Style
-    """How it looks."""
+    """Its style."""
     width: int = 1
-    """How many columns it takes: 2 for a wide character, 0 for its second half."""
+    """The number of columns: 2 for a wide character, 0 for its second half."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A piece of the screen that was searched for; rows and columns count from 0."""
+    """A search result on the screen; rows and columns count from 0."""
 
     text: str
-    """The text that was found, without the line breaks of wrapped lines."""
+    """The text, without the line breaks of wrapped lines."""
     row: int
     """The row of its first cell."""
     col: int
@@ -41,7 +41,7 @@ class Found:
     match: re.Match[str] | None = None
     """The match of a regular expression, with its groups."""
     index: int = 0
-    """Which pattern it was, where a list was searched for."""
+    """The index of the pattern, if a list was searched for."""
     cells: tuple[Cell, ...] = field(default=(), repr=False)
     """Its cells."""
 
@@ -62,7 +62,7 @@ class Grid:
     def __init__(
         self, plain: str, runs: list[list[dict[str, Any]]], cols: int, wrapped: tuple[int, ...]
     ) -> None:
-        """Takes the text, and the runs of cells that `ht` gives for each row."""
+        """Wraps the text, and the runs of cells of each row, as `ht` sends them."""
         self.plain = plain
         self.cols = cols
         self.wrapped = wrapped
@@ -95,7 +95,7 @@ class Grid:
         joined: bool,
         literal: bool = False,
     ) -> Iterator[Found]:
-        """Finds a regular expression; `joined`: with wrapped lines as one."""
+        """Finds a regular expression; with `joined`, wrapped lines count as one."""
         places: list[tuple[int, int]] | None = None
         for match in pattern.finditer(self._text(joined)):
             if places is None:
@@ -108,7 +108,7 @@ class Grid:
                 yield replace(found, match=None if literal else match)
 
     def between(self, start: tuple[int, int], end: tuple[int, int]) -> Found:
-        """Gives what is between two places, in reading order."""
+        """Returns the text between two places, in reading order."""
         pieces: list[str] = []
         cells: list[Cell] = []
         for row in range(start[0], end[0] + 1):
@@ -164,7 +164,7 @@ class Grid:
         return Found(text, row, col, end_row, end_col + width, cells=cells)
 
     def _styled_pieces(self, wanted: dict[str, Any]) -> Iterator[Found]:
-        """Pieces of rows in which every cell looks so."""
+        """Pieces of rows in which every cell has the style."""
         for row, cells in enumerate(self.cells):
             col = 0
             while col < len(cells):
@@ -180,7 +180,7 @@ class Grid:
 
 
 def looks(found: Found, style: StyleFilter | None) -> bool:
-    """Tells whether all cells look so; blanks count only where there is nothing else."""
+    """Returns whether all cells have the style; blanks count only if there is nothing else."""
     if style is None:
         return True
     wanted = styles.normalized(style)

@@ -1,4 +1,4 @@
-"""The session under the name that it had up to htty 0.2.30."""
+"""The session under its name of htty 0.2.30."""
 
 from htty.process import ProcessController
 from htty.session import HtWrapper

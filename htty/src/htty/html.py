@@ -1,4 +1,4 @@
-"""Styled text as HTML, with the classes and colours that ansi2html gives it."""
+"""Styled text as HTML, with the classes and colours of ansi2html."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ PAGE = """\
 
 @dataclass
 class Style:
-    """What holds for the text that comes."""
+    """The style of the following text."""
 
     flags: list[str] = field(default_factory=list[str])
     foreground: str = ""
@@ -53,7 +53,7 @@ class Style:
     inverse: bool = False
 
     def classes(self) -> list[str]:
-        """Gives the names of its classes."""
+        """Returns the names of its classes."""
         foreground, background = self.foreground, self.background
         if self.inverse:
             foreground = turned(self.background) or "inv_foreground"
@@ -62,12 +62,12 @@ class Style:
 
 
 def plain(text: str) -> str:
-    """Gives styled text without its styles."""
+    """Returns styled text without its styles."""
     return SGR.sub("", text)
 
 
 def to_html(text: str) -> str:
-    """Gives a page in which styled text looks as in a terminal."""
+    """Returns an HTML page that shows styled text as a terminal does."""
     content: list[str] = []
     used: dict[str, str] = {}
     style = Style()
@@ -91,7 +91,7 @@ def to_html(text: str) -> str:
 
 
 def apply(style: Style, codes: list[int]) -> None:
-    """Changes a style as these codes say."""
+    """Applies codes to a style."""
     codes = list(codes)
     while codes:
         code = codes.pop(0)
@@ -117,7 +117,7 @@ def apply(style: Style, codes: list[int]) -> None:
 
 
 def turned(name: str) -> str:
-    """Gives the background's class for a foreground's, and the other way round."""
+    """Returns the background's class for a foreground's, and vice versa."""
     if name.startswith(("ansi38-", "ansi48-")):
         return f"ansi{86 - int(name[4:6])}-{name[7:]}"
     if not name:
@@ -127,7 +127,7 @@ def turned(name: str) -> str:
 
 
 def rule(name: str) -> str:
-    """Gives the rule of a class."""
+    """Returns the CSS rule of a class."""
     if name.startswith("inv"):
         return "color: #000000" if name == "inv_foreground" else "background-color: #aaaaaa"
     code, _, digits = name[4:].partition("-")
@@ -145,7 +145,7 @@ def rule(name: str) -> str:
 
 
 def indexed(index: int) -> str:
-    """Gives a colour of xterm's palette of 256."""
+    """Returns a colour of xterm's 256-colour palette."""
     if index < 16:
         return (BASE + BRIGHT)[index]
     if index < 232:

@@ -1,4 +1,4 @@
-"""Styled text as HTML under the name that it had up to htty 0.2.30."""
+"""Styled text as HTML, under the names of htty 0.2.30."""
 
 import re
 
@@ -10,12 +10,12 @@ __all__ = ["clean_ansi_for_html", "simple_ansi_to_html"]
 
 
 def clean_ansi_for_html(ansi_text: str) -> str:
-    """Gives the text with its styles (SGR), without all other sequences."""
+    """Returns the text with its styles (SGR), but without any other sequences."""
     return _OTHER.sub("", ansi_text)
 
 
 def simple_ansi_to_html(ansi_text: str) -> str:
-    """Gives a page in which the text has its styles."""
+    """Returns an HTML page with the styled text."""
     cleaned = clean_ansi_for_html(ansi_text)
     # A style without a number resets, as 0 does.
     return to_html(SGR.sub(lambda style: style[0].replace("[m", "[0m"), cleaned))

@@ -1,4 +1,4 @@
-"""The keys that a terminal program can be sent."""
+"""The keys that can be sent to a terminal program."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KeyInput = str | Press
 """A key, or text that is typed as it is."""
 
 KeyEvent = Literal["press", "repeat", "release"]
-"""What happens to a key."""
+"""The event of a key."""
 
 
 NAMES = (
@@ -21,7 +21,7 @@ NAMES = (
     *("Up", "Down", "Left", "Right", "Home", "End", "PageUp", "PageDown"),
     *(f"F{number}" for number in range(1, 13)),
 )
-"""The names of keys, which may follow `C-` (Ctrl), `A-` (Alt) and `S-` (Shift)."""
+"""The names of keys, which may have the prefixes `C-` (Ctrl), `A-` (Alt) and `S-` (Shift)."""
 
 _OTHER_NAMES = {
     **dict.fromkeys(("esc", "escape"), "Escape"),
@@ -47,9 +47,10 @@ _CHORD = re.compile(
 
 
 def suggestion(word: str) -> str | None:
-    """Gives the key that `word` seems to mean, where it is no key's name; else `None`.
+    """Returns the key that `word` seems to mean if it is not a key's name itself.
 
-    `Esc`, `Return`, `Ctrl+C` and `<C-c>` look like keys, `hello` and `end` do not.
+    `Esc`, `Return`, `Ctrl+C` and `<C-c>` look like keys, `hello` and `end` do not:
+    for those it returns `None`.
     """
     if _KEY.fullmatch(word):
         return None
@@ -65,7 +66,7 @@ def suggestion(word: str) -> str | None:
     is_key = bool(prefixes) or (bracketed and base.lower() in names | _OTHER_NAMES)
     if bracketed and not is_key:
         return None
-    # `end` and `return` are words, `Return` and `ESC` are not.
+    # `end` and `return` are ordinary words, `Return` and `ESC` are meant as keys.
     if not is_key and not base[0].isupper():
         return None
     known = _OTHER_NAMES.get(base.lower())
@@ -81,10 +82,10 @@ def suggestion(word: str) -> str | None:
 
 
 def key_names(keys: KeyInput | Iterable[KeyInput]) -> list[str]:
-    """Gives keys as `ht` names them.
+    """Returns the names that `ht` uses for keys.
 
-    Raises `TypeError` for what is neither text nor a key, and `ValueError` for
-    text that looks like a key and is none.
+    Raises `TypeError` for anything but text and keys, and `ValueError` for text that
+    looks like a key name but is not one.
     """
     several = [keys] if isinstance(keys, (str, Press)) else keys
     if not isinstance(several, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -105,10 +106,10 @@ def key_names(keys: KeyInput | Iterable[KeyInput]) -> list[str]:
 
 
 def key_to_string(key: KeyInput) -> str:
-    """Gives a key as `ht` names it."""
+    """Returns the name that `ht` uses for a key."""
     return key.value if isinstance(key, Press) else key
 
 
 def keys_to_strings(keys: KeyInput | Iterable[KeyInput]) -> list[str]:
-    """Gives keys as `ht` names them."""
+    """Returns the names that `ht` uses for keys."""
     return [key_to_string(key) for key in ([keys] if isinstance(keys, (str, Press)) else keys)]

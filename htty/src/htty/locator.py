@@ -1,4 +1,4 @@
-"""What to look for on a screen, put together from texts and styles."""
+"""Locators: combinations of texts and styles to search for on a screen."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Search = Callable[[Grid], list[Found]]
 
 
 class Locator:
-    """What to look for on a screen: text, a regular expression, a style, or several.
+    """A description of text on a screen: text, a regular expression, a style, or several.
 
-    `find`, `find_all`, `expect`, `expect_absent` and the mouse take one wherever
-    they take text. It holds no screen, so that it can be made once and used again.
+    `find`, `find_all`, `expect`, `expect_absent` and the mouse accept one instead of
+    text. It refers to no particular screen, so it can be reused.
 
     >>> save = Locator("Save") & Locator(style={"inverse": True})
     >>> error = Locator(re.compile(r"^Error.*$", re.MULTILINE))
@@ -28,21 +28,21 @@ class Locator:
         *,
         style: StyleFilter | None = None,
     ) -> None:
-        """Takes what `Snapshot.find` does."""
+        """Takes the arguments of `Snapshot.find`."""
         shown = [] if what is None else [repr(what if isinstance(what, str) else what.pattern)]
         if style is not None:
-            # What is wrong with it is said here, and not at the first screen.
+            # Report errors here, not at the first screen.
             normalized(style)
             shown.append(f"style={style}")
         self._set(lambda grid: list(grid.find(what, style)), f"Locator({', '.join(shown)})")
         self._search(Grid("", [], 0, ()))
 
     def search(self, grid: Grid) -> list[Found]:
-        """Finds it among a screen's cells, in reading order."""
+        """Finds its matches in a screen's cells, in reading order."""
         return self._search(grid)
 
     def __and__(self, other: Target) -> Locator:
-        """What both have in common: the cells that are in a match of each."""
+        """The cells that are in a match of both."""
 
         def search(mine: list[Found], others: list[Found], grid: Grid) -> Iterator[Found]:
             for first in mine:
@@ -55,11 +55,11 @@ class Locator:
         return self._with(other, search, "&")
 
     def __or__(self, other: Target) -> Locator:
-        """What either finds."""
+        """The matches of either."""
         return self._with(other, lambda mine, others, _: iter([*mine, *others]), "|")
 
     def filter(self, *, has: Target | None = None, has_not: Target | None = None) -> Locator:
-        """Those in which `has` is found, and `has_not` is not."""
+        """The matches that contain a match of `has`, and none of `has_not`."""
         result = self
         if has is not None:
             result = result._with(has, lambda mine, others, _: _inside(mine, others, True), "has")
@@ -70,7 +70,7 @@ class Locator:
         return result
 
     def within(self, other: Target) -> Locator:
-        """Those that are inside of what `other` finds."""
+        """The matches inside a match of `other`."""
         return self._with(
             other,
             lambda mine, others, _: (
@@ -80,7 +80,7 @@ class Locator:
         )
 
     def after(self, other: Target) -> Locator:
-        """Those that come after what `other` finds first."""
+        """The matches after the first match of `other`."""
         return self._with(
             other,
             lambda mine, others, _: (
@@ -90,7 +90,7 @@ class Locator:
         )
 
     def before(self, other: Target) -> Locator:
-        """Those that come before what `other` finds last."""
+        """The matches before the last match of `other`."""
         return self._with(
             other,
             lambda mine, others, _: (
@@ -100,17 +100,17 @@ class Locator:
         )
 
     def nth(self, index: int) -> Locator:
-        """The one with this number, from 0; -1 is the last."""
+        """The match with this index, from 0; -1 is the last."""
         return self._picked(slice(index, index + 1 or None), f"nth({index})")
 
     @property
     def first(self) -> Locator:
-        """The first one."""
+        """The first match."""
         return self._picked(slice(1), "first")
 
     @property
     def last(self) -> Locator:
-        """The last one."""
+        """The last match."""
         return self._picked(slice(-1, None), "last")
 
     def __repr__(self) -> str:
@@ -154,7 +154,7 @@ def _holds(outer: Found, inner: Found) -> bool:
 
 
 def _inside(outers: list[Found], inners: list[Found], wanted: bool) -> Iterator[Found]:
-    """Those that hold one of the others, or none."""
+    """Those that contain one of the others, or, unless `wanted`, none."""
     for outer in outers:
         if any(_holds(outer, inner) for inner in inners) == wanted:
             yield outer

@@ -1,4 +1,4 @@
-"""The mouse of a session: where it points, and the events for it."""
+"""The mouse of a session: its targets and events."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from htty.locator import Locator
 from htty.snapshot import Snapshot
 
 Target = str | re.Pattern[str] | Locator | Found | tuple[int, int]
-"""Where the mouse points: text, a regular expression or a locator that is on the
-screen once, what `find` has found, or a row and a column."""
+"""The target of the mouse: text, a regular expression or a locator that matches exactly
+once on the screen, a result of `find`, or a row and a column."""
 
 BUTTONS = ("left", "middle", "right")
 """The mouse's buttons."""
 
 
 class TargetMissing(LookupError):
-    """What the mouse is to point at is not on the screen, or more than once."""
+    """The target is not on the screen, or more than once."""
 
 
 def locate(target: Target, screen: Snapshot) -> tuple[int, int]:
-    """Gives the row and the column of a target: the middle of a text's first line.
+    """Returns the row and the column of a target: the middle of a text's first line.
 
-    Raises `TargetMissing`, or `ValueError` for what is not on any screen of this size.
+    Raises `TargetMissing`, or `ValueError` for a place outside the screen.
     """
     if isinstance(target, (str, re.Pattern, Locator)):
         places = screen.find_all(target)
@@ -46,7 +46,7 @@ def locate(target: Target, screen: Snapshot) -> tuple[int, int]:
 
 
 def path(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, int]]:
-    """Gives the cells on the way from one to another, without the first."""
+    """Returns the cells on the way from one cell to another, without the first."""
     rows, cols = end[0] - start[0], end[1] - start[1]
     steps = max(abs(rows), abs(cols))
     return [
@@ -61,9 +61,9 @@ def event(
     button: str | None = None,
     modifiers: dict[str, bool] | None = None,
 ) -> dict[str, Any]:
-    """Gives the command of `ht` for an event.
+    """Returns the command of `ht` for an event.
 
-    Raises `ValueError` for a button that no mouse has.
+    Raises `ValueError` for an unknown button.
     """
     if button is not None and button not in BUTTONS:
         raise ValueError(f"`{button}` is not a button: expected left, middle or right")

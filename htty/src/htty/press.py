@@ -4,7 +4,7 @@ from enum import Enum
 
 
 class Press(Enum):
-    """A key by name; its value is what `ht` calls it."""
+    """A key by name; its value is the name that `ht` uses."""
 
     ENTER = "Enter"
     TAB = "Tab"

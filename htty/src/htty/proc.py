@@ -1,4 +1,4 @@
-"""The process controllers under the names that they had up to htty 0.2.30."""
+"""The process controllers under their names of htty 0.2.30."""
 
 from htty.process import CommandController as CmdProcess
 from htty.process import HtController as HtProcess

@@ -31,20 +31,20 @@ class ProcessController(Protocol):
 
     @property
     def exit_code(self) -> int | None:
-        """Its exit code once it has ended; -N after signal N."""
+        """Its exit code once it has exited; -N after signal N."""
         ...
 
     @property
     def completed(self) -> bool:
-        """Whether it has ended."""
+        """Whether it has exited."""
         ...
 
     def poll(self) -> int | None:
-        """Gives `exit_code` as it is now."""
+        """Returns the current `exit_code`."""
         ...
 
     def wait(self, timeout: float | None = None) -> int | None:
-        """Waits for its end, at most `timeout` seconds; gives `exit_code`."""
+        """Waits until it exits, at most `timeout` seconds; returns `exit_code`."""
         ...
 
     def terminate(self) -> None:
@@ -56,10 +56,10 @@ class ProcessController(Protocol):
         ...
 
     def exit(self, timeout: float | None = 5.0) -> int:
-        """Sees to its end, by force where `timeout` seconds do not do; gives `exit_code`.
+        """Ends it, by force after `timeout` seconds; returns `exit_code`.
 
-        The command may end by itself meanwhile, and is terminated where it does
-        not; `ht` ends at once, and with it what is left of the command.
+        The command has `timeout` seconds to exit by itself before it is terminated.
+        `ht` ends immediately, and with it the remaining processes of the command.
         """
         ...
 
@@ -120,7 +120,7 @@ class CommandController:
             self._state.wait(lambda: self._state.pid is not None or self._state.closed, PID_TIMEOUT)
         if self.pid is None:
             raise RuntimeError("the command has not been started")
-        # Once its end is known, the process ID may be another's.
+        # After its exit is known, the process ID may belong to another process.
         if not self.completed:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
@@ -163,8 +163,7 @@ class HtController:
     def exit(self, timeout: float | None = 5.0) -> int:
         if self._connection.is_foreign():
             return 0
-        # Once more the screen, which is kept; keys sent before may have led to
-        # the command's end.
+        # Keep a last screen; keys sent before may have made the command exit.
         with contextlib.suppress(RuntimeError, TimeoutError):
             self._connection.snapshot(LAST_TIMEOUT, include=PARTS)
         return self._connection.exit(timeout)

@@ -1,8 +1,8 @@
 """pytest-htty: terminal programs in tests.
 
-The fixture `terminal` starts sessions, and ends them with the test; the fixture
-`terminal_snapshot` compares screens with files. Where a test fails, each of its
-sessions leaves an image of its screen and a recording, whose paths are in the report.
+The fixture `terminal` starts sessions, which end with the test. The fixture
+`terminal_snapshot` compares screens with files. If a test fails, an image of the screen
+and a recording of each session are written; the report contains their paths.
 
 >>> def test_greeting(terminal, terminal_snapshot):
 ...     app = terminal("my-app", rows=10, cols=40)
@@ -29,30 +29,30 @@ if TYPE_CHECKING:
     from htty_core import Cols, Command, Rows
 
 OTHERS = ("syrupy", "pytest_snapshot")
-"""Plugins that have an option `--snapshot-update` of their own."""
+"""Plugins that have their own option `--snapshot-update`."""
 
 ARTIFACTS = "htty-artifacts"
 """Where failed tests leave screens and recordings, beside pytest's configuration."""
 
 QUIET = 0.2
-"""How many seconds of quiet come before a screen that is written to a file."""
+"""How many seconds without output precede a screen that is written to a file."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds the options."""
     group = parser.getgroup("htty", "terminal programs (pytest-htty)")
-    # Two plugins cannot have the same option, and theirs is asked for just as well.
+    # Two plugins cannot add the same option; theirs is used in the same way.
     if not any(importlib.util.find_spec(plugin) for plugin in OTHERS):
         group.addoption(
             "--snapshot-update",
             action="store_true",
             default=False,
-            help="write the screens that terminal_snapshot compares with",
+            help="write the expected screens of terminal_snapshot",
         )
     group.addoption(
         "--htty-artifacts",
         metavar="DIR",
-        help=f"where failed tests leave screens and recordings (default: {ARTIFACTS})",
+        help=f"directory for screens and recordings of failed tests (default: {ARTIFACTS})",
     )
     parser.addini("htty_artifacts", "the default of --htty-artifacts", default=ARTIFACTS)
 
@@ -116,10 +116,10 @@ class SnapshotAssertion:
         styled: bool = False,
         timeout: float = 5.0,
     ) -> None:
-        """Fails where the screen is not that of the file.
+        """Fails if the screen differs from the file.
 
-        A session has `timeout` seconds to show it. `name` tells the snapshots of a
-        test apart; with `styled` colours and attributes count too. The file is
+        A session has `timeout` seconds to show it. `name` distinguishes the snapshots of
+        a test; with `styled`, colours and attributes are compared too. The file is
         `__snapshots__/MODULE/TEST.NAME.txt`; `--snapshot-update` writes it.
         """
         from htty import snapshot_files as files
@@ -143,7 +143,7 @@ class SnapshotAssertion:
             shown = render(_screen(screen, timeout))
             pytest.fail(
                 f"`{path}` does not exist; the screen:\n{shown}\n"
-                "hint: run pytest with --snapshot-update, and check what it writes",
+                "hint: run pytest with --snapshot-update, and review the file",
                 pytrace=False,
             )
         expected = path.read_text(encoding="utf-8")
@@ -152,7 +152,7 @@ class SnapshotAssertion:
             pytest.fail(
                 f"the screen differs from `{path}`:\n"
                 f"{files.difference(expected, found, path)}\n"
-                "hint: if the change is wanted, run pytest with --snapshot-update",
+                "hint: if the change is intended, run pytest with --snapshot-update",
                 pytrace=False,
             )
 
@@ -164,7 +164,7 @@ def _screen(screen: Session | Snapshot, timeout: float) -> Snapshot:
 
 
 def _rendered(screen: Session | Snapshot, render: Any, expected: str, timeout: float) -> str:
-    """Gives the screen's text, the expected one as soon as a session shows it."""
+    """Returns the screen's text; waits for a session to show the expected text."""
     from htty import Snapshot
 
     if isinstance(screen, Snapshot):
@@ -201,7 +201,7 @@ def terminal_snapshot(request: pytest.FixtureRequest) -> SnapshotAssertion:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, Any, None]:
-    """Adds what the terminals of a failed test showed."""
+    """Adds the screens of a failed test's terminals."""
     outcome = yield
     report: pytest.TestReport = outcome.get_result()
     terminals = item.stash.get(_terminals, None)
@@ -224,7 +224,7 @@ def _artifacts(item: pytest.Item) -> Path:
 
 
 def _save(session: Session, recording: Recording, directory: Path, number: int) -> str:
-    """Writes the image and the recording; gives the section of the report."""
+    """Writes the image and the recording; returns the section of the report."""
     lines: list[str] = []
     try:
         screen = session.snapshot(timeout=1.0)

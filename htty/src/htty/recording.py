@@ -13,24 +13,24 @@ from pathlib import Path
 from typing import IO, Any
 
 BUFFER = 8 * 1024
-"""So many bytes of a recording may not be in its file yet."""
+"""How many bytes of a recording are buffered before they are written to its file."""
 
 KEPT_IN_MEMORY = 1024 * 1024
-"""A recording without a file goes to a temporary one when it has so many bytes."""
+"""The size in bytes from which a recording without a file goes to a temporary file."""
 
 
 class Recording:
-    """A recording as asciicast v3: what the command writes, with its times.
+    """A recording as asciicast v3: the command's output, with timestamps.
 
     It ends with its session, with `close`, or with its `with` block.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None, *, title: str | None = None):
-        """Records to a file, or with `None` to nowhere until `save`."""
+        """Records to a file; with `None`, the recording is kept until `save`."""
         self.path = None if path is None else Path(path)
-        """The file, where there is one."""
+        """The file, if there is one."""
         self.error: OSError | None = None
-        """What ended the recording before its session ended; `None` where nothing did."""
+        """The error that ended the recording before its session, if any."""
         self._title = title
         self._guard = threading.Lock()
         self._file = _open(self.path)
@@ -39,7 +39,7 @@ class Recording:
         self._over = False
 
     def start(self, rows: int, cols: int, command: str, term: str | None) -> None:
-        """Writes the header; a session that records does it."""
+        """Writes the header; the recorded session calls this."""
         terminal: dict[str, object] = {"cols": cols, "rows": rows}
         if term is not None:
             terminal["type"] = term
@@ -50,7 +50,7 @@ class Recording:
             header["title"] = self._title
         with self._guard:
             if self._started:
-                raise RuntimeError("the recording has been started before")
+                raise RuntimeError("the recording has already been started")
             self._started = True
             try:
                 self._file.write(json.dumps(header, ensure_ascii=False) + "\n")
@@ -65,11 +65,11 @@ class Recording:
         self._write("m", label)
 
     def begin(self, screen: dict[str, Any]) -> None:
-        """Writes what is already on the screen."""
+        """Writes the current screen."""
         self._write("o", screen["seq"])
 
     def take(self, event: dict[str, Any]) -> None:
-        """Writes an event of `ht`, where it is part of a recording."""
+        """Writes an event of `ht`, if it belongs in a recording."""
         data = event.get("data", {})
         kind = event.get("type")
         if kind == "output":
@@ -78,11 +78,11 @@ class Recording:
             self._write("r", f"{data['cols']}x{data['rows']}")
         elif kind == "exitCode":
             code = data["exitCode"]
-            # As a shell tells of a signal.
+            # A signal is reported as by a shell.
             self._write("x", str(code if code >= 0 else 128 - code))
 
     def close(self) -> None:
-        """Ends the recording. `save` works all the same."""
+        """Ends the recording. `save` still works afterwards."""
         with self._guard:
             if not self._over:
                 self._over = True
@@ -94,7 +94,7 @@ class Recording:
                     self._fail(error)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes what has been recorded so far to another file."""
+        """Writes the recording so far to another file."""
         with self._guard:
             if self.path is not None:
                 if not self._over:
@@ -116,7 +116,7 @@ class Recording:
     def _fail(self, error: OSError) -> None:
         self.error = error
         self._over = True
-        # What is in its buffer cannot be written either.
+        # The rest of the buffer cannot be written either.
         with contextlib.suppress(OSError):
             self._file.close()
 
@@ -130,12 +130,12 @@ class Recording:
             try:
                 self._file.write(json.dumps([passed, kind, data], ensure_ascii=False) + "\n")
             except OSError as error:
-                # A full disk, say; the session goes on without the recording.
+                # For example, a full disk; the session continues without the recording.
                 self._fail(error)
 
 
 def _open(path: Path | None) -> IO[str]:
     if path is None:
         return tempfile.SpooledTemporaryFile(KEPT_IN_MEMORY, "w+", encoding="utf-8")
-    # Python 3.14's own is much larger, and lost with a process that is killed.
+    # Python 3.14's default buffer is much larger, and is lost if the process is killed.
     return path.open("w+", BUFFER, encoding="utf-8")

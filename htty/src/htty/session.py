@@ -30,11 +30,11 @@ _FAR = 2**31 - 1
 """More lines than any history has."""
 
 LARGEST = 1000
-"""A terminal has at most so many rows, and so many columns."""
+"""The largest number of rows, and of columns, of a terminal."""
 
 
 def check_size(name: str, length: int) -> None:
-    """Raises `TypeError` or `ValueError` where no terminal has so many rows or columns."""
+    """Raises `TypeError` or `ValueError` if this is not a valid number of rows or columns."""
     number = isinstance(length, int)  # pyright: ignore[reportUnnecessaryIsInstance]
     if not number or isinstance(length, bool):
         raise TypeError(f"`{name}`: expected a number, found {length!r}")
@@ -45,10 +45,10 @@ def check_size(name: str, length: int) -> None:
 
 
 class Session:
-    """A running session. Its methods may be called from several threads.
+    """A running session. Its methods are thread-safe.
 
-    It ends with `exit`, with its `with` block, when nothing refers to it any more,
-    and with this process. A process that is forked from this one cannot use it.
+    It ends with `exit`, with its `with` block, when it is no longer referenced, or
+    with this process. A process that is forked from this one cannot use it.
     """
 
     cmd: ProcessController
@@ -67,7 +67,7 @@ class Session:
         recording: Recording | None = None,
         description: tuple[str, str | None] = ("", None),
     ) -> None:
-        """Takes an `ht` that has been started; `run` does both."""
+        """Wraps an `ht` that has been started; use `run` to start one."""
         self.rows = rows
         self.cols = cols
         self._description = description
@@ -83,7 +83,7 @@ class Session:
 
     @property
     def changed(self) -> threading.Condition:
-        """What is notified whenever something is heard of the command."""
+        """The condition that is notified at every event of the command."""
         return self._connection.state.changed
 
     # Input
@@ -91,12 +91,12 @@ class Session:
     def send_keys(self, keys: KeyInput | Iterable[KeyInput], *, event: KeyEvent = "press") -> None:
         """Types keys and text, in this order.
 
-        What follows an Escape waits until the command has understood it as one.
-        With the `event` `"repeat"` the keys are held, with `"release"` let go: a
-        command that has not asked for that (kitty keyboard protocol) takes a
-        repeated key as pressed again. Raises `ValueError` for text that looks
-        like a key's name and is none (`Esc`, `Ctrl+C`), and `RuntimeError` where
-        the command has ended or has not asked for released keys.
+        Input after an Escape waits until the command has recognised the Escape as a key
+        of its own. The `event` `"repeat"` holds the keys, `"release"` releases them; a
+        command that has not enabled these events (kitty keyboard protocol) gets a
+        repeated key as another press. Raises `ValueError` for text that looks like a
+        key name but is not one (`Esc`, `Ctrl+C`), and `RuntimeError` if the command has
+        ended or has not enabled released keys.
         """
         if event not in get_args(KeyEvent):
             raise ValueError(f"`{event}` is not an event: expected press, repeat or release")
@@ -109,12 +109,12 @@ class Session:
         self._send(message if event == "press" else {**message, "event": event})
 
     def submit(self, line: str, timeout: float | None = 5.0) -> ShellCommand:
-        """Has a shell run a line; gives what it wrote, and its exit code.
+        """Runs a line in a shell; returns its output and exit code.
 
-        That is for shells that mark their prompts and commands (OSC 133), as fish
-        does and others can be told to. Raises `TimeoutError`, which shows the
-        screen, where there is no prompt, or the command has not ended, after
-        `timeout` seconds (`None`: never), or where the shell itself ends.
+        The shell must mark its prompts and commands (OSC 133), as fish does and other
+        shells can be configured to. Raises `TimeoutError`, which shows the screen, if
+        there is no prompt or the command has not ended after `timeout` seconds
+        (`None`: no limit), or if the shell itself ends.
         """
         end = Deadline(timeout)
 
@@ -122,7 +122,7 @@ class Session:
             return screen.shell if screen.shell is not None and screen.shell.prompt else None
 
         before = self._watcher.wait(
-            prompt, timeout, PARTS, "no prompt that is marked (OSC 133)", "after"
+            prompt, timeout, PARTS, "the shell has marked no prompt (OSC 133)", "after"
         )
         self._send({"type": "input", "payload": f"{_text(line)}\r"})
 
@@ -133,22 +133,22 @@ class Session:
         return self._watcher.wait(ended, end.left(), PARTS, f"`{line}` has not ended", "within")
 
     def type(self, text: str) -> None:
-        """Types text as it is, also where it equals the name of a key.
+        """Types text as it is, even if it equals the name of a key.
 
-        Raises `RuntimeError` where the command has ended.
+        Raises `RuntimeError` if the command has ended.
         """
         self._send({"type": "input", "payload": _text(text)})
 
     def paste(self, text: str) -> None:
-        """Pastes text: marked as such where the command has asked for that (bracketed
-        paste), otherwise typed, with Enter at the ends of lines.
+        """Pastes text: as a bracketed paste if the command has enabled it, otherwise
+        typed, with Enter at the ends of lines.
 
-        Raises `RuntimeError` where the command has ended.
+        Raises `RuntimeError` if the command has ended.
         """
         self._send({"type": "paste", "text": _text(text)})
 
     def resize(self, rows: int, cols: int) -> None:
-        """Gives the terminal a new size: 1 to 1000 rows, 2 to 1000 columns."""
+        """Changes the terminal's size: 1 to 1000 rows, 2 to 1000 columns."""
         check_size("rows", rows)
         check_size("cols", cols)
         self._connection.send({"type": "resize", "rows": rows, "cols": cols})
@@ -167,11 +167,10 @@ class Session:
         control: bool = False,
         timeout: float | None = 5.0,
     ) -> None:
-        """Clicks on text, on what `find` has found, or on `(row, column)`.
+        """Clicks on text, on a result of `find`, or on `(row, column)`.
 
-        Text is waited for, and must be on the screen once. Raises `TimeoutError`
-        where it is not after `timeout` seconds, or where the command has not asked
-        for mouse events by then.
+        Waits until text is on the screen exactly once. Raises `TimeoutError` if it is
+        not, or if the command has not enabled mouse events, after `timeout` seconds.
         """
         (place,) = self._point([target], timeout)
         modifiers = {"shift": shift, "alt": alt, "control": control}
@@ -192,7 +191,7 @@ class Session:
     ) -> None:
         """Moves the mouse from one place to another with a button held.
 
-        The places are as for `click`.
+        Both places are given as for `click`.
         """
         first, last = self._point([start, end], timeout)
         modifiers = {"shift": shift, "alt": alt, "control": control}
@@ -203,9 +202,9 @@ class Session:
         self._send(mouse.event("release", last, button, modifiers))
 
     def move(self, target: Target, *, timeout: float | None = 5.0) -> None:
-        """Moves the mouse with no button held; the place is as for `click`.
+        """Moves the mouse with no button held; the place is given as for `click`.
 
-        Raises `RuntimeError` where the command has not asked for that (mode 1003).
+        Raises `RuntimeError` if the command has not enabled this (mode 1003).
         """
         (place,) = self._point([target], timeout)
         if self.snapshot(timeout).modes.mouse != "motion":
@@ -217,9 +216,9 @@ class Session:
     ) -> None:
         """Turns the mouse's wheel: down for a positive number, up for a negative one.
 
-        The place is as for `click`, and else the middle of the screen. Where the
-        command has not asked for mouse events and shows the alternate screen, the
-        wheel sends the cursor keys Up and Down, as terminals do.
+        The place is given as for `click`; the default is the middle of the screen. If
+        the command has not enabled mouse events and shows the alternate screen, the
+        wheel sends the cursor keys Up and Down, as in other terminals.
         """
         where = (self.rows // 2, self.cols // 2) if target is None else target
         (place,) = self._point([where], timeout, wheel=True)
@@ -229,11 +228,11 @@ class Session:
     # The screen
 
     def scroll_view(self, lines: int | Literal["top", "bottom"]) -> None:
-        """Moves what snapshots show: down for a positive number, up into the history
-        for a negative one, to its `"top"`, or back to the screen, its `"bottom"`.
+        """Moves the view of snapshots: down for a positive number, up into the history
+        for a negative one, to its `"top"`, or back to the screen at its `"bottom"`.
 
-        All that looks at the screen sees this view. It stays where it is when the
-        command writes, and goes back to the screen with the next key.
+        All methods that read the screen use this view. It does not move when the
+        command writes, and returns to the screen with the next key.
         """
         ends = {"top": -_FAR, "bottom": _FAR}
         number = ends.get(lines) if isinstance(lines, str) else lines
@@ -242,35 +241,36 @@ class Session:
         self._connection.send({"type": "scrollView", "lines": max(-_FAR, min(number, _FAR))})
 
     def set_style_mode(self, mode: StyleMode) -> None:
-        """Makes the text of later snapshots plain or styled."""
-        # `ht` always gives styles, for `html`.
+        """Sets whether the text of later snapshots has styles."""
+        # `ht` always sends styles, for `html`.
         self._watcher.styled = mode == StyleMode.STYLED
 
     def snapshot(self, timeout: float | None = 5.0, *, settle: float | None = None) -> Snapshot:
-        """Gives the screen, with all that came before: keys and output.
+        """Returns the screen after all previous keys and output.
 
-        The command is waited for until it sleeps, for at most `timeout` seconds
-        (`None`: for ever); with `settle`, also until it has written nothing for
-        so many seconds. After the end of `ht` it is the last screen that is
-        known. Raises `TimeoutError` where `ht` does not answer, `RuntimeError`
-        where it ended before there was any screen.
+        Waits until the command sleeps, for at most `timeout` seconds (`None`: no
+        limit); with `settle`, also until it has written nothing for that many seconds.
+        After the end of `ht`, returns the last known screen. Raises `TimeoutError` if
+        `ht` does not answer, and `RuntimeError` if it ended before there was a screen.
         """
         return self._watcher.snapshot(timeout, settle, PARTS)
 
     def wait_idle(self, quiet: float = 0.2, timeout: float | None = 5.0) -> None:
         """Waits until the command has written nothing for `quiet` seconds.
 
-        Raises `TimeoutError` where it still writes after `timeout` seconds.
+        Raises `TimeoutError` if it still writes after `timeout` seconds.
         """
         if not self._connection.snapshot(timeout, quiet).get("settled", True):
-            raise TimeoutError(f"no quiet of {quiet} seconds within {timeout} seconds")
+            raise TimeoutError(
+                f"the output did not stop for {quiet} seconds within {timeout} seconds"
+            )
 
     def wait_for(self, predicate: Callable[[Snapshot], T | None], timeout: float | None = 5.0) -> T:
-        """Waits until `predicate` gives something true for the screen, and gives that.
+        """Waits until `predicate` returns something true for the screen; returns that.
 
         It is called with a `Snapshot` whenever the command has written something.
         Raises `TimeoutError`, which shows the screen, after `timeout` seconds
-        (`None`: never), or as soon as the command has ended.
+        (`None`: no limit), or as soon as the command has ended.
         """
         name = getattr(predicate, "__name__", repr(predicate))
         name = "the condition" if name == "<lambda>" else f"`{name}`"
@@ -284,17 +284,17 @@ class Session:
         flags: int = 0,
         style: StyleFilter | None = None,
     ) -> Found:
-        """Waits until the screen matches a regular expression, or has what a `Locator`
-        describes; gives what it found.
+        """Waits until the screen matches a regular expression or a `Locator`; returns
+        the match.
 
-        Of several patterns the first that matches counts; `index` tells which.
-        `flags` (`re.IGNORECASE`) are for patterns that are not compiled; with
-        `style` the text must look so, and `style` alone waits for anything that
-        does. The lines are as wide as the terminal, filled with blanks; one that
-        was too long may also be matched as the one line that it is. `^` and `$`
-        match at lines, unless a pattern is compiled without `re.MULTILINE`.
-        Raises `TimeoutError`, which shows the screen, after `timeout` seconds
-        (`None`: never), or as soon as the command has ended without a match.
+        If there are several patterns, the first one that matches is used, and `index`
+        is its position. `flags` (`re.IGNORECASE`) apply to patterns that are not
+        compiled. With `style`, the text must have that style; `style` alone waits for
+        any text that has it. Lines are as wide as the terminal, filled with blanks; a
+        wrapped line is also matched as a single line. `^` and `$` match at lines,
+        unless a pattern is compiled without `re.MULTILINE`. Raises `TimeoutError`,
+        which shows the screen, after `timeout` seconds (`None`: no limit), or as soon
+        as the command has ended without a match.
         """
         find, named = search(pattern, flags, style)
         return self._watcher.wait(find, timeout, SEARCHED, f"{named} not found", "within")
@@ -309,7 +309,7 @@ class Session:
     ) -> None:
         """Waits until the screen matches none of the regular expressions.
 
-        Apart from that it is as `expect`.
+        Otherwise, it works as `expect`.
         """
         find, named = search(pattern, flags, style)
         self._watcher.wait(
@@ -323,10 +323,10 @@ class Session:
     def record(
         self, path: str | os.PathLike[str] | None = None, *, title: str | None = None
     ) -> Recording:
-        """Records from now on, as asciicast v3, beginning with the present screen.
+        """Starts recording, as asciicast v3, beginning with the current screen.
 
-        Without a path the recording is kept until its `save`. To record from the
-        start, give `record` to `run` or `terminal_session`.
+        Without a path, the recording is kept until its `save`. To record from the
+        start, pass `record` to `run` or `terminal_session`.
         """
         recording = Recording(path, title=title)
         recording.start(self.rows, self.cols, *self._description)
@@ -334,7 +334,7 @@ class Session:
         return recording
 
     def get_output(self) -> list[dict[str, Any]]:
-        """Gives the last output events, oldest first."""
+        """Returns the last output events, oldest first."""
         state = self._connection.state
         with state.changed:
             return [event for event in state.events if event.get("type") == "output"]
@@ -342,11 +342,11 @@ class Session:
     # The end
 
     def exit(self, timeout: float | None = 5.0) -> int:
-        """Ends the command and `ht`; gives the exit code of `ht`.
+        """Ends the command and `ht`; returns the exit code of `ht`.
 
-        That is 0 where the command had ended by itself, and -15 (SIGTERM) where
-        it had to be ended. What has not ended after `timeout` seconds is ended
-        by force. In a process that was forked from the session's this does nothing.
+        It is 0 if the command had exited by itself, and -15 (SIGTERM) if it had to be
+        ended. Processes that have not exited after `timeout` seconds are killed. In a
+        process that was forked from the session's, this does nothing.
         """
         return self.ht.exit(timeout)
 
@@ -361,13 +361,13 @@ class Session:
     def _send(self, message: dict[str, Any]) -> None:
         code = self._connection.state.exit_code
         if code is not None:
-            raise RuntimeError(f"the command has ended with exit code {code}: nothing reads keys")
+            raise RuntimeError(f"cannot send keys: the command has ended with exit code {code}")
         self._connection.send(message)
 
     def _point(
         self, targets: list[Target], timeout: float | None, *, wheel: bool = False
     ) -> list[tuple[int, int]]:
-        """Waits until the targets are there, and the command takes mouse events."""
+        """Waits until the targets are on the screen and the command accepts mouse events."""
         problem = ""
 
         def look(screen: Snapshot) -> list[tuple[int, int]] | None:
@@ -378,7 +378,7 @@ class Session:
                 problem = str(error)
                 return None
             if screen.view.offset:
-                problem = "the mouse needs the screen, and the view shows its history"
+                problem = "the mouse works only on the screen, but the view shows the history"
                 return None
             problem = "the command has not asked for mouse events"
             takes = screen.modes.mouse != "off" or (wheel and screen.modes.alternate_screen)
@@ -388,7 +388,7 @@ class Session:
 
 
 HtWrapper = Session
-"""The name of `Session` up to htty 0.2.30."""
+"""The name of `Session` in htty 0.2.30."""
 
 
 def _text(text: str) -> str:

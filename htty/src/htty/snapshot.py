@@ -17,10 +17,10 @@ PARTS = (
     *("bells", "cells", "clipboard", "cursor", "modes", "scrollback", "shell", "svg", "title"),
     *("view", "wrapped"),
 )
-"""What a snapshot has beside its text."""
+"""The parts of a snapshot in addition to its text."""
 
 SEARCHED = ("cells", "wrapped")
-"""What a search needs."""
+"""The parts that a search needs."""
 
 
 @dataclass(frozen=True)
@@ -36,18 +36,18 @@ class Cursor:
 
 @dataclass(frozen=True)
 class Modes:
-    """What a program has asked its terminal for."""
+    """The terminal modes that a program has enabled."""
 
     alternate_screen: bool = False
     application_cursor: bool = False
     bracketed_paste: bool = False
     focus_events: bool = False
     key_events: bool = False
-    """Whether keys that repeat or are released are told (kitty keyboard protocol)."""
+    """Whether repeated and released keys are reported (kitty keyboard protocol)."""
     mouse: str = "off"
     """`off`, `click`, `drag` or `motion`."""
     sgr_mouse: bool = False
-    """Whether mouse events come as SGR sequences."""
+    """Whether mouse events are sent as SGR sequences."""
 
 
 @dataclass(frozen=True)
@@ -57,31 +57,31 @@ class View:
     offset: int = 0
     """How many lines above the screen it begins; 0 is the screen."""
     history: int = 0
-    """How many lines there are above the screen."""
+    """The number of lines above the screen."""
 
 
 @dataclass(frozen=True)
 class ShellCommand:
-    """A command that a shell has run, or runs."""
+    """A command in a shell, running or finished."""
 
     line: str
-    """What was typed."""
+    """The command line."""
     output: str
-    """What the screen has of what it wrote, or had when it ended."""
+    """Its output on the screen; for a finished command, as of its end."""
     exit_code: int | None = None
-    """`None` while it runs, and where the shell does not tell."""
+    """`None` while it runs, and if the shell does not report it."""
     running: bool = False
-    """Whether it has not ended yet."""
+    """Whether it is still running."""
 
 
 @dataclass(frozen=True)
 class Shell:
-    """What a shell has said of its commands by marks (OSC 133)."""
+    """The state of a shell that marks its prompts and commands (OSC 133)."""
 
     prompt: bool
     """Whether it waits for a line."""
     finished: int
-    """How many commands have ended."""
+    """The number of finished commands."""
     command: ShellCommand | None = None
     """The last command; `None` before the first."""
 
@@ -94,34 +94,34 @@ class Snapshot:
     styled: str
     """Its lines with their styles, as SGR sequences."""
     raw_seq: str
-    """The escape sequences that make a terminal of this size look like it."""
+    """The escape sequences that make a terminal of this size look the same."""
     rows: int
     """The terminal's height."""
     cols: int
     """The terminal's width."""
     cursor: Cursor
-    """Where the cursor is, and how it looks."""
+    """The position and shape of the cursor."""
     title: str | None
-    """What the command has named its window; `None` where it has not."""
+    """The window title that the command has set, if any."""
     modes: Modes
-    """What the command has asked the terminal for."""
+    """The terminal modes that the command has enabled."""
     scrollback: str
     """The lines above the screen, at most the last 1000, as `text`."""
     bells: int
     """How often the bell has rung since the start."""
     clipboard: str | None
-    """What the command has copied last (OSC 52); `None` where it has not."""
+    """The text that the command has last copied (OSC 52), if any."""
     svg: str
     """The screen as an SVG image with real text; the same for the same screen."""
     wrapped: tuple[int, ...]
-    """The rows that go on in the next one, because the line was too long."""
+    """The rows that continue in the next row, because the line was too long."""
     view: View
-    """Which lines these are, where the view was moved."""
+    """Which lines are shown, if the view was moved."""
     shell: Shell | None
-    """What a shell has said of its commands; `None` for what marks none."""
+    """The state of a shell; `None` if it marks no prompts."""
 
     def __init__(self, data: dict[str, Any], *, styled: bool = False) -> None:
-        """Takes the data of the event `snapshot` of `ht`."""
+        """Wraps the data of the event `snapshot` of `ht`."""
         self._data = data
         self.styled = data["text"]
         self._plain = plain(self.styled)
@@ -144,12 +144,12 @@ class Snapshot:
 
     @cached_property
     def html(self) -> str:
-        """The screen as a page of HTML, with its styles."""
+        """The screen as an HTML page, with its styles."""
         return to_html(self.styled)
 
     @property
     def lines(self) -> list[str]:
-        """The screen's lines without styles, and without the blanks at their ends."""
+        """The screen's lines without styles and trailing blanks."""
         return [line.rstrip() for line in self._plain.split("\n")]
 
     @property
@@ -163,7 +163,7 @@ class Snapshot:
         *,
         style: StyleFilter | None = None,
     ) -> Found | None:
-        """Finds the first place that `find_all` would; `None` where there is none."""
+        """Returns the first match of `find_all`, or `None`."""
         return next(iter(self._search(what, style)), None)
 
     def find_all(
@@ -174,9 +174,9 @@ class Snapshot:
     ) -> list[Found]:
         """Finds text on the screen, in reading order.
 
-        `what` is text as it is, a compiled regular expression, or a `Locator`. With
-        `style` all of the text must look so (blanks aside); `style` alone finds pieces
-        of lines that do. A line that was too long for the screen is one line.
+        `what` is literal text, a compiled regular expression, or a `Locator`. With
+        `style`, all of the text except blanks must have that style; `style` alone finds
+        pieces of lines that have it. A wrapped line counts as one line.
 
         >>> snapshot.find("Save").col
         >>> snapshot.find(re.compile(r"line (\\d+)")).match[1]
@@ -187,8 +187,8 @@ class Snapshot:
     def search(
         self, pattern: re.Pattern[str] | Locator, style: StyleFilter | None = None
     ) -> Found | None:
-        """Finds a regular expression as `expect` does: on the screen as it is, with
-        its lines as wide as the terminal, or with wrapped lines joined."""
+        """Finds a regular expression as `expect` does: first in lines as wide as the
+        terminal, then with wrapped lines joined."""
         if isinstance(pattern, Locator):
             return self.find(pattern, style=style)
         found = next(self._grid.matches(pattern, style, joined=False), None)
@@ -212,7 +212,7 @@ class Snapshot:
 
 
 def _snake(name: str) -> str:
-    """Gives a name of JSON as Python spells it."""
+    """Converts a JSON name to Python's spelling."""
     return re.sub(r"[A-Z]", lambda letter: f"_{letter[0].lower()}", name)
 
 
@@ -226,4 +226,4 @@ def _shell(data: dict[str, Any] | None) -> Shell | None:
 
 
 SnapshotResult = Snapshot
-"""The name of `Snapshot` up to htty 0.2.30."""
+"""The name of `Snapshot` in htty 0.2.30."""

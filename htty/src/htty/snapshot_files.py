@@ -1,4 +1,4 @@
-"""Screens in files, which tests compare with."""
+"""Files with the expected screens of tests."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ STYLES = "--- styles (row:columns)"
 
 
 def plain_text(screen: Snapshot) -> str:
-    """Gives the screen without blanks at the ends of lines, and empty lines at its end."""
+    """Returns the screen without trailing blanks and trailing empty lines."""
     return "\n".join(screen.lines).rstrip("\n") + "\n"
 
 
 def styled_text(screen: Snapshot) -> str:
-    """Gives the screen's text, and below it what looks different from plain text."""
+    """Returns the screen's text, followed by the styled pieces."""
     lines = [plain_text(screen).rstrip("\n"), STYLES]
     plain = Style()
     for row, cells in enumerate(screen.cells):
@@ -37,7 +37,7 @@ def styled_text(screen: Snapshot) -> str:
 
 
 def describe(style: Style) -> str:
-    """Gives what a style has, in a line."""
+    """Returns the attributes of a style in one line."""
     words: list[str] = []
     for field in fields(style):
         value = getattr(style, field.name)
@@ -49,7 +49,7 @@ def describe(style: Style) -> str:
 
 
 def file_name(test: str) -> str:
-    """Gives a name for the files of a test, a different one for each test."""
+    """Returns a unique name for the files of a test."""
     name = re.sub(r"[^\w.-]+", "_", test).strip("_")[:100]
     if name == test:
         return name
@@ -57,7 +57,7 @@ def file_name(test: str) -> str:
 
 
 def difference(expected: str, found: str, path: Path) -> str:
-    """Gives the lines in which two screens differ."""
+    """Returns the lines in which two screens differ."""
     lines = difflib.unified_diff(
         expected.splitlines(), found.splitlines(), str(path), "the screen", lineterm=""
     )

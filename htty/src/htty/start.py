@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 DEFAULT_ROWS = 30
 DEFAULT_COLS = 60
-"""The terminal's size where none is given."""
+"""The terminal's default size."""
 
 SUBSCRIBED = (
     HtEvent.SNAPSHOT,
@@ -46,14 +46,13 @@ def run(
 ) -> Session:
     """Starts a session; end it with its `exit`, or use it as a `with` block.
 
-    `command` is a list of words, or a string, which is read as a shell does.
-    Without a size it is 30 rows and 60 columns. `extra_subscribes` are events
-    that the `logger` shall see too. `style_mode` tells whether a snapshot's
-    `text` has styles, `term` what the command finds as `TERM`. `env` changes
-    the environment for the command (`None` takes a variable away), `cwd` is
-    where it starts. `record` is a file for a recording, or a `Recording`.
-    `no_exit` is there for compatibility: the session always outlives the
-    command, so that a last snapshot can be taken.
+    `command` is a list of words, or a string, which is parsed as by a shell. The
+    default size is 30 rows and 60 columns. `extra_subscribes` are additional events
+    for the `logger`. `style_mode` sets whether a snapshot's `text` has styles, `term`
+    the command's `TERM`. `env` changes the command's environment (`None` removes a
+    variable), and `cwd` is its working directory. `record` is a file for a recording,
+    or a `Recording`. `no_exit` exists for compatibility and has no effect: the session
+    always outlives the command, so that a last snapshot can be taken.
     """
     del no_exit
     rows = DEFAULT_ROWS if rows is None else rows
@@ -63,7 +62,7 @@ def run(
     events = [*SUBSCRIBED]
     events += [event for event in extra_subscribes or () if event not in events]
     args = HtArgs(command, events, rows, cols, StyleMode.STYLED, term, env, cwd)
-    # An empty command is an error before there is a file.
+    # An empty command is an error; check it before the recording's file is created.
     args.get_command()
     recording = record
     if record is not None and not isinstance(record, Recording):
@@ -93,7 +92,7 @@ def terminal_session(
     cwd: str | os.PathLike[str] | None = None,
     record: str | os.PathLike[str] | Recording | None = None,
 ) -> Generator[Session, None, None]:
-    """Gives a session for the length of a `with` block; its arguments are those of `run`."""
+    """Runs a session for a `with` block; its arguments are those of `run`."""
     session = run(
         command,
         rows,

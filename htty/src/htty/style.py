@@ -1,4 +1,4 @@
-"""How cells look, and which looks are meant."""
+"""The styles of cells, and filters for them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Color = str | int | None
 
 @dataclass(frozen=True)
 class Style:
-    """How a cell looks."""
+    """The style of a cell."""
 
     foreground: Color = None
     """The text's colour."""
@@ -31,17 +31,17 @@ class Style:
     underline: str | None = None
     """`single`, `double`, `curly`, `dotted` or `dashed`."""
     inverse: bool = False
-    """Whether the two colours change places."""
+    """Whether the two colours are swapped."""
     hidden: bool = False
     strikethrough: bool = False
     link: str | None = None
-    """Where the cell's hyperlink leads."""
+    """The target of the cell's hyperlink."""
 
 
 class StyleFilter(TypedDict, total=False):
-    """A look to search for: what it does not name may be as it likes.
+    """A style to search for; attributes that it does not name can have any value.
 
-    `{"foreground": "red", "bold": True}` is bold red text, whatever is behind it.
+    `{"foreground": "red", "bold": True}` is bold red text on any background.
     """
 
     foreground: Color
@@ -57,7 +57,7 @@ class StyleFilter(TypedDict, total=False):
     hidden: bool
     strikethrough: bool
     link: str | None
-    """Where the hyperlink leads; `None`: there is none."""
+    """The target of the hyperlink; `None` for text without one."""
 
 
 _FIELDS = tuple(Style.__dataclass_fields__)
@@ -65,9 +65,9 @@ _PLAIN = Style()
 
 
 def color(value: Color) -> Color:
-    """Gives a colour in the form in which `Style` has it.
+    """Returns a colour in the form that `Style` uses.
 
-    Raises `ValueError` for what is no colour.
+    Raises `ValueError` for an invalid colour.
     """
     if value is None:
         return None
@@ -86,9 +86,9 @@ def color(value: Color) -> Color:
 
 
 def normalized(style: StyleFilter) -> dict[str, Any]:
-    """Gives the filter with its colours as `Style` has them.
+    """Returns the filter with its colours in the form that `Style` uses.
 
-    Raises `ValueError` for an attribute that no style has.
+    Raises `ValueError` for an unknown attribute.
     """
     if not isinstance(style, dict):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"`style`: expected a dict such as {{'bold': True}}, found {style!r}")
@@ -103,7 +103,7 @@ def normalized(style: StyleFilter) -> dict[str, Any]:
 
 
 def matches(style: Style, wanted: dict[str, Any]) -> bool:
-    """Tells whether a cell looks as a normalized filter says."""
+    """Returns whether a cell's style matches a normalized filter."""
     for name, value in wanted.items():
         found = getattr(style, name)
         if name == "underline" and isinstance(value, bool):
@@ -114,7 +114,7 @@ def matches(style: Style, wanted: dict[str, Any]) -> bool:
 
 
 def of_run(run: dict[str, Any]) -> Style:
-    """Gives the style of a run of cells, as `ht` tells it."""
+    """Returns the style of a run of cells, as `ht` sends it."""
     fields = {name: run[name] for name in _FIELDS if name in run}
     if not fields:
         return _PLAIN

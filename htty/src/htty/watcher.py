@@ -1,4 +1,4 @@
-"""What looks at a session's screen, and waits for what is to be on it."""
+"""Reads a session's screen, and waits for changes on it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Watcher:
-    """Looks at the screen of a session."""
+    """Reads the screen of a session."""
 
     def __init__(self, connection: Connection, *, styled: bool) -> None:
         self._connection = connection
@@ -22,7 +22,7 @@ class Watcher:
     def snapshot(
         self, timeout: float | None, settle: float | None, include: tuple[str, ...]
     ) -> Snapshot:
-        """Gives the screen, with these parts beside its text."""
+        """Returns the screen, with these parts in addition to its text."""
         data = self._connection.snapshot(timeout, settle, include)
         return Snapshot(data, styled=self.styled)
 
@@ -34,9 +34,9 @@ class Watcher:
         failure: str | Callable[[], str],
         preposition: str,
     ) -> T:
-        """Looks at the screen after every change, until something true is seen.
+        """Calls `look` with the screen after every change, until it returns something true.
 
-        Raises `TimeoutError`, which begins with `failure` and shows the screen.
+        Raises `TimeoutError`, whose message begins with `failure` and shows the screen.
         """
         end = Deadline(timeout)
         state = self._connection.state
@@ -49,7 +49,7 @@ class Watcher:
                 return found
             when = f" {preposition} {timeout} seconds"
             if over:
-                # Nothing more comes after the end.
+                # There is no more output after the command's end.
                 when = f": the command has ended with exit code {state.exit_code}"
             else:
                 with state.changed:
