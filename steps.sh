@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What continuous integration runs through Nix, in its order: ./steps.sh [STEP…]
-# Without arguments all steps; the first that fails ends the run.
+# ./steps.sh [STEP…]: runs the steps of continuous integration that use Nix, in order;
+# without arguments, all steps. The run stops at the first step that fails.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -27,12 +27,13 @@ step() {
 [ $# -gt 0 ] || set -- "${steps[@]}"
 for name in "$@"; do
   [[ " ${steps[*]} " == *" $name "* ]] || {
-    printf 'steps.sh: there is no step %s; known are: %s\n' "$name" "${steps[*]}" >&2
+    printf 'steps.sh: unknown step %s; expected one of: %s\n' "$name" "${steps[*]}" >&2
     exit 2
   }
 done
 command -v nix >/dev/null || {
-  echo "steps.sh: needs Nix on PATH; without it, cargo xtask test runs what it can" >&2
+  echo "steps.sh: Nix is not on PATH" >&2
+  echo "hint: install Nix, or run \`cargo xtask test\`, which does not need it" >&2
   exit 2
 }
 for name in "$@"; do

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # deploy-book.sh BOOK VERSION: commits the directory BOOK as VERSION to the branch
-# `pages` of `origin`, beside the versions that are there, and pushes it. The site
-# starts with the newest release, or with `main` until there is one.
+# `pages` of `origin`, beside the existing versions, and pushes it. The site's start
+# page is the newest release, or `main` until there is one.
 set -euo pipefail
 [ $# -eq 2 ] || { echo "usage: deploy-book.sh BOOK VERSION" >&2; exit 2; }
 book=$(cd "$1" && pwd)
@@ -40,7 +40,7 @@ cat >index.html <<END
 <meta http-equiv="refresh" content="0; url=${first:-main}/">
 <a href="${first:-main}/">Documentation</a>
 END
-# GitHub would leave out what Jekyll does not know.
+# Without this file, GitHub would run Jekyll, which omits some files.
 touch .nojekyll
 git add --all
 if git diff --cached --quiet; then

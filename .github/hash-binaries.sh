@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# hash-binaries.sh TARGET FOLDER: prints TARGET={"ACTION": "SHA-256", …} for the
-# binaries FOLDER/ACTION-TARGET, for Windows with `.exe`: a job's output, which no artifact can change.
+# hash-binaries.sh TARGET DIRECTORY: prints TARGET={"ACTION": "SHA-256", …} for the
+# binaries DIRECTORY/ACTION-TARGET (with `.exe` for Windows). The result is a job output,
+# which no artifact can change.
 set -euo pipefail
-[ $# -eq 2 ] || { echo "usage: hash-binaries.sh TARGET FOLDER" >&2; exit 2; }
+[ $# -eq 2 ] || { echo "usage: hash-binaries.sh TARGET DIRECTORY" >&2; exit 2; }
 
 hash() {
   if command -v sha256sum >/dev/null; then sha256sum <"$1"; else shasum -a 256 <"$1"; fi | cut -d ' ' -f 1

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# install-target.sh TARGET: what building for a Rust target takes, where this
-# machine does not have it: the standard library, and musl's compiler.
+# install-target.sh TARGET: installs the standard library of a Rust target, and musl's
+# compiler if the target needs it, unless they are already installed.
 set -euo pipefail
 [ $# -eq 1 ] || { echo "usage: install-target.sh TARGET" >&2; exit 2; }
 

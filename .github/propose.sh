@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# propose.sh PATCH [BRANCH TITLE BODY]: proposes the patch as a pull request from the
-# branch (`renew` by default), and starts the tests for it. An open proposal is
-# replaced, a closed or merged one is followed by a new one.
+# propose.sh PATCH [BRANCH TITLE BODY]: opens a pull request with the patch from the
+# branch (`renew` by default), and starts the tests for it. An open pull request is
+# updated; after a closed or merged one, a new one is opened.
 set -euo pipefail
 [ $# -eq 1 ] || [ $# -eq 4 ] || { echo "usage: propose.sh PATCH [BRANCH TITLE BODY]" >&2; exit 2; }
 branch=${2:-renew} title=${3:-Renew the pins} body=${4:-Found by the weekly run.}
@@ -16,9 +16,9 @@ git push --force origin "$branch"
 
 if [ -z "$(gh pr list --head "$branch" --state open --json number --jq '.[].number')" ]; then
   gh pr create --head "$branch" --title "$title" --body "$body" || {
-    echo "::error::no pull request for the branch $branch, which is pushed%0Ahint: allow it under Settings, Actions, General, \"Allow GitHub Actions to create and approve pull requests\"; see docs/releasing.md"
+    echo "::error::cannot create a pull request for the branch \`$branch\`, which is pushed%0Ahint: under Settings, Actions, General, enable \"Allow GitHub Actions to create and approve pull requests\"; see docs/releasing.md"
     exit 1
   }
 fi
-# What a job's token does starts no workflow, but by this event.
+# Actions of a job's token start no workflow, except through this event.
 gh workflow run test.yml --ref "$branch"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# renew.sh: raises what is pinned here to what is current: the flake's inputs,
-# both Cargo.lock, the requirements of tests and releases, the stand-ins' packages,
-# the policy data that pydist takes from pinned packages, and the versions of Nix
-# that have security advisories (by `gh`, with GH_TOKEN).
+# renew.sh: updates all pins: the flake's inputs, both Cargo.lock files, the
+# requirements of tests and releases, the stand-ins' packages, the policy data that
+# pydist takes from pinned packages, and the versions of Nix that have security
+# advisories (by `gh`, with GH_TOKEN).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -10,7 +10,7 @@ nix flake update
 cargo update
 cargo update --manifest-path htty-core/Cargo.toml
 
-# With the pins of before: what makes the environment that uv is in.
+# Still with the old pins: this creates the environment that contains uv.
 cargo xtask gen --policies
 tools="${CARGO_TARGET_DIR:-target}/tools"
 for list in xtask/requirements/*.in; do

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# run-wheel.sh WHEEL [x86_64]: starts the program of one of htty-core's wheels.
-# Without x86_64 the wheel is for aarch64 Linux: it is installed there, and runs
-# under QEMU elsewhere, where a workflow is tried out. With x86_64 it is for macOS
-# on Intel, and runs under Rosetta if this Mac has it.
+# run-wheel.sh WHEEL [x86_64]: starts the program in one of htty-core's wheels.
+# Without x86_64, the wheel is for aarch64 Linux: on such a machine it is installed;
+# on other machines, where a workflow is tested, its program runs under QEMU. With
+# x86_64, the wheel is for macOS on Intel, and runs under Rosetta if this Mac has it.
 set -euo pipefail
 [ $# -ge 1 ] && [ -f "$1" ] || { echo "usage: run-wheel.sh WHEEL [x86_64]: no file \`${1-}\`" >&2; exit 2; }
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
-# Unpacks the wheel; its program is then $program.
+# Unpacks the wheel and sets $program.
 unpack() {
   python3 -m zipfile -e "$1" "$folder"
   program=$(find "$folder" -path '*/scripts/ht')

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# scan.sh dependencies|workflows|support [DATE]: fails on what is known to be
-# vulnerable or out of support.
+# scan.sh dependencies|workflows|support [DATE]: fails on known vulnerabilities and on
+# pins that are no longer supported.
 # dependencies: RustSec's advisories for each Cargo.lock, PyPI's for the pinned
 # requirements. workflows: zizmor with its online audits, which compare each pin
-# with the repository that it names (needs GH_TOKEN). support: what is pinned and
-# gets no more fixes on DATE (today).
+# with its repository (needs GH_TOKEN). support: pins that are no longer supported on
+# DATE (today by default).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# FILE TEXT DATE: what gets no more fixes after a day, and where it is pinned.
+# FILE TEXT DATE: a pin, its file, and the last day of its support.
 ends="flake.nix nixpkgs-26.05-darwin 2026-12-31
 tests/consumers/bin-wheel/flake.nix nixpkgs-26.05-darwin 2026-12-31
 .github/workflows/actions-release.yml macos-15-intel 2027-08-31"
@@ -17,7 +17,7 @@ support() {
   local file text end late=0
   while read -r file text end; do
     if grep -qF "$text" "$file" && [[ $1 > $end ]]; then
-      echo "::error file=$file::\`$text\` gets no more fixes since $end%0Ahint: remove it from $file, with what needs it"
+      echo "::error file=$file::support of \`$text\` ended on $end%0Ahint: replace it in $file, or remove it and the jobs that need it"
       late=1
     fi
   done <<<"$ends"
@@ -50,7 +50,7 @@ case "${1-}" in
     "$tools/bin/zizmor" --pedantic --no-progress .github actions
     ;;
   *)
-    echo "usage: scan.sh dependencies|workflows|support" >&2
+    echo "usage: scan.sh dependencies|workflows|support [DATE]" >&2
     exit 2
     ;;
 esac

@@ -7,9 +7,9 @@
 #    kept in the tool cache. No entry for this platform is an error.
 #    LAUNCH_BINARY_TOKEN (input `binary-token`) downloads from a private
 #    repository, LAUNCH_BINARY_MIRROR (input `binary-mirror`) from another
-#    server; the hash stays the one of binaries.json.
-# 3. binaries.json is empty (a branch, a checkout): built from source.
-# A hash is checked before every start; nothing is started without one.
+#    server; the hash is still that of binaries.json.
+# 3. binaries.json is empty (a branch, a checkout): the binary is built from source.
+# The hash of a given or downloaded binary is compared before every start.
 set -euo pipefail
 
 # die MESSAGE [HINT]
@@ -44,29 +44,29 @@ target() {
   case "$system" in
     Linux) echo "$machine-unknown-linux-musl" ;;
     Darwin) echo "$machine-apple-darwin" ;;
-    # Windows on ARM runs the same programs.
+    # Windows on ARM emulates the x86-64 programs.
     MINGW* | MSYS* | CYGWIN*) echo x86_64-pc-windows-msvc ;;
     *) echo "$machine-$system" ;;
   esac
 }
 
-# A path as this shell takes it: on Windows the runner's variables hold `D:\a\_tool`.
+# Converts a path for this shell: on Windows, the runner's variables contain `D:\a\_tool`.
 path() {
   if command -v cygpath >/dev/null; then cygpath -u "$1"; else printf '%s\n' "$1"; fi
 }
 
-# Where things are kept between runs.
+# The directory that is kept between runs.
 cache() {
   echo "$(path "${RUNNER_TOOL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}}")/wheel-actions"
 }
 
-# Prints sha256, url and the API's address (if any) of "ACTION TARGET". One entry
-# is one line: the file is generated, so that this needs no JSON parser.
+# Prints sha256, url and the API's URL (if any) of "ACTION TARGET". The file is generated
+# with one entry per line, so this needs no JSON parser.
 entry() {
   sed -n "s|^ *\"$1 $2\": {\"url\": \"\([^\"]*\)\", \"sha256\": \"\([0-9a-f]\{64\}\)\"\(, \"api\": \"\([^\"]*\)\"\)\{0,1\}},\{0,1\}\$|\2 \1 \4|p" "$here/binaries.json"
 }
 
-# fetch URL FILE: the token is in no argument, which others could read.
+# fetch URL FILE: the token is not an argument, because other users can read arguments.
 fetch() {
   local headers=""
   if [ -n "${LAUNCH_BINARY_TOKEN-}" ]; then
@@ -81,7 +81,7 @@ fetch() {
 download() {
   local expected=$1 url=$2 api=$3 found part
   binary="$(cache)/$expected/$action"
-  # Windows starts a program by its extension.
+  # Windows recognises a program by its extension.
   case "$(target)" in *-windows-*) binary+=.exe ;; esac
   if [ -f "$binary" ] && [ "$(sha256 "$binary")" = "$expected" ]; then
     return
@@ -89,7 +89,7 @@ download() {
   if [ -n "${LAUNCH_BINARY_MIRROR-}" ]; then
     url="${LAUNCH_BINARY_MIRROR%/}/${url##*/}"
   elif [ -n "${LAUNCH_BINARY_TOKEN-}" ] && [ -n "$api" ]; then
-    # The page of a private release takes no token; the API does.
+    # The page of a private release accepts no token; the API does.
     url=$api
   fi
   case "$url" in
@@ -113,10 +113,9 @@ download() {
   trap - EXIT
 }
 
-# Builds the binary from source into a directory that outlives the checkout. It runs for
-# seconds, so the profile is the one that compiles fast. As a part of the workspace:
-# alone, each action would have dependencies with other features, and those would be
-# compiled for each of them.
+# Builds the binary from source into a directory that outlives the checkout. It runs only
+# for seconds, so the profile is the one that compiles fast. With --workspace, the actions
+# share the compiled dependencies: otherwise, each would enable other features of them.
 build() {
   command -v cargo >/dev/null ||
     die "$action: this checkout has no released binary, and \`cargo\` is not installed to build one" \
@@ -144,11 +143,11 @@ if [ -n "${LAUNCH_BINARY-}" ]; then
   binary=$(path "$LAUNCH_BINARY")
   [ -f "$binary" ] || die "$action: the input \`binary\` names \`$binary\`, which does not exist"
   [ -n "${LAUNCH_BINARY_SHA256-}" ] ||
-    die "$action: the input \`binary\` needs \`binary-sha256\`" "give the hash as an output of the job that built the binary"
+    die "$action: the input \`binary\` needs \`binary-sha256\`" "pass the hash as an output of the job that built the binary"
   found=$(sha256 "$binary")
   [ "$found" = "$LAUNCH_BINARY_SHA256" ] ||
     die "$action: \`$binary\` has sha256 $found, expected $LAUNCH_BINARY_SHA256; nothing was started"
-  # An artifact loses its executable bit on the way.
+  # An artifact loses the executable bit.
   [ -x "$binary" ] || chmod 755 "$binary"
 elif grep -q '"url"' "$here/binaries.json"; then
   found=$(entry "$action" "$(target)")

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# act.sh [--artifacts DIR] EVENT [ARGUMENT…]: runs the workflows of the current
-# directory by act, on this very machine. act cannot serve GitHub's own actions for artifacts and caches:
-# each of their pins gets a stand-in over the same official library. This checkout
-# stands for `<owner>/<repo>/actions/…@<sha>`, and for what `build-wheel init` pins to
-# forty zeros. The artifacts are unpacked into DIR, a
-# directory each. ARGUMENTs go to act. `cargo xtask setup-test-tools` installs act and the stand-ins.
+# act.sh [--artifacts DIR] EVENT [ARGUMENT…]: runs the workflows of the current directory
+# with act, directly on this machine. act does not support GitHub's own actions for
+# artifacts and caches: each of their pins is replaced by a stand-in that uses the same
+# official library. `<owner>/<repo>/actions/…@<sha>`, and the forty zeros that
+# `build-wheel init` writes, resolve to this checkout. Each artifact is unpacked into a
+# directory in DIR. ARGUMENTs are passed to act. `cargo xtask setup-test-tools` installs
+# act and the stand-ins.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 tools=${XTASK_TOOLS:-${CARGO_TARGET_DIR:-$here/target}/tools}
@@ -22,18 +23,18 @@ fi
 
 state=$(mktemp -d)
 trap 'rm -rf "$state"' EXIT
-# act's server panics when it lists the artifacts of a run that has none (`overwrite`).
+# act's server panics when it lists the artifacts of a run without any (`overwrite`).
 mkdir -p "$state/artifacts/1"
 port() {
   "$tools/test/bin/python" -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 arguments=(
   -P ubuntu-latest=-self-hosted
-  # Without addresses of their own act's servers listen on the outside one.
+  # By default, act's servers listen on the external address.
   --cache-server-addr 127.0.0.1 --cache-server-port "$(port)" --cache-server-path "$state/caches"
   --artifact-server-addr 127.0.0.1 --artifact-server-port "$(port)" --artifact-server-path "$state/artifacts"
 )
-# Those of the workflows here, and those that the actions use in turn.
+# The pins of these workflows, and of the actions that they use.
 pins=$(grep -rhoE 'uses: actions/[a-z-]+[a-z/-]*@[0-9a-f]{40}' .github/workflows "$here/actions" | sort -u || true)
 while read -r _ pin; do
   name=${pin#actions/}
@@ -42,15 +43,15 @@ while read -r _ pin; do
     arguments+=(--local-repository "actions/$name@${pin##*@}=$tools/stand-ins/$name")
   fi
 done <<<"$pins"
-# The placeholder of the documentation is this checkout.
+# The placeholder in the documentation resolves to this checkout.
 arguments+=(--local-repository "<owner>/<repo>@<sha>=$here")
-# So are the pins of a workflow that was generated before there is a release.
+# So do the pins of a workflow that was generated before the first release.
 zeros=$(printf '0%.0s' {1..40})
 repositories=$(grep -rhoE "uses: [A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+/actions/[a-z-]+(/[a-z]+)?@$zeros" .github/workflows | cut -d/ -f1,2 | sort -u || true)
 while read -r _ repository; do
   [ -z "$repository" ] || arguments+=(--local-repository "$repository@$zeros=$here")
 done <<<"$repositories"
-# act starts these actions with the node that it finds.
+# act starts these actions with the node on PATH.
 status=0
 PATH="$tools/bin:$PATH" "$tools/test/bin/act" "$1" "${arguments[@]}" "${@:2}" || status=$?
 if [ -n "$artifacts" ]; then

@@ -229,4 +229,4 @@ def test_steps_run_through_nix(flake: Path, nix_env: dict[str, str]) -> None:
 def test_an_unknown_step_is_named(root: Path) -> None:
     done = subprocess.run([root / "steps.sh", "pytest-none"], capture_output=True, text=True)
     assert done.returncode == 2
-    assert "there is no step pytest-none; known are: nix-analysis" in done.stderr
+    assert "unknown step pytest-none; expected one of: nix-analysis" in done.stderr

@@ -17,9 +17,9 @@ def test_what_is_out_of_support_is_named(root: Path, date: str, late: int) -> No
     )
     named = [line for line in done.stdout.splitlines() if line.startswith("::error file=")]
     assert (done.returncode, len(named)) == (1 if late else 0, late), done.stdout
-    assert all("gets no more fixes since" in line and "%0Ahint: " in line for line in named)
+    assert all(" ended on " in line and "%0Ahint: " in line for line in named)
     if late:
-        assert "flake.nix::`nixpkgs-26.05-darwin`" in named[0]
+        assert "flake.nix::support of `nixpkgs-26.05-darwin`" in named[0]
 
 
 # gh as `propose.sh` uses it: pull requests are lines of a file, STATE NUMBER.

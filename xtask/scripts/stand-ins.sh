@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# stand-ins.sh FOLDER: bundles the actions in tests/act/stand-ins, which tests
-# put in the place of GitHub's own, into FOLDER with the pinned npm packages.
-# @actions/artifact stays at 6.1.0, with an Azure client of its time: act 0.2.89
-# refuses the field that 6.2 sends, and newer clients cut the padding from the
-# signature that act gives out.
+# stand-ins.sh DIRECTORY: bundles the actions in tests/act/stand-ins, which replace
+# GitHub's own in tests, into DIRECTORY with the pinned npm packages.
+# @actions/artifact stays at 6.1.0, with an Azure client of the same date: act 0.2.89
+# rejects a field that 6.2 sends, and newer clients remove the padding from act's
+# signature.
 set -euo pipefail
-[ $# -eq 1 ] || { echo "usage: stand-ins.sh FOLDER" >&2; exit 2; }
+[ $# -eq 1 ] || { echo "usage: stand-ins.sh DIRECTORY" >&2; exit 2; }
 folder=$1
 source=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../tests/act/stand-ins" && pwd)
 
