@@ -3,8 +3,8 @@
 
   inputs = {
     nixpkgs.url = "github:NixOS/nixpkgs/nixpkgs-unstable";
-    # The last nixpkgs with x86_64-darwin, for people on Intel Macs; no workflow
-    # uses it. It gets fixes until the end of 2026: `.github/scan.sh support`
+    # The last nixpkgs with x86_64-darwin, for users of Intel Macs; no workflow
+    # uses it. It is supported until the end of 2026: `.github/scan.sh support`
     # fails after that.
     nixpkgs-intel-mac.url = "github:NixOS/nixpkgs/nixpkgs-26.05-darwin";
   };
@@ -26,7 +26,7 @@
       each = nixpkgs.lib.genAttrs systems (
         system:
         let
-          # nixpkgs throws for x86_64-darwin since 26.11.
+          # nixpkgs has rejected x86_64-darwin since 26.11.
           inherit (if system == "x86_64-darwin" then nixpkgs-intel-mac else nixpkgs) legacyPackages;
           pkgs = legacyPackages.${system};
           built = import ./nix/packages {
@@ -57,7 +57,7 @@
       apps = select "apps";
       devShells = select "devShells";
       formatter = select "formatter";
-      # All that is built or entered, so that `nix flake check` builds it.
+      # All packages and shells, so that `nix flake check` builds them.
       checks = builtins.mapAttrs (
         _: outputs: removeAttrs outputs.packages [ "default" ] // outputs.devShells
       ) each;

@@ -1,5 +1,5 @@
-# What `nix run .#NAME` starts: the project's own commands, with the tools that
-# they need, in the repository one stands in.
+# Apps for `nix run .#NAME`: the project's own commands, with their tools, run in the
+# current repository.
 { pkgs, python }:
 let
   app =
@@ -51,7 +51,7 @@ in
       [
         pkgs.basedpyright
         pkgs.ruff
-        # All that a file under analysis imports.
+        # All modules that the analysed files import.
         (pkgs.python3.withPackages (packages: [
           packages.jsonschema
           packages.markdown-it-py
@@ -82,7 +82,7 @@ in
       ''
         git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck
         actionlint
-        # Not the workflows of tests, which are those of others.
+        # Without the workflows of test projects.
         git ls-files -z 'actions/*/action.yml' ':!*/fixtures/*' |
           xargs -0 zizmor --pedantic --offline --no-progress .github
         cargo xtask gen --check

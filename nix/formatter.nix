@@ -1,5 +1,5 @@
-# What `nix fmt` starts: nixfmt on the files that are given, by default on all of
-# the repository's. nixfmt alone would wait for its standard input.
+# The formatter for `nix fmt`: nixfmt on the given files, by default on all files of the
+# repository. Without arguments, nixfmt itself would read standard input.
 { pkgs }:
 pkgs.writeShellApplication {
   name = "format-nix-files";
@@ -8,7 +8,7 @@ pkgs.writeShellApplication {
     pkgs.nixfmt
   ];
   text = ''
-    # Before 2.25, Nix gave `.` in place of no arguments.
+    # Before 2.25, Nix passed `.` instead of no arguments.
     if [ "$*" != "" ] && [ "$*" != . ]; then
       exec nixfmt "$@"
     fi

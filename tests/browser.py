@@ -66,7 +66,7 @@ class Page:
             self.problems.append(f"{given['entry']['text']} {given['entry'].get('url', '')}")
 
     def call(self, method: str, **parameters: Any) -> Any:
-        """Calls a method of the protocol; gives its result."""
+        """Calls a method of the protocol; returns its result."""
         self.count += 1
         message = {"id": self.count, "method": method, "params": parameters}
         if self.session:
@@ -79,7 +79,7 @@ class Page:
         return answer["result"]
 
     def open(self, url: str) -> None:
-        """Opens an address and waits until the page has loaded."""
+        """Opens a URL and waits until the page has loaded."""
         self.loaded = False
         self.problems.clear()
         answer = self.call("Page.navigate", url=url)
@@ -89,7 +89,7 @@ class Page:
             self.notice(self.receive(deadline))
 
     def evaluate(self, expression: str) -> Any:
-        """The value of an expression in the page; a promise is waited for."""
+        """Returns the value of an expression in the page; waits for a promise."""
         answer = self.call(
             "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
         )
@@ -112,12 +112,12 @@ class Page:
 
 @contextlib.contextmanager
 def browser(profile: Path) -> Generator[Page]:
-    """Starts Chromium with a page of its own."""
+    """Starts Chromium with one page."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     assert chromium, "the tests need chromium"
     commands, to_browser = os.pipe()
     from_browser, answers = os.pipe()
-    # Chromium reads from descriptor 3 and writes to 4; sh knows one digit only.
+    # Chromium reads from descriptor 3 and writes to 4; sh only supports one digit.
     script = f'exec "$@" 3<&{commands} 4>&{answers}'
     command = ["bash", "-c", script, "bash", chromium, *FLAGS]
     command += [f"--user-data-dir={profile}", "--remote-debugging-pipe"]

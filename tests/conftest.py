@@ -1,4 +1,4 @@
-"""What the tests that span the repository share."""
+"""Fixtures for tests that span the repository."""
 
 import os
 import socket
@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from package_index import Index, serve
 
-# Fixtures of several folders: the flake with a real Nix, workflows under act,
+# Fixtures of several directories: the flake with a real Nix, workflows under act,
 # the actions' binaries to download.
 pytest_plugins = ["flake_copy", "under_act", "released", "fake_github"]
 
 ROOT = Path(__file__).resolve().parent.parent
-# In a container job the checkout is another user's, which git refuses to read.
+# In a container job, another user owns the checkout, which git then refuses to read.
 os.environ |= {
     "GIT_CONFIG_COUNT": "1",
     "GIT_CONFIG_KEY_0": "safe.directory",
@@ -30,13 +30,13 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def target() -> Path:
-    """Cargo's target folder."""
+    """Cargo's target directory."""
     return ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 
 
 @pytest.fixture(scope="session")
 def tools(target: Path) -> Path:
-    """What `cargo xtask setup-test-tools` has installed."""
+    """The tools that `cargo xtask setup-test-tools` has installed."""
     folder = Path(os.environ.get("XTASK_TOOLS", target / "tools"))
     assert (folder / "test/bin/python").is_file(), "run `cargo xtask setup-test-tools`"
     return folder
@@ -44,7 +44,7 @@ def tools(target: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def clean_env() -> dict[str, str]:
-    """The environment without what a runner would have put there."""
+    """The environment without a runner's variables."""
     prefixes = ("GITHUB_", "RUNNER_", "ACTIONS_", "INPUT_", "LAUNCH_")
     return {k: v for k, v in os.environ.items() if not k.startswith(prefixes) and k != "CI"}
 
@@ -58,10 +58,10 @@ def quick_build() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def musl_build(tools: Path, target: Path, quick_build: dict[str, str]) -> dict[str, str]:
-    """Makes .github/build-binaries.sh build for musl by the compiler of the tests, and quickly.
+    """Makes .github/build-binaries.sh build for musl with the tests' compiler, and quickly.
 
-    All tests have the same settings, so that they share what is built. The standard
-    library of this compiler cannot abort.
+    All tests use the same settings and so share one build. The standard library of this
+    compiler does not support `panic = "abort"`.
     """
     settings = {"OPT_LEVEL": "0", "PANIC": "unwind"}
     return {
@@ -75,7 +75,7 @@ def musl_build(tools: Path, target: Path, quick_build: dict[str, str]) -> dict[s
 
 @pytest.fixture
 def free_port() -> Callable[[], int]:
-    """Gives ports of 127.0.0.1 that nothing listens on."""
+    """Returns free ports of 127.0.0.1."""
 
     def port() -> int:
         with socket.socket() as listener:
@@ -99,7 +99,7 @@ def binaries(root: Path, target: Path, clean_env: dict[str, str]) -> Path:
 
 @pytest.fixture(scope="session")
 def xtask(root: Path, target: Path, clean_env: dict[str, str]) -> Path:
-    """The program behind `cargo xtask`; built as by its alias, it is there already."""
+    """The program of `cargo xtask`, built as by its alias."""
     command = ["cargo", "build", "--quiet", "--locked", "--profile", "local", "--package", "xtask"]
     subprocess.run(command, cwd=root, env=clean_env | {"CARGO_TARGET_DIR": str(target)}, check=True)
     return target / "local/xtask"
@@ -107,6 +107,6 @@ def xtask(root: Path, target: Path, clean_env: dict[str, str]) -> Path:
 
 @pytest.fixture
 def index(root: Path, tools: Path, tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Index]:
-    """A package index that holds nothing yet."""
+    """An empty package index."""
     with serve(root, tools, tmp_path / "index", free_port()) as index:
         yield index

@@ -1,4 +1,4 @@
-"""What actions declare, compared with what a run under act gave."""
+"""The declared outputs of actions, compared with those of a run under act."""
 
 import json
 from pathlib import Path
@@ -13,6 +13,6 @@ def check_outputs(root: Path, results: Path, action: str, *unset: str) -> None:
     """
     declared = yaml.safe_load((root / "actions" / action / "action.yml").read_text())["outputs"]
     held = json.loads((results / f"outputs-{action.replace('/', '-')}.json").read_text())
-    # act adds outputs of the steps within.
+    # act adds outputs of the inner steps.
     assert held.keys() >= declared.keys()
     assert {name for name in declared if held[name] == ""} == set(unset), held

@@ -1,4 +1,4 @@
-"""The fake of GitHub's API in testkit, for the workflows' own scripts."""
+"""testkit's fake of GitHub's API, for the workflows' own scripts."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from host_nixpkgs import run
 
 
 class FakeGitHub:
-    """A running fake over a Git repository."""
+    """A running fake with a Git repository."""
 
     def __init__(self, program: Path, git: Path) -> None:
         pipe = subprocess.PIPE
@@ -29,7 +29,7 @@ class FakeGitHub:
         return json.loads(self.process.stdout.readline())
 
     def set(self, **values: object) -> dict[str, Any]:
-        """Sets what the fake does; gives what it holds and was asked since."""
+        """Configures the fake; returns its state and the requests since then."""
         assert self.process.stdin
         self.process.stdin.write(json.dumps(values) + "\n")
         self.process.stdin.flush()
@@ -59,7 +59,7 @@ def origin(tmp_path: Path) -> Path:
 
 
 def commit_all(folder: Path, message: str) -> str:
-    """Commits everything; gives the commit."""
+    """Commits everything; returns the commit."""
     git = ("git", "-c", "user.name=test", "-c", "user.email=test@example.org")
     run(*git, "add", "--all", cwd=folder)
     run(*git, "commit", "--quiet", "--allow-empty", "--message", message, cwd=folder)

@@ -12,7 +12,7 @@ Nix = Callable[..., str]
 
 @pytest.fixture(scope="session")
 def nix_home(target: Path) -> Path:
-    """The folder of a Nix store of our own; kept, so that a second run builds less."""
+    """The directory of a separate Nix store; kept, so that a second run builds less."""
     folder = target / "flake"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -25,7 +25,7 @@ def flake(
     nix_home: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """A Git repository of its own with the files of this one as they are now."""
+    """A separate Git repository with the current files of this one."""
     copy = tmp_path_factory.mktemp("flake") / "source"
     copy_files(root, copy)
     for workspace in (copy, copy / "htty-core"):
@@ -37,13 +37,13 @@ def flake(
 
 @pytest.fixture(scope="session")
 def nix_env(nix_home: Path) -> dict[str, str]:
-    """What makes Nix use a store of our own."""
+    """The environment with which Nix uses a separate store."""
     return nix_variables(nix_home)
 
 
 @pytest.fixture(scope="session")
 def nix(flake: Path, nix_env: dict[str, str], clean_env: dict[str, str]) -> Nix:
-    """Runs `nix` in the copy with a store of our own, and gives its standard output."""
+    """Runs `nix` in the copy with a separate store; returns its standard output."""
     program = tool("nix")
 
     def nix(*args: str) -> str:

@@ -1,4 +1,4 @@
-"""The nixpkgs of this machine in the place of the real one, for a flake under test."""
+"""A nixpkgs of this machine's programs, which replaces the real one in a tested flake."""
 
 import contextlib
 import hashlib
@@ -20,7 +20,7 @@ warn-dirty = false
 
 
 def run(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> str:
-    """Standard output of a command that must succeed."""
+    """The standard output of a command that must succeed."""
     done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -34,7 +34,7 @@ def tool(name: str) -> str:
 
 
 def copy_files(root: Path, to: Path, *paths: str) -> None:
-    """Copies the repository's files, below `paths` alone if given, as they are now."""
+    """Copies the repository's current files, or only those below `paths`."""
     files = run("git", "ls-files", "-z", "-co", "--exclude-standard", *paths, cwd=root)
     for name in files.split("\0"):
         if name and (root / name).is_file():
@@ -43,7 +43,7 @@ def copy_files(root: Path, to: Path, *paths: str) -> None:
 
 
 def machine(tools: Path, made: Path) -> dict[str, object]:
-    """Where this machine has what host-nixpkgs offers."""
+    """The paths of host-nixpkgs' programs on this machine."""
     programs = made / "bin"
     programs.mkdir(exist_ok=True)
     # Renamed, because another process may be running it.
@@ -53,7 +53,7 @@ def machine(tools: Path, made: Path) -> dict[str, object]:
     zig.replace(programs / "zig")
     rust = tools / "rust-cross"
     assert (rust / "bin/rustc").is_file(), "run `cargo xtask setup-test-tools`"
-    # Beside it rustup's own Cargo: its proxy would ask for a home.
+    # Use rustup's own Cargo beside it: the proxy would need a home directory.
     cargo = run(tool("rustc"), "--print", "sysroot", cwd=made).strip() + "/bin"
     python = tools / "test/bin/python"
     code = "import sysconfig as s; print(s.get_path('purelib', vars={'base': '', 'platbase': ''}))"
@@ -72,9 +72,9 @@ def machine(tools: Path, made: Path) -> dict[str, object]:
 
 
 def host_nixpkgs(root: Path, values: dict[str, object], nix_home: Path) -> Path:
-    """A nixpkgs for `values` in `nix_home`, the same for all processes and runs.
+    """A nixpkgs for `values` in `nix_home`, shared by all processes and runs.
 
-    The locks that name it, and so the commits that are built, are the same, too.
+    So the lock files that name it, and the commits that are built, are also the same.
     """
     with tempfile.TemporaryDirectory(dir=nix_home) as made:
         folder = Path(made) / "nixpkgs"
@@ -91,7 +91,7 @@ def host_nixpkgs(root: Path, values: dict[str, object], nix_home: Path) -> Path:
 
 
 def lock_to_host(copy: Path, *, root: Path, tools: Path, nix_home: Path) -> None:
-    """Makes this machine's programs the nixpkgs of the flake in `copy`, and the older one."""
+    """Sets both nixpkgs inputs of the flake in `copy` to this machine's programs."""
     lock = json.loads((copy / "flake.lock").read_text())
     inputs = {"nixpkgs": ["x86_64-darwin"], "nixpkgs-intel-mac": []}
     assert lock["nodes"].keys() - {"root"} == inputs.keys()
@@ -105,9 +105,9 @@ def lock_to_host(copy: Path, *, root: Path, tools: Path, nix_home: Path) -> None
 
 
 def commit(folder: Path, *, tag: str = "") -> None:
-    """Commits the files of `folder`, a Git repository or not yet one.
+    """Commits the files of `folder`, and creates the Git repository if necessary.
 
-    The same files give the same commit: what Nix builds of it is built once.
+    The same files give the same commit, so Nix builds each commit once.
     """
     git = ("git", "-c", "user.name=test", "-c", "user.email=test@example.org")
     date = "2026-01-01T00:00:00Z"
@@ -120,7 +120,7 @@ def commit(folder: Path, *, tag: str = "") -> None:
 
 
 def nix_variables(nix_home: Path) -> dict[str, str]:
-    """The variables of a Nix with a store of its own in `nix_home`."""
+    """The variables of a Nix with a separate store in `nix_home`."""
     (nix_home / "conf").mkdir(parents=True, exist_ok=True)
     (nix_home / "conf/nix.conf").write_text(CONFIG)
     return {

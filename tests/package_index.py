@@ -17,17 +17,17 @@ class Index:
     folder: Path
 
     def files(self) -> list[str]:
-        """The names of the files that it holds, in the order of their arrival."""
+        """The names of its files, in the order of their arrival."""
         files = sorted(self.folder.iterdir(), key=lambda file: file.stat().st_mtime_ns)
         return [file.name for file in files]
 
 
 @contextmanager
 def serve(root: Path, tools: Path, folder: Path, port: int) -> Generator[Index]:
-    """An index that keeps what it is sent in `folder`, until the context ends."""
+    """An index that stores uploads in `folder`, until the context ends."""
     folder.mkdir()
     script = root / "xtask/scripts/serve_index.py"
-    # Beside it what a source distribution asks for to be built.
+    # In addition, the build requirements of source distributions.
     beside = tools / "build-requirements"
     command = [tools / "test/bin/python", script, folder, beside, str(port)]
     output = folder.with_suffix(".log")

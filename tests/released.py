@@ -1,4 +1,4 @@
-"""The actions' binaries as a release gives them: downloads with known hashes."""
+"""The actions' binaries as in a release: downloads with known hashes."""
 
 import hashlib
 import http.server
@@ -22,7 +22,7 @@ class Silent(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="session")
 def binaries_json(binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """What a release writes to actions/binaries.json; each url answers on this machine."""
+    """The content of actions/binaries.json after a release, with URLs on this machine."""
     downloads = tmp_path_factory.mktemp("downloads")
     serve = partial(Silent, directory=str(downloads))
     machine = {"arm64": "aarch64"}.get(platform.machine(), platform.machine())

@@ -1,4 +1,4 @@
-"""Workflows under real act, on this very machine."""
+"""Workflows under real act, directly on this machine."""
 
 import json
 import os
@@ -17,7 +17,7 @@ Command = Callable[..., list[str | Path]]
 
 
 def stand_ins(folder: Path, texts: list[str]) -> dict[str, Path]:
-    """What stands in `folder` for GitHub's own actions that the texts use."""
+    """The stand-ins in `folder` for GitHub's own actions in the texts."""
     places: dict[str, Path] = {}
     for name, sha in re.findall(r"uses: actions/([\w-]+)[\w/-]*@(\w{40})", "\n".join(texts)):
         if (folder / name).is_dir():
@@ -41,12 +41,12 @@ def act_command(
     ) -> list[str | Path]:
         found = (places or {}).items()
         environment = {**quick_build, **variables}
-        # Its server panics when it lists the artifacts of a run that has none.
+        # act's server panics when it lists the artifacts of a run without any.
         (tmp_path / "artifacts/1").mkdir(parents=True, exist_ok=True)
         return [
             *(program, event),
             *(part for runner in runners for part in ("-P", f"{runner}=-self-hosted")),
-            # Without addresses of their own its servers listen on the outside one.
+            # By default, act's servers listen on the external address.
             *("--cache-server-addr", "127.0.0.1", "--cache-server-port", str(free_port())),
             *("--cache-server-path", tmp_path / "caches"),
             *("--artifact-server-addr", "127.0.0.1", "--artifact-server-port", str(free_port())),
@@ -69,7 +69,7 @@ def act(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> Act:
-    """Runs a workflow of the copy and tells how each job ended; gives the log of all steps."""
+    """Runs a workflow of the copy, prints each job's result, and returns the log of all steps."""
     texts = [file.read_text() for file in flake.glob(".github/workflows/*.yml")]
     texts += [file.read_text() for file in flake.glob("actions/**/action.yml")]
 
@@ -78,7 +78,7 @@ def act(
         command = act_command(
             "push" if "ref" in event else "workflow_dispatch",
             places=stand_ins(tools / "stand-ins", texts),
-            # Jobs for other machines are left out by act.
+            # act skips jobs for other machines.
             runners=("ubuntu-latest", "ubuntu-24.04-arm"),
             **musl_build,
         )

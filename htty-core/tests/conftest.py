@@ -1,4 +1,4 @@
-"""What starts `ht` for a test, and ends it."""
+"""Fixtures that start `ht` for a test, and end it."""
 
 from collections.abc import Iterator
 from typing import Any

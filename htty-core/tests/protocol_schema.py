@@ -1,4 +1,4 @@
-"""Holds what `ht` is told and what it tells to the schema of its protocol."""
+"""Checks the messages to and from `ht` against the schema of its protocol."""
 
 # pyright: reportUnknownVariableType=false, reportUnknownMemberType=false
 # pyright: reportUnknownArgumentType=false
@@ -13,7 +13,7 @@ SCHEMA = json.loads((Path(__file__).parents[2] / "docs/schema/ht-protocol.json")
 
 
 def strict(part: Any) -> Any:
-    """Without room for fields that the schema does not name."""
+    """The schema without additional fields."""
     if isinstance(part, list):
         return [strict(item) for item in part]
     if not isinstance(part, dict):
@@ -39,5 +39,5 @@ VALIDATORS = {
 
 
 def check(kind: str, message: dict[str, Any]) -> None:
-    """Raises where a `Command` or an `Event` is not as the schema says."""
+    """Raises an error if a `Command` or an `Event` does not match the schema."""
     VALIDATORS[f"{message['type']}{kind}"].validate(message)

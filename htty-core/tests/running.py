@@ -1,4 +1,4 @@
-"""A running `ht`, and what tests look at."""
+"""A running `ht`, with its events."""
 
 import contextlib
 import json
@@ -25,13 +25,13 @@ class Ht:
         self.send_unchecked(**command)
 
     def send_unchecked(self, **command: Any) -> None:
-        """Sends what the schema does not allow."""
+        """Sends a message that the schema does not allow."""
         assert self.process.stdin
         self.process.stdin.write(json.dumps(command) + "\n")
         self.process.stdin.flush()
 
     def next(self, kind: str) -> dict[str, Any]:
-        """Reads events up to the next one of this kind; gives its data."""
+        """Reads events up to the next one of this kind; returns its data."""
         assert self.process.stdout
         for line in self.process.stdout:
             event = json.loads(line)
@@ -55,7 +55,7 @@ def screen(*lines: str, cols: int = 20) -> str:
 
 
 def gone(pid: int) -> bool:
-    """Waits until a process has ended."""
+    """Waits until a process has exited."""
     for _ in range(500):
         try:
             state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]

@@ -82,7 +82,7 @@ def test_ends_with_its_standard_input(start: Start) -> None:
 
 
 def test_ends_with_its_parent() -> None:
-    """Though somebody else holds its standard input open."""
+    """Even if another process holds its standard input open."""
     read, write = os.pipe()
     starter = (
         "import subprocess, sys\n"
@@ -201,7 +201,7 @@ def test_busy_command_is_not_waited_for_for_ever(start: Start) -> None:
 
 
 def test_daemon_of_the_command_stays(start: Start) -> None:
-    """What starts a session of its own is meant to outlive the terminal."""
+    """A process that starts its own session is meant to outlive the terminal."""
     ht = start(["sh", "-c", "setsid sh -c 'echo $$; exec sleep 1000' & wait"])
     daemon = int(ht.next("output")["seq"])
     ht.end()
@@ -293,7 +293,7 @@ def test_errors_name_their_cause() -> None:
 
 
 def test_without_pseudo_terminals() -> None:
-    """In a mount namespace of its own, with an empty directory in the place of `/dev/pts`."""
+    """In a separate mount namespace, with an empty directory instead of `/dev/pts`."""
     script = f"mount -t tmpfs none /dev/pts && exec {find_ht_binary()} --subscribe init -- cat"
     done = subprocess.run(
         ["unshare", "--mount", "--user", "--map-root-user", "sh", "-c", script],
@@ -319,7 +319,7 @@ def test_refused_sizes_and_late_keys_are_told(start: Start) -> None:
 
 @pytest.mark.parametrize("number", range(10))
 def test_threads_may_be_the_first_to_look_for_ht(number: int) -> None:
-    """Without a lock, two of them fill the variables of `sysconfig` together."""
+    """Without a lock, two threads would initialise the variables of `sysconfig` at once."""
     script = (
         "import sys, threading\n"
         "from htty_core import find_ht_binary\n"

@@ -1,4 +1,4 @@
-"""What `ht` types and clicks, and what the terminal answers."""
+"""Keys and clicks that `ht` sends, and answers of the terminal."""
 
 import sys
 import time
@@ -89,7 +89,7 @@ def test_a_program_gets_the_terminals_answers(start: Start) -> None:
 
 
 def test_keys_are_those_that_the_program_asks_for(start: Start) -> None:
-    """The kitty keyboard protocol, with which an Escape is nothing to wait after."""
+    """With the kitty keyboard protocol, nothing waits after an Escape."""
     script = r"stty raw -echo; printf '\033[>1u.'; head -c 9 | od -An -c; sleep 1000"
     ht = start(["sh", "-c", script], cols=60)
     while "." not in ht.next("output")["seq"]:
@@ -105,7 +105,7 @@ ECHO_RAW = "stty raw -echo; printf '{}ready'; exec cat -v"
 
 
 def echo_raw(start: Start, modes: str) -> Ht:
-    """What is typed is shown, control characters as `^[`."""
+    """Input is shown, with control characters as `^[`."""
     ht = start(["sh", "-c", ECHO_RAW.format(modes)])
     ht.send(type="takeSnapshot", settle=0.2, timeout=10)
     assert "ready" in ht.next("snapshot")["text"]
@@ -113,7 +113,7 @@ def echo_raw(start: Start, modes: str) -> Ht:
 
 
 def shown(ht: Ht, text: str) -> None:
-    """Waits until the screen has this text after `ready`."""
+    """Waits until the screen shows this text after `ready`."""
     end = time.monotonic() + 10
     while True:
         ht.send(type="takeSnapshot")
@@ -195,7 +195,7 @@ os.read(0, 1)
 
 
 def test_answers_wait_while_the_command_draws(start: Start) -> None:
-    # One that never sleeps gets them all the same.
+    # A command that never sleeps also gets them.
     for seconds, expected in ((0.01, "late"), (0.5, "early")):
         ht = start([sys.executable, "-c", ASKS.format(seconds=seconds)])
         seen = ""

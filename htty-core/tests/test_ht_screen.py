@@ -1,4 +1,4 @@
-"""The screens that `ht` gives."""
+"""The screens of `ht`."""
 
 import sys
 
@@ -129,7 +129,7 @@ def test_the_view_moves_into_the_history(start: Start) -> None:
     assert snapshot["text"] == screen("6", "7", "8", "9")
     assert snapshot["view"] == {"offset": 2, "history": 7}
     assert snapshot["cursor"]["visible"] is False
-    # What draws the screen draws that of now.
+    # The screen is drawn as it is now.
     assert "10" in snapshot["seq"]
     ht.send(type="sendKeys", keys=["x"])
     ht.send(type="takeSnapshot", include=["view"])

@@ -69,7 +69,7 @@ def test_page_shows_the_screen_in_a_browser(live: Live, tmp_path: Path) -> None:
     live.send(type="sendKeys", keys=["typed", "Enter"])
     with browser(f"http://{live.address}/", tmp_path) as page:
         deadline = time.monotonic() + 60
-        # The echo, and what cat wrote.
+        # The echo, and the output of cat.
         while (seen := page()).count("typed") < 2:
             assert time.monotonic() < deadline, seen
             time.sleep(0.1)
@@ -81,7 +81,7 @@ def test_page_shows_the_screen_in_a_browser(live: Live, tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def browser(url: str, profile: Path) -> Generator[Callable[[], str]]:
-    """Opens the page in Chromium; gives what reads its document, by the DevTools protocol."""
+    """Opens the page in Chromium; returns a reader of its document, by the DevTools protocol."""
     chromium = shutil.which("chromium")
     assert chromium, "the tests need chromium"
     command = [chromium, *FLAGS, f"--user-data-dir={profile}", "--remote-debugging-port=0", url]
@@ -95,7 +95,7 @@ def browser(url: str, profile: Path) -> Generator[Callable[[], str]]:
 
 
 def devtools(profile: Path) -> str:
-    """Gives the address of the only page's debugger, once there is one."""
+    """Returns the address of the only page's debugger, once there is one."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError, IndexError, StopIteration, http.client.HTTPException):
@@ -111,7 +111,7 @@ def devtools(profile: Path) -> str:
 
 
 def evaluate(socket: Any, expression: str) -> str:
-    """Gives the value of an expression in the page; nothing while that is being loaded."""
+    """Returns the value of an expression in the page, or nothing while the page is loading."""
     parameters = {"expression": expression, "returnByValue": True}
     socket.send(json.dumps({"id": 1, "method": "Runtime.evaluate", "params": parameters}))
     answer = json.loads(socket.recv(30)).get("result", {})
@@ -164,7 +164,7 @@ class Message:
 
 
 def decode(message: Any) -> Message:
-    """Reads a message as the protocol describes it; numbers are LEB128."""
+    """Reads a message by the protocol; numbers are LEB128."""
     kind, rest = chr(message[0]), message[1:]
     count = {"\x01": 6, "o": 3, "r": 4, "x": 3}[kind]
     numbers: list[int] = []
@@ -263,7 +263,7 @@ def test_other_sites_are_kept_out(live: Live, path: str) -> None:
 
 
 def test_a_page_of_another_site_that_is_allowed() -> None:
-    """One with an asciinema player, whose origin is never that of `ht`."""
+    """A page with an asciinema player, whose origin differs from that of `ht`."""
     page = "http://localhost:8000"
     words = [find_ht_binary(), "--listen", ":0", "--allow-origin", page, "--", "cat"]
     pipe = subprocess.PIPE
@@ -289,18 +289,18 @@ def test_viewer_that_stops_reading_holds_nobody_up(live: Live) -> None:
 
 
 def test_viewer_that_stops_reading_is_cut_off() -> None:
-    """Memory stays bounded meanwhile, and the terminal goes on."""
-    # Slowly enough that it is the full socket, not the queue, that is noticed.
+    """Memory stays limited, and the terminal continues."""
+    # Slow enough that the full socket is noticed, not the queue.
     script = "while yes | head -c 60000; do sleep 0.01; done"
     command = [find_ht_binary(), "--size", "20x4", "-l", "127.0.0.1:0", "--", script]
     pipe, null = subprocess.PIPE, subprocess.DEVNULL
     with subprocess.Popen(command, stdin=pipe, stdout=null, stderr=pipe, text=True) as ht:
         assert ht.stderr
         address = ht.stderr.readline().strip().rpartition("/")[2]
-        # The library reads ahead until its queue is full, and then nothing.
+        # The library reads ahead until its queue is full, and then stops.
         with connect(f"ws://{address}/ws/events?sub=output", max_queue=1) as socket:
             deadline = time.monotonic() + 60
-            # The server's own stays.
+            # The server's own socket remains.
             while sockets(ht.pid) > 1:
                 assert time.monotonic() < deadline, "the viewer is still connected"
                 time.sleep(0.1)
@@ -315,7 +315,7 @@ def test_viewer_that_stops_reading_is_cut_off() -> None:
 
 
 def drain(socket: Any) -> None:
-    """Reads what is left."""
+    """Reads the rest."""
     while True:
         socket.recv(10)
 

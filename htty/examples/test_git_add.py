@@ -1,4 +1,4 @@
-"""`git add -p`: a program that asks, one question after another."""
+"""`git add -p`: a program that asks several questions."""
 
 import subprocess
 from pathlib import Path
@@ -10,7 +10,7 @@ from htty.pytest_plugin import Terminals
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """A file with two changes that are far from each other."""
+    """A file with two separate changes."""
     file = tmp_path / "poem"
     file.write_text("".join(f"line {number}\n" for number in range(1, 21)))
     who = ("-c", "user.name=A", "-c", "user.email=a@example.com")
@@ -22,7 +22,7 @@ def repository(tmp_path: Path) -> Path:
 
 
 def test_only_the_second_change_is_added(terminal: Terminals, repository: Path) -> None:
-    # Git looks the same whatever its user has configured.
+    # Git's output does not depend on the user's configuration.
     env = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", "GIT_PAGER": "cat"}
     git = terminal(["git", "-c", "color.ui=always", "add", "-p"], 30, 80, env=env, cwd=repository)
     git.expect(r"\(1/2\) Stage this hunk")

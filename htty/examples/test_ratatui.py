@@ -13,7 +13,7 @@ CRATE = Path(__file__).with_name("counter")
 
 @pytest.fixture(scope="module")
 def counter() -> str:
-    """The program, built."""
+    """The built program."""
     command = ["cargo", "build", "--quiet", "--locked"]
     subprocess.run(command, cwd=CRATE, check=True)
     target = Path(os.environ.get("CARGO_TARGET_DIR", CRATE / "target"))
@@ -36,5 +36,5 @@ def test_buttons(terminal: Terminals, counter: str) -> None:
     app.expect(r"│1 ")
     app.send_keys("q")
     assert app.cmd.wait(10) == 0
-    # The terminal has told it where the cursor was, and has its first screen again.
+    # The terminal has reported the cursor's position, and shows the first screen again.
     app.expect("started at 0,0; counted to 1")

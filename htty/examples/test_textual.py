@@ -1,4 +1,4 @@
-"""A Textual application, from outside: the mouse, the keyboard, what is left at its end."""
+"""A Textual application, from outside: the mouse, the keyboard, and its exit."""
 
 import sys
 from pathlib import Path

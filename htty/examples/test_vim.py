@@ -1,4 +1,4 @@
-"""vim: keys, the mode that it shows, and the file that it writes."""
+"""vim: keys, the displayed mode, and the written file."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A counter with Textual: two buttons, a number, `q` ends it."""
+"""A counter with Textual: two buttons and a number; `q` quits."""
 
 # The linters' environment has no Textual.
 # pyright: basic, reportMissingImports=false

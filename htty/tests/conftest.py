@@ -1,4 +1,4 @@
-"""Checks of every session that a test has."""
+"""Checks of every session of a test."""
 
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
@@ -19,7 +19,7 @@ from protocol_schema import check
 
 @pytest.fixture(autouse=True)
 def protocol(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Holds all that sessions say and hear to the protocol's schema, after the test."""
+    """After the test, checks all messages of its sessions against the protocol's schema."""
     messages: list[tuple[str, dict[str, Any]]] = []
     send, take = Connection.send, State.take
 
@@ -34,13 +34,13 @@ def protocol(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(Connection, "send", sent)
     monkeypatch.setattr(State, "take", taken)
     yield
-    # The screens that tests wait for are many, and of few shapes.
+    # Tests wait for many screens, but of few shapes.
     for kind, message in {shape(message): (kind, message) for kind, message in messages}.values():
         check(kind, message)
 
 
 def shape(value: Any) -> Any:
-    """What a message is made of, with short texts and numbers left out."""
+    """The structure of a message, without short texts and numbers."""
     if isinstance(value, dict):
         return tuple((key, shape(part)) for key, part in value.items())
     if isinstance(value, list):

@@ -72,7 +72,7 @@ def test_a_canceled_wait_ends_at_once() -> None:
                 wait.cancel()
             results = await asyncio.gather(*waits, return_exceptions=True)
             assert all(isinstance(result, asyncio.CancelledError) for result in results)
-            # Their threads are free again, and the session works.
+            # The threads are free again, and the session still works.
             await cat.send_keys(["after", Press.ENTER])
             await cat.expect(r"after\s+after")
 

@@ -1,4 +1,4 @@
-"""`htty` as a command."""
+"""The command `htty`."""
 
 import os
 import re
@@ -225,7 +225,7 @@ def test_interruption() -> None:
         text=True,
     ) as running:
         assert running.stderr
-        # The session is there.
+        # The session has started.
         assert running.stderr.readline()
         running.send_signal(signal.SIGINT)
         _, errors = running.communicate(timeout=30)

@@ -1,7 +1,7 @@
-"""What htty has in common with the release before it (0.2.30).
+"""The features that htty shares with the previous release (0.2.30).
 
-`cargo xtask bench htty` runs these tests with both. They use nothing that only
-one of them has.
+`cargo xtask bench htty` runs these tests with both versions, so they use only features
+that both have.
 """
 
 import shutil

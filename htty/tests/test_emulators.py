@@ -1,4 +1,4 @@
-"""What programs write, on our terminal and on those of tui-test's wheel."""
+"""The output of programs, on our terminal and on those of tui-test's wheel."""
 
 # The linters' environment has no tui_test, only that of the packages' tests.
 # pyright: reportMissingImports=false, reportUnknownMemberType=false
@@ -17,7 +17,7 @@ from htty import Press, terminal_session
 ROWS, COLS = 6, 12
 BACKENDS = ("alacritty", "ghostty", "xtermjs")
 
-# Writes each input to a terminal that it resets before, then its number as the title.
+# Resets the terminal, writes each input, and sets its number as the title.
 WRITER = """
 import json, os, sys, tty
 inputs = json.load(open(sys.argv[1]))
@@ -100,7 +100,7 @@ INPUTS = [*MOVES, *ERASES, *EDITS, *IN_REGION, *ORIGIN, *WIDTHS, *WRAPS, *REST]
 
 
 def trimmed(text: str) -> str:
-    """Without blanks at ends and empty lines at the bottom; Alacritty keeps tabs in cells."""
+    """Without trailing blanks and empty lines at the bottom; Alacritty keeps tabs in cells."""
     text = text.replace("\t", " ")
     return "\n".join(line.rstrip() for line in text.splitlines()).rstrip("\n")
 
@@ -166,7 +166,7 @@ async def their_pages(vttest: str, backend: str) -> list[str]:
     async with TuiTest.ephemeral() as terminal:
 
         async def page() -> str:
-            """The screen once it stays the same."""
+            """The screen once it no longer changes."""
             seen: list[str] = []
             while len(seen) < 5 or len(set(seen[-5:])) > 1:
                 await asyncio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""The examples run as they are, with the plugin and from their own directory."""
+"""The examples run unchanged, with the plugin and from their own directory."""
 
 import os
 import re
@@ -38,7 +38,7 @@ def test_the_code_of_a_guide(name: str, tmp_path: Path) -> None:
 
 
 def test_the_picture_of_the_guide() -> None:
-    """`docs/htty/counter.svg` is what the program shows, to the byte."""
+    """`docs/htty/counter.svg` equals the program's screen, byte by byte."""
     subprocess.run(["cargo", "build", "--quiet", "--locked"], cwd=COUNTER, check=True)
     target = Path(os.environ.get("CARGO_TARGET_DIR", COUNTER / "target"))
     with terminal_session([str(target / "debug/counter")], rows=5, cols=40) as counter:

@@ -1,4 +1,4 @@
-"""`htty` as a library."""
+"""The library `htty`."""
 
 import contextlib
 import gc
@@ -118,11 +118,11 @@ def test_string_is_read_as_a_shell_does(command: str, shown: str) -> None:
 def test_hundred_sessions_leave_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Sockets and FIFOs would be here.
+    # Sockets and FIFOs would be listed here.
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     descriptors = Path("/proc/self/fd")
-    # What an earlier test left to the collector counts neither before nor after.
+    # Objects that earlier tests left to the garbage collector are not counted.
     gc.collect()
     before = len(list(descriptors.iterdir()))
     pids: list[int] = []
@@ -150,7 +150,7 @@ def test_hundred_sessions_leave_nothing_behind(
 
 
 def is_zombie(pid: int) -> bool:
-    """Orphans are waited for by the first process, which may take its time."""
+    """The init process reaps orphans, possibly later."""
     try:
         return ") Z " in Path(f"/proc/{pid}/stat").read_text()
     except OSError:

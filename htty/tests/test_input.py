@@ -1,4 +1,4 @@
-"""What a session types, clicks and starts with."""
+"""The input and the start of a session."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ Echo = Callable[[str], Session]
 
 @pytest.fixture
 def echo() -> Iterator[Echo]:
-    """Shows what is typed, control characters as `^[`, after some output of its own."""
+    """Shows its input after some output, with control characters as `^[`."""
     sessions: list[Session] = []
 
     def start(output: str) -> Session:

@@ -1,4 +1,4 @@
-"""How sessions end, and who may use them."""
+"""The end of sessions, and their use from other processes."""
 
 import gc
 import os
@@ -44,7 +44,7 @@ def test_a_session_ends_when_nobody_holds_it() -> None:
     gc.collect()
     assert all(map(is_running, numbers)), "its command is still held"
     del command
-    # Without the collector of cycles.
+    # Without the cyclic garbage collector.
     for number in numbers:
         ends(number)
     for name in ("ht events", "ht errors"):
@@ -72,7 +72,7 @@ def test_a_session_is_a_block() -> None:
 
 
 def in_child(work: Callable[[], None]) -> None:
-    """Does something in a forked process, which must not fail."""
+    """Calls a function in a forked process, which must not fail."""
     pid = os.fork()
     if pid == 0:
         status = 1
@@ -97,7 +97,7 @@ def test_a_fork_leaves_the_session_alone() -> None:
             with pytest.raises(RuntimeError, match="this one was forked"):
                 use()
         assert session.exit() == 0
-        # One of its own works.
+        # Its own session works.
         with run("echo inner") as other:
             other.expect("inner")
         gc.collect()
@@ -117,7 +117,7 @@ def test_a_forked_process_does_not_keep_ht_alive() -> None:
         time.sleep(60)
         os._exit(0)
     try:
-        # Nothing but the end of standard input tells `ht` to end.
+        # `ht` ends only because standard input ends.
         assert session._connection.process.stdin is not None  # pyright: ignore[reportPrivateUsage]
         session._connection.process.stdin.close()  # pyright: ignore[reportPrivateUsage]
         for number in numbers:

@@ -1,4 +1,4 @@
-"""What is found by texts and styles that are put together."""
+"""Locators: combinations of texts and styles."""
 
 import re
 
@@ -43,7 +43,7 @@ def test_a_locator_finds_what_find_does(boxes: Snapshot) -> None:
 def test_and(boxes: Snapshot) -> None:
     assert places(boxes.find_all(SAVE & RED_TEXT)) == [("Save", 0, 5)]
     assert places(boxes.find_all(RED_TEXT & INVERSE_TEXT)) == [("both", 1, 13)]
-    # Only the part that both have.
+    # Only the part that is in both.
     ave = boxes.find_all(Locator("ave all") & "Save")
     assert [(one.text, one.col, one.end_col, len(one.cells)) for one in ave] == [("ave", 1, 4, 3)]
     assert boxes.find(SAVE & "Help") is None
@@ -88,7 +88,7 @@ def test_first_last_and_nth(boxes: Snapshot) -> None:
     assert places(boxes.find_all(SAVE.last)) == places(boxes.find_all(SAVE.nth(-1)))
     assert places(boxes.find_all(SAVE.last)) == [("Save", 2, 4)]
     assert boxes.find(SAVE.nth(9)) is None
-    # The order of the two counts.
+    # The order of the two matters.
     assert boxes.find(SAVE.first & RED_TEXT) is None
     assert boxes.find((SAVE & RED_TEXT).first) is not None
 

@@ -1,4 +1,4 @@
-"""Real programs, as users have them: what they show, and how they take an Escape."""
+"""Real programs in their default configuration: their screens, and an Escape."""
 
 # The linters' environment has no pyte, only that of the packages' tests.
 # pyright: reportMissingImports=false, reportUnknownMemberType=false
@@ -22,11 +22,11 @@ from htty import Press, terminal_session
 
 TIMES = 20
 TOGETHER = 4
-"""How many sessions of a program run at the same time: most of each is waiting."""
+"""How many sessions of a program run at once; they mostly wait."""
 
 
 def program(name: str) -> str:
-    """Gives the path of a program that the tests install."""
+    """Returns the path of a program that the tests install."""
     found = shutil.which(name)
     assert found, f"`{name}` is not installed: run `cargo xtask setup-test-tools`"
     return found
@@ -47,17 +47,17 @@ def load() -> Iterator[None]:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The home directory of somebody who has configured nothing."""
+    """A home directory without any configuration."""
     for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    # An editor that is ended leaves a file where it is.
+    # An editor that is terminated leaves a file in its directory.
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def repeat(work: Callable[[int], None]) -> None:
-    """Does something `TIMES` times, with its number."""
+    """Calls a function `TIMES` times, with the number of the call."""
     with ThreadPoolExecutor(TOGETHER) as pool:
         for done in [pool.submit(work, number) for number in range(TIMES)]:
             done.result()
@@ -68,7 +68,7 @@ def lines(text: str) -> list[str]:
 
 
 def edits(editor: str, file: Path) -> None:
-    """`Escape`, then `O`: a new line above, and not the key Home."""
+    """`Escape`, then `O`, opens a new line above; it is not the key Home."""
     with terminal_session([program(editor), str(file)], rows=12, cols=70) as session:
         session.send_keys(["ihello", Press.ESCAPE])
         screen = session.snapshot().text
@@ -141,9 +141,9 @@ def test_dialog(home: Path, load: None) -> None:
             assert "Really?" in before.text
             assert before.modes.application_cursor
             session.send_keys(Press.ESCAPE)
-            # It has understood the Escape, and has put the terminal back, a second later.
+            # A second later, it has recognised the Escape and restored the terminal.
             assert not session.snapshot().modes.application_cursor
-            # Only its end may still have to come.
+            # Only its exit may be missing.
             assert session.cmd.wait(20) == 255
 
     repeat(work)
@@ -177,7 +177,7 @@ def test_tmux(home: Path, load: None) -> None:
 
 
 def test_a_terminal_inside_the_terminal(home: Path, load: None) -> None:
-    """What is typed goes through two of them, and the answer comes back through both."""
+    """Input passes through two terminals, and the output returns through both."""
 
     def work(_: int) -> None:
         with terminal_session([program("script"), "-qc", "cat", "/dev/null"]) as session:
@@ -195,7 +195,7 @@ def test_fish_shows_its_prompt_at_once(home: Path) -> None:
         session.send_keys(["echo (math 6 x 7)", Press.ENTER])
         screen = session.snapshot().text
         assert "\n42" in screen, screen
-        # An Escape, and what follows, by the keyboard protocol that fish asks for.
+        # An Escape and the following key, by the keyboard protocol that fish enables.
         session.send_keys(["echo no", Press.ESCAPE, Press.CTRL_U, "echo yes", Press.ENTER])
         session.expect("^yes")
 
@@ -226,7 +226,7 @@ def test_one_that_sleeps_before_it_paints() -> None:
 
 
 def test_example_of_the_readme_of_0_2_30(home: Path) -> None:
-    """The screen after Escape, and not the one before."""
+    """The screen after Escape, not the one before it."""
     command = [sys.executable, "-m", "htty", "-k", "ihello,Escape", "-s", "--", program("vim")]
 
     def work(_: int) -> None:
@@ -252,7 +252,7 @@ os.read(0, 100)
 
 
 def test_escape_is_seen_by_an_ht_that_gets_no_processor() -> None:
-    """What the command does while ht looks at its threads does not count as a sleep."""
+    """Activity of the command while ht reads its threads' states does not count as sleep."""
 
     def freeze(pid: int, done: threading.Event) -> None:
         while not done.is_set():
@@ -278,7 +278,7 @@ def test_escape_is_seen_by_an_ht_that_gets_no_processor() -> None:
 
 
 def test_seq_is_understood_by_pyte(tmp_path: Path) -> None:
-    """Another terminal looks the same after it: text, cursor, colours."""
+    """It makes another terminal look the same: text, cursor, colours."""
     import pyte
 
     script = (

@@ -1,4 +1,4 @@
-"""pytest-htty: its fixtures, its files, and what it leaves of a failed test."""
+"""pytest-htty: its fixtures, its files, and the artifacts of a failed test."""
 
 import importlib.metadata
 import json
@@ -19,7 +19,7 @@ def test_menu(terminal, terminal_snapshot):
 
 
 def installed() -> bool:
-    """Tells whether pytest finds the plugin by itself."""
+    """Returns whether pytest finds the plugin by itself."""
     return any(
         point.value == "htty.pytest_plugin"
         for point in importlib.metadata.entry_points(group="pytest11")
@@ -27,7 +27,7 @@ def installed() -> bool:
 
 
 def pytest_command(*args: str) -> tuple[list[str], dict[str, str]]:
-    """How a user runs pytest: the words, and the environment."""
+    """The command line and environment with which a user runs pytest."""
     plugin = () if installed() else ("-p", "htty.pytest_plugin")
     words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *plugin, *args]
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
@@ -70,7 +70,7 @@ def test_plain_snapshots(project: Project) -> None:
     assert project.pytest("--snapshot-update").returncode == 0
     assert project.snapshots() == {"test_it/test_menu.txt": "first\nsecond\n"}
     assert project.pytest().returncode == 0
-    # Colours do not count.
+    # Colours are not compared.
     project.write(TEST.format(text=r"\033[31mfirst", arguments=""))
     assert project.pytest().returncode == 0
     project.write(TEST.format(text="other", arguments=", timeout=0.1"))

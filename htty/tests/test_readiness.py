@@ -1,4 +1,4 @@
-"""What a session does while its command is still starting, or busy."""
+"""A session whose command is still starting, or busy."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ GREETINGS = 'print("hello")\ninput()\nprint("world")\ninput()\nprint("goodbye")\
 
 @pytest.fixture
 def greeter(tmp_path: Path) -> str:
-    """A program that takes a while to start and reads two lines."""
+    """A program that starts slowly and reads two lines."""
     script = tmp_path / "greeter.py"
     script.write_text(GREETINGS)
     return f"{sys.executable} {script}"

@@ -52,7 +52,7 @@ def test_from_the_middle(tmp_path: Path) -> None:
         recording.save(tmp_path / "part.cast")
     header, lines = events(tmp_path / "part.cast")
     assert (header["title"], header["term"]["type"]) == ("my title", "vt100")
-    # What was on the screen before, and nothing of what came later.
+    # The previous screen, without later output.
     assert lines[0] == ("o", "\x1b[1;1Hbefore\x1b[2;1Hbefore\x1b[3;1H")
     assert lines[1] == ("m", "here")
     assert output(lines[2:]) == "after\r\nafter\r\n"
@@ -78,7 +78,7 @@ def test_a_full_disk_ends_the_recording_alone(tmp_path: Path) -> None:
     with terminal_session("sh", record=recording) as session:
         session.send_keys(["echo ready", Press.ENTER])
         session.expect("^ready")
-        # Python ignores the signal that this sends.
+        # Python ignores the resulting signal.
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
         try:
             session.send_keys(["seq 10000", Press.ENTER])

@@ -1,4 +1,4 @@
-"""What a shell says of its commands, and the view of what has gone up."""
+"""The commands of a shell that marks them, and the view of the history."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ import pytest
 
 from htty import Session, aio, run, terminal_session
 
-# As the guide has it.
+# As in the guide.
 MARKS = {"PS0": r"\e]133;C\a", "PS1": r"\[\e]133;D;$?\a\e]133;A\a\]$ \[\e]133;B\a\]"}
 BASH = ["bash", "--norc", "--noprofile"]
 
@@ -121,7 +121,7 @@ def test_the_view_stays_while_the_command_writes(tmp_path: Path) -> None:
         session.wait_for(lambda screen: screen.view.history > first.view.history)
         later = session.snapshot(settle=0.2)
         assert later.lines == first.lines
-        # The next key goes back to the screen.
+        # The next key returns to the screen.
         session.send_keys("x")
         assert session.snapshot().lines == ["20", "21", "22", "23", "x"]
 

@@ -1,4 +1,4 @@
-"""What a snapshot holds, and what is found on it."""
+"""The content of a snapshot, and searches in it."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -86,7 +86,7 @@ def test_styles_are_found() -> None:
     assert found.col == 6
     assert snapshot.find("Error", style={"foreground": 1, "bold": True}) == found
     assert snapshot.find("Error", style={"background": "blue"}) is None
-    # Blanks are looked at only where there is nothing else.
+    # Blanks are compared only if there is nothing else.
     pieces = snapshot.find_all(style={"background": "blue"})
     assert [(piece.col, piece.end_col) for piece in pieces] == [(16, 18)]
     assert [piece.text for piece in snapshot.find_all(style={"bold": True})] == ["Error two"]
@@ -157,7 +157,7 @@ def test_expect_takes_flags_lists_and_styles(shell: Session) -> None:
 def test_expect_joins_wrapped_lines(shell: Session) -> None:
     shell.send_keys(["echo 1234567890123456 word", "Enter"])
     shell.expect("^1234567890123456 word")
-    # As the screen has it, too.
+    # Also as it is on the screen.
     shell.expect("^1234567890123456 wor\nd")
     shell.expect_absent("wordless")
 

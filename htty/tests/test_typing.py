@@ -1,4 +1,4 @@
-"""What a user's type checker finds in code that uses htty."""
+"""Type errors that a user's type checker reports in code that uses htty."""
 
 import subprocess
 import sys

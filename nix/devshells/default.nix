@@ -1,5 +1,5 @@
-# One shell to work in, and one for each environment that the Python tests run
-# in: `nix develop .#pytest-cli --command pytest -m cli tests/env_tests`.
+# A shell for development, and one for each environment of the Python tests:
+# `nix develop .#pytest-cli --command pytest -m cli tests/env_tests`.
 {
   packages,
   pkgs,
@@ -10,7 +10,7 @@ let
     modules: programs:
     pkgs.mkShell {
       packages = [ (pkgs.python3.withPackages (base: [ base.pytest ] ++ modules)) ] ++ programs;
-      # A user's own packages are none of these environments'.
+      # Ignore packages in the user's own site-packages.
       PYTHONNOUSERSITE = "1";
     };
 in

@@ -1,4 +1,4 @@
-# The files that a package is made from: a change elsewhere builds nothing anew.
+# The source files of a package: changes elsewhere do not rebuild it.
 root: {
   htty-core = builtins.path {
     name = "htty-core-source";
@@ -10,7 +10,7 @@ root: {
     path = root + "/htty";
   };
 
-  # The workspace of the actions, and what their programs include.
+  # The workspace of the actions, and the files that their programs include.
   actions = builtins.path {
     name = "actions-source";
     path = root;

@@ -1,9 +1,9 @@
-# The one version of htty-core and htty. Change it by `cargo xtask version-bump`,
-# which carries it into every file that names it; `cargo xtask version-bump
-# --check` finds a file that does not agree.
+# The version of htty-core and htty. Change it with `cargo xtask version-bump`, which
+# writes it to every file that repeats it; `cargo xtask version-bump --check` reports
+# files that differ.
 {
-  # The commit: a flake's `self.rev`. A commit cannot hold its own SHA, so it
-  # comes from outside.
+  # The commit: a flake's `self.rev`. It is passed in, because a commit cannot
+  # contain its own SHA.
   rev ? null,
 }:
 rec {

@@ -37,7 +37,7 @@ in
       verify-dist
       ;
   }
-  # From Linux alone: a Mac would need its linker the other way round.
+  # Only on Linux: on a Mac, cross-building would need another linker.
   // pkgs.lib.optionalAttrs pkgs.stdenv.hostPlatform.isLinux {
     htty-core-wheel-aarch64-linux = htty-core-wheel { targetSystem = "aarch64-linux"; };
   };

@@ -1,5 +1,5 @@
-# The wheel of htty-core, in $out; without network, from the crates that its
-# Cargo.lock names.
+# The wheel of htty-core, in $out; built without network from the crates in its
+# Cargo.lock.
 {
   cargo,
   cargo-zigbuild,
@@ -14,11 +14,11 @@
   version,
   zig,
 
-  # The Nix system to build for, where it is not the building one: Linux for
-  # x86_64 and aarch64, linked by zig.
+  # The Nix system to build for, if it is not the building one: Linux on x86_64
+  # or aarch64, linked by zig.
   targetSystem ? null,
-  # Whether the wheel shall run on any distribution (zig, against glibc 2.17),
-  # or in Nix packages on this system.
+  # Whether the wheel runs on any distribution (linked by zig for glibc 2.17), or
+  # only in Nix packages on this system.
   portable ? true,
 }:
 let
@@ -34,7 +34,7 @@ let
   linux = lib.hasSuffix "-linux" system;
   known = triples ? ${system};
   triple = triples.${system};
-  # As Cargo spells it in its variables.
+  # In the spelling of Cargo's variables.
   shouted = lib.toUpper (builtins.replaceStrings [ "-" ] [ "_" ] triple);
   useZig = linux && (portable || cross);
 in
@@ -67,8 +67,8 @@ stdenv.mkDerivation {
     runHook preBuild
     export HOME=$TMPDIR ZIG_GLOBAL_CACHE_DIR=$TMPDIR/zig CARGO_ZIGBUILD_CACHE_DIR=$TMPDIR/zigbuild
     export CARGO_TARGET_DIR=$PWD/target
-    # Set by nixpkgs' Python for the machine that builds; maturin would take a
-    # cross wheel's tag from it.
+    # nixpkgs' Python sets this for the building machine; maturin would use it for
+    # the tag of a cross wheel.
     unset _PYTHON_HOST_PLATFORM
   ''
   + lib.optionalString cross ''
@@ -99,7 +99,7 @@ stdenv.mkDerivation {
     runHook postInstall
   '';
 
-  # Neither: the wheel is an archive, and build-wheel does what is to be done.
+  # Not needed: the wheel is an archive, which build-wheel repairs.
   dontFixup = true;
   doCheck = false;
 }

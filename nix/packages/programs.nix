@@ -1,5 +1,5 @@
-# The actions' four programs with their man pages and completions; without network, from
-# the crates that Cargo.lock names. One build, because they share most crates.
+# The actions' four programs with their man pages and completions; built without network
+# from the crates in Cargo.lock. One build, because they share most crates.
 {
   cargo,
   rustPlatform,
@@ -70,9 +70,9 @@ let
         ln -s ${programs}/share $out/share
         runHook postInstall
       '';
-      # Nothing to strip or to patch: these are links.
+      # These are links, so there is nothing to strip or patch.
       dontFixup = true;
-      # What `nix run` starts.
+      # The program for `nix run`.
       meta.mainProgram = name;
     };
 in

@@ -1,4 +1,4 @@
-# The two packages as Nix's Python sees them.
+# The two packages for Nix's Python.
 {
   htty-core-wheel,
   htty-sdist,
@@ -8,7 +8,7 @@
 }:
 let
   python = python3.pkgs;
-  # From a folder that holds exactly one distribution.
+  # From a directory with exactly one distribution.
   fromWheel =
     pname: wheel:
     python.buildPythonPackage {
@@ -37,11 +37,11 @@ let
     };
 in
 rec {
-  # For Nix: linked as every other program here.
+  # For Nix: linked like other Nix programs.
   htty-core = fromWheel "htty-core" (htty-core-wheel {
     portable = false;
   });
-  # The very wheel that is published.
+  # The published wheel itself.
   htty-core-portable = fromWheel "htty-core" (htty-core-wheel { });
   htty-module = htty source.htty htty-core;
   htty-from-sdist = htty "${htty-sdist}/htty-${version.version}.tar.gz" htty-core;

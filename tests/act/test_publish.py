@@ -29,7 +29,7 @@ def wheel(folder: Path, name: str, metadata: str = "") -> Path:
 
 @pytest.fixture
 def index(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[tuple[str, Path]]:
-    """A pypiserver: its URL and the folder that it keeps files in."""
+    """A pypiserver: its URL and the directory of its files."""
     folder, port = tmp_path / "index", free_port()
     folder.mkdir()
     command = ["pypi-server", "run", "--disable-fallback", "-i", "127.0.0.1", "-p", str(port)]

@@ -1,9 +1,9 @@
-"""release.yml under act: built by Nix, through artifacts, published to an index server here."""
+"""release.yml under act: builds with Nix, passes artifacts, publishes to a local index server."""
 
 from package_index import Index
 from under_act import Act
 
-# act would take this machine for a Mac.
+# act would treat this machine as a Mac.
 LINUX = [
     *("--matrix", "host:x86_64-unknown-linux-musl"),
     *("--matrix", "target:x86_64-unknown-linux-gnu"),

@@ -20,7 +20,7 @@ HASH = "0" * 32
 
 
 def tarball(folder: Path) -> tuple[Path, str]:
-    """This machine's own Nix in the official layout; gives file and SHA-256."""
+    """This machine's own Nix in the official layout; returns the file and its SHA-256."""
     layout = folder / "nix-9.9.9-here"
     name = f"{HASH}-nix-9.9.9"
     programs = layout / "store" / name / "bin"
@@ -49,7 +49,7 @@ def job(
     act_command: Command,
     tmp_path: Path,
 ) -> Job:
-    """Runs the workflow on a new machine; gives the folder of results and the log."""
+    """Runs the workflow on a new machine; returns the directory of results and the log."""
     file, digest = tarball(tmp_path)
     paths = ("setup-nix/action.yml", "setup-nix/save/action.yml")
     texts = [(root / "actions" / path).read_text() for path in paths]
@@ -59,7 +59,7 @@ def job(
     def run(
         name: str, *, fail: bool = False, hash_files: str = "**/flake.lock", extra: str = ""
     ) -> tuple[Path, str]:
-        # The service finds a cache by the path of its folder too.
+        # The service also identifies a cache by the path of its directory.
         machine = tmp_path / "machine"
         if machine.exists():
             subprocess.run(("chmod", "-R", "u+w", machine), check=True)
@@ -72,7 +72,7 @@ def job(
             "RESULTS": results,
             "TARBALL": file,
             "TARBALL_SHA256": digest,
-            # Built from source, it would be compiled for each run, whose folder is another one.
+            # A build from source would be repeated in each run, because its directory differs.
             "BINARY": binary,
             "BINARY_SHA256": hashlib.sha256(binary.read_bytes()).hexdigest(),
             "FAIL": "yes" if fail else "",
@@ -120,7 +120,7 @@ def test_what_a_job_builds_the_next_one_has(root: Path, job: Job) -> None:
     assert saved["cache"]["changed"], log
     assert saved["packed_in_background"]["paths"] == 6, saved
     assert saved["packed"]["paths"] == 0, "nothing was left to pack at the end"
-    # The layer is there before the index that names it.
+    # The layer is saved before the index that refers to it.
     layer = re.search(r"Cache saved with key: nix-store-layer-\d+-[0-9a-f]{32}\b", log)
     assert layer, log
     assert f"Cache saved with key: {saved['cache']['save_key']}" in log[layer.end() :], log
@@ -136,7 +136,7 @@ def test_what_a_job_builds_the_next_one_has(root: Path, job: Job) -> None:
     assert not saved["cache"]["changed"], log
     assert "Cache saved with key" not in log, log
 
-    # What a commit adds goes into a layer of its own; the others are not sent again.
+    # The additions of a commit are a new layer; the others are not uploaded again.
     results, log = job("third", extra="more")
     installed, saved = report(results, "install"), report(results, "save")
     assert installed["restored"]["paths"] == 6, log
@@ -148,7 +148,7 @@ def test_what_a_job_builds_the_next_one_has(root: Path, job: Job) -> None:
     assert report(results, "install")["restored"]["paths"] == 8, log
     assert "building" not in (results / "build.log").read_text()
 
-    # A flake that was updated has another key, and begins with the store of before.
+    # An updated flake has another key, and starts with the previous store.
     results, log = job("fifth", hash_files="Cargo.lock")
     installed = report(results, "install")
     assert installed["cache"]["lookup"] == "partial-hit", log

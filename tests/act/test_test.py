@@ -1,4 +1,4 @@
-"""test.yml's jobs under act, those that `cargo xtask test` does not do anyway."""
+"""The jobs of test.yml under act that `cargo xtask test` does not run otherwise."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.workflow
 
 @pytest.fixture(autouse=True)
 def with_binaries(flake: Path, binaries_json: str) -> Iterator[None]:
-    """Each action starts at once, and is not built from source."""
+    """Each action starts immediately, without a build from source."""
     (flake / "actions/binaries.json").write_text(binaries_json)
     commit(flake)
     yield
@@ -27,7 +27,7 @@ def test_python_in_every_environment(act: Act) -> None:
     environments = ("empty", "core", "wheel", "sdist", "htty", "cli")
     for environment in environments:
         assert f"== pytest-{environment}" in log
-    # What changed, the actions, the store, and then the environments.
+    # The changed areas, the actions, the store, and then the environments.
     assert log.count("Job succeeded") == 3 + len(environments), log
 
 
@@ -37,7 +37,7 @@ def test_documentation(act: Act) -> None:
 
 
 def test_analysis(act: Act) -> None:
-    """Without nix-analysis: statix is not at hand."""
+    """Without nix-analysis, because statix is missing."""
     apps = [part for app in ("python", "generic") for part in ("--matrix", f"app:{app}-analysis")]
     log = act("test.yml", EVENT, "--job", "lint", *apps)
     assert log.count("Job succeeded") == 2 + 2, log

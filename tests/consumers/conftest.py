@@ -1,4 +1,4 @@
-"""The actions as a release gives them to others, an index, and act to run a workflow."""
+"""The released actions, an index, and act to run a workflow."""
 
 import json
 import shutil
@@ -11,13 +11,13 @@ from host_nixpkgs import commit, copy_files, run
 from package_index import Index
 from under_act import Command, stand_ins
 
-# What stands for this repository and its tag's commit in the templates.
+# The placeholders of this repository and its tag's commit in the templates.
 RELEASE = f"OWNER/REPOSITORY@{'0' * 40}"
 
 
 @pytest.fixture(scope="session")
 def released(root: Path, binaries_json: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout of the tag that others pin."""
+    """A checkout of the tag that users pin."""
     checkout = tmp_path_factory.mktemp("released")
     copy_files(root, checkout, "actions")
     (checkout / "actions/binaries.json").write_text(binaries_json)
@@ -35,7 +35,7 @@ def project(
     act_command: Command,
     tmp_path: Path,
 ) -> Make:
-    """Makes a project of a template, released to the index on this machine."""
+    """Creates a project from a template that releases to the index on this machine."""
 
     def make(name: str, *, edit: dict[str, str], prepare: Prepare = lambda _: None) -> Act:
         folder = tmp_path / name
@@ -43,7 +43,7 @@ def project(
         shutil.copytree(root / "tests/consumers" / name, folder, ignore=ignore)
         workflow = folder / ".github/workflows/release.yml"
         text = workflow.read_text()
-        # The index on this machine in place of PyPI; else it is the user's file.
+        # The index on this machine replaces PyPI; the rest of the file is unchanged.
         here = f"index: {index.url}\n          allow-insecure-loopback: true"
         here += "\n          password: none-needed"
         for old, new in {"index: pypi": here, **edit}.items():
@@ -54,7 +54,7 @@ def project(
         commit(folder, tag="v0.1.0")
         event = tmp_path / "event.json"
         event.write_text(json.dumps({"ref": "refs/tags/v0.1.0"}))
-        # Foreign actions, those of the workflow and those that ours use in turn.
+        # Third-party actions of the workflow, and those that our actions use.
         texts = [text, *(file.read_text() for file in released.rglob("action.yml"))]
         places = stand_ins(tools / "stand-ins", texts) | stand_ins(root / "tests/consumers", texts)
         places[RELEASE] = released
@@ -74,7 +74,7 @@ def project(
 def installed(
     tools: Path, index: Index, clean_env: dict[str, str], tmp_path: Path
 ) -> Callable[..., Path]:
-    """Installs from the index alone into a new environment; gives its programs."""
+    """Installs only from the index into a new environment; returns its programs."""
 
     python = tools / "test/bin/python"
 

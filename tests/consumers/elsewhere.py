@@ -1,13 +1,13 @@
-"""What the tests of projects elsewhere name their fixtures' values by."""
+"""The types of the fixtures in the tests of projects elsewhere."""
 
 from collections.abc import Callable
 from pathlib import Path
 
-# Runs a project's release workflow by act, with further arguments and variables; gives the log.
+# Runs a project's release workflow with act, arguments and variables; returns the log.
 Act = Callable[..., str]
 # Changes a project before it is committed.
 Prepare = Callable[[Path], None]
-# Makes a project of a template: its name, `edit` of its workflow, `prepare`.
+# Creates a project from a template: its name, `edit` of its workflow, `prepare`.
 Make = Callable[..., Act]
-# Installs from the index alone; gives the folder of the environment's programs.
+# Installs only from the index; returns the directory of the environment's programs.
 Install = Callable[..., Path]

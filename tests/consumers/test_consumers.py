@@ -1,4 +1,4 @@
-"""Projects of other shapes are released by the workflow that their users would write."""
+"""Projects of several kinds are released by the workflow that `build-wheel init` writes."""
 
 import json
 import os
@@ -19,7 +19,7 @@ PLATFORM = re.compile(r"^ {12}((?:manylinux|musllinux|macosx)\S+|\S+ \S+ cp\d+t?
 
 
 def elsewhere(name: str, pythons: list[str] | None = None) -> dict[str, str]:
-    """Edits that drop the wheels of other machines: their jobs run there, and not here."""
+    """Edits that remove the wheels of other machines, whose jobs cannot run here."""
     workflow = ROOT / "tests/consumers" / name / ".github/workflows/release.yml"
     platforms: list[str] = PLATFORM.findall(workflow.read_text())
     assert platforms, f"{workflow} asks for no platform"
@@ -41,7 +41,7 @@ def output(*command: str | Path, stdin: str = "") -> str:
 
 
 def test_pyo3_abi3(project: Make, index: Index, installed: Install) -> None:
-    """One wheel of the stable ABI, for a glibc of 2014."""
+    """One wheel for the stable ABI, for manylinux2014."""
     project("pyo3-abi3", edit=elsewhere("pyo3-abi3"))(*HERE)
     tag = "manylinux_2_17_x86_64.manylinux2014_x86_64"
     assert sorted(index.files()) == [
@@ -54,7 +54,7 @@ def test_pyo3_abi3(project: Make, index: Index, installed: Install) -> None:
 
 
 def test_mixed(project: Make, index: Index, installed: Install, root: Path) -> None:
-    """One job builds a wheel for each version of Python, as far as this machine has them."""
+    """One job builds a wheel for each version of Python that this machine has."""
     find = root / "tests/consumers/setup-python/find_python.py"
     here: dict[str, str] = {}
     listed = ("3.10", "3.11", "3.12", "3.13")
@@ -80,7 +80,7 @@ def test_mixed(project: Make, index: Index, installed: Install, root: Path) -> N
 
 
 def test_several_packages(project: Make, index: Index, installed: Install) -> None:
-    """What is required arrives first, though all are published by one step."""
+    """Requirements arrive first, although one step publishes all packages."""
     project("several-packages", edit=elsewhere("several-packages"))(*HERE)
     files = index.files()
     assert [file.split("-")[0] for file in files] == ["sample_core", "sample_app", "sample_plugin"]
@@ -92,7 +92,7 @@ def test_several_packages(project: Make, index: Index, installed: Install) -> No
 
 
 def test_uv_workspace(project: Make, index: Index, installed: Install, tmp_path: Path) -> None:
-    """Files that uv has built are verified and published with those of build-wheel."""
+    """Files built by uv are verified and published with those of build-wheel."""
     project("uv-workspace", edit=elsewhere("uv-workspace"))(*HERE)
     files = index.files()
     assert len(files) == 4
@@ -116,7 +116,7 @@ def test_bin_wheel(
     tools: Path,
     target: Path,
 ) -> None:
-    """A program that Nix builds, over the nixpkgs of this machine."""
+    """A program that Nix builds with the nixpkgs of this machine."""
     home = target / "flake"
     home.mkdir(exist_ok=True)
 
@@ -140,7 +140,7 @@ def test_the_readmes_workflow_runs_as_it_is(
     clean_env: dict[str, str],
     tmp_path: Path,
 ) -> None:
-    """Pasted, by the command of docs/other-runners.md; act alone cannot serve its artifacts."""
+    """The README's workflow runs unchanged, with the command in docs/other-runners.md."""
     (workflow,) = re.findall(r"^```yaml\n(.*?)^```", (root / "README.md").read_text(), re.M | re.S)
     folder = tmp_path / "pyo3-abi3"
     ignore = shutil.ignore_patterns(".github", "requirements*", "target", "dist")
@@ -154,7 +154,7 @@ def test_the_readmes_workflow_runs_as_it_is(
     command = "tests/act/act.sh push -W .github/workflows/release.yml"
     assert f"../wheel-actions/{command}" in documented
     env = clean_env | {"XTASK_TOOLS": str(tools), "CARGO_TARGET_DIR": str(target / "consumers")}
-    # The actions of a release, in place of a build from source.
+    # The released actions, instead of a build from source.
     (name, pin), *_ = re.findall(r"uses: (\S+)/actions/build-wheel@(\S+)", workflow)
     place = ("--local-repository", f"{name}@{pin}={released}")
     event = ("--eventpath", tmp_path / "event.json")
@@ -169,7 +169,7 @@ def test_the_readmes_workflow_runs_as_it_is(
     assert "Artifact release has been uploaded" in log
     (wheel,) = (kept / "release/dist").iterdir()
     assert wheel.name in (kept / "release/dist-manifest.json").read_text()
-    # The index on this machine in place of PyPI: act has no identity.
+    # The index on this machine replaces PyPI, because act has no identity.
     publish = "with: { manifest: dist-manifest.json,"
     assert workflow.count(publish) == 1
     here = f"index: '{index.url}', allow-insecure-loopback: true, password: none-needed,"
@@ -183,7 +183,7 @@ def test_the_readmes_workflow_runs_as_it_is(
 
 
 def test_act_sh_stands_for_what_is_not_released(root: Path, tmp_path: Path) -> None:
-    """The placeholder of the documents, and what init pins before there is a release."""
+    """The placeholder in the documents, and the pins of init before the first release."""
     zeros = "0" * 40
     programs = tmp_path / "tools/test/bin"
     programs.mkdir(parents=True)

@@ -1,7 +1,7 @@
-"""What `build-wheel init` makes of a workflow with maturin-action, run under act.
+"""The workflow that `build-wheel init` translates from maturin-action, run under act.
 
-Small equivalents of what was tried on real projects (docs/reference/init-projects.md): each
-builds the wheels that the project's own workflow builds, by their tags.
+These are small equivalents of the real projects in docs/reference/init-projects.md. Each builds
+wheels with the same tags as the project's own workflow.
 """
 
 import subprocess
@@ -101,7 +101,7 @@ def translated(make: Make, index: Index, binaries: Path, name: str, jobs: str) -
 
 def test_the_stable_abi(project: Make, index: Index, binaries: Path) -> None:
     files = translated(project, index, binaries, "pyo3-abi3", ABI3)
-    # zig links for the glibc that the step names, and the wheel needs no more.
+    # zig links for the glibc that the step names, and the wheel needs no newer one.
     assert files == [f"sample_abi3-0.1.0-cp310-abi3-{POLICY}.whl"] or files == [
         "sample_abi3-0.1.0-cp310-abi3-manylinux_2_28_x86_64.whl"
     ]

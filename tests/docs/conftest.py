@@ -1,4 +1,4 @@
-"""The program whose command lines the documentation names, beside the actions and xtask."""
+"""Another program in the documentation, besides the actions and xtask."""
 
 import subprocess
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def ht(root: Path, target: Path, clean_env: dict[str, str]) -> Path:
-    """The terminal; built as for its own tests, it is there already."""
+    """The terminal, built as for its own tests."""
     command = ["cargo", "build", "--quiet", "--locked", "--manifest-path", "htty-core/Cargo.toml"]
     command += ["--workspace", "--bins", "--tests"]
     subprocess.run(command, cwd=root, env=clean_env | {"CARGO_TARGET_DIR": str(target)}, check=True)

@@ -1,4 +1,4 @@
-"""The repository's Markdown files, taken apart."""
+"""The repository's Markdown files, parsed."""
 
 import re
 import subprocess
@@ -30,9 +30,9 @@ class Document:
     links: list[str] = field(default_factory=list[str])
     anchors: set[str] = field(default_factory=set[str])
     fences: list[Fence] = field(default_factory=list[Fence])
-    # Inline code, with the heading that it stands under.
+    # Inline code, with its heading.
     code: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
-    # Rows of tables, each cell as its source, with the heading they stand under.
+    # Rows of tables, with each cell's source, and their heading.
     rows: list[tuple[str, list[str]]] = field(default_factory=list[tuple[str, list[str]]])
     prose: str = ""
 
@@ -57,7 +57,7 @@ def documents() -> list[Document]:
 
 
 def parse(path: Path) -> Document:
-    """Takes a file apart."""
+    """Parses a file."""
     text = path.read_text()
     document = Document(path, prose=text)
     heading = ""
@@ -87,12 +87,12 @@ def parse(path: Path) -> Document:
 
 
 def flat(token: Token) -> Iterator[Token]:
-    """An inline token's children, with theirs."""
+    """All descendants of an inline token."""
     for child in token.children or []:
         yield child
         yield from flat(child)
 
 
 def by_name(document: Document) -> str:
-    """What a test calls a document."""
+    """The name of a document in test IDs."""
     return document.name

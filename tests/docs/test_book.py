@@ -27,7 +27,7 @@ def book(target: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def site(book: Path) -> Iterator[str]:
-    """The address that serves the book."""
+    """The URL of the served book."""
     serve = partial(Silent, directory=str(book))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -46,7 +46,7 @@ NAMES = "[...document.querySelectorAll('[id],[name]')].flatMap((e) => [e.id, e.n
 
 
 def test_every_page_loads_and_every_link_leads_somewhere(page: Page, site: str, book: Path) -> None:
-    """Follows each link within the book, from the first page on."""
+    """Follows each link within the book, starting at the first page."""
     page.resize(1280, 900)
     waiting, names = [site], dict[str, set[str]]()
     wanted: list[tuple[str, str]] = []

@@ -1,4 +1,4 @@
-"""Each command line in the documentation is one that its program takes."""
+"""Programs accept the command lines in the documentation."""
 
 import re
 import shlex
@@ -11,7 +11,7 @@ import pytest
 from documents import ROOT, Document, documents
 from released import ACTIONS
 
-# Programs of other projects, whose arguments are theirs to explain.
+# Programs of other projects, whose arguments are not checked.
 FOREIGN = {
     *(
         "act",
@@ -51,7 +51,7 @@ def lines(document: Document) -> list[str]:
         if fence.language == "console":
             found += [line[2:] for line in fence.text.splitlines() if line.startswith("$ ")]
     ours = re.compile(rf"(?:cargo xtask|nix (?:run|build|flake)|\./steps\.sh|{'|'.join(ACTIONS)}) ")
-    # Inline code may be broken over two lines.
+    # Inline code may span two lines.
     found += [" ".join(code.split()) for _, code in document.code if ours.match(code)]
     return found
 
@@ -68,14 +68,14 @@ def packages() -> set[str]:
 
 
 def asks(command: list[str | Path]) -> str:
-    """What is wrong with a command line, by the program's own word; nothing if it is right."""
-    # The option is read last: whatever stands before it must be right.
+    """The program's error for a command line; empty if it is valid."""
+    # The option is read last: everything before it must be valid.
     done = subprocess.run([*command, "--help"], cwd=ROOT, capture_output=True, text=True)
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
 def fault(line: str, binaries: Path, xtask: Path) -> str:
-    """What is wrong with a command, if anything is."""
+    """The error in a command, if any."""
     line = re.sub(r"\s#.*", "", line)
     # In the clone: `(cd ../wheel-actions && …)`.
     line = re.sub(r"^\(cd \S+ && (.*)\)$", r"\1", line.strip())
@@ -103,7 +103,7 @@ def fault(line: str, binaries: Path, xtask: Path) -> str:
     if program == "steps.sh":
         known = (ROOT / "steps.sh").read_text()
         return "".join(f"no step {word}" for word in words[1:] if word not in known)
-    # A clone of this repository, as docs/other-runners.md has it.
+    # A clone of this repository, as in docs/other-runners.md.
     if (ROOT / words[0].removeprefix("../wheel-actions/")).is_file() or program == "nix":
         return ""
     return "" if program in FOREIGN else f"what is {program}?"
@@ -138,7 +138,7 @@ def test_the_front_page_starts_with_the_two_commands() -> None:
 
 
 def test_each_command_of_xtask_is_told(xtask: Path) -> None:
-    """A person who reads the documentation meets every command."""
+    """The documentation mentions every command."""
     done = subprocess.run([xtask, "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
     names = re.findall(r"^  ([a-z][\w-]*)  ", done.stdout, re.MULTILINE)
     told = "\n".join(document.prose for document in documents())

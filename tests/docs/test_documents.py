@@ -1,4 +1,4 @@
-"""What the documentation names exists: links, rules, options, exit codes, messages."""
+"""Links, rules, options, exit codes and messages in the documentation exist."""
 
 import json
 import re
@@ -21,7 +21,7 @@ TROUBLESHOOTING = pytest.mark.parametrize(
     [d for d in documents() if re.fullmatch(r"actions(/[\w-]+)?/README.md", d.name)],
     ids=by_name,
 )
-# Options of other programs that the prose names on their own.
+# Options of other programs in the prose.
 FOREIGN_OPTIONS = {
     *(
         "--disable-fallback",
@@ -38,7 +38,7 @@ FOREIGN_OPTIONS = {
 
 @cache
 def inputs(binaries: Path, action: str) -> dict[str, list[str]]:
-    """The inputs that an action declares, each with the words it takes; none: any."""
+    """The inputs of an action, each with its accepted words; an empty list accepts any."""
     command = [binaries / action, "--describe"]
     declared = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     found: dict[str, list[str]] = {}
@@ -51,7 +51,7 @@ def inputs(binaries: Path, action: str) -> dict[str, list[str]]:
 
 @cache
 def help_of(program: Path, *args: str) -> str:
-    """What `--help` prints."""
+    """The output of `--help`."""
     command = [program, *args, "--help"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
@@ -126,7 +126,7 @@ def test_options_exist(document: Document, binaries: Path, xtask: Path, ht: Path
 
 @OF_ACTIONS
 def test_inputs_take_their_values(document: Document, binaries: Path) -> None:
-    """`smoke: required` names an input and one of its words."""
+    """`smoke: required` names an input and one of its accepted words."""
     own = inputs(binaries, document.path.parent.name)
     others = {name for action in ACTIONS for name in inputs(binaries, action)}
     others |= {"permissions", "id-token", "contents", "if"}
@@ -142,7 +142,7 @@ def test_inputs_take_their_values(document: Document, binaries: Path) -> None:
 
 @cache
 def printed(binaries: Path, folder: Path) -> bytes:
-    """What holds the messages of an action: its program, its launcher and its steps."""
+    """The files that contain an action's messages: its program, launcher and steps."""
     files = [ROOT / "actions/launch.sh", *sorted(folder.rglob("*.yml"))]
     program = binaries / folder.name
     files += [program] if folder.name in ACTIONS else []
@@ -163,7 +163,7 @@ def messages(document: Document) -> list[str]:
 
 @TROUBLESHOOTING
 def test_messages_are_real(document: Document, binaries: Path) -> None:
-    """The program holds what is between the values of each message."""
+    """The program contains each message's text between the placeholders."""
     found = messages(document)
     assert found, f"{document.name} has no troubleshooting table"
     text = printed(binaries, document.path.parent)
@@ -180,7 +180,7 @@ def test_the_threat_model_names_tests_that_exist(
 ) -> None:
     text = (ROOT / "docs/threat-model.md").read_text()
     section = text.partition("\n## setup-nix\n")[2].partition("\n## ")[0]
-    # The command of `cargo xtask test`: what it has built is not built again.
+    # The same command as in `cargo xtask test`, so that nothing is built again.
     command = ["cargo", "test", "--manifest-path", "Cargo.toml", "--workspace", "--locked"]
     env = clean_env | {"CARGO_TARGET_DIR": str(target)}
     listing = subprocess.run(
@@ -225,7 +225,7 @@ CONFIGURATIONS = [
 
 
 def complaint(text: str, binaries: Path, folder: Path) -> str:
-    """What verify-dist says of a configuration, over a folder without a distribution."""
+    """The error of verify-dist for a configuration, in a directory without distributions."""
     (folder / "pyproject.toml").write_text(text)
     command = [binaries / "verify-dist", "."]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True).stderr

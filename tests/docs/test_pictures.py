@@ -1,4 +1,4 @@
-"""The pictures show what the programs print today."""
+"""The pictures show the programs' current output."""
 
 import subprocess
 import sys

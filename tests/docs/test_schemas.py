@@ -1,4 +1,4 @@
-"""The JSON Schemas describe what the binaries really write."""
+"""The JSON Schemas describe the files that the binaries write."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from host_nixpkgs import nix_variables
 from jsonschema import Draft7Validator, Draft202012Validator
 from package_index import Index
 
-# That of the lines that `ht` reads and writes: its own tests hold to it.
+# The schema of the lines that `ht` reads and writes, which its own tests use.
 PROTOCOL = ROOT / "docs/schema/ht-protocol.json"
 SCHEMAS = sorted(set((ROOT / "docs/schema").glob("*.json")) - {PROTOCOL})
 # The reports that a release writes, and their schemas.
@@ -43,13 +43,13 @@ def test_protocol_is_a_schema() -> None:
 
 
 def kinds(schema: Any) -> list[Any]:
-    """The schemas of the reports that it describes: itself, or several."""
+    """The schemas of the described reports: itself, or several."""
     several = [kind["$ref"].rsplit("/", 1)[1] for kind in schema.get("oneOf", [])]
     return [schema["$defs"][name] for name in several] or [schema]
 
 
 def test_the_entries_for_editors_name_what_is_there() -> None:
-    """Each schema that the guide names is in the book; SchemaStore takes the configuration's."""
+    """Each schema in the guide is in the book; the configuration's meets SchemaStore's rules."""
     guide = (ROOT / "docs/guides/editors.md").read_text()
     named = set(re.findall(r"<site>/([\w/.-]+\.json)", guide))
     assert len(named) == 5
@@ -68,7 +68,7 @@ def test_each_schema_has_a_report() -> None:
 
 
 def faults(name: str, report: Any) -> list[str]:
-    """What a schema says against a report."""
+    """The schema's errors in a report."""
     schema = json.loads((ROOT / "docs/schema" / f"{name}.json").read_text())
     found = Draft202012Validator(schema).iter_errors(report)  # pyright: ignore[reportUnknownMemberType]
     return [f"{'/'.join(map(str, error.path))}: {error.message}" for error in found]
@@ -82,7 +82,7 @@ def reports(
     clean_env: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[[Path, Index], dict[str, Any]]:
-    """Builds, verifies and publishes a wheel; gives each report by its schema's name."""
+    """Builds, verifies and publishes a wheel; returns each report by its schema's name."""
     env = clean_env | {"CARGO_TARGET_DIR": str(target / "consumers")}
     env["PATH"] = f"{tools / 'test/bin'}:{env['PATH']}"
     built = tmp_path_factory.mktemp("reports")
@@ -97,7 +97,7 @@ def reports(
     run("build-wheel", hello, "--report-path", "build.json")
     run("verify-dist", "dist", "--report-path", "verify.json")
     run("verify-dist", "installs", "dist", "--report-path", "installs.json")
-    # With a Nix that is there and a store of its own: nothing is installed.
+    # With an installed Nix and a separate store: nothing is installed.
     env |= nix_variables(built / "nix")
     setup = ("--kvm", "false", "--cache-folder", built / "cache")
     run("setup-nix", "install", *setup, "--report-path", "install.json")
@@ -126,7 +126,7 @@ def test_reports_keep_to_their_schemas(
     for file, report in found.items():
         name = REPORTS[file]
         assert faults(name, report) == [], name
-        # A schema that takes anything would say nothing.
+        # A schema that accepts everything would be useless.
         assert faults(name, report | {"schema": 2}) != [], name
         schema = json.loads((ROOT / f"docs/schema/{name}.json").read_text())
         required = {key for kind in kinds(schema) for key in kind["required"]}
@@ -142,7 +142,7 @@ def test_an_unknown_major_is_refused(
     clean_env: dict[str, str],
     tmp_path: Path,
 ) -> None:
-    """publish takes no manifest whose fields may mean something else."""
+    """publish rejects a manifest whose fields may have another meaning."""
     manifest = reports(tmp_path, index)["dist-manifest.json"] | {"schema": 2}
     path = tmp_path / "dist-manifest.json"
     path.write_text(json.dumps(manifest))

@@ -1,4 +1,4 @@
-"""Each workflow in the documentation could be pasted."""
+"""Each workflow in the documentation is valid."""
 
 import re
 import shlex
@@ -23,8 +23,8 @@ SNIPPETS = [
 
 
 def filled(text: str) -> str:
-    """A snippet with its placeholders filled."""
-    # After a release, the documents name the repository itself.
+    """A snippet with its placeholders replaced."""
+    # After a release, the documents contain the repository's name.
     ours = rf"(?:<owner>/<repo>|[\w.-]+/[\w.-]+)(?=/actions/(?:{'|'.join(ACTIONS)})\b)"
     text = re.sub(ours, "OWNER/REPOSITORY", text)
     text = re.sub(r"@<[^>]*>", f"@{'0' * 40}", text)
@@ -32,7 +32,7 @@ def filled(text: str) -> str:
 
 
 def whole(snippet: object) -> Yaml:
-    """A workflow around steps, or around a part of a job."""
+    """A workflow that contains steps, or a part of a job."""
     if isinstance(snippet, dict):
         given = cast(Yaml, snippet)
         # YAML 1.1 reads the key `on` as true.
@@ -60,7 +60,7 @@ def action(name: str) -> Yaml:
 
 
 def faults(workflow: Yaml, complete: bool) -> list[str]:
-    """Inputs and outputs of our actions that do not exist, or are missing."""
+    """Unknown or missing inputs and outputs of our actions."""
     found: list[str] = []
     for job in workflow["jobs"].values():
         ids: dict[str, Yaml] = {}
@@ -89,7 +89,7 @@ def faults(workflow: Yaml, complete: bool) -> list[str]:
 
 
 def lint(workflow: str, tools: Path, folder: Path) -> str:
-    """What actionlint says."""
+    """The output of actionlint."""
     path = folder / "workflow.yml"
     path.write_text(workflow)
     shellcheck = f"-shellcheck={tools / 'test/bin/shellcheck'}"
@@ -103,14 +103,14 @@ def test_snippet(document: Document, text: str, tools: Path, tmp_path: Path) -> 
     workflow = whole(snippet)
     assert faults(workflow, complete=True) == [], document.name
     said = lint(yaml.safe_dump(workflow, sort_keys=False), tools, tmp_path)
-    # A part of a job may ask for what another job, not shown, has.
+    # A part of a job may refer to another job that is not shown.
     part = "jobs" not in snippet
     said = [line for line in said.splitlines() if line.startswith("workflow.yml:")]
     said = [line for line in said if not (part and 'property "' in line and "[expression]" in line)]
     assert said == [], document.name
 
 
-# Those of other forges: `yml`, which actionlint does not read.
+# Workflows of other forges, marked `yml`: actionlint does not support them.
 ELSEWHERE = [
     pytest.param(document, fence.text, id=f"{document.name}:{fence.line}")
     for document in documents()
@@ -120,7 +120,7 @@ ELSEWHERE = [
 
 
 def test_hooks_of_the_guide_exist(binaries: Path) -> None:
-    """The hooks that the guide names, and the entry of the one that is local."""
+    """The hooks in the guide, and the entry of the local one."""
     hooks = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
     (guide,) = [d for d in documents() if d.name == "docs/guides/pre-commit.md"]
     configurations = [
@@ -136,7 +136,7 @@ def test_hooks_of_the_guide_exist(binaries: Path) -> None:
 
 @pytest.mark.parametrize(("document", "text"), ELSEWHERE)
 def test_snippet_of_another_forge(document: Document, text: str, binaries: Path) -> None:
-    """Its steps name actions and inputs, its scripts commands, that exist."""
+    """The actions, inputs and commands in its steps and scripts exist."""
     text = filled(text.replace("uses: https://github.com/", "uses: "))
     snippet = cast(Yaml, yaml.safe_load(text))
     jobs = snippet.get("jobs", {job: value for job, value in snippet.items() if "script" in value})

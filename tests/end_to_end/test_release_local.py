@@ -1,4 +1,4 @@
-"""The README's first command, as a newcomer would type it."""
+"""The README's first command, as a newcomer runs it."""
 
 import os
 import re
@@ -24,7 +24,7 @@ def command(target: Path, clean_env: dict[str, str], root: Path) -> Iterator[lis
 
 
 def servers(target: Path) -> list[str]:
-    """The command lines of index servers of local releases; other tests have their own."""
+    """The command lines of index servers of local releases, except those of other tests."""
     lines = subprocess.run(["ps", "-ww", "-eo", "args"], capture_output=True, text=True, check=True)
     return [
         line
@@ -34,7 +34,7 @@ def servers(target: Path) -> list[str]:
 
 
 def rows(table: str) -> dict[str, str]:
-    """The steps of the table and what each says it did."""
+    """The steps in the table, and the result of each."""
     found = re.findall(r"^(\S.*?) {2,}(.*?) +\d+\.\d\d s$", table, re.MULTILINE)
     return dict(found)
 
@@ -61,7 +61,7 @@ def test_twice_publishes_once(root: Path, clean_env: dict[str, str], command: li
 def test_a_changed_distribution_is_not_published(
     root: Path, target: Path, clean_env: dict[str, str], command: list[str]
 ) -> None:
-    """A file that breaks after it was built stops the release."""
+    """A file that is damaged after the build stops the release."""
     subprocess.run(command, cwd=root, env=clean_env, capture_output=True, check=True)
     (wheel,) = (target / "release-local" / "dist").glob("htty_core-*.whl")
     whole = wheel.read_bytes()
@@ -97,11 +97,11 @@ def test_interrupted_leaves_no_server(
         pytest.fail("the release ended before it started the index server")
     while not servers(target):
         assert process.poll() is None
-    # cargo is the group's leader and does not hand signals on.
+    # cargo is the group's leader and does not forward signals.
     os.killpg(process.pid, how)
     process.communicate(timeout=60)
     assert process.returncode != 0
     end = time.monotonic() + 60
     while servers(target) and time.monotonic() < end:
         time.sleep(0.05)
-    # The fixture asserts that none is left.
+    # The fixture asserts that none remains.

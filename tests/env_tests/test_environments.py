@@ -1,6 +1,6 @@
-"""What each environment holds, and that it works there.
+"""The content of each environment, and that htty works in it.
 
-Each test runs in the one that its mark names: `pytest -m cli tests/env_tests`.
+Each test runs in the environment of its mark: `pytest -m cli tests/env_tests`.
 """
 
 import importlib.metadata
@@ -12,7 +12,7 @@ import pytest
 
 
 def hello(*command: str) -> None:
-    """Starts htty's command line and looks at the screen it prints."""
+    """Runs htty's command line and checks the printed screen."""
     options = ["-r", "4", "-c", "20", "--expect", "world", "-s", "--", "echo", "hello", "world"]
     done = subprocess.run([*command, *options], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

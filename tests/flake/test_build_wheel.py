@@ -26,7 +26,7 @@ def test_the_flakes_wheels_are_built_repaired_and_tried(
     version: str,
     tmp_path: Path,
 ) -> None:
-    # What nixpkgs' Python sets in a shell must not reach a cross wheel's tag.
+    # Variables of nixpkgs' Python in a shell must not affect a cross wheel's tag.
     env = {**clean_env, **nix_env, "_PYTHON_HOST_PLATFORM": "linux-x86_64"}
     env["PATH"] = os.environ["PATH"]
     run(

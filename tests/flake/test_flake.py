@@ -28,7 +28,7 @@ SHELLS = {"core", "wheel", "sdist", "htty", "cli", "empty"}
 
 
 def build(nix: Nix, attribute: str) -> Path:
-    """Builds the attribute; gives its output."""
+    """Builds the attribute; returns its output."""
     (built,) = json.loads(nix("build", "--no-link", "--json", "-L", f".#{attribute}"))
     return Path(built["outputs"]["out"])
 
@@ -78,7 +78,7 @@ def test_the_lock_names_nixpkgs_twice(root: Path, folder: str) -> None:
     branches = {
         name: node["original"]["ref"] for name, node in lock["nodes"].items() if name != "root"
     }
-    # The one for Intel Macs, which the other has dropped, is in no workflow.
+    # No workflow uses the nixpkgs for Intel Macs, which the other one has dropped.
     assert branches == {
         "nixpkgs": "nixpkgs-unstable",
         "nixpkgs-intel-mac": "nixpkgs-26.05-darwin",
@@ -89,7 +89,7 @@ def test_the_lock_names_nixpkgs_twice(root: Path, folder: str) -> None:
 
 
 def test_nixpkgs_throws_for_intel_macs(nix: Nix, flake: Path) -> None:
-    """As the real one does: what evaluates for it comes from the other input."""
+    """As with the real nixpkgs: packages for it come from the other input."""
     host = json.loads((flake / "flake.lock").read_text())["nodes"]["nixpkgs"]["locked"]["path"]
     with pytest.raises(AssertionError, match="nixpkgs has dropped x86_64-darwin"):
         nix("eval", f"path:{host}#legacyPackages.x86_64-darwin.rustc")
@@ -180,12 +180,12 @@ def test_the_python_tests_pass_in_their_shell(nix: Nix, name: str) -> None:
 
 @pytest.fixture
 def in_target(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cargo builds where it did before, and not into the copy."""
+    """Cargo builds in its usual directory, not in the copy."""
     monkeypatch.setenv("CARGO_TARGET_DIR", str(target))
 
 
 def test_the_python_analysis_has_what_the_files_import(root: Path) -> None:
-    """Where the type checker has nixpkgs's Python, not the one of `cargo xtask lint`."""
+    """The type checker uses nixpkgs's Python, not the one of `cargo xtask lint`."""
     imported: set[str] = set()
     for file in run("git", "ls-files", "*.py", cwd=root).splitlines():
         for node in ast.walk(ast.parse((root / file).read_text())):
@@ -203,7 +203,7 @@ def test_the_python_analysis_has_what_the_files_import(root: Path) -> None:
 
 
 # Without nix-analysis, of whose linters statix is in no registry, and rust-analysis,
-# which is `cargo xtask lint` over again.
+# which repeats `cargo xtask lint`.
 @pytest.mark.usefixtures("in_target")
 @pytest.mark.parametrize(
     "name",
@@ -215,7 +215,7 @@ def test_the_analysis_passes(nix: Nix, name: str) -> None:
 
 @pytest.mark.usefixtures("in_target")
 def test_steps_run_through_nix(flake: Path, nix_env: dict[str, str]) -> None:
-    """The way of a person at a terminal, with the steps that build little."""
+    """As run by a person at a terminal, with the steps that build little."""
     env = {**os.environ, **nix_env}
     steps = ["pytest-empty", "pytest-cli", "python-docs"]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The launcher starts a binary with the right hash, and nothing else."""
+"""The launcher only starts a binary with the right hash."""
 
 import hashlib
 import http.server
@@ -24,8 +24,8 @@ TARGET = {
 
 
 class Server(http.server.BaseHTTPRequestHandler):
-    """A release server: /whole gives the binary, /cut breaks off half-way, and
-    /private wants a token and leads to /whole under another name of this host."""
+    """A release server: /whole serves the binary, /cut stops half-way, and /private
+    requires a token and redirects to /whole under another name of this host."""
 
     requests: ClassVar[list[str]] = []
     tokens: ClassVar[list[str | None]] = []
@@ -34,7 +34,7 @@ class Server(http.server.BaseHTTPRequestHandler):
         self.requests.append(self.path)
         self.tokens.append(self.headers["Authorization"])
         if self.path == "/private" and self.headers["Authorization"] == "Bearer s3cret":
-            # GitHub's API answers with a redirect only where this is accepted.
+            # GitHub's API answers with a redirect only if this type is accepted.
             assert self.headers["Accept"] == "application/octet-stream"
             self.send_response(302)
             port = self.headers["Host"].rpartition(":")[2]
@@ -64,7 +64,7 @@ def server() -> Iterator[str]:
 
 
 class Checkout:
-    """A checkout of the actions with binaries.json as a release fills it."""
+    """A checkout of the actions with a filled binaries.json, as after a release."""
 
     def __init__(self, root: Path, folder: Path, env: dict[str, str]) -> None:
         self.actions = folder / "checkout" / "actions"
@@ -98,7 +98,7 @@ def entry(url: str, digest: str = DIGEST, **more: str) -> dict[str, str]:
 
 
 def programs(folder: Path, *names: str) -> str:
-    """A PATH with these programs alone."""
+    """A PATH with only these programs."""
     folder.mkdir()
     for name in names:
         path = shutil.which(name)
@@ -144,8 +144,8 @@ def test_cut_off_download_starts_nothing(checkout: Checkout, server: str) -> Non
 
 
 def test_a_private_release_needs_a_token(checkout: Checkout, server: str, tmp_path: Path) -> None:
-    """It goes to the API alone: not to where that redirects, not to the binary."""
-    # curl refuses to leave https on a redirect: this server has none.
+    """It is sent only to the API, not to redirect targets or to the binary."""
+    # curl follows redirects only to https, which this server does not support.
     curl = shutil.which("curl")
     script_dir = tmp_path / "curl"
     script_dir.mkdir()
@@ -191,7 +191,7 @@ def test_a_mirror_changes_no_hash(checkout: Checkout, server: str) -> None:
 
 
 def test_without_curl_it_is_named(checkout: Checkout, server: str, tmp_path: Path) -> None:
-    """A slim container has none; running the job again would not help."""
+    """A slim container has no curl; rerunning the job would not help."""
     checkout.fill({f"verify-dist {TARGET}": entry(server + "/whole")})
     tools = ("bash", "sed", "grep", "uname", "dirname", "sha256sum", "cut")
     done = checkout.launch(PATH=programs(tmp_path / "bin", *tools), GITHUB_ACTIONS="true")
@@ -223,14 +223,14 @@ def script(path: Path, body: str) -> None:
         ("Darwin", "arm64", "aarch64-apple-darwin"),
         ("MINGW64_NT-10.0-26100", "x86_64", "x86_64-pc-windows-msvc"),
         ("MSYS_NT-10.0-26100", "x86_64", "x86_64-pc-windows-msvc"),
-        # Windows on ARM runs them, too.
+        # Windows on ARM also runs them.
         ("MINGW64_NT-10.0-26100-ARM64", "aarch64", "x86_64-pc-windows-msvc"),
     ],
 )
 def test_each_platform_gets_its_own(
     checkout: Checkout, server: str, tmp_path: Path, system: str, machine: str, target: str
 ) -> None:
-    """As the platform's `uname` names it."""
+    """With the name from the platform's `uname`."""
     shims = tmp_path / "programs"
     shims.mkdir()
     script(shims / "uname", f'case "$1" in -s) echo {system} ;; *) echo {machine} ;; esac')
@@ -262,7 +262,7 @@ def test_windows_paths_are_taken_as_the_shell_takes_them(
     shims = tmp_path / "programs"
     shims.mkdir()
     script(shims / "uname", 'case "$1" in -s) echo MINGW64_NT-10.0 ;; *) echo x86_64 ;; esac')
-    # As MSYS has it: `D:\\a` is a folder of its own tree.
+    # As in MSYS: `D:\\a` is a directory of its own tree.
     script(shims / "cygpath", f'p=${{2#D:}}; echo "{tmp_path}/d${{p//\\\\//}}"')
     checkout.fill({"verify-dist x86_64-pc-windows-msvc": entry(server + "/whole")})
     env = {"PATH": f"{shims}:{os.environ['PATH']}", "RUNNER_TOOL_CACHE": r"D:\a\_tool"}
@@ -274,7 +274,7 @@ def test_windows_paths_are_taken_as_the_shell_takes_them(
 
 
 def test_without_sha256sum_shasum_checks(checkout: Checkout, tmp_path: Path) -> None:
-    """macOS has `shasum` alone."""
+    """macOS only has `shasum`."""
     tools = ("bash", "sed", "grep", "uname", "dirname", "shasum", "perl", "cut", "chmod")
     binary = tmp_path / "given"
     binary.write_bytes(BINARY)
@@ -302,7 +302,7 @@ def test_given_binary_needs_its_hash(checkout: Checkout, tmp_path: Path) -> None
 
 
 def test_environment_overrides_nothing(checkout: Checkout, server: str, tmp_path: Path) -> None:
-    """A hash without a binary does not change what binaries.json says."""
+    """A hash without a binary does not override binaries.json."""
     checkout.fill({f"verify-dist {TARGET}": entry(server + "/whole", "0" * 64)})
     assert checkout.launch(LAUNCH_BINARY_SHA256=DIGEST).returncode == 2
 

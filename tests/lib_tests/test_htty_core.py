@@ -1,4 +1,4 @@
-"""htty_core where htty is not: the program, and its events as JSON lines."""
+"""htty_core without htty: the program, and its events as JSON lines."""
 
 import importlib.metadata
 import json
@@ -28,7 +28,7 @@ def test_a_command_runs_and_its_screen_is_seen() -> None:
     assert process.stdin is not None
     assert process.stdout is not None
     events: dict[str, Any] = {}
-    # The code is told after the last output, so the snapshot is of all of it.
+    # The exit code follows the last output, so the snapshot shows all of it.
     for line in process.stdout:
         event = json.loads(line)
         events[event["type"]] = event["data"]

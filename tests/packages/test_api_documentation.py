@@ -1,4 +1,4 @@
-"""The modules as pdoc sees them: nothing public is without a word."""
+"""All public items that pdoc lists have a docstring."""
 
 import subprocess
 import sys
@@ -34,7 +34,7 @@ def visit(item):
         if member.name.startswith("_") or not member.taken_from[0].startswith("htty"):
             continue
         seen += 1
-        # A member of an enumeration, or a field, may speak for itself.
+        # Members of enumerations and fields need no docstring.
         if member.kind != "variable" and not member.docstring:
             without.append(member.fullname)
         if member.kind == "class":

@@ -1,4 +1,4 @@
-"""htty's source distribution: what is in it, and that pip alone installs it."""
+"""htty's source distribution: its content, and its installation by pip."""
 
 import os
 import subprocess
@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-# What a source distribution must hold, beside the package itself.
+# The files of a source distribution, in addition to the package itself.
 FILES = {"PKG-INFO", "pyproject.toml", "README.md", "LICENSE", ".gitignore"}
 
 
 @pytest.fixture(scope="module")
 def sdist(root: Path, tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The source distribution, made by its own build backend."""
+    """The source distribution, built by its own build backend."""
     folder = tmp_path_factory.mktemp("sdist")
     build = [tools / "release/bin/hatchling", "build", "-t", "sdist", "-d", folder]
     subprocess.run(build, cwd=root / "htty", check=True, capture_output=True)

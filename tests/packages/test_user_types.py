@@ -9,7 +9,7 @@ from typing import Any
 
 
 def check(code: str, root: Path, directory: Path) -> list[dict[str, Any]]:
-    """What pyright finds, with both packages where they would be installed."""
+    """The errors of pyright, with both packages as if installed."""
     program = shutil.which("basedpyright")
     assert program, "`basedpyright` is not installed: run `cargo xtask setup-test-tools`"
     (directory / "code.py").write_text(code)

@@ -10,7 +10,7 @@ from packed import Release, repaired
 
 @pytest.fixture
 def release(root: Path, xtask: Path, clean_env: dict[str, str], tmp_path: Path) -> Release:
-    """A checkout of one test's own."""
+    """A separate checkout for one test."""
     return made(root, xtask, clean_env, tmp_path)
 
 
@@ -42,7 +42,7 @@ def made(root: Path, xtask: Path, clean_env: dict[str, str], tmp_path: Path) -> 
 def checkout(
     root: Path, xtask: Path, clean_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Release:
-    """A checkout that several tests read."""
+    """A checkout that several tests share."""
     return made(root, xtask, clean_env, tmp_path_factory.mktemp("release"))
 
 

@@ -14,7 +14,7 @@ TARGET = "x86_64-unknown-linux-musl"
 
 @dataclass
 class Release:
-    """What the job `wheels` of actions-release.yml finds, and its command."""
+    """The files and the command of the job `wheels` of actions-release.yml."""
 
     root: Path
     folder: Path
@@ -33,7 +33,7 @@ class Release:
         return hashes
 
     def download(self, programs: Path, target: str = TARGET) -> None:
-        """The files as `gh release download` leaves them, not executable."""
+        """The files as `gh release download` writes them, not executable."""
         place = self.folder / "binaries"
         place.mkdir(exist_ok=True)
         for action in ACTIONS:
@@ -42,7 +42,7 @@ class Release:
             file.chmod(0o644)
 
     def pack(self, target: str = TARGET) -> "subprocess.CompletedProcess[str]":
-        """The step `Pack`, as the workflow has it."""
+        """The step `Pack` of the workflow."""
         workflow = yaml.safe_load((self.root / ".github/workflows/actions-release.yml").read_text())
         (step,) = (one for one in workflow["jobs"]["wheels"]["steps"] if one.get("id") == "pack")
         return subprocess.run(
@@ -54,13 +54,13 @@ class Release:
         )
 
     def wheel(self) -> Path:
-        """The packed wheel, by the step's output."""
+        """The packed wheel, from the step's output."""
         lines = (self.folder / "outputs").read_text().splitlines()
         return self.folder / lines[-1].removeprefix("wheel=")
 
 
 def repaired(binaries: Path, wheel: Path, place: Path, env: dict[str, str]) -> Path:
-    """The wheel after build-wheel, with the inputs of the workflow."""
+    """The wheel after build-wheel, with the workflow's inputs."""
     command = [binaries / "build-wheel", wheel, "--backend", "wheel", "--out-dir", place / "dist"]
     command += ["--report-path", place / "build-report.json", "--source-date-epoch", "1790000000"]
     done = subprocess.run(command, env=env, capture_output=True, text=True)

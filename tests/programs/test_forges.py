@@ -23,7 +23,7 @@ def job(checkout: Release, wheel: Path, index: Index, tmp_path: Path) -> Env:
     env = checkout.env | {
         "HOME": str(home),
         "PIP_INDEX_URL": f"{index.url}simple/",
-        # rustup and Cargo look into HOME.
+        # rustup and Cargo use HOME.
         "RUSTUP_HOME": os.environ.get("RUSTUP_HOME", str(Path.home() / ".rustup")),
         "CARGO_HOME": os.environ.get("CARGO_HOME", str(Path.home() / ".cargo")),
     }
@@ -39,7 +39,7 @@ def job(checkout: Release, wheel: Path, index: Index, tmp_path: Path) -> Env:
 
 
 def to(index: Index) -> Env:
-    """The inputs of publish, which a job sets for that program alone."""
+    """The inputs of publish, which a job sets only for that program."""
     return {
         "INPUT_INDEX": index.url,
         "INPUT_ALLOW_INSECURE_LOOPBACK": "true",
@@ -60,7 +60,7 @@ def hello(root: Path, place: Path) -> Path:
 
 
 def test_gitlab(root: Path, job: Env, wheel: Path, index: Index, tmp_path: Path) -> None:
-    """The jobs one after the other; GitLab passes the variable and the files on."""
+    """Runs the jobs in order, and passes the variable and the files on as GitLab does."""
     jobs: dict[str, Any] = yaml.safe_load((root / "forges/gitlab.yml").read_text())
     common = jobs[".wheel-actions"]
     place = tmp_path / "project"
@@ -95,7 +95,7 @@ def test_forgejo(
     path = tmp_path / "path"
     env = job | {"GITHUB_PATH": str(path), "CARGO_TARGET_DIR": str(target / "consumers")}
     bash(steps["Install the programs"]["run"], place, env)
-    # Maturin and zig are those of the tests, and so is what apt would install.
+    # Maturin, zig and the packages of apt are those of the tests.
     env["PATH"] = f"{path.read_text().strip()}:{tools / 'test/bin'}:{os.environ['PATH']}"
     del env["GITHUB_PATH"]
     for name in ("Build", "Verify"):

@@ -1,4 +1,4 @@
-"""What installs the programs: cargo binstall, pre-commit."""
+"""Installers of the programs: cargo binstall, pre-commit."""
 
 import os
 import re
@@ -17,13 +17,13 @@ from released import ACTIONS
 
 
 def toml(text: str) -> dict[str, Any]:
-    """A TOML file's content, as plain values; Python has a reader from 3.11 on only."""
+    """A TOML file's content as plain values; Python has a reader only since 3.11."""
     return tomlkit.parse(text).unwrap()
 
 
 @pytest.mark.parametrize("action", ACTIONS)
 def test_binstall_downloads_what_is_released(root: Path, action: str) -> None:
-    """The address is that of actions/binaries.json, which release_actions.py writes."""
+    """The URL equals that in actions/binaries.json, which release_actions.py writes."""
     manifest = toml((root / f"actions/{action}/Cargo.toml").read_text())["package"]
     workspace = toml((root / "Cargo.toml").read_text())["workspace"]["package"]
     assert manifest["repository"] == {"workspace": True}
@@ -41,7 +41,7 @@ def test_binstall_downloads_what_is_released(root: Path, action: str) -> None:
         for name, value in values.items():
             url = url.replace(f"{{ {name} }}", value)
         assert "{" not in url
-        # As `pages` and `split_name` of the script have it.
+        # As `pages` and `split_name` in the script.
         pages = "https://github.com/octo/htty/releases/download/src-v1.2.3"
         assert url == f"{pages}/{action}-{row['target']}{values['binary-ext']}"
     assert binstall["pkg-fmt"] == "bin", "the released files are no archives"

@@ -53,7 +53,7 @@ def test_the_very_bytes_of_the_release_are_published_once(
                 assert word in archive.read(f"{share}/{file}").decode(), file
         licences = [name for name in archive.namelist() if ".dist-info/licenses/" in name]
         assert len(licences) == 2
-    # Of the released binaries; these have the profile `local`, which strips as well.
+    # For the released binaries; these have the profile `local`, which also strips.
     report = verdict(binaries, wheel.parent)
     assert [one for one in report["findings"] if one["severity"] != "info"] == []
     twine = [tools / "test/bin/twine", "check", "--strict", wheel]
@@ -82,7 +82,7 @@ def publish(binaries: Path, place: Path, index: Index, env: dict[str, str]) -> s
 
 @pytest.fixture
 def static(tmp_path: Path) -> Path:
-    """Small static programs, as the released ones are."""
+    """Small static programs, like the released ones."""
     place = tmp_path / "static"
     place.mkdir()
     (place / "a.c").write_text(STATIC)
@@ -106,7 +106,7 @@ def test_static_programs_are_for_every_linux(
 def test_every_named_platform_gets_a_wheel(
     release: Release, static: Path, binaries: Path, tmp_path: Path
 ) -> None:
-    """With the tags of all released targets, `installs` has no environment without a wheel."""
+    """With the tags of all released targets, every environment in `installs` has a wheel."""
     release.pins(static)
     release.download(static)
     assert release.pack().returncode == 0
@@ -116,7 +116,7 @@ def test_every_named_platform_gets_a_wheel(
     with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(arm, "w") as copy:
         for member in source.infolist():
             data = source.read(member)
-            # The header's field for the machine: 183 is AArch64.
+            # The machine in the header: 183 is AArch64.
             is_program = data.startswith(b"\x7fELF")
             copy.writestr(member, data[:18] + b"\xb7\0" + data[20:] if is_program else data)
     for tag in ("macosx_10_12_x86_64", "macosx_11_0_arm64"):

@@ -1,4 +1,4 @@
-"""The wheel of the released programs is as small as it has to be."""
+"""The wheel of the released programs is within its size limit."""
 
 import json
 import os
@@ -18,7 +18,7 @@ def out(tmp_path: Path) -> Path:
 
 
 def test_programs_above_the_limit_are_refused(root: Path, out: Path, tmp_path: Path) -> None:
-    """The script that builds them fails, with what it weighed."""
+    """The build script fails, and prints the size."""
     built = tmp_path / "x86_64-unknown-linux-gnu/dist"
     built.mkdir(parents=True)
     cargo = tmp_path / "bin/cargo"

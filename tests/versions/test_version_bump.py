@@ -1,4 +1,4 @@
-"""One command raises the version wherever it stands, by cargo, by Nix, and as cog itself would."""
+"""One command bumps the version in all files, with cargo, with Nix, and as cog would."""
 
 import json
 import subprocess
@@ -44,7 +44,7 @@ def cargo(target: Path, flake: Path, clean_env: dict[str, str]) -> Callable[...,
 
 @pytest.fixture(autouse=True)
 def reset(flake: Path) -> Iterator[None]:
-    """The copy as it was, after each test."""
+    """Restores the copy after each test."""
     yield
     run("git", "checkout", "--quiet", "--", ".", cwd=flake)
 
@@ -69,7 +69,7 @@ def test_both_commands_change_the_same(
     by_cargo = diff(flake)
     assert f'+version = "{raised(version, part)}"' in by_cargo
     assert f'+dependencies = ["htty-core=={raised(version, part)}"]' in by_cargo
-    # What cargo itself makes of it, and what Nix reads.
+    # The version that cargo and Nix read.
     manifest = ("--manifest-path", "htty-core/Cargo.toml")
     cargo("metadata", *manifest, "--locked", "--offline", "--no-deps", "--format-version", "1")
     evaluated = nix("eval", "--json", ".#lib.version.version")

@@ -1,4 +1,4 @@
-"""The programs for Windows, built by MinGW and started under Wine."""
+"""The programs for Windows, built with MinGW and started under Wine."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from under_wine import PROGRAMS, TARGET, Done, Wine
 
 
 def rustc(tools: Path, env: dict[str, str]) -> dict[str, str]:
-    """Variables for a compiler that has the target's standard library."""
+    """The variables of a compiler with the target's standard library."""
     command = ["rustc", "--print", "target-libdir", "--target", TARGET]
     own = subprocess.run(command, env=env, capture_output=True, text=True).stdout.strip()
     if own and Path(own).is_dir():
@@ -29,7 +29,7 @@ def cross_env(tools: Path, target: Path, clean_env: dict[str, str]) -> dict[str,
         "CARGO_TARGET_DIR": str(target),
         f"CARGO_TARGET_{name}_LINKER": "x86_64-w64-mingw32-gcc",
         f"CARGO_TARGET_{name}_RUNNER": str(wine),
-        # As .github/build-binaries.sh does.
+        # As in .github/build-binaries.sh.
         "AWS_LC_SYS_PREBUILT_NASM": "1",
     }
     return clean_env | rustc(tools, clean_env) | variables
@@ -48,7 +48,7 @@ def wine(
 
 @pytest.fixture
 def share(tools: Path, tmp_path: Path) -> Iterator[str]:
-    """The temporary directory as a share in the network: `\\\\server\\share`."""
+    """The temporary directory as a network share: `\\\\server\\share`."""
     server = tools / "wine/prefix/dosdevices/unc" / f"test-{os.getpid()}"
     server.mkdir(parents=True)
     (server / "share").symlink_to(tmp_path)

@@ -1,6 +1,6 @@
-"""The programs do under Windows what they do under Linux.
+"""The programs behave under Windows as under Linux.
 
-Wine stands in for Windows. What it cannot show is in docs/known-gaps.md.
+Wine replaces Windows. docs/known-gaps.md lists what it cannot show.
 """
 
 import json
@@ -40,7 +40,7 @@ def test_they_start(wine: Wine, tmp_path: Path) -> None:
 def test_the_report_on_real_files_is_the_same(
     wine: Wine, native: Callable[..., Done], corpus: Path, tmp_path: Path
 ) -> None:
-    """A path, its separators and its line endings must not show in it."""
+    """Paths, separators and line endings of Windows must not appear in it."""
     (tmp_path / "dist").symlink_to(corpus)
     args = ("dist", "--format", "json", "--manifest", "none")
     expected = native("verify-dist", *args, cwd=tmp_path)
@@ -51,7 +51,7 @@ def test_the_report_on_real_files_is_the_same(
     for file in sorted(corpus.glob("*-win*.whl"))[:20]:
         args = (f"dist/{file.name}", "--format", "json", "--manifest", "none")
         expected = native("verify-dist", *args, cwd=tmp_path)
-        # As a user of Windows types it.
+        # As a user types it on Windows.
         args = (f"dist\\{file.name}", *args[1:])
         found = wine("verify-dist", *args, cwd=tmp_path)
         assert (found.returncode, found.stdout) == (expected.returncode, expected.stdout), file
@@ -60,7 +60,7 @@ def test_the_report_on_real_files_is_the_same(
 def test_a_runner_of_windows(
     wine: Wine, native: Callable[..., Done], sound: Path, tmp_path: Path
 ) -> None:
-    """Its variables hold drive letters and backslashes; the manifest has the same bytes."""
+    """The variables contain drive letters and backslashes; the manifest has the same bytes."""
     assert native("verify-dist", "dist", cwd=sound).returncode == 0
     expected = (sound / "dist-manifest.json").read_bytes()
     (sound / "dist-manifest.json").unlink()
@@ -88,7 +88,7 @@ def test_a_runner_of_windows(
 
 
 def test_files_on_a_share(wine: Wine, index: Index, sound: Path, share: str) -> None:
-    """Read, checked, packed again and published from there; nothing is written elsewhere."""
+    """The programs read, check, repack and publish from there, and write nothing elsewhere."""
     project = rf"{share}\project"
     local = wine("verify-dist", "dist", "--format", "json", "--manifest", "none", cwd=sound)
     args = (rf"{project}\dist", "--format", "json", "--manifest", rf"{project}\dist-manifest.json")
@@ -113,7 +113,7 @@ def test_files_on_a_share(wine: Wine, index: Index, sound: Path, share: str) -> 
 
 
 def test_names_that_windows_reserves(wine: Wine, native: Callable[..., Done], sound: Path) -> None:
-    """They are findings there as here, and no device is opened for them."""
+    """They are findings as on Linux, and no device is opened."""
     (wheel,) = sound.glob("dist/*-py3-none-any.whl")
     foreign = wheel.rename(wheel.with_name(wheel.name.replace("-any", "-win_amd64")))
     with zipfile.ZipFile(foreign, "a") as archive:
@@ -143,7 +143,7 @@ def test_publish_uploads_to_an_index(wine: Wine, index: Index, sound: Path) -> N
 
 
 def test_the_portable_tests_pass(root: Path, cross_env: dict[str, str]) -> None:
-    """Those that the job `windows` of test.yml runs."""
+    """The tests that the job `windows` of test.yml runs."""
     command = [root / ".github/test-windows.sh", "--target", TARGET]
     done = subprocess.run(command, cwd=root, env=cross_env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""What starts the programs for Windows."""
+"""Runs the programs for Windows."""
 
 import subprocess
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Done = subprocess.CompletedProcess[str]
 
 @dataclass
 class Wine:
-    """Starts the programs for Windows."""
+    """Runs the programs for Windows."""
 
     program: Path
     binaries: Path
@@ -23,5 +23,5 @@ class Wine:
 
     @staticmethod
     def path(path: Path) -> str:
-        """A path as Windows has it."""
+        """A path in Windows' form."""
         return "Z:" + str(path).replace("/", "\\")

@@ -1,4 +1,4 @@
-"""The release of the actions, cut off at any point and run again."""
+"""The release of the actions, interrupted at any point and rerun."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ def file_name(action: str, target: str) -> str:
 
 
 def of_target(target: str) -> list[str]:
-    """The actions that run there: Nix does not run on Windows."""
+    """The actions that run on the target; setup-nix does not run on Windows."""
     return [one for one in ACTIONS if not ("-windows-" in target and one == "setup-nix")]
 
 
@@ -46,7 +46,7 @@ class Project:
     env: dict[str, str]
 
     def build(self, salt: str = "") -> dict[str, str]:
-        """The jobs `build` and `attest`: files, hashes, and who attests what."""
+        """The jobs `build` and `attest`: files, hashes and attestations."""
         binaries = self.folder / "binaries"
         binaries.mkdir(exist_ok=True)
         outputs: dict[str, str] = {}
@@ -63,7 +63,7 @@ class Project:
         return {"HASHES": json.dumps(outputs), "BINARIES": str(binaries)}
 
     def step(self, command: str, jobs: dict[str, str]) -> "subprocess.CompletedProcess[str]":
-        """A step of the job `release`, as the workflow has it."""
+        """A step of the job `release` of the workflow."""
         return subprocess.run(
             ["bash", "-euo", "pipefail", "-c", command],
             cwd=self.root,
@@ -73,7 +73,7 @@ class Project:
         )
 
     def attempt(self, jobs: dict[str, str]) -> "subprocess.CompletedProcess[str]":
-        """The job's steps until one fails."""
+        """Runs the job's steps until one fails."""
         done = None
         for command in steps(self.root):
             done = self.step(command, jobs)
@@ -83,13 +83,13 @@ class Project:
         return done
 
     def pins(self) -> dict[str, Any]:
-        """What the tag that others pin holds."""
+        """The content of the tag that users pin."""
         text = run("git", "show", f"{TAG}:actions/binaries.json", cwd=self.origin)
         assert len([line for line in text.splitlines() if '"url"' in line]) == len(FILES)
         return json.loads(text)
 
     def check(self, digests: dict[str, str]) -> None:
-        """A complete release, of these files."""
+        """A complete release of these files."""
         (release,) = (one for one in self.github.set()["releases"] if not one["draft"])
         assert (release["tag"], release["immutable"]) == (SOURCE_TAG, True)
         assert [name for name, _ in release["assets"]] == FILES
@@ -124,8 +124,8 @@ def digests(jobs: dict[str, str]) -> dict[str, str]:
     }
 
 
-# What stands for gh: an attestation is verified against what was attested, and
-# asked for with the workflow and the tag that made it.
+# A stand-in for gh: it compares an attestation with the attested files, and checks
+# the workflow and the tag in the arguments.
 GH = """#!/usr/bin/env bash
 [ "$1 $2" = "attestation verify" ] || exit 9
 expected="--repo octo/htty --signer-workflow octo/htty/.github/workflows/actions-release.yml"
@@ -160,7 +160,7 @@ def test_a_release_is_made(project: Project) -> None:
     done = project.attempt(jobs)
     assert done.returncode == 0, done.stdout
     project.check(digests(jobs))
-    # Again: nothing changes, and nothing is sent.
+    # A second run changes and sends nothing.
     project.github.set()
     done = project.attempt(jobs)
     assert done.returncode == 0, done.stdout
@@ -180,13 +180,13 @@ def requests_of_a_release(project: Project) -> list[str]:
 def test_a_release_is_completed_from_wherever_it_was_cut_off(
     project: Project, fake_github_program: Path, takes_effect: bool, anew: bool
 ) -> None:
-    """Before and after each request that changes something; built anew, too."""
+    """Interrupted before and after each request that changes something; also with a new build."""
     changing = [
         at
         for at, request in enumerate(requests_of_a_release(project))
         if not request.startswith("GET")
     ]
-    # Of sixteen uploads the first, one in the middle and the last.
+    # Of sixteen uploads, only the first, a middle one and the last.
     assert len(changing) > len(FILES)
     uploads = changing[1 : 1 + len(FILES)]
     chosen = [at for at in changing if at not in uploads] + [uploads[at] for at in (0, 7, -1)]
@@ -205,12 +205,12 @@ def test_a_release_is_completed_from_wherever_it_was_cut_off(
         second = project.build(f" built anew after {at}") if anew else first
         done = project.attempt(second)
         assert done.returncode == 0, f"request {at}\n{done.stdout}"
-        # What is published stays, whatever a later run has built.
+        # Published files do not change, even if a later run has built others.
         project.check(digests(first if published else second))
 
 
 def test_a_step_that_ended_is_not_needed_again(project: Project) -> None:
-    """Between any two steps: each run begins with the first."""
+    """Interrupted between two steps: each run starts with the first step."""
     commands = steps(project.root)
     for count in range(len(commands)):
         jobs = project.build()
@@ -255,7 +255,7 @@ def test_a_missing_build_is_named(project: Project) -> None:
     outputs = json.loads(jobs["HASHES"]) | {"x86_64-apple-darwin": ""}
     done = project.attempt(jobs | {"HASHES": json.dumps(outputs)})
     assert done.returncode == 1
-    assert "the build for `x86_64-apple-darwin` has not told" in done.stdout
+    assert "the build for `x86_64-apple-darwin` has not output" in done.stdout
 
 
 def test_launch_reads_each_entry(project: Project, tmp_path: Path) -> None:

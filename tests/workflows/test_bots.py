@@ -1,6 +1,6 @@
-"""The documented tags, read by the grammars that Renovate and Dependabot publish.
+"""The documented tags, parsed by the published grammars of Renovate and Dependabot.
 
-Written anew from their sources of August 2026: Renovate's `github-actions`
+Reimplemented from their sources of August 2026: Renovate's `github-actions`
 manager (parse.ts, extract.ts) and versioning (index.ts), Dependabot's
 git_commit_checker.rb and github_actions/version.rb.
 """
@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 import yaml
 
-# Renovate: what counts as a version in the comment behind a pinned commit …
+# Renovate: the version in the comment after a pinned commit …
 COMMENT = re.compile(
     r"^\s*(?:renovate\s*:\s*)?(?:pin\s+|tag\s*=\s*)?@?"
     r"(?P<version>(?:[\w-]*[-/])?v?\d+(?:\.\d+(?:\.\d+)?)?(?:-[a-zA-Z0-9.]+)?)"
 )
-# … and which of them is looked up among the repository's tags.
+# … and the version that is looked up among the repository's tags.
 TAGS_ARE_ASKED = re.compile(r"^v?\d+")
 SEMVER = re.compile(r"v?\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?")
 USES = re.compile(r"uses: (?:OWNER/REPOSITORY|<owner>/<repo>)/[^@\s]+@\S+ #(?P<comment>.*)$")
 
-# Dependabot: a tag that names a version, and one that a commit is known by.
+# Dependabot: a tag with a version, and the tag of a commit.
 VERSION = re.compile(
     r"(?:(?<=^v)[0-9]+(?:-[a-z0-9]+)?"
     r"|[12][0-9]{3}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
@@ -36,7 +36,7 @@ TAGS = ["src-v0.1.0", "v0.1.0", "src-v0.2.0", "v0.2.0", "htty-v0.3.0", "htty-v9.
 
 
 def renovate_offers(comment: str, tags: list[str]) -> str | None:
-    """The newest tag that Renovate would put in the place of the comment's."""
+    """The newest tag with which Renovate would replace the comment's."""
     found = COMMENT.match(comment)
     if not found or not TAGS_ARE_ASKED.match(found["version"]):
         return None
@@ -65,7 +65,7 @@ def newest(tags: list[str], current: str) -> str | None:
 
 
 def test_the_old_tags_were_offered_by_neither() -> None:
-    """The grammars see what they are said to see."""
+    """The grammars accept the documented examples."""
     tags = ["actions-v0.1.0", "actions-v0.2.0"]
     assert renovate_offers(" actions-v0.1.0", tags) is None
     assert dependabot_offers("actions-v0.1.0", tags) is None
@@ -76,13 +76,13 @@ def test_the_old_tags_were_offered_by_neither() -> None:
 def test_the_actions_tags_are_offered_by_both() -> None:
     assert renovate_offers(" v0.1.0", TAGS) == "v0.2.0"
     assert dependabot_offers("v0.1.0", TAGS) == "v0.2.0"
-    # Not the packages', whose numbers are higher.
+    # Not the tags of the packages, whose versions are higher.
     assert renovate_offers(" v0.2.0", TAGS) is None
     assert dependabot_offers("v0.2.0", TAGS) is None
 
 
 def test_what_is_documented_is_what_bots_read(root: Path) -> None:
-    """The comment behind the pin, in each document and template."""
+    """The comment after the pin, in each document and template."""
     files = [*root.glob("*.md"), *root.glob("actions/**/*.md"), *root.glob("docs/*.md")]
     files += root.glob("tests/consumers/*/.github/workflows/*.yml")
     comments = [

@@ -15,7 +15,7 @@ def test_one_that_is_not_static_is_refused(
 ) -> None:
     built = tmp_path / MUSL / "dist"
     built.mkdir(parents=True)
-    # A linker that takes no notice of the target makes one like any other here.
+    # A linker that ignores the target links a binary for this machine.
     (built / "publish").symlink_to("/bin/cat")
     cargo = tmp_path / "cargo"
     cargo.write_text("#!/bin/sh\n")
@@ -43,6 +43,6 @@ def test_each_is_static_and_starts(
     done = subprocess.run([script, MUSL, tmp_path, action], env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{action} ")
-    # Without the machine's libraries; the script has looked into the headers, too.
+    # Without the machine's libraries; the script also checks the headers.
     kind = subprocess.run(["ldd", tmp_path / f"{action}-{MUSL}"], capture_output=True, text=True)
     assert "statically linked" in kind.stdout + kind.stderr

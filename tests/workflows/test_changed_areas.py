@@ -1,4 +1,4 @@
-"""What a change makes test.yml run."""
+"""The jobs that test.yml runs for a change."""
 
 import re
 import subprocess
@@ -70,7 +70,7 @@ def test_without_a_base_everything_changed(root: Path, repository: Path, base: s
 
 
 class Main:
-    """Pushes to main, each a run of test.yml that ends, or not, in some way."""
+    """Pushes to main, each with a run of test.yml and its conclusion, if any."""
 
     def __init__(
         self, root: Path, clean_env: dict[str, str], github: FakeGitHub, origin: Path, folder: Path
@@ -83,7 +83,7 @@ class Main:
         self.command: str = step["run"]
 
     def push(self, *files: str, conclusion: str | None = "success") -> set[str]:
-        """What the run of a push tests; it then ends by `conclusion`."""
+        """The areas that the run of a push tests; the run ends with `conclusion`."""
         for file in files:
             (self.origin / file).parent.mkdir(parents=True, exist_ok=True)
             (self.origin / file).write_text(str(len(self.runs)))
@@ -99,11 +99,11 @@ class Main:
         self.github.set(runs=self.runs)
 
     def tested(self, **event: str) -> set[str]:
-        """What the job `changes` says of HEAD, with the repository's own scripts."""
+        """The output of the job `changes` for HEAD, with the repository's own scripts."""
         self.output.write_text("")
         for folder in (".github", "xtask/scripts"):
             run("mkdir", "-p", folder, cwd=self.origin)
-        # The step runs in the checkout of the project; here its scripts are beside it.
+        # The step runs in a checkout of the project; here, its scripts are beside it.
         command = re.sub(
             r"(xtask/scripts/\w+\.py|\.github/\w[\w-]*\.sh)", f"{self.root}/\\1", self.command
         )
@@ -183,7 +183,7 @@ def test_a_pull_request_is_compared_with_its_base(main: Main) -> None:
 
 
 def group(root: Path, event: str, ref: str, run_id: str) -> str:
-    """test.yml's concurrency group, for the two forms that its expression has."""
+    """test.yml's concurrency group, for both cases of its expression."""
     workflow = yaml.safe_load((root / ".github/workflows/test.yml").read_text())
     text: str = workflow["concurrency"]["group"]
     expression = "${{ github.event_name == 'pull_request' && github.ref || github.run_id }}"

@@ -1,4 +1,4 @@
-"""The book's versions stay beside each other on the branch that is served."""
+"""All versions of the book are kept on the deployed branch."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ from host_nixpkgs import run
 
 
 class Site:
-    """A repository, what it is cloned from, and the script over them."""
+    """A repository, its remote, and the script."""
 
     def __init__(self, root: Path, place: Path) -> None:
         self.script = root / ".github/deploy-book.sh"
@@ -31,7 +31,7 @@ class Site:
         return subprocess.run(command, cwd=self.clone, capture_output=True, text=True)
 
     def files(self) -> dict[str, str]:
-        """What the branch holds."""
+        """The content of the branch."""
         git = ("git", "--git-dir", str(self.place / "origin"))
         names = run(*git, "ls-tree", "-r", "--name-only", "pages", cwd=self.place).split()
         return {name: run(*git, "show", f"pages:{name}", cwd=self.place) for name in names}

@@ -1,4 +1,4 @@
-"""Who may do what in this repository's workflows."""
+"""The permissions in this repository's workflows."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ READ = {"contents": "read"}
 
 
 def jobs(root: Path, name: str) -> Jobs:
-    """The workflow's jobs; the workflow itself grants nothing."""
+    """The workflow's jobs; the workflow itself grants no permissions."""
     workflow = yaml.safe_load((root / ".github/workflows" / name).read_text())
     assert workflow["permissions"] == {}
     return workflow["jobs"]
@@ -85,21 +85,21 @@ def test_what_is_published_has_run_on_its_platform(root: Path) -> None:
     assert release["aarch64"]["runs-on"] == "ubuntu-24.04-arm"
     assert set(release["verify"]["needs"]) >= {"wheels", "sdist", "aarch64"}
     assert "verify" in release["publish"]["needs"]
-    # A dry run from a branch is not refused: `release` is for tags.
+    # A dry run from a branch is not rejected, although `release` is only for tags.
     expression = "${{ github.ref_type == 'tag' && 'release' || 'dry-run' }}"
     assert release["publish"]["environment"] == expression
     strategy = release["wheels"]["strategy"]
     assert strategy["fail-fast"] is False
     rows = {row["target"]: row for row in strategy["matrix"]["include"]}
     assert len(rows) == 4
-    # nixpkgs throws for it: no row of a workflow evaluates it.
+    # nixpkgs rejects this system, so no row of a workflow evaluates it.
     assert rows.pop("x86_64-apple-darwin")["backend"] == "maturin"
     assert {row["backend"] for row in rows.values()} == {"nix"}
     assert "intel" not in yaml.safe_dump(release)
 
 
 def test_a_foreign_action_has_one_pin(root: Path) -> None:
-    """By commit, the same in all files, with the version beside it."""
+    """Each pin is a commit, the same in all files, with the version in a comment."""
     pins: dict[str, set[str]] = {}
     files = [*root.glob(".github/workflows/*.yml"), *root.glob("actions/**/action.yml")]
     for path in [*files, *root.glob("tests/consumers/*/.github/workflows/*.yml")]:

@@ -1,4 +1,4 @@
-"""A release's pins in the documents."""
+"""The pins of a release in the documents."""
 
 import re
 import subprocess

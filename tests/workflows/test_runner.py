@@ -1,4 +1,4 @@
-"""What the workflows must hold to, for GitHub's runner."""
+"""Requirements of GitHub's runner for the workflows."""
 
 import re
 import subprocess
@@ -27,7 +27,10 @@ def jobs(root: Path, name: str) -> dict[str, Job]:
 
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_a_container_trusts_its_checkout(root: Path, name: str) -> None:
-    """Its steps are root's, the workspace is not, and actions/checkout takes its own trust back."""
+    """Its steps run as root, but another user owns the workspace.
+
+    actions/checkout removes its own setting of `safe.directory`.
+    """
     for job in jobs(root, name).values():
         if "container" not in job:
             continue
@@ -39,9 +42,9 @@ def test_a_container_trusts_its_checkout(root: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["test.yml", "release.yml"])
 def test_the_actions_are_built_once_for_a_platform(root: Path, name: str) -> None:
-    """All others get them as an artifact, with its hash by an output.
+    """All other jobs get them as an artifact, with the hash from an output.
 
-    The job for Windows is the only one there, and builds what it uses.
+    The job for Windows is the only one on Windows, and builds its own binaries.
     """
     builders = {
         job
@@ -73,7 +76,7 @@ def test_the_actions_are_built_once_for_a_platform(root: Path, name: str) -> Non
     [("test.yml", "binaries"), ("release.yml", "binaries"), ("actions-release.yml", "build")],
 )
 def test_each_row_has_an_output_of_its_own(root: Path, name: str, job: str) -> None:
-    """Rows of a matrix overwrite an output that they share."""
+    """Rows of a matrix overwrite a common output."""
     build = jobs(root, name)[job]
     rows = build["strategy"]["matrix"]["include"]
     targets = [row.get("target", row.get("host")) for row in rows]
@@ -81,7 +84,7 @@ def test_each_row_has_an_output_of_its_own(root: Path, name: str, job: str) -> N
 
 
 def test_one_job_saves_what_the_others_restore(root: Path) -> None:
-    """All have one key; the first to end would save, and have the least."""
+    """All jobs have one key: the first one to finish would save, with the fewest paths."""
     saving: list[str] = []
     for name, job in jobs(root, "test.yml").items():
         for step in job["steps"]:
@@ -95,7 +98,7 @@ def test_one_job_saves_what_the_others_restore(root: Path) -> None:
 
 @pytest.mark.parametrize("name", WORKFLOWS)
 def test_a_job_that_runs_again_replaces_its_artifact(root: Path, name: str) -> None:
-    """The service refuses a second artifact of a name in a run."""
+    """The service rejects a second artifact with the same name in a run."""
     for job in jobs(root, name).values():
         for step in job["steps"]:
             if step.get("uses", "").startswith("actions/upload-artifact@"):
@@ -128,14 +131,14 @@ def test_the_launcher_is_told_what_the_inputs_say(root: Path, name: str) -> None
 def test_a_dry_run_leaves_the_cache_alone(
     root: Path, binaries: Path, clean_env: dict[str, str], tmp_path: Path
 ) -> None:
-    """actions/cache fails without a path, and a dry run has none."""
+    """actions/cache fails without a path, which a dry run does not set."""
     action = yaml.safe_load((root / "actions/setup-nix/action.yml").read_text())
     cached = [step for step in action["runs"]["steps"] if "actions/cache" in step.get("uses", "")]
     assert cached
     steps = {step["id"]: step for step in action["runs"]["steps"] if "id" in step}
 
     def waits_for_the_plan(condition: str) -> bool:
-        """A step without an output of another is skipped, and so are those behind it."""
+        """A step whose input output is missing is skipped, and so are the following steps."""
         if condition == "steps.plan.outputs.cache != 'off'":
             return True
         source = re.match(r"(?:fromJSON\()?steps\.(\w+)\.outputs\.", condition)

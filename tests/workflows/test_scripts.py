@@ -22,7 +22,7 @@ def test_what_is_out_of_support_is_named(root: Path, date: str, late: int) -> No
         assert "flake.nix::support of `nixpkgs-26.05-darwin`" in named[0]
 
 
-# gh as `propose.sh` uses it: pull requests are lines of a file, STATE NUMBER.
+# A stand-in for gh in `propose.sh`: pull requests are lines of a file, STATE NUMBER.
 GH = """#!/usr/bin/env bash
 echo "$*" >> {log}
 case "$1 $2" in
@@ -51,7 +51,7 @@ class Proposal:
         run("git", "init", "--quiet", "--bare", self.upstream, cwd=folder)
 
     def run(self, content: str) -> "subprocess.CompletedProcess[str]":
-        """A weekly run, in a checkout of its own, that finds `content`."""
+        """A weekly run in a separate checkout, with the change `content`."""
         work = self.folder / f"work-{content}"
         run("git", "init", "--quiet", "--initial-branch", "main", work, cwd=self.folder)
         git = ("git", "-c", "user.name=test", "-c", "user.email=test@example.org")
@@ -85,12 +85,12 @@ def test_each_week_has_its_proposal(proposal: Proposal) -> None:
     assert done.returncode == 0, done.stderr
     assert proposal.pushed() == "first\n"
     assert (proposal.calls("pr create"), proposal.calls("workflow run")) == (1, 1)
-    # It is open: the branch moves, and the tests run again.
+    # It is open: the branch is updated, and the tests run again.
     proposal.pulls.write_text("open 7\n")
     assert proposal.run("second").returncode == 0
     assert proposal.pushed() == "second\n"
     assert (proposal.calls("pr create"), proposal.calls("workflow run")) == (0, 1)
-    # It was merged, and another one closed: neither is in the way.
+    # It was merged, and another one closed: a new one is opened.
     proposal.pulls.write_text("merged 7\nclosed 8\n")
     assert proposal.run("third").returncode == 0
     assert (proposal.calls("pr create"), proposal.calls("workflow run")) == (1, 1)
@@ -104,7 +104,7 @@ def test_what_to_allow_is_said(proposal: Proposal) -> None:
 
 
 def test_a_foreign_checkout_is_read(root: Path, clean_env: dict[str, str], tmp_path: Path) -> None:
-    """As in a container job: root's HOME is empty, and the checkout another user's."""
+    """As in a container job: root's HOME is empty, and another user owns the checkout."""
     home = tmp_path / "home"
     home.mkdir()
     env = {k: v for k, v in clean_env.items() if not k.startswith("GIT_")}
@@ -112,7 +112,7 @@ def test_a_foreign_checkout_is_read(root: Path, clean_env: dict[str, str], tmp_p
     list_files = ["git", "ls-files"]
     refused = subprocess.run(list_files, cwd=root, env=env, capture_output=True, text=True)
     assert "dubious ownership" in refused.stderr
-    # The workflows' own step.
+    # The step of the workflows.
     trust = 'git config --global --add safe.directory "$GITHUB_WORKSPACE"'
     run("bash", "-c", trust, cwd=root, env=env | {"GITHUB_WORKSPACE": str(root)})
     assert "README.md" in run(*list_files, cwd=root, env=env).splitlines()

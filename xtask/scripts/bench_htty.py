@@ -1,11 +1,11 @@
-"""Measures htty and ht beside the published ones and other peers, in turns; prints a table.
+"""Compares htty and ht with the published versions and other peers, alternating; prints a table.
 
     python bench_htty.py PEER_BIN HT BARE [PUBLISHED_TESTS]
 
-PEER_BIN is the `bin` of an environment with the published packages, the peers and
-pytest, HT our binary, BARE the example that parses with `alacritty_terminal` alone;
-our Python packages are those of this repository. PUBLISHED_TESTS is the directory
-`tests` of a checkout of the published project, whose tests are then run too.
+PEER_BIN is the `bin` directory of an environment with the published packages, the peers
+and pytest, HT is our binary, and BARE the example that parses only with
+`alacritty_terminal`. Our Python packages are those of this repository. PUBLISHED_TESTS is
+the directory `tests` of a checkout of the published project; if given, its tests are run.
 """
 
 import contextlib
@@ -179,7 +179,7 @@ asyncio.run(main())
 
 @dataclass
 class Side:
-    """One of the two that are compared."""
+    """One of the two compared versions."""
 
     python: str
     ht: str
@@ -193,7 +193,7 @@ class Side:
         )
 
     def with_env(self, more: dict[str, str], folder: Path) -> "Side":
-        """The same with further variables, and its own `htty` first on PATH."""
+        """The same with more variables, and its own `htty` first on PATH."""
         programs = folder / f"bin-{Path(self.ht).parent.name}"
         programs.mkdir()
         htty = programs / "htty"
@@ -205,7 +205,7 @@ class Side:
 
 
 def sides(peer: Path, ht: str) -> tuple[Side, Side]:
-    """Gives the published side and ours; both use the same Python."""
+    """Returns the published side and ours; both use the same Python."""
     env = {k: v for k, v in os.environ.items() if not k.startswith(("HTTY_", "PYTHON"))}
     env["PYTHONDONTWRITEBYTECODE"] = "1"
     path = os.pathsep.join(str(ROOT / part) for part in ("htty/src", "htty-core/python"))
@@ -215,7 +215,7 @@ def sides(peer: Path, ht: str) -> tuple[Side, Side]:
 
 
 def timed(call: Callable[[], object]) -> tuple[float, float]:
-    """Gives the seconds that a call takes, and those of its children's CPU."""
+    """Returns the duration of a call in seconds, and the CPU seconds of its child processes."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     begin = time.perf_counter()
     call()
@@ -243,7 +243,7 @@ def printed(side: Side, script: str, *args: str) -> float:
 
 
 def runs(side: Side, script: str, shows: str = "") -> Callable[[], tuple[float, float]]:
-    """What measures a script that prints `shows`."""
+    """Returns a function that measures a script which prints `shows`."""
 
     def call() -> None:
         done = side.run("-c", script)
@@ -273,7 +273,7 @@ def mixed(path: Path) -> None:
 
 
 def throughput(side: Side, file: Path, events: str) -> tuple[float, float]:
-    """Seconds until the exit code is told, and the peak memory of ht in MB."""
+    """Seconds until the exit code is reported, and the peak memory of ht in MB."""
     args = [
         "--subscribe",
         events,
@@ -290,7 +290,7 @@ def throughput(side: Side, file: Path, events: str) -> tuple[float, float]:
         [side.ht, *args], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL
     ) as ht:
         assert ht.stdout
-        # One that does not end is killed, and the assertion below fails.
+        # If it does not exit, it is killed, and the assertion below fails.
         end = threading.Timer(300, ht.kill)
         end.start()
         tail = b""
@@ -306,7 +306,7 @@ def throughput(side: Side, file: Path, events: str) -> tuple[float, float]:
 
 
 def passed(file: Path) -> tuple[float, float]:
-    """Seconds that a file takes through a terminal to a reader that drops it."""
+    """Seconds in which a file passes through a terminal to a reader that discards it."""
     begin = time.perf_counter()
     pid, master = pty.fork()
     if pid == 0:
@@ -321,13 +321,13 @@ def passed(file: Path) -> tuple[float, float]:
 
 
 def ticks(pid: int) -> float:
-    """Gives the CPU seconds of a process."""
+    """Returns the CPU seconds of a process."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def has_ended(pid: int) -> bool:
-    """Tells whether a process has ended; whoever adopts it may wait for it later."""
+    """Returns whether a process has exited; its new parent may reap it later."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
     except OSError:
@@ -335,7 +335,7 @@ def has_ended(pid: int) -> bool:
 
 
 def idle(side: Side) -> tuple[float, str]:
-    """CPU seconds of a session that idles for 10 s; when it is gone after its parent."""
+    """CPU seconds of a session that idles for 10 s; the time until it exits after its parent."""
     starter = (
         "import json, os, subprocess, sys, time\n"
         "read, write = os.pipe()\n"
@@ -365,16 +365,16 @@ def idle(side: Side) -> tuple[float, str]:
 
 
 def tests(side: Side, folder: Path, *paths: str) -> str:
-    """How many tests pass, in which time."""
-    told: list[str] = []
+    """The number of passed tests, and their time."""
+    lines: list[str] = []
 
     def call() -> None:
         args = ["-m", "pytest", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider"]
         done = side.run(*args, f"--rootdir={folder}", *paths, cwd=folder)
-        told.append(done.stdout.strip().splitlines()[-1].split(" in ")[0].strip("= "))
+        lines.append(done.stdout.strip().splitlines()[-1].split(" in ")[0].strip("= "))
 
     wall, cpu = timed(call)
-    return f"{told[0]}, {wall:.1f} s, {cpu:.1f} s CPU"
+    return f"{lines[0]}, {wall:.1f} s, {cpu:.1f} s CPU"
 
 
 VERSION_OF_VIM = """
@@ -396,7 +396,7 @@ def adjusted(source: Path, ours: Side, folder: Path) -> Path:
     for path in copy.rglob("test_*.py"):
         text = path.read_text().replace("9.1.1336", version[1])
         if "Modified by" in first_screen:
-            # Debian's has a line more, and begins a line higher.
+            # Debian's vim has one more line, and begins one line higher.
             text = re.sub(r'"~",\s+("~ +VIM - Vi IMproved")', r"\1", text)
             text = re.sub(r'("~ +by Bram Moolenaar et al\.",)', r'\1 re.compile("~ +Mod"),', text)
         path.write_text(text.replace('"sh -i"', shell))
@@ -404,14 +404,14 @@ def adjusted(source: Path, ours: Side, folder: Path) -> Path:
 
 
 def test_rows(both: tuple[Side, Side], folder: Path, published: str | None) -> list[list[str]]:
-    """The rows about tests."""
+    """The table rows of the tests."""
     own = ("--noconftest", str(ROOT / "htty/tests/test_compatible.py"))
     shown = [tests(side, folder, *own) for side in both]
     rows = [["tests of the common surface", *shown, "", "", "", "<= 8 s, <= 2 s CPU"]]
     if published is not None:
         copy = adjusted(Path(published), both[1], folder)
         vim = {"HTTY_TEST_VIM_TARGET": shutil.which("vim") or "vim"}
-        # Both with the same environment, where the first `htty` on PATH is one's own.
+        # Both in the same environment, in which the first `htty` on PATH is their own.
         shown = [tests(side.with_env(vim, folder), copy, "cli_tests", "lib_tests") for side in both]
         label = "the published project's own tests"
         rows.append([label, *shown, "", "", "", "28 passed, <= 8 s, <= 2 s CPU"])
@@ -427,13 +427,13 @@ def main() -> None:
     rows: list[list[str]] = []
 
     def progress() -> None:
-        # The table comes at the end, minutes later.
+        # The table is printed at the end, minutes later.
         print(f"measuring row {len(rows) + 1}", file=sys.stderr, flush=True)
 
     def in_turns(
         measures: list[Callable[[], tuple[float, float]]], turns: int = TURNS
     ) -> list[tuple[float, float]]:
-        """The medians of each, measured in turns."""
+        """The median of each, measured alternately."""
         progress()
         seen = [[measure() for measure in measures] for _ in range(turns)]
         columns = zip(*seen, strict=True)
@@ -463,7 +463,7 @@ def main() -> None:
         cells = [f"{trip:.2f} ms" for trip in trips]
         rows.append(["send a line, expect it, snapshot", *cells, "<= 2 x pexpect + pyte"])
 
-        # Not those of the published one: each keeps half a processor busy.
+        # Without the published version, each session of which keeps half a processor busy.
         hundred = [runs(ours, HUNDRED["htty"])]
         hundred += [runs(ours, HUNDRED[peer]) for peer in ("pexpect + pyte", "tui-test")]
         cells = times(in_turns(hundred, 1))
@@ -488,7 +488,7 @@ def main() -> None:
             f"through a terminal to nobody {kernel:.2f} s), <= 10 MB"
         )
         rows.append(["30 MB of mixed output until exitCode", *cells[:2], "", "", "", bar])
-        rows.append(["the same, each byte told as an event", *cells[2:], "", "", "", ""])
+        rows.append(["the same, each byte reported as an event", *cells[2:], "", "", "", ""])
         progress()
         cells = [f"{used:.2f} s CPU, {gone}" for used, gone in (idle(side) for side in both)]
         rows.append(["idle for 10 s, then orphaned", *cells, "", "", "", "no CPU, gone within 1 s"])

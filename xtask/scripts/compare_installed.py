@@ -1,8 +1,8 @@
-"""Compares an environment with the distributions it was installed from.
+"""Compares an environment with the distributions that were installed in it.
 
-Arguments: dist-manifest.json, the folder of the distributions, the environment.
-Every distribution must have the manifest's hash, and every file that it carries
-for installation must stand in the environment with the same bytes.
+Arguments: dist-manifest.json, the directory of the distributions, the environment.
+Every distribution must have the manifest's hash, and every file that it installs must
+be in the environment with the same bytes.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from pathlib import Path
 
 
 def wheel_files(path: Path) -> Iterator[tuple[str, str, bytes]]:
-    """Yields scheme, path below it and content of what a wheel installs."""
+    """Yields the scheme, relative path and content of each file that a wheel installs."""
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
             top, _, rest = name.partition("/")
@@ -30,7 +30,7 @@ def wheel_files(path: Path) -> Iterator[tuple[str, str, bytes]]:
 
 
 def sdist_files(path: Path) -> Iterator[tuple[str, str, bytes]]:
-    """Yields scheme, path below it and content of a source layout's packages."""
+    """Yields the scheme, relative path and content of each file of a source layout's packages."""
     with tarfile.open(path) as archive:
         for member in archive:
             _, _, rest = member.name.partition("/src/")

@@ -1,7 +1,7 @@
-"""Download files of projects from pip's index, each checked against its SHA-256.
+"""Download files of projects from pip's index, and compare each with its SHA-256.
 
-Lines on standard input: `PROJECT==VERSION FILE SHA256`. pip itself is not asked: it
-would choose by platform, and run the build backend of each source distribution.
+Lines on standard input: `PROJECT==VERSION FILE SHA256`. pip itself is not used: it
+would select by platform, and run the build backend of each source distribution.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ATTEMPTS = 3
 
 @lru_cache
 def urls(project: str) -> dict[str, str]:
-    """The address of each file of the project, by the Simple API (PEP 691)."""
+    """The URL of each file of the project, from the Simple API (PEP 691)."""
     page = f"{INDEX}/{project}/"
     accept = {"Accept": "application/vnd.pypi.simple.v1+json"}
     with urllib.request.urlopen(

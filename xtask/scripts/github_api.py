@@ -1,4 +1,4 @@
-"""GitHub's REST API, by the standard library alone: a workflow's own scripts install nothing."""
+"""GitHub's REST API with only the standard library: workflow scripts install nothing."""
 
 import json
 import os
@@ -10,12 +10,12 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 TRIES = 5
-# Of a secondary rate limit that does not name a time.
+# The wait in seconds for a secondary rate limit without `Retry-After`.
 LIMITED = 60.0
 
 
 class ApiError(Exception):
-    """An answer that is neither a success nor worth another try."""
+    """An answer that is neither a success nor worth a retry."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -34,7 +34,7 @@ def fail(message: str, hint: str = "") -> NoReturn:
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Leaves redirects to the caller: urllib would send the token along."""
+    """Does not follow redirects: urllib would send the token with them."""
 
     def redirect_request(
         self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: Any
@@ -61,7 +61,7 @@ class GitHub:
         self._opener = urllib.request.build_opener(NoRedirect)
 
     def get(self, path: str) -> Any:
-        """The answer to a question about the repository; `None` for 404."""
+        """Returns the answer to a GET request about the repository; `None` for 404."""
         try:
             return json.loads(self._ask("GET", self._url(path)))
         except ApiError as error:
@@ -70,22 +70,22 @@ class GitHub:
             raise
 
     def send(self, method: str, path: str, body: object = None) -> Any:
-        """Changes something; gives the answer."""
+        """Sends a request that changes something; returns the answer."""
         data = None if body is None else json.dumps(body).encode()
         answer = self._ask(method, self._url(path), data, {"Content-Type": "application/json"})
         return json.loads(answer) if answer else None
 
     def upload(self, url: str, data: bytes) -> Any:
-        """Sends an asset to the address that a release names."""
+        """Uploads an asset to the URL in a release."""
         own, given = urlsplit(self.api), urlsplit(url)
         uploads = own.netloc.replace("api.", "uploads.", 1)
         if given.netloc not in (own.netloc, uploads) or given.scheme != own.scheme:
-            fail(f"the API names an upload address of another server: `{url}`")
+            fail(f"the API's upload URL is on another server: `{url}`")
         headers = {"Content-Type": "application/octet-stream"}
         return json.loads(self._ask("POST", url, data, headers))
 
     def download(self, path: str) -> bytes:
-        """An asset's bytes, from wherever the API leads."""
+        """Downloads an asset, following the API's redirect."""
         return self._ask("GET", self._url(path), None, {"Accept": "application/octet-stream"})
 
     def _url(self, path: str) -> str:
@@ -116,15 +116,15 @@ class GitHub:
             except OSError as error:
                 wait = 2.0**tried
                 reason = str(error)
-                # What was sent may have arrived: the caller looks again.
+                # The request may have arrived: the caller checks.
                 if method == "POST" or tried == TRIES:
                     raise ApiError(0, f"{method} {url}: {reason}") from error
-            print(f"{method} {url}: {message_of(reason)}; again in {wait:.0f} s", flush=True)
+            print(f"{method} {url}: {message_of(reason)}; retrying in {wait:.0f} s", flush=True)
             time.sleep(wait)
         raise AssertionError("the last try has returned or raised")
 
     def _wait(self, error: urllib.error.HTTPError, reason: str, tried: int) -> float | None:
-        """How long to wait for another try; `None` where that is of no use."""
+        """The seconds to wait before a retry; `None` if a retry is useless."""
         limited = error.code in (403, 429) and "rate limit" in reason.lower()
         if tried == TRIES or not (limited or error.code in (408, 500, 502, 503, 504)):
             return None
@@ -134,13 +134,13 @@ class GitHub:
         return LIMITED if limited else 2.0**tried
 
     def _follow(self, url: str) -> bytes:
-        """Another server's file: it gets no token."""
+        """Downloads another server's file, without the token."""
         with urllib.request.urlopen(url, timeout=300) as answer:
             return answer.read()
 
 
 def message_of(answer: str) -> str:
-    """What an error's body says."""
+    """The message in an error's body."""
     try:
         body = json.loads(answer)
         details = "".join(f"; {error.get('code', error)}" for error in body.get("errors", []))

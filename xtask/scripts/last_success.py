@@ -1,8 +1,8 @@
 """last_success.py WORKFLOW BRANCH: prints the newest commit that the workflow has passed on.
 
-Only a commit before HEAD counts: that of a branch that was rewritten says
-nothing about what is here. Prints nothing where there is none, or where GitHub
-does not say; whoever compares with it then takes everything for changed.
+Only a commit before HEAD counts, because a commit of a rewritten branch cannot be
+compared. Prints nothing if there is none, or if GitHub does not answer; everything
+then counts as changed.
 """
 
 import subprocess
@@ -18,7 +18,7 @@ def is_before_head(commit: str) -> bool:
     git = ["git", "-c", "safe.directory=*"]
     head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
     if commit == head.stdout.strip():
-        # A passed run that is repeated is to run again.
+        # A rerun of a passed run tests everything again.
         return False
     known = subprocess.run(
         [*git, "merge-base", "--is-ancestor", commit, "HEAD"], stderr=subprocess.DEVNULL

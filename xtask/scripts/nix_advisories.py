@@ -1,4 +1,4 @@
-"""Renews the ranges of Nix versions with security advisories.
+"""Updates the ranges of Nix versions with security advisories.
 
 gh api --paginate repos/NixOS/nix/security-advisories | nix_advisories.py FILE
 """
@@ -20,7 +20,7 @@ def ranges(advisory: dict[str, Any]) -> list[str]:
 
 
 def main() -> None:
-    """Writes the file anew; an answer without ranges is an error, not an empty file."""
+    """Writes the file; an answer without ranges is an error, not an empty file."""
     published = [one for one in json.load(sys.stdin) if one["state"] == "published"]
     advisories = [
         {"id": one["cve_id"] or one["ghsa_id"], "affected": ranges(one)} for one in published

@@ -1,12 +1,12 @@
-"""pictures.py PROGRAMS CORPUS INTO [--svg]: renders what the programs really print.
+"""pictures.py PROGRAMS CORPUS INTO [--svg]: renders the output of the programs.
 
-problem.svg        a wheel that other tools accept, in a terminal of htty
+problem.svg        a broken wheel that other tools accept, in a terminal of htty
 installs.svg       who can install htty-core's newest release, by `verify-dist installs`
 summary-*.png      the job summary of each action, in Chromium; not with --svg. Each must also
                    fit on a phone.
 
-PROGRAMS holds the actions' binaries, CORPUS the wheels that `cargo xtask corpus`
-downloads. The terminal is started by HTTY_HT_BIN.
+PROGRAMS is the directory of the actions' binaries, CORPUS that of the wheels that `cargo
+xtask corpus` downloads. HTTY_HT_BIN starts the terminal.
 """
 
 import os
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-# The modules are of the directories that are added to the path here.
+# The modules are in the directories that are added to the path here.
 # pyright: reportMissingImports=false, reportUnknownMemberType=false
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownParameterType=false
@@ -41,7 +41,7 @@ COMMANDS = [
     "build-wheel htty-*.whl 2>&1 | grep 'the interpreter'",
 ]
 COLUMNS = 72
-# GitHub's summaries, near enough to judge them by.
+# An approximation of GitHub's job summaries.
 PAGE = """<!doctype html><meta charset="utf-8"><style>
 body {{ font: 14px/1.5 "Liberation Sans", sans-serif; margin: 24px; color: #1f2328; }}
 body {{ overflow-wrap: break-word; }}
@@ -57,7 +57,7 @@ WIDTH, HEIGHT, PHONE = 900, 760, 390
 
 
 class Run:
-    """A directory to run the programs in, as in a step on a runner."""
+    """A directory in which to run the programs, as in a step on a runner."""
 
     def __init__(self, place: Path, programs: Path) -> None:
         self.place = place
@@ -87,7 +87,7 @@ class Run:
         runner = {
             "GITHUB_ACTIONS": "true",
             "GITHUB_REPOSITORY": "OWNER/PROJECT",
-            # Where a runner puts an action that a workflow pins.
+            # The path of a pinned action on a runner.
             "GITHUB_ACTION_PATH": "/home/runner/work/_actions/OWNER/REPOSITORY/v0.1.0/actions",
             "GITHUB_SERVER_URL": "https://github.com",
             "GITHUB_WORKSPACE": str(self.place),
@@ -102,13 +102,13 @@ def problem(run: Run) -> str:
     """The terminal as an SVG."""
     os.environ.update(PATH=run.env["PATH"], PS1="$ ", HOME=str(run.place))
     os.chdir(run.place)
-    # The second time without the empty lines below.
+    # The second time, without the empty lines at the bottom.
     rows = len(terminal(40).text.rstrip().splitlines())
     return terminal(rows).svg
 
 
 def terminal(rows: int) -> Snapshot:
-    """The screen after all of the commands."""
+    """The screen after all commands."""
     with terminal_session(["sh", "-i"], rows=rows, cols=COLUMNS) as shell:
         for count, command in enumerate(COMMANDS, 1):
             shell.send_keys([command, Press.ENTER])
@@ -137,7 +137,7 @@ def summaries(run: Run) -> dict[str, str]:
 
 
 def setup_nix(run: Run) -> str:
-    """A job that restores what an earlier one has saved, into this machine's store."""
+    """A job that restores the cache of an earlier job into this machine's store."""
     options = ("--kvm", "false", "--cache-folder", run.place / "cache")
     run.command("setup-nix", "install", *options)
     paths: list[str] = []
@@ -161,7 +161,7 @@ def render(page: Page, run: Run, name: str, summary: str, into: Path) -> None:
     page.resize(WIDTH, min(HEIGHT, page.evaluate("document.documentElement.scrollHeight")))
     page.screenshot(into / f"summary-{name}.png", whole=False)
     page.resize(PHONE, HEIGHT)
-    # Tables and code scroll by themselves, and the page does not.
+    # Tables and code may scroll sideways, but not the page.
     if (width := page.evaluate("document.documentElement.scrollWidth")) > PHONE:
         sys.exit(f"on a phone of {PHONE} pixels the summary of {name} is {width} wide")
     page.screenshot(run.place.parent / f"phone-{name}.png", whole=False)

@@ -1,9 +1,9 @@
 """pin_documents.py REPOSITORY TAG COMMIT: writes the pins of a release of the actions.
 
-In each Markdown file, `uses: …/actions/NAME@…` of this repository gets the name, the
-commit and the version; so do pins of an earlier release. What is written between
-`<!-- until the first release -->` and `<!-- end -->` goes. Cargo.toml gets the
-repository's address, which `cargo binstall` downloads from.
+In each Markdown file, it writes the repository's name, the commit and the version to
+`uses: …/actions/NAME@…` of this repository, also to pins of an earlier release. It removes
+the text between `<!-- until the first release -->` and `<!-- end -->`. It writes the
+repository's URL, from which `cargo binstall` downloads, to Cargo.toml.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Write pydist's policy data from the pinned packages that carry them.
+"""Write pydist's policy data from the pinned packages that contain it.
 
 Each file names its source, with its version. Run by ``cargo xtask gen``
 with ``--policies``, inside the test tools' environment, so that the versions are those of
@@ -24,7 +24,7 @@ def write(folder: Path, name: str, content: dict[str, Any]) -> None:
     kept = old.pop("date", None)
     content["date"] = kept if kept and old == content else date.today().isoformat()
     text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
-    # One line for each innermost list or object: short diffs, small files.
+    # One line for each innermost list or object keeps diffs short and files small.
     text = re.sub(
         r"[\[{][^\[\]{}]*[\]}]", lambda match: re.sub(r"\s*\n\s*", " ", match.group(0)), text
     )

@@ -1,13 +1,13 @@
-"""release_actions.py STEP: the steps of actions-release.yml that hold a token.
+"""release_actions.py STEP: runs a step of actions-release.yml that has a token.
 
-The tag `src-v1.2.3` names the source. Its GitHub Release holds the binaries; a
-commit that differs from the source in actions/binaries.json alone is tagged
-`v1.2.3`. Each step looks at what is there first, so a run that was interrupted
-is completed by running it again. A published release is immutable: its binaries
-win over those of this run.
+The tag `src-v1.2.3` marks the source. Its GitHub Release holds the binaries; a
+commit that differs from the source only in actions/binaries.json is tagged
+`v1.2.3`. Each step first checks the existing state, so rerunning completes an
+interrupted run. A published release is immutable: its binaries take precedence
+over those of this run.
 
-draft     create the draft release or resume it, and upload what it lacks;
-          where it is published, download its binaries in place of this run's
+draft     create the draft release or resume it, and upload the missing binaries;
+          if it is published, download its binaries to replace this run's
 verify    compare the release's binaries with the build jobs' hashes, and verify
           their attestations
 pin       commit actions/binaries.json, and check that nothing else differs
@@ -42,7 +42,7 @@ def environment(name: str) -> str:
 
 
 class Run:
-    """A step's surroundings."""
+    """The environment of a step."""
 
     def __init__(self) -> None:
         self.github = GitHub()
@@ -54,12 +54,12 @@ class Run:
         self.tag = self.source_tag.removeprefix("src-")
 
     def expected(self) -> dict[str, str]:
-        """The SHA-256 of each file, as the build jobs have told it."""
+        """The SHA-256 of each file, from the outputs of the build jobs."""
         given: dict[str, str] = json.loads(environment("HASHES"))
         hashes: dict[str, str] = {}
         for target, text in given.items():
             if not text:
-                fail(f"the build for `{target}` has not told the hashes of its binaries")
+                fail(f"the build for `{target}` has not output the hashes of its binaries")
             actions: dict[str, str] = json.loads(text)
             extension = ".exe" if "-windows-" in target else ""
             hashes |= {
@@ -68,7 +68,7 @@ class Run:
         return hashes
 
     def release(self) -> Release | None:
-        """The tag's release: the published one, or else the oldest draft."""
+        """The tag's release: the published one, otherwise the oldest draft."""
         published = self.github.get(f"releases/tags/{self.source_tag}")
         if published:
             return published
@@ -81,7 +81,7 @@ class Run:
                 break
             page += 1
         if len(drafts) > 1:
-            print(f"::warning::{len(drafts)} drafts for {self.source_tag}: the oldest is completed")
+            print(f"::warning::{len(drafts)} drafts for {self.source_tag}: completing the oldest")
         return min(drafts, key=lambda one: one["id"], default=None)
 
     def existing(self) -> Release:
@@ -117,7 +117,7 @@ def draft(run: Run) -> None:
             "name": f"Actions {run.tag}",
             "body": f"The binaries of the actions. Pin the commit of the tag `{run.tag}`.",
             "draft": True,
-            # The packages' releases are what people look for.
+            # `latest` should show a release of the packages.
             "make_latest": "false",
         }
         release = run.github.send("POST", "releases", body)
@@ -125,11 +125,11 @@ def draft(run: Run) -> None:
         print(f"created a draft for {run.source_tag}")
     for asset in release["assets"]:
         digest = expected.get(asset["name"])
-        # `starter`: its upload was cut off.
+        # The state `starter` means an interrupted upload.
         complete = asset["state"] == "uploaded" and digest is not None
         if complete and sha256(run.github.download(f"releases/assets/{asset['id']}")) == digest:
             continue
-        print(f"removing {asset['name']}: not of this run")
+        print(f"removing {asset['name']}: it is not from this run")
         run.github.send("DELETE", f"releases/assets/{asset['id']}")
     have = {asset["name"] for asset in run.existing()["assets"]}
     address = release["upload_url"].partition("{")[0]
@@ -139,20 +139,20 @@ def draft(run: Run) -> None:
 
 
 def take_published(run: Run, release: Release, expected: dict[str, str]) -> None:
-    """The assets of a published release, in the place of this run's binaries."""
-    print(f"{run.source_tag} is published: its binaries stay")
+    """Replaces this run's binaries with the assets of a published release."""
+    print(f"{run.source_tag} is published: using its binaries")
     assets = {asset["name"]: asset for asset in release["assets"]}
     missing = sorted(expected.keys() - assets.keys())
     if missing:
         fail(
             f"the published release of `{run.source_tag}` lacks {', '.join(missing)}",
-            "raise the version and tag again: a published release cannot change",
+            "bump the version and tag again: a published release cannot change",
         )
     run.binaries.mkdir(parents=True, exist_ok=True)
     for name in expected:
         data = run.github.download(f"releases/assets/{assets[name]['id']}")
         if sha256(data) != expected[name]:
-            print(f"::warning::{name} was built anew with other bytes; the published file stays")
+            print(f"::warning::the new build of {name} differs; the published file is kept")
         (run.binaries / name).write_bytes(data)
 
 
@@ -167,7 +167,7 @@ def verify(run: Run) -> None:
     for asset in release["assets"]:
         name = asset["name"]
         data = run.github.download(f"releases/assets/{asset['id']}")
-        # A published file is this run's no more: its attestation speaks for it.
+        # A published file may be of an earlier run: only its attestation is checked.
         if release["draft"] and sha256(data) != expected[name]:
             fail(f"asset `{name}`: expected sha256 {expected[name]}, found {sha256(data)}")
         (run.binaries / name).write_bytes(data)
@@ -175,7 +175,7 @@ def verify(run: Run) -> None:
 
 
 def attested(run: Run, file: Path) -> None:
-    """GitHub attests that this workflow has built the file from the tag's commit."""
+    """Checks GitHub's attestation that this workflow built the file from the tag's commit."""
     workflow = f"{run.github.repository}/.github/workflows/actions-release.yml"
     command = ["gh", "attestation", "verify", str(file), "--repo", run.github.repository]
     command += ["--signer-workflow", workflow, "--source-ref", f"refs/tags/{run.source_tag}"]
@@ -191,7 +191,7 @@ def pin(run: Run) -> None:
 
 
 def pins_commit(run: Run) -> str:
-    """The commit of the pins. From the same release it is the same one: none gets lost."""
+    """Creates the commit of the pins, which is the same commit for the same release."""
     content = binaries_json(run)
     source = run.github.send("GET", f"git/commits/{run.source}")
     entry = {"path": PINS, "mode": "100644", "type": "blob", "content": content}
@@ -210,7 +210,7 @@ def pins_commit(run: Run) -> str:
 
 
 def binaries_json(run: Run) -> str:
-    """What actions/launch.sh reads: one entry is one line."""
+    """The file that actions/launch.sh reads, with one entry per line."""
     release = run.existing()
     server = os.environ.get("GITHUB_SERVER_URL", "https://github.com")
     pages = f"{server}/{run.github.repository}/releases/download/{run.source_tag}"
@@ -229,7 +229,7 @@ def binaries_json(run: Run) -> str:
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """`setup-nix-x86_64-apple-darwin` (for Windows with `.exe`) in its action and its target."""
+    """Splits `setup-nix-x86_64-apple-darwin` (with `.exe` for Windows) into action and target."""
     for arch in ("x86_64", "aarch64"):
         action, found, rest = name.removesuffix(".exe").partition(f"-{arch}-")
         if found:
@@ -242,11 +242,11 @@ def only_the_pins_differ(run: Run, source: str, commit: str, content: str) -> No
     changed = sorted(path for path in old.keys() | new.keys() if old.get(path) != new.get(path))
     if changed != [PINS]:
         found = ", ".join(changed) or "nothing"
-        fail(f"the commit of the pins changes {found}, expected {PINS} alone")
+        fail(f"the commit of the pins changes {found}, expected only {PINS}")
     blob = new[PINS][1]
     answer = run.github.send("GET", f"git/blobs/{blob}")
     if base64.b64decode(answer["content"]).decode() != content:
-        fail(f"the commit of the pins holds another {PINS} than this run made")
+        fail(f"{PINS} in the commit of the pins differs from the one of this run")
 
 
 def entries(run: Run, tree: str) -> dict[str, tuple[str, str]]:
@@ -264,7 +264,7 @@ def entries(run: Run, tree: str) -> dict[str, tuple[str, str]]:
 def publish(run: Run) -> None:
     release = run.existing()
     if not release["draft"]:
-        print(f"{run.source_tag} is published already")
+        print(f"{run.source_tag} is already published")
         return
     body = {"draft": False, "make_latest": "false"}
     release = run.github.send("PATCH", f"releases/{release['id']}", body)
@@ -281,7 +281,7 @@ def tag(run: Run) -> None:
             body = {"ref": f"refs/tags/{run.tag}", "sha": commit}
             ref = run.github.send("POST", "git/refs", body)
         except ApiError:
-            # It may have been made all the same.
+            # The tag may have been created nevertheless.
             ref = run.github.get(f"git/ref/tags/{run.tag}")
             if not ref:
                 raise
@@ -289,7 +289,7 @@ def tag(run: Run) -> None:
     if found != commit:
         fail(
             f"the tag `{run.tag}` is at {found}, expected {commit}",
-            "raise the version: a tag that others may have pinned is not moved",
+            "bump the version: a tag that users may have pinned is never moved",
         )
     print(f"{run.tag} is at {commit}")
 

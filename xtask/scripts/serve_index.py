@@ -1,8 +1,8 @@
-"""Serves folders as a package index on loopback until standard input ends.
+"""Serves directories as a package index on loopback until standard input ends.
 
-Arguments: the folder that takes uploads, a folder to serve beside it, the port.
-Standard input is the starter's end of a pipe: when it closes, the starter is
-gone, and so is the server.
+Arguments: the directory for uploads, another directory to serve, the port. Standard
+input is a pipe from the parent: when it closes, the parent has exited, and the server
+exits too.
 """
 
 import os
@@ -20,7 +20,7 @@ def until_starter_ends() -> None:
 if __name__ == "__main__":
     uploads, beside, port = sys.argv[1:]
     threading.Thread(target=until_starter_ends, daemon=True).start()
-    # Without --disable-fallback it would send those who ask for a project that
-    # it does not hold to the public index, which has an htty of its own.
+    # Without --disable-fallback, it would redirect requests for missing projects to the
+    # public index, which has its own htty.
     serve = ["run", "--disable-fallback", "--interface", "127.0.0.1", "--port", port]
     main([*serve, "--passwords", ".", "--authenticate", ".", uploads, beside])

@@ -195,10 +195,10 @@ class Version(argparse.Action):
         from htty_core import find_ht_binary
 
         try:
-            told = subprocess.run([find_ht_binary(), "--version"], capture_output=True, text=True)
+            done = subprocess.run([find_ht_binary(), "--version"], capture_output=True, text=True)
         except OSError as error:
             parser.exit(1, f"htty {__version__}: {error}\n")
-        print(f"htty {__version__} ({told.stdout.strip()})")
+        print(f"htty {__version__} ({done.stdout.strip()})")
         parser.exit()
 
 

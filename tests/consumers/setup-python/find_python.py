@@ -1,4 +1,4 @@
-"""Prints the path of the machine's Python of the version in the argument."""
+"""Prints the path of the machine's Python of the given version."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ version = sys.argv[1]
 root = Path(os.environ.get("PYENV_ROOT", "/nowhere"))
 folders = sorted(map(str, root.glob(f"versions/{version}.*/bin")))
 path = os.pathsep.join([*folders, os.environ["PATH"]])
-# pyenv's own programs on PATH start only those that are switched on.
+# pyenv's shims on PATH start only the enabled versions.
 path = os.pathsep.join(part for part in path.split(os.pathsep) if not part.endswith("/shims"))
 found = shutil.which(f"python{version}", path=path)
 if not found:

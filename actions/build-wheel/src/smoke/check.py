@@ -1,12 +1,12 @@
-"""Import what a wheel installs, and print how each import went.
+"""Import the modules of a wheel, and print the result of each import.
 
-It runs on every Python from 3.6 on. The argument is a JSON object: the wheel's
+It runs on Python 3.6 and newer. The argument is a JSON object: the wheel's
 `distribution`, its top-level `modules`, its `extensions` ([path below
 site-packages, is known to be a module]), whether it has `entry_points`, whether
-it `requires` distributions that may be missing, and the `site` directory, where
-that is not the interpreter's own.
-A line of output begins with the mark, and is a JSON list: kind, name, outcome,
-reason. `start` comes before each import, so that a crash has a name.
+it `requires` distributions that may be missing, and the `site` directory, if it
+is not the interpreter's own.
+Each line of output is a mark and a JSON list: kind, name, outcome, reason. `start`
+precedes each import, so that the name is known after a crash.
 """
 
 import importlib
@@ -26,7 +26,7 @@ task = json.loads(sys.argv[1])
 own = set(task["modules"])
 if task["site"]:
     sys.path.insert(0, task["site"])
-# What the modules print goes elsewhere.
+# Redirect the output of the modules.
 out = os.fdopen(os.dup(1), "w", encoding="utf-8")
 os.dup2(2, 1)
 
@@ -70,7 +70,7 @@ def load(path, error, is_module):
         mode = getattr(os, "RTLD_NOW" if is_module else "RTLD_LAZY", 0)
         ctypes.CDLL(path, mode=mode)
     except OSError as failure:
-        # A plugin takes symbols from whoever loads it.
+        # A plugin uses symbols of the program that loads it.
         if not is_module and "undefined symbol" in str(failure):
             return "not run", str(failure)
         return "failed", f"{failure}" if error is None else f"{error}; {failure}"
@@ -149,7 +149,7 @@ elif task["entry_points"]:
             entry.load()
             report("entry point", name, "ok")
         except BaseException as error:
-            # Who loads a plugin need not be installed.
+            # The program that loads a plugin need not be installed.
             judge(
                 "entry point",
                 name,

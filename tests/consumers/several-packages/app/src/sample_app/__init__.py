@@ -1,4 +1,4 @@
-"""Reverses lines by the program of sample-core."""
+"""Reverses lines with the program of sample-core."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Tells palindromes."""
+"""Recognises palindromes."""
 
 from sample_app import reverse
 
