@@ -1,4 +1,4 @@
-// A list of the versions beside this one. Only the deployed book has any: there
+// A menu of the other versions. Only the deployed book has several: there,
 // `.github/deploy-book.sh` writes `versions.json` beside their directories.
 (() => {
   const found = location.pathname.match(/^(.*\/)(main|v\d[^/]*)\/(.*)$/);

@@ -91,8 +91,8 @@ class Session:
     def send_keys(self, keys: KeyInput | Iterable[KeyInput], *, event: KeyEvent = "press") -> None:
         """Types keys and text, in this order.
 
-        Input after an Escape waits until the command has recognised the Escape as a key
-        of its own. The `event` `"repeat"` holds the keys, `"release"` releases them; a
+        Input after an Escape waits until the command has recognised the Escape as a
+        separate key. The `event` `"repeat"` holds the keys, `"release"` releases them; a
         command that has not enabled these events (kitty keyboard protocol) gets a
         repeated key as another press. Raises `ValueError` for text that looks like a
         key name but is not one (`Esc`, `Ctrl+C`), and `RuntimeError` if the command has
