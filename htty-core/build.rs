@@ -9,13 +9,13 @@ fn main() {
 }
 
 fn from_git() -> Option<String> {
-    // A source distribution unpacked inside another project's checkout has no
-    // commit: this file must be the repository's own.
+    // Ignore the commit of another project whose checkout contains this source distribution:
+    // this file must be tracked.
     let own = Command::new("git").args(["ls-files", "--error-unmatch", "build.rs"]).output().ok()?;
     if !own.status.success() {
         return None;
     }
-    // The reflog changes with each commit and checkout; HEAD alone does not.
+    // The reflog changes with each commit and checkout, unlike HEAD.
     let log = Command::new("git").args(["rev-parse", "--git-path", "logs/HEAD"]).output().ok()?;
     let log = String::from_utf8(log.stdout).ok()?;
     if std::path::Path::new(log.trim()).is_file() {

@@ -1,7 +1,7 @@
-//! `bare FILE`: what `alacritty_terminal` alone takes to interpret a file; the
-//! seconds go to standard output. The bench compares `ht` with it.
+//! `bare FILE` prints the seconds that `alacritty_terminal` alone needs to interpret a file.
+//! The bench compares `ht` with it.
 
-#![allow(clippy::unwrap_used, reason = "a failure of the bench is shown as it is")]
+#![allow(clippy::unwrap_used, reason = "the bench fails by panicking")]
 
 use std::time::Instant;
 

@@ -1,18 +1,18 @@
-//! asciinema's live stream, version 1 (`ALiS`; docs.asciinema.org, "Live
-//! streaming"): one binary message an event, integers in LEB128.
+//! asciinema's live stream, version 1 (`ALiS`; docs.asciinema.org, "Live streaming"): one
+//! binary message per event, with integers in LEB128.
 
 use std::time::Duration;
 
 use crate::protocol::Event;
 use crate::protocol::Snapshot;
 
-/// Its name as a WebSocket subprotocol.
+/// The WebSocket subprotocol.
 pub(crate) const PROTOCOL: &str = "v1.alis";
 
 /// The first message.
 pub(crate) const MAGIC: &[u8] = b"ALiS\x01";
 
-/// An event as every viewer gets it: with a number and a time of his own.
+/// The part of an event that is the same for all viewers; its number and time differ.
 #[derive(Debug)]
 pub(crate) struct Part {
     kind: u8,
@@ -41,7 +41,7 @@ impl Part {
                 b'r'
             }
             Event::ExitCode { exit_code } => {
-                // As a shell tells of a signal.
+                // Shells report signals like this.
                 let status = if *exit_code < 0 { 128 - *exit_code } else { *exit_code };
                 integer(u64::try_from(status).unwrap_or_default(), &mut data);
                 b'x'
@@ -53,7 +53,7 @@ impl Part {
 }
 
 impl Stream {
-    /// Begins with the screen as it is, so long after the session's start.
+    /// Starts a stream with the current screen, `at` after the start of the session.
     pub(crate) fn begin(screen: &Snapshot, at: Duration) -> (Self, Vec<u8>) {
         let mut message = vec![1];
         let size = |length: usize| u64::try_from(length).unwrap_or_default();
@@ -103,9 +103,9 @@ mod tests {
     use super::{Part, Stream};
     use crate::protocol::{Event, Snapshot};
 
-    /// The examples of the protocol's description.
+    /// The examples in the description of the protocol.
     #[test]
-    fn messages_are_as_described() {
+    fn messages_match_the_specification() {
         let screen = Snapshot { cols: 80, rows: 24, seq: "Hello!".into(), ..Snapshot::default() };
         let (mut stream, init) = Stream::begin(&screen, Duration::ZERO);
         assert_eq!(init, b"\x01\x00\x00\x50\x18\x00\x06Hello!");

@@ -1,4 +1,4 @@
-//! The screen cell by cell, as a snapshot carries it: runs of cells that look alike.
+//! The cells of the screen for snapshots, as runs of cells with the same style.
 
 use alacritty_terminal::term::cell::{Cell, Flags};
 use alacritty_terminal::vte::ansi::Color;
@@ -6,20 +6,20 @@ use serde::Serialize;
 
 use crate::style;
 
-/// Cells beside each other with one style. `text` has a character for each of
-/// them; a wide character, or one with others combined, has a run of its own.
+/// Adjacent cells with the same style. `text` has one character per cell; a wide character, or
+/// one with combining characters, has its own run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Run {
     text: String,
     cols: usize,
-    /// One character, two columns wide.
+    /// A single character, two columns wide.
     #[serde(skip_serializing_if = "is_false")]
     wide: bool,
     #[serde(flatten)]
     style: CellStyle,
 }
 
-/// How a cell looks; what is as in a new terminal is left out.
+/// The style of a cell. Defaults are omitted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[allow(clippy::struct_excessive_bools, reason = "each is an attribute of SGR")]
 struct CellStyle {
@@ -42,12 +42,12 @@ struct CellStyle {
     hidden: bool,
     #[serde(skip_serializing_if = "is_false")]
     strikethrough: bool,
-    /// Where a hyperlink (OSC 8) leads.
+    /// The target of a hyperlink (OSC 8).
     #[serde(skip_serializing_if = "Option::is_none")]
     link: Option<String>,
 }
 
-/// An index of the palette of 256, or `#rrggbb`.
+/// An index of the 256-colour palette, or `#rrggbb`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 enum CellColor {
@@ -55,7 +55,7 @@ enum CellColor {
     Rgb(String),
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde requires a reference")]
 fn is_false(value: &bool) -> bool {
     !value
 }
@@ -93,7 +93,7 @@ fn color(color: Color) -> Option<CellColor> {
     }
 }
 
-/// The runs of a line, without the blanks at its end.
+/// The runs of a line, without trailing blanks.
 pub(crate) fn runs(line: &[Cell]) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     let mut open = false;
@@ -128,7 +128,7 @@ pub(crate) fn runs(line: &[Cell]) -> Vec<Run> {
     runs
 }
 
-/// Whether a line goes on in the next one, because it was too long.
+/// Whether a line is wrapped into the next one.
 pub(crate) fn is_wrapped(line: &[Cell]) -> bool {
     line.last().is_some_and(|cell| cell.flags.contains(Flags::WRAPLINE))
 }
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_that_look_alike_are_one_run() {
+    fn joins_cells_with_the_same_style() {
         assert_eq!(json(9, ""), "[]");
         assert_eq!(json(9, "ab  "), r#"[{"text":"ab","cols":2}]"#);
         assert_eq!(
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_one_character_in_one_column_is_alone() {
+    fn wide_and_combined_characters_have_their_own_run() {
         assert_eq!(
             json(9, "ae\u{301}\u{6f22}b"),
             "[{\"text\":\"a\",\"cols\":1},{\"text\":\"e\u{301}\",\"cols\":1},\
@@ -169,13 +169,13 @@ mod tests {
     }
 
     #[test]
-    fn links_are_told() {
+    fn reports_links() {
         let text = json(9, "\x1b]8;;https://a.example\x1b\\x\x1b]8;;\x1b\\");
         assert_eq!(text, r#"[{"text":"x","cols":1,"link":"https://a.example"}]"#);
     }
 
     #[test]
-    fn lines_that_were_too_long() {
+    fn recognises_wrapped_lines() {
         let mut emulator = Emulator::new(3, 3, 0);
         emulator.feed(b"abcd\r\nef");
         let wrapped: Vec<bool> = lines(emulator.grid()).map(is_wrapped).collect();

@@ -1,5 +1,5 @@
-//! Where `alacritty_terminal` differs from xterm: each method here that is not
-//! merely handed on says what it corrects.
+//! Corrects `alacritty_terminal` where it differs from xterm. The comment of each method that
+//! is not simply forwarded describes the correction.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,18 +16,18 @@ use alacritty_terminal::vte::ansi::{
 };
 use unicode_width::UnicodeWidthChar as _;
 
-/// Zero-width characters that one cell holds; further ones are dropped.
-const COMBINING: usize = 32;
+/// The maximum number of zero-width characters per cell; further ones are dropped.
+const MAX_COMBINING: usize = 32;
 
-/// Keyboard modes that a program can stack; the library panics at 4,096.
-const KEYBOARD_MODES: usize = 64;
+/// The maximum depth of the keyboard mode stack; the library panics at 4,096.
+const MAX_KEYBOARD_MODES: usize = 64;
 
-/// Collects what happens while output is interpreted.
+/// Collects the library's events.
 #[derive(Clone, Default)]
 pub(crate) struct Listener(Arc<Mutex<Vec<Event>>>);
 
 impl Listener {
-    /// What has happened since it was asked for.
+    /// The events since the last call.
     pub(crate) fn take(&self) -> Vec<Event> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -39,7 +39,7 @@ impl EventListener for Listener {
     }
 }
 
-/// What `alacritty_terminal` keeps to itself or does not keep.
+/// State that `alacritty_terminal` does not expose or does not keep.
 #[derive(Default)]
 pub(crate) struct Extra {
     /// The scrolling region, counted from 0.
@@ -47,15 +47,15 @@ pub(crate) struct Extra {
     pub(crate) charset: CharsetIndex,
     /// For the primary and the alternate screen.
     pub(crate) screens: [PerScreen; 2],
-    pub(crate) answers: Listener,
+    pub(crate) replies: Listener,
 }
 
-/// What each of the two screens has of its own.
+/// State of each of the two screens.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct PerScreen {
-    /// With the saved cursor (DECSC): origin mode and the active charset.
+    /// Saved with the cursor (DECSC): origin mode and the active charset.
     pub(crate) saved: (bool, CharsetIndex),
-    /// Keyboard modes on the stack.
+    /// The depth of the keyboard mode stack.
     pub(crate) keyboard_modes: usize,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct Corrected<'a> {
     pub(crate) extra: &'a mut Extra,
 }
 
-macro_rules! hand_on {
+macro_rules! forward {
     ($($name:ident($($argument:ident: $kind:ty),*);)*) => {
         $(
             #[inline]
@@ -91,12 +91,12 @@ impl Corrected<'_> {
         &mut self.extra.screens[usize::from(alternate)]
     }
 
-    /// The line from which origin mode counts.
+    /// The line that origin mode counts from.
     fn origin(&self) -> i32 {
         if self.has(TermMode::ORIGIN) { self.extra.margins.start } else { 0 }
     }
 
-    /// Moves to a line counted from the screen's top.
+    /// Moves to a line that is counted from the top of the screen.
     fn go(&mut self, line: i32, col: usize) {
         let origin = self.origin();
         Handler::goto(self.term, line - origin, col);
@@ -119,7 +119,7 @@ impl Corrected<'_> {
         self.go(line.saturating_add(lines).min(bottom), col);
     }
 
-    /// To the other screen, with the cursor, unlike mode 1049.
+    /// Switches to the other screen and keeps the cursor, unlike mode 1049.
     fn swap_screens(&mut self) {
         let cursor = self.term.grid().cursor.clone();
         self.term.swap_alt();
@@ -128,7 +128,7 @@ impl Corrected<'_> {
 }
 
 impl Handler for Corrected<'_> {
-    hand_on! {
+    forward! {
         set_title(title: Option<String>);
         set_cursor_style(style: Option<CursorStyle>);
         set_cursor_shape(shape: CursorShape);
@@ -179,7 +179,7 @@ impl Handler for Corrected<'_> {
         set_keyboard_mode(mode: KeyboardModes, apply: KeyboardModesApplyBehavior);
     }
 
-    /// A cell takes any number of zero-width characters, and so memory.
+    /// Limits the zero-width characters of a cell, which the library does not.
     #[inline]
     fn input(&mut self, c: char) {
         if c >= '\u{300}' && c.width() == Some(0) {
@@ -191,42 +191,42 @@ impl Handler for Corrected<'_> {
             let cells = &self.term.grid()[point.line];
             let count = |column: Column| cells[column].zerowidth().map_or(0, <[char]>::len);
             let before = if point.column.0 > 0 { count(point.column - 1) } else { 0 };
-            if count(point.column).max(before) >= COMBINING {
+            if count(point.column).max(before) >= MAX_COMBINING {
                 return;
             }
         }
         Handler::input(self.term, c);
     }
 
-    /// Counts the column alone: in origin mode the line would move.
+    /// Changes only the column; in origin mode, the library would change the line too.
     fn goto_col(&mut self, col: usize) {
         let (line, _) = self.cursor();
         self.go(line, col);
     }
 
-    /// Stops at the region's edge, and counts from the screen's top in origin mode too.
+    /// Stops at the edge of the region, and in origin mode counts from the top of the screen.
     fn move_up(&mut self, lines: usize) {
         let (_, col) = self.cursor();
         self.up(lines, col);
     }
 
-    /// As [`Self::move_up`].
+    /// Like [`Self::move_up`].
     fn move_down(&mut self, lines: usize) {
         let (_, col) = self.cursor();
         self.down(lines, col);
     }
 
-    /// As [`Self::move_up`].
+    /// Like [`Self::move_up`].
     fn move_up_and_cr(&mut self, lines: usize) {
         self.up(lines, 0);
     }
 
-    /// As [`Self::move_up`].
+    /// Like [`Self::move_up`].
     fn move_down_and_cr(&mut self, lines: usize) {
         self.down(lines, 0);
     }
 
-    /// Counts from the region in origin mode (CPR).
+    /// In origin mode, reports the cursor's position in the region (CPR).
     fn device_status(&mut self, kind: usize) {
         let origin = self.origin();
         if kind != 6 || origin == 0 {
@@ -234,7 +234,7 @@ impl Handler for Corrected<'_> {
         }
         let (line, col) = self.cursor();
         let text = format!("\x1b[{};{}R", line - origin + 1, col + 1);
-        self.extra.answers.send_event(Event::PtyWrite(text));
+        self.extra.replies.send_event(Event::PtyWrite(text));
     }
 
     /// Does not wrap at the right edge.
@@ -244,14 +244,14 @@ impl Handler for Corrected<'_> {
         }
     }
 
-    /// Saves origin mode and the active charset too.
+    /// Also saves origin mode and the active charset.
     fn save_cursor_position(&mut self) {
         let saved = (self.has(TermMode::ORIGIN), self.extra.charset);
         self.screen().saved = saved;
         Handler::save_cursor_position(self.term);
     }
 
-    /// As [`Self::save_cursor_position`].
+    /// Like [`Self::save_cursor_position`].
     fn restore_cursor_position(&mut self) {
         let (origin, charset) = self.screen().saved;
         let mode = NamedPrivateMode::Origin.into();
@@ -264,7 +264,7 @@ impl Handler for Corrected<'_> {
         Handler::restore_cursor_position(self.term);
     }
 
-    /// The library forgets the first line when the cursor is in the second.
+    /// Also clears the first line if the cursor is in the second, which the library does not.
     fn clear_screen(&mut self, mode: ClearMode) {
         let (line, _) = self.cursor();
         if matches!(mode, ClearMode::Above) && line == 1 {
@@ -283,7 +283,7 @@ impl Handler for Corrected<'_> {
     fn set_scrolling_region(&mut self, top: usize, bottom: Option<usize>) {
         let lines = self.term.screen_lines();
         let bottom = bottom.unwrap_or(lines).min(lines);
-        // One of less than two lines is none (xterm).
+        // xterm ignores regions of less than two lines.
         if top < bottom {
             let line = |line: usize| i32::try_from(line).unwrap_or(i32::MAX);
             self.extra.margins = line(top) - 1..line(bottom);
@@ -296,7 +296,7 @@ impl Handler for Corrected<'_> {
         Handler::set_active_charset(self.term, index);
     }
 
-    /// The older ways to the alternate screen (47, 1047, 1048) are unknown to the library.
+    /// Supports the older modes of the alternate screen (47, 1047, 1048).
     fn set_private_mode(&mut self, mode: PrivateMode) {
         match mode {
             PrivateMode::Unknown(47 | 1047) if !self.has(TermMode::ALT_SCREEN) => self.swap_screens(),
@@ -309,7 +309,7 @@ impl Handler for Corrected<'_> {
         }
     }
 
-    /// As [`Self::set_private_mode`]; and the end of origin mode moves the cursor home.
+    /// Like [`Self::set_private_mode`]. Also moves the cursor home at the end of origin mode.
     fn unset_private_mode(&mut self, mode: PrivateMode) {
         match mode {
             PrivateMode::Unknown(47 | 1047) if self.has(TermMode::ALT_SCREEN) => self.swap_screens(),
@@ -326,7 +326,7 @@ impl Handler for Corrected<'_> {
         }
     }
 
-    /// Resets the region and moves the cursor home too.
+    /// Also resets the region and moves the cursor home.
     fn decaln(&mut self) {
         Handler::decaln(self.term);
         self.set_scrolling_region(1, None);
@@ -334,7 +334,7 @@ impl Handler for Corrected<'_> {
     }
 
     fn push_keyboard_mode(&mut self, mode: KeyboardModes) {
-        if self.screen().keyboard_modes >= KEYBOARD_MODES {
+        if self.screen().keyboard_modes >= MAX_KEYBOARD_MODES {
             return Handler::set_keyboard_mode(self.term, mode, KeyboardModesApplyBehavior::Replace);
         }
         self.screen().keyboard_modes += 1;

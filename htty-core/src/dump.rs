@@ -1,5 +1,5 @@
-//! What makes an empty terminal look like this one, in sequences that every
-//! terminal understands: positions, styles, modes.
+//! Output that makes an empty terminal look like this one, with sequences that every terminal
+//! supports: positions, styles, modes.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use alacritty_terminal::term::cell::{Cell, Flags};
 use crate::emulator::{Emulator, lines};
 use crate::style::{self, Style};
 
-/// Modes with their sequences, where they are not as in a new terminal.
+/// Modes with their defaults in a new terminal, and the sequences that set them otherwise.
 const MODES: [(TermMode, bool, &str); 13] = [
     (TermMode::SHOW_CURSOR, false, "\x1b[?25l"),
     (TermMode::LINE_WRAP, false, "\x1b[?7l"),
@@ -27,7 +27,7 @@ const MODES: [(TermMode, bool, &str); 13] = [
     (TermMode::SGR_MOUSE, true, "\x1b[?1006h"),
 ];
 
-/// The sequence for the screen as it is, with the primary one below the alternate.
+/// The sequence for the current screen, including the primary screen behind the alternate one.
 pub(crate) fn sequence(emulator: &mut Emulator) -> String {
     let mut text = String::new();
     let primary = emulator.with_primary(|grid| {
@@ -39,7 +39,7 @@ pub(crate) fn sequence(emulator: &mut Emulator) -> String {
     });
     if let Some(primary) = primary {
         text.push_str(&primary);
-        // A terminal without an alternate screen has the primary one's text here.
+        // Terminals without an alternate screen still show the text of the primary one.
         text.push_str("\x1b[?1049h\x1b[2J");
     }
     let grid = emulator.grid();
@@ -54,7 +54,7 @@ pub(crate) fn sequence(emulator: &mut Emulator) -> String {
         text.push_str("\x1b[?6h");
         top = margins.start;
     }
-    // Insert mode would move what the cursor's own cell brings.
+    // In insert mode, writing the cursor's own cell would move text.
     position(grid, top, &mut text);
     for (_, _, sequence) in MODES.iter().filter(|(flag, set, _)| mode.contains(*flag) == *set) {
         text.push_str(sequence);
@@ -66,7 +66,7 @@ pub(crate) fn sequence(emulator: &mut Emulator) -> String {
     text
 }
 
-/// Moves the cursor to its place, before or after the edge; lines count from `top`.
+/// Moves the cursor to its position, before or past the edge; lines count from `top`.
 fn position(grid: &Grid<Cell>, top: i32, text: &mut String) {
     let cursor = grid.cursor.point;
     let line = cursor.line.0 - top;
@@ -77,7 +77,7 @@ fn position(grid: &Grid<Cell>, top: i32, text: &mut String) {
     }
     let _ = write!(text, "\x1b[{};{}H", line + 1, column.0 + 1);
     if grid.cursor.input_needs_wrap {
-        // Only a character brings it there.
+        // Only writing a character moves it past the edge.
         let cell = &cells[column];
         text.push_str(&Style::of(cell).sgr());
         style::push(cell, text);
@@ -85,7 +85,7 @@ fn position(grid: &Grid<Cell>, top: i32, text: &mut String) {
     }
 }
 
-/// Draws the lines that are not empty, each from its beginning.
+/// Draws the lines that are not empty, each from its start.
 fn draw(grid: &Grid<Cell>, text: &mut String) {
     for (number, line) in lines(grid).enumerate() {
         let end = line.iter().rposition(|cell| !is_blank(cell)).map_or(0, |last| last + 1);

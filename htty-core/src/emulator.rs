@@ -1,5 +1,5 @@
 //! The terminal: `alacritty_terminal`, corrected where it differs from xterm
-//! (`docs/decisions/0025-terminal.md`), and what it answers to programs.
+//! (`docs/decisions/0025-terminal.md`), and its replies to programs.
 
 use std::ops::Range;
 use std::time::Instant;
@@ -16,10 +16,10 @@ use crate::corrections::{Corrected, Extra, Listener};
 use crate::palette;
 use crate::shell::{self, Scanner, Shell};
 
-/// A cell in pixels, for programs that ask for the window's size in pixels.
+/// The size of a cell in pixels, for programs that query the window's size in pixels.
 pub(crate) const CELL: (u16, u16) = (8, 16);
 
-/// More lines than there can be above the screen.
+/// More lines than the history can have.
 const FAR: i32 = 1 << 30;
 
 pub(crate) struct Emulator {
@@ -34,7 +34,7 @@ pub(crate) struct Emulator {
     shell: Shell,
 }
 
-/// A size in characters, as the library takes it.
+/// A size in characters, for the library.
 struct Size {
     cols: usize,
     rows: usize,
@@ -55,13 +55,13 @@ impl Dimensions for Size {
 }
 
 impl Emulator {
-    /// Starts with an empty screen of at least two columns and one row.
+    /// An empty screen of at least two columns and one row.
     pub(crate) fn new(cols: u16, rows: u16, scrollback: usize) -> Self {
         let config = Config { scrolling_history: scrollback, kitty_keyboard: true, ..Config::default() };
         let events = Listener::default();
         let size = Size { cols: cols.into(), rows: rows.into() };
         let term = Term::new(config, &size, events.clone());
-        let extra = Extra { margins: 0..rows.into(), answers: events.clone(), ..Extra::default() };
+        let extra = Extra { margins: 0..rows.into(), replies: events.clone(), ..Extra::default() };
         Self {
             term,
             parser: Processor::new(),
@@ -80,10 +80,10 @@ impl Emulator {
         while let Some((length, mark)) = self.scanner.find(bytes) {
             let (before, after) = bytes.split_at(length);
             self.advance(before);
-            // What is on the screen between two marks is what the program has shown.
+            // The text between two marks must be on the screen.
             self.end_update();
             if !self.mode().contains(TermMode::ALT_SCREEN) {
-                self.shell.take(mark, self.term.grid_mut());
+                self.shell.handle_mark(mark, self.term.grid_mut());
             }
             bytes = after;
         }
@@ -95,19 +95,19 @@ impl Emulator {
         self.follow();
     }
 
-    /// Keeps the shell's marks where they are while lines move up.
+    /// Keeps the shell's marks in place when lines scroll.
     fn follow(&mut self) {
         if !self.mode().contains(TermMode::ALT_SCREEN) {
             self.shell.follow(self.term.grid_mut());
         }
     }
 
-    /// When a synchronized update (mode 2026) that has not ended is shown anyway.
+    /// When to show a synchronized update (mode 2026) even if it has not ended.
     pub(crate) fn update_ends(&self) -> Option<Instant> {
         self.parser.sync_timeout().sync_timeout()
     }
 
-    /// Shows what a synchronized update has so far.
+    /// Shows an unfinished synchronized update.
     pub(crate) fn end_update(&mut self) {
         if self.update_ends().is_some() {
             self.parser.stop_sync(&mut Corrected { term: &mut self.term, extra: &mut self.extra });
@@ -121,19 +121,19 @@ impl Emulator {
         self.follow();
     }
 
-    /// Moves what snapshots show: up into the history for a negative number.
+    /// Scrolls the view that snapshots show; negative numbers scroll up.
     pub(crate) fn scroll_view(&mut self, lines: i32) {
-        // The library adds this to where it is.
+        // The library adds this to the current offset.
         self.term.grid_mut().scroll_display(Scroll::Delta(lines.saturating_neg().clamp(-FAR, FAR)));
     }
 
-    /// What the shell has said of its commands; `None` where it says nothing.
-    pub(crate) fn shell(&mut self) -> Option<shell::Report> {
+    /// The state of the shell; `None` if it uses no marks.
+    pub(crate) fn shell(&mut self) -> Option<shell::ShellState> {
         if self.mode().contains(TermMode::ALT_SCREEN) {
             let shell = self.shell.clone();
-            return self.with_primary(|grid| shell.report(grid)).flatten();
+            return self.with_primary(|grid| shell.state(grid)).flatten();
         }
-        self.shell.report(self.term.grid())
+        self.shell.state(self.term.grid())
     }
 
     pub(crate) fn grid(&self) -> &Grid<Cell> {
@@ -144,17 +144,17 @@ impl Emulator {
         *self.term.mode()
     }
 
-    /// The window's title, as far as [`Self::answers`] has seen it.
+    /// The window's title, as of the last call of [`Self::replies`].
     pub(crate) fn title(&self) -> Option<&str> {
         self.title.as_deref()
     }
 
-    /// What was copied last, as far as [`Self::answers`] has seen it.
+    /// The text that was copied last, as of the last call of [`Self::replies`].
     pub(crate) fn clipboard(&self) -> Option<&str> {
         self.clipboard.as_deref()
     }
 
-    /// How often the bell has rung, as far as [`Self::answers`] has seen it.
+    /// How often the bell has rung, as of the last call of [`Self::replies`].
     pub(crate) fn bells(&self) -> u64 {
         self.bells
     }
@@ -163,7 +163,7 @@ impl Emulator {
         self.term.cursor_style().shape
     }
 
-    /// A colour as a number, with what the program has changed in the palette.
+    /// The RGB value of a colour, with the program's changes to the palette.
     pub(crate) fn color(&self, color: Color) -> u32 {
         let index = match color {
             Color::Spec(rgb) => return number(rgb),
@@ -177,22 +177,22 @@ impl Emulator {
         self.extra.margins.clone()
     }
 
-    /// Calls `look` with the primary screen while the alternate one is shown.
-    pub(crate) fn with_primary<T>(&mut self, look: impl FnOnce(&Grid<Cell>) -> T) -> Option<T> {
+    /// Calls `inspect` with the primary screen if the alternate one is shown.
+    pub(crate) fn with_primary<T>(&mut self, inspect: impl FnOnce(&Grid<Cell>) -> T) -> Option<T> {
         if !self.mode().contains(TermMode::ALT_SCREEN) {
             return None;
         }
-        // Going back to the alternate screen clears it.
+        // Switching back to the alternate screen would clear it.
         let alternate = self.term.grid().clone();
         self.term.swap_alt();
-        let seen = look(self.term.grid());
+        let result = inspect(self.term.grid());
         self.term.swap_alt();
         *self.term.grid_mut() = alternate;
-        Some(seen)
+        Some(result)
     }
 
-    /// What the terminal answers to the output so far.
-    pub(crate) fn answers(&mut self) -> Vec<u8> {
+    /// The terminal's replies to the output so far.
+    pub(crate) fn replies(&mut self) -> Vec<u8> {
         let events = self.events.take();
         let mut bytes = Vec::new();
         for event in events {
@@ -225,24 +225,24 @@ fn number(rgb: Rgb) -> u32 {
     u32::from_be_bytes([0, rgb.r, rgb.g, rgb.b])
 }
 
-/// The lines of a grid's screen.
+/// The lines of the screen.
 pub(crate) fn lines(grid: &Grid<Cell>) -> impl Iterator<Item = &[Cell]> {
     (0..grid.screen_lines()).map(move |line| &grid[Line(i32::try_from(line).unwrap_or(i32::MAX))][..])
 }
 
-/// The lines that are shown: those of the screen, or older ones.
+/// The lines of the view: those of the screen, or older ones.
 pub(crate) fn shown(grid: &Grid<Cell>) -> impl Iterator<Item = &[Cell]> {
     let offset = offset(grid);
     (0..grid.screen_lines())
         .map(move |line| &grid[Line(i32::try_from(line).unwrap_or(i32::MAX) - offset)][..])
 }
 
-/// How many lines above the screen those begin that are shown.
+/// How many lines above the screen the view starts.
 pub(crate) fn offset(grid: &Grid<Cell>) -> i32 {
     i32::try_from(grid.display_offset()).unwrap_or(i32::MAX)
 }
 
-/// The lines above the screen, the oldest first.
+/// The lines above the screen, oldest first.
 pub(crate) fn scrollback(grid: &Grid<Cell>) -> impl Iterator<Item = &[Cell]> {
     let first = i32::try_from(grid.history_size()).unwrap_or(i32::MAX);
     (-first..0).map(move |line| &grid[Line(line)][..])

@@ -1,9 +1,9 @@
-//! Why ht fails.
+//! Errors of ht.
 
 use std::fmt;
 use std::io;
 
-/// What failed, with its cause.
+/// An error with its cause and an optional hint.
 #[derive(Debug)]
 pub(crate) struct Error {
     what: String,
@@ -12,12 +12,12 @@ pub(crate) struct Error {
 }
 
 impl Error {
-    /// Makes an error of a cause: `result.map_err(Error::when("…"))`.
+    /// Wraps a cause: `result.map_err(Error::when("cannot …"))`.
     pub(crate) fn when(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         move |cause| Self { what: what.into(), cause, hint: None }
     }
 
-    /// The same with a line of what to do.
+    /// Adds a hint.
     pub(crate) fn hint(mut self, hint: &'static str) -> Self {
         self.hint = Some(hint);
         self

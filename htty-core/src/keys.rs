@@ -1,21 +1,21 @@
-//! Key names, and the bytes that a terminal sends for them: xterm's sequences,
-//! or those of the kitty keyboard protocol where the program asks for it.
+//! Key names and their encodings: xterm's sequences, or those of the kitty keyboard protocol
+//! if the program has enabled it.
 
 use serde::Deserialize;
 
-/// How the program wants keys to be sent.
+/// How keys are encoded.
 #[derive(Debug, Clone, Copy, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a mode that a program sets")]
 pub(crate) struct Keyboard {
     /// Cursor keys in application mode (DECCKM).
     pub(crate) application: bool,
-    /// Kitty: keys that begin as a sequence does, or equal another key, are sequences.
+    /// Kitty: keys with an ambiguous encoding are sent as sequences.
     pub(crate) unambiguous: bool,
-    /// Kitty: text is sequences too.
+    /// Kitty: text is sent as sequences too.
     pub(crate) all_as_sequences: bool,
-    /// Kitty: such a sequence carries the text.
+    /// Kitty: these sequences contain the text.
     pub(crate) with_text: bool,
-    /// Kitty: keys that repeat or are released are told.
+    /// Kitty: repeated and released keys are reported.
     pub(crate) events: bool,
 }
 
@@ -25,17 +25,17 @@ pub(crate) struct Keyboard {
 pub(crate) enum KeyEvent {
     #[default]
     Press,
-    /// It is held; where the program has not asked for that, it is pressed again.
+    /// It is held down. Sent as another press if the program has not enabled these events.
     Repeat,
-    /// It is let go; only for a program that has asked for that.
+    /// It is released. Sent only if the program has enabled these events.
     Release,
 }
 
-/// The bytes of a key, as they are typed.
+/// The encoding of a key.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Encoded {
     pub(crate) bytes: Vec<u8>,
-    /// A lone Escape, which could be the beginning of a sequence.
+    /// Whether it is a lone Escape, which could be the start of a sequence.
     pub(crate) is_escape: bool,
 }
 
@@ -43,7 +43,7 @@ const SHIFT: u8 = 1;
 const ALT: u8 = 2;
 const CONTROL: u8 = 4;
 
-/// The bytes for one key, or for text that is no key's name.
+/// Encodes a key, or text that is not the name of a key.
 pub(crate) fn encode(key: &str, event: KeyEvent, keyboard: Keyboard) -> Encoded {
     let event = if keyboard.events { event } else { KeyEvent::Press };
     let as_kitty = keyboard.unambiguous || event != KeyEvent::Press;
@@ -56,7 +56,7 @@ pub(crate) fn encode(key: &str, event: KeyEvent, keyboard: Keyboard) -> Encoded 
     Encoded { is_escape: bytes == [0x1b], bytes }
 }
 
-/// Text that is typed.
+/// Encodes text.
 fn text(text: &str, event: KeyEvent, keyboard: Keyboard) -> Vec<u8> {
     if !keyboard.all_as_sequences && event != KeyEvent::Release {
         return text.as_bytes().to_vec();
@@ -72,7 +72,7 @@ fn text(text: &str, event: KeyEvent, keyboard: Keyboard) -> Vec<u8> {
 /// A key without its modifiers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Base<'a> {
-    /// One with a byte of its own.
+    /// A key with its own byte.
     Plain(&'a str),
     /// `CSI LETTER`.
     Letter(char),
@@ -83,7 +83,7 @@ enum Base<'a> {
     Character(char),
 }
 
-/// A key with its modifiers, which come in any order; `None` for text.
+/// Parses a key and its modifiers, in any order; `None` for text.
 fn parse(key: &str) -> Option<(Base<'_>, u8)> {
     if let Some(rest) = key.strip_prefix('^').filter(|rest| !rest.is_empty()) {
         return Some((base(rest).filter(|base| matches!(base, Base::Character(_)))?, CONTROL));
@@ -100,7 +100,7 @@ fn parse(key: &str) -> Option<(Base<'_>, u8)> {
         name = rest;
     }
     let base = base(name)?;
-    // A character alone is text.
+    // A single character is text.
     (modifiers != 0 || !matches!(base, Base::Character(_))).then_some((base, modifiers))
 }
 
@@ -137,7 +137,7 @@ fn base(name: &str) -> Option<Base<'_>> {
     })
 }
 
-/// As xterm sends it; `None` for text.
+/// xterm's encoding; `None` for text.
 fn legacy(base: Base<'_>, modifiers: u8, application: bool) -> Option<Vec<u8>> {
     let sequence = match (base, modifiers) {
         (Base::Letter(letter), 0) if application => format!("\x1bO{letter}"),
@@ -172,7 +172,7 @@ fn plain(name: &str) -> u8 {
     }
 }
 
-/// What Ctrl makes of one character (ASCII: the code without its upper bits).
+/// The control character for a character (ASCII: the code without its upper bits).
 fn control(character: char) -> Option<u8> {
     let byte = u8::try_from(character).ok()?;
     match byte {
@@ -185,7 +185,7 @@ fn control(character: char) -> Option<u8> {
     }
 }
 
-/// As the kitty keyboard protocol has it; `None` for what stays text.
+/// The encoding of the kitty keyboard protocol; `None` for what stays text.
 fn kitty(base: Base<'_>, modifiers: u8, event: KeyEvent, keyboard: Keyboard) -> Option<Vec<u8>> {
     let released = event == KeyEvent::Release;
     let is_text = modifiers == 0 && !keyboard.all_as_sequences;
@@ -197,7 +197,7 @@ fn kitty(base: Base<'_>, modifiers: u8, event: KeyEvent, keyboard: Keyboard) -> 
         Base::Letter(letter) | Base::Function(letter) => format!("\x1b[1;{how}{letter}"),
         Base::Number(number) if how.is_empty() => format!("\x1b[{number}~"),
         Base::Number(number) => format!("\x1b[{number};{how}~"),
-        // These stay as they are, so that a shell can be used after a crash.
+        // These keep their encoding, so that a shell stays usable if a program crashes.
         Base::Plain("Enter" | "Tab" | "Backspace") if is_text && released => String::new(),
         Base::Plain(name @ ("Enter" | "Tab" | "Backspace")) if is_text => char::from(plain(name)).to_string(),
         Base::Plain("Space") if is_text && !released => " ".to_owned(),
@@ -216,7 +216,7 @@ fn kitty(base: Base<'_>, modifiers: u8, event: KeyEvent, keyboard: Keyboard) -> 
     Some(sequence.into_bytes())
 }
 
-/// The parameter for the modifiers and the event; empty where it is not needed.
+/// The parameter for the modifiers and the event; empty if it is not needed.
 fn how(modifiers: u8, event: KeyEvent) -> String {
     match event {
         KeyEvent::Press if modifiers == 0 => String::new(),
@@ -226,7 +226,7 @@ fn how(modifiers: u8, event: KeyEvent) -> String {
     }
 }
 
-/// `CSI CODE ; HOW ; TEXT u`, without what is not needed.
+/// `CSI CODE ; HOW ; TEXT u`, without unneeded parameters.
 fn escape_u(code: u32, how: &str, text: &str) -> String {
     match (how, text) {
         ("", "") => format!("\x1b[{code}u"),
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_and_text() {
+    fn encodes_keys_and_text() {
         let cases: [(&str, &str); 22] = [
             ("Enter", "\r"),
             ("S-Tab", "\x1b[Z"),
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_repeat_and_are_released() {
+    fn encodes_repeated_and_released_keys() {
         let events = Keyboard { events: true, ..Keyboard::default() };
         let some = Keyboard { unambiguous: true, ..events };
         let all = Keyboard { all_as_sequences: true, ..some };
@@ -334,7 +334,7 @@ mod tests {
             ("C-c", some, "\x1b[99;5:2u", "\x1b[99;5:3u"),
             ("ab", all, "\x1b[97;1:2u\x1b[98;1:2u", "\x1b[97;1:3u\x1b[98;1:3u"),
             ("B", text, "\x1b[98;2:2;66u", "\x1b[98;2:3u"),
-            // Not asked for: pressed again.
+            // Not enabled: sent as another press.
             ("Up", none, "\x1b[A", "\x1b[A"),
         ];
         for (key, keyboard, repeated, released) in cases {

@@ -1,8 +1,8 @@
-//! The live view: a page, its events, and the asciinema live stream, by HTTP.
+//! The live view over HTTP: a page, an event stream, and the asciinema live stream.
 //!
-//! The server runs in a thread of its own. It asks the session through a queue
-//! and a pipe that wakes it; the session tells all viewers at once, and does not
-//! wait for any: one that falls behind is disconnected.
+//! The server runs in its own thread. It sends requests to the session through a queue, and a
+//! pipe that wakes the session. The session broadcasts events to all viewers without waiting:
+//! a viewer that falls behind is disconnected.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -24,54 +24,54 @@ use crate::alis::{self, Part, Stream};
 use crate::process;
 use crate::protocol::{Event, Kind, Snapshot, Subscription, VERSION};
 
-/// So many events may wait for one viewer.
-const WAITING: usize = 64;
+/// The maximum number of pending events per viewer.
+const MAX_PENDING_EVENTS: usize = 64;
 
-/// A viewer that takes nothing for so long is disconnected.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// A viewer that accepts no data for this long is disconnected.
+const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The page is not redrawn more often.
-const FRAME: Duration = Duration::from_millis(40);
+/// The minimum time between updates of the page.
+const FRAME_INTERVAL: Duration = Duration::from_millis(40);
 
-/// What a viewer asks the session.
-pub(crate) enum Question {
-    /// To see all that comes.
+/// A viewer's request to the session.
+pub(crate) enum ViewerRequest {
+    /// The current screen and all further events.
     Join(oneshot::Sender<Joined>),
-    /// The screen for the page.
+    /// The screen as the page shows it.
     View(oneshot::Sender<String>),
 }
 
-/// The screen, the command's process ID, the session's age, and all events after that.
-pub(crate) type Joined = (Snapshot, u32, Duration, broadcast::Receiver<Arc<Told>>);
+/// The screen, the command's process ID, the session's age, and all further events.
+pub(crate) type Joined = (Snapshot, u32, Duration, broadcast::Receiver<Arc<Broadcast>>);
 
-/// An event as viewers get it.
-pub(crate) struct Told {
+/// An event in the formats of all viewers.
+pub(crate) struct Broadcast {
     kind: Kind,
     line: String,
-    /// As the asciinema live stream says it.
+    /// The event of the asciinema live stream, if it has one.
     alis: Option<Part>,
 }
 
 /// The session's side of the server.
 pub(crate) struct Listener {
-    questions: mpsc::Receiver<Question>,
+    requests: mpsc::Receiver<ViewerRequest>,
     wake: OwnedFd,
-    told: broadcast::Sender<Arc<Told>>,
+    events: broadcast::Sender<Arc<Broadcast>>,
 }
 
 /// The server's side of the session.
 #[derive(Clone)]
 struct Session {
-    questions: mpsc::Sender<Question>,
+    requests: mpsc::Sender<ViewerRequest>,
     wake: Arc<Mutex<OwnedFd>>,
-    /// What a viewer must know, where other machines can reach the server.
+    /// The token that viewers need if other machines can reach the server.
     token: Option<Arc<str>>,
-    /// Other sites whose pages may connect.
+    /// Other origins whose pages may connect.
     origins: Arc<[String]>,
 }
 
 impl Listener {
-    /// Starts the server; gives the live view's URL too.
+    /// Starts the server; also returns the URL of the live view.
     pub(crate) fn start(address: SocketAddr, origins: Vec<String>) -> io::Result<(Self, String)> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
@@ -80,12 +80,12 @@ impl Listener {
         for end in [&wake, &waker] {
             rustix::io::ioctl_fionbio(end, true)?;
         }
-        let (asker, questions) = mpsc::channel();
-        let token = if address.ip().is_loopback() { None } else { Some(random()?) };
+        let (sender, requests) = mpsc::channel();
+        let token = if address.ip().is_loopback() { None } else { Some(random_token()?) };
         let query = token.as_ref().map(|token| format!("/?token={token}")).unwrap_or_default();
         let token = token.map(Arc::from);
         let session =
-            Session { questions: asker, wake: Arc::new(Mutex::new(waker)), token, origins: origins.into() };
+            Session { requests: sender, wake: Arc::new(Mutex::new(waker)), token, origins: origins.into() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name("listen".into()).spawn(move || {
             runtime.block_on(async {
@@ -94,49 +94,49 @@ impl Listener {
             })
         })?;
         Ok((
-            Self { questions, wake, told: broadcast::channel(WAITING).0 },
+            Self { requests, wake, events: broadcast::channel(MAX_PENDING_EVENTS).0 },
             format!("http://{address}{query}"),
         ))
     }
 
-    /// Is readable when there are questions.
+    /// A descriptor that is readable when there are requests.
     pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()
     }
 
-    pub(crate) fn questions(&self) -> Vec<Question> {
+    pub(crate) fn requests(&self) -> Vec<ViewerRequest> {
         let mut bytes = [0; 64];
         while rustix::io::read(&self.wake, &mut bytes[..]).is_ok_and(|count| count > 0) {}
-        self.questions.try_iter().collect()
+        self.requests.try_iter().collect()
     }
 
-    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Arc<Told>> {
-        self.told.subscribe()
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Arc<Broadcast>> {
+        self.events.subscribe()
     }
 
-    /// Tells every viewer of an event, `at` so long after the start.
-    pub(crate) fn tell(&self, event: &Event<'_>, at: Duration) {
-        if self.told.receiver_count() == 0 {
+    /// Sends an event, which happened `at` after the start, to all viewers.
+    pub(crate) fn broadcast(&self, event: &Event<'_>, at: Duration) {
+        if self.events.receiver_count() == 0 {
             return;
         }
         let mut line = Vec::new();
         event.write(&mut line);
         let alis = Part::new(event, at);
         let line = String::from_utf8_lossy(&line).into_owned();
-        // Whoever left between the count and now misses nothing.
-        let _ = self.told.send(Arc::new(Told { kind: event.kind(), line, alis }));
+        // All viewers may have disconnected meanwhile.
+        let _ = self.events.send(Arc::new(Broadcast { kind: event.kind(), line, alis }));
     }
 }
 
 impl Session {
-    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Option<T> {
-        let (answer, answered) = oneshot::channel();
-        self.questions.send(question(answer)).ok()?;
+    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> ViewerRequest) -> Option<T> {
+        let (sender, response) = oneshot::channel();
+        self.requests.send(request(sender)).ok()?;
         if let Ok(wake) = self.wake.lock() {
-            // A full pipe wakes the session too.
+            // If the pipe is full, the session wakes up anyway.
             let _ = rustix::io::write(&*wake, b"?");
         }
-        answered.await.ok()
+        response.await.ok()
     }
 }
 
@@ -150,35 +150,38 @@ fn router(session: Session) -> Router {
         .with_state(session)
 }
 
-/// Lets those through who may see the terminal.
+/// Rejects requests without a valid token or from other origins.
 async fn guard(
     State(session): State<Session>,
-    Query(Given { token }): Query<Given>,
+    Query(TokenQuery { token }): Query<TokenQuery>,
     request: Request,
     next: Next,
 ) -> Response {
-    let known = session.token.as_deref().is_none_or(|known| is_same(known, &token));
-    if !known || !is_own(request.headers(), session.token.is_none(), &session.origins) {
-        let text = if known { "another site's page" } else { "wrong token: use the URL that ht printed" };
+    let authorized = session.token.as_deref().is_none_or(|known| constant_time_eq(known, &token));
+    if !authorized {
+        return (StatusCode::FORBIDDEN, "invalid token: use the URL that ht printed").into_response();
+    }
+    if !is_allowed_origin(request.headers(), session.token.is_none(), &session.origins) {
+        let text = "another origin: allow it with --allow-origin";
         return (StatusCode::FORBIDDEN, text).into_response();
     }
     next.run(request).await
 }
 
 #[derive(Deserialize)]
-struct Given {
+struct TokenQuery {
     #[serde(default)]
     token: String,
 }
 
-/// Compares in a time that does not depend on where the first difference is.
-fn is_same(known: &str, given: &str) -> bool {
+/// Compares two tokens in a time that does not depend on their content.
+fn constant_time_eq(known: &str, given: &str) -> bool {
     let differences = known.bytes().zip(given.bytes()).fold(0, |all, (one, other)| all | (one ^ other));
     differences == 0 && known.len() == given.len()
 }
 
-/// A token that nobody guesses.
-fn random() -> io::Result<String> {
+/// An unguessable token.
+fn random_token() -> io::Result<String> {
     use std::io::Read as _;
 
     let mut bytes = [0; 16];
@@ -192,9 +195,10 @@ async fn page() -> Response {
     ([(header::CONTENT_SECURITY_POLICY, policy)], Html(include_str!("../assets/view.html"))).into_response()
 }
 
-/// Another site's page must not read the terminal: it could open a WebSocket to
-/// this machine, or let its own name point here (DNS rebinding). Those of `allowed` may.
-fn is_own(headers: &HeaderMap, local: bool, allowed: &[String]) -> bool {
+/// Whether the request comes from our own page or from an `allowed` origin. Other sites must
+/// not read the terminal: they could open a WebSocket to this machine, or resolve their own
+/// name to it (DNS rebinding).
+fn is_allowed_origin(headers: &HeaderMap, local: bool, allowed: &[String]) -> bool {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let host = text(header::HOST).unwrap_or_default();
     if let Some(origin) = text(header::ORIGIN)
@@ -209,21 +213,22 @@ fn is_own(headers: &HeaderMap, local: bool, allowed: &[String]) -> bool {
 
 async fn alis(upgrade: WebSocketUpgrade, State(session): State<Session>) -> Response {
     upgrade.protocols([alis::PROTOCOL]).on_upgrade(async move |mut socket| {
-        let Some((screen, _, at, told)) = session.ask(Question::Join).await else { return };
+        let Some((screen, _, at, events)) = session.ask(ViewerRequest::Join).await else { return };
         let (mut viewer, init) = Stream::begin(&screen, at);
         for message in [alis::MAGIC.to_vec(), init] {
             if !send(&mut socket, Message::Binary(message.into())).await {
                 return;
             }
         }
-        let choose =
-            move |told: &Told| told.alis.as_ref().map(|part| Message::Binary(viewer.message(part).into()));
-        stream(socket, told, choose).await;
+        let choose = move |event: &Broadcast| {
+            event.alis.as_ref().map(|part| Message::Binary(viewer.message(part).into()))
+        };
+        stream(socket, events, choose).await;
     })
 }
 
 #[derive(Deserialize)]
-struct Wanted {
+struct EventsQuery {
     #[serde(default)]
     sub: String,
 }
@@ -231,31 +236,31 @@ struct Wanted {
 async fn events(
     upgrade: WebSocketUpgrade,
     State(session): State<Session>,
-    Query(wanted): Query<Wanted>,
+    Query(query): Query<EventsQuery>,
 ) -> Response {
-    let wanted: Subscription = match wanted.sub.parse() {
-        Ok(wanted) => wanted,
+    let subscription: Subscription = match query.sub.parse() {
+        Ok(subscription) => subscription,
         Err(error) => return (StatusCode::BAD_REQUEST, error).into_response(),
     };
     upgrade.on_upgrade(async move |mut socket| {
-        let Some((screen, pid, _, told)) = session.ask(Question::Join).await else { return };
-        if wanted.wants(Kind::Init) {
+        let Some((screen, pid, _, events)) = session.ask(ViewerRequest::Join).await else { return };
+        if subscription.wants(Kind::Init) {
             let mut line = Vec::new();
             Event::Init { screen, pid, protocol: VERSION }.write(&mut line);
             if !send(&mut socket, text(&String::from_utf8_lossy(&line))).await {
                 return;
             }
         }
-        stream(socket, told, move |told| wanted.wants(told.kind).then(|| text(&told.line))).await;
+        stream(socket, events, move |event| subscription.wants(event.kind).then(|| text(&event.line))).await;
     })
 }
 
 async fn view(upgrade: WebSocketUpgrade, State(session): State<Session>) -> Response {
     upgrade.on_upgrade(async move |mut socket| {
-        let Some((_, _, _, mut told)) = session.ask(Question::Join).await else { return };
+        let Some((_, _, _, mut events)) = session.ask(ViewerRequest::Join).await else { return };
         let mut last = String::new();
         loop {
-            let Some(screen) = session.ask(Question::View).await else { return };
+            let Some(screen) = session.ask(ViewerRequest::View).await else { return };
             if screen != last {
                 if !send(&mut socket, text(&screen)).await {
                     return;
@@ -263,26 +268,26 @@ async fn view(upgrade: WebSocketUpgrade, State(session): State<Session>) -> Resp
                 last = screen;
             }
             tokio::select! {
-                // Having missed some does not matter: the next screen has it all.
-                event = told.recv() => if matches!(event, Err(broadcast::error::RecvError::Closed)) { return },
+                // Missed events do not matter, because the next screen contains everything.
+                event = events.recv() => if matches!(event, Err(broadcast::error::RecvError::Closed)) { return },
                 message = socket.recv() => if !matches!(message, Some(Ok(_))) { return },
             }
-            tokio::time::sleep(FRAME).await;
-            told = told.resubscribe();
+            tokio::time::sleep(FRAME_INTERVAL).await;
+            events = events.resubscribe();
         }
     })
 }
 
-/// Sends what `choose` makes of each event, until either side is gone.
+/// Sends the message that `choose` returns for each event, until either side disconnects.
 async fn stream(
     mut socket: WebSocket,
-    mut told: broadcast::Receiver<Arc<Told>>,
-    mut choose: impl FnMut(&Told) -> Option<Message>,
+    mut events: broadcast::Receiver<Arc<Broadcast>>,
+    mut choose: impl FnMut(&Broadcast) -> Option<Message>,
 ) {
     loop {
         tokio::select! {
-            event = told.recv() => {
-                // One that falls behind has lost the thread.
+            event = events.recv() => {
+                // A viewer that falls behind has missed events.
                 let Ok(event) = event else { return };
                 if let Some(message) = choose(&event) && !send(&mut socket, message).await {
                     return;
@@ -298,6 +303,6 @@ fn text(text: &str) -> Message {
 }
 
 async fn send(socket: &mut WebSocket, message: Message) -> bool {
-    let sent = tokio::time::timeout(PATIENCE, socket.send(message)).await;
+    let sent = tokio::time::timeout(SEND_TIMEOUT, socket.send(message)).await;
     matches!(sent, Ok(Ok(())))
 }

@@ -1,5 +1,5 @@
-//! ht: a headless terminal. It runs a command on a pseudo-terminal, keeps the
-//! screen, and speaks JSON lines on standard input and output.
+//! ht: a headless terminal. It runs a command on a pseudo-terminal, emulates the screen, and
+//! communicates by JSON lines on standard input and output.
 
 mod alis;
 mod cells;
@@ -21,12 +21,12 @@ mod pty;
 mod readiness;
 mod screen;
 mod session;
-mod settle;
 mod shell;
 mod sleep;
 mod sources;
 mod style;
 mod svg;
+mod tasks;
 mod utf8;
 mod view;
 mod wait_exit;
@@ -39,9 +39,9 @@ use clap::{Parser, Subcommand};
 
 use crate::listen::Listener;
 use crate::protocol::{StyleMode, Subscription, check_size};
-use crate::session::{Settings, complain};
+use crate::session::{Settings, warn};
 
-/// Headless terminal: runs a command, takes commands and gives events as JSON lines
+/// Headless terminal, controlled by JSON commands on standard input; prints JSON events
 #[derive(Parser)]
 #[command(
     name = "ht",
@@ -52,39 +52,39 @@ struct Args {
     /// Terminal size, 2x1 to 1000x1000
     #[arg(long, value_name = "COLSxROWS", default_value = "120x40", value_parser = size)]
     size: (u16, u16),
-    /// Serve a live view over HTTP on HOST:PORT, :PORT or PORT [without ADDR: 127.0.0.1, any free
-    /// port]; an address that other machines reach needs the token of the printed URL
+    /// Serve a live view over HTTP on HOST:PORT, :PORT or PORT [without ADDR: any free port of
+    /// 127.0.0.1]. If other machines can reach the address, viewers need the printed URL's token
     #[arg(short, long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "0", value_parser = address)]
     listen: Option<SocketAddr>,
-    /// Site whose pages may connect to the live view, such as `http://localhost:8000`: one
-    /// with an asciinema player
+    /// Allow pages of this origin to connect to the live view, such as `http://localhost:8000`,
+    /// for example with an asciinema player
     #[arg(long, value_name = "ORIGIN", requires = "listen", value_parser = origin)]
     allow_origin: Vec<String>,
-    /// Events to print, separated by commas: init, output, resize, snapshot, pid, exitCode,
+    /// Print these events, separated by commas: init, output, resize, snapshot, pid, exitCode,
     /// commandCompleted, debug
     #[arg(long, value_name = "EVENTS", default_value = "", hide_default_value = true)]
     subscribe: Subscription,
-    /// How snapshots look
+    /// Style of the text in snapshots
     #[arg(short, long, value_enum, default_value_t)]
     style_mode: StyleMode,
-    /// What the command finds as TERM
+    /// TERM of the command
     #[arg(long, value_name = "NAME", default_value = "xterm-256color")]
     term: String,
-    /// Lines to keep above the screen
+    /// Number of scrollback lines to keep
     #[arg(long, value_name = "LINES", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     scrollback: u32,
-    /// Command to run in the terminal; one word with blanks in it is run by `/bin/sh -c`
+    /// Command to run in the terminal; a single argument with spaces is run by `/bin/sh -c`
     #[arg(trailing_var_arg = true, default_value = "bash")]
     command: Vec<String>,
     #[command(subcommand)]
-    other: Option<Other>,
+    subcommand: Option<Subcommands>,
 }
 
 #[derive(Subcommand)]
-enum Other {
-    /// Wait until a file is gone
+enum Subcommands {
+    /// Wait until a file is removed
     WaitExit {
-        /// The file
+        /// File to wait for
         file: PathBuf,
     },
 }
@@ -107,10 +107,10 @@ fn address(text: &str) -> Result<SocketAddr, String> {
         .map_err(|error| format!("expected HOST:PORT, :PORT or PORT, such as localhost:8080 ({error})"))?;
     let found: Vec<SocketAddr> = found.collect();
     let first = found.iter().find(|address| address.is_ipv4()).or(found.first());
-    first.copied().ok_or_else(|| "the name has no address".to_owned())
+    first.copied().ok_or_else(|| "the host name has no address".to_owned())
 }
 
-/// An origin as browsers send it (RFC 6454): no path, and no slash at its end.
+/// Parses an origin as browsers send it (RFC 6454): without a path or a trailing slash.
 fn origin(text: &str) -> Result<String, String> {
     let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     match host {
@@ -119,8 +119,8 @@ fn origin(text: &str) -> Result<String, String> {
     }
 }
 
-/// One word that is no program's name is a line for a shell.
-fn words(command: Vec<String>) -> Vec<String> {
+/// Runs a single argument with spaces in a shell, unless it is the path of a program.
+fn shell_command(command: Vec<String>) -> Vec<String> {
     match command.as_slice() {
         [line] if line.contains(char::is_whitespace) && !std::path::Path::new(line).is_file() => {
             vec!["/bin/sh".into(), "-c".into(), line.clone()]
@@ -131,23 +131,23 @@ fn words(command: Vec<String>) -> Vec<String> {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    if let Some(Other::WaitExit { file }) = args.other {
+    if let Some(Subcommands::WaitExit { file }) = args.subcommand {
         return match wait_exit::wait(&file) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(&format!("cannot watch {}: {error}", file.display())),
+            Err(error) => fail(&format!("cannot watch `{}`: {error}", file.display())),
         };
     }
     let mut listener = None;
     if let Some(address) = args.listen {
         match Listener::start(address, args.allow_origin) {
             Ok((started, url)) => {
-                complain(&format!("ht: live view at {url}"));
+                warn(&format!("ht: live view at {url}"));
                 listener = Some(started);
             }
-            Err(error) => return fail(&format!("cannot listen on {address}: {error}")),
+            Err(error) => return fail(&format!("cannot listen on `{address}`: {error}")),
         }
     }
-    let command = words(args.command);
+    let command = shell_command(args.command);
     let settings = Settings {
         command,
         size: args.size,
@@ -164,7 +164,7 @@ fn main() -> ExitCode {
 }
 
 fn fail(message: &str) -> ExitCode {
-    complain(&format!("ht: {message}"));
+    warn(&format!("ht: {message}"));
     ExitCode::FAILURE
 }
 

@@ -1,17 +1,16 @@
-//! Mouse events, and the bytes that a terminal sends for them (xterm's control
-//! sequences, "Mouse Tracking").
+//! Mouse events and their encodings (xterm control sequences, "Mouse Tracking").
 
 use serde::Deserialize;
 
 use crate::keys::{self, KeyEvent, Keyboard};
 
-/// What the mouse does, and where; rows and columns count from 0.
+/// A mouse event. Rows and columns count from 0.
 #[derive(Debug, Clone, Copy, Deserialize, PartialEq)]
 pub(crate) struct Mouse {
     pub(crate) action: Action,
     pub(crate) row: u16,
     pub(crate) col: u16,
-    /// Which button is pressed, released or held; for `move` there may be none.
+    /// The button that is pressed, released or held; optional for `move`.
     #[serde(default)]
     pub(crate) button: Option<Button>,
     #[serde(default)]
@@ -42,7 +41,7 @@ pub(crate) enum Button {
     Right,
 }
 
-/// Which mouse events the program has asked for.
+/// The mouse events that the program has enabled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Tracking {
     #[default]
@@ -52,13 +51,13 @@ pub(crate) enum Tracking {
     Motion,
 }
 
-/// How the program wants them to be sent.
+/// How mouse events are encoded.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct MouseMode {
     pub(crate) tracking: Tracking,
     /// As SGR sequences (mode 1006).
     pub(crate) sgr: bool,
-    /// Positions as UTF-8 (mode 1005).
+    /// With positions as UTF-8 (mode 1005).
     pub(crate) utf8: bool,
     /// Without tracking, the wheel sends cursor keys (mode 1007, on the alternate screen).
     pub(crate) wheel_keys: bool,
@@ -66,7 +65,7 @@ pub(crate) struct MouseMode {
 
 const MOTION: u8 = 32;
 
-/// The bytes of an event; an error where the program does not want it.
+/// Encodes an event; fails if the program has not enabled it.
 pub(crate) fn encode(mouse: Mouse, mode: MouseMode, keyboard: Keyboard) -> Result<Vec<u8>, &'static str> {
     if mode.tracking == Tracking::Off {
         let key = match mouse.action {
@@ -100,14 +99,14 @@ pub(crate) fn encode(mouse: Mouse, mode: MouseMode, keyboard: Keyboard) -> Resul
     }
     let mut bytes = vec![0x1b, b'[', b'M', 32 + code];
     for position in [mouse.col, mouse.row] {
-        // One byte a position, or one character (1005).
+        // One byte per position, or one character (1005).
         let value = u32::from(position) + 33;
         match (u8::try_from(value), char::from_u32(value)) {
             (_, Some(character)) if mode.utf8 => {
                 bytes.extend(character.encode_utf8(&mut [0; 4]).as_bytes());
             }
             (Ok(byte), _) => bytes.push(byte),
-            _ => return Err("the command's mouse protocol has no such position"),
+            _ => return Err("the position is too large for the command's mouse protocol"),
         }
     }
     Ok(bytes)
@@ -159,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_sent_that_was_not_asked_for() {
+    fn rejects_events_that_are_not_enabled() {
         let click = MouseMode { tracking: Tracking::Click, sgr: true, ..MouseMode::default() };
         assert!(sent(at(Action::Move, LEFT), click).is_err());
         let drag = MouseMode { tracking: Tracking::Drag, ..click };

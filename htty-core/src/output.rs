@@ -1,18 +1,17 @@
-//! Lines on their way to standard output.
+//! Buffered lines for standard output.
 
 use std::io;
 
 use rustix::io::Errno;
 
-/// At most this much goes out at once, so that a pipe's reader is not waited
-/// for with other work at hand.
+/// The maximum per write, so that a slow reader does not block other work.
 const CHUNK: usize = 64 * 1024;
 
-/// What waits to be written.
+/// Bytes that are waiting to be written.
 #[derive(Default)]
 pub(crate) struct Output {
     bytes: Vec<u8>,
-    /// So many of them are written already.
+    /// How many of them have been written.
     written: usize,
 }
 
@@ -25,19 +24,19 @@ impl Output {
         self.len() == 0
     }
 
-    /// Adds what `write` writes, and a newline.
+    /// Adds a line that `write` writes, and a newline.
     pub(crate) fn line(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.bytes);
         self.bytes.push(b'\n');
     }
 
-    /// Writes as much as is sure not to block; `false` when nobody reads.
+    /// Writes one chunk; `false` if nobody reads any more.
     pub(crate) fn flush(&mut self) -> io::Result<bool> {
         let rest = &self.bytes[self.written..];
         match rustix::io::write(rustix::stdio::stdout(), &rest[..rest.len().min(CHUNK)]) {
             Ok(count) => {
                 self.written += count;
-                // Moved rarely, so that each byte is moved once at most.
+                // Done rarely, so that each byte is moved at most once.
                 if self.written * 2 >= self.bytes.len() {
                     self.bytes.drain(..self.written);
                     self.written = 0;

@@ -1,10 +1,10 @@
-//! The colours that a program finds, as long as it changes none.
+//! The default colours.
 
 use alacritty_terminal::vte::ansi::Rgb;
 
-/// The text's colour.
+/// The colour of text.
 pub(crate) const FOREGROUND: u32 = 0xd0_d0d0;
-/// The screen's colour.
+/// The colour of the screen.
 pub(crate) const BACKGROUND: u32 = 0x00_0000;
 
 /// xterm's first sixteen colours.
@@ -13,11 +13,11 @@ const BASE: [u32; 16] = [
     0xff_0000, 0x00_ff00, 0xff_ff00, 0x5c_5cff, 0xff_00ff, 0x00_ffff, 0xff_ffff,
 ];
 
-/// The colour with an index of xterm's palette.
+/// A colour of xterm's palette of 256.
 pub(crate) fn indexed(index: u8) -> u32 {
     match index {
         0..=15 => BASE[usize::from(index)],
-        // xterm's cube of 6x6x6 colours, then 24 greys.
+        // A cube of 6x6x6 colours, then 24 greys.
         16..=231 => {
             let level = |part: u8| if part == 0 { 0 } else { 55 + 40 * u32::from(part) };
             let index = index - 16;
@@ -27,8 +27,8 @@ pub(crate) fn indexed(index: u8) -> u32 {
     }
 }
 
-/// The colour with an index of `alacritty_terminal`: the palette, then the
-/// foreground (256), the background (257) and the cursor (258).
+/// A colour by its index in `alacritty_terminal`: the palette, then the foreground (256), the
+/// background (257) and the cursor (258).
 pub(crate) fn rgb(index: usize) -> Rgb {
     let color = match u8::try_from(index) {
         Ok(index) => indexed(index),

@@ -1,4 +1,4 @@
-//! The processes around a session: the command, and the one that started us.
+//! The processes around a session: the command and our parent.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, kill_process_group};
 
-use crate::settle;
+use crate::tasks;
 
-/// How long the command's processes have to end after a hang-up.
-const GRACE: Duration = Duration::from_millis(300);
+/// How long processes have to exit after a hang-up before they are killed.
+const HANG_UP_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// A pipe whose ends no command inherits.
+/// A pipe with close-on-exec ends.
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (read, write) = rustix::pipe::pipe()?;
     for end in [&read, &write] {
@@ -25,28 +25,28 @@ pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((read, write))
 }
 
-/// Lets processes whose parents leave become ours, so that they are seen, and
-/// waited for when they end (Linux, prctl(2)).
+/// Makes orphaned descendants our children, so that they can be observed and reaped (Linux,
+/// prctl(2)).
 pub(crate) fn adopt_orphans() {
-    // Where it does not work, the first process has them, as usual.
+    // If this fails, init adopts them as usual.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
 }
 
-/// A descriptor that gives the raw wait status of the process `pid` when it has
-/// ended. All other children are waited for too.
+/// A descriptor from which the raw wait status of the process `pid` can be read after it has
+/// exited. Also reaps all other children.
 pub(crate) fn watch(pid: u32) -> io::Result<OwnedFd> {
     let (read, write) = pipe()?;
     let pid = process(pid);
     std::thread::Builder::new().name("watch".into()).stack_size(64 * 1024).spawn(move || {
         loop {
             match rustix::process::wait(WaitOptions::empty()) {
-                // The reader is gone only when ht itself is.
+                // The read end is only closed when ht itself exits.
                 Ok(Some((ended, status))) if Some(ended) == pid => {
                     let _ = rustix::io::write(&write, &status.as_raw().to_ne_bytes());
                 }
                 Ok(_) | Err(Errno::INTR) => {}
-                // Nobody is left.
+                // There are no more children.
                 Err(_) => return,
             }
         }
@@ -54,46 +54,46 @@ pub(crate) fn watch(pid: u32) -> io::Result<OwnedFd> {
     Ok(read)
 }
 
-/// Whether the process `pid`, a child, has ended, also where [`watch`] has not told yet.
+/// Whether the child `pid` has exited, even if [`watch`] has not reported it yet.
 pub(crate) fn has_ended(pid: u32) -> bool {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     process(pid).is_some_and(|pid| !matches!(rustix::process::waitid(WaitId::Pid(pid), options), Ok(None)))
 }
 
-/// The code a caller sees: negative for a signal.
+/// The exit code, or the negative number of the signal.
 pub(crate) fn exit_code(status: ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| -status.signal().unwrap_or_default())
 }
 
-/// Ends the command's processes: politely, then for good. Those are its process
-/// group and whatever else descends from it in its session (a shell's jobs
-/// have groups of their own).
+/// Terminates the command's processes: first by a hang-up, then by killing them. These are
+/// its process group and all descendants in its session (a shell's jobs have their own
+/// groups).
 pub(crate) fn hang_up(pid: u32) {
     let Some(leader) = process(pid) else { return };
-    let descendants = settle::descendants(std::process::id());
+    let descendants = tasks::descendants(std::process::id());
     let descendants: Vec<Pid> = descendants.into_iter().filter_map(process).collect();
-    // Those that have started a session of their own are meant to stay.
-    let ours = |other: Pid| rustix::process::getsid(Some(other)).is_ok_and(|session| session == leader);
-    let left = || {
+    // Descendants that have started their own session are meant to stay.
+    let in_session = |other: Pid| rustix::process::getsid(Some(other)).is_ok_and(|session| session == leader);
+    let any_alive = || {
         rustix::process::test_kill_process_group(leader).is_ok()
-            || descendants.iter().any(|other| ours(*other))
+            || descendants.iter().any(|other| in_session(*other))
     };
     let send = |signal| {
         let _ = kill_process_group(leader, signal);
-        for other in descendants.iter().filter(|other| ours(**other)) {
+        for other in descendants.iter().filter(|other| in_session(**other)) {
             let _ = kill_process(*other, signal);
         }
     };
-    if !left() {
+    if !any_alive() {
         return;
     }
     send(Signal::HUP);
-    // A stopped process sees the hang-up only when it goes on.
+    // Stopped processes handle the hang-up only after they continue.
     send(Signal::CONT);
-    let end = Instant::now() + GRACE;
+    let deadline = Instant::now() + HANG_UP_TIMEOUT;
     let mut pause = Duration::from_millis(1);
-    while left() {
-        if Instant::now() >= end {
+    while any_alive() {
+        if Instant::now() >= deadline {
             send(Signal::KILL);
             return;
         }
@@ -127,13 +127,13 @@ impl Parent {
         self.descriptor.as_ref().map(OwnedFd::as_fd)
     }
 
-    /// An orphan gets another parent.
-    pub(crate) fn is_gone(&self) -> bool {
+    /// Whether the parent has exited: we have another one then.
+    pub(crate) fn has_exited(&self) -> bool {
         rustix::process::getppid() != self.pid
     }
 }
 
-/// The signals that ask us to end, told by a descriptor.
+/// Termination signals, with a descriptor that is readable after one has arrived.
 pub(crate) struct Signals {
     descriptor: OwnedFd,
     number: Arc<AtomicUsize>,
@@ -155,9 +155,8 @@ impl Signals {
         self.descriptor.as_fd()
     }
 
-    /// Ends this process as the signal that came would have, had it not been
-    /// caught; returns where none came.
-    pub(crate) fn die(&self) {
+    /// Ends this process by the signal that has arrived; does nothing if none has.
+    pub(crate) fn reraise(&self) {
         let number = i32::try_from(self.number.load(Ordering::Relaxed)).unwrap_or_default();
         if number != 0 {
             let _ = signal_hook::low_level::emulate_default_handler(number);

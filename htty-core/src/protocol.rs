@@ -9,54 +9,54 @@ use crate::cells::Run;
 use crate::keys::KeyEvent;
 use crate::mouse::Mouse;
 
-/// The version of the protocol, which `init` carries: raised when a client that
-/// knows the one before would misunderstand it. New fields and events do not count.
+/// The version of the protocol, which `init` contains. It is raised if existing clients would
+/// misunderstand the new one, but not for new fields and events.
 pub(crate) const VERSION: u32 = 1;
 
-/// A terminal has at most so many columns, and so many rows.
-pub(crate) const LARGEST: u16 = 1000;
+/// The maximum number of columns and of rows.
+pub(crate) const MAX_SIZE: u16 = 1000;
 
-/// A wide character must fit into a line: without that `alacritty_terminal` does not end.
-pub(crate) const FEWEST_COLS: u16 = 2;
+/// A wide character must fit into a line: otherwise `alacritty_terminal` loops forever.
+pub(crate) const MIN_COLS: u16 = 2;
 
 /// A command on standard input.
 #[derive(Debug, Deserialize, PartialEq)]
 #[serde(tag = "type", rename_all = "camelCase")]
 pub(crate) enum Command {
-    /// Bytes for the terminal.
+    /// Types bytes.
     Input { payload: String },
-    /// Keys by name, or text.
+    /// Types keys by name, or text.
     SendKeys {
         keys: Vec<String>,
-        /// What happens to them.
+        /// What happens to the keys.
         #[serde(default)]
         event: KeyEvent,
     },
-    /// A new size.
+    /// Changes the size.
     Resize { cols: u16, rows: u16 },
-    /// Asks for a `snapshot` event: when the command is ready, and nothing was
-    /// written for `settle` seconds, but after `timeout` seconds at the latest.
+    /// Requests a `snapshot` event as soon as the command is ready and has written nothing for
+    /// `settle` seconds, but at most after `timeout` seconds.
     TakeSnapshot {
         settle: Option<f64>,
         timeout: Option<f64>,
-        /// What it has beside its text.
+        /// What to include besides the text.
         #[serde(default)]
         include: Vec<Part>,
     },
-    /// Text, as a terminal types what is pasted.
+    /// Pastes text.
     Paste { text: String },
-    /// What the mouse does.
+    /// A mouse event.
     Mouse(Mouse),
-    /// Moves what snapshots show: up into the history for a negative number of lines.
+    /// Scrolls the view that snapshots show; negative numbers scroll up.
     ScrollView { lines: i32 },
-    /// How later snapshots look.
+    /// Sets the style of later snapshots.
     SetStyleMode { mode: StyleMode },
-    /// Ends ht.
+    /// Exits ht.
     Exit,
 }
 
 impl Command {
-    /// Whether it waits until the command on the terminal is ready for it.
+    /// Whether it waits until the command on the terminal is ready.
     pub(crate) fn waits(&self) -> bool {
         self.types() || matches!(self, Self::TakeSnapshot { .. } | Self::ScrollView { .. })
     }
@@ -67,18 +67,18 @@ impl Command {
     }
 }
 
-/// Whether a snapshot's text carries the terminal's styles.
+/// Whether a snapshot's text contains styles.
 #[derive(Debug, Clone, Copy, Default, Deserialize, PartialEq, Eq, clap::ValueEnum)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum StyleMode {
-    /// Text alone
+    /// Plain text
     #[default]
     Plain,
     /// Text with SGR sequences (ECMA-48, 8.3.117)
     Styled,
 }
 
-/// An event, as it is written.
+/// An event on standard output.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", content = "data", rename_all = "camelCase")]
 pub(crate) enum Event<'a> {
@@ -97,32 +97,32 @@ pub(crate) enum Event<'a> {
     Resize { cols: u16, rows: u16 },
     /// The screen.
     Snapshot(Snapshot),
-    /// The command has ended, so many seconds after the start.
+    /// The command has exited, this many seconds after the start.
     CommandCompleted { time: f64 },
-    /// How the command ended.
+    /// The command's exit code.
     #[serde(rename_all = "camelCase")]
     ExitCode { exit_code: i32 },
-    /// What ht does, for whoever looks for a fault.
+    /// What ht does, for debugging.
     Debug { message: &'a str },
 }
 
-/// The screen at one moment.
+/// The screen at a moment.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Snapshot {
     pub(crate) cols: usize,
     pub(crate) rows: usize,
-    /// The lines, as the style mode says.
+    /// The lines, in the current style mode.
     pub(crate) text: String,
-    /// What makes an empty terminal of this size look like it.
+    /// Output that makes an empty terminal of this size look the same.
     pub(crate) seq: String,
-    /// Whether it had settled when it was taken, where that was asked for.
+    /// Whether it had settled, if `settle` or `timeout` was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) settled: Option<bool>,
     #[serde(flatten)]
     pub(crate) details: Details,
 }
 
-/// What a snapshot can have beside its text.
+/// What a snapshot can include besides its text.
 #[derive(Debug, Clone, Copy, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Part {
@@ -140,15 +140,15 @@ pub(crate) enum Part {
     Wrapped,
 }
 
-/// What a snapshot has beside its text, as far as it was asked for.
+/// What a snapshot includes besides its text, as requested.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Details {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cursor: Option<Cursor>,
-    /// What the program has copied (OSC 52); `null` where it has not.
+    /// The text that the program copied last (OSC 52); `null` if it has not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) clipboard: Option<Value>,
-    /// What the program has named its window; `null` where it has not.
+    /// The window title; `null` if the program has set none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) title: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -156,29 +156,29 @@ pub(crate) struct Details {
     /// How often the bell has rung since the start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) bells: Option<u64>,
-    /// The lines above the screen, the oldest first, as the style mode says.
+    /// The lines above the screen, oldest first, in the current style mode.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) scrollback: Option<Vec<String>>,
-    /// What the shell has marked (OSC 133); `null` where it marks nothing.
+    /// The shell's state, by its marks (OSC 133); `null` without any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) shell: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) view: Option<View>,
-    /// The rows that go on in the next one.
+    /// The rows that are wrapped into the next one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) wrapped: Option<Vec<usize>>,
     /// The runs of each row.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cells: Option<Vec<Vec<Run>>>,
-    /// The screen as an element of HTML.
+    /// The screen as an HTML element.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) html: Option<String>,
-    /// The screen as an image.
+    /// The screen as an SVG image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) svg: Option<String>,
 }
 
-/// Where the cursor is, counted from 0, and how it looks.
+/// The cursor's position, counted from 0, and its shape.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Cursor {
     pub(crate) row: usize,
@@ -188,16 +188,16 @@ pub(crate) struct Cursor {
     pub(crate) shape: &'static str,
 }
 
-/// Which lines a snapshot shows.
+/// The lines that a snapshot shows.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct View {
-    /// How many lines above the screen it begins.
+    /// How many lines above the screen the view starts.
     pub(crate) offset: usize,
-    /// How many lines there are above the screen.
+    /// The number of lines above the screen.
     pub(crate) history: usize,
 }
 
-/// What the program has asked the terminal for.
+/// Terminal modes that the program has set.
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[allow(clippy::struct_excessive_bools, reason = "each is a mode that a program sets")]
@@ -206,15 +206,15 @@ pub(crate) struct Modes {
     pub(crate) application_cursor: bool,
     pub(crate) bracketed_paste: bool,
     pub(crate) focus_events: bool,
-    /// Repeated and released keys are told (kitty keyboard protocol).
+    /// Repeated and released keys are reported (kitty keyboard protocol).
     pub(crate) key_events: bool,
     /// `off`, `click`, `drag` or `motion`.
     pub(crate) mouse: &'static str,
-    /// Mouse events come as SGR sequences (mode 1006).
+    /// Mouse events are sent as SGR sequences (mode 1006).
     pub(crate) sgr_mouse: bool,
 }
 
-/// The kinds of events that can be subscribed to.
+/// The kinds of events that clients can subscribe to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Init,
@@ -254,20 +254,20 @@ impl Event<'_> {
 
     /// Writes the event as JSON, without a newline.
     pub(crate) fn write(&self, into: impl io::Write) {
-        // Nothing of it can fail to be written as JSON, and `into` is memory.
+        // Serialisation cannot fail, and `into` is memory.
         let _ = serde_json::to_writer(into, self);
     }
 }
 
-/// Whether a terminal can have this size.
+/// Rejects sizes that a terminal cannot have.
 pub(crate) fn check_size(cols: u16, rows: u16) -> Result<(), String> {
-    if (FEWEST_COLS..=LARGEST).contains(&cols) && (1..=LARGEST).contains(&rows) {
+    if (MIN_COLS..=MAX_SIZE).contains(&cols) && (1..=MAX_SIZE).contains(&rows) {
         return Ok(());
     }
-    Err(format!("expected {FEWEST_COLS}x1 to {LARGEST}x{LARGEST} characters, found {cols}x{rows}"))
+    Err(format!("expected {MIN_COLS}x1 to {MAX_SIZE}x{MAX_SIZE} characters, found {cols}x{rows}"))
 }
 
-/// The events that the client wants.
+/// The events that a client has subscribed to.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Subscription(Vec<Kind>);
 
@@ -279,7 +279,7 @@ impl std::str::FromStr for Subscription {
             let known = KINDS.iter().find(|(known, _)| *known == name);
             known.map(|(_, kind)| *kind).ok_or_else(|| {
                 let names: Vec<&str> = KINDS.iter().map(|(name, _)| *name).collect();
-                format!("there is no event `{name}`, only {}", names.join(", "))
+                format!("unknown event `{name}`, expected one of {}", names.join(", "))
             })
         };
         let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());

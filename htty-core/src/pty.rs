@@ -1,7 +1,7 @@
-//! A child on a pseudo-terminal.
+//! Starts a child on a pseudo-terminal.
 //!
-//! The only module with `unsafe`: between fork and exec the child must become
-//! the leader of a session and take the terminal as its controlling one.
+//! The only module with `unsafe`: between fork and exec, the child must become a session
+//! leader and acquire the terminal as its controlling terminal.
 
 #![allow(unsafe_code)]
 
@@ -18,18 +18,17 @@ use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use crate::emulator::CELL;
 use crate::error::Error;
 
-/// A command on its terminal.
+/// A command and its terminal.
 pub(crate) struct Pty {
     pub(crate) pid: u32,
-    /// Our end of the terminal; it does not block.
+    /// Our end of the terminal, nonblocking.
     pub(crate) master: OwnedFd,
-    /// The command's end. While this is open the terminal does not hang up
-    /// though the command closes all of its own descriptors, as many do just
-    /// before they end.
+    /// The command's end. Keeping it open prevents a hang-up if the command closes all of its
+    /// descriptors, as many do just before they exit.
     pub(crate) slave: OwnedFd,
 }
 
-/// Starts `command` on a new pseudo-terminal of this size, which it knows as `term`.
+/// Starts `command` on a new pseudo-terminal of this size, with `term` as its `TERM`.
 pub(crate) fn spawn(command: &[String], term: &str, cols: u16, rows: u16) -> Result<Pty, Error> {
     let [program, args @ ..] = command else {
         return Err(Error::when("no command")(io::ErrorKind::InvalidInput.into()));
@@ -41,11 +40,11 @@ pub(crate) fn spawn(command: &[String], term: &str, cols: u16, rows: u16) -> Res
     let (stdin, stdout, stderr) = streams().map_err(Error::when("cannot duplicate a descriptor"))?;
     let mut process = Command::new(program);
     process.args(args).env("TERM", term).env("COLORTERM", "truecolor");
-    // Those of the terminal that ht was started from.
+    // They describe the terminal that ht was started from.
     process.env_remove("COLUMNS").env_remove("LINES");
     process.stdin(stdin).stdout(stdout).stderr(stderr);
-    // SAFETY: setsid and ioctl are async-signal-safe and allocate nothing;
-    // standard input is the terminal by the time this runs.
+    // SAFETY: setsid and ioctl are async-signal-safe and do not allocate; standard input
+    // is already the terminal when this runs.
     unsafe {
         process.pre_exec(|| {
             setsid()?;
@@ -57,7 +56,7 @@ pub(crate) fn spawn(command: &[String], term: &str, cols: u16, rows: u16) -> Res
     Ok(Pty { pid, master, slave })
 }
 
-/// Both ends of a new pseudo-terminal.
+/// Opens both ends of a new pseudo-terminal.
 fn open(cols: u16, rows: u16) -> io::Result<(OwnedFd, OwnedFd)> {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY)?;
     rustix::io::fcntl_setfd(&master, rustix::io::FdFlags::CLOEXEC)?;
@@ -72,7 +71,7 @@ fn open(cols: u16, rows: u16) -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((master, slave))
 }
 
-/// Tells the terminal, and so the programs on it, its new size.
+/// Changes the size of the terminal, which notifies its programs.
 pub(crate) fn resize(terminal: impl AsFd, cols: u16, rows: u16) -> io::Result<()> {
     let (width, height) = CELL;
     let size = Winsize {
@@ -84,12 +83,12 @@ pub(crate) fn resize(terminal: impl AsFd, cols: u16, rows: u16) -> io::Result<()
     Ok(tcsetwinsize(terminal, size)?)
 }
 
-/// Whether the terminal gives keys to the program as they are typed, not line by line.
+/// Whether the terminal passes on keys immediately instead of line by line.
 pub(crate) fn is_raw(terminal: impl AsFd) -> bool {
     tcgetattr(terminal).is_ok_and(|modes| !modes.local_modes.contains(LocalModes::ICANON))
 }
 
-/// Whether the terminal holds something that was typed and not read.
+/// Whether the terminal contains typed input that nobody has read.
 pub(crate) fn has_unread(terminal: impl AsFd) -> bool {
     rustix::io::ioctl_fionread(terminal).is_ok_and(|count| count > 0)
 }

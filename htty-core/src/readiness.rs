@@ -1,93 +1,92 @@
-//! When the command is ready for keys, or its screen worth a look: all of its
-//! tasks sleep, and none of them for a moment only.
+//! Decides when the command is ready for keys or for a snapshot: when all of its tasks sleep,
+//! none of them only briefly.
 
 use std::time::{Duration, Instant};
 
-use crate::settle::Look;
+use crate::tasks::Sample;
 
-/// Two looks that see the same are at least this far apart.
-const GAP: Duration = Duration::from_micros(500);
+/// The command counts as asleep if samples at least this far apart are equal.
+const MIN_INTERVAL: Duration = Duration::from_micros(500);
 
-/// Looks are never further apart than this.
-const LONGEST_GAP: Duration = Duration::from_millis(10);
+/// The maximum time between samples.
+const MAX_INTERVAL: Duration = Duration::from_millis(10);
 
-/// What a command may take before it is taken as busy for good: time of the
-/// processors, which does not depend on what else runs, and time of the clock.
+/// Limits after which a command counts as permanently busy.
 struct Budget {
+    /// Processor time, which does not depend on the load of the machine.
     ran: Duration,
+    /// Wall-clock time.
     waited: Duration,
 }
 
-/// For a command that starts, until its first output.
-const START: Budget = Budget { ran: Duration::from_secs(2), waited: Duration::from_secs(8) };
-/// For one that has been waiting for keys.
-const KEYS: Budget = Budget { ran: Duration::from_millis(200), waited: Duration::from_secs(2) };
-/// For one that has been found busy, until it settles.
-const BUSY: Budget = Budget { ran: Duration::from_millis(20), waited: Duration::from_millis(200) };
+/// For a new command, until its first output.
+const STARTING_BUDGET: Budget = Budget { ran: Duration::from_secs(2), waited: Duration::from_secs(8) };
+/// For a command that was waiting for keys.
+const RUNNING_BUDGET: Budget = Budget { ran: Duration::from_millis(200), waited: Duration::from_secs(2) };
+/// For a busy command, until it settles.
+const BUSY_BUDGET: Budget = Budget { ran: Duration::from_millis(20), waited: Duration::from_millis(200) };
 
-/// A command that sleeps for a moment before its first output has this long for it.
+/// How long to wait for the first output of a command that sleeps briefly before it.
 const FIRST_PAINT: Duration = Duration::from_secs(1);
 
-/// A snapshot waits for sleeps that are no longer than this.
-const MOMENT: Duration = Duration::from_millis(300);
+/// Snapshots wait for sleeps of at most this length.
+const SHORT_SLEEP: Duration = Duration::from_millis(300);
 
-/// A program waits at most this long for what may follow an Escape (ncurses: one
-/// second, and it can be told another time by `ESCDELAY`).
-const ESCAPE: Duration = Duration::from_millis(1100);
+/// The longest that programs wait for the rest of an escape sequence after a lone Escape
+/// (ncurses: one second, unless `ESCDELAY` is set).
+const ESCAPE_TIMEOUT: Duration = Duration::from_millis(1100);
 
-/// So much longer it may take on a busy machine, where it is seen to wait.
+/// Added on a busy machine, if the program is known to wait.
 const ESCAPE_RESERVE: Duration = Duration::from_millis(900);
 
-/// One that wakes up now and then anyway does not wait as long for an Escape
-/// (readline, `prompt_toolkit` and tmux: half a second).
+/// For programs that wake up periodically anyway, which wait less (readline, `prompt_toolkit`
+/// and tmux: half a second).
 const RESTLESS_ESCAPE: Duration = Duration::from_millis(600);
 
-/// An Escape that the command does not read is waited for this long.
-const UNREAD: Duration = Duration::from_secs(2);
+/// How long to wait until the command reads an Escape.
+const UNREAD_ESCAPE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Where the system does not tell of tasks, a command has settled when it has
-/// written nothing for this long.
-const QUIET: Duration = Duration::from_millis(30);
+/// Without information about tasks, a command has settled if it wrote nothing for this long.
+const QUIET_PERIOD: Duration = Duration::from_millis(30);
 
-/// There, a command that has written nothing at all has settled after this.
-const SILENT: Duration = Duration::from_millis(300);
+/// The same for a command that has written nothing at all.
+const SILENT_START: Duration = Duration::from_millis(300);
 
-/// What readiness is asked for.
+/// What the command should be ready for.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Purpose {
     Keys,
-    /// The screen, when nothing was written for this long.
-    Picture(Option<Duration>),
+    /// A snapshot, after nothing was written for this long.
+    Snapshot(Option<Duration>),
 }
 
-/// The command, seen from outside.
-pub(crate) struct Sight {
+/// The observable state of the command.
+pub(crate) struct Observation {
     pub(crate) now: Instant,
-    /// `None` where the system does not tell.
-    pub(crate) look: Option<Look>,
+    /// `None` if the system does not provide this information.
+    pub(crate) sample: Option<Sample>,
     /// Whether the terminal holds keys that the command has not read.
     pub(crate) unread: bool,
-    /// Whether it has ended; [`Readiness::command_ended`] follows.
+    /// Whether it has exited; [`Readiness::command_ended`] follows.
     pub(crate) ended: bool,
 }
 
-/// What is known of a command's readiness; it, and what it started, are our only
-/// descendants.
+/// Tracks the readiness of the command. It and its descendants must be our only ones.
 pub(crate) struct Readiness {
     phase: Phase,
     started: Instant,
-    /// The last look, and since when all looks saw the same.
-    last: Option<(Look, Instant)>,
-    /// Whether it was ready when the last look was had.
+    /// The last sample, and since when all samples have been equal to it.
+    last: Option<(Sample, Instant)>,
+    /// Whether it was ready at the last sample.
     was_ready: bool,
     next: Instant,
-    /// Since when it is waited for.
+    /// Since when somebody has been waiting for it.
     asked: Option<Instant>,
-    /// Since when it is busy while it is waited for.
+    /// Since when it has been busy meanwhile.
     busy: Option<Busy>,
-    /// Since when tasks are waited for that sleep for a moment.
-    moment: Option<Moment>,
-    /// Tasks that wake up now and then, and change nothing.
+    /// The short sleep that is being waited for.
+    short_sleep: Option<ShortSleep>,
+    /// Tasks that wake up periodically without any effect.
     restless: Vec<u32>,
     escape: Option<Escape>,
     has_typed: bool,
@@ -97,13 +96,13 @@ pub(crate) struct Readiness {
     longest_escape: Duration,
 }
 
-/// An Escape after which the program may wait for more.
+/// A lone Escape, after which the program may wait for the rest of a sequence.
 struct Escape {
     typed: Instant,
     read: Option<Instant>,
 }
 
-/// When it began to be busy, and how long it had run and waited for a processor by then.
+/// When the command became busy, and how long it had run and waited for a processor by then.
 #[derive(Clone, Copy)]
 struct Busy {
     since: Instant,
@@ -111,34 +110,36 @@ struct Busy {
     delayed: u64,
 }
 
-struct Moment {
+/// Tasks that sleep briefly, and since when.
+struct ShortSleep {
     since: Instant,
     tasks: Vec<u32>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    Starts,
-    Works,
+    Starting,
+    Running,
     Busy,
     Ended,
 }
 
 impl Readiness {
-    /// `delay` is what `ESCDELAY` tells the command (ncurses, milliseconds).
+    /// `delay` is the command's `ESCDELAY` (ncurses, in milliseconds).
     pub(crate) fn new(now: Instant, delay: Option<&str>) -> Self {
         let delay = delay.and_then(|delay| delay.trim().parse().ok()).map(Duration::from_millis);
-        let longest_escape =
-            delay.map_or(ESCAPE, |delay| ESCAPE.max(delay.min(ESCAPE * 4) + Duration::from_millis(100)));
+        let longest_escape = delay.map_or(ESCAPE_TIMEOUT, |delay| {
+            ESCAPE_TIMEOUT.max(delay.min(ESCAPE_TIMEOUT * 4) + Duration::from_millis(100))
+        });
         Self {
-            phase: Phase::Starts,
+            phase: Phase::Starting,
             started: now,
             last: None,
             was_ready: false,
             next: now,
             asked: None,
             busy: None,
-            moment: None,
+            short_sleep: None,
             restless: Vec::new(),
             escape: None,
             has_typed: false,
@@ -149,74 +150,75 @@ impl Readiness {
         }
     }
 
-    /// The command has written something, so it was not asleep.
+    /// Must be called when the command has written something: it was not asleep then.
     pub(crate) fn output_came(&mut self, now: Instant) {
         self.output = Some(now);
-        self.stirred();
-        // Sleeping again after output is another sleep.
-        self.moment = None;
-        if self.phase == Phase::Starts {
-            self.phase = Phase::Works;
+        self.discard_sample();
+        // A sleep after output is a new one.
+        self.short_sleep = None;
+        if self.phase == Phase::Starting {
+            self.phase = Phase::Running;
         }
     }
 
-    /// Something was typed, or answered by the terminal.
+    /// Must be called when something was typed, or the terminal sent a reply.
     pub(crate) fn typed(&mut self, now: Instant) {
         self.typed = Some(now);
-        self.stirred();
+        self.discard_sample();
     }
 
-    /// A key was typed; `escape`: alone, an Escape that may begin a sequence.
+    /// Must be called when a key was typed. `escape` means a lone Escape, which may be the start
+    /// of a sequence.
     pub(crate) fn key(&mut self, now: Instant, escape: bool) {
         self.typed(now);
         self.has_typed = true;
         self.escape = escape.then_some(Escape { typed: now, read: None });
     }
 
-    fn stirred(&mut self) {
+    fn discard_sample(&mut self) {
         self.last = None;
         self.was_ready = false;
     }
 
-    /// The command has ended and its last output has been read.
+    /// Must be called when the command has exited and its last output has been read.
     pub(crate) fn command_ended(&mut self) {
         self.phase = Phase::Ended;
     }
 
-    /// Whether the command had terminals of its own when it was looked at last.
+    /// Whether the command had terminals of its own at the last sample.
     #[cfg(target_os = "linux")]
     pub(crate) fn is_nested(&self) -> bool {
-        self.last.as_ref().is_some_and(|(look, _)| look.is_nested)
+        self.last.as_ref().is_some_and(|(sample, _)| sample.is_nested)
     }
 
-    /// When to look again, where the last look did not do.
-    pub(crate) fn next_look(&self) -> Instant {
+    /// When to check again if the command was not ready.
+    pub(crate) fn next_check(&self) -> Instant {
         self.next
     }
 
-    /// For how long the command was waited for in vain, once.
+    /// Returns once, after giving up on a busy command, how long it was waited for.
     pub(crate) fn gave_up(&mut self) -> Option<Duration> {
         self.gave_up.take()
     }
 
-    /// Whether the command needs to be waited for no longer.
-    pub(crate) fn is_ready(&mut self, purpose: Purpose, sight: Sight) -> bool {
+    /// Whether the command is ready, or too busy to wait any longer.
+    pub(crate) fn is_ready(&mut self, purpose: Purpose, observation: Observation) -> bool {
         if self.phase == Phase::Ended {
             return true;
         }
-        let Sight { now, look, unread, ended } = sight;
+        let Observation { now, sample, unread, ended } = observation;
         if ended {
-            self.next = now + GAP;
+            self.next = now + MIN_INTERVAL;
             return false;
         }
-        let (ran, delayed) = look.as_ref().map_or((0, 0), |look| (look.ran(), look.delayed()));
+        let (ran, delayed) = sample.as_ref().map_or((0, 0), |sample| (sample.ran(), sample.delayed()));
         let since = *self.asked.get_or_insert(now);
         let busy = *self.busy.get_or_insert(Busy { since: now, ran, delayed });
-        self.next = now + ((now - since) / 8).clamp(GAP, LONGEST_GAP);
-        let is_known = look.is_some();
-        let ready = if self.is_asleep(now, since, look) {
+        self.next = now + ((now - since) / 8).clamp(MIN_INTERVAL, MAX_INTERVAL);
+        let is_known = sample.is_some();
+        let ready = if self.is_asleep(now, since, sample) {
             self.busy = None;
-            self.escape_is_over(now, unread)
+            self.escape_is_recognised(now, unread)
                 && self.has_painted(now, is_known)
                 && self.is_still(purpose, now)
                 && self.is_quiet(purpose, now)
@@ -228,47 +230,47 @@ impl Readiness {
         if ready {
             self.asked = None;
             self.busy = None;
-            self.moment = None;
+            self.short_sleep = None;
             self.was_ready = is_known;
         }
         ready
     }
 
-    /// Whether all tasks sleep, and have not run for a while.
-    fn is_asleep(&mut self, now: Instant, since: Instant, look: Option<Look>) -> bool {
-        let Some(look) = look else {
+    /// Whether all tasks are asleep and did not run between two samples.
+    fn is_asleep(&mut self, now: Instant, since: Instant, sample: Option<Sample>) -> bool {
+        let Some(sample) = sample else {
             let last = self.output.max(self.typed).unwrap_or(self.started).max(since);
-            return now - last >= QUIET;
+            return now - last >= QUIET_PERIOD;
         };
-        let last = self.last.take().filter(|(last, _)| last.asleep && *last == look);
-        // Nobody has run since it was found to be ready.
+        let last = self.last.take().filter(|(last, _)| last.asleep && *last == sample);
+        // No task has run since the command was ready.
         let at_once = last.is_some() && self.was_ready;
         let first = last.map_or(now, |(_, at)| at);
-        if look.asleep && first == now {
-            // It may have settled just now.
-            self.next = now + GAP;
+        if sample.asleep && first == now {
+            // It may only just have settled.
+            self.next = now + MIN_INTERVAL;
         }
         self.was_ready = at_once;
-        self.last = Some((look, first));
-        let asleep = at_once || now - first >= GAP;
+        self.last = Some((sample, first));
+        let asleep = at_once || now - first >= MIN_INTERVAL;
         if asleep {
             self.phase = match self.phase {
-                Phase::Busy => Phase::Works,
+                Phase::Busy => Phase::Running,
                 phase => phase,
             };
         }
         asleep
     }
 
-    /// Whether the command has run, or been waited for, for too long; `delayed`: what
-    /// it waited for a processor, which is not its fault.
+    /// Whether the command has exceeded its budget. `delayed` is the time it waited for a
+    /// processor, which does not count.
     fn is_busy(&mut self, ran: Duration, delayed: Duration, waited: Duration) -> bool {
         let budget = match self.phase {
-            Phase::Starts => START,
-            Phase::Busy => BUSY,
-            Phase::Works | Phase::Ended => KEYS,
+            Phase::Starting => STARTING_BUDGET,
+            Phase::Busy => BUSY_BUDGET,
+            Phase::Running | Phase::Ended => RUNNING_BUDGET,
         };
-        // What has ended meanwhile is not counted: there is a clock too.
+        // The times do not include exited tasks, so there is also a limit by the clock.
         let late = waited.saturating_sub(delayed) >= budget.waited || waited >= budget.waited * 5;
         let busy = ran >= budget.ran || late;
         if busy {
@@ -278,20 +280,20 @@ impl Readiness {
         busy
     }
 
-    /// Tasks of the last look that sleep for at most this long.
+    /// Tasks that sleep for at most this long, according to the last sample.
     fn timed(&self, longest: Duration) -> Vec<u32> {
-        self.last.as_ref().map(|(look, _)| look.timed(longest).collect()).unwrap_or_default()
+        self.last.as_ref().map(|(sample, _)| sample.timed(longest).collect()).unwrap_or_default()
     }
 
-    /// Whether the command has understood that nothing follows an Escape.
-    fn escape_is_over(&mut self, now: Instant, unread: bool) -> bool {
+    /// Whether the command has recognised a lone Escape as such.
+    fn escape_is_recognised(&mut self, now: Instant, unread: bool) -> bool {
         let Some(escape) = &mut self.escape else { return true };
-        if unread && now - escape.typed < UNREAD {
+        if unread && now - escape.typed < UNREAD_ESCAPE_TIMEOUT {
             return false;
         }
         let read = *escape.read.get_or_insert(now);
         let timed = self.timed(self.longest_escape);
-        let is_known = self.last.as_ref().is_some_and(|(look, _)| look.is_known());
+        let is_known = self.last.as_ref().is_some_and(|(sample, _)| sample.is_known());
         let longest = if !is_known {
             self.longest_escape
         } else if timed.iter().all(|task| self.restless.contains(task)) {
@@ -305,33 +307,37 @@ impl Readiness {
         self.escape.is_none()
     }
 
-    /// Whether there is output, or none to be expected soon.
+    /// Whether there is output, or none is expected soon.
     fn has_painted(&mut self, now: Instant, is_known: bool) -> bool {
-        if self.phase != Phase::Starts {
+        if self.phase != Phase::Starting {
             return true;
         }
         let waited = now - self.started;
-        if is_known { self.timed(FIRST_PAINT).is_empty() || waited >= FIRST_PAINT } else { waited >= SILENT }
+        if is_known {
+            self.timed(FIRST_PAINT).is_empty() || waited >= FIRST_PAINT
+        } else {
+            waited >= SILENT_START
+        }
     }
 
-    /// Whether no task wakes up in a moment to paint.
+    /// Whether no task wakes up soon to update the screen.
     fn is_still(&mut self, purpose: Purpose, now: Instant) -> bool {
-        // A program that starts may throw away what was typed before its first screen.
+        // Before its first screen, a program may discard what was typed.
         if purpose == Purpose::Keys && self.has_typed {
             return true;
         }
-        let mut timed = self.timed(MOMENT);
+        let mut timed = self.timed(SHORT_SLEEP);
         timed.retain(|task| !self.restless.contains(task));
-        let Some(moment) = &mut self.moment else {
+        let Some(short_sleep) = &mut self.short_sleep else {
             if timed.is_empty() {
                 return true;
             }
-            self.moment = Some(Moment { since: now, tasks: timed });
+            self.short_sleep = Some(ShortSleep { since: now, tasks: timed });
             return false;
         };
-        if now - moment.since >= MOMENT {
-            // Each has woken up in the meantime, and sleeps again.
-            let tasks = std::mem::take(&mut moment.tasks);
+        if now - short_sleep.since >= SHORT_SLEEP {
+            // These tasks have woken up meanwhile and sleep again.
+            let tasks = std::mem::take(&mut short_sleep.tasks);
             timed.retain(|task| tasks.contains(task));
             self.restless.extend(timed);
             return true;
@@ -339,9 +345,9 @@ impl Readiness {
         timed.is_empty()
     }
 
-    /// Whether nothing was written for as long as was asked for.
+    /// Whether nothing was written for as long as requested.
     fn is_quiet(&self, purpose: Purpose, now: Instant) -> bool {
-        let Purpose::Picture(Some(quiet)) = purpose else { return true };
+        let Purpose::Snapshot(Some(quiet)) = purpose else { return true };
         let last = self.output.max(self.typed).unwrap_or(self.started);
         now - last >= quiet
     }

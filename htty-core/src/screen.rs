@@ -1,5 +1,4 @@
-//! The terminal's screen, kept by a thread of its own, so that what the command
-//! writes is interpreted while it is passed on.
+//! Runs the emulator in its own thread, so that output is interpreted while it is passed on.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -23,37 +22,37 @@ use crate::style;
 use crate::svg;
 use crate::view;
 
-/// Batches of output that may wait; more make the reader of the terminal wait.
-const WAITING: usize = 8;
+/// The maximum number of pending batches of output. More make the reader of the terminal wait.
+const MAX_PENDING: usize = 8;
 
 enum Job {
     Feed(Vec<u8>),
     Run(Box<dyn FnOnce(&mut Emulator) + Send>),
 }
 
-/// The screen. What is asked of it sees everything that was fed before.
+/// The screen. Queries see everything that was fed before.
 pub(crate) struct Screen {
     jobs: SyncSender<Job>,
-    answers: OwnedFd,
+    replies: OwnedFd,
 }
 
 impl Screen {
-    /// Starts with an empty screen of this size; both must be positive.
+    /// An empty screen of this size; both must be positive.
     pub(crate) fn new(cols: u16, rows: u16, scrollback: usize) -> io::Result<Self> {
-        let (jobs, queue) = sync_channel(WAITING);
-        let (answers, answer) = process::pipe()?;
-        for end in [&answers, &answer] {
+        let (jobs, queue) = sync_channel(MAX_PENDING);
+        let (replies, reply_writer) = process::pipe()?;
+        for end in [&replies, &reply_writer] {
             rustix::io::ioctl_fionbio(end, true)?;
         }
         std::thread::Builder::new()
             .name("screen".into())
-            .spawn(move || work(&mut Emulator::new(cols, rows, scrollback), &queue, &answer))?;
-        Ok(Self { jobs, answers })
+            .spawn(move || run_jobs(&mut Emulator::new(cols, rows, scrollback), &queue, &reply_writer))?;
+        Ok(Self { jobs, replies })
     }
 
     /// Interprets what the command has written.
     pub(crate) fn feed(&mut self, bytes: Vec<u8>) {
-        // The thread ends only with this value.
+        // The thread runs as long as this value exists.
         let _ = self.jobs.send(Job::Feed(bytes));
     }
 
@@ -61,27 +60,27 @@ impl Screen {
         self.run(move |emulator| emulator.resize(cols, rows));
     }
 
-    /// Is readable when the terminal answers the command.
+    /// A descriptor that is readable when there are replies.
     pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
-        self.answers.as_fd()
+        self.replies.as_fd()
     }
 
-    /// What the terminal answers to what it has interpreted so far.
-    pub(crate) fn answers(&self) -> Vec<u8> {
+    /// The terminal's replies to the output so far.
+    pub(crate) fn replies(&self) -> Vec<u8> {
         let mut bytes = [0; 1024];
         let mut all = Vec::new();
-        while let Ok(count @ 1..) = rustix::io::read(&self.answers, &mut bytes[..]) {
+        while let Ok(count @ 1..) = rustix::io::read(&self.replies, &mut bytes[..]) {
             all.extend_from_slice(&bytes[..count]);
         }
         all
     }
 
-    /// Waits until all that was fed is interpreted, and its answers are there.
+    /// Waits until everything that was fed is interpreted and the replies are available.
     pub(crate) fn catch_up(&mut self) {
         self.ask(|_| ());
     }
 
-    /// How keys are to be sent.
+    /// How to encode keys.
     pub(crate) fn keyboard(&mut self) -> Keyboard {
         self.ask(|emulator| {
             let mode = emulator.mode();
@@ -113,7 +112,7 @@ impl Screen {
         })
     }
 
-    /// What a screen has beside its text, as far as it is asked for.
+    /// The requested parts of a snapshot.
     pub(crate) fn details(&mut self, parts: Vec<Part>, style: StyleMode) -> Details {
         if parts.is_empty() {
             return Details::default();
@@ -154,17 +153,17 @@ impl Screen {
         })
     }
 
-    /// Moves what snapshots show: up into the history for a negative number of lines.
+    /// Scrolls the view that snapshots show; negative numbers scroll up.
     pub(crate) fn scroll_view(&mut self, lines: i32) {
         self.run(move |emulator| emulator.scroll_view(lines));
     }
 
-    /// Whether pasted text is to be marked as such.
+    /// Whether bracketed paste is enabled.
     pub(crate) fn brackets_paste(&mut self) -> bool {
         self.ask(|emulator| emulator.mode().contains(TermMode::BRACKETED_PASTE))
     }
 
-    /// How mouse events are to be sent.
+    /// How to encode mouse events.
     pub(crate) fn mouse(&mut self) -> MouseMode {
         self.ask(|emulator| {
             let mode = emulator.mode();
@@ -177,17 +176,17 @@ impl Screen {
         })
     }
 
-    /// Gives what `question` finds.
+    /// Runs `query` on the emulator and returns its result.
     pub(crate) fn ask<T: Default + Send + 'static>(
         &mut self,
-        question: impl FnOnce(&mut Emulator) -> T + Send + 'static,
+        query: impl FnOnce(&mut Emulator) -> T + Send + 'static,
     ) -> T {
-        let (answer, answered) = sync_channel(1);
+        let (sender, result) = sync_channel(1);
         self.run(move |emulator| {
-            // It is waited for below.
-            let _ = answer.send(question(emulator));
+            // The receiver is used below.
+            let _ = sender.send(query(emulator));
         });
-        answered.recv().unwrap_or_default()
+        result.recv().unwrap_or_default()
     }
 
     fn run(&mut self, job: impl FnOnce(&mut Emulator) + Send + 'static) {
@@ -195,7 +194,7 @@ impl Screen {
     }
 }
 
-/// What makes a line's text.
+/// The function that converts a line to text.
 fn line_text(style: StyleMode) -> fn(&[Cell]) -> String {
     match style {
         StyleMode::Plain => style::plain,
@@ -245,8 +244,8 @@ fn modes(mode: TermMode) -> Modes {
     }
 }
 
-/// The thread's work, until nobody can ask any more.
-fn work(emulator: &mut Emulator, queue: &Receiver<Job>, answer: &OwnedFd) {
+/// The main function of the thread; returns when the [`Screen`] is dropped.
+fn run_jobs(emulator: &mut Emulator, queue: &Receiver<Job>, reply_writer: &OwnedFd) {
     loop {
         let job = match emulator.update_ends() {
             None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -258,11 +257,10 @@ fn work(emulator: &mut Emulator, queue: &Receiver<Job>, answer: &OwnedFd) {
             Err(RecvTimeoutError::Timeout) => emulator.end_update(),
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        let bytes = emulator.answers();
+        let bytes = emulator.replies();
         if !bytes.is_empty() {
-            // A program that asks and asks and reads no answer loses some, as it
-            // would with any terminal.
-            let _ = rustix::io::write(answer, &bytes);
+            // A program that does not read its replies loses some, as with any terminal.
+            let _ = rustix::io::write(reply_writer, &bytes);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The one loop: standard input, the terminal, the child's end and standard
-//! output are waited for together, and nothing else ever is.
+//! The event loop, which waits for standard input, the terminal, the child and standard
+//! output together. Nothing else blocks.
 
 mod commands;
 mod terminal;
@@ -15,7 +15,7 @@ use rustix::fs::{FileType, OFlags};
 
 use crate::error::Error;
 use crate::input::Input;
-use crate::listen::{Listener, Question};
+use crate::listen::{Listener, ViewerRequest};
 use crate::output::Output;
 use crate::process::{self, Parent, Signals};
 use crate::protocol::{self, Command, Event, Kind, StyleMode, Subscription};
@@ -25,51 +25,51 @@ use crate::screen::Screen;
 use crate::sources::{Source, Sources};
 use crate::utf8::Decoder;
 
-/// While this much waits to be written, the terminal is not read: a client
-/// that stops reading stops the command, and memory does not grow.
+/// If this much output is pending, the terminal is not read: a client that stops reading
+/// stops the command, and memory use stays bounded.
 const BACKLOG: usize = 256 * 1024;
 
-/// So much is written at once while the terminal has more to read.
-const GATHERED: usize = 32 * 1024;
+/// While the terminal has more to read, output is collected up to this size before writing.
+const MIN_WRITE: usize = 32 * 1024;
 
-/// At most this much is read from the terminal before it becomes an event.
+/// The maximum to read from the terminal for one event.
 const BATCH: usize = 64 * 1024;
 
-/// So many commands may wait; then standard input is not read.
-const COMMANDS: usize = 1024;
+/// If this many commands are pending, standard input is not read.
+const MAX_COMMANDS: usize = 1024;
 
-/// Where the terminal's own buffers cannot be waited for, its last output has
-/// so long to come.
+/// How long to wait for the last output on systems without a way to wait for the terminal's
+/// buffers.
 const DRAIN: Duration = if cfg!(target_os = "linux") { Duration::ZERO } else { Duration::from_millis(50) };
 
-/// How long what was asked before standard input ended may take, where the
-/// command does not end by itself.
-const FAREWELL: Duration = Duration::from_millis(2500);
+/// How long pending commands may take after the end of standard input, unless the command on
+/// the terminal exits first.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(2500);
 
-/// How often it is looked whether the command sleeps, so that it gets its answers.
-const LOOK: Duration = Duration::from_micros(300);
+/// How often to check whether the command sleeps and can get pending replies.
+const REPLY_INTERVAL: Duration = Duration::from_micros(300);
 
-/// How often the parent is looked for where no descriptor tells of its end.
-const PARENT: Duration = Duration::from_millis(500);
+/// How often to check for the parent on systems without pidfds.
+const PARENT_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What a session runs, and how.
+/// The settings of a session.
 pub(crate) struct Settings {
     pub(crate) command: Vec<String>,
     pub(crate) size: (u16, u16),
-    /// What the command finds as `TERM`.
+    /// The command's `TERM`.
     pub(crate) term: String,
-    /// Lines that are kept above the screen.
+    /// The number of lines to keep above the screen.
     pub(crate) scrollback: usize,
     pub(crate) subscription: Subscription,
     pub(crate) style: StyleMode,
     pub(crate) listener: Option<Listener>,
 }
 
-/// Runs a command on a terminal until the client or the parent goes, or asks
-/// for the end; a signal that asks for it ends this process.
+/// Runs a command on a terminal until the client disconnects or sends `exit`, or the parent
+/// exits. A termination signal ends this process.
 pub(crate) fn run(settings: Settings) -> Result<(), Error> {
     let (cols, rows) = settings.size;
-    // Before the command starts: its parent shall not be missed, nor a signal.
+    // Before starting the command, so as not to miss signals or the end of the parent.
     let parent = Parent::new();
     let signals = Signals::new().map_err(Error::when("cannot handle signals"))?;
     let screen = Screen::new(cols, rows, settings.scrollback)
@@ -93,16 +93,16 @@ pub(crate) fn run(settings: Settings) -> Result<(), Error> {
         commands: VecDeque::new(),
         asked: None,
         readiness,
-        unanswered: false,
-        answers: Vec::new(),
-        answered: None,
+        replies_outdated: false,
+        replies: Vec::new(),
+        replies_since: None,
         output: Output::default(),
         draining: None,
-        farewell: None,
+        shutdown_deadline: None,
         ended: false,
         listener: settings.listener,
     };
-    let result = open_output().and_then(|()| {
+    let result = set_nonblocking_output().and_then(|()| {
         let screen = session.screen.snapshot(session.style);
         session.emit(&Event::Init { screen, pid, protocol: protocol::VERSION });
         session.emit(&Event::Pid { pid });
@@ -110,20 +110,21 @@ pub(crate) fn run(settings: Settings) -> Result<(), Error> {
         session.serve(&child, &parent, &signals)
     });
     process::hang_up(pid);
-    signals.die();
+    signals.reraise();
     result
 }
 
-/// Makes a pipe not block: it is ours alone, a terminal or a file may be another's too.
-fn open_output() -> Result<(), Error> {
+/// Makes standard output nonblocking if it is a pipe. Terminals and files may be shared with
+/// other processes.
+fn set_nonblocking_output() -> Result<(), Error> {
     let stdout = rustix::stdio::stdout();
-    let open = || -> io::Result<()> {
+    let set = || -> io::Result<()> {
         if FileType::from_raw_mode(rustix::fs::fstat(stdout)?.st_mode) == FileType::Fifo {
             rustix::fs::fcntl_setfl(stdout, rustix::fs::fcntl_getfl(stdout)? | OFlags::NONBLOCK)?;
         }
         Ok(())
     };
-    open().map_err(Error::when("cannot use standard output"))
+    set().map_err(Error::when("cannot use standard output"))
 }
 
 struct Session {
@@ -131,37 +132,37 @@ struct Session {
     started: Instant,
     screen: Screen,
     decoder: Decoder,
-    /// What is read from the terminal.
+    /// For reading from the terminal.
     buffer: Vec<u8>,
     subscription: Subscription,
     style: StyleMode,
-    /// The terminal's own end; `None` when nobody is left on the other.
+    /// Our end of the terminal; `None` after all others have closed theirs.
     master: Option<OwnedFd>,
-    /// The other end, kept open while the child lives.
+    /// The command's end, kept open while the child runs.
     slave: Option<OwnedFd>,
-    /// What is to be typed, as the terminal takes it.
+    /// Typed bytes that the terminal has not accepted yet.
     typed: VecDeque<u8>,
     input: Input,
-    /// Commands in the order they came.
+    /// Pending commands, in order.
     commands: VecDeque<Command>,
-    /// Since when the first of them is waited for.
+    /// Since when the first of them has been waiting.
     asked: Option<Instant>,
     readiness: Readiness,
-    /// Output has come for which the terminal may have answers.
-    unanswered: bool,
-    /// The terminal's answers that the command has not got yet.
-    answers: Vec<u8>,
+    /// Whether there was output since replies were collected.
+    replies_outdated: bool,
+    /// Replies of the terminal that the command has not received yet.
+    replies: Vec<u8>,
     /// Since when there are any, and how many nanoseconds the command had run by then.
-    answered: Option<(Instant, u64)>,
+    replies_since: Option<(Instant, u64)>,
     output: Output,
     draining: Option<Draining>,
-    /// Standard input has ended: until when what was asked before is done.
-    farewell: Option<Instant>,
+    /// Set after the end of standard input: when to stop processing pending commands.
+    shutdown_deadline: Option<Instant>,
     ended: bool,
     listener: Option<Listener>,
 }
 
-/// The child has ended, and its last output is read.
+/// The state after the child has exited, while its last output is read.
 struct Draining {
     status: ExitStatus,
     quiet: Instant,
@@ -171,27 +172,27 @@ struct Draining {
 impl Session {
     fn serve(&mut self, child: &OwnedFd, parent: &Parent, signals: &Signals) -> Result<(), Error> {
         let mut child = Some(child);
-        while !self.is_over() {
-            if parent.is_gone() {
+        while !self.is_complete() {
+            if parent.has_exited() {
                 return Ok(());
             }
             let ready = self.wait(child, parent, signals).map_err(Error::when("cannot wait for events"))?;
             if ready.contains(&Source::Parent) || ready.contains(&Source::Signal) {
                 return Ok(());
             }
-            // While more comes than one turn takes, it goes out in larger pieces.
-            let gathers = ready.contains(&Source::Terminal) && self.output.len() < GATHERED;
+            // While the terminal has more to read, write larger pieces.
+            let collecting = ready.contains(&Source::Terminal) && self.output.len() < MIN_WRITE;
             if ready.contains(&Source::Output)
-                && !gathers
+                && !collecting
                 && !self.output.flush().map_err(Error::when("cannot write to standard output"))?
             {
                 return Ok(());
             }
-            if ready.contains(&Source::Answer) {
-                self.take_answers();
+            if ready.contains(&Source::Reply) {
+                self.collect_replies();
             }
-            if ready.contains(&Source::Keyboard) {
-                self.type_out();
+            if ready.contains(&Source::TerminalWritable) {
+                self.write_typed();
             }
             if ready.contains(&Source::Terminal) {
                 self.read_terminal();
@@ -199,35 +200,34 @@ impl Session {
             if ready.contains(&Source::Child)
                 && let Some(ended) = child.take()
             {
-                self.child_ended(ended).map_err(Error::when("cannot learn of the command's end"))?;
+                self.child_ended(ended).map_err(Error::when("cannot read the command's exit status"))?;
             }
             if ready.contains(&Source::Hangup) || ready.contains(&Source::Input) && !self.read_input()? {
-                self.farewell.get_or_insert_with(|| Instant::now() + FAREWELL);
+                self.shutdown_deadline.get_or_insert_with(|| Instant::now() + SHUTDOWN_TIMEOUT);
             }
             if ready.contains(&Source::Listener) {
                 self.answer_viewers();
             }
-            self.give_answers();
-            self.tell_end();
-            self.obey();
+            self.send_replies();
+            self.report_exit();
+            self.run_commands();
         }
         Ok(())
     }
 
-    /// Whether all is done that was asked for.
-    fn is_over(&self) -> bool {
-        let Some(end) = self.farewell else { return self.ended && self.output.is_empty() };
+    /// Whether the session is complete.
+    fn is_complete(&self) -> bool {
+        let Some(end) = self.shutdown_deadline else { return self.ended && self.output.is_empty() };
         (self.commands.is_empty() || self.ended) && self.output.is_empty() || end <= Instant::now()
     }
 
     fn wait(&self, child: Option<&OwnedFd>, parent: &Parent, signals: &Signals) -> io::Result<Vec<Source>> {
         let mut sources = Sources::default();
         sources.add(Source::Signal, signals.descriptor(), PollFlags::IN);
-        sources.add(Source::Answer, self.screen.descriptor(), PollFlags::IN);
-        if self.farewell.is_none() && !self.ended {
-            // Commands wait while one of them waits for the terminal; the
-            // client's end is seen all the same.
-            if self.commands.len() < COMMANDS {
+        sources.add(Source::Reply, self.screen.descriptor(), PollFlags::IN);
+        if self.shutdown_deadline.is_none() && !self.ended {
+            // With too many pending commands, only watch for the end of the client.
+            if self.commands.len() < MAX_COMMANDS {
                 sources.add(Source::Input, rustix::stdio::stdin(), PollFlags::IN);
             } else {
                 sources.add(Source::Hangup, rustix::stdio::stdin(), PollFlags::empty());
@@ -256,47 +256,47 @@ impl Session {
         sources.wait(self.timeout(parent.descriptor().is_none()))
     }
 
-    fn timeout(&self, parent_is_silent: bool) -> Option<Duration> {
+    fn timeout(&self, poll_parent: bool) -> Option<Duration> {
         let waits = self.commands.front().is_some_and(Command::waits) && self.draining.is_none();
-        let ends = [
+        let deadlines = [
             self.draining.as_ref().map(|draining| draining.quiet),
-            waits.then(|| self.readiness.next_look()),
-            self.farewell,
-            self.answered.map(|_| Instant::now() + LOOK),
+            waits.then(|| self.readiness.next_check()),
+            self.shutdown_deadline,
+            self.replies_since.map(|_| Instant::now() + REPLY_INTERVAL),
         ];
-        let first = ends.into_iter().flatten().min();
-        let timeout = first.map(|end| end.saturating_duration_since(Instant::now()));
-        let parent = parent_is_silent.then_some(PARENT);
+        let first = deadlines.into_iter().flatten().min();
+        let timeout = first.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let parent = poll_parent.then_some(PARENT_INTERVAL);
         timeout.into_iter().chain(parent).min()
     }
 
-    /// Reads commands; `false` when standard input has ended.
+    /// Reads commands; `false` at the end of standard input.
     fn read_input(&mut self) -> Result<bool, Error> {
         let lines = self.input.read().map_err(Error::when("cannot read standard input"))?;
         let Some(lines) = lines else { return Ok(false) };
         for line in lines {
             match line {
                 Ok(command) => self.commands.push_back(command),
-                Err(error) => complain(&format!("ht: {error}")),
+                Err(error) => warn(&format!("ht: {error}")),
             }
         }
         Ok(true)
     }
 
     fn answer_viewers(&mut self) {
-        let questions = self.listener.as_ref().map(Listener::questions);
-        for question in questions.into_iter().flatten() {
-            // A viewer who has gone meanwhile needs no answer.
-            match question {
-                Question::Join(answer) => {
+        let requests = self.listener.as_ref().map(Listener::requests);
+        for request in requests.into_iter().flatten() {
+            // Sending fails if the viewer has disconnected meanwhile.
+            match request {
+                ViewerRequest::Join(response) => {
                     let snapshot = self.screen.snapshot(self.style);
                     if let Some(listener) = &self.listener {
                         let at = self.started.elapsed();
-                        let _ = answer.send((snapshot, self.pid, at, listener.subscribe()));
+                        let _ = response.send((snapshot, self.pid, at, listener.subscribe()));
                     }
                 }
-                Question::View(answer) => {
-                    let _ = answer.send(self.screen.ask(|emulator| crate::view::render(emulator)));
+                ViewerRequest::View(response) => {
+                    let _ = response.send(self.screen.ask(|emulator| crate::view::render(emulator)));
                 }
             }
         }
@@ -313,13 +313,13 @@ impl Session {
         if let Some(listener) = &self.listener
             && event.kind() != Kind::Debug
         {
-            listener.tell(event, self.started.elapsed());
+            listener.broadcast(event, self.started.elapsed());
         }
     }
 }
 
-/// A line on standard error; who does not read it misses it.
-pub(crate) fn complain(text: &str) {
+/// Prints a line on standard error, ignoring errors.
+pub(crate) fn warn(text: &str) {
     use std::io::Write as _;
     let _ = writeln!(io::stderr(), "{text}");
 }

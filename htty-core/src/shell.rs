@@ -1,5 +1,5 @@
-//! What a shell says of its commands: it marks its prompt, what is typed and what
-//! is written by OSC 133 ("semantic prompts"), and the screen has the texts between.
+//! Tracks a shell's commands by its OSC 133 marks ("semantic prompts"), which delimit the
+//! prompt, the typed line and the output on the screen.
 
 use alacritty_terminal::grid::{Dimensions as _, Grid};
 use alacritty_terminal::index::{Column, Line, Point};
@@ -13,24 +13,24 @@ const ESCAPE: u8 = 0x1b;
 const BELL: u8 = 0x07;
 const PREFIX: &[u8] = b"\x1b]133;";
 
-/// A mark may carry the command's line; what is longer is no mark.
-const LONGEST: usize = 64 * 1024;
+/// In bytes. A mark can contain the command's line; longer sequences are ignored.
+const MAX_MARK: usize = 64 * 1024;
 
-/// What a mark says.
+/// A mark of the shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Mark {
-    /// The prompt begins.
+    /// The start of the prompt.
     Prompt,
-    /// The prompt has ended: what comes is typed.
+    /// The end of the prompt; typed text follows.
     Input,
-    /// The command starts, and what comes is its output; some shells give its line.
+    /// The start of a command, whose output follows. Some shells include its line.
     Output(Option<String>),
-    /// The command has ended, with this exit code.
+    /// The end of the command, with its exit code.
     End(Option<i32>),
 }
 
 impl Mark {
-    /// Reads `A`, `B`, `C;cmdline_url=…` or `D;0`; other parameters say nothing here.
+    /// Parses `A`, `B`, `C;cmdline_url=…` or `D;0`, ignoring other parameters.
     fn parse(payload: &[u8]) -> Option<Self> {
         let text = String::from_utf8_lossy(payload);
         let mut parts = text.split(';');
@@ -64,15 +64,15 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Finds marks in output that comes in pieces.
+/// Finds marks in output that arrives in pieces.
 #[derive(Default)]
 pub(crate) struct Scanner {
-    /// The beginning of what may be a mark.
+    /// The start of a possible mark.
     seen: Vec<u8>,
 }
 
 impl Scanner {
-    /// Gives the first mark in `bytes`, and how many of them there are up to its end.
+    /// The first mark in `bytes`, and the offset of its end.
     pub(crate) fn find(&mut self, bytes: &[u8]) -> Option<(usize, Mark)> {
         let mut at = 0;
         while at < bytes.len() {
@@ -90,7 +90,7 @@ impl Scanner {
         None
     }
 
-    /// Adds a byte; gives what the mark has after its prefix once it is whole.
+    /// Adds a byte; returns the payload of the mark once it is complete.
     fn add(&mut self, byte: u8) -> Option<Vec<u8>> {
         if let Some(expected) = PREFIX.get(self.seen.len()) {
             if byte != *expected {
@@ -110,19 +110,19 @@ impl Scanner {
                 }
                 return Some(payload);
             }
-            // CAN and SUB end a sequence that has no effect.
+            // CAN and SUB cancel the sequence.
             0x18 | 0x1a => self.seen.clear(),
-            _ if self.seen.len() >= LONGEST => self.seen.clear(),
+            _ if self.seen.len() >= MAX_MARK => self.seen.clear(),
             _ => self.seen.push(byte),
         }
         None
     }
 }
 
-/// Where the shell is between its marks.
+/// The last mark of the shell.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Phase {
-    /// It has marked nothing yet, or a command has ended.
+    /// No mark yet, or the end of a command.
     #[default]
     Between,
     Prompt,
@@ -130,39 +130,39 @@ enum Phase {
     Output,
 }
 
-/// A command that the shell runs, or has run.
+/// A command of the shell, running or finished.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ShellCommand {
-    /// What was typed.
+    /// The typed line.
     line: String,
-    /// What is on the screen of what it wrote, or was when it ended.
+    /// Its output as the screen shows it, or showed it at its end.
     output: String,
-    /// `null` while it runs, and where the shell does not tell.
+    /// `null` while it runs, and if the shell does not report it.
     exit_code: Option<i32>,
     running: bool,
 }
 
-/// What a snapshot tells of the shell.
+/// The shell's state in a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Report {
-    /// Whether it waits for a line.
+pub(crate) struct ShellState {
+    /// Whether it shows a prompt.
     prompt: bool,
-    /// How many commands have ended.
+    /// The number of finished commands.
     finished: u64,
-    /// The last one; `null` before the first.
+    /// The last command; `null` before the first one.
     command: Option<ShellCommand>,
 }
 
-/// What is known of the shell.
+/// Tracks the shell's marks.
 #[derive(Clone)]
 pub(crate) struct Shell {
     phase: Phase,
-    /// Where the text begins that the next mark ends.
+    /// The start of the text that the next mark ends.
     start: Point,
-    /// How many lines were above the screen when `start` was right.
+    /// The number of lines above the screen when `start` was updated.
     history: usize,
-    /// How many there may be.
+    /// The maximum number of lines above the screen.
     scrollback: usize,
     finished: u64,
     command: Option<ShellCommand>,
@@ -182,8 +182,8 @@ impl Shell {
         }
     }
 
-    /// Takes note of a mark at the cursor.
-    pub(crate) fn take(&mut self, mark: Mark, grid: &mut Grid<Cell>) {
+    /// Handles a mark at the cursor.
+    pub(crate) fn handle_mark(&mut self, mark: Mark, grid: &mut Grid<Cell>) {
         self.has_marks = true;
         let before = if self.is_following() { text(grid, self.start) } else { String::new() };
         if self.phase == Phase::Output && !matches!(mark, Mark::Output(_)) {
@@ -214,7 +214,7 @@ impl Shell {
         self.set_limit(grid);
     }
 
-    /// Moves the start along with the lines that have moved up since the last time.
+    /// Moves `start` up with the lines that have scrolled since the last call.
     pub(crate) fn follow(&mut self, grid: &mut Grid<Cell>) {
         if !self.is_following() {
             return;
@@ -222,7 +222,7 @@ impl Shell {
         let line = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
         let now = grid.history_size();
         self.start.line = Line(self.start.line.0 + line(self.history) - line(now));
-        // What is no longer there: the text begins with what is.
+        // If the start is no longer in the history, use the first line.
         if self.start.line < Line(-line(now)) {
             self.start = Point::new(Line(-line(now)), Column(0));
         }
@@ -233,8 +233,8 @@ impl Shell {
         self.history = grid.history_size();
     }
 
-    /// Lets more lines stay above the screen than are kept, so that those can be
-    /// counted that one piece of output moves there.
+    /// Temporarily raises the limit of the history, so that lines that one piece of output
+    /// scrolls can be counted.
     fn set_limit(&self, grid: &mut Grid<Cell>) {
         let more = if self.is_following() { self.scrollback + grid.screen_lines() } else { 0 };
         grid.update_history(self.scrollback + more);
@@ -244,22 +244,21 @@ impl Shell {
         matches!(self.phase, Phase::Input | Phase::Output)
     }
 
-    /// What is known now; `grid` is the primary screen.
-    pub(crate) fn report(&self, grid: &Grid<Cell>) -> Option<Report> {
+    /// The current state; `grid` is the primary screen. `None` without any mark.
+    pub(crate) fn state(&self, grid: &Grid<Cell>) -> Option<ShellState> {
         let mut command = self.command.clone();
         if let Some(command) = command.as_mut().filter(|command| command.running) {
             command.output = text(grid, self.start);
         }
         let prompt = matches!(self.phase, Phase::Prompt | Phase::Input);
-        self.has_marks.then_some(Report { prompt, finished: self.finished, command })
+        self.has_marks.then_some(ShellState { prompt, finished: self.finished, command })
     }
 }
 
-/// The text from a place up to the cursor: wrapped lines are one, and blanks at
-/// the ends of lines are left out.
+/// The text from `start` to the cursor. Joins wrapped lines and trims trailing blanks.
 fn text(grid: &Grid<Cell>, start: Point) -> String {
     let end = grid.cursor.point;
-    // The screen was cleared: what is on it came later.
+    // If the screen was cleared, everything on it is newer.
     let start = if start > end { Point::default() } else { start };
     let mut all = String::new();
     let mut line = start.line.max(Line(-i32::try_from(grid.history_size()).unwrap_or(i32::MAX)));

@@ -1,4 +1,4 @@
-//! What the session waits for.
+//! The event sources of the session.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -7,26 +7,26 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-/// What can be ready.
+/// An event source.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// The terminal answers the command.
-    Answer,
+    /// The terminal has a reply for the command.
+    Reply,
     Child,
-    /// Standard input has something.
+    /// Standard input is readable.
     Input,
-    /// Standard input has ended, and there is no room for what it still has.
+    /// Standard input has ended, while too many commands are pending to read it.
     Hangup,
     Listener,
     Output,
     Parent,
     Signal,
     Terminal,
-    /// The terminal takes what is typed.
-    Keyboard,
+    /// The terminal accepts typed bytes.
+    TerminalWritable,
 }
 
-/// Descriptors to wait for together.
+/// Descriptors to poll together.
 #[derive(Default)]
 pub(crate) struct Sources<'a> {
     sources: Vec<Source>,
@@ -39,7 +39,7 @@ impl<'a> Sources<'a> {
         self.fds.push(PollFd::from_borrowed_fd(fd, flags));
     }
 
-    /// Waits until one is ready, at most so long; gives all that are.
+    /// Waits until at least one is ready or the timeout has passed; returns all that are ready.
     pub(crate) fn wait(mut self, timeout: Option<Duration>) -> io::Result<Vec<Source>> {
         match poll(&mut self.fds, timeout.and_then(|timeout| Timespec::try_from(timeout).ok()).as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
@@ -54,10 +54,10 @@ impl<'a> Sources<'a> {
                         ready.push(Source::Terminal);
                     }
                     if events.contains(PollFlags::OUT) {
-                        ready.push(Source::Keyboard);
+                        ready.push(Source::TerminalWritable);
                     }
                 }
-                // It is not read: there is no room.
+                // Only a hang-up counts, because standard input is not read now.
                 Source::Hangup if !events.contains(PollFlags::HUP) => {}
                 source if !events.is_empty() => ready.push(source),
                 _ => {}
@@ -67,7 +67,7 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// Whether a descriptor can be read right now.
+/// Whether a descriptor is readable now.
 pub(crate) fn has_input(fd: BorrowedFd<'_>) -> bool {
     let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };

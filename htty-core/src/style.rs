@@ -1,11 +1,11 @@
-//! Lines of the screen as text, plain or with their styles.
+//! Lines of the screen as plain or styled text.
 
 use std::fmt::Write as _;
 
 use alacritty_terminal::term::cell::{Cell, Flags};
 use alacritty_terminal::vte::ansi::{Color, NamedColor};
 
-/// How a cell looks.
+/// The style of a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Style {
     pub(crate) foreground: Color,
@@ -23,7 +23,7 @@ impl Default for Style {
     }
 }
 
-/// The flags that are of a style; every kind of underline is one.
+/// The flags of a style with their SGR codes; all kinds of underline count as one.
 const FLAGS: [(Flags, u8); 7] = [
     (Flags::BOLD, 1),
     (Flags::DIM, 2),
@@ -41,7 +41,7 @@ impl Style {
         Self { foreground: cell.fg, background: cell.bg, flags }
     }
 
-    /// The sequence that sets exactly this style (SGR; ECMA-48, 8.3.117).
+    /// The SGR sequence that sets exactly this style (ECMA-48, 8.3.117).
     pub(crate) fn sgr(&self) -> String {
         let mut codes = String::from("0");
         for (_, code) in FLAGS.iter().filter(|(flag, _)| self.flags.contains(*flag)) {
@@ -71,19 +71,19 @@ pub(crate) fn number(color: Color) -> Option<u8> {
     }
 }
 
-/// Whether a cell is only the second half of a wide character.
+/// Whether a cell is the second half of a wide character.
 pub(crate) fn is_half(cell: &Cell) -> bool {
     cell.flags.contains(Flags::WIDE_CHAR_SPACER)
 }
 
-/// Adds a cell's characters.
+/// Appends a cell's characters.
 pub(crate) fn push(cell: &Cell, text: &mut String) {
-    // A tab stays in the cell where it came.
+    // The library stores tabs in their cell.
     text.push(if cell.c == '\t' { ' ' } else { cell.c });
     text.extend(cell.zerowidth().into_iter().flatten());
 }
 
-/// A line's text.
+/// The text of a line.
 pub(crate) fn plain(line: &[Cell]) -> String {
     let mut text = String::with_capacity(line.len());
     for cell in line.iter().filter(|cell| !is_half(cell)) {
@@ -92,8 +92,8 @@ pub(crate) fn plain(line: &[Cell]) -> String {
     text
 }
 
-/// A line's text with a sequence wherever the style changes, and one at its end
-/// where a style is left on.
+/// The text of a line with an SGR sequence at each change of style, and a reset at the end if
+/// needed.
 pub(crate) fn styled(line: &[Cell]) -> String {
     let mut text = String::with_capacity(line.len());
     let mut style = Style::default();
@@ -117,7 +117,7 @@ mod tests {
     use crate::emulator::{Emulator, lines};
 
     #[test]
-    fn styles_are_kept() {
+    fn keeps_styles() {
         let mut emulator = Emulator::new(9, 1, 0);
         emulator.feed("a\x1b[1;31mb\x1b[0;48;5;200mc\x1b[0m\x1b[94md\x1b[0;4:3me\x1b[0m\u{4e2d}".as_bytes());
         let text = lines(emulator.grid()).next().map(styled).unwrap();

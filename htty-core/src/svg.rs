@@ -1,4 +1,4 @@
-//! The screen as an SVG image with real text. The same screen gives the same bytes.
+//! Renders the screen as an SVG image with real text, deterministically.
 
 use std::fmt::Write as _;
 
@@ -10,11 +10,11 @@ use alacritty_terminal::vte::ansi::{Color, CursorShape, NamedColor};
 use crate::emulator::{Emulator, offset, shown};
 use crate::style::{self, Style};
 
-/// A cell in the image's units.
+/// The size of a cell in the image's units.
 const CELL: (usize, usize) = (9, 18);
-/// From the top of a cell to the text's baseline.
+/// The distance from the top of a cell to the baseline.
 const BASELINE: usize = 14;
-/// Around the screen.
+/// The margin around the screen.
 const MARGIN: usize = 12;
 
 const HEAD: &str = "\
@@ -25,7 +25,7 @@ text{font:15px \"DejaVu Sans Mono\",Menlo,Consolas,ui-monospace,monospace;white-
 .u.s{text-decoration:underline line-through}\
 </style>";
 
-/// Gives the image.
+/// The image of the view.
 pub(crate) fn render(emulator: &Emulator) -> String {
     let grid = emulator.grid();
     let size = |length: usize, cell: usize| length * cell + 2 * MARGIN;
@@ -49,14 +49,14 @@ pub(crate) fn render(emulator: &Emulator) -> String {
     svg
 }
 
-/// A line of the screen in the image.
+/// A line of the screen.
 struct Row<'a> {
     emulator: &'a Emulator,
     top: usize,
     cursor: Option<usize>,
 }
 
-/// Cells beside each other that look alike.
+/// Adjacent cells with the same style.
 struct Piece {
     column: usize,
     cols: usize,
@@ -67,7 +67,7 @@ struct Piece {
 impl Row<'_> {
     fn draw(&self, line: &[Cell], svg: &mut String) {
         let pieces = self.pieces(line);
-        // What is behind a text must not cover the one beside it.
+        // Draw all backgrounds first, so that they do not cover adjacent text.
         for piece in &pieces {
             self.draw_background(piece, svg);
         }
@@ -88,7 +88,7 @@ impl Row<'_> {
             if block && self.cursor == Some(column) {
                 style.flags.toggle(Flags::INVERSE);
             }
-            // Whatever font is there, what is not in ASCII is put where it belongs.
+            // Position non-ASCII text exactly, because the font's widths may differ.
             let alone = !cell.c.is_ascii() || cell.zerowidth().is_some();
             match pieces.last_mut() {
                 Some(last) if open && !alone && last.style == style => {
@@ -111,7 +111,7 @@ impl Row<'_> {
         pieces
     }
 
-    /// The colours of a text and of what is behind it.
+    /// The foreground and background colours of a style.
     fn colors(&self, style: &Style) -> (u32, u32) {
         let colors = (self.emulator.color(style.foreground), self.emulator.color(style.background));
         if style.flags.contains(Flags::INVERSE) { (colors.1, colors.0) } else { colors }
@@ -169,7 +169,7 @@ impl Row<'_> {
         );
     }
 
-    /// A block is drawn with its cell; the others are a line in it.
+    /// Draws an underline or beam cursor; a block cursor is part of its cell.
     fn draw_cursor(&self, column: usize, svg: &mut String) {
         let left = MARGIN + column * CELL.0;
         let (y, width, height) = match self.emulator.cursor_shape() {
@@ -185,14 +185,14 @@ impl Row<'_> {
     }
 }
 
-/// Whether a piece consists of nothing but this character, as a line or a bar does.
+/// Whether a piece repeats this character, as lines and bars do.
 fn repeats(piece: &Piece, cell: &Cell) -> bool {
     !cell.flags.contains(Flags::WIDE_CHAR)
         && cell.zerowidth().is_none()
         && piece.text.chars().all(|character| character == cell.c)
 }
 
-/// Text without what XML gives a meaning to, or forbids.
+/// Text with XML escapes, and without characters that XML forbids.
 struct Escaped<'a>(&'a str);
 
 impl std::fmt::Display for Escaped<'_> {
@@ -202,7 +202,7 @@ impl std::fmt::Display for Escaped<'_> {
                 '&' => formatter.write_str("&amp;")?,
                 '<' => formatter.write_str("&lt;")?,
                 '>' => formatter.write_str("&gt;")?,
-                // XML 1.0 has no such characters.
+                // XML 1.0 forbids these.
                 '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => formatter.write_str("\u{fffd}")?,
                 other => formatter.write_char(other)?,
             }
@@ -219,13 +219,13 @@ mod tests {
     fn image(cols: u16, output: &str) -> String {
         let mut emulator = Emulator::new(cols, 1, 0);
         emulator.feed(format!("\x1b[?25l{output}").as_bytes());
-        emulator.answers();
+        emulator.replies();
         let svg = render(&emulator);
         svg.split_once("</style>").unwrap().1.split_once("/>\n").unwrap().1.to_owned()
     }
 
     #[test]
-    fn text_is_text_in_its_place() {
+    fn positions_text() {
         let text =
             "<text x=\"21\" y=\"26\" textLength=\"27\" lengthAdjust=\"spacingAndGlyphs\" fill=\"#d0d0d0\">";
         assert_eq!(image(6, " a<b "), format!("{text}a&lt;b</text>\n</svg>\n"));
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn styles_have_classes_and_rectangles() {
+    fn styles_become_classes_and_rectangles() {
         let svg = image(4, "\x1b[1;4;31;44mx \x1b[0;7my\x1b[0;8mz");
         assert!(
             svg.contains("<rect x=\"12\" y=\"12\" width=\"18\" height=\"18\" fill=\"#5555ff\"/>"),
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn wide_characters_have_two_columns_and_lines_are_one_text() {
+    fn wide_characters_span_two_columns_and_lines_are_one_text() {
         let svg = image(9, "\u{6f22}\u{2500}\u{2500}\u{2500}a");
         assert!(
             svg.contains(
@@ -257,10 +257,10 @@ mod tests {
     }
 
     #[test]
-    fn changed_colours_the_title_and_the_cursor_are_shown() {
+    fn shows_changed_colours_the_title_and_the_cursor() {
         let mut emulator = Emulator::new(4, 1, 0);
         emulator.feed(b"\x1b]11;#102030\x07\x1b]2;a&b\x07\x1b[5 q");
-        emulator.answers();
+        emulator.replies();
         let svg = render(&emulator);
         assert!(svg.contains("fill=\"#102030\"/>"), "{svg}");
         assert!(svg.contains("<title>a&amp;b</title>"), "{svg}");

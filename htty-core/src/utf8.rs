@@ -1,18 +1,18 @@
-//! UTF-8 from a stream that may split a character between two reads.
+//! Decodes UTF-8 from a stream in which reads can split characters.
 
 use std::borrow::Cow;
 
-/// Decodes as bytes come; what is not UTF-8 becomes U+FFFD.
+/// An incremental decoder. Invalid UTF-8 becomes U+FFFD.
 #[derive(Debug, Default)]
 pub(crate) struct Decoder {
-    /// The beginning of a character, at most three bytes.
+    /// The start of an incomplete character, at most three bytes.
     rest: Vec<u8>,
 }
 
 impl Decoder {
-    /// The text of `bytes`, but for an unfinished character at the end.
+    /// The text of `bytes`, without an incomplete character at the end.
     pub(crate) fn decode<'a>(&mut self, bytes: &'a [u8]) -> Cow<'a, str> {
-        // By far the most text is whole.
+        // The usual case.
         if self.rest.is_empty()
             && let Ok(text) = std::str::from_utf8(bytes)
         {
@@ -25,7 +25,7 @@ impl Decoder {
         while let Some(chunk) = chunks.next() {
             text.push_str(chunk.valid());
             let invalid = chunk.invalid();
-            if chunks.peek().is_none() && is_beginning(invalid) {
+            if chunks.peek().is_none() && is_incomplete(invalid) {
                 unfinished = invalid.len();
             } else if !invalid.is_empty() {
                 text.push(char::REPLACEMENT_CHARACTER);
@@ -36,8 +36,8 @@ impl Decoder {
     }
 }
 
-/// Whether more bytes could make this a character.
-fn is_beginning(bytes: &[u8]) -> bool {
+/// Whether this is the start of a character.
+fn is_incomplete(bytes: &[u8]) -> bool {
     matches!(std::str::from_utf8(bytes), Err(error) if error.error_len().is_none())
 }
 
@@ -46,7 +46,7 @@ mod tests {
     use super::Decoder;
 
     #[test]
-    fn split_and_broken_characters() {
+    fn decodes_split_and_invalid_characters() {
         let mut decoder = Decoder::default();
         assert_eq!(decoder.decode(b"a\xe2\x82"), "a");
         assert_eq!(decoder.decode(b"\xac\xffb"), "\u{20ac}\u{fffd}b");

@@ -1,5 +1,5 @@
-//! The screen as a browser shows it: HTML made here, so that the page needs
-//! neither a terminal emulator of its own nor anything from the network.
+//! Renders the screen as HTML, so that the page needs neither a terminal emulator nor anything
+//! from the network.
 
 use std::fmt::Write as _;
 
@@ -13,7 +13,7 @@ use crate::emulator::{Emulator, lines, shown};
 use crate::palette::{self, BACKGROUND, FOREGROUND};
 use crate::style::{self, Style};
 
-/// Gives the screen as JSON: `cols`, `rows` and an HTML text for each line.
+/// The screen as JSON: `cols`, `rows` and the HTML of each line.
 pub(crate) fn render(emulator: &Emulator) -> String {
     let grid = emulator.grid();
     let cursor = grid.cursor.point;
@@ -25,7 +25,7 @@ pub(crate) fn render(emulator: &Emulator) -> String {
     json!({"cols": grid.columns(), "rows": grid.screen_lines(), "lines": html}).to_string()
 }
 
-/// Gives the screen as an element of HTML.
+/// The screen as an HTML element.
 pub(crate) fn element(emulator: &Emulator) -> String {
     let grid = emulator.grid();
     let lines: Vec<String> = shown(grid).map(|line| html(line, None)).collect();
@@ -33,7 +33,7 @@ pub(crate) fn element(emulator: &Emulator) -> String {
     format!("<pre style=\"{style}\">{}</pre>", lines.join("\n"))
 }
 
-/// A line, with its cursor.
+/// The HTML of a line, with its cursor.
 fn html(line: &[Cell], cursor: Option<usize>) -> String {
     let mut text = String::new();
     let mut open: Option<(Style, bool)> = None;
@@ -93,7 +93,7 @@ fn css(style: &Style) -> String {
     rules
 }
 
-/// A colour as a number; `None` for the default one.
+/// The RGB value of a colour; `None` for the default one.
 fn color(color: Color) -> Option<u32> {
     match color {
         Color::Spec(rgb) => Some(u32::from_be_bytes([0, rgb.r, rgb.g, rgb.b])),
@@ -107,7 +107,7 @@ mod tests {
     use crate::emulator::Emulator;
 
     #[test]
-    fn styles_and_markup_of_the_text() {
+    fn renders_styles_and_escapes_markup() {
         let mut emulator = Emulator::new(6, 1, 0);
         emulator.feed(b"<\x1b[1;31mb\x1b[0;7m&\x1b[0;38;5;196;48;5;255mx\x1b[0;8mh\x1b[0m\x1b[?25l");
         let lines = [

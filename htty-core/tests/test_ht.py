@@ -314,7 +314,7 @@ def test_refused_sizes_and_late_keys_are_told(start: Start) -> None:
     expected = "cannot resize the terminal: expected 2x1 to 1000x1000 characters, found 2000x5"
     assert ht.process.stderr.readline() == f"ht: {expected}\n"
     ht.send(type="sendKeys", keys=["x"])
-    assert "the command has ended" in ht.process.stderr.readline()
+    assert "the command has exited" in ht.process.stderr.readline()
 
 
 @pytest.mark.parametrize("number", range(10))

@@ -174,7 +174,7 @@ def test_keys_are_not_typed_into_what_has_just_ended(start: Start) -> None:
         ht = start(["true"])
         ht.send(type="sendKeys", keys=["lost"])
         assert ht.process.stderr
-        assert "the command has ended" in ht.process.stderr.readline()
+        assert "the command has exited" in ht.process.stderr.readline()
         ht.send(type="takeSnapshot")
         assert ht.next("snapshot")["text"] == screen("", "", "", "")
 

@@ -9,20 +9,20 @@ fn shown(cols: u16, rows: u16, output: &str) -> String {
     lines(emulator.grid()).map(style::plain).collect::<Vec<_>>().join("|")
 }
 
-fn answer(output: &str) -> String {
+fn reply(output: &str) -> String {
     let mut emulator = Emulator::new(80, 24, 0);
     emulator.feed(output.as_bytes());
-    String::from_utf8(emulator.answers()).unwrap()
+    String::from_utf8(emulator.replies()).unwrap()
 }
 
-/// The column after `text`, as the program learns it (CPR).
+/// The column after `text`, according to a cursor position report.
 fn width(text: &str) -> usize {
-    let answer = answer(&format!("{text}\x1b[6n"));
-    answer.trim_end_matches('R').rsplit_once(';').unwrap().1.parse::<usize>().unwrap() - 1
+    let reply = reply(&format!("{text}\x1b[6n"));
+    reply.trim_end_matches('R').rsplit_once(';').unwrap().1.parse::<usize>().unwrap() - 1
 }
 
 #[test]
-fn widths_are_those_of_alacritty_ghostty_and_xterm_js() {
+fn widths_match_alacritty_ghostty_and_xterm_js() {
     let cases = [
         ("e\u{301}", 1),
         ("Mu\u{308}ller", 6),
@@ -41,13 +41,13 @@ fn widths_are_those_of_alacritty_ghostty_and_xterm_js() {
     ];
     for (text, columns) in cases {
         assert_eq!(width(text), columns, "{text:?}");
-        // Nothing of it is lost: a zero-width character is in its cell.
+        // Zero-width characters are kept in their cell.
         assert!(shown(20, 1, &format!("a{text}")).starts_with(&format!("a{text}")), "{text:?}");
     }
 }
 
 #[test]
-fn programs_get_answers() {
+fn programs_get_replies() {
     let cases = [
         ("\x1b[c", "\x1b[?6c"),
         ("\x1b[5n", "\x1b[0n"),
@@ -65,32 +65,32 @@ fn programs_get_answers() {
         ("\x1b[>1u\x1b[?u", "\x1b[?1u"),
     ];
     for (query, expected) in cases {
-        assert_eq!(answer(query), expected, "{query:?}");
+        assert_eq!(reply(query), expected, "{query:?}");
     }
-    assert!(answer("\x1b[>c").starts_with("\x1b[>0;"));
+    assert!(reply("\x1b[>c").starts_with("\x1b[>0;"));
 }
 
 #[test]
 fn origin_mode_counts_from_the_region() {
     let region = "\x1b[2;4r\x1b[?6h";
     assert_eq!(shown(3, 5, &format!("{region}a\x1b[2;1Hb")), "   |a  |b  |   |   ");
-    // A column alone, and moves: the line stays, and the region's edges hold.
+    // Setting only the column keeps the line; moves stop at the edges of the region.
     assert_eq!(shown(3, 5, &format!("{region}\x1b[2;1H\x1b[3Gc")), "   |   |  c|   |   ");
     assert_eq!(shown(3, 5, &format!("{region}\x1b[3;1H\x1b[9Ad\x1b[9Be")), "   |d  |   | e |   ");
-    assert_eq!(answer("\x1b[5;9r\x1b[?6h\x1b[2;3H\x1b[6n"), "\x1b[2;3R");
-    // RI at the region's top scrolls the region alone.
+    assert_eq!(reply("\x1b[5;9r\x1b[?6h\x1b[2;3H\x1b[6n"), "\x1b[2;3R");
+    // RI at the top of the region scrolls only the region.
     assert_eq!(shown(3, 5, &format!("x\x1b[2;1Hy{region}\x1bM")), "x  |   |y  |   |   ");
 }
 
 #[test]
-fn saved_cursor_holds_charset_and_origin_mode() {
+fn the_saved_cursor_includes_charset_and_origin_mode() {
     let output = "\x1b)0\x0e\x1b7\x0fq\x1b8q";
     assert_eq!(shown(2, 1, output), "\u{2500} ");
     assert_eq!(shown(2, 3, "\x1b[2;3r\x1b[?6h\x1b7\x1b[?6l\x1b8\x1b[1;1Hx"), "  |x |  ");
 }
 
 #[test]
-fn older_ways_to_the_alternate_screen() {
+fn supports_older_modes_of_the_alternate_screen() {
     for mode in [47, 1047, 1049] {
         let there = format!("ab\x1b[?{mode}h\x1b[Hz");
         assert_eq!(shown(3, 1, &there), "z  ", "{mode}");
@@ -99,7 +99,7 @@ fn older_ways_to_the_alternate_screen() {
 }
 
 #[test]
-fn erasing_above_reaches_the_first_line() {
+fn erasing_above_includes_the_first_line() {
     assert_eq!(shown(2, 3, "ab\r\ncd\r\nef\x1b[2;1H\x1b[1J"), "  | d|ef");
 }
 
@@ -118,7 +118,7 @@ fn hidden_text_keeps_its_style() {
 }
 
 #[test]
-fn an_unfinished_update_is_not_shown_until_it_is_ended() {
+fn hides_an_unfinished_update() {
     let mut emulator = Emulator::new(3, 1, 0);
     emulator.feed(b"\x1b[?2026hab");
     assert!(emulator.update_ends().is_some());
@@ -128,7 +128,7 @@ fn an_unfinished_update_is_not_shown_until_it_is_ended() {
 }
 
 #[test]
-fn the_primary_screen_can_be_seen_from_the_alternate_one() {
+fn reads_the_primary_screen_behind_the_alternate_one() {
     let mut emulator = Emulator::new(3, 1, 0);
     emulator.feed(b"ab\x1b[?1049h\x1b[Hxyz");
     let primary = emulator.with_primary(|grid| lines(grid).map(style::plain).collect::<String>());
@@ -140,7 +140,7 @@ fn the_primary_screen_can_be_seen_from_the_alternate_one() {
 }
 
 #[test]
-fn endless_repetition_is_bounded() {
+fn limits_repetition() {
     let mut emulator = Emulator::new(3, 1, 0);
     emulator.feed("\x1b[>1u".repeat(100_000).as_bytes());
     emulator.feed(format!("a{}", "\u{301}".repeat(100_000)).as_bytes());
@@ -151,9 +151,9 @@ fn endless_repetition_is_bounded() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever a program writes, and however it is resized meanwhile.
+    /// Random output and resizes.
     #[test]
-    fn nothing_makes_it_panic(
+    fn does_not_panic(
         pieces in prop::collection::vec((0_usize..PIECES.len(), 0_u16..400, 0_u16..400), 1..60),
         sizes in prop::collection::vec((2_u16..20, 1_u16..20), 1..4),
     ) {
@@ -221,7 +221,7 @@ const PIECES: [&str; 46] = [
 ];
 
 #[test]
-fn the_view_moves_within_the_history() {
+fn the_view_scrolls_within_the_history() {
     let mut emulator = Emulator::new(3, 2, 9);
     emulator.feed(b"1\r\n2\r\n3\r\n4\r\n5");
     let seen = |emulator: &Emulator| super::shown(emulator.grid()).map(style::plain).collect::<String>();

@@ -1,40 +1,40 @@
-//! What is asked of a session on standard input, and when it is done.
+//! Carries out the commands from standard input.
 
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
-use super::{BACKLOG, Session, complain};
+use super::{BACKLOG, Session, warn};
 
 use crate::keys::{self, KeyEvent};
 use crate::mouse::{self, Mouse};
 use crate::process;
 use crate::protocol::{self, Command, Event};
 use crate::pty;
-use crate::readiness::{Purpose, Sight};
-use crate::settle;
+use crate::readiness::{Observation, Purpose};
 use crate::sources::has_input;
+use crate::tasks;
 
-/// While this much waits to be typed, further input is not obeyed.
-const TYPED: usize = 1024 * 1024;
+/// If this many typed bytes are pending, further input waits.
+const MAX_TYPED: usize = 1024 * 1024;
 
 impl Session {
-    /// Carries out commands in order, up to one that has to wait.
-    pub(super) fn obey(&mut self) {
+    /// Carries out pending commands in order, up to the first one that has to wait.
+    pub(super) fn run_commands(&mut self) {
         while let Some(command) = self.commands.front()
             && !self.ended
         {
-            // Keys are for who reads them, and a snapshot holds what they led
-            // to; one that is asked for after the end, the last output.
+            // Keys wait until the command reads them, and a snapshot until it has processed
+            // them. After the command has exited, a snapshot contains the last output.
             let (waits, types) = (command.waits(), command.types());
-            let (purpose, end) = self.wish();
+            let (purpose, deadline) = self.wait_condition();
             let mut settled = true;
             if waits && (self.draining.is_some() || !self.is_ready(purpose)) {
                 settled = false;
-                if end.is_none_or(|end| end > Instant::now()) {
+                if deadline.is_none_or(|deadline| deadline > Instant::now()) {
                     return;
                 }
             }
-            if types && self.typed.len() >= TYPED {
+            if types && self.typed.len() >= MAX_TYPED {
                 return;
             }
             let Some(command) = self.commands.pop_front() else { return };
@@ -58,25 +58,25 @@ impl Session {
         }
     }
 
-    /// What the first command waits for, and until when at the latest.
-    fn wish(&mut self) -> (Purpose, Option<Instant>) {
+    /// What the first pending command waits for, and its deadline.
+    fn wait_condition(&mut self) -> (Purpose, Option<Instant>) {
         let asked = *self.asked.get_or_insert_with(Instant::now);
         match self.commands.front() {
             Some(Command::TakeSnapshot { settle, timeout, .. }) => {
                 let duration = |seconds: f64| Duration::try_from_secs_f64(seconds.max(0.0)).ok();
-                let end = timeout.and_then(duration).and_then(|timeout| asked.checked_add(timeout));
-                (Purpose::Picture(settle.and_then(duration)), end)
+                let deadline = timeout.and_then(duration).and_then(|timeout| asked.checked_add(timeout));
+                (Purpose::Snapshot(settle.and_then(duration)), deadline)
             }
-            Some(Command::ScrollView { .. }) => (Purpose::Picture(None), None),
+            Some(Command::ScrollView { .. }) => (Purpose::Snapshot(None), None),
             _ => (Purpose::Keys, None),
         }
     }
 
-    /// Whether the command has done what there was to do.
+    /// Whether the command has processed its input.
     fn is_ready(&mut self, purpose: Purpose) -> bool {
         if self.output.len() < BACKLOG {
-            // Looking at the command's end lets the terminal hand over what was
-            // typed, if it has not done so yet (Linux, n_tty_poll).
+            // Polling the command's end makes the kernel flush typed input to it (Linux,
+            // n_tty_poll).
             if let Some(slave) = &self.slave {
                 has_input(slave.as_fd());
             }
@@ -86,24 +86,24 @@ impl Session {
         }
         #[cfg(target_os = "linux")]
         if self.readiness.is_nested() {
-            crate::nested::hand_over(std::process::id());
+            crate::nested::flush_terminals(std::process::id());
         }
-        let sight = Sight {
+        let observation = Observation {
             now: Instant::now(),
-            look: settle::look(std::process::id()),
+            sample: tasks::sample(std::process::id()),
             unread: !self.typed.is_empty() || self.slave.as_ref().is_some_and(pty::has_unread),
             ended: process::has_ended(self.pid),
         };
-        let ready = self.readiness.is_ready(purpose, sight);
+        let ready = self.readiness.is_ready(purpose, observation);
         if let Some(busy) = self.readiness.gave_up() {
-            self.debug(&format!("the command is busy, {} ms are enough", busy.as_millis()));
+            self.debug(&format!("gave up waiting for the busy command after {} ms", busy.as_millis()));
         }
-        if ready && std::mem::take(&mut self.unanswered) {
+        if ready && std::mem::take(&mut self.replies_outdated) {
             self.screen.catch_up();
-            self.take_answers();
+            self.collect_replies();
         }
-        // It sleeps because it waits for the terminal's answer.
-        ready && self.answered.is_none()
+        // If a reply is pending, the command may be waiting for it.
+        ready && self.replies_since.is_none()
     }
 
     fn send_input(&mut self, payload: String) {
@@ -111,11 +111,11 @@ impl Session {
         self.send(payload.into_bytes(), escape);
     }
 
-    /// Types keys, up to an Escape: what follows waits until it is understood as one.
+    /// Types keys up to a lone Escape. The rest waits until the command has recognised it.
     fn send_keys(&mut self, keys: Vec<String>, event: KeyEvent) {
         let (keyboard, raw) = (self.screen.keyboard(), self.is_raw());
         if event == KeyEvent::Release && !keyboard.events {
-            complain("ht: ignored released keys: the command has not asked for them");
+            warn("ht: ignored released keys: the command has not asked for them");
             return;
         }
         let mut bytes = Vec::new();
@@ -135,10 +135,10 @@ impl Session {
         self.send(bytes, false);
     }
 
-    /// Types text as a terminal does that is told to paste it.
+    /// Pastes text as a terminal does.
     fn paste(&mut self, text: &str) {
         let bytes = if self.screen.brackets_paste() {
-            // Nothing in the text may end the paste.
+            // The text must not contain the sequence that ends the paste.
             let text: String = text.chars().filter(|character| *character != '\x1b').collect();
             format!("\x1b[200~{text}\x1b[201~")
         } else {
@@ -151,7 +151,7 @@ impl Session {
         let (mode, keyboard) = (self.screen.mouse(), self.screen.keyboard());
         match mouse::encode(mouse, mode, keyboard) {
             Ok(bytes) => self.send(bytes, false),
-            Err(error) => complain(&format!("ht: ignored a mouse event: {error}")),
+            Err(error) => warn(&format!("ht: ignored a mouse event: {error}")),
         }
     }
 
@@ -162,26 +162,26 @@ impl Session {
     fn send(&mut self, bytes: Vec<u8>, escape: bool) {
         if self.master.is_some() && self.slave.is_some() {
             self.debug(&format!("typing {} bytes", bytes.len()));
-            // As terminals do: what is typed is seen.
+            // Like other terminals, scroll to the bottom on input.
             self.screen.scroll_view(i32::MAX);
             self.typed.extend(bytes);
-            self.type_out();
+            self.write_typed();
             self.readiness.key(Instant::now(), escape);
         } else {
-            complain("ht: the command has ended: what was typed is lost");
+            warn("ht: ignored input: the command has exited");
         }
     }
 
     fn resize(&mut self, cols: u16, rows: u16) {
         if let Err(error) = protocol::check_size(cols, rows) {
-            complain(&format!("ht: cannot resize the terminal: {error}"));
+            warn(&format!("ht: cannot resize the terminal: {error}"));
             return;
         }
-        // What came before belongs to the old size.
+        // Earlier output belongs to the old size.
         while self.output.len() < BACKLOG && self.read_terminal() > 0 {}
         self.screen.resize(cols, rows);
         if let Some(Err(error)) = self.master.as_ref().map(|master| pty::resize(master, cols, rows)) {
-            complain(&format!("ht: cannot resize the terminal: {error}"));
+            warn(&format!("ht: cannot resize the terminal: {error}"));
         }
         self.readiness.typed(Instant::now());
         self.emit(&Event::Resize { cols, rows });

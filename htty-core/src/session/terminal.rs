@@ -1,4 +1,4 @@
-//! What a session reads from its terminal and types into it, up to the command's end.
+//! Reads from the terminal and writes to it, until the command exits.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -11,25 +11,24 @@ use super::{BACKLOG, BATCH, DRAIN, Draining, Session};
 
 use crate::process;
 use crate::protocol::Event;
-use crate::settle;
+use crate::tasks;
 
-/// After the child's end its output is read until there is none. This much is
-/// what a terminal holds; who goes on after that is somebody else.
-const LAST: usize = 1024 * 1024;
+/// The maximum to read after the child has exited. This is more than a terminal buffers;
+/// anything beyond it comes from other processes.
+const MAX_LAST_OUTPUT: usize = 1024 * 1024;
 
-/// Answers wait no longer for a command that has run for this long without a sleep,
-/// by the time of the processors.
-const BUSY: Duration = Duration::from_millis(50);
+/// Replies are sent to a command that does not sleep after this much processor time.
+const MAX_REPLY_RUN_TIME: Duration = Duration::from_millis(50);
 
-/// Nor longer than this by the clock.
-const LATEST: Duration = Duration::from_secs(1);
+/// And after this much time by the clock.
+const MAX_REPLY_DELAY: Duration = Duration::from_secs(1);
 
 impl Session {
-    /// Reads what the terminal has right now; tells how much.
+    /// Reads what is available from the terminal; returns the number of bytes.
     pub(super) fn read_terminal(&mut self) -> usize {
         let mut count = 0;
         let mut buffer = std::mem::take(&mut self.buffer);
-        // A terminal gives a page at a time.
+        // A terminal returns at most a page per read.
         while let Some(master) = &self.master
             && count < BATCH
         {
@@ -37,7 +36,7 @@ impl Session {
                 Ok(read) if read > 0 => count += read,
                 Err(Errno::AGAIN) => break,
                 Err(Errno::INTR) => {}
-                // Linux: EIO when the last one on the other side has closed it.
+                // Linux returns EIO after everyone has closed the other end.
                 Ok(_) | Err(_) => {
                     self.master = None;
                     self.typed.clear();
@@ -46,7 +45,7 @@ impl Session {
         }
         if count > 0 {
             self.screen.feed(buffer[..count].to_vec());
-            self.unanswered = true;
+            self.replies_outdated = true;
             self.readiness.output_came(Instant::now());
             if let Some(draining) = &mut self.draining {
                 draining.quiet = Instant::now() + DRAIN;
@@ -61,52 +60,52 @@ impl Session {
         count
     }
 
-    /// Takes the terminal's answers, which wait for [`Self::give_answers`].
-    pub(super) fn take_answers(&mut self) {
-        let answers = self.screen.answers();
-        if !answers.is_empty() && self.slave.is_some() {
-            self.answers.extend(answers);
-            let ran = || settle::look(std::process::id()).map_or(0, |look| look.ran());
-            self.answered.get_or_insert_with(|| (Instant::now(), ran()));
+    /// Collects the terminal's replies, which [`Self::send_replies`] sends.
+    pub(super) fn collect_replies(&mut self) {
+        let replies = self.screen.replies();
+        if !replies.is_empty() && self.slave.is_some() {
+            self.replies.extend(replies);
+            let ran = || tasks::sample(std::process::id()).map_or(0, |sample| sample.ran());
+            self.replies_since.get_or_insert_with(|| (Instant::now(), ran()));
         }
     }
 
-    /// Hands the answers to the command once it sleeps: a terminal takes its time, and
-    /// vim leaves out a part of its screen where an answer comes while it draws.
-    pub(super) fn give_answers(&mut self) {
-        let Some((since, before)) = self.answered else { return };
+    /// Sends the replies to the command once it sleeps: real terminals reply with a delay, and
+    /// vim does not draw a part of its screen if a reply arrives while it draws.
+    pub(super) fn send_replies(&mut self) {
+        let Some((since, before)) = self.replies_since else { return };
         if self.slave.is_none() || process::has_ended(self.pid) {
             // Nobody reads them.
-            self.answers.clear();
-            self.answered = None;
+            self.replies.clear();
+            self.replies_since = None;
             return;
         }
-        let look = settle::look(std::process::id());
-        let sleeps = look.as_ref().is_none_or(|look| look.asleep);
-        let ran = Duration::from_nanos(look.map_or(0, |look| look.ran()).saturating_sub(before));
-        if sleeps || ran >= BUSY || since.elapsed() >= LATEST {
-            self.answered = None;
-            self.typed.extend(self.answers.drain(..));
-            self.type_out();
+        let sample = tasks::sample(std::process::id());
+        let asleep = sample.as_ref().is_none_or(|sample| sample.asleep);
+        let ran = Duration::from_nanos(sample.map_or(0, |sample| sample.ran()).saturating_sub(before));
+        if asleep || ran >= MAX_REPLY_RUN_TIME || since.elapsed() >= MAX_REPLY_DELAY {
+            self.replies_since = None;
+            self.typed.extend(self.replies.drain(..));
+            self.write_typed();
             self.readiness.typed(Instant::now());
         }
     }
 
-    /// Output that was written before the child ended comes before its end.
+    /// Reads the child's exit status, which is reported after its last output.
     pub(super) fn child_ended(&mut self, child: &OwnedFd) -> io::Result<()> {
         let mut raw = [0; 4];
         if rustix::io::read(child, &mut raw[..])? == raw.len() {
             use std::os::unix::process::ExitStatusExt as _;
             let status = ExitStatus::from_raw(i32::from_ne_bytes(raw));
             self.draining = Some(Draining { status, quiet: Instant::now() + DRAIN, read: 0 });
-            self.debug("the command has ended");
+            self.debug("the command has exited");
         }
         Ok(())
     }
 
-    /// Tells the child's end once its output has been read.
-    pub(super) fn tell_end(&mut self) {
-        while self.draining.as_ref().is_some_and(|draining| draining.read < LAST) {
+    /// Reports the child's exit once its output has been read.
+    pub(super) fn report_exit(&mut self) {
+        while self.draining.as_ref().is_some_and(|draining| draining.read < MAX_LAST_OUTPUT) {
             if self.output.len() >= BACKLOG {
                 return;
             }
@@ -123,8 +122,8 @@ impl Session {
         }
     }
 
-    /// Types what waits to be typed, as much as the terminal takes.
-    pub(super) fn type_out(&mut self) {
+    /// Writes pending typed bytes, as many as the terminal accepts.
+    pub(super) fn write_typed(&mut self) {
         while let (Some(master), false) = (&self.master, self.typed.is_empty()) {
             let (first, _) = self.typed.as_slices();
             match rustix::io::write(master, first) {

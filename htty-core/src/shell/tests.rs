@@ -16,7 +16,7 @@ fn marks(pieces: &[&str]) -> Vec<(usize, Mark)> {
 }
 
 #[test]
-fn marks_are_found_wherever_output_is_cut() {
+fn finds_marks_wherever_output_is_split() {
     let output = "a\x1b\x1b]133;A\x07b\x1b]133;B;x=y\x1b\\c\x1b]133;D;130\x07\x1b]133;C\x07";
     let expected = [Mark::Prompt, Mark::Input, Mark::End(Some(130)), Mark::Output(None)];
     for cut in 0..output.len() {
@@ -28,7 +28,7 @@ fn marks_are_found_wherever_output_is_cut() {
 }
 
 #[test]
-fn what_is_no_mark_is_passed_over() {
+fn ignores_other_sequences() {
     for output in [
         "\x1b]133",
         "\x1b]1337;A\x07",
@@ -45,7 +45,7 @@ fn what_is_no_mark_is_passed_over() {
 }
 
 #[test]
-fn a_line_and_exit_codes() {
+fn parses_lines_and_exit_codes() {
     let cases = [
         ("C;cmdline_url=echo%20%C3%A4%3b", Mark::Output(Some("echo \u{e4};".into()))),
         ("C;a=b;cmdline_url=50%", Mark::Output(Some("50%".into()))),
@@ -69,7 +69,7 @@ fn report(cols: u16, rows: u16, scrollback: usize, outputs: &[&str]) -> String {
 const PROMPT: &str = "\x1b]133;A\x07$ \x1b]133;B\x07";
 
 #[test]
-fn commands_of_a_shell() {
+fn tracks_commands_of_a_shell() {
     assert_eq!(report(20, 5, 10, &["no marks"]), "null");
     assert_eq!(report(20, 5, 10, &[PROMPT]), r#"{"prompt":true,"finished":0,"command":null}"#);
     let run = format!("{PROMPT}echo hi\r\n\x1b]133;C\x07hi\r\n");
@@ -82,7 +82,7 @@ fn commands_of_a_shell() {
         report(20, 5, 10, &[&ended]),
         r#"{"prompt":true,"finished":1,"command":{"line":"echo hi","output":"hi\n","exitCode":3,"running":false}}"#
     );
-    // An end that begins nothing, and one that is not marked.
+    // An end without a start, and a command without an end.
     let unmarked = format!("\x1b]133;D;9\x07{run}{PROMPT}");
     assert_eq!(
         report(20, 5, 10, &[&unmarked]),
@@ -99,7 +99,7 @@ fn output(cols: u16, rows: u16, scrollback: usize, before: &str, written: &str) 
 }
 
 #[test]
-fn output_is_followed_into_the_history() {
+fn follows_output_into_the_history() {
     let lines = |count: usize| (0..count).fold(String::new(), |all, line| all + &format!("{line}\r\n"));
     let plain = |count: usize| lines(count).replace('\r', "");
     for before in [0, 3, 8, 500] {
@@ -111,12 +111,12 @@ fn output_is_followed_into_the_history() {
             );
         }
     }
-    // What is no longer there is left out.
+    // Discarded lines are omitted.
     assert_eq!(output(9, 3, 4, &lines(9), &lines(100)), "94\n95\n96\n97\n98\n99\n");
 }
 
 #[test]
-fn no_more_lines_are_kept_than_were_asked_for() {
+fn keeps_no_more_lines_than_configured() {
     let mut emulator = Emulator::new(9, 3, 4);
     emulator.feed(format!("{PROMPT}x\r\n\x1b]133;C\x07{}", "y\r\n".repeat(100)).as_bytes());
     assert_eq!(crate::emulator::scrollback(emulator.grid()).count(), 4);
@@ -133,13 +133,13 @@ fn output_is_what_the_screen_shows() {
 }
 
 #[test]
-fn output_while_the_alternate_screen_is_shown() {
+fn reports_output_while_the_alternate_screen_is_shown() {
     let text = report(20, 4, 9, &["\x1b]133;C\x07first\r\n\x1b[?1049hfull"]);
     assert!(text.contains(r#""output":"first\n","exitCode":null,"running":true"#), "{text}");
 }
 
 #[test]
-fn a_new_size_moves_what_is_read() {
+fn follows_output_after_a_resize() {
     let mut emulator = Emulator::new(20, 6, 9);
     emulator.feed(b"a\r\nb\r\n\x1b]133;C\x071\r\n2\r\n3\r\n");
     emulator.resize(20, 3);

@@ -1,32 +1,32 @@
-//! What the command's tasks do: whether they run, and what they wait for
-//! (proc(5)).
+//! The state of the command's tasks: whether they run, and what they wait for (proc(5)).
 
 use std::time::Duration;
 
 use crate::sleep::{self, Wait};
 
-/// What one look at the command saw.
+/// The state of the command's tasks at one moment.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Look {
-    /// Whether no task ran or was about to.
+pub(crate) struct Sample {
+    /// Whether no task was running or runnable.
     pub(crate) asleep: bool,
     pub(crate) tasks: Vec<Task>,
-    /// Whether they have more than one terminal.
+    /// Whether the tasks have more than one controlling terminal.
     pub(crate) is_nested: bool,
 }
 
 /// A thread of the command.
 ///
-/// Two looks see the same where it has not run in between. What it waits for is read
-/// before the rest, so where two looks see the same, the second one's holds for the time
-/// between them, even if the thread has woken up and slept again while it was looked at.
+/// Two samples of a thread are equal if it has not run in between. `wait` is read before the
+/// other fields, so if two samples are equal, the second one's `wait` holds for the time
+/// between them, even if the thread woke up while it was being read.
 #[derive(Debug)]
 pub(crate) struct Task {
     pub(crate) id: u32,
-    /// The nanoseconds that it has run, and those that it waited for a processor.
+    /// Nanoseconds of processor time.
     pub(crate) ran: u64,
+    /// Nanoseconds spent waiting for a processor.
     pub(crate) delayed: u64,
-    /// How often it was given a processor.
+    /// How often it was scheduled.
     pub(crate) slices: u64,
     pub(crate) wait: Wait,
 }
@@ -39,63 +39,63 @@ impl PartialEq for Task {
 
 impl Eq for Task {}
 
-impl Look {
-    /// The nanoseconds that all tasks have run.
+impl Sample {
+    /// Nanoseconds of processor time of all tasks.
     pub(crate) fn ran(&self) -> u64 {
         self.tasks.iter().map(|task| task.ran).sum()
     }
 
-    /// The nanoseconds that all tasks waited for a processor.
+    /// Nanoseconds that all tasks spent waiting for a processor.
     pub(crate) fn delayed(&self) -> u64 {
         self.tasks.iter().map(|task| task.delayed).sum()
     }
 
-    /// The tasks that wait for a time that passes by itself, at most `longest`.
+    /// The tasks that wait with a timeout of at most `longest`.
     pub(crate) fn timed(&self, longest: Duration) -> impl Iterator<Item = u32> + '_ {
         let within = move |task: &&Task| matches!(task.wait, Wait::Timed(time) if time <= longest);
         self.tasks.iter().filter(within).map(|task| task.id)
     }
 
-    /// Whether it is known of each task what it waits for.
+    /// Whether it is known what each task waits for.
     pub(crate) fn is_known(&self) -> bool {
         self.tasks.iter().all(|task| task.wait != Wait::Unknown)
     }
 }
 
-/// Looks at all descendants of the process `pid`; `None` where there are none,
-/// or the system does not tell.
-pub(crate) fn look(pid: u32) -> Option<Look> {
-    let mut look = Look { asleep: true, tasks: Vec::new(), is_nested: false };
+/// Samples all descendants of the process `pid`; `None` if there are none, or if the system
+/// does not provide this information.
+pub(crate) fn sample(pid: u32) -> Option<Sample> {
+    let mut sample = Sample { asleep: true, tasks: Vec::new(), is_nested: false };
     let mut terminal = None;
-    for_each_task(pid, &mut |place| {
-        let wait = sleep::wait(place);
-        // The state follows the name, which may hold anything, in parentheses.
-        let stat = read(&format!("{place}/stat"))?;
+    for_each_task(pid, &mut |task_dir| {
+        let wait = sleep::wait(task_dir);
+        // The state follows the name, which is in parentheses and may contain anything.
+        let stat = read(&format!("{task_dir}/stat"))?;
         let mut fields = stat.rsplit_once(") ")?.1.split(' ');
         let state = fields.next()?.chars().next()?;
-        // The parent, the process group and the session come between.
+        // Skip the parent, the process group and the session.
         let controlling = fields.nth(3)?;
         if controlling != "0" {
-            look.is_nested |= terminal.get_or_insert_with(|| controlling.to_owned()) != controlling;
+            sample.is_nested |= terminal.get_or_insert_with(|| controlling.to_owned()) != controlling;
         }
-        look.asleep &= !matches!(state, 'R' | 'D');
-        let times = read(&format!("{place}/schedstat"))?;
+        sample.asleep &= !matches!(state, 'R' | 'D');
+        let times = read(&format!("{task_dir}/schedstat"))?;
         let mut times = times.split_ascii_whitespace().map(str::parse::<u64>);
         let (ran, delayed, slices) = (times.next()?.ok()?, times.next()?.ok()?, times.next()?.ok()?);
-        let id = place.rsplit('/').next()?.parse().ok()?;
-        // One that is stopped, or has ended, is not in a call that ends by itself.
+        let id = task_dir.rsplit('/').next()?.parse().ok()?;
+        // A stopped or exited task does not wake up by a timeout.
         let wait = if state == 'S' { wait } else { Wait::Forever };
-        look.tasks.push(Task { id, ran, delayed, slices, wait });
+        sample.tasks.push(Task { id, ran, delayed, slices, wait });
         Some(())
     });
-    (!look.tasks.is_empty()).then_some(look)
+    (!sample.tasks.is_empty()).then_some(sample)
 }
 
-/// All descendants of the process `pid`; none where the system does not tell.
+/// All descendants of the process `pid`; empty if the system does not provide them.
 pub(crate) fn descendants(pid: u32) -> Vec<u32> {
     let mut found = Vec::new();
-    for_each_task(pid, &mut |place| {
-        let mut parts = place.split('/').skip(2);
+    for_each_task(pid, &mut |task_dir| {
+        let mut parts = task_dir.split('/').skip(2);
         let process = parts.next()?.parse().ok()?;
         if found.last() != Some(&process) {
             found.push(process);
@@ -105,8 +105,8 @@ pub(crate) fn descendants(pid: u32) -> Vec<u32> {
     found
 }
 
-/// Calls `visit` with the directory of each descendant's tasks. One that ends
-/// while it is looked at is left out.
+/// Calls `visit` with the `/proc` directory of each descendant's tasks. Skips tasks that exit
+/// meanwhile.
 fn for_each_task(pid: u32, visit: &mut dyn FnMut(&str) -> Option<()>) {
     let mut processes = vec![pid];
     while let Some(process) = processes.pop() {
@@ -131,42 +131,42 @@ fn read(path: &str) -> Option<String> {
 mod tests {
     use std::process::{Child, Command, Stdio};
 
-    use super::{Look, look};
+    use super::{Sample, sample};
     use crate::sleep::Wait;
 
-    /// Looks at what descends from the shell of a test, until that is as wished.
-    fn until(child: &Child, wished: impl Fn(&Look) -> bool) -> Look {
+    /// Samples the descendants of a test's shell until `condition` holds.
+    fn wait_until(child: &Child, condition: impl Fn(&Sample) -> bool) -> Sample {
         loop {
-            match look(child.id()) {
-                Some(look) if wished(&look) => return look,
+            match sample(child.id()) {
+                Some(sample) if condition(&sample) => return sample,
                 _ => std::thread::yield_now(),
             }
         }
     }
 
     /// A shell whose one child runs `script`.
-    #[allow(clippy::unwrap_used, reason = "a test cannot go on without it")]
+    #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     fn shell(script: &str) -> Child {
         let script = format!("{script} & wait");
         Command::new("bash").args(["-c", &script]).stdin(Stdio::piped()).spawn().unwrap()
     }
 
     #[test]
-    fn sleepers_are_asleep_until_they_run() {
+    fn tasks_are_asleep_until_they_run() {
         let mut shell = shell("( kill -STOP $BASHPID; while :; do :; done )");
-        let asleep = until(&shell, |look| look.asleep);
+        let asleep = wait_until(&shell, |sample| sample.asleep);
         Command::new("kill").args(["-CONT", &asleep.tasks[0].id.to_string()]).status().unwrap();
-        let running = until(&shell, |look| !look.asleep);
+        let running = wait_until(&shell, |sample| !sample.asleep);
         assert_ne!(asleep, running);
-        until(&shell, |look| look.ran() > asleep.ran());
+        wait_until(&shell, |sample| sample.ran() > asleep.ran());
         Command::new("kill").args(["-KILL", &asleep.tasks[0].id.to_string()]).status().unwrap();
         shell.wait().unwrap();
     }
 
     #[test]
-    fn what_a_task_waits_for_is_known() {
+    fn knows_what_a_task_waits_for() {
         let python = |body: &str| format!("exec python3 -c 'import os, select, time\n{body}'");
-        // Python counts from the start of the system: some of the time has passed.
+        // Python uses absolute times for some calls, so part of the time has passed.
         let cases = [
             ("exec sleep 7".to_owned(), Some(7000)),
             (python("time.sleep(5)"), Some(5000)),
@@ -185,8 +185,8 @@ mod tests {
                 (Wait::Forever, None) => true,
                 _ => false,
             };
-            let seen = until(&shell, |look| {
-                look.asleep && look.is_known() && look.tasks.iter().any(|task| is_expected(task.wait))
+            let seen = wait_until(&shell, |sample| {
+                sample.asleep && sample.is_known() && sample.tasks.iter().any(|task| is_expected(task.wait))
             });
             for task in &seen.tasks {
                 let _ = Command::new("kill").args(["-KILL", &task.id.to_string()]).status();
