@@ -9,7 +9,7 @@ fn main() {
 }
 
 fn from_git() -> Option<String> {
-    // The reflog changes with each commit and checkout; HEAD alone does not.
+    // The reflog changes with each commit and checkout, unlike HEAD.
     let log = Command::new("git")
         .args(["-c", "safe.directory=*", "rev-parse", "--git-path", "logs/HEAD"])
         .output()

@@ -86,7 +86,7 @@ impl Verifier<'_> {
         // The first look may take a moment, even if nothing is to be waited for.
         let end = end.max(Instant::now() + Duration::from_secs(10));
         let (url, limit) = (self.reader.index.simple.to_string(), self.timeout);
-        let late = |_| HttpError::Timeout { url, what: "no complete answer", limit };
+        let late = |_| HttpError::Timeout { url, what: "no complete response", limit };
         timeout_at(end, answer).await.map_err(late)?
     }
 

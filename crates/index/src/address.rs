@@ -1,4 +1,4 @@
-//! Which index, and which audience it may ask for.
+//! The URLs of indexes, and the audiences that they may request.
 
 use std::fmt;
 
@@ -11,15 +11,15 @@ use crate::url::{IndexError, checked, directory};
 /// An index that distributions are sent to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Index {
-    /// `pypi`, `testpypi`, or the host of another.
+    /// `pypi`, `testpypi`, or the host of another index.
     pub name: String,
     /// The legacy upload API.
     #[serde(serialize_with = "as_text")]
     pub upload: Url,
-    /// The Simple API (PEP 503, PEP 691), with a slash at the end.
+    /// The Simple API (PEP 503, PEP 691), with a trailing slash.
     #[serde(serialize_with = "as_text")]
     pub simple: Url,
-    /// Which of the two known indexes it is.
+    /// The known index that it is, if any.
     #[serde(skip)]
     pub known: Option<Known>,
 }
@@ -28,19 +28,19 @@ fn as_text<S: serde::Serializer>(url: &Url, serializer: S) -> Result<S::Ok, S::E
     serializer.serialize_str(url.as_str())
 }
 
-/// The indexes whose rules and hosts are known.
+/// The indexes whose hosts and rules are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Known {
     /// The Python Package Index.
     PyPI,
-    /// Its instance for tests.
+    /// Its test instance.
     TestPyPI,
 }
 
 impl Known {
     const ALL: [Self; 2] = [Self::PyPI, Self::TestPyPI];
 
-    /// The word for it, which is also the audience of its tokens.
+    /// Its name in inputs, which is also the audience of its tokens.
     pub fn word(self) -> &'static str {
         match self {
             Self::PyPI => "pypi",
@@ -65,8 +65,8 @@ impl Known {
 }
 
 impl Index {
-    /// Understands a word or a URL. Without `simple` the Simple API is looked
-    /// for beside an upload API that is called `legacy/`, else below it.
+    /// Parses a word or the URL of an upload API. Without `simple`, the Simple API is assumed
+    /// to be beside an upload API named `legacy/`, otherwise below it.
     pub fn parse(text: &str, simple: Option<&str>, insecure_loopback: bool) -> Result<Self, IndexError> {
         let known = Known::ALL.into_iter().find(|known| known.word() == text);
         if let Some(known) = known {
@@ -106,31 +106,30 @@ impl Index {
         url
     }
 
-    /// The Simple API's page of a project.
+    /// The URL of a project's page in the Simple API.
     pub fn project(&self, name: &ProjectName) -> Url {
         project_page(&self.simple, name)
     }
 
-    /// The page of a release for people, where it is known.
+    /// The web page of a release, if known.
     pub fn page(&self, project: &ProjectName, version: &str) -> Option<String> {
         let (_, host) = self.known?.hosts();
         Some(format!("https://{host}/project/{project}/{version}/"))
     }
 
-    /// Where a pending publisher is registered, if that is known.
+    /// The web page to register a pending publisher, if known.
     pub fn publishing_page(&self) -> Option<String> {
         let (_, host) = self.known?.hosts();
         Some(format!("https://{host}/manage/account/publishing/"))
     }
 
-    /// The audience to ask a token for, when the index says that it wants
-    /// `asked`. A token for PyPI's audience could be used at PyPI by whoever
-    /// gets it, so each audience goes to its own host alone; another index is
-    /// given its own host name, or what the user has `allowed`.
+    /// The audience of the token to request, if the index asks for `asked`. Anyone who receives
+    /// a token for PyPI's audience can use it at PyPI, so each known audience is only for its
+    /// own host. Other indexes may ask for their own host name or the `allowed` audience.
     pub fn audience<'a>(&self, asked: &'a str, allowed: Option<&str>) -> Result<&'a str, AudienceError> {
         let error = |expected: String| AudienceError {
             index: self.name.clone(),
-            asked: short(asked),
+            asked: shorten(asked),
             expected,
             taken: false,
         };
@@ -140,7 +139,7 @@ impl Index {
         let taken = ["sigstore"].into_iter().chain(Known::ALL.map(Known::word));
         let mut taken = taken.filter(|taken| asked.eq_ignore_ascii_case(taken));
         if taken.next().is_some() {
-            let expected = "one that belongs to no other service".to_owned();
+            let expected = "one that does not belong to another service".to_owned();
             return Err(AudienceError { taken: true, ..error(expected) });
         }
         let host = self.upload.host_str().unwrap_or_default();
@@ -163,14 +162,14 @@ impl fmt::Display for Index {
     }
 }
 
-/// The page of a project below a Simple API.
+/// The URL of a project's page below a Simple API.
 pub fn project_page(simple: &Url, name: &ProjectName) -> Url {
     let mut url = simple.clone();
     url.set_path(&format!("{}{name}/", simple.path()));
     url
 }
 
-/// The Simple API that `text` names: `pypi`, `testpypi` or its URL.
+/// The Simple API of `pypi` or `testpypi`, or a URL.
 pub fn simple_api(text: &str, insecure_loopback: bool) -> Result<Url, IndexError> {
     match Known::ALL.into_iter().find(|known| known.word() == text) {
         Some(known) => Ok(Index::parse(known.word(), None, false)?.simple),
@@ -178,30 +177,28 @@ pub fn simple_api(text: &str, insecure_loopback: bool) -> Result<Url, IndexError
     }
 }
 
-/// The predicate type of a publish attestation (PyPI's documentation of
-/// attestations).
+/// The predicate type of publish attestations (PyPI's documentation).
 pub fn attestation_predicate() -> String {
     format!("https://docs.{}/attestations/publish/v1", Known::PyPI.hosts().1)
 }
 
-/// As much of a foreign text as fits in a message.
-fn short(text: &str) -> String {
+/// Shortens untrusted text for a message.
+fn shorten(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(100).collect()
 }
 
-/// An index asks for a token that is none of its business.
+/// An index asks for a token of another service.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{index}` asks for an identity token with the audience `{asked}`; expected {expected}")]
 pub struct AudienceError {
     index: String,
     asked: String,
     expected: String,
-    /// Whether it belongs to another service, so that nobody can allow it.
+    /// Whether the audience belongs to another service and therefore cannot be allowed.
     pub taken: bool,
 }
 
-/// The Simple API of an upload API: beside it if it is called `legacy/`, else
-/// below it.
+/// The Simple API of an upload API: beside it if it is named `legacy/`, otherwise below it.
 fn beside_or_below(upload: &Url) -> Url {
     let mut url = directory(upload.clone());
     let path = url.path().strip_suffix("legacy/").unwrap_or(url.path());
@@ -219,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn the_known_hosts_are_composed() {
+    fn the_hosts_of_known_indexes_are_correct() {
         let parts = |url: &Url| url.host_str().unwrap().split('.').map(str::to_owned).collect::<Vec<_>>();
         let (pypi, test) = (index("pypi"), index("testpypi"));
         assert_eq!(parts(&pypi.upload), ["upload", "pypi", "org"]);
@@ -227,12 +224,12 @@ mod tests {
         assert_eq!(parts(&test.upload), ["test", "pypi", "org"]);
         assert_eq!(parts(&test.simple), ["test", "pypi", "org"]);
         assert_eq!((pypi.upload.path(), pypi.simple.path()), ("/legacy/", "/simple/"));
-        assert_eq!(index(pypi.upload.as_str()), pypi, "the URL is the same index as the word");
+        assert_eq!(index(pypi.upload.as_str()), pypi, "the URL and the word are the same index");
         assert_eq!(test.at_host("/_/oidc/audience").path(), "/_/oidc/audience");
     }
 
     #[test]
-    fn the_simple_api_is_found() {
+    fn finds_the_simple_api() {
         let simple = |text: &str| index(text).simple.path().to_owned();
         assert_eq!(simple("https://a.example/"), "/simple/");
         assert_eq!(simple("https://a.example/legacy/"), "/simple/");
@@ -245,14 +242,14 @@ mod tests {
     }
 
     #[test]
-    fn an_audience_goes_to_its_own_host_alone() {
+    fn an_audience_is_only_for_its_own_host() {
         assert_eq!(index("pypi").audience("pypi", None), Ok("pypi"));
         assert!(index("pypi").audience("testpypi", None).is_err());
         assert!(index("testpypi").audience("pypi", None).is_err());
         let other = index("https://index.example/legacy/");
         for stolen in ["pypi", "PyPI", "testpypi", "sigstore"] {
             assert!(other.audience(stolen, None).is_err());
-            assert!(other.audience(stolen, Some(stolen)).is_err(), "not even when allowed");
+            assert!(other.audience(stolen, Some(stolen)).is_err(), "not even if allowed");
         }
         assert!(other.audience("sts.amazonaws.com", None).is_err());
         assert_eq!(other.audience("index.example", None), Ok("index.example"));
@@ -261,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_in_a_url_are_refused() {
+    fn rejects_credentials_in_a_url() {
         let error = Index::parse("https://user:secret@a.example/", None, false).unwrap_err();
         assert_eq!(error, IndexError::Credentials);
         assert!(!error.to_string().contains("secret"));

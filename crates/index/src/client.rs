@@ -1,4 +1,4 @@
-//! HTTP with limits: no redirect to another host, no endless answer, retries
+//! An HTTP client with limits: no redirects to other hosts, bounded responses, and retries
 //! within a budget.
 
 use std::time::Duration;
@@ -11,37 +11,35 @@ use crate::error::{HttpError, STALL, connection_error};
 use crate::retry::{Retry, Retryable};
 use crate::url::{same_origin, without_secrets};
 
-/// The most that an answer may hold, in bytes. Simple API pages are streamed
-/// and have no limit.
-const ANSWER: usize = 16 * 1024 * 1024;
-/// The most that is read of an error's answer, in bytes.
-const ERROR: usize = 64 * 1024;
-/// The most that is shown of an error's answer, in characters.
-const SHOWN: usize = 300;
+/// The maximum size of a response, in bytes. Simple API pages are streamed without a limit.
+const MAX_RESPONSE: usize = 16 * 1024 * 1024;
+/// How much of an error response is read, in bytes.
+const MAX_ERROR: usize = 64 * 1024;
+/// How much of an error response is shown, in characters.
+const MAX_SHOWN: usize = 300;
 
-/// The HTTP clients, and the policy for retries.
+/// HTTP clients with a retry policy.
 #[derive(Clone)]
 pub struct Client {
-    /// Follows redirects within one origin.
+    /// Follows redirects within the same origin.
     pub reader: reqwest::Client,
-    /// Follows none: for requests that change something.
+    /// Follows no redirects, for requests that change something.
     pub sender: reqwest::Client,
-    /// When a request is sent again.
+    /// The retry policy.
     pub retry: Retry,
     ui: Ui,
 }
 
 impl Client {
-    /// Clients over rustls with the proxies that `env` names. `ui` reports
-    /// retries and hides secrets.
+    /// Clients with rustls and the proxies of `env`. `ui` reports retries and hides secrets.
     pub fn new(agent: &str, env: &Env, retry: Retry, ui: &Ui) -> Result<Self, reqwest::Error> {
         let proxies = proxies(env)?;
         let builder = || {
             let builder = reqwest::Client::builder()
                 .user_agent(agent)
                 .connect_timeout(Duration::from_secs(10))
-                // Nothing is decompressed, so no answer can be a bomb,
-                // whichever features other crates enable in reqwest.
+                // Disable decompression to prevent decompression bombs, whichever features other crates
+                // enable in reqwest.
                 .no_gzip()
                 .no_brotli()
                 .no_deflate()
@@ -61,19 +59,19 @@ impl Client {
         })
     }
 
-    /// The same client with another policy.
+    /// The same client with another retry policy.
     #[must_use]
     pub fn with_retry(&self, retry: Retry) -> Self {
         Self { retry, ..self.clone() }
     }
 
-    /// The same client, but each request is sent once.
+    /// The same client without retries.
     #[must_use]
     pub fn once(&self) -> Self {
         self.with_retry(Retry::within(Duration::ZERO))
     }
 
-    /// Runs `attempt` until it succeeds or fails for good.
+    /// Runs `attempt` until it succeeds or fails permanently.
     pub async fn retry<T, E: Retryable>(
         &self,
         mut attempt: impl AsyncFnMut() -> Result<T, E>,
@@ -93,8 +91,8 @@ impl Client {
         }
     }
 
-    /// Sends what `request` builds until it has an answer or has failed for
-    /// good; `limit` is for each attempt.
+    /// Sends the request of `request` until it gets a response or fails permanently. `limit`
+    /// applies to each attempt.
     pub async fn fetch(
         &self,
         limit: Duration,
@@ -103,7 +101,7 @@ impl Client {
         self.retry(async || self.fetch_once(limit, request()).await).await
     }
 
-    /// Reports what went wrong, and waits. Whether the wait was complete.
+    /// Reports `what` and waits; returns false if the wait was interrupted.
     pub async fn pause(&self, what: &str, wait: Duration) -> bool {
         self.ui.info(format!("  {what}; retrying in {:.1} s", wait.as_secs_f64()));
         tokio::select! {
@@ -129,7 +127,7 @@ impl Client {
         within(&url, limit, answer).await
     }
 
-    /// The response if its status is a success; else the error it describes.
+    /// Returns the response if its status is a success, otherwise the error it describes.
     pub async fn success(&self, response: Response) -> Result<Response, HttpError> {
         let (url, status) = (without_secrets(response.url()), response.status());
         if status.is_success() {
@@ -148,7 +146,7 @@ impl Client {
     }
 }
 
-/// The answer, unless it takes longer than `limit` or the user asks to stop.
+/// Runs `work` until the timeout `limit` or an interrupt.
 pub(crate) async fn within<T>(
     url: &str,
     limit: Duration,
@@ -157,20 +155,20 @@ pub(crate) async fn within<T>(
     tokio::select! {
         answer = answer => answer,
         () = tokio::time::sleep(limit) => {
-            Err(HttpError::Timeout { url: url.to_owned(), what: "no complete answer", limit })
+            Err(HttpError::Timeout { url: url.to_owned(), what: "no complete response", limit })
         }
         () = interruption() => Err(HttpError::Interrupted),
     }
 }
 
-/// The proxies that the environment names, as curl reads it. Requests to this
-/// machine and to a cloud's metadata server never go through one.
+/// The proxies from the environment, as curl interprets it. Requests to this machine and to a
+/// cloud's metadata server never use one.
 fn proxies(env: &Env) -> Result<Vec<Proxy>, reqwest::Error> {
     let named = |name: &str| env.get(name).or_else(|| env.get(&name.to_ascii_uppercase()));
     let own = "localhost,127.0.0.0/8,::1,169.254.169.254,metadata.google.internal";
     let direct = [own, named("no_proxy").unwrap_or_default()].join(",");
     let direct = || NoProxy::from_string(&direct);
-    // A CGI server sets HTTP_PROXY from a request's header `Proxy:`.
+    // CGI servers set HTTP_PROXY from the request header `Proxy:`.
     let http = named("http_proxy").filter(|_| env.get("REQUEST_METHOD").is_none());
     let mut proxies = Vec::new();
     if let Some(url) = http {
@@ -185,8 +183,7 @@ fn proxies(env: &Env) -> Result<Vec<Proxy>, reqwest::Error> {
     Ok(proxies)
 }
 
-/// `Retry-After`: seconds or a date (RFC 9110, 10.2.3). A value of another form
-/// counts as 30 s.
+/// Parses `Retry-After`: seconds or a date (RFC 9110, 10.2.3). Other values count as 30 s.
 fn seconds(value: &str) -> Duration {
     let value = value.trim();
     if let Ok(date) = httpdate::parse_http_date(value) {
@@ -195,9 +192,10 @@ fn seconds(value: &str) -> Duration {
     Duration::from_secs(value.parse().unwrap_or(30))
 }
 
-/// What an index says went wrong, in one line. Warehouse answers with `message`
-/// and `code`; minting with `errors[].code` and `.description`; Artifactory with
-/// `errors[].message`; others with text or a page. Secrets are hidden first: a part of one could not be recognised.
+/// The message of an error response, in one line. Warehouse uses `message` and `code`, its
+/// minting API `errors[].code` and `.description`, Artifactory `errors[].message`, and others
+/// text or an HTML page. Secrets are hidden first, because a truncated one would not be
+/// recognised.
 fn message(body: &[u8], json: bool, ui: &Ui) -> String {
     let value: serde_json::Value =
         json.then(|| serde_json::from_slice(body).ok()).flatten().unwrap_or_default();
@@ -216,28 +214,28 @@ fn message(body: &[u8], json: bool, ui: &Ui) -> String {
     shorten(&line.chars().filter(|c| !c.is_control()).collect::<String>())
 }
 
-/// At most [`SHOWN`] characters, cut at a word; the first link is kept.
+/// Truncates to at most [`MAX_SHOWN`] characters at a word, but keeps the first link.
 fn shorten(line: &str) -> String {
-    if line.chars().count() <= SHOWN {
+    if line.chars().count() <= MAX_SHOWN {
         return line.to_owned();
     }
     let mut text = String::new();
     for word in line.split(' ') {
-        if text.chars().count() + word.chars().count() >= SHOWN {
+        if text.chars().count() + word.chars().count() >= MAX_SHOWN {
             break;
         }
         text.extend([if text.is_empty() { "" } else { " " }, word]);
     }
-    // One long word is no reason to show almost nothing; secrets are hidden already.
-    if text.len() < SHOWN / 2 {
-        text = line.chars().take(SHOWN).collect();
+    // Truncate a single long word too. Secrets are already hidden.
+    if text.len() < MAX_SHOWN / 2 {
+        text = line.chars().take(MAX_SHOWN).collect();
     }
-    let is_link = |word: &&str| word.starts_with("https://") && word.len() <= SHOWN;
+    let is_link = |word: &&str| word.starts_with("https://") && word.len() <= MAX_SHOWN;
     let address = line[text.len()..].split(' ').find(is_link).map(|link| format!(" {link}"));
     format!("{text} …{}", address.unwrap_or_default())
 }
 
-/// The text of an error page: what is between the tags.
+/// The text of an HTML error page.
 fn plain(page: &str) -> String {
     if !page.trim_start().starts_with('<') {
         return page.to_owned();
@@ -258,41 +256,41 @@ fn plain(page: &str) -> String {
     text
 }
 
-/// Whether the answer is declared as JSON.
+/// Whether the response is declared as JSON.
 pub fn is_json(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     kind == "application/json" || kind.ends_with("+json")
 }
 
-/// Ends when the user asks to stop.
+/// Completes when the user interrupts the process.
 pub async fn interruption() {
     while !toolkit::interrupted() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
-/// The body, if it is not longer than [`ANSWER`].
+/// The body; fails if it is longer than [`MAX_RESPONSE`].
 async fn body(mut response: Response) -> Result<Vec<u8>, HttpError> {
     let url = without_secrets(response.url());
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| connection_error(&url, error))? {
-        if body.len() + chunk.len() > ANSWER {
-            return Err(HttpError::TooLong { url, limit: ANSWER });
+        if body.len() + chunk.len() > MAX_RESPONSE {
+            return Err(HttpError::TooLong { url, limit: MAX_RESPONSE });
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
 }
 
-/// As much of an error's answer as arrives, and not more than [`ERROR`].
+/// The start of an error response, as far as it arrives, up to [`MAX_ERROR`].
 async fn beginning(mut response: Response) -> Vec<u8> {
     let mut body = Vec::new();
-    while body.len() < ERROR {
+    while body.len() < MAX_ERROR {
         let Ok(Some(chunk)) = response.chunk().await else { break };
         body.extend_from_slice(&chunk);
     }
-    body.truncate(ERROR);
+    body.truncate(MAX_ERROR);
     body
 }
 
@@ -301,7 +299,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_date_says_how_long_to_wait() {
+    fn parses_a_date_in_retry_after() {
         let soon = std::time::SystemTime::now() + Duration::from_secs(100);
         let wait = seconds(&httpdate::fmt_http_date(soon)).as_secs();
         assert!((90..=100).contains(&wait), "{wait}");
@@ -310,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_not_cut_in_two() {
+    fn hides_secrets_before_truncating() {
         let (ui, _) = Ui::captured(&Env::default());
         ui.mask(&toolkit::Secret::new("pypi-secret of two  words"));
         let body = format!("{} pypi-secret of two  words", "x".repeat(290));
@@ -319,17 +317,17 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_is_cut_at_a_word_and_keeps_its_link() {
+    fn truncates_at_a_word_and_keeps_the_link() {
         let text = format!("400 {}", "word ".repeat(80));
         let short = shorten(text.trim());
-        assert!(short.ends_with("word …") && short.chars().count() <= SHOWN + 2, "{short}");
+        assert!(short.ends_with("word …") && short.chars().count() <= MAX_SHOWN + 2, "{short}");
         let link = format!("{text}See https://help.example/#file-name-reuse for more.");
         assert!(shorten(&link).ends_with("word … https://help.example/#file-name-reuse"));
-        assert_eq!(shorten(&"ä".repeat(400)).chars().count(), SHOWN + 2);
+        assert_eq!(shorten(&"ä".repeat(400)).chars().count(), MAX_SHOWN + 2);
     }
 
     #[test]
-    fn an_error_is_one_line() {
+    fn an_error_is_a_single_line() {
         let (ui, _) = Ui::captured(&Env::default());
         let message = |body: &[u8], json| message(body, json, &ui);
         assert_eq!(

@@ -13,8 +13,7 @@ pub struct Basic {
 }
 
 impl Basic {
-    /// Masks the password, also in the form it has in a header. Call it before
-    /// the first request.
+    /// Masks the password and its form in a header. Must be called before the first request.
     pub fn mask(&self, ui: &Ui) {
         ui.mask(&self.password);
         ui.mask(&Secret::new(format!("{}:{}", self.user, self.password.expose())));

@@ -1,4 +1,4 @@
-//! Why a request has no usable answer.
+//! Errors of requests.
 
 use std::error::Error as _;
 use std::fmt;
@@ -6,90 +6,90 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
-use crate::retry::{PATIENCE, Retryable, Verdict};
+use crate::retry::{MAX_RETRY_AFTER, Retryable, Verdict};
 
-/// Without a byte for this long, an answer has failed.
+/// A response fails if no byte arrives for this long.
 pub(crate) const STALL: Duration = Duration::from_secs(60);
 
-/// Why a request has no usable answer. No message holds a header or a query.
+/// Why a request failed. Messages never contain headers or queries.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
-    /// No connection, or one that broke.
+    /// The connection failed or broke.
     #[error("{url}: {fault}")]
     Connection {
-        /// Without query.
+        /// The URL without its query.
         url: String,
-        /// What kind of failure.
+        /// The kind of failure.
         fault: Fault,
-        /// What the client says.
+        /// The error of the client.
         source: reqwest::Error,
     },
-    /// Time ran out.
+    /// A timeout.
     #[error("{url}: {what} for {} s", limit.as_secs())]
     Timeout {
-        /// Without query.
+        /// The URL without its query.
         url: String,
-        /// What did not happen.
+        /// What did not happen in time.
         what: &'static str,
         /// The limit.
         limit: Duration,
     },
-    /// A status that is not a success.
+    /// An unsuccessful status.
     #[error("{url} answered {status}{}{}", after_colon(message), wait(*retry_after))]
     Status {
-        /// Without query.
+        /// The URL without its query.
         url: String,
         /// The status.
         status: StatusCode,
-        /// What the answer says, in one line.
+        /// The message of the response, in one line.
         message: String,
-        /// How long the server asks to wait.
+        /// The `Retry-After` of the response.
         retry_after: Option<Duration>,
     },
     /// A redirect that is not followed.
     #[error("{url} answered {status}, a redirect to `{to}`, which is not followed")]
     Redirect {
-        /// Without query.
+        /// The URL without its query.
         url: String,
         /// The status.
         status: StatusCode,
-        /// Where to.
+        /// The target.
         to: String,
     },
-    /// An answer past the limit.
-    #[error("{url}: the answer is longer than {limit} bytes")]
+    /// The response is too long.
+    #[error("{url}: the response is longer than {limit} bytes")]
     TooLong {
-        /// Without query.
+        /// The URL without its query.
         url: String,
         /// The limit.
         limit: usize,
     },
-    /// An answer of an unexpected form.
+    /// The response has an unexpected form.
     #[error("{url}: expected {expected}, found {found}")]
     Malformed {
-        /// Without query.
+        /// The URL without its query.
         url: String,
         /// What was expected.
         expected: &'static str,
         /// What was found.
         found: String,
     },
-    /// A file that is no longer what was inspected; its last piece was not sent.
+    /// A file has changed since it was inspected; its last piece was not sent.
     #[error("the file changed while it was being published")]
     Changed,
-    /// The user asked to stop.
+    /// The user interrupted the process.
     #[error("interrupted")]
     Interrupted,
 }
 
-/// Why there is no connection.
+/// Why a connection failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The host name does not exist.
     Name,
     /// The server's certificate is not trusted.
     Certificate,
-    /// Anything else: refused, reset, unreachable.
+    /// Anything else, such as refused, reset, or unreachable.
     Connection,
 }
 
@@ -107,9 +107,9 @@ fn after_colon(message: &str) -> String {
     if message.is_empty() { String::new() } else { format!(": {message}") }
 }
 
-/// A wait that is longer than we are ready to wait.
+/// Mentions a `Retry-After` that is too long to wait for.
 fn wait(retry_after: Option<Duration>) -> String {
-    let long = retry_after.filter(|asked| *asked > PATIENCE);
+    let long = retry_after.filter(|asked| *asked > MAX_RETRY_AFTER);
     long.map(|asked| format!(" (it asks to wait {} s)", asked.as_secs())).unwrap_or_default()
 }
 
@@ -126,7 +126,7 @@ impl Retryable for HttpError {
     }
 }
 
-/// Whether a server that answers `status` may answer differently later.
+/// Whether a request with this status may succeed later.
 fn is_transient(status: u16) -> bool {
     matches!(status, 408 | 429 | 500..=599)
 }
@@ -140,7 +140,7 @@ impl HttpError {
         }
     }
 
-    /// What the server said, if it said something.
+    /// The message of the response, if any.
     pub fn message(&self) -> &str {
         match self {
             Self::Status { message, .. } => message,
@@ -148,12 +148,12 @@ impl HttpError {
         }
     }
 
-    /// Whether the answer was a refusal that the server would repeat.
+    /// Whether the server rejected the request permanently.
     pub fn is_refusal(&self) -> bool {
         self.status().is_some_and(|status| !is_transient(status))
     }
 
-    /// Why there is no connection, if there is none.
+    /// Why the connection failed, if it did.
     pub fn fault(&self) -> Option<Fault> {
         match self {
             Self::Connection { fault, .. } => Some(*fault),
@@ -162,7 +162,7 @@ impl HttpError {
     }
 }
 
-/// The error of a request to `url` that got no answer.
+/// The error of a request to `url` without a response.
 pub fn connection_error(url: &str, error: reqwest::Error) -> HttpError {
     let url = url.to_owned();
     if error.is_timeout() && !error.is_connect() {
@@ -171,15 +171,15 @@ pub fn connection_error(url: &str, error: reqwest::Error) -> HttpError {
     HttpError::Connection { url, fault: fault(&error), source: error.without_url() }
 }
 
-/// What kind of failure `error` is, by its causes.
+/// Classifies `error` by its causes.
 fn fault(error: &reqwest::Error) -> Fault {
     let mut cause = error.source();
     while let Some(error) = cause {
         if let Some(rustls::Error::InvalidCertificate(_)) = innermost(error).downcast_ref() {
             return Fault::Certificate;
         }
-        // The standard library has no type for what getaddrinfo(3) says. Of
-        // its answers, only EAI_AGAIN may change.
+        // The standard library has no type for the errors of getaddrinfo(3), of which only
+        // EAI_AGAIN is transient.
         let text = innermost(error).to_string();
         if text == "invalid dns name" {
             return Fault::Name;
@@ -193,8 +193,8 @@ fn fault(error: &reqwest::Error) -> Fault {
     Fault::Connection
 }
 
-/// What an I/O error holds: `io::Error` does not name it as its source, and
-/// hyper-rustls puts one into another.
+/// Unwraps I/O errors: `io::Error` does not return the wrapped error as its source, and
+/// hyper-rustls nests them.
 fn innermost<'e>(error: &'e (dyn std::error::Error + 'static)) -> &'e (dyn std::error::Error + 'static) {
     let mut error = error;
     while let Some(inner) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {

@@ -1,5 +1,5 @@
-//! Pages of the Simple API, read as a stream: what is kept has a limit, the
-//! page has none.
+//! Parses pages of the Simple API as a stream. Pages of any size are accepted; what is kept is
+//! limited.
 
 mod bounded;
 mod common;
@@ -15,7 +15,7 @@ mod tests {
 
     use reqwest::Url;
 
-    use super::bounded::LONGEST;
+    use super::bounded::MAX_TOKEN;
     use crate::error::HttpError;
     use crate::listing::{Keep, Listing};
 
@@ -36,7 +36,7 @@ mod tests {
     }
 
     #[test]
-    fn json_pages_are_read() {
+    fn reads_json_pages() {
         let body = format!(
             r#"{{"meta": {{"api-version": "1.4"}}, "name": "a", "files": [
               {{"filename": "a-1.tar.gz", "url": "../../f/a-1.tar.gz", "hashes": {{"sha256": "{}"}}, "yanked": "why",
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn html_pages_are_read() {
+    fn reads_html_pages() {
         let body = format!(
             "<!DOCTYPE html><html><meta name=\"pypi:project-status\" content=\"archived\"><body>\
              <a href=\"/packages/a-1%2Blocal-py3-none-any.whl#sha256={}\">x</a>\
@@ -87,8 +87,8 @@ mod tests {
         for (other, why) in [
             ("gateway says no", "not HTML"),
             ("<html><body>please <a href=/login>log in</a></body></html>", "none to a distribution"),
-            ("<html><form method=post><input name=user></form></html>", "as for a login"),
-            ("<!DOCTYPE html><div id=root></div><script src=/app.js></script>", "as for a login"),
+            ("<html><form method=post><input name=user></form></html>", "such as a login page"),
+            ("<!DOCTYPE html><div id=root></div><script src=/app.js></script>", "such as a login page"),
         ] {
             let error = html(other.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_asked_for_is_kept() {
+    fn keeps_only_requested_files() {
         let file = |number: u32| {
             format!(r#"{{"filename": "a-{number}.tar.gz", "url": "f", "size": {number}, "hashes": {{}}}}"#)
         };
@@ -110,18 +110,18 @@ mod tests {
     }
 
     #[test]
-    fn no_part_of_a_page_is_endless() {
-        let long = "x".repeat(2 * LONGEST);
+    fn limits_the_length_of_tokens() {
+        let long = "x".repeat(2 * MAX_TOKEN);
         for body in [
             format!(r#"{{"name": "{long}"#),
             format!(r#"{{"x": {}"#, "[".repeat(1000)),
             format!(r#"{{"files": [{{"filename": "\"{}"#, long.replace('x', "\\\"")),
         ] {
-            assert!(json(body.as_bytes()).unwrap_err().to_string().contains("a part longer"));
+            assert!(json(body.as_bytes()).unwrap_err().to_string().contains("a token longer"));
         }
-        let spaces = format!(r#"{{"files": {} []}}"#, " ".repeat(2 * LONGEST));
-        assert!(json(spaces.as_bytes()).is_ok(), "white space is not held in memory");
+        let spaces = format!(r#"{{"files": {} []}}"#, " ".repeat(2 * MAX_TOKEN));
+        assert!(json(spaces.as_bytes()).is_ok(), "white space is not buffered");
         let tag = format!("<a href=\"{long}");
-        assert!(html(tag.as_bytes()).unwrap_err().to_string().contains("a part longer"));
+        assert!(html(tag.as_bytes()).unwrap_err().to_string().contains("a token longer"));
     }
 }

@@ -1,20 +1,20 @@
-//! When a request is sent again, and when it is not.
+//! The retry policy.
 
 use std::time::{Duration, Instant};
 
-/// The longest wait that an index may ask for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
-/// A server that hangs gets this many attempts, whatever the budget allows.
-const HANGS: u32 = 2;
+/// The longest `Retry-After` that is respected.
+pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(180);
+/// The maximum number of attempts with a server that does not respond, whatever the budget.
+const MAX_TIMEOUTS: u32 = 2;
 
 /// Whether another attempt may succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// The same request would fail again.
     Final,
-    /// It may succeed; wait at least as long as the server asks.
+    /// It may succeed after at least the wait that the server requests.
     Again(Option<Duration>),
-    /// No answer came. Waiting for it again costs more than it is worth.
+    /// There was no response. Few retries, because each takes the whole timeout.
     Hung,
 }
 
@@ -36,7 +36,7 @@ pub struct Retry {
     pub budget: Duration,
     /// The wait after the first failure; it doubles each time.
     pub first: Duration,
-    /// The longest wait, unless the server asks for a longer one.
+    /// The longest wait, unless the server requests a longer one.
     pub longest: Duration,
 }
 
@@ -46,7 +46,7 @@ impl Retry {
         Self { budget, first: Duration::from_millis(500), longest: Duration::from_secs(20) }
     }
 
-    /// A fresh count of attempts.
+    /// A new count of attempts.
     pub fn attempts(&self) -> Attempts {
         Attempts { policy: *self, start: Instant::now(), failed: 0, hung: 0 }
     }
@@ -62,8 +62,7 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    /// The wait before the next attempt after `error`, or `None` if there is
-    /// to be none.
+    /// The wait before the next attempt after `error`; `None` to give up.
     pub fn after(&mut self, error: &impl Retryable) -> Option<Duration> {
         self.after_verdict(error.verdict())
     }
@@ -78,7 +77,7 @@ impl Attempts {
                 Duration::ZERO
             }
         };
-        if self.hung >= HANGS || asked > PATIENCE {
+        if self.hung >= MAX_TIMEOUTS || asked > MAX_RETRY_AFTER {
             return None;
         }
         let doubled = 1_u32 << (self.failed - 1).min(16);
@@ -100,7 +99,7 @@ mod tests {
     };
 
     #[test]
-    fn waits_grow_and_heed_the_server() {
+    fn waits_grow_and_respect_the_server() {
         let mut attempts = POLICY.attempts();
         for (low, high) in [(0.5, 1.0), (1.0, 2.0), (1.5, 3.0), (1.5, 3.0)] {
             let wait = attempts.after_verdict(Verdict::Again(None)).unwrap().as_secs_f64();
@@ -109,12 +108,12 @@ mod tests {
         let asked = Duration::from_secs(9);
         assert_eq!(attempts.after_verdict(Verdict::Again(Some(asked))), Some(asked));
         let hour = Verdict::Again(Some(Duration::from_secs(3600)));
-        assert_eq!(attempts.after_verdict(hour), None, "nobody waits for an hour");
+        assert_eq!(attempts.after_verdict(hour), None, "an hour is too long");
         assert_eq!(POLICY.attempts().after_verdict(Verdict::Final), None);
     }
 
     #[test]
-    fn the_budget_ends_it() {
+    fn stops_at_the_end_of_the_budget() {
         let mut attempts = Retry { budget: Duration::from_secs(5), ..POLICY }.attempts();
         assert!(attempts.after_verdict(Verdict::Again(Some(Duration::from_secs(4)))).is_some());
         assert_eq!(attempts.after_verdict(Verdict::Again(Some(Duration::from_secs(6)))), None);
@@ -122,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_hangs_gets_two_attempts() {
+    fn tries_a_hanging_server_twice() {
         let mut attempts = POLICY.attempts();
         assert!(attempts.after_verdict(Verdict::Hung).is_some());
         assert_eq!(attempts.after_verdict(Verdict::Hung), None);

@@ -20,16 +20,16 @@ use crate::listing::{Keep, ListedFile, Listing};
 use crate::page;
 use crate::url::{is_loopback, same_origin, without_secrets};
 
-/// For each page, and for each file that has to be hashed here.
-const PAGE: Duration = Duration::from_secs(300);
-const DOWNLOAD: Duration = Duration::from_secs(600);
+/// Timeout of a page.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(300);
+/// Timeout of downloading a file to hash it.
+const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(600);
 
-const KINDS: &str = "application/vnd.pypi.simple.v1+json, \
+const SIMPLE_TYPES: &str = "application/vnd.pypi.simple.v1+json, \
                      application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1";
 
-/// Asks an index for a project by its page's URL ([`crate::Index::project`]).
-/// A project that the index does not know, or for which it redirects to another
-/// index, is a [`Listing`] that does not exist.
+/// Lists a project by the URL of its page ([`crate::Index::project`]). If the index does not
+/// know the project or redirects to another index, the [`Listing`] does not exist.
 pub async fn list(
     client: &Client,
     page: &Url,
@@ -37,7 +37,8 @@ pub async fn list(
     keep: &Keep,
 ) -> Result<Listing, HttpError> {
     let get = || {
-        let request = client.reader.get(page.clone()).header(ACCEPT, KINDS).header(CACHE_CONTROL, "no-cache");
+        let request =
+            client.reader.get(page.clone()).header(ACCEPT, SIMPLE_TYPES).header(CACHE_CONTROL, "no-cache");
         match basic {
             Some(basic) => basic.apply(request),
             None => request,
@@ -60,7 +61,7 @@ fn is_same_page(page: &Url, to: &str) -> bool {
     Url::parse(to).is_ok_and(|to| !same_origin(page, &to) && last(page) == last(&to))
 }
 
-/// Reads one page while it arrives.
+/// Parses a page while it arrives.
 async fn read(
     client: &Client,
     page: &Url,
@@ -68,21 +69,21 @@ async fn read(
     keep: &Keep,
 ) -> Result<Listing, HttpError> {
     let shown = without_secrets(page);
-    let end = Instant::now() + PAGE;
+    let end = Instant::now() + PAGE_TIMEOUT;
     let response = async {
         let sent = request.send().await;
         client.success(sent.map_err(|error| connection_error(&shown, error))?).await
     };
-    let mut response = within(&shown, PAGE, response).await?;
-    let first = within(&shown, PAGE, chunk(&shown, &mut response)).await?.unwrap_or_default();
+    let mut response = within(&shown, PAGE_TIMEOUT, response).await?;
+    let first = within(&shown, PAGE_TIMEOUT, chunk(&shown, &mut response)).await?.unwrap_or_default();
     let is_json = is_json(response.headers()) || first.first() == Some(&b'{');
-    // The parsers read from a blocking source, on a thread of their own. Time
-    // and interruptions end the stream, so that the thread always ends.
+    // The parsers read from a blocking source in their own thread. A timeout or an interrupt
+    // ends the stream, and thereby the thread.
     let rest = try_unfold((response, shown), move |(mut response, shown)| async move {
         let next = tokio::select! {
             chunk = chunk(&shown, &mut response) => chunk,
             () = tokio::time::sleep_until(end) => {
-                Err(HttpError::Timeout { url: shown.clone(), what: "no complete answer", limit: PAGE })
+                Err(HttpError::Timeout { url: shown.clone(), what: "no complete response", limit: PAGE_TIMEOUT })
             }
             () = interruption() => Err(HttpError::Interrupted),
         };
@@ -105,8 +106,8 @@ async fn chunk(url: &str, response: &mut Response) -> Result<Option<bytes::Bytes
     response.chunk().await.map_err(|error| connection_error(url, error))
 }
 
-/// The sha256 of a listed file: what the index says, or else that of the bytes
-/// it serves; `None` if those are more than `size`.
+/// The SHA-256 of a listed file, from the listing or else from a download; `None` if the file
+/// is larger than `size`.
 pub async fn sha256(
     client: &Client,
     file: &ListedFile,
@@ -117,7 +118,7 @@ pub async fn sha256(
         return Ok(Some(sha256.clone()));
     }
     let url = file.shown_url();
-    client.retry(async || within(&url, DOWNLOAD, download(client, file, size, basic)).await).await
+    client.retry(async || within(&url, DOWNLOAD_TIMEOUT, download(client, file, size, basic)).await).await
 }
 
 async fn download(

@@ -1,36 +1,36 @@
-//! URLs that requests may go to, and how they are shown.
+//! Validates URLs and hides their secrets.
 
 use reqwest::Url;
 
 /// Why an index cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IndexError {
-    /// Not a word that is known, and not a URL.
+    /// Neither a known word nor a URL.
     #[error("expected `pypi`, `testpypi` or a URL, found `{0}`")]
     Unknown(String),
-    /// A Simple API was given for an index that has its own.
-    #[error("`simple-url` cannot be given for `{0}`")]
+    /// A Simple API was given for an index whose own is known.
+    #[error("`simple-url` is not allowed for `{0}`")]
     Simple(String),
     /// A URL with a user or password in it.
-    #[error("a URL must not hold a user or password: use `username` and `password`")]
+    #[error("a URL must not contain a user or password: use `username` and `password`")]
     Credentials,
     /// A URL with a query or fragment in it.
-    #[error("a URL must not hold a query or fragment")]
+    #[error("a URL must not contain a query or fragment")]
     Query,
     /// Plain HTTP.
     #[error("expected an https URL, found `{0}`")]
     Insecure(String),
-    /// Plain HTTP to this machine without leave.
+    /// Plain HTTP to this machine without permission.
     #[error("plain http to this machine is allowed only with `allow-insecure-loopback: true`: `{0}`")]
     Loopback(String),
 }
 
-/// `url` without credentials, query and fragment, any of which may be secret.
+/// `url` without credentials, query and fragment, which may be secret.
 pub fn without_secrets(url: &Url) -> String {
     let mut url = url.clone();
     url.set_query(None);
     url.set_fragment(None);
-    // Setting fails only for URLs without a host, which have no credentials.
+    // Fails only for URLs without a host, which have no credentials.
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url.to_string()
@@ -53,8 +53,8 @@ pub fn same_origin(one: &Url, other: &Url) -> bool {
     one.origin() == other.origin()
 }
 
-/// Parses a URL that requests may go to: https, or with `insecure_loopback`
-/// plain HTTP to this machine, and no credentials in it.
+/// Parses a URL for requests: https, or with `insecure_loopback` also plain HTTP to this
+/// machine, without credentials.
 pub fn checked(text: &str, insecure_loopback: bool) -> Result<Url, IndexError> {
     let url = Url::parse(text).ok().filter(Url::has_host);
     let url = url.ok_or_else(|| IndexError::Unknown(text.to_owned()))?;
@@ -69,8 +69,7 @@ pub fn checked(text: &str, insecure_loopback: bool) -> Result<Url, IndexError> {
     }
 }
 
-/// The same URL as a directory: with a slash at the end of its path, and
-/// without query and fragment.
+/// `url` with a trailing slash, and without query and fragment.
 pub(crate) fn directory(mut url: Url) -> Url {
     url.set_query(None);
     url.set_fragment(None);

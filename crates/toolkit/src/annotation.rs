@@ -1,6 +1,6 @@
 //! Messages that GitHub shows on the page of a run.
 
-/// How serious an annotation is.
+/// The level of an annotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// For information.
@@ -25,11 +25,11 @@ impl Level {
 /// A message that GitHub shows on the run's page and beside the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Annotation {
-    /// How serious it is.
+    /// The level.
     pub level: Level,
     /// A short title; `""` for none.
     pub title: String,
-    /// The text; may have several lines.
+    /// The text, possibly of several lines.
     pub message: String,
     /// The file it belongs to, relative to the repository.
     pub file: Option<String>,

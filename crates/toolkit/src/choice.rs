@@ -1,8 +1,8 @@
-//! Inputs that accept one of a few words, as enums.
+//! Enums for inputs that accept one of a few words.
 
-/// An enum whose variants are the words that an input accepts. Made by
-/// [`choice!`](crate::choice!); `InputKind::Choice(T::WORDS)` declares the
-/// input and [`Reader::choice`](crate::Reader::choice) reads it.
+/// An enum whose variants are the words that an input accepts. Defined by
+/// [`choice!`](crate::choice!), declared by `InputKind::Choice(T::WORDS)`, and read by
+/// [`Reader::choice`](crate::Reader::choice).
 pub trait Choice: Copy + 'static {
     /// All values, in the order of the declaration.
     const VALUES: &'static [Self];
@@ -10,10 +10,10 @@ pub trait Choice: Copy + 'static {
     /// All accepted words, in the order of the documentation.
     const WORDS: &'static [&'static str];
 
-    /// The value that `word` stands for.
+    /// The value of `word`.
     fn from_word(word: &str) -> Option<Self>;
 
-    /// The word that stands for this value; the first one where several do.
+    /// The word for this value; the first one if there are several.
     fn word(self) -> &'static str;
 }
 

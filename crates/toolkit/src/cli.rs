@@ -18,10 +18,10 @@ use crate::{
 /// The option that prints a man page or completions.
 const GENERATE: &str = "generate";
 
-/// A parsed command line and its surroundings.
+/// A parsed command line with its context.
 #[derive(Debug, Clone)]
 pub struct Invocation {
-    /// The environment; options on the command line have replaced its `INPUT_*`.
+    /// The environment, with `INPUT_*` replaced by options on the command line.
     pub env: Env,
     /// The workflow run.
     pub context: Context,
@@ -33,9 +33,8 @@ pub struct Invocation {
     pub options: BTreeMap<&'static str, String>,
 }
 
-/// The whole `main` of an action: reads the process (environment, command line,
-/// workflow run), calls `run`, prints an error with its causes and its hint,
-/// and returns the exit code.
+/// The `main` function of an action: reads the environment, the command line and the workflow
+/// run, calls `run`, prints an error with its causes and its hint, and returns the exit code.
 pub fn main<E: Failure>(
     spec: &'static Spec,
     run: impl FnOnce(&Invocation, &Ui) -> Result<Exit, E>,
@@ -48,8 +47,8 @@ pub fn main<E: Failure>(
         Ok(invocation) => invocation,
         Err(early) => {
             match early.exit {
-                // Our own text, which a program may parse: printed without
-                // the guards that a runner needs around other tools' output.
+                // Printed without guards against workflow commands, because it is our own text
+                // and programs may parse it.
                 Exit::Done => {
                     let _ = writeln!(std::io::stdout(), "{}", early.text.trim_end());
                 }
@@ -66,12 +65,12 @@ pub fn main<E: Failure>(
     ExitCode::from(exit.code())
 }
 
-/// The help text of an action, 100 columns wide: for tests.
+/// The help text of an action, 100 columns wide, for tests.
 pub fn help(spec: &'static Spec) -> String {
     command(spec).term_width(100).render_help().to_string()
 }
 
-/// A panic is a bug; its message may still hold a secret.
+/// Hides secrets in the messages of panics.
 fn hide_in_panics(masks: Masks) {
     std::panic::set_hook(Box::new(move |panic| {
         let text = masks.hide(&panic.to_string());
@@ -79,7 +78,7 @@ fn hide_in_panics(masks: Masks) {
     }));
 }
 
-/// Help, version, or a usage error, in place of a run.
+/// Help, version, or a usage error, instead of a run.
 #[derive(Debug)]
 struct EarlyExit {
     exit: Exit,
@@ -92,7 +91,7 @@ fn parse(
     context: Context,
     args: Vec<OsString>,
 ) -> Result<Invocation, EarlyExit> {
-    let args = spell_out_bare(spec, args);
+    let args = expand_bare_options(spec, args);
     let matches = match command(spec).try_get_matches_from(args) {
         Ok(matches) => matches,
         Err(error) => {
@@ -139,7 +138,7 @@ fn parse(
     Ok(Invocation { env, context, command: command.map(|command| command.name), argument, options })
 }
 
-/// What to say about an option that is another tool's, or a secret.
+/// The error for an option of another tool, or for a secret.
 fn foreign_option(spec: &Spec, error: &clap::Error) -> Option<String> {
     let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidArg) else { return None };
     if error.kind() != ErrorKind::UnknownArgument {
@@ -157,9 +156,9 @@ fn foreign_option(spec: &Spec, error: &clap::Error) -> Option<String> {
     Some(format!("unexpected argument `{given}`\nhint: {hint}"))
 }
 
-/// Turns `--dry-run dist` into `--dry-run=true dist`: clap would read `dist` as the
+/// Turns `--dry-run dist` into `--dry-run=true dist`, because clap would use `dist` as the
 /// option's value.
-fn spell_out_bare(spec: &Spec, args: Vec<OsString>) -> Vec<OsString> {
+fn expand_bare_options(spec: &Spec, args: Vec<OsString>) -> Vec<OsString> {
     let mut out: Vec<OsString> = Vec::with_capacity(args.len());
     let mut args = args.into_iter().peekable();
     while let Some(arg) = args.next() {
@@ -219,8 +218,7 @@ fn command(spec: &'static Spec) -> clap::Command {
     command
 }
 
-/// The end of `--help`: the secrets, which are never arguments, and the exit
-/// codes.
+/// The end of `--help`: the secrets, which are never arguments, and the exit codes.
 fn after_help(spec: &Spec) -> String {
     let secrets = spec.inputs.iter().filter(|input| input.kind == InputKind::Secret);
     let secrets: Vec<String> =

@@ -1,4 +1,4 @@
-//! Other programs: described, started and watched.
+//! Describes and runs other programs.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -15,8 +15,7 @@ use crate::platform::prepare_group;
 use crate::process_group::{ProcessGroup, interrupted};
 use crate::{Exit, Failure, Ui};
 
-/// A command as a value: part of a plan, and what the plan shows. Never holds
-/// a secret.
+/// A command as a value, for plans and their output. It must not contain secrets.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cmd {
     /// The program, by path or by name.
@@ -26,15 +25,13 @@ pub struct Cmd {
     /// Variables to set, or (`None`) to remove.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub env: BTreeMap<String, Option<String>>,
-    /// Whether the command sees `env` alone and nothing of this process's
-    /// environment.
+    /// Whether the command's environment is only `env`, without that of this process.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub only_env: bool,
-    /// The directory to run in; `None` is this process's own.
+    /// The working directory; `None` is that of this process.
     #[serde(rename = "folder", skip_serializing_if = "Option::is_none", default)]
     pub directory: Option<PathBuf>,
-    /// What the command reads from standard input; empty by default. Not part
-    /// of a plan.
+    /// The standard input; empty by default. Not part of a plan.
     #[serde(skip)]
     pub stdin: Vec<u8>,
 }
@@ -87,7 +84,7 @@ impl Cmd {
         self
     }
 
-    /// The standard library's form of it, with no stream connected.
+    /// The equivalent `std` command, without connected streams.
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.args);
@@ -106,9 +103,8 @@ impl Cmd {
         command
     }
 
-    /// Runs it to its end, at most for `limit`, in a process group of its own:
-    /// a timeout, Ctrl-C or SIGTERM ends the whole group. A command that exits
-    /// without reading all of its standard input is judged by its status.
+    /// Runs the command in its own process group, for at most `limit`. A timeout, Ctrl-C or
+    /// SIGTERM ends the whole group. Not reading all of the standard input is not an error.
     pub fn run(&self, ui: &Ui, mode: OutputMode, limit: Duration) -> Result<CommandOutput, ProcessError> {
         if interrupted() {
             return Err(ProcessError::Interrupted);
@@ -120,12 +116,12 @@ impl Cmd {
         let mut child = spawn_group(&mut command, &self.program)?;
         let group = ProcessGroup::watch(&child);
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        // Closed when both readers are done.
+        // Closed as soon as both readers are done.
         let (reading, read) = mpsc::channel();
         let also_reading = reading.clone();
         let (stdout, stderr, status) = std::thread::scope(|scope| {
             if let Some(mut stdin) = stdin {
-                // Fails with a broken pipe where the command exits early.
+                // Fails with a broken pipe if the command exits early.
                 scope.spawn(move || stdin.write_all(&self.stdin));
             }
             let stdout = scope.spawn(move || {
@@ -141,7 +137,7 @@ impl Cmd {
                 }
             });
             let status = wait(&mut child, &group, start + limit, &read);
-            // Whoever still holds the pipes would keep the other threads waiting.
+            // Other processes that still have the pipes open would block the reader threads.
             group.end();
             (stdout.join().unwrap_or_default(), stderr.join().unwrap_or_default(), status)
         });
@@ -157,7 +153,7 @@ impl Cmd {
 }
 
 impl fmt::Display for Cmd {
-    /// As one would type it in a POSIX shell.
+    /// Formats the command for a POSIX shell.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let quote = |word: &str| shlex::try_quote(word).map_or_else(|_| word.to_owned(), Into::into);
         write!(f, "{}", quote(&self.program))?;
@@ -165,12 +161,12 @@ impl fmt::Display for Cmd {
     }
 }
 
-/// What happens to the output of a command. Standard output is always captured.
+/// How the output of a command is handled. Standard output is always captured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutputMode {
     /// Standard error is captured, and shown only if the command fails.
     Quiet,
-    /// Standard error is shown as it comes.
+    /// Standard error is shown immediately.
     Shown,
 }
 
@@ -185,7 +181,7 @@ pub struct CommandOutput {
     pub time: Duration,
 }
 
-/// Why a command did not succeed.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
     /// It did not start.
@@ -223,7 +219,7 @@ pub enum ProcessError {
     Interrupted,
 }
 
-/// The last lines of `text`, to follow a message.
+/// The last lines of `text`, indented below a message.
 fn tail(text: &str) -> String {
     let lines: Vec<&str> = text.trim_end().lines().collect();
     lines[lines.len().saturating_sub(20)..].iter().fold(String::new(), |out, line| out + "\n  " + line)
@@ -253,8 +249,8 @@ pub(crate) fn spawn_group(command: &mut Command, program: &str) -> Result<Child,
     command.spawn().map_err(|source| ProcessError::Start { program: program.to_owned(), source })
 }
 
-/// Waits until `child` exits or `end` has come; `None` for the latter. `read`
-/// closes when the child closes its output, which most do by exiting.
+/// Waits until `child` exits. At the deadline, or after an interrupt, ends its group and
+/// returns `None`. `read` disconnects when the child closes its output, usually by exiting.
 fn wait(
     child: &mut Child,
     group: &ProcessGroup,
@@ -270,7 +266,7 @@ fn wait(
         }
         if Instant::now() >= end || interrupted() {
             group.end();
-            // Where the group could not be made. It may be gone already.
+            // In case the group could not be created. The child may have exited already.
             let _ = child.kill();
             child.wait()?;
             return Ok(None);
@@ -288,7 +284,7 @@ fn wait(
 
 fn read_all(mut from: impl Read) -> String {
     let mut bytes = Vec::new();
-    // What was read before an error is still worth showing.
+    // Keep what was read before an error.
     let _ = from.read_to_end(&mut bytes);
     String::from_utf8_lossy(&bytes).into_owned()
 }
@@ -340,15 +336,15 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_child_left_behind_does_not_keep_us() {
+    fn does_not_wait_for_a_background_child() {
         let output = run(&sh("sleep 1000 & echo started"), MINUTE).unwrap();
         assert_eq!(output.stdout, "started\n");
     }
 
     #[cfg(unix)]
     #[test]
-    fn a_command_reads_its_standard_input_and_no_other() {
-        // More than a pipe holds, so that reading and writing must overlap.
+    fn a_command_reads_only_its_given_standard_input() {
+        // More than fits into a pipe, so that reading and writing must overlap.
         let text = "0123456789abcde\n".repeat(1 << 16);
         assert_eq!(run(&Cmd::new("cat").stdin(text.clone()), MINUTE).unwrap().stdout, text);
         assert_eq!(run(&Cmd::new("cat"), MINUTE).unwrap().stdout, "");
@@ -365,7 +361,7 @@ mod tests {
         assert!(matches!(error, ProcessError::Timeout { .. }), "{error}");
     }
 
-    /// Its own child holds the pipes: where that lived on, this would not return.
+    /// The grandchild has the pipes open: if it survived, this would not return.
     #[cfg(windows)]
     #[test]
     fn a_timeout_ends_the_whole_job() {
@@ -380,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_holds_no_standard_input() {
+    fn standard_input_is_not_part_of_a_plan() {
         let cmd = Cmd::new("nix-store").arg("--load-db").directory("/").stdin("rows");
         let json = serde_json::to_string(&cmd).unwrap();
         assert_eq!(json, r#"{"program":"nix-store","args":["--load-db"],"folder":"/"}"#);

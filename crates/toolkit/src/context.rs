@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-/// The workflow run that this process is part of. [`main`](crate::main) reads
-/// it once; everything else takes it as a plain value. Optional fields are
-/// `None` outside a workflow.
+/// The workflow run that this process is part of. [`main`](crate::main) reads it once and
+/// passes it on as a plain value. Optional fields are `None` outside of a workflow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Context {
     /// `owner/name`.
@@ -17,9 +16,9 @@ pub struct Context {
     pub ref_type: Option<String>,
     /// `push`, `workflow_dispatch` …
     pub event: Option<String>,
-    /// The API's address without a slash at the end.
+    /// The API's URL, without a trailing slash.
     pub api_url: String,
-    /// The web address without a slash at the end.
+    /// The server's URL, without a trailing slash.
     pub server_url: String,
     /// The checkout.
     pub workspace: Option<PathBuf>,
@@ -28,7 +27,7 @@ pub struct Context {
 }
 
 impl Default for Context {
-    /// Outside a workflow, with the addresses of github.com.
+    /// The context outside of a workflow, with the URLs of github.com.
     fn default() -> Self {
         Self {
             repository: None,

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use crate::platform::env_name;
 
-/// A snapshot of environment variables, which a test can build. An empty variable
-/// counts as unset: a composite passes `""` for an input that a workflow omits.
+/// A snapshot of environment variables. An empty variable counts as unset, because a composite
+/// action passes `""` for an omitted input.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Env(BTreeMap<String, String>);
 
 impl Env {
-    /// The variables of this process, without names and values that are not UTF-8.
+    /// The variables of this process that are valid UTF-8.
     pub fn from_process() -> Self {
         std::env::vars_os()
             .filter_map(|(name, value)| Some((env_name(name.into_string().ok()?), value.into_string().ok()?)))

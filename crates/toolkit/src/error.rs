@@ -3,18 +3,18 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// How a run ended; the same numbers for every action.
+/// The result of a run, with the same exit codes for every action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     /// 0: done.
     Done,
-    /// 1: there are findings, or the work was refused.
+    /// 1: there are findings, or something was rejected.
     Findings,
-    /// 2: wrong usage or configuration.
+    /// 2: invalid usage or configuration.
     Usage,
-    /// 3: could not be determined: an unreadable file, an internal error.
+    /// 3: undetermined, because of an unreadable file or an internal error.
     Undetermined,
-    /// 4: partly done; running the same command again continues with the rest.
+    /// 4: incomplete; the same command continues where it stopped.
     Partial,
     /// 130: interrupted.
     Interrupted,
@@ -34,14 +34,14 @@ impl Exit {
     }
 }
 
-/// An error that ends an action. The message names what failed, its
-/// [`source`](std::error::Error::source) the cause (never repeated in the
-/// message), and [`hint`](Failure::hint) the action to take.
+/// An error that ends an action. The message says what failed, the
+/// [`source`](std::error::Error::source) why (never repeated in the message), and
+/// [`hint`](Failure::hint) what to do.
 pub trait Failure: std::error::Error {
     /// The exit code for this error.
     fn exit(&self) -> Exit;
 
-    /// What the user can do about it, without a period at the end.
+    /// What the user can do about it, without a final period.
     fn hint(&self) -> Option<String> {
         None
     }
@@ -84,8 +84,7 @@ pub fn error_chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// What a user reads about `error`: its message, its causes and its hint, one
-/// per line.
+/// The message, the causes and the hint of `error`, one per line.
 pub fn error_report<E: Failure>(error: &E) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

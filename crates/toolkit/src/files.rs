@@ -65,6 +65,6 @@ mod tests {
         let error = write_atomic(&blocked, b"new").unwrap_err();
         assert!(error.to_string().contains("blocked"), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
-        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2, "no temporary file stays");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2, "no temporary file is left");
     }
 }

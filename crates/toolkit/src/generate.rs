@@ -1,4 +1,4 @@
-//! The man page and the shell completions of a program, from its command line.
+//! Generates the man page and the shell completions of a program from its command line.
 
 use std::io;
 
@@ -21,7 +21,7 @@ crate::choice! {
 }
 
 impl Generated {
-    /// Where an installation has it, below its prefix.
+    /// Its path below the installation prefix.
     pub fn path(self, program: &str) -> String {
         match self {
             Self::Man => format!("share/man/man1/{program}.1"),
@@ -31,7 +31,7 @@ impl Generated {
         }
     }
 
-    /// Its text for a command line.
+    /// The text for a command line.
     pub(crate) fn text(self, command: &mut clap::Command) -> String {
         let shell = match self {
             Self::Man => return man(command).unwrap_or_default(),
@@ -46,8 +46,8 @@ impl Generated {
     }
 }
 
-/// The same command line, with the words that options accept as values to complete. A
-/// run checks words itself, so that it can report all errors at once.
+/// Adds the accepted words of options to the command line, for completion. Normally the
+/// action checks them itself, so that it can report all errors at once.
 fn with_words(command: clap::Command) -> clap::Command {
     let command = command.mut_args(|arg| {
         let name = arg.get_value_names().and_then(|names| names.first()).map(ToString::to_string);
@@ -59,8 +59,7 @@ fn with_words(command: clap::Command) -> clap::Command {
     command.mut_subcommands(with_words)
 }
 
-/// One page for the program and its commands: a page for each command would have to
-/// be found and installed by name.
+/// A single man page for the program and all its commands.
 fn man(command: &mut clap::Command) -> io::Result<String> {
     command.build();
     let mut out = Vec::new();
@@ -93,7 +92,7 @@ mod tests {
     use crate::Choice as _;
 
     #[test]
-    fn each_has_the_options_of_all_commands() {
+    fn all_formats_contain_the_options_of_all_commands() {
         let sub = clap::Command::new("explain").about("Explains.").arg(Arg::new("why").long("why"));
         let command = clap::Command::new("sample").about("A sample.").arg(Arg::new("how").long("how"));
         let command = command.subcommand(sub).after_help("Exit codes: 0 done.");

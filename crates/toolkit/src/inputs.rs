@@ -1,4 +1,4 @@
-//! Strict reading of inputs: all errors at once, no silent default.
+//! Reads inputs strictly: reports all errors at once and never falls back to a default.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -48,11 +48,10 @@ pub struct Reader<'a> {
 const SECRETS: [&str; 3] = ["INPUT_PASSWORD", "INPUT_SIMPLE_PASSWORD", "INPUT_GITHUB_TOKEN"];
 
 impl<'a> Reader<'a> {
-    /// A reader of `env`. On a command line a variable `INPUT_…` that no input
-    /// declares is already an error. In a workflow it is not: there
-    /// `action.yml` lists what is passed on, the runner warns about an unknown
-    /// `with:`, and act adds variables of its own (`INPUT_DRY-RUN`, an outer
-    /// action's).
+    /// A reader of `env`. Outside of a workflow, undeclared `INPUT_…` variables are errors. In a
+    /// workflow they are not, because `action.yml` lists what is passed on, the runner warns about
+    /// unknown `with:` entries, and act sets further variables (`INPUT_DRY-RUN`, those of an outer
+    /// action).
     pub fn new(spec: &'a Spec, env: &'a Env) -> Self {
         let mut reader = Self { spec, env, errors: Vec::new() };
         let known: Vec<String> = spec.inputs.iter().map(Input::variable).collect();
@@ -77,7 +76,7 @@ impl<'a> Reader<'a> {
         self.errors.push(InputError { name: name.to_owned(), message: message.into() });
     }
 
-    /// The value of a text, if there is one; surrounding white space is removed.
+    /// The value of a text without surrounding white space, if there is one.
     pub fn text(&mut self, name: &str) -> Option<String> {
         let input = self.spec.input(name);
         let given = self.env.get(&input.variable()).map(str::trim).filter(|value| !value.is_empty());
@@ -88,7 +87,7 @@ impl<'a> Reader<'a> {
         value.map(str::to_owned)
     }
 
-    /// A text that has a default or is required; `""` only after an error.
+    /// A text that has a default or is required. `""` after an error.
     pub fn string(&mut self, name: &str) -> String {
         self.text(name).unwrap_or_default()
     }
@@ -109,11 +108,11 @@ impl<'a> Reader<'a> {
         self.word(name) == "true"
     }
 
-    /// The value of a choice that has a default or is required. After an error
-    /// it is the first one, and [`finish`](Self::finish) returns the error.
+    /// The value of a choice that has a default or is required. After an error it is the first
+    /// choice, and [`finish`](Self::finish) returns the error.
     ///
     /// # Panics
-    /// When the input is declared with other words than those of `C`.
+    /// If the input is declared with other words than those of `C`.
     pub fn choice<C: Choice>(&mut self, name: &str) -> C {
         self.optional_choice(name).unwrap_or(C::VALUES[0])
     }
@@ -121,7 +120,7 @@ impl<'a> Reader<'a> {
     /// The value of a choice, if there is one.
     ///
     /// # Panics
-    /// When the input is declared with other words than those of `C`.
+    /// If the input is declared with other words than those of `C`.
     pub fn optional_choice<C: Choice>(&mut self, name: &str) -> Option<C> {
         let declared = self.spec.input(name).words();
         assert_eq!(declared, Some(C::WORDS), "{}: `{name}` is declared with other words", self.spec.name);
@@ -161,7 +160,7 @@ impl<'a> Reader<'a> {
         self.text(name).map(Secret::new)
     }
 
-    /// The value of `name` as `parse` understands it; its error is reported.
+    /// The value of `name` as parsed by `parse`; records its error.
     pub fn parse<T, E: fmt::Display>(
         &mut self,
         name: &str,
@@ -177,13 +176,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// `inputs`, unless there was an error.
+    /// Returns `inputs`, or the recorded errors.
     pub fn finish<T>(self, inputs: T) -> Result<T, InputErrors> {
         if self.errors.is_empty() { Ok(inputs) } else { Err(InputErrors(self.errors)) }
     }
 }
 
-/// The word nearest to `word` within two edits.
+/// The closest word within an edit distance of two.
 fn closest<'w>(word: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
     words
         .map(|known| (strsim::osa_distance(word, known), known))
@@ -228,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exported_secret_of_another_action_is_no_error() {
+    fn ignores_an_exported_secret_of_another_action() {
         let env = Env::from_iter([("INPUT_PASSWORD", "x"), ("INPUT_INDEX", "pypi")]);
         let mut reader = Reader::new(&SPEC, &env);
         let index = reader.string("index");
@@ -236,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_workflow_may_hold_other_variables() {
+    fn ignores_other_variables_in_a_workflow() {
         let env =
             Env::from_iter([("GITHUB_ACTIONS", "true"), ("INPUT_DRY-RUN", "true"), ("INPUT_INDEX", "pypi")]);
         let mut reader = Reader::new(&SPEC, &env);

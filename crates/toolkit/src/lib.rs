@@ -1,11 +1,10 @@
 //! GitHub's runner protocol, for actions that also work as plain programs.
 //!
-//! An action declares its inputs and outputs once, as a [`Spec`]. The command
-//! line, the parsing of `INPUT_*` and (through `cargo xtask gen`) `action.yml`
-//! and the tables of its README all come from it. [`main`] reads the process
-//! and passes plain values on. Everything an action prints goes through [`Ui`],
-//! which escapes text that the runner would read as a command, and masks
-//! secrets.
+//! An action declares its inputs and outputs once, as a [`Spec`]. It defines the command line,
+//! the parsing of `INPUT_*` and (through `cargo xtask gen`) `action.yml` and the tables of the
+//! README. [`main`] reads the environment and arguments and passes on plain values. Everything
+//! that an action prints goes through [`Ui`], which escapes text that the runner would treat as
+//! a command, and masks secrets.
 
 mod annotation;
 mod choice;

@@ -15,20 +15,20 @@ impl std::fmt::Debug for Masks {
 }
 
 impl Masks {
-    /// Replaces all masked secrets in `text`. Call this before a text is cut or
-    /// escaped: half a secret is not recognised.
+    /// Replaces all masked secrets in `text`. Call this before truncating or escaping a text,
+    /// because parts of a secret are not recognised.
     pub fn hide(&self, text: &str) -> String {
-        self.held().iter().fold(text.to_owned(), |text, mask| text.replace(mask.as_str(), "***"))
+        self.lock().iter().fold(text.to_owned(), |text, mask| text.replace(mask.as_str(), "***"))
     }
 
     /// Masks all `forms` of a secret.
     pub(crate) fn add(&self, forms: Vec<Zeroizing<String>>) {
-        let mut held = self.held();
-        held.extend(forms);
-        held.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        let mut lock = self.lock();
+        lock.extend(forms);
+        lock.sort_by_key(|form| std::cmp::Reverse(form.len()));
     }
 
-    fn held(&self) -> MutexGuard<'_, Vec<Zeroizing<String>>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Zeroizing<String>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,15 +1,15 @@
-//! Work for every core.
+//! Runs work on all cores.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// How many threads work at once.
+/// The number of threads to use.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from)
 }
 
-/// Runs `work` on 0..count with every core; gives the results in order.
+/// Runs `work` on `0..count` with all cores; returns the results in order.
 pub fn parallel<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::with_capacity(count));

@@ -1,4 +1,4 @@
-//! The process groups of our children, and what ends them.
+//! The process groups of our children, which are ended on interrupts.
 
 use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,9 +16,8 @@ pub fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
 }
 
-/// On Ctrl-C or SIGTERM, ends running children, so that the work fails and
-/// cleans up after itself. Exits without that after five seconds, or at the
-/// second signal.
+/// On Ctrl-C or SIGTERM, ends running children, so that the action fails and cleans up. Exits
+/// without that after five seconds, or on a second signal.
 pub fn handle_interrupts() {
     let handler = || {
         if INTERRUPTED.swap(true, Ordering::SeqCst) {
@@ -32,11 +31,11 @@ pub fn handle_interrupts() {
             std::process::exit(Exit::Interrupted.code().into());
         });
     };
-    // It fails only where a handler is set already, as in a test.
+    // Fails only if a handler is already set, as in a test.
     let _ = ctrlc::set_handler(handler);
 }
 
-/// The process group of a child, known to the signal handler while this lives.
+/// The process group of a child. The signal handler ends it while this value exists.
 pub(crate) struct ProcessGroup(u32);
 
 impl ProcessGroup {

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 pub struct Progress(ProgressBar);
 
 impl Progress {
-    /// A bar that nobody sees.
+    /// An invisible bar.
     pub(crate) fn hidden() -> Self {
         Self(ProgressBar::hidden())
     }
@@ -35,7 +35,7 @@ impl Progress {
         self.0.inc(amount);
     }
 
-    /// Shows what is being done now.
+    /// Sets the message beside the bar.
     pub fn message(&self, text: impl Into<String>) {
         self.0.set_message(text.into());
     }

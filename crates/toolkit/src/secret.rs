@@ -22,14 +22,13 @@ impl Secret {
         &self.0
     }
 
-    /// The forms in which the secret may show up in a log or a page: as it is,
-    /// each of its lines, percent-encoded, in base64, and escaped for JSON and
-    /// HTML.
+    /// The forms in which the secret may appear in a log or a page: unchanged, line by line,
+    /// percent-encoded, in base64, and escaped for JSON and HTML.
     pub(crate) fn forms(&self) -> Vec<Zeroizing<String>> {
         let text = self.0.as_str();
         let mut forms: Vec<String> = vec![text.to_owned()];
         forms.extend(text.lines().map(str::to_owned));
-        // Logs fold white space.
+        // Logs collapse white space.
         forms.push(text.split_whitespace().collect::<Vec<_>>().join(" "));
         for kept in ["", "/"] {
             let encoded = percent_encode(text, kept);
@@ -47,7 +46,7 @@ impl Secret {
             forms.push(quoted.replace('\'', apostrophe));
         }
         forms.extend([html, quoted]);
-        // Masking a form of one or two characters would only garble the log.
+        // Masking forms of one or two characters would make the log unreadable.
         forms.retain(|form| form.trim().len() > 2);
         forms.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         forms.dedup();
@@ -55,8 +54,7 @@ impl Secret {
     }
 }
 
-/// RFC 3986 percent-encoding of everything but unreserved characters and those
-/// `kept`.
+/// RFC 3986 percent-encoding of everything except unreserved characters and those in `kept`.
 fn percent_encode(text: &str, kept: &str) -> String {
     text.bytes().fold(String::new(), |mut out, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || kept.as_bytes().contains(&byte) {
@@ -89,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_usual_escape_of_a_secret_is_known() {
+    fn knows_all_common_encodings_of_a_secret() {
         let forms = Secret::new("a/S+ =%&t\"o'k  n").forms();
         let known = |form: &str| forms.iter().any(|known| known.as_str() == form);
         for form in [

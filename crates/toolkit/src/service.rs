@@ -1,4 +1,4 @@
-//! Servers that live as long as a value.
+//! Servers that run as long as a value exists.
 
 use std::fs::File;
 use std::path::Path;
@@ -8,16 +8,16 @@ use crate::command::spawn_group;
 use crate::process_group::ProcessGroup;
 use crate::{Cmd, ProcessError};
 
-/// A server: it runs until this value is dropped, and no longer, however this
-/// process ends. Its standard input stays open for as long as we live, so that
-/// it can watch for our death; its output goes to a log file.
+/// A server that runs until this value is dropped. Its standard input stays open as long as
+/// this process runs, so that it can exit if this process crashes. Its output goes to a log
+/// file.
 pub struct Service {
     child: Child,
     group: ProcessGroup,
 }
 
 impl Service {
-    /// Starts `cmd`; what it prints goes to the file `log`.
+    /// Starts `cmd` with its output in the file `log`.
     pub fn start(cmd: &Cmd, log: &Path) -> Result<Self, ProcessError> {
         let failed = |source| ProcessError::Start { program: cmd.program.clone(), source };
         let out = File::create(log).map_err(failed)?;
@@ -29,7 +29,7 @@ impl Service {
         Ok(Self { child, group })
     }
 
-    /// Whether it still runs.
+    /// Whether it is still running.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
@@ -38,7 +38,7 @@ impl Service {
 impl Drop for Service {
     fn drop(&mut self) {
         self.group.end();
-        // Reaps it; it cannot be waited for twice.
+        // Reap it.
         let _ = self.child.wait();
     }
 }
@@ -61,6 +61,6 @@ mod tests {
             std::thread::yield_now();
         };
         drop(service);
-        assert!(rustix::process::test_kill_process(pid).is_err(), "it is gone");
+        assert!(rustix::process::test_kill_process(pid).is_err(), "it has exited");
     }
 }

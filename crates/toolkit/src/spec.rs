@@ -12,15 +12,15 @@ pub struct Spec {
     pub about: &'static str,
     /// The crate's version.
     pub version: &'static str,
-    /// The input that positional arguments go to.
+    /// The input that receives positional arguments.
     pub positional: Option<&'static str>,
     /// All inputs, in the order of the documentation.
     pub inputs: &'static [Input],
     /// All outputs, in the order of the documentation.
     pub outputs: &'static [Output],
-    /// Subcommands; without one, the action does its main work.
+    /// Subcommands. Without one, the action does its main work.
     pub commands: &'static [Command],
-    /// Options of other tools that users try, each with the hint that they get.
+    /// Options of other tools that users may try, each with a hint.
     #[serde(skip)]
     pub foreign_options: &'static [(&'static str, &'static str)],
 }
@@ -30,11 +30,11 @@ pub struct Spec {
 pub struct Input {
     /// In kebab-case.
     pub name: &'static str,
-    /// What it means; one or two sentences, Markdown.
+    /// A description of one or two sentences, in Markdown.
     pub about: &'static str,
     /// What it accepts.
     pub kind: InputKind,
-    /// The value if none is given; `""` is no default.
+    /// The default; `""` for none.
     pub default: &'static str,
     /// Whether a missing value is an error.
     pub required: bool,
@@ -44,7 +44,7 @@ pub struct Input {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum InputKind {
-    /// One line or several, unchanged.
+    /// Any text, unchanged.
     Text,
     /// A path on this machine.
     Path,
@@ -82,9 +82,9 @@ pub struct Command {
     pub argument: Option<&'static str>,
     /// Whether it takes the arguments of [`Spec::positional`].
     pub is_positional: bool,
-    /// Options of its own, which are no inputs of the action.
+    /// Its own options, which are not inputs of the action.
     pub options: &'static [Input],
-    /// The inputs of the action that are options of it; `None`: all.
+    /// The action's inputs that it accepts as options; `None` for all.
     pub inputs: Option<&'static [&'static str]>,
 }
 
@@ -108,13 +108,13 @@ impl Input {
         self
     }
 
-    /// Its environment variable. Underscores replace hyphens, because dash drops
-    /// variables with a hyphen in their name.
+    /// Its environment variable. Hyphens become underscores, because dash drops variables with
+    /// hyphens in their names.
     pub fn variable(&self) -> String {
         format!("INPUT_{}", self.name.to_uppercase().replace('-', "_"))
     }
 
-    /// The words it accepts, if it accepts only some.
+    /// The accepted words, if it is a choice.
     pub fn words(&self) -> Option<&'static [&'static str]> {
         match self.kind {
             InputKind::Flag => Some(&["true", "false"]),
@@ -123,7 +123,7 @@ impl Input {
         }
     }
 
-    /// What `--name` without a value means, if that is allowed.
+    /// The value of `--name` without a value, if that is allowed.
     pub(crate) fn bare(&self) -> Option<&'static str> {
         match self.kind {
             InputKind::Flag => Some("true"),
@@ -139,21 +139,21 @@ impl Command {
         Self { name, about, argument: None, is_positional: false, options: &[], inputs: None }
     }
 
-    /// The same with one argument, which must be given.
+    /// Adds a required argument.
     #[must_use]
     pub const fn argument(mut self, name: &'static str) -> Self {
         self.argument = Some(name);
         self
     }
 
-    /// The same over the arguments that the action takes without a command.
+    /// Accepts the positional arguments of the action.
     #[must_use]
     pub const fn positional(mut self) -> Self {
         self.is_positional = true;
         self
     }
 
-    /// The same with no inputs but these.
+    /// Accepts only these inputs.
     #[must_use]
     pub const fn inputs(mut self, inputs: &'static [&'static str]) -> Self {
         self.inputs = Some(inputs);
@@ -165,7 +165,7 @@ impl Command {
         self.inputs.is_none_or(|inputs| inputs.contains(&input.name))
     }
 
-    /// The same with options of its own.
+    /// Adds its own options.
     #[must_use]
     pub const fn options(mut self, options: &'static [Input]) -> Self {
         self.options = options;

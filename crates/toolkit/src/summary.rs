@@ -1,17 +1,17 @@
-//! The job summary: Markdown whose layout no value can break.
+//! The job summary: Markdown with escaped values.
 
 use std::fmt::Write as _;
 
 /// The size that GitHub accepts for one step's summary, in bytes.
 const LIMIT: usize = 1024 * 1024;
 
-/// A size for people, in decimal megabytes, with one digit after the point.
+/// A human-readable size in decimal megabytes, with one decimal place.
 pub fn megabytes(bytes: u64) -> String {
     format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000)
 }
 
-/// A Markdown builder. It escapes all text; `code` in single backticks stays
-/// code, and web links stay links.
+/// A Markdown builder. It escapes all text, except for `code` in single backticks and web
+/// links.
 #[derive(Debug, Clone, Default)]
 pub struct Summary(Vec<Block>);
 
@@ -64,21 +64,21 @@ impl Summary {
         self
     }
 
-    /// A part that the reader can fold and unfold; unfolded at first if `open`.
+    /// A foldable section, initially unfolded if `open`.
     #[must_use]
     pub fn fold(mut self, title: &str, open: bool, content: Self) -> Self {
         self.0.push(Block::Fold { title: title.to_owned(), open, content });
         self
     }
 
-    /// The Markdown, cut at a line end within GitHub's limit.
+    /// The Markdown, truncated at a line end to GitHub's limit.
     pub fn markdown(&self) -> String {
         self.render(str::to_owned)
     }
 
-    /// The same with `hide` applied to each text before it is escaped or cut.
+    /// Renders the Markdown with `hide` applied to each text before escaping and truncating.
     pub(crate) fn render(&self, hide: impl Fn(&str) -> String) -> String {
-        cut(self.blocks(&hide))
+        truncate(self.blocks(&hide))
     }
 
     fn blocks(&self, hide: &dyn Fn(&str) -> String) -> String {
@@ -118,14 +118,15 @@ fn table(head: &[String], rows: &[Vec<String>], hide: &dyn Fn(&str) -> String) -
     out
 }
 
-/// A fence that `text` does not contain.
+/// A code fence that `text` does not contain.
 fn fence(text: &str) -> String {
     let longest = text.lines().map(|line| line.chars().take_while(|c| *c == '`').count()).max();
     "`".repeat(longest.unwrap_or(0).max(2) + 1)
 }
 
-fn cut(text: String) -> String {
-    const NOTE: &str = "\n\n…truncated: a job summary holds 1 MiB; the report file has the rest.\n";
+fn truncate(text: String) -> String {
+    const NOTE: &str =
+        "\n\n…truncated: a job summary is limited to 1 MiB; see the report file for the rest.\n";
     if text.len() <= LIMIT {
         return text;
     }
@@ -137,8 +138,8 @@ fn cut(text: String) -> String {
     format!("{}{NOTE}", &text[..end])
 }
 
-/// Escapes Markdown and HTML markup, in one line, except for code in single
-/// backticks and addresses.
+/// Escapes Markdown and HTML markup and joins lines, except for code in single backticks and
+/// URLs.
 fn escape(text: &str) -> String {
     let text = text.replace(['\r', '\n'], " ");
     let mut out = String::new();
@@ -147,8 +148,8 @@ fn escape(text: &str) -> String {
         let (before, after) = (&rest[..start], &rest[start + 1..]);
         escape_text(before, &mut out);
         match after.split_once('`') {
-            // A bar ends a table's cell even within code, where a backslash before
-            // it cannot be escaped.
+            // In a table, a bar ends the cell even within code, and a backslash cannot be
+            // escaped there.
             Some((code, after)) if !(code.trim().is_empty() || code.contains('|') && code.contains('\\')) => {
                 let _ = write!(out, "`{}`", code.replace('|', "\\|"));
                 rest = after;
@@ -168,8 +169,8 @@ fn escape_text(text: &str, out: &mut String) {
         if index > 0 {
             out.push(' ');
         }
-        if is_address(word) {
-            // Between angle brackets nothing in an address is markup.
+        if is_url(word) {
+            // Between angle brackets, no character of a URL is markup.
             let _ = write!(out, "<{word}>");
             continue;
         }
@@ -178,7 +179,7 @@ fn escape_text(text: &str, out: &mut String) {
                 '<' => out.push_str("&lt;"),
                 '>' => out.push_str("&gt;"),
                 '&' => out.push_str("&amp;"),
-                // An at sign would notify a user.
+                // An at sign would mention a user.
                 '@' => out.push_str("&#64;"),
                 '|' | '`' | '*' | '_' | '[' | ']' | '\\' | '~' | '#' => {
                     out.push('\\');
@@ -190,8 +191,8 @@ fn escape_text(text: &str, out: &mut String) {
     }
 }
 
-/// Whether `word` is an address without characters that end a link or a cell.
-fn is_address(word: &str) -> bool {
+/// Whether `word` is a URL without characters that end a link or a cell.
+fn is_url(word: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._~:/?#=&%+,".contains(c);
     word.strip_prefix("https://").is_some_and(|rest| !rest.is_empty() && rest.chars().all(plain))
 }
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn code_and_addresses_stay_and_a_lone_backtick_is_text() {
+    fn keeps_code_and_urls_and_escapes_a_lone_backtick() {
         assert_eq!(escape("expected `a_b`, found `<c>`"), "expected `a_b`, found `<c>`");
         assert_eq!(escape("one ` and *more*"), "one \\` and \\*more\\*");
         assert_eq!(escape("empty `` code"), "empty \\`\\` code");
@@ -227,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fold_holds_blocks() {
+    fn a_fold_contains_blocks() {
         let content = Summary::new().paragraph("why `x`").table(&["a"], [["1"]]);
         let text = Summary::new().fold("error A1 <b>", true, content).fold("rest", false, Summary::new());
         assert_eq!(
@@ -238,12 +239,12 @@ mod tests {
     }
 
     #[test]
-    fn a_long_summary_is_cut_at_a_line() {
+    fn truncates_a_long_summary_at_a_line() {
         let line = "é".repeat(100);
         let summary = (0..6000).fold(Summary::new(), |summary, _| summary.paragraph(&line));
         let text = summary.markdown();
         assert!(text.len() <= LIMIT);
-        assert!(text.ends_with("has the rest.\n"));
+        assert!(text.ends_with("for the rest.\n"));
     }
 
     #[test]
@@ -254,7 +255,7 @@ mod tests {
     }
 
     proptest! {
-        /// No cell adds cells, rows or elements, whatever it holds.
+        /// The content of a cell cannot add cells, rows or elements.
         #[test]
         fn a_cell_stays_one_cell(text in "[a-z`|<>\\\\*_ \n\r&@#]{0,30}") {
             let escaped = escape(&text);

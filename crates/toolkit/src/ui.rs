@@ -1,4 +1,4 @@
-//! The only place that prints.
+//! All output of an action.
 //!
 //! Under GitHub's runner, messages become workflow commands, and outputs go to the
 //! runner's files (`GITHUB_OUTPUT`, …). Elsewhere messages go to standard error and
@@ -16,8 +16,8 @@ use crate::progress::Progress;
 use crate::runner_log::Log;
 use crate::{Env, FileError, Secret, Summary, random_hex};
 
-/// GitHub shows this many annotations of a kind for a step and drops the rest.
-const ANNOTATIONS: usize = 10;
+/// GitHub shows at most this many annotations per level and step.
+const MAX_ANNOTATIONS: usize = 10;
 
 /// Output sink of an action; clones share it. Safe across threads.
 #[derive(Clone)]
@@ -39,7 +39,7 @@ struct State {
 }
 
 impl Ui {
-    /// For this process: workflow commands where `GITHUB_ACTIONS` is `true`.
+    /// The output of this process; uses workflow commands if `GITHUB_ACTIONS` is `true`.
     pub fn from_env(env: &Env) -> Self {
         let runner = env.get("GITHUB_ACTIONS") == Some("true");
         // The runner reads commands from standard output.
@@ -86,8 +86,8 @@ impl Ui {
         self.terminal
     }
 
-    /// Masks `secret` and its encoded forms from here on: in everything that this
-    /// type writes and, by the runner, in the whole log of the job.
+    /// Masks `secret` and its encoded forms in everything that is written from now on and, by
+    /// the runner, in the whole log of the job.
     pub fn mask(&self, secret: &Secret) {
         let mut state = self.state();
         let forms = secret.forms();
@@ -97,7 +97,7 @@ impl Ui {
         state.masks.add(forms);
     }
 
-    /// The masks, for text that is cut before it is printed.
+    /// The masks, for text that is truncated before it is printed.
     pub fn masks(&self) -> Masks {
         self.state().masks.clone()
     }
@@ -112,7 +112,7 @@ impl Ui {
         self.log(text.as_ref());
     }
 
-    /// What a tool printed, all of it. It cannot give commands to the runner.
+    /// Prints the complete output of a tool, which cannot contain commands for the runner.
     pub fn foreign(&self, text: impl AsRef<str>) {
         let text = text.as_ref().trim_end();
         if !text.is_empty() {
@@ -120,9 +120,9 @@ impl Ui {
         }
     }
 
-    /// A tool starts: what it prints goes through the returned value, and cannot
-    /// give commands to the runner until that is dropped. One token serves all
-    /// lines: the runner masks each in the rest of the log.
+    /// Starts printing the output of a tool through the returned value. Until that is dropped,
+    /// the runner accepts no commands. One token is used for all lines, because the runner masks
+    /// each token in the rest of the log.
     pub fn tool(&self) -> ToolOutput {
         self.state().log.tool_starts();
         ToolOutput(self.clone())
@@ -139,7 +139,7 @@ impl Ui {
         }
     }
 
-    /// Prints an annotation; after GitHub's ten per level, a plain line.
+    /// Prints an annotation, or a plain line if GitHub's limit is reached.
     pub fn annotate(&self, annotation: &Annotation) {
         let word = annotation.level.word();
         let Annotation { title, message, file, .. } = annotation;
@@ -152,7 +152,7 @@ impl Ui {
         let mut state = self.state();
         let shown = &mut state.shown[annotation.level as usize];
         *shown += 1;
-        if *shown > ANNOTATIONS {
+        if *shown > MAX_ANNOTATIONS {
             drop(state);
             self.log(&format!("{word}: {title}: {message}"));
             return;
@@ -226,7 +226,7 @@ impl Ui {
         append(file, &summary.render(|text| masks.hide(text)))
     }
 
-    /// Appends the heredoc form, in which a value cannot add outputs.
+    /// Appends the value in heredoc form, so that it cannot set further outputs.
     fn append(&self, file: Option<&Path>, name: &str, value: &str) -> Result<(), FileError> {
         let Some(file) = file else { return Ok(()) };
         let value = self.state().hide(value);
@@ -255,7 +255,7 @@ impl State {
 pub struct ToolOutput(Ui);
 
 impl ToolOutput {
-    /// A line, or several.
+    /// Prints one or more lines.
     pub fn line(&self, text: impl AsRef<str>) {
         self.0.log(text.as_ref());
     }
@@ -308,8 +308,8 @@ mod tests {
 
     use super::*;
 
-    fn runner(folder: &Path) -> Env {
-        let file = |name: &str| folder.join(name).display().to_string();
+    fn runner(dir: &Path) -> Env {
+        let file = |name: &str| dir.join(name).display().to_string();
         Env::from_iter([
             ("GITHUB_ACTIONS", "true".to_owned()),
             ("GITHUB_OUTPUT", file("output")),
@@ -322,7 +322,7 @@ mod tests {
         let mut outputs = Vec::new();
         let mut lines = text.split('\n');
         while let Some(line) = lines.next().filter(|line| !line.is_empty()) {
-            let (name, end) = line.split_once("<<").expect("only the heredoc form is written");
+            let (name, end) = line.split_once("<<").expect("only the heredoc form is used");
             let value: Vec<&str> = lines.by_ref().take_while(|line| *line != end).collect();
             outputs.push((name.to_owned(), value.join("\n")));
         }
@@ -331,36 +331,36 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_output_holds_exactly_its_value(value in "(?s).{0,80}", other in "[a-z]{1,5}=[a-z\n<]{1,9}") {
-            let folder = tempfile::tempdir().unwrap();
-            let (ui, _) = Ui::captured(&runner(folder.path()));
+        fn an_output_contains_exactly_its_value(value in "(?s).{0,80}", other in "[a-z]{1,5}=[a-z\n<]{1,9}") {
+            let dir = tempfile::tempdir().unwrap();
+            let (ui, _) = Ui::captured(&runner(dir.path()));
             ui.output("first", &value).unwrap();
             ui.output("second", &other).unwrap();
-            let text = std::fs::read_to_string(folder.path().join("output")).unwrap();
+            let text = std::fs::read_to_string(dir.path().join("output")).unwrap();
             prop_assert_eq!(parse_outputs(&text), vec![("first".into(), value), ("second".into(), other)]);
         }
 
         #[test]
         fn a_masked_secret_is_never_written(secret in "[!-~]{8,40}") {
-            let folder = tempfile::tempdir().unwrap();
-            let (ui, said) = Ui::captured(&runner(folder.path()));
+            let dir = tempfile::tempdir().unwrap();
+            let (ui, log) = Ui::captured(&runner(dir.path()));
             ui.mask(&Secret::new(secret.clone()));
             let text = format!("token {secret} in a text");
             ui.info(&text);
             ui.error(&text);
             ui.output("o", &text).unwrap();
             ui.summary(&Summary::new().details("t", &text).paragraph(&text)).unwrap();
-            let lines: Vec<String> = said.text().lines().filter(|l| !l.starts_with("::add-mask::")).map(str::to_owned).collect();
+            let lines: Vec<String> = log.text().lines().filter(|l| !l.starts_with("::add-mask::")).map(str::to_owned).collect();
             prop_assert!(!lines.join("\n").contains(&secret));
             for file in ["output", "summary"] {
-                let text = std::fs::read_to_string(folder.path().join(file)).unwrap();
+                let text = std::fs::read_to_string(dir.path().join(file)).unwrap();
                 prop_assert!(!text.contains(&secret) && text.contains("\\*\\*\\*") == (file == "summary"), "{}", text);
             }
         }
     }
 
     #[test]
-    fn what_is_masked_later_is_hidden_by_a_clone_too() {
+    fn a_clone_hides_secrets_that_are_masked_later() {
         let (ui, _) = Ui::captured(&Env::default());
         let masks = ui.masks();
         ui.mask(&Secret::new("pypi-a+b"));
@@ -369,8 +369,8 @@ mod tests {
 
     #[test]
     fn annotations_are_escaped_and_counted() {
-        let folder = tempfile::tempdir().unwrap();
-        let (ui, said) = Ui::captured(&runner(folder.path()));
+        let dir = tempfile::tempdir().unwrap();
+        let (ui, log) = Ui::captured(&runner(dir.path()));
         let annotation = Annotation {
             level: Level::Error,
             title: "a: b, c".into(),
@@ -378,7 +378,7 @@ mod tests {
             file: Some("dist/x.whl".into()),
         };
         (0..11).for_each(|_| ui.annotate(&annotation));
-        let text = said.text();
+        let text = log.text();
         let line = "::error file=dist/x.whl,title=a%3A b%2C c::100%25%0A::set-output name=x::y\n";
         assert_eq!(text.matches(line).count(), 10);
         assert!(text.contains("error: a: b, c: 100%\n\u{200b}::set-output"), "the eleventh is plain text");

@@ -64,7 +64,7 @@ impl<'a> Assets<'a> {
         let sha256 = tokio::time::timeout(DOWNLOAD, self.hash(asset)).await;
         let late = |_| HttpError::Timeout {
             url: asset.url.to_string(),
-            what: "no complete answer",
+            what: "no complete response",
             limit: DOWNLOAD,
         };
         Ok(sha256.map_err(late)?? == file.sha256)

@@ -183,7 +183,7 @@ fn pages() -> Vec<Mode> {
             listed("{\"filename\": \"a\", \"url\": \"/f\", \"yanked\": [1]}"),
             "a boolean or a string",
         ),
-        probe("a name without end", page(endless.leak()), "a part longer than"),
+        probe("a name without end", page(endless.leak()), "a token longer than"),
         probe("nested without end", page(deep.leak()), "nested deeper"),
     ]
 }

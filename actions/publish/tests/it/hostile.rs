@@ -84,7 +84,7 @@ fn an_answer_without_end_is_cut() {
     ]
     .concat();
     let ran = refused(1, Fault::Early(head.leak()));
-    assert!(ran.text.contains("a part longer than 1048576 bytes"), "{}", ran.text);
+    assert!(ran.text.contains("a token longer than 1048576 bytes"), "{}", ran.text);
 }
 
 /// Of an upload's answer too, and byte by byte.

@@ -104,7 +104,7 @@ fn http_proxy_is_for_http() {
     assert_eq!(proxy.asked(), Vec::<String>::new());
 }
 
-/// A name with a part longer than a name server may be asked for.
+/// A name with a token longer than a name server may be asked for.
 #[test]
 fn a_host_that_does_not_exist_is_not_tried_for_minutes() {
     let set = Set::htty();

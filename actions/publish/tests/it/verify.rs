@@ -41,7 +41,7 @@ fn the_time_for_verifying_is_kept_to() {
     let url = format!("{}legacy/", proxy.url());
     let ran = set.publish(&url, &["--verify-timeout", "1"]).expect(4);
     ran.all("unverified");
-    assert!(ran.text.contains("no complete answer for 1 s"), "{}", ran.text);
+    assert!(ran.text.contains("no complete response for 1 s"), "{}", ran.text);
     set.publish(&index.url(), &[]).expect(0).all("present");
 }
 

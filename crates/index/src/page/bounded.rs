@@ -1,15 +1,13 @@
-//! Limits for what a parser holds in memory at a time.
+//! Limits the memory of the parsers.
 
 use std::io::{self, Read};
 
-/// The longest string of a JSON page, or the longest tag or text of an HTML
-/// page, in bytes.
-pub(super) const LONGEST: usize = 1024 * 1024;
-/// How deep the values of a JSON page may be nested.
-const DEEPEST: usize = 64;
+/// The maximum size of a string of a JSON page, or of a tag or text of an HTML page, in bytes.
+pub(super) const MAX_TOKEN: usize = 1024 * 1024;
+/// The maximum nesting of a JSON page.
+const MAX_DEPTH: usize = 64;
 
-/// A source that ends with an error once a part of it, which a parser holds in
-/// memory as a whole, is too long.
+/// A source that fails if a token, which a parser would buffer completely, is too long.
 pub(super) struct Bounded<R, S> {
     source: R,
     scan: S,
@@ -21,7 +19,7 @@ impl<R, S: Default> Bounded<R, S> {
     }
 }
 
-/// Follows a stream byte by byte; false once a part of it is too long.
+/// Scans a stream byte by byte; returns false once a token is too long.
 pub(super) trait Scan {
     fn step(&mut self, byte: u8) -> bool;
 }
@@ -33,7 +31,7 @@ impl<R: Read, S: Scan> Read for Bounded<R, S> {
             return Ok(count);
         }
         Err(io::Error::other(format!(
-            "a part longer than {LONGEST} bytes, or nested deeper than {DEEPEST} levels"
+            "a token longer than {MAX_TOKEN} bytes, or more than {MAX_DEPTH} levels of nesting"
         )))
     }
 }
@@ -57,7 +55,7 @@ impl Scan for JsonScan {
             b']' | b'}' if !self.in_string => self.depth = self.depth.saturating_sub(1),
             _ => {}
         }
-        self.depth <= DEEPEST && (self.length <= LONGEST || !self.in_string)
+        self.depth <= MAX_DEPTH && (self.length <= MAX_TOKEN || !self.in_string)
     }
 }
 
@@ -69,6 +67,6 @@ pub(super) struct HtmlScan {
 impl Scan for HtmlScan {
     fn step(&mut self, byte: u8) -> bool {
         self.length = if matches!(byte, b'<' | b'>') { 0 } else { self.length + 1 };
-        self.length <= LONGEST
+        self.length <= MAX_TOKEN
     }
 }

@@ -1,4 +1,4 @@
-//! What pages of both kinds have in common.
+//! Shared code for both kinds of pages.
 
 use std::io;
 
@@ -8,28 +8,28 @@ use crate::error::HttpError;
 use crate::listing::{Keep, ListedFile, Listing};
 use crate::url::without_secrets;
 
-/// How many files of one project are kept.
-const MOST: usize = 100_000;
+/// The maximum number of files of one project.
+const MAX_FILES: usize = 100_000;
 
-/// Adds a file to what is known of the project.
+/// Adds a file to the listing.
 pub(super) fn add(listing: &mut Listing, keep: &Keep, name: String, file: ListedFile) -> Result<(), String> {
     listing.largest = listing.largest.max(file.size);
     if keep(&name, &file) {
         listing.files.insert(name, file);
     }
-    if listing.files.len() > MOST { Err(format!("more than {MOST} files")) } else { Ok(()) }
+    if listing.files.len() > MAX_FILES { Err(format!("more than {MAX_FILES} files")) } else { Ok(()) }
 }
 
 pub(super) fn malformed(page: &Url, expected: &'static str, found: impl ToString) -> HttpError {
     HttpError::Malformed { url: without_secrets(page), expected, found: found.to_string() }
 }
 
-/// The error that ended a stream: the network's, if that is what it was.
+/// The error for a failed stream: the network error, if it was one.
 pub(super) fn ended(page: &Url, expected: &'static str, error: io::Error) -> HttpError {
     error.downcast::<HttpError>().unwrap_or_else(|error| malformed(page, expected, error))
 }
 
-/// Lower-case hexadecimal, if it is a sha256. Anything else counts as none.
+/// `text` in lower case if it is a SHA-256; otherwise `None`.
 pub(super) fn as_sha256(text: &str) -> Option<String> {
     let is = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     is.then(|| text.to_ascii_lowercase())

@@ -17,8 +17,8 @@ pub(crate) fn read(page: &Url, source: impl Read, keep: &Keep) -> Result<Listing
     let bounded = Bounded::<_, HtmlScan>::new(source);
     let mut listing = Listing { exists: true, ..Listing::default() };
     let mut base = page.clone();
-    // A login page, a captive portal or an application's shell is HTML too, but
-    // has no link to a file: nothing may be concluded from it.
+    // Login pages, captive portals and single-page applications are HTML too, but have no links
+    // to files. They say nothing about the project.
     let (mut tags, mut links, mut files, mut foreign) = (0, 0, 0, false);
     for token in html5gum::Tokenizer::new(html5gum::IoReader::new(bounded)) {
         let token = token.map_err(|error| ended(page, HTML, error))?;
@@ -67,14 +67,14 @@ pub(crate) fn read(page: &Url, source: impl Read, keep: &Keep) -> Result<Listing
         }
     }
     match files {
-        0 if tags == 0 => Err(malformed(page, HTML, "an answer that is not HTML")),
+        0 if tags == 0 => Err(malformed(page, HTML, "a response that is not HTML")),
         0 if links > 0 => Err(malformed(page, HTML, "a page with links, but none to a distribution")),
-        0 if foreign => Err(malformed(page, HTML, "a page with a form or a script, as for a login")),
+        0 if foreign => Err(malformed(page, HTML, "a page with a form or a script, such as a login page")),
         _ => Ok(listing),
     }
 }
 
-/// The last part of the path, decoded, if it is a distribution's name.
+/// The decoded last part of the path, if it is the file name of a distribution.
 fn file_name(url: &Url) -> Option<String> {
     let last = url.path_segments()?.next_back()?;
     let mut bytes = Vec::new();

@@ -32,7 +32,7 @@ pub(crate) fn read(page: &Url, source: impl Read, keep: &Keep) -> Result<Listing
     let project = page.path_segments().and_then(|mut parts| parts.rfind(|part| !part.is_empty()));
     if let Some(other) = parsed.name.filter(|name| Some(ProjectName::new(name).as_str()) != project) {
         let project = project.unwrap_or_default();
-        return Err(malformed(page, JSON, format!("the page of `{other}` in place of `{project}`")));
+        return Err(malformed(page, JSON, format!("the page of `{other}` instead of `{project}`")));
     }
     let mut listing = parsed.listing.ok_or_else(|| malformed(page, JSON, "no field `files`"))?;
     listing.exists = true;
@@ -89,8 +89,8 @@ struct Hashes {
     sha256: Option<String>,
 }
 
-/// PEP 740: an index without attestations does not have the field, one with them
-/// has it as `null` for a file that has none.
+/// PEP 740: the field is missing on an index without attestations, and `null` for a file
+/// without any.
 #[derive(Default)]
 enum Provenance {
     #[default]
@@ -110,7 +110,7 @@ struct Yanked(bool);
 
 impl<'de> Deserialize<'de> for Yanked {
     fn deserialize<D: Deserializer<'de>>(field: D) -> Result<Self, D::Error> {
-        // Not an untagged enum: serde would hold a value of any size in memory.
+        // Not an untagged enum, because serde would buffer a value of any size.
         struct FlagOrReason;
 
         impl Visitor<'_> for FlagOrReason {

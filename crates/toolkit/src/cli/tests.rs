@@ -35,7 +35,7 @@ fn options_win_over_the_environment() {
 }
 
 #[test]
-fn a_secret_is_no_option() {
+fn a_secret_is_not_an_option() {
     for args in [&["--password", "x"][..], &["--password=x"]] {
         let early = read(&[], args).unwrap_err();
         assert_eq!(early.exit, Exit::Usage);
@@ -60,9 +60,9 @@ fn a_subcommand_takes_paths_and_options_of_its_own() {
     assert_eq!(read(&[], &["explain", "a", "b"]).unwrap_err().exit, Exit::Usage);
 }
 
-/// The test is its own child: a hook is for a whole process.
+/// Runs itself as a child, because a panic hook applies to the whole process.
 #[test]
-fn what_a_panic_says_is_hidden() {
+fn hides_secrets_in_panics() {
     const CHILD: &str = "PANICS_WITH_A_SECRET";
     let secret = "pypi-a+b";
     if std::env::var_os(CHILD).is_some() {
@@ -72,7 +72,7 @@ fn what_a_panic_says_is_hidden() {
         panic!("with {secret}, pypi-a%2Bb and cHlwaS1hK2I=");
     }
     let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "cli::tests::what_a_panic_says_is_hidden", "--nocapture"]);
+    child.args(["--exact", "cli::tests::hides_secrets_in_panics", "--nocapture"]);
     let output = child.env(CHILD, "1").output().unwrap();
     let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
     assert!(!output.status.success(), "{text}");
@@ -81,7 +81,7 @@ fn what_a_panic_says_is_hidden() {
 }
 
 #[test]
-fn help_is_no_error() {
+fn help_is_not_an_error() {
     let early = read(&[], &["--help"]).unwrap_err();
     assert_eq!(early.exit, Exit::Done);
 }

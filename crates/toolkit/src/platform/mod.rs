@@ -1,6 +1,6 @@
-//! What the operating systems do differently. The other modules of the actions
-//! have no `cfg` for Windows, except `runner`, `binfmt`'s positioned reads and writes, and
-//! build-wheel's `search_path`, which knows how a Python is laid out there.
+//! Differences between operating systems. No other module of the actions has a `cfg` for
+//! Windows, except `runner`, the positioned I/O of `binfmt`, and build-wheel's `search_path`,
+//! which knows the layout of Python on Windows.
 
 #[cfg(unix)]
 mod unix;

@@ -10,12 +10,12 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, setrlim
 
 use crate::FileError;
 
-/// The name of a variable as [`Env`](crate::Env) has it.
+/// The name of a variable in [`Env`](crate::Env).
 pub(crate) fn env_name(name: String) -> String {
     name
 }
 
-/// Lets `command` lead a process group of its own.
+/// Starts `command` in its own process group.
 pub(crate) fn prepare_group(command: &mut Command) {
     command.process_group(0);
 }
@@ -32,36 +32,35 @@ impl KillHandle {
     /// Ends every process of the group.
     pub(crate) fn kill(&mut self) {
         if let Some(pid) = self.0 {
-            // The group may be gone already.
+            // The group may have exited already.
             let _ = kill_process_group(pid, Signal::KILL);
         }
     }
 }
 
-/// Protects this process's memory: no core dump contains it, and on Linux other
-/// processes of the same user can read neither it nor the environment. An
-/// action that takes secrets calls this before it reads them. Children are not
-/// protected, and on Windows nothing is.
+/// Protects the memory of this process: disables core dumps, and on Linux keeps other
+/// processes of the same user from reading its memory and environment. Actions call this
+/// before they read secrets. Does not protect children, and does nothing on Windows.
 pub fn protect_memory() {
-    // Where the system allows neither, the action still works.
+    // Best effort: the action works without it.
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
-    // The limit does not apply where the kernel pipes dumps to a program.
+    // The limit does not apply if the kernel pipes core dumps to a program.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }
 
-/// Gives a temporary file the mode of any new file, which the umask restricts.
+/// Gives a temporary file the usual mode of new files, according to the umask.
 pub(crate) fn set_file_mode(builder: &mut tempfile::Builder<'_, '_>) {
     builder.permissions(Permissions::from_mode(0o666));
 }
 
-/// Renames a temporary file to `path`, in the place of what is there.
+/// Renames a temporary file to `path`, replacing an existing file.
 pub(crate) fn persist(file: tempfile::NamedTempFile, path: &Path) -> std::io::Result<()> {
     file.persist(path)?;
     Ok(())
 }
 
-/// Lets everybody execute the file `path`; on Windows its name does that.
+/// Makes the file `path` executable. On Windows, that depends on its name.
 pub fn make_executable(path: &Path) -> Result<(), FileError> {
     let mode = Permissions::from_mode(0o755);
     std::fs::set_permissions(path, mode).map_err(FileError::new("make executable", path))

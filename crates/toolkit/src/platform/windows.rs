@@ -10,27 +10,26 @@ use win32job::{ExtendedLimitInfo, Job};
 
 use crate::FileError;
 
-/// `CREATE_NEW_PROCESS_GROUP`: Ctrl-C reaches this process alone, which then ends
-/// its children.
+/// `CREATE_NEW_PROCESS_GROUP`: only this process receives Ctrl-C, and ends its children.
 const NEW_PROCESS_GROUP: u32 = 0x0200;
 
-/// The name of a variable as [`Env`](crate::Env) has it: Windows ignores the case (`Path`).
+/// The name of a variable in [`Env`](crate::Env). Windows ignores the case (`Path`).
 pub(crate) fn env_name(name: String) -> String {
     name.to_ascii_uppercase()
 }
 
-/// Keeps the console's Ctrl-C from `command`.
+/// Keeps `command` from receiving the console's Ctrl-C.
 pub(crate) fn prepare_group(command: &mut Command) {
     command.creation_flags(NEW_PROCESS_GROUP);
 }
 
-/// The job object of `child`. It ends its processes when its last handle is closed,
-/// thus also when this process dies.
+/// The job object of `child`. It ends its processes when its last handle is closed, even if
+/// this process crashes.
 pub(crate) struct KillHandle(Option<Job>);
 
 impl KillHandle {
-    /// Where the system grants no job, nothing but the child itself can be ended.
-    /// What the child starts within the microseconds before this is not in the job.
+    /// If the job cannot be created, only the child itself can be ended. Processes that the
+    /// child starts before this call are not in the job.
     pub(crate) fn new(child: &Child) -> Self {
         let mut limits = ExtendedLimitInfo::new();
         limits.limit_kill_on_job_close();
@@ -44,15 +43,15 @@ impl KillHandle {
     }
 }
 
-/// Nothing: Windows writes no core dumps unless the administrator configures it, and
-/// a user's processes can always read each other's memory.
+/// Does nothing: Windows writes core dumps only if the administrator configures them, and a
+/// user's processes can always read each other's memory.
 pub fn protect_memory() {}
 
-/// Nothing: a new file inherits its access rights from its directory.
+/// Does nothing: a new file inherits its access rights from its directory.
 pub(crate) fn set_file_mode(_builder: &mut tempfile::Builder<'_, '_>) {}
 
-/// Renames a temporary file to `path`, in the place of what is there. That fails as
-/// long as another program, such as a virus scanner, reads the old file.
+/// Renames a temporary file to `path`, replacing an existing file. Retries while another
+/// program, such as a virus scanner, reads the old file.
 pub(crate) fn persist(mut file: tempfile::NamedTempFile, path: &Path) -> std::io::Result<()> {
     let mut pause = Duration::from_millis(10);
     loop {
@@ -70,13 +69,13 @@ pub(crate) fn persist(mut file: tempfile::NamedTempFile, path: &Path) -> std::io
     }
 }
 
-/// Nothing: the name of a program says that it is one.
+/// Does nothing: the name makes a file executable.
 pub fn make_executable(_path: &Path) -> Result<(), FileError> {
     Ok(())
 }
 
-/// Makes `path` what `to` is, by a symbolic link. Without Developer Mode or
-/// administrator's rights Windows has none, and a copy of a file replaces it.
+/// Makes `path` a symbolic link to `to`, or a copy of a file without Developer Mode or
+/// administrator's rights, which Windows requires for links.
 pub fn link(to: &Path, path: &Path) -> Result<(), FileError> {
     let target = path.parent().map_or_else(|| to.to_owned(), |parent| parent.join(to));
     let made = if target.is_dir() {

@@ -1,6 +1,6 @@
-//! The edge to the process, through ghactions. It reads this process's
-//! environment on each call, so that only [`main`](crate::main) comes here.
-//! What else it offers and why that is not used: `docs/decisions/0001-ghactions.md`.
+//! Reads the run's context through ghactions, which reads the environment of this process on
+//! each call; only [`main`](crate::main) uses it. Why its other features are not used:
+//! `docs/decisions/0001-ghactions.md`.
 
 use ghactions::{ActionTrait, ActionsError};
 
@@ -11,21 +11,21 @@ pub(crate) fn context(env: &Env) -> Context {
     let runner = Runner;
     let default = Context::default();
     Context {
-        repository: given(runner.get_repository()),
-        sha: given(runner.get_sha()),
-        ref_name: given(runner.get_ref_name()),
-        ref_type: given(runner.get_ref_type()),
-        event: given(runner.get_event_name()),
+        repository: non_empty(runner.get_repository()),
+        sha: non_empty(runner.get_sha()),
+        ref_name: non_empty(runner.get_ref_name()),
+        ref_type: non_empty(runner.get_ref_type()),
+        event: non_empty(runner.get_event_name()),
         api_url: address(runner.get_api_url(), default.api_url),
         server_url: address(runner.get_server_url(), default.server_url),
-        // ghactions has no getter for these two.
+        // ghactions has no getter for these.
         workspace: env.get("GITHUB_WORKSPACE").map(Into::into),
         temp: env.get("RUNNER_TEMP").map(Into::into),
     }
 }
 
-/// A variable that is set and empty counts as unset, as everywhere in [`Env`].
-fn given(value: Result<String, ActionsError>) -> Option<String> {
+/// Treats an empty variable as unset, as [`Env`] does.
+fn non_empty(value: Result<String, ActionsError>) -> Option<String> {
     value.ok().filter(|value| !value.is_empty())
 }
 
@@ -56,9 +56,9 @@ mod tests {
 
     use super::*;
 
-    /// The test is its own child: ghactions reads a whole process.
+    /// Runs itself as a child, because ghactions reads the environment of the process.
     #[test]
-    fn the_runner_s_variables_become_a_context() {
+    fn reads_the_context_from_the_runners_variables() {
         const CHILD: &str = "TEST_PRINTS_ITS_CONTEXT";
         if std::env::var_os(CHILD).is_some() {
             let env = Env::from_process();
@@ -70,7 +70,7 @@ mod tests {
             let mut command = Command::new(std::env::current_exe().unwrap());
             command.args([
                 "--exact",
-                "runner::github::tests::the_runner_s_variables_become_a_context",
+                "runner::github::tests::reads_the_context_from_the_runners_variables",
                 "--nocapture",
             ]);
             command.env_clear().env(CHILD, "1").envs(variables.iter().copied());

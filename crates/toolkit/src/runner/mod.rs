@@ -1,4 +1,4 @@
-//! What the runner says of the workflow run.
+//! The context of the workflow run, as the runner provides it.
 
 #[cfg(all(unix, feature = "runner"))]
 mod github;

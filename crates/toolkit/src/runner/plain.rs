@@ -1,5 +1,5 @@
-//! The edge to the process without ghactions, which does not compile for Windows and
-//! brings much that `cargo xtask` does not need.
+//! The context without ghactions, which does not compile for Windows and has many
+//! dependencies that `cargo xtask` does not need.
 
 use crate::{Context, Env};
 
