@@ -10,35 +10,35 @@ use crate::tools;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// What to measure
+    /// Subject to measure
     #[command(subcommand)]
-    what: What,
+    what: Subject,
 }
 
-/// What has a bench.
+/// Subject to measure.
 #[derive(clap::Subcommand)]
-enum What {
+enum Subject {
     /// build-wheel beside maturin, auditwheel, repairwheel, patchelf and arwen
     BuildWheel,
     /// verify-dist beside auditwheel, abi3audit, pydistcheck, twine and check-wheel-contents
     VerifyDist {
-        /// Where the wheels are, by default the directory that they are downloaded to
+        /// Read the wheels from this directory [default: where they are downloaded to]
         wheels: Option<PathBuf>,
     },
     /// publish beside uv and twine
     Publish,
     /// setup-nix beside tar and `nix copy`; needs root
     SetupNix {
-        /// The size of the store, as a percentage of 3.6 GB
+        /// Size of the store, as a percentage of 3.6 GB
         #[arg(long, value_name = "PERCENT", default_value_t = 100)]
         scale: u32,
-        /// How often each thing is measured
+        /// Number of measurements of each thing
         #[arg(long, default_value_t = 3)]
         rounds: u32,
     },
     /// htty beside htty 0.2.30, pexpect with pyte, tmux and tui-test
     Htty {
-        /// The directory `tests` of a checkout of the published project
+        /// Directory `tests` of a checkout of the published project
         tests: Option<PathBuf>,
     },
 }
@@ -46,18 +46,18 @@ enum What {
 pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     let mut path = vec![tools::environment(shell, "test")?];
     let (package, args) = match &args.what {
-        What::Publish => return publish(shell),
-        What::Htty { tests } => return htty(shell, tests.as_deref()),
-        What::BuildWheel => {
+        Subject::Publish => return publish(shell),
+        Subject::Htty { tests } => return htty(shell, tests.as_deref()),
+        Subject::BuildWheel => {
             path.extend([tools::environment(shell, "bench")?, tools::arwen(shell)?]);
             ("build-wheel", Vec::new())
         }
-        What::VerifyDist { wheels } => {
+        Subject::VerifyDist { wheels } => {
             crate::corpus::download(shell)?;
             path.push(tools::environment(shell, "bench")?);
             ("verify-dist", wheels.iter().map(|wheels| display(wheels)).collect())
         }
-        What::SetupNix { scale, rounds } => {
+        Subject::SetupNix { scale, rounds } => {
             ("setup-nix", vec!["--scale".into(), scale.to_string(), "--rounds".into(), rounds.to_string()])
         }
     };
@@ -66,8 +66,8 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
-/// The program with the profile of the released ones, or another build of it that `PUBLISH`
-/// names; the bench itself takes no time worth optimising.
+/// Measures the program built with the release profile, or the one that `PUBLISH` names. The
+/// bench itself needs no optimisation.
 fn publish(shell: &Shell) -> Result<Exit, Error> {
     let build = ["build", "--profile", "dist", "--locked", "--workspace", "--bin", "publish"];
     let program = if let Some(program) = std::env::var_os("PUBLISH") {
@@ -82,7 +82,7 @@ fn publish(shell: &Shell) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
-/// The two packages against the published ones.
+/// Compares the two packages with the published ones.
 fn htty(shell: &Shell, tests: Option<&Path>) -> Result<Exit, Error> {
     let peers = tools::environment(shell, "htty-peers")?;
     tools::add_source(shell, &peers, "htty-source")?;

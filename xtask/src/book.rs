@@ -1,7 +1,7 @@
-//! `cargo xtask docs`: the book, from the repository's Markdown files.
+//! `cargo xtask docs`: builds the book from the repository's Markdown files.
 //!
-//! The book has the repository's layout, so that links between its pages stay as
-//! they are. Only links to other files are changed: they lead to the repository.
+//! The book has the layout of the repository, so that links between its pages need no change.
+//! Links to other files are replaced by links to the repository.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
@@ -17,12 +17,12 @@ pub(crate) struct Args {
     /// Test the book in headless Chromium: links, search, narrow screens, console errors
     #[arg(long)]
     check: bool,
-    /// Render the pictures of docs/images again, from the programs' own output
+    /// Render the pictures of docs/images again from the programs' output
     #[arg(long)]
     pictures: bool,
 }
 
-/// The files that become pages, and what pages show.
+/// The pages and their images.
 const SOURCES: [&str; 9] = [
     ":(glob)*.md",
     ":(glob)actions/**/README.md",
@@ -34,11 +34,11 @@ const SOURCES: [&str; 9] = [
     "htty-core/README.md",
     "tests/consumers/README.md",
 ];
-/// Lists the chapters; links start at its directory, as in every other file.
+/// The list of chapters. Links are relative to its directory, as in every file.
 const SUMMARY: &str = "docs/SUMMARY.md";
-/// Directories whose pages follow their `README.md` in the list of chapters.
+/// Directories whose pages are listed below their `README.md`.
 const LISTED: [&str; 2] = ["docs/rules", "docs/decisions"];
-/// What the API pages stand for.
+/// The API pages and the pages that they replace.
 const API: [(&str, &str); 2] =
     [("htty/src/htty", "api/htty.html"), ("htty-core/python/htty_core", "api/htty_core.html")];
 
@@ -57,7 +57,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     shell.run(&Cmd::new(display(&mdbook)).args(build))?;
     api(shell, &book.join("api"))?;
     if args.check {
-        test::whole(shell, &["tests/docs/test_book.py", "-m", "book"])?;
+        test::tools_pytest(shell, &["tests/docs/test_book.py", "-m", "book"])?;
     }
     shell.ui.report(display(&book.join("index.html")));
     Ok(Exit::Done)
@@ -87,7 +87,7 @@ fn api(shell: &Shell, directory: &Path) -> Result<(), Error> {
     let pdoc = Cmd::new(display(&pdoc)).args([
         "--output-directory",
         &display(directory),
-        // Without one, browsers ask the host for theirs.
+        // Without one, browsers request one from the host.
         "--favicon",
         "data:,",
         "htty",
@@ -97,7 +97,7 @@ fn api(shell: &Shell, directory: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes the source of the book to `into`.
+/// Writes the sources of the book to `into`.
 fn assemble(shell: &Shell, into: &Path) -> Result<(), Error> {
     let mut files: BTreeSet<String> = shell.tracked(&SOURCES)?.into_iter().collect();
     files.remove(SUMMARY);
@@ -135,7 +135,7 @@ fn is_page(name: &str) -> bool {
     Path::new(name).extension().is_some_and(|extension| extension == "md")
 }
 
-/// The address of this repository's files, on GitHub's runners.
+/// The URL of this repository's files, on GitHub's runners.
 fn repository() -> String {
     let variable = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.into());
     let server = variable("GITHUB_SERVER_URL", "https://github.com");
@@ -143,15 +143,15 @@ fn repository() -> String {
     format!("{server}/{name}/blob/{}", variable("GITHUB_SHA", "HEAD"))
 }
 
-/// What links may lead to.
+/// The possible targets of links.
 struct Site {
     repository: String,
-    /// The files of the book, by their paths in the repository.
+    /// The paths of the book's files in the repository.
     files: BTreeSet<String>,
 }
 
 impl Site {
-    /// A page with its links as the book needs them.
+    /// A page with the links replaced for the book.
     fn page(&self, shell: &Shell, name: &str, text: &str) -> String {
         let from = Path::new(name).parent().unwrap_or_else(|| Path::new(""));
         map_links(text, |link| {
@@ -205,8 +205,7 @@ fn title(path: &Path) -> Result<String, Error> {
     Ok(title.replace(['[', ']', '`'], ""))
 }
 
-/// Replaces the targets of Markdown links and pictures that are paths, outside of
-/// fenced code.
+/// Replaces the targets of Markdown links and images that are paths, outside of fenced code.
 fn map_links(text: &str, map: impl Fn(&str) -> String) -> String {
     let mut out = String::with_capacity(text.len());
     let mut fenced = false;
@@ -232,7 +231,7 @@ fn map_links(text: &str, map: impl Fn(&str) -> String) -> String {
     out
 }
 
-/// A path within the repository, without `.` and `..`.
+/// Normalises a path in the repository: removes `.` and `..`.
 fn normal(path: &Path) -> String {
     let mut parts = PathBuf::new();
     for part in path.components() {
@@ -261,7 +260,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_outside_of_code_are_mapped() {
+    fn maps_links_outside_of_code() {
         let text = "[a](x.md) ![b](y/z.svg)\n```\n[c](x.md)\n```\n[d](https://x) [e](#f) [g](h";
         let expected = "[a](<x.md>) ![b](<y/z.svg>)\n```\n[c](x.md)\n```\n[d](https://x) [e](#f) [g](h";
         assert_eq!(map_links(text, |link| format!("<{link}>")), expected);

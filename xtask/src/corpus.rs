@@ -1,4 +1,4 @@
-//! Real distributions, for tests and benches: downloaded once, by hash.
+//! Downloads real distributions for tests and benches, pinned by hash.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::shell::{Shell, display};
 use crate::tools;
 
-/// The lists: one file per line, with requirement, file name and SHA-256.
+/// Lists with one file per line: requirement, file name and SHA-256.
 const LISTS: [&str; 3] = [
     "actions/verify-dist/benches/wheels.txt",
     "crates/distcheck/tests/corpus.txt",
@@ -18,7 +18,7 @@ const LISTS: [&str; 3] = [
 
 /// The standing corpus: popular files of all platforms and backends.
 const POPULAR: &str = "crates/distcheck/tests/popular.txt";
-/// What the rules find in it, reviewed.
+/// The reviewed findings of the rules in it.
 const FINDINGS: &str = "crates/distcheck/tests/popular-findings.txt";
 
 #[derive(clap::Args)]
@@ -28,8 +28,7 @@ pub(crate) struct Args {
     check: bool,
 }
 
-/// Downloads the standing corpus, checks each file alone, and writes what the
-/// rules find.
+/// Downloads the standing corpus, checks each file separately, and writes the findings.
 pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     #[derive(serde::Deserialize)]
     struct Report {
@@ -52,12 +51,12 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     let program = display(&shell.target.join("debug/verify-dist"));
     let list = shell.root.join(POPULAR);
     let list = std::fs::read_to_string(&list).map_err(FileError::new("read", &list))?;
-    let mut text = String::from("# File, then what the rules find. Written by `cargo xtask corpus`.\n");
+    let mut text = String::from("# File, then the findings of the rules. Written by `cargo xtask corpus`.\n");
     for line in list.lines().filter(|line| !line.starts_with('#')) {
         let file = line.split_whitespace().nth(1).unwrap_or_default();
         let path = display(&directory.join(file));
         let verify = Cmd::new(&program).args([path.as_str(), "--format", "json", "--manifest", "none"]);
-        // Findings end with 1, which is no failure here.
+        // Exit code 1 means findings, which are not a failure here.
         let start = |source| toolkit::ProcessError::Start { program: verify.program.clone(), source };
         let output = verify.command().output().map_err(start)?.stdout;
         let report: Report = serde_json::from_slice(&output)
@@ -70,7 +69,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     }
     let path = shell.root.join(FINDINGS);
     if std::fs::read_to_string(&path).unwrap_or_default() == text {
-        shell.ui.info("the findings are the reviewed ones");
+        shell.ui.info("the findings match the reviewed ones");
     } else if args.check {
         let message = format!("{FINDINGS} is not up to date; run `cargo xtask corpus` and review the change");
         return Err(Error::Check(message));
@@ -81,7 +80,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
-/// Downloads the standing corpus to the same directory.
+/// Downloads the standing corpus to `target/corpus` and returns that directory.
 pub(crate) fn download_popular(shell: &Shell) -> Result<PathBuf, Error> {
     download_lists(shell, &[POPULAR])
 }
@@ -103,7 +102,7 @@ fn download_lists(shell: &Shell, lists: &[&str]) -> Result<PathBuf, Error> {
             let [_, file, sha256] = line.split_whitespace().collect::<Vec<_>>()[..] else {
                 return Err(Error::Check(format!("{list}: expected three columns, found `{line}`")));
             };
-            if !is(&directory.join(file), sha256)? {
+            if !has_sha256(&directory.join(file), sha256)? {
                 wanted.push_str(line);
                 wanted.push('\n');
             }
@@ -118,8 +117,8 @@ fn download_lists(shell: &Shell, lists: &[&str]) -> Result<PathBuf, Error> {
     Ok(directory)
 }
 
-/// Whether the file exists with this SHA-256.
-fn is(path: &Path, sha256: &str) -> Result<bool, Error> {
+/// Whether the file exists and has this SHA-256.
+fn has_sha256(path: &Path, sha256: &str) -> Result<bool, Error> {
     if !path.is_file() {
         return Ok(false);
     }

@@ -9,10 +9,10 @@ pub(crate) enum Error {
     File(#[from] FileError),
     #[error(transparent)]
     Process(#[from] ProcessError),
-    /// The machine lacks something that no script of ours can install.
+    /// The machine lacks something that our scripts cannot install.
     #[error("{what}")]
     Missing { what: String, hint: String },
-    /// A step found something other than it should.
+    /// A check failed.
     #[error("{0}")]
     Check(String),
 }
@@ -21,7 +21,7 @@ impl Failure for Error {
     fn exit(&self) -> Exit {
         match self {
             Self::File(error) => error.exit(),
-            // A step that found an error has done its work.
+            // Like findings of an action.
             Self::Process(ProcessError::Failed { .. }) => Exit::Findings,
             Self::Process(error) => error.exit(),
             Self::Missing { .. } => Exit::Usage,

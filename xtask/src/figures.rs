@@ -1,4 +1,4 @@
-//! The figures of the README, from the tables of docs/benchmarks.md.
+//! Generates the figures of the README from the tables of docs/benchmarks.md.
 
 use toolkit::FileError;
 
@@ -7,15 +7,15 @@ use crate::shell::Shell;
 
 const BENCHMARKS: &str = "docs/benchmarks.md";
 
-/// A figure: what was measured, the section and the row that hold it, and the
-/// columns of ours and of the peers.
+/// A figure: what was measured, the section and the row that contain it, and the columns of
+/// ours and of the peers.
 struct Figure {
     about: &'static str,
     section: &'static str,
     /// How the row's first cell starts.
     row: &'static str,
     ours: usize,
-    /// Names of peers and their columns; without a name the cell has its own.
+    /// Names of peers and their columns. Without a name, the cell contains it.
     peers: &'static [(&'static str, usize)],
 }
 
@@ -117,7 +117,7 @@ fn row(text: &str, figure: &Figure) -> Result<String, String> {
         .find(|line| line.starts_with(row))
         .map(|line| line.trim_end_matches('|').split('|').map(str::trim).collect())
         .ok_or_else(|| {
-            format!("no row `{row}` in section `{section}`; change `FIGURES` in xtask/src/figures.rs")
+            format!("no row `{row}` in section `{section}`; update `FIGURES` in xtask/src/figures.rs")
         })?;
     let cell = |column: usize| {
         cells.get(column).copied().ok_or_else(|| format!("row `{row}` has no column {column}"))
@@ -138,13 +138,13 @@ mod tests {
         Figure { about: "time", section: "b", row: "x", ours: 1, peers: &[("p", 2), ("", 3)] };
 
     #[test]
-    fn a_figure_is_read_from_its_section() {
+    fn reads_a_figure_from_its_section() {
         let text = "## a\n| x | no | no | no |\n## b\n| x of y | 1 s | 2 s | q 3 s | bar |\n## c\n";
         assert_eq!(row(text, &ONE).unwrap(), "| time | 1 s | p: 2 s; q 3 s |\n");
     }
 
     #[test]
-    fn a_missing_row_is_named() {
+    fn names_a_missing_row() {
         let problem = row("## b\n\n| y | 1 |\n", &ONE).unwrap_err();
         assert!(problem.contains("no row `x` in section `b`"), "{problem}");
         assert!(row("## b\n| x | 1 |\n", &ONE).unwrap_err().contains("no column 2"));

@@ -1,4 +1,4 @@
-//! The fuzz targets, each for a while: `cargo xtask soak fuzz`.
+//! `cargo xtask soak fuzz`: runs each fuzz target for some time.
 
 use toolkit::Cmd;
 
@@ -14,12 +14,12 @@ const SECONDS: u32 = 60;
 
 const CARGO_FUZZ: &str = "cargo-fuzz@0.13.1";
 
-/// Runs each target, starting from its committed corpus. New inputs are kept in
-/// the target directory; a crash is an error that names its input.
+/// Runs each target, starting from its committed corpus. Keeps new inputs in the target
+/// directory; a crash is an error that names its input.
 pub(crate) fn run(shell: &Shell) -> Result<(), Error> {
     let program = tools::from_crate(shell, CARGO_FUZZ, &[])?.join("cargo-fuzz");
     let fuzz = |args: &[&str]| {
-        // Sanitizers are not in the stable compiler's options.
+        // The stable compiler does not support sanitizers.
         Cmd::new(display(&program)).args(args.iter().copied()).env("RUSTC_BOOTSTRAP", "1")
     };
     let target = display(&shell.target.join("fuzz"));

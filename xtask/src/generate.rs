@@ -1,6 +1,6 @@
-//! `cargo xtask gen`: the regions of files that are generated from an action's
-//! declaration (see `regions`), the pages of docs/reference and docs/rules, the README's
-//! figures, and repeated pins.
+//! `cargo xtask gen`: updates the regions of files that are generated from the declarations of
+//! actions (see `regions`), the pages of docs/reference and docs/rules, the README's figures,
+//! and repeated pins.
 
 use std::path::Path;
 
@@ -11,20 +11,20 @@ use crate::error::Error;
 use crate::shell::{Shell, display};
 use crate::{figures, licenses, pins, reference, regions, rule_pages, tools, version_bump};
 
-/// The actions, by the name of directory, package and binary.
+/// The actions, by the name of their directory, package and binary.
 pub(crate) const ACTIONS: [&str; 4] = ["setup-nix", "build-wheel", "verify-dist", "publish"];
 
-/// Inputs of the launcher, which every action has.
+/// The inputs of the launcher, which every action has.
 const LAUNCHER: [(&str, &str); 4] = [
-    ("binary", "A binary of this action to start in place of the released one; needs `binary-sha256`."),
+    ("binary", "A binary of this action to run instead of the released one; requires `binary-sha256`."),
     ("binary-sha256", "The SHA-256 that `binary` must have, as 64 hexadecimal digits."),
     (
         "binary-token",
-        "A token to download the released binary from a private repository; needs `contents: read` there.",
+        "A token to download the released binary from a private repository; requires `contents: read` there.",
     ),
     (
         "binary-mirror",
-        "The URL of a directory that holds the released binaries, for runners that cannot reach the release. The hash is checked all the same.",
+        "The URL of a directory with the released binaries, for runners that cannot reach the release. The hash is still checked.",
     ),
 ];
 
@@ -38,7 +38,7 @@ pub(crate) struct Args {
     pub(crate) policies: bool,
 }
 
-/// What `ACTION --describe` prints, as far as it matters here.
+/// The used part of the output of `ACTION --describe`.
 #[derive(Deserialize)]
 struct Spec {
     name: String,
@@ -104,7 +104,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
-/// What an action declares, by its own word.
+/// The declaration of an action, from its own output.
 fn describe(shell: &Shell, programs: &Path, action: &str) -> Result<Spec, Error> {
     let describe = Cmd::new(display(&programs.join(action))).args(["--describe"]);
     serde_json::from_str(&shell.run(&describe)?.stdout)
@@ -144,7 +144,7 @@ fn reference_pages(
 fn program_page(shell: &Shell, programs: &Path, program: &str, tables: &str) -> Result<String, Error> {
     let help = |command: &[&str]| {
         let run = Cmd::new(display(&programs.join(program))).args(command.iter().copied()).arg("--help");
-        // The width is otherwise that of the terminal.
+        // Otherwise it depends on the width of the terminal.
         Ok::<_, Error>(shell.run(&run.env("COLUMNS", "100"))?.stdout)
     };
     let own = help(&[])?;
@@ -166,9 +166,9 @@ fn update(path: &Path, check: bool, content: &dyn Fn(&str) -> Result<String, Str
     Ok(new != old)
 }
 
-/// The content of a region: `inputs`, `outputs STEP`, `env`, the launcher's part
-/// alone of the two (`launcher-inputs`, `launcher-env`), and the tables
-/// `inputs-table` and `outputs-table`.
+/// The content of a region: `inputs`, `outputs STEP`, `env`, only the launcher's part of
+/// `inputs` and `env` (`launcher-inputs`, `launcher-env`), and the tables `inputs-table` and
+/// `outputs-table`.
 fn region(name: &str, spec: &Spec) -> Option<String> {
     let (name, step) = name.split_once(' ').unwrap_or((name, "run"));
     let launcher = LAUNCHER.map(|(name, about)| Input {

@@ -1,5 +1,4 @@
-//! The licence texts of the crates in the programs that are shipped, part of
-//! `cargo xtask gen`.
+//! The licence texts of the crates in shipped programs, a part of `cargo xtask gen`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -10,12 +9,11 @@ use toolkit::FileError;
 use crate::error::Error;
 use crate::shell::{Shell, display};
 
-/// How files with a licence or a notice are named.
+/// The names of files with a licence or a notice.
 const NAMES: [&str; 6] = ["LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE", "UNLICENSE"];
 
-/// A generated file, the manifest of a workspace, and the packages whose
-/// programs it covers. The first is beside the actions, so that whoever runs
-/// them has it; the second goes into the wheel.
+/// Each generated file, with the manifest of a workspace and the packages whose programs it
+/// covers. The first is distributed with the actions, the second in the wheel.
 const FILES: [(&str, &str, &[&str]); 2] = [
     (
         "actions/THIRD-PARTY-LICENSES.txt",
@@ -25,7 +23,7 @@ const FILES: [(&str, &str, &[&str]); 2] = [
     ("htty-core/THIRD-PARTY-LICENSES.txt", "htty-core/Cargo.toml", &["htty-core"]),
 ];
 
-/// The targets of the shipped programs, as far as dependencies differ.
+/// The targets of shipped programs that differ in dependencies.
 const TARGETS: [&str; 5] = [
     "x86_64-unknown-linux-musl",
     "aarch64-unknown-linux-musl",
@@ -65,8 +63,7 @@ struct Crate {
     source: Option<String>,
 }
 
-/// The crates in the programs of `packages`, then each licence text with the
-/// crates that it belongs to.
+/// The list of crates in the programs of `packages`, then each licence text with its crates.
 fn text(shell: &Shell, manifest: &str, packages: &[&str]) -> Result<String, Error> {
     let manifest = display(&shell.root.join(manifest));
     let tree = ["tree", "--locked", "--edges", "normal,no-proc-macro", "--prefix", "none"];
@@ -79,7 +76,7 @@ fn text(shell: &Shell, manifest: &str, packages: &[&str]) -> Result<String, Erro
     for package in packages {
         tree = tree.args(["--package", package]);
     }
-    // A line is `name v1.2.3`, then perhaps more.
+    // A line starts with `name v1.2.3`.
     let tree = shell.quiet(&tree)?.stdout;
     let linked: BTreeSet<(&str, &str)> = tree
         .lines()
@@ -113,7 +110,7 @@ fn text(shell: &Shell, manifest: &str, packages: &[&str]) -> Result<String, Erro
     Ok(out)
 }
 
-/// The licence files of a crate, each with tidy line ends.
+/// The licence files of a crate, with normalised line ends.
 fn texts_of(directory: &Path) -> Result<Vec<String>, Error> {
     let mut texts = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(FileError::new("read", directory))? {
@@ -129,10 +126,10 @@ fn texts_of(directory: &Path) -> Result<Vec<String>, Error> {
     Ok(texts)
 }
 
-/// The standard texts of a licence expression, for a crate that ships none.
+/// The standard texts of a licence expression, for a crate without licence files.
 fn standard_texts(name: &str, license: &str) -> Result<Vec<String>, Error> {
     let unknown =
-        || Error::Check(format!("{name} ships no licence text and `{license}` is no SPDX expression"));
+        || Error::Check(format!("{name} contains no licence text and `{license}` is not an SPDX expression"));
     let expression = spdx::Expression::parse_mode(license, spdx::ParseMode::LAX).map_err(|_| unknown())?;
     let texts = expression.requirements().filter_map(|requirement| requirement.req.license.id());
     let texts: Vec<String> = texts.map(|id| id.text().trim_matches('\n').to_owned()).collect();
@@ -144,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_crate_without_a_text_gets_the_standard_ones() {
+    fn a_crate_without_licence_files_gets_standard_texts() {
         let texts = standard_texts("sample 1.0.0", "MIT/Apache-2.0").unwrap();
         assert_eq!(texts.len(), 2);
         assert!(texts.iter().any(|text| text.contains("Apache License")), "{texts:?}");
@@ -152,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_texts_of_a_crate_are_found_by_name() {
+    fn finds_licence_files_by_name() {
         let place = tempfile::tempdir().unwrap();
         for (name, text) in
             [("LICENSE-MIT", "\nMIT  \r\ntext\n"), ("license.md", "other"), ("README.md", "no")]

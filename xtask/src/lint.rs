@@ -1,4 +1,4 @@
-//! `cargo xtask lint`: all linters and generated files.
+//! `cargo xtask lint`: runs all linters and checks generated files.
 
 use toolkit::{Cmd, Exit};
 
@@ -29,7 +29,7 @@ pub(crate) fn run(shell: &Shell) -> Result<Exit, Error> {
         shell.inherit(&shell.cargo().args(clippy).args(["--", "--deny", "warnings"]))?;
     }
     let linters = [
-        // Advisories need the network: `scan.sh` checks them on a schedule.
+        // Advisories need the network; `scan.sh` checks them on a schedule.
         cargo_tool("cargo-deny").args(["--workspace", "--locked", "check", "bans", "licenses", "sources"]),
         cargo_tool("cargo-deny")
             .args(["--manifest-path", "htty-core/Cargo.toml", "--config", "deny.toml", "--workspace"])
@@ -39,14 +39,14 @@ pub(crate) fn run(shell: &Shell) -> Result<Exit, Error> {
         tool("ruff").args(["check"]),
         tool("ruff").args(["format", "--check"]),
         pyright(),
-        // The configuration names the oldest Python; this is the newest.
+        // The configuration is for the oldest Python; also check with the newest.
         pyright().args(["--pythonversion", "3.14", "htty-core/python", "htty/src"]),
         nixfmt.arg("--check").args(&nix_files),
         deadnix.arg("--fail").args(&nix_files),
         tool("shellcheck").args(scripts),
         tool("zizmor").args(["--pedantic", "--offline", "--no-progress"]).args(actions).args(&workflows),
     ];
-    // The fuzz targets are built by `cargo xtask soak` alone; their lock must not fall behind.
+    // Only `cargo xtask soak` builds the fuzz targets; check that their lock file is current.
     shell.quiet(&shell.cargo().args([
         "fetch",
         "--quiet",
@@ -54,8 +54,8 @@ pub(crate) fn run(shell: &Shell) -> Result<Exit, Error> {
         "--manifest-path",
         "fuzz/Cargo.toml",
     ]))?;
-    // No default version of Nix that has a known advisory.
-    // The whole workspace: one package alone would build its dependencies anew.
+    // The default version of Nix must have no known advisory. Test the whole workspace, because
+    // a single package would rebuild its dependencies with other features.
     let advisories = ["test", "--quiet", "--workspace", "--lib", "--locked", "advisories::"];
     shell.inherit(&shell.cargo().args(advisories))?;
     for linter in &linters {

@@ -54,7 +54,7 @@ enum Task {
     Act,
     /// Measure an action against its peers
     Bench(bench::Args),
-    /// Check the standing corpus of popular files and write what the rules find
+    /// Check the standing corpus of popular files and write the findings
     Corpus(corpus::Args),
     /// Build the book: guides, reference, rules, decisions, API of htty and htty_core
     Docs(book::Args),

@@ -1,6 +1,6 @@
-//! Module cycles: no two modules may need each other. An edge leads from a
-//! module to the one that defines an item which its non-test code names.
-//! Declaring a child with `mod` and re-exporting with `pub use` are no edges.
+//! Rejects cycles between modules. There is an edge from a module to another one if its
+//! non-test code names an item that the other one defines. Declaring a child with `mod` and
+//! re-exporting with `pub use` do not count.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -13,10 +13,10 @@ use crate::error::Error;
 use crate::modules::{Import, Modules, attributes, flatten, is_reexport, is_test};
 use crate::shell::{Shell, WORKSPACES, display};
 
-/// For each module, the modules it needs, each with one path that leads there.
+/// For each module, the modules that it depends on, each with one path as an example.
 type Graph = BTreeMap<String, BTreeMap<String, String>>;
 
-/// Fails if the modules of a crate in this repository need each other.
+/// Fails if the modules of a crate in this repository have a cycle.
 pub(crate) fn check(shell: &Shell) -> Result<(), Error> {
     let mut problems = Vec::new();
     for root in crates(shell)? {
@@ -84,15 +84,17 @@ struct Edges<'a> {
 
 impl Edges<'_> {
     fn path(&mut self, path: &[String]) {
-        if let Some(definer) = self.modules.definer(self.module, path).filter(|found| found != self.module) {
-            self.found.entry(definer).or_insert_with(|| path.join("::"));
+        if let Some(defining_module) =
+            self.modules.defining_module(self.module, path).filter(|found| found != self.module)
+        {
+            self.found.entry(defining_module).or_insert_with(|| path.join("::"));
         }
     }
 }
 
 impl<'ast> Visit<'ast> for Edges<'_> {
     fn visit_item(&mut self, item: &'ast syn::Item) {
-        // Tests within functions and impl blocks too.
+        // Also skip tests in functions and impl blocks.
         if !is_test(attributes(item)) {
             visit::visit_item(self, item);
         }
@@ -123,7 +125,7 @@ impl<'ast> Visit<'ast> for Edges<'_> {
         visit::visit_path(self, path);
     }
 
-    /// The arguments of macros and attributes: syn does not parse them.
+    /// Handles the arguments of macros and attributes, which syn does not parse.
     fn visit_token_stream(&mut self, tokens: &'ast TokenStream) {
         self.tokens(tokens.clone());
     }
@@ -155,7 +157,7 @@ impl Edges<'_> {
     }
 }
 
-/// One shortest cycle for each group of modules that need each other.
+/// A shortest cycle for each group of interdependent modules.
 fn cycles(graph: &Graph) -> Vec<String> {
     let mut covered = BTreeSet::new();
     let mut cycles = Vec::new();
@@ -182,7 +184,7 @@ fn reaches(graph: &Graph, from: &str, to: &str) -> bool {
     walk(graph, from).contains_key(to)
 }
 
-/// The modules that `from` needs, in steps, each with the one before it.
+/// All direct and indirect dependencies of `from`, each with its predecessor.
 fn walk<'g>(graph: &'g Graph, from: &'g str) -> BTreeMap<&'g str, &'g str> {
     let mut before = BTreeMap::new();
     let mut queue = VecDeque::from([from]);
@@ -210,7 +212,7 @@ fn shortest_cycle<'g>(graph: &'g Graph, start: &'g str) -> Option<Vec<&'g str>> 
     Some(cycle)
 }
 
-/// The edges of the crate whose root is `root`, for tests.
+/// The edges of the crate with the root file `root`, for tests.
 #[cfg(test)]
 fn edges(root: &std::path::Path) -> Vec<String> {
     let graph = graph(&Modules::read(root).unwrap());
@@ -234,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn edges_lead_to_the_module_that_defines_the_item() {
+    fn edges_point_to_the_defining_module() {
         let (_place, root) = sample(&[
             ("lib.rs", "mod a; mod b; mod c; mod d; pub use b::{B, Other as Renamed};"),
             ("a.rs", "use crate::{Renamed, c}; pub struct A; fn f() { c::inner::g(); let _ = c::CONST; }"),
@@ -252,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_declarations_and_reexports_are_no_edges() {
+    fn ignores_tests_declarations_and_reexports() {
         let (_place, root) = sample(&[
             ("lib.rs", "mod a; mod b; pub(crate) use a::A;"),
             (
@@ -265,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parent_and_its_child_can_be_a_cycle() {
+    fn finds_a_cycle_of_parent_and_child() {
         let (_place, root) = sample(&[
             ("lib.rs", "mod a; fn main() { a::f() }"),
             ("a.rs", "mod deep; pub fn f() { deep::g() } pub(super) struct T;"),

@@ -1,4 +1,4 @@
-//! The modules of a crate, and which module defines what a path names.
+//! The modules of a crate, and the resolution of paths to defining modules.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,31 +11,31 @@ use crate::error::Error;
 /// The name of a crate's root module.
 pub(crate) const ROOT: &str = "crate";
 
-/// A crate without its tests, by full module name such as `crate::plan`.
+/// The modules of a crate without tests, by full name such as `crate::plan`.
 pub(crate) struct Modules(BTreeMap<String, Module>);
 
 /// One module.
 #[derive(Default)]
 pub(crate) struct Module {
-    /// Its items without tests and without child modules.
+    /// Its items, without tests and child modules.
     pub(crate) syntax: Vec<Item>,
-    /// The names it defines.
+    /// The names that it defines.
     defined: BTreeSet<String>,
-    /// The names it imports, with their paths as written.
+    /// The names that it imports, with their paths as written.
     imports: BTreeMap<String, Vec<String>>,
     /// The paths of its glob imports.
     globs: Vec<Vec<String>>,
 }
 
-/// What a path leads to.
+/// The target of a path.
 enum Target {
     Module(String),
-    /// An item, or a part of it, that this module defines.
+    /// An item of this module, or a part of it.
     Item(String),
 }
 
 impl Modules {
-    /// Reads the crate whose root is the file `root`.
+    /// Parses the crate with the root file `root`.
     pub(crate) fn read(root: &Path) -> Result<Self, Error> {
         let mut modules = Self(BTreeMap::new());
         let directory = root.parent().unwrap_or(Path::new(".")).to_owned();
@@ -48,16 +48,16 @@ impl Modules {
         self.0.iter().map(|(name, module)| (name.as_str(), module))
     }
 
-    /// The module that defines the item that `path` names in `module`; `None`
-    /// for modules, names of other crates and local names.
-    pub(crate) fn definer(&self, module: &str, path: &[String]) -> Option<String> {
+    /// The module that defines the item `path`, as seen from `module`; `None` for modules, items
+    /// of other crates and local names.
+    pub(crate) fn defining_module(&self, module: &str, path: &[String]) -> Option<String> {
         match self.resolve(module, path, 0)? {
             Target::Item(module) => Some(module),
             Target::Module(_) => None,
         }
     }
 
-    /// Adds a module of `file`, whose child modules are files in `directory`.
+    /// Adds a module in `file`, whose child modules are files in `directory`.
     fn add(&mut self, name: String, items: Vec<Item>, file: &Path, directory: &Path) -> Result<(), Error> {
         let mut module = Module::default();
         for item in items {
@@ -89,7 +89,7 @@ impl Modules {
     }
 
     fn resolve(&self, module: &str, path: &[String], depth: usize) -> Option<Target> {
-        // Imports can go in circles, through globs above all.
+        // Imports can be cyclic, mostly through globs.
         if depth > 16 {
             return None;
         }
@@ -146,13 +146,13 @@ impl Module {
     }
 }
 
-/// One name that a `use` brings in, or all names of a path.
+/// A single imported name, or a glob import.
 pub(crate) enum Import {
     Name(String, Vec<String>),
     Glob(Vec<String>),
 }
 
-/// The single imports of a `use`.
+/// The individual imports of a `use`.
 pub(crate) fn flatten(tree: &UseTree, before: &[String]) -> Vec<Import> {
     let with = |name: &syn::Ident| [before, &[name.to_string()]].concat();
     match tree {
@@ -171,7 +171,7 @@ pub(crate) fn flatten(tree: &UseTree, before: &[String]) -> Vec<Import> {
     }
 }
 
-/// Whether the item with these attributes exists in tests only.
+/// Whether the item with these attributes exists only in tests.
 pub(crate) fn is_test(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| match &attribute.meta {
         syn::Meta::Path(path) => path.is_ident("test"),
@@ -183,7 +183,7 @@ pub(crate) fn is_test(attributes: &[Attribute]) -> bool {
     })
 }
 
-/// The attributes of an item that can hold or name code.
+/// The attributes of an item that can contain or name code.
 pub(crate) fn attributes(item: &Item) -> &[Attribute] {
     match item {
         Item::Const(item) => &item.attrs,
@@ -202,7 +202,7 @@ pub(crate) fn attributes(item: &Item) -> &[Attribute] {
     }
 }
 
-/// Whether a `use` hands names on rather than uses them.
+/// Whether a `use` is a re-export.
 pub(crate) fn is_reexport(item: &syn::ItemUse) -> bool {
     !matches!(item.vis, Visibility::Inherited)
 }
@@ -227,8 +227,7 @@ fn parent(module: &str) -> Option<String> {
     module.rsplit_once("::").map(|(parent, _)| parent.to_owned())
 }
 
-/// The file of the module `name`, declared in `file`, and the directory of its
-/// children.
+/// The file of the module `name`, declared in `file`, and the directory of its children.
 fn module_file(file: &Path, directory: &Path, name: &str, attributes: &[Attribute]) -> (PathBuf, PathBuf) {
     let given = attributes.iter().find_map(|attribute| match &attribute.meta {
         syn::Meta::NameValue(value) if value.path.is_ident("path") => match &value.value {

@@ -1,6 +1,6 @@
-//! The pins that documentation and templates repeat: the commits of third-party
-//! actions that this repository's own workflows pin, which Dependabot updates, and
-//! the version of the actions released here.
+//! Updates pins in documentation and templates: the commits of third-party actions, as pinned
+//! by this repository's own workflows (which Dependabot updates), and the version of the actions
+//! released here.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use toolkit::FileError;
 use crate::error::Error;
 use crate::shell::Shell;
 
-/// Where the pins come from.
+/// The files with the original pins.
 const WORKFLOWS: &[&str] = &[".github/workflows/*.yml"];
-/// Where they are repeated.
+/// The files that repeat them.
 const COPIES: &[&str] = &["*.md", "actions/*/action.yml", "tests/consumers/*/.github/workflows/*.yml"];
 
-/// What stands for this repository in them.
-const OURS: [&str; 2] = ["uses: OWNER/REPOSITORY/actions/", "uses: <owner>/<repo>/actions/"];
+/// Placeholders for this repository in them.
+const PLACEHOLDERS: [&str; 2] = ["uses: OWNER/REPOSITORY/actions/", "uses: <owner>/<repo>/actions/"];
 
 /// Updates the repeated pins; returns the files that were out of date.
 pub(crate) fn update(shell: &Shell, check: bool) -> Result<Vec<String>, Error> {
@@ -49,7 +49,7 @@ fn pin(line: &str) -> Option<(&str, &str)> {
     (is_commit && !version.is_empty()).then_some((name, pin))
 }
 
-/// The version of the actions: that of the workspace.
+/// The version of the actions, which is that of the workspace.
 fn version(shell: &Shell) -> Result<String, Error> {
     let path = shell.root.join("Cargo.toml");
     let text = std::fs::read_to_string(&path).map_err(FileError::new("read", &path))?;
@@ -66,7 +66,7 @@ fn replace(text: &str, pins: &BTreeMap<String, String>, version: &str) -> String
 
 fn replace_line(line: &str, pins: &BTreeMap<String, String>, version: &str) -> String {
     if let Some((before, old)) = line.split_once(" # v")
-        && OURS.iter().any(|ours| before.contains(ours))
+        && PLACEHOLDERS.iter().any(|ours| before.contains(ours))
         && old.starts_with(|first: char| first.is_ascii_digit())
     {
         let end = &old[old.trim_end().len()..];
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pin_follows_and_all_else_stays() {
+    fn updates_only_matching_pins() {
         let (old, new) = ("a".repeat(40), "b".repeat(40));
         let pins = BTreeMap::from([("x/y".to_owned(), format!("{new} # v2"))]);
         let text = format!("- uses: x/y@{old} # v1\n- uses: x/z@{old} # v1\n- uses: x/y@v1\nend");
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_version_follows() {
+    fn updates_our_own_version() {
         let text = "uses: OWNER/REPOSITORY/actions/x@0 # v1\nuses: <owner>/<repo>/actions/x@<sha> # v1\n\
                     uses: <owner>/<repo>/actions/x@<sha> # v<version>\nuses: o/r/actions/x@0 # v2\n";
         let expected = text.replace("v1", "v3");

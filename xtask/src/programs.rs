@@ -1,5 +1,5 @@
-//! `cargo xtask pack-programs`: the four programs as a wheel for PyPI. `build-wheel` then
-//! tags it, as it tags every wheel (docs/decisions/0034).
+//! `cargo xtask pack-programs`: packs the four programs into a wheel for PyPI, which
+//! `build-wheel` then tags (docs/decisions/0034).
 
 use std::path::{Path, PathBuf};
 
@@ -17,46 +17,46 @@ use crate::shell::{Shell, display};
 /// The distribution's name on PyPI.
 pub(crate) const NAME: &str = "wheel-actions";
 
-/// The programs' version, which is the workspace's.
+/// The version of the programs, which is that of the workspace.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The text of its page on PyPI.
+/// The description for PyPI.
 const DESCRIPTION: &str = "actions/wheel-actions.md";
 
 /// The hashes of the released programs.
 const PINS: &str = "actions/binaries.json";
 
-/// The licences of what the wheel has, each a file of this repository.
+/// The licence files of the wheel.
 const LICENSES: [&str; 2] = ["LICENSE", "actions/THIRD-PARTY-LICENSES.txt"];
 
 /// The files of this repository that go into the wheel.
 pub(crate) const SOURCES: [&str; 3] = [DESCRIPTION, LICENSES[0], LICENSES[1]];
 
-/// 1980, the earliest time that an archive can have; `build-wheel` sets its own.
+/// 1980, the earliest time in a ZIP archive. `build-wheel` sets another one.
 const EPOCH: u64 = 315_532_800;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The Rust target that the programs were built for
+    /// Rust target of the programs
     #[arg(long)]
     target: String,
-    /// The directory with the programs, each named PROGRAM-TARGET or PROGRAM
+    /// Directory with the programs, named PROGRAM-TARGET or PROGRAM
     #[arg(long)]
     binaries: PathBuf,
-    /// Where the wheel goes
+    /// Write the wheel to this directory
     #[arg(long)]
     out_dir: PathBuf,
-    /// The address of the source code, for the page on PyPI
+    /// URL of the source code, for the page on PyPI
     #[arg(long)]
     source_url: Option<String>,
 }
 
-/// Which programs go into the wheel.
+/// The programs to pack.
 pub(crate) struct Programs<'a> {
     pub(crate) target: &'a str,
     pub(crate) binaries: &'a Path,
     pub(crate) source_url: Option<&'a str>,
-    /// Whether each must have the hash in actions/binaries.json.
+    /// Whether each program must have the hash in actions/binaries.json.
     pub(crate) is_released: bool,
 }
 
@@ -73,21 +73,21 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
-/// A file of the wheel.
+/// A file in the wheel.
 struct WheelFile {
     name: String,
     is_executable: bool,
     bytes: Vec<u8>,
 }
 
-/// Writes the wheel into `out_dir`. The same programs give the same bytes.
+/// Writes the wheel to `out_dir`, deterministically.
 pub(crate) fn pack_wheel(shell: &Shell, programs: &Programs, out_dir: &Path) -> Result<PathBuf, Error> {
     let platform = platform(programs.target)?;
     let stem = format!("{}-{VERSION}", NAME.replace('-', "_"));
     let mut files = Vec::new();
-    // Nix does not run on Windows.
-    let is_there = |program: &&str| !(programs.target.contains("-windows-") && *program == "setup-nix");
-    for program in ACTIONS.into_iter().filter(is_there) {
+    // Nix does not support Windows.
+    let is_packed = |program: &&str| !(programs.target.contains("-windows-") && *program == "setup-nix");
+    for program in ACTIONS.into_iter().filter(is_packed) {
         add_program(shell, programs, program, &stem, &mut files)?;
     }
     add_metadata(shell, programs.source_url, &stem, &platform, &mut files)?;
@@ -101,14 +101,14 @@ pub(crate) fn pack_wheel(shell: &Shell, programs: &Programs, out_dir: &Path) -> 
     Ok(path)
 }
 
-/// The target of this machine's own programs.
+/// The Rust target of this machine.
 pub(crate) fn host_target() -> String {
     let system = if cfg!(target_os = "macos") { "apple-darwin" } else { "unknown-linux-gnu" };
     format!("{}-{system}", std::env::consts::ARCH)
 }
 
-/// A platform tag for programs of a target. For Linux and macOS it is a preliminary
-/// one: `build-wheel` replaces it by what the programs need.
+/// The platform tag for a target. For Linux and macOS it is preliminary: `build-wheel` replaces
+/// it by what the programs need.
 fn platform(target: &str) -> Result<String, Error> {
     let (arch, system) = target.split_once('-').unwrap_or_default();
     let tag = match system {
@@ -119,7 +119,7 @@ fn platform(target: &str) -> Result<String, Error> {
         "pc-windows-msvc" if arch == "aarch64" => "win_arm64".to_owned(),
         _ => {
             return Err(Error::Missing {
-                what: format!("cannot name a platform tag for the target `{target}`"),
+                what: format!("no platform tag is known for the target `{target}`"),
                 hint: "expected a target such as `x86_64-unknown-linux-musl`".into(),
             });
         }
@@ -146,7 +146,7 @@ fn add_program(
     if programs.is_released {
         check_pin(shell, program, programs.target, &path, &bytes)?;
     }
-    // A download has lost the executable bit.
+    // Downloaded files are not executable.
     toolkit::make_executable(&path)?;
     for kind in Generated::VALUES {
         let cmd = Cmd::new(display(&path)).args(["--generate", kind.word()]);
@@ -159,7 +159,7 @@ fn add_program(
     Ok(())
 }
 
-/// Compares a program with the hash that the release has pinned.
+/// Compares a program with the hash that the release pinned.
 fn check_pin(shell: &Shell, program: &str, target: &str, path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let pins = shell.root.join(PINS);
     let text = std::fs::read_to_string(&pins).map_err(FileError::new("read", &pins))?;
@@ -175,7 +175,7 @@ fn check_pin(shell: &Shell, program: &str, target: &str, path: &Path, bytes: &[u
         return Ok(());
     }
     Err(Error::Check(format!(
-        "`{}` has sha256 {found}, version {VERSION}; expected {expected}, version {} from {PINS}",
+        "`{}` has SHA-256 {found}, version {VERSION}; expected {expected}, version {} from {PINS}",
         display(path),
         json["version"]
     )))
@@ -228,8 +228,8 @@ fn add_metadata(
     Ok(())
 }
 
-/// The raw deflate stream, if it is smaller: by libdeflate, 3 % smaller than zlib's best.
-/// A wheel is packed once for each platform and release, and downloaded often.
+/// The raw deflate stream, if it is smaller. Uses libdeflate, whose output is 3 % smaller than
+/// zlib's best, because a wheel is downloaded much more often than it is packed.
 fn deflate(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut compressor = Compressor::new(CompressionLvl::best());
     let mut out = vec![0; compressor.deflate_compress_bound(bytes.len())];

@@ -1,5 +1,5 @@
-//! The pages of `docs/reference`: what the programs print about themselves, and
-//! the schemas of their reports.
+//! Generates the pages of `docs/reference` from the help of the programs and the schemas of
+//! their reports.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -10,8 +10,7 @@ use toolkit::FileError;
 use crate::error::Error;
 use crate::shell::Shell;
 
-/// The page of a program: its help and that of its commands as a user reads them,
-/// and the tables of an action.
+/// The page of a program: its help, that of its commands, and the tables of an action.
 pub(crate) fn page(program: &str, help: &str, commands: &[(String, String)], tables: &str) -> String {
     let codes = exit_codes(help);
     let help = fence(help);
@@ -25,7 +24,7 @@ pub(crate) fn page(program: &str, help: &str, commands: &[(String, String)], tab
     page + tables + &codes
 }
 
-/// The names of the commands that a help text lists.
+/// The names of the commands in a help text.
 pub(crate) fn commands(help: &str) -> Vec<&str> {
     let list = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     list.map_while(|line| line.strip_prefix("  "))
@@ -40,7 +39,7 @@ fn fence(help: &str) -> String {
     format!("```text\n{help}```\n")
 }
 
-/// The table of exit codes, from the line of the help that lists them.
+/// The table of exit codes, from the help text.
 fn exit_codes(help: &str) -> String {
     let Some((_, list)) = help.split_once("Exit codes: ") else { return String::new() };
     let list = list.split_once(".\n").map_or(list, |(list, _)| list);
@@ -84,7 +83,7 @@ fn entries<'a>(schema: &'a Value, key: &str) -> impl Iterator<Item = (&'a String
     schema[key].as_object().into_iter().flatten()
 }
 
-/// The table of an object's fields; nested objects follow as `outer.inner`.
+/// The table of an object's fields, with nested objects as `outer.inner`.
 fn fields(schema: &Value, prefix: &str) -> String {
     let rows = rows(schema, prefix);
     if rows.is_empty() { rows } else { format!("\n| field | type | meaning |\n| --- | --- | --- |\n{rows}") }
@@ -105,7 +104,7 @@ fn rows(schema: &Value, prefix: &str) -> String {
     rows
 }
 
-/// The type of a field, in words.
+/// A description of the type of a field.
 fn kind(field: &Value) -> String {
     if let Some(value) = field.get("const") {
         return format!("`{value}`");
@@ -135,21 +134,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exit_codes_are_a_table() {
+    fn exit_codes_become_a_table() {
         let page = page("x", "Usage: x  \n\nExit codes: 0 done, 1 findings,\n2 usage.\n", &[], "");
         assert!(page.contains("```text\nUsage: x\n"), "{page}");
         assert!(page.ends_with("| 0 | done |\n| 1 | findings |\n| 2 | usage |\n"), "{page}");
     }
 
     #[test]
-    fn commands_are_read_from_the_help() {
+    fn reads_commands_from_the_help() {
         let help = "About\n\nCommands:\n  one    First\n         and more\n  two    x\n  help   y\n\n  no\n";
         assert_eq!(commands(help), ["one", "two"]);
         assert_eq!(commands("Usage: x\n"), [""; 0]);
     }
 
     #[test]
-    fn fields_are_rows_with_their_types() {
+    fn fields_become_rows_with_their_types() {
         let schema = json!({
             "required": ["a"],
             "properties": {

@@ -1,5 +1,5 @@
-//! `cargo xtask release --local`: the whole release on one machine, with the
-//! same binaries that the workflows use.
+//! `cargo xtask release --local`: runs the whole release on this machine, with the same
+//! programs as the workflows.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -18,8 +18,8 @@ use crate::shell::{Shell, display};
 use crate::steps::Steps;
 use crate::tools;
 
-/// How long the index server may take until its first answer.
-const START: Duration = Duration::from_secs(30);
+/// How long the index server may take to start.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -34,14 +34,14 @@ pub(crate) struct Args {
 /// The directories of a local release.
 struct Directories {
     root: PathBuf,
-    /// The built distributions; removed with their reports when an input changes.
+    /// The built distributions. Removed with their reports if an input changes.
     dist: PathBuf,
     reports: PathBuf,
     /// The files of the index server.
     index: PathBuf,
-    /// A digest of the inputs of the distributions.
+    /// The digest of the inputs of the distributions.
     stamp: PathBuf,
-    /// The clean environment that htty is installed into.
+    /// The clean environment in which htty is installed.
     venv: PathBuf,
 }
 
@@ -62,7 +62,7 @@ impl Directories {
         self.root.join("dist-manifest.json")
     }
 
-    /// Creates the directories; empty, unless they were made from the same `inputs`.
+    /// Creates the directories, and empties them unless they are from the same `inputs`.
     fn prepare(&self, inputs: &str, fresh: bool) -> Result<bool, Error> {
         let unchanged = !fresh && std::fs::read_to_string(&self.stamp).is_ok_and(|old| old == inputs);
         if !unchanged && self.root.exists() {
@@ -121,7 +121,7 @@ fn release(shell: &Shell, args: &Args, steps: &mut Steps) -> Result<(), Error> {
     })
 }
 
-/// Builds the distributions, unless they were built from the same inputs.
+/// Builds the distributions, unless they are from the same inputs.
 fn build(
     shell: &Shell,
     args: &Args,
@@ -183,8 +183,8 @@ fn publish(
     Ok(((), format!("{sent} sent, {} already there", manifest.files.len() - sent)))
 }
 
-/// A digest of all that the distributions are made from: the packages' files,
-/// the tools' pins, and the programs.
+/// The digest of everything that the distributions depend on: the files of the packages, the
+/// pins of the tools, and the programs.
 fn inputs_digest(shell: &Shell, bin: &Path) -> Result<String, Error> {
     let mut files = Vec::new();
     for directory in ["htty-core", "htty", "nix/lib"] {
@@ -206,7 +206,7 @@ fn inputs_digest(shell: &Shell, bin: &Path) -> Result<String, Error> {
     Ok(digest::hex(&digest::sha256(all.as_bytes())))
 }
 
-/// All files below `directory`, without the caches of tools.
+/// All files below `directory`, except caches of tools.
 fn walk(directory: &Path, files: &mut Vec<PathBuf>) -> Result<(), Error> {
     for entry in std::fs::read_dir(directory).map_err(FileError::new("read", directory))? {
         let path = entry.map_err(FileError::new("read", directory))?.path();
@@ -225,7 +225,7 @@ fn count(directory: &Path) -> Result<usize, Error> {
     Ok(std::fs::read_dir(directory).map_err(FileError::new("read", directory))?.count())
 }
 
-/// A real pypiserver on loopback that stops with this value.
+/// A real pypiserver on loopback, which runs until this value is dropped.
 struct Index {
     url: String,
     simple: String,
@@ -243,11 +243,11 @@ impl Index {
             .directory(&shell.root);
         let log = packages.with_extension("log");
         let mut service = Service::start(&cmd, &log)?;
-        let end = Instant::now() + START;
-        while !answers(port) {
+        let end = Instant::now() + START_TIMEOUT;
+        while !responds(port) {
             if !service.is_running() || Instant::now() > end || toolkit::interrupted() {
-                let said = std::fs::read_to_string(&log).unwrap_or_default();
-                return Err(Error::Check(format!("the index server does not answer\n{said}")));
+                let log = std::fs::read_to_string(&log).unwrap_or_default();
+                return Err(Error::Check(format!("the index server does not respond\n{log}")));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -261,7 +261,7 @@ fn free_port() -> Result<u16, Error> {
     port.map(|address| address.port()).map_err(|error| Error::Check(format!("no free port: {error}")))
 }
 
-fn answers(port: u16) -> bool {
+fn responds(port: u16) -> bool {
     let ask = || -> std::io::Result<bool> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
@@ -274,8 +274,8 @@ fn answers(port: u16) -> bool {
     ask().unwrap_or(false)
 }
 
-/// Installs exactly the manifest's files, by their hashes and from the index only,
-/// into a new environment.
+/// Installs exactly the files of the manifest into a new environment, by hash and only from the
+/// index.
 fn install(
     shell: &Shell,
     tools: &Path,
@@ -306,8 +306,7 @@ fn install(
     Ok(format!("{} by hash from the index only", listed.join(", ")))
 }
 
-/// Starts a program of wheel-actions as a user would, from the index and without an
-/// installation of it.
+/// Runs a program of wheel-actions from the index without installing it, as a user would.
 fn run_from_index(shell: &Shell, tools: &Path, index: &Index) -> Result<String, Error> {
     let python = tools.join("python");
     let uv = Cmd::new(display(&tools.join("uv"))).args(["tool", "run", "--no-config", "--no-cache"]);

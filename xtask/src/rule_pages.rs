@@ -1,4 +1,4 @@
-//! The pages of `docs/rules`, from what `verify-dist rules` prints.
+//! Generates the pages of `docs/rules` from the output of `verify-dist rules`.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use toolkit::{Cmd, FileError};
 use crate::error::Error;
 use crate::shell::{Shell, display};
 
-/// A rule, as `verify-dist rules --format json` prints it.
+/// A rule in the output of `verify-dist rules --format json`.
 #[derive(Deserialize)]
 struct Rule {
     id: String,
@@ -21,19 +21,19 @@ struct Rule {
     example: String,
 }
 
-/// Brings the pages up to date; the names of those that were not.
+/// Updates the pages; returns those that were out of date.
 pub(crate) fn update(shell: &Shell, programs: &Path, check: bool) -> Result<Vec<String>, Error> {
     let list = Cmd::new(display(&programs.join("verify-dist"))).args(["rules", "--format", "json"]);
     let rules: Vec<Rule> = serde_json::from_str(&shell.run(&list)?.stdout).map_err(|error| {
         Error::Check(format!("`verify-dist rules --format json` prints no rules: {error}"))
     })?;
-    let folder = shell.root.join("docs/rules");
+    let directory = shell.root.join("docs/rules");
     let mut pages: Vec<(String, String)> =
         rules.iter().map(|rule| (format!("{}.md", rule.id), page(rule))).collect();
     pages.push(("README.md".into(), index(&rules)));
     let mut stale = Vec::new();
     for (name, text) in &pages {
-        let path = folder.join(name);
+        let path = directory.join(name);
         if std::fs::read_to_string(&path).ok().as_ref() != Some(text) {
             stale.push(format!("docs/rules/{name}"));
             if !check {
@@ -41,7 +41,7 @@ pub(crate) fn update(shell: &Shell, programs: &Path, check: bool) -> Result<Vec<
             }
         }
     }
-    for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+    for entry in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if !pages.iter().any(|(page, _)| *page == name) {
             stale.push(format!("docs/rules/{name}"));
@@ -54,8 +54,8 @@ pub(crate) fn update(shell: &Shell, programs: &Path, check: bool) -> Result<Vec<
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Error> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(FileError::new("create", folder))?;
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory).map_err(FileError::new("create", directory))?;
     }
     Ok(toolkit::write_atomic(path, text.as_bytes())?)
 }
@@ -72,8 +72,7 @@ fn page(rule: &Rule) -> String {
     )
 }
 
-/// A finding as a terminal shows it: the file and its member, and below them the message,
-/// which no line cuts off.
+/// A finding as in a terminal: the file and its member, and the unwrapped message below.
 fn finding(example: &str) -> String {
     let is_file = |text: &str| [".whl", ".tar.gz"].iter().any(|end| text.ends_with(end));
     match example.split_once(": ") {
@@ -108,7 +107,7 @@ mod tests {
     use super::finding;
 
     #[test]
-    fn the_message_has_its_own_line() {
+    fn the_message_is_on_its_own_line() {
         assert_eq!(finding("a-1.whl: a/b.so: it needs `c`: none"), "a-1.whl a/b.so\n  it needs `c`: none");
         assert_eq!(finding("a-1.tar.gz: Name: missing"), "a-1.tar.gz\n  Name: missing");
         assert_eq!(finding("`a`: no wheel"), "`a`: no wheel");

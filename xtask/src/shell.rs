@@ -1,4 +1,4 @@
-//! Where tasks run, and how they start programs.
+//! Runs the programs of tasks.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,27 +7,26 @@ use toolkit::{Cmd, CommandOutput, FileError, OutputMode, Ui};
 
 use crate::error::Error;
 
-/// The manifests of the workspaces: the actions' and the terminal's.
+/// The manifests of the workspaces of the actions and the terminal.
 pub(crate) const WORKSPACES: [&str; 2] = ["Cargo.toml", "htty-core/Cargo.toml"];
 
 /// The profile of programs that are not shipped; see `Cargo.toml`.
 pub(crate) const LOCAL: &str = "local";
 
-/// No step takes longer unless it hangs.
-const LIMIT: Duration = Duration::from_secs(80 * 60);
+/// Timeout of a step.
+const TIMEOUT: Duration = Duration::from_secs(80 * 60);
 
-/// The repository, and how to run programs in it.
+/// Runs programs in the repository.
 pub(crate) struct Shell<'a> {
     pub(crate) ui: &'a Ui,
     pub(crate) root: PathBuf,
-    /// Cargo's target directory: everything that is built or installed goes here.
+    /// Cargo's target directory, which contains everything that is built or installed.
     pub(crate) target: PathBuf,
 }
 
 impl<'a> Shell<'a> {
     pub(crate) fn new(ui: &'a Ui) -> Result<Self, Error> {
-        // Cargo sets this for `cargo run`; the compiled-in one is for a binary
-        // that was started by hand.
+        // Cargo sets this for `cargo run`. The compiled-in value is for a directly started binary.
         let manifest = std::env::var_os("CARGO_MANIFEST_DIR");
         let manifest = manifest.map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
         let root = manifest.parent().unwrap_or(&manifest).to_owned();
@@ -37,7 +36,7 @@ impl<'a> Shell<'a> {
         Ok(Self { ui, root, target })
     }
 
-    /// Runs `cmd` in the repository, its standard error shown as it comes.
+    /// Runs `cmd` in the repository and shows its standard error immediately.
     pub(crate) fn run(&self, cmd: &Cmd) -> Result<CommandOutput, Error> {
         self.start(cmd, OutputMode::Shown)
     }
@@ -50,11 +49,11 @@ impl<'a> Shell<'a> {
     fn start(&self, cmd: &Cmd, mode: OutputMode) -> Result<CommandOutput, Error> {
         let mut cmd = cmd.clone();
         cmd.directory.get_or_insert_with(|| self.root.clone());
-        Ok(cmd.run(self.ui, mode, LIMIT)?)
+        Ok(cmd.run(self.ui, mode, TIMEOUT)?)
     }
 
-    /// Runs `cmd` with this process's own output: for test runners, and for
-    /// programs that show progress.
+    /// Runs `cmd` with the inherited output of this process, for test runners and programs that
+    /// show progress.
     pub(crate) fn inherit(&self, cmd: &Cmd) -> Result<(), Error> {
         self.ui.info(format!("$ {cmd}"));
         let mut command = cmd.command();
@@ -66,26 +65,26 @@ impl<'a> Shell<'a> {
         if status.success() { Ok(()) } else { Err(Error::Check(format!("`{cmd}` failed with {status}"))) }
     }
 
-    /// git, which in a container would refuse to read another user's checkout.
+    /// git, which accepts a checkout of another user, as in a container.
     pub(crate) fn git(&self) -> Cmd {
         Cmd::new("git").args(["-c", &format!("safe.directory={}", display(&self.root))])
     }
 
-    /// The tracked files that match.
+    /// The tracked files that match `patterns`.
     pub(crate) fn tracked(&self, patterns: &[&str]) -> Result<Vec<String>, Error> {
         let list = self.git().args(["ls-files", "--"]).args(patterns.iter().copied());
         Ok(self.quiet(&list)?.stdout.lines().map(str::to_owned).collect())
     }
 
-    /// The cargo that started this process.
+    /// The cargo that runs this process.
     pub(crate) fn cargo(&self) -> Cmd {
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
         Cmd::new(cargo).env("CARGO_TARGET_DIR", display(&self.target))
     }
 
-    /// Builds all programs of both workspaces as the tests do, whose build is
-    /// mostly at hand; any other choice of packages selects other features of
-    /// the dependencies and compiles those anew. Returns their directory.
+    /// Builds all programs of both workspaces; returns their directory. Builds the same as the
+    /// tests, because another choice of packages would rebuild dependencies with other
+    /// features.
     pub(crate) fn build_for_tests(&self) -> Result<PathBuf, Error> {
         for manifest in WORKSPACES {
             let build =
@@ -95,9 +94,9 @@ impl<'a> Shell<'a> {
         Ok(self.target.join("debug"))
     }
 
-    /// Builds `programs` for use on this machine, with cargo's own progress, and
-    /// returns their directory. Dependencies get the features that the whole
-    /// workspace selects, so that each is compiled once for all programs.
+    /// Builds `programs` for use on this machine, showing cargo's progress; returns their
+    /// directory. Uses the features of the whole workspace, so that each dependency is compiled
+    /// only once.
     pub(crate) fn build(&self, programs: &[&str]) -> Result<PathBuf, Error> {
         let mut cmd = self.cargo().args(["build", "--profile", LOCAL, "--locked", "--workspace"]);
         for program in programs {

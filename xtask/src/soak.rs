@@ -1,4 +1,4 @@
-//! `cargo xtask soak`: the tests that take too long for every change.
+//! `cargo xtask soak`: runs the tests that take too long for every change.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::shell::Shell;
 use crate::{corpus, fuzz, setup, test};
 
-/// Where results are recorded.
+/// The file in which results are recorded.
 const RECORD: &str = "docs/soak.md";
 
 #[derive(clap::Args)]
@@ -28,9 +28,9 @@ pub(crate) struct Args {
 enum Part {
     /// Kills, corruptions, load and corpora: the Rust tests that `cargo test` ignores as `soak`
     Rust,
-    /// The readers of archives and binaries, on random bytes
+    /// The parsers of archives and binaries, on random bytes
     Fuzz,
-    /// What spans the packages: kills of a release, builds from nothing
+    /// Tests across packages: killed releases, clean builds
     Whole,
     /// The workflows of this repository and of its consumers, under act
     Workflows,
@@ -48,13 +48,13 @@ impl Part {
                 test::rust(shell, &["--", "--ignored"])
             }
             Self::Fuzz => fuzz::run(shell),
-            Self::Whole => test::whole(shell, &["tests", "-m", "soak"]),
-            Self::Workflows => test::whole(shell, &["tests", "-m", "workflow"]),
+            Self::Whole => test::tools_pytest(shell, &["tests", "-m", "soak"]),
+            Self::Workflows => test::tools_pytest(shell, &["tests", "-m", "workflow"]),
         }
     }
 }
 
-/// How a part went.
+/// The result of a part.
 struct Row {
     part: String,
     result: &'static str,
@@ -69,7 +69,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
             continue;
         }
         let start = Instant::now();
-        // One failure does not hide another.
+        // Continue after a failure.
         let result = part.run(shell);
         if let Err(error) = &result {
             shell.ui.error(toolkit::error_report(error));

@@ -1,4 +1,4 @@
-//! A run of named steps, and a table of their results.
+//! Runs named steps and prints a table of their results.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ impl<'a> Steps<'a> {
         Self { shell, rows: Vec::new() }
     }
 
-    /// Runs a step; `work` returns its result and a few words about it.
+    /// Runs a step; `work` returns its result and a short description.
     pub(crate) fn step<T>(
         &mut self,
         name: &str,

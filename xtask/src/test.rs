@@ -1,4 +1,4 @@
-//! `cargo xtask test`: all tests, with what they need.
+//! `cargo xtask test`: runs all tests and sets up what they need.
 
 use std::path::{Path, PathBuf};
 
@@ -17,10 +17,10 @@ pub(crate) struct Args {
     parts: Vec<Part>,
 }
 
-/// The Pythons that the packages support.
+/// The supported versions of Python.
 const PYTHONS: [&str; 5] = ["3.10", "3.11", "3.12", "3.13", "3.14"];
 
-/// Tests of the terminal, which are the same whatever Python drives it.
+/// Tests of the terminal, which do not depend on the version of Python.
 const TERMINAL_TESTS: [&str; 5] = [
     "htty-core/tests/test_listen.py",
     "htty-core/tests/test_ht.py::test_hundreds_of_megabytes_in_bounded_memory",
@@ -29,8 +29,8 @@ const TERMINAL_TESTS: [&str; 5] = [
     "htty/tests/test_programs.py",
 ];
 
-/// Two files of tests at a time: most tests wait for a single program, and the tests of a
-/// file share what they build.
+/// Two test files in parallel: most tests wait for a single program, and the tests of a file
+/// share what they build.
 const TWO_FILES: [&str; 4] = ["--numprocesses", "2", "--dist", "loadfile"];
 
 /// A part of the tests.
@@ -38,16 +38,16 @@ const TWO_FILES: [&str; 4] = ["--numprocesses", "2", "--dist", "loadfile"];
 enum Part {
     /// The Rust crates' own tests
     Rust,
-    /// The two Python packages, each in the environment that it is for
+    /// The two Python packages, each in its own environment
     Python,
     /// The documents: their commands, links and generated text
     Documents,
-    /// What spans them: workflows under act, the local release
+    /// Tests across packages: workflows under act, the local release
     Whole,
 }
 
-/// Runs the parts one after another, also where one fails: who waits for all of them
-/// learns all that is wrong.
+/// Runs the parts one after another, even after a failure, so that a long run reports all
+/// failures.
 pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     setup::set_up_tests(shell)?;
     let mut failed = Vec::new();
@@ -71,8 +71,8 @@ impl Part {
         match self {
             Self::Rust => rust(shell, &["--no-fail-fast"]),
             Self::Python => python(shell),
-            Self::Documents => together(shell, &["tests/docs", "-m", "not soak and not book"]),
-            Self::Whole => together(
+            Self::Documents => parallel_pytest(shell, &["tests/docs", "-m", "not soak and not book"]),
+            Self::Whole => parallel_pytest(
                 shell,
                 &[
                     "tests",
@@ -87,10 +87,10 @@ impl Part {
     }
 }
 
-/// Runs the repository's own workflows under act, as far as Linux goes.
+/// Runs the Linux jobs of the repository's own workflows under act.
 pub(crate) fn act(shell: &Shell) -> Result<Exit, Error> {
     setup::set_up_tests(shell)?;
-    whole(shell, &["tests/act", "tests/consumers", "tests/flake", "tests/workflows", "--verbose"])?;
+    tools_pytest(shell, &["tests/act", "tests/consumers", "tests/flake", "tests/workflows", "--verbose"])?;
     Ok(Exit::Done)
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn act(shell: &Shell) -> Result<Exit, Error> {
 /// the programs that other tests start, dependencies are compiled once.
 pub(crate) fn rust(shell: &Shell, args: &[&str]) -> Result<(), Error> {
     let mut result = Ok(());
-    // Also where one fails, for the same reason.
+    // Continue after a failure, for the same reason.
     for manifest in WORKSPACES {
         let test = ["test", "--profile", LOCAL, "--manifest-path", manifest, "--workspace", "--locked"];
         result = result.and(shell.inherit(&shell.cargo().args(test).args(args.iter().copied())));
@@ -106,20 +106,20 @@ pub(crate) fn rust(shell: &Shell, args: &[&str]) -> Result<(), Error> {
     result
 }
 
-/// Runs pytest with two files at a time. The longest, those under act, come first by name.
-fn together(shell: &Shell, args: &[&str]) -> Result<(), Error> {
-    whole(shell, &[&TWO_FILES, &["--no-loadscope-reorder"][..], args].concat())
+/// Runs pytest with two files in parallel. The slowest files, those under act, are first by
+/// name.
+fn parallel_pytest(shell: &Shell, args: &[&str]) -> Result<(), Error> {
+    tools_pytest(shell, &[&TWO_FILES, &["--no-loadscope-reorder"][..], args].concat())
 }
 
-/// Runs pytest, with the tools that the tests use first on PATH.
-pub(crate) fn whole(shell: &Shell, args: &[&str]) -> Result<(), Error> {
+/// Runs pytest with the test tools first on PATH.
+pub(crate) fn tools_pytest(shell: &Shell, args: &[&str]) -> Result<(), Error> {
     let bin = tools::directory(shell).join("test/bin");
     let pytest = Cmd::new(display(&bin.join("pytest"))).args(args.iter().copied());
     shell.inherit(&pytest.env("PATH", path_with(&[bin, tools::directory(shell).join("bin")])))
 }
 
-/// Builds both packages as they are published, then runs their tests with each
-/// Python that is at hand.
+/// Builds both packages as for a release, then runs their tests with every available Python.
 fn python(shell: &Shell) -> Result<(), Error> {
     let dist = shell.target.join("test-python/dist");
     let _ = std::fs::remove_dir_all(&dist);
@@ -128,9 +128,9 @@ fn python(shell: &Shell) -> Result<(), Error> {
     for (package, _) in PACKAGES {
         actions.build_wheel(package, &dist, &shell.target.join("test-python"))?;
     }
-    // One wheel from the source distribution serves every Python; the pinned
-    // build requirements are those of the tools' own. pip keeps the wheels that
-    // it builds by path alone, so one of an earlier state would be tested.
+    // A single wheel from the source distribution works for every Python. The pinned build
+    // requirements are those in the tool environment. Disable pip's cache of built wheels,
+    // because its key is only the path.
     let wheel = Cmd::new(display(&tools.join("python")))
         .args(["-m", "pip", "wheel", "--quiet", "--no-cache-dir"])
         .args(["--no-build-isolation", "--no-deps", "--no-index"])
@@ -154,7 +154,7 @@ fn python(shell: &Shell) -> Result<(), Error> {
         let args: Vec<&str> = all.chain(once).collect();
         let fish = tools::directory(shell).join("newer-fish/bin");
         pytest(shell, &full, Some(fish.clone()), &args)?;
-        // One Python is enough for the terminal, and for what differs between the environments.
+        // A single Python is enough for the terminal and for the differences of environments.
         if tested == 0 {
             pytest(shell, &full, Some(fish), &TERMINAL_TESTS)?;
             pytest(shell, &full, None, &["tests/env_tests", "-m", "wheel or sdist or htty"])?;
@@ -179,8 +179,8 @@ fn python(shell: &Shell) -> Result<(), Error> {
     Ok(())
 }
 
-/// The directories of the Pythons that pyenv has installed: its own programs on
-/// PATH start only those that are enabled.
+/// The directories of the Pythons that pyenv has installed. Its shims on PATH run only the
+/// enabled ones.
 fn pyenv() -> Vec<PathBuf> {
     let root = std::env::var_os("PYENV_ROOT").map(PathBuf::from);
     let versions = root.and_then(|root| std::fs::read_dir(root.join("versions")).ok());
@@ -192,7 +192,7 @@ fn uv(tools: &Path) -> Cmd {
     Cmd::new(display(&tools.join("uv"))).args(["--no-config", "--no-python-downloads"])
 }
 
-/// Makes a virtual environment with pytest and `packages` of `dist` in it.
+/// Creates a virtual environment with pytest and `packages` from `dist`.
 fn environment(
     shell: &Shell,
     tools: &Path,
@@ -206,19 +206,18 @@ fn environment(
     let pytest = shell.root.join("xtask/requirements/pytest.txt");
     shell.quiet(&install().args(["--require-hashes", "-r", &display(&pytest)]))?;
     if !packages.is_empty() {
-        // Built a moment ago, so a cached wheel would be wrong.
+        // These were just built; do not use cached wheels.
         let from = ["--no-cache", "--no-index", "--find-links", &display(dist)];
         shell.quiet(&install().args(from).args(packages.iter().copied()))?;
     }
     Ok(())
 }
 
-/// Runs the pytest of an environment, with `beside` and its own programs first
-/// on PATH.
+/// Runs the pytest of an environment, with `beside` and its own programs first on PATH.
 fn pytest(shell: &Shell, venv: &Path, beside: Option<PathBuf>, args: &[&str]) -> Result<(), Error> {
     let directories: Vec<PathBuf> = beside.into_iter().chain([venv.join("bin")]).collect();
     let cmd = Cmd::new(display(&venv.join("bin/pytest"))).args(args.iter().copied());
-    // For the examples' Rust program, which the tests build.
+    // For the Rust program of the examples, which the tests build.
     let cmd = cmd.env("CARGO_TARGET_DIR", display(&shell.target));
     shell.inherit(&cmd.env("PATH", path_with(&directories)).env("VIRTUAL_ENV", display(venv)))
 }

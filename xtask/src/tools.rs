@@ -1,5 +1,5 @@
-//! Tools: virtual environments from pinned, hashed requirements, made again when
-//! those change, and programs built from pinned crates.
+//! Tools: virtual environments from pinned and hashed requirements, which are recreated if
+//! those change, and programs from pinned crates.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -13,16 +13,16 @@ use crate::shell::{Shell, display, path_with};
 /// The Go module of actionlint; no Python package contains it.
 const ACTIONLINT: &str = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12";
 
-/// A peer in build-wheel's bench.
+/// A peer in the bench of build-wheel.
 const ARWEN: &str = "arwen@0.0.5";
 
 /// Finds unused code in Nix files.
 const DEADNIX: &str = "deadnix@1.3.1";
 
-/// A port of nixfmt, which itself is not in a package registry.
+/// A port of nixfmt, which is not in a package registry itself.
 const NIXFMT: &str = "nixfmt_rs@0.5.3";
 
-/// Builds the book; without its server and watcher, which need most of its crates.
+/// Builds the book. Without its server and watcher, which need most of its dependencies.
 const MDBOOK: &str = "mdbook@0.5.4";
 
 /// The directory of all tool environments.
@@ -42,7 +42,7 @@ pub(crate) fn environment(shell: &Shell, name: &str) -> Result<PathBuf, Error> {
         let python = python(shell)?;
         let made = shell.quiet(&Cmd::new(python).args(["-m", "venv", &display(&directory)]));
         made.map_err(|error| Error::Missing {
-            what: format!("cannot make a virtual environment: {error}"),
+            what: format!("cannot create a virtual environment: {error}"),
             hint: "install Python's venv module (on Debian and Ubuntu: `apt-get install python3-venv`)"
                 .into(),
         })?;
@@ -52,8 +52,8 @@ pub(crate) fn environment(shell: &Shell, name: &str) -> Result<PathBuf, Error> {
             "install",
             "--quiet",
             "--require-hashes",
-            // The list is complete, but pip's resolver would look for further
-            // packages where an extra asks for one.
+            // The list is complete, but pip would look for further packages that extras
+            // require.
             "--no-deps",
             "--only-binary=:all:",
             "-r",
@@ -64,8 +64,8 @@ pub(crate) fn environment(shell: &Shell, name: &str) -> Result<PathBuf, Error> {
     Ok(bin)
 }
 
-/// Installs the source distributions in `xtask/requirements/name.txt` into the
-/// environment of `bin`, with the build backend that is installed there.
+/// Installs the source distributions in `xtask/requirements/name.txt` into the environment of
+/// `bin`, with the build backend of that environment.
 pub(crate) fn add_source(shell: &Shell, bin: &Path, name: &str) -> Result<(), Error> {
     let requirements = display(&shell.root.join("xtask/requirements").join(format!("{name}.txt")));
     let pip = Cmd::new(display(&bin.join("python"))).args(["-m", "pip", "--disable-pip-version-check"]);
@@ -74,8 +74,8 @@ pub(crate) fn add_source(shell: &Shell, bin: &Path, name: &str) -> Result<(), Er
     Ok(())
 }
 
-/// The directory with the build requirements of htty's source distribution, to be
-/// served by the local index.
+/// The directory with the build requirements of htty's source distribution, for the local
+/// index.
 pub(crate) fn build_requirements(shell: &Shell) -> Result<PathBuf, Error> {
     let bin = environment(shell, "release")?;
     let requirements = shell.root.join("xtask/requirements/build.txt");
@@ -92,7 +92,7 @@ pub(crate) fn build_requirements(shell: &Shell) -> Result<PathBuf, Error> {
     Ok(directory)
 }
 
-/// Runs `make` unless `directory` was made from the same `requirements`.
+/// Runs `make` unless `directory` is from the same `requirements`.
 fn up_to_date(
     shell: &Shell,
     requirements: &Path,
@@ -100,10 +100,10 @@ fn up_to_date(
     make: impl FnOnce() -> Result<(), Error>,
 ) -> Result<(), Error> {
     let content = std::fs::read(requirements).map_err(FileError::new("read", requirements))?;
-    // Beside the directory, whose content may be served or listed.
+    // Not in the directory, because its content may be served or listed.
     let stamp = directory.with_extension("stamp");
     let wanted = digest::hex(&digest::sha256(&content));
-    let _lock = alone(shell, directory)?;
+    let _lock = lock(shell, directory)?;
     if std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
         return Ok(());
     }
@@ -112,34 +112,33 @@ fn up_to_date(
     Ok(toolkit::write_atomic(&stamp, wanted.as_bytes())?)
 }
 
-/// Locks `directory` while the result lives; waits for another process that
-/// makes it.
-pub(crate) fn alone(shell: &Shell, directory: &Path) -> Result<File, Error> {
+/// Locks `directory` until the result is dropped; waits for other processes.
+pub(crate) fn lock(shell: &Shell, directory: &Path) -> Result<File, Error> {
     let path = directory.with_extension("lock");
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(FileError::new("create", parent))?;
     }
     let file = File::create(&path).map_err(FileError::new("create", &path))?;
     if file.try_lock().is_err() {
-        shell.ui.info(format!("waiting for another process that is making `{}`", display(directory)));
+        shell.ui.info(format!("waiting for another process that creates `{}`", display(directory)));
         file.lock().map_err(FileError::new("lock", &path))?;
     }
     Ok(file)
 }
 
-/// A Python of version 3.10 or newer.
+/// Finds a Python of version 3.10 or newer.
 fn python(shell: &Shell) -> Result<String, Error> {
     const CHECK: &str = "import sys; sys.exit(sys.version_info < (3, 10))";
     let found = ["python3", "python"]
         .into_iter()
         .find(|name| shell.quiet(&Cmd::new(*name).args(["-c", CHECK])).is_ok());
     found.map(str::to_owned).ok_or_else(|| Error::Missing {
-        what: "no Python of version 3.10 or newer on PATH".into(),
+        what: "found no Python 3.10 or newer on PATH".into(),
         hint: "install Python and make it available as `python3`".into(),
     })
 }
 
-/// Builds actionlint with the tests' own Go; returns its path.
+/// Builds actionlint with the Go of the test environment; returns its path.
 pub(crate) fn actionlint(shell: &Shell) -> Result<PathBuf, Error> {
     let bin = directory(shell).join("bin");
     let program = bin.join("actionlint");
@@ -172,11 +171,11 @@ pub(crate) fn mdbook(shell: &Shell) -> Result<PathBuf, Error> {
     Ok(from_crate(shell, MDBOOK, &["--no-default-features", "--features", "search"])?.join("mdbook"))
 }
 
-/// Builds the programs of `krate`, a name with a version, with that crate's own
-/// lock file and further `options` of `cargo install`; returns their directory.
+/// Builds the programs of `krate` (a name with a version) with its own lock file and `options`
+/// of `cargo install`; returns their directory.
 pub(crate) fn from_crate(shell: &Shell, krate: &str, options: &[&str]) -> Result<PathBuf, Error> {
     let root = directory(shell).join(krate);
-    // Cargo creates its record first, and fills it last.
+    // Cargo creates this file first and fills it last.
     if !std::fs::metadata(root.join(".crates.toml")).is_ok_and(|record| record.len() > 0) {
         shell.ui.info(format!("building {krate}"));
         let args = ["install", "--quiet", "--locked", krate, "--root", &display(&root)];
@@ -196,18 +195,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_process_at_a_time_makes_a_folder() {
+    fn one_process_at_a_time_creates_a_directory() {
         let place = tempfile::tempdir().unwrap();
         let ui = Ui::from_env(&Env::from_process());
         let (root, target) = (place.path().to_owned(), place.path().to_owned());
         let shell = Shell { ui: &ui, root, target };
         let tools = directory(&shell);
-        let first = alone(&shell, &tools).unwrap();
-        let _other = alone(&shell, &tools.join("release")).unwrap();
+        let first = lock(&shell, &tools).unwrap();
+        let _other = lock(&shell, &tools.join("release")).unwrap();
         let (done, wait) = mpsc::channel();
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                let _second = alone(&shell, &tools).unwrap();
+                let _second = lock(&shell, &tools).unwrap();
                 done.send(()).unwrap();
             });
             assert!(wait.recv_timeout(Duration::from_millis(200)).is_err());

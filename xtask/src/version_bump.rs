@@ -1,11 +1,10 @@
 //! `cargo xtask version-bump`: raises the version of htty-core and htty in
-//! `nix/lib/version.nix` and carries it into every file that names it.
+//! `nix/lib/version.nix` and updates every file that contains it.
 //!
-//! Such a file names it in a region of cog (see `regions`), whose code is a line
-//! with the version in it: `[[[cog cog.outl(f'version = "{version}"') ]]]`. That
-//! much of Python is understood here, so that nothing has to be installed; cog
-//! itself, given `-D version=…`, writes the same. In Cargo.lock, which can hold
-//! no comment, the version is found by the package's name.
+//! These files contain it in a cog region (see `regions`), whose code is a line with the
+//! version: `[[[cog cog.outl(f'version = "{version}"') ]]]`. Only this form is supported, which
+//! needs no Python; cog itself, with `-D version=…`, has the same output. In Cargo.lock, which
+//! cannot contain comments, the version is found by the name of the package.
 
 use std::fmt;
 use std::path::Path;
@@ -16,16 +15,16 @@ use crate::error::Error;
 use crate::regions;
 use crate::shell::Shell;
 
-/// The one source.
+/// The source of the version.
 const SOURCE: &str = "nix/lib/version.nix";
 /// The Cargo package with this version.
 const PACKAGE: &str = "htty-core";
-/// The lock file that names it.
+/// The lock file with the version.
 const LOCK: &str = "htty-core/Cargo.lock";
 
 #[derive(clap::Args)]
 #[group(required = true, multiple = false)]
-#[allow(clippy::struct_excessive_bools, reason = "each is a flag, and one is given")]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag, of which one is given")]
 pub(crate) struct Args {
     /// Bump the patch version
     #[arg(long)]
@@ -44,7 +43,7 @@ pub(crate) struct Args {
     check: bool,
 }
 
-/// A version of three numbers.
+/// A version with three numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Version {
     major: u32,
@@ -59,7 +58,7 @@ impl fmt::Display for Version {
 }
 
 impl Version {
-    /// What version.nix says.
+    /// Parses version.nix.
     fn parse(nix: &str) -> Result<Self, String> {
         let number = |name: &str| {
             let start = format!("{name} = ");
@@ -85,7 +84,7 @@ impl Version {
         }
     }
 
-    /// version.nix with this version.
+    /// The text of version.nix with this version.
     fn write(self, nix: &str) -> String {
         let numbers = [("major", self.major), ("minor", self.minor), ("patch", self.patch)];
         nix.lines()
@@ -118,7 +117,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     let old = Version::parse(&nix).map_err(|problem| Error::Check(format!("{SOURCE}: {problem}")))?;
     let new = old.raised(args);
 
-    // Everything is read and computed before anything is written.
+    // Read and compute everything before writing anything.
     let mut changed = Vec::new();
     let mut note = |name: &str, before: &str, after: String| {
         if before != after {
@@ -126,7 +125,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
         }
     };
     note(SOURCE, &nix, new.write(&nix));
-    for name in naming(shell)? {
+    for name in files_with_version(shell)? {
         let text = read(&name)?;
         let after = propagate(&text, new).map_err(|problem| Error::Check(format!("{name}: {problem}")))?;
         note(&name, &text, after);
@@ -157,9 +156,9 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
-/// The tracked files with a region of cog.
-fn naming(shell: &Shell) -> Result<Vec<String>, Error> {
-    // Rust's own sources speak of the marker, and name no version.
+/// The tracked files with a cog region.
+fn files_with_version(shell: &Shell) -> Result<Vec<String>, Error> {
+    // Rust sources mention the marker, but contain no region.
     let list = shell.git().args(["grep", "-l", "-F", regions::COG, "--", ".", ":!*.rs", ":!docs", ":!tests"]);
     Ok(shell.quiet(&list)?.stdout.lines().map(str::to_owned).collect())
 }
@@ -168,7 +167,7 @@ fn naming(shell: &Shell) -> Result<Vec<String>, Error> {
 fn propagate(text: &str, version: Version) -> Result<String, String> {
     regions::replace(text, regions::COG, |code| {
         let line = code.strip_prefix("cog.outl(f'").and_then(|rest| rest.strip_suffix("')"));
-        // What an f-string would take for more than text is not understood.
+        // Other features of f-strings are not supported.
         let line = line.filter(|line| !line.replace("{version}", "").contains(['{', '}', '\\', '\'']));
         let line = line.filter(|line| line.contains("{version}"));
         let line = line.ok_or_else(|| {
@@ -194,7 +193,7 @@ mod tests {
     const BUMP: Args = Args { patch: false, minor: false, major: false, propagate: false, check: false };
 
     #[test]
-    fn each_part_resets_those_after_it() {
+    fn each_part_resets_the_following_ones() {
         let version = Version::parse(NIX).unwrap();
         let raised = |args: Args| version.raised(&args).to_string();
         assert_eq!(raised(Args { patch: true, ..BUMP }), "0.3.10");
@@ -204,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_source_is_written_as_it_is_read() {
+    fn writes_what_it_read() {
         let version = Version { major: 10, minor: 2, patch: 0 };
         let written = version.write(NIX);
         assert_eq!(Version::parse(&written), Ok(version));
@@ -213,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_without_a_number_is_a_fault() {
+    fn rejects_a_source_without_a_number() {
         let problem = Version::parse("rec { major = 1; }").unwrap_err();
         assert!(problem.contains("a line `major = NUMBER;`"), "{problem}");
         let problem = Version::parse(&NIX.replace('9', "nine")).unwrap_err();
@@ -221,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn regions_alone_change() {
+    fn changes_only_regions() {
         let version = Version { major: 1, minor: 2, patch: 3 };
         let text = "rust = \"1.89.0\"\n# [[[cog cog.outl(f'v = \"{version}\"') ]]]\nv = \"0.3.0\"\n\
                     # [[[end]]]\npin = \"0.3.0\"\n";
@@ -231,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn other_code_is_a_fault() {
+    fn rejects_other_code() {
         for code in
             ["import os", "cog.outl(f'version')", "cog.outl(f'{version}{x}')", "cog.outl('{version}')"]
         {
@@ -242,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lock_file_changes_in_one_place() {
+    fn changes_the_lock_file_in_one_place() {
         let version = Version { major: 1, minor: 2, patch: 3 };
         let text = "[[package]]\nname = \"other\"\nversion = \"0.3.0\"\n\n\
                     [[package]]\nname = \"htty-core\"\nversion = \"0.3.0\"\ndependencies = []\n";
