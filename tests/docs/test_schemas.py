@@ -99,7 +99,7 @@ def reports(
     run("verify-dist", "installs", "dist", "--report-path", "installs.json")
     # With an installed Nix and a separate store: nothing is installed.
     env |= nix_variables(built / "nix")
-    setup = ("--kvm", "false", "--cache-folder", built / "cache")
+    setup = ("--kvm", "false", "--cache-directory", built / "cache")
     run("setup-nix", "install", *setup, "--report-path", "install.json")
     run("setup-nix", "save", *setup, "--report-path", "save.json")
 

@@ -138,7 +138,7 @@ def summaries(run: Run) -> dict[str, str]:
 
 def setup_nix(run: Run) -> str:
     """A job that restores the cache of an earlier job into this machine's store."""
-    options = ("--kvm", "false", "--cache-folder", run.place / "cache")
+    options = ("--kvm", "false", "--cache-directory", run.place / "cache")
     run.command("setup-nix", "install", *options)
     paths: list[str] = []
     for count in range(12):

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use serde::Deserialize;
 
-/// The ranges, with the date of their last renewal (`.github/renew.sh`).
+/// The affected ranges and the date they were fetched (`.github/renew.sh`).
 const FILE: &str = include_str!("../data/nix-advisories.json");
 
 #[derive(Debug, Deserialize)]
@@ -20,7 +20,7 @@ struct Advisory {
     affected: Vec<String>,
 }
 
-/// The advisories that affect `version`, and the date as of which that is known.
+/// The advisories that affect `version`, and the date of the data.
 pub(crate) fn affecting(version: &str) -> (Vec<String>, String) {
     let Ok(file) = serde_json::from_str::<File>(FILE) else { return (Vec::new(), String::new()) };
     let affects = |advisory: &Advisory| advisory.affected.iter().any(|range| contains(range, version));
@@ -42,7 +42,7 @@ fn contains(range: &str, version: &str) -> bool {
     })
 }
 
-/// By numeric parts; a pre-release such as `2.35pre20260101` counts as its release.
+/// Compares by numeric parts; a pre-release such as `2.35pre20260101` counts as its release.
 fn compare(a: &str, b: &str) -> Ordering {
     let parts = |text: &str| {
         let digits = |part: &str| part.bytes().take_while(u8::is_ascii_digit).count();
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn every_range_is_understood() {
+    fn every_range_parses() {
         let file: File = serde_json::from_str(FILE).unwrap();
         assert!(!file.advisories.is_empty() && file.updated.len() == 10);
         for comparator in
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn branches_are_affected_up_to_their_fix() {
+    fn branches_are_affected_until_fixed() {
         for (version, affected) in [
             ("2.18.1", false),
             ("2.24.4", true),

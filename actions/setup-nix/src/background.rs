@@ -1,4 +1,4 @@
-//! The packer that runs beside the job.
+//! The background packer, which runs alongside the job.
 
 use std::fs;
 use std::io::Write as _;
@@ -8,32 +8,31 @@ use std::time::{Duration, Instant};
 
 use toolkit::{Choice as _, FileError, error_chain, interrupted, write_atomic};
 
+use crate::cache::Cache;
 use crate::choices::CacheMode;
+use crate::command_context::{CommandContext, LAST_PACKED_ID, PACKER_LOG};
 use crate::error::Error;
-use crate::folder::Cache;
 use crate::inputs::STATE;
 use crate::pack::{database_stamp, pack, stop_file};
-use crate::prune::SEEN;
-use crate::work::{LAST, PACKED, Work};
-use crate::{job, seen};
+use crate::prune::IN_USE;
+use crate::{in_use, runner_process};
 
 /// How often the background packer looks for new paths.
-const LOOK: Duration = Duration::from_secs(1);
-/// The longest that GitHub lets a job run, in seconds; a packer that nobody
-/// stopped, and whose job's end cannot be seen, ends then.
-const LONGEST: u64 = 6 * 3600;
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// GitHub's limit for a job, in seconds. A packer that was never stopped and cannot see the
+/// end of its job exits then.
+const MAX_JOB_SECONDS: u64 = 6 * 3600;
 
-impl Work<'_> {
-    /// The same program in the background, with nothing of the job's
-    /// environment that it does not need.
+impl CommandContext<'_> {
+    /// Starts this program in the background, with a minimal environment.
     pub(crate) fn start_packer(&self, bin: &Path) {
         let cache = self.cache();
         let start = || -> std::io::Result<()> {
             let _ = fs::remove_file(stop_file(&cache));
             let log = fs::File::create(cache.state.join("packer.log"))?;
-            let _ = fs::remove_file(cache.state.join(SEEN));
-            let _ = fs::remove_file(cache.state.join(LAST));
-            // The job's own work goes first, from the first moment on.
+            let _ = fs::remove_file(cache.state.join(IN_USE));
+            let _ = fs::remove_file(cache.state.join(LAST_PACKED_ID));
+            // Run at low priority from the start, so that the job's own work goes first.
             let mut command = Command::new("nice");
             command.args(["-n", "10"]).arg(std::env::current_exe()?).arg("watch");
             let path = format!("{}:/usr/bin:/bin", bin.display());
@@ -44,54 +43,57 @@ impl Work<'_> {
                     command.env(name, value);
                 }
             }
-            if let Some(runner) = job::runner() {
-                command.env(job::RUNNER, runner.as_raw_nonzero().to_string());
+            if let Some(runner) = runner_process::runner() {
+                command.env(runner_process::RUNNER_PID, runner.as_raw_nonzero().to_string());
             }
-            command.env("INPUT_CACHE_FOLDER", &self.plan.cache_folder);
+            command.env("INPUT_CACHE_DIRECTORY", &self.plan.cache_dir);
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
             std::os::unix::process::CommandExt::process_group(&mut command, 0);
             command.spawn().map(drop)
         };
         if let Err(error) = start() {
-            self.ui.info(format!("new store paths are packed at the end only: {error}"));
+            self.ui.info(format!("cannot start the background packer; new store paths are packed at the end of the job: {error}"));
         }
     }
 
-    /// Pass after pass, until asked to stop; then, if the job is over, removes what
-    /// must not outlive it.
+    /// Packs new paths until told to stop. If the job has ended by then, also cleans up after
+    /// it.
     pub(crate) fn watch(&self) -> Result<(), Error> {
         let cache = self.cache();
-        let bin = &self.found()?.bin;
-        let runner = job::given(self.env);
-        let over = || runner.is_some_and(job::is_gone);
-        let stop = || interrupted() || stop_file(&cache).exists() || !cache.state.exists() || over();
-        let file = cache.state.join(PACKED);
+        let bin = &self.nix()?.bin;
+        let runner = runner_process::runner_from_env(self.env);
+        let job_ended = || runner.is_some_and(runner_process::has_exited);
+        let stop = || interrupted() || stop_file(&cache).exists() || !cache.state.exists() || job_ended();
+        let file = cache.state.join(PACKER_LOG);
         let mut log = fs::File::create(&file).map_err(FileError::new("create", &file))?;
         let packs = self.plan.cache == CacheMode::ReadWrite;
         if packs {
-            follow_use(&cache.state.join(SEEN));
+            follow_use(&cache.state.join(IN_USE));
         }
         let start = Instant::now();
-        let (mut stamp, mut last, mut all) = (Vec::new(), 0, true);
-        while !stop() && start.elapsed().as_secs() < LONGEST {
+        let (mut stamp, mut last, mut complete) = (Vec::new(), 0, true);
+        while !stop() && start.elapsed().as_secs() < MAX_JOB_SECONDS {
             let now = database_stamp();
             if packs && now != stamp {
                 match pack(&cache, bin, last, true, &stop) {
                     Ok(packed) => {
                         let _ = writeln!(log, "{} {}", packed.paths, packed.bytes);
                         last = packed.last;
-                        all &= packed.refused.is_empty() && !stop();
-                        if all {
-                            let _ = write_atomic(&cache.state.join(LAST), last.to_string().as_bytes());
+                        complete &= packed.refused.is_empty() && !stop();
+                        if complete {
+                            let _ =
+                                write_atomic(&cache.state.join(LAST_PACKED_ID), last.to_string().as_bytes());
                         }
                     }
-                    Err(error) => self.ui.info(format!("not packed: {}", error_chain(&error))),
+                    Err(error) => {
+                        self.ui.info(format!("cannot pack new store paths: {}", error_chain(&error)))
+                    }
                 }
                 stamp = now;
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(POLL_INTERVAL);
         }
-        if over() {
+        if job_ended() {
             self.clean_up();
             self.unmount_at_end();
         }
@@ -99,13 +101,13 @@ impl Work<'_> {
     }
 }
 
-/// Notes in `file` which paths the job's Nix processes work with.
+/// Writes the paths that the job's Nix processes use to `file`.
 fn follow_use(file: &Path) {
     #[cfg(target_os = "linux")]
     if let Ok(file) = fs::File::create(file) {
         let file = std::sync::Mutex::new((file, std::collections::HashSet::new()));
         std::thread::spawn(move || {
-            seen::follow(|path| {
+            in_use::follow(|path| {
                 let Ok(mut known) = file.lock() else { return };
                 if known.1.insert(path.clone()) {
                     let _ = writeln!(known.0, "{}", path.base());
@@ -115,9 +117,9 @@ fn follow_use(file: &Path) {
     }
 }
 
-/// What the background packer noted: a line a pass, `paths bytes`.
+/// The totals of the background packer's log, which has a line `paths bytes` per pass.
 pub(crate) fn read_log(cache: &Cache) -> (u64, u64) {
-    let text = fs::read_to_string(cache.state.join(PACKED)).unwrap_or_default();
+    let text = fs::read_to_string(cache.state.join(PACKER_LOG)).unwrap_or_default();
     let number = |text: &str| text.parse::<u64>().unwrap_or(0);
     let passes = text.lines().filter_map(|line| line.split_once(' '));
     passes.fold((0, 0), |sum, (paths, bytes)| (sum.0 + number(paths), sum.1 + number(bytes)))

@@ -1,13 +1,13 @@
-//! What some inputs accept.
+//! The values of the choice inputs.
 
 use toolkit::choice;
 
 choice! {
-    /// Which Nix that is already there will do.
+    /// Which installed Nix may be reused.
     pub(crate) enum Reuse {
         /// Any.
         Any = "any",
-        /// One of the asked version.
+        /// One of the requested version.
         SameVersion = "same-version",
         /// None.
         Never = "never",
@@ -19,7 +19,7 @@ choice! {
     pub(crate) enum Sandbox {
         /// Builds are isolated.
         On = "true",
-        /// They are not.
+        /// Builds are not isolated.
         Off = "false",
         /// Derivations may opt out.
         Relaxed = "relaxed",
@@ -39,13 +39,13 @@ choice! {
 }
 
 choice! {
-    /// What is done with the cache.
+    /// How the cache is used.
     pub enum CacheMode {
-        /// Store paths are restored and packed.
+        /// Restore store paths and save new ones.
         ReadWrite = "read-write",
-        /// They are restored.
+        /// Only restore.
         ReadOnly = "read-only",
-        /// Nothing.
+        /// Neither.
         Off = "off",
     }
 }
@@ -55,7 +55,7 @@ choice! {
     pub(crate) enum Mount {
         /// On GitHub's runners.
         Auto = "auto",
-        /// On every machine that can.
+        /// On every machine that supports it.
         Always = "true",
         /// On none.
         Never = "false",
@@ -75,7 +75,7 @@ choice! {
 choice! {
     /// Which cached paths are restored.
     pub enum Restore {
-        /// Not those that are better substituted.
+        /// Skip paths that are better substituted on demand.
         Needed = "needed",
         /// All.
         All = "all",

@@ -1,6 +1,5 @@
-//! Nix's database of valid paths, read and written directly: `nix-store --load-db`
-//! registers neither signatures nor content addresses, and `--dump-db` prints every
-//! path each time.
+//! Reads and writes Nix's database of valid paths directly: `nix-store --load-db` registers
+//! neither signatures nor content addresses, and `--dump-db` always prints every path.
 //!
 //! Schema 10, the only one since Nix 2.0 (Nix, `src/libstore/schema.sql`).
 
@@ -12,25 +11,25 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use pydist::digest::hex;
 use rusqlite::{Connection, OpenFlags, Row, TransactionBehavior, params};
 
-use crate::narinfo::{Info, StorePath};
+use crate::narinfo::{PathInfo, StorePath};
 use crate::nix32;
 
-/// Where Nix keeps it.
-pub(crate) const FOLDER: &str = "/nix/var/nix/db";
-/// The one that is understood here.
+/// Where Nix keeps its database.
+pub(crate) const DATABASE_DIR: &str = "/nix/var/nix/db";
+/// The supported schema.
 const SCHEMA: &str = "10";
-/// The longest that another process may hold the database.
-const BUSY: Duration = Duration::from_secs(120);
-/// The longest derivation whose outputs are read.
-const DERIVATION: u64 = 64 << 20;
+/// How long to wait for another process's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(120);
+/// In bytes.
+const MAX_DERIVATION: u64 = 64 << 20;
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
-    /// A schema of another Nix.
-    #[error("the database in `{FOLDER}` has schema {0}, expected {SCHEMA}")]
+    /// An unsupported schema.
+    #[error("the database in `{DATABASE_DIR}` has schema {0}, expected {SCHEMA}")]
     Schema(String),
-    /// No database, or no right to read it.
+    /// The database is missing or unreadable.
     #[error("cannot read `{}`", path.display())]
     File {
         /// The file.
@@ -38,8 +37,8 @@ pub enum DatabaseError {
         /// Why.
         source: std::io::Error,
     },
-    /// What SQLite reports.
-    #[error("the database in `{FOLDER}` cannot be used")]
+    /// An error from SQLite.
+    #[error("cannot use the database in `{DATABASE_DIR}`")]
     Sqlite(#[from] rusqlite::Error),
 }
 
@@ -51,29 +50,29 @@ pub struct Registered {
     /// Whether it was built on this machine.
     pub built: bool,
     /// The path.
-    pub info: Info,
+    pub info: PathInfo,
 }
 
 /// An open database.
 pub struct Database(Connection);
 
 impl Database {
-    /// Opens it for reading alone, or for registering too.
+    /// Opens the database read-only, or for writing too.
     pub fn open(write: bool) -> Result<Self, DatabaseError> {
-        let schema = Path::new(FOLDER).join("schema");
+        let schema = Path::new(DATABASE_DIR).join("schema");
         let text =
             fs::read_to_string(&schema).map_err(|source| DatabaseError::File { path: schema, source })?;
         if text.trim() != SCHEMA {
             return Err(DatabaseError::Schema(text.trim().to_owned()));
         }
-        let file = Path::new(FOLDER).join("db.sqlite");
+        let file = Path::new(DATABASE_DIR).join("db.sqlite");
         let access = if write { OpenFlags::SQLITE_OPEN_READ_WRITE } else { OpenFlags::SQLITE_OPEN_READ_ONLY };
         let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
         let mut connection = Connection::open_with_flags(&file, flags)?;
-        connection.busy_timeout(BUSY)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
         if !write && connection.query_row("select count(*) from Refs where 0", [], |_| Ok(())).is_err() {
-            // A user who cannot write beside it cannot share it with writers. While
-            // nobody has it open, it does not change.
+            // Without write permission on its directory, the database cannot be shared with
+            // writers. If nobody has it open, it does not change.
             let uri = format!("file:{}?immutable=1", file.display());
             connection = Connection::open_with_flags(uri, flags)?;
         }
@@ -90,7 +89,7 @@ impl Database {
         )?;
         let mut found = select.query([id])?;
         while let Some(row) = found.next()? {
-            // A path of another form is none that can be cached.
+            // Paths of another form cannot be cached.
             if let Some(registered) = registered(row)? {
                 by_id.insert(registered.id, rows.len());
                 rows.push(registered);
@@ -106,14 +105,14 @@ impl Database {
                 rows[*n].info.references.push(path);
             }
         }
-        // In the order in which signatures name them.
+        // Signatures cover the references in sorted order.
         for row in &mut rows {
             row.info.references.sort();
         }
         Ok(rows)
     }
 
-    /// The last registration.
+    /// The id of the last registration.
     pub fn last(&self) -> Result<i64, DatabaseError> {
         Ok(self.0.query_row("select coalesce(max(id), 0) from ValidPaths", [], |row| row.get(0))?)
     }
@@ -138,12 +137,12 @@ impl Database {
         Ok(select.exists([path.full()])?)
     }
 
-    /// Registers `infos` in one transaction, with what they refer to among them
-    /// or valid already. Gives how many were new.
-    pub fn register(&mut self, infos: &[&Info]) -> Result<usize, DatabaseError> {
+    /// Registers `infos` in one transaction; their references must be among them or already
+    /// valid. Returns the number of new paths.
+    pub fn register(&mut self, infos: &[&PathInfo]) -> Result<usize, DatabaseError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
         let transaction = self.0.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut new: Vec<&Info> = Vec::new();
+        let mut new: Vec<&PathInfo> = Vec::new();
         {
             let mut add = transaction.prepare(
                 "insert or ignore into ValidPaths (path, hash, registrationTime, deriver, narSize, sigs, ca) \
@@ -160,7 +159,7 @@ impl Database {
                     (!signatures.is_empty()).then_some(signatures),
                     info.ca,
                 ])?;
-                // What is valid already keeps the references that it has.
+                // Paths that are already valid keep their references.
                 new.extend((added > 0).then_some(*info));
             }
             let mut refer = transaction.prepare(
@@ -186,14 +185,14 @@ impl Database {
         Ok(new.len())
     }
 
-    /// Removes the registration of `paths` and of all that refers to them, in one
-    /// transaction; gives all of those.
-    pub fn forget<'a>(
+    /// Unregisters `paths` and everything that refers to them, in one transaction; returns all
+    /// unregistered paths.
+    pub fn unregister<'a>(
         &mut self,
         paths: impl Iterator<Item = &'a StorePath>,
     ) -> Result<Vec<StorePath>, DatabaseError> {
         let transaction = self.0.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut gone: BTreeMap<i64, String> = BTreeMap::new();
+        let mut removed: BTreeMap<i64, String> = BTreeMap::new();
         {
             let mut find = transaction.prepare("select id, path from ValidPaths where path = ?")?;
             let mut refer = transaction.prepare(
@@ -205,22 +204,22 @@ impl Database {
                 todo.extend(find.query_map([path.full()], read)?.collect::<Result<Vec<_>, _>>()?);
             }
             while let Some((id, path)) = todo.pop() {
-                if gone.insert(id, path).is_none() {
+                if removed.insert(id, path).is_none() {
                     todo.extend(refer.query_map([id], read)?.collect::<Result<Vec<_>, _>>()?);
                 }
             }
-            // What refers to a path cannot be removed after it.
+            // References must be removed before the paths that they point to.
             let mut detach = transaction.prepare("delete from Refs where referrer = ?")?;
-            for id in gone.keys() {
+            for id in removed.keys() {
                 detach.execute([id])?;
             }
             let mut remove = transaction.prepare("delete from ValidPaths where id = ?")?;
-            for id in gone.keys() {
+            for id in removed.keys() {
                 remove.execute([id])?;
             }
         }
         transaction.commit()?;
-        Ok(gone.into_values().filter_map(|path| StorePath::from_full(&path)).collect())
+        Ok(removed.into_values().filter_map(|path| StorePath::from_full(&path)).collect())
     }
 }
 
@@ -238,7 +237,7 @@ fn registered(row: &Row<'_>) -> Result<Option<Registered>, rusqlite::Error> {
     Ok(Some(Registered {
         id: row.get(0)?,
         built: built.unwrap_or(false),
-        info: Info {
+        info: PathInfo {
             path,
             nar_hash,
             nar_size: size.unwrap_or(0).max(0).cast_unsigned(),
@@ -250,22 +249,22 @@ fn registered(row: &Row<'_>) -> Result<Option<Registered>, rusqlite::Error> {
     }))
 }
 
-/// The outputs that a derivation's own file names, as Nix registers them with it.
-/// One whose path is not known before it is built names none.
+/// The outputs listed in a derivation's file, as Nix registers them. Outputs whose path is
+/// unknown before the build are skipped.
 fn outputs(file: &Path) -> Vec<(String, String)> {
-    let small = fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.len() <= DERIVATION);
+    let small = fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.len() <= MAX_DERIVATION);
     let text = if small { fs::read_to_string(file).unwrap_or_default() } else { String::new() };
     let mut outputs = Vec::new();
     let Some(mut rest) = text.strip_prefix("Derive([") else { return outputs };
     // `("name","path","algorithm","hash")`, without escapes in the first two.
     while let Some(output) = rest.strip_prefix('(') {
-        let mut words = output.split('"');
-        let (name, path) = (words.nth(1).unwrap_or_default(), words.nth(1).unwrap_or_default());
+        let mut fields = output.split('"');
+        let (name, path) = (fields.nth(1).unwrap_or_default(), fields.nth(1).unwrap_or_default());
         if StorePath::from_full(path).is_some() && !name.is_empty() {
             outputs.push((name.to_owned(), path.to_owned()));
         }
-        let Some((_, behind)) = output.split_once(')') else { break };
-        rest = behind.strip_prefix(',').unwrap_or(behind);
+        let Some((_, after)) = output.split_once(')') else { break };
+        rest = after.strip_prefix(',').unwrap_or(after);
     }
     outputs
 }
@@ -275,9 +274,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_derivation_names_its_outputs() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("x.drv");
+    fn reads_the_outputs_of_a_derivation() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x.drv");
         let path = |n: u8| format!("/nix/store/{}-x", char::from(b'0' + n).to_string().repeat(32));
         let text = format!(
             r#"Derive([("dev","{}","",""),("out","{}","sha256","ab"),("late","","","")],[],[],"x","/bin/sh",["(\"a\",\"b\")"],[])"#,

@@ -1,4 +1,4 @@
-//! What can go wrong, by phase.
+//! The errors of this action.
 
 use std::path::PathBuf;
 
@@ -6,42 +6,42 @@ use toolkit::{Exit, Failure, FileError, InputErrors, ProcessError};
 
 use crate::database::DatabaseError;
 
-/// Why there is no Nix. What goes wrong with the cache alone is a warning.
+/// Why Nix could not be set up. Cache problems are only warnings.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The inputs.
+    /// Invalid inputs.
     #[error(transparent)]
     Inputs(#[from] InputErrors),
-    /// The inputs do not fit the machine.
+    /// The inputs cannot be satisfied on this machine.
     #[error("{message}")]
     Plan {
-        /// What does not fit.
+        /// What is wrong.
         message: String,
         /// What to do.
         hint: String,
     },
-    /// Reading or writing a file.
+    /// A file could not be read or written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A program.
+    /// A command failed.
     #[error(transparent)]
     Process(#[from] ProcessError),
-    /// Nix's database.
+    /// Nix's database is unusable.
     #[error(transparent)]
     Database(#[from] DatabaseError),
-    /// Images that cannot be mounted, or unmounted.
+    /// Images could not be mounted or unmounted.
     #[error("cannot mount the images of the cache: {0}")]
     Mount(String),
-    /// The download.
-    #[error("cannot download {url}")]
+    /// The download failed.
+    #[error("cannot download `{url}`")]
     Download {
-        /// From where.
+        /// The URL.
         url: String,
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Not what was expected.
-    #[error("{source_name} has sha256 {found}, expected {expected}; nothing was installed")]
+    /// The tarball has another hash than expected.
+    #[error("`{source_name}` has SHA-256 {found}, expected {expected}; nothing was installed")]
     Hash {
         /// Path or URL.
         source_name: String,
@@ -50,8 +50,8 @@ pub enum Error {
         /// Hexadecimal.
         expected: String,
     },
-    /// A tarball of another layout.
-    #[error("`{}` is no Nix tarball: {what}; nothing was installed", path.display())]
+    /// The tarball has an unexpected layout.
+    #[error("`{}` is not a Nix tarball: {what}; nothing was installed", path.display())]
     Tarball {
         /// The file.
         path: PathBuf,
@@ -76,8 +76,8 @@ impl Failure for Error {
         match self {
             Self::Plan { hint, .. } => Some(hint.clone()),
             Self::Process(error) => error.hint(),
-            Self::Download { .. } => Some("run it again, or give a local file as `tarball`".into()),
-            Self::Hash { .. } => Some("check `nix-version`, `tarball` and `sha256`; if they are right, the file is not".into()),
+            Self::Download { .. } => Some("retry, or set `tarball` to a local file".into()),
+            Self::Hash { .. } => Some("check `nix-version`, `tarball` and `sha256`; if they are correct, the file is corrupt or was replaced".into()),
             Self::Tarball { .. } => Some(
                 "expected one directory with `store/`, `.reginfo` and `install`, compressed by xz or zstd, as on the official download site".into(),
             ),

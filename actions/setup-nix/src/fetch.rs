@@ -1,4 +1,4 @@
-//! A file from the network: retried, resumed, hashed as it comes.
+//! Downloads a file with retries and resumption, hashing it on the way.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -14,17 +14,16 @@ use toolkit::{FileError, Ui};
 
 use crate::error::Error;
 
-/// How often a download is begun or gone on with.
+/// How often a download is started or resumed.
 const ATTEMPTS: u32 = 5;
-/// The largest tarball that is read: 20 times an official one.
-const LIMIT: u64 = 1 << 30;
+/// In bytes: 20 times an official tarball.
+const MAX_SIZE: u64 = 1 << 30;
 
-/// Makes `to` hold what `source` (a path or a URL) gives, if its SHA-256 is
-/// `expected`; a `to` that already does is kept. `plain_http` lets this machine
-/// be asked without TLS, which only tests do.
+/// Copies `source` (a path or a URL) to `to` if its SHA-256 is `expected`; an existing `to`
+/// with that hash is kept. `plain_http` allows unencrypted HTTP to 127.0.0.1, for tests.
 pub fn fetch(source: &str, expected: Sha256Bytes, to: &Path, plain_http: bool, ui: &Ui) -> Result<(), Error> {
-    // What is kept may come from an archive: a pipe would never end.
-    if std::fs::symlink_metadata(to).is_ok_and(|meta| meta.is_file() && meta.len() <= LIMIT)
+    // `to` may come from a restored archive; a pipe would block forever.
+    if std::fs::symlink_metadata(to).is_ok_and(|meta| meta.is_file() && meta.len() <= MAX_SIZE)
         && let Ok(file) = File::open(to)
         && sha256_reader(file).is_ok_and(|(found, _)| found == expected)
     {
@@ -33,17 +32,17 @@ pub fn fetch(source: &str, expected: Sha256Bytes, to: &Path, plain_http: bool, u
     if std::fs::symlink_metadata(to).is_ok_and(|meta| meta.is_dir()) {
         crate::tree::remove(to).map_err(FileError::new("remove", to))?;
     }
-    let folder = to.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).map_err(FileError::new("create", folder))?;
+    let dir = to.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(dir).map_err(FileError::new("create", dir))?;
     let mut part = tempfile::Builder::new()
         .prefix(".tmp-")
-        .tempfile_in(folder)
-        .map_err(FileError::new("create a file in", folder))?;
+        .tempfile_in(dir)
+        .map_err(FileError::new("create a file in", dir))?;
     let found = if source.contains("://") {
         download(source, part.as_file_mut(), plain_http, ui)?
     } else {
         let mut copy = || {
-            let mut from = File::open(source)?.take(LIMIT);
+            let mut from = File::open(source)?.take(MAX_SIZE);
             io::copy(&mut from, &mut part)?;
             part.rewind()?;
             sha256_reader(part.as_file_mut())
@@ -51,8 +50,8 @@ pub fn fetch(source: &str, expected: Sha256Bytes, to: &Path, plain_http: bool, u
         match copy() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(Error::Plan {
-                    message: format!("the input `tarball` names `{source}`, which is not there"),
-                    hint: "give the path of a file, or an https address".into(),
+                    message: format!("the `tarball` `{source}` does not exist"),
+                    hint: "set `tarball` to an existing file or an https URL".into(),
                 });
             }
             copied => copied.map_err(FileError::new("copy", source))?.0,
@@ -70,27 +69,27 @@ fn download(url: &str, to: &mut File, plain_http: bool, ui: &Ui) -> Result<Sha25
         |source: Box<dyn std::error::Error + Send + Sync>| Error::Download { url: url.into(), source };
     let allowed = url.starts_with("https://") || (plain_http && url.starts_with("http://127.0.0.1:"));
     if !allowed {
-        return Err(failed("expected a path or an https address".into()));
+        return Err(failed("expected a path or an https URL".into()));
     }
     let client = Client::builder()
         .https_only(url.starts_with("https://"))
         .connect_timeout(Duration::from_secs(20))
-        // Of each read, not of the whole.
+        // Applies to each read, not to the whole download.
         .timeout(Some(Duration::from_secs(600)))
         .user_agent(concat!("setup-nix/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|error| failed(error.into()))?;
-    let mut state = State { hasher: Sha256::new(), size: 0, etag: None };
+    let mut download = Download { hasher: Sha256::new(), size: 0, etag: None };
     let mut attempt = 1;
     loop {
-        match state.go_on(&client, url, to) {
-            Ok(()) => return Ok(state.hasher.finalize().into()),
-            Err(Fault::Final(error)) => return Err(failed(error)),
-            Err(Fault::Passing(error)) if attempt == ATTEMPTS => return Err(failed(error)),
-            Err(Fault::Passing(error)) => {
+        match download.resume(&client, url, to) {
+            Ok(()) => return Ok(download.hasher.finalize().into()),
+            Err(DownloadError::Permanent(error)) => return Err(failed(error)),
+            Err(DownloadError::Transient(error)) if attempt == ATTEMPTS => return Err(failed(error)),
+            Err(DownloadError::Transient(error)) => {
                 ui.info(format!(
                     "attempt {attempt} of {ATTEMPTS} failed after {} bytes: {error}",
-                    state.size
+                    download.size
                 ));
                 std::thread::sleep(Duration::from_millis(250) * 2_u32.pow(attempt));
                 attempt += 1;
@@ -99,50 +98,54 @@ fn download(url: &str, to: &mut File, plain_http: bool, ui: &Ui) -> Result<Sha25
     }
 }
 
-enum Fault {
-    Passing(Box<dyn std::error::Error + Send + Sync>),
-    Final(Box<dyn std::error::Error + Send + Sync>),
+enum DownloadError {
+    Transient(Box<dyn std::error::Error + Send + Sync>),
+    Permanent(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// How far a download has come.
-struct State {
+/// The progress of a download.
+struct Download {
     hasher: Sha256,
     size: u64,
     etag: Option<String>,
 }
 
-impl State {
-    fn go_on(&mut self, client: &Client, url: &str, to: &mut File) -> Result<(), Fault> {
-        let passing = |error: reqwest::Error| Fault::Passing(Box::new(error));
-        let file = |error: io::Error| Fault::Final(Box::new(error));
+impl Download {
+    /// Requests the rest of the file, or all of it if the server cannot resume.
+    fn resume(&mut self, client: &Client, url: &str, to: &mut File) -> Result<(), DownloadError> {
+        let transient = |error: reqwest::Error| DownloadError::Transient(Box::new(error));
+        let file = |error: io::Error| DownloadError::Permanent(Box::new(error));
         let mut request = client.get(url);
-        // Without an ETag it could be the rest of another file.
+        // Without an ETag, the file may have changed since.
         if let (1.., Some(etag)) = (self.size, &self.etag) {
             request = request.header(RANGE, format!("bytes={}-", self.size)).header(IF_RANGE, etag);
         }
-        let mut response = request.send().map_err(passing)?;
-        let goes_on = response.status() == StatusCode::PARTIAL_CONTENT && starts_at(&response, self.size);
-        if !goes_on {
+        let mut response = request.send().map_err(transient)?;
+        let resumed = response.status() == StatusCode::PARTIAL_CONTENT && starts_at(&response, self.size);
+        if !resumed {
             let status = response.status();
             if status.is_client_error() && !matches!(status.as_u16(), 408 | 416 | 429) {
-                return Err(Fault::Final(format!("the server answered {status}").into()));
+                return Err(DownloadError::Permanent(format!("the server returned {status}").into()));
             }
             *self = Self { hasher: Sha256::new(), size: 0, etag: strong_etag(&response) };
             to.set_len(0).and_then(|()| to.rewind()).map_err(file)?;
             if status != StatusCode::OK {
-                return Err(Fault::Passing(format!("the server answered {status}").into()));
+                return Err(DownloadError::Transient(format!("the server returned {status}").into()));
             }
         }
         let mut buffer = vec![0; 128 * 1024];
         loop {
-            let count = response.read(&mut buffer).map_err(|error| Fault::Passing(Box::new(error)))?;
+            let count =
+                response.read(&mut buffer).map_err(|error| DownloadError::Transient(Box::new(error)))?;
             if count == 0 {
                 return Ok(());
             }
             self.hasher.update(&buffer[..count]);
             self.size += count as u64;
-            if self.size > LIMIT {
-                return Err(Fault::Final(format!("it is longer than {LIMIT} bytes").into()));
+            if self.size > MAX_SIZE {
+                return Err(DownloadError::Permanent(
+                    format!("the file is longer than {MAX_SIZE} bytes").into(),
+                ));
             }
             to.write_all(&buffer[..count]).map_err(file)?;
         }

@@ -1,5 +1,5 @@
-//! Store paths in squashfs images: large batches of new paths are packed this way,
-//! because an image can be mounted instead of unpacked.
+//! Packs large batches of store paths into squashfs images, which can be mounted instead of
+//! unpacked.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, Permissions};
@@ -13,34 +13,34 @@ use serde::{Deserialize, Serialize};
 use squashfs::{Owner, Writer};
 use toolkit::{cores, parallel};
 
-use crate::folder::{Cache, IMAGES, PART, open_regular, read_text};
+use crate::cache::{Cache, IMAGES, PART, open_regular, read_text};
 use crate::nar::{Hashing, string};
-use crate::narinfo::{Info, NarInfo, image_url};
+use crate::narinfo::{NarInfo, PathInfo, image_url};
 
-/// A batch of at least so many bytes becomes images; smaller ones are quickly unpacked.
-pub(crate) const WORTH: u64 = 64 << 20;
-/// Beyond this level the time grows faster than the gain.
+/// In bytes. Smaller batches are stored as NARs, which are unpacked quickly anyway.
+pub(crate) const MIN_BATCH: u64 = 64 << 20;
+/// Higher levels cost more time than they save.
 const LEVEL: i32 = 6;
-/// Hashed one by one, so that all cores share the work.
+/// In bytes. Chunks are hashed in parallel.
 const CHUNK: u64 = 4 << 20;
 
-/// What must be true of an image. Its id is the hash of this, so that what names an
-/// image vouches for all of it.
+/// The size, owner and hashes of an image. The image's id is a hash of this, so a narinfo
+/// that refers to the image authenticates all of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ImageInfo {
     /// The owner of its files.
     pub(crate) uid: u32,
-    /// Its size.
+    /// The size of the image.
     bytes: u64,
-    /// The size of its paths, as Nix counts it.
+    /// The NAR size of its paths.
     pub(crate) nar_bytes: u64,
-    /// SHA-256 of each piece of [`CHUNK`] bytes.
+    /// SHA-256 of each chunk of [`CHUNK`] bytes.
     chunks: Vec<String>,
 }
 
 impl ImageInfo {
-    /// Where it is, relative to the cache.
+    /// The file of an image's info, relative to the cache.
     pub(crate) fn url(id: &str) -> String {
         format!("{IMAGES}/{id}.json")
     }
@@ -49,12 +49,12 @@ impl ImageInfo {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Reads that of the image `id`, which anybody may have written.
+    /// Reads and validates the untrusted info of the image `id`.
     pub(crate) fn read(cache: &Cache, id: &str) -> Result<Self, String> {
-        let text = read_text(&cache.folder.join(Self::url(id))).map_err(|error| error.to_string())?;
+        let text = read_text(&cache.dir.join(Self::url(id))).map_err(|error| error.to_string())?;
         let info: Self = serde_json::from_str(&text).map_err(|error| error.to_string())?;
         if hex(&sha256(info.text().as_bytes()))[..32] != *id {
-            return Err("its list of hashes is not the one that its name promises".into());
+            return Err("its list of hashes does not match its name".into());
         }
         Ok(info)
     }
@@ -65,74 +65,74 @@ impl ImageInfo {
         Ok(Self { uid, bytes, nar_bytes, chunks })
     }
 
-    /// Compares all of `file`, with every core.
+    /// Verifies all of `file`, with all cores.
     pub(crate) fn check(&self, file: &File) -> io::Result<()> {
-        let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
+        let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
         let bytes = file.metadata()?.len();
         if bytes != self.bytes {
-            return Err(wrong(&format!("the image has {bytes} bytes, expected {}", self.bytes)));
+            return Err(invalid(&format!("the image has {bytes} bytes, expected {}", self.bytes)));
         }
         let found = hash(file, bytes)?;
-        let same = found.len() == self.chunks.len()
+        let matches = found.len() == self.chunks.len()
             && found.iter().zip(&self.chunks).all(|(found, expected)| hex(found) == *expected);
-        if same { Ok(()) } else { Err(wrong("the image does not have the hashes that its name promises")) }
+        if matches { Ok(()) } else { Err(invalid("the image does not match its hashes")) }
     }
 }
 
 fn hash(file: &File, bytes: u64) -> io::Result<Vec<Sha256Bytes>> {
     let count = usize::try_from(bytes.div_ceil(CHUNK)).map_err(io::Error::other)?;
     let digests = parallel(count, |n| {
-        let at = n as u64 * CHUNK;
+        let start = n as u64 * CHUNK;
+        let length = CHUNK.min(bytes - start);
         let mut hashing = Hashing::new(io::sink());
         let mut buffer = vec![0; 1 << 18];
-        let mut left = CHUNK.min(bytes - at);
-        while left > 0 {
-            let some = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            file.read_exact_at(&mut buffer[..some], at + (CHUNK.min(bytes - at) - left))?;
-            io::Write::write_all(&mut hashing, &buffer[..some])?;
-            left -= some as u64;
+        let mut done = 0;
+        while done < length {
+            let count = buffer.len().min(usize::try_from(length - done).unwrap_or(usize::MAX));
+            file.read_exact_at(&mut buffer[..count], start + done)?;
+            io::Write::write_all(&mut hashing, &buffer[..count])?;
+            done += count as u64;
         }
         Ok(hashing.finish().1)
     });
     digests.into_iter().collect()
 }
 
-/// What is known of each image of a cache.
+/// The images of a cache, with the NAR size of the paths that are still in use of each.
 #[derive(Debug, Default)]
 pub(crate) struct Images(HashMap<String, (ImageInfo, u64)>);
 
 impl Images {
-    /// Of all images that `found` names; how much of each is still named, too.
+    /// Reads the info of all images that `found` refers to.
     pub(crate) fn read(cache: &Cache, found: &[NarInfo]) -> Self {
-        let mut alive: HashMap<&str, u64> = HashMap::new();
+        let mut used: HashMap<&str, u64> = HashMap::new();
         for narinfo in found {
             if let Some(id) = narinfo.image() {
-                *alive.entry(id).or_default() += narinfo.info.nar_size;
+                *used.entry(id).or_default() += narinfo.info.nar_size;
             }
         }
-        let info =
-            |(id, alive): (&str, u64)| Some((id.to_owned(), (ImageInfo::read(cache, id).ok()?, alive)));
-        Self(alive.into_iter().filter_map(info).collect())
+        let info = |(id, used): (&str, u64)| Some((id.to_owned(), (ImageInfo::read(cache, id).ok()?, used)));
+        Self(used.into_iter().filter_map(info).collect())
     }
 
-    /// Whether less than half of the image is still in use.
+    /// Whether less than half of the image is in use.
     pub(crate) fn is_worn(&self, id: &str) -> bool {
-        self.0.get(id).is_some_and(|(info, alive)| alive * 2 < info.nar_bytes)
+        self.0.get(id).is_some_and(|(info, used)| used * 2 < info.nar_bytes)
     }
 
-    /// What `narinfo`'s part of its image measures, compressed.
-    pub(crate) fn share(&self, narinfo: &NarInfo) -> Option<u64> {
+    /// The compressed size of `narinfo`'s part of its image.
+    pub(crate) fn packed_size(&self, narinfo: &NarInfo) -> Option<u64> {
         let (info, _) = self.0.get(narinfo.image()?)?;
         Some(info.bytes.checked_mul(narinfo.info.nar_size)? / info.nar_bytes.max(1))
     }
 }
 
-/// How a batch is divided: an image for every core, because the kernel may read each
-/// with one core alone.
-pub(crate) fn divide(infos: Vec<Info>) -> Vec<Vec<Info>> {
+/// Divides a batch into one part per core, because the kernel may read each image with a
+/// single core.
+pub(crate) fn divide(infos: Vec<PathInfo>) -> Vec<Vec<PathInfo>> {
     let total: u64 = infos.iter().map(|info| info.nar_size).sum();
-    let count = usize::try_from(total / WORTH).unwrap_or(usize::MAX).clamp(1, cores());
-    let mut parts: Vec<(u64, Vec<Info>)> = vec![(0, Vec::new()); count];
+    let count = usize::try_from(total / MIN_BATCH).unwrap_or(usize::MAX).clamp(1, cores());
+    let mut parts: Vec<(u64, Vec<PathInfo>)> = vec![(0, Vec::new()); count];
     let mut infos = infos;
     infos.sort_by_key(|info| std::cmp::Reverse(info.nar_size));
     for info in infos {
@@ -144,16 +144,19 @@ pub(crate) fn divide(infos: Vec<Info>) -> Vec<Vec<Info>> {
     parts.into_iter().map(|part| part.1).filter(|part| !part.is_empty()).collect()
 }
 
-/// What became of a batch: the paths that are in its image, and those that are not, with
-/// why.
-pub(crate) type Made = (Vec<NarInfo>, Vec<(Info, io::Error)>);
+/// The paths that were packed into an image, and those that failed, with the reason.
+pub(crate) type PackedImage = (Vec<NarInfo>, Vec<(PathInfo, io::Error)>);
 
-/// Packs `infos` into one image of `cache`. `stop` ends it with none.
-pub(crate) fn make(cache: &Cache, infos: &[Info], stop: &(dyn Fn() -> bool + Sync)) -> io::Result<Made> {
+/// Packs `infos` into one image of `cache`. Fails with `Interrupted` on `stop`.
+pub(crate) fn pack_image(
+    cache: &Cache,
+    infos: &[PathInfo],
+    stop: &(dyn Fn() -> bool + Sync),
+) -> io::Result<PackedImage> {
     let mut infos = infos.to_vec();
     infos.sort_by(|a, b| a.path.cmp(&b.path));
-    let folder = cache.folder.join(IMAGES);
-    let part = tempfile::Builder::new().prefix(PART).tempfile_in(&folder)?;
+    let dir = cache.dir.join(IMAGES);
+    let part = tempfile::Builder::new().prefix(PART).tempfile_in(&dir)?;
     let owner = Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() };
     let to = io::BufWriter::with_capacity(1 << 18, part);
     let mut writer = Writer::new(to, owner, LEVEL)?;
@@ -176,27 +179,27 @@ pub(crate) fn make(cache: &Cache, infos: &[Info], stop: &(dyn Fn() -> bool + Syn
     let (to, _) = writer.finish()?;
     let part = to.into_inner().map_err(io::IntoInnerError::into_error)?;
     let nar_bytes = packed.iter().map(|info| info.nar_size).sum();
-    let about = ImageInfo::of(part.as_file(), owner.uid, nar_bytes)?;
-    let id = hex(&sha256(about.text().as_bytes()))[..32].to_owned();
+    let image_info = ImageInfo::of(part.as_file(), owner.uid, nar_bytes)?;
+    let id = hex(&sha256(image_info.text().as_bytes()))[..32].to_owned();
     fs::set_permissions(part.path(), Permissions::from_mode(0o644))?;
-    part.persist(cache.folder.join(image_url(&id))).map_err(|error| error.error)?;
-    write(&folder, &cache.folder.join(ImageInfo::url(&id)), about.text().as_bytes())?;
+    part.persist(cache.dir.join(image_url(&id))).map_err(|error| error.error)?;
+    write_unsynced(&dir, &cache.dir.join(ImageInfo::url(&id)), image_info.text().as_bytes())?;
     let narinfo = |info| NarInfo { info, url: image_url(&id) };
     Ok((packed.into_iter().map(narinfo).collect(), failed))
 }
 
-/// Writes a file by a rename, without syncing: what a crash of the machine leaves
-/// half-written is rejected, and thousands of syncs take minutes.
-pub(crate) fn write(folder: &Path, to: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut part = tempfile::Builder::new().prefix(PART).tempfile_in(folder)?;
+/// Writes a file atomically but without syncing, because thousands of syncs take minutes.
+/// Readers reject files that a crash of the machine left incomplete.
+pub(crate) fn write_unsynced(dir: &Path, to: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut part = tempfile::Builder::new().prefix(PART).tempfile_in(dir)?;
     io::Write::write_all(&mut part, bytes)?;
     fs::set_permissions(part.path(), Permissions::from_mode(0o644))?;
     part.persist(to).map_err(|error| error.error)?;
     Ok(())
 }
 
-/// Adds a path to an image, and compares it with what Nix registered.
-fn add<W: io::Write + io::Seek>(writer: &mut Writer<W>, info: &Info) -> io::Result<()> {
+/// Adds a path to an image and compares it with what Nix registered.
+fn add<W: io::Write + io::Seek>(writer: &mut Writer<W>, info: &PathInfo) -> io::Result<()> {
     let mut nar = Hashing::new(io::sink());
     string(&mut nar, b"nix-archive-1")?;
     node(writer, &mut nar, info.path.base().as_bytes(), &info.path.path())?;
@@ -204,7 +207,7 @@ fn add<W: io::Write + io::Seek>(writer: &mut Writer<W>, info: &Info) -> io::Resu
     if (hash, size) == (info.nar_hash, info.nar_size) {
         return Ok(());
     }
-    Err(io::Error::new(io::ErrorKind::InvalidData, "its content is not what Nix registered"))
+    Err(io::Error::new(io::ErrorKind::InvalidData, "its content differs from what Nix registered"))
 }
 
 fn node<W: io::Write + io::Seek>(
@@ -214,32 +217,32 @@ fn node<W: io::Write + io::Seek>(
     path: &Path,
 ) -> io::Result<()> {
     let meta = fs::symlink_metadata(path)?;
-    let words =
-        |nar: &mut Hashing<io::Sink>, words: &[&[u8]]| words.iter().try_for_each(|word| string(nar, word));
-    words(nar, &[b"(", b"type"])?;
+    let strings =
+        |nar: &mut Hashing<io::Sink>, items: &[&[u8]]| items.iter().try_for_each(|item| string(nar, item));
+    strings(nar, &[b"(", b"type"])?;
     if meta.is_symlink() {
         let target = fs::read_link(path)?;
-        words(nar, &[b"symlink", b"target", target.as_os_str().as_bytes()])?;
+        strings(nar, &[b"symlink", b"target", target.as_os_str().as_bytes()])?;
         writer.link(name, target.as_os_str().as_bytes())?;
     } else if meta.is_dir() {
-        words(nar, &[b"directory"])?;
+        strings(nar, &[b"directory"])?;
         let entries = fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.file_name()));
         let mut names = entries.collect::<io::Result<Vec<_>>>()?;
         names.sort_unstable_by(|a, b| a.as_bytes().cmp(b.as_bytes()));
         writer.directory(name)?;
         for name in names {
-            words(nar, &[b"entry", b"(", b"name", name.as_bytes(), b"node"])?;
+            strings(nar, &[b"entry", b"(", b"name", name.as_bytes(), b"node"])?;
             node(writer, nar, name.as_bytes(), &path.join(&name))?;
-            words(nar, &[b")"])?;
+            strings(nar, &[b")"])?;
         }
         writer.end()?;
     } else if meta.is_file() {
-        words(nar, &[b"regular"])?;
+        strings(nar, &[b"regular"])?;
         let executable = meta.permissions().mode() & 0o100 != 0;
         if executable {
-            words(nar, &[b"executable", b""])?;
+            strings(nar, &[b"executable", b""])?;
         }
-        words(nar, &[b"contents"])?;
+        strings(nar, &[b"contents"])?;
         io::Write::write_all(nar, &meta.len().to_le_bytes())?;
         let before = nar.size();
         writer.file(name, executable, Tee { from: File::open(path)?.take(meta.len()), to: nar })?;
@@ -250,7 +253,7 @@ fn node<W: io::Write + io::Seek>(
     } else {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "neither a file, a directory nor a link"));
     }
-    words(nar, &[b")"])
+    strings(nar, &[b")"])
 }
 
 struct Tee<'a, R> {
@@ -268,10 +271,10 @@ impl<R: Read> Read for Tee<'_, R> {
 
 /// Opens the image `id` of `cache`.
 pub(crate) fn open(cache: &Cache, id: &str) -> io::Result<File> {
-    open_regular(&cache.folder.join(image_url(id)))
+    open_regular(&cache.dir.join(image_url(id)))
 }
 
-/// Names of `paths` by the images that hold them.
+/// Groups narinfos by their image.
 pub(crate) fn by_image<'a>(
     narinfos: impl Iterator<Item = &'a NarInfo>,
 ) -> BTreeMap<&'a str, Vec<&'a NarInfo>> {

@@ -9,7 +9,7 @@ use crate::choices::{CacheMode, CacheTrust, Kvm, Mount, Restore, Reuse, Sandbox}
 use crate::narinfo::Keys;
 use crate::nix32;
 
-/// The public cache's key, which Nix trusts by default.
+/// The public key of cache.nixos.org, which Nix trusts by default.
 pub(crate) const NIXOS_KEY: &str = "cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY=";
 
 /// The interface of `setup-nix`.
@@ -36,7 +36,7 @@ pub static SPEC: Spec = Spec {
         Input::new("cache", InputKind::Choice(CacheMode::WORDS), "Restore store paths from the cache and save new ones, only restore them, or neither.").or("read-write"),
         Input::new("cache-key", InputKind::Text, "The start of the cache key.").or("nix-store"),
         Input::new("hash-files", InputKind::List, "Patterns of files to hash into the cache key, one per line; `**` matches any directories.").or("**/flake.lock"),
-        Input::new("cache-folder", InputKind::Path, "Keep the binary cache in this directory. By default in the user's cache directory; without one, the cache is off."),
+        Input::new("cache-directory", InputKind::Path, "Keep the binary cache in this directory. By default in the user's cache directory; without one, the cache is off."),
         Input::new("cache-trust", InputKind::Choice(CacheTrust::WORDS), "Restore every path whose content matches its hash (`all`), or only paths that are also signed by a trusted key or content-addressed (`signed`).").or("all"),
         Input::new("restore", InputKind::Choice(Restore::WORDS), "`needed` skips signed paths that recent jobs did not use, when downloading them on demand is likely faster.").or("needed"),
         Input::new("mount", InputKind::Mode("true", Mount::WORDS), "On Linux, as root or with `sudo -n`, mount large parts of the cache over the store instead of unpacking them: on GitHub's runners only (`auto`), always, or never. They are always unpacked with `cache-trust: signed` or a daemon.").or("auto"),
@@ -50,7 +50,7 @@ pub static SPEC: Spec = Spec {
         Output::new("nix-bin", "The directory of Nix's programs."),
         Output::new("installed", "`true` if this action installed Nix."),
         Output::new("cache", "`read-write`, `read-only` or `off`."),
-        Output::new("cache-folder", "The directory of the binary cache."),
+        Output::new("cache-directory", "The directory of the binary cache."),
         Output::new("cache-key", "The primary cache key."),
         Output::new("restore-keys", "The key prefixes to restore from, one per line."),
         Output::new("restored-paths", "How many store paths were restored."),
@@ -70,7 +70,7 @@ pub static SPEC: Spec = Spec {
     foreign_options: &[],
 };
 
-/// The inputs, read.
+/// The parsed inputs.
 #[derive(Debug, Clone)]
 pub(crate) struct Inputs {
     pub(crate) version: String,
@@ -91,15 +91,15 @@ pub(crate) struct Inputs {
     pub(crate) cache: CacheMode,
     pub(crate) cache_key: String,
     pub(crate) hash_files: Vec<String>,
-    pub(crate) cache_folder: PathBuf,
+    pub(crate) cache_dir: PathBuf,
     pub(crate) cache_trust: CacheTrust,
     pub(crate) restore: Restore,
     pub(crate) mount: Mount,
     pub(crate) push_to: Vec<String>,
     pub(crate) report_path: Option<PathBuf>,
-    /// Why there is no place for a cache, where there is none.
+    /// Why there is no default cache directory, if there is none.
     pub(crate) no_cache: Option<String>,
-    /// The directory of this job.
+    /// The private directory of this job.
     pub(crate) state: PathBuf,
     /// In bytes.
     pub(crate) max_size: u64,
@@ -107,7 +107,7 @@ pub(crate) struct Inputs {
 }
 
 impl Inputs {
-    /// Reads them; all faults at once.
+    /// Reads all inputs and reports all errors at once.
     pub(crate) fn read(env: &Env) -> Result<Self, InputErrors> {
         let mut reader = Reader::new(&SPEC, env);
         let version = reader.parse("nix-version", version);
@@ -118,14 +118,15 @@ impl Inputs {
             reader.error("extra-trusted-public-keys", fault);
             Keys::default()
         });
-        let given = reader.path("cache-folder").or_else(|| default_folder(env));
+        let given = reader.path("cache-directory").or_else(|| default_cache_dir(env));
         let no_cache = given.is_none().then(|| "neither HOME nor XDG_CACHE_HOME is set".to_owned());
-        let cache_folder = given.unwrap_or_else(last_resort);
-        let colon = cache_folder.to_string_lossy().contains(':');
-        if !cache_folder.is_absolute() || colon {
-            // nix.conf is beside it, and Nix parts the names of such files by colons.
-            let found = cache_folder.display();
-            reader.error("cache-folder", format!("expected an absolute path without `:`, found `{found}`"));
+        let cache_dir = given.unwrap_or_else(last_resort);
+        let colon = cache_dir.to_string_lossy().contains(':');
+        if !cache_dir.is_absolute() || colon {
+            // nix.conf is beside it, and `NIX_USER_CONF_FILES` is a colon-separated list.
+            let found = cache_dir.display();
+            reader
+                .error("cache-directory", format!("expected an absolute path without `:`, found `{found}`"));
         }
         let hash_files = reader.list("hash-files");
         for pattern in &hash_files {
@@ -137,7 +138,7 @@ impl Inputs {
         let push_to = stores(&mut reader, "push-to");
         let access_tokens = reader.secret("access-tokens");
         if access_tokens.as_ref().is_some_and(|tokens| !are_tokens(tokens.expose())) {
-            reader.error("access-tokens", "expected one line of words like `host=token`");
+            reader.error("access-tokens", "expected a single line of items like `host=token`");
         }
         let inputs = Self {
             version: version.unwrap_or_default(),
@@ -152,15 +153,15 @@ impl Inputs {
             access_tokens,
             sandbox: reader.optional_choice("sandbox"),
             max_jobs: reader.parse("max-jobs", max_jobs).unwrap_or_default(),
-            // Without a workflow the default is an expression that nobody evaluated.
+            // Outside of a workflow, the default is an unevaluated expression.
             github_token: reader.secret("github-token").filter(|token| !token.expose().starts_with("${{")),
             nix_path: reader.text("nix-path"),
             kvm: reader.choice("kvm"),
             cache: reader.choice("cache"),
             cache_key: reader.parse("cache-key", cache_key).unwrap_or_default(),
             hash_files,
-            state: state_folder(env, &cache_folder),
-            cache_folder,
+            state: state_dir(env, &cache_dir),
+            cache_dir,
             no_cache,
             push_to,
             cache_trust: reader.choice("cache-trust"),
@@ -186,41 +187,41 @@ fn sha256(text: &str) -> Result<Sha256Bytes, String> {
     nix32::sha256(text).ok_or_else(|| format!("expected a SHA-256 of 64 hexadecimal digits, found `{text}`"))
 }
 
-/// The stores of an input.
+/// The store URLs of a list input.
 fn stores(reader: &mut Reader<'_>, name: &str) -> Vec<String> {
     let stores = reader.list(name);
     for text in stores.iter().filter(|text| !is_store(text)) {
-        let expected = "expected a binary cache's address like `https://cache.example.org`, one a line";
+        let expected = "expected a store URL such as `https://cache.example.org`, one per line";
         reader.error(name, format!("{expected}, found `{text}`"));
     }
     stores
 }
 
-/// Whether Nix takes `text` for access tokens (Nix manual, "access-tokens").
+/// Whether `text` is a list of access tokens (Nix manual, "access-tokens").
 fn are_tokens(text: &str) -> bool {
     !text.contains(['\n', '\r']) && text.split_whitespace().all(|word| word.contains('='))
 }
 
-/// A path, or an address whose answer nobody changes on the way.
+/// Accepts a path or an https URL.
 fn tarball(text: &str) -> Result<String, String> {
     if text.contains("://") && !text.starts_with("https://") {
-        return Err(format!("expected a path or an https address, found `{text}`"));
+        return Err(format!("expected a path or an https URL, found `{text}`"));
     }
     Ok(text.to_owned())
 }
 
-/// Whether Nix takes `text` for a store of others (Nix manual, "Store URL
-/// format"): an address, or a path.
+/// Whether `text` is a store URL or an absolute path (Nix manual, "Store URL format").
 fn is_store(text: &str) -> bool {
     let scheme = |scheme: &str| {
         scheme.starts_with(|c: char| c.is_ascii_lowercase())
             && scheme.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c))
     };
-    let address = text.split_once("://").is_some_and(|(name, rest)| scheme(name) && !rest.is_empty());
-    (address || text.starts_with('/')) && !text.contains(char::is_whitespace)
+    let is_url = text.split_once("://").is_some_and(|(name, rest)| scheme(name) && !rest.is_empty());
+    (is_url || text.starts_with('/')) && !text.contains(char::is_whitespace)
 }
 
-/// What `actions/cache` takes: no comma, and 512 characters with what follows.
+/// `actions/cache` rejects keys with commas or of more than 512 characters; some are left
+/// for the suffix.
 fn cache_key(text: &str) -> Result<String, String> {
     if text.len() > 384 || text.contains([',', '\n', '\r']) {
         return Err(format!("expected one line of at most 384 characters without a comma, found `{text}`"));
@@ -235,7 +236,7 @@ fn max_jobs(text: &str) -> Result<String, String> {
     Err(format!("expected `auto` or a number, found `{text}`"))
 }
 
-/// Lines that nix.conf can have (Nix manual, "nix.conf").
+/// Accepts valid lines of nix.conf (Nix manual, "nix.conf").
 fn extra_conf(text: &str) -> Result<String, String> {
     for line in text.lines().map(str::trim) {
         let word = line.split_whitespace().next().unwrap_or_default();
@@ -246,33 +247,33 @@ fn extra_conf(text: &str) -> Result<String, String> {
             return Err(format!("expected lines like `name = value`, found `{line}`"));
         };
         if name.trim().ends_with("access-tokens") {
-            return Err("expected no `access-tokens` here: give them as the input of that name".into());
+            return Err("`access-tokens` is not allowed here: use the input `access-tokens`".into());
         }
     }
     Ok(text.to_owned())
 }
 
-/// The directory of this job. On a runner it is one that the runner empties when
-/// the job ends, and that no other job has.
-fn state_folder(env: &Env, cache: &Path) -> PathBuf {
+/// The private directory of this job. On a runner it is below `RUNNER_TEMP`, which the
+/// runner empties when the job ends.
+fn state_dir(env: &Env, cache: &Path) -> PathBuf {
     let given = env.get(STATE).map(PathBuf::from);
     let runner = || {
         env.get("GITHUB_ACTIONS")?;
-        env.get("RUNNER_TEMP").map(|folder| Path::new(folder).join("setup-nix"))
+        env.get("RUNNER_TEMP").map(|dir| Path::new(dir).join("setup-nix"))
     };
     given.or_else(runner).filter(|path| path.is_absolute()).unwrap_or_else(|| cache.with_extension("state"))
 }
 
-/// The variable by which the background packer gets it.
+/// The variable that passes the state directory to the background packer.
 pub(crate) const STATE: &str = "SETUP_NIX_STATE";
 
-/// Where nix.conf goes when no directory of the user can be written to.
+/// Where nix.conf goes if no directory of the user is writable.
 pub(crate) fn last_resort() -> PathBuf {
     let user = rustix::process::geteuid().as_raw();
     std::env::temp_dir().join(format!("setup-nix-{user}/binary-cache"))
 }
 
-fn default_folder(env: &Env) -> Option<PathBuf> {
+fn default_cache_dir(env: &Env) -> Option<PathBuf> {
     let cache = env.get("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(PathBuf::from(env.get("HOME")?).join(".cache")))?;
     Some(cache.join("setup-nix/binary-cache"))

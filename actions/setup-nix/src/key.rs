@@ -1,38 +1,38 @@
-//! What the cache's key depends on: the files that `hash-files` names.
+//! Hashes the files that match `hash-files` into the cache key.
 
 use std::path::Path;
 
 use pydist::digest::{hex, sha256};
 
-/// Whether `pattern` is one that is understood here.
+/// Rejects patterns that this matcher does not support.
 pub(crate) fn check(pattern: &str) -> Result<(), String> {
     if pattern.starts_with(['/', '!']) || pattern.contains(['[', ']', '{', '}']) {
         return Err(format!(
-            "expected a path below the workspace with `*`, `?` and `**` alone, found `{pattern}`"
+            "expected a path below the workspace with only `*`, `?` and `**`, found `{pattern}`"
         ));
     }
     Ok(())
 }
 
-/// One digest over the files below `folder` that a pattern names, by path.
-pub(crate) fn hash_files(folder: &Path, patterns: &[String]) -> (String, usize) {
+/// One digest over the files below `root` that match a pattern, sorted by path, and their number.
+pub(crate) fn hash_files(root: &Path, patterns: &[String]) -> (String, usize) {
     let mut text = String::new();
     let mut count = 0;
     if patterns.is_empty() {
         return (hex(&sha256(b"")), 0);
     }
-    // Large, and made by tools: only a pattern that names them looks into them.
+    // Large, generated directories are searched only if a pattern names them.
     let named = |name: &str| patterns.iter().any(|pattern| pattern.split('/').any(|part| part == name));
     let skip: Vec<&str> =
         ["node_modules", "target"].into_iter().filter(|name| !named(name)).chain([".git"]).collect();
-    let walk = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter();
+    let walk = walkdir::WalkDir::new(root).sort_by_file_name().into_iter();
     for entry in walk
         .filter_entry(|entry| entry.depth() == 0 || !skip.iter().any(|name| entry.file_name() == *name))
         .flatten()
     {
-        let Ok(path) = entry.path().strip_prefix(folder) else { continue };
+        let Ok(path) = entry.path().strip_prefix(root) else { continue };
         let path = path.to_string_lossy();
-        // A link to a file counts, as `hashFiles` has it; one to a folder is not followed.
+        // As with `hashFiles`, a link to a file counts; a link to a directory is not followed.
         let is_file = || std::fs::metadata(entry.path()).is_ok_and(|meta| meta.is_file());
         if !patterns.iter().any(|pattern| matches(pattern, &path)) || !is_file() {
             continue;
@@ -45,7 +45,7 @@ pub(crate) fn hash_files(folder: &Path, patterns: &[String]) -> (String, usize) 
     (hex(&sha256(text.as_bytes())), count)
 }
 
-/// Whether `pattern` (`*` within a name, `**` for any folders) names `path`.
+/// Whether `pattern` (`*` within a name, `**` for any directories) matches `path`.
 fn matches(pattern: &str, path: &str) -> bool {
     fn name(pattern: &[u8], text: &[u8]) -> bool {
         match pattern.split_first() {
@@ -73,8 +73,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_name_what_they_do_in_workflows() {
-        for (pattern, path, fits) in [
+    fn patterns_match_as_in_workflows() {
+        for (pattern, path, expected) in [
             ("**/flake.lock", "flake.lock", true),
             ("**/flake.lock", "a/b/flake.lock", true),
             ("flake.lock", "a/flake.lock", false),
@@ -84,41 +84,41 @@ mod tests {
             ("*.lock", "lock", false),
             ("./flake.loc?", "flake.lock", true),
         ] {
-            assert_eq!(matches(pattern, path), fits, "{pattern} {path}");
+            assert_eq!(matches(pattern, path), expected, "{pattern} {path}");
         }
     }
 
     #[test]
-    fn the_key_follows_content_and_name() {
-        let folder = tempfile::tempdir().unwrap();
+    fn the_digest_depends_on_contents_and_names() {
+        let dir = tempfile::tempdir().unwrap();
         let patterns = ["**/flake.lock".to_owned()];
-        let (none, count) = hash_files(folder.path(), &patterns);
+        let (none, count) = hash_files(dir.path(), &patterns);
         assert_eq!(count, 0);
-        std::fs::create_dir_all(folder.path().join("node_modules")).unwrap();
-        std::fs::write(folder.path().join("node_modules/flake.lock"), "1").unwrap();
-        assert_eq!(hash_files(folder.path(), &patterns), (none.clone(), 0));
-        std::fs::write(folder.path().join("flake.lock"), "1").unwrap();
-        let (one, count) = hash_files(folder.path(), &patterns);
-        std::fs::write(folder.path().join("flake.lock"), "2").unwrap();
-        let (two, _) = hash_files(folder.path(), &patterns);
+        std::fs::create_dir_all(dir.path().join("node_modules")).unwrap();
+        std::fs::write(dir.path().join("node_modules/flake.lock"), "1").unwrap();
+        assert_eq!(hash_files(dir.path(), &patterns), (none.clone(), 0));
+        std::fs::write(dir.path().join("flake.lock"), "1").unwrap();
+        let (one, count) = hash_files(dir.path(), &patterns);
+        std::fs::write(dir.path().join("flake.lock"), "2").unwrap();
+        let (two, _) = hash_files(dir.path(), &patterns);
         assert_eq!(count, 1);
         assert!(one != none && two != one);
     }
 
     #[test]
-    fn links_count_and_folders_of_tools_do_where_they_are_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let target = folder.path().join("target");
+    fn links_count_and_generated_directories_count_if_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("target");
         std::fs::create_dir(&target).unwrap();
         std::fs::write(target.join("made.nix"), "1").unwrap();
-        std::os::unix::fs::symlink("target/made.nix", folder.path().join("link.nix")).unwrap();
-        std::os::unix::fs::symlink("nowhere", folder.path().join("dangling.nix")).unwrap();
-        let hash = |pattern: &str| hash_files(folder.path(), &[pattern.to_owned()]);
+        std::os::unix::fs::symlink("target/made.nix", dir.path().join("link.nix")).unwrap();
+        std::os::unix::fs::symlink("nowhere", dir.path().join("dangling.nix")).unwrap();
+        let hash = |pattern: &str| hash_files(dir.path(), &[pattern.to_owned()]);
         let (before, count) = hash("**/*.nix");
-        assert_eq!(count, 1, "the link alone");
+        assert_eq!(count, 1, "only the link");
         assert_eq!(hash("target/*.nix").1, 1);
         assert_eq!(hash("target/**").1, 1);
         std::fs::write(target.join("made.nix"), "2").unwrap();
-        assert_ne!(hash("**/*.nix").0, before, "what it links to counts");
+        assert_ne!(hash("**/*.nix").0, before, "the link's target is hashed");
     }
 }

@@ -1,23 +1,25 @@
-//! Nix and its store, ready in seconds, never wrong.
+//! Installs Nix and restores its store from a cache.
 //!
-//! `plan` decides, `install` puts Nix and the cached store paths in place,
-//! `pack` adds new paths to the cache directory (`watch` does so while the job
-//! runs), `save` finishes it. Nothing about the cache ever fails a job.
+//! `plan` decides what to do, `install` installs Nix and restores the cached store paths,
+//! `pack` adds new paths to the cache directory (`watch` does so while the job runs), and
+//! `save` completes the cache at the end of the job. Cache problems never fail a job.
 
 mod advisories;
 mod background;
+pub mod cache;
 mod choices;
+mod command_context;
 mod conf;
 pub mod database;
 mod error;
 mod estimate;
 pub mod fetch;
-pub mod folder;
 mod image;
+mod in_use;
 mod inputs;
 mod install;
-mod job;
 mod key;
+mod last_used;
 mod layer_index;
 mod layers;
 pub mod machine;
@@ -32,13 +34,11 @@ mod prune;
 mod report;
 pub mod restore;
 mod run;
+mod runner_process;
 mod save;
-mod seen;
 pub mod store;
 pub mod tree;
 mod unpack;
-mod used;
-mod work;
 
 use toolkit::{Choice as _, Exit, Invocation, Ui};
 
@@ -47,12 +47,12 @@ use crate::choices::CacheMode;
 pub use error::Error;
 pub use inputs::SPEC;
 
-/// The whole action.
+/// Runs the action.
 pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
-    // Started as root, with nothing but what is said here.
+    // These run as root, with an empty environment.
     match invocation.command {
         Some("mount") => {
-            let text = std::io::read_to_string(std::io::Read::take(std::io::stdin(), mount::REQUEST));
+            let text = std::io::read_to_string(std::io::Read::take(std::io::stdin(), mount::MAX_REQUEST));
             let request = serde_json::from_str(&text.unwrap_or_default())
                 .map_err(|error| Error::Mount(format!("expected a request on standard input: {error}")))?;
             ui.report(serde_json::to_string(&mount::mount(&request, ui)?).unwrap_or_default());
@@ -66,37 +66,39 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
     for token in [&inputs.access_tokens, &inputs.github_token].into_iter().flatten() {
         ui.mask(token);
     }
-    // Those that work in the background have no workspace to look at.
+    // Background commands run outside of the workspace.
     let in_background = matches!(invocation.command, Some("watch" | "restore"));
     let patterns = if in_background { &[][..] } else { &inputs.hash_files };
     let machine = machine::MachineState::read(patterns, env, ui);
     let mut plan = plan::plan(&inputs, &machine)?;
     if inputs.dry_run {
         ui.report(serde_json::to_string_pretty(&plan).unwrap_or_default());
-        // The action's other steps then leave the cache alone.
+        // Makes the action's other steps skip the cache.
         ui.output("cache", CacheMode::Off.word())?;
         return Ok(Exit::Done);
     }
     if plan.cache != CacheMode::Off
         && invocation.command != Some("restore")
-        && let Err(error) = folder::Cache::new(&plan.cache_folder, &inputs.state).create()
+        && let Err(error) = cache::Cache::new(&plan.cache_dir, &inputs.state).create()
     {
-        // Never a reason to fail a job.
+        // An unusable cache must not fail the job.
         plan.cache = CacheMode::Off;
-        plan.cache_why = Some(format!("its folder cannot be used: {}", toolkit::error_chain(&error)));
-        plan.cache_folder = inputs::last_resort();
-        inputs.state = plan.cache_folder.with_extension("state");
-        ui.warning(plan.cache_why.clone().unwrap_or_default());
+        plan.cache_off_reason =
+            Some(format!("cannot use the cache directory: {}", toolkit::error_chain(&error)));
+        plan.cache_dir = inputs::last_resort();
+        inputs.state = plan.cache_dir.with_extension("state");
+        ui.warning(plan.cache_off_reason.clone().unwrap_or_default());
     }
-    let work = work::Work { inputs: &inputs, machine: &machine, plan: &plan, env, ui };
+    let context =
+        command_context::CommandContext { inputs: &inputs, machine: &machine, plan: &plan, env, ui };
     match invocation.command {
         Some("plan") => report::planned(&plan, &machine, ui)?,
-        Some("pack") => work.pack()?,
-        Some("layers") => work.layers()?,
-        Some("watch") => work.watch()?,
-        Some("restore") => work.restore_as_root()?,
-        Some("save") => work.save()?,
-        _ => work.install()?,
+        Some("pack") => context.pack()?,
+        Some("layers") => context.layers()?,
+        Some("watch") => context.watch()?,
+        Some("restore") => context.restore_as_root()?,
+        Some("save") => context.save()?,
+        _ => context.install()?,
     }
     Ok(Exit::Done)
 }

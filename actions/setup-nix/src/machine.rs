@@ -1,4 +1,4 @@
-//! What this machine has: a Nix, a store, rights.
+//! The state of this machine: its Nix, its store, our privileges.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,82 +11,81 @@ use crate::key::hash_files;
 use crate::narinfo::STORE;
 use crate::store::STATE;
 
-/// The link that keeps the installed Nix from garbage collection, and by which the
-/// next run finds it.
+/// The link that protects the installed Nix from garbage collection, and by which the next
+/// run finds it.
 pub(crate) const GC_ROOT: &str = "/nix/var/nix/gcroots/setup-nix";
 
 /// The state of this machine.
 #[allow(clippy::struct_excessive_bools, reason = "each is one fact")]
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MachineState {
-    /// As Nix names it, `x86_64-linux`.
+    /// Nix's name of the system, such as `x86_64-linux`.
     pub system: String,
     /// Whether we are root.
     pub root: bool,
     /// Whether `sudo -n` works.
     pub sudo: bool,
-    /// Our user, for `chown`.
+    /// Our numeric user ID, for `chown`.
     pub user: String,
-    /// A Nix that starts.
+    /// An installed Nix that works.
     pub nix: Option<FoundNix>,
-    /// Whether paths can be put into `/nix`, now or by making it.
+    /// Whether `/nix` is usable, or can be created.
     pub store: Access,
-    /// `NIX_STORE_DIR` or `NIX_STATE_DIR` with its value, where it names another place.
-    pub elsewhere: Option<String>,
-    /// Whether a daemon listens.
+    /// `NIX_STORE_DIR` or `NIX_STATE_DIR` with its value, if it is not the default.
+    pub custom_store: Option<String>,
+    /// Whether a daemon is running.
     pub daemon: bool,
-    /// Whether `/dev/kvm` is there and not for us.
+    /// Whether `/dev/kvm` exists and is not accessible to us.
     pub closed_kvm: bool,
-    /// Whether the machine is one of GitHub's, and goes away with the job.
+    /// Whether the machine is GitHub-hosted, and therefore discarded after the job.
     pub hosted: bool,
-    /// SHA-256 over the files that `hash-files` names.
+    /// SHA-256 over the files that match `hash-files`.
     pub files: String,
-    /// How many those are.
+    /// The number of those files.
     pub file_count: usize,
 }
 
-/// A Nix that is already there.
+/// An installed Nix.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FoundNix {
-    /// Its folder of programs.
+    /// The directory of its programs.
     pub bin: PathBuf,
     /// Its version.
     pub version: String,
 }
 
-/// What can be done about `/nix`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+/// Our access to `/nix`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// It is there, and ours to write to.
-    Ours,
-    /// It is not there.
+    /// It exists and is writable.
+    Writable,
+    /// It does not exist.
     Missing,
-    /// It is there, and not ours.
-    Foreign,
-    /// Nobody can write there: a file system that is mounted so.
+    /// It exists and is not writable.
+    NotWritable,
+    /// It is on a read-only file system.
     ReadOnly,
 }
 
 impl MachineState {
-    /// Looks at the machine.
+    /// Inspects the machine.
     pub(crate) fn read(patterns: &[String], env: &Env, ui: &Ui) -> Self {
         let run = |cmd: Cmd| cmd.run(ui, OutputMode::Quiet, Duration::from_secs(60)).ok();
         let root = rustix::process::geteuid().is_root();
         let os = if std::env::consts::OS == "macos" { "darwin" } else { std::env::consts::OS };
-        let nix = nix_folders(env).into_iter().find_map(|bin| {
+        let nix = nix_dirs(env).into_iter().find_map(|bin| {
             if !bin.join("nix-store").is_file() {
                 return None;
             }
-            let done = run(Cmd::new(bin.join("nix").display().to_string()).arg("--version"))?;
-            Some(FoundNix { version: done.stdout.split_whitespace().last()?.to_owned(), bin })
+            let output = run(Cmd::new(bin.join("nix").display().to_string()).arg("--version"))?;
+            Some(FoundNix { version: output.stdout.split_whitespace().last()?.to_owned(), bin })
         });
         let writable = |path: &str| rustix::fs::access(path, rustix::fs::Access::WRITE_OK);
         let store = match (writable("/nix"), writable("/nix/store")) {
             (Err(Errno::NOENT), _) => Access::Missing,
-            (Ok(()), Ok(()) | Err(Errno::NOENT)) => Access::Ours,
+            (Ok(()), Ok(()) | Err(Errno::NOENT)) => Access::Writable,
             (Err(Errno::ROFS), _) | (_, Err(Errno::ROFS)) => Access::ReadOnly,
-            _ => Access::Foreign,
+            _ => Access::NotWritable,
         };
         let workspace = env.get("GITHUB_WORKSPACE").map_or_else(|| PathBuf::from("."), PathBuf::from);
         let (files, file_count) = hash_files(&workspace, patterns);
@@ -97,7 +96,7 @@ impl MachineState {
             user: rustix::process::geteuid().as_raw().to_string(),
             nix,
             store,
-            elsewhere: elsewhere(env),
+            custom_store: custom_store(env),
             daemon: Path::new("/nix/var/nix/daemon-socket/socket").exists(),
             closed_kvm: Path::new("/dev/kvm").exists()
                 && rustix::fs::access("/dev/kvm", rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK)
@@ -109,22 +108,22 @@ impl MachineState {
     }
 }
 
-/// The variables by which Nix takes another store than the one that is restored and
-/// packed here.
-fn elsewhere(env: &Env) -> Option<String> {
-    let usual = [("NIX_STORE_DIR", STORE), ("NIX_STATE_DIR", STATE)];
-    usual.iter().find_map(|(name, usual)| {
+/// The variable that makes Nix use another store than the one that is restored and packed
+/// here, if one is set.
+fn custom_store(env: &Env) -> Option<String> {
+    let defaults = [("NIX_STORE_DIR", STORE), ("NIX_STATE_DIR", STATE)];
+    defaults.iter().find_map(|(name, default)| {
         let value =
-            env.get(name).filter(|value| !value.is_empty() && value.trim_end_matches('/') != *usual)?;
+            env.get(name).filter(|value| !value.is_empty() && value.trim_end_matches('/') != *default)?;
         Some(format!("{name} is `{value}`"))
     })
 }
 
-/// Where a Nix may be: ours of an earlier run, PATH, the usual profiles.
-fn nix_folders(env: &Env) -> Vec<PathBuf> {
-    let mut folders = vec![Path::new(GC_ROOT).join("bin")];
-    folders.extend(std::env::split_paths(env.get("PATH").unwrap_or_default()));
-    folders.push("/nix/var/nix/profiles/default/bin".into());
-    folders.extend(env.get("HOME").map(|home| Path::new(home).join(".nix-profile/bin")));
-    folders
+/// Where to look for Nix: our own installation, PATH, the usual profiles.
+fn nix_dirs(env: &Env) -> Vec<PathBuf> {
+    let mut dirs = vec![Path::new(GC_ROOT).join("bin")];
+    dirs.extend(std::env::split_paths(env.get("PATH").unwrap_or_default()));
+    dirs.push("/nix/var/nix/profiles/default/bin".into());
+    dirs.extend(env.get("HOME").map(|home| Path::new(home).join(".nix-profile/bin")));
+    dirs
 }

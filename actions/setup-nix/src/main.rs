@@ -1,4 +1,4 @@
-//! `setup-nix`: see the library.
+//! The `setup-nix` program; everything is in the library.
 
 use std::process::ExitCode;
 

@@ -1,8 +1,8 @@
-//! Images of the cache over the store: mounted read-only, under an overlay whose
-//! writable layer is the store itself. All of this takes root.
+//! Mounts images of the cache over the store: read-only, under an overlay whose writable
+//! layer is the store itself. All of this requires root.
 //!
-//! A journal names what is mounted before it is, so that whatever is interrupted, the
-//! next run can take it back.
+//! A journal is written before anything is mounted, so that the next run can undo an
+//! interrupted one.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -18,101 +18,103 @@ use serde::{Deserialize, Serialize};
 use squashfs::Image;
 use toolkit::{Cmd, FileError, OutputMode, Ui, write_atomic};
 
+use crate::cache::{open_regular, read_text};
 use crate::error::Error;
-use crate::folder::{open_regular, read_text};
 use crate::image::ImageInfo;
 use crate::narinfo::{STORE, StorePath};
-use crate::store::is_being_made;
+use crate::store::is_being_built;
 use crate::tree;
 
-/// What is mounted, or about to be; and the mark that its paths are registered.
+/// The journal of what is mounted or about to be.
 const JOURNAL: &str = "/nix/var/nix/setup-nix-mounted.json";
+/// Exists if the mounted paths are registered in Nix's database.
 const REGISTERED: &str = "/nix/var/nix/setup-nix-mounted.registered";
-/// Where images and their mount points are, out of every other user's reach.
-const PLACES: &str = "/var/lib/setup-nix";
-/// The overlay's own directory; on the store's file system, as it must be.
+/// Holds the images and their mount points; only root can enter it.
+const BASE_DIR: &str = "/var/lib/setup-nix";
+/// The overlay's work directory, which must be on the store's file system.
 const WORK: &str = "/nix/.setup-nix-work";
-/// Names the overlay in the kernel's list of mounts.
+/// The overlay's source in the kernel's list of mounts.
 const SOURCE: &str = "setup-nix";
-/// The most images: each takes a loop device.
-const MOST: usize = 32;
-/// The longest request: the names of all paths that a cache can have.
-pub(crate) const REQUEST: u64 = 64 << 20;
-/// The longest options that the kernel takes, a page, less what is not ours.
-const OPTIONS: usize = 4000;
-/// Decompresses with every core. Kernels that cannot choose reject it (Linux,
+/// Each image needs a loop device.
+const MAX_IMAGES: usize = 32;
+/// In bytes: enough for the names of all paths that a cache can have.
+pub(crate) const MAX_REQUEST: u64 = 64 << 20;
+/// In bytes: the kernel accepts a page of options, and `mount` adds some.
+const MAX_OPTIONS: usize = 4000;
+/// Makes the kernel decompress with all cores. Kernels without the choice reject it (Linux,
 /// `CONFIG_SQUASHFS_CHOICE_DECOMP_BY_MOUNT`).
 const THREADS: &str = ",threads=multi";
-/// The longest that a mount takes.
-const LIMIT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// An image, and the paths of it that are wanted.
+/// An image and the names of the paths to show from it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct WantedImage {
     pub(crate) file: PathBuf,
     pub(crate) id: String,
-    pub(crate) about: ImageInfo,
+    pub(crate) info: ImageInfo,
     pub(crate) names: BTreeSet<String>,
 }
 
-/// What is to be mounted.
+/// The images to mount.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Request {
     pub(crate) images: Vec<WantedImage>,
 }
 
-/// What was mounted.
+/// The result of mounting.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Mounted {
     pub(crate) images: usize,
-    /// The paths that are now in the store.
+    /// Names of the paths that are now in the store.
     pub(crate) names: BTreeSet<String>,
-    /// Why an image was left out, if one was.
+    /// Why an image was skipped, if one was.
     pub(crate) rejected: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Journal {
-    place: PathBuf,
+    /// The job's directory below [`BASE_DIR`].
+    #[serde(rename = "place")]
+    job_dir: PathBuf,
     names: BTreeSet<String>,
-    /// The owners that image files had, by their names in `place`.
+    /// The original owners of the image files, by their names in `job_dir`.
     owners: BTreeMap<String, (u32, u32)>,
-    /// What had been read from the images' devices when they were mounted, in sectors.
+    /// Sectors that had been read from the images' devices when they were mounted.
     sectors: u64,
 }
 
-/// What earlier runs left mounted.
+/// The mounts of earlier runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Left {
-    Nothing,
+pub(crate) enum EarlierMounts {
+    None,
     /// Images whose paths are registered.
     InUse,
-    /// What an interrupted run, or a restart of the machine, left.
-    Remains,
+    /// Leftovers of an interrupted run or a restart of the machine.
+    Stale,
 }
 
-/// Looks for what earlier runs left.
-pub(crate) fn left() -> Left {
+/// Looks for mounts of earlier runs.
+pub(crate) fn earlier_mounts() -> EarlierMounts {
     if fs::symlink_metadata(JOURNAL).is_err() {
-        return Left::Nothing;
+        return EarlierMounts::None;
     }
-    if is_mounted() && Path::new(REGISTERED).exists() { Left::InUse } else { Left::Remains }
+    if is_mounted() && Path::new(REGISTERED).exists() { EarlierMounts::InUse } else { EarlierMounts::Stale }
 }
 
-/// Notes that the paths of what is mounted are registered.
+/// Records that the mounted paths are registered.
 pub(crate) fn mark_registered() -> Result<(), FileError> {
     write_atomic(Path::new(REGISTERED), b"")
 }
 
-/// The paths that were mounted; those of the journal.
-pub(crate) fn names() -> BTreeSet<StorePath> {
+/// The mounted paths, according to the journal.
+pub(crate) fn mounted_paths() -> BTreeSet<StorePath> {
     journal().map(|journal| journal.paths()).unwrap_or_default()
 }
 
 fn journal() -> Option<Journal> {
     let journal: Journal = serde_json::from_str(&read_text(Path::new(JOURNAL)).ok()?).ok()?;
-    // The directory that it is in may be another user's.
-    (journal.place.parent() == Some(Path::new(PLACES)) && journal.place.file_name().is_some())
+    // Another user may have written the journal.
+    (journal.job_dir.parent() == Some(Path::new(BASE_DIR)) && journal.job_dir.file_name().is_some())
         .then_some(journal)
 }
 
@@ -129,60 +131,61 @@ impl Journal {
     }
 }
 
-/// Whether the store is under an overlay of ours.
+/// Whether our overlay is mounted over the store.
 fn is_mounted() -> bool {
     // proc_pid_mountinfo(5): `… mount-point options … - type source options`.
     let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let last = text.lines().rfind(|line| line.split(' ').nth(4) == Some(STORE));
     last.and_then(|line| line.split_once(" - ")).is_some_and(|(_, rest)| {
-        let mut words = rest.split(' ');
-        words.next() == Some("overlay") && words.next() == Some(SOURCE)
+        let mut fields = rest.split(' ');
+        fields.next() == Some("overlay") && fields.next() == Some(SOURCE)
     })
 }
 
-/// How much of the mounted images the job has read so far, in percent.
+/// Percentage of the mounted images that the job has read so far.
 pub(crate) fn percent_read() -> Option<u64> {
     let journal = journal()?;
-    let (read, all) = sectors(&journal.place)?;
-    (read.saturating_sub(journal.sectors) * 100).checked_div(all)
+    let (read, total) = sectors(&journal.job_dir)?;
+    (read.saturating_sub(journal.sectors) * 100).checked_div(total)
 }
 
-/// The sectors that were read from the devices that are mounted in `place`, and those that
-/// they have (Linux, `admin-guide/iostats.rst`).
-fn sectors(place: &Path) -> Option<(u64, u64)> {
+/// Sectors read from the devices that are mounted in `job_dir`, and their total number
+/// (Linux, `admin-guide/iostats.rst`).
+fn sectors(job_dir: &Path) -> Option<(u64, u64)> {
     let text = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let (mut read, mut all) = (0, 0);
+    let (mut read, mut total) = (0, 0);
     for line in text.lines() {
-        let words: Vec<&str> = line.split(' ').collect();
-        if words.len() < 5 || Path::new(words[4]).parent() != Some(place) {
+        let fields: Vec<&str> = line.split(' ').collect();
+        if fields.len() < 5 || Path::new(fields[4]).parent() != Some(job_dir) {
             continue;
         }
-        let number = |file: &str, at: usize| {
-            let text = fs::read_to_string(format!("/sys/dev/block/{}/{file}", words[2])).ok()?;
-            text.split_whitespace().nth(at)?.parse::<u64>().ok()
+        let number = |file: &str, column: usize| {
+            let text = fs::read_to_string(format!("/sys/dev/block/{}/{file}", fields[2])).ok()?;
+            text.split_whitespace().nth(column)?.parse::<u64>().ok()
         };
         read += number("stat", 2)?;
-        all += number("size", 0)?;
+        total += number("size", 0)?;
     }
-    Some((read, all))
+    Some((read, total))
 }
 
-/// An image that was checked.
+/// A verified image.
 struct Checked<'a> {
     wanted: &'a WantedImage,
-    /// Its name in the place.
+    /// Its name in the job's directory.
     name: String,
+    /// The names in its root directory.
     roots: Vec<Vec<u8>>,
 }
 
-/// Mounts what `request` asks for; on an error nothing stays.
+/// Mounts the requested images; after an error nothing stays mounted.
 pub(crate) fn mount(request: &Request, ui: &Ui) -> Result<Mounted, Error> {
-    // Before an image is read, which takes a while.
+    // First, because reading an image takes a while.
     if let Some(why) = obstacle() {
         return Err(Error::Mount(why.into()));
     }
-    let place = place()?;
-    let mut journal = Journal { place, names: BTreeSet::new(), owners: BTreeMap::new(), sectors: 0 };
+    let job_dir = create_job_dir()?;
+    let mut journal = Journal { job_dir, names: BTreeSet::new(), owners: BTreeMap::new(), sectors: 0 };
     journal.write()?;
     let mounted = mount_all(request, &mut journal, ui);
     if mounted.as_ref().map_or(true, |mounted| mounted.names.is_empty()) {
@@ -191,15 +194,15 @@ pub(crate) fn mount(request: &Request, ui: &Ui) -> Result<Mounted, Error> {
     mounted
 }
 
-/// Why nothing can be mounted here, as far as it is seen without trying.
+/// Why nothing can be mounted here, as far as can be determined without trying.
 fn obstacle() -> Option<&'static str> {
     if !fs::symlink_metadata(STORE).is_ok_and(|meta| meta.is_dir()) {
         return Some("the store is not a directory");
     }
-    if left() != Left::Nothing {
-        return Some("images of an earlier job are mounted");
+    if earlier_mounts() != EarlierMounts::None {
+        return Some("images of an earlier job are still mounted");
     }
-    // proc_pid_status(5), capabilities(7): CAP_SYS_ADMIN is the 21st.
+    // proc_pid_status(5), capabilities(7): CAP_SYS_ADMIN is bit 21.
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let capabilities = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let capabilities = capabilities.and_then(|text| u64::from_str_radix(text.trim(), 16).ok());
@@ -221,9 +224,9 @@ fn is_overlay() -> bool {
     false
 }
 
-/// A new directory that only root can enter.
-fn place() -> Result<PathBuf, FileError> {
-    let base = Path::new(PLACES);
+/// Creates a directory that only root can enter.
+fn create_job_dir() -> Result<PathBuf, FileError> {
+    let base = Path::new(BASE_DIR);
     let make = || -> io::Result<PathBuf> {
         match DirBuilder::new().mode(0o700).create(base) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -231,7 +234,7 @@ fn place() -> Result<PathBuf, FileError> {
         }
         let meta = fs::symlink_metadata(base)?;
         if !meta.is_dir() || meta.uid() != rustix::process::geteuid().as_raw() || meta.mode() & 0o022 != 0 {
-            return Err(io::Error::other("expected a directory of root's that nobody else can write to"));
+            return Err(io::Error::other("expected a directory that only root can write to"));
         }
         Ok(tempfile::Builder::new().prefix("job-").tempdir_in(base)?.keep())
     };
@@ -241,17 +244,17 @@ fn place() -> Result<PathBuf, FileError> {
 fn mount_all(request: &Request, journal: &mut Journal, ui: &Ui) -> Result<Mounted, Error> {
     let mut mounted = Mounted::default();
     let mut images: Vec<&WantedImage> = request.images.iter().collect();
-    // The largest ones first, where there are too many.
-    images.sort_by_key(|image| std::cmp::Reverse(image.about.nar_bytes));
+    // If there are too many, the largest ones are mounted.
+    images.sort_by_key(|image| std::cmp::Reverse(image.info.nar_bytes));
     let mut checked = Vec::new();
-    for (n, wanted) in images.into_iter().take(MOST).enumerate() {
+    for (n, wanted) in images.into_iter().take(MAX_IMAGES).enumerate() {
         let name = format!("{n}.squashfs");
         match check(wanted, &name, journal) {
             Ok(roots) => checked.push(Checked { wanted, name, roots }),
             Err(error) => mounted.rejected = Some(format!("image {}: {error}", wanted.id)),
         }
     }
-    let (shown, hidden) = choose(&checked);
+    let (shown, hidden) = select_names(&checked);
     if shown.is_empty() {
         return Ok(mounted);
     }
@@ -260,14 +263,14 @@ fn mount_all(request: &Request, journal: &mut Journal, ui: &Ui) -> Result<Mounte
     let mut layers: Vec<String> = Vec::new();
     let mut threads = THREADS;
     for (n, (image, hidden)) in checked.iter().zip(&hidden).enumerate() {
-        let (point, mask) = (journal.place.join(format!("{n}")), journal.place.join(format!("{n}-mask")));
+        let (point, mask) = (journal.job_dir.join(format!("{n}")), journal.job_dir.join(format!("{n}-mask")));
         fs::create_dir(&point).map_err(FileError::new("create", &point))?;
-        let file = journal.place.join(&image.name);
+        let file = journal.job_dir.join(&image.name);
         let mount = |threads: &str| {
             let run = Cmd::new("mount").args(["-t", "squashfs", "-o"]);
             let run = run.arg(format!("loop,ro,nosuid,nodev{threads}"));
             let run = run.arg(file.display().to_string()).arg(point.display().to_string());
-            run.run(ui, OutputMode::Quiet, LIMIT)
+            run.run(ui, OutputMode::Quiet, TIMEOUT)
         };
         if threads.is_empty() || mount(threads).is_err() {
             threads = "";
@@ -282,28 +285,28 @@ fn mount_all(request: &Request, journal: &mut Journal, ui: &Ui) -> Result<Mounte
         }
         layers.push(point.display().to_string());
     }
-    journal.sectors = sectors(&journal.place).map_or(0, |(read, _)| read);
+    journal.sectors = sectors(&journal.job_dir).map_or(0, |(read, _)| read);
     journal.write()?;
     tree::remove(Path::new(WORK)).map_err(FileError::new("remove", Path::new(WORK)))?;
     DirBuilder::new().mode(0o700).create(WORK).map_err(FileError::new("create", Path::new(WORK)))?;
-    // With redirected directories, an overlay over one image keeps the numbers of inodes.
+    // With `redirect_dir`, an overlay over a single image keeps inode numbers.
     let options =
         format!("nosuid,nodev,redirect_dir=on,lowerdir={},upperdir={STORE},workdir={WORK}", layers.join(":"));
-    if options.len() > OPTIONS {
+    if options.len() > MAX_OPTIONS {
         return Err(Error::Mount("too many images".into()));
     }
     let run = Cmd::new("mount").args(["-t", "overlay", "-o", &options, SOURCE, STORE]);
-    // Its new way of mounting cuts long options off (util-linux 2.39).
-    run.env("LIBMOUNT_FORCE_MOUNT2", "always").run(ui, OutputMode::Quiet, LIMIT)?;
+    // The new mount API of util-linux 2.39 truncates long options.
+    run.env("LIBMOUNT_FORCE_MOUNT2", "always").run(ui, OutputMode::Quiet, TIMEOUT)?;
     mounted.images = checked.len();
     mounted.names = shown;
     Ok(mounted)
 }
 
-/// Takes an image out of other users' reach and reads all of it; gives the names of its
-/// root.
+/// Makes an image inaccessible to other users and verifies it; returns the names in its
+/// root directory.
 fn check(wanted: &WantedImage, name: &str, journal: &mut Journal) -> io::Result<Vec<Vec<u8>>> {
-    let to = journal.place.join(name);
+    let to = journal.job_dir.join(name);
     if fs::hard_link(&wanted.file, &to).is_ok() {
         let meta = fs::symlink_metadata(&to)?;
         journal.owners.insert(name.to_owned(), (meta.uid(), meta.gid()));
@@ -315,40 +318,41 @@ fn check(wanted: &WantedImage, name: &str, journal: &mut Journal) -> io::Result<
     let file = open_regular(&to)?;
     fchown(&file, Some(0), Some(0))?;
     file.set_permissions(Permissions::from_mode(0o400))?;
-    wanted.about.check(&file)?;
+    wanted.info.check(&file)?;
     let mut image = Image::open(&file)?;
-    // The kernel reads only what was read here without harm.
+    // The kernel's parser gets only images that our parser accepts.
     image.check()?;
     Ok(image.root()?.into_iter().map(|entry| entry.name).collect())
 }
 
-/// Which names are shown, and for each image which of its own are hidden. An overlay
-/// merges directories of one name: nothing may add to what the store has, nor one image
-/// to another.
-fn choose(images: &[Checked<'_>]) -> (BTreeSet<String>, Vec<Vec<Vec<u8>>>) {
+/// Selects the names to show and, for each image, its names to hide. An overlay merges
+/// directories of the same name, so no image may add to a path of the store or of another
+/// image.
+fn select_names(images: &[Checked<'_>]) -> (BTreeSet<String>, Vec<Vec<Vec<u8>>>) {
     let mut shown = BTreeSet::new();
     let mut seen: HashSet<&[u8]> = HashSet::new();
     let mut hidden = Vec::new();
     for image in images {
-        let mut others = Vec::new();
+        let mut hide = Vec::new();
         for name in &image.roots {
             let text = std::str::from_utf8(name).ok().filter(|text| image.wanted.names.contains(*text));
             let path = text.and_then(StorePath::from_base);
-            let free = |path: &StorePath| fs::symlink_metadata(path.path()).is_err() && !is_being_made(path);
+            let free = |path: &StorePath| fs::symlink_metadata(path.path()).is_err() && !is_being_built(path);
             match path.filter(|path| !seen.contains(name.as_slice()) && free(path)) {
                 Some(path) => {
                     shown.insert(path.base().to_owned());
                 }
-                None => others.push(name.clone()),
+                None => hide.push(name.clone()),
             }
             seen.insert(name);
         }
-        hidden.push(others);
+        hidden.push(hide);
     }
     (shown, hidden)
 }
 
-/// Makes what an overlay takes for "removed" (Linux, `filesystems/overlayfs.rst`).
+/// Creates a whiteout: the overlay treats the name as removed (Linux,
+/// `filesystems/overlayfs.rst`).
 #[cfg(target_os = "linux")]
 fn whiteout(path: &Path) -> io::Result<()> {
     use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -360,16 +364,16 @@ fn whiteout(_: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Takes back what is mounted, with all that the store has of its paths. They must not be
-/// registered any more.
+/// Unmounts everything and removes the store's changes to the mounted paths, which must no
+/// longer be registered.
 pub(crate) fn unmount() -> Result<(), Error> {
     let Some(journal) = journal() else {
         tree::remove(Path::new(JOURNAL)).map_err(FileError::new("remove", Path::new(JOURNAL)))?;
         return Ok(());
     };
     let detach = |point: &Path| {
-        // Also where a process still works in it. Started directly: after an interrupt,
-        // too.
+        // `-l` detaches busy mount points too. Not run through `Cmd`, which does nothing
+        // after an interrupt.
         let mut command = Command::new("umount");
         let _ = command.arg("-l").arg(point).stdout(Stdio::null()).stderr(Stdio::null()).status();
     };
@@ -382,11 +386,11 @@ pub(crate) fn unmount() -> Result<(), Error> {
     for path in journal.paths() {
         tree::remove(&path.path()).map_err(FileError::new("remove", &path.path()))?;
     }
-    let read = |place: &Path| -> Vec<OsString> {
-        fs::read_dir(place).into_iter().flatten().flatten().map(|entry| entry.file_name()).collect()
+    let list = |dir: &Path| -> Vec<OsString> {
+        fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.file_name()).collect()
     };
-    for name in read(&journal.place) {
-        let path = journal.place.join(&name);
+    for name in list(&journal.job_dir) {
+        let path = journal.job_dir.join(&name);
         if name.as_bytes().iter().all(u8::is_ascii_digit) {
             detach(&path);
         }
@@ -396,9 +400,9 @@ pub(crate) fn unmount() -> Result<(), Error> {
             let _ = file.set_permissions(Permissions::from_mode(0o644));
         }
     }
-    // A mount point that is still in use would be emptied of what is mounted: read-only,
-    // so nothing is lost; the directory then stays.
-    for path in [journal.place.as_path(), Path::new(WORK), Path::new(REGISTERED), Path::new(JOURNAL)] {
+    // If a mount point is still busy, removing it fails without damage, because the image
+    // is mounted read-only; the directory then stays.
+    for path in [journal.job_dir.as_path(), Path::new(WORK), Path::new(REGISTERED), Path::new(JOURNAL)] {
         tree::remove(path).map_err(FileError::new("remove", path))?;
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Nix archives: written, and unpacked with nothing in them trusted.
+//! Writes Nix archives, and unpacks untrusted ones.
 //!
 //! Format: Nix manual, "Nix Archive (NAR) format".
 
@@ -16,14 +16,14 @@ use sha2::{Digest as _, Sha256};
 
 use crate::tree::TIMES;
 
-/// Longest name of a directory entry.
-const NAME: u64 = 255;
-/// Longest target of a symbolic link.
-const TARGET: u64 = 4096;
-/// Deepest nesting: a hostile archive must not exhaust the stack.
-pub(crate) const DEPTH: usize = 256;
+/// In bytes.
+const MAX_NAME: u64 = 255;
+/// In bytes.
+const MAX_LINK_TARGET: u64 = 4096;
+/// Keeps a malicious archive from exhausting the stack.
+pub(crate) const MAX_DEPTH: usize = 256;
 
-/// Passes bytes on and hashes and counts them.
+/// A reader or writer that hashes and counts the bytes that pass through.
 pub struct Hashing<T> {
     inner: T,
     hasher: Sha256,
@@ -31,22 +31,22 @@ pub struct Hashing<T> {
 }
 
 impl<T> Hashing<T> {
-    /// Around a reader or a writer.
+    /// Wraps a reader or a writer.
     pub fn new(inner: T) -> Self {
         Self { inner, hasher: Sha256::new(), size: 0 }
     }
 
-    /// How many bytes went through.
+    /// The number of bytes so far.
     pub(crate) fn size(&self) -> u64 {
         self.size
     }
 
-    /// What is inside, the digest, and how many bytes went through.
+    /// The wrapped value, the digest, and the number of bytes.
     pub fn finish(self) -> (T, Sha256Bytes, u64) {
         (self.inner, self.hasher.finalize().into(), self.size)
     }
 
-    fn saw(&mut self, bytes: &[u8]) {
+    fn update(&mut self, bytes: &[u8]) {
         self.hasher.update(bytes);
         self.size += bytes.len() as u64;
     }
@@ -55,7 +55,7 @@ impl<T> Hashing<T> {
 impl<T: Read> Read for Hashing<T> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
-        self.saw(&buffer[..count]);
+        self.update(&buffer[..count]);
         Ok(count)
     }
 }
@@ -63,7 +63,7 @@ impl<T: Read> Read for Hashing<T> {
 impl<T: Write> Write for Hashing<T> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.inner.write(bytes)?;
-        self.saw(&bytes[..count]);
+        self.update(&bytes[..count]);
         Ok(count)
     }
 
@@ -72,24 +72,24 @@ impl<T: Write> Write for Hashing<T> {
     }
 }
 
-/// Unpacks the archive `from` to `to`, which must not exist, in the store's
-/// canonical form; gives digest and size of all that was read. `size` is the one
-/// expected. On an error `to` is left half-made for the caller to remove.
+/// Unpacks the archive `from` to `to`, which must not exist, with the store's permissions
+/// and times; returns the digest and size of the archive. `size` is the expected size. After
+/// an error, the caller must remove the incomplete `to`.
 pub fn unpack(from: impl Read, size: u64, to: &Path) -> io::Result<(Sha256Bytes, u64)> {
-    // Files then have the store's permissions from their creation.
+    // So that files are created with the store's permissions.
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
     let (Some(parent), Some(name)) = (to.parent(), to.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
     let parent = open(parent, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    // A megabyte, so that the hash runs over long pieces; less for small archives, because
-    // all of it is zeroed first.
+    // A large buffer makes hashing faster; smaller for small archives, because the buffer is
+    // zeroed first.
     let capacity = usize::try_from(size).unwrap_or(usize::MAX).clamp(1 << 12, 1 << 20);
     let mut reader = Unpacker { from: io::BufReader::with_capacity(capacity, Hashing::new(from)) };
     reader.expect("nix-archive-1")?;
     reader.node(parent.as_fd(), name, 0)?;
     if reader.from.read(&mut [0])? != 0 {
-        return Err(malformed("there is something behind its end"));
+        return Err(malformed("there is data after its end"));
     }
     let (_, digest, size) = reader.from.into_inner().finish();
     Ok((digest, size))
@@ -114,13 +114,13 @@ impl<R: BufRead> Unpacker<R> {
         let mut bytes = [0; 8];
         let count = (8 - (length % 8) as usize) % 8;
         self.from.read_exact(&mut bytes[..count])?;
-        if bytes == [0; 8] { Ok(()) } else { Err(malformed("padding that is not zero")) }
+        if bytes == [0; 8] { Ok(()) } else { Err(malformed("nonzero padding")) }
     }
 
     fn string(&mut self, limit: u64) -> io::Result<Vec<u8>> {
         let length = self.number()?;
         if length > limit {
-            return Err(malformed(format!("a string of {length} bytes, at most {limit} expected")));
+            return Err(malformed(format!("expected a string of at most {limit} bytes, found {length}")));
         }
         let mut bytes = vec![0; usize::try_from(length).map_err(malformed)?];
         self.from.read_exact(&mut bytes)?;
@@ -128,51 +128,51 @@ impl<R: BufRead> Unpacker<R> {
         Ok(bytes)
     }
 
-    fn expect(&mut self, word: &str) -> io::Result<()> {
-        let found = self.string(NAME)?;
-        if found == word.as_bytes() {
+    fn expect(&mut self, expected: &str) -> io::Result<()> {
+        let found = self.string(MAX_NAME)?;
+        if found == expected.as_bytes() {
             return Ok(());
         }
-        Err(malformed(format!("expected `{word}`, found `{}`", String::from_utf8_lossy(&found))))
+        Err(malformed(format!("expected `{expected}`, found `{}`", String::from_utf8_lossy(&found))))
     }
 
-    fn node(&mut self, within: BorrowedFd<'_>, name: &OsStr, depth: usize) -> io::Result<()> {
-        if depth > DEPTH {
+    fn node(&mut self, parent: BorrowedFd<'_>, name: &OsStr, depth: usize) -> io::Result<()> {
+        if depth > MAX_DEPTH {
             return Err(malformed("nested too deeply"));
         }
         self.expect("(")?;
         self.expect("type")?;
-        match &self.string(NAME)?[..] {
-            b"regular" => self.file(within, name),
-            b"symlink" => self.symlink(within, name),
-            b"directory" => self.directory(within, name, depth),
+        match &self.string(MAX_NAME)?[..] {
+            b"regular" => self.file(parent, name),
+            b"symlink" => self.symlink(parent, name),
+            b"directory" => self.directory(parent, name, depth),
             other => Err(malformed(format!("unknown type `{}`", String::from_utf8_lossy(other)))),
         }
     }
 
-    fn file(&mut self, within: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+    fn file(&mut self, parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
         let mut mode = 0o444;
-        let mut word = self.string(NAME)?;
+        let mut word = self.string(MAX_NAME)?;
         if word == b"executable" {
             mode = 0o555;
             self.expect("")?;
-            word = self.string(NAME)?;
+            word = self.string(MAX_NAME)?;
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let mut file = File::from(openat(within, name, flags, Mode::from_raw_mode(mode))?);
+        let mut file = File::from(openat(parent, name, flags, Mode::from_raw_mode(mode))?);
         if word == b"contents" {
             let length = self.number()?;
             self.copy(length, &mut file)?;
             self.padding(length)?;
-            word = self.string(NAME)?;
+            word = self.string(MAX_NAME)?;
         }
         if word != b")" {
-            return Err(malformed("a file that does not end"));
+            return Err(malformed("a file is not terminated"));
         }
         Ok(futimens(&file, &TIMES)?)
     }
 
-    /// Straight from the buffer: `io::copy` would go by small pieces.
+    /// Writes directly from the buffer, because `io::copy` would use small pieces.
     fn copy(&mut self, length: u64, to: &mut File) -> io::Result<()> {
         let mut left = length;
         while left > 0 {
@@ -188,49 +188,49 @@ impl<R: BufRead> Unpacker<R> {
         Ok(())
     }
 
-    fn symlink(&mut self, within: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+    fn symlink(&mut self, parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
         self.expect("target")?;
-        let target = self.string(TARGET)?;
+        let target = self.string(MAX_LINK_TARGET)?;
         self.expect(")")?;
-        symlinkat(OsStr::from_bytes(&target), within, name)?;
-        Ok(utimensat(within, name, &TIMES, AtFlags::SYMLINK_NOFOLLOW)?)
+        symlinkat(OsStr::from_bytes(&target), parent, name)?;
+        Ok(utimensat(parent, name, &TIMES, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
-    fn directory(&mut self, within: BorrowedFd<'_>, name: &OsStr, depth: usize) -> io::Result<()> {
-        mkdirat(within, name, Mode::from_raw_mode(0o755))?;
+    fn directory(&mut self, parent: BorrowedFd<'_>, name: &OsStr, depth: usize) -> io::Result<()> {
+        mkdirat(parent, name, Mode::from_raw_mode(0o755))?;
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let folder = openat(within, name, flags, Mode::empty())?;
+        let dir = openat(parent, name, flags, Mode::empty())?;
         let mut last = Vec::new();
         loop {
-            match &self.string(NAME)?[..] {
+            match &self.string(MAX_NAME)?[..] {
                 b")" => break,
                 b"entry" => {}
-                _ => return Err(malformed("a directory that does not end")),
+                _ => return Err(malformed("a directory is not terminated")),
             }
             self.expect("(")?;
             self.expect("name")?;
-            let name = self.string(NAME)?;
+            let name = self.string(MAX_NAME)?;
             if name.is_empty() || name == b"." || name == b".." || name.iter().any(|c| matches!(c, b'/' | 0))
             {
                 return Err(malformed(format!(
-                    "the name `{}`",
+                    "invalid name `{}`",
                     String::from_utf8_lossy(&name).escape_debug()
                 )));
             }
             if name <= last {
-                return Err(malformed("names out of order"));
+                return Err(malformed("names are not sorted"));
             }
             self.expect("node")?;
-            self.node(folder.as_fd(), OsStr::from_bytes(&name), depth + 1)?;
+            self.node(dir.as_fd(), OsStr::from_bytes(&name), depth + 1)?;
             self.expect(")")?;
             last = name;
         }
-        fchmod(&folder, Mode::from_raw_mode(0o555))?;
-        Ok(futimens(&folder, &TIMES)?)
+        fchmod(&dir, Mode::from_raw_mode(0o555))?;
+        Ok(futimens(&dir, &TIMES)?)
     }
 }
 
-/// Writes `path` as an archive to `to`; gives the archive's digest and size.
+/// Writes `path` as an archive to `to`; returns the archive's digest and size.
 pub fn dump<W: Write>(path: &Path, to: W) -> io::Result<(W, Sha256Bytes, u64)> {
     let mut out = io::BufWriter::with_capacity(1 << 18, Hashing::new(to));
     string(&mut out, b"nix-archive-1")?;
@@ -238,7 +238,7 @@ pub fn dump<W: Write>(path: &Path, to: W) -> io::Result<(W, Sha256Bytes, u64)> {
     Ok(out.into_inner().map_err(io::IntoInnerError::into_error)?.finish())
 }
 
-/// Writes a word of an archive.
+/// Writes a string of an archive.
 pub(crate) fn string(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     out.write_all(&(bytes.len() as u64).to_le_bytes())?;
     out.write_all(bytes)?;
@@ -279,7 +279,7 @@ fn node(out: &mut impl Write, path: &Path) -> io::Result<()> {
         }
         out.write_all(&[0; 8][..(8 - (meta.len() % 8) as usize) % 8])?;
     } else {
-        return Err(malformed(format!("`{}` is neither file, folder nor link", path.display())));
+        return Err(malformed(format!("`{}` is neither a file, a directory nor a link", path.display())));
     }
     string(out, b")")
 }
@@ -291,8 +291,8 @@ mod tests {
     use super::*;
     use crate::tree::remove;
 
-    fn sample(folder: &Path) -> std::path::PathBuf {
-        let root = folder.join("root");
+    fn sample(dir: &Path) -> std::path::PathBuf {
+        let root = dir.join("root");
         fs::create_dir_all(root.join("bin")).unwrap();
         fs::write(root.join("bin/tool"), b"#!/bin/sh\n").unwrap();
         fs::set_permissions(root.join("bin/tool"), Permissions::from_mode(0o755)).unwrap();
@@ -303,14 +303,14 @@ mod tests {
 
     #[test]
     #[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
-    fn an_archive_is_what_nix_makes_of_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = sample(folder.path());
+    fn archives_are_identical_to_those_of_nix() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = sample(dir.path());
         let (bytes, digest, size) = dump(&root, Vec::new()).unwrap();
         let nix = testkit::tools::command("nix-store").arg("--dump").arg(&root).output().unwrap();
         assert!(nix.status.success());
         assert_eq!(bytes, nix.stdout);
-        let copy = folder.path().join("copy");
+        let copy = dir.path().join("copy");
         assert_eq!(unpack(&bytes[..], size, &copy).unwrap(), (digest, size));
         assert_eq!(dump(&copy, Vec::new()).unwrap().0, bytes);
         remove(&copy).unwrap();
@@ -318,27 +318,27 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_archive_is_refused_wherever_it_is_cut() {
-        let folder = tempfile::tempdir().unwrap();
-        let (bytes, ..) = dump(&sample(folder.path()), Vec::new()).unwrap();
+    fn rejects_archives_truncated_at_any_point() {
+        let dir = tempfile::tempdir().unwrap();
+        let (bytes, ..) = dump(&sample(dir.path()), Vec::new()).unwrap();
         for end in (0..bytes.len()).step_by(8) {
-            let copy = folder.path().join(format!("copy{end}"));
+            let copy = dir.path().join(format!("copy{end}"));
             assert!(unpack(&bytes[..end], 1 << 20, &copy).is_err(), "cut at {end}");
         }
-        assert!(unpack(&[&bytes[..], b"x"].concat()[..], 0, &folder.path().join("longer")).is_err());
+        assert!(unpack(&[&bytes[..], b"x"].concat()[..], 0, &dir.path().join("longer")).is_err());
     }
 
     #[test]
-    fn a_name_cannot_lead_out_of_the_folder() {
+    fn rejects_names_that_escape_the_directory() {
         for name in ["..", ".", "", "a/b", "/etc", "a\0"] {
-            let folder = tempfile::tempdir().unwrap();
+            let dir = tempfile::tempdir().unwrap();
             let mut bytes = Vec::new();
             let words = ["nix-archive-1", "(", "type", "directory", "entry", "(", "name", name, "node"];
             for word in words.into_iter().chain(["(", "type", "regular", ")", ")", ")"]) {
                 string(&mut bytes, word.as_bytes()).unwrap();
             }
-            let error = unpack(&bytes[..], 0, &folder.path().join("to")).unwrap_err().to_string();
-            assert!(error.contains("the name"), "{name:?}: {error}");
+            let error = unpack(&bytes[..], 0, &dir.path().join("to")).unwrap_err().to_string();
+            assert!(error.contains("invalid name"), "{name:?}: {error}");
         }
     }
 }

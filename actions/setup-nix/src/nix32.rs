@@ -18,7 +18,7 @@ pub fn encode(bytes: &[u8]) -> String {
     (0..digits).rev().map(digit).collect()
 }
 
-/// The bytes that `text` stands for; `None` where it is no base 32 of `N` bytes.
+/// Decodes `text`; `None` if it is not the base 32 of `N` bytes.
 pub fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
     if text.len() != (N * 8).div_ceil(5) {
         return None;
@@ -63,21 +63,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_encoded_is_decoded(bytes in any::<[u8; 32]>()) {
+        fn decodes_what_it_encoded(bytes in any::<[u8; 32]>()) {
             prop_assert_eq!(decode::<32>(&encode(&bytes)), Some(bytes));
         }
     }
 
     #[test]
-    fn one_digest_in_all_spellings() {
+    fn parses_all_spellings_of_a_digest() {
         // `nix hash file --base16|--base32|--sri` of a file holding `abc`.
         let hex = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         let base32 = "1b8m03r63zqhnjf7l5wnldhh7c134ap5vpj0850ymkq1iyzicy5s";
-        let wanted = pydist::digest::sha256(b"abc");
-        assert_eq!(encode(&wanted), base32);
+        let expected = pydist::digest::sha256(b"abc");
+        assert_eq!(encode(&expected), base32);
         let sri = "sha256-ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=";
         for text in [hex, base32, sri, &format!("sha256:{hex}"), &format!("sha256:{base32}")] {
-            assert_eq!(sha256(text), Some(wanted), "{text}");
+            assert_eq!(sha256(text), Some(expected), "{text}");
         }
         assert_eq!(sha256("sha256:zzzz"), None);
         assert_eq!(decode::<32>(&"z".repeat(52)), None, "more than 256 bits");

@@ -1,4 +1,4 @@
-//! New store paths into the cache directory.
+//! Packs new store paths into the cache directory.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
@@ -11,48 +11,47 @@ use pydist::digest::Sha256Bytes;
 use serde::Serialize;
 use toolkit::{FileError, parallel};
 
-use crate::database::{Database, Registered};
+use crate::cache::{Cache, IMAGES, PART, RefusedEntry, read_narinfo};
+use crate::database::{DATABASE_DIR, Database, Registered};
 use crate::error::Error;
-use crate::folder::{Cache, IMAGES, PART, Refused, read_narinfo};
 use crate::image::{self, Images};
+use crate::in_use::within_store;
 use crate::nar::{self, Hashing};
-use crate::narinfo::{Info, NarInfo, StorePath};
+use crate::narinfo::{NarInfo, PathInfo, StorePath};
 use crate::nix32;
-use crate::seen::within_store;
 
-/// While a job runs, batches larger than the first are not packed before they have grown
-/// to the second, or the job ends: many small ones would never become an image.
-const WAITS: std::ops::Range<u64> = 16 << 20..256 << 20;
-/// Beyond this level the time grows faster than the gain.
+/// While a job runs, batches of these sizes wait until they have grown or the job ends,
+/// because many small batches would never become an image.
+const DEFERRED_BATCH: std::ops::Range<u64> = 16 << 20..256 << 20;
+/// Higher levels cost more time than they save.
 const LEVEL: i32 = 3;
 
-/// What a pass packed.
+/// The result of one packing pass.
 #[derive(Debug, Default, Serialize)]
 pub struct Packed {
     /// Paths added.
     pub paths: usize,
     /// Their size as Nix counts it.
     pub bytes: u64,
-    /// Each with its size, in no order.
+    /// Names of the added paths with their sizes, unordered.
     pub names: Vec<(String, u64)>,
-    /// Paths that were there already.
+    /// Paths that were already in the cache.
     pub present: usize,
-    /// Not packed, and why.
-    pub refused: Vec<Refused>,
-    /// The last registration that was looked at.
+    /// Paths that were not packed, and why.
+    pub refused: Vec<RefusedEntry>,
+    /// The id of the last registration that this pass looked at.
     #[serde(skip)]
     pub last: i64,
 }
 
-/// Adds every path registered after `since` that `cache` lacks, apart from those
-/// that only Nix itself needs: they come with its tarball. One pass at a time;
-/// `stop` ends it between two paths. With `waits`, a batch that may still grow is left
-/// to a later pass.
+/// Adds every path registered after `since` that `cache` lacks, except those that only Nix
+/// itself needs: they are in its tarball. Passes exclude each other; `stop` ends a pass
+/// between two paths. With `defer`, a batch that may still grow is left to a later pass.
 pub fn pack(
     cache: &Cache,
     bin: &Path,
     since: i64,
-    waits: bool,
+    defer: bool,
     stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<Packed, Error> {
     cache.create()?;
@@ -60,20 +59,20 @@ pub fn pack(
     let database = Database::open(false)?;
     let mut registered = database.after(since)?;
     if since > 0 && !is_closed(cache, &registered) {
-        // They refer to what was left to Nix's tarball so far.
+        // The new paths refer to some that were left to Nix's tarball so far.
         registered = database.after(0)?;
     }
     let mut packed = Packed { last: registered.last().map_or(since, |row| row.id), ..Packed::default() };
-    let rows: Vec<Info> = registered.into_iter().map(|row| row.info).collect();
-    let own = only_of_nix(&rows, &nix_paths(bin));
-    // Images of which less than half is in use are left behind, once for each job.
+    let rows: Vec<PathInfo> = registered.into_iter().map(|row| row.info).collect();
+    let only_nix = needed_only_by_nix(&rows, &nix_paths(bin));
+    // Paths of images that are mostly unused are packed again, once per job.
     let images = if since == 0 { Images::read(cache, &cache.read()?.0) } else { Images::default() };
-    let mut new: Vec<Info> = Vec::new();
+    let mut new: Vec<PathInfo> = Vec::new();
     for row in rows {
-        if own.contains(&row.path) {
+        if only_nix.contains(&row.path) {
             continue;
         }
-        if packed_already(cache, &row, &images) {
+        if is_packed(cache, &row, &images) {
             packed.present += 1;
         } else {
             new.push(row);
@@ -83,11 +82,11 @@ pub fn pack(
         return Ok(packed);
     }
     let bytes: u64 = new.iter().map(|row| row.nar_size).sum();
-    if waits && WAITS.contains(&bytes) {
+    if defer && DEFERRED_BATCH.contains(&bytes) {
         return Ok(Packed { last: since, ..packed });
     }
-    // Images can be mounted on Linux alone.
-    if bytes >= image::WORTH && cfg!(target_os = "linux") {
+    // Only Linux can mount images.
+    if bytes >= image::MIN_BATCH && cfg!(target_os = "linux") {
         pack_images(cache, new, &mut packed, stop)?;
     } else {
         pack_nars(cache, new, &mut packed, stop);
@@ -96,18 +95,18 @@ pub fn pack(
 }
 
 impl Packed {
-    fn add(&mut self, info: &Info) {
+    fn add(&mut self, info: &PathInfo) {
         self.paths += 1;
         self.bytes += info.nar_size;
         self.names.push((info.path.base().to_owned(), info.nar_size));
     }
 
-    fn refuse(&mut self, info: &Info, error: &io::Error) {
-        self.refused.push(Refused::new(info.path.base(), error.to_string()));
+    fn refuse(&mut self, info: &PathInfo, error: &io::Error) {
+        self.refused.push(RefusedEntry::new(info.path.base(), error.to_string()));
     }
 }
 
-fn pack_nars(cache: &Cache, mut new: Vec<Info>, packed: &mut Packed, stop: &(dyn Fn() -> bool + Sync)) {
+fn pack_nars(cache: &Cache, mut new: Vec<PathInfo>, packed: &mut Packed, stop: &(dyn Fn() -> bool + Sync)) {
     new.sort_by_key(|row| std::cmp::Reverse(row.nar_size));
     let done = Mutex::new(packed);
     parallel(new.len(), |n| {
@@ -123,19 +122,19 @@ fn pack_nars(cache: &Cache, mut new: Vec<Info>, packed: &mut Packed, stop: &(dyn
     });
 }
 
-/// An image for every core, then the narinfos that make its paths count.
+/// Writes one image per core, then the narinfo files of its paths.
 fn pack_images(
     cache: &Cache,
-    new: Vec<Info>,
+    new: Vec<PathInfo>,
     packed: &mut Packed,
     stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<(), Error> {
     let parts = image::divide(new);
-    for made in parallel(parts.len(), |n| image::make(cache, &parts[n], stop)) {
-        let (narinfos, failed) = match made {
-            Ok(made) => made,
+    for result in parallel(parts.len(), |n| image::pack_image(cache, &parts[n], stop)) {
+        let (narinfos, failed) = match result {
+            Ok(image) => image,
             Err(_) if stop() => continue,
-            Err(error) => return Err(FileError::new("write", &cache.folder.join(IMAGES))(error).into()),
+            Err(error) => return Err(FileError::new("write", &cache.dir.join(IMAGES))(error).into()),
         };
         for (info, error) in &failed {
             packed.refuse(info, error);
@@ -150,65 +149,68 @@ fn pack_images(
     Ok(())
 }
 
-/// Whether all that `rows` refer to is among them or in the cache.
+/// Whether all references of `rows` are among them or in the cache.
 fn is_closed(cache: &Cache, rows: &[Registered]) -> bool {
     let new: HashSet<&StorePath> = rows.iter().map(|row| &row.info.path).collect();
     let mut references = rows.iter().flat_map(|row| &row.info.references);
     references.all(|path| new.contains(path) || cache.narinfo(path).exists())
 }
 
-/// Whether the cache has `row` with this content: an unsigned path can have been
-/// built with another one elsewhere.
-fn packed_already(cache: &Cache, row: &Info, images: &Images) -> bool {
+/// Whether the cache has `row` with the same content: another machine can have built an
+/// unsigned path with different content.
+fn is_packed(cache: &Cache, row: &PathInfo, images: &Images) -> bool {
     let text = read_narinfo(&cache.narinfo(&row.path)).unwrap_or_default();
     NarInfo::parse(&text).is_ok_and(|found| {
-        let there = !found.image().is_some_and(|id| images.is_worn(id));
-        let there =
-            there && fs::symlink_metadata(cache.folder.join(&found.url)).is_ok_and(|meta| meta.is_file());
-        there && found.info.path == row.path && found.info.nar_hash == row.nar_hash
+        !found.image().is_some_and(|id| images.is_worn(id))
+            && fs::symlink_metadata(cache.dir.join(&found.url)).is_ok_and(|meta| meta.is_file())
+            && found.info.path == row.path
+            && found.info.nar_hash == row.nar_hash
     })
 }
 
-/// The NAR first, then the narinfo that makes it count.
-fn pack_one(cache: &Cache, info: &Info) -> io::Result<()> {
-    // Where it will be, for a folder can be a volume of its own; what a killed
-    // run leaves there is removed with the next bound.
-    let part = tempfile::Builder::new().prefix(PART).tempfile_in(cache.folder.join("nar"))?;
+/// Writes the NAR first, then its narinfo: a NAR without a narinfo is ignored.
+fn pack_one(cache: &Cache, info: &PathInfo) -> io::Result<()> {
+    // In the final directory, which can be a separate volume; `prune` removes what a
+    // killed run leaves there.
+    let part = tempfile::Builder::new().prefix(PART).tempfile_in(cache.dir.join("nar"))?;
     let mut encoder = zstd::Encoder::new(Hashing::new(part), LEVEL)?;
     encoder.set_pledged_src_size(Some(info.nar_size))?;
     encoder.include_checksum(true)?;
     let (encoder, hash, size) = nar::dump(&info.path.path(), encoder)?;
     if (hash, size) != (info.nar_hash, info.nar_size) {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "its content is not what Nix registered"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "its content differs from what Nix registered",
+        ));
     }
     let (part, file_hash, file_size) = encoder.finish()?.finish();
     let url = format!("nar/{}.nar.zst", nix32::encode(&info.nar_hash));
     fs::set_permissions(part.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
-    part.persist(cache.folder.join(&url)).map_err(|error| error.error)?;
+    part.persist(cache.dir.join(&url)).map_err(|error| error.error)?;
     write_narinfo(cache, &NarInfo { info: info.clone(), url }, (file_hash, file_size))
 }
 
 fn write_narinfo(cache: &Cache, narinfo: &NarInfo, file: (Sha256Bytes, u64)) -> io::Result<()> {
-    image::write(&cache.folder, &cache.narinfo(&narinfo.info.path), narinfo.print(file).as_bytes())
+    image::write_unsynced(&cache.dir, &cache.narinfo(&narinfo.info.path), narinfo.to_text(file).as_bytes())
 }
 
-/// The store path that the Nix in use lives in, where it lives in one.
+/// The store paths of the Nix in use.
 fn nix_paths(bin: &Path) -> Vec<StorePath> {
     let real = fs::canonicalize(bin.join("nix-store")).ok();
     [real, Some(bin.to_owned())].iter().flatten().filter_map(|path| within_store(path)).collect()
 }
 
-/// What the closure of `nix` holds and nothing else refers to.
-fn only_of_nix(rows: &[Info], nix: &[StorePath]) -> HashSet<StorePath> {
-    let own = closure(rows, nix);
+/// The part of the closure of `nix` that nothing else refers to.
+fn needed_only_by_nix(rows: &[PathInfo], nix: &[StorePath]) -> HashSet<StorePath> {
+    let nix_closure = closure(rows, nix);
     let others: Vec<StorePath> =
-        rows.iter().map(|row| &row.path).filter(|path| !own.contains(path)).cloned().collect();
+        rows.iter().map(|row| &row.path).filter(|path| !nix_closure.contains(path)).cloned().collect();
     let shared = closure(rows, &others);
-    own.difference(&shared).cloned().collect()
+    nix_closure.difference(&shared).cloned().collect()
 }
 
-fn closure(rows: &[Info], roots: &[StorePath]) -> HashSet<StorePath> {
-    let by_path: HashMap<&StorePath, &Info> = rows.iter().map(|row| (&row.path, row)).collect();
+fn closure(rows: &[PathInfo], roots: &[StorePath]) -> HashSet<StorePath> {
+    let by_path: HashMap<&StorePath, &PathInfo> = rows.iter().map(|row| (&row.path, row)).collect();
     let mut seen = HashSet::new();
     let mut todo: Vec<&StorePath> = roots.iter().collect();
     while let Some(path) = todo.pop() {
@@ -221,15 +223,15 @@ fn closure(rows: &[Info], roots: &[StorePath]) -> HashSet<StorePath> {
     seen
 }
 
-/// The file by which the background packer is asked to end.
+/// The file that tells the background packer to stop.
 pub fn stop_file(cache: &Cache) -> std::path::PathBuf {
     cache.state.join("stop")
 }
 
-/// The database's last change, to see cheaply whether there can be new paths.
+/// Modification times and sizes of the database files: a cheap check for new paths.
 pub fn database_stamp() -> Vec<(i64, i64, u64)> {
-    let folder = Path::new("/nix/var/nix/db");
-    let files = ["db.sqlite", "db.sqlite-wal"].map(|name| folder.join(name));
+    let dir = Path::new(DATABASE_DIR);
+    let files = ["db.sqlite", "db.sqlite-wal"].map(|name| dir.join(name));
     let stamp = |meta: fs::Metadata| (meta.mtime(), meta.mtime_nsec(), meta.len());
     files.iter().filter_map(|file| Some(stamp(File::open(file).ok()?.metadata().ok()?))).collect()
 }

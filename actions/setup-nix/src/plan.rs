@@ -1,4 +1,4 @@
-//! From inputs and the machine's state to what will be done; nothing is done here.
+//! Decides from the inputs and the machine's state what to do, without doing it.
 
 use std::path::{Path, PathBuf};
 
@@ -17,32 +17,34 @@ use crate::privileged::{daemon, open_kvm, prepare};
 /// Everything that will be done, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Plan {
-    /// What makes `/nix` ready.
+    /// Commands that make `/nix` writable.
     pub prepare: Vec<Cmd>,
     /// Where Nix comes from.
     pub nix: Source,
-    /// The lines of nix.conf, without a token.
+    /// The lines of nix.conf, without tokens.
     pub conf: Vec<String>,
-    /// Makes the installation one with a daemon, after the restore; `{bin}`
-    /// stands for Nix's programs.
+    /// Commands that set up the daemon after the restore. `{bin}` is replaced by the directory
+    /// of Nix's programs.
     pub daemon: Vec<Cmd>,
-    /// Opens `/dev/kvm`; a failure is a warning.
+    /// Opens `/dev/kvm`; a failure does not fail the job.
     pub kvm: Option<Cmd>,
     /// `read-write`, `read-only` or `off`.
     pub cache: CacheMode,
-    /// Whether paths are put into a store that belongs to root, by `sudo -n`.
+    /// Whether paths are restored through `sudo -n` into a store that belongs to root.
     pub restore_as_root: bool,
     /// Whether images of the cache are mounted over the store.
     pub mount: bool,
-    /// Why the cache is off, where that was not asked for.
-    pub cache_why: Option<String>,
-    /// The binary cache.
-    pub cache_folder: PathBuf,
-    /// The primary key.
+    /// Why the cache is off although it was requested.
+    #[serde(rename = "cache_why")]
+    pub cache_off_reason: Option<String>,
+    /// The directory of the binary cache.
+    #[serde(rename = "cache_folder")]
+    pub cache_dir: PathBuf,
+    /// The primary cache key.
     pub key: String,
-    /// The start of the layers' keys, which end with their ids.
+    /// The prefix of the layers' keys; the layer's id follows.
     pub layer_key: String,
-    /// Prefixes to restore from.
+    /// Key prefixes to restore from.
     pub restore_keys: Vec<String>,
 }
 
@@ -50,9 +52,9 @@ pub struct Plan {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
-    /// It is there.
+    /// The installed one.
     Reuse(FoundNix),
-    /// From this tarball.
+    /// A tarball.
     Install {
         /// Path or URL.
         tarball: String,
@@ -61,19 +63,19 @@ pub enum Source {
     },
 }
 
-/// Decides what is to be done.
+/// Decides what to do.
 pub(crate) fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, Error> {
-    let fits = |found: &&FoundNix| match inputs.reuse {
+    let reusable = |found: &&FoundNix| match inputs.reuse {
         Reuse::Any => true,
         Reuse::SameVersion => found.version == inputs.version,
         Reuse::Never => false,
     };
-    let nix = match (machine.nix.as_ref().filter(fits), &machine.elsewhere) {
+    let nix = match (machine.nix.as_ref().filter(reusable), &machine.custom_store) {
         (Some(found), _) => Source::Reuse(found.clone()),
         (None, None) => source(inputs, machine)?,
-        (None, Some(elsewhere)) => {
+        (None, Some(custom_store)) => {
             return Err(Error::Plan {
-                message: format!("{elsewhere}, and an installed Nix works in /nix/store alone"),
+                message: format!("{custom_store}, but Nix can only be installed into /nix/store"),
                 hint: "unset it, or use the Nix of that store (`reuse: any`)".into(),
             });
         }
@@ -85,15 +87,15 @@ pub(crate) fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, Erro
     let reused = matches!(nix, Source::Reuse(_));
     let daemon = daemon_steps(inputs, machine, reused)?;
     let read_only = machine.store == Access::ReadOnly;
-    let ours = machine.store == Access::Ours || machine.root || !reused;
-    let restore_as_root = !read_only && !ours && machine.sudo;
-    let usable = !read_only && (ours || restore_as_root);
-    let usable = usable && inputs.no_cache.is_none() && machine.elsewhere.is_none();
+    let writable = machine.store == Access::Writable || machine.root || !reused;
+    let restore_as_root = !read_only && !writable && machine.sudo;
+    let usable = !read_only && (writable || restore_as_root);
+    let usable = usable && inputs.no_cache.is_none() && machine.custom_store.is_none();
     let cache = if usable { inputs.cache } else { CacheMode::Off };
     let kvm = inputs.kvm == Kvm::Always || (inputs.kvm == Kvm::Auto && machine.hosted);
     let os = if machine.system.ends_with("darwin") { "macOS" } else { "Linux" };
     let arch = machine.system.split('-').next().unwrap_or_default();
-    // What another user packed cannot be collected by this one.
+    // A user cannot collect the garbage that another user's images hold.
     let stem = format!("{}-{os}-{arch}-{}-", inputs.cache_key, machine.user);
     let key = format!("{stem}{}", machine.files);
     Ok(Plan {
@@ -105,53 +107,60 @@ pub(crate) fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, Erro
         cache,
         restore_as_root,
         mount: cache != CacheMode::Off && mounts(inputs, machine, restore_as_root),
-        cache_why: (!usable && inputs.cache != CacheMode::Off).then(|| match &inputs.no_cache {
-            Some(why) => why.clone(),
-            None if machine.elsewhere.is_some() => {
-                format!("{}; it is for /nix/store alone", machine.elsewhere.as_deref().unwrap_or_default())
+        cache_off_reason: (!usable && inputs.cache != CacheMode::Off).then(|| {
+            match (&inputs.no_cache, &machine.custom_store) {
+                (Some(why), _) => why.clone(),
+                (None, Some(custom_store)) => {
+                    format!("{custom_store}, and the cache supports only /nix/store")
+                }
+                (None, None) if read_only => "the store is on a file system that is mounted read-only".into(),
+                (None, None) => {
+                    "the store belongs to a daemon or another user, and `sudo -n` is not allowed".into()
+                }
             }
-            None if read_only => "the store is on a file system that is mounted read-only".into(),
-            None => "the store belongs to a daemon or another user, and `sudo -n` is not allowed".into(),
         }),
-        cache_folder: inputs.cache_folder.clone(),
+        cache_dir: inputs.cache_dir.clone(),
         layer_key: format!("{}-layer-{}", inputs.cache_key, machine.user),
-        // The newest index of the same files; then that of others.
+        // The newest index of the same `hash-files`, then of any others.
         restore_keys: vec![format!("{key}-"), stem],
         key,
     })
 }
 
-/// Whether images are mounted. A daemon may live in a mount namespace of its own, or be
-/// about to get a store that belongs to root; and an image that no key signed reaches the
-/// kernel's parser.
+/// Whether images are mounted. Not with a daemon, which may have its own mount namespace or
+/// need a store that belongs to root; and not with `cache-trust: signed`, because mounting
+/// exposes the kernel's parser to unsigned images.
 fn mounts(inputs: &Inputs, machine: &MachineState, restore_as_root: bool) -> bool {
-    let asked = match inputs.mount {
+    let requested = match inputs.mount {
         Mount::Auto => machine.hosted,
         Mount::Always => true,
         Mount::Never => false,
     };
-    let able = machine.system.ends_with("linux") && (machine.root || machine.sudo);
+    let supported = machine.system.ends_with("linux") && (machine.root || machine.sudo);
     let daemon = inputs.daemon || machine.daemon || restore_as_root;
-    asked && able && !daemon && inputs.cache_trust == CacheTrust::All
+    requested && supported && !daemon && inputs.cache_trust == CacheTrust::All
 }
 
-/// What `daemon: true` takes here.
+/// The commands for `daemon: true`.
 fn daemon_steps(inputs: &Inputs, machine: &MachineState, reused: bool) -> Result<Vec<Cmd>, Error> {
-    let none = |message: &str, hint: &str| Err(Error::Plan { message: message.into(), hint: hint.into() });
+    let fail = |message: &str, hint: &str| Err(Error::Plan { message: message.into(), hint: hint.into() });
     if !inputs.daemon || (reused && machine.daemon) {
         return Ok(Vec::new());
     }
     if machine.system.ends_with("darwin") {
-        return none("`daemon` is for Linux alone", "leave it out: a single-user Nix builds on macOS too");
+        return fail(
+            "`daemon` is only supported on Linux",
+            "remove it: on macOS, a single-user Nix can build too",
+        );
     }
     if reused {
-        return none(
-            "the Nix that is there has no daemon, and is not this action's to change",
-            "leave `daemon` out, or install another one with `reuse: never`",
+        return fail(
+            "the installed Nix has no daemon, and this action does not change it",
+            "remove `daemon`, or install another Nix with `reuse: never`",
         );
     }
     if !machine.root && !machine.sudo {
-        return none("a daemon is started by root", "run as root, or allow `sudo -n`");
+        return fail("starting a daemon requires root", "run as root, or allow `sudo -n`");
     }
     Ok(daemon(machine, Path::new("{bin}")))
 }
@@ -164,8 +173,8 @@ fn source(inputs: &Inputs, machine: &MachineState) -> Result<Source, Error> {
     };
     let Some(expected) = expected else {
         return Err(Error::Plan {
-            message: format!("no sha256 is known for {tarball}; nothing is installed without one"),
-            hint: "give `sha256`, or leave out `nix-version` and `tarball`".into(),
+            message: format!("no SHA-256 is known for `{tarball}`; nothing is installed without one"),
+            hint: "set `sha256`, or remove `nix-version` and `tarball`".into(),
         });
     };
     Ok(Source::Install { tarball, sha256: hex(&expected) })

@@ -1,4 +1,4 @@
-//! The commands that need root: what they are, not their running.
+//! Builds the commands that need root; others run them.
 
 use std::path::Path;
 
@@ -7,11 +7,11 @@ use toolkit::Cmd;
 use crate::error::Error;
 use crate::machine::{Access, MachineState};
 
-/// The settings of the daemon that this action starts.
+/// The nix.conf of the daemon that this action starts.
 pub(crate) const DAEMON_CONF: &str = "/nix/var/nix/setup-nix.conf";
 
-/// This very program as root, with `variables` of the environment and no others.
-pub(crate) fn ourselves_as_root(program: &Path, command: &str, variables: &[(&str, String)]) -> Cmd {
+/// Runs a command of this program as root, with only `variables` in its environment.
+pub(crate) fn own_command_as_root(program: &Path, command: &str, variables: &[(&str, String)]) -> Cmd {
     let cmd = Cmd::new("sudo").args(["-n", "env", "-i"]);
     let cmd = cmd.args(variables.iter().map(|(name, value)| format!("{name}={value}")));
     cmd.arg(program.display().to_string()).arg(command)
@@ -21,20 +21,20 @@ fn as_root(machine: &MachineState, script: &str) -> Cmd {
     if machine.root { Cmd::new("sh") } else { Cmd::new("sudo").args(["-n", "sh"]) }.args(["-euc", script])
 }
 
-/// Makes a store that is ours one of root's, with build users and a daemon
-/// (Nix manual, "Multi-User Mode"). It needs no service manager, so that it
-/// works in containers too, and ends with the machine or the job.
+/// Hands the store over to root, adds build users and starts a daemon (Nix manual,
+/// "Multi-User Mode"). Needs no service manager, so it works in containers too; the daemon
+/// ends with the machine or the job.
 pub(crate) fn daemon(machine: &MachineState, bin: &Path) -> Vec<Cmd> {
     let script = |text: &str| as_root(machine, text);
     let start = format!(
         "NIX_USER_CONF_FILES={DAEMON_CONF} setsid '{}/nix-daemon' </dev/null >/nix/var/nix/daemon.log 2>&1 &
          for _ in $(seq 100); do [ ! -S /nix/var/nix/daemon-socket/socket ] || exit 0; sleep 0.1; done
-         echo 'the daemon does not listen:' >&2; cat /nix/var/nix/daemon.log >&2; exit 1",
+         echo 'the daemon did not start:' >&2; cat /nix/var/nix/daemon.log >&2; exit 1",
         bin.display()
     );
     vec![
         script("getent group nixbld >/dev/null || groupadd --system nixbld"),
-        // As many as the official installer makes.
+        // As many as the official installer creates.
         script(
             "for n in $(seq 32); do id \"nixbld$n\" >/dev/null 2>&1 || useradd --system --no-create-home \
              --home-dir /var/empty --shell /sbin/nologin --gid nixbld --groups nixbld \"nixbld$n\"; done",
@@ -47,25 +47,25 @@ pub(crate) fn daemon(machine: &MachineState, bin: &Path) -> Vec<Cmd> {
     ]
 }
 
-/// What makes `/nix` ours.
+/// The commands that make `/nix` writable for us.
 pub(crate) fn prepare(machine: &MachineState) -> Result<Vec<Cmd>, Error> {
-    let none = |message: &str, hint: &str| Err(Error::Plan { message: message.into(), hint: hint.into() });
-    if machine.store == Access::Ours {
+    let fail = |message: &str, hint: &str| Err(Error::Plan { message: message.into(), hint: hint.into() });
+    if machine.store == Access::Writable {
         return Ok(Vec::new());
     }
     if machine.store == Access::ReadOnly {
-        return none(
+        return fail(
             "/nix is on a file system that is mounted read-only",
-            "mount it writable, or use the Nix that is there (`reuse: any`)",
+            "remount it writable, or use the installed Nix (`reuse: any`)",
         );
     }
     if machine.system.ends_with("darwin") {
         return match (machine.store, machine.root || machine.sudo) {
-            (Access::Foreign, _) => {
-                none("/nix belongs to another installation", "use that one (`reuse: any`)")
+            (Access::NotWritable, _) => {
+                fail("/nix belongs to another installation", "use that one (`reuse: any`)")
             }
             (_, false) => {
-                none("macOS needs a volume for /nix, and this user cannot make one", "allow `sudo -n`")
+                fail("macOS needs a volume for /nix, and this user cannot create one", "allow `sudo -n`")
             }
             _ => Ok(macos_volume(machine)),
         };
@@ -80,19 +80,19 @@ pub(crate) fn prepare(machine: &MachineState) -> Result<Vec<Cmd>, Error> {
         Access::Missing if machine.sudo => {
             Ok(vec![sudo(&["mkdir", "-m", "0755", "/nix"]), sudo(&["chown", &machine.user, "/nix"])])
         }
-        Access::Missing => none(
-            "there is no /nix, and this user cannot make one",
-            "run as root, allow `sudo -n`, or make /nix and give it to this user",
+        Access::Missing => fail(
+            "/nix does not exist, and this user cannot create it",
+            "run as root, allow `sudo -n`, or create /nix and give it to this user",
         ),
-        _ => none(
-            "/nix is there, and this user cannot write to it",
-            "use the Nix that is there (`reuse: any`), or run as its owner",
+        _ => fail(
+            "/nix is not writable for this user",
+            "use the installed Nix (`reuse: any`), or run as the owner of /nix",
         ),
     }
 }
 
-/// A root folder can be had on macOS only by synthetic.conf, and its content
-/// only on a volume of its own (Nix manual, "macOS installation").
+/// On macOS, a directory in the root needs synthetic.conf, and its contents need a separate
+/// volume (Nix manual, "macOS installation").
 fn macos_volume(machine: &MachineState) -> Vec<Cmd> {
     let steps: [&[&str]; 6] = [
         &[
@@ -100,16 +100,16 @@ fn macos_volume(machine: &MachineState) -> Vec<Cmd> {
             "-c",
             "grep -qx nix /etc/synthetic.conf 2>/dev/null || printf 'nix\\n' >>/etc/synthetic.conf",
         ],
-        // Makes the folder without a restart; it reports failure even so.
+        // Creates the directory without a restart, although it reports failure.
         &["sh", "-c", "/System/Library/Filesystems/apfs.fs/Contents/Resources/apfs.util -t || test -d /nix"],
-        // In the container that the system itself is in.
+        // In the APFS container of the system volume.
         &[
             "sh",
             "-c",
             "disk=$(diskutil info -plist / | plutil -extract ParentWholeDisk raw -o - -) && \
              diskutil apfs addVolume \"$disk\" APFS 'Nix Store' -mountpoint /nix",
         ],
-        // Spotlight would read every file that is put there.
+        // Spotlight would index every file.
         &["mdutil", "-i", "off", "/nix"],
         &["diskutil", "enableOwnership", "/nix"],
         &["chown", &machine.user, "/nix"],
@@ -117,25 +117,25 @@ fn macos_volume(machine: &MachineState) -> Vec<Cmd> {
     steps.iter().map(|args| Cmd::new("sudo").arg("-n").args(args.iter().copied())).collect()
 }
 
-/// Lets everybody use `/dev/kvm`, by a rule that outlives a restart of the device.
+/// Lets every user open `/dev/kvm`, by a udev rule.
 pub(crate) fn open_kvm(machine: &MachineState) -> Cmd {
     let rule = r#"KERNEL=="kvm", GROUP="kvm", MODE="0666", OPTIONS+="static_node=kvm""#;
-    as_root(machine, &format!("printf '%s\\n' '{rule}' >{KVM_RULE} && {RELOAD}"))
+    as_root(machine, &format!("printf '%s\\n' '{rule}' >{KVM_RULE} && {RELOAD_RULES}"))
 }
 
-/// Takes that back.
+/// Removes the rule that [`open_kvm`] added.
 pub(crate) fn close_kvm(machine: &MachineState) -> Cmd {
-    as_root(machine, &format!("rm -f {KVM_RULE} && {RELOAD}"))
+    as_root(machine, &format!("rm -f {KVM_RULE} && {RELOAD_RULES}"))
 }
 
 const KVM_RULE: &str = "/etc/udev/rules.d/99-setup-nix-kvm.rules";
-const RELOAD: &str = "udevadm control --reload-rules && udevadm trigger --name-match=kvm";
+const RELOAD_RULES: &str = "udevadm control --reload-rules && udevadm trigger --name-match=kvm";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn facts(system: &str, root: bool, sudo: bool, store: Access) -> MachineState {
+    fn machine(system: &str, root: bool, sudo: bool, store: Access) -> MachineState {
         let (user, files) = ("501".to_owned(), String::new());
         let system = system.to_owned();
         MachineState {
@@ -145,7 +145,7 @@ mod tests {
             user,
             nix: None,
             store,
-            elsewhere: None,
+            custom_store: None,
             daemon: false,
             closed_kvm: true,
             hosted: true,
@@ -154,14 +154,14 @@ mod tests {
         }
     }
 
-    fn told(commands: &[Cmd]) -> Vec<String> {
+    fn rendered(commands: &[Cmd]) -> Vec<String> {
         commands.iter().map(ToString::to_string).collect()
     }
 
     #[test]
-    fn macos_gets_a_volume_by_sudo_in_this_order() {
-        let steps = told(&prepare(&facts("aarch64-darwin", false, true, Access::Missing)).unwrap());
-        let marks = [
+    fn macos_creates_a_volume_in_order_through_sudo() {
+        let steps = rendered(&prepare(&machine("aarch64-darwin", false, true, Access::Missing)).unwrap());
+        let expected = [
             "/etc/synthetic.conf",
             "apfs.util -t",
             "addVolume",
@@ -169,24 +169,24 @@ mod tests {
             "enableOwnership",
             "chown 501 /nix",
         ];
-        assert_eq!(steps.len(), marks.len(), "{steps:?}");
-        for (step, mark) in steps.iter().zip(marks) {
-            assert!(step.starts_with("sudo -n ") && step.contains(mark), "{step}: {mark}");
+        assert_eq!(steps.len(), expected.len(), "{steps:?}");
+        for (step, expected) in steps.iter().zip(expected) {
+            assert!(step.starts_with("sudo -n ") && step.contains(expected), "{step}: {expected}");
         }
         assert!(steps[2].contains("ParentWholeDisk"), "the container of the system: {}", steps[2]);
     }
 
     #[test]
-    fn without_the_right_to_make_nix_it_says_what_to_do() {
+    fn the_hint_says_how_to_make_nix_writable() {
         for (system, store, hint) in [
             ("aarch64-darwin", Access::Missing, "allow `sudo -n`"),
-            ("x86_64-darwin", Access::Foreign, "reuse: any"),
+            ("x86_64-darwin", Access::NotWritable, "reuse: any"),
             ("x86_64-linux", Access::Missing, "run as root"),
-            ("aarch64-linux", Access::Foreign, "reuse: any"),
+            ("aarch64-linux", Access::NotWritable, "reuse: any"),
             ("x86_64-linux", Access::ReadOnly, "mount it writable"),
             ("aarch64-darwin", Access::ReadOnly, "mount it writable"),
         ] {
-            let error = prepare(&facts(system, false, false, store)).unwrap_err();
+            let error = prepare(&machine(system, false, false, store)).unwrap_err();
             let Error::Plan { hint: found, .. } = error else { panic!("{error}") };
             assert!(found.contains(hint), "{system} {store:?}: {found}");
         }
@@ -194,18 +194,20 @@ mod tests {
 
     #[test]
     fn linux_makes_nix_as_root_or_by_sudo() {
-        let root = told(&prepare(&facts("x86_64-linux", true, false, Access::Missing)).unwrap());
+        let root = rendered(&prepare(&machine("x86_64-linux", true, false, Access::Missing)).unwrap());
         assert_eq!(root, ["mkdir -m 0755 /nix"]);
-        let sudo = told(&prepare(&facts("x86_64-linux", false, true, Access::Missing)).unwrap());
+        let sudo = rendered(&prepare(&machine("x86_64-linux", false, true, Access::Missing)).unwrap());
         assert_eq!(sudo, ["sudo -n mkdir -m 0755 /nix", "sudo -n chown 501 /nix"]);
-        let ours = prepare(&facts("x86_64-linux", false, false, Access::Ours)).unwrap();
+        let ours = prepare(&machine("x86_64-linux", false, false, Access::Writable)).unwrap();
         assert!(ours.is_empty());
     }
 
     #[test]
     fn the_kvm_rule_is_written_by_root_or_sudo() {
-        assert!(open_kvm(&facts("x86_64-linux", true, false, Access::Ours)).to_string().starts_with("sh "));
-        let sudo = open_kvm(&facts("x86_64-linux", false, true, Access::Ours)).to_string();
+        assert!(
+            open_kvm(&machine("x86_64-linux", true, false, Access::Writable)).to_string().starts_with("sh ")
+        );
+        let sudo = open_kvm(&machine("x86_64-linux", false, true, Access::Writable)).to_string();
         assert!(sudo.starts_with("sudo -n sh ") && sudo.contains("99-setup-nix-kvm.rules"), "{sudo}");
     }
 }

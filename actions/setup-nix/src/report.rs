@@ -1,4 +1,4 @@
-//! From plans and outcomes to outputs and the job summary.
+//! Reports results as outputs, job summary, JSON and text.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,9 +8,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use toolkit::{Choice as _, FileError, Summary, Ui, megabytes, write_atomic};
 
+use crate::cache::RefusedEntry;
 use crate::choices::CacheMode;
 use crate::estimate::Estimate;
-use crate::folder::Refused;
 use crate::machine::MachineState;
 use crate::pack::Packed;
 use crate::plan::Plan;
@@ -21,7 +21,7 @@ use crate::restore::Restored;
 const SCHEMA: u32 = 1;
 const GENERATOR: &str = concat!("setup-nix ", env!("CARGO_PKG_VERSION"));
 
-/// The settings whose effective values are told: what decides over trust and
+/// The settings whose effective values are always reported: those that affect trust and
 /// speed.
 const SETTINGS: [&str; 7] = [
     "build-users-group",
@@ -33,33 +33,33 @@ const SETTINGS: [&str; 7] = [
     "trusted-public-keys",
 ];
 
-/// How many refused paths the summary names.
-const NAMED: usize = 20;
+/// How many paths a table of the summary lists.
+const MAX_ROWS: usize = 20;
 
-/// What `plan` tells.
+/// Reports what `plan` decided.
 pub(crate) fn planned(plan: &Plan, machine: &MachineState, ui: &Ui) -> Result<(), FileError> {
     outputs(plan, ui)?;
     if machine.file_count == 0 && plan.cache != CacheMode::Off {
         ui.warning("no file matches `hash-files`: the cache key does not depend on any");
     }
-    if let Some(why) = &plan.cache_why {
+    if let Some(why) = &plan.cache_off_reason {
         ui.warning(format!("the cache is off: {why}"));
     }
-    ui.report(format!("cache {} at {}, key {}", plan.cache.word(), plan.cache_folder.display(), plan.key));
+    ui.report(format!("cache {} at {}, key {}", plan.cache.word(), plan.cache_dir.display(), plan.key));
     Ok(())
 }
 
-/// What both steps of the action tell: the outputs of a composite are those of
-/// one step.
+/// Sets the outputs of both `plan` and `install`: the outputs of a composite action come
+/// from a single step.
 fn outputs(plan: &Plan, ui: &Ui) -> Result<(), FileError> {
     ui.output("cache", plan.cache.word())?;
-    ui.output("cache-folder", plan.cache_folder.display().to_string())?;
+    ui.output("cache-directory", plan.cache_dir.display().to_string())?;
     ui.output("cache-key", &plan.key)?;
     ui.output("layer-key", &plan.layer_key)?;
     ui.output("restore-keys", plan.restore_keys.join("\n"))
 }
 
-/// A part of a command, and what it took.
+/// A phase of a command, with its duration and the bytes it processed.
 #[derive(Debug, Serialize)]
 pub(crate) struct Phase {
     pub(crate) name: &'static str,
@@ -67,54 +67,59 @@ pub(crate) struct Phase {
     pub(crate) bytes: u64,
 }
 
-/// Where a command reports to.
+/// Where a command's report goes.
 pub(crate) struct Target<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) ui: &'a Ui,
-    /// The file of the JSON report, where one was asked for.
+    /// The file of the JSON report, if requested.
     pub(crate) path: Option<&'a Path>,
 }
 
-/// What `install` did.
-pub(crate) struct Outcome<'a> {
+/// The result of `install`.
+pub(crate) struct InstallResult<'a> {
     pub(crate) version: &'a str,
     pub(crate) bin: &'a Path,
-    /// Paths put in place, and paths found complete; none for a re-used Nix.
+    /// Numbers of paths that were installed and that were already present; `None` if an
+    /// existing Nix is reused.
     pub(crate) installed: Option<(usize, usize)>,
     pub(crate) phases: Vec<Phase>,
-    /// The key that the cache service answered with.
+    /// The key that the cache service matched.
     pub(crate) matched: Option<&'a str>,
-    /// Why there was no restore, or what it did.
+    /// The result of the restore, or why there was none.
     pub(crate) restored: Result<Restored, String>,
     pub(crate) settings: &'a Value,
-    /// Whether nothing of the job's is going to be saved.
-    pub(crate) unsaved: bool,
+    /// Whether the workflow lacks the step that saves the cache.
+    pub(crate) lacks_save_step: bool,
 }
 
-impl Outcome<'_> {
-    /// Whether the cache was hit, and why.
+impl InstallResult<'_> {
+    /// The kind of cache hit, and the reason.
     fn lookup(&self, plan: &Plan) -> (&'static str, String) {
         let found = self.restored.as_ref().is_ok_and(|restored| {
-            restored.paths + restored.present + restored.refused.len() > 0 || restored.left.is_some()
+            restored.paths + restored.present + restored.refused.len() > 0 || restored.substitutable.is_some()
         });
         match (plan.cache, self.matched.filter(|key| !key.is_empty())) {
-            (CacheMode::Off, _) => ("off", plan.cache_why.clone().unwrap_or_else(|| "as asked for".into())),
-            // Services compare keys without regard to case, and some keep them in lower case.
+            (CacheMode::Off, _) => {
+                ("off", plan.cache_off_reason.clone().unwrap_or_else(|| "as requested".into()))
+            }
+            // Cache services ignore case, and some store keys in lower case.
             (_, Some(key)) if key.to_ascii_lowercase().starts_with(&plan.key.to_ascii_lowercase()) => {
                 ("hit", format!("the service has `{key}`"))
             }
-            (_, Some(key)) => ("partial-hit", format!("of another `hash-files`: the service has `{key}`")),
-            (_, None) if found => ("local", "the directory was on this machine".into()),
-            (_, None) => ("miss", format!("nothing is saved under {}", backticked(&plan.restore_keys))),
+            (_, Some(key)) => ("partial-hit", format!("the service only has `{key}`, of other `hash-files`")),
+            (_, None) if found => ("local", "the directory was already on this machine".into()),
+            (_, None) => {
+                ("miss", format!("no entry of the service starts with {}", backticked(&plan.restore_keys)))
+            }
         }
     }
 
-    /// How many paths were restored, in words.
+    /// A sentence about how many paths were restored.
     fn counts(&self) -> String {
         match &self.restored {
             Err(error) => format!("nothing restored: {error}"),
             Ok(restored) => format!(
-                "{} paths restored ({}), {} already there, {} left out",
+                "{} paths restored ({}), {} already present, {} skipped",
                 restored.paths,
                 size(restored),
                 restored.present,
@@ -142,7 +147,7 @@ impl Outcome<'_> {
             },
             "cache": {
                 "mode": plan.cache,
-                "folder": plan.cache_folder,
+                "folder": plan.cache_dir,
                 "key": plan.key,
                 "restore_keys": plan.restore_keys,
                 "lookup": lookup,
@@ -156,19 +161,19 @@ impl Outcome<'_> {
     }
 }
 
-/// The settings that decide over trust and speed, and those that `extra-conf` sets.
+/// The effective values of [`SETTINGS`] and of the settings in nix.conf.
 fn settings(plan: &Plan, effective: &Value) -> Summary {
     let setting = |name: &&str| {
         let text = match &effective[*name]["value"] {
             Value::Null => return None,
             Value::String(text) => text.clone(),
             Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
-            // Older ones tell features as numbers; newer ones settings by name.
+            // Feature flags and numbers; the format depends on the version of Nix.
             other => other.to_string(),
         };
         Some([format!("`{name}`"), text])
     };
-    let lines = plan.conf.iter().filter_map(|line| line.split_once('='));
+    let lines = plan.conf.iter().filter_map(|packed_text| packed_text.split_once('='));
     let names = lines.map(|(name, _)| name.trim().trim_start_matches("extra-"));
     let names: BTreeSet<&str> = SETTINGS.into_iter().chain(names).collect();
     Summary::new().table(&["setting", "value"], names.iter().filter_map(setting))
@@ -178,49 +183,50 @@ fn backticked(words: &[String]) -> String {
     words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// What `install` did, told everywhere.
-pub(crate) fn installed(outcome: &Outcome<'_>, target: &Target<'_>) -> Result<(), FileError> {
+/// Reports the result of `install`.
+pub(crate) fn installed(result: &InstallResult<'_>, target: &Target<'_>) -> Result<(), FileError> {
     let (ui, plan) = (target.ui, target.plan);
-    let nix = match outcome.installed {
-        Some((placed, kept)) => format!("installed: {placed} store paths put in place, {kept} already there"),
-        None => "already there".to_owned(),
+    let nix = match result.installed {
+        Some((placed, kept)) => format!("installed: {placed} store paths added, {kept} already present"),
+        None => "already installed".to_owned(),
     };
-    let (lookup, why) = outcome.lookup(plan);
-    let cache = outcome.counts();
+    let (lookup, why) = result.lookup(plan);
+    let cache = result.counts();
     let rows = [
-        ["Nix".to_owned(), format!("{}, {nix}", outcome.version)],
+        ["Nix".to_owned(), format!("{}, {nix}", result.version)],
         ["cache".to_owned(), format!("{lookup}: {why}")],
         ["restore".to_owned(), cache.clone()],
     ];
     let mut summary =
-        phases(Summary::new().heading(3, "Nix").table(&["what", "result"], rows), &outcome.phases);
-    let left = outcome.restored.as_ref().ok().and_then(|restored| restored.left.as_ref()).map(told);
-    if let Some(text) = &left {
+        phases(Summary::new().heading(3, "Nix").table(&["what", "result"], rows), &result.phases);
+    let skipped =
+        result.restored.as_ref().ok().and_then(|restored| restored.substitutable.as_ref()).map(skipped_text);
+    if let Some(text) = &skipped {
         summary = summary.paragraph(text);
     }
-    if outcome.unsaved {
-        let text = "the workflow has no `setup-nix/save` step: what this job builds is not saved; add one with \
-                    `if: always()`, or `cache: read-only`";
+    if result.lacks_save_step {
+        let text = "the workflow has no `setup-nix/save` step, so what this job builds is not saved; add one with \
+                    `if: always()`, or set `cache: read-only`";
         ui.warning(text);
         summary = summary.paragraph(text);
     }
-    if let Ok(restored) = &outcome.restored {
+    if let Ok(restored) = &result.restored {
         summary = refused(summary, &restored.refused, ui);
     }
-    summary = summary.fold("Settings in effect", false, settings(plan, outcome.settings));
+    summary = summary.fold("Settings in effect", false, settings(plan, result.settings));
     ui.summary(&summary)?;
     outputs(plan, ui)?;
-    ui.output("nix-version", outcome.version)?;
-    ui.output("nix-bin", outcome.bin.display().to_string())?;
-    ui.output("installed", outcome.installed.is_some().to_string())?;
-    let count = outcome.restored.as_ref().map_or(0, |restored| restored.paths);
+    ui.output("nix-version", result.version)?;
+    ui.output("nix-bin", result.bin.display().to_string())?;
+    ui.output("installed", result.installed.is_some().to_string())?;
+    let count = result.restored.as_ref().map_or(0, |restored| restored.paths);
     ui.output("restored-paths", count.to_string())?;
-    write(target, || outcome.report(plan))?;
-    let left = left.map(|text| format!("\n{text}")).unwrap_or_default();
+    write(target, || result.report(plan))?;
+    let skipped = skipped.map(|text| format!("\n{text}")).unwrap_or_default();
     ui.report(format!(
-        "Nix {} in {}, {nix}\ncache {lookup}: {why}\ncache: {cache}{left}",
-        outcome.version,
-        outcome.bin.display()
+        "Nix {} in {}, {nix}\ncache {lookup}: {why}\nrestore: {cache}{skipped}",
+        result.version,
+        result.bin.display()
     ));
     Ok(())
 }
@@ -233,38 +239,38 @@ fn size(restored: &Restored) -> String {
     }
 }
 
-fn told(left: &Estimate) -> String {
+fn skipped_text(skipped: &Estimate) -> String {
     format!(
-        "{} paths ({}) that none of the last {} jobs used are left to be substituted: restoring them would take \
-         about {:.1} s, substituting what is needed of them about {:.1} s",
-        left.paths,
-        megabytes(left.bytes),
-        left.idle_jobs,
-        left.restore_seconds,
-        left.substitute_seconds
+        "{} paths ({}) that none of the last {} jobs used were not restored; Nix downloads them if needed: restoring \
+         would take about {:.1} s, downloading on demand likely {:.1} s",
+        skipped.paths,
+        megabytes(skipped.bytes),
+        skipped.idle_jobs,
+        skipped.restore_seconds,
+        skipped.substitute_seconds
     )
 }
 
-/// What `save` did.
+/// The result of `save`.
 #[derive(Default)]
-pub(crate) struct Saved {
+pub(crate) struct SaveResult {
     pub(crate) save_key: String,
     pub(crate) changed: bool,
-    /// Paths and bytes that the background packer had packed.
+    /// Numbers of paths and bytes that the background packer packed.
     pub(crate) packed_before: (u64, u64),
     pub(crate) phases: Vec<Phase>,
     pub(crate) packed: Packed,
     pub(crate) pruned: Pruned,
 }
 
-/// The same, told everywhere.
-pub(crate) fn saved(saved: &Saved, target: &Target<'_>) -> Result<(), FileError> {
-    let Saved { packed, pruned, .. } = saved;
+/// Reports the result of `save`.
+pub(crate) fn saved(saved: &SaveResult, target: &Target<'_>) -> Result<(), FileError> {
+    let SaveResult { packed, pruned, .. } = saved;
     let (paths, bytes) = saved.packed_before;
     let text = format!(
         "{}; {paths} more ({}) in the background; the cache holds {} paths, {} in the store and {} compressed; \
          {} dropped",
-        line(packed),
+        packed_text(packed),
         megabytes(bytes),
         pruned.paths,
         megabytes(pruned.bytes),
@@ -272,17 +278,17 @@ pub(crate) fn saved(saved: &Saved, target: &Target<'_>) -> Result<(), FileError>
         pruned.dropped.len()
     );
     let verdict = if saved.changed {
-        format!("It is saved under `{}`.", saved.save_key)
+        format!("The cache is saved under `{}`.", saved.save_key)
     } else {
-        "The set of paths is the one that was restored: nothing is saved.".to_owned()
+        "The paths are the ones that were restored, so nothing is saved.".to_owned()
     };
     let summary = Summary::new().heading(3, "Nix cache").paragraph(&text).paragraph(&verdict);
     let mut largest: Vec<_> = packed.names.iter().collect();
     largest.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
-    let rows = largest.iter().take(NAMED).map(|(name, size)| [format!("`{name}`"), megabytes(*size)]);
-    let mut summary = phases(summary, &saved.phases).table(&["packed, the largest", "size"], rows);
+    let rows = largest.iter().take(MAX_ROWS).map(|(name, size)| [format!("`{name}`"), megabytes(*size)]);
+    let mut summary = phases(summary, &saved.phases).table(&["largest packed paths", "size"], rows);
     if !pruned.dropped.is_empty() {
-        summary = summary.details("Dropped, the least recently used", &pruned.dropped.join("\n"));
+        summary = summary.details("Dropped, least recently used", &pruned.dropped.join("\n"));
     }
     target.ui.summary(&refused(summary, &packed.refused, target.ui))?;
     write_saved(saved, target)?;
@@ -290,15 +296,15 @@ pub(crate) fn saved(saved: &Saved, target: &Target<'_>) -> Result<(), FileError>
     Ok(())
 }
 
-/// Writes the report of `save`, also where nothing was saved.
-pub(crate) fn write_saved(saved: &Saved, target: &Target<'_>) -> Result<(), FileError> {
+/// Writes the JSON report of `save`, even if nothing was saved.
+pub(crate) fn write_saved(saved: &SaveResult, target: &Target<'_>) -> Result<(), FileError> {
     let (paths, bytes) = saved.packed_before;
     write(target, || {
         json!({
             "schema": SCHEMA,
             "generator": GENERATOR,
             "command": "save",
-            "cache": { "folder": target.plan.cache_folder, "save_key": saved.save_key, "changed": saved.changed },
+            "cache": { "folder": target.plan.cache_dir, "save_key": saved.save_key, "changed": saved.changed },
             "packed_in_background": { "paths": paths, "bytes": bytes },
             "packed": saved.packed,
             "kept": saved.pruned,
@@ -307,19 +313,14 @@ pub(crate) fn write_saved(saved: &Saved, target: &Target<'_>) -> Result<(), File
     })
 }
 
-/// What `pack` did.
+/// Reports the result of `pack`.
 pub(crate) fn packed(packed: &Packed, time: Duration, ui: &Ui) {
     refused(Summary::new(), &packed.refused, ui);
-    ui.report(format!("{} in {:.2} s", line(packed), time.as_secs_f64()));
+    ui.report(format!("{} in {:.2} s", packed_text(packed), time.as_secs_f64()));
 }
 
-fn line(packed: &Packed) -> String {
-    format!(
-        "{} paths packed ({}), {} were packed already",
-        packed.paths,
-        megabytes(packed.bytes),
-        packed.present
-    )
+fn packed_text(packed: &Packed) -> String {
+    format!("{} paths packed ({}), {} already packed", packed.paths, megabytes(packed.bytes), packed.present)
 }
 
 fn phases(summary: Summary, phases: &[Phase]) -> Summary {
@@ -330,7 +331,7 @@ fn phases(summary: Summary, phases: &[Phase]) -> Summary {
     summary.table(&["phase", "size", "time"], rows)
 }
 
-/// Writes the JSON report, where one was asked for.
+/// Writes the JSON report, if requested.
 fn write(target: &Target<'_>, report: impl FnOnce() -> Value) -> Result<(), FileError> {
     let Some(path) = target.path else { return Ok(()) };
     let text = serde_json::to_string_pretty(&report()).unwrap_or_default();
@@ -338,20 +339,20 @@ fn write(target: &Target<'_>, report: impl FnOnce() -> Value) -> Result<(), File
     target.ui.output("report-path", path.display().to_string())
 }
 
-fn refused(summary: Summary, refused: &[Refused], ui: &Ui) -> Summary {
+fn refused(summary: Summary, refused: &[RefusedEntry], ui: &Ui) -> Summary {
     if refused.is_empty() {
         return summary;
     }
     let broken = refused.iter().filter(|one| one.broken).count();
     if broken > 0 {
-        ui.warning(format!("{broken} of the cache's entries are damaged or missing and were left out"));
+        ui.warning(format!("{broken} entries of the cache are damaged or missing and were skipped"));
     }
-    for one in refused.iter().take(NAMED) {
-        ui.info(format!("left out: {}: {}", one.name, one.why));
+    for one in refused.iter().take(MAX_ROWS) {
+        ui.info(format!("skipped `{}`: {}", one.name, one.why));
     }
-    let rows = refused.iter().take(NAMED).map(|one| [format!("`{}`", one.name), one.why.clone()]);
-    let summary = summary.table(&["left out", "why"], rows);
-    match refused.len().checked_sub(NAMED) {
+    let rows = refused.iter().take(MAX_ROWS).map(|one| [format!("`{}`", one.name), one.why.clone()]);
+    let summary = summary.table(&["skipped", "reason"], rows);
+    match refused.len().checked_sub(MAX_ROWS) {
         Some(more @ 1..) => summary.paragraph(&format!("and {more} more")),
         _ => summary,
     }

@@ -1,4 +1,4 @@
-//! An installation, from what the plan decided.
+//! Carries out the plan: installs Nix and restores the cache.
 
 use std::fs;
 use std::path::Path;
@@ -9,49 +9,47 @@ use toolkit::{
     Choice as _, Cmd, FileError, OutputMode, ProcessError, error_chain, interrupted, write_atomic,
 };
 
+use crate::cache::read_text;
 use crate::choices::{CacheMode, Mount};
+use crate::command_context::{CommandContext, FIRST_ID, KVM_OPENED, Phases, RESTORED_SET, ROOT_TIMEOUT};
 use crate::database::Database;
 use crate::error::Error;
-use crate::estimate::{keep_rate, reads_most};
-use crate::folder::read_text;
+use crate::estimate::{reads_most, record_rate};
 use crate::inputs::STATE;
 use crate::install::{self, Installed};
 use crate::layers::{Exchange, TARBALLS};
 use crate::machine::Access;
-use crate::mount::{Left, Request};
+use crate::mount::{EarlierMounts, Request};
 use crate::narinfo::set_name;
 use crate::plan::Source;
-use crate::privileged::{DAEMON_CONF, ourselves_as_root};
-use crate::report::Outcome;
+use crate::privileged::{DAEMON_CONF, own_command_as_root};
+use crate::report::InstallResult;
 use crate::restore::{Mounter, Restored, Rules, restore};
-use crate::work::{FIRST, KVM, Phases, RESTORED_SET, Work};
 use crate::{advisories, conf, fetch, layers, mount, nix32, report, tree};
 
-/// The longest that a command for root takes.
-const MINUTES: Duration = Duration::from_secs(300);
-/// The longest that a restore by root takes.
-const LONG: Duration = Duration::from_secs(3600);
+/// Timeout of a restore that runs as root.
+const RESTORE_TIMEOUT: Duration = Duration::from_secs(3600);
 
-impl Work<'_> {
-    /// Nix, its settings, and what the cache has.
+impl CommandContext<'_> {
+    /// Installs Nix, writes its settings, and restores the cache.
     pub(crate) fn install(&self) -> Result<(), Error> {
         let mut phases = Phases::default();
-        self.adopt();
+        self.adopt_layers();
         for cmd in &self.plan.prepare {
-            phases.time("prepare /nix", || Ok((cmd.run(self.ui, OutputMode::Quiet, MINUTES)?, 0)))?;
+            phases.time("prepare /nix", || Ok((cmd.run(self.ui, OutputMode::Quiet, ROOT_TIMEOUT)?, 0)))?;
         }
         let tokens = conf::tokens(self.inputs);
-        conf::write(&self.conf(), &self.plan.conf, tokens.as_ref())?;
+        conf::write(&self.conf_path(), &self.plan.conf, tokens.as_ref())?;
         let (bin, certificates, installed) = match &self.plan.nix {
             Source::Reuse(found) => (found.bin.clone(), None, None),
             Source::Install { tarball, sha256 } => {
-                let done = self.unpack_tarball(tarball, sha256, &mut phases)?;
-                (done.bin, done.certificates, Some((done.placed, done.kept)))
+                let installed = self.unpack_tarball(tarball, sha256, &mut phases)?;
+                (installed.bin, installed.certificates, Some((installed.placed, installed.kept)))
             }
         };
         let (version, settings) =
             phases.time("check Nix and read its settings", || Ok((self.check(&bin)?, 0)))?;
-        self.publish(&bin, certificates.as_deref())?;
+        self.export_environment(&bin, certificates.as_deref())?;
 
         let start = Instant::now();
         let restored = self.restore();
@@ -63,7 +61,7 @@ impl Work<'_> {
             phases.time("start the daemon", || Ok((self.start_daemon(&bin)?, 0)))?;
         }
         let matched = self.env.get("CACHE_MATCHED_KEY").map(str::to_owned);
-        let outcome = Outcome {
+        let result = InstallResult {
             version: &version,
             bin: &bin,
             installed,
@@ -71,33 +69,33 @@ impl Work<'_> {
             matched: matched.as_deref(),
             restored,
             settings: &settings,
-            unsaved: self.plan.cache == CacheMode::ReadWrite && self.saves() == Some(false),
+            lacks_save_step: self.plan.cache == CacheMode::ReadWrite && self.has_save_step() == Some(false),
         };
-        report::installed(&outcome, &self.report())?;
+        report::installed(&result, &self.report_target())?;
         self.open_kvm();
         if self.env.get("GITHUB_ACTIONS").is_none() {
             self.report_shell_setup(&bin);
         } else if self.plan.cache == CacheMode::ReadWrite
             || tokens.is_some()
-            || mount::left() != Left::Nothing
+            || mount::earlier_mounts() != EarlierMounts::None
         {
             self.start_packer(&bin);
         }
         Ok(())
     }
 
-    /// Whether this Nix answers; its version and its settings.
+    /// Checks that this Nix works; returns its version and its settings.
     fn check(&self, bin: &Path) -> Result<(String, Value), Error> {
         let store = self.store(bin);
-        // Each program of Nix takes a while to start.
+        // In parallel, because each Nix command takes a while to start.
         let (checked, settings) = std::thread::scope(|scope| {
             let settings = scope.spawn(|| store.settings());
             (store.check(), settings.join().unwrap_or_default())
         });
         match checked {
-            // Not every Nix can open the database of a store that it cannot write to.
+            // Some versions of Nix cannot open the database of a read-only store.
             Err(error) if self.machine.store == Access::ReadOnly => {
-                self.ui.info(format!("the store does not answer: {}", error_chain(&error)));
+                self.ui.info(format!("Nix cannot open the store: {}", error_chain(&error)));
             }
             checked => checked?,
         }
@@ -115,14 +113,14 @@ impl Work<'_> {
         Ok((version, settings))
     }
 
-    /// What makes `nix` work in a new shell, where no runner does that.
+    /// Prints the commands that set up a shell, for use outside of a runner.
     fn report_shell_setup(&self, bin: &Path) {
         let path = self.env.get("PATH").unwrap_or_default();
         let mut lines = Vec::new();
-        if !std::env::split_paths(path).any(|folder| folder == bin) {
+        if !std::env::split_paths(path).any(|dir| dir == bin) {
             lines.push(format!("export PATH=\"{}:$PATH\"", bin.display()));
         }
-        let files = conf::files(&self.conf(), self.env);
+        let files = conf::files(&self.conf_path(), self.env);
         if self.env.get("NIX_USER_CONF_FILES") != Some(&files) {
             lines.push(format!("export NIX_USER_CONF_FILES=\"{files}\""));
         }
@@ -131,29 +129,30 @@ impl Work<'_> {
         }
     }
 
-    /// Prints the layers that the cache service is to restore.
+    /// Prints the layers that the cache service should restore.
     pub(crate) fn layers(&self) -> Result<(), Error> {
-        let missing = Exchange::of(self.env).map(|exchange| exchange.missing(&self.cache()));
+        let missing = Exchange::from_env(self.env).map(|exchange| exchange.missing(&self.cache()));
         let text = serde_json::to_string(&missing.unwrap_or_default()).unwrap_or_default();
         self.ui.output("layers", &text)?;
         self.ui.report(format!("layers to restore: {text}"));
         Ok(())
     }
 
-    /// Takes what the cache service restored.
-    fn adopt(&self) {
-        let Some(exchange) = Exchange::of(self.env).filter(|_| self.plan.cache != CacheMode::Off) else {
+    /// Moves what the cache service restored into the cache.
+    fn adopt_layers(&self) {
+        let Some(exchange) = Exchange::from_env(self.env).filter(|_| self.plan.cache != CacheMode::Off)
+        else {
             return;
         };
         let cache = self.cache();
         let adopted = cache.lock().and_then(|_lock| exchange.adopt(&cache));
         if let Err(error) = adopted {
-            self.ui.warning(format!("the cache service's layers cannot be used: {}", error_chain(&error)));
+            self.ui.warning(format!("cannot use the layers of the cache service: {}", error_chain(&error)));
         }
     }
 
-    /// Whether the workflow's file, where it is to be seen, has a step that saves.
-    fn saves(&self) -> Option<bool> {
+    /// Whether the workflow has a `setup-nix/save` step; `None` if its file is not available.
+    fn has_save_step(&self) -> Option<bool> {
         let reference = self.env.get("GITHUB_WORKFLOW_REF")?;
         let path = reference.split('@').next()?.splitn(3, '/').nth(2)?;
         let workspace = self.env.get("GITHUB_WORKSPACE")?;
@@ -163,29 +162,29 @@ impl Work<'_> {
 
     fn unpack_tarball(&self, tarball: &str, sha256: &str, phases: &mut Phases) -> Result<Installed, Error> {
         let expected = nix32::sha256(sha256).unwrap_or_default();
-        // In the cache folder: a restored one needs no download, and is checked
-        // against the same hash.
-        let keep = self.plan.cache_folder.join(TARBALLS);
-        if fs::symlink_metadata(&keep).is_ok_and(|meta| !meta.is_dir()) {
-            // A link that an archive put there would lead elsewhere.
-            fs::remove_file(&keep).map_err(FileError::new("remove", &keep))?;
+        // In the cache directory: a restored tarball needs no download, and is checked against
+        // the same hash.
+        let tarballs = self.plan.cache_dir.join(TARBALLS);
+        if fs::symlink_metadata(&tarballs).is_ok_and(|meta| !meta.is_dir()) {
+            // A restored archive may have put a link here.
+            fs::remove_file(&tarballs).map_err(FileError::new("remove", &tarballs))?;
         }
-        let to = keep.join(sha256);
+        let to = tarballs.join(sha256);
         phases.time("fetch the tarball", || {
             fetch::fetch(tarball, expected, &to, false, self.ui)?;
             Ok(((), fs::metadata(&to).map_or(0, |meta| meta.len())))
         })?;
-        let real = fs::symlink_metadata(&keep).is_ok_and(|meta| meta.is_dir());
-        for other in fs::read_dir(&keep).into_iter().flatten().flatten().filter(|_| real) {
+        let is_dir = fs::symlink_metadata(&tarballs).is_ok_and(|meta| meta.is_dir());
+        for other in fs::read_dir(&tarballs).into_iter().flatten().flatten().filter(|_| is_dir) {
             if other.path() != to {
-                // Of another version; it would only be carried along.
+                // Tarballs of other versions would only make the cache larger.
                 let _ = tree::remove(&other.path());
             }
         }
-        phases.time("unpack, compare and register it", || {
-            let done = install::install(&to, &self.conf(), self.ui)?;
-            let bytes = done.bytes;
-            Ok((done, bytes))
+        phases.time("unpack, verify and register it", || {
+            let installed = install::install(&to, &self.conf_path(), self.ui)?;
+            let bytes = installed.bytes;
+            Ok((installed, bytes))
         })
     }
 
@@ -199,31 +198,31 @@ impl Work<'_> {
         for cmd in &self.plan.daemon {
             let mut cmd = cmd.clone();
             cmd.args.iter_mut().for_each(|arg| *arg = arg.replace("{bin}", &bin.display().to_string()));
-            cmd.run(self.ui, OutputMode::Quiet, MINUTES)?;
+            cmd.run(self.ui, OutputMode::Quiet, ROOT_TIMEOUT)?;
         }
         Ok(self.ui.set_env("NIX_REMOTE", "daemon")?)
     }
 
-    /// `USER` is not set everywhere, in containers least of all.
+    /// The name of this user. `USER` may be unset, for example in containers.
     fn user_name(&self) -> Result<String, Error> {
         if let Some(name) = self.env.get("USER").filter(|name| !name.is_empty()) {
             return Ok(name.to_owned());
         }
-        let done = Cmd::new("id").arg("-un").run(self.ui, OutputMode::Quiet, MINUTES)?;
-        Ok(done.stdout.trim().to_owned())
+        let output = Cmd::new("id").arg("-un").run(self.ui, OutputMode::Quiet, ROOT_TIMEOUT)?;
+        Ok(output.stdout.trim().to_owned())
     }
 
-    /// For the job's later steps.
-    fn publish(&self, bin: &Path, certificates: Option<&Path>) -> Result<(), FileError> {
+    /// Sets PATH and variables for the job's later steps.
+    fn export_environment(&self, bin: &Path, certificates: Option<&Path>) -> Result<(), FileError> {
         if let Some(home) = self.env.get("HOME") {
             self.ui.add_path(&Path::new(home).join(".nix-profile/bin"))?;
         }
-        // In front of all others, `/usr/bin` would hide what earlier steps put there.
+        // If `bin` is `/usr/bin`, prepending it would hide what earlier steps added to PATH.
         let path = self.env.get("PATH").unwrap_or_default();
-        if !std::env::split_paths(path).any(|folder| folder == bin) {
+        if !std::env::split_paths(path).any(|dir| dir == bin) {
             self.ui.add_path(bin)?;
         }
-        self.ui.set_env("NIX_USER_CONF_FILES", conf::files(&self.conf(), self.env))?;
+        self.ui.set_env("NIX_USER_CONF_FILES", conf::files(&self.conf_path(), self.env))?;
         if let Some(path) = &self.inputs.nix_path {
             self.ui.set_env("NIX_PATH", path)?;
         }
@@ -239,10 +238,10 @@ impl Work<'_> {
         Rules { keys: &self.inputs.keys, trust: self.inputs.cache_trust, restore: self.inputs.restore }
     }
 
-    /// Restores what the cache has; a failure is told, and no reason to fail a job.
+    /// Restores the cache. A failure is a warning and does not fail the job.
     fn restore(&self) -> Result<Restored, String> {
         if self.plan.cache == CacheMode::Off {
-            return Err(self.plan.cache_why.clone().unwrap_or_else(|| "off".into()));
+            return Err(self.plan.cache_off_reason.clone().unwrap_or_else(|| "the cache is off".into()));
         }
         let cache = self.cache();
         let prepare = || -> Result<Restored, Error> {
@@ -252,11 +251,11 @@ impl Work<'_> {
             let set = set_name(found.iter().map(|narinfo| &narinfo.info));
             write_atomic(&cache.state.join(RESTORED_SET), set.as_bytes())?;
             let start = Instant::now();
-            if mount::left() == Left::Remains {
+            if mount::earlier_mounts() == EarlierMounts::Stale {
                 self.unmount()?;
             }
             let restored = if self.plan.restore_as_root {
-                self.ask_root()?
+                self.restore_through_sudo()?
             } else {
                 let mounter = |request: &Request| self.mount(request);
                 let mount = self.plan.mount && (self.inputs.mount == Mount::Always || !reads_most(&cache));
@@ -266,16 +265,16 @@ impl Work<'_> {
                 mount::mark_registered()?;
             }
             if let Some(why) = &restored.not_mounted {
-                self.ui.info(format!("unpacked instead of mounted: {why}"));
+                self.ui.info(format!("images are unpacked instead of mounted: {why}"));
             }
             if self.plan.cache == CacheMode::ReadWrite {
-                cache.forget(&restored.refused);
-                layers::forget(&cache, &restored.refused)?;
-                keep_rate(&cache, restored.bytes, start.elapsed());
+                cache.remove_broken(&restored.refused);
+                layers::mark_damaged(&cache, &restored.refused)?;
+                record_rate(&cache, restored.bytes, start.elapsed());
             }
-            // What is registered from here on is the job's own.
+            // Paths registered after this were built by the job.
             let last = Database::open(false).and_then(|database| database.last());
-            write_atomic(&cache.state.join(FIRST), last.unwrap_or(0).to_string().as_bytes())?;
+            write_atomic(&cache.state.join(FIRST_ID), last.unwrap_or(0).to_string().as_bytes())?;
             Ok(restored)
         };
         prepare().map_err(|error| {
@@ -286,41 +285,41 @@ impl Work<'_> {
     }
 
     /// Restores into a store that belongs to root.
-    fn ask_root(&self) -> Result<Restored, Error> {
+    fn restore_through_sudo(&self) -> Result<Restored, Error> {
         let keys = self.inputs.key_texts.join("\n");
-        let (trust, which) = (self.inputs.cache_trust.word(), self.inputs.restore.word());
+        let (trust, restore) = (self.inputs.cache_trust.word(), self.inputs.restore.word());
         let program = std::env::current_exe().map_err(FileError::new("find", "the running program"))?;
         let variables = [
             ("PATH", self.env.get("PATH").unwrap_or("/usr/bin:/bin").to_owned()),
             (STATE, self.inputs.state.display().to_string()),
-            ("INPUT_CACHE_FOLDER", self.plan.cache_folder.display().to_string()),
+            ("INPUT_CACHE_DIRECTORY", self.plan.cache_dir.display().to_string()),
             ("INPUT_CACHE_TRUST", trust.to_owned()),
-            ("INPUT_RESTORE", which.to_owned()),
+            ("INPUT_RESTORE", restore.to_owned()),
             ("INPUT_EXTRA_TRUSTED_PUBLIC_KEYS", keys),
         ];
-        let cmd = ourselves_as_root(&program, "restore", &variables);
-        let done = cmd.run(self.ui, OutputMode::Quiet, LONG)?;
-        serde_json::from_str(done.stdout.trim()).map_err(|error| Error::Plan {
-            message: format!("cannot read what `setup-nix restore` prints: {error}"),
-            hint: "report this with the log of the job".into(),
+        let cmd = own_command_as_root(&program, "restore", &variables);
+        let output = cmd.run(self.ui, OutputMode::Quiet, RESTORE_TIMEOUT)?;
+        serde_json::from_str(output.stdout.trim()).map_err(|error| Error::Plan {
+            message: format!("cannot parse the output of `setup-nix restore`: {error}"),
+            hint: "report this as a bug, with the log of the job".into(),
         })
     }
 
-    /// The part of root in that.
+    /// The command that [`restore_through_sudo`](Self::restore_through_sudo) runs.
     pub(crate) fn restore_as_root(&self) -> Result<(), Error> {
         let restored = restore(&self.cache(), self.rules(), None)?;
         self.ui.report(serde_json::to_string(&restored).unwrap_or_default());
         Ok(())
     }
 
-    /// A failure is no reason to fail a job.
+    /// Opens `/dev/kvm`. A failure does not fail the job.
     fn open_kvm(&self) {
         let Some(cmd) = &self.plan.kvm else { return };
         match cmd.run(self.ui, OutputMode::Quiet, Duration::from_secs(60)) {
-            Err(error) => self.ui.info(format!("/dev/kvm stays closed: {error}")),
+            Err(error) => self.ui.info(format!("cannot open `/dev/kvm` for all users: {error}")),
             Ok(_) if self.machine.hosted => {}
             Ok(_) => {
-                let _ = write_atomic(&self.inputs.state.join(KVM), b"");
+                let _ = write_atomic(&self.inputs.state.join(KVM_OPENED), b"");
             }
         }
     }

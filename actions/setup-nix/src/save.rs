@@ -1,5 +1,5 @@
-//! The end of a job: what is left is packed, bounded, pushed and handed to the
-//! cache service.
+//! The end of a job: packs the remaining paths, applies `max-size`, pushes to other stores,
+//! and prepares what the cache service saves.
 
 use std::fs;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -7,27 +7,27 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use toolkit::{Choice as _, error_chain, interrupted, write_atomic};
 
 use crate::background::read_log;
+use crate::cache::Cache;
 use crate::choices::CacheMode;
+use crate::command_context::{CommandContext, FIRST_ID, LAST_PACKED_ID, Phases, RESTORED_SET};
 use crate::database::Database;
 use crate::error::Error;
-use crate::estimate::keep_percent_read;
-use crate::folder::Cache;
+use crate::estimate::record_percent_read;
 use crate::layers::{Exchange, Staged};
 use crate::narinfo::StorePath;
 use crate::pack::{Packed, pack, stop_file};
 use crate::prune::{Pruned, prune};
-use crate::report::{self, Saved};
-use crate::work::{FIRST, LAST, Phases, RESTORED_SET, Work};
+use crate::report::{self, SaveResult};
 
-impl Work<'_> {
-    /// One pass.
+impl CommandContext<'_> {
+    /// Runs one packing pass.
     pub(crate) fn pack(&self) -> Result<(), Error> {
         if self.plan.cache != CacheMode::ReadWrite {
-            self.ui.report(format!("nothing is packed: the cache is {}", self.plan.cache.word()));
+            self.ui.report(format!("nothing to pack: the cache is {}", self.plan.cache.word()));
             return Ok(());
         }
         let start = Instant::now();
-        let packed = pack(&self.cache(), &self.found()?.bin, 0, false, &interrupted)?;
+        let packed = pack(&self.cache(), &self.nix()?.bin, 0, false, &interrupted)?;
         report::packed(&packed, start.elapsed(), self.ui);
         Ok(())
     }
@@ -35,25 +35,27 @@ impl Work<'_> {
     /// Copies what the job built to the stores of `push-to`.
     fn push(&self) {
         let built = || -> Result<Vec<StorePath>, Error> {
-            let first = fs::read_to_string(self.inputs.state.join(FIRST)).unwrap_or_default();
+            let first = fs::read_to_string(self.inputs.state.join(FIRST_ID)).unwrap_or_default();
             let rows = Database::open(false)?.after(first.trim().parse().unwrap_or(0))?;
             let outputs = rows.into_iter().filter(|row| row.built && !row.info.path.is_derivation());
             Ok(outputs.map(|row| row.info.path).collect())
         };
         for url in &self.inputs.push_to {
             let pushed = built().and_then(|paths| {
-                self.store(&self.found()?.bin).copy(url, &paths)?;
+                self.store(&self.nix()?.bin).copy(url, &paths)?;
                 Ok(paths.len())
             });
             match pushed {
-                Ok(count) => self.ui.report(format!("{count} built paths copied to {url}")),
-                Err(error) => self.ui.warning(format!("not all is copied to {url}: {}", error_chain(&error))),
+                Ok(count) => self.ui.report(format!("{count} built paths copied to `{url}`")),
+                Err(error) => self
+                    .ui
+                    .warning(format!("cannot copy all built paths to `{url}`: {}", error_chain(&error))),
             }
         }
     }
 
-    /// Ends the packer, packs the rest, applies the bound. Never an error: the
-    /// job has done its work.
+    /// Stops the packer, packs the remaining paths and applies `max-size`. Cache problems are
+    /// only warnings, because the job itself is done.
     pub(crate) fn save(&self) -> Result<(), Error> {
         let saved = self.save_all();
         self.unmount_at_end();
@@ -63,7 +65,7 @@ impl Work<'_> {
     fn save_all(&self) -> Result<(), Error> {
         let mut phases = Phases::default();
         let cache = self.cache();
-        // The packer would clean up after the job, which this does.
+        // This step cleans up, not the background packer.
         let _ = write_atomic(&stop_file(&cache), b"");
         if !self.inputs.push_to.is_empty() {
             phases.time("push", || Ok((self.push(), 0)))?;
@@ -72,21 +74,24 @@ impl Work<'_> {
         if self.plan.cache != CacheMode::ReadWrite {
             self.ui.output("changed", "false")?;
             self.ui.report(format!("nothing is saved: the cache is {}", self.plan.cache.word()));
-            return Ok(report::write_saved(&Saved { phases: phases.0, ..Saved::default() }, &self.report())?);
+            return Ok(report::write_saved(
+                &SaveResult { phases: phases.0, ..SaveResult::default() },
+                &self.report_target(),
+            )?);
         }
         let (packed, pruned, staged) = match self.finish(&cache, &mut phases) {
-            Ok(done) => done,
+            Ok(finished) => finished,
             Err(error) => {
                 self.ui.warning(format!("the cache is not saved: {}", error_chain(&error)));
                 self.ui.output("changed", "false")?;
                 return Ok(report::write_saved(
-                    &Saved { phases: phases.0, ..Saved::default() },
-                    &self.report(),
+                    &SaveResult { phases: phases.0, ..SaveResult::default() },
+                    &self.report_target(),
                 )?);
             }
         };
         let before = fs::read_to_string(cache.state.join(RESTORED_SET)).unwrap_or_default();
-        let saved = Saved {
+        let saved = SaveResult {
             save_key: format!(
                 "{}-{}",
                 self.plan.key,
@@ -101,24 +106,25 @@ impl Work<'_> {
             packed,
             pruned,
         };
-        self.ui.output("cache-folder", cache.folder.display().to_string())?;
+        self.ui.output("cache-directory", cache.dir.display().to_string())?;
         self.ui.output("save-key", &saved.save_key)?;
         let layer = staged.and_then(|staged| staged.layer).unwrap_or_default();
         self.ui.output("layer-key", format!("{}-{layer}", self.plan.layer_key))?;
         self.ui.output("layer", layer)?;
         self.ui.output("changed", saved.changed.to_string())?;
-        Ok(report::saved(&saved, &self.report())?)
+        Ok(report::saved(&saved, &self.report_target())?)
     }
 
-    /// Packs what is left, applies `max-size`, and stages the layer for the cache service.
+    /// Packs the remaining paths, applies `max-size`, and stages the new layer for the cache
+    /// service.
     fn finish(&self, cache: &Cache, phases: &mut Phases) -> Result<(Packed, Pruned, Option<Staged>), Error> {
-        let found = self.found()?;
+        let nix = self.nix()?;
         cache.create()?;
         let packed = phases.time("pack the rest", || {
-            // From where the background packer ended.
-            let last = fs::read_to_string(cache.state.join(LAST)).unwrap_or_default();
+            // Continue where the background packer stopped.
+            let last = fs::read_to_string(cache.state.join(LAST_PACKED_ID)).unwrap_or_default();
             let since = last.trim().parse().unwrap_or(0);
-            let packed = pack(cache, &found.bin, since, false, &interrupted)?;
+            let packed = pack(cache, &nix.bin, since, false, &interrupted)?;
             let bytes = packed.bytes;
             Ok((packed, bytes))
         })?;
@@ -128,8 +134,8 @@ impl Work<'_> {
             let bytes = pruned.bytes;
             Ok((pruned, bytes))
         })?;
-        keep_percent_read(cache);
-        let exchange = Exchange::of(self.env);
+        record_percent_read(cache);
+        let exchange = Exchange::from_env(self.env);
         let staged = exchange.map(|exchange| -> Result<Staged, Error> {
             let _lock = cache.lock()?;
             let (found, _) = cache.read()?;

@@ -1,4 +1,4 @@
-//! The store on this machine: its programs, its database, its staging folder.
+//! The store on this machine: Nix's programs, locks, and the staging directory.
 
 use std::fs::{self, File};
 use std::io;
@@ -12,31 +12,30 @@ use crate::error::Error;
 use crate::narinfo::{STORE, StorePath};
 use crate::tree;
 
-/// For commands that only ask or register.
-const LIMIT: Duration = Duration::from_secs(600);
+/// For queries and registrations.
+const TIMEOUT: Duration = Duration::from_secs(600);
 /// For copies to other stores.
-const COPY: Duration = Duration::from_secs(3600);
-/// Held exclusively while garbage is collected, shared by whoever must not lose
-/// paths meanwhile (Nix, `src/libstore/gc.cc`).
+const COPY_TIMEOUT: Duration = Duration::from_secs(3600);
+/// Nix locks this exclusively while it collects garbage; a shared lock keeps it from doing
+/// so (Nix, `src/libstore/gc.cc`).
 const GC_LOCK: &str = "/nix/var/nix/gc.lock";
-/// Where Nix keeps what it knows of the store.
+/// Nix's state directory.
 pub(crate) const STATE: &str = "/nix/var/nix";
-/// Beside the paths, so that a rename puts one in place; Nix counts it as
-/// garbage if we are killed.
+/// In the store, so that a rename moves a path into place; Nix treats it as garbage if we
+/// are killed.
 const STAGING: &str = ".setup-nix";
 
 /// The programs of one Nix.
 pub struct Store<'a> {
-    /// The folder of `nix` and `nix-store`.
+    /// The directory of `nix` and `nix-store`.
     pub bin: PathBuf,
-    /// `NIX_USER_CONF_FILES` for them.
+    /// The `NIX_USER_CONF_FILES` of the programs.
     pub conf: PathBuf,
-    /// Starts them.
+    /// Where the output of the programs goes.
     pub ui: &'a Ui,
 }
 
 impl Store<'_> {
-    /// A command for the program `name`, with `nix-command` switched on.
     fn cmd(&self, name: &str) -> Cmd {
         Cmd::new(self.bin.join(name).display().to_string())
             .env("NIX_USER_CONF_FILES", self.conf.display().to_string())
@@ -46,83 +45,84 @@ impl Store<'_> {
         self.cmd("nix").args(["--extra-experimental-features", "nix-command"]).args(args)
     }
 
-    /// Makes the database, where there is none.
+    /// Creates the database if it does not exist.
     pub fn init(&self) -> Result<(), Error> {
-        self.cmd("nix-store").arg("--init").run(self.ui, OutputMode::Quiet, LIMIT)?;
+        self.cmd("nix-store").arg("--init").run(self.ui, OutputMode::Quiet, TIMEOUT)?;
         Ok(())
     }
 
-    /// Copies `paths` and what they refer to into the store at `url`.
+    /// Copies `paths` and their closure to the store at `url`.
     pub fn copy(&self, url: &str, paths: &[StorePath]) -> Result<(), Error> {
-        for some in paths.chunks(500) {
-            let cmd = self.nix(["copy", "--to", url]).args(some.iter().map(StorePath::full));
-            cmd.run(self.ui, OutputMode::Shown, COPY)?;
+        for chunk in paths.chunks(500) {
+            let cmd = self.nix(["copy", "--to", url]).args(chunk.iter().map(StorePath::full));
+            cmd.run(self.ui, OutputMode::Shown, COPY_TIMEOUT)?;
         }
         Ok(())
     }
 
-    /// The version that `nix` tells.
+    /// The version that `nix` reports.
     pub fn version(&self) -> Result<String, Error> {
-        let done = self.cmd("nix").arg("--version").run(self.ui, OutputMode::Quiet, LIMIT)?;
-        Ok(done.stdout.split_whitespace().last().unwrap_or_default().to_owned())
+        let output = self.cmd("nix").arg("--version").run(self.ui, OutputMode::Quiet, TIMEOUT)?;
+        Ok(output.stdout.split_whitespace().last().unwrap_or_default().to_owned())
     }
 
-    /// Whether the store answers.
+    /// Fails if Nix cannot open the store.
     pub fn check(&self) -> Result<(), Error> {
-        self.nix(["store", "ping"]).run(self.ui, OutputMode::Quiet, LIMIT)?;
+        self.nix(["store", "ping"]).run(self.ui, OutputMode::Quiet, TIMEOUT)?;
         Ok(())
     }
 
-    /// The settings in effect, as Nix tells them.
+    /// The effective settings, as Nix prints them.
     pub fn settings(&self) -> serde_json::Value {
-        let new = self.nix(["config", "show", "--json"]).run(self.ui, OutputMode::Quiet, LIMIT);
-        let done =
-            new.or_else(|_| self.nix(["show-config", "--json"]).run(self.ui, OutputMode::Quiet, LIMIT));
-        done.ok().and_then(|done| serde_json::from_str(&done.stdout).ok()).unwrap_or_default()
+        let show = |command: &[&str]| {
+            self.nix([]).args(command.iter().copied()).run(self.ui, OutputMode::Quiet, TIMEOUT)
+        };
+        // Older versions of Nix only have `show-config`.
+        let output = show(&["config", "show", "--json"]).or_else(|_| show(&["show-config", "--json"]));
+        output.ok().and_then(|output| serde_json::from_str(&output.stdout).ok()).unwrap_or_default()
     }
 }
 
-/// A folder in the store for what is not complete yet; emptied when it goes,
-/// and when the next one comes after a kill.
+/// A directory in the store for incomplete paths. Removed on drop; after a kill, the next
+/// run removes it.
 pub struct Staging {
-    folder: PathBuf,
+    dir: PathBuf,
     _lock: File,
 }
 
 impl Staging {
-    /// Takes the store's staging folder; waits for another run's.
+    /// Creates the staging directory; waits until no other run uses it.
     pub fn new() -> Result<Self, FileError> {
         let store = Path::new(STORE);
         fs::create_dir_all(store).map_err(FileError::new("create", store))?;
-        // Nix keeps lock files of this form beside its paths.
+        // Nix's own lock files in the store have this form.
         let lock = lock(&store.join(format!("{STAGING}.lock")))?;
-        let folder = store.join(STAGING);
-        tree::remove(&folder).map_err(FileError::new("clear", &folder))?;
-        fs::create_dir(&folder).map_err(FileError::new("create", &folder))?;
-        Ok(Self { folder, _lock: lock })
+        let dir = store.join(STAGING);
+        tree::remove(&dir).map_err(FileError::new("clear", &dir))?;
+        fs::create_dir(&dir).map_err(FileError::new("create", &dir))?;
+        Ok(Self { dir, _lock: lock })
     }
 
-    /// The folder.
+    /// The directory.
     pub fn path(&self) -> &Path {
-        &self.folder
+        &self.dir
     }
 }
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        // What stays is removed by the next run, or by Nix as garbage.
-        let _ = tree::remove(&self.folder);
+        // The next run or Nix's garbage collection removes what is left.
+        let _ = tree::remove(&self.dir);
     }
 }
 
-/// Locks `path` for as long as the file lives; waits for whoever has it.
+/// Locks `path` exclusively until the returned file is dropped; waits for other locks.
 pub fn lock(path: &Path) -> Result<File, FileError> {
     lock_as(path, FlockOperation::LockExclusive)
 }
 
-/// Keeps garbage from being collected for as long as the file lives; waits for a
-/// collection that runs.
-pub fn hold_garbage_collection() -> Result<File, FileError> {
+/// Blocks garbage collection until the returned file is dropped; waits for a running one.
+pub fn block_garbage_collection() -> Result<File, FileError> {
     lock_as(Path::new(GC_LOCK), FlockOperation::LockShared)
 }
 
@@ -134,17 +134,16 @@ fn lock_as(path: &Path, operation: FlockOperation) -> Result<File, FileError> {
     Ok(file)
 }
 
-/// Whether a Nix process builds or substitutes `path` now: it then holds a lock beside it
+/// Whether a Nix process is building or substituting `path`: it then holds a lock beside it
 /// (Nix, `src/libstore/pathlocks.cc`).
-pub fn is_being_made(path: &StorePath) -> bool {
+pub fn is_being_built(path: &StorePath) -> bool {
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = rustix::fs::open(format!("{}.lock", path.full()), flags, Mode::empty());
     file.is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_err())
 }
 
-/// Puts the complete, unregistered `from` where the store has `path`; what is
-/// there and not registered goes.
-pub fn place(from: &Path, path: &StorePath) -> io::Result<()> {
+/// Moves `from` to the unregistered store path `path`, replacing leftovers.
+pub fn move_into_store(from: &Path, path: &StorePath) -> io::Result<()> {
     let to = path.path();
     tree::remove(&to)?;
     tree::rename(from, &to)

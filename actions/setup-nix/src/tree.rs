@@ -1,5 +1,5 @@
-//! Files below a store path: the store's permissions and times, and what moves and
-//! removes read-only directories.
+//! Gives files the store's permissions and times, and moves and removes read-only
+//! directories.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -8,8 +8,8 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
-/// What the store gives every file: modified at 1. The access time lies before
-/// that, so that the first use shows even under `relatime`.
+/// The times of files in the store: modified at 1. The access time is before that, so that
+/// `relatime` records the first access.
 pub(crate) const TIMES: Timestamps = Timestamps {
     last_access: Timespec { tv_sec: 0, tv_nsec: 0 },
     last_modification: Timespec { tv_sec: 1, tv_nsec: 0 },
@@ -37,8 +37,8 @@ pub fn canonicalise(path: &Path) -> io::Result<()> {
     touch(path)
 }
 
-/// Removes `path` and all below it, read-only folders too; nothing there is
-/// fine.
+/// Removes `path` recursively, including read-only directories. A missing `path` is not an
+/// error.
 pub fn remove(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -55,15 +55,15 @@ pub fn remove(path: &Path) -> io::Result<()> {
     fs::remove_dir_all(path)
 }
 
-/// Moves a read-only folder, which takes write permission on it (it holds its
-/// own `..`) unless one is root.
+/// Renames a file or a read-only directory. Moving a directory requires write permission on
+/// it, because its `..` changes.
 pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    let folder = fs::symlink_metadata(from)?.is_dir();
-    if folder {
+    let is_dir = fs::symlink_metadata(from)?.is_dir();
+    if is_dir {
         fs::set_permissions(from, Permissions::from_mode(0o755))?;
     }
     fs::rename(from, to)?;
-    if folder {
+    if is_dir {
         fs::set_permissions(to, Permissions::from_mode(0o555))?;
         touch(to)?;
     }

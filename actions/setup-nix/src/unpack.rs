@@ -1,5 +1,5 @@
-//! Cached paths into the store: each compared with its NAR hash on the way, and put in
-//! place once it is complete.
+//! Unpacks cached paths into the store. Each is compared with its NAR hash on the way, and
+//! moved into the store once it is complete.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
@@ -16,25 +16,24 @@ use rustix::fs::{AtFlags, Mode, OFlags, fchmod, futimens, mkdirat, openat, symli
 use squashfs::{Entry, Image, Inode};
 use toolkit::parallel;
 
+use crate::cache::{Cache, RefusedEntry, open_regular};
 use crate::database::Database;
-use crate::folder::{Cache, Refused, open_regular};
 use crate::image;
-use crate::nar::{self, DEPTH, Hashing, string};
-use crate::narinfo::{Content, Info, NarInfo, StorePath, content};
-use crate::store::{Staging, is_being_made, place};
+use crate::nar::{self, Hashing, MAX_DEPTH, string};
+use crate::narinfo::{Content, NarInfo, PathInfo, StorePath, addressed_content};
+use crate::store::{Staging, is_being_built, move_into_store};
 use crate::tree::{self, TIMES};
 
-/// Compressed with more than 8 MiB of history, a NAR is none of ours and could
-/// take any amount of memory.
-const WINDOW: u32 = 23;
-/// Paths of one image that a core unpacks together, by the size of their NARs: small
-/// ones share what is decompressed.
-const TOGETHER: u64 = 8 << 20;
+/// 8 MiB of history. Our own NARs need less; more could use any amount of memory.
+const MAX_WINDOW_LOG: u32 = 23;
+/// NAR size of the paths of an image that a core unpacks together, so that small ones share
+/// decompressed blocks.
+const GROUP_SIZE: u64 = 8 << 20;
 
-/// Those of one image, with where it has them.
+/// Paths of one image, with their entries in it.
 type Group<'a> = (&'a File, Vec<(&'a NarInfo, Entry)>);
 
-/// What one core does at a time.
+/// A unit of work for a core.
 enum Task<'a> {
     Nar(&'a NarInfo),
     Image(Group<'a>),
@@ -49,21 +48,21 @@ impl Task<'_> {
     }
 }
 
-/// Unpacks all of `wanted` but `mounted` with every core, the largest first; gives those
-/// that failed, and why, and with no reason those that became valid meanwhile.
+/// Unpacks all of `wanted` except `mounted` with all cores, largest first. Returns the paths
+/// that failed, with the reason, and without one those that became valid meanwhile.
 pub(crate) fn unpack_all(
     cache: &Cache,
     staging: &Staging,
     wanted: &BTreeMap<StorePath, NarInfo>,
     mounted: &HashSet<StorePath>,
     database: &mut Database,
-) -> Vec<(StorePath, Option<Refused>)> {
-    let rest = || wanted.values().filter(|narinfo| !mounted.contains(&narinfo.info.path));
+) -> Vec<(StorePath, Option<RefusedEntry>)> {
+    let to_unpack = || wanted.values().filter(|narinfo| !mounted.contains(&narinfo.info.path));
     let mut failed = Vec::new();
-    let images = image::by_image(rest());
+    let images = image::by_image(to_unpack());
     let mut files = Vec::new();
     for (id, paths) in &images {
-        let opened = image::open(cache, id).map_err(missing).and_then(|file| {
+        let opened = image::open(cache, id).map_err(missing_is_invalid).and_then(|file| {
             let entries = Image::open(&file)?.root()?;
             Ok((file, entries))
         });
@@ -72,7 +71,7 @@ pub(crate) fn unpack_all(
             Err(error) => failed.extend(paths.iter().map(|narinfo| failure(narinfo, &error))),
         }
     }
-    let mut tasks: Vec<Task<'_>> = rest().filter(|one| one.image().is_none()).map(Task::Nar).collect();
+    let mut tasks: Vec<Task<'_>> = to_unpack().filter(|one| one.image().is_none()).map(Task::Nar).collect();
     for (file, entries, paths) in &files {
         let entries: HashMap<&[u8], &Entry> =
             entries.iter().map(|entry| (entry.name.as_slice(), entry)).collect();
@@ -80,13 +79,13 @@ pub(crate) fn unpack_all(
         let mut size = 0;
         for narinfo in *paths {
             let Some(entry) = entries.get(narinfo.info.path.base().as_bytes()) else {
-                let error = io::Error::new(io::ErrorKind::InvalidData, "its image does not have it");
+                let error = io::Error::new(io::ErrorKind::InvalidData, "it is missing from its image");
                 failed.push(failure(narinfo, &error));
                 continue;
             };
             group.push((*narinfo, (*entry).clone()));
             size += narinfo.info.nar_size;
-            if size >= TOGETHER {
+            if size >= GROUP_SIZE {
                 tasks.push(Task::Image((file, std::mem::take(&mut group))));
                 size = 0;
             }
@@ -103,7 +102,7 @@ fn run(
     staging: &Staging,
     tasks: &[Task<'_>],
     database: &mut Database,
-) -> Vec<(StorePath, Option<Refused>)> {
+) -> Vec<(StorePath, Option<RefusedEntry>)> {
     let database = Mutex::new(database);
     let valid = |path: &StorePath| {
         let database = database.lock().unwrap_or_else(PoisonError::into_inner);
@@ -121,16 +120,16 @@ fn run(
                 .and_then(|found| compare(found, &narinfo.info, &to))
                 .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", narinfo.url)))
         };
-        // Another process may have built or substituted it since.
+        // Another process may have built or substituted it meanwhile.
         let result = unpacked.and_then(|()| {
-            if is_being_made(path) {
-                return Err(io::Error::new(io::ErrorKind::ResourceBusy, "a Nix process makes it now"));
+            if is_being_built(path) {
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, "a Nix process is building it"));
             }
-            let place_it = fs::symlink_metadata(path.path()).is_err() || !valid(path)?;
-            if place_it {
-                place(&to, path)?;
+            let absent = fs::symlink_metadata(path.path()).is_err() || !valid(path)?;
+            if absent {
+                move_into_store(&to, path)?;
             }
-            Ok(place_it)
+            Ok(absent)
         });
         let failure = match result {
             Ok(true) => return,
@@ -140,14 +139,14 @@ fn run(
                 failure(narinfo, &error)
             }
         };
-        // Frees its space at once.
+        // Frees the disk space immediately.
         let _ = tree::remove(&to);
         failed.lock().unwrap_or_else(PoisonError::into_inner).push(failure);
     };
     parallel(tasks.len(), |n| match &tasks[n] {
         Task::Nar(narinfo) => one(narinfo, &mut |to| from_nar(cache, narinfo, to)),
         Task::Image((file, paths)) => {
-            // Files then have the store's permissions from their creation.
+            // So that files are created with the store's permissions.
             rustix::process::umask(Mode::WGRP | Mode::WOTH);
             let mut image = Image::open(*file);
             for (narinfo, entry) in paths {
@@ -161,35 +160,36 @@ fn run(
     failed.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What fails on the store's side says nothing about the cache. The decoder's own errors
-/// are of kind `Other`.
-fn failure(narinfo: &NarInfo, error: &io::Error) -> (StorePath, Option<Refused>) {
+/// Classifies an error: only those of reading the cache mark the entry as broken. Errors of
+/// the zstd decoder have the kind `Other`.
+fn failure(narinfo: &NarInfo, error: &io::Error) -> (StorePath, Option<RefusedEntry>) {
     use io::ErrorKind::{InvalidData, Other, UnexpectedEof};
     let broken = matches!(error.kind(), InvalidData | Other | UnexpectedEof);
     let path = &narinfo.info.path;
-    (path.clone(), Some(Refused { broken, ..Refused::new(path.base(), error.to_string()) }))
+    (path.clone(), Some(RefusedEntry { broken, ..RefusedEntry::new(path.base(), error.to_string()) }))
 }
 
-fn missing(error: io::Error) -> io::Error {
+/// Treats a missing file as invalid data, that is, as a broken entry.
+fn missing_is_invalid(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::NotFound => io::Error::new(io::ErrorKind::InvalidData, error),
         _ => error,
     }
 }
 
-fn wrong(what: &str) -> io::Error {
+fn invalid(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
 }
 
-/// Compares what was unpacked at `to` with what is known of it.
-fn compare(found: (Sha256Bytes, u64), info: &Info, to: &Path) -> io::Result<()> {
+/// Compares what was unpacked to `to` with its metadata.
+fn compare(found: (Sha256Bytes, u64), info: &PathInfo, to: &Path) -> io::Result<()> {
     if found != (info.nar_hash, info.nar_size) {
-        return Err(wrong("its NAR has not the hash that its narinfo promises"));
+        return Err(invalid("its NAR does not match the hash in its narinfo"));
     }
-    if let Ok(Some(Content::File(expected))) = content(info) {
+    if let Ok(Some(Content::File(expected))) = addressed_content(info) {
         let found = fs::symlink_metadata(to)?.is_file().then(|| File::open(to).and_then(sha256_reader));
         if found.transpose()?.is_none_or(|(found, _)| found != expected) {
-            return Err(wrong("its content address is of another content"));
+            return Err(invalid("its content does not match its content address"));
         }
         tree::canonicalise(to)?;
     }
@@ -198,84 +198,84 @@ fn compare(found: (Sha256Bytes, u64), info: &Info, to: &Path) -> io::Result<()> 
 
 fn from_nar(cache: &Cache, narinfo: &NarInfo, to: &Path) -> io::Result<(Sha256Bytes, u64)> {
     let size = narinfo.info.nar_size;
-    let file = open_regular(&cache.folder.join(&narinfo.url)).map_err(missing)?;
-    // One byte more than promised is enough to know that it is too long.
+    let file = open_regular(&cache.dir.join(&narinfo.url)).map_err(missing_is_invalid)?;
+    // A byte more than expected is enough to detect that it is too long.
     let mut decoder = zstd::Decoder::new(file)?;
-    decoder.window_log_max(WINDOW)?;
+    decoder.window_log_max(MAX_WINDOW_LOG)?;
     nar::unpack(io::Read::take(decoder, size + 1), size, to)
 }
 
-/// Unpacks the `entry` of an image to `to`, which must not exist; gives digest and size
+/// Unpacks the `entry` of an image to `to`, which must not exist; returns the digest and size
 /// of its NAR.
 fn from_image(
     image: &mut Image<'_, File>,
     entry: &Entry,
-    info: &Info,
+    info: &PathInfo,
     to: &Path,
 ) -> io::Result<(Sha256Bytes, u64)> {
     let (Some(parent), Some(name)) = (to.parent(), to.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
     let parent = rustix::fs::open(parent, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    image.largest = info.nar_size;
-    let mut copy = Copy { image, nar: Hashing::new(io::sink()), most: info.nar_size };
-    copy.words(&[b"nix-archive-1"])?;
+    image.max_file_size = info.nar_size;
+    let mut copy = Copy { image, nar: Hashing::new(io::sink()), max_size: info.nar_size };
+    copy.strings(&[b"nix-archive-1"])?;
     copy.node(parent.as_fd(), name, entry, 0)?;
     let (_, digest, size) = copy.nar.finish();
     Ok((digest, size))
 }
 
-/// From an image to files, by way of a NAR that is hashed and not kept.
+/// Copies from an image to files, and hashes the corresponding NAR on the way.
 struct Copy<'i, 'f> {
     image: &'i mut Image<'f, File>,
     nar: Hashing<io::Sink>,
-    most: u64,
+    max_size: u64,
 }
 
 impl Copy<'_, '_> {
-    fn words(&mut self, words: &[&[u8]]) -> io::Result<()> {
-        words.iter().try_for_each(|word| string(&mut self.nar, word))?;
-        // What costs time and room costs bytes of the NAR.
-        if self.nar.size() > self.most {
-            return Err(wrong("its NAR is longer than its narinfo promises"));
+    fn strings(&mut self, items: &[&[u8]]) -> io::Result<()> {
+        items.iter().try_for_each(|item| string(&mut self.nar, item))?;
+        // Limits the whole unpacking, because everything adds to the NAR.
+        if self.nar.size() > self.max_size {
+            return Err(invalid("its NAR is longer than the size in its narinfo"));
         }
         Ok(())
     }
 
-    fn node(&mut self, within: BorrowedFd<'_>, name: &OsStr, entry: &Entry, depth: usize) -> io::Result<()> {
-        if depth > DEPTH {
-            return Err(wrong("malformed image: nested too deeply"));
+    fn node(&mut self, parent: BorrowedFd<'_>, name: &OsStr, entry: &Entry, depth: usize) -> io::Result<()> {
+        if depth > MAX_DEPTH {
+            return Err(invalid("malformed image: nested too deeply"));
         }
-        self.words(&[b"(", b"type"])?;
+        self.strings(&[b"(", b"type"])?;
         match self.image.inode(entry)? {
             Inode::Link(target) => {
-                self.words(&[b"symlink", b"target", &target])?;
-                symlinkat(OsStr::from_bytes(&target), within, name)?;
-                utimensat(within, name, &TIMES, AtFlags::SYMLINK_NOFOLLOW)?;
+                self.strings(&[b"symlink", b"target", &target])?;
+                symlinkat(OsStr::from_bytes(&target), parent, name)?;
+                utimensat(parent, name, &TIMES, AtFlags::SYMLINK_NOFOLLOW)?;
             }
             Inode::Directory(directory) => {
-                self.words(&[b"directory"])?;
-                mkdirat(within, name, Mode::from_raw_mode(0o755))?;
+                self.strings(&[b"directory"])?;
+                mkdirat(parent, name, Mode::from_raw_mode(0o755))?;
                 let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let folder = openat(within, name, flags, Mode::empty())?;
+                let dir = openat(parent, name, flags, Mode::empty())?;
                 for entry in self.image.list(&directory)? {
-                    self.words(&[b"entry", b"(", b"name", &entry.name, b"node"])?;
-                    self.node(folder.as_fd(), OsStr::from_bytes(&entry.name), &entry, depth + 1)?;
-                    self.words(&[b")"])?;
+                    self.strings(&[b"entry", b"(", b"name", &entry.name, b"node"])?;
+                    self.node(dir.as_fd(), OsStr::from_bytes(&entry.name), &entry, depth + 1)?;
+                    self.strings(&[b")"])?;
                 }
-                fchmod(&folder, Mode::from_raw_mode(0o555))?;
-                futimens(&folder, &TIMES)?;
+                fchmod(&dir, Mode::from_raw_mode(0o555))?;
+                futimens(&dir, &TIMES)?;
             }
             Inode::File(file) => {
-                self.words(&[b"regular"])?;
+                self.strings(&[b"regular"])?;
                 if file.executable {
-                    self.words(&[b"executable", b""])?;
+                    self.strings(&[b"executable", b""])?;
                 }
-                self.words(&[b"contents"])?;
+                self.strings(&[b"contents"])?;
                 self.nar.write_all(&file.size.to_le_bytes())?;
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
                 let mode = Mode::from_raw_mode(if file.executable { 0o555 } else { 0o444 });
-                let mut to = File::from(openat(within, name, flags, mode)?);
+                let mut to = File::from(openat(parent, name, flags, mode)?);
                 let nar = &mut self.nar;
                 self.image.content(&file, |piece| {
                     nar.write_all(piece)?;
@@ -285,6 +285,6 @@ impl Copy<'_, '_> {
                 futimens(&to, &TIMES)?;
             }
         }
-        self.words(&[b")"])
+        self.strings(&[b")"])
     }
 }

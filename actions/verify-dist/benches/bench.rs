@@ -180,7 +180,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let folder = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
-    let folder = folder.map_or_else(|| testkit::tools::folder().with_file_name("corpus"), PathBuf::from);
+    let folder = folder.map_or_else(|| testkit::tools::dir().with_file_name("corpus"), PathBuf::from);
     let paths = wheels(&folder);
     let missing = paths.iter().find(|path| !path.is_file());
     if let Some(missing) = missing {

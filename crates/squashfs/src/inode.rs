@@ -1,6 +1,6 @@
-//! What an image holds, as the reader gives it.
+//! The inodes and directory entries that the reader returns.
 
-/// What an inode is.
+/// An inode.
 #[derive(Debug, Clone)]
 pub enum Inode {
     /// A directory.
@@ -11,7 +11,7 @@ pub enum Inode {
     Link(Vec<u8>),
 }
 
-/// Where a directory's listing is.
+/// The location of a directory's listing.
 #[derive(Debug, Clone)]
 pub struct Directory {
     pub(crate) block: u32,
@@ -20,21 +20,21 @@ pub struct Directory {
     pub(crate) index: Vec<IndexEntry>,
 }
 
-/// From where on a listing is read for a name: its first name there, and where that is,
-/// in the listing and in the table.
+/// An entry of a directory's index: a header of the listing, by its offset in the listing and
+/// its block in the table, and the first name after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct IndexEntry {
-    pub(crate) at: u32,
+    pub(crate) listing_offset: u32,
     pub(crate) block: u32,
     pub(crate) name: Vec<u8>,
 }
 
-/// Where a file's content is.
+/// The location of a file's content.
 #[derive(Debug, Clone)]
 pub struct FileInode {
-    /// The size of its content.
+    /// In bytes.
     pub size: u64,
-    /// Whether its owner may run it.
+    /// Whether its owner can execute it.
     pub executable: bool,
     pub(crate) start: u64,
     pub(crate) fragment: u32,
@@ -42,16 +42,16 @@ pub struct FileInode {
     pub(crate) blocks: Vec<u32>,
 }
 
-/// A name in a directory, and where its inode is.
+/// A name in a directory, with the location of its inode.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// Its name: not empty, no `.` or `..`, without `/` and zeros.
+    /// Not empty, neither `.` nor `..`, and without `/` and zero bytes.
     pub name: Vec<u8>,
     pub(crate) inode: Position,
 }
 
-/// A place in a table of metadata: the block's offset within the table, and the
-/// offset within the decompressed block.
+/// A location in a metadata table: the offset of the block in the table, and the offset in
+/// the decompressed block.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Position {
     pub(crate) block: u64,

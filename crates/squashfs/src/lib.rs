@@ -1,5 +1,5 @@
-//! squashfs images (version 4.0, zstd) of directories, files and links: written
-//! in one pass, and read with nothing in them trusted.
+//! Writes squashfs images (version 4.0, zstd) of directories, files and links, and reads
+//! untrusted ones.
 //!
 //! Format: Linux, `fs/squashfs/squashfs_fs.h`. Why not a library:
 //! `docs/decisions/0037-squashfs.md`.
@@ -23,18 +23,19 @@ const ZSTD: u16 = 6;
 /// The size of a superblock, and of a metadata block before compression.
 const SUPERBLOCK: usize = 96;
 const METADATA: usize = 8192;
-/// "Stored uncompressed", in the size of a metadata block and of a data block.
-const PLAIN_METADATA: u16 = 0x8000;
-const PLAIN_DATA: u32 = 1 << 24;
+/// The flag of an uncompressed block in the size of a metadata block.
+const UNCOMPRESSED_METADATA: u16 = 0x8000;
+/// The flag of an uncompressed block in the size of a data block.
+const UNCOMPRESSED_DATA: u32 = 1 << 24;
 const NO_FRAGMENT: u32 = u32::MAX;
-/// The size of an entry of the fragment table, and how many a metadata block holds.
-const FRAGMENT: usize = 16;
-const FRAGMENTS: usize = METADATA / FRAGMENT;
-/// The most names behind one header of a directory's listing.
-const NAMES: usize = 256;
-/// The longest name.
-const NAME: usize = 255;
-/// The longest target of a symbolic link.
-const TARGET: usize = 4096;
-/// What a listing's size counts beside its bytes: `.` and `..`, which are not stored.
-const DOTS: usize = 3;
+/// The size of an entry of the fragment table.
+const FRAGMENT_ENTRY: usize = 16;
+const FRAGMENTS_PER_BLOCK: usize = METADATA / FRAGMENT_ENTRY;
+/// The maximum number of names per header of a directory's listing.
+const NAMES_PER_HEADER: usize = 256;
+/// In bytes.
+const MAX_NAME: usize = 255;
+/// In bytes.
+const MAX_LINK_TARGET: usize = 4096;
+/// Added to the size of each listing, for `.` and `..`, which are not stored.
+const LISTING_SIZE_EXTRA: usize = 3;

@@ -1,5 +1,5 @@
-//! Reads an image: every offset and size is checked, nothing grows with the
-//! image, and only directories, files and links are known.
+//! Reads an untrusted image: checks every offset and size, uses bounded memory, and supports
+//! only directories, files and links.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,47 +10,47 @@ use crate::inode::{Directory, Entry, FileInode, IndexEntry, Inode, Position};
 use crate::source::{Source, malformed};
 use crate::superblock::Superblock;
 use crate::{
-    DOTS, FRAGMENT, FRAGMENTS, METADATA, NAME, NAMES, NO_FRAGMENT, PLAIN_DATA, PLAIN_METADATA, TARGET,
+    FRAGMENT_ENTRY, FRAGMENTS_PER_BLOCK, LISTING_SIZE_EXTRA, MAX_LINK_TARGET, MAX_NAME, METADATA,
+    NAMES_PER_HEADER, NO_FRAGMENT, UNCOMPRESSED_DATA, UNCOMPRESSED_METADATA,
 };
 
-/// Metadata blocks that are kept decompressed.
-const CACHED: usize = 64;
-/// The largest listing of a directory.
-const LISTING: u32 = 32 << 20;
-/// The most data blocks of a file.
-const COUNT: u64 = 1 << 22;
+/// The number of decompressed metadata blocks to cache.
+const CACHED_BLOCKS: usize = 64;
+/// In bytes, for one directory.
+const MAX_LISTING: u32 = 32 << 20;
+/// The maximum number of data blocks of a file.
+const MAX_BLOCKS: u64 = 1 << 22;
 /// The size of a header in a listing.
-const HEADER: u32 = 12;
-/// The deepest nesting.
-const DEPTH: usize = 256;
+const LISTING_HEADER: u32 = 12;
+const MAX_DEPTH: usize = 256;
 
 /// An open image. Each thread opens its own.
 pub struct Image<'a, S: ?Sized> {
     from: &'a S,
     superblock: Superblock,
-    /// The largest file that is read; none at first.
-    pub largest: u64,
-    /// Inodes that may still be asked for: each is in one place.
-    left: u32,
+    /// The size limit of files, in bytes. Initially 0.
+    pub max_file_size: u64,
+    /// How many more inodes may be read: each has a single name.
+    remaining_inodes: u32,
     decompressor: Decompressor<'static>,
-    /// By offset in the image: the content, and where the next block is.
+    /// By offset in the image: the content, and the offset of the next block.
     metadata: HashMap<u64, (Vec<u8>, u64)>,
-    /// The fragment that was used last, by its number.
+    /// The last used fragment, with its number.
     fragment: Option<(u32, Vec<u8>)>,
     packed: Vec<u8>,
     block: Vec<u8>,
 }
 
 impl<'a, S: Source + ?Sized> Image<'a, S> {
-    /// Reads the superblock of what `from` holds.
+    /// Opens the image in `from` and reads its superblock.
     pub fn open(from: &'a S) -> io::Result<Self> {
         let superblock = Superblock::read(from)?;
         let size = superblock.block_size as usize;
         Ok(Self {
             from,
-            left: superblock.inodes,
+            remaining_inodes: superblock.inodes,
             superblock,
-            largest: 0,
+            max_file_size: 0,
             decompressor: Decompressor::new()?,
             metadata: HashMap::new(),
             fragment: None,
@@ -59,7 +59,7 @@ impl<'a, S: Source + ?Sized> Image<'a, S> {
         })
     }
 
-    /// The root's names.
+    /// The entries of the root directory.
     pub fn root(&mut self) -> io::Result<Vec<Entry>> {
         let root = self.superblock.root;
         match self.inode_at(Position { block: root >> 16, offset: (root & 0xffff) as usize })? {
@@ -68,22 +68,23 @@ impl<'a, S: Source + ?Sized> Image<'a, S> {
         }
     }
 
-    /// The inode that `entry` names. No more are given than the image has, so that
-    /// directories within themselves come to an end.
+    /// Reads the inode of `entry`. Fails after as many calls as the image has inodes, so that
+    /// traversing a cyclic directory ends.
     pub fn inode(&mut self, entry: &Entry) -> io::Result<Inode> {
-        self.left = self.left.checked_sub(1).ok_or_else(|| malformed("more inodes than it has"))?;
+        let remaining = self.remaining_inodes.checked_sub(1);
+        self.remaining_inodes = remaining.ok_or_else(|| malformed("more names than inodes"))?;
         self.inode_at(entry.inode)
     }
 
-    /// Reads all metadata; gives the number of inodes.
+    /// Validates all metadata; returns the number of inodes.
     pub fn check(&mut self) -> io::Result<u32> {
-        self.largest = u64::MAX;
+        self.max_file_size = u64::MAX;
         let mut todo: Vec<(usize, Entry)> = self.root()?.into_iter().map(|entry| (1, entry)).collect();
         let mut count = 1;
         while let Some((depth, entry)) = todo.pop() {
             count += 1;
             if let Inode::Directory(directory) = self.inode(&entry)? {
-                if depth >= DEPTH {
+                if depth >= MAX_DEPTH {
                     return Err(malformed("nested too deeply"));
                 }
                 todo.extend(self.list(&directory)?.into_iter().map(|entry| (depth + 1, entry)));
@@ -118,75 +119,76 @@ impl<'a, S: Source + ?Sized> Image<'a, S> {
             3 | 10 => {
                 cursor.skip(4)?;
                 let length = cursor.u32()?;
-                if length == 0 || length as usize > TARGET {
-                    return Err(malformed(format!("a link of {length} bytes")));
+                if length == 0 || length as usize > MAX_LINK_TARGET {
+                    return Err(malformed(format!("invalid link target of {length} bytes")));
                 }
                 Ok(Inode::Link(cursor.bytes(length as usize)?))
             }
-            other => Err(malformed(format!("an inode of kind {other}, expected a directory, file or link"))),
+            other => Err(malformed(format!("expected a directory, file or link, found inode type {other}"))),
         }
     }
 
-    /// The names of a directory, strictly in order.
+    /// The entries of a directory, in strictly ascending order of their names.
     pub fn list(&mut self, directory: &Directory) -> io::Result<Vec<Entry>> {
         let mut entries: Vec<Entry> = Vec::new();
-        if directory.size as usize <= DOTS && directory.index.is_empty() {
+        if directory.size as usize <= LISTING_SIZE_EXTRA && directory.index.is_empty() {
             return Ok(entries);
         }
-        if directory.size > LISTING {
-            return Err(malformed(format!("a directory of {} bytes", directory.size)));
+        if directory.size > MAX_LISTING {
+            return Err(malformed(format!("directory listing of {} bytes is too large", directory.size)));
         }
-        let mut left = (directory.size as usize).saturating_sub(DOTS);
-        let length = left;
+        let length = (directory.size as usize).saturating_sub(LISTING_SIZE_EXTRA);
+        let mut left = length;
         let table = self.superblock.directory_table;
         let position = Position { block: directory.block.into(), offset: directory.offset.into() };
         let mut cursor = Cursor { image: self, table, position };
         let mut index = directory.index.iter().peekable();
         while left > 0 {
-            let at = length - left;
-            // The kernel looks there for a name: it must find the same as who reads all.
-            let indexed = index.next_if(|entry| entry.at as usize == at);
+            let offset = length - left;
+            // The kernel uses the index to look up names: it must agree with the listing.
+            let indexed = index.next_if(|entry| entry.listing_offset as usize == offset);
             if indexed.is_some_and(|entry| u64::from(entry.block) != cursor.position.block) {
-                return Err(malformed("a directory's index that leads elsewhere"));
+                return Err(malformed("directory index has a wrong block"));
             }
             let first = entries.len();
-            left = left.checked_sub(12).ok_or_else(|| malformed("a directory that is cut off"))?;
+            left = left.checked_sub(12).ok_or_else(|| malformed("directory listing is truncated"))?;
             let (count, block) = (cursor.u32()?, cursor.u32()?);
             cursor.skip(4)?;
-            if count as usize >= NAMES {
-                return Err(malformed("a directory header with more than 256 names"));
+            if count as usize >= NAMES_PER_HEADER {
+                return Err(malformed("directory header has more than 256 names"));
             }
             for _ in 0..=count {
                 let offset = cursor.u16()?;
                 cursor.skip(4)?;
                 let length = usize::from(cursor.u16()?) + 1;
-                left =
-                    left.checked_sub(8 + length).ok_or_else(|| malformed("a directory that is cut off"))?;
+                left = left
+                    .checked_sub(8 + length)
+                    .ok_or_else(|| malformed("directory listing is truncated"))?;
                 let name = cursor.bytes(length)?;
-                if length > NAME
+                if length > MAX_NAME
                     || name == b"."
                     || name == b".."
                     || name.iter().any(|c| matches!(c, b'/' | 0))
                 {
                     let name = String::from_utf8_lossy(&name).escape_debug().to_string();
-                    return Err(malformed(format!("the name `{name}`")));
+                    return Err(malformed(format!("invalid name `{name}`")));
                 }
                 if entries.last().is_some_and(|last| last.name >= name) {
-                    return Err(malformed("names out of order"));
+                    return Err(malformed("names are not sorted"));
                 }
                 entries.push(Entry { name, inode: Position { block: block.into(), offset: offset.into() } });
             }
             if indexed.is_some_and(|indexed| entries[first].name != indexed.name) {
-                return Err(malformed("a directory's index with another name"));
+                return Err(malformed("directory index has a wrong name"));
             }
         }
         if index.next().is_some() {
-            return Err(malformed("a directory's index that leads to no name"));
+            return Err(malformed("directory index has a wrong offset"));
         }
         Ok(entries)
     }
 
-    /// Hands the content of `file` to `to`, block by block.
+    /// Passes the content of `file` to `to`, block by block.
     pub fn content(
         &mut self,
         file: &FileInode,
@@ -198,7 +200,7 @@ impl<'a, S: Source + ?Sized> Image<'a, S> {
             let length = usize::try_from(left.min(block_size)).map_err(malformed)?;
             self.data(*size, at, length)?;
             to(&self.block)?;
-            at += u64::from(size & !PLAIN_DATA);
+            at += u64::from(size & !UNCOMPRESSED_DATA);
             left -= length as u64;
         }
         if file.fragment == NO_FRAGMENT || left == 0 {
@@ -209,23 +211,22 @@ impl<'a, S: Source + ?Sized> Image<'a, S> {
         let content = self.fragment.as_ref().map(|(_, bytes)| &bytes[..]).unwrap_or_default();
         let end = usize::try_from(left).ok().and_then(|left| start.checked_add(left));
         let tail = end.and_then(|end| content.get(start..end));
-        to(tail.ok_or_else(|| malformed("a file beyond its fragment"))?)
+        to(tail.ok_or_else(|| malformed("file exceeds its fragment"))?)
     }
 
-    /// Decompresses the data block of `size` at `at` into `self.block`; it must
-    /// have `length` bytes.
+    /// Reads the data block of `size` at `at` into `self.block`; it must have `length` bytes.
     fn data(&mut self, size: u32, at: u64, length: usize) -> io::Result<()> {
         self.block.clear();
-        let packed = (size & !PLAIN_DATA) as usize;
+        let packed = (size & !UNCOMPRESSED_DATA) as usize;
         if packed == 0 {
-            // A hole.
+            // A sparse block.
             self.block.resize(length, 0);
             return Ok(());
         }
         if packed > self.superblock.block_size as usize {
-            return Err(malformed(format!("a block of {packed} bytes")));
+            return Err(malformed(format!("data block of {packed} bytes is too large")));
         }
-        if size & PLAIN_DATA != 0 {
+        if size & UNCOMPRESSED_DATA != 0 {
             self.block.resize(packed, 0);
             self.from.read_at(&mut self.block, at)?;
         } else {
@@ -235,7 +236,7 @@ impl<'a, S: Source + ?Sized> Image<'a, S> {
         if self.block.len() == length {
             return Ok(());
         }
-        Err(malformed(format!("a block of {} bytes, expected {length}", self.block.len())))
+        Err(malformed(format!("expected a block of {length} bytes, found {}", self.block.len())))
     }
 
     fn load_fragment(&mut self, number: u32) -> io::Result<()> {
@@ -243,23 +244,26 @@ impl<'a, S: Source + ?Sized> Image<'a, S> {
             return Ok(());
         }
         if number >= self.superblock.fragments {
-            return Err(malformed(format!("the fragment {number} of {}", self.superblock.fragments)));
+            return Err(malformed(format!(
+                "fragment {number} does not exist; there are {}",
+                self.superblock.fragments
+            )));
         }
-        let (block, entry) = (number as usize / FRAGMENTS, number as usize % FRAGMENTS);
-        let mut place = [0; 8];
+        let (block, entry) = (number as usize / FRAGMENTS_PER_BLOCK, number as usize % FRAGMENTS_PER_BLOCK);
+        let mut table_block = [0; 8];
         let at = (block as u64 * 8).checked_add(self.superblock.fragment_table);
-        self.from.read_at(&mut place, at.ok_or_else(|| malformed("its fragment table"))?)?;
-        let position = Position { block: u64::from_le_bytes(place), offset: entry * FRAGMENT };
+        self.from.read_at(&mut table_block, at.ok_or_else(|| malformed("invalid fragment table"))?)?;
+        let position = Position { block: u64::from_le_bytes(table_block), offset: entry * FRAGMENT_ENTRY };
         let mut cursor = Cursor { image: self, table: 0, position };
         let (start, size) = (cursor.u64()?, cursor.u32()?);
-        let packed = (size & !PLAIN_DATA) as usize;
+        let packed = (size & !UNCOMPRESSED_DATA) as usize;
         let limit = self.superblock.block_size as usize;
         if packed == 0 || packed > limit {
-            return Err(malformed(format!("a fragment of {packed} bytes")));
+            return Err(malformed(format!("invalid fragment size {packed}")));
         }
         let mut bytes = self.fragment.take().map(|(_, bytes)| bytes).unwrap_or_default();
         bytes.clear();
-        if size & PLAIN_DATA != 0 {
+        if size & UNCOMPRESSED_DATA != 0 {
             bytes.resize(packed, 0);
             self.from.read_at(&mut bytes, start)?;
         } else {
@@ -267,46 +271,46 @@ impl<'a, S: Source + ?Sized> Image<'a, S> {
             self.from.read_at(&mut self.packed[..packed], start)?;
             self.decompressor.decompress_to_buffer(&self.packed[..packed], &mut bytes)?;
             if bytes.len() > limit {
-                return Err(malformed("a fragment larger than a block"));
+                return Err(malformed("fragment is larger than a block"));
             }
         }
         self.fragment = Some((number, bytes));
         Ok(())
     }
 
-    /// The metadata block at `at`, and where the next one is.
+    /// The metadata block at `at`, and the offset of the next one.
     fn metadata(&mut self, at: u64) -> io::Result<&(Vec<u8>, u64)> {
         if !self.metadata.contains_key(&at) {
             let mut header = [0; 2];
             self.from.read_at(&mut header, at)?;
             let header = u16::from_le_bytes(header);
-            let length = usize::from(header & !PLAIN_METADATA);
-            let data = at.checked_add(2).ok_or_else(|| malformed("an offset"))?;
-            let next = data.checked_add(length as u64).ok_or_else(|| malformed("an offset"))?;
+            let length = usize::from(header & !UNCOMPRESSED_METADATA);
+            let data = at.checked_add(2).ok_or_else(|| malformed("invalid offset"))?;
+            let next = data.checked_add(length as u64).ok_or_else(|| malformed("invalid offset"))?;
             if length == 0 || length > METADATA || next > self.superblock.bytes {
                 return Err(malformed(format!("a metadata block of {length} bytes")));
             }
             let mut bytes = Vec::with_capacity(METADATA);
-            if header & PLAIN_METADATA != 0 {
+            if header & UNCOMPRESSED_METADATA != 0 {
                 bytes.resize(length, 0);
                 self.from.read_at(&mut bytes, data)?;
             } else {
                 self.from.read_at(&mut self.packed[..length], data)?;
                 self.decompressor.decompress_to_buffer(&self.packed[..length], &mut bytes)?;
                 if bytes.len() > METADATA {
-                    return Err(malformed("a metadata block that is too large"));
+                    return Err(malformed("metadata block is too large"));
                 }
             }
-            if self.metadata.len() >= CACHED {
+            if self.metadata.len() >= CACHED_BLOCKS {
                 self.metadata.clear();
             }
             self.metadata.insert(at, (bytes, next));
         }
-        self.metadata.get(&at).ok_or_else(|| malformed("a metadata block"))
+        self.metadata.get(&at).ok_or_else(|| malformed("missing metadata block"))
     }
 }
 
-/// Reads metadata from a position on, across blocks.
+/// Reads metadata sequentially, across blocks.
 struct Cursor<'i, 'a, S: ?Sized> {
     image: &'i mut Image<'a, S>,
     table: u64,
@@ -316,12 +320,13 @@ struct Cursor<'i, 'a, S: ?Sized> {
 impl<S: Source + ?Sized> Cursor<'_, '_, S> {
     fn read(&mut self, mut to: &mut [u8]) -> io::Result<()> {
         while !to.is_empty() {
-            let at = self.table.checked_add(self.position.block).ok_or_else(|| malformed("an offset"))?;
+            let at =
+                self.table.checked_add(self.position.block).ok_or_else(|| malformed("invalid offset"))?;
             let (bytes, next) = self.image.metadata(at)?;
-            let rest = bytes.get(self.position.offset..).ok_or_else(|| malformed("an offset"))?;
+            let rest = bytes.get(self.position.offset..).ok_or_else(|| malformed("invalid offset"))?;
             let count = rest.len().min(to.len());
             if count == 0 && bytes.len() < METADATA {
-                return Err(malformed("metadata that is cut off"));
+                return Err(malformed("metadata is truncated"));
             }
             to[..count].copy_from_slice(&rest[..count]);
             to = &mut to[count..];
@@ -361,19 +366,19 @@ impl<S: Source + ?Sized> Cursor<'_, '_, S> {
         Ok(u64::from_le_bytes(bytes))
     }
 
-    /// The index of a directory with a listing of `size`.
+    /// Reads the index of a directory whose listing has `size` bytes.
     fn index(&mut self, count: u16, size: u32) -> io::Result<Vec<IndexEntry>> {
-        // A header of the listing and a name take more.
-        if u32::from(count) > size / HEADER {
-            return Err(malformed(format!("a directory's index of {count} entries")));
+        // Each index entry belongs to a header of the listing.
+        if u32::from(count) > size / LISTING_HEADER {
+            return Err(malformed(format!("directory index of {count} entries is too large")));
         }
         let mut index: Vec<IndexEntry> = Vec::new();
         for _ in 0..count {
-            let (at, block, length) = (self.u32()?, self.u32()?, self.u32()? as usize + 1);
-            if length > NAME {
-                return Err(malformed("a directory's index with a name that is too long"));
+            let (listing_offset, block, length) = (self.u32()?, self.u32()?, self.u32()? as usize + 1);
+            if length > MAX_NAME {
+                return Err(malformed("name in directory index is too long"));
             }
-            index.push(IndexEntry { at, block, name: self.bytes(length)? });
+            index.push(IndexEntry { listing_offset, block, name: self.bytes(length)? });
         }
         Ok(index)
     }
@@ -393,20 +398,20 @@ impl<S: Source + ?Sized> Cursor<'_, '_, S> {
             offset = self.u32()?;
             size = u64::from(self.u32()?);
         }
-        // Before its list of blocks is read, which grows with the size.
-        if size > self.image.largest {
+        // Check before reading the list of blocks, whose length depends on the size.
+        if size > self.image.max_file_size {
             return Err(malformed(format!(
-                "a file of {size} bytes, at most {} expected",
-                self.image.largest
+                "expected a file of at most {} bytes, found {size}",
+                self.image.max_file_size
             )));
         }
         let block_size = u64::from(self.image.superblock.block_size);
         let count = if fragment == NO_FRAGMENT { size.div_ceil(block_size) } else { size / block_size };
-        if count > COUNT {
-            return Err(malformed(format!("a file of {count} blocks")));
+        if count > MAX_BLOCKS {
+            return Err(malformed(format!("file of {count} blocks is too large")));
         }
         if start > self.image.superblock.bytes {
-            return Err(malformed("a file behind the image's end"));
+            return Err(malformed("file starts after the end of the image"));
         }
         let blocks = (0..count).map(|_| self.u32()).collect::<io::Result<Vec<_>>>()?;
         Ok(Inode::File(FileInode { size, executable, start, fragment, offset, blocks }))

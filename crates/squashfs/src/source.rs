@@ -1,15 +1,15 @@
-//! What an image is read from.
+//! The source of an image: a file or bytes.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
-/// What an image is read from.
+/// Random access to the bytes of an image.
 pub trait Source {
-    /// Fills `to` from the offset `at`.
+    /// Fills `to` with the bytes at offset `at`.
     fn read_at(&self, to: &mut [u8], at: u64) -> io::Result<()>;
 
-    /// Its size in bytes.
+    /// The size in bytes.
     fn size(&self) -> io::Result<u64>;
 }
 
@@ -36,7 +36,7 @@ impl Source for [u8] {
     }
 }
 
-/// The error of an image that is not as the format says.
+/// The error of an image that violates the format.
 pub(crate) fn malformed(what: impl std::fmt::Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("malformed image: {what}"))
 }

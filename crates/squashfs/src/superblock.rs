@@ -1,14 +1,14 @@
-//! The first bytes of an image.
+//! The superblock: the header of an image.
 
 use std::io;
 
 use crate::source::{Source, malformed};
 use crate::{MAGIC, SUPERBLOCK, ZSTD};
 
-/// The sizes of data blocks that are read, as powers of two.
-const BLOCKS: std::ops::RangeInclusive<u16> = 16..=20;
+/// The supported sizes of data blocks, as exponents of two.
+const BLOCK_LOGS: std::ops::RangeInclusive<u16> = 16..=20;
 
-/// Where an image's tables are, and how large it is.
+/// The locations of an image's tables, and its size.
 pub(crate) struct Superblock {
     pub(crate) inodes: u32,
     pub(crate) block_size: u32,
@@ -21,7 +21,7 @@ pub(crate) struct Superblock {
 }
 
 impl Superblock {
-    /// Reads it from `from`, which must hold all of the image.
+    /// Reads the superblock of `from`, which must contain the whole image.
     pub(crate) fn read<S: Source + ?Sized>(from: &S) -> io::Result<Self> {
         let mut bytes = [0; SUPERBLOCK];
         from.read_at(&mut bytes, 0)?;
@@ -30,13 +30,13 @@ impl Superblock {
         let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
         let (block_size, log) = (u32_at(12), u16_at(22));
         if u32_at(0) != MAGIC || u16_at(28) != 4 || u16_at(30) != 0 {
-            return Err(malformed("not a squashfs of version 4.0"));
+            return Err(malformed("expected squashfs 4.0"));
         }
         if u16_at(20) != ZSTD {
-            return Err(malformed("not compressed by zstd"));
+            return Err(malformed("expected zstd compression"));
         }
-        if !BLOCKS.contains(&log) || block_size != 1 << log {
-            return Err(malformed(format!("a block size of {block_size}")));
+        if !BLOCK_LOGS.contains(&log) || block_size != 1 << log {
+            return Err(malformed(format!("unsupported block size {block_size}")));
         }
         let superblock = Self {
             inodes: u32_at(4),
@@ -49,7 +49,7 @@ impl Superblock {
             fragment_table: u64_at(80),
         };
         if superblock.bytes > from.size()? {
-            return Err(malformed("it is cut off"));
+            return Err(malformed("the image is truncated"));
         }
         Ok(superblock)
     }

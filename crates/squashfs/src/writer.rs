@@ -1,34 +1,35 @@
-//! Writes an image: data first, as it comes, and the tables behind it.
+//! Writes an image in one pass: the data first, then the tables.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use zstd::bulk::Compressor;
 
 use crate::tables::{Kind, MODIFIED, Node, Table, Tables, append, too_large};
-use crate::{MAGIC, NAME, NO_FRAGMENT, PLAIN_DATA, SUPERBLOCK, TARGET, ZSTD};
+use crate::{MAGIC, MAX_LINK_TARGET, MAX_NAME, NO_FRAGMENT, SUPERBLOCK, UNCOMPRESSED_DATA, ZSTD};
 
-/// Data is compressed in blocks of this size. Larger ones make the image smaller,
-/// and the first byte of a file slower to read.
+/// The size of data blocks. Larger ones make the image smaller, but the first byte of a file
+/// slower to read.
 const BLOCK: u32 = 256 << 10;
-/// Files smaller than this share blocks of this size. The kernel keeps three of them at
-/// a time: whoever opens a small file waits for a whole one.
-const SHARED: usize = 64 << 10;
-/// A device's sectors must cover the image.
+/// Files smaller than this share fragments of at most this size. The kernel caches only
+/// three, and decompresses a whole one to read a small file.
+const FRAGMENT_SIZE: usize = 64 << 10;
+/// The image must fill whole sectors of a loop device.
 const PADDING: u64 = 4096;
-/// No inode has extended attributes, and there is a table of inodes by number.
+/// No extended attributes; with an export table.
 const FLAGS: u16 = 0x0280;
-/// A table that is absent.
+/// The offset of an absent table.
 const NONE: u64 = u64::MAX;
-/// Who owns everything in an image.
+
+/// The owner of everything in an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
-    /// The user's number.
+    /// The user ID.
     pub uid: u32,
-    /// The group's number.
+    /// The group ID.
     pub gid: u32,
 }
 
-/// An image in the making. Names must come in the order of their bytes.
+/// Writes an image. Names must be added in byte order.
 pub struct Writer<W> {
     to: W,
     at: u64,
@@ -36,15 +37,16 @@ pub struct Writer<W> {
     compressor: Compressor<'static>,
     block: Vec<u8>,
     packed: Vec<u8>,
-    /// The fragment that is not full yet, and those that are written: offset and size.
+    /// The fragment that is not full yet.
     fragment: Vec<u8>,
+    /// Offsets and sizes of the written fragments.
     fragments: Vec<(u64, u32)>,
-    /// The directories that are open, the root first.
+    /// The open directories, starting with the root.
     open: Vec<Node>,
 }
 
 impl<W: Write + Seek> Writer<W> {
-    /// An image at the start of `to`, which is empty, compressed at `level`.
+    /// Starts an image in `to`, which must be empty, with the zstd compression level `level`.
     pub fn new(mut to: W, owner: Owner, level: i32) -> io::Result<Self> {
         to.write_all(&[0; SUPERBLOCK])?;
         let root = Node { name: Vec::new(), kind: Kind::Directory(Vec::new()) };
@@ -55,20 +57,20 @@ impl<W: Write + Seek> Writer<W> {
             compressor: Compressor::new(level)?,
             block: vec![0; BLOCK as usize],
             packed: Vec::with_capacity(zstd::zstd_safe::compress_bound(BLOCK as usize)),
-            fragment: Vec::with_capacity(SHARED),
+            fragment: Vec::with_capacity(FRAGMENT_SIZE),
             fragments: Vec::new(),
             open: vec![root],
         })
     }
 
-    /// Opens a directory; what is added goes into it until [`Self::end`].
+    /// Opens a directory, to which everything is added until [`Self::end`].
     pub fn directory(&mut self, name: &[u8]) -> io::Result<()> {
-        let node = Node { name: self.checked(name)?, kind: Kind::Directory(Vec::new()) };
+        let node = Node { name: self.check_name(name)?, kind: Kind::Directory(Vec::new()) };
         self.open.push(node);
         Ok(())
     }
 
-    /// Closes the directory that was opened last.
+    /// Closes the directory opened last.
     pub fn end(&mut self) -> io::Result<()> {
         if self.open.len() < 2 {
             return Err(misuse("no directory is open"));
@@ -79,16 +81,16 @@ impl<W: Write + Seek> Writer<W> {
 
     /// Adds a symbolic link.
     pub fn link(&mut self, name: &[u8], target: &[u8]) -> io::Result<()> {
-        if target.is_empty() || target.len() > TARGET {
-            return Err(misuse("a link's target is empty or too long"));
+        if target.is_empty() || target.len() > MAX_LINK_TARGET {
+            return Err(misuse("the target of a link is empty or too long"));
         }
-        let node = Node { name: self.checked(name)?, kind: Kind::Link(target.to_vec()) };
+        let node = Node { name: self.check_name(name)?, kind: Kind::Link(target.to_vec()) };
         self.add(node)
     }
 
-    /// Adds a file with all that `content` gives.
+    /// Adds a file with the given content.
     pub fn file(&mut self, name: &[u8], executable: bool, mut content: impl Read) -> io::Result<()> {
-        let name = self.checked(name)?;
+        let name = self.check_name(name)?;
         let (start, mut size, mut blocks) = (self.at, 0, Vec::new());
         let (mut fragment, mut offset) = (NO_FRAGMENT, 0);
         loop {
@@ -97,11 +99,11 @@ impl<W: Write + Seek> Writer<W> {
             self.block = block;
             let length = read?;
             size += length as u64;
-            if length > 0 && length < SHARED && blocks.is_empty() {
+            if length > 0 && length < FRAGMENT_SIZE && blocks.is_empty() {
                 (fragment, offset) = self.add_fragment(length)?;
             } else if length > 0 {
                 let block = std::mem::take(&mut self.block);
-                let written = self.data(&block[..length]);
+                let written = self.write_block(&block[..length]);
                 self.block = block;
                 blocks.push(written?);
             }
@@ -112,8 +114,8 @@ impl<W: Write + Seek> Writer<W> {
         self.add(Node { name, kind: Kind::File { executable, start, size, blocks, fragment, offset } })
     }
 
-    /// Closes all directories and leaves out the entry `name` of the root, as far as it
-    /// was added; its data stays in the image, and nothing refers to it.
+    /// Closes all directories and discards the entry `name` of the root, even if it is
+    /// incomplete. Its data stays in the image, unreferenced.
     pub fn abandon(&mut self, name: &[u8]) {
         self.open.truncate(1);
         if let Some(Kind::Directory(nodes)) = self.open.last_mut().map(|node| &mut node.kind)
@@ -123,7 +125,7 @@ impl<W: Write + Seek> Writer<W> {
         }
     }
 
-    /// Writes the tables; gives what the image was written to, and its size.
+    /// Writes the tables; returns the underlying writer and the size of the image.
     pub fn finish(mut self) -> io::Result<(W, u64)> {
         if !self.fragment.is_empty() {
             self.end_fragment()?;
@@ -132,15 +134,15 @@ impl<W: Write + Seek> Writer<W> {
             Some(root) if self.open.is_empty() => root,
             _ => return Err(misuse("a directory is still open")),
         };
-        let mut tables = Tables { inodes: Table::new(), listings: Table::new(), places: Vec::new() };
+        let mut tables = Tables { inodes: Table::new(), listings: Table::new(), inode_refs: Vec::new() };
         let (root, _) = tables.write(&root, 0)?;
-        let Tables { inodes, listings, places } = tables;
-        let count = u32::try_from(places.len()).map_err(too_large)?;
+        let Tables { inodes, listings, inode_refs } = tables;
+        let count = u32::try_from(inode_refs.len()).map_err(too_large)?;
         let inode_table = self.at;
         let inodes = inodes.finish()?;
         let directory_table = inode_table + inodes.len() as u64;
         let listings = listings.finish()?;
-        let mut rest = [inodes, listings].concat();
+        let mut tables = [inodes, listings].concat();
         let mut fragment_table = NONE;
         if !self.fragments.is_empty() {
             let entries = self.fragments.iter().flat_map(|(start, size)| {
@@ -149,16 +151,17 @@ impl<W: Write + Seek> Writer<W> {
                 entry
             });
             let entries: Vec<u8> = entries.collect();
-            fragment_table = append(&mut rest, &entries, inode_table)?;
+            fragment_table = append(&mut tables, &entries, inode_table)?;
         }
-        // With it the kernel finds inodes by their numbers, so that an overlay keeps the
-        // number of a file that it copies, by which Nix knows hard links.
-        let places: Vec<u8> = places.iter().flat_map(|place| place.packed().to_le_bytes()).collect();
-        let export_table = append(&mut rest, &places, inode_table)?;
+        // With an export table the kernel finds inodes by number, so that an overlay keeps the
+        // inode number of a file that it copies up. Nix recognises hard links by that.
+        let inode_refs: Vec<u8> =
+            inode_refs.iter().flat_map(|inode_ref| inode_ref.packed().to_le_bytes()).collect();
+        let export_table = append(&mut tables, &inode_refs, inode_table)?;
         let ids = [self.owner.uid.to_le_bytes(), self.owner.gid.to_le_bytes()].concat();
-        let id_table = append(&mut rest, &ids, inode_table)?;
-        self.to.write_all(&rest)?;
-        let bytes = inode_table + rest.len() as u64;
+        let id_table = append(&mut tables, &ids, inode_table)?;
+        self.to.write_all(&tables)?;
+        let bytes = inode_table + tables.len() as u64;
         let padding = bytes.next_multiple_of(PADDING) - bytes;
         self.to.write_all(&vec![0; usize::try_from(padding).unwrap_or_default()])?;
         let mut superblock = Vec::with_capacity(SUPERBLOCK);
@@ -180,14 +183,14 @@ impl<W: Write + Seek> Writer<W> {
         Ok((self.to, bytes + padding))
     }
 
-    fn checked(&self, name: &[u8]) -> io::Result<Vec<u8>> {
-        let sound = !name.is_empty() && name.len() <= NAME && !name.contains(&b'/') && !name.contains(&0);
+    fn check_name(&self, name: &[u8]) -> io::Result<Vec<u8>> {
+        let valid = !name.is_empty() && name.len() <= MAX_NAME && !name.contains(&b'/') && !name.contains(&0);
         let last = match self.open.last().map(|node| &node.kind) {
             Some(Kind::Directory(nodes)) => nodes.last(),
             _ => None,
         };
-        if !sound || name == b"." || name == b".." || last.is_some_and(|last| last.name.as_slice() >= name) {
-            return Err(misuse("a name that cannot follow the one before"));
+        if !valid || name == b"." || name == b".." || last.is_some_and(|last| last.name.as_slice() >= name) {
+            return Err(misuse("names must be valid and in byte order"));
         }
         Ok(name.to_vec())
     }
@@ -200,20 +203,20 @@ impl<W: Write + Seek> Writer<W> {
         Ok(())
     }
 
-    /// Writes a block of data; gives its size as inodes have it.
-    fn data(&mut self, block: &[u8]) -> io::Result<u32> {
+    /// Writes a block of data; returns its size in the format of inodes.
+    fn write_block(&mut self, block: &[u8]) -> io::Result<u32> {
         self.packed.clear();
         self.compressor.compress_to_buffer(block, &mut self.packed)?;
         let plain = self.packed.len() >= block.len();
         let bytes = if plain { block } else { &self.packed };
         self.to.write_all(bytes)?;
         self.at += bytes.len() as u64;
-        Ok(u32::try_from(bytes.len()).map_err(too_large)? | if plain { PLAIN_DATA } else { 0 })
+        Ok(u32::try_from(bytes.len()).map_err(too_large)? | if plain { UNCOMPRESSED_DATA } else { 0 })
     }
 
-    /// Puts the first `length` bytes of the block into a fragment.
+    /// Adds the first `length` bytes of the block to a fragment.
     fn add_fragment(&mut self, length: usize) -> io::Result<(u32, u32)> {
-        if self.fragment.len() + length > SHARED {
+        if self.fragment.len() + length > FRAGMENT_SIZE {
             self.end_fragment()?;
         }
         let offset = u32::try_from(self.fragment.len()).map_err(too_large)?;
@@ -224,7 +227,7 @@ impl<W: Write + Seek> Writer<W> {
     fn end_fragment(&mut self) -> io::Result<()> {
         let start = self.at;
         let fragment = std::mem::take(&mut self.fragment);
-        let size = self.data(&fragment)?;
+        let size = self.write_block(&fragment)?;
         self.fragments.push((start, size));
         self.fragment = fragment;
         self.fragment.clear();
@@ -237,7 +240,7 @@ fn fill(from: &mut impl Read, to: &mut [u8]) -> io::Result<usize> {
     while count < to.len() {
         match from.read(&mut to[count..]) {
             Ok(0) => break,
-            Ok(some) => count += some,
+            Ok(read) => count += read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }

@@ -1,5 +1,5 @@
-//! Images that are written and read again, by this crate and by the kernel; and
-//! images that were damaged or made to deceive.
+//! Images are read back by this crate and by the kernel; damaged and malicious images are
+//! rejected.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -42,7 +42,7 @@ fn image(root: &BTreeMap<String, Node>) -> Vec<u8> {
     writer.finish().unwrap().0.into_inner()
 }
 
-/// All of a directory.
+/// Reads a directory recursively.
 fn read<S: Source + ?Sized>(
     image: &mut Image<'_, S>,
     directory: Option<Directory>,
@@ -73,7 +73,7 @@ fn read<S: Source + ?Sized>(
 
 fn read_all(bytes: &[u8]) -> io::Result<BTreeMap<String, Node>> {
     let mut image = Image::open(bytes)?;
-    image.largest = 16 << 20;
+    image.max_file_size = 16 << 20;
     read(&mut image, None)
 }
 
@@ -81,7 +81,7 @@ fn text(nodes: &BTreeMap<String, Node>) -> String {
     format!("{nodes:?}")
 }
 
-/// Bytes that do not compress, and that do.
+/// Bytes of which one part is incompressible.
 fn content(length: usize) -> Vec<u8> {
     let mut state = 1_u32;
     let mut next = |at: usize| {
@@ -110,32 +110,32 @@ fn sample() -> BTreeMap<String, Node> {
 }
 
 #[test]
-fn what_is_written_is_read() {
+fn reads_what_it_wrote() {
     let sample = sample();
     let bytes = image(&sample);
     assert_eq!(bytes.len() % 4096, 0);
     assert_eq!(text(&read_all(&bytes).unwrap()), text(&sample));
     assert!(Image::open(&bytes[..]).unwrap().check().unwrap() > 3000);
-    assert_eq!(image(&sample), bytes, "the same tree, the same image");
+    assert_eq!(image(&sample), bytes, "the same tree gives the same image");
 }
 
 #[test]
 #[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
 fn the_kernel_reads_the_same() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("image");
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("image");
     std::fs::write(&file, image(&sample())).unwrap();
     let script = r"mkdir mounted && mount -t squashfs -o loop,ro image mounted && cd mounted &&
         find . -type f -printf '%p %s %m %U %G ' -exec sha256sum '{}' ';' | sort &&
         find . -type d -printf '%p %m %U\n' | sort && find . -type l -printf '%p %l\n'";
     let mut command = testkit::tools::command("unshare");
-    let output = command.args(["-m", "sh", "-euc", script]).current_dir(folder.path()).output().unwrap();
+    let output = command.args(["-m", "sh", "-euc", script]).current_dir(dir.path()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let listed = String::from_utf8(output.stdout).unwrap();
     assert!(listed.contains("./d-empty 555 1001") && listed.contains(" ../target"));
     assert!(listed.contains("./b-sizes/size-001000001 1000001 555 1001 127 "), "{listed:.1000}");
     assert_eq!(listed.lines().filter(|line| line.starts_with("./a-many/")).count(), 3000);
-    // The same content, file by file.
+    // Compare the contents of each file.
     let plain = tempfile::tempdir().unwrap();
     for (name, node) in [("x", content(1_000_001)), ("y", vec![0; 700_000])] {
         std::fs::write(plain.path().join(name), node).unwrap();
@@ -147,23 +147,23 @@ fn the_kernel_reads_the_same() {
     }
 }
 
-/// By its number, Nix knows that a path is already a link to another.
+/// Nix recognises existing hard links by the inode number.
 #[test]
 #[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
-fn an_overlay_keeps_the_number_of_a_file_that_it_copies() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("image"), image(&sample())).unwrap();
+fn an_overlay_keeps_inode_numbers_on_copy_up() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("image"), image(&sample())).unwrap();
     let script = "mkdir lower upper work over && mount -t squashfs -o loop,ro image lower &&
         mount -t overlay -o redirect_dir=on,lowerdir=lower,upperdir=upper,workdir=work none over && cd over &&
         before=$(stat -c %i e-file) && ln e-file link &&
         test $before = $(stat -c %i e-file) && test $before = $(stat -c %i link)";
     let mut command = testkit::tools::command("unshare");
-    let output = command.args(["-m", "sh", "-euc", script]).current_dir(folder.path()).output().unwrap();
+    let output = command.args(["-m", "sh", "-euc", script]).current_dir(dir.path()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
-fn a_name_that_leads_elsewhere_is_not_written() {
+fn the_writer_rejects_invalid_names() {
     for name in ["", ".", "..", "a/b", "a\0b", &"x".repeat(256)] {
         let mut writer = Writer::new(Cursor::new(Vec::new()), OWNER, 3).unwrap();
         assert!(writer.file(name.as_bytes(), false, io::empty()).is_err(), "{name}");
@@ -173,23 +173,23 @@ fn a_name_that_leads_elsewhere_is_not_written() {
     assert!(writer.link(b"a", b"x").is_err() && writer.link(b"b", b"x").is_err() && writer.end().is_err());
 }
 
-/// An image without the zeros at its end, so that its last bytes are its tables.
+/// An image without padding, so that it ends with the tables.
 fn plain(root: &BTreeMap<String, Node>) -> Vec<u8> {
     let mut bytes = image(root);
-    bytes.truncate(number(&bytes, 40));
+    bytes.truncate(superblock_field(&bytes, 40));
     bytes
 }
 
-/// A number of the superblock.
-fn number(bytes: &[u8], at: usize) -> usize {
+/// Reads a 64-bit field of the superblock.
+fn superblock_field(bytes: &[u8], at: usize) -> usize {
     usize::try_from(u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())).unwrap()
 }
 
-fn position(bytes: &[u8], wanted: &[u8]) -> usize {
-    bytes.windows(wanted.len()).rposition(|window| window == wanted).unwrap()
+fn position(bytes: &[u8], expected: &[u8]) -> usize {
+    bytes.windows(expected.len()).rposition(|window| window == expected).unwrap()
 }
 
-fn refused(bytes: &[u8], why: &str) {
+fn assert_rejected(bytes: &[u8], why: &str) {
     let error = read_all(bytes).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
     assert!(error.to_string().contains(why), "expected `{why}`, found `{error}`");
@@ -197,116 +197,114 @@ fn refused(bytes: &[u8], why: &str) {
 }
 
 #[test]
-fn names_that_lead_elsewhere_are_refused() {
+fn rejects_invalid_names() {
     let root = BTreeMap::from([
         ("abc".to_owned(), Node::File(false, b"1".to_vec())),
         ("abd".to_owned(), Node::File(false, b"2".to_vec())),
     ]);
-    let sound = plain(&root);
-    assert_eq!(text(&read_all(&sound).unwrap()), text(&root));
+    let valid = plain(&root);
+    assert_eq!(text(&read_all(&valid).unwrap()), text(&root));
     for name in [&b"a/c"[..], b"/bc", b"a\0c"] {
-        let mut bytes = sound.clone();
+        let mut bytes = valid.clone();
         let at = position(&bytes, b"abc");
         bytes[at..at + 3].copy_from_slice(name);
-        refused(&bytes, "the name");
+        assert_rejected(&bytes, "invalid name");
     }
     for (name, other) in [(b"abc", b"abd"), (b"abc", b"abe")] {
-        let mut bytes = sound.clone();
+        let mut bytes = valid.clone();
         let at = position(&bytes, name);
         bytes[at..at + 3].copy_from_slice(other);
-        refused(&bytes, "out of order");
+        assert_rejected(&bytes, "not sorted");
     }
     let dots = plain(&BTreeMap::from([("xx".to_owned(), Node::Link("y".into()))]));
     let mut bytes = dots.clone();
     let at = position(&bytes, b"xx");
     bytes[at..at + 2].copy_from_slice(b"..");
-    refused(&bytes, "the name");
+    assert_rejected(&bytes, "invalid name");
 }
 
-/// By it the kernel finds names; it must not find others than those that were checked.
+/// The kernel looks up names in the index, so it must agree with the verified listing.
 #[test]
-fn an_index_that_disagrees_with_its_directory_is_refused() {
-    let sound = plain(&sample());
-    let (inodes, listings) = (number(&sound, 64), number(&sound, 72));
-    let name = inodes + position(&sound[inodes..listings], b"name-");
-    for (at, why) in
-        [(name + 5, "another name"), (name - 8, "leads elsewhere"), (name - 12, "leads to no name")]
-    {
-        let mut bytes = sound.clone();
+fn rejects_an_index_that_differs_from_its_listing() {
+    let valid = plain(&sample());
+    let (inodes, listings) = (superblock_field(&valid, 64), superblock_field(&valid, 72));
+    let name = inodes + position(&valid[inodes..listings], b"name-");
+    for (at, why) in [(name + 5, "wrong name"), (name - 8, "wrong block"), (name - 12, "wrong offset")] {
+        let mut bytes = valid.clone();
         bytes[at] += 1;
-        refused(&bytes, why);
+        assert_rejected(&bytes, why);
     }
     let empty = plain(&BTreeMap::from([("abc".to_owned(), Node::Directory(BTreeMap::new()))]));
     let mut bytes = empty.clone();
-    let count = number(&bytes, 64) + 2 + 32;
+    let count = superblock_field(&bytes, 64) + 2 + 32;
     bytes[count] = 1;
-    refused(&bytes, "a directory's index");
+    assert_rejected(&bytes, "directory index");
 }
 
 #[test]
-fn devices_pipes_and_sockets_are_refused() {
-    let sound = plain(&BTreeMap::from([("abc".to_owned(), Node::File(false, b"1".to_vec()))]));
-    let table = number(&sound, 64) + 2;
+fn rejects_devices_pipes_and_sockets() {
+    let valid = plain(&BTreeMap::from([("abc".to_owned(), Node::File(false, b"1".to_vec()))]));
+    let table = superblock_field(&valid, 64) + 2;
     for kind in [0_u16, 4, 5, 6, 7, 11, 12, 13, 14, 15, 999] {
-        let mut bytes = sound.clone();
+        let mut bytes = valid.clone();
         bytes[table..table + 2].copy_from_slice(&kind.to_le_bytes());
-        refused(&bytes, "an inode of kind");
+        assert_rejected(&bytes, "found inode type");
     }
 }
 
 #[test]
-fn a_setuid_bit_is_not_read() {
+fn ignores_setuid_bits() {
     let mut bytes = plain(&BTreeMap::from([("abc".to_owned(), Node::File(false, b"1".to_vec()))]));
-    let table = number(&bytes, 64) + 2;
+    let table = superblock_field(&bytes, 64) + 2;
     bytes[table + 2..table + 4].copy_from_slice(&0o6755_u16.to_le_bytes());
     let read = read_all(&bytes).unwrap();
     assert!(matches!(&read["abc"], Node::File(true, content) if content == b"1"));
 }
 
 #[test]
-fn a_directory_within_itself_comes_to_an_end() {
+fn rejects_a_cyclic_directory() {
     let root = BTreeMap::from([(
         "abc".to_owned(),
         Node::Directory(BTreeMap::from([("abd".to_owned(), Node::Directory(BTreeMap::new()))])),
     )]);
     let mut bytes = plain(&root);
-    // The inner directory's listing is the outer one's.
-    let table = number(&bytes, 64) + 2;
-    // Inodes come children first: inner, outer, root; each has 40 bytes.
+    // Make the inner directory refer to the listing of the outer one.
+    let table = superblock_field(&bytes, 64) + 2;
+    // Children come first: inner, outer, root. Each inode has 40 bytes.
     let outer: Vec<u8> = bytes[table + 40 + 16..table + 80].to_vec();
     bytes[table + 16..table + 40].copy_from_slice(&outer);
-    refused(&bytes, "more inodes than it has");
+    assert_rejected(&bytes, "more names than inodes");
 }
 
 #[test]
-fn a_size_beyond_what_is_expected_is_refused() {
+fn rejects_files_above_the_size_limit() {
     let bytes = image(&BTreeMap::from([("abc".to_owned(), Node::File(false, vec![0; 17 << 20]))]));
     let error = read_all(&bytes).unwrap_err().to_string();
-    assert!(error.contains("a file of"), "{error}");
+    assert!(error.contains("expected a file of"), "{error}");
     let mut bytes = plain(&BTreeMap::from([("abc".to_owned(), Node::File(false, b"1".to_vec()))]));
-    let table = number(&bytes, 64) + 2;
+    let table = superblock_field(&bytes, 64) + 2;
     bytes[table + 24..table + 32].copy_from_slice(&(1_u64 << 50).to_le_bytes());
-    refused(&bytes, "a file of");
+    assert_rejected(&bytes, "expected a file of");
 }
 
 #[test]
-fn a_cut_image_is_refused_wherever_it_is_cut() {
+fn rejects_an_image_truncated_at_any_point() {
     let bytes = image(&sample());
-    let used = number(&bytes, 40);
+    let used = superblock_field(&bytes, 40);
     for end in (0..used).step_by(used / 50) {
-        assert!(read_all(&bytes[..end]).is_err(), "cut at {end}");
+        assert!(read_all(&bytes[..end]).is_err(), "truncated to {end}");
     }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    /// Whatever is changed, it is read to an end, within its bounds.
+    /// Reading ends without a panic, whatever is changed.
     #[test]
-    fn a_damaged_image_neither_panics_nor_grows(
+    fn a_damaged_image_does_not_panic(
         changes in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..8),
-        cut in any::<proptest::sample::Index>(),
-        cuts in any::<bool>(),
+        end in any::<proptest::sample::Index>(),
+        truncate in any::<bool>(),
     ) {
         let root = BTreeMap::from([
             ("abc".to_owned(), Node::File(false, content(300_000))),
@@ -317,13 +315,13 @@ proptest! {
         ]);
         let mut bytes = plain(&root);
         for (at, byte) in changes {
-            // Mostly where the structure is.
+            // Prefer the tables.
             let at = at.index(bytes.len());
             let at = if at.is_multiple_of(2) { at } else { bytes.len() - 1 - at % 300 };
             bytes[at] = byte;
         }
-        if cuts {
-            bytes.truncate(cut.index(bytes.len()) + 1);
+        if truncate {
+            bytes.truncate(end.index(bytes.len()) + 1);
         }
         if let Ok(mut image) = Image::open(&bytes[..]) {
             let _ = image.check();

@@ -1,7 +1,7 @@
 //! Build script of the crates whose tests need tools: sets `cfg(tools)` where
 //! `cargo xtask setup-test-tools` has installed them.
 
-// Cargo reads what a build script prints.
+// Cargo reads the output of build scripts.
 #![allow(clippy::print_stdout)]
 
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ fn main() {
     println!("cargo::rerun-if-env-changed=XTASK_TOOLS");
     println!("cargo::rerun-if-env-changed=CARGO_TARGET_DIR");
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new("/"));
-    // Setting up touches it, so that this script runs again.
+    // `setup-test-tools` touches this file, so that this script runs again.
     let script = workspace.join("crates/testkit/build/tools_cfg.rs");
     println!("cargo::rerun-if-changed={}", script.display());
     let tools = std::env::var_os("XTASK_TOOLS").map_or_else(

@@ -1,8 +1,8 @@
-//! Programs and libraries, to be put into wheels and broken by a test.
+//! Minimal programs and libraries for wheels in tests.
 
-/// An ELF file of 64 bits with nothing but what its loader reads.
+/// A 64-bit ELF file that contains only what its loader reads.
 #[derive(Debug, Clone)]
-#[allow(clippy::struct_excessive_bools, reason = "each is a fault of its own")]
+#[allow(clippy::struct_excessive_bools, reason = "each is an independent error")]
 pub struct Elf {
     /// `e_machine`; 62 is x86-64.
     pub machine: u16,
@@ -12,15 +12,15 @@ pub struct Elf {
     pub needed: Vec<String>,
     /// `DT_RUNPATH`.
     pub runpath: Option<String>,
-    /// A library and a version of its symbols.
+    /// A library and a symbol version that is required from it.
     pub version: Option<(String, String)>,
     /// An undefined symbol.
     pub undefined: Option<String>,
-    /// A symbol that it defines.
+    /// A defined symbol.
     pub defined: Option<String>,
     /// An executable stack.
     pub exec_stack: bool,
-    /// Whether it says what stack it needs at all.
+    /// Whether it has a `PT_GNU_STACK` header.
     pub says_stack: bool,
     /// `DT_TEXTREL`.
     pub text_relocations: bool,
@@ -47,8 +47,7 @@ impl Default for Elf {
 }
 
 impl Elf {
-    /// The bytes of the file: headers, then the tables, at their own offsets
-    /// as addresses.
+    /// The bytes of the file: headers, then tables. Addresses equal file offsets.
     pub fn bytes(&self) -> Vec<u8> {
         let mut names = vec![0];
         let mut name = |text: &str| {
@@ -121,7 +120,7 @@ impl Elf {
     /// `.dynsym`; `name` adds to the string table.
     fn symbols(&self, name: &mut impl FnMut(&str) -> u64) -> Vec<u8> {
         let mut out = vec![0; 24];
-        // Of no section, then of some section.
+        // Undefined, then defined.
         for (symbol, section) in [(&self.undefined, 0), (&self.defined, 1)] {
             if let Some(symbol) = symbol {
                 push(&mut out, name(symbol), true);
@@ -159,11 +158,11 @@ fn push(into: &mut Vec<u8>, value: u64, wide: bool) {
 pub struct MachO {
     /// `cputype`: 0x0100000c is arm64, 0x01000007 x86-64.
     pub cpu: u32,
-    /// The lowest macOS, (major, minor).
+    /// The minimum macOS version, (major, minor).
     pub minimum: (u32, u32),
-    /// The libraries that it loads.
+    /// The loaded libraries.
     pub dylibs: Vec<String>,
-    /// Whether there is a code signature.
+    /// Whether it has a code signature.
     pub signed: bool,
     /// `LC_RPATH`.
     pub rpaths: Vec<String>,
@@ -173,7 +172,7 @@ pub struct MachO {
     pub subtype: u32,
     /// `filetype`: 2 is a program, 6 a library, 8 a bundle.
     pub file_type: u32,
-    /// A symbol that it exports.
+    /// An exported symbol.
     pub exported: Option<String>,
 }
 
@@ -216,7 +215,7 @@ impl MachO {
         if self.signed {
             commands.push(vec![0x1d, 16, 0, 0]);
         }
-        // The symbol table follows the commands: one entry, then its name.
+        // The symbol table follows the load commands: one entry, then its name.
         let name = self.exported.as_ref().map(|name| format!("\0_{name}\0").into_bytes()).unwrap_or_default();
         if self.exported.is_some() {
             let at = 32 + 4 * (commands.iter().map(Vec::len).sum::<usize>() + 6);
@@ -235,14 +234,14 @@ impl MachO {
     }
 }
 
-/// A PE library of 64 bits with nothing but its imports.
+/// A 64-bit PE library that contains only its imports and exports.
 #[derive(Debug, Clone)]
 pub struct Pe {
     /// `Machine`: 0x8664 is amd64, 0x014c x86, 0xaa64 arm64.
     pub machine: u16,
-    /// Libraries, each with the symbols that are taken from it.
+    /// Imported libraries with their symbols.
     pub imports: Vec<(String, Vec<String>)>,
-    /// The names that it exports.
+    /// The exported names.
     pub exports: Vec<String>,
 }
 

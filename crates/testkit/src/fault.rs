@@ -1,5 +1,4 @@
-//! A proxy before an index, or before all services of a run, that goes wrong
-//! as networks and servers do.
+//! A proxy in front of an index, or all services of a run, that injects faults.
 
 use std::io;
 use std::process::Child;
@@ -13,40 +12,39 @@ use tokio::net::TcpStream;
 
 use crate::server::Server;
 
-/// What goes wrong with a request.
+/// A fault of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// It is answered with this status and `Retry-After`, and not passed on.
+    /// The response is this status with `Retry-After`; the request is not forwarded.
     Status(u16, Option<u32>),
-    /// The connection is reset within the body.
+    /// The connection is reset in the middle of the body.
     Reset,
-    /// It is stored, and the connection closed without an answer.
+    /// The request is forwarded, but the connection is closed without a response.
     LostAnswer,
-    /// It is read, and neither passed on nor answered.
+    /// The request is read, but neither forwarded nor answered.
     Hang,
-    /// It is answered so, byte by byte and without end, and not passed on.
+    /// An endless response, byte by byte; the request is not forwarded.
     Trickle(&'static [u8]),
-    /// It is answered so as soon as its head has been read, and the connection
-    /// closed.
+    /// This response is sent after the head of the request, and the connection is closed.
     Early(&'static [u8]),
-    /// It is answered so once it has been read, and the connection closed.
+    /// This response is sent after the whole request, and the connection is closed.
     Answer(&'static [u8]),
-    /// It stops for good at this point; the test is told.
+    /// The proxy stops at this point and notifies the test.
     Stop(Point),
 }
 
-/// A point of a request.
+/// A point in the processing of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Point {
-    /// The request's head has been read.
+    /// After reading the head.
     Head,
-    /// Half of its body has been read.
+    /// After reading half of the body.
     Body,
-    /// It is stored, the answer not yet delivered.
+    /// After forwarding the request, before the response.
     Answer,
 }
 
-/// The proxy; it ends with this value.
+/// The proxy, which runs until this value is dropped.
 pub struct Proxy {
     servers: Vec<Server>,
     shared: Arc<Shared>,
@@ -54,33 +52,32 @@ pub struct Proxy {
 }
 
 struct Shared {
-    /// Whether uploads alone are counted.
+    /// Whether only uploads are counted.
     uploads_alone: bool,
-    /// The faults to come, and how many requests pass before each.
+    /// The remaining faults, with the number of requests before each.
     faults: Mutex<Vec<(usize, Fault)>>,
     connections: AtomicU64,
     requests: AtomicU64,
     body: AtomicU64,
     stopped: Sender<()>,
-    /// What every request meets whose head begins so, after so many have passed.
+    /// The fault of all requests whose head has this prefix, after this many have passed.
     always: Option<(&'static str, AtomicU64, Fault)>,
 }
 
 impl Proxy {
-    /// A proxy before the server at `url`; upload number `n` (from 0) meets
-    /// its fault, if one is listed.
+    /// Starts a proxy in front of `url`. `faults` are by the number of the upload, from 0.
     pub fn start(url: &str, faults: &[(usize, Fault)]) -> Self {
         Self::with(&[url], faults, true, None)
     }
 
-    /// A proxy before the server at `url`; every request whose head begins with
-    /// `prefix` meets `fault`, once `passing` of them have passed.
+    /// Starts a proxy in front of `url`. All requests whose head starts with `prefix` have
+    /// `fault`, after `passing` of them have passed.
     pub fn always(url: &str, prefix: &'static str, passing: u64, fault: Fault) -> Self {
         Self::with(&[url], &[], false, Some((prefix, AtomicU64::new(passing), fault)))
     }
 
-    /// A proxy with an address for each of `urls`; of all requests to any of
-    /// them, number `n` (from 0) meets its fault, if one is listed.
+    /// Starts a proxy with a URL for each of `urls`. `faults` are by the number of the request
+    /// to any of them, from 0.
     pub fn before(urls: &[&str], faults: &[(usize, Fault)]) -> Self {
         Self::with(urls, faults, false, None)
     }
@@ -106,57 +103,57 @@ impl Proxy {
             let state = Arc::clone(&shared);
             Server::connections(move |stream| {
                 let (state, upstream) = (Arc::clone(&state), upstream.clone());
-                // A connection that breaks is what this is for.
+                // Broken connections are intended here.
                 async move { drop(state.serve(&upstream, stream).await) }
             })
         };
         Self { servers: urls.iter().map(server).collect(), shared, stopped }
     }
 
-    /// The root of the first address, with a slash at the end.
+    /// The first root URL, with a trailing slash.
     pub fn url(&self) -> String {
         self.urls().remove(0)
     }
 
-    /// The root of each address.
+    /// All root URLs.
     pub fn urls(&self) -> Vec<String> {
         self.servers.iter().map(Server::url).collect()
     }
 
-    /// Bytes of request bodies that came in.
+    /// The received bytes of request bodies.
     pub fn body_bytes(&self) -> u64 {
         self.shared.body.load(Ordering::SeqCst)
     }
 
-    /// How many uploads (or requests, where all are counted) came in.
+    /// The number of received uploads, or of all requests if those are counted.
     pub fn uploads(&self) -> u64 {
         self.shared.requests.load(Ordering::SeqCst)
     }
 
-    /// How many connections were made.
+    /// The number of connections.
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
-    /// Waits until a request has come to its [`Fault::Stop`].
+    /// Waits until a request has reached its [`Fault::Stop`].
     pub fn wait_for_stop(&self) {
         self.stopped.recv().expect("the proxy runs");
     }
 
-    /// The same, or until `child` has ended: whether it was stopped.
+    /// Waits until a request has stopped or `child` has exited; returns whether it stopped.
     pub fn stops(&self, child: &mut Child) -> bool {
         loop {
             if self.stopped.recv_timeout(Duration::from_millis(10)).is_ok() {
                 return true;
             }
-            if child.try_wait().expect("the child can be asked").is_some() {
+            if child.try_wait().expect("the status of the child is available").is_some() {
                 return false;
             }
         }
     }
 }
 
-/// A request's head, and what of its body came with it.
+/// The head of a request, with the part of the body that arrived with it.
 struct Head {
     text: String,
     rest: Vec<u8>,
@@ -164,7 +161,7 @@ struct Head {
 }
 
 impl Shared {
-    /// What this request meets.
+    /// The fault of this request.
     fn fault(&self, head: &Head) -> Option<Fault> {
         let is_upload = head.text.starts_with("POST ") && head.text.contains("multipart/form-data");
         if let Some((prefix, passing, fault)) = &self.always {
@@ -182,7 +179,7 @@ impl Shared {
         at.map(|at| faults.remove(at).1)
     }
 
-    /// One request, then the connection is closed.
+    /// Serves one request, then closes the connection.
     async fn serve(&self, upstream: &str, mut client: TcpStream) -> io::Result<()> {
         self.connections.fetch_add(1, Ordering::SeqCst);
         let head = read_head(&mut client).await?;
@@ -194,13 +191,13 @@ impl Shared {
                 self.read_body(&mut client, &head, half).await?;
                 return self.stop(client).await;
             }
-            // With unread bytes in it a closed socket is a reset one.
+            // Closing a socket with unread bytes resets the connection.
             Some(Fault::Reset) => return self.read_body(&mut client, &head, half).await.map(drop),
             Some(Fault::Early(answer)) => {
                 client.write_all(answer).await?;
                 client.shutdown().await?;
-                // Closed with unread bytes, the socket would be reset, and the
-                // answer lost: servers read on for a while.
+                // Like real servers, read on for a while: closing a socket with unread
+                // bytes would reset the connection and lose the response.
                 return drain(&mut client).await;
             }
             _ => {}
@@ -258,7 +255,7 @@ impl Shared {
     }
 }
 
-/// Reads until the client goes away.
+/// Reads until the client disconnects.
 async fn drain(client: &mut TcpStream) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     while client.read(&mut buffer).await? > 0 {}
@@ -286,7 +283,7 @@ async fn read_head(client: &mut TcpStream) -> io::Result<Head> {
     }
 }
 
-/// The head with `Connection: close`, so that each request has a connection.
+/// Adds `Connection: close` to the head, so that each request has its own connection.
 fn close_after(head: &str) -> String {
     let lines = head.trim_end().lines().filter(|line| !line.to_ascii_lowercase().starts_with("connection:"));
     lines.map(|line| format!("{line}\r\n")).collect::<String>() + "Connection: close\r\n\r\n"

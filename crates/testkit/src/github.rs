@@ -1,9 +1,8 @@
-//! GitHub's REST API, as far as a release needs it: releases, git's objects and
-//! tags, the runs of a workflow.
+//! A fake of GitHub's REST API for releases: releases, git objects and tags, and workflow runs.
 //!
-//! It leaves out: users and permissions (one token may do everything), the
-//! primary rate limit, drafts that only some may see, the limits on the size and
-//! number of assets, and every field that no program of this repository reads.
+//! Not implemented: users and permissions (one token can do everything), the primary rate
+//! limit, the visibility of drafts, limits on the size and number of assets, and fields that
+//! this repository does not use.
 
 mod git;
 mod releases;
@@ -21,17 +20,17 @@ use crate::server::Server;
 pub use state::{Interrupt, Release, Repository};
 use state::{Shared, failure};
 
-/// The server; it ends with this value.
+/// The server, which runs until this value is dropped.
 pub struct GitHub {
     server: Server,
     shared: Arc<Shared>,
 }
 
-/// The token that it takes.
+/// The valid token.
 pub const TOKEN: &str = "ghs_test/token+with=signs";
 
 impl GitHub {
-    /// The repository `octo/htty` without releases.
+    /// Starts a server with the repository `octo/htty`, without releases.
     pub fn start() -> Self {
         let mut shared = None;
         let server = Server::start(|root| {
@@ -59,12 +58,12 @@ impl GitHub {
         ]
     }
 
-    /// The root, with a slash at the end.
+    /// The root URL, with a trailing slash.
     pub fn url(&self) -> String {
         self.server.url()
     }
 
-    /// What it holds.
+    /// The state of the repository.
     pub fn repository(&self) -> MutexGuard<'_, Repository> {
         self.shared.repository()
     }
@@ -81,7 +80,7 @@ async fn guard(
     }
     let given = headers.get("authorization").and_then(|value| value.to_str().ok());
     if request.uri().path().starts_with("/files/") {
-        // Another host than the API's, which takes no second kind of authentication.
+        // A storage host, which rejects a second authentication mechanism.
         return match given {
             None => next.run(request).await,
             Some(_) => failure(StatusCode::BAD_REQUEST, "Only one auth mechanism allowed"),

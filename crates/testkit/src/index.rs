@@ -1,4 +1,4 @@
-//! Real indexes, started on loopback for one test each.
+//! Real index servers on loopback, started for single tests.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -11,29 +11,27 @@ use crate::tools;
 /// The password of `root` on a [`Peer::devpi`].
 pub const DEVPI_PASSWORD: &str = "devpi-test-password";
 
-/// A server in a process of its own; it ends with this value.
+/// A server process, which runs until this value is dropped.
 pub struct Peer {
     child: Child,
-    /// Its root, with a slash at the end.
+    /// The root URL, with a trailing slash.
     pub url: String,
 }
 
 impl Peer {
-    /// pypiserver over the files in `folder`, without a password. It never
-    /// sends anyone to another index.
-    pub fn pypiserver(folder: &Path) -> Self {
+    /// pypiserver with the files in `dir`, without a password or a fallback to another index.
+    pub fn pypiserver(dir: &Path) -> Self {
         let port = free_port();
         let mut command = tools::command("pypi-server");
         command.args(["run", "--disable-fallback", "-i", "127.0.0.1", "-p", &port.to_string()]);
-        command.args(["-P", ".", "-a", "."]).arg(folder);
+        command.args(["-P", ".", "-a", "."]).arg(dir);
         Self::start(command, port, "/simple/")
     }
 
-    /// devpi-server with the volatile index `root/dev` and nothing behind it,
-    /// kept in `folder`. Uploads go to `root/dev/` as `root` with the password
-    /// [`DEVPI_PASSWORD`].
-    pub fn devpi(folder: &Path) -> Self {
-        let (port, server, client) = (free_port(), folder.join("server"), folder.join("client"));
+    /// devpi-server with the volatile index `root/dev` and no mirror, stored in `dir`. Uploads go
+    /// to `root/dev/` as `root` with the password [`DEVPI_PASSWORD`].
+    pub fn devpi(dir: &Path) -> Self {
+        let (port, server, client) = (free_port(), dir.join("server"), dir.join("client"));
         let run = |command: &mut Command| {
             let output = command.output().expect("the tool starts");
             assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -58,9 +56,9 @@ impl Peer {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().expect("the server starts");
         let mut peer = Self { child, url: format!("http://127.0.0.1:{port}/") };
-        while !answers(port, ready) {
-            let ended = peer.child.try_wait().expect("the server can be asked");
-            assert!(ended.is_none(), "the server ended before it answered: {ended:?}");
+        while !responds(port, ready) {
+            let ended = peer.child.try_wait().expect("the status of the server is available");
+            assert!(ended.is_none(), "the server exited before it responded: {ended:?}");
             std::thread::sleep(Duration::from_millis(20));
         }
         peer
@@ -69,7 +67,7 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -81,7 +79,7 @@ pub fn free_port() -> u16 {
     listener.local_addr().expect("a bound address").port()
 }
 
-fn answers(port: u16, path: &str) -> bool {
+fn responds(port: u16, path: &str) -> bool {
     let Ok(mut stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else { return false };
     let request = format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n");
     let mut answer = Vec::new();

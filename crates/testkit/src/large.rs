@@ -1,13 +1,12 @@
-//! Wheels of unusual size, written by Python's `zipfile`, and the memory that a
-//! program takes for them.
+//! Large wheels, written by Python's `zipfile`, and the peak memory of programs.
 
 use std::path::Path;
 
 use crate::tools;
 
-/// Writes a wheel of `sample` 1.0 to `argv[1]`: `argv[2]` members, the hashes of
-/// RECORD by `argv[3]`, one more member `argv[5]` of `argv[4]` MB that starts with
-/// the bytes on standard input.
+/// Writes a wheel of `sample` 1.0 to `argv[1]`, with `argv[2]` members, hashes of the
+/// algorithm `argv[3]` in RECORD, and another member `argv[5]` of `argv[4]` MB that starts
+/// with the bytes on standard input.
 const WRITE: &str = r#"
 import base64, hashlib, os, sys, zipfile
 path, count, algorithm, size, name = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5]
@@ -41,7 +40,7 @@ with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
     archive.writestr("sample-1.0.dist-info/RECORD", "\n".join(record) + "\n")
 "#;
 
-/// Runs the program in `argv` and prints the most memory that it held, in MB.
+/// Runs the program in `argv` and prints its peak memory in MB.
 const PEAK: &str = "
 import resource, subprocess, sys
 subprocess.run(sys.argv[1:], check=True, stdout=sys.stderr)
@@ -51,15 +50,15 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10)
 /// A wheel of `sample` 1.0.
 #[derive(Debug)]
 pub struct Large {
-    /// So many small members.
+    /// The number of small members.
     pub members: usize,
-    /// Of the hashes in RECORD.
+    /// The hash algorithm of RECORD.
     pub algorithm: &'static str,
-    /// The size of one more member; 0 for none.
+    /// The size of an additional member in MB; 0 for none.
     pub megabytes: usize,
-    /// That member's path.
+    /// The path of that member.
     pub name: &'static str,
-    /// What it starts with.
+    /// The start of its content.
     pub head: Vec<u8>,
 }
 
@@ -70,7 +69,7 @@ impl Default for Large {
 }
 
 impl Large {
-    /// Writes it; the tag is that of the file name.
+    /// Writes the wheel, with the tag of the file name.
     pub fn write(&self, path: &Path) {
         let mut command = assert_cmd::Command::from_std(tools::command("python3"));
         command.args(["-c", WRITE]).arg(path).arg(self.members.to_string()).arg(self.algorithm);
@@ -79,10 +78,10 @@ impl Large {
     }
 }
 
-/// The most memory that the program held, in MB; it must end with 0.
-pub fn peak(program: &[&str], folder: &Path) -> u64 {
+/// The peak memory of the program in MB; it must succeed.
+pub fn peak(program: &[&str], dir: &Path) -> u64 {
     let mut command = assert_cmd::Command::from_std(tools::command("python3"));
-    let output = command.args(["-c", PEAK]).args(program).current_dir(folder).assert().success();
+    let output = command.args(["-c", PEAK]).args(program).current_dir(dir).assert().success();
     let text = String::from_utf8_lossy(&output.get_output().stdout).into_owned();
     text.trim().parse().expect("a number of MB")
 }

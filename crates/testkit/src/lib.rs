@@ -1,5 +1,5 @@
-//! For tests: tools installed by `cargo xtask setup-test-tools`, and fakes of
-//! services that cannot run on a test machine.
+//! Test support: tools installed by `cargo xtask setup-test-tools`, and fakes of services that
+//! cannot run on a test machine.
 
 mod binary;
 pub mod fault;
@@ -16,9 +16,8 @@ pub mod tools;
 pub mod warehouse;
 pub mod wheel;
 
-/// Declares test modules that need the tools of `cargo xtask
-/// setup-test-tools`. Where they are not installed, each module is one ignored
-/// test that says so; `cargo xtask test` always installs them first.
+/// Declares test modules that need the tools of `cargo xtask setup-test-tools`. Without the
+/// tools, each module is replaced by an ignored test; `cargo xtask test` installs them first.
 #[macro_export]
 macro_rules! needs_tools {
     ($(mod $name:ident;)+) => {$(

@@ -1,5 +1,4 @@
-//! What stands between a program and a server: a proxy, and TLS with an
-//! authority of its own.
+//! A proxy, and TLS with a test certificate authority, between a program and a server.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -13,15 +12,14 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 
 use crate::server::Server;
 
-/// A server that speaks TLS before another one that does not; it ends with this
-/// value.
+/// A TLS server in front of one without TLS. It runs until this value is dropped.
 pub struct Tls {
     server: Server,
     authority: String,
 }
 
 impl Tls {
-    /// Before the server at `url`, with a certificate for each of `hosts`.
+    /// Starts a TLS server in front of `url`, with a certificate for `hosts`.
     pub fn start(url: &str, hosts: &[&str]) -> Self {
         let upstream = address(url);
         let authority_key = rcgen::KeyPair::generate().expect("a key");
@@ -45,7 +43,7 @@ impl Tls {
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let server = Server::connections(move |stream| {
             let (acceptor, upstream) = (acceptor.clone(), upstream.clone());
-            // A client that does not trust the certificate goes away.
+            // Fails if the client does not trust the certificate.
             async move {
                 let Ok(mut stream) = acceptor.accept(stream).await else { return };
                 if let Ok(mut upstream) = TcpStream::connect(upstream).await {
@@ -56,26 +54,26 @@ impl Tls {
         Self { server, authority }
     }
 
-    /// Its port on this machine.
+    /// The port on loopback.
     pub fn port(&self) -> String {
         address(&self.server.url()).rsplit(':').next().unwrap_or_default().to_owned()
     }
 
-    /// The authority's certificate (PEM).
+    /// The certificate of the authority (PEM).
     pub fn authority(&self) -> &str {
         &self.authority
     }
 }
 
-/// An HTTP proxy for `CONNECT`, which takes every host for one server; it ends
-/// with this value.
+/// An HTTP proxy for `CONNECT` that connects every host to a single server. It runs until this
+/// value is dropped.
 pub struct ConnectProxy {
     server: Server,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl ConnectProxy {
-    /// Whatever is asked for, the connection goes to this port of this machine.
+    /// Starts a proxy that always connects to this port on loopback.
     pub fn start(port: &str) -> Self {
         let (asked, upstream) = (Arc::new(Mutex::new(Vec::new())), format!("127.0.0.1:{port}"));
         let shared = Arc::clone(&asked);
@@ -86,12 +84,12 @@ impl ConnectProxy {
         Self { server, asked }
     }
 
-    /// Its address.
+    /// The URL of the proxy.
     pub fn url(&self) -> String {
         self.server.url()
     }
 
-    /// What it was asked to connect to, in order.
+    /// The request lines that it received, in order.
     pub fn asked(&self) -> Vec<String> {
         self.asked.lock().expect("no panic while locked").clone()
     }
@@ -114,7 +112,7 @@ async fn connect(mut client: TcpStream, asked: &Mutex<Vec<String>>, upstream: &s
     copy_bidirectional(&mut client, &mut upstream).await.map(drop)
 }
 
-/// Host and port of an HTTP URL.
+/// The host and port of an HTTP URL.
 fn address(url: &str) -> String {
     url.trim_start_matches("http://").split('/').next().unwrap_or_default().to_owned()
 }

@@ -1,8 +1,7 @@
-//! The identity providers of CI services: GitHub's endpoint for a workflow run,
-//! Google's metadata server, and tokens as other services hand them out.
+//! Fakes of the identity providers of CI services: GitHub's endpoint for workflow runs,
+//! Google's metadata server, and tokens of other services.
 //!
-//! It leaves out: signatures (a token is known by its text), expiry, and most
-//! claims.
+//! Not implemented: signatures (tokens are recognised by their text), expiry, and most claims.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,13 +18,13 @@ use serde_json::{Value, json};
 
 use crate::server::Server;
 
-/// A provider of tokens for one imagined run; it ends with this value.
+/// A provider of tokens for a fictitious run. It runs until this value is dropped.
 pub struct Oidc {
     server: Server,
     state: Arc<Issued>,
 }
 
-/// What was issued, shared with those who check it.
+/// The issued tokens, shared with the services that verify them.
 #[derive(Default)]
 pub struct Issued {
     tokens: Mutex<BTreeSet<String>>,
@@ -37,12 +36,12 @@ pub struct Issued {
 /// The path of Google's metadata server.
 const METADATA: &str = "/computeMetadata/v1/instance/service-accounts/default/identity";
 
-/// What authorises a request for an identity.
+/// The token that authorises requests for an identity token.
 pub const REQUEST_TOKEN: &str = "runner-request-token-5d1a";
 
 impl Oidc {
-    /// A provider that answers the first `pending` requests with 403, as
-    /// GitHub does while a run is not known to it yet.
+    /// Starts a provider that returns 403 for the first `pending` requests, as GitHub does while
+    /// it does not know a run yet.
     pub fn start(pending: u32) -> Self {
         let state = Arc::new(Issued { pending: Mutex::new(pending), ..Issued::default() });
         let shared = Arc::clone(&state);
@@ -58,19 +57,19 @@ impl Oidc {
         [("ACTIONS_ID_TOKEN_REQUEST_URL", url), ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", REQUEST_TOKEN.to_owned())]
     }
 
-    /// Its host and port, as a metadata server.
+    /// The host and port, for use as a metadata server.
     pub fn host(&self) -> String {
         self.server.url().trim_start_matches("http://").trim_end_matches('/').to_owned()
     }
 
-    /// For those who check tokens.
+    /// The issued tokens.
     pub fn issued(&self) -> Arc<Issued> {
         Arc::clone(&self.state)
     }
 }
 
 impl Issued {
-    /// The claims of `token`, if it was issued for `audience` and not used up.
+    /// The claims of `token`, if it was issued for `audience` and has not been used.
     pub fn redeem(&self, token: &str, audience: &str) -> Option<Value> {
         if !self.tokens.lock().expect("no panic while locked").remove(token) {
             return None;
@@ -80,12 +79,12 @@ impl Issued {
         (claims["aud"] == audience).then_some(claims)
     }
 
-    /// From now on the job is in a reusable workflow.
+    /// Makes the job part of a reusable workflow.
     pub fn set_reusable(&self) {
         self.reusable.store(true, Ordering::SeqCst);
     }
 
-    /// A new token for `audience`.
+    /// Issues a token for `audience`.
     pub fn issue(&self, audience: &str) -> String {
         let mut audiences = self.audiences.lock().expect("no panic while locked");
         audiences.push(audience.to_owned());
@@ -107,7 +106,7 @@ impl Issued {
         token
     }
 
-    /// The audiences asked for, in order.
+    /// The requested audiences, in order.
     pub fn audiences(&self) -> Vec<String> {
         self.audiences.lock().expect("no panic while locked").clone()
     }
@@ -139,8 +138,10 @@ async fn metadata(
     Query(query): Query<std::collections::BTreeMap<String, String>>,
     headers: HeaderMap,
 ) -> Response {
-    let is_asked = headers.get("metadata-flavor").is_some_and(|value| value == "Google");
-    match query.get("audience").filter(|_| is_asked && query.get("format").is_some_and(|kind| kind == "full"))
+    let has_flavor = headers.get("metadata-flavor").is_some_and(|value| value == "Google");
+    match query
+        .get("audience")
+        .filter(|_| has_flavor && query.get("format").is_some_and(|kind| kind == "full"))
     {
         Some(audience) => state.issue(audience).into_response(),
         None => StatusCode::FORBIDDEN.into_response(),

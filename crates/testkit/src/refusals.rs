@@ -1,18 +1,17 @@
-//! What a real Warehouse answers to uploads, word for word, recorded from its
-//! source of 2026-08-21 (commit `6b62157124ab`) and, where it could be provoked,
-//! from a running instance in August 2026. `<help>` stands for its help page.
-//! And what other indexes answer, as people have published it.
+//! The literal responses of Warehouse to rejected uploads, from its source of 2026-08-21
+//! (commit `6b62157124ab`) and, where possible, a running instance in August 2026. `<help>` is
+//! the URL of its help page. Also responses of other indexes, as published.
 
-/// One recorded answer.
+/// A recorded response.
 #[derive(Debug, Clone, Copy)]
 pub struct Refusal {
-    /// What provokes it.
+    /// What causes it.
     pub case: &'static str,
     /// The status.
     pub status: u16,
-    /// The reason, which the answer's `code` repeats after the status.
+    /// The reason, which `code` repeats after the status.
     pub words: &'static str,
-    /// What publish takes it to mean; empty if it only shows the words.
+    /// How publish interprets it; empty if it only shows the message.
     pub meaning: &'static str,
 }
 
@@ -20,7 +19,7 @@ const fn row(case: &'static str, status: u16, words: &'static str, meaning: &'st
     Refusal { case, status, words, meaning }
 }
 
-/// All recorded answers.
+/// All recorded responses.
 pub const REFUSALS: &[Refusal] = &[
     row("read-only mode", 403, READ_ONLY, "Incident"),
     row(
@@ -173,18 +172,18 @@ pub const REFUSALS: &[Refusal] = &[
     row("archive that cannot be read", 400, "Invalid distribution file. File is not a zipfile", ""),
 ];
 
-/// What another index answers to a file that it has.
+/// The response of another index to a duplicate file.
 #[derive(Debug, Clone, Copy)]
 pub struct Recorded {
     /// The index, with its version if it is known.
     pub index: &'static str,
     /// The status.
     pub status: u16,
-    /// The words of its answer; empty if they are not known.
+    /// The message; empty if unknown.
     pub words: &'static str,
-    /// Where and when it was published.
+    /// The source, with its date.
     pub source: &'static str,
-    /// The content type and the body, as far as the source shows them.
+    /// The content type and the body, as far as known.
     pub body: (&'static str, &'static str),
 }
 
@@ -192,7 +191,7 @@ const JSON: &str = "application/json";
 const HTML: &str = "text/html";
 const TEXT: &str = "text/plain";
 
-/// The recorded answers of other indexes.
+/// The recorded responses of other indexes.
 pub const OTHERS: &[Recorded] = &[
     Recorded {
         index: "GitLab 13.3",

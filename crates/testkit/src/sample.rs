@@ -1,4 +1,4 @@
-//! Sound distributions of the package `sample` 1.0, to be changed by a test.
+//! Valid distributions of the package `sample` 1.0, for tests to change.
 
 use std::io::Write as _;
 
@@ -62,19 +62,19 @@ pub fn add(archive: &mut tar::Builder<Vec<u8>>, name: &str, data: &[u8]) {
     add_with_mode(archive, name, data, 0o644);
 }
 
-/// Adds a file of this mode.
+/// Adds a file with this mode.
 pub fn add_with_mode(archive: &mut tar::Builder<Vec<u8>>, name: &str, data: &[u8], mode: u32) {
     let mut header = tar::Header::new_gnu();
     header.set_size(data.len() as u64);
     header.set_mode(mode);
-    // Not `append_data`, which refuses what a hostile archive may hold.
+    // Not `append_data`, which rejects entries of malicious archives.
     let bytes = header.as_old_mut();
     bytes.name[..name.len()].copy_from_slice(name.as_bytes());
     header.set_cksum();
     archive.append(&header, data).expect("writing to memory does not fail");
 }
 
-/// The source distribution `sample` 1.0, sound but for what `more` adds.
+/// A valid source distribution of `sample` 1.0, with the additions of `more`.
 pub fn sdist(more: impl FnOnce(&mut tar::Builder<Vec<u8>>)) -> (String, Vec<u8>) {
     let bytes = targz(|archive| {
         add(archive, "sample-1.0/PKG-INFO", Wheel::sample("py3-none-any").metadata.as_bytes());

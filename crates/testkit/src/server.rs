@@ -1,4 +1,4 @@
-//! A server in this process, for as long as a value lives.
+//! Servers in this process.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -6,14 +6,14 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
-/// An HTTP server on a free loopback port; it ends with this value.
+/// An HTTP server on a free loopback port. It runs until this value is dropped.
 pub struct Server {
     runtime: Option<Runtime>,
     address: SocketAddr,
 }
 
 impl Server {
-    /// Serves what `router` makes of the server's own root URL.
+    /// Serves the router that `router` returns for the server's root URL.
     pub fn start(router: impl FnOnce(&str) -> Router) -> Self {
         let (runtime, listener, address) = listen();
         let router = router(&format!("http://{address}/"));
@@ -21,7 +21,7 @@ impl Server {
         Self { runtime: Some(runtime), address }
     }
 
-    /// Gives each connection to `serve`.
+    /// Passes each connection to `serve`.
     pub(crate) fn connections<F>(serve: impl Fn(tokio::net::TcpStream) -> F + Send + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
@@ -35,7 +35,7 @@ impl Server {
         Self { runtime: Some(runtime), address }
     }
 
-    /// The root, with a slash at the end.
+    /// The root URL, with a trailing slash.
     pub fn url(&self) -> String {
         format!("http://{}/", self.address)
     }

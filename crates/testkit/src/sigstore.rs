@@ -1,10 +1,9 @@
-//! A small sigstore: Fulcio, Rekor's first version and a certificate
-//! transparency log with keys of their own. What it signs holds before real
-//! verifiers that are given its trust root.
+//! A minimal sigstore: Fulcio, Rekor v1 and a certificate transparency log with their own keys.
+//! Real verifiers accept its signatures with its trust root.
 //!
-//! It leaves out: the proof that a client has its key, every entry but `dsse`,
-//! reading the log, several shards, timestamp authorities, and most extensions
-//! of Fulcio's certificates.
+//! Not implemented: the proof of possession of the client's key, entries other than `dsse`,
+//! reading the log, several shards, timestamp authorities, and most extensions of Fulcio's
+//! certificates.
 
 mod encoding;
 mod tree;
@@ -36,7 +35,7 @@ use crate::server::Server;
 use encoding::{contents, der, encode, pem, prefixed, tbs};
 use tree::{path, root, sha256};
 
-/// The services; they end with this value.
+/// The services, which run until this value is dropped.
 pub struct Sigstore {
     server: Server,
     shared: Arc<Shared>,
@@ -51,17 +50,17 @@ struct Shared {
     rekor: Log,
     leaves: Mutex<Vec<[u8; 32]>>,
     certificates: Mutex<u32>,
-    /// How many log entries are stored while their answer is a 503.
+    /// How many log entries are stored although the response is 503.
     lost: Mutex<u32>,
-    /// How long certificates are valid, in seconds.
+    /// The lifetime of certificates in seconds.
     life: AtomicI64,
-    /// Whether the log's signatures are those of another key.
+    /// Whether the log signs with another key.
     forged: AtomicBool,
-    /// So many entries are waited for before any is answered.
+    /// How many concurrent entries to wait for before responding.
     together: Mutex<Option<Arc<Barrier>>>,
 }
 
-/// A log's key.
+/// The key of a log.
 struct Log {
     key: KeyPair,
     spki: Vec<u8>,
@@ -101,8 +100,8 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 impl Sigstore {
-    /// Certificates are given for identities that `issued` has given out. The
-    /// first `lost` log entries are stored and answered with 503.
+    /// Starts the services, which issue certificates for the identities in `issued`. The first
+    /// `lost` log entries are stored, but return 503.
     pub fn start(issued: Arc<Issued>, lost: u32) -> Self {
         let key = rcgen::KeyPair::generate().expect("a key");
         let mut params = CertificateParams::default();
@@ -138,34 +137,33 @@ impl Sigstore {
         Self { server, shared }
     }
 
-    /// The same services, whose certificates are valid for so many seconds.
+    /// Sets the lifetime of certificates in seconds.
     #[must_use]
     pub fn with_life(self, seconds: i64) -> Self {
         self.shared.life.store(seconds, Ordering::SeqCst);
         self
     }
 
-    /// The same services, whose log signs with a key that nobody knows.
+    /// Makes the log sign with an unknown key.
     #[must_use]
     pub fn with_forged_entries(self) -> Self {
         self.shared.forged.store(true, Ordering::SeqCst);
         self
     }
 
-    /// The same services, whose log answers each request for an entry only when
-    /// `count` of them are waiting.
+    /// Makes the log respond to entries only when `count` of them are waiting.
     #[must_use]
     pub fn with_entries_together(self, count: usize) -> Self {
         *self.shared.together.lock().expect("no panic while locked") = Some(Arc::new(Barrier::new(count)));
         self
     }
 
-    /// How many certificates were given.
+    /// The number of issued certificates.
     pub fn certificates(&self) -> u32 {
         *self.shared.certificates.lock().expect("no panic while locked")
     }
 
-    /// The trust root, as verifiers take it.
+    /// The trust root for verifiers.
     pub fn trusted_root(&self) -> Value {
         let url = self.url();
         json!({
@@ -181,7 +179,7 @@ impl Sigstore {
         })
     }
 
-    /// Trust root and addresses: a `ClientTrustConfig`.
+    /// The trust root and URLs, as a `ClientTrustConfig`.
     pub fn trust_config(&self) -> Value {
         let service =
             json!([{ "url": self.url(), "majorApiVersion": 1, "validFor": always(), "operator": "test" }]);
@@ -196,19 +194,19 @@ impl Sigstore {
         })
     }
 
-    /// The root of all services, without a slash at the end.
+    /// The root URL of all services, without a trailing slash.
     pub fn url(&self) -> String {
         self.server.url().trim_end_matches('/').to_owned()
     }
 }
 
-/// The point of a P-256 key, uncompressed.
+/// The uncompressed point of a P-256 key.
 struct Key(Vec<u8>);
 
 impl Key {
     fn from_pem(text: &str) -> Option<Self> {
         let der = contents(text)?;
-        // A SubjectPublicKeyInfo of this kind ends in the 65 bytes of the point.
+        // A SubjectPublicKeyInfo of this kind ends with the 65 bytes of the point.
         let point = der.get(der.len().checked_sub(65)?..)?.to_vec();
         let key = Self(point);
         (key.subject_public_key_info() == der).then_some(key)
@@ -225,11 +223,11 @@ impl PublicKeyData for Key {
     }
 }
 
-/// Fulcio: a certificate for the identity, with the log's timestamp in it.
+/// Fulcio: issues a certificate for the identity, with the timestamp of the log.
 async fn certify(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) -> Response {
     let token = request["credentials"]["oidcIdentityToken"].as_str().unwrap_or_default();
     let Some(claims) = shared.issued.redeem(token, "sigstore") else {
-        return (StatusCode::UNAUTHORIZED, "the identity token is not good").into_response();
+        return (StatusCode::UNAUTHORIZED, "invalid identity token").into_response();
     };
     let key = request["publicKeyRequest"]["publicKey"]["content"].as_str().unwrap_or_default();
     let Some(key) = Key::from_pem(key) else {
@@ -253,8 +251,7 @@ async fn certify(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) 
     params.use_authority_key_identifier_extension = true;
     let repository = format!("https://github.com/{}", claim("repository"));
     let sha = "0".repeat(40);
-    // Fulcio's own arc: issuer, source repository, its commit and ref, the
-    // workflow that was started.
+    // Fulcio's OIDs: issuer, source repository, its commit and ref, and the workflow.
     for (arc, value) in
         [(8, claim("iss")), (12, repository), (13, sha), (14, "refs/tags/v0.3.0".to_owned()), (18, workflow)]
     {
@@ -273,8 +270,8 @@ async fn certify(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) 
     Json(json!({ "signedCertificateEmbeddedSct": { "chain": { "certificates": chain } } })).into_response()
 }
 
-/// A list with one timestamp for the certificate whose signed part, but for
-/// this list, is `tbs`.
+/// A list with one timestamp for the certificate whose signed part, without this list, is
+/// `tbs`.
 fn timestamps(shared: &Shared, tbs: &[u8]) -> Vec<u8> {
     let now = OffsetDateTime::now_utc().unix_timestamp().unsigned_abs() * 1000;
     let length = u32::try_from(tbs.len()).expect("a short certificate").to_be_bytes();
@@ -285,7 +282,7 @@ fn timestamps(shared: &Shared, tbs: &[u8]) -> Vec<u8> {
     prefixed(&prefixed(&sct))
 }
 
-/// Rekor: an entry with its inclusion proof, checkpoint and timestamp.
+/// Rekor: adds an entry; returns it with its inclusion proof, checkpoint and timestamp.
 async fn log(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) -> Response {
     let Some(body) = body(&request) else {
         return (StatusCode::BAD_REQUEST, "not a dsse entry").into_response();
@@ -333,14 +330,14 @@ async fn log(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) -> R
     (StatusCode::CREATED, Json(json!({ uuid: entry }))).into_response()
 }
 
-/// The canonical body of the entry that is asked for.
+/// The canonical body of the requested entry.
 fn body(request: &Value) -> Option<String> {
     let content = &request["spec"]["proposedContent"];
     let text = content["envelope"].as_str()?;
     let envelope: Value = serde_json::from_str(text).ok()?;
     let payload = BASE64_STANDARD.decode(envelope["payload"].as_str()?).ok()?;
     let verifier = BASE64_STANDARD.decode(content["verifiers"][0].as_str()?).ok()?;
-    // Rekor writes the certificate anew, however its PEM was written.
+    // Rekor re-encodes the PEM of the certificate.
     let verifier = pem(&contents(std::str::from_utf8(&verifier).ok()?)?);
     let body = json!({
         "apiVersion": "0.0.1", "kind": "dsse",

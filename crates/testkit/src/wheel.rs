@@ -1,28 +1,28 @@
-//! Wheels, made byte by byte, so that each can be wrong in one way.
+//! Builds wheels byte by byte, so that tests can introduce single errors.
 
 use flate2::Crc;
 use pydist::record::{self, Entry};
 
 pub use crate::binary::{Elf, MachO, Pe};
 
-/// One member of an archive, with what may be wrong about it.
+/// A member of an archive, with fields that tests can make invalid.
 #[derive(Debug, Clone)]
 pub struct Member {
     /// The name in the central directory.
     pub name: String,
-    /// The bytes; stored, not deflated.
+    /// The bytes, which are stored, not deflated.
     pub data: Vec<u8>,
-    /// The Unix mode, with the file's type.
+    /// The Unix mode, including the file type.
     pub mode: u32,
     /// General purpose flags.
     pub flags: u16,
-    /// The method's number.
+    /// The compression method.
     pub method: u16,
-    /// The name in the local header, where it differs.
+    /// The name in the local header, if it differs.
     pub local_name: Option<String>,
-    /// The check sum, where it is wrong.
+    /// The checksum, if it is wrong.
     pub crc32: Option<u32>,
-    /// The central directory's comment.
+    /// The comment in the central directory.
     pub comment: Vec<u8>,
     /// Extra fields, the same in both headers.
     pub extra: Vec<u8>,
@@ -44,7 +44,7 @@ impl Member {
         }
     }
 
-    /// The same, executable.
+    /// Makes it executable.
     #[must_use]
     pub fn executable(mut self) -> Self {
         self.mode = 0o100_755;
@@ -52,7 +52,7 @@ impl Member {
     }
 }
 
-/// A ZIP archive of `members`, as they are.
+/// A ZIP archive of `members`, unchanged.
 pub fn zip(members: &[Member]) -> Vec<u8> {
     let (mut out, mut directory) = (Vec::new(), Vec::new());
     let length = |bytes: &[u8]| u16::try_from(bytes.len()).expect("tests use short names");
@@ -100,23 +100,23 @@ pub fn zip(members: &[Member]) -> Vec<u8> {
     out
 }
 
-/// A wheel under construction.
+/// A wheel that tests can change.
 #[derive(Debug, Clone)]
 pub struct Wheel {
-    /// `name-version`, as it stands in file and folder names.
+    /// `name-version`, as in file and directory names.
     pub stem: String,
-    /// The compressed tag of the file name.
+    /// The compressed tag set of the file name.
     pub tag: String,
     /// `METADATA`.
     pub metadata: String,
-    /// `WHEEL`; from the tag where there is none.
+    /// `WHEEL`; generated from the tag if `None`.
     pub wheel: Option<String>,
-    /// The members outside `.dist-info`, and more of those inside.
+    /// The members outside of `.dist-info`, and additional ones inside.
     pub members: Vec<Member>,
 }
 
 impl Wheel {
-    /// A sound wheel of the package `sample` 1.0 with one module.
+    /// A valid wheel of the package `sample` 1.0 with one module.
     pub fn sample(tag: &str) -> Self {
         let metadata = "Metadata-Version: 2.4\nName: sample\nVersion: 1.0\nSummary: A sample.\n\
             Author: A. Sample\nProject-URL: Home, https://sample.example\nLicense-Expression: MIT\n\
@@ -130,14 +130,14 @@ impl Wheel {
         }
     }
 
-    /// The file's name.
+    /// The file name.
     pub fn filename(&self) -> String {
         format!("{}-{}.whl", self.stem, self.tag)
     }
 
-    /// All members, with a `RECORD` that is right.
+    /// All members, with a correct `RECORD`.
     pub fn finished(&self) -> Vec<Member> {
-        let folder = format!("{}.dist-info", self.stem);
+        let dist_info = format!("{}.dist-info", self.stem);
         let wheel = self.wheel.clone().unwrap_or_else(|| {
             let set: pydist::tags::TagSet = self.tag.parse().expect("a tag");
             let pure = self.tag.ends_with("-any");
@@ -145,12 +145,12 @@ impl Wheel {
             format!("Wheel-Version: 1.0\nGenerator: testkit\nRoot-Is-Purelib: {pure}\n{lines}")
         });
         let mut members = self.members.clone();
-        members.push(Member::new(format!("{folder}/METADATA"), self.metadata.clone()));
-        members.push(Member::new(format!("{folder}/WHEEL"), wheel));
+        members.push(Member::new(format!("{dist_info}/METADATA"), self.metadata.clone()));
+        members.push(Member::new(format!("{dist_info}/WHEEL"), wheel));
         let files = members.iter().filter(|member| !member.name.ends_with('/'));
         let mut entries: Vec<Entry> = files.map(|member| Entry::of(&member.name, &member.data)).collect();
-        entries.push(Entry::unhashed(format!("{folder}/RECORD")));
-        members.push(Member::new(format!("{folder}/RECORD"), record::write(&entries)));
+        entries.push(Entry::unhashed(format!("{dist_info}/RECORD")));
+        members.push(Member::new(format!("{dist_info}/RECORD"), record::write(&entries)));
         members
     }
 

@@ -132,7 +132,7 @@ fn what_cannot_be_built_or_written_is_found_before_the_build() {
     // A build would fail otherwise.
     write(folder.path(), &[("src/main.rs", "fn main() { not rust }")]);
     let mut command = build_wheel(folder.path());
-    command.env("RUSTC", testkit::tools::folder().join("rust-cross/bin/rustc"));
+    command.env("RUSTC", testkit::tools::dir().join("rust-cross/bin/rustc"));
     let error = fail(command.args(["--target", "riscv64gc-unknown-linux-musl", "--linker", "zig"]), 2);
     assert!(error.contains("no standard library for `riscv64gc-unknown-linux-musl`"), "{error}");
     assert!(error.contains("hint: run `rustup target add riscv64gc-unknown-linux-musl`"), "{error}");
@@ -230,7 +230,7 @@ fn zig_lowers_the_floor() {
     let folder = tempfile::tempdir().unwrap();
     project(folder.path());
     let mut command = build_wheel(folder.path());
-    command.env("ZIG_GLOBAL_CACHE_DIR", testkit::tools::folder().join("zig-cache"));
+    command.env("ZIG_GLOBAL_CACHE_DIR", testkit::tools::dir().join("zig-cache"));
     succeed(command.args(["--compatibility", "manylinux2014"]));
     let report = report(folder.path());
     assert_eq!(report["plan"]["linker"], "zig");
@@ -358,7 +358,7 @@ fn a_foreign_module_is_imported_under_qemu() {
         std::fs::write(folder.path().join(name), zip(&members(&files))).unwrap();
         let mut command = build_wheel(folder.path());
         command.args([name, "--target", "aarch64-unknown-linux-gnu"]).args(arguments);
-        command.env("UV_PYTHON_INSTALL_DIR", testkit::tools::folder().join("foreign-python"));
+        command.env("UV_PYTHON_INSTALL_DIR", testkit::tools::dir().join("foreign-python"));
         command
     };
     succeed(&mut build(MODULE, &["--smoke", "required"]));

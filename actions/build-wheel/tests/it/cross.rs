@@ -12,10 +12,10 @@ use crate::support::*;
 
 /// A build for a target.
 fn for_target(folder: &Path, target: &str) -> Command {
-    let rustc = testkit::tools::folder().join("rust-cross/bin/rustc");
+    let rustc = testkit::tools::dir().join("rust-cross/bin/rustc");
     assert!(rustc.is_file(), "run `cargo xtask setup-test-tools`");
     let mut command = build_wheel(folder);
-    command.env("RUSTC", &rustc).env("ZIG_GLOBAL_CACHE_DIR", testkit::tools::folder().join("zig-cache"));
+    command.env("RUSTC", &rustc).env("ZIG_GLOBAL_CACHE_DIR", testkit::tools::dir().join("zig-cache"));
     // What nixpkgs' Python sets for the machine that builds.
     command.env("_PYTHON_HOST_PLATFORM", "linux-x86_64").env("ARCHFLAGS", "-arch sparc");
     command.args(["--target", target, "--smoke-command", "sample a b"]);

@@ -107,7 +107,7 @@ fn the_stable_abi_goes_beside_a_free_threaded_wheel() {
 fn several_pythons_of_another_machine_are_built_for() {
     let folder = tempfile::tempdir().unwrap();
     module(folder.path());
-    let tools = testkit::tools::folder();
+    let tools = testkit::tools::dir();
     let here = names(&tools.join("foreign-python")).into_iter().find_map(|name| {
         Some(name.strip_prefix("cpython-")?.strip_suffix("-linux-aarch64-gnu")?.to_owned())
     });

@@ -55,7 +55,7 @@ fn every_shape_gives_a_tested_wheel() {
 #[test]
 fn a_newer_nix_selects_outputs() {
     let folder = flake();
-    let newer = testkit::tools::folder().join("newer-nix/bin");
+    let newer = testkit::tools::dir().join("newer-nix/bin");
     assert!(newer.join("nix").is_file(), "run `cargo xtask setup-test-tools`");
     let mut hashes = Vec::new();
     for attribute in ["outputs^*", "outputs^wheels", "outputs^out,wheels", "linked"] {

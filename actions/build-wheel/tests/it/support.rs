@@ -114,7 +114,7 @@ pub(crate) fn compile(
     let mut command = testkit::tools::command(compiler[0]);
     command.args(&compiler[1..]).arg(&input).arg("-o").arg(&out);
     command.args(arguments.split_whitespace().map(|word| word.replace("{}", &folder.display().to_string())));
-    command.env("ZIG_GLOBAL_CACHE_DIR", testkit::tools::folder().join("zig-cache"));
+    command.env("ZIG_GLOBAL_CACHE_DIR", testkit::tools::dir().join("zig-cache"));
     command.env("ZIG_LOCAL_CACHE_DIR", folder.join("zig-cache"));
     succeed(&mut command);
     std::fs::read(&out).unwrap()

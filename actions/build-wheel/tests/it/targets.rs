@@ -10,8 +10,8 @@ use crate::support::*;
 /// A build for a target, with the compiler that has the standard libraries of more.
 fn for_target(folder: &Path, target: &str) -> Command {
     let mut command = build_wheel(folder);
-    command.env("RUSTC", testkit::tools::folder().join("rust-cross/bin/rustc"));
-    command.env("ZIG_GLOBAL_CACHE_DIR", testkit::tools::folder().join("zig-cache"));
+    command.env("RUSTC", testkit::tools::dir().join("rust-cross/bin/rustc"));
+    command.env("ZIG_GLOBAL_CACHE_DIR", testkit::tools::dir().join("zig-cache"));
     command.args(["--target", target, "--smoke-command", "sample a b"]);
     command
 }

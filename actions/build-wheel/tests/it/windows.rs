@@ -11,7 +11,7 @@ const TARGET: &str = "x86_64-pc-windows-gnu";
 
 /// A build for Windows, with the standard library of the tests' own compiler.
 fn for_windows(folder: &Path) -> Command {
-    let rustc = testkit::tools::folder().join("rust-cross/bin/rustc");
+    let rustc = testkit::tools::dir().join("rust-cross/bin/rustc");
     assert!(rustc.is_file(), "run `cargo xtask setup-test-tools`");
     let mut command = build_wheel(folder);
     command.env("RUSTC", rustc).args(["--target", TARGET]);
@@ -22,7 +22,7 @@ fn for_windows(folder: &Path) -> Command {
 fn start(folder: &Path, program: &[u8], arguments: &[&str]) -> String {
     let path = folder.join("program.exe");
     std::fs::write(&path, program).unwrap();
-    let wine = testkit::tools::folder().join("wine/bin/wine");
+    let wine = testkit::tools::dir().join("wine/bin/wine");
     assert!(wine.is_file(), "run `cargo xtask setup-test-tools`");
     let output = Command::new(wine).arg(path).args(arguments).output().unwrap();
     assert!(output.status.success(), "{output:?}");

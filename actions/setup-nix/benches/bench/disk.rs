@@ -1,5 +1,5 @@
-//! A machine whose `/nix` is a new ext4 of its own, as a runner's disk is: what
-//! earlier runs wrote and removed weighs on none that is measured.
+//! A machine whose `/nix` is a new ext4 file system, so that earlier runs do not affect a
+//! measurement.
 
 use std::fs::File;
 use std::ops::Deref;
@@ -9,7 +9,7 @@ use testkit::tools::command;
 
 use crate::machine::Machine;
 
-/// Room for the largest store that is made.
+/// Enough for the largest store.
 const BYTES: u64 = 12_000_000_000;
 
 pub(crate) struct Disk {
@@ -18,20 +18,22 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// With an empty `/nix`.
+    /// A machine with an empty `/nix`.
     pub(crate) fn new() -> Self {
         let machine = Machine::new();
         let image = machine.path("disk");
         File::create(&image).unwrap().set_len(BYTES).unwrap();
-        // Nothing is left for the kernel to initialise while something is measured.
-        let now = "lazy_itable_init=0,lazy_journal_init=0";
-        assert!(command("mkfs.ext4").args(["-q", "-F", "-E", now]).arg(&image).status().unwrap().success());
-        // Straight to the image, without a second copy in memory.
+        // Keep the kernel from initialising tables during a measurement.
+        let options = "lazy_itable_init=0,lazy_journal_init=0";
+        assert!(
+            command("mkfs.ext4").args(["-q", "-F", "-E", options]).arg(&image).status().unwrap().success()
+        );
+        // Direct I/O, without a second copy in memory.
         let device =
             command("losetup").args(["--direct-io=on", "-f", "--show"]).arg(&image).output().unwrap();
         assert!(device.status.success(), "{}", crate::machine::text(&device));
         let device = String::from_utf8(device.stdout).unwrap().trim().to_owned();
-        // A value from here on, so that the device is given back whatever fails.
+        // Constructed first, so that the device is released on any failure.
         let disk = Self { device, machine };
         assert!(command("mount").arg(&disk.device).arg(disk.path("nix")).status().unwrap().success());
         std::fs::remove_dir(disk.path("nix/lost+found")).unwrap();
@@ -51,7 +53,7 @@ impl Drop for Disk {
     fn drop(&mut self) {
         let run = |program: &str, args: &[&Path]| {
             if !command(program).args(args).status().is_ok_and(|status| status.success()) {
-                println!("# `{program} {args:?}` failed: do it by hand");
+                println!("# `{program} {args:?}` failed: run it manually");
             }
         };
         run("umount", &[&self.path("nix")]);

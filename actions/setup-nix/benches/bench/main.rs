@@ -1,6 +1,6 @@
-//! setup-nix beside its peers, in rounds that take turns, on a store of real
-//! files that it makes first: `cargo xtask bench setup-nix [--scale PERCENT]
-//! [--rounds N]`. Needs root, for mounts on loop devices and namespaces.
+//! Compares setup-nix with its peers in alternating rounds, on a generated store of real
+//! files: `cargo xtask bench setup-nix [--scale PERCENT] [--rounds N]`. Needs root, for mounts
+//! on loop devices and namespaces.
 
 #![allow(clippy::unwrap_used, clippy::cast_precision_loss, clippy::print_stdout)]
 #![allow(clippy::too_many_lines, reason = "a bench reads from top to bottom")]
@@ -18,22 +18,22 @@ use std::time::{Duration, Instant};
 use disk::Disk;
 use machine::Machine;
 
-/// What one run took.
+/// The measurements of a run.
 #[derive(Clone, Copy)]
 struct Run {
     seconds: f64,
-    /// The highest resident size, in bytes.
+    /// The peak resident size in bytes.
     peak: u64,
 }
 
-/// Runs `command`, which must do, and watches its memory.
+/// Runs `command`, which must succeed, and measures its time and memory.
 fn run(mut command: Command) -> Run {
     sync();
     let log = tempfile::tempfile().unwrap();
     command.stdout(log.try_clone().unwrap()).stderr(log.try_clone().unwrap()).stdin(Stdio::null());
     let start = Instant::now();
     let mut child = command.spawn().unwrap();
-    // `unshare` and `sh` become the program itself: the process is the same.
+    // `unshare` and `sh` exec the program, so the process stays the same.
     let status = format!("/proc/{}/status", child.id());
     let (done, over) = std::sync::mpsc::channel();
     let watch = std::thread::spawn(move || {
@@ -60,7 +60,7 @@ fn run(mut command: Command) -> Run {
     Run { seconds, peak }
 }
 
-/// So that no run pays for what another has written.
+/// Flushes writes, so that they do not slow down the next run.
 fn sync() {
     assert!(Command::new("sync").status().unwrap().success());
 }
@@ -75,7 +75,7 @@ fn peak(runs: &[Run]) -> u64 {
     runs.iter().map(|run| run.peak).max().unwrap_or_default()
 }
 
-/// The rows of the table, as they come.
+/// The rows of the result table.
 struct Table(Vec<[String; 5]>);
 
 impl Table {
@@ -104,7 +104,7 @@ fn times(theirs: f64, ours: f64, bar: &str) -> String {
     format!("{:.2} × faster; {bar}", theirs / ours)
 }
 
-/// As `@actions/cache` calls them (`internal/tar.ts`), on `/nix` whole.
+/// tar as `@actions/cache` runs it (`internal/tar.ts`), on all of `/nix`.
 fn tar(machine: &Machine, archive: &Path, how: &[&str], program: &str) -> Command {
     let mut command = machine.command("tar");
     command.args(how).arg(archive).args(["-P", "-C", "/", "--use-compress-program", program]);
@@ -120,7 +120,7 @@ fn save_by_tar(machine: &Machine, archive: &Path) -> Run {
 
 fn with_cache(machine: &Machine, from: &Machine, args: &[&str]) -> Command {
     let mut command = machine.action(args);
-    command.arg(format!("--cache-folder={}", from.cache().display()));
+    command.arg(format!("--cache-directory={}", from.cache().display()));
     command
 }
 
@@ -135,7 +135,7 @@ fn main() {
     install(&mut table, rounds.max(5));
 
     let first = Machine::new();
-    first.done(&["install"]);
+    first.run_ok(&["install"]);
     let made = store::make(&first, scale);
     println!("# the store: {} paths, {} files, {}", made.paths, made.files, megabytes(made.bytes));
     let archive = first.path("nix.tzst");
@@ -146,10 +146,10 @@ fn main() {
     table.print();
 }
 
-/// A tarball at hand; a Nix that is there.
+/// Installing from a local tarball, and reusing an installed Nix.
 fn install(table: &mut Table, rounds: usize) {
-    let folder = tempfile::tempdir().unwrap();
-    let (file, digest) = machine::tarball(folder.path(), store::fill);
+    let dir = tempfile::tempdir().unwrap();
+    let (file, digest) = machine::tarball(dir.path(), store::fill);
     let mut runs = Vec::new();
     let mut again = Vec::new();
     for _ in 0..rounds {
@@ -164,7 +164,7 @@ fn install(table: &mut Table, rounds: usize) {
     table.row("Nix already there", found, "–", String::new(), "≤ 100 ms");
 }
 
-/// The end of a job, and what it leaves.
+/// The end of a job.
 fn save(table: &mut Table, first: &Machine, archive: &Path, rounds: usize, packs: &[Run]) {
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
@@ -188,28 +188,28 @@ fn save(table: &mut Table, first: &Machine, archive: &Path, rounds: usize, packs
     );
     first.build("changed", 1);
     let one = run(first.action(&["save"]));
-    let said = seconds(one.seconds);
+    let time = seconds(one.seconds);
     table.row(
         "one path changed",
-        said,
+        time,
         "tar + zstdmt of all again",
         seconds(median(&theirs)),
         "only that path is packed",
     );
 }
 
-/// A list of every so many files of the store.
+/// A list of every `every`th file of the store.
 fn list(machine: &Machine, every: usize) -> PathBuf {
     let list = machine.path(&format!("every-{every}"));
     machine.sh(&format!("find /nix/store/*-* -type f | awk 'NR % {every} == 0' >{}", list.display()));
     list
 }
 
-/// What `restore` does, and then two processes that read the files of `list`.
+/// Runs `restore`, then reads the files of `list` with two processes.
 fn then_read(restore: impl Fn(&Machine) -> Command, list: &Path) -> Run {
     let machine = Disk::new();
     let mut command = restore(&machine);
-    // One namespace for both: what is mounted goes with it.
+    // In the same namespace, because its mounts end with it.
     let args: Vec<String> = command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
     let at = args.iter().position(|arg| arg.contains("exec \"$@\"")).unwrap();
     let script = args[at].replace(
@@ -232,30 +232,30 @@ fn then_read(restore: impl Fn(&Machine) -> Command, list: &Path) -> Run {
 /// The start of the next job.
 fn restore(table: &mut Table, first: &Machine, archive: &Path, rounds: usize, packs: &[Run]) {
     save_by_tar(first, archive);
-    // What the nested actions/cache carries: the folder, as one archive.
-    let folder = first.path("folder.tzst");
+    // What the nested actions/cache transfers: the cache directory as a single archive.
+    let cache_archive = first.path("cache.tzst");
     let parent = first.cache();
     let pack = |how: &[&str], at: &Path, program: &str| {
         let mut command = testkit::tools::command("tar");
-        command.args(how).arg(&folder).arg("-C").arg(at).args(["--use-compress-program", program]);
+        command.args(how).arg(&cache_archive).arg("-C").arg(at).args(["--use-compress-program", program]);
         command
     };
     let mut command = pack(&["--posix", "-cf"], &parent, "zstdmt");
     command.arg(".");
     run(command);
-    let (mine, other) = (folder.metadata().unwrap().len(), archive.metadata().unwrap().len());
+    let (mine, other) = (cache_archive.metadata().unwrap().len(), archive.metadata().unwrap().len());
     let bar = format!("{:.2} of it; ≤ the same", mine as f64 / other as f64);
     table.row("size, as the cache service keeps it", megabytes(mine), "tar + zstdmt", megabytes(other), &bar);
     let lists = [4, 1].map(|every| list(first, every));
     let (mut ours, mut theirs, mut carried) = (Vec::new(), Vec::new(), Vec::new());
     let (mut signed, mut mounted) = (Vec::new(), Vec::new());
-    // By how much is read afterwards: nothing, a quarter, everything.
+    // By how much is read afterwards: a quarter, everything.
     let mut read: [[Vec<Run>; 3]; 2] = Default::default();
     let mut chosen = Vec::new();
     let percent_read = first.cache().join("percent-read");
     for _ in 0..rounds {
-        // Nobody pays for what comes from the disk the first time.
-        for file in [archive, &folder] {
+        // Warm the page cache for all.
+        for file in [archive, &cache_archive] {
             drop(std::fs::read(file).unwrap());
         }
         let machine = Disk::new();
@@ -320,7 +320,7 @@ fn restore(table: &mut Table, first: &Machine, archive: &Path, rounds: usize, pa
         &times(median(&theirs), mine, "≥ 1.8 ×"),
     );
     table.row(
-        "before it, by actions/cache: the folder unpacked",
+        "before it, by actions/cache: the directory unpacked",
         seconds(median(&carried)),
         "–",
         "in the above".into(),
@@ -333,7 +333,7 @@ fn restore(table: &mut Table, first: &Machine, archive: &Path, rounds: usize, pa
 /// A store of many small paths.
 fn many(table: &mut Table) {
     let first = Disk::new();
-    first.done(&["install"]);
+    first.run_ok(&["install"]);
     first.sh("mkdir many; cd many; seq 20000 | while read -r n; do echo $n >file$n; done; \
          printf 'file%s\\n' $(seq 20000) | xargs -n 2000 nix-store --add >/dev/null");
     let mut row = |what: &str, run: Run, bar: &str| {

@@ -1,4 +1,4 @@
-//! Packing, restoring, and what must not get in.
+//! Packing and restoring, and rejecting corrupted entries.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,12 +8,12 @@ use std::process::Stdio;
 use crate::install::kill;
 use crate::machine::{Machine, text};
 
-/// A machine whose packed store the other machines restore.
+/// A machine with `count` packed paths, and the last one of them.
 pub(crate) fn packed(count: usize) -> (Machine, String) {
     let machine = Machine::new();
-    machine.done(&["install"]);
+    machine.run_ok(&["install"]);
     let path = machine.build("sample", count);
-    machine.done(&["pack"]);
+    machine.run_ok(&["pack"]);
     (machine, path)
 }
 
@@ -36,27 +36,27 @@ pub(crate) fn nar(machine: &Machine, path: &str) -> PathBuf {
 }
 
 #[test]
-fn what_is_packed_is_restored_whole() {
+fn restores_everything_that_was_packed() {
     let (first, path) = packed(3);
     let second = with_cache(&first);
-    let said = second.done(&["install"]);
+    let log = second.run_ok(&["install"]);
     // Three outputs and their derivations.
-    assert!(said.contains("6 paths restored"), "{said}");
+    assert!(log.contains("6 paths restored"), "{log}");
     second.verify();
     assert_eq!(
         first.sh(&format!("nix-store --dump {path} | sha256sum")),
         second.sh(&format!("nix-store --dump {path} | sha256sum"))
     );
     assert_eq!(first.sh("nix-store --dump-db | sort"), second.sh("nix-store --dump-db | sort"));
-    let again = second.done(&["install"]);
-    assert!(again.contains("0 paths restored") && again.contains("6 already there"), "{again}");
+    let again = second.run_ok(&["install"]);
+    assert!(again.contains("0 paths restored") && again.contains("6 already present"), "{again}");
 }
 
 #[test]
-fn any_nix_can_read_the_folder() {
+fn any_nix_can_read_the_cache() {
     let (first, path) = packed(2);
     let second = with_cache(&first);
-    second.done(&["install", "--cache=off"]);
+    second.run_ok(&["install", "--cache=off"]);
     let copy = format!(
         "nix --extra-experimental-features nix-command copy --no-check-sigs --from file://{} {path}",
         second.cache().display()
@@ -66,49 +66,49 @@ fn any_nix_can_read_the_folder() {
 }
 
 #[test]
-fn only_what_changed_is_packed() {
+fn packs_only_new_paths() {
     let (machine, _) = packed(3);
     machine.build("other", 1);
-    let said = machine.done(&["pack"]);
-    assert!(said.contains("2 paths packed") && said.contains("6 were packed already"), "{said}");
+    let log = machine.run_ok(&["pack"]);
+    assert!(log.contains("2 paths packed") && log.contains("6 already packed"), "{log}");
 }
 
-/// Spoils the cache, restores; the spoilt path and its users stay out, the
-/// rest gets in and is sound.
-fn spoilt(why: &str, spoil: impl Fn(&Machine, &str)) {
+/// Corrupts one path of the cache and asserts that a restore skips it and its referrers, and
+/// restores the others.
+fn skips_corrupted(why: &str, corrupt: impl Fn(&Machine, &str)) {
     let (first, last) = packed(3);
     let other = first.build("unrelated", 1);
-    first.done(&["pack"]);
+    first.run_ok(&["pack"]);
     let middle = first.sh(&format!("nix-store -q --references {last}")).trim().to_owned();
     let second = with_cache(&first);
-    spoil(&second, &middle);
-    let said = second.done(&["install"]);
-    assert!(said.contains(why), "expected `{why}` in: {said}");
+    corrupt(&second, &middle);
+    let log = second.run_ok(&["install"]);
+    assert!(log.contains(why), "expected `{why}` in: {log}");
     for path in [&middle, &last] {
-        assert!(!second.path(&path[1..]).exists(), "{path} must not be there: {said}");
+        assert!(!second.path(&path[1..]).exists(), "{path} must not be there: {log}");
     }
-    assert!(second.path(&other[1..]).exists(), "{said}");
+    assert!(second.path(&other[1..]).exists(), "{log}");
     second.verify();
     assert_eq!(second.build("sample", 3), last, "Nix builds it instead");
     second.verify();
 }
 
 #[test]
-fn what_was_broken_is_packed_anew() {
+fn packs_a_broken_path_again() {
     let (first, path) = packed(1);
     fs::write(nar(&first, &path), "damaged").unwrap();
     let second = with_cache(&first);
-    second.done(&["install"]);
-    assert!(!narinfo(&second, &path).exists(), "the next run must not meet it again");
+    second.run_ok(&["install"]);
+    assert!(!narinfo(&second, &path).exists(), "the broken entry is removed");
     assert_eq!(second.build("sample", 1), path);
-    second.done(&["save"]);
+    second.run_ok(&["save"]);
     let third = with_cache(&second);
-    assert!(third.done(&["install"]).contains("2 paths restored"));
+    assert!(third.run_ok(&["install"]).contains("2 paths restored"));
     third.verify();
 }
 
 #[test]
-fn a_read_only_job_leaves_the_folder_as_it_is() {
+fn a_read_only_job_does_not_change_the_cache() {
     let (first, path) = packed(1);
     fs::write(nar(&first, &path), "damaged").unwrap();
     let second = with_cache(&first);
@@ -117,25 +117,25 @@ fn a_read_only_job_leaves_the_folder_as_it_is() {
         entries.collect::<std::collections::BTreeSet<_>>()
     };
     let before = list(&second);
-    second.done(&["install", "--cache=read-only"]);
-    assert!(second.done(&["save", "--cache=read-only"]).contains("nothing is saved"));
+    second.run_ok(&["install", "--cache=read-only"]);
+    assert!(second.run_ok(&["save", "--cache=read-only"]).contains("nothing is saved"));
     assert_eq!(list(&second), before);
 }
 
 #[test]
-fn a_path_with_another_content_is_packed_anew() {
+fn packs_a_path_with_different_content_again() {
     let (machine, path) = packed(1);
     let text = fs::read_to_string(narinfo(&machine, &path)).unwrap();
     let hash = text.lines().find(|line| line.starts_with("NarHash")).unwrap();
     let other = format!("NarHash: sha256:{}", "0".repeat(52));
     fs::write(narinfo(&machine, &path), text.replace(hash, &other)).unwrap();
-    assert!(machine.done(&["pack"]).contains("1 paths packed"));
+    assert!(machine.run_ok(&["pack"]).contains("1 paths packed"));
     assert_eq!(fs::read_to_string(narinfo(&machine, &path)).unwrap(), text);
 }
 
 #[test]
-fn a_truncated_nar_stays_out() {
-    spoilt("left out", |machine, path| {
+fn rejects_a_truncated_nar() {
+    skips_corrupted("skipped `", |machine, path| {
         let file = nar(machine, path);
         let bytes = fs::read(&file).unwrap();
         fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
@@ -143,13 +143,13 @@ fn a_truncated_nar_stays_out() {
 }
 
 #[test]
-fn a_missing_nar_stays_out() {
-    spoilt("No such file", |machine, path| fs::remove_file(nar(machine, path)).unwrap());
+fn skips_a_missing_nar() {
+    skips_corrupted("No such file", |machine, path| fs::remove_file(nar(machine, path)).unwrap());
 }
 
 #[test]
-fn a_swapped_nar_stays_out() {
-    spoilt("sample-1: ", |machine, path| {
+fn rejects_a_swapped_nar() {
+    skips_corrupted("sample-1`: ", |machine, path| {
         let other = fs::read_dir(machine.cache().join("nar")).unwrap().map(|entry| entry.unwrap().path());
         let mine = nar(machine, path);
         let other = other.filter(|file| *file != mine).min().unwrap();
@@ -158,8 +158,8 @@ fn a_swapped_nar_stays_out() {
 }
 
 #[test]
-fn a_changed_nar_of_the_same_size_stays_out() {
-    spoilt("has not the hash", |machine, path| {
+fn rejects_a_changed_nar_of_the_same_size() {
+    skips_corrupted("does not match the hash", |machine, path| {
         let file = nar(machine, path);
         let mut bytes = zstd::decode_all(&fs::read(&file).unwrap()[..]).unwrap();
         let at = bytes.windows(8).position(|window| window == b"sample 1").unwrap();
@@ -169,8 +169,8 @@ fn a_changed_nar_of_the_same_size_stays_out() {
 }
 
 #[test]
-fn a_truncated_narinfo_stays_out() {
-    spoilt("no field", |machine, path| {
+fn rejects_a_truncated_narinfo() {
+    skips_corrupted("missing field `", |machine, path| {
         let file = narinfo(machine, path);
         let text = fs::read_to_string(&file).unwrap();
         fs::write(&file, text.split("NarSize").next().unwrap()).unwrap();
@@ -178,8 +178,8 @@ fn a_truncated_narinfo_stays_out() {
 }
 
 #[test]
-fn a_swapped_narinfo_stays_out() {
-    spoilt("it is about", |machine, path| {
+fn rejects_a_swapped_narinfo() {
+    skips_corrupted("expected another path", |machine, path| {
         let file = narinfo(machine, path);
         let other = fs::read_dir(machine.cache()).unwrap().map(|entry| entry.unwrap().path());
         let other =
@@ -189,8 +189,8 @@ fn a_swapped_narinfo_stays_out() {
 }
 
 #[test]
-fn a_forged_signature_is_refused_under_all() {
-    spoilt("does not hold", |machine, path| {
+fn rejects_a_forged_signature_even_under_trust_all() {
+    skips_corrupted("signature by a trusted key is invalid", |machine, path| {
         let file = narinfo(machine, path);
         let signature = format!("Sig: cache.nixos.org-1:{}==\n", "A".repeat(86));
         fs::write(&file, fs::read_to_string(&file).unwrap() + &signature).unwrap();
@@ -201,19 +201,19 @@ fn a_forged_signature_is_refused_under_all() {
 fn signed_restores_only_what_is_signed_or_content_addressed() {
     let (first, path) = packed(1);
     let strict = with_cache(&first);
-    let said = strict.done(&["install", "--cache-trust=signed"]);
-    assert!(said.contains("no trusted key signed it"), "{said}");
+    let log = strict.run_ok(&["install", "--cache-trust=signed"]);
+    assert!(log.contains("not signed by a trusted key"), "{log}");
     assert!(!strict.path(&path[1..]).exists());
     strict.verify();
 
-    // The same, signed by a key of ours.
+    // Now signed by our own key.
     first.sh("nix-store --generate-binary-cache-key test-1 secret public");
     first.sh("nix --extra-experimental-features nix-command store sign --all -k secret");
     fs::remove_dir_all(first.cache()).unwrap();
-    first.done(&["pack"]);
+    first.run_ok(&["pack"]);
     let key = fs::read_to_string(first.path("work/public")).unwrap();
     let trusting = with_cache(&first);
-    trusting.done(&[
+    trusting.run_ok(&[
         "install",
         "--cache-trust=signed",
         &format!("--extra-trusted-public-keys={}", key.trim()),
@@ -225,7 +225,7 @@ fn signed_restores_only_what_is_signed_or_content_addressed() {
 #[test]
 fn two_jobs_pack_at_once() {
     let machine = Machine::new();
-    machine.done(&["install"]);
+    machine.run_ok(&["install"]);
     machine.build("sample", 20);
     let jobs: Vec<_> = (0..2)
         .map(|_| machine.action(&["pack"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
@@ -235,12 +235,12 @@ fn two_jobs_pack_at_once() {
         assert!(output.status.success(), "{}", text(&output));
     }
     let second = with_cache(&machine);
-    assert!(second.done(&["install"]).contains("40 paths restored"));
+    assert!(second.run_ok(&["install"]).contains("40 paths restored"));
     second.verify();
 }
 
 #[test]
-fn killed_while_packing_or_restoring_the_next_run_completes() {
+fn a_run_completes_after_packing_or_restoring_was_killed() {
     let (first, path) = packed(40);
     fs::remove_dir_all(first.cache()).unwrap();
     let kill_at = |machine: &Machine, command: &str, reached: &dyn Fn() -> bool| {
@@ -251,92 +251,92 @@ fn killed_while_packing_or_restoring_the_next_run_completes() {
         }
         kill(child);
     };
-    let entries = |folder: &Path| fs::read_dir(folder).map_or(0, Iterator::count);
+    let entries = |dir: &Path| fs::read_dir(dir).map_or(0, Iterator::count);
     for count in [1, 20, 60] {
         kill_at(&first, "pack", &|| entries(&first.cache().join("nar")) >= count);
     }
-    first.done(&["pack"]);
+    first.run_ok(&["pack"]);
     let second = with_cache(&first);
     for count in [2, 30, 70] {
         kill_at(&second, "install", &|| entries(&second.store()) >= count);
         second.verify();
     }
     kill_at(&second, "install", &|| second.path("nix/var/nix/db/db.sqlite-wal").exists());
-    second.done(&["install"]);
+    second.run_ok(&["install"]);
     assert!(second.path(&path[1..]).exists());
     second.verify();
     kill_at(&second, "save", &|| second.cache().join("last-used").exists());
-    second.done(&["save"]);
+    second.run_ok(&["save"]);
     assert_eq!(entries(&second.cache().join("nar")), 80);
 }
 
 #[test]
-fn a_full_disk_leaves_a_sound_store() {
+fn a_full_disk_leaves_a_valid_store() {
     let (first, _) = packed(3);
     let second = with_cache(&first);
-    // Small as Nix counts it, and each of its files takes a block.
+    // A small NAR with many files, each of which needs a disk block.
     first.sh("mkdir big; seq 12000 | while read -r n; do echo $n >big/$n; done; nix-store --add big >/dev/null");
-    first.done(&["pack"]);
+    first.run_ok(&["pack"]);
     let third = with_cache(&first);
     let action = assert_cmd::cargo::cargo_bin!("setup-nix").display();
     let script = format!(
         "mount -t tmpfs -o size=40m tmpfs /nix; {action} install; nix-store --verify --check-contents; nix-store --dump-db | grep -c sample"
     );
     let output = third.command("sh").args(["-euc", &script]).output().unwrap();
-    let said = text(&output);
+    let log = text(&output);
     assert!(
-        output.status.success() && said.contains("No space left") | said.contains("disk is full"),
-        "{said}"
+        output.status.success() && log.contains("No space left") | log.contains("disk is full"),
+        "{log}"
     );
     drop(second);
 }
 
 #[test]
-fn a_full_disk_while_saving_leaves_whole_files_only() {
+fn a_full_disk_while_saving_leaves_only_complete_files() {
     let (machine, _) = packed(3);
     machine.sh("head -c 64000000 /dev/urandom >big; nix-store --add big >/dev/null");
     fs::remove_dir_all(machine.cache()).unwrap();
     fs::create_dir(machine.cache()).unwrap();
     let (action, cache) = (assert_cmd::cargo::cargo_bin!("setup-nix").display(), machine.cache());
-    let there = cache.display();
-    let said = machine.sh(&format!(
-        "mount -t tmpfs -o size=20m tmpfs {there}; {action} save 2>&1; ls -A {there}/nar; nix --extra-experimental-features nix-command store verify --no-trust --store file://{there} --all 2>&1"
+    let listing = cache.display();
+    let log = machine.sh(&format!(
+        "mount -t tmpfs -o size=20m tmpfs {listing}; {action} save 2>&1; ls -A {listing}/nar; nix --extra-experimental-features nix-command store verify --no-trust --store file://{listing} --all 2>&1"
     ));
-    assert!(said.contains("No space left"), "{said}");
-    assert!(!said.lines().any(|line| line.starts_with(".part-")), "{said}");
-    assert_eq!(said.lines().filter(|line| line.ends_with(".nar.zst")).count(), 6, "{said}");
-    // With room again, nothing is left to do by hand.
-    machine.done(&["save"]);
+    assert!(log.contains("No space left"), "{log}");
+    assert!(!log.lines().any(|line| line.starts_with(".part-")), "{log}");
+    assert_eq!(log.lines().filter(|line| line.ends_with(".nar.zst")).count(), 6, "{log}");
+    // With enough space, the next run recovers.
+    machine.run_ok(&["save"]);
     let second = with_cache(&machine);
-    assert!(second.done(&["install"]).contains("7 paths restored"));
+    assert!(second.run_ok(&["install"]).contains("7 paths restored"));
     second.verify();
 }
 
-/// Packs two large paths, restores them after `meanwhile`, uses one, and saves
-/// what has room for one.
-fn only_one_has_room(meanwhile: impl Fn(&Machine)) {
+/// Packs two large paths, restores them after `meanwhile`, uses one, and saves with space
+/// for only one.
+fn keeps_the_used_path(meanwhile: impl Fn(&Machine)) {
     let (first, _) = packed(1);
     first.sh("head -c 3000000 /dev/urandom >old; head -c 3000001 /dev/urandom >new");
     let old = first.sh("nix-store --add old").trim().to_owned();
     let new = first.sh("nix-store --add new").trim().to_owned();
-    first.done(&["save"]);
+    first.run_ok(&["save"]);
     let second = with_cache(&first);
     meanwhile(&second);
-    second.done(&["install"]);
+    second.run_ok(&["install"]);
     second.sh(&format!("cat {new} >/dev/null"));
-    let said = second.done(&["save", "--max-size=4"]);
-    assert!(said.contains("dropped"), "{said}");
-    assert!(narinfo(&second, &new).exists() && !narinfo(&second, &old).exists(), "{said}");
+    let log = second.run_ok(&["save", "--max-size=4"]);
+    assert!(log.contains("dropped"), "{log}");
+    assert!(narinfo(&second, &new).exists() && !narinfo(&second, &old).exists(), "{log}");
 }
 
 #[test]
-fn the_least_recently_used_leave_first() {
-    only_one_has_room(|_| {});
+fn drops_the_least_recently_used_first() {
+    keeps_the_used_path(|_| {});
 }
 
 #[test]
-fn they_do_so_when_the_clock_went_back() {
-    only_one_has_room(|machine| {
+fn drops_the_least_recently_used_first_after_a_clock_change() {
+    keeps_the_used_path(|machine| {
         let stamps = machine.cache().join("last-used");
         let text = fs::read_to_string(&stamps).unwrap();
         let later = |line: &str| format!("{} 99999999999\n", line.split_once(' ').unwrap().0);
@@ -345,7 +345,7 @@ fn they_do_so_when_the_clock_went_back() {
 }
 
 #[test]
-fn save_tells_whether_there_is_something_new() {
+fn save_reports_whether_there_are_changes() {
     let (first, _) = packed(2);
     let saved = |machine: &Machine| {
         let mut action = machine.action(&["save"]);
@@ -359,32 +359,32 @@ fn save_tells_whether_there_is_something_new() {
     };
     assert!(saved(&first));
     let second = with_cache(&first);
-    second.done(&["install"]);
+    second.run_ok(&["install"]);
     assert!(!saved(&second), "an unchanged set saves nothing");
     second.build("other", 1);
     assert!(saved(&second));
 }
 
 #[test]
-fn a_path_that_is_damaged_in_the_store_is_not_packed() {
+fn does_not_pack_a_path_that_is_damaged_in_the_store() {
     let (machine, _) = packed(1);
     let path = machine.build("damaged", 1);
     let file = machine.path(&path[1..]).join("text");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
     fs::write(&file, "changed").unwrap();
-    let said = machine.done(&["pack"]);
-    assert!(said.contains("its content is not what Nix registered"), "{said}");
+    let log = machine.run_ok(&["pack"]);
+    assert!(log.contains("its content differs from what Nix registered"), "{log}");
     assert!(!narinfo(&machine, &path).exists());
 }
 
 #[test]
 #[ignore = "soak: packs and restores 5,000 paths"]
-fn five_thousand_paths() {
+fn packs_and_restores_five_thousand_paths() {
     let machine = Machine::new();
-    machine.done(&["install"]);
+    machine.run_ok(&["install"]);
     machine.sh("mkdir many; cd many; seq 5000 | while read -r n; do echo $n >file$n; done; nix-store --add file* >/dev/null");
-    assert!(machine.done(&["pack"]).contains("5000 paths packed"));
+    assert!(machine.run_ok(&["pack"]).contains("5000 paths packed"));
     let second = with_cache(&machine);
-    assert!(second.done(&["install"]).contains("5000 paths restored"));
+    assert!(second.run_ok(&["install"]).contains("5000 paths restored"));
     second.verify();
 }

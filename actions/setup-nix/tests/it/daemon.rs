@@ -4,24 +4,24 @@ use std::process::Command;
 
 use crate::machine::{Machine, tarball, text};
 
-/// Like `machine.command`, with a copy of `/etc` that it may write to, in a
-/// process namespace that takes the daemon along when it ends.
-fn apart(machine: &Machine, script: &str) -> Command {
+/// Like `Machine::command`, with a writable copy of `/etc` and a process namespace that ends
+/// the daemon.
+fn isolated(machine: &Machine, script: &str) -> Command {
     let mut command = testkit::tools::scrubbed(testkit::tools::path("unshare"));
     let mounts = r#"mount --bind "$0/nix" /nix && mount --bind "$0/etc" /etc && exec sh -euc "$1""#;
     command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", mounts]);
-    command.arg(machine.folder.path()).arg(script);
+    command.arg(machine.dir.path()).arg(script);
     command.env("HOME", machine.path("home")).env("USER", "root").env_remove("XDG_CACHE_HOME");
     command.current_dir(machine.path("work"));
     command
 }
 
 #[test]
-fn the_daemon_builds_for_a_user_who_cannot_write_to_the_store() {
+fn the_daemon_builds_for_a_user_without_write_access_to_the_store() {
     let machine = Machine::new();
-    let copy = testkit::tools::command("cp").args(["-a", "/etc"]).arg(machine.folder.path()).status();
+    let copy = testkit::tools::command("cp").args(["-a", "/etc"]).arg(machine.dir.path()).status();
     assert!(copy.unwrap().success());
-    let (file, digest) = tarball(machine.folder.path(), |_| {});
+    let (file, digest) = tarball(machine.dir.path(), |_| {});
     let (action, file) = (assert_cmd::cargo::cargo_bin!("setup-nix").display(), file.display());
     let script = format!(
         r#"chmod 755 /nix; chmod 777 .
@@ -39,32 +39,32 @@ fn the_daemon_builds_for_a_user_who_cannot_write_to_the_store() {
         stat -c '%U %G %a' /nix/store | grep -x 'root nixbld 1775'
         $bin/nix-store --verify --check-contents"#
     );
-    // Others must be able to come to the folder.
+    // Other users must be able to reach the directory.
     let open = ["nix", "work"].map(|name| machine.path(name));
-    for folder in open.iter().map(std::path::PathBuf::as_path).chain([machine.folder.path()]) {
+    for dir in open.iter().map(std::path::PathBuf::as_path).chain([machine.dir.path()]) {
         use std::os::unix::fs::PermissionsExt as _;
-        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
-    let output = apart(&machine, &script).output().unwrap();
+    let output = isolated(&machine, &script).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
 }
 
 #[test]
-fn a_daemon_is_refused_where_it_is_not_possible() {
+fn rejects_a_daemon_where_it_is_not_possible() {
     let machine = Machine::new();
     let output = machine.run(&["install", "--daemon"]);
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));
     assert!(text(&output).contains("reuse: never"), "{}", text(&output));
 }
 
-/// A user who may use `sudo`, as on a hosted runner, and without `USER`, as in a
-/// container: with a daemon of this action, and with one that was there before.
+/// A user with `sudo`, as on a hosted runner, and without `USER`, as in a container. First
+/// with a daemon of this action, then with an existing one.
 #[test]
 fn a_user_with_sudo_restores_and_saves_beside_a_daemon() {
     let machine = Machine::new();
-    let copy = testkit::tools::command("cp").args(["-a", "/etc"]).arg(machine.folder.path()).status();
+    let copy = testkit::tools::command("cp").args(["-a", "/etc"]).arg(machine.dir.path()).status();
     assert!(copy.unwrap().success());
-    let (file, digest) = tarball(machine.folder.path(), |_| {});
+    let (file, digest) = tarball(machine.dir.path(), |_| {});
     let action = assert_cmd::cargo::cargo_bin!("setup-nix").display();
     let script = format!(
         r#"cp '{action}' '{file}' .; chmod 755 setup-nix; chmod 644 nix.tar.xz; chmod 755 /nix; chown nobody /nix .
@@ -89,23 +89,23 @@ fn a_user_with_sudo_restores_and_saves_beside_a_daemon() {
         $bin/nix-store --verify --check-contents"#,
         file = file.display()
     );
-    for folder in [machine.path("nix"), machine.path("work"), machine.folder.path().to_owned()] {
+    for dir in [machine.path("nix"), machine.path("work"), machine.dir.path().to_owned()] {
         use std::os::unix::fs::PermissionsExt as _;
-        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
-    let output = apart(&machine, &script).output().unwrap();
-    let said = text(&output);
-    assert!(output.status.success() && !said.contains("was modified"), "{said}");
+    let output = isolated(&machine, &script).output().unwrap();
+    let log = text(&output);
+    assert!(output.status.success() && !log.contains("was modified"), "{log}");
 }
 
-/// A user who owns the store and may use `sudo`, as on a hosted runner: what root mounts is
-/// that user's to change, and is taken back at the end on other machines.
+/// A user with `sudo` who owns the store, as on a hosted runner, can change what root
+/// mounts. On other machines, the images are unmounted at the end.
 #[test]
 fn a_user_with_sudo_mounts_images() {
     let machine = Machine::new();
-    let copy = testkit::tools::command("cp").args(["-a", "/etc"]).arg(machine.folder.path()).status();
+    let copy = testkit::tools::command("cp").args(["-a", "/etc"]).arg(machine.dir.path()).status();
     assert!(copy.unwrap().success());
-    let (file, digest) = tarball(machine.folder.path(), |_| {});
+    let (file, digest) = tarball(machine.dir.path(), |_| {});
     let action = assert_cmd::cargo::cargo_bin!("setup-nix").display();
     let script = format!(
         r#"cp '{action}' '{file}' .; chmod 755 setup-nix; chmod 644 nix.tar.xz; chmod 755 /nix; chown nobody /nix .
@@ -146,20 +146,20 @@ fn a_user_with_sudo_mounts_images() {
         ! is_mounted; ls /nix /var/lib/setup-nix"#,
         file = file.display()
     );
-    for folder in [machine.path("nix"), machine.path("work"), machine.folder.path().to_owned()] {
+    for dir in [machine.path("nix"), machine.path("work"), machine.dir.path().to_owned()] {
         use std::os::unix::fs::PermissionsExt as _;
-        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
-    let output = apart(&machine, &script).output().unwrap();
-    let said = text(&output);
-    assert!(output.status.success() && !said.contains("was modified"), "{said}");
+    let output = isolated(&machine, &script).output().unwrap();
+    let log = text(&output);
+    assert!(output.status.success() && !log.contains("was modified"), "{log}");
 }
 
-/// A user who may use `sudo`, with a device and a `udevadm` of the test's own.
+/// A user with `sudo`, and a fake device and `udevadm`.
 #[test]
-fn kvm_is_opened_when_asked_for_and_closed_again() {
+fn opens_kvm_if_requested_and_closes_it_again() {
     let machine = Machine::new();
-    let copy = testkit::tools::command("cp").args(["-a", "/etc"]).arg(machine.folder.path()).status();
+    let copy = testkit::tools::command("cp").args(["-a", "/etc"]).arg(machine.dir.path()).status();
     assert!(copy.unwrap().success());
     let action = assert_cmd::cargo::cargo_bin!("setup-nix").display();
     let script = format!(
@@ -180,10 +180,10 @@ fn kvm_is_opened_when_asked_for_and_closed_again() {
         hosted install; is 666
         hosted save; is 666"#
     );
-    for folder in [machine.path("nix"), machine.path("work"), machine.folder.path().to_owned()] {
+    for dir in [machine.path("nix"), machine.path("work"), machine.dir.path().to_owned()] {
         use std::os::unix::fs::PermissionsExt as _;
-        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
-    let output = apart(&machine, &script).output().unwrap();
+    let output = isolated(&machine, &script).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
 }

@@ -1,5 +1,5 @@
-//! A restored store is the packed one: signatures, content addresses, derivers and
-//! outputs included; and garbage collection takes nothing away meanwhile.
+//! A restored store equals the packed one, including signatures, content addresses, derivers
+//! and outputs, and garbage collection during a restore does no damage.
 
 use std::process::Stdio;
 
@@ -8,14 +8,14 @@ use serde_json::Value;
 use crate::cache::{narinfo, packed, with_cache};
 use crate::machine::{Machine, tarball, text};
 
-/// What Nix knows of every path, without the time of registration.
-fn known(machine: &Machine) -> Vec<Value> {
+/// Nix's metadata of every path, without the time of registration.
+fn metadata(machine: &Machine) -> Vec<Value> {
     let text = machine.sh("nix --extra-experimental-features nix-command path-info --all --json --sigs");
     let mut paths: Vec<Value> = serde_json::from_str(&text).unwrap();
     for path in &mut paths {
         let path = path.as_object_mut().unwrap();
         path.remove("registrationTime");
-        // Built here, and therefore trusted here alone.
+        // Set only on the machine that built the path.
         path.remove("ultimate");
     }
     paths.sort_by_key(|path| path["path"].to_string());
@@ -23,18 +23,18 @@ fn known(machine: &Machine) -> Vec<Value> {
 }
 
 #[test]
-fn a_restored_store_is_the_packed_one() {
+fn a_restored_store_equals_the_packed_one() {
     let first = Machine::new();
-    first.done(&["install"]);
+    first.run_ok(&["install"]);
     let path = first.build("sample", 2);
     first.sh("echo text >file; nix-store --add file; nix-store --add-fixed sha256 file; mkdir -p tree/a; echo 1 >tree/a/b; nix-store --add-fixed --recursive sha256 tree");
     first.sh("nix-store --generate-binary-cache-key test-1 secret public");
     first.sh(&format!("nix --extra-experimental-features nix-command store sign -k secret {path}"));
-    first.done(&["save"]);
+    first.run_ok(&["save"]);
     let second = with_cache(&first);
-    second.done(&["install"]);
+    second.run_ok(&["install"]);
     second.verify();
-    let (before, after) = (known(&first), known(&second));
+    let (before, after) = (metadata(&first), metadata(&second));
     assert_eq!(before, after);
     let with = |name: &str| after.iter().filter(|path| !path[name].is_null()).count();
     assert!(with("signatures") >= 1 && with("ca") >= 3 && with("deriver") >= 2, "{after:?}");
@@ -46,7 +46,7 @@ fn a_restored_store_is_the_packed_one() {
     ));
     let outputs = "nix-store -q --outputs $(nix-store -q --deriver";
     assert_eq!(second.sh(&format!("{outputs} {path})")).trim(), path);
-    // A hit copies to others as a miss does: by the signature.
+    // Restored signatures allow copies to other stores.
     second.sh(&format!(
         "nix --extra-experimental-features nix-command copy --to file://$PWD/other {path} && \
          nix --extra-experimental-features nix-command path-info --store file://$PWD/other --sigs {path} | grep test-1"
@@ -65,29 +65,29 @@ fn garbage_collection_waits_for_a_restore() {
         second.sh("nix-store --gc >/dev/null 2>&1");
         install.wait().unwrap();
         second.verify();
-        // Nothing of the cache was removed for what happened in the store.
-        assert!(second.done(&["install"]).contains("0 left out"));
+        // Failures on the side of the store do not remove anything from the cache.
+        assert!(second.run_ok(&["install"]).contains("0 skipped"));
         second.verify();
-        let there = second.sh("nix-store --dump-db | grep -c ^/nix/store/.*-sample-.*[0-9]$ || true");
-        assert_ne!(there.trim(), "0");
+        let count = second.sh("nix-store --dump-db | grep -c ^/nix/store/.*-sample-.*[0-9]$ || true");
+        assert_ne!(count.trim(), "0");
     }
 }
 
 #[test]
-fn what_another_process_makes_is_left_to_it() {
+fn skips_paths_that_another_process_is_building() {
     let (first, path) = packed(2);
     let before = first.sh(&format!("nix-store -q --references {path}")).trim().to_owned();
     let second = with_cache(&first);
-    // As Nix does while it builds or substitutes a path.
+    // Lock the path as Nix does while it builds or substitutes it.
     let action = assert_cmd::cargo::cargo_bin!("setup-nix").display();
-    let said = second.sh(&format!(
+    let log = second.sh(&format!(
         "mkdir -p /nix/store {before}; echo half >{before}/half; flock {before}.lock {action} install 2>&1"
     ));
-    assert!(said.contains("a Nix process makes it now"), "{said}");
-    assert!(second.path(&before[1..]).join("half").exists() && !second.path(&path[1..]).exists(), "{said}");
-    assert!(narinfo(&second, &before).exists(), "the cache is sound: {said}");
-    // Once that is over, what it left counts as nothing.
-    second.done(&["install"]);
+    assert!(log.contains("a Nix process is building it"), "{log}");
+    assert!(second.path(&before[1..]).join("half").exists() && !second.path(&path[1..]).exists(), "{log}");
+    assert!(narinfo(&second, &before).exists(), "the cache keeps it: {log}");
+    // Afterwards, the unregistered leftovers are replaced.
+    second.run_ok(&["install"]);
     assert!(second.path(&path[1..]).exists() && !second.path(&before[1..]).join("half").exists());
     second.verify();
 }
@@ -95,7 +95,7 @@ fn what_another_process_makes_is_left_to_it() {
 #[test]
 fn garbage_collection_waits_for_an_installation() {
     let machine = Machine::new();
-    let (file, digest) = tarball(machine.folder.path(), |_| {});
+    let (file, digest) = tarball(machine.dir.path(), |_| {});
     for delay in 0..4 {
         machine.empty();
         machine.sh("nix-store --init");
@@ -111,11 +111,11 @@ fn garbage_collection_waits_for_an_installation() {
 }
 
 #[test]
-fn a_database_of_another_schema_is_left_alone() {
+fn does_not_touch_a_database_of_another_schema() {
     let (first, _) = packed(1);
     let second = with_cache(&first);
     second.sh("nix-store --init; echo 11 >/nix/var/nix/db/schema");
     let output = second.run(&["install"]);
-    let said = text(&output);
-    assert!(said.contains("schema 11") || !output.status.success(), "{said}");
+    let log = text(&output);
+    assert!(log.contains("schema 11") || !output.status.success(), "{log}");
 }

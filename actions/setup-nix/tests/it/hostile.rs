@@ -1,4 +1,4 @@
-//! Tarballs that are not what they say, though their hash is as expected.
+//! Malicious tarballs with the expected hash.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -13,10 +13,10 @@ use tar::EntryType;
 
 use crate::machine::{Machine, tarball, text};
 
-/// The archive's one folder.
-const TOP: &str = "nix-9.9.9-here";
+/// The top-level directory of the archive.
+const TOP_DIR: &str = "nix-9.9.9-here";
 
-/// One member, with names that no tool would write.
+/// A member of the archive, with an arbitrary name.
 fn member(kind: EntryType, name: &str, link: &str, content: &[u8]) -> Vec<u8> {
     let mut header = tar::Header::new_ustar();
     header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
@@ -34,19 +34,19 @@ fn member(kind: EntryType, name: &str, link: &str, content: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A sound tarball, not compressed; made once for all tests.
-static SOUND: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let folder = tempfile::tempdir().unwrap();
-    let (file, _) = tarball(folder.path(), |_| {});
+/// A valid, uncompressed tarball, created once for all tests.
+static VALID: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, _) = tarball(dir.path(), |_| {});
     let mut sound = Vec::new();
     XzDecoder::new(fs::File::open(file).unwrap()).read_to_end(&mut sound).unwrap();
     sound
 });
 
-/// A machine, and a sound tarball on it with `members` before all others.
+/// A machine, and a valid tarball on it with `members` before the others.
 fn with(members: &[Vec<u8>]) -> (Machine, PathBuf) {
     let machine = Machine::new();
-    let file = machine.folder.path().join("nix.tar.xz");
+    let file = machine.dir.path().join("nix.tar.xz");
     pack(&file, &members.concat());
     (machine, file)
 }
@@ -54,34 +54,34 @@ fn with(members: &[Vec<u8>]) -> (Machine, PathBuf) {
 fn pack(file: &Path, members: &[u8]) {
     let mut encoder = XzEncoder::new(fs::File::create(file).unwrap(), 0);
     encoder.write_all(members).unwrap();
-    encoder.write_all(&SOUND).unwrap();
+    encoder.write_all(&VALID).unwrap();
     encoder.finish().unwrap();
 }
 
-/// Installs `file` with the hash that it has.
+/// Installs `file` with its actual hash.
 fn install(machine: &Machine, file: &Path) -> Output {
     let tarball = format!("--tarball={}", file.display());
     let digest = format!("--sha256={}", hex(&sha256(&fs::read(file).unwrap())));
     machine.run(&["install", "--reuse=never", "--cache=off", &tarball, &digest])
 }
 
-fn names(folder: PathBuf) -> Vec<String> {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+fn names(dir: PathBuf) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
     entries.map(|name| name.into_string().unwrap()).collect()
 }
 
-/// It is refused for `why`, and `/nix` has nothing but the lock.
-fn refused(machine: &Machine, file: &Path, why: &str) {
+/// Asserts that `file` is rejected because of `why`, and that `/nix` contains only the lock.
+fn assert_rejected(machine: &Machine, file: &Path, why: &str) {
     let output = install(machine, file);
-    let said = text(&output);
-    assert_eq!(output.status.code(), Some(1), "{why}: {said}");
-    assert!(said.contains("is no Nix tarball") && said.contains(why), "{why}: {said}");
+    let log = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{why}: {log}");
+    assert!(log.contains("is not a Nix tarball") && log.contains(why), "{why}: {log}");
     assert_eq!(names(machine.path("nix")), ["store"], "{why}");
     assert_eq!(names(machine.store()), [".setup-nix.lock"], "{why}");
 }
 
 #[test]
-fn without_a_hostile_member_it_installs() {
+fn installs_without_hostile_members() {
     let (machine, file) = with(&[]);
     let output = install(&machine, &file);
     assert!(output.status.success(), "{}", text(&output));
@@ -89,58 +89,58 @@ fn without_a_hostile_member_it_installs() {
 }
 
 #[test]
-fn a_member_that_climbs_out_is_refused() {
-    for name in [format!("{TOP}/../../../escaped"), "../escaped".into()] {
+fn rejects_a_member_outside_of_the_directory() {
+    for name in [format!("{TOP_DIR}/../../../escaped"), "../escaped".into()] {
         for kind in [EntryType::Regular, EntryType::Directory] {
             let (machine, file) = with(&[member(kind, &name, "", b"")]);
-            refused(&machine, &file, "is not allowed");
+            assert_rejected(&machine, &file, "is not allowed");
         }
     }
 }
 
 #[test]
-fn an_absolute_member_is_refused() {
+fn rejects_an_absolute_member() {
     let (machine, file) = with(&[member(EntryType::Regular, "/nix/escaped", "", b"x")]);
-    refused(&machine, &file, "expected one directory");
+    assert_rejected(&machine, &file, "expected one directory");
 }
 
 #[test]
-fn nothing_is_written_through_a_link() {
-    let link = member(EntryType::Symlink, &format!("{TOP}/link"), "/nix", b"");
+fn writes_nothing_through_a_link() {
+    let link = member(EntryType::Symlink, &format!("{TOP_DIR}/link"), "/nix", b"");
     for kind in [EntryType::Regular, EntryType::Directory] {
-        let through = member(kind, &format!("{TOP}/link/escaped"), "", b"");
+        let through = member(kind, &format!("{TOP_DIR}/link/escaped"), "", b"");
         let (machine, file) = with(&[link.clone(), through]);
-        refused(&machine, &file, "cannot unpack it");
+        assert_rejected(&machine, &file, "cannot unpack it");
     }
 }
 
 #[test]
-fn a_hard_link_to_a_file_outside_is_refused() {
+fn rejects_a_hard_link_to_a_file_outside() {
     let (machine, file) = with(&[]);
     let outside = machine.path("work/outside");
     fs::write(&outside, "mine").unwrap();
     let target = outside.display().to_string();
-    pack(&file, &member(EntryType::Link, &format!("{TOP}/hard"), &target, b""));
-    refused(&machine, &file, "cannot unpack it");
+    pack(&file, &member(EntryType::Link, &format!("{TOP_DIR}/hard"), &target, b""));
+    assert_rejected(&machine, &file, "cannot unpack it");
     assert_eq!(fs::read_to_string(outside).unwrap(), "mine");
 }
 
 #[test]
-fn devices_and_pipes_are_refused() {
+fn rejects_devices_and_pipes() {
     for kind in [EntryType::Fifo, EntryType::Char, EntryType::Block] {
-        let (machine, file) = with(&[member(kind, &format!("{TOP}/special"), "", b"")]);
-        refused(&machine, &file, "is not allowed");
+        let (machine, file) = with(&[member(kind, &format!("{TOP_DIR}/special"), "", b"")]);
+        assert_rejected(&machine, &file, "is not allowed");
     }
 }
 
 #[test]
-fn a_tarball_cut_off_in_the_middle_is_refused() {
+fn rejects_a_truncated_tarball() {
     let (machine, file) = with(&[]);
     let whole = fs::read(&file).unwrap();
     for size in [whole.len() / 2, whole.len() - 1, 3, 0] {
         fs::write(&file, &whole[..size]).unwrap();
-        refused(&machine, &file, "cannot unpack it");
+        assert_rejected(&machine, &file, "cannot unpack it");
     }
     fs::write(&file, b"<html>not found</html>").unwrap();
-    refused(&machine, &file, "neither by xz nor by zstd");
+    assert_rejected(&machine, &file, "expected xz or zstd");
 }

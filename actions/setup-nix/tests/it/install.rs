@@ -1,4 +1,4 @@
-//! Nix from a tarball.
+//! Installing Nix from a tarball.
 
 use std::fs;
 use std::process::{Child, Stdio};
@@ -21,22 +21,22 @@ fn strs(args: &[String]) -> Vec<&str> {
 #[test]
 fn installs_into_an_empty_nix_and_finds_it_again() {
     let machine = Machine::new();
-    let (file, digest) = tarball(machine.folder.path(), |_| {});
-    let said = machine.done(&strs(&args(&file, &digest)));
-    assert!(said.contains("installed: 1 store paths put in place, 0 already there"), "{said}");
+    let (file, digest) = tarball(machine.dir.path(), |_| {});
+    let log = machine.run_ok(&strs(&args(&file, &digest)));
+    assert!(log.contains("installed: 1 store paths added, 0 already present"), "{log}");
     machine.verify();
     assert!(machine.build("after", 2).contains("after-1"), "the installed Nix builds");
-    let again = machine.done(&strs(&args(&file, &digest)));
-    assert!(again.contains("0 store paths put in place, 1 already there"), "{again}");
-    let reused = machine.done(&["install"]);
-    assert!(reused.contains("/nix/var/nix/gcroots/setup-nix/bin, already there"), "{reused}");
+    let again = machine.run_ok(&strs(&args(&file, &digest)));
+    assert!(again.contains("0 store paths added, 1 already present"), "{again}");
+    let reused = machine.run_ok(&["install"]);
+    assert!(reused.contains("/nix/var/nix/gcroots/setup-nix/bin, already installed"), "{reused}");
     machine.sh("nix-store --gc >/dev/null 2>&1; test -x /nix/var/nix/gcroots/setup-nix/bin/nix");
 }
 
 #[test]
 fn a_wrong_hash_installs_nothing() {
     let machine = Machine::new();
-    let (file, _) = tarball(machine.folder.path(), |_| {});
+    let (file, _) = tarball(machine.dir.path(), |_| {});
     let output = machine.run(&strs(&args(&file, &"0".repeat(64))));
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(text(&output).contains("nothing was installed"), "{}", text(&output));
@@ -44,17 +44,17 @@ fn a_wrong_hash_installs_nothing() {
 }
 
 #[test]
-fn a_version_without_a_hash_is_refused() {
+fn rejects_a_version_without_a_hash() {
     let machine = Machine::new();
     let output = machine.run(&["install", "--reuse=never", "--nix-version=2.30.0"]);
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));
-    assert!(text(&output).contains("no sha256 is known"), "{}", text(&output));
+    assert!(text(&output).contains("no SHA-256 is known"), "{}", text(&output));
 }
 
 #[test]
-fn a_tarball_whose_registration_lies_is_refused() {
+fn rejects_a_tarball_that_differs_from_its_reginfo() {
     let machine = Machine::new();
-    let (file, digest) = tarball(machine.folder.path(), |root| {
+    let (file, digest) = tarball(machine.dir.path(), |root| {
         let text = fs::read_to_string(root.join(".reginfo")).unwrap();
         let (before, after) = text.split_once("sha256:").unwrap();
         fs::write(root.join(".reginfo"), format!("{before}sha256:{}{}", "0".repeat(64), &after[64..]))
@@ -63,19 +63,19 @@ fn a_tarball_whose_registration_lies_is_refused() {
     let output = machine.run(&strs(&args(&file, &digest)));
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(text(&output).contains("differs from `.reginfo`"), "{}", text(&output));
-    assert!(!machine.store().join(".setup-nix").exists(), "nothing is left behind");
+    assert!(!machine.store().join(".setup-nix").exists(), "the staging directory is removed");
 }
 
 #[test]
-fn a_dry_run_prints_the_plan_and_does_nothing() {
+fn a_dry_run_prints_the_plan_and_changes_nothing() {
     let machine = Machine::new();
-    let said = machine.done(&["install", "--reuse=never", "--dry-run", "--sandbox=false"]);
-    assert!(said.contains("nix-2.35.2-") && said.contains("sandbox = false"), "{said}");
+    let log = machine.run_ok(&["install", "--reuse=never", "--dry-run", "--sandbox=false"]);
+    assert!(log.contains("nix-2.35.2-") && log.contains("sandbox = false"), "{log}");
     assert!(!machine.store().exists() && !machine.cache().exists());
 }
 
 #[test]
-fn the_token_is_in_a_private_file_and_nowhere_else() {
+fn the_token_is_only_in_a_private_file() {
     use std::os::unix::fs::PermissionsExt as _;
     let machine = Machine::new();
     let mut action = machine.action(&["install"]);
@@ -84,8 +84,8 @@ fn the_token_is_in_a_private_file_and_nowhere_else() {
     action.env("GITHUB_STEP_SUMMARY", machine.path("summary")).env("GITHUB_OUTPUT", machine.path("output"));
     let output = action.output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
-    let said = text(&output);
-    let lines = said.lines().filter(|line| !line.starts_with("::add-mask::"));
+    let log = text(&output);
+    let lines = log.lines().filter(|line| !line.starts_with("::add-mask::"));
     assert!(!lines.collect::<String>().contains("sesame"));
     let conf = machine.cache().with_extension("state").join("nix.conf");
     assert!(fs::read_to_string(&conf).unwrap().contains("sesame"));
@@ -95,7 +95,7 @@ fn the_token_is_in_a_private_file_and_nowhere_else() {
     }
 }
 
-/// Kills `child` and its namespace's processes.
+/// Kills `child` and the processes of its namespace.
 pub(crate) fn kill(mut child: Child) {
     let _ = child.kill();
     child.wait().unwrap();
@@ -103,17 +103,17 @@ pub(crate) fn kill(mut child: Child) {
 
 #[test]
 #[ignore = "soak: kills an installation at many moments"]
-fn killed_at_any_moment_the_next_run_completes() {
+fn a_run_completes_an_installation_that_was_killed() {
     let machine = Machine::new();
-    let (file, digest) = tarball(machine.folder.path(), |_| {});
-    // Not timed: every run is killed once it has put a certain thing on disk.
-    let there = |path: &str| machine.path(path).exists();
+    let (file, digest) = tarball(machine.dir.path(), |_| {});
+    // Deterministic: each run is killed as soon as a certain file exists.
+    let exists = |path: &str| machine.path(path).exists();
     let marks: [&dyn Fn() -> bool; 4] = [
-        &|| there("nix/store/.setup-nix"),
-        &|| there("nix/store/.setup-nix/nix-9.9.9-here/install"),
-        // The first path is in its place, and registered nowhere.
+        &|| exists("nix/store/.setup-nix"),
+        &|| exists("nix/store/.setup-nix/nix-9.9.9-here/install"),
+        // The first path is in the store, but not registered.
         &|| fs::read_dir(machine.path("nix/store")).is_ok_and(|entries| entries.count() > 1),
-        &|| there("nix/var/nix/db/db.sqlite"),
+        &|| exists("nix/var/nix/db/db.sqlite"),
     ];
     for reached in marks {
         let mut child = machine
@@ -127,6 +127,6 @@ fn killed_at_any_moment_the_next_run_completes() {
         }
         kill(child);
     }
-    machine.done(&strs(&args(&file, &digest)));
+    machine.run_ok(&strs(&args(&file, &digest)));
     machine.verify();
 }

@@ -1,4 +1,4 @@
-//! What belongs to one job: its settings and tokens, and what it used and built.
+//! State of a single job: its settings and tokens, and what it used and built.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::cache::{narinfo, packed, with_cache};
 use crate::machine::{Machine, text};
 
-/// The action as a step of the job with the temporary directory `job`.
+/// Runs the action as a step of the job with the temporary directory `job`.
 fn step(machine: &Machine, job: &str, args: &[&str], variables: &[(&str, &str)]) -> String {
     let temporary = machine.path(job);
     fs::create_dir_all(&temporary).unwrap();
@@ -25,7 +25,7 @@ fn conf(machine: &Machine, job: &str) -> PathBuf {
 }
 
 #[test]
-fn two_jobs_of_one_user_keep_their_settings_apart() {
+fn two_jobs_of_one_user_have_separate_settings() {
     let machine = Machine::new();
     let token = |job: &'static str| ("INPUT_ACCESS_TOKENS", job);
     step(&machine, "a", &["install", "--max-jobs=3"], &[token("github.com=first")]);
@@ -34,7 +34,7 @@ fn two_jobs_of_one_user_keep_their_settings_apart() {
         (fs::read_to_string(conf(&machine, "a")).unwrap(), fs::read_to_string(conf(&machine, "b")).unwrap());
     assert!(a.contains("max-jobs = 3") && a.contains("github.com=first"), "{a}");
     assert!(b.contains("max-jobs = 5") && b.contains("github.com=second"), "{b}");
-    // The end of one takes its own tokens away.
+    // The end of a job removes only its own tokens.
     step(&machine, "a", &["save"], &[]);
     assert!(!fs::read_to_string(conf(&machine, "a")).unwrap().contains("github.com"));
     assert!(fs::read_to_string(conf(&machine, "b")).unwrap().contains("github.com=second"));
@@ -42,11 +42,11 @@ fn two_jobs_of_one_user_keep_their_settings_apart() {
 }
 
 #[test]
-fn the_jobs_own_token_is_for_github_alone_and_yields_to_a_given_one() {
+fn the_jobs_token_is_only_for_github_and_an_input_overrides_it() {
     let machine = Machine::new();
     let own = ("INPUT_GITHUB_TOKEN", "ghs_own");
-    let said = step(&machine, "a", &["install", "--cache=off"], &[own]);
-    assert!(said.contains("::add-mask::ghs_own"), "{said}");
+    let log = step(&machine, "a", &["install", "--cache=off"], &[own]);
+    assert!(log.contains("::add-mask::ghs_own"), "{log}");
     let text = fs::read_to_string(conf(&machine, "a")).unwrap();
     assert!(text.contains("access-tokens = github.com=ghs_own\n"), "{text}");
     step(
@@ -62,9 +62,9 @@ fn the_jobs_own_token_is_for_github_alone_and_yields_to_a_given_one() {
     );
     step(&machine, "a", &["save", "--cache=off"], &[]);
     assert!(!fs::read_to_string(conf(&machine, "a")).unwrap().contains("access-tokens"));
-    // On a command line the default of a workflow is no token.
+    // Outside of a workflow, the default of `github-token` is ignored.
     let machine = Machine::new();
-    machine.done(&["install"]);
+    machine.run_ok(&["install"]);
     assert!(
         !fs::read_to_string(machine.cache().with_extension("state").join("nix.conf"))
             .unwrap()
@@ -73,14 +73,14 @@ fn the_jobs_own_token_is_for_github_alone_and_yields_to_a_given_one() {
 }
 
 #[test]
-fn the_key_holds_the_user() {
+fn the_key_contains_the_user_id() {
     let machine = Machine::new();
-    let said = machine.done(&["plan"]);
-    let user = rustix_user();
-    assert!(said.contains(&format!("-{user}-")), "{said}");
+    let log = machine.run_ok(&["plan"]);
+    let user = user_id();
+    assert!(log.contains(&format!("-{user}-")), "{log}");
 }
 
-fn rustix_user() -> String {
+fn user_id() -> String {
     let output = testkit::tools::command("id").arg("-u").output().unwrap();
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
@@ -92,34 +92,34 @@ fn without_a_home_the_cache_is_off_and_nix_works() {
     fs::create_dir(&temporary).unwrap();
     let mut action = machine.action(&["install"]);
     let output = action.env_remove("HOME").env("TMPDIR", &temporary).output().unwrap();
-    let said = text(&output);
-    assert!(output.status.success() && said.contains("neither HOME nor XDG_CACHE_HOME is set"), "{said}");
+    let log = text(&output);
+    assert!(output.status.success() && log.contains("neither HOME nor XDG_CACHE_HOME is set"), "{log}");
     let mut action = machine.action(&["install"]);
     let output = action.env("HOME", "/proc/nowhere").env("TMPDIR", &temporary).output().unwrap();
-    let said = text(&output);
-    assert!(output.status.success() && said.contains("its folder cannot be used"), "{said}");
+    let log = text(&output);
+    assert!(output.status.success() && log.contains("cannot use the cache directory"), "{log}");
     machine.verify();
 }
 
 #[test]
-fn on_a_laptop_it_says_what_makes_nix_work_in_a_new_shell() {
+fn without_a_runner_it_prints_the_setup_of_a_new_shell() {
     let machine = Machine::new();
     let mut action = machine.action(&["install"]);
     let output = action.env_remove("NIX_USER_CONF_FILES").output().unwrap();
-    let said = text(&output);
-    let line = said.lines().find(|line| line.contains("export NIX_USER_CONF_FILES=")).unwrap().trim();
+    let log = text(&output);
+    let line = log.lines().find(|line| line.contains("export NIX_USER_CONF_FILES=")).unwrap().trim();
     machine.sh(&format!(
         "unset NIX_USER_CONF_FILES; {line}; nix show-config | grep -x 'accept-flake-config = false'"
     ));
 }
 
 #[test]
-fn what_later_jobs_do_not_build_is_dropped() {
+fn drops_what_later_jobs_do_not_build() {
     let (mut machine, first) = packed(1);
-    machine.done(&["save"]);
+    machine.run_ok(&["save"]);
     for commit in 1..=3 {
         let next = with_cache(&machine);
-        // Later than the one before, as jobs are.
+        // Times of use have a resolution of a second.
         let job = format!("job{commit}");
         step(&next, &job, &["install"], &[]);
         std::thread::sleep(std::time::Duration::from_millis(1500));
@@ -131,34 +131,34 @@ fn what_later_jobs_do_not_build_is_dropped() {
     }
 }
 
-/// Whether `sample` of a first job is in the cache after three that built something else,
-/// on machines whose store is mounted so, with nobody who watches.
-fn stays_unused(mounted: &'static str) -> bool {
+/// Whether `sample` of the first job is still cached after three jobs that built something
+/// else, without a background packer.
+fn stays_unused(mount_options: &'static str) -> bool {
     let (mut machine, path) = packed(1);
-    machine.done(&["save"]);
+    machine.run_ok(&["save"]);
     for commit in 1..=3 {
-        let next = Machine { mounted, ..with_cache(&machine) };
-        next.done(&["install"]);
+        let next = Machine { mount_options, ..with_cache(&machine) };
+        next.run_ok(&["install"]);
         next.build(&format!("commit{commit}"), 1);
-        next.done(&["save"]);
+        next.run_ok(&["save"]);
         machine = next;
     }
     narinfo(&machine, &path).exists()
 }
 
 #[test]
-fn without_access_times_and_a_watcher_everything_counts_as_used() {
+fn without_access_times_and_a_packer_everything_counts_as_used() {
     assert!(stays_unused("noatime"));
     assert!(!stays_unused("relatime"));
 }
 
 #[test]
-fn what_is_used_is_seen_without_access_times() {
+fn sees_use_without_access_times() {
     let (mut machine, path) = packed(1);
     let unused = machine.build("unused", 1);
-    machine.done(&["save"]);
+    machine.run_ok(&["save"]);
     for commit in 1..=3 {
-        let next = Machine { mounted: "noatime", ..with_cache(&machine) };
+        let next = Machine { mount_options: "noatime", ..with_cache(&machine) };
         let job = format!("job{commit}");
         step(&next, &job, &["install"], &[]);
         std::thread::sleep(std::time::Duration::from_millis(1500));
@@ -172,15 +172,15 @@ fn what_is_used_is_seen_without_access_times() {
 }
 
 #[test]
-fn what_is_still_built_stays_however_seldom_it_is_opened() {
+fn keeps_what_is_still_built_even_if_it_is_never_opened() {
     let (mut machine, path) = packed(3);
-    machine.done(&["save"]);
+    machine.run_ok(&["save"]);
     for commit in 1..=4 {
         let next = with_cache(&machine);
         let job = format!("job{commit}");
         step(&next, &job, &["install"], &[]);
         std::thread::sleep(std::time::Duration::from_millis(1500));
-        // Evaluated, found valid, not opened; and something new beside it.
+        // `sample` is evaluated and already valid, but never opened.
         assert_eq!(next.build("sample", 3), path);
         next.build(&format!("commit{commit}"), 1);
         std::thread::sleep(std::time::Duration::from_millis(1500));
@@ -198,18 +198,18 @@ fn what_is_still_built_stays_however_seldom_it_is_opened() {
 }
 
 #[test]
-fn what_the_job_built_is_pushed_to_another_store() {
+fn pushes_what_the_job_built_to_another_store() {
     let machine = Machine::new();
-    machine.done(&["install"]);
+    machine.run_ok(&["install"]);
     let path = machine.build("pushed", 2);
     let store = machine.path("other");
-    let said = machine.done(&["save", &format!("--push-to=file://{}", store.display())]);
-    assert!(said.contains("2 built paths copied to file://"), "{said}");
+    let log = machine.run_ok(&["save", &format!("--push-to=file://{}", store.display())]);
+    assert!(log.contains("2 built paths copied to `file://"), "{log}");
     machine.sh(&format!(
         "nix --extra-experimental-features nix-command path-info --store file://{} {path}",
         store.display()
     ));
-    // One that cannot be reached fails nothing.
-    let said = machine.done(&["save", "--push-to=http://127.0.0.1:9/"]);
-    assert!(said.contains("not all is copied to"), "{said}");
+    // An unreachable store does not fail the job.
+    let log = machine.run_ok(&["save", "--push-to=http://127.0.0.1:9/"]);
+    assert!(log.contains("cannot copy all built paths to"), "{log}");
 }

@@ -1,5 +1,4 @@
-//! What goes to the cache service and comes from it, with a directory in the
-//! service's place.
+//! The exchange with the cache service, which is a directory here.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -7,19 +6,19 @@ use std::path::{Path, PathBuf};
 
 use crate::machine::{Machine, text};
 
-/// Entries of the service: the index, and the layers by their ids.
+/// The cache service, with the index and the layers as entries.
 struct Service {
-    folder: tempfile::TempDir,
-    /// Bytes that were sent to it.
+    dir: tempfile::TempDir,
+    /// Total bytes that were saved.
     sent: u64,
 }
 
-/// One job on a machine of its own.
+/// A job on its own machine.
 struct Job {
     machine: Machine,
-    /// Layers that the service was asked for.
+    /// Layers that were requested from the service.
     layers: Vec<String>,
-    said: String,
+    log: String,
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -32,7 +31,7 @@ fn size(path: &Path) -> u64 {
     files.map(|entry| entry.metadata().unwrap()).filter(fs::Metadata::is_file).map(|meta| meta.len()).sum()
 }
 
-/// The action as a step of a workflow; gives what it says and its outputs.
+/// Runs the action as a step of a workflow; returns its log and its outputs.
 fn step(machine: &Machine, args: &[&str]) -> (String, String) {
     let file = machine.path("output");
     let _ = fs::remove_file(&file);
@@ -51,15 +50,15 @@ fn output(outputs: &str, name: &str) -> String {
 
 impl Service {
     fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), sent: 0 }
+        Self { dir: tempfile::tempdir().unwrap(), sent: 0 }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.dir.path().join(name)
     }
 
-    /// Begins a job as `action.yml` does; `spoil` may change what the service gives.
-    fn job(&self, spoil: impl Fn(&Path)) -> Job {
+    /// Starts a job as `action.yml` does; `corrupt` may change what the service restores.
+    fn job(&self, corrupt: impl Fn(&Path)) -> Job {
         let machine = Machine::new();
         let exchange = machine.path("work/.setup-nix");
         let mut layers: Vec<String> = Vec::new();
@@ -72,15 +71,15 @@ impl Service {
                     copy(&self.path(layer), &exchange.join(layer));
                 }
             }
-            spoil(&exchange);
+            corrupt(&exchange);
         }
-        let (said, _) = step(&machine, &["install"]);
+        let (log, _) = step(&machine, &["install"]);
         machine.use_conf(&machine.path("tmp"));
         assert!(!exchange.exists(), "nothing stays in the workspace");
-        Job { machine, layers, said }
+        Job { machine, layers, log }
     }
 
-    /// Ends it as `save/action.yml` does; whether something was saved.
+    /// Ends a job as `save/action.yml` does; returns whether something was saved.
     fn save(&mut self, job: &Job, args: &[&str]) -> bool {
         let (_, outputs) = step(&job.machine, &[&["save"], args].concat());
         if output(&outputs, "changed") != "true" {
@@ -90,7 +89,7 @@ impl Service {
         let layer = output(&outputs, "layer");
         if !layer.is_empty() {
             self.sent += size(&exchange.join(&layer));
-            // An entry of the service never changes.
+            // Entries of the service are immutable.
             if !self.path(&layer).exists() {
                 copy(&exchange.join(&layer), &self.path(&layer));
             }
@@ -102,7 +101,7 @@ impl Service {
     }
 }
 
-/// Adds `bytes` of random content to the store, as a root or not.
+/// Adds a file with `bytes` of random content to the store, optionally as a root.
 fn add(job: &Job, name: &str, bytes: usize, root: bool) -> String {
     let root = if root { format!("ln -s $path /nix/var/nix/gcroots/{name};") } else { String::new() };
     let script = format!(
@@ -112,7 +111,7 @@ fn add(job: &Job, name: &str, bytes: usize, root: bool) -> String {
 }
 
 #[test]
-fn a_commit_sends_what_it_adds() {
+fn a_commit_uploads_only_what_it_adds() {
     let mut service = Service::new();
     let job = service.job(|_| {});
     add(&job, "base", 4_000_000, true);
@@ -120,27 +119,27 @@ fn a_commit_sends_what_it_adds() {
     assert!(service.sent > 4_000_000);
     service.sent = 0;
     let job = service.job(|_| {});
-    assert!(job.said.contains("1 paths restored") && job.layers.len() == 1, "{}", job.said);
+    assert!(job.log.contains("1 paths restored") && job.layers.len() == 1, "{}", job.log);
     add(&job, "small", 1000, true);
     assert!(service.save(&job, &[]));
     assert!(service.sent < 50_000, "{}", service.sent);
     service.sent = 0;
     let job = service.job(|_| {});
-    assert!(job.said.contains("2 paths restored") && job.layers.len() == 2, "{}", job.said);
+    assert!(job.log.contains("2 paths restored") && job.layers.len() == 2, "{}", job.log);
     job.machine.verify();
     assert!(!service.save(&job, &[]), "an unchanged set saves nothing");
     assert_eq!(service.sent, 0);
 }
 
 #[test]
-fn eight_layers_suffice() {
+fn never_uses_more_than_eight_layers() {
     let mut service = Service::new();
     for commit in 0..12 {
         let job = service.job(|_| {});
-        assert!(job.said.contains(&format!("{commit} paths restored")) || commit == 0, "{}", job.said);
+        assert!(job.log.contains(&format!("{commit} paths restored")) || commit == 0, "{}", job.log);
         assert!(job.layers.len() <= 8, "{:?}", job.layers);
         for name in 0..commit {
-            // Still a root on this new machine.
+            // Make it a root on this new machine, too.
             job.machine.sh(&format!(
                 "mkdir -p /nix/var/nix/gcroots; ln -s /nix/store/*-commit{name} /nix/var/nix/gcroots/commit{name}"
             ));
@@ -148,7 +147,7 @@ fn eight_layers_suffice() {
         add(&job, &format!("commit{commit}"), 200_000, true);
         assert!(service.save(&job, &[]));
     }
-    // All of it was sent once, and the smallest ones again, now and then.
+    // Everything was uploaded once, and the smallest layers more often.
     assert!(service.sent < 3 * 12 * 200_000, "{}", service.sent);
 }
 
@@ -168,18 +167,18 @@ fn builds_that_later_commits_do_not_use_are_neither_kept_nor_restored() {
         assert!(service.save(&job, &[]));
     }
     let job = service.job(|_| {});
-    let there = job.machine.sh("ls /nix/store");
+    let listing = job.machine.sh("ls /nix/store");
     assert!(
-        there.contains("-commit6-0") && there.contains("-base") && !there.contains("-commit3-0"),
-        "{there}"
+        listing.contains("-commit6-0") && listing.contains("-base") && !listing.contains("-commit3-0"),
+        "{listing}"
     );
 }
 
-/// Damages a layer in the folder of exchange.
-type Spoil<'a> = &'a dyn Fn(&Path, &str);
+/// Damages a layer in the exchange directory.
+type Corrupt<'a> = &'a dyn Fn(&Path, &str);
 
 #[test]
-fn a_layer_that_is_gone_or_damaged_is_a_miss_for_its_paths() {
+fn a_missing_or_damaged_layer_is_a_miss_for_its_paths() {
     let gone = |exchange: &Path, layer: &str| fs::remove_dir_all(exchange.join(layer)).unwrap();
     let cut = |exchange: &Path, layer: &str| {
         for entry in fs::read_dir(exchange.join(layer).join("nar")).unwrap().flatten() {
@@ -200,7 +199,7 @@ fn a_layer_that_is_gone_or_damaged_is_a_miss_for_its_paths() {
             }
         }
     };
-    // One narinfo that was edited, and reads as well as before: the layer is refused whole.
+    // An edited but well-formed narinfo invalidates the whole layer.
     let edited = |exchange: &Path, layer: &str| {
         for entry in fs::read_dir(exchange.join(layer)).unwrap().flatten() {
             if entry.path().extension().is_some_and(|extension| extension == "narinfo") {
@@ -215,8 +214,8 @@ fn a_layer_that_is_gone_or_damaged_is_a_miss_for_its_paths() {
         fs::rename(exchange.join(layer), &victim).unwrap();
         symlink(victim, exchange.join(layer)).unwrap();
     };
-    let kinds: [Spoil<'_>; 6] = [&gone, &cut, &linked, &pipes, &edited, &outside];
-    for spoil in kinds {
+    let kinds: [Corrupt<'_>; 6] = [&gone, &cut, &linked, &pipes, &edited, &outside];
+    for corrupt in kinds {
         let mut service = Service::new();
         let job = service.job(|_| {});
         add(&job, "first", 100_000, true);
@@ -229,17 +228,17 @@ fn a_layer_that_is_gone_or_damaged_is_a_miss_for_its_paths() {
         let built = kept.path().join("second");
         fs::copy(job.machine.path("work/second"), &built).unwrap();
         let layers = service.job(|_| {}).layers;
-        let job = service.job(|exchange| spoil(exchange, &layers[1]));
-        assert!(job.said.contains("1 paths restored"), "{}", job.said);
+        let job = service.job(|exchange| corrupt(exchange, &layers[1]));
+        assert!(job.log.contains("1 paths restored"), "{}", job.log);
         assert!(!job.machine.path(&second[1..]).exists());
         job.machine.verify();
-        // The same, built again, is saved again.
+        // The same path is saved again once it is built again.
         copy(&built, &job.machine.path("work/second"));
         job.machine.sh("nix-store --add second");
         assert!(service.save(&job, &[]));
         let job = service.job(|_| {});
-        assert!(job.said.contains("2 paths restored"), "{}", job.said);
-        assert!(job.machine.path(&second[1..]).exists(), "{}", job.said);
+        assert!(job.log.contains("2 paths restored"), "{}", job.log);
+        assert!(job.machine.path(&second[1..]).exists(), "{}", job.log);
         job.machine.verify();
     }
 }
@@ -261,14 +260,14 @@ fn a_hostile_index_is_a_miss() {
         sound[..sound.len() / 2].to_owned(),
         sound.replace(&id, "../../../../../../tmp/x"),
         sound.replace("\"schema\":2", "\"schema\":3"),
-        // Edited, and still in the right form.
+        // Edited, but well-formed.
         sound.replace("\"bytes\":", "\"bytes\":1"),
         sound.replace("\"tarball\":null", &format!("\"tarball\":\"{}\"", "0".repeat(64))),
         "[".repeat(1_000_000),
     ] {
         fs::write(&index, text).unwrap();
         let job = service.job(|_| {});
-        assert!(job.layers.is_empty() && job.said.contains("0 paths restored"), "{}", job.said);
+        assert!(job.layers.is_empty() && job.log.contains("0 paths restored"), "{}", job.log);
         job.machine.verify();
     }
     fs::remove_file(&index).unwrap();
@@ -277,26 +276,26 @@ fn a_hostile_index_is_a_miss() {
 }
 
 #[test]
-fn a_tarball_of_nix_is_in_a_layer_of_its_time() {
+fn the_nix_tarball_is_in_the_layer_of_its_installation() {
     let service = Service::new();
     let machine = Machine::new();
-    let (file, digest) = crate::machine::tarball(machine.folder.path(), |_| {});
+    let (file, digest) = crate::machine::tarball(machine.dir.path(), |_| {});
     let install =
         ["install", "--reuse=never", &format!("--tarball={}", file.display()), &format!("--sha256={digest}")];
     step(&machine, &install);
     let mut service = service;
-    let job = Job { machine, layers: Vec::new(), said: String::new() };
+    let job = Job { machine, layers: Vec::new(), log: String::new() };
     assert!(service.save(&job, &[]));
     let index: serde_json::Value =
         serde_json::from_slice(&fs::read(service.path("index/index.json")).unwrap()).unwrap();
     let layer = index["layers"][0]["id"].as_str().unwrap();
     assert!(service.path(layer).join("tarball").join(&digest).is_file());
     let next = service.job(|_| {});
-    assert!(next.machine.cache().join("tarball").join(&digest).is_file(), "{}", next.said);
+    assert!(next.machine.cache().join("tarball").join(&digest).is_file(), "{}", next.log);
 }
 
 #[test]
-fn a_workflow_without_a_save_step_is_told() {
+fn warns_about_a_workflow_without_a_save_step() {
     let machine = Machine::new();
     let workflows = machine.path("work/.github/workflows");
     fs::create_dir_all(&workflows).unwrap();
@@ -307,8 +306,8 @@ fn a_workflow_without_a_save_step_is_told() {
         action.env("GITHUB_ACTIONS", "true").env("GITHUB_WORKSPACE", machine.path("work"));
         action.env("GITHUB_WORKFLOW_REF", "o/r/.github/workflows/ci.yml@refs/heads/main");
         let output = action.output().unwrap();
-        let said = crate::machine::text(&output);
-        assert!(output.status.success() && said.contains("no `setup-nix/save` step") == warns, "{said}");
+        let log = crate::machine::text(&output);
+        assert!(output.status.success() && log.contains("no `setup-nix/save` step") == warns, "{log}");
     }
 }
 
@@ -326,12 +325,12 @@ fn root(job: &Job, name: &str) {
 }
 
 fn images(service: &Service) -> usize {
-    let files = walkdir::WalkDir::new(service.folder.path()).into_iter().flatten();
+    let files = walkdir::WalkDir::new(service.dir.path()).into_iter().flatten();
     files.filter(|entry| entry.path().extension().is_some_and(|name| name == "squashfs")).count()
 }
 
 #[test]
-fn an_image_is_a_part_of_its_layer() {
+fn an_image_is_part_of_its_layer() {
     let mut service = Service::new();
     let job = service.job(|_| {});
     let first = add_large(&job, "first", 40_000_000, true);
@@ -340,27 +339,27 @@ fn an_image_is_a_part_of_its_layer() {
     assert_eq!(images(&service), 1);
     service.sent = 0;
     let job = service.job(|_| {});
-    assert!(job.said.contains("2 paths restored") && job.layers.len() == 1, "{}", job.said);
+    assert!(job.log.contains("2 paths restored") && job.layers.len() == 1, "{}", job.log);
     job.machine.verify();
     root(&job, "first");
     add(&job, "small", 1000, true);
     assert!(service.save(&job, &[]));
     assert!(service.sent < 50_000, "{}", service.sent);
-    // What does not fit any more leaves an image of which less than half is used; the next
-    // job packs that anew, and sends it once.
+    // Dropping paths leaves a mostly unused image; the next job packs its paths again and
+    // uploads them once.
     let job = service.job(|_| {});
     root(&job, "first");
     root(&job, "small");
     assert!(service.save(&job, &["--max-size=50"]));
     let job = service.job(|_| {});
-    assert!(job.said.contains("2 paths restored"), "{}", job.said);
+    assert!(job.log.contains("2 paths restored"), "{}", job.log);
     assert!(job.machine.path(&first[1..]).exists() && !job.machine.path(&second[1..]).exists());
     root(&job, "first");
     root(&job, "small");
     assert!(service.save(&job, &[]));
     let job = service.job(|_| {});
-    assert!(job.said.contains("2 paths restored"), "{}", job.said);
-    assert_eq!(fs::read_dir(job.machine.cache().join("image")).unwrap().count(), 0, "{}", job.said);
+    assert!(job.log.contains("2 paths restored"), "{}", job.log);
+    assert_eq!(fs::read_dir(job.machine.cache().join("image")).unwrap().count(), 0, "{}", job.log);
     job.machine.verify();
     service.sent = 0;
     root(&job, "first");
@@ -369,7 +368,7 @@ fn an_image_is_a_part_of_its_layer() {
 }
 
 #[test]
-fn an_image_that_is_gone_or_damaged_is_a_miss_for_its_paths() {
+fn a_missing_or_damaged_image_is_a_miss_for_its_paths() {
     let in_image = |exchange: &Path, layer: &str, extension: &str| {
         let files = walkdir::WalkDir::new(exchange.join(layer)).into_iter().flatten();
         let mut files = files.map(walkdir::DirEntry::into_path);
@@ -387,15 +386,15 @@ fn an_image_that_is_gone_or_damaged_is_a_miss_for_its_paths() {
         fs::rename(&file, &victim).unwrap();
         symlink(victim, file).unwrap();
     };
-    let kinds: [Spoil<'_>; 4] = [&gone, &unlisted, &cut, &linked];
+    let kinds: [Corrupt<'_>; 4] = [&gone, &unlisted, &cut, &linked];
     let mut service = Service::new();
     let job = service.job(|_| {});
     add_large(&job, "large", 70_000_000, true);
     service.save(&job, &[]);
     let layers = service.job(|_| {}).layers;
-    for spoil in kinds {
-        let job = service.job(|exchange| spoil(exchange, &layers[0]));
-        assert!(job.said.contains("0 paths restored"), "{}", job.said);
+    for corrupt in kinds {
+        let job = service.job(|exchange| corrupt(exchange, &layers[0]));
+        assert!(job.log.contains("0 paths restored"), "{}", job.log);
         job.machine.verify();
     }
 }

@@ -1,4 +1,4 @@
-//! A machine: its own `/nix` (by a mount namespace), home and cache.
+//! A machine with its own `/nix` (in a mount namespace), home and cache.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use pydist::digest::{hex, sha256};
 use setup_nix::{nar, nix32, tree};
 
-/// A mount namespace that lives on between commands, as a machine's own does.
+/// A mount namespace that outlives single commands.
 pub(crate) struct Namespace {
     holder: Child,
     journal: PathBuf,
@@ -18,36 +18,36 @@ impl Drop for Namespace {
     fn drop(&mut self) {
         let _ = self.holder.kill();
         let _ = self.holder.wait();
-        // What stays mounted goes with the namespace; its directory outlives it.
+        // The mounts end with the namespace; their directory does not.
         let text = fs::read_to_string(&self.journal).unwrap_or_default();
         let journal: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-        if let Some(place) = journal["place"].as_str() {
-            let _ = tree::remove(Path::new(place));
+        if let Some(dir) = journal["place"].as_str() {
+            let _ = tree::remove(Path::new(dir));
         }
     }
 }
 
 pub(crate) struct Machine {
     pub(crate) namespace: Option<Namespace>,
-    pub(crate) folder: tempfile::TempDir,
-    /// A folder before all others on PATH.
-    pub(crate) first: Option<PathBuf>,
-    /// How `/nix` is mounted.
-    pub(crate) mounted: &'static str,
+    pub(crate) dir: tempfile::TempDir,
+    /// A directory to prepend to PATH.
+    pub(crate) path_prefix: Option<PathBuf>,
+    /// The mount options of `/nix`.
+    pub(crate) mount_options: &'static str,
 }
 
 impl Machine {
-    /// With an empty `/nix`.
+    /// A machine with an empty `/nix`.
     pub(crate) fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().unwrap();
         for name in ["nix", "home", "work"] {
-            fs::create_dir(folder.path().join(name)).unwrap();
+            fs::create_dir(dir.path().join(name)).unwrap();
         }
-        Self { namespace: None, folder, first: None, mounted: "rw" }
+        Self { namespace: None, dir, path_prefix: None, mount_options: "rw" }
     }
 
-    /// Keeps what later commands mount; a call when there is something is a restart of the
-    /// machine.
+    /// Starts a namespace that keeps the mounts of later commands. Calling it again simulates a
+    /// restart of the machine.
     pub(crate) fn start(&mut self) {
         self.namespace = None;
         let mut command = testkit::tools::scrubbed(testkit::tools::path("unshare"));
@@ -62,10 +62,10 @@ impl Machine {
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.dir.path().join(name)
     }
 
-    /// Where `/nix/store` is when seen from outside.
+    /// The path of `/nix/store` outside of the namespace.
     pub(crate) fn store(&self) -> PathBuf {
         self.path("nix/store")
     }
@@ -74,7 +74,7 @@ impl Machine {
         self.path("home/.cache/setup-nix/binary-cache")
     }
 
-    /// `program` on this machine.
+    /// A command that runs `program` on this machine.
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = if let Some(namespace) = &self.namespace {
             let mut command = testkit::tools::scrubbed(testkit::tools::path("nsenter"));
@@ -85,26 +85,25 @@ impl Machine {
             let mut command = testkit::tools::scrubbed(testkit::tools::path("unshare"));
             let script = format!(
                 r#"mount --bind "$0" /nix && mount -o remount,bind,{} /nix && exec "$@""#,
-                self.mounted
+                self.mount_options
             );
             command.args(["-m", "sh", "-c", &script]).arg(self.path("nix")).arg(program);
             command
         };
         command.env("HOME", self.path("home")).env_remove("XDG_CACHE_HOME").env_remove("NIX_PATH");
         command.env("NIX_USER_CONF_FILES", self.path("home/.cache/setup-nix/binary-cache.state/nix.conf"));
-        // What runs the tests may be a container without room for a sandbox, and
-        // without a network.
+        // The tests may run in a container that has no network and cannot nest sandboxes.
         command.env("NIX_CONFIG", "sandbox = false\nsubstituters =");
         command.current_dir(self.path("work"));
-        if let Some(first) = &self.first {
-            let others = std::env::var_os("PATH").unwrap_or_default();
-            let all = std::iter::once(first.clone()).chain(std::env::split_paths(&others));
-            command.env("PATH", std::env::join_paths(all).unwrap());
+        if let Some(prefix) = &self.path_prefix {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            let dirs = std::iter::once(prefix.clone()).chain(std::env::split_paths(&path));
+            command.env("PATH", std::env::join_paths(dirs).unwrap());
         }
         command
     }
 
-    /// The action on this machine.
+    /// A command that runs the action on this machine.
     pub(crate) fn action(&self, args: &[&str]) -> Command {
         let mut command = self.command(assert_cmd::cargo::cargo_bin!("setup-nix"));
         command.args(args);
@@ -115,22 +114,22 @@ impl Machine {
         self.action(args).output().unwrap()
     }
 
-    /// The same, which must do.
-    pub(crate) fn done(&self, args: &[&str]) -> String {
+    /// Runs the action, which must succeed; returns its output.
+    pub(crate) fn run_ok(&self, args: &[&str]) -> String {
         let output = self.run(args);
         assert!(output.status.success(), "{args:?}: {}", text(&output));
         text(&output)
     }
 
-    /// A shell script, which must do; gives its standard output.
+    /// Runs a shell script, which must succeed; returns its standard output.
     pub(crate) fn sh(&self, script: &str) -> String {
         let output = self.command("sh").args(["-euc", script]).output().unwrap();
         assert!(output.status.success(), "{script}: {}", text(&output));
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Builds `count` paths with content of their own, each but the first with
-    /// a reference to the one before; gives the last.
+    /// Builds `count` paths, each but the first with a reference to the previous one; returns
+    /// the last.
     pub(crate) fn build(&self, name: &str, count: usize) -> String {
         let expression = format!(
             r#"let make = n: derivation {{
@@ -144,20 +143,20 @@ impl Machine {
         self.sh("nix-build --no-out-link build.nix 2>/dev/null").trim().to_owned()
     }
 
-    /// Lets later commands use the nix.conf of the job with this `RUNNER_TEMP`.
+    /// Makes later commands use the nix.conf of the job with this `RUNNER_TEMP`.
     pub(crate) fn use_conf(&self, temporary: &Path) {
         let (from, to) = (temporary.join("setup-nix/nix.conf"), self.cache().with_extension("state"));
         fs::create_dir_all(&to).unwrap();
         fs::copy(from, to.join("nix.conf")).unwrap();
     }
 
-    /// Takes the store away.
+    /// Removes the store.
     pub(crate) fn empty(&self) {
         tree::remove(&self.path("nix")).unwrap();
         fs::create_dir(self.path("nix")).unwrap();
     }
 
-    /// Nix's own check of everything.
+    /// Runs Nix's own check of the whole store.
     pub(crate) fn verify(&self) {
         let output = self.command("nix-store").args(["--verify", "--check-contents"]).output().unwrap();
         let text = text(&output);
@@ -172,10 +171,10 @@ pub(crate) fn text(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
 }
 
-/// A tarball in the official layout around this machine's own Nix; gives file
-/// and SHA-256. `spoil` may change the unpacked layout before it is packed.
-pub(crate) fn tarball(folder: &Path, spoil: impl FnOnce(&Path)) -> (PathBuf, String) {
-    let root = folder.join("nix-9.9.9-here");
+/// Creates a tarball with the official layout from the host's Nix; returns the file and its
+/// SHA-256. `modify` may change the contents before they are packed.
+pub(crate) fn tarball(dir: &Path, modify: impl FnOnce(&Path)) -> (PathBuf, String) {
+    let root = dir.join("nix-9.9.9-here");
     let base = format!("{}-nix-9.9.9", nix32::encode(&sha256(b"nix")[..20]));
     let nix = root.join("store").join(&base);
     fs::create_dir_all(nix.join("bin")).unwrap();
@@ -189,12 +188,12 @@ pub(crate) fn tarball(folder: &Path, spoil: impl FnOnce(&Path)) -> (PathBuf, Str
     let row = format!("/nix/store/{base}\nsha256:{}\n{size}\n\n0\n", hex(&hash));
     fs::write(root.join(".reginfo"), row).unwrap();
     fs::write(root.join("install"), format!("#!/bin/sh\nnix=\"/nix/store/{base}\"\n")).unwrap();
-    spoil(&root);
-    let file = folder.join("nix.tar.xz");
+    modify(&root);
+    let file = dir.join("nix.tar.xz");
     let tar = testkit::tools::command("tar")
         .env("XZ_OPT", "-0")
         .args(["-C"])
-        .arg(folder)
+        .arg(dir)
         .arg("-cJf")
         .arg(&file)
         .arg("nix-9.9.9-here")

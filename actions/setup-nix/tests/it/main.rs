@@ -1,5 +1,4 @@
-//! The action with a real Nix, on machines whose `/nix` is a folder of the
-//! test's own.
+//! Runs the action with a real Nix, on machines whose `/nix` is a temporary directory.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! Large batches are packed as images, and mounted over the store or unpacked.
+//! Packing large batches as images, and mounting or unpacking them.
 
 use std::fs;
 use std::io::Cursor;
@@ -13,13 +13,13 @@ use crate::machine::{Machine, text};
 
 const JOURNAL: &str = "nix/var/nix/setup-nix-mounted.json";
 
-/// A machine whose cache has two images, and the paths in it: three large ones, and small
-/// ones that were built.
+/// A machine whose cache has two images with three large paths and some small ones that were
+/// built.
 fn packed() -> &'static (Machine, String) {
     static PACKED: OnceLock<(Machine, String)> = OnceLock::new();
     PACKED.get_or_init(|| {
         let machine = Machine::new();
-        machine.done(&["install"]);
+        machine.run_ok(&["install"]);
         machine.sh(
             r"for n in 1 2 3; do
               mkdir -p large$n/bin; head -c 46000000 /dev/urandom >large$n/data
@@ -28,9 +28,9 @@ fn packed() -> &'static (Machine, String) {
             done",
         );
         let built = machine.build("sample", 3);
-        let said = machine.done(&["pack"]);
-        assert!(said.contains("9 paths packed"), "{said}");
-        assert_eq!(images(&machine).len(), 2, "{said}");
+        let log = machine.run_ok(&["pack"]);
+        assert!(log.contains("9 paths packed"), "{log}");
+        assert_eq!(images(&machine).len(), 2, "{log}");
         (machine, built)
     })
 }
@@ -44,7 +44,7 @@ fn images(machine: &Machine) -> Vec<PathBuf> {
     images
 }
 
-/// Another machine with that cache, whose mounts live as long as it does.
+/// Another machine with that cache, in a namespace that keeps its mounts.
 pub(crate) fn next() -> Machine {
     let mut machine = crate::cache::with_cache(&packed().0);
     machine.start();
@@ -56,17 +56,17 @@ pub(crate) fn is_mounted(machine: &Machine) -> bool {
 }
 
 fn newer() -> Machine {
-    Machine { first: Some(testkit::tools::folder().join("newer-nix/bin")), ..next() }
+    Machine { path_prefix: Some(testkit::tools::dir().join("newer-nix/bin")), ..next() }
 }
 
 const ALL: &str = "nix-store --dump-db | sort; for p in /nix/store/*-*; do nix-store --dump $p | sha256sum; done";
 
 #[test]
-fn a_mounted_store_is_the_packed_one() {
+fn a_mounted_store_equals_the_packed_one() {
     let (first, _) = packed();
     let second = next();
-    let said = second.done(&["install", "--mount"]);
-    assert!(said.contains("9 paths restored") && said.contains("9 of them mounted, from 2 images"), "{said}");
+    let log = second.run_ok(&["install", "--mount"]);
+    assert!(log.contains("9 paths restored") && log.contains("9 of them mounted, from 2 images"), "{log}");
     assert!(is_mounted(&second));
     second.verify();
     assert_eq!(second.sh(ALL), first.sh(ALL));
@@ -78,21 +78,21 @@ fn a_mounted_store_is_the_packed_one() {
         let meta = fs::metadata(image).unwrap();
         assert_eq!((meta.uid(), meta.mode() & 0o777), (0, 0o400));
     }
-    // What the job adds goes to the disk, and is packed.
+    // What the job adds is written to the disk and packed.
     let path = second.build("added", 1);
     assert!(second.path(&path[1..]).exists());
-    let said = second.done(&["pack"]);
-    assert!(said.contains("2 paths packed") && said.contains("9 were packed already"), "{said}");
+    let log = second.run_ok(&["pack"]);
+    assert!(log.contains("2 paths packed") && log.contains("9 already packed"), "{log}");
 }
 
 #[test]
-fn an_unpacked_image_is_the_same() {
+fn an_unpacked_image_equals_a_mounted_one() {
     let list = "cd /nix/store && find . -name '*-large*' -prune -exec find '{}' -printf '%p %m %s %T@ %l\\n' ';' | \
                 grep -v '^./[^/]*-large. ' | sort";
     let (mounted, unpacked) = (next(), next());
-    mounted.done(&["install", "--mount"]);
-    let said = unpacked.done(&["install", "--mount=false"]);
-    assert!(said.contains("9 paths restored") && !said.contains("mounted"), "{said}");
+    mounted.run_ok(&["install", "--mount"]);
+    let log = unpacked.run_ok(&["install", "--mount=false"]);
+    assert!(log.contains("9 paths restored") && !log.contains("mounted"), "{log}");
     unpacked.verify();
     assert_eq!(unpacked.sh(ALL), packed().0.sh(ALL));
     let directories = |text: String| text.lines().map(|line| line.replace(" 4096 ", " ")).collect::<Vec<_>>();
@@ -102,7 +102,7 @@ fn an_unpacked_image_is_the_same() {
 }
 
 #[test]
-fn what_must_not_be_mounted_is_unpacked() {
+fn unpacks_what_must_not_be_mounted() {
     let planned = |args: &[&str], hosted: bool| {
         let machine = Machine::new();
         let mut action = machine.action(&[&["install", "--dry-run"], args].concat());
@@ -115,22 +115,22 @@ fn what_must_not_be_mounted_is_unpacked() {
         plan["mount"].as_bool().unwrap()
     };
     assert!(planned(&[], true) && planned(&["--mount"], false));
-    assert!(!planned(&[], false), "not on machines of others, unless asked");
+    assert!(!planned(&[], false), "only on request on self-hosted machines");
     for args in [&["--mount=false"][..], &["--cache-trust=signed"], &["--cache=off"]] {
         assert!(!planned(args, true), "{args:?}");
     }
     let machine = next();
-    let said = machine.done(&["install", "--mount", "--cache-trust=signed"]);
-    assert!(!is_mounted(&machine), "{said}");
-    // The large ones are content-addressed; what was built is not, and nobody signed it.
-    assert!(said.contains("6 paths restored") && said.contains("3 left out"), "{said}");
+    let log = machine.run_ok(&["install", "--mount", "--cache-trust=signed"]);
+    assert!(!is_mounted(&machine), "{log}");
+    // The large paths are content-addressed; the built ones are neither that nor signed.
+    assert!(log.contains("6 paths restored") && log.contains("3 skipped"), "{log}");
     machine.verify();
 }
 
-/// Reading all of an image takes longer than unpacking it: a job after one that did is
-/// given unpacked paths, where that was not decided for it.
+/// Reading all of an image takes longer than unpacking it, so `mount: auto` unpacks images
+/// after a job that did.
 #[test]
-fn after_a_job_that_reads_everything_images_are_unpacked() {
+fn unpacks_images_after_a_job_that_reads_everything() {
     let hosted = |machine: &Machine, args: &[&str]| {
         let output = machine.action(args).env("RUNNER_ENVIRONMENT", "github-hosted").output().unwrap();
         assert!(output.status.success(), "{}", text(&output));
@@ -148,30 +148,30 @@ fn after_a_job_that_reads_everything_images_are_unpacked() {
     machine.sh("cat /nix/store/*-large*/data >/dev/null");
     hosted(&machine, &["save"]);
     assert!(percent(&machine) > 50, "{}", percent(&machine));
-    machine.done(&["save"]);
+    machine.run_ok(&["save"]);
     assert!(hosted(&machine, &["install"]).contains("9 paths restored") && !is_mounted(&machine));
     machine.verify();
 }
 
-/// Nix where it sees no other processes: what those of other tests have open is a root.
-const ALONE: &str = "unshare --pid --fork --mount-proc nix-store";
+/// Nix in a process namespace, because open files of other tests' processes would be roots.
+const ISOLATED_NIX_STORE: &str = "unshare --pid --fork --mount-proc nix-store";
 
-/// What Nix does in a store under an overlay.
+/// Exercises Nix in a store under an overlay.
 fn nix_works(machine: &Machine) {
     let (_, built) = packed();
-    machine.done(&["install", "--mount"]);
+    machine.run_ok(&["install", "--mount"]);
     assert!(is_mounted(machine));
     machine.verify();
-    // Over several images, a newer Nix may end here with an error, and loses nothing.
+    // A newer Nix may fail here over several images, without damage.
     machine.sh("nix-store --optimise || nix-store --version | grep -v ' 2.8'");
     machine.verify();
-    // Deleting one, collecting the rest, building it again.
-    machine.sh(&format!("{ALONE} --delete {built}"));
+    // Delete a path, collect the garbage, build it again.
+    machine.sh(&format!("{ISOLATED_NIX_STORE} --delete {built}"));
     assert!(machine.sh(&format!("ls {built} 2>&1 || true")).contains("No such file"));
     assert_eq!(machine.build("sample", 3), *built);
     machine.verify();
     let rooted = machine.sh(&format!("mkdir -p /nix/var/nix/gcroots; ln -s /nix/store/*-large1 /nix/var/nix/gcroots/large; \
-                             {ALONE} --gc >/dev/null 2>&1; ls /nix/store"));
+                             {ISOLATED_NIX_STORE} --gc >/dev/null 2>&1; ls /nix/store"));
     assert!(rooted.contains("-large1") && !rooted.contains("-large2") && !rooted.contains("-sample-"), "{rooted}");
     machine.verify();
     let options = "--option auto-optimise-store true";
@@ -179,9 +179,9 @@ fn nix_works(machine: &Machine) {
     machine.sh(&format!("echo same >one; echo same >two; nix-store {options} --add one; nix-store {options} --add two"));
     machine.sh(&format!("nix-build {options} --no-out-link build.nix"));
     machine.verify();
-    machine.sh(&format!("rm /nix/var/nix/gcroots/large; {ALONE} --gc >/dev/null 2>&1"));
-    let there = machine.sh("ls /nix/store");
-    assert!(!there.contains("-optimised-") && !there.contains("-large"), "{there}");
+    machine.sh(&format!("rm /nix/var/nix/gcroots/large; {ISOLATED_NIX_STORE} --gc >/dev/null 2>&1"));
+    let listing = machine.sh("ls /nix/store");
+    assert!(!listing.contains("-optimised-") && !listing.contains("-large"), "{listing}");
     machine.verify();
 }
 
@@ -195,12 +195,12 @@ fn a_newer_nix_collects_optimises_and_builds_over_images() {
     nix_works(&newer());
 }
 
-/// A derivation whose builder is in an image, and that has nothing else.
+/// Builds a derivation whose builder is in an image.
 #[test]
 fn sandboxed_builds_and_shells_see_mounted_paths() {
     for machine in [next(), newer()] {
-        machine.done(&["install", "--mount"]);
-        // The shell of the sandbox, with the libraries that it loads.
+        machine.run_ok(&["install", "--mount"]);
+        // The sandbox's shell and its libraries.
         machine.sh(
             r#"cat >build.nix <<'EOF'
 derivation {
@@ -222,21 +222,21 @@ EOF
 EOF
             printf ':\n' >setup
             export LARGE=$(echo /nix/store/*-large3)
-            nix --extra-experimental-features 'nix-command flakes' develop --impure -c "$LARGE/bin/run" >said
-            grep -x 3 said"#,
+            nix --extra-experimental-features 'nix-command flakes' develop --impure -c "$LARGE/bin/run" >log
+            grep -x 3 log"#,
         );
         machine.verify();
     }
 }
 
 #[test]
-fn a_second_job_keeps_what_is_mounted_and_the_end_takes_it_back() {
+fn a_second_job_keeps_the_mounts_and_its_end_unmounts() {
     let machine = next();
-    machine.done(&["install", "--mount"]);
-    let said = machine.done(&["install", "--mount"]);
-    assert!(said.contains("0 paths restored") && said.contains("9 already there"), "{said}");
+    machine.run_ok(&["install", "--mount"]);
+    let log = machine.run_ok(&["install", "--mount"]);
+    assert!(log.contains("0 paths restored") && log.contains("9 already present"), "{log}");
     assert!(is_mounted(&machine));
-    // A build that refers to a mounted path, and one that does not.
+    // One build refers to a mounted path, another one does not.
     machine.sh(
         r#"echo 'derivation { name = "on-top"; system = builtins.currentSystem; builder = "/bin/sh";
              large = builtins.storePath (builtins.getEnv "LARGE"); args = [ "-c" "echo $large >$out" ]; }' >top.nix
@@ -244,61 +244,61 @@ fn a_second_job_keeps_what_is_mounted_and_the_end_takes_it_back() {
            unshare --pid --fork --mount-proc nix-store --delete /nix/store/*-large2"#,
     );
     let apart = machine.build("apart", 1);
-    machine.done(&["save"]);
+    machine.run_ok(&["save"]);
     assert!(!is_mounted(&machine) && !machine.path(JOURNAL).exists());
-    let there = machine.sh("ls -A /nix/store; nix-store --dump-db | grep ^/nix/store/ || true");
-    assert!(!there.contains("-large") && !there.contains("-sample-") && !there.contains("-on-top\n"), "{there}");
-    assert!(machine.path(&apart[1..]).exists(), "{there}");
+    let listing = machine.sh("ls -A /nix/store; nix-store --dump-db | grep ^/nix/store/ || true");
+    assert!(!listing.contains("-large") && !listing.contains("-sample-") && !listing.contains("-on-top\n"), "{listing}");
+    assert!(machine.path(&apart[1..]).exists(), "{listing}");
     machine.verify();
     assert!(!machine.path("nix/.setup-nix-work").exists());
     for image in images(&machine) {
         assert_eq!(fs::metadata(image).unwrap().mode() & 0o777, 0o644);
     }
-    let said = machine.done(&["install", "--mount"]);
-    assert!(said.contains("mounted, from 2 images"), "{said}");
+    let log = machine.run_ok(&["install", "--mount"]);
+    assert!(log.contains("mounted, from 2 images"), "{log}");
     machine.verify();
     machine.sh("ls /nix/store/*-on-top /nix/store/*-large2/data");
 }
 
 #[test]
-fn after_a_restart_what_was_mounted_is_restored_anew() {
+fn restores_mounts_again_after_a_restart() {
     let mut machine = next();
-    machine.done(&["install", "--mount"]);
+    machine.run_ok(&["install", "--mount"]);
     let top = machine.build("top", 1);
     machine.sh("nix-store --optimise; chmod u+w /nix/store/*-large1");
     machine.start();
     assert!(!is_mounted(&machine) && machine.path(JOURNAL).exists());
-    let said = machine.done(&["install", "--mount"]);
-    assert!(said.contains("9 paths restored") && is_mounted(&machine), "{said}");
+    let log = machine.run_ok(&["install", "--mount"]);
+    assert!(log.contains("9 paths restored") && is_mounted(&machine), "{log}");
     machine.verify();
     assert!(machine.path(&top[1..]).exists());
     machine.start();
-    let said = machine.done(&["install", "--mount=false"]);
-    assert!(said.contains("9 paths restored") && !machine.path(JOURNAL).exists(), "{said}");
+    let log = machine.run_ok(&["install", "--mount=false"]);
+    assert!(log.contains("9 paths restored") && !machine.path(JOURNAL).exists(), "{log}");
     machine.verify();
 }
 
-/// Spoils the first image; its paths are left out, the others are restored.
-fn spoilt(why: &str, spoil: impl Fn(&Machine, &PathBuf)) {
+/// Corrupts the first image and asserts that its paths are skipped and the others restored.
+fn skips_corrupted(why: &str, corrupt: impl Fn(&Machine, &PathBuf)) {
     let machine = next();
     let image = images(&machine).remove(0);
-    spoil(&machine, &image);
-    let said = machine.done(&["install", "--mount"]);
-    assert!(said.contains(why), "expected `{why}` in: {said}");
-    assert!(said.contains("mounted, from 1 images") && !said.contains(" 0 left out"), "{said}");
+    corrupt(&machine, &image);
+    let log = machine.run_ok(&["install", "--mount"]);
+    assert!(log.contains(why), "expected `{why}` in: {log}");
+    assert!(log.contains("mounted, from 1 images") && !log.contains(" 0 skipped"), "{log}");
     machine.verify();
-    // What is missing is packed again.
-    let rest = machine.sh("ls /nix/store");
+    // The missing paths are packed again.
+    let store = machine.sh("ls /nix/store");
     machine.build("sample", 3);
-    machine.done(&["save"]);
-    let said = machine.done(&["install", "--mount=false"]);
-    assert!(said.contains(" 0 left out"), "{rest}: {said}");
+    machine.run_ok(&["save"]);
+    let log = machine.run_ok(&["install", "--mount=false"]);
+    assert!(log.contains(" 0 skipped"), "{store}: {log}");
     machine.verify();
 }
 
 #[test]
-fn a_changed_chunk_is_not_mounted() {
-    spoilt("does not have the hashes", |_, image| {
+fn does_not_mount_a_changed_image() {
+    skips_corrupted("does not match its hashes", |_, image| {
         let mut bytes = fs::read(image).unwrap();
         let at = bytes.len() / 2;
         bytes[at] ^= 1;
@@ -307,20 +307,20 @@ fn a_changed_chunk_is_not_mounted() {
 }
 
 #[test]
-fn a_truncated_image_is_not_mounted() {
-    spoilt("bytes, expected", |_, image| {
+fn does_not_mount_a_truncated_image() {
+    skips_corrupted("bytes, expected", |_, image| {
         let bytes = fs::read(image).unwrap();
         fs::write(image, &bytes[..bytes.len() / 3]).unwrap();
     });
 }
 
 #[test]
-fn an_edited_list_of_hashes_is_refused() {
-    spoilt("not the one that its name promises", |_, image| {
+fn rejects_an_edited_list_of_hashes() {
+    skips_corrupted("does not match its name", |_, image| {
         let file = image.with_extension("json");
         let text = fs::read_to_string(&file).unwrap();
         fs::write(&file, text.replace("\"bytes\":", "\"bytes\":1")).unwrap();
-        // Without the hashes, only the content of each path can speak for it.
+        // Unpacking then verifies each path on its own.
         let mut bytes = fs::read(image).unwrap();
         let at = bytes.len() / 2;
         bytes[at] ^= 1;
@@ -328,9 +328,9 @@ fn an_edited_list_of_hashes_is_refused() {
     });
 }
 
-/// Puts an image with the tree that `fill` makes in the place of the first one, with hashes
-/// that are right: whoever can write to the cache can do that.
-fn forged(machine: &Machine, fill: impl Fn(&mut Writer<Cursor<Vec<u8>>>)) -> String {
+/// Replaces the first image by one with the contents of `fill` and valid hashes, as anyone
+/// with write access to the cache could.
+fn forge_image(machine: &Machine, fill: impl Fn(&mut Writer<Cursor<Vec<u8>>>)) -> String {
     let old = images(machine).remove(0);
     let mut writer = Writer::new(Cursor::new(Vec::new()), Owner { uid: 0, gid: 0 }, 1).unwrap();
     fill(&mut writer);
@@ -361,14 +361,14 @@ fn replace(machine: &Machine, old: &PathBuf, bytes: &[u8]) -> String {
 }
 
 #[test]
-fn an_image_adds_nothing_to_what_the_store_has() {
+fn an_image_adds_nothing_to_existing_paths() {
     let machine = next();
     machine.sh("mkdir -p own/bin; echo own >own/bin/tool; nix-store --add own");
     let own = machine.sh("echo /nix/store/*-own").trim().to_owned();
     let base = own["/nix/store/".len()..].to_owned();
     let large = machine.sh(&format!("grep -h ^StorePath {}/*.narinfo", machine.cache().display()));
     let large: Vec<&str> = large.lines().filter_map(|line| line.strip_prefix("StorePath: /nix/store/")).collect();
-    forged(&machine, |writer| {
+    forge_image(&machine, |writer| {
         let mut names = [&large[..], &[&base, ".links", "zzz-not-a-path"]].concat();
         names.sort_unstable();
         for name in names {
@@ -379,12 +379,12 @@ fn an_image_adds_nothing_to_what_the_store_has() {
             writer.end().unwrap();
         }
     });
-    let said = machine.done(&["install", "--mount"]);
-    assert!(is_mounted(&machine), "{said}");
+    let log = machine.run_ok(&["install", "--mount"]);
+    assert!(is_mounted(&machine), "{log}");
     assert_eq!(machine.sh(&format!("ls {own}/bin")), "tool\n");
-    let there = machine.sh("ls -A /nix/store");
-    assert!(!there.contains("zzz-not-a-path"), "{there}");
-    // Two images have the same paths: none is made of parts of both.
+    let listing = machine.sh("ls -A /nix/store");
+    assert!(!listing.contains("zzz-not-a-path"), "{listing}");
+    // Two images have the same path: it must not be merged from both.
     for path in large {
         let parts = machine.sh(&format!("ls /nix/store/{path} 2>/dev/null || true"));
         assert!(!(parts.contains("data") && machine.sh(&format!("ls /nix/store/{path}/bin")).contains("evil")));
@@ -393,9 +393,8 @@ fn an_image_adds_nothing_to_what_the_store_has() {
 }
 
 #[test]
-fn devices_and_setuid_files_in_an_image_are_not_mounted() {
-    // The kind of the first inode, in an image that stores its tables uncompressed: random
-    // names do not compress.
+fn does_not_mount_an_image_with_devices() {
+    // Overwrite the type of the first inode. Random names keep the tables uncompressed.
     let machine = next();
     let name = machine.sh("head -c 64 /dev/urandom | sha512sum | cut -c1-120").trim().to_owned();
     let large = machine.sh(&format!("grep -l {} {}/*.narinfo | head -1 | xargs sed -n 's,^StorePath: /nix/store/,,p'",
@@ -407,7 +406,7 @@ fn devices_and_setuid_files_in_an_image_are_not_mounted() {
     let mut bytes = writer.finish().unwrap().0.into_inner();
     let table = usize::try_from(u64::from_le_bytes(bytes[64..72].try_into().unwrap())).unwrap();
     if bytes[table + 1] & 0x80 == 0 {
-        // Stored compressed: the same block again, as it is.
+        // The block is compressed: store it uncompressed.
         let length = usize::from(u16::from_le_bytes([bytes[table], bytes[table + 1]]));
         let plain = zstd::bulk::decompress(&bytes[table + 2..table + 2 + length], 8192).unwrap();
         let at = bytes.len() as u64;
@@ -423,8 +422,8 @@ fn devices_and_setuid_files_in_an_image_are_not_mounted() {
     bytes[table + 2..table + 4].copy_from_slice(&5_u16.to_le_bytes());
     let old = images(&machine).remove(0);
     replace(&machine, &old, &bytes);
-    let said = machine.done(&["install", "--mount"]);
-    assert!(said.contains("an inode of kind 5") && said.contains("from 1 images"), "{said}");
+    let log = machine.run_ok(&["install", "--mount"]);
+    assert!(log.contains("found inode type 5") && log.contains("from 1 images"), "{log}");
     assert_eq!(machine.sh("find /nix/store -type c | wc -l").trim(), "0");
     machine.verify();
 }

@@ -1,4 +1,4 @@
-//! The background packer's life, and what it leaves to the tarball.
+//! The background packer, and which paths it leaves to the Nix tarball.
 
 use std::fs;
 use std::process::Stdio;
@@ -10,13 +10,13 @@ use crate::machine::{Machine, tarball, text};
 
 /// Whether a process is a packer of `machine`.
 fn is_packer(machine: &Machine, process: &fs::DirEntry) -> bool {
-    let folder = machine.cache().display().to_string();
+    let dir = machine.cache().display().to_string();
     let read = |name: &str| fs::read(process.path().join(name)).unwrap_or_default();
     read("cmdline").ends_with(b"setup-nix\0watch\0")
-        && String::from_utf8_lossy(&read("environ")).contains(&folder)
+        && String::from_utf8_lossy(&read("environ")).contains(&dir)
 }
 
-/// Packers of `machine` that run.
+/// The number of running packers of `machine`.
 fn packers(machine: &Machine) -> usize {
     fs::read_dir("/proc").unwrap().flatten().filter(|entry| is_packer(machine, entry)).count()
 }
@@ -47,43 +47,43 @@ fn the_packer_ends_with_the_process_that_runs_the_job() {
         assert!(start.elapsed() < Duration::from_secs(60) && job.try_wait().unwrap().is_none());
         sleep(Duration::from_millis(50));
     }
-    // The step is over, the job is not.
+    // The step has ended, the job has not.
     wait_for(&machine, 1);
     sleep(Duration::from_secs(2));
     assert_eq!(packers(&machine), 1, "it packs for as long as the job runs");
     let conf = machine.cache().with_extension("state").join("nix.conf");
     assert!(fs::read_to_string(&conf).unwrap().contains("github.com=ghs_own"));
-    // The job's own work goes first; and nothing of its environment is there.
+    // It runs at low priority, without the job's environment.
     let packer = fs::read_dir("/proc").unwrap().flatten().find(|entry| is_packer(&machine, entry)).unwrap();
-    let about = fs::read_to_string(packer.path().join("stat")).unwrap();
-    let nice = about.rsplit_once(')').unwrap().1.split_whitespace().nth(16).unwrap().to_owned();
-    assert_eq!(nice, "10", "{about}");
+    let stat = fs::read_to_string(packer.path().join("stat")).unwrap();
+    let nice = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(16).unwrap().to_owned();
+    assert_eq!(nice, "10", "{stat}");
     assert!(!String::from_utf8_lossy(&fs::read(packer.path().join("environ")).unwrap()).contains("ghs_own"));
     assert_eq!(fs::read_link(packer.path().join("cwd")).unwrap(), std::path::Path::new("/"));
     job.kill().unwrap();
     job.wait().unwrap();
     wait_for(&machine, 0);
-    assert!(!fs::read_to_string(&conf).unwrap().contains("ghs_own"), "the token ends with the job");
+    assert!(!fs::read_to_string(&conf).unwrap().contains("ghs_own"), "the token is removed at the end of the job");
 }
 
 #[test]
-fn what_only_nix_needs_is_left_to_its_tarball() {
+fn skips_paths_that_only_nix_itself_needs() {
     let machine = Machine::new();
-    let (file, digest) = tarball(machine.folder.path(), |_| {});
+    let (file, digest) = tarball(machine.dir.path(), |_| {});
     let install =
         ["install", "--reuse=never", &format!("--tarball={}", file.display()), &format!("--sha256={digest}")];
-    machine.done(&install);
+    machine.run_ok(&install);
     let nix = machine.sh("readlink /nix/var/nix/gcroots/setup-nix").trim().to_owned();
     machine.build("sample", 2);
-    let said = machine.done(&["pack"]);
-    assert!(said.contains("4 paths packed"), "{said}");
+    let log = machine.run_ok(&["pack"]);
+    assert!(log.contains("4 paths packed"), "{log}");
     assert!(!narinfo(&machine, &nix).exists(), "the tarball in the cache has it");
 
     let second = with_cache(&machine);
-    assert!(second.done(&install).contains("4 paths restored"));
+    assert!(second.run_ok(&install).contains("4 paths restored"));
     second.verify();
 
-    // What refers to it would be worth nothing without it.
+    // It is packed as soon as another path refers to it.
     fs::write(
         second.path("work/user.nix"),
         format!(
@@ -93,20 +93,20 @@ fn what_only_nix_needs_is_left_to_its_tarball() {
     )
     .unwrap();
     let user = second.sh("nix-build --no-out-link user.nix 2>/dev/null").trim().to_owned();
-    second.done(&["pack"]);
+    second.run_ok(&["pack"]);
     assert!(narinfo(&second, &nix).exists() && narinfo(&second, &user).exists());
     let third = with_cache(&second);
-    third.done(&["install"]);
+    third.run_ok(&["install"]);
     assert!(third.path(&user[1..]).exists() && third.path(&nix[1..]).exists());
     third.verify();
 }
 
-/// The end of a job looks at what was registered since the packer's last pass; what that
-/// refers to is packed too, although it was left to the tarball before.
+/// `save` packs the paths that were registered since the packer's last pass, and their
+/// references even if they were left to the tarball before.
 #[test]
 fn a_save_packs_what_the_packer_has_not_seen() {
     let machine = Machine::new();
-    let (file, digest) = tarball(machine.folder.path(), |_| {});
+    let (file, digest) = tarball(machine.dir.path(), |_| {});
     let step = |args: &[&str]| {
         let mut action = machine.action(args);
         action.env("GITHUB_ACTIONS", "true").env("RUNNER_TEMP", machine.path("tmp"));

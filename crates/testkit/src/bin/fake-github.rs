@@ -1,9 +1,8 @@
-//! GitHub's fake for tests in other languages: `fake-github GIT_REPOSITORY`.
-//! It prints its address, then reads a JSON object a line that sets `immutable`,
-//! `runs` or `interrupt`, and answers each by a line with what it holds. It ends
-//! with its input.
+//! The fake GitHub for tests in other languages: `fake-github GIT_REPOSITORY`.
+//! It prints its URL, then reads one JSON object per line that sets `immutable`, `runs` or
+//! `interrupt`, and prints its state for each. It exits at the end of its input.
 
-// The tests read what it prints.
+// The tests parse the output.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::io::BufRead as _;
@@ -33,7 +32,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Does what a line asks for; gives what there is now.
+/// Applies the settings of a line; returns the state.
 fn set(github: &GitHub, asked: &Value) -> Value {
     let mut repository = github.repository();
     if let Some(immutable) = asked["immutable"].as_bool() {

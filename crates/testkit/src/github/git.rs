@@ -1,4 +1,4 @@
-//! Git's objects and tags, in a real repository.
+//! Git objects and tags, in a real repository.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -28,12 +28,12 @@ pub(super) fn router(root: &str) -> Router<Arc<Shared>> {
         .route(&format!("{root}/blobs/{{sha}}"), get(blob))
 }
 
-/// Finds the tag of a release that is published. Here it is always there before.
+/// Checks that the tag of a published release exists. Tests create it first.
 pub(super) fn tag(git: &FilePath, name: &str) -> Result<(), String> {
     run(git, &["rev-parse", "--verify", &format!("refs/tags/{name}")], &[], "").map(drop)
 }
 
-/// Runs git; its output without the last line break, or what it complains of.
+/// Runs git; returns its output without the final line break, or its error message.
 fn run(git: &FilePath, args: &[&str], env: &[(&str, &str)], stdin: &str) -> Result<String, String> {
     let mut command = Command::new("git");
     command.arg("-C").arg(git).args(args).envs(env.iter().copied());
@@ -50,8 +50,8 @@ fn run(git: &FilePath, args: &[&str], env: &[(&str, &str)], stdin: &str) -> Resu
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }
 
-/// What git answers to a request, or why it cannot.
-fn answer(
+/// The response of a request that runs git.
+fn git_response(
     shared: &Shared,
     status: StatusCode,
     refused: StatusCode,
@@ -71,17 +71,17 @@ fn tag_json(tag: &str, commit: &str) -> Value {
 }
 
 async fn reference(State(shared): State<Arc<Shared>>, Path(tag): Path<String>) -> Response {
-    answer(&shared, StatusCode::OK, StatusCode::NOT_FOUND, |git| {
+    git_response(&shared, StatusCode::OK, StatusCode::NOT_FOUND, |git| {
         let commit = run(git, &["rev-parse", "--verify", &format!("refs/tags/{tag}")], &[], "")?;
         Ok(tag_json(&tag, &commit))
     })
 }
 
-async fn create_reference(State(shared): State<Arc<Shared>>, Json(asked): Json<Value>) -> Response {
-    answer(&shared, StatusCode::CREATED, StatusCode::UNPROCESSABLE_ENTITY, |git| {
-        let (name, sha) = (text(&asked, "ref"), text(&asked, "sha"));
+async fn create_reference(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) -> Response {
+    git_response(&shared, StatusCode::CREATED, StatusCode::UNPROCESSABLE_ENTITY, |git| {
+        let (name, sha) = (text(&request, "ref"), text(&request, "sha"));
         run(git, &["cat-file", "-e", sha], &[], "").map_err(|_| "Object does not exist".to_owned())?;
-        // Only where there is none so far.
+        // Fails if it exists.
         let nothing = "0".repeat(40);
         run(git, &["update-ref", name, sha, &nothing], &[], "")
             .map_err(|_| "Reference already exists".to_owned())?;
@@ -90,7 +90,7 @@ async fn create_reference(State(shared): State<Arc<Shared>>, Json(asked): Json<V
 }
 
 async fn commit(State(shared): State<Arc<Shared>>, Path(sha): Path<String>) -> Response {
-    answer(&shared, StatusCode::OK, StatusCode::NOT_FOUND, |git| commit_json(git, &sha))
+    git_response(&shared, StatusCode::OK, StatusCode::NOT_FOUND, |git| commit_json(git, &sha))
 }
 
 fn commit_json(git: &FilePath, sha: &str) -> Result<Value, String> {
@@ -102,13 +102,13 @@ fn commit_json(git: &FilePath, sha: &str) -> Result<Value, String> {
     Ok(json!({ "sha": sha, "tree": { "sha": tree }, "committer": { "date": date }, "parents": parents }))
 }
 
-async fn create_commit(State(shared): State<Arc<Shared>>, Json(asked): Json<Value>) -> Response {
-    answer(&shared, StatusCode::CREATED, StatusCode::UNPROCESSABLE_ENTITY, |git| {
-        let mut args = vec!["commit-tree", text(&asked, "tree"), "-m", text(&asked, "message")];
-        for parent in asked["parents"].as_array().into_iter().flatten() {
+async fn create_commit(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) -> Response {
+    git_response(&shared, StatusCode::CREATED, StatusCode::UNPROCESSABLE_ENTITY, |git| {
+        let mut args = vec!["commit-tree", text(&request, "tree"), "-m", text(&request, "message")];
+        for parent in request["parents"].as_array().into_iter().flatten() {
             args.extend(["-p", parent.as_str().unwrap_or_default()]);
         }
-        let person = |role: &str, field: &str| asked[role][field].as_str().unwrap_or_default().to_owned();
+        let person = |role: &str, field: &str| request[role][field].as_str().unwrap_or_default().to_owned();
         let env: Vec<(String, String)> = ["author", "committer"]
             .into_iter()
             .flat_map(|role| {
@@ -116,7 +116,7 @@ async fn create_commit(State(shared): State<Arc<Shared>>, Json(asked): Json<Valu
                     (format!("GIT_{}_{}", role.to_uppercase(), field.to_uppercase()), person(role, field))
                 })
             })
-            // Without one it is the time of the request.
+            // The default is the time of the request.
             .filter(|(_, value)| !value.is_empty())
             .collect();
         let env: Vec<(&str, &str)> =
@@ -131,7 +131,7 @@ async fn tree(
     Path(sha): Path<String>,
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Response {
-    answer(&shared, StatusCode::OK, StatusCode::NOT_FOUND, |git| {
+    git_response(&shared, StatusCode::OK, StatusCode::NOT_FOUND, |git| {
         let mut args = vec!["ls-tree", "-t", sha.as_str()];
         if query.contains_key("recursive") {
             args.insert(1, "-r");
@@ -147,26 +147,26 @@ async fn tree(
     })
 }
 
-async fn create_tree(State(shared): State<Arc<Shared>>, Json(asked): Json<Value>) -> Response {
-    answer(&shared, StatusCode::CREATED, StatusCode::UNPROCESSABLE_ENTITY, |git| {
+async fn create_tree(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) -> Response {
+    git_response(&shared, StatusCode::CREATED, StatusCode::UNPROCESSABLE_ENTITY, |git| {
         let index = std::env::temp_dir().join(format!("index-{}", std::process::id()));
         let path = index.display().to_string();
         let env = [("GIT_INDEX_FILE", path.as_str())];
-        run(git, &["read-tree", text(&asked, "base_tree")], &env, "")?;
-        for entry in asked["tree"].as_array().into_iter().flatten() {
+        run(git, &["read-tree", text(&request, "base_tree")], &env, "")?;
+        for entry in request["tree"].as_array().into_iter().flatten() {
             let blob = run(git, &["hash-object", "-w", "--stdin"], &[], text(entry, "content"))?;
             let info = format!("{},{blob},{}", text(entry, "mode"), text(entry, "path"));
             run(git, &["update-index", "--add", "--cacheinfo", &info], &env, "")?;
         }
         let sha = run(git, &["write-tree"], &env, "")?;
-        // It is read again before each use.
+        // Each request reads its own base tree into the index.
         let _ = std::fs::remove_file(&index);
         Ok(json!({ "sha": sha }))
     })
 }
 
 async fn blob(State(shared): State<Arc<Shared>>, Path(sha): Path<String>) -> Response {
-    answer(&shared, StatusCode::OK, StatusCode::NOT_FOUND, |git| {
+    git_response(&shared, StatusCode::OK, StatusCode::NOT_FOUND, |git| {
         let output = Command::new("git").arg("-C").arg(git).args(["cat-file", "blob", &sha]).output();
         let bytes = output.map_err(|error| error.to_string())?.stdout;
         let content = base64::engine::general_purpose::STANDARD.encode(bytes);

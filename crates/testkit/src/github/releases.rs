@@ -1,4 +1,4 @@
-//! Releases and their assets, and the runs of a workflow.
+//! Releases with their assets, and workflow runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::git;
 use super::state::{Release, Shared, failure};
 
-/// The routes below `repository`, and those of the other hosts.
+/// The routes below `repository` and on other hosts.
 pub(super) fn router(repository: &str) -> Router<Arc<Shared>> {
     let releases = format!("{repository}/releases");
     Router::new()
@@ -28,7 +28,7 @@ pub(super) fn router(repository: &str) -> Router<Arc<Shared>> {
         .route(&format!("{repository}/actions/workflows/{{file}}/runs"), get(runs))
 }
 
-/// One page of a list.
+/// A page of a list.
 fn page<T>(list: impl Iterator<Item = T>, query: &BTreeMap<String, String>) -> Vec<T> {
     let number = |name: &str, default| query.get(name).and_then(|text| text.parse().ok()).unwrap_or(default);
     let (size, page) = (number("per_page", 30), number("page", 1));
@@ -40,7 +40,7 @@ async fn list(State(shared): State<Arc<Shared>>, Query(query): Query<BTreeMap<St
     Json(page(repository.releases.iter().map(|release| shared.json(release)), &query)).into_response()
 }
 
-/// The runs that the query asks for: `status` is a run's conclusion, too.
+/// The runs for a query, in which `status` can also be a conclusion.
 async fn runs(
     State(shared): State<Arc<Shared>>,
     Path(file): Path<String>,
@@ -58,7 +58,7 @@ async fn runs(
     Json(json!({ "total_count": found.len(), "workflow_runs": page(found.iter(), &query) })).into_response()
 }
 
-/// An asset: what is known of it, or where its bytes are.
+/// The metadata of an asset, or a redirect to its content.
 async fn asset(State(shared): State<Arc<Shared>>, Path(id): Path<u64>, headers: HeaderMap) -> Response {
     let repository = shared.repository();
     let has = |release: &&Release| release.assets.values().any(|(own, _)| *own == id);
@@ -94,10 +94,10 @@ async fn by_id(State(shared): State<Arc<Shared>>, Path(id): Path<u64>) -> Respon
     shared.answer(StatusCode::OK, repository.releases.iter().find(|release| release.id == id))
 }
 
-async fn create(State(shared): State<Arc<Shared>>, Json(asked): Json<Value>) -> Response {
+async fn create(State(shared): State<Arc<Shared>>, Json(request): Json<Value>) -> Response {
     let mut repository = shared.repository();
-    let tag = asked["tag_name"].as_str().unwrap_or_default().to_owned();
-    // GitHub makes a second draft of a tag without a word.
+    let tag = request["tag_name"].as_str().unwrap_or_default().to_owned();
+    // GitHub allows several drafts of the same tag.
     if std::mem::take(&mut repository.rival) {
         repository.next += 1;
         let id = repository.next;
@@ -106,13 +106,13 @@ async fn create(State(shared): State<Arc<Shared>>, Json(asked): Json<Value>) -> 
     repository.next += 1;
     let release = Release {
         id: repository.next,
-        name: asked["name"].as_str().unwrap_or(&tag).to_owned(),
-        target: asked["target_commitish"].as_str().unwrap_or("main").to_owned(),
+        name: request["name"].as_str().unwrap_or(&tag).to_owned(),
+        target: request["target_commitish"].as_str().unwrap_or("main").to_owned(),
         make_latest: None,
         tag,
-        body: asked["body"].as_str().unwrap_or_default().to_owned(),
-        draft: asked["draft"] == true,
-        prerelease: asked["prerelease"] == true,
+        body: request["body"].as_str().unwrap_or_default().to_owned(),
+        draft: request["draft"] == true,
+        prerelease: request["prerelease"] == true,
         immutable: false,
         assets: BTreeMap::new(),
         starters: BTreeSet::new(),
@@ -125,24 +125,24 @@ async fn create(State(shared): State<Arc<Shared>>, Json(asked): Json<Value>) -> 
 async fn update(
     State(shared): State<Arc<Shared>>,
     Path(id): Path<u64>,
-    Json(asked): Json<Value>,
+    Json(request): Json<Value>,
 ) -> Response {
     let mut repository = shared.repository();
     let (immutable, git) = (repository.immutable, repository.git.clone());
     let found = repository.releases.iter_mut().find(|release| release.id == id);
-    if let (Some(release), Some(draft)) = (found, asked["draft"].as_bool()) {
+    if let (Some(release), Some(draft)) = (found, request["draft"].as_bool()) {
         if release.immutable && draft {
             return failure(StatusCode::UNPROCESSABLE_ENTITY, "Cannot make an immutable release a draft");
         }
         if release.draft && !draft {
-            // Publishing makes a tag that is not there.
+            // Publishing creates a missing tag.
             if let Some(Err(message)) = git.map(|git| git::tag(&git, &release.tag)) {
                 return failure(StatusCode::UNPROCESSABLE_ENTITY, &message);
             }
             release.immutable = immutable;
         }
         release.draft = draft;
-        release.make_latest = asked["make_latest"].as_str().map(str::to_owned);
+        release.make_latest = request["make_latest"].as_str().map(str::to_owned);
     }
     shared.answer(StatusCode::OK, repository.releases.iter().find(|release| release.id == id))
 }

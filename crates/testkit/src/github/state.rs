@@ -1,4 +1,4 @@
-//! What the fake holds, and what all its handlers share.
+//! The state of the fake repository.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -14,73 +14,72 @@ use sha2::{Digest as _, Sha256};
 #[derive(Debug, Clone, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "GitHub's own fields")]
 pub struct Release {
-    /// Its number.
+    /// The ID.
     pub id: u64,
-    /// Its tag.
+    /// The tag.
     pub tag: String,
-    /// Its title.
+    /// The title.
     pub name: String,
-    /// What its tag is made from, if it does not exist.
+    /// The target commit of the tag, if it does not exist.
     pub target: String,
-    /// Whether it was to become the latest one, when it was published.
+    /// The `make_latest` of its publication.
     pub make_latest: Option<String>,
-    /// Its notes.
+    /// The release notes.
     pub body: String,
-    /// Whether nobody sees it yet.
+    /// Whether it is a draft.
     pub draft: bool,
-    /// Whether it is marked as not final.
+    /// Whether it is a prerelease.
     pub prerelease: bool,
-    /// Whether it can no longer change.
+    /// Whether it is immutable.
     pub immutable: bool,
-    /// Bytes by name.
+    /// The content of assets by name.
     pub assets: BTreeMap<String, (u64, Vec<u8>)>,
-    /// The assets whose upload was cut off: they are listed all the same.
+    /// Assets with an interrupted upload, which are listed nevertheless.
     pub starters: BTreeSet<String>,
-    /// Whether its assets have no digest.
+    /// Whether its assets lack digests.
     pub no_digest: bool,
 }
 
-/// What it holds and has seen.
+/// The repository and the history of requests.
 #[derive(Debug, Default)]
 pub struct Repository {
-    /// In the order in which they were made.
+    /// Releases in the order of their creation.
     pub releases: Vec<Release>,
-    /// How many assets were sent.
+    /// The number of uploaded assets.
     pub sent: u32,
-    /// So many requests are answered with 502 before they are looked at.
+    /// How many requests return 502 without being processed.
     pub broken: u32,
-    /// So many requests are refused by the secondary rate limit.
+    /// How many requests are rejected by the secondary rate limit.
     pub limited: u32,
-    /// Assets of new releases have no digest, as on GitHub Enterprise Server.
+    /// Assets of new releases lack digests, as on GitHub Enterprise Server.
     pub no_digest: bool,
-    /// Another run makes a draft just before the next one.
+    /// Another run creates a draft just before the next one.
     pub rival: bool,
-    /// Whether a release becomes immutable when it is published: a setting of
-    /// the repository.
+    /// Whether releases become immutable when published (a setting of the repository).
     pub immutable: bool,
-    /// The git repository behind it, for objects and tags.
+    /// The git repository with the objects and tags.
     pub git: Option<PathBuf>,
-    /// The runs of its workflows, as the API lists them: the newest first.
+    /// The workflow runs as in the API, newest first.
     pub runs: Vec<Value>,
-    /// Where the client is cut off.
+    /// When to interrupt the client.
     pub interrupt: Option<Interrupt>,
-    /// What was asked: methods and paths.
+    /// The methods and paths of all requests.
     pub asked: Vec<String>,
     pub(super) next: u64,
 }
 
-/// From a request on all are refused: the client was cut off there.
+/// Rejects all requests after some, to simulate an interrupted client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interrupt {
-    /// So many requests are answered before.
+    /// How many requests succeed first.
     pub after: u32,
-    /// Whether the first refused request takes effect all the same.
+    /// Whether the first rejected request takes effect nevertheless.
     pub takes_effect: bool,
 }
 
 pub(super) struct Shared {
     pub(super) repository: Mutex<Repository>,
-    /// The root as the last client addressed it.
+    /// The root URL that the last client used.
     pub(super) root: Mutex<String>,
 }
 

@@ -7,13 +7,13 @@ pub(super) fn encode(bytes: &[u8]) -> String {
     BASE64_STANDARD.encode(bytes)
 }
 
-/// What a PEM text holds.
+/// The content of a PEM text.
 pub(super) fn contents(text: &str) -> Option<Vec<u8>> {
     let lines: String = text.lines().filter(|line| !line.starts_with('-')).map(str::trim).collect();
     BASE64_STANDARD.decode(lines).ok()
 }
 
-/// `bytes` after their length in two bytes.
+/// `bytes` with a length prefix of two bytes.
 pub(super) fn prefixed(bytes: &[u8]) -> Vec<u8> {
     let length = u16::try_from(bytes.len()).expect("a short value");
     [&length.to_be_bytes()[..], bytes].concat()
@@ -31,7 +31,7 @@ pub(super) fn der(tag: u8, content: &[u8]) -> Vec<u8> {
     [&head, content].concat()
 }
 
-/// The part of a certificate that is signed: the first value within it.
+/// The signed part of a certificate, which is its first value.
 pub(super) fn tbs(certificate: &[u8]) -> &[u8] {
     let value = |der: &[u8]| match der[1] {
         0x82 => (4, usize::from(der[2]) << 8 | usize::from(der[3])),

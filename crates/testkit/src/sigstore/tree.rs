@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-/// Of the parts in a row.
+/// The hash of the concatenated parts.
 pub(super) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     Sha256::digest(parts.concat()).into()
 }

@@ -1,17 +1,14 @@
-//! A fake of PyPI's software, Warehouse, that behaves as the real one was
-//! observed to: its answers ([`crate::refusals`]), the race at a release's
-//! creation, duplicate files, cached pages.
+//! A fake of Warehouse, PyPI's software, with the observed behaviour of the real one: its
+//! responses ([`crate::refusals`]), the race when a release is created, duplicate files, and
+//! cached pages.
 //!
-//! It leaves out: users and their roles (one password is valid for every
-//! project, a minted token for every project that exists), organizations, the
-//! checks of metadata, file names, tags and archives (`publish` runs
-//! `distcheck` before PyPI's upload API is reached), file and project size
-//! limits, prohibited names, rate limits, deleted files, the verification of
-//! attestations (a test verifies them itself), the time limit of an upload,
-//! publishers' settings (a test names the code that minting is refused with),
-//! and every page but those of the Simple API and provenance. A pending
-//! publisher creates its project when its first file comes, not when its token
-//! is minted.
+//! Not implemented: users and roles (one password is valid for every project, a minted token
+//! for every existing project), organizations, checks of metadata, file names, tags and
+//! archives (`publish` runs `distcheck` before uploading), size limits of files and projects,
+//! prohibited names, rate limits, deleted files, the verification of attestations (tests do
+//! that), the time limit of uploads, settings of publishers (tests choose the error code of
+//! minting), and all pages except the Simple API and provenance. A pending publisher creates
+//! its project when its first file is uploaded, not when its token is minted.
 
 mod pages;
 mod state;
@@ -33,14 +30,14 @@ use crate::server::Server;
 pub use state::{Behaviour, Shelf, Stored, TOKEN};
 use state::{Shared, hex};
 
-/// The server. It stops when this value is dropped.
+/// The server, which runs until this value is dropped.
 pub struct Warehouse {
     server: Server,
     shared: Arc<Shared>,
 }
 
 impl Warehouse {
-    /// With `issued`, identities from there are exchanged for tokens.
+    /// Starts the server. It mints tokens for the identities in `issued`.
     pub fn start(behaviour: Behaviour, issued: Option<Arc<Issued>>) -> Self {
         let mut shared = None;
         let server = Server::start(|root| {
@@ -61,14 +58,14 @@ impl Warehouse {
         Self { server, shared: shared.expect("the router was made") }
     }
 
-    /// The same server, where these projects exist already.
+    /// Makes these projects exist.
     #[must_use]
     pub fn with_projects(self, projects: &[&str]) -> Self {
         self.shelf().projects.extend(projects.iter().map(|name| (*name).to_owned()));
         self
     }
 
-    /// The legacy upload API.
+    /// The URL of the legacy upload API.
     pub fn url(&self) -> String {
         format!("{}legacy/", self.server.url())
     }
@@ -78,7 +75,7 @@ impl Warehouse {
         self.shared.shelf()
     }
 
-    /// Adds a file, as an earlier run would have.
+    /// Adds a file, as if it had been uploaded earlier.
     pub fn put(&self, filename: &str, project: &str, bytes: &[u8]) {
         let name: Option<DistName> = filename.parse().ok();
         let stored = Stored {
@@ -96,7 +93,7 @@ impl Warehouse {
         held.files.insert(filename.to_owned(), stored);
     }
 
-    /// How many tokens it has issued.
+    /// The number of minted tokens.
     pub fn minted(&self) -> usize {
         self.shelf().tokens.len()
     }

@@ -1,4 +1,4 @@
-//! What the fake serves: project pages, files, provenance.
+//! Project pages, files, and provenance.
 
 use std::sync::Arc;
 
@@ -45,9 +45,9 @@ pub(super) async fn page(
     (kind, page.to_string()).into_response()
 }
 
-/// The page that no cache has yet; null where there is no such project.
+/// The current page of a project; null if it does not exist.
 fn fresh(shelf: &Shelf, root: &str, project: &str) -> Value {
-    // A cache keeps the answer that there is no such project, too.
+    // The cache also keeps 404 responses.
     if !shelf.projects.contains(project) && !shelf.files.values().any(|stored| stored.project == project) {
         return Value::Null;
     }
@@ -102,7 +102,7 @@ pub(super) async fn content(State(state): State<Arc<Shared>>, Path(name): Path<S
     }
 }
 
-/// The attestations that came with a file.
+/// The attestations of a file.
 fn attested(stored: &Stored) -> Option<&str> {
     stored.fields.iter().find(|(name, _)| name == "attestations").map(|(_, text)| text.as_str())
 }

@@ -1,4 +1,4 @@
-//! The state that all handlers of the fake share.
+//! The state of the fake server.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -11,55 +11,54 @@ use time::OffsetDateTime;
 
 use crate::oidc::Issued;
 
-/// How the server deviates from a healthy one.
+/// Deviations from a normal server.
 #[derive(Debug, Clone, Default)]
-#[allow(clippy::struct_excessive_bools, reason = "each is a deviation of its own")]
+#[allow(clippy::struct_excessive_bools, reason = "each is an independent deviation")]
 pub struct Behaviour {
-    /// Uploads are answered with 200, but not stored.
+    /// Uploads return 200, but are not stored.
     pub swallow: bool,
-    /// How many requests a page is served from a cache.
+    /// For how many requests a page is served from a cache.
     pub cached: u32,
-    /// How many uploads are answered with 429 and `Retry-After: 0`.
+    /// How many uploads return 429 with `Retry-After: 0`.
     pub limited: u32,
     /// How many tokens are rejected as expired.
     pub expired: u32,
-    /// The OIDC audience; its own host by default.
+    /// The OIDC audience; the server's host by default.
     pub audience: Option<String>,
-    /// Errors contain the credentials of the request.
+    /// Error messages contain the credentials of the request.
     pub echo: bool,
-    /// How long tokens are valid, in seconds; 900 by default.
+    /// The lifetime of tokens in seconds; 900 by default.
     pub life: Option<u64>,
     /// Minting is rejected with this code.
     pub refuses: Option<&'static str>,
     /// The upload of this file is rejected with this status and reason.
     pub rejects: Option<(&'static str, u16, &'static str)>,
-    /// Pages are HTML (PEP 503): with hashes, or without.
+    /// Pages are HTML (PEP 503), with or without hashes.
     pub html: Option<bool>,
     /// The project's status (PEP 792).
     pub status: Option<&'static str>,
-    /// How many uploads are refused, with which status and reason.
+    /// How many uploads are rejected, with which status and reason.
     pub incident: Option<(u32, u16, &'static str)>,
-    /// Every upload is answered with this status, content type and body, as by
-    /// another index.
+    /// Every upload returns this status, content type and body, like another index.
     pub answer: Option<(u16, &'static str, &'static str)>,
-    /// How many files of other releases each page lists, too.
+    /// How many files of other releases each page also lists.
     pub padding: usize,
-    /// Attestations are switched off: they are ignored.
+    /// Attestations are disabled and ignored.
     pub no_attestations: bool,
-    /// Pages need the password; without it the answer is 404, as GitLab's.
+    /// Pages require the password; without it they return 404, like GitLab.
     pub private: bool,
-    /// Pages of projects that it lacks redirect to this other index.
+    /// Pages of unknown projects redirect to this other index.
     pub forwards: Option<&'static str>,
-    /// The Simple API lists nothing, as if it were another index's.
+    /// The Simple API lists nothing, as if it belonged to another index.
     pub other_simple: bool,
 }
 
 /// A stored file.
 #[derive(Debug, Clone)]
 pub struct Stored {
-    /// The project's normalised name.
+    /// The normalised name of the project.
     pub project: String,
-    /// The release's version.
+    /// The version of the release.
     pub version: String,
     /// Lower-case hexadecimal.
     pub sha256: String,
@@ -67,22 +66,22 @@ pub struct Stored {
     pub uploaded: OffsetDateTime,
     /// Whether it is yanked.
     pub yanked: bool,
-    /// The form's fields without the content.
+    /// The fields of the form without the content.
     pub fields: Vec<(String, String)>,
-    /// The content, if pages without hashes make clients download it.
+    /// The content, for pages without hashes, which require a download.
     pub(super) content: Vec<u8>,
 }
 
-/// The server's state and history.
+/// The stored files and the history of requests.
 #[derive(Debug, Default)]
 pub struct Shelf {
     /// Stored files by name.
     pub files: BTreeMap<String, Stored>,
-    /// File names in the order in which they were stored.
+    /// File names in the order of their uploads.
     pub order: Vec<String>,
-    /// Each upload's file name and status, in the order of the answers.
+    /// The file name and status of each upload, in the order of the responses.
     pub uploads: Vec<(String, u16)>,
-    /// Bytes of file content received.
+    /// Received bytes of file content.
     pub received: u64,
     pub(super) behaviour: Behaviour,
     pub(super) releases: BTreeSet<String>,
@@ -90,17 +89,17 @@ pub struct Shelf {
     pub(super) projects: BTreeSet<String>,
     /// Whether a pending publisher has created its project.
     pub(super) created: bool,
-    /// Tokens, and when they expire.
+    /// Tokens with their expiry.
     pub(super) tokens: BTreeMap<String, OffsetDateTime>,
-    /// Cached pages, each with how often it is served again.
+    /// Cached pages, with the number of remaining requests that they are served for.
     pub(super) pages: BTreeMap<String, (u32, Value)>,
 }
 
-/// What all handlers share.
+/// The state that all handlers share.
 pub(super) struct Shared {
     pub(super) shelf: Mutex<Shelf>,
     pub(super) issued: Option<Arc<Issued>>,
-    /// The server's address.
+    /// The URL of the server.
     pub(super) root: String,
 }
 

@@ -1,4 +1,4 @@
-//! Trusted publishing: the audience, and tokens in exchange for identities.
+//! Trusted publishing: the audience, and minting tokens.
 
 use std::sync::Arc;
 use std::time::Duration;

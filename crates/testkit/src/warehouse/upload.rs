@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 use super::state::{Shared, Shelf, Stored, TOKEN, error, hex};
 use crate::refusals;
 
-/// The address without a slash at the end redirects.
+/// Redirects the URL without a trailing slash.
 pub(super) async fn redirect(State(state): State<Arc<Shared>>) -> Response {
     (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, format!("{}legacy/", state.root))]).into_response()
 }
@@ -47,7 +47,7 @@ pub(super) async fn upload(
         Ok::<_, axum::extract::multipart::MultipartError>(())
     };
     if read.await.is_err() {
-        // The client disconnected: nothing is stored, and there is nobody to answer.
+        // The client disconnected: nothing is stored.
         return error(400, "Bad Request");
     }
     state.shelf().received += size;
@@ -58,7 +58,7 @@ pub(super) async fn upload(
     response
 }
 
-/// An upload as the form describes it.
+/// A parsed upload form.
 struct Upload {
     authorization: String,
     fields: Vec<(String, String)>,
@@ -95,8 +95,7 @@ async fn store(state: &Shared, upload: Upload) -> Response {
         Ok(()) => {
             let creates = !state.shelf().releases.contains(&release(&upload));
             if creates {
-                // Between looking for the release and committing it, others look
-                // too; of all that insert it, one can commit.
+                // Simulate the race of concurrent uploads that create a release: only one succeeds.
                 tokio::time::sleep(Duration::from_millis(30)).await;
             }
             commit(&mut state.shelf(), &upload, creates)
@@ -113,7 +112,7 @@ async fn store(state: &Shared, upload: Upload) -> Response {
     }
 }
 
-/// The answer of a server that takes no uploads, for a while or at all.
+/// The response of a server that temporarily or permanently accepts no uploads.
 fn busy(state: &Shared) -> Option<Response> {
     let mut shelf = state.shelf();
     if shelf.behaviour.limited > 0 {
@@ -159,20 +158,20 @@ fn check_form(state: &Shared, upload: &Upload) -> Result<(), Rejection> {
     }
     let mut shelf = state.shelf();
     let is_new = !shelf.projects.contains(&upload.project());
-    // The pending publisher of the first new project has become its publisher.
+    // The pending publisher has become a publisher of the first new project.
     if upload.is_trusted() && is_new && std::mem::replace(&mut shelf.created, true) {
         return Err((400, refusals::NEW_PROJECT.to_owned()));
     }
     Ok(())
 }
 
-/// The key of the upload's release.
+/// The key of the release of an upload.
 fn release(upload: &Upload) -> String {
     format!("{} {}", upload.project(), upload.field("version"))
 }
 
 fn commit(shelf: &mut Shelf, upload: &Upload, creates: bool) -> Result<StatusCode, Rejection> {
-    // Warehouse looks for duplicates before it reads attestations.
+    // Warehouse checks for duplicates before it parses attestations.
     let known = shelf.files.get(&upload.filename).map(|stored| stored.sha256 == upload.sha256);
     let twin = shelf.files.values().any(|stored| stored.sha256 == upload.sha256);
     match known {
@@ -213,7 +212,7 @@ fn commit(shelf: &mut Shelf, upload: &Upload, creates: bool) -> Result<StatusCod
     if creates && !shelf.releases.insert(release(upload)) {
         return Ok(StatusCode::INTERNAL_SERVER_ERROR);
     }
-    // A release is yanked as a whole, and so is what comes to it later.
+    // Releases are yanked as a whole, including files that are uploaded later.
     let yanked = shelf.files.values().filter(release_of).any(|stored| stored.yanked);
     shelf.projects.insert(upload.project());
     let stored = Stored {
@@ -230,7 +229,7 @@ fn commit(shelf: &mut Shelf, upload: &Upload, creates: bool) -> Result<StatusCod
     Ok(StatusCode::OK)
 }
 
-/// The credentials in a header for basic authentication.
+/// The decoded credentials of a basic authentication header.
 pub(super) fn plain(authorization: &str) -> String {
     let decoded = authorization.strip_prefix("Basic ").and_then(|text| BASE64_STANDARD.decode(text).ok());
     decoded.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()

@@ -1,6 +1,5 @@
-//! What a job uses of the store, seen otherwise than by access times: those are
-//! not kept on every file system, and a derivation that only decides what is built
-//! is never opened.
+//! Which store paths are in use, according to Nix's roots. Access times are not enough:
+//! some file systems do not keep them, and a derivation can be in use without being opened.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -8,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use crate::narinfo::{STORE, StorePath};
 
-/// Where each Nix process lists the paths that it works with.
+/// Where each Nix process lists the paths that it uses.
 #[cfg(target_os = "linux")]
 const TEMPORARY_ROOTS: &str = "/nix/var/nix/temproots";
-/// What must not be collected: profiles and results.
+/// Where links protect paths from garbage collection.
 const ROOTS: [&str; 2] = ["/nix/var/nix/gcroots", "/nix/var/nix/profiles"];
 
-/// Follows the temporary roots of every Nix process until the process ends; hands
-/// each path to `found`. Processes that lived before are not seen.
+/// Watches the temporary roots of all Nix processes forever and passes each path to `found`.
+/// Does not see processes that started earlier.
 #[cfg(target_os = "linux")]
 pub(crate) fn follow(found: impl Fn(&StorePath)) -> std::io::Result<()> {
     use std::fs::File;
@@ -28,8 +27,8 @@ pub(crate) fn follow(found: impl Fn(&StorePath)) -> std::io::Result<()> {
     let watch = inotify::init(inotify::CreateFlags::CLOEXEC)?;
     let flags = inotify::WatchFlags::CREATE | inotify::WatchFlags::MODIFY | inotify::WatchFlags::DELETE;
     inotify::add_watch(&watch, TEMPORARY_ROOTS, flags)?;
-    // A file is removed when its process ends: it stays readable through what is
-    // opened when it is made.
+    // Files are opened as soon as they are created, because a process removes its file when
+    // it exits.
     let mut files: HashMap<PathBuf, File> = HashMap::new();
     let mut buffer = [MaybeUninit::uninit(); 4096];
     let mut events = inotify::Reader::new(&watch, &mut buffer);
@@ -42,7 +41,7 @@ pub(crate) fn follow(found: impl Fn(&StorePath)) -> std::io::Result<()> {
         {
             files.insert(path.clone(), file);
         }
-        let gone = event.events().contains(inotify::ReadFlags::DELETE);
+        let deleted = event.events().contains(inotify::ReadFlags::DELETE);
         if let Some(file) = files.get_mut(&path) {
             let mut bytes = Vec::new();
             let _ = file.read_to_end(&mut bytes);
@@ -50,19 +49,19 @@ pub(crate) fn follow(found: impl Fn(&StorePath)) -> std::io::Result<()> {
                 std::str::from_utf8(name).ok().and_then(StorePath::from_full).iter().for_each(&found);
             }
         }
-        if gone {
+        if deleted {
             files.remove(&path);
         }
     }
 }
 
-/// The store paths that roots lead to.
+/// The store paths that garbage collection roots point to.
 pub(crate) fn roots() -> BTreeSet<StorePath> {
     let mut found = BTreeSet::new();
-    for folder in ROOTS {
-        for entry in walkdir::WalkDir::new(folder).max_depth(8).into_iter().flatten() {
+    for dir in ROOTS {
+        for entry in walkdir::WalkDir::new(dir).max_depth(8).into_iter().flatten() {
             let mut path = entry.into_path();
-            // `auto` holds links to links such as `result`.
+            // `auto` contains links to links such as `result`.
             for _ in 0..8 {
                 let Ok(target) = fs::read_link(&path) else { break };
                 path = path.parent().unwrap_or(Path::new("/")).join(target);
@@ -76,7 +75,7 @@ pub(crate) fn roots() -> BTreeSet<StorePath> {
     found
 }
 
-/// The store path that `path` lies in.
+/// The store path that contains `path`.
 pub(crate) fn within_store(path: &Path) -> Option<StorePath> {
     let base = path.strip_prefix(STORE).ok()?.components().next()?;
     StorePath::from_base(base.as_os_str().to_str()?)

@@ -1,5 +1,5 @@
-//! When each path of the cache was last used. Every run that saves leaves one
-//! moment, so that moments count runs too.
+//! When each path of the cache was last used. Each run that saves uses one timestamp, so
+//! the number of distinct timestamps is the number of runs.
 
 use std::collections::HashMap;
 use std::fs;
@@ -8,86 +8,86 @@ use std::os::unix::fs::MetadataExt as _;
 
 use toolkit::{FileError, write_atomic};
 
-use crate::folder::{Cache, read_text};
+use crate::cache::{Cache, read_text};
 use crate::narinfo::{STORE, StorePath};
 use crate::tree;
 
-/// The file in the cache folder: a line is `hash-name seconds`.
+/// The file in the cache directory, with lines of the form `hash-name seconds`.
 const FILE: &str = "last-used";
 
-/// Paths with the moment of their last use, in Unix seconds.
+/// The time of each path's last use, in Unix seconds.
 #[derive(Debug, Default)]
-pub(crate) struct Used {
+pub(crate) struct LastUsed {
     by_path: HashMap<StorePath, u64>,
-    /// In order, each once.
-    moments: Vec<u64>,
+    /// The distinct times, sorted.
+    times: Vec<u64>,
 }
 
-impl Used {
-    /// What `cache` tells; a line that cannot be read counts as none.
+impl LastUsed {
+    /// Reads the file of `cache`, ignoring malformed lines.
     pub(crate) fn read(cache: &Cache) -> Self {
-        let text = read_text(&cache.folder.join(FILE)).unwrap_or_default();
+        let text = read_text(&cache.dir.join(FILE)).unwrap_or_default();
         let lines = text.lines().filter_map(|line| line.split_once(' '));
         let entry = |(base, time): (&str, &str)| Some((StorePath::from_base(base)?, time.parse().ok()?));
         let by_path: HashMap<_, _> = lines.filter_map(entry).collect();
-        let mut moments: Vec<u64> = by_path.values().copied().collect();
-        moments.sort_unstable();
-        moments.dedup();
-        Self { by_path, moments }
+        let mut times: Vec<u64> = by_path.values().copied().collect();
+        times.sort_unstable();
+        times.dedup();
+        Self { by_path, times }
     }
 
-    /// Keeps `entries` in `cache`.
+    /// Writes `entries` to the file of `cache`.
     pub(crate) fn write<'a>(
         cache: &Cache,
         entries: impl Iterator<Item = (&'a StorePath, u64)>,
     ) -> Result<(), FileError> {
         let text: String = entries.map(|(path, time)| format!("{} {time}\n", path.base())).collect();
-        let file = cache.folder.join(FILE);
+        let file = cache.dir.join(FILE);
         if fs::symlink_metadata(&file).is_ok_and(|meta| meta.is_dir()) {
             tree::remove(&file).map_err(FileError::new("remove", &file))?;
         }
         write_atomic(&file, text.as_bytes())
     }
 
-    /// The moment of `path`.
+    /// When `path` was last used.
     pub(crate) fn get(&self, path: &StorePath) -> Option<u64> {
         self.by_path.get(path).copied()
     }
 
-    /// How many runs there were after `time`, the one at `now` included.
+    /// The number of runs after `time`, including the one at `now`.
     pub(crate) fn idle_after(&self, time: u64, now: u64) -> usize {
         if time >= now {
             return 0;
         }
-        self.moments.partition_point(|moment| *moment < now) - self.until(time) + 1
+        self.times.partition_point(|run| *run < now) - self.until(time) + 1
     }
 
-    /// The last moment of all.
+    /// The time of the last run.
     pub(crate) fn last(&self) -> Option<u64> {
-        self.moments.last().copied()
+        self.times.last().copied()
     }
 
-    /// How many of the last runs did not use `path`; none for one not known.
+    /// How many of the last runs did not use `path`; zero for an unknown path.
     pub(crate) fn idle(&self, path: &StorePath) -> usize {
-        self.get(path).map_or(0, |time| self.moments.len() - self.until(time))
+        self.get(path).map_or(0, |time| self.times.len() - self.until(time))
     }
 
-    /// How many moments there were up to `time`.
+    /// The number of runs up to `time`.
     fn until(&self, time: u64) -> usize {
-        self.moments.partition_point(|moment| *moment <= time)
+        self.times.partition_point(|run| *run <= time)
     }
 }
 
-/// Whether the store's file system notes when a file is read. Tried out, for there are
-/// file systems that do not whatever their flags say.
+/// Whether the store's file system updates access times. Tested by reading a file, because
+/// some file systems do not, whatever their flags say.
 pub(crate) fn keeps_access_times() -> bool {
     let flags = rustix::fs::statvfs(STORE).map(|fs| fs.f_flag);
     let noatime = flags.is_ok_and(|flags| flags.contains(rustix::fs::StatVfsMountFlags::NOATIME));
-    // In a store that this user cannot write to, the flags have to do.
-    !noatime && notes_reading().unwrap_or(true)
+    // In a store that this user cannot write to, only the flags are available.
+    !noatime && updates_access_time().unwrap_or(true)
 }
 
-fn notes_reading() -> io::Result<bool> {
+fn updates_access_time() -> io::Result<bool> {
     let mut file = tempfile::Builder::new().prefix(".setup-nix-").tempfile_in(STORE)?;
     file.write_all(b"x")?;
     tree::touch(file.path())?;
