@@ -121,12 +121,10 @@ impl Inputs {
         let given = reader.path("cache-directory").or_else(|| default_cache_dir(env));
         let no_cache = given.is_none().then(|| "neither HOME nor XDG_CACHE_HOME is set".to_owned());
         let cache_dir = given.unwrap_or_else(last_resort);
-        let colon = cache_dir.to_string_lossy().contains(':');
-        if !cache_dir.is_absolute() || colon {
-            // nix.conf is beside it, and `NIX_USER_CONF_FILES` is a colon-separated list.
-            let found = cache_dir.display();
-            reader
-                .error("cache-directory", format!("expected an absolute path without `:`, found `{found}`"));
+        // nix.conf is beside it, and `NIX_USER_CONF_FILES` is a colon-separated list.
+        if !cache_dir.is_absolute() || cache_dir.to_string_lossy().contains(':') {
+            let expected = "expected an absolute path without `:`";
+            reader.error("cache-directory", format!("{expected}, found `{}`", cache_dir.display()));
         }
         let hash_files = reader.list("hash-files");
         for pattern in &hash_files {

@@ -64,9 +64,13 @@ pub struct Restored {
 
 /// Restores every trusted and complete path of `cache`, and finally registers all of them in
 /// one transaction, with their signatures and content addresses. Skips paths that cannot be
-/// restored and all that refer to them. Blocks garbage collection meanwhile. With `mounter`,
+/// restored and all that refer to them. Blocks garbage collection meanwhile. With `mount_images`,
 /// images are mounted instead of unpacked.
-pub fn restore(cache: &Cache, rules: Rules<'_>, mounter: Option<Mounter<'_>>) -> Result<Restored, Error> {
+pub fn restore(
+    cache: &Cache,
+    rules: Rules<'_>,
+    mount_images: Option<Mounter<'_>>,
+) -> Result<Restored, Error> {
     let (found, refused) = cache.read()?;
     let mut restored = Restored { refused, ..Restored::default() };
     if found.is_empty() {
@@ -86,7 +90,10 @@ pub fn restore(cache: &Cache, rules: Rules<'_>, mounter: Option<Mounter<'_>>) ->
         }
     }
     restored.refused.extend(remove_unresolved(&mut wanted, &valid));
-    let mounted = mounter.map_or_else(HashSet::new, |mounter| mount(cache, &wanted, mounter, &mut restored));
+    let mounted = match mount_images {
+        Some(mount_images) => mount(cache, &wanted, mount_images, &mut restored),
+        None => HashSet::new(),
+    };
     restored.refused.extend(remove_too_large(&mut wanted, cache, &mounted));
     restored.refused.extend(remove_unresolved(&mut wanted, &valid));
     if rules.restore == Restore::Needed {
@@ -129,7 +136,7 @@ pub fn restore(cache: &Cache, rules: Rules<'_>, mounter: Option<Mounter<'_>>) ->
 fn mount(
     cache: &Cache,
     wanted: &BTreeMap<StorePath, NarInfo>,
-    mounter: Mounter<'_>,
+    mount_images: Mounter<'_>,
     restored: &mut Restored,
 ) -> HashSet<StorePath> {
     let uid = rustix::process::geteuid().as_raw();
@@ -152,7 +159,7 @@ fn mount(
     if request.images.is_empty() {
         return HashSet::new();
     }
-    match mounter(&request) {
+    match mount_images(&request) {
         Ok(mounted) => {
             restored.images = mounted.images;
             restored.not_mounted = mounted.rejected.or(restored.not_mounted.take());

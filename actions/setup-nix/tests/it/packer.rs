@@ -55,9 +55,9 @@ fn the_packer_ends_with_the_process_that_runs_the_job() {
     assert!(fs::read_to_string(&conf).unwrap().contains("github.com=ghs_own"));
     // It runs at low priority, without the job's environment.
     let packer = fs::read_dir("/proc").unwrap().flatten().find(|entry| is_packer(&machine, entry)).unwrap();
-    let stat = fs::read_to_string(packer.path().join("stat")).unwrap();
-    let nice = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(16).unwrap().to_owned();
-    assert_eq!(nice, "10", "{stat}");
+    let process_stat = fs::read_to_string(packer.path().join("stat")).unwrap();
+    let nice = process_stat.rsplit_once(')').unwrap().1.split_whitespace().nth(16).unwrap().to_owned();
+    assert_eq!(nice, "10", "{process_stat}");
     assert!(!String::from_utf8_lossy(&fs::read(packer.path().join("environ")).unwrap()).contains("ghs_own"));
     assert_eq!(fs::read_link(packer.path().join("cwd")).unwrap(), std::path::Path::new("/"));
     job.kill().unwrap();

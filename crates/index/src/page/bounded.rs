@@ -31,7 +31,7 @@ impl<R: Read, S: Scan> Read for Bounded<R, S> {
             return Ok(count);
         }
         Err(io::Error::other(format!(
-            "a token longer than {MAX_TOKEN} bytes, or more than {MAX_DEPTH} levels of nesting"
+            "a token longer than {MAX_TOKEN} bytes, or values nested deeper than {MAX_DEPTH} levels"
         )))
     }
 }
