@@ -98,7 +98,7 @@ fn hash(file: &File, bytes: u64) -> io::Result<Vec<Sha256Bytes>> {
     digests.into_iter().collect()
 }
 
-/// The images of a cache, with the NAR size of the paths that are still in use of each.
+/// The info of each image of a cache, with the NAR size of its paths that are still in use.
 #[derive(Debug, Default)]
 pub(crate) struct Images(HashMap<String, (ImageInfo, u64)>);
 

@@ -144,7 +144,7 @@ fn mount(
     for (id, paths) in image::by_image(wanted.values()) {
         let names = paths.iter().map(|narinfo| narinfo.info.path.base().to_owned());
         match ImageInfo::read(cache, id) {
-            // This referrer could not collect the garbage in another referrer's image.
+            // This user could not collect the garbage in another user's image.
             Ok(info) if info.uid != uid => {}
             Ok(info) => request.images.push(WantedImage {
                 file: cache.dir.join(image_url(id)),
