@@ -16,6 +16,10 @@ const REPORTED_BEFORE: &str = "NIX004";
 /// What these rules note is a library that `exclude` names.
 const LIBRARIES: [&str; 3] = ["LNX003", "MAC004", "WIN004"];
 
+/// DLLs that the wheel lacks are a warning: another package may bring them.
+const DLLS: &str = "WIN004";
+const DLL_HINT: &str = "; hint: set `graft` to copy DLLs of this machine into the wheel, or name those that users have in `exclude`";
+
 /// Applies the rules about one file; gives the warnings. What an index rejects
 /// is a warning here: not every wheel goes to one.
 pub(crate) fn inspect(result: &BuildResult) -> Result<Vec<Change>, Error> {
@@ -42,9 +46,9 @@ pub(crate) fn inspect(result: &BuildResult) -> Result<Vec<Change>, Error> {
         Severity::Note => LIBRARIES.contains(&finding.rule),
     };
     let warnings = verdict.findings.iter().filter(is_warning);
-    let change = |finding: &Finding| Change {
-        file: place(finding),
-        what: format!("{} ({})", finding.message, finding.rule),
+    let change = |finding: &Finding| {
+        let hint = if finding.rule == DLLS && finding.severity == Severity::Warning { DLL_HINT } else { "" };
+        Change { file: place(finding), what: format!("{} ({}){hint}", finding.message, finding.rule) }
     };
     Ok(warnings.map(change).collect())
 }

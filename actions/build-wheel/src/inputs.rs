@@ -67,7 +67,7 @@ pub static SPEC: Spec = Spec {
         Input::new(
             "graft",
             InputKind::Mode("store", GraftMode::WORDS),
-            "Copy the libraries that binaries need into the wheel. `store`: those in the Nix store. `all`: also those of this machine that not every machine has. With `off`, such a library is an error.",
+            "Copy the libraries that binaries need into the wheel. `store`: those in the Nix store. `all`: also those of this machine that not every machine has; for Windows, DLLs on PATH and those of MinGW. With `off`, such a library is an error, and a missing DLL a warning.",
         )
         .or("off"),
         Input::new("exclude", InputKind::List, "Patterns of libraries that the user's machine provides, such as `libcuda.so.1 libnvidia-*`: they are neither copied nor an error."),

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use crate::binary::{BinaryError, Image, View};
-use crate::source::ReadAt;
+use crate::binary::{BinaryError, EditError, Image, View};
+use crate::source::{ReadAt, WriteAt};
 
 /// A library that a PE file imports.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,15 @@ pub struct Import {
     pub range: Range<u64>,
     /// It is loaded when it is first used, not with the file.
     pub is_delayed: bool,
+}
+
+/// Why the imports of a PE file must stay as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seal {
+    /// It has a certificate (Authenticode).
+    Signed,
+    /// A second table binds its imports, by name, to the addresses in certain DLLs.
+    Bound,
 }
 
 /// What a PE file asks of its loader.
@@ -28,6 +37,10 @@ pub struct PeInfo {
     pub is_dll: bool,
     /// An assembly of .NET, which runs wherever its runtime does.
     pub is_managed: bool,
+    /// What an edit of its imports would break.
+    pub seal: Option<Seal>,
+    /// Where the checksum of the whole file is.
+    checksum: u64,
     /// The libraries that it imports, in order.
     pub imports: Vec<Import>,
     /// The symbols that it imports from a Python library.
@@ -38,6 +51,12 @@ pub struct PeInfo {
 }
 
 const LIMIT_IMPORTS: usize = 4096;
+
+/// Indices of data directories.
+const EXPORTS: usize = 0;
+const CERTIFICATES: usize = 4;
+const BOUND_IMPORTS: usize = 11;
+const CLR_HEADER: usize = 14;
 
 impl PeInfo {
     /// Reads headers and imports; `None` for a program of DOS, which only starts alike.
@@ -59,12 +78,15 @@ impl PeInfo {
         let optional = image.bytes("the optional header", start + 24, optional_size.into())?;
         let optional = image.view(&optional);
         let is_64 = optional.u16(0) == Some(0x20b);
+        let first = if is_64 { 112 } else { 96 };
+        let data = |index: usize| optional.u32(first + index * 8).filter(|at| *at != 0);
         let mut info = Self {
             machine,
             is_64,
             is_dll: flags & 0x2000 != 0,
-            // The CLR header is the fourteenth data directory.
-            is_managed: optional.u32(if is_64 { 112 } else { 96 } + 14 * 8).is_some_and(|at| at != 0),
+            is_managed: data(CLR_HEADER).is_some(),
+            seal: data(CERTIFICATES).map(|_| Seal::Signed).or(data(BOUND_IMPORTS).map(|_| Seal::Bound)),
+            checksum: start + 24 + 64,
             imports: Vec::new(),
             python_symbols: Vec::new(),
             exported_python: None,
@@ -93,9 +115,7 @@ impl PeInfo {
                 (within < *size).then_some(offset + within)
             })
         };
-        let first = if is_64 { 112 } else { 96 };
-        let exports = optional.u32(first).filter(|at| *at != 0).and_then(|at| locate(at.into()));
-        info.exported_python = match exports {
+        info.exported_python = match data(EXPORTS).and_then(|at| locate(at.into())) {
             Some(at) => exported(&image, at, locate)?,
             None => Some(BTreeSet::new()),
         };
@@ -154,6 +174,62 @@ impl PeInfo {
             _ => return None,
         })
     }
+}
+
+/// Writes other names over those of imported libraries, in the file that `info`
+/// was read from, and updates its checksum, if it has one. `rename` returns the new
+/// name of a library, which must not be longer than the old one. Returns the old and
+/// new names.
+pub fn rename_imports<S: WriteAt + ?Sized>(
+    content: &mut S,
+    info: &PeInfo,
+    rename: impl Fn(&str) -> Option<String>,
+) -> Result<Vec<(String, String)>, EditError> {
+    let mut renamed = Vec::new();
+    for import in &info.imports {
+        let Some(new) = rename(&import.name).filter(|new| *new != import.name) else { continue };
+        let mut bytes = new.clone().into_bytes();
+        let room = usize::try_from(import.range.end - import.range.start).unwrap_or_default();
+        if bytes.len() > room {
+            return Err(EditError::NoRoom(format!("`{new}` is longer than `{}`", import.name)));
+        }
+        bytes.resize(room, 0);
+        content.write_all_at(import.range.start, &bytes)?;
+        renamed.push((import.name.clone(), new));
+    }
+    if !renamed.is_empty() {
+        let mut old = [0; 4];
+        content.read_exact_at(info.checksum, &mut old)?;
+        // Most linkers leave it out.
+        if old != [0; 4] {
+            let new = checksum(content, info.checksum)?;
+            content.write_all_at(info.checksum, &new.to_le_bytes())?;
+        }
+    }
+    Ok(renamed)
+}
+
+/// The checksum of a PE file that has it at `at`, as `CheckSumMappedFile` computes it:
+/// the sum of all 16-bit words without itself, with each carry added, and the size.
+fn checksum<S: ReadAt + ?Sized>(content: &S, at: u64) -> Result<u32, EditError> {
+    const PIECE: u64 = 256 << 10;
+    let size = content.size()?;
+    let (mut sum, mut start) = (0u64, 0);
+    while start < size {
+        let mut bytes = vec![0; usize::try_from(PIECE.min(size - start)).unwrap_or_default()];
+        content.read_exact_at(start, &mut bytes)?;
+        for (index, byte) in bytes.iter().enumerate() {
+            let place = start + index as u64;
+            if !(at..at + 4).contains(&place) {
+                sum += u64::from(*byte) << (8 * (place % 2));
+            }
+        }
+        start += bytes.len() as u64;
+    }
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    u32::try_from(sum + size).map_err(|_| EditError::NoRoom("the file has 4 GiB or more".to_owned()))
 }
 
 /// The Python names in the export directory at `at`; `None` where there are

@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use binfmt::elf::{ElfInfo, Kind};
 use binfmt::macho;
 use installs::file::{File, Need, Needed};
-use pydist::policy::{self, Excess, Linux};
+use pydist::policy::{self, DllOrigin, Excess, Linux};
 use pydist::tags::Platform;
 
 use crate::facts::{Dist, Wheel};
-use crate::libraries::{Absence, Dylibs, Origin, missing_dlls};
+use crate::libraries::{Absence, Dylibs, missing_dlls};
 use crate::rule::PublishedFile;
 
 /// The files of a set; those whose names installers skip are left out.
@@ -170,7 +170,7 @@ fn windows(wheel: &Wheel, platforms: &[Platform]) -> Vec<Need> {
         }
         // Visual C++'s runtime is on most machines, and what is loaded late may never be.
         let missing = missing_dlls(wheel, info).into_iter();
-        let missing = missing.filter(|(_, origin, is_delayed)| *origin == Origin::Port && !is_delayed);
+        let missing = missing.filter(|(_, origin, is_delayed)| *origin == DllOrigin::Port && !is_delayed);
         needs.extend(missing.map(|(name, ..)| need(Needed::Library(name.to_owned()), &member.name)));
     }
     needs

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use binfmt::macho::Slice;
 use binfmt::pe::PeInfo;
-use pydist::policy;
+use pydist::policy::{self, DllOrigin};
 
 use crate::facts::{Member, Wheel};
 
@@ -119,37 +119,14 @@ fn joined(directory: &str, path: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
-/// Where a DLL that the wheel lacks comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// Visual C++, which is on many machines and on no fresh one.
-    Redistributable,
-    /// MinGW or another port from Unix.
-    Port,
-}
-
-/// The DLLs that a PE file needs and that neither Windows nor Python nor the
-/// wheel has.
-pub(crate) fn missing_dlls<'p>(wheel: &Wheel, info: &'p PeInfo) -> Vec<(&'p str, Origin, bool)> {
+/// The DLLs that a PE file needs and that neither Windows nor Python nor the wheel has,
+/// each with its origin, and whether it is loaded late.
+pub(crate) fn missing_dlls<'p>(wheel: &Wheel, info: &'p PeInfo) -> Vec<(&'p str, DllOrigin, bool)> {
     let own: BTreeSet<String> =
         wheel.members.iter().map(|member| member.file_name().to_ascii_lowercase()).collect();
-    let origin = |name: &str| {
-        let name = name.to_ascii_lowercase();
-        // Python brings vcruntime140.dll and vcruntime140_1.dll.
-        let is_visual =
-            ["msvcp", "concrt", "vcomp", "mfc", "msvcr1"].iter().any(|prefix| name.starts_with(prefix))
-                || (name.starts_with("vcruntime")
-                    && !["vcruntime140.dll", "vcruntime140_1.dll"].contains(&name.as_str()));
-        // Windows' own names hardly ever start like those of Unix.
-        // PyPy is itself a library: `libpypy3.11-c.dll`.
-        let is_port = (name.starts_with("lib") && !name.starts_with("libpypy")) || name == "zlib1.dll";
-        match (own.contains(&name), is_visual, is_port) {
-            (true, ..) => None,
-            (false, true, _) => Some(Origin::Redistributable),
-            (false, false, true) => Some(Origin::Port),
-            _ => None,
-        }
-    };
-    let imports = info.imports.iter();
-    imports.filter_map(|dll| Some((dll.name.as_str(), origin(&dll.name)?, dll.is_delayed))).collect()
+    let imports = info.imports.iter().filter(|dll| !own.contains(&dll.name.to_ascii_lowercase()));
+    imports
+        .map(|dll| (dll.name.as_str(), DllOrigin::of(&dll.name), dll.is_delayed))
+        .filter(|(_, origin, _)| matches!(origin, DllOrigin::Redistributable | DllOrigin::Port))
+        .collect()
 }

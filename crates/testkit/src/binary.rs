@@ -300,7 +300,11 @@ impl Pe {
             out.extend(value.to_le_bytes());
         }
         let mut optional = 0x20bu16.to_le_bytes().to_vec();
-        optional.resize(112, 0);
+        // Alignment of sections and in the file; the number of data directories.
+        for (at, value) in [(32, 0x1000u32), (36, 512), (108, 16)] {
+            optional.resize(at, 0);
+            optional.extend(value.to_le_bytes());
+        }
         optional.extend([exports, 40].into_iter().flat_map(u32::to_le_bytes));
         optional.extend([ADDRESS, size(&section)].into_iter().flat_map(u32::to_le_bytes));
         optional.resize(240, 0);

@@ -107,6 +107,9 @@ impl BinaryError {
             Self::Read(_) | Self::Edit(_) | Self::Rejected(_) => {
                 "build the wheel again; check the step that changed the file last (strip, patchelf, codesign)"
             }
+            Self::Graft(GraftError::Dll { .. }) => {
+                "put the directory of the DLL on PATH, link the library statically, or name the DLL in `exclude` if users have it"
+            }
             Self::Graft(_) => {
                 "build and repair on one machine, so that the store is there, or link it statically"
             }

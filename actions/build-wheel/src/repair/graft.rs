@@ -41,6 +41,16 @@ pub enum GraftError {
     /// No library, such as a linker's script.
     #[error("`{}` is neither an ELF nor a Mach-O file", .0.display())]
     Format(PathBuf),
+    /// A DLL that neither the wheel nor Windows has is not on this machine.
+    #[error("cannot find `{name}`, which `{importer}` imports{}", .skipped.iter().map(|reason| format!("; {reason}")).collect::<String>())]
+    Dll {
+        /// The DLL.
+        name: String,
+        /// The member or the DLL that imports it.
+        importer: String,
+        /// Why files of this name were skipped.
+        skipped: Vec<String>,
+    },
     /// Its name has no room for a hash.
     #[error("`{0}` cannot be grafted: its name is too short to be made unique in place")]
     Name(String),
@@ -141,6 +151,11 @@ impl Grafts {
     /// Whether libraries outside the store are grafted.
     pub(super) fn is_all(&self) -> bool {
         self.is_all
+    }
+
+    /// Notes a library that was grafted without [`Self::take`].
+    pub(super) fn add_done(&mut self, member: String, from: PathBuf, hash: [u8; 32]) {
+        self.done.push((member, from, hash));
     }
 
     /// What was grafted: the member, where it comes from, and the digest of

@@ -7,6 +7,8 @@ mod binary_error;
 mod change;
 mod contents;
 mod difference;
+mod dll;
+mod dll_search;
 mod elf;
 mod error;
 mod extract;

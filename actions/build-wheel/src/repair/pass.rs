@@ -5,6 +5,7 @@ mod libraries;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
+use binfmt::binary::Format;
 use binfmt::elf::ElfInfo;
 use binfmt::macho::Slice;
 use binfmt::source::ReadAt;
@@ -17,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 use super::archive::{self, ArchiveError};
 use super::binary::{self, Edited};
 use super::binary_error::BinaryError;
-use super::change::Change;
+use super::change::{Change, Edit};
 use super::contents::{Contents, script};
 use super::error::WheelError;
 use super::foreign::{Foreign, Home, foreign};
@@ -60,10 +61,19 @@ pub(super) struct Pass<'a> {
     external: BTreeSet<String>,
     /// The bill of materials that an earlier repair has written.
     bill: Option<Vec<u8>>,
+    /// The PE files, until it is known which DLLs go into the wheel and under which names.
+    held: Vec<HeldMember>,
     /// What the new archive holds.
     members: Vec<(NewMember, Entry)>,
     /// The packed bytes of members that changed.
     packed: Content,
+}
+
+/// A member that is edited after all members were read.
+struct HeldMember {
+    member: Member,
+    content: Content,
+    entry: Option<Entry>,
 }
 
 impl<'a> Pass<'a> {
@@ -87,6 +97,7 @@ impl<'a> Pass<'a> {
             contents: Contents::default(),
             external: BTreeSet::new(),
             bill: None,
+            held: Vec::new(),
             members: Vec::new(),
             packed: Content::new(&options.scratch),
         }
@@ -149,14 +160,26 @@ impl<'a> Pass<'a> {
         Ok((content, entry))
     }
 
-    /// Edits a member, and keeps it as it is, packed, where nothing changed.
-    fn take(
+    /// Takes a member, or holds it back if it may import DLLs that go into the wheel.
+    fn take(&mut self, member: &Member, content: Content, entry: Option<Entry>) -> Result<(), WheelError> {
+        let head = content.head(8).map_err(ArchiveError::Write)?;
+        if self.home == Home::Windows && self.grafts.is_some() && Format::detect(&head) == Some(Format::Pe) {
+            self.held.push(HeldMember { member: member.clone(), content, entry });
+            return Ok(());
+        }
+        self.take_edited(member, content, entry, false)
+    }
+
+    /// Edits a member, and keeps it as it is, packed, where nothing changed, neither now
+    /// nor before (`is_edited`).
+    fn take_edited(
         &mut self,
         member: &Member,
         mut content: Content,
         entry: Option<Entry>,
+        is_edited: bool,
     ) -> Result<(), WheelError> {
-        let is_changed = self.look(&member.name, &mut content)?;
+        let is_changed = self.look(&member.name, &mut content)? || is_edited;
         // A signature of the old RECORD says nothing about the new one.
         if metadata::is_unhashed(&member.name, self.dist_info) {
             return Ok(());
@@ -234,7 +257,7 @@ impl<'a> Pass<'a> {
             Some(Edited::Pe(pe)) => {
                 self.external.extend(wheel.external(pe.imports.iter().map(|dll| dll.name.as_str())));
                 self.contents.add_pe(name, &pe);
-                None
+                Some((None, Edit::default()))
             }
             None => None,
         };
@@ -332,10 +355,6 @@ impl<'a> Pass<'a> {
             }
             name.tags.platform = needs.platforms(self.options.compatibility)?;
         } else if self.home == Home::Windows {
-            if self.options.graft == GraftScope::All {
-                let what = "is for Windows, where `graft` copies no library: run `delvewheel repair` on it";
-                self.warn(file_name, what);
-            }
             // The rules compare the tag with the binaries.
             if let Some(target) = target.filter(|_| self.contents.has_binaries()) {
                 tags::check_windows(target, &name.tags.platform)?;

@@ -76,14 +76,17 @@ pub(super) fn of_libraries(
 
 fn grafted((member, from, hash): &(String, PathBuf, [u8; 32])) -> Value {
     let file = from.file_name().unwrap_or_default().to_string_lossy();
-    let (name, version) =
-        store_package(from).unwrap_or((file.split(".so").next().unwrap_or_default().to_owned(), None));
+    let stem = file.split(".so").next().unwrap_or_default();
+    let stem = stem.strip_suffix(".dll").unwrap_or(stem).to_owned();
+    let (name, version) = store_package(from).unwrap_or((stem, None));
     let at = version.as_ref().map(|version| format!("@{version}")).unwrap_or_default();
+    // A package URL has no plus sign.
+    let purl = format!("pkg:generic/{name}{at}?file_name={file}").replace('+', "%2B");
     let mut component = json!({
         "type": "library",
         "bom-ref": format!("file:{member}"),
         "name": name,
-        "purl": format!("pkg:generic/{name}{at}?file_name={file}"),
+        "purl": purl,
         "hashes": [{ "alg": "SHA-256", "content": digest::hex(hash) }],
         "evidence": { "occurrences": [{ "location": member }] },
     });
@@ -213,6 +216,10 @@ mod tests {
         }
         let text = String::from_utf8(of_grafts(&[library("/usr/lib/libfoo.so.1")]).unwrap()).unwrap();
         assert!(text.contains("pkg:generic/libfoo?file_name=libfoo.so.1"), "{text}");
+        let text = String::from_utf8(of_grafts(&[library("/usr/lib/libstdc++-6.dll")]).unwrap()).unwrap();
+        for expected in ["\"libstdc++-6\"", "pkg:generic/libstdc%2B%2B-6?file_name=libstdc%2B%2B-6.dll"] {
+            assert!(text.contains(expected), "{expected}: {text}");
+        }
         assert_eq!(of_grafts(&[]), None);
     }
 

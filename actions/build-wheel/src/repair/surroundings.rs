@@ -19,12 +19,20 @@ pub(super) struct Surroundings<'w> {
     pub(super) grafts: &'w mut Option<Grafts>,
 }
 
+/// Whether one of the patterns matches the name of a library. Windows ignores the case of
+/// a DLL's name.
+pub(super) fn is_excluded(exclude: &[String], library: &str) -> bool {
+    let is_dll = library.to_ascii_lowercase().ends_with(".dll");
+    exclude.iter().any(|pattern| {
+        let glob = globset::GlobBuilder::new(pattern).case_insensitive(is_dll).build();
+        glob.is_ok_and(|glob| glob.compile_matcher().is_match(library))
+    })
+}
+
 impl Surroundings<'_> {
     /// Whether the user's machine has the library, by what the caller says.
     pub(super) fn is_excluded(&self, library: &str) -> bool {
-        self.exclude.iter().any(|pattern| {
-            globset::Glob::new(pattern).is_ok_and(|glob| glob.compile_matcher().is_match(library))
-        })
+        is_excluded(self.exclude, library)
     }
 
     /// Those of the needed libraries that the user's machine has, by what the

@@ -60,10 +60,11 @@ pub(super) fn run(mut trial: Trial<'_>, plan: &SmokePlan, wheel: &BuildResult) -
     let site = site_packages(&trial, &bin);
     for executable in &contents.executables {
         let (root, path) = installed(&wheel.stem(), &executable.member);
-        let place = match (root, &site) {
-            (Root::Data, _) => environment.join(&*path),
-            (Root::Site, Some(site)) => site.join(&*path),
-            (Root::Site, None) => continue,
+        let place = match (&executable.script, root, &site) {
+            (Some(script), ..) => bin.join(script),
+            (None, Root::Data, _) => environment.join(&*path),
+            (None, Root::Site, Some(site)) => site.join(&*path),
+            (None, Root::Site, None) => continue,
         };
         // Some packages do that themselves before they start it.
         make_executable(&place)?;

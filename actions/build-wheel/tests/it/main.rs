@@ -30,4 +30,5 @@ testkit::needs_tools! {
     mod smoke;
     mod targets;
     mod windows;
+    mod windows_dlls;
 }

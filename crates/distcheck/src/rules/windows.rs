@@ -21,7 +21,7 @@ const LIBRARIES: Rule = Rule {
     provenance: BreaksRuntime,
     why: "A fresh Windows has neither the C++ runtime of Visual Studio nor the libraries of MinGW.",
     source: "delvewheel; Microsoft, \"Redistributing Visual C++ files\".",
-    fix: "`delvewheel repair`, or link the runtime statically (Rust: `-C target-feature=+crt-static`).",
+    fix: "Copy them into the wheel (build-wheel: `graft: all`; otherwise `delvewheel repair`), or link the runtime statically (Rust: `-C target-feature=+crt-static`).",
     example: "sample-1.0-cp312-cp312-win_amd64.whl: sample/core.cp312-win_amd64.pyd: it needs `MSVCP140.dll`",
     check: Check::Wheel(libraries),
     #[cfg(test)]
