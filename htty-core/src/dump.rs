@@ -54,7 +54,7 @@ pub(crate) fn sequence(emulator: &mut Emulator) -> String {
         text.push_str("\x1b[?6h");
         top = margins.start;
     }
-    // In insert mode, writing the cursor's own cell would move text.
+    // In insert mode, writing the cursor's cell would move text.
     position(grid, top, &mut text);
     for (_, _, sequence) in MODES.iter().filter(|(flag, set, _)| mode.contains(*flag) == *set) {
         text.push_str(sequence);
@@ -95,9 +95,9 @@ fn draw(grid: &Grid<Cell>, text: &mut String) {
         let _ = write!(text, "\x1b[{};1H", number + 1);
         let mut style = Style::default();
         for cell in line[..end].iter().filter(|cell| !style::is_half(cell)) {
-            let own = Style::of(cell);
-            if own != style {
-                style = own;
+            let cell_style = Style::of(cell);
+            if cell_style != style {
+                style = cell_style;
                 text.push_str(&style.sgr());
             }
             style::push(cell, text);

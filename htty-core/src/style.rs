@@ -98,9 +98,9 @@ pub(crate) fn styled(line: &[Cell]) -> String {
     let mut text = String::with_capacity(line.len());
     let mut style = Style::default();
     for cell in line.iter().filter(|cell| !is_half(cell)) {
-        let own = Style::of(cell);
-        if own != style {
-            style = own;
+        let cell_style = Style::of(cell);
+        if cell_style != style {
+            style = cell_style;
             text.push_str(&style.sgr());
         }
         push(cell, &mut text);

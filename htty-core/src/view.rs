@@ -38,14 +38,14 @@ fn html(line: &[Cell], cursor: Option<usize>) -> String {
     let mut text = String::new();
     let mut open: Option<(Style, bool)> = None;
     for (column, cell) in line.iter().enumerate().filter(|(_, cell)| !style::is_half(cell)) {
-        let own = (Style::of(cell), cursor == Some(column));
-        if open != Some(own) {
+        let current = (Style::of(cell), cursor == Some(column));
+        if open != Some(current) {
             if open.is_some() {
                 text.push_str("</span>");
             }
-            let class = if own.1 { " class=\"cursor\"" } else { "" };
-            let _ = write!(text, "<span{class} style=\"{}\">", css(&own.0));
-            open = Some(own);
+            let class = if current.1 { " class=\"cursor\"" } else { "" };
+            let _ = write!(text, "<span{class} style=\"{}\">", css(&current.0));
+            open = Some(current);
         }
         let mut seen = String::new();
         style::push(cell, &mut seen);

@@ -38,9 +38,9 @@ fn member(kind: EntryType, name: &str, link: &str, content: &[u8]) -> Vec<u8> {
 static VALID: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let dir = tempfile::tempdir().unwrap();
     let (file, _) = tarball(dir.path(), |_| {});
-    let mut sound = Vec::new();
-    XzDecoder::new(fs::File::open(file).unwrap()).read_to_end(&mut sound).unwrap();
-    sound
+    let mut valid = Vec::new();
+    XzDecoder::new(fs::File::open(file).unwrap()).read_to_end(&mut valid).unwrap();
+    valid
 });
 
 /// A machine, and a valid tarball on it with `members` before the others.
@@ -136,9 +136,9 @@ fn rejects_devices_and_pipes() {
 #[test]
 fn rejects_a_truncated_tarball() {
     let (machine, file) = with(&[]);
-    let whole = fs::read(&file).unwrap();
-    for size in [whole.len() / 2, whole.len() - 1, 3, 0] {
-        fs::write(&file, &whole[..size]).unwrap();
+    let complete = fs::read(&file).unwrap();
+    for size in [complete.len() / 2, complete.len() - 1, 3, 0] {
+        fs::write(&file, &complete[..size]).unwrap();
         assert_rejected(&machine, &file, "cannot unpack it");
     }
     fs::write(&file, b"<html>not found</html>").unwrap();
