@@ -1,32 +1,32 @@
 //! What the readers of ELF, Mach-O and PE share: bounds, byte order, errors.
 //!
-//! They read what the *loader* reads (segments and load commands, never
-//! section headers, which a file may lack or lie about), a few ranges at a
-//! time, so that a binary of hundreds of megabytes need not be in memory.
+//! They read what the *loader* reads: segments and load commands, not section
+//! headers, which may be missing or wrong. They read a few ranges at a time, so
+//! that a binary of hundreds of megabytes need not be in memory.
 
 use std::io;
 use std::ops::Range;
 
 use crate::source::{ReadAt, WriteAt};
 
-/// No table of names or symbols is larger; what claims to be is hostile.
+/// No legitimate table of names or symbols is larger.
 const RANGE_LIMIT: u64 = 64 << 20;
 
-/// Why a binary cannot be understood.
+/// Why a binary cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum BinaryError {
     /// The bytes could not be read.
     #[error("the binary cannot be read")]
     Io(#[source] io::Error),
-    /// Not of the format.
+    /// Not of the expected format.
     #[error("not {0}")]
     Format(&'static str),
-    /// A table lies outside the file or is not what it should be.
-    #[error("{what} at byte {offset} is damaged or cut off")]
+    /// A table is out of bounds or malformed.
+    #[error("damaged or cut off at byte {offset}: {what}")]
     Damaged {
         /// The table.
         what: &'static str,
-        /// Where it should be.
+        /// Its offset.
         offset: u64,
     },
 }
@@ -34,25 +34,25 @@ pub enum BinaryError {
 /// Why a binary cannot be edited in place.
 #[derive(Debug, thiserror::Error)]
 pub enum EditError {
-    /// It cannot be understood.
+    /// It cannot be read.
     #[error(transparent)]
     Binary(#[from] BinaryError),
     /// It could not be written.
     #[error("the binary cannot be written")]
     Io(#[from] io::Error),
-    /// There is no room for what must be written.
+    /// There is not enough room.
     #[error("cannot be edited in place: {0}")]
     NoRoom(String),
-    /// A name that the loader reads is not text: replaced by other
-    /// characters, it would have another length.
+    /// A name is not UTF-8: with its bytes replaced, it would have another
+    /// length.
     #[error("`{0}` is not UTF-8")]
     NotUtf8(String),
-    /// The code signature cannot be computed anew.
+    /// The code signature cannot be updated.
     #[error("the code signature cannot be updated: {0}")]
     Signature(&'static str),
 }
 
-/// The format that the first bytes of a file announce.
+/// A file format, by its magic number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// Linux and other Unix systems.
@@ -68,13 +68,13 @@ pub enum Format {
 }
 
 impl Format {
-    /// Tells the format by magic number; needs eight bytes at most.
+    /// Detects the format by its magic number; needs at most eight bytes.
     pub fn detect(head: &[u8]) -> Option<Self> {
         match head {
             [0x7f, b'E', b'L', b'F', ..] => Some(Self::Elf),
             [0xcf | 0xce, 0xfa, 0xed, 0xfe, ..] | [0xfe, 0xed, 0xfa, 0xcf | 0xce, ..] => Some(Self::MachO),
-            // A Java class has the same magic and its version where the
-            // number of slices stands; that version is 43 or more.
+            // A Java class has the same magic number, and its version, which is 43 or
+            // more, in place of the number of slices.
             [0xca, 0xfe, 0xba, 0xbe | 0xbf, 0, 0, 0, count, ..] if *count < 40 => Some(Self::MachO),
             [b'M', b'Z', ..] => Some(Self::Pe),
             [b'!', b'<', b'a', b'r', b'c', b'h', b'>', b'\n', ..] => Some(Self::Archive),
@@ -98,18 +98,18 @@ impl<'a, S: ReadAt + ?Sized> Image<'a, S> {
         Ok(Self { source, start: 0, size, big: false })
     }
 
-    /// The same in another byte order.
+    /// The same image in another byte order.
     pub(crate) fn in_order(&self, big: bool) -> Self {
         Self { big, ..*self }
     }
 
-    /// The part from `offset` on, `size` bytes.
+    /// `size` bytes from `offset` on.
     pub(crate) fn slice(&self, offset: u64, size: u64) -> Option<Image<'a, S>> {
         offset.checked_add(size).filter(|end| *end <= self.size)?;
         Some(Image { source: self.source, start: self.start + offset, size, big: self.big })
     }
 
-    /// Where it is in the whole file.
+    /// Its range in the file.
     pub(crate) fn range(&self) -> Range<u64> {
         self.start..self.start + self.size
     }
@@ -124,7 +124,7 @@ impl<'a, S: ReadAt + ?Sized> Image<'a, S> {
         Ok(bytes)
     }
 
-    /// At most `size` bytes: less at the end of the file.
+    /// At most `size` bytes; fewer at the end of the file.
     pub(crate) fn up_to(&self, what: &'static str, offset: u64, size: u64) -> Result<Vec<u8>, BinaryError> {
         self.bytes(what, offset, size.min(self.size.saturating_sub(offset)))
     }
@@ -166,7 +166,7 @@ impl<'b> View<'b> {
         if wide { self.u64(at) } else { self.u32(at).map(u64::from) }
     }
 
-    /// The zero-terminated string at an offset; to the end where no zero is.
+    /// The zero-terminated string at an offset; up to the end if there is no zero.
     pub(crate) fn string(&self, at: usize) -> Option<&'b [u8]> {
         let rest = self.bytes.get(at..)?;
         Some(&rest[..memchr::memchr(0, rest).unwrap_or(rest.len())])
@@ -177,7 +177,7 @@ impl<'b> View<'b> {
     }
 }
 
-/// Writes numbers in the byte order of the file.
+/// Writes numbers in the file's byte order.
 #[derive(Clone, Copy)]
 pub(crate) struct Writer {
     pub(crate) big: bool,
@@ -202,7 +202,7 @@ impl Writer {
         source.write_all_at(offset, &if self.big { value.to_be_bytes() } else { value.to_le_bytes() })
     }
 
-    /// A 32-bit or 64-bit word; what is too large for it was never read as one.
+    /// Writes a 32-bit or 64-bit word.
     pub(crate) fn word(
         self,
         source: &mut (impl WriteAt + ?Sized),

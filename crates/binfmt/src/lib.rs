@@ -1,7 +1,7 @@
 //! Executables and libraries as their loaders read them: ELF, Mach-O and PE.
 //!
-//! One model of each: what a file asks of its loader, with the place of each
-//! field in the file, so that what was read can be edited where it is.
+//! One model per format: what a file needs from its loader, with the file offset
+//! of each field, so that it can be edited in place.
 
 pub mod binary;
 pub mod elf;

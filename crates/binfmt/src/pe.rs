@@ -1,4 +1,4 @@
-//! PE files, as the loader of Windows reads them (Microsoft's "PE Format").
+//! PE files as the Windows loader reads them (Microsoft's "PE Format").
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -11,9 +11,9 @@ use crate::source::{ReadAt, WriteAt};
 pub struct Import {
     /// Its name.
     pub name: String,
-    /// Where the name is in the file.
+    /// The name's range in the file.
     pub range: Range<u64>,
-    /// It is loaded when it is first used, not with the file.
+    /// Whether it is loaded on first use instead of with the file.
     pub is_delayed: bool,
 }
 
@@ -26,7 +26,7 @@ pub enum Seal {
     Bound,
 }
 
-/// What a PE file asks of its loader.
+/// What a PE file needs from its loader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeInfo {
     /// `Machine` of the COFF header.
@@ -35,7 +35,7 @@ pub struct PeInfo {
     pub is_64: bool,
     /// A library (`IMAGE_FILE_DLL`).
     pub is_dll: bool,
-    /// An assembly of .NET, which runs wherever its runtime does.
+    /// A .NET assembly, which runs wherever its runtime does.
     pub is_managed: bool,
     /// What an edit of its imports would break.
     pub seal: Option<Seal>,
@@ -45,8 +45,8 @@ pub struct PeInfo {
     pub imports: Vec<Import>,
     /// The symbols that it imports from a Python library.
     pub python_symbols: Vec<String>,
-    /// The names that it exports, as far as they concern Python (`Py…`);
-    /// `None` where there are too many to read.
+    /// Python's symbols (`Py…`) that it exports; `None` if there are too many to
+    /// read.
     pub exported_python: Option<BTreeSet<String>>,
 }
 
@@ -59,7 +59,7 @@ const BOUND_IMPORTS: usize = 11;
 const CLR_HEADER: usize = 14;
 
 impl PeInfo {
-    /// Reads headers and imports; `None` for a program of DOS, which only starts alike.
+    /// Reads headers and imports; `None` for a DOS program.
     pub fn read(source: &(impl ReadAt + ?Sized)) -> Result<Option<Self>, BinaryError> {
         let image = Image::new(source)?;
         let dos = image.up_to("the DOS header", 0, 64)?;
@@ -123,7 +123,7 @@ impl PeInfo {
         Ok(Some(info))
     }
 
-    /// Reads what is imported, at the start and delayed.
+    /// Reads the imports, both direct and delayed.
     fn read_imports<S: ReadAt + ?Sized>(
         &mut self,
         image: &Image<'_, S>,
@@ -131,8 +131,8 @@ impl PeInfo {
         locate: impl Fn(u64) -> Option<u64>,
     ) -> Result<(), BinaryError> {
         let first = if self.is_64 { 112 } else { 96 };
-        // Import directory, delay-load directory: where the entry stands, the
-        // size of a descriptor, the places of its name and of its thunks.
+        // Import directory, delay-load directory: the offset of the entry, the size
+        // of a descriptor, the offsets of its name and of its thunks.
         for (entry, size, name_at, thunks_at) in [(1, 20, 12, 0), (13, 32, 4, 16)] {
             let Some(mut at) =
                 optional.u32(first + entry * 8).filter(|at| *at != 0).and_then(|at| locate(at.into()))
@@ -232,8 +232,8 @@ fn checksum<S: ReadAt + ?Sized>(content: &S, at: u64) -> Result<u32, EditError> 
     u32::try_from(sum + size).map_err(|_| EditError::NoRoom("the file has 4 GiB or more".to_owned()))
 }
 
-/// The Python names in the export directory at `at`; `None` where there are
-/// more than [`LIMIT_IMPORTS`] names.
+/// The Python names in the export directory at `at`; `None` if there are more
+/// than [`LIMIT_IMPORTS`] names.
 fn exported<S: ReadAt + ?Sized>(
     image: &Image<'_, S>,
     at: u64,
@@ -258,7 +258,7 @@ fn exported<S: ReadAt + ?Sized>(
     Ok(Some(found))
 }
 
-/// The names behind a list of thunks.
+/// The names that a list of thunks refers to.
 fn symbols<S: ReadAt + ?Sized>(
     image: &Image<'_, S>,
     thunks: u64,

@@ -1,14 +1,14 @@
-//! Random access to the bytes of a file, wherever they are.
+//! Random access to the bytes of a file, in memory or on disk.
 
 use std::fs::File;
 use std::io;
 
 /// Bytes that can be read at any offset, from several threads at once.
 pub trait ReadAt: Sync {
-    /// How many bytes there are.
+    /// The number of bytes.
     fn size(&self) -> io::Result<u64>;
 
-    /// Fills `buffer` from `offset` on; an error where there is not that much.
+    /// Fills `buffer` from `offset` on; an error if there are fewer bytes.
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 }
 
@@ -53,9 +53,9 @@ impl ReadAt for File {
     }
 }
 
-/// Bytes that can be written at any offset, too.
+/// Bytes that can also be written at any offset.
 pub trait WriteAt: ReadAt {
-    /// Writes all of `bytes` from `offset` on; bytes behind the end are added.
+    /// Writes all of `bytes` from `offset` on; bytes past the end are appended.
     fn write_all_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 }
 

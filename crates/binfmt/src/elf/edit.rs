@@ -1,5 +1,5 @@
-//! Edits in place: strings that the loader reads become shorter or go, and
-//! nothing moves.
+//! Edits in place: strings that the loader reads become shorter or are removed,
+//! and nothing moves.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -8,7 +8,7 @@ use super::info::{DynamicEntry, ElfInfo, tag};
 use crate::binary::{BinaryError, EditError, Image, Writer};
 use crate::source::WriteAt;
 
-/// What is to be changed.
+/// The changes to make.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
     /// The new path of the loader.
@@ -25,9 +25,9 @@ impl Changes {
     }
 }
 
-/// Changes the file that `elf` was read from. Strings that nothing refers to
-/// any more are overwritten with zeros; `false` where that had to be left,
-/// because the number of symbols, which share strings, cannot be known.
+/// Changes the file that `elf` was read from. Strings that are no longer used are
+/// overwritten with zeros. Returns `false` if some had to stay because the number
+/// of symbols, which share strings, is unknown.
 pub fn apply<S: WriteAt + ?Sized>(
     source: &mut S,
     elf: &ElfInfo,
@@ -97,7 +97,7 @@ fn set_interpreter<S: WriteAt + ?Sized>(
     let mut bytes = path.as_bytes().to_owned();
     bytes.resize(usize::try_from(room).unwrap_or_default(), 0);
     source.write_all_at(old.range.start, &bytes)?;
-    // `p_filesz` and `p_memsz`, and the section of the same place.
+    // `p_filesz` and `p_memsz`, and the section at the same offset.
     for at in if elf.is_64 { [32, 40] } else { [16, 20] } {
         writer.word(source, old.header + at, size, elf.is_64)?;
     }
@@ -108,7 +108,7 @@ fn set_interpreter<S: WriteAt + ?Sized>(
     Ok(())
 }
 
-/// Takes entries out of the dynamic section; those after them move up.
+/// Removes entries from the dynamic section; those after them move up.
 fn remove<S: WriteAt + ?Sized>(
     source: &mut S,
     elf: &ElfInfo,
@@ -129,18 +129,18 @@ fn remove<S: WriteAt + ?Sized>(
     Ok(source.write_all_at(first.offset, &rest)?)
 }
 
-/// The string table during an edit. Linkers share the tails of strings: the
+/// The string table during an edit. Linkers share the tails of strings, so the
 /// bytes of a freed string may be the end of a symbol's name.
 struct Strings {
     table: Vec<u8>,
-    /// The fields that name libraries in the tables of versions: where each
-    /// is in the file, and the offset that it holds.
+    /// The fields of the version tables that name libraries: their file offsets
+    /// and the string offsets that they hold.
     libraries: Vec<(u64, u64)>,
-    /// Offsets that something still refers to.
+    /// Offsets that are still referred to.
     kept: Vec<u64>,
-    /// Whether `kept` is all there is.
+    /// Whether `kept` is complete.
     is_complete: bool,
-    /// What no entry refers to any more.
+    /// Ranges that no entry refers to any more.
     freed: Vec<Range<u64>>,
 }
 
@@ -167,8 +167,8 @@ impl Strings {
         Ok(Self { table, libraries, kept, is_complete, freed: Vec::new() })
     }
 
-    /// The fields in the tables of versions that name a library which is
-    /// renamed, by the library: they follow its entry.
+    /// The fields of the version tables that name a renamed library, by library:
+    /// they change with its entry.
     fn take_followers(&mut self, elf: &ElfInfo, changes: &Changes) -> BTreeMap<Vec<u8>, Vec<u64>> {
         let mut followers: BTreeMap<Vec<u8>, Vec<u64>> = BTreeMap::new();
         for (field, offset) in std::mem::take(&mut self.libraries) {
@@ -190,13 +190,13 @@ impl Strings {
         followers
     }
 
-    /// The bytes of the string at an offset; none outside of the table.
+    /// The bytes of the string at an offset; empty outside the table.
     fn string(&self, offset: u64) -> &[u8] {
         let rest = usize::try_from(offset).ok().and_then(|at| self.table.get(at..)).unwrap_or_default();
         &rest[..memchr::memchr(0, rest).unwrap_or(rest.len())]
     }
 
-    /// Notes that the string of an entry is not used by it any more.
+    /// Records that an entry no longer uses its string.
     fn free(&mut self, entry: &DynamicEntry, old: &str) -> Result<(), EditError> {
         let bytes = self.string(entry.value);
         if bytes != old.as_bytes() {
@@ -223,12 +223,13 @@ impl Strings {
             self.table[at + new.len()] = 0;
             offset
         } else {
-            // Something else is there; the table may hold the string once more.
+            // The bytes are shared; the table may hold the string elsewhere.
             let needle = [new.as_bytes(), &[0]].concat();
             let found = memchr::memmem::find(&self.table, &needle).map(|at| at as u64);
             found.ok_or_else(|| {
-                let message =
-                    format!("the bytes of `{old}` are shared with another name, and `{new}` fits nowhere");
+                let message = format!(
+                    "the bytes of `{old}` are shared with another name, and there is no room for `{new}`"
+                );
                 EditError::NoRoom(message)
             })?
         };
@@ -236,8 +237,8 @@ impl Strings {
         Ok(value)
     }
 
-    /// Zeroes the freed bytes that nothing else reaches; `false` where that
-    /// cannot be known.
+    /// Zeroes the freed bytes that no other string uses; `false` if that is
+    /// unknown.
     fn scrub(&mut self) -> bool {
         let mut all = true;
         for freed in std::mem::take(&mut self.freed) {
@@ -254,7 +255,7 @@ impl Strings {
         all
     }
 
-    /// What other strings cover of `range`; `None` where that is unknown.
+    /// The parts of `range` that other strings use; `None` if unknown.
     fn reached(&self, range: &Range<u64>) -> Option<Vec<Range<u64>>> {
         if !self.is_complete {
             return None;
@@ -263,7 +264,7 @@ impl Strings {
         // A string that covers the range begins after the zero before it.
         let before = memchr::memrchr(0, self.table.get(..start)?).map_or(0, |at| at + 1) as u64;
         let near = self.kept.iter().filter(|offset| (before..range.end).contains(*offset));
-        // The closing zero belongs to each.
+        // Each includes its terminating zero.
         let spans = near.map(|offset| *offset..*offset + self.string(*offset).len() as u64 + 1);
         Some(spans.filter(|span| span.end > range.start).collect())
     }

@@ -1,4 +1,4 @@
-//! What an ELF file asks of its loader, and where in the file it does.
+//! What an ELF file needs from its loader, with the file offset of each field.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -10,30 +10,29 @@ use crate::source::ReadAt;
 
 /// Tags of the dynamic section whose value is a string.
 pub mod tag {
-    /// A library that is needed.
+    /// A needed library.
     pub const NEEDED: u64 = 1;
     /// The library's own name.
     pub const SONAME: u64 = 14;
-    /// Search paths, before those of the environment.
+    /// Search paths that precede those of the environment.
     pub const RPATH: u64 = 15;
-    /// Search paths, after those of the environment.
+    /// Search paths that follow those of the environment.
     pub const RUNPATH: u64 = 29;
     const CONFIG: u64 = 0x6fff_fefa;
     const DEPAUDIT: u64 = 0x6fff_fefb;
     const AUDIT: u64 = 0x6fff_fefc;
     const AUXILIARY: u64 = 0x7fff_fffd;
     const FILTER: u64 = 0x7fff_ffff;
-    /// Those that name a library: another, or the file itself.
+    /// Tags that name a library: another one, or the file itself.
     pub const LIBRARIES: [u64; 2] = [NEEDED, SONAME];
-    /// All of them.
+    /// All tags above.
     pub const STRINGS: [u64; 9] =
         [NEEDED, SONAME, RPATH, RUNPATH, CONFIG, DEPAUDIT, AUDIT, AUXILIARY, FILTER];
-    /// Whether there are relative relocations in the compact form, which
-    /// older loaders ignore.
+    /// Relative relocations in the compact form, which older loaders ignore.
     pub const RELR: u64 = 36;
 }
 
-/// What kind of file it is.
+/// The type of an ELF file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// `ET_REL`: an object file.
@@ -49,9 +48,9 @@ pub enum Kind {
 /// `PT_INTERP`: the path of the loader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interpreter {
-    /// Where its program header is in the file.
+    /// The file offset of its program header.
     pub header: u64,
-    /// Where the path is in the file, with its terminating zero.
+    /// The path's range in the file, with its terminating zero.
     pub range: Range<u64>,
     /// The path.
     pub path: String,
@@ -60,17 +59,17 @@ pub struct Interpreter {
 /// An entry of the dynamic section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DynamicEntry {
-    /// Where it is in the file.
+    /// Its file offset.
     pub offset: u64,
     /// `d_tag`.
     pub tag: u64,
     /// `d_val` or `d_ptr`.
     pub value: u64,
-    /// The string that the value stands for, where it does.
+    /// The string that the value refers to, if it refers to one.
     pub text: Option<String>,
 }
 
-/// What an ELF file asks of its loader.
+/// What an ELF file needs from its loader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct ElfInfo {
@@ -90,34 +89,33 @@ pub struct ElfInfo {
     pub interpreters: Vec<Interpreter>,
     /// The dynamic section up to its end.
     pub dynamic: Vec<DynamicEntry>,
-    /// Library → the versions of its symbols that are needed.
+    /// Library → the symbol versions needed from it.
     pub versions: BTreeMap<String, BTreeSet<String>>,
-    /// Dynamic symbols that are used and not defined; with `weak` apart.
+    /// Undefined dynamic symbols, without weak ones.
     pub undefined: BTreeSet<String>,
     /// Undefined symbols that may be missing (weak binding).
     pub undefined_weak: BTreeSet<String>,
-    /// Dynamic symbols that the file defines, as far as they concern Python
-    /// (`Py…`, `_Py…`).
+    /// Python's dynamic symbols (`Py…`, `_Py…`) that the file defines.
     pub defined_python: BTreeSet<String>,
-    /// `PT_GNU_STACK`: whether the stack is executable; `None` where the
-    /// header is missing and the system decides.
+    /// `PT_GNU_STACK`: whether the stack is executable; `None` if the header is
+    /// missing, so that the system decides.
     pub exec_stack: Option<bool>,
     /// Whether there is a dynamic section.
     pub is_dynamic: bool,
     /// Whether the loader must write to code (`DT_TEXTREL`, `DF_TEXTREL`).
     pub text_relocations: bool,
-    /// Whether there is a section with debug information (`.debug_info`).
+    /// Whether there is debug information (`.debug_info`).
     pub debug: bool,
     /// x86 ISA level needed (`GNU_PROPERTY_X86_ISA_1_NEEDED`), a bit set:
     /// 1 baseline, 2 v2, 4 v3, 8 v4.
     pub x86_isa_needed: u32,
     pub(super) tables: Tables,
     pub(super) sections: Vec<Section>,
-    /// The index of the section with the sections' names.
+    /// The index of the section that holds the section names.
     pub(super) section_names: usize,
 }
 
-/// `SHT_NOBITS`: a section that takes no room in the file.
+/// `SHT_NOBITS`: a section without content in the file.
 pub(super) const NOBITS: u32 = 8;
 
 impl ElfInfo {
@@ -151,12 +149,12 @@ impl ElfInfo {
         self.strings_of(tag::RUNPATH).flat_map(|paths| paths.split(':')).filter(|path| !path.is_empty())
     }
 
-    /// All search paths that the loader takes from the file.
+    /// All search paths in the file that the loader uses.
     pub fn search_paths(&self) -> impl Iterator<Item = &str> {
         self.rpath().chain(self.runpath())
     }
 
-    /// The name of the section at this place in the file, if there is one.
+    /// The name of the section at this file offset, if there is one.
     pub fn section_at(&self, source: &(impl ReadAt + ?Sized), offset: u64) -> Option<String> {
         let section = self.sections.iter().find(|section| {
             let range = section.offset..section.offset.saturating_add(section.size);
@@ -164,7 +162,7 @@ impl ElfInfo {
         });
         let names = self.sections.get(self.section_names)?;
         let image = Image::new(source).ok()?;
-        let names = image.bytes("the sections' names", names.offset, names.size).ok()?;
+        let names = image.bytes("the section names", names.offset, names.size).ok()?;
         image.view(&names).text(usize::try_from(section?.name).ok()?)
     }
 

@@ -9,7 +9,7 @@ pub const PT_LOAD: u32 = 1;
 /// A program header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segment {
-    /// Where the program header is in the file.
+    /// The file offset of the program header.
     pub header: u64,
     /// `p_type`.
     pub kind: u32,
@@ -25,10 +25,10 @@ pub struct Segment {
     pub align: u64,
 }
 
-/// A section header, as far as anything here needs it.
+/// The parts of a section header that are used here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Section {
-    /// Where the section header is in the file.
+    /// The file offset of the section header.
     pub(super) header: u64,
     pub(super) name: u32,
     pub(super) kind: u32,
@@ -36,7 +36,7 @@ pub(super) struct Section {
     pub(super) size: u64,
 }
 
-/// A file whose header has been read.
+/// An ELF file whose header has been read.
 pub(super) struct Opened<'s, S: ReadAt + ?Sized> {
     pub(super) image: Image<'s, S>,
     /// The ELF header.
@@ -106,8 +106,8 @@ fn segments<S: ReadAt + ?Sized>(
     table.chunks_exact(entry.into()).enumerate().map(segment).collect::<Option<Vec<_>>>().map(Ok)
 }
 
-/// The section headers, and the index of the one with the sections' names. No
-/// loader reads them, but where they lie past the end the file was cut.
+/// The section headers, and the index of the one with the section names. Loaders
+/// do not read them, but if they are past the end, the file was cut off.
 pub(super) fn sections<S: ReadAt + ?Sized>(
     opened: &Opened<'_, S>,
 ) -> Result<(Vec<Section>, usize), BinaryError> {
@@ -136,8 +136,8 @@ pub(super) fn sections<S: ReadAt + ?Sized>(
     Ok((sections, names.into()))
 }
 
-/// The place in the file of what the loader sees at `address`, and how many
-/// bytes of its segment follow.
+/// The file offset of what the loader maps at `address`, and the number of bytes
+/// of its segment from there on.
 pub(super) fn locate(
     segments: &[Segment],
     what: &'static str,

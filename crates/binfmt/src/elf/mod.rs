@@ -1,6 +1,6 @@
-//! ELF files as the dynamic loader reads them, with the place of each field in
-//! the file, so that it can be edited there (System V ABI, "Program Loading
-//! and Dynamic Linking"; LSB, "Symbol Versioning").
+//! ELF files as the dynamic loader reads them, with the file offset of each
+//! field, so that it can be edited in place (System V ABI, "Program Loading and
+//! Dynamic Linking"; LSB, "Symbol Versioning").
 
 mod edit;
 mod info;

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use crate::binary::View;
 
-/// `GNU_PROPERTY_X86_ISA_1_NEEDED` of all notes in a segment (ELF gABI, "Note
-/// Section"; x86-64 psABI, "Program Property").
+/// The combined `GNU_PROPERTY_X86_ISA_1_NEEDED` of all notes in a segment (ELF
+/// gABI, "Note Section"; x86-64 psABI, "Program Property").
 pub(super) fn isa_needed(view: View<'_>, align: usize, is_64: bool) -> u32 {
     let (mut needed, mut at) = (0, 0);
     while let Some((note, next)) = note(view, at, align) {
@@ -15,8 +15,8 @@ pub(super) fn isa_needed(view: View<'_>, align: usize, is_64: bool) -> u32 {
     needed
 }
 
-/// Where the content of the note at `at` is, if it holds GNU properties, and
-/// where the next note starts.
+/// The range of the note at `at`, if it holds GNU properties, and the start of
+/// the next note.
 fn note(view: View<'_>, at: usize, align: usize) -> Option<(Option<Range<usize>>, usize)> {
     let number = |at| view.u32(at).and_then(|value| usize::try_from(value).ok());
     let (name, size, kind) = (number(at)?, number(at.checked_add(4)?)?, number(at.checked_add(8)?)?);

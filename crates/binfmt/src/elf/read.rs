@@ -1,4 +1,4 @@
-//! Reading an ELF file into what [`super::info`] describes.
+//! Reads an ELF file into an [`ElfInfo`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -12,12 +12,12 @@ use crate::source::ReadAt;
 
 const PT_DYNAMIC: u32 = 2;
 const PT_INTERP: u32 = 3;
-/// `PF_X`, of a segment's flags.
+/// The executable bit of a segment's flags.
 const PF_X: u32 = 1;
 const PT_GNU_STACK: u32 = 0x6474_e551;
 const PT_NOTE: u32 = 4;
 const PT_GNU_PROPERTY: u32 = 0x6474_e553;
-/// Notes are short; no more of a segment is read.
+/// Notes are short: no more than this of a segment is read.
 const NOTES_LIMIT: u64 = 1 << 20;
 /// `e_machine` of 32-bit and 64-bit x86.
 const X86: [u16; 2] = [3, 62];
@@ -86,13 +86,13 @@ impl ElfInfo {
         match segment.kind {
             PT_INTERP => {
                 let size = segment.size.min(4096);
-                let bytes = image.bytes("the interpreter's name", segment.offset, size)?;
+                let bytes = image.bytes("the interpreter's path", segment.offset, size)?;
                 let path = image.view(&bytes).text(0).unwrap_or_default();
                 let range = segment.offset..segment.offset + segment.size;
                 self.interpreters.push(Interpreter { header: segment.header, range, path });
             }
             PT_GNU_STACK => self.exec_stack = Some(segment.flags & PF_X != 0),
-            // Linkers that know no `PT_GNU_PROPERTY` leave the properties in `PT_NOTE`.
+            // Linkers without `PT_GNU_PROPERTY` leave the properties in `PT_NOTE`.
             PT_GNU_PROPERTY | PT_NOTE if X86.contains(&self.machine) => {
                 let size = segment.size.min(NOTES_LIMIT);
                 let bytes = image.bytes("the notes", segment.offset, size)?;
@@ -146,7 +146,7 @@ impl ElfInfo {
         self.read_names(image)
     }
 
-    /// Reads what the tables name.
+    /// Reads the names in the tables.
     fn read_names<S: ReadAt + ?Sized>(&mut self, image: &Image<'_, S>) -> Result<(), BinaryError> {
         let strings = self.tables.read_strings(image)?;
         let strings = image.view(&strings);
@@ -181,9 +181,9 @@ impl ElfInfo {
     }
 }
 
-/// Where the code is of the ELF file that begins with `head`: its largest
-/// executable segment, unless the headers are in it, too. Linkers that keep
-/// code apart put no table there that [`ElfInfo::read`] needs.
+/// The code of the ELF file that begins with `head`: its largest executable
+/// segment, unless the headers are in it too. Linkers that separate code put no
+/// table there that [`ElfInfo::read`] needs.
 pub fn code(head: &[u8]) -> Option<Range<u64>> {
     let segments = open(head).ok()?.segments;
     let code = segments.iter().filter(|segment| segment.kind == PT_LOAD && segment.flags & PF_X != 0);
@@ -197,7 +197,7 @@ fn has_debug_section<S: ReadAt + ?Sized>(
     names: usize,
 ) -> Result<bool, BinaryError> {
     let Some(names) = sections.get(names) else { return Ok(false) };
-    let names = image.bytes("the sections' names", names.offset, names.size)?;
+    let names = image.bytes("the section names", names.offset, names.size)?;
     let is_debug = |section: &Section| {
         let name = usize::try_from(section.name).ok().and_then(|at| image.view(&names).string(at));
         section.kind != NOBITS

@@ -1,6 +1,6 @@
-//! What uses the dynamic string table of an ELF file beside its dynamic
-//! section: symbols (System V gABI, chapter 4) and the tables of versions
-//! (Linux Standard Base, "Symbol Versioning").
+//! The users of an ELF file's dynamic string table other than the dynamic
+//! section: symbols (System V gABI, chapter 4) and the version tables (Linux
+//! Standard Base, "Symbol Versioning").
 
 use std::ops::Range;
 
@@ -9,12 +9,12 @@ use crate::binary::{BinaryError, Image, View};
 use crate::source::ReadAt;
 
 const SHT_DYNSYM: u32 = 11;
-/// The flag of the version that a library gives its own name.
+/// The flag of the version record that holds the library's own name.
 const VER_FLG_BASE: u16 = 1;
-/// No table of versions is larger.
+/// No version table is larger.
 const VERSIONS_LIMIT: u64 = 1 << 20;
 
-/// The addresses that the dynamic section gives of its tables.
+/// The table addresses in the dynamic section.
 #[derive(Default)]
 pub(super) struct Addresses {
     pub(super) strings: u64,
@@ -28,14 +28,14 @@ pub(super) struct Addresses {
     pub(super) defined_count: u64,
 }
 
-/// Where the tables are in the file.
+/// The file ranges of the tables.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Tables {
     pub(super) strings: Range<u64>,
     pub(super) symbols: Range<u64>,
-    /// Whether a table says where the symbols end.
+    /// Whether the number of symbols is known.
     pub(super) symbols_counted: bool,
-    /// Where the tables of versions begin, with the number of their records.
+    /// The version tables, with their numbers of records.
     needed_versions: Option<(Range<u64>, u64)>,
     defined_versions: Option<(Range<u64>, u64)>,
 }
@@ -45,23 +45,23 @@ pub(super) struct Symbol {
     /// Offset into the string table.
     pub(super) name: u64,
     pub(super) info: u8,
-    /// 0 where it is not defined in the file.
+    /// 0 if it is not defined in the file.
     pub(super) section: u16,
 }
 
-/// A library, with the versions of its symbols that are needed.
+/// A library with the symbol versions needed from it.
 pub(super) struct NeededVersions {
-    /// Where the field with the library's name is in the file.
+    /// The file offset of the field with the library's name.
     pub(super) field: u64,
     /// Offset of that name into the string table.
     pub(super) library: u64,
-    /// Offsets of the versions' names.
+    /// Offsets of the version names.
     pub(super) names: Vec<u64>,
 }
 
-/// A version that the file defines, or the name of its predecessor.
+/// A version that the file defines, or the name of its parent.
 pub(super) struct DefinedVersion {
-    /// Where the field with its name is in the file.
+    /// The file offset of the field with its name.
     pub(super) field: u64,
     /// Offset of the name into the string table.
     pub(super) name: u64,
@@ -122,7 +122,7 @@ impl Tables {
         image.bytes(STRINGS, self.strings.start, self.strings.end - self.strings.start)
     }
 
-    /// Calls `visit` for every symbol but the first, which is none.
+    /// Calls `visit` for every symbol except the null symbol at the start.
     pub(super) fn each_symbol<S: ReadAt + ?Sized>(
         &self,
         image: &Image<'_, S>,
@@ -141,7 +141,7 @@ impl Tables {
         Ok(())
     }
 
-    /// The libraries of which versions are needed.
+    /// The libraries from which symbol versions are needed.
     pub(super) fn needed_versions<S: ReadAt + ?Sized>(
         &self,
         image: &Image<'_, S>,
@@ -188,8 +188,9 @@ fn symbol_size(is_64: bool) -> u64 {
     if is_64 { 24 } else { 16 }
 }
 
-/// Versions are records, each with a chain of links. Offsets in a record: the
-/// length of its chain, its chain, the next record; in a link: the next link.
+/// A version table is a list of records, each with a chain of links. Offsets in a
+/// record: the length of its chain, its chain, the next record; in a link: the
+/// next link.
 struct Layout {
     count: usize,
     chain: usize,
@@ -202,8 +203,8 @@ const VERNEED: Layout = Layout { count: 2, chain: 8, next: 12, link_next: 12 };
 /// `Verdef` and `Verdaux`.
 const VERDEF: Layout = Layout { count: 6, chain: 12, next: 16, link_next: 4 };
 
-/// Goes along a table of versions: `visit` is given the record's place, the
-/// link's place, and whether the link is its chain's first.
+/// Walks a version table and calls `visit` with the offset of the record, the
+/// offset of the link, and whether the link is the first of its chain.
 fn walk(
     view: View<'_>,
     count: u64,
@@ -211,8 +212,7 @@ fn walk(
     mut visit: impl FnMut(usize, usize, bool) -> Option<()>,
 ) -> Option<()> {
     let number = |at: usize| view.u32(at).and_then(|value| usize::try_from(value).ok());
-    // No table has room for more: chains that share their links could be
-    // followed for hours.
+    // No table has room for more; chains that share links could take hours.
     let mut left = view.bytes.len() / 8;
     let mut record: usize = 0;
     for _ in 0..count {
@@ -235,7 +235,7 @@ fn walk(
 }
 
 /// No field holds the number of dynamic symbols: it follows from the hash
-/// tables, or from the section headers where those have been kept.
+/// tables, or from the section headers if they are present.
 fn symbol_count<S: ReadAt + ?Sized>(
     addresses: &Addresses,
     image: &Image<'_, S>,
@@ -264,7 +264,7 @@ fn gnu_hash_count<S: ReadAt + ?Sized>(
     is_64: bool,
 ) -> Result<u64, BinaryError> {
     let damaged = || BinaryError::Damaged { what: HASH, offset: start };
-    // A part of the table that lies in its segment.
+    // The part of the table in its segment.
     let part = |at: u64, size: u64| {
         at.checked_add(size).filter(|end| *end <= room).ok_or_else(damaged)?;
         image.bytes(HASH, start + at, size)

@@ -1,6 +1,5 @@
-//! Edits of load commands in place: paths become shorter or go, and nothing
-//! behind the commands moves. The code signature is another matter
-//! ([`super::renew`]).
+//! Edits of load commands in place: paths become shorter or are removed, and
+//! nothing after the commands moves. [`super::renew`] updates the code signature.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +7,12 @@ use super::info::{MachOInfo, Slice};
 use crate::binary::{BinaryError, EditError, Writer};
 use crate::source::WriteAt;
 
-/// What is to become of a load command.
+/// A change to a load command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommandChange {
-    /// It holds this path.
+    /// Replace its path.
     Path(String),
-    /// It goes.
+    /// Remove it.
     Remove,
 }
 
@@ -33,7 +32,7 @@ pub fn apply<S: WriteAt + ?Sized>(
         let room = old.range.end - old.range.start;
         // The path ends with a zero.
         if new.len() as u64 >= room {
-            let message = format!("`{new}` is longer than the room of `{}`", old.text);
+            let message = format!("`{new}` does not fit in the room of `{}`", old.text);
             return Err(EditError::NoRoom(message));
         }
         let mut bytes = new.as_bytes().to_owned();
@@ -72,8 +71,8 @@ pub(super) fn set_size<S: WriteAt + ?Sized>(
     writer.word(source, slice.range.start + 20, size, false)
 }
 
-/// Gives the slice with this index the size `size`: those behind it move, each
-/// to the next place of its alignment.
+/// Resizes the slice with this index. The slices after it move, each to the next
+/// offset of its alignment.
 pub(super) fn resize<S: WriteAt + ?Sized>(
     source: &mut S,
     info: &MachOInfo,
@@ -106,7 +105,7 @@ pub(super) fn resize<S: WriteAt + ?Sized>(
     Ok(())
 }
 
-/// Moves `size` bytes to a place behind their own, the last of them first.
+/// Moves `size` bytes to a higher offset, starting at the end.
 fn move_up<S: WriteAt + ?Sized>(source: &mut S, from: u64, to: u64, size: u64) -> Result<(), EditError> {
     const PIECE: u64 = 1 << 20;
     let mut left = size;

@@ -1,4 +1,4 @@
-//! What a Mach-O file asks of dyld, slice by slice, and where in the file.
+//! What a Mach-O file needs from dyld, slice by slice, with file offsets.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -22,18 +22,18 @@ pub mod lc {
     pub(crate) const VERSION_MIN_MACOSX: u32 = 0x24;
     pub(crate) const DYLD_ENVIRONMENT: u32 = 0x27;
     pub(crate) const BUILD_VERSION: u32 = 0x32;
-    /// A library that may be missing.
+    /// A library that may be missing (weak).
     pub const LOAD_WEAK_DYLIB: u32 = 0x8000_0018;
     /// A search path.
     pub const RPATH: u32 = 0x8000_001c;
     const REEXPORT_DYLIB: u32 = 0x8000_001f;
     const LOAD_UPWARD_DYLIB: u32 = 0x8000_0023;
-    /// Those that ask for a library, in whose order libraries are numbered.
+    /// Commands that load a library. Libraries are numbered in their order.
     pub const LIBRARIES: [u32; 5] =
         [LOAD_DYLIB, LOAD_WEAK_DYLIB, REEXPORT_DYLIB, LAZY_LOAD_DYLIB, LOAD_UPWARD_DYLIB];
 }
 
-/// What a Mach-O file asks of dyld.
+/// What a Mach-O file needs from dyld.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MachOInfo {
     /// One for a thin file, several for a universal one.
@@ -42,12 +42,12 @@ pub struct MachOInfo {
     pub universal: bool,
 }
 
-/// A library that is loaded.
+/// A loaded library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dylib<'a> {
     /// Its install name.
     pub path: &'a str,
-    /// It may be missing (`LC_LOAD_WEAK_DYLIB`).
+    /// Whether it may be missing (`LC_LOAD_WEAK_DYLIB`).
     pub weak: bool,
 }
 
@@ -56,9 +56,9 @@ pub struct Dylib<'a> {
 pub struct LoadCommand {
     /// `cmd`.
     pub kind: u32,
-    /// Where it is in the file.
+    /// Its range in the file.
     pub range: Range<u64>,
-    /// The path that it holds, if it is one that holds a path.
+    /// Its path, if it holds one.
     pub path: Option<LoadPath>,
 }
 
@@ -67,14 +67,14 @@ pub struct LoadCommand {
 pub struct LoadPath {
     /// The path.
     pub text: String,
-    /// Where it is in the file, with the zeros after it.
+    /// Its range in the file, with the zeros after it.
     pub range: Range<u64>,
 }
 
 /// A segment of a slice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MachSegment {
-    /// Where its load command is in the file.
+    /// The file offset of its load command.
     pub command: u64,
     /// `__TEXT`, `__LINKEDIT` …
     pub name: String,
@@ -84,19 +84,20 @@ pub struct MachSegment {
     pub size: u64,
     /// Size in memory.
     pub memory_size: u64,
-    /// Where in the slice the content of its first section begins.
+    /// The offset in the slice of its first section's content.
     pub first_section: Option<u64>,
 }
 
 /// One architecture's image.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Slice {
-    /// Where it is in the file.
+    /// Its range in the file.
     pub range: Range<u64>,
-    /// Where the universal header has its entry.
+    /// Its entry in the universal header.
     pub entry: Option<SliceEntry>,
-    /// As platform tags name it: `x86_64`, `arm64`, `i386`, `ppc`, `ppc64`;
-    /// `arm64e`, which no tag names and Python cannot load; `unknown` otherwise.
+    /// The architecture as platform tags name it: `x86_64`, `arm64`, `i386`,
+    /// `ppc`, `ppc64`; also `arm64e`, which no tag names and Python cannot load;
+    /// `unknown` otherwise.
     pub arch: &'static str,
     /// 64-bit.
     pub is_64: bool,
@@ -110,16 +111,16 @@ pub struct Slice {
     pub commands: Vec<LoadCommand>,
     /// The segments.
     pub segments: Vec<MachSegment>,
-    /// The lowest macOS, (major, minor), where it is built for macOS.
+    /// The lowest macOS, (major, minor), if it is built for macOS.
     pub min_macos: Option<(u32, u32)>,
     /// `LC_BUILD_VERSION`'s platform; 1 is macOS.
     pub platform: Option<u32>,
-    /// Where the code signature is in the file.
+    /// The code signature's range in the file.
     pub signature: Option<Range<u64>>,
     /// Undefined external symbols, without the leading `_`.
     pub undefined: BTreeSet<String>,
-    /// The symbols that it exports, as far as they concern Python (`Py…`),
-    /// without the leading `_`; `None` where the symbol table lists none at all.
+    /// Python's symbols (`Py…`) that it exports, without the leading `_`; `None` if
+    /// the symbol table lists no exports at all.
     pub exported_python: Option<BTreeSet<String>>,
     /// Whether there is a `__DWARF` segment.
     pub debug: bool,
@@ -128,9 +129,9 @@ pub struct Slice {
 /// An entry of the universal header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SliceEntry {
-    /// Where it is in the file.
+    /// Its range in the file.
     pub offset: u64,
-    /// Whether it holds 64-bit places.
+    /// Whether it holds 64-bit offsets.
     pub wide: bool,
     /// The alignment of the slice, as a power of two.
     pub align: u32,
@@ -140,12 +141,12 @@ pub struct SliceEntry {
 const TWO_LEVEL: u32 = 0x80;
 
 impl Slice {
-    /// The size of the Mach-O header, behind which the load commands begin.
+    /// The size of the Mach-O header, after which the load commands begin.
     pub fn header_size(&self) -> u64 {
         if self.is_64 { 32 } else { 28 }
     }
 
-    /// Where the load commands end in the file.
+    /// The file offset of the end of the load commands.
     pub fn commands_end(&self) -> u64 {
         self.commands.last().map_or(self.range.start + self.header_size(), |command| command.range.end)
     }
@@ -160,7 +161,7 @@ impl Slice {
         commands.filter_map(|command| command.path.as_ref()).map(|path| path.text.as_str())
     }
 
-    /// The libraries that it loads, in the order of their numbers.
+    /// The libraries that it loads, by number.
     pub fn dylibs(&self) -> impl Iterator<Item = Dylib<'_>> {
         let commands = self.commands.iter().filter(|command| lc::LIBRARIES.contains(&command.kind));
         commands.filter_map(|command| {
@@ -190,8 +191,8 @@ impl Slice {
     }
 
     /// The symbols that are looked up in the library with this number, counted
-    /// from 1 in the order of [`Slice::dylibs`]; `None` where symbols are
-    /// looked up in any library.
+    /// from 1 in the order of [`Slice::dylibs`]; `None` if symbols are looked up
+    /// in any library.
     pub fn imports(
         &self,
         source: &(impl ReadAt + ?Sized),

@@ -1,5 +1,5 @@
-//! Mach-O files as dyld reads them, with the place of each field in the file,
-//! so that it can be edited there (Apple's `mach-o/loader.h`, `mach-o/fat.h`,
+//! Mach-O files as dyld reads them, with the file offset of each field, so that
+//! it can be edited in place (Apple's `mach-o/loader.h`, `mach-o/fat.h`,
 //! `mach-o/nlist.h`).
 
 mod edit;

@@ -1,4 +1,4 @@
-//! Reading a Mach-O file into what [`super::info`] describes.
+//! Reads a Mach-O file into a [`MachOInfo`].
 
 use std::ops::Range;
 
@@ -55,7 +55,7 @@ fn slice<S: ReadAt + ?Sized>(image: &Image<'_, S>) -> Result<Slice, BinaryError>
     let field = |at| view.u32(at).ok_or_else(|| damaged(0));
     let arch = match field(4)? {
         0x0100_0007 => "x86_64",
-        // The subtype without its capability bits; 2 has pointer authentication.
+        // The subtype without its capability bits; 2 is pointer authentication.
         0x0100_000c if field(8)? & 0x00ff_ffff == 2 => "arm64e",
         0x0100_000c => "arm64",
         7 => "i386",
@@ -89,13 +89,13 @@ fn slice<S: ReadAt + ?Sized>(image: &Image<'_, S>) -> Result<Slice, BinaryError>
         let range = place..place + size as u64;
         let path = path(kind, image.view(body), place).map_err(|Cut| damaged(offset))?;
         slice.commands.push(LoadCommand { kind, range, path });
-        slice.take(&image, kind, image.view(body), place)?.ok_or_else(|| damaged(offset))?;
+        slice.read_command(&image, kind, image.view(body), place)?.ok_or_else(|| damaged(offset))?;
         at += size;
     }
     Ok(slice)
 }
 
-/// A load command ends before what it announces.
+/// A load command ends before its announced size.
 struct Cut;
 
 /// The path in a load command, if commands of this kind have one.
@@ -113,7 +113,7 @@ fn path(kind: u32, view: View<'_>, place: u64) -> Result<Option<LoadPath>, Cut> 
     Ok(Some(LoadPath { text: view.text(at).ok_or(Cut)?, range }))
 }
 
-/// Whether a part of the slice is there to its end.
+/// The range of a part of the slice; an error if it is cut off.
 fn whole<S: ReadAt + ?Sized>(
     image: &Image<'_, S>,
     what: &'static str,
@@ -125,8 +125,8 @@ fn whole<S: ReadAt + ?Sized>(
 }
 
 impl Slice {
-    /// Takes in one load command; `None` where it is damaged.
-    fn take<S: ReadAt + ?Sized>(
+    /// Reads one load command; `None` if it is damaged.
+    fn read_command<S: ReadAt + ?Sized>(
         &mut self,
         image: &Image<'_, S>,
         kind: u32,

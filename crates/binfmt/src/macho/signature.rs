@@ -1,6 +1,6 @@
-//! Code signatures of Mach-O files: checked, brought up to date after an edit,
-//! and made ad hoc for files that have none (Apple's `cs_blobs.h`). No key and
-//! no certificate takes part.
+//! Code signatures of Mach-O files (Apple's `cs_blobs.h`): checks them, updates
+//! them after an edit, and signs unsigned files ad hoc. No key or certificate is
+//! used.
 
 use std::ops::Range;
 
@@ -17,25 +17,25 @@ const CODE_DIRECTORY: u32 = 0xfade_0c02;
 const CMS: u32 = 0xfade_0b01;
 /// Bytes of a code directory of version 0x20400 before its identifier.
 const DIRECTORY_SIZE: usize = 88;
-/// What linkers and `codesign` sign with.
+/// The page size that linkers and `codesign` use.
 pub const PAGE: usize = 4096;
-/// The fewest pages that are worth a thread.
-const SHARE: usize = 256;
+/// The minimum number of pages per thread.
+const MIN_PAGES_PER_THREAD: usize = 256;
 
-/// What a slice's signature is worth.
+/// The state of a slice's signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignatureState {
-    /// There is none.
+    /// The slice is not signed.
     Missing,
-    /// Every page has the hash that it says.
+    /// Every page matches its hash.
     Valid,
-    /// A page has another one: the system kills the process that runs it.
+    /// A page does not match its hash: macOS kills the process that runs it.
     Mismatch,
 }
 
 /// A code directory in a signature.
 struct Directory {
-    /// Where its hashes are in the signature.
+    /// The offset of its hashes in the signature.
     hashes: usize,
     hash_size: usize,
     hash_kind: u8,
@@ -50,7 +50,7 @@ impl Directory {
         let (hash_size, hash_kind, page) = (usize::from(header[36]), header[37], u32::from(header[39]));
         let number = |place: usize| u32_be(signature, at + place).map(|value| value as usize);
         let (hashes, count, limit) = (at + number(16)?, number(28)?, number(32)?);
-        // 0 is one page without end.
+        // 0 means one page without a limit.
         let page = if page == 0 { limit.max(1) } else { 1_usize.checked_shl(page).unwrap_or(0) };
         if page == 0 || limit.div_ceil(page) != count {
             return Err(EditError::Signature("it does not cover the file page by page"));
@@ -60,8 +60,8 @@ impl Directory {
         Ok(Self { hashes, hash_size, hash_kind, page, limit })
     }
 
-    /// Hashes each page that touches `pages`, a range of the slice's bytes, with all cores;
-    /// returns where the signature has these hashes, and the hashes one after another.
+    /// Hashes each page that overlaps `pages`, a range of the slice's bytes, on all cores.
+    /// Returns the position of these hashes in the signature, and the hashes, concatenated.
     fn page_hashes<S: ReadAt + ?Sized>(
         &self,
         source: &S,
@@ -71,7 +71,7 @@ impl Directory {
         let last = pages.end.min(self.limit).div_ceil(self.page);
         let first = (pages.start / self.page).min(last);
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let share = (last - first).div_ceil(threads).max(SHARE);
+        let share = (last - first).div_ceil(threads).max(MIN_PAGES_PER_THREAD);
         let hashes = std::thread::scope(|scope| {
             let starts = (first..last).step_by(share);
             let threads: Vec<_> = starts
@@ -105,7 +105,7 @@ impl Directory {
         Ok(hashes)
     }
 
-    /// Whether `signature` has the hashes of the pages that touch `pages`.
+    /// Whether `signature` has the hashes of the pages that overlap `pages`.
     fn matches<S: ReadAt + ?Sized>(
         &self,
         signature: &[u8],
@@ -130,10 +130,10 @@ fn u32_be(data: &[u8], at: usize) -> Result<u32, EditError> {
 fn hash(kind: u8, page: &[u8]) -> Result<Vec<u8>, EditError> {
     match kind {
         1 => Ok(Sha1::digest(page).to_vec()),
-        // 3 is the same, cut to the size of SHA-1.
+        // 3 is SHA-256 truncated to the size of SHA-1.
         2 | 3 => Ok(Sha256::digest(page).to_vec()),
         4 => Ok(Sha384::digest(page).to_vec()),
-        _ => Err(EditError::Signature("it has an unknown kind of hash")),
+        _ => Err(EditError::Signature("it has an unknown hash type")),
     }
 }
 
@@ -153,7 +153,7 @@ fn read<S: ReadAt + ?Sized>(
         let at = u32_be(&signature, 12 + 8 * index + 4)? as usize;
         match u32_be(&signature, at)? {
             CODE_DIRECTORY => directories.push(Directory::read(&signature, at)?),
-            // An empty one is in ad-hoc signatures, too.
+            // Ad-hoc signatures have an empty one.
             CMS => has_certificate |= u32_be(&signature, at + 4)? > 8,
             _ => {}
         }
@@ -170,7 +170,7 @@ pub fn check<S: ReadAt + ?Sized>(source: &S, slice: &Slice) -> Result<SignatureS
     let (signature, directories, _) = read(source, place)?;
     let code = usize::try_from(place.start - slice.range.start).unwrap_or_default();
     for directory in directories {
-        // Bytes beyond the limit could change unnoticed.
+        // Changes after the limit would go unnoticed.
         if directory.limit > code || !directory.matches(&signature, source, slice, 0..directory.limit)? {
             return Ok(SignatureState::Mismatch);
         }
@@ -178,8 +178,8 @@ pub fn check<S: ReadAt + ?Sized>(source: &S, slice: &Slice) -> Result<SignatureS
     Ok(SignatureState::Valid)
 }
 
-/// Where the code for Apple silicon is in the Mach-O file of `size` bytes that
-/// begins with `head`: the slices whose signature the system enforces.
+/// The slices for Apple silicon, whose signatures macOS enforces, in the Mach-O
+/// file of `size` bytes that begins with `head`.
 pub fn enforced(head: &[u8], size: u64) -> Vec<Range<u64>> {
     const ARM64: u32 = 0x0100_000c;
     let little = View { bytes: head, big: false };
@@ -201,9 +201,9 @@ pub fn enforced(head: &[u8], size: u64) -> Vec<Range<u64>> {
     (0..count).filter_map(slice).collect()
 }
 
-/// Compares the SHA-256 of each page of [`PAGE`] bytes, the last one left out,
-/// with its hash in the signature. Directories with other pages or another
-/// hash are not compared.
+/// Compares the SHA-256 of each page of [`PAGE`] bytes except the last with its
+/// hash in the signature. Code directories with another page size or hash are
+/// skipped.
 pub fn check_hashes<S: ReadAt + ?Sized>(
     source: &S,
     slice: &Slice,
@@ -232,8 +232,8 @@ pub fn check_hashes<S: ReadAt + ?Sized>(
     Ok(SignatureState::Valid)
 }
 
-/// Renews the hashes of the pages that touch `changed`, a range of the slice's
-/// bytes; identifier, flags and everything else of the signature stay.
+/// Updates the hashes of the pages that overlap `changed`, a range of the slice's
+/// bytes. The rest of the signature stays.
 pub fn renew<S: WriteAt + ?Sized>(
     source: &mut S,
     slice: &Slice,
@@ -257,7 +257,7 @@ pub fn renew<S: WriteAt + ?Sized>(
     Ok(source.write_all_at(place.start, &signature)?)
 }
 
-/// Gives the slice with this index of the file an ad-hoc signature at its end.
+/// Appends an ad-hoc signature to the slice with this index.
 pub fn sign<S: WriteAt + ?Sized>(
     source: &mut S,
     info: &MachOInfo,
@@ -279,7 +279,7 @@ pub fn sign<S: WriteAt + ?Sized>(
         source.read_exact_at(commands_end, &mut room)?;
     }
     if room != [0; 16] {
-        return Err(EditError::Signature("there is no room for one more load command"));
+        return Err(EditError::Signature("there is no room for another load command"));
     }
     let length = slice.range.end - slice.range.start;
     if linkedit.offset.checked_add(linkedit.size) != Some(length) {
@@ -318,7 +318,7 @@ fn narrow(value: usize) -> Result<u32, EditError> {
     u32::try_from(value).map_err(|_| EditError::Signature("the file is too big"))
 }
 
-/// A signature up to its first hash. `text` is the executable segment.
+/// A signature without its hashes. `text` is the executable segment.
 fn blob(
     identifier: &str,
     pages: usize,
@@ -333,8 +333,8 @@ fn blob(
     for word in [SUPER_BLOB, narrow(20 + directory)?, 1, 0, 20] {
         blob.extend(word.to_be_bytes());
     }
-    // Version, ad hoc, where the hashes and the identifier are, no special
-    // slots, the number of pages, and what they cover.
+    // Version, ad hoc, offsets of the hashes and the identifier, no special
+    // slots, the number of pages, and the size that they cover.
     let words = [CODE_DIRECTORY, narrow(directory)?, 0x20400, 2, narrow(hashes)?, narrow(DIRECTORY_SIZE)?, 0];
     for word in words.into_iter().chain([narrow(pages)?, narrow(limit)?]) {
         blob.extend(word.to_be_bytes());

@@ -3,12 +3,12 @@
 use crate::binary::{BinaryError, Image, View};
 use crate::source::ReadAt;
 
-/// What an external symbol is for its file.
+/// An external symbol's role.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum ExternalSymbol {
-    /// Taken from the library with this number.
+    /// Imported from the library with this number.
     Undefined(usize),
-    /// Defined here and visible to others.
+    /// Exported by this file.
     Exported,
 }
 
@@ -24,7 +24,7 @@ pub(super) fn each_symbol<S: ReadAt + ?Sized>(
     let [Some(symbols), Some(count), Some(names), Some(names_size)] = fields else { return Err(damaged) };
     let entry = if is_64 { 16 } else { 12 };
     let table = image.bytes("the symbol table", symbols, count * entry)?;
-    let names = image.bytes("the symbols' names", names, names_size)?;
+    let names = image.bytes("the symbol names", names, names_size)?;
     for bytes in table.chunks_exact(usize::try_from(entry).unwrap_or(12)) {
         let view = image.view(bytes);
         // `n_type`: bits for debugging, private external, the type, external.
