@@ -1,4 +1,4 @@
-//! SHA-256, in the forms that the specifications ask for.
+//! SHA-256 in the forms that the specifications use.
 
 use std::io::{self, Read};
 
@@ -14,7 +14,7 @@ pub fn sha256(bytes: &[u8]) -> Sha256Bytes {
     Sha256::digest(bytes).into()
 }
 
-/// The digest and the size of all that `from` gives, read in pieces.
+/// Reads `from` to its end in pieces and returns the digest and the size in bytes.
 pub fn sha256_reader(mut from: impl Read) -> io::Result<(Sha256Bytes, u64)> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 128 * 1024];
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_digest_in_both_forms() {
+    fn writes_a_known_digest_in_both_forms() {
         // FIPS 180-2, appendix B.1.
         let digest = sha256(b"abc");
         assert_eq!(hex(&digest), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");

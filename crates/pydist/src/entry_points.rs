@@ -1,5 +1,5 @@
-//! `entry_points.txt` (PyPA "Entry points specification"), read as the
-//! `configparser` of Python reads it with `=` as its only delimiter.
+//! `entry_points.txt` (PyPA "Entry points specification"), parsed like Python's
+//! `configparser` with `=` as the only delimiter.
 
 use std::collections::BTreeSet;
 
@@ -15,9 +15,9 @@ pub struct EntryPoints {
 pub struct EntryPoint {
     /// `console_scripts`, `gui_scripts` or a group of another project.
     pub group: String,
-    /// What stands before `=`.
+    /// The text before `=`.
     pub name: String,
-    /// What stands after `=`, without the extras (`[x]`).
+    /// The text after `=`, without the extras (`[x]`).
     pub target: String,
 }
 
@@ -65,7 +65,7 @@ impl EntryPoints {
         let mut found = Self::default();
         let (mut groups, mut names) = (BTreeSet::new(), BTreeSet::new());
         let mut group: Option<String> = None;
-        // Whether a line that is indented by more continues an entry.
+        // Whether a line indented deeper than `depth` continues an entry.
         let (mut open, mut depth) = (false, 0);
         for (index, raw) in text.split('\n').enumerate() {
             let line = raw.trim();
@@ -114,7 +114,7 @@ fn group_name(line: &str) -> Option<&str> {
 }
 
 impl EntryPoint {
-    /// Whether installers make a command of it.
+    /// Whether installers create a command for it.
     pub fn is_script(&self) -> bool {
         ["console_scripts", "gui_scripts"].contains(&self.group.as_str())
     }
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn groups_and_entries_are_read() {
+    fn reads_groups_and_entries() {
         let text = "# note\n[console_scripts]\na = b.c:d [x]\n\n[other]\nname = \n  c.d\n e = f\n";
         let found = EntryPoints::parse(text.as_bytes()).unwrap().entries;
         assert_eq!(found.len(), 2);
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_named() {
+    fn rejects_malformed_files() {
         let error = |text: &str| EntryPoints::parse(text.as_bytes()).unwrap_err().to_string();
         assert!(error("a = b\n").contains("before the first group"));
         assert!(error("[a]\nb\n").contains("line 2"));

@@ -20,9 +20,9 @@ pub enum DistName {
 /// `name-version[-build]-python-abi-platform.whl`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct WheelName {
-    /// The project's name as it is written.
+    /// The project's name as written.
     pub name: String,
-    /// The version as it is written.
+    /// The version as written.
     pub version: String,
     /// The build tag; starts with a digit.
     pub build: Option<String>,
@@ -33,36 +33,34 @@ pub struct WheelName {
 /// `name-version.tar.gz`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SdistName {
-    /// The project's name as it is written.
+    /// The project's name as written.
     pub name: String,
-    /// The version as it is written.
+    /// The version as written.
     pub version: String,
 }
 
-/// Why a file name is none of a distribution.
+/// Why a file name is not that of a distribution.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Neither `.whl` nor `.tar.gz`.
-    #[error("a distribution ends in `.whl` or `.tar.gz`")]
+    #[error("expected a name that ends in `.whl` or `.tar.gz`")]
     Suffix,
     /// The wrong number of parts.
-    #[error(
-        "a wheel's name has five or six parts (name-version[-build]-python-abi-platform.whl), this one has {0}"
-    )]
+    #[error("expected five or six parts (name-version[-build]-python-abi-platform.whl), found {0}")]
     Parts(usize),
     /// No `-` between name and version.
-    #[error("a source distribution is called `name-version.tar.gz`")]
+    #[error("expected `name-version.tar.gz`")]
     NoVersion,
     /// The project name breaks the rules.
     #[error("`{0}` is not a valid project name")]
     Project(String),
-    /// The version is not of PEP 440.
+    /// The version does not follow PEP 440.
     #[error("`{0}` is not a version (PEP 440)")]
     Version(String),
     /// The build tag does not start with a digit.
     #[error("the build tag `{0}` does not start with a digit")]
     Build(String),
-    /// The compatibility tag is broken.
+    /// The compatibility tag is malformed.
     #[error(transparent)]
     Tag(#[from] TagError),
 }
@@ -125,7 +123,7 @@ impl DistName {
         self.version().parse().ok()
     }
 
-    /// The version as it is written.
+    /// The version as written.
     pub fn version(&self) -> &str {
         match self {
             Self::Wheel(wheel) => &wheel.version,
@@ -143,7 +141,7 @@ impl DistName {
 }
 
 impl WheelName {
-    /// The name of the folder with the metadata: `name-version.dist-info`.
+    /// The name of the metadata directory: `name-version.dist-info`.
     pub fn dist_info(&self) -> String {
         format!("{}-{}.dist-info", self.name, self.version)
     }
@@ -179,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_understood_and_written_back() {
+    fn file_names_round_trip() {
         for file in [
             "htty_core-0.3.0-py3-none-manylinux_2_17_x86_64.whl",
             "a-1.0-2b-py2.py3-none-any.whl",
@@ -193,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_named() {
+    fn rejects_malformed_file_names() {
         let error = |file: &str| file.parse::<DistName>().unwrap_err();
         assert_eq!(error("a-1.0.zip"), NameError::Suffix);
         assert_eq!(error("a-1.0-py3-any.whl"), NameError::Parts(4));

@@ -6,8 +6,8 @@
 pub struct Headers {
     /// Names as written, values with their continuation lines joined by `\n`.
     pub fields: Vec<(String, String)>,
-    /// Fields whose values end with blanks, which `fields` lack, with the number
-    /// of blanks.
+    /// Fields whose values end with blanks, with the number of blanks. `fields`
+    /// holds the values without them.
     pub trailing_blanks: Vec<(String, usize)>,
     /// What follows the first blank line, if there is one.
     pub body: Option<String>,
@@ -19,12 +19,12 @@ pub enum HeaderError {
     /// Not UTF-8.
     #[error("not UTF-8 from byte {0} on")]
     Utf8(usize),
-    /// A line that is neither a field nor its continuation.
+    /// A line that is neither a field nor a continuation line.
     #[error("line {line} is not of the form `Name: value`: `{text}`")]
     Line {
         /// Counted from 1.
         line: usize,
-        /// What is there, cut at 80 characters.
+        /// The line, cut at 80 characters.
         text: String,
     },
 }
@@ -66,7 +66,7 @@ impl Headers {
         Ok(headers)
     }
 
-    /// The first value of a field; names are compared without regard to case.
+    /// The first value of a field; names are case-insensitive.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|field| field.0.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
@@ -78,7 +78,7 @@ impl Headers {
     }
 }
 
-/// Printable ASCII but for the colon (RFC 5322, 3.6.8).
+/// Printable ASCII except the colon (RFC 5322, 3.6.8).
 fn is_field_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':')
 }
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_continuations_and_body() {
+    fn reads_fields_continuations_and_body() {
         let headers =
             Headers::parse(b"Name: a\r\nLicense: MIT\r\n  or so\r\nname: b\n\nText\n\nmore: x\n").unwrap();
         assert_eq!(headers.all("NAME").collect::<Vec<_>>(), ["a", "b"]);
@@ -97,12 +97,12 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_told() {
+    fn rejects_malformed_headers() {
         assert_eq!(Headers::parse(b"Name: \xff"), Err(HeaderError::Utf8(6)));
         let error = Headers::parse(b"Name: a\nno colon").unwrap_err();
         assert_eq!(error, HeaderError::Line { line: 2, text: "no colon".into() });
         assert!(Headers::parse(b" indented: first").is_err());
-        // Python's parser takes a byte order mark for a part of the first name.
+        // Python's parser reads a byte order mark as part of the first name.
         assert!(Headers::parse("\u{feff}Name: a\n".as_bytes()).is_err());
     }
 }

@@ -1,7 +1,7 @@
-//! Package indexes that are known by a word.
+//! Package indexes with a short name.
 
-/// The hosts of the upload API and of the Simple API of `pypi` and `testpypi`.
-/// This is the one place where they are put together.
+/// The hosts of the upload API and of the Simple API for `pypi` and `testpypi`.
+/// This is the only place that composes them.
 pub fn hosts(word: &str) -> Option<(String, String)> {
     let domain = format!("{}.org", "pypi");
     match word {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The schema's major version. A reader refuses any other.
+/// The schema's major version. Readers reject any other.
 pub const SCHEMA: u32 = 1;
 
 /// The manifest of a set of distributions (`docs/schema/dist-manifest.json`).
@@ -21,19 +21,19 @@ pub struct Manifest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
-    /// The file's name, without a folder.
+    /// The file name, without a directory.
     pub filename: String,
     /// Wheel or source distribution.
     pub kind: Kind,
     /// The project's normalised name (PEP 503).
     pub package: String,
-    /// The version, as the metadata has it.
+    /// The version, from the metadata.
     pub version: String,
     /// In bytes.
     pub size: u64,
     /// Lower-case hexadecimal.
     pub sha256: String,
-    /// The expanded tags of a wheel; none for a source distribution.
+    /// The expanded tags of a wheel; empty for a source distribution.
     pub tags: Vec<String>,
     /// The rules it passed, sorted.
     pub rules: Vec<String>,
@@ -56,12 +56,12 @@ pub enum ManifestError {
     #[error("not a dist-manifest of schema {SCHEMA}")]
     Form(#[from] serde_json::Error),
     /// Another schema.
-    #[error("the manifest has schema {0}, this program reads schema {SCHEMA}")]
+    #[error("the manifest has schema {0}, expected {SCHEMA}")]
     Schema(u32),
-    /// The same file twice.
-    #[error("the manifest names `{0}` twice")]
-    Twice(String),
-    /// A file name with a folder in it, or a digest that is none.
+    /// A duplicate file.
+    #[error("the manifest lists `{0}` twice")]
+    Duplicate(String),
+    /// A file name with a directory in it, or an invalid digest.
     #[error("the manifest's entry `{0}` is not a plain file name with a sha256 of 64 hexadecimal digits")]
     Entry(String),
 }
@@ -92,7 +92,7 @@ impl Manifest {
                 return Err(ManifestError::Entry(file.filename.clone()));
             }
             if !names.insert(&file.filename) {
-                return Err(ManifestError::Twice(file.filename.clone()));
+                return Err(ManifestError::Duplicate(file.filename.clone()));
             }
         }
         Ok(manifest)
@@ -130,14 +130,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back_sorted() {
+    fn manifests_round_trip_and_are_sorted() {
         let manifest = Manifest::parse(&sample().to_json()).unwrap();
         assert_eq!(manifest, sample());
         assert_eq!(manifest.files[0].filename, "a-1.tar.gz");
     }
 
     #[test]
-    fn faulty_manifests_are_refused() {
+    fn rejects_invalid_manifests() {
         let change = |from: &str, to: &str| {
             let text = String::from_utf8(sample().to_json()).unwrap().replacen(from, to, 1);
             Manifest::parse(text.as_bytes()).unwrap_err().to_string()

@@ -5,13 +5,13 @@ use crate::headers::{HeaderError, Headers};
 /// A distribution's core metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metadata {
-    /// All fields as they are written.
+    /// All fields as written.
     pub headers: Headers,
     /// Metadata-Version.
     pub metadata_version: String,
-    /// Name, as it is written.
+    /// Name, as written.
     pub name: String,
-    /// Version, as it is written.
+    /// Version, as written.
     pub version: String,
 }
 
@@ -21,13 +21,13 @@ pub enum MetadataError {
     /// Not in the header format.
     #[error(transparent)]
     Headers(#[from] HeaderError),
-    /// A field that every distribution must have is absent.
+    /// A required field is missing.
     #[error("the required field `{0}` is missing")]
     Missing(&'static str),
 }
 
 impl Metadata {
-    /// Reads core metadata; the three required fields must be there.
+    /// Reads core metadata, which must have the three required fields.
     pub fn parse(bytes: &[u8]) -> Result<Self, MetadataError> {
         let headers = Headers::parse(bytes)?;
         let field = |name: &'static str| {
@@ -39,7 +39,7 @@ impl Metadata {
         Ok(Self { headers, metadata_version, name, version })
     }
 
-    /// The description: the body, or else the field.
+    /// The description: the body if there is one, or else the field.
     pub fn description(&self) -> Option<&str> {
         let body = self.headers.body.as_deref().filter(|body| !body.trim().is_empty());
         body.or_else(|| self.headers.get("Description"))
@@ -51,7 +51,7 @@ impl Metadata {
         version.is_ok_and(|version| version >= pep440_rs::Version::new([major, minor]))
     }
 
-    /// The requirements (PEP 508), as they are written.
+    /// The requirements (PEP 508), as written.
     pub fn requires_dist(&self) -> impl Iterator<Item = &str> {
         self.headers.all("Requires-Dist")
     }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn required_fields_are_required() {
+    fn rejects_metadata_without_a_required_field() {
         let error = Metadata::parse(b"Metadata-Version: 2.4\nName: a\n\n").unwrap_err();
         assert_eq!(error, MetadataError::Missing("Version"));
         let metadata = Metadata::parse(b"Metadata-Version: 2.4\nName: a\nVersion: 1\n\nHello\n").unwrap();

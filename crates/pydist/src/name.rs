@@ -6,9 +6,9 @@ use std::ops::Deref;
 
 use serde::Serialize;
 
-/// A project's name in its normalised form: lower case, runs of `-`, `_` and
-/// `.` become one `-` (PEP 503). Two names are one project if these are equal.
-/// The names of extras are normalised in the same way (PEP 685).
+/// A project's normalised name: lower case, with runs of `-`, `_` and `.` as one
+/// `-` (PEP 503). Two names belong to the same project if their normalised names
+/// are equal. The names of extras are normalised the same way (PEP 685).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct ProjectName(String);
@@ -29,7 +29,7 @@ impl ProjectName {
         Self(out)
     }
 
-    /// The form in file names, with `_` for `-` (PEP 427, PEP 625).
+    /// The form used in file names, with `_` for `-` (PEP 427, PEP 625).
     pub fn escaped(&self) -> String {
         self.0.replace('-', "_")
     }
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn runs_of_separators_become_one() {
+    fn normalises_runs_of_separators() {
         let name = ProjectName::new("Foo-_.Bar");
         assert_eq!(name, "foo-bar");
         assert_eq!(name, ProjectName::new("foo.bar"));

@@ -1,6 +1,6 @@
-//! What platforms promise: manylinux and musllinux, the stable ABI, macOS
-//! versions, classifiers. The data are generated (`cargo xtask gen`) from the
-//! packages that their files name as source.
+//! What platforms provide: manylinux and musllinux, the stable ABI, macOS
+//! versions, classifiers. The data is generated (`cargo xtask gen`) from the
+//! packages that each data file names as its source.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
@@ -19,15 +19,15 @@ pub struct Linux {
     pub family: String,
     /// The version of the C library.
     pub version: Version,
-    /// Architecture → prefix (`GLIBC`, `GLIBCXX` …) → versions it provides.
+    /// Architecture → prefix (`GLIBC`, `GLIBCXX` …) → versions provided.
     pub symbol_versions: HashMap<String, HashMap<String, HashSet<String>>>,
     /// Libraries that every such system has.
     pub libraries: HashSet<String>,
-    /// Library → symbols that must not be taken from it.
+    /// Library → symbols that must not be imported from it.
     pub forbidden_symbols: HashMap<String, HashSet<String>>,
 }
 
-/// Something a policy does not grant.
+/// Something that a policy does not allow.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Excess {
     /// A symbol version that is newer: library, version.
@@ -46,7 +46,7 @@ pub fn linux() -> &'static [Linux] {
     }
     static POLICIES: LazyLock<Vec<Linux>> = LazyLock::new(|| {
         let data: Data =
-            serde_json::from_str(include_str!("../data/linux.json")).expect("generated data are sound");
+            serde_json::from_str(include_str!("../data/linux.json")).expect("generated data is valid");
         let mut policies = data.policies;
         policies.sort_by(|a, b| (&a.family, a.version).cmp(&(&b.family, b.version)));
         policies
@@ -55,13 +55,13 @@ pub fn linux() -> &'static [Linux] {
 }
 
 impl Linux {
-    /// The policy that holds for a version: the newest that is not newer.
+    /// The policy for a version: the newest one that is not newer than it.
     pub fn of(family: &str, version: Version) -> Option<&'static Self> {
         linux().iter().rfind(|policy| policy.family == family && policy.version <= version)
     }
 
-    /// What a file asks for beyond this policy. `bundled` are the libraries
-    /// that the wheel brings along, by name: they answer for themselves.
+    /// What a file needs beyond this policy. `bundled` names the libraries that
+    /// the wheel contains; they are checked on their own.
     pub fn excess(&self, elf: &ElfInfo, arch: &str, bundled: &BTreeSet<String>) -> BTreeSet<Excess> {
         let mut excess = BTreeSet::new();
         let provided = self.symbol_versions.get(arch);
@@ -93,7 +93,7 @@ impl Linux {
     }
 }
 
-/// The dynamic loader itself: every system of the architecture has it.
+/// The dynamic loader itself, which every system of the architecture has.
 pub fn is_loader(library: &str) -> bool {
     library.starts_with("ld-linux")
         || library.starts_with("ld64.so")
@@ -134,7 +134,7 @@ pub fn is_macos_library(path: &str) -> bool {
     path.starts_with("/usr/lib/") || path.starts_with("/System/Library/")
 }
 
-/// The interpreter's own library, which no wheel may need or bring.
+/// The interpreter's own library, which a wheel must neither need nor contain.
 pub fn is_libpython(library: &str) -> bool {
     library.starts_with("libpython")
 }
@@ -147,20 +147,20 @@ pub fn stable_abi(symbol: &str) -> Option<Version> {
     }
     static SYMBOLS: LazyLock<BTreeMap<String, Version>> = LazyLock::new(|| {
         let data: Data =
-            serde_json::from_str(include_str!("../data/stable_abi.json")).expect("generated data are sound");
+            serde_json::from_str(include_str!("../data/stable_abi.json")).expect("generated data is valid");
         data.symbols
     });
     SYMBOLS.get(symbol).copied()
 }
 
-/// How the index takes a classifier.
+/// Whether the index accepts a classifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Classifier {
-    /// Known.
+    /// Accepted.
     Valid,
-    /// Known, but no longer accepted; what to use in its place.
+    /// Deprecated and no longer accepted; what to use instead.
     Deprecated(&'static [String]),
-    /// Not known.
+    /// Unknown.
     Unknown,
 }
 
@@ -169,20 +169,20 @@ pub enum Classifier {
 pub enum DllOrigin {
     /// Every Windows, or the Python that loads the module.
     System,
-    /// Visual C++, which is on many machines and on no fresh one.
+    /// Visual C++, which many machines have but not a fresh Windows.
     Redistributable,
     /// MinGW or another port from Unix.
     Port,
-    /// The name does not show it: most are libraries of Windows.
+    /// Unknown from the name: most are libraries of Windows.
     Unknown,
 }
 
 impl DllOrigin {
-    /// The origin of the DLL called `name`, in any case.
+    /// The origin of the DLL named `name`, in any case.
     pub fn of(name: &str) -> Self {
         let name = name.to_ascii_lowercase();
         let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
-        // Python brings the first two.
+        // Python ships the first two.
         if ["vcruntime140.dll", "vcruntime140_1.dll", "ucrtbase.dll"].contains(&name.as_str()) {
             return Self::System;
         }
@@ -193,12 +193,12 @@ impl DllOrigin {
         if starts(&["msvcp", "concrt", "vcomp", "mfc", "msvcr1", "vcruntime"]) {
             return Self::Redistributable;
         }
-        // Windows' own names hardly ever start like those of Unix.
+        // Few DLLs of Windows itself start with `lib`.
         if starts(&["lib"]) || name == "zlib1.dll" { Self::Port } else { Self::Unknown }
     }
 }
 
-/// Looks a classifier up.
+/// Looks up a classifier.
 pub fn classifier(text: &str) -> Classifier {
     #[derive(Deserialize)]
     struct Data {
@@ -206,7 +206,7 @@ pub fn classifier(text: &str) -> Classifier {
         deprecated: HashMap<String, Vec<String>>,
     }
     static DATA: LazyLock<Data> = LazyLock::new(|| {
-        serde_json::from_str(include_str!("../data/classifiers.json")).expect("generated data are sound")
+        serde_json::from_str(include_str!("../data/classifiers.json")).expect("generated data is valid")
     });
     if let Some(instead) = DATA.deprecated.get(text) {
         Classifier::Deprecated(instead)
@@ -226,13 +226,13 @@ pub fn macos_accepted((major, minor): Version) -> bool {
         minor_zero: HashSet<u32>,
     }
     static DATA: LazyLock<Data> = LazyLock::new(|| {
-        serde_json::from_str(include_str!("../data/macos.json")).expect("the data are sound")
+        serde_json::from_str(include_str!("../data/macos.json")).expect("generated data is valid")
     });
     DATA.any_minor.contains(&major) || (minor == 0 && DATA.minor_zero.contains(&major))
 }
 
 /// The architectures of a macOS tag's name (PyPA "Platform compatibility
-/// tags"): `universal2` stands for two.
+/// tags"): `universal2` means two.
 pub fn macos_archs(arch: &str) -> &'static [&'static str] {
     match arch {
         "x86_64" => &["x86_64"],
@@ -251,7 +251,7 @@ pub fn macos_archs(arch: &str) -> &'static [&'static str] {
     }
 }
 
-/// What the index accepts: platform tags without a version.
+/// Platform tags without a version that the index accepts.
 const INDEX_FIXED: [&str; 18] = [
     "any",
     "win32",
@@ -272,14 +272,14 @@ const INDEX_FIXED: [&str; 18] = [
     "linux_armv6l",
     "linux_armv7l",
 ];
-/// What the index accepts: architectures after `manylinux_X_Y` and `musllinux_X_Y`.
+/// Architectures that the index accepts after `manylinux_X_Y` and `musllinux_X_Y`.
 const INDEX_LINUX: [&str; 7] = ["x86_64", "i686", "aarch64", "armv7l", "ppc64le", "s390x", "riscv64"];
-/// What the index accepts: architectures after `macosx_X_Y`.
+/// Architectures that the index accepts after `macosx_X_Y`.
 const INDEX_MACOS: [&str; 11] =
     ["ppc", "ppc64", "i386", "x86_64", "arm64", "intel", "fat", "fat3", "fat64", "universal", "universal2"];
-/// What the index accepts: ABIs after `android_X`.
+/// ABIs that the index accepts after `android_X`.
 const INDEX_ANDROID: [&str; 4] = ["armeabi_v7a", "arm64_v8a", "x86", "x86_64"];
-/// What the index accepts: architectures after `ios_X_Y`.
+/// Architectures that the index accepts after `ios_X_Y`.
 const INDEX_IOS: [&str; 2] = ["arm64", "x86_64"];
 
 /// Whether PyPI accepts a platform tag (Warehouse, `forklift/legacy.py`).
@@ -321,7 +321,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn generated_data_are_sound() {
+    fn generated_data_is_valid() {
         let policy = Linux::of("manylinux", (2, 17)).unwrap();
         assert!(policy.symbol_versions["x86_64"]["GLIBC"].contains("2.17"));
         assert!(!policy.symbol_versions["x86_64"]["GLIBC"].contains("2.18"));
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn the_platforms_of_the_index() {
+    fn accepts_the_platform_tags_of_the_index() {
         for tag in [
             "any",
             "win32",

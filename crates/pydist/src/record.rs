@@ -23,7 +23,7 @@ pub enum RecordError {
     Csv {
         /// Counted from 1.
         line: u64,
-        /// What the parser says.
+        /// The parser's error.
         source: csv::Error,
     },
     /// Not three columns.
@@ -31,7 +31,7 @@ pub enum RecordError {
     Columns {
         /// Counted from 1.
         line: u64,
-        /// How many there are.
+        /// The number of columns.
         columns: usize,
     },
     /// A hash that is not `algorithm=digest`.
@@ -39,15 +39,15 @@ pub enum RecordError {
     Hash {
         /// Counted from 1.
         line: u64,
-        /// What is there.
+        /// The text found.
         hash: String,
     },
-    /// A size that is no number.
+    /// A size that is not a number.
     #[error("line {line} of RECORD: the size `{size}` is not a number")]
     Size {
         /// Counted from 1.
         line: u64,
-        /// What is there.
+        /// The text found.
         size: String,
     },
 }
@@ -95,7 +95,7 @@ impl Entry {
     }
 }
 
-/// Writes a `RECORD`, one line an entry, in the order given.
+/// Writes a `RECORD` with one entry per line, in the given order.
 pub fn write(entries: &[Entry]) -> Vec<u8> {
     let terminator = csv::Terminator::Any(b'\n');
     let mut writer = csv::WriterBuilder::new().terminator(terminator).from_writer(Vec::new());
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn records_round_trip() {
         let entries = vec![
             Entry::of("a,b \"c\".py", b"x"),
             Entry::of("d/é.py", b""),
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_name_their_line() {
+    fn errors_name_their_line() {
         let message = |text: &str| parse(text.as_bytes()).unwrap_err().to_string();
         assert!(message("a,,\nb,sha256\n").starts_with("line 2 of RECORD has 2 columns"));
         assert!(message("a,sha256:x,1\n").contains("`sha256:x`"));

@@ -1,4 +1,4 @@
-//! The git tag of a release: an optional prefix, then the version.
+//! The git tag of a release: an optional prefix and the version.
 //!
 //! A repository with one package tags `v1.2.3`; one with several puts a name
 //! before the version: `htty-v0.3.0`, `pkg@1.2.3`, `pkg/v1.2.3`.
@@ -16,12 +16,12 @@ pub struct ReleaseTag {
     pub version: Version,
 }
 
-/// Why a tag names no version.
+/// Why a tag does not name a version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReleaseTagError {
-    /// Nothing in it is a version.
+    /// No part of it is a version.
     #[error(
-        "the tag `{0}` names no version: expected `v1.2.3`, or a prefix and a version such as `pkg-v1.2.3`, `pkg@1.2.3` or `pkg/v1.2.3`"
+        "the tag `{0}` does not name a version: expected `v1.2.3`, or a prefix and a version such as `pkg-v1.2.3`, `pkg@1.2.3` or `pkg/v1.2.3`"
     )]
     NoVersion(String),
     /// It does not begin with the expected prefix.
@@ -39,7 +39,7 @@ pub enum ReleaseTagError {
         tag: String,
         /// The expected prefix.
         prefix: String,
-        /// What follows it.
+        /// The text after it.
         rest: String,
     },
 }
@@ -47,10 +47,10 @@ pub enum ReleaseTagError {
 impl ReleaseTag {
     /// Reads `tag`, with or without `refs/tags/`.
     ///
-    /// With a `prefix` everything behind it must be the version. Without one
-    /// the version is the longest text at the end that is one and follows a
-    /// `-`, `_`, `@` or `/`, or makes up the whole tag: `pkg-1.2.3-rc1` is
-    /// `1.2.3rc1` of `pkg`. A prefix has a letter: `2024-01-02` is no version.
+    /// With a `prefix`, everything after it must be the version. Without one,
+    /// the version is the whole tag or the longest suffix after `-`, `_`, `@` or
+    /// `/` that is a version: `pkg-1.2.3-rc1` is `1.2.3rc1` of `pkg`. A prefix
+    /// has a letter, so `2024-01-02` does not name a version.
     pub fn parse(tag: &str, prefix: Option<&str>) -> Result<Self, ReleaseTagError> {
         let name = tag.strip_prefix("refs/tags/").unwrap_or(tag);
         if let Some(prefix) = prefix.filter(|prefix| !prefix.is_empty()) {
@@ -81,10 +81,10 @@ impl ReleaseTag {
     }
 }
 
-/// The `v`, if there is one, and the version of a text that is nothing else.
+/// The `v`, if there is one, and the version, if `text` holds nothing else.
 fn version(text: &str) -> Option<(&str, Version)> {
     let digits = text.strip_prefix(['v', 'V']).unwrap_or(text);
-    // What PEP 440 forgives around a version is not part of a tag.
+    // PEP 440 tolerates characters around a version that are not part of a tag.
     let begins = digits.starts_with(|c: char| c.is_ascii_digit());
     let version = Version::from_str(digits).ok().filter(|_| begins && digits.trim() == digits)?;
     Some((&text[..text.len() - digits.len()], version))
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn the_version_follows_the_prefix() {
+    fn splits_a_tag_into_prefix_and_version() {
         for (tag, prefix, version) in [
             ("v1.2.3", "v", "1.2.3"),
             ("1.2.3", "", "1.2.3"),
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_version_is_an_error() {
+    fn rejects_tags_without_a_version() {
         for tag in [
             "",
             "v",
@@ -140,12 +140,12 @@ mod tests {
             "pkg@latest",
         ] {
             let error = ReleaseTag::parse(tag, None).expect_err(tag).to_string();
-            assert!(error.contains(&format!("`{tag}` names no version")), "{error}");
+            assert!(error.contains(&format!("`{tag}` does not name a version")), "{error}");
         }
     }
 
     #[test]
-    fn a_named_prefix_decides() {
+    fn a_given_prefix_takes_precedence() {
         let version = |tag, prefix| ReleaseTag::parse(tag, Some(prefix)).map(|tag| tag.version.to_string());
         assert_eq!(version("pkg-2-1", "pkg-"), Ok("2.post1".into()));
         assert_eq!(version("pkg-2-1", "pkg-2-"), Ok("1".into()));

@@ -7,8 +7,8 @@ use url::Url;
 
 use crate::name;
 
-/// One requirement. Two that mean the same are equal once [`parse`] has read
-/// them: the order of extras and specifiers, spaces and quotes do not count.
+/// One requirement. After [`parse`], two requirements with the same meaning are
+/// equal: the order of extras and specifiers, spaces and quotes do not matter.
 pub type Requirement = pep508_rs::Requirement<Url>;
 
 /// Why a text is not a requirement.
@@ -19,11 +19,11 @@ pub struct RequirementError {
     why: String,
 }
 
-/// Reads a requirement, and accepts what `packaging.requirements` accepts.
+/// Reads a requirement; accepts what `packaging.requirements` accepts.
 pub fn parse(text: &str) -> Result<Requirement, RequirementError> {
     check_names(text).map_err(|why| RequirementError { text: text.to_owned(), why })?;
     let result = text.parse::<Requirement>().or_else(|error| {
-        // `a>=1,` and `a===any-text` are allowed by `packaging` alone.
+        // Only `packaging` allows `a>=1,` and `a===any-text`.
         let plain = without_arbitrary_equality(&without_trailing_commas(text));
         if plain == text { Err(error) } else { plain.parse() }
     });
@@ -50,7 +50,7 @@ fn check_names(text: &str) -> Result<(), String> {
     }
 }
 
-/// The text without a comma that ends a list of specifiers.
+/// The text without a trailing comma after the specifiers.
 fn without_trailing_commas(text: &str) -> String {
     let (specifiers, marker) = text.split_once(';').map_or((text, None), |(a, b)| (a, Some(b)));
     let trimmed = specifiers.trim_end();
@@ -60,8 +60,7 @@ fn without_trailing_commas(text: &str) -> String {
     format!("{inner}{close}{marker}")
 }
 
-/// The text with a version in place of what `===` compares with as text, which
-/// no version of an index is.
+/// Replaces the text after `===`, which need not be a version, with one.
 fn without_arbitrary_equality(text: &str) -> String {
     let Some((before, after)) = text.split_once("===") else { return text.to_owned() };
     let after = after.trim_start();
@@ -85,7 +84,7 @@ pub fn url(requirement: &Requirement) -> Option<String> {
     }
 }
 
-/// The versions it allows, as text: empty where every version is allowed.
+/// The version specifiers as text; empty if every version is allowed.
 pub fn specifiers(requirement: &Requirement) -> String {
     match &requirement.version_or_url {
         Some(VersionOrUrl::VersionSpecifier(specifiers)) => specifiers.to_string(),
@@ -98,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_are_read() {
+    fn reads_names_extras_specifiers_and_urls() {
         let found = parse("Foo.bar[b, A] >= 1.0, <2 ; python_version < '3.11'").unwrap();
         assert_eq!(found.name.to_string(), "foo-bar");
         assert_eq!(specifiers(&found), ">=1.0, <2");
@@ -109,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn spelling_does_not_count() {
+    fn ignores_differences_in_spelling() {
         for (left, right) in [
             ("a>=1,<2", "A (<2, >=1)"),
             ("a[x,Y_z]", "a [y-z,x]"),
@@ -122,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_named() {
+    fn rejects_malformed_requirements() {
         for text in [
             "",
             "-a",

@@ -37,7 +37,7 @@ pub struct TagSet {
 #[error("`{0}` is not a tag of the form `python-abi-platform`")]
 pub struct TagError(pub String);
 
-/// A set that stands for more tags is hostile: each tag takes memory.
+/// A set that expands to more tags is treated as malicious: each tag uses memory.
 const LIMIT_TAGS: usize = 4096;
 
 impl FromStr for TagSet {
@@ -85,18 +85,18 @@ impl TagSet {
         tags
     }
 
-    /// The platform tags, understood.
+    /// The parsed platform tags.
     pub fn platforms(&self) -> impl Iterator<Item = Platform> {
         self.platform.iter().map(|tag| Platform::parse(tag))
     }
 }
 
-/// What a platform tag says.
+/// A parsed platform tag.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Platform {
     /// `any`.
     Any,
-    /// `linux_x86_64`: this very machine's Linux; not for an index.
+    /// `linux_x86_64`: the Linux of the build machine; indexes reject it.
     Linux {
         /// `x86_64`, `aarch64` …
         arch: String,
@@ -128,12 +128,12 @@ pub enum Platform {
         /// `x86`, `amd64`, `arm64`.
         arch: String,
     },
-    /// Anything else, as it is written.
+    /// Anything else, as written.
     Other(String),
 }
 
 impl Platform {
-    /// Understands a platform tag; what is not known is [`Platform::Other`].
+    /// Parses a platform tag; an unknown one is [`Platform::Other`].
     pub fn parse(tag: &str) -> Self {
         Self::known(tag).unwrap_or_else(|| Self::Other(tag.to_owned()))
     }
@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_set_expands_to_each_tag() {
+    fn expands_a_compressed_tag_set() {
         let set: TagSet = "py2.py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64".parse().unwrap();
         let tags: Vec<String> = set.expand().iter().map(Tag::to_string).collect();
         assert_eq!(tags.len(), 4);
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn faulty_tags_are_refused() {
+    fn rejects_malformed_tags() {
         let many = format!("{}-{}-any", ["py3"; 100].join("."), ["none"; 100].join("."));
         for text in [
             many.as_str(),
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn platforms_are_understood_and_written_back() {
+    fn platform_tags_round_trip() {
         for tag in [
             "any",
             "linux_aarch64",

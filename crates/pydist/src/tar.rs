@@ -1,4 +1,4 @@
-//! The members of a source distribution, in one pass over its gzip stream.
+//! Reads the members of a source distribution in one pass over its gzip stream.
 
 use std::io::{self, Read};
 
@@ -6,20 +6,20 @@ use flate2::read::MultiGzDecoder;
 
 use crate::zip::Limits;
 
-/// What kind of member it is.
+/// The type of a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     /// A regular file.
     File,
-    /// A folder.
-    Folder,
+    /// A directory.
+    Directory,
     /// A symbolic link, with its target.
     Symlink(String),
     /// A hard link, with its target.
     Hardlink(String),
     /// A file with holes (GNU sparse, old or as pax header).
     Sparse,
-    /// A device, a pipe, or a type that is not known.
+    /// A device, a pipe, or an unknown type.
     Special(u8),
 }
 
@@ -44,17 +44,17 @@ pub enum TarError {
     /// The gzip stream or the tar records are damaged or cut off.
     #[error("the archive is damaged or cut off after {members} members")]
     Damaged {
-        /// How many members could be read.
+        /// The number of members read before the damage.
         members: u64,
-        /// What the reader says.
+        /// The reader's error.
         source: io::Error,
     },
     /// More than a [`Limits`] allows.
-    #[error("the archive has {what} more than the limit of {limit}")]
+    #[error("the archive has more than {limit} {what}")]
     Limit {
-        /// What there is too much of.
+        /// The unit.
         what: &'static str,
-        /// How much is allowed.
+        /// The limit.
         limit: u64,
     },
     /// Not a gzip stream with a tar archive.
@@ -63,26 +63,26 @@ pub enum TarError {
 }
 
 /// Calls `visit` for each member with a reader of its content. Nothing is
-/// written; what `visit` leaves unread is passed over.
+/// written; content that `visit` does not read is skipped.
 pub fn walk(
     compressed: impl Read,
     limits: &Limits,
     mut visit: impl FnMut(Member, &mut dyn Read) -> io::Result<()>,
 ) -> Result<(), TarError> {
-    // One more than allowed, so that reaching it tells.
+    // One more than allowed, so that reaching it shows the excess.
     let mut inflated =
         Counted { inner: MultiGzDecoder::new(compressed).take(limits.total_size + 1), count: 0 };
     let mut members = 0;
     let damaged = |members, source| TarError::Damaged { members, source };
     let result = (|| {
         let mut archive = tar::Archive::new(&mut inflated);
-        // Raw, because long names are put together below with a bound.
+        // Raw, because long names are assembled below with a limit.
         let entries = archive.entries().map_err(|source| damaged(0, source))?;
         for entry in entries {
             let mut entry = entry.map_err(|source| damaged(members, source))?;
             members += 1;
             if members > limits.members {
-                return Err(TarError::Limit { what: "members:", limit: limits.members });
+                return Err(TarError::Limit { what: "members", limit: limits.members });
             }
             let header = entry.header();
             let link = || {
@@ -91,7 +91,7 @@ pub fn walk(
             };
             let kind = match header.entry_type() {
                 tar::EntryType::Regular | tar::EntryType::Continuous => Kind::File,
-                tar::EntryType::Directory => Kind::Folder,
+                tar::EntryType::Directory => Kind::Directory,
                 tar::EntryType::Symlink => Kind::Symlink(link()),
                 tar::EntryType::Link => Kind::Hardlink(link()),
                 tar::EntryType::GNUSparse => Kind::Sparse,
@@ -110,27 +110,26 @@ pub fn walk(
             };
             drop(path);
             if member.size > limits.member_size {
-                return Err(TarError::Limit { what: "a member of bytes", limit: limits.member_size });
+                return Err(TarError::Limit { what: "bytes in a member", limit: limits.member_size });
             }
             visit(member, &mut entry).map_err(|source| damaged(members, source))?;
         }
         Ok(())
     })();
     if inflated.count > limits.total_size {
-        return Err(TarError::Limit { what: "bytes, inflated:", limit: limits.total_size });
+        return Err(TarError::Limit { what: "bytes, uncompressed", limit: limits.total_size });
     }
     result?;
     if members == 0 {
         return Err(TarError::Format);
     }
-    // What follows the archive's end must still be sound gzip: its check sum
-    // stands at the very end.
+    // The rest of the stream must still be valid gzip: its checksum comes last.
     io::copy(&mut inflated, &mut io::sink()).map_err(|source| damaged(members, source))?;
     Ok(())
 }
 
-/// Whether a pax header says that the file has holes (GNU tar manual, "Storing
-/// sparse files"): to a reader that does not know, the content is another.
+/// Whether a pax header declares the file sparse (GNU tar manual, "Storing
+/// sparse files"): a reader that ignores the header sees other content.
 fn is_sparse(entry: &mut tar::Entry<'_, impl Read>) -> Result<bool, TarError> {
     let damaged = |source| TarError::Damaged { members: 0, source };
     let Some(extensions) = entry.pax_extensions().map_err(damaged)? else { return Ok(false) };

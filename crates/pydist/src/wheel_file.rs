@@ -6,7 +6,7 @@ use crate::tags::Tag;
 /// The content of a `WHEEL` file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WheelFile {
-    /// All fields as they are written.
+    /// All fields as written.
     pub headers: Headers,
 }
 
@@ -16,12 +16,12 @@ impl WheelFile {
         Ok(Self { headers: Headers::parse(bytes)? })
     }
 
-    /// The `Tag` lines as they are written.
+    /// The `Tag` lines as written.
     pub fn tags(&self) -> impl Iterator<Item = &str> {
         self.headers.all("Tag")
     }
 
-    /// Whether `Root-Is-Purelib` is `true`; `None` where it is neither.
+    /// Whether `Root-Is-Purelib` is `true`; `None` if it is neither `true` nor `false`.
     pub fn root_is_purelib(&self) -> Option<bool> {
         match self.headers.get("Root-Is-Purelib")?.to_ascii_lowercase().as_str() {
             "true" => Some(true),
@@ -30,7 +30,7 @@ impl WheelFile {
         }
     }
 
-    /// The same file with these tags, one a line, in place of its own.
+    /// The file with its `Tag` lines replaced by `tags`.
     #[must_use]
     pub fn with_tags(mut self, tags: &[Tag]) -> Self {
         self.headers.fields.retain(|(name, _)| !name.eq_ignore_ascii_case("Tag"));
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tags_are_replaced() {
+    fn replaces_tags() {
         let file =
             WheelFile::parse(b"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: py3-none-linux_x86_64\n")
                 .unwrap();

@@ -4,14 +4,14 @@ use std::io;
 
 use super::fault::Fault;
 
-/// Bounds that hold before anything is inflated.
+/// Limits that are checked before anything is inflated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The most members.
+    /// The maximum number of members.
     pub members: u64,
-    /// The largest member, inflated, in bytes.
+    /// The maximum inflated size of a member, in bytes.
     pub member_size: u64,
-    /// All members together, inflated, in bytes.
+    /// The maximum inflated size of all members together, in bytes.
     pub total_size: u64,
 }
 
@@ -24,7 +24,7 @@ impl Default for Limits {
 /// How a member's bytes are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    /// As they are.
+    /// Uncompressed.
     Stored,
     /// Deflate (RFC 1951).
     Deflated,
@@ -35,7 +35,7 @@ pub enum Method {
 /// One member, as the central directory describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// The path; bytes that are not UTF-8 are replaced (and a [`Fault`]).
+    /// The path; bytes that are not UTF-8 are replaced (and reported as a [`Fault`]).
     pub name: String,
     /// How it is stored.
     pub method: Method,
@@ -47,18 +47,18 @@ pub struct Member {
     pub compressed: u64,
     /// Size inflated, in bytes.
     pub size: u64,
-    /// Where the local header is.
+    /// The offset of the local header.
     pub header_offset: u64,
-    /// Where the data start.
+    /// The offset of the data.
     pub data_offset: u64,
-    /// The Unix mode, where the archive has one.
+    /// The Unix mode, if the archive has one.
     pub unix_mode: Option<u32>,
     /// Whether the data can be read: known method, not encrypted, in bounds.
     pub readable: bool,
 }
 
 impl Member {
-    /// Whether it is a folder.
+    /// Whether it is a directory.
     pub fn is_dir(&self) -> bool {
         self.name.ends_with('/')
     }
@@ -83,22 +83,22 @@ pub enum ZipError {
     /// There is no end-of-central-directory record.
     #[error("not a ZIP archive, or cut off: there is no end-of-central-directory record")]
     NoEnd,
-    /// A record lies outside the file or is not what it should be.
-    #[error("{what} at byte {offset} is damaged or cut off")]
+    /// A record is out of bounds or malformed.
+    #[error("damaged or cut off at byte {offset}: {what}")]
     Damaged {
         /// The record.
         what: &'static str,
-        /// Where it should be.
+        /// The expected offset.
         offset: u64,
     },
     /// More than a [`Limits`] allows.
-    #[error("the archive has {what} {found}, more than the limit of {limit}")]
+    #[error("the archive has {found} {what}, the limit is {limit}")]
     Limit {
-        /// What there is too much of.
+        /// The unit.
         what: &'static str,
-        /// How much there is.
+        /// The value found.
         found: u64,
-        /// How much is allowed.
+        /// The limit.
         limit: u64,
     },
 }
@@ -108,15 +108,14 @@ pub enum ZipError {
 pub struct Archive {
     /// In the order of the central directory.
     pub members: Vec<Member>,
-    /// Where the records break the rules.
+    /// Violations of the format.
     pub faults: Vec<Fault>,
     /// The size of the whole archive, in bytes.
     pub size: u64,
 }
 
 impl Archive {
-    /// The member `name`; the last one where there are several, as Python's
-    /// `zipfile` takes it.
+    /// The member `name`; the last one if there are several, like Python's `zipfile`.
     pub fn member(&self, name: &str) -> Option<&Member> {
         self.members.iter().rev().find(|member| member.name == name)
     }

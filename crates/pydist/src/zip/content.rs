@@ -1,5 +1,5 @@
 //! The bytes of a member while it is read and edited: in memory, or in a
-//! temporary file if there are many.
+//! temporary file if it is large.
 
 use std::fs::File;
 use std::io;
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use binfmt::source::{ReadAt, WriteAt};
 
-/// More than this goes to a file.
+/// Larger content goes to a file.
 const MEMORY: u64 = 48 << 20;
 
-/// Bytes that can be read, edited and added to.
+/// Bytes that can be read, edited and appended to.
 pub struct Content {
     memory: Vec<u8>,
     file: Option<File>,
@@ -19,19 +19,19 @@ pub struct Content {
 }
 
 impl Content {
-    /// Nothing yet; what becomes large goes to a file in `scratch`.
+    /// Empty content, which moves to a file in `scratch` when it becomes large.
     pub fn new(scratch: &Path) -> Self {
         Self { memory: Vec::new(), file: None, size: 0, scratch: scratch.to_owned() }
     }
 
-    /// All that `from` holds.
+    /// A copy of all bytes of `from`.
     pub fn copy(from: &(impl ReadAt + ?Sized), scratch: &Path) -> io::Result<Self> {
         let mut content = Self::new(scratch);
         each_piece(from, 0, |_, bytes| content.push(bytes))?;
         Ok(content)
     }
 
-    /// Adds bytes at the end.
+    /// Appends bytes.
     pub fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.write_all_at(self.size, bytes)
     }
@@ -91,7 +91,7 @@ impl WriteAt for Content {
     }
 }
 
-/// Hands everything from `start` on to `visit` in pieces, each with its place.
+/// Calls `visit` with each piece from `start` on and its offset.
 pub fn each_piece(
     from: &(impl ReadAt + ?Sized),
     start: u64,
@@ -114,8 +114,8 @@ pub fn each_piece(
 pub fn contains(content: &(impl ReadAt + ?Sized), needles: &[&[u8]]) -> io::Result<bool> {
     let overlap = needles.iter().map(|needle| needle.len()).max().unwrap_or(1) - 1;
     let mut found = false;
-    // What is across the seam of two pieces is in the end of one with the
-    // beginning of the next.
+    // A needle across the boundary of two pieces is in the end of one joined
+    // with the beginning of the next.
     let mut seam: Vec<u8> = Vec::new();
     each_piece(content, 0, |_, bytes| {
         seam.extend(&bytes[..overlap.min(bytes.len())]);
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_large_goes_to_a_file() {
+    fn large_content_moves_to_a_file() {
         let mut content = Content::new(&std::env::temp_dir());
         let piece: Vec<u8> = (0..1_000_003_u32).map(|n| n.to_le_bytes()[1]).collect();
         for _ in 0..60 {
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn needles_are_found_across_seams() {
+    fn finds_needles_across_piece_boundaries() {
         for at in [0, 1, (256 << 10) - 11, (256 << 10) - 5, (256 << 10) - 1, 256 << 10, (512 << 10) - 3] {
             let mut bytes = vec![b'x'; 600 << 10];
             bytes[at..at + 11].copy_from_slice(b"/nix/store/");

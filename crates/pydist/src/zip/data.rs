@@ -1,4 +1,4 @@
-//! A member's bytes, inflated piece by piece and checked.
+//! Inflates and checks a member's bytes, piece by piece.
 
 use std::io;
 
@@ -9,45 +9,45 @@ use binfmt::source::ReadAt;
 
 /// Pieces of this size are read from the archive.
 const INPUT: usize = 64 * 1024;
-/// Pieces of this size are handed on; they stay in the processor's cache.
+/// Pieces of this size go to the sink; they stay in the processor's cache.
 const OUTPUT: usize = 128 * 1024;
 
-/// Why a member's bytes cannot be had.
+/// Why a member cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// The archive could not be read.
     #[error("the archive cannot be read")]
     Io(#[from] io::Error),
-    /// Method, encryption or bounds forbid it.
-    #[error("the member is encrypted, out of bounds, or stored by a method that wheels may not use")]
+    /// The member is encrypted, out of bounds or of an unknown method.
+    #[error("the member is encrypted, out of bounds, or compressed with a method that wheels may not use")]
     Unreadable,
-    /// The deflate stream is broken.
-    #[error("the compressed data are damaged after {0} bytes")]
+    /// The deflate stream is damaged.
+    #[error("the compressed data is damaged after {0} bytes")]
     Damaged(u64),
-    /// The stream gives more or less than the archive says.
-    #[error("the data inflate to {found} bytes, the archive says {expected}")]
+    /// The inflated size differs from the archive's.
+    #[error("the data inflates to {found} bytes, expected {expected}")]
     Size {
-        /// What the central directory says.
+        /// The central directory's value.
         expected: u64,
-        /// What came out; where it was more, what came out before it was stopped.
+        /// The inflated size; if too large, the size at which inflating stopped.
         found: u64,
     },
-    /// The deflate stream ends before its room does.
+    /// The deflate stream ends before the compressed data does.
     #[error("{0} bytes follow the end of the compressed data")]
     Trailing(u64),
-    /// The check sum differs.
-    #[error("the CRC-32 is {found:08x}, the archive says {expected:08x}")]
+    /// The checksum differs.
+    #[error("the CRC-32 is {found:08x}, expected {expected:08x}")]
     Crc {
-        /// What the central directory says.
+        /// The central directory's value.
         expected: u32,
-        /// What the bytes give.
+        /// The checksum of the bytes.
         found: u32,
     },
 }
 
 impl Member {
-    /// Hands the member's inflated bytes to `sink`, piece by piece. Never more
-    /// than the archive says there are; size and CRC-32 are checked.
+    /// Passes the member's inflated bytes to `sink`, piece by piece, and checks size
+    /// and CRC-32. Stops as soon as there is more than the archive says.
     pub fn read(
         &self,
         source: &(impl ReadAt + ?Sized),
@@ -129,13 +129,13 @@ impl Member {
         }
     }
 
-    /// The whole content, if it is at most `limit` bytes.
+    /// The whole content, if it has at most `limit` bytes.
     pub fn content(&self, source: &(impl ReadAt + ?Sized), limit: u64) -> Result<Vec<u8>, DataError> {
         if self.size > limit {
             return Err(DataError::Size { expected: limit, found: self.size });
         }
-        // What deflate could make of so many bytes at most (RFC 1951), however
-        // much the archive says.
+        // The most that deflate can inflate these bytes to (RFC 1951), whatever
+        // size the archive claims.
         let room = self.size.min(self.compressed.saturating_mul(1032));
         let mut bytes = Vec::with_capacity(usize::try_from(room).unwrap_or_default());
         self.read(source, |piece| {

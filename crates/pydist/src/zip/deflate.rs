@@ -1,4 +1,4 @@
-//! Compression: the same bytes on any number of processors.
+//! Compression with the same output on any number of processors.
 
 use std::io;
 
@@ -10,14 +10,14 @@ use super::content::{Content, each_piece};
 /// Members are compressed in pieces of this size.
 const PIECE: usize = 256 << 10;
 
-/// So many pieces are in memory at once.
+/// The number of pieces in memory at once.
 const BATCH: usize = 32;
 
-/// How far back a deflate stream can refer (RFC 1951, 2): what of the piece
-/// before is of use to a piece.
+/// How far back a deflate stream can refer (RFC 1951, 2), and so how much of the
+/// previous piece helps to compress the next.
 const WINDOW: usize = 32 << 10;
 
-/// A member's bytes, ready for an archive.
+/// A member's compressed bytes, ready for an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Packed {
     /// 0 is stored, 8 deflated.
@@ -29,7 +29,7 @@ pub struct Packed {
     pub(super) start: u64,
 }
 
-/// Adds the compressed `content` to `out`, or stores it if that is not larger.
+/// Appends the compressed `content` to `out`, or stores it if that is not larger.
 /// `level` is deflate's, 1 to 9.
 pub fn pack(content: &(impl ReadAt + ?Sized), level: u32, out: &mut Content) -> io::Result<Packed> {
     let size = content.size()?;
@@ -60,7 +60,7 @@ pub fn pack(content: &(impl ReadAt + ?Sized), level: u32, out: &mut Content) -> 
     Ok(Packed { method: 0, crc: crc.sum(), size, compressed: size, start })
 }
 
-/// Adds `content`, which `deflated` holds as a raw deflate stream.
+/// Appends `content`, which `deflated` holds as a raw deflate stream.
 pub fn pack_deflated(content: &[u8], deflated: &[u8], out: &mut Content) -> io::Result<Packed> {
     let start = out.size()?;
     out.push(deflated)?;
@@ -97,18 +97,18 @@ fn deflate(batch: &[u8], before: usize, is_last: bool, level: u32) -> Vec<Vec<u8
     packed.into_iter().map(|(_, bytes)| bytes).collect()
 }
 
-/// The part of a deflate stream that begins at `start` of the batch, ended at
+/// The part of a deflate stream that begins at `start` of the batch and ends at
 /// a byte boundary.
 fn deflate_piece(batch: &[u8], start: usize, is_last: bool, level: u32) -> Vec<u8> {
     let piece = &batch[start..batch.len().min(start + PIECE)];
     let mut compress = Compress::new(Compression::new(level), false);
-    // It fails only where deflate has begun already.
+    // It fails only after deflating has begun.
     let _ = compress.set_dictionary(&batch[start.saturating_sub(WINDOW)..start]);
     let mut out = Vec::with_capacity(piece.len() / 2 + 1024);
     let flush = if is_last { FlushCompress::Finish } else { FlushCompress::Sync };
     loop {
         let used = usize::try_from(compress.total_in()).unwrap_or(piece.len());
-        // Compressing from memory to memory fails only for want of room.
+        // Compressing from memory to memory fails only if the output is too small.
         let status = compress.compress_vec(&piece[used..], &mut out, flush);
         let all_in = compress.total_in() == piece.len() as u64;
         match status {

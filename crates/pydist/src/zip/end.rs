@@ -11,10 +11,10 @@ const END64: u32 = 0x0606_4b50;
 const LOCATOR64: u32 = 0x0706_4b50;
 
 const END_SIZE: usize = 22;
-/// The size that a zip64 end record states for itself if it holds nothing else.
+/// The size field of a zip64 end record without extensible data.
 const END64_SIZE: u64 = 44;
 
-/// Where the central directory is, and where the archive should end.
+/// Where the central directory is and where the archive should end.
 pub(super) struct End {
     pub(super) entries: u64,
     pub(super) directory: u64,
@@ -64,7 +64,7 @@ pub(super) fn find_end(
     Ok(find_zip64_end(source, start, faults)?.unwrap_or(end))
 }
 
-/// The zip64 end record whose locator is right before `start`, if there is one.
+/// The zip64 end record whose locator directly precedes `start`, if there is one.
 fn find_zip64_end(
     source: &(impl ReadAt + ?Sized),
     start: u64,

@@ -3,11 +3,11 @@
 use super::fault::Fault;
 use super::fields::Fields;
 
-/// `ZIP64` and Unicode Path: of these an archive may have one for each member.
+/// `ZIP64` and Unicode Path, which a member may have only once.
 const SINGLE: [u16; 2] = [1, UNICODE_PATH];
 const UNICODE_PATH: u16 = 0x7075;
 
-/// The extra fields by id; none where they are cut off or one is duplicate.
+/// The extra fields by id; `None` if they are cut off or one is duplicate.
 pub(super) fn extra_fields(mut extra: &[u8]) -> Option<Vec<(u16, &[u8])>> {
     let mut found: Vec<(u16, &[u8])> = Vec::new();
     while !extra.is_empty() {
@@ -24,8 +24,8 @@ pub(super) fn extra_fields(mut extra: &[u8]) -> Option<Vec<(u16, &[u8])>> {
     Some(found)
 }
 
-/// Puts the values of a zip64 field of the central directory in place of those
-/// that are all ones. False where it is too short.
+/// Replaces values that are all ones with those of the central directory's zip64
+/// field. Returns `false` if the field is too short.
 pub(super) fn central_zip64(extra: &[(u16, &[u8])], values: &mut [&mut u64]) -> bool {
     let Some((_, body)) = extra.iter().find(|(id, _)| *id == 1) else { return true };
     let mut fields = Fields(body);
@@ -39,8 +39,8 @@ pub(super) fn central_zip64(extra: &[(u16, &[u8])], values: &mut [&mut u64]) -> 
 }
 
 /// The same for a local header, as the index reads it (Warehouse,
-/// `utils/zipfiles.py`): the field's compressed size counts even if the
-/// header has one, and a field with one size is for stored members alone.
+/// `utils/zipfiles.py`): the field's compressed size applies even if the header
+/// has one, and a field with one size is valid for stored members only.
 pub(super) fn local_zip64(extra: &[(u16, &[u8])], method: u16, size: &mut u64, compressed: &mut u64) -> bool {
     let Some((_, body)) = extra.iter().find(|(id, _)| *id == 1) else { return true };
     let missing = |value: u64| value == u64::from(u32::MAX);
@@ -66,11 +66,11 @@ pub(super) fn local_zip64(extra: &[(u16, &[u8])], method: u16, size: &mut u64, c
     true
 }
 
-/// Reports the name of a Unicode Path field, if it is another than `name`.
-/// Python 3.12 and later and unzip take it, older ones do not.
+/// Reports the name of a Unicode Path field if it differs from `name`.
+/// Python 3.12 and later and unzip use it, older Pythons do not.
 pub(super) fn unicode_path(extra: &[(u16, &[u8])], name: &str, faults: &mut Vec<Fault>) {
     let Some((_, body)) = extra.iter().find(|(id, _)| *id == UNICODE_PATH) else { return };
-    // A version, the check sum of the header's name, then the name.
+    // A version, the checksum of the header's name, then the name.
     let other = String::from_utf8_lossy(body.get(5..).unwrap_or_default());
     if other.contains(|c: char| c.is_ascii_control() || c == char::REPLACEMENT_CHARACTER) {
         faults.push(Fault::Extra(name.to_owned()));

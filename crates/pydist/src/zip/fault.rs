@@ -1,11 +1,11 @@
-//! Where records break the rules.
+//! Violations of the ZIP format.
 
 use std::fmt;
 
-/// A place where the archive breaks the rules of the index or of good sense.
+/// A place where the archive violates the format or the index's rules.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Fault {
-    /// The same name twice.
+    /// A duplicate name.
     Duplicate(String),
     /// Sizes after the data instead of before (flag bit 3).
     DataDescriptor(String),
@@ -17,9 +17,9 @@ pub enum Fault {
     Before(u64),
     /// Bytes after the last record.
     After(u64),
-    /// Bytes between records that belong to none, this many before this offset.
+    /// Bytes between records that belong to no record.
     Gap {
-        /// How many.
+        /// The number of bytes.
         bytes: u64,
         /// The offset at which they end.
         offset: u64,
@@ -30,7 +30,7 @@ pub enum Fault {
     Mismatch {
         /// The member.
         name: String,
-        /// In what.
+        /// The field.
         field: &'static str,
     },
     /// Neither stored nor deflated.
@@ -40,7 +40,7 @@ pub enum Fault {
         /// The method's number.
         method: u16,
     },
-    /// Needs a newer version of the format than readers know.
+    /// Needs a newer version of the format than readers support.
     NeededVersion {
         /// The member.
         name: String,
@@ -49,28 +49,28 @@ pub enum Fault {
     },
     /// Encrypted.
     Encrypted(String),
-    /// Not UTF-8, or UTF-8 without the flag that says so (bit 11).
+    /// Not UTF-8, or UTF-8 without the flag for it (bit 11).
     Encoding(String),
     /// Stored, but with two different sizes.
     StoredSize(String),
-    /// An extra field that is cut off, doubled, or of the wrong size.
+    /// An extra field that is cut off, duplicate, or of the wrong size.
     Extra(String),
-    /// The number of entries differs from what the end record says.
+    /// The number of entries differs from the end record's.
     Count {
-        /// What the end record says.
-        said: u64,
-        /// How many there are.
+        /// The end record's number.
+        declared: u64,
+        /// The actual number.
         found: u64,
     },
-    /// Spread over several disks, or with two different counts of members.
+    /// Spread over several disks, or with two different member counts.
     Disks,
     /// The zip64 end record holds extensible data, this many bytes.
     Extensible(u64),
     /// An Info-ZIP Unicode Path field (0x7075) gives the member another name.
     UnicodePath {
-        /// The member, by its header.
+        /// The header's name.
         name: String,
-        /// By the field.
+        /// The field's name.
         other: String,
     },
 }
@@ -99,12 +99,12 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Duplicate(_) => f.write_str("the archive holds this name more than once"),
-            Self::DataDescriptor(_) => f.write_str("the sizes stand after the data (a data descriptor)"),
+            Self::Duplicate(_) => f.write_str("duplicate name"),
+            Self::DataDescriptor(_) => f.write_str("the sizes follow the data (a data descriptor)"),
             Self::EntryComment(_) => f.write_str("the central directory's entry has a comment"),
             Self::ArchiveComment(size) => write!(f, "the archive has a comment of {size} bytes"),
-            Self::Before(size) => write!(f, "{size} bytes stand before the first record"),
-            Self::After(size) => write!(f, "{size} bytes stand after the last record"),
+            Self::Before(size) => write!(f, "{size} bytes before the first record"),
+            Self::After(size) => write!(f, "{size} bytes after the last record"),
             Self::Gap { bytes, offset } => {
                 write!(f, "{bytes} bytes before byte {offset} belong to no record")
             }
@@ -118,7 +118,7 @@ impl fmt::Display for Fault {
             Self::NeededVersion { version, .. } => {
                 write!(
                     f,
-                    "it needs version {}.{} of the format; readers know 6.3",
+                    "it needs version {}.{} of the format; readers support 6.3",
                     version / 10,
                     version % 10
                 )
@@ -127,13 +127,13 @@ impl fmt::Display for Fault {
             Self::Encoding(_) => f.write_str("the name is not ASCII and not marked as UTF-8"),
             Self::StoredSize(_) => f.write_str("the member is stored, but its two sizes differ"),
             Self::Extra(_) => f.write_str("an extra field is damaged, duplicate, or does not fit the header"),
-            Self::Count { said, found } => {
-                write!(f, "the end record counts {said} members, the directory holds {found}")
+            Self::Count { declared, found } => {
+                write!(f, "the end record declares {declared} members, the directory holds {found}")
             }
-            Self::Disks => f.write_str("the end record names several disks, or two counts of members"),
+            Self::Disks => f.write_str("the end record names several disks, or two member counts"),
             Self::Extensible(size) => write!(f, "the zip64 end record holds {size} bytes of extensible data"),
             Self::UnicodePath { other, .. } => {
-                write!(f, "a Unicode Path field (0x7075) gives it the other name `{other}`")
+                write!(f, "a Unicode Path field (0x7075) gives it another name, `{other}`")
             }
         }
     }

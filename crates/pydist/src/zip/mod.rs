@@ -1,13 +1,13 @@
-//! ZIP archives: their records, raw, and writing them without anything that
-//! depends on the machine.
+//! ZIP archives: reads their raw records, and writes archives that do not depend
+//! on the machine.
 //!
-//! Read are what the central directory says, what the local headers say, and where
-//! the two differ (APPNOTE.TXT 6.3).
+//! The reader compares the central directory with the local headers (APPNOTE.TXT
+//! 6.3).
 //!
-//! Installers disagree on which of the two to believe, so an archive in which
-//! they differ is one that means different things to different readers. The
-//! index refuses such archives; this module names every difference as a
-//! [`Fault`] and goes on as long as there is something to go on with.
+//! Installers disagree on which of the two to trust, so an archive in which they
+//! differ has different content for different installers, and the index rejects
+//! it. This module reports every difference as a [`Fault`] and reads on as far as
+//! it can.
 
 mod archive;
 mod content;

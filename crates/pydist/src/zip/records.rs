@@ -1,4 +1,4 @@
-//! Reading the records and finding where they disagree.
+//! Reads the records and finds where they disagree.
 
 use std::collections::HashSet;
 
@@ -16,9 +16,9 @@ const CENTRAL: u32 = 0x0201_4b50;
 const LOCAL_SIZE: u64 = 30;
 const CENTRAL_SIZE: usize = 46;
 
-/// Python's `zipfile` reads members up to this version of the format, times ten.
+/// The newest version of the format that Python's `zipfile` reads, times ten.
 const NEWEST_VERSION: u8 = 63;
-/// A central directory beyond this is refused before it is read.
+/// A larger central directory is rejected before it is read.
 const DIRECTORY_LIMIT: u64 = 64 << 20;
 
 impl Archive {
@@ -35,8 +35,8 @@ fn read(source: &(impl ReadAt + ?Sized), limits: &Limits) -> Result<Archive, Zip
     let limit = |what, found, limit| {
         if found > limit { Err(ZipError::Limit { what, found, limit }) } else { Ok(()) }
     };
-    limit("members:", end.entries, limits.members)?;
-    limit("a central directory of bytes:", end.directory_size, DIRECTORY_LIMIT)?;
+    limit("members", end.entries, limits.members)?;
+    limit("bytes in the central directory", end.directory_size, DIRECTORY_LIMIT)?;
     let damaged = ZipError::Damaged { what: "the central directory", offset: end.directory };
     let directory_end = end.directory.checked_add(end.directory_size).filter(|end| *end <= size);
     let Some(directory_end) = directory_end else { return Err(damaged) };
@@ -62,15 +62,15 @@ fn read(source: &(impl ReadAt + ?Sized), limits: &Limits) -> Result<Archive, Zip
             faults.push(Fault::Duplicate(member.name.clone()));
         }
         members.push(member);
-        limit("members:", members.len() as u64, limits.members)?;
+        limit("members", members.len() as u64, limits.members)?;
     }
     if members.len() as u64 != end.entries {
-        faults.push(Fault::Count { said: end.entries, found: members.len() as u64 });
+        faults.push(Fault::Count { declared: end.entries, found: members.len() as u64 });
     }
     let total = members.iter().fold(0u64, |sum, member| sum.saturating_add(member.size));
-    limit("bytes, inflated:", total, limits.total_size)?;
+    limit("bytes, uncompressed", total, limits.total_size)?;
     for member in &members {
-        limit("a member of bytes, inflated:", member.size, limits.member_size)?;
+        limit("bytes in a member, uncompressed", member.size, limits.member_size)?;
     }
     locals(source, &mut members, end.directory, &mut faults)?;
     // Both headers of a member may have the same fault.
@@ -79,7 +79,7 @@ fn read(source: &(impl ReadAt + ?Sized), limits: &Limits) -> Result<Archive, Zip
     Ok(Archive { members, faults, size })
 }
 
-/// One entry of the central directory, and what follows it.
+/// One entry of the central directory, and the bytes after it.
 fn central<'a>(bytes: &'a [u8], faults: &mut Vec<Fault>) -> Option<(Member, &'a [u8])> {
     let (head, rest) = bytes.split_at_checked(CENTRAL_SIZE)?;
     let mut fields = Fields(head);
@@ -122,7 +122,7 @@ fn central<'a>(bytes: &'a [u8], faults: &mut Vec<Fault>) -> Option<(Member, &'a 
     if method == Method::Stored && compressed != size {
         faults.push(Fault::StoredSize(name.clone()));
     }
-    // Installers take these bits whatever system the archive says it is of.
+    // Installers use these bits whatever system the archive names.
     let unix_mode = (made_by >> 8 == 3 || external >> 16 != 0).then_some(external >> 16);
     let readable = !encrypted && !matches!(method, Method::Other(_));
     let member = Member {
@@ -160,7 +160,7 @@ fn known_method(method: u16, name: &str, faults: &mut Vec<Fault>) -> Method {
     }
 }
 
-/// Reads every local header, compares it, and looks for gaps and overlaps.
+/// Reads and compares every local header, and looks for gaps and overlaps.
 fn locals(
     source: &(impl ReadAt + ?Sized),
     members: &mut [Member],
@@ -209,7 +209,7 @@ fn locals(
     Ok(())
 }
 
-/// Compares a local header with its member; where the data start.
+/// Compares a local header with its member. Returns the offset of the data.
 fn local(source: &(impl ReadAt + ?Sized), member: &Member, faults: &mut Vec<Fault>) -> Result<u64, ZipError> {
     let offset = member.header_offset;
     let damaged = || ZipError::Damaged { what: "a local file header", offset };
@@ -234,7 +234,7 @@ fn local(source: &(impl ReadAt + ?Sized), member: &Member, faults: &mut Vec<Faul
     }
     unicode_path(extra.as_deref().unwrap_or_default(), &member.name, faults);
     let descriptor = flags & 8 != 0;
-    let own = match member.method {
+    let local_method = match member.method {
         Method::Stored => 0,
         Method::Deflated => 8,
         Method::Other(number) => number,
@@ -242,7 +242,7 @@ fn local(source: &(impl ReadAt + ?Sized), member: &Member, faults: &mut Vec<Faul
     let same = [
         ("name", String::from_utf8_lossy(name) == member.name.as_str()),
         ("flags", flags == member.flags),
-        ("method", method == own),
+        ("method", method == local_method),
         ("CRC-32", crc32 == member.crc32 || (descriptor && crc32 == 0)),
         ("compressed size", compressed == member.compressed || (descriptor && compressed == 0)),
         ("size", size == member.size || (descriptor && size == 0)),

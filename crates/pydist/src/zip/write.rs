@@ -1,5 +1,4 @@
-//! Writing an archive with nothing in it that depends on when or where
-//! (APPNOTE.TXT 6.3).
+//! Writes archives whose bytes do not depend on time or machine (APPNOTE.TXT 6.3).
 
 use std::io::{self, Write};
 
@@ -34,7 +33,7 @@ pub struct NewMember {
 }
 
 impl NewMember {
-    /// A member of the archive that was read, with its content as it is there.
+    /// A member copied unchanged from the archive that was read.
     pub fn kept(member: &Member, is_executable: bool) -> Self {
         Self {
             name: member.name.clone(),
@@ -47,7 +46,7 @@ impl NewMember {
         }
     }
 
-    /// A member that was packed into the scratch content.
+    /// A member packed into the scratch content.
     pub fn new(name: impl Into<String>, is_executable: bool, packed: Packed) -> Self {
         let Packed { method, crc, size, compressed, start } = packed;
         let place = Place::Scratch(start);
@@ -55,7 +54,7 @@ impl NewMember {
     }
 }
 
-/// Size and digest of a file that was written.
+/// The size and digest of a written file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {
     /// In bytes.
@@ -64,7 +63,7 @@ pub struct Written {
     pub sha256: [u8; 32],
 }
 
-/// What is written, counted and hashed on the way.
+/// A writer that counts and hashes.
 struct Output<'o, W: Write> {
     out: &'o mut W,
     size: u64,
@@ -80,12 +79,11 @@ impl<W: Write> Output<'_, W> {
     }
 }
 
-/// Values from here on do not fit in a field of 32 bits, where all ones say
-/// that the value is in a zip64 field.
+/// Values from here on need a zip64 field; a 32-bit field of all ones marks them.
 const WIDE: u64 = 0xffff_ffff;
 
-/// Writes an archive with the members in this order. `epoch` is in seconds
-/// since 1970 and from 1980 on.
+/// Writes an archive with the members in this order. `epoch` is in seconds since
+/// 1970, and not before 1980.
 pub fn write(
     members: &[NewMember],
     source: &(impl ReadAt + ?Sized),
@@ -96,7 +94,7 @@ pub fn write(
     write_with(members, source, scratch, epoch, out, WIDE)
 }
 
-/// The same with zip64 fields for values from `wide` on.
+/// Like [`write`], with zip64 fields for values from `wide` on.
 fn write_with(
     members: &[NewMember],
     source: &(impl ReadAt + ?Sized),
@@ -200,7 +198,7 @@ fn copy<W: Write>(
     Ok(())
 }
 
-/// The extra field with 64-bit values; nothing where there are none.
+/// The extra field with 64-bit values; empty if there are none.
 fn zip64_field(values: &[u64]) -> Vec<u8> {
     if values.is_empty() {
         return Vec::new();
@@ -210,7 +208,7 @@ fn zip64_field(values: &[u64]) -> Vec<u8> {
     values.iter().fold(head, |field, value| [field.as_slice(), &value.to_le_bytes()].concat())
 }
 
-/// MS-DOS time and date, in UTC: two seconds are the finest there is.
+/// MS-DOS time and date, in UTC, with a resolution of two seconds.
 fn dos_time(epoch: u64) -> (u16, u16) {
     let time = i64::try_from(epoch).ok().and_then(|epoch| OffsetDateTime::from_unix_timestamp(epoch).ok());
     let time = time.unwrap_or(OffsetDateTime::UNIX_EPOCH);
@@ -225,7 +223,7 @@ mod tests {
     use crate::zip::{Archive, Limits, pack};
 
     #[test]
-    fn large_members_need_zip64() {
+    fn writes_zip64_fields_for_large_members() {
         let mut scratch = Content::new(&std::env::temp_dir());
         let large: Vec<u8> = (0..200_u32).map(|n| (n * n).to_le_bytes()[0]).collect();
         let mut member =
@@ -242,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn times() {
+    fn encodes_dos_times() {
         assert_eq!(dos_time(315_532_800), (0, 33));
         // 2024-02-29 12:34:56, in fields of 5, 6, 5 and of 7, 4, 5 bits.
         assert_eq!(dos_time(1_709_210_096), (0b0110_0100_0101_1100, 0b0101_1000_0101_1101));

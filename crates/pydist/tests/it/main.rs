@@ -1,5 +1,5 @@
-//! Hostile input: whatever the bytes, readers end with facts or an error, and
-//! never with a panic or more memory than there are bytes.
+//! Hostile input: whatever the bytes, readers return a value or an error. They
+//! never panic and never use more memory than the input has bytes.
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
 
@@ -12,7 +12,7 @@ use pydist::zip::{Archive, Limits};
 use pydist::{record, tar};
 use testkit::wheel::{Elf, MachO, Wheel};
 
-/// Every reader over the same bytes.
+/// Runs every reader over the same bytes.
 fn read_all(bytes: &[u8]) {
     let limits = Limits { members: 1000, member_size: 1 << 20, total_size: 4 << 20 };
     if let Ok(archive) = Archive::open(bytes, &limits) {
@@ -22,7 +22,7 @@ fn read_all(bytes: &[u8]) {
                 size += piece.len() as u64;
                 Ok(())
             });
-            assert!(size <= member.size, "more came out than the archive says");
+            assert!(size <= member.size, "inflated to more than the archive declares");
         }
     }
     let _ = ElfInfo::read(bytes);
@@ -37,7 +37,7 @@ fn read_all(bytes: &[u8]) {
     }
 }
 
-/// Numbers that are the same in every run.
+/// Pseudo-random numbers that are the same in every run.
 struct Numbers(u64);
 
 impl Numbers {
@@ -64,7 +64,7 @@ fn sdist() -> Vec<u8> {
 }
 
 #[test]
-fn no_bytes_make_a_reader_panic() {
+fn readers_never_panic() {
     let samples = [
         Wheel::sample("py3-none-any").bytes(),
         Elf { interpreter: Some("/lib/ld.so".into()), ..Elf::default() }.bytes(),
@@ -96,28 +96,30 @@ fn no_bytes_make_a_reader_panic() {
 }
 
 #[test]
-fn every_real_program_here_is_understood() {
+fn reads_this_test_program() {
     // This very test is an ELF or Mach-O file with everything in it.
     let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
     assert!(file.size().unwrap() > 0);
     if cfg!(target_os = "linux") {
-        let facts = ElfInfo::read(&file).unwrap();
-        assert_eq!(facts.arch(), Some(std::env::consts::ARCH));
-        assert!(facts.needed().any(|library| library.starts_with("libc.")), "{facts:?}");
-        assert!(!facts.undefined.is_empty() && facts.exec_stack == Some(false));
-        assert!(facts.versions.values().flatten().any(|version| version.starts_with("GLIBC_")));
+        let info = ElfInfo::read(&file).unwrap();
+        assert_eq!(info.arch(), Some(std::env::consts::ARCH));
+        assert!(info.needed().any(|library| library.starts_with("libc.")), "{info:?}");
+        assert!(!info.undefined.is_empty() && info.exec_stack == Some(false));
+        assert!(info.versions.values().flatten().any(|version| version.starts_with("GLIBC_")));
     } else if cfg!(target_os = "macos") {
         assert!(MachOInfo::read(&file).unwrap().slices[0].min_macos.is_some());
     }
 }
 
 #[test]
-fn a_bomb_is_stopped_by_its_limits() {
+fn limits_stop_a_zip_bomb() {
     let wheel = Wheel::sample("py3-none-any").bytes();
     let limits = Limits { members: 2, ..Limits::default() };
     assert!(Archive::open(&wheel[..], &limits).unwrap_err().to_string().contains("members"));
     let limits = Limits { total_size: 10, ..Limits::default() };
-    assert!(Archive::open(&wheel[..], &limits).unwrap_err().to_string().contains("inflated"));
+    assert!(Archive::open(&wheel[..], &limits).unwrap_err().to_string().contains("uncompressed"));
     let limits = Limits { total_size: 600, ..Limits::default() };
-    assert!(tar::walk(&sdist()[..], &limits, |_, _| Ok(())).unwrap_err().to_string().contains("limit"));
+    assert!(
+        tar::walk(&sdist()[..], &limits, |_, _| Ok(())).unwrap_err().to_string().contains("more than 600")
+    );
 }
