@@ -1,9 +1,9 @@
-//! The tags that a Python takes, best first, and the rank of a wheel's tags
+//! The tags that a Python accepts, best first, and the rank of a wheel's tags
 //! among them.
 //!
 //! The list of an environment is a product: each pair of Python and ABI with
-//! each platform, then the pure tags. It is kept as its factors, so that a
-//! whole matrix does not need millions of tags.
+//! each platform, then the tags for any platform. It is kept as its factors, so
+//! that a whole matrix does not need millions of tags.
 
 use std::collections::HashMap;
 
@@ -12,33 +12,33 @@ use pydist::tags::{Tag, TagSet};
 use crate::environment::Python;
 use crate::platform::Generation;
 
-/// What a Python takes on any platform.
+/// What a Python accepts, whatever the platform.
 #[derive(Debug)]
 pub struct Interpreter {
-    /// Python and ABI, best first.
+    /// Pairs of Python and ABI tag, best first.
     pairs: Vec<(String, String)>,
     /// The Python tags with ABI `none` and platform `any`, best first.
-    pure: Vec<String>,
+    any_platform: Vec<String>,
 }
 
-/// The platform tags of an environment, with their places.
+/// The platform tags of an environment, with their positions.
 #[derive(Debug)]
 pub struct Platforms {
     names: Vec<String>,
     places: HashMap<String, usize>,
 }
 
-/// A place in the list of accepted tags; the lowest is the best.
+/// A position in the list of accepted tags; the lowest is the best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rank {
-    /// Of a tag that names the platform: the pair's place, the platform's.
+    /// Of a tag that names a platform: the positions of the pair and of the platform.
     Platform(usize, usize),
-    /// Of a tag for any platform.
-    Pure(usize),
+    /// Of a tag for any platform: its position.
+    AnyPlatform(usize),
 }
 
 impl Interpreter {
-    /// The tags of a Python, as a pip of this generation lists them.
+    /// The tags of a Python, as a pip of this generation orders them.
     pub fn new(python: &Python, generation: Generation) -> Self {
         let (major, minor) = python.version();
         let interpreter = python.interpreter().to_owned();
@@ -57,30 +57,30 @@ impl Interpreter {
         let generic: Vec<String> =
             [format!("py{major}{minor}"), format!("py{major}")].into_iter().chain(older).collect();
         pairs.extend(generic.iter().map(|python| (python.clone(), "none".to_owned())));
-        let pure = [interpreter].into_iter().chain(generic).collect();
-        Self { pairs, pure }
+        let any_platform = [interpreter].into_iter().chain(generic).collect();
+        Self { pairs, any_platform }
     }
 
-    /// The best place of a wheel's Python and ABI tags, whatever the platform.
+    /// The best position of a wheel's Python and ABI tags, whatever the platform.
     pub fn pair(&self, tags: &TagSet) -> Option<usize> {
         self.pairs.iter().position(|(python, abi)| tags.python.contains(python) && tags.abi.contains(abi))
     }
 
-    /// The best place of a wheel that is for any platform.
-    pub fn pure(&self, tags: &TagSet) -> Option<usize> {
+    /// The best position of a wheel's tags for any platform.
+    pub fn any_platform(&self, tags: &TagSet) -> Option<usize> {
         let any = tags.platform.iter().any(|tag| tag == "any") && tags.abi.iter().any(|tag| tag == "none");
-        self.pure.iter().position(|python| any && tags.python.contains(python))
+        self.any_platform.iter().position(|python| any && tags.python.contains(python))
     }
 }
 
 impl Platforms {
-    /// Of the tags, best first.
+    /// Builds the positions of `names`, best first.
     pub fn new(names: Vec<String>) -> Self {
         let places = names.iter().enumerate().map(|(place, name)| (name.clone(), place)).collect();
         Self { names, places }
     }
 
-    /// The best place of a wheel's platform tags.
+    /// The best position of a wheel's platform tags.
     pub fn place(&self, tags: &TagSet) -> Option<usize> {
         tags.platform.iter().filter_map(|tag| self.places.get(tag)).min().copied()
     }
@@ -89,7 +89,9 @@ impl Platforms {
 /// The best rank of a wheel's tags, if any is accepted.
 pub fn rank(interpreter: &Interpreter, platforms: &Platforms, tags: &TagSet) -> Option<Rank> {
     let named = interpreter.pair(tags).zip(platforms.place(tags));
-    named.map(|(pair, place)| Rank::Platform(pair, place)).or_else(|| interpreter.pure(tags).map(Rank::Pure))
+    named
+        .map(|(pair, place)| Rank::Platform(pair, place))
+        .or_else(|| interpreter.any_platform(tags).map(Rank::AnyPlatform))
 }
 
 /// The whole list, best first.
@@ -103,15 +105,15 @@ pub fn list(interpreter: &Interpreter, platforms: &Platforms) -> Vec<Tag> {
         .pairs
         .iter()
         .flat_map(|(python, abi)| platforms.names.iter().map(move |platform| tag(python, abi, platform)));
-    named.chain(interpreter.pure.iter().map(|python| tag(python, "none", "any"))).collect()
+    named.chain(interpreter.any_platform.iter().map(|python| tag(python, "none", "any"))).collect()
 }
 
 impl Rank {
-    /// The place in [`list`], counted from zero.
+    /// The position in [`list`], counted from zero.
     pub fn index(self, interpreter: &Interpreter, platforms: &Platforms) -> usize {
         match self {
             Self::Platform(pair, place) => pair * platforms.names.len() + place,
-            Self::Pure(place) => interpreter.pairs.len() * platforms.names.len() + place,
+            Self::AnyPlatform(place) => interpreter.pairs.len() * platforms.names.len() + place,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Which file an installer takes in one environment, and why it does not take
-//! the others.
+//! Which file an installer picks in one environment, and why it rejects the
+//! others.
 
 use std::cmp::Reverse;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::environment::{Environment, Python, Shipped};
 use crate::file::File;
 use crate::platform::{self, Generation};
 
-/// A Python in an environment, with the tags that its pip takes.
+/// A Python in an environment, with the tags that its pip accepts.
 #[derive(Debug)]
 pub struct Target {
     /// The environment.
@@ -26,16 +26,16 @@ pub struct Target {
     pub platforms: Platforms,
 }
 
-/// Why a file is not taken.
+/// Why an installer rejects a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// The platform tag needs a newer system: what it needs, what is there.
+    /// The platform tag needs a newer system: required and actual version.
     Floor(String, String),
-    /// The system would do, but its pip does not know the tag.
+    /// The system is new enough, but its pip does not know the tag.
     OldPip(String, String),
     /// `Requires-Python` and the Python's full version.
     RequiresPython(String, String),
-    /// The index lists it as yanked; whether it would be taken otherwise.
+    /// The index lists it as yanked; whether it would be accepted otherwise.
     Yanked(bool),
     /// Its Python and ABI tags are not for this Python.
     Interpreter(String),
@@ -43,12 +43,12 @@ pub enum Refusal {
     Arch(String),
     /// It is for another system.
     System(String),
-    /// No pip on any known system takes its platform tag.
+    /// No pip on any known system accepts its platform tag.
     Unknown(String),
 }
 
 impl Target {
-    /// Of an environment and a Python that it has.
+    /// For an environment and a Python that it has.
     pub fn new(environment: &'static Environment, python: &'static Python) -> Self {
         let shipped = environment.shipped(python);
         let generation = Generation::of(&shipped.pip);
@@ -66,13 +66,13 @@ impl Target {
         file.wheel().and_then(|wheel| accepted::rank(&self.interpreter, &self.platforms, &wheel.tags))
     }
 
-    /// The file that is taken.
+    /// The file that pip picks.
     pub fn choose<'f>(&self, files: &'f [File]) -> Option<&'f File> {
         self.best(files.iter().filter(|file| self.refusal(file).is_none()))
     }
 
-    /// The file of one release that is taken by whoever pins its version (`==`):
-    /// one that is yanked where no other will do (PEP 592).
+    /// The file of one release that pip picks if its version is pinned (`==`): a
+    /// yanked one only if there is no other (PEP 592).
     pub fn choose_pinned<'f>(&self, files: &'f [File]) -> Option<&'f File> {
         let accepted = |file: &&File| matches!(self.refusal(file), None | Some(Refusal::Yanked(true)));
         self.choose(files).or_else(|| self.best(files.iter().filter(accepted)))
@@ -86,7 +86,7 @@ impl Target {
         })
     }
 
-    /// Why a file is no candidate; none where it is one.
+    /// Why a file is not a candidate; `None` if it is one.
     pub fn refusal(&self, file: &File) -> Option<Refusal> {
         if file.yanked {
             let is_accepted = self.refusal(&File { yanked: false, ..file.clone() }).is_none();
@@ -108,7 +108,7 @@ impl Target {
         Some(self.platform_refusal(wheel.tags.platform.iter().map(String::as_str)))
     }
 
-    /// Of the platform tags of a wheel, the one that comes closest.
+    /// The refusal of the closest of a wheel's platform tags.
     fn platform_refusal<'t>(&self, tags: impl Iterator<Item = &'t str>) -> Refusal {
         let closest = tags.map(|tag| self.tag_refusal(tag)).min_by_key(Refusal::distance);
         closest.unwrap_or_else(|| Refusal::Unknown(String::new()))
@@ -117,8 +117,8 @@ impl Target {
     fn tag_refusal(&self, tag: &str) -> Refusal {
         use crate::environment::Runtime::{Glibc, Macos, Musl, Windows};
         let platform = Platform::parse(tag);
-        let own = self.environment.arch.as_str();
-        let same_arch = platform.arch() == Some(own);
+        let own_arch = self.environment.arch.as_str();
+        let same_arch = platform.arch() == Some(own_arch);
         match (&platform, &self.environment.runtime) {
             (Platform::Manylinux { glibc, arch }, Glibc(major, minor)) if same_arch => {
                 let is_name = glibc.0 == *major && glibc.1 >= platform::oldest_glibc(arch);
@@ -128,7 +128,7 @@ impl Target {
                 self.version_refusal(tag, "musl", *musl, (*major, *minor), true)
             }
             (Platform::Macos { version, arch }, Macos(major, minor))
-                if pydist::policy::macos_archs(arch).contains(&own) =>
+                if pydist::policy::macos_archs(arch).contains(&own_arch) =>
             {
                 // Since macOS 11 installers compare the major version alone.
                 let is_name = version.0 == 10 || version.1 == 0;
@@ -168,7 +168,7 @@ impl Target {
 }
 
 impl Refusal {
-    /// How far a file is from being taken; the nearest explains a loss best.
+    /// How far a file is from being accepted; the closest explains a loss best.
     pub fn distance(&self) -> u8 {
         match self {
             Self::Floor(..) => 0,
@@ -191,12 +191,12 @@ impl fmt::Display for Refusal {
             Self::RequiresPython(text, release) => {
                 write!(f, "Requires-Python `{text}` excludes Python {release}")
             }
-            Self::Yanked(true) => f.write_str("it is yanked, and taken only where its version is pinned"),
+            Self::Yanked(true) => f.write_str("it is yanked, so pip uses it only if its version is pinned"),
             Self::Yanked(false) => f.write_str("it is yanked"),
-            Self::Interpreter(tags) => write!(f, "this Python does not take `{tags}`"),
+            Self::Interpreter(tags) => write!(f, "this Python does not accept `{tags}`"),
             Self::Arch(arch) => write!(f, "it is for {arch}"),
             Self::System(system) => write!(f, "it is for {system}"),
-            Self::Unknown(tag) => write!(f, "no pip takes the platform tag `{tag}`"),
+            Self::Unknown(tag) => write!(f, "no pip accepts the platform tag `{tag}`"),
         }
     }
 }

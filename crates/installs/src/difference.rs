@@ -10,22 +10,22 @@ use crate::file::File;
 use crate::matrix::{Cell, Matrix};
 use crate::names::{self, Cells};
 
-/// A change that some environments share.
+/// A change shared by some environments.
 #[derive(Debug)]
 pub struct Change {
-    /// The word for the outcome before.
+    /// The outcome before.
     pub before: &'static str,
-    /// The word for the outcome now.
+    /// The outcome now.
     pub after: &'static str,
     /// Whether users are worse off.
     pub is_loss: bool,
-    /// What made the change: `glibc floor 2.17 → 2.34`.
+    /// The cause of the change: `glibc floor 2.17 → 2.34`.
     pub reason: String,
-    /// The file that was taken before.
+    /// The file that was picked before.
     pub file_before: Option<String>,
-    /// The file that is taken now, or that comes closest.
+    /// The file that is picked now, or the closest one.
     pub file_after: Option<String>,
-    /// The environments and Pythons, by their places in [`known`].
+    /// The environments and Pythons, by their indices in [`known`].
     pub cells: Cells,
 }
 
@@ -36,7 +36,7 @@ impl Change {
     }
 }
 
-/// The changes, losses first. Pythons that neither release shows are left out.
+/// The changes, losses first. Pythons that neither release shows are skipped.
 pub fn difference(before: &Matrix, after: &Matrix) -> Vec<Change> {
     type Key = (bool, &'static str, &'static str, String);
     let shown = [before.columns(), after.columns()].concat();
@@ -64,7 +64,7 @@ pub fn difference(before: &Matrix, after: &Matrix) -> Vec<Change> {
     changes.into_values().collect()
 }
 
-/// What made the change, and the new file that comes closest to what is lost.
+/// The cause of the change, and the new file that is closest to the lost one.
 fn reason(before: &Matrix, old: Cell, after: &Matrix, new: Cell, target: &Target) -> (String, Option<usize>) {
     if let Cell::DoesNotLoad(file) = new {
         let need = after.files[file].missing(target.environment);

@@ -1,5 +1,5 @@
-//! The systems and Pythons that are known: `data/environments.json`, each with
-//! its source and its date.
+//! The known systems and Pythons (`data/environments.json`), each with its source
+//! and date.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,12 +8,12 @@ use std::sync::LazyLock;
 use pep440_rs::Version;
 use serde::Deserialize;
 
-/// Everything that is known.
+/// All known systems and Pythons.
 #[derive(Debug)]
 pub struct Known {
-    /// When the data were last looked over, as `YYYY-MM-DD`.
+    /// When the data was last reviewed, as `YYYY-MM-DD`.
     pub date: String,
-    /// Systems with their architectures, one entry for each pair.
+    /// One entry for each pair of system and architecture.
     pub environments: Vec<Environment>,
     /// Pythons, in the order of the columns of a table.
     pub pythons: Vec<Python>,
@@ -26,15 +26,15 @@ pub struct Environment {
     pub system: String,
     /// `Ubuntu 20.04`.
     pub title: String,
-    /// `x86_64`, as Linux and macOS name it; `x86` and `wasm32` elsewhere.
+    /// `x86_64`, as Linux and macOS name it; also `x86` and `wasm32`.
     pub arch: String,
-    /// What its binaries run on.
+    /// The platform that binaries need.
     pub runtime: Runtime,
     /// The Pythons that the system itself ships, by name.
     pub pythons: BTreeMap<String, Shipped>,
-    /// Where the facts come from.
+    /// The source of the data.
     pub source: String,
-    /// When they were taken from there, as `YYYY-MM-DD`.
+    /// When the source was read, as `YYYY-MM-DD`.
     pub date: String,
 }
 
@@ -49,7 +49,7 @@ pub enum Runtime {
     Macos(u32, u32),
     /// Windows.
     Windows,
-    /// Pyodide, with the platform tags that it takes.
+    /// Pyodide, with the platform tags that it accepts.
     Pyodide(Vec<String>),
 }
 
@@ -67,19 +67,19 @@ pub struct Shipped {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Python {
-    /// The name: its tag, with `t` where it is free-threaded.
+    /// The name: its tag, with `t` if it is free-threaded.
     pub name: String,
     /// As people write it: `3.12`, `3.13t`, `PyPy 3.11`.
     pub title: String,
-    /// The newest full version, which is used where the system ships none.
+    /// The newest full version, used if the system ships none.
     pub release: Version,
     /// The pip that comes with it.
     pub pip: Version,
-    /// Whether every table has it; others appear where a wheel is for them.
+    /// Whether every table has it; other Pythons appear if a wheel is for them.
     pub column: bool,
-    /// Where the facts come from.
+    /// The source of the data.
     pub source: String,
-    /// When they were taken from there, as `YYYY-MM-DD`.
+    /// When the source was read, as `YYYY-MM-DD`.
     pub date: String,
 }
 
@@ -128,7 +128,7 @@ impl System {
 pub fn known() -> &'static Known {
     static KNOWN: LazyLock<Known> = LazyLock::new(|| {
         let data: Data =
-            serde_json::from_str(include_str!("../data/environments.json")).expect("the data are sound");
+            serde_json::from_str(include_str!("../data/environments.json")).expect("the data is valid");
         let environments = data.systems.iter().flat_map(|system| {
             system.archs.iter().map(|arch| Environment {
                 system: system.name.clone(),
@@ -151,7 +151,7 @@ impl Environment {
         self.system.split_once('-').map_or(&self.system, |(family, _)| family)
     }
 
-    /// Whether such a Python exists for it.
+    /// Whether this Python exists for it.
     pub fn has(&self, python: &Python) -> bool {
         let version = python.version();
         match &self.runtime {
@@ -162,18 +162,18 @@ impl Environment {
                 Runtime::Macos(..) => true,
                 _ => self.runtime == Runtime::Windows && self.arch == "x86_64",
             },
-            // python.org has built for Windows on Arm since 3.11.
+            // python.org has shipped builds for Windows on Arm since 3.11.
             Runtime::Windows if self.arch == "arm64" => version >= (3, 11),
-            // Apple silicon came with 3.8.10.
+            // Apple silicon has been supported since 3.8.10.
             Runtime::Macos(..) if self.arch == "arm64" => version >= (3, 8),
             _ => true,
         }
     }
 
-    /// The Python's full version and its pip here: the system's own, or the newest.
+    /// The full version and the pip of a Python here: the system's, or the newest one.
     pub fn shipped(&self, python: &Python) -> Shipped {
-        let own = self.pythons.get(&python.name).cloned();
-        own.unwrap_or_else(|| Shipped { release: python.release.clone(), pip: python.pip.clone() })
+        let shipped = self.pythons.get(&python.name).cloned();
+        shipped.unwrap_or_else(|| Shipped { release: python.release.clone(), pip: python.pip.clone() })
     }
 
     /// `glibc 2.31`, `macOS 14`, `Windows`.
@@ -195,7 +195,7 @@ impl fmt::Display for Environment {
 }
 
 impl Python {
-    /// Whether it is PyPy; CPython else.
+    /// Whether it is PyPy and not CPython.
     pub fn is_pypy(&self) -> bool {
         self.name.starts_with("pp")
     }
@@ -214,12 +214,12 @@ impl Python {
         (part(0), part(1))
     }
 
-    /// The interpreter's own tag: `cp313`, `pp310`.
+    /// The interpreter tag: `cp313`, `pp310`.
     pub fn interpreter(&self) -> &str {
         self.name.trim_end_matches('t')
     }
 
-    /// The ABI's own tag: `cp313`, `cp313t`, `cp37m`, `pypy310_pp73`.
+    /// The ABI tag: `cp313`, `cp313t`, `cp37m`, `pypy310_pp73`.
     pub fn abi(&self) -> String {
         match self.name.strip_prefix("pp") {
             Some(digits) => format!("pypy{digits}_pp73"),
@@ -236,7 +236,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_data_cover_what_they_should() {
+    fn the_data_is_complete_and_consistent() {
         let known = known();
         let names: BTreeSet<String> = known.environments.iter().map(ToString::to_string).collect();
         assert_eq!(names.len(), known.environments.len(), "an environment is listed twice");

@@ -13,19 +13,19 @@ use crate::environment::{Environment, Runtime};
 pub struct File {
     /// Its name.
     pub filename: String,
-    /// The name, understood.
+    /// The parsed name.
     pub name: DistName,
     /// The version in the name.
     pub version: Version,
-    /// `Requires-Python`, as it is written.
+    /// `Requires-Python`, as written.
     pub requires_python: Option<String>,
     /// Whether the index lists it as yanked (PEP 592).
     pub yanked: bool,
-    /// What its binaries need, where the content was read.
+    /// What its binaries need, if the content was read.
     pub needs: Vec<Need>,
 }
 
-/// What the content of a wheel needs to be loaded.
+/// Something that a wheel's content needs to be loaded.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Need {
     /// What is needed.
@@ -34,7 +34,7 @@ pub struct Need {
     pub member: String,
 }
 
-/// Something that a system has or has not.
+/// Something that a system has or lacks.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Needed {
     /// Linux with at least this glibc.
@@ -58,13 +58,13 @@ pub enum Needed {
     Signature(String),
     /// A shared library that no system has by default.
     Library(String),
-    /// A path that exists on the machine that built the wheel.
+    /// A path of the machine that built the wheel.
     Path(String),
 }
 
 impl File {
-    /// Of a name and what the index says about the file. Gives none where the
-    /// name is not that of a distribution: installers skip such a file.
+    /// Builds a file from its name and the index's data. Returns `None` if the
+    /// name is not that of a distribution, because installers skip such a file.
     pub fn new(filename: &str, requires_python: Option<&str>, yanked: bool) -> Option<Self> {
         let name: DistName = filename.parse().ok()?;
         Some(Self {
@@ -118,14 +118,14 @@ impl Needed {
             },
             Self::Musl => !matches!(runtime, Runtime::Glibc(..)),
             Self::Macos { version: (major, _), arch } => match runtime {
-                // An environment is a macOS with all of its updates.
+                // An environment is a macOS with all updates.
                 Runtime::Macos(have, _) if environment.arch == *arch => have >= major,
                 _ => true,
             },
             Self::MacosArch(arch) => !macos || environment.arch == *arch,
             Self::LinuxArch(arch) => !linux || environment.arch == *arch,
             Self::WindowsArch(arch) => {
-                // Installers name the processors of Windows as wheels do, but for amd64.
+                // Windows wheels and environments name architectures alike, except amd64.
                 !windows || environment.arch == arch.replace("amd64", "x86_64")
             }
             Self::Signature(arch) => !macos || environment.arch != arch.trim_end_matches('e'),

@@ -1,9 +1,9 @@
-//! Who can install a release: which wheel pip takes on which system, where it
+//! Who can install a release: which wheel pip picks on which system, where it
 //! falls back to the source distribution, and where it finds nothing.
 //!
-//! [`environment`] knows the systems and Pythons, [`accepted`] the tags that
-//! they take, [`choice`] picks a file, [`matrix`] does so for all of them,
-//! [`difference`] compares two releases, and [`why`] and [`render`] say it.
+//! [`environment`] lists the systems and Pythons, [`accepted`] the tags that
+//! they accept, [`choice`] picks a file, [`matrix`] does so for all of them,
+//! [`difference`] compares two releases, and [`why`] and [`render`] present it.
 
 pub mod accepted;
 pub mod choice;

@@ -10,19 +10,19 @@ use crate::environment::{Environment, Python, Runtime, known};
 use crate::file::File;
 use crate::platform::{self, Generation};
 
-/// What an installer does in one environment.
+/// The outcome in one environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cell {
-    /// There is no such Python there.
+    /// The environment has no such Python.
     Absent,
-    /// It takes a wheel that cannot be loaded; the file's place in
+    /// The installer picks a wheel that cannot be loaded; its index in
     /// [`Matrix::files`].
     DoesNotLoad(usize),
-    /// It finds nothing.
+    /// The installer finds nothing.
     Nothing,
-    /// It builds a source distribution.
+    /// The installer builds a source distribution.
     Sdist(usize),
-    /// It takes a wheel.
+    /// The installer picks a wheel.
     Wheel(usize),
 }
 
@@ -38,7 +38,7 @@ pub struct Matrix {
 }
 
 impl Cell {
-    /// The word for it in reports.
+    /// The outcome's name in reports.
     pub fn word(self) -> &'static str {
         match self {
             Self::Absent => "absent",
@@ -49,7 +49,7 @@ impl Cell {
         }
     }
 
-    /// The file's place in [`Matrix::files`].
+    /// The file's index in [`Matrix::files`].
     pub fn file(self) -> Option<usize> {
         match self {
             Self::DoesNotLoad(file) | Self::Sdist(file) | Self::Wheel(file) => Some(file),
@@ -69,7 +69,7 @@ impl Cell {
     }
 }
 
-/// The outcomes for `files`, project by project.
+/// One matrix for each project in `files`.
 pub fn matrices(files: Vec<File>) -> Vec<Matrix> {
     let mut projects: BTreeMap<ProjectName, Vec<File>> = BTreeMap::new();
     for file in files {
@@ -93,19 +93,19 @@ impl Matrix {
         Self { project, files, cells }
     }
 
-    /// The cell of an environment and a Python, by their places in [`known`].
+    /// The cell of an environment and a Python, by their indices in [`known`].
     pub fn cell(&self, environment: usize, python: usize) -> Cell {
         self.cells[environment * known().pythons.len() + python]
     }
 
-    /// Every cell with the places of its environment and its Python.
+    /// Every cell with the indices of its environment and its Python.
     pub fn cells(&self) -> impl Iterator<Item = (usize, usize, Cell)> {
         let columns = known().pythons.len();
         self.cells.iter().enumerate().map(move |(at, cell)| (at / columns, at % columns, *cell))
     }
 
-    /// The places of the Pythons that a table shows: those of every table, and
-    /// older ones that a wheel is installed on.
+    /// The indices of the Pythons that a table shows: the default ones, and older
+    /// ones on which a wheel is installed.
     pub fn columns(&self) -> Vec<usize> {
         let served = |python: usize| {
             let rows = 0..known().environments.len();
@@ -116,19 +116,19 @@ impl Matrix {
     }
 }
 
-/// The places of a file's Python and ABI tags: with a platform, and for any.
+/// The positions of a file's Python and ABI tags: for a platform, and for any.
 type PythonPlaces = (Option<usize>, Option<usize>);
 
-/// The ranks of all files, computed once for what environments share.
+/// The ranks of all files, computed once and shared by the environments.
 struct Table<'f> {
     files: &'f [File],
-    /// File → place of its version among the versions.
+    /// File → index of its version among the sorted versions.
     versions: Vec<usize>,
-    /// Full version of a Python → which files support it.
+    /// Full version of a Python → whether each file supports it.
     supported: HashMap<Version, Vec<bool>>,
-    /// Python and generation → each file's place: pair, pure.
+    /// Python and generation → each file's positions.
     interpreters: HashMap<(&'static str, Generation), Vec<PythonPlaces>>,
-    /// Platform and generation → each file's place.
+    /// Platform and generation → each file's position.
     platforms: HashMap<(&'static Runtime, &'static str, Generation), Vec<Option<usize>>>,
 }
 
@@ -148,7 +148,7 @@ impl<'f> Table<'f> {
         }
     }
 
-    /// As [`Target::choose`](crate::choice::Target::choose), over the shared ranks.
+    /// Like [`Target::choose`](crate::choice::Target::choose), with the shared ranks.
     fn cell(&mut self, environment: &'static Environment, python: &'static Python) -> Cell {
         if !environment.has(python) {
             return Cell::Absent;
@@ -165,7 +165,7 @@ impl<'f> Table<'f> {
             let places = |file: &File| {
                 let tags = file.wheel().map(|wheel| &wheel.tags);
                 let pair = tags.and_then(|tags| interpreter.pair(tags));
-                (pair, tags.and_then(|tags| interpreter.pure(tags)))
+                (pair, tags.and_then(|tags| interpreter.any_platform(tags)))
             };
             files.iter().map(places).collect()
         });
@@ -178,9 +178,9 @@ impl<'f> Table<'f> {
             if file.yanked || !supported[at] {
                 return None;
             }
-            let (pair, pure) = pairs[at];
+            let (pair, any_platform) = pairs[at];
             let named = pair.zip(places[at]).map(|(pair, place)| Rank::Platform(pair, place));
-            let rank = named.or(pure.map(Rank::Pure));
+            let rank = named.or(any_platform.map(Rank::AnyPlatform));
             let taken = file.wheel().is_none() || rank.is_some();
             taken.then_some((self.versions[at], rank.map(std::cmp::Reverse), at))
         });

@@ -1,10 +1,10 @@
-//! Environments and Pythons in few words: `debian-11..13 x86_64`, `3.9..3.12`.
+//! Short names of environments and Pythons: `debian-11..13 x86_64`, `3.9..3.12`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::environment::known;
 
-/// Places in [`known`] of environments and of their Pythons.
+/// Pairs of environment and Python, by their indices in [`known`].
 pub type Cells = BTreeSet<(usize, usize)>;
 
 /// `debian-11..13 x86_64 (3.9..3.12); alpine-3.18 aarch64 (3.13t)`.
@@ -23,7 +23,7 @@ pub fn cells(cells: &Cells) -> String {
     text.collect::<Vec<_>>().join("; ")
 }
 
-/// `debian-11..13, rhel-8 x86_64`, of places in order.
+/// `debian-11..13, rhel-8 x86_64`, from sorted indices.
 pub fn environments(rows: &[usize]) -> String {
     let known = &known().environments;
     let mut archs: Vec<&str> = Vec::new();
@@ -64,7 +64,7 @@ pub(crate) fn systems(rows: &[usize]) -> Vec<String> {
     names
 }
 
-/// `3.9..3.12, 3.13t`, of places in order.
+/// `3.9..3.12, 3.13t`, from sorted indices.
 pub fn pythons(columns: &[usize]) -> String {
     let known = &known().pythons;
     let kind = |column: usize| (known[column].is_pypy(), known[column].is_free_threaded());

@@ -1,11 +1,11 @@
-//! The platform tags that an environment takes, best first (PEP 425, 600, 656,
-//! 783), as the pip of that environment knows them.
+//! The platform tags that an environment accepts, best first (PEP 425, 600, 656,
+//! 783), as the pip of that environment orders them.
 
 use pep440_rs::Version;
 
 use crate::environment::{Environment, Runtime};
 
-/// What a pip knows of tags; each version knows what the one before it knew.
+/// The tags that a pip knows; each generation includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Generation {
     /// Before 20.3: `manylinux1`, `manylinux2010`, `manylinux2014`.
@@ -55,7 +55,7 @@ pub fn tags(environment: &Environment, generation: Generation) -> Vec<String> {
     }
 }
 
-/// Windows' own name of an architecture.
+/// The platform tag of an architecture on Windows.
 fn windows(arch: &str) -> String {
     match arch {
         "x86" => "win32".to_owned(),
@@ -64,13 +64,13 @@ fn windows(arch: &str) -> String {
     }
 }
 
-/// The system's own tag before or after the portable ones.
+/// The `linux_*` tag before or after the portable ones.
 fn linux(arch: &str, portable: Vec<String>, generation: Generation) -> Vec<String> {
     let own = vec![format!("linux_{arch}")];
     if generation >= Generation::Pip26 { [own, portable].concat() } else { [portable, own].concat() }
 }
 
-/// The minor version of the oldest glibc that tags of an architecture name.
+/// The minor version of the oldest glibc in an architecture's tags.
 pub(crate) fn oldest_glibc(arch: &str) -> u32 {
     if ["x86_64", "i686"].contains(&arch) { 5 } else { 17 }
 }
@@ -99,16 +99,16 @@ fn musllinux(arch: &str, musl: (u32, u32), generation: Generation) -> Vec<String
     (0..=musl.1).rev().map(|minor| format!("musllinux_{}_{minor}_{arch}", musl.0)).collect()
 }
 
-/// macOS 11 and later; no system that is known has an older one, or a pip that
-/// does not know it.
+/// macOS 11 and later; no known system is older, or has a pip that does not know
+/// macOS 11.
 fn macos(arch: &str, newest: u32, generation: Generation) -> Vec<String> {
     let fat3 = if generation >= Generation::Pip26 { "fat3" } else { "fat32" };
     let formats: Vec<&str> = match arch {
         "x86_64" => vec!["x86_64", "intel", "fat64", fat3, "universal2", "universal"],
         arch => vec![arch, "universal2"],
     };
-    // From 11 on a version has one number; before, Intel's part of a universal
-    // wheel may name any 10.x.
+    // From 11 on, versions have one number; before that, the Intel part of a
+    // universal wheel may name any 10.x.
     let recent = (11..=newest).rev().map(|major| (major, 0));
     let before = (4..=16).rev().map(|minor| (10, minor));
     let mut tags = Vec::new();

@@ -1,5 +1,4 @@
-//! Matrices for people: as text for a terminal, as rows of a Markdown table,
-//! as SVG.
+//! Renders matrices: as text for a terminal, as rows of a Markdown table, as SVG.
 
 mod svg;
 mod text;
@@ -17,7 +16,7 @@ pub(crate) struct Row {
     /// `debian-11..13`, `rhel-8`.
     pub(crate) systems: Vec<String>,
     pub(crate) arch: &'static str,
-    /// The place of the first environment in [`known`].
+    /// The index of the first environment in [`known`].
     pub(crate) first: usize,
 }
 

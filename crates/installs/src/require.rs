@@ -5,16 +5,16 @@ use crate::matrix::{Cell, Matrix};
 use crate::names::{self, Cells};
 use pydist::name::ProjectName;
 
-/// A required environment: system, architecture and Python; `*` in each stands
-/// for any text.
+/// A required environment: system, architecture and Python; `*` in each matches
+/// any text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Requirement {
     text: String,
-    /// The environments and Pythons that it names, by their places in [`known`].
+    /// The environments and Pythons that it names, by their indices in [`known`].
     pub cells: Cells,
 }
 
-/// A requirement that names nothing that is known.
+/// Why a requirement matches no environment.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequirementError {
     /// Not three words.
@@ -22,16 +22,16 @@ pub enum RequirementError {
         "expected a system, an architecture and a Python, such as `alpine-3.20 aarch64 cp312`, found `{0}`"
     )]
     Form(String),
-    /// The first word names no system.
-    #[error("`{0}` names no known system; known are {1}")]
+    /// Unknown system.
+    #[error("unknown system `{0}`, expected one of {1}")]
     System(String, String),
-    /// The second word names no architecture of the systems.
+    /// Unknown architecture of the system.
     #[error("`{0}` has no architecture `{1}`; it has {2}")]
     Arch(String, String, String),
-    /// The third word names no Python.
-    #[error("`{0}` names no known Python; known are {1}")]
+    /// Unknown Python.
+    #[error("unknown Python `{0}`, expected one of {1}")]
     Python(String, String),
-    /// Such a Python does not exist there.
+    /// The environment has no such Python.
     #[error("there is no {0} for `{1}`")]
     Absent(String, String),
 }
@@ -41,23 +41,23 @@ pub enum RequirementError {
 pub struct Unmet {
     /// The project.
     pub project: ProjectName,
-    /// The requirement, as it is written.
+    /// The requirement, as written.
     pub requirement: String,
     /// The environments and Pythons without a wheel.
     pub cells: Cells,
     /// The outcome there: `sdist`, `nothing`, `wheel, but does not load`.
     pub outcome: &'static str,
-    /// The Rust target for which a wheel is missing, and the compatibility to
-    /// ask for, as build-wheel names both; none where it does not build them.
+    /// The target and compatibility to pass to build-wheel; `None` if it does
+    /// not support the environment.
     pub build: Option<Build>,
 }
 
-/// What to ask of build-wheel.
+/// The inputs for build-wheel that add the missing wheel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Build {
     /// `aarch64-unknown-linux-musl`.
     pub target: &'static str,
-    /// `musllinux_1_2`: the newest that all of the environments take.
+    /// `musllinux_1_2`: the newest that all of the environments accept.
     pub compatibility: String,
 }
 
@@ -80,7 +80,7 @@ impl std::str::FromStr for Requirement {
     }
 }
 
-/// The environments that two words name.
+/// The indices of the environments that match a system and an architecture.
 fn rows(system: &str, arch: &str) -> Result<Vec<usize>, RequirementError> {
     let known = &known().environments;
     let of_system: Vec<usize> = (0..known.len()).filter(|row| is_system(&known[*row], system)).collect();
@@ -96,7 +96,7 @@ fn rows(system: &str, arch: &str) -> Result<Vec<usize>, RequirementError> {
     Ok(rows)
 }
 
-/// The Pythons that a word names.
+/// The indices of the Pythons that match a word.
 fn columns(word: &str) -> Result<Vec<usize>, RequirementError> {
     let known = &known().pythons;
     let columns: Vec<usize> = (0..known.len()).filter(|column| is_python(&known[*column], word)).collect();
@@ -107,7 +107,7 @@ fn columns(word: &str) -> Result<Vec<usize>, RequirementError> {
     Ok(columns)
 }
 
-/// Different words, in their order.
+/// Unique words, in order.
 fn list<'a>(words: impl Iterator<Item = &'a str>) -> String {
     let mut seen: Vec<&str> = Vec::new();
     for word in words {
@@ -125,7 +125,7 @@ fn is_system(environment: &Environment, word: &str) -> bool {
     matches(of_rhel.as_deref().unwrap_or(word), &environment.system)
 }
 
-/// Linux and macOS name one architecture differently, and people use both.
+/// Accepts the common aliases, such as `arm64` for Linux's `aarch64`.
 fn is_arch(environment: &Environment, word: &str) -> bool {
     let is_64_bit_arm = |arch: &str| arch == "arm64" || arch == "aarch64";
     let alias = match word {
@@ -143,7 +143,7 @@ fn is_python(python: &Python, word: &str) -> bool {
     matches(word, &python.name) || matches(word, &python.title)
 }
 
-/// Whether `text` fits `pattern`, in which `*` stands for any text.
+/// Whether `text` matches `pattern`, in which `*` matches any text.
 fn matches(pattern: &str, text: &str) -> bool {
     let Some((head, tail)) = pattern.split_once('*') else { return pattern == text };
     let Some(rest) = text.strip_prefix(head) else { return false };
@@ -151,12 +151,12 @@ fn matches(pattern: &str, text: &str) -> bool {
 }
 
 impl Requirement {
-    /// As it is written.
+    /// The requirement, as written.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Where it is not met, by outcome.
+    /// Where the requirement is not met, by outcome.
     pub fn unmet(&self, matrix: &Matrix) -> Vec<Unmet> {
         let mut unmet: Vec<Unmet> = Vec::new();
         for (row, column) in &self.cells {
@@ -170,7 +170,7 @@ impl Requirement {
                 |other: &&mut Unmet| other.outcome == cell.word() && target(&other.build) == target(&build);
             if let Some(found) = unmet.iter_mut().find(same) {
                 found.cells.insert((*row, *column));
-                // The older system decides.
+                // The oldest system decides.
                 if let (Some(found), Some(build)) = (&mut found.build, build)
                     && version(&build.compatibility) < version(&found.compatibility)
                 {
@@ -191,7 +191,7 @@ impl Requirement {
 }
 
 impl Unmet {
-    /// What is wrong, in one sentence.
+    /// The message for reports.
     pub fn text(&self) -> String {
         format!(
             "`{}` requires a wheel of `{}` for {}, found {}",
@@ -203,12 +203,12 @@ impl Unmet {
     }
 }
 
-/// The numbers at the end of a compatibility: `(1, 2)` of `musllinux_1_2`.
+/// The numbers at the end of a compatibility: `[1, 2]` for `musllinux_1_2`.
 fn version(compatibility: &str) -> Vec<u32> {
     compatibility.split('_').filter_map(|part| part.parse().ok()).collect()
 }
 
-/// The target of build-wheel for an environment.
+/// The inputs of build-wheel for an environment.
 fn build(environment: &Environment) -> Option<Build> {
     let arch = environment.arch.as_str();
     let (compatibility, target) = match &environment.runtime {
@@ -246,7 +246,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_name_environments() {
+    fn matches_environments_by_name_and_alias() {
         let count = |text: &str| text.parse::<Requirement>().unwrap().cells.len();
         assert_eq!(count("alpine-3.20 aarch64 cp312"), 1);
         assert_eq!(count("alma-8 amd64 3.12"), 1);
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_words_are_errors_that_list_what_is_known() {
+    fn errors_list_the_known_names() {
         let error = |text: &str| text.parse::<Requirement>().unwrap_err().to_string();
         assert!(error("alpine-3.20 aarch64").contains("found `alpine-3.20 aarch64`"));
         assert!(error("alpin-3.20 aarch64 cp312").contains("alpine-3.23"));

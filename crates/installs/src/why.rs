@@ -1,5 +1,5 @@
-//! Why a cell is what it is: the tags that are accepted, and what becomes of
-//! each file.
+//! Explains a cell: the tags that are accepted, and why each file is picked or
+//! not.
 
 use pydist::tags::Tag;
 
@@ -10,8 +10,7 @@ use crate::file::File;
 use crate::matrix::Matrix;
 use crate::require::{Requirement, RequirementError};
 
-/// The explanation of every cell that `text` names, such as `ubuntu-20.04
-/// x86_64 cp38`.
+/// Explains every cell that `text` names, such as `ubuntu-20.04 x86_64 cp38`.
 pub fn why(text: &str, matrices: &[Matrix]) -> Result<String, RequirementError> {
     let requirement: Requirement = text.parse()?;
     let mut out = String::new();
@@ -86,7 +85,7 @@ fn verdict(target: &Target, file: &File, chosen: Option<&File>, tags: &[Tag]) ->
     let place = target.rank(file).map(|rank| rank.index(&target.interpreter, &target.platforms));
     let text = match place {
         Some(place) => format!("`{}` is tag {} of {}", tags[place], place + 1, tags.len()),
-        None => "it is the source distribution, for where no wheel fits".to_owned(),
+        None => "it is the source distribution, used if no wheel matches".to_owned(),
     };
     let Some(chosen) = chosen.filter(|chosen| chosen.filename != file.filename) else {
         return match file.missing(target.environment) {

@@ -1,4 +1,4 @@
-//! For a README.
+//! SVG for a README.
 
 use crate::environment::known;
 use crate::matrix::{Cell, Matrix};
@@ -9,14 +9,14 @@ const COLUMN: usize = 46;
 const LABEL: usize = 230;
 const HEAD: usize = 52;
 
-/// A picture of the tables, on a background that suits both a light and a dark
-/// page. Each cell names its file when pointed at.
+/// Draws the tables, on a background that suits both light and dark pages. Each
+/// cell shows its file on hover.
 pub fn svg(matrices: &[Matrix]) -> String {
     let (mut body, mut top, mut width) = (String::new(), 0, LABEL);
     for matrix in matrices {
         let columns = matrix.columns();
         width = width.max(LABEL + columns.len() * COLUMN + 12);
-        top = one(matrix, &columns, top, &mut body);
+        top = draw_table(matrix, &columns, top, &mut body);
     }
     legend(&mut body, top + ROW);
     let height = top + 2 * ROW;
@@ -30,8 +30,8 @@ pub fn svg(matrices: &[Matrix]) -> String {
     )
 }
 
-/// Draws one table from `top` on; gives the place below it.
-fn one(matrix: &Matrix, columns: &[usize], top: usize, out: &mut String) -> usize {
+/// Draws one table from `top` on. Returns the position below it.
+fn draw_table(matrix: &Matrix, columns: &[usize], top: usize, out: &mut String) -> usize {
     let rows = rows(matrix, columns, false);
     out.push_str(&format!(
         "<text x=\"12\" y=\"{}\" font-size=\"14\" font-weight=\"600\" fill=\"#1f2328\">{}</text>\n",
@@ -87,7 +87,7 @@ fn legend(out: &mut String, y: usize) {
     }
 }
 
-/// Colours that differ for people who do not see red and green apart.
+/// Colours that are distinct for people with red-green colour blindness.
 fn look(cell: Cell) -> Option<(&'static str, &'static str)> {
     let colour = match cell {
         Cell::Absent => return None,

@@ -1,15 +1,15 @@
-//! For a terminal.
+//! Text for a terminal.
 
 use crate::environment::known;
 use crate::matrix::{Cell, Matrix};
 use crate::render::{Row, rows};
 
-/// The width of the names of systems, with the space after them.
+/// The width of the system names, with the space after them.
 const LABEL: usize = 22;
 
-/// The table of one project in lines of at most `width` characters: Pythons
-/// that do not fit come in a second table below. The names of files, which
-/// follow the table, are not cut.
+/// The table of one project in lines of at most `width` characters. Pythons that
+/// do not fit are in a second table below. The file names after the table are not
+/// cut.
 pub fn text(matrix: &Matrix, width: usize) -> String {
     let mut columns = matrix.columns();
     let all = rows(matrix, &columns, true);
@@ -32,7 +32,7 @@ pub fn text(matrix: &Matrix, width: usize) -> String {
     out
 }
 
-/// One table: the architecture and the Pythons as its head.
+/// One table, headed by the architecture and the Pythons.
 fn part(matrix: &Matrix, all: &[Row], columns: &[usize], out: &mut String) {
     for group in all.chunk_by(|a, b| a.arch == b.arch) {
         let heads = columns.iter().map(|column| {
@@ -57,7 +57,7 @@ fn part(matrix: &Matrix, all: &[Row], columns: &[usize], out: &mut String) {
     }
 }
 
-/// Names in lines that are no wider than the column for them.
+/// The names, wrapped to the width of their column.
 fn wrapped(systems: &[String]) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for (at, system) in systems.iter().enumerate() {

@@ -29,7 +29,7 @@ fn changes(before: &Matrix, after: &Matrix) -> Vec<String> {
 }
 
 #[test]
-fn build_numbers_yanks_and_pythons_decide() {
+fn build_number_yank_and_requires_python_decide() {
     let release = matrix(&[
         ("a-1.0-py3-none-any.whl", None),
         ("a-1.0-2-py3-none-any.whl", Some(">=3.11")),
@@ -51,7 +51,7 @@ fn build_numbers_yanks_and_pythons_decide() {
 }
 
 #[test]
-fn an_old_pip_does_not_know_new_names() {
+fn an_old_pip_rejects_newer_platform_tags() {
     let new = matrix(&[("a-1.0-cp38-abi3-manylinux_2_17_x86_64.whl", None)]);
     assert_eq!(cell(&new, "ubuntu-20.04 x86_64 cp38"), Cell::Nothing);
     assert_eq!(cell(&new, "ubuntu-20.04 x86_64 cp39"), Cell::Wheel(0));
@@ -98,7 +98,7 @@ fn losses_name_their_reason() {
 }
 
 #[test]
-fn content_says_more_than_the_tag() {
+fn content_that_needs_more_than_the_tag_does_not_load() {
     let mut file = File::new("a-1.0-cp39-abi3-manylinux_2_17_x86_64.whl", None, false).unwrap();
     file.needs.push(Need { what: Needed::Glibc(2, 28), member: "a/core.so".into() });
     let plain = matrix(&[("a-1.0-cp39-abi3-manylinux_2_17_x86_64.whl", None)]);
@@ -149,9 +149,9 @@ fn why_lists_tags_and_files() {
         "not taken: pip 20.0.2 does not know `manylinux_2_17_x86_64`",
         "not taken: it is for macOS",
         "not taken: it is for aarch64",
-        "not taken: this Python does not take `cp310-cp310`",
+        "not taken: this Python does not accept `cp310-cp310`",
         "not taken: Requires-Python `>=3.10` excludes Python 3.8.10",
-        "not taken: it is the source distribution, for where no wheel fits; `a-1.0-cp38-abi3",
+        "not taken: it is the source distribution, used if no wheel matches; `a-1.0-cp38-abi3",
         "     1  cp38-cp38-manylinux2014_x86_64\n",
         "cp32-abi3-linux_x86_64",
         "py30-none-any",
@@ -161,7 +161,7 @@ fn why_lists_tags_and_files() {
 }
 
 #[test]
-fn tables_fit_a_terminal_and_pictures_are_xml() {
+fn tables_fit_a_terminal_and_svg_is_well_formed() {
     for release in releases() {
         let longest = release.iter().map(|file| file.filename.len() + 7).max().unwrap();
         let matrix = Matrix::new(release[0].name.project(), release);
@@ -183,7 +183,7 @@ fn tables_fit_a_terminal_and_pictures_are_xml() {
 }
 
 #[test]
-fn a_release_of_a_hundred_files_is_quick() {
+fn computes_the_matrix_of_a_hundred_files() {
     let release = releases().into_iter().find(|release| release.len() >= 100).unwrap();
     // Not a limit, which would depend on the machine: the bench measures it.
     let start = Instant::now();
@@ -193,7 +193,7 @@ fn a_release_of_a_hundred_files_is_quick() {
 }
 
 #[test]
-fn names_are_short() {
+fn names_neighbours_as_a_range() {
     let requirement: Requirement = "alpine-* x86_64 cp3*".parse().unwrap();
     let text = names::cells(&requirement.cells);
     assert_eq!(text, "alpine-3.18..3.23 x86_64 (Python 3.7..3.15, 3.13t..3.15t)");

@@ -1,5 +1,5 @@
-//! The chosen files beside those that pip and uv take themselves, from a local
-//! index with the files of real releases.
+//! Compares the chosen files with those that pip and uv pick from a local index
+//! with the files of real releases.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::kit::{old_python, pip, releases, run};
 
-/// Project → the file that is taken.
+/// Project → the file that is picked.
 type Choices = BTreeMap<String, Option<String>>;
 
 fn environment(name: &str) -> &'static Environment {
@@ -24,7 +24,7 @@ fn python(name: &str) -> &'static Python {
     known().pythons.iter().find(|python| python.name == name).unwrap()
 }
 
-/// The releases as an index takes them: one of each project in a round.
+/// The releases, in rounds with at most one release of each project.
 fn rounds() -> Vec<Vec<File>> {
     let mut rounds: Vec<Vec<File>> = Vec::new();
     for release in releases() {
@@ -54,8 +54,7 @@ fn index(files: &[File]) -> Value {
     files.iter().map(|file| json!([file.filename, file.requires_python, file.yanked])).collect()
 }
 
-/// Whether two lists of choices are equal; counts the pairs of a release and an
-/// environment.
+/// Asserts that two lists of choices are equal. Returns the number of choices.
 fn compare(what: &str, ours: &Choices, theirs: &Value) -> usize {
     let theirs: Choices = serde_json::from_value(theirs.clone()).unwrap();
     assert_eq!(ours.len(), theirs.len(), "{what}");
@@ -65,9 +64,8 @@ fn compare(what: &str, ours: &Choices, theirs: &Value) -> usize {
     ours.len()
 }
 
-/// A run of pip as of `target`, whose tags are given to it one by one. pip's
-/// `--python-version` stands for the full version that `Requires-Python` is
-/// compared with.
+/// A run of pip for `target`, whose tags are passed one by one. pip compares
+/// `Requires-Python` with the full version in `--python-version`.
 fn run_of(pip: &[&str], target: &Target, generation: Generation, sdists: bool) -> Value {
     json!({
         "pip": pip,
@@ -80,8 +78,8 @@ fn run_of(pip: &[&str], target: &Target, generation: Generation, sdists: bool) -
     })
 }
 
-/// The environments that every run of the tests asks; the others are asked by
-/// `cargo xtask soak`.
+/// The environments that every test run compares; `cargo xtask soak` compares the
+/// others.
 const ASKED: [(&str, &str); 6] = [
     ("rhel-8 x86_64", "cp311"),
     ("debian-13 aarch64", "cp314"),
@@ -103,9 +101,9 @@ fn ask_pip(asked: &[(&'static Environment, &'static Python)], rounds: &[Vec<File
             .iter()
             .map(|target| run_of(&[own, "-m", "pip"], target, Generation::Pip26, true))
             .collect();
-        let folder = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().unwrap();
         let input = json!({"files": index(files), "runs": runs});
-        let theirs = run(Path::new(own), "choices.py", &[folder.path()], &input);
+        let theirs = run(Path::new(own), "choices.py", &[dir.path()], &input);
         for (target, theirs) in targets.iter().zip(theirs.as_array().unwrap()) {
             let what = format!("{} {}", target.environment, target.python.name);
             compared += compare(&what, &ours(files, target, true), theirs);
@@ -114,7 +112,7 @@ fn ask_pip(asked: &[(&'static Environment, &'static Python)], rounds: &[Vec<File
     compared
 }
 
-/// As with the newest pip: that of the tests.
+/// The target with the newest pip, which the tests use.
 fn newest(mut target: Target) -> Target {
     let generation = Generation::Pip26;
     target.interpreter = installs::accepted::Interpreter::new(target.python, generation);
@@ -124,7 +122,7 @@ fn newest(mut target: Target) -> Target {
 
 #[test]
 #[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
-fn pip_takes_the_same_files() {
+fn pip_picks_the_same_files() {
     let asked = ASKED.map(|(name, version)| (environment(name), python(version)));
     let compared = ask_pip(&asked, &rounds()[..1]);
     assert!(compared >= 200, "{compared} pairs");
@@ -132,7 +130,7 @@ fn pip_takes_the_same_files() {
 
 #[test]
 #[ignore = "soak"]
-fn pip_takes_the_same_files_in_every_environment() {
+fn pip_picks_the_same_files_in_every_environment() {
     let mut asked = BTreeMap::new();
     for environment in &known().environments {
         for python in known().pythons.iter().filter(|python| environment.has(python)) {
@@ -141,7 +139,7 @@ fn pip_takes_the_same_files_in_every_environment() {
             asked.entry(key).or_insert((environment, python));
         }
     }
-    // Every third Python of a platform: all of them are asked somewhere.
+    // Every third Python of a platform: each is compared on some platform.
     let asked: Vec<_> =
         asked.into_values().enumerate().filter(|(at, _)| at % 3 == 0).map(|(_, it)| it).collect();
     assert!(ask_pip(&asked, &rounds()) > 10_000);
@@ -149,10 +147,10 @@ fn pip_takes_the_same_files_in_every_environment() {
 
 #[test]
 #[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
-fn old_pips_take_the_same_files() {
+fn old_pips_pick_the_same_files() {
     let own = old_python();
     let own = own.to_str().unwrap();
-    // pip 20.0 takes one platform; it adds the older names itself.
+    // pip 20.0 accepts one platform and adds the older names itself.
     let asked = [
         ("20.0.2", "ubuntu-20.04 x86_64", "cp38", vec!["manylinux2014_x86_64"]),
         ("20.0.2", "ubuntu-20.04 aarch64", "cp38", vec!["manylinux2014_aarch64"]),
@@ -181,9 +179,9 @@ fn old_pips_take_the_same_files() {
             run
         })
         .collect();
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     let input = json!({"files": index(&files), "runs": runs});
-    let theirs = run(Path::new(own), "choices.py", &[folder.path()], &input);
+    let theirs = run(Path::new(own), "choices.py", &[dir.path()], &input);
     for ((target, (version, ..)), theirs) in targets.iter().zip(&asked).zip(theirs.as_array().unwrap()) {
         let what = format!("pip {version}, {}", target.environment);
         compared += compare(&what, &ours(&files, target, false), theirs);
@@ -191,10 +189,10 @@ fn old_pips_take_the_same_files() {
     assert!(compared >= 50, "{compared} pairs");
 }
 
-/// Of every release a third of the files is yanked, or all of them.
+/// A third of the files of each release is yanked, or all of them.
 #[test]
 #[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
-fn pip_takes_yanked_files_only_where_they_are_pinned() {
+fn pip_picks_yanked_files_only_if_pinned() {
     let own = testkit::tools::path("python");
     let own = own.to_str().unwrap();
     let mut files = rounds().swap_remove(0);
@@ -215,7 +213,7 @@ fn pip_takes_yanked_files_only_where_they_are_pinned() {
         files.iter().filter(|file| file.name.project() == project.as_str()).cloned().collect()
     };
     let runs = targets.iter().flat_map(|target| {
-        // A pin that nothing meets would end the run.
+        // A pin that no file satisfies would end the run.
         let pins = projects.iter().filter(|(project, _)| target.choose_pinned(&own_files(project)).is_some());
         let pins: BTreeMap<&String, &String> = pins.map(|(project, (_, pin))| (project, pin)).collect();
         let plain = run_of(&[own, "-m", "pip"], target, Generation::Pip26, true);
@@ -223,9 +221,9 @@ fn pip_takes_yanked_files_only_where_they_are_pinned() {
         pinned["pins"] = json!(pins);
         [plain, pinned]
     });
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     let input = json!({"files": index(&files), "runs": runs.collect::<Vec<_>>()});
-    let theirs = run(Path::new(own), "choices.py", &[folder.path()], &input);
+    let theirs = run(Path::new(own), "choices.py", &[dir.path()], &input);
     let (mut compared, mut yanked) = (0, 0);
     for (target, theirs) in targets.iter().zip(theirs.as_array().unwrap().chunks(2)) {
         compared += compare(&format!("{}", target.environment), &ours(&files, target, true), &theirs[0]);
@@ -241,7 +239,7 @@ fn pip_takes_yanked_files_only_where_they_are_pinned() {
     assert!(compared >= 100 && yanked >= 10, "{compared} pairs, {yanked} yanked");
 }
 
-/// uv's name of a platform, and the environment and Python that it stands for.
+/// uv's name of a platform, with the matching environment and Python.
 const UV: [(&str, &str, &str); 7] = [
     ("x86_64-manylinux_2_28", "rhel-8 x86_64", "3.11"),
     ("aarch64-manylinux_2_31", "debian-11 aarch64", "3.13"),
@@ -252,8 +250,8 @@ const UV: [(&str, &str, &str); 7] = [
     ("i686-pc-windows-msvc", "windows x86", "3.10"),
 ];
 
-/// uv's choices, but where two wheels have the same best tag, which SET008
-/// reports, the one that pip takes: pip takes the last, uv the first.
+/// uv's choices. If two wheels have the same best tag, which SET008 reports, pip
+/// picks the last and uv the first: then it is pip's choice.
 fn first_of_equals(files: &[File], target: &Target, theirs: &Value) -> Value {
     let mut theirs: Choices = serde_json::from_value(theirs.clone()).unwrap();
     for (project, name) in &mut theirs {
@@ -272,7 +270,7 @@ fn first_of_equals(files: &[File], target: &Target, theirs: &Value) -> Value {
 
 #[test]
 #[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
-fn uv_takes_the_same_files() {
+fn uv_picks_the_same_files() {
     let mut compared = 0;
     for files in rounds().into_iter().take(1) {
         let targets: Vec<Target> = UV
@@ -284,9 +282,9 @@ fn uv_takes_the_same_files() {
             .collect();
         let runs: Vec<Value> =
             UV.iter().map(|(platform, _, version)| json!({"uv": testkit::tools::path("uv"), "platform": platform, "python": version})).collect();
-        let folder = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().unwrap();
         let input = json!({"files": index(&files), "runs": runs});
-        let theirs = run(&testkit::tools::path("python"), "choices.py", &[folder.path()], &input);
+        let theirs = run(&testkit::tools::path("python"), "choices.py", &[dir.path()], &input);
         for ((target, (platform, ..)), theirs) in targets.iter().zip(UV).zip(theirs.as_array().unwrap()) {
             let theirs = first_of_equals(&files, target, theirs);
             compared += compare(&format!("uv, {platform}"), &ours(&files, target, true), &theirs);
@@ -296,7 +294,7 @@ fn uv_takes_the_same_files() {
 }
 
 #[test]
-fn the_matrix_takes_what_the_target_takes() {
+fn the_matrix_agrees_with_the_target() {
     for release in releases() {
         let matrix = Matrix::new(release[0].name.project(), release);
         for (row, column, cell) in matrix.cells() {

@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Helpers shared by the tests.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ pub(crate) fn pip(version: &str) -> PathBuf {
     testkit::tools::corpus(line.and_then(|line| line.split_whitespace().nth(1)).unwrap())
 }
 
-/// A Python that the oldest pips run on: 3.12 removed what they import.
+/// A Python that the oldest pips run on: 3.12 removed modules that they import.
 pub(crate) fn old_python() -> PathBuf {
     let own = testkit::tools::path("python");
     let code = "import sys; sys.exit(sys.version_info >= (3, 12))";
@@ -46,8 +46,8 @@ pub(crate) fn old_python() -> PathBuf {
     String::from_utf8(found.stdout).unwrap().trim().into()
 }
 
-/// Runs a program of `tests/it` with a value as its standard input; gives the
-/// value that it prints.
+/// Runs a program of `tests/it` with a JSON value as its standard input and
+/// returns the value that it prints.
 pub(crate) fn run(python: &Path, program: &str, args: &[&Path], input: &Value) -> Value {
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it").join(program);
     let mut child = testkit::tools::scrubbed(python)
@@ -64,7 +64,7 @@ pub(crate) fn run(python: &Path, program: &str, args: &[&Path], input: &Value) -
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// An environment as `accepted.py` takes it.
+/// An environment in the format of `accepted.py`.
 pub(crate) fn described(environment: &Environment, python: &Python) -> Value {
     let (os, version) = match &environment.runtime {
         Runtime::Glibc(major, minor) => ("glibc", [*major, *minor]),

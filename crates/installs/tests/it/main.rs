@@ -1,4 +1,4 @@
-//! What this crate says beside what installers themselves do.
+//! Compares this crate's results with those of real installers.
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
 

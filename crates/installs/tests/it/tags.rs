@@ -1,4 +1,5 @@
-//! The accepted tags beside those of `packaging` and of pips of each generation.
+//! Compares the accepted tags with those of `packaging` and of pips of each
+//! generation.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,8 +12,8 @@ use serde_json::{Value, json};
 
 use crate::kit::{described, old_python, pip, run};
 
-/// The environments and Pythons that differ for an installer, of those that
-/// `wanted` names.
+/// The environments and Pythons that differ for an installer, among those that
+/// `wanted` accepts.
 fn different(wanted: impl Fn(&Environment, &Python) -> bool) -> Vec<(&'static Environment, &'static Python)> {
     let mut found = BTreeMap::new();
     for environment in &known().environments {
@@ -30,12 +31,12 @@ fn ours(environment: &Environment, python: &Python, generation: Generation) -> V
     list(&Interpreter::new(python, generation), &platforms).iter().map(ToString::to_string).collect()
 }
 
-/// Asks an installer for the digest of each list, and for the list where it is
-/// another than ours.
+/// Asks an installer for the digest of each list, and for the list itself if it
+/// differs from ours.
 fn compare(
     python: &Path,
     kind: &str,
-    folder: &Path,
+    dir: &Path,
     generation: Generation,
     wanted: impl Fn(&Environment, &Python) -> bool,
 ) {
@@ -44,7 +45,7 @@ fn compare(
     let list = |asked: &[(&Environment, &Python)]| -> Vec<Value> {
         asked.iter().map(|(environment, python)| described(environment, python)).collect()
     };
-    let args = [Path::new(kind), folder];
+    let args = [Path::new(kind), dir];
     let theirs = run(python, "accepted.py", &args, &json!({"digest": true, "asked": list(&asked)}));
     for (place, (environment, version)) in asked.iter().enumerate() {
         let own = ours(environment, version, generation);
@@ -55,7 +56,7 @@ fn compare(
             let first = own.iter().zip(&theirs).position(|(a, b)| a != b);
             panic!(
                 "{kind} {}: {environment} {}: {} tags, expected {}; the first other one: {:?}",
-                folder.display(),
+                dir.display(),
                 version.name,
                 own.len(),
                 theirs.len(),
@@ -67,7 +68,7 @@ fn compare(
 
 #[test]
 #[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
-fn every_environment_takes_what_packaging_says() {
+fn packaging_agrees_in_every_environment() {
     let python = testkit::tools::path("python");
     compare(&python, "packaging", Path::new(""), Generation::Pip26, |_, _| true);
     compare(&python, "pip", Path::new(""), Generation::Pip26, |_, _| true);
@@ -75,12 +76,12 @@ fn every_environment_takes_what_packaging_says() {
 
 #[test]
 #[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
-fn a_pip_of_each_generation_takes_what_we_say() {
+fn a_pip_of_each_generation_agrees() {
     let python = old_python();
     for version in ["20.0.2", "20.2.4", "20.3.4", "21.3.1", "22.0.2", "24.0", "25.1.1", "26.1"] {
         let generation = Generation::of(&version.parse().unwrap());
-        // Only where such a pip is shipped: an older one does not know what
-        // the others are.
+        // Only where such a pip is shipped: an older one does not know the
+        // other environments.
         compare(&python, "pip", &pip(version), generation, |environment, python| {
             Generation::of(&environment.shipped(python).pip) == generation
         });
@@ -88,7 +89,7 @@ fn a_pip_of_each_generation_takes_what_we_say() {
 }
 
 #[test]
-fn every_pip_that_is_shipped_is_of_a_generation_that_is_asked() {
+fn every_shipped_pip_is_of_a_compared_generation() {
     let asked: Vec<Generation> = include_str!("../pips.txt")
         .lines()
         .filter_map(|line| line.strip_prefix("pip==")?.split_whitespace().next())
