@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::facts::Body;
-use crate::rule::{Check, Found, Out, Provenance, Rule, Set, Severity};
+use crate::dist::Body;
+use crate::rule::{Check, Findings, Provenance, RawFinding, Rule, Set, Severity};
 use crate::rules;
 
 /// One finding.
@@ -13,35 +13,35 @@ use crate::rules;
 pub struct Finding {
     /// The rule's id.
     pub rule: &'static str,
-    /// The weight.
+    /// Its severity.
     pub severity: Severity,
-    /// The file's name; none for what concerns the whole set.
+    /// The file's name; `None` for a finding about the whole set.
     pub file: Option<String>,
-    /// The member it is about.
+    /// The member, if it is about one.
     pub member: Option<String>,
     /// What was found, what was expected.
     pub message: String,
 }
 
-/// How a rule ended for one file, or for the set.
+/// The outcome of a rule for one file, or for the set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// Nothing found.
+pub enum RuleOutcome {
+    /// The rule found nothing.
     Passed,
-    /// Something found.
+    /// The rule found something.
     Failed,
-    /// There is nothing in the file that it could look at.
+    /// The file has nothing that the rule checks.
     NotApplicable,
 }
 
-/// What the rules found, and how each ended for each file (`""` is the set).
+/// The findings, and the outcome of each rule for each file (`""` is the set).
 #[derive(Debug, Default)]
 pub struct Verdict {
     /// Sorted by file, rule, member.
     pub findings: Vec<Finding>,
     /// File → rule → outcome.
-    pub outcomes: BTreeMap<String, BTreeMap<&'static str, Outcome>>,
+    pub outcomes: BTreeMap<String, BTreeMap<&'static str, RuleOutcome>>,
 }
 
 /// Which rules to apply.
@@ -49,19 +49,18 @@ pub struct Verdict {
 pub enum Selection {
     /// Every rule.
     All,
-    /// What indexes reject: provenance [`Provenance::PypiRejects`]. publish
-    /// uploads nothing that these rules call an error. As warnings, what PyPI
-    /// has announced to reject.
+    /// Rules that indexes enforce (provenance [`Provenance::PypiRejects`]):
+    /// publish uploads nothing with an error of these. Also, as warnings, what
+    /// PyPI has announced to reject.
     Gate,
-    /// Rules about one file, for a wheel that was just built: everything but
-    /// the rules about the set.
+    /// All rules except those about the set, for a wheel that was just built.
     Files,
     /// These ids and families (`NIX`), in any case.
     Only(Vec<String>),
 }
 
-/// What PyPI accepts with an e-mail to the owners that announces to reject it
-/// (Warehouse, `wheel-record-mismatch-email`, since July 2025).
+/// Rules whose violations PyPI accepts with an e-mail that announces their
+/// rejection (Warehouse, `wheel-record-mismatch-email`, since July 2025).
 const ANNOUNCED: [&str; 2] = ["REC004", "REC005"];
 
 impl Selection {
@@ -85,13 +84,13 @@ pub fn check(set: &Set<'_>, selection: &Selection) -> Verdict {
     let mut verdict = Verdict::default();
     for rule in rules::all().filter(|rule| selection.selects(rule)) {
         if let Check::Set(check) = rule.check {
-            let mut out = Out::default();
+            let mut out = Findings::default();
             check(set, &mut out);
             verdict.add(rule, "", out);
             continue;
         }
         for dist in set.dists {
-            let mut out = Out::default();
+            let mut out = Findings::default();
             match (rule.check, &dist.body) {
                 (Check::Dist(check), _) => check(dist, &mut out),
                 (Check::Wheel(check), Body::Wheel(wheel)) => check(dist, wheel, &mut out),
@@ -119,7 +118,7 @@ pub fn check(set: &Set<'_>, selection: &Selection) -> Verdict {
 }
 
 impl Verdict {
-    /// Findings of this provenance weigh at most `severity`.
+    /// Lowers the severity of findings of this provenance to at most `severity`.
     pub fn limit(&mut self, provenance: Provenance, severity: Severity) {
         for finding in &mut self.findings {
             if rules::find(finding.rule).is_some_and(|rule| rule.provenance == provenance) {
@@ -133,22 +132,22 @@ impl Verdict {
         self.findings.iter().filter(|finding| finding.severity == Severity::Error)
     }
 
-    fn add(&mut self, rule: &'static Rule, file: &str, out: Out) {
+    fn add(&mut self, rule: &'static Rule, file: &str, out: Findings) {
         let outcome = match (out.found.is_empty(), out.not_applicable) {
-            (false, _) => Outcome::Failed,
-            (true, true) => Outcome::NotApplicable,
-            (true, false) => Outcome::Passed,
+            (false, _) => RuleOutcome::Failed,
+            (true, true) => RuleOutcome::NotApplicable,
+            (true, false) => RuleOutcome::Passed,
         };
         self.outcomes.entry(file.to_owned()).or_default().insert(rule.id, outcome);
-        for Found { file: about, member, message, weight } in out.found {
+        for RawFinding { file: about, member, message, severity } in out.found {
             let file = about.or_else(|| (!file.is_empty()).then(|| file.to_owned()));
-            let severity = weight.map_or(rule.severity, |weight| weight.min(rule.severity));
+            let severity = severity.map_or(rule.severity, |severity| severity.min(rule.severity));
             self.findings.push(Finding { rule: rule.id, severity, file, member, message });
         }
-        if out.surplus > 0 {
+        if out.unlisted > 0 {
             let file = (!file.is_empty()).then(|| file.to_owned());
-            let message = format!("and {} more findings of this rule, which are not listed", out.surplus);
-            let severity = out.surplus_weight.unwrap_or(rule.severity).min(rule.severity);
+            let message = format!("and {} more findings of this rule", out.unlisted);
+            let severity = out.unlisted_severity.unwrap_or(rule.severity).min(rule.severity);
             self.findings.push(Finding { rule: rule.id, severity, file, member: None, message });
         }
     }

@@ -1,5 +1,5 @@
 //! One pass over a member's bytes: digest, store paths, head, and the whole
-//! content where a later reader needs it.
+//! content if a later reader needs it.
 
 mod kept;
 mod obfuscation;
@@ -15,26 +15,26 @@ use binfmt::pe::PeInfo;
 use memchr::memmem::Finder;
 use sha2::{Digest as _, Sha256};
 
-use self::kept::Kept;
+use self::kept::KeptRanges;
 use self::obfuscation::Obfuscation;
 use self::pages::PageHashes;
-use crate::facts::{Binary, Member};
+use crate::dist::{Binary, Member};
 
-/// Of a binary this much is kept from its start, and behind its code.
+/// How much of a binary is kept from its start and after its code.
 const IN_MEMORY: u64 = 11 << 20;
-/// And this much of its end, where linkers put the tables of sections.
+/// How much of its end is kept, where linkers put the section tables.
 const TAIL: u64 = 1 << 20;
-/// A text file that a rule reads is not larger.
+/// The maximum size of a text file that a rule reads.
 pub(crate) const TEXT_LIMIT: u64 = 16 << 20;
-/// `/nix/store/`, a hash of 32 digits, `-`, and a name of this much at most.
+/// The maximum length of `/nix/store/`, a hash of 32 digits, `-`, and a name.
 const STORE_PATH: usize = 11 + 32 + 1 + 80;
-/// This many different store paths are kept for each member.
+/// The maximum number of distinct store paths kept per member.
 const STORE_PATHS: usize = 8;
 
-/// Finds store paths.
-pub(crate) struct Search(Finder<'static>);
+/// Finds store paths in bytes.
+pub(crate) struct StorePathFinder(Finder<'static>);
 
-impl Search {
+impl StorePathFinder {
     pub(crate) fn new() -> Self {
         Self(Finder::new(b"/nix/store/"))
     }
@@ -52,12 +52,12 @@ impl Search {
     }
 }
 
-/// The store path that `bytes` start with. A hash of `e`s alone is what
-/// `remove-references-to` and `nuke-refs` leave, and refers to nothing.
+/// The store path at the start of `bytes`. A hash of only `e`s, which
+/// `remove-references-to` and `nuke-refs` leave behind, is not one.
 pub(crate) fn store_path(bytes: &[u8]) -> Option<String> {
     let rest = bytes.strip_prefix(b"/nix/store/")?;
     let (hash, rest) = rest.split_at_checked(32)?;
-    // Nix's base 32 has neither e, o, u nor t.
+    // Nix's base 32 has no e, o, u or t.
     let digit = |byte: &u8| byte.is_ascii_digit() || (byte.is_ascii_lowercase() && !b"eout".contains(byte));
     if !hash.iter().all(digit) || rest.first() != Some(&b'-') {
         return None;
@@ -68,32 +68,32 @@ pub(crate) fn store_path(bytes: &[u8]) -> Option<String> {
     Some(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// Whether a later reader needs the member's text.
+/// Which members to keep for a later reader.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Keep {
     Text,
     IfBinary,
 }
 
-/// Bytes of a binary that were needed and not kept: the member must be read
-/// again, with these kept too.
+/// A range of a binary that was needed but not kept: the member must be read
+/// again, keeping this range too.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Missed(pub(crate) Range<u64>);
+pub(crate) struct MissedRange(pub(crate) Range<u64>);
 
-/// What a thread uses for one member after the other.
-pub(crate) struct Scratch {
-    search: Search,
+/// The state that a thread reuses for each member.
+pub(crate) struct ScanScratch {
+    finder: StorePathFinder,
 }
 
-impl Scratch {
+impl ScanScratch {
     pub(crate) fn new() -> Self {
-        Self { search: Search::new() }
+        Self { finder: StorePathFinder::new() }
     }
 }
 
-/// Takes in a member's bytes, piece by piece.
-pub(crate) struct Content<'s> {
-    search: &'s Search,
+/// Scans a member's bytes, piece by piece.
+pub(crate) struct ContentScan<'s> {
+    finder: &'s StorePathFinder,
     sha: Sha256,
     keep: Option<Keep>,
     head: Vec<u8>,
@@ -101,26 +101,26 @@ pub(crate) struct Content<'s> {
     store_paths: Vec<String>,
     obfuscation: Option<Obfuscation>,
     pages: PageHashes,
-    /// What is kept: ranges in order, none of which meet.
+    /// The kept ranges: sorted and not adjacent.
     kept: Vec<(Range<u64>, Vec<u8>)>,
     /// Ranges that an earlier pass missed.
     more: &'s [Range<u64>],
-    /// How many bytes there will be, and how many there were.
+    /// The expected and the current number of bytes.
     expected: u64,
     size: u64,
 }
 
-impl<'s> Content<'s> {
-    /// For a member of `expected` bytes.
+impl<'s> ContentScan<'s> {
+    /// A scan of a member of `expected` bytes.
     pub(crate) fn new(
-        scratch: &'s Scratch,
+        scratch: &'s ScanScratch,
         name: &str,
         expected: u64,
         keep: Keep,
         more: &'s [Range<u64>],
     ) -> Self {
         Self {
-            search: &scratch.search,
+            finder: &scratch.finder,
             sha: Sha256::new(),
             keep: Some(keep),
             head: Vec::new(),
@@ -135,14 +135,14 @@ impl<'s> Content<'s> {
         }
     }
 
-    pub(crate) fn take(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
         }
         self.sha.update(bytes);
         self.search(bytes);
         if let Some(obfuscation) = &mut self.obfuscation {
-            obfuscation.take(bytes);
+            obfuscation.update(bytes);
         }
         if self.head.len() < 256 {
             self.head.extend_from_slice(&bytes[..bytes.len().min(256 - self.head.len())]);
@@ -155,7 +155,7 @@ impl<'s> Content<'s> {
             let ranges = if self.keep == Some(Keep::Text) {
                 vec![Range { start: 0, end: u64::MAX }]
             } else {
-                wanted(bytes, self.expected, self.more)
+                ranges_to_keep(bytes, self.expected, self.more)
             };
             self.kept = ranges.into_iter().map(|range| (range, Vec::new())).collect();
             if self.keep == Some(Keep::IfBinary) {
@@ -164,7 +164,7 @@ impl<'s> Content<'s> {
         }
         let start = self.size;
         self.size += bytes.len() as u64;
-        self.pages.take(start, bytes);
+        self.pages.update(start, bytes);
         if self.keep.is_none() {
             return;
         }
@@ -175,7 +175,7 @@ impl<'s> Content<'s> {
         }
     }
 
-    /// Searches a piece, and the seam between it and the one before.
+    /// Searches a piece and the boundary with the previous one.
     fn search(&mut self, bytes: &[u8]) {
         if self.store_paths.len() == STORE_PATHS {
             return;
@@ -184,20 +184,20 @@ impl<'s> Content<'s> {
             let seam = self.tail.len();
             self.tail.extend_from_slice(&bytes[..bytes.len().min(STORE_PATH)]);
             let tail = std::mem::take(&mut self.tail);
-            self.search.collect(&tail, &mut self.store_paths);
+            self.finder.collect(&tail, &mut self.store_paths);
             self.tail = tail;
             self.tail.truncate(seam);
         }
-        self.search.collect(bytes, &mut self.store_paths);
+        self.finder.collect(bytes, &mut self.store_paths);
         if bytes.len() >= STORE_PATH {
             self.tail.clear();
             self.tail.extend_from_slice(&bytes[bytes.len() - STORE_PATH..]);
         } else {
             self.tail.extend_from_slice(bytes);
-            let surplus = self.tail.len().saturating_sub(STORE_PATH);
-            self.tail.drain(..surplus);
+            let excess = self.tail.len().saturating_sub(STORE_PATH);
+            self.tail.drain(..excess);
         }
-        // A path that was cut at a seam is found again, whole.
+        // A path cut at a boundary is found again in full.
         let paths = &mut self.store_paths;
         let cut = |path: &String| {
             paths.iter().any(|other| other.len() > path.len() && other.starts_with(path.as_str()))
@@ -206,8 +206,8 @@ impl<'s> Content<'s> {
         *paths = whole;
     }
 
-    /// Notes what was found; gives back the text that was kept.
-    pub(crate) fn finish(self, member: &mut Member) -> Result<Vec<u8>, Missed> {
+    /// Stores the results in `member`. Returns the kept text.
+    pub(crate) fn finish(self, member: &mut Member) -> Result<Vec<u8>, MissedRange> {
         member.sha256 = Some(self.sha.finalize().into());
         member.store_paths = self.store_paths;
         member.obfuscator = self.obfuscation.and_then(|found| found.tool());
@@ -221,8 +221,8 @@ impl<'s> Content<'s> {
         match self.keep {
             Some(Keep::Text) => return Ok(self.kept.into_iter().flat_map(|(_, bytes)| bytes).collect()),
             Some(Keep::IfBinary) => {
-                let kept = Kept { ranges: self.kept, size: self.size, missed: Mutex::new(None) };
-                // WebAssembly is data like any other, but for what Python loads.
+                let kept = KeptRanges { ranges: self.kept, size: self.size, missed: Mutex::new(None) };
+                // WebAssembly is plain data, except for modules that Python loads.
                 let is_data = |format| format == Format::Wasm && !member.name.ends_with(".so");
                 let format = Format::detect(&self.head).filter(|format| !is_data(*format));
                 member.binary = format.and_then(|format| binary(format, &kept));
@@ -230,7 +230,7 @@ impl<'s> Content<'s> {
                     member.broken_signatures = self.pages.mismatches(info, &kept);
                 }
                 if let Some(missed) = kept.missed.into_inner().ok().flatten() {
-                    return Err(Missed(missed));
+                    return Err(MissedRange(missed));
                 }
             }
             None => {}
@@ -239,9 +239,9 @@ impl<'s> Content<'s> {
     }
 }
 
-/// The ranges of a binary to keep: its start, what follows its code (no linker
-/// of these days puts tables there), its end, and what was missed before.
-fn wanted(head: &[u8], size: u64, more: &[Range<u64>]) -> Vec<Range<u64>> {
+/// The ranges of a binary to keep: its start, the part after its code (current
+/// linkers put no tables in code), its end, and previously missed ranges.
+fn ranges_to_keep(head: &[u8], size: u64, more: &[Range<u64>]) -> Vec<Range<u64>> {
     let code = elf::code(head).unwrap_or_default();
     let start = code.start.max(head.len() as u64);
     let mut ranges = if start < code.end {
@@ -262,7 +262,7 @@ fn wanted(head: &[u8], size: u64, more: &[Range<u64>]) -> Vec<Range<u64>> {
     merged
 }
 
-fn binary(format: Format, source: &Kept) -> Option<Binary> {
+fn binary(format: Format, source: &KeptRanges) -> Option<Binary> {
     let read = || -> Result<Option<Binary>, BinaryError> {
         Ok(Some(match format {
             Format::Elf => Binary::Elf(Box::new(ElfInfo::read(source)?)),
@@ -282,10 +282,10 @@ mod tests {
     const PATH: &str = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-glibc-2.40/lib";
 
     fn found(pieces: &[&[u8]]) -> Vec<String> {
-        let scratch = Scratch::new();
-        let mut content = Content::new(&scratch, "a.so", 0, Keep::IfBinary, &[]);
+        let scratch = ScanScratch::new();
+        let mut content = ContentScan::new(&scratch, "a.so", 0, Keep::IfBinary, &[]);
         for piece in pieces {
-            content.take(piece);
+            content.update(piece);
         }
         let mut member = Member::default();
         content.finish(&mut member).unwrap();
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn store_paths_are_found_across_seams() {
+    fn finds_store_paths_across_piece_boundaries() {
         let text = format!("{}{PATH}\0{}", "x".repeat(200), "y".repeat(200));
         for cut in 0..text.len() {
             let (a, b) = text.as_bytes().split_at(cut);
@@ -304,20 +304,23 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_merged() {
+    fn merges_ranges() {
         let far = 1 << 40;
-        assert_eq!(wanted(b"", 100, &[]), [Range { start: 0, end: IN_MEMORY }]);
-        assert_eq!(wanted(b"", far, &[5..6, far - 2 * TAIL..far]), [0..IN_MEMORY, far - 2 * TAIL..far]);
+        assert_eq!(ranges_to_keep(b"", 100, &[]), [Range { start: 0, end: IN_MEMORY }]);
+        assert_eq!(
+            ranges_to_keep(b"", far, &[5..6, far - 2 * TAIL..far]),
+            [0..IN_MEMORY, far - 2 * TAIL..far]
+        );
     }
 
-    /// Where the first segment says that all behind the headers is code, the
-    /// tables in it are missed, and found when they are kept.
+    /// If the first segment declares everything after the headers as code, the tables
+    /// in it are missed at first, and found by the next pass.
     #[test]
-    fn tables_in_code_are_missed_and_read_again() {
+    fn reads_again_if_tables_are_in_code() {
         const HEADERS: usize = 64 + 4 * 56;
         let file = testkit::wheel::Elf { runpath: Some(PATH.into()), ..Default::default() }.bytes();
         let mut large = file.clone();
-        // So large that its end, which is kept, does not hold them.
+        // Large enough that the kept end does not include the tables.
         large.resize(file.len() + 2 * usize::try_from(TAIL).unwrap(), 0);
         assert_eq!(large[64..68], [1, 0, 0, 0], "the first segment is loaded");
         let size = (large.len() - HEADERS) as u64;
@@ -326,10 +329,10 @@ mod tests {
         }
         let mut read = |flags: u8, more: &[Range<u64>]| {
             large[68] = flags;
-            let scratch = Scratch::new();
-            let mut content = Content::new(&scratch, "a.so", large.len() as u64, Keep::IfBinary, more);
-            content.take(&large[..HEADERS]);
-            content.take(&large[HEADERS..]);
+            let scratch = ScanScratch::new();
+            let mut content = ContentScan::new(&scratch, "a.so", large.len() as u64, Keep::IfBinary, more);
+            content.update(&large[..HEADERS]);
+            content.update(&large[HEADERS..]);
             let mut member = Member::default();
             content.finish(&mut member).map(|_| match member.binary {
                 Some(Binary::Elf(elf)) => elf.runpath().map(str::to_owned).collect::<Vec<_>>(),
@@ -337,7 +340,7 @@ mod tests {
             })
         };
         let mut more = Vec::new();
-        while let Err(Missed(range)) = read(5, &more) {
+        while let Err(MissedRange(range)) = read(5, &more) {
             more.push(range);
             assert!(more.len() < 5);
         }
@@ -347,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn what_refers_to_nothing_is_no_store_path() {
+    fn rejects_store_paths_without_a_hash_or_a_name() {
         let nuked = PATH.replace("0123456789abcdfghijklmnpqrsvwxyz", &"e".repeat(32));
         assert!(found(&[nuked.as_bytes(), b"see /nix/store/ for more", b"/nix/store/hash-name"]).is_empty());
     }

@@ -1,11 +1,11 @@
-//! Whom a release serves: systems, their oldest versions, and Pythons.
+//! The coverage of a release: systems, their oldest versions, and Pythons.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use pydist::policy::{self, Version};
 use pydist::tags::{Platform, Tag, TagSet};
 
-/// The systems that the platform tags cover, without their versions: `macosx arm64`.
+/// The systems that the platform tags cover, without versions: `macosx arm64`.
 pub fn systems(tags: &TagSet) -> impl Iterator<Item = String> {
     tags.platforms().flat_map(|platform| floors(&platform)).map(|(system, _)| system)
 }

@@ -85,7 +85,7 @@ impl Scanner {
         found
     }
 
-    /// Characters up to one that ends an atom.
+    /// The characters up to one that ends an atom.
     fn atom(&mut self, ends: &str) -> String {
         let mut found = String::new();
         while let Some(c) = self.peek().filter(|c| !ends.contains(*c)) {
@@ -95,7 +95,7 @@ impl Scanner {
         found
     }
 
-    /// Words, quoted or not, up to a special character.
+    /// The words, quoted or not, up to a special character.
     fn phrase(&mut self) -> Vec<String> {
         let ends: String = SPECIALS.replace('.', "") + " \t\r\n";
         let mut words = Vec::new();
@@ -231,7 +231,7 @@ impl Scanner {
         self.at += 1;
         self.skip();
         match self.domain() {
-            // Two at signs: Python gives up.
+            // Python rejects two at signs.
             None => String::new(),
             Some(domain) if domain.is_empty() => String::new(),
             Some(domain) => format!("{found}@{domain}"),
@@ -259,34 +259,34 @@ impl Scanner {
 }
 
 /// Why the index rejects an address, if it does.
-pub(crate) fn fault(address: &str) -> Option<&'static str> {
+pub(crate) fn address_problem(address: &str) -> Option<&'static str> {
     let Some((user, host)) = address.rsplit_once('@') else { return Some("it has no `@`") };
     if address.len() > 254 {
         return Some("it has more than 254 characters");
     }
-    user_fault(user).or_else(|| host_fault(host))
+    user_problem(user).or_else(|| host_problem(host))
 }
 
-fn user_fault(user: &str) -> Option<&'static str> {
+fn user_problem(user: &str) -> Option<&'static str> {
     if user.is_empty() {
-        return Some("nothing stands before `@`");
+        return Some("the part before `@` is empty");
     }
     if user.starts_with('"') || user.contains('@') {
         return Some("the part before `@` is quoted");
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || "_!#$%&'*+-/=?^`{|}~".contains(c);
-    let sound = |atom: &str| {
+    let valid = |atom: &str| {
         !atom.is_empty() && atom.chars().all(|c| plain(c) || (!c.is_ascii() && c.is_alphanumeric()))
     };
-    (!user.split('.').all(sound)).then_some("the part before `@` is not a dot-atom of RFC 5322")
+    (!user.split('.').all(valid)).then_some("the part before `@` is not a dot-atom of RFC 5322")
 }
 
-/// Names that can receive no mail from outside (RFC 6761, 6762, 7686).
+/// Reserved names that cannot receive mail from outside (RFC 6761, 6762, 7686).
 const SPECIAL: [&str; 6] = ["arpa", "invalid", "local", "localhost", "onion", "test"];
 
-fn host_fault(host: &str) -> Option<&'static str> {
+fn host_problem(host: &str) -> Option<&'static str> {
     if host.is_empty() {
-        return Some("nothing stands after `@`");
+        return Some("the part after `@` is empty");
     }
     let wide = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.' || !c.is_ascii();
     if !host.chars().all(wide) {
@@ -300,7 +300,7 @@ fn host_fault(host: &str) -> Option<&'static str> {
     );
     let Ok(host) = strict else { return Some("the host is not an internationalised name (IDNA)") };
     if host.len() > 253 || host.split('.').any(|label| label.len() > 63) {
-        return Some("the host is longer than a name may be");
+        return Some("the host is too long");
     }
     let label = |label: &str| {
         let foreign = label.get(2..4) == Some("--") && !label.to_ascii_lowercase().starts_with("xn");
@@ -310,7 +310,7 @@ fn host_fault(host: &str) -> Option<&'static str> {
         return Some("the host is not a host name");
     }
     if !host.contains('.') || !host.ends_with(|c: char| c.is_ascii_alphabetic()) {
-        return Some("the host is not within a top-level domain");
+        return Some("the host has no top-level domain");
     }
     let top = host.rsplit('.').next().unwrap_or_default();
     SPECIAL.contains(&top).then_some("the host is a reserved name")
@@ -321,7 +321,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_only_address_is_taken_out() {
+    fn extracts_the_only_address() {
         for (field, expected) in [
             ("a@b.example", Some("a@b.example")),
             ("A. Name <a@b.example>", Some("a@b.example")),
@@ -339,10 +339,10 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_judged() {
-        for sound in ["a@b.example", "a.b+c@d-e.example", "a@example.com", "é@b.example", "a@bücher.example"]
+    fn accepts_and_rejects_addresses_like_the_index() {
+        for valid in ["a@b.example", "a.b+c@d-e.example", "a@example.com", "é@b.example", "a@bücher.example"]
         {
-            assert_eq!(fault(sound), None, "{sound}");
+            assert_eq!(address_problem(valid), None, "{valid}");
         }
         for bad in [
             "nobody",
@@ -363,7 +363,7 @@ mod tests {
             "a@ab--c.example",
             "a(b)@c.example",
         ] {
-            assert!(fault(bad).is_some(), "{bad}");
+            assert!(address_problem(bad).is_some(), "{bad}");
         }
     }
 }

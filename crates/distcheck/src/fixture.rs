@@ -1,4 +1,4 @@
-//! Defective distributions, one for each rule, and a sound set.
+//! Defective distributions for the rules' tests.
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
 
@@ -10,14 +10,14 @@ use pydist::name::ProjectName;
 pub(crate) use testkit::sample::*;
 pub(crate) use testkit::wheel::{Elf, MachO, Member, Pe, Wheel, zip};
 
-use crate::facts::Dist;
+use crate::dist::Dist;
 use crate::{Limits, Pattern, Published, PublishedFile, Selection, Set, check, scan};
 
-/// A defective set: files, and what is expected of them.
+/// A defective set: files and expectations.
 #[derive(Default)]
 pub(crate) struct Case {
     pub(crate) files: Vec<(String, Vec<u8>)>,
-    /// Beside the first file.
+    /// An attestation beside the first file.
     pub(crate) attestation: Option<Vec<u8>>,
     pub(crate) matrix: Vec<Pattern>,
     pub(crate) others: Vec<String>,
@@ -30,7 +30,7 @@ pub(crate) struct Case {
 
 impl Case {
     pub(crate) fn found(&self) -> BTreeSet<&'static str> {
-        let mut dists = facts(&self.files);
+        let mut dists = scan_files(&self.files);
         dists[0].attestation.clone_from(&self.attestation);
         check(&self.set(&dists), &Selection::All).findings.iter().map(|finding| finding.rule).collect()
     }
@@ -62,10 +62,10 @@ impl From<Wheel> for Case {
     }
 }
 
-pub(crate) fn facts(files: &[(String, Vec<u8>)]) -> Vec<Dist> {
-    let folder = tempfile::tempdir().unwrap();
+pub(crate) fn scan_files(files: &[(String, Vec<u8>)]) -> Vec<Dist> {
+    let dir = tempfile::tempdir().unwrap();
     let path = |(name, bytes): &(String, Vec<u8>)| {
-        let path = folder.path().join(name);
+        let path = dir.path().join(name);
         std::fs::write(&path, bytes).unwrap();
         path
     };
@@ -73,13 +73,13 @@ pub(crate) fn facts(files: &[(String, Vec<u8>)]) -> Vec<Dist> {
     scan(&paths, &Limits::default(), 2).unwrap()
 }
 
-/// A wheel with one more member.
+/// The wheel with another member.
 pub(crate) fn with(mut wheel: Wheel, member: Member) -> Case {
     wheel.members.push(member);
     wheel.into()
 }
 
-/// A pure wheel with one more file.
+/// A pure wheel with another file.
 pub(crate) fn plus(name: &str, data: impl Into<Vec<u8>>) -> Case {
     with(pure(), Member::new(name, data))
 }
@@ -92,7 +92,7 @@ pub(crate) fn metadata(from: &str, to: &str) -> Case {
     wheel.into()
 }
 
-/// A pure wheel whose finished members are changed.
+/// A pure wheel whose members are changed after RECORD was written.
 pub(crate) fn after(change: impl FnOnce(&mut Vec<Member>)) -> Case {
     let mut members = pure().finished();
     change(&mut members);
@@ -204,7 +204,7 @@ pub(crate) fn bomb() -> Case {
     let (length, sum) = (u32::try_from(data.len()).unwrap(), crc.sum());
     let member = Member { method: 8, crc32: Some(sum), ..Member::new("sample/zeros", data) };
     let mut bytes = zip(&[member]);
-    // `zip` stores: the size inflated is put in at its two places.
+    // `zip` stores members, so both uncompressed sizes are patched.
     for start in [b"PK\x03\x04", b"PK\x01\x02"] {
         let at = bytes.windows(4).position(|window| window == start).unwrap();
         let sizes = at + if start == b"PK\x03\x04" { 18 } else { 20 };
@@ -214,7 +214,7 @@ pub(crate) fn bomb() -> Case {
     ("sample-1.0-py3-none-any.whl".to_owned(), bytes).into()
 }
 
-/// A library that says by a GNU property that it needs x86-64-v3.
+/// A library whose GNU property requires x86-64-v3.
 pub(crate) fn x86_64_v3() -> Case {
     let mut bytes = Elf::default().bytes();
     let note = bytes.len() as u64;
@@ -231,8 +231,8 @@ pub(crate) fn x86_64_v3() -> Case {
     wheel.into()
 }
 
-/// A program for Apple silicon whose one page is hashed in its signature, and
-/// whether a byte of the page was changed since.
+/// A program for Apple silicon whose signature holds the hash of its only page;
+/// with `is_changed`, a byte of the page differs.
 pub(crate) fn signed_macho(is_changed: bool) -> Case {
     use sha2::Digest as _;
     const PAGE: usize = 4096;

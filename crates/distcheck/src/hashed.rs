@@ -1,4 +1,4 @@
-//! A file that is hashed as it is read: so its bytes are read once.
+//! A file that is hashed while it is read, so that its bytes are read once.
 
 use std::fs::File;
 use std::io;
@@ -8,25 +8,25 @@ use binfmt::source::ReadAt;
 use pydist::digest::Sha256Bytes;
 use sha2::{Digest as _, Sha256};
 
-/// What lies between two reads is read in pieces of this size.
+/// Gaps between reads are hashed in pieces of this size.
 const PIECE: usize = 8 * 1024;
 
-/// A file, and the digest of what was read so far. Whoever reads it from its
-/// start to its end, with gaps, reads nothing twice.
+/// A file with the digest of the bytes so far. Reading it from start to end, with
+/// gaps, reads nothing twice.
 pub(crate) struct HashedFile<'f> {
     file: &'f File,
-    progress: Mutex<Progress>,
+    progress: Mutex<HashProgress>,
 }
 
-struct Progress {
-    /// All before is hashed.
+struct HashProgress {
+    /// All bytes before this offset are hashed.
     next: u64,
     sha: Sha256,
 }
 
 impl<'f> HashedFile<'f> {
     pub(crate) fn new(file: &'f File) -> Self {
-        Self { file, progress: Mutex::new(Progress { next: 0, sha: Sha256::new() }) }
+        Self { file, progress: Mutex::new(HashProgress { next: 0, sha: Sha256::new() }) }
     }
 
     /// The digest of the whole file, which has `size` bytes.
@@ -37,8 +37,8 @@ impl<'f> HashedFile<'f> {
     }
 }
 
-impl Progress {
-    /// Hashes what is before `end` and not hashed yet.
+impl HashProgress {
+    /// Hashes the bytes before `end` that are not hashed yet.
     fn advance(&mut self, file: &File, end: u64) -> io::Result<()> {
         let mut buffer = [0; PIECE];
         while self.next < end {
@@ -60,7 +60,7 @@ impl ReadAt for HashedFile<'_> {
         self.file.read_exact_at(offset, buffer)?;
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         progress.advance(self.file, offset)?;
-        // Where reads overlap, the beginning is hashed already.
+        // If reads overlap, the beginning is already hashed.
         let hashed = usize::try_from(progress.next - offset).unwrap_or(usize::MAX);
         if let Some(rest) = buffer.get(hashed..) {
             progress.sha.update(rest);
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_byte_is_hashed_once_whatever_is_read() {
+    fn hashes_every_byte_once_whatever_is_read() {
         let bytes: Vec<u8> = (0..50_000_u32).flat_map(u32::to_le_bytes).collect();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&bytes).unwrap();

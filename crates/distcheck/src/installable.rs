@@ -1,5 +1,4 @@
-//! The files of a set as an installer sees them, with what their content needs
-//! of the system that loads it.
+//! The files of a set as an installer sees them, with the needs of their content.
 
 use std::collections::BTreeSet;
 
@@ -9,11 +8,11 @@ use installs::file::{File, Need, Needed};
 use pydist::policy::{self, DllOrigin, Excess, Linux};
 use pydist::tags::Platform;
 
-use crate::facts::{Dist, Wheel};
-use crate::libraries::{Absence, Dylibs, missing_dlls};
+use crate::dist::{Dist, Wheel};
+use crate::libraries::{DylibProblem, Dylibs, missing_dlls};
 use crate::rule::PublishedFile;
 
-/// The files of a set; those whose names installers skip are left out.
+/// The files of a set, without those that installers skip by name.
 pub fn installable(dists: &[Dist]) -> Vec<File> {
     let file = |dist: &Dist| {
         let requires = dist.metadata().and_then(|metadata| metadata.headers.get("Requires-Python"));
@@ -28,7 +27,7 @@ pub fn installable(dists: &[Dist]) -> Vec<File> {
     dists.iter().filter_map(file).collect()
 }
 
-/// Files as an index lists them: what their content needs is not known.
+/// Files as an index lists them, without the needs of their content.
 pub(crate) fn published(files: &[&PublishedFile]) -> Vec<File> {
     let file = |listed: &&PublishedFile| {
         File::new(&listed.filename, listed.requires_python.as_deref(), listed.yanked)
@@ -50,34 +49,34 @@ fn linux(wheel: &Wheel, platforms: &[Platform]) -> Vec<Need> {
     let Some(arch) = arch else { return Vec::new() };
     let names = wheel
         .elf()
-        .flat_map(|(member, facts)| [Some(member.file_name().to_owned()), facts.soname().map(str::to_owned)]);
+        .flat_map(|(member, info)| [Some(member.file_name().to_owned()), info.soname().map(str::to_owned)]);
     let bundled: BTreeSet<String> = names.flatten().collect();
     let mut needs = Vec::new();
-    for (member, facts) in
-        wheel.elf().filter(|(_, facts)| matches!(facts.kind, Kind::Executable | Kind::Library))
+    for (member, info) in
+        wheel.elf().filter(|(_, info)| matches!(info.kind, Kind::Executable | Kind::Library))
     {
-        let found = facts.arch().unwrap_or("an unknown architecture");
-        // 32-bit Arm is one machine for all its levels.
+        let found = info.arch().unwrap_or("an unknown architecture");
+        // ELF has one machine number for all levels of 32-bit Arm.
         if found != arch && !(found.starts_with("armv") && arch.starts_with("armv")) {
             needs.push(need(Needed::LinuxArch(found.to_owned()), &member.name));
             continue;
         }
-        if let Some(path) = facts.interpreter().filter(|path| path.starts_with("/nix/")) {
+        if let Some(path) = info.interpreter().filter(|path| path.starts_with("/nix/")) {
             needs.push(need(Needed::Path(path.to_owned()), &member.name));
         }
-        needs.extend(libc(facts, &bundled).map(|what| need(what, &member.name)));
-        let libraries = libraries(facts, arch, platforms, &bundled).into_iter();
+        needs.extend(libc(info, &bundled).map(|what| need(what, &member.name)));
+        let libraries = libraries(info, arch, platforms, &bundled).into_iter();
         let libraries = libraries.filter(|library| !wheel.external.contains(library));
         needs.extend(libraries.map(|library| need(Needed::Library(library), &member.name)));
     }
     needs
 }
 
-/// The C library that a file is linked with, and its version.
-fn libc(facts: &ElfInfo, bundled: &BTreeSet<String>) -> Option<Needed> {
+/// The C library that a file is linked with, with its version.
+fn libc(info: &ElfInfo, bundled: &BTreeSet<String>) -> Option<Needed> {
     let is_musl =
         |name: &&str| name.starts_with("libc.musl-") || *name == "libc.so" || name.contains("ld-musl-");
-    let names: Vec<&str> = facts.needed().chain(facts.interpreter()).collect();
+    let names: Vec<&str> = info.needed().chain(info.interpreter()).collect();
     if names.iter().any(is_musl) {
         return Some(Needed::Musl);
     }
@@ -85,17 +84,16 @@ fn libc(facts: &ElfInfo, bundled: &BTreeSet<String>) -> Option<Needed> {
         let mut parts = text.strip_prefix("GLIBC_")?.split('.');
         Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
     };
-    let own = facts.versions.iter().filter(|(library, _)| !bundled.contains(*library));
+    let own = info.versions.iter().filter(|(library, _)| !bundled.contains(*library));
     let newest = own.flat_map(|(_, versions)| versions.iter().filter_map(version)).max();
     let is_glibc = names.into_iter().any(|name| name == "libc.so.6" && !bundled.contains(name));
     let (major, minor) = newest.or(is_glibc.then_some((2, 0)))?;
     Some(Needed::Glibc(major, minor))
 }
 
-/// The libraries that are neither in the wheel nor on every system that its
-/// tag names.
+/// The libraries that are neither in the wheel nor on every system of its tag.
 fn libraries(
-    facts: &ElfInfo,
+    info: &ElfInfo,
     arch: &str,
     platforms: &[Platform],
     bundled: &BTreeSet<String>,
@@ -107,7 +105,7 @@ fn libraries(
             Platform::Musllinux { musl, .. } => Linux::of("musllinux", *musl),
             _ => None,
         };
-        for excess in policy.into_iter().flat_map(|policy| policy.excess(facts, arch, bundled)) {
+        for excess in policy.into_iter().flat_map(|policy| policy.excess(info, arch, bundled)) {
             if let Excess::Library(library) = excess {
                 missing.insert(library);
             }
@@ -128,8 +126,8 @@ fn macos(wheel: &Wheel, platforms: &[Platform]) -> Vec<Need> {
         .collect();
     let dylibs = Dylibs::new(wheel);
     let mut needs = Vec::new();
-    for (member, facts) in wheel.macho().filter(|_| !archs.is_empty()) {
-        let loaded: Vec<&macho::Slice> = facts.slices.iter().filter(|slice| slice.is_loaded()).collect();
+    for (member, info) in wheel.macho().filter(|_| !archs.is_empty()) {
+        let loaded: Vec<&macho::Slice> = info.slices.iter().filter(|slice| slice.is_loaded()).collect();
         if let [slice] = loaded[..]
             && archs.iter().any(|arch| *arch != slice.arch)
         {
@@ -145,8 +143,9 @@ fn macos(wheel: &Wheel, platforms: &[Platform]) -> Vec<Need> {
             let store = slice.dylibs().find(|dylib| !dylib.weak && dylib.path.starts_with("/nix/"));
             needs.extend(store.map(|dylib| need(Needed::Path(dylib.path.to_owned()), &member.name)));
             let missing = dylibs.missing(member, slice).into_iter();
-            let missing =
-                missing.filter(|(_, absence)| matches!(absence, Absence::BuildMachine | Absence::Elsewhere));
+            let missing = missing.filter(|(_, problem)| {
+                matches!(problem, DylibProblem::BuildMachine | DylibProblem::Elsewhere)
+            });
             let missing = missing.filter(|(path, _)| !wheel.external.contains(*path));
             needs.extend(missing.map(|(path, _)| need(Needed::Path(path.to_owned()), &member.name)));
         }
@@ -168,7 +167,7 @@ fn windows(wheel: &Wheel, platforms: &[Platform]) -> Vec<Need> {
         if let Some(found) = info.arch().filter(|found| *found != arch) {
             needs.push(need(Needed::WindowsArch(found.to_owned()), &member.name));
         }
-        // Visual C++'s runtime is on most machines, and what is loaded late may never be.
+        // Most machines have Visual C++'s runtime; delayed imports may never be loaded.
         let missing = missing_dlls(wheel, info).into_iter();
         let missing = missing.filter(|(_, origin, is_delayed)| *origin == DllOrigin::Port && !is_delayed);
         needs.extend(missing.map(|(name, ..)| need(Needed::Library(name.to_owned()), &member.name)));
@@ -176,8 +175,7 @@ fn windows(wheel: &Wheel, platforms: &[Platform]) -> Vec<Need> {
     needs
 }
 
-/// A module that Python itself loads, not a helper that may be for another
-/// architecture.
+/// Whether Python itself loads the file; helpers may be for another architecture.
 fn is_module(name: &str) -> bool {
     name.to_ascii_lowercase().ends_with(".pyd")
 }

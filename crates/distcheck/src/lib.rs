@@ -1,9 +1,9 @@
 //! Checks Python distributions: what indexes reject, what installers cannot
 //! install, and what fails on the user's machine.
 //!
-//! [`scan`] reads every archive once and yields facts ([`facts::Dist`]);
-//! [`check`] applies [`rules`] to them. Nothing here prints, reads
-//! configuration or opens a network connection.
+//! [`scan`] reads every archive once into a [`dist::Dist`]; [`check`] applies
+//! [`rules`] to it. Nothing here prints, reads configuration or opens a network
+//! connection.
 //!
 //! ```no_run
 //! use distcheck::{Limits, Selection, Set, check, scan};
@@ -17,8 +17,8 @@
 mod check;
 mod content;
 mod coverage;
+pub mod dist;
 mod email;
-pub mod facts;
 #[cfg(test)]
 mod fixture;
 mod hashed;
@@ -33,11 +33,11 @@ mod rule_tests;
 pub mod rules;
 mod scan;
 
-pub use check::{Finding, Outcome, Selection, Verdict, check};
+pub use check::{Finding, RuleOutcome, Selection, Verdict, check};
 pub use coverage::systems;
 pub use installable::installable;
 pub use pattern::{Pattern, PatternError};
 pub use pydist::zip::Limits;
-pub use restructured::{Reading as RestructuredReading, reading as read_restructured};
+pub use restructured::{RestructuredCheck, check_text as check_restructured};
 pub use rule::{Check, Provenance, Published, PublishedFile, Rule, Set, Severity};
 pub use scan::scan;

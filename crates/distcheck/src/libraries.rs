@@ -1,4 +1,4 @@
-//! Libraries that the loaders of macOS and Windows look for and do not find.
+//! Libraries that the loaders of macOS and Windows do not find.
 
 use std::collections::BTreeSet;
 
@@ -6,29 +6,29 @@ use binfmt::macho::Slice;
 use binfmt::pe::PeInfo;
 use pydist::policy::{self, DllOrigin};
 
-use crate::facts::{Member, Wheel};
+use crate::dist::{Member, Wheel};
 
 /// Why dyld may not find a library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Absence {
-    /// The wheel has it elsewhere than where dyld looks.
+pub(crate) enum DylibProblem {
+    /// The wheel has it, but not where dyld looks.
     Elsewhere,
-    /// The wheel has it, in no directory that its search paths (`@rpath`) name.
+    /// The wheel has it, but not in a directory on the search path (`@rpath`).
     Unreached,
-    /// It is not in the wheel; another package may bring it.
+    /// It is not in the wheel; another package may provide it.
     Unknown,
-    /// It is at a path of the machine that built the wheel.
+    /// Its path is one of the build machine.
     BuildMachine,
 }
 
 /// Finds the libraries of Mach-O files among the members of a wheel.
 pub(crate) struct Dylibs<'w> {
-    /// Where the members are installed.
+    /// The installed paths of the members.
     paths: BTreeSet<&'w str>,
     names: BTreeSet<&'w str>,
-    /// The search paths of all files: dyld takes those of the files that load
-    /// a file, too.
-    searched: BTreeSet<String>,
+    /// The search paths of all files: dyld also uses those of the files that load
+    /// a file.
+    search_paths: BTreeSet<String>,
 }
 
 impl<'w> Dylibs<'w> {
@@ -36,68 +36,71 @@ impl<'w> Dylibs<'w> {
         let paths = wheel.members.iter().map(Member::installed_path).collect();
         let names = wheel.members.iter().map(Member::file_name).collect();
         let slices = wheel.macho().flat_map(|(member, info)| info.slices.iter().map(move |it| (member, it)));
-        let searched = slices.flat_map(|(member, slice)| {
-            slice.rpaths().filter_map(|path| Place::of(member, slice).expand(path)).collect::<Vec<_>>()
+        let search_paths = slices.flat_map(|(member, slice)| {
+            slice
+                .rpaths()
+                .filter_map(|path| SliceLocation::of(member, slice).expand(path))
+                .collect::<Vec<_>>()
         });
-        Self { paths, names, searched: searched.collect() }
+        Self { paths, names, search_paths: search_paths.collect() }
     }
 
     /// The libraries that a slice loads and that dyld may not find.
-    pub(crate) fn missing<'s>(&self, member: &Member, slice: &'s Slice) -> Vec<(&'s str, Absence)> {
+    pub(crate) fn missing<'s>(&self, member: &Member, slice: &'s Slice) -> Vec<(&'s str, DylibProblem)> {
         let paths = slice.dylibs().filter(|dylib| !dylib.weak).map(|dylib| dylib.path);
-        let place = Place::of(member, slice);
-        let absence = |path: &'s str| Some((path, self.absence(&place, slice, path)?));
-        paths.filter(|path| Some(*path) != slice.id()).filter_map(absence).collect()
+        let location = SliceLocation::of(member, slice);
+        let problem = |path: &'s str| Some((path, self.problem(&location, slice, path)?));
+        paths.filter(|path| Some(*path) != slice.id()).filter_map(problem).collect()
     }
 
-    fn absence(&self, place: &Place<'_>, slice: &Slice, path: &str) -> Option<Absence> {
-        // The Swift and C++ runtimes that `@rpath` finds in the system.
+    fn problem(&self, location: &SliceLocation<'_>, slice: &Slice, path: &str) -> Option<DylibProblem> {
+        // `@rpath` finds the Swift and C++ runtimes in the system.
         let is_runtime = path.starts_with("@rpath/libswift") || path.starts_with("@rpath/libc++");
-        // Apps for iOS bring it (PEP 730).
+        // iOS apps provide it (PEP 730).
         let is_runtime = is_runtime || path == "@rpath/Python.framework/Python";
         if policy::is_macos_library(path) || is_runtime || path.starts_with("/nix/store/") {
             return None;
         }
         let is_known = self.names.contains(path.rsplit('/').next().unwrap_or(path));
         if let Some(name) = path.strip_prefix("@rpath/") {
-            let own = slice.rpaths().filter_map(|path| place.expand(path));
-            let mut directories = own.chain(self.searched.iter().cloned());
+            let own = slice.rpaths().filter_map(|path| location.expand(path));
+            let mut directories = own.chain(self.search_paths.iter().cloned());
             let is_reached = directories.any(|directory| {
                 joined(&directory, name).is_some_and(|path| self.paths.contains(path.as_str()))
             });
             return match (is_reached, is_known) {
                 (true, _) => None,
-                (false, true) => Some(Absence::Unreached),
-                (false, false) => Some(Absence::Unknown),
+                (false, true) => Some(DylibProblem::Unreached),
+                (false, false) => Some(DylibProblem::Unknown),
             };
         }
         if !path.starts_with('@') {
-            return Some(Absence::BuildMachine);
+            return Some(DylibProblem::BuildMachine);
         }
-        match place.expand(path) {
+        match location.expand(path) {
             Some(path) if self.paths.contains(path.as_str()) => None,
-            Some(_) if is_known => Some(Absence::Elsewhere),
+            Some(_) if is_known => Some(DylibProblem::Elsewhere),
             // `@executable_path` of a library depends on the program.
             None if is_known => None,
-            _ => Some(Absence::Unknown),
+            _ => Some(DylibProblem::Unknown),
         }
     }
 }
 
-/// Where a slice is, for the prefixes of its paths.
-struct Place<'m> {
+/// The location of a slice, to expand the prefixes of its paths.
+struct SliceLocation<'m> {
     directory: &'m str,
     is_executable: bool,
 }
 
-impl<'m> Place<'m> {
+impl<'m> SliceLocation<'m> {
     fn of(member: &'m Member, slice: &Slice) -> Self {
         let directory = member.installed_path().rsplit_once('/').map_or("", |(directory, _)| directory);
         Self { directory, is_executable: slice.file_type == 2 }
     }
 
-    /// A path that starts at the file or at its program, from the library
-    /// directory on; `None` where it is elsewhere or not known.
+    /// Expands a path that is relative to the file or its program, relative to the
+    /// library directory; `None` if it is elsewhere or unknown.
     fn expand(&self, path: &str) -> Option<String> {
         let rest = path.strip_prefix("@loader_path");
         let rest = rest.or_else(|| path.strip_prefix("@executable_path").filter(|_| self.is_executable))?;
@@ -105,8 +108,8 @@ impl<'m> Place<'m> {
     }
 }
 
-/// A path below a directory, without `.` and `..`; `None` where it leads out of
-/// the library directory.
+/// Joins a path to a directory and resolves `.` and `..`; `None` if it leaves the
+/// library directory.
 fn joined(directory: &str, path: &str) -> Option<String> {
     let mut parts: Vec<&str> = directory.split('/').filter(|part| !part.is_empty()).collect();
     for part in path.split('/') {
@@ -119,8 +122,8 @@ fn joined(directory: &str, path: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
-/// The DLLs that a PE file needs and that neither Windows nor Python nor the wheel has,
-/// each with its origin, and whether it is loaded late.
+/// The DLLs that a PE file needs and that are not in Windows, Python or the wheel, each
+/// with its origin and whether it is delay-loaded.
 pub(crate) fn missing_dlls<'p>(wheel: &Wheel, info: &'p PeInfo) -> Vec<(&'p str, DllOrigin, bool)> {
     let own: BTreeSet<String> =
         wheel.members.iter().map(|member| member.file_name().to_ascii_lowercase()).collect();

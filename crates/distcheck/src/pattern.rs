@@ -1,18 +1,18 @@
-//! Patterns of names: `*`, `?`, `[ab]` and `{a,b}`, over whole texts.
+//! Glob patterns for names: `*`, `?`, `[ab]` and `{a,b}`. They match whole texts.
 
 use std::fmt;
 use std::str::FromStr;
 
 use globset::{GlobBuilder, GlobMatcher};
 
-/// A pattern; `*` stands for any text, `/` included.
+/// A glob pattern; `*` matches any text, including `/`.
 #[derive(Debug, Clone)]
 pub struct Pattern {
     text: String,
     matcher: GlobMatcher,
 }
 
-/// A text that is not a pattern.
+/// An invalid pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a pattern: {why}")]
 pub struct PatternError {
@@ -46,7 +46,7 @@ impl fmt::Display for Pattern {
 }
 
 impl Pattern {
-    /// Whether the whole text is as the pattern says.
+    /// Whether the pattern matches the whole text.
     pub fn matches(&self, text: &str) -> bool {
         self.matcher.is_match(text)
     }
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns() {
+    fn matches_whole_texts() {
         let matches = |pattern: &str, text: &str| pattern.parse::<Pattern>().unwrap().matches(text);
         assert!(
             matches("*", "")

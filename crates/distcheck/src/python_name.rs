@@ -1,4 +1,4 @@
-//! Names of Python.
+//! Python identifiers.
 
 /// The keywords of Python 3.
 const KEYWORDS: [&str; 35] = [
@@ -7,7 +7,7 @@ const KEYWORDS: [&str; 35] = [
     "lambda", "nonlocal", "not", "or", "pass", "raise", "return", "try", "while", "with", "yield",
 ];
 
-/// Whether a text can name a module: an identifier, and not a keyword.
+/// Whether a text can name a module: an identifier that is not a keyword.
 pub(crate) fn is_identifier(text: &str) -> bool {
     !KEYWORDS.contains(&text)
         && text.starts_with(|c: char| c.is_alphabetic() || c == '_')
@@ -19,7 +19,7 @@ mod tests {
     use super::is_identifier;
 
     #[test]
-    fn identifiers() {
+    fn recognises_identifiers() {
         assert!(["a", "_a1", "é"].into_iter().all(is_identifier));
         assert!(!["", "1a", "a-b", "class", "a b"].into_iter().any(is_identifier));
     }

@@ -1,5 +1,5 @@
-//! What a rule is: its description, the function that applies it, and what
-//! that function reports.
+//! A rule: its description, the function that applies it, and the findings that
+//! the function reports.
 
 use std::collections::BTreeMap;
 
@@ -8,79 +8,79 @@ use pydist::filename::DistName;
 use pydist::name::ProjectName;
 use serde::Serialize;
 
-use crate::facts::{Dist, Sdist, Wheel};
+use crate::dist::{Dist, Sdist, Wheel};
 use crate::pattern::Pattern;
 
-/// How much a finding weighs.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// For information.
     Note,
-    /// Worth fixing; does not stop the release.
+    /// Worth fixing; does not block the release.
     Warning,
     /// Must not be published.
     Error,
 }
 
-/// What happens if nobody fixes it; the severity follows from this.
+/// The consequence of a violation, from which the severity follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Provenance {
-    /// The index refuses the upload.
+    /// The index rejects the upload.
     PypiRejects,
-    /// Installers fail, or install something else.
+    /// Installers fail or install the wrong files.
     BreaksInstall,
-    /// What is installed does not work.
+    /// The installed package does not work.
     BreaksRuntime,
     /// The release is not what it claims to be.
     BreaksRelease,
-    /// Untidy.
+    /// Cosmetic or wasteful.
     Hygiene,
 }
 
 /// One rule.
 #[derive(Debug, Serialize)]
 pub struct Rule {
-    /// `NIX001`; never used for anything else.
+    /// `NIX001`; never reused for another rule.
     pub id: &'static str,
-    /// What holds where it passes.
+    /// The statement that is true if the rule passes.
     pub title: &'static str,
-    /// The weight of its findings.
+    /// The severity of its findings.
     pub severity: Severity,
-    /// What a finding leads to.
+    /// The consequence of a violation.
     pub provenance: Provenance,
     /// Why it matters.
     pub why: &'static str,
-    /// Where the rule comes from.
+    /// The source of the rule.
     pub source: &'static str,
     /// How to fix it.
     pub fix: &'static str,
-    /// What it reports about a file that breaks it.
+    /// An example of its report.
     pub example: &'static str,
-    /// The rule itself; not part of its description.
+    /// The function that applies the rule; not part of its description.
     #[serde(skip)]
     pub check: Check,
-    /// A file, or a set, that breaks it.
+    /// A file or set that violates it.
     #[cfg(test)]
     #[serde(skip)]
     pub(crate) fails: fn() -> crate::fixture::Case,
 }
 
-/// What a rule looks at.
+/// What a rule checks.
 #[derive(Debug, Clone, Copy)]
 pub enum Check {
-    /// Any distribution, even one that cannot be read.
-    Dist(fn(&Dist, &mut Out)),
+    /// Any distribution, even an unreadable one.
+    Dist(fn(&Dist, &mut Findings)),
     /// A wheel.
-    Wheel(fn(&Dist, &Wheel, &mut Out)),
+    Wheel(fn(&Dist, &Wheel, &mut Findings)),
     /// A source distribution.
-    Sdist(fn(&Dist, &Sdist, &mut Out)),
+    Sdist(fn(&Dist, &Sdist, &mut Findings)),
     /// All distributions together.
-    Set(fn(&Set<'_>, &mut Out)),
+    Set(fn(&Set<'_>, &mut Findings)),
 }
 
-/// All distributions, and what is expected of them.
+/// All distributions, and the expectations of them.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Set<'a> {
     /// Sorted by file name.
@@ -92,7 +92,7 @@ pub struct Set<'a> {
     pub tag: Option<&'a str>,
     /// Packages that must have a source distribution: `all`, or names.
     pub expect_sdist: &'a [String],
-    /// What the index has of each package, where it was asked.
+    /// The files of each package on the index, if it was queried.
     pub previous: Option<&'a Published>,
     /// Names of other archives beside the distributions.
     pub others: &'a [String],
@@ -100,7 +100,7 @@ pub struct Set<'a> {
     pub top_level: &'a [String],
     /// The environments that every package must have a wheel for.
     pub require: &'a [Requirement],
-    /// Whether it is an error that an environment loses its wheel.
+    /// Whether it is an error if an environment loses its wheel.
     pub lost_is_error: bool,
 }
 
@@ -112,78 +112,78 @@ pub type Published = BTreeMap<ProjectName, Vec<PublishedFile>>;
 pub struct PublishedFile {
     /// Its name.
     pub filename: String,
-    /// The name, understood.
+    /// The parsed name.
     pub name: DistName,
-    /// Lower-case hexadecimal, where the index says it.
+    /// Lower-case hexadecimal, if the index provides it.
     pub sha256: Option<String>,
-    /// `Requires-Python`, where the index or the metadata give it.
+    /// `Requires-Python`, from the index or the metadata.
     pub requires_python: Option<String>,
     /// Whether it is yanked (PEP 592).
     pub yanked: bool,
 }
 
-/// So many findings of a rule are listed for one file.
+/// At most this many findings of a rule are listed for one file.
 const LIMIT: usize = 100;
 
-/// Takes what a rule finds.
+/// Collects the findings of a rule.
 #[derive(Debug, Default)]
-pub struct Out {
-    pub(crate) found: Vec<Found>,
+pub struct Findings {
+    pub(crate) found: Vec<RawFinding>,
     pub(crate) not_applicable: bool,
-    /// How many findings there were beyond [`LIMIT`], and the most serious.
-    pub(crate) surplus: usize,
-    pub(crate) surplus_weight: Option<Severity>,
-    weight: Option<Severity>,
+    /// The number and the highest severity of findings beyond [`LIMIT`].
+    pub(crate) unlisted: usize,
+    pub(crate) unlisted_severity: Option<Severity>,
+    severity: Option<Severity>,
 }
 
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct RawFinding {
     pub(crate) file: Option<String>,
     pub(crate) member: Option<String>,
     pub(crate) message: String,
-    /// Where it weighs less than its rule.
-    pub(crate) weight: Option<Severity>,
+    /// The severity, if it differs from the rule's.
+    pub(crate) severity: Option<Severity>,
 }
 
-impl Out {
-    /// A finding about the whole file.
+impl Findings {
+    /// Reports a finding about the whole file.
     pub fn found(&mut self, message: impl Into<String>) {
         self.push(None, None, message.into());
     }
 
-    /// A finding about a member.
+    /// Reports a finding about a member.
     pub fn at(&mut self, member: &str, message: impl Into<String>) {
         self.push(None, Some(member.to_owned()), message.into());
     }
 
-    /// A finding of a set rule about one of its files.
+    /// Reports a finding of a set rule about one of its files.
     pub fn about(&mut self, file: &Dist, message: impl Into<String>) {
         self.push(Some(file.filename.clone()), None, message.into());
     }
 
-    /// The next finding weighs less than the rule: it breaks only some, or
-    /// nobody any more. `None`: as much as the rule.
-    pub fn only(&mut self, weight: impl Into<Option<Severity>>) -> &mut Self {
-        self.weight = weight.into();
+    /// Sets the severity of the next finding, if it affects only few users.
+    /// `None` is the rule's own severity.
+    pub fn with_severity(&mut self, severity: impl Into<Option<Severity>>) -> &mut Self {
+        self.severity = severity.into();
         self
     }
 
     fn push(&mut self, file: Option<String>, member: Option<String>, message: String) {
-        let weight = self.weight.take();
+        let severity = self.severity.take();
         if self.found.len() < LIMIT {
-            return self.found.push(Found { file, member, message, weight });
+            return self.found.push(RawFinding { file, member, message, severity });
         }
-        self.surplus += 1;
-        self.surplus_weight = self.surplus_weight.max(weight.or(Some(Severity::Error)));
+        self.unlisted += 1;
+        self.unlisted_severity = self.unlisted_severity.max(severity.or(Some(Severity::Error)));
     }
 
-    /// There is nothing to look at.
+    /// Marks the rule as not applicable.
     pub fn not_applicable(&mut self) {
         self.not_applicable = true;
     }
 }
 
-/// The first few of several names, for a message.
+/// The first few names, for a message.
 pub(crate) fn some<S: AsRef<str>>(items: impl IntoIterator<Item = S>) -> String {
     const SHOWN: usize = 4;
     let items: Vec<S> = items.into_iter().collect();

@@ -1,22 +1,22 @@
-//! Every rule finds what it is for, and passes where there is nothing to find.
+//! Tests that every rule reports its fixture and passes valid files.
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
 
 use std::collections::BTreeSet;
 
-use crate::facts::Dist;
+use crate::dist::Dist;
 use crate::fixture::*;
-use crate::{Outcome, Selection, check, rules};
+use crate::{RuleOutcome, Selection, check, rules};
 
 #[test]
-fn a_signature_that_matches_has_no_finding() {
+fn accepts_a_matching_code_signature() {
     assert!(!signed_macho(false).found().contains("MAC007"));
 }
 
-/// A linker that knows no `PT_GNU_PROPERTY` leaves the property in a `PT_NOTE`
-/// behind another note.
+/// A linker without `PT_GNU_PROPERTY` leaves the property in a `PT_NOTE`, after
+/// another note.
 #[test]
-fn the_x86_level_is_found_in_notes() {
+fn finds_the_x86_level_in_notes() {
     let mut case = x86_64_v3();
     let name = case.files[0].0.clone();
     assert!(case.found().contains("LNX011"), "{:?}", case.found());
@@ -41,7 +41,7 @@ fn the_x86_level_is_found_in_notes() {
 }
 
 #[test]
-fn every_rule_finds_what_it_is_for() {
+fn every_rule_reports_its_fixture() {
     let silent: Vec<String> = rules::all()
         .map(|rule| (rule.id, (rule.fails)().found()))
         .filter(|(id, found)| !found.contains(id))
@@ -51,11 +51,11 @@ fn every_rule_finds_what_it_is_for() {
 }
 
 #[test]
-fn examples_are_what_is_reported() {
+fn examples_match_the_reports() {
     let mut differing = Vec::new();
     for rule in rules::all() {
         let case = (rule.fails)();
-        let mut dists = facts(&case.files);
+        let mut dists = scan_files(&case.files);
         dists[0].attestation.clone_from(&case.attestation);
         let findings = check(&case.set(&dists), &Selection::Only(vec![rule.id.to_owned()])).findings;
         let shown = findings.first().map_or_else(String::new, |finding| {
@@ -63,7 +63,7 @@ fn examples_are_what_is_reported() {
             place.into_iter().flatten().collect::<Vec<_>>().join(": ")
         });
         let shown = shown.replace(char::is_control, "\u{fffd}");
-        // With a hash the example in the program would itself be a path of the store.
+        // With a hash, the example in the program would itself be a store path.
         let shown = shown.replace(STORE_HASH, "…");
         if rule.example != shown {
             differing.push(format!("{}\t{shown}", rule.id));
@@ -72,8 +72,8 @@ fn examples_are_what_is_reported() {
     assert!(differing.is_empty(), "examples to update:\n{}", differing.join("\n"));
 }
 
-/// Sound files of every kind, as one release.
-fn sound() -> Case {
+/// A valid release with files of every kind.
+fn valid_release() -> Case {
     let mut previous = published(&[("sample-0.9-py3-none-macosx_11_0_arm64.whl", None)]);
     for file in previous.values_mut().flatten() {
         file.requires_python = Some(">=3.10".into());
@@ -120,8 +120,8 @@ fn sound() -> Case {
     }
 }
 
-/// An attestation of a file, signed by nobody.
-fn sound_attestation(dist: &Dist) -> Vec<u8> {
+/// An attestation of a file, without a valid signature.
+fn attestation_of(dist: &Dist) -> Vec<u8> {
     use base64::Engine as _;
     use base64::prelude::BASE64_STANDARD;
     let statement = serde_json::json!({
@@ -139,17 +139,17 @@ fn sound_attestation(dist: &Dist) -> Vec<u8> {
 }
 
 #[test]
-fn every_rule_passes_where_there_is_nothing_to_find() {
-    let case = Case { matrix: vec!["manylinux_*_x86_64".parse().unwrap()], ..sound() };
-    let mut dists = facts(&case.files);
-    dists[0].attestation = Some(sound_attestation(&dists[0]));
+fn every_rule_passes_a_valid_release() {
+    let case = Case { matrix: vec!["manylinux_*_x86_64".parse().unwrap()], ..valid_release() };
+    let mut dists = scan_files(&case.files);
+    dists[0].attestation = Some(attestation_of(&dists[0]));
     let verdict = check(&case.set(&dists), &Selection::All);
-    assert_eq!(verdict.findings, [], "a sound set has no findings");
+    assert_eq!(verdict.findings, [], "a valid set has no findings");
     let passed: BTreeSet<&str> = verdict
         .outcomes
         .values()
         .flatten()
-        .filter(|(_, outcome)| **outcome == Outcome::Passed)
+        .filter(|(_, outcome)| **outcome == RuleOutcome::Passed)
         .map(|(id, _)| *id)
         .collect();
     let all: BTreeSet<&str> = rules::all().map(|rule| rule.id).collect();

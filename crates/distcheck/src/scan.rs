@@ -1,5 +1,5 @@
-//! From files to facts: every archive is walked once, its members spread over
-//! the processors.
+//! Scans files: every archive is read once, with its members distributed over the
+//! processors.
 
 mod external;
 mod foreign;
@@ -22,12 +22,11 @@ use pydist::wheel_file::WheelFile;
 use pydist::zip::{Archive, Limits};
 use toolkit::FileError;
 
-use self::jobs::{Done, Open, ReadMember, jobs, told};
-use crate::content::Scratch;
-use crate::facts::{Body, Dist, Wheel};
+use self::jobs::{JobOutput, OpenDist, ReadMember, error_line, jobs};
+use crate::content::ScanScratch;
+use crate::dist::{Body, Dist, Wheel};
 
-/// Reads the facts of all `paths`, with `threads` threads. The order of the
-/// result is that of the file names.
+/// Scans all `paths` with `threads` threads. The result is sorted by file name.
 pub fn scan(paths: &[PathBuf], limits: &Limits, threads: usize) -> Result<Vec<Dist>, FileError> {
     let mut open = paths.iter().map(|path| open(path, limits)).collect::<Result<Vec<_>, _>>()?;
     open.sort_by(|a, b| (&a.filename, &a.path).cmp(&(&b.filename, &b.path)));
@@ -36,7 +35,7 @@ pub fn scan(paths: &[PathBuf], limits: &Limits, threads: usize) -> Result<Vec<Di
     let done = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         let work = || {
-            let scratch = Scratch::new();
+            let scratch = ScanScratch::new();
             while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let results = job.run(&open, limits, &scratch);
                 if let Ok(mut done) = done.lock() {
@@ -53,15 +52,15 @@ pub fn scan(paths: &[PathBuf], limits: &Limits, threads: usize) -> Result<Vec<Di
     assemble(open, done)
 }
 
-fn open(path: &Path, limits: &Limits) -> Result<Open, FileError> {
+fn open(path: &Path, limits: &Limits) -> Result<OpenDist, FileError> {
     let file = File::open(path).map_err(FileError::new("read", path))?;
     let size = file.metadata().map_err(FileError::new("read", path))?.len();
     let filename = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let archive = filename.ends_with(".whl").then(|| Archive::open(&file, limits).map_err(told));
-    Ok(Open { path: path.to_owned(), filename, size, archive })
+    let archive = filename.ends_with(".whl").then(|| Archive::open(&file, limits).map_err(error_line));
+    Ok(OpenDist { path: path.to_owned(), filename, size, archive })
 }
 
-fn assemble(open: Vec<Open>, done: Vec<Done>) -> Result<Vec<Dist>, FileError> {
+fn assemble(open: Vec<OpenDist>, done: Vec<JobOutput>) -> Result<Vec<Dist>, FileError> {
     let mut digests: Vec<Option<Sha256Bytes>> = vec![None; open.len()];
     let mut bodies: Vec<Body> = open
         .iter()
@@ -73,18 +72,18 @@ fn assemble(open: Vec<Open>, done: Vec<Done>) -> Result<Vec<Dist>, FileError> {
     let mut members: Vec<Vec<ReadMember>> = open.iter().map(|_| Vec::new()).collect();
     for done in done {
         match done {
-            Done::Digest(index, result) => {
+            JobOutput::Digest(index, result) => {
                 let sha256 = result.map_err(FileError::new("read", &open[index].path))?;
                 digests[index] = Some(sha256);
             }
-            Done::Sdist(index, sdist) => {
+            JobOutput::Sdist(index, sdist) => {
                 let sdist = sdist.map_err(FileError::new("read", &open[index].path))?;
                 bodies[index] = match &sdist.fault {
                     Some(fault) if sdist.members.is_empty() => Body::Broken(fault.clone()),
                     _ => Body::Sdist(sdist),
                 };
             }
-            Done::Members(index, read) => {
+            JobOutput::Members(index, read) => {
                 members[index].extend(read.map_err(FileError::new("read", &open[index].path))?);
             }
         }
@@ -106,7 +105,7 @@ fn assemble(open: Vec<Open>, done: Vec<Done>) -> Result<Vec<Dist>, FileError> {
             }
             (body, _) => body,
         };
-        let Open { path, filename, size, .. } = open;
+        let OpenDist { path, filename, size, .. } = open;
         let attestation = attestation(&path)?;
         let sha256 = sha256.unwrap_or_default();
         dists.push(Dist { path, filename, name, size, sha256, attestation, body });
@@ -114,8 +113,7 @@ fn assemble(open: Vec<Open>, done: Vec<Done>) -> Result<Vec<Dist>, FileError> {
     Ok(dists)
 }
 
-/// What stands beside a file as its attestation (PEP 740), as pypi-attestations
-/// names it.
+/// The attestation beside a file (PEP 740), named as by pypi-attestations.
 fn attestation(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".publish.attestation");
@@ -126,7 +124,7 @@ fn attestation(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     }
 }
 
-/// Hashes again what RECORD lists by another algorithm than SHA-256.
+/// Hashes members for which RECORD uses an algorithm other than SHA-256.
 fn other_hashes(wheel: &mut Wheel, archive: &Archive, path: &Path) {
     let Some(Ok(entries)) = &wheel.record else { return };
     let named =
@@ -147,7 +145,7 @@ fn other_hashes(wheel: &mut Wheel, archive: &Archive, path: &Path) {
     }
 }
 
-/// A member's hash as RECORD writes it.
+/// A member's hash in the format of RECORD.
 fn hash_of<D: sha2::Digest>(member: &pydist::zip::Member, file: &File) -> Option<String> {
     let mut hasher = D::new();
     let read = member.read(file, |bytes| {
@@ -158,10 +156,10 @@ fn hash_of<D: sha2::Digest>(member: &pydist::zip::Member, file: &File) -> Option
 }
 
 fn wheel(archive: &Archive, read: Vec<ReadMember>, expected: Option<&str>) -> Wheel {
-    let folders = read.iter().filter_map(|(_, member, _)| member.name.split_once('/').map(|(top, _)| top));
-    let folders: BTreeSet<&str> = folders.filter(|top| top.ends_with(".dist-info")).collect();
-    let mut dist_infos: Vec<String> = folders.into_iter().map(str::to_owned).collect();
-    dist_infos.sort_by_key(|folder| Some(folder.as_str()) != expected);
+    let dirs = read.iter().filter_map(|(_, member, _)| member.name.split_once('/').map(|(top, _)| top));
+    let dirs: BTreeSet<&str> = dirs.filter(|top| top.ends_with(".dist-info")).collect();
+    let mut dist_infos: Vec<String> = dirs.into_iter().map(str::to_owned).collect();
+    dist_infos.sort_by_key(|dir| Some(dir.as_str()) != expected);
     let mut wheel = Wheel { faults: archive.faults.clone(), ..Wheel::default() };
     let own = dist_infos.first().cloned().unwrap_or_default();
     for (_, member, kept) in read {
@@ -177,7 +175,7 @@ fn wheel(archive: &Archive, read: Vec<ReadMember>, expected: Option<&str>) -> Wh
                 Some("/entry_points.txt") => {
                     wheel.entry_points = Some(EntryPoints::parse(&kept));
                 }
-                Some(rest) if external::is_bill(rest.trim_start_matches('/')) => {
+                Some(rest) if external::is_sbom(rest.trim_start_matches('/')) => {
                     wheel.external.extend(external::libraries(&kept));
                 }
                 _ => {}

@@ -6,18 +6,18 @@ use std::sync::Mutex;
 
 use binfmt::source::ReadAt;
 
-/// A range that was missed is kept with what follows it.
+/// How many bytes after a missed range are kept with it.
 const AHEAD: u64 = 1 << 20;
 
-/// A member's bytes, as far as they were kept.
-pub(super) struct Kept {
+/// The kept bytes of a member.
+pub(super) struct KeptRanges {
     pub(super) ranges: Vec<(Range<u64>, Vec<u8>)>,
     pub(super) size: u64,
-    /// The first range that was asked for and not kept.
+    /// The first range that was requested but not kept.
     pub(super) missed: Mutex<Option<Range<u64>>>,
 }
 
-impl ReadAt for Kept {
+impl ReadAt for KeptRanges {
     fn size(&self) -> io::Result<u64> {
         Ok(self.size)
     }
@@ -48,9 +48,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_kept_is_read_and_the_rest_is_missed() {
+    fn reads_kept_ranges_and_records_missed_ones() {
         let ranges = vec![(0..3, b"012".to_vec()), (6..10, b"6789".to_vec())];
-        let kept = Kept { ranges, size: 10, missed: Mutex::new(None) };
+        let kept = KeptRanges { ranges, size: 10, missed: Mutex::new(None) };
         for start in 0..=10_u64 {
             for end in start..=10 {
                 let mut found = vec![0; usize::try_from(end - start).unwrap()];

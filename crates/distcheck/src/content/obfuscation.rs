@@ -1,6 +1,7 @@
-//! Marks of tools that hide code.
+//! Marks of obfuscation tools.
 
-/// Looks for code that the index rejects (Warehouse, `utils/scanner_rules`).
+/// Detects obfuscated code that the index rejects (Warehouse,
+/// `utils/scanner_rules`).
 pub(super) struct Obfuscation {
     /// The end of the last piece.
     tail: Vec<u8>,
@@ -16,21 +17,21 @@ impl Obfuscation {
         b"__pyarmor_bcc__",
     ];
     const SOURCEDEFENDER: [&[u8]; 2] = [b"---BEGIN PYE FILE---", b"---END PYE FILE---"];
-    /// No mark is longer.
+    /// The maximum length of a mark.
     const LONGEST: usize = 40;
 
-    /// The index looks at Python's files alone.
+    /// The index scans only Python files.
     pub(super) fn of(name: &str) -> Option<Self> {
         let name = name.to_ascii_lowercase();
         let is_python = name.ends_with(".py") || name.ends_with(".pye");
         is_python.then(|| Self { tail: Vec::new(), found: [false; 3] })
     }
 
-    pub(super) fn take(&mut self, bytes: &[u8]) {
+    pub(super) fn update(&mut self, bytes: &[u8]) {
         let seam = [&self.tail[..], &bytes[..bytes.len().min(Self::LONGEST)]].concat();
         for piece in [bytes, &seam[..]] {
             let has = |mark: &[u8]| memchr::memmem::find(piece, mark).is_some();
-            // Nearly all files have no mark: one search decides.
+            // Most files have no mark, so one search suffices.
             if has(b"__pyarmor_") && Self::PYARMOR.iter().any(|mark| has(mark)) {
                 self.found[0] = true;
             }

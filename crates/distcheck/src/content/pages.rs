@@ -1,16 +1,17 @@
-//! The hashes of pages that a signature of Apple silicon lists.
+//! Page hashes for signatures of Apple silicon code.
 
 use std::ops::Range;
 
 use binfmt::macho::{MachOInfo, SIGNATURE_PAGE, SignatureState, check_hashes, enforced};
 use sha2::{Digest as _, Sha256};
 
-use super::kept::Kept;
+use super::kept::KeptRanges;
 
-/// Hashes the pages of code for Apple silicon, which its signature lists.
+/// Hashes the pages of Apple silicon code, to compare them with its signature.
 #[derive(Default)]
 pub(super) struct PageHashes {
-    /// Each slice, with what is hashed of its current page and the pages before.
+    /// Each slice, with the hasher of its current page and the hashes of the previous
+    /// pages.
     slices: Vec<(Range<u64>, Sha256, Vec<[u8; 32]>)>,
 }
 
@@ -20,8 +21,8 @@ impl PageHashes {
         Self { slices: slices.map(|range| (range, Sha256::new(), Vec::new())).collect() }
     }
 
-    /// Takes the bytes from `start` on.
-    pub(super) fn take(&mut self, start: u64, bytes: &[u8]) {
+    /// Hashes bytes that begin at `start`.
+    pub(super) fn update(&mut self, start: u64, bytes: &[u8]) {
         for (range, sha, hashes) in &mut self.slices {
             let inside =
                 |at: u64| usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX).min(bytes.len());
@@ -40,8 +41,8 @@ impl PageHashes {
         }
     }
 
-    /// The architectures of the slices whose pages are not those of their signature.
-    pub(super) fn mismatches(&self, info: &MachOInfo, source: &Kept) -> Vec<&'static str> {
+    /// The architectures of the slices whose pages do not match their signature.
+    pub(super) fn mismatches(&self, info: &MachOInfo, source: &KeptRanges) -> Vec<&'static str> {
         let is_broken = |slice: &&binfmt::macho::Slice| {
             let pages = self.slices.iter().find(|(range, ..)| *range == slice.range);
             let state = pages.and_then(|(.., hashes)| check_hashes(source, slice, hashes).ok());

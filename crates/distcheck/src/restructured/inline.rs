@@ -1,7 +1,7 @@
-//! The markup within running text.
+//! Inline markup.
 
-/// As docutils compares names.
-pub(super) fn normal(name: &str) -> String {
+/// The normalised form in which docutils compares names.
+pub(super) fn normalised(name: &str) -> String {
     name.replace('\\', "").split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
@@ -11,11 +11,11 @@ pub(super) fn is_word(name: &str) -> bool {
 
 /// A piece of inline markup.
 pub(super) enum Piece {
-    /// It starts and does not end.
+    /// It is not closed.
     Open(&'static str),
     Role(String),
-    /// What docutils makes of it depends on more than is read here.
-    Unread(&'static str),
+    /// Its meaning depends on more than is parsed here.
+    Unchecked(&'static str),
     /// `` `name`_ ``.
     Reference(String),
     /// `` `name <address>`_ ``.
@@ -39,23 +39,23 @@ pub(super) fn pieces(text: &str) -> Vec<Piece> {
             continue;
         }
         let Some(mark) = ["``", "**", "*", "`", "|"].into_iter().find(|mark| starts(&chars, at, mark)) else {
-            // A word or a bracket that ends in `_` refers to something.
+            // A word or a bracket that ends in `_` is a reference.
             let before = at.checked_sub(1).map(|before| chars[before]);
             let after = chars.get(at + 1);
             if chars[at] == '_'
                 && before.is_some_and(|c| c.is_alphanumeric() || "]`_".contains(c))
                 && after.is_none_or(|c| !c.is_alphanumeric() && *c != '_')
             {
-                pieces.push(Piece::Unread(SIMPLE));
+                pieces.push(Piece::Unchecked(SIMPLE));
             }
             at += 1;
             continue;
         };
         let size = mark.len();
         let Some(end) = closes(&chars, at + size, mark) else {
-            // What docutils makes of a lone bar or asterisk depends on more.
+            // The meaning of a lone bar or asterisk depends on more than this text.
             let is_unclear = mark == "|" || mark == "*";
-            pieces.push(if is_unclear { Piece::Unread("a lone `*` or `|`") } else { Piece::Open(mark) });
+            pieces.push(if is_unclear { Piece::Unchecked("a lone `*` or `|`") } else { Piece::Open(mark) });
             at += size;
             continue;
         };
@@ -63,11 +63,11 @@ pub(super) fn pieces(text: &str) -> Vec<Piece> {
         let rest = &chars[end + size..];
         match mark {
             "`" => pieces.extend(interpreted(&chars[..at], &inner, rest)),
-            "|" if inner.starts_with('|') => pieces.push(Piece::Unread("a lone `*` or `|`")),
-            "|" => pieces.push(Piece::Substitution(normal(&inner))),
+            "|" if inner.starts_with('|') => pieces.push(Piece::Unchecked("a lone `*` or `|`")),
+            "|" => pieces.push(Piece::Substitution(normalised(&inner))),
             _ => {}
         }
-        // The mark of a reference belongs to it.
+        // The `_` of a reference belongs to it.
         let reference = rest.iter().take_while(|c| **c == '_').count();
         at = end + size + if ["`", "|"].contains(&mark) { reference } else { 0 };
     }
@@ -77,14 +77,14 @@ pub(super) fn pieces(text: &str) -> Vec<Piece> {
 /// `name_`, `[1]_`, `` `name`__ ``.
 const SIMPLE: &str = "references by a plain word, to footnotes, or without a name";
 
-/// What text in single backticks is, by what is before and behind it.
+/// Classifies text in single backticks by the text around it.
 fn interpreted(before: &[char], inner: &str, rest: &[char]) -> Option<Piece> {
     let before: String = before.iter().collect();
     let prefix = before.strip_suffix(':').and_then(|head| head.rsplit_once(':'));
     let prefix = prefix.filter(|(_, role)| is_word(role));
-    // A role starts a word of its own.
+    // A role starts a new word.
     if prefix.is_some_and(|(head, _)| head.ends_with(|c: char| c.is_alphanumeric() || c == '`')) {
-        return Some(Piece::Unread("the text of roles"));
+        return Some(Piece::Unchecked("the text of roles"));
     }
     let role = prefix.map(|(_, role)| role);
     let after: String = rest.iter().take(40).collect();
@@ -94,7 +94,7 @@ fn interpreted(before: &[char], inner: &str, rest: &[char]) -> Option<Piece> {
         let role = role.to_ascii_lowercase();
         let needs_number = ["pep", "pep-reference", "rfc", "rfc-reference"].contains(&role.as_str());
         return Some(if needs_number && !is_number {
-            Piece::Unread("the text of roles")
+            Piece::Unchecked("the text of roles")
         } else {
             Piece::Role(role)
         });
@@ -105,12 +105,12 @@ fn interpreted(before: &[char], inner: &str, rest: &[char]) -> Option<Piece> {
     }
     let is_end = |c: &char| c.is_whitespace() || "'\")]}>-/\\:.,;!?".contains(*c) || !c.is_ascii();
     if marks > 2 || !rest.get(marks).is_none_or(is_end) {
-        return Some(Piece::Unread(SIMPLE));
+        return Some(Piece::Unchecked(SIMPLE));
     }
     let link = inner.strip_suffix('>').and_then(|inner| inner.rsplit_once('<'));
     let Some((name, address)) = link else {
         let is_plain = marks == 1 && !inner.contains(['<', '>']);
-        return Some(if is_plain { Piece::Reference(normal(inner)) } else { Piece::Unread(SIMPLE) });
+        return Some(if is_plain { Piece::Reference(normalised(inner)) } else { Piece::Unchecked(SIMPLE) });
     };
     let is_clear = name.is_empty() || name.ends_with(char::is_whitespace);
     if !is_clear
@@ -119,10 +119,10 @@ fn interpreted(before: &[char], inner: &str, rest: &[char]) -> Option<Piece> {
         || address.trim().is_empty()
         || address.ends_with('_')
     {
-        return Some(Piece::Unread("links of another form"));
+        return Some(Piece::Unchecked("links of another form"));
     }
     let name = if name.trim().is_empty() { address.to_owned() } else { name.trim().to_owned() };
-    // Without a name of its own it defines none.
+    // Without a name, it does not define a target.
     (marks == 1).then(|| Piece::Link { name, address: address.split_whitespace().collect() })
 }
 
@@ -138,7 +138,7 @@ fn starts(chars: &[char], at: usize, mark: &str) -> bool {
     };
     same && next.is_some_and(|c| !c.is_whitespace())
         && before.is_none_or(|c| opens(c) && !quoted(c))
-        // `**` is strong, `***` is text.
+        // `**` is strong emphasis, `***` is text.
         && !(mark == "*" && next == Some(&'*'))
 }
 

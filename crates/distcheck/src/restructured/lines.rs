@@ -1,4 +1,4 @@
-//! What a line of a text may begin.
+//! Classifies lines.
 
 /// Whether a line starts explicit markup.
 pub(super) fn is_explicit(line: &str) -> bool {
@@ -11,13 +11,13 @@ pub(super) fn indent(line: &str) -> usize {
     line.len() - line.trim_start().len()
 }
 
-/// The character that a line of adornment repeats.
+/// The repeated character of an adornment line.
 pub(super) fn adornment(line: &str) -> Option<char> {
     let first = line.chars().next().filter(char::is_ascii_punctuation)?;
     line.chars().all(|c| c == first).then_some(first)
 }
 
-/// Whether a line starts a construct whose lines are no running text.
+/// Whether a line starts a table.
 pub(super) fn is_table(line: &str) -> bool {
     let line = line.trim_start();
     line.starts_with("+-")
@@ -25,14 +25,14 @@ pub(super) fn is_table(line: &str) -> bool {
         || (line.starts_with("==") && line.contains(' ') && line.chars().all(|c| c == '=' || c == ' '))
 }
 
-/// The mark of an item of a bullet list.
+/// The marker of a bullet list item.
 pub(super) fn bullet(line: &str) -> Option<char> {
     let mark = line.chars().next().filter(|c| "*+-•‣⁃".contains(*c))?;
     let rest = &line[mark.len_utf8()..];
     (rest.is_empty() || rest.starts_with(' ')).then_some(mark)
 }
 
-/// Whether a line starts like an item of a numbered list: `1.`, `(a)`, `#.`.
+/// Whether a line starts an item of a numbered list: `1.`, `(a)`, `#.`.
 pub(super) fn is_enumerated(line: &str) -> bool {
     let Some((mark, _)) = line.split_once(' ').or(Some((line, ""))) else { return false };
     let inner = mark.strip_prefix('(').unwrap_or(mark);

@@ -1,8 +1,8 @@
 //! Whether the index can render a reStructuredText description.
 //!
-//! The index renders with docutils and rejects a text with warnings. This is
-//! not docutils: it finds the common mistakes, in docutils' words, and accepts
-//! what it does not understand.
+//! The index renders with docutils and rejects a text with warnings. This parser
+//! finds the common mistakes, with docutils' terms, and accepts constructs that it
+//! does not parse.
 
 mod inline;
 mod lines;
@@ -13,17 +13,17 @@ use std::collections::BTreeMap;
 
 use reader::Reader;
 
-/// The result of reading a text. Lines are counted from 1.
+/// The result of checking a text. Lines are counted from 1.
 #[derive(Debug)]
-pub struct Reading {
-    /// The mistakes, each with its line.
-    pub faults: Vec<(usize, String)>,
-    /// Constructs that are not understood, with their lines.
-    pub unread: BTreeMap<&'static str, Vec<usize>>,
+pub struct RestructuredCheck {
+    /// The mistakes, with their lines.
+    pub mistakes: Vec<(usize, String)>,
+    /// Constructs that are not checked, with their lines.
+    pub unchecked: BTreeMap<&'static str, Vec<usize>>,
 }
 
-/// Reads a text as far as it is understood.
-pub fn reading(text: &str) -> Reading {
+/// Checks a text, as far as it can be parsed.
+pub fn check_text(text: &str) -> RestructuredCheck {
     let lines: Vec<String> = text.lines().map(|line| line.trim_end().replace('\t', "        ")).collect();
     let mut reader = Reader::new(&lines);
     reader.read();
@@ -32,34 +32,34 @@ pub fn reading(text: &str) -> Reading {
         reader.skip("a text without a paragraph", 0);
     }
     reader.references();
-    reader.found.sort();
-    Reading { faults: reader.found, unread: reader.unread }
+    reader.mistakes.sort();
+    RestructuredCheck { mistakes: reader.mistakes, unchecked: reader.unchecked }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::reading;
+    use super::check_text;
 
-    fn faults(text: &str) -> Vec<(usize, String)> {
-        reading(text).faults
+    fn mistakes(text: &str) -> Vec<(usize, String)> {
+        check_text(text).mistakes
     }
 
     fn first(text: &str) -> Option<String> {
-        faults(text).into_iter().next().map(|(_, message)| message)
+        mistakes(text).into_iter().next().map(|(_, message)| message)
     }
 
     #[test]
-    fn what_docutils_renders_has_no_faults() {
+    fn accepts_what_docutils_renders() {
         let text = "Title\n=====\n\nSome *text* with ``code``, a `link <https://a.example>`_, `Title`_ and |logo|.\n\
             2 * 3 and a* and 'quoted' \\`escape.\n\n.. |logo| image:: a.png\n\n.. note:: Well\n   done.\n\n\
             Code::\n\n    .. anything::\n    ``x\n\n- one\n- two\n\nSub\n---\n\nMore\n====\n\n.. _a: https://a.example\n\
             .. code-block:: python\n\n   x = `y\n\n====  ====\na     `b\n====  ====\n\n:math:`x` and :sub:`2`\n";
-        assert_eq!(faults(text), []);
+        assert_eq!(mistakes(text), []);
     }
 
     #[test]
-    fn each_mistake_is_named() {
-        for (text, told) in [
+    fn reports_each_mistake() {
+        for (text, expected) in [
             ("Title\n====\n", "too short"),
             (".. toctree::\n\n   a\n", "directive `toctree`"),
             (".. raw:: html\n\n   <b>\n", "switched off"),
@@ -76,7 +76,7 @@ mod tests {
             ("Code::\n\nnot indented\n", "literal block"),
         ] {
             let message = first(text).unwrap_or_default();
-            assert!(message.contains(told), "{text}: {message}");
+            assert!(message.contains(expected), "{text}: {message}");
         }
     }
 }

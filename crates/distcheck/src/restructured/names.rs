@@ -67,8 +67,8 @@ pub(super) const LITERAL: [&str; 9] = [
     "meta",
 ];
 
-/// Those whose content docutils reads by rules of its own.
-pub(super) const UNREAD: [&str; 4] = ["csv-table", "list-table", "math", "table"];
+/// Directives whose content has its own syntax.
+pub(super) const UNCHECKED: [&str; 4] = ["csv-table", "list-table", "math", "table"];
 
 /// The roles of docutils; `raw` is switched off.
 pub(super) const ROLES: [&str; 28] = [
@@ -102,7 +102,7 @@ pub(super) const ROLES: [&str; 28] = [
     "index",
 ];
 
-/// Languages of code that Pygments knows under these names.
+/// Names of languages in Pygments.
 pub(super) const LANGUAGES: [&str; 43] = [
     "bash",
     "bat",
@@ -149,6 +149,6 @@ pub(super) const LANGUAGES: [&str; 43] = [
     "yaml",
 ];
 
-/// The options of images, which are the most used.
+/// The options of images.
 pub(super) const IMAGE_OPTIONS: [&str; 7] =
     [":alt:", ":target:", ":width:", ":height:", ":align:", ":scale:", ":class:"];

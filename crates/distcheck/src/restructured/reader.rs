@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::inline::{Piece, is_word, normal, pieces};
+use super::inline::{Piece, is_word, normalised, pieces};
 use super::lines::{adornment, bullet, indent, is_enumerated, is_explicit, is_table};
-use super::names::{DIRECTIVES, IMAGE_OPTIONS, LANGUAGES, LITERAL, ROLES, UNREAD};
+use super::names::{DIRECTIVES, IMAGE_OPTIONS, LANGUAGES, LITERAL, ROLES, UNCHECKED};
 
 #[derive(Default)]
 pub(super) struct Reader<'a> {
     lines: &'a [String],
-    pub(super) found: Vec<(usize, String)>,
-    pub(super) unread: BTreeMap<&'static str, Vec<usize>>,
+    pub(super) mistakes: Vec<(usize, String)>,
+    pub(super) unchecked: BTreeMap<&'static str, Vec<usize>>,
     /// The title styles in the order of their levels: adornment, with overline.
     styles: Vec<(char, bool)>,
     level: usize,
@@ -29,20 +29,20 @@ impl<'a> Reader<'a> {
         Self { lines, ..Self::default() }
     }
 
-    /// Notes a construct that is not checked.
+    /// Records a construct that is not checked.
     pub(super) fn skip(&mut self, construct: &'static str, line: usize) {
-        let lines = self.unread.entry(construct).or_default();
+        let lines = self.unchecked.entry(construct).or_default();
         if lines.last() != Some(&(line + 1)) {
             lines.push(line + 1);
         }
     }
 
-    fn tell(&mut self, line: usize, message: impl Into<String>) {
-        self.found.push((line + 1, message.into()));
+    fn report(&mut self, line: usize, message: impl Into<String>) {
+        self.mistakes.push((line + 1, message.into()));
     }
 
-    /// The first line from `at` on that is neither blank nor indented by more
-    /// than `depth`.
+    /// The first line from `at` on that is neither blank nor indented deeper than
+    /// `depth`.
     fn after_block(&self, at: usize, depth: usize) -> usize {
         let stays = |line: &&String| line.is_empty() || indent(line) > depth;
         at + self.lines[at..].iter().take_while(stays).count()
@@ -55,7 +55,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads one block; where the next one starts.
+    /// Reads one block. Returns the start of the next one.
     fn block(&mut self, at: usize) -> usize {
         let line = self.lines[at].as_str();
         let (depth, content) = (indent(line), line.trim_start());
@@ -76,7 +76,7 @@ impl<'a> Reader<'a> {
             self.skip("indented text", at);
         }
         if is_table(line) {
-            self.unread.entry("tables").or_default().push(at + 1);
+            self.unchecked.entry("tables").or_default().push(at + 1);
             let rest = self.lines[at..].iter().take_while(|line| !line.is_empty()).count();
             // A simple table may hold blank lines: it ends with its third border.
             let borders = || self.lines[at..].iter().enumerate().filter(|(_, line)| is_table(line));
@@ -101,7 +101,7 @@ impl<'a> Reader<'a> {
             && indent(&self.lines[end]) == depth
             && !is_explicit(self.lines[end].trim_start())
         {
-            self.tell(end, "explicit markup ends without a blank line");
+            self.report(end, "explicit markup ends without a blank line");
         }
         if body.starts_with("__") {
             if !body.starts_with("__: ") {
@@ -115,7 +115,7 @@ impl<'a> Reader<'a> {
         }
         let substitution = body.strip_prefix('|').and_then(|rest| rest.split_once('|'));
         if let Some((name, _)) = substitution {
-            self.substitutions.insert(normal(name));
+            self.substitutions.insert(normalised(name));
         }
         let rest = substitution.map_or(body.as_str(), |(_, rest)| rest.trim_start());
         let is_directive = |(name, arguments): &(&str, &str)| {
@@ -131,20 +131,20 @@ impl<'a> Reader<'a> {
         };
         let name = name.trim().to_ascii_lowercase();
         match name.as_str() {
-            "raw" | "include" => self.tell(at, format!("the index has switched off the directive `{name}`")),
+            "raw" | "include" => self.report(at, format!("the index disables the directive `{name}`")),
             "role" => {
                 let role = arguments.trim().split('(').next().unwrap_or_default();
                 self.roles.insert(role.to_ascii_lowercase());
             }
             _ if !DIRECTIVES.contains(&name.as_str()) => {
-                self.tell(at, format!("the directive `{name}` is not known to docutils"));
+                self.report(at, format!("docutils does not know the directive `{name}`"));
                 return end;
             }
             _ => {}
         }
         self.directive(at, end, &name, arguments.trim());
-        if UNREAD.contains(&name.as_str()) {
-            self.unread.entry("the content of tables and formulas").or_default().push(at + 1);
+        if UNCHECKED.contains(&name.as_str()) {
+            self.unchecked.entry("the content of tables and formulas").or_default().push(at + 1);
         }
         if substitution.is_some()
             || LITERAL.contains(&name.as_str())
@@ -152,12 +152,12 @@ impl<'a> Reader<'a> {
         {
             return end;
         }
-        // Its options, then content like any other.
+        // Its options, then ordinary content.
         let is_option = |line: &&String| line.trim_start().starts_with(':');
         at + 1 + self.lines[at + 1..end].iter().take_while(is_option).count()
     }
 
-    /// Notes arguments, options and content that docutils may reject.
+    /// Records arguments, options and content that docutils may reject.
     fn directive(&mut self, at: usize, end: usize, name: &str, argument: &str) {
         let options: Vec<&str> = self.lines[at + 1..end]
             .iter()
@@ -203,20 +203,21 @@ impl<'a> Reader<'a> {
     }
 
     fn define(&mut self, at: usize, name: &str, address: &str) {
-        let old = self.targets.insert(normal(name), address.to_owned());
+        let old = self.targets.insert(normalised(name), address.to_owned());
         if old.is_some_and(|old| old != address && !address.is_empty()) {
-            self.tell(at, format!("the target `{name}` is defined twice, with different addresses"));
+            self.report(at, format!("the target `{name}` is defined twice, with different addresses"));
         }
     }
 
-    /// A title with its underline, and overline; where the next block starts.
+    /// Reads a title with its underline and overline. Returns the start of the next
+    /// block.
     fn title(&mut self, at: usize) -> Option<usize> {
         let line = |at: usize| self.lines.get(at).map_or("", String::as_str);
         let over = adornment(line(at)).filter(|_| line(at).len() >= 4);
         if let Some(style) = over {
             let (title, under) = (line(at + 1), line(at + 2));
             if title.is_empty() {
-                // Where it may stand depends on what is around it.
+                // Where a transition is allowed depends on its context.
                 self.skip("transitions", at);
                 return Some(at + 1);
             }
@@ -245,27 +246,27 @@ impl<'a> Reader<'a> {
             // Some characters are two columns wide.
             self.skip("the width of titles", at);
         } else if title.chars().count() > width {
-            self.tell(at, format!("the line at the title `{title}` is too short"));
+            self.report(at, format!("the underline of the title `{title}` is too short"));
         }
         match self.styles.iter().position(|known| *known == style) {
             Some(level) if level > self.level => {
-                self.tell(at, format!("the title `{title}` skips a level"));
+                self.report(at, format!("the title `{title}` skips a level"));
             }
             Some(level) => self.level = level + 1,
             None if self.level < self.styles.len() => {
-                self.tell(at, format!("the title `{title}` has a new style, where deeper ones are known"));
+                self.report(at, format!("the title `{title}` has a new style, expected a known one"));
             }
             None => {
                 self.styles.push(style);
                 self.level = self.styles.len();
             }
         }
-        self.sections.insert(normal(title));
+        self.sections.insert(normalised(title));
         self.texts.push((at, title.to_owned()));
     }
 
-    /// Lines up to a blank one, with what hangs below a list's marker; after
-    /// `::` a literal block.
+    /// Reads lines up to a blank one, with the indented lines of a list item; after
+    /// `::`, a literal block.
     fn paragraph(&mut self, at: usize, depth: usize) -> usize {
         let same = |line: &&String| {
             !line.is_empty() && indent(line) >= depth && !line.trim_start().starts_with(".. ")
@@ -297,15 +298,14 @@ impl<'a> Reader<'a> {
                 next + 1
             }
             Some(next) if next > end => {
-                self.tell(next, "a literal block (`::`) is expected here, and nothing is indented");
+                self.report(next, "expected an indented literal block after `::`");
                 next
             }
             _ => end,
         }
     }
 
-    /// Notes lines that are more than the running text of a paragraph or of a
-    /// plain list.
+    /// Records lines that are more than the text of a paragraph or a plain list.
     fn shape(&mut self, start: usize, end: usize, depth: usize) {
         let first = self.lines[start].trim_start().to_owned();
         let marker = bullet(&first);
@@ -340,13 +340,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Looks at the running text, once all definitions are known.
+    /// Checks the references in the text, once all definitions are known.
     pub(super) fn references(&mut self) {
         let texts = std::mem::take(&mut self.texts);
         for (_, text) in &texts {
             for piece in pieces(text) {
                 if let Piece::Link { name, address } = piece {
-                    self.targets.entry(normal(&name)).or_insert(address);
+                    self.targets.entry(normalised(&name)).or_insert(address);
                 }
             }
         }
@@ -354,12 +354,12 @@ impl<'a> Reader<'a> {
             for piece in pieces(text) {
                 let message = match piece {
                     Piece::Open(start) => format!("`{start}` opens markup that is not closed"),
-                    Piece::Unread(construct) => {
+                    Piece::Unchecked(construct) => {
                         self.skip(construct, *at);
                         continue;
                     }
                     Piece::Role(role) if !ROLES.contains(&role.as_str()) && !self.roles.contains(&role) => {
-                        format!("the role `{role}` is not known to docutils")
+                        format!("docutils does not know the role `{role}`")
                     }
                     Piece::Reference(name)
                         if !self.targets.contains_key(&name) && !self.sections.contains(&name) =>
@@ -371,7 +371,7 @@ impl<'a> Reader<'a> {
                     }
                     _ => continue,
                 };
-                self.tell(*at, message);
+                self.report(*at, message);
             }
         }
     }

@@ -1,27 +1,27 @@
-//! `ABI`: extension modules against the Python and ABI tags.
+//! `ABI`: extension modules, compared with the Python and ABI tags.
 
 use std::collections::BTreeSet;
 
 use pydist::policy;
 use pydist::tags::Platform;
 
-use crate::facts::{Binary, Dist, Member, Wheel};
+use crate::dist::{Binary, Dist, Member, Wheel};
 #[cfg(test)]
 use crate::fixture;
 use crate::rule::Provenance::BreaksRuntime;
 use crate::rule::Severity::{Error, Warning};
-use crate::rule::{Check, Out, Rule, some};
+use crate::rule::{Check, Findings, Rule, some};
 
 pub(super) static RULES: &[Rule] = &[STABLE, SUFFIX, MACHINE, INITIALIZERS];
 
-/// The Python symbols that a binary takes from outside.
+/// The Python symbols that a binary imports.
 fn undefined(member: &Member) -> BTreeSet<&str> {
     let symbols: Vec<&str> = match &member.binary {
-        Some(Binary::Elf(facts)) => facts.undefined.iter().map(String::as_str).collect(),
-        Some(Binary::MachO(facts)) => {
-            facts.slices.iter().flat_map(|slice| &slice.undefined).map(String::as_str).collect()
+        Some(Binary::Elf(info)) => info.undefined.iter().map(String::as_str).collect(),
+        Some(Binary::MachO(info)) => {
+            info.slices.iter().flat_map(|slice| &slice.undefined).map(String::as_str).collect()
         }
-        Some(Binary::Pe(facts)) => facts.python_symbols.iter().map(String::as_str).collect(),
+        Some(Binary::Pe(info)) => info.python_symbols.iter().map(String::as_str).collect(),
         _ => Vec::new(),
     };
     symbols.into_iter().filter(|symbol| symbol.starts_with("Py") || symbol.starts_with("_Py")).collect()
@@ -29,13 +29,13 @@ fn undefined(member: &Member) -> BTreeSet<&str> {
 
 const STABLE: Rule = Rule {
     id: "ABI001",
-    title: "an abi3 wheel uses the stable ABI only",
+    title: "an abi3 wheel uses only the stable ABI",
     severity: Error,
     provenance: BreaksRuntime,
-    why: "A symbol outside the stable ABI, or newer than the tag's Python, is missing in some Python that the tag promises.",
+    why: "A symbol outside the stable ABI, or newer than the tag's Python, is missing in some Pythons that the tag allows.",
     source: "PEP 384; CPython's `Misc/stable_abi.toml` (`pydist/data/stable_abi.json`); abi3audit.",
     fix: "PyO3: the feature `abi3-py3X` of the tag's version; C: define Py_LIMITED_API.",
-    example: "sample-1.0-cp39-abi3-manylinux_2_17_x86_64.whl: sample/core.abi3.so: for Python 3.9 the stable ABI lacks `PyModule_AddType (from 3.10)`",
+    example: "sample-1.0-cp39-abi3-manylinux_2_17_x86_64.whl: sample/core.abi3.so: the stable ABI of Python 3.9 lacks `PyModule_AddType (from 3.10)`",
     check: Check::Wheel(stable),
     #[cfg(test)]
     fails: || {
@@ -46,17 +46,17 @@ const STABLE: Rule = Rule {
     },
 };
 
-fn stable(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+fn stable(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
     let Some(name) = dist.wheel_name().filter(|name| name.tags.abi.iter().any(|abi| abi == "abi3")) else {
         return out.not_applicable();
     };
     let minors = name.tags.python.iter().filter_map(|tag| tag.strip_prefix("cp3")?.parse::<u32>().ok());
     let lowest = (3, minors.min().unwrap_or(2));
-    // A symbol that one file of the wheel defines is no call into Python.
+    // A symbol that the wheel itself defines is not a call into Python.
     let defined: BTreeSet<&str> =
-        wheel.elf().flat_map(|(_, facts)| &facts.defined_python).map(String::as_str).collect();
+        wheel.elf().flat_map(|(_, info)| &info.defined_python).map(String::as_str).collect();
     for member in wheel.members.iter().filter(|member| !member.is_foreign) {
-        // A file for one version beside the abi3 one is for that version alone.
+        // A file for one version beside the abi3 file is only for that version.
         let file = member.file_name();
         if file.contains(".cpython-3") || file.contains(".cp3") || file.contains(".pypy") {
             continue;
@@ -76,7 +76,7 @@ fn stable(dist: &Dist, wheel: &Wheel, out: &mut Out) {
         if !beyond.is_empty() {
             out.at(
                 &member.name,
-                format!("for Python {}.{} the stable ABI lacks {}", lowest.0, lowest.1, some(beyond)),
+                format!("the stable ABI of Python {}.{} lacks {}", lowest.0, lowest.1, some(beyond)),
             );
         }
     }
@@ -97,8 +97,8 @@ const SUFFIX: Rule = Rule {
     fails: || fixture::retagged(fixture::linux(fixture::Elf::default()), "cp311-cp311-manylinux_2_17_x86_64"),
 };
 
-/// The extension modules, each with its name and with the end of its file name.
-fn modules(wheel: &Wheel) -> Vec<(&Member, &str, Suffix)> {
+/// The extension modules, with their names and suffixes.
+fn modules(wheel: &Wheel) -> Vec<(&Member, &str, ModuleSuffix)> {
     let suffixed = |member: &'_ Member| {
         member.binary.is_some() && !member.is_foreign && !member.name.contains(".data/scripts/")
     };
@@ -108,23 +108,23 @@ fn modules(wheel: &Wheel) -> Vec<(&Member, &str, Suffix)> {
         .filter(|member| suffixed(member))
         .filter_map(|member| {
             let (name, suffix) = member.file_name().split_once('.')?;
-            Some((member, name, Suffix::parse(suffix)?))
+            Some((member, name, ModuleSuffix::parse(suffix)?))
         })
         .collect()
 }
 
-/// What follows a module's name: `cpython-312-x86_64-linux-gnu.so`.
+/// The suffix of a module's file name: `cpython-312-x86_64-linux-gnu.so`.
 #[derive(Debug, PartialEq, Eq)]
-struct Suffix {
+struct ModuleSuffix {
     /// `cp312`, `cp313t`, `pp310` or `abi3`.
     python: String,
     /// `x86_64-linux-gnu`, `darwin`, `win_amd64`; empty for `abi3`.
     platform: String,
-    /// `.pyd`, which Python takes on Windows alone.
+    /// Whether it is `.pyd`, which Python imports only on Windows.
     is_pyd: bool,
 }
 
-impl Suffix {
+impl ModuleSuffix {
     fn parse(text: &str) -> Option<Self> {
         let (stem, is_pyd) = match text.strip_suffix(".so") {
             Some(stem) => (stem, false),
@@ -140,7 +140,7 @@ impl Suffix {
             return new(format!("cp{version}"), platform);
         }
         if let Some(rest) = stem.strip_prefix("pypy") {
-            // `pypy310-pp73-x86_64-linux-gnu`: the second is the ABI of PyPy.
+            // `pypy310-pp73-x86_64-linux-gnu`: the second part is PyPy's ABI.
             let (version, rest) = rest.split_once('-').unwrap_or((rest, ""));
             return new(format!("pp{version}"), rest.split_once('-').map_or("", |(_, platform)| platform));
         }
@@ -149,7 +149,7 @@ impl Suffix {
     }
 }
 
-fn suffix(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+fn suffix(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
     let Some(name) = dist.wheel_name() else { return out.not_applicable() };
     let modules = modules(wheel);
     if modules.is_empty() {
@@ -158,7 +158,7 @@ fn suffix(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     let tags = &name.tags;
     let is_abi3 = tags.abi.iter().any(|abi| abi == "abi3");
     let any_python = tags.python.iter().any(|python| python.starts_with("py"));
-    // `cp313t` is an ABI of its own; `cp38` had `cp38m` before.
+    // `cp313t` is a separate ABI; before 3.8, ABIs had flags such as `m`.
     let fits = |python: &str| match python {
         "abi3" => tags.abi.iter().all(|abi| !abi.ends_with('t')),
         python if tags.abi.iter().any(|abi| abi.starts_with("cp")) => {
@@ -167,14 +167,14 @@ fn suffix(dist: &Dist, wheel: &Wheel, out: &mut Out) {
         }
         python => tags.python.iter().any(|tag| tag == python),
     };
-    // A library that is named like a module of every Python, for ctypes or a debugger.
+    // A library named like a module for any Python, for ctypes or a debugger.
     let is_library = |member: &Member, python: &str| {
         let images = exported(member);
         let is_module = |symbols: &&BTreeSet<String>| symbols.iter().any(|name| name.starts_with("Py"));
         python == "abi3" && !images.is_empty() && !images.iter().any(is_module)
     };
     let versions: BTreeSet<&str> = modules.iter().map(|(_, _, suffix)| suffix.python.as_str()).collect();
-    // A module that some Python of the tag finds, by the path without suffix.
+    // Modules that a Python of the tag finds, by the path without the suffix.
     let path = |member: &Member, module: &str| {
         let directory = member.name.rsplit_once('/').map_or("", |(directory, _)| directory);
         format!("{directory}/{module}")
@@ -187,14 +187,14 @@ fn suffix(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     for (member, module, suffix) in &modules {
         let python = suffix.python.as_str();
         if any_python || is_abi3 {
-            // For several Pythons one file each, or one for all.
+            // One file for each of several Pythons, or one for all.
             let all = versions.contains("abi3") || versions.len() > 1;
             if python != "abi3" && !all {
-                out.at(&member.name, format!("it is for `{python}` alone, the wheel is for `{tags}`"));
+                out.at(&member.name, format!("it is only for `{python}`, the wheel is for `{tags}`"));
             }
         } else if !fits(python) && !is_library(member, python) {
             if found.contains(&path(member, module)) {
-                out.only(Warning);
+                out.with_severity(Warning);
             }
             out.at(&member.name, format!("it is for `{python}`, the wheel is for `{tags}`"));
         }
@@ -206,7 +206,7 @@ const MACHINE: Rule = Rule {
     title: "names of extension modules match platform and content",
     severity: Error,
     provenance: BreaksRuntime,
-    why: "Python looks for the suffix of its own platform: a module that is named for another is not found, \
+    why: "Python looks for the suffix of its own platform: a module named for another platform is not found, \
         or is found and cannot be loaded.",
     source: "PEP 3149; CPython, `importlib.machinery.EXTENSION_SUFFIXES`.",
     fix: "Let the build backend name the module; do not copy one from another build.",
@@ -221,7 +221,7 @@ const MACHINE: Rule = Rule {
     },
 };
 
-fn machine(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+fn machine(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
     let platforms = dist.platforms();
     let modules = modules(wheel);
     if platforms.is_empty() || platforms.contains(&Platform::Any) || modules.is_empty() {
@@ -232,7 +232,7 @@ fn machine(dist: &Dist, wheel: &Wheel, out: &mut Out) {
         if suffix.is_pyd != windows {
             let expected = if windows { ".pyd" } else { ".so" };
             out.at(&member.name, format!("expected `{expected}` in a wheel for `{}`", platforms[0]));
-        } else if !suffix.platform.is_empty() && !platforms.iter().any(|tag| names(&suffix, tag)) {
+        } else if !suffix.platform.is_empty() && !platforms.iter().any(|tag| is_named_for(&suffix, tag)) {
             out.at(
                 &member.name,
                 format!("it is named for `{}`, the tag is `{}`", suffix.platform, platforms[0]),
@@ -242,9 +242,9 @@ fn machine(dist: &Dist, wheel: &Wheel, out: &mut Out) {
 }
 
 /// Whether the platform in a module's name is the tag's.
-fn names(suffix: &Suffix, tag: &Platform) -> bool {
+fn is_named_for(suffix: &ModuleSuffix, tag: &Platform) -> bool {
     let text = suffix.platform.as_str();
-    // Before 3.11 Python said `gnu` on systems with musl, too.
+    // Before 3.11, Python used `gnu` on systems with musl too.
     let minor =
         suffix.python.strip_prefix("cp3").and_then(|minor| minor.trim_end_matches('t').parse::<u32>().ok());
     let old = minor.is_some_and(|minor| minor < 11) || suffix.python.starts_with("pp");
@@ -256,7 +256,7 @@ fn names(suffix: &Suffix, tag: &Platform) -> bool {
             "ppc64" => "powerpc64",
             arch => arch,
         };
-        // `i386-linux-gnu`, `i686-linux-gnu`, `x86-linux-gnu` are one.
+        // `i386-linux-gnu`, `i686-linux-gnu` and `x86-linux-gnu` are the same.
         let own = text.split('-').next().unwrap_or_default();
         own == arch
             || (arch == "i386" && ["i686", "x86"].contains(&own))
@@ -285,7 +285,7 @@ const INITIALIZERS: Rule = Rule {
     why: "Importing `core` calls `PyInit_core`. Without it the import ends with \"dynamic module does not define \
         module export function\". A warning if there is none at all: ctypes may load the library.",
     source: "CPython, \"Extension module initialization\"; PEP 489, PEP 793.",
-    fix: "PyO3: the function with `#[pymodule]` is called like `lib.name` (maturin: `module-name`). \
+    fix: "PyO3: give the function with `#[pymodule]` the name in `lib.name` (maturin: `module-name`). \
         C: `PyMODINIT_FUNC PyInit_<name>(void)`.",
     example: "sample-1.0-cp312-cp312-manylinux_2_17_x86_64.whl: sample/core.cpython-312-x86_64-linux-gnu.so: expected `PyInit_core`, found `PyInit_other`",
     check: Check::Wheel(initializers),
@@ -298,8 +298,8 @@ const INITIALIZERS: Rule = Rule {
     },
 };
 
-/// The Python symbols that a module exports, for each of its images; images
-/// whose symbols are not known are left out.
+/// The Python symbols that each image of a module exports, without images whose
+/// symbols are unknown.
 fn exported(member: &Member) -> Vec<&BTreeSet<String>> {
     match &member.binary {
         Some(Binary::Elf(elf)) => vec![&elf.defined_python],
@@ -311,44 +311,44 @@ fn exported(member: &Member) -> Vec<&BTreeSet<String>> {
     }
 }
 
-/// The package that a member is in: Python calls what is named like it where
-/// `__init__` is an extension module.
+/// The package of a member. If `__init__` is an extension module, its function is
+/// named after the package.
 fn package(member: &Member) -> &str {
     member.name.rsplit('/').nth(1).unwrap_or_default()
 }
 
-/// Whether a Python of these platforms would import the member: it finds it by
-/// its name, and the member exports the function that Python calls.
+/// Whether a Python on these platforms can import the member: its name has the right
+/// suffix, and it exports the function that Python calls.
 pub(super) fn is_importable(member: &Member, platforms: &[Platform]) -> bool {
     let Some((module, end)) = member.file_name().split_once('.') else { return false };
     let module = if module == "__init__" { package(member) } else { module };
-    let is_found = Suffix::parse(end).map_or(["so", "pyd"].contains(&end), |suffix| {
-        suffix.platform.is_empty() || platforms.iter().any(|tag| names(&suffix, tag))
+    let is_found = ModuleSuffix::parse(end).map_or(["so", "pyd"].contains(&end), |suffix| {
+        suffix.platform.is_empty() || platforms.iter().any(|tag| is_named_for(&suffix, tag))
     });
     let initializers = [format!("PyInit_{module}"), format!("PyModExport_{module}")];
     is_found && exported(member).iter().any(|symbols| initializers.iter().any(|name| symbols.contains(name)))
 }
 
-fn initializers(_: &Dist, wheel: &Wheel, out: &mut Out) {
+fn initializers(_: &Dist, wheel: &Wheel, out: &mut Findings) {
     let mut any = false;
-    // PEP 489 has names beyond ASCII in Punycode.
+    // PEP 489 encodes non-ASCII names in Punycode.
     for (member, module, suffix) in modules(wheel).into_iter().filter(|(_, module, _)| module.is_ascii()) {
         let module = if module == "__init__" { package(member) } else { module };
-        let names = [format!("PyInit_{module}"), format!("PyModExport_{module}")];
+        let functions = [format!("PyInit_{module}"), format!("PyModExport_{module}")];
         let images = exported(member);
         any |= !images.is_empty();
-        let lacks = |symbols: &&BTreeSet<String>| names.iter().all(|name| !symbols.contains(name));
+        let lacks = |symbols: &&BTreeSet<String>| functions.iter().all(|name| !symbols.contains(name));
         let Some(symbols) = images.into_iter().find(lacks) else { continue };
         let other: Vec<&String> = symbols.iter().filter(|symbol| symbol.starts_with("PyInit")).collect();
         if other.is_empty() {
-            // PyPy calls `_cffi_pypyinit_core` of a module that cffi made.
+            // PyPy calls `_cffi_pypyinit_core` of a module made by cffi.
             if suffix.python.starts_with("pp") {
                 continue;
             }
-            // Some libraries are named like modules and loaded by ctypes.
-            out.only(Warning).at(&member.name, format!("`{}` is missing", names[0]));
+            // Some libraries are named like modules but loaded by ctypes.
+            out.with_severity(Warning).at(&member.name, format!("`{}` is missing", functions[0]));
         } else {
-            out.at(&member.name, format!("expected `{}`, found {}", names[0], some(other)));
+            out.at(&member.name, format!("expected `{}`, found {}", functions[0], some(other)));
         }
     }
     if !any {
@@ -358,11 +358,11 @@ fn initializers(_: &Dist, wheel: &Wheel, out: &mut Out) {
 
 #[cfg(test)]
 mod tests {
-    use super::Suffix;
+    use super::ModuleSuffix;
 
     #[test]
-    fn suffixes() {
-        let parse = |text: &str| Suffix::parse(text).map(|suffix| (suffix.python, suffix.platform));
+    fn parses_module_suffixes() {
+        let parse = |text: &str| ModuleSuffix::parse(text).map(|suffix| (suffix.python, suffix.platform));
         let pair = |python: &str, platform: &str| Some((python.to_owned(), platform.to_owned()));
         assert_eq!(parse("cpython-313t-x86_64-linux-gnu.so"), pair("cp313t", "x86_64-linux-gnu"));
         assert_eq!(parse("cpython-312-darwin.so"), pair("cp312", "darwin"));

@@ -2,16 +2,16 @@
 
 use pydist::zip::Fault;
 
-use crate::facts::{Body, Dist, Wheel};
+use crate::dist::{Body, Dist, Wheel};
 #[cfg(test)]
 use crate::fixture;
 use crate::rule::Provenance::{BreaksInstall, Hygiene, PypiRejects};
 use crate::rule::Severity::{Error, Warning};
-use crate::rule::{Check, Out, Rule};
+use crate::rule::{Check, Findings, Rule};
 
 pub(super) const WAREHOUSE: &str = "Warehouse, `utils/zipfiles.py` and `forklift/legacy.py`.";
-const REBUILD: &str = "Build the file again with the build backend; do not edit or re-pack it by hand. \
-    To change a wheel use `wheel unpack` and `wheel pack`.";
+const REBUILD: &str = "Rebuild the file with the build backend; do not edit or repack it by hand. \
+    To change a wheel, use `wheel unpack` and `wheel pack`.";
 
 pub(super) static RULES: &[Rule] = &[
     READABLE,
@@ -32,16 +32,16 @@ const READABLE: Rule = Rule {
     title: "the archive can be read",
     severity: Error,
     provenance: PypiRejects,
-    why: "A file that is cut off, damaged or beyond all limits cannot be installed.",
-    source: "APPNOTE.TXT 6.3; limits of this program.",
-    fix: "Build or download the file again and compare its size and hash with the original.",
+    why: "A file that is cut off, damaged or above the limits cannot be installed.",
+    source: "APPNOTE.TXT 6.3; this program's limits.",
+    fix: "Rebuild the file, or download it again and compare its size and hash with the original.",
     example: "sample-1.0-py3-none-any.whl: not a ZIP archive, or cut off: there is no end-of-central-directory record",
     check: Check::Dist(readable),
     #[cfg(test)]
     fails: || ("sample-1.0-py3-none-any.whl".to_owned(), b"PK".to_vec()).into(),
 };
 
-fn readable(dist: &Dist, out: &mut Out) {
+fn readable(dist: &Dist, out: &mut Findings) {
     match &dist.body {
         Body::Broken(why) => out.found(why.clone()),
         Body::Sdist(sdist) => {
@@ -54,7 +54,7 @@ fn readable(dist: &Dist, out: &mut Out) {
     }
 }
 
-fn faults(wheel: &Wheel, out: &mut Out, wanted: impl Fn(&Fault) -> bool) {
+fn faults(wheel: &Wheel, out: &mut Findings, wanted: impl Fn(&Fault) -> bool) {
     for fault in wheel.faults.iter().filter(|fault| wanted(fault)) {
         match fault.member() {
             Some(member) => out.at(member, fault.to_string()),
@@ -68,7 +68,7 @@ const RECORDS: Rule = Rule {
     title: "local headers and central directory agree",
     severity: Error,
     provenance: PypiRejects,
-    why: "Installers disagree on which record to believe, so the archive means different things to different ones.",
+    why: "Installers disagree on which record to use, so different installers install different content.",
     source: WAREHOUSE,
     fix: REBUILD,
     example: "sample-1.0-py3-none-any.whl: sample/__init__.py: local header and central directory differ in the name",
@@ -77,7 +77,7 @@ const RECORDS: Rule = Rule {
     fails: || fixture::after(|members| members[0].local_name = Some("sample/__init_x.py".into())),
 };
 
-fn records(_: &Dist, wheel: &Wheel, out: &mut Out) {
+fn records(_: &Dist, wheel: &Wheel, out: &mut Findings) {
     faults(wheel, out, |fault| {
         matches!(
             fault,
@@ -100,16 +100,16 @@ const DUPLICATES: Rule = Rule {
     title: "no duplicate members",
     severity: Error,
     provenance: PypiRejects,
-    why: "Which of two members of one name is installed depends on the installer.",
+    why: "Which of two members with the same name is installed depends on the installer.",
     source: WAREHOUSE,
     fix: REBUILD,
-    example: "sample-1.0-py3-none-any.whl: sample/__init__.py: the archive holds this name more than once",
+    example: "sample-1.0-py3-none-any.whl: sample/__init__.py: duplicate name",
     check: Check::Wheel(duplicates),
     #[cfg(test)]
     fails: || fixture::after(|members| members.push(members[0].clone())),
 };
 
-fn duplicates(_: &Dist, wheel: &Wheel, out: &mut Out) {
+fn duplicates(_: &Dist, wheel: &Wheel, out: &mut Findings) {
     faults(wheel, out, |fault| matches!(fault, Fault::Duplicate(_)));
 }
 
@@ -118,7 +118,7 @@ const DESCRIPTORS: Rule = Rule {
     title: "no data descriptors and no comments",
     severity: Error,
     provenance: PypiRejects,
-    why: "The index refuses archives whose sizes stand after the data, or whose entries have comments.",
+    why: "The index rejects archives whose sizes follow the data, or whose entries have comments.",
     source: WAREHOUSE,
     fix: "Write the archive to a seekable file, not to a pipe; drop the comments.",
     example: "sample-1.0-py3-none-any.whl: sample/__init__.py: the central directory's entry has a comment",
@@ -127,7 +127,7 @@ const DESCRIPTORS: Rule = Rule {
     fails: || fixture::after(|members| members[0].comment = b"hello".to_vec()),
 };
 
-fn descriptors(_: &Dist, wheel: &Wheel, out: &mut Out) {
+fn descriptors(_: &Dist, wheel: &Wheel, out: &mut Findings) {
     faults(wheel, out, |fault| matches!(fault, Fault::DataDescriptor(_) | Fault::EntryComment(_)));
 }
 
@@ -136,7 +136,7 @@ const METHODS: Rule = Rule {
     title: "members are stored or deflated, and not encrypted",
     severity: Error,
     provenance: PypiRejects,
-    why: "Installers understand no other method.",
+    why: "Installers support no other method.",
     source: WAREHOUSE,
     fix: "Use deflate (`zipfile.ZIP_DEFLATED`).",
     example: "sample-1.0-py3-none-any.whl: sample/__init__.py: compression method 14; only stored (0) and deflated (8) are allowed",
@@ -145,7 +145,7 @@ const METHODS: Rule = Rule {
     fails: || fixture::after(|members| members[0].method = 14),
 };
 
-fn methods(_: &Dist, wheel: &Wheel, out: &mut Out) {
+fn methods(_: &Dist, wheel: &Wheel, out: &mut Findings) {
     faults(wheel, out, |fault| {
         matches!(fault, Fault::Method { .. } | Fault::NeededVersion { .. } | Fault::Encrypted(_))
     });
@@ -156,7 +156,7 @@ const ENCODING: Rule = Rule {
     title: "names are UTF-8",
     severity: Error,
     provenance: PypiRejects,
-    why: "A name without a known encoding is installed under different names.",
+    why: "Installers decode a name without a known encoding differently.",
     source: "PyPA \"Binary distribution format\": archive file names are encoded as UTF-8.",
     fix: REBUILD,
     example: "sample-1.0-py3-none-any.whl: sample/ä.py: the name is not ASCII and not marked as UTF-8",
@@ -165,7 +165,7 @@ const ENCODING: Rule = Rule {
     fails: || fixture::plus("sample/ä.py", ""),
 };
 
-fn encoding(_: &Dist, wheel: &Wheel, out: &mut Out) {
+fn encoding(_: &Dist, wheel: &Wheel, out: &mut Findings) {
     faults(wheel, out, |fault| matches!(fault, Fault::Encoding(_)));
 }
 
@@ -188,7 +188,7 @@ const COMMENT: Rule = Rule {
     },
 };
 
-fn comment(_: &Dist, wheel: &Wheel, out: &mut Out) {
+fn comment(_: &Dist, wheel: &Wheel, out: &mut Findings) {
     faults(wheel, out, |fault| matches!(fault, Fault::ArchiveComment(_)));
 }
 
@@ -199,14 +199,14 @@ const RATIO: Rule = Rule {
     provenance: PypiRejects,
     why: "PyPI rejects an archive of more than 64 MiB, uncompressed, that is compressed more than 50 times.",
     source: WAREHOUSE,
-    fix: "Do not ship sparse or zero-filled files; create them at first use.",
+    fix: "Do not ship sparse or zero-filled files; create them on first use.",
     example: "sample-1.0-py3-none-any.whl: 66383 bytes hold 68157440 bytes",
     check: Check::Wheel(ratio),
     #[cfg(test)]
     fails: fixture::bomb,
 };
 
-fn ratio(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+fn ratio(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
     let size: u64 = wheel.members.iter().map(|member| member.size).fold(0, u64::saturating_add);
     if size > 64 << 20 && size > dist.size.saturating_mul(50) {
         out.found(format!("{} bytes hold {size} bytes", dist.size));
@@ -218,16 +218,16 @@ const SIZE: Rule = Rule {
     title: "the file is within the index's size limit",
     severity: Warning,
     provenance: PypiRejects,
-    why: "The index refuses files of more than 100 MiB unless it has granted the project more.",
+    why: "The index rejects files of more than 100 MiB unless it has raised the project's limit.",
     source: WAREHOUSE,
-    fix: "Strip binaries (`strip = true` in the release profile), leave out what is not needed, or ask the index for a higher limit.",
+    fix: "Strip binaries (`strip = true` in the release profile), exclude unneeded files, or ask the index for a higher limit.",
     example: "sample-1.0-py3-none-any.whl: the file has 104858703 bytes, the limit is 104857600",
     check: Check::Dist(size),
     #[cfg(test)]
     fails: || (fixture::pure().filename(), [fixture::pure().bytes(), vec![0; 100 << 20]].concat()).into(),
 };
 
-fn size(dist: &Dist, out: &mut Out) {
+fn size(dist: &Dist, out: &mut Findings) {
     let limit = 100 << 20;
     if dist.size > limit {
         out.found(format!("the file has {} bytes, the limit is {limit}", dist.size));
@@ -239,16 +239,16 @@ const DATA: Rule = Rule {
     title: "every member's data is complete",
     severity: Error,
     provenance: BreaksInstall,
-    why: "Size or check sum differ from what the archive says: installers stop half-way.",
+    why: "The size or checksum differs from the archive's records, so installers stop halfway.",
     source: "APPNOTE.TXT 6.3, RFC 1951.",
     fix: REBUILD,
-    example: "sample-1.0-py3-none-any.whl: sample/__init__.py: the CRC-32 is 8bf6893b, the archive says 00000001",
+    example: "sample-1.0-py3-none-any.whl: sample/__init__.py: the CRC-32 is 8bf6893b, expected 00000001",
     check: Check::Wheel(data),
     #[cfg(test)]
     fails: || fixture::after(|members| members[0].crc32 = Some(1)),
 };
 
-fn data(_: &Dist, wheel: &Wheel, out: &mut Out) {
+fn data(_: &Dist, wheel: &Wheel, out: &mut Findings) {
     for member in &wheel.members {
         if let Some(error) = &member.error {
             out.at(&member.name, error.clone());
@@ -261,11 +261,11 @@ const UNICODE_PATHS: Rule = Rule {
     title: "no member has two names",
     severity: Error,
     provenance: BreaksInstall,
-    why: "Python 3.12 and later and unzip take the name from the Unicode Path field (0x7075), Python 3.11 does not: \
+    why: "Python 3.12 and later and unzip read the name in the Unicode Path field (0x7075), Python 3.11 does not: \
         different installers install different files.",
     source: "APPNOTE.TXT 6.3, 4.6.9; CPython, `zipfile`.",
     fix: REBUILD,
-    example: "sample-1.0-py3-none-any.whl: sample/__init__.py: a Unicode Path field (0x7075) gives it the other name `evil.py`",
+    example: "sample-1.0-py3-none-any.whl: sample/__init__.py: a Unicode Path field (0x7075) gives it another name, `evil.py`",
     check: Check::Wheel(unicode_paths),
     #[cfg(test)]
     fails: || {
@@ -273,6 +273,6 @@ const UNICODE_PATHS: Rule = Rule {
     },
 };
 
-fn unicode_paths(_: &Dist, wheel: &Wheel, out: &mut Out) {
+fn unicode_paths(_: &Dist, wheel: &Wheel, out: &mut Findings) {
     faults(wheel, out, |fault| matches!(fault, Fault::UnicodePath { .. }));
 }

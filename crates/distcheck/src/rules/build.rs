@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use pydist::name::ProjectName;
 use toml::{Table, Value};
 
-use crate::facts::{Dist, Sdist};
+use crate::dist::{Dist, Sdist};
 #[cfg(test)]
 use crate::fixture;
 use crate::rule::Provenance::{BreaksInstall, BreaksRelease};
 use crate::rule::Severity::{Error, Warning};
-use crate::rule::{Check, Out, Rule};
+use crate::rule::{Check, Findings, Rule};
 
 pub(super) static RULES: &[Rule] = &[PARSES, IDENTITY, CARGO, MODES];
 
@@ -21,14 +21,14 @@ const PARSES: Rule = Rule {
     provenance: BreaksInstall,
     why: "Installers stop before the build.",
     source: "PEP 518; TOML 1.0.",
-    fix: "Fix the syntax; a build backend that reads the file would have stopped, too.",
+    fix: "Fix the syntax; a build backend that reads the file would have failed too.",
     example: "sample-1.0.tar.gz: pyproject.toml: unclosed table, expected `]`",
     check: Check::Sdist(parses),
     #[cfg(test)]
     fails: || fixture::project("[build-system"),
 };
 
-fn parses(_: &Dist, sdist: &Sdist, out: &mut Out) {
+fn parses(_: &Dist, sdist: &Sdist, out: &mut Findings) {
     let Some(text) = &sdist.pyproject else { return out.not_applicable() };
     if let Err(error) = text.parse::<Table>() {
         out.found(format!("pyproject.toml: {}", error.message()));
@@ -50,16 +50,16 @@ const IDENTITY: Rule = Rule {
     title: "pyproject.toml and PKG-INFO name the same project and version",
     severity: Error,
     provenance: BreaksRelease,
-    why: "What users build from the source is another version than the one that they asked for.",
+    why: "Users build another version than the one that they requested.",
     source: "PEP 621, PEP 643.",
-    fix: "Build the source distribution again after changing the version.",
+    fix: "Rebuild the source distribution after changing the version.",
     example: "sample-1.0.tar.gz: pyproject.toml has the version `2.0`, PKG-INFO `1.0`",
     check: Check::Sdist(identity),
     #[cfg(test)]
     fails: || fixture::project("[project]\nname = 'sample'\nversion = '2.0'\n"),
 };
 
-fn identity(dist: &Dist, sdist: &Sdist, out: &mut Out) {
+fn identity(dist: &Dist, sdist: &Sdist, out: &mut Findings) {
     let (Some(table), Some(metadata)) = (pyproject(sdist), dist.metadata()) else {
         return out.not_applicable();
     };
@@ -81,8 +81,8 @@ const CARGO: Rule = Rule {
     title: "the crate that maturin builds is in the archive",
     severity: Error,
     provenance: BreaksInstall,
-    why: "Without Cargo.toml, or without a crate that it requires by its path, the build fails on every machine \
-        but the author's.",
+    why: "Without Cargo.toml, or without a crate that it requires by path, the build fails on every machine \
+        except the author's.",
     source: "maturin, \"Source distribution\"; Cargo, \"Specifying path dependencies\".",
     fix: "Build it with `maturin sdist`, which adds path dependencies; check `include` and `exclude` in `[tool.maturin]`.",
     example: "sample-1.0.tar.gz: expected `Cargo.toml`, found none",
@@ -91,7 +91,7 @@ const CARGO: Rule = Rule {
     fails: || fixture::project("[build-system]\nrequires = ['maturin']\nbuild-backend = 'maturin'\n"),
 };
 
-fn cargo(_: &Dist, sdist: &Sdist, out: &mut Out) {
+fn cargo(_: &Dist, sdist: &Sdist, out: &mut Findings) {
     let (Some(table), Some(top)) = (pyproject(sdist), sdist.top()) else { return out.not_applicable() };
     if at(&table, &["build-system", "build-backend"]).and_then(Value::as_str) != Some("maturin") {
         return out.not_applicable();
@@ -140,7 +140,7 @@ fn path_dependencies(table: &Table) -> Vec<(String, String)> {
         .collect()
 }
 
-/// A path below a directory of the archive; `None` where it leads out.
+/// Joins a path to a directory of the archive; `None` if it leaves the archive.
 fn join(directory: &str, path: &str) -> Option<String> {
     let mut parts: Vec<&str> = directory.split('/').filter(|part| !part.is_empty()).collect();
     for part in path.split('/') {
@@ -159,7 +159,7 @@ const MODES: Rule = Rule {
     severity: Warning,
     provenance: BreaksInstall,
     why: "Not every extractor corrects them: files that their owner cannot read stop the build, and set-user-ID \
-        bits give rights away.",
+        bits grant privileges.",
     source: "PEP 706, \"data\" filter.",
     fix: "`chmod u+rw,ug-s` before the archive is made; check the umask.",
     example: "sample-1.0.tar.gz: sample-1.0/x.py: mode 4755 has a set-ID bit",
@@ -168,7 +168,7 @@ const MODES: Rule = Rule {
     fails: || fixture::source(|archive| fixture::add_with_mode(archive, "sample-1.0/x.py", b"", 0o4755)),
 };
 
-fn modes(_: &Dist, sdist: &Sdist, out: &mut Out) {
+fn modes(_: &Dist, sdist: &Sdist, out: &mut Findings) {
     for member in &sdist.members {
         let Some(mode) = member.mode.map(|mode| mode & 0o7777) else { continue };
         if mode & 0o6000 != 0 {
@@ -176,7 +176,7 @@ fn modes(_: &Dist, sdist: &Sdist, out: &mut Out) {
         } else if mode & 0o400 == 0 && !member.is_symlink() {
             out.at(&member.name, format!("mode {mode:o}: its owner cannot read it"));
         } else if member.is_dir() && mode & 0o100 == 0 {
-            out.at(&member.name, format!("mode {mode:o}: nobody can enter the directory"));
+            out.at(&member.name, format!("mode {mode:o}: the directory cannot be entered"));
         }
     }
 }

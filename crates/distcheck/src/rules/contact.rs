@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::metadata::{CORE, PYPROJECT, metadata};
+use crate::dist::Dist;
 use crate::email;
-use crate::facts::Dist;
 #[cfg(test)]
 use crate::fixture;
 use crate::rule::Provenance::PypiRejects;
 use crate::rule::Severity::{Error, Warning};
-use crate::rule::{Check, Out, Rule};
+use crate::rule::{Check, Findings, Rule};
 
 pub(super) static RULES: &[Rule] = &[URLS, EMAILS];
 
@@ -18,7 +18,7 @@ const URLS: Rule = Rule {
     title: "URLs are valid and labelled",
     severity: Error,
     provenance: PypiRejects,
-    why: "PyPI accepts http and https alone, with labels of 1 to 32 characters, each label once.",
+    why: "PyPI accepts only http and https URLs, with unique labels of 1 to 32 characters.",
     source: CORE,
     fix: PYPROJECT,
     example: "sample-1.0-py3-none-any.whl: Project-URL: `sample.example` is not an http or https URL",
@@ -27,7 +27,7 @@ const URLS: Rule = Rule {
     fails: || fixture::metadata("https://sample.example", "sample.example"),
 };
 
-fn urls(dist: &Dist, out: &mut Out) {
+fn urls(dist: &Dist, out: &mut Findings) {
     let headers = &metadata!(dist, out).headers;
     for field in ["Home-page", "Download-URL"] {
         if let Some(url) = headers.get(field).filter(|url| !url.is_empty()) {
@@ -51,17 +51,17 @@ fn urls(dist: &Dist, out: &mut Out) {
     }
 }
 
-fn report(out: &mut Out, field: &str, url: &str) {
-    match url_fault(url) {
+fn report(out: &mut Findings, field: &str, url: &str) {
+    match url_problem(url) {
         None => {}
         Some((why, true)) => out.found(format!("{field}: `{url}` {why}")),
-        Some((why, false)) => out.only(Warning).found(format!("{field}: `{url}` {why}")),
+        Some((why, false)) => out.with_severity(Warning).found(format!("{field}: `{url}` {why}")),
     }
 }
 
-/// What is wrong with a URL, and whether the index rejects it (Warehouse,
+/// The problem with a URL, and whether the index rejects it (Warehouse,
 /// `utils/http.py`, with the grammar of RFC 3986).
-fn url_fault(url: &str) -> Option<(&'static str, bool)> {
+fn url_problem(url: &str) -> Option<(&'static str, bool)> {
     let (scheme, rest) = url.split_once(':').unwrap_or(("", url));
     if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
         return Some(("is not an http or https URL", true));
@@ -94,18 +94,18 @@ const EMAILS: Rule = Rule {
     provenance: PypiRejects,
     why: "PyPI validates the address of Author-email and of Maintainer-email if the field has exactly one.",
     source: "Warehouse, `forklift/metadata.py`; email-validator.",
-    fix: "In `[project]`: `authors = [{ name = \"…\", email = \"user@example.org\" }]`, or leave `email` out.",
+    fix: "In `[project]`: `authors = [{ name = \"…\", email = \"user@example.org\" }]`, or omit `email`.",
     example: "sample-1.0-py3-none-any.whl: Author-email: `sample at example.org` is not an e-mail address: it has no `@`",
     check: Check::Dist(emails),
     #[cfg(test)]
     fails: || fixture::metadata("Author: A. Sample", "Author-email: A. Sample <sample at example.org>"),
 };
 
-fn emails(dist: &Dist, out: &mut Out) {
+fn emails(dist: &Dist, out: &mut Findings) {
     let headers = &metadata!(dist, out).headers;
     for field in ["Author-email", "Maintainer-email"] {
         let Some(address) = headers.get(field).and_then(email::only_address) else { continue };
-        if let Some(why) = email::fault(&address) {
+        if let Some(why) = email::address_problem(&address) {
             out.found(format!("{field}: `{address}` is not an e-mail address: {why}"));
         }
     }

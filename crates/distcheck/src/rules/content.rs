@@ -1,53 +1,53 @@
-//! `CON`: what is in a wheel and should not be.
+//! `CON`: content that a wheel should not have.
 
 use std::collections::BTreeMap;
 
-use crate::facts::{Binary, Dist, Wheel};
+use crate::dist::{Binary, Dist, Wheel};
 #[cfg(test)]
 use crate::fixture;
 use crate::rule::Provenance::{BreaksRelease, Hygiene, PypiRejects};
 use crate::rule::Severity::{Error, Note, Warning};
-use crate::rule::{Check, Out, Rule, some};
+use crate::rule::{Check, Findings, Rule, some};
 
 pub(super) const CWC: &str = "check-wheel-contents; pydistcheck.";
 
 const EXCLUDE: &str =
     "Exclude it: maturin `exclude = [\"…\"]`, hatchling `exclude`, setuptools `exclude_package_data`.";
 
-pub(super) static RULES: &[Rule] = &[JUNK, SECRETS, DEBUG, OBJECTS, KEYS, EQUAL, OBFUSCATED];
+pub(super) static RULES: &[Rule] = &[BUILD_LEFTOVERS, SECRETS, DEBUG, OBJECTS, KEYS, DUPLICATES, OBFUSCATED];
 
-const JUNK: Rule = Rule {
+const BUILD_LEFTOVERS: Rule = Rule {
     id: "CON001",
     title: "no caches, editor files or byte code",
     severity: Warning,
     provenance: Hygiene,
-    why: "They are of the build machine, and installers make their own byte code.",
+    why: "They belong to the build machine, and installers compile byte code themselves.",
     source: CWC,
     fix: EXCLUDE,
     example: "sample-1.0-py3-none-any.whl: sample/__pycache__/x.cpython-312.pyc: a file of the build machine",
-    check: Check::Wheel(junk),
+    check: Check::Wheel(build_leftovers),
     #[cfg(test)]
     fails: || fixture::plus("sample/__pycache__/x.cpython-312.pyc", "x"),
 };
 
-fn junk(_: &Dist, wheel: &Wheel, out: &mut Out) {
+fn build_leftovers(_: &Dist, wheel: &Wheel, out: &mut Findings) {
     for member in &wheel.members {
         let name = member.name.as_str();
-        if is_junk(name) || name.split('/').any(|part| part.ends_with(".egg-info")) {
+        if is_build_leftover(name) || name.split('/').any(|part| part.ends_with(".egg-info")) {
             out.at(name, "a file of the build machine");
         } else if name.starts_with("node_modules/") {
-            out.at(name, "packages of npm at the top level");
+            out.at(name, "npm packages at the top level");
         } else if let Some(file) = wheel.dist_info().and_then(|own| name.strip_prefix(own))
             && ["/INSTALLER", "/REQUESTED", "/direct_url.json"].contains(&file)
         {
             out.at(name, "a file that installers write");
         } else if is_repository(name) || [".orig", ".rej"].iter().any(|end| name.ends_with(end)) {
-            out.only(Note).at(name, "a file of the repository, which no user needs");
+            out.with_severity(Note).at(name, "a repository file that users do not need");
         }
     }
 }
 
-/// Files that steer version control and services of a repository.
+/// Configuration of version control and repository services.
 fn is_repository(name: &str) -> bool {
     let file = name.rsplit('/').next().unwrap_or(name);
     let known = [
@@ -64,10 +64,10 @@ fn is_repository(name: &str) -> bool {
     known.contains(&file) || name.split('/').any(|part| [".github", ".circleci"].contains(&part))
 }
 
-/// Caches, editors' and systems' own files, byte code.
-pub(super) fn is_junk(name: &str) -> bool {
+/// Caches, files of editors and operating systems, byte code.
+pub(super) fn is_build_leftover(name: &str) -> bool {
     let file = name.trim_end_matches('/').rsplit('/').next().unwrap_or(name);
-    let folder = |part: &str| {
+    let dir = |part: &str| {
         [
             "__pycache__",
             ".git",
@@ -84,7 +84,7 @@ pub(super) fn is_junk(name: &str) -> bool {
         ]
         .contains(&part)
     };
-    name.split('/').any(folder)
+    name.split('/').any(dir)
         || [".DS_Store", "Thumbs.db", "desktop.ini", ".coverage"].contains(&file)
         || file.starts_with("._")
         || [".pyc", ".pyo", ".swp", "~"].iter().any(|end| file.ends_with(end))
@@ -95,25 +95,25 @@ const SECRETS: Rule = Rule {
     title: "no secrets",
     severity: Error,
     provenance: Hygiene,
-    why: "What is published cannot be taken back.",
-    source: "The files in which tools keep credentials.",
-    fix: "Remove the file and revoke what it holds.",
-    example: "sample-1.0-py3-none-any.whl: sample/.pypirc: a file in which credentials are kept",
+    why: "A published file cannot be taken back.",
+    source: "The credentials files of common tools.",
+    fix: "Remove the file and revoke the credentials in it.",
+    example: "sample-1.0-py3-none-any.whl: sample/.pypirc: a credentials file",
     check: Check::Dist(secrets),
     #[cfg(test)]
     fails: || fixture::plus("sample/.pypirc", "[server]\npassword = x\n"),
 };
 
-fn secrets(dist: &Dist, out: &mut Out) {
+fn secrets(dist: &Dist, out: &mut Findings) {
     for member in dist.members() {
         if member.credentials && !is_example(&member.name) {
-            out.at(&member.name, "a file in which credentials are kept");
+            out.at(&member.name, "a credentials file");
         }
     }
 }
 
-/// Whether a path is of tests or examples by its folders or name; the first
-/// folder, which is the project's, says nothing.
+/// Whether a path belongs to tests or examples by its directories or name, except
+/// the first directory, which is the project's.
 pub(super) fn is_example(name: &str) -> bool {
     let name = name.split_once('/').map_or(name, |(_, rest)| rest);
     name.to_ascii_lowercase().split(['/', '_', '-', '.']).any(|word| {
@@ -133,9 +133,9 @@ const KEYS: Rule = Rule {
     title: "no private keys",
     severity: Warning,
     provenance: BreaksRelease,
-    why: "Whoever has the file has the key. Keys of tests are named as such and passed over.",
+    why: "Anyone with the file has the key. Test keys, recognised by their names, are skipped.",
     source: "RFC 7468, the labels of private keys.",
-    fix: "Remove the file, and the key from wherever it is trusted.",
+    fix: "Remove the file, and revoke the key wherever it is trusted.",
     example: "sample-1.0-py3-none-any.whl: sample/key.pem: it starts with a private key",
     check: Check::Dist(keys),
     #[cfg(test)]
@@ -144,31 +144,31 @@ const KEYS: Rule = Rule {
     },
 };
 
-fn keys(dist: &Dist, out: &mut Out) {
+fn keys(dist: &Dist, out: &mut Findings) {
     for member in dist.members().iter().filter(|member| member.private_key) {
         if !is_example(&member.name) {
-            // In a source distribution most are those of a test server.
+            // In a source distribution, most are keys of test servers.
             if dist.wheel().is_none() {
-                out.only(Note);
+                out.with_severity(Note);
             }
             out.at(&member.name, "it starts with a private key");
         }
     }
 }
 
-/// Small files are often equal (empty modules, licences), at no cost.
-const EQUAL_SIZE: u64 = 4096;
+/// Smaller files are often identical (empty modules, licences), at no cost.
+const MIN_DUPLICATE_SIZE: u64 = 4096;
 
-const EQUAL: Rule = Rule {
+const DUPLICATES: Rule = Rule {
     id: "CON012",
     title: "no duplicate files",
     severity: Note,
     provenance: Hygiene,
     why: "The same content is downloaded and installed twice.",
     source: "check-wheel-contents, W002.",
-    fix: "Keep one of them. A library and its links: ship the one that is loaded.",
-    example: "sample-1.0-py3-none-any.whl: `sample/a.txt`, `sample/b.txt` are equal",
-    check: Check::Wheel(equal),
+    fix: "Keep one of them. For a library and its links, ship the one that is loaded.",
+    example: "sample-1.0-py3-none-any.whl: `sample/a.txt`, `sample/b.txt` are identical",
+    check: Check::Wheel(duplicates),
     #[cfg(test)]
     fails: || {
         let mut wheel = fixture::pure();
@@ -177,9 +177,9 @@ const EQUAL: Rule = Rule {
     },
 };
 
-fn equal(_: &Dist, wheel: &Wheel, out: &mut Out) {
+fn duplicates(_: &Dist, wheel: &Wheel, out: &mut Findings) {
     let mut seen: BTreeMap<_, Vec<&str>> = BTreeMap::new();
-    for member in wheel.members.iter().filter(|member| member.size >= EQUAL_SIZE) {
+    for member in wheel.members.iter().filter(|member| member.size >= MIN_DUPLICATE_SIZE) {
         if let Some(sha256) = member.sha256 {
             seen.entry(sha256).or_default().push(&member.name);
         }
@@ -190,7 +190,7 @@ fn equal(_: &Dist, wheel: &Wheel, out: &mut Out) {
             1 => String::new(),
             count => format!(", and there are {} more such groups", count - 1),
         };
-        out.found(format!("{} are equal{more}", some(first)));
+        out.found(format!("{} are identical{more}", some(first)));
     }
 }
 
@@ -199,7 +199,7 @@ const DEBUG: Rule = Rule {
     title: "no debug information",
     severity: Warning,
     provenance: Hygiene,
-    why: "It makes the wheel larger and shows the build machine's paths.",
+    why: "It makes the wheel larger and reveals paths of the build machine.",
     source: CWC,
     fix: "`strip = true` in Cargo's release profile.",
     example: "sample-1.0-cp312-cp312-manylinux_2_17_x86_64.whl: sample/core.pdb: debug information",
@@ -210,12 +210,12 @@ const DEBUG: Rule = Rule {
     },
 };
 
-fn debug(_: &Dist, wheel: &Wheel, out: &mut Out) {
-    for (member, _) in wheel.elf().filter(|(_, facts)| facts.debug) {
+fn debug(_: &Dist, wheel: &Wheel, out: &mut Findings) {
+    for (member, _) in wheel.elf().filter(|(_, info)| info.debug) {
         out.at(&member.name, "it has debug information (.debug_info)");
     }
-    for (member, facts) in wheel.macho() {
-        if facts.slices.iter().any(|slice| slice.debug) {
+    for (member, info) in wheel.macho() {
+        if info.slices.iter().any(|slice| slice.debug) {
             out.at(&member.name, "it has a __DWARF segment");
         }
     }
@@ -242,7 +242,7 @@ const OBJECTS: Rule = Rule {
     fails: || fixture::plus("sample/libx.a", "!<arch>\n"),
 };
 
-fn objects(_: &Dist, wheel: &Wheel, out: &mut Out) {
+fn objects(_: &Dist, wheel: &Wheel, out: &mut Findings) {
     for member in &wheel.members {
         if matches!(member.binary, Some(Binary::Archive))
             && [".a", ".rlib"].iter().any(|end| member.name.ends_with(end))
@@ -254,22 +254,22 @@ fn objects(_: &Dist, wheel: &Wheel, out: &mut Out) {
 
 const OBFUSCATED: Rule = Rule {
     id: "CON017",
-    title: "no code is obfuscated by PyArmor or SourceDefender",
+    title: "no code is obfuscated with PyArmor or SourceDefender",
     severity: Error,
     provenance: PypiRejects,
-    why: "PyPI scans the Python files of each upload and rejects what these tools write.",
+    why: "PyPI scans the Python files of each upload and rejects the output of these tools.",
     source: "Warehouse, `utils/scanner_rules`.",
     fix: "Publish the source, or compile the code (Rust, Cython, mypyc).",
-    example: "sample-1.0-py3-none-any.whl: sample/x.py: the code is obfuscated by PyArmor",
+    example: "sample-1.0-py3-none-any.whl: sample/x.py: the code is obfuscated with PyArmor",
     check: Check::Dist(obfuscated),
     #[cfg(test)]
     fails: || fixture::plus("sample/x.py", "__pyarmor__(__name__, __file__, b'')\n"),
 };
 
-fn obfuscated(dist: &Dist, out: &mut Out) {
+fn obfuscated(dist: &Dist, out: &mut Findings) {
     for member in dist.members() {
         if let Some(tool) = member.obfuscator {
-            out.at(&member.name, format!("the code is obfuscated by {tool}"));
+            out.at(&member.name, format!("the code is obfuscated with {tool}"));
         }
     }
 }

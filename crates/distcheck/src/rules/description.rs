@@ -1,20 +1,20 @@
-//! `MET`: the description. Whether its reStructuredText renders is read by
-//! [`crate::restructured`].
+//! `MET`: the description. [`crate::restructured`] checks whether its
+//! reStructuredText renders.
 
 use super::metadata::{CORE, metadata};
-use crate::facts::Dist;
+use crate::dist::Dist;
 #[cfg(test)]
 use crate::fixture;
-use crate::restructured::reading;
+use crate::restructured::check_text;
 use crate::rule::Provenance::PypiRejects;
 use crate::rule::Severity::{Error, Note};
-use crate::rule::{Check, Out, Rule};
+use crate::rule::{Check, Findings, Rule};
 
-pub(super) static RULES: &[Rule] = &[CONTENT_TYPE, RESTRUCTURED, READ_WHOLE];
+pub(super) static RULES: &[Rule] = &[CONTENT_TYPE, RESTRUCTURED, FULLY_CHECKED];
 
 const CONTENT_TYPE: Rule = Rule {
     id: "MET012",
-    title: "the description's content type is one that renders",
+    title: "the description's content type is supported",
     severity: Error,
     provenance: PypiRejects,
     why: "The index renders text/plain, text/x-rst and text/markdown, in UTF-8.",
@@ -26,7 +26,7 @@ const CONTENT_TYPE: Rule = Rule {
     fails: || fixture::metadata("text/markdown", "text/html"),
 };
 
-fn content_type(dist: &Dist, out: &mut Out) {
+fn content_type(dist: &Dist, out: &mut Findings) {
     let metadata = metadata!(dist, out);
     let Some(text) = metadata.headers.get("Description-Content-Type") else { return out.not_applicable() };
     let (kind, mut rest) = text.split_once(';').unwrap_or((text, ""));
@@ -40,7 +40,7 @@ fn content_type(dist: &Dist, out: &mut Out) {
         };
         rest = after;
         if key == "charset" && value != "UTF-8" {
-            out.found(format!("expected `charset=UTF-8`, in capitals, found `charset={value}`"));
+            out.found(format!("expected `charset=UTF-8`, in upper case, found `charset={value}`"));
         }
         if key == "variant" && kind == "text/markdown" && !["GFM", "CommonMark"].contains(&value) {
             out.found(format!("expected `variant=GFM` or `variant=CommonMark`, found `variant={value}`"));
@@ -48,7 +48,7 @@ fn content_type(dist: &Dist, out: &mut Out) {
     }
 }
 
-/// A parameter of a content type (RFC 2045, 5.1), and what follows its `;`.
+/// A parameter of a content type (RFC 2045, 5.1), and the text after its `;`.
 fn parameter(text: &str) -> Option<(String, &str, &str)> {
     let (key, rest) = text.split_once('=')?;
     let token = |text: &str| {
@@ -71,34 +71,34 @@ const RESTRUCTURED: Rule = Rule {
     title: "a reStructuredText description renders",
     severity: Error,
     provenance: PypiRejects,
-    why: "The index refuses a description for which docutils has a warning: an unknown directive, role or target, \
-    a title line that is too short, titles out of order, markup that is not closed, a target defined twice, \
+    why: "The index rejects a description for which docutils has a warning: an unknown directive, role or target, \
+    a title underline that is too short, titles out of order, markup that is not closed, a duplicate target, \
     a missing blank line. A description without a content type is reStructuredText.",
     source: "readme_renderer, `rst.py` (`halt_level` 2, no raw, no inclusion); twine check.",
-    fix: "Run `twine check`, or write the description in Markdown and say so.",
-    example: "sample-1.0-py3-none-any.whl: line 1 of the description: the line at the title `Sample` is too short",
+    fix: "Run `twine check`, or write the description in Markdown and set its content type.",
+    example: "sample-1.0-py3-none-any.whl: line 1 of the description: the underline of the title `Sample` is too short",
     check: Check::Dist(restructured),
     #[cfg(test)]
     fails: || fixture::metadata("text/markdown\n\n# Sample", "text/x-rst\n\nSample\n===="),
 };
 
-fn restructured(dist: &Dist, out: &mut Out) {
+fn restructured(dist: &Dist, out: &mut Findings) {
     let Some(text) = description(dist, out) else { return };
-    for (line, message) in reading(text).faults {
+    for (line, message) in check_text(text).mistakes {
         out.found(format!("line {line} of the description: {message}"));
     }
 }
 
-const READ_WHOLE: Rule = Rule {
+const FULLY_CHECKED: Rule = Rule {
     id: "MET021",
-    title: "a reStructuredText description is read as a whole",
+    title: "all of a reStructuredText description is checked",
     severity: Note,
     provenance: PypiRejects,
-    why: "Some constructs of docutils are not read here. They pass, and the index may still refuse them.",
+    why: "Some constructs of docutils are not checked here. They pass, but the index may still reject them.",
     source: "docutils, reStructuredText Markup Specification.",
     fix: "Run `twine check` on the file too.",
     example: "sample-1.0-py3-none-any.whl: not checked: tables, in line 1 of the description",
-    check: Check::Dist(read_whole),
+    check: Check::Dist(fully_checked),
     #[cfg(test)]
     fails: || {
         fixture::metadata(
@@ -108,16 +108,16 @@ const READ_WHOLE: Rule = Rule {
     },
 };
 
-fn read_whole(dist: &Dist, out: &mut Out) {
+fn fully_checked(dist: &Dist, out: &mut Findings) {
     let Some(text) = description(dist, out) else { return };
-    for (construct, lines) in reading(text).unread {
+    for (construct, lines) in check_text(text).unchecked {
         let lines: Vec<String> = lines.iter().map(usize::to_string).collect();
         out.found(format!("not checked: {construct}, in line {} of the description", lines.join(", ")));
     }
 }
 
-/// The description, where it is reStructuredText.
-fn description<'a>(dist: &'a Dist, out: &mut Out) -> Option<&'a str> {
+/// The description, if it is reStructuredText.
+fn description<'a>(dist: &'a Dist, out: &mut Findings) -> Option<&'a str> {
     let text = dist.metadata().and_then(|metadata| {
         let kind = metadata.headers.get("Description-Content-Type").unwrap_or("text/x-rst");
         let text = metadata.description().filter(|text| !text.trim().is_empty() && *text != "UNKNOWN");

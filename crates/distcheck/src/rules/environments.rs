@@ -14,12 +14,12 @@ use crate::fixture;
 use crate::installable::{installable, published};
 use crate::rule::Provenance::BreaksRelease;
 use crate::rule::Severity::{Error, Warning};
-use crate::rule::{Check, Out, PublishedFile, Rule, Set};
+use crate::rule::{Check, Findings, PublishedFile, Rule, Set};
 
 pub(super) static RULES: &[Rule] = &[LOST, REQUIRED];
 
 /// The files of the release before `own`: the newest older version that is not
-/// yanked; a pre-release counts only for a pre-release.
+/// yanked. A pre-release is considered only for a pre-release.
 pub(super) fn previous<'p>(
     files: &'p [PublishedFile],
     own: &Version,
@@ -31,19 +31,19 @@ pub(super) fn previous<'p>(
     Some((last, files))
 }
 
-/// What changed for the users of a package.
+/// The changes for users of a package.
 #[derive(Debug)]
 pub struct PackageChanges {
     /// The package.
     pub package: ProjectName,
     /// The version of its previous release.
     pub previous: Version,
-    /// What changed since then, losses first.
+    /// The changes since then, losses first.
     pub changes: Vec<Change>,
 }
 
-/// What changed since the previous release of each package; packages without
-/// one are left out.
+/// The changes since the previous release of each package, without packages that
+/// have none.
 pub fn changes(set: &Set<'_>) -> Vec<PackageChanges> {
     let mut found = Vec::new();
     let Some(listed) = set.previous else { return found };
@@ -65,9 +65,9 @@ const LOST: Rule = Rule {
     provenance: BreaksRelease,
     why: "Users of that environment build from source or find nothing, although the last release had a wheel \
         for them. A warning unless `lost` is `error`.",
-    source: "PEP 425; PEP 600; pip's and uv's choice of files; black issue 3312, pyscn issue 760.",
-    fix: "Build with the floor of the previous release (build-wheel: `compatibility`), or add the missing wheel. \
-        `verify-dist installs --why \"<environment>\"` shows every file's verdict.",
+    source: "PEP 425; PEP 600; the file selection of pip and uv; black issue 3312, pyscn issue 760.",
+    fix: "Build with the oldest system of the previous release (build-wheel: `compatibility`), or add the missing wheel. \
+        `verify-dist installs --why \"<environment>\"` explains the choice for every file.",
     example: "since `sample` 0.9, alpine-3.18..3.23 aarch64 (Python 3.10..3.15, 3.13t..3.15t): wheel → nothing (no wheel for Linux with musl on aarch64)",
     check: Check::Set(lost),
     #[cfg(test)]
@@ -77,7 +77,7 @@ const LOST: Rule = Rule {
     },
 };
 
-fn lost(set: &Set<'_>, out: &mut Out) {
+fn lost(set: &Set<'_>, out: &mut Findings) {
     let packages = changes(set);
     if packages.is_empty() {
         return out.not_applicable();
@@ -85,7 +85,7 @@ fn lost(set: &Set<'_>, out: &mut Out) {
     for PackageChanges { package, previous, changes } in packages {
         for change in changes.iter().filter(|change| change.is_loss) {
             if !set.lost_is_error {
-                out.only(Warning);
+                out.with_severity(Warning);
             }
             let message = format!("since `{package}` {previous}, {}", change.text());
             let file = change.file_after.as_deref();
@@ -103,10 +103,10 @@ const REQUIRED: Rule = Rule {
     severity: Error,
     provenance: BreaksRelease,
     why: "The project promises a wheel there; without one, users build from source or find nothing.",
-    source: "`require` of the configuration; pip's and uv's choice of files.",
-    fix: "Add the wheel that the message names to the build; `verify-dist installs --why \"<environment>\"` shows \
-        why each file is not taken.",
-    example: "`alpine-3.20 aarch64 cp312` requires a wheel of `sample` for alpine-3.20 aarch64 (Python 3.12), found nothing; build-wheel makes it with `target: aarch64-unknown-linux-musl` and `compatibility: musllinux_1_2` or older",
+    source: "`require` of the configuration; the file selection of pip and uv.",
+    fix: "Build the wheel that the message names; `verify-dist installs --why \"<environment>\"` shows \
+        why pip does not install each file.",
+    example: "`alpine-3.20 aarch64 cp312` requires a wheel of `sample` for alpine-3.20 aarch64 (Python 3.12), found nothing; build-wheel builds it with `target: aarch64-unknown-linux-musl` and `compatibility: musllinux_1_2` or older",
     check: Check::Set(required),
     #[cfg(test)]
     fails: || fixture::Case {
@@ -115,7 +115,7 @@ const REQUIRED: Rule = Rule {
     },
 };
 
-fn required(set: &Set<'_>, out: &mut Out) {
+fn required(set: &Set<'_>, out: &mut Findings) {
     if set.require.is_empty() {
         return out.not_applicable();
     }
@@ -131,7 +131,7 @@ fn required(set: &Set<'_>, out: &mut Out) {
 fn message(unmet: &Unmet) -> String {
     match &unmet.build {
         Some(build) => format!(
-            "{}; build-wheel makes it with `target: {}` and `compatibility: {}` or older",
+            "{}; build-wheel builds it with `target: {}` and `compatibility: {}` or older",
             unmet.text(),
             build.target,
             build.compatibility

@@ -1,14 +1,14 @@
-//! `MET`, continued: how the licence is declared.
+//! `MET`, continued: the declared licence.
 
 use std::collections::BTreeSet;
 
 use super::metadata::metadata;
-use crate::facts::{Body, Dist};
+use crate::dist::{Body, Dist};
 #[cfg(test)]
 use crate::fixture;
 use crate::rule::Provenance::PypiRejects;
 use crate::rule::Severity::{Error, Note};
-use crate::rule::{Check, Out, Rule};
+use crate::rule::{Check, Findings, Rule};
 
 pub(super) static RULES: &[Rule] = &[LICENCE, LICENCE_FILES];
 
@@ -17,7 +17,7 @@ const LICENCE: Rule = Rule {
     title: "the license is declared once, as an SPDX expression",
     severity: Error,
     provenance: PypiRejects,
-    why: "The index refuses an expression that SPDX does not define, and one beside the old field License.",
+    why: "The index rejects an expression that SPDX does not define, and one together with the old field License.",
     source: "PEP 639; SPDX licence list; Warehouse.",
     fix: "`license = \"MIT\"` in `[project]`; drop the licence classifiers.",
     example: "sample-1.0-py3-none-any.whl: `MITT` is not an SPDX expression: unknown term",
@@ -26,11 +26,12 @@ const LICENCE: Rule = Rule {
     fails: || fixture::metadata("License-Expression: MIT", "License-Expression: MITT"),
 };
 
-fn licence(dist: &Dist, out: &mut Out) {
+fn licence(dist: &Dist, out: &mut Findings) {
     let headers = &metadata!(dist, out).headers;
     let Some(text) = headers.get("License-Expression") else { return out.not_applicable() };
     if let Some(classifier) = headers.all("Classifier").find(|text| text.starts_with("License ::")) {
-        out.only(Note).found(format!("the classifier `{classifier}` is redundant beside License-Expression"));
+        out.with_severity(Note)
+            .found(format!("the classifier `{classifier}` is redundant beside License-Expression"));
     }
     if headers.get("License").is_some_and(|licence| !licence.is_empty()) {
         out.found("License is redundant beside License-Expression");
@@ -54,12 +55,12 @@ fn licence_expression(text: &str) -> Result<(), spdx::ParseError> {
     spdx::Expression::parse_mode(&licence_case(text), LICENCES).map(drop)
 }
 
-/// Whether the index takes a text for a licence expression (PEP 639).
+/// Whether the index accepts a text as a licence expression (PEP 639).
 pub fn is_licence_expression(text: &str) -> bool {
     licence_expression(text).is_ok()
 }
 
-/// An expression with its words in the case that SPDX gives them.
+/// An expression with its identifiers in the case that SPDX uses.
 fn licence_case(text: &str) -> String {
     let word = |word: &str| -> String {
         let (word, plus) = word.strip_suffix('+').map_or((word, ""), |word| (word, "+"));
@@ -85,7 +86,7 @@ const LICENCE_FILES: Rule = Rule {
     title: "every License-File is in the archive",
     severity: Error,
     provenance: PypiRejects,
-    why: "PyPI rejects a file that lacks a license that it names. In a wheel of metadata version 2.4 or later they \
+    why: "PyPI rejects a file without a licence file that it names. In a wheel with metadata version 2.4 or later, they \
         are in `.dist-info/licenses`.",
     source: "PEP 639; Warehouse, `forklift/legacy.py`; packaging, `metadata.py`.",
     fix: "Check `license-files` in `[project]`; paths are relative to pyproject.toml. Use a current build backend.",
@@ -95,15 +96,15 @@ const LICENCE_FILES: Rule = Rule {
     fails: || fixture::metadata("Summary", "License-File: LICENSE\nSummary"),
 };
 
-fn licence_files(dist: &Dist, out: &mut Out) {
+fn licence_files(dist: &Dist, out: &mut Findings) {
     let metadata = metadata!(dist, out);
-    // Before 2.4 the field was setuptools' own, and twine does not send it.
+    // Before 2.4, only setuptools wrote the field, and twine does not send it.
     if !metadata.is_at_least(2, 4) {
         return out.not_applicable();
     }
     let members: BTreeSet<&str> = dist.members().iter().map(|member| member.name.as_str()).collect();
     for file in metadata.headers.all("License-File") {
-        if let Some(why) = path_fault(file) {
+        if let Some(why) = path_problem(file) {
             out.found(format!("License-File `{file}` {why}"));
             continue;
         }
@@ -119,7 +120,7 @@ fn licence_files(dist: &Dist, out: &mut Out) {
 }
 
 /// Why a path cannot be a License-File.
-fn path_fault(path: &str) -> Option<&'static str> {
+fn path_problem(path: &str) -> Option<&'static str> {
     let drive = path.as_bytes().get(1) == Some(&b':');
     if path.contains("..") {
         Some("leaves the project")

@@ -1,4 +1,4 @@
-//! `LNX`: what ELF files are, against the Linux tags.
+//! `LNX`: ELF files, compared with the Linux tags.
 
 use std::collections::BTreeSet;
 
@@ -9,20 +9,20 @@ use pydist::tags::Platform;
 
 use super::content::{is_example, is_test_data};
 use super::foreign;
-use crate::facts::{Binary, Dist, Member, Wheel};
+use crate::dist::{Binary, Dist, Member, Wheel};
 #[cfg(test)]
 use crate::fixture;
 use crate::rule::Provenance::{BreaksInstall, BreaksRuntime};
 use crate::rule::Severity::{Error, Warning};
-use crate::rule::{Check, Out, Rule};
+use crate::rule::{Check, Findings, Rule};
 
 pub(super) const POLICY: &str = "PEP 600, PEP 656; auditwheel's policies (`pydist/data/linux.json`).";
 pub(super) const REPAIR: &str = "maturin: `--zig --compatibility manylinux_2_17` links against an old glibc; Nix: `cargo-zigbuild` \
     or `auditwheel repair` with the tag that fits. Or give the wheel the tag that its content has.";
 
-pub(super) static RULES: &[Rule] = &[MACHINE, LIBC, LIBPYTHON, WHOLE, ISA];
+pub(super) static RULES: &[Rule] = &[MACHINE, LIBC, LIBPYTHON, READABLE, ISA];
 
-/// The tags that are for Linux.
+/// The tags for Linux.
 pub(super) fn linux(dist: &Dist) -> Vec<Platform> {
     let is_linux = |platform: &Platform| {
         matches!(platform, Platform::Manylinux { .. } | Platform::Musllinux { .. } | Platform::Linux { .. })
@@ -30,16 +30,16 @@ pub(super) fn linux(dist: &Dist) -> Vec<Platform> {
     dist.platforms().into_iter().filter(is_linux).collect()
 }
 
-/// Names by which the wheel's own libraries are found.
+/// Names under which the wheel's own libraries are found.
 pub(super) fn bundled(wheel: &Wheel) -> BTreeSet<String> {
     let names = wheel
         .elf()
-        .flat_map(|(member, facts)| [Some(member.file_name().to_owned()), facts.soname().map(str::to_owned)]);
+        .flat_map(|(member, info)| [Some(member.file_name().to_owned()), info.soname().map(str::to_owned)]);
     names.flatten().collect()
 }
 
 pub(super) fn loaded(wheel: &Wheel) -> impl Iterator<Item = (&Member, &ElfInfo)> {
-    wheel.elf().filter(|(_, facts)| matches!(facts.kind, Kind::Executable | Kind::Library))
+    wheel.elf().filter(|(_, info)| matches!(info.kind, Kind::Executable | Kind::Library))
 }
 
 const MACHINE: Rule = Rule {
@@ -47,7 +47,7 @@ const MACHINE: Rule = Rule {
     title: "ELF files match the tag's architecture and system",
     severity: Error,
     provenance: BreaksRuntime,
-    why: "The loader refuses a binary of another architecture. A warning for a binary that nothing in the wheel \
+    why: "The loader rejects a binary for another architecture. A warning for a binary that nothing in the wheel \
         loads, such as test data, beside those that match.",
     source: "PyPA \"Platform compatibility tags\".",
     fix: "Check `--target` of the build: it must be the architecture in the tag.",
@@ -57,17 +57,16 @@ const MACHINE: Rule = Rule {
     fails: || fixture::linux(fixture::elf(|elf| elf.machine = 183)).into(),
 };
 
-fn machine(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+fn machine(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
     let platforms = dist.platforms();
     if platforms.contains(&Platform::Any) || platforms.is_empty() || wheel.every_elf().next().is_none() {
         return out.not_applicable();
     }
     let linux = linux(dist);
-    let loaded =
-        wheel.every_elf().filter(|(_, facts)| matches!(facts.kind, Kind::Executable | Kind::Library));
-    for (member, facts) in loaded {
-        out.only(foreign::weight(dist, wheel, member));
-        let found = facts.arch().unwrap_or("an unknown architecture");
+    let loaded = wheel.every_elf().filter(|(_, info)| matches!(info.kind, Kind::Executable | Kind::Library));
+    for (member, info) in loaded {
+        out.with_severity(foreign::severity(dist, wheel, member));
+        let found = info.arch().unwrap_or("an unknown architecture");
         if linux.is_empty() {
             if platforms
                 .iter()
@@ -79,7 +78,7 @@ fn machine(dist: &Dist, wheel: &Wheel, out: &mut Out) {
         }
         for platform in &linux {
             let expected = platform.arch().unwrap_or_default();
-            // 32-bit ARM is one machine for all its levels.
+            // ELF has one machine number for all levels of 32-bit Arm.
             let same = expected == found || (expected.starts_with("armv") && found.starts_with("armv"));
             if !same {
                 out.at(&member.name, format!("it is for {found}, the tag is `{platform}`"));
@@ -94,7 +93,7 @@ const LIBC: Rule = Rule {
     title: "the C library matches the tag",
     severity: Error,
     provenance: BreaksRuntime,
-    why: "A binary for glibc does not run with musl, nor the other way round.",
+    why: "A binary for glibc does not run with musl, nor vice versa.",
     source: "PEP 600, PEP 656.",
     fix: "Build with the target of the tag (`x86_64-unknown-linux-gnu` or `-musl`).",
     example: "sample-1.0-cp312-cp312-manylinux_2_17_x86_64.whl: sample/core.cpython-312-x86_64-linux-gnu.so: it is linked with musl, the tag is manylinux",
@@ -103,19 +102,19 @@ const LIBC: Rule = Rule {
     fails: || fixture::linux(fixture::elf(|elf| elf.needed = vec!["libc.musl-x86_64.so.1".into()])).into(),
 };
 
-fn libc(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+fn libc(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
     let linux = linux(dist);
     let musl = linux.iter().any(|platform| matches!(platform, Platform::Musllinux { .. }));
     let glibc = linux.iter().any(|platform| matches!(platform, Platform::Manylinux { .. }));
     if wheel.elf().next().is_none() || !(musl || glibc) {
         return out.not_applicable();
     }
-    for (member, facts) in loaded(wheel) {
-        let interpreter = facts.interpreter().unwrap_or_default();
-        let needs = |prefix: &str| facts.needed().any(|library| library.starts_with(prefix));
+    for (member, info) in loaded(wheel) {
+        let interpreter = info.interpreter().unwrap_or_default();
+        let needs = |prefix: &str| info.needed().any(|library| library.starts_with(prefix));
         let is_musl = interpreter.contains("ld-musl")
             || needs("libc.musl-")
-            || facts.needed().any(|library| library == "libc.so");
+            || info.needed().any(|library| library == "libc.so");
         let is_glibc = interpreter.contains("ld-linux") || needs("libc.so.6");
         if glibc && is_musl {
             out.at(&member.name, "it is linked with musl, the tag is manylinux");
@@ -139,31 +138,31 @@ const LIBPYTHON: Rule = Rule {
     fails: || fixture::linux(fixture::elf(|elf| elf.needed.push("libpython3.12.so.1.0".into()))).into(),
 };
 
-fn libpython(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+fn libpython(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
     // On Android modules must link with it (PEP 738).
     if wheel.elf().next().is_none() || dist.is_only_for(&["android_"]) {
         return out.not_applicable();
     }
     let bundled = bundled(wheel);
-    for (member, facts) in loaded(wheel) {
+    for (member, info) in loaded(wheel) {
         if let Some(library) =
-            facts.needed().find(|library| policy::is_libpython(library) && !bundled.contains(*library))
+            info.needed().find(|library| policy::is_libpython(library) && !bundled.contains(*library))
         {
             out.at(&member.name, format!("it needs `{library}`"));
         }
     }
 }
 
-const WHOLE: Rule = Rule {
+const READABLE: Rule = Rule {
     id: "LNX010",
     title: "binaries are complete and readable",
     severity: Error,
     provenance: BreaksInstall,
     why: "A binary that its loader cannot read does not load.",
     source: "The formats' own specifications.",
-    fix: "Build it again; check the step that changed it last (strip, patchelf, codesign).",
-    example: "sample-1.0-cp312-cp312-manylinux_2_17_x86_64.whl: sample/core.cpython-312-x86_64-linux-gnu.so: Elf: the program headers at byte 64 is damaged or cut off",
-    check: Check::Wheel(whole),
+    fix: "Rebuild it; check the step that changed it last (strip, patchelf, codesign).",
+    example: "sample-1.0-cp312-cp312-manylinux_2_17_x86_64.whl: sample/core.cpython-312-x86_64-linux-gnu.so: Elf: damaged or cut off at byte 64: the program headers",
+    check: Check::Wheel(readable),
     #[cfg(test)]
     fails: || {
         let mut wheel = fixture::linux(fixture::Elf::default());
@@ -176,8 +175,8 @@ const WHOLE: Rule = Rule {
 /// The platforms whose extension modules are WebAssembly.
 const WASM: [&str; 4] = ["pyemscripten_", "pyodide_", "emscripten_", "wasi_"];
 
-fn whole(dist: &Dist, wheel: &Wheel, out: &mut Out) {
-    let takes_wasm = dist.is_only_for(&WASM);
+fn readable(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
+    let accepts_wasm = dist.is_only_for(&WASM);
     for member in &wheel.members {
         if let Some(Binary::Broken(format, why)) = &member.binary {
             let is_library =
@@ -186,13 +185,13 @@ fn whole(dist: &Dist, wheel: &Wheel, out: &mut Out) {
                     || member.name.contains(".data/scripts/")
                     || (!matches!(format, Format::Pe) && member.mode.is_some_and(|mode| mode & 0o111 != 0));
             if is_library {
-                // A parser's test data may be damaged on purpose.
+                // Test data of a parser may be damaged on purpose.
                 if is_test_data(&member.name) {
-                    out.only(Warning);
+                    out.with_severity(Warning);
                 }
                 out.at(&member.name, format!("{format:?}: {why}"));
             }
-        } else if matches!(member.binary, Some(Binary::Wasm)) && !takes_wasm && !is_example(&member.name) {
+        } else if matches!(member.binary, Some(Binary::Wasm)) && !accepts_wasm && !is_example(&member.name) {
             let tags = dist.wheel_name().map(|name| name.tags.to_string()).unwrap_or_default();
             out.at(&member.name, format!("WebAssembly in a wheel for `{tags}`"));
         } else if member.binary.is_none() && member.error.is_none() {
@@ -200,7 +199,7 @@ fn whole(dist: &Dist, wheel: &Wheel, out: &mut Out) {
                 .iter()
                 .any(|end| std::path::Path::new(&member.name).extension().is_some_and(|found| found == *end));
             if extension && !member.is_symlink() {
-                out.at(&member.name, "it is named like a binary and is none");
+                out.at(&member.name, "it is named like a binary but is not one");
             }
         }
     }
@@ -211,7 +210,7 @@ const ISA: Rule = Rule {
     title: "no instructions beyond the architecture's baseline are required",
     severity: Error,
     provenance: BreaksRuntime,
-    why: "The loader refuses the library on processors without x86-64-v2 (or v3, v4).",
+    why: "The loader rejects the library on processors without x86-64-v2 (or v3, v4).",
     source: "x86-64 psABI, GNU_PROPERTY_X86_ISA_1_NEEDED; auditwheel 6.2.",
     fix: "Build with `-march=x86-64` (Rust: no `target-cpu=native`).",
     example: "sample-1.0-cp312-cp312-manylinux_2_17_x86_64.whl: sample/core.so: it needs x86-64-v3",
@@ -220,13 +219,13 @@ const ISA: Rule = Rule {
     fails: fixture::x86_64_v3,
 };
 
-fn isa(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+fn isa(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
     if linux(dist).is_empty() || wheel.elf().next().is_none() {
         return out.not_applicable();
     }
-    for (member, facts) in loaded(wheel).filter(|(_, facts)| facts.arch() == Some("x86_64")) {
-        if facts.x86_isa_needed > 1 {
-            out.at(&member.name, format!("it needs x86-64-v{}", 32 - facts.x86_isa_needed.leading_zeros()));
+    for (member, info) in loaded(wheel).filter(|(_, info)| info.arch() == Some("x86_64")) {
+        if info.x86_isa_needed > 1 {
+            out.at(&member.name, format!("it needs x86-64-v{}", 32 - info.x86_isa_needed.leading_zeros()));
         }
     }
 }

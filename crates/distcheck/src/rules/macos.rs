@@ -1,4 +1,4 @@
-//! `MAC`: Mach-O files against the macOS tags.
+//! `MAC`: Mach-O files, compared with the macOS tags.
 
 use binfmt::macho::Slice;
 use pydist::policy;
@@ -6,19 +6,19 @@ use pydist::tags::Platform;
 
 use super::foreign;
 use super::linux_policy::EXTERNAL;
-use crate::facts::{Dist, Member, Wheel};
+use crate::dist::{Dist, Member, Wheel};
 #[cfg(test)]
 use crate::fixture;
-use crate::libraries::{Absence, Dylibs};
+use crate::libraries::{DylibProblem, Dylibs};
 use crate::rule::Provenance::BreaksRuntime;
 use crate::rule::Severity::{Error, Note, Warning};
-use crate::rule::{Check, Out, Rule, some};
+use crate::rule::{Check, Findings, Rule, some};
 
 const TAGS: &str = "PyPA \"Platform compatibility tags\", macOS; delocate.";
 
 pub(super) static RULES: &[Rule] = &[ARCHS, MINIMUM, SIGNED, LIBRARIES, RPATH, PLATFORM, PAGES];
 
-/// The tags that are for macOS.
+/// The tags for macOS.
 fn macos(dist: &Dist) -> Vec<((u32, u32), String)> {
     let macos = |platform| match platform {
         Platform::Macos { version, arch } => Some((version, arch)),
@@ -30,7 +30,7 @@ fn macos(dist: &Dist) -> Vec<((u32, u32), String)> {
 /// Executables, libraries and bundles, slice by slice.
 fn loaded(wheel: &Wheel) -> impl Iterator<Item = (&Member, &Slice)> {
     let slices =
-        wheel.macho().flat_map(|(member, facts)| facts.slices.iter().map(move |slice| (member, slice)));
+        wheel.macho().flat_map(|(member, info)| info.slices.iter().map(move |slice| (member, slice)));
     slices.filter(|(_, slice)| slice.is_loaded())
 }
 
@@ -39,7 +39,7 @@ const ARCHS: Rule = Rule {
     title: "Mach-O files have a slice for each architecture of the tag",
     severity: Error,
     provenance: BreaksRuntime,
-    why: "dyld refuses a file without a slice for the machine. In a wheel for another system it is a warning \
+    why: "dyld rejects a file without a slice for the machine. In a wheel for another system, it is a warning \
         if nothing in the wheel loads the file.",
     source: TAGS,
     fix: "Check `--target`; for `universal2` build both and join them (maturin: `--target universal2-apple-darwin`).",
@@ -49,7 +49,7 @@ const ARCHS: Rule = Rule {
     fails: || fixture::macos(fixture::MachO { cpu: 0x0100_0007, ..fixture::MachO::default() }).into(),
 };
 
-fn archs(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+fn archs(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
     let platforms = dist.platforms();
     if wheel.every_macho().next().is_none() || platforms.contains(&Platform::Any) {
         return out.not_applicable();
@@ -58,22 +58,22 @@ fn archs(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     if macos.is_empty() {
         if let Some(platform) = platforms.iter().find(|platform| !matches!(platform, Platform::Other(_))) {
             for (member, _) in wheel.every_macho() {
-                out.only(foreign::weight(dist, wheel, member));
+                out.with_severity(foreign::severity(dist, wheel, member));
                 out.at(&member.name, format!("a Mach-O file in a wheel for `{platform}`"));
             }
         }
         return;
     }
-    for (member, facts) in wheel.macho() {
-        if !facts.slices.iter().any(Slice::is_loaded) {
+    for (member, info) in wheel.macho() {
+        if !info.slices.iter().any(Slice::is_loaded) {
             continue;
         }
-        let has: Vec<&str> = facts.slices.iter().map(|slice| slice.arch).collect();
+        let has: Vec<&str> = info.slices.iter().map(|slice| slice.arch).collect();
         let is_thin = !member.name.to_ascii_lowercase().contains("universal") && has.len() == 1;
         for (_, arch) in &macos {
             let missing: Vec<&&str> =
                 policy::macos_archs(arch).iter().filter(|arch| !has.contains(arch)).collect();
-            // A universal wheel may bring a thin file for each architecture.
+            // A universal wheel may contain a thin file for each architecture.
             let pair = is_thin && missing.len() == 1 && macos.len() == 1 && twin(wheel, member, missing[0]);
             if !missing.is_empty() && !pair {
                 out.at(
@@ -86,12 +86,12 @@ fn archs(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     }
 }
 
-/// Whether the wheel has a file beside `member` that is thin and for `arch`.
+/// Whether the wheel has a thin file for `arch` beside `member`.
 fn twin(wheel: &Wheel, member: &Member, arch: &str) -> bool {
-    wheel.macho().any(|(other, facts)| {
+    wheel.macho().any(|(other, info)| {
         other.name != member.name
-            && facts.slices.len() == 1
-            && facts.slices[0].arch == arch
+            && info.slices.len() == 1
+            && info.slices[0].arch == arch
             && other.name.contains(arch)
     })
 }
@@ -101,17 +101,17 @@ const MINIMUM: Rule = Rule {
     title: "Mach-O files run on the macOS of the tag",
     severity: Error,
     provenance: BreaksRuntime,
-    why: "On the version that the tag promises, dyld refuses the file or a symbol is missing. \
-        A warning up to macOS 10.13, below which no supported Python runs.",
+    why: "On the oldest version that the tag allows, dyld rejects the file or a symbol is missing. \
+        A warning up to macOS 10.13, because no supported Python runs on older versions.",
     source: TAGS,
     fix: "Set MACOSX_DEPLOYMENT_TARGET for the build (Nix: `darwinMinVersion`, or the SDK's minimum), or raise the tag.",
-    example: "sample-1.0-py3-none-macosx_11_0_arm64.whl: sample/bin/tool: the arm64 slice needs macOS 14.0, the tag says 11.0",
+    example: "sample-1.0-py3-none-macosx_11_0_arm64.whl: sample/bin/tool: the arm64 slice needs macOS 14.0, the tag allows 11.0",
     check: Check::Wheel(minimum),
     #[cfg(test)]
     fails: || fixture::macos(fixture::MachO { minimum: (14, 0), ..fixture::MachO::default() }).into(),
 };
 
-fn minimum(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+fn minimum(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
     let macos = macos(dist);
     if macos.is_empty() || wheel.macho().next().is_none() {
         return out.not_applicable();
@@ -120,21 +120,21 @@ fn minimum(dist: &Dist, wheel: &Wheel, out: &mut Out) {
         let Some(needed) = slice.min_macos else { continue };
         let tags = macos.iter().filter(|(_, arch)| policy::macos_archs(arch).contains(&slice.arch));
         let Some(tag) = tags.map(|(version, _)| *version).min() else { continue };
-        // Apple silicon starts with macOS 11: an older tag means that there.
+        // Apple silicon starts with macOS 11, so an older tag means 11.0.
         let tag = if slice.arch == "arm64" { tag.max((11, 0)) } else { tag };
-        // 10.16 and 11.0 are one release.
+        // 10.16 and 11.0 are the same release.
         let same = |version| if version == (10, 16) { (11, 0) } else { version };
-        // From 11 on the tags have no minor version.
+        // From 11 on, tags have no minor version.
         let needed = if needed.0 >= 11 && tag.0 >= 11 { (needed.0, 0) } else { needed };
         if same(needed) > same(tag) {
-            // No Python that is supported runs on what is older than 10.13.
+            // No supported Python runs on versions before 10.13.
             if needed <= (10, 13) {
-                out.only(Warning);
+                out.with_severity(Warning);
             }
             out.at(
                 &member.name,
                 format!(
-                    "the {} slice needs macOS {}.{}, the tag says {}.{}",
+                    "the {} slice needs macOS {}.{}, the tag allows {}.{}",
                     slice.arch, needed.0, needed.1, tag.0, tag.1
                 ),
             );
@@ -148,16 +148,16 @@ const SIGNED: Rule = Rule {
     severity: Error,
     provenance: BreaksRuntime,
     why: "Apple silicon kills a process that loads unsigned code.",
-    source: "Apple, \"Apple silicon\": all arm64 code must be signed, ad hoc at least.",
-    fix: "`codesign --force --sign - FILE` after the last change (strip, install_name_tool), then RECORD anew.",
+    source: "Apple, \"Apple silicon\": all arm64 code must be signed, at least ad hoc.",
+    fix: "`codesign --force --sign - FILE` after the last change (strip, install_name_tool), then update RECORD.",
     example: "sample-1.0-py3-none-macosx_11_0_arm64.whl: sample/bin/tool: the arm64 slice has no code signature",
     check: Check::Wheel(signed),
     #[cfg(test)]
     fails: || fixture::macos(fixture::MachO { signed: false, ..fixture::MachO::default() }).into(),
 };
 
-fn signed(dist: &Dist, wheel: &Wheel, out: &mut Out) {
-    // On iOS the app that brings the module is signed, with all that is in it.
+fn signed(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
+    // On iOS, the app is signed with all its modules.
     if dist.is_only_for(&["ios_"]) {
         return out.not_applicable();
     }
@@ -178,10 +178,10 @@ const LIBRARIES: Rule = Rule {
     title: "libraries belong to the system or the wheel",
     severity: Error,
     provenance: BreaksRuntime,
-    why: "A library at a path of the build machine (Homebrew, MacPorts, a home folder) is missing for users. \
-        `@loader_path`, `@executable_path` and `@rpath` are resolved to files of the wheel. A warning for what is \
-        not in the wheel or on no search path: another package may bring it. A note for what the wheel's bill of \
-        materials declares as external.",
+    why: "A library at a path of the build machine (Homebrew, MacPorts, a home directory) is missing for users. \
+        `@loader_path`, `@executable_path` and `@rpath` are resolved to files of the wheel. A warning for a library that is \
+        not in the wheel or not on the search path, because another package may provide it. A note for a library that the wheel's \
+        SBOM declares as external.",
     source: TAGS,
     fix: "`delocate-wheel`, or link statically.",
     example: "sample-1.0-py3-none-macosx_11_0_arm64.whl: sample/bin/tool: the arm64 slice loads `/opt/homebrew/lib/libx.dylib`",
@@ -196,7 +196,7 @@ const LIBRARIES: Rule = Rule {
     },
 };
 
-fn libraries(_: &Dist, wheel: &Wheel, out: &mut Out) {
+fn libraries(_: &Dist, wheel: &Wheel, out: &mut Findings) {
     if wheel.macho().next().is_none() {
         return out.not_applicable();
     }
@@ -207,23 +207,29 @@ fn libraries(_: &Dist, wheel: &Wheel, out: &mut Out) {
             missing.partition(|(path, _)| wheel.external.contains(*path));
         if !external.is_empty() {
             let paths = some(external.iter().map(|(path, _)| path));
-            out.only(Note).at(&member.name, format!("the {} slice loads {paths}{EXTERNAL}", slice.arch));
+            out.with_severity(Note)
+                .at(&member.name, format!("the {} slice loads {paths}{EXTERNAL}", slice.arch));
         }
-        for absence in [Absence::BuildMachine, Absence::Elsewhere, Absence::Unreached, Absence::Unknown] {
+        for absence in [
+            DylibProblem::BuildMachine,
+            DylibProblem::Elsewhere,
+            DylibProblem::Unreached,
+            DylibProblem::Unknown,
+        ] {
             let paths: Vec<&str> =
                 missing.iter().filter(|(_, found)| *found == absence).map(|(path, _)| *path).collect();
             if paths.is_empty() {
                 continue;
             }
             let (severity, what) = match absence {
-                Absence::BuildMachine => (Error, ""),
-                Absence::Elsewhere => (Error, ", which the wheel has elsewhere"),
-                // A file that is loaded before may bring it, and so may another package.
-                Absence::Unreached => (Warning, ", which the wheel has outside of all search paths"),
-                Absence::Unknown => (Warning, ", which is not in the wheel"),
+                DylibProblem::BuildMachine => (Error, ""),
+                DylibProblem::Elsewhere => (Error, ", which is in the wheel but elsewhere"),
+                // A previously loaded file or another package may provide it.
+                DylibProblem::Unreached => (Warning, ", which is in the wheel but not on the search path"),
+                DylibProblem::Unknown => (Warning, ", which is not in the wheel"),
             };
             let message = format!("the {} slice loads {}{what}", slice.arch, some(paths));
-            out.only(severity).at(&member.name, message);
+            out.with_severity(severity).at(&member.name, message);
         }
     }
 }
@@ -233,7 +239,7 @@ const RPATH: Rule = Rule {
     title: "search paths are relative to the file",
     severity: Warning,
     provenance: BreaksRuntime,
-    why: "A directory of the build machine is searched on the user's machine.",
+    why: "dyld searches a directory of the build machine on the user's machine.",
     source: TAGS,
     fix: "`install_name_tool -delete_rpath PATH FILE`, then sign again.",
     example: "sample-1.0-py3-none-macosx_11_0_arm64.whl: sample/bin/tool: the arm64 slice searches `/Users/me/build`",
@@ -245,7 +251,7 @@ const RPATH: Rule = Rule {
     },
 };
 
-fn rpath(_: &Dist, wheel: &Wheel, out: &mut Out) {
+fn rpath(_: &Dist, wheel: &Wheel, out: &mut Findings) {
     if wheel.macho().next().is_none() {
         return out.not_applicable();
     }
@@ -268,29 +274,29 @@ const PLATFORM: Rule = Rule {
     title: "Mach-O files are for macOS",
     severity: Error,
     provenance: BreaksRuntime,
-    why: "dyld refuses a file for iOS, a simulator or another platform. A warning for a file that nothing in \
+    why: "dyld rejects a file for iOS, a simulator or another platform. A warning for a file that nothing in \
         the wheel loads.",
     source: "Apple, `mach-o/loader.h`, LC_BUILD_VERSION.",
     fix: "Check the SDK and the target of the build.",
-    example: "sample-1.0-py3-none-macosx_11_0_arm64.whl: sample/bin/tool: the arm64 slice is built for platform 2, macOS is 1",
+    example: "sample-1.0-py3-none-macosx_11_0_arm64.whl: sample/bin/tool: the arm64 slice is built for platform 2, expected 1 (macOS)",
     check: Check::Wheel(platform),
     #[cfg(test)]
     fails: || fixture::macos(fixture::MachO { platform: 2, ..fixture::MachO::default() }).into(),
 };
 
-fn platform(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+fn platform(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
     if macos(dist).is_empty() || wheel.every_macho().next().is_none() {
         return out.not_applicable();
     }
     let slices =
         wheel.every_macho().flat_map(|(member, info)| info.slices.iter().map(move |it| (member, it)));
     for (member, slice) in slices.filter(|(_, slice)| slice.is_loaded()) {
-        // 1 is macOS, 6 is Catalyst, which a zippered file has beside it.
+        // 1 is macOS, 6 is Catalyst, which a zippered file also has.
         if let Some(platform) = slice.platform.filter(|platform| ![1, 6].contains(platform)) {
-            out.only(foreign::weight(dist, wheel, member));
+            out.with_severity(foreign::severity(dist, wheel, member));
             out.at(
                 &member.name,
-                format!("the {} slice is built for platform {platform}, macOS is 1", slice.arch),
+                format!("the {} slice is built for platform {platform}, expected 1 (macOS)", slice.arch),
             );
         }
     }
@@ -301,17 +307,17 @@ const PAGES: Rule = Rule {
     title: "code signatures match the code",
     severity: Error,
     provenance: BreaksRuntime,
-    why: "Apple silicon kills a process that runs a page whose hash is not the one in the signature: the file was \
+    why: "Apple silicon kills a process that runs a page whose hash does not match the signature: the file was \
         changed after it was signed.",
     source: "Apple, `cs_blobs.h`; Technical Note TN3126, \"Inside Code Signing: Hashes\".",
-    fix: "`codesign --force --sign - FILE` after the last change (strip, install_name_tool), then RECORD anew.",
+    fix: "`codesign --force --sign - FILE` after the last change (strip, install_name_tool), then update RECORD.",
     example: "sample-1.0-py3-none-macosx_11_0_arm64.whl: sample/bin/tool: the arm64 slice was changed after it was signed",
     check: Check::Wheel(pages),
     #[cfg(test)]
     fails: || fixture::signed_macho(true),
 };
 
-fn pages(_: &Dist, wheel: &Wheel, out: &mut Out) {
+fn pages(_: &Dist, wheel: &Wheel, out: &mut Findings) {
     if !loaded(wheel).any(|(_, slice)| slice.arch.starts_with("arm64") && slice.signature.is_some()) {
         return out.not_applicable();
     }

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use pydist::tags::Platform;
 
 use super::archive::WAREHOUSE;
-use crate::facts::{Body, Dist, Member, Wheel};
+use crate::dist::{Body, Dist, Member, Wheel};
 #[cfg(test)]
 use crate::fixture;
 use crate::rule::Provenance::{BreaksInstall, Hygiene, PypiRejects};
 use crate::rule::Severity::{Error, Note, Warning};
-use crate::rule::{Check, Out, Rule};
+use crate::rule::{Check, Findings, Rule};
 
 pub(super) static RULES: &[Rule] = &[PATHS, LINKS, CASE, WINDOWS, PLAIN, UNPRINTABLE, ENTRY_KINDS];
 
@@ -20,35 +20,35 @@ const PATHS: Rule = Rule {
     severity: Error,
     provenance: BreaksInstall,
     why: "An absolute path, `..`, a backslash or a control character can write outside the environment.",
-    source: "PyPA \"Binary distribution format\"; Warehouse refuses control characters.",
-    fix: "Find out what made the file: no build backend writes such a path.",
-    example: "sample-1.0-py3-none-any.whl: ../evil.py: the path has a path that leaves the directory",
+    source: "PyPA \"Binary distribution format\"; Warehouse rejects control characters.",
+    fix: "Find the tool that wrote the file: no build backend writes such a path.",
+    example: "sample-1.0-py3-none-any.whl: ../evil.py: the path leaves the directory",
     check: Check::Dist(paths),
     #[cfg(test)]
     fails: || fixture::plus("../evil.py", ""),
 };
 
-fn paths(dist: &Dist, out: &mut Out) {
+fn paths(dist: &Dist, out: &mut Findings) {
     for member in dist.members() {
         let name = member.name.strip_suffix('/').unwrap_or(&member.name);
         let sdist = matches!(dist.body, Body::Sdist(_));
         let name = if sdist { name.strip_prefix("./").unwrap_or(name) } else { name };
-        let fault = if name.is_empty() {
-            "an empty name"
+        let problem = if name.is_empty() {
+            "the name is empty"
         } else if name.starts_with('/') || name.as_bytes().get(1) == Some(&b':') {
-            "an absolute path"
+            "the path is absolute"
         } else if name.split('/').any(|part| part == "..") {
-            "a path that leaves the directory"
+            "the path leaves the directory"
         } else if name.contains('\\') {
-            "a backslash, which is a separator on Windows alone"
+            "the path has a backslash, which is a separator only on Windows"
         } else if name.chars().any(char::is_control) {
-            "a control character"
+            "the path has a control character"
         } else if name.split('/').any(|part| part.is_empty() || (part == "." && !sdist)) {
-            "an empty or `.` component"
+            "the path has an empty or `.` component"
         } else {
             continue;
         };
-        out.at(&member.name, format!("the path has {fault}"));
+        out.at(&member.name, problem);
     }
 }
 
@@ -57,9 +57,9 @@ const LINKS: Rule = Rule {
     title: "no symbolic links in a wheel",
     severity: Error,
     provenance: BreaksInstall,
-    why: "Installers write the link's target into a plain file in its place.",
+    why: "Installers write the link's target into a regular file instead.",
     source: "PyPA \"Binary distribution format\": a wheel holds regular files.",
-    fix: "Copy the file in place of the link. In Nix: `cp -L`; `auditwheel repair` copies libraries by itself.",
+    fix: "Replace the link with a copy of the file. In Nix: `cp -L`; `auditwheel repair` copies libraries by itself.",
     example: "sample-1.0-py3-none-any.whl: sample/x.py: a symbolic link",
     check: Check::Wheel(links),
     #[cfg(test)]
@@ -71,7 +71,7 @@ const LINKS: Rule = Rule {
     },
 };
 
-fn links(_: &Dist, wheel: &Wheel, out: &mut Out) {
+fn links(_: &Dist, wheel: &Wheel, out: &mut Findings) {
     for member in wheel.members.iter().filter(|member| member.is_symlink()) {
         out.at(&member.name, "a symbolic link");
     }
@@ -82,8 +82,8 @@ const CASE: Rule = Rule {
     title: "names differ in more than case",
     severity: Error,
     provenance: BreaksInstall,
-    why: "On macOS and Windows one file overwrites the other. A warning where the wheel is for Linux alone, \
-        or the two are equal.",
+    why: "On macOS and Windows, one file overwrites the other. A warning if the wheel is only for Linux, \
+        or if the files are identical.",
     source: "pydistcheck, `files-only-differ-by-case`.",
     fix: "Rename one of the files.",
     example: "sample-1.0-py3-none-any.whl: sample/__INIT__.py: differs from `sample/__init__.py` only in case",
@@ -92,7 +92,7 @@ const CASE: Rule = Rule {
     fails: || fixture::plus("sample/__INIT__.py", "other"),
 };
 
-fn case(dist: &Dist, out: &mut Out) {
+fn case(dist: &Dist, out: &mut Findings) {
     let linux = |platform: &Platform| {
         matches!(platform, Platform::Manylinux { .. } | Platform::Musllinux { .. } | Platform::Linux { .. })
     };
@@ -104,15 +104,15 @@ fn case(dist: &Dist, out: &mut Out) {
             && first.name != member.name
         {
             if linux || member.is_dir() || (member.sha256.is_some() && member.sha256 == first.sha256) {
-                out.only(Warning);
+                out.with_severity(Warning);
             }
             out.at(&member.name, format!("differs from `{}` only in case", first.name));
         }
     }
 }
 
-/// Whether Windows reserves the name for a device, with any extension. As CPython's
-/// `ntpath.isreserved`.
+/// Whether Windows reserves the name for a device, with any extension, like
+/// CPython's `ntpath.isreserved`.
 fn is_device(part: &str) -> bool {
     const DEVICES: [&str; 6] = ["con", "prn", "aux", "nul", "conin$", "conout$"];
     let stem = part.split('.').next().unwrap_or(part).trim_end_matches(' ').to_ascii_lowercase();
@@ -136,7 +136,7 @@ const WINDOWS: Rule = Rule {
     title: "names work on Windows",
     severity: Error,
     provenance: BreaksInstall,
-    why: "Windows reserves these names: installing stops, or writes to another file. A warning unless the \
+    why: "Windows reserves these names: installation fails or writes to another file. A warning unless the \
         wheel is for Windows.",
     source: "Microsoft, \"Naming Files, Paths, and Namespaces\"; CPython, `ntpath.isreserved`.",
     fix: "Rename the file.",
@@ -146,7 +146,7 @@ const WINDOWS: Rule = Rule {
     fails: || fixture::plus("sample/aux.py", ""),
 };
 
-fn windows(dist: &Dist, out: &mut Out) {
+fn windows(dist: &Dist, out: &mut Findings) {
     let platforms = dist.platforms();
     let is_for_windows = platforms.iter().any(|platform| matches!(platform, Platform::Windows { .. }));
     let is_for_any = platforms.iter().any(|platform| matches!(platform, Platform::Any));
@@ -156,7 +156,7 @@ fn windows(dist: &Dist, out: &mut Out) {
     for member in dist.members() {
         if let Some(part) = member.name.split('/').find(|part| is_reserved(part)) {
             if !is_for_windows {
-                out.only(Warning);
+                out.with_severity(Warning);
             }
             out.at(&member.name, format!("`{part}` cannot be a file's name on Windows"));
         }
@@ -165,10 +165,10 @@ fn windows(dist: &Dist, out: &mut Out) {
 
 const PLAIN: Rule = Rule {
     id: "ZIP015",
-    title: "names are plain",
+    title: "names have no spaces or non-ASCII characters",
     severity: Note,
     provenance: Hygiene,
-    why: "Spaces and characters beyond ASCII need care in scripts and on old systems.",
+    why: "Spaces and non-ASCII characters need care in scripts and on old systems.",
     source: "pydistcheck, `files-have-spaces`, `path-contains-non-ascii-characters`.",
     fix: "Rename the file.",
     example: "sample-1.0-py3-none-any.whl: sample/a file.txt: the name has a space",
@@ -177,12 +177,12 @@ const PLAIN: Rule = Rule {
     fails: || fixture::plus("sample/a file.txt", ""),
 };
 
-fn plain(dist: &Dist, out: &mut Out) {
+fn plain(dist: &Dist, out: &mut Findings) {
     for member in dist.members() {
         if member.name.contains(' ') {
             out.at(&member.name, "the name has a space");
         } else if !member.name.is_ascii() {
-            out.at(&member.name, "the name has characters beyond ASCII");
+            out.at(&member.name, "the name has non-ASCII characters");
         }
     }
 }
@@ -201,7 +201,7 @@ const UNPRINTABLE: Rule = Rule {
     fails: || fixture::plus("sample/a\n.py", ""),
 };
 
-fn unprintable(_: &Dist, wheel: &Wheel, out: &mut Out) {
+fn unprintable(_: &Dist, wheel: &Wheel, out: &mut Findings) {
     for member in wheel.members.iter().filter(|member| member.name.contains(|c: char| c.is_ascii_control())) {
         out.at(&member.name, "the name has a control character");
     }
@@ -212,26 +212,26 @@ const ENTRY_KINDS: Rule = Rule {
     title: "no name is both a file and a directory",
     severity: Error,
     provenance: BreaksInstall,
-    why: "Whichever comes second cannot be installed.",
+    why: "The second one cannot be installed.",
     source: "PyPA \"Binary distribution format\".",
     fix: "Rename one of them.",
-    example: "sample-1.0-py3-none-any.whl: sample/__init__.py: the archive has a file and a directory of this name",
+    example: "sample-1.0-py3-none-any.whl: sample/__init__.py: the archive has a file and a directory with this name",
     check: Check::Dist(entry_kinds),
     #[cfg(test)]
     fails: || fixture::plus("sample/__init__.py/x.py", ""),
 };
 
-fn entry_kinds(dist: &Dist, out: &mut Out) {
+fn entry_kinds(dist: &Dist, out: &mut Findings) {
     let files: BTreeSet<&str> =
         dist.members().iter().filter(|member| !member.is_dir()).map(|member| member.name.as_str()).collect();
-    let mut told = BTreeSet::new();
+    let mut reported = BTreeSet::new();
     for member in dist.members() {
         let path = member.name.trim_end_matches('/');
         let parents = path.match_indices('/').map(|(at, _)| &path[..at]);
         let own = member.is_dir().then_some(path);
         for directory in parents.chain(own).filter(|directory| files.contains(directory)) {
-            if told.insert(directory) {
-                out.at(directory, "the archive has a file and a directory of this name");
+            if reported.insert(directory) {
+                out.at(directory, "the archive has a file and a directory with this name");
             }
         }
     }
@@ -242,7 +242,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_windows_reserves() {
+    fn recognises_names_that_windows_reserves() {
         let devices =
             ["CON", "con.py", "NUL.txt", "nul.tar.gz", "Aux", "prn .txt", "com1.py", "LPT9", "COM¹"];
         let others = ["conin$", "CONOUT$", "a.", "a ", "...", "a:b", "what?.py", "a|b"];
@@ -255,20 +255,20 @@ mod tests {
         }
     }
 
-    /// A wheel for Windows cannot be installed there; others can, elsewhere.
+    /// A wheel for Windows cannot be installed; other wheels can, on other systems.
     #[test]
     fn a_reserved_name_is_an_error_in_a_wheel_for_windows() {
-        let weight = |tag: &str| {
+        let severity = |tag: &str| {
             let mut wheel = fixture::Wheel::sample(tag);
             wheel.members.push(fixture::Member::new("sample/NUL.txt", ""));
             let case: fixture::Case = wheel.into();
-            let dists = fixture::facts(&case.files);
-            let only = crate::Selection::Only(vec![WINDOWS.id.to_owned()]);
-            let findings = crate::check(&case.set(&dists), &only).findings;
+            let dists = fixture::scan_files(&case.files);
+            let selection = crate::Selection::Only(vec![WINDOWS.id.to_owned()]);
+            let findings = crate::check(&case.set(&dists), &selection).findings;
             findings.first().map(|finding| finding.severity)
         };
-        assert_eq!(weight("py3-none-win_amd64"), Some(Error));
-        assert_eq!(weight("py3-none-any"), Some(Warning));
-        assert_eq!(weight("py3-none-manylinux_2_17_x86_64"), None);
+        assert_eq!(severity("py3-none-win_amd64"), Some(Error));
+        assert_eq!(severity("py3-none-any"), Some(Warning));
+        assert_eq!(severity("py3-none-manylinux_2_17_x86_64"), None);
     }
 }

@@ -1,4 +1,4 @@
-//! `MET`: the metadata, and the values of its fields.
+//! `MET`: the metadata and the values of its fields.
 
 use std::collections::BTreeSet;
 use std::str::FromStr as _;
@@ -9,35 +9,35 @@ use pydist::name::{self, ProjectName};
 use pydist::policy::{self, Classifier};
 use pydist::requirement;
 
-use crate::facts::{Body, Dist};
+use crate::dist::{Body, Dist};
 #[cfg(test)]
 use crate::fixture;
 use crate::python_name;
 use crate::rule::Provenance::PypiRejects;
 use crate::rule::Severity::Error;
-use crate::rule::{Check, Out, Rule, some};
+use crate::rule::{Check, Findings, Rule, some};
 
 pub(super) const CORE: &str = "PyPA \"Core metadata specifications\"; Warehouse, `forklift/metadata.py`.";
-pub(super) const PYPROJECT: &str = "Fix it in `[project]` of pyproject.toml and build again.";
+pub(super) const PYPROJECT: &str = "Fix it in `[project]` of pyproject.toml and rebuild.";
 
 pub(super) static RULES: &[Rule] =
-    &[THERE, KNOWN, IDENTITY, CLASSIFIERS, REQUIREMENTS, PYTHON, SUMMARY, IMPORT_NAMES];
+    &[PRESENT, METADATA_VERSION, IDENTITY, CLASSIFIERS, REQUIREMENTS, PYTHON, SUMMARY, IMPORT_NAMES];
 
-const THERE: Rule = Rule {
+const PRESENT: Rule = Rule {
     id: "MET001",
     title: "the metadata exists and can be read",
     severity: Error,
     provenance: PypiRejects,
-    why: "Without name, version and metadata version nothing can be uploaded or installed.",
+    why: "A file without name, version and metadata version cannot be uploaded or installed.",
     source: CORE,
     fix: PYPROJECT,
     example: "sample-1.0-py3-none-any.whl: METADATA: the required field `Name` is missing",
-    check: Check::Dist(there),
+    check: Check::Dist(present),
     #[cfg(test)]
     fails: || fixture::metadata("Name: sample\n", ""),
 };
 
-fn there(dist: &Dist, out: &mut Out) {
+fn present(dist: &Dist, out: &mut Findings) {
     let (metadata, file) = match &dist.body {
         Body::Wheel(wheel) => (&wheel.metadata, "METADATA"),
         Body::Sdist(sdist) => (&sdist.metadata, "PKG-INFO"),
@@ -61,7 +61,7 @@ macro_rules! metadata {
 
 pub(super) use metadata;
 
-const KNOWN: Rule = Rule {
+const METADATA_VERSION: Rule = Rule {
     id: "MET002",
     title: "the metadata version is one that the index supports",
     severity: Error,
@@ -70,12 +70,12 @@ const KNOWN: Rule = Rule {
     source: CORE,
     fix: "Use a current build backend.",
     example: "sample-1.0-py3-none-any.whl: expected Metadata-Version 1.0 to 2.5, found `9.9`",
-    check: Check::Dist(known),
+    check: Check::Dist(metadata_version),
     #[cfg(test)]
     fails: || fixture::metadata("Metadata-Version: 2.4", "Metadata-Version: 9.9"),
 };
 
-fn known(dist: &Dist, out: &mut Out) {
+fn metadata_version(dist: &Dist, out: &mut Findings) {
     let metadata = metadata!(dist, out);
     let version = metadata.metadata_version.as_str();
     if !["1.0", "1.1", "1.2", "2.1", "2.2", "2.3", "2.4", "2.5"].contains(&version) {
@@ -91,19 +91,19 @@ const IDENTITY: Rule = Rule {
     why: "The index rejects others.",
     source: CORE,
     fix: PYPROJECT,
-    example: "sample-1.0-py3-none-any.whl: `one` is not a version of PEP 440",
+    example: "sample-1.0-py3-none-any.whl: `one` is not a version (PEP 440)",
     check: Check::Dist(identity),
     #[cfg(test)]
     fails: || fixture::metadata("Version: 1.0\n", "Version: one\n"),
 };
 
-fn identity(dist: &Dist, out: &mut Out) {
+fn identity(dist: &Dist, out: &mut Findings) {
     let metadata = metadata!(dist, out);
     if !name::is_valid(&metadata.name) {
         out.found(format!("`{}` is not a valid project name", metadata.name));
     }
     if Version::from_str(&metadata.version).is_err() {
-        out.found(format!("`{}` is not a version of PEP 440", metadata.version));
+        out.found(format!("`{}` is not a version (PEP 440)", metadata.version));
     }
 }
 
@@ -112,34 +112,34 @@ const CLASSIFIERS: Rule = Rule {
     title: "classifiers are known and current",
     severity: Error,
     provenance: PypiRejects,
-    why: "The index rejects classifiers that it does not know and those that it has withdrawn.",
+    why: "The index rejects unknown and deprecated classifiers.",
     source: "trove-classifiers (`pydist/data/classifiers.json`); Warehouse.",
-    fix: "Take the spelling from the index's list of classifiers; `Private :: Do Not Upload` keeps a project from being published.",
-    example: "sample-1.0-py3-none-any.whl: there is no classifier `Topic :: Nonsense`",
+    fix: "Use the spelling in the index's list of classifiers; `Private :: Do Not Upload` keeps a project from being published.",
+    example: "sample-1.0-py3-none-any.whl: unknown classifier `Topic :: Nonsense`",
     check: Check::Dist(classifiers),
     #[cfg(test)]
     fails: || fixture::metadata("Summary", "Classifier: Topic :: Nonsense\nSummary"),
 };
 
-fn classifiers(dist: &Dist, out: &mut Out) {
+fn classifiers(dist: &Dist, out: &mut Findings) {
     for text in metadata!(dist, out).headers.all("Classifier") {
         match policy::classifier(text) {
             Classifier::Valid => {}
-            Classifier::Deprecated([]) => out.found(format!("the classifier `{text}` is withdrawn")),
+            Classifier::Deprecated([]) => out.found(format!("the classifier `{text}` is deprecated")),
             Classifier::Deprecated(instead) => {
-                out.found(format!("the classifier `{text}` is withdrawn in favour of {}", some(instead)))
+                out.found(format!("the classifier `{text}` is deprecated in favour of {}", some(instead)))
             }
             Classifier::Unknown if text.starts_with("Private ::") => {
                 out.found(format!("the classifier `{text}` forbids publishing"))
             }
-            Classifier::Unknown => out.found(format!("there is no classifier `{text}`")),
+            Classifier::Unknown => out.found(format!("unknown classifier `{text}`")),
         }
     }
 }
 
 const REQUIREMENTS: Rule = Rule {
     id: "MET005",
-    title: "requirements are valid and name no URL",
+    title: "requirements are valid and have no URLs",
     severity: Error,
     provenance: PypiRejects,
     why: "The index rejects requirements that do not parse, and direct references (`name @ URL`).",
@@ -151,7 +151,7 @@ const REQUIREMENTS: Rule = Rule {
     fails: || fixture::metadata("Summary", "Requires-Dist: a @ https://example.org/a.whl\nSummary"),
 };
 
-fn requirements(dist: &Dist, out: &mut Out) {
+fn requirements(dist: &Dist, out: &mut Findings) {
     let metadata = metadata!(dist, out);
     for field in ["Requires-Dist", "Provides-Dist", "Obsoletes-Dist"] {
         for text in metadata.headers.all(field) {
@@ -177,7 +177,7 @@ const PYTHON: Rule = Rule {
     title: "Requires-Python is a version specifier",
     severity: Error,
     provenance: PypiRejects,
-    why: "Installers cannot tell which Python the file is for.",
+    why: "Installers cannot determine which Pythons the file supports.",
     source: CORE,
     fix: "For example `requires-python = \">=3.10\"`.",
     example: "sample-1.0-py3-none-any.whl: `three` is not a version specifier",
@@ -186,7 +186,7 @@ const PYTHON: Rule = Rule {
     fails: || fixture::metadata(">=3.10", "three"),
 };
 
-fn python(dist: &Dist, out: &mut Out) {
+fn python(dist: &Dist, out: &mut Findings) {
     let metadata = metadata!(dist, out);
     let Some(text) = metadata.headers.get("Requires-Python") else { return out.not_applicable() };
     if requires_python(text).is_none() {
@@ -194,10 +194,10 @@ fn python(dist: &Dist, out: &mut Out) {
     }
 }
 
-/// The specifiers, with the liberties that `packaging` takes.
+/// The specifiers, parsed as leniently as by `packaging`.
 pub(super) fn requires_python(text: &str) -> Option<VersionSpecifiers> {
     let parts: Vec<&str> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
-    // An arbitrary string after `===` is allowed, and no version satisfies it.
+    // An arbitrary string after `===` is allowed, but no version satisfies it.
     let parts: Vec<&str> = parts.into_iter().filter(|part| !part.starts_with("===")).collect();
     VersionSpecifiers::from_str(&parts.join(",")).ok()
 }
@@ -216,12 +216,12 @@ const SUMMARY: Rule = Rule {
     fails: || fixture::metadata("A sample.", &"x".repeat(513)),
 };
 
-fn summary(dist: &Dist, out: &mut Out) {
+fn summary(dist: &Dist, out: &mut Findings) {
     let metadata = metadata!(dist, out);
     let Some(text) = metadata.headers.get("Summary") else { return out.not_applicable() };
     let trailing =
         metadata.headers.trailing_blanks.iter().find(|(field, _)| field.eq_ignore_ascii_case("Summary"));
-    // The index counts the blanks at the end, too.
+    // The index also counts trailing blanks.
     let length = text.chars().count() + trailing.map_or(0, |(_, blanks)| *blanks);
     if length > 512 {
         out.found(format!("Summary has {length} characters"));
@@ -234,7 +234,7 @@ fn summary(dist: &Dist, out: &mut Out) {
 
 const IMPORT_NAMES: Rule = Rule {
     id: "MET024",
-    title: "Import-Name and Import-Namespace are names of modules",
+    title: "Import-Name and Import-Namespace are module names",
     severity: Error,
     provenance: PypiRejects,
     why: "PyPI accepts dotted identifiers, each optionally followed by `; private`.",
@@ -248,7 +248,7 @@ const IMPORT_NAMES: Rule = Rule {
     },
 };
 
-fn import_names(dist: &Dist, out: &mut Out) {
+fn import_names(dist: &Dist, out: &mut Findings) {
     let headers = &metadata!(dist, out).headers;
     for field in ["Import-Name", "Import-Namespace"] {
         let count = headers.all(field).count();
@@ -266,12 +266,12 @@ fn import_names(dist: &Dist, out: &mut Out) {
     }
 }
 
-/// The fields by which installers choose.
+/// The fields that resolvers read.
 pub(super) const RESOLVED: [&str; 3] = ["requires-dist", "requires-python", "provides-extra"];
 
-/// What must be equal in all files of a version: requirements, extras and
-/// specifiers by their meaning, the rest as it is written.
-pub(super) fn essence(metadata: &Metadata) -> BTreeSet<(String, String)> {
+/// The metadata that must be equal in all files of a version: requirements, extras
+/// and specifiers by their meaning, the rest as written.
+pub(super) fn comparable_fields(metadata: &Metadata) -> BTreeSet<(String, String)> {
     let own = ["metadata-version", "platform", "supported-platform", "dynamic", "description"];
     let meaning = |field: &str, value: &str| match field {
         "requires-dist" => requirement::parse(value).ok().map(|requirement| requirement.to_string()),

@@ -1,4 +1,4 @@
-//! `MET`: which fields the metadata may have, and how often.
+//! `MET`: the fields that the metadata may have, and how often.
 
 use std::collections::BTreeSet;
 use std::str::FromStr as _;
@@ -6,16 +6,16 @@ use std::str::FromStr as _;
 use pep440_rs::Version;
 
 use super::metadata::{CORE, metadata};
-use crate::facts::Dist;
+use crate::dist::Dist;
 #[cfg(test)]
 use crate::fixture;
 use crate::rule::Provenance::PypiRejects;
 use crate::rule::Severity::Error;
-use crate::rule::{Check, Out, Rule};
+use crate::rule::{Check, Findings, Rule};
 
-pub(super) static RULES: &[Rule] = &[DYNAMIC, FIELDS, ONCE, UNKNOWN, TRAILING];
+pub(super) static RULES: &[Rule] = &[DYNAMIC, FIELDS, SINGLE_USE, UNKNOWN, TRAILING];
 
-/// Every field, with the metadata version that brought it.
+/// Every field, with the metadata version that introduced it.
 const FIELD_VERSIONS: [(&str, &str); 32] = [
     ("metadata-version", "1.0"),
     ("name", "1.0"),
@@ -65,7 +65,7 @@ const DYNAMIC: Rule = Rule {
     fails: || fixture::metadata("Summary", "Dynamic: Name\nSummary"),
 };
 
-fn dynamic(dist: &Dist, out: &mut Out) {
+fn dynamic(dist: &Dist, out: &mut Findings) {
     for field in metadata!(dist, out).headers.all("Dynamic") {
         let lower = field.to_ascii_lowercase();
         if ["name", "version", "metadata-version", "dynamic"].contains(&lower.as_str())
@@ -90,35 +90,35 @@ const FIELDS: Rule = Rule {
     fails: || fixture::metadata("Metadata-Version: 2.4", "Metadata-Version: 2.1"),
 };
 
-fn fields(dist: &Dist, out: &mut Out) {
+fn fields(dist: &Dist, out: &mut Findings) {
     let metadata = metadata!(dist, out);
     let Ok(declared) = Version::from_str(&metadata.metadata_version) else { return out.not_applicable() };
-    let mut told = BTreeSet::new();
+    let mut reported = BTreeSet::new();
     for (field, _) in &metadata.headers.fields {
         let lower = field.to_ascii_lowercase();
-        // setuptools wrote it long before, and twine does not send it then.
+        // setuptools wrote it earlier, and twine does not send it then.
         if lower == "license-file" {
             continue;
         }
         if let Some((_, since)) = FIELD_VERSIONS.iter().find(|(known, _)| *known == lower)
             && Version::from_str(since).is_ok_and(|since| since > declared)
-            && told.insert(lower)
+            && reported.insert(lower)
         {
             out.found(format!("{field} is new in metadata version {since}, the file declares {declared}"));
         }
     }
 }
 
-const ONCE: Rule = Rule {
+const SINGLE_USE: Rule = Rule {
     id: "MET018",
     title: "single-use fields appear once",
     severity: Error,
     provenance: PypiRejects,
-    why: "Which of two values counts depends on the reader. twine sends no file with such metadata.",
+    why: "Readers disagree on which of two values to use, and twine rejects such metadata.",
     source: CORE,
     fix: "Use a current build backend.",
     example: "sample-1.0-py3-none-any.whl: duplicate field Version",
-    check: Check::Dist(once),
+    check: Check::Dist(single_use),
     #[cfg(test)]
     fails: || fixture::metadata("Summary", "Version: 1.0\nSummary"),
 };
@@ -142,7 +142,7 @@ const MULTIPLE: [&str; 15] = [
     "import-name",
 ];
 
-fn once(dist: &Dist, out: &mut Out) {
+fn single_use(dist: &Dist, out: &mut Findings) {
     let metadata = metadata!(dist, out);
     let mut seen = BTreeSet::new();
     for (field, _) in &metadata.headers.fields {
@@ -155,7 +155,7 @@ fn once(dist: &Dist, out: &mut Out) {
     }
     let body = metadata.headers.body.as_deref().is_some_and(|body| !body.is_empty());
     if body && metadata.headers.get("Description").is_some() {
-        out.found("the description is given twice, as a field and as the body");
+        out.found("duplicate description, as a field and as the body");
     }
 }
 
@@ -164,20 +164,20 @@ const UNKNOWN: Rule = Rule {
     title: "every field is in the specification",
     severity: Error,
     provenance: PypiRejects,
-    why: "twine and PyPI reject metadata with a field that they do not know.",
+    why: "twine and PyPI reject metadata with unknown fields.",
     source: "twine, `package.py`; packaging, `metadata.py`.",
-    fix: "Use a current build backend, and remove fields of your own.",
+    fix: "Use a current build backend, and remove custom fields.",
     example: "sample-1.0-py3-none-any.whl: unknown field Colour",
     check: Check::Dist(unknown),
     #[cfg(test)]
     fails: || fixture::metadata("Summary", "Colour: red\nSummary"),
 };
 
-fn unknown(dist: &Dist, out: &mut Out) {
-    let mut told = BTreeSet::new();
+fn unknown(dist: &Dist, out: &mut Findings) {
+    let mut reported = BTreeSet::new();
     for (field, _) in &metadata!(dist, out).headers.fields {
         let lower = field.to_ascii_lowercase();
-        if !FIELD_VERSIONS.iter().any(|(known, _)| *known == lower) && told.insert(lower) {
+        if !FIELD_VERSIONS.iter().any(|(known, _)| *known == lower) && reported.insert(lower) {
             out.found(format!("unknown field {field}"));
         }
     }
@@ -188,7 +188,7 @@ const TRAILING: Rule = Rule {
     title: "names and keywords have no trailing blanks",
     severity: Error,
     provenance: PypiRejects,
-    why: "PyPI compares these values as they are written: a blank at the end makes another, unknown value.",
+    why: "PyPI compares these values as written: a trailing blank makes an unknown value.",
     source: "packaging, `metadata.py`; trove-classifiers.",
     fix: "Remove the blank from `pyproject.toml`, and use a current build backend.",
     example: "sample-1.0-py3-none-any.whl: the value of Name ends with a blank",
@@ -200,7 +200,7 @@ const TRAILING: Rule = Rule {
 /// Fields whose values are names or keywords.
 const KEYWORDS: [&str; 5] = ["classifier", "dynamic", "metadata-version", "name", "provides-extra"];
 
-fn trailing(dist: &Dist, out: &mut Out) {
+fn trailing(dist: &Dist, out: &mut Findings) {
     for (field, _) in &metadata!(dist, out).headers.trailing_blanks {
         if KEYWORDS.contains(&field.to_ascii_lowercase().as_str()) {
             out.found(format!("the value of {field} ends with a blank"));

@@ -81,7 +81,7 @@ pub fn find(id: &str) -> Option<&'static Rule> {
     all().find(|rule| rule.id.eq_ignore_ascii_case(id))
 }
 
-/// The rule or family whose name is most like `text`, for "did you mean".
+/// The rule or family whose name is most similar to `text`, for "did you mean".
 pub fn suggest(text: &str) -> Option<&'static str> {
     let text = text.to_ascii_uppercase();
     let families = all().map(|rule| rule.id.trim_end_matches(|c: char| c.is_ascii_digit()));
@@ -101,7 +101,7 @@ mod tests {
         let mut unique = ids.clone();
         unique.sort_unstable();
         unique.dedup();
-        assert_eq!(unique.len(), ids.len(), "an id stands twice in {ids:?}");
+        assert_eq!(unique.len(), ids.len(), "duplicate id in {ids:?}");
         for rule in all() {
             let family = rule.id.trim_end_matches(|c: char| c.is_ascii_digit());
             assert!(rule.id.len() == family.len() + 3, "{}", rule.id);

@@ -1,14 +1,14 @@
-//! `NIX`: traces of the Nix store, which exists on no user's machine.
+//! `NIX`: references to the Nix store, which users do not have.
 
 use binfmt::macho::Slice;
 
 use super::foreign;
-use crate::facts::{Binary, Dist, Wheel};
+use crate::dist::{Binary, Dist, Wheel};
 #[cfg(test)]
 use crate::fixture;
 use crate::rule::Provenance::{BreaksRuntime, Hygiene};
 use crate::rule::Severity::{Error, Warning};
-use crate::rule::{Check, Out, Rule, some};
+use crate::rule::{Check, Findings, Rule, some};
 
 const SOURCE: &str =
     "The loaders' own rules: System V ABI (program interpreter, search paths), Apple's dyld.";
@@ -21,40 +21,40 @@ fn is_store(path: &str) -> bool {
 
 const ELF: Rule = Rule {
     id: "NIX001",
-    title: "no ELF file names the store as interpreter, search path or library",
+    title: "no ELF file has the store in its interpreter, search path or libraries",
     severity: Error,
     provenance: BreaksRuntime,
     why: "The kernel or the loader looks for a path under /nix/store, which users do not have: \"No such file or \
         directory\". A warning for a binary for another system that nothing in the wheel loads.",
     source: SOURCE,
     fix: "Build in Nix with `auditwheel repair`, or set `patchelf --set-interpreter` to the system's loader and \
-        `--remove-rpath`; maturin: `--compatibility pypi` with zig (`maturin build --zig`). build-wheel's `nix` backend does it.",
+        `--remove-rpath`; maturin: `--compatibility pypi` with zig (`maturin build --zig`). build-wheel's `nix` backend does this.",
     example: "sample-1.0-cp312-cp312-manylinux_2_17_x86_64.whl: sample/core.cpython-312-x86_64-linux-gnu.so: RUNPATH holds `/nix/store/…-glibc-2.40/lib`",
     check: Check::Wheel(elf),
     #[cfg(test)]
     fails: || fixture::linux(fixture::elf(|elf| elf.runpath = Some(fixture::STORE.into()))).into(),
 };
 
-fn elf(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+fn elf(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
     let mut any = false;
-    for (member, facts) in wheel.every_elf() {
+    for (member, info) in wheel.every_elf() {
         any = true;
-        let weight = foreign::weight(dist, wheel, member);
-        if let Some(interpreter) = facts.interpreter().filter(|path| is_store(path)) {
-            out.only(weight)
+        let severity = foreign::severity(dist, wheel, member);
+        if let Some(interpreter) = info.interpreter().filter(|path| is_store(path)) {
+            out.with_severity(severity)
                 .at(&member.name, format!("the program interpreter (PT_INTERP) is `{interpreter}`"));
         }
         let paths: [(_, Vec<&str>); 2] =
-            [("RPATH", facts.rpath().collect()), ("RUNPATH", facts.runpath().collect())];
+            [("RPATH", info.rpath().collect()), ("RUNPATH", info.runpath().collect())];
         for (name, paths) in paths {
             let found: Vec<_> = paths.into_iter().filter(|path| path.contains("/nix/store/")).collect();
             if !found.is_empty() {
-                out.only(weight).at(&member.name, format!("{name} holds {}", some(found)));
+                out.with_severity(severity).at(&member.name, format!("{name} holds {}", some(found)));
             }
         }
-        let needed: Vec<_> = facts.needed().filter(|path| is_store(path)).collect();
+        let needed: Vec<_> = info.needed().filter(|path| is_store(path)).collect();
         if !needed.is_empty() {
-            out.only(weight).at(&member.name, format!("it needs {}", some(needed)));
+            out.with_severity(severity).at(&member.name, format!("it needs {}", some(needed)));
         }
     }
     if !any {
@@ -67,10 +67,10 @@ const MACHO: Rule = Rule {
     title: "no Mach-O file loads a library from the store",
     severity: Error,
     provenance: BreaksRuntime,
-    why: "dyld stops the program when a library that it names (often libiconv or libc++) is not there.",
+    why: "dyld stops the program if a library that it names (often libiconv or libc++) is missing.",
     source: SOURCE,
     fix: "`install_name_tool -change /nix/store/…/libiconv.2.dylib /usr/lib/libiconv.2.dylib FILE`, then sign again \
-        (`codesign -f -s -`); in Nix drop `libiconv` from buildInputs or use `delocate-wheel`. build-wheel's repair does it.",
+        (`codesign -f -s -`); in Nix, drop `libiconv` from buildInputs or use `delocate-wheel`. build-wheel's repair does this.",
     example: "sample-1.0-py3-none-macosx_11_0_arm64.whl: sample/bin/tool: the arm64 slice loads `/nix/store/…-glibc-2.40/lib/x.dylib`",
     check: Check::Wheel(macho),
     #[cfg(test)]
@@ -83,20 +83,21 @@ const MACHO: Rule = Rule {
     },
 };
 
-fn macho(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+fn macho(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
     let mut any = false;
-    for (member, facts) in wheel.every_macho() {
+    for (member, info) in wheel.every_macho() {
         any = true;
-        let weight = foreign::weight(dist, wheel, member);
-        for slice in &facts.slices {
+        let severity = foreign::severity(dist, wheel, member);
+        for slice in &info.slices {
             let loads = slice.dylibs().map(|dylib| dylib.path).chain(slice.dylinker());
             let loads: Vec<_> = loads.filter(|path| is_store(path)).collect();
             if !loads.is_empty() {
-                out.only(weight).at(&member.name, format!("the {} slice loads {}", slice.arch, some(loads)));
+                out.with_severity(severity)
+                    .at(&member.name, format!("the {} slice loads {}", slice.arch, some(loads)));
             }
             let paths: Vec<_> = slice.rpaths().filter(|path| is_store(path)).collect();
             if !paths.is_empty() {
-                out.only(weight)
+                out.with_severity(severity)
                     .at(&member.name, format!("the {} slice's LC_RPATH holds {}", slice.arch, some(paths)));
             }
         }
@@ -108,7 +109,7 @@ fn macho(dist: &Dist, wheel: &Wheel, out: &mut Out) {
 
 const SCRIPTS: Rule = Rule {
     id: "NIX003",
-    title: "no script is started by a program in the store",
+    title: "no script has an interpreter in the store",
     severity: Error,
     provenance: BreaksRuntime,
     why: "The first line names a program that users do not have.",
@@ -126,7 +127,7 @@ const SCRIPTS: Rule = Rule {
     },
 };
 
-fn scripts(dist: &Dist, out: &mut Out) {
+fn scripts(dist: &Dist, out: &mut Findings) {
     for member in dist.members() {
         if let Some(line) = member.shebang.as_deref().filter(|line| line.contains("/nix/store/")) {
             out.at(&member.name, format!("the first line is `{line}`"));
@@ -139,8 +140,8 @@ const MENTIONS: Rule = Rule {
     title: "no file mentions the store",
     severity: Warning,
     provenance: Hygiene,
-    why: "The path may be a file that the program opens later (certificates, data), or a trace of the build only; \
-        it shows what the release was built with and makes it irreproducible elsewhere.",
+    why: "The path may be a file that the program opens later (certificates, data), or only a trace of the build; \
+        it reveals the build environment and prevents reproducing the release elsewhere.",
     source: "Nix manual, `remove-references-to`.",
     fix: "`remove-references-to -t PATH FILE`; for Rust panics `--remap-path-prefix`; for C `-ffile-prefix-map`.",
     example: "sample-1.0-py3-none-any.whl: sample/config.py: it holds `/nix/store/…-glibc-2.40/lib`",
@@ -149,20 +150,20 @@ const MENTIONS: Rule = Rule {
     fails: || fixture::plus("sample/config.py", format!("PATH = '{}'\n", fixture::STORE)),
 };
 
-fn mentions(dist: &Dist, out: &mut Out) {
+fn mentions(dist: &Dist, out: &mut Findings) {
     for member in dist.members().iter().filter(|member| !member.store_paths.is_empty()) {
-        // What the loader reads is an error already.
-        let told: Vec<&str> = match &member.binary {
-            Some(Binary::Elf(facts)) => {
-                facts.search_paths().chain(facts.interpreter()).chain(facts.needed()).collect()
+        // Paths that the loader reads are already errors.
+        let reported: Vec<&str> = match &member.binary {
+            Some(Binary::Elf(info)) => {
+                info.search_paths().chain(info.interpreter()).chain(info.needed()).collect()
             }
-            Some(Binary::MachO(facts)) => {
-                facts.slices.iter().flat_map(Slice::dylibs).map(|dylib| dylib.path).collect()
+            Some(Binary::MachO(info)) => {
+                info.slices.iter().flat_map(Slice::dylibs).map(|dylib| dylib.path).collect()
             }
             _ => Vec::new(),
         };
         let rest: Vec<&String> =
-            member.store_paths.iter().filter(|path| !told.contains(&path.as_str())).collect();
+            member.store_paths.iter().filter(|path| !reported.contains(&path.as_str())).collect();
         if !rest.is_empty() {
             out.at(&member.name, format!("it holds {}", some(rest)));
         }

@@ -1,4 +1,4 @@
-//! `SET`: a release against what the index has already.
+//! `SET`: a release, compared with the previous one.
 
 use pep440_rs::Version;
 use pydist::digest::hex;
@@ -8,12 +8,12 @@ use super::environments::previous;
 use super::metadata;
 use super::set::{SOURCE, packages, source_of, version};
 use crate::coverage::{Coverage, Pythons};
-use crate::facts::Dist;
+use crate::dist::Dist;
 #[cfg(test)]
 use crate::fixture;
 use crate::rule::Provenance::{BreaksRelease, PypiRejects};
 use crate::rule::Severity::{Error, Warning};
-use crate::rule::{Check, Out, Published, PublishedFile, Rule, Set, some};
+use crate::rule::{Check, Findings, Published, PublishedFile, Rule, Set, some};
 
 pub(super) static RULES: &[Rule] = &[LOST, TAKEN, FLOORS];
 
@@ -23,12 +23,12 @@ fn listed_version(listed: &PublishedFile) -> Option<Version> {
 
 const LOST: Rule = Rule {
     id: "SET009",
-    title: "every platform of the previous release exists again",
+    title: "every platform of the previous release is still supported",
     severity: Error,
     provenance: BreaksRelease,
-    why: "Users of a platform that went missing get the previous version, or a build from source.",
+    why: "Users of a missing platform get the previous version or build from source.",
     source: SOURCE,
-    fix: "Look at the build job of the platform. If it was dropped on purpose, accept it by an `ignore` with the reason.",
+    fix: "Check the build job of the platform. If it was dropped on purpose, accept it with an `ignore` and a reason.",
     example: "`sample` 0.9 had wheels for `macosx arm64`, 1.0 has none",
     check: Check::Set(lost),
     #[cfg(test)]
@@ -38,7 +38,7 @@ const LOST: Rule = Rule {
     },
 };
 
-fn lost(set: &Set<'_>, out: &mut Out) {
+fn lost(set: &Set<'_>, out: &mut Findings) {
     let Some(published) = set.previous else { return out.not_applicable() };
     let mut compared = false;
     for (package, dists) in packages(set) {
@@ -58,7 +58,7 @@ fn lost(set: &Set<'_>, out: &mut Out) {
     }
 }
 
-/// A package's wheels now and in the release before.
+/// A package's wheels in this and the previous release.
 struct Releases {
     own: Version,
     last: Version,
@@ -68,7 +68,7 @@ struct Releases {
 }
 
 impl Releases {
-    /// `None` where there is no release before.
+    /// `None` if there is no previous release.
     fn of(package: &ProjectName, dists: &[&Dist], published: &Published) -> Option<Self> {
         let own = dists.iter().filter_map(|dist| version(dist)).max()?;
         let files = published.get(package).map(Vec::as_slice).unwrap_or_default();
@@ -85,10 +85,10 @@ const FLOORS: Rule = Rule {
     title: "no system or Python loses support since the previous release",
     severity: Warning,
     provenance: BreaksRelease,
-    why: "Users of an older system or Python silently get the previous version, or a build from source.",
+    why: "Users of an older system or Python silently get the previous version or build from source.",
     source: SOURCE,
     fix: "Build on the older system again (`manylinux_2_17`, MACOSX_DEPLOYMENT_TARGET) and for the same Pythons. \
-        If it was dropped on purpose, raise Requires-Python or accept it by an `ignore` with the reason.",
+        If it was dropped on purpose, raise Requires-Python or accept it with an `ignore` and a reason.",
     example: "`sample`: the floor of manylinux x86_64 rose from 2.12 in 0.9 to 2.17",
     check: Check::Set(floors),
     #[cfg(test)]
@@ -98,7 +98,7 @@ const FLOORS: Rule = Rule {
     },
 };
 
-fn floors(set: &Set<'_>, out: &mut Out) {
+fn floors(set: &Set<'_>, out: &mut Findings) {
     let Some(published) = set.previous else { return out.not_applicable() };
     let mut compared = false;
     for (package, dists) in packages(set) {
@@ -112,7 +112,7 @@ fn floors(set: &Set<'_>, out: &mut Out) {
         }
         let mut requires = dists.iter().filter_map(|dist| dist.metadata()?.headers.get("Requires-Python"));
         let requires = requires.find_map(metadata::requires_python);
-        // What Requires-Python excludes was dropped openly.
+        // A Python that Requires-Python excludes was dropped on purpose.
         let admitted = |pythons: &&&Pythons| match (&requires, pythons.minor()) {
             (Some(requires), Some(minor)) => {
                 (0..40).any(|micro| requires.contains(&Version::new([3, minor, micro])))
@@ -141,10 +141,10 @@ const TAKEN: Rule = Rule {
     title: "no file name is taken by another file",
     severity: Error,
     provenance: PypiRejects,
-    why: "The index never takes a file name twice, and a release can get no second source distribution.",
+    why: "The index never accepts a file name twice, or a second source distribution of a release.",
     source: "Warehouse; PEP 527.",
     fix: "Bump the version, or add a build number to the wheel.",
-    example: "sample-1.0-py3-none-any.whl: the index has another file of this name",
+    example: "sample-1.0-py3-none-any.whl: the index has another file with this name",
     check: Check::Set(taken),
     #[cfg(test)]
     fails: || fixture::Case {
@@ -153,14 +153,14 @@ const TAKEN: Rule = Rule {
     },
 };
 
-fn taken(set: &Set<'_>, out: &mut Out) {
+fn taken(set: &Set<'_>, out: &mut Findings) {
     let Some(published) = set.previous else { return out.not_applicable() };
     for dist in set.dists {
         let project = dist.project();
         for listed in project.and_then(|project| published.get(&project)).into_iter().flatten() {
             let same = listed.sha256.as_ref().is_none_or(|sha256| *sha256 == hex(&dist.sha256));
             if listed.filename == dist.filename && !same {
-                out.about(dist, "the index has another file of this name");
+                out.about(dist, "the index has another file with this name");
             }
             let second = dist.wheel().is_none()
                 && listed.name.wheel().is_none()

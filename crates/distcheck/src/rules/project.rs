@@ -1,16 +1,16 @@
-//! `MET`, continued: what a project tells about itself.
+//! `MET`, continued: the project's description of itself.
 
 use super::metadata::metadata;
-use crate::facts::Dist;
+use crate::dist::Dist;
 #[cfg(test)]
 use crate::fixture;
 use crate::rule::Provenance::{BreaksRelease, Hygiene};
 use crate::rule::Severity::{Note, Warning};
-use crate::rule::{Check, Out, Rule};
+use crate::rule::{Check, Findings, Rule};
 
 pub(super) static RULES: &[Rule] = &[LICENCE_TEXT, DESCRIBED, COMPLETE];
 
-/// Texts that no other common licence has, by identifier.
+/// Texts that identify common licences, by identifier.
 const LICENCES: [(&str, &str); 6] = [
     ("MIT", "Permission is hereby granted, free of charge, to any person obtaining a copy"),
     ("Apache-2.0", "Apache License Version 2.0, January 2004"),
@@ -22,13 +22,13 @@ const LICENCES: [(&str, &str); 6] = [
 
 const LICENCE_TEXT: Rule = Rule {
     id: "MET015",
-    title: "the declared licence is the one whose text is included",
+    title: "the declared licence matches the included text",
     severity: Warning,
     provenance: BreaksRelease,
-    why: "Whoever reads the metadata believes another licence than whoever reads the text.",
+    why: "Readers of the metadata and readers of the text assume different licences.",
     source: "SPDX licence texts; PEP 639.",
-    fix: "Make LICENSE and `license` in `[project]` say the same.",
-    example: "sample-1.0-py3-none-any.whl: sample-1.0.dist-info/licenses/LICENSE: the metadata say MIT, the text is Apache-2.0",
+    fix: "Make LICENSE and `license` in `[project]` agree.",
+    example: "sample-1.0-py3-none-any.whl: sample-1.0.dist-info/licenses/LICENSE: the metadata declares MIT, the text is Apache-2.0",
     check: Check::Dist(licence_text),
     #[cfg(test)]
     fails: || {
@@ -36,7 +36,7 @@ const LICENCE_TEXT: Rule = Rule {
     },
 };
 
-fn licence_text(dist: &Dist, out: &mut Out) {
+fn licence_text(dist: &Dist, out: &mut Findings) {
     let headers = &metadata!(dist, out).headers;
     let declared = headers.get("License-Expression").or_else(|| headers.get("License")).unwrap_or_default();
     let is =
@@ -46,7 +46,7 @@ fn licence_text(dist: &Dist, out: &mut Out) {
     else {
         return out.not_applicable();
     };
-    // A file may hold the texts of several licences, those of what is bundled.
+    // A file may have the texts of several licences, for bundled code.
     let texts: Vec<(&str, &str)> = dist
         .members()
         .iter()
@@ -60,7 +60,7 @@ fn licence_text(dist: &Dist, out: &mut Out) {
     if let [(member, found), ..] = texts[..]
         && texts.iter().all(|(_, found)| *found != declared)
     {
-        out.at(member, format!("the metadata say {declared}, the text is {found}"));
+        out.at(member, format!("the metadata declares {declared}, the text is {found}"));
     }
 }
 
@@ -78,7 +78,7 @@ const DESCRIBED: Rule = Rule {
     fails: || fixture::metadata("Summary: A sample.\n", ""),
 };
 
-fn described(dist: &Dist, out: &mut Out) {
+fn described(dist: &Dist, out: &mut Findings) {
     let metadata = metadata!(dist, out);
     if metadata.headers.get("Summary").is_none_or(str::is_empty) {
         out.found("there is no Summary");
@@ -90,26 +90,26 @@ fn described(dist: &Dist, out: &mut Out) {
 
 const COMPLETE: Rule = Rule {
     id: "MET020",
-    title: "the page on the index answers what users look for",
+    title: "the project page is complete",
     severity: Note,
     provenance: Hygiene,
-    why: "Without a licence, a web address, an author and the Python that it is for, nobody can judge the project.",
+    why: "Without a licence, a URL, an author and the supported Pythons, users cannot evaluate the project.",
     source: "pyroma.",
     fix: "`license`, `urls`, `authors` and `requires-python` in `[project]`.",
-    example: "sample-1.0-py3-none-any.whl: it lacks an author",
+    example: "sample-1.0-py3-none-any.whl: missing: an author",
     check: Check::Dist(complete),
     #[cfg(test)]
     fails: || fixture::metadata("Author: A. Sample\n", ""),
 };
 
-fn complete(dist: &Dist, out: &mut Out) {
+fn complete(dist: &Dist, out: &mut Findings) {
     let headers = &metadata!(dist, out).headers;
     let has =
         |fields: &[&str]| fields.iter().any(|field| headers.get(field).is_some_and(|text| !text.is_empty()));
     let classified = headers.all("Classifier").any(|text| text.starts_with("License ::"));
     let missing: Vec<&str> = [
         ("a licence", classified || has(&["License-Expression", "License", "License-File"])),
-        ("a web address", has(&["Project-URL", "Home-page"])),
+        ("a URL", has(&["Project-URL", "Home-page"])),
         ("an author", has(&["Author", "Author-email", "Maintainer", "Maintainer-email"])),
         ("Requires-Python", has(&["Requires-Python"])),
     ]
@@ -117,6 +117,6 @@ fn complete(dist: &Dist, out: &mut Out) {
     .filter_map(|(what, there)| (!there).then_some(what))
     .collect();
     if !missing.is_empty() {
-        out.found(format!("it lacks {}", missing.join(", ")));
+        out.found(format!("missing: {}", missing.join(", ")));
     }
 }

@@ -1,14 +1,13 @@
-//! `MET` and `CON`, continued: what a wheel starts, by entry points and
-//! scripts.
+//! `MET` and `CON`, continued: entry points and scripts.
 
 use std::collections::BTreeSet;
 
-use crate::facts::{Dist, Wheel};
+use crate::dist::{Dist, Wheel};
 #[cfg(test)]
 use crate::fixture;
 use crate::rule::Provenance::{BreaksInstall, BreaksRuntime, PypiRejects};
 use crate::rule::Severity::{Error, Warning};
-use crate::rule::{Check, Out, Rule};
+use crate::rule::{Check, Findings, Rule};
 
 pub(super) static RULES: &[Rule] = &[READABLE, ENTRY_POINTS, FOREIGN, SHEBANG];
 
@@ -19,8 +18,8 @@ const READABLE: Rule = Rule {
     title: "the index can read entry_points.txt",
     severity: Error,
     provenance: PypiRejects,
-    why: "PyPI rejects a file that is not UTF-8 or not of the INI form, duplicate groups and names, and names of \
-        commands with other characters than letters, digits, `_`, `.` and `-`.",
+    why: "PyPI rejects a file that is not UTF-8 or not in INI format, duplicate groups and names, and names of \
+        commands with characters other than letters, digits, `_`, `.` and `-`.",
     source: "Warehouse, `utils/wheel.py`.",
     fix: "Check the names in `[project.scripts]`, `[project.gui-scripts]` and `[project.entry-points]`.",
     example: "sample-1.0-py3-none-any.whl: entry_points.txt: `a b` is not the name of a command",
@@ -31,7 +30,7 @@ const READABLE: Rule = Rule {
     },
 };
 
-fn readable(_: &Dist, wheel: &Wheel, out: &mut Out) {
+fn readable(_: &Dist, wheel: &Wheel, out: &mut Findings) {
     match &wheel.entry_points {
         None => out.not_applicable(),
         Some(Err(error)) => out.found(format!("entry_points.txt: {error}")),
@@ -51,7 +50,7 @@ const ENTRY_POINTS: Rule = Rule {
     title: "entry points are valid and their targets are in the wheel",
     severity: Error,
     provenance: BreaksInstall,
-    why: "A command that names a missing module starts with an ImportError.",
+    why: "A command for a missing module fails with an ImportError.",
     source: SPECIFICATION,
     fix: "Check `[project.scripts]`: `name = \"package.module:function\"`.",
     example: "sample-1.0-py3-none-any.whl: entry_points.txt: `a b:c` is not the path of an object",
@@ -67,7 +66,7 @@ fn is_path(path: &str) -> bool {
     })
 }
 
-fn entry_points(_: &Dist, wheel: &Wheel, out: &mut Out) {
+fn entry_points(_: &Dist, wheel: &Wheel, out: &mut Findings) {
     let Some(Ok(found)) = &wheel.entry_points else { return out.not_applicable() };
     let members: BTreeSet<&str> = wheel.members.iter().map(|member| member.name.as_str()).collect();
     let tops: BTreeSet<&str> = members.iter().filter_map(|name| name.split(['/', '.']).next()).collect();
@@ -78,7 +77,7 @@ fn entry_points(_: &Dist, wheel: &Wheel, out: &mut Out) {
         } else if !is_path(module) || entry.object().is_some_and(|object| !is_path(object)) {
             out.found(format!("entry_points.txt: `{target}` is not the path of an object"));
         } else if entry.is_script() {
-            // Only a module of a package that is here can be looked up.
+            // Only modules of packages in this wheel can be checked.
             let path = module.replace('.', "/");
             let top = module.split('.').next().unwrap_or(module);
             let here = |name: &&str| {
@@ -86,7 +85,7 @@ fn entry_points(_: &Dist, wheel: &Wheel, out: &mut Out) {
             };
             let moved = |name: &&str| name.contains(".data/") && name.contains(&format!("/{path}"));
             if tops.contains(top) && !members.iter().any(|name| here(name) || moved(name)) {
-                out.found(format!("entry_points.txt: `{name}` starts `{module}`, which is not in the wheel"));
+                out.found(format!("entry_points.txt: `{name}` runs `{module}`, which is not in the wheel"));
             }
         }
     }
@@ -94,19 +93,19 @@ fn entry_points(_: &Dist, wheel: &Wheel, out: &mut Out) {
 
 const FOREIGN: Rule = Rule {
     id: "MET019",
-    title: "commands start modules in the wheel",
+    title: "commands run modules in the wheel",
     severity: Warning,
     provenance: BreaksRuntime,
-    why: "The module may come from a requirement; otherwise the command starts with an ImportError.",
+    why: "The module may come from a requirement; otherwise the command fails with an ImportError.",
     source: SPECIFICATION,
     fix: "Check `[project.scripts]`, and that the backend packs the module.",
-    example: "sample-1.0-py3-none-any.whl: entry_points.txt: `x` starts `gone`, and `gone` is not in the wheel",
+    example: "sample-1.0-py3-none-any.whl: entry_points.txt: `x` runs `gone`, but `gone` is not in the wheel",
     check: Check::Wheel(foreign),
     #[cfg(test)]
     fails: || fixture::plus("sample-1.0.dist-info/entry_points.txt", "[console_scripts]\nx = gone:main\n"),
 };
 
-fn foreign(_: &Dist, wheel: &Wheel, out: &mut Out) {
+fn foreign(_: &Dist, wheel: &Wheel, out: &mut Findings) {
     let Some(Ok(found)) = &wheel.entry_points else { return out.not_applicable() };
     let tops: BTreeSet<&str> = wheel
         .members
@@ -121,22 +120,20 @@ fn foreign(_: &Dist, wheel: &Wheel, out: &mut Out) {
         let (module, name) = (entry.module(), &entry.name);
         let top = module.split('.').next().unwrap_or_default();
         if is_path(module) && !tops.contains(top) {
-            out.found(format!(
-                "entry_points.txt: `{name}` starts `{module}`, and `{top}` is not in the wheel"
-            ));
+            out.found(format!("entry_points.txt: `{name}` runs `{module}`, but `{top}` is not in the wheel"));
         }
     }
 }
 
-/// Directories in which every system keeps its programs.
+/// The directories of programs on every system.
 const PROGRAMS: [&str; 5] = ["/bin", "/usr/bin", "/sbin", "/usr/sbin", "/usr/local/bin"];
 
 const SHEBANG: Rule = Rule {
     id: "CON016",
-    title: "scripts are started by a program that users have",
+    title: "scripts have an interpreter that users have",
     severity: Error,
     provenance: BreaksRuntime,
-    why: "The first line names a program of the build machine. Installers replace `#!python` alone.",
+    why: "The first line names a program of the build machine. Installers replace only `#!python`.",
     source: "PyPA \"Binary distribution format\", \"Recommended installer features\"; execve(2).",
     fix: "Write `#!python` in the first line of scripts in `.data/scripts`, or use an entry point.",
     example: "sample-1.0-py3-none-any.whl: sample-1.0.data/scripts/tool: the first line is `#!/home/me/venv/bin/python`",
@@ -151,21 +148,21 @@ const SHEBANG: Rule = Rule {
     },
 };
 
-fn shebang(_: &Dist, wheel: &Wheel, out: &mut Out) {
+fn shebang(_: &Dist, wheel: &Wheel, out: &mut Findings) {
     let mut any = false;
     for member in wheel.members.iter().filter(|member| member.name.contains(".data/scripts/")) {
         let Some(line) = member.shebang.as_deref() else { continue };
         any = true;
         let program = line.trim_start_matches("#!").trim_start().split(' ').next().unwrap_or_default();
-        let folder = program.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let dir = program.rsplit_once('/').map_or("", |(dir, _)| dir);
         let python = ["python", "pythonw"].contains(&program);
-        // The store is NIX003's.
-        if !python && !PROGRAMS.contains(&folder) && !program.starts_with("/nix/store/") {
+        // NIX003 reports store paths.
+        if !python && !PROGRAMS.contains(&dir) && !program.starts_with("/nix/store/") {
             out.at(&member.name, format!("the first line is `{line}`"));
         } else if line.contains('\r') {
             out.at(
                 &member.name,
-                "the first line ends in a carriage return, which Unix takes for a part of the name",
+                "the first line ends in a carriage return, which Unix treats as part of the name",
             );
         }
     }

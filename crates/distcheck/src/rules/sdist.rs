@@ -6,16 +6,17 @@ use pydist::filename::DistName;
 use pydist::tar::Kind;
 
 use super::content;
-use crate::facts::{Dist, Sdist};
+use crate::dist::{Dist, Sdist};
 #[cfg(test)]
 use crate::fixture;
 use crate::rule::Provenance::{BreaksInstall, Hygiene, PypiRejects};
 use crate::rule::Severity::{Error, Warning};
-use crate::rule::{Check, Out, Rule, some};
+use crate::rule::{Check, Findings, Rule, some};
 
 const FORMAT: &str = "PyPA \"Source distribution format\" (PEP 517, 625, 706, 721).";
 
-pub(super) static RULES: &[Rule] = &[TOP, PYPROJECT, LINKS, SPECIAL, BINARIES, JUNK, STORE, TWICE];
+pub(super) static RULES: &[Rule] =
+    &[TOP, PYPROJECT, LINKS, SPECIAL, BINARIES, BUILD_LEFTOVERS, STORE, DUPLICATES];
 
 fn plain(name: &str) -> &str {
     name.strip_prefix("./").unwrap_or(name)
@@ -27,16 +28,16 @@ const TOP: Rule = Rule {
     severity: Error,
     provenance: PypiRejects,
     why: "PyPI looks for PKG-INFO in the one directory that holds all members. \
-        A warning if the directory is not called `name-version`, as PEP 625 wants it.",
+        A warning if the directory is not named `name-version`, as PEP 625 requires.",
     source: "Warehouse, `forklift/legacy.py`; PEP 625.",
-    fix: "Let the build backend make the archive: `maturin sdist`, `python -m build --sdist`.",
+    fix: "Let the build backend create the archive: `maturin sdist`, `python -m build --sdist`.",
     example: "sample-1.0.tar.gz: expected one directory at the top, found `other`, `sample-1.0`",
     check: Check::Sdist(top),
     #[cfg(test)]
     fails: || fixture::source(|archive| fixture::add(archive, "other/x.py", b"")),
 };
 
-fn top(dist: &Dist, sdist: &Sdist, out: &mut Out) {
+fn top(dist: &Dist, sdist: &Sdist, out: &mut Findings) {
     let Some(top) = sdist.top() else {
         let tops: BTreeSet<&str> = sdist
             .members
@@ -46,15 +47,15 @@ fn top(dist: &Dist, sdist: &Sdist, out: &mut Out) {
             .collect();
         return out.found(format!("expected one directory at the top, found {}", some(tops)));
     };
-    // The index compares names as they are: not `./name-version/PKG-INFO`.
+    // The index compares exact names: not `./name-version/PKG-INFO`.
     let file = format!("{top}/PKG-INFO");
     if !sdist.members.iter().any(|member| member.name == file) {
-        return out.found(format!("expected `{file}`, found none of this name"));
+        return out.found(format!("expected `{file}`, found none"));
     }
     let Ok(DistName::Sdist(name)) = &dist.name else { return };
     let expected = format!("{}-{}", name.name, name.version);
     if top != expected {
-        out.only(Warning).found(format!("expected the directory `{expected}`, found `{top}`"));
+        out.with_severity(Warning).found(format!("expected the directory `{expected}`, found `{top}`"));
     }
 }
 
@@ -63,7 +64,7 @@ const PYPROJECT: Rule = Rule {
     title: "there is a pyproject.toml",
     severity: Error,
     provenance: BreaksInstall,
-    why: "Without it (or setup.py) nothing says how to build.",
+    why: "Without it (or setup.py), there are no build instructions.",
     source: FORMAT,
     fix: "Add pyproject.toml with a `[build-system]`.",
     example: "sample-1.0.tar.gz: there is neither pyproject.toml nor setup.py",
@@ -77,7 +78,7 @@ const PYPROJECT: Rule = Rule {
     },
 };
 
-fn pyproject(_: &Dist, sdist: &Sdist, out: &mut Out) {
+fn pyproject(_: &Dist, sdist: &Sdist, out: &mut Findings) {
     let setup = sdist
         .members
         .iter()
@@ -92,25 +93,25 @@ const LINKS: Rule = Rule {
     title: "links stay inside the archive",
     severity: Error,
     provenance: BreaksInstall,
-    why: "A link that leaves the directory reads or writes the user's files; safe extractors refuse it.",
+    why: "A link out of the directory can read or write the user's files; safe extractors reject it.",
     source: "PEP 706, PEP 721.",
-    fix: "Copy the file in place of the link.",
-    example: "sample-1.0.tar.gz: sample-1.0/link: a link to `/etc/passwd`, which leads out of `sample-1.0`",
+    fix: "Replace the link with a copy of the file.",
+    example: "sample-1.0.tar.gz: sample-1.0/link: a link to `/etc/passwd`, which is outside `sample-1.0`",
     check: Check::Sdist(links),
     #[cfg(test)]
     fails: || fixture::link(tar::EntryType::Symlink, "/etc/passwd"),
 };
 
-fn links(_: &Dist, sdist: &Sdist, out: &mut Out) {
+fn links(_: &Dist, sdist: &Sdist, out: &mut Findings) {
     let symlinks: BTreeMap<&str, &str> = sdist
-        .odd
+        .special
         .iter()
         .filter_map(|(index, kind)| match kind {
             Kind::Symlink(target) => Some((plain(&sdist.members[*index].name), target.as_str())),
             _ => None,
         })
         .collect();
-    for (index, kind) in &sdist.odd {
+    for (index, kind) in &sdist.special {
         let name = plain(&sdist.members[*index].name);
         let top = name.split('/').next().unwrap_or_default();
         let (target, path) = match kind {
@@ -124,13 +125,13 @@ fn links(_: &Dist, sdist: &Sdist, out: &mut Out) {
         };
         let inside = resolve(&path, &symlinks).is_some_and(|path| path.split('/').next() == Some(top));
         if target.starts_with('/') || !inside {
-            out.at(&sdist.members[*index].name, format!("a link to `{target}`, which leads out of `{top}`"));
+            out.at(&sdist.members[*index].name, format!("a link to `{target}`, which is outside `{top}`"));
         }
     }
 }
 
-/// Where a path leads through the archive's own links; `None` where it leaves
-/// the archive, or in circles.
+/// Resolves a path through the archive's own links; `None` if it leaves the archive
+/// or loops.
 fn resolve(path: &str, symlinks: &BTreeMap<&str, &str>) -> Option<String> {
     let mut left: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
     let mut found: Vec<String> = Vec::new();
@@ -161,16 +162,16 @@ const SPECIAL: Rule = Rule {
     severity: Error,
     provenance: PypiRejects,
     why: "Devices, pipes and sparse files cannot be extracted safely everywhere.",
-    source: "PEP 721; Warehouse refuses sparse members.",
-    fix: "Make the archive with `tarfile` or the build backend.",
+    source: "PEP 721; Warehouse rejects sparse members.",
+    fix: "Create the archive with `tarfile` or the build backend.",
     example: "sample-1.0.tar.gz: sample-1.0/link: a member of type `3`",
     check: Check::Sdist(special),
     #[cfg(test)]
     fails: || fixture::link(tar::EntryType::Char, "none"),
 };
 
-fn special(_: &Dist, sdist: &Sdist, out: &mut Out) {
-    for (index, kind) in &sdist.odd {
+fn special(_: &Dist, sdist: &Sdist, out: &mut Findings) {
+    for (index, kind) in &sdist.special {
         let what = match kind {
             Kind::Sparse => "a sparse file".to_owned(),
             Kind::Special(kind) => format!("a member of type `{}`", char::from(*kind).escape_default()),
@@ -190,7 +191,7 @@ const BINARIES: Rule = Rule {
     title: "no binaries",
     severity: Warning,
     provenance: Hygiene,
-    why: "A stale binary of the author's machine is what users import instead of what they build.",
+    why: "Users import a stale binary of the author's machine instead of the one that they build.",
     source: "The known case of htty 0.2.25.",
     fix: "Exclude them: maturin `exclude = [\"**/*.so\"]` in `[tool.maturin]`, or delete them before the build.",
     example: "sample-1.0.tar.gz: sample-1.0/x.so: a binary",
@@ -201,7 +202,7 @@ const BINARIES: Rule = Rule {
     },
 };
 
-fn binaries(_: &Dist, sdist: &Sdist, out: &mut Out) {
+fn binaries(_: &Dist, sdist: &Sdist, out: &mut Findings) {
     for member in sdist.members.iter().filter(|member| member.binary.is_some()) {
         let test = member.name.split('/').any(|part| part.contains("test") || part == "fixtures");
         if !test {
@@ -215,7 +216,7 @@ const STORE: Rule = Rule {
     title: "no binary in a source distribution refers to the store",
     severity: Error,
     provenance: BreaksInstall,
-    why: "A library with store paths that is imported in place of the built one does not load.",
+    why: "A library with store paths, imported instead of the built one, does not load.",
     source: "The known case of htty 0.2.25.",
     fix: "Delete the binary; see SDI005 and NIX001.",
     example: "sample-1.0.tar.gz: sample-1.0/x.so: it holds `/nix/store/…-glibc-2.40/lib`",
@@ -227,7 +228,7 @@ const STORE: Rule = Rule {
     },
 };
 
-fn store(_: &Dist, sdist: &Sdist, out: &mut Out) {
+fn store(_: &Dist, sdist: &Sdist, out: &mut Findings) {
     for member in sdist.members.iter().filter(|member| member.binary.is_some() && is_library(&member.name)) {
         if !member.store_paths.is_empty() && !content::is_example(&member.name) {
             out.at(&member.name, format!("it holds {}", some(&member.store_paths)));
@@ -235,41 +236,41 @@ fn store(_: &Dist, sdist: &Sdist, out: &mut Out) {
     }
 }
 
-const JUNK: Rule = Rule {
+const BUILD_LEFTOVERS: Rule = Rule {
     id: "SDI006",
     title: "no caches, editor files or build directories",
     severity: Warning,
     provenance: Hygiene,
-    why: "They are of the author's machine.",
+    why: "They belong to the author's machine.",
     source: "pydistcheck.",
     fix: "List them in .gitignore, or exclude them in the backend's configuration.",
     example: "sample-1.0.tar.gz: sample-1.0/.venv/x.cfg: a file of the author's machine",
-    check: Check::Sdist(junk),
+    check: Check::Sdist(build_leftovers),
     #[cfg(test)]
     fails: || fixture::source(|archive| fixture::add(archive, "sample-1.0/.venv/x.cfg", b"")),
 };
 
-fn junk(_: &Dist, sdist: &Sdist, out: &mut Out) {
+fn build_leftovers(_: &Dist, sdist: &Sdist, out: &mut Findings) {
     for member in &sdist.members {
-        let folder = member.name.split('/').nth(1).filter(|part| {
+        let dir = member.name.split('/').nth(1).filter(|part| {
             ["target", "dist", "result"].contains(part) && member.name.matches('/').count() > 1
         });
-        if content::is_junk(&member.name) || folder.is_some() {
+        if content::is_build_leftover(&member.name) || dir.is_some() {
             out.at(&member.name, "a file of the author's machine");
         }
     }
 }
 
-const TWICE: Rule = Rule {
+const DUPLICATES: Rule = Rule {
     id: "SDI008",
     title: "no duplicate members",
     severity: Error,
     provenance: BreaksInstall,
-    why: "Which of two members is extracted depends on the tool. A warning where they are equal.",
+    why: "Which of two members is extracted depends on the tool. A warning if they are identical.",
     source: FORMAT,
-    fix: "Make the archive with the build backend.",
-    example: "sample-1.0.tar.gz: sample-1.0/x.py: stands more than once",
-    check: Check::Sdist(twice),
+    fix: "Create the archive with the build backend.",
+    example: "sample-1.0.tar.gz: sample-1.0/x.py: duplicate member",
+    check: Check::Sdist(duplicates),
     #[cfg(test)]
     fails: || {
         fixture::source(|archive| {
@@ -279,14 +280,14 @@ const TWICE: Rule = Rule {
     },
 };
 
-fn twice(_: &Dist, sdist: &Sdist, out: &mut Out) {
+fn duplicates(_: &Dist, sdist: &Sdist, out: &mut Findings) {
     let mut seen = BTreeMap::new();
     for member in sdist.members.iter().filter(|member| !member.is_dir()) {
         let Some(first) = seen.insert(plain(&member.name), member) else { continue };
         if first.sha256.is_some() && first.sha256 == member.sha256 {
-            out.only(Warning).at(&member.name, "stands more than once, with the same content");
+            out.with_severity(Warning).at(&member.name, "duplicate member with the same content");
         } else {
-            out.at(&member.name, "stands more than once");
+            out.at(&member.name, "duplicate member");
         }
     }
 }

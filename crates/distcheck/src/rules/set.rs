@@ -1,4 +1,4 @@
-//! `SET`: the distributions as one release, of one version and equal metadata.
+//! `SET`: the distributions as one release, with the same version and metadata.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr as _;
@@ -10,17 +10,17 @@ use pydist::release_tag::ReleaseTag;
 use pydist::requirement;
 
 use super::metadata;
-use crate::facts::Dist;
+use crate::dist::Dist;
 #[cfg(test)]
 use crate::fixture;
 use crate::rule::Provenance::{BreaksInstall, BreaksRelease};
 use crate::rule::Severity::{Error, Warning};
-use crate::rule::{Check, Out, Rule, Set, some};
+use crate::rule::{Check, Findings, Rule, Set, some};
 
 pub(super) const SOURCE: &str =
-    "What a release promises; uv issues 15876 and 20400, lefthook issue 1378, ray issue 36991.";
+    "The expectations of a release; uv issues 15876 and 20400, lefthook issue 1378, ray issue 36991.";
 
-pub(super) static RULES: &[Rule] = &[VERSIONS, TAG, PINS, SAME];
+pub(super) static RULES: &[Rule] = &[VERSIONS, TAG, PINS, SAME_METADATA];
 
 /// The files by package.
 pub(super) fn packages<'a>(set: &Set<'a>) -> BTreeMap<ProjectName, Vec<&'a Dist>> {
@@ -37,8 +37,8 @@ pub(super) fn version(dist: &Dist) -> Option<Version> {
     Version::from_str(&dist.version()).ok()
 }
 
-/// Whether the packages of the set belong together: one requires another, or
-/// a tag was given for all.
+/// The packages of the set that are released together: one requires another, or a
+/// tag was given for all.
 fn related(set: &Set<'_>, packages: &BTreeMap<ProjectName, Vec<&Dist>>) -> BTreeSet<ProjectName> {
     let mut related = BTreeSet::new();
     for (package, dists) in packages {
@@ -50,7 +50,7 @@ fn related(set: &Set<'_>, packages: &BTreeMap<ProjectName, Vec<&Dist>>) -> BTree
             let Ok(requirement) = requirement::parse(requirement) else { continue };
             let other = ProjectName::new(requirement.name.as_ref());
             let base = |name: &str| name.split('-').next().unwrap_or_default().to_owned();
-            // Released together: names of one family, one requires the other.
+            // Released together: related names, and one requires the other.
             if packages.contains_key(&other) && other != *package && base(&other) == base(package) {
                 related.extend([package.clone(), other]);
             }
@@ -67,10 +67,10 @@ const VERSIONS: Rule = Rule {
     title: "every file has the same version",
     severity: Error,
     provenance: BreaksRelease,
-    why: "A file of another version was left in the directory, or a package was not bumped.",
+    why: "A file of another version was left in the directory, or a package's version was not bumped.",
     source: SOURCE,
     fix: "Empty the directory before the build; set the version in one place.",
-    example: "`sample` is there in the versions `1.0`, `1.1`",
+    example: "`sample` has the versions `1.0`, `1.1`",
     check: Check::Set(versions),
     #[cfg(test)]
     fails: || {
@@ -82,13 +82,13 @@ const VERSIONS: Rule = Rule {
     },
 };
 
-fn versions(set: &Set<'_>, out: &mut Out) {
+fn versions(set: &Set<'_>, out: &mut Findings) {
     let packages = packages(set);
     for (package, dists) in &packages {
         let found: BTreeSet<String> =
             dists.iter().filter_map(|dist| version(dist)).map(|version| version.to_string()).collect();
         if found.len() > 1 {
-            out.found(format!("`{package}` is there in the versions {}", some(found)));
+            out.found(format!("`{package}` has the versions {}", some(found)));
         }
     }
     let related = related(set, &packages);
@@ -99,7 +99,7 @@ fn versions(set: &Set<'_>, out: &mut Out) {
         .collect();
     let numbers: BTreeSet<&str> = found.iter().filter_map(|text| text.rsplit(' ').next()).collect();
     if numbers.len() > 1 {
-        out.found(format!("packages that are released together differ: {}", some(&found)));
+        out.found(format!("packages that are released together have different versions: {}", some(&found)));
     }
 }
 
@@ -108,16 +108,16 @@ const TAG: Rule = Rule {
     title: "the version matches the git tag",
     severity: Error,
     provenance: BreaksRelease,
-    why: "What is published is not what the tag says.",
+    why: "The published version is not the tagged one.",
     source: SOURCE,
     fix: "Bump the version before tagging, or tag the right commit.",
-    example: "sample-1.0-py3-none-any.whl: expected 1.1 by the tag `v1.1`, found 1.0",
+    example: "sample-1.0-py3-none-any.whl: expected 1.1 from the tag `v1.1`, found 1.0",
     check: Check::Set(tag),
     #[cfg(test)]
     fails: || fixture::Case { tag: Some("v1.1"), ..fixture::pure().into() },
 };
 
-fn tag(set: &Set<'_>, out: &mut Out) {
+fn tag(set: &Set<'_>, out: &mut Findings) {
     let Some(tag) = set.tag else { return out.not_applicable() };
     let expected = match ReleaseTag::parse(tag, None) {
         Ok(tag) => tag.version,
@@ -125,7 +125,7 @@ fn tag(set: &Set<'_>, out: &mut Out) {
     };
     for dist in set.dists {
         if let Some(found) = version(dist).filter(|found| *found != expected) {
-            out.about(dist, format!("expected {expected} by the tag `{tag}`, found {found}"));
+            out.about(dist, format!("expected {expected} from the tag `{tag}`, found {found}"));
         }
     }
 }
@@ -151,7 +151,7 @@ const PINS: Rule = Rule {
     },
 };
 
-fn pins(set: &Set<'_>, out: &mut Out) {
+fn pins(set: &Set<'_>, out: &mut Findings) {
     let packages = packages(set);
     let related = related(set, &packages);
     if related.is_empty() {
@@ -183,12 +183,12 @@ fn pins(set: &Set<'_>, out: &mut Out) {
     }
 }
 
-const SAME: Rule = Rule {
+const SAME_METADATA: Rule = Rule {
     id: "SET004",
     title: "all files of a package have the same metadata",
     severity: Error,
     provenance: BreaksInstall,
-    why: "Resolvers read one file's metadata and take them for all (uv issue 15876). \
+    why: "Resolvers read one file's metadata and assume it for all (uv issue 15876). \
         A warning for fields that no resolver reads.",
     source: SOURCE,
     fix: "Do not compute requirements at build time; use environment markers.",
@@ -205,7 +205,7 @@ const SAME: Rule = Rule {
     },
 };
 
-fn same(set: &Set<'_>, out: &mut Out) {
+fn same(set: &Set<'_>, out: &mut Findings) {
     for dists in packages(set).values() {
         let mut first: BTreeMap<String, &Dist> = BTreeMap::new();
         let (wheels, sources): (Vec<&Dist>, Vec<&Dist>) =
@@ -218,7 +218,7 @@ fn same(set: &Set<'_>, out: &mut Out) {
             let (Some(metadata), Some(wheel)) = (source.metadata(), first.get(&source.version())) else {
                 continue;
             };
-            // Before 2.2 a source distribution promised nothing (PEP 643).
+            // Before 2.2, a source distribution's metadata was not binding (PEP 643).
             if !metadata.is_at_least(2, 2) {
                 continue;
             }
@@ -229,17 +229,17 @@ fn same(set: &Set<'_>, out: &mut Out) {
     }
 }
 
-/// Reports the fields in which two files differ, of those that `is_final`.
-fn compare(dist: &Dist, other: &Dist, is_final: &dyn Fn(&str) -> bool, out: &mut Out) {
+/// Reports the fields in which two files differ, among those that `is_final`.
+fn compare(dist: &Dist, other: &Dist, is_final: &dyn Fn(&str) -> bool, out: &mut Findings) {
     let (Some(a), Some(b)) = (dist.metadata(), other.metadata()) else { return };
-    let (a, b) = (metadata::essence(a), metadata::essence(b));
+    let (a, b) = (metadata::comparable_fields(a), metadata::comparable_fields(b));
     let fields: BTreeSet<&str> =
         a.symmetric_difference(&b).map(|(field, _)| field.as_str()).filter(|field| is_final(field)).collect();
     if fields.is_empty() {
         return;
     }
     if fields.iter().all(|field| !metadata::RESOLVED.contains(field)) {
-        out.only(Warning);
+        out.with_severity(Warning);
     }
     out.about(dist, format!("it differs from `{}` in {}", other.filename, some(fields)));
 }

@@ -1,4 +1,4 @@
-//! `SET`: which files a release has.
+//! `SET`: the files of a release.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,24 +7,24 @@ use pydist::tags::{Platform, Tag};
 
 use super::set::{SOURCE, packages, source_of};
 use crate::coverage::Pythons;
-use crate::facts::Dist;
+use crate::dist::Dist;
 #[cfg(test)]
 use crate::fixture;
 use crate::pattern::Pattern;
 use crate::rule::Provenance::{BreaksRelease, PypiRejects};
 use crate::rule::Severity::{Error, Warning};
-use crate::rule::{Check, Out, Rule, Set};
+use crate::rule::{Check, Findings, Rule, Set};
 
-pub(super) static RULES: &[Rule] = &[MATRIX, ONE_SDIST, SDISTS, TWICE, OTHERS];
+pub(super) static RULES: &[Rule] = &[MATRIX, ONE_SDIST, SDISTS, SAME_TAG, OTHER_ARCHIVES];
 
 const MATRIX: Rule = Rule {
     id: "SET005",
     title: "every expected platform has a wheel",
     severity: Error,
     provenance: BreaksRelease,
-    why: "Users of the missing platform get the previous version, or a build from source.",
+    why: "Users of the missing platform get the previous version or build from source.",
     source: SOURCE,
-    fix: "Look at the build job of the platform; its artifact did not arrive.",
+    fix: "Check the build job of the platform; its artifact is missing.",
     example: "`sample` has no wheel for `macosx_*_arm64`",
     check: Check::Set(matrix),
     #[cfg(test)]
@@ -34,7 +34,7 @@ const MATRIX: Rule = Rule {
     },
 };
 
-fn matrix(set: &Set<'_>, out: &mut Out) {
+fn matrix(set: &Set<'_>, out: &mut Findings) {
     if set.matrix.is_empty() {
         return out.not_applicable();
     }
@@ -52,11 +52,11 @@ fn matrix(set: &Set<'_>, out: &mut Out) {
     }
 }
 
-/// Python 3 has no more minor versions for a while.
+/// An upper bound on Python's minor versions.
 const LAST_MINOR: u32 = 40;
 
-/// Whether a tag is what a line of the matrix asks for: a platform, or a whole
-/// tag, for which the stable ABI and pure Python stand in.
+/// Whether a tag covers a line of the matrix: a platform or a whole tag, which the
+/// stable ABI and pure Python also cover.
 fn covers(tag: &Tag, expected: &Pattern) -> bool {
     if !expected.to_string().contains('-') {
         return expected.matches(&tag.platform);
@@ -75,10 +75,10 @@ const ONE_SDIST: Rule = Rule {
     title: "a package has at most one source distribution",
     severity: Error,
     provenance: PypiRejects,
-    why: "The index refuses a second one.",
+    why: "The index rejects a second one.",
     source: "PEP 527; Warehouse.",
     fix: "Keep the `.tar.gz` that the backend wrote last.",
-    example: "sample-1.0.tar.gz: `Sample-1.0.tar.gz` is one already",
+    example: "sample-1.0.tar.gz: `Sample-1.0.tar.gz` is another source distribution",
     check: Check::Set(one_sdist),
     #[cfg(test)]
     fails: || {
@@ -87,12 +87,12 @@ const ONE_SDIST: Rule = Rule {
     },
 };
 
-fn one_sdist(set: &Set<'_>, out: &mut Out) {
+fn one_sdist(set: &Set<'_>, out: &mut Findings) {
     for dists in packages(set).values() {
         let mut seen: BTreeMap<String, &Dist> = BTreeMap::new();
         for dist in source_of(dists) {
             if let Some(first) = seen.insert(dist.version(), dist) {
-                out.about(dist, format!("`{}` is one already", first.filename));
+                out.about(dist, format!("`{}` is another source distribution", first.filename));
             }
         }
     }
@@ -103,7 +103,7 @@ const SDISTS: Rule = Rule {
     title: "every expected source distribution exists",
     severity: Error,
     provenance: BreaksRelease,
-    why: "Platforms without a wheel, and distributors, need it.",
+    why: "Users without a matching wheel and distributors need it.",
     source: SOURCE,
     fix: "Add a job with `maturin sdist` or `python -m build --sdist`.",
     example: "`sample` has no source distribution",
@@ -112,7 +112,7 @@ const SDISTS: Rule = Rule {
     fails: || fixture::Case { expect_sdist: vec!["all".into()], ..fixture::pure().into() },
 };
 
-fn sdists(set: &Set<'_>, out: &mut Out) {
+fn sdists(set: &Set<'_>, out: &mut Findings) {
     if set.expect_sdist.is_empty() {
         return out.not_applicable();
     }
@@ -130,16 +130,16 @@ fn sdists(set: &Set<'_>, out: &mut Out) {
     }
 }
 
-const TWICE: Rule = Rule {
+const SAME_TAG: Rule = Rule {
     id: "SET008",
-    title: "no two wheels serve the same tag",
+    title: "no two wheels have the same tag",
     severity: Warning,
     provenance: BreaksRelease,
-    why: "Which one is installed is chance.",
+    why: "Which one is installed is arbitrary.",
     source: "PEP 425.",
-    fix: "Remove the older one from the folder.",
-    example: "sample-1.0-py3-none-any.whl: `sample-1.0-py2.py3-none-any.whl` serves `py3-none-any` too",
-    check: Check::Set(twice),
+    fix: "Remove the older one from the directory.",
+    example: "sample-1.0-py3-none-any.whl: `sample-1.0-py2.py3-none-any.whl` also has the tag `py3-none-any`",
+    check: Check::Set(same_tag),
     #[cfg(test)]
     fails: || {
         let second = fixture::Wheel::sample("py2.py3-none-any");
@@ -150,7 +150,7 @@ const TWICE: Rule = Rule {
     },
 };
 
-fn twice(set: &Set<'_>, out: &mut Out) {
+fn same_tag(set: &Set<'_>, out: &mut Findings) {
     for dists in packages(set).values() {
         let mut seen: BTreeMap<(String, String), &Dist> = BTreeMap::new();
         for dist in dists {
@@ -159,7 +159,7 @@ fn twice(set: &Set<'_>, out: &mut Out) {
                 if let Some(first) = seen.insert((dist.version(), tag.to_string()), dist)
                     && first.filename != dist.filename
                 {
-                    out.about(dist, format!("`{}` serves `{tag}` too", first.filename));
+                    out.about(dist, format!("`{}` also has the tag `{tag}`", first.filename));
                     break;
                 }
             }
@@ -167,12 +167,12 @@ fn twice(set: &Set<'_>, out: &mut Out) {
     }
 }
 
-const OTHERS: Rule = Rule {
+const OTHER_ARCHIVES: Rule = Rule {
     id: "SET012",
-    title: "the directory holds no other archives",
+    title: "the directory has no other archives",
     severity: Warning,
     provenance: BreaksRelease,
-    why: "`twine upload dist/*` sends them too, and nothing here has checked them.",
+    why: "`twine upload dist/*` would upload them too, unchecked.",
     source: "PEP 527.",
     fix: "Remove them, or build a wheel and a `.tar.gz`.",
     example: "`sample-1.0.zip` is not checked: neither a wheel nor a `.tar.gz`",
@@ -181,7 +181,7 @@ const OTHERS: Rule = Rule {
     fails: || fixture::Case { others: vec!["sample-1.0.zip".into()], ..fixture::pure().into() },
 };
 
-fn others(set: &Set<'_>, out: &mut Out) {
+fn others(set: &Set<'_>, out: &mut Findings) {
     for name in set.others {
         out.found(format!("`{name}` is not checked: neither a wheel nor a `.tar.gz`"));
     }

@@ -1,15 +1,15 @@
-//! `CON`, continued: what a wheel puts at the top of the environment, where
-//! all packages meet.
+//! `CON`, continued: the top-level names that a wheel installs, a namespace shared
+//! by all packages.
 
 use std::collections::BTreeSet;
 
-use crate::facts::{Dist, Member, Wheel};
+use crate::dist::{Dist, Member, Wheel};
 #[cfg(test)]
 use crate::fixture;
 use crate::python_name;
 use crate::rule::Provenance::{BreaksInstall, BreaksRelease, Hygiene};
 use crate::rule::Severity::{Error, Note, Warning};
-use crate::rule::{Check, Out, Rule, Set, some};
+use crate::rule::{Check, Findings, Rule, Set, some};
 
 const CWC: &str = "check-wheel-contents, W003 to W010.";
 const PACKAGES: &str =
@@ -17,8 +17,8 @@ const PACKAGES: &str =
 
 pub(super) static RULES: &[Rule] = &[COMMON, EMPTY, IMPORTABLE, SINGLE, DECLARED];
 
-/// A member's place in the environment's library: `None` for metadata, and for
-/// data that go elsewhere.
+/// A member's path in the library directory; `None` for metadata and for data that
+/// is installed elsewhere.
 fn installed(member: &Member) -> Option<&str> {
     let (top, rest) = member.name.split_once('/').unwrap_or((&member.name, ""));
     if top.ends_with(".dist-info") || member.is_dir() {
@@ -34,7 +34,7 @@ fn is_module(name: &str) -> bool {
     [".py", ".pyi", ".so", ".pyd"].iter().any(|end| name.ends_with(end))
 }
 
-/// The name under which a top-level file or folder is imported.
+/// The name under which a top-level file or directory is imported.
 fn import_name(path: &str) -> &str {
     let top = path.split('/').next().unwrap_or(path);
     if path.contains('/') { top } else { top.split('.').next().unwrap_or(top) }
@@ -42,19 +42,19 @@ fn import_name(path: &str) -> &str {
 
 const COMMON: Rule = Rule {
     id: "CON003",
-    title: "the top level is this project's own",
+    title: "top-level names are specific to the project",
     severity: Warning,
     provenance: BreaksInstall,
     why: "A top-level `tests`, `docs` or `__init__.py` overwrites that of other packages.",
     source: CWC,
     fix: "Exclude it: maturin `exclude = [\"…\"]`, hatchling `exclude`, setuptools `exclude` of `find`.",
-    example: "sample-1.0-py3-none-any.whl: tests/: a directory of a common name at the top level",
+    example: "sample-1.0-py3-none-any.whl: tests/: a top-level directory with a common name",
     check: Check::Wheel(common),
     #[cfg(test)]
     fails: || fixture::plus("tests/x.py", ""),
 };
 
-fn common(_: &Dist, wheel: &Wheel, out: &mut Out) {
+fn common(_: &Dist, wheel: &Wheel, out: &mut Findings) {
     let known = [
         "test",
         "tests",
@@ -74,13 +74,13 @@ fn common(_: &Dist, wheel: &Wheel, out: &mut Out) {
     let paths = || wheel.members.iter().filter_map(installed);
     let tops: BTreeSet<&str> = paths().filter_map(|path| path.split_once('/')).map(|(top, _)| top).collect();
     for top in tops.iter().filter(|top| known.contains(*top)) {
-        out.at(&format!("{top}/"), "a directory of a common name at the top level");
+        out.at(&format!("{top}/"), "a top-level directory with a common name");
     }
     for file in paths().filter(|path| !path.contains('/')) {
         if file == "__init__.py" {
             out.at(file, "it makes the directory of all packages a package");
         } else if !is_module(file) && !file.ends_with(".pth") {
-            out.at(file, "a file at the top level that is no module");
+            out.at(file, "a top-level file that is not a module");
         }
     }
 }
@@ -90,22 +90,22 @@ const EMPTY: Rule = Rule {
     title: "the wheel installs something",
     severity: Warning,
     provenance: BreaksInstall,
-    why: "Nothing but metadata is installed: usually a wrong path in the build's configuration.",
+    why: "Only metadata is installed, usually because of a wrong path in the build configuration.",
     source: CWC,
     fix: PACKAGES,
-    example: "sample-1.0-py3-none-any.whl: there is nothing but metadata",
+    example: "sample-1.0-py3-none-any.whl: the wheel has only metadata",
     check: Check::Wheel(empty),
     #[cfg(test)]
     fails: || fixture::after(|members| drop(members.remove(0))),
 };
 
-fn empty(_: &Dist, wheel: &Wheel, out: &mut Out) {
+fn empty(_: &Dist, wheel: &Wheel, out: &mut Findings) {
     let installs =
         wheel.members.iter().any(|member| !member.is_dir() && !member.name.contains(".dist-info/"));
-    // A package that only pulls in others says so by its requirements.
+    // A metapackage has requirements.
     let meta = matches!(&wheel.metadata, Some(Ok(metadata)) if metadata.requires_dist().next().is_some());
     if !installs && !meta {
-        out.found("there is nothing but metadata");
+        out.found("the wheel has only metadata");
     }
 }
 
@@ -114,16 +114,16 @@ const IMPORTABLE: Rule = Rule {
     title: "modules are where they can be imported",
     severity: Note,
     provenance: Hygiene,
-    why: "A module below a directory whose name is no identifier cannot be imported; templates are like that.",
+    why: "A module below a directory whose name is not an identifier cannot be imported, as in templates.",
     source: CWC,
     fix: "Rename the directory, or ship the file as data.",
-    example: "sample-1.0-py3-none-any.whl: no import reaches `sample/not-importable/x.py`",
+    example: "sample-1.0-py3-none-any.whl: cannot be imported: `sample/not-importable/x.py`",
     check: Check::Wheel(importable),
     #[cfg(test)]
     fails: || fixture::plus("sample/not-importable/x.py", ""),
 };
 
-fn importable(_: &Dist, wheel: &Wheel, out: &mut Out) {
+fn importable(_: &Dist, wheel: &Wheel, out: &mut Findings) {
     let astray = |path: &&str| {
         let bad = |(depth, part): (usize, &str)| {
             !python_name::is_identifier(if depth == 0 {
@@ -136,7 +136,7 @@ fn importable(_: &Dist, wheel: &Wheel, out: &mut Out) {
     };
     let found: Vec<&str> = wheel.members.iter().filter_map(installed).filter(astray).collect();
     if !found.is_empty() {
-        out.found(format!("no import reaches {}", some(found)));
+        out.found(format!("cannot be imported: {}", some(found)));
     }
 }
 
@@ -145,7 +145,7 @@ const SINGLE: Rule = Rule {
     title: "there is one top-level package, with modules in it",
     severity: Note,
     provenance: Hygiene,
-    why: "Another project may claim the second name; a directory without modules is data in the wrong place.",
+    why: "Another project may use the second name; a directory without modules is misplaced data.",
     source: CWC,
     fix: PACKAGES,
     example: "sample-1.0-py3-none-any.whl: it installs `sample`, `second`",
@@ -154,11 +154,11 @@ const SINGLE: Rule = Rule {
     fails: || fixture::plus("second/x.py", ""),
 };
 
-fn single(_: &Dist, wheel: &Wheel, out: &mut Out) {
+fn single(_: &Dist, wheel: &Wheel, out: &mut Findings) {
     let paths: Vec<&str> = wheel.members.iter().filter_map(installed).collect();
     let importable = paths.iter().filter(|path| path.contains('/') || is_module(path));
     let names: BTreeSet<&str> = importable.map(|path| import_name(path)).collect();
-    // Names that start with `_`, stubs and bundled libraries belong to another.
+    // Names that start with `_`, stubs and bundled libraries belong to another package.
     let own = |name: &&&str| {
         !name.starts_with('_')
             && !["-stubs", ".libs", ".dylibs", "__mypyc"].iter().any(|end| name.ends_with(end))
@@ -167,18 +167,17 @@ fn single(_: &Dist, wheel: &Wheel, out: &mut Out) {
     if public.len() > 1 {
         out.found(format!("it installs {}", some(public)));
     }
-    let folders: BTreeSet<&str> =
+    let dirs: BTreeSet<&str> =
         paths.iter().filter_map(|path| path.split_once('/')).map(|(top, _)| top).collect();
-    for folder in folders {
-        let inside = |path: &&&str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
-        // A program in a package of its own is no module and no accident.
+    for dir in dirs {
+        let inside = |path: &&&str| path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'));
+        // A directory with a program is intended.
         let program = wheel.members.iter().any(|member| {
-            member.binary.is_some()
-                && member.name.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+            member.binary.is_some() && member.name.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'))
         });
-        let libraries = folder.ends_with(".libs") || folder.ends_with(".dylibs");
+        let libraries = dir.ends_with(".libs") || dir.ends_with(".dylibs");
         if !program && !libraries && !paths.iter().filter(inside).any(|path| is_module(path)) {
-            out.at(&format!("{folder}/"), "a directory at the top level without a module");
+            out.at(&format!("{dir}/"), "a top-level directory without a module");
         }
     }
 }
@@ -188,7 +187,7 @@ const DECLARED: Rule = Rule {
     title: "wheels install exactly the names in `top-level`",
     severity: Error,
     provenance: BreaksRelease,
-    why: "The project says in `[tool.verify-dist]` what its wheels install.",
+    why: "The project declares in `[tool.verify-dist]` what its wheels install.",
     source: "check-wheel-contents, W101 to W202.",
     fix: PACKAGES,
     example: "`top-level` names `more`, which no wheel installs",
@@ -197,7 +196,7 @@ const DECLARED: Rule = Rule {
     fails: || fixture::Case { top_level: vec!["sample".into(), "more".into()], ..fixture::pure().into() },
 };
 
-fn declared(set: &Set<'_>, out: &mut Out) {
+fn declared(set: &Set<'_>, out: &mut Findings) {
     if set.top_level.is_empty() {
         return out.not_applicable();
     }

@@ -1,16 +1,16 @@
-//! `WIN`: PE files against the Windows tags.
+//! `WIN`: PE files, compared with the Windows tags.
 
 use pydist::tags::Platform;
 
 use super::foreign;
 use super::linux_policy::EXTERNAL;
-use crate::facts::{Dist, Wheel};
+use crate::dist::{Dist, Wheel};
 #[cfg(test)]
 use crate::fixture;
 use crate::libraries::missing_dlls;
 use crate::rule::Provenance::BreaksRuntime;
 use crate::rule::Severity::{Error, Note, Warning};
-use crate::rule::{Check, Out, Rule, some};
+use crate::rule::{Check, Findings, Rule, some};
 
 pub(super) static RULES: &[Rule] = &[MACHINE, DEBUG, PYTHON, LIBRARIES];
 
@@ -28,7 +28,7 @@ const LIBRARIES: Rule = Rule {
     fails: || fixture::windows(&fixture::imports("MSVCP140.dll")).into(),
 };
 
-fn libraries(_: &Dist, wheel: &Wheel, out: &mut Out) {
+fn libraries(_: &Dist, wheel: &Wheel, out: &mut Findings) {
     if wheel.pe().next().is_none() {
         return out.not_applicable();
     }
@@ -37,7 +37,7 @@ fn libraries(_: &Dist, wheel: &Wheel, out: &mut Out) {
         let (external, missing): (Vec<&str>, Vec<&str>) =
             missing.partition(|name| wheel.external.iter().any(|known| known.eq_ignore_ascii_case(name)));
         if !external.is_empty() {
-            out.only(Note).at(&member.name, format!("it needs {}{EXTERNAL}", some(external)));
+            out.with_severity(Note).at(&member.name, format!("it needs {}{EXTERNAL}", some(external)));
         }
         if !missing.is_empty() {
             out.at(&member.name, format!("it needs {}", some(missing)));
@@ -50,7 +50,7 @@ const MACHINE: Rule = Rule {
     title: "PE files match the tag's architecture and system",
     severity: Error,
     provenance: BreaksRuntime,
-    why: "Windows refuses a library of another architecture.",
+    why: "Windows rejects a library for another architecture.",
     source: "PyPA \"Platform compatibility tags\"; Microsoft, \"PE Format\".",
     fix: "Check `--target` of the build: it must be the architecture in the tag.",
     example: "sample-1.0-cp312-cp312-win_amd64.whl: sample/core.cp312-win_amd64.pyd: it is for x86, the tag is for amd64",
@@ -59,7 +59,7 @@ const MACHINE: Rule = Rule {
     fails: || fixture::windows(&fixture::Pe { machine: 0x014c, ..fixture::Pe::default() }).into(),
 };
 
-fn machine(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+fn machine(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
     let platforms = dist.platforms();
     let expected = platforms.iter().find_map(|platform| match platform {
         Platform::Windows { arch } => Some(arch.as_str()),
@@ -68,19 +68,19 @@ fn machine(dist: &Dist, wheel: &Wheel, out: &mut Out) {
     if wheel.every_pe().next().is_none() || platforms.contains(&Platform::Any) {
         return out.not_applicable();
     }
-    for (member, facts) in wheel.every_pe() {
-        let found = facts.arch().unwrap_or("an unknown architecture");
-        // A wheel may bring launchers and helpers of another architecture; then
-        // their names tell it.
+    for (member, info) in wheel.every_pe() {
+        let found = info.arch().unwrap_or("an unknown architecture");
+        // A wheel may contain launchers and helpers for another architecture if
+        // their names show it.
         let lower = member.name.to_ascii_lowercase();
         let library = lower.ends_with(".pyd") || member.name.contains(".data/scripts/");
-        let told = ["32", "64", "86", "arm"].iter().any(|hint| lower.contains(hint));
+        let is_named_for_arch = ["32", "64", "86", "arm"].iter().any(|hint| lower.contains(hint));
         match expected {
-            Some(expected) if found != expected && (library || !told) => {
+            Some(expected) if found != expected && (library || !is_named_for_arch) => {
                 out.at(&member.name, format!("it is for {found}, the tag is for {expected}"));
             }
             None if library => {
-                out.only(foreign::weight(dist, wheel, member));
+                out.with_severity(foreign::severity(dist, wheel, member));
                 out.at(&member.name, format!("a PE file in a wheel for `{}`", platforms[0]));
             }
             _ => {}
@@ -93,7 +93,7 @@ const DEBUG: Rule = Rule {
     title: "no file needs the debug runtime",
     severity: Error,
     provenance: BreaksRuntime,
-    why: "The debug libraries of Visual C++ and of Python are on developers' machines only, and may not be passed on.",
+    why: "Only developers' machines have the debug libraries of Visual C++ and Python, and they may not be redistributed.",
     source: "Microsoft, \"Redistributing Visual C++ files\".",
     fix: "Build in release mode.",
     example: "sample-1.0-cp312-cp312-win_amd64.whl: sample/core.cp312-win_amd64.pyd: it needs `VCRUNTIME140D.dll`",
@@ -102,11 +102,11 @@ const DEBUG: Rule = Rule {
     fails: || fixture::windows(&fixture::imports("VCRUNTIME140D.dll")).into(),
 };
 
-fn debug(_: &Dist, wheel: &Wheel, out: &mut Out) {
+fn debug(_: &Dist, wheel: &Wheel, out: &mut Findings) {
     if wheel.pe().next().is_none() {
         return out.not_applicable();
     }
-    for (member, facts) in wheel.pe() {
+    for (member, info) in wheel.pe() {
         let is_debug = |name: &&str| {
             let name = name.to_ascii_lowercase();
             name == "ucrtbased.dll"
@@ -114,7 +114,7 @@ fn debug(_: &Dist, wheel: &Wheel, out: &mut Out) {
                 || (name.starts_with("msvcp") && name.ends_with("d.dll"))
                 || (name.starts_with("python") && name.ends_with("_d.dll"))
         };
-        if let Some(library) = facts.imports.iter().map(|import| import.name.as_str()).find(is_debug) {
+        if let Some(library) = info.imports.iter().map(|import| import.name.as_str()).find(is_debug) {
             out.at(&member.name, format!("it needs `{library}`"));
         }
     }
@@ -134,13 +134,13 @@ const PYTHON: Rule = Rule {
     fails: || fixture::windows(&fixture::imports("python311.dll")).into(),
 };
 
-fn python(dist: &Dist, wheel: &Wheel, out: &mut Out) {
+fn python(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
     let Some(name) = dist.wheel_name().filter(|_| wheel.pe().next().is_some()) else {
         return out.not_applicable();
     };
-    for (member, facts) in wheel.pe().filter(|(member, _)| member.name.to_ascii_lowercase().ends_with(".pyd"))
+    for (member, info) in wheel.pe().filter(|(member, _)| member.name.to_ascii_lowercase().ends_with(".pyd"))
     {
-        for library in facts.imports.iter().map(|import| &import.name) {
+        for library in info.imports.iter().map(|import| &import.name) {
             let lower = library.to_ascii_lowercase();
             let Some(version) = lower.strip_prefix("python3").and_then(|rest| rest.strip_suffix(".dll"))
             else {

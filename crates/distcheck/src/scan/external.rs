@@ -2,13 +2,12 @@
 
 use serde_json::Value;
 
-/// Whether a member of `….dist-info` is a bill of materials (PEP 770).
-pub(super) fn is_bill(rest: &str) -> bool {
+/// Whether a member of `….dist-info` is an SBOM (PEP 770).
+pub(super) fn is_sbom(rest: &str) -> bool {
     rest.strip_prefix("sboms/").is_some_and(|file| file.ends_with(".json"))
 }
 
-/// The names of the external libraries in a bill of materials; none where it is
-/// not CycloneDX.
+/// The names of the external libraries in an SBOM; empty if it is not CycloneDX.
 pub(super) fn libraries(text: &[u8]) -> Vec<String> {
     let document: Value = serde_json::from_slice(text).unwrap_or_default();
     if document["bomFormat"] != "CycloneDX" {

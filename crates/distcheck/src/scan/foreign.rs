@@ -1,12 +1,12 @@
-//! Which binaries of a wheel are for another system than its tags.
+//! Binaries in a wheel for a system other than that of its tags.
 
 use binfmt::elf::Kind;
 use pydist::tags::Platform;
 
-use crate::facts::{Binary, Member};
+use crate::dist::{Binary, Member};
 
-/// Marks the members that are for another system. In a wheel for every system,
-/// and in one for a system without rules, none is.
+/// Marks the members that are for another system. In a wheel for every system, or
+/// for a system without rules, there are none.
 pub(super) fn mark(platforms: &[Platform], members: &mut [Member]) {
     if platforms.iter().any(|platform| matches!(platform, Platform::Any | Platform::Other(_))) {
         return;
@@ -22,7 +22,7 @@ fn is_foreign(binary: &Binary, platforms: &[Platform]) -> bool {
         Binary::Elf(elf) if !matches!(elf.kind, Kind::Executable | Kind::Library) => false,
         Binary::Elf(elf) => {
             let found = elf.arch().unwrap_or_default();
-            // 32-bit Arm is one machine for all its levels.
+            // ELF has one machine number for all levels of 32-bit Arm.
             let is_same =
                 |arch: &str| arch == found || (arch.starts_with("armv") && found.starts_with("armv"));
             !has(&|platform| match platform {
@@ -33,7 +33,7 @@ fn is_foreign(binary: &Binary, platforms: &[Platform]) -> bool {
             })
         }
         Binary::MachO(info) => {
-            // 1 is macOS, 6 is Catalyst, which a zippered file has beside it.
+            // 1 is macOS, 6 is Catalyst, which a zippered file also has.
             let is_other = |platform: u32| ![1, 6].contains(&platform);
             let mut loaded = info.slices.iter().filter(|slice| slice.is_loaded());
             loaded.any(|slice| slice.platform.is_some_and(is_other))

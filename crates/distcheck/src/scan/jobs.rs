@@ -1,4 +1,4 @@
-//! Pieces of work, each for one thread.
+//! Units of work, each for one thread.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -12,52 +12,52 @@ use pydist::tar;
 use pydist::zip::{Archive, DataError, Limits};
 
 use super::text::{credentials, has_credentials, is_licence, is_text};
-use crate::content::{Content, Keep, Missed, Scratch, TEXT_LIMIT};
-use crate::facts::{Member, Sdist};
+use crate::content::{ContentScan, Keep, MissedRange, ScanScratch, TEXT_LIMIT};
+use crate::dist::{Member, Sdist};
 use crate::hashed::HashedFile;
 
-/// A piece of work that one thread does, for the file in this place.
+/// A unit of work for the file with this index.
 pub(super) enum Job {
     /// Hash the whole file.
     Digest(usize),
-    /// Walk a source distribution.
+    /// Read a source distribution.
     Sdist(usize),
     /// Read members of a wheel.
     Members(usize, Vec<usize>),
-    /// Read all members of a wheel, and hash it on the way.
+    /// Read all members of a wheel and hash it at the same time.
     Wheel(usize),
 }
 
-/// A member's place in its archive, the member, and its text where a rule reads it.
+/// A member's index in its archive, the member, and its text if a rule reads it.
 pub(super) type ReadMember = (usize, Member, Vec<u8>);
 
-/// What a job gives.
-pub(super) enum Done {
+/// The result of a job.
+pub(super) enum JobOutput {
     Digest(usize, io::Result<Sha256Bytes>),
     Sdist(usize, io::Result<Box<Sdist>>),
     Members(usize, io::Result<Vec<ReadMember>>),
 }
 
-pub(super) struct Open {
+pub(super) struct OpenDist {
     pub(super) path: PathBuf,
     pub(super) filename: String,
     pub(super) size: u64,
-    /// For a wheel: its records, or why there are none.
+    /// For a wheel: its records, or why they cannot be read.
     pub(super) archive: Option<Result<Archive, String>>,
 }
 
 /// Members of up to this many compressed bytes share a job.
 const BATCH: u64 = 1 << 20;
 
-/// About what it costs to read a member.
-fn weight(member: &pydist::zip::Member) -> u64 {
+/// The approximate cost of reading a member.
+fn cost(member: &pydist::zip::Member) -> u64 {
     member.compressed + member.size / 16 + 1
 }
 
-/// All work on `open`, so cut that `threads` threads end together.
-pub(super) fn jobs(open: &[Open], threads: usize) -> Vec<Job> {
-    let members = |open: &Open| match &open.archive {
-        Some(Ok(archive)) => archive.members.iter().map(weight).sum(),
+/// Splits all work on `open` so that `threads` threads finish together.
+pub(super) fn jobs(open: &[OpenDist], threads: usize) -> Vec<Job> {
+    let members = |open: &OpenDist| match &open.archive {
+        Some(Ok(archive)) => archive.members.iter().map(cost).sum(),
         _ => open.size,
     };
     let share = open.iter().map(members).sum::<u64>() / threads.max(1) as u64;
@@ -69,51 +69,51 @@ pub(super) fn jobs(open: &[Open], threads: usize) -> Vec<Job> {
             Some(Ok(_)) if members(dist) <= share => jobs.push((members(dist), Job::Wheel(index))),
             Some(Ok(archive)) => {
                 jobs.push(digest);
-                let (mut batch, mut weights) = (Vec::new(), 0);
+                let (mut batch, mut costs) = (Vec::new(), 0);
                 for (at, member) in archive.members.iter().enumerate() {
                     batch.push(at);
-                    weights += weight(member);
-                    if weights > BATCH {
-                        jobs.push((weights, Job::Members(index, std::mem::take(&mut batch))));
-                        weights = 0;
+                    costs += cost(member);
+                    if costs > BATCH {
+                        jobs.push((costs, Job::Members(index, std::mem::take(&mut batch))));
+                        costs = 0;
                     }
                 }
-                jobs.push((weights, Job::Members(index, batch)));
+                jobs.push((costs, Job::Members(index, batch)));
             }
             Some(Err(_)) => jobs.push(digest),
             None => jobs.extend([digest, (dist.size, Job::Sdist(index))]),
         }
     }
-    // The heaviest first: no thread is left alone with a large one at the end.
-    jobs.sort_by_key(|(weight, _)| std::cmp::Reverse(*weight));
+    // The most expensive first, so that no thread is left with a large one at the end.
+    jobs.sort_by_key(|(cost, _)| std::cmp::Reverse(*cost));
     jobs.into_iter().map(|(_, job)| job).collect()
 }
 
 impl Job {
-    pub(super) fn run(&self, open: &[Open], limits: &Limits, scratch: &Scratch) -> Vec<Done> {
+    pub(super) fn run(&self, open: &[OpenDist], limits: &Limits, scratch: &ScanScratch) -> Vec<JobOutput> {
         match self {
-            Self::Digest(index) => vec![Done::Digest(*index, digest(&open[*index]))],
+            Self::Digest(index) => vec![JobOutput::Digest(*index, digest(&open[*index]))],
             Self::Sdist(index) => {
-                vec![Done::Sdist(*index, sdist(&open[*index], limits, scratch).map(Box::new))]
+                vec![JobOutput::Sdist(*index, sdist(&open[*index], limits, scratch).map(Box::new))]
             }
             Self::Members(index, members) => {
                 let read = || members_of(&open[*index], &File::open(&open[*index].path)?, members, scratch);
-                vec![Done::Members(*index, read())]
+                vec![JobOutput::Members(*index, read())]
             }
-            Self::Wheel(index) => match whole(&open[*index], scratch) {
+            Self::Wheel(index) => match read_wheel(&open[*index], scratch) {
                 Ok((digest, members)) => {
-                    vec![Done::Digest(*index, Ok(digest)), Done::Members(*index, Ok(members))]
+                    vec![JobOutput::Digest(*index, Ok(digest)), JobOutput::Members(*index, Ok(members))]
                 }
-                Err(error) => vec![Done::Digest(*index, Err(error))],
+                Err(error) => vec![JobOutput::Digest(*index, Err(error))],
             },
         }
     }
 }
 
-/// All members of a wheel, in the order in which they are stored, and the
+/// Reads all members of a wheel, in the order in which they are stored, and the
 /// file's digest.
-fn whole(open: &Open, scratch: &Scratch) -> io::Result<(Sha256Bytes, Vec<ReadMember>)> {
-    // Opened here: a release may have more files than a process may open.
+fn read_wheel(open: &OpenDist, scratch: &ScanScratch) -> io::Result<(Sha256Bytes, Vec<ReadMember>)> {
+    // Opened here, because a release may have more files than a process may open.
     let file = File::open(&open.path)?;
     let hashed = HashedFile::new(&file);
     let mut order: Vec<usize> = Vec::new();
@@ -127,10 +127,10 @@ fn whole(open: &Open, scratch: &Scratch) -> io::Result<(Sha256Bytes, Vec<ReadMem
 
 /// Some members of a wheel.
 fn members_of(
-    open: &Open,
+    open: &OpenDist,
     source: &impl ReadAt,
     members: &[usize],
-    scratch: &Scratch,
+    scratch: &ScanScratch,
 ) -> io::Result<Vec<ReadMember>> {
     let Some(Ok(archive)) = &open.archive else { return Ok(Vec::new()) };
     let read = |at: &usize| {
@@ -143,7 +143,7 @@ fn members_of(
 fn read_member(
     raw: &pydist::zip::Member,
     source: &impl ReadAt,
-    scratch: &Scratch,
+    scratch: &ScanScratch,
 ) -> io::Result<(Member, Vec<u8>)> {
     let mut member = Member {
         name: raw.name.clone(),
@@ -158,7 +158,7 @@ fn read_member(
         Ok(kept) => kept,
         Err(DataError::Io(error)) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error),
         Err(error) => {
-            member.error = Some(told(error));
+            member.error = Some(error_line(error));
             Vec::new()
         }
     };
@@ -169,43 +169,43 @@ fn read_member(
     Ok((member, kept))
 }
 
-/// A binary is read at most this often.
+/// A binary is read at most this many times.
 const PASSES: usize = 8;
 
-/// Reads a member, and again where its tables are not among what was kept.
+/// Reads a member, and reads it again if its tables are not in the kept ranges.
 fn content(
     raw: &pydist::zip::Member,
     source: &impl ReadAt,
     keep: Keep,
-    scratch: &Scratch,
+    scratch: &ScanScratch,
     member: &mut Member,
 ) -> Result<Vec<u8>, DataError> {
     let mut more = Vec::new();
     loop {
-        let mut content = Content::new(scratch, &raw.name, raw.size, keep, &more);
+        let mut content = ContentScan::new(scratch, &raw.name, raw.size, keep, &more);
         raw.read(source, |bytes| {
-            content.take(bytes);
+            content.update(bytes);
             Ok(())
         })?;
         match content.finish(member) {
             Ok(kept) => return Ok(kept),
-            Err(Missed(range)) if more.len() < PASSES => more.push(range),
+            Err(MissedRange(range)) if more.len() < PASSES => more.push(range),
             Err(_) => return Ok(Vec::new()),
         }
     }
 }
 
-fn digest(open: &Open) -> io::Result<Sha256Bytes> {
+fn digest(open: &OpenDist) -> io::Result<Sha256Bytes> {
     let file = File::open(&open.path)?;
-    let (digest, _) = sha256_reader(At { file: &file, offset: 0, left: open.size, failed: None })?;
+    let (digest, _) = sha256_reader(FileStream { file: &file, offset: 0, left: open.size, failed: None })?;
     Ok(digest)
 }
 
-fn sdist(open: &Open, limits: &Limits, scratch: &Scratch) -> io::Result<Sdist> {
+fn sdist(open: &OpenDist, limits: &Limits, scratch: &ScanScratch) -> io::Result<Sdist> {
     let mut sdist = Sdist::default();
     let file = File::open(&open.path)?;
     let failed = Cell::new(None);
-    let at = At { file: &file, offset: 0, left: open.size, failed: Some(&failed) };
+    let at = FileStream { file: &file, offset: 0, left: open.size, failed: Some(&failed) };
     let source = io::BufReader::with_capacity(128 * 1024, at);
     let result = tar::walk(source, limits, |raw, reader| {
         let mut member =
@@ -218,10 +218,10 @@ fn sdist(open: &Open, limits: &Limits, scratch: &Scratch) -> io::Result<Sdist> {
                 let text =
                     top && (["PKG-INFO", "pyproject.toml"].contains(&file.as_str()) || is_licence(&raw.name));
                 let cargo = file == "Cargo.toml";
-                let whole = text || cargo || credentials(&raw.name).is_some();
-                let keep = if whole && raw.size <= TEXT_LIMIT { Keep::Text } else { Keep::IfBinary };
-                // A stream is read once.
-                let mut content = Content::new(scratch, &raw.name, raw.size, keep, &[]);
+                let is_read = text || cargo || credentials(&raw.name).is_some();
+                let keep = if is_read && raw.size <= TEXT_LIMIT { Keep::Text } else { Keep::IfBinary };
+                // A stream can be read only once.
+                let mut content = ContentScan::new(scratch, &raw.name, raw.size, keep, &[]);
                 let mut buffer = vec![0; 64 * 1024];
                 let mut size = 0;
                 loop {
@@ -230,7 +230,7 @@ fn sdist(open: &Open, limits: &Limits, scratch: &Scratch) -> io::Result<Sdist> {
                         break;
                     }
                     size += count as u64;
-                    content.take(&buffer[..count]);
+                    content.update(&buffer[..count]);
                 }
                 if size != raw.size {
                     return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a member is cut off"));
@@ -250,9 +250,9 @@ fn sdist(open: &Open, limits: &Limits, scratch: &Scratch) -> io::Result<Sdist> {
                     _ => {}
                 }
             }
-            tar::Kind::Folder if !member.name.ends_with('/') => member.name.push('/'),
-            tar::Kind::Folder => {}
-            odd => sdist.odd.push((index, odd)),
+            tar::Kind::Directory if !member.name.ends_with('/') => member.name.push('/'),
+            tar::Kind::Directory => {}
+            special => sdist.special.push((index, special)),
         }
         sdist.members.push(member);
         Ok(())
@@ -260,26 +260,26 @@ fn sdist(open: &Open, limits: &Limits, scratch: &Scratch) -> io::Result<Sdist> {
     if let Some(error) = failed.take() {
         return Err(error);
     }
-    sdist.fault = result.err().map(told);
+    sdist.fault = result.err().map(error_line);
     Ok(sdist)
 }
 
-/// An error with its causes, in one line.
+/// An error with its causes on one line.
 #[allow(clippy::needless_pass_by_value)]
-pub(super) fn told(error: impl std::error::Error) -> String {
+pub(super) fn error_line(error: impl std::error::Error) -> String {
     toolkit::error_chain(&error)
 }
 
-/// A file as a stream, from a place of its own: threads share the file.
-struct At<'a> {
+/// A file as a stream with its own position, because threads share the file.
+struct FileStream<'a> {
     file: &'a File,
     offset: u64,
     left: u64,
-    /// Takes an error of the file system, which is none of the archive.
+    /// Receives I/O errors, to distinguish them from errors in the archive.
     failed: Option<&'a Cell<Option<io::Error>>>,
 }
 
-impl Read for At<'_> {
+impl Read for FileStream<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
         let read = ReadAt::read_exact_at(self.file, self.offset, &mut buffer[..count]);

@@ -1,18 +1,18 @@
 //! Members whose text a rule reads.
 
-use super::external::is_bill;
+use super::external::is_sbom;
 
 /// Files of `….dist-info` that rules read.
 pub(super) fn is_text(name: &str) -> bool {
-    let Some((folder, rest)) = name.split_once('/') else { return false };
-    folder.ends_with(".dist-info")
+    let Some((dir, rest)) = name.split_once('/') else { return false };
+    dir.ends_with(".dist-info")
         && (["METADATA", "WHEEL", "RECORD", "entry_points.txt"].contains(&rest)
-            || is_bill(rest)
+            || is_sbom(rest)
             || is_licence(name))
 }
 
-/// Files in which tools keep credentials, each with the words that stand
-/// before them; without words any content counts.
+/// Credentials files of tools, with the words that precede credentials. Without
+/// words, any content counts.
 const CREDENTIALS: [(&str, &[&str]); 9] = [
     (".pypirc", &["password"]),
     (".netrc", &["password"]),

@@ -1,14 +1,14 @@
-//! Archives in which every byte of a record takes other values, beside the
-//! decisions of PyPI: nothing that it refuses passes here.
+//! Archives with every byte of a record changed, compared with PyPI's decisions:
+//! nothing that PyPI rejects passes here.
 
 use distcheck::{Selection, Set, Severity, check};
 use serde_json::{Value, json};
 use testkit::wheel::{Member, Wheel, zip};
 
-use crate::kit::facts;
+use crate::kit::scan_files;
 
-/// What Warehouse of August 2026 decides about the archive of a wheel, in our
-/// words: Python's own reader must open it; the methods are stored and deflated;
+/// The rules of Warehouse of August 2026 for the archive of a wheel, rewritten:
+/// Python's own reader must open it; the methods are stored and deflated;
 /// `WHEEL` and `RECORD` must be readable, the latter as CSV without an empty row;
 /// and a walk over all records from the start must find local headers, then the
 /// central directory, then the end, with nothing between or after them, every
@@ -183,7 +183,7 @@ fn base() -> Vec<u8> {
     zip(&members)
 }
 
-/// Places of all bytes that are not data of a member.
+/// The offsets of all bytes that are not a member's data.
 fn records(bytes: &[u8]) -> Vec<usize> {
     let word = |at: usize| usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
     let mut places = Vec::new();
@@ -197,7 +197,8 @@ fn records(bytes: &[u8]) -> Vec<usize> {
     places
 }
 
-/// Every byte of a record with other values, records left out and doubled.
+/// Variants with every byte of a record changed, and with records removed and
+/// duplicated.
 fn variants(bytes: &[u8], values: &[u8]) -> Vec<Vec<u8>> {
     let mut out = Vec::new();
     for at in records(bytes) {
@@ -234,10 +235,10 @@ fn record_of(text: &str) -> Vec<u8> {
     zip(&members)
 }
 
-/// Which archives the gate refuses.
-fn refused(archives: &[Vec<u8>]) -> Vec<bool> {
+/// Whether the gate rejects each archive.
+fn rejected(archives: &[Vec<u8>]) -> Vec<bool> {
     let decide = |bytes: &Vec<u8>| {
-        let dists = facts(&[("sample-1.0-py3-none-any.whl".to_owned(), bytes.clone())]);
+        let dists = scan_files(&[("sample-1.0-py3-none-any.whl".to_owned(), bytes.clone())]);
         let verdict = check(&Set { dists: &dists, ..Set::default() }, &Selection::Gate);
         verdict.findings.iter().any(|finding| finding.severity == Severity::Error)
     };
@@ -252,7 +253,7 @@ fn compare(archives: &[Vec<u8>]) {
     let theirs: Vec<&Value> = theirs.as_array().unwrap().iter().collect();
     assert!(theirs.iter().any(|fault| fault.is_null()) && theirs.iter().any(|fault| fault.is_string()));
     let mut passed: Vec<String> = Vec::new();
-    for ((bytes, theirs), ours) in archives.iter().zip(theirs).zip(refused(archives)) {
+    for ((bytes, theirs), ours) in archives.iter().zip(theirs).zip(rejected(archives)) {
         if let (Some(why), false) = (theirs.as_str(), ours) {
             let base = [base(), wide(&base())].into_iter().find(|base| base.len() == bytes.len());
             let at = base.and_then(|base| base.iter().zip(bytes).position(|(a, b)| a != b));
@@ -264,7 +265,7 @@ fn compare(archives: &[Vec<u8>]) {
 
 #[test]
 #[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
-fn no_generated_archive_passes_that_pypi_refuses() {
+fn rejects_generated_archives_that_pypi_rejects() {
     let base = base();
     let mut archives = vec![base.clone(), wide(&base)];
     archives.extend(variants(&base, &[1, 0xff]));
@@ -302,7 +303,7 @@ fn no_generated_archive_passes_that_pypi_refuses() {
 
 #[test]
 #[ignore = "soak: every byte with twelve values"]
-fn no_archive_passes_that_pypi_refuses_whatever_the_byte() {
+fn rejects_archives_that_pypi_rejects_for_every_byte() {
     let values = [1, 2, 3, 4, 7, 8, 16, 32, 63, 64, 127, 255];
     compare(&variants(&base(), &values));
     compare(&variants(&wide(&base()), &values));

@@ -1,17 +1,17 @@
-//! Real distributions (`tests/corpus.txt`, verify-dist's `benches/wheels.txt`): the known
-//! defects under their rules, and no error on what is sound.
+//! Real distributions (`tests/corpus.txt`, verify-dist's `benches/wheels.txt`): known
+//! defects are reported by their rules, and valid files have no errors.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use distcheck::facts::Dist;
+use distcheck::dist::Dist;
 use distcheck::{Limits, Set, Severity};
 
 use testkit::tools::corpus as path;
 
 use crate::kit::verdict;
 
-/// The files of a list, from the line on that starts with `after`.
+/// The files of a list, from the line that starts with `after`.
 fn list(name: &str, after: &str) -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     let text = std::fs::read_to_string(path).unwrap();
@@ -20,7 +20,7 @@ fn list(name: &str, after: &str) -> Vec<String> {
     lines.filter(|line| !line.starts_with('#')).map(file).collect()
 }
 
-/// The wheels of the bench, and the other sound files.
+/// The wheels of the bench, and the other valid files.
 pub(crate) fn sound() -> Vec<String> {
     [list("../../actions/verify-dist/benches/wheels.txt", "#"), list("tests/corpus.txt", "# Sound")].concat()
 }
@@ -34,15 +34,15 @@ pub(crate) fn scanned(file: &str) -> Vec<Dist> {
     distcheck::scan(&[path(file)], &Limits::default(), 2).unwrap()
 }
 
-/// The rules that find something of at least this weight in a file.
+/// The rules with a finding of at least this severity in a file.
 pub(crate) fn rules_of(file: &str, least: Severity) -> BTreeSet<&'static str> {
     let dists = scanned(file);
     let findings = verdict(&Set { dists: &dists, ..Set::default() }).findings;
     findings.iter().filter(|finding| finding.severity >= least).map(|finding| finding.rule).collect()
 }
 
-/// What is expected of the known cases, by the start of their names: errors,
-/// and warnings.
+/// The expected errors and warnings of the known cases, by the start of their
+/// names.
 const KNOWN: [(&str, &[&str], &[&str]); 15] = [
     ("htty-0.1.16-py3-none-manylinux", &["LNX002", "NIX001", "TAG002"], &["TAG005"]),
     ("htty-0.1.16-py3-none-macosx_11_0", &["NIX002", "TAG002"], &["TAG005"]),
@@ -63,7 +63,7 @@ const KNOWN: [(&str, &[&str], &[&str]); 15] = [
 
 #[test]
 #[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
-fn the_known_cases_are_found_under_their_rules() {
+fn reports_known_defects_by_their_rules() {
     for file in defective() {
         let (_, errors, warnings) = KNOWN.iter().find(|(start, ..)| file.starts_with(start)).unwrap();
         let found = rules_of(&file, Severity::Error);
@@ -77,7 +77,7 @@ fn the_known_cases_are_found_under_their_rules() {
 
 #[test]
 #[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
-fn furo_has_eighty_three_wrong_hashes() {
+fn finds_the_83_wrong_hashes_of_furo() {
     let dists = scanned("furo-2022.12.7-py3-none-any.whl");
     let findings = verdict(&Set { dists: &dists, ..Set::default() }).findings;
     assert_eq!(findings.iter().filter(|finding| finding.rule == "REC002").count(), 83);
@@ -85,7 +85,7 @@ fn furo_has_eighty_three_wrong_hashes() {
 
 #[test]
 #[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
-fn sound_distributions_have_no_error() {
+fn valid_distributions_have_no_errors() {
     let wrong: BTreeMap<String, BTreeSet<&str>> = sound()
         .into_iter()
         .map(|file| (file.clone(), rules_of(&file, Severity::Error)))
@@ -96,7 +96,7 @@ fn sound_distributions_have_no_error() {
 
 #[test]
 #[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
-fn compressed_tags_in_a_wheel_file_are_told() {
+fn reports_compressed_tags_in_a_wheel_file() {
     let linux = |file: &String| file.starts_with("htty_core-0.2.30") && file.contains("linux");
     let files: Vec<String> = sound().into_iter().filter(linux).collect();
     assert_eq!(files.len(), 2);

@@ -1,23 +1,23 @@
-//! What the tests share.
+//! Helpers shared by the tests.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use distcheck::facts::Dist;
+use distcheck::dist::Dist;
 use distcheck::{Limits, Selection, Set, Verdict, check, scan};
 use testkit::sample::file;
 use testkit::wheel::{Member, Wheel, zip};
 
-/// How the rules see `set`.
+/// The verdict of all rules on `set`.
 pub(crate) fn verdict(set: &Set<'_>) -> Verdict {
     check(set, &Selection::All)
 }
 
-/// The facts of `files`, which are written for it.
-pub(crate) fn facts(files: &[(String, Vec<u8>)]) -> Vec<Dist> {
-    let folder = tempfile::tempdir().unwrap();
+/// Writes `files` and scans them.
+pub(crate) fn scan_files(files: &[(String, Vec<u8>)]) -> Vec<Dist> {
+    let dir = tempfile::tempdir().unwrap();
     let path = |(name, bytes): &(String, Vec<u8>)| -> PathBuf {
-        let path = folder.path().join(name);
+        let path = dir.path().join(name);
         std::fs::write(&path, bytes).unwrap();
         path
     };
@@ -27,7 +27,7 @@ pub(crate) fn facts(files: &[(String, Vec<u8>)]) -> Vec<Dist> {
 
 /// The ids of the rules that find something in `files`.
 pub(crate) fn found(files: &[(String, Vec<u8>)]) -> BTreeSet<&'static str> {
-    let dists = facts(files);
+    let dists = scan_files(files);
     verdict(&Set { dists: &dists, ..Set::default() }).findings.iter().map(|finding| finding.rule).collect()
 }
 
@@ -35,7 +35,7 @@ pub(crate) fn one(wheel: &Wheel) -> BTreeSet<&'static str> {
     found(&[file(wheel)])
 }
 
-/// `wheel` with its finished members changed after RECORD was written.
+/// The findings in `wheel` with its members changed after RECORD was written.
 pub(crate) fn changed(wheel: &Wheel, change: impl FnOnce(&mut Vec<Member>)) -> BTreeSet<&'static str> {
     let mut members = wheel.finished();
     change(&mut members);

@@ -1,5 +1,4 @@
-//! The rules from outside: mutants of a sound wheel, real distributions, other
-//! tools.
+//! Tests of the rules: mutants of a valid wheel, real distributions, other tools.
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
 #![allow(clippy::too_many_lines, reason = "a test reads from top to bottom")]

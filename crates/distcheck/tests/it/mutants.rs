@@ -1,4 +1,4 @@
-//! Each mutant is wrong in one way, and exactly that is found.
+//! Each mutant has one defect, and exactly that is found.
 
 use std::collections::BTreeSet;
 
@@ -6,10 +6,10 @@ use distcheck::{Set, Severity};
 use testkit::sample::{file, linux, macos, program, pure, windows};
 use testkit::wheel::{Elf, MachO, Member, Pe, Wheel};
 
-use crate::kit::{assert_only, changed, facts, found, one, verdict};
+use crate::kit::{assert_only, changed, found, one, scan_files, verdict};
 
 #[test]
-fn sound_wheels_have_no_findings() {
+fn valid_wheels_have_no_findings() {
     let loader = Some("/lib64/ld-linux-x86-64.so.2".to_owned());
     for wheel in [
         pure(),
@@ -22,7 +22,7 @@ fn sound_wheels_have_no_findings() {
 }
 
 #[test]
-fn archives() {
+fn finds_defects_of_archives() {
     let record = |members: &mut Vec<Member>, from: &str, to: &str| {
         let record = members.last_mut().unwrap();
         let text = String::from_utf8(record.data.clone()).unwrap().replace(from, to);
@@ -45,11 +45,11 @@ fn archives() {
         "local name",
     );
     assert_only(&changed(&wheel, |m| m[0].comment = b"hello".to_vec()), "ZIP004", "comment");
-    assert_only(&changed(&wheel, |m| m[0].crc32 = Some(1)), "ZIP011", "check sum");
+    assert_only(&changed(&wheel, |m| m[0].crc32 = Some(1)), "ZIP011", "checksum");
     assert!(changed(&wheel, |m| m[0].method = 12).contains("ZIP005"), "method");
     assert!(changed(&wheel, |m| m[0].flags = 1).contains("ZIP005"), "encrypted");
     assert!(changed(&wheel, |m| m[0].flags = 8).contains("ZIP004"), "data descriptor");
-    assert!(changed(&wheel, |m| m.push(m[0].clone())).contains("ZIP003"), "twice");
+    assert!(changed(&wheel, |m| m.push(m[0].clone())).contains("ZIP003"), "duplicate");
     for name in ["../evil.py", "/etc/evil.py", "a\\b.py", "C:evil.py", "a\n.py"] {
         let mut wheel = pure();
         wheel.members.push(Member::new(name, ""));
@@ -64,7 +64,7 @@ fn archives() {
 }
 
 #[test]
-fn bytes_around_the_archive() {
+fn finds_bytes_around_the_archive() {
     let wheel = pure();
     let bytes = wheel.bytes();
     let after = [&bytes[..], b"trailing"].concat();
@@ -74,7 +74,7 @@ fn bytes_around_the_archive() {
 }
 
 #[test]
-fn an_archive_that_is_cut_anywhere_is_no_wheel() {
+fn rejects_an_archive_cut_off_anywhere() {
     let wheel = linux(Elf::default());
     let bytes = wheel.bytes();
     for cut in (0..bytes.len()).step_by(37) {
@@ -84,7 +84,7 @@ fn an_archive_that_is_cut_anywhere_is_no_wheel() {
 }
 
 #[test]
-fn names_and_tags() {
+fn finds_defects_of_names_and_tags() {
     let with = |change: fn(&mut Wheel)| {
         let mut wheel = linux(Elf::default());
         change(&mut wheel);
@@ -113,7 +113,7 @@ fn names_and_tags() {
 }
 
 #[test]
-fn metadata() {
+fn finds_defects_of_metadata() {
     let with = |from: &str, to: &str| {
         let mut wheel = pure();
         assert!(wheel.metadata.contains(from), "{from}");
@@ -153,7 +153,7 @@ fn metadata() {
 }
 
 #[test]
-fn binaries() {
+fn finds_defects_of_binaries() {
     let store = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-glibc-2.40/lib";
     let elf = |change: fn(&mut Elf)| {
         let mut elf = Elf::default();
@@ -185,7 +185,7 @@ fn binaries() {
     assert_only(
         &one(&linux(elf(|elf| elf.runpath = Some("/home/user/build".into())))),
         "LNX006",
-        "build folder",
+        "build directory",
     );
     assert_only(
         &one(&program(elf(|elf| elf.interpreter = Some("/opt/ld.so".into())))),
@@ -223,7 +223,7 @@ fn binaries() {
 }
 
 #[test]
-fn exported_initializers() {
+fn finds_missing_module_initializers() {
     let mac = |name: &str| {
         let mut wheel = Wheel::sample("cp312-cp312-macosx_11_0_arm64");
         let module = MachO { file_type: 8, exported: Some(name.into()), ..MachO::default() };
@@ -239,9 +239,9 @@ fn exported_initializers() {
     assert_only(&one(&dll(Vec::new())), "ABI004", "Windows, none");
 }
 
-/// The library `libx` at a path, and the module that loads it in some way.
+/// The library `libx` at a path, and a module that loads it.
 #[test]
-fn libraries_of_macos_are_resolved() {
+fn resolves_macos_library_paths() {
     const AT: &str = "sample/.dylibs/libx.dylib";
     let found = |at: &str, dylib: &str, rpaths: &[&str]| {
         let mut wheel = Wheel::sample("cp312-cp312-macosx_11_0_arm64");
@@ -255,7 +255,7 @@ fn libraries_of_macos_are_resolved() {
             ..MachO::default()
         };
         wheel.members.push(Member::new("sample/core.cpython-312-darwin.so", module.bytes()));
-        let dists = facts(&[file(&wheel)]);
+        let dists = scan_files(&[file(&wheel)]);
         let findings = verdict(&Set { dists: &dists, ..Set::default() }).findings;
         findings.into_iter().map(|finding| (finding.rule, finding.severity)).collect::<Vec<_>>()
     };
@@ -281,11 +281,11 @@ fn libraries_of_macos_are_resolved() {
     }
 }
 
-/// What issue reports called errors that are none.
+/// Files that issue reports wrongly called defective.
 #[test]
-fn no_error_on_what_works() {
+fn accepts_wheels_that_work() {
     let errors = |files: &[(String, Vec<u8>)]| {
-        let dists = facts(files);
+        let dists = scan_files(files);
         let findings = verdict(&Set { dists: &dists, ..Set::default() }).findings;
         let errors = findings.into_iter().filter(|finding| finding.severity == Severity::Error);
         errors.map(|finding| format!("{}: {}", finding.rule, finding.message)).collect::<Vec<_>>()
@@ -334,7 +334,7 @@ fn no_error_on_what_works() {
     ] {
         assert_eq!(errors(&[file]), Vec::<String>::new(), "{what}");
     }
-    // manylinux_2_32 is a policy of its own: what 2.32 brought is allowed.
+    // manylinux_2_32 is a separate policy: symbols new in 2.32 are allowed.
     let mut newer = linux(Elf { version: Some(("libc.so.6".into(), "GLIBC_2.32".into())), ..Elf::default() });
     newer.tag = "cp312-cp312-manylinux_2_32_x86_64".into();
     assert_eq!(errors(&[file(&newer)]), Vec::<String>::new());
@@ -344,7 +344,7 @@ fn no_error_on_what_works() {
 
 /// A binary for another system is a warning, unless the wheel loads it.
 #[test]
-fn binaries_for_other_systems() {
+fn rates_binaries_for_other_systems() {
     let arm = |defined: &str| {
         let store = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-glibc-2.40/lib";
         let defined = Some(defined.to_owned());
@@ -361,16 +361,16 @@ fn binaries_for_other_systems() {
         (own(), "sample/phone.dylib", phone.clone(), "MAC001", warning),
         (macos(MachO::default()), "sample/phone.dylib", phone, "MAC006", warning),
         (macos(MachO::default()), "sample/arm", arm("x"), "LNX001", warning),
-        // What Python imports, an installer puts on PATH, or the wheel's own files load.
+        // Imported by Python, installed on PATH, or loaded by the wheel's own files.
         (own(), "sample/other.abi3.so", arm("PyInit_other"), "LNX001", error),
         (own(), "sample/other.cpython-312-x86_64-linux-gnu.so", arm("PyInit_other"), "LNX001", error),
         (own(), "sample-1.0.data/scripts/arm", arm("x"), "LNX001", error),
         (linux(needing), "sample/libarm.so", arm("x"), "LNX001", error),
-        // All that the wheel has.
+        // The only binary of the wheel.
         (Wheel::sample("cp312-cp312-manylinux_2_17_x86_64"), "sample/arm", arm("x"), "LNX001", error),
     ] {
         wheel.members.push(Member::new(member, bytes).executable());
-        let dists = facts(&[file(&wheel)]);
+        let dists = scan_files(&[file(&wheel)]);
         let findings = verdict(&Set { dists: &dists, ..Set::default() }).findings;
         let worst = findings.iter().map(|finding| finding.severity).max();
         let of_rule = findings.iter().find(|finding| finding.rule == rule);
@@ -379,9 +379,9 @@ fn binaries_for_other_systems() {
     }
 }
 
-/// A library is a note where a bill of materials declares it as external.
+/// A library is a note if an SBOM declares it as external.
 #[test]
-fn libraries_that_the_wheel_declares_as_external() {
+fn rates_declared_external_libraries_as_notes() {
     let bill = |name: &str, more: &str| {
         format!(
             r#"{{"bomFormat": "CycloneDX", "specVersion": "1.7",
@@ -400,7 +400,7 @@ fn libraries_that_the_wheel_declares_as_external() {
         let needed = vec!["libc.so.6".into(), "libssl.so.3".into()];
         let mut wheel = linux(Elf { needed, ..Elf::default() });
         wheel.members.push(Member::new(format!("sample-1.0.dist-info/{path}"), text.as_bytes()));
-        let dists = facts(&[file(&wheel)]);
+        let dists = scan_files(&[file(&wheel)]);
         let findings = verdict(&Set { dists: &dists, ..Set::default() }).findings;
         let library = findings.iter().find(|finding| finding.rule == "LNX003").unwrap();
         assert_eq!(library.severity, expected, "{path}: {text}: {findings:#?}");

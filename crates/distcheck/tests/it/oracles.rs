@@ -1,4 +1,4 @@
-//! Other tools' verdicts, as far as they reach, beside ours.
+//! Compares our findings with those of other tools.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -16,20 +16,20 @@ use testkit::tools::corpus as path;
 use crate::corpus::{rules_of, scanned, sound};
 
 /// Standard output and error of a tool.
-fn told(command: &mut Command) -> String {
+fn output_of(command: &mut Command) -> String {
     let output = command.output().unwrap();
     [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat()
 }
 
-/// Wheels on which auditwheel and we disagree, and why we are right.
+/// Wheels on which we disagree with auditwheel, and why.
 const AUDITWHEEL: [(&str, &str, &str); 1] = [(
     "pydantic_core-2.50.4-cp313-cp313-musllinux_1_1_aarch64.whl",
     "a crash",
-    "it looks for the wheel's `libc.so` on this machine, finds a linker script, and takes it for an ELF file",
+    "it looks for the wheel's `libc.so` on this machine, finds a linker script, and reads it as an ELF file",
 )];
 
-/// The oldest policy that grants a wheel all that it needs; of those for musl
-/// auditwheel knows only the tag's own.
+/// The oldest policy that allows everything a wheel needs; for musl, auditwheel
+/// knows only the tag's own policy.
 fn oldest(file: &str) -> Option<String> {
     let dists = scanned(file);
     let wheel = dists[0].wheel()?;
@@ -41,7 +41,7 @@ fn oldest(file: &str) -> Option<String> {
     };
     let names = wheel
         .elf()
-        .flat_map(|(member, facts)| [Some(member.file_name().to_owned()), facts.soname().map(str::to_owned)]);
+        .flat_map(|(member, info)| [Some(member.file_name().to_owned()), info.soname().map(str::to_owned)]);
     let bundled: BTreeSet<String> = names.flatten().collect();
     let fits = |policy: &&Linux| {
         policy.family == family
@@ -49,8 +49,8 @@ fn oldest(file: &str) -> Option<String> {
             && policy.symbol_versions.contains_key(&arch)
             && wheel
                 .elf()
-                .filter(|(_, facts)| matches!(facts.kind, Kind::Executable | Kind::Library))
-                .all(|(_, facts)| policy.excess(facts, &arch, &bundled).is_empty())
+                .filter(|(_, info)| matches!(info.kind, Kind::Executable | Kind::Library))
+                .all(|(_, info)| policy.excess(info, &arch, &bundled).is_empty())
     };
     let policy = policy::linux().iter().find(fits)?;
     Some(format!("{family}_{}_{}_{arch}", policy.version.0, policy.version.1))
@@ -61,7 +61,7 @@ fn oldest(file: &str) -> Option<String> {
 fn auditwheel_agrees_on_the_policy_of_every_linux_wheel() {
     let mut compared = 0;
     for file in sound().into_iter().filter(|file| file.contains("linux")) {
-        let text = told(testkit::tools::command("auditwheel").arg("show").arg(path(&file)));
+        let text = output_of(testkit::tools::command("auditwheel").arg("show").arg(path(&file)));
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let theirs = text.split_once("following platform tag: \"").and_then(|(_, rest)| rest.split_once('"'));
         let theirs = theirs.map_or("a crash", |(tag, _)| tag);
@@ -75,7 +75,7 @@ fn auditwheel_agrees_on_the_policy_of_every_linux_wheel() {
     assert!(compared >= 16, "{compared} wheels were compared");
 }
 
-/// Wheels in which abi3audit finds a violation and we do not, and why.
+/// Wheels in which only abi3audit finds a violation, and why.
 const ABI3AUDIT: [(&str, &str); 1] =
     [("psutil-6.0.0-cp36-abi3-", "it counts a symbol that the module defines itself")];
 
@@ -115,7 +115,7 @@ fn abi3audit_agrees_on_every_abi3_wheel() {
     assert!(compared >= 6, "{compared} wheels were compared");
 }
 
-/// What check-wheel-contents finds, and our rules for it.
+/// The codes of check-wheel-contents, with our rules for them.
 const CONTENTS: [(&str, &str); 10] = [
     ("W001", "CON001"),
     ("W002", "CON012"),
@@ -129,13 +129,13 @@ const CONTENTS: [(&str, &str); 10] = [
     ("W010", "CON014"),
 ];
 
-/// What it finds and we let pass, by the start of the file's name, and why.
+/// Its findings that we accept, by the start of the file's name, and why.
 const CONTENTS_EXCEPT: [(&str, &str, &str); 8] = [
     ("black", "W003", "the stub of a module is a module"),
     ("black", "W004", "its compiled helper is loaded by another module, under its hash"),
-    ("", "W002", "small files are often equal, at no cost; we tell from 4 KiB on"),
-    ("", "W009", "folders of bundled libraries (`x.libs`) and names with `_` are no second package"),
-    ("", "W010", "a folder with a program in it is no accident"),
+    ("", "W002", "small files are often identical, at no cost; we report from 4 KiB on"),
+    ("", "W009", "directories of bundled libraries (`x.libs`) and names with `_` are not a second package"),
+    ("", "W010", "a directory with a program in it is intended"),
     ("ruff", "W007", "a wheel of a program installs no library"),
     ("uv", "W007", "a wheel of a program installs no library"),
     ("maturin", "W007", "a wheel of a program installs no library"),
@@ -143,9 +143,10 @@ const CONTENTS_EXCEPT: [(&str, &str, &str); 8] = [
 
 #[test]
 #[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
-fn what_check_wheel_contents_finds_is_found() {
+fn finds_what_check_wheel_contents_finds() {
     for file in sound().into_iter().filter(|file| file.ends_with(".whl")) {
-        let text = told(testkit::tools::command("check-wheel-contents").arg("--no-config").arg(path(&file)));
+        let text =
+            output_of(testkit::tools::command("check-wheel-contents").arg("--no-config").arg(path(&file)));
         let ours = rules_of(&file, Severity::Note);
         for (code, rule) in CONTENTS {
             let excepted =
@@ -163,7 +164,7 @@ fn twine_passes_what_we_pass() {
     let files: Vec<String> = sound();
     let mut twine = testkit::tools::command("twine");
     twine.arg("check").env("NO_COLOR", "1").env("COLUMNS", "400").args(files.iter().map(|file| path(file)));
-    let text = told(&mut twine);
+    let text = output_of(&mut twine);
     for file in files {
         let line = text.lines().find(|line| line.contains(&file)).unwrap_or_else(|| panic!("{file}: {text}"));
         let ours = rules_of(&file, Severity::Error).iter().any(|rule| rule.starts_with("MET"));
@@ -171,7 +172,7 @@ fn twine_passes_what_we_pass() {
     }
 }
 
-/// reStructuredText with the mistakes that are made, and without.
+/// reStructuredText with and without common mistakes.
 const TEXTS: [&str; 35] = [
     "Title\n=====\n\nText with *emphasis*, ``code``, `a link <https://a.example>`_ and a note [1]_.\n\n.. [1] Well.\n",
     "Title\n====\n\nToo short.\n",
@@ -210,7 +211,7 @@ const TEXTS: [&str; 35] = [
     ":Field: value\n:Other: value\n\n>>> 1 + 1\n2\n\n| a line\n| block\n",
 ];
 
-/// docutils keeps the roles that a text defines for the texts after it.
+/// docutils keeps a text's roles for later texts, so each is rendered separately.
 const RENDER: &str = "
 import json, sys
 import readme_renderer.rst as rst
@@ -235,8 +236,8 @@ fn real_texts() -> Vec<String> {
     texts.collect()
 }
 
-/// The text with one change: a line left out, doubled, indented or joined with
-/// the next; a character left out, doubled or put in. Every `step`th change.
+/// The text with one change: a line removed, duplicated, indented or joined with
+/// the next; a character removed, duplicated or inserted. Every `step`th change.
 fn changed_texts(text: &str, step: usize) -> Vec<String> {
     let lines: Vec<&str> = text.lines().collect();
     let whole = |lines: &[String]| lines.join("\n") + "\n";
@@ -270,17 +271,17 @@ fn changed_texts(text: &str, step: usize) -> Vec<String> {
     out.into_iter().step_by(step).collect()
 }
 
-/// Compares what we make of texts with docutils, as the index runs it: what it
-/// rejects never passes without a note, and what it renders is never an error.
+/// Compares our check with docutils, run as by the index: a text that it rejects
+/// never passes without a note, and a text that it renders is never an error.
 fn compare_texts(texts: &[String]) {
     let theirs = python(RENDER, &json!(texts));
     let (mut silent, mut wrong) = (BTreeSet::new(), BTreeSet::new());
     for (text, renders) in texts.iter().zip(theirs.as_array().unwrap()) {
-        let reading = distcheck::read_restructured(text);
-        let message = format!("{text}\n{:?}\n", reading.faults);
-        match (*renders == json!(true), reading.faults.is_empty()) {
+        let checked = distcheck::check_restructured(text);
+        let message = format!("{text}\n{:?}\n", checked.mistakes);
+        match (*renders == json!(true), checked.mistakes.is_empty()) {
             (true, false) => drop(wrong.insert(message)),
-            (false, true) if reading.unread.is_empty() => drop(silent.insert(message)),
+            (false, true) if checked.unchecked.is_empty() => drop(silent.insert(message)),
             _ => {}
         }
     }
@@ -288,7 +289,13 @@ fn compare_texts(texts: &[String]) {
         let shown: Vec<&str> = texts.iter().take(60).map(String::as_str).collect();
         shown.join("\n------\n")
     };
-    assert!(silent.is_empty(), "{} of {} pass in silence:\n{}", silent.len(), texts.len(), show(&silent));
+    assert!(
+        silent.is_empty(),
+        "{} of {} pass without a finding:\n{}",
+        silent.len(),
+        texts.len(),
+        show(&silent)
+    );
     assert!(wrong.is_empty(), "{} of {} get an error:\n{}", wrong.len(), texts.len(), show(&wrong));
 }
 
@@ -311,7 +318,7 @@ fn docutils_agrees_on_changed_texts() {
     compare_texts(&texts.chain(real).collect::<Vec<_>>());
 }
 
-/// Names, each as it is and with one change at every place.
+/// Names, unchanged and with one change at every position.
 fn variants(samples: &[&str]) -> Vec<String> {
     let mut out: BTreeSet<String> = samples.iter().map(|sample| (*sample).to_owned()).collect();
     for sample in samples {
@@ -334,7 +341,7 @@ const PACKAGING: &str = "import json, sys\n\
              'requirement': requirements.Requirement, 'licence': licenses.canonicalize_license_expression}\n\
     print(json.dumps({kind: [ok(parse[kind], text) for text in texts] for kind, texts in data.items()}))";
 
-/// Where packaging and we part, and why.
+/// Why we differ from packaging on a text, if we do.
 fn differs(kind: &str, text: &str) -> Option<&'static str> {
     let name = text.split('-').next().unwrap_or_default();
     let ends = |name: &str| {
@@ -343,26 +350,24 @@ fn differs(kind: &str, text: &str) -> Option<&'static str> {
     };
     match kind {
         "wheel" | "sdist" if !text.is_ascii() => {
-            Some("packaging takes letters beyond ASCII in names and tags")
+            Some("packaging accepts non-ASCII letters in names and tags")
         }
         "wheel" if ends(name) || name.contains("__") => {
             Some("the index's own pattern of names is stricter, or packaging's")
         }
-        "wheel" if text.contains([' ', '!', '+']) => {
-            Some("packaging does not look at the characters of tags")
-        }
+        "wheel" if text.contains([' ', '!', '+']) => Some("packaging does not check the characters of tags"),
         "wheel" if text.contains("..") || text.contains("-.") || text.contains(".-") => {
-            Some("packaging takes an empty tag")
+            Some("packaging accepts an empty tag")
         }
         "wheel" => {
             let version = text.split('-').nth(1).unwrap_or_default();
             version.contains('_').then_some("PEP 427 has `_` for `-` in versions")
         }
         "sdist" if text.rsplit_once('-').is_some_and(|(name, _)| ends(name)) => {
-            Some("packaging takes any name")
+            Some("packaging accepts any name")
         }
         "sdist" => {
-            text.contains([' ', '_', '!']).then_some("packaging takes any name, and blanks around versions")
+            text.contains([' ', '_', '!']).then_some("packaging accepts any name, and blanks around versions")
         }
         _ => None,
     }

@@ -1,21 +1,21 @@
-//! What PyPI refuses, by the packages that it decides with (`packaging`,
-//! `email-validator`, `trove-classifiers`, `rfc3986`), over generated metadata,
-//! file names and archives: nothing that they refuse passes here.
+//! Generated metadata, file names and archives, checked with the packages that PyPI
+//! uses (`packaging`, `email-validator`, `trove-classifiers`, `rfc3986`): nothing
+//! that they reject passes here.
 
 use distcheck::{Provenance, Set, Severity, rules};
 use serde_json::json;
 use testkit::tools::python;
 use testkit::wheel::{Member, Wheel, zip};
 
-use crate::kit::{facts, verdict};
+use crate::kit::{scan_files, verdict};
 
-/// Whether an error of a rule of the gate is found in each file.
-fn refused(files: &[(String, Vec<u8>)]) -> Vec<Vec<String>> {
+/// The errors of the gate in each file.
+fn rejected(files: &[(String, Vec<u8>)]) -> Vec<Vec<String>> {
     let refuses = |id: &str| rules::find(id).is_some_and(|rule| rule.provenance == Provenance::PypiRejects);
     files
         .iter()
         .map(|file| {
-            let dists = facts(std::slice::from_ref(file));
+            let dists = scan_files(std::slice::from_ref(file));
             let findings = verdict(&Set { dists: &dists, ..Set::default() }).findings;
             findings
                 .iter()
@@ -27,7 +27,7 @@ fn refused(files: &[(String, Vec<u8>)]) -> Vec<Vec<String>> {
 }
 
 /// The decisions of Warehouse's `forklift/metadata.py` and of twine's
-/// `package.py`, over the packages that both use.
+/// `package.py`, made with the packages that both use.
 const METADATA: &str = r#"
 import email.utils, json, sys
 import email_validator, trove_classifiers
@@ -99,11 +99,11 @@ def fault(text):
 print(json.dumps([fault(text) for text in json.load(open(sys.argv[1]))]))
 "#;
 
-/// Values that are refused here and accepted by the `packaging` of the tests,
-/// with the reason.
+/// Whether we reject a value that the tests' `packaging` accepts, for the reasons
+/// below.
 fn is_stricter(text: &str) -> bool {
-    // PyPI runs an older `packaging`, which takes capitals alone.
-    // A blank at the end hides the port from `rfc3986`; nobody can open the address.
+    // PyPI runs an older `packaging`, which accepts only upper case.
+    // A trailing blank hides the port from `rfc3986`; the URL cannot be opened.
     text.contains("charset=utf-8")
         || (text.contains(":99999") && !text.trim_end_matches(['\r', '\n']).ends_with('9'))
 }
@@ -374,10 +374,10 @@ fn texts() -> Vec<String> {
         for version in ["2.5", "2.4", "2.3", "2.1", "1.2", "1.1"] {
             texts.push(format!("Metadata-Version: {version}\nName: sample\nVersion: 1.0\n{case}\n"));
         }
-        // The same field twice.
+        // A duplicate field.
         texts.push(format!("Metadata-Version: 2.5\nName: sample\nVersion: 1.0\n{case}\n{case}\n"));
     }
-    // Blanks and tabs at the end of a value, which nobody sees.
+    // Trailing blanks and tabs, which are invisible.
     for case in fields() {
         for end in [" ", "\t", " \r"] {
             texts.push(format!("Metadata-Version: 2.4\nName: sample\nVersion: 1.0\n{case}{end}\n"));
@@ -401,7 +401,7 @@ fn texts() -> Vec<String> {
 }
 
 #[test]
-fn no_metadata_passes_that_pypi_refuses() {
+fn rejects_metadata_that_pypi_rejects() {
     let texts = texts();
     let files: Vec<_> = texts
         .iter()
@@ -413,8 +413,8 @@ fn no_metadata_passes_that_pypi_refuses() {
         .collect();
     let theirs = python(METADATA, &json!(texts));
     let (mut passed, mut strict) = (Vec::new(), Vec::new());
-    for ((text, theirs), mut ours) in texts.iter().zip(theirs.as_array().unwrap()).zip(refused(&files)) {
-        // The version is another than the file name's: nothing of the metadata.
+    for ((text, theirs), mut ours) in texts.iter().zip(theirs.as_array().unwrap()).zip(rejected(&files)) {
+        // The version differs from the file name's: this is not about the metadata.
         ours.retain(|finding| !finding.starts_with("NAM") || text.contains("+local"));
         match (theirs.as_str(), ours.is_empty()) {
             (Some(why), true) => passed.push(format!("{text}  {why}")),
@@ -423,7 +423,7 @@ fn no_metadata_passes_that_pypi_refuses() {
         }
     }
     assert!(texts.len() > 1000, "{} cases", texts.len());
-    assert!(passed.is_empty(), "{} that PyPI refuses:\n{}", passed.len(), passed.join("\n"));
+    assert!(passed.is_empty(), "{} that PyPI rejects:\n{}", passed.len(), passed.join("\n"));
     assert!(strict.is_empty(), "{} that PyPI accepts:\n{}", strict.len(), strict.join("\n"));
 }
 
@@ -446,7 +446,7 @@ print(json.dumps([refused(file) for file in json.load(open(sys.argv[1]))]))
 "#;
 
 #[test]
-fn no_file_name_passes_that_pypi_refuses() {
+fn rejects_file_names_that_pypi_rejects() {
     let names = [
         "sample",
         "Sample",
@@ -486,15 +486,15 @@ fn no_file_name_passes_that_pypi_refuses() {
     }
     let archives: Vec<_> = files.iter().map(|file| (file.clone(), b"PK".to_vec())).collect();
     let theirs = python(NAMES, &json!(files));
-    for ((file, theirs), ours) in files.iter().zip(theirs.as_array().unwrap()).zip(refused(&archives)) {
+    for ((file, theirs), ours) in files.iter().zip(theirs.as_array().unwrap()).zip(rejected(&archives)) {
         let ours = ours.iter().any(|finding| finding.starts_with("NAM"));
-        assert!(ours || theirs != &json!(true), "PyPI refuses `{file}`");
+        assert!(ours || theirs != &json!(true), "PyPI rejects `{file}`");
     }
 }
 
-/// What Warehouse's `utils/zipfiles.py` refuses, one fault each.
+/// Archives that Warehouse's `utils/zipfiles.py` rejects, with one defect each.
 #[test]
-fn no_archive_passes_that_pypi_refuses() {
+fn rejects_archives_that_pypi_rejects() {
     let extra = |id: u16, body: &[u8]| {
         [&id.to_le_bytes()[..], &u16::try_from(body.len()).unwrap().to_le_bytes(), body].concat()
     };
@@ -506,13 +506,10 @@ fn no_archive_passes_that_pypi_refuses() {
     };
     let sizes = |sizes: &[u64]| sizes.iter().flat_map(|size| size.to_le_bytes()).collect::<Vec<u8>>();
     let cases: [(&str, (String, Vec<u8>)); 7] = [
+        ("a zip64 field with one wrong size", changed(&|member| member.extra = extra(1, &sizes(&[9])))),
+        ("a zip64 field with an odd length", changed(&|member| member.extra = extra(1, &[0; 5]))),
         (
-            "a zip64 field of one size that is another",
-            changed(&|member| member.extra = extra(1, &sizes(&[9]))),
-        ),
-        ("a zip64 field of an odd size", changed(&|member| member.extra = extra(1, &[0; 5]))),
-        (
-            "a zip64 field of another compressed size",
+            "a zip64 field with a wrong compressed size",
             changed(&|member| member.extra = extra(1, &sizes(&[6, 9]))),
         ),
         ("two zip64 fields", changed(&|member| member.extra = [extra(1, &[]), extra(1, &[])].concat())),
@@ -521,7 +518,7 @@ fn no_archive_passes_that_pypi_refuses() {
         ("a data descriptor", changed(&|member| member.flags = 8)),
     ];
     for (what, file) in cases {
-        assert!(!refused(&[file])[0].is_empty(), "{what}");
+        assert!(!rejected(&[file])[0].is_empty(), "{what}");
     }
     for sound in [
         changed(&|_| ()),
@@ -529,6 +526,6 @@ fn no_archive_passes_that_pypi_refuses() {
         changed(&|member| member.extra = extra(1, &sizes(&[6]))),
         changed(&|member| member.extra = extra(0x5455, &[1, 0, 0, 0, 0])),
     ] {
-        assert_eq!(refused(&[sound])[0], Vec::<String>::new());
+        assert_eq!(rejected(&[sound])[0], Vec::<String>::new());
     }
 }

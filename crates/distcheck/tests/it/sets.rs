@@ -5,10 +5,10 @@ use pydist::name::ProjectName;
 use testkit::sample::{file, linux, pure};
 use testkit::wheel::{Elf, Wheel};
 
-use crate::kit::{facts, found, verdict};
+use crate::kit::{found, scan_files, verdict};
 
 #[test]
-fn a_pin_must_be_exact_and_of_this_release() {
+fn requires_exact_pins_of_this_release() {
     let mut user = pure();
     user.stem = "sample_cli-1.0".into();
     user.metadata = user
@@ -26,11 +26,11 @@ fn a_pin_must_be_exact_and_of_this_release() {
 }
 
 #[test]
-fn fields_that_no_resolver_reads_are_a_warning() {
+fn fields_that_resolvers_do_not_read_are_a_warning() {
     let severity = |line: &str| {
         let mut second = linux(Elf::default());
         second.metadata = second.metadata.replace("Summary", &format!("{line}\nSummary"));
-        let dists = facts(&[file(&pure()), file(&second)]);
+        let dists = scan_files(&[file(&pure()), file(&second)]);
         let found = verdict(&Set { dists: &dists, ..Set::default() }).findings;
         found.iter().find(|finding| finding.rule == "SET004").map(|finding| finding.severity)
     };
@@ -46,7 +46,7 @@ fn the_order_of_files_does_not_matter() {
         .map(|tag| file(&Wheel::sample(tag)))
         .collect();
     let all = |files: &[(String, Vec<u8>)]| {
-        let dists = facts(files);
+        let dists = scan_files(files);
         verdict(&Set { dists: &dists, ..Set::default() }).findings
     };
     let mut reversed = files.clone();
@@ -55,13 +55,13 @@ fn the_order_of_files_does_not_matter() {
 }
 
 #[test]
-fn the_matrix_names_platforms_and_pythons() {
+fn the_matrix_accepts_platforms_and_pythons() {
     let files: Vec<_> =
         ["cp312-cp312-manylinux_2_17_x86_64", "cp313-cp313-win_amd64", "cp39-abi3-musllinux_1_2_x86_64"]
             .iter()
             .map(|tag| file(&Wheel::sample(tag)))
             .collect();
-    let dists = facts(&files);
+    let dists = scan_files(&files);
     let lacks = |pattern: &str| {
         let matrix = [pattern.parse().unwrap()];
         let findings = verdict(&Set { dists: &dists, matrix: &matrix, ..Set::default() }).findings;
@@ -81,9 +81,9 @@ fn the_matrix_names_platforms_and_pythons() {
 
 /// One rule for each level: a platform, a floor or a Python, an environment.
 #[test]
-fn a_loss_is_reported_by_its_level() {
+fn reports_a_loss_with_the_given_severity() {
     let files = [file(&linux(Elf::default()))];
-    let dists = facts(&files);
+    let dists = scan_files(&files);
     let found = |names: &[&str]| {
         let listed = |name: &&str| distcheck::PublishedFile {
             filename: (*name).to_owned(),

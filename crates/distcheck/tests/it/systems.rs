@@ -1,17 +1,17 @@
-//! Wheels for systems other than Linux, macOS and Windows, and other sound files
-//! of popular projects that a rule could take for defective.
+//! Valid wheels for systems other than Linux, macOS and Windows, and other valid
+//! files of popular projects that a rule could mistake for defective.
 
 use distcheck::{Set, Severity};
 use testkit::sample::{add, file, linux, pure, sdist, targz, windows};
 use testkit::wheel::{Elf, MachO, Member, Pe, Wheel};
 
-use crate::kit::{facts, verdict};
+use crate::kit::{scan_files, verdict};
 
 type File = (String, Vec<u8>);
 
 /// The findings that are errors or warnings.
 fn findings(file: &File) -> Vec<(&'static str, Severity)> {
-    let dists = facts(std::slice::from_ref(file));
+    let dists = scan_files(std::slice::from_ref(file));
     let findings = verdict(&Set { dists: &dists, ..Set::default() }).findings;
     let serious = findings.into_iter().filter(|finding| finding.severity != Severity::Note);
     serious.map(|finding| (finding.rule, finding.severity)).collect()
@@ -27,11 +27,11 @@ fn wheel(tag: &str, name: &str, content: impl Into<Vec<u8>>) -> Wheel {
 const WASM: &[u8] = b"\0asm\x01\0\0\0";
 
 #[test]
-fn modules_for_pyodide_are_webassembly() {
+fn modules_for_pyodide_may_be_webassembly() {
     let tag = "cp314-cp314-pyemscripten_2026_0_wasm32";
     let module = "sample/core.cpython-314-wasm32-emscripten.so";
     assert_eq!(findings(&file(&wheel(tag, module, WASM))), []);
-    // As data it is for every system.
+    // As data, it is for every system.
     assert_eq!(findings(&file(&wheel("py3-none-any", "sample/tool.wasm", WASM))), []);
     let elsewhere =
         wheel("cp312-cp312-manylinux_2_17_x86_64", "sample/core.cpython-312-x86_64-linux-gnu.so", WASM);
@@ -39,7 +39,7 @@ fn modules_for_pyodide_are_webassembly() {
 }
 
 #[test]
-fn modules_for_ios_are_signed_with_the_app_and_find_its_python() {
+fn modules_for_ios_may_be_unsigned_and_load_the_apps_python() {
     let module = MachO {
         file_type: 6,
         signed: false,
@@ -56,7 +56,7 @@ fn modules_for_ios_are_signed_with_the_app_and_find_its_python() {
 }
 
 #[test]
-fn modules_for_android_link_with_libpython() {
+fn modules_for_android_may_link_with_libpython() {
     let module = Elf {
         machine: 183,
         defined: Some("PyInit_core".into()),
@@ -70,7 +70,7 @@ fn modules_for_android_link_with_libpython() {
 }
 
 #[test]
-fn pypy_brings_its_library_and_calls_what_cffi_makes() {
+fn modules_for_pypy_may_load_its_library_and_use_cffi() {
     let dll = Pe {
         imports: vec![("libpypy3.11-c.dll".into(), vec!["PyPyModule_Create2".into()])],
         exports: vec!["PyInit_core".into()],
@@ -93,7 +93,7 @@ fn pypy_brings_its_library_and_calls_what_cffi_makes() {
 }
 
 #[test]
-fn a_package_that_is_an_extension_module_is_initialized_by_its_own_name() {
+fn a_package_that_is_an_extension_module_has_its_own_initializer() {
     let package = |symbol: &str| {
         let module = Elf { defined: Some(symbol.into()), ..Elf::default() };
         let name = "sample/core/__init__.cpython-312-x86_64-linux-gnu.so";
@@ -105,7 +105,7 @@ fn a_package_that_is_an_extension_module_is_initialized_by_its_own_name() {
 
 /// As memray's, which a debugger loads.
 #[test]
-fn a_library_that_is_named_like_a_module_is_for_any_python() {
+fn accepts_a_library_named_like_a_module() {
     let library = |symbol: &str| {
         let mut wheel = linux(Elf { defined: Some("PyInit_core".into()), ..Elf::default() });
         let library = Elf { defined: Some(symbol.into()), ..Elf::default() }.bytes();
@@ -119,7 +119,7 @@ fn a_library_that_is_named_like_a_module_is_for_any_python() {
 }
 
 #[test]
-fn members_of_a_source_distribution_that_stand_twice_or_refer_to_the_store() {
+fn finds_duplicate_members_and_store_paths_in_source_distributions() {
     let library = Elf {
         runpath: Some("/nix/store/0123456789abcdfghijklmnpqrsvwxyz-glibc-2.40/lib".into()),
         ..Elf::default()
@@ -144,7 +144,7 @@ fn members_of_a_source_distribution_that_stand_twice_or_refer_to_the_store() {
 
 /// PyPI takes each directory of the first list, if PKG-INFO is in it.
 #[test]
-fn top_directories_of_source_distributions() {
+fn checks_top_level_directories_of_source_distributions() {
     let metadata = pure().metadata;
     let archive = |directories: &[&str]| {
         let bytes = targz(|archive| {

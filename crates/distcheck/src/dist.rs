@@ -1,5 +1,5 @@
-//! What is known about a distribution after one pass over its bytes. Rules
-//! read facts; they never open a file.
+//! The data of a distribution after one pass over its bytes. Rules read this data;
+//! they never open a file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -21,41 +21,41 @@ use pydist::{tar, zip};
 /// A distribution file.
 #[derive(Debug)]
 pub struct Dist {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// Its name without the folder.
+    /// Its file name.
     pub filename: String,
-    /// The name, understood.
+    /// The parsed file name.
     pub name: Result<DistName, NameError>,
     /// In bytes.
     pub size: u64,
-    /// Of the whole file.
+    /// The digest of the whole file.
     pub sha256: Sha256Bytes,
     /// The attestation beside it (`….publish.attestation`), if there is one.
     pub attestation: Option<Vec<u8>>,
-    /// What is inside.
+    /// Its content.
     pub body: Body,
 }
 
-/// What is inside a distribution.
+/// The content of a distribution.
 #[derive(Debug)]
 pub enum Body {
     /// A ZIP archive.
     Wheel(Box<Wheel>),
     /// A tar archive.
     Sdist(Box<Sdist>),
-    /// It cannot be read as what its name says.
+    /// Unreadable, or not of the format that its name declares, with the reason.
     Broken(String),
 }
 
 /// The content of a wheel.
 #[derive(Debug, Default)]
 pub struct Wheel {
-    /// Where the records break the rules.
+    /// Violations of the ZIP format.
     pub faults: Vec<zip::Fault>,
     /// In the order of the central directory.
     pub members: Vec<Member>,
-    /// The names of all `….dist-info` folders at the top.
+    /// The names of all top-level `….dist-info` directories.
     pub dist_infos: Vec<String>,
     /// `METADATA`.
     pub metadata: Option<Result<Metadata, MetadataError>>,
@@ -67,8 +67,8 @@ pub struct Wheel {
     pub record_empty_line: Option<usize>,
     /// `entry_points.txt`.
     pub entry_points: Option<Result<EntryPoints, EntryPointsError>>,
-    /// Libraries that the user's system provides, as the wheel's bills of
-    /// materials declare them (PEP 770; CycloneDX 1.7, `isExternal`).
+    /// Libraries that the wheel's SBOMs declare as provided by the user's system
+    /// (PEP 770; CycloneDX 1.7, `isExternal`).
     pub external: BTreeSet<String>,
 }
 
@@ -77,13 +77,13 @@ pub struct Wheel {
 pub struct Sdist {
     /// In the order of the archive.
     pub members: Vec<Member>,
-    /// Kinds of the members that are neither file nor folder, by index.
-    pub odd: Vec<(usize, tar::Kind)>,
-    /// `PKG-INFO` of the top folder.
+    /// The types of members that are neither files nor directories, by index.
+    pub special: Vec<(usize, tar::Kind)>,
+    /// `PKG-INFO` in the top-level directory.
     pub metadata: Option<Result<Metadata, MetadataError>>,
-    /// `pyproject.toml` of the top folder.
+    /// `pyproject.toml` in the top-level directory.
     pub pyproject: Option<String>,
-    /// Every `Cargo.toml`, by its path.
+    /// Every `Cargo.toml`, by path.
     pub cargo: BTreeMap<String, String>,
     /// Why reading ended early.
     pub fault: Option<String>,
@@ -94,42 +94,42 @@ pub struct Sdist {
 pub struct Member {
     /// Its path.
     pub name: String,
-    /// In bytes, inflated.
+    /// Its uncompressed size, in bytes.
     pub size: u64,
-    /// In the archive.
+    /// Its compressed size, in bytes.
     pub compressed: u64,
     /// The Unix mode, if there is one.
     pub mode: Option<u32>,
-    /// Of the inflated bytes; none where they could not be read.
+    /// The digest of the uncompressed bytes; `None` if they could not be read.
     pub sha256: Option<Sha256Bytes>,
-    /// Of the same bytes, by the other algorithm (`sha384`, `sha512`) that
-    /// RECORD uses for it.
+    /// The hash with the other algorithm (`sha384`, `sha512`) that RECORD uses for
+    /// it, if it does.
     pub other_hash: Option<(&'static str, String)>,
     /// Why the bytes could not be read.
     pub error: Option<String>,
-    /// Store paths in it: the first few different ones.
+    /// The first few distinct store paths in it.
     pub store_paths: Vec<String>,
     /// The first line of a script (`#!…`).
     pub shebang: Option<String>,
     /// Whether it starts with a private key.
     pub private_key: bool,
-    /// Whether it is a file in which a tool keeps credentials, with some in it.
+    /// Whether it is a credentials file of a tool, with credentials in it.
     pub credentials: bool,
-    /// The tool that obfuscated the code, if it is one that the index rejects.
+    /// The tool that obfuscated the code, if the index rejects it.
     pub obfuscator: Option<&'static str>,
-    /// What it is, if it is a binary.
+    /// The binary, if it is one.
     pub binary: Option<Binary>,
-    /// Whether it is a binary for another system than the wheel's tags: test
-    /// data, a library for a phone.
+    /// Whether it is a binary for a system other than the wheel's: test data, a
+    /// library for a phone.
     pub is_foreign: bool,
-    /// The architectures of a Mach-O file whose code is not what their
-    /// signature says.
+    /// The architectures of a Mach-O file whose code does not match their
+    /// signature.
     pub broken_signatures: Vec<&'static str>,
-    /// The text of a licence file, for comparison with what is declared.
+    /// The text of a licence file, for comparison with the declared licence.
     pub licence: Option<String>,
 }
 
-/// A binary, understood by its loader's format.
+/// A parsed binary.
 #[derive(Debug)]
 pub enum Binary {
     /// Linux.
@@ -142,12 +142,12 @@ pub enum Binary {
     Archive,
     /// An extension module for Emscripten (Pyodide).
     Wasm,
-    /// It starts like one and cannot be understood.
+    /// It has the magic number of a binary but cannot be parsed.
     Broken(Format, String),
 }
 
 impl Dist {
-    /// The wheel, if it is one that could be read.
+    /// The wheel, if it is a readable one.
     pub fn wheel(&self) -> Option<&Wheel> {
         match &self.body {
             Body::Wheel(wheel) => Some(wheel),
@@ -155,12 +155,12 @@ impl Dist {
         }
     }
 
-    /// The wheel's file name, understood.
+    /// The wheel's parsed file name.
     pub fn wheel_name(&self) -> Option<&WheelName> {
         self.name.as_ref().ok().and_then(DistName::wheel)
     }
 
-    /// The metadata, if they could be read.
+    /// The metadata, if it could be read.
     pub fn metadata(&self) -> Option<&Metadata> {
         let metadata = match &self.body {
             Body::Wheel(wheel) => wheel.metadata.as_ref(),
@@ -179,20 +179,20 @@ impl Dist {
         }
     }
 
-    /// The platform tags of a wheel, understood.
+    /// The parsed platform tags of a wheel.
     pub fn platforms(&self) -> Vec<Platform> {
         self.wheel_name().map(|name| name.tags.platforms().collect()).unwrap_or_default()
     }
 
-    /// Whether the wheel is for a system whose tags start with this, and for no
-    /// other: `ios_`, `android_`, `pyodide_`.
+    /// Whether all platform tags of the wheel start with one of these: `ios_`,
+    /// `android_`, `pyodide_`.
     pub(crate) fn is_only_for(&self, systems: &[&str]) -> bool {
         let platforms = self.platforms();
         let is_of = |tag: &Platform| matches!(tag, Platform::Other(tag) if systems.iter().any(|it| tag.starts_with(it)));
         !platforms.is_empty() && platforms.iter().all(is_of)
     }
 
-    /// The project: by the file name, else by the metadata.
+    /// The project, from the file name or else the metadata.
     pub fn project(&self) -> Option<ProjectName> {
         match &self.name {
             Ok(name) => Some(name.project()),
@@ -200,7 +200,7 @@ impl Dist {
         }
     }
 
-    /// The version as the metadata have it, else as the file name has it.
+    /// The version, from the metadata or else the file name.
     pub fn version(&self) -> String {
         match (self.metadata(), &self.name) {
             (Some(metadata), _) => metadata.version.clone(),
@@ -211,7 +211,7 @@ impl Dist {
 }
 
 impl Sdist {
-    /// The directory that holds all members, as the index finds it; none where
+    /// The directory that holds all members, as the index determines it; `None` if
     /// there are several.
     pub fn top(&self) -> Option<String> {
         let parts = |name: &str| -> Vec<String> {
@@ -228,8 +228,8 @@ impl Sdist {
 }
 
 impl Wheel {
-    /// The one `….dist-info` folder that belongs to the file name, or else the
-    /// only one there is.
+    /// The `….dist-info` directory that matches the file name, or else the only
+    /// one.
     pub fn dist_info(&self) -> Option<&str> {
         self.dist_infos.first().map(String::as_str)
     }
@@ -249,44 +249,44 @@ impl Wheel {
         self.every_pe().filter(|(member, _)| !member.is_foreign)
     }
 
-    /// The ELF files, those for other systems included.
+    /// The ELF files, including those for other systems.
     pub fn every_elf(&self) -> impl Iterator<Item = (&Member, &ElfInfo)> {
         self.members.iter().filter_map(|member| match &member.binary {
-            Some(Binary::Elf(facts)) => Some((member, &**facts)),
+            Some(Binary::Elf(info)) => Some((member, &**info)),
             _ => None,
         })
     }
 
-    /// The Mach-O files, those for other systems included.
+    /// The Mach-O files, including those for other systems.
     pub fn every_macho(&self) -> impl Iterator<Item = (&Member, &MachOInfo)> {
         self.members.iter().filter_map(|member| match &member.binary {
-            Some(Binary::MachO(facts)) => Some((member, &**facts)),
+            Some(Binary::MachO(info)) => Some((member, &**info)),
             _ => None,
         })
     }
 
-    /// The PE files, those for other systems included.
+    /// The PE files, including those for other systems.
     pub fn every_pe(&self) -> impl Iterator<Item = (&Member, &PeInfo)> {
         self.members.iter().filter_map(|member| match &member.binary {
-            Some(Binary::Pe(facts)) => Some((member, &**facts)),
+            Some(Binary::Pe(info)) => Some((member, &**info)),
             _ => None,
         })
     }
 }
 
 impl Member {
-    /// Whether it is a folder.
+    /// Whether it is a directory.
     pub fn is_dir(&self) -> bool {
         self.name.ends_with('/')
     }
 
-    /// The name without its folders.
+    /// The name without directories.
     pub fn file_name(&self) -> &str {
         self.name.trim_end_matches('/').rsplit('/').next().unwrap_or(&self.name)
     }
 
-    /// Where a wheel's installer puts it: in the library directory, if it comes
-    /// from `purelib` or `platlib` of `….data`.
+    /// The path at which an installer puts a wheel's member: members in `purelib`
+    /// and `platlib` of `….data` move to the library directory.
     pub fn installed_path(&self) -> &str {
         let name = self.name.as_str();
         let data = name.split_once('/').filter(|(top, _)| top.ends_with(".data"));
