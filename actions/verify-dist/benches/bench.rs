@@ -1,9 +1,9 @@
-//! verify-dist beside its floor and its peers, in one run on one machine, over
-//! the wheels of `wheels.txt`. The floor is a pass that only reads, inflates
-//! with the same backend, checks CRCs, hashes and searches, with as many
-//! threads. Then the matrix of environments, and sets of thousands of wheels.
-//! `cargo xtask bench verify-dist` installs the peers and downloads
-//! the wheels. Ends with 1 where a bar is missed.
+//! Compares verify-dist with a floor and with its peers, in one run on one
+//! machine, over the wheels of `wheels.txt`. The floor is a pass that only reads,
+//! inflates with the same backend, checks CRCs, hashes and searches, with the same
+//! number of threads. Then measures the matrix of environments, and sets of
+//! thousands of wheels. `cargo xtask bench verify-dist` installs the peers and
+//! downloads the wheels. Exits with 1 if a limit is missed.
 
 #![allow(clippy::too_many_lines, reason = "a bench reads from top to bottom")]
 
@@ -19,13 +19,13 @@ use pydist::zip::{Archive, Limits};
 use sha2::{Digest as _, Sha256};
 
 const THREADS: usize = 2;
-/// Floor and verify-dist take turns; the median of the ratios counts.
+/// Floor and verify-dist alternate; the median of the ratios is reported.
 const ROUNDS: usize = 9;
 
 fn floor(paths: &[PathBuf]) {
     let open = |path: &PathBuf| {
         let file = File::open(path).expect("a readable file");
-        let archive = Archive::open(&file, &Limits::default()).expect("a sound wheel");
+        let archive = Archive::open(&file, &Limits::default()).expect("a valid wheel");
         (file, archive)
     };
     let archives: Vec<(File, Archive)> = paths.iter().map(open).collect();
@@ -47,7 +47,7 @@ fn floor(paths: &[PathBuf]) {
                     let read = member.read(file, |bytes| {
                         sha.update(bytes);
                         found += finder.find_iter(bytes).count();
-                        // The pages of signed code have hashes of their own.
+                        // verify-dist also hashes the pages of signed code.
                         let signed = pages.get_or_insert_with(|| {
                             let signed = !binfmt::macho::enforced(bytes, member.size).is_empty();
                             signed.then(Sha256::new)
@@ -57,7 +57,7 @@ fn floor(paths: &[PathBuf]) {
                         }
                         Ok(())
                     });
-                    read.expect("sound data");
+                    read.expect("valid data");
                     let pages = pages.flatten().map(Sha256::finalize);
                     std::hint::black_box((sha.finalize(), pages, found));
                 }
@@ -136,40 +136,40 @@ fn matrix() -> (usize, f64) {
     (files.len(), median((0..ROUNDS).map(once).collect()))
 }
 
-/// The option by which the bench starts itself over one directory: a process
-/// has one peak.
+/// The option with which the bench starts itself for one directory, because a
+/// process has only one memory peak.
 const SET: &str = "--set";
 
-/// Seconds and MB for a set of so many small wheels.
+/// Seconds and MB for a set of `count` small wheels.
 fn set(count: usize) -> (f64, f64) {
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let dir = tempfile::tempdir().expect("a temporary directory");
     for index in 0..count {
         let mut wheel = testkit::wheel::Wheel::sample("py3-none-any");
         wheel.stem = format!("sample{index}-1.0");
         wheel.metadata = wheel.metadata.replace("Name: sample", &format!("Name: sample{index}"));
         wheel.members[0].name = format!("sample{index}/__init__.py");
-        std::fs::write(folder.path().join(wheel.filename()), wheel.bytes()).expect("a writable folder");
+        std::fs::write(dir.path().join(wheel.filename()), wheel.bytes()).expect("a writable directory");
     }
     let program = std::env::current_exe().expect("the bench's own path");
-    let output = Command::new(program).arg(SET).arg(folder.path()).output().expect("the bench starts");
+    let output = Command::new(program).arg(SET).arg(dir.path()).output().expect("the bench starts");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let (seconds, mb) = text.trim().split_once(' ').expect("two numbers");
     (seconds.parse().expect("seconds"), mb.parse().expect("MB"))
 }
 
-/// What [`set`] starts.
+/// The process that [`set`] starts.
 #[allow(clippy::print_stdout, reason = "the other process reads it")]
-fn measure_set(folder: &Path) {
-    let entries = std::fs::read_dir(folder).expect("a readable folder");
+fn measure_set(dir: &Path) {
+    let entries = std::fs::read_dir(dir).expect("a readable directory");
     let paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     let sample = measure(|| whole(&paths), false);
     println!("{} {}", sample.wall, peak());
 }
 
-/// The wheels of the list, in the folder.
-fn wheels(folder: &Path) -> Vec<PathBuf> {
+/// The wheels of the list, in the directory.
+fn wheels(dir: &Path) -> Vec<PathBuf> {
     let lines = include_str!("wheels.txt").lines().filter(|line| !line.starts_with('#'));
-    lines.filter_map(|line| Some(folder.join(line.split_whitespace().nth(1)?))).collect()
+    lines.filter_map(|line| Some(dir.join(line.split_whitespace().nth(1)?))).collect()
 }
 
 #[allow(clippy::print_stdout, reason = "the table is what it is for")]
@@ -179,15 +179,15 @@ fn main() -> ExitCode {
         measure_set(Path::new(&arguments[at + 1]));
         return ExitCode::SUCCESS;
     }
-    let folder = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
-    let folder = folder.map_or_else(|| testkit::tools::dir().with_file_name("corpus"), PathBuf::from);
-    let paths = wheels(&folder);
+    let dir = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
+    let dir = dir.map_or_else(|| testkit::tools::dir().with_file_name("corpus"), PathBuf::from);
+    let paths = wheels(&dir);
     let missing = paths.iter().find(|path| !path.is_file());
     if let Some(missing) = missing {
-        println!("`{}` is not there: run `cargo xtask bench verify-dist`", missing.display());
+        println!("`{}` is missing: run `cargo xtask bench verify-dist`", missing.display());
         return ExitCode::from(2);
     }
-    // First of all: what the others need would count as ours.
+    // First, because the memory of the other steps would count as ours.
     whole(&paths);
     let resident = peak();
     let (mut floors, mut wholes) = (Vec::new(), Vec::new());
@@ -205,7 +205,7 @@ fn main() -> ExitCode {
     let own: Vec<&PathBuf> =
         paths.iter().filter(|path| path.to_string_lossy().contains("htty_core-")).collect();
     let started = (0..ROUNDS).map(|_| {
-        let output = tempfile::tempdir().expect("a temporary folder");
+        let output = tempfile::tempdir().expect("a temporary directory");
         let program = || {
             let mut command = Command::new(env!("CARGO_BIN_EXE_verify-dist"));
             command.args(&own).arg("--manifest").arg(output.path().join("m.json")).stdout(Stdio::null());

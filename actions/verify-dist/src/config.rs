@@ -17,26 +17,26 @@ use crate::error::Error;
 pub(crate) struct Config {
     /// Ids or families (`NIX`) of the rules to apply, in any case; all by default.
     pub(crate) select: Option<Vec<String>>,
-    /// What is accepted, each with its reason.
+    /// Accepted findings, each with its reason.
     #[serde(default)]
     pub(crate) ignore: Vec<Ignore>,
-    /// As the input `matrix`.
+    /// Like the input `matrix`.
     #[serde(default, deserialize_with = "patterns")]
     pub(crate) matrix: Vec<Pattern>,
-    /// As the input `expect-sdist`.
+    /// Like the input `expect-sdist`.
     #[serde(default)]
     pub(crate) expect_sdist: Vec<String>,
-    /// As the input `require`.
+    /// Like the input `require`.
     #[serde(default)]
     pub(crate) require: Vec<String>,
-    /// As the input `lost`.
+    /// Like the input `lost`.
     pub(crate) lost: Option<Lost>,
     /// The names that the wheels install at the top level, for CON015.
     #[serde(default)]
     pub(crate) top_level: Vec<String>,
 }
 
-/// How much it weighs that an environment loses its wheel.
+/// The severity if an environment loses its wheel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Lost {
@@ -50,13 +50,13 @@ pub(crate) enum Lost {
 pub(crate) struct Ignore {
     /// The rule's id, or a family, in any case.
     pub(crate) rule: String,
-    /// The files it is about. All by default.
+    /// The files it applies to. All by default.
     #[serde(default = "any", deserialize_with = "pattern")]
     pub(crate) files: Pattern,
-    /// The members it is about. All by default.
+    /// The members it applies to. All by default.
     #[serde(default = "any", deserialize_with = "pattern")]
     pub(crate) members: Pattern,
-    /// Why it is accepted; must be given.
+    /// Why it is accepted; required.
     pub(crate) reason: String,
     #[serde(skip)]
     used: Cell<bool>,
@@ -83,12 +83,12 @@ struct Pyproject {
 #[derive(Deserialize)]
 struct Tool {
     #[serde(rename = "verify-dist")]
-    own: Option<Config>,
+    verify_dist: Option<Config>,
 }
 
 impl Config {
-    /// Reads the file, or `pyproject.toml` here where there is one. Gives the
-    /// file it came from too, for annotations.
+    /// Reads the file, by default `pyproject.toml` if it exists. Also returns the
+    /// path, for annotations.
     pub(crate) fn read(path: Option<&Path>) -> Result<(Self, Option<PathBuf>), Error> {
         let default = Path::new("pyproject.toml");
         let path = match path {
@@ -99,7 +99,7 @@ impl Config {
         let text = std::fs::read_to_string(path).map_err(FileError::new("read", path))?;
         let parsed: Pyproject =
             toml::from_str(&text).map_err(|source| Error::Config { path: path.into(), source })?;
-        let config = parsed.tool.and_then(|tool| tool.own).unwrap_or_default();
+        let config = parsed.tool.and_then(|tool| tool.verify_dist).unwrap_or_default();
         for ignore in &config.ignore {
             known(path, "ignore", &ignore.rule)?;
             if ignore.reason.trim().is_empty() {
@@ -118,7 +118,7 @@ impl Config {
         self.select.clone().map_or(Selection::All, Selection::Only)
     }
 
-    /// The reason for which a finding is accepted, if it is.
+    /// The reason why a finding is accepted, if it is.
     pub(crate) fn accepts(&self, finding: &Finding) -> Option<&str> {
         let fits = |ignore: &&Ignore| {
             is_of(finding.rule, &ignore.rule)
@@ -130,19 +130,19 @@ impl Config {
         Some(&ignore.reason)
     }
 
-    /// The ignores that accepted nothing.
+    /// The ignores that matched no finding.
     pub(crate) fn unused(&self) -> impl Iterator<Item = &Ignore> {
         self.ignore.iter().filter(|ignore| !ignore.used.get())
     }
 }
 
-/// Whether a rule has this id, or is of this family.
+/// Whether a rule has this id or belongs to this family.
 fn is_of(rule: &str, text: &str) -> bool {
     let family = rule.trim_end_matches(|c: char| c.is_ascii_digit());
     rule.eq_ignore_ascii_case(text) || family.eq_ignore_ascii_case(text)
 }
 
-/// An error for a text that is neither a rule nor a family.
+/// Checks that a text is the id of a rule or a family.
 fn known(path: &Path, key: &str, text: &str) -> Result<(), Error> {
     if rules::all().any(|rule| is_of(rule.id, text)) {
         return Ok(());
@@ -159,9 +159,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faults_are_told() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("pyproject.toml");
+    fn rejects_invalid_configurations() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pyproject.toml");
         let read = |text: &str| {
             std::fs::write(&path, text).unwrap();
             Config::read(Some(&path)).map_err(|error| toolkit::error_report(&error))

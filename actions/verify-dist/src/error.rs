@@ -1,4 +1,4 @@
-//! Why there is no verdict.
+//! Errors that prevent a verdict.
 
 use std::path::{Path, PathBuf};
 
@@ -11,23 +11,23 @@ use crate::inputs::SPEC;
 /// Why there is no verdict.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The inputs are wrong.
+    /// The inputs are invalid.
     #[error(transparent)]
     Inputs(#[from] InputErrors),
-    /// The configuration is wrong.
+    /// The configuration is invalid.
     #[error("`{}`: the table `tool.verify-dist` is invalid", path.display())]
     Config {
         /// The file.
         path: PathBuf,
-        /// What is wrong in it.
+        /// Why.
         source: toml::de::Error,
     },
-    /// The configuration names what is not there.
+    /// The configuration names an unknown rule.
     #[error("`{}`: {message}", path.display())]
     Rule {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// Why.
         message: String,
         /// A rule or family that may have been meant.
         suggestion: Option<&'static str>,
@@ -41,34 +41,34 @@ pub enum Error {
     /// A path that does not exist.
     #[error("`{}` does not exist", .0.display())]
     Missing(PathBuf),
-    /// A pattern of the matrix that is none.
+    /// An invalid pattern in `matrix`.
     #[error("`matrix`: {0}")]
     Matrix(#[from] distcheck::PatternError),
-    /// The same file name twice.
+    /// A duplicate file name.
     #[error("`{0}` is in two of the given directories")]
-    Twice(String),
-    /// An environment that is not known.
+    DuplicateFile(String),
+    /// An unknown environment in `require`.
     #[error("`require`: cannot use `{text}`")]
     Require {
-        /// As it is written.
+        /// The text, as written.
         text: String,
         /// Why.
         source: RequirementError,
     },
-    /// An environment to explain that is not known.
+    /// An unknown environment in `--why`.
     #[error("`--why`: cannot use `{text}`")]
     Why {
-        /// As it is written.
+        /// The text, as written.
         text: String,
         /// Why.
         source: RequirementError,
     },
-    /// The input `previous` names no index.
+    /// The input `previous` does not name an index or a directory.
     #[error(
         "`previous`: expected `pypi`, `testpypi`, the https URL of a Simple API or a directory, found `{0}`"
     )]
     Previous(String),
-    /// The index could not be asked.
+    /// The index cannot be queried.
     #[error("cannot read `{url}`")]
     Index {
         /// The page.
@@ -76,10 +76,10 @@ pub enum Error {
         /// Why.
         source: index::HttpError,
     },
-    /// The HTTP client cannot be made.
+    /// The HTTP client cannot be created.
     #[error("cannot set up the HTTP client")]
     Client(#[source] reqwest::Error),
-    /// The machine has no means to ask.
+    /// The asynchronous runtime cannot be created.
     #[error("cannot start the network client")]
     Runtime {
         /// Why.
@@ -104,7 +104,7 @@ impl Failure for Error {
             | Self::Previous(_)
             | Self::Require { .. }
             | Self::Why { .. }
-            | Self::Twice(_) => Exit::Usage,
+            | Self::DuplicateFile(_) => Exit::Usage,
             Self::Index { .. } | Self::Client(_) | Self::Runtime { .. } => Exit::Undetermined,
         }
     }
@@ -123,13 +123,13 @@ impl Failure for Error {
             }
             Self::Missing(path) => Some(did_you_mean(
                 command_like(path),
-                "build first, then give the directory with the distributions",
+                "build the distributions first, then pass their directory",
             )),
-            Self::Nothing(_) => Some("build first, then give the directory with the distributions".into()),
+            Self::Nothing(_) => Some("build the distributions first, then pass their directory".into()),
             Self::Index { .. } => {
-                Some("run it again, or leave `previous` out: no other check needs the network".into())
+                Some("rerun, or omit `previous`: no other check needs the network".into())
             }
-            Self::Twice(_) => Some("a release has each file once; give one directory".into()),
+            Self::DuplicateFile(_) => Some("a release has each file once; pass one directory".into()),
             _ => None,
         }
     }
@@ -139,7 +139,7 @@ fn did_you_mean(name: Option<&str>, otherwise: &str) -> String {
     name.map_or_else(|| otherwise.to_owned(), |name| format!("did you mean `{name}`?"))
 }
 
-/// The command that a path may have been meant for.
+/// The command that the user may have meant by a path.
 fn command_like(path: &Path) -> Option<&'static str> {
     let text = path.to_str()?;
     let names = SPEC.commands.iter().map(|command| command.name);

@@ -1,4 +1,4 @@
-//! The distributions that paths name.
+//! Finds the distributions in `paths`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,23 +7,23 @@ use toolkit::FileError;
 
 use crate::error::Error;
 
-/// Archives that are no distribution of today.
+/// Suffixes of archives that indexes no longer accept.
 const OTHER_ARCHIVES: [&str; 12] = [
     ".zip", ".tar.bz2", ".tar.xz", ".tar.zst", ".tbz", ".tgz", ".tar", ".tar.z", ".egg", ".exe", ".msi",
     ".rpm",
 ];
 
-/// What the paths name.
-pub(crate) struct Listing {
+/// The files found in `paths`.
+pub(crate) struct FoundFiles {
     pub(crate) files: Vec<PathBuf>,
-    /// Names of other archives.
-    pub(crate) others: Vec<String>,
+    /// Names of archives that are not distributions.
+    pub(crate) other_archives: Vec<String>,
 }
 
-impl Listing {
-    /// The distributions in directories, and the files that are named.
+impl FoundFiles {
+    /// Lists the distributions in directories, and the named files.
     pub(crate) fn read(paths: &[PathBuf]) -> Result<Self, Error> {
-        let (mut files, mut others) = (Vec::new(), Vec::new());
+        let (mut files, mut other_archives) = (Vec::new(), Vec::new());
         let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         for path in paths {
             if path.is_dir() {
@@ -42,7 +42,7 @@ impl Listing {
                         .chain(&[".whl", ".tar.gz"])
                         .any(|end| lower.ends_with(end))
                     {
-                        others.push(name);
+                        other_archives.push(name);
                     }
                 }
             } else if path.exists() {
@@ -51,7 +51,7 @@ impl Listing {
                 return Err(Error::Missing(path.clone()));
             }
         }
-        others.sort();
+        other_archives.sort();
         files.sort();
         files.dedup();
         if files.is_empty() {
@@ -61,9 +61,9 @@ impl Listing {
         let mut names = BTreeSet::new();
         for file in &files {
             if !names.insert(name(file)) {
-                return Err(Error::Twice(name(file)));
+                return Err(Error::DuplicateFile(name(file)));
             }
         }
-        Ok(Self { files, others })
+        Ok(Self { files, other_archives })
     }
 }

@@ -112,11 +112,11 @@ pub static SPEC: Spec = Spec {
 choice! {
     /// How the report is printed.
     pub(crate) enum Format {
-        /// For people.
+        /// A table for terminals.
         Table = "table",
         /// `docs/schema/verify-report.json`.
         Json = "json",
-        /// For code scanning.
+        /// SARIF for code scanning.
         Sarif = "sarif",
     }
 }
@@ -124,15 +124,15 @@ choice! {
 choice! {
     /// The least severity that fails the run.
     pub(crate) enum FailOn {
-        /// Warnings pass.
+        /// Only errors fail.
         Error = "error",
-        /// Warnings fail, too.
+        /// Warnings fail too.
         Warning = "warning",
     }
 }
 
 impl Format {
-    /// The format alone, for a command.
+    /// Reads only the format, for commands.
     pub(crate) fn of(invocation: &Invocation) -> Result<Self, InputErrors> {
         let mut reader = Reader::new(&SPEC, &invocation.env);
         let format = reader.choice("format");
@@ -151,7 +151,7 @@ pub(crate) enum ManifestPath {
     At(PathBuf),
 }
 
-/// The inputs, read.
+/// The parsed inputs.
 #[derive(Debug)]
 pub(crate) struct Inputs {
     pub(crate) paths: Vec<PathBuf>,
@@ -199,7 +199,7 @@ impl Inputs {
     }
 }
 
-/// The tag; with a named prefix, what follows it.
+/// The tag, without the prefix if one is given.
 fn tag(reader: &mut Reader<'_>) -> Option<String> {
     let tag = reader.text("tag")?;
     let Some(prefix) = reader.text("tag-prefix") else { return Some(tag) };

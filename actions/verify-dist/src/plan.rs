@@ -1,4 +1,4 @@
-//! Which files are checked, against which rules.
+//! Which files are checked against which rules.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use crate::config::{Config, Lost};
 use crate::error::Error;
-use crate::files::Listing;
+use crate::files::FoundFiles;
 use crate::inputs::{Inputs, ManifestPath};
 use crate::previous::Previous;
 
@@ -17,7 +17,7 @@ use crate::previous::Previous;
 pub(crate) struct Plan {
     pub(crate) files: Vec<PathBuf>,
     pub(crate) rules: Vec<&'static str>,
-    /// None where `manifest` is `none`.
+    /// `None` if `manifest` is `none`.
     pub(crate) manifest: Option<PathBuf>,
     #[serde(serialize_with = "texts")]
     pub(crate) matrix: Vec<Pattern>,
@@ -25,21 +25,21 @@ pub(crate) struct Plan {
     pub(crate) tag: Option<String>,
     /// Other archives beside the distributions.
     pub(crate) others: Vec<String>,
-    /// What to compare with.
+    /// The release to compare with.
     pub(crate) previous: Option<Previous>,
     pub(crate) lost: Lost,
-    /// The required environments, as they are written.
+    /// The required environments, as written.
     pub(crate) require: Vec<String>,
 }
 
 impl Plan {
     pub(crate) fn new(inputs: &Inputs, config: &Config) -> Result<Self, Error> {
         let matrix = inputs.matrix.iter().map(|text| text.parse()).collect::<Result<Vec<Pattern>, _>>()?;
-        let Listing { files, others } = Listing::read(&inputs.paths)?;
+        let FoundFiles { files, other_archives: others } = FoundFiles::read(&inputs.paths)?;
         let manifest = match &inputs.manifest {
             ManifestPath::None => None,
             ManifestPath::At(path) => Some(path.clone()),
-            ManifestPath::Default => Some(beside(&inputs.paths)),
+            ManifestPath::Default => Some(default_manifest(&inputs.paths)),
         };
         let matrix = if matrix.is_empty() { config.matrix.clone() } else { matrix };
         let expect_sdist =
@@ -62,7 +62,7 @@ impl Plan {
         })
     }
 
-    /// The required environments, understood.
+    /// The parsed required environments.
     pub(crate) fn required(&self) -> Result<Vec<Requirement>, Error> {
         let parse =
             |text: &String| text.parse().map_err(|source| Error::Require { text: text.clone(), source });
@@ -74,9 +74,9 @@ fn texts<S: Serializer>(patterns: &[Pattern], serializer: S) -> Result<S::Ok, S:
     serializer.collect_seq(patterns.iter().map(ToString::to_string))
 }
 
-/// The manifest beside the directory with the distributions: what is in it is
-/// uploaded by `twine upload dist/*`.
-fn beside(paths: &[PathBuf]) -> PathBuf {
+/// The default path of the manifest: beside the directory with the distributions,
+/// because `twine upload dist/*` would upload a manifest in it.
+fn default_manifest(paths: &[PathBuf]) -> PathBuf {
     const NAME: &str = "dist-manifest.json";
     let directory = paths.iter().find(|path| path.is_dir()).map(PathBuf::as_path);
     let directory = directory.or_else(|| paths.first()?.parent()).unwrap_or(Path::new(""));

@@ -1,6 +1,6 @@
-//! The files of the previous release: what an index lists, by the Simple API
-//! (PEP 503, PEP 691), or what a directory holds. Asked only where `previous`
-//! is given: everything else that this program does needs no network.
+//! The files of the previous release, from the Simple API of an index (PEP 503,
+//! PEP 691) or from a directory. Used only with `previous`: nothing else in this
+//! program needs the network.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use serde::{Serialize, Serializer};
 use toolkit::{Env, Ui};
 
 use crate::error::Error;
-use crate::files::Listing;
+use crate::files::FoundFiles;
 
 /// How long a request is retried.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// What a release is compared with.
+/// The release to compare with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Previous {
@@ -36,7 +36,7 @@ fn as_text<S: Serializer>(url: &Url, serializer: S) -> Result<S::Ok, S::Error> {
 }
 
 impl Previous {
-    /// Of `pypi`, `testpypi`, a URL or a directory.
+    /// Parses `pypi`, `testpypi`, a URL or a directory.
     pub(crate) fn parse(text: &str) -> Result<Self, Error> {
         match simple(text) {
             Err(_) if Path::new(text).is_dir() => Ok(Self::Directory(text.into())),
@@ -44,7 +44,7 @@ impl Previous {
         }
     }
 
-    /// The files that are there of each project.
+    /// The files of each project.
     pub(crate) fn published(
         &self,
         projects: impl Iterator<Item = ProjectName>,
@@ -60,7 +60,7 @@ impl Previous {
 }
 
 fn directory(path: &Path, threads: usize) -> Result<Published, Error> {
-    let paths = Listing::read(&[path.to_owned()])?.files;
+    let paths = FoundFiles::read(&[path.to_owned()])?.files;
     let mut published = Published::new();
     for dist in scan(&paths, &Limits::default(), threads)? {
         let Ok(name) = dist.name.clone() else { continue };
@@ -78,13 +78,12 @@ fn directory(path: &Path, threads: usize) -> Result<Published, Error> {
     Ok(published)
 }
 
-/// The Simple API's address of `pypi`, `testpypi` or a URL.
+/// The URL of the Simple API of `pypi`, `testpypi` or a URL.
 fn simple(text: &str) -> Result<Url, Error> {
     index::simple_api(text, true).map_err(|_| Error::Previous(text.to_owned()))
 }
 
-/// Asks the index for each project. One that it does not
-/// know has no files.
+/// Lists each project on the index. An unknown project has no files.
 fn published(
     simple: &Url,
     projects: impl Iterator<Item = ProjectName>,
@@ -118,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_safe_addresses_are_asked() {
+    fn rejects_insecure_urls() {
         assert_eq!(simple("pypi").unwrap().path(), "/simple/");
         assert_eq!(simple("http://127.0.0.1:1/simple").unwrap().path(), "/simple/");
         for bad in ["http://index.example/simple", "ftp://x/", "pypy"] {

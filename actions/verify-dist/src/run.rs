@@ -1,8 +1,8 @@
-//! One run: plan, scan, rules, reports.
+//! A run: plan, scan, check, report.
 
 use std::collections::BTreeSet;
 
-use distcheck::facts::Dist;
+use distcheck::dist::Dist;
 use distcheck::{Limits, Published, Set, Severity, check, rules, scan};
 use pydist::digest::{hex, sha256};
 use pydist::name::ProjectName;
@@ -16,7 +16,7 @@ use crate::report::installs::Installs;
 use crate::report::model::{self, Report};
 use crate::report::{self, RulePages};
 
-/// The whole action.
+/// Runs the action.
 pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
     if let Some(text) = about_rules(invocation)? {
         ui.report(text);
@@ -61,7 +61,7 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
     Ok(if failed { Exit::Findings } else { Exit::Done })
 }
 
-/// What the commands `rules` and `explain` print.
+/// The output of the commands `rules` and `explain`.
 fn about_rules(invocation: &Invocation) -> Result<Option<String>, Error> {
     Ok(Some(match (invocation.command, invocation.argument.as_deref()) {
         (Some("rules"), _) => match Format::of(invocation)? {
@@ -78,7 +78,7 @@ fn about_rules(invocation: &Invocation) -> Result<Option<String>, Error> {
     }))
 }
 
-/// The files that are there of the projects, where the plan compares with them.
+/// The published files of the projects, if the plan compares with a release.
 fn published(
     plan: &Plan,
     dists: &[Dist],
@@ -92,11 +92,11 @@ fn published(
     previous.published(projects.into_iter(), threads, &invocation.env, ui).map(Some)
 }
 
-/// The manifest of a set without errors, which the report then names. The file
-/// of an earlier run is removed.
+/// Builds the manifest of a set without errors and records it in the report.
+/// Removes the manifest of an earlier run.
 fn manifest(plan: &Plan, dists: &[Dist], report: &mut Report) -> Result<Vec<u8>, Error> {
     let Some(path) = &plan.manifest else { return Ok(Vec::new()) };
-    // An old manifest beside a set with errors would still let it out.
+    // An old manifest would still let a set with errors be published.
     if path.is_file() {
         std::fs::remove_file(path).map_err(toolkit::FileError::new("remove", path))?;
     }
@@ -108,7 +108,7 @@ fn manifest(plan: &Plan, dists: &[Dist], report: &mut Report) -> Result<Vec<u8>,
     Ok(manifest)
 }
 
-/// Writes the report in each form that was asked for, then the manifest.
+/// Writes the report in each requested format, then the manifest.
 fn write(
     report: &Report,
     manifest: &[u8],
@@ -124,7 +124,7 @@ fn write(
     if let Some(path) = &inputs.sarif_path {
         toolkit::write_atomic(path, report::sarif::text(report, anchor, &pages).as_bytes())?;
     }
-    // Last of all files: a run that cannot write its reports leaves no manifest.
+    // Last, so that a run that cannot write its reports leaves no manifest.
     if let Some((path, _)) = &report.manifest {
         toolkit::write_atomic(path, manifest)?;
     }
@@ -133,13 +133,13 @@ fn write(
         Format::Json => ui.report(report::json::text(report)),
         Format::Sarif => ui.report(report::sarif::text(report, anchor, &pages)),
     }
-    // Elsewhere the table shows them.
+    // Elsewhere, the table shows the findings.
     let runner = invocation.env.get("GITHUB_ACTIONS") == Some("true");
     report::publish(report, ui, runner, &pages)?;
     Ok(())
 }
 
-/// The command `installs`.
+/// Runs the command `installs`.
 fn show(installs: &Installs, invocation: &Invocation, inputs: &Inputs, ui: &Ui) -> Result<Exit, Error> {
     if let Some(path) = &inputs.report_path {
         toolkit::write_atomic(path, installs.report().as_bytes())?;

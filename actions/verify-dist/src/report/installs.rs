@@ -1,4 +1,4 @@
-//! Where the set can be installed, and what changed since the previous release.
+//! Where the set can be installed, and the changes since the previous release.
 
 use std::collections::BTreeMap;
 
@@ -16,17 +16,17 @@ const SCHEMA: u32 = 1;
 /// A terminal's usual width.
 const WIDTH: usize = 80;
 
-/// The outcomes of the set, package by package.
+/// The outcomes of the set, by package.
 #[derive(Debug)]
 pub(crate) struct Installs {
     matrices: Vec<Matrix>,
     changes: Vec<PackageChanges>,
 }
 
-/// For programs, within `docs/schema/verify-report.json`.
+/// The JSON form, a part of `docs/schema/verify-report.json`.
 #[derive(Serialize)]
-pub(crate) struct Json<'a> {
-    /// When the data about environments were looked over.
+pub(crate) struct InstallsJson<'a> {
+    /// When the data about environments was last reviewed.
     date: &'static str,
     packages: Vec<Package<'a>>,
     changes: Vec<Change<'a>>,
@@ -42,11 +42,11 @@ struct Package<'a> {
 struct Row<'a> {
     environment: String,
     /// Python → outcome.
-    outcomes: BTreeMap<&'static str, Outcome<'a>>,
+    outcomes: BTreeMap<&'static str, CellOutcome<'a>>,
 }
 
 #[derive(Serialize)]
-struct Outcome<'a> {
+struct CellOutcome<'a> {
     outcome: &'static str,
     file: Option<&'a str>,
 }
@@ -65,13 +65,13 @@ struct Change<'a> {
     environments: Vec<String>,
 }
 
-/// What `installs` writes: `docs/schema/installs-report.json`.
+/// The report of the command `installs` (`docs/schema/installs-report.json`).
 #[derive(Serialize)]
-struct Whole<'a> {
+struct InstallsReport<'a> {
     schema: u32,
     generator: &'static str,
     #[serde(flatten)]
-    installs: Json<'a>,
+    installs: InstallsJson<'a>,
 }
 
 impl Installs {
@@ -106,7 +106,7 @@ impl Installs {
         why::why(text, &self.matrices)
     }
 
-    /// A picture of the tables.
+    /// The tables as SVG.
     pub(crate) fn svg(&self) -> String {
         render::svg(&self.matrices)
     }
@@ -134,7 +134,7 @@ impl Installs {
         summary
     }
 
-    pub(crate) fn json(&self) -> Json<'_> {
+    pub(crate) fn json(&self) -> InstallsJson<'_> {
         let changes = self.changes.iter().flat_map(|package| {
             package.changes.iter().map(|change| Change {
                 package: &package.package,
@@ -148,24 +148,24 @@ impl Installs {
                 environments: change.cells.iter().map(|(row, column)| name(*row, *column)).collect(),
             })
         });
-        Json {
+        InstallsJson {
             date: &known().date,
             packages: self.matrices.iter().map(package).collect(),
             changes: changes.collect(),
         }
     }
 
-    /// What `installs` writes as JSON.
+    /// The JSON report of the command `installs`.
     pub(crate) fn report(&self) -> String {
         let generator = concat!("verify-dist ", env!("CARGO_PKG_VERSION"));
-        let whole = Whole { schema: SCHEMA, generator, installs: self.json() };
-        let mut text = serde_json::to_string_pretty(&whole).unwrap_or_default();
+        let report = InstallsReport { schema: SCHEMA, generator, installs: self.json() };
+        let mut text = serde_json::to_string_pretty(&report).unwrap_or_default();
         text.push('\n');
         text
     }
 }
 
-/// A line at most as wide as a terminal, with the rest indented below it.
+/// Wraps a line at the width of a terminal, with the rest indented.
 fn wrapped(text: &str) -> String {
     const INDENT: &str = "        ";
     let mut out = String::new();
@@ -195,7 +195,7 @@ fn package(matrix: &Matrix) -> Package<'_> {
         let cell = matrix.cell(row, column);
         let file = cell.file().map(|file| matrix.files[file].filename.as_str());
         let python = known().pythons[column].name.as_str();
-        (cell != Cell::Absent).then_some((python, Outcome { outcome: cell.word(), file }))
+        (cell != Cell::Absent).then_some((python, CellOutcome { outcome: cell.word(), file }))
     };
     let row = |(row, environment): (usize, &installs::environment::Environment)| Row {
         environment: environment.to_string(),

@@ -1,4 +1,4 @@
-//! For programs (`docs/schema/verify-report.json`).
+//! The JSON report (`docs/schema/verify-report.json`).
 
 use std::collections::BTreeMap;
 
@@ -6,28 +6,28 @@ use serde::Serialize;
 
 use crate::report::installs;
 use crate::report::model::{Accepted, FileReport, Report};
-use distcheck::{Finding, Outcome, Severity};
+use distcheck::{Finding, RuleOutcome, Severity};
 
 /// The schema's major version.
 const SCHEMA: u32 = 1;
 
 #[derive(Serialize)]
-struct Json<'a> {
+struct JsonReport<'a> {
     schema: u32,
     generator: &'static str,
     errors: usize,
     warnings: usize,
     files: &'a [FileReport],
-    set: &'a BTreeMap<&'static str, Outcome>,
+    set: &'a BTreeMap<&'static str, RuleOutcome>,
     findings: &'a [Finding],
     accepted: &'a [Accepted],
     unused_ignores: &'a [String],
     manifest_sha256: Option<&'a str>,
-    installs: installs::Json<'a>,
+    installs: installs::InstallsJson<'a>,
 }
 
 pub(crate) fn text(report: &Report) -> String {
-    let json = Json {
+    let json = JsonReport {
         schema: SCHEMA,
         generator: concat!("verify-dist ", env!("CARGO_PKG_VERSION")),
         errors: report.count(Severity::Error),

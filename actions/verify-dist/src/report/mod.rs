@@ -1,5 +1,5 @@
-//! Annotations, job summary and outputs; the reports in other formats are in
-//! the modules below.
+//! Annotations, job summary and outputs. The modules below write the other report
+//! formats.
 
 pub(crate) mod installs;
 pub(crate) mod json;
@@ -15,14 +15,14 @@ use toolkit::{Annotation, Env, FileError, Level, Summary, Ui};
 
 use crate::report::model::{FileReport, Report};
 
-/// Where the pages about the rules are.
+/// The location of the rule pages.
 pub(crate) struct RulePages {
-    /// The address of their directory; none where the repository is not known.
+    /// The URL of their directory; `None` if the repository is unknown.
     base: Option<String>,
 }
 
 impl RulePages {
-    /// From the directory into which the runner has put the action:
+    /// Derives the URL from the directory to which the runner downloaded the action:
     /// `…/_actions/OWNER/REPOSITORY/REF/…`.
     pub(crate) fn of(env: &Env) -> Self {
         let path = env.get("GITHUB_ACTION_PATH").unwrap_or_default().replace('\\', "/");
@@ -35,7 +35,7 @@ impl RulePages {
         Self { base }
     }
 
-    /// The address of a rule's page.
+    /// The URL of a rule's page.
     pub(crate) fn page(&self, rule: &str) -> Option<String> {
         self.base.as_ref().map(|base| format!("{base}/{rule}.md"))
     }
@@ -50,7 +50,7 @@ fn place(finding: &Finding) -> Option<String> {
 
 /// Annotations, job summary and outputs.
 pub(crate) fn publish(report: &Report, ui: &Ui, annotate: bool, pages: &RulePages) -> Result<(), FileError> {
-    // The most serious first: the runner shows ten of a kind.
+    // The most serious first: the runner shows ten per level.
     let mut findings: Vec<&Finding> = report.findings.iter().filter(|_| annotate).collect();
     findings.sort_by_key(|finding| Reverse(finding.severity));
     for finding in findings {
@@ -69,7 +69,7 @@ pub(crate) fn publish(report: &Report, ui: &Ui, annotate: bool, pages: &RulePage
         ui.annotate(&Annotation { level, title: finding.rule.to_owned(), message, file: None });
     }
     for unused in &report.unused {
-        ui.warning(format!("an `ignore` accepts nothing and can be removed: {unused}"));
+        ui.warning(format!("an `ignore` matches no finding and can be removed: {unused}"));
     }
     ui.summary(&summary(report, pages))?;
     let (path, digest) = report
@@ -90,8 +90,8 @@ fn summary(report: &Report, pages: &RulePages) -> Summary {
     report.installs.summary(summary)
 }
 
-/// Adds the findings by rule, the most serious first, each with its fix: what a
-/// reader of the summary wants first. Two columns fit on a phone.
+/// Adds the findings by rule, the most serious first, each with its fix. Two
+/// columns fit on a phone.
 fn findings(report: &Report, pages: &RulePages, summary: Summary) -> Summary {
     let mut by_rule: BTreeMap<(Reverse<Severity>, &str), Vec<&Finding>> = BTreeMap::new();
     for finding in &report.findings {

@@ -1,10 +1,10 @@
-//! Everything that a run reports.
+//! The data of all reports.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use distcheck::facts::Dist;
-use distcheck::{Finding, Outcome, Severity, Verdict};
+use distcheck::dist::Dist;
+use distcheck::{Finding, RuleOutcome, Severity, Verdict};
 use pydist::digest::hex;
 use pydist::filename::DistName;
 use pydist::manifest::{self, Manifest};
@@ -13,32 +13,32 @@ use serde::Serialize;
 use crate::config::Config;
 use crate::report::installs::Installs;
 
-/// Everything that is reported.
+/// The data of all reports.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) files: Vec<FileReport>,
     pub(crate) findings: Vec<Finding>,
     pub(crate) accepted: Vec<Accepted>,
     pub(crate) unused: Vec<String>,
-    /// How the rules about the set ended.
-    pub(crate) set: BTreeMap<&'static str, Outcome>,
+    /// The outcomes of the rules about the set.
+    pub(crate) set: BTreeMap<&'static str, RuleOutcome>,
     pub(crate) manifest: Option<(PathBuf, String)>,
     pub(crate) installs: Installs,
 }
 
-/// One file, and how each rule ended for it.
+/// One file, with the outcome of each rule.
 #[derive(Debug, Serialize)]
 pub(crate) struct FileReport {
     pub(crate) filename: String,
     pub(crate) package: String,
     pub(crate) version: String,
     pub(crate) platform: String,
-    /// The columns of the job summary that it fills.
+    /// The columns of the job summary that it covers.
     #[serde(skip)]
     pub(crate) systems: BTreeSet<String>,
     pub(crate) size: u64,
     pub(crate) sha256: String,
-    pub(crate) rules: BTreeMap<&'static str, Outcome>,
+    pub(crate) rules: BTreeMap<&'static str, RuleOutcome>,
 }
 
 /// A finding that the configuration accepts.
@@ -110,7 +110,7 @@ impl Report {
 /// The manifest of a set without errors.
 pub(crate) fn manifest(report: &Report, dists: &[Dist]) -> Manifest {
     let files = report.files.iter().zip(dists).map(|(file, dist)| {
-        let passed = file.rules.iter().filter(|(_, outcome)| **outcome == Outcome::Passed);
+        let passed = file.rules.iter().filter(|(_, outcome)| **outcome == RuleOutcome::Passed);
         manifest::File {
             filename: file.filename.clone(),
             kind: if dist.wheel().is_some() { manifest::Kind::Wheel } else { manifest::Kind::Sdist },

@@ -1,6 +1,6 @@
-//! For code scanning: SARIF 2.1.0 (OASIS). A distribution is no file of the
+//! SARIF 2.1.0 (OASIS) for code scanning. A distribution is not a file of the
 //! repository, so findings are anchored at the configuration, with file and
-//! member as logical location.
+//! member as the logical location.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::report::RulePages;
 use crate::report::model::Report;
 
-/// Code scanning takes no more results of one upload.
+/// Code scanning accepts no more results in one upload.
 const LIMIT: usize = 5000;
 
 #[derive(Serialize)]
@@ -27,7 +27,7 @@ struct Log {
 struct Run {
     tool: Tool,
     column_kind: &'static str,
-    results: Vec<Outcome>,
+    results: Vec<SarifResult>,
 }
 
 #[derive(Serialize)]
@@ -51,7 +51,7 @@ struct Descriptor {
     short_description: Message,
     full_description: Message,
     help: Message,
-    /// The rule's page, where its address is known.
+    /// The rule's page, if its URL is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     help_uri: Option<String>,
     default_configuration: Configuration,
@@ -76,7 +76,7 @@ struct Properties {
 /// `result`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Outcome {
+struct SarifResult {
     rule_id: &'static str,
     level: &'static str,
     message: Message,
@@ -148,7 +148,7 @@ impl Descriptor {
     }
 }
 
-impl Outcome {
+impl SarifResult {
     fn new(finding: &Finding, anchor: &str, accepted: Option<&str>) -> Self {
         let place = [finding.file.as_deref(), finding.member.as_deref()];
         let place = place.into_iter().flatten().collect::<Vec<_>>().join("/");
@@ -179,11 +179,11 @@ impl Outcome {
 }
 
 pub(crate) fn text(report: &Report, anchor: &str, pages: &RulePages) -> String {
-    let open = report.findings.iter().map(|finding| Outcome::new(finding, anchor, None));
+    let open = report.findings.iter().map(|finding| SarifResult::new(finding, anchor, None));
     let accepted = report
         .accepted
         .iter()
-        .map(|accepted| Outcome::new(&accepted.finding, anchor, Some(&accepted.reason)));
+        .map(|accepted| SarifResult::new(&accepted.finding, anchor, Some(&accepted.reason)));
     let driver = Driver {
         name: "verify-dist",
         semantic_version: env!("CARGO_PKG_VERSION"),

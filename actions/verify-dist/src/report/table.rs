@@ -1,11 +1,11 @@
-//! For people.
+//! The report for terminals.
 
 use std::collections::BTreeMap;
 
 use crate::report::model::{Report, number};
 use distcheck::{Rule, Severity, rules};
 
-/// This many findings of a rule are listed for each file.
+/// At most this many findings of a rule are shown per file.
 const SHOWN: usize = 5;
 
 pub(crate) fn word(severity: Severity) -> &'static str {
@@ -75,18 +75,18 @@ pub(crate) fn text(report: &Report) -> String {
     text
 }
 
-/// What an archive holds must not steer a terminal.
+/// Removes control characters, so that an archive cannot control the terminal.
 fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
-/// Every rule, a line each.
+/// All rules, one per line.
 pub(crate) fn rules() -> String {
     let line = |rule: &Rule| format!("{}  {:7}  {}\n", rule.id, word(rule.severity), rule.title);
     rules::all().map(line).collect()
 }
 
-/// The page about a rule.
+/// The explanation of a rule.
 pub(crate) fn explain(rule: &Rule) -> String {
     let provenance = serde_json::to_value(rule.provenance).ok();
     let provenance = provenance.as_ref().and_then(|value| value.as_str()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The program from outside.
+//! Runs the program.
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
 

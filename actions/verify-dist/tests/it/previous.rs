@@ -1,11 +1,11 @@
-//! The previous release, asked of real servers by JSON and by HTML.
+//! The previous release, from real servers with JSON and with HTML.
 
 use testkit::index::Peer;
 use testkit::sample::macos;
 use testkit::warehouse::{Behaviour, Warehouse};
 use testkit::wheel::Wheel;
 
-use crate::program::{folder, verify};
+use crate::program::{dist_dir, verify};
 use testkit::wheel::MachO;
 
 fn old() -> Wheel {
@@ -16,15 +16,15 @@ fn old() -> Wheel {
 }
 
 /// A release without the wheel for macOS, compared with the one at `index`.
-fn told(index: &str) -> String {
-    let folder = folder(&Wheel::sample("cp312-cp312-win_amd64"));
-    let output = verify(folder.path()).args(["--previous", index]).assert().code(1);
+fn report_against(index: &str) -> String {
+    let dir = dist_dir(&Wheel::sample("cp312-cp312-win_amd64"));
+    let output = verify(dir.path()).args(["--previous", index]).assert().code(1);
     String::from_utf8_lossy(&output.get_output().stdout).into_owned()
 }
 
 #[test]
 #[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
-fn a_platform_that_went_missing_is_told() {
+fn reports_a_platform_that_is_missing() {
     let shelf = tempfile::tempdir().unwrap();
     let old = old();
     std::fs::write(shelf.path().join(old.filename()), old.bytes()).unwrap();
@@ -33,12 +33,12 @@ fn a_platform_that_went_missing_is_told() {
     json.put(&old.filename(), "sample", &old.bytes());
     for root in [html.url.as_str(), json.url().trim_end_matches("legacy/")] {
         let index = format!("{root}simple/");
-        let text = told(&index);
+        let text = report_against(&index);
         assert!(text.contains("SET009") && text.contains("macosx arm64"), "{index}: {text}");
     }
 }
 
-/// In a namespace of its own there is no network, as the comparison shows.
+/// Runs in a network namespace without a network, as the comparison shows.
 #[cfg(target_os = "linux")]
 #[test]
 #[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
@@ -47,12 +47,12 @@ fn only_the_comparison_needs_a_network() {
     let old = old();
     index.put(&old.filename(), "sample", &old.bytes());
     let simple = index.url().replace("legacy/", "simple/");
-    let folder = folder(&testkit::sample::linux(testkit::wheel::Elf::default()));
+    let dir = dist_dir(&testkit::sample::linux(testkit::wheel::Elf::default()));
     let run = |cut_off: bool, args: &[&str]| {
-        let mut command = verify(folder.path());
+        let mut command = verify(dir.path());
         if cut_off {
             command = assert_cmd::Command::new("unshare");
-            command.current_dir(folder.path()).args(["--map-root-user", "--net"]);
+            command.current_dir(dir.path()).args(["--map-root-user", "--net"]);
             command.arg(env!("CARGO_BIN_EXE_verify-dist"));
         }
         let output = command.args(["--format", "json"]).args(args).output().unwrap();
@@ -64,13 +64,13 @@ fn only_the_comparison_needs_a_network() {
 }
 
 #[test]
-fn an_index_that_cannot_be_asked_gives_no_verdict() {
-    let folder = folder(&Wheel::sample("py3-none-any"));
+fn an_unreachable_index_gives_no_verdict() {
+    let dir = dist_dir(&Wheel::sample("py3-none-any"));
     let port = testkit::index::free_port();
     let index = format!("http://127.0.0.1:{port}/simple/");
-    let output = verify(folder.path()).args(["--previous", &index]).assert().code(3);
+    let output = verify(dir.path()).args(["--previous", &index]).assert().code(3);
     let text = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
     assert!(text.contains(&index) && text.contains("hint:"), "{text}");
-    assert!(!folder.path().join("dist-manifest.json").exists(), "no verdict, no manifest");
-    verify(folder.path()).args(["--previous", "http://index.example/simple"]).assert().code(2);
+    assert!(!dir.path().join("dist-manifest.json").exists(), "no verdict, no manifest");
+    verify(dir.path()).args(["--previous", "http://index.example/simple"]).assert().code(2);
 }
