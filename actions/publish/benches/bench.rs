@@ -1,6 +1,6 @@
-//! `cargo xtask bench publish`: what publishing costs, beside its peers, in one
-//! run on one machine. Needs `cargo xtask setup-test-tools`. Ends with 1 where
-//! a bar is missed.
+//! `cargo xtask bench publish`: compares the cost of publishing with that of its
+//! peers, in one run on one machine. Needs `cargo xtask setup-test-tools`. Exits
+//! with 1 if a limit is missed.
 
 #![allow(clippy::print_stdout, reason = "a bench prints its table")]
 
@@ -17,7 +17,7 @@ use testkit::index::{DEVPI_PASSWORD, Peer};
 use testkit::tools;
 use testkit::warehouse::{Behaviour, TOKEN, Warehouse};
 
-/// How often each thing is measured; the median counts.
+/// Runs per measurement; the median is reported.
 const RUNS: usize = 5;
 /// devpi takes some seconds to start.
 const DEVPI_RUNS: usize = 3;
@@ -27,9 +27,9 @@ const LIMIT: Duration = Duration::from_secs(15);
 const FILES: usize = 8;
 const SIZE: usize = 10 << 20;
 
-/// An index that is running, and how it is addressed.
+/// A running index and its URLs.
 struct Target {
-    /// What has to live as long as the index runs.
+    /// Keeps the index running.
     _keeps: Box<dyn std::any::Any>,
     index: String,
     simple: String,
@@ -38,17 +38,17 @@ struct Target {
 }
 
 fn pypiserver() -> Target {
-    let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    let peer = Peer::pypiserver(folder.path());
+    let dir = tempfile::tempdir().expect("a temporary directory can be created");
+    let peer = Peer::pypiserver(dir.path());
     let (index, simple) = (peer.url.clone(), format!("{}simple/", peer.url));
-    Target { _keeps: Box::new((peer, folder)), index, simple, user: "any", password: "any-password" }
+    Target { _keeps: Box::new((peer, dir)), index, simple, user: "any", password: "any-password" }
 }
 
 fn devpi() -> Target {
-    let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    let peer = Peer::devpi(folder.path());
+    let dir = tempfile::tempdir().expect("a temporary directory can be created");
+    let peer = Peer::devpi(dir.path());
     let (index, simple) = (format!("{}root/dev/", peer.url), format!("{}root/dev/+simple/", peer.url));
-    Target { _keeps: Box::new((peer, folder)), index, simple, user: "root", password: DEVPI_PASSWORD }
+    Target { _keeps: Box::new((peer, dir)), index, simple, user: "root", password: DEVPI_PASSWORD }
 }
 
 fn warehouse() -> Target {
@@ -150,7 +150,7 @@ fn uploads(table: &mut Table, set: &Set) {
     }
 }
 
-/// Start, size, memory.
+/// Startup time, binary size, memory.
 fn costs(table: &mut Table) {
     let starts = |tool: fn() -> Command| {
         let times = (0..RUNS).map(|_| {
@@ -181,7 +181,7 @@ fn costs(table: &mut Table) {
     table.row(what, &mib(peak), &none, "≤ 12 MB", (1..=12_000_000).contains(&peak));
 }
 
-/// What each tool makes of the faults of networks and servers.
+/// How each tool handles failures of networks and servers.
 fn faults(table: &mut Table) {
     let rows: [(&str, Option<Fault>, Behaviour, bool); 7] = [
         ("one 503", Some(Fault::Status(503, None)), Behaviour::default(), true),
@@ -236,7 +236,7 @@ fn ends(mut command: Command) -> Option<i32> {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    // It may have ended by itself just now.
+    // It may have exited just now.
     let _ = child.kill();
     let _ = child.wait();
     None

@@ -1,4 +1,4 @@
-//! Problems with single files, and what to do about them.
+//! Problems with individual files, and the hints for them.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use index::{Fault, HttpError, Retryable as _};
 
 use crate::refusal::Refusal;
 
-/// What is wrong with one file.
+/// A problem with one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The file's name.
@@ -20,19 +20,19 @@ pub struct Problem {
 /// What to do about a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Advice {
-    /// Verify the files first.
+    /// The files must be verified first.
     Verify,
-    /// Fix what the rules found.
+    /// The rules found errors.
     Gate,
-    /// Fix what the message says.
+    /// The message says what to fix.
     Fix,
-    /// Run it again.
+    /// A rerun may succeed.
     Rerun,
-    /// Run it again when the index has recovered.
+    /// A rerun may succeed once the index has recovered.
     Wait,
-    /// The name is taken for good.
+    /// The file name was used before and cannot be reused.
     RaiseVersion,
-    /// The release takes no new files.
+    /// The release accepts no new files.
     OldRelease,
     /// The release is yanked.
     Yanked,
@@ -48,7 +48,7 @@ pub enum Advice {
     Project,
     /// The account may not upload.
     Account,
-    /// Another name is needed.
+    /// The index does not allow the project name.
     Name,
     /// A pending publisher is needed.
     PendingPublisher,
@@ -56,17 +56,17 @@ pub enum Advice {
     Attestations,
     /// An attestation beside the files is not valid.
     Attestation,
-    /// The file is there without an attestation.
+    /// The index has the file without an attestation.
     Unattested,
-    /// The Simple API is another one.
+    /// `simple-url` is not the Simple API of this index.
     SimpleUrl,
-    /// The upload API is another one.
+    /// `index` is not the upload API.
     UploadUrl,
-    /// No connection.
+    /// The connection failed.
     Network(Cause),
 }
 
-/// [`Fault`] with an order.
+/// [`Fault`], ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
     /// [`Fault::Name`].
@@ -76,7 +76,7 @@ pub enum Cause {
 }
 
 impl Advice {
-    /// What to do about the answer to an upload.
+    /// The advice for an error in answer to an upload.
     pub fn of(error: &HttpError) -> Self {
         match (Refusal::of(error), error.fault()) {
             (Some(Refusal::Incident), _) => Self::Wait,
@@ -104,7 +104,7 @@ impl Advice {
 
     fn text(self) -> &'static str {
         match self {
-            Self::Verify => "run verify-dist over exactly the files that are to be published",
+            Self::Verify => "run verify-dist on exactly the files to publish",
             Self::Gate => "fix the errors above; `verify-dist explain RULE` shows how for each rule",
             Self::Fix => "fix the errors above and rerun; files already uploaded are skipped",
             Self::Rerun => "rerun: files already uploaded are skipped",
@@ -116,7 +116,7 @@ impl Advice {
                 "a published file never changes: raise the version, or publish the bytes that are already there"
             }
             Self::OldRelease => {
-                "PyPI takes new files for 14 days after a release; put these into a new version"
+                "PyPI accepts new files for 14 days after a release; publish these as a new version"
             }
             Self::Yanked => "un-yank the release on the index first, or raise the version",
             Self::Archived => "un-archive the project on the index first",
@@ -138,16 +138,14 @@ impl Advice {
             }
             Self::Attestations => "rerun; if it fails again, set `attestations: off`",
             Self::Attestation => {
-                "remove the attestation, or make it again for exactly this file; `trust-config` names another \
+                "remove the attestation, or regenerate it for exactly this file; `trust-config` names another \
                  sigstore instance than the public one"
             }
             Self::Unattested => {
-                "an index never takes an attestation for a file that it has: set `attestations: auto`, or raise \
+                "an index never adds an attestation to a file that it has: set `attestations: auto`, or raise \
                  the version"
             }
-            Self::SimpleUrl => {
-                "check `simple-url`: it must be the Simple API of the index that the files go to"
-            }
+            Self::SimpleUrl => "check `simple-url`: it must be the Simple API of the index in `index`",
             Self::UploadUrl => "if that is the index's upload API, set `index` to it",
             Self::Network(Cause::Name) => connection(Fault::Name),
             Self::Network(Cause::Certificate) => connection(Fault::Certificate),
@@ -155,7 +153,7 @@ impl Advice {
     }
 }
 
-/// What to do about a failed connection.
+/// The hint for a failed connection.
 pub(crate) fn connection(fault: Fault) -> &'static str {
     match fault {
         Fault::Name => "check the host name in `index` and `simple-url`, and the machine's DNS and proxy",
@@ -166,7 +164,7 @@ pub(crate) fn connection(fault: Fault) -> &'static str {
     }
 }
 
-/// What to do about all of them, each advice once.
+/// The hints for all problems, each once.
 pub(crate) fn hints(problems: &[Problem]) -> String {
     let advice: BTreeSet<Advice> = problems.iter().map(|problem| problem.advice).collect();
     let advice: Vec<&str> = advice.into_iter().map(Advice::text).collect();

@@ -1,4 +1,4 @@
-//! Core metadata out of an archive.
+//! Reads the core metadata in an archive.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -7,22 +7,22 @@ use pydist::filename::DistName;
 use pydist::zip::{Archive, Limits};
 use pydist::{tar, zip};
 
-/// The most that metadata may hold, in bytes.
+/// The maximum size of metadata, in bytes.
 const LARGEST: u64 = 16 * 1024 * 1024;
 
-/// Why there is no metadata.
+/// Why the metadata cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ArchiveError {
-    /// Not a wheel's archive.
+    /// Not a valid wheel archive.
     #[error(transparent)]
     Zip(#[from] zip::ZipError),
     /// The member is damaged.
     #[error("`{0}`: {1}")]
     Member(String, zip::DataError),
-    /// Not a source distribution's archive.
+    /// Not a valid source distribution archive.
     #[error(transparent)]
     Tar(#[from] tar::TarError),
-    /// There is no such member.
+    /// The member is missing.
     #[error("there is no `{0}` in it")]
     Missing(String),
 }

@@ -1,6 +1,6 @@
-//! Attestations that say which workflow published a file (PEP 740), made with
-//! sigstore. Keys and certificates stay in memory; a certificate is replaced
-//! before it expires.
+//! Makes attestations of which workflow published a file (PEP 740) with sigstore.
+//! Keys and certificates stay in memory; a certificate is replaced before it
+//! expires.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -29,14 +29,14 @@ use crate::trust::Trust;
 
 /// The audience of identity tokens for Fulcio.
 const AUDIENCE: &str = "sigstore";
-/// For each answer of sigstore's services.
+/// The timeout for each answer of sigstore's services.
 const LIMIT: Duration = Duration::from_secs(30);
 /// A certificate with less than this left is replaced before it is used.
 const MARGIN: Duration = Duration::from_secs(2 * 60);
-/// Files that are signed at a time.
+/// The number of files signed at a time.
 const PARALLEL: usize = 4;
 
-/// A sigstore instance, and who we are to it.
+/// A sigstore instance, with this job's identity.
 pub struct Signer<'a> {
     client: &'a Client,
     ui: &'a Ui,
@@ -54,7 +54,7 @@ struct Session {
     expires: SystemTime,
 }
 
-/// Why a service of sigstore gave nothing.
+/// Why a request to a sigstore service failed.
 #[derive(Debug, thiserror::Error)]
 enum ServiceError {
     #[error("{text}")]
@@ -77,13 +77,13 @@ impl Retryable for ServiceError {
     }
 }
 
-/// For `map_err`: an error of the phase, with what was done.
+/// For `map_err`: an attestation error with the operation that failed.
 fn failed<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> Error {
     move |error| Error::Attest(format!("{what}: {error}"))
 }
 
 impl<'a> Signer<'a> {
-    /// Signs as `provider` says, with the services of `trust`.
+    /// Signs with the identity of `provider` and the services of `trust`.
     pub fn new(
         client: &'a Client,
         ui: &'a Ui,
@@ -91,23 +91,24 @@ impl<'a> Signer<'a> {
         trust: &'a Trust,
         insecure_loopback: bool,
     ) -> Result<Self, Error> {
-        // PEP 740 has no place for a timestamp, which Rekor's second version
-        // would need.
+        // Version 2 of Rekor needs a timestamp, for which PEP 740 has no field.
         let service = |found: Option<&sigstore_trust_root::ServiceEndpoint>, what| {
             let url = found.ok_or_else(|| failed("the signing configuration")(what))?;
             index::checked(&url.url, insecure_loopback).map_err(failed("the signing configuration"))?;
             Ok::<_, Error>(url.url.clone())
         };
-        let fulcio = service(trust.signing.fulcio_url(), "it names no Fulcio that is valid now")?;
-        let rekor =
-            service(trust.signing.rekor_url(Some(1)), "it names no Rekor of version 1 that is valid now")?;
+        let fulcio = service(trust.signing.fulcio_url(), "it names no Fulcio that is currently valid")?;
+        let rekor = service(
+            trust.signing.rekor_url(Some(1)),
+            "it names no Rekor of version 1 that is currently valid",
+        )?;
         let fulcio = FulcioClient::builder(fulcio).with_http_client(client.sender.clone()).build();
         let rekor = RekorClient::builder(rekor).with_http_client(client.sender.clone()).build();
         let (fulcio, rekor) = (fulcio.map_err(failed("Fulcio"))?, rekor.map_err(failed("Rekor"))?);
         Ok(Self { client, ui, provider, fulcio, rekor, root: &trust.root, session: Mutex::new(None) })
     }
 
-    /// One attestation for each of `dists`, checked as an index will check it.
+    /// Makes one attestation for each of `dists`, and verifies it as an index does.
     pub async fn attest(&self, dists: &[&Dist]) -> Result<Attestations, Error> {
         if let Some(first) = dists.first() {
             let others = dists.len() - 1;
@@ -129,17 +130,17 @@ impl<'a> Signer<'a> {
         signed.try_collect().await
     }
 
-    /// A key and a certificate that are valid for a while.
+    /// A key and a certificate that is not about to expire.
     async fn session(&self) -> Result<Arc<Session>, Error> {
         let mut held = self.session.lock().await;
         if let Some(session) = held.as_ref().filter(|session| session.expires > SystemTime::now() + MARGIN) {
             return Ok(Arc::clone(session));
         }
-        let key = KeyPair::generate_ecdsa_p256().map_err(failed("no key"))?;
+        let key = KeyPair::generate_ecdsa_p256().map_err(failed("cannot generate a key"))?;
         let certificate = self.client.retry(async || self.certificate(&key).await).await;
         let certificate = certificate.map_err(|error| match error {
             ServiceError::Auth(error) => *error,
-            error => failed("no certificate")(error),
+            error => failed("cannot get a certificate")(error),
         })?;
         let info =
             sigstore_crypto::parse_certificate_info(&certificate).map_err(failed("the certificate"))?;
@@ -152,12 +153,12 @@ impl<'a> Signer<'a> {
     async fn certificate(&self, key: &KeyPair) -> Result<DerCertificate, ServiceError> {
         let jwt = self.provider.identity(self.client, self.ui, AUDIENCE).await;
         let jwt = jwt.map_err(|error| ServiceError::Auth(Box::new(error.into())))?;
-        // PyPI refuses attestations made in a reusable workflow, after the
-        // token was given: the certificate names that one, the publisher its
+        // PyPI rejects attestations made in a reusable workflow, even if it has
+        // issued a token: the certificate names that workflow, the publisher its
         // caller.
         if let Some(workflow) = reusable_workflow(&jwt) {
             return Err(ServiceError::Other(format!(
-                "this job is in the reusable workflow `{workflow}`, from which PyPI takes no attestations; publish \
+                "this job is in the reusable workflow `{workflow}`, from which PyPI accepts no attestations; publish \
                  from the calling workflow itself, or with `attestations: off`"
             )));
         }
@@ -177,18 +178,18 @@ impl<'a> Signer<'a> {
         }
     }
 
-    /// Signs an in-toto statement, and enters it into the transparency log.
+    /// Signs an in-toto statement and adds it to the transparency log.
     pub async fn sign(&self, statement: &Value) -> Result<Value, Error> {
         let payload = statement.to_string().into_bytes();
         let entry = self.client.retry(async || self.log(&payload).await).await;
         entry.map_err(|error| match error {
             ServiceError::Auth(error) => *error,
-            error => failed("no entry in the transparency log")(error),
+            error => failed("cannot add an entry to the transparency log")(error),
         })
     }
 
-    /// A new signature each time: Rekor refuses an entry that it has, and has
-    /// it if only its answer was lost.
+    /// Signs anew on each attempt: if only Rekor's answer was lost, it has the
+    /// entry already, and rejects a duplicate.
     async fn log(&self, payload: &[u8]) -> Result<Value, ServiceError> {
         let other = |error: String| ServiceError::Other(error);
         let session = self.session().await.map_err(Box::new)?;

@@ -1,4 +1,4 @@
-//! Attestations as indexes take and serve them (PEP 740).
+//! Attestations as indexes accept and serve them (PEP 740).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,14 +21,14 @@ use crate::trust::Trust;
 
 /// The payload type of an in-toto statement.
 pub(crate) const PAYLOAD: &str = "application/vnd.in-toto+json";
-/// The predicate type of SLSA provenance, which PyPI takes, too.
+/// The predicate type of SLSA provenance, which PyPI accepts too.
 const SLSA: &str = "https://slsa.dev/provenance/v1";
 /// PyPI's Integrity API.
 const INTEGRITY: &str = "application/vnd.pypi.integrity.v1+json, application/json;q=0.5";
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Attestations by file name, each as an index takes it; one for each
-/// predicate type.
+/// Attestations by file name, in the format of PEP 740; one for each predicate
+/// type.
 pub type Attestations = BTreeMap<String, Vec<Value>>;
 
 /// The statement of a publish attestation.
@@ -41,8 +41,8 @@ pub(crate) fn statement(dist: &Dist) -> Value {
     })
 }
 
-/// The statement inside an attestation.
-fn stated(attestation: &Value) -> Option<Value> {
+/// The decoded statement of an attestation.
+fn decoded_statement(attestation: &Value) -> Option<Value> {
     let statement = BASE64_STANDARD.decode(attestation["envelope"]["statement"].as_str()?).ok()?;
     serde_json::from_slice(&statement).ok()
 }
@@ -56,8 +56,8 @@ fn is_about(statement: &Value, dist: &Dist) -> bool {
     list(statement, "subject").iter().any(|one| one["digest"]["sha256"] == dist.sha256)
 }
 
-/// Checks an attestation as an index does: signature, certificate,
-/// transparency log, subject.
+/// Verifies an attestation as an index does: signature, certificate, transparency
+/// log, subject.
 pub(crate) fn verify(attestation: &Value, dist: &Dist, root: &TrustedRoot) -> Result<(), String> {
     let material = &attestation["verification_material"];
     let bundle = json!({
@@ -79,8 +79,8 @@ pub(crate) fn verify(attestation: &Value, dist: &Dist, root: &TrustedRoot) -> Re
 }
 
 /// The attestations in files beside the distributions
-/// (`<file>.<what>.attestation`), checked as an index checks them: a bad one
-/// would end a release half-way.
+/// (`<file>.<kind>.attestation`), verified as an index does: an invalid one would
+/// stop a release halfway.
 pub(crate) fn read(paths: &[PathBuf], dists: &[Dist], config: Option<&Path>) -> Result<Attestations, Error> {
     let (mut found, mut problems) = (Attestations::new(), Vec::new());
     if paths.is_empty() {
@@ -117,10 +117,10 @@ fn read_one<'d>(
     let dist =
         dist.ok_or("expected `<distribution>.publish.attestation`, found no distribution of that name")?;
     let attestation: Value = serde_json::from_slice(bytes).map_err(|_| "it is not JSON")?;
-    let statement = stated(&attestation).filter(|_| attestation["version"] == 1);
+    let statement = decoded_statement(&attestation).filter(|_| attestation["version"] == 1);
     let statement = statement.ok_or("expected an attestation of version 1 (PEP 740)")?;
     if !is_about(&statement, dist) {
-        return Err(format!("it is about other bytes than `{}` has", dist.filename));
+        return Err(format!("it is not about the bytes of `{}`", dist.filename));
     }
     let subjects = list(&statement, "subject");
     if subjects.len() != 1 || subjects[0]["name"] != *dist.filename {
@@ -130,13 +130,13 @@ fn read_one<'d>(
     if kind != index::attestation_predicate() && kind != SLSA {
         return Err(format!("PyPI accepts no attestations of the type `{kind}`"));
     }
-    verify(&attestation, dist, root).map_err(|why| format!("it does not verify: {why}"))?;
+    verify(&attestation, dist, root).map_err(|why| format!("verification failed: {why}"))?;
     Ok((dist, attestation))
 }
 
 /// The predicate type.
 fn kind(attestation: &Value) -> String {
-    let statement = stated(attestation).unwrap_or_default();
+    let statement = decoded_statement(attestation).unwrap_or_default();
     statement["predicateType"].as_str().unwrap_or_default().to_owned()
 }
 
@@ -145,8 +145,8 @@ pub(crate) fn is_publish(attestation: &Value) -> bool {
     kind(attestation) == index::attestation_predicate()
 }
 
-/// The publish attestation that the index has of a file (PEP 740, "Provenance
-/// objects"), or why there is none.
+/// The publish attestation of a file on the index (PEP 740, "Provenance objects"),
+/// or why there is none.
 pub async fn published(
     client: &Client,
     index: &Index,
@@ -164,7 +164,8 @@ pub async fn published(
     let bundles = list(&provenance, "attestation_bundles");
     let mut attestations = bundles.iter().flat_map(|bundle| list(bundle, "attestations"));
     let ours = |attestation: &Value| {
-        is_publish(attestation) && stated(attestation).is_some_and(|statement| is_about(&statement, dist))
+        is_publish(attestation)
+            && decoded_statement(attestation).is_some_and(|statement| is_about(&statement, dist))
     };
     attestations.find(ours).ok_or_else(|| format!("`{place}` has none for these bytes"))
 }

@@ -1,4 +1,4 @@
-//! What authorises an upload: a password or token, or an identity that the
+//! The credentials for an upload: a password or token, or an identity that the
 //! index exchanges for a token (trusted publishing).
 
 use pydist::name::ProjectName;
@@ -14,14 +14,14 @@ use crate::identity::{IdentityProvider, LIMIT, check_token, jwt_claims, parse, r
 
 /// A token with less than this left is replaced before it is used.
 const MARGIN: Duration = Duration::from_secs(5 * 60);
-/// How long a minted token is taken to be valid if the index does not say.
+/// The lifetime of a minted token if the index does not state one.
 const LIFE: Duration = Duration::from_secs(15 * 60);
 
-/// What uploads are authorised with.
+/// The credentials for uploads.
 pub enum Credentials<'a> {
-    /// What the user has given.
+    /// Given by the user.
     Given(Basic),
-    /// Minted, and minted again before it expires.
+    /// Minted by trusted publishing, and minted again before it expires.
     Trusted(Box<Trusted<'a>>),
 }
 
@@ -36,7 +36,7 @@ pub struct Trusted<'a> {
     token: Mutex<Option<(Basic, Instant)>>,
 }
 
-/// Minting tries again with a new identity, as each is good for one exchange.
+/// Minting is retried with a new identity, because each can be exchanged once.
 impl Retryable for AuthError {
     fn verdict(&self) -> Verdict {
         match self {
@@ -47,8 +47,8 @@ impl Retryable for AuthError {
 }
 
 impl<'a> Trusted<'a> {
-    /// For `index`; `allowed` is the audience that it may ask for, `new` are
-    /// the projects that it does not have yet.
+    /// Trusted publishing on `index`. `allowed` is the audience that it may
+    /// request, `new` are the projects that do not exist on it yet.
     pub fn new(
         client: &'a Client,
         ui: &'a Ui,
@@ -80,7 +80,7 @@ impl<'a> Trusted<'a> {
             .retry(async || {
                 let identity = self.provider.identity(self.client, self.ui, &audience).await?;
                 self.exchange(&once, &identity).await.map_err(|source| {
-                    // If the index says why it does not know this run.
+                    // Only if the index rejected the identity itself.
                     let is_refused = source.status() == Some(422);
                     AuthError::Mint {
                         claims: if is_refused { claims(&identity) } else { String::new() },
@@ -119,8 +119,8 @@ fn yes() -> bool {
     true
 }
 
-/// What the identity says about this run, a line each: what an index compares
-/// with its publishers. None of it is secret.
+/// The identity's claims that an index compares with its publishers, one per
+/// line. None of them is secret.
 fn claims(identity: &Secret) -> String {
     const SHOWN: [&str; 9] = [
         "sub",
@@ -138,7 +138,7 @@ fn claims(identity: &Secret) -> String {
     shown.collect()
 }
 
-/// How long a token is valid: `expires` is a Unix time, in seconds.
+/// The remaining lifetime of a token; `expires` is a Unix time in seconds.
 fn life(expires: Option<&serde_json::Value>) -> Duration {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let expires = expires.and_then(serde_json::Value::as_u64).map(Duration::from_secs);
@@ -146,15 +146,15 @@ fn life(expires: Option<&serde_json::Value>) -> Duration {
 }
 
 impl Credentials<'_> {
-    /// Fails if they need trusted publishing, and the index does not offer it.
-    pub async fn offered(&self) -> Result<(), Error> {
+    /// Fails if they need trusted publishing and the index does not offer it.
+    pub async fn check_offered(&self) -> Result<(), Error> {
         if let Self::Trusted(trusted) = self {
             trusted.audience().await?;
         }
         Ok(())
     }
 
-    /// What is valid for at least the next upload.
+    /// Credentials that are valid for at least the next upload.
     pub async fn current(&self) -> Result<Basic, Error> {
         let trusted = match self {
             Self::Given(basic) => return Ok(basic.clone()),
@@ -170,8 +170,8 @@ impl Credentials<'_> {
         Ok(basic)
     }
 
-    /// Forgets `basic`, which the index no longer takes; whether there can be
-    /// another.
+    /// Discards `basic`, which the index no longer accepts. Returns whether there
+    /// can be a new token.
     pub async fn renew(&self, basic: &Basic) -> bool {
         let Self::Trusted(trusted) = self else { return false };
         let mut token = trusted.token.lock().await;

@@ -1,4 +1,4 @@
-//! Commands that answer with a secret.
+//! Runs commands that print a secret.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -7,7 +7,8 @@ use toolkit::Secret;
 
 use crate::error::AuthError;
 
-/// What `program` prints, as a secret. It gets none of this program's inputs.
+/// The output of `program`, as a secret. This program's inputs are removed from
+/// its environment.
 pub(crate) async fn secret(program: &str, args: &[&str], limit: Duration) -> Result<Secret, AuthError> {
     let failed = |why: String| AuthError::Command { command: program.to_owned(), why };
     let mut command = tokio::process::Command::new(program);

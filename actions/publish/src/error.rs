@@ -1,4 +1,4 @@
-//! What can go wrong, by phase.
+//! Errors, by phase.
 
 mod auth;
 
@@ -16,7 +16,7 @@ use auth::names;
 /// Why nothing, or not everything, was published.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Wrong inputs.
+    /// Invalid inputs.
     #[error(transparent)]
     Inputs(#[from] InputErrors),
     /// A file that cannot be read or written.
@@ -44,20 +44,20 @@ pub enum Error {
         /// Why.
         source: pydist::manifest::ManifestError,
     },
-    /// The manifest is not the one that verify-dist wrote.
+    /// The manifest's SHA-256 is not the expected one.
     #[error("the manifest `{}` has the sha256 {found}, expected {expected}", path.display())]
     ManifestHash {
         /// The manifest.
         path: PathBuf,
         /// The input `manifest-sha256`.
         expected: String,
-        /// What the file has.
+        /// The file's SHA-256.
         found: String,
     },
-    /// The order of the packages is not known.
+    /// The order of the packages cannot be determined.
     #[error("cannot determine the upload order: {0}")]
     Order(String),
-    /// The index does not say what it has.
+    /// A project cannot be listed on the index.
     #[error("cannot list `{project}` on {index}")]
     Probe {
         /// The index.
@@ -67,7 +67,7 @@ pub enum Error {
         /// Why.
         source: HttpError,
     },
-    /// The index has something else under these names, or would refuse them.
+    /// The index has other content under these names, or would reject the files.
     #[error("nothing was sent: {} cannot be published on {index}:\n{}", count(conflicts.len(), "file"), lines(conflicts))]
     Conflict {
         /// The index.
@@ -75,7 +75,7 @@ pub enum Error {
         /// The files.
         conflicts: Vec<Problem>,
     },
-    /// Trusted publishing creates one project at most.
+    /// Trusted publishing can create at most one project per run.
     #[error(
         "nothing was sent: {} do not exist on {index} yet, and trusted publishing can create only one project in a run",
         names(projects)
@@ -91,10 +91,10 @@ pub enum Error {
     /// No token, and no other way to authenticate.
     #[error(transparent)]
     Auth(#[from] AuthError),
-    /// Attestations were required, or begun, and cannot be made.
+    /// Attestations cannot be made.
     #[error("nothing was sent: cannot make the attestations: {0}")]
     Attest(String),
-    /// Attestations were required, and the index did not keep them.
+    /// The index did not keep required attestations.
     #[error("{} on {index} without the attestations that were sent:\n{}", count(files.len(), "file"), lines(files))]
     Unattested {
         /// The index.
@@ -107,9 +107,9 @@ pub enum Error {
     Unfinished {
         /// The index.
         index: String,
-        /// Whether some files are there, or may be.
+        /// Whether some files are or may be on the index.
         partial: bool,
-        /// Whether some files are known to be there.
+        /// Whether some files are known to be on the index.
         seen: bool,
         /// The files that are missing, and why.
         problems: Vec<Problem>,
@@ -122,17 +122,17 @@ pub enum Error {
     Release {
         /// What failed.
         what: String,
-        /// What GitHub answered.
+        /// The status of GitHub's answer.
         status: Option<u16>,
         /// Whether files are published without it.
         partial: bool,
         /// Whether another run would fail in the same way.
         refused: bool,
     },
-    /// The HTTP client cannot be made.
+    /// The HTTP client cannot be created.
     #[error("cannot set up the HTTP client")]
     Http(#[from] reqwest::Error),
-    /// The asynchronous runtime cannot be made.
+    /// The asynchronous runtime cannot be created.
     #[error("cannot start the runtime")]
     Runtime(#[source] std::io::Error),
 }
@@ -209,7 +209,7 @@ impl Failure for Error {
             Self::Order(_) => "set `package-order`".to_owned(),
             Self::Attest(_) => "rerun, or set `attestations: off`".to_owned(),
             Self::Unattested { .. } => {
-                "the index has switched attestations off, and never adds one later; the files themselves are right"
+                "the index has switched attestations off and never adds them later; the files themselves are valid"
                     .to_owned()
             }
             Self::Http(_) | Self::Runtime(_) => {
@@ -269,7 +269,7 @@ mod tests {
     use crate::advice::Advice;
 
     #[test]
-    fn only_a_rerun_that_may_help_is_undetermined() {
+    fn exits_as_undetermined_only_if_a_rerun_may_help() {
         let problem = |advice| Problem { file: "a".to_owned(), what: "b".to_owned(), advice };
         let exit = |advice| {
             let problems = vec![problem(advice)];

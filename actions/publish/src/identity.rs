@@ -1,4 +1,4 @@
-//! Identities that CI services issue to a job (OpenID Connect).
+//! Identity tokens that CI services issue to a job (OpenID Connect).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,20 +14,20 @@ use toolkit::{Env, Secret, Ui};
 use crate::command;
 use crate::error::AuthError;
 
-/// For each request about identities.
+/// The timeout of each identity request.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
-/// What issues an identity to this job.
+/// The service that issues an identity token to this job.
 #[derive(Debug, Clone)]
 pub enum IdentityProvider {
     /// GitHub Actions: an endpoint of the runner.
     GitHub {
         /// The endpoint.
         url: Url,
-        /// What authorises the request.
+        /// The bearer token for the request.
         token: Secret,
     },
-    /// GitLab CI: `id_tokens` of the job, a variable for each audience.
+    /// GitLab CI: the job's `id_tokens`, one variable for each audience.
     GitLab(BTreeMap<String, Secret>),
     /// Buildkite: the agent.
     Buildkite,
@@ -37,7 +37,7 @@ pub enum IdentityProvider {
     Google(Url),
 }
 
-/// The product names of Google's machines, as their firmware gives them.
+/// The product names of Google's machines in their firmware.
 const GOOGLE: [&str; 2] = ["Google", "Google Compute Engine"];
 
 impl IdentityProvider {
@@ -70,7 +70,7 @@ impl IdentityProvider {
             return Ok(None);
         }
         let host = host.unwrap_or("metadata.google.internal");
-        // The metadata server speaks plain HTTP, on a link that leaves no machine.
+        // The metadata server uses plain HTTP on a link-local address.
         let url = format!("http://{host}/computeMetadata/v1/instance/service-accounts/default/identity");
         Ok(Url::parse(&url).ok().map(Self::Google))
     }
@@ -112,7 +112,7 @@ fn variable(audience: &str) -> String {
     format!("{}{}_ID_TOKEN", if digit { "_" } else { "" }, if digit { &name[1..] } else { &name })
 }
 
-/// GitHub's answer 403 "Pending state" passes: the run is not known yet.
+/// GitHub's transient answer 403 "Pending state": the run is not known yet.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 struct Pending(HttpError);
@@ -132,12 +132,12 @@ async fn github(client: &Client, url: &Url, token: &Secret, audience: &str) -> R
         value: String,
     }
     let mut url = url.clone();
-    // The provider's URL has a query of its own already.
+    // The provider's URL already has a query.
     url.query_pairs_mut().append_pair("audience", audience);
     let get =
         || client.sender.get(url.clone()).bearer_auth(token.expose()).header(ACCEPT, "application/json");
     let once = client.once();
-    // A job without the permission gets 403 too: half a minute tells them apart.
+    // A job without the permission gets 403 too; after half a minute it is that.
     let patient =
         client.with_retry(index::Retry { budget: client.retry.budget.min(PENDING), ..client.retry });
     let answer = patient.retry(async || once.fetch(LIMIT, get).await.map_err(Pending)).await;
@@ -146,7 +146,7 @@ async fn github(client: &Client, url: &Url, token: &Secret, audience: &str) -> R
     Ok(Secret::new(answer.value))
 }
 
-/// How long GitHub may not know a run.
+/// How long GitHub may take to know a run.
 const PENDING: Duration = Duration::from_secs(30);
 
 async fn google(client: &Client, url: &Url, audience: &str) -> Result<Secret, HttpError> {
@@ -157,7 +157,7 @@ async fn google(client: &Client, url: &Url, audience: &str) -> Result<Secret, Ht
     Ok(Secret::new(String::from_utf8_lossy(&body).trim().to_owned()))
 }
 
-/// Refuses what cannot be a token: empty, or not of visible characters.
+/// Rejects an empty token, or one with characters other than visible ASCII.
 pub(crate) fn check_token(expected: &'static str, token: &Secret) -> Result<(), HttpError> {
     let text = token.expose();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -168,7 +168,7 @@ pub(crate) fn check_token(expected: &'static str, token: &Secret) -> Result<(), 
     Err(HttpError::Malformed { url: "the answer".to_owned(), expected, found: found.to_owned() })
 }
 
-/// The JSON of an answer that may hold a token: an error shows its place only.
+/// Parses JSON that may hold a token: errors show only the position.
 pub(crate) fn parse<'de, T: Deserialize<'de>>(
     url: &Url,
     expected: &'static str,
@@ -181,16 +181,15 @@ pub(crate) fn parse<'de, T: Deserialize<'de>>(
     })
 }
 
-/// The claims of a JWT, which is not checked: they are only shown, or compared
-/// with what another service will check.
+/// The claims of a JWT, unverified: they are only shown, or compared with what
+/// another service will verify.
 pub(crate) fn jwt_claims(jwt: &Secret) -> serde_json::Value {
     let part = jwt.expose().split('.').nth(1).and_then(|part| BASE64_URL_SAFE_NO_PAD.decode(part).ok());
     part.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
 }
 
-/// The reusable workflow that the job is in, if it is in one. PyPI's trusted
-/// publishers and attestations name the calling workflow, the identity names
-/// both.
+/// The reusable workflow that the job is in, if any. PyPI's trusted publishers
+/// and attestations name the calling workflow, the identity names both.
 pub(crate) fn reusable_workflow(jwt: &Secret) -> Option<String> {
     let claims = jwt_claims(jwt);
     let (caller, own) = (claims["workflow_ref"].as_str()?, claims["job_workflow_ref"].as_str()?);
@@ -206,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn each_service_is_recognised() {
+    fn recognises_each_service() {
         let request = [
             ("ACTIONS_ID_TOKEN_REQUEST_URL", "https://a.example/t"),
             ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "x"),
@@ -228,14 +227,14 @@ mod tests {
     }
 
     #[test]
-    fn gitlab_names_a_variable_for_each_audience() {
+    fn gitlab_has_a_variable_for_each_audience() {
         assert_eq!(variable("pypi"), "PYPI_ID_TOKEN");
         assert_eq!(variable("http://test.audience"), "HTTP___TEST_AUDIENCE_ID_TOKEN");
         assert_eq!(variable("127.0.0.1"), "_27_0_0_1_ID_TOKEN");
     }
 
     #[test]
-    fn a_reusable_workflow_is_recognised() {
+    fn recognises_a_reusable_workflow() {
         let jwt = |claims: serde_json::Value| {
             Secret::new(format!("h.{}.s", BASE64_URL_SAFE_NO_PAD.encode(claims.to_string())))
         };

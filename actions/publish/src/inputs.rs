@@ -1,4 +1,4 @@
-//! The inputs, read strictly.
+//! The parsed inputs.
 
 mod choices;
 mod spec;
@@ -13,14 +13,14 @@ use toolkit::{Env, InputErrors, Reader, Secret};
 pub use choices::{Attestations, Depth, Latest, ReleaseMode};
 pub use spec::SPEC;
 
-/// The files to publish, and what they are checked against.
+/// The files to publish, and the checks on them.
 #[derive(Debug, Clone)]
 pub struct Files {
     /// Files, directories and patterns.
     pub paths: Vec<String>,
     /// The manifest, unless it is `none`.
     pub manifest: Option<PathBuf>,
-    /// What the manifest's sha256 must be.
+    /// The expected SHA-256 of the manifest.
     pub manifest_sha256: Option<String>,
     /// Projects in the order given.
     pub order: Vec<ProjectName>,
@@ -35,13 +35,13 @@ pub struct Access {
     pub username: String,
     /// A token or password, if one was given.
     pub password: Option<Secret>,
-    /// A file that holds it; `-` is standard input.
+    /// A file that holds the password; `-` is standard input.
     pub password_file: Option<PathBuf>,
-    /// Whether the command `keyring` may be asked.
+    /// Whether to ask the command `keyring`.
     pub keyring: bool,
     /// The user and password for the Simple API.
     pub simple: Option<index::Basic>,
-    /// The audience that this index may ask for.
+    /// The audience that this index may request.
     pub audience: Option<String>,
 }
 
@@ -50,22 +50,22 @@ pub struct Access {
 pub struct Sending {
     /// Uploads at a time.
     pub concurrency: usize,
-    /// For an upload's answer.
+    /// Timeout for the answer to an upload.
     pub timeout: Duration,
-    /// Until the index lists a file.
+    /// Timeout until the index lists a file.
     pub verify_timeout: Duration,
-    /// For retries.
+    /// How long to retry.
     pub retry_for: Duration,
 }
 
-/// Attestations, and where they come from.
+/// Whether and where to make attestations.
 #[derive(Debug, Clone)]
 pub struct Attesting {
     /// Whether they are made.
     pub mode: Attestations,
-    /// Where they are written, or read for a release.
+    /// Where they are written, or read from for a release.
     pub directory: Option<PathBuf>,
-    /// Another sigstore instance.
+    /// The configuration of another sigstore instance.
     pub trust_config: Option<PathBuf>,
 }
 
@@ -74,7 +74,7 @@ pub struct Attesting {
 pub struct Release {
     /// Whether it is made.
     pub mode: ReleaseMode,
-    /// For GitHub's API.
+    /// The token for GitHub's API.
     pub token: Option<Secret>,
     /// Its tag.
     pub tag: Option<String>,
@@ -92,7 +92,7 @@ pub struct Release {
     pub draft: bool,
     /// Whether it becomes the latest one.
     pub make_latest: Latest,
-    /// What is tagged if the tag does not exist.
+    /// The commit to tag if the tag does not exist.
     pub target: Option<String>,
     /// Files, directories and patterns.
     pub extra_assets: Vec<String>,
@@ -101,7 +101,7 @@ pub struct Release {
 /// All inputs, by phase.
 #[derive(Debug, Clone)]
 pub struct Inputs {
-    /// Where to.
+    /// The index to publish to.
     pub index: Index,
     /// How far the run goes.
     pub depth: Depth,
@@ -115,9 +115,9 @@ pub struct Inputs {
     pub attesting: Attesting,
     /// The GitHub Release.
     pub release: Release,
-    /// Where the report goes.
+    /// The path of the report.
     pub report_path: PathBuf,
-    /// Whether plain HTTP to this machine is allowed.
+    /// Whether plain HTTP to the loopback interface is allowed.
     pub insecure_loopback: bool,
 }
 
@@ -144,7 +144,7 @@ impl Inputs {
         }
         let release = release(&mut reader);
         if release.mode != ReleaseMode::Off && depth == Depth::Full && release.token.is_none() {
-            reader.error("github-token", "a token is needed for `github-release`, none was given");
+            reader.error("github-token", "`github-release` needs a token, found none");
         }
         let seconds = |number: Option<u64>| Duration::from_secs(number.unwrap_or_default());
         let sending = Sending {
@@ -167,7 +167,7 @@ impl Inputs {
         });
         match inputs {
             Some(inputs) => reader.finish(inputs),
-            // An index that does not parse is an error already: it ends here.
+            // An index that does not parse is already reported: `finish` fails.
             None => reader.finish(()).and(Err(InputErrors(Vec::new()))),
         }
     }
@@ -177,13 +177,13 @@ fn files(reader: &mut Reader<'_>) -> Files {
     let manifest = reader.path("manifest").filter(|path| path.as_os_str() != "none");
     let manifest_sha256 = reader.parse("manifest-sha256", sha256);
     if manifest.is_none() && manifest_sha256.is_some() {
-        reader.error("manifest-sha256", "there is no manifest that it could belong to (`manifest: none`)");
+        reader.error("manifest-sha256", "there is no manifest to compare it with (`manifest: none`)");
     }
     let order = reader.list("package-order").join("\n");
     let names = order.split([' ', '\t', ',', '\n']).filter(|name| !name.is_empty());
     let order: Vec<ProjectName> = names.map(ProjectName::new).collect();
     if let Some(twice) = order.iter().enumerate().find(|(i, n)| order[..*i].contains(n)) {
-        reader.error("package-order", format!("`{}` is named twice", twice.1));
+        reader.error("package-order", format!("duplicate name `{}`", twice.1));
     }
     let max_size = reader.number("max-file-size").map(|size| size * 1024 * 1024);
     Files { paths: reader.list("paths"), manifest, manifest_sha256, order, max_size }
@@ -192,7 +192,7 @@ fn files(reader: &mut Reader<'_>) -> Files {
 fn access(reader: &mut Reader<'_>) -> Access {
     let (password, password_file) = (reader.secret("password"), reader.path("password-file"));
     if password.is_some() && password_file.is_some() {
-        reader.error("password-file", "`password` is given too; expected one of them");
+        reader.error("password-file", "expected only one of `password` and `password-file`, found both");
     }
     let user = reader.text("simple-username");
     let simple = reader.secret("simple-password").map(|password| index::Basic {
@@ -200,7 +200,7 @@ fn access(reader: &mut Reader<'_>) -> Access {
         password,
     });
     if user.is_some() && simple.is_none() {
-        reader.error("simple-username", "expected `simple-password` with it, none was given");
+        reader.error("simple-username", "expected `simple-password` too, found none");
     }
     Access {
         username: reader.string("username"),

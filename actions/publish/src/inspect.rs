@@ -1,4 +1,4 @@
-//! The files themselves, before anyone is asked anything.
+//! Inspects the files, without a request.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -20,20 +20,20 @@ use crate::advice::{Advice, Problem};
 use crate::archive;
 use crate::error::Error;
 use crate::inputs::Files;
-use crate::paths::Gathered;
+use crate::paths::FoundFiles;
 
-/// A distribution that is to be published.
+/// A distribution to publish.
 #[derive(Debug, Clone)]
 pub struct Dist {
     /// Where it is.
     pub path: PathBuf,
-    /// Its name without folder.
+    /// Its file name.
     pub filename: String,
-    /// Its name, understood.
+    /// Its parsed file name.
     pub name: DistName,
     /// The project's normalised name.
     pub project: ProjectName,
-    /// The version as the metadata has it.
+    /// The version from the metadata.
     pub version: String,
     /// In bytes.
     pub size: u64,
@@ -43,28 +43,28 @@ pub struct Dist {
     pub blake2: String,
     /// Its core metadata.
     pub metadata: Metadata,
-    /// The normalised names of the projects that it requires.
+    /// The normalised names of the required projects.
     pub requires: BTreeSet<ProjectName>,
 }
 
-/// The distributions, and what the rules of the gate warn about.
+/// The distributions, and the warnings of the rules.
 #[derive(Debug)]
 pub(crate) struct Inspected {
     pub(crate) dists: Vec<Dist>,
     pub(crate) warnings: Vec<String>,
 }
 
-/// Reads and checks all distributions; every problem is reported at once. With
-/// `gate` they must pass what PyPI checks, too.
+/// Reads and checks all distributions, and reports all problems at once. With
+/// `gate`, they must also pass PyPI's checks.
 pub(crate) fn inspect(
     files: &Files,
-    gathered: &Gathered,
+    found_files: &FoundFiles,
     gate: Option<&Index>,
     ui: &Ui,
 ) -> Result<Inspected, Error> {
     let mut problems = Vec::new();
     let (mut dists, mut warnings) = (Vec::new(), Vec::new());
-    for read in toolkit::parallel(gathered.dists.len(), |n| read(&gathered.dists[n])) {
+    for read in toolkit::parallel(found_files.dists.len(), |n| read(&found_files.dists[n])) {
         match read? {
             Ok(dist) => dists.push(dist),
             Err(problem) => problems.push(problem),
@@ -76,14 +76,14 @@ pub(crate) fn inspect(
     }
     duplicates(&dists, &mut problems);
     if let Some(index) = gate {
-        warnings = reject(&gathered.dists, index, &mut problems)?;
+        warnings = apply_gate(&found_files.dists, index, &mut problems)?;
     }
     if problems.is_empty() { Ok(Inspected { dists, warnings }) } else { Err(Error::Inspect(problems)) }
 }
 
-/// What PyPI and TestPyPI would reject once half of the release is there: the
-/// rules that verify-dist applies, too. Returns what they warn about.
-fn reject(paths: &[PathBuf], index: &Index, problems: &mut Vec<Problem>) -> Result<Vec<String>, Error> {
+/// Rejects what PyPI and TestPyPI would reject after half of the release is
+/// uploaded, by verify-dist's rules. Returns the warnings.
+fn apply_gate(paths: &[PathBuf], index: &Index, problems: &mut Vec<Problem>) -> Result<Vec<String>, Error> {
     let dists = distcheck::scan(paths, &Limits::default(), toolkit::cores().min(8))?;
     let verdict = distcheck::check(&Set { dists: &dists, ..Set::default() }, &Selection::Gate);
     let mut warnings = Vec::new();
@@ -145,8 +145,8 @@ fn read(path: &Path) -> Result<Result<Dist, Problem>, Error> {
     Ok(found())
 }
 
-/// The normalised name of a requirement (PEP 508) that is installed without an
-/// extra being asked for: extras order nothing.
+/// The normalised name of a requirement (PEP 508), unless it belongs to an extra:
+/// extras do not affect the upload order.
 fn required(requirement: &str) -> Option<ProjectName> {
     let requirement = requirement.trim();
     if requirement.split_once(';').is_some_and(|(_, marker)| names_extra(marker)) {
@@ -166,8 +166,8 @@ fn names_extra(marker: &str) -> bool {
         .any(|word| word == "extra")
 }
 
-/// Each file must be in the manifest, with the same bytes, and each file that
-/// the manifest has of these releases must be here.
+/// Checks that each file is in the manifest with the same bytes, and that each
+/// file of these releases in the manifest is present.
 fn bind(
     dists: &[Dist],
     path: &Path,
@@ -189,10 +189,10 @@ fn bind(
                 format!("its sha256 is {}, the manifest has {}", dist.sha256, entry.sha256)
             }
             Some(entry) if entry.size != dist.size => {
-                format!("it has {} bytes, the manifest says {}", dist.size, entry.size)
+                format!("it has {} bytes, the manifest has {}", dist.size, entry.size)
             }
             Some(entry) if !agrees(dist, &entry.package, &entry.version) => {
-                format!("the manifest has it under {} {}", entry.package, entry.version)
+                format!("the manifest lists it as {} {}", entry.package, entry.version)
             }
             Some(_) => continue,
         };
@@ -200,7 +200,7 @@ fn bind(
     }
     let left =
         manifest.files.iter().filter(|entry| !dists.iter().any(|dist| dist.filename == entry.filename));
-    // A package may be published by itself, and only as a whole.
+    // A package may be published alone, but only as a whole.
     let (lost, later): (Vec<_>, Vec<_>) =
         left.partition(|entry| dists.iter().any(|dist| dist.project == ProjectName::new(&entry.package)));
     for entry in lost {
@@ -214,20 +214,20 @@ fn bind(
     Ok(())
 }
 
-/// Whether a manifest's package and version are those of the file.
+/// Whether a manifest's package and version match the file.
 fn agrees(dist: &Dist, package: &str, version: &str) -> bool {
     let parsed = |text: &str| text.replace('_', "-").parse::<pep440_rs::Version>().ok();
     ProjectName::new(package) == dist.project && parsed(version) == parsed(&dist.version)
 }
 
-/// Two files with one name, or two names for the same bytes.
+/// Reports files with the same name, and files with the same bytes.
 fn duplicates(dists: &[Dist], problems: &mut Vec<Problem>) {
     let (mut names, mut hashes) = (BTreeMap::new(), BTreeMap::new());
     for dist in dists {
         let what = if let Some(path) = names.insert(&dist.filename, dist.path.display()) {
-            format!("it is given twice, also as `{path}`")
+            format!("duplicate of `{path}`")
         } else if let Some(other) = hashes.insert(&dist.sha256, &dist.filename) {
-            format!("it has the same bytes as `{other}`; an index takes them under one name only")
+            format!("it has the same bytes as `{other}`; an index accepts them under one name only")
         } else {
             continue;
         };
@@ -239,7 +239,7 @@ fn duplicates(dists: &[Dist], problems: &mut Vec<Problem>) {
 pub(crate) mod tests {
     use super::*;
 
-    /// A distribution that exists in memory alone.
+    /// A distribution in memory.
     pub(crate) fn dist(filename: &str, extra: &str) -> Dist {
         let name: DistName = filename.parse().unwrap();
         let text =
@@ -260,7 +260,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_name_of_a_requirement_is_found() {
+    fn finds_the_name_of_a_requirement() {
         let name = |text| required(text).unwrap();
         assert_eq!(name("htty-core==0.3.0"), "htty-core");
         assert_eq!(name("Foo_Bar[x]>=1; python_version < '3'"), "foo-bar");

@@ -1,6 +1,6 @@
-//! Publishes Python distributions so that no release ends half-way: inspect,
+//! Publishes Python distributions so that no release stops halfway: inspect,
 //! probe, authenticate, attest, upload, verify, release. The index is the only
-//! state; a second run sends what is absent.
+//! state; a second run sends what is missing.
 
 pub mod advice;
 mod archive;

@@ -1,5 +1,5 @@
-//! Passwords that are kept on a laptop: a file or standard input, `.pypirc`,
-//! netrc, and the command `keyring`.
+//! Passwords on a developer's machine: a file or standard input, `.pypirc`, netrc,
+//! and the command `keyring`.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::command;
 use crate::error::Error;
 use crate::inputs::Access;
 
-/// The password that the inputs give, masked.
+/// The password from the inputs, masked.
 pub(crate) fn given(access: &Access, ui: &Ui) -> Result<Option<Basic>, Error> {
     let password = match (&access.password, &access.password_file) {
         (Some(password), _) => password.clone(),
@@ -38,7 +38,7 @@ fn read_secret(path: &Path) -> Result<Secret, Error> {
     Ok(secret)
 }
 
-/// The password that this machine keeps for the index, if it keeps one.
+/// The password that this machine stores for the index, if any.
 pub(crate) async fn stored(
     access: &Access,
     index: &Index,
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn pypirc_names_indexes_by_word_or_url() {
+    fn finds_indexes_in_pypirc_by_name_or_url() {
         let text = "[distutils]\nindex-servers = pypi\n\n[pypi]\nusername = __token__\npassword = pypi-a\n\
                     # other\n[corp]\nrepository: https://corp.example/pypi\nusername: me\npassword: b=c\n";
         let index = |text: &str| Index::parse(text, None, false).unwrap();
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn netrc_is_read_by_host() {
+    fn finds_netrc_entries_by_host() {
         let text = "machine a.example login me password x\nmachine b.example\n  login you\n  password y\n";
         assert_eq!(shown(netrc(text, "b.example")), Some(pair("you", "y")));
         assert_eq!(shown(netrc(text, "a.example")), Some(pair("me", "x")));

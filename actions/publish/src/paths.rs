@@ -1,4 +1,4 @@
-//! The files that `paths` names: distributions and their attestations.
+//! Finds the files in `paths`: distributions and their attestations.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf, is_separator};
@@ -8,9 +8,9 @@ use toolkit::FileError;
 
 use crate::error::Error;
 
-/// What the paths name.
+/// The files found in `paths`.
 #[derive(Debug, Default)]
-pub(crate) struct Gathered {
+pub(crate) struct FoundFiles {
     /// Distributions.
     pub(crate) dists: Vec<PathBuf>,
     /// Attestations beside them (`….attestation`).
@@ -19,9 +19,9 @@ pub(crate) struct Gathered {
     pub(crate) others: Vec<PathBuf>,
 }
 
-/// Files, those in directories, and those that patterns match. A path that
-/// exists is never a pattern.
-pub(crate) fn gather(paths: &[String]) -> Result<Gathered, Error> {
+/// Finds named files, files in directories, and files that match patterns. An
+/// existing path is never a pattern.
+pub(crate) fn find_files(paths: &[String]) -> Result<FoundFiles, Error> {
     let (mut named, mut listed) = (BTreeSet::new(), BTreeSet::new());
     for text in paths {
         let path = PathBuf::from(text);
@@ -33,28 +33,28 @@ pub(crate) fn gather(paths: &[String]) -> Result<Gathered, Error> {
             listed.extend(matches(text)?);
         }
     }
-    let mut gathered = Gathered::default();
+    let mut found = FoundFiles::default();
     for path in named.iter().chain(listed.difference(&named)) {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if name.ends_with(".whl") || name.ends_with(".tar.gz") {
-            gathered.dists.push(path.clone());
+            found.dists.push(path.clone());
         } else if name.ends_with(".attestation") {
-            gathered.attestations.push(path.clone());
+            found.attestations.push(path.clone());
         } else if named.contains(path) {
-            // Its name will be an error.
-            gathered.dists.push(path.clone());
+            // Inspecting it reports the name as an error.
+            found.dists.push(path.clone());
         } else {
-            gathered.others.push(path.clone());
+            found.others.push(path.clone());
         }
     }
-    gathered.dists.sort();
-    if gathered.dists.is_empty() {
+    found.dists.sort();
+    if found.dists.is_empty() {
         return Err(Error::Nothing(paths.iter().map(PathBuf::from).collect()));
     }
-    Ok(gathered)
+    Ok(found)
 }
 
-/// Files that a pattern or a path names, for assets of any kind.
+/// Files that match a path or pattern, for assets of any kind.
 pub(crate) fn any_files(paths: &[String]) -> Result<Vec<PathBuf>, Error> {
     let mut files = BTreeSet::new();
     for text in paths {
@@ -82,7 +82,7 @@ fn files_in(directory: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(files)
 }
 
-/// The files that match a pattern, looked for below its fixed part.
+/// The files that match a pattern, searched below its fixed prefix.
 fn matches(pattern: &str) -> Result<Vec<PathBuf>, Error> {
     let glob = GlobBuilder::new(pattern.trim_start_matches("./")).literal_separator(true).build();
     let glob = glob.map_err(|source| Error::Pattern { pattern: pattern.to_owned(), source })?;
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_files_and_directories_are_gathered() {
+    fn finds_files_directories_and_patterns() {
         let directory = tempfile::tempdir().unwrap();
         for name in ["dist/a-1.whl", "dist/a-1.whl.publish.attestation", "dist/notes.txt", "x/y/b-1.tar.gz"] {
             let path = directory.path().join(name);
@@ -123,7 +123,7 @@ mod tests {
         }
         let at = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
         let names = |paths: &[String]| {
-            let found = gather(paths).unwrap();
+            let found = find_files(paths).unwrap();
             let count = [found.dists.len(), found.attestations.len(), found.others.len()];
             (found.dists, count)
         };
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(names(&[at("dist/*.whl"), at("dist/a-1.whl")]).0, [PathBuf::from(at("dist/a-1.whl"))]);
         assert_eq!(names(&[at("**/*.tar.gz")]).0, [PathBuf::from(at("x/y/b-1.tar.gz"))]);
         assert_eq!(names(&[at("?/y/*.{whl,tar.gz}")]).1, [1, 0, 0]);
-        assert!(matches!(gather(&[at("dist/*.zip")]), Err(Error::Nothing(_))));
-        assert!(matches!(gather(&[at("dist/[.whl")]), Err(Error::Pattern { .. })));
+        assert!(matches!(find_files(&[at("dist/*.zip")]), Err(Error::Nothing(_))));
+        assert!(matches!(find_files(&[at("dist/[.whl")]), Err(Error::Pattern { .. })));
     }
 }

@@ -1,4 +1,4 @@
-//! What will be done: pure, and what a dry run shows.
+//! The upload plan, which a dry run shows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,12 +9,12 @@ use crate::advice::{Advice, Problem};
 use crate::error::Error;
 use crate::inspect::Dist;
 
-/// The packages, first to last.
+/// The packages in upload order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Plan {
-    /// Where to.
+    /// The index to publish to.
     pub index: String,
-    /// In the order in which they are published.
+    /// In upload order.
     pub packages: Vec<Package>,
 }
 
@@ -25,7 +25,7 @@ pub struct Package {
     pub project: ProjectName,
     /// The version.
     pub version: String,
-    /// In the order in which they are sent: wheels before the source.
+    /// In upload order: wheels before the source distribution.
     pub files: Vec<Step>,
 }
 
@@ -34,52 +34,52 @@ pub struct Package {
 pub struct Step {
     /// The file's name.
     pub filename: String,
-    /// What is to be done with it.
+    /// The action for it.
     pub action: Action,
     /// Lower-case hexadecimal.
     pub sha256: String,
     /// In bytes.
     pub size: u64,
-    /// Why it cannot be published, where it cannot.
+    /// Why it cannot be published, if it cannot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conflict: Option<String>,
-    /// What to do about that.
+    /// The hint for that.
     #[serde(skip)]
     pub advice: Advice,
-    /// Its place in the list of distributions.
+    /// Its index in the list of distributions.
     #[serde(skip)]
     pub dist: usize,
 }
 
-/// What is to be done with a file.
+/// The action for a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
     /// The index does not have it.
     Upload,
-    /// The index has it, byte for byte.
+    /// The index has the same bytes.
     Keep,
-    /// The index has something else in its place, or would refuse it.
+    /// The index has other content under its name, or would reject it.
     Conflict,
-    /// The index was not asked.
+    /// The index was not queried.
     Unknown,
 }
 
-/// What the index has under a file's name.
+/// The state of a file on the index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Remote {
     /// Nothing.
     Absent,
     /// The same bytes.
     Same,
-    /// Something else: what, in words.
+    /// Other content, with a description.
     Different(String),
-    /// Nothing, and it would not take the file: why.
+    /// Nothing, but it would reject the file, and why.
     Closed(String, Advice),
 }
 
-/// The plan for `dists`; `remote` holds what the index has by file name, or is
-/// `None` where it was not asked.
+/// Plans the upload of `dists`; `remote` holds the state of each file on the
+/// index, or is `None` if it was not queried.
 pub fn plan(
     index: &str,
     dists: &[Dist],
@@ -110,7 +110,7 @@ pub fn plan(
     Ok(Plan { index: index.to_owned(), packages })
 }
 
-/// Projects with their versions, each after those that it requires.
+/// The projects with their versions, each after the projects that it requires.
 fn sequence(dists: &[Dist], order: &[ProjectName]) -> Result<Vec<(ProjectName, String)>, Error> {
     let mut releases: BTreeMap<&ProjectName, BTreeSet<&str>> = BTreeMap::new();
     let mut needs: BTreeMap<&ProjectName, BTreeSet<&ProjectName>> = BTreeMap::new();
@@ -154,8 +154,8 @@ impl Plan {
         self.packages.iter().flat_map(|package| &package.files)
     }
 
-    /// Packages that come before one that they require, as only a given order
-    /// can have it.
+    /// Packages that precede one that they require, which only a given order can
+    /// cause.
     pub fn too_early(&self, dists: &[Dist]) -> Vec<String> {
         let mut early = Vec::new();
         for (place, package) in self.packages.iter().enumerate() {
@@ -170,8 +170,8 @@ impl Plan {
         early
     }
 
-    /// Packages that may be verified together: no package requires another one
-    /// of its group. With a given order each package is a group.
+    /// Groups of packages that may be verified together, because none requires
+    /// another. With a given order, each package is a group.
     pub fn groups(&self, dists: &[Dist], is_ordered: bool) -> Vec<Vec<&Package>> {
         let mut groups: Vec<Vec<&Package>> = Vec::new();
         for package in &self.packages {
@@ -186,7 +186,7 @@ impl Plan {
         groups
     }
 
-    /// One file that conflicts is an error: nothing is sent at all.
+    /// Fails if any file conflicts, so that nothing is sent.
     pub fn refuse_conflicts(&self) -> Result<(), Error> {
         let conflict = |step: &Step| {
             let (file, what) = (step.filename.clone(), step.conflict.clone()?);
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_required_comes_first() {
+    fn uploads_required_packages_first() {
         let dists = [
             dist("htty-0.3.0.tar.gz", "Requires-Dist: HTTY_core == 0.3.0\nRequires-Dist: other>=1\n"),
             dist("htty_core-0.3.0.tar.gz", ""),
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_needs_an_order_in_words() {
+    fn a_dependency_cycle_needs_a_given_order() {
         let dists = [dist("a-1.tar.gz", "Requires-Dist: b\n"), dist("b-1.tar.gz", "Requires-Dist: a\n")];
         let error = plan("here", &dists, &[], None).unwrap_err().to_string();
         assert!(error.contains("require each other: a, b"), "{error}");
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn packages_that_do_not_require_each_other_are_one_group() {
+    fn groups_independent_packages() {
         let dists = [
             dist("a-1.tar.gz", ""),
             dist("b-1.tar.gz", ""),
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn extras_make_no_circle() {
+    fn extras_do_not_make_a_cycle() {
         let dists = [
             dist("a-1.tar.gz", "Requires-Dist: b\n"),
             dist("b-1.tar.gz", "Requires-Dist: a; extra == 'all'\n"),
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn one_conflict_stops_all() {
+    fn one_conflict_stops_the_run() {
         let dists = [dist("a-1.tar.gz", ""), dist("a-1-py3-none-any.whl", "")];
         let remote = BTreeMap::from([
             ("a-1-py3-none-any.whl".to_owned(), Remote::Absent),

@@ -1,5 +1,5 @@
-//! What the index has under the names of our files, and whether it would take
-//! those that it lacks.
+//! Queries the index for the state of our files, and whether it would accept the
+//! missing ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,14 +16,13 @@ use crate::error::Error;
 use crate::inspect::Dist;
 use crate::plan::Remote;
 
-/// PyPI takes no new file for a release that is older
-/// (its documentation, "Uploading new files to releases").
+/// PyPI accepts no new file for an older release (its documentation, "Uploading
+/// new files to releases").
 const OPEN: Duration = Duration::days(14);
-/// The most that PyPI takes in one file, in bytes, unless a project was given
-/// more (its documentation, "File size limit").
+/// PyPI's default file size limit, in bytes (its documentation, "File size limit").
 const LARGEST: u64 = 100 * 1024 * 1024;
 
-/// What reads an index: its client, its address, and who asks.
+/// A client for reading an index, with its URL and credentials.
 pub(crate) struct IndexReader<'a> {
     pub(crate) client: &'a Client,
     pub(crate) index: &'a Index,
@@ -32,8 +31,8 @@ pub(crate) struct IndexReader<'a> {
 }
 
 impl<'a> IndexReader<'a> {
-    /// The Simple API is asked as `simple`, or as `given`, which is for the
-    /// upload API, if it is on the same host. PyPI's is public: nothing is sent.
+    /// The Simple API gets the credentials `simple`, or `given`, which are for
+    /// the upload API, if it is on the same host. PyPI's is public and gets none.
     pub(crate) fn new(
         client: &'a Client,
         index: &'a Index,
@@ -46,19 +45,19 @@ impl<'a> IndexReader<'a> {
         Self { client, index, basic, keep: keep(dists) }
     }
 
-    /// The same with another client.
+    /// The same reader with another client.
     pub(crate) fn with<'b>(&'b self, client: &'b Client) -> IndexReader<'b> {
         IndexReader { client, index: self.index, basic: self.basic.clone(), keep: Arc::clone(&self.keep) }
     }
 
-    /// What the index has of a project. Credentials are sent with the first
-    /// request: some indexes answer 404 to whoever may not read.
+    /// Lists a project. Sends credentials with the first request, because some
+    /// indexes answer 404 to users who may not read.
     pub(crate) async fn list(&self, project: &ProjectName) -> Result<Listing, HttpError> {
         let page = self.index.project(project);
         let listing = index::list(self.client, &page, self.basic.as_ref(), &self.keep).await;
         match (&self.basic, listing) {
-            // A password that may only upload. What everybody may read is
-            // still an answer; that everybody sees nothing is none.
+            // The password may only upload. A public listing is still an answer,
+            // an empty one is not.
             (Some(_), Err(error)) if matches!(error.status(), Some(401 | 403)) => {
                 let open = index::list(self.client, &page, None, &self.keep).await;
                 open.ok().filter(|listing| listing.exists).ok_or(error)
@@ -67,7 +66,7 @@ impl<'a> IndexReader<'a> {
         }
     }
 
-    /// What is there under the name of `dist`.
+    /// Compares `dist` with the file of its name on the index.
     pub(crate) async fn compare(&self, listing: &Listing, dist: &Dist) -> Result<Remote, HttpError> {
         if let Some(listed) = listing.files.get(&dist.filename) {
             let is_same = index::same_origin(&listed.url, &self.index.simple);
@@ -91,7 +90,7 @@ impl<'a> IndexReader<'a> {
     }
 }
 
-/// The files of a page that matter: those of our versions, and those with our
+/// Keeps the relevant files of a page: those of our versions, and those with our
 /// bytes.
 fn keep(dists: &[Dist]) -> Keep {
     let names: BTreeSet<String> = dists.iter().map(|dist| dist.filename.clone()).collect();
@@ -112,7 +111,7 @@ fn version(name: &DistName) -> Option<pep440_rs::Version> {
     name.version().replace('_', "-").parse().ok()
 }
 
-/// What the index was found to have.
+/// The state of the index.
 #[derive(Debug, Default)]
 pub(crate) struct IndexState {
     /// By project.
@@ -122,7 +121,7 @@ pub(crate) struct IndexState {
 }
 
 impl IndexState {
-    /// What the index lists under the name of `dist`.
+    /// The index's entry for `dist`.
     pub(crate) fn listed(&self, dist: &Dist) -> Option<&ListedFile> {
         self.listings.get(&dist.project)?.files.get(&dist.filename)
     }
@@ -133,7 +132,7 @@ impl IndexState {
     }
 }
 
-/// What the probe is told beside the files.
+/// The expectations from the inputs.
 pub(crate) struct Expectation {
     /// The projects' file size limit, in bytes, if it is known.
     pub(crate) max_size: Option<u64>,
@@ -141,7 +140,7 @@ pub(crate) struct Expectation {
     pub(crate) attested: bool,
 }
 
-/// Asks about each project once.
+/// Queries the index once for each project.
 pub(crate) async fn probe(
     reader: &IndexReader<'_>,
     ui: &Ui,
@@ -178,7 +177,7 @@ pub(crate) async fn probe(
                     if is_warehouse || advice != Advice::OldRelease {
                         remote = Remote::Closed(why, advice);
                     } else if reported.insert((project, &dist.version)) {
-                        ui.warning(format!("{project} {}: {why}; {index} may refuse it, too", dist.version));
+                        ui.warning(format!("{project} {}: {why}; {index} may reject it too", dist.version));
                     }
                 } else if let Some(why) = too_large(dist, listing, expected.max_size, is_warehouse, ui) {
                     remote = Remote::Closed(why, Advice::Size);
@@ -191,8 +190,8 @@ pub(crate) async fn probe(
     Ok(state)
 }
 
-/// Why the file is larger than the project may have. Without a known limit, a
-/// larger file in the project shows that the limit was raised.
+/// Why the file is too large. Without a known limit, a larger file in the project
+/// shows that its limit was raised.
 fn too_large(
     dist: &Dist,
     listing: &Listing,
@@ -216,7 +215,7 @@ fn too_large(
     }
 }
 
-/// Why the index would refuse a file that it lacks.
+/// Why the index would reject a new file.
 fn closed(listing: &Listing, dist: &Dist, now: OffsetDateTime) -> Option<(String, Advice)> {
     match listing.status.as_deref() {
         Some("archived") => return Some(("the project is archived".to_owned(), Advice::Archived)),
@@ -237,7 +236,8 @@ fn closed(listing: &Listing, dist: &Dist, now: OffsetDateTime) -> Option<(String
         release.iter().filter_map(|file| OffsetDateTime::parse(file.uploaded.as_deref()?, &Rfc3339).ok());
     let first = times.min().filter(|first| now - *first > OPEN)?;
     let days = OPEN.whole_days();
-    let what = format!("the release is from {}, and PyPI takes no new files after {days} days", first.date());
+    let what =
+        format!("the release is from {}, and PyPI accepts no new files after {days} days", first.date());
     Some((what, Advice::OldRelease))
 }
 
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_release_is_open_for_fourteen_days() {
+    fn a_release_accepts_files_for_fourteen_days() {
         let now = OffsetDateTime::parse("2026-02-15T00:00:00Z", &Rfc3339).unwrap();
         let dist = dist("a-1.0-py3-none-any.whl", "");
         let closed = |name: &str, time: &str| closed(&listing(name, time), &dist, now).map(|(why, _)| why);
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn each_closed_state_has_its_own_advice() {
+    fn each_closed_state_has_its_own_hint() {
         let (now, dist) = (OffsetDateTime::now_utc(), dist("a-1.tar.gz", ""));
         let project =
             |status: &str| Listing { status: Some(status.to_owned()), exists: true, ..Listing::default() };
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_raised_limit_is_recognised() {
+    fn recognises_a_raised_limit() {
         let (ui, _) = Ui::captured(&toolkit::Env::default());
         let large = Dist { size: 120 * 1024 * 1024, ..dist("a-1.tar.gz", "") };
         let project = |largest| Listing { exists: true, largest, ..Listing::default() };

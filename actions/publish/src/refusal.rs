@@ -1,13 +1,13 @@
-//! What indexes mean by their refusals. Some differ in their words alone, and
-//! these are the only words that are compared; `docs/publish-refusals.md` lists
-//! them with their source and the date on which they were seen.
+//! The meanings of indexes' refusals. Some differ only in their text, and only
+//! these texts are compared; `docs/publish-refusals.md` lists them with their
+//! source and date.
 
 use index::HttpError;
 
-/// What an index means by a refusal.
+/// The meaning of an index's refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// Uploads are switched off for everybody, for a while.
+    /// Uploads are temporarily switched off for everybody.
     Incident,
     /// The token has expired.
     Expired,
@@ -27,14 +27,13 @@ pub enum Refusal {
     Deleted,
     /// The file or the project is too large.
     Size,
-    /// The release takes no new files.
+    /// The release accepts no new files.
     OldRelease,
-    /// The attestations are not valid, or cannot be taken from this publisher.
+    /// The attestations are invalid, or not accepted from this publisher.
     Attestations,
 }
 
-/// Status, words of the message in lower case, meaning. The first row that
-/// matches counts.
+/// Status, text of the message in lower case, meaning. The first match applies.
 const MEANINGS: &[(u16, &str, Refusal)] = &[
     (403, "read-only mode", Refusal::Incident),
     (403, "uploads are temporarily disabled", Refusal::Incident),
@@ -68,7 +67,7 @@ const MEANINGS: &[(u16, &str, Refusal)] = &[
 ];
 
 impl Refusal {
-    /// What `error` means, if it is a refusal that is known.
+    /// The meaning of `error`, if it is a known refusal.
     pub fn of(error: &HttpError) -> Option<Self> {
         let status = error.status()?;
         let message = error.message().to_lowercase();
@@ -100,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn the_recorded_answers_are_understood() {
+    fn classifies_the_recorded_answers() {
         for recorded in REFUSALS.iter().filter(|recorded| !recorded.meaning.is_empty()) {
             let found = Refusal::of(&answer(recorded.status, recorded.words));
             let found = format!("{:?}", found.unwrap());
@@ -109,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answers_of_other_indexes_are_understood() {
+    fn classifies_the_answers_of_other_indexes() {
         for recorded in OTHERS {
             let found = Refusal::of(&answer(recorded.status, recorded.words)).unwrap();
             assert_eq!(found, Refusal::Exists, "{}: {}", recorded.index, recorded.words);
@@ -131,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_told_by_its_status() {
+    fn classifies_unknown_texts_by_status() {
         assert_eq!(Refusal::of(&answer(401, "")), Some(Refusal::Credentials));
         assert_eq!(Refusal::of(&answer(409, "conflict")), Some(Refusal::Exists));
         assert_eq!(Refusal::of(&answer(400, "Invalid value for classifiers.")), None);

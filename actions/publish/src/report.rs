@@ -1,4 +1,4 @@
-//! What came of it: the JSON report, outputs and the job's summary.
+//! The JSON report, the outputs and the job summary.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -15,41 +15,41 @@ use crate::plan::{Action, Plan, Step};
 /// The report's schema (`docs/schema/publish-report.json`).
 pub const SCHEMA: u32 = 1;
 
-/// How a run ended.
+/// The result of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// This run completed the release.
     Published,
-    /// Everything was there already.
+    /// The index already had everything.
     Unchanged,
-    /// Nothing was to be sent.
+    /// A dry run.
     DryRun,
-    /// Some files are there, some are not.
+    /// The index has some of the files.
     Partial,
-    /// Nothing is there.
+    /// The index has none of the files.
     Failed,
 }
 
-/// How a file ended.
+/// The result for a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// This run sent it, and the index shows it.
+    /// This run sent it, and the index lists it.
     Uploaded,
-    /// It was there already.
+    /// The index already had it.
     Present,
     /// It would be sent (dry run).
     Absent,
-    /// The index was not asked (dry run).
+    /// The index was not queried (dry run).
     Unknown,
-    /// It was sent, and the index does not show it as it was sent.
+    /// It was sent, but the index does not list it as sent.
     Unverified,
     /// It could not be sent.
     Failed,
-    /// It was not tried, as something before it failed.
+    /// It was not sent, because an earlier file failed.
     Skipped,
-    /// The index has something else in its place, or would refuse it.
+    /// The index has other content under its name, or would reject it.
     Conflict,
 }
 
@@ -66,15 +66,15 @@ pub struct FileReport {
     pub size: u64,
     /// Lower-case hexadecimal.
     pub sha256: String,
-    /// How it ended.
+    /// The result for it.
     pub state: State,
-    /// Where the index has it.
+    /// Its URL on the index.
     pub url: Option<String>,
     /// Whether it was sent with an attestation.
     pub attested: bool,
-    /// How often it was sent.
+    /// The number of attempts to send it.
     pub attempts: u32,
-    /// What went wrong.
+    /// The error.
     pub message: Option<String>,
 }
 
@@ -85,9 +85,9 @@ pub struct Report {
     pub schema: u32,
     /// The program that wrote it, with its version.
     pub generator: String,
-    /// How the run ended.
+    /// The result of the run.
     pub result: Outcome,
-    /// Where to.
+    /// The index published to.
     pub index: Index,
     /// In the order of the plan.
     pub files: Vec<FileReport>,
@@ -96,13 +96,13 @@ pub struct Report {
     /// Why the run failed, with its hint, for the summary.
     #[serde(skip)]
     pub error: Option<String>,
-    /// What the rules of the gate warn about, for the summary.
+    /// The warnings of the rules, for the summary.
     #[serde(skip)]
     pub warnings: Vec<String>,
 }
 
 impl Report {
-    /// A report without files: the run has not come that far.
+    /// A report without files, for the start of a run.
     pub fn empty(index: &Index) -> Self {
         Self {
             schema: SCHEMA,
@@ -116,8 +116,7 @@ impl Report {
         }
     }
 
-    /// Shows what the rules of the gate warn about; the first ones are enough to
-    /// see what went wrong.
+    /// Shows the warnings of the rules, at most the first few.
     pub fn warn(&mut self, mut warnings: Vec<String>, ui: &Ui) {
         const SHOWN: usize = 8;
         if warnings.is_empty() {
@@ -126,7 +125,7 @@ impl Report {
         let more = warnings.len().saturating_sub(SHOWN);
         warnings.truncate(SHOWN);
         if more > 0 {
-            warnings.push(format!("and {more} more; verify-dist lists all"));
+            warnings.push(format!("and {more} more; verify-dist lists them all"));
         }
         ui.warning(format!("{}\n  {}", self.warned(), warnings.join("\n  ")));
         self.warnings = warnings;
@@ -136,7 +135,7 @@ impl Report {
         format!("{} accepts these files with warnings:", self.index)
     }
 
-    /// Adds the files of `plan`, to which nothing has happened yet.
+    /// Adds the files of `plan` in their initial state.
     pub fn add_files(&mut self, plan: &Plan, dists: &[Dist]) {
         let file = |dist: &Dist, step: &Step| FileReport {
             filename: dist.filename.clone(),
@@ -163,12 +162,12 @@ impl Report {
         self.files.iter_mut().find(|file| file.filename == filename)
     }
 
-    /// How many files this run has sent.
+    /// The number of files that this run has sent.
     pub fn uploaded(&self) -> usize {
         self.files.iter().filter(|file| file.state == State::Uploaded).count()
     }
 
-    /// Tells that the run failed; what was to be sent was not.
+    /// Marks the run as failed, and the files that were not sent as skipped.
     pub fn fail(&mut self, partial: bool) {
         self.result = if partial { Outcome::Partial } else { Outcome::Failed };
         let failed = |file: &&FileReport| matches!(file.state, State::Failed | State::Unverified);
@@ -181,14 +180,14 @@ impl Report {
         }
     }
 
-    /// The result as the files tell it.
+    /// The result, derived from the files.
     pub fn outcome(&self) -> Outcome {
         let is = |states: &[State]| self.files.iter().filter(|file| states.contains(&file.state)).count();
         let there = is(&[State::Uploaded, State::Present]);
         match there {
             _ if is(&[State::Present]) == self.files.len() => Outcome::Unchanged,
             _ if there == self.files.len() => Outcome::Published,
-            // It was taken, though it is not shown: something may be there.
+            // The index accepted it, so it may be there although it is not listed.
             0 if is(&[State::Unverified]) == 0 => Outcome::Failed,
             _ => Outcome::Partial,
         }
@@ -227,7 +226,7 @@ impl Report {
         lines.into_iter().map(|(pin, hashes)| pin + &hashes).collect::<Vec<_>>().join("\n")
     }
 
-    /// The table for people.
+    /// The table for terminals.
     pub fn table(&self) -> String {
         let width = self.files.iter().map(|file| file.filename.len()).max().unwrap_or(0);
         let mut lines: Vec<String> = Vec::new();
@@ -256,7 +255,7 @@ impl Report {
             summary = summary.paragraph(&format!("{} {}", self.warned(), self.warnings.join("; ")));
         }
         if !self.files.is_empty() {
-            // As `sha256sum --check` reads them.
+            // In the format of `sha256sum --check`.
             let hash = |file: &FileReport| format!("{}  {}", file.sha256, file.filename);
             let hashes: Vec<String> = self.files.iter().map(hash).collect();
             summary = summary.table(&["State", "File", "Attested", "Note"], rows);
@@ -276,19 +275,19 @@ impl Report {
     }
 }
 
-/// `count` files, in words.
+/// `1 file`, `2 files`.
 pub(crate) fn files(count: usize) -> String {
     format!("{count} file{}", if count == 1 { "" } else { "s" })
 }
 
-/// The word that JSON has for a value.
+/// A value's word in JSON.
 fn word(value: impl Serialize) -> String {
     let value = serde_json::to_value(value).unwrap_or_default();
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// The same with secrets hidden in its texts, before JSON escapes them: what
-/// is replaced behind an escape could leave half of one.
+/// Hides secrets in a value's strings before JSON escapes them: replacing an
+/// escaped secret could leave a part of it.
 fn hidden(value: Value, ui: &Ui) -> Value {
     match value {
         Value::String(text) => Value::String(ui.hide(&text)),

@@ -1,5 +1,4 @@
-//! The phases, one after the other. Only the last three write anything outside
-//! this machine.
+//! Runs the phases. Only the last three write anything outside this machine.
 
 use index::{Basic, Client, Retry};
 use pydist::name::ProjectName;
@@ -21,7 +20,7 @@ use crate::trust::Trust;
 use crate::upload_queue::UploadQueue;
 use crate::{advice, paths};
 
-/// The action's work.
+/// Runs the action.
 pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
     toolkit::protect_memory();
     let inputs = match Inputs::read(&invocation.env) {
@@ -35,7 +34,7 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
     let mut report = Report::empty(&inputs.index);
     let result = runtime.block_on(publish(&inputs, invocation, ui, &mut report));
-    // However it ended, what is known is reported.
+    // Write the report even after an error.
     if let Err(error) = &result {
         report.fail(error.exit() == Exit::Partial);
         report.error = Some(error_report(error));
@@ -49,42 +48,43 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
     Ok(exit)
 }
 
-/// What every phase may use.
+/// The data that every phase uses.
 struct Session<'a> {
     inputs: &'a Inputs,
     ui: &'a Ui,
     client: &'a Client,
     dists: &'a [Dist],
-    /// The identity that this job has.
+    /// The identity provider of this job.
     provider: Option<IdentityProvider>,
     /// The password or token that was given.
     given: Option<Basic>,
 }
 
-/// The files, before anyone is asked anything.
-struct Local {
+/// The inspected files.
+struct LocalFiles {
     dists: Vec<Dist>,
     /// The attestations beside the files.
-    ready_made: Attestations,
+    existing_attestations: Attestations,
 }
 
-fn local(inputs: &Inputs, ui: &Ui, report: &mut Report) -> Result<Local, Error> {
-    let gathered = paths::gather(&inputs.files.paths)?;
-    if !gathered.others.is_empty() {
-        let names: Vec<String> = gathered.others.iter().map(|path| format!("`{}`", path.display())).collect();
+fn inspect_files(inputs: &Inputs, ui: &Ui, report: &mut Report) -> Result<LocalFiles, Error> {
+    let found_files = paths::find_files(&inputs.files.paths)?;
+    if !found_files.others.is_empty() {
+        let names: Vec<String> =
+            found_files.others.iter().map(|path| format!("`{}`", path.display())).collect();
         ui.warning(format!("not published, because they are not distributions: {}", names.join(", ")));
     }
-    // No rule of PyPI applies to a GitHub Release.
+    // PyPI's rules do not apply to a GitHub Release.
     let is_release_only = inputs.release.mode == ReleaseMode::Only;
     let gate = Some(&inputs.index).filter(|index| index.known.is_some() && !is_release_only);
-    let Inspected { dists, warnings } = inspect::inspect(&inputs.files, &gathered, gate, ui)?;
+    let Inspected { dists, warnings } = inspect::inspect(&inputs.files, &found_files, gate, ui)?;
     report.warn(warnings, ui);
     let config = inputs.attesting.trust_config.as_deref();
-    let ready_made = attestation::read(&gathered.attestations, &dists, config)?;
-    Ok(Local { dists, ready_made })
+    let existing_attestations = attestation::read(&found_files.attestations, &dists, config)?;
+    Ok(LocalFiles { dists, existing_attestations })
 }
 
-/// The password or token that was given, or else is kept on this machine.
+/// The given password or token, or else the one stored on this machine.
 async fn password(
     inputs: &Inputs,
     invocation: &Invocation,
@@ -98,7 +98,7 @@ async fn password(
     local_credentials::stored(&inputs.access, &inputs.index, &invocation.env, ui).await
 }
 
-/// The phases.
+/// Runs the phases.
 async fn publish(
     inputs: &Inputs,
     invocation: &Invocation,
@@ -111,7 +111,7 @@ async fn publish(
     if let Some(simple) = &inputs.access.simple {
         simple.mask(ui);
     }
-    let Local { dists, ready_made } = local(inputs, ui, report)?;
+    let LocalFiles { dists, existing_attestations } = inspect_files(inputs, ui, report)?;
     let agent = concat!("publish/", env!("CARGO_PKG_VERSION"));
     let client = Client::new(agent, &invocation.env, Retry::within(inputs.sending.retry_for), ui)?;
     let mut releaser = releaser(inputs, invocation, &client, ui, &dists)?;
@@ -124,7 +124,7 @@ async fn publish(
     let simple = inputs.access.simple.as_ref();
     let reader = IndexReader::new(&client, &inputs.index, &dists, simple, session.given.as_ref());
     let (state, plan) = session.probe(&reader, report).await?;
-    // A release that is there already, and is another one, is a conflict too.
+    // An existing release with other content is a conflict too.
     if let Some(releaser) = releaser.as_ref().filter(|_| inputs.depth != Depth::Offline) {
         releaser.refuse_conflicts().await?;
     }
@@ -135,9 +135,9 @@ async fn publish(
         }
         return Ok(Exit::Done);
     };
-    let mut attestations = session.upload(&reader, &state, &plan, ready_made, report).await?;
+    let mut attestations = session.upload(&reader, &state, &plan, existing_attestations, report).await?;
     if releaser.is_some() || inputs.attesting.directory.is_some() {
-        // What an earlier run attested, only the index still has.
+        // Only the index has the attestations of an earlier run.
         attestations.extend(session.published(&plan, &state).await);
     }
     write_attestations(&inputs.attesting, &attestations)?;
@@ -152,7 +152,7 @@ async fn publish(
     Ok(Exit::Done)
 }
 
-/// The GitHub Release, if one is wanted.
+/// The GitHub Release, if requested.
 fn releaser<'a>(
     inputs: &'a Inputs,
     invocation: &'a Invocation,
@@ -168,7 +168,8 @@ fn releaser<'a>(
     Releaser::new(inputs, context, client, ui, plan).map(Some)
 }
 
-/// Nothing but the GitHub Release: no index is asked, no rule of PyPI applies.
+/// Makes only the GitHub Release: no index is queried, and PyPI's rules do not
+/// apply.
 async fn release_only(
     releaser: &Releaser<'_>,
     inputs: &Inputs,
@@ -195,8 +196,8 @@ fn write_attestations(attesting: &Attesting, attestations: &Attestations) -> Res
 }
 
 impl Session<'_> {
-    /// Compares the files with the index, and stops at the first conflict; with
-    /// `dry-run: auth`, requests a token.
+    /// Compares the files with the index and fails if there are conflicts. With
+    /// `dry-run: auth`, also requests a token.
     async fn probe(
         &self,
         reader: &IndexReader<'_>,
@@ -229,8 +230,8 @@ impl Session<'_> {
         plan.refuse_conflicts()?;
         let new = state.as_ref().map(IndexState::new_projects).unwrap_or_default();
         if self.given.is_none() && self.provider.is_some() && new.len() > 1 {
-            // An index without trusted publishing is told as such.
-            self.credentials(new.clone())?.offered().await?;
+            // First, so that an index without trusted publishing is reported as such.
+            self.credentials(new.clone())?.check_offered().await?;
             let page = inputs.index.publishing_page();
             return Err(Error::NewProjects { index: inputs.index.to_string(), projects: new, page });
         }
@@ -240,7 +241,7 @@ impl Session<'_> {
         Ok((state, plan))
     }
 
-    /// Requests a token, and throws it away.
+    /// Requests a token and discards it.
     async fn try_token(&self, new: Vec<ProjectName>) -> Result<(), Error> {
         let index = &self.inputs.index;
         let is_given = self.given.is_some();
@@ -259,24 +260,23 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Attests, uploads and verifies what the index lacks; gives the
-    /// attestations.
+    /// Attests, uploads and verifies the missing files. Returns the attestations.
     async fn upload(
         &self,
         reader: &IndexReader<'_>,
         state: &IndexState,
         plan: &Plan,
-        ready_made: Attestations,
+        existing_attestations: Attestations,
         report: &mut Report,
     ) -> Result<Attestations, Error> {
         if plan.is_complete() {
             report.result = report.outcome();
-            return Ok(ready_made);
+            return Ok(existing_attestations);
         }
         let credentials = self.credentials(state.new_projects())?;
         credentials.current().await?;
-        let attestations = self.attest(plan, ready_made).await?;
-        // If it cannot be written, it is better to know now.
+        let attestations = self.attest(plan, existing_attestations).await?;
+        // Fail now if the report cannot be written.
         report.write(&self.inputs.report_path, self.ui)?;
         let queue = UploadQueue {
             ui: self.ui,
@@ -298,7 +298,7 @@ impl Session<'_> {
         Ok(attestations)
     }
 
-    /// An index that has switched attestations off takes the files without.
+    /// Reports attestations that the index did not keep.
     fn report_unattested(&self, attestations: &Attestations, report: &Report) -> Result<(), Error> {
         let lost: Vec<advice::Problem> = report
             .files
@@ -321,18 +321,18 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Attestations for what is to be sent: those that are there, and new ones
-    /// if they are wanted and possible.
-    async fn attest(&self, plan: &Plan, ready_made: Attestations) -> Result<Attestations, Error> {
+    /// The attestations to send: the existing ones, and new ones if requested and
+    /// possible.
+    async fn attest(&self, plan: &Plan, existing_attestations: Attestations) -> Result<Attestations, Error> {
         let (inputs, trusted) = (self.inputs, self.given.is_none());
-        if !ready_made.is_empty() && !trusted {
+        if !existing_attestations.is_empty() && !trusted {
             self.ui.warning("the attestations beside the files are not sent: they need trusted publishing");
             return Ok(Attestations::new());
         }
         if inputs.attesting.mode == crate::inputs::Attestations::Off {
             return Ok(Attestations::new());
         }
-        let mut attestations = ready_made;
+        let mut attestations = existing_attestations;
         if !inputs.attesting.mode.wanted(&inputs.index, trusted) {
             return Ok(attestations);
         }

@@ -1,4 +1,4 @@
-//! Which sigstore instance is asked, and whose signatures are valid.
+//! The sigstore instance and the roots of trust.
 
 use std::path::Path;
 
@@ -12,15 +12,14 @@ use crate::error::Error;
 
 /// A sigstore instance.
 pub struct Trust {
-    /// Its services.
+    /// The instance's services.
     pub(crate) signing: SigningConfig,
-    /// Its keys and certificates.
+    /// The instance's keys and certificates.
     pub(crate) root: TrustedRoot,
 }
 
 impl Trust {
-    /// The public instance, or the one that the `ClientTrustConfig` at `config`
-    /// names.
+    /// Loads the public instance, or the one of the `ClientTrustConfig` at `config`.
     pub fn load(config: Option<&Path>) -> Result<Self, Error> {
         let (signing, root) = match config {
             None => {

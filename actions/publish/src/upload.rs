@@ -1,5 +1,5 @@
-//! Sending one file by the legacy upload API
-//! (Warehouse, "Upload API"; what is here is what Warehouse takes).
+//! Sends one file with the legacy upload API (Warehouse, "Upload API"), with the
+//! fields that Warehouse accepts.
 
 use std::io;
 use std::path::PathBuf;
@@ -20,26 +20,26 @@ use tokio::io::AsyncReadExt as _;
 
 use crate::inspect::Dist;
 
-/// Without a byte sent for this long, an upload has failed.
+/// An upload fails if no byte was sent for this long.
 const STALL: Duration = Duration::from_secs(60);
 /// The media type of a distribution.
 pub(crate) const BINARY: &str = "application/octet-stream";
-/// Read and sent in pieces of this many bytes.
+/// The size of the pieces in which a file is read and sent.
 const PIECE: usize = 128 * 1024;
 
 /// The legacy upload API.
 pub struct LegacyApi<'a> {
-    /// The clients.
+    /// The HTTP client.
     pub client: &'a Client,
-    /// Where to.
+    /// The index to upload to.
     pub index: &'a Index,
     /// How long to wait for the answer once the file is sent.
     pub timeout: Duration,
 }
 
 impl LegacyApi<'_> {
-    /// Sends `dist` with its attestations, once. `moved` gets the number of
-    /// bytes taken so far, from time to time.
+    /// Sends `dist` with its attestations once. Calls `moved` periodically with
+    /// the number of bytes sent so far.
     pub async fn upload(
         &self,
         dist: &Dist,
@@ -65,8 +65,8 @@ impl LegacyApi<'_> {
     }
 }
 
-/// Sends a request whose body are [`pieces`] with this `progress`, and waits
-/// for as long as it moves, and then `answer`.
+/// Sends a request whose body is [`pieces`] with this `progress`. Waits as long as
+/// bytes are sent, and then up to `answer` for the answer.
 pub(crate) async fn send(
     client: &Client,
     url: &Url,
@@ -92,16 +92,16 @@ pub(crate) async fn send(
     result
 }
 
-/// How far the body of a request is.
+/// The progress of sending a request body.
 pub(crate) struct Progress {
     start: Instant,
-    /// Milliseconds after `start` of the last piece that was taken.
+    /// When the last piece was sent, in milliseconds after `start`.
     last: AtomicU64,
-    /// Bytes that were taken.
+    /// Bytes sent.
     bytes: AtomicU64,
-    /// Whether the last piece was taken.
+    /// Whether the last piece was sent.
     done: AtomicBool,
-    /// Whether the file is no longer what it was.
+    /// Whether the file has changed.
     changed: AtomicBool,
 }
 
@@ -123,7 +123,7 @@ impl Progress {
         self.done.store(done, Ordering::Relaxed);
     }
 
-    /// Ends when nothing has moved for too long.
+    /// Returns when there was no progress for too long, with what was missing.
     async fn watch(&self, answer: Duration, moved: &dyn Fn(u64)) -> (&'static str, Duration) {
         loop {
             moved(self.bytes.load(Ordering::Relaxed));
@@ -143,8 +143,8 @@ impl Progress {
     }
 }
 
-/// The file in pieces. The last one is given only when the whole has the hash
-/// that was inspected: what was checked is what is sent, or nothing is stored.
+/// The file in pieces. Yields the last one only if the whole file still has the
+/// inspected hash, so that the index stores only the bytes that were checked.
 pub(crate) fn pieces(
     path: PathBuf,
     size: u64,
@@ -174,7 +174,7 @@ pub(crate) fn pieces(
             state.hasher.update(&piece);
             state.left -= size as u64;
             if state.left == 0 && digest::hex(&state.hasher.finalize_reset()) != sha256 {
-                return Err(io::Error::other("the file has another hash"));
+                return Err(io::Error::other("the file has changed"));
             }
             progress.step(size as u64, state.left == 0);
             state.file = Some(file);
@@ -185,7 +185,7 @@ pub(crate) fn pieces(
         .inspect_err(move |_| seen.changed.store(true, Ordering::Relaxed))
 }
 
-/// The form's fields but for the file and the attestations.
+/// The form's fields except the file and the attestations.
 fn fields(dist: &Dist) -> Vec<(String, String)> {
     let (filetype, pyversion) = match &dist.name {
         DistName::Wheel(wheel) => ("bdist_wheel", wheel.tags.python.join(".")),
@@ -212,7 +212,7 @@ fn fields(dist: &Dist) -> Vec<(String, String)> {
         let name = name.to_ascii_lowercase().replace('-', "_");
         let name = match name.as_str() {
             "metadata_version" | "name" | "version" | "description" => continue,
-            // Before PEP 639 some build backends wrote it all the same.
+            // Some build backends wrote it before PEP 639.
             "license_file" if before_2_4(&metadata.metadata_version) => continue,
             "classifier" => "classifiers".to_owned(),
             "project_url" => "project_urls".to_owned(),

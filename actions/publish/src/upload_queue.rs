@@ -1,4 +1,4 @@
-//! Uploading: group after group of packages, file after file.
+//! Uploads the packages, group by group and file by file.
 
 use std::cell::Cell;
 
@@ -19,7 +19,7 @@ use crate::report::{Report, State, files};
 use crate::upload::LegacyApi;
 use crate::verify::Verifier;
 
-/// Uploading, with all that it needs.
+/// Uploads the files of a plan.
 pub(crate) struct UploadQueue<'a> {
     pub(crate) ui: &'a Ui,
     pub(crate) reader: &'a IndexReader<'a>,
@@ -30,16 +30,16 @@ pub(crate) struct UploadQueue<'a> {
     pub(crate) attestations: &'a Attestations,
 }
 
-/// How the attempts to send a file ended.
-struct Sent {
+/// The result of sending a file.
+struct SendResult {
     attempts: u32,
-    /// Whether this run sent the bytes that the index has.
+    /// Whether this run, and not an earlier one, sent the file.
     result: Result<bool, Problem>,
 }
 
 impl UploadQueue<'_> {
-    /// Group after group; a problem ends it, so that nothing is published whose
-    /// requirements are not.
+    /// Uploads and verifies group by group. Stops at a problem, so that no package
+    /// is published before its requirements.
     pub(crate) async fn run(&self, plan: &Plan, report: &mut Report) -> Vec<Problem> {
         let mut problems = Vec::new();
         for group in plan.groups(self.dists, self.is_ordered) {
@@ -84,9 +84,9 @@ impl UploadQueue<'_> {
         let total = wheels.iter().chain(&sdists).map(|dist| dist.size).sum();
         let progress = self.ui.progress(&title, Some(total), "B");
         let mut problems = Vec::new();
-        // The first file of a new release creates it: if several are sent at
-        // once, each tries to, and Warehouse answers 500. An sdist comes when
-        // all wheels are there, or installers would build it.
+        // The first file creates a new release: if several are sent at once, each
+        // tries to create it, and Warehouse answers 500. The sdist is sent after
+        // all wheels, or installers would build it meanwhile.
         for group in batches(&wheels, &sdists, new) {
             if !problems.is_empty() {
                 break;
@@ -95,7 +95,7 @@ impl UploadQueue<'_> {
             let one = |dist| async move { (dist, self.send(dist, progress).await) };
             let mut results = futures_util::stream::iter(group.iter().copied().map(one))
                 .buffer_unordered(self.sending.concurrency);
-            while let Some((dist, Sent { attempts, result })) = results.next().await {
+            while let Some((dist, SendResult { attempts, result })) = results.next().await {
                 let Some(file) = report.file(&dist.filename) else { continue };
                 file.attempts = attempts;
                 file.attested = self.attestations.contains_key(&dist.filename);
@@ -117,32 +117,35 @@ impl UploadQueue<'_> {
         problems
     }
 
-    /// Sends one file until the index has it, or never will.
-    async fn send(&self, dist: &Dist, progress: &Progress) -> Sent {
+    /// Sends one file, with retries, until the index has it or rejects it for good.
+    async fn send(&self, dist: &Dist, progress: &Progress) -> SendResult {
         let attestations = self.attestations.get(&dist.filename).map(Vec::as_slice).unwrap_or_default();
-        // A second attempt begins anew; the bar does not go back.
+        // A second attempt starts over; the progress bar does not go back.
         let shown = Cell::new(0);
         let moved = |bytes: u64| {
             progress.add(bytes.saturating_sub(shown.get()));
             shown.set(bytes.max(shown.get()));
         };
         let (mut attempts, mut failed, mut renewed) = (0, self.retry().attempts(), false);
+        let finish = |attempts, result: Result<bool, (String, Advice)>| {
+            let problem = |(what, advice)| Problem { file: dist.filename.clone(), what, advice };
+            SendResult { attempts, result: result.map_err(problem) }
+        };
         loop {
-            let problem = |what, advice| Problem { file: dist.filename.clone(), what, advice };
             if toolkit::interrupted() {
-                return Sent { attempts, result: Err(problem("interrupted".to_owned(), Advice::Rerun)) };
+                return finish(attempts, Err(("interrupted".to_owned(), Advice::Rerun)));
             }
             let basic = match self.credentials.current().await {
                 Ok(basic) => basic,
                 Err(error) => {
                     let is_final = error.exit() == toolkit::Exit::Findings;
                     let advice = if is_final { Advice::Fix } else { Advice::Rerun };
-                    return Sent { attempts, result: Err(problem(error_chain(&error), advice)) };
+                    return finish(attempts, Err((error_chain(&error), advice)));
                 }
             };
             attempts += 1;
             let error = match self.upload(dist, &basic, attestations, &moved).await {
-                Ok(()) => return Sent { attempts, result: Ok(true) },
+                Ok(()) => return finish(attempts, Ok(true)),
                 Err(HttpError::Interrupted) => continue,
                 Err(error) => error,
             };
@@ -167,13 +170,12 @@ impl UploadQueue<'_> {
                 && meaning != Some(Refusal::Exists)
                 && !matches!(error.status(), Some(400 | 409))
             {
-                return Sent { attempts, result: Err(problem(error_chain(&error), Advice::of(&error))) };
+                return finish(attempts, Err((error_chain(&error), Advice::of(&error))));
             }
-            // Whatever was answered, the file may be there: look before it is
-            // sent again.
-            if let Some(result) = self.look(dist, &error, wait.is_some()).await {
-                let result = result.map_err(|(what, advice)| problem(what, advice));
-                return Sent { attempts, result };
+            // Whatever the answer, the index may have the file: check before
+            // sending it again.
+            if let Some(result) = self.check_index(dist, &error, wait.is_some()).await {
+                return finish(attempts, result);
             }
         }
     }
@@ -197,9 +199,9 @@ impl UploadQueue<'_> {
         }
     }
 
-    /// What the index has after an answer that was not a success; `None`: send
-    /// it again.
-    async fn look(
+    /// Checks whether the index has the file after an answer that was not a
+    /// success; `None` means to send it again.
+    async fn check_index(
         &self,
         dist: &Dist,
         error: &HttpError,
@@ -232,7 +234,7 @@ impl UploadQueue<'_> {
     }
 }
 
-/// A refusal that ends when the index is open again.
+/// A refusal that lasts until the index accepts uploads again.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Incident<'a>(&'a HttpError);
@@ -243,7 +245,7 @@ impl index::Retryable for Incident<'_> {
     }
 }
 
-/// Files that may be sent at the same time, batch after batch.
+/// Batches of files that may be sent at the same time.
 fn batches<'d>(wheels: &[&'d Dist], sdists: &[&'d Dist], new: bool) -> Vec<Vec<&'d Dist>> {
     let mut batches = vec![wheels.to_vec(), sdists.to_vec()];
     batches.retain(|batch| !batch.is_empty());

@@ -1,4 +1,4 @@
-//! Waiting until the index lists what was sent, as it was sent.
+//! Waits until the index lists the files as sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::plan::Remote;
 use crate::probe::IndexReader;
 use crate::report::{Report, State, files};
 
-/// Looks at the index until it lists all files.
+/// Polls the index until it lists all files.
 pub(crate) struct Verifier<'a> {
     pub(crate) ui: &'a Ui,
     pub(crate) reader: &'a IndexReader<'a>,
@@ -23,15 +23,15 @@ pub(crate) struct Verifier<'a> {
 }
 
 impl Verifier<'_> {
-    /// Waits until the index lists each file with the hash that was sent, for
-    /// all packages at once.
+    /// Waits until the index lists each file with the hash that was sent. Waits
+    /// for all packages at once.
     pub(crate) async fn wait(&self, sent: &[&Dist], report: &mut Report) -> Vec<Problem> {
         let end = Instant::now() + self.timeout;
         let mut pause = Duration::from_millis(100);
         let mut is_reported = false;
         let mut open: Vec<&Dist> = sent.to_vec();
         loop {
-            let mut problems = self.look(&open, end, report).await;
+            let mut problems = self.check_once(&open, end, report).await;
             let is_settled = problems.iter().any(|problem| problem.advice != Advice::Rerun);
             let is_over = Instant::now() + pause > end || toolkit::interrupted();
             if problems.is_empty() || is_settled || is_over {
@@ -53,8 +53,8 @@ impl Verifier<'_> {
         }
     }
 
-    /// Looks once; here the caller's loop is the retry.
-    async fn look(&self, open: &[&Dist], end: Instant, report: &mut Report) -> Vec<Problem> {
+    /// Checks once, without retries, because the caller loops.
+    async fn check_once(&self, open: &[&Dist], end: Instant, report: &mut Report) -> Vec<Problem> {
         let once = self.reader.client.once();
         let reader = self.reader.with(&once);
         let mut listings: BTreeMap<&str, Result<Listing, HttpError>> = BTreeMap::new();
@@ -77,20 +77,20 @@ impl Verifier<'_> {
         problems
     }
 
-    /// The answer, unless time is up: `verify-timeout` bounds each request too.
+    /// Awaits an answer until `end`: `verify-timeout` also bounds each request.
     async fn until<T>(
         &self,
         end: Instant,
         answer: impl Future<Output = Result<T, HttpError>>,
     ) -> Result<T, HttpError> {
-        // The first look may take a moment, even if nothing is to be waited for.
+        // The first check gets some time even if the timeout is 0.
         let end = end.max(Instant::now() + Duration::from_secs(10));
         let (url, limit) = (self.reader.index.simple.to_string(), self.timeout);
         let late = |_| HttpError::Timeout { url, what: "no complete response", limit };
         timeout_at(end, answer).await.map_err(late)?
     }
 
-    /// What is wrong with what the index lists, and what to do.
+    /// A problem with the index's entry for a file, and the hint.
     fn check(
         &self,
         listing: &Listing,
@@ -104,7 +104,7 @@ impl Verifier<'_> {
             Ok(Remote::Closed(what, advice)) => return Some((what, advice)),
             Ok(Remote::Absent) => {
                 let (seconds, simple) = (self.timeout.as_secs(), self.reader.index.project(&dist.project));
-                let what = format!("the index took it, but {simple} does not list it within {seconds} s");
+                let what = format!("the index accepted it, but {simple} did not list it within {seconds} s");
                 return Some((what, Advice::Rerun));
             }
             Err(error) => return Some((error_chain(&error), Advice::Rerun)),
@@ -118,7 +118,7 @@ impl Verifier<'_> {
             file.state = State::Uploaded;
         }
         file.url = Some(listed.shown_url());
-        // The file is right. Attestations come with it or, if the index has
+        // The file is right. The index lists attestations with it or, if it has
         // switched them off, never: there is nothing to wait for.
         let lists = self.reader.index.known.is_some() || listing.lists_attestations;
         if self.attestations.contains_key(&dist.filename) && lists && listed.provenance.is_none() {
@@ -129,11 +129,11 @@ impl Verifier<'_> {
     }
 }
 
-/// Writes what the index does not list into the report.
+/// Marks the files that the index does not list in the report.
 fn mark_unverified(problems: &mut [Problem], report: &mut Report) {
     for problem in problems {
         if toolkit::interrupted() {
-            problem.what = String::from("interrupted before the index has listed it");
+            problem.what = String::from("interrupted before the index listed it");
         }
         if let Some(file) = report.file(&problem.file) {
             file.state = State::Unverified;

@@ -1,4 +1,4 @@
-//! Why there is no token, and what to do.
+//! Authentication errors and their hints.
 
 use index::{AudienceError, HttpError, IndexError};
 use pydist::name::ProjectName;
@@ -6,13 +6,13 @@ use toolkit::Exit;
 
 use crate::advice;
 
-/// Why there is no token.
+/// Why there are no credentials.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
     /// Neither a password nor an identity provider.
     #[error("no `password` is given, and this machine has no identity for trusted publishing")]
     Nothing,
-    /// The runner's variable is not usable.
+    /// The runner's variable is invalid.
     #[error("cannot use `{variable}`")]
     ProviderUrl {
         /// The variable.
@@ -36,21 +36,21 @@ pub enum AuthError {
         /// Why.
         why: String,
     },
-    /// The identity provider issues no token.
+    /// The identity provider issued no token.
     #[error("the identity provider issued no token")]
     Identity(#[source] HttpError),
-    /// The index names no audience.
+    /// The index named no audience.
     #[error("{}", audience(.0))]
     Audience(#[source] HttpError),
-    /// The index asks for what it must not get.
+    /// The index requests an audience that it must not get.
     #[error("no identity token was requested")]
     Foreign(#[source] AudienceError),
-    /// The index issues no token.
+    /// The index issued no token.
     #[error("the index rejected the OIDC token{}", identity(claims))]
     Mint {
         /// Why.
         source: HttpError,
-        /// What the identity says, a line each.
+        /// The identity's claims, one per line.
         claims: String,
         /// The reusable workflow that the job is in, if it is in one.
         reusable: Option<String>,
@@ -60,7 +60,7 @@ pub enum AuthError {
 }
 
 fn identity(claims: &str) -> String {
-    if claims.is_empty() { String::new() } else { format!("; it says of this run:{claims}") }
+    if claims.is_empty() { String::new() } else { format!("; the identity has these claims:{claims}") }
 }
 
 pub(super) fn names(names: &[ProjectName]) -> String {
@@ -89,14 +89,14 @@ impl AuthError {
         }
     }
 
-    /// What to do. The codes are Warehouse's (`warehouse/oidc/views.py`).
+    /// The hint. The codes are Warehouse's (`warehouse/oidc/views.py`).
     pub(super) fn hint(&self) -> String {
         let hint = match self {
             Self::Nothing => {
                 "set the environment variable INPUT_PASSWORD or `password-file`, or give the job \
                  `permissions: id-token: write`"
             }
-            Self::ProviderUrl { .. } => "the runner sets it; a test's own needs `allow-insecure-loopback`",
+            Self::ProviderUrl { .. } => "the runner sets it; a test server needs `allow-insecure-loopback`",
             Self::Variable { audience, variable } => {
                 return format!("add `id_tokens: {{ {variable}: {{ aud: {audience} }} }}` to the job");
             }
@@ -152,7 +152,7 @@ fn mint(source: &HttpError, new: &[ProjectName]) -> String {
         }
         "not-enabled" => "the index has switched trusted publishing off; set `password`, or wait",
         _ if new.is_empty() => {
-            "the projects exist, but no trusted publisher of theirs matches: an owner must register this \
+            "the projects exist, but none of their trusted publishers matches: an owner must register this \
              repository, workflow and environment in the project's settings"
         }
         _ => {
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn each_refusal_of_a_token_has_its_own_advice() {
+    fn each_mint_error_has_its_own_hint() {
         let codes = [
             "invalid-publisher",
             "invalid-token",
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_project_without_a_publisher_differs_from_one_that_does_not_exist() {
+    fn distinguishes_a_missing_publisher_from_a_missing_project() {
         assert!(refused("invalid-publisher", &[]).contains("the projects exist"));
         assert!(refused("invalid-publisher", &["htty"]).contains("`htty` is not on the index yet"));
     }

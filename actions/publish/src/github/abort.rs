@@ -1,11 +1,11 @@
-//! Why an attempt to make a release failed.
+//! Errors of an attempt to make a release.
 
 use std::time::Duration;
 
 use index::{HttpError, Retryable, Verdict};
 
-/// GitHub's secondary rate limits last for a minute, if it says nothing else;
-/// octocrab does not pass on what it says.
+/// How long to wait at a secondary rate limit; octocrab does not expose GitHub's
+/// `retry-after`.
 const LIMITED: Duration = Duration::from_secs(3);
 
 /// Why an attempt did not complete the release.
@@ -19,14 +19,14 @@ pub(super) enum Abort {
     Refused(String),
 }
 
-// No `source`: octocrab's own text repeats the message, on two lines.
+// No `source`: octocrab's own text repeats the message on two lines.
 impl From<octocrab::Error> for Abort {
     fn from(error: octocrab::Error) -> Self {
         Self::Api(error)
     }
 }
 
-/// One line, without the documentation's address.
+/// The error on one line, without the URL of the documentation.
 pub(super) fn octocrab_error(error: &octocrab::Error) -> String {
     match error {
         octocrab::Error::GitHub { source, .. } => {
@@ -43,7 +43,7 @@ pub(super) fn octocrab_error(error: &octocrab::Error) -> String {
 }
 
 impl Abort {
-    /// Whether GitHub says that there were too many requests.
+    /// Whether it is a rate limit.
     fn is_limit(&self) -> bool {
         match self {
             Self::Api(octocrab::Error::GitHub { source, .. }) => {

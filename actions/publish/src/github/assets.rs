@@ -1,4 +1,4 @@
-//! The assets of a release: compared with the plan, and sent.
+//! Compares the assets of a release with the plan, and uploads them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,24 +16,24 @@ use super::abort::Abort;
 use super::plan::{Content, ReleaseFile, renamed};
 use crate::upload::{self, BINARY, Progress};
 
-/// For the answer to an asset.
+/// The timeout for the answer to an upload.
 const LIMIT: Duration = Duration::from_secs(60);
-/// The download of an asset that has to be hashed here.
+/// The timeout for downloading an asset to hash it.
 const DOWNLOAD: Duration = Duration::from_secs(600);
 
-/// The assets that a release is to have.
+/// The planned assets of a release.
 pub(super) struct Assets<'a> {
     pub(super) client: &'a Client,
     pub(super) token: &'a Secret,
     /// By name.
     pub(super) files: &'a BTreeMap<String, ReleaseFile>,
-    /// GitHub's API: its host alone gets the token.
+    /// GitHub's API, the only host that gets the token.
     pub(super) api: &'a str,
     pub(super) insecure_loopback: bool,
 }
 
 impl<'a> Assets<'a> {
-    /// How the assets of `release` differ from the plan.
+    /// Compares the assets of `release` with the plan.
     pub(super) async fn compare(&self, release: &Release) -> Result<Difference<'a>, Abort> {
         let mut differs = Difference::default();
         for (name, file) in self.files {
@@ -51,7 +51,7 @@ impl<'a> Assets<'a> {
     }
 
     async fn is_same(&self, asset: &Asset, file: &ReleaseFile) -> Result<bool, Abort> {
-        if file.any {
+        if file.accepts_other_bytes {
             return Ok(true);
         }
         if u64::try_from(asset.size).ok() != Some(file.size) {
@@ -60,7 +60,7 @@ impl<'a> Assets<'a> {
         if let Some(digest) = asset.digest.as_deref().and_then(|digest| digest.strip_prefix("sha256:")) {
             return Ok(digest == file.sha256);
         }
-        // Older assets and GitHub Enterprise Server have no digest.
+        // Older assets, and those of GitHub Enterprise Server, have no digest.
         let sha256 = tokio::time::timeout(DOWNLOAD, self.hash(asset)).await;
         let late = |_| HttpError::Timeout {
             url: asset.url.to_string(),
@@ -70,8 +70,8 @@ impl<'a> Assets<'a> {
         Ok(sha256.map_err(late)?? == file.sha256)
     }
 
-    /// The sha256 of an asset's bytes. The API redirects to another host, which
-    /// gets no token.
+    /// The SHA-256 of an asset's bytes. The API redirects to another host, which
+    /// does not get the token.
     async fn hash(&self, asset: &Asset) -> Result<String, Abort> {
         let client = self.client;
         let url = self.checked(asset.url.as_str())?;
@@ -96,14 +96,13 @@ impl<'a> Assets<'a> {
         Ok(digest::hex(&hasher.finalize()))
     }
 
-    /// Where the release takes assets: GitHub's own hosts alone get the token.
+    /// The upload URL of the release, which must be on GitHub's own hosts.
     pub(super) fn upload_url(&self, release: &Release) -> Result<Url, Abort> {
         self.checked(release.upload_url.split('{').next().unwrap_or_default())
     }
 
     fn checked(&self, text: &str) -> Result<Url, Abort> {
-        let refused =
-            || Abort::Refused(format!("GitHub's API names an address that is not its own: `{text}`"));
+        let refused = || Abort::Refused(format!("GitHub's API returned a URL on another host: `{text}`"));
         let url = index::checked(text, self.insecure_loopback).map_err(|_| refused())?;
         let api = Url::parse(self.api).map_err(|_| refused())?;
         let host = |url: &Url| url.host_str().unwrap_or_default().to_owned();
@@ -112,7 +111,7 @@ impl<'a> Assets<'a> {
         if own { Ok(url) } else { Err(refused()) }
     }
 
-    /// In pieces: octocrab would hold the whole file in memory.
+    /// Uploads in pieces; octocrab would hold the whole file in memory.
     pub(super) async fn send(&self, url: &Url, name: &str, file: &ReleaseFile) -> Result<(), Abort> {
         let progress = Arc::new(Progress::new());
         let body = match &file.content {
@@ -130,12 +129,12 @@ impl<'a> Assets<'a> {
     }
 }
 
-/// How a release differs from its plan.
+/// The differences between a release and its plan.
 #[derive(Default)]
 pub(super) struct Difference<'a> {
     pub(super) missing: Vec<&'a str>,
-    /// Assets whose upload was cut off: names and the assets' numbers.
+    /// Names and ids of assets whose upload was cut off.
     pub(super) cut_off: Vec<(&'a str, u64)>,
-    /// Under our names, but with other bytes.
+    /// Names and ids of assets with other bytes.
     pub(super) other: Vec<(&'a str, u64)>,
 }

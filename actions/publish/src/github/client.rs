@@ -1,5 +1,6 @@
-//! The GitHub Release: a draft, its assets, and only then published. Whatever
-//! is there already is compared; a published asset is never replaced.
+//! Makes the GitHub Release: a draft first, then its assets, then publishes it.
+//! Existing releases are compared with the plan; a published asset is never
+//! replaced.
 
 use std::time::Duration;
 
@@ -16,10 +17,10 @@ use crate::attestation::Attestations;
 use crate::error::Error;
 use crate::inputs::{self, Depth, Latest, ReleaseMode};
 
-/// For each question to the API.
+/// The timeout for each API request.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Makes the release what its plan says.
+/// Makes the release match its plan.
 pub struct Releaser<'a> {
     octocrab: Option<Octocrab>,
     client: &'a Client,
@@ -32,7 +33,7 @@ pub struct Releaser<'a> {
 }
 
 impl<'a> Releaser<'a> {
-    /// Without a token it can only show its plan.
+    /// Without a token, it can only show the plan.
     pub fn new(
         inputs: &'a inputs::Inputs,
         context: &'a Context,
@@ -51,7 +52,7 @@ impl<'a> Releaser<'a> {
         let octocrab = octocrab.map_err(|error| failed(octocrab_error(&error)))?;
         if !plan.is_tagged() {
             let versions = plan.versions.join(", ");
-            ui.warning(format!("the tag `{}` names no version of what is released: {versions}", plan.tag));
+            ui.warning(format!("the tag `{}` does not name a version in this release: {versions}", plan.tag));
         }
         let (depth, insecure_loopback) = (inputs.depth, inputs.insecure_loopback);
         Ok(Self { octocrab, client, ui, inputs: &inputs.release, depth, insecure_loopback, plan, api })
@@ -67,14 +68,14 @@ impl<'a> Releaser<'a> {
         self.plan.add_attestations(attestations);
     }
 
-    /// A release that is there already and cannot become this one is an error.
-    /// A GitHub that does not answer is not one yet.
+    /// Fails if a release exists that cannot become the planned one. If GitHub
+    /// does not answer, warns only.
     pub async fn refuse_conflicts(&self) -> Result<(), Error> {
-        let Some(work) = self.work() else { return Ok(()) };
-        match work.look().await {
+        let Some(connection) = self.connection() else { return Ok(()) };
+        match connection.look().await {
             Ok(_) => Ok(()),
             Err(abort) if abort.is_transient() => {
-                self.ui.warning(format!("cannot look at the GitHub Release yet: {abort}"));
+                self.ui.warning(format!("cannot check the GitHub Release yet: {abort}"));
                 Ok(())
             }
             Err(abort) => Err(Error::Release {
@@ -86,18 +87,18 @@ impl<'a> Releaser<'a> {
         }
     }
 
-    /// The work on the release; without a token there is none.
-    fn work(&self) -> Option<Work<'_>> {
+    /// The connection to the release; `None` without a token.
+    fn connection(&self) -> Option<Connection<'_>> {
         let (octocrab, token) = (self.octocrab.as_ref()?, self.inputs.token.as_ref()?);
         let (client, files, api) = (self.client, &self.plan.files, self.api);
         let assets = Assets { client, token, files, api, insecure_loopback: self.insecure_loopback };
-        Some(Work { octocrab, assets, of: self })
+        Some(Connection { octocrab, assets, releaser: self })
     }
 
-    /// Makes the release complete, and gives its page; a dry run shows what it
-    /// would hold.
+    /// Completes the release and returns its page; a dry run shows what it would
+    /// hold.
     pub async fn run(&self) -> Result<Option<String>, Error> {
-        let Some(work) = self.work().filter(|_| self.depth == Depth::Full) else {
+        let Some(connection) = self.connection().filter(|_| self.depth == Depth::Full) else {
             if self.depth != Depth::Offline {
                 self.refuse_conflicts().await?;
             }
@@ -105,7 +106,7 @@ impl<'a> Releaser<'a> {
             return Ok(None);
         };
         let partial = self.inputs.mode == ReleaseMode::After;
-        match self.client.retry(async || work.complete().await).await {
+        match self.client.retry(async || connection.complete().await).await {
             Ok(page) => {
                 self.ui.info(format!("released: {page}"));
                 Ok(Some(page))
@@ -118,15 +119,15 @@ impl<'a> Releaser<'a> {
     }
 }
 
-struct Work<'a> {
+struct Connection<'a> {
     octocrab: &'a Octocrab,
     assets: Assets<'a>,
-    of: &'a Releaser<'a>,
+    releaser: &'a Releaser<'a>,
 }
 
-impl Work<'_> {
-    /// The release, if there is one, and how it differs; one that cannot become
-    /// ours is refused. Nothing is changed.
+impl Connection<'_> {
+    /// The existing release, if there is one, and its differences from the plan. Fails
+    /// if it cannot become the planned one. Changes nothing.
     async fn look(&self) -> Result<Option<(Release, Difference<'_>)>, Abort> {
         let Some(release) = self.find().await? else { return Ok(None) };
         let differs = self.assets.compare(&release).await?;
@@ -144,8 +145,8 @@ impl Work<'_> {
         Ok(Some((release, differs)))
     }
 
-    /// From whatever is there to a published release. Each step looks first,
-    /// so it can begin again at any point.
+    /// Completes and publishes the release from any state. Each step checks first,
+    /// so an interrupted run can be repeated.
     async fn complete(&self) -> Result<String, Abort> {
         let (release, differs) = if let Some(found) = self.look().await? {
             found
@@ -155,25 +156,25 @@ impl Work<'_> {
             (release, differs)
         };
         let upload = self.assets.upload_url(&release)?;
-        let (owner, name) = &self.of.plan.repository;
+        let (owner, name) = &self.releaser.plan.repository;
         for (_, id) in differs.other.iter().chain(&differs.cut_off) {
             let route = format!("/repos/{owner}/{name}/releases/assets/{id}");
             self.delete(route).await?;
         }
         let again = differs.other.iter().chain(&differs.cut_off).map(|(name, _)| *name);
         for name in again.chain(differs.missing.iter().copied()) {
-            self.of.ui.info(format!("  {name}"));
-            self.assets.send(&upload, name, &self.of.plan.files[name]).await?;
+            self.releaser.ui.info(format!("  {name}"));
+            self.assets.send(&upload, name, &self.releaser.plan.files[name]).await?;
         }
         let planned = |asset: &&Asset| {
-            self.of.plan.files.keys().any(|name| asset.name == *name || asset.name == renamed(name))
+            self.releaser.plan.files.keys().any(|name| asset.name == *name || asset.name == renamed(name))
         };
         for asset in release.assets.iter().filter(|asset| !planned(asset)) {
-            self.of
+            self.releaser
                 .ui
                 .warning(format!("the release also has `{}`, which is not one of these files", asset.name));
         }
-        if !release.draft || self.of.inputs.draft {
+        if !release.draft || self.releaser.inputs.draft {
             return Ok(release.html_url.to_string());
         }
         let id = release.id.into_inner();
@@ -194,30 +195,31 @@ impl Work<'_> {
         Ok(release.html_url.to_string())
     }
 
-    /// What GitHub answers, within the limit.
+    /// Awaits GitHub's answer, with a timeout.
     async fn ask<T>(&self, question: impl Future<Output = octocrab::Result<T>>) -> Result<T, Abort> {
-        let timeout = |_| HttpError::Timeout { url: self.of.api.to_owned(), what: "no answer", limit: LIMIT };
+        let timeout =
+            |_| HttpError::Timeout { url: self.releaser.api.to_owned(), what: "no answer", limit: LIMIT };
         Ok(tokio::time::timeout(LIMIT, question).await.map_err(timeout)??)
     }
 
     /// The release of the tag: published, or still a draft.
     async fn find(&self) -> Result<Option<Release>, Abort> {
-        let (owner, name) = &self.of.plan.repository;
-        let (repos, tag) = (self.octocrab.repos(owner, name), &self.of.plan.tag);
+        let (owner, name) = &self.releaser.plan.repository;
+        let (repos, tag) = (self.octocrab.repos(owner, name), &self.releaser.plan.tag);
         match self.ask(repos.releases().get_by_tag(tag)).await {
             Ok(release) => return Ok(Some(release)),
             Err(Abort::Api(octocrab::Error::GitHub { source, .. })) if source.status_code.as_u16() == 404 => {
             }
             Err(error) => return Err(error),
         }
-        // The oldest one: of two runs at the same time, both settle on it.
+        // The oldest one, so that two concurrent runs choose the same.
         Ok(self.drafts().await?.into_iter().min_by_key(|release| release.id))
     }
 
-    /// The drafts of the tag: a draft has no tag yet, so only the list has it.
+    /// The drafts of the tag. A draft has no tag yet, so only the list finds it.
     async fn drafts(&self) -> Result<Vec<Release>, Abort> {
-        let (owner, name) = &self.of.plan.repository;
-        let (repos, tag) = (self.octocrab.repos(owner, name), &self.of.plan.tag);
+        let (owner, name) = &self.releaser.plan.repository;
+        let (repos, tag) = (self.octocrab.repos(owner, name), &self.releaser.plan.tag);
         let mut drafts = Vec::new();
         for page in 1..=10_u32 {
             let list = self.ask(repos.releases().list().per_page(100).page(page).send()).await?;
@@ -230,11 +232,11 @@ impl Work<'_> {
         Ok(drafts)
     }
 
-    /// A new draft, unless another run has made one at the same time: then that
-    /// one, and ours is deleted.
+    /// Creates a draft. If a concurrent run has created one too, keeps the older
+    /// and deletes ours.
     async fn create(&self) -> Result<Release, Abort> {
-        let (owner, name) = &self.of.plan.repository;
-        let (repos, plan) = (self.octocrab.repos(owner, name), &self.of.plan);
+        let (owner, name) = &self.releaser.plan.repository;
+        let (repos, plan) = (self.octocrab.repos(owner, name), &self.releaser.plan);
         let releases = repos.releases();
         let notes = self.notes().await?;
         let mut create = releases.create(&plan.tag).name(&plan.name).body(&notes);
@@ -249,11 +251,11 @@ impl Work<'_> {
         Ok(first)
     }
 
-    /// The notes, with GitHub's own after them if they are wanted.
+    /// The notes, followed by GitHub's generated ones if requested.
     async fn notes(&self) -> Result<String, Abort> {
-        let (owner, name) = &self.of.plan.repository;
-        let (repos, plan) = (self.octocrab.repos(owner, name), &self.of.plan);
-        if !self.of.inputs.generate_notes {
+        let (owner, name) = &self.releaser.plan.repository;
+        let (repos, plan) = (self.octocrab.repos(owner, name), &self.releaser.plan);
+        if !self.releaser.inputs.generate_notes {
             return Ok(plan.notes.clone());
         }
         let releases = repos.releases();
@@ -267,7 +269,7 @@ impl Work<'_> {
     }
 
     fn make_latest(&self) -> Option<MakeLatest> {
-        match self.of.inputs.make_latest {
+        match self.releaser.inputs.make_latest {
             Latest::Yes => Some(MakeLatest::True),
             Latest::No => Some(MakeLatest::False),
             Latest::Legacy => Some(MakeLatest::Legacy),

@@ -1,4 +1,4 @@
-//! The GitHub Release: what it is made of, and the client that makes it.
+//! The GitHub Release: its plan, and the client that makes it.
 
 mod abort;
 mod assets;

@@ -1,5 +1,4 @@
-//! What a GitHub Release is made of: its tag, its notes, its files. No one is
-//! asked anything here.
+//! The plan of a GitHub Release: its tag, notes and files. Makes no requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
@@ -23,9 +22,9 @@ pub(crate) struct ReleaseFile {
     pub(crate) sha256: String,
     pub(crate) size: u64,
     pub(crate) content: Content,
-    /// Whether any asset of its name will do: an attestation proves itself,
-    /// and each run makes another one.
-    pub(crate) any: bool,
+    /// Whether an asset of this name with other bytes is accepted: attestations
+    /// are verified on their own, and each run makes new ones.
+    pub(crate) accepts_other_bytes: bool,
 }
 
 pub(crate) enum Content {
@@ -33,7 +32,7 @@ pub(crate) enum Content {
     Bytes(Bytes),
 }
 
-/// What the release is made of.
+/// The plan of a release.
 pub struct ReleasePlan {
     pub(crate) repository: (String, String),
     pub(crate) tag: String,
@@ -48,7 +47,7 @@ pub struct ReleasePlan {
 }
 
 impl ReleasePlan {
-    /// Reads what the release needs; no one is asked anything yet.
+    /// Plans the release from the inputs and files; makes no requests.
     pub(crate) fn new(
         inputs: &Release,
         files: &Files,
@@ -93,8 +92,8 @@ impl ReleasePlan {
         Ok(plan)
     }
 
-    /// Adds the distributions with their attestations, the manifest, the user's
-    /// files and the sums.
+    /// Adds the distributions with their attestations, the manifest, the extra assets
+    /// and the checksums.
     fn add_files(
         &mut self,
         inputs: &Release,
@@ -109,7 +108,7 @@ impl ReleasePlan {
                 sha256: dist.sha256.clone(),
                 size: dist.size,
                 content: Content::Path(dist.path.clone()),
-                any: false,
+                accepts_other_bytes: false,
             };
             self.files.insert(dist.filename.clone(), file);
             for kind in ["publish", "slsa"] {
@@ -137,11 +136,11 @@ impl ReleasePlan {
         self.tagged.as_ref().is_some_and(|tagged| versions.any(|version| version == *tagged))
     }
 
-    /// Adds a file of the user's.
+    /// Adds an extra asset.
     fn add_path(&mut self, path: &Path, sums: &mut String) -> Result<(), Error> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if self.files.contains_key(&name) {
-            return Err(Error::ReleaseInput(format!("input `extra-assets`: there are two files `{name}`")));
+            return Err(Error::ReleaseInput(format!("input `extra-assets`: duplicate file name `{name}`")));
         }
         let mut file = std::fs::File::open(path).map_err(FileError::new("read", path))?;
         let (mut hasher, mut size, mut buffer) = (Sha256::new(), 0, vec![0; 128 * 1024]);
@@ -155,8 +154,10 @@ impl ReleasePlan {
         }
         let sha256 = digest::hex(&hasher.finalize());
         sums.push_str(&format!("{sha256}  {name}\n"));
-        self.files
-            .insert(name, ReleaseFile { sha256, size, content: Content::Path(path.to_owned()), any: false });
+        self.files.insert(
+            name,
+            ReleaseFile { sha256, size, content: Content::Path(path.to_owned()), accepts_other_bytes: false },
+        );
         Ok(())
     }
 
@@ -171,15 +172,19 @@ impl ReleasePlan {
     }
 
     /// Adds a file that is in memory.
-    pub(crate) fn add(&mut self, name: &str, bytes: Vec<u8>, any: bool) {
+    pub(crate) fn add(&mut self, name: &str, bytes: Vec<u8>, accepts_other_bytes: bool) {
         let sha256 = digest::hex(&digest::sha256(&bytes));
-        let file =
-            ReleaseFile { sha256, size: bytes.len() as u64, content: Content::Bytes(bytes.into()), any };
+        let file = ReleaseFile {
+            sha256,
+            size: bytes.len() as u64,
+            content: Content::Bytes(bytes.into()),
+            accepts_other_bytes,
+        };
         self.files.insert(name.to_owned(), file);
     }
 }
 
-/// The version whose notes are wanted: the tag's, or else the newest (PEP 440).
+/// The version for the notes: the tag's, or else the newest (PEP 440).
 fn released_version<'d>(tagged: Option<&Version>, dists: &'d [Dist]) -> &'d str {
     let parsed = |dist: &Dist| dist.version.parse::<Version>().ok();
     let named = dists.iter().find(|dist| tagged.is_some() && parsed(dist).as_ref() == tagged);
@@ -187,7 +192,7 @@ fn released_version<'d>(tagged: Option<&Version>, dists: &'d [Dist]) -> &'d str 
     named.or_else(newest).map_or("", |dist| &dist.version)
 }
 
-/// Whether git takes `name` for a tag (git-check-ref-format(1)).
+/// Whether `name` is a valid tag name for git (git-check-ref-format(1)).
 fn is_tag(name: &str) -> bool {
     let odd = |c: char| c.is_ascii_control() || " ~^:?*[\\".contains(c);
     let part = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");
@@ -199,7 +204,7 @@ fn is_tag(name: &str) -> bool {
         && !name.starts_with('-')
 }
 
-/// The notes: those given, or the changelog's section about the version.
+/// The given notes, or the changelog's section about the version.
 fn notes(inputs: &Release, version: &str) -> Result<String, Error> {
     let read = |path: &PathBuf| std::fs::read_to_string(path).map_err(FileError::new("read", path));
     if let Some(path) = &inputs.notes {
@@ -213,8 +218,8 @@ fn notes(inputs: &Release, version: &str) -> Result<String, Error> {
     })
 }
 
-/// What stands under the heading that names `version`, up to the next heading
-/// of its level or above.
+/// The text under the heading that names `version`, up to the next heading of
+/// its level or above.
 fn section(changelog: &str, version: &str) -> Option<String> {
     let level = |line: &str| line.bytes().take_while(|byte| *byte == b'#').count();
     let is_it = |line: &&str| {
@@ -229,7 +234,7 @@ fn section(changelog: &str, version: &str) -> Option<String> {
     Some(lines.join("\n").trim().to_owned())
 }
 
-/// What GitHub makes of a name with characters that it does not keep.
+/// The asset name that GitHub derives from a name with other characters.
 pub(crate) fn renamed(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() || "._-+".contains(c) { c } else { '.' }).collect()
 }
@@ -240,7 +245,7 @@ mod tests {
     use crate::inspect::tests::dist;
 
     #[test]
-    fn a_tag_is_a_name_that_git_allows() {
+    fn accepts_only_tag_names_that_git_allows() {
         for good in ["v0.3.0", "htty/v1", "1.0+local", "übung"] {
             assert!(is_tag(good), "{good}");
         }
@@ -250,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn the_version_is_compared_as_a_version() {
+    fn compares_versions_not_strings() {
         let dists = ["1.9", "1.10"].map(|version| dist(&format!("a-{version}.tar.gz"), ""));
         let version: Version = "1.9.0".parse().unwrap();
         assert_eq!(released_version(None, &dists), "1.10");
@@ -258,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn the_section_of_a_version_is_found() {
+    fn finds_the_section_of_a_version() {
         let changelog =
             "# Changelog\n\n## [0.3.1] - 2026-01-02\n\n### Fixed\n- x\n\n## v0.3.0\n- first\n\n## 0.3\nold\n";
         assert_eq!(section(changelog, "0.3.1").unwrap(), "### Fixed\n- x");

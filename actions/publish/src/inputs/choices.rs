@@ -1,4 +1,4 @@
-//! Inputs that are one of a few words.
+//! Choice inputs.
 
 use index::Index;
 use toolkit::choice;
@@ -6,13 +6,13 @@ use toolkit::choice;
 choice! {
     /// How far a run goes.
     pub enum Depth {
-        /// Everything.
+        /// Publish.
         Full = "false",
-        /// The index is asked what it has.
+        /// Compare the files with the index.
         Probe = "true" | "probe",
-        /// Only the files are checked.
+        /// Only check the files.
         Offline = "offline",
-        /// A token is requested, and thrown away.
+        /// Also request a token, and discard it.
         Auth = "auth",
     }
 }
@@ -20,9 +20,9 @@ choice! {
 choice! {
     /// Whether attestations are made.
     pub enum Attestations {
-        /// If the index takes them and there is an identity.
+        /// If the index accepts them and there is an identity.
         Auto = "auto",
-        /// Always, or the run fails.
+        /// Always; fail if that is not possible.
         Required = "required",
         /// Never.
         Off = "off",
@@ -30,8 +30,8 @@ choice! {
 }
 
 impl Attestations {
-    /// Whether to make them for `index`. With `auto` only for trusted
-    /// publishing: a job that has a token may have no identity.
+    /// Whether to make them for `index`. `auto` makes them only with trusted
+    /// publishing, because a job with a token may have no identity.
     pub fn wanted(self, index: &Index, trusted: bool) -> bool {
         match self {
             Self::Off => false,
@@ -48,7 +48,7 @@ choice! {
         Off = "off",
         /// When the index has every file.
         After = "after",
-        /// Nothing but the release.
+        /// Only the release.
         Only = "only",
     }
 }
@@ -62,7 +62,7 @@ choice! {
         Yes = "true",
         /// No.
         No = "false",
-        /// As GitHub decides by date and version.
+        /// Let GitHub decide by date and version.
         Legacy = "legacy",
     }
 }

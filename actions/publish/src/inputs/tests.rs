@@ -6,7 +6,7 @@ fn read(inputs: &[(&str, &str)]) -> Result<Inputs, String> {
 }
 
 #[test]
-fn the_manifest_must_be_given_or_refused_in_words() {
+fn requires_a_manifest_or_none() {
     assert!(read(&[]).unwrap_err().contains("input `manifest`: a value is required"));
     assert_eq!(read(&[("MANIFEST", "none")]).unwrap().files.manifest, None);
     let error = read(&[("MANIFEST", "none"), ("MANIFEST_SHA256", &"0".repeat(64))]).unwrap_err();
@@ -14,7 +14,7 @@ fn the_manifest_must_be_given_or_refused_in_words() {
 }
 
 #[test]
-fn dry_run_is_never_guessed() {
+fn rejects_a_misspelled_dry_run() {
     let depth = |value| read(&[("MANIFEST", "none"), ("DRY_RUN", value)]).map(|inputs| inputs.depth);
     assert_eq!(depth("true"), Ok(Depth::Probe));
     assert_eq!(depth("auth"), Ok(Depth::Auth));
@@ -23,7 +23,7 @@ fn dry_run_is_never_guessed() {
 }
 
 #[test]
-fn attestations_are_made_where_an_index_and_an_identity_are_known() {
+fn attests_by_default_only_for_known_indexes_with_an_identity() {
     let wanted = |word: &str, index: &str| {
         let inputs = read(&[("MANIFEST", "none"), ("INDEX", index), ("ATTESTATIONS", word)]).unwrap();
         [false, true].map(|trusted| inputs.attesting.mode.wanted(&inputs.index, trusted))
@@ -41,7 +41,7 @@ fn attestations_are_made_where_an_index_and_an_identity_are_known() {
 }
 
 #[test]
-fn attestations_cannot_be_required_with_a_password() {
+fn rejects_required_attestations_with_a_password() {
     let required = [("MANIFEST", "none"), ("ATTESTATIONS", "required")];
     assert!(read(&required).is_ok());
     for password in [("PASSWORD", "pypi-x"), ("PASSWORD_FILE", "-")] {
@@ -63,7 +63,7 @@ fn plain_http_needs_the_flag_and_loopback() {
 }
 
 #[test]
-fn all_faults_come_at_once() {
+fn reports_all_errors_at_once() {
     let error = read(&[
         ("INDEX", "nowhere"),
         ("DRY_RUN", "x"),
@@ -78,9 +78,9 @@ fn all_faults_come_at_once() {
     }
 }
 
-/// A shell exports the secrets once, for every program.
+/// A shell may export the secrets for all programs.
 #[test]
-fn the_secrets_are_no_unknown_inputs_of_other_actions() {
+fn other_actions_ignore_the_secrets() {
     let other = toolkit::Spec { name: "other", inputs: &[], ..SPEC.clone() };
     for secret in SPEC.inputs.iter().filter(|input| input.kind == toolkit::InputKind::Secret) {
         let env = Env::from_iter([(secret.variable(), "x".to_owned())]);

@@ -1,4 +1,4 @@
-//! Attestations, before the verifiers that indexes use.
+//! Attestations, checked by the verifiers that indexes use.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -13,29 +13,29 @@ use testkit::warehouse::{Behaviour, Warehouse};
 
 use crate::support::Set;
 
-/// A release published with attestations; their folder is `attestations`.
+/// A release published with attestations; their directory is `attestations`.
 fn attested(set: &Set, lost: u32) -> (Sigstore, Warehouse) {
     let oidc = Oidc::start(0);
     let sigstore = Sigstore::start(oidc.issued(), lost);
     let index =
         Warehouse::start(Behaviour::default(), Some(oidc.issued())).with_projects(&["htty", "htty-core"]);
-    let config = set.folder.path().join("trust-config.json");
+    let config = set.dir.path().join("trust-config.json");
     std::fs::write(&config, sigstore.trust_config().to_string()).unwrap();
-    let folder = set.folder.path().join("attestations");
+    let dir = set.dir.path().join("attestations");
     let args = ["--attestations", "required", "--trust-config", config.to_str().unwrap()];
-    let ran = set.publish_trusted(
+    let result = set.publish_trusted(
         &index.url(),
         &oidc,
-        &[&args[..], &["--attestations-path", folder.to_str().unwrap()]].concat(),
+        &[&args[..], &["--attestations-path", dir.to_str().unwrap()]].concat(),
     );
-    let ran = ran.expect(0);
-    assert!(ran.report["files"].as_array().unwrap().iter().all(|file| file["attested"] == true));
+    let result = result.expect(0);
+    assert!(result.report["files"].as_array().unwrap().iter().all(|file| file["attested"] == true));
     assert_eq!(oidc.issued().audiences(), ["127.0.0.1", "sigstore"]);
     assert_eq!(sigstore.certificates(), 1, "one certificate for the run");
     (sigstore, index)
 }
 
-/// The attestation as a sigstore bundle, as verifiers put it together.
+/// The attestation as a sigstore bundle, as verifiers build it.
 fn bundle(attestation: &Value) -> Bundle {
     let material = &attestation["verification_material"];
     let bundle = json!({
@@ -53,7 +53,7 @@ fn bundle(attestation: &Value) -> Bundle {
 }
 
 #[test]
-fn every_file_has_one_that_holds() {
+fn every_file_gets_a_valid_attestation() {
     let set = Set::htty();
     let (sigstore, index) = attested(&set, 0);
     let root = TrustedRoot::from_json(&sigstore.trusted_root().to_string()).unwrap();
@@ -79,14 +79,14 @@ fn every_file_has_one_that_holds() {
 }
 
 #[test]
-fn a_lost_log_entry_is_made_again() {
+fn a_lost_log_entry_is_replaced() {
     attested(&Set::htty(), 2);
 }
 
-/// What PyPI itself checks with: pypi-attestations over sigstore-python.
+/// PyPI's own verifier: pypi-attestations with sigstore-python.
 #[test]
 #[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
-fn pypi_attestations_accepts_them() {
+fn pypi_attestations_accepts_our_attestations() {
     let set = Set::htty();
     let (_sigstore, _index) = attested(&set, 0);
     let python = tools::path("pypi-attestations").with_file_name("python");
@@ -106,66 +106,70 @@ for file in sorted((root / "dist").iterdir()):
     kind, _ = Attestation.model_validate_json(text).verify(publisher, Distribution.from_file(file))
     print(file.name, kind)
 "#;
-    let output = tools::scrubbed(python).args(["-c", script]).arg(set.folder.path()).output().unwrap();
+    let output = tools::scrubbed(python).args(["-c", script]).arg(set.dir.path()).output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}{err}");
     assert_eq!(out.lines().count(), 4, "{out}{err}");
 }
 
 #[test]
-fn required_with_a_password_is_refused_at_once() {
+fn rejects_required_attestations_with_a_password() {
     let (set, index) = (Set::htty(), Warehouse::start(Behaviour::default(), None));
-    let ran = set.publish(&index.url(), &["--attestations", "required"]).expect(2);
-    assert!(ran.text.contains("input `attestations`: `required` needs trusted publishing"), "{}", ran.text);
+    let result = set.publish(&index.url(), &["--attestations", "required"]).expect(2);
+    assert!(
+        result.text.contains("input `attestations`: `required` needs trusted publishing"),
+        "{}",
+        result.text
+    );
     assert!(index.shelf().uploads.is_empty(), "they can never be added later");
 }
 
-/// An index never takes an attestation for a file that it has.
+/// An index never adds an attestation to a file that it has.
 #[test]
-fn required_is_not_met_by_files_without_one() {
+fn required_fails_for_files_without_an_attestation() {
     let (set, oidc) = (Set::htty(), Oidc::start(0));
     let index =
         Warehouse::start(Behaviour::default(), Some(oidc.issued())).with_projects(&["htty", "htty-core"]);
     set.publish_trusted(&index.url(), &oidc, &[]).expect(0);
-    let ran = set.publish_trusted(&index.url(), &oidc, &["--attestations", "required"]).expect(1);
-    assert!(ran.text.contains("the index has it without an attestation"), "{}", ran.text);
+    let result = set.publish_trusted(&index.url(), &oidc, &["--attestations", "required"]).expect(1);
+    assert!(result.text.contains("the index has it without an attestation"), "{}", result.text);
 }
 
-/// An identity is at hand, and no service of sigstore is asked with it.
+/// There is an identity, but no sigstore service is queried.
 #[test]
-fn off_makes_none_and_auto_none_for_an_index_that_is_not_known_to_take_them() {
+fn off_and_auto_for_an_unknown_index_make_no_attestations() {
     for word in ["off", "auto"] {
         let (set, oidc) = (Set::htty(), Oidc::start(0));
         let sigstore = Sigstore::start(oidc.issued(), 0);
         let index =
             Warehouse::start(Behaviour::default(), Some(oidc.issued())).with_projects(&["htty", "htty-core"]);
-        let config = set.folder.path().join("trust-config.json");
+        let config = set.dir.path().join("trust-config.json");
         std::fs::write(&config, sigstore.trust_config().to_string()).unwrap();
-        let folder = set.folder.path().join("attestations");
-        let (config, written) = (config.to_str().unwrap(), folder.to_str().unwrap());
+        let dir = set.dir.path().join("attestations");
+        let (config, written) = (config.to_str().unwrap(), dir.to_str().unwrap());
         let args = ["--attestations", word, "--trust-config", config, "--attestations-path", written];
-        let ran = set.publish_trusted(&index.url(), &oidc, &args).expect(0);
-        ran.all("uploaded");
-        assert!(ran.report["files"].as_array().unwrap().iter().all(|file| file["attested"] == false));
+        let result = set.publish_trusted(&index.url(), &oidc, &args).expect(0);
+        result.all("uploaded");
+        assert!(result.report["files"].as_array().unwrap().iter().all(|file| file["attested"] == false));
         assert_eq!((oidc.issued().audiences(), sigstore.certificates()), (vec!["127.0.0.1".to_owned()], 0));
         let files = &index.shelf().files;
         assert_eq!(files.len(), 4);
         let plain = |fields: &[(String, String)]| fields.iter().all(|field| field.0 != "attestations");
         assert!(files.values().all(|file| plain(&file.fields)), "{word}");
-        assert!(!folder.exists(), "{word}");
+        assert!(!dir.exists(), "{word}");
     }
 }
 
 /// Fulcio's certificates are valid for ten minutes; signing many files may take
 /// longer.
 #[test]
-fn a_certificate_is_replaced_before_it_expires() {
+fn replaces_a_certificate_before_it_expires() {
     for (life, certificates) in [(119, 4), (600, 1)] {
         let (set, oidc) = (Set::htty(), Oidc::start(0));
         let sigstore = Sigstore::start(oidc.issued(), 0).with_life(life);
         let index =
             Warehouse::start(Behaviour::default(), Some(oidc.issued())).with_projects(&["htty", "htty-core"]);
-        let config = set.folder.path().join("trust-config.json");
+        let config = set.dir.path().join("trust-config.json");
         std::fs::write(&config, sigstore.trust_config().to_string()).unwrap();
         let args = ["--attestations", "required", "--trust-config", config.to_str().unwrap()];
         set.publish_trusted(&index.url(), &oidc, &args).expect(0).all("uploaded");
@@ -175,53 +179,53 @@ fn a_certificate_is_replaced_before_it_expires() {
     }
 }
 
-/// A log whose signature nobody knows: an index would refuse the first file, or
-/// worse, the second.
+/// The log has an unknown key: an index would reject the first file or, worse, the
+/// second.
 #[test]
-fn an_attestation_is_verified_before_it_is_sent() {
+fn verifies_an_attestation_before_sending_it() {
     let (set, oidc) = (Set::htty(), Oidc::start(0));
     let sigstore = Sigstore::start(oidc.issued(), 0).with_forged_entries();
     let index =
         Warehouse::start(Behaviour::default(), Some(oidc.issued())).with_projects(&["htty", "htty-core"]);
-    let config = set.folder.path().join("trust-config.json");
+    let config = set.dir.path().join("trust-config.json");
     std::fs::write(&config, sigstore.trust_config().to_string()).unwrap();
     let args = ["--attestations", "required", "--trust-config", config.to_str().unwrap()];
-    let ran = set.publish_trusted(&index.url(), &oidc, &args).expect(3);
-    assert!(ran.text.contains("nothing was sent: cannot make the attestations"), "{}", ran.text);
-    assert!(ran.text.contains("the new attestation is not valid"), "{}", ran.text);
+    let result = set.publish_trusted(&index.url(), &oidc, &args).expect(3);
+    assert!(result.text.contains("nothing was sent: cannot make the attestations"), "{}", result.text);
+    assert!(result.text.contains("the new attestation is not valid"), "{}", result.text);
     assert!(index.shelf().uploads.is_empty());
 }
 
-/// The log answers no entry before all four are waiting for it.
+/// The log answers only when all four entries wait for it.
 #[test]
-fn files_are_signed_in_parallel_and_the_wait_is_visible() {
+fn signs_files_in_parallel_and_shows_progress() {
     let (set, oidc) = (Set::htty(), Oidc::start(0));
     let sigstore = Sigstore::start(oidc.issued(), 0).with_entries_together(4);
     let index =
         Warehouse::start(Behaviour::default(), Some(oidc.issued())).with_projects(&["htty", "htty-core"]);
-    let config = set.folder.path().join("trust-config.json");
+    let config = set.dir.path().join("trust-config.json");
     std::fs::write(&config, sigstore.trust_config().to_string()).unwrap();
     let args = ["--attestations", "required", "--trust-config", config.to_str().unwrap()];
-    let ran = set.publish_trusted(&index.url(), &oidc, &args).expect(0);
-    ran.all("uploaded");
+    let result = set.publish_trusted(&index.url(), &oidc, &args).expect(0);
+    result.all("uploaded");
     assert_eq!(sigstore.certificates(), 1, "one key and certificate for all of them");
     let text =
         "signing attestations of `htty_core-0.3.0-py3-none-manylinux_2_17_x86_64.whl` and 3 more files";
-    assert!(ran.text.contains(text), "{}", ran.text);
+    assert!(result.text.contains(text), "{}", result.text);
 }
 
-/// The wait for sigstore ends, and shows what is waited for.
+/// The wait for sigstore ends and names the service.
 #[test]
-fn a_log_that_is_down_is_given_up() {
+fn gives_up_on_a_log_that_is_down() {
     let (set, oidc) = (Set::htty(), Oidc::start(0));
     let sigstore = Sigstore::start(oidc.issued(), u32::MAX);
     let index =
         Warehouse::start(Behaviour::default(), Some(oidc.issued())).with_projects(&["htty", "htty-core"]);
-    let config = set.folder.path().join("trust-config.json");
+    let config = set.dir.path().join("trust-config.json");
     std::fs::write(&config, sigstore.trust_config().to_string()).unwrap();
     let args = ["--attestations", "required", "--trust-config", config.to_str().unwrap()];
-    let ran = set.publish_trusted(&index.url(), &oidc, &args).expect(3);
-    assert!(ran.text.contains("no entry in the transparency log"), "{}", ran.text);
-    assert!(ran.text.contains("503") && ran.text.contains("retrying in"), "{}", ran.text);
+    let result = set.publish_trusted(&index.url(), &oidc, &args).expect(3);
+    assert!(result.text.contains("cannot add an entry to the transparency log"), "{}", result.text);
+    assert!(result.text.contains("503") && result.text.contains("retrying in"), "{}", result.text);
     assert!(index.shelf().uploads.is_empty());
 }

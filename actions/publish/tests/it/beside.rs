@@ -1,4 +1,4 @@
-//! Attestations that are there already, beside the files.
+//! Existing attestations beside the files.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -7,7 +7,7 @@ use testkit::oidc::Oidc;
 use testkit::sigstore::Sigstore;
 use testkit::warehouse::{Behaviour, Warehouse};
 
-use crate::support::{Ran, Set};
+use crate::support::{RunOutput, Set};
 
 /// A set with an attestation beside each file, made by an earlier run.
 struct World {
@@ -21,7 +21,7 @@ impl World {
     fn new() -> Self {
         let (set, oidc) = (Set::htty(), Oidc::start(0));
         let sigstore = Sigstore::start(oidc.issued(), 0);
-        let config = set.folder.path().join("trust-config.json");
+        let config = set.dir.path().join("trust-config.json");
         std::fs::write(&config, sigstore.trust_config().to_string()).unwrap();
         let config = config.to_str().unwrap().to_owned();
         let world = Self { set, oidc, _sigstore: sigstore, config };
@@ -36,7 +36,7 @@ impl World {
         index.with_projects(&["htty", "htty-core"])
     }
 
-    fn publish(&self, index: &Warehouse, args: &[&str]) -> Ran {
+    fn publish(&self, index: &Warehouse, args: &[&str]) -> RunOutput {
         let args: Vec<&str> =
             ["--trust-config", &self.config].into_iter().chain(args.iter().copied()).collect();
         self.set.publish_trusted(&index.url(), &self.oidc, &args)
@@ -58,16 +58,16 @@ fn sent(index: &Warehouse, file: &str) -> Vec<Value> {
 }
 
 const FILE: &str = "htty-0.3.0.tar.gz";
-const BESIDE: &str = "htty-0.3.0.tar.gz.publish.attestation";
+const ATTESTATION: &str = "htty-0.3.0.tar.gz.publish.attestation";
 
 #[test]
-fn they_are_sent_and_none_is_made_in_their_place() {
+fn sends_existing_attestations_instead_of_new_ones() {
     let world = World::new();
     let before = world.oidc.issued().audiences().len();
     for mode in ["auto", "required"] {
         let index = world.index();
-        let ran = world.publish(&index, &["--attestations", mode]).expect(0);
-        ran.all("uploaded");
+        let result = world.publish(&index, &["--attestations", mode]).expect(0);
+        result.all("uploaded");
         for file in ["htty_core-0.3.0.tar.gz", FILE, "htty-0.3.0-py3-none-any.whl"] {
             assert_eq!(sent(&index, file), [world.read(&format!("{file}.publish.attestation"))], "{mode}");
         }
@@ -80,12 +80,12 @@ fn they_are_sent_and_none_is_made_in_their_place() {
     assert_eq!(sent(&index, FILE), Vec::<Value>::new());
 }
 
-/// One is missing: only that one is made.
+/// Only the missing attestation is made.
 #[test]
-fn what_is_missing_is_made() {
+fn makes_only_missing_attestations() {
     let world = World::new();
-    let old = world.read(BESIDE);
-    std::fs::remove_file(world.path(BESIDE)).unwrap();
+    let old = world.read(ATTESTATION);
+    std::fs::remove_file(world.path(ATTESTATION)).unwrap();
     let index = world.index();
     world.publish(&index, &["--attestations", "required"]).expect(0);
     let [new] = sent(&index, FILE).try_into().unwrap();
@@ -94,19 +94,19 @@ fn what_is_missing_is_made() {
     assert_eq!(sent(&index, other), [world.read(&format!("{other}.publish.attestation"))]);
 }
 
-/// An index takes them from trusted publishers alone.
+/// An index accepts them only from trusted publishers.
 #[test]
-fn they_are_not_sent_with_a_password() {
+fn does_not_send_attestations_with_a_password() {
     let world = World::new();
     let index = world.index();
-    let ran = world.set.publish(&index.url(), &["--trust-config", &world.config]).expect(0);
-    assert!(ran.text.contains("they need trusted publishing"), "{}", ran.text);
+    let result = world.set.publish(&index.url(), &["--trust-config", &world.config]).expect(0);
+    assert!(result.text.contains("they need trusted publishing"), "{}", result.text);
     assert_eq!(sent(&index, FILE), Vec::<Value>::new());
 }
 
-/// An index would refuse each of these, once other files are up.
+/// An index would reject each of these after other files were uploaded.
 #[test]
-fn a_bad_one_stops_the_run_before_the_first_byte() {
+fn an_invalid_attestation_stops_the_run_before_the_first_byte() {
     let statement = |attestation: &Value, change: &dyn Fn(&mut Value)| {
         let text = attestation["envelope"]["statement"].as_str().unwrap();
         let mut statement = serde_json::from_slice(&BASE64_STANDARD.decode(text).unwrap()).unwrap();
@@ -116,38 +116,46 @@ fn a_bad_one_stops_the_run_before_the_first_byte() {
         changed.to_string()
     };
     let world = World::new();
-    let good = world.read(BESIDE);
+    let good = world.read(ATTESTATION);
     let other = world.read("htty_core-0.3.0.tar.gz.publish.attestation");
     let slsa = "https://slsa.dev/provenance/v1";
     let cases: Vec<(&str, String, &str)> = vec![
-        (BESIDE, "not JSON".to_owned(), "it is not JSON"),
-        (BESIDE, json!({ "version": 2 }).to_string(), "expected an attestation of version 1"),
-        (BESIDE, other.to_string(), "it is about other bytes"),
-        (BESIDE, statement(&good, &|it| it["predicateType"] = "https://example.org/x".into()), "of the type"),
-        (BESIDE, statement(&good, &|it| it["subject"][0]["name"] = "other.whl".into()), "its only subject"),
-        // Well-formed, and signed by nobody.
-        (BESIDE, statement(&good, &|it| it["predicate"] = json!({})), "it does not verify"),
-        (BESIDE, statement(&good, &|it| it["predicateType"] = slsa.into()), "it does not verify"),
+        (ATTESTATION, "not JSON".to_owned(), "it is not JSON"),
+        (ATTESTATION, json!({ "version": 2 }).to_string(), "expected an attestation of version 1"),
+        (ATTESTATION, other.to_string(), "it is not about the bytes of"),
+        (
+            ATTESTATION,
+            statement(&good, &|it| it["predicateType"] = "https://example.org/x".into()),
+            "of the type",
+        ),
+        (
+            ATTESTATION,
+            statement(&good, &|it| it["subject"][0]["name"] = "other.whl".into()),
+            "its only subject",
+        ),
+        // Well-formed, but signed with an unknown key.
+        (ATTESTATION, statement(&good, &|it| it["predicate"] = json!({})), "verification failed"),
+        (ATTESTATION, statement(&good, &|it| it["predicateType"] = slsa.into()), "verification failed"),
         ("htty-0.3.0.tar.gz.second.attestation", good.to_string(), "another attestation of the type"),
         ("nothing-1.0.tar.gz.publish.attestation", good.to_string(), "no distribution of that name"),
     ];
     for (file, text, words) in cases {
-        std::fs::write(world.path(BESIDE), good.to_string()).unwrap();
+        std::fs::write(world.path(ATTESTATION), good.to_string()).unwrap();
         std::fs::write(world.path(file), text).unwrap();
         let index = world.index();
         for args in [&["--dry-run", "offline"][..], &[]] {
-            let ran = world.publish(&index, args).expect(1);
-            assert!(ran.text.contains(words) && ran.text.contains(file), "{words}: {}", ran.text);
-            assert!(ran.text.contains("hint: remove the attestation"), "{words}: {}", ran.text);
+            let result = world.publish(&index, args).expect(1);
+            assert!(result.text.contains(words) && result.text.contains(file), "{words}: {}", result.text);
+            assert!(result.text.contains("hint: remove the attestation"), "{words}: {}", result.text);
         }
         assert!(index.shelf().uploads.is_empty());
         std::fs::remove_file(world.path(file)).unwrap();
     }
 }
 
-/// SLSA provenance goes along with the publish attestation.
+/// SLSA provenance is sent with the publish attestation.
 #[test]
-fn provenance_is_sent_too() {
+fn sends_provenance_too() {
     use index::{Client, Retry};
     use publish::attest::Signer;
     use publish::identity::IdentityProvider;
@@ -175,5 +183,5 @@ fn provenance_is_sent_too() {
     std::fs::write(path, provenance.to_string()).unwrap();
     let index = world.index();
     world.publish(&index, &["--attestations", "required"]).expect(0);
-    assert_eq!(sent(&index, FILE), [world.read(BESIDE), provenance]);
+    assert_eq!(sent(&index, FILE), [world.read(ATTESTATION), provenance]);
 }

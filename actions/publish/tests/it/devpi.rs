@@ -2,9 +2,9 @@
 
 use testkit::index::{DEVPI_PASSWORD, Peer};
 
-use crate::support::{Ran, Set};
+use crate::support::{RunOutput, Set};
 
-fn publish(set: &Set, peer: &Peer) -> Ran {
+fn publish(set: &Set, peer: &Peer) -> RunOutput {
     let (index, simple) = (format!("{}root/dev/", peer.url), format!("{}root/dev/+simple/", peer.url));
     let mut command = set.command();
     command.args([
@@ -21,13 +21,13 @@ fn publish(set: &Set, peer: &Peer) -> Ran {
 }
 
 #[test]
-fn a_release_is_published_once_and_never_overwritten() {
-    let (set, folder) = (Set::htty(), tempfile::tempdir().unwrap());
-    let peer = Peer::devpi(folder.path());
+fn publishes_a_release_once_and_never_overwrites_it() {
+    let (set, dir) = (Set::htty(), tempfile::tempdir().unwrap());
+    let peer = Peer::devpi(dir.path());
     publish(&set, &peer).expect(0).all("uploaded");
     publish(&set, &peer).expect(0).all("present");
     set.add("htty-0.3.0.tar.gz", "Requires-Dist: htty-core==0.3.0\nSummary: other\n", 3000);
     set.write_manifest();
-    let ran = publish(&set, &peer).expect(1);
-    assert!(ran.text.contains("htty-0.3.0.tar.gz: the index has it with the sha256"), "{}", ran.text);
+    let result = publish(&set, &peer).expect(1);
+    assert!(result.text.contains("htty-0.3.0.tar.gz: the index has it with the sha256"), "{}", result.text);
 }

@@ -1,7 +1,6 @@
-//! Ways in which an index may fail or mean harm, in each phase of a run. Each
-//! run ends with the right exit code and a hint, tells no secret, leaves a
-//! report, and loses nothing: the next run against a sound index completes it,
-//! and no file is stored twice.
+//! Failures and attacks of an index, in each phase of a run. Each run exits with
+//! the right code and a hint, leaks no secret, leaves a report, and loses nothing:
+//! the next run against a working index completes it, and no file is stored twice.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,18 +8,18 @@ use testkit::fault::{Fault, Proxy};
 use testkit::oidc::Oidc;
 use testkit::warehouse::{Behaviour, TOKEN, Warehouse};
 
-use crate::support::{Ran, Set};
+use crate::support::{RunOutput, Set};
 
-/// Which requests meet the fault.
+/// The requests that fail.
 #[derive(Debug, Clone, Copy)]
 enum Phase {
-    /// The pages that are read before anything is sent.
+    /// The pages read before anything is sent.
     Probe,
     /// Every upload.
     Upload,
-    /// Every upload but the first.
+    /// Every upload except the first.
     Later,
-    /// The pages that are read after an upload.
+    /// The pages read after an upload.
     Verify,
     /// The audience of trusted publishing.
     Audience,
@@ -34,7 +33,7 @@ impl Phase {
             Self::Probe => ("GET /simple/", 0),
             Self::Upload => ("POST /legacy/", 0),
             Self::Later => ("POST /legacy/", 1),
-            // One for each of the two projects came before.
+            // After one request for each of the two projects.
             Self::Verify => ("GET /simple/", 2),
             Self::Audience => ("GET /_/oidc/audience", 0),
             Self::Mint => ("POST /_/oidc/mint-token", 0),
@@ -46,7 +45,7 @@ impl Phase {
     }
 }
 
-/// An answer whose connection is closed at its end.
+/// An answer that closes the connection.
 fn answer(head: &str, body: &str) -> Fault {
     let text = format!("HTTP/1.1 {head}\r\nConnection: close\r\n\r\n{body}");
     Fault::Answer(text.leak().as_bytes())
@@ -66,7 +65,7 @@ fn page(body: &str) -> Fault {
     typed(SIMPLE, body)
 }
 
-/// A page of `htty`, which is the first to be asked for, with one file.
+/// A page of `htty`, the first requested project, with one file.
 fn listed(file: &str) -> Fault {
     page(&format!("{{\"meta\": {{\"api-version\": \"1.0\"}}, \"name\": \"htty\", \"files\": [{file}]}}"))
 }
@@ -80,7 +79,7 @@ struct Mode {
     what: &'static str,
     fault: Fault,
     code: i32,
-    /// Words of the message or its hint.
+    /// Text of the message or its hint.
     words: &'static str,
 }
 
@@ -172,7 +171,7 @@ fn pages() -> Vec<Mode> {
         ),
         probe("a file without a name", listed("{\"url\": \"/f\"}"), "missing field `filename`"),
         probe("a file without a URL", listed("{\"filename\": \"a\"}"), "missing field `url`"),
-        probe("a URL that is none", listed("{\"filename\": \"a\", \"url\": \"http://[\"}"), "http://["),
+        probe("an invalid URL", listed("{\"filename\": \"a\", \"url\": \"http://[\"}"), "http://["),
         probe(
             "a size below zero",
             listed("{\"filename\": \"a\", \"url\": \"/f\", \"size\": -1}"),
@@ -289,8 +288,8 @@ fn uploads() -> Vec<Mode> {
             "which is not followed",
         ),
         upload("a redirect to nowhere", status(302), 1, "answered 302"),
-        upload("200, and nothing stored", status(200), 4, "does not list it within"),
-        upload("200 with a login form", typed("text/html", "<form>"), 4, "does not list it within"),
+        upload("200, and nothing stored", status(200), 4, "did not list it within"),
+        upload("200 with a login form", typed("text/html", "<form>"), 4, "did not list it within"),
         upload("not HTTP", raw("hello\r\n"), 3, "the connection failed"),
         upload("a head cut off", raw("HTTP/1.1 4"), 3, "the connection failed"),
         upload("a reset", Fault::Reset, 3, "the connection failed"),
@@ -308,17 +307,17 @@ fn uploads() -> Vec<Mode> {
         later("503", status(503), "files already uploaded are skipped"),
         later("a reset", Fault::Reset, "only part of the release is on"),
         later("no answer for too long", Fault::Hang, "no answer for 1 s"),
-        later("200, and nothing stored", status(200), "does not list it within"),
+        later("200, and nothing stored", status(200), "did not list it within"),
     ]
 }
 
-fn others() -> Vec<Mode> {
+fn verification_and_tokens() -> Vec<Mode> {
     let verify = |what, fault, words| mode(Phase::Verify, what, fault, 4, words);
     let audience = |what, fault, code, words| mode(Phase::Audience, what, fault, code, words);
     let mint = |what, fault, code, words| mode(Phase::Mint, what, fault, code, words);
     let json = |body: &str| typed("application/json", body);
     vec![
-        verify("404", status(404), "does not list it within"),
+        verify("404", status(404), "did not list it within"),
         verify("500", status(500), "answered 500"),
         verify("a login form", typed("text/html", "<form>"), "a form or a script"),
         verify(
@@ -356,7 +355,7 @@ fn others() -> Vec<Mode> {
                 "{\"errors\": [{\"code\": \"invalid-publisher\", \"description\": \"x\"}]}",
             ),
             1,
-            "no trusted publisher of theirs matches",
+            "none of their trusted publishers matches",
         ),
         mint(
             "new projects switched off",
@@ -387,10 +386,10 @@ fn others() -> Vec<Mode> {
     ]
 }
 
-fn run(set: &Set, url: &str, oidc: Option<&Oidc>) -> Ran {
+fn run(set: &Set, url: &str, oidc: Option<&Oidc>) -> RunOutput {
     let mut command = set.command();
     command.args(["--index", url, "--allow-insecure-loopback", "--retry-for", "0", "--timeout", "1"]);
-    command.args(["--verify-timeout", "0", "--concurrency", "1"]).env("HOME", set.folder.path());
+    command.args(["--verify-timeout", "0", "--concurrency", "1"]).env("HOME", set.dir.path());
     match oidc {
         Some(oidc) => command.envs(oidc.env()),
         None => command.env("INPUT_PASSWORD", TOKEN),
@@ -405,31 +404,31 @@ fn check(mode: &Mode) {
     let index = Warehouse::start(Behaviour::default(), issued).with_projects(&["htty", "htty-core"]);
     let (prefix, passing) = mode.phase.requests();
     let proxy = Proxy::always(&index.url(), prefix, passing, mode.fault);
-    let ran = run(&set, &format!("{}legacy/", proxy.url()), oidc.as_ref());
+    let result = run(&set, &format!("{}legacy/", proxy.url()), oidc.as_ref());
     let when = format!("{:?}: {}", mode.phase, mode.what);
-    assert_eq!(ran.code, mode.code, "{when}: {}", ran.text);
-    assert!(ran.text.contains(mode.words), "{when}: {}", ran.text);
-    assert!(ran.text.contains("hint: "), "{when}: {}", ran.text);
-    assert!(!ran.text.contains(TOKEN) && !ran.text.contains('\u{1b}'), "{when}: {}", ran.text);
-    let result = if mode.code == 4 { "partial" } else { "failed" };
-    assert_eq!(ran.report["result"], result, "{when}: {}", ran.report);
-    // The report is right about what is there, and nothing of the package that
-    // requires it was sent.
+    assert_eq!(result.code, mode.code, "{when}: {}", result.text);
+    assert!(result.text.contains(mode.words), "{when}: {}", result.text);
+    assert!(result.text.contains("hint: "), "{when}: {}", result.text);
+    assert!(!result.text.contains(TOKEN) && !result.text.contains('\u{1b}'), "{when}: {}", result.text);
+    let expected = if mode.code == 4 { "partial" } else { "failed" };
+    assert_eq!(result.report["result"], expected, "{when}: {}", result.report);
+    // The report matches the index, and no file of the package that requires it
+    // was sent.
     let stored: Vec<String> = index.shelf().files.keys().cloned().collect();
     assert!(stored.iter().all(|name| name.starts_with("htty_core")), "{when}: {stored:?}");
-    for (name, state) in ran.states_or_none() {
+    for (name, state) in result.states_or_none() {
         let is_there = matches!(state.as_str(), "uploaded" | "present");
         assert!(!is_there || stored.contains(&name), "{when}: {name} {state}");
     }
-    let ran = run(&set, &index.url(), oidc.as_ref());
-    assert_eq!(ran.code, 0, "{when}, the next run: {}", ran.text);
+    let result = run(&set, &index.url(), oidc.as_ref());
+    assert_eq!(result.code, 0, "{when}, the next run: {}", result.text);
     let shelf = index.shelf();
     assert_eq!((shelf.files.len(), shelf.order.len()), (4, 4), "{when}");
     let accepted = shelf.uploads.iter().filter(|(_, status)| *status == 200).count();
     assert_eq!(accepted, 4, "sent twice, {when}: {:?}", shelf.uploads);
 }
 
-/// Two at a time: each run waits more than it works.
+/// Two at a time, because each run mostly waits.
 fn check_all(modes: &[Mode]) {
     let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
@@ -447,25 +446,25 @@ fn check_all(modes: &[Mode]) {
 }
 
 #[test]
-fn before_the_first_byte() {
+fn failures_before_the_first_byte() {
     for modes in [statuses(), pages(), connections()] {
         check_all(&modes);
     }
 }
 
 #[test]
-fn while_files_are_sent() {
+fn failures_while_files_are_sent() {
     check_all(&uploads());
 }
 
 #[test]
-fn after_they_were_sent_and_while_tokens_are_minted() {
-    check_all(&others());
+fn failures_after_uploads_and_while_minting_tokens() {
+    check_all(&verification_and_tokens());
 }
 
 #[test]
-fn there_are_enough_of_them() {
-    let all = [statuses(), pages(), connections(), uploads(), others()];
+fn covers_enough_failures() {
+    let all = [statuses(), pages(), connections(), uploads(), verification_and_tokens()];
     let count: usize = all.iter().map(Vec::len).sum();
     assert!(count >= 100, "{count}");
 }

@@ -1,4 +1,4 @@
-//! Networks and servers that fail, and runs that are killed.
+//! Failing networks and servers, and interrupted runs.
 
 use testkit::fault::{Fault, Point, Proxy};
 use testkit::tools;
@@ -10,13 +10,13 @@ fn url(proxy: &Proxy) -> String {
     format!("{}legacy/", proxy.url())
 }
 
-/// A run in which the second upload meets `fault` ends complete, and no file
-/// is stored twice.
+/// Asserts that a run whose second upload fails with `fault` completes, and that
+/// no file is stored twice.
 fn recovers(fault: Fault) {
     let (set, index) = (Set::htty(), Warehouse::start(Behaviour::default(), None));
     let proxy = Proxy::start(&index.url(), &[(1, fault)]);
-    let ran = set.publish(&url(&proxy), &["--timeout", "2"]).expect(0);
-    ran.all("uploaded");
+    let result = set.publish(&url(&proxy), &["--timeout", "2"]).expect(0);
+    result.all("uploaded");
     let mut order = index.shelf().order.clone();
     assert_eq!(order.len(), 4);
     order.dedup();
@@ -24,22 +24,22 @@ fn recovers(fault: Fault) {
 }
 
 #[test]
-fn one_503() {
+fn recovers_from_one_503() {
     recovers(Fault::Status(503, None));
 }
 
 #[test]
-fn a_429_that_says_when() {
+fn waits_as_long_as_a_429_asks() {
     recovers(Fault::Status(429, Some(1)));
 }
 
 #[test]
-fn a_reset_in_the_body() {
+fn recovers_from_a_reset_in_the_body() {
     recovers(Fault::Reset);
 }
 
 #[test]
-fn a_lost_answer() {
+fn recovers_from_a_lost_answer() {
     let (set, index) = (Set::htty(), Warehouse::start(Behaviour::default(), None));
     let proxy = Proxy::start(&index.url(), &[(1, Fault::LostAnswer)]);
     set.publish(&url(&proxy), &[]).expect(0).all("uploaded");
@@ -47,26 +47,26 @@ fn a_lost_answer() {
 }
 
 #[test]
-fn a_hang() {
+fn recovers_from_a_hang() {
     recovers(Fault::Hang);
 }
 
 #[test]
-fn a_server_that_never_recovers_is_given_up() {
+fn gives_up_on_a_server_that_never_recovers() {
     let (set, index) = (Set::htty(), Warehouse::start(Behaviour::default(), None));
     let faults: Vec<_> = (1..40).map(|number| (number, Fault::Status(503, Some(0)))).collect();
     let proxy = Proxy::start(&index.url(), &faults);
-    let ran = set.publish(&url(&proxy), &[]).expect(4);
-    assert!(ran.text.contains("only part of the release is on"), "{}", ran.text);
-    assert!(ran.text.contains("hint: rerun: files already uploaded are skipped"), "{}", ran.text);
-    assert_eq!(ran.report["result"], "partial");
+    let result = set.publish(&url(&proxy), &[]).expect(4);
+    assert!(result.text.contains("only part of the release is on"), "{}", result.text);
+    assert!(result.text.contains("hint: rerun: files already uploaded are skipped"), "{}", result.text);
+    assert_eq!(result.report["result"], "partial");
     assert_eq!(index.shelf().files.len(), 1, "nothing of the dependent package");
     set.publish(&index.url(), &[]).expect(0);
     assert_eq!(index.shelf().files.len(), 4);
 }
 
 #[test]
-fn a_wait_that_nobody_would_wait_is_refused() {
+fn rejects_an_excessive_retry_after() {
     let (set, index) = (Set::htty(), Warehouse::start(Behaviour::default(), None));
     let proxy = Proxy::start(&index.url(), &[(0, Fault::Status(429, Some(86_400)))]);
     set.publish(&url(&proxy), &[]).expect(3);
@@ -74,7 +74,7 @@ fn a_wait_that_nobody_would_wait_is_refused() {
 }
 
 #[test]
-fn a_complete_release_costs_no_body() {
+fn a_complete_release_sends_no_body() {
     let (set, index) = (Set::htty(), Warehouse::start(Behaviour::default(), None));
     set.publish(&index.url(), &[]).expect(0);
     let proxy = Proxy::start(&index.url(), &[]);
@@ -83,12 +83,12 @@ fn a_complete_release_costs_no_body() {
 }
 
 #[test]
-fn a_file_that_changes_on_the_way_is_not_published() {
+fn does_not_publish_a_file_that_changes_during_the_run() {
     let (set, index) = (Set::empty(), Warehouse::start(Behaviour::default(), None));
     set.add("big-1-py3-none-any.whl", "", 100);
     set.add("big-1.tar.gz", "", 4_000_000);
     set.write_manifest();
-    // The first answer is held back until the second file was exchanged.
+    // The first answer is delayed until the second file was replaced.
     let proxy = Proxy::start(&index.url(), &[(0, Fault::Stop(Point::Answer))]);
     let mut command = set.command();
     command.args([
@@ -115,9 +115,10 @@ fn a_file_that_changes_on_the_way_is_not_published() {
     assert_eq!(proxy.uploads(), 2, "the changed file is not sent again and again");
 }
 
-/// Ctrl-C in the middle: told as such, and the report says what is there.
+/// Ctrl-C during the upload: the run reports it, and the report has the state of
+/// each file.
 #[test]
-fn an_interrupted_run_reports() {
+fn an_interrupted_run_writes_its_report() {
     let (set, index) = (Set::htty(), Warehouse::start(Behaviour::default(), None));
     let proxy = Proxy::start(&index.url(), &[(1, Fault::Stop(Point::Head))]);
     let mut command = set.command();

@@ -1,16 +1,16 @@
-//! What PyPI would refuse is refused here, without a manifest too.
+//! Files that PyPI would reject are rejected, even without a manifest.
 
 use testkit::github::{GitHub, TOKEN};
 use testkit::sample;
 use testkit::wheel::{Member, Wheel, zip};
 
-use crate::support::{Ran, Set};
+use crate::support::{RunOutput, Set};
 
 /// Names and bytes.
 type Files = Vec<(String, Vec<u8>)>;
 
 /// `publish` for PyPI on these files, without a connection.
-fn offline(files: &[(String, Vec<u8>)]) -> Ran {
+fn offline(files: &[(String, Vec<u8>)]) -> RunOutput {
     let set = Set::empty();
     for (name, bytes) in files {
         std::fs::write(set.dist().join(name), bytes).unwrap();
@@ -33,7 +33,7 @@ fn with_metadata(old: &str, new: &str) -> (String, Vec<u8>) {
     })
 }
 
-/// A wheel in which only the file name's tag or name is another one.
+/// A wheel whose file name alone is changed.
 fn renamed(name: &str) -> (String, Vec<u8>) {
     (name.to_owned(), sample::pure().bytes())
 }
@@ -46,12 +46,12 @@ fn without(member: &str) -> (String, Vec<u8>) {
 }
 
 #[test]
-fn sound_files_pass() {
+fn valid_files_pass() {
     let files = [sample::file(&sample::pure()), sample::sdist(|_| {})];
     offline(&files).expect(0).all("unknown");
 }
 
-/// Tags that PyPI takes, though no manylinux policy has them.
+/// Tags that PyPI accepts although no manylinux policy has them.
 #[test]
 fn tags_of_small_arm_machines_pass() {
     for platform in ["linux_armv6l", "linux_armv7l", "manylinux2014_armv7l", "musllinux_1_2_riscv64"] {
@@ -61,7 +61,7 @@ fn tags_of_small_arm_machines_pass() {
 }
 
 #[test]
-fn each_kind_of_defect_stops_the_run() {
+fn each_class_of_defect_stops_the_run() {
     let sdist = |name: &str, root: &str| {
         let bytes = sample::targz(|archive| {
             sample::add(archive, &format!("{root}/PKG-INFO"), sample::pure().metadata.as_bytes());
@@ -103,10 +103,10 @@ fn each_kind_of_defect_stops_the_run() {
     let mut missed = Vec::new();
     for (words, files) in defects {
         let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
-        let ran = offline(&files);
-        let is_refused = ran.code == 1 && ran.text.contains("cannot be published:");
-        if !is_refused || !ran.text.contains(words) || !ran.text.contains("hint: ") {
-            missed.push(format!("{names:?}, {words}: {} {}", ran.code, ran.text));
+        let result = offline(&files);
+        let is_refused = result.code == 1 && result.text.contains("cannot be published:");
+        if !is_refused || !result.text.contains(words) || !result.text.contains("hint: ") {
+            missed.push(format!("{names:?}, {words}: {} {}", result.code, result.text));
         }
     }
     assert!(missed.is_empty(), "{}", missed.join("\n"));
@@ -126,9 +126,9 @@ fn local_version() -> (String, Vec<u8>) {
     })
 }
 
-/// PyPI's rules are PyPI's: they bind neither another index nor a GitHub Release.
+/// PyPI's rules apply neither to other indexes nor to a GitHub Release.
 #[test]
-fn only_pypi_has_pypis_rules() {
+fn pypis_rules_apply_only_to_pypi() {
     let set = Set::empty();
     let wheel = Wheel::sample("py3-none-linux_x86_64");
     std::fs::write(set.dist().join(wheel.filename()), wheel.bytes()).unwrap();
@@ -147,12 +147,12 @@ fn only_pypi_has_pypis_rules() {
     assert!(github.repository().releases[0].assets.contains_key(&wheel.filename()));
 }
 
-/// What PyPI accepts with an e-mail to the owners: the run goes on, and says so
-/// in the log and in the summary.
+/// PyPI accepts these with an e-mail to the owners: the run continues, with a
+/// warning in the log and in the summary.
 #[test]
-fn what_the_index_warns_about_is_shown() {
+fn shows_what_the_index_warns_about() {
     let set = Set::empty();
-    let summary = set.folder.path().join("summary");
+    let summary = set.dir.path().join("summary");
     let wheel = sample::pure();
     let mut members = wheel.finished();
     members
@@ -162,11 +162,11 @@ fn what_the_index_warns_about_is_shown() {
     std::fs::write(set.dist().join(wheel.filename()), zip(&members)).unwrap();
     let mut command = set.command();
     command.args(["--manifest", "none", "--index", "pypi", "--dry-run", "offline"]);
-    command.env("GITHUB_ACTIONS", "true").env("GITHUB_OUTPUT", set.folder.path().join("output"));
+    command.env("GITHUB_ACTIONS", "true").env("GITHUB_OUTPUT", set.dir.path().join("output"));
     command.env("GITHUB_STEP_SUMMARY", &summary);
-    let ran = set.run(command).expect(0);
+    let result = set.run(command).expect(0);
     let summary = std::fs::read_to_string(summary).unwrap();
-    for text in [&ran.text, &summary] {
+    for text in [&result.text, &summary] {
         assert!(text.contains("accepts these files with warnings"), "{text}");
         assert!(text.contains("not listed in RECORD (REC004)"), "{text}");
     }

@@ -3,9 +3,9 @@
 use testkit::github::{GitHub, TOKEN};
 use testkit::warehouse::{Behaviour, TOKEN as INDEX_TOKEN, Warehouse};
 
-use crate::support::{Ran, Set};
+use crate::support::{RunOutput, Set};
 
-fn release(set: &Set, github: &GitHub, args: &[&str]) -> Ran {
+fn release(set: &Set, github: &GitHub, args: &[&str]) -> RunOutput {
     let mut command = set.command();
     command.args(["--allow-insecure-loopback"]).args(args);
     if !args.contains(&"--github-release") {
@@ -16,13 +16,13 @@ fn release(set: &Set, github: &GitHub, args: &[&str]) -> Ran {
 }
 
 #[test]
-fn a_release_is_drafted_filled_and_published_once() {
+fn drafts_fills_and_publishes_a_release_once() {
     let (set, github) = (Set::htty(), GitHub::start());
-    let changelog = set.folder.path().join("CHANGELOG.md");
+    let changelog = set.dir.path().join("CHANGELOG.md");
     std::fs::write(&changelog, "# Changes\n\n## 0.3.0\n\n- new\n\n## 0.2.30\n\n- old\n").unwrap();
     let args = ["--changelog", changelog.to_str().unwrap()];
-    let ran = release(&set, &github, &args).expect(0);
-    assert!(!ran.text.contains(TOKEN));
+    let result = release(&set, &github, &args).expect(0);
+    assert!(!result.text.contains(TOKEN));
     {
         let repository = github.repository();
         let [release] = repository.releases.as_slice() else { panic!("{:?}", repository.releases) };
@@ -43,11 +43,11 @@ fn a_release_is_drafted_filled_and_published_once() {
 }
 
 #[test]
-fn an_interrupted_draft_is_completed() {
+fn completes_an_interrupted_draft() {
     let (set, github) = (Set::htty(), GitHub::start());
     release(&set, &github, &[]).expect(0);
     {
-        // As a run that was killed leaves it: a draft, one asset cut off, one missing.
+        // As left by a killed run: a draft, one asset cut off, one missing.
         let mut repository = github.repository();
         let release = &mut repository.releases[0];
         release.draft = true;
@@ -69,7 +69,7 @@ fn an_interrupted_draft_is_completed() {
 }
 
 #[test]
-fn a_published_release_is_compared_and_never_changed() {
+fn compares_a_published_release_and_never_changes_it() {
     let (set, github) = (Set::htty(), GitHub::start());
     release(&set, &github, &[]).expect(0);
     github.repository().releases[0].immutable = true;
@@ -77,13 +77,13 @@ fn a_published_release_is_compared_and_never_changed() {
     set.add("htty-0.3.0.tar.gz", "Requires-Dist: htty-core==0.3.0\nSummary: other\n", 3000);
     set.write_manifest();
     let before = github.repository().releases.clone();
-    let ran = release(&set, &github, &[]);
-    assert!(ran.code == 1 && ran.text.contains("already"), "{}: {}", ran.code, ran.text);
+    let result = release(&set, &github, &[]);
+    assert!(result.code == 1 && result.text.contains("already"), "{}: {}", result.code, result.text);
     assert_eq!(format!("{:?}", github.repository().releases), format!("{before:?}"));
 }
 
 #[test]
-fn after_the_index_and_only_then() {
+fn releases_only_after_the_index_has_everything() {
     let (set, github) = (Set::htty(), GitHub::start());
     let index = Warehouse::start(Behaviour::default(), None);
     let url = index.url();
@@ -97,17 +97,17 @@ fn after_the_index_and_only_then() {
     run("wrong").expect(1);
     assert!(github.repository().releases.is_empty());
     github.repository().broken = 1000;
-    let ran = run(INDEX_TOKEN).expect(4);
-    assert!(ran.text.contains("GitHub Release is not complete"), "{}", ran.text);
+    let result = run(INDEX_TOKEN).expect(4);
+    assert!(result.text.contains("GitHub Release is not complete"), "{}", result.text);
     github.repository().broken = 0;
-    let ran = run(INDEX_TOKEN).expect(0);
-    assert_eq!(ran.report["result"], "unchanged");
-    assert!(ran.report["release"].as_str().unwrap().ends_with("/octo/htty/releases/tag/v0.3.0"));
+    let result = run(INDEX_TOKEN).expect(0);
+    assert_eq!(result.report["result"], "unchanged");
+    assert!(result.report["release"].as_str().unwrap().ends_with("/octo/htty/releases/tag/v0.3.0"));
 }
 
-/// What would be refused after the index has everything is refused before.
+/// A conflict that would fail after the uploads fails before them.
 #[test]
-fn a_foreign_release_stops_all_before_the_first_byte() {
+fn a_conflicting_release_stops_the_run_before_the_first_byte() {
     let (set, github) = (Set::htty(), GitHub::start());
     release(&set, &github, &[]).expect(0);
     set.add("htty-0.3.0.tar.gz", "Requires-Dist: htty-core==0.3.0\nSummary: other\n", 3000);
@@ -117,86 +117,94 @@ fn a_foreign_release_stops_all_before_the_first_byte() {
         let mut command = set.command();
         command.args(["--allow-insecure-loopback", "--index", &index.url(), "--github-release", "after"]);
         command.env("INPUT_GITHUB_TOKEN", TOKEN).env("INPUT_PASSWORD", INDEX_TOKEN).envs(github.env());
-        let ran = set.run({
+        let result = set.run({
             command.env("INPUT_DRY_RUN", dry);
             command
         });
-        let ran = ran.expect(code);
+        let result = result.expect(code);
         assert!(
-            ran.text.contains("already has another") && ran.text.contains("nothing was sent"),
+            result.text.contains("already has another") && result.text.contains("nothing was sent"),
             "{}",
-            ran.text
+            result.text
         );
     }
     assert!(index.shelf().uploads.is_empty());
 }
 
 #[test]
-fn what_the_release_lacks_to_be_made_is_told_before_the_first_byte() {
+fn missing_release_inputs_stop_the_run_before_the_first_byte() {
     let (set, github) = (Set::htty(), GitHub::start());
     let index = Warehouse::start(Behaviour::default(), None);
-    let changelog = set.folder.path().join("CHANGELOG.md");
+    let changelog = set.dir.path().join("CHANGELOG.md");
     std::fs::write(&changelog, "# Changes\n\n## 0.2.30\n\n- old\n").unwrap();
     let mut command = set.command();
     command.args(["--allow-insecure-loopback", "--index", &index.url(), "--github-release", "after"]);
     command.args(["--changelog", changelog.to_str().unwrap()]);
     command.env("INPUT_GITHUB_TOKEN", TOKEN).env("INPUT_PASSWORD", INDEX_TOKEN).envs(github.env());
-    let ran = set.run(command).expect(2);
-    assert!(ran.text.contains("no heading that names 0.3.0"), "{}", ran.text);
+    let result = set.run(command).expect(2);
+    assert!(result.text.contains("no heading that names 0.3.0"), "{}", result.text);
     assert!(index.shelf().uploads.is_empty());
 }
 
 #[test]
-fn a_rate_limit_is_waited_for() {
+fn waits_for_a_rate_limit() {
     let (set, github) = (Set::htty(), GitHub::start());
     github.repository().limited = 1;
-    let ran = release(&set, &github, &["--tag", "v9.9"]).expect(0);
-    assert!(ran.text.contains("secondary rate limit; retrying in"), "{}", ran.text);
-    assert!(ran.text.contains("the tag `v9.9` names no version"), "{}", ran.text);
+    let result = release(&set, &github, &["--tag", "v9.9"]).expect(0);
+    assert!(result.text.contains("secondary rate limit; retrying in"), "{}", result.text);
+    assert!(result.text.contains("the tag `v9.9` does not name a version"), "{}", result.text);
 }
 
 #[test]
 fn a_tag_may_have_a_prefix() {
     let set = Set::htty();
-    let warning = "names no version of what is released";
+    let warning = "does not name a version in this release";
     for tag in ["v0.3.0", "htty-v0.3.0", "htty@0.3.0", "htty/v0.3.0", "v0.3"] {
         let github = GitHub::start();
-        let ran = release(&set, &github, &["--tag", tag]).expect(0);
-        assert!(!ran.text.contains(warning), "{tag}: {}", ran.text);
+        let result = release(&set, &github, &["--tag", tag]).expect(0);
+        assert!(!result.text.contains(warning), "{tag}: {}", result.text);
         assert_eq!(github.repository().releases[0].tag, tag);
     }
     let github = GitHub::start();
-    // It contains the version, and is not it.
-    let ran = release(&set, &github, &["--tag", "v10.3.0"]).expect(0);
-    assert!(ran.text.contains(warning), "{}", ran.text);
+    // It contains the version but is not the version.
+    let result = release(&set, &github, &["--tag", "v10.3.0"]).expect(0);
+    assert!(result.text.contains(warning), "{}", result.text);
     let args = ["--tag", "v0.3.0", "--tag-prefix", "htty-v"];
-    let ran = release(&set, &GitHub::start(), &args).expect(2);
-    assert!(ran.text.contains("the tag `v0.3.0` does not begin with the prefix `htty-v`"), "{}", ran.text);
+    let result = release(&set, &GitHub::start(), &args).expect(2);
+    assert!(
+        result.text.contains("the tag `v0.3.0` does not begin with the prefix `htty-v`"),
+        "{}",
+        result.text
+    );
 }
 
 #[test]
-fn a_release_that_fails_is_reported_too() {
+fn reports_a_release_that_fails() {
     let (set, github) = (Set::htty(), GitHub::start());
     let mut command = set.command();
     command.args(["--allow-insecure-loopback", "--github-release", "only"]);
     command.env("INPUT_GITHUB_TOKEN", "ghs_wrong").envs(github.env());
-    let ran = set.run(command).expect(1);
-    assert!(ran.text.contains("answered 401") && ran.text.contains("check `github-token`"), "{}", ran.text);
-    assert_eq!(ran.report["result"], "failed");
-    assert!(!ran.text.contains("ghs_wrong"), "{}", ran.text);
+    let result = set.run(command).expect(1);
+    assert!(
+        result.text.contains("answered 401") && result.text.contains("check `github-token`"),
+        "{}",
+        result.text
+    );
+    assert_eq!(result.report["result"], "failed");
+    assert!(!result.text.contains("ghs_wrong"), "{}", result.text);
 }
 
 #[test]
-fn a_dry_run_shows_the_assets() {
+fn a_dry_run_lists_the_assets() {
     let (set, github) = (Set::htty(), GitHub::start());
-    let ran = release(&set, &github, &["--dry-run"]).expect(0);
-    assert!(ran.text.contains("SHA256SUMS"), "{}", ran.text);
+    let result = release(&set, &github, &["--dry-run"]).expect(0);
+    assert!(result.text.contains("SHA256SUMS"), "{}", result.text);
     assert!(github.repository().releases.is_empty());
 }
 
-/// GitHub Enterprise Server, and assets from before there were digests.
+/// GitHub Enterprise Server, and assets older than digests.
 #[test]
-fn assets_without_a_digest_are_downloaded_without_the_token() {
+fn downloads_assets_without_a_digest_without_the_token() {
     let (set, github) = (Set::htty(), GitHub::start());
     github.repository().no_digest = true;
     release(&set, &github, &[]).expect(0);
@@ -204,12 +212,12 @@ fn assets_without_a_digest_are_downloaded_without_the_token() {
     assert_eq!(github.repository().sent, 6, "the bytes are the same");
     let same_size = |bytes: &mut Vec<u8>| bytes[0] ^= 1;
     same_size(&mut github.repository().releases[0].assets.get_mut("htty-0.3.0.tar.gz").unwrap().1);
-    let ran = release(&set, &github, &[]).expect(1);
-    assert!(ran.text.contains("already has another `htty-0.3.0.tar.gz`"), "{}", ran.text);
+    let result = release(&set, &github, &[]).expect(1);
+    assert!(result.text.contains("already has another `htty-0.3.0.tar.gz`"), "{}", result.text);
 }
 
 #[test]
-fn a_cut_off_asset_of_a_published_release_is_sent_again() {
+fn uploads_a_cut_off_asset_of_a_published_release_again() {
     let (set, github) = (Set::htty(), GitHub::start());
     release(&set, &github, &[]).expect(0);
     github.repository().releases[0].starters.insert("htty-0.3.0.tar.gz".to_owned());
@@ -229,10 +237,10 @@ fn two_runs_at_once_leave_one_draft() {
 }
 
 #[test]
-fn a_release_takes_more_assets_generated_notes_and_stays_a_draft() {
+fn adds_extra_assets_and_generated_notes_to_a_draft() {
     let (set, github) = (Set::htty(), GitHub::start());
-    std::fs::write(set.folder.path().join("tool-x86_64.tar.xz"), b"binary").unwrap();
-    let extra = set.folder.path().join("tool-*.tar.xz");
+    std::fs::write(set.dir.path().join("tool-x86_64.tar.xz"), b"binary").unwrap();
+    let extra = set.dir.path().join("tool-*.tar.xz");
     let args = ["--extra-assets", extra.to_str().unwrap(), "--generate-notes", "--draft"];
     release(&set, &github, &args).expect(0);
     let repository = github.repository();
@@ -244,7 +252,7 @@ fn a_release_takes_more_assets_generated_notes_and_stays_a_draft() {
 }
 
 #[test]
-fn title_target_and_latest_are_the_users() {
+fn passes_on_title_target_and_latest() {
     for (args, name, target, latest) in [
         (&[][..], "v0.3.0", "main", None),
         (&["--make-latest", "false"], "v0.3.0", "main", Some("false")),
@@ -265,15 +273,15 @@ fn title_target_and_latest_are_the_users() {
     }
 }
 
-/// The notes are those of the tag's version, not of the largest string.
+/// The notes are those of the tag's version, not of the largest version string.
 #[test]
-fn the_notes_are_those_of_the_tags_version() {
+fn takes_the_notes_of_the_tags_version() {
     let (set, github) = (Set::empty(), GitHub::start());
     for version in ["0.9", "0.10", "0.10rc1"] {
         set.add(&format!("many-{version}.tar.gz"), "", 100);
     }
     set.write_manifest();
-    let changelog = set.folder.path().join("CHANGELOG.md");
+    let changelog = set.dir.path().join("CHANGELOG.md");
     std::fs::write(&changelog, "# Changes\n\n## 0.10\n\n- ten\n\n## 0.10rc1\n\n- c\n\n## 0.9\n\n- nine\n")
         .unwrap();
     for (tag, notes) in [("v0.9", "- nine"), ("v0.10", "- ten"), ("v0.10.0", "- ten"), ("other", "- ten")] {

@@ -1,5 +1,4 @@
-//! Indexes that mean harm, or are broken beyond use: each run ends, soon, and
-//! says why.
+//! Malicious and broken indexes: each run ends soon, with the reason.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -9,21 +8,21 @@ use testkit::github::{GitHub, TOKEN as GITHUB_TOKEN};
 use testkit::oidc::Oidc;
 use testkit::warehouse::{Behaviour, Warehouse};
 
-use crate::support::{Ran, Set};
+use crate::support::{RunOutput, Set};
 
-/// A run whose first `count` requests meet `fault`; nothing may be sent.
-fn refused(count: usize, fault: Fault) -> Ran {
+/// A run whose first `count` requests fail with `fault`; nothing may be sent.
+fn refused(count: usize, fault: Fault) -> RunOutput {
     let (set, index) = (Set::htty(), Warehouse::start(Behaviour::default(), None));
     let faults: Vec<_> = (0..count).map(|number| (number, fault)).collect();
     let proxy = Proxy::before(&[&index.url()], &faults);
-    let ran = set.publish(&format!("{}legacy/", proxy.url()), &[]);
-    assert_ne!(ran.code, 0, "{}", ran.text);
-    assert!(index.shelf().uploads.is_empty(), "{}", ran.text);
-    ran
+    let result = set.publish(&format!("{}legacy/", proxy.url()), &[]);
+    assert_ne!(result.code, 0, "{}", result.text);
+    assert!(index.shelf().uploads.is_empty(), "{}", result.text);
+    result
 }
 
 #[test]
-fn pages_that_are_none_stop_the_run() {
+fn malformed_pages_stop_the_run() {
     const JSON: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.pypi.simple.v1+json\r\n\
                         Connection: close\r\n\r\n";
     for (answer, why) in [
@@ -45,7 +44,7 @@ fn pages_that_are_none_stop_the_run() {
         ),
         (format!("{JSON}{{\"name\": \"other\", \"files\": []}}"), "the page of `other`"),
         (format!("{JSON}{{\"name\": \"htty\", \"fi"), "expected a Simple API page"),
-        // A gzip bomb that nobody asked for is not unpacked.
+        // An unrequested gzip bomb is not unpacked.
         (
             format!(
                 "{}Content-Encoding: gzip\r\n\r\n\u{1f}\u{8b}",
@@ -54,56 +53,56 @@ fn pages_that_are_none_stop_the_run() {
             "expected a Simple API page",
         ),
     ] {
-        let ran = refused(1, Fault::Early(answer.leak().as_bytes()));
-        assert_eq!(ran.code, 3, "{}", ran.text);
-        assert!(ran.text.contains(why), "{why}: {}", ran.text);
-        assert!(ran.text.contains("hint: "), "{}", ran.text);
+        let result = refused(1, Fault::Early(answer.leak().as_bytes()));
+        assert_eq!(result.code, 3, "{}", result.text);
+        assert!(result.text.contains(why), "{why}: {}", result.text);
+        assert!(result.text.contains("hint: "), "{}", result.text);
     }
 }
 
-/// A login on another host says nothing about the project.
+/// A login page on another host is not an answer about the project.
 #[test]
-fn a_redirect_to_another_host_is_not_followed() {
+fn does_not_follow_a_redirect_to_another_host() {
     let trap = Warehouse::start(Behaviour::default(), None);
     let to = format!("HTTP/1.1 303 See Other\r\nLocation: {}\r\nConnection: close\r\n\r\n", trap.url());
-    let ran = refused(1, Fault::Early(to.leak().as_bytes()));
+    let result = refused(1, Fault::Early(to.leak().as_bytes()));
     assert!(
-        ran.text.contains("which is not followed") && ran.text.contains("may be a login"),
+        result.text.contains("which is not followed") && result.text.contains("may be a login"),
         "{}",
-        ran.text
+        result.text
     );
 }
 
-/// A page of any size is read; a part of one that is held in memory is not.
+/// A page of any size is read, but no part of one may exceed the memory limit.
 #[test]
-fn an_answer_without_end_is_cut() {
-    // The loopback interface brings 16 MiB in less than a second.
+fn cuts_off_an_endless_answer() {
+    // The loopback interface delivers 16 MiB in less than a second.
     let head: Vec<u8> = [
         &b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n{\"name\": \""[..],
         &vec![b'x'; 17 << 20],
     ]
     .concat();
-    let ran = refused(1, Fault::Early(head.leak()));
-    assert!(ran.text.contains("a token longer than 1048576 bytes"), "{}", ran.text);
+    let result = refused(1, Fault::Early(head.leak()));
+    assert!(result.text.contains("a token longer than 1048576 bytes"), "{}", result.text);
 }
 
-/// Of an upload's answer too, and byte by byte.
+/// Also for an upload's answer, byte by byte.
 #[test]
-fn an_answer_that_trickles_is_given_up() {
+fn gives_up_on_a_trickling_answer() {
     let (set, index) = (Set::htty(), Warehouse::start(Behaviour::default(), None));
     let head = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n\r\n{\"code\": \"";
     let faults = [(0, Fault::Trickle(head)), (1, Fault::Trickle(head))];
     let proxy = Proxy::start(&index.url(), &faults);
     let start = Instant::now();
-    let ran = set.publish(&format!("{}legacy/", proxy.url()), &["--timeout", "1"]).expect(3);
-    assert!(ran.text.contains("no answer for 1 s"), "{}", ran.text);
+    let result = set.publish(&format!("{}legacy/", proxy.url()), &["--timeout", "1"]).expect(3);
+    assert!(result.text.contains("no answer for 1 s"), "{}", result.text);
     assert!(start.elapsed() < Duration::from_secs(60), "two tries and a look, not more");
 }
 
-/// An answer that comes before the whole file was taken.
+/// The answer arrives before the whole file was sent.
 #[test]
 #[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
-fn a_refusal_in_the_middle_of_a_file_is_heard() {
+fn reports_a_refusal_during_the_upload() {
     let (set, index) = (Set::empty(), Warehouse::start(Behaviour::default(), None));
     set.add("big-1-py3-none-any.whl", "", 8_000_000);
     set.write_manifest();
@@ -112,13 +111,13 @@ fn a_refusal_in_the_middle_of_a_file_is_heard() {
                    Connection: close\r\n\r\n{\"message\": \"far\", \"code\": \"413 far too large\"}";
     let faults: Vec<_> = (0..9).map(|number| (number, Fault::Early(answer))).collect();
     let proxy = Proxy::start(&index.url(), &faults);
-    let ran = set.publish(&format!("{}legacy/", proxy.url()), &[]).expect(1);
-    assert!(ran.text.contains("413 far too large"), "{}", ran.text);
+    let result = set.publish(&format!("{}legacy/", proxy.url()), &[]).expect(1);
+    assert!(result.text.contains("413 far too large"), "{}", result.text);
     assert!(index.shelf().files.is_empty());
 }
 
 #[test]
-fn a_token_is_a_token_or_the_run_ends() {
+fn an_invalid_token_ends_the_run() {
     for (answer, code, why) in [
         ("{\"token\": \"\"}", 3, "an answer without one"),
         ("{\"success\": false, \"token\": \"pypi-zzz\"}", 3, "an answer without one"),
@@ -131,11 +130,15 @@ fn a_token_is_a_token_or_the_run_ends() {
             Warehouse::start(Behaviour::default(), Some(oidc.issued())).with_projects(&["htty", "htty-core"]);
         let text =
             format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n{answer}");
-        // Two pages, the audience, and then the token.
+        // Two pages, the audience, then the token.
         let proxy = Proxy::before(&[&index.url()], &[(3, Fault::Early(text.leak().as_bytes()))]);
-        let ran = set.publish_trusted(&format!("{}legacy/", proxy.url()), &oidc, &[]).expect(code);
-        assert!(ran.text.contains(why) && ran.text.contains("hint: rerun"), "{answer}: {}", ran.text);
-        assert!(!ran.text.contains("pypi-zzz"), "{}", ran.text);
+        let result = set.publish_trusted(&format!("{}legacy/", proxy.url()), &oidc, &[]).expect(code);
+        assert!(
+            result.text.contains(why) && result.text.contains("hint: rerun"),
+            "{answer}: {}",
+            result.text
+        );
+        assert!(!result.text.contains("pypi-zzz"), "{}", result.text);
         assert!(index.shelf().uploads.is_empty());
     }
 }
@@ -155,16 +158,16 @@ fn offline_makes_no_connection() {
     for name in ["http_proxy", "https_proxy", "all_proxy"] {
         command.env(name, &root);
     }
-    let ran = set.run(command).expect(0);
-    ran.all("unknown");
-    assert!(ran.text.contains("SHA256SUMS"), "{}", ran.text);
+    let result = set.run(command).expect(0);
+    result.all("unknown");
+    assert!(result.text.contains("SHA256SUMS"), "{}", result.text);
     let error = listener.accept().unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "nobody was asked anything");
+    assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock, "no connection was made");
 }
 
-/// GitHub hangs, or answers from nowhere.
+/// GitHub's API redirects to other hosts.
 #[test]
-fn the_token_stays_with_github() {
+fn sends_the_token_only_to_github() {
     let (set, github) = (Set::htty(), GitHub::start());
     let trap = TcpListener::bind("127.0.0.1:0").unwrap();
     trap.set_nonblocking(true).unwrap();
@@ -177,8 +180,8 @@ fn the_token_stays_with_github() {
     command.args(["--allow-insecure-loopback", "--github-release", "only"]);
     command.env("INPUT_GITHUB_TOKEN", GITHUB_TOKEN).envs(github.env());
     command.env("GITHUB_API_URL", proxy.url().trim_end_matches('/'));
-    let ran = set.run(command);
-    assert_ne!(ran.code, 0, "{}", ran.text);
+    let result = set.run(command);
+    assert_ne!(result.code, 0, "{}", result.text);
     assert!(trap.accept().is_err(), "the redirect was followed");
-    assert!(!ran.text.contains(GITHUB_TOKEN));
+    assert!(!result.text.contains(GITHUB_TOKEN));
 }

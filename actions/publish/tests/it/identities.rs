@@ -1,4 +1,4 @@
-//! Trusted publishing from other services than GitHub.
+//! Trusted publishing from services other than GitHub.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
@@ -27,32 +27,32 @@ impl World {
     fn command(&self) -> Command {
         let mut command = self.set.command();
         command.args(["--index", &self.index.url(), "--allow-insecure-loopback"]);
-        command.env("HOME", self.set.folder.path()).env("INPUT_RETRY_FOR", "6");
+        command.env("HOME", self.set.dir.path()).env("INPUT_RETRY_FOR", "6");
         command
     }
 
-    /// A program of the service, first on PATH.
+    /// Puts a program of the service first on PATH.
     fn with_program(&self, name: &str, script: &str) -> Command {
-        let path = self.set.folder.path().join(name);
+        let path = self.set.dir.path().join(name);
         std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         let rest = std::env::var("PATH").unwrap_or_default();
         let mut command = self.command();
-        command.env("PATH", format!("{}:{rest}", self.set.folder.path().display()));
+        command.env("PATH", format!("{}:{rest}", self.set.dir.path().display()));
         command
     }
 
     #[track_caller]
     fn publishes(&self, command: Command) {
-        let ran = self.set.run(command).expect(0);
-        ran.all("uploaded");
+        let result = self.set.run(command).expect(0);
+        result.all("uploaded");
         assert_eq!(self.oidc.issued().audiences(), [AUDIENCE]);
-        assert!(!ran.text.contains("eyJ") && !ran.text.contains("pypi-minted"), "{}", ran.text);
+        assert!(!result.text.contains("eyJ") && !result.text.contains("pypi-minted"), "{}", result.text);
     }
 }
 
 #[test]
-fn gitlab_has_a_variable_for_the_audience() {
+fn reads_gitlabs_variable_for_the_audience() {
     let world = World::new();
     let mut command = world.command();
     command.env("GITLAB_CI", "true").env("_27_0_0_1_ID_TOKEN", world.oidc.issued().issue(AUDIENCE));
@@ -60,14 +60,14 @@ fn gitlab_has_a_variable_for_the_audience() {
     let world = World::new();
     let mut command = world.command();
     command.env("GITLAB_CI", "true").env("PYPI_ID_TOKEN", world.oidc.issued().issue("pypi"));
-    let ran = world.set.run(command).expect(2);
-    assert!(ran.text.contains("`_27_0_0_1_ID_TOKEN` is not set"), "{}", ran.text);
-    assert!(ran.text.contains("id_tokens: { _27_0_0_1_ID_TOKEN: { aud: 127.0.0.1 } }"), "{}", ran.text);
+    let result = world.set.run(command).expect(2);
+    assert!(result.text.contains("`_27_0_0_1_ID_TOKEN` is not set"), "{}", result.text);
+    assert!(result.text.contains("id_tokens: { _27_0_0_1_ID_TOKEN: { aud: 127.0.0.1 } }"), "{}", result.text);
     assert!(world.index.shelf().uploads.is_empty());
 }
 
 #[test]
-fn buildkite_asks_its_agent() {
+fn asks_buildkites_agent() {
     let world = World::new();
     let token = world.oidc.issued().issue(AUDIENCE);
     let script = format!(
@@ -80,7 +80,7 @@ fn buildkite_asks_its_agent() {
 }
 
 #[test]
-fn circleci_asks_its_command_line() {
+fn asks_circlecis_command_line() {
     let world = World::new();
     let token = world.oidc.issued().issue(AUDIENCE);
     let script =
@@ -91,7 +91,7 @@ fn circleci_asks_its_command_line() {
 }
 
 #[test]
-fn google_asks_the_metadata_server() {
+fn asks_googles_metadata_server() {
     let world = World::new();
     let mut command = world.command();
     command.env("GCE_METADATA_HOST", world.oidc.host());
@@ -99,7 +99,7 @@ fn google_asks_the_metadata_server() {
 }
 
 #[test]
-fn a_program_that_fails_is_named() {
+fn names_a_program_that_fails() {
     for (script, words) in [
         ("echo 'no such job' >&2; exit 3", "`buildkite-agent` failed: exit status: 3: no such job"),
         ("exit 0", "an answer without one"),
@@ -108,20 +108,20 @@ fn a_program_that_fails_is_named() {
         let world = World::new();
         let mut command = world.with_program("buildkite-agent", script);
         command.env("BUILDKITE", "true");
-        let ran = world.set.run(command).expect(3);
-        assert!(ran.text.contains(words) && ran.text.contains("hint: "), "{}", ran.text);
+        let result = world.set.run(command).expect(3);
+        assert!(result.text.contains(words) && result.text.contains("hint: "), "{}", result.text);
         assert!(world.index.shelf().uploads.is_empty());
     }
 }
 
 #[test]
-fn a_reusable_workflow_is_named_as_the_cause() {
+fn names_a_reusable_workflow_as_the_cause() {
     let (set, oidc) = (Set::htty(), Oidc::start(0));
     oidc.issued().set_reusable();
     let behaviour = Behaviour { refuses: Some("invalid-publisher"), ..Behaviour::default() };
     let index = Warehouse::start(behaviour, Some(oidc.issued())).with_projects(&["htty", "htty-core"]);
-    let ran = set.publish_trusted(&index.url(), &oidc, &[]).expect(1);
+    let result = set.publish_trusted(&index.url(), &oidc, &[]).expect(1);
     let workflow = "reusable workflow `octo/shared/.github/workflows/publish.yml@refs/heads/main`";
-    assert!(ran.text.contains(workflow), "{}", ran.text);
-    assert!(ran.text.contains("publish from the calling workflow itself"), "{}", ran.text);
+    assert!(result.text.contains(workflow), "{}", result.text);
+    assert!(result.text.contains("publish from the calling workflow itself"), "{}", result.text);
 }

@@ -1,4 +1,4 @@
-//! Runs that are killed with SIGKILL, and the runs after them.
+//! Runs killed with SIGKILL, and the runs after them.
 
 use std::process::{Child, Command, Stdio};
 
@@ -14,10 +14,10 @@ fn start(mut command: Command) -> Child {
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-/// Killed at each upload and at each point of it, then run again: complete,
-/// and nothing is stored or accepted twice.
+/// Kills a run at each point of each upload and reruns it: the release is
+/// complete, and no file is stored or accepted twice.
 #[test]
-fn killed_at_any_moment_the_next_run_completes() {
+fn a_rerun_completes_a_run_killed_during_an_upload() {
     for upload in 0..4 {
         for point in [Point::Head, Point::Body, Point::Answer] {
             let (set, index) = (Set::htty(), Warehouse::start(Behaviour::default(), None));
@@ -49,7 +49,7 @@ fn killed_at_any_moment_the_next_run_completes() {
     }
 }
 
-/// All that a whole release talks to.
+/// All services of a whole release.
 struct World {
     set: Set,
     oidc: Oidc,
@@ -67,14 +67,14 @@ impl World {
         Self { set, oidc, sigstore, index, github: GitHub::start() }
     }
 
-    /// The addresses of the services.
+    /// The URLs of the services.
     fn roots(&self) -> [String; 4] {
         let oidc = self.oidc.env()[0].1.split("token").next().unwrap().to_owned();
         let index = self.index.url().replace("legacy/", "");
         [oidc, format!("{}/", self.sigstore.url()), index, self.github.url()]
     }
 
-    /// A whole release by way of `roots`.
+    /// A whole release through `roots`.
     fn command(&self, roots: &[String]) -> Command {
         let own = self.roots();
         let there = |text: String| {
@@ -82,7 +82,7 @@ impl World {
                 text.replace(own.trim_end_matches('/'), root.trim_end_matches('/'))
             })
         };
-        let config = self.set.folder.path().join("trust-config.json");
+        let config = self.set.dir.path().join("trust-config.json");
         std::fs::write(&config, there(self.sigstore.trust_config().to_string())).unwrap();
         let mut command = self.set.command();
         command.args([
@@ -118,8 +118,8 @@ impl World {
     }
 }
 
-/// Of a run that mints, attests, uploads, verifies and releases, each request
-/// is the one at which a run is killed; the next run completes it.
+/// Kills a run that mints, attests, uploads, verifies and releases at each of its
+/// requests; the next run completes it.
 fn killed_at_each_request(point: Point) {
     let mut number = 0;
     loop {
@@ -140,8 +140,8 @@ fn killed_at_each_request(point: Point) {
             world.is_complete(&when);
             break;
         }
-        let ran = world.set.run(world.command(&roots));
-        assert_eq!(ran.code, 0, "{when}: {}", ran.text);
+        let result = world.set.run(world.command(&roots));
+        assert_eq!(result.code, 0, "{when}: {}", result.text);
         world.is_complete(&when);
         number += 1;
     }
@@ -150,12 +150,12 @@ fn killed_at_each_request(point: Point) {
 
 #[test]
 #[ignore = "soak: kills the run before each request"]
-fn killed_before_each_request() {
+fn a_rerun_completes_a_run_killed_before_any_request() {
     killed_at_each_request(Point::Head);
 }
 
 #[test]
 #[ignore = "soak: kills the run before each answer"]
-fn killed_before_each_answer() {
+fn a_rerun_completes_a_run_killed_before_any_answer() {
     killed_at_each_request(Point::Answer);
 }

@@ -15,9 +15,9 @@ fn command(set: &Set, index: &Warehouse) -> Command {
     command
 }
 
-/// The page is read as it arrives: what the other files say is not held.
+/// The page is read as it arrives; data of other files is not kept.
 #[test]
-fn a_page_of_any_size_is_read_in_little_memory() {
+fn reads_a_page_of_any_size_in_little_memory() {
     for html in [None, Some(true)] {
         let publish = |padding| {
             let set = Set::empty();
@@ -25,14 +25,14 @@ fn a_page_of_any_size_is_read_in_little_memory() {
             set.write_manifest();
             let behaviour = Behaviour { padding, html, ..Behaviour::default() };
             let index = Warehouse::start(behaviour, None).with_projects(&["vast"]);
-            let (ran, peak) = peak(&set, command(&set, &index));
-            ran.expect(0).all("uploaded");
+            let (result, peak) = peak(&set, command(&set, &index));
+            result.expect(0).all("uploaded");
             set.run(command(&set, &index)).expect(0).all("present");
             assert_eq!(index.shelf().uploads.len(), 1);
             peak
         };
         let (small, large) = (publish(1), publish(FILES));
-        // The page itself has more than 16 MiB.
+        // The page itself is larger than 16 MiB.
         assert!(large < small + (6 << 20), "{small} bytes with a small page, {large} with a large one");
     }
 }

@@ -1,5 +1,5 @@
-//! publish against real indexes, and against fakes of those that cannot run
-//! here.
+//! Runs publish against real indexes, and against fakes of those that cannot run
+//! locally.
 
 #![allow(clippy::unwrap_used)]
 #![allow(clippy::too_many_lines, reason = "a test reads from top to bottom")]

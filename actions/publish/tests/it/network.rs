@@ -1,4 +1,4 @@
-//! Proxies, and authorities of one's own.
+//! Proxies and private certificate authorities.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -8,11 +8,11 @@ use testkit::warehouse::{Behaviour, TOKEN, Warehouse};
 
 use crate::support::Set;
 
-/// An index behind TLS, and the file with its authority's certificate.
+/// An index behind TLS, and the certificate file of its authority.
 fn index(set: &Set) -> (Warehouse, Tls, PathBuf) {
     let index = Warehouse::start(Behaviour::default(), None);
     let tls = Tls::start(&index.url(), &["localhost", "index.test"]);
-    let path = set.folder.path().join("authority.pem");
+    let path = set.dir.path().join("authority.pem");
     std::fs::write(&path, tls.authority()).unwrap();
     (index, tls, path)
 }
@@ -28,14 +28,18 @@ fn command(set: &Set, url: &str) -> Command {
 }
 
 #[test]
-fn an_authority_of_ones_own_is_trusted_by_ssl_cert_file() {
+fn ssl_cert_file_adds_a_private_authority() {
     let set = Set::htty();
     let (index, tls, authority) = index(&set);
     let url = format!("https://localhost:{}/legacy/", tls.port());
-    // Without it: named, and not tried for minutes.
-    let ran = set.run(command(&set, &url)).expect(3);
-    assert!(ran.text.contains("the server's certificate is not trusted"), "{}", ran.text);
-    assert!(ran.text.contains("set SSL_CERT_FILE") && !ran.text.contains("retrying"), "{}", ran.text);
+    // Without it, the error names it, and the run does not retry for minutes.
+    let result = set.run(command(&set, &url)).expect(3);
+    assert!(result.text.contains("the server's certificate is not trusted"), "{}", result.text);
+    assert!(
+        result.text.contains("set SSL_CERT_FILE") && !result.text.contains("retrying"),
+        "{}",
+        result.text
+    );
     assert!(index.shelf().uploads.is_empty());
     let mut trusting = command(&set, &url);
     trusting.env("SSL_CERT_FILE", &authority);
@@ -44,20 +48,20 @@ fn an_authority_of_ones_own_is_trusted_by_ssl_cert_file() {
 }
 
 #[test]
-fn a_certificate_for_another_host_is_not_trusted() {
+fn rejects_a_certificate_for_another_host() {
     let set = Set::htty();
     let (index, tls, authority) = index(&set);
     let url = format!("https://127.0.0.1:{}/legacy/", tls.port());
     let mut command = command(&set, &url);
     command.env("SSL_CERT_FILE", authority);
-    let ran = set.run(command).expect(3);
-    assert!(ran.text.contains("the server's certificate is not trusted"), "{}", ran.text);
+    let result = set.run(command).expect(3);
+    assert!(result.text.contains("the server's certificate is not trusted"), "{}", result.text);
     assert!(index.shelf().uploads.is_empty());
 }
 
-/// Each form of the variables, in upper and in lower case.
+/// All forms of the variables, in upper and lower case.
 #[test]
-fn a_proxy_is_used() {
+fn uses_a_proxy() {
     for variable in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
         let set = Set::htty();
         let (index, tls, authority) = index(&set);
@@ -75,7 +79,7 @@ fn a_proxy_is_used() {
 }
 
 #[test]
-fn no_proxy_names_hosts_that_are_asked_directly() {
+fn no_proxy_excludes_hosts_from_the_proxy() {
     for variable in ["NO_PROXY", "no_proxy"] {
         for hosts in ["index.test", "other.test,index.test", ".test", "*"] {
             let set = Set::htty();
@@ -84,17 +88,17 @@ fn no_proxy_names_hosts_that_are_asked_directly() {
             let mut command = command(&set, "https://index.test/legacy/");
             command.env("SSL_CERT_FILE", authority).env("HTTPS_PROXY", proxy.url()).env(variable, hosts);
             command.args(["--retry-for", "0"]);
-            // The host exists for the proxy alone.
-            let ran = set.run(command).expect(3);
-            assert!(ran.text.contains("https://index.test/simple/"), "{hosts}: {}", ran.text);
+            // Only the proxy can resolve the host.
+            let result = set.run(command).expect(3);
+            assert!(result.text.contains("https://index.test/simple/"), "{hosts}: {}", result.text);
             assert_eq!(proxy.asked(), Vec::<String>::new(), "{variable}={hosts}");
         }
     }
 }
 
-/// A proxy for HTTP is not asked for an https URL.
+/// An HTTP proxy is not used for an https URL.
 #[test]
-fn http_proxy_is_for_http() {
+fn http_proxy_applies_only_to_http() {
     let set = Set::htty();
     let (_index, tls, authority) = index(&set);
     let proxy = ConnectProxy::start(&tls.port());
@@ -104,11 +108,15 @@ fn http_proxy_is_for_http() {
     assert_eq!(proxy.asked(), Vec::<String>::new());
 }
 
-/// A name with a token longer than a name server may be asked for.
+/// A host name with a label longer than DNS allows.
 #[test]
-fn a_host_that_does_not_exist_is_not_tried_for_minutes() {
+fn does_not_retry_a_host_that_does_not_exist() {
     let set = Set::htty();
-    let ran = set.run(command(&set, &format!("https://{}.invalid/legacy/", "a".repeat(70)))).expect(3);
-    assert!(ran.text.contains("the host name does not resolve"), "{}", ran.text);
-    assert!(ran.text.contains("check the host name") && !ran.text.contains("retrying"), "{}", ran.text);
+    let result = set.run(command(&set, &format!("https://{}.invalid/legacy/", "a".repeat(70)))).expect(3);
+    assert!(result.text.contains("the host name does not resolve"), "{}", result.text);
+    assert!(
+        result.text.contains("check the host name") && !result.text.contains("retrying"),
+        "{}",
+        result.text
+    );
 }

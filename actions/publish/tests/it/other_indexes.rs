@@ -1,4 +1,4 @@
-//! Indexes that forward, hide, or are addressed wrongly, and PyPI's incidents.
+//! Indexes that forward or hide projects, wrong URLs, and PyPI's incidents.
 
 use std::net::TcpListener;
 
@@ -14,27 +14,27 @@ fn start(behaviour: Behaviour) -> Warehouse {
 
 /// GitLab's default, and pypiserver's fallback.
 #[test]
-fn a_redirect_to_another_index_means_not_here() {
+fn a_redirect_to_another_index_means_a_missing_project() {
     let forwards = Some("https://other.example/simple/");
     let (set, index) = (Set::htty(), start(Behaviour { forwards, ..Behaviour::default() }));
-    let ran = set.publish(&index.url(), &[]).expect(0);
-    ran.all("uploaded");
-    assert!(ran.text.contains("which forwards to https://other.example/simple/htty/"), "{}", ran.text);
+    let result = set.publish(&index.url(), &[]).expect(0);
+    result.all("uploaded");
+    assert!(result.text.contains("which forwards to https://other.example/simple/htty/"), "{}", result.text);
     set.publish(&index.url(), &[]).expect(0).all("present");
 }
 
-/// To whoever may not read, a private project does not exist.
+/// A private project looks missing to users who may not read it.
 #[test]
-fn the_password_is_sent_with_the_first_request() {
+fn sends_the_password_with_the_first_request() {
     let (set, index) = (Set::htty(), start(Behaviour { private: true, ..Behaviour::default() }));
     index.put("htty-0.3.0.tar.gz", "htty", b"other bytes");
-    let ran = set.publish(&index.url(), &[]).expect(1);
-    assert!(ran.text.contains("htty-0.3.0.tar.gz: the index has it with the sha256"), "{}", ran.text);
+    let result = set.publish(&index.url(), &[]).expect(1);
+    assert!(result.text.contains("htty-0.3.0.tar.gz: the index has it with the sha256"), "{}", result.text);
     assert!(index.shelf().uploads.is_empty());
 }
 
 #[test]
-fn a_simple_api_on_another_host_has_a_password_of_its_own() {
+fn a_simple_api_on_another_host_has_its_own_password() {
     let (set, index) = (Set::htty(), start(Behaviour::default()));
     let other = start(Behaviour { private: true, ..Behaviour::default() });
     other.put("htty-0.3.0.tar.gz", "htty", b"other bytes");
@@ -53,28 +53,28 @@ fn a_simple_api_on_another_host_has_a_password_of_its_own() {
         command.envs(password.map(|password| ("INPUT_SIMPLE_PASSWORD", password)));
         set.run(command)
     };
-    // The upload's password does not go there.
+    // The upload password is not sent there.
     run(None).expect(0).all("absent");
-    let ran = run(Some(TOKEN)).expect(1);
-    assert!(ran.text.contains("htty-0.3.0.tar.gz: the index has it with the sha256"), "{}", ran.text);
+    let result = run(Some(TOKEN)).expect(1);
+    assert!(result.text.contains("htty-0.3.0.tar.gz: the index has it with the sha256"), "{}", result.text);
 }
 
 #[test]
-fn a_wrong_simple_url_is_named() {
+fn names_a_wrong_simple_url() {
     let (set, index) = (Set::htty(), start(Behaviour { other_simple: true, ..Behaviour::default() }));
     index.put("htty_core-0.3.0-py3-none-manylinux_2_17_x86_64.whl", "htty-core", b"other bytes");
-    let ran = set.publish(&index.url(), &[]).expect(4);
-    assert!(ran.text.contains("the upload API says that it exists"), "{}", ran.text);
+    let result = set.publish(&index.url(), &[]).expect(4);
+    assert!(result.text.contains("the upload API says that it exists"), "{}", result.text);
     assert!(
-        ran.text.contains("does not list it") && ran.text.contains("hint: check `simple-url`"),
+        result.text.contains("does not list it") && result.text.contains("hint: check `simple-url`"),
         "{}",
-        ran.text
+        result.text
     );
-    assert!(!ran.text.contains("nothing was published"), "{}", ran.text);
+    assert!(!result.text.contains("nothing was published"), "{}", result.text);
 }
 
 #[test]
-fn an_incident_is_waited_for_and_never_blamed_on_the_password() {
+fn waits_for_an_incident_and_does_not_blame_the_password() {
     let (set, index) = (
         Set::htty(),
         start(Behaviour {
@@ -90,17 +90,17 @@ fn an_incident_is_waited_for_and_never_blamed_on_the_password() {
             ..Behaviour::default()
         }),
     );
-    let ran = set.publish(&index.url(), &["--retry-for", "1"]).expect(3);
+    let result = set.publish(&index.url(), &["--retry-for", "1"]).expect(3);
     assert!(
-        ran.text.contains("Read-only mode") && ran.text.contains("wait until it is open again"),
+        result.text.contains("Read-only mode") && result.text.contains("wait until it is open again"),
         "{}",
-        ran.text
+        result.text
     );
-    assert!(!ran.text.contains("`password`"), "{}", ran.text);
+    assert!(!result.text.contains("`password`"), "{}", result.text);
 }
 
 #[test]
-fn nothing_goes_to_this_machine_through_a_proxy() {
+fn does_not_use_a_proxy_for_loopback() {
     let (set, index) = (Set::htty(), start(Behaviour::default()));
     let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
     proxy.set_nonblocking(true).unwrap();
@@ -115,23 +115,23 @@ fn nothing_goes_to_this_machine_through_a_proxy() {
 }
 
 #[test]
-fn a_proxy_is_used_and_named_when_it_fails() {
+fn names_a_proxy_that_fails() {
     let set = Set::htty();
     let mut command = set.command();
     command.args(["--index", "https://index.invalid/legacy/", "--dry-run"]).env("INPUT_PASSWORD", TOKEN);
     command.env("HTTPS_PROXY", "http://127.0.0.1:9").env("INPUT_RETRY_FOR", "0");
-    let ran = set.run(command).expect(3);
-    assert!(ran.text.contains("check the network and HTTPS_PROXY"), "{}", ran.text);
+    let result = set.run(command).expect(3);
+    assert!(result.text.contains("check the network and HTTPS_PROXY"), "{}", result.text);
 }
 
 #[test]
-fn a_password_comes_from_a_file_standard_input_or_netrc() {
+fn reads_a_password_from_a_file_standard_input_or_netrc() {
     for source in ["file", "netrc", "pypirc"] {
         let (set, index) = (Set::htty(), start(Behaviour::default()));
         let mut command = set.command();
-        command.args(["--index", &index.url(), "--allow-insecure-loopback"]).env("HOME", set.folder.path());
+        command.args(["--index", &index.url(), "--allow-insecure-loopback"]).env("HOME", set.dir.path());
         let write = |name: &str, text: String| {
-            let path = set.folder.path().join(name);
+            let path = set.dir.path().join(name);
             std::fs::write(&path, text).unwrap();
             path
         };
@@ -150,43 +150,43 @@ fn a_password_comes_from_a_file_standard_input_or_netrc() {
     }
 }
 
-/// PyPI's administrators have switched attestations off: the files are right.
+/// PyPI's administrators have switched attestations off; the files are valid.
 #[test]
-fn an_index_without_attestations_is_not_waited_for() {
+fn does_not_wait_for_attestations_that_are_switched_off() {
     use testkit::sigstore::Sigstore;
 
     let (set, oidc) = (Set::htty(), Oidc::start(0));
     let sigstore = Sigstore::start(oidc.issued(), 0);
     let behaviour = Behaviour { no_attestations: true, ..Behaviour::default() };
     let index = Warehouse::start(behaviour, Some(oidc.issued())).with_projects(&["htty", "htty-core"]);
-    let config = set.folder.path().join("trust-config.json");
+    let config = set.dir.path().join("trust-config.json");
     std::fs::write(&config, sigstore.trust_config().to_string()).unwrap();
     let args = ["--attestations", "required", "--trust-config", config.to_str().unwrap()];
-    let ran = set.publish_trusted(&index.url(), &oidc, &args).expect(1);
-    ran.all("uploaded");
-    assert!(ran.text.contains("without the attestations that were sent"), "{}", ran.text);
+    let result = set.publish_trusted(&index.url(), &oidc, &args).expect(1);
+    result.all("uploaded");
+    assert!(result.text.contains("without the attestations that were sent"), "{}", result.text);
 }
 
-/// What other indexes answer to a file that they have, while the Simple API that
-/// was given does not list it: the address is wrong, and no password is.
+/// Other indexes' answers to a file that they have, while the given Simple API
+/// does not list it: the hint blames the URL, not the password.
 #[test]
-fn recorded_answers_of_other_indexes_are_understood() {
+fn classifies_recorded_answers_of_other_indexes() {
     for recorded in testkit::refusals::OTHERS {
         let answer = Some((recorded.status, recorded.body.0, recorded.body.1));
         let (set, index) = (Set::htty(), start(Behaviour { answer, ..Behaviour::default() }));
-        let ran = set.publish(&index.url(), &["--retry-for", "0"]).expect(4);
+        let result = set.publish(&index.url(), &["--retry-for", "0"]).expect(4);
         let name = recorded.index;
-        assert!(ran.text.contains(recorded.words), "{name}: {}", ran.text);
-        assert!(ran.text.contains("the upload API says that it exists"), "{name}: {}", ran.text);
-        assert!(ran.text.contains("hint: check `simple-url`"), "{name}: {}", ran.text);
-        assert!(!ran.text.contains("`password`"), "{name}: {}", ran.text);
+        assert!(result.text.contains(recorded.words), "{name}: {}", result.text);
+        assert!(result.text.contains("the upload API says that it exists"), "{name}: {}", result.text);
+        assert!(result.text.contains("hint: check `simple-url`"), "{name}: {}", result.text);
+        assert!(!result.text.contains("`password`"), "{name}: {}", result.text);
     }
 }
 
-/// The table in the README: each address is one that the inputs accept, and
-/// where no `simple-url` is given, the Simple API is the index's own.
+/// The table in the README: the inputs accept each URL, and without a `simple-url`
+/// the Simple API is the index's own.
 #[test]
-fn the_addresses_in_the_readme_are_accepted() {
+fn accepts_the_urls_in_the_readme() {
     let readme = include_str!("../../README.md");
     let start = readme.find("| index | `index` | `simple-url` |").unwrap();
     let rows = readme[start..].lines().skip(2).take_while(|line| line.starts_with('|'));

@@ -1,4 +1,4 @@
-//! What is found out before the first byte.
+//! Errors found before the first byte is sent.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ fn start(behaviour: Behaviour) -> Warehouse {
     Warehouse::start(behaviour, None)
 }
 
-/// The index with `htty_core-0.3.0.tar.gz` as it is in the set.
+/// An index that has the set's `htty_core-0.3.0.tar.gz`.
 fn with_one(set: &Set, behaviour: Behaviour) -> Warehouse {
     let index = start(behaviour);
     let bytes = fs::read(set.dist().join("htty_core-0.3.0.tar.gz")).unwrap();
@@ -19,7 +19,7 @@ fn with_one(set: &Set, behaviour: Behaviour) -> Warehouse {
 }
 
 #[test]
-fn an_old_release_is_told_before_the_first_byte() {
+fn reports_an_old_release_before_the_first_byte() {
     let set = Set::htty();
     let index = with_one(&set, Behaviour::default());
     let age = |days: u64| {
@@ -31,21 +31,26 @@ fn an_old_release_is_told_before_the_first_byte() {
     set.publish(&index.url(), &["--dry-run"]).expect(0);
     age(2);
     for args in [&["--dry-run"][..], &[]] {
-        let ran = set.publish(&index.url(), args).expect(1);
+        let result = set.publish(&index.url(), args).expect(1);
         let wheel = "htty_core-0.3.0-py3-none-manylinux_2_17_x86_64.whl: the release is from";
-        assert!(ran.text.contains(wheel) && ran.text.contains("no new files after 14 days"), "{}", ran.text);
         assert!(
-            ran.text.contains("nothing was sent") && ran.text.contains("put these into a new version"),
+            result.text.contains(wheel) && result.text.contains("no new files after 14 days"),
             "{}",
-            ran.text
+            result.text
         );
-        assert!(!ran.text.contains("htty-0.3.0.tar.gz:"), "a new release is open");
+        assert!(
+            result.text.contains("nothing was sent")
+                && result.text.contains("publish these as a new version"),
+            "{}",
+            result.text
+        );
+        assert!(!result.text.contains("htty-0.3.0.tar.gz:"), "a new release is open");
     }
     assert!(index.shelf().uploads.is_empty());
 }
 
 #[test]
-fn an_old_release_that_is_complete_is_no_error() {
+fn a_complete_old_release_is_not_an_error() {
     let (set, index) = (Set::htty(), start(Behaviour::default()));
     set.publish(&index.url(), &[]).expect(0);
     for stored in index.shelf().files.values_mut() {
@@ -55,22 +60,22 @@ fn an_old_release_that_is_complete_is_no_error() {
 }
 
 #[test]
-fn an_archived_project_takes_nothing() {
+fn rejects_files_for_an_archived_project() {
     let set = Set::htty();
     let index = with_one(&set, Behaviour { status: Some("archived"), ..Behaviour::default() });
-    let ran = set.publish(&index.url(), &[]).expect(1);
-    assert!(ran.text.contains("the project is archived"), "{}", ran.text);
+    let result = set.publish(&index.url(), &[]).expect(1);
+    assert!(result.text.contains("the project is archived"), "{}", result.text);
     assert!(index.shelf().uploads.is_empty());
 }
 
 #[test]
-fn a_conflict_is_reported_file_by_file() {
+fn reports_conflicts_file_by_file() {
     let (set, index) = (Set::htty(), start(Behaviour::default()));
     index.put("htty-0.3.0.tar.gz", "htty", b"other bytes");
-    let ran = set.publish(&index.url(), &[]).expect(1);
-    assert!(ran.text.contains("nothing was sent: 1 file cannot be published"), "{}", ran.text);
-    assert_eq!(ran.report["result"], "failed");
-    for file in ran.report["files"].as_array().unwrap() {
+    let result = set.publish(&index.url(), &[]).expect(1);
+    assert!(result.text.contains("nothing was sent: 1 file cannot be published"), "{}", result.text);
+    assert_eq!(result.report["result"], "failed");
+    for file in result.report["files"].as_array().unwrap() {
         let conflict = file["filename"] == "htty-0.3.0.tar.gz";
         assert_eq!(file["state"], if conflict { "conflict" } else { "skipped" });
         let message = file["message"].as_str().unwrap();
@@ -83,49 +88,61 @@ fn a_conflict_is_reported_file_by_file() {
 }
 
 #[test]
-fn what_is_yanked_is_told() {
+fn reports_yanked_files() {
     let (set, index) = (Set::htty(), start(Behaviour::default()));
     set.publish(&index.url(), &[]).expect(0);
     index.shelf().files.get_mut("htty-0.3.0.tar.gz").unwrap().yanked = true;
-    let ran = set.publish(&index.url(), &[]).expect(0);
-    assert!(ran.text.contains("already has `htty-0.3.0.tar.gz`, and lists it as yanked"), "{}", ran.text);
+    let result = set.publish(&index.url(), &[]).expect(0);
+    assert!(
+        result.text.contains("already has `htty-0.3.0.tar.gz`, and lists it as yanked"),
+        "{}",
+        result.text
+    );
 }
 
 #[test]
-fn an_index_of_html_alone_will_do() {
+fn works_with_an_html_only_index() {
     for hashes in [true, false] {
         let (set, index) = (Set::htty(), start(Behaviour { html: Some(hashes), ..Behaviour::default() }));
         set.publish(&index.url(), &[]).expect(0).all("uploaded");
         set.publish(&index.url(), &[]).expect(0).all("present");
         set.add("htty-0.3.0.tar.gz", "Requires-Dist: htty-core==0.3.0\nSummary: other\n", 3000);
         set.write_manifest();
-        let ran = set.publish(&index.url(), &[]).expect(1);
+        let result = set.publish(&index.url(), &[]).expect(1);
         assert!(
-            ran.text.contains("htty-0.3.0.tar.gz: the index has it with"),
+            result.text.contains("htty-0.3.0.tar.gz: the index has it with"),
             "hashes {hashes}: {}",
-            ran.text
+            result.text
         );
         assert_eq!(index.shelf().uploads.len(), 4);
     }
 }
 
 #[test]
-fn a_release_that_lost_a_file_is_refused() {
+fn rejects_a_release_that_lacks_a_file_of_the_manifest() {
     let (set, index) = (Set::htty(), start(Behaviour::default()));
     fs::remove_file(set.dist().join("htty-0.3.0.tar.gz")).unwrap();
     fs::write(set.dist().join("stray.zip"), b"PK").unwrap();
-    let ran = set.publish(&index.url(), &[]).expect(1);
-    assert!(ran.text.contains("htty-0.3.0.tar.gz: it is in the manifest, but missing here"), "{}", ran.text);
-    assert!(ran.text.contains("not distributions: `") && ran.text.contains("stray.zip"), "{}", ran.text);
-    // A whole package may be published by itself.
+    let result = set.publish(&index.url(), &[]).expect(1);
+    assert!(
+        result.text.contains("htty-0.3.0.tar.gz: it is in the manifest, but missing here"),
+        "{}",
+        result.text
+    );
+    assert!(
+        result.text.contains("not distributions: `") && result.text.contains("stray.zip"),
+        "{}",
+        result.text
+    );
+    // A whole package may be published alone.
     fs::remove_file(set.dist().join("htty-0.3.0-py3-none-any.whl")).unwrap();
-    let ran = set.publish(&index.url(), &[]).expect(0);
-    assert!(ran.text.contains("packages that are not published now: htty-0.3.0"), "{}", ran.text);
+    let result = set.publish(&index.url(), &[]).expect(0);
+    assert!(result.text.contains("packages that are not published now: htty-0.3.0"), "{}", result.text);
     assert_eq!(index.shelf().files.len(), 2);
 }
 
 #[test]
-fn a_report_that_cannot_be_written_stops_all() {
+fn an_unwritable_report_stops_the_run() {
     let (set, index) = (Set::htty(), start(Behaviour::default()));
     fs::create_dir(set.report_path()).unwrap();
     let mut command = set.command();
@@ -137,8 +154,8 @@ fn a_report_that_cannot_be_written_stops_all() {
     assert!(index.shelf().uploads.is_empty());
 }
 
-/// PEP 792, and PEP 592 for a release: each with its own hint, none with "raise
-/// the version" alone.
+/// PEP 792, and PEP 592 for a release: each has its own hint, none only "raise the
+/// version".
 #[test]
 fn a_closed_project_or_release_has_its_own_hint() {
     for (status, hint) in [
@@ -148,9 +165,13 @@ fn a_closed_project_or_release_has_its_own_hint() {
         let set = Set::htty();
         let index = with_one(&set, Behaviour { status: Some(status), ..Behaviour::default() });
         for args in [&["--dry-run"][..], &[]] {
-            let ran = set.publish(&index.url(), args).expect(1);
-            assert!(ran.text.contains(&format!("the project is {status}")), "{}", ran.text);
-            assert!(ran.text.contains(hint) && ran.text.contains("nothing was sent"), "{}", ran.text);
+            let result = set.publish(&index.url(), args).expect(1);
+            assert!(result.text.contains(&format!("the project is {status}")), "{}", result.text);
+            assert!(
+                result.text.contains(hint) && result.text.contains("nothing was sent"),
+                "{}",
+                result.text
+            );
         }
         assert!(index.shelf().uploads.is_empty());
     }
@@ -162,48 +183,51 @@ fn a_closed_project_or_release_has_its_own_hint() {
     let set = Set::htty();
     let index = with_one(&set, Behaviour::default());
     index.shelf().files.get_mut("htty_core-0.3.0.tar.gz").unwrap().yanked = true;
-    let ran = set.publish(&index.url(), &[]).expect(1);
-    assert!(ran.text.contains("the release 0.3.0 is yanked"), "{}", ran.text);
-    assert!(ran.text.contains("un-yank the release on the index first"), "{}", ran.text);
+    let result = set.publish(&index.url(), &[]).expect(1);
+    assert!(result.text.contains("the release 0.3.0 is yanked"), "{}", result.text);
+    assert!(result.text.contains("un-yank the release on the index first"), "{}", result.text);
     assert!(index.shelf().uploads.is_empty());
 }
 
-/// PyPI's default limit, unless the project has a larger file or the input says
-/// otherwise.
+/// PyPI's default limit, unless the project has a larger file or the input sets
+/// another one.
 #[test]
 #[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
-fn the_limit_is_the_projects() {
+fn applies_the_projects_size_limit() {
     let set = Set::empty();
     set.add("big-1.0-py3-none-any.whl", "", 101 << 20);
     set.write_manifest();
     let index = start(Behaviour::default());
-    let ran = set.publish(&index.url(), &["--dry-run"]).expect(0);
-    assert!(!ran.text.contains("the limit is"), "another index has its own limit: {}", ran.text);
-    let ran = set.publish(&index.url(), &["--dry-run", "--max-file-size", "100"]).expect(1);
-    assert!(ran.text.contains("it has 102 MiB, the limit is 100 MiB"), "{}", ran.text);
-    assert!(ran.text.contains("`max-file-size`") && ran.text.contains("higher limit"), "{}", ran.text);
+    let result = set.publish(&index.url(), &["--dry-run"]).expect(0);
+    assert!(!result.text.contains("the limit is"), "another index has its own limit: {}", result.text);
+    let result = set.publish(&index.url(), &["--dry-run", "--max-file-size", "100"]).expect(1);
+    assert!(result.text.contains("it has 102 MiB, the limit is 100 MiB"), "{}", result.text);
+    assert!(
+        result.text.contains("`max-file-size`") && result.text.contains("higher limit"),
+        "{}",
+        result.text
+    );
     set.publish(&index.url(), &["--max-file-size", "200"]).expect(0).all("uploaded");
 }
 
-/// The reason is in the job's summary, and a report is there, however early the
-/// run ended.
+/// The summary has the reason and the report exists, however early the run ended.
 #[test]
-fn the_summary_has_the_reason() {
+fn the_summary_has_the_reason_of_a_failure() {
     for (token, args, words) in [
         ("wrong", &[][..], "Invalid or non-existent authentication information"),
         (TOKEN, &["--max-file-size", "1", "--package-order", "htty"], "does not name `htty-core`"),
         (TOKEN, &["--simple-url", "http://127.0.0.1:9/simple/"], "cannot list `htty`"),
     ] {
         let (set, index) = (Set::htty(), start(Behaviour::default()));
-        let summary = set.folder.path().join("summary");
+        let summary = set.dir.path().join("summary");
         let mut command = set.command();
         command.args(["--index", &index.url(), "--allow-insecure-loopback", "--retry-for", "0"]).args(args);
         command.env("INPUT_PASSWORD", token).env("GITHUB_ACTIONS", "true");
-        command.env("GITHUB_STEP_SUMMARY", &summary).env("GITHUB_OUTPUT", set.folder.path().join("output"));
-        let ran = set.run(command);
-        assert_ne!(ran.code, 0, "{}", ran.text);
+        command.env("GITHUB_STEP_SUMMARY", &summary).env("GITHUB_OUTPUT", set.dir.path().join("output"));
+        let result = set.run(command);
+        assert_ne!(result.code, 0, "{}", result.text);
         let summary = fs::read_to_string(summary).unwrap();
         assert!(summary.contains(words) && summary.contains("hint: "), "{summary}");
-        assert_eq!(ran.report["result"], "failed");
+        assert_eq!(result.report["result"], "failed");
     }
 }

@@ -1,4 +1,4 @@
-//! No secret in what a run leaves behind, whatever the index answers.
+//! A run leaves no secret behind, whatever the index answers.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -8,16 +8,16 @@ use testkit::warehouse::{Behaviour, TOKEN, Warehouse};
 
 use crate::support::Set;
 
-/// Everything a run has written: both streams and all files.
+/// Everything that a run has written: both streams and all files.
 fn traces(set: &Set, text: &str) -> String {
     let mut all = text.to_owned();
-    for entry in std::fs::read_dir(set.folder.path()).unwrap() {
+    for entry in std::fs::read_dir(set.dir.path()).unwrap() {
         let path = entry.unwrap().path();
         if path.is_file() {
             all += &String::from_utf8_lossy(&std::fs::read(path).unwrap());
         }
     }
-    // What tells the runner to hide a secret must name it.
+    // The command that masks a secret must contain it.
     all.lines().filter(|line| !line.starts_with("::add-mask::")).collect::<Vec<_>>().join("\n")
 }
 
@@ -35,19 +35,19 @@ fn percent(text: &str) -> String {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// The index refuses the token and echoes it, plain and as it came.
+    /// The index rejects the token and echoes it, plain and as received.
     #[test]
-    fn an_echoed_token_is_hidden(token in "[!-~][ -~]{6,58}[!-~]", runner in any::<bool>()) {
+    fn hides_an_echoed_token(token in "[!-~][ -~]{6,58}[!-~]", runner in any::<bool>()) {
         let (set, index) = (Set::htty(), Warehouse::start(Behaviour { echo: true, ..Behaviour::default() }, None));
         let mut command = set.command();
         command.args(["--index", &index.url(), "--allow-insecure-loopback"]).env("INPUT_PASSWORD", &token);
         if runner {
             command.env("GITHUB_ACTIONS", "true");
-            command.env("GITHUB_OUTPUT", set.folder.path().join("output"));
-            command.env("GITHUB_STEP_SUMMARY", set.folder.path().join("summary"));
+            command.env("GITHUB_OUTPUT", set.dir.path().join("output"));
+            command.env("GITHUB_STEP_SUMMARY", set.dir.path().join("summary"));
         }
-        let ran = set.run(command).expect(1);
-        let all = traces(&set, &ran.text);
+        let result = set.run(command).expect(1);
+        let all = traces(&set, &result.text);
         let header = BASE64_STANDARD.encode(format!("__token__:{token}"));
         let folded = token.split_whitespace().collect::<Vec<_>>().join(" ");
         for form in [token.clone(), folded, header, percent(&token), BASE64_STANDARD.encode(&token)] {
@@ -56,11 +56,10 @@ proptest! {
     }
 }
 
-/// While it waits for an answer: nothing in its arguments, and nothing that a
-/// crash would leave.
+/// A waiting process has no secret in its arguments, and a crash would leave none.
 #[test]
 #[cfg(target_os = "linux")]
-fn a_running_program_shows_no_token() {
+fn a_running_process_shows_no_token() {
     use std::os::unix::fs::MetadataExt as _;
     use std::process::Stdio;
 
@@ -77,7 +76,7 @@ fn a_running_program_shows_no_token() {
     let proc = |name: &str| std::fs::read_to_string(format!("/proc/{}/{name}", child.id())).unwrap();
     let (arguments, limits) = (proc("cmdline"), proc("limits"));
     let children = proc(&format!("task/{}/children", child.id()));
-    // Of a process that cannot be dumped, these files are root's.
+    // These files of an undumpable process belong to root.
     let owner = std::fs::metadata(format!("/proc/{}/mem", child.id())).unwrap().uid();
     child.kill().unwrap();
     child.wait().unwrap();
@@ -88,16 +87,16 @@ fn a_running_program_shows_no_token() {
     assert_eq!((owner, children.as_str()), (0, ""));
 }
 
-/// Cut where a message ends, half a token would be left.
+/// Cutting the message before masking would leave half a token.
 #[test]
-fn a_token_at_the_end_of_a_message_is_hidden_whole() {
+fn hides_a_whole_token_at_the_end_of_a_message() {
     for before in [280, 290, 297] {
         let reason = format!("{} {TOKEN}", "x".repeat(before));
         let rejects = Some(("htty_core-0.3.0-py3-none-manylinux_2_17_x86_64.whl", 400, &*reason.leak()));
         let set = Set::htty();
         let index = Warehouse::start(Behaviour { rejects, ..Behaviour::default() }, None);
-        let ran = set.publish(&index.url(), &[]).expect(1);
-        let all = traces(&set, &ran.text);
+        let result = set.publish(&index.url(), &[]).expect(1);
+        let all = traces(&set, &result.text);
         assert!(all.contains("xxx") && !all.contains("pypi-"), "{all}");
     }
 }
@@ -105,14 +104,14 @@ fn a_token_at_the_end_of_a_message_is_hidden_whole() {
 #[test]
 fn neither_identity_nor_minted_token_leaves_a_trace() {
     let (set, oidc) = (Set::htty(), Oidc::start(0));
-    // Its page is stale, so that the upload itself meets the conflict.
+    // The page is stale, so that the upload itself has the conflict.
     let behaviour = Behaviour { cached: 100, echo: true, ..Behaviour::default() };
     let index = Warehouse::start(behaviour, Some(oidc.issued())).with_projects(&["htty", "htty-core"]);
     set.publish_trusted(&index.url(), &oidc, &["--dry-run"]).expect(0);
     index.put("htty_core-0.3.0.tar.gz", "htty-core", b"other");
-    let ran = set.publish_trusted(&index.url(), &oidc, &["--verify-timeout", "1"]);
-    assert_ne!(ran.code, 0, "{}", ran.text);
-    let all = traces(&set, &ran.text);
+    let result = set.publish_trusted(&index.url(), &oidc, &["--verify-timeout", "1"]);
+    assert_ne!(result.code, 0, "{}", result.text);
+    let all = traces(&set, &result.text);
     for secret in ["pypi-minted", REQUEST_TOKEN, "eyJ"] {
         assert!(!all.contains(secret), "{secret} in {all}");
     }

@@ -1,4 +1,4 @@
-//! A folder with distributions, and the binary run on it.
+//! Distributions in a temporary directory, and runs of the binary on them.
 
 use std::fs;
 use std::io::Write as _;
@@ -12,13 +12,13 @@ use testkit::oidc::Oidc;
 use testkit::tools;
 use testkit::warehouse::TOKEN;
 
-/// A temporary folder: `dist/` with distributions and their manifest.
+/// A temporary directory: `dist/` with distributions and their manifest.
 pub(crate) struct Set {
-    pub(crate) folder: tempfile::TempDir,
+    pub(crate) dir: tempfile::TempDir,
 }
 
-/// What a run of the binary gave.
-pub(crate) struct Ran {
+/// The result of a run of the binary.
+pub(crate) struct RunOutput {
     pub(crate) code: i32,
     pub(crate) text: String,
     pub(crate) report: Value,
@@ -37,13 +37,13 @@ impl Set {
     }
 
     pub(crate) fn empty() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("dist")).unwrap();
-        Self { folder }
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("dist")).unwrap();
+        Self { dir }
     }
 
     pub(crate) fn dist(&self) -> PathBuf {
-        self.folder.path().join("dist")
+        self.dir.path().join("dist")
     }
 
     /// Makes a distribution with `filler` bytes that depend on its name.
@@ -51,7 +51,7 @@ impl Set {
         self.add_with("2.4", filename, metadata, filler);
     }
 
-    /// The same with another version of the metadata.
+    /// Like `add`, with another metadata version.
     pub(crate) fn add_with(&self, metadata_version: &str, filename: &str, metadata: &str, filler: usize) {
         let name: DistName = filename.parse().unwrap();
         let (project, version) = (name.project(), name.version().to_owned());
@@ -76,7 +76,7 @@ impl Set {
         fs::write(self.dist().join(filename), bytes).unwrap();
     }
 
-    /// The manifest that verify-dist would write for what is there now.
+    /// Writes the manifest that verify-dist would write for the current files.
     pub(crate) fn write_manifest(&self) {
         let files = self.files().into_iter().map(|path| {
             let filename = path.file_name().unwrap().to_str().unwrap().to_owned();
@@ -96,7 +96,7 @@ impl Set {
     }
 
     pub(crate) fn manifest(&self) -> PathBuf {
-        self.folder.path().join("dist-manifest.json")
+        self.dir.path().join("dist-manifest.json")
     }
 
     pub(crate) fn files(&self) -> Vec<PathBuf> {
@@ -106,7 +106,7 @@ impl Set {
         files
     }
 
-    /// The binary on this set, with nothing said about where to.
+    /// The binary on this set, without an index.
     pub(crate) fn command(&self) -> std::process::Command {
         let mut command = tools::scrubbed(program());
         for proxy in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
@@ -118,7 +118,7 @@ impl Set {
     }
 
     /// The binary on this set against a loopback index.
-    pub(crate) fn publish(&self, url: &str, args: &[&str]) -> Ran {
+    pub(crate) fn publish(&self, url: &str, args: &[&str]) -> RunOutput {
         let mut command = self.command();
         command
             .args(["--index", url, "--allow-insecure-loopback"])
@@ -128,8 +128,8 @@ impl Set {
         self.run(command)
     }
 
-    /// The binary with trusted publishing by `oidc`.
-    pub(crate) fn publish_trusted(&self, url: &str, oidc: &Oidc, args: &[&str]) -> Ran {
+    /// The binary with trusted publishing through `oidc`.
+    pub(crate) fn publish_trusted(&self, url: &str, oidc: &Oidc, args: &[&str]) -> RunOutput {
         let mut command = self.command();
         command
             .args(["--index", url, "--allow-insecure-loopback"])
@@ -139,20 +139,20 @@ impl Set {
         self.run(command)
     }
 
-    pub(crate) fn run(&self, mut command: std::process::Command) -> Ran {
+    pub(crate) fn run(&self, mut command: std::process::Command) -> RunOutput {
         let output = command.output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
         let report = fs::read(self.report_path()).ok();
         let report = report.map(|bytes| serde_json::from_slice(&bytes).unwrap()).unwrap_or_default();
-        Ran { code: output.status.code().unwrap_or(-1), text, report }
+        RunOutput { code: output.status.code().unwrap_or(-1), text, report }
     }
 
     pub(crate) fn report_path(&self) -> PathBuf {
-        self.folder.path().join("publish-report.json")
+        self.dir.path().join("publish-report.json")
     }
 }
 
-impl Ran {
+impl RunOutput {
     /// Fails the test unless the exit code is `code`.
     #[track_caller]
     pub(crate) fn expect(self, code: i32) -> Self {
@@ -160,14 +160,14 @@ impl Ran {
         self
     }
 
-    /// File names with their state, as the report has them.
+    /// File names with their states in the report.
     pub(crate) fn states(&self) -> Vec<(String, String)> {
         let files = self.report["files"].as_array().unwrap();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         files.iter().map(|file| (text(&file["filename"]), text(&file["state"]))).collect()
     }
 
-    /// The same; nothing if the run ended before it knew its files.
+    /// Like `states`; empty if the run ended before it knew its files.
     pub(crate) fn states_or_none(&self) -> Vec<(String, String)> {
         if self.report["files"].is_array() { self.states() } else { Vec::new() }
     }
@@ -178,15 +178,14 @@ impl Ran {
     }
 }
 
-/// The program that is tested; `PUBLISH` may name another build of it.
+/// The program under test; `PUBLISH` may name another build of it.
 pub(crate) fn program() -> PathBuf {
     std::env::var_os("PUBLISH").unwrap_or_else(|| env!("CARGO_BIN_EXE_publish").into()).into()
 }
 
-/// Runs a command on a set; gives the most memory that it had, in bytes
-/// (Linux; else 0).
-pub(crate) fn peak(set: &Set, mut command: std::process::Command) -> (Ran, u64) {
-    let (out, err) = (set.folder.path().join("stdout"), set.folder.path().join("stderr"));
+/// Runs a command on a set. Also returns its peak memory in bytes (Linux; else 0).
+pub(crate) fn peak(set: &Set, mut command: std::process::Command) -> (RunOutput, u64) {
+    let (out, err) = (set.dir.path().join("stdout"), set.dir.path().join("stderr"));
     command.stdout(fs::File::create(&out).unwrap()).stderr(fs::File::create(&err).unwrap());
     let mut child = command.spawn().unwrap();
     let mut most = 0;
@@ -202,7 +201,7 @@ pub(crate) fn peak(set: &Set, mut command: std::process::Command) -> (Ran, u64) 
     let text = fs::read_to_string(out).unwrap() + &fs::read_to_string(err).unwrap();
     let report = fs::read(set.report_path()).ok();
     let report = report.map(|bytes| serde_json::from_slice(&bytes).unwrap()).unwrap_or_default();
-    (Ran { code: status.code().unwrap_or(-1), text, report }, most)
+    (RunOutput { code: status.code().unwrap_or(-1), text, report }, most)
 }
 
 /// An uncompressed zip archive.

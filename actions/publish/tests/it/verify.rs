@@ -1,4 +1,4 @@
-//! Waiting until the index lists what was sent.
+//! Waiting until the index lists the uploaded files.
 
 use testkit::fault::{Fault, Proxy};
 use testkit::warehouse::{Behaviour, Warehouse};
@@ -14,39 +14,39 @@ fn independent() -> Set {
     set
 }
 
-/// One wait for all of them: each was sent before the first was waited for.
+/// One wait for all packages: each is sent before the wait starts.
 #[test]
-fn packages_are_waited_for_together() {
+fn waits_for_independent_packages_together() {
     let (set, index) =
         (independent(), Warehouse::start(Behaviour { swallow: true, ..Behaviour::default() }, None));
-    let ran = set.publish(&index.url(), &["--verify-timeout", "1"]).expect(4);
-    ran.all("unverified");
+    let result = set.publish(&index.url(), &["--verify-timeout", "1"]).expect(4);
+    result.all("unverified");
     assert_eq!(index.shelf().uploads.len(), 2);
 }
 
-/// A package that requires another one is not sent before that is listed.
+/// A package is not sent before a package that it requires is listed.
 #[test]
-fn order_goes_before_speed() {
+fn waits_for_a_required_package_first() {
     let (set, index) =
         (Set::htty(), Warehouse::start(Behaviour { swallow: true, ..Behaviour::default() }, None));
     set.publish(&index.url(), &["--verify-timeout", "0"]).expect(4);
     assert!(index.shelf().uploads.iter().all(|(name, _)| name.starts_with("htty_core")));
 }
 
-/// The page does not answer at all: the time for verifying bounds that, too.
+/// The timeout also bounds a request that is never answered.
 #[test]
-fn the_time_for_verifying_is_kept_to() {
+fn keeps_to_the_verify_timeout() {
     let (set, index) = (independent(), Warehouse::start(Behaviour::default(), None));
     let proxy = Proxy::always(&index.url(), "GET /simple/", 2, Fault::Hang);
     let url = format!("{}legacy/", proxy.url());
-    let ran = set.publish(&url, &["--verify-timeout", "1"]).expect(4);
-    ran.all("unverified");
-    assert!(ran.text.contains("no complete response for 1 s"), "{}", ran.text);
+    let result = set.publish(&url, &["--verify-timeout", "1"]).expect(4);
+    result.all("unverified");
+    assert!(result.text.contains("no complete response for 1 s"), "{}", result.text);
     set.publish(&index.url(), &[]).expect(0).all("present");
 }
 
 #[test]
-fn what_is_listed_with_another_hash_is_an_error_at_once() {
+fn fails_at_once_on_a_listed_file_with_another_hash() {
     let (set, index) = (independent(), Warehouse::start(Behaviour::default(), None));
     let page = format!(
         "{{\"meta\": {{\"api-version\": \"1.0\"}}, \"name\": \"one\", \"files\": [{{\"filename\": \
@@ -59,13 +59,13 @@ fn what_is_listed_with_another_hash_is_an_error_at_once() {
         page.len()
     );
     let proxy = Proxy::always(&index.url(), "GET /simple/one/", 1, Fault::Answer(answer.leak().as_bytes()));
-    // Longer than a test may take: it must not be waited for.
+    // Longer than a test may take: the run must not wait for it.
     let url = format!("{}legacy/", proxy.url());
-    let ran = set.publish(&url, &["--verify-timeout", "3600"]).expect(4);
+    let result = set.publish(&url, &["--verify-timeout", "3600"]).expect(4);
     assert!(
-        ran.text.contains("one-1.0-py3-none-any.whl: the index has it with the sha256 0000"),
+        result.text.contains("one-1.0-py3-none-any.whl: the index has it with the sha256 0000"),
         "{}",
-        ran.text
+        result.text
     );
-    assert!(!ran.text.contains("two-1.0-py3-none-any.whl: "), "{}", ran.text);
+    assert!(!result.text.contains("two-1.0-py3-none-any.whl: "), "{}", result.text);
 }

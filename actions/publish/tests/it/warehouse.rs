@@ -1,4 +1,4 @@
-//! Against a fake of PyPI's own software.
+//! Against a fake Warehouse, PyPI's own software.
 
 use std::fs;
 
@@ -11,10 +11,10 @@ fn start(behaviour: Behaviour) -> Warehouse {
 }
 
 #[test]
-fn required_packages_come_first_and_wheels_before_the_source() {
+fn uploads_required_packages_first_and_wheels_before_the_sdist() {
     let (set, index) = (Set::htty(), start(Behaviour::default()));
-    let ran = set.publish(&index.url(), &[]).expect(0);
-    ran.all("uploaded");
+    let result = set.publish(&index.url(), &[]).expect(0);
+    result.all("uploaded");
     let order = index.shelf().order.clone();
     assert_eq!(
         order,
@@ -35,12 +35,12 @@ fn required_packages_come_first_and_wheels_before_the_source() {
 }
 
 #[test]
-fn a_second_run_sends_only_what_is_absent() {
+fn a_second_run_sends_only_missing_files() {
     let (set, index) = (Set::htty(), start(Behaviour::default()));
     let first = set.dist().join("htty_core-0.3.0.tar.gz");
     index.put("htty_core-0.3.0.tar.gz", "htty-core", &fs::read(first).unwrap());
-    let ran = set.publish(&index.url(), &[]).expect(0);
-    assert!(ran.states().contains(&("htty_core-0.3.0.tar.gz".into(), "present".into())));
+    let result = set.publish(&index.url(), &[]).expect(0);
+    assert!(result.states().contains(&("htty_core-0.3.0.tar.gz".into(), "present".into())));
     assert_eq!(index.shelf().uploads.len(), 3);
     set.publish(&index.url(), &[]).expect(0).all("present");
     assert_eq!(index.shelf().uploads.len(), 3);
@@ -51,32 +51,32 @@ fn the_same_bytes_under_another_name_are_a_conflict() {
     let (set, index) = (Set::htty(), start(Behaviour::default()));
     let bytes = fs::read(set.dist().join("htty-0.3.0.tar.gz")).unwrap();
     index.put("htty-0.2.0.tar.gz", "htty", &bytes);
-    let ran = set.publish(&index.url(), &[]).expect(1);
-    assert!(ran.text.contains("the index has the same bytes as `htty-0.2.0.tar.gz`"), "{}", ran.text);
+    let result = set.publish(&index.url(), &[]).expect(1);
+    assert!(result.text.contains("the index has the same bytes as `htty-0.2.0.tar.gz`"), "{}", result.text);
     assert!(index.shelf().uploads.is_empty());
 }
 
 #[test]
-fn a_stale_page_is_no_harm() {
+fn tolerates_a_stale_page() {
     let (set, index) = (Set::htty(), start(Behaviour { cached: 3, ..Behaviour::default() }));
     set.publish(&index.url(), &[]).expect(0).all("uploaded");
     assert!(index.shelf().uploads.iter().all(|(_, status)| *status == 200));
 }
 
 #[test]
-fn taken_but_not_listed_is_told() {
+fn reports_a_file_that_is_accepted_but_not_listed() {
     let (set, index) = (Set::htty(), start(Behaviour { swallow: true, ..Behaviour::default() }));
-    let ran = set.publish(&index.url(), &["--verify-timeout", "1"]).expect(4);
-    assert!(ran.text.contains("does not list it within 1 s"), "{}", ran.text);
-    let (states, core) = (ran.states(), "htty_core");
+    let result = set.publish(&index.url(), &["--verify-timeout", "1"]).expect(4);
+    assert!(result.text.contains("did not list it within 1 s"), "{}", result.text);
+    let (states, core) = (result.states(), "htty_core");
     assert!(states.iter().filter(|(name, _)| name.starts_with(core)).all(|(_, state)| state == "unverified"));
     assert!(states.iter().filter(|(name, _)| !name.starts_with(core)).all(|(_, state)| state == "skipped"));
 }
 
-/// All core metadata goes along, up to version 2.5, by the names that
-/// Warehouse knows, each value of a repeated field in a field of its own.
+/// Sends all core metadata up to version 2.5 with Warehouse's field names, and each
+/// value of a repeated field in its own field.
 #[test]
-fn the_form_holds_all_metadata() {
+fn the_form_has_all_metadata() {
     let (set, index) = (Set::empty(), start(Behaviour::default()));
     let metadata = "\
 Summary: A summary
@@ -143,9 +143,9 @@ Description-Content-Type: text/markdown
     assert_eq!(all("sha256_digest"), [&stored.sha256]);
 }
 
-/// Each permanent answer ends the run at once, and says what the index said.
+/// Each permanent answer ends the run at once, with the index's message.
 #[test]
-fn a_permanent_answer_is_not_tried_again() {
+fn does_not_retry_a_permanent_answer() {
     for (status, reason) in [
         (400, "Invalid value for classifiers. Error: Classifier 'x' is not a valid classifier."),
         (403, "Project is not yours"),
@@ -155,23 +155,23 @@ fn a_permanent_answer_is_not_tried_again() {
     ] {
         let rejects = Some(("htty-0.3.0-py3-none-any.whl", status, reason));
         let (set, index) = (Set::htty(), start(Behaviour { rejects, ..Behaviour::default() }));
-        let ran = set.publish(&index.url(), &[]).expect(4);
-        assert!(ran.text.contains(&format!("{status} {reason}")), "{}", ran.text);
-        assert!(ran.text.contains("hint: "), "{}", ran.text);
-        assert_eq!(ran.report["result"], "partial");
+        let result = set.publish(&index.url(), &[]).expect(4);
+        assert!(result.text.contains(&format!("{status} {reason}")), "{}", result.text);
+        assert!(result.text.contains("hint: "), "{}", result.text);
+        assert_eq!(result.report["result"], "partial");
         let shelf = index.shelf();
         assert_eq!(shelf.uploads.iter().filter(|upload| upload.1 == status).count(), 1);
         assert_eq!(shelf.files.len(), 2, "the source of the package waits for its wheel");
-        let skipped = &ran.report["files"][3];
+        let skipped = &result.report["files"][3];
         assert_eq!(skipped["state"], "skipped");
         assert!(skipped["message"].as_str().unwrap().contains("py3-none-any.whl failed first"), "{skipped}");
     }
 }
 
 #[test]
-fn outputs_and_summary_tell_each_file() {
+fn outputs_and_summary_list_each_file() {
     let (set, index) = (Set::htty(), start(Behaviour::default()));
-    let (output, summary) = (set.folder.path().join("output"), set.folder.path().join("summary"));
+    let (output, summary) = (set.dir.path().join("output"), set.dir.path().join("summary"));
     let mut command = set.command();
     command.args(["--index", &index.url(), "--allow-insecure-loopback"]).env("INPUT_PASSWORD", TOKEN);
     command.env("GITHUB_ACTIONS", "true");
@@ -190,15 +190,15 @@ fn outputs_and_summary_tell_each_file() {
 }
 
 #[test]
-fn a_redirect_is_not_followed() {
+fn does_not_follow_a_redirect() {
     let (set, index) = (Set::htty(), start(Behaviour::default()));
-    let ran = set.publish(
+    let result = set.publish(
         index.url().trim_end_matches('/'),
         &["--simple-url", &index.url().replace("legacy", "simple")],
     );
-    let ran = ran.expect(1);
-    assert!(ran.text.contains("308") && ran.text.contains("a redirect to"), "{}", ran.text);
-    assert!(ran.text.contains("set `index` to it"), "{}", ran.text);
+    let result = result.expect(1);
+    assert!(result.text.contains("308") && result.text.contains("a redirect to"), "{}", result.text);
+    assert!(result.text.contains("set `index` to it"), "{}", result.text);
     assert!(index.shelf().uploads.is_empty());
 }
 
@@ -207,13 +207,17 @@ fn a_wrong_token_publishes_nothing() {
     let (set, index) = (Set::htty(), start(Behaviour::default()));
     let mut command = set.command();
     command.args(["--index", &index.url(), "--allow-insecure-loopback"]).env("INPUT_PASSWORD", "pypi-wrong");
-    let ran = set.run(command).expect(1);
-    assert!(ran.text.contains("nothing was published on") && ran.text.contains("403"), "{}", ran.text);
-    assert_eq!(ran.report["result"], "failed");
+    let result = set.run(command).expect(1);
+    assert!(
+        result.text.contains("nothing was published on") && result.text.contains("403"),
+        "{}",
+        result.text
+    );
+    assert_eq!(result.report["result"], "failed");
 }
 
 #[test]
-fn a_new_release_is_made_by_one_file() {
+fn creates_a_new_release_with_one_file() {
     for _ in 0..50 {
         let (set, index) = (Set::empty(), start(Behaviour::default()));
         for number in 0..8 {
