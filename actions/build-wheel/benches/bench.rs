@@ -1,5 +1,5 @@
-//! `cargo xtask bench build-wheel`: what build-wheel costs, beside its peers, in
-//! one run on one machine, as a table in Markdown. Ends with 1 where a bar is
+//! `cargo xtask bench build-wheel`: compares the cost of build-wheel with that of its
+//! peers, in one run on one machine, as a Markdown table. Exits with 1 if a limit is
 //! missed.
 
 #[path = "../tests/it/corpus.rs"]
@@ -35,7 +35,7 @@ use toolkit::{Env, Ui};
 use corpus::Expect;
 use support::{CC, STORE, WHEEL, build_wheel, compile, nix_flags, program_wheel, repaired, succeed};
 
-/// A line of the table.
+/// A row of the table.
 struct Row {
     what: &'static str,
     ours: String,
@@ -45,7 +45,7 @@ struct Row {
 }
 
 impl Row {
-    /// A time, with its bar in milliseconds.
+    /// A time, with its limit in milliseconds.
     fn time(what: &'static str, ours: Duration, bar: u64, peers: String) -> Self {
         let met = ours <= Duration::from_millis(bar);
         Self { what, ours: millis(ours), peers, bar: format!("≤ {bar} ms"), met }
@@ -53,17 +53,17 @@ impl Row {
 }
 
 fn main() -> ExitCode {
-    let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    let folder = folder.path();
+    let dir = tempfile::tempdir().expect("a temporary directory can be created");
+    let dir = dir.path();
     let rows = [
-        overhead(folder),
-        repair(folder, "repair of a 0.6 MB wheel (2 MB binary)", 2 << 20, 50, 5),
-        repair(folder, "repair of a 10 MB wheel (24 MB binary)", 24 << 20, 500, 3),
-        elf(folder),
-        macho_edit(folder),
-        smoke(folder, "smoke test, by `venv` and `pip`", false, 1200),
-        smoke(folder, "smoke test, with uv", true, 500),
-        broken(folder),
+        overhead(dir),
+        repair(dir, "repair of a 0.6 MB wheel (2 MB binary)", 2 << 20, 50, 5),
+        repair(dir, "repair of a 10 MB wheel (24 MB binary)", 24 << 20, 500, 3),
+        elf(dir),
+        macho_edit(dir),
+        smoke(dir, "smoke test, by `venv` and `pip`", false, 1200),
+        smoke(dir, "smoke test, with uv", true, 500),
+        broken(dir),
     ];
     let ui = Ui::from_env(&Env::from_process());
     ui.report("| | build-wheel | peers | bar | |\n| --- | --- | --- | --- | --- |");
@@ -91,8 +91,8 @@ fn timed(work: &mut dyn FnMut()) -> Duration {
     start.elapsed()
 }
 
-/// The median time of each of `works`, which take turns, so that a machine that
-/// slows down slows all of them; the first turn does not count.
+/// The median time of each of `works`. They alternate, so that a slower machine
+/// affects all of them; the first round does not count.
 fn medians<const N: usize>(runs: usize, mut works: [&mut dyn FnMut(); N]) -> [Duration; N] {
     let mut times = vec![[Duration::ZERO; N]; runs];
     for work in &mut works {
@@ -110,14 +110,14 @@ fn medians<const N: usize>(runs: usize, mut works: [&mut dyn FnMut(); N]) -> [Du
     })
 }
 
-/// Runs a peer, whatever comes of it.
+/// Runs a peer, whatever its result.
 fn run(command: &mut Command) -> bool {
     command.output().expect("the peer starts").status.success()
 }
 
-/// A warm build by maturin alone, and through build-wheel.
-fn overhead(folder: &Path) -> Row {
-    let project = folder.join("project");
+/// A warm build with maturin alone, and with build-wheel.
+fn overhead(dir: &Path) -> Row {
+    let project = dir.join("project");
     support::project(&project);
     let [ours, maturin] = medians(
         15,
@@ -140,30 +140,29 @@ fn overhead(folder: &Path) -> Row {
     Row::time("overhead over a warm `maturin build`", ours.saturating_sub(maturin), 50, peers)
 }
 
-/// A program of about `size` bytes, machine code for the most part, as
-/// nixpkgs links it.
-fn big_program(folder: &Path, size: usize) -> Vec<u8> {
-    let blob = blob(folder, size);
+/// A program of about `size` bytes, mostly machine code, as linked by nixpkgs.
+fn big_program(dir: &Path, size: usize) -> Vec<u8> {
+    let blob = blob(dir, size);
     let source = format!(
         "__asm__(\".section .rodata\\n.globl blob\\nblob: .incbin \\\"{}\\\"\\n\");\nextern const char blob[];\nint main(int n, char **v) {{ return blob[n] == 1; }}\n",
         blob.display()
     );
-    compile(&CC, folder, "big", &source, &nix_flags("ld-linux-x86-64.so.2"))
+    compile(&CC, dir, "big", &source, &nix_flags("ld-linux-x86-64.so.2"))
 }
 
 /// A file of machine code.
-fn blob(folder: &Path, size: usize) -> PathBuf {
+fn blob(dir: &Path, size: usize) -> PathBuf {
     let code = std::fs::read(testkit::tools::path("maturin")).expect("maturin can be read");
-    let path = folder.join("blob");
+    let path = dir.join("blob");
     let data: Vec<u8> = code.iter().copied().cycle().take(size).collect();
-    std::fs::write(&path, data).expect("the folder can be written");
+    std::fs::write(&path, data).expect("the directory can be written");
     path
 }
 
-/// Writes a wheel, deflated by Python as most are.
-fn deflated(folder: &Path, wheel: &[u8]) -> PathBuf {
-    let stored = folder.join("stored.whl");
-    std::fs::write(&stored, wheel).expect("the folder can be written");
+/// Writes a wheel, deflated by Python like most wheels.
+fn deflated(dir: &Path, wheel: &[u8]) -> PathBuf {
+    let stored = dir.join("stored.whl");
+    std::fs::write(&stored, wheel).expect("the directory can be written");
     let script = "import sys, zipfile
 with zipfile.ZipFile(sys.argv[1]) as old, zipfile.ZipFile(sys.argv[2], 'w', zipfile.ZIP_DEFLATED) as new:
     for info in old.infolist():
@@ -171,12 +170,12 @@ with zipfile.ZipFile(sys.argv[1]) as old, zipfile.ZipFile(sys.argv[2], 'w', zipf
         info.compress_type = zipfile.ZIP_DEFLATED
         new.writestr(info, data)
 ";
-    let path = folder.join(WHEEL);
+    let path = dir.join(WHEEL);
     succeed(testkit::tools::command("python3").args(["-c", script]).arg(stored).arg(&path));
     path
 }
 
-/// The peers that take a wheel.
+/// The peers that repair a wheel.
 const PEERS: [&str; 2] = ["auditwheel", "repairwheel"];
 
 fn peer(name: &str, wheel: &Path, out: &Path) -> Command {
@@ -186,13 +185,13 @@ fn peer(name: &str, wheel: &Path, out: &Path) -> Command {
     command
 }
 
-fn repair(folder: &Path, what: &'static str, size: usize, bar: u64, runs: usize) -> Row {
-    let wheel = deflated(folder, &program_wheel(&big_program(folder, size)));
-    let out = folder.join("peers");
+fn repair(dir: &Path, what: &'static str, size: usize, bar: u64, runs: usize) -> Row {
+    let wheel = deflated(dir, &program_wheel(&big_program(dir, size)));
+    let out = dir.join("peers");
     let [ours, auditwheel, repairwheel] = medians(
         runs,
         [
-            &mut || drop(succeed(build_wheel(folder).args([WHEEL, "--smoke", "off"]))),
+            &mut || drop(succeed(build_wheel(dir).args([WHEEL, "--smoke", "off"]))),
             &mut || _ = run(&mut peer(PEERS[0], &wheel, &out)),
             &mut || _ = run(&mut peer(PEERS[1], &wheel, &out)),
         ],
@@ -206,8 +205,8 @@ fn repair(folder: &Path, what: &'static str, size: usize, bar: u64, runs: usize)
     Row { bar: format!("{}, ≥ 10 × faster", row.bar), met, ..row }
 }
 
-fn elf(folder: &Path) -> Row {
-    let broken = big_program(folder, 24 << 20);
+fn elf(dir: &Path) -> Row {
+    let broken = big_program(dir, 24 << 20);
     let mut copies: Vec<Vec<u8>> = (0..8).map(|_| broken.clone()).collect();
     let mut copies = copies.iter_mut();
     let [ours] = medians(
@@ -217,11 +216,11 @@ fn elf(folder: &Path) -> Row {
             assert!(edit_elf_in_place(copy).is_ok_and(|changes| changes.len() == 2));
         }],
     );
-    let path = folder.join("patched");
+    let path = dir.join("patched");
     let measured = |program: &str, commands: &[&[&str]]| {
         let mut times: Vec<Duration> = (0..5)
             .map(|_| {
-                std::fs::write(&path, &broken).expect("the folder can be written");
+                std::fs::write(&path, &broken).expect("the directory can be written");
                 timed(&mut || {
                     for args in commands {
                         succeed(testkit::tools::command(program).args(*args).arg(&path));
@@ -239,21 +238,21 @@ fn elf(folder: &Path) -> Row {
     Row::time("ELF edit, 24 MB", ours, 1, peers)
 }
 
-fn macho_edit(folder: &Path) -> Row {
+fn macho_edit(dir: &Path) -> Row {
     let zig = macho::zig("aarch64-macos.13.0");
     let own = format!("{STORE}-x/lib/libiconv.2.dylib");
     let flags = format!("-shared -Wl,-install_name,{own}");
-    compile(&zig, folder, "lib.dylib", "int iconv_close(void) { return 0; }", &flags);
+    compile(&zig, dir, "lib.dylib", "int iconv_close(void) { return 0; }", &flags);
     let source = format!(
         "__asm__(\".section __TEXT,__const\\n.globl _blob\\n_blob: .incbin \\\"{}\\\"\\n\");\nextern const char blob[];\nint iconv_close(void); int main(int n, char **v) {{ return blob[n] + iconv_close(); }}\n",
-        blob(folder, 22 << 20).display()
+        blob(dir, 22 << 20).display()
     );
-    let broken = compile(&zig, folder, "mac", &source, "{}/lib.dylib -Wl,-rpath,/nix/store/x/lib");
-    let path = folder.join("patched");
+    let broken = compile(&zig, dir, "mac", &source, "{}/lib.dylib -Wl,-rpath,/nix/store/x/lib");
+    let path = dir.join("patched");
     let [ours, arwen] = medians(
         5,
         [&mut || assert!(edit_binary(&broken, "mac").is_ok_and(|edited| edited.is_some())), &mut || {
-            std::fs::write(&path, &broken).expect("the folder can be written");
+            std::fs::write(&path, &broken).expect("the directory can be written");
             let mut command = testkit::tools::command("arwen");
             command.args(["macho", "change-install-name", &own, "/usr/lib/libiconv.2.dylib"]);
             succeed(command.arg(&path));
@@ -263,20 +262,20 @@ fn macho_edit(folder: &Path) -> Row {
     Row::time("Mach-O edit and signature, 22 MB", ours, 20, peers)
 }
 
-/// What the smoke test adds to a run; beside it what one would do by hand.
-fn smoke(folder: &Path, what: &'static str, uv: bool, bar: u64) -> Row {
-    let program = compile(&CC, folder, "small", support::HELLO, &nix_flags("ld-linux-x86-64.so.2"));
+/// The time that the smoke test adds, compared with the same steps by hand.
+fn smoke(dir: &Path, what: &'static str, uv: bool, bar: u64) -> Row {
+    let program = compile(&CC, dir, "small", support::HELLO, &nix_flags("ld-linux-x86-64.so.2"));
     let fixed = repaired(&program_wheel(&program)).expect("it can be repaired");
-    let wheel = folder.join(fixed.name.to_string());
-    std::fs::write(&wheel, &fixed.bytes).expect("the folder can be written");
+    let wheel = dir.join(fixed.name.to_string());
+    std::fs::write(&wheel, &fixed.bytes).expect("the directory can be written");
     let ours = |smoke: &str| {
-        let mut command = build_wheel(folder);
+        let mut command = build_wheel(dir);
         if !uv {
             command.env("PATH", without_uv());
         }
         succeed(command.arg(&wheel).args(["--smoke", smoke]));
     };
-    let environment = folder.join("environment");
+    let environment = dir.join("environment");
     let [with, without, by_hand] = medians(
         3,
         [&mut || ours("required"), &mut || ours("off"), &mut || {
@@ -293,17 +292,17 @@ fn smoke(folder: &Path, what: &'static str, uv: bool, bar: u64) -> Row {
 
 fn without_uv() -> std::ffi::OsString {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).filter(|folder| !folder.join("uv").exists());
-    std::env::join_paths(folders).unwrap_or_default()
+    let dirs = std::env::split_paths(&path).filter(|dir| !dir.join("uv").exists());
+    std::env::join_paths(dirs).unwrap_or_default()
 }
 
-/// How many broken wheels each tool lets pass: it takes what must be refused,
-/// or what it writes still names the store where a loader looks.
-fn broken(folder: &Path) -> Row {
+/// How many broken wheels each tool accepts: it does not reject the wheel, or its
+/// result still has store paths that a loader reads.
+fn broken(dir: &Path) -> Row {
     let variants = corpus::variants();
     let passed = |expect: &Expect, written: Option<&[u8]>| {
         written
-            .is_some_and(|wheel| matches!(expect, Expect::Refused(_)) || corpus::store_path(wheel).is_some())
+            .is_some_and(|wheel| matches!(expect, Expect::Rejected(_)) || corpus::store_path(wheel).is_some())
     };
     let ours = variants.iter().filter(|(_, wheel, expect)| {
         let done = repaired(wheel).ok();
@@ -313,13 +312,13 @@ fn broken(folder: &Path) -> Row {
     let mut peers = Vec::new();
     for name in PEERS {
         let count = std::thread::scope(|scope| {
-            // Two at once: they are slow.
+            // Two at a time, because they are slow.
             let halves: Vec<_> = variants
                 .chunks(variants.len().div_ceil(2))
                 .enumerate()
                 .map(|(half, variants)| {
                     scope.spawn(move || {
-                        let own = folder.join(format!("{name}-{half}"));
+                        let own = dir.join(format!("{name}-{half}"));
                         let pass = variants.iter().filter(|(_, wheel, expect)| {
                             let written = peer_writes(name, &own, wheel);
                             passed(expect, written.as_deref())
@@ -332,7 +331,7 @@ fn broken(folder: &Path) -> Row {
         });
         peers.push(format!("{name} {count}"));
     }
-    peers.push(format!("maturin {} of 1 that it built itself", usize::from(maturin_passes(folder))));
+    peers.push(format!("maturin {} of 1 that it built itself", usize::from(maturin_passes(dir))));
     Row {
         what: "broken Nix wheels that pass",
         ours: format!("{ours} of {}", variants.len()),
@@ -342,25 +341,24 @@ fn broken(folder: &Path) -> Row {
     }
 }
 
-/// What a peer makes of a wheel, if it takes it.
-fn peer_writes(name: &str, folder: &Path, wheel: &[u8]) -> Option<Vec<u8>> {
-    let _ = std::fs::remove_dir_all(folder);
-    let out = folder.join("out");
+/// A peer's result for a wheel, if it accepts it.
+fn peer_writes(name: &str, dir: &Path, wheel: &[u8]) -> Option<Vec<u8>> {
+    let _ = std::fs::remove_dir_all(dir);
+    let out = dir.join("out");
     std::fs::create_dir_all(&out).ok()?;
-    let path = folder.join(WHEEL);
+    let path = dir.join(WHEEL);
     std::fs::write(&path, wheel).ok()?;
     if !run(&mut peer(name, &path, &out)) {
         return None;
     }
-    // A tool that has nothing to do leaves the wheel as it is.
+    // A tool without anything to repair leaves the wheel unchanged.
     let written = std::fs::read_dir(&out).ok()?.find_map(|entry| Some(entry.ok()?.path()));
     std::fs::read(written.unwrap_or(path)).ok()
 }
 
-/// Whether maturin, with its own check of what it built, lets a program pass
-/// that is linked as in nixpkgs.
-fn maturin_passes(folder: &Path) -> bool {
-    let project = folder.join("linked");
+/// Whether maturin's own check accepts a program linked as in nixpkgs.
+fn maturin_passes(dir: &Path) -> bool {
+    let project = dir.join("linked");
     support::project(&project);
     let flags = nix_flags("ld-linux-x86-64.so.2");
     let flags: Vec<String> = flags.split(' ').map(|flag| format!("-Clink-arg={flag}")).collect();

@@ -1,4 +1,4 @@
-//! What was built, checked and made fit for publishing, in a temporary file.
+//! A built distribution, checked and repaired, in a temporary file.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -9,7 +9,7 @@ use pydist::digest;
 use pydist::filename::DistName;
 use toolkit::FileError;
 
-use crate::backend::Built;
+use crate::backend::BuiltFile;
 use crate::choices::GraftMode;
 use crate::error::Error;
 use crate::plan::Plan;
@@ -21,17 +21,17 @@ use crate::sdist;
 pub(crate) struct BuildResult {
     /// Its name.
     pub name: DistName,
-    /// Where it is for now.
+    /// Its temporary path.
     pub path: PathBuf,
     /// In bytes.
     pub size: u64,
-    /// Of the whole file.
+    /// The digest of the file.
     pub sha256: [u8; 32],
-    /// The lowest system that it runs on.
+    /// The oldest system that it runs on.
     pub floor: Option<Floor>,
-    /// What was repaired.
+    /// The repairs.
     pub changes: Vec<Change>,
-    /// What is suspicious.
+    /// The warnings.
     pub warnings: Vec<Change>,
     /// What it installs.
     pub contents: Contents,
@@ -40,16 +40,15 @@ pub(crate) struct BuildResult {
 }
 
 impl BuildResult {
-    /// `<package>-<version>` of a wheel, as its members' names have it.
+    /// `<package>-<version>` of a wheel, as in its members' names.
     pub(crate) fn stem(&self) -> String {
         let wheel = self.name.wheel();
         wheel.map(|wheel| format!("{}-{}", wheel.name, wheel.version)).unwrap_or_default()
     }
 }
 
-/// Reads what was built and makes it fit for publishing; the result goes to
-/// the directory `to`.
-pub(crate) fn finish(plan: &Plan, built: &Built, to: &Path) -> Result<BuildResult, Error> {
+/// Checks and repairs a built file. Writes the result to the directory `to`.
+pub(crate) fn finish(plan: &Plan, built: &BuiltFile, to: &Path) -> Result<BuildResult, Error> {
     std::fs::create_dir_all(to).map_err(FileError::new("create", to))?;
     if built.name.ends_with(".tar.gz") {
         return finish_sdist(built, to);
@@ -92,7 +91,7 @@ pub(crate) fn finish(plan: &Plan, built: &Built, to: &Path) -> Result<BuildResul
     })
 }
 
-fn finish_sdist(built: &Built, to: &Path) -> Result<BuildResult, Error> {
+fn finish_sdist(built: &BuiltFile, to: &Path) -> Result<BuildResult, Error> {
     let file = File::open(&built.path).map_err(FileError::new("read", &built.path))?;
     let name = sdist::check(&built.name, &file)?;
     let path = to.join(name.to_string());

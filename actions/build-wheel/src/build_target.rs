@@ -1,4 +1,4 @@
-//! What is asked to be built: a target with rules, both kinds of Mac, or what maturin alone knows.
+//! The build target: one with rules, both kinds of Mac, or one that only maturin knows.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use crate::target::{Arch, System, Target, all};
 
-/// How Rust's names of the other targets begin that maturin builds for.
+/// The prefixes of the other Rust targets that maturin supports.
 const ARCHS: [&str; 24] = [
     "aarch64",
     "aarch64_be",
@@ -34,21 +34,21 @@ const ARCHS: [&str; 24] = [
     "x86_64",
 ];
 
-/// What is asked to be built.
+/// The target of a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BuildTarget {
-    /// One whose binaries are repaired and tagged.
+    /// A target whose binaries are repaired and tagged.
     Known(Target),
     /// Both kinds of Mac, in one wheel.
     Universal2,
-    /// Rust's name of one that has no rules here: maturin builds and tags for
-    /// it, and its wheels are checked.
+    /// A Rust target without rules here: maturin builds and tags its wheels,
+    /// which are only checked.
     Other(String),
 }
 
 impl BuildTarget {
-    /// Understands Rust's name of a target, and the short names that
-    /// maturin-action takes, which are for `system`.
+    /// Parses a Rust target, or a short name as in maturin-action, which is for
+    /// `system`.
     pub fn parse(name: &str, system: System) -> Result<Self, String> {
         if let Some((_, arch, system)) = all().find(|(triple, ..)| *triple == name) {
             return Ok(Self::Known(Target { arch: *arch, system: *system }));
@@ -88,7 +88,7 @@ impl BuildTarget {
         }
     }
 
-    /// The name that maturin takes.
+    /// The name for maturin.
     pub fn name(&self) -> &str {
         match self {
             Self::Known(target) => target.triple(),
@@ -97,7 +97,7 @@ impl BuildTarget {
         }
     }
 
-    /// Rust's names of what is compiled for it.
+    /// The Rust targets that are compiled for it.
     pub fn triples(&self) -> Vec<&str> {
         match self {
             Self::Universal2 => vec!["x86_64-apple-darwin", "aarch64-apple-darwin"],
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn short_names_are_for_the_system() {
+    fn short_names_are_for_the_given_system() {
         let of = |name: &str, system| BuildTarget::parse(name, system).map(|target| target.name().to_owned());
         for (name, system, triple) in [
             ("x86_64", System::Gnu, "x86_64-unknown-linux-gnu"),

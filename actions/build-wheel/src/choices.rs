@@ -1,31 +1,31 @@
-//! What some inputs accept.
+//! Choice inputs.
 
 use toolkit::choice;
 
 choice! {
-    /// What builds, or that it follows from the project.
+    /// The backend, or `auto`.
     pub(crate) enum BackendChoice {
-        /// It follows from the project.
+        /// Chosen from the project.
         Auto = "auto",
-        /// As [`Backend::Maturin`].
+        /// [`Backend::Maturin`].
         Maturin = "maturin",
-        /// As [`Backend::Nix`].
+        /// [`Backend::Nix`].
         Nix = "nix",
-        /// As [`Backend::Wheel`].
+        /// [`Backend::Wheel`].
         Wheel = "wheel",
-        /// As [`Backend::Sdist`].
+        /// [`Backend::Sdist`].
         Sdist = "sdist",
     }
 }
 
 choice! {
-    /// What builds.
+    /// The build backend.
     pub enum Backend {
         /// `maturin build`.
         Maturin = "maturin",
         /// `nix build`.
         Nix = "nix",
-        /// Nothing: the wheel is there.
+        /// None: an existing wheel is repaired.
         Wheel = "wheel",
         /// The project's PEP 517 backend, or `nix build`.
         Sdist = "sdist",
@@ -33,31 +33,31 @@ choice! {
 }
 
 choice! {
-    /// What links, or that it follows from target and machine.
+    /// The linker, or `auto`.
     pub(crate) enum LinkerChoice {
-        /// It follows from target and machine.
+        /// Chosen from target and machine.
         Auto = "auto",
-        /// As [`Linker::Native`].
+        /// [`Linker::Native`].
         Native = "native",
-        /// As [`Linker::Zig`].
+        /// [`Linker::Zig`].
         Zig = "zig",
-        /// As [`Linker::Gcc`].
+        /// [`Linker::Gcc`].
         Gcc = "gcc",
-        /// As [`Linker::Container`].
+        /// [`Linker::Container`].
         Container = "container",
     }
 }
 
 choice! {
-    /// What links.
+    /// The linker.
     pub enum Linker {
-        /// Cargo's own choice.
+        /// Cargo's default linker.
         Native = "native",
-        /// `zig cc`, by maturin and cargo-zigbuild.
+        /// `zig cc`, through maturin and cargo-zigbuild.
         Zig = "zig",
         /// `<target>-gcc`.
         Gcc = "gcc",
-        /// Everything happens in a container.
+        /// The build runs in a container.
         Container = "container",
     }
 }
@@ -65,21 +65,21 @@ choice! {
 choice! {
     /// Whether the wheel is smoke-tested.
     pub enum SmokeMode {
-        /// Where it can be done.
+        /// If possible.
         Auto = "auto",
-        /// Or it is an error.
+        /// Always; fail if that is not possible.
         Required = "required",
-        /// Not at all.
+        /// Never.
         Off = "off",
     }
 }
 
 choice! {
-    /// Which libraries go into the wheel.
+    /// The libraries to copy into the wheel.
     pub enum GraftMode {
         /// None.
         Off = "off",
-        /// Those of the Nix store.
+        /// Those in the Nix store.
         Store = "store",
         /// Also those of this machine.
         All = "all",

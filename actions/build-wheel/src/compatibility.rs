@@ -1,25 +1,25 @@
-//! The platform that a wheel is asked to run on.
+//! The platform that a wheel must run on.
 
 use std::fmt;
 
 use pydist::tags::Platform;
 use serde::{Serialize, Serializer};
 
-/// A platform and the oldest version of it, for any architecture.
+/// A platform and its oldest version, for any architecture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compatibility {
-    /// glibc at least of this version.
+    /// At least this glibc.
     Manylinux((u32, u32)),
-    /// musl at least of this version.
+    /// At least this musl.
     Musllinux((u32, u32)),
-    /// macOS at least of this version.
+    /// At least this macOS.
     Macos((u32, u32)),
 }
 
 impl Compatibility {
-    /// Understands a platform tag without its architecture.
+    /// Parses a platform tag without its architecture.
     pub fn parse(text: &str) -> Result<Self, String> {
-        // The tag's form needs an architecture.
+        // A tag needs an architecture to be parsed.
         match Platform::parse(&format!("{text}_any")) {
             Platform::Manylinux { glibc, .. } => Ok(Self::Manylinux(glibc)),
             Platform::Musllinux { musl, .. } => Ok(Self::Musllinux(musl)),
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tags_are_understood_without_an_architecture() {
+    fn parses_platform_tags_without_an_architecture() {
         assert_eq!(Compatibility::parse("manylinux2014"), Ok(Compatibility::Manylinux((2, 17))));
         assert_eq!(Compatibility::parse("macosx_11_0"), Ok(Compatibility::Macos((11, 0))));
         assert_eq!(Compatibility::parse("musllinux_1_2").unwrap().to_string(), "musllinux_1_2");

@@ -1,5 +1,5 @@
-//! The flags with which nothing of the machine's directories gets into a
-//! binary: the same sources give the same bytes under any home and registry.
+//! Compiler flags that keep the machine's directories out of binaries, so that the
+//! same sources give the same bytes with any home and registry.
 
 use std::path::{Path, PathBuf};
 
@@ -7,39 +7,39 @@ use toolkit::Env;
 
 use crate::build_target::BuildTarget;
 
-/// Where the sources of a build are, each with the name that takes its place
-/// in the binary.
+/// The directories of a build's sources, which are replaced by fixed names in
+/// binaries.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SourcePlaces {
+pub struct SourceDirs {
     /// The home directory.
     pub home: Option<PathBuf>,
     /// Cargo's home, with its registry.
     pub cargo_home: Option<PathBuf>,
     /// The repository.
     pub root: PathBuf,
-    /// Cargo's target directory, where it is not in the repository.
+    /// Cargo's target directory, if it is not in the repository.
     pub target: Option<PathBuf>,
 }
 
-impl SourcePlaces {
-    /// Each place with its name; of several that match, compilers take the
-    /// last.
+impl SourceDirs {
+    /// Each directory with its replacement; compilers use the last one that
+    /// matches.
     fn pairs(&self) -> impl Iterator<Item = (String, &'static str)> {
         let home = self.home.iter().map(|path| (path, "/home"));
-        let places = home.chain([(&self.root, "/src")]);
-        let places = places.chain(self.cargo_home.iter().map(|path| (path, "/cargo")));
-        let places = places.chain(self.target.iter().map(|path| (path, "/src/target")));
-        // A name and its replacement are told apart by `=`.
-        let pairs = places.map(|(path, name)| (path.display().to_string(), name));
+        let source_dirs = home.chain([(&self.root, "/src")]);
+        let source_dirs = source_dirs.chain(self.cargo_home.iter().map(|path| (path, "/cargo")));
+        let source_dirs = source_dirs.chain(self.target.iter().map(|path| (path, "/src/target")));
+        // `=` separates a directory from its replacement.
+        let pairs = source_dirs.map(|(path, name)| (path.display().to_string(), name));
         pairs.filter(|(path, _)| path.len() > 1 && !path.contains('='))
     }
 
-    /// The flags of a compiler whose option is `option`.
+    /// The flags for a compiler with this option.
     fn flags(&self, option: &str) -> Vec<String> {
         self.pairs().map(|(path, name)| format!("{option}={path}={name}")).collect()
     }
 
-    /// The text of a flag for the same sources in other places.
+    /// Rewrites flags for the same sources in other directories.
     pub(crate) fn moved(&self, to: &Self, text: &str) -> String {
         let new = to.pairs().collect::<Vec<_>>();
         self.pairs().fold(text.to_owned(), |text, (path, name)| {
@@ -51,11 +51,11 @@ impl SourcePlaces {
     }
 }
 
-/// What a user or a project tells the compilers already.
+/// The compiler flags of the user and the project.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CompilerFlags {
-    /// Where the sources are.
-    pub places: SourcePlaces,
+    /// The directories of the sources.
+    pub source_dirs: SourceDirs,
     /// The flags of rustc, from the environment or from Cargo's configuration.
     rust: Vec<String>,
     /// The flags of the C and the C++ compiler.
@@ -63,7 +63,7 @@ pub struct CompilerFlags {
 }
 
 impl CompilerFlags {
-    /// Looks at the environment and at Cargo's configuration files.
+    /// Reads the environment and Cargo's configuration files.
     pub fn gather(root: &Path, project: &Path, target: Option<&BuildTarget>, env: &Env) -> Self {
         let home = env.get("HOME").or_else(|| env.get("USERPROFILE")).map(PathBuf::from);
         let cargo_home = env.get("CARGO_HOME").map(PathBuf::from);
@@ -76,18 +76,19 @@ impl CompilerFlags {
             names.iter().find_map(|name| env.get(name)).unwrap_or_default().to_owned()
         });
         let build_target = env.get("CARGO_TARGET_DIR").map(PathBuf::from);
-        let places = SourcePlaces { home, cargo_home, root: root.to_owned(), target: build_target };
-        Self { places, rust, c }
+        let source_dirs = SourceDirs { home, cargo_home, root: root.to_owned(), target: build_target };
+        Self { source_dirs, rust, c }
     }
 
-    /// Variables of a build that leave the machine's directories out of its
+    /// Environment variables that keep the machine's directories out of the
     /// result.
     pub(crate) fn remapping(&self, target: &BuildTarget) -> Vec<(String, String)> {
         let all: Vec<String> =
-            self.rust.iter().cloned().chain(self.places.flags("--remap-path-prefix")).collect();
+            self.rust.iter().cloned().chain(self.source_dirs.flags("--remap-path-prefix")).collect();
         let mut variables = vec![("CARGO_ENCODED_RUSTFLAGS".to_owned(), all.join("\x1f"))];
         for (name, given) in ["CFLAGS", "CXXFLAGS"].into_iter().zip(&self.c) {
-            let map = self.places.flags("-ffile-prefix-map").into_iter().filter(|flag| !flag.contains(' '));
+            let map =
+                self.source_dirs.flags("-ffile-prefix-map").into_iter().filter(|flag| !flag.contains(' '));
             let all: Vec<String> = std::iter::once(given.clone()).chain(map).collect();
             let all = all.join(" ").trim().to_owned();
             let triples = target.triples().into_iter().map(|triple| triple.replace('-', "_"));
@@ -140,7 +141,7 @@ mod tests {
     ];
 
     #[test]
-    fn flags_are_added_to_those_there_are() {
+    fn adds_flags_to_the_existing_ones() {
         let variables = flags(&[], None);
         assert_eq!(variables[0], ("CARGO_ENCODED_RUSTFLAGS".to_owned(), REMAP.join("\x1f")));
         let variables = flags(&[("RUSTFLAGS", "-C target-cpu=v3"), ("CFLAGS", "-O3")], None);
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_of_cargos_configuration_are_kept() {
+    fn keeps_flags_of_cargos_configuration() {
         let given = |config: &str, env: &[(&str, &str)]| {
             let all = flags(env, Some(config))[0].1.clone();
             let given = all.strip_suffix(&REMAP.join("\x1f")).unwrap();
@@ -160,22 +161,26 @@ mod tests {
         assert_eq!(given(build, &[]), "-g");
         assert_eq!(given(build, &[("RUSTFLAGS", "-O")]), "-O", "the environment wins");
         let target = format!("{build}[target.x86_64-unknown-linux-gnu]\nrustflags = '-C opt-level=1'\n");
-        assert_eq!(given(&target, &[]), "-C\x1fopt-level=1", "the target's win over those of all builds");
+        assert_eq!(
+            given(&target, &[]),
+            "-C\x1fopt-level=1",
+            "the target's flags override those of all builds"
+        );
         let other = format!("{build}[target.aarch64-apple-darwin]\nrustflags = ['-O']\n");
         assert_eq!(given(&other, &[]), "-g");
         let both = format!("{target}[target.'cfg(unix)']\nrustflags = ['-O']\n");
-        assert_eq!(given(&both, &[]).matches('-').count(), 3, "both kinds of a target's are joined");
+        assert_eq!(given(&both, &[]).matches('-').count(), 3, "both kinds of target flags are joined");
     }
 
     #[test]
-    fn flags_follow_their_sources() {
-        let places = |home: &str| SourcePlaces {
+    fn rewrites_flags_for_moved_sources() {
+        let source_dirs = |home: &str| SourceDirs {
             home: Some(home.into()),
             cargo_home: Some(format!("{home}/.cargo").into()),
             root: format!("{home}/p").into(),
             target: None,
         };
-        let (old, new) = (places("/home/a"), places("/tmp/b"));
+        let (old, new) = (source_dirs("/home/a"), source_dirs("/tmp/b"));
         let text = old.flags("--remap-path-prefix").join("\x1f");
         assert_eq!(old.moved(&new, &text), new.flags("--remap-path-prefix").join("\x1f"));
     }

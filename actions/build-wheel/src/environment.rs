@@ -1,4 +1,4 @@
-//! The machine and the project, as far as the plan depends on them.
+//! The state of the machine and the project that the plan depends on.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,15 +12,14 @@ use crate::interpreter::PythonRequest;
 use crate::search_path::{in_store, on_path, which};
 use crate::target::Target;
 
-/// The machine and the project, as far as the plan cares.
+/// The state of the machine and the project that the plan depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MachineState {
-    /// `None` on a machine that is none of the targets.
+    /// `None` on a machine that is not one of the targets.
     pub host: Option<Target>,
-    /// What is at the project's path.
+    /// The state of the project's path.
     pub project: ProjectState,
-    /// The repository around the project, or the project's own folder: what
-    /// it is built from.
+    /// The project's repository or, without one, its directory.
     pub root: PathBuf,
     /// `SOURCE_DATE_EPOCH`, or the time of the project's last commit.
     pub epoch: Option<u64>,
@@ -30,7 +29,7 @@ pub struct MachineState {
     pub programs: Vec<&'static str>,
     /// Whether rustc has the target's standard library.
     pub library: RustLibrary,
-    /// What Cargo and the C compiler are told.
+    /// The flags of Cargo and the C compiler.
     pub flags: CompilerFlags,
     /// The cross compilers `<prefix>-gcc` on PATH, of all targets.
     pub gcc: Vec<String>,
@@ -40,24 +39,24 @@ pub struct MachineState {
     pub uv: Option<PathBuf>,
     /// A Python outside the Nix store.
     pub python: Option<PathBuf>,
-    /// For each of the input `interpreters`, where it is on this machine.
+    /// The path of each Python in the input `interpreters`, if it is on this machine.
     pub interpreters: Vec<Option<PathBuf>>,
 }
 
 /// Whether rustc has the standard library of a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RustLibrary {
-    /// It has, or Cargo builds it, or rustc did not say.
+    /// It is installed, Cargo builds it, or rustc gave no answer.
     Ready,
-    /// It has not, and rustup can install it.
+    /// It is missing, but rustup can install it.
     Installable,
-    /// It has not.
+    /// It is missing.
     Missing,
-    /// It knows no such target.
+    /// rustc does not know the target.
     Unknown,
 }
 
-/// What is at a path.
+/// The state of the project's path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProjectState {
     /// Nothing.
@@ -66,12 +65,12 @@ pub enum ProjectState {
     RemoteFlake,
     /// A file.
     File,
-    /// A folder.
-    Folder {
-        /// `build-backend` of its `pyproject.toml`; `Some("")` where there is
-        /// a `pyproject.toml` that names none.
+    /// A directory.
+    Directory {
+        /// `build-backend` in its `pyproject.toml`; `Some("")` if the file names
+        /// none.
         build_backend: Option<String>,
-        /// `backend-path` of it: where the backend's own modules are.
+        /// `backend-path`: the directories of the backend's own modules.
         backend_path: Vec<String>,
         /// Whether it has a `Cargo.toml`.
         cargo: bool,
@@ -84,10 +83,10 @@ pub enum ProjectState {
     },
 }
 
-/// Why machine or project cannot be looked at.
+/// Why the machine or the project cannot be inspected.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvironmentError {
-    /// A file of the project.
+    /// A file of the project cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
     /// `pyproject.toml` is not TOML.
@@ -95,16 +94,16 @@ pub enum EnvironmentError {
     Toml {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and where.
+        /// The error and its position.
         source: Box<toml::de::Error>,
     },
-    /// `SOURCE_DATE_EPOCH` cannot be used.
+    /// `SOURCE_DATE_EPOCH` is invalid.
     #[error("SOURCE_DATE_EPOCH is `{0}`, expected a number of seconds since 1970, from 1980 on")]
     Epoch(String),
 }
 
 impl MachineState {
-    /// Looks everything up.
+    /// Inspects the machine and the project.
     pub fn gather(inputs: &Inputs, env: &Env, ui: &Ui) -> Result<Self, EnvironmentError> {
         let host = Target::host();
         let target = inputs.target.clone().or(host.map(BuildTarget::Known));
@@ -114,7 +113,7 @@ impl MachineState {
         let find = |request: &PythonRequest| Some(request.find(uv.as_deref(), env, ui).next()?.path);
         Ok(Self {
             host,
-            project: ProjectState::look(&inputs.project, inputs.manifest_path.as_deref())?,
+            project: ProjectState::inspect(&inputs.project, inputs.manifest_path.as_deref())?,
             root: repository(&inputs.project),
             epoch: epoch(inputs, env, ui)?,
             programs: ["maturin", "cargo", "nix"]
@@ -139,9 +138,9 @@ impl MachineState {
 }
 
 impl ProjectState {
-    /// Looks at the project; the `pyproject.toml` beside the manifest counts,
-    /// as it does for maturin.
-    fn look(path: &Path, manifest: Option<&Path>) -> Result<Self, EnvironmentError> {
+    /// Inspects the project. Like maturin, prefers the `pyproject.toml` beside the
+    /// manifest.
+    fn inspect(path: &Path, manifest: Option<&Path>) -> Result<Self, EnvironmentError> {
         if path.is_file() {
             return Ok(Self::File);
         }
@@ -163,7 +162,7 @@ impl ProjectState {
         let beside = manifest.with_file_name("pyproject.toml");
         let pyproject = if beside.is_file() { beside } else { path.join("pyproject.toml") };
         let Pyproject { build_backend, backend_path, maturin } = Pyproject::read(&pyproject)?;
-        Ok(Self::Folder {
+        Ok(Self::Directory {
             build_backend,
             backend_path,
             maturin,
@@ -174,7 +173,7 @@ impl ProjectState {
     }
 }
 
-/// Whether Nix would fetch it: a scheme of its flake references.
+/// Whether the text is the URL of a flake reference.
 fn is_flake_url(text: &str) -> bool {
     const SCHEMES: [&str; 8] = ["github", "gitlab", "sourcehut", "git", "hg", "tarball", "path", "flake"];
     let scheme =
@@ -183,8 +182,8 @@ fn is_flake_url(text: &str) -> bool {
 }
 
 impl RustLibrary {
-    /// Asks rustc in the project's directory, whose `rust-toolchain.toml`
-    /// counts.
+    /// Asks rustc in the project's directory, to respect its
+    /// `rust-toolchain.toml`.
     fn find(target: &BuildTarget, inputs: &Inputs, env: &Env, ui: &Ui) -> Self {
         if !inputs.project.is_dir() || builds_library(inputs, env) {
             return Self::Ready;
@@ -209,13 +208,13 @@ impl RustLibrary {
         if entries.any(is_core) {
             return Self::Ready;
         }
-        // rustup adds to its own toolchains, and to no other Rust.
+        // rustup can only add to its own toolchains.
         let is_rustups = directory.components().any(|part| part.as_os_str() == "toolchains");
         if is_rustups && which(env, "rustup").is_some() { Self::Installable } else { Self::Missing }
     }
 }
 
-/// Whether Cargo is to build the standard library itself.
+/// Whether Cargo builds the standard library itself.
 fn builds_library(inputs: &Inputs, env: &Env) -> bool {
     let project = std::path::absolute(&inputs.project).unwrap_or_default();
     let files = project.ancestors().map(|path| path.join(".cargo/config.toml"));
@@ -225,13 +224,13 @@ fn builds_library(inputs: &Inputs, env: &Env) -> bool {
         || texts.any(|text| text.contains("build-std"))
 }
 
-/// The folder of the repository that `project` is in; without one, `project`.
+/// The root of the repository of `project`; without one, `project`.
 pub(crate) fn repository(project: &Path) -> PathBuf {
     let project = dunce::canonicalize(project).unwrap_or_else(|_| project.to_owned());
-    project.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(&project).to_owned()
+    project.ancestors().find(|dir| dir.join(".git").exists()).unwrap_or(&project).to_owned()
 }
 
-/// What `[tool.maturin]` says.
+/// The settings in `[tool.maturin]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MaturinSettings {
     /// Cargo's profile.
@@ -240,11 +239,11 @@ pub struct MaturinSettings {
     pub compatibility: Option<String>,
 }
 
-/// What of `pyproject.toml` matters here.
+/// The relevant parts of `pyproject.toml`.
 #[derive(Default)]
 struct Pyproject {
-    /// `build-backend` (PEP 517); `""` where the file names none, `None`
-    /// where there is no file.
+    /// `build-backend` (PEP 517); `""` if the file names none, `None` without a
+    /// file.
     build_backend: Option<String>,
     backend_path: Vec<String>,
     maturin: MaturinSettings,
@@ -272,8 +271,8 @@ impl Pyproject {
     }
 }
 
-/// The variable that reproducible builds share, else the last commit. A
-/// repository that does not tell it is a warning.
+/// The time of `SOURCE_DATE_EPOCH`, or else of the last commit. Warns if git cannot
+/// read it.
 fn epoch(inputs: &Inputs, env: &Env, ui: &Ui) -> Result<Option<u64>, EnvironmentError> {
     if let Some(text) = env.get("SOURCE_DATE_EPOCH") {
         let epoch = text.parse().ok().filter(|epoch| *epoch >= crate::repair::EARLIEST);
@@ -283,35 +282,34 @@ fn epoch(inputs: &Inputs, env: &Env, ui: &Ui) -> Result<Option<u64>, Environment
     if inputs.source_date_epoch.is_some() || !inputs.project.is_dir() || !root.join(".git").exists() {
         return Ok(None);
     }
-    // In a container the checkout belongs to the runner's user, and git refuses
-    // to read it. What is built from it anyway may be read, too.
+    // In a container, the checkout belongs to the runner's user, and git refuses to
+    // read it. Reading it is safe, because it is built anyway.
     let trust = format!("safe.directory={}", root.display());
     let git = Cmd::new("git").args(["-c", &trust, "log", "-1", "--no-show-signature", "--format=%ct"]);
-    let done = git.directory(&inputs.project).run(ui, OutputMode::Quiet, Duration::from_secs(60));
-    let fault = match done {
-        Ok(done) => match done.stdout.trim().parse() {
+    let output = git.directory(&inputs.project).run(ui, OutputMode::Quiet, Duration::from_secs(60));
+    let problem = match output {
+        Ok(output) => match output.stdout.trim().parse() {
             Ok(time) => return Ok(Some(time)),
-            Err(_) => format!("git printed `{}`", done.stdout.trim()),
+            Err(_) => format!("git printed `{}`", output.stdout.trim()),
         },
         Err(error) => error.to_string(),
     };
     ui.warning(format!(
-        "cannot read the time of the last commit in `{}`, files are dated 1980: {fault}\n\
+        "cannot read the time of the last commit in `{}`, files are dated 1980: {problem}\n\
          hint: set `source-date-epoch`, or fix what git reports",
         root.display()
     ));
     Ok(None)
 }
 
-/// A Python that a user without Nix could have. The one that was asked for is
-/// taken as it is.
+/// A Python outside the Nix store. A requested one is used as given.
 fn python(inputs: &Inputs, env: &Env, uv: Option<&Path>, ui: &Ui) -> Option<PathBuf> {
     match &inputs.python {
-        // Commands run in other folders than this one.
+        // Commands run in other directories.
         Some(name) if name.contains(std::path::is_separator) => {
             Some(std::path::absolute(name).unwrap_or_else(|_| name.into()))
         }
-        // Windows has no program `python3.12`: each is called `python`.
+        // Windows has no program `python3.12`: every Python is called `python`.
         Some(name) => which(env, name).or_else(|| {
             let request = PythonRequest::parse(name).ok()?;
             Some(request.find(uv, env, ui).next()?.path)

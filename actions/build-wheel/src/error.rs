@@ -1,4 +1,4 @@
-//! What can go wrong, by phase.
+//! Errors, by phase.
 
 use toolkit::{Exit, Failure, FileError, InputErrors, ProcessError};
 
@@ -11,52 +11,52 @@ use crate::smoke::SmokeError;
 /// Why there is no distribution.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The inputs.
+    /// Invalid inputs.
     #[error(transparent)]
     Inputs(#[from] InputErrors),
-    /// Looking at machine and project.
+    /// The machine or the project cannot be inspected.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
-    /// Planning.
+    /// There is no plan.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// Writing a workflow.
+    /// A workflow cannot be written.
     #[error(transparent)]
     Init(#[from] InitError),
-    /// Reading or writing a file.
+    /// A file cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The build could not be run to its end.
+    /// The build could not be run.
     #[error("the build failed")]
     Build(#[source] ProcessError),
-    /// The build ended with an error, which it has printed itself.
+    /// The build failed; it has printed its errors.
     #[error("the build failed: `{command}` ended with {status}; its output is above")]
     BuildFailed {
         /// The whole command.
         command: String,
-        /// How it ended.
+        /// Its exit status.
         status: std::process::ExitStatus,
-        /// What it printed.
+        /// Its standard error.
         stderr: String,
-        /// What to do.
+        /// The hint.
         hint: Option<String>,
     },
-    /// What the build left.
+    /// The build did not make the expected files.
     #[error("expected {kind} {place}, found {}", if found.is_empty() { "none".to_owned() } else { found.join(", ") })]
-    Built {
-        /// What should be there.
+    BuildOutput {
+        /// The expected files.
         kind: &'static str,
-        /// Where it should be.
+        /// Where they are expected.
         place: String,
-        /// What is there.
+        /// The files found.
         found: Vec<String>,
-        /// What to do.
+        /// The hint.
         hint: &'static str,
     },
-    /// What `nix build` printed.
-    #[error("`nix build --json` did not print what was expected")]
+    /// The output of `nix build` is not the expected JSON.
+    #[error("cannot parse the output of `nix build --json`")]
     NixOutput(#[source] serde_json::Error),
-    /// The wheel is not portable, and cannot be made so.
+    /// The wheel cannot be made portable.
     #[error("`{file}` cannot be published")]
     Wheel {
         /// The wheel.
@@ -64,12 +64,12 @@ pub enum Error {
         /// Why.
         source: WheelError,
     },
-    /// The source distribution is not sound.
-    #[error("`{file}` is not a sound source distribution: {what}")]
+    /// The source distribution is invalid.
+    #[error("`{file}` is not a valid source distribution: {what}")]
     Sdist {
         /// The file.
         file: String,
-        /// What is wrong.
+        /// Why.
         what: String,
     },
     /// verify-dist would reject it.
@@ -79,15 +79,15 @@ pub enum Error {
         file: String,
         /// Rule, member and message of each error.
         findings: Vec<String>,
-        /// What to do about the first.
+        /// The fix for the first error.
         hint: Option<String>,
     },
     /// Two builds differ.
     #[error("two builds of the same sources differ: {0}")]
     NotReproducible(String),
-    /// zig's debug information is another one on another machine.
+    /// zig's debug information depends on the machine.
     #[error(
-        "`{0}` would differ on another machine: zig's debug information in it names directories of this one"
+        "`{0}` would differ on another machine: zig's debug information contains directories of this machine"
     )]
     ZigDebugInfo(String),
     /// The wheel does not work.
@@ -95,15 +95,15 @@ pub enum Error {
     Smoke {
         /// The wheel.
         wheel: String,
-        /// What was run.
+        /// The command.
         command: String,
-        /// How it failed.
+        /// Why it failed.
         source: Box<SmokeError>,
     },
-    /// `smoke: required`, and it could not be done.
+    /// With `smoke: required`, the smoke test could not be run.
     #[error("`smoke: required`, but the result is `{result}`: {reason}")]
     NoSmoke {
-        /// What came of it.
+        /// The result.
         result: &'static str,
         /// Why.
         reason: String,
@@ -117,7 +117,7 @@ impl Failure for Error {
             Self::Plan(error) => error.exit(),
             Self::Init(error) => error.exit(),
             Self::Environment(EnvironmentError::File(error)) | Self::File(error) => error.exit(),
-            // A program that is not there is a matter of set-up.
+            // A missing program is a problem of the setup.
             Self::Environment(_) | Self::Build(ProcessError::Start { .. }) => Exit::Usage,
             Self::Build(ProcessError::Interrupted) => Exit::Interrupted,
             Self::Smoke { source, .. }
@@ -126,7 +126,7 @@ impl Failure for Error {
                 Exit::Interrupted
             }
             Self::Wheel { source, .. } => source.exit(),
-            Self::Built { .. }
+            Self::BuildOutput { .. }
             | Self::Build(_)
             | Self::BuildFailed { .. }
             | Self::Sdist { .. }
@@ -149,8 +149,8 @@ impl Failure for Error {
                 Some("check its permissions, and that the disk is not full".into())
             }
             Self::Wheel { source, .. } => source.hint(),
-            Self::Built { hint, .. } => Some((*hint).to_owned()),
-            Self::Sdist { .. } => Some("build it again".into()),
+            Self::BuildOutput { hint, .. } => Some((*hint).to_owned()),
+            Self::Sdist { .. } => Some("rebuild it".into()),
             Self::ZigDebugInfo(_) => Some(
                 "set `strip = \"debuginfo\"` in the Cargo profile, as it is by default, or add `--strip` to `maturin-args`"
                     .into(),
@@ -158,11 +158,11 @@ impl Failure for Error {
             Self::Smoke { source, .. } => match &**source {
                 SmokeError::Process(error) => error.hint(),
                 SmokeError::Import(_) => {
-                    Some("install what it needs by `test-requires`, or test with `smoke-command`".into())
+                    Some("install its requirements with `test-requires`, or test with `smoke-command`".into())
                 }
             },
             Self::NoSmoke { .. } => Some(
-                "run where `unshare` may mount (as root, or with `sudo -n`), with a Python outside the Nix store, or set `smoke: auto`"
+                "run as root or with `sudo -n`, so that `unshare` can mount, and with a Python outside the Nix store, or set `smoke: auto`"
                     .into(),
             ),
             _ => None,

@@ -1,10 +1,10 @@
-//! Files and directories that are copied and tried out.
+//! Copies files and checks that directories are writable.
 
 use std::path::Path;
 
 use toolkit::FileError;
 
-/// Copies a file, or a directory with what `is_wanted` of its entries; links
+/// Copies a file, or a directory with the entries that `is_wanted` accepts. Links
 /// stay links.
 pub(crate) fn copy_tree(
     from: &Path,
@@ -38,15 +38,14 @@ pub(crate) fn copy_tree(
     Ok(())
 }
 
-/// Fails where nothing can be written to `directory`, which is made: better
-/// before a long build than after it.
+/// Fails before a long build if `directory`, which need not exist, is not writable.
 pub(crate) fn check_writable(directory: &Path) -> Result<(), FileError> {
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
     let existing = directory.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
     let existing = if existing.as_os_str().is_empty() { Path::new(".") } else { existing };
     let failed = || FileError::new("write to", directory);
     let file = tempfile::tempfile_in(existing).map_err(failed())?;
-    // What a small wheel takes.
+    // The size of a small wheel.
     std::io::Write::write_all(&mut &file, &vec![0; 1 << 16]).map_err(failed())?;
     file.sync_all().map_err(failed())
 }

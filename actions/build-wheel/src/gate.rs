@@ -1,4 +1,4 @@
-//! The rules of verify-dist, applied to the wheel: nothing leaves this action
+//! Applies the rules of verify-dist to the wheel, so that this action makes nothing
 //! that the next step rejects.
 
 use distcheck::{Finding, Limits, Provenance, Selection, Set, Severity, check, rules, scan};
@@ -7,21 +7,21 @@ use crate::build_result::BuildResult;
 use crate::error::Error;
 use crate::repair::Change;
 
-/// As many and as large members as the repair takes.
+/// The same limits as in the repair.
 const LIMITS: Limits = Limits { members: 1_000_000, member_size: 64 << 30, total_size: 256 << 30 };
 
-/// Store paths that no loader looks at: the repair has reported them.
-const REPORTED_BEFORE: &str = "NIX004";
+/// Store paths that no loader reads, which the repair has reported.
+const ALREADY_REPORTED: &str = "NIX004";
 
-/// What these rules note is a library that `exclude` names.
+/// Rules whose notes are about libraries in `exclude`.
 const LIBRARIES: [&str; 3] = ["LNX003", "MAC004", "WIN004"];
 
-/// DLLs that the wheel lacks are a warning: another package may bring them.
+/// DLLs that the wheel lacks are a warning: another package may provide them.
 const DLLS: &str = "WIN004";
 const DLL_HINT: &str = "; hint: set `graft` to copy DLLs of this machine into the wheel, or name those that users have in `exclude`";
 
-/// Applies the rules about one file; gives the warnings. What an index rejects
-/// is a warning here: not every wheel goes to one.
+/// Applies the rules about one file and returns the warnings. Errors that only an
+/// index reports are warnings here, because not every wheel is uploaded.
 pub(crate) fn inspect(result: &BuildResult) -> Result<Vec<Change>, Error> {
     let threads = toolkit::cores();
     let dists = scan(std::slice::from_ref(&result.path), &LIMITS, threads)?;
@@ -37,12 +37,12 @@ pub(crate) fn inspect(result: &BuildResult) -> Result<Vec<Change>, Error> {
             hint: rules::find(first.rule).map(|rule| rule.fix.to_owned()),
         });
     }
-    // That a binary is for another system was reported by the repair.
+    // The repair has reported binaries for other systems.
     let is_foreign =
         |finding: &Finding| finding.member.as_ref().is_some_and(|member| result.foreign.contains(member));
     let is_warning = |finding: &&Finding| match finding.severity {
         Severity::Error => false,
-        Severity::Warning => finding.rule != REPORTED_BEFORE && !is_foreign(finding),
+        Severity::Warning => finding.rule != ALREADY_REPORTED && !is_foreign(finding),
         Severity::Note => LIBRARIES.contains(&finding.rule),
     };
     let warnings = verdict.findings.iter().filter(is_warning);

@@ -1,4 +1,4 @@
-//! The action's interface, and its inputs as values.
+//! The action's interface and its parsed inputs.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,8 @@ use crate::compatibility::Compatibility;
 use crate::interpreter::PythonRequest;
 use crate::target::{System, Target};
 
-/// What `action.yml`, the README and the command line are made from.
+/// The declaration from which `action.yml`, the README and the command line are
+/// generated.
 pub static SPEC: Spec = Spec {
     name: "build-wheel",
     about: "Build a portable wheel or a source distribution with Nix or maturin, or repair an existing wheel.",
@@ -121,7 +122,7 @@ pub static SPEC: Spec = Spec {
     foreign_options: FOREIGN_OPTIONS,
 };
 
-/// What `maturin build` and maturin-action take, and what takes it here.
+/// Options of `maturin build` and maturin-action, with the hint for each.
 const FOREIGN_OPTIONS: &[(&str, &str)] = &[
     ("--strip", TO_MATURIN),
     ("-F", "use `--features`"),
@@ -144,23 +145,23 @@ const FOREIGN_OPTIONS: &[(&str, &str)] = &[
     ("-o", "use `--out-dir`"),
 ];
 const TO_MATURIN: &str =
-    "it is an option of maturin: use `--maturin-args`, such as `--maturin-args '--strip --locked'`";
+    "this is an option of maturin: use `--maturin-args`, such as `--maturin-args '--strip --locked'`";
 
-/// The inputs, checked one by one.
+/// The parsed inputs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "each is an input of its own")]
 pub struct Inputs {
-    /// The project's folder, or a wheel.
+    /// The project's directory, or a wheel.
     pub project: PathBuf,
-    /// `None`: to be found out.
+    /// `None`: chosen automatically.
     pub backend: Option<Backend>,
     /// The attribute of the flake in `project`.
     pub flake_attr: Option<String>,
-    /// `None`: the machine's own.
+    /// `None`: this machine's.
     pub target: Option<BuildTarget>,
     /// The platform to build for.
     pub compatibility: Option<Compatibility>,
-    /// `None`: to be chosen.
+    /// `None`: chosen automatically.
     pub linker: Option<Linker>,
     /// An image by digest.
     pub container_image: Option<String>,
@@ -168,29 +169,29 @@ pub struct Inputs {
     pub profile: Option<String>,
     /// The `Cargo.toml` to build, below `project`.
     pub manifest_path: Option<PathBuf>,
-    /// As Cargo takes them.
+    /// In Cargo's format.
     pub features: Option<String>,
-    /// Handed on to maturin.
+    /// Passed to maturin.
     pub maturin_args: Vec<String>,
-    /// PEP 517 without a fresh environment.
+    /// Whether to build with PEP 517 without an isolated environment.
     pub no_build_isolation: bool,
     /// A path or a program's name.
     pub python: Option<String>,
     /// The Pythons to build for.
     pub interpreters: Vec<PythonRequest>,
-    /// Whether for all that maturin finds.
+    /// Whether to build for all Pythons that maturin finds.
     pub find_interpreter: bool,
-    /// Whether the source distribution is made beside the wheels.
+    /// Whether to make the source distribution too.
     pub sdist: bool,
-    /// Where the distributions go.
+    /// The output directory.
     pub out_dir: PathBuf,
-    /// Where the report goes.
+    /// The path of the report.
     pub report_path: PathBuf,
-    /// Absolute RPATH entries outside the store go too.
+    /// Whether to also remove absolute RPATH entries outside the store.
     pub remove_rpaths: bool,
-    /// Which libraries go into the wheel.
+    /// The libraries to copy into the wheel.
     pub graft: GraftMode,
-    /// Patterns of libraries that stay outside.
+    /// Patterns of libraries that are not copied.
     pub exclude: Vec<String>,
     /// Whether the wheel is smoke-tested.
     pub smoke: SmokeMode,
@@ -204,9 +205,9 @@ pub struct Inputs {
     pub test_sources: Vec<PathBuf>,
     /// Seconds since 1970, within what a zip archive can hold.
     pub source_date_epoch: Option<u64>,
-    /// Build twice and compare.
+    /// Whether to build twice and compare.
     pub verify_reproducible: bool,
-    /// Only the plan.
+    /// Whether to print only the plan.
     pub dry_run: bool,
 }
 
@@ -253,19 +254,22 @@ impl Inputs {
             dry_run: reader.flag("dry-run"),
         };
         if inputs.linker == Some(Linker::Container) && inputs.container_image.is_none() {
-            reader.error("container-image", "`linker: container` needs an image by digest, none was given");
+            reader.error("container-image", "`linker: container` needs an image by digest, found none");
         }
         if inputs.backend == Some(Backend::Nix) && inputs.flake_attr.is_none() {
-            reader.error("flake-attr", "`backend: nix` needs the attribute to build, none was given");
+            reader.error("flake-attr", "`backend: nix` needs the attribute to build, found none");
         }
         if inputs.find_interpreter && !inputs.interpreters.is_empty() {
-            reader.error("find-interpreter", "`interpreters` names the Pythons already: give one of the two");
+            reader.error(
+                "find-interpreter",
+                "expected only one of `interpreters` and `find-interpreter`, found both",
+            );
         }
         reader.finish(inputs)
     }
 }
 
-/// The patterns of each line.
+/// The patterns, several per line.
 fn exclude(reader: &mut Reader<'_>) -> Vec<String> {
     let lines = reader.list("exclude");
     let words: Vec<String> =
@@ -279,7 +283,7 @@ fn exclude(reader: &mut Reader<'_>) -> Vec<String> {
     words
 }
 
-/// The Pythons of each line, each once.
+/// The Pythons, several per line, without duplicates.
 fn interpreters(reader: &mut Reader<'_>) -> Vec<PythonRequest> {
     let lines = reader.list("interpreters").join(" ");
     let mut requests = Vec::new();
@@ -293,7 +297,7 @@ fn interpreters(reader: &mut Reader<'_>) -> Vec<PythonRequest> {
     requests
 }
 
-/// An attribute path; Nix would take other characters for options or outputs.
+/// Checks an attribute path: Nix would read other characters as options or outputs.
 fn flake_attr(text: &str) -> Result<String, String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.'\"^+*,".contains(c);
     if text.chars().all(plain) && !text.starts_with('-') {
@@ -303,7 +307,8 @@ fn flake_attr(text: &str) -> Result<String, String> {
     }
 }
 
-/// A mutable tag could swap the compiler between two builds.
+/// Checks that an image has a digest: a mutable tag could change the compiler
+/// between two builds.
 fn container_image(text: &str) -> Result<String, String> {
     let digest = text.split_once("@sha256:").map(|(_, digest)| digest);
     match digest {
@@ -316,7 +321,7 @@ fn container_image(text: &str) -> Result<String, String> {
     }
 }
 
-/// The words of each line, so that `--features a` and `--features=a` are one.
+/// The words of each line, so that `--features a` and `--features=a` work alike.
 fn maturin_args(reader: &mut Reader<'_>) -> Vec<String> {
     let lines = reader.list("maturin-args");
     let words = lines.iter().map(|line| shlex::split(line).ok_or(line));
@@ -329,14 +334,14 @@ fn maturin_args(reader: &mut Reader<'_>) -> Vec<String> {
     }
 }
 
-/// Paths inside of the project.
+/// Paths in the project.
 fn test_sources(reader: &mut Reader<'_>) -> Vec<PathBuf> {
     let lines = reader.list("test-sources");
     let is_inside = |path: &&String| {
         std::path::Path::new(path).components().all(|part| matches!(part, std::path::Component::Normal(_)))
     };
     if let Some(path) = lines.iter().find(|path| !is_inside(path)) {
-        reader.error("test-sources", format!("expected paths inside of the project, found `{path}`"));
+        reader.error("test-sources", format!("expected paths in the project, found `{path}`"));
     }
     lines.into_iter().map(PathBuf::from).collect()
 }

@@ -1,5 +1,5 @@
-//! Pythons: how one is asked for, where it may be on this machine, and which
-//! wheels it takes.
+//! Pythons: how they are requested, where they are on this machine, and which wheels
+//! they accept.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,20 +11,20 @@ use crate::search_path::{self, IS_WINDOWS, in_store, on_path};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Prints what decides which wheels an interpreter takes.
+/// Prints the properties that determine which wheels an interpreter accepts.
 const DESCRIBE: &str = "\
 import platform, sys, sysconfig
 print(platform.python_implementation().lower(), sys.version_info[0], sys.version_info[1], int(bool(sysconfig.get_config_var('Py_GIL_DISABLED'))))
 ";
 
-/// A Python that is asked for.
+/// A requested Python.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PythonRequest {
     /// A program, by its path.
     Path(PathBuf),
     /// Any of a version.
     Version {
-        /// `python`, `pypy` or `graalpy`: how its program's name begins.
+        /// The prefix of its program: `python`, `pypy` or `graalpy`.
         program: &'static str,
         /// Such as `3.13`.
         version: String,
@@ -34,8 +34,8 @@ pub enum PythonRequest {
 }
 
 impl PythonRequest {
-    /// Understands `3.11`, `3.13t`, `python3.11`, `pypy3.11`, `cp313t`, `pp311`
-    /// and paths.
+    /// Parses `3.11`, `3.13t`, `python3.11`, `pypy3.11`, `cp313t`, `pp311` and
+    /// paths.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.contains(std::path::is_separator) {
             return Ok(Self::Path(text.into()));
@@ -66,7 +66,7 @@ impl PythonRequest {
         Ok(Self::Version { program, version: format!("{major}.{minor}"), is_free_threaded })
     }
 
-    /// The versions that a wheel with these tags is for.
+    /// The Pythons of a wheel with these tags.
     pub(crate) fn of_tags(tags: &TagSet) -> Vec<Self> {
         let is_free_threaded = tags.abi.iter().any(|abi| abi.starts_with("cp") && abi.ends_with('t'));
         let request = |python: &String| {
@@ -82,7 +82,7 @@ impl PythonRequest {
         tags.python.iter().filter_map(request).collect()
     }
 
-    /// The name of the program, as maturin takes it, too.
+    /// The name of the program, which maturin also accepts.
     pub(crate) fn program(&self) -> String {
         match self {
             Self::Path(path) => path.display().to_string(),
@@ -92,9 +92,8 @@ impl PythonRequest {
         }
     }
 
-    /// The Pythons of this request that run on this machine, outside of the
-    /// Nix store: on PATH, known to uv, or installed by pyenv, by GitHub's
-    /// runners or in the manylinux images.
+    /// The matching Pythons on this machine, outside the Nix store: on PATH, known
+    /// to uv, or installed by pyenv, GitHub's runners or the manylinux images.
     pub(crate) fn find<'e>(
         &self,
         uv: Option<&'e Path>,
@@ -113,7 +112,7 @@ impl PythonRequest {
             let output = cmd.run(ui, OutputMode::Quiet, LIMIT).ok()?;
             Some(PathBuf::from(output.stdout.trim()))
         });
-        // Windows' installers name every Python alike.
+        // Installers on Windows call every Python `python`.
         let alike = IS_WINDOWS.then(|| on_path(env, kind)).into_iter().flatten();
         let paths = on_path(env, &program).chain(alike).chain(by_uv).chain(installed(env, program, kind));
         let found = paths.filter(|path| !in_store(path)).filter_map(|path| Interpreter::inspect(&path, ui));
@@ -130,9 +129,8 @@ impl PythonRequest {
     }
 }
 
-/// Where installers put their Pythons that are not on PATH: in a directory for
-/// each version, on Windows under the name of the implementation, elsewhere below
-/// `bin`.
+/// The Pythons that installers do not put on PATH: in a directory for each version,
+/// on Windows under the name of the implementation, elsewhere in `bin`.
 fn installed(env: &Env, program: String, kind: &str) -> impl Iterator<Item = PathBuf> {
     let program = search_path::program(&if IS_WINDOWS { kind.to_owned() } else { format!("bin/{program}") });
     let home = env.get("HOME").unwrap_or("/root");
@@ -141,7 +139,7 @@ fn installed(env: &Env, program: String, kind: &str) -> impl Iterator<Item = Pat
     let roots = [(format!("{pyenv}/versions"), 1), (tools.to_owned(), 3), ("/opt/python".to_owned(), 1)];
     roots.into_iter().flat_map(move |(root, depth)| {
         let directories = walkdir::WalkDir::new(root).min_depth(depth).max_depth(depth);
-        // The newest first.
+        // Newest first.
         let directories = directories.sort_by(|a, b| b.file_name().cmp(a.file_name())).into_iter();
         let program = program.clone();
         let programs = directories.filter_map(Result::ok).map(move |place| place.path().join(&program));
@@ -166,12 +164,12 @@ impl std::fmt::Display for Interpreter {
 }
 
 impl Interpreter {
-    /// Asks the interpreter at `path` what it is.
+    /// Queries the properties of the interpreter at `path`.
     pub(crate) fn inspect(path: &Path, ui: &Ui) -> Option<Self> {
         Self::inspect_by(Cmd::new(path.display().to_string()), path, ui)
     }
 
-    /// The same of an interpreter that `cmd` starts.
+    /// Like [`Interpreter::inspect`], for an interpreter that `cmd` starts.
     pub(crate) fn inspect_by(cmd: Cmd, path: &Path, ui: &Ui) -> Option<Self> {
         let output = cmd.args(["-I", "-c", DESCRIBE]).run(ui, OutputMode::Quiet, LIMIT).ok()?;
         let mut words = output.stdout.split_whitespace();
@@ -183,13 +181,13 @@ impl Interpreter {
         })
     }
 
-    /// Whether it takes a wheel with these tags (PyPA "Platform compatibility
+    /// Whether it accepts a wheel with these tags (PyPA "Platform compatibility
     /// tags").
-    pub(super) fn takes(&self, tags: &TagSet) -> bool {
-        tags.python.iter().any(|python| tags.abi.iter().any(|abi| self.takes_tag(python, abi)))
+    pub(super) fn accepts(&self, tags: &TagSet) -> bool {
+        tags.python.iter().any(|python| tags.abi.iter().any(|abi| self.accepts_tag(python, abi)))
     }
 
-    fn takes_tag(&self, python: &str, abi: &str) -> bool {
+    fn accepts_tag(&self, python: &str, abi: &str) -> bool {
         let (kind, digits) = python.split_at(python.len().min(2));
         let (major, minor) = digits.split_at(digits.len().min(1));
         if major.parse() != Ok(self.version.0) {
@@ -216,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn interpreters_take_what_their_tags_say() {
+    fn accepts_wheels_by_their_tags() {
         let python = |minor, is_free_threaded| Interpreter {
             path: PathBuf::new(),
             implementation: "cpython".into(),
@@ -239,12 +237,12 @@ mod tests {
             ("pp310-pypy310_pp73-linux_x86_64", 10, false, false),
         ] {
             let tags: TagSet = tag.parse().unwrap();
-            assert_eq!(python(minor, free).takes(&tags), expected, "{tag} 3.{minor}");
+            assert_eq!(python(minor, free).accepts(&tags), expected, "{tag} 3.{minor}");
         }
     }
 
     #[test]
-    fn requests_are_read() {
+    fn parses_requests() {
         for (text, program) in [
             ("3.11", "python3.11"),
             ("3.13t", "python3.13t"),

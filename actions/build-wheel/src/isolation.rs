@@ -1,66 +1,66 @@
-//! Where `/nix` cannot be seen: on the machine that built the wheel its store
-//! paths exist, so a broken wheel would work there.
+//! Hides `/nix`: on the machine that built a wheel its store paths exist, so a broken
+//! wheel would work there.
 
 use std::path::Path;
 use std::time::Duration;
 
 use toolkit::{Cmd, OutputMode, Ui};
 
-/// How a command is kept from the Nix store.
+/// How the Nix store is hidden from a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Isolation {
     /// There is no Nix store on this machine.
     NoStore,
-    /// The command goes after these words.
+    /// A wrapper command hides it.
     Wrapped {
         /// A mount namespace (Linux) or a sandbox profile (macOS).
         prefix: Vec<String>,
         /// Its name in reports.
         name: &'static str,
     },
-    /// It cannot be done here.
+    /// It cannot be hidden on this machine.
     Impossible,
 }
 
-/// Covers `/nix` with an empty file system, then becomes the command.
+/// Covers `/nix` with an empty file system, then executes the command.
 const MASK: &str = "mount -t tmpfs -o size=4k,mode=555 tmpfs /nix && ! [ -e /nix/store ] && exec \"$@\"";
 
-/// macOS has no mount namespaces; its sandbox can deny a folder.
+/// macOS has no mount namespaces, but its sandbox can deny a directory.
 const DENY: &str = "(version 1)(allow default)(deny file-read* file-write* process-exec* (subpath \"/nix\"))";
 
 impl Isolation {
-    /// Finds a way, by trying each.
+    /// Finds a method that works by trying each.
     pub(crate) fn find(ui: &Ui) -> Self {
         if !Path::new("/nix").exists() {
             return Self::NoStore;
         }
         if cfg!(target_os = "macos") {
             let prefix = ["sandbox-exec", "-p", DENY].map(str::to_owned).to_vec();
-            return Self::tried(prefix, "sandbox-exec", ui).unwrap_or(Self::Impossible);
+            return Self::try_wrapper(prefix, "sandbox-exec", ui).unwrap_or(Self::Impossible);
         }
         let mask = ["sh", "-c", MASK, "sh"];
         let unshare = ["unshare", "--mount", "--"];
         let by_user = ["unshare", "--map-root-user", "--mount", "--"];
-        let found = Self::tried(words(&[&unshare, &mask]), "unshare", ui)
+        let found = Self::try_wrapper(words(&[&unshare, &mask]), "unshare", ui)
             .or_else(|| {
                 let user = id("-u", ui)?;
                 let group = id("-g", ui)?;
-                // Root is needed to mount, and not for what comes after.
+                // Only mounting needs root, so drop it afterwards.
                 let back = ["setpriv", "--reuid", &user, "--regid", &group, "--clear-groups", "--"];
                 let prefix = words(&[&["sudo", "-n"], &unshare, &mask, &back]);
-                Self::tried(prefix, "sudo unshare", ui)
+                Self::try_wrapper(prefix, "sudo unshare", ui)
             })
-            .or_else(|| Self::tried(words(&[&by_user, &mask]), "unshare as a user", ui));
+            .or_else(|| Self::try_wrapper(words(&[&by_user, &mask]), "unshare as a user", ui));
         found.unwrap_or(Self::Impossible)
     }
 
-    fn tried(prefix: Vec<String>, name: &'static str, ui: &Ui) -> Option<Self> {
+    fn try_wrapper(prefix: Vec<String>, name: &'static str, ui: &Ui) -> Option<Self> {
         let found = Self::Wrapped { prefix, name };
         let trial = found.wrap(&Cmd::new("true"));
         trial.run(ui, OutputMode::Quiet, Duration::from_secs(30)).is_ok().then_some(found)
     }
 
-    /// The command in isolation, with its own variables and no others.
+    /// The isolated command, with only its own variables.
     #[must_use]
     pub(crate) fn wrap(&self, cmd: &Cmd) -> Cmd {
         let Self::Wrapped { prefix, .. } = self else { return Cmd { only_env: true, ..cmd.clone() } };
@@ -74,7 +74,7 @@ impl Isolation {
         }
     }
 
-    /// For reports.
+    /// Its name in reports.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::NoStore => "there is no /nix",

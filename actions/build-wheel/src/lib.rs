@@ -33,7 +33,7 @@ pub use compatibility::Compatibility;
 pub use error::Error;
 pub use inputs::SPEC;
 
-/// The whole action.
+/// Runs the action.
 pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
     if invocation.command == Some(init::COMMAND.name) {
         return Ok(init::run(invocation, ui)?);

@@ -1,5 +1,4 @@
-//! From inputs and the machine's state to what will be done; nothing is done
-//! here.
+//! Plans a run from the inputs and the machine's state, without running anything.
 
 mod commands;
 mod error;
@@ -17,87 +16,87 @@ use linker::Linking;
 use crate::build_target::BuildTarget;
 use crate::choices::{Backend, GraftMode, Linker, SmokeMode};
 use crate::compatibility::Compatibility;
-use crate::compiler_flags::SourcePlaces;
+use crate::compiler_flags::SourceDirs;
 use crate::environment::{MachineState, ProjectState, RustLibrary};
 use crate::inputs::Inputs;
 use crate::sanitize::sanitized_env;
 use crate::target::{System, Target};
 
-/// Everything that will be done, in order.
+/// The steps of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[allow(clippy::struct_excessive_bools, reason = "each is an input of its own")]
 pub struct Plan {
-    /// What builds.
+    /// The backend.
     pub backend: Backend,
-    /// Why it, in words.
+    /// Why this backend.
     pub why: String,
-    /// The project's folder or the wheel.
+    /// The project's directory or the wheel.
     pub project: PathBuf,
-    /// What the result must be for; `None`: for whatever it is.
+    /// The target of the result; `None` for any.
     pub target: Option<BuildTarget>,
-    /// What links, where this program has a say.
+    /// The linker, if this program chooses it.
     pub linker: Option<Linker>,
-    /// The platform that was asked for.
+    /// The requested platform.
     pub compatibility: Option<Compatibility>,
-    /// What installs the target's standard library before the build; `None`
-    /// where rustc has it.
+    /// Installs the target's standard library before the build; `None` if rustc
+    /// has it.
     pub install_target: Option<Cmd>,
-    /// What builds; `None` where the wheel is there.
+    /// The build command; `None` for an existing wheel.
     pub build: Option<Cmd>,
-    /// Whether a source distribution comes with the wheels.
+    /// Whether to make a source distribution with the wheels.
     pub sdist: bool,
-    /// What makes it, where the build itself does not.
+    /// The command that makes it, if the build itself does not.
     pub build_sdist: Option<Cmd>,
-    /// The time that goes into the wheel.
+    /// The timestamp in the wheel.
     pub source_date_epoch: u64,
-    /// Whether absolute RPATH entries outside the store go too.
+    /// Whether to also remove absolute RPATH entries outside the store.
     pub remove_rpaths: bool,
-    /// Which libraries go into the wheel.
+    /// The libraries to copy into the wheel.
     pub graft: GraftMode,
-    /// Patterns of libraries that stay outside.
+    /// Patterns of libraries that are not copied.
     pub exclude: Vec<String>,
     /// How the wheel is smoke-tested.
     pub smoke: SmokePlan,
-    /// Build twice.
+    /// Whether to build twice and compare.
     pub verify_reproducible: bool,
-    /// Where the distribution goes.
+    /// The output directory.
     pub out_dir: PathBuf,
-    /// Where the report goes.
+    /// The path of the report.
     pub report_path: PathBuf,
-    /// What to do where the build fails.
+    /// The hint if the build fails.
     #[serde(skip)]
     pub build_hint: Option<String>,
-    /// What to say where the wheel needs a newer glibc than manylinux2014 has.
+    /// The warning if the wheel needs a newer glibc than manylinux2014.
     #[serde(skip)]
     pub floor_warning: Option<String>,
-    /// Where the sources are that the build reads.
+    /// The directories of the sources.
     #[serde(skip)]
-    pub places: SourcePlaces,
+    pub source_dirs: SourceDirs,
 }
 
 /// How the wheel is smoke-tested.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SmokePlan {
-    /// Whether.
+    /// Whether to test.
     pub mode: SmokeMode,
-    /// Shell commands that must succeed; none: what follows from the wheel's
+    /// Shell commands that must succeed; if empty, checks derived from the wheel's
     /// content.
     pub commands: Vec<String>,
     /// The Python that installs it.
     pub python: Option<PathBuf>,
-    /// The Pythons that wheels are built for, which are tried first.
+    /// The Pythons that wheels are built for, which are preferred.
     pub interpreters: Vec<PathBuf>,
-    /// Makes the environment and installs, where it is there.
+    /// uv, which creates the environment and installs, if available.
     pub uv: Option<PathBuf>,
-    /// What is installed beside it; `wheel` is what the wheel requires.
+    /// Other requirements to install; `wheel` means the wheel's own.
     pub requires: Vec<String>,
-    /// Where that comes from: a URL or a directory.
+    /// The index for them: a URL or a directory.
     pub index: Option<String>,
-    /// Files that are copied to where the commands run.
+    /// Files to copy to the working directory of the commands.
     pub sources: Vec<PathBuf>,
 }
 
-/// Decides what is to be done.
+/// Plans a run.
 pub fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, PlanError> {
     if machine.project == ProjectState::Missing {
         return Err(PlanError::Missing(inputs.project.clone()));
@@ -105,7 +104,7 @@ pub fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, PlanError> 
     let (backend, why) = backend(inputs, machine)?;
     check_inputs(backend, inputs)?;
     let project = check_project(backend, inputs, machine)?;
-    // Only maturin receives the target; elsewhere it follows from the content.
+    // Only maturin gets the target; otherwise it follows from the content.
     let own = || machine.host.filter(|_| backend == Backend::Maturin).map(BuildTarget::Known);
     let target = inputs.target.clone().or_else(own);
     let compatibility = compatibility(backend, inputs, machine, target.as_ref())?;
@@ -138,7 +137,7 @@ pub fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, PlanError> 
         report_path: inputs.report_path.clone(),
         build_hint: linking.build_hint,
         floor_warning: linking.floor_warning,
-        places: machine.flags.places.clone(),
+        source_dirs: machine.flags.source_dirs.clone(),
     })
 }
 
@@ -157,10 +156,10 @@ impl SmokePlan {
     }
 }
 
-/// What builds, with what has to be installed first and what links.
+/// The build command, with its prerequisites and its linker.
 #[derive(Default)]
 struct BuildStep {
-    /// `None` where the wheel exists already.
+    /// `None` if the wheel exists already.
     command: Option<Cmd>,
     install_target: Option<Cmd>,
     linking: Linking,
@@ -180,7 +179,7 @@ fn build_step(
         Backend::Sdist => commands::pep517(inputs, machine)?,
         Backend::Maturin => {
             let target = target.ok_or_else(|| PlanError::Conflict {
-                message: "this machine is none of the targets, and none was given".into(),
+                message: "this machine is not a supported target, and `target` is not set".into(),
                 hint: "set `target`".into(),
             })?;
             let linking = linker::choose(inputs, machine, target, compatibility)?;
@@ -194,8 +193,8 @@ fn build_step(
     Ok(BuildStep { command: Some(command), ..BuildStep::default() })
 }
 
-/// Fails for inputs that the backend has no use for: ignoring them would build
-/// something else than what was asked for.
+/// Fails for inputs that the backend does not use: ignoring them would build
+/// something other than requested.
 fn check_inputs(backend: Backend, inputs: &Inputs) -> Result<(), PlanError> {
     let of_maturin = [
         ("interpreters", !inputs.interpreters.is_empty()),
@@ -207,7 +206,7 @@ fn check_inputs(backend: Backend, inputs: &Inputs) -> Result<(), PlanError> {
     let unused = of_maturin.iter().find(|(_, is_given)| *is_given && backend != Backend::Maturin);
     match unused.map(|(name, _)| *name).or(has_no_sdist.then_some("sdist")) {
         Some(name) => Err(PlanError::Conflict {
-            message: format!("`{name}` does not go with `backend: {}`", backend.word()),
+            message: format!("`{name}` cannot be used with `backend: {}`", backend.word()),
             hint: if name == "sdist" {
                 "it is for `backend: maturin` and `backend: nix`; `backend: sdist` makes nothing else".into()
             } else {
@@ -218,7 +217,7 @@ fn check_inputs(backend: Backend, inputs: &Inputs) -> Result<(), PlanError> {
     }
 }
 
-/// What installs the target's standard library, where rustc lacks it.
+/// The command that installs the target's standard library, if rustc lacks it.
 fn install(target: &BuildTarget, inputs: &Inputs, machine: &MachineState) -> Result<Option<Cmd>, PlanError> {
     match machine.library {
         RustLibrary::Ready => Ok(None),
@@ -235,12 +234,12 @@ fn install(target: &BuildTarget, inputs: &Inputs, machine: &MachineState) -> Res
         }),
         RustLibrary::Unknown => Err(PlanError::Conflict {
             message: format!("`{target}` is not a target that the rustc on PATH knows"),
-            hint: "`rustc --print target-list` lists them; a short name such as `aarch64` does, too".into(),
+            hint: "`rustc --print target-list` lists them; a short name such as `aarch64` works too".into(),
         }),
     }
 }
 
-/// Fails where the build could not even be started.
+/// Fails if a program that the build needs is missing.
 fn check_programs(build: Option<&Cmd>, machine: &MachineState) -> Result<(), PlanError> {
     let needed: &[&'static str] = match build.map(|cmd| cmd.program.as_str()) {
         Some("maturin") => &["maturin", "cargo"],
@@ -262,15 +261,15 @@ fn check_programs(build: Option<&Cmd>, machine: &MachineState) -> Result<(), Pla
 
 fn backend(inputs: &Inputs, machine: &MachineState) -> Result<(Backend, String), PlanError> {
     if let Some(backend) = inputs.backend {
-        return Ok((backend, "it was asked for".into()));
+        return Ok((backend, "it was requested".into()));
     }
     match &machine.project {
         ProjectState::File => Ok((Backend::Wheel, "the project is a file".into())),
         _ if inputs.flake_attr.is_some() => Ok((Backend::Nix, "`flake-attr` is given".into())),
-        ProjectState::Folder { build_backend: Some(name), .. } if name == "maturin" => {
+        ProjectState::Directory { build_backend: Some(name), .. } if name == "maturin" => {
             Ok((Backend::Maturin, "the build backend in pyproject.toml is `maturin`".into()))
         }
-        ProjectState::Folder { .. } | ProjectState::RemoteFlake | ProjectState::Missing => {
+        ProjectState::Directory { .. } | ProjectState::RemoteFlake | ProjectState::Missing => {
             Err(PlanError::NoProject {
                 kind: "maturin",
                 path: inputs.project.clone(),
@@ -281,8 +280,8 @@ fn backend(inputs: &Inputs, machine: &MachineState) -> Result<(Backend, String),
     }
 }
 
-/// Checks that the project suits the backend; for the `wheel` backend gives
-/// the wheel's path.
+/// Checks that the project suits the backend. Returns its path, which for the `wheel`
+/// backend is that of the wheel.
 fn check_project(backend: Backend, inputs: &Inputs, machine: &MachineState) -> Result<PathBuf, PlanError> {
     let path = inputs.project.clone();
     let missing = |kind, expected| {
@@ -294,11 +293,11 @@ fn check_project(backend: Backend, inputs: &Inputs, machine: &MachineState) -> R
             let wheel = path.extension().is_some_and(|extension| extension == "whl");
             if wheel { Ok(path) } else { Err(PlanError::NotAWheel(path)) }
         }
-        (Backend::Wheel, ProjectState::Folder { wheels, .. }) => match &wheels[..] {
+        (Backend::Wheel, ProjectState::Directory { wheels, .. }) => match &wheels[..] {
             [wheel] => Ok(path.join(wheel)),
-            found => Err(PlanError::Wheels { folder: path, found: found.to_vec() }),
+            found => Err(PlanError::Wheels { dir: path, found: found.to_vec() }),
         },
-        (Backend::Maturin, ProjectState::Folder { build_backend, cargo, .. }) => {
+        (Backend::Maturin, ProjectState::Directory { build_backend, cargo, .. }) => {
             match build_backend.as_deref() {
                 Some("maturin") => Ok(path),
                 // maturin also takes a crate without a pyproject.toml.
@@ -306,13 +305,13 @@ fn check_project(backend: Backend, inputs: &Inputs, machine: &MachineState) -> R
                 _ => missing("maturin", "a pyproject.toml with `build-backend = \"maturin\"`"),
             }
         }
-        (Backend::Sdist, ProjectState::Folder { build_backend, .. }) if inputs.flake_attr.is_none() => {
+        (Backend::Sdist, ProjectState::Directory { build_backend, .. }) if inputs.flake_attr.is_none() => {
             match build_backend.as_deref() {
                 Some(name) if !name.is_empty() => Ok(path),
                 _ => missing("Python", "a pyproject.toml with a `build-backend`"),
             }
         }
-        (Backend::Nix | Backend::Sdist, ProjectState::Folder { flake, .. }) => {
+        (Backend::Nix | Backend::Sdist, ProjectState::Directory { flake, .. }) => {
             if *flake {
                 Ok(path)
             } else {
@@ -332,7 +331,7 @@ impl ProjectState {
             Self::Missing => "nothing".into(),
             Self::RemoteFlake => "the reference of a flake".into(),
             Self::File => "a file".into(),
-            Self::Folder { build_backend, cargo, flake, wheels, .. } => {
+            Self::Directory { build_backend, cargo, flake, wheels, .. } => {
                 let mut found = Vec::new();
                 match build_backend.as_deref() {
                     Some("") => found.push("a pyproject.toml without a build backend".to_owned()),
@@ -348,8 +347,8 @@ impl ProjectState {
     }
 }
 
-/// The platform that was asked for: by the input, or by the project's
-/// `[tool.maturin]`, which says `linux`, `off` or `pypi` where it asks for none.
+/// The platform requested by the input or by `[tool.maturin]`, where `linux`, `off`
+/// and `pypi` request none.
 fn compatibility(
     backend: Backend,
     inputs: &Inputs,
@@ -357,7 +356,7 @@ fn compatibility(
     target: Option<&BuildTarget>,
 ) -> Result<Option<Compatibility>, PlanError> {
     let configured = match &machine.project {
-        ProjectState::Folder { maturin, .. } if backend == Backend::Maturin => {
+        ProjectState::Directory { maturin, .. } if backend == Backend::Maturin => {
             maturin.compatibility.as_deref()
         }
         _ => None,
@@ -372,12 +371,12 @@ fn compatibility(
     };
     match (inputs.compatibility, target) {
         (Some(asked), Some(target)) if !fits(asked, target) => Err(PlanError::Conflict {
-            message: format!("`compatibility` is of another system than the target `{target}`"),
-            hint: "manylinux goes with `…-linux-gnu`, musllinux with `…-linux-musl`, macosx with `…-apple-darwin`, none with Windows"
+            message: format!("`compatibility` is for another system than the target `{target}`"),
+            hint: "use manylinux with `…-linux-gnu`, musllinux with `…-linux-musl`, macosx with `…-apple-darwin`, none with Windows"
                 .into(),
         }),
         (Some(asked), _) => Ok(Some(asked)),
-        // One setting for all targets of a project.
+        // The setting applies to all targets of a project.
         (None, target) => Ok(configured().filter(|asked| target.is_some_and(|target| fits(*asked, target)))),
     }
 }

@@ -1,4 +1,4 @@
-//! From an outcome to outputs, summary and the JSON report.
+//! The outputs, the job summary and the JSON report.
 
 use pydist::filename::DistName;
 use pydist::name::ProjectName;
@@ -15,26 +15,25 @@ use crate::smoke::{Smoke, SmokeResult};
 /// The report's schema (`docs/schema/build-report.json`).
 const SCHEMA: u32 = 1;
 
-/// What is written to `report-path`. What it says of one distribution by
-/// itself is of the first.
+/// The JSON report. Its fields for a single distribution describe the first one.
 #[derive(Debug, Serialize)]
 struct Report<'a> {
     schema: u32,
     generator: String,
     plan: &'a Plan,
     #[serde(flatten)]
-    first: Entry<'a>,
+    first: DistributionReport<'a>,
     package: ProjectName,
     version: &'a str,
     artifact_name: String,
-    distributions: Vec<Entry<'a>>,
+    distributions: Vec<DistributionReport<'a>>,
     reproducible: Option<bool>,
     seconds: Seconds,
 }
 
-/// What is said of each distribution.
+/// The part of the report about one distribution.
 #[derive(Debug, Clone, Serialize)]
-struct Entry<'a> {
+struct DistributionReport<'a> {
     filename: String,
     size: u64,
     sha256: &'a str,
@@ -52,7 +51,7 @@ struct Seconds {
     smoke: f64,
 }
 
-impl<'a> Entry<'a> {
+impl<'a> DistributionReport<'a> {
     fn of(distribution: &'a Distribution) -> Self {
         Self {
             filename: distribution.name.to_string(),
@@ -70,9 +69,9 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Tells the runner, the user and the report file what came of it.
-pub(crate) fn report(plan: &Plan, outcome: &RunResult, ui: &Ui) -> Result<(), FileError> {
-    let all = &outcome.distributions;
+/// Writes the results to the runner, the user and the report file.
+pub(crate) fn report(plan: &Plan, result: &RunResult, ui: &Ui) -> Result<(), FileError> {
+    let all = &result.distributions;
     let Some(first) = all.first() else { return Ok(()) };
     let package = first.name.project();
     let platform = first.name.wheel().and_then(|wheel| wheel.tags.platform.first());
@@ -80,31 +79,32 @@ pub(crate) fn report(plan: &Plan, outcome: &RunResult, ui: &Ui) -> Result<(), Fi
         schema: SCHEMA,
         generator: format!("{} {}", SPEC.name, SPEC.version),
         plan,
-        first: Entry::of(first),
+        first: DistributionReport::of(first),
         version: first.name.version(),
         artifact_name: format!("dist-{package}-{}", platform.map_or("sdist", String::as_str)),
         package,
-        distributions: all.iter().map(Entry::of).collect(),
-        reproducible: outcome.reproducible,
+        distributions: all.iter().map(DistributionReport::of).collect(),
+        reproducible: result.reproducible,
         seconds: Seconds {
-            build: outcome.build_time.as_secs_f64(),
-            repair: outcome.repair_time.as_secs_f64(),
-            smoke: outcome.smoke_time.as_secs_f64(),
+            build: result.build_time.as_secs_f64(),
+            repair: result.repair_time.as_secs_f64(),
+            smoke: result.smoke_time.as_secs_f64(),
         },
     };
     let json = serde_json::to_vec_pretty(&report).unwrap_or_default();
     write_atomic(&plan.report_path, &json)?;
 
     let lines = |line: &dyn Fn(&Distribution) -> String| all.iter().map(line).collect::<Vec<_>>().join("\n");
-    // A workflow that knows of one must not lose the others in silence.
+    // Several files leave the singular output empty, so that a workflow which
+    // // expects one does not silently ignore the others.
     for (name, names, line) in [
         (
             "path",
             "paths",
-            &(|one: &Distribution| one.path.display().to_string()) as &dyn Fn(&Distribution) -> String,
+            &(|dist: &Distribution| dist.path.display().to_string()) as &dyn Fn(&Distribution) -> String,
         ),
-        ("filename", "filenames", &|one| one.name.to_string()),
-        ("sha256", "sha256s", &|one| one.sha256.clone()),
+        ("filename", "filenames", &|dist| dist.name.to_string()),
+        ("sha256", "sha256s", &|dist| dist.sha256.clone()),
     ] {
         ui.output(name, if all.len() == 1 { line(first) } else { String::new() })?;
         ui.output(names, lines(line))?;
@@ -112,43 +112,43 @@ pub(crate) fn report(plan: &Plan, outcome: &RunResult, ui: &Ui) -> Result<(), Fi
     ui.output("package", report.package.as_str())?;
     ui.output("version", report.version)?;
     let mut tags: Vec<&str> = Vec::new();
-    for tag in report.distributions.iter().flat_map(|one| &one.tags) {
+    for tag in report.distributions.iter().flat_map(|dist| &dist.tags) {
         if !tags.contains(&tag.as_str()) {
             tags.push(tag);
         }
     }
     ui.output("tags", tags.join(" "))?;
-    // One build is for one system.
-    let floor = all.iter().filter_map(|one| one.floor.as_ref()).max_by_key(|floor| floor.version);
+    // All distributions of a build are for the same system.
+    let floor = all.iter().filter_map(|dist| dist.floor.as_ref()).max_by_key(|floor| floor.version);
     ui.output("floor", floor.map(ToString::to_string).unwrap_or_default())?;
-    let repaired: Vec<&Change> = all.iter().flat_map(|one| &one.changes).collect();
+    let repaired: Vec<&Change> = all.iter().flat_map(|dist| &dist.changes).collect();
     ui.output("repaired", serde_json::to_string(&repaired).unwrap_or_default())?;
-    ui.output("smoke", worst(all).name())?;
+    ui.output("smoke", worst_smoke_result(all).name())?;
     ui.output("artifact-name", &report.artifact_name)?;
     ui.output("report", plan.report_path.display().to_string())?;
     ui.summary(&summary(&report))?;
-    for one in all {
-        if one.smoke.result != SmokeResult::Off {
-            ui.info(told(&one.smoke));
+    for dist in all {
+        if dist.smoke.result != SmokeResult::Off {
+            ui.info(smoke_line(&dist.smoke));
         }
-        ui.report(format!("{}\nsha256 {}", one.path.display(), one.sha256));
+        ui.report(format!("{}\nsha256 {}", dist.path.display(), dist.sha256));
     }
     Ok(())
 }
 
-/// The worst result of the wheels.
-fn worst(all: &[Distribution]) -> SmokeResult {
-    let wheels = all.iter().filter(|one| one.name.wheel().is_some());
-    wheels.map(|one| one.smoke.result).max().unwrap_or(SmokeResult::Off)
+/// The worst smoke test result of the wheels.
+fn worst_smoke_result(all: &[Distribution]) -> SmokeResult {
+    let wheels = all.iter().filter(|dist| dist.name.wheel().is_some());
+    wheels.map(|dist| dist.smoke.result).max().unwrap_or(SmokeResult::Off)
 }
 
-/// The smoke test in one line: how it ended, and why or after what.
-fn told(smoke: &Smoke) -> String {
+/// The smoke test in one line.
+fn smoke_line(smoke: &Smoke) -> String {
     let result = smoke.result.name();
     match (&smoke.reason, smoke.checks.len()) {
         (Some(reason), _) => format!("smoke test: {result} ({reason})"),
         (None, 0) => format!("smoke test: {result}"),
-        (None, ran) => format!("smoke test: {result} (commands: {ran}, isolation: {})", smoke.isolation),
+        (None, count) => format!("smoke test: {result} (commands: {count}, isolation: {})", smoke.isolation),
     }
 }
 
@@ -159,7 +159,7 @@ fn summary(report: &Report<'_>) -> Summary {
     entries.fold(summary, |summary, entry| add_entry(summary, entry, report.reproducible))
 }
 
-fn add_entry(summary: Summary, entry: &Entry<'_>, reproducible: Option<bool>) -> Summary {
+fn add_entry(summary: Summary, entry: &DistributionReport<'_>, reproducible: Option<bool>) -> Summary {
     let code = |text: &str| format!("`{text}`");
     let smoke = entry.smoke.result.name();
     let smoke = match &entry.smoke.reason {

@@ -1,15 +1,15 @@
-//! A second build, elsewhere and for somebody else, that must give the same
-//! bytes.
+//! Builds a second time, in another directory and for another user, and
+//! compares the bytes.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use toolkit::{Cmd, FileError};
 
-use crate::backend::{self, Built};
+use crate::backend::{self, BuiltFile};
 use crate::build_result::{BuildResult, finish};
 use crate::choices::Linker;
-use crate::compiler_flags::SourcePlaces;
+use crate::compiler_flags::SourceDirs;
 use crate::environment::repository;
 use crate::error::Error;
 use crate::files::copy_tree;
@@ -18,33 +18,34 @@ use crate::repair;
 use crate::runtime::Runtime;
 use crate::search_path::which;
 
-/// What marks a directory as holding no sources: caches (Cargo's target
-/// directory among them) and virtual environments.
-const MARKS: [&str; 2] = ["CACHEDIR.TAG", "pyvenv.cfg"];
+/// Files that mark a directory without sources: caches, such as Cargo's target
+/// directory, and virtual environments.
+const MARKER_FILES: [&str; 2] = ["CACHEDIR.TAG", "pyvenv.cfg"];
 
-/// Builds a second time, below the directory `to`, and compares with `firsts`.
+/// Builds a second time below the directory `to`, and compares the result with
+/// `firsts`.
 pub(crate) fn verify(
     plan: &Plan,
     firsts: &[BuildResult],
     to: &Path,
     runtime: &Runtime<'_>,
 ) -> Result<(), Error> {
-    // Compilers write down where a directory really is.
+    // Compilers record canonical paths.
     let to = &dunce::canonicalize(to).map_err(FileError::new("read", to))?;
     let result = to.join("finished");
     let built = match &plan.build {
-        None => vec![Built { name: file_name(&plan.project), path: plan.project.clone() }],
+        None => vec![BuiltFile { name: file_name(&plan.project), path: plan.project.clone() }],
         Some(cmd) if cmd.program == "nix" => {
             runtime.ui.info("building a second time");
-            // Nix itself builds in a fresh directory, and compares the outputs.
+            // Nix itself builds in a new directory and compares the outputs.
             let rebuild = Plan { build: Some(cmd.clone().arg("--rebuild")), ..plan.clone() };
             backend::build(&rebuild, to, runtime.ui).map_err(as_difference)?
         }
         Some(cmd) => {
-            let (cmd, out) = elsewhere(plan, cmd, to, runtime)?;
+            let (cmd, out) = varied_build(plan, cmd, to, runtime)?;
             let mut again = Plan { build: Some(cmd), build_sdist: None, ..plan.clone() };
             if let Some(sdist) = &plan.build_sdist {
-                again.build_sdist = Some(elsewhere(plan, sdist, &to.join("sdist"), runtime)?.0);
+                again.build_sdist = Some(varied_build(plan, sdist, &to.join("sdist"), runtime)?.0);
             }
             backend::build(&again, &out, runtime.ui)?
         }
@@ -53,34 +54,34 @@ pub(crate) fn verify(
     if built.len() != firsts.len() {
         let first = names(&mut firsts.iter().filter_map(|first| first.path.file_name()?.to_str()));
         let second = names(&mut built.iter().map(|built| built.name.as_str()));
-        return Err(Error::NotReproducible(format!("one gives `{first}`, the other `{second}`")));
+        return Err(Error::NotReproducible(format!("one build produces `{first}`, the other `{second}`")));
     }
     for (first, built) in firsts.iter().zip(&built) {
         let second = finish(plan, built, &result)?;
         if let Some(difference) = difference(first, &second)? {
             return Err(Error::NotReproducible(difference));
         }
-        refuse_zig_debug_info(plan, &second, to)?;
+        reject_zig_debug_info(plan, &second, to)?;
     }
     Ok(())
 }
 
-/// zig compiles its startup files once for a machine, with debug information
-/// that names its own directory and the one of that first build. The second
-/// build here takes them from the same cache, so it cannot differ.
-fn refuse_zig_debug_info(plan: &Plan, built: &BuildResult, scratch: &Path) -> Result<(), Error> {
+/// zig compiles its startup files once per machine, with debug information that
+/// contains its own directory and that of the first build. The second build here
+/// uses the same cache, so it cannot reveal the difference.
+fn reject_zig_debug_info(plan: &Plan, built: &BuildResult, scratch: &Path) -> Result<(), Error> {
     const SOURCES: [&[u8]; 2] = [b"/lib/libc/glibc/", b"/lib/libc/musl/"];
     if plan.linker != Some(Linker::Zig) || built.name.wheel().is_none() {
         return Ok(());
     }
     let wheel = File::open(&built.path).map_err(FileError::new("read", &built.path))?;
-    repair::mention(&wheel, &SOURCES, scratch).map_or(Ok(()), |file| Err(Error::ZigDebugInfo(file)))
+    repair::find_member_with(&wheel, &SOURCES, scratch).map_or(Ok(()), |file| Err(Error::ZigDebugInfo(file)))
 }
 
-/// The same build of a copy of the sources, by a user with another home,
-/// another registry, another time zone, another umask, and where it can be had
-/// at another time; with it, the directory that it writes to.
-fn elsewhere(plan: &Plan, cmd: &Cmd, to: &Path, runtime: &Runtime<'_>) -> Result<(Cmd, PathBuf), Error> {
+/// The same build of a copy of the sources, with another home, registry, time
+/// zone, umask and, if `faketime` is available, clock. Also returns the output
+/// directory.
+fn varied_build(plan: &Plan, cmd: &Cmd, to: &Path, runtime: &Runtime<'_>) -> Result<(Cmd, PathBuf), Error> {
     let make = |name: &str| -> Result<PathBuf, FileError> {
         let path = to.join(name);
         std::fs::create_dir_all(&path).map_err(FileError::new("create", &path))?;
@@ -89,60 +90,60 @@ fn elsewhere(plan: &Plan, cmd: &Cmd, to: &Path, runtime: &Runtime<'_>) -> Result
     let (root, directory) = copy_sources(&plan.project, &to.join("sources"))?;
     let (home, out) = (make("home")?, make("out")?);
     let mut varied = vec!["directory", "home", "time zone", "umask"];
-    let target = plan.places.target.as_ref().map(|_| make("target")).transpose()?;
-    let mut places = SourcePlaces { home: Some(home.clone()), cargo_home: None, root, target };
+    let target = plan.source_dirs.target.as_ref().map(|_| make("target")).transpose()?;
+    let mut source_dirs = SourceDirs { home: Some(home.clone()), cargo_home: None, root, target };
     let mut again = Cmd { directory: Some(directory), ..cmd.clone() };
-    if let Some(cargo_home) = plan.places.cargo_home.as_ref().filter(|path| path.is_dir()) {
+    if let Some(cargo_home) = plan.source_dirs.cargo_home.as_ref().filter(|path| path.is_dir()) {
         let linked = make("cargo")?;
         link_entries(cargo_home, &linked)?;
         again = again.env("CARGO_HOME", linked.display().to_string());
-        places.cargo_home = Some(linked);
+        source_dirs.cargo_home = Some(linked);
         varied.push("CARGO_HOME");
     }
-    // rustup is found by the home otherwise.
+    // rustup would look in the other home.
     let rustup = runtime.env.get("RUSTUP_HOME").map(PathBuf::from);
-    let rustup = rustup.or_else(|| Some(plan.places.home.as_ref()?.join(".rustup")));
+    let rustup = rustup.or_else(|| Some(plan.source_dirs.home.as_ref()?.join(".rustup")));
     if let Some(rustup) = rustup.filter(|path| path.is_dir()) {
         again = again.env("RUSTUP_HOME", rustup.display().to_string());
     }
-    // zig would compile its C library anew for the other home, for minutes.
-    let cache = plan.places.home.as_ref().map(|home| home.join(".cache/zig"));
+    // zig would spend minutes compiling its C library again for the other home.
+    let cache = plan.source_dirs.home.as_ref().map(|home| home.join(".cache/zig"));
     if let Some(cache) = cache.filter(|_| runtime.env.get("ZIG_GLOBAL_CACHE_DIR").is_none()) {
         again = again.env("ZIG_GLOBAL_CACHE_DIR", cache.display().to_string());
     }
     for value in again.env.values_mut().flatten() {
-        *value = plan.places.moved(&places, value);
+        *value = plan.source_dirs.moved(&source_dirs, value);
     }
     for arg in &mut again.args {
-        *arg = plan.places.moved(&places, arg);
+        *arg = plan.source_dirs.moved(&source_dirs, arg);
     }
     again = again.env("HOME", home.display().to_string()).env("TZ", "Pacific/Kiritimati");
-    if let Some(target) = &places.target {
+    if let Some(target) = &source_dirs.target {
         again = again.env("CARGO_TARGET_DIR", target.display().to_string());
     }
-    let mut words = vec!["-c".to_owned(), "umask 027; exec \"$@\"".to_owned(), "sh".to_owned()];
+    let mut args = vec!["-c".to_owned(), "umask 027; exec \"$@\"".to_owned(), "sh".to_owned()];
     if let Some(faketime) = which(runtime.env, "faketime") {
-        words.extend([faketime.display().to_string(), "-f".to_owned(), "+400d".to_owned()]);
+        args.extend([faketime.display().to_string(), "-f".to_owned(), "+400d".to_owned()]);
         varied.push("clock");
     }
-    words.push(again.program.clone());
-    words.append(&mut again.args);
+    args.push(again.program.clone());
+    args.append(&mut again.args);
     runtime.ui.info(format!("building a second time with another {}", varied.join(", ")));
-    Ok((Cmd { program: "sh".to_owned(), args: words, ..again }, out))
+    Ok((Cmd { program: "sh".to_owned(), args, ..again }, out))
 }
 
-/// Makes links in `to` to all that is in `from`: the same registry by another
+/// Links every entry of `from` in `to`, so that the same registry has another
 /// path.
 fn link_entries(from: &Path, to: &Path) -> Result<(), FileError> {
     for entry in std::fs::read_dir(from).map_err(FileError::new("read", from))? {
         let entry = entry.map_err(FileError::new("read", from))?;
-        let place = to.join(entry.file_name());
-        toolkit::link(&entry.path(), &place)?;
+        let link = to.join(entry.file_name());
+        toolkit::link(&entry.path(), &link)?;
     }
     Ok(())
 }
 
-/// Nix fails where its outputs differ; these are its words for it.
+/// Recognizes Nix's message about differing outputs.
 fn as_difference(error: Error) -> Error {
     match &error {
         Error::BuildFailed { stderr, .. } if stderr.contains("may not be deterministic") => {
@@ -157,31 +158,33 @@ fn file_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// Names the first difference.
+/// Describes the first difference.
 fn difference(first: &BuildResult, second: &BuildResult) -> Result<Option<String>, FileError> {
     if first.sha256 == second.sha256 && first.name == second.name {
         return Ok(None);
     }
     if first.name != second.name {
-        return Ok(Some(format!("one is called `{}`, the other `{}`", first.name, second.name)));
+        return Ok(Some(format!("one is named `{}`, the other `{}`", first.name, second.name)));
     }
     let open = |path: &Path| File::open(path).map_err(FileError::new("read", path));
     let (old, new) = (open(&first.path)?, open(&second.path)?);
     let found = first.name.wheel().and_then(|_| repair::difference(&old, &new));
     Ok(Some(
-        found.unwrap_or_else(|| format!("`{}`, of {} and {} bytes", first.name, first.size, second.size)),
+        found.unwrap_or_else(|| {
+            format!("`{}` differs ({} and {} bytes)", first.name, first.size, second.size)
+        }),
     ))
 }
 
-/// Copies the repository (or, outside of one, the project) to `to`; gives the
-/// copy, and the project's place in it.
+/// Copies the repository (or the project, outside a repository) to `to`.
+/// Returns the copy and the project's directory in it.
 fn copy_sources(project: &Path, to: &Path) -> Result<(PathBuf, PathBuf), FileError> {
     let project = dunce::canonicalize(project).map_err(FileError::new("read", project))?;
     let root = repository(&project);
-    let is_wanted = |entry: &walkdir::DirEntry| {
-        let is_directory = entry.file_type().is_dir();
-        !(is_directory && MARKS.iter().any(|mark| entry.path().join(mark).exists()))
+    let is_copied = |entry: &walkdir::DirEntry| {
+        let is_dir = entry.file_type().is_dir();
+        !(is_dir && MARKER_FILES.iter().any(|marker| entry.path().join(marker).exists()))
     };
-    copy_tree(&root, to, &is_wanted)?;
+    copy_tree(&root, to, &is_copied)?;
     Ok((to.to_owned(), to.join(project.strip_prefix(&root).unwrap_or(Path::new("")))))
 }

@@ -1,4 +1,4 @@
-//! Carries a plan out.
+//! Runs a plan.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -16,47 +16,47 @@ use crate::runtime::Runtime;
 use crate::smoke::{self, Smoke};
 use crate::{backend, gate, reproduce};
 
-/// A standard library is a download of some megabytes.
+/// Installing a standard library downloads some megabytes.
 const INSTALL_LIMIT: Duration = Duration::from_secs(1800);
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct RunResult {
-    /// The wheels, and the source distribution after them; at least one.
+    /// The wheels, followed by the source distribution; at least one.
     pub distributions: Vec<Distribution>,
-    /// Whether a second build gave the same bytes; `None`: not asked.
+    /// Whether a second build produced the same bytes; `None` if not requested.
     pub reproducible: Option<bool>,
-    /// How long the build took.
+    /// The time for building.
     pub build_time: Duration,
-    /// How long reading, repairing and writing took.
+    /// The time for reading, repairing and writing.
     pub repair_time: Duration,
-    /// How long trying out took.
+    /// The time for smoke tests.
     pub smoke_time: Duration,
 }
 
-/// One file in the output directory.
+/// A file in the output directory.
 #[derive(Debug)]
 pub(crate) struct Distribution {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
     /// Its name.
     pub name: DistName,
-    /// Lower-case hexadecimal.
+    /// In lower-case hexadecimal.
     pub sha256: String,
     /// In bytes.
     pub size: u64,
-    /// The lowest system that it runs on.
+    /// The oldest system that it runs on.
     pub floor: Option<Floor>,
-    /// What was repaired.
+    /// The repairs.
     pub changes: Vec<Change>,
-    /// What is suspicious.
+    /// The warnings.
     pub warnings: Vec<Change>,
-    /// What came of trying it out.
+    /// The smoke test's result.
     pub smoke: Smoke,
 }
 
-/// Builds, repairs, tries out and writes, in this order: nothing is in the
-/// output directory unless all went well.
+/// Builds, repairs, tests and writes, in this order: nothing is written to the
+/// output directory unless everything succeeds.
 pub(crate) fn run(plan: &Plan, runtime: &Runtime<'_>) -> Result<RunResult, Error> {
     check_writable(&plan.out_dir)?;
     check_writable(plan.report_path.parent().unwrap_or(Path::new(".")))?;
@@ -98,14 +98,14 @@ pub(crate) fn run(plan: &Plan, runtime: &Runtime<'_>) -> Result<RunResult, Error
         None
     };
     let start = Instant::now();
-    let mut trials = Vec::new();
+    let mut smoke_tests = Vec::new();
     for (index, result) in results.iter().enumerate() {
-        trials.push(smoke::test(plan, result, &directory(&format!("trial-{index}"))?, runtime)?);
+        smoke_tests.push(smoke::test(plan, result, &directory(&format!("smoke-{index}"))?, runtime)?);
     }
     let smoke_time = start.elapsed();
 
     let mut distributions = Vec::new();
-    for (result, smoke) in results.into_iter().zip(trials) {
+    for (result, smoke) in results.into_iter().zip(smoke_tests) {
         let path = plan.out_dir.join(result.name.to_string());
         copy_atomic(&result.path, &path)?;
         distributions.push(Distribution {
@@ -122,7 +122,7 @@ pub(crate) fn run(plan: &Plan, runtime: &Runtime<'_>) -> Result<RunResult, Error
     Ok(RunResult { distributions, reproducible, build_time, repair_time, smoke_time })
 }
 
-/// Says what was repaired, and what is suspicious.
+/// Reports repairs and warnings.
 fn report_repairs(plan: &Plan, result: &BuildResult, runtime: &Runtime<'_>) {
     for Change { file, what } in &result.changes {
         runtime.ui.info(format!("repaired {file}: {what}"));
@@ -130,7 +130,7 @@ fn report_repairs(plan: &Plan, result: &BuildResult, runtime: &Runtime<'_>) {
     for Change { file, what } in &result.warnings {
         runtime.ui.warning(format!("{file} {what}"));
     }
-    // The floor that manylinux2014 has.
+    // manylinux2014's glibc.
     let is_high =
         |floor: &&Floor| floor.system == "glibc" && floor.version.is_some_and(|version| version > (2, 17));
     if let (Some(warning), Some(floor)) = (&plan.floor_warning, result.floor.as_ref().filter(is_high)) {

@@ -1,10 +1,10 @@
-//! What the steps of a run share.
+//! Shared state of a run's steps.
 
 use toolkit::{Env, Ui};
 
 /// The user's terminal and the environment.
 pub(crate) struct Runtime<'a> {
-    /// For the user.
+    /// Output for the user.
     pub ui: &'a Ui,
     /// The environment of this process.
     pub env: &'a Env,

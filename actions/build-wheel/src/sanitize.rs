@@ -1,9 +1,9 @@
-//! Variables that would decide over a wheel in place of its target.
+//! Variables that would falsify a wheel's platform.
 
 use toolkit::Cmd;
 
-/// What nixpkgs' Python or a user's shell may set, and what would then decide
-/// over the target's tags in place of the target.
+/// Variables that nixpkgs' Python or a user's shell may set, and that would then
+/// determine the tags instead of the target.
 pub(crate) const MISLEADING: [&str; 6] = [
     "_PYTHON_HOST_PLATFORM",
     "_PYTHON_SYSCONFIGDATA_NAME",
@@ -13,7 +13,7 @@ pub(crate) const MISLEADING: [&str; 6] = [
     "PYTHONPATH",
 ];
 
-/// The command without what could mislead it about the target.
+/// Removes misleading variables from the command's environment.
 pub(crate) fn sanitized_env(cmd: Cmd) -> Cmd {
     MISLEADING.iter().fold(cmd, |cmd, name| cmd.without(*name))
 }

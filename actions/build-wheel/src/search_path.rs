@@ -1,4 +1,4 @@
-//! Programs on PATH.
+//! Finds programs on PATH.
 
 use std::env::consts::{EXE_EXTENSION, EXE_SUFFIX};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ pub(crate) fn which(env: &Env, name: &str) -> Option<PathBuf> {
     on_path(env, name).next()
 }
 
-/// Every `name` on PATH, in its order.
+/// Every `name` on PATH, in order.
 pub(crate) fn on_path(env: &Env, name: &str) -> impl Iterator<Item = PathBuf> + use<> {
     let path = env.get("PATH").unwrap_or_default();
     let directories: Vec<PathBuf> =
@@ -28,15 +28,15 @@ pub(crate) fn program(name: &str) -> String {
     }
 }
 
-/// Whether this is Windows, where an installed Python is laid out in its own way.
+/// Whether this is Windows, where Python's directory layout differs.
 pub(crate) const IS_WINDOWS: bool = cfg!(windows);
 
-/// Where a virtual environment has its programs.
+/// The directory of a virtual environment's programs.
 pub(crate) fn programs(environment: &Path) -> PathBuf {
     environment.join(if IS_WINDOWS { "Scripts" } else { "bin" })
 }
 
-/// Whether `path` is in a Nix store of the usual place.
+/// Whether `path` is below `/nix`.
 pub(crate) fn in_store(path: &Path) -> bool {
     path.starts_with("/nix")
 }

@@ -1,4 +1,4 @@
-//! The targets: what each is called by Rust, Python, Nix, ELF and QEMU.
+//! The targets, and their names in Rust, Python, Nix, ELF and QEMU.
 
 use std::fmt;
 
@@ -14,11 +14,11 @@ pub enum Arch {
     I686,
     /// 64-bit Arm.
     Aarch64,
-    /// 32-bit Arm with floating-point registers.
+    /// 32-bit Arm (Armv7) with hardware floating point.
     Armv7l,
-    /// The same of older processors, such as that of the first Raspberry Pi.
+    /// The same for older processors (Armv6), such as that of the first Raspberry Pi.
     Armv6l,
-    /// 64-bit RISC-V with double floats.
+    /// 64-bit RISC-V with double-precision floating point.
     Riscv64,
     /// 64-bit POWER, little-endian.
     Ppc64le,
@@ -43,7 +43,7 @@ pub enum System {
     Mingw,
 }
 
-/// What a wheel is built for.
+/// The target of a wheel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Target {
     /// The processor.
@@ -52,7 +52,7 @@ pub struct Target {
     pub system: System,
 }
 
-/// Rust's names of the targets that have platform tags of their own.
+/// Rust's names of the targets that have their own platform tags.
 const TARGETS: [(&str, Arch, System); 22] = [
     ("x86_64-unknown-linux-gnu", Arch::X86_64, System::Gnu),
     ("x86_64-unknown-linux-musl", Arch::X86_64, System::Musl),
@@ -78,19 +78,20 @@ const TARGETS: [(&str, Arch, System); 22] = [
     ("i686-pc-windows-gnu", Arch::I686, System::Mingw),
 ];
 
-/// Those that it has none for: their wheels are tagged `linux_…`.
+/// Targets without a manylinux or musllinux policy: their wheels are tagged
+/// `linux_…`.
 const WITHOUT_POLICY: [(&str, Arch, System); 2] = [
     ("arm-unknown-linux-gnueabihf", Arch::Armv6l, System::Gnu),
     ("arm-unknown-linux-musleabihf", Arch::Armv6l, System::Musl),
 ];
 
-/// Both.
+/// All targets.
 pub(crate) fn all() -> impl Iterator<Item = &'static (&'static str, Arch, System)> {
     TARGETS.iter().chain(&WITHOUT_POLICY)
 }
 
 impl Target {
-    /// Understands Rust's name of a target with tags of its own.
+    /// Parses Rust's name of a target with its own platform tags.
     pub fn parse(triple: &str) -> Result<Self, String> {
         let found = TARGETS.iter().find(|(name, ..)| *name == triple);
         found.map(|(_, arch, system)| Self { arch: *arch, system: *system }).ok_or_else(|| {
@@ -99,12 +100,12 @@ impl Target {
         })
     }
 
-    /// Every target that there are rules for.
+    /// All targets whose wheels can be repaired or checked.
     pub fn every() -> impl Iterator<Item = Self> {
         all().map(|(_, arch, system)| Self { arch: *arch, system: *system })
     }
 
-    /// The machine this program runs on, if it is one of the targets.
+    /// The target of this machine, if it is supported.
     pub fn host() -> Option<Self> {
         let arch = match std::env::consts::ARCH {
             "x86_64" => Arch::X86_64,
@@ -120,16 +121,16 @@ impl Target {
         let target = |system| Self { arch, system };
         match std::env::consts::OS {
             "macos" => Some(target(System::Macos)),
-            // Whatever this program was built with: Python and Rust use it.
+            // Independent of this program's own target: Python and Rust use MSVC.
             "windows" => Some(target(System::Msvc)),
-            // This program may be a static one itself: the loader that is
-            // there tells which C library the machine has.
+            // This program may be static, so the loader on the machine determines
+            // which C library it has.
             "linux" => {
                 let glibc = target(System::Gnu);
                 let musl = target(System::Musl);
-                let here =
+                let exists =
                     |target: &Self| target.loader().is_some_and(|path| std::path::Path::new(&path).exists());
-                Some(if here(&musl) && !here(&glibc) { musl } else { glibc })
+                Some(if exists(&musl) && !exists(&glibc) { musl } else { glibc })
             }
             _ => None,
         }
@@ -151,8 +152,8 @@ impl Target {
         matches!(self.system, System::Msvc | System::Mingw)
     }
 
-    /// The prefix of a cross compiler's programs, as Debian and crosstool name
-    /// it.
+    /// The prefix of a cross compiler's programs, in Debian's and crosstool's
+    /// naming.
     pub fn gnu_prefix(self) -> Option<String> {
         let cpu = match self.arch {
             Arch::Ppc64le => "powerpc64le",
@@ -168,7 +169,7 @@ impl Target {
         }
     }
 
-    /// The architecture as the platform tags of its system spell it.
+    /// The architecture's name in the system's platform tags.
     pub fn tag_arch(self) -> &'static str {
         match (self.system, self.arch) {
             (System::Macos | System::Msvc | System::Mingw, Arch::Aarch64) => "arm64",
@@ -178,7 +179,7 @@ impl Target {
         }
     }
 
-    /// The dynamic loader where every distribution has it.
+    /// The dynamic loader's path on every distribution.
     pub fn loader(self) -> Option<String> {
         match self.system {
             System::Gnu => policy::glibc_loader(self.arch.machine()).map(str::to_owned),
@@ -189,7 +190,7 @@ impl Target {
 }
 
 impl Arch {
-    /// As platform tags name it.
+    /// Its name in platform tags.
     pub fn tag(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64",
@@ -209,12 +210,12 @@ impl Arch {
         all().map(|(_, arch, _)| *arch).find(|arch| arch.tag() == tag)
     }
 
-    /// What an ELF file can say of it: not the level of 32-bit Arm.
+    /// Its ELF machine, which does not distinguish Armv6 and Armv7.
     pub fn machine(self) -> &'static str {
         if self == Self::Armv6l { Self::Armv7l.tag() } else { self.tag() }
     }
 
-    /// As QEMU names it.
+    /// Its name in QEMU.
     pub fn qemu(self) -> &'static str {
         match self {
             Self::I686 => "i386",
@@ -223,8 +224,8 @@ impl Arch {
         }
     }
 
-    /// The oldest glibc that Rust supports: 2.17 on most (Rust's "Platform
-    /// Support"), and the first with the architecture on newer ones.
+    /// The oldest glibc that Rust supports: 2.17 for most architectures (see Rust's
+    /// "Platform Support"), and the first with the architecture for newer ones.
     pub fn oldest_glibc(self) -> (u32, u32) {
         match self {
             Self::Riscv64 => (2, 31),
@@ -235,7 +236,7 @@ impl Arch {
 }
 
 impl System {
-    /// As a reader names it.
+    /// Its name for messages.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Gnu => "Linux with glibc",
@@ -263,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_target_is_read_and_written() {
+    fn parses_the_name_of_every_target() {
         for (triple, ..) in TARGETS {
             assert_eq!(Target::parse(triple).unwrap().triple(), triple);
         }
@@ -271,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_has_its_loader() {
+    fn the_hosts_loader_exists() {
         let host = Target::host().unwrap();
         if let Some(loader) = host.loader() {
             assert!(std::path::Path::new(&loader).exists(), "{loader}");

@@ -1,8 +1,8 @@
-//! What a package is built from, as its manifests say.
+//! The bindings of a package, from its manifests.
 
 use toml::{Table, Value};
 
-/// What a package is built from.
+/// The kind of wheel that a package builds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Bindings {
     /// A wheel for each Python.
@@ -16,7 +16,7 @@ pub(super) enum Bindings {
 }
 
 impl Bindings {
-    /// In words.
+    /// A description for messages.
     pub(super) fn describe(self) -> &'static str {
         match self {
             Self::PerPython => "an extension module, one wheel for each Python",
@@ -27,8 +27,8 @@ impl Bindings {
     }
 }
 
-/// What maturin makes of a crate: what `[tool.maturin]` says, else what it
-/// depends on.
+/// The bindings that maturin chooses for a crate: from `[tool.maturin]`, or else
+/// from its dependencies.
 pub(super) fn bindings(maturin: Option<&Value>, cargo: &Table, workspace: &Table) -> Bindings {
     match maturin.and_then(|maturin| maturin.get("bindings")).and_then(Value::as_str) {
         Some("bin" | "cffi" | "uniffi") => return Bindings::AnyPython,
@@ -46,15 +46,15 @@ pub(super) fn bindings(maturin: Option<&Value>, cargo: &Table, workspace: &Table
     }
 }
 
-/// The tables of dependencies: that of all targets, and those of some.
+/// The dependency tables: the general one, and those of specific targets.
 fn dependencies(cargo: &Table) -> impl Iterator<Item = &Value> {
     let targets = cargo.get("target").and_then(Value::as_table).into_iter().flatten();
     let of_targets = targets.filter_map(|(_, table)| table.get("dependencies"));
     cargo.get("dependencies").into_iter().chain(of_targets)
 }
 
-/// Whether a feature `abi3…` of pyo3 is on: in the dependency, in the
-/// workspace's, or by a feature of the crate.
+/// Whether a feature `abi3…` of pyo3 is enabled: in the dependency, in the
+/// workspace's dependency, or by a feature of the crate.
 fn is_abi3(maturin: Option<&Value>, cargo: &Table, workspace: &Table) -> bool {
     let features = |list: Option<&Value>| -> Vec<String> {
         let list = list.and_then(Value::as_array).into_iter().flatten();
@@ -73,7 +73,7 @@ fn is_abi3(maturin: Option<&Value>, cargo: &Table, workspace: &Table) -> bool {
             }
         }
     }
-    // Features of the crate that are on, and those that they turn on.
+    // The enabled features of the crate, and those that they enable.
     let table = cargo.get("features");
     let mut enabled = vec!["default".to_owned()];
     enabled.extend(features(maturin.and_then(|maturin| maturin.get("features"))));
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn the_manifests_tell_the_bindings() {
+    fn reads_the_bindings_from_the_manifests() {
         for (maturin, cargo, expected) in [
             ("", "[dependencies]\npyo3 = '1'", Bindings::PerPython),
             ("", "[dependencies]\npyo3 = { version = '1', features = ['abi3-py310'] }", Bindings::Abi3),

@@ -1,5 +1,5 @@
-//! What this command writes stands between two lines of a file; the rest is
-//! the user's.
+//! This command writes a block between two marker lines; the rest of the file
+//! belongs to the user.
 
 use std::path::Path;
 
@@ -7,30 +7,30 @@ use super::error::InitError;
 
 pub(super) const BEGIN: &str = "# build-wheel init: begin. Changes until the line `end` are overwritten.";
 pub(super) const END: &str = "# build-wheel init: end";
-const MARK: char = '\u{feff}';
+const BOM: char = '\u{feff}';
 
-/// How a file is written: a checkout on Windows has other line endings, and
-/// some editors begin a file with a byte order mark.
-pub(super) struct Form {
-    has_mark: bool,
+/// The line endings and byte order mark of a file, which differ on Windows and with
+/// some editors.
+pub(super) struct TextFormat {
+    has_bom: bool,
     is_crlf: bool,
 }
 
-impl Form {
-    /// The form of a text, and the text without what is peculiar to it.
+impl TextFormat {
+    /// Splits a text into its format and the normalised text.
     pub(super) fn of(text: &str) -> (Self, String) {
-        let form = Self { has_mark: text.starts_with(MARK), is_crlf: text.contains("\r\n") };
-        (form, text.trim_start_matches(MARK).replace("\r\n", "\n"))
+        let format = Self { has_bom: text.starts_with(BOM), is_crlf: text.contains("\r\n") };
+        (format, text.trim_start_matches(BOM).replace("\r\n", "\n"))
     }
 
-    /// A text in this form.
+    /// The text in this format.
     pub(super) fn apply(&self, text: &str) -> String {
         let text = if self.is_crlf { text.replace('\n', "\r\n") } else { text.to_owned() };
-        if self.has_mark { format!("{MARK}{text}") } else { text }
+        if self.has_bom { format!("{BOM}{text}") } else { text }
     }
 }
 
-/// The text between the lines; `None` where there are none.
+/// The text between the marker lines; `None` if there are none.
 pub(super) fn find<'t>(path: &Path, text: &'t str) -> Result<Option<&'t str>, InitError> {
     let count = |line: &str| text.lines().filter(|found| found.trim() == line).count();
     if count(BEGIN) > 1 || count(END) > 1 {
@@ -43,7 +43,7 @@ pub(super) fn find<'t>(path: &Path, text: &'t str) -> Result<Option<&'t str>, In
     }
 }
 
-/// The file with a new block in the place of the old one.
+/// The file with the block replaced.
 pub(super) fn replace(path: &Path, text: &str, block: &str) -> Result<String, InitError> {
     let new = format!("{BEGIN}\n{block}{END}\n");
     if text.trim().is_empty() {
@@ -57,7 +57,7 @@ pub(super) fn replace(path: &Path, text: &str, block: &str) -> Result<String, In
     Ok(format!("{}{new}{}", &text[..begin], &text[end..]))
 }
 
-/// Where the only such line begins, and where the next one does.
+/// The start of the only such line, and of the line after it.
 fn place(text: &str, line: &str) -> Option<(usize, usize)> {
     let mut start = 0;
     for whole in text.split_inclusive('\n') {
@@ -69,7 +69,7 @@ fn place(text: &str, line: &str) -> Option<(usize, usize)> {
     None
 }
 
-/// The difference in the form of `diff -u`; empty where there is none.
+/// The difference in the format of `diff -u`; empty if there is none.
 pub(super) fn diff(path: &Path, old: &str, new: &str) -> String {
     let name = path.display().to_string();
     let diff = similar::TextDiff::from_lines(old, new);
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_block_is_replaced() {
+    fn replaces_only_the_block() {
         let path = Path::new("a.yml");
         let first = replace(path, "", "x: 1\n").unwrap();
         assert_eq!(first, format!("{BEGIN}\nx: 1\n{END}\n"));
@@ -100,16 +100,16 @@ mod tests {
     }
 
     #[test]
-    fn a_file_keeps_its_form() {
+    fn keeps_the_format_of_a_file() {
         for text in ["a\nb\n", "a\r\nb\r\n", "\u{feff}a\nb\n", "\u{feff}a\r\nb\r\n", ""] {
-            let (form, plain) = Form::of(text);
-            assert!(!plain.contains(['\r', MARK]), "{text:?}");
-            assert_eq!(form.apply(&plain), text);
+            let (format, plain) = TextFormat::of(text);
+            assert!(!plain.contains(['\r', BOM]), "{text:?}");
+            assert_eq!(format.apply(&plain), text);
         }
     }
 
     #[test]
-    fn a_difference_is_shown_as_a_patch() {
+    fn shows_a_difference_as_a_patch() {
         let shown = diff(Path::new("a.yml"), "a\nb\n", "a\nc\n");
         assert_eq!(shown, "--- a.yml\n+++ a.yml\n@@ -1,2 +1,2 @@\n a\n-b\n+c\n");
         assert_eq!(diff(Path::new("a.yml"), "a\n", "a\n"), "");

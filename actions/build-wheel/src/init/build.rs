@@ -1,4 +1,4 @@
-//! What a workflow builds, whoever's actions it uses.
+//! The builds of a workflow, whichever actions it uses.
 
 use crate::target::Target;
 
@@ -7,40 +7,40 @@ use crate::target::Target;
 pub(super) struct Build {
     /// `None`: the source distribution.
     pub(super) target: Option<Target>,
-    /// The label of the runner, where it shall stay.
+    /// The label of the runner, if it must be kept.
     pub(super) runner: Option<String>,
-    /// The directory of the package below the repository.
+    /// The package's directory, relative to the repository.
     pub(super) directory: Option<String>,
-    /// What `compatibility` says.
+    /// The value of `compatibility`.
     pub(super) compatibility: String,
-    /// What is built with, such as `3.12`, `3.14t` or `pypy3.11`.
+    /// The Python to build with, such as `3.12`, `3.14t` or `pypy3.11`.
     pub(super) python: String,
-    /// What `backend` and `flake-attr` say.
+    /// The values of `backend` and `flake-attr`.
     pub(super) backend: String,
     pub(super) flake_attr: String,
-    /// Further options of maturin.
+    /// More options for maturin.
     pub(super) args: Vec<String>,
     pub(super) smoke_commands: Vec<String>,
     pub(super) test_requires: Vec<String>,
     pub(super) test_sources: Vec<String>,
 }
 
-/// What a workflow does.
+/// A workflow in terms of build-wheel.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Translation {
     pub(super) builds: Vec<Build>,
-    /// Packages that uv builds, by name.
+    /// The names of packages that uv builds.
     pub(super) uv: Vec<String>,
-    /// The patterns of tags that start it.
+    /// The patterns of the tags that trigger it.
     pub(super) tags: Vec<String>,
-    /// The environment of the job that publishes.
+    /// The environment of the publishing job.
     pub(super) environment: Option<String>,
     /// Whether it uploads to an index.
     pub(super) publishes: bool,
     notes: Vec<Note>,
 }
 
-/// What has no counterpart, in one place of a workflow.
+/// Things at one place of a workflow that have no counterpart.
 #[derive(Debug, Clone)]
 struct Note {
     place: String,
@@ -48,13 +48,13 @@ struct Note {
 }
 
 impl Translation {
-    /// Notes what is not translated, once.
+    /// Adds a note about something that is not translated, once.
     pub(super) fn note(&mut self, text: impl Into<String>) {
         self.note_at("", text);
     }
 
-    /// Notes what is not translated of a job or a step. All that is noted of
-    /// one place becomes one line.
+    /// Adds a note about a job or a step. The notes about one place become one
+    /// line.
     pub(super) fn note_at(&mut self, place: &str, detail: impl Into<String>) {
         let detail = detail.into();
         match self.notes.iter_mut().find(|note| note.place == place) {
@@ -64,7 +64,7 @@ impl Translation {
         }
     }
 
-    /// Adds what another workflow does.
+    /// Adds another workflow.
     pub(super) fn extend(&mut self, other: Self) {
         self.builds.extend(other.builds);
         self.publishes |= other.publishes;
@@ -72,12 +72,12 @@ impl Translation {
         self.notes.extend(other.notes);
     }
 
-    /// Forgets what was noted.
+    /// Removes all notes.
     pub(super) fn clear_notes(&mut self) {
         self.notes.clear();
     }
 
-    /// The notes, a line each.
+    /// The notes, one per line.
     pub(super) fn notes(&self) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
         for Note { place, details } in &self.notes {

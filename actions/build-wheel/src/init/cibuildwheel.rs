@@ -8,10 +8,10 @@ use super::build::{Build, Translation};
 use super::platform::{RunnerSystem, tag_pattern, targets};
 use super::workflow::Step;
 
-/// The Pythons that cibuildwheel builds for where `build` does not say.
-const DEFAULT: [&str; 5] = ["3.10", "3.11", "3.12", "3.13", "3.14"];
+/// The Pythons that cibuildwheel builds for by default.
+const DEFAULT_PYTHONS: [&str; 5] = ["3.10", "3.11", "3.12", "3.13", "3.14"];
 
-/// Translates a step with cibuildwheel.
+/// Translates a cibuildwheel step.
 pub(super) fn translate(step: &Step<'_>, settings: &Table, out: &mut Translation) {
     let runner = step.row().runner();
     let system = RunnerSystem::of(&runner);
@@ -60,7 +60,7 @@ struct Request<'r> {
     directory: Option<String>,
 }
 
-/// Options that are translated.
+/// The options that are translated.
 const KNOWN: [&str; 12] = [
     "build",
     "skip",
@@ -152,7 +152,7 @@ impl Request<'_> {
         }
     }
 
-    /// The Pythons that `build` selects for a platform and `skip` leaves.
+    /// The Pythons that `build` and `skip` select for a platform.
     fn pythons(&self, platform: &str) -> Vec<String> {
         let patterns =
             |name: &str| -> Vec<String> { self.option(name).split_whitespace().flat_map(braces).collect() };
@@ -160,8 +160,9 @@ impl Request<'_> {
         let matches = |patterns: &[String], text: &str| {
             patterns.iter().any(|pattern| glob(pattern.as_bytes(), text.as_bytes()))
         };
-        let identifiers =
-            DEFAULT.iter().map(|python| (format!("cp{}-{platform}", python.replace('.', "")), *python));
+        let identifiers = DEFAULT_PYTHONS
+            .iter()
+            .map(|python| (format!("cp{}-{platform}", python.replace('.', "")), *python));
         let free =
             ["3.14t"].iter().map(|python| (format!("cp{}-{platform}", python.replace('.', "")), *python));
         let pypy = ["pypy3.11"].iter().map(|python| (format!("pp311-{platform}"), *python));
@@ -173,14 +174,14 @@ impl Request<'_> {
     }
 }
 
-/// `cp3{10,11}-*` as its alternatives.
+/// Expands the braces of `cp3{10,11}-*`.
 fn braces(pattern: &str) -> Vec<String> {
     let Some((before, rest)) = pattern.split_once('{') else { return vec![pattern.to_owned()] };
     let Some((inner, after)) = rest.split_once('}') else { return vec![pattern.to_owned()] };
     inner.split(',').flat_map(|part| braces(&format!("{before}{part}{after}"))).collect()
 }
 
-/// `*` and `?`, as cibuildwheel's `fnmatch` has them.
+/// Matches `*` and `?` like cibuildwheel's `fnmatch`.
 fn glob(pattern: &[u8], text: &[u8]) -> bool {
     match (pattern.first(), text.first()) {
         (None, None) => true,
@@ -191,7 +192,7 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
     }
 }
 
-/// The paths below the project that a test command names.
+/// The paths in the project that a test command names.
 fn sources_of(test: &str) -> Vec<String> {
     let words = test.split_whitespace().map(|word| word.trim_matches(['"', '\'']));
     let paths =
@@ -201,7 +202,7 @@ fn sources_of(test: &str) -> Vec<String> {
     paths
 }
 
-/// `[tool.cibuildwheel]`, and its table of the platform.
+/// The options in `[tool.cibuildwheel]` and its table for the platform.
 fn configured(pyproject: &Table, platform: &str) -> BTreeMap<String, String> {
     let table = pyproject.get("tool").and_then(|tool| tool.get("cibuildwheel")).and_then(Value::as_table);
     let of_platform = table.and_then(|table| table.get(platform)).and_then(Value::as_table);
@@ -225,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn identifiers_are_matched_as_cibuildwheel_does() {
+    fn matches_identifiers_like_cibuildwheel() {
         assert_eq!(braces("cp3{10,11}-*"), ["cp310-*", "cp311-*"]);
         assert!(glob(b"cp31?-manylinux*", b"cp312-manylinux_x86_64"));
         assert!(!glob(b"cp31?-manylinux*", b"cp312-musllinux_x86_64"));

@@ -1,13 +1,12 @@
-//! What the steps of a workflow compute and the file nevertheless says: a
-//! variable or an output that a step sets to a literal, a matrix that follows
-//! from those.
+//! Values that the steps of a workflow set but that can be read from the file:
+//! variables and outputs set to literals, and matrices that follow from these.
 
 use serde_json::{Map, Value, json};
 
 use super::expression::{interpolate, truth, value};
 
-/// What the steps of a job set, for `env` and `steps` of its contexts. A step
-/// whose condition the run decides sets nothing that is known.
+/// The values that the steps of a job set, for the contexts `env` and `steps`. A
+/// step whose condition depends on the run sets no known value.
 pub(super) fn set_by_steps(job: &Value, contexts: &Value) -> (Map<String, Value>, Map<String, Value>) {
     let (mut env, mut steps) = (Map::new(), Map::new());
     for step in job.get("steps").and_then(Value::as_array).into_iter().flatten() {
@@ -29,8 +28,8 @@ pub(super) fn set_by_steps(job: &Value, contexts: &Value) -> (Map<String, Value>
     (env, steps)
 }
 
-/// File, name and value of each `echo "name=value" >> "$GITHUB_OUTPUT"`; `None`
-/// for commands that do anything else, or compute a value.
+/// The file, name and value of each `echo "name=value" >> "$GITHUB_OUTPUT"`; `None`
+/// if the commands do anything else or compute a value.
 fn assignments(run: &str, contexts: &Value) -> Option<Vec<(&'static str, String, String)>> {
     let lines = run.lines().map(str::trim);
     let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#') && !line.starts_with("set -"));
@@ -49,7 +48,7 @@ fn assignments(run: &str, contexts: &Value) -> Option<Vec<(&'static str, String,
     lines.map(assignment).collect()
 }
 
-/// The outputs of the jobs that a job needs, as far as they are known.
+/// The known outputs of the jobs that a job needs.
 pub(super) fn needs(jobs: &Value, job: &Value, env: &Map<String, Value>) -> Map<String, Value> {
     let names = match job.get("needs") {
         Some(Value::String(name)) => vec![name.as_str()],
@@ -58,7 +57,7 @@ pub(super) fn needs(jobs: &Value, job: &Value, env: &Map<String, Value>) -> Map<
     };
     let mut needs = Map::new();
     for name in names {
-        // Of a matrix, the last row to end wins.
+        // With a matrix, the last row to finish sets the outputs.
         let Some(needed) = jobs.get(name).filter(|needed| needed.get("strategy").is_none()) else { continue };
         let mut env = env.clone();
         env.extend(needed.get("env").and_then(Value::as_object).cloned().unwrap_or_default());
@@ -73,8 +72,8 @@ pub(super) fn needs(jobs: &Value, job: &Value, env: &Map<String, Value>) -> Map<
     needs
 }
 
-/// A matrix, or an axis of it, with the expressions that give it as a whole
-/// evaluated; `None` where the run decides one.
+/// Evaluates the expressions that give a whole matrix or a whole axis; `None` if
+/// one depends on the run.
 pub(super) fn resolved(matrix: &Value, contexts: &Value) -> Option<Value> {
     match matrix {
         Value::String(text) => {
@@ -92,8 +91,8 @@ pub(super) fn resolved(matrix: &Value, contexts: &Value) -> Option<Value> {
     }
 }
 
-/// A command with its shell variables replaced by these values; `None` where one is
-/// not known, or something else is computed.
+/// Replaces the shell variables in a command; `None` if one is unknown or something
+/// else is computed.
 pub(super) fn with_variables(text: &str, env: impl Fn(&str) -> Option<String>) -> Option<String> {
     let mut out = String::new();
     let mut rest = text;
@@ -113,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn literals_of_steps_are_known() {
+    fn reads_literals_that_steps_set() {
         let job = json!({ "steps": [
             { "id": "rows", "run": "set -eu\n# both\necho 'rows=[1, 2]' >> \"$GITHUB_OUTPUT\"\necho a=${{ matrix.a }} >>$GITHUB_ENV" },
             { "id": "date", "run": "echo \"date=$(date)\" >> $GITHUB_OUTPUT" },
@@ -126,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_matrix_may_follow_from_what_is_known() {
+    fn evaluates_a_matrix_of_known_values() {
         let contexts = json!({ "needs": { "list": { "outputs": { "rows": "[{\"a\": 1}]" } } } });
         let of = |text: &str| resolved(&json!(text), &contexts);
         assert_eq!(of("${{ fromJSON(needs.list.outputs.rows) }}"), Some(json!([{ "a": 1 }])));
@@ -136,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_of_the_shell_are_replaced() {
+    fn replaces_shell_variables() {
         let env = |name: &str| (name == "TARGET").then(|| "x86_64".to_owned());
         for (text, expected) in [
             ("--target $TARGET -i 3.12", Some("--target x86_64 -i 3.12")),

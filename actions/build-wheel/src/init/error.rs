@@ -1,4 +1,4 @@
-//! Why no workflow is written.
+//! Errors of `build-wheel init`.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ pub enum InitError {
     Yaml {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and where.
+        /// The error and its position.
         source: Box<serde_saphyr::Error>,
     },
     /// A manifest is not TOML.
@@ -23,10 +23,10 @@ pub enum InitError {
     Toml {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and where.
+        /// The error and its position.
         source: Box<toml::de::Error>,
     },
-    /// YAML, but no workflow.
+    /// A YAML file that is not a workflow.
     #[error("`{}` is not a workflow: it has no `jobs`", .0.display())]
     NoJobs(PathBuf),
     /// Nothing in the workflow builds wheels.
@@ -35,13 +35,13 @@ pub enum InitError {
     /// No package to release.
     #[error("no package to release below `{}`: expected a pyproject.toml with `[build-system]` and `project.name`", .0.display())]
     NoPackage(PathBuf),
-    /// No package that is built from Rust.
-    #[error("no package below `{}` has `build-backend = \"maturin\"`, and no flake has a wheel", .0.display())]
+    /// No package is built from Rust.
+    #[error("no package below `{}` has `build-backend = \"maturin\"`, and no flake builds a wheel", .0.display())]
     NoRust(PathBuf),
-    /// The workflow is somebody else's.
+    /// The workflow was not written by this command.
     #[error("`{}` exists and was not written by this command", .0.display())]
     Foreign(PathBuf),
-    /// One of the two lines around what was written is missing.
+    /// One of the two marker lines is missing.
     #[error("`{}` has only one of the lines `{begin}` and `{end}`", path.display())]
     Marker {
         /// The file.
@@ -51,7 +51,7 @@ pub enum InitError {
         /// The last line.
         end: &'static str,
     },
-    /// What was written is there more than once.
+    /// The marker lines are duplicate.
     #[error("`{}` has the line `{begin}` or `{end}` more than once", path.display())]
     Markers {
         /// The file.
@@ -61,7 +61,7 @@ pub enum InitError {
         /// The last line.
         end: &'static str,
     },
-    /// A package without a name that an index takes.
+    /// An invalid package name.
     #[error("`{}`: expected a project name of ASCII letters, digits, `.`, `-` and `_`, found `{name}`", path.display())]
     Name {
         /// The file.
@@ -74,28 +74,28 @@ pub enum InitError {
     NoManifest {
         /// The crate's manifest.
         manifest: PathBuf,
-        /// The project's.
+        /// The project's manifest.
         pyproject: PathBuf,
     },
-    /// A maturin project whose manifest is of a workspace.
+    /// A maturin project whose manifest is that of a workspace.
     #[error("`{}` has no `[package]`, but `{}` builds it", manifest.display(), pyproject.display())]
     NoCrate {
         /// The manifest.
         manifest: PathBuf,
-        /// The project's.
+        /// The project's manifest.
         pyproject: PathBuf,
     },
-    /// `--check`, and the file differs.
-    #[error("`{}` is not what `build-wheel init` writes", .0.display())]
+    /// With `--check`, the file is not up to date.
+    #[error("`{}` is not up to date", .0.display())]
     Outdated(PathBuf),
-    /// An option is not of its form.
+    /// An option has an invalid value.
     #[error("`--{option}`: expected {expected}, found `{found}`")]
     Option {
         /// The option.
         option: &'static str,
-        /// What it takes.
+        /// The expected values.
         expected: &'static str,
-        /// What it was given.
+        /// The value found.
         found: String,
     },
 }
@@ -114,7 +114,7 @@ impl Failure for InitError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::File(_) | Self::Yaml { .. } | Self::Toml { .. } | Self::Option { .. } => return None,
-            Self::NoJobs(_) => "give the path of a workflow in .github/workflows".into(),
+            Self::NoJobs(_) => "pass the path of a workflow in .github/workflows".into(),
             Self::NothingToTranslate(_) => "run `build-wheel init` without `--from-maturin-action`".into(),
             Self::NoPackage(_) => "set PROJECT to the directory of the repository".into(),
             Self::NoRust(_) => "set `--flake-attr` to the attribute that builds the wheel".into(),
@@ -122,10 +122,8 @@ impl Failure for InitError {
                 "write to another file with `--workflow PATH`; `--from-maturin-action {}` translates this one",
                 path.display()
             ),
-            Self::Marker { .. } => {
-                "restore the missing line, or remove the other one with what it encloses".into()
-            }
-            Self::Markers { .. } => "remove all but one of the parts between these lines".into(),
+            Self::Marker { .. } => "restore the missing line, or remove the other one with the block".into(),
+            Self::Markers { .. } => "remove all but one of the blocks between these lines".into(),
             Self::Name { .. } => "set `project.name`".into(),
             Self::NoManifest { .. } | Self::NoCrate { .. } => {
                 "set `manifest-path` in `[tool.maturin]` to the manifest of the crate".into()

@@ -1,12 +1,12 @@
-//! Expressions of a workflow (`${{ … }}`), as far as the matrix and `env`
-//! decide them.
+//! Evaluates expressions of a workflow (`${{ … }}`) that depend only on known
+//! contexts, such as `matrix` and `env`.
 
 use github_actions_expressions::{Evaluation, Expr, SpannedExpr};
 use serde_json::{Value, json};
 
-/// The text with every expression evaluated over `contexts` (`matrix`, `env`);
-/// `None` where one depends on the run. What is the same for every tag, such as
-/// `github.ref_type`, is that of a release.
+/// Evaluates every expression in a text with `contexts` (`matrix`, `env`); `None`
+/// if one depends on the run. Values that are the same for every tag, such as
+/// `github.ref_type`, are those of a release.
 pub(super) fn interpolate(text: &str, contexts: &Value) -> Option<String> {
     let mut out = String::new();
     let mut rest = text;
@@ -28,7 +28,7 @@ pub(super) fn value(expression: &str, contexts: &Value) -> Option<Value> {
     serde_json::from_str(&text).ok()
 }
 
-/// What is the same for a tag and a GitHub release, whatever their names.
+/// The value that is the same for every tag and GitHub release.
 fn in_every_release<T: PartialEq>(contexts: &Value, of: impl Fn(&Value) -> Option<T>) -> Option<T> {
     if let Some(found) = of(contexts) {
         return Some(found);
@@ -39,11 +39,11 @@ fn in_every_release<T: PartialEq>(contexts: &Value, of: impl Fn(&Value) -> Optio
     found.all(|other| other == first).then_some(first)
 }
 
-/// What starts a release: the event, and the tag.
+/// The triggers of a release: event and tag.
 const RELEASES: [(&str, &str); 4] =
     [("push", "v1.0.0"), ("push", "2.7rc1"), ("release", "v1.0.0"), ("release", "2.7rc1")];
 
-/// The contexts with `github` of a run that a tag has started.
+/// The contexts with `github` of a run for a tag.
 fn with_github(contexts: &Value, event: &str, tag: &str) -> Value {
     let full = format!("refs/tags/{tag}");
     let github = json!({
@@ -80,7 +80,7 @@ fn with_values(parsed: &SpannedExpr<'_>, expression: &str, contexts: &Value) -> 
     places.sort_by_key(|(_, origin)| origin.span.start);
     let (mut out, mut done) = (String::new(), 0);
     for (_, origin) in places {
-        // A context within another one's index.
+        // A context in another one's index.
         if origin.span.start < done {
             return None;
         }
@@ -88,8 +88,8 @@ fn with_values(parsed: &SpannedExpr<'_>, expression: &str, contexts: &Value) -> 
         let (name, keys) = path.split_first()?;
         let value = keys.iter().try_fold(contexts.get(name)?, |value, key| {
             let is_name = key.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
-            // A row need not have every key. A push has no `github.event.pull_request`. But
-            // a step may set a variable that the file does not name, and the run an input.
+            // A row need not have every key, and a push has no `github.event.pull_request`. But
+            // a step may set a variable that is not in the file, and the run an input.
             let is_null = value.is_null() || name == "matrix" && is_name;
             value.get(key).or(is_null.then_some(&Value::Null))
         })?;
@@ -100,7 +100,7 @@ fn with_values(parsed: &SpannedExpr<'_>, expression: &str, contexts: &Value) -> 
     Some(out + &expression[done..])
 }
 
-/// The parts of `matrix.platform['target']`; `None` where an index is computed.
+/// The parts of `matrix.platform['target']`; `None` if an index is computed.
 fn path(raw: &str) -> Option<Vec<String>> {
     let mut parts = vec![String::new()];
     let mut rest = raw;
@@ -131,21 +131,20 @@ fn literal(value: &Value) -> Option<String> {
     })
 }
 
-/// Whether a condition holds; `None` where the run decides it.
+/// Whether a condition holds; `None` if it depends on the run.
 pub(super) fn truth(condition: &str, contexts: &Value) -> Option<bool> {
     let inner = condition.strip_prefix("${{").and_then(|text| text.strip_suffix("}}"));
     let value = evaluate(inner.unwrap_or(condition), contexts);
     value.map(|value| value.as_boolean())
 }
 
-/// Whether a condition holds in every run that a tag starts, as those of the
-/// new workflow are.
+/// Whether a condition holds in every run for a tag, like those of the new workflow.
 pub(super) fn holds_for_tags(condition: &str, contexts: &Value) -> bool {
     truth(condition.trim(), &with_github(contexts, "push", "v1.0.0")) == Some(true)
 }
 
-/// Whether a condition holds in no run that publishes: neither one that a tag or a
-/// GitHub release starts, nor one by hand.
+/// Whether a condition holds in no run that publishes: a run for a tag or a GitHub
+/// release, or a manual run.
 pub(super) fn holds_for_no_release(condition: &str, contexts: &Value) -> bool {
     let by_hand = [("workflow_dispatch", "v1.0.0")];
     let mut runs: Vec<Value> =
@@ -163,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_tag_decides_is_no_condition() {
+    fn recognises_conditions_that_hold_for_tags() {
         for (condition, expected) in [
             ("startsWith(github.ref, 'refs/tags/')", true),
             ("${{ github.event_name == 'push' }}", true),
@@ -181,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_release_runs_is_left_out() {
+    fn recognises_conditions_that_hold_for_no_release() {
         for (condition, expected) in [
             ("github.event_name == 'pull_request'", true),
             ("${{ github.event_name == 'schedule' }}", true),
@@ -197,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_matrix_decides_is_evaluated() {
+    fn evaluates_expressions_of_known_contexts() {
         let contexts = json!({
             "matrix": {"target": "x86_64", "platform": {"python": ["3.10", "3.11"]}, "floor": "it's"},
             "env": {"DIR": "py"},

@@ -36,7 +36,7 @@ pub(super) fn expand(matrix: &Map<String, Value>) -> Option<Vec<Map<String, Valu
     for included in listed("include")? {
         let mut is_added = false;
         for (row, first) in rows.iter_mut().zip(&original) {
-            // It extends the rows whose own values it does not change.
+            // It extends the rows whose original values it does not change.
             if included.iter().all(|(key, value)| first.get(key).is_none_or(|own| own == value)) {
                 row.extend(included.clone());
                 is_added = true;
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_matrix_is_expanded_as_github_does() {
+    fn expands_a_matrix_like_github() {
         let matrix = json!({
             "fruit": ["apple", "pear"],
             "animal": ["cat", "dog"],

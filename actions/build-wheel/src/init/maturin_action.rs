@@ -1,4 +1,4 @@
-//! maturin-action's inputs, and maturin's own options.
+//! Translates maturin-action steps and maturin commands.
 
 use super::build::{Build, Translation};
 use super::constants::with_variables;
@@ -6,9 +6,9 @@ use super::platform::targets;
 use super::workflow::Step;
 use crate::compatibility::Compatibility;
 
-/// What the inputs and arguments of one step ask for.
+/// The build that a step's inputs and arguments request.
 #[derive(Default)]
-struct Request {
+struct MaturinRequest {
     target: String,
     manylinux: String,
     directory: Option<String>,
@@ -20,10 +20,10 @@ struct Request {
     macos: String,
 }
 
-/// Translates a step with maturin-action.
+/// Translates a maturin-action step.
 pub(super) fn translate(step: &Step<'_>, out: &mut Translation) {
     let place = step.place();
-    let mut request = Request::default();
+    let mut request = MaturinRequest::default();
     let mut args = String::new();
     let mut command = "build".to_owned();
     for (name, value) in step.mapping("with") {
@@ -35,7 +35,7 @@ pub(super) fn translate(step: &Step<'_>, out: &mut Translation) {
         }
         let Some(value) = value else {
             out.note_at(&place, format!("`{name}` depends on the run"));
-            // Which Pythons they name is not known.
+            // The Pythons in them are unknown.
             request.finds_pythons |= name == "args";
             continue;
         };
@@ -57,7 +57,7 @@ pub(super) fn translate(step: &Step<'_>, out: &mut Translation) {
     match command.as_str() {
         "build" => {}
         "sdist" => request.is_sdist = true,
-        // It builds, too.
+        // It also builds.
         "publish" => request.with_sdist = true,
         "upload" => return,
         other => return out.note_at(&place, format!("`command: {other}`")),
@@ -66,8 +66,8 @@ pub(super) fn translate(step: &Step<'_>, out: &mut Translation) {
     add(step, &request, out);
 }
 
-/// What calls maturin to build.
-struct Call<'l> {
+/// A call of maturin that builds.
+struct MaturinCall<'l> {
     before: &'l str,
     /// `build`, `sdist` or `publish`.
     command: &'l str,
@@ -80,7 +80,7 @@ pub(super) fn builds(text: &str) -> bool {
 }
 
 /// `maturin build`, also as `maturin.exe build` or `uvx maturin@1.2 build`.
-fn call(text: &str) -> Option<Call<'_>> {
+fn call(text: &str) -> Option<MaturinCall<'_>> {
     text.match_indices("maturin").find_map(|(at, name)| {
         let rest = &text[at + name.len()..];
         let rest = rest.strip_prefix(".exe").unwrap_or(rest);
@@ -91,12 +91,11 @@ fn call(text: &str) -> Option<Call<'_>> {
         let end = words.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(words.len());
         let (command, args) = words.split_at(end);
         let is_build = ["build", "sdist", "publish"].contains(&command) && !args.starts_with('-');
-        is_build.then_some(Call { before: &text[..at], command, args })
+        is_build.then_some(MaturinCall { before: &text[..at], command, args })
     })
 }
 
-/// Commands that upload, or look at what is uploaded: publish and verify-dist
-/// do.
+/// Whether publish or verify-dist replaces a command that uploads or checks.
 fn is_covered(line: &str) -> bool {
     let line = line.strip_prefix("python -m ").or_else(|| line.strip_prefix("uv run ")).unwrap_or(line);
     ["uv publish", "twine upload", "twine check", "maturin upload"]
@@ -107,7 +106,7 @@ fn is_covered(line: &str) -> bool {
             .any(|text| line.contains(text))
 }
 
-/// Translates what builds in a step's commands; other commands are noted.
+/// Translates the builds in a step's commands, and adds notes about other commands.
 pub(super) fn translate_run(step: &Step<'_>, run: &str, out: &mut Translation) {
     let joined = run.replace("\\\n", " ");
     let mut directory = working_directory(step);
@@ -121,14 +120,14 @@ pub(super) fn translate_run(step: &Step<'_>, run: &str, out: &mut Translation) {
                 continue;
             }
         }
-        let Some(Call { before, command, args }) = call(line) else {
+        let Some(MaturinCall { before, command, args }) = call(line) else {
             if !is_covered(line) {
                 others.push(line);
             }
             continue;
         };
         let (is_sdist, with_sdist) = (command == "sdist", command == "publish");
-        let mut request = Request { is_sdist, with_sdist, ..Request::default() };
+        let mut request = MaturinRequest { is_sdist, with_sdist, ..MaturinRequest::default() };
         environment(step, &mut request, out);
         let variables =
             if before.contains('$') { Vec::new() } else { shlex::split(before).unwrap_or_default() };
@@ -144,13 +143,13 @@ pub(super) fn translate_run(step: &Step<'_>, run: &str, out: &mut Translation) {
         request.directory.clone_from(&directory);
         let args = super::expression::interpolate(args, step.row().contexts()).unwrap_or_else(|| {
             out.note_at(&step.place(), format!("`run: {line}` depends on the run"));
-            // Which Pythons it names is not known.
+            // The Pythons in it are unknown.
             request.finds_pythons = !is_sdist;
             String::new()
         });
         let args = with_variables(&args, |name| step.variable(name)).unwrap_or(args);
         if before.contains('$') && !before.contains("${{") || args.contains(['$', '`']) {
-            out.note_at(&step.place(), format!("`run: {line}` has variables of the shell"));
+            out.note_at(&step.place(), format!("`run: {line}` has shell variables"));
         }
         options(&args, &step.place(), &mut request, out);
         add(step, &request, out);
@@ -164,8 +163,7 @@ pub(super) fn translate_run(step: &Step<'_>, run: &str, out: &mut Translation) {
     }
 }
 
-/// Where `cd` at the beginning of a line leads to, and whether it is the whole
-/// line.
+/// The target of `cd` at the beginning of a line, and whether it is the whole line.
 fn changed_directory(line: &str, above: Option<&str>) -> Option<(String, bool)> {
     let change = line.strip_prefix("cd ")?;
     let (path, is_line) = match change.split_once("&&") {
@@ -176,7 +174,7 @@ fn changed_directory(line: &str, above: Option<&str>) -> Option<(String, bool)> 
     (!path.contains(['$', ';', '|'])).then_some((below(above, path), is_line))
 }
 
-/// A path from where another one leads to, without `.` and `..`.
+/// Joins two paths and resolves `.` and `..`.
 fn below(above: Option<&str>, path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in above.unwrap_or_default().split('/').chain(path.split('/')) {
@@ -189,15 +187,15 @@ fn below(above: Option<&str>, path: &str) -> String {
     if parts.is_empty() { ".".to_owned() } else { parts.join("/") }
 }
 
-/// Where a step's commands run: what it says, or the default of its job or
+/// The working directory of a step's commands: its own, or the default of its job or
 /// its workflow.
 fn working_directory(step: &Step<'_>) -> Option<String> {
     let own = step.field("working-directory");
     own.and_then(|value| step.row().text(value)).or_else(|| step.row().working_directory())
 }
 
-/// The step's variables: the macOS floor has an input of its own.
-fn environment(step: &Step<'_>, request: &mut Request, out: &mut Translation) {
+/// Translates the step's variables: there is an input for the macOS floor.
+fn environment(step: &Step<'_>, request: &mut MaturinRequest, out: &mut Translation) {
     for (name, value) in step.mapping("env") {
         let value = value.unwrap_or_else(|| "…".to_owned());
         match name.as_str() {
@@ -207,8 +205,8 @@ fn environment(step: &Step<'_>, request: &mut Request, out: &mut Translation) {
     }
 }
 
-/// Understands the arguments of `maturin build`.
-fn options(args: &str, place: &str, request: &mut Request, out: &mut Translation) {
+/// Parses the arguments of `maturin build`.
+fn options(args: &str, place: &str, request: &mut MaturinRequest, out: &mut Translation) {
     let Some(words) = shlex::split(args) else {
         return out.note_at(place, format!("`args: {args}` has an unclosed quotation mark"));
     };
@@ -231,7 +229,7 @@ fn options(args: &str, place: &str, request: &mut Request, out: &mut Translation
                 request.directory = Some(below(request.directory.as_deref(), directory));
             }
             "--no-sdist" => request.with_sdist = false,
-            // How it uploads.
+            // Options for the upload.
             "--skip-existing" | "--non-interactive" => {}
             "--find-interpreter" | "-f" => request.finds_pythons = true,
             "--sdist" => request.with_sdist = true,
@@ -274,8 +272,8 @@ fn profile(name: &str) -> Option<String> {
     (name != "release").then(|| format!("--profile {name}"))
 }
 
-/// Adds what a request builds.
-fn add(step: &Step<'_>, request: &Request, out: &mut Translation) {
+/// Adds the builds of a request.
+fn add(step: &Step<'_>, request: &MaturinRequest, out: &mut Translation) {
     let directory = request.directory.as_deref().map(|path| {
         let path = path.trim_start_matches("./").trim_end_matches('/');
         if path.is_empty() { ".".to_owned() } else { path.to_owned() }
@@ -317,9 +315,9 @@ fn add(step: &Step<'_>, request: &Request, out: &mut Translation) {
     }
 }
 
-/// The Pythons to build for, an empty name for the default one; none where
-/// all that the step names are unsupported.
-fn pythons(request: &Request, place: &str, out: &mut Translation) -> Vec<String> {
+/// The Pythons to build for, with an empty name for the default one; empty if none
+/// of the step's Pythons is supported.
+fn pythons(request: &MaturinRequest, place: &str, out: &mut Translation) -> Vec<String> {
     let mut pythons: Vec<String> = request.pythons.iter().map(|name| python(name)).collect();
     if let Some(python) = pythons.iter().find(|python| python.starts_with("graalpy")).cloned() {
         out.note_at(place, format!("`{python}`: build-wheel does not build for GraalPy"));
@@ -337,9 +335,9 @@ fn pythons(request: &Request, place: &str, out: &mut Translation) -> Vec<String>
     pythons
 }
 
-/// The input `compatibility` for a target; empty for the default, also where
-/// the step's floor is not one that build-wheel knows.
-fn compatibility(request: &Request, is_linux: bool, place: &str, out: &mut Translation) -> String {
+/// The input `compatibility` for a target; empty for the default, or if build-wheel
+/// does not support the step's floor.
+fn compatibility(request: &MaturinRequest, is_linux: bool, place: &str, out: &mut Translation) -> String {
     let floor = if is_linux { floor(&request.manylinux) } else { macos_floor(&request.macos) };
     match Compatibility::parse(&floor) {
         Ok(Compatibility::Musllinux(version)) if version < (1, 2) => {
@@ -360,7 +358,7 @@ fn compatibility(request: &Request, is_linux: bool, place: &str, out: &mut Trans
     }
 }
 
-/// `MACOSX_DEPLOYMENT_TARGET` as `compatibility` takes it.
+/// Converts `MACOSX_DEPLOYMENT_TARGET` to a `compatibility`.
 fn macos_floor(version: &str) -> String {
     if version.is_empty() {
         return String::new();
@@ -369,7 +367,7 @@ fn macos_floor(version: &str) -> String {
     format!("macosx_{}{minor}", version.replace('.', "_"))
 }
 
-/// The floor as `compatibility` takes it; `auto` and `off` are its default.
+/// Converts `manylinux` to a `compatibility`; `auto` and `off` are the default.
 fn floor(manylinux: &str) -> String {
     match manylinux {
         "" | "auto" | "off" | "pypi" | "linux" => String::new(),
@@ -379,7 +377,7 @@ fn floor(manylinux: &str) -> String {
     }
 }
 
-/// `python3.12` as `3.12`; a path is its last part.
+/// Converts `python3.12` to `3.12`; of a path, only the last part is used.
 pub(super) fn python(name: &str) -> String {
     let name = name.rsplit('/').next().unwrap_or(name);
     name.strip_prefix("python").unwrap_or(name).to_owned()

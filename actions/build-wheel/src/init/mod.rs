@@ -1,5 +1,4 @@
-//! `build-wheel init`: writes the release workflow of a project, and keeps it
-//! up to date.
+//! `build-wheel init`: writes a project's release workflow and keeps it up to date.
 
 mod bindings;
 mod block;
@@ -75,7 +74,7 @@ pub(crate) const COMMAND: Command = Command::new(
 pub(crate) fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, InitError> {
     let options = Options::read(invocation)?;
     let project = Project::find(&options.root, options.flake_attr.as_deref())?;
-    let (form, old) = block::Form::of(&read(&options.workflow)?);
+    let (format, old) = block::TextFormat::of(&read(&options.workflow)?);
     let block = block::find(&options.workflow, &old)?;
     if block.is_none() && !old.trim().is_empty() {
         return Err(InitError::Foreign(options.workflow));
@@ -94,16 +93,16 @@ pub(crate) fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, InitError> {
         let path = options.root.join(REQUIREMENTS);
         files.push((path.clone(), read(&path)?, CARRIED_REQUIREMENTS.to_owned()));
     }
-    // What an editor does to the end of a file is no difference.
+    // Ignore changes that editors make at the end of a file.
     files.retain(|(_, old, new)| old.trim_end() != new.trim_end());
-    finish(&options, &files, &form, ui)
+    finish(&options, &files, &format, ui)
 }
 
 /// Shows, compares or writes the files.
 fn finish(
     options: &Options,
     files: &[(PathBuf, String, String)],
-    form: &block::Form,
+    format: &block::TextFormat,
     ui: &Ui,
 ) -> Result<Exit, InitError> {
     let Some((first, ..)) = files.first() else {
@@ -120,8 +119,8 @@ fn finish(
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).map_err(FileError::new("create", parent))?;
         }
-        let new = if *path == options.workflow { form.apply(new) } else { new.clone() };
-        write_atomic(&behind_links(path), new.as_bytes())?;
+        let new = if *path == options.workflow { format.apply(new) } else { new.clone() };
+        write_atomic(&resolve_links(path), new.as_bytes())?;
         ui.info(format!("wrote `{}`", path.display()));
     }
     if let Some(above) = repository_above(&options.root) {
@@ -135,8 +134,8 @@ fn finish(
     Ok(Exit::Done)
 }
 
-/// The file that a link leads to, whether it exists or not.
-fn behind_links(path: &Path) -> PathBuf {
+/// The target of a link, which need not exist.
+fn resolve_links(path: &Path) -> PathBuf {
     if let Ok(found) = std::fs::canonicalize(path) {
         return found;
     }
@@ -146,17 +145,17 @@ fn behind_links(path: &Path) -> PathBuf {
     }
 }
 
-/// The root of the git repository that a directory is below.
+/// The root of the git repository of a directory.
 fn repository_above(directory: &Path) -> Option<PathBuf> {
     let directory = std::fs::canonicalize(directory).ok()?;
     let root = directory.ancestors().find(|path| path.join(".git").exists())?;
     (root != directory).then(|| root.to_owned())
 }
 
-/// The pins of all actions. What cannot be found out is one warning.
+/// The pins of all actions. Warns once if one cannot be determined.
 fn pins(options: &Options, block: Option<&str>, env: &Env, ui: &Ui) -> Pins {
     let repository = options.repository.clone().unwrap_or_else(|| "OWNER/REPOSITORY".to_owned());
-    let mut pins = Pins::carried(&repository);
+    let mut pins = Pins::built_in(&repository);
     if let Some(sha) = &options.pin {
         pins.own = Some(pins::Pin { sha: sha.clone(), version: format!("v{}", env!("CARGO_PKG_VERSION")) });
     } else if !options.is_check {
@@ -181,7 +180,7 @@ fn pins(options: &Options, block: Option<&str>, env: &Env, ui: &Ui) -> Pins {
     pins
 }
 
-/// Says what was found, and what is not translated.
+/// Reports the packages, and what is not translated.
 fn report(project: &Project, release: &Release, ui: &Ui) {
     for package in &project.packages {
         ui.info(format!(
@@ -191,8 +190,8 @@ fn report(project: &Project, release: &Release, ui: &Ui) {
             package.bindings.describe()
         ));
     }
-    for error in &project.faults {
-        ui.warning(format!("skipped what is not a package: {error}"));
+    for error in &project.errors {
+        ui.warning(format!("skipped an invalid package: {error}"));
     }
     for note in &release.notes {
         ui.warning(format!("not translated: {note}"));

@@ -1,4 +1,4 @@
-//! What the command line says.
+//! The options of the command line.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -80,7 +80,7 @@ impl Options {
     }
 }
 
-/// The list of `--platforms`.
+/// Parses the list of `--platforms`.
 fn platforms(text: &str) -> Result<Vec<Platform>, InitError> {
     let names = text.split([',', ' ', '\n']).filter(|name| !name.is_empty());
     let error = |found: &str| InitError::Option {

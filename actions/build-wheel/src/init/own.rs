@@ -1,11 +1,11 @@
-//! A step with build-wheel itself: what a workflow says already stays.
+//! Translates build-wheel steps, so that the settings of an existing workflow stay.
 
 use super::build::{Build, Translation};
 use super::maturin_action::python;
 use super::workflow::Step;
 use crate::target::Target;
 
-/// Takes the build of a step over.
+/// Adds the build of a step.
 pub(super) fn translate(step: &Step<'_>, out: &mut Translation) {
     if let Some(run) = step.run() {
         let lines = run.lines().map(str::trim).filter(|line| line.starts_with("uv build "));
@@ -29,7 +29,7 @@ pub(super) fn translate(step: &Step<'_>, out: &mut Translation) {
             "target" => build.target = Target::parse(&value).ok(),
             "project" => build.directory = Some(value),
             "compatibility" => build.compatibility = value,
-            // What it was before `interpreters`.
+            // The older name of `interpreters`.
             "python" => build.python = python(&value),
             "interpreters" => interpreters = lines(&value),
             "backend" => build.backend = value,
@@ -41,7 +41,7 @@ pub(super) fn translate(step: &Step<'_>, out: &mut Translation) {
             _ => {}
         }
     }
-    // Before `python` chose it.
+    // In older workflows, setup-python chose it.
     if let [first, name] = &build.args[..]
         && first == "--interpreter"
     {

@@ -1,11 +1,11 @@
-//! Jobs of the user's own, below the block of this command.
+//! The user's own jobs, below the block of this command.
 
 use serde_json::{Map, Value};
 
 use super::workflow::parse;
 
-/// The jobs of a file, outside of the block of this command, that upload a
-/// `dist-…` before the set is verified.
+/// The jobs outside the block of this command that upload a `dist-…` before the set
+/// is verified.
 pub(super) fn jobs_with_files(text: &str, block: &str) -> Vec<String> {
     let jobs =
         |text: &str| -> Option<Map<String, Value>> { parse(text).ok()?.get("jobs")?.as_object().cloned() };
@@ -20,7 +20,7 @@ pub(super) fn jobs_with_files(text: &str, block: &str) -> Vec<String> {
         let list = needs.as_array().cloned().unwrap_or_else(|| vec![needs]);
         list.iter().filter_map(Value::as_str).map(str::to_owned).collect()
     };
-    // A job that waits for the verification cannot come before it.
+    // A job that needs the verification cannot precede it.
     let mut later = vec!["verify".to_owned(), "publish".to_owned()];
     while let Some((id, _)) = all
         .iter()

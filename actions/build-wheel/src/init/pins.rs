@@ -1,28 +1,27 @@
-//! The commits that actions are pinned to.
+//! The commits to which actions are pinned.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use toolkit::{Cmd, Env, OutputMode, Ui};
 
-/// Workflows of this repository: what they use of others is pinned, and kept
-/// up to date by a bot.
+/// Workflows of this repository, in which a bot keeps the pins up to date.
 const WORKFLOWS: [&str; 2] = [
     include_str!("../../../../.github/workflows/release.yml"),
     include_str!("../../../../tests/consumers/mixed/.github/workflows/release.yml"),
 ];
 
-/// Stands for a commit that is not known.
+/// The placeholder for an unknown commit.
 pub(super) const UNKNOWN: &str = "0000000000000000000000000000000000000000";
 
-/// A commit, with the version that it is.
+/// A commit with its version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pin {
     pub(super) sha: String,
     pub(super) version: String,
 }
 
-/// Every action by its name; those of this repository by `build-wheel` alone.
+/// The pins of actions by name, and that of this repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Pins {
     foreign: BTreeMap<String, Pin>,
@@ -31,8 +30,8 @@ pub(super) struct Pins {
 }
 
 impl Pins {
-    /// Those that the program carries.
-    pub(super) fn carried(repository: &str) -> Self {
+    /// The pins that the program was built with.
+    pub(super) fn built_in(repository: &str) -> Self {
         let mut foreign = BTreeMap::new();
         for (name, pin) in WORKFLOWS.iter().flat_map(|text| pins_in(text)) {
             foreign.entry(name).or_insert(pin);
@@ -40,8 +39,8 @@ impl Pins {
         Self { foreign, own: None, repository: repository.to_owned() }
     }
 
-    /// Keeps the pins of a workflow that are newer, as a bot raises them; with
-    /// `all`, also those that are older.
+    /// Keeps the newer pins of a workflow, which a bot may have raised; with `all`,
+    /// also older ones.
     pub(super) fn keep(&mut self, workflow: &str, all: bool) {
         for (name, pin) in pins_in(workflow) {
             if let Some(rest) =
@@ -52,8 +51,8 @@ impl Pins {
                 }
                 continue;
             }
-            let carried = self.foreign.get(&name);
-            if all || carried.is_none_or(|carried| version(&carried.version) < version(&pin.version)) {
+            let built_in = self.foreign.get(&name);
+            if all || built_in.is_none_or(|built_in| version(&built_in.version) < version(&pin.version)) {
                 self.foreign.insert(name, pin);
             }
         }
@@ -87,7 +86,7 @@ fn version(text: &str) -> Vec<u64> {
     numbers.map_while(|number| number.parse().ok()).collect()
 }
 
-/// The newest tag `v1.2.3` of the repository and its commit.
+/// The newest tag `v1.2.3` of the repository, with its commit.
 pub(super) fn newest(repository: &str, env: &Env, ui: &Ui) -> Result<Pin, String> {
     let server = env.get("GITHUB_SERVER_URL").unwrap_or("https://github.com");
     let url = format!("{server}/{repository}");
@@ -97,8 +96,8 @@ pub(super) fn newest(repository: &str, env: &Env, ui: &Ui) -> Result<Pin, String
     newest_of(&output.stdout).ok_or_else(|| format!("`{url}` has no tag `v<version>`"))
 }
 
-/// Of what `git ls-remote --tags` prints; `^{}` is the commit of an annotated
-/// tag.
+/// The newest tag in the output of `git ls-remote --tags`; `^{}` is the commit of an
+/// annotated tag.
 fn newest_of(listing: &str) -> Option<Pin> {
     let mut tags: BTreeMap<(Vec<u64>, &str), &str> = BTreeMap::new();
     for (sha, name) in listing.lines().filter_map(|line| line.split_once('\t')) {
@@ -124,8 +123,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_templates_use_is_carried() {
-        let pins = Pins::carried("o/r");
+    fn has_pins_for_all_actions_in_the_templates() {
+        let pins = Pins::built_in("o/r");
         for name in ["checkout", "setup-python", "upload-artifact", "download-artifact"] {
             let uses = pins.uses(&format!("actions/{name}"));
             assert!(!uses.contains(UNKNOWN), "{uses}");
@@ -137,15 +136,15 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_release_is_taken() {
+    fn finds_the_newest_release() {
         let listing = "a1\trefs/tags/v1.9.0\nb1\trefs/tags/v1.10.0\nb2\trefs/tags/v1.10.0^{}\nc1\trefs/tags/src-v2.0.0\nd1\trefs/tags/v2.0.0-rc1\ne1\trefs/tags/htty-v9.0.0\n";
         assert_eq!(newest_of(listing), Some(Pin { sha: "b2".into(), version: "v1.10.0".into() }));
         assert_eq!(newest_of(""), None);
     }
 
     #[test]
-    fn newer_pins_stay() {
-        let mut pins = Pins::carried("o/r");
+    fn keeps_newer_pins() {
+        let mut pins = Pins::built_in("o/r");
         let (old, new) = ("a".repeat(40), "b".repeat(40));
         let text = format!(
             "- uses: actions/checkout@{new} # v99.0.0\n- uses: actions/upload-artifact@{old} # v1.0.0\n- uses: o/r/actions/publish@{old} # v0.1.0\n"

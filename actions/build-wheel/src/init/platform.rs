@@ -1,19 +1,19 @@
-//! The machines that build for a target, and how others name the target.
+//! Targets, their runners, and their names in other tools.
 
 use crate::compatibility::Compatibility;
 use crate::target::{Arch, System, Target};
 
-/// A target, with the oldest system that its wheels are for.
+/// A target, with the oldest system of its wheels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Platform {
     pub(super) target: Target,
-    /// What `compatibility` says; `""` for its default.
+    /// The value of `compatibility`; `""` for the default.
     pub(super) compatibility: String,
 }
 
 impl Platform {
-    /// Of a Rust target or a platform tag; `None` where there is no such
-    /// target, and for a tag that has two.
+    /// Parses a Rust target or a platform tag; `None` if the target is unknown, or
+    /// for a tag with two targets.
     pub(super) fn parse(name: &str) -> Option<Self> {
         match Target::parse(name) {
             Ok(target) => Some(Self { target, compatibility: String::new() }),
@@ -33,7 +33,7 @@ impl Platform {
         }
     }
 
-    /// Those of a platform tag: `universal2` is for both kinds of Mac.
+    /// The platforms of a tag: `universal2` has two.
     pub(super) fn of_tag(tag: &str) -> Vec<Self> {
         use pydist::tags::Platform as Tag;
         let (system, archs, floor) = match Tag::parse(tag) {
@@ -57,7 +57,7 @@ impl Platform {
             let runner = if system == System::Macos { "macos-latest" } else { "ubuntu-latest" };
             let target = *targets(arch, runner, system == System::Musl).ok()?.first()?;
             let floor = match floor {
-                // No Mac with Apple silicon has an older system.
+                // Apple silicon has no older system.
                 Compatibility::Macos(version) if target.arch == Arch::Aarch64 => {
                     Compatibility::Macos(version.max((11, 0)))
                 }
@@ -77,7 +77,7 @@ pub(super) enum RunnerSystem {
     Windows,
 }
 
-/// The targets of a project of which nothing is known.
+/// The default targets of a new project.
 pub(super) const COMMON: [&str; 9] = [
     "x86_64-unknown-linux-gnu",
     "aarch64-unknown-linux-gnu",
@@ -91,7 +91,7 @@ pub(super) const COMMON: [&str; 9] = [
 ];
 
 impl RunnerSystem {
-    /// Of a runner's label.
+    /// Derives the system from a runner's label.
     pub(super) fn of(label: &str) -> Self {
         let label = label.to_ascii_lowercase();
         if label.contains("macos") || label.contains("mac-") {
@@ -104,11 +104,11 @@ impl RunnerSystem {
     }
 }
 
-/// The processor of a runner, as its label shows it.
+/// The architecture of a runner, from its label.
 pub(super) fn runner_arch(label: &str) -> Arch {
     let label = label.to_ascii_lowercase();
     let is_arm = match RunnerSystem::of(&label) {
-        // GitHub's Intel images were macos-13 and older, and are called so now.
+        // GitHub's Intel images are macos-13 and older, or have `intel` or `large` in their name.
         RunnerSystem::Macos => {
             !["intel", "large", "macos-10", "macos-11", "macos-12", "macos-13"]
                 .iter()
@@ -120,8 +120,8 @@ pub(super) fn runner_arch(label: &str) -> Arch {
     if is_arm { Arch::Aarch64 } else { Arch::X86_64 }
 }
 
-/// GitHub's runner that starts what is built for the target, or else one that
-/// builds for it.
+/// GitHub's runner that can run the target's binaries, or else one that can build
+/// them.
 pub(super) fn runner(target: Target) -> &'static str {
     match (target.system, target.arch) {
         (System::Macos, Arch::Aarch64) => "macos-15",
@@ -133,14 +133,14 @@ pub(super) fn runner(target: Target) -> &'static str {
     }
 }
 
-/// Whether a runner can start what is built for the target.
+/// Whether a runner can run the target's binaries.
 pub(super) fn is_native(target: Target, runner: &str) -> bool {
     let system = match target.system {
         System::Macos => RunnerSystem::Macos,
         System::Gnu => RunnerSystem::Linux,
         // GitHub's images have glibc.
         System::Musl => return false,
-        // Windows on x86-64 starts programs for x86, too.
+        // Windows on x86-64 also runs x86 programs.
         System::Msvc | System::Mingw => {
             let arch = if target.arch == Arch::I686 { Arch::X86_64 } else { target.arch };
             return RunnerSystem::of(runner) == RunnerSystem::Windows && runner_arch(runner) == arch;
@@ -149,8 +149,8 @@ pub(super) fn is_native(target: Target, runner: &str) -> bool {
     RunnerSystem::of(runner) == system && runner_arch(runner) == target.arch
 }
 
-/// The targets with this name, as maturin-action takes it. An error is what
-/// cannot be built.
+/// The targets with this name in maturin-action. The error names what cannot be
+/// built.
 pub(super) fn targets(name: &str, runner: &str, is_musl: bool) -> Result<Vec<Target>, String> {
     let system = RunnerSystem::of(runner);
     let linux = if is_musl { System::Musl } else { System::Gnu };
@@ -189,7 +189,7 @@ pub(super) fn targets(name: &str, runner: &str, is_musl: bool) -> Result<Vec<Tar
     }
 }
 
-/// What a platform tag of the target looks like, for `matrix` of verify-dist.
+/// The pattern of the target's platform tags, for `matrix` of verify-dist.
 pub(super) fn tag_pattern(target: Target) -> String {
     let family = match target.system {
         System::Msvc | System::Mingw if target.arch == Arch::I686 => return "win32".to_owned(),
@@ -201,8 +201,8 @@ pub(super) fn tag_pattern(target: Target) -> String {
     format!("{family}_{}", target.tag_arch())
 }
 
-/// A system that takes the target's wheels of this floor, as `require` of
-/// verify-dist names it; `None` where it knows none.
+/// An environment that accepts the target's wheels with this floor, for `require` of
+/// verify-dist; `None` if it knows none.
 pub(super) fn environment(target: Target, floor: Option<Compatibility>) -> Option<String> {
     let system = match (target.system, floor) {
         (System::Gnu, Some(Compatibility::Manylinux(glibc))) if glibc > (2, 36) => return None,
@@ -228,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn targets_are_named_as_others_do() {
+    fn parses_target_names_of_other_tools() {
         let names = |name: &str, runner: &str, is_musl: bool| {
             targets(name, runner, is_musl)
                 .map(|found| found.iter().map(|target| target.triple()).collect::<Vec<_>>())
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn platform_tags_are_targets_with_a_floor() {
+    fn parses_platform_tags_as_targets_with_a_floor() {
         let of = |tag: &str| {
             let all = Platform::of_tag(tag).into_iter();
             all.map(|found| format!("{} {}", found.target.triple(), found.compatibility)).collect::<Vec<_>>()
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn verify_dist_knows_the_environments() {
+    fn verify_dist_knows_every_environment() {
         for name in COMMON {
             let target = Target::parse(name).unwrap();
             let text = format!("{} cp313", environment(target, None).unwrap());

@@ -1,4 +1,4 @@
-//! The packages of a repository, and the Pythons that each is for.
+//! The packages of a repository, and the Pythons that each supports.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use super::error::InitError;
 pub(super) struct Package {
     /// `project.name`, or the crate's.
     pub(super) name: String,
-    /// Its directory below the repository, `.` for the repository itself.
+    /// Its directory relative to the repository, `.` for the root.
     pub(super) directory: String,
     pub(super) bindings: Bindings,
     /// The Pythons that it supports, such as `3.12`.
@@ -29,11 +29,11 @@ pub(super) struct Package {
     pub(super) pyproject: Table,
 }
 
-/// What is in a repository.
+/// The packages and settings of a repository.
 #[derive(Debug)]
 pub(super) struct Project {
     pub(super) root: PathBuf,
-    /// Those with Rust first.
+    /// The packages, those with Rust first.
     pub(super) packages: Vec<Package>,
     /// Whether uv builds the packages without Rust.
     pub(super) is_uv: bool,
@@ -41,24 +41,24 @@ pub(super) struct Project {
     pub(super) has_verify_settings: bool,
     /// The attribute of the flake that builds the wheel.
     pub(super) flake_attr: Option<String>,
-    /// The requirements file, with hashes, that installs the build tools.
+    /// The requirements file, with hashes, of the build tools.
     pub(super) requirements: Option<String>,
-    /// Why a `pyproject.toml` that was found is not of a package.
-    pub(super) faults: Vec<InitError>,
+    /// Errors in a `pyproject.toml` that is not a valid package.
+    pub(super) errors: Vec<InitError>,
 }
 
-/// The versions of CPython that are supported in November 2026.
+/// The supported versions of CPython, as of November 2026.
 const PYTHONS: [&str; 5] = ["3.10", "3.11", "3.12", "3.13", "3.14"];
 
-/// The keys of the other jobs.
+/// The ids of the other jobs.
 const JOBS: [&str; 6] = ["wheels", "sdist", "sdists", "python", "verify", "publish"];
 
-/// Directories that hold no packages of the repository's own.
-const OTHERS: [&str; 8] =
+/// Directories that are not searched for packages.
+const SKIPPED_DIRS: [&str; 8] =
     ["target", "node_modules", "venv", "vendor", "third_party", "dist", "build", "tests"];
 
 impl Project {
-    /// Looks at the repository at `root`.
+    /// Inspects the repository at `root`.
     pub(super) fn find(root: &Path, flake_attr: Option<&str>) -> Result<Self, InitError> {
         let top = read_toml(&root.join("pyproject.toml"))?.unwrap_or_default();
         let workspace = workspace_members(&top);
@@ -66,21 +66,21 @@ impl Project {
         if is_package(&top) {
             directories.insert(".".to_owned());
         }
-        let mut faults = Vec::new();
+        let mut errors = Vec::new();
         if directories.is_empty() || workspace.is_some() {
-            search(root, &mut directories, &mut faults);
+            search(root, &mut directories, &mut errors);
         }
         let mut packages = Vec::new();
         for directory in &directories {
             match Package::read(root, directory) {
                 Ok(found) => packages.extend(found),
-                // One among others may be a template.
-                Err(error) => faults.push(error),
+                // One of several may be a template.
+                Err(error) => errors.push(error),
             }
         }
         packages.sort_by_key(|package| package.bindings == Bindings::Pure);
-        if !packages.iter().any(|package| package.bindings != Bindings::Pure) && !faults.is_empty() {
-            return Err(faults.swap_remove(0));
+        if !packages.iter().any(|package| package.bindings != Bindings::Pure) && !errors.is_empty() {
+            return Err(errors.swap_remove(0));
         }
         if packages.is_empty() {
             return Err(InitError::NoPackage(root.to_owned()));
@@ -96,7 +96,7 @@ impl Project {
         let has_verify_settings = top.get("tool").is_some_and(|tool| tool.get("verify-dist").is_some());
         let requirements = requirements(root);
         let root = root.to_owned();
-        Ok(Self { root, packages, is_uv, has_verify_settings, flake_attr, requirements, faults })
+        Ok(Self { root, packages, is_uv, has_verify_settings, flake_attr, requirements, errors })
     }
 
     /// The packages that are built from Rust.
@@ -124,10 +124,10 @@ fn workspace_members(pyproject: &Table) -> Option<&Value> {
 }
 
 /// Adds the directories of packages, down to the third level.
-fn search(root: &Path, found: &mut BTreeSet<String>, faults: &mut Vec<InitError>) {
+fn search(root: &Path, found: &mut BTreeSet<String>, errors: &mut Vec<InitError>) {
     let is_searched = |entry: &walkdir::DirEntry| {
         let name = entry.file_name().to_string_lossy();
-        entry.depth() == 0 || !name.starts_with('.') && !OTHERS.contains(&&*name)
+        entry.depth() == 0 || !name.starts_with('.') && !SKIPPED_DIRS.contains(&&*name)
     };
     let walk = walkdir::WalkDir::new(root).min_depth(1).max_depth(4).sort_by_file_name();
     for entry in walk.into_iter().filter_entry(is_searched).filter_map(Result::ok) {
@@ -138,7 +138,7 @@ fn search(root: &Path, found: &mut BTreeSet<String>, faults: &mut Vec<InitError>
             Ok(Some(pyproject)) => pyproject,
             Ok(None) => continue,
             Err(error) => {
-                faults.push(error);
+                errors.push(error);
                 continue;
             }
         };
@@ -203,7 +203,7 @@ impl Package {
         minor(version).is_none_or(|minor| allows(&self.requires_python, minor))
     }
 
-    /// The key of its job: a name that no other job has.
+    /// The id of its job, which no other job has.
     pub(super) fn job(&self, taken: &[String]) -> String {
         let plain =
             |c: char| if c.is_ascii_alphanumeric() || c == '-' { c.to_ascii_lowercase() } else { '-' };
@@ -220,8 +220,7 @@ impl Package {
     }
 }
 
-/// The manifest of the workspace that a crate is in; empty where there is
-/// none.
+/// The manifest of a crate's workspace; empty if there is none.
 fn workspace_manifest(manifest: &Path) -> Result<Table, InitError> {
     for directory in manifest.ancestors().skip(1).take(5) {
         if let Some(table) = read_toml(&directory.join("Cargo.toml"))?
@@ -240,7 +239,7 @@ fn pythons(requires: &str) -> Vec<String> {
     allowed.map(|version| (*version).to_owned()).collect()
 }
 
-/// The minor version of `3.12`, `3.14t` or `3.*`.
+/// The minor version in `3.12` or `3.14t`.
 fn minor(version: &str) -> Option<u32> {
     let digits = version.trim().strip_prefix("3.")?;
     digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
@@ -249,11 +248,11 @@ fn minor(version: &str) -> Option<u32> {
 /// Whether a `requires-python` allows Python 3 of this minor version.
 fn allows(requires: &str, version: u32) -> bool {
     let Ok(specifiers) = requires.parse::<VersionSpecifiers>() else { return true };
-    // Any of its patch releases.
+    // With any patch release.
     (0..50).any(|patch| specifiers.contains(&Version::new([3, u64::from(version), patch])))
 }
 
-/// The attribute with `wheel` in its name that a flake assigns.
+/// The attribute of a flake with `wheel` in its name.
 fn flake_wheel(path: &Path) -> Option<String> {
     let text = std::fs::read_to_string(path).ok()?;
     let names = text.lines().filter(|line| !line.trim_start().starts_with('#')).filter_map(|line| {
@@ -262,7 +261,7 @@ fn flake_wheel(path: &Path) -> Option<String> {
         let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
         (is_name && name.contains("wheel")).then(|| name.to_owned())
     });
-    // The shortest: `wheel` before `wheel-aarch64-linux`.
+    // The shortest one: `wheel` before `wheel-aarch64-linux`.
     names.min_by_key(String::len)
 }
 
@@ -298,7 +297,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requires_python_chooses_the_versions() {
+    fn requires_python_selects_the_versions() {
         assert_eq!(pythons(""), PYTHONS);
         assert_eq!(pythons(">=3.12"), ["3.12", "3.13", "3.14"]);
         assert_eq!(pythons(">=3.8, <3.13"), ["3.10", "3.11", "3.12"]);

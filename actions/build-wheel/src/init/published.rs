@@ -1,5 +1,4 @@
-//! The wheels of a project that an index has, as a source of platforms,
-//! floors and Pythons.
+//! The published wheels of a project, as a source of platforms, floors and Pythons.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,33 +13,37 @@ use toolkit::{Env, Ui};
 
 use super::platform::Platform;
 
-/// For the answers about all packages together: a new workflow can be had
-/// without them.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The timeout for all packages together: a new workflow can be written without the
+/// answers.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The newest release that has wheels for platforms.
+/// The newest release with wheels for specific platforms.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Published {
+pub(super) struct PublishedRelease {
     pub(super) version: String,
     pub(super) wheels: Vec<PublishedWheel>,
     pub(super) has_sdist: bool,
     /// Platforms and Pythons that build-wheel has no target for.
-    pub(super) others: Vec<String>,
+    pub(super) unsupported: Vec<String>,
 }
 
-/// A wheel of it.
+/// A wheel of the release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PublishedWheel {
     pub(super) platform: Platform,
-    /// The only Python that it is for, such as `3.14t` or `pypy3.11`; `""`
-    /// for one that several Pythons load.
+    /// Its only Python, such as `3.14t` or `pypy3.11`; `""` if it is for several.
     pub(super) python: String,
-    /// Whether it is of the stable ABI.
+    /// Whether it uses the stable ABI.
     pub(super) is_abi3: bool,
 }
 
-/// What the index has of each project; an error says why that is unknown.
-pub(super) fn ask(simple: &Url, names: &[&str], env: &Env, ui: &Ui) -> Vec<Result<Published, String>> {
+/// The newest release of each project on the index, or why it is unknown.
+pub(super) fn query(
+    simple: &Url,
+    names: &[&str],
+    env: &Env,
+    ui: &Ui,
+) -> Vec<Result<PublishedRelease, String>> {
     let failed = |error: String| names.iter().map(|_| Err(error.clone())).collect();
     let agent = concat!("build-wheel/", env!("CARGO_PKG_VERSION"));
     let client = match Client::new(agent, env, Retry::within(Duration::ZERO), ui) {
@@ -53,7 +56,7 @@ pub(super) fn ask(simple: &Url, names: &[&str], env: &Env, ui: &Ui) -> Vec<Resul
     };
     let keep: Keep = Arc::new(|name, file| !file.yanked && name.parse::<DistName>().is_ok());
     let found = runtime.block_on(async {
-        let end = tokio::time::Instant::now() + PATIENCE;
+        let end = tokio::time::Instant::now() + TIMEOUT;
         let mut found = Vec::new();
         for name in names {
             let page = index::project_page(simple, &ProjectName::new(name));
@@ -61,19 +64,19 @@ pub(super) fn ask(simple: &Url, names: &[&str], env: &Env, ui: &Ui) -> Vec<Resul
             found.push(match listing {
                 Ok(Ok(listing)) => newest(&listing),
                 Ok(Err(error)) => Err(toolkit::error_chain(&error)),
-                Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+                Err(_) => Err(format!("no answer within {} s", TIMEOUT.as_secs())),
             });
         }
         found
     });
-    // A page that is still being read is not waited for.
+    // Do not wait for a page that is still being read.
     runtime.shutdown_background();
     found
 }
 
-/// The newest release with wheels for platforms; one that is no pre-release,
-/// where there is any.
-fn newest(listing: &Listing) -> Result<Published, String> {
+/// The newest release with wheels for specific platforms, preferably not a
+/// pre-release.
+fn newest(listing: &Listing) -> Result<PublishedRelease, String> {
     if !listing.exists {
         return Err("no such project".to_owned());
     }
@@ -88,28 +91,27 @@ fn newest(listing: &Listing) -> Result<Published, String> {
     let Some(((_, version), files)) = releases.iter().rev().find(has_wheels) else {
         return Err("no wheels for platforms".to_owned());
     };
-    let mut found = Published {
+    let mut found = PublishedRelease {
         version: version.to_string(),
         wheels: Vec::new(),
         has_sdist: files.iter().any(|file| file.wheel().is_none()),
-        others: Vec::new(),
+        unsupported: Vec::new(),
     };
     for wheel in files.iter().filter_map(DistName::wheel) {
         found.add(wheel);
     }
     found.wheels.sort_by_key(PublishedWheel::order);
     found.wheels.dedup();
-    found.others.sort();
-    found.others.dedup();
+    found.unsupported.sort();
+    found.unsupported.dedup();
     Ok(found)
 }
 
-impl Published {
-    /// Adds what a wheel is for.
+impl PublishedRelease {
+    /// Adds the platforms and the Python of a wheel.
     fn add(&mut self, wheel: &WheelName) {
         let mut platforms: Vec<Platform> = Vec::new();
-        // A wheel with several tags runs on the oldest system that one of
-        // them names.
+        // A wheel with several tags runs on the oldest of their systems.
         for platform in wheel.tags.platform.iter().flat_map(|tag| Platform::of_tag(tag)) {
             match platforms.iter_mut().find(|other| other.target == platform.target) {
                 None => platforms.push(platform),
@@ -119,9 +121,9 @@ impl Published {
         }
         let python = python(wheel);
         if platforms.is_empty() {
-            self.others.push(wheel.tags.platform.join("."));
+            self.unsupported.push(wheel.tags.platform.join("."));
         } else if python.is_none() {
-            self.others.push(wheel.tags.python.join("."));
+            self.unsupported.push(wheel.tags.python.join("."));
         }
         let is_abi3 = wheel.tags.abi.iter().any(|abi| abi == "abi3");
         self.wheels.extend(python.into_iter().flat_map(|python| {
@@ -132,7 +134,7 @@ impl Published {
 }
 
 impl PublishedWheel {
-    /// The common platforms first, then the Pythons as numbers.
+    /// The sort order: common platforms first, then Pythons by number.
     fn order(&self) -> impl Ord + use<> {
         let name = self.platform.target.triple();
         let place = super::platform::COMMON.iter().position(|common| *common == name);
@@ -147,8 +149,8 @@ impl PublishedWheel {
     }
 }
 
-/// The Python that a wheel is for, as `python` of build-wheel names it: `""`
-/// for several; `None` for one that build-wheel does not build for.
+/// The Python of a wheel, as build-wheel names it; `""` for several, `None` for one
+/// that build-wheel does not support.
 fn python(wheel: &WheelName) -> Option<String> {
     let [abi] = &wheel.tags.abi[..] else { return None };
     let tag = wheel.tags.python.first()?;
@@ -167,7 +169,7 @@ fn python(wheel: &WheelName) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn published(files: &[&str]) -> Result<Published, String> {
+    fn published(files: &[&str]) -> Result<PublishedRelease, String> {
         let file = index::ListedFile {
             url: Url::parse("https://a.example/").unwrap(),
             sha256: None,
@@ -190,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_release_with_wheels_is_read() {
+    fn finds_the_newest_release_with_wheels() {
         let found = published(&[
             "a-1.9.0-py3-none-manylinux2014_x86_64.whl",
             "a-1.10.0-py3-none-musllinux_1_2_x86_64.whl",
@@ -208,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_become_platforms_and_pythons() {
+    fn converts_tags_to_platforms_and_pythons() {
         assert_eq!(
             shown(&[
                 "a-1-cp310-cp310-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
@@ -238,12 +240,12 @@ mod tests {
                 r#"x86_64-pc-windows-msvc  "" true"#,
             ]
         );
-        let others = published(&[
+        let unsupported = published(&[
             "a-1-cp38-abi3-android_24_arm64_v8a.whl",
             "a-1-cp38-abi3-manylinux2014_x86_64.whl",
             "a-1-graalpy311-graalpy242_311_native-manylinux2014_x86_64.whl",
         ]);
-        let others = others.unwrap().others;
-        assert_eq!(others, ["android_24_arm64_v8a", "graalpy311"]);
+        let unsupported = unsupported.unwrap().unsupported;
+        assert_eq!(unsupported, ["android_24_arm64_v8a", "graalpy311"]);
     }
 }

@@ -1,5 +1,4 @@
-//! The release of a project: which jobs build what, and what is asked of the
-//! set.
+//! The release of a project: its jobs, and the expectations of the set.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +9,7 @@ use super::project::{Package, Project};
 use crate::compatibility::Compatibility;
 use crate::target::{Arch, System, Target};
 
-/// All that the workflow says.
+/// The content of the workflow.
 #[derive(Debug, Default)]
 pub(super) struct Release {
     /// The names of all packages.
@@ -23,16 +22,16 @@ pub(super) struct Release {
     /// Whether verify-dist reads `pyproject.toml`.
     pub(super) has_verify_settings: bool,
     pub(super) expects_all_sdists: bool,
-    /// Platform tags that every package with binaries has.
+    /// Platform tags that every package with binaries must have.
     pub(super) matrix: Vec<String>,
-    /// Environments that get a wheel of every package.
+    /// Environments that must get a wheel of every package.
     pub(super) require: Vec<String>,
     pub(super) notes: Vec<String>,
     /// Jobs below the block that add files to the set.
     pub(super) own_jobs: Vec<String>,
 }
 
-/// What builds the source distributions, and the wheels without Rust.
+/// How the source distributions, and the wheels without Rust, are built.
 #[derive(Debug, Default)]
 pub(super) enum Sources {
     #[default]
@@ -42,7 +41,7 @@ pub(super) enum Sources {
     /// `uv build` with these arguments.
     Uv {
         commands: Vec<String>,
-        /// Whether the requirements file has the build backends, too.
+        /// Whether the requirements file also has the build backends.
         is_pinned: bool,
     },
 }
@@ -65,17 +64,17 @@ pub(super) struct Row {
     pub(super) target: Target,
     pub(super) runner: String,
     pub(super) compatibility: String,
-    /// The Pythons that it builds for; empty for the default one.
+    /// The Pythons to build for; empty for the default one.
     pub(super) pythons: Vec<String>,
-    /// The flake's attribute, where Nix builds.
+    /// The flake's attribute, if Nix builds.
     pub(super) flake_attr: String,
     pub(super) args: String,
     pub(super) smoke: &'static str,
 }
 
 impl Release {
-    /// The release of a project, as `translation` has it today, else started by
-    /// `tags`.
+    /// Builds the release of a project from its current `translation`, or else a new one
+    /// triggered by `tags`.
     pub(super) fn new(project: &Project, translation: Option<Translation>, tags: Vec<String>) -> Self {
         let is_new = translation.is_none();
         let mut translation = translation.unwrap_or_default();
@@ -130,7 +129,7 @@ impl Release {
             release.wheels.iter().any(|job| job.rows.iter().any(|row| !row.flake_attr.is_empty()));
         let all_have_wheels =
             matches!(release.sources, Sources::Uv { .. }) || release.wheels.len() == project.packages.len();
-        // What Nix links against follows from nixpkgs, and not from this file.
+        // The libraries that Nix links against depend on nixpkgs, not on this file.
         if all_have_wheels && !is_by_nix {
             release.require = common(&release.wheels, required, project);
         }
@@ -139,7 +138,7 @@ impl Release {
     }
 }
 
-/// What all jobs have in common, in the order of the first.
+/// The values that all jobs have in common, in the order of the first.
 fn common(jobs: &[WheelJob], of: impl Fn(&Row, &Package) -> Vec<String>, project: &Project) -> Vec<String> {
     let lists: Vec<Vec<String>> = jobs
         .iter()
@@ -159,7 +158,7 @@ fn common(jobs: &[WheelJob], of: impl Fn(&Row, &Package) -> Vec<String>, project
     shared
 }
 
-/// The environments that a row's wheel is for.
+/// The environments of a row's wheel.
 fn required(row: &Row, package: &Package) -> Vec<String> {
     let floor = Compatibility::parse(&row.compatibility).ok();
     let Some(system) = environment(row.target, floor) else { return Vec::new() };
@@ -172,19 +171,19 @@ fn required(row: &Row, package: &Package) -> Vec<String> {
     pythons.iter().map(|python| format!("{system} {}", tag(python))).collect()
 }
 
-/// The package that a build is of.
+/// The package of a build.
 pub(super) fn owner(project: &Project, build: &Build) -> Option<usize> {
     let packages = &project.packages;
     if let Some(directory) = &build.directory {
         let is_its = |package: &Package| package.directory == *directory;
-        // A crate beside the package's own directory is still the only one.
+        // The only package may have its crate in another directory.
         return packages.iter().position(is_its).or_else(|| (packages.len() == 1).then_some(0));
     }
     let at_root = packages.iter().position(|package| package.directory == ".");
     at_root.or_else(|| (project.native().count() == 1).then_some(0))
 }
 
-/// What builds the source distributions.
+/// Chooses how the source distributions are built.
 fn sources(project: &Project, builds: &[(usize, Build)], translation: &Translation, is_new: bool) -> Sources {
     let of_workflow = |index: usize, package: &Package| {
         builds.iter().any(|(of, build)| *of == index && build.target.is_none() && build.backend == "sdist")
@@ -242,7 +241,7 @@ impl WheelJob {
             };
         }
         let mut rows = merged(rows, package);
-        // One target after the other, in the order of their first rows.
+        // Grouped by target, in the order of their first rows.
         let targets: Vec<Target> = rows.iter().map(|row| row.target).collect();
         rows.sort_by_key(|row| targets.iter().position(|target| *target == row.target));
         let first = |field: fn(&Build) -> &Vec<String>| {
@@ -270,7 +269,7 @@ pub(super) fn is_cpython(python: &str) -> bool {
     python.starts_with('3') && !python.ends_with('t')
 }
 
-/// The row of one build; none where its target is not known.
+/// The rows of a build; empty if its target is unknown.
 fn rows_of(package: &Package, build: &Build) -> Vec<Row> {
     let all = build.python == super::names::ALL_PYTHONS;
     let pythons = match package.bindings {
@@ -280,7 +279,7 @@ fn rows_of(package: &Package, build: &Build) -> Vec<Row> {
         _ if build.python.is_empty() => Vec::new(),
         _ => vec![build.python.clone()],
     };
-    // What Nix builds is for the machine that it runs on.
+    // Nix builds for the machine that it runs on.
     let Some(target) = build.target.or_else(|| native_target(build)) else { return Vec::new() };
     let runner = build.runner.clone().unwrap_or_else(|| runner(target).to_owned());
     vec![Row {
@@ -294,8 +293,8 @@ fn rows_of(package: &Package, build: &Build) -> Vec<Row> {
     }]
 }
 
-/// Rows that differ in their Pythons alone are one: a job builds all of their
-/// wheels, and compiles what they share once.
+/// Merges rows that differ only in their Pythons: one job builds all of their
+/// wheels and compiles shared code once.
 fn merged(rows: Vec<Row>, package: &Package) -> Vec<Row> {
     let mut merged: Vec<Row> = Vec::new();
     for mut row in rows {
@@ -303,7 +302,7 @@ fn merged(rows: Vec<Row>, package: &Package) -> Vec<Row> {
         let is_same = |other: &&mut Row| Row { pythons: Vec::new(), ..(**other).clone() } == row;
         match merged.iter_mut().find(is_same) {
             Some(other) => {
-                // The stable ABI's wheel beside those that it does not serve.
+                // The wheel with the stable ABI, beside those for Pythons that do not support it.
                 if other.pythons.is_empty() || pythons.is_empty() {
                     other.pythons.extend(pythons);
                     let base = base(&other.pythons, package);
@@ -320,8 +319,8 @@ fn merged(rows: Vec<Row>, package: &Package) -> Vec<Row> {
     merged
 }
 
-/// What the wheel of the stable ABI is built with, beside other Pythons: the version
-/// of one of them, which the project's dependencies support as well.
+/// The Python that builds the wheel with the stable ABI beside other Pythons: the
+/// version of one of them, which the project's dependencies also support.
 fn base(others: &[String], package: &Package) -> Option<String> {
     let version = others.first()?.trim_start_matches("pypy").trim_end_matches('t').to_owned();
     Some(version).filter(|version| package.allows(version)).or_else(|| package.pythons.last().cloned())
@@ -338,7 +337,7 @@ fn new_rows(package: &Package, name: &str) -> Vec<Row> {
     rows_of(package, &Build { target, python: python.to_owned(), ..Build::default() })
 }
 
-/// Each system builds its own wheel; that of Intel Macs, which nixpkgs has
+/// Each system builds its own wheel. The wheel for Intel Macs, which nixpkgs has
 /// dropped, is built without Nix.
 fn flake_rows(attr: &str) -> Vec<Row> {
     let row = |arch, system, attr: &str, runner: &str, smoke| Row {

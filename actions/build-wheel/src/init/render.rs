@@ -1,4 +1,4 @@
-//! The workflow as text.
+//! Renders the workflow.
 
 use super::pins::Pins;
 use super::release::{Release, Sources};
@@ -6,7 +6,7 @@ use super::steps::{checkout, install, upload};
 use super::wheel_job::wheel_job;
 use super::yaml::{list, one_line, quoted, scalar};
 
-/// The block of the workflow between its two lines.
+/// The block of the workflow between the marker lines.
 pub(super) fn render(release: &Release, pins: &Pins) -> String {
     let mut jobs: Vec<(String, String)> = Vec::new();
     for job in &release.wheels {

@@ -1,6 +1,5 @@
-//! What the project releases today, and where that is known from: a file that
-//! is named, what this command wrote, the files on the index, or another
-//! workflow of the repository.
+//! The current releases of the project, from a given workflow, this command's own
+//! block, the files on the index, or another workflow of the repository.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -14,13 +13,13 @@ use super::names::{ALL_PYTHONS, NOTES};
 use super::options::Options;
 use super::platform::Platform;
 use super::project::{Package, Project};
-use super::published::{Published, ask};
+use super::published::{PublishedRelease, query};
 use super::release::{is_cpython, owner};
 use super::translate;
 use super::workflow::Workflow;
 use crate::target::{Arch, System, Target};
 
-/// `None` where nothing is known.
+/// The current releases; `None` if nothing is known.
 pub(super) fn translation(
     options: &Options,
     project: &Project,
@@ -32,7 +31,7 @@ pub(super) fn translation(
     if !options.platforms.is_empty() {
         return Ok(Some(chosen(options, project, known)));
     }
-    // Its lines say which platforms it is for.
+    // It lists its platforms.
     let is_own = block.is_some() && options.from.is_none();
     if is_own && known.is_some() {
         return Ok(known);
@@ -44,7 +43,7 @@ pub(super) fn translation(
     published(options, project, known, place.as_deref(), env, ui)
 }
 
-/// What a workflow of the repository builds, and which.
+/// The builds of a workflow of the repository, and which workflow.
 fn workflow(
     options: &Options,
     project: &Project,
@@ -71,7 +70,7 @@ fn workflow(
     let mut paths: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
     paths.retain(|path| path.extension().is_some_and(|suffix| suffix == "yml" || suffix == "yaml"));
     paths.sort();
-    // A workflow of something else need not be understood.
+    // Ignore workflows that cannot be parsed.
     let read = |path: PathBuf| {
         let workflow = Workflow::read(&path).ok()?;
         let found = translate::translate(&workflow, &settings).ok()?;
@@ -81,9 +80,8 @@ fn workflow(
     Ok(merged(project, found))
 }
 
-/// The workflow that publishes, else one for tags, else the one that builds
-/// for the most platforms; from
-/// others, the packages that it does not build.
+/// The workflow that publishes, or else one for tags, or else the one with the most
+/// platforms. Adds the packages that only other workflows build.
 fn merged(
     project: &Project,
     mut found: Vec<(PathBuf, Translation)>,
@@ -111,14 +109,14 @@ fn merged(
     (Some(out), Some(place))
 }
 
-/// `[tool.cibuildwheel]` is in the file of the package.
+/// The `pyproject.toml` with `[tool.cibuildwheel]`.
 fn settings(project: &Project) -> toml::Table {
     let has = |table: &&toml::Table| table.get("tool").is_some_and(|tool| tool.get("cibuildwheel").is_some());
     let mut tables = project.packages.iter().map(|package| &package.pyproject);
     tables.find(has).cloned().unwrap_or_default()
 }
 
-/// Where the platforms come from without an index.
+/// The source of the platforms without an index, for messages.
 fn described(workflow: Option<&str>, project: &Project) -> String {
     match (workflow, &project.flake_attr) {
         (Some(place), _) => format!("as in {place}"),
@@ -127,7 +125,7 @@ fn described(workflow: Option<&str>, project: &Project) -> String {
     }
 }
 
-/// The packages that have wheels for platforms.
+/// The packages with wheels for specific platforms.
 fn native(project: &Project) -> impl Iterator<Item = (usize, &Package)> {
     let packages = project.packages.iter().enumerate();
     packages.filter(|(index, package)| {
@@ -140,7 +138,7 @@ fn flake_attr(project: &Project, index: usize) -> Option<&str> {
     project.flake_attr.as_deref().filter(|_| project.native().count() <= 1 && index == 0)
 }
 
-/// A build of a package for a target: by Nix where Nix can.
+/// A build of a package for a target, with Nix if possible.
 fn build(project: &Project, index: usize, target: Option<Target>) -> Build {
     let package = &project.packages[index];
     let mut build = Build { target, directory: Some(package.directory.clone()), ..Build::default() };
@@ -164,7 +162,7 @@ fn add_sdist(project: &Project, index: usize, out: &mut Translation) {
     }
 }
 
-/// What `--platforms` names, else as before.
+/// Applies `--platforms`, if given.
 fn chosen(options: &Options, project: &Project, known: Option<Translation>) -> Translation {
     let is_new = known.is_none();
     let mut out = known.unwrap_or_default();
@@ -194,8 +192,8 @@ fn chosen(options: &Options, project: &Project, known: Option<Translation>) -> T
     out
 }
 
-/// A new build for each Python that the first target of a package has, with
-/// the same tests and options.
+/// A new build for each Python of a package's first target, with the same tests and
+/// options.
 fn like_first(own: &[&Build], new: Build, package: &Package) -> Vec<Build> {
     let Some(first) = own.first() else {
         let python = if package.bindings == Bindings::PerPython { ALL_PYTHONS } else { "" };
@@ -216,7 +214,7 @@ fn with_settings(new: &Build, of: &Build) -> Build {
     }
 }
 
-/// Adds what the index has of each package.
+/// Adds the published wheels of each package.
 fn published(
     options: &Options,
     project: &Project,
@@ -240,7 +238,7 @@ fn published(
     let (is_new, is_named) = (known.is_none(), options.from.is_some());
     let mut out = known.unwrap_or_default();
     let mut is_known = !is_new;
-    for ((index, package), found) in packages.iter().zip(ask(&simple, &names, env, ui)) {
+    for ((index, package), found) in packages.iter().zip(query(&simple, &names, env, ui)) {
         match found {
             Ok(found) => {
                 let files = format!("the files of `{} {}` on {shown}", package.name, found.version);
@@ -248,8 +246,11 @@ fn published(
                 ui.info(format!("platforms: as in {files}{and}"));
                 is_known = true;
                 add_published(project, *index, &found, &mut out);
-                if !found.others.is_empty() && !is_named {
-                    out.note(format!("{files} for {}: no target of build-wheel", found.others.join(", ")));
+                if !found.unsupported.is_empty() && !is_named {
+                    out.note(format!(
+                        "{files} for {}: no target of build-wheel",
+                        found.unsupported.join(", ")
+                    ));
                 }
             }
             Err(error) => {
@@ -264,7 +265,7 @@ fn published(
     if place.is_some() && !is_named {
         ui.info("`--from-maturin-action FILE` also lists what has no counterpart in such a workflow");
     }
-    // Without a workflow, a source distribution where none is known not to be.
+    // Without a workflow, add source distributions unless a release has none.
     if is_new && is_known {
         let others = (0..project.packages.len())
             .filter(|index| !out.builds.iter().any(|build| owner(project, build) == Some(*index)));
@@ -273,9 +274,9 @@ fn published(
     Ok(is_known.then_some(out))
 }
 
-/// Adds the wheels of a package that are published and that no workflow is
-/// known to build; where one is, the floors and Pythons that it leaves open.
-fn add_published(project: &Project, index: usize, found: &Published, out: &mut Translation) {
+/// Adds the published wheels of a package that no known workflow builds, or else the
+/// floors and Pythons that the workflow does not set.
+fn add_published(project: &Project, index: usize, found: &PublishedRelease, out: &mut Translation) {
     let package = &project.packages[index];
     let is_own = |build: &Build| build.backend != "sdist" && owner(project, build) == Some(index);
     let before = std::mem::take(&mut out.builds);
@@ -310,7 +311,7 @@ fn add_published(project: &Project, index: usize, found: &Published, out: &mut T
         if let Some(first) = &first {
             new = with_settings(&new, first);
         }
-        // What Nix links against follows from nixpkgs.
+        // The libraries that Nix links against depend on nixpkgs.
         if new.flake_attr.is_empty() {
             wheel.platform.compatibility.clone_into(&mut new.compatibility);
         }
@@ -325,16 +326,16 @@ fn add_published(project: &Project, index: usize, found: &Published, out: &mut T
     }
 }
 
-/// Whether a build says for which Pythons there are wheels. The CPython that a
-/// wheel of the stable ABI is built with does not.
+/// Whether a build names the Pythons of its wheels. The CPython that builds a wheel
+/// with the stable ABI does not count.
 fn names_python(build: &Build, package: &Package) -> bool {
     let is_any = package.bindings == Bindings::Abi3 && is_cpython(&build.python);
     !is_any && !["", ALL_PYTHONS].contains(&build.python.as_str())
 }
 
-/// A build of a workflow, with the floor and the Pythons of the published
-/// wheels where it leaves them to its tools; `is_named` where it names Pythons.
-fn completed(build: Build, is_named: bool, package: &Package, found: &Published) -> Vec<Build> {
+/// Completes a workflow's build with the floor and the Pythons of the published
+/// wheels, if it leaves them to its tools; `is_named` if it names Pythons.
+fn completed(build: Build, is_named: bool, package: &Package, found: &PublishedRelease) -> Vec<Build> {
     let same = || found.wheels.iter().filter(|wheel| Some(wheel.platform.target) == build.target);
     let mut pythons: Vec<&str> = Vec::new();
     for wheel in same().filter(|wheel| package.allows(&wheel.python)) {
@@ -346,7 +347,7 @@ fn completed(build: Build, is_named: bool, package: &Package, found: &Published)
     if !is_open || pythons.is_empty() || pythons == [""] {
         pythons = vec![&build.python];
     } else if package.bindings == Bindings::PerPython {
-        // What is of the stable ABI is built for each Python.
+        // The wheel with the stable ABI is built for each Python.
         pythons.retain(|python| !python.is_empty());
     }
     let floor = |python: &str| {

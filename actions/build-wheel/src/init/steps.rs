@@ -1,4 +1,4 @@
-//! Steps that several jobs have.
+//! Steps shared by several jobs.
 
 use super::pins::Pins;
 
@@ -9,7 +9,7 @@ pub(super) fn checkout(pins: &Pins) -> String {
     )
 }
 
-/// Installs the tools into an environment. `has_windows`: some of the runners have its
+/// Installs the tools into an environment. With `has_windows`, some runners have its
 /// programs in `Scripts`.
 pub(super) fn install(requirements: &str, condition: Option<&str>, has_windows: bool) -> String {
     let condition = condition.map(|text| format!("        if: {text}\n")).unwrap_or_default();

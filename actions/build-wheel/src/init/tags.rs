@@ -1,4 +1,4 @@
-//! The tags that start a release, as the repository has used them.
+//! The tags that trigger a release, from the repository's existing tags.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,17 +8,17 @@ use toolkit::{Cmd, OutputMode, Ui};
 
 use super::project::{Package, Project};
 
-/// How many of the newest tags are looked at.
+/// The number of newest tags to read.
 const NEWEST: usize = 500;
 
-/// A tag that is among so many of the newest is still in use.
+/// A tag among this many of the newest is still in use.
 const IN_USE: usize = 10;
 
-/// The rank of a prefix that names no package.
+/// The rank of a prefix without a package name.
 const UNNAMED: u8 = 2;
 
-/// Patterns for the tags of the packages with Rust, from the newest tags of
-/// the repository; none where no tag is for them.
+/// Patterns for the tags of the packages with Rust, from the newest tags of the
+/// repository; empty if there is no such tag.
 pub(super) fn of_repository(project: &Project, ui: &Ui) -> Vec<String> {
     let tags = newest_tags(&project.root, ui);
     let mut patterns: Vec<String> = Vec::new();
@@ -47,14 +47,14 @@ fn newest_tags(root: &Path, ui: &Ui) -> Vec<String> {
         format,
         "refs/tags",
     ]);
-    // Without git, or outside of a repository, there are none.
+    // Without git, or outside a repository, there are none.
     let output = cmd.run(ui, OutputMode::Quiet, Duration::from_secs(20));
     output.map(|output| output.stdout.lines().map(str::to_owned).collect()).unwrap_or_default()
 }
 
-/// The prefix of the tag that is for a package, and the tag. One that names
-/// the package counts while it is in use: a project may have changed to tags
-/// without a name.
+/// The prefix of a package's tag, and the tag. A prefix with the package's name is
+/// used only while it is in use, because a project may have changed to tags without
+/// a name.
 fn best<'t>(tags: &'t [String], package: &Package) -> Option<(String, &'t str)> {
     let last = package.directory.rsplit('/').next().unwrap_or_default();
     let names = [plain(&package.name), plain(last)];
@@ -66,7 +66,7 @@ fn best<'t>(tags: &'t [String], package: &Package) -> Option<(String, &'t str)> 
             Some((age, rank(&found.prefix, &names)?, found, tag.as_str()))
         })
         .collect();
-    // The first of those that are equally good is the newest.
+    // The first of equally good ones is the newest.
     let specific = ranked.iter().filter(|(_, rank, ..)| *rank < UNNAMED).min_by_key(|(_, rank, ..)| *rank);
     let general = ranked.iter().find(|(_, rank, ..)| *rank == UNNAMED);
     let chosen = match (specific, general) {
@@ -80,7 +80,7 @@ fn best<'t>(tags: &'t [String], package: &Package) -> Option<(String, &'t str)> 
     Some((chosen.2.prefix.clone(), chosen.3))
 }
 
-/// How well a prefix names a package; `None` where it names something else.
+/// How well a prefix matches a package; `None` if it names something else.
 fn rank(prefix: &str, names: &[String]) -> Option<u8> {
     let name = prefix.strip_suffix('v').unwrap_or(prefix);
     let name = plain(name.trim_end_matches(['-', '_', '/', '@', '.']));
@@ -96,7 +96,7 @@ fn plain(name: &str) -> String {
     name.to_ascii_lowercase().replace(['_', '.'], "-")
 }
 
-/// A tag with a version, and a prefix that is plain in a pattern.
+/// A tag with a version, and a prefix without special characters of patterns.
 fn release_tag(tag: &str) -> Option<ReleaseTag> {
     let found = ReleaseTag::parse(tag, None).ok()?;
     found.prefix.chars().all(|c| c.is_ascii_alphanumeric() || "-_/@.".contains(c)).then_some(found)
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tags_of_the_package_come_before_those_of_the_repository() {
+    fn prefers_tags_of_the_package_to_those_of_the_repository() {
         let names = ["tket".to_owned(), "tket-py".to_owned()];
         for (prefix, expected) in [
             ("tket-py-v", Some(0)),

@@ -1,5 +1,5 @@
-//! A workflow of others in terms of build-wheel. What has no counterpart is
-//! noted: a field, a step or a job that is not named here counts as such.
+//! Translates other workflows. A field, step or job without a counterpart here gets a
+//! note.
 
 use std::path::Path;
 
@@ -11,11 +11,10 @@ use super::expression::{holds_for_no_release, holds_for_tags};
 use super::workflow::{JobRow, Step, Workflow, own_path};
 use super::{cibuildwheel, maturin_action, own};
 
-/// How deep workflows may call each other, as on GitHub.
+/// GitHub's limit on nested workflow calls.
 const CALLS: usize = 4;
 
-/// Actions that have a counterpart in every workflow that is written, or need
-/// none.
+/// Actions that have a counterpart in every generated workflow, or need none.
 const COVERED: [&str; 12] = [
     "actions/checkout",
     "actions/setup-python",
@@ -31,7 +30,7 @@ const COVERED: [&str; 12] = [
     "astral-sh/setup-uv",
 ];
 
-/// Fields of a job that decide nothing of what is built.
+/// Fields of a job that do not affect its builds.
 const JOB_FIELDS: [&str; 10] = [
     "name",
     "runs-on",
@@ -45,7 +44,7 @@ const JOB_FIELDS: [&str; 10] = [
     "concurrency",
 ];
 
-/// Translates a workflow; an error where nothing in it builds wheels.
+/// Translates a workflow. Fails if nothing in it builds wheels.
 pub(super) fn translate(workflow: &Workflow, settings: &toml::Table) -> Result<Translation, InitError> {
     let mut out = Translation::default();
     triggers(workflow, &mut out);
@@ -56,8 +55,8 @@ pub(super) fn translate(workflow: &Workflow, settings: &toml::Table) -> Result<T
     Ok(out)
 }
 
-/// Translates the jobs of a workflow, and those of the workflows of the same
-/// repository that it calls.
+/// Translates the jobs of a workflow, and of the workflows in the same repository
+/// that it calls.
 fn jobs(workflow: &Workflow, settings: &toml::Table, depth: usize, out: &mut Translation) {
     let root = workflow.root();
     let mut others = Vec::new();
@@ -69,7 +68,7 @@ fn jobs(workflow: &Workflow, settings: &toml::Table, depth: usize, out: &mut Tra
             continue;
         }
         let steps = || job.get("steps").and_then(Value::as_array).into_iter().flatten();
-        // GitHub does not distinguish upper and lower case in them.
+        // GitHub compares them without regard to case.
         let uses = |name: &str| {
             let is_it = |uses: &str| uses.to_ascii_lowercase().starts_with(name);
             steps().any(|step| step.get("uses").and_then(Value::as_str).is_some_and(is_it))
@@ -90,7 +89,7 @@ fn jobs(workflow: &Workflow, settings: &toml::Table, depth: usize, out: &mut Tra
         let condition = job.get("if").and_then(Value::as_str);
         let closed = condition.filter(|text| holds_for_no_release(text, &Value::Object(Map::new())));
         if let Some(condition) = closed.filter(|_| builds || publishes) {
-            out.note_at(&workflow.place(id), format!("`if: {condition}` holds for no release: left out"));
+            out.note_at(&workflow.place(id), format!("`if: {condition}` holds for no release: skipped"));
             continue;
         }
         out.publishes |= publishes;
@@ -115,13 +114,12 @@ fn jobs(workflow: &Workflow, settings: &toml::Table, depth: usize, out: &mut Tra
     }
     match &others[..] {
         [] => {}
-        [job] => out.note_at(job, "it builds no wheel that this program knows of, and is left out"),
-        all => out
-            .note(format!("{} build no wheel that this program knows of, and are left out", all.join(", "))),
+        [job] => out.note_at(job, "it builds no known wheel and is skipped"),
+        all => out.note(format!("{} build no known wheel and are skipped", all.join(", "))),
     }
 }
 
-/// Translates a job that is a workflow of the same repository; whether that
+/// Translates a job that calls a workflow of the same repository. Returns whether it
 /// builds or publishes.
 fn call(
     workflow: &Workflow,
@@ -144,7 +142,7 @@ fn call(
     true
 }
 
-/// What starts the workflow: tags are taken over.
+/// Translates the triggers of the workflow: tags are kept.
 fn triggers(workflow: &Workflow, out: &mut Translation) {
     let Some(on) = workflow.field("on") else { return };
     for event in events(on) {
@@ -154,7 +152,7 @@ fn triggers(workflow: &Workflow, out: &mut Translation) {
                 out.tags.extend(tags.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned));
                 if let Some(branches) = fields.and_then(|fields| fields.get("branches")) {
                     out.note(format!(
-                        "`on.push.branches`: {branches}; a release is started by a tag or by hand"
+                        "`on.push.branches`: {branches}; a release is triggered by a tag or manually"
                     ));
                 }
             }
@@ -165,10 +163,10 @@ fn triggers(workflow: &Workflow, out: &mut Translation) {
                     out.note(format!("the input `{name}` of a manual run"));
                 }
             }
-            (name, _) => out.note(format!("`on.{name}`: a release is started by a tag or by hand")),
+            (name, _) => out.note(format!("`on.{name}`: a release is triggered by a tag or manually")),
         }
     }
-    // One that takes every tag would react to tags of other things, too.
+    // A pattern for every tag would also match unrelated tags.
     if let Some(all) = out.tags.iter().find(|tag| ["*", "**"].contains(&tag.as_str())).cloned() {
         out.note(format!("`on.push.tags`: `{all}`; only a tag with a version starts a release"));
         out.tags.retain(|tag| *tag != all);
@@ -182,7 +180,7 @@ fn triggers(workflow: &Workflow, out: &mut Translation) {
     }
 }
 
-/// `defaults.run` with the directory alone, which each command is given.
+/// Whether it is `defaults.run` with only the directory, which each command gets.
 fn is_directory(name: &str, key: &str, value: &Value) -> bool {
     let only = |fields: &serde_json::Map<String, Value>| {
         fields.keys().all(|field| ["working-directory", "shell"].contains(&field.as_str()))
@@ -199,14 +197,14 @@ fn events(on: &Value) -> Vec<(&str, Option<&Value>)> {
     }
 }
 
-/// The environment of a job; one of TestPyPI is not that of the release.
+/// The environment of a job, unless it is for TestPyPI.
 fn environment(job: &Value) -> Option<String> {
     let environment = job.get("environment")?;
     let name = environment.as_str().or_else(|| environment.get("name")?.as_str())?;
     (!name.contains("test") && !name.contains("${{")).then(|| name.to_owned())
 }
 
-/// Fields of a job that have no counterpart.
+/// Adds notes about a job's fields without a counterpart.
 fn job_fields(place: &str, job: &Value, out: &mut Translation) {
     for (name, value) in job.as_object().into_iter().flatten() {
         if name == "env" {
@@ -218,11 +216,11 @@ fn job_fields(place: &str, job: &Value, out: &mut Translation) {
                 .as_object()
                 .is_some_and(|fields| fields.iter().all(|(key, value)| is_directory(name, key, value)))
         {
-            // Each command is given it.
+            // Each command gets it.
         } else if name == "if"
             && value.as_str().is_some_and(|text| holds_for_tags(text, &Value::Object(Map::new())))
         {
-            // A release is started by a tag here, too.
+            // A tag triggers the new workflow too.
         } else if !JOB_FIELDS.contains(&name.as_str()) {
             out.note_at(place, format!("`{name}: {}`", plain(value)));
         }
@@ -249,7 +247,7 @@ fn translate_row(row: &JobRow<'_>, settings: &toml::Table, root: &Path, out: &mu
         let is_covered = name.as_deref().is_some_and(|name| COVERED.contains(&name));
         if let Some(condition) = step.closed_condition() {
             if !is_covered {
-                out.note_at(&step.place(), format!("`if: {condition}` holds for no release: left out"));
+                out.note_at(&step.place(), format!("`if: {condition}` holds for no release: skipped"));
             }
             continue;
         }
@@ -282,7 +280,7 @@ fn translate_row(row: &JobRow<'_>, settings: &toml::Table, root: &Path, out: &mu
         }
         let Some(python) = &chosen else { continue };
         for build in out.builds.iter_mut().skip(before).filter(|build| build.python.is_empty()) {
-            // In its container, maturin-action has Pythons of its own.
+            // In its container, maturin-action has its own Pythons.
             if build.target.is_some_and(|target| step.run().is_some() || !target.is_linux()) {
                 python.clone_into(&mut build.python);
             }
@@ -290,8 +288,7 @@ fn translate_row(row: &JobRow<'_>, settings: &toml::Table, root: &Path, out: &mu
     }
 }
 
-/// The Python that a step with setup-python installs, where that is a matter
-/// of the row.
+/// The Python that a setup-python step installs, if it depends on the row.
 fn python_of_row(step: &Step<'_>) -> Option<String> {
     let with = step.field("with")?.get("python-version")?.as_str()?;
     let (_, value) = step.mapping("with").into_iter().find(|(name, _)| name == "python-version")?;
@@ -299,7 +296,7 @@ fn python_of_row(step: &Step<'_>) -> Option<String> {
     (with.contains("matrix.") && !python.contains(char::is_whitespace)).then_some(python)
 }
 
-/// Of the upload, the index is what matters.
+/// Translates an upload step, of which only the index is relevant.
 fn publishing(step: &Step<'_>, out: &mut Translation) {
     for (name, value) in step.mapping("with") {
         if ![
@@ -318,7 +315,7 @@ fn publishing(step: &Step<'_>, out: &mut Translation) {
     }
 }
 
-/// What this command, or a template of it, has written.
+/// Translates a workflow that this command or a template wrote.
 pub(super) fn translate_own(workflow: &Workflow) -> Option<Translation> {
     let mut out = Translation::default();
     let push = workflow.field("on")?.get("push")?;

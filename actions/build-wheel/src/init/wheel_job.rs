@@ -1,15 +1,15 @@
-//! The job that builds the wheels of a package.
+//! The job that builds a package's wheels.
 
 use super::pins::Pins;
 use super::release::{Release, Row, WheelJob};
 use super::steps::{checkout, install, upload};
 use super::yaml::{list, quoted, scalar};
 
-/// How the steps get a value: the same in all rows, or a column of the matrix.
+/// A value in the steps: the same in all rows, or a column of the matrix.
 struct Setting {
-    /// What stands in the step.
+    /// The text in the step.
     value: String,
-    /// The column, where the rows differ.
+    /// The column, if the rows differ.
     column: Option<&'static str>,
 }
 
@@ -24,7 +24,7 @@ impl Setting {
     }
 }
 
-/// What the steps of a job that builds wheels say.
+/// The values in the steps of a wheel job.
 struct Settings {
     has_pythons: bool,
     /// Whether a row builds several wheels.
@@ -51,7 +51,7 @@ impl Settings {
         }
     }
 
-    /// The columns of the matrix beside target and runner.
+    /// The columns of the matrix besides target and runner.
     fn columns(&self) -> Vec<&'static str> {
         let settings = [&self.interpreters, &self.backend, &self.compatibility, &self.args, &self.smoke];
         settings.into_iter().filter_map(|setting| setting.column).collect()
@@ -101,7 +101,7 @@ pub(super) fn wheel_job(job: &WheelJob, release: &Release, pins: &Pins) -> Strin
     text += &format!("    steps:\n{}", checkout(pins));
     text += &set_up(job, &settings, release, pins);
     text += &build_step(job, &settings, pins);
-    // The platform alone does not tell them apart.
+    // The platform alone does not distinguish them.
     let suffix = if some_have_twins { "-${{ strategy.job-index }}" } else { "" };
     let name = format!("${{{{ steps.build.outputs.artifact-name }}}}{suffix}");
     let paths = if settings.has_several { "paths" } else { "path" };
@@ -166,7 +166,7 @@ fn build_step(job: &WheelJob, settings: &Settings, pins: &Pins) -> String {
     text + &list("test-sources", &job.test_sources)
 }
 
-/// Whether two rows are alike in something.
+/// Whether two rows have the same value.
 fn has_twins<T: PartialEq>(rows: &[Row], of: impl Fn(&Row) -> T) -> bool {
     rows.iter().enumerate().any(|(index, row)| rows[..index].iter().any(|other| of(other) == of(row)))
 }

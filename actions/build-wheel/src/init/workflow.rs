@@ -1,4 +1,4 @@
-//! A workflow file: its jobs, each row of their matrices, their steps.
+//! A workflow file: its jobs, their matrix rows and their steps.
 
 mod local_action;
 
@@ -22,9 +22,9 @@ pub(super) struct Workflow {
     /// The file.
     pub(super) path: PathBuf,
     document: Value,
-    /// Its path in the repository, where another workflow calls it.
+    /// Its path in the repository, if another workflow calls it.
     file: Option<String>,
-    /// The inputs that are known: what a caller sets, else their defaults.
+    /// The known inputs: those that a caller sets, or else their defaults.
     inputs: Map<String, Value>,
     lines: Lines,
 }
@@ -48,12 +48,12 @@ pub(super) struct JobRow<'w> {
     pub(super) id: &'w str,
     job: &'w Value,
     contexts: Value,
-    /// Where its commands run by default.
+    /// The default directory of its commands.
     working_directory: Option<String>,
-    /// How many actions of the repository it is within.
+    /// The nesting depth in actions of the repository.
     depth: usize,
-    /// Where its steps are: the file, if it is another than the workflow, and
-    /// the line of each.
+    /// The location of its steps: the file, if it is not the workflow, and the line
+    /// of each.
     file: Option<String>,
     lines: Vec<u64>,
 }
@@ -62,7 +62,7 @@ pub(super) struct JobRow<'w> {
 pub(super) struct Step<'r> {
     fields: &'r Value,
     row: &'r JobRow<'r>,
-    /// Its place among the steps, from 1 on.
+    /// Its number among the steps, counted from 1.
     index: usize,
 }
 
@@ -73,14 +73,14 @@ impl Workflow {
         Self::parse(path, &text)
     }
 
-    /// Understands the text of the file at `path`.
+    /// Parses the text of the file at `path`.
     pub(super) fn parse(path: &Path, text: &str) -> Result<Self, InitError> {
         let document = parse(text)
             .map_err(|source| InitError::Yaml { path: path.to_owned(), source: Box::new(source) })?;
         if document.get("jobs").is_none_or(|jobs| !jobs.is_object()) {
             return Err(InitError::NoJobs(path.to_owned()));
         }
-        // What is not of the usual form has no line numbers, and is no error here.
+        // Without the usual structure there are no line numbers.
         let lines = serde_saphyr::from_str(text).unwrap_or_default();
         let inputs = defaults(&document);
         Ok(Self { path: path.to_owned(), document, file: None, inputs, lines })
@@ -92,7 +92,7 @@ impl Workflow {
         let mut called = Self::read(&self.root().join(place)).ok()?;
         called.file = Some(place.to_owned());
         for (name, value) in job.get("with").and_then(Value::as_object).into_iter().flatten() {
-            // Else the caller's run decides it.
+            // Otherwise, it depends on the caller's run.
             if value.as_str().is_some_and(|text| text.contains("${{")) {
                 called.inputs.remove(name);
             } else {
@@ -102,14 +102,14 @@ impl Workflow {
         Some(called)
     }
 
-    /// How to name a job to people.
+    /// The name of a job in messages.
     pub(super) fn place(&self, id: &str) -> String {
         // The key is on the line before.
         let line = self.lines.jobs.get(id).map(|job| job.defined.line().saturating_sub(1));
         format!("job `{id}`{}", shown_place(self.file.as_deref(), line))
     }
 
-    /// The directory of the repository that it is in.
+    /// The root of its repository.
     pub(super) fn root(&self) -> PathBuf {
         let here = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
         let mut above = here.ancestors().skip(1);
@@ -128,8 +128,8 @@ impl Workflow {
         jobs.map(|(id, job)| (id.as_str(), job))
     }
 
-    /// A job once for each row of its matrix; `None` where the matrix is
-    /// computed during the run.
+    /// A job for each row of its matrix; `None` if the matrix is computed during
+    /// the run.
     pub(super) fn rows<'w>(&'w self, id: &'w str, job: &'w Value) -> Option<Vec<JobRow<'w>>> {
         let mut env = Map::new();
         for place in [self.field("env"), job.get("env")] {
@@ -157,7 +157,7 @@ impl Workflow {
             let mut row = JobRow { id, job, contexts, working_directory, depth: 0, file, lines };
             let runner = runner_context(&row.runner());
             row.contexts.as_object_mut().into_iter().for_each(|all| all.extend(runner.clone()));
-            // What the run decides is not known.
+            // Values that depend on the run are unknown.
             let env = env.iter().filter_map(|(name, text)| Some((name.clone(), row.text(text)?.into())));
             row.contexts["env"] = Value::Object(env.collect());
             let (set, steps) = constants::set_by_steps(job, &row.contexts);
@@ -172,7 +172,7 @@ impl Workflow {
 pub(super) fn parse(text: &str) -> Result<Value, serde_saphyr::Error> {
     let options = serde_saphyr::options! {
         strict_booleans: true,
-        // `manylinux: 2_28` is a text, as for GitHub.
+        // `manylinux: 2_28` is a string, like on GitHub.
         underscored_numbers_as_strings: true,
     };
     serde_saphyr::from_str_with_options(text, options)
@@ -184,7 +184,7 @@ impl JobLines {
     }
 }
 
-/// The inputs of a run that have a default.
+/// The defaults of the inputs of a run.
 fn defaults(document: &Value) -> Map<String, Value> {
     let mut inputs = Map::new();
     for event in ["workflow_call", "workflow_dispatch"] {
@@ -198,7 +198,7 @@ fn defaults(document: &Value) -> Map<String, Value> {
     inputs
 }
 
-/// `runner.os` and `runner.arch`; nothing where the run decides the runner.
+/// `runner.os` and `runner.arch`; empty if the runner depends on the run.
 fn runner_context(label: &str) -> Map<String, Value> {
     if label.is_empty() {
         return Map::new();
@@ -218,7 +218,7 @@ impl JobRow<'_> {
         self.job.get(name)
     }
 
-    /// The text of a value in this row; `None` where the run decides it.
+    /// The text of a value in this row; `None` if it depends on the run.
     pub(super) fn text(&self, value: &Value) -> Option<String> {
         match value {
             Value::String(text) => interpolate(text, &self.contexts),
@@ -229,18 +229,18 @@ impl JobRow<'_> {
         }
     }
 
-    /// What expressions may refer to.
+    /// The contexts of expressions.
     pub(super) fn contexts(&self) -> &Value {
         &self.contexts
     }
 
-    /// Where its commands run by default.
+    /// The default directory of its commands.
     pub(super) fn working_directory(&self) -> Option<String> {
         let directory = self.working_directory.as_deref()?;
         interpolate(directory, &self.contexts)
     }
 
-    /// The label of its runner; `""` where the run decides it.
+    /// The label of its runner; `""` if it depends on the run.
     pub(super) fn runner(&self) -> String {
         self.field("runs-on").and_then(|value| self.text(value)).unwrap_or_default()
     }
@@ -264,7 +264,7 @@ impl Step<'_> {
         self.fields.get("run")?.as_str()
     }
 
-    /// The row that it is in.
+    /// Its row.
     pub(super) fn row(&self) -> &JobRow<'_> {
         self.row
     }
@@ -280,13 +280,13 @@ impl Step<'_> {
         self.fields.get(name)
     }
 
-    /// Its condition, where the run decides it, and a tag alone does not.
+    /// Its condition, if it depends on more than the tag.
     pub(super) fn open_condition(&self) -> Option<&str> {
         let open = self.condition().filter(|(_, value)| value.is_none()).map(|(text, _)| text);
         open.filter(|text| !holds_for_tags(text, &self.row.contexts))
     }
 
-    /// Its condition and the value of that: none where the run decides it.
+    /// Its condition with its value; `None` if it depends on the run.
     fn condition(&self) -> Option<(&str, Option<bool>)> {
         let condition = self.fields.get("if")?.as_str()?.trim();
         Some((condition, truth(condition, &self.row.contexts)))
@@ -297,7 +297,7 @@ impl Step<'_> {
         self.condition().is_some_and(|(_, value)| value == Some(false))
     }
 
-    /// Its condition, where no run that publishes fulfils it.
+    /// Its condition, if it holds in no run that publishes.
     pub(super) fn closed_condition(&self) -> Option<&str> {
         let (condition, value) = self.condition()?;
         (value.is_none() && holds_for_no_release(condition, &self.row.contexts)).then_some(condition)
@@ -309,7 +309,7 @@ impl Step<'_> {
         self.row.text(own.or_else(|| self.row.contexts.get("env")?.get(name))?)
     }
 
-    /// How to name it to people: its job and its own name.
+    /// Its name in messages, with that of its job.
     pub(super) fn place(&self) -> String {
         let name = self.fields.get("name").and_then(Value::as_str).map(str::to_owned);
         let name = name.or_else(|| self.uses().map(str::to_owned));
@@ -319,7 +319,7 @@ impl Step<'_> {
     }
 }
 
-/// A file, if it is another than the workflow, and a line.
+/// The file, if it is not the workflow, and the line.
 fn shown_place(file: Option<&str>, line: Option<u64>) -> String {
     match (file, line.filter(|line| *line > 0)) {
         (Some(file), Some(line)) => format!(" (`{file}` line {line})"),
@@ -339,7 +339,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_workflow_is_read() {
+    fn rejects_files_that_are_not_workflows() {
         let read =
             |text: &str| Workflow::parse(Path::new("a.yml"), text).err().map(|error| error.to_string());
         assert_eq!(read("jobs: {}"), None);

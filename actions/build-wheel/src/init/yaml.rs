@@ -1,6 +1,6 @@
-//! Text of YAML, with quotes where they are needed.
+//! YAML text, with quotes if needed.
 
-/// An input with one item a line; nothing where there are none.
+/// An input with one item per line; empty if there are none.
 pub(super) fn list(name: &str, lines: &[String]) -> String {
     if lines.is_empty() {
         return String::new();
@@ -13,7 +13,7 @@ pub(super) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// A YAML scalar, in quotes where it could be read as something else.
+/// A YAML scalar, quoted if it could be misread.
 pub(super) fn scalar(text: &str) -> String {
     let is_plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '.' || c == '/')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "_./-".contains(c))
@@ -22,7 +22,7 @@ pub(super) fn scalar(text: &str) -> String {
     if is_plain { text.to_owned() } else { quoted(text) }
 }
 
-/// JSON's strings are YAML's.
+/// A quoted string: JSON strings are valid YAML.
 pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::String(text.to_owned()).to_string()
 }
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_yaml_would_misread_is_quoted() {
+    fn quotes_what_yaml_would_misread() {
         for (text, expected) in [
             ("ubuntu-latest", "ubuntu-latest"),
             (".", "."),

@@ -5,7 +5,7 @@ fn read(env: &[(&str, &str)]) -> Result<Inputs, String> {
 }
 
 #[test]
-fn every_fault_is_told() {
+fn reports_every_error() {
     let env = [
         ("INPUT_DRY_RUN", "ture"),
         ("INPUT_TARGET", "sparc-sun-solaris"),
@@ -23,14 +23,14 @@ fn every_fault_is_told() {
         "`compatibility`: expected `manylinux_<major>_<minor>`",
         "`flake-attr`: expected an attribute such as",
         "`maturin-args`: a quotation mark is not closed",
-        "`test-sources`: expected paths inside of the project, found `../tests`",
+        "`test-sources`: expected paths in the project, found `../tests`",
     ] {
         assert!(errors.contains(expected), "{expected} is not in\n{errors}");
     }
 }
 
 #[test]
-fn an_image_needs_its_digest() {
+fn requires_a_digest_for_an_image() {
     let digest = "0123456789abcdef".repeat(4);
     let image = format!("quay.example/maturin@sha256:{digest}");
     let read = |image: &str| read(&[("INPUT_LINKER", "container"), ("INPUT_CONTAINER_IMAGE", image)]);
@@ -39,7 +39,7 @@ fn an_image_needs_its_digest() {
 }
 
 #[test]
-fn options_are_taken_with_and_without_an_equals_sign() {
+fn accepts_options_with_and_without_an_equals_sign() {
     let lines = "--strip\n--features a,b\n--features=c\n--config 'a.b=\"c d\"'";
     let words = ["--strip", "--features", "a,b", "--features=c", "--config", "a.b=\"c d\""];
     assert_eq!(read(&[("INPUT_MATURIN_ARGS", lines)]).unwrap().maturin_args, words);

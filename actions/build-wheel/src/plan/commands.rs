@@ -1,4 +1,4 @@
-//! The commands that build.
+//! The build commands.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::inputs::Inputs;
 use crate::search_path::IS_WINDOWS;
 use crate::target::{Arch, System, Target};
 
-/// Stands in a planned command for the folder that the build writes to.
+/// The placeholder for the build's output directory in a planned command.
 pub const STAGING: &str = "<staging>";
 
 pub(super) fn nix(inputs: &Inputs, machine: &MachineState) -> Cmd {
@@ -25,15 +25,15 @@ pub(super) fn nix(inputs: &Inputs, machine: &MachineState) -> Cmd {
     }
     let path = std::path::absolute(&inputs.project).unwrap_or_else(|_| inputs.project.clone());
     let path = path.display().to_string();
-    // In a reference these would end the path.
+    // In a flake reference, these would end the path.
     if path.contains(|c: char| !c.is_ascii_alphanumeric() && !"/._-+".contains(c)) {
         return cmd.arg(format!(".#{attr}")).directory(&inputs.project);
     }
     cmd.arg(format!("{path}#{attr}"))
 }
 
-/// The hook that PEP 517 defines, called in the project's folder; what the
-/// backend prints goes to standard error.
+/// Calls the PEP 517 hook in the project's directory; the backend's output goes to
+/// standard error.
 const BUILD_SDIST: &str = "\
 import contextlib, importlib, os, sys
 sys.path[:0] = [os.path.abspath(path) for path in sys.argv[3:]]
@@ -52,7 +52,7 @@ pub(super) fn pep517(inputs: &Inputs, machine: &MachineState) -> Result<Cmd, Pla
             hint: "set `python`".into(),
         }
     })?;
-    let ProjectState::Folder { build_backend: Some(name), backend_path, .. } = &machine.project else {
+    let ProjectState::Directory { build_backend: Some(name), backend_path, .. } = &machine.project else {
         return Ok(Cmd::new(python));
     };
     let project = inputs.project.clone();
@@ -93,25 +93,25 @@ fn maturin_args(
 ) -> Vec<String> {
     let mut args = vec!["build".to_owned()];
     let configured = match &machine.project {
-        ProjectState::Folder { maturin, .. } => maturin.profile.is_some(),
+        ProjectState::Directory { maturin, .. } => maturin.profile.is_some(),
         _ => false,
     };
-    // maturin takes one profile, and reads the project's own itself.
+    // maturin accepts one profile, and reads the project's itself.
     let is_given = inputs
         .maturin_args
         .iter()
         .any(|arg| ["--profile", "--release", "-r"].contains(&arg.as_str()) || arg.starts_with("--profile="));
     let profile = inputs.profile.as_deref().or((!configured && !is_given).then_some("release"));
     args.extend(profile.into_iter().flat_map(|profile| ["--profile".to_owned(), profile.to_owned()]));
-    // Cargo keeps a folder of its own for an explicit target; the host's
-    // stays the one that the user's builds share.
+    // Cargo uses a separate directory for an explicit target; without one, the
+    // user's builds for the host are reused.
     if target.known().is_none() || machine.host != target.known() || linker != Linker::Native {
         args.extend(["--target".into(), target.name().into()]);
     }
-    // The tag that a build starts from; the final one follows from content.
+    // The tag of the build; the final one follows from the content.
     let tag = match (target.known(), compatibility) {
         (None | Some(Target { system: System::Macos | System::Msvc | System::Mingw, .. }), _) => None,
-        // There is no policy for it.
+        // There is no policy for this target.
         (Some(Target { arch: Arch::Armv6l, .. }), _) => Some("linux".to_owned()),
         (Some(Target { system: System::Gnu, .. }), Some(asked @ Compatibility::Manylinux(_))) => {
             Some(asked.to_string())
@@ -132,8 +132,8 @@ fn maturin_args(
     args
 }
 
-/// The Pythons to build for. For another machine maturin knows them by name;
-/// on this one it is shown where they are.
+/// The Pythons to build for: their paths on this machine, or their names for another
+/// machine.
 fn interpreters(
     inputs: &Inputs,
     machine: &MachineState,
@@ -182,7 +182,7 @@ pub(super) fn maturin_sdist(inputs: &Inputs) -> Cmd {
     Cmd::new("maturin").arg("sdist").args(manifest).args(["--out", STAGING]).directory(&inputs.project)
 }
 
-/// Variables for the linker and the system that is built for.
+/// Environment variables for the linker and the target system.
 fn maturin_env(
     machine: &MachineState,
     target: &BuildTarget,
@@ -195,7 +195,7 @@ fn maturin_env(
         env.push((format!("CARGO_TARGET_{}_LINKER", name.to_uppercase()), format!("{prefix}-gcc")));
         env.push((format!("CC_{name}"), format!("{prefix}-gcc")));
     }
-    // maturin looks for `zig`, and beside the first Python on PATH.
+    // maturin finds `zig` only on PATH and beside the first Python on PATH.
     if let (Linker::Zig, Some(zig)) = (linker, &machine.zig)
         && zig.ends_with("python-zig")
     {
@@ -204,9 +204,9 @@ fn maturin_env(
     let minimum = match (compatibility, target.known()) {
         (Some(Compatibility::Macos(version)), _) if target.is_macos() => Some(version),
         (_, Some(Target { arch: Arch::Aarch64, system: System::Macos })) => Some((11, 0)),
-        // What Rust's own target asks for.
+        // The minimum of Rust's target.
         (_, Some(Target { system: System::Macos, .. })) => Some((10, 12)),
-        // maturin and rustc know that of each kind of Mac.
+        // maturin and rustc know the minimum of each architecture.
         _ => None,
     };
     if let Some((major, minor)) = minimum {
@@ -215,7 +215,7 @@ fn maturin_env(
     env
 }
 
-/// The repository is mounted where it is, so that paths mean the same inside.
+/// Mounts the repository at the same path, so that paths are valid in the container.
 fn container(
     engine: &str,
     image: &str,

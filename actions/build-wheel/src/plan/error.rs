@@ -1,4 +1,4 @@
-//! Why there is no plan.
+//! Errors of planning.
 
 use std::path::PathBuf;
 
@@ -8,37 +8,37 @@ use toolkit::{Exit, Failure};
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// Nothing at the path.
-    #[error("there is nothing at `{}`; expected a project directory or a wheel", .0.display())]
+    #[error("`{}` does not exist; expected a project directory or a wheel", .0.display())]
     Missing(PathBuf),
-    /// A file that is no wheel.
-    #[error("`{}` is a file but no wheel; expected a project directory or a `.whl`", .0.display())]
+    /// A file that is not a wheel.
+    #[error("`{}` is a file but not a wheel; expected a project directory or a `.whl`", .0.display())]
     NotAWheel(PathBuf),
-    /// A folder where a wheel is needed.
-    #[error("expected exactly one wheel in `{}`, found {}", folder.display(), listed(found))]
+    /// A directory without exactly one wheel.
+    #[error("expected exactly one wheel in `{}`, found {}", dir.display(), listed(found))]
     Wheels {
-        /// The folder.
-        folder: PathBuf,
+        /// The directory.
+        dir: PathBuf,
         /// The wheels in it.
         found: Vec<String>,
     },
-    /// No project of the backend's kind.
+    /// No project for the backend.
     #[error("no {kind} project at `{}`: expected {expected}, found {found}", path.display())]
     NoProject {
-        /// Of what kind.
+        /// The kind of project.
         kind: &'static str,
-        /// Where.
+        /// The path.
         path: PathBuf,
-        /// What makes such a project.
+        /// What such a project has.
         expected: &'static str,
-        /// What is there.
+        /// What was found.
         found: String,
     },
     /// The inputs contradict each other or the machine.
     #[error("{message}")]
     Conflict {
-        /// What does not fit.
+        /// The contradiction.
         message: String,
-        /// What to do.
+        /// The hint.
         hint: String,
     },
 }

@@ -1,4 +1,4 @@
-//! What links for a target.
+//! Chooses the linker for a target.
 
 use super::error::PlanError;
 use crate::build_target::BuildTarget;
@@ -8,17 +8,17 @@ use crate::environment::MachineState;
 use crate::inputs::Inputs;
 use crate::target::{Arch, System, Target};
 
-/// How a build is linked.
+/// The linker of a build, with its messages.
 #[derive(Debug, Default)]
 pub(super) struct Linking {
     pub(super) linker: Option<Linker>,
-    /// What to do where the build fails.
+    /// The hint if the build fails.
     pub(super) build_hint: Option<String>,
-    /// What to say where the wheel needs a newer glibc than manylinux2014 has.
+    /// The warning if the wheel needs a newer glibc than manylinux2014.
     pub(super) floor_warning: Option<String>,
 }
 
-/// What the input says, or the first that can.
+/// The requested linker, or the first that supports the target.
 pub(super) fn choose(
     inputs: &Inputs,
     machine: &MachineState,
@@ -26,7 +26,7 @@ pub(super) fn choose(
     compatibility: Option<Compatibility>,
 ) -> Result<Linking, PlanError> {
     let Some(target) = target.known() else {
-        let linker = Some(unruled(inputs, machine, target)?);
+        let linker = Some(without_rules(inputs, machine, target)?);
         return Ok(Linking { linker, ..Linking::default() });
     };
     let linker = linker(inputs, machine, target, compatibility)?;
@@ -44,9 +44,9 @@ pub(super) fn choose(
     Ok(linking)
 }
 
-/// For both kinds of Mac, and for targets without rules: what Cargo is told for
-/// them, as by an SDK, unless zig is asked for.
-fn unruled(inputs: &Inputs, machine: &MachineState, target: &BuildTarget) -> Result<Linker, PlanError> {
+/// The linker for universal2 and for targets without rules: Cargo's configuration, as
+/// by an SDK, unless zig is requested.
+fn without_rules(inputs: &Inputs, machine: &MachineState, target: &BuildTarget) -> Result<Linker, PlanError> {
     let is_mac = machine.host.is_some_and(|host| host.system == System::Macos);
     let needs_zig = *target == BuildTarget::Universal2 && !is_mac;
     let missing = |message: String, hint: &str| Err(PlanError::Conflict { message, hint: hint.into() });
@@ -59,11 +59,11 @@ fn unruled(inputs: &Inputs, machine: &MachineState, target: &BuildTarget) -> Res
             "use `linker: native`, with the linker in Cargo's configuration",
         ),
         Some(Linker::Zig) => {
-            missing("`linker: zig`, but there is no zig on PATH".into(), "install `ziglang` beside maturin")
+            missing("`linker: zig`, but zig is not on PATH".into(), "install `ziglang` beside maturin")
         }
         Some(linker) => Ok(linker),
         None if needs_zig => missing(
-            format!("nothing on PATH links for `{target}`"),
+            format!("no linker for `{target}` on PATH"),
             "install `ziglang` beside maturin, or build on a Mac",
         ),
         None => Ok(Linker::Native),
@@ -80,14 +80,14 @@ fn linker(
     let missing = |message: String, hint: &str| Err(PlanError::Conflict { message, hint: hint.into() });
     match inputs.linker {
         Some(Linker::Zig) if machine.zig.is_none() => {
-            missing("`linker: zig`, but there is no zig on PATH".into(), "install `ziglang` beside maturin")
+            missing("`linker: zig`, but zig is not on PATH".into(), "install `ziglang` beside maturin")
         }
         Some(Linker::Gcc) if gcc.is_none() => missing(
             format!("`linker: gcc`, but there is no cross gcc for `{target}` on PATH"),
             "install it (on Debian and Ubuntu: `gcc-<cpu>-linux-gnu`, `gcc-mingw-w64`), or use `linker: zig`",
         ),
         Some(Linker::Container) if machine.engine.is_none() => missing(
-            "`linker: container`, but there is neither docker nor podman on PATH".into(),
+            "`linker: container`, but neither docker nor podman is on PATH".into(),
             "install one of them",
         ),
         Some(linker) => Ok(linker),
@@ -97,18 +97,17 @@ fn linker(
                     host.system == System::Macos && target.system == System::Macos
                         || host.is_windows() && target.is_windows()
                 });
-            // By default Linux wheels run on manylinux2014, wherever they are built.
+            // By default, Linux wheels run on manylinux2014, wherever they are built.
             let older_glibc = match (target.system, compatibility) {
                 (System::Gnu, None | Some(Compatibility::Manylinux(_))) => machine.zig.is_some(),
                 _ => false,
             };
-            // Without Windows, maturin takes the libraries from cargo-xwin.
+            // On other systems, maturin gets Windows' libraries from cargo-xwin.
             let native = native || target.system == System::Msvc;
             if native && !(older_glibc && target.arch != Arch::Ppc64le) {
                 Ok(Linker::Native)
             } else if (target.arch == Arch::Ppc64le || target.is_windows()) && gcc.is_some() {
-                // zig 0.17 does not link for the one, and Rust's target for the other is
-                // made for MinGW.
+                // zig 0.17 cannot link for s390x, and Rust's `-windows-gnu` target needs MinGW.
                 Ok(Linker::Gcc)
             } else if machine.zig.is_some() {
                 Ok(Linker::Zig)
@@ -117,11 +116,11 @@ fn linker(
             } else if target.system == System::Musl
                 && machine.host.is_some_and(|host| host.arch == target.arch)
             {
-                // Rust brings musl's start files and archive along.
+                // Rust ships musl's startup files and archive.
                 Ok(Linker::Native)
             } else {
                 missing(
-                    format!("nothing on PATH links for `{target}`"),
+                    format!("no linker for `{target}` on PATH"),
                     "install `ziglang` beside maturin, or a cross gcc",
                 )
             }

@@ -8,7 +8,7 @@ use crate::environment::MaturinSettings;
 fn machine() -> MachineState {
     MachineState {
         host: Target::parse("x86_64-unknown-linux-gnu").ok(),
-        project: ProjectState::Folder {
+        project: ProjectState::Directory {
             build_backend: Some("maturin".into()),
             backend_path: Vec::new(),
             cargo: true,
@@ -39,18 +39,17 @@ fn planned(inputs: &[(&str, &str)], machine: &MachineState) -> Result<Plan, Stri
     plan(&inputs, machine).map_err(|error| toolkit::error_report(&error))
 }
 
-/// The build's own variables (without those that are taken away) and its
-/// command.
+/// The build's variables (without removed ones) and its command.
 fn command(inputs: &[(&str, &str)]) -> String {
     let build = planned(inputs, &machine()).unwrap().build.unwrap();
-    // The flags are another test's.
+    // Another test checks the flags.
     let set = build.env.iter().filter(|(name, _)| !name.contains("FLAGS"));
     let set = set.filter_map(|(name, value)| Some(format!("{name}={} ", value.as_ref()?)));
     set.collect::<String>() + &build.to_string()
 }
 
 #[test]
-fn each_target_has_its_linker() {
+fn chooses_a_linker_for_each_target() {
     assert_snapshot!(command(&[]), @"SOURCE_DATE_EPOCH=315532800 maturin build --profile release --target x86_64-unknown-linux-gnu --compatibility manylinux_2_17 --auditwheel skip --zig --out '<staging>'");
     assert_snapshot!(command(&[("linker", "native")]), @"SOURCE_DATE_EPOCH=315532800 maturin build --profile release --compatibility linux --auditwheel skip --out '<staging>'");
     assert_snapshot!(command(&[("compatibility", "manylinux2014")]), @"SOURCE_DATE_EPOCH=315532800 maturin build --profile release --target x86_64-unknown-linux-gnu --compatibility manylinux_2_17 --auditwheel skip --zig --out '<staging>'");
@@ -63,7 +62,7 @@ fn each_target_has_its_linker() {
 }
 
 #[test]
-fn what_has_no_rules_is_left_to_maturin() {
+fn leaves_targets_without_rules_to_maturin() {
     assert_snapshot!(command(&[("target", "universal2")]), @"SOURCE_DATE_EPOCH=315532800 maturin build --profile release --target universal2-apple-darwin --auditwheel skip --zig --out '<staging>'");
     assert_snapshot!(command(&[("target", "universal2"), ("compatibility", "macosx_12_0")]), @"MACOSX_DEPLOYMENT_TARGET=12.0 SOURCE_DATE_EPOCH=315532800 maturin build --profile release --target universal2-apple-darwin --auditwheel skip --zig --out '<staging>'");
     assert_snapshot!(command(&[("target", "aarch64-linux-android")]), @"SOURCE_DATE_EPOCH=315532800 maturin build --profile release --target aarch64-linux-android --auditwheel skip --out '<staging>'");
@@ -77,7 +76,7 @@ fn what_has_no_rules_is_left_to_maturin() {
 }
 
 #[test]
-fn a_container_does_everything_inside() {
+fn builds_in_a_container() {
     let image = format!("quay.example/maturin@sha256:{}", "0".repeat(64));
     assert_snapshot!(
         command(&[("linker", "container"), ("container-image", &image), ("source-date-epoch", "1700000000")]),
@@ -86,7 +85,7 @@ fn a_container_does_everything_inside() {
 }
 
 #[test]
-fn a_container_has_the_whole_repository() {
+fn mounts_the_whole_repository_in_a_container() {
     let image = format!("quay.example/maturin@sha256:{}", "0".repeat(64));
     let inputs =
         [("linker", "container"), ("container-image", &image), ("target", "aarch64-unknown-linux-gnu")];
@@ -103,7 +102,7 @@ fn a_container_has_the_whole_repository() {
 }
 
 #[test]
-fn a_flake_is_built_by_its_attribute() {
+fn builds_a_flake_attribute() {
     assert_snapshot!(command(&[("flake-attr", "htty-core-wheel")]), @"SOURCE_DATE_EPOCH=315532800 nix build --extra-experimental-features 'nix-command flakes' --json --no-link --print-build-logs '/src#htty-core-wheel'");
     let plan = planned(&[("flake-attr", "htty-core-wheel")], &machine()).unwrap();
     assert_eq!((plan.backend, plan.why.as_str()), (Backend::Nix, "`flake-attr` is given"));
@@ -111,7 +110,7 @@ fn a_flake_is_built_by_its_attribute() {
 }
 
 #[test]
-fn linux_wheels_run_on_manylinux2014_where_zig_can_be_had() {
+fn links_linux_wheels_for_manylinux2014_with_zig() {
     let with_zig = planned(&[], &machine()).unwrap();
     assert_eq!((with_zig.linker, with_zig.floor_warning), (Some(Linker::Zig), None));
     assert!(with_zig.build_hint.unwrap().contains("`linker: native`"));
@@ -127,10 +126,10 @@ fn linux_wheels_run_on_manylinux2014_where_zig_can_be_had() {
 }
 
 #[test]
-fn the_projects_own_settings_are_kept() {
+fn keeps_the_projects_own_settings() {
     let settings = |profile: Option<&str>, compatibility: Option<&str>| {
         let mut machine = machine();
-        if let ProjectState::Folder { maturin, .. } = &mut machine.project {
+        if let ProjectState::Directory { maturin, .. } = &mut machine.project {
             maturin.profile = profile.map(str::to_owned);
             maturin.compatibility = compatibility.map(str::to_owned);
         }
@@ -166,14 +165,14 @@ fn compatibility_needs_no_target() {
 }
 
 #[test]
-fn the_interpreter_that_is_asked_for_is_built_with() {
+fn builds_with_the_requested_interpreter() {
     let build = |inputs: &[(&str, &str)]| command(inputs);
     assert!(build(&[("python", "python3.12")]).contains(" --interpreter python3.12 "));
     assert!(!build(&[]).contains("--interpreter"));
 }
 
 #[test]
-fn several_interpreters_are_built_for_in_one_run() {
+fn builds_for_several_interpreters_in_one_run() {
     let found = |name: &str| Some(std::path::PathBuf::from(format!("/opt/{name}/bin/{name}")));
     let machine = MachineState { interpreters: vec![found("python3.11"), None, None], ..machine() };
     let build = |inputs: &[(&str, &str)]| planned(inputs, &machine).unwrap().build.unwrap().to_string();
@@ -191,10 +190,10 @@ fn several_interpreters_are_built_for_in_one_run() {
     assert_snapshot!(plan.build_sdist.unwrap(), @"maturin sdist --manifest-path a/Cargo.toml --out '<staging>'");
     assert!(plan.build.unwrap().to_string().contains(" --features x --manifest-path a/Cargo.toml --out"));
     for (inputs, expected) in [
-        (&[asked, ("find-interpreter", "true")][..], "give one of the two"),
+        (&[asked, ("find-interpreter", "true")][..], "found both"),
         (&[("interpreters", "3.11 ruby")], "found `ruby`"),
-        (&[asked, ("flake-attr", "a")], "`interpreters` does not go with `backend: nix`"),
-        (&[("sdist", "true"), ("backend", "sdist")], "`sdist` does not go with `backend: sdist`"),
+        (&[asked, ("flake-attr", "a")], "`interpreters` cannot be used with `backend: nix`"),
+        (&[("sdist", "true"), ("backend", "sdist")], "`sdist` cannot be used with `backend: sdist`"),
     ] {
         let error = planned(inputs, &machine).unwrap_err();
         assert!(error.contains(expected), "{error}");
@@ -202,13 +201,13 @@ fn several_interpreters_are_built_for_in_one_run() {
 }
 
 #[test]
-fn a_missing_target_is_installed_before_the_build() {
+fn installs_a_missing_target_before_the_build() {
     let of = |library: RustLibrary| MachineState { library, ..machine() };
     let inputs = [("target", "aarch64-unknown-linux-musl")];
     assert_eq!(planned(&inputs, &of(RustLibrary::Ready)).unwrap().install_target, None);
     let installed = planned(&inputs, &of(RustLibrary::Installable)).unwrap().install_target.unwrap();
     assert_eq!(installed.to_string(), "rustup target add aarch64-unknown-linux-musl");
-    assert_eq!(installed.directory, Some("/src".into()), "its rust-toolchain.toml counts");
+    assert_eq!(installed.directory, Some("/src".into()), "its rust-toolchain.toml applies");
     assert_snapshot!(planned(&inputs, &of(RustLibrary::Missing)).unwrap_err(), @"
     the rustc on PATH has no standard library for `aarch64-unknown-linux-musl`
     hint: run `rustup target add aarch64-unknown-linux-musl` with a Rust from https://rustup.rs, or install the target as Rust was installed
@@ -220,14 +219,14 @@ fn a_missing_target_is_installed_before_the_build() {
 }
 
 #[test]
-fn misleading_variables_are_taken_away() {
+fn removes_misleading_variables() {
     let build = planned(&[], &machine()).unwrap().build.unwrap();
     assert_eq!(build.env["_PYTHON_HOST_PLATFORM"], None);
     assert!(crate::sanitize::MISLEADING.iter().all(|name| build.env[*name].is_none()));
 }
 
 #[test]
-fn what_the_machine_lacks_is_told() {
+fn reports_missing_programs() {
     let bare = MachineState { zig: None, gcc: Vec::new(), engine: None, ..machine() };
     let error = |inputs: &[(&str, &str)]| planned(inputs, &bare).unwrap_err();
     let without = MachineState { programs: vec!["cargo"], ..machine() };
@@ -240,11 +239,11 @@ fn what_the_machine_lacks_is_told() {
     hint: install it (the action `setup-nix` does), or choose another `backend`
     ");
     assert_snapshot!(error(&[("target", "aarch64-unknown-linux-gnu")]), @"
-    nothing on PATH links for `aarch64-unknown-linux-gnu`
+    no linker for `aarch64-unknown-linux-gnu` on PATH
     hint: install `ziglang` beside maturin, or a cross gcc
     ");
     assert_snapshot!(error(&[("linker", "zig")]), @"
-    `linker: zig`, but there is no zig on PATH
+    `linker: zig`, but zig is not on PATH
     hint: install `ziglang` beside maturin
     ");
     let image = format!("a@sha256:{}", "0".repeat(64));
@@ -253,5 +252,5 @@ fn what_the_machine_lacks_is_told() {
     );
     assert!(error(&[("compatibility", "musllinux_1_2")]).contains("another system than the target"));
     let musl = planned(&[("target", "x86_64-unknown-linux-musl")], &bare).unwrap();
-    assert_eq!(musl.linker, Some(Linker::Native), "Rust brings what it takes");
+    assert_eq!(musl.linker, Some(Linker::Native), "Rust ships what it needs");
 }

@@ -1,12 +1,12 @@
-//! The wheel as a zip archive: read where it is.
+//! The wheel as a zip archive, read in place.
 
 use std::io;
 
 use binfmt::source::ReadAt;
 use pydist::zip::{Archive, DataError, Fault, Limits, Member, ZipError};
 
-/// A wheel of one's own may be large: what is unpacked is looked at piece by
-/// piece.
+/// The wheel is the user's own and may be large: members are processed piece
+/// by piece.
 const LIMITS: Limits = Limits { members: 1_000_000, member_size: 64 << 30, total_size: 256 << 30 };
 
 /// Why an archive cannot be read.
@@ -15,13 +15,13 @@ pub enum ArchiveError {
     /// Its records are damaged.
     #[error(transparent)]
     Zip(#[from] ZipError),
-    /// Its records contradict each other, or it has a form wheels do not have.
-    #[error("{}{fault}; installers would not agree on what is in it", fault.member().map(|name| format!("`{name}`: ")).unwrap_or_default())]
+    /// Its records contradict each other, or it has features that wheels do not use.
+    #[error("{}{fault}; installers disagree on its content", fault.member().map(|name| format!("`{name}`: ")).unwrap_or_default())]
     Fault {
         /// What is wrong.
         fault: Fault,
     },
-    /// A member that is not a plain file inside of the wheel.
+    /// A member is not a regular file inside the wheel.
     #[error("`{name}` {what}")]
     Name {
         /// The member.
@@ -42,8 +42,8 @@ pub enum ArchiveError {
     Write(#[from] io::Error),
 }
 
-/// The files that the central directory lists. What a new archive will not
-/// have anyway (comments, sizes after the data) is no fault here.
+/// The files in the central directory. Comments and data descriptors are
+/// accepted, because the new archive has none.
 pub(super) fn open(source: &(impl ReadAt + ?Sized)) -> Result<Vec<Member>, ArchiveError> {
     let archive = Archive::open(source, &LIMITS)?;
     let fault = archive.faults.into_iter().find(|fault| {
@@ -65,16 +65,16 @@ pub(super) fn open(source: &(impl ReadAt + ?Sized)) -> Result<Vec<Member>, Archi
     Ok(members)
 }
 
-/// An installer unpacks the name as a path.
+/// Rejects names that an installer would unpack outside its directory.
 fn check_name(name: &str) -> Result<(), ArchiveError> {
     let parts = name.split('/').all(|part| !matches!(part, "" | "." | ".."));
     if parts && !name.contains(['\\', '\0', ':', '\u{fffd}']) {
         return Ok(());
     }
-    Err(ArchiveError::Name { name: name.into(), what: "is not a path inside of a wheel" })
+    Err(ArchiveError::Name { name: name.into(), what: "is not a path inside the wheel" })
 }
 
-/// Hands a member's content to `sink` piece by piece.
+/// Passes a member's content to `sink` piece by piece.
 pub(super) fn read(
     member: &Member,
     source: &(impl ReadAt + ?Sized),

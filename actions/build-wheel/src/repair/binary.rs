@@ -1,5 +1,5 @@
-//! Programs and libraries in a wheel: told apart by their first bytes, edited,
-//! and asked what they need.
+//! Programs and libraries in a wheel: detected by their first bytes, edited,
+//! and checked for their requirements.
 
 use std::collections::BTreeSet;
 
@@ -14,10 +14,10 @@ use super::options::Options;
 use super::surroundings::Surroundings;
 
 /// A binary after its edit.
-pub(super) enum Edited {
+pub(super) enum EditedBinary {
     Elf(Box<EditedElf>),
     MachO(Box<EditedMachO>),
-    /// Nothing in it is edited.
+    /// PE files are not edited.
     Pe(Box<PeInfo>),
 }
 
@@ -26,18 +26,18 @@ pub(super) fn edit(
     content: &mut Content,
     name: &str,
     wheel: &mut Surroundings<'_>,
-) -> Result<Option<Edited>, BinaryError> {
+) -> Result<Option<EditedBinary>, BinaryError> {
     let head = content.head(8).map_err(binfmt::binary::BinaryError::Io)?;
     Ok(match Format::detect(&head) {
-        Some(Format::Elf) => Some(Edited::Elf(Box::new(elf::edit(content, name, wheel)?))),
-        Some(Format::MachO) => Some(Edited::MachO(Box::new(macho::edit(content, name, wheel)?))),
-        // What is only like one is the rules' to judge.
-        Some(Format::Pe) => PeInfo::read(content).ok().flatten().map(|pe| Edited::Pe(Box::new(pe))),
+        Some(Format::Elf) => Some(EditedBinary::Elf(Box::new(elf::edit(content, name, wheel)?))),
+        Some(Format::MachO) => Some(EditedBinary::MachO(Box::new(macho::edit(content, name, wheel)?))),
+        // Files that only look like PE are left to verify-dist's rules.
+        Some(Format::Pe) => PeInfo::read(content).ok().flatten().map(|pe| EditedBinary::Pe(Box::new(pe))),
         Some(Format::Archive | Format::Wasm) | None => None,
     })
 }
 
-/// Takes the Nix store out of an ELF file in place; gives what was changed.
+/// Removes Nix store paths from an ELF file in place. Returns the changes.
 pub fn edit_elf_in_place(data: &mut Vec<u8>) -> Result<Vec<String>, BinaryError> {
     let (mut files, mut grafts) = (BTreeSet::new(), None);
     let mut wheel =
@@ -45,19 +45,19 @@ pub fn edit_elf_in_place(data: &mut Vec<u8>) -> Result<Vec<String>, BinaryError>
     Ok(elf::edit(data, "", &mut wheel)?.edit.changes)
 }
 
-/// A binary by itself, without the Nix store; `None` where nothing had to
-/// change. `identifier` is for a new signature.
+/// Removes Nix store paths from a single binary. Returns `None` if nothing had
+/// to change. `identifier` is used for a new signature.
 pub fn edit_binary(data: &[u8], identifier: &str) -> Result<Option<Vec<u8>>, BinaryError> {
     let options = Options::default();
-    let unread = |error| BinaryError::Read(binfmt::binary::BinaryError::Io(error));
-    let mut content = Content::copy(data, &options.scratch).map_err(unread)?;
+    let read_error = |error| BinaryError::Read(binfmt::binary::BinaryError::Io(error));
+    let mut content = Content::copy(data, &options.scratch).map_err(read_error)?;
     let (mut files, mut grafts) = (BTreeSet::new(), None);
     let mut wheel =
         Surroundings { remove_rpaths: false, exclude: &[], files: &mut files, grafts: &mut grafts };
     let changes = match edit(&mut content, identifier, &mut wheel)? {
-        Some(Edited::Elf(elf)) => elf.edit.changes,
-        Some(Edited::MachO(macho)) => macho.edit.changes,
-        Some(Edited::Pe(_)) | None => Vec::new(),
+        Some(EditedBinary::Elf(elf)) => elf.edit.changes,
+        Some(EditedBinary::MachO(macho)) => macho.edit.changes,
+        Some(EditedBinary::Pe(_)) | None => Vec::new(),
     };
-    if changes.is_empty() { Ok(None) } else { content.to_vec().map(Some).map_err(unread) }
+    if changes.is_empty() { Ok(None) } else { content.to_vec().map(Some).map_err(read_error) }
 }

@@ -1,17 +1,17 @@
-//! What a repair did, and what it noticed.
+//! The changes and warnings of a repair.
 
 use serde::Serialize;
 
-/// A remark about one member.
+/// A change of, or warning about, one member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Change {
     /// The member's path in the wheel.
     pub file: String,
-    /// What was done, or what is the matter.
+    /// The change or warning.
     pub what: String,
 }
 
-/// What an edit of one member did.
+/// The changes and warnings of one edited member.
 #[derive(Debug, Default)]
 pub(super) struct Edit {
     pub(super) changes: Vec<String>,

@@ -1,4 +1,4 @@
-//! What a wheel installs, as far as it can be tried out.
+//! What a wheel installs that a smoke test can run.
 
 use binfmt::elf::{ElfInfo, Kind};
 use binfmt::macho::MachOInfo;
@@ -7,20 +7,20 @@ use pydist::headers::Headers;
 
 use super::layout::file_name;
 
-/// What there is to try out.
+/// What a smoke test can run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Contents {
-    /// Scripts that are no binaries, by name.
+    /// Scripts that are not binaries, by name.
     pub scripts: Vec<String>,
     /// Executables, wherever they are in the wheel.
     pub executables: Vec<Executable>,
-    /// Shared libraries that Python imports, or that a package loads itself.
+    /// Shared libraries that Python imports or that a package loads itself.
     pub extensions: Vec<Extension>,
     /// Top-level modules.
     pub modules: Vec<String>,
-    /// Whether there are entry points.
+    /// Whether the wheel has entry points.
     pub has_entry_points: bool,
-    /// Whether other distributions must be installed beside it.
+    /// Whether the wheel depends on other distributions.
     pub requires: bool,
 }
 
@@ -29,9 +29,9 @@ pub struct Contents {
 pub struct Executable {
     /// Its path in the wheel.
     pub member: String,
-    /// Its name, where an installer puts it among the programs.
+    /// Its name in the installation's `bin` directory, if it is a script.
     pub script: Option<String>,
-    /// The loader that it asks for.
+    /// Its loader (`PT_INTERP`).
     pub interpreter: Option<String>,
 }
 
@@ -44,13 +44,13 @@ pub struct Extension {
     pub is_module: bool,
 }
 
-/// The name of a script, if the member is one.
+/// The script's name, if the member is a script.
 pub(super) fn script(member: &str) -> Option<&str> {
     member.split_once(".data/scripts/").map(|(_, script)| script)
 }
 
 impl Contents {
-    /// Notes an ELF file.
+    /// Adds an ELF file.
     pub(super) fn add_elf(&mut self, member: &str, elf: &ElfInfo) {
         let file = file_name(member);
         let is_library = file.ends_with(".so") || file.contains(".so.");
@@ -65,7 +65,7 @@ impl Contents {
         }
     }
 
-    /// Notes a Mach-O file.
+    /// Adds a Mach-O file.
     pub(super) fn add_macho(&mut self, member: &str, macho: &MachOInfo) {
         let types: Vec<u32> = macho.slices.iter().map(|slice| slice.file_type).collect();
         if types.contains(&2) {
@@ -75,7 +75,7 @@ impl Contents {
         }
     }
 
-    /// Notes a PE file.
+    /// Adds a PE file.
     pub(super) fn add_pe(&mut self, member: &str, pe: &PeInfo) {
         if !pe.is_dll {
             self.add_executable(member, None);
@@ -84,7 +84,7 @@ impl Contents {
         }
     }
 
-    /// Whether there is anything to run that is for one platform.
+    /// Whether the wheel has binaries to run.
     pub(super) fn has_binaries(&self) -> bool {
         !self.executables.is_empty() || !self.extensions.is_empty()
     }
@@ -95,8 +95,7 @@ impl Contents {
     }
 
     fn add_library(&mut self, member: &str, is_module: bool) {
-        // Libraries that were copied into the wheel are loaded by those that
-        // need them.
+        // Bundled libraries are loaded by the binaries that need them.
         let is_bundled = member.split('/').rev().skip(1).any(|part| part.ends_with(".libs"));
         let is_data = member.contains(".data/data/") || member.contains(".dylibs/");
         if !is_bundled && !is_data && script(member).is_none() {
@@ -104,26 +103,26 @@ impl Contents {
         }
     }
 
-    /// Notes a member that is no binary.
+    /// Adds a member that is not a binary.
     pub(super) fn add_text(&mut self, member: &str, content: &[u8], dist_info: &str) {
         if let Some(script) = script(member) {
             self.scripts.push(script.to_owned());
         } else if member.strip_prefix(dist_info) == Some("METADATA") {
             let metadata = Headers::parse(content).unwrap_or_default();
-            // What an extra asks for is not needed.
+            // Dependencies of extras are optional.
             self.requires = metadata.all("Requires-Dist").any(|line| !line.contains("extra"));
         } else if member.strip_prefix(dist_info) == Some("entry_points.txt") {
             self.has_entry_points = true;
         }
     }
 
-    /// Notes the top-level module that `member` is or belongs to.
+    /// Adds the top-level module that `member` is or belongs to.
     pub(super) fn add_module(&mut self, member: &str) {
         let member = [".data/purelib/", ".data/platlib/"]
             .iter()
             .find_map(|scheme| member.split_once(scheme))
             .map_or(member, |(_, path)| path);
-        let identifier =
+        let is_identifier =
             |text: &str| !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || c == '_');
         let module = match member.split_once('/') {
             Some((package, "__init__.py")) => Some(package),
@@ -134,6 +133,6 @@ impl Contents {
                 _ => None,
             },
         };
-        self.modules.extend(module.filter(|module| identifier(module)).map(str::to_owned));
+        self.modules.extend(module.filter(|module| is_identifier(module)).map(str::to_owned));
     }
 }

@@ -1,4 +1,4 @@
-//! In what two builds of one wheel differ: the file, the section, the strings.
+//! How two builds of a wheel differ: the file, the section, the strings.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,18 +10,18 @@ use pydist::zip::{Content, Member, contains};
 
 use super::archive;
 
-/// The first member that holds any of `texts`.
-pub fn mention(wheel: &(impl ReadAt + ?Sized), texts: &[&[u8]], scratch: &Path) -> Option<String> {
+/// The first member that contains any of `texts`.
+pub fn find_member_with(wheel: &(impl ReadAt + ?Sized), texts: &[&[u8]], scratch: &Path) -> Option<String> {
     let members = archive::open(wheel).ok()?;
-    let holds = |member: &&Member| {
+    let has_text = |member: &&Member| {
         let mut content = Content::new(scratch);
         archive::read(member, wheel, |bytes| content.push(bytes)).is_ok()
             && contains(&content, texts).is_ok_and(|found| found)
     };
-    members.iter().find(holds).map(|member| member.name.clone())
+    members.iter().find(has_text).map(|member| member.name.clone())
 }
 
-/// Names the first difference between two wheels; `None` where their members
+/// Describes the first difference between two wheels; `None` if their members
 /// are the same.
 pub fn difference(first: &(impl ReadAt + ?Sized), second: &(impl ReadAt + ?Sized)) -> Option<String> {
     let (old, new) = (archive::open(first).ok()?, archive::open(second).ok()?);
@@ -33,7 +33,7 @@ pub fn difference(first: &(impl ReadAt + ?Sized), second: &(impl ReadAt + ?Sized
         if (a.crc32, a.size) != (b.crc32, b.size) {
             differing.push((a, b));
         } else if a.is_executable() != b.is_executable() {
-            return Some(format!("`{}` is executable in one of them", a.name));
+            return Some(format!("`{}` is executable in only one of them", a.name));
         }
     }
     if old.len() != new.len() {
@@ -46,20 +46,20 @@ pub fn difference(first: &(impl ReadAt + ?Sized), second: &(impl ReadAt + ?Sized
     Some(format!("`{}`: {}", a.name, describe(&old, &new)))
 }
 
-/// How two versions of a file differ.
+/// Describes how two versions of a file differ.
 fn describe(old: &[u8], new: &[u8]) -> String {
-    let places = old.iter().zip(new).enumerate().filter(|(_, (a, b))| a != b).map(|(at, _)| at);
+    let positions = old.iter().zip(new).enumerate().filter(|(_, (a, b))| a != b).map(|(at, _)| at);
     let end = (old.len() != new.len()).then_some(old.len().min(new.len()));
     let mut first = None;
     let mut sections: Vec<String> = Vec::new();
-    let model = Model::read(old);
+    let layout = Layout::read(old);
     let mut block = None;
-    for at in places.chain(end) {
-        // Bytes side by side are in one section.
+    for at in positions.chain(end) {
+        // Check only the first differing byte of each block.
         if block.replace(at / 256) == Some(at / 256) {
             continue;
         }
-        let section = model.section(old, at as u64);
+        let section = layout.section(old, at as u64);
         // The build ID and the signature are hashes of everything else.
         let is_derived = section
             .as_deref()
@@ -84,8 +84,8 @@ fn describe(old: &[u8], new: &[u8]) -> String {
         text.push_str(&format!(" ({} and {} bytes)", old.len(), new.len()));
     }
     let (a, b) = (strings(old), strings(new));
-    for (which, own, other) in [("first", &a, &b), ("second", &b, &a)] {
-        let differing = own.difference(other).take(3);
+    for (which, these, other) in [("first", &a, &b), ("second", &b, &a)] {
+        let differing = these.difference(other).take(3);
         let shown: Vec<String> = differing.map(|text| format!("`{}`", excerpt(text, other))).collect();
         if !shown.is_empty() {
             text.push_str(&format!("; only in the {which}: {}", shown.join(", ")));
@@ -94,27 +94,27 @@ fn describe(old: &[u8], new: &[u8]) -> String {
     text
 }
 
-/// What a file is made of.
-enum Model {
+/// The structure of a file.
+enum Layout {
     Elf(Box<ElfInfo>),
     MachO(MachOInfo),
     Other,
 }
 
-impl Model {
+impl Layout {
     fn read(data: &[u8]) -> Self {
         let elf = ElfInfo::read(data).ok().map(|elf| Self::Elf(Box::new(elf)));
         let macho = || MachOInfo::read(data).ok().map(Self::MachO);
         elf.or_else(macho).unwrap_or(Self::Other)
     }
 
-    /// The section at a place in the file.
+    /// The section at an offset.
     fn section(&self, data: &[u8], at: u64) -> Option<String> {
         match self {
             Self::Elf(elf) => elf.section_at(data, at),
             Self::MachO(macho) => {
                 let slice = macho.slices.iter().find(|slice| slice.range.contains(&at))?;
-                if slice.signature.as_ref().is_some_and(|place| place.contains(&at)) {
+                if slice.signature.as_ref().is_some_and(|range| range.contains(&at)) {
                     return Some("the code signature".to_owned());
                 }
                 let within = at - slice.range.start;
@@ -128,23 +128,25 @@ impl Model {
     }
 }
 
-/// The printable strings of a file, of eight characters and more.
+/// The printable strings of a file with at least eight characters.
 fn strings(data: &[u8]) -> BTreeSet<&str> {
     let is_printable = |byte: &u8| byte.is_ascii_graphic() || *byte == b' ';
     let runs = data.split(|byte| !is_printable(byte)).filter(|run| run.len() >= 8);
     runs.filter_map(|run| std::str::from_utf8(run).ok()).collect()
 }
 
-/// At most 120 characters of an ASCII string, where it parts from the most
-/// similar one of the other file: Rust's constants stand side by side without
-/// an end, so that a path may be in the middle of a long string.
+/// At most 120 characters of an ASCII string, around the point where it
+/// diverges from the most similar string of the other file. Rust's string
+/// constants are stored without terminators, so a path may be in the middle of a
+/// long string.
 fn excerpt<'a>(text: &'a str, other: &BTreeSet<&str>) -> &'a str {
-    let common = |near: Option<&&str>| {
-        near.map_or(0, |near| text.bytes().zip(near.bytes()).take_while(|(a, b)| a == b).count())
+    let common_prefix = |neighbor: Option<&&str>| {
+        neighbor.map_or(0, |neighbor| text.bytes().zip(neighbor.bytes()).take_while(|(a, b)| a == b).count())
     };
-    // Sorted, the neighbours share the longest beginning.
-    let parted = common(other.range(..text).next_back()).max(common(other.range(text..).next()));
-    let start = parted.saturating_sub(40).min(text.len().saturating_sub(120));
+    // In sorted order, the neighbours share the longest prefix.
+    let diverged =
+        common_prefix(other.range(..text).next_back()).max(common_prefix(other.range(text..).next()));
+    let start = diverged.saturating_sub(40).min(text.len().saturating_sub(120));
     &text[start..text.len().min(start + 120)]
 }
 
@@ -153,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_and_strings_are_named() {
+    fn describes_offsets_and_strings() {
         let old = b"\0/home/a/registry/x.rs\0same string\0".to_vec();
         let new = b"\0/home/b/registry/x.rs\0same string\0".to_vec();
         assert_eq!(
@@ -163,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_string_is_shown_where_it_differs() {
+    fn shows_a_long_string_where_it_differs() {
         let file =
             |user: &str| format!("{}/home/{user}/x.rs{}", "y".repeat(1000), "z".repeat(1000)).into_bytes();
         let text = describe(&file("anna"), &file("bert"));

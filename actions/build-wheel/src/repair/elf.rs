@@ -1,5 +1,5 @@
-//! ELF files: the store goes out of what their loader reads, and what they
-//! need of the system is asked of the manylinux and musllinux policies.
+//! ELF files: removes store paths from everything that the loader reads, and
+//! determines system requirements with the manylinux and musllinux policies.
 
 mod libc;
 mod needs;
@@ -24,9 +24,9 @@ use crate::target::Arch;
 
 /// An ELF file after its edit.
 pub(super) struct EditedElf {
-    /// What it asks of its loader now.
+    /// The file after the edit.
     pub(super) info: ElfInfo,
-    /// What it needs of the system; none for an object file.
+    /// Its system requirements; `None` for an object file.
     pub(super) needs: Option<Needs>,
     pub(super) edit: Edit,
 }
@@ -45,12 +45,13 @@ pub(super) fn edit<S: WriteAt + ?Sized>(
     }
     let found = || elf.arch().map_or_else(|| format!("ELF machine {}", elf.machine), str::to_owned);
     let arch = elf.arch().and_then(Arch::from_tag).ok_or_else(|| BinaryError::Machine(found()))?;
-    let is_cut = |found: &&Interpreter| found.path.len() as u64 >= found.range.end - found.range.start;
-    if let Some(found) = elf.interpreters.iter().find(is_cut) {
+    let is_unterminated =
+        |found: &&Interpreter| found.path.len() as u64 >= found.range.end - found.range.start;
+    if let Some(found) = elf.interpreters.iter().find(is_unterminated) {
         let offset = found.range.start;
-        return Err(binfmt::binary::BinaryError::Damaged { what: "the interpreter's name", offset }.into());
+        return Err(binfmt::binary::BinaryError::Damaged { what: "the interpreter's path", offset }.into());
     }
-    let bundled = take_libraries(&elf, name, wheel)?;
+    let bundled = graft_libraries(&elf, name, wheel)?;
     let libc = Libc::of(&elf);
     let mut changes = Changes { interpreter: interpreter(&elf, arch, libc)?, ..Changes::default() };
     if let Some(new) = &changes.interpreter {
@@ -59,7 +60,8 @@ pub(super) fn edit<S: WriteAt + ?Sized>(
     }
     change_strings(&elf, wheel.remove_rpaths, &bundled, &mut changes, &mut edit)?;
     if !changes.is_empty() && !apply(content, &elf, &changes)? {
-        edit.warnings.push("freed strings stay in the file: the number of its symbols is unknown".into());
+        edit.warnings
+            .push("removed strings stay in the file, because its number of symbols is unknown".into());
     }
     let info = if changes.is_empty() { elf } else { ElfInfo::read(&*content)? };
     check(&info, arch, libc)?;
@@ -69,9 +71,13 @@ pub(super) fn edit<S: WriteAt + ?Sized>(
     Ok(EditedElf { info, needs: Some(needs), edit })
 }
 
-/// The search path of the file, where a library from outside the store is to
-/// be grafted and the path has no room for the way to it.
-pub(super) fn without_room(elf: &ElfInfo, name: &str, wheel: &Surroundings<'_>) -> Option<String> {
+/// The file's search path, if a library from outside the store must be grafted
+/// and the path has no room for the libraries' directory.
+pub(super) fn search_path_without_room(
+    elf: &ElfInfo,
+    name: &str,
+    wheel: &Surroundings<'_>,
+) -> Option<String> {
     let grafts = wheel.grafts.as_ref().filter(|grafts| grafts.is_all())?;
     let is_grafted = |library: &str| {
         let is_known = policy::is_loader(library)
@@ -87,10 +93,10 @@ pub(super) fn without_room(elf: &ElfInfo, name: &str, wheel: &Surroundings<'_>) 
     }
     let path = search_entry(elf).ok().and_then(|index| elf.dynamic[index].text.clone()).unwrap_or_default();
     let kept: usize = path.split(':').filter(|path| !path.starts_with('/')).map(|path| path.len() + 1).sum();
-    (path.len() < kept + "$ORIGIN".len() + grafts.way(name).len()).then_some(path)
+    (path.len() < kept + "$ORIGIN".len() + grafts.relative_libs(name).len()).then_some(path)
 }
 
-/// The interpreter that the file should have, where it has another one.
+/// The interpreter that the file should have, if it has a different one.
 fn interpreter(elf: &ElfInfo, arch: Arch, libc: Libc) -> Result<Option<String>, BinaryError> {
     let Some(found) = elf.interpreter() else { return Ok(None) };
     let Some(expected) = loader(arch, libc) else {
@@ -100,7 +106,7 @@ fn interpreter(elf: &ElfInfo, arch: Arch, libc: Libc) -> Result<Option<String>, 
     Ok((!is_standard(found, &expected, arch)).then_some(expected))
 }
 
-/// Decides what becomes of the strings of the dynamic section.
+/// Plans the changes to the strings of the dynamic section.
 fn change_strings(
     elf: &ElfInfo,
     remove_absolute: bool,
@@ -114,17 +120,21 @@ fn change_strings(
         let Some(old) = &entry.text else { continue };
         let new = match entry.tag {
             tag::RPATH | tag::RUNPATH => {
-                // An empty path is the directory that the program is started in.
-                let goes = |path: &str| {
-                    // What was found by it is in the wheel now.
-                    let is_done = bundled.is_all && bundled.search.is_some();
-                    path.is_empty() || in_store(path) || (remove_absolute || is_done) && path.starts_with('/')
+                // An empty path is the working directory.
+                let is_removed = |path: &str| {
+                    // Libraries found through it are in the wheel now.
+                    let is_grafted = bundled.is_all && bundled.search.is_some();
+                    path.is_empty()
+                        || in_store(path)
+                        || (remove_absolute || is_grafted) && path.starts_with('/')
                 };
-                let mut kept: Vec<&str> = old.split(':').filter(|path| !goes(path)).collect();
+                let mut kept: Vec<&str> = old.split(':').filter(|path| !is_removed(path)).collect();
                 for path in kept.iter().filter(|path| path.starts_with('/')) {
                     edit.warnings.push(format!("the search path `{path}` exists on few machines"));
                 }
-                kept.extend(search_in.filter(|(place, _)| *place == index).map(|(_, path)| path.as_str()));
+                kept.extend(
+                    search_in.filter(|(position, _)| *position == index).map(|(_, path)| path.as_str()),
+                );
                 kept.join(":")
             }
             tag::NEEDED | tag::SONAME => bundled.library_name(old),
@@ -150,26 +160,26 @@ fn change_strings(
     Ok(())
 }
 
-/// The entry that a search path can go into: RUNPATH, since RPATH is ignored
-/// beside it.
+/// The entry to add a search path to: RUNPATH if there is one, since it
+/// overrides RPATH.
 fn search_entry(elf: &ElfInfo) -> Result<usize, String> {
-    let of = |tag: u64| elf.dynamic.iter().position(|entry| entry.tag == tag);
-    of(tag::RUNPATH).or_else(|| of(tag::RPATH)).ok_or_else(|| "it has no RUNPATH or RPATH".to_owned())
+    let find = |tag: u64| elf.dynamic.iter().position(|entry| entry.tag == tag);
+    find(tag::RUNPATH).or_else(|| find(tag::RPATH)).ok_or_else(|| "it has no RUNPATH or RPATH".to_owned())
 }
 
-/// What the loader must find beside the file instead of in the store.
+/// Libraries that the loader must find in the wheel instead of in the store.
 #[derive(Debug, Clone, Default)]
 struct Bundled {
-    /// Libraries by their old names, with their new ones.
+    /// Old and new names of the libraries.
     renamed: Vec<(String, String)>,
-    /// The search path that finds them.
+    /// The search path to find them.
     search: Option<String>,
-    /// Whether they come from outside the store, too.
+    /// Whether libraries outside the store are grafted, too.
     is_all: bool,
 }
 
 impl Bundled {
-    /// The name by which a library is asked for, or names itself.
+    /// The new value of a NEEDED or SONAME entry.
     fn library_name(&self, old: &str) -> String {
         let renamed = self.renamed.iter().find(|(name, _)| name == old);
         let kept = if in_store(old) { file_name(old) } else { old };
@@ -177,17 +187,17 @@ impl Bundled {
     }
 }
 
-/// The libraries that are neither in the wheel nor on every machine: copied
-/// from the store, where they may be.
-fn take_libraries(elf: &ElfInfo, name: &str, wheel: &mut Surroundings<'_>) -> Result<Bundled, BinaryError> {
-    let system = |library: &str| {
+/// Grafts the libraries that are neither in the wheel nor on every machine, if
+/// grafting is enabled.
+fn graft_libraries(elf: &ElfInfo, name: &str, wheel: &mut Surroundings<'_>) -> Result<Bundled, BinaryError> {
+    let is_system = |library: &str| {
         policy::is_loader(library) || policy::linux().iter().any(|policy| policy.libraries.contains(library))
     };
     let mut bundled =
         Bundled { is_all: wheel.grafts.as_ref().is_some_and(Grafts::is_all), ..Bundled::default() };
     for needed in elf.needed() {
         let file = file_name(needed);
-        if system(file) || is_musl(file) || wheel.files.contains(file) || wheel.is_excluded(file) {
+        if is_system(file) || is_musl(file) || wheel.files.contains(file) || wheel.is_excluded(file) {
             continue;
         }
         let Some(grafts) = wheel.grafts.as_mut() else {
@@ -202,30 +212,31 @@ fn take_libraries(elf: &ElfInfo, name: &str, wheel: &mut Surroundings<'_>) -> Re
             in_search_path(elf, file, grafts.is_all())
         };
         if let Some(path) = path {
-            let new = grafts.take(name, &path, file, needed.len())?;
+            let new = grafts.graft(name, &path, file, needed.len())?;
             bundled.renamed.push((needed.to_owned(), new));
         }
     }
     wheel.files.extend(bundled.renamed.iter().map(|(_, new)| new.clone()));
     let Some(grafts) = &wheel.grafts else { return Ok(bundled) };
     if !bundled.renamed.is_empty() {
-        bundled.search = Some(format!("$ORIGIN{}", grafts.way(name)));
+        bundled.search = Some(format!("$ORIGIN{}", grafts.relative_libs(name)));
     }
-    own_name(elf, name, grafts, &mut bundled);
+    rename_soname(elf, name, grafts, &mut bundled);
     Ok(bundled)
 }
 
-/// A library that was copied is called by its new name, as far as there is
-/// room for it: it is found by its file name.
-fn own_name(elf: &ElfInfo, name: &str, grafts: &Grafts, bundled: &mut Bundled) {
+/// Sets the SONAME of a grafted library to its new name if there is room. The
+/// loader finds the library by its file name anyway.
+fn rename_soname(elf: &ElfInfo, name: &str, grafts: &Grafts, bundled: &mut Bundled) {
     if let Some(new) = grafts.grafted_name(name) {
-        let own = elf.soname().into_iter().filter(|old| new.len() <= old.len());
-        bundled.renamed.extend(own.map(|old| (old.to_owned(), new.to_owned())));
+        let soname = elf.soname().into_iter().filter(|old| new.len() <= old.len());
+        bundled.renamed.extend(soname.map(|old| (old.to_owned(), new.to_owned())));
     }
 }
 
-/// Where the loader would find a library: by the store's search paths, and
-/// with `all` by every absolute one and where this machine has its libraries.
+/// Where the loader would find a library: in search paths in the store, and with
+/// `all` also in every absolute search path and in this machine's library
+/// directories.
 fn in_search_path(elf: &ElfInfo, file: &str, all: bool) -> Option<PathBuf> {
     let paths =
         elf.runpath().chain(elf.rpath()).filter(|path| in_store(path) || all && path.starts_with('/'));
@@ -236,18 +247,18 @@ fn in_search_path(elf: &ElfInfo, file: &str, all: bool) -> Option<PathBuf> {
             paths.extend([Path::new(root).join(&multiarch), PathBuf::from(format!("{root}64")), root.into()]);
         }
     }
-    let is_own = |path: &PathBuf| {
+    let is_match = |path: &PathBuf| {
         let library = std::fs::File::open(path).ok().filter(|_| path.is_file());
-        // A library for another machine of the same name is not it.
+        // Skip a library of the same name for another architecture.
         library.is_some_and(|library| {
             in_store(&path.to_string_lossy())
                 || ElfInfo::read(&library).is_ok_and(|found| found.arch() == elf.arch())
         })
     };
-    paths.into_iter().map(|directory| directory.join(file)).find(is_own)
+    paths.into_iter().map(|directory| directory.join(file)).find(is_match)
 }
 
-/// No field that a loader reads may name the store.
+/// Rejects store paths in the fields that a loader reads.
 fn check_store(elf: &ElfInfo) -> Result<(), BinaryError> {
     let strings = elf.dynamic.iter().filter_map(|entry| entry.text.as_deref());
     let interpreters = elf.interpreters.iter().map(|found| found.path.as_str());
@@ -257,13 +268,13 @@ fn check_store(elf: &ElfInfo) -> Result<(), BinaryError> {
     }
 }
 
-/// What a loader would refuse, or look for in the store.
+/// Rejects files that a loader would reject or that still name the store.
 fn check(elf: &ElfInfo, arch: Arch, libc: Libc) -> Result<(), BinaryError> {
     check_store(elf)?;
     if elf.interpreters.len() > 1 {
         return Err(BinaryError::Rejected("it has more than one PT_INTERP"));
     }
-    // A loader maps pages: place in the file and address must agree.
+    // The loader maps pages, so file offset and address must be congruent.
     let is_misaligned = |align: u64, offset: u64, address: u64| {
         let align = align.max(4096);
         align.is_power_of_two() && !offset.wrapping_sub(address).is_multiple_of(align)
@@ -273,8 +284,8 @@ fn check(elf: &ElfInfo, arch: Arch, libc: Libc) -> Result<(), BinaryError> {
         return Err(BinaryError::Rejected("a PT_LOAD segment is misaligned"));
     }
     let has_relr = elf.dynamic.iter().any(|entry| entry.tag == tag::RELR);
-    let says_relr = elf.versions.values().any(|versions| versions.contains("GLIBC_ABI_DT_RELR"));
-    if has_relr && !says_relr && libc == Libc::Glibc && elf.needed().next().is_some() {
+    let requires_relr = elf.versions.values().any(|versions| versions.contains("GLIBC_ABI_DT_RELR"));
+    if has_relr && !requires_relr && libc == Libc::Glibc && elf.needed().next().is_some() {
         return Err(BinaryError::Rejected("it has DT_RELR, but does not need GLIBC_ABI_DT_RELR"));
     }
     if let Some(found) = elf.interpreter().map(str::to_owned) {

@@ -12,13 +12,13 @@ use super::tags::TagsError;
 /// Why a wheel cannot be made portable.
 #[derive(Debug, thiserror::Error)]
 pub enum WheelError {
-    /// Not the name of a wheel.
+    /// The file name is not a wheel's.
     #[error("the file name is not a wheel's")]
     Name(#[from] NameError),
-    /// Not a sound archive.
+    /// The archive is invalid.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// A file that every wheel has is missing, or there are several.
+    /// A required metadata file is missing or duplicated.
     #[error("expected exactly one `{0}` in the wheel, found {1}")]
     Metadata(&'static str, usize),
     /// `WHEEL` cannot be read.
@@ -27,10 +27,10 @@ pub enum WheelError {
     /// `RECORD` cannot be read.
     #[error("its RECORD cannot be read")]
     Record(#[from] RecordError),
-    /// `RECORD` and content differ.
+    /// `RECORD` does not match the content.
     #[error("RECORD does not match the archive: {0}")]
     Mismatch(String),
-    /// A binary cannot be used.
+    /// A binary cannot be made portable.
     #[error("`{file}` cannot be made portable")]
     Binary {
         /// The member.
@@ -38,15 +38,15 @@ pub enum WheelError {
         /// Why.
         source: BinaryError,
     },
-    /// A script needs a program in the store.
+    /// A script executes a program in the store.
     #[error("`{file}` {what}")]
     Script {
         /// The member.
         file: String,
-        /// What it needs.
+        /// What it executes.
         what: String,
     },
-    /// No tag fits the content.
+    /// No platform tag matches the content.
     #[error(transparent)]
     Tags(#[from] TagsError),
 }
@@ -67,9 +67,9 @@ impl Failure for WheelError {
             ),
             Self::Tags(TagsError::Floor { floor, .. }) => Some(match floor.system {
                 "macOS" => "set `compatibility` higher, or build with a lower MACOSX_DEPLOYMENT_TARGET (nixpkgs: `darwinMinVersion`)".into(),
-                _ => "no edit can lower it: link with `linker: zig`, build on a system with an older glibc, or for a `…-linux-musl` target".into(),
+                _ => "a repair cannot lower it: use `linker: zig`, build on a system with an older glibc, or build for a `…-linux-musl` target".into(),
             }),
-            Self::Archive(ArchiveError::Write(_)) => Some("free some space on the disk".into()),
+            Self::Archive(ArchiveError::Write(_)) => Some("free up disk space".into()),
             Self::Archive(_) | Self::Record(_) | Self::Mismatch(_) => Some("build the wheel again".into()),
             _ => None,
         }

@@ -1,4 +1,4 @@
-//! Unpacks a wheel as an installer would, without an installer.
+//! Unpacks a wheel like an installer.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -8,19 +8,19 @@ use super::archive::{self, ArchiveError};
 use super::error::WheelError;
 use super::layout::{Root, installed};
 
-/// Writes the members of the wheel `<package>-<version>` to where an installer
-/// puts them, below the prefix `data` and the packages' directory `site`.
+/// Unpacks the wheel `<package>-<version>` as an installer would, into the
+/// prefix `data` and the `site-packages` directory `site`.
 pub fn extract(wheel: &Path, stem: &str, data: &Path, site: &Path) -> Result<(), WheelError> {
     let write = |error: io::Error| WheelError::Archive(ArchiveError::Write(error));
     let source = File::open(wheel).map_err(write)?;
     for member in archive::open(&source)? {
         let (root, path) = installed(stem, &member.name);
-        let place = match root {
+        let to = match root {
             Root::Site => site.join(&*path),
             Root::Data => data.join(&*path),
         };
-        std::fs::create_dir_all(place.parent().unwrap_or(&place)).map_err(write)?;
-        let mut file = File::create(&place).map_err(write)?;
+        std::fs::create_dir_all(to.parent().unwrap_or(&to)).map_err(write)?;
+        let mut file = File::create(&to).map_err(write)?;
         archive::read(&member, &source, |bytes| file.write_all(bytes))?;
     }
     Ok(())

@@ -1,6 +1,6 @@
-//! Binaries in a wheel that are for another platform than the wheel: test
-//! data, a library for a phone. They are reported, and neither repaired nor
-//! asked what the wheel needs.
+//! Binaries for another platform than the wheel, such as test data or a
+//! library for phones. They are reported, but neither repaired nor counted in
+//! the wheel's requirements.
 
 use std::io;
 
@@ -16,17 +16,17 @@ use super::store::in_store;
 use crate::build_target::BuildTarget;
 use crate::target::Arch;
 
-/// What a binary is for, as far as its first bytes show it.
+/// The kind of a binary, from its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// The architecture as platform tags name it; none that has a target.
+enum BinaryKind {
+    /// With its architecture; `None` if no target has it.
     Elf(Option<Arch>),
     MachO,
 }
 
-impl Kind {
+impl BinaryKind {
     fn of(content: &(impl ReadAt + ?Sized)) -> Option<Self> {
-        let size = content.size().ok()?.min(HEAD);
+        let size = content.size().ok()?.min(HEAD_SIZE);
         let mut head = vec![0; usize::try_from(size).ok()?];
         content.read_exact_at(0, &mut head).ok()?;
         Self::of_head(&head)
@@ -56,47 +56,46 @@ impl Kind {
     }
 }
 
-/// What identifies a binary and its machine.
-const HEAD: u64 = 64;
+/// Enough bytes to identify a binary and its machine.
+const HEAD_SIZE: u64 = 64;
 
-/// What the wheel is for, as far as that is known before its binaries are
-/// looked at.
+/// The platform of a wheel, as far as it is known before its binaries are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Home {
-    /// For whatever they are: nixpkgs and cross builds give wrong tags.
+pub(super) enum WheelPlatform {
+    /// That of its binaries: nixpkgs and cross builds write wrong tags.
     Content,
-    /// Linux, with the architecture as ELF files name it.
+    /// Linux, with the ELF machine.
     Linux(&'static str),
     Macos,
-    /// Windows: its binaries are checked, and nothing in them is repaired.
+    /// Windows: its binaries are checked, not repaired.
     Windows,
-    /// A platform without rules, or several.
-    Unruled,
+    /// A platform whose binaries cannot be repaired, or several platforms.
+    Unsupported,
 }
 
-impl Home {
-    /// Of a wheel that is built for `target`, or has these tags. A target or
-    /// tag that no binary is for does not count.
+impl WheelPlatform {
+    /// The platform of a wheel that is built for `target` or has these tags. A
+    /// target or tag that matches no binary is ignored.
     pub(super) fn of(
         target: Option<&BuildTarget>,
         tags: &TagSet,
         members: &[Member],
         source: &(impl ReadAt + ?Sized),
     ) -> Self {
-        let mut kinds: Vec<Kind> = Vec::new();
-        for kind in members.iter().filter_map(|member| Kind::of_head(&head(member, source))) {
+        let mut kinds: Vec<BinaryKind> = Vec::new();
+        for kind in members.iter().filter_map(|member| BinaryKind::of_head(&head(member, source))) {
             if !kinds.contains(&kind) {
                 kinds.push(kind);
             }
         }
         let has_elf = |arch: &str| {
-            kinds.iter().any(|kind| matches!(kind, Kind::Elf(Some(own)) if own.machine() == arch))
+            kinds.iter().any(|kind| matches!(kind, BinaryKind::Elf(Some(found)) if found.machine() == arch))
         };
         let linux =
             |arch: Arch| if has_elf(arch.machine()) { Self::Linux(arch.machine()) } else { Self::Content };
-        let macos = || if kinds.contains(&Kind::MachO) { Self::Macos } else { Self::Content };
+        let macos = || if kinds.contains(&BinaryKind::MachO) { Self::Macos } else { Self::Content };
         match target {
-            Some(BuildTarget::Other(_)) => return Self::Unruled,
+            Some(BuildTarget::Other(_)) => return Self::Unsupported,
             Some(target) if target.is_macos() => return macos(),
             Some(target) if target.is_windows() => return Self::Windows,
             Some(BuildTarget::Known(target)) => return linux(target.arch),
@@ -104,9 +103,9 @@ impl Home {
         }
         match tags.platforms().next() {
             Some(Platform::Macos { .. }) => macos(),
-            Some(Platform::Any) if kinds.len() > 1 => Self::Unruled,
+            Some(Platform::Any) if kinds.len() > 1 => Self::Unsupported,
             Some(Platform::Windows { .. }) => Self::Windows,
-            Some(Platform::Other(_)) => Self::Unruled,
+            Some(Platform::Other(_)) => Self::Unsupported,
             Some(platform) => platform.arch().and_then(Arch::from_tag).map_or(Self::Content, linux),
             None => Self::Content,
         }
@@ -116,42 +115,42 @@ impl Home {
 /// The first bytes of a member.
 fn head(member: &Member, source: &(impl ReadAt + ?Sized)) -> Vec<u8> {
     let mut head = Vec::new();
-    // Whatever is wrong with the member is reported when all of it is read.
+    // Errors are reported when the whole member is read.
     let _ = archive::read(member, source, |bytes| {
-        head.extend(bytes.iter().take(usize::try_from(HEAD).unwrap_or_default()));
-        if head.len() as u64 >= HEAD { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
+        head.extend(bytes.iter().take(usize::try_from(HEAD_SIZE).unwrap_or_default()));
+        if head.len() as u64 >= HEAD_SIZE { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
     });
     head
 }
 
-/// A binary that is not repaired.
-pub(super) struct Foreign {
-    /// What it is for, in words.
-    pub(super) what: String,
-    /// A path of the store that its loader would look at.
-    pub(super) store: Option<String>,
+/// A binary for another platform, which is not repaired.
+pub(super) struct ForeignBinary {
+    /// The platform, for messages.
+    pub(super) platform: String,
+    /// A store path that its loader would use.
+    pub(super) store_path: Option<String>,
 }
 
-/// Whether the binary `content` is for something else than `home`; none for
-/// what is repaired, and for what is no binary.
-pub(super) fn foreign(content: &Content, home: Home) -> Option<Foreign> {
-    match Kind::of(content)? {
-        Kind::Elf(arch) => {
-            let is_own = match home {
-                Home::Content => arch.is_some(),
-                Home::Linux(own) => arch.is_some_and(|arch| arch.machine() == own),
-                Home::Macos | Home::Windows | Home::Unruled => false,
+/// Returns the binary `content` if it is for another platform than the wheel;
+/// `None` for binaries that are repaired and for other files.
+pub(super) fn foreign(content: &Content, wheel: WheelPlatform) -> Option<ForeignBinary> {
+    match BinaryKind::of(content)? {
+        BinaryKind::Elf(arch) => {
+            let is_repaired = match wheel {
+                WheelPlatform::Content => arch.is_some(),
+                WheelPlatform::Linux(machine) => arch.is_some_and(|arch| arch.machine() == machine),
+                WheelPlatform::Macos | WheelPlatform::Windows | WheelPlatform::Unsupported => false,
             };
-            if is_own {
+            if is_repaired {
                 return None;
             }
             let elf = ElfInfo::read(content).ok();
-            // What is damaged is the wheel's own, unless something else is.
-            if elf.is_none() && home == Home::Content {
+            // A damaged binary counts as the wheel's own, and is reported as such.
+            if elf.is_none() && wheel == WheelPlatform::Content {
                 return None;
             }
-            let what = elf.as_ref().map_or_else(
-                || "another machine (its ELF header cannot be read further)".to_owned(),
+            let platform = elf.as_ref().map_or_else(
+                || "another machine (its ELF header is damaged)".to_owned(),
                 |elf| {
                     elf.arch().map_or_else(
                         || format!("ELF machine {}", elf.machine),
@@ -163,26 +162,27 @@ pub(super) fn foreign(content: &Content, home: Home) -> Option<Foreign> {
                 let texts = elf.dynamic.iter().filter_map(|entry| entry.text.clone());
                 texts.chain(elf.interpreters.iter().map(|found| found.path.clone()))
             });
-            Some(Foreign { what, store: strings.into_iter().find(|text| in_store(text)) })
+            Some(ForeignBinary { platform, store_path: strings.into_iter().find(|text| in_store(text)) })
         }
-        Kind::MachO => {
+        BinaryKind::MachO => {
             let macho = MachOInfo::read(content).ok();
             let platforms = macho.iter().flat_map(|macho| &macho.slices).filter(|slice| slice.is_loaded());
-            // 1 is macOS, 6 is Catalyst, which a zippered file has beside it.
+            // 1 is macOS; 6 is Catalyst, which zippered files have as well.
             let other =
                 platforms.filter_map(|slice| slice.platform).find(|platform| ![1, 6].contains(platform));
-            let is_own = matches!(home, Home::Content | Home::Macos) && other.is_none();
-            if is_own {
+            let is_repaired =
+                matches!(wheel, WheelPlatform::Content | WheelPlatform::Macos) && other.is_none();
+            if is_repaired {
                 return None;
             }
-            let what = match other {
-                Some(platform) => format!("another of Apple's systems than macOS (platform {platform})"),
+            let platform = match other {
+                Some(platform) => format!("an Apple platform other than macOS (platform {platform})"),
                 None => "macOS".to_owned(),
             };
             let commands = macho.iter().flat_map(|macho| &macho.slices).flat_map(|slice| &slice.commands);
             let mut paths =
                 commands.filter_map(|command| command.path.as_ref().map(|path| path.text.clone()));
-            Some(Foreign { what, store: paths.find(|path| in_store(path)) })
+            Some(ForeignBinary { platform, store_path: paths.find(|path| in_store(path)) })
         }
     }
 }

@@ -11,8 +11,8 @@ pub(crate) enum Root {
     Data,
 }
 
-/// Where `member` of the wheel `<package>-<version>` is once it is installed:
-/// the root and the path there.
+/// Where an installer puts `member` of the wheel `<package>-<version>`: the root
+/// and the path below it.
 pub(crate) fn installed<'m>(stem: &str, member: &'m str) -> (Root, Cow<'m, str>) {
     let in_data = member.strip_prefix(&format!("{stem}.data/")).and_then(|rest| rest.split_once('/'));
     match in_data {
@@ -23,18 +23,18 @@ pub(crate) fn installed<'m>(stem: &str, member: &'m str) -> (Root, Cow<'m, str>)
     }
 }
 
-/// The directory of a path; empty at the top.
+/// The directory of a path; empty at the top level.
 pub(super) fn directory(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(directory, _)| directory)
 }
 
-/// The last part of a path.
+/// The last component of a path.
 pub(super) fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-/// The path that `relative` leads to from `directory`; `None` where it leads
-/// out of the root.
+/// Resolves `relative` from `directory`; `None` if the result is outside the
+/// root.
 pub(super) fn join(directory: &str, relative: &str) -> Option<String> {
     let mut parts: Vec<&str> = directory.split('/').filter(|part| !part.is_empty()).collect();
     for part in relative.split('/') {
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn members_are_installed_by_their_scheme() {
+    fn resolves_installed_and_relative_paths() {
         let at = |member| installed("a-1.0", member);
         assert_eq!(at("a/b.so"), (Root::Site, "a/b.so".into()));
         assert_eq!(at("a-1.0.data/platlib/a/b.so"), (Root::Site, "a/b.so".into()));

@@ -1,5 +1,5 @@
-//! Mach-O files: the store goes out of their load commands, in place, and the
-//! signature is brought up to date afterwards.
+//! Mach-O files: removes store paths from the load commands in place, then
+//! updates the signature.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,26 +16,26 @@ use super::store::in_store;
 use super::surroundings::Surroundings;
 use super::tags::Needs;
 
-/// A library of macOS that takes the place of a copy in the store.
+/// A macOS library that replaces a copy in the store.
 struct SystemLibrary {
-    /// How names of the copies begin.
-    names: &'static str,
+    /// The prefix of the copies' names.
+    prefix: &'static str,
     path: &'static str,
-    /// The symbols that it surely has; none: nixpkgs has only a stub of it, so
-    /// whatever was linked came from the real one.
+    /// The symbols that it is known to have; `None` if nixpkgs has only a stub of
+    /// it, so that everything linked is from the real library.
     symbols: Option<&'static [&'static str]>,
 }
 
 const SYSTEM_LIBRARIES: [SystemLibrary; 8] = [
-    SystemLibrary { names: "libSystem.", path: "/usr/lib/libSystem.B.dylib", symbols: None },
-    SystemLibrary { names: "libobjc.", path: "/usr/lib/libobjc.A.dylib", symbols: None },
-    SystemLibrary { names: "libresolv.", path: "/usr/lib/libresolv.9.dylib", symbols: None },
-    // The namespace of its symbols is that of the ABI; nixpkgs links with the SDK's.
-    SystemLibrary { names: "libc++.", path: "/usr/lib/libc++.1.dylib", symbols: None },
-    SystemLibrary { names: "libc++abi.", path: "/usr/lib/libc++abi.dylib", symbols: None },
-    SystemLibrary { names: "libz.", path: "/usr/lib/libz.1.dylib", symbols: Some(&ZLIB) },
+    SystemLibrary { prefix: "libSystem.", path: "/usr/lib/libSystem.B.dylib", symbols: None },
+    SystemLibrary { prefix: "libobjc.", path: "/usr/lib/libobjc.A.dylib", symbols: None },
+    SystemLibrary { prefix: "libresolv.", path: "/usr/lib/libresolv.9.dylib", symbols: None },
+    // The symbols' inline namespace is the ABI version; nixpkgs links with the SDK's.
+    SystemLibrary { prefix: "libc++.", path: "/usr/lib/libc++.1.dylib", symbols: None },
+    SystemLibrary { prefix: "libc++abi.", path: "/usr/lib/libc++abi.dylib", symbols: None },
+    SystemLibrary { prefix: "libz.", path: "/usr/lib/libz.1.dylib", symbols: Some(&ZLIB) },
     SystemLibrary {
-        names: "libiconv.",
+        prefix: "libiconv.",
         path: "/usr/lib/libiconv.2.dylib",
         symbols: Some(&[
             "__libiconv_version",
@@ -48,14 +48,14 @@ const SYSTEM_LIBRARIES: [SystemLibrary; 8] = [
         ]),
     },
     SystemLibrary {
-        names: "libcharset.",
+        prefix: "libcharset.",
         path: "/usr/lib/libcharset.1.dylib",
         symbols: Some(&["_locale_charset"]),
     },
 ];
 
-/// The functions of zlib 1.2.12, which macOS 13 has; older ones have fewer, and
-/// none that common programs use is missing.
+/// The functions of zlib 1.2.12, which macOS 13 has. Older versions have fewer,
+/// but lack none that common programs use.
 const ZLIB: [&str; 81] = [
     "_adler32",
     "_adler32_combine",
@@ -142,15 +142,15 @@ const ZLIB: [&str; 81] = [
 
 /// A Mach-O file after its edit.
 pub(super) struct EditedMachO {
-    /// What it asks of dyld now.
+    /// The file after the edit.
     pub(super) info: MachOInfo,
-    /// What it needs of the system; none for an object file.
+    /// Its system requirements; `None` for an object file.
     pub(super) needs: Option<Needs>,
     pub(super) edit: Edit,
 }
 
-/// Edits the member `name`, whose file name becomes its identifier where it
-/// must be signed anew.
+/// Edits the member `name`. Its file name becomes the identifier of a new
+/// signature.
 pub(super) fn edit(
     content: &mut Content,
     name: &str,
@@ -186,7 +186,8 @@ pub(super) fn edit(
     Ok(EditedMachO { info, needs, edit })
 }
 
-/// Signs ad hoc what an Apple silicon kernel would not start.
+/// Renews a signature that does not match, and signs unsigned arm64 files ad
+/// hoc, since Apple silicon does not run them without a signature.
 fn update_signature(
     content: &mut Content,
     info: MachOInfo,
@@ -205,7 +206,7 @@ fn update_signature(
         }
         Ok(SignatureState::Mismatch) => {
             renew(content, slice, 0..slice.range.end - slice.range.start)?;
-            edit.changes.push("the code signature did not match the file and was made anew".into());
+            edit.changes.push("the code signature did not match the file and was renewed".into());
         }
         Ok(SignatureState::Missing | SignatureState::Valid) => return Ok(info),
         Err(error) => return Err(error.into()),
@@ -217,8 +218,7 @@ fn update_signature(
     Ok(info)
 }
 
-/// Decides what becomes of the load commands; with it, what is changed in
-/// words.
+/// Plans the changes to the load commands, and describes them.
 fn plan_commands(
     content: &Content,
     slice: &Slice,
@@ -230,14 +230,14 @@ fn plan_commands(
     for (index, command) in slice.commands.iter().enumerate() {
         let is_library = lc::LIBRARIES.contains(&command.kind);
         ordinal += usize::from(is_library);
-        let is_taken = |path: &str| {
+        let is_replaced = |path: &str| {
             let is_all = wheel.grafts.as_ref().is_some_and(super::graft::Grafts::is_all);
-            let is_own = is_all && is_library && path.starts_with('/') && !policy::is_macos_library(path);
-            in_store(path) || is_own && !wheel.is_excluded(file_name(path))
+            let is_local = is_all && is_library && path.starts_with('/') && !policy::is_macos_library(path);
+            in_store(path) || is_local && !wheel.is_excluded(file_name(path))
         };
-        let Some(path) = command.path.as_ref().filter(|path| is_taken(&path.text)) else { continue };
+        let Some(path) = command.path.as_ref().filter(|path| is_replaced(&path.text)) else { continue };
         let (old, file) = (&path.text, file_name(&path.text));
-        // The path ends with a zero.
+        // One byte is the path's NUL.
         let room = usize::try_from(path.range.end - path.range.start).unwrap_or_default().saturating_sub(1);
         let new = match command.kind {
             lc::RPATH => {
@@ -253,10 +253,10 @@ fn plan_commands(
             _ if is_library => match (system_library(content, slice, ordinal, old), wheel.grafts.as_mut()) {
                 (Ok(path), _) => path.to_owned(),
                 (Err(BinaryError::StoreLibrary(_) | BinaryError::Symbol { .. }), Some(grafts)) => {
-                    let way = format!("@loader_path{}/", grafts.way(name));
-                    let new = grafts.take(name, Path::new(old), file, room.saturating_sub(way.len()))?;
+                    let prefix = format!("@loader_path{}/", grafts.relative_libs(name));
+                    let new = grafts.graft(name, Path::new(old), file, room.saturating_sub(prefix.len()))?;
                     wheel.files.insert(new.clone());
-                    way + &new
+                    prefix + &new
                 }
                 (Err(error), _) => return Err(error),
             },
@@ -271,18 +271,18 @@ fn plan_commands(
     Ok((changes, notes))
 }
 
-/// The library of macOS in the place of the one at `old`.
+/// The macOS library that replaces the one at `old`.
 fn system_library(
     content: &Content,
     slice: &Slice,
     ordinal: usize,
     old: &str,
 ) -> Result<&'static str, BinaryError> {
-    let found = SYSTEM_LIBRARIES.iter().find(|library| file_name(old).starts_with(library.names));
+    let found = SYSTEM_LIBRARIES.iter().find(|library| file_name(old).starts_with(library.prefix));
     let found = found.ok_or_else(|| BinaryError::StoreLibrary(old.to_owned()))?;
     let Some(symbols) = found.symbols else { return Ok(found.path) };
     let imports = slice.imports(content, ordinal)?;
-    // Without numbers of libraries nothing says what is asked of this one.
+    // Without two-level namespaces, the symbols of this library are unknown.
     let imports = imports.ok_or_else(|| BinaryError::StoreLibrary(old.to_owned()))?;
     match imports.into_iter().find(|symbol| !symbols.contains(&symbol.as_str())) {
         Some(symbol) => Err(BinaryError::Symbol { library: old.to_owned(), system: found.path, symbol }),
@@ -290,7 +290,7 @@ fn system_library(
     }
 }
 
-/// After an edit: no store path, and every library is somewhere.
+/// Checks that no store path is left, and that every library can be found.
 fn check_paths(slice: &Slice, wheel: &Surroundings<'_>) -> Result<(), BinaryError> {
     for command in &slice.commands {
         let Some(path) = command.path.as_ref().map(|path| path.text.as_str()) else { continue };
@@ -308,27 +308,27 @@ fn check_paths(slice: &Slice, wheel: &Surroundings<'_>) -> Result<(), BinaryErro
 
 fn needs(info: &MachOInfo) -> Result<Option<Needs>, BinaryError> {
     let (mut archs, mut version) = (Vec::new(), None);
-    // Beside arm64, arm64e is one more for the system's own programs; Python does not load it.
+    // Beside arm64, an arm64e slice is for system programs; Python does not load it.
     let has_arm64 = info.slices.iter().any(|slice| slice.arch == "arm64");
     let is_extra = |arch: &str| has_arm64 && arch == "arm64e";
     for slice in info.slices.iter().filter(|slice| slice.is_loaded() && !is_extra(slice.arch)) {
         if !["arm64", "x86_64"].contains(&slice.arch) {
             return Err(BinaryError::Machine(slice.arch.to_owned()));
         }
-        // 1 is macOS, 6 is Catalyst, which a zippered file has beside it.
+        // 1 is macOS; 6 is Catalyst, which zippered files have as well.
         if let Some(platform) = slice.platform.filter(|platform| ![1, 6].contains(platform)) {
             return Err(BinaryError::Platform(platform));
         }
         archs.push(slice.arch);
         let oldest = if slice.arch == "arm64" { (11, 0) } else { (10, 9) };
         let minimum = slice.min_macos.unwrap_or(oldest);
-        // Apple silicon begins with macOS 11, whatever its slice says.
+        // Apple silicon requires macOS 11, whatever its slice declares.
         if slice.arch != "arm64" || info.slices.len() == 1 || minimum > (11, 0) {
             version = version.max(Some(minimum));
         }
     }
     archs.sort_unstable();
     archs.dedup();
-    // An object file says nothing of where the wheel runs.
+    // Object files do not limit where the wheel runs.
     Ok((!archs.is_empty()).then(|| Needs::Macos(archs, version.unwrap_or((11, 0)))))
 }

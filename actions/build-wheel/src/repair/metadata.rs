@@ -1,5 +1,5 @@
-//! The files about the wheel itself: `WHEEL`, and `RECORD`, which is checked
-//! first and written last.
+//! The wheel's metadata: `WHEEL`, and `RECORD`, which is checked first and
+//! written last.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,26 +12,26 @@ use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 use super::error::WheelError;
 
-/// The metadata directory, with a slash at its end.
+/// The metadata directory, with a trailing slash.
 pub(super) fn dist_info(members: &[Member]) -> Result<String, WheelError> {
-    let with = |file: &str| -> Vec<&str> {
+    let directories_with = |file: &str| -> Vec<&str> {
         let names = members.iter().filter_map(|member| member.name.strip_suffix(file));
         names
             .filter(|directory| directory.ends_with(".dist-info/") && directory.matches('/').count() == 1)
             .collect()
     };
     for file in ["METADATA", "RECORD"] {
-        if with(file).len() != 1 {
-            return Err(WheelError::Metadata(file, with(file).len()));
+        if directories_with(file).len() != 1 {
+            return Err(WheelError::Metadata(file, directories_with(file).len()));
         }
     }
-    match with("WHEEL")[..] {
+    match directories_with("WHEEL")[..] {
         [directory] => Ok(directory.to_owned()),
         ref directories => Err(WheelError::Metadata("WHEEL", directories.len())),
     }
 }
 
-/// The digest of a member by the algorithm that `RECORD` names.
+/// Hashes a member with the algorithm that `RECORD` names.
 pub(super) enum Hasher {
     Sha256(Sha256),
     Sha384(Sha384),
@@ -65,7 +65,7 @@ impl Hasher {
     }
 }
 
-/// What `RECORD` says of each member.
+/// The entries of `RECORD`.
 pub(super) struct Record {
     entries: BTreeMap<String, Entry>,
     dist_info: String,
@@ -80,7 +80,7 @@ impl Record {
         for entry in record::parse(text)? {
             if !unlisted.remove(entry.path.as_str()) {
                 let path = &entry.path;
-                return mismatch(format!("`{path}` is listed, but not in the wheel (or listed before)"));
+                return mismatch(format!("`{path}` is listed, but not in the wheel (or listed twice)"));
             }
             entries.insert(entry.path.clone(), entry);
         }
@@ -90,7 +90,7 @@ impl Record {
         }
     }
 
-    /// The hasher of a member; none for one that has no hash.
+    /// The hasher for a member; `None` if it is listed without a hash.
     pub(super) fn hasher(&self, name: &str) -> Result<Option<Hasher>, WheelError> {
         match self.entries.get(name).map(|entry| &entry.hash) {
             Some(Some((algorithm, _))) => Hasher::new(algorithm).map(Some).ok_or_else(|| {
@@ -102,18 +102,18 @@ impl Record {
         }
     }
 
-    /// Compares size and hash of a member with what is listed; gives the
+    /// Compares the size and hash of a member with its entry, and returns the
     /// entry.
     pub(super) fn check(&self, member: &Member, hasher: Option<Hasher>) -> Result<Option<Entry>, WheelError> {
         let (name, size) = (&member.name, member.size);
         let Some(entry) = self.entries.get(name) else { return Ok(None) };
         if let Some(listed) = entry.size.filter(|listed| *listed != size) {
-            return Err(WheelError::Mismatch(format!("`{name}` has {size} bytes, listed are {listed}")));
+            return Err(WheelError::Mismatch(format!("`{name}` has {size} bytes, RECORD lists {listed}")));
         }
         if let (Some((algorithm, listed)), Some(hasher)) = (&entry.hash, hasher) {
             let found = hasher.finish();
             if found != *listed {
-                let what = format!("`{name}` has the {algorithm} `{found}`, listed is `{listed}`");
+                let what = format!("`{name}` has the {algorithm} `{found}`, RECORD lists `{listed}`");
                 return Err(WheelError::Mismatch(what));
             }
         }
@@ -121,12 +121,13 @@ impl Record {
     }
 }
 
-/// `RECORD` and its signatures cannot be in `RECORD` with a hash.
+/// Whether the member is `RECORD` or a signature of it, which `RECORD` cannot
+/// list with a hash.
 pub(super) fn is_unhashed(name: &str, dist_info: &str) -> bool {
     name.strip_prefix(dist_info).is_some_and(|file| matches!(file, "RECORD" | "RECORD.jws" | "RECORD.p7s"))
 }
 
-/// The content of `WHEEL` with the tags of `name`.
+/// `WHEEL` with the tags of `name`.
 pub(super) fn wheel_file(content: &[u8], name: &WheelName) -> Result<Vec<u8>, WheelError> {
     Ok(WheelFile::parse(content)?.with_tags(&name.tags.expand()).write())
 }

@@ -1,5 +1,5 @@
-//! From a wheel that runs on the machine that built it to one that runs
-//! elsewhere: one read, one write.
+//! Turns a wheel that runs only on the machine that built it into one that
+//! runs everywhere: one read, one write.
 
 mod archive;
 mod binary;
@@ -33,7 +33,7 @@ pub use binary::{edit_binary, edit_elf_in_place};
 pub use binary_error::BinaryError;
 pub use change::Change;
 pub use contents::{Contents, Executable, Extension};
-pub use difference::{difference, mention};
+pub use difference::{difference, find_member_with};
 pub use error::WheelError;
 pub use extract::extract;
 pub use graft::{GraftError, GraftScope};

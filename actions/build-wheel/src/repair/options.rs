@@ -1,4 +1,4 @@
-//! What is asked of a repaired wheel.
+//! Options of a repair.
 
 use std::path::PathBuf;
 
@@ -6,25 +6,25 @@ use super::graft::GraftScope;
 use crate::build_target::BuildTarget;
 use crate::compatibility::Compatibility;
 
-/// The earliest time that a zip archive can hold: 1980, in seconds since 1970.
+/// The earliest time that a zip archive can store: 1980, in seconds since 1970.
 pub const EARLIEST: u64 = 315_532_800;
 
-/// What is asked of the result.
+/// Options of a repair.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// What the wheel must be for; `None`: for whatever its content is.
+    /// The target of the wheel; `None` accepts the target of its content.
     pub target: Option<BuildTarget>,
-    /// The platform to declare; more than that must not be needed.
+    /// The platform to declare; the wheel must not need a newer one.
     pub compatibility: Option<Compatibility>,
-    /// The time of all members, in seconds since 1970.
+    /// The timestamp of all members, in seconds since 1970.
     pub epoch: u64,
-    /// Whether absolute search paths outside the store go too.
+    /// Whether to remove absolute search paths outside the store, too.
     pub remove_rpaths: bool,
-    /// Which libraries go into the wheel.
+    /// Which libraries to graft into the wheel.
     pub graft: GraftScope,
-    /// Libraries that the machine of the user has, by patterns of their names.
+    /// Glob patterns of libraries that the user's machine provides.
     pub exclude: Vec<String>,
-    /// Where members go that are too large for memory.
+    /// The directory for members that are too large for memory.
     pub scratch: PathBuf,
 }
 

@@ -1,4 +1,4 @@
-//! What a pass over a wheel has found so far, and the archive that it makes.
+//! The state of a pass over a wheel, and the archive that it writes.
 
 mod libraries;
 
@@ -16,12 +16,12 @@ use pydist::zip::{Content, Member, NewMember, Written, contains, each_piece, pac
 use sha2::{Digest as _, Sha256};
 
 use super::archive::{self, ArchiveError};
-use super::binary::{self, Edited};
+use super::binary::{self, EditedBinary};
 use super::binary_error::BinaryError;
 use super::change::{Change, Edit};
 use super::contents::{Contents, script};
 use super::error::WheelError;
-use super::foreign::{Foreign, Home, foreign};
+use super::foreign::{ForeignBinary, WheelPlatform, foreign};
 use super::graft::{GraftScope, Grafts};
 use super::metadata::{self, Record};
 use super::options::Options;
@@ -31,41 +31,41 @@ use super::surroundings::Surroundings;
 use super::tags::{self, Needs};
 use super::{elf, room, sbom, scripts};
 
-/// Deflate's level. On machine code, the next one takes a tenth more time and saves 1 %.
+/// The deflate level. For machine code, the next one takes a tenth more time and saves 1 %.
 const LEVEL: u32 = 4;
 
-/// The members' content never exceeds this where it is text that is read.
-const TEXT: u64 = 64 << 20;
+/// Larger members are not read as text.
+const TEXT_LIMIT: u64 = 64 << 20;
 
-/// What has been found so far.
+/// The state of a pass over a wheel.
 pub(super) struct Pass<'a> {
     options: &'a Options,
     dist_info: &'a str,
     /// `<package>-<version>`.
     stem: String,
-    pub(super) home: Home,
-    /// Whether its 32-bit Arm is the older one: an ELF file does not say.
+    pub(super) platform: WheelPlatform,
+    /// Whether 32-bit Arm means Armv6: ELF files do not distinguish them.
     pub(super) is_armv6: bool,
-    /// Members that are for another platform.
+    /// Members for another platform.
     pub(super) foreign: BTreeSet<String>,
-    /// The base names of all members: libraries that come along.
+    /// The file names of all members, including bundled libraries.
     files: BTreeSet<String>,
-    /// Libraries that are copied into the wheel, where they may be.
+    /// Libraries to copy into the wheel; `None` if `graft` is off.
     grafts: Option<Grafts>,
     libraries: Libraries,
     needs: Vec<Needs>,
     pub(super) changes: Vec<Change>,
     pub(super) warnings: Vec<Change>,
     pub(super) contents: Contents,
-    /// Libraries that binaries ask for and that `exclude` names.
+    /// Libraries that binaries need and that `exclude` matches.
     external: BTreeSet<String>,
-    /// The bill of materials that an earlier repair has written.
-    bill: Option<Vec<u8>>,
+    /// The SBOM of an earlier repair.
+    previous_sbom: Option<Vec<u8>>,
     /// The PE files, until it is known which DLLs go into the wheel and under which names.
     held: Vec<HeldMember>,
-    /// What the new archive holds.
+    /// The members of the new archive.
     members: Vec<(NewMember, Entry)>,
-    /// The packed bytes of members that changed.
+    /// The compressed content of changed members.
     packed: Content,
 }
 
@@ -78,16 +78,16 @@ struct HeldMember {
 
 impl<'a> Pass<'a> {
     pub(super) fn new(members: &[Member], dist_info: &'a str, options: &'a Options) -> Self {
-        let base = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
+        let base_name = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
         let stem = dist_info.trim_end_matches(".dist-info/").to_owned();
         Self {
             options,
             dist_info,
-            files: members.iter().map(|member| base(&member.name)).collect(),
+            files: members.iter().map(|member| base_name(&member.name)).collect(),
             grafts: (options.graft != GraftScope::Off)
                 .then(|| Grafts::new(&stem, options.graft, &options.scratch)),
             stem,
-            home: Home::Content,
+            platform: WheelPlatform::Content,
             is_armv6: false,
             foreign: BTreeSet::new(),
             libraries: Libraries::default(),
@@ -96,7 +96,7 @@ impl<'a> Pass<'a> {
             warnings: Vec::new(),
             contents: Contents::default(),
             external: BTreeSet::new(),
-            bill: None,
+            previous_sbom: None,
             held: Vec::new(),
             members: Vec::new(),
             packed: Content::new(&options.scratch),
@@ -113,7 +113,7 @@ impl<'a> Pass<'a> {
 
     fn read_record(&self, source: &(impl ReadAt + ?Sized), members: &[Member]) -> Result<Record, WheelError> {
         let name = format!("{}RECORD", self.dist_info);
-        let record = members.iter().find(|member| member.name == name && member.size <= TEXT);
+        let record = members.iter().find(|member| member.name == name && member.size <= TEXT_LIMIT);
         let record = record.ok_or(WheelError::Metadata("RECORD", 0))?;
         let mut text = Vec::new();
         archive::read(record, source, |bytes| {
@@ -123,8 +123,9 @@ impl<'a> Pass<'a> {
         Record::read(&text, members, self.dist_info)
     }
 
-    /// Takes every member; returns the content of `WHEEL`, which is written last.
-    pub(super) fn take_members(
+    /// Processes every member. Returns the content of `WHEEL`, which is written
+    /// last.
+    pub(super) fn process_members(
         &mut self,
         source: &(impl ReadAt + ?Sized),
         members: &[Member],
@@ -135,7 +136,7 @@ impl<'a> Pass<'a> {
             let (content, entry) = self.read(source, member, &record)?;
             match member.name.strip_prefix(self.dist_info) {
                 Some("WHEEL") => wheel_file = content.to_vec().map_err(ArchiveError::Write)?,
-                _ => self.take(member, content, entry)?,
+                _ => self.process(member, content, entry)?,
             }
         }
         Ok(wheel_file)
@@ -160,27 +161,28 @@ impl<'a> Pass<'a> {
         Ok((content, entry))
     }
 
-    /// Takes a member, or holds it back if it may import DLLs that go into the wheel.
-    fn take(&mut self, member: &Member, content: Content, entry: Option<Entry>) -> Result<(), WheelError> {
+    /// Processes a member, or holds it back if it may import DLLs to graft.
+    fn process(&mut self, member: &Member, content: Content, entry: Option<Entry>) -> Result<(), WheelError> {
         let head = content.head(8).map_err(ArchiveError::Write)?;
-        if self.home == Home::Windows && self.grafts.is_some() && Format::detect(&head) == Some(Format::Pe) {
+        let is_windows = self.platform == WheelPlatform::Windows;
+        if is_windows && self.grafts.is_some() && Format::detect(&head) == Some(Format::Pe) {
             self.held.push(HeldMember { member: member.clone(), content, entry });
             return Ok(());
         }
-        self.take_edited(member, content, entry, false)
+        self.process_edited(member, content, entry, false)
     }
 
-    /// Edits a member, and keeps it as it is, packed, where nothing changed, neither now
-    /// nor before (`is_edited`).
-    fn take_edited(
+    /// Edits a member. If nothing has changed, neither now nor before (`is_edited`), its
+    /// compressed content is kept.
+    fn process_edited(
         &mut self,
         member: &Member,
         mut content: Content,
         entry: Option<Entry>,
         is_edited: bool,
     ) -> Result<(), WheelError> {
-        let is_changed = self.look(&member.name, &mut content)? || is_edited;
-        // A signature of the old RECORD says nothing about the new one.
+        let is_changed = self.edit_member(&member.name, &mut content)? || is_edited;
+        // A signature of the old RECORD is not valid for the new one.
         if metadata::is_unhashed(&member.name, self.dist_info) {
             return Ok(());
         }
@@ -216,11 +218,11 @@ impl<'a> Pass<'a> {
 
     /// Inspects the member `name` and edits its content; returns whether the
     /// content has changed.
-    fn look(&mut self, name: &str, content: &mut Content) -> Result<bool, WheelError> {
+    fn edit_member(&mut self, name: &str, content: &mut Content) -> Result<bool, WheelError> {
         self.contents.add_module(name);
-        if let Some(found) = foreign(content, self.home) {
+        if let Some(found) = foreign(content, self.platform) {
             self.report_foreign(name, found)?;
-            return self.look_at_text(name, content);
+            return self.edit_text(name, content);
         }
         let mut wheel = Surroundings {
             remove_rpaths: self.options.remove_rpaths,
@@ -230,13 +232,13 @@ impl<'a> Pass<'a> {
         };
         if self.options.graft == GraftScope::All
             && let Ok(elf) = ElfInfo::read(content)
-            && let Some(path) = elf::without_room(&elf, name, &wheel)
+            && let Some(path) = elf::search_path_without_room(&elf, name, &wheel)
         {
             room::make(content, &path, &self.options.scratch).map_err(ArchiveError::Write)?;
         }
-        let failed = |source| WheelError::Binary { file: name.to_owned(), source };
-        let edited = match binary::edit(content, name, &mut wheel).map_err(failed)? {
-            Some(Edited::Elf(elf)) => {
+        let binary_error = |source| WheelError::Binary { file: name.to_owned(), source };
+        let edited = match binary::edit(content, name, &mut wheel).map_err(binary_error)? {
+            Some(EditedBinary::Elf(elf)) => {
                 self.external.extend(wheel.external(elf.info.needed()));
                 self.contents.add_elf(name, &elf.info);
                 if elf.needs.is_some() {
@@ -244,7 +246,7 @@ impl<'a> Pass<'a> {
                 }
                 Some((elf.needs, elf.edit))
             }
-            Some(Edited::MachO(macho)) => {
+            Some(EditedBinary::MachO(macho)) => {
                 let slices = macho.info.slices.iter().filter(|slice| slice.is_loaded());
                 self.external
                     .extend(wheel.external(slices.flat_map(Slice::dylibs).map(|library| library.path)));
@@ -254,14 +256,14 @@ impl<'a> Pass<'a> {
                 }
                 Some((macho.needs, macho.edit))
             }
-            Some(Edited::Pe(pe)) => {
+            Some(EditedBinary::Pe(pe)) => {
                 self.external.extend(wheel.external(pe.imports.iter().map(|dll| dll.name.as_str())));
                 self.contents.add_pe(name, &pe);
                 Some((None, Edit::default()))
             }
             None => None,
         };
-        let Some((needs, edit)) = edited else { return self.look_at_text(name, content) };
+        let Some((needs, edit)) = edited else { return self.edit_text(name, content) };
         let is_changed = !edit.changes.is_empty();
         self.needs.extend(needs.map(|needs| if self.is_armv6 { needs.for_armv6() } else { needs }));
         let note = |what| Change { file: name.to_owned(), what };
@@ -269,46 +271,49 @@ impl<'a> Pass<'a> {
         self.warnings.extend(edit.warnings.into_iter().map(note));
         let has = |needles: &[&[u8]]| contains(content, needles).map_err(ArchiveError::Write);
         if has(&STORES)? {
-            // What makeBinaryWrapper compiles holds its own command line.
+            // A wrapper compiled by makeBinaryWrapper contains its command line.
             if has(&[MAKE_C_WRAPPER])? && is_wrapper(&content.to_vec().map_err(ArchiveError::Write)?) {
                 let what =
-                    "is a wrapper that executes a program of the Nix store (`makeBinaryWrapper`)".into();
+                    "is a wrapper that executes a program in the Nix store (`makeBinaryWrapper`)".into();
                 return Err(WheelError::Script { file: name.to_owned(), what });
             }
-            self.warn(name, "mentions the Nix store, though not where the loader looks");
+            self.warn(name, "mentions the Nix store, but the loader does not use it");
         }
         Ok(is_changed)
     }
 
-    /// Reports what is for another platform than the wheel. Where that is all
-    /// there is, a store path in it is one that its users would meet.
-    fn report_foreign(&mut self, name: &str, found: Foreign) -> Result<(), WheelError> {
-        let Foreign { what, store } = found;
-        match (self.home, store) {
-            (Home::Content, Some(_)) => {
-                return Err(WheelError::Binary { file: name.to_owned(), source: BinaryError::Machine(what) });
-            }
-            (Home::Unruled | Home::Windows, Some(path)) => {
+    /// Reports a binary for another platform. A store path in it is an error if
+    /// the wheel has no platform of its own, since its users would load it.
+    fn report_foreign(&mut self, name: &str, found: ForeignBinary) -> Result<(), WheelError> {
+        let ForeignBinary { platform, store_path } = found;
+        match (self.platform, store_path) {
+            (WheelPlatform::Content, Some(_)) => {
                 return Err(WheelError::Binary {
                     file: name.to_owned(),
-                    source: BinaryError::Unruled { what, path },
+                    source: BinaryError::Machine(platform),
                 });
             }
-            (Home::Unruled, None) => {}
-            _ => self.warn(name, &format!("is for {what}, other than the wheel: it is not repaired")),
+            (WheelPlatform::Unsupported | WheelPlatform::Windows, Some(path)) => {
+                return Err(WheelError::Binary {
+                    file: name.to_owned(),
+                    source: BinaryError::UnsupportedPlatform { platform, path },
+                });
+            }
+            (WheelPlatform::Unsupported, None) => {}
+            _ => self.warn(name, &format!("is for {platform}, unlike the wheel, and is not repaired")),
         }
         self.foreign.insert(name.to_owned());
         Ok(())
     }
 
-    fn look_at_text(&mut self, name: &str, content: &mut Content) -> Result<bool, WheelError> {
+    fn edit_text(&mut self, name: &str, content: &mut Content) -> Result<bool, WheelError> {
         let is_metadata = name.starts_with(self.dist_info);
         let is_text = is_metadata || script(name).is_some();
-        if is_text && content.size().map_err(ArchiveError::Write)? <= TEXT {
+        if is_text && content.size().map_err(ArchiveError::Write)? <= TEXT_LIMIT {
             let text = content.to_vec().map_err(ArchiveError::Write)?;
             self.contents.add_text(name, &text, self.dist_info);
-            if name.strip_prefix(self.dist_info) == Some(sbom::BILL) {
-                self.bill = Some(text.clone());
+            if name.strip_prefix(self.dist_info) == Some(sbom::MEMBER) {
+                self.previous_sbom = Some(text.clone());
             }
             let new = if script(name).is_some() {
                 scripts::without_store(name, &text)?
@@ -340,8 +345,8 @@ impl<'a> Pass<'a> {
         checked.map_err(|(file, source)| WheelError::Binary { file, source })
     }
 
-    /// Gives the wheel the platform tags of what its binaries need; `None`
-    /// where nothing here is repaired.
+    /// Sets the platform tags to the requirements of the binaries. Returns
+    /// `None` if none of them is repaired.
     pub(super) fn retag(
         &mut self,
         name: &mut WheelName,
@@ -354,27 +359,32 @@ impl<'a> Pass<'a> {
                 needs.check_target(target)?;
             }
             name.tags.platform = needs.platforms(self.options.compatibility)?;
-        } else if self.home == Home::Windows {
-            // The rules compare the tag with the binaries.
+        } else if self.platform == WheelPlatform::Windows {
+            // verify-dist's rules compare the tag with the binaries.
             if let Some(target) = target.filter(|_| self.contents.has_binaries()) {
                 tags::check_windows(target, &name.tags.platform)?;
             }
-        } else if self.home == Home::Unruled {
+        } else if self.platform == WheelPlatform::Unsupported {
             let tags = name.tags.platform.join(".");
-            self.warn(file_name, &format!("is for `{tags}`, for which there are no rules: it is checked and not repaired, and its tag stays"));
+            self.warn(
+                file_name,
+                &format!(
+                    "is for `{tags}`, which build-wheel cannot repair: it is only checked, and keeps its tag"
+                ),
+            );
         } else if let Some(tag) = name.tags.platform.iter().find(|tag| *tag != "any") {
-            self.warn(file_name, &format!("has no binary that this program knows; its tag `{tag}` stays"));
+            self.warn(file_name, &format!("has no known kind of binary; it keeps its tag `{tag}`"));
         }
         Ok(needs)
     }
 
-    /// Writes the members in their final order, with a `RECORD` of them.
+    /// Writes the members in their final order, with a new `RECORD`.
     pub(super) fn write(
         &mut self,
         source: &(impl ReadAt + ?Sized),
         out: &mut impl Write,
     ) -> io::Result<Written> {
-        // Metadata at the end, as PEP 427 recommends, and RECORD last.
+        // Metadata at the end, as PEP 427 recommends, with RECORD last.
         let dist_info = self.dist_info;
         self.members.sort_by(|(a, _), (b, _)| {
             let key = |member: &NewMember| member.name.starts_with(dist_info);
@@ -390,7 +400,7 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// The SHA-256 and the size of a content.
+/// The SHA-256 and the size of the content.
 fn hash(content: &(impl ReadAt + ?Sized)) -> io::Result<([u8; 32], u64)> {
     let mut hasher = Sha256::new();
     each_piece(content, 0, |_, bytes| {

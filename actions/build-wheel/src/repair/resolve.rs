@@ -1,4 +1,4 @@
-//! Whether the libraries that a wheel brings are where its binaries look.
+//! Whether a wheel's binaries find the libraries in the wheel.
 
 use std::collections::BTreeSet;
 
@@ -9,46 +9,46 @@ use pydist::policy;
 use super::binary_error::BinaryError;
 use super::layout::{Root, directory, file_name, installed, join};
 
-/// A binary of the wheel.
+/// A binary in the wheel.
 struct Binary {
     member: String,
     root: Root,
-    /// Nothing that was loaded before can help it.
+    /// Libraries that other binaries have loaded do not help an executable.
     is_executable: bool,
-    /// Libraries that are neither the system's nor searched for elsewhere.
+    /// The libraries it needs, except the system's and those with other paths.
     needed: Vec<Needed>,
-    /// Where it looks for the libraries that it names without a directory.
-    searched: Vec<String>,
+    /// The search path for libraries that are named without a directory.
+    search_path: Vec<String>,
 }
 
-/// A library that a binary asks for.
+/// A library that a binary needs.
 struct Needed {
-    /// As it asks.
+    /// The name in the binary.
     name: String,
-    /// The paths below the root at which the loader looks for it; none: the
-    /// directories that are searched.
+    /// The paths below the root where the loader looks for it; `None` for the
+    /// search path.
     paths: Option<Vec<String>>,
 }
 
-/// The binaries of a wheel, and where each looks for its libraries.
+/// The binaries of a wheel, with their libraries and search paths.
 #[derive(Default)]
 pub(super) struct Libraries {
     binaries: Vec<Binary>,
 }
 
 impl Libraries {
-    /// Notes an ELF file.
+    /// Adds an ELF file.
     pub(super) fn add_elf(&mut self, stem: &str, member: &str, elf: &ElfInfo) {
         let (root, path) = installed(stem, member);
-        let own = directory(&path).to_owned();
+        let dir = directory(&path).to_owned();
         let resolve = |path: &str| {
             let rest = path.strip_prefix("$ORIGIN").or_else(|| path.strip_prefix("${ORIGIN}"))?;
-            join(&own, rest)
+            join(&dir, rest)
         };
-        // RPATH counts only where there is no RUNPATH.
-        let mut searched: Vec<String> = elf.runpath().filter_map(resolve).collect();
+        // RPATH is ignored if there is a RUNPATH.
+        let mut search_path: Vec<String> = elf.runpath().filter_map(resolve).collect();
         if elf.runpath().next().is_none() {
-            searched.extend(elf.rpath().filter_map(resolve));
+            search_path.extend(elf.rpath().filter_map(resolve));
         }
         let is_system =
             |library: &str| policy::linux().iter().any(|policy| policy.libraries.contains(library));
@@ -59,20 +59,20 @@ impl Libraries {
             root,
             is_executable: elf.kind == Kind::Executable && !file_name(member).contains(".so"),
             needed,
-            searched,
+            search_path,
         });
     }
 
-    /// Notes a slice of a Mach-O file.
+    /// Adds a slice of a Mach-O file.
     pub(super) fn add_macho(&mut self, stem: &str, member: &str, slice: &Slice) {
         let (root, path) = installed(stem, member);
-        let own = directory(&path).to_owned();
+        let dir = directory(&path).to_owned();
         let is_executable = slice.file_type == 2;
         let relative = |path: &str| -> Option<String> {
             let rest = path.strip_prefix("@loader_path");
-            // In an executable they are the same.
+            // They are the same for an executable.
             let rest = rest.or_else(|| path.strip_prefix("@executable_path").filter(|_| is_executable))?;
-            join(&own, rest)
+            join(&dir, rest)
         };
         let needed = slice.dylibs().filter(|library| !library.weak).filter_map(|library| {
             let paths = match library.path.strip_prefix("@rpath/") {
@@ -88,13 +88,13 @@ impl Libraries {
             Some(Needed { name: library.path.to_owned(), paths: Some(paths) })
         });
         let needed = needed.collect();
-        let searched = Vec::new();
+        let search_path = Vec::new();
         let member = member.to_owned();
-        self.binaries.push(Binary { member, root, is_executable, needed, searched });
+        self.binaries.push(Binary { member, root, is_executable, needed, search_path });
     }
 
-    /// The first binary that asks for a library of the wheel that no loader
-    /// would find. What a module needs may be loaded by another one before it.
+    /// Checks that the loader finds each needed library that is in the wheel.
+    /// For modules, other binaries may have loaded it before.
     pub(super) fn check(&self, stem: &str, members: &BTreeSet<String>) -> Result<(), (String, BinaryError)> {
         let files: BTreeSet<(Root, String)> = members
             .iter()
@@ -104,37 +104,36 @@ impl Libraries {
             })
             .collect();
         let names: BTreeSet<&str> = files.iter().map(|(_, path)| file_name(path)).collect();
-        let is_there = |root: Root, path: &str| files.contains(&(root, path.to_owned()));
+        let exists = |root: Root, path: &str| files.contains(&(root, path.to_owned()));
         for binary in &self.binaries {
             for needed in binary.needed.iter().filter(|needed| names.contains(file_name(&needed.name))) {
                 let found = match &needed.paths {
                     Some(paths) => {
-                        // What another binary has loaded by this name is taken.
+                        // dyld reuses a library that another binary has loaded by this name.
                         let is_shared = needed.name.starts_with("@rpath/") && !binary.is_executable;
-                        is_shared || paths.iter().any(|path| is_there(binary.root, path))
+                        is_shared || paths.iter().any(|path| exists(binary.root, path))
                     }
-                    None => self.searchers(binary).any(|searcher| {
-                        let mut paths =
-                            searcher.searched.iter().filter_map(|place| join(place, &needed.name));
-                        paths.any(|path| is_there(searcher.root, &path))
+                    None => self.binaries_for(binary).any(|other| {
+                        let mut paths = other.search_path.iter().filter_map(|dir| join(dir, &needed.name));
+                        paths.any(|path| exists(other.root, &path))
                     }),
                 };
                 if !found {
-                    let looks = match &needed.paths {
-                        None if binary.searched.is_empty() => "any search path leads".to_owned(),
-                        None => format!("its search path leads (`{}`)", binary.searched.join(":")),
-                        Some(_) => "that path leads".to_owned(),
+                    let reason = match &needed.paths {
+                        None if binary.search_path.is_empty() => "there is no search path to it".to_owned(),
+                        None => format!("not on the search path (`{}`)", binary.search_path.join(":")),
+                        Some(_) => "not at that path".to_owned(),
                     };
                     let library = needed.name.clone();
-                    return Err((binary.member.clone(), BinaryError::Unreachable { library, looks }));
+                    return Err((binary.member.clone(), BinaryError::Unreachable { library, reason }));
                 }
             }
         }
         Ok(())
     }
 
-    /// The binaries whose search paths count for `binary`.
-    fn searchers<'b>(&'b self, binary: &'b Binary) -> impl Iterator<Item = &'b Binary> {
+    /// The binaries whose search paths apply to `binary`.
+    fn binaries_for<'b>(&'b self, binary: &'b Binary) -> impl Iterator<Item = &'b Binary> {
         let others =
             self.binaries.iter().filter(move |other| !binary.is_executable && other.root == binary.root);
         std::iter::once(binary).chain(others)

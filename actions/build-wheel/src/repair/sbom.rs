@@ -1,6 +1,6 @@
-//! The software bill of materials that maturin adds (CycloneDX, JSON), without
-//! what depends on when and where it was made: a random serial number, the
-//! time, and the folder of the sources.
+//! Software bills of materials (CycloneDX, JSON): the one that maturin adds,
+//! without the random serial number, the time and the directory of the sources;
+//! and one of grafted and external libraries.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use pydist::digest;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-/// The bill of materials that the repair writes, below `….dist-info`.
-pub(super) const BILL: &str = "sboms/build-wheel.cyclonedx.json";
+/// The SBOM that the repair writes, below `….dist-info`.
+pub(super) const MEMBER: &str = "sboms/build-wheel.cyclonedx.json";
 
-/// Normalises the document; `None` where it is none, or normal already.
+/// Normalises the document; `None` if it is not CycloneDX or already normal.
 pub(super) fn normalize(text: &[u8], epoch: u64) -> Option<Vec<u8>> {
     let mut document: Value = serde_json::from_slice(text).ok()?;
     let object = document.as_object_mut()?;
@@ -22,16 +22,16 @@ pub(super) fn normalize(text: &[u8], epoch: u64) -> Option<Vec<u8>> {
     if let Some(time) = object.get_mut("metadata").and_then(|metadata| metadata.get_mut("timestamp")) {
         *time = Value::String(timestamp(epoch));
     }
-    let mut folders = Vec::new();
+    let mut dirs = Vec::new();
     visit(&mut document, &mut |text| {
         if let Some(full) = full_id(text) {
             *text = full;
         }
-        folders.extend(folder(text).map(str::to_owned));
+        dirs.extend(dir(text).map(str::to_owned));
     });
-    if let Some(common) = common_folder(&folders) {
+    if let Some(common) = common_directory(&dirs) {
         visit(&mut document, &mut |text| {
-            if let Some(rest) = folder(text).and_then(|folder| folder.strip_prefix(&common)) {
+            if let Some(rest) = dir(text).and_then(|dir| dir.strip_prefix(&common)) {
                 let (start, end) =
                     (format!("file://{common}{rest}"), format!("file:///{}", rest.trim_start_matches('/')));
                 *text = text.replace(&start, &end);
@@ -47,9 +47,9 @@ pub(super) fn normalize(text: &[u8], epoch: u64) -> Option<Vec<u8>> {
     (normal != text).then_some(normal)
 }
 
-/// A bill of materials of the libraries that were copied into the wheel, and of
-/// the external ones, which the user's system provides (PEP 770); `None` if there
-/// are none. What `previous` lists is kept.
+/// An SBOM (PEP 770) of the libraries that were grafted into the wheel and of
+/// the external ones, which the user's system provides; `None` if there are
+/// none. Components in `previous` are kept.
 pub(super) fn of_libraries(
     grafts: &[(String, PathBuf, [u8; 32])],
     external: &BTreeSet<String>,
@@ -60,7 +60,7 @@ pub(super) fn of_libraries(
     let previous = previous["components"].as_array().cloned().unwrap_or_default();
     let new = grafts.iter().map(grafted).chain(external.iter().map(|name| external_library(name)));
     let components = previous.into_iter().chain(new);
-    // Sorted, and each once: the newest.
+    // Sorted and deduplicated: the newest wins.
     let components: BTreeMap<String, Value> =
         components.map(|component| (component["bom-ref"].to_string(), component)).collect();
     let document = json!({
@@ -96,12 +96,12 @@ fn grafted((member, from, hash): &(String, PathBuf, [u8; 32])) -> Value {
     component
 }
 
-/// `name` as the binary asks for it: verify-dist compares it with that.
+/// `name` is the name in the binary, with which verify-dist compares it.
 fn external_library(name: &str) -> Value {
     json!({ "type": "library", "bom-ref": format!("external:{name}"), "name": name, "isExternal": true })
 }
 
-/// Name and version of the package in `/nix/store/<hash>-<name>-<version>/…`.
+/// The name and version of the package in `/nix/store/<hash>-<name>-<version>/…`.
 fn store_package(path: &Path) -> Option<(String, Option<String>)> {
     let path = path.to_str()?;
     let (_, rest) = path.split_once("/nix/store/").or_else(|| path.split_once("/gnu/store/"))?;
@@ -122,32 +122,32 @@ fn visit(value: &mut Value, act: &mut impl FnMut(&mut String)) {
     }
 }
 
-/// Cargo leaves a package's name out of its ID where the folder has the same:
-/// `path+file:///folder/name#1.0` for `path+file:///folder/name#name@1.0`.
+/// Cargo leaves a package's name out of its ID if the directory has the same name:
+/// `path+file:///directory/name#1.0` for `path+file:///directory/name#name@1.0`.
 fn full_id(id: &str) -> Option<String> {
     let (path, version) = id.strip_prefix("path+file://").and_then(|rest| rest.split_once('#'))?;
     let name = path.rsplit('/').next()?;
     version.starts_with(|c: char| c.is_ascii_digit()).then(|| format!("path+file://{path}#{name}@{version}"))
 }
 
-/// The folder in `path+file:///folder#name@version`.
-fn folder(text: &str) -> Option<&str> {
+/// The directory in `path+file:///directory#name@version`.
+fn dir(text: &str) -> Option<&str> {
     let path = text.strip_prefix("path+file://")?.split(['#', '?']).next()?;
     path.starts_with('/').then_some(path)
 }
 
-/// The deepest folder that all of these are, or are in.
-fn common_folder(folders: &[String]) -> Option<String> {
-    let mut common = folders.first()?.as_str();
-    for folder in folders {
-        while !folder.strip_prefix(common).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+/// The deepest directory that contains or equals all of these.
+fn common_directory(dirs: &[String]) -> Option<String> {
+    let mut common = dirs.first()?.as_str();
+    for dir in dirs {
+        while !dir.strip_prefix(common).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
             common = common.rsplit_once('/')?.0;
         }
     }
     (!common.is_empty()).then(|| common.to_owned())
 }
 
-/// A UUID of version 8 (RFC 9562, 5.8): derived, and marked as such.
+/// A version 8 UUID (RFC 9562, 5.8), for values derived from content.
 fn uuid(digest: &[u8; 32]) -> String {
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest[..16]);
@@ -169,16 +169,16 @@ fn timestamp(epoch: u64) -> String {
 mod tests {
     use super::*;
 
-    fn sample(folder: &str, serial: &str, time: &str) -> String {
+    fn sample(dir: &str, serial: &str, time: &str) -> String {
         format!(
             r#"{{"bomFormat":"CycloneDX","serialNumber":"urn:uuid:{serial}","metadata":{{"timestamp":"{time}",
-            "component":{{"bom-ref":"path+file://{folder}/core#core@1.0","purl":"pkg:cargo/core@1.0?download_url=file://."}}}},
-            "dependencies":[{{"ref":"path+file://{folder}/lib/util#0.1"}}]}}"#
+            "component":{{"bom-ref":"path+file://{dir}/core#core@1.0","purl":"pkg:cargo/core@1.0?download_url=file://."}}}},
+            "dependencies":[{{"ref":"path+file://{dir}/lib/util#0.1"}}]}}"#
         )
     }
 
     #[test]
-    fn two_builds_give_one_document() {
+    fn builds_in_two_directories_give_the_same_document() {
         let first = sample("/home/a/src", "9dc05d0d-0e97-423d-b752-8e5b1118cfed", "2026-11-23T02:25:06.8Z");
         let second = sample("/build", "00000000-0e97-423d-b752-8e5b1118cfed", "2025-01-01T00:00:00Z");
         let first = normalize(first.as_bytes(), 1_709_210_096).unwrap();
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_the_only_folder_does_not_matter() {
+    fn the_name_of_the_only_directory_does_not_matter() {
         let document =
             |id: &str| normalize(format!(r#"{{"bomFormat":"CycloneDX","ref":"{id}"}}"#).as_bytes(), 0);
         assert_eq!(
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn grafted_libraries_are_listed() {
+    fn lists_grafted_libraries() {
         let library = |path: &str| ("sample.libs/x.so".to_owned(), PathBuf::from(path), [0; 32]);
         let of_grafts =
             |grafts: &[(String, PathBuf, [u8; 32])]| of_libraries(grafts, &BTreeSet::new(), None, 0);
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn external_libraries_are_listed_beside_what_was_listed_before() {
+    fn adds_external_libraries_to_the_previous_document() {
         let grafts = [("sample.libs/x.so".to_owned(), PathBuf::from("/usr/lib/libx.so.1"), [0; 32])];
         let first = of_libraries(&grafts, &BTreeSet::new(), None, 0).unwrap();
         let external = BTreeSet::from(["libcuda.so.1".to_owned()]);
@@ -233,11 +233,11 @@ mod tests {
         let names = document["components"].as_array().unwrap().iter();
         let names: Vec<_> = names.map(|component| (&component["name"], &component["isExternal"])).collect();
         assert_eq!(names, [(&json!("libcuda.so.1"), &json!(true)), (&json!("libx"), &Value::Null)]);
-        assert_eq!(of_libraries(&[], &external, Some(&second), 0).unwrap(), second, "it is listed once");
+        assert_eq!(of_libraries(&[], &external, Some(&second), 0).unwrap(), second, "listed only once");
     }
 
     #[test]
-    fn other_documents_stay() {
+    fn keeps_other_documents() {
         assert_eq!(normalize(b"{\"spdxVersion\": \"SPDX-2.3\"}", 0), None);
         assert_eq!(normalize(b"not json", 0), None);
     }

@@ -1,12 +1,12 @@
-//! Scripts of a wheel: their first lines, and programs of the store that they
+//! Scripts of a wheel: their shebangs, and the store programs that they
 //! execute.
 
 use super::error::WheelError;
 use super::store::in_store;
 
-/// A script whose first line names the store, with another first line, and
-/// both lines; `None` where it does not. An installer writes its own
-/// interpreter in place of `#!python`.
+/// Replaces a shebang that names the store. Returns the new script and a
+/// description of the change; `None` if the shebang does not name the store. An
+/// installer replaces `#!python` with its own interpreter.
 pub(super) fn without_store(file: &str, content: &[u8]) -> Result<Option<(Vec<u8>, String)>, WheelError> {
     let end = memchr::memchr(b'\n', content).unwrap_or(content.len());
     let (first, rest) = content.split_at(end);
@@ -22,17 +22,17 @@ pub(super) fn without_store(file: &str, content: &[u8]) -> Result<Option<(Vec<u8
     }
     let mut words = line[2..].split_whitespace();
     let program = words.next().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
-    // The kernel hands everything behind the program on as one word.
+    // The kernel passes everything after the program as one argument.
     let arguments = words.collect::<Vec<_>>().join(" ");
     let new = match (program, arguments.as_str()) {
         (program, _) if program.starts_with("python") => "#!python".to_owned(),
         ("env", arguments) if !in_store(arguments) => format!("#!/usr/bin/env {arguments}"),
         ("sh", arguments) => format!("#!/bin/sh {arguments}"),
         ("bash", "") => "#!/usr/bin/env bash".to_owned(),
-        // env takes `bash -e` for the name of one program.
+        // env would treat `bash -e` as the name of one program.
         ("bash", arguments) => format!("#!/bin/bash {arguments}"),
         _ => {
-            let what = format!("begins with `{line}`: its interpreter is in the Nix store");
+            let what = format!("starts with `{line}`: its interpreter is in the Nix store");
             return Err(WheelError::Script { file: file.into(), what });
         }
     };
@@ -41,7 +41,7 @@ pub(super) fn without_store(file: &str, content: &[u8]) -> Result<Option<(Vec<u8
     Ok(Some(([new.as_bytes(), rest].concat(), what)))
 }
 
-/// The first command that is in the store, as makeWrapper writes them:
+/// The first command that runs a program in the store, as makeWrapper writes it:
 /// `exec -a "$0" "/nix/store/…/bin/.name-wrapped" "$@"`.
 fn store_command(text: &str) -> Option<String> {
     text.lines().map(str::trim).find_map(|line| {
@@ -63,13 +63,13 @@ mod tests {
 
     const STORE: &str = "/nix/store/abcdefghijklmnopqrstuvwxyz012345";
 
-    fn first_line(line: &str) -> Option<String> {
+    fn new_shebang(line: &str) -> Option<String> {
         let (script, _) = without_store("a", format!("{line}\necho\n").as_bytes()).unwrap()?;
         Some(String::from_utf8(script).unwrap().lines().next().unwrap().to_owned())
     }
 
     #[test]
-    fn first_lines_keep_their_options() {
+    fn new_shebangs_keep_their_options() {
         for (line, expected) in [
             ("-python3/bin/python3.12", "#!python"),
             ("-bash/bin/bash", "#!/usr/bin/env bash"),
@@ -77,14 +77,14 @@ mod tests {
             ("-bash/bin/sh -eu", "#!/bin/sh -eu"),
             ("-coreutils/bin/env python3", "#!/usr/bin/env python3"),
         ] {
-            assert_eq!(first_line(&format!("#!{STORE}{line}")).as_deref(), Some(expected));
+            assert_eq!(new_shebang(&format!("#!{STORE}{line}")).as_deref(), Some(expected));
         }
-        assert_eq!(first_line("#!/bin/sh -e"), None);
+        assert_eq!(new_shebang("#!/bin/sh -e"), None);
         assert!(without_store("a", format!("#!{STORE}-perl/bin/perl\n").as_bytes()).is_err());
     }
 
     #[test]
-    fn wrappers_are_rejected() {
+    fn rejects_wrappers() {
         for body in [
             format!("#!/bin/bash -e\nexec -a \"$0\" \"{STORE}-x/bin/.x-wrapped\"  \"$@\"\n"),
             format!("#!{STORE}-bash/bin/bash -e\nexport A=b\nexec {STORE}-x/bin/x \"$@\"\n"),

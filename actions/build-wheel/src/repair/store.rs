@@ -1,18 +1,19 @@
-//! Which paths exist on the machine that built a wheel and on no other.
+//! Paths in the store of Nix or Guix, which exist only on the machine that
+//! built a wheel.
 
-/// What betrays a path of the store.
+/// The prefixes of store paths.
 pub(super) const STORES: [&[u8]; 2] = [b"/nix/store/", b"/gnu/store/"];
 
-/// Whether `text` names something in the store of Nix or Guix.
+/// Whether `text` contains a path in the store of Nix or Guix.
 pub(super) fn in_store(text: &str) -> bool {
     text.contains("/nix/store/") || text.contains("/gnu/store/")
 }
 
-/// What begins the command line in a wrapper that `makeBinaryWrapper` has compiled.
+/// The start of the command line in a wrapper compiled by `makeBinaryWrapper`.
 pub(super) const MAKE_C_WRAPPER: &[u8] = b"makeCWrapper '";
 
-/// Whether a binary has the command line of a wrapper of a store path. The word alone
-/// proves nothing: this program contains it, too.
+/// Whether a binary is a wrapper of a store path. The marker alone is not
+/// enough: this program contains it, too.
 pub(super) fn is_wrapper(binary: &[u8]) -> bool {
     memchr::memmem::find_iter(binary, MAKE_C_WRAPPER).any(|at| {
         let path = &binary[at + MAKE_C_WRAPPER.len()..];
@@ -27,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_wrapper_of_a_store_path_is_one() {
+    fn detects_only_wrappers_of_store_paths() {
         assert!(is_wrapper(b"x makeCWrapper '/nix/store/abcdefghijklmnopqrstuvwxyz012345-x/bin/x' y"));
         for text in ["makeCWrapper '/nix/store/", "makeCWrapper '\0/nix/store/abc-x", "makeCWrapper 'x"] {
             assert!(!is_wrapper(text.as_bytes()), "{text}");

@@ -1,4 +1,4 @@
-//! What an edit has to know of the wheel around the file.
+//! What an edit needs to know about the rest of the wheel.
 
 use std::collections::BTreeSet;
 
@@ -7,15 +7,15 @@ use pydist::policy;
 use super::graft::Grafts;
 use super::layout::file_name;
 
-/// The wheel around a file.
+/// The rest of the wheel, as the edit of one file sees it.
 pub(super) struct Surroundings<'w> {
-    /// Whether absolute search paths outside the store go too.
+    /// Whether to remove absolute search paths outside the store, too.
     pub(super) remove_rpaths: bool,
-    /// Patterns of libraries that the machine of the user has.
+    /// Glob patterns of libraries that the user's machine provides.
     pub(super) exclude: &'w [String],
-    /// The base names of all members: libraries that come along.
+    /// The file names of all members, including bundled libraries.
     pub(super) files: &'w mut BTreeSet<String>,
-    /// Where libraries go that are copied; `None`: they may not be.
+    /// Grafted libraries; `None` if grafting is disabled.
     pub(super) grafts: &'w mut Option<Grafts>,
 }
 
@@ -30,13 +30,13 @@ pub(super) fn is_excluded(exclude: &[String], library: &str) -> bool {
 }
 
 impl Surroundings<'_> {
-    /// Whether the user's machine has the library, by what the caller says.
+    /// Whether `exclude` matches the library.
     pub(super) fn is_excluded(&self, library: &str) -> bool {
         is_excluded(self.exclude, library)
     }
 
-    /// Those of the needed libraries that the user's machine has, by what the
-    /// caller says, as they are asked for.
+    /// The needed libraries that `exclude` matches and that are neither in the
+    /// wheel nor part of every system.
     pub(super) fn external<'l>(&self, needed: impl Iterator<Item = &'l str>) -> Vec<String> {
         let is_external = |library: &&str| {
             let file = file_name(library);

@@ -8,26 +8,26 @@ use crate::build_target::BuildTarget;
 use crate::compatibility::Compatibility;
 use crate::target::{Arch, System, Target};
 
-/// What one binary needs of the system.
+/// The system requirements of a binary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Needs {
-    /// No loader and no library: any Linux.
+    /// Any Linux: it has no loader and no library.
     AnyLinux(Arch),
     /// glibc of at least this version.
     Glibc(Arch, (u32, u32)),
     /// musl.
     Musl(Arch),
-    /// macOS of at least this version; the architectures are as tags name
-    /// them, sorted, each once.
+    /// macOS of at least this version; the architectures are named as in tags,
+    /// sorted and deduplicated.
     Macos(Vec<&'static str>, (u32, u32)),
 }
 
-/// The lowest system that a wheel runs on.
+/// The oldest system that a wheel runs on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Floor {
-    /// `glibc`, `musl`, `linux` (nothing of the system is used) or `macOS`.
+    /// `glibc`, `musl`, `linux` (no system library is used) or `macOS`.
     pub system: &'static str,
-    /// Major and minor version; none for `linux`.
+    /// Major and minor version; `None` for `linux`.
     pub version: Option<(u32, u32)>,
 }
 
@@ -40,52 +40,52 @@ impl std::fmt::Display for Floor {
     }
 }
 
-/// Why no tag fits.
+/// Why no platform tag matches.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TagsError {
-    /// Binaries of two kinds.
-    #[error("its binaries are of two kinds: {first} in one, {second} in another")]
+    /// The binaries are for two platforms.
+    #[error("its binaries are for two platforms: {first} and {second}")]
     Mixed {
-        /// What one needs.
+        /// The platform of one.
         first: String,
-        /// What another needs.
+        /// The platform of another.
         second: String,
     },
-    /// Not for the target.
-    #[error("its binaries are for {found}, the target is `{target}`")]
+    /// The binaries are not for the target.
+    #[error("its binaries are for {found}, but the target is `{target}`")]
     Target {
-        /// What the target was to be.
+        /// The expected target.
         target: BuildTarget,
         /// What the binaries are for.
         found: String,
     },
-    /// The binaries need more than was asked for.
-    #[error("it needs {floor}, but `{asked}` was asked for")]
+    /// The binaries need a newer system than requested.
+    #[error("it needs {floor}, but `{requested}` was requested")]
     Floor {
-        /// What it needs.
+        /// The oldest system it runs on.
         floor: Floor,
-        /// The platform asked for.
-        asked: Compatibility,
+        /// The requested platform.
+        requested: Compatibility,
     },
-    /// The platform asked for is of another system.
-    #[error("it runs on {floor}, but `{asked}` was asked for")]
+    /// The requested platform is for another system.
+    #[error("it runs on {floor}, but `{requested}` was requested")]
     System {
-        /// What it needs.
+        /// The oldest system it runs on.
         floor: Floor,
-        /// The platform asked for.
-        asked: Compatibility,
+        /// The requested platform.
+        requested: Compatibility,
     },
 }
 
-/// Rust's musl targets are linked with musl 1.2; what a binary uses of it
-/// cannot be seen in the binary.
+/// Rust links musl targets with musl 1.2. Binaries have no symbol versions from
+/// which to determine an older one.
 pub(super) const MUSL: (u32, u32) = (1, 2);
 
-/// Takes the needs of all binaries together.
+/// Combines the requirements of all binaries.
 pub(super) fn combine(all: &[Needs]) -> Result<Option<Needs>, TagsError> {
     let mut all = all.iter();
     let Some(first) = all.next() else { return Ok(None) };
-    let both = all.try_fold(first.clone(), |first, second| {
+    let combined = all.try_fold(first.clone(), |first, second| {
         let mixed = || TagsError::Mixed { first: first.to_string(), second: second.to_string() };
         if first.linux() != second.linux() {
             return Err(mixed());
@@ -95,33 +95,33 @@ pub(super) fn combine(all: &[Needs]) -> Result<Option<Needs>, TagsError> {
             (_, Needs::AnyLinux(_)) | (Needs::Musl(_), Needs::Musl(_)) => Ok(first),
             (Needs::Glibc(arch, a), Needs::Glibc(_, b)) => Ok(Needs::Glibc(*arch, *a.max(b))),
             (Needs::Macos(archs, a), Needs::Macos(other, b)) => {
-                // Together they serve the architectures that both have.
+                // Together they support the architectures that both have.
                 let common: Vec<_> = archs.iter().copied().filter(|arch| other.contains(arch)).collect();
                 if common.is_empty() { Err(mixed()) } else { Ok(Needs::Macos(common, *a.max(b))) }
             }
             _ => Err(mixed()),
         }
     })?;
-    Ok(Some(both))
+    Ok(Some(combined))
 }
 
-/// The oldest manylinux policy that grants `glibc`, and that Rust itself still
-/// supports: installers know the policies' names, not every version between.
+/// The oldest manylinux policy that allows `glibc` and that Rust still supports.
+/// Old installers know only the policies' names, not the versions between them.
 pub(super) fn policy_version(arch: Arch, glibc: (u32, u32)) -> (u32, u32) {
-    let least = glibc.max(arch.oldest_glibc());
+    let minimum = glibc.max(arch.oldest_glibc());
     let mut policies = policy::linux().iter().filter(|policy| {
         policy.family == "manylinux"
             && policy.symbol_versions.contains_key(arch.machine())
-            && policy.version >= least
+            && policy.version >= minimum
     });
-    // None yet for a glibc that is newer than the policies at hand.
-    policies.next().map_or(least, |policy| policy.version)
+    // A glibc that is newer than all known policies.
+    policies.next().map_or(minimum, |policy| policy.version)
 }
 
 /// Whether a wheel that was built for Windows has the tag of its target.
 pub(super) fn check_windows(target: &BuildTarget, tags: &[String]) -> Result<(), TagsError> {
     let arch = target.known().map(Target::tag_arch);
-    let is_for = |tag: &String| matches!(Platform::parse(tag), Platform::Windows { arch: own } if Some(own.as_str()) == arch);
+    let is_for = |tag: &String| matches!(Platform::parse(tag), Platform::Windows { arch: tag_arch } if Some(tag_arch.as_str()) == arch);
     if tags.iter().all(is_for) {
         Ok(())
     } else {
@@ -151,7 +151,7 @@ impl Needs {
         }
     }
 
-    /// Whether a wheel with these needs suits the target.
+    /// Checks that a wheel with these requirements is for the target.
     pub(super) fn check_target(&self, target: &BuildTarget) -> Result<(), TagsError> {
         let is_for = |target: Target| match self {
             Self::AnyLinux(arch) => target.is_linux() && *arch == target.arch,
@@ -173,22 +173,22 @@ impl Needs {
         }
     }
 
-    /// The same for a wheel of the older 32-bit Arm.
+    /// The same requirements for Armv6.
     pub(super) fn for_armv6(self) -> Self {
-        let older = |arch| if arch == Arch::Armv7l { Arch::Armv6l } else { arch };
+        let with_armv6 = |arch| if arch == Arch::Armv7l { Arch::Armv6l } else { arch };
         match self {
-            Self::AnyLinux(arch) => Self::AnyLinux(older(arch)),
-            Self::Glibc(arch, version) => Self::Glibc(older(arch), version),
-            Self::Musl(arch) => Self::Musl(older(arch)),
+            Self::AnyLinux(arch) => Self::AnyLinux(with_armv6(arch)),
+            Self::Glibc(arch, version) => Self::Glibc(with_armv6(arch), version),
+            Self::Musl(arch) => Self::Musl(with_armv6(arch)),
             Self::Macos(..) => self,
         }
     }
 
     /// The platform tags, the broadest first.
-    pub(super) fn platforms(&self, asked: Option<Compatibility>) -> Result<Vec<String>, TagsError> {
+    pub(super) fn platforms(&self, requested: Option<Compatibility>) -> Result<Vec<String>, TagsError> {
         let floor = self.floor();
-        if let Some(asked) = asked {
-            return self.asked_platforms(floor, asked);
+        if let Some(requested) = requested {
+            return self.requested_platforms(floor, requested);
         }
         Ok(match self {
             Self::AnyLinux(arch) => {
@@ -202,12 +202,12 @@ impl Needs {
         })
     }
 
-    fn asked_platforms(&self, floor: Floor, asked: Compatibility) -> Result<Vec<String>, TagsError> {
+    fn requested_platforms(&self, floor: Floor, requested: Compatibility) -> Result<Vec<String>, TagsError> {
         let above = |version: (u32, u32)| floor.version > Some(version);
-        let tags = match (self, asked) {
+        let tags = match (self, requested) {
             (Self::AnyLinux(arch), Compatibility::Manylinux(version)) => manylinux(*arch, version),
             (Self::AnyLinux(arch), Compatibility::Musllinux(version)) => vec![musllinux(*arch, version)],
-            // The content's own need counts, not the next policy's.
+            // The actual requirement counts, not that of the next policy.
             (Self::Glibc(arch, needed), Compatibility::Manylinux(version)) if *needed <= version => {
                 manylinux(*arch, version)
             }
@@ -219,8 +219,10 @@ impl Needs {
             }
             (Self::Glibc(..), Compatibility::Manylinux(_))
             | (Self::Musl(_), Compatibility::Musllinux(_))
-            | (Self::Macos(..), Compatibility::Macos(_)) => return Err(TagsError::Floor { floor, asked }),
-            _ => return Err(TagsError::System { floor, asked }),
+            | (Self::Macos(..), Compatibility::Macos(_)) => {
+                return Err(TagsError::Floor { floor, requested });
+            }
+            _ => return Err(TagsError::System { floor, requested }),
         };
         Ok(tags)
     }
@@ -237,10 +239,10 @@ impl std::fmt::Display for Needs {
     }
 }
 
-/// The tag of PEP 600, and the older name where there is one, for older pips.
+/// The tag of PEP 600, and its older alias if there is one, for older pips.
 fn manylinux(arch: Arch, glibc: (u32, u32)) -> Vec<String> {
     if arch == Arch::Armv6l {
-        // No policy and no installer has manylinux for it; PyPI takes this tag.
+        // No policy and no installer has manylinux for it; PyPI accepts this tag.
         return vec![format!("linux_{}", arch.tag())];
     }
     let tag = Platform::Manylinux { glibc, arch: arch.tag().into() }.to_string();
@@ -266,9 +268,9 @@ fn macosx(archs: &[&str], version: (u32, u32)) -> String {
     Platform::Macos { version, arch: arch.into() }.to_string()
 }
 
-/// From macOS 11 on, tags have no minor version: installers ask for
-/// `macosx_14_0` on every 14, so a minimum of 14.2 is 14.0, as delocate has
-/// it. Apple silicon began with 11.0.
+/// Since macOS 11, tags have no minor version: installers look for
+/// `macosx_14_0` on every macOS 14, so a minimum of 14.2 becomes 14.0, as in
+/// delocate. Apple silicon requires at least 11.0.
 fn macos_version(archs: &[&str], version: (u32, u32)) -> (u32, u32) {
     let lowest = if archs == ["arm64"] { (11, 0) } else { (10, 9) };
     match version.max(lowest) {
@@ -282,7 +284,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tags_follow_from_needs() {
+    fn derives_tags_from_requirements() {
         let tags = |needs: Needs| needs.platforms(None).unwrap().join(".");
         let oldest = "manylinux_2_17_x86_64.manylinux2014_x86_64";
         for minor in [2, 5, 14, 16, 17] {
@@ -307,20 +309,20 @@ mod tests {
     }
 
     #[test]
-    fn a_floor_above_the_request_is_rejected() {
-        let asked = |minor| Compatibility::Manylinux((2, minor));
-        let error = Needs::Glibc(Arch::X86_64, (2, 34)).platforms(Some(asked(17))).unwrap_err();
-        assert_eq!(error.to_string(), "it needs glibc 2.34, but `manylinux_2_17` was asked for");
-        let tags = Needs::Glibc(Arch::X86_64, (2, 14)).platforms(Some(asked(17))).unwrap();
+    fn rejects_a_floor_above_the_request() {
+        let requested = |minor| Compatibility::Manylinux((2, minor));
+        let error = Needs::Glibc(Arch::X86_64, (2, 34)).platforms(Some(requested(17))).unwrap_err();
+        assert_eq!(error.to_string(), "it needs glibc 2.34, but `manylinux_2_17` was requested");
+        let tags = Needs::Glibc(Arch::X86_64, (2, 14)).platforms(Some(requested(17))).unwrap();
         assert_eq!(tags, ["manylinux_2_17_x86_64", "manylinux2014_x86_64"]);
-        let tags = Needs::Glibc(Arch::X86_64, (2, 30)).platforms(Some(asked(30))).unwrap();
+        let tags = Needs::Glibc(Arch::X86_64, (2, 30)).platforms(Some(requested(30))).unwrap();
         assert_eq!(tags, ["manylinux_2_30_x86_64"]);
-        let error = Needs::Musl(Arch::X86_64).platforms(Some(asked(17))).unwrap_err();
-        assert_eq!(error.to_string(), "it runs on musl 1.2, but `manylinux_2_17` was asked for");
+        let error = Needs::Musl(Arch::X86_64).platforms(Some(requested(17))).unwrap_err();
+        assert_eq!(error.to_string(), "it runs on musl 1.2, but `manylinux_2_17` was requested");
     }
 
     #[test]
-    fn binaries_are_taken_together() {
+    fn combines_the_requirements_of_all_binaries() {
         let glibc = |minor| Needs::Glibc(Arch::X86_64, (2, minor));
         assert_eq!(combine(&[glibc(17), Needs::AnyLinux(Arch::X86_64), glibc(28)]), Ok(Some(glibc(28))));
         assert!(combine(&[glibc(17), Needs::Musl(Arch::X86_64)]).is_err());

@@ -1,4 +1,4 @@
-//! One pass over a wheel: read, checked, edited, tagged, written.
+//! Repairs a wheel in one pass: reads, checks, edits, tags and writes it.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -10,7 +10,7 @@ use super::archive::{self, ArchiveError};
 use super::change::Change;
 use super::contents::Contents;
 use super::error::WheelError;
-use super::foreign::Home;
+use super::foreign::WheelPlatform;
 use super::metadata;
 use super::options::Options;
 use super::pass::Pass;
@@ -26,20 +26,20 @@ pub struct Repaired {
     pub size: u64,
     /// The SHA-256 of the archive.
     pub sha256: [u8; 32],
-    /// The lowest system it runs on; `None` where it has no binary.
+    /// The oldest system it runs on; `None` if it has no binary.
     pub floor: Option<Floor>,
-    /// What was changed, member by member.
+    /// The changes, by member.
     pub changes: Vec<Change>,
-    /// What is suspicious but no error.
+    /// The warnings, by member.
     pub warnings: Vec<Change>,
-    /// What it installs, as far as it can be tested.
+    /// What it installs that a smoke test can run.
     pub contents: Contents,
-    /// The members that are for another platform than the wheel.
+    /// The members for another platform than the wheel.
     pub foreign: BTreeSet<String>,
 }
 
-/// Makes the wheel in `source`, whose file is called `file_name`, portable,
-/// and writes it to `out`.
+/// Makes the wheel in `source`, named `file_name`, portable, and writes it to
+/// `out`.
 pub fn repair(
     file_name: &str,
     source: &(impl ReadAt + ?Sized),
@@ -50,13 +50,13 @@ pub fn repair(
     let members = archive::open(source)?;
     let dist_info = metadata::dist_info(&members)?;
     let mut pass = Pass::new(&members, &dist_info, options);
-    pass.home = Home::of(options.target.as_ref(), &name.tags, &members, source);
+    pass.platform = WheelPlatform::of(options.target.as_ref(), &name.tags, &members, source);
     pass.is_armv6 = match &options.target {
         Some(target) => target.known().is_some_and(|target| target.arch == Arch::Armv6l),
         None => name.tags.platform.iter().any(|tag| tag.ends_with("armv6l")),
     };
-    let wheel_file = pass.take_members(source, &members)?;
-    pass.take_grafts()?;
+    let wheel_file = pass.process_members(source, &members)?;
+    pass.add_grafts()?;
     pass.check_libraries()?;
     let needs = pass.retag(&mut name, file_name)?;
     let wheel_file = metadata::wheel_file(&wheel_file, &name)?;

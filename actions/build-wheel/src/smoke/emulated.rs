@@ -1,5 +1,5 @@
-//! A wheel for another Linux machine: its programs run under QEMU, and its
-//! modules too, where there is a Python of that architecture.
+//! Tests a wheel for another Linux architecture: its programs run under QEMU,
+//! and so do its modules if there is a Python for that architecture.
 
 use std::path::{Path, PathBuf};
 
@@ -7,9 +7,9 @@ use pydist::tags::TagSet;
 use toolkit::{Cmd, FileError, make_executable};
 
 use super::native::extensions;
-use super::outcome::Outcome;
+use super::outcome::CheckOutcome;
 use super::result::{Smoke, SmokeResult};
-use super::trial::{ImportTask, Trial};
+use super::smoke_test::{ImportTask, SmokeTest};
 use crate::build_result::BuildResult;
 use crate::error::Error;
 use crate::interpreter::Interpreter;
@@ -18,19 +18,19 @@ use crate::repair::{Root, extract, installed};
 use crate::search_path::which;
 use crate::target::{Arch, System, Target};
 
-/// What runs a foreign program.
+/// Runs programs for another architecture.
 struct Emulator {
     /// `qemu-aarch64` …
     name: String,
     path: PathBuf,
-    /// Where Debian's cross packages put a foreign C library.
+    /// Where Debian's cross packages put the architecture's C library.
     root: Option<String>,
 }
 
 impl Emulator {
-    fn find(arch: Arch, trial: &Trial<'_>) -> Result<Self, String> {
+    fn find(arch: Arch, smoke_test: &SmokeTest<'_>) -> Result<Self, String> {
         let name = format!("qemu-{}", arch.qemu());
-        let env = trial.runtime.env;
+        let env = smoke_test.runtime.env;
         let path = which(env, &format!("{name}-static")).or_else(|| which(env, &name));
         let path = path.ok_or_else(|| format!("there is no `{name}` on PATH"))?;
         let prefix = Target { arch, system: System::Gnu }.gnu_prefix();
@@ -38,82 +38,82 @@ impl Emulator {
         Ok(Self { name, path, root })
     }
 
-    /// The words before a foreign program.
-    fn words(&self) -> Vec<String> {
+    /// The command line that runs a program, without the program.
+    fn command_line(&self) -> Vec<String> {
         let root = self.root.iter().flat_map(|root| ["-L".to_owned(), root.clone()]);
         std::iter::once(self.path.display().to_string()).chain(root).collect()
     }
 
-    /// Whether a program finds its loader.
+    /// Whether a program's loader exists.
     fn has_loader(&self, interpreter: Option<&str>) -> bool {
         let Some(path) = interpreter else { return true };
         let in_root = self.root.as_ref().is_some_and(|root| Path::new(&format!("{root}{path}")).exists());
         in_root || Path::new(path).exists()
     }
 
-    fn cmd(&self, trial: &Trial<'_>, program: &Path, bin: &Path) -> Cmd {
-        let words = self.words();
-        trial.cmd(&words[0], bin).args(&words[1..]).arg(program.display().to_string())
+    fn cmd(&self, smoke_test: &SmokeTest<'_>, program: &Path, bin: &Path) -> Cmd {
+        let command_line = self.command_line();
+        smoke_test.cmd(&command_line[0], bin).args(&command_line[1..]).arg(program.display().to_string())
     }
 }
 
-/// Tries the wheel out.
+/// Runs the smoke test.
 pub(super) fn run(
-    mut trial: Trial<'_>,
+    mut smoke_test: SmokeTest<'_>,
     plan: &SmokePlan,
     arch: Arch,
     wheel: &BuildResult,
 ) -> Result<Smoke, Error> {
-    let emulator = match Emulator::find(arch, &trial) {
+    let emulator = match Emulator::find(arch, &smoke_test) {
         Ok(emulator) => emulator,
         Err(reason) => return Ok(Smoke::none(SmokeResult::Skipped, Some(reason))),
     };
     let contents = &wheel.contents;
-    let lost =
+    let without_loader =
         contents.executables.iter().find(|program| !emulator.has_loader(program.interpreter.as_deref()));
-    if let Some(loader) = lost.and_then(|program| program.interpreter.as_deref()) {
+    if let Some(loader) = without_loader.and_then(|program| program.interpreter.as_deref()) {
         let arch = arch.tag();
         let reason = format!(
             "there is no C library for {arch} here (`{loader}`; on Debian and Ubuntu: `libc6-<cpu>-cross`)"
         );
         return Ok(Smoke::none(SmokeResult::Skipped, Some(reason)));
     }
-    // As installed: a program finds libraries from its own place.
-    let prefix = trial.home.join("emulated");
+    // Install it, since a program finds its libraries relative to itself.
+    let prefix = smoke_test.home.join("emulated");
     extract(&wheel.path, &wheel.stem(), &prefix, &prefix.join("site"))
-        .map_err(|source| Error::Wheel { file: trial.wheel.clone(), source })?;
-    let place = |member: &str| {
+        .map_err(|source| Error::Wheel { file: smoke_test.wheel.clone(), source })?;
+    let installed_path = |member: &str| {
         let (root, path) = installed(&wheel.stem(), member);
         if root == Root::Site { prefix.join("site").join(&*path) } else { prefix.join(&*path) }
     };
     for executable in &contents.executables {
-        make_executable(&place(&executable.member))?;
+        make_executable(&installed_path(&executable.member))?;
     }
     let wrappers = prefix.join("wrappers");
-    write_wrappers(&emulator, wheel, &wrappers, &place)?;
+    write_wrappers(&emulator, wheel, &wrappers, &installed_path)?;
     if !plan.commands.is_empty() {
-        return run_commands(trial, plan, &emulator, &wrappers);
+        return run_commands(smoke_test, plan, &emulator, &wrappers);
     }
     for executable in &contents.executables {
-        let cmd = emulator.cmd(&trial, &place(&executable.member), &wrappers).arg("--version");
-        trial.must_start(&cmd, false)?;
+        let cmd = emulator.cmd(&smoke_test, &installed_path(&executable.member), &wrappers).arg("--version");
+        smoke_test.must_start(&cmd, false)?;
     }
-    import(&mut trial, &emulator, wheel, arch, &prefix, &wrappers)?;
-    Ok(trial.finish(SmokeResult::Emulated, Some(format!("run by {}", emulator.name))))
+    import(&mut smoke_test, &emulator, wheel, arch, &prefix, &wrappers)?;
+    Ok(smoke_test.finish(SmokeResult::Emulated, Some(format!("run by {}", emulator.name))))
 }
 
-/// Scripts that start the wheel's programs under QEMU by their own names.
+/// Writes scripts that run the wheel's programs under QEMU, with the same names.
 fn write_wrappers(
     emulator: &Emulator,
     wheel: &BuildResult,
     to: &Path,
-    place: &dyn Fn(&str) -> PathBuf,
+    installed_path: &dyn Fn(&str) -> PathBuf,
 ) -> Result<(), FileError> {
     std::fs::create_dir_all(to).map_err(FileError::new("create", to))?;
     for executable in &wheel.contents.executables {
         let Some(script) = &executable.script else { continue };
-        let program = Cmd::new(&emulator.words()[0]).args(&emulator.words()[1..]);
-        let program = program.arg(place(&executable.member).display().to_string());
+        let program = Cmd::new(&emulator.command_line()[0]).args(&emulator.command_line()[1..]);
+        let program = program.arg(installed_path(&executable.member).display().to_string());
         let path = to.join(script);
         std::fs::write(&path, format!("#!/bin/sh\nexec {program} \"$@\"\n"))
             .map_err(FileError::new("write", &path))?;
@@ -123,7 +123,7 @@ fn write_wrappers(
 }
 
 fn run_commands(
-    mut trial: Trial<'_>,
+    mut smoke_test: SmokeTest<'_>,
     plan: &SmokePlan,
     emulator: &Emulator,
     wrappers: &Path,
@@ -134,16 +134,16 @@ fn run_commands(
             let reason = format!("`{program}` is not a binary of the wheel, and only these can be emulated");
             return Ok(Smoke::none(SmokeResult::Skipped, Some(reason)));
         }
-        let cmd = trial.cmd("sh", wrappers).args(["-c", line]);
-        trial.must_succeed(&cmd, line.clone())?;
+        let cmd = smoke_test.cmd("sh", wrappers).args(["-c", line]);
+        smoke_test.must_succeed(&cmd, line.clone())?;
     }
-    Ok(trial.finish(SmokeResult::Emulated, Some(format!("run by {}", emulator.name))))
+    Ok(smoke_test.finish(SmokeResult::Emulated, Some(format!("run by {}", emulator.name))))
 }
 
-/// Imports the modules with a Python of the wheel's architecture; without one
-/// they are not run.
+/// Imports the modules with a Python for the wheel's architecture, if there is
+/// one.
 fn import(
-    trial: &mut Trial<'_>,
+    smoke_test: &mut SmokeTest<'_>,
     emulator: &Emulator,
     wheel: &BuildResult,
     arch: Arch,
@@ -163,32 +163,38 @@ fn import(
     if task.modules.is_empty() && task.extensions.is_empty() && !task.entry_points {
         return Ok(());
     }
-    if let Some(python) = foreign_python(trial, emulator, &name.tags, arch) {
-        let cmd = emulator.cmd(trial, &python, bin);
-        trial.import(cmd, &task)
+    if let Some(python) = foreign_python(smoke_test, emulator, &name.tags, arch) {
+        let cmd = emulator.cmd(smoke_test, &python, bin);
+        smoke_test.import(cmd, &task)
     } else {
         let reason = "no Python for its architecture on this machine";
-        trial.note("import the modules".to_owned(), Outcome::NotRun(reason.to_owned()))
+        smoke_test.record("import the modules".to_owned(), CheckOutcome::NotRun(reason.to_owned()))
     }
 }
 
-/// A Python that runs under the emulator and takes the wheel: in the root of
+/// A Python that runs under the emulator and accepts the wheel: in the root of
 /// Debian's cross packages, or one that uv has installed for the architecture
 /// (`uv python install cpython-3.12-linux-aarch64-gnu`).
-fn foreign_python(trial: &Trial<'_>, emulator: &Emulator, tags: &TagSet, arch: Arch) -> Option<PathBuf> {
+fn foreign_python(
+    smoke_test: &SmokeTest<'_>,
+    emulator: &Emulator,
+    tags: &TagSet,
+    arch: Arch,
+) -> Option<PathBuf> {
     let root = emulator.root.as_ref().map(PathBuf::from).into_iter();
-    let in_root = root.flat_map(|root| ["usr/bin/python3", "bin/python3"].map(|place| root.join(place)));
-    let env = trial.runtime.env;
+    let in_root = root
+        .flat_map(|root| ["usr/bin/python3", "bin/python3"].map(|installed_path| root.join(installed_path)));
+    let env = smoke_test.runtime.env;
     let data = env.get("XDG_DATA_HOME").map(PathBuf::from);
     let data = data.or_else(|| Some(Path::new(env.get("HOME")?).join(".local/share")));
     let uv = env.get("UV_PYTHON_INSTALL_DIR").map(PathBuf::from);
     let uv = uv.or_else(|| Some(data?.join("uv/python"))).and_then(|uv| std::fs::read_dir(uv).ok());
     let platform = format!("-linux-{}-", arch.tag());
     let is_for_arch = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().contains(&platform);
-    let of_uv = uv.into_iter().flatten().filter_map(Result::ok).filter(is_for_arch);
-    let of_uv = of_uv.map(|entry| entry.path().join("bin/python3"));
-    in_root.chain(of_uv).filter(|path| path.is_file()).find(|path| {
-        let cmd = emulator.cmd(trial, path, path.parent().unwrap_or(path));
-        Interpreter::inspect_by(cmd, path, trial.runtime.ui).is_some_and(|python| python.takes(tags))
+    let uv_pythons = uv.into_iter().flatten().filter_map(Result::ok).filter(is_for_arch);
+    let uv_pythons = uv_pythons.map(|entry| entry.path().join("bin/python3"));
+    in_root.chain(uv_pythons).filter(|path| path.is_file()).find(|path| {
+        let cmd = emulator.cmd(smoke_test, path, path.parent().unwrap_or(path));
+        Interpreter::inspect_by(cmd, path, smoke_test.runtime.ui).is_some_and(|python| python.accepts(tags))
     })
 }

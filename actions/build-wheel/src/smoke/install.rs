@@ -1,4 +1,4 @@
-//! Installs a wheel into a new environment.
+//! Installs a wheel into a new virtual environment.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use crate::search_path::{program, programs};
 
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// The word that stands for the wheel's own requirements.
-const OWN: &str = "wheel";
+/// The keyword in `test-requires` for the wheel's own requirements.
+const OWN_REQUIREMENTS: &str = "wheel";
 
-/// Makes an environment in `to` and installs `wheel`: with what
-/// `test-requires` asks for, and with nothing else. The error names the
-/// command that failed.
+/// Creates an environment in `to` and installs `wheel` with the requirements of
+/// `test-requires`, and nothing else. The error contains the command that
+/// failed.
 pub(super) fn install(
     plan: &SmokePlan,
     python: &Path,
@@ -40,12 +40,16 @@ pub(super) fn install(
         ]),
         None => Cmd::new(&python).args(["-m", "venv", "--without-pip", &to]),
     }];
-    let has_own = plan.requires.iter().any(|line| line == OWN);
-    let others: Vec<&String> = plan.requires.iter().filter(|line| *line != OWN).collect();
+    let with_dependencies = plan.requires.iter().any(|line| line == OWN_REQUIREMENTS);
+    let requirements: Vec<&String> = plan.requires.iter().filter(|line| *line != OWN_REQUIREMENTS).collect();
     let installer = || pip_install(plan, &python, &to);
-    commands.push(if has_own { installer().arg(&wheel) } else { installer().args(["--no-deps", &wheel]) });
-    if !others.is_empty() {
-        commands.push(installer().args(others));
+    commands.push(if with_dependencies {
+        installer().arg(&wheel)
+    } else {
+        installer().args(["--no-deps", &wheel])
+    });
+    if !requirements.is_empty() {
+        commands.push(installer().args(requirements));
     }
     for cmd in commands.into_iter().map(sanitized_env) {
         let result = cmd.run(runtime.ui, OutputMode::Quiet, LIMIT);
@@ -54,14 +58,20 @@ pub(super) fn install(
     Ok(())
 }
 
-/// `pip install` into the environment, without what is installed. Only where
-/// requirements are asked for, an index is.
+/// The command to install into the environment, without the packages. It uses
+/// an index only if there are requirements.
 fn pip_install(plan: &SmokePlan, python: &str, to: &str) -> Cmd {
-    let inside = programs(Path::new(to)).join(program("python")).display().to_string();
+    let environment_python = programs(Path::new(to)).join(program("python")).display().to_string();
     let mut cmd = if let Some(uv) = &plan.uv {
-        Cmd::new(uv.display().to_string()).args(["pip", "install", "--quiet", "--python", &inside])
+        Cmd::new(uv.display().to_string()).args([
+            "pip",
+            "install",
+            "--quiet",
+            "--python",
+            &environment_python,
+        ])
     } else {
-        let args = ["-m", "pip", "--disable-pip-version-check", "--quiet", "--python", &inside];
+        let args = ["-m", "pip", "--disable-pip-version-check", "--quiet", "--python", &environment_python];
         Cmd::new(python).args(args).args(["install", "--no-compile"])
     };
     match &plan.index {

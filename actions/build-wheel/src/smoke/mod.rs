@@ -1,5 +1,5 @@
-//! Tries a wheel out as a user would meet it: installed into a clean
-//! environment, on a machine without Nix.
+//! Tests a wheel as its users install it: in a clean environment, on a machine
+//! without Nix.
 
 mod emulated;
 mod install;
@@ -7,8 +7,8 @@ mod native;
 mod outcome;
 mod python;
 mod result;
+mod smoke_test;
 mod test;
-mod trial;
 
 pub(crate) use result::{Smoke, SmokeError, SmokeResult};
 pub(crate) use test::test;

@@ -1,22 +1,22 @@
-//! How a program that was started ended, and what that says.
+//! Interprets how a started program ended.
 
 use toolkit::{CommandOutput, ProcessError};
 
 use super::result::SmokeError;
 
-/// What became of something that was tried.
+/// The outcome of a check.
 #[derive(Debug)]
-pub(super) enum Outcome {
-    /// It works; in words.
+pub(super) enum CheckOutcome {
+    /// It works, with a description.
     Works(String),
-    /// It could not be tried out; why.
+    /// It was not run, with the reason.
     NotRun(String),
     /// It does not work.
     Fails(SmokeError),
 }
 
-/// What loaders print where they cannot load a program (ld.so of glibc, musl's,
-/// dyld), and shells where there is no interpreter.
+/// Messages of loaders that cannot load a program (glibc's ld.so, musl's, dyld),
+/// and of shells that do not find its interpreter.
 const LOADER_MESSAGES: [&str; 9] = [
     "error while loading shared libraries",
     "symbol lookup error",
@@ -29,29 +29,30 @@ const LOADER_MESSAGES: [&str; 9] = [
     "No such file or directory: '/nix/store/",
 ];
 
-/// Judges a program that had to start, and not to succeed: not every program
-/// knows `--version`. `requires`: the wheel asks for distributions that are
-/// not installed.
-pub(super) fn started(result: Result<CommandOutput, ProcessError>, requires: bool) -> Outcome {
-    let Err(error) = result else { return Outcome::Works("ok".to_owned()) };
+/// The outcome of a program that must start, but need not succeed: not every
+/// program has `--version`. `requires`: the wheel depends on distributions that
+/// are not installed.
+pub(super) fn start_outcome(result: Result<CommandOutput, ProcessError>, requires: bool) -> CheckOutcome {
+    let Err(error) = result else { return CheckOutcome::Works("ok".to_owned()) };
     let outcome = match &error {
         ProcessError::Failed { stderr, .. } if LOADER_MESSAGES.iter().any(|text| stderr.contains(text)) => {
             None
         }
         ProcessError::Failed { stderr, .. } if requires && stderr.contains("ModuleNotFoundError") => {
             let line = stderr.lines().rfind(|line| line.contains("ModuleNotFoundError"));
-            Some(Outcome::NotRun(line.unwrap_or_default().trim().to_owned()))
+            Some(CheckOutcome::NotRun(line.unwrap_or_default().trim().to_owned()))
         }
-        // 126 and 127 are of the shell and `env`, for what they cannot start,
-        // and of the loader, for a library it cannot find; 255 is QEMU's; a
-        // signal has none, and a library that Windows cannot load is a negative one.
+        // Shells and `env` exit with 126 or 127 if they cannot start a program,
+        // and so does a loader that does not find a library; QEMU exits with 255.
+        // A signal has no code, and Windows exits with a negative code if it
+        // cannot load a library.
         ProcessError::Failed { status, .. } if status.code().is_some_and(|code| (0..126).contains(&code)) => {
-            Some(Outcome::Works(format!("started, then ended with {status}")))
+            Some(CheckOutcome::Works(format!("started, then ended with {status}")))
         }
         ProcessError::Timeout { limit, .. } => {
-            Some(Outcome::NotRun(format!("still running after {} s", limit.as_secs())))
+            Some(CheckOutcome::NotRun(format!("still running after {} s", limit.as_secs())))
         }
         _ => None,
     };
-    outcome.unwrap_or(Outcome::Fails(error.into()))
+    outcome.unwrap_or(CheckOutcome::Fails(error.into()))
 }

@@ -1,4 +1,4 @@
-//! The Python that a wheel is installed with.
+//! Finds the Python to install a wheel with.
 
 use pydist::tags::TagSet;
 
@@ -6,14 +6,13 @@ use crate::interpreter::{Interpreter, PythonRequest};
 use crate::plan::SmokePlan;
 use crate::runtime::Runtime;
 
-/// An interpreter for a wheel with these tags: one that the plan names, or one
-/// of the right version that is on this machine. The error says what is
-/// missing.
+/// Finds an interpreter for a wheel with these tags: one from the plan, or one of
+/// the right version on this machine. The error describes what is missing.
 pub(super) fn find(tags: &TagSet, plan: &SmokePlan, runtime: &Runtime<'_>) -> Result<Interpreter, String> {
     let mut preferred = None;
     for path in plan.interpreters.iter().chain(&plan.python) {
         let found = Interpreter::inspect(path, runtime.ui);
-        if let Some(found) = found.clone().filter(|python| python.takes(tags)) {
+        if let Some(found) = found.clone().filter(|python| python.accepts(tags)) {
             return Ok(found);
         }
         preferred = preferred.or(found);
@@ -21,7 +20,7 @@ pub(super) fn find(tags: &TagSet, plan: &SmokePlan, runtime: &Runtime<'_>) -> Re
     let requests = PythonRequest::of_tags(tags);
     for request in &requests {
         let mut found = request.find(plan.uv.as_deref(), runtime.env, runtime.ui);
-        if let Some(found) = found.find(|python| python.takes(tags)) {
+        if let Some(found) = found.find(|python| python.accepts(tags)) {
             return Ok(found);
         }
     }
@@ -31,7 +30,7 @@ pub(super) fn find(tags: &TagSet, plan: &SmokePlan, runtime: &Runtime<'_>) -> Re
             let versions: Vec<&str> = programs.iter().map(|name| name.trim_start_matches("python")).collect();
             format!("no Python {} on this machine", versions.join(" or "))
         }
-        (true, Some(python)) => format!("{python} does not take a wheel for `{tags}`"),
+        (true, Some(python)) => format!("{python} does not accept a wheel for `{tags}`"),
         (true, None) => "no Python outside the Nix store on this machine".to_owned(),
     })
 }

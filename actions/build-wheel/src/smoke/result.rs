@@ -1,52 +1,52 @@
-//! What came of trying a wheel out.
+//! The result of a smoke test.
 
 use serde::Serialize;
 use toolkit::ProcessError;
 
-/// What came of trying a wheel out.
+/// The result of a smoke test.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Smoke {
-    /// In one word.
+    /// The result in one word.
     pub result: SmokeResult,
     /// How `/nix` was masked.
     pub isolation: &'static str,
-    /// Why it is not `passed`.
+    /// Why the result is not `passed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What was run, and how it went.
+    /// The checks that were run, with their outcomes.
     pub checks: Vec<Check>,
 }
 
-/// One thing that was tried.
+/// One check of a smoke test.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Check {
-    /// The command, without the isolation around it, or what was imported.
+    /// The command without its isolation, or the import.
     pub command: String,
-    /// `ok`, how it ended where only starting was asked for, or why it was
+    /// `ok`, how the program ended if it only had to start, or why it was
     /// not run.
     pub outcome: String,
 }
 
-/// In one word; the best first.
+/// A smoke test's result in one word, from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum SmokeResult {
-    /// All of it works where there is no Nix.
+    /// Everything works without Nix.
     Passed,
-    /// What was run works, and something was not run.
+    /// Some checks were not run; the others passed.
     Partial,
-    /// Its programs work under QEMU.
+    /// Everything works under QEMU.
     Emulated,
-    /// It works, but the Nix store could be seen.
+    /// Everything works, but the Nix store was visible.
     NotIsolated,
     /// It could not be run here.
     Skipped,
-    /// It was not asked for.
+    /// It was disabled.
     Off,
 }
 
 impl SmokeResult {
-    /// As outputs and reports name it.
+    /// The name in outputs and reports.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Passed => "passed",
@@ -60,7 +60,7 @@ impl SmokeResult {
 }
 
 impl Smoke {
-    /// Nothing was run.
+    /// A result without checks.
     pub(crate) fn none(result: SmokeResult, reason: Option<String>) -> Self {
         Self { result, isolation: "none", reason, checks: Vec::new() }
     }

@@ -1,11 +1,11 @@
-//! Chooses how a wheel is tried out.
+//! Chooses how to test a wheel.
 
 use std::path::Path;
 
 use pydist::tags::Platform;
 
 use super::result::{Smoke, SmokeResult};
-use super::trial::Trial;
+use super::smoke_test::SmokeTest;
 use super::{emulated, native};
 use crate::build_result::BuildResult;
 use crate::choices::SmokeMode;
@@ -15,7 +15,7 @@ use crate::plan::Plan;
 use crate::runtime::Runtime;
 use crate::target::{Arch, System, Target};
 
-/// Tries the wheel out in the directory `staging`.
+/// Runs the smoke test of a wheel in the directory `staging`.
 pub(crate) fn test(
     plan: &Plan,
     wheel: &BuildResult,
@@ -30,7 +30,7 @@ pub(crate) fn test(
     let work = home.join("work");
     let sources = if plan.project.is_dir() { plan.project.as_path() } else { Path::new(".") };
     native::copy_sources(&plan.smoke, sources, &work)?;
-    let trial = Trial {
+    let smoke_test = SmokeTest {
         wheel: name.to_string(),
         home,
         work,
@@ -39,10 +39,12 @@ pub(crate) fn test(
         checks: Vec::new(),
         not_run: Vec::new(),
     };
-    let smoke = match Runs::of(name.tags.platforms(), Target::host()) {
-        Runs::Native => native::run(trial, &plan.smoke, wheel)?,
-        Runs::Emulated(arch) => emulated::run(trial, &plan.smoke, arch, wheel)?,
-        Runs::Not => Smoke::none(SmokeResult::Skipped, Some("the wheel is for another system".into())),
+    let smoke = match RunMode::for_platforms(name.tags.platforms(), Target::host()) {
+        RunMode::Native => native::run(smoke_test, &plan.smoke, wheel)?,
+        RunMode::Emulated(arch) => emulated::run(smoke_test, &plan.smoke, arch, wheel)?,
+        RunMode::Unsupported => {
+            Smoke::none(SmokeResult::Skipped, Some("the wheel is for another system".into()))
+        }
     };
     let passed = matches!(smoke.result, SmokeResult::Passed | SmokeResult::Emulated);
     if plan.smoke.mode == SmokeMode::Required && !passed {
@@ -55,18 +57,18 @@ pub(crate) fn test(
     Ok(smoke)
 }
 
-/// Where a wheel with certain platform tags can be run.
+/// How a wheel can be run on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Runs {
+enum RunMode {
     Native,
     Emulated(Arch),
-    Not,
+    Unsupported,
 }
 
-impl Runs {
-    fn of(platforms: impl Iterator<Item = Platform>, host: Option<Target>) -> Self {
-        let Some(host) = host else { return Self::Not };
-        let mut best = Self::Not;
+impl RunMode {
+    fn for_platforms(platforms: impl Iterator<Item = Platform>, host: Option<Target>) -> Self {
+        let Some(host) = host else { return Self::Unsupported };
+        let mut best = Self::Unsupported;
         for platform in platforms {
             let system = match platform {
                 Platform::Any => return Self::Native,
@@ -98,19 +100,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_a_wheel_runs() {
-        let runs = |tag: &str, host: &str| {
-            Runs::of(tag.split('.').map(Platform::parse), Some(Target::parse(host).unwrap()))
+    fn chooses_how_a_wheel_runs() {
+        let mode = |tag: &str, host: &str| {
+            RunMode::for_platforms(tag.split('.').map(Platform::parse), Some(Target::parse(host).unwrap()))
         };
         let linux = "x86_64-unknown-linux-gnu";
-        assert_eq!(runs("any", linux), Runs::Native);
-        assert_eq!(runs("manylinux_2_17_x86_64.manylinux2014_x86_64", linux), Runs::Native);
-        assert_eq!(runs("manylinux_2_17_aarch64", linux), Runs::Emulated(Arch::Aarch64));
-        assert_eq!(runs("musllinux_1_2_x86_64", linux), Runs::Not);
-        assert_eq!(runs("macosx_11_0_arm64", linux), Runs::Not);
-        assert_eq!(runs("win_amd64", linux), Runs::Not);
-        assert_eq!(runs("win_amd64", "x86_64-pc-windows-msvc"), Runs::Native);
-        assert_eq!(runs("win_arm64", "x86_64-pc-windows-msvc"), Runs::Not);
-        assert_eq!(runs("macosx_11_0_universal2", "aarch64-apple-darwin"), Runs::Native);
+        assert_eq!(mode("any", linux), RunMode::Native);
+        assert_eq!(mode("manylinux_2_17_x86_64.manylinux2014_x86_64", linux), RunMode::Native);
+        assert_eq!(mode("manylinux_2_17_aarch64", linux), RunMode::Emulated(Arch::Aarch64));
+        assert_eq!(mode("musllinux_1_2_x86_64", linux), RunMode::Unsupported);
+        assert_eq!(mode("macosx_11_0_arm64", linux), RunMode::Unsupported);
+        assert_eq!(mode("win_amd64", linux), RunMode::Unsupported);
+        assert_eq!(mode("win_amd64", "x86_64-pc-windows-msvc"), RunMode::Native);
+        assert_eq!(mode("win_arm64", "x86_64-pc-windows-msvc"), RunMode::Unsupported);
+        assert_eq!(mode("macosx_11_0_universal2", "aarch64-apple-darwin"), RunMode::Native);
     }
 }

@@ -1,5 +1,5 @@
-//! Rust for other machines, with the standard libraries that
-//! `cargo xtask setup-test-tools` puts together; run by QEMU where it can be.
+//! Cross builds with the standard libraries that `cargo xtask setup-test-tools`
+//! collects; the results run under QEMU if possible.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,28 +11,28 @@ use crate::macho::check_signature;
 use crate::support::*;
 
 /// A build for a target.
-fn for_target(folder: &Path, target: &str) -> Command {
+fn for_target(dir: &Path, target: &str) -> Command {
     let rustc = testkit::tools::dir().join("rust-cross/bin/rustc");
     assert!(rustc.is_file(), "run `cargo xtask setup-test-tools`");
-    let mut command = build_wheel(folder);
+    let mut command = build_wheel(dir);
     command.env("RUSTC", &rustc).env("ZIG_GLOBAL_CACHE_DIR", testkit::tools::dir().join("zig-cache"));
-    // What nixpkgs' Python sets for the machine that builds.
+    // A variable that nixpkgs' Python sets for the build machine.
     command.env("_PYTHON_HOST_PLATFORM", "linux-x86_64").env("ARCHFLAGS", "-arch sparc");
     command.args(["--target", target, "--smoke-command", "sample a b"]);
     command
 }
 
-/// Builds the sample project for a target; gives the report and the program.
-fn build(folder: &Path, target: &str, arguments: &[&str]) -> (Value, Vec<u8>) {
-    succeed(for_target(folder, target).args(arguments));
-    let report = report(folder);
-    let wheel = folder.join("dist").join(report["filename"].as_str().unwrap());
+/// Builds the sample project for a target. Returns the report and the program.
+fn build(dir: &Path, target: &str, arguments: &[&str]) -> (Value, Vec<u8>) {
+    succeed(for_target(dir, target).args(arguments));
+    let report = report(dir);
+    let wheel = dir.join("dist").join(report["filename"].as_str().unwrap());
     let wheel = std::fs::read(wheel).unwrap();
     let program = build_wheel::repair::member(&wheel, "sample-1.0.0.data/scripts/sample").unwrap();
     (report, program)
 }
 
-/// Result of the trial, linker, floor and file name.
+/// Smoke test result, linker, floor and file name.
 fn facts(report: &Value) -> [&str; 4] {
     [&report["smoke"]["result"], &report["plan"]["linker"], &report["floor"], &report["filename"]]
         .map(|value| value.as_str().unwrap())
@@ -40,8 +40,8 @@ fn facts(report: &Value) -> [&str; 4] {
 
 #[test]
 fn linux_targets_are_built_and_run() {
-    let folder = tempfile::tempdir().unwrap();
-    project(folder.path());
+    let dir = tempfile::tempdir().unwrap();
+    project(dir.path());
     for (target, linker, expected) in [
         (
             "aarch64-unknown-linux-gnu",
@@ -58,7 +58,7 @@ fn linux_targets_are_built_and_run() {
             "auto",
             ["emulated", "zig", "glibc 2.31", "sample-1.0.0-py3-none-manylinux_2_31_riscv64.whl"],
         ),
-        // No loader and no library: it runs on any Linux, and says so.
+        // No loader and no library: it runs on any Linux, and the floor shows it.
         (
             "x86_64-unknown-linux-musl",
             "auto",
@@ -71,7 +71,7 @@ fn linux_targets_are_built_and_run() {
         ),
     ] {
         let arguments = ["--linker", linker, "--smoke", "required"];
-        let (report, _) = build(folder.path(), target, &arguments);
+        let (report, _) = build(dir.path(), target, &arguments);
         assert_eq!(facts(&report), expected, "{target}");
     }
     // zig does not link for ppc64le; the cross gcc's glibc is the floor.
@@ -79,7 +79,7 @@ fn linux_targets_are_built_and_run() {
         [("powerpc64le-unknown-linux-gnu", "ppc64le"), ("aarch64-unknown-linux-gnu", "aarch64")]
     {
         let arguments: &[&str] = if arch == "ppc64le" { &[] } else { &["--linker", "gcc"] };
-        let (report, _) = build(folder.path(), target, arguments);
+        let (report, _) = build(dir.path(), target, arguments);
         let [smoke, linker, floor, name] = facts(&report);
         assert_eq!((smoke, linker), ("emulated", "gcc"), "{target}");
         assert!(floor.starts_with("glibc 2.3") && name.ends_with(&format!("_{arch}.whl")), "{floor} {name}");
@@ -87,16 +87,16 @@ fn linux_targets_are_built_and_run() {
 }
 
 #[test]
-fn macos_targets_are_built_and_signed() {
-    let folder = tempfile::tempdir().unwrap();
-    project(folder.path());
+fn builds_and_signs_macos_targets() {
+    let dir = tempfile::tempdir().unwrap();
+    project(dir.path());
     for (target, asked, tag) in [
         ("aarch64-apple-darwin", "", "macosx_11_0_arm64"),
         ("x86_64-apple-darwin", "", "macosx_10_12_x86_64"),
         ("aarch64-apple-darwin", "macosx_12_0", "macosx_12_0_arm64"),
     ] {
         let arguments = if asked.is_empty() { vec![] } else { vec!["--compatibility", asked] };
-        let (report, program) = build(folder.path(), target, &arguments);
+        let (report, program) = build(dir.path(), target, &arguments);
         assert_eq!(report["filename"], format!("sample-1.0.0-py3-none-{tag}.whl"));
         assert_eq!(report["smoke"]["result"], "skipped", "nothing here can run it, and nothing says it did");
         let macho = MachO::parse(&program, 0).unwrap();
@@ -105,8 +105,8 @@ fn macos_targets_are_built_and_signed() {
             check_signature(&program, &macho);
         }
     }
-    let mut required = for_target(folder.path(), "aarch64-apple-darwin");
+    let mut required = for_target(dir.path(), "aarch64-apple-darwin");
     let error = fail(required.args(["--smoke", "required", "--out-dir", "tried"]), 1);
     assert!(error.contains("skipped") && error.contains("another system"), "{error}");
-    assert!(!folder.path().join("tried").exists(), "what could not be tried is not given out");
+    assert!(!dir.path().join("tried").exists(), "what could not be tried is not given out");
 }

@@ -1,4 +1,4 @@
-//! Repaired ELF files are run: before the repair they must fail.
+//! Runs repaired ELF files, which must fail before the repair.
 
 use binfmt::elf::ElfInfo;
 use testkit::wheel::Elf;
@@ -10,15 +10,15 @@ fn facts(program: &[u8]) -> ElfInfo {
 }
 
 #[test]
-fn a_program_of_nix_runs_after_the_repair() {
-    let folder = tempfile::tempdir().unwrap();
-    let broken = compile(&CC, folder.path(), "a", HELLO, &nix_flags("ld-linux-x86-64.so.2"));
-    let error = execute(folder.path(), &broken, &[]).unwrap_err();
+fn a_repaired_program_of_nix_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let broken = compile(&CC, dir.path(), "a", HELLO, &nix_flags("ld-linux-x86-64.so.2"));
+    let error = execute(dir.path(), &broken, &[]).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "the loader does not exist");
 
     let wheel = repaired(&program_wheel(&broken)).unwrap();
     let program = program_of(&wheel);
-    let output = execute(folder.path(), &program, &[]).unwrap();
+    let output = execute(dir.path(), &program, &[]).unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "hello 1\n");
 
     let facts = facts(&program);
@@ -30,10 +30,10 @@ fn a_program_of_nix_runs_after_the_repair() {
 }
 
 #[test]
-fn relative_search_paths_stay() {
-    let folder = tempfile::tempdir().unwrap();
+fn keeps_relative_search_paths() {
+    let dir = tempfile::tempdir().unwrap();
     let library = "int answer(void) { return 42; }";
-    compile(&CC, folder.path(), "libanswer.so", library, "-shared -fPIC -Wl,-soname,libanswer.so");
+    compile(&CC, dir.path(), "libanswer.so", library, "-shared -fPIC -Wl,-soname,libanswer.so");
     let source = "int answer(void); int main(void) { return answer(); }";
     for order in [
         format!("{STORE}-x/lib:$ORIGIN"),
@@ -41,8 +41,8 @@ fn relative_search_paths_stay() {
         format!("{STORE}-x/lib:$ORIGIN:{STORE}-y/lib"),
     ] {
         let flags = format!("-L{{}} -lanswer -Wl,-rpath,{order}");
-        let broken = compile(&CC, folder.path(), "a", source, &flags);
-        let library = std::fs::read(folder.path().join("libanswer.so")).unwrap();
+        let broken = compile(&CC, dir.path(), "a", source, &flags);
+        let library = std::fs::read(dir.path().join("libanswer.so")).unwrap();
         let files = [
             file("sample-1.0.data/scripts/sample", &broken),
             file("sample-1.0.data/scripts/libanswer.so", library),
@@ -50,66 +50,66 @@ fn relative_search_paths_stay() {
         let wheel = repaired(&zip(&members(&files))).unwrap();
         let program = program_of(&wheel);
         assert_eq!(facts(&program).runpath().collect::<Vec<_>>(), ["$ORIGIN"], "{order}");
-        let output = execute(folder.path(), &program, &[]).unwrap();
+        let output = execute(dir.path(), &program, &[]).unwrap();
         assert_eq!(output.status.code(), Some(42), "{order}");
     }
 }
 
-/// GNU ld lets `lib` be the end of `…-gcc/lib`: zeroing the path would leave
-/// the symbol nameless.
+/// GNU ld shares `lib` with the end of `…-gcc/lib`: zeroing the path would erase the
+/// symbol's name.
 #[test]
-fn a_shared_tail_is_kept() {
-    let folder = tempfile::tempdir().unwrap();
+fn keeps_a_shared_tail_of_a_string() {
+    let dir = tempfile::tempdir().unwrap();
     let library = "int lib(void) { return 7; }";
     let flags = format!("-shared -fPIC -s -Wl,-rpath,{STORE}-gcc/lib -Wl,--hash-style=both");
-    let broken = compile(&CC, folder.path(), "libtail.so", library, &flags);
+    let broken = compile(&CC, dir.path(), "libtail.so", library, &flags);
     assert_eq!(memchr::memmem::find(&broken, b"\0lib\0"), None, "the linker shares the tail");
     let wheel = repaired(&zip(&members(&[file("sample/libtail.so", &broken)]))).unwrap();
     let library = build_wheel::repair::member(&wheel.bytes, "sample/libtail.so").unwrap();
     assert!(facts(&library).runpath().next().is_none());
     assert!(!library.windows(11).any(|window| window == b"/nix/store/"));
 
-    std::fs::write(folder.path().join("libtail.so"), library).unwrap();
+    std::fs::write(dir.path().join("libtail.so"), library).unwrap();
     let source = "int lib(void); int main(void) { return lib(); }";
-    let program = compile(&CC, folder.path(), "a", source, "-L{} -ltail -Wl,-rpath,{}");
-    assert_eq!(execute(folder.path(), &program, &[]).unwrap().status.code(), Some(7));
+    let program = compile(&CC, dir.path(), "a", source, "-L{} -ltail -Wl,-rpath,{}");
+    assert_eq!(execute(dir.path(), &program, &[]).unwrap().status.code(), Some(7));
 }
 
 #[test]
 #[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
-fn what_patchelf_wrote_is_repaired() {
-    let folder = tempfile::tempdir().unwrap();
-    compile(&CC, folder.path(), "a", HELLO, "");
-    let path = folder.path().join("a");
+fn repairs_files_written_by_patchelf() {
+    let dir = tempfile::tempdir().unwrap();
+    compile(&CC, dir.path(), "a", HELLO, "");
+    let path = dir.path().join("a");
     let mut patchelf = testkit::tools::command("patchelf");
     patchelf.args(["--set-interpreter", &format!("{STORE}-glibc/lib/ld-linux-x86-64.so.2")]);
     succeed(patchelf.args(["--set-rpath", &format!("{STORE}-glibc/lib")]).arg(&path));
     let broken = std::fs::read(&path).unwrap();
-    assert!(execute(folder.path(), &broken, &[]).is_err());
+    assert!(execute(dir.path(), &broken, &[]).is_err());
     let program = program_of(&repaired(&program_wheel(&broken)).unwrap());
-    let output = execute(folder.path(), &program, &[]).unwrap();
+    let output = execute(dir.path(), &program, &[]).unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "hello 1\n");
 }
 
 #[test]
 #[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
-fn a_foreign_program_runs_under_qemu() {
-    let folder = tempfile::tempdir().unwrap();
+fn a_repaired_foreign_program_runs_under_qemu() {
+    let dir = tempfile::tempdir().unwrap();
     let gcc = ["aarch64-linux-gnu-gcc"];
-    let broken = compile(&gcc, folder.path(), "a", HELLO, &nix_flags("ld-linux-aarch64.so.1"));
+    let broken = compile(&gcc, dir.path(), "a", HELLO, &nix_flags("ld-linux-aarch64.so.1"));
     let qemu = ["qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu"];
-    let output = execute(folder.path(), &broken, &qemu).unwrap();
+    let output = execute(dir.path(), &broken, &qemu).unwrap();
     assert!(!output.status.success());
     let wheel = repaired(&program_wheel(&broken)).unwrap();
     assert!(wheel.name.to_string().ends_with("_aarch64.whl"), "{}", wheel.name);
-    let output = execute(folder.path(), &program_of(&wheel), &qemu).unwrap();
+    let output = execute(dir.path(), &program_of(&wheel), &qemu).unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "hello 1\n");
 }
 
 #[test]
-fn an_untouched_binary_stays_byte_for_byte() {
-    let folder = tempfile::tempdir().unwrap();
-    let sound = compile(&CC, folder.path(), "a", HELLO, "");
+fn a_binary_without_store_paths_stays_byte_for_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    let sound = compile(&CC, dir.path(), "a", HELLO, "");
     let wheel = repaired(&program_wheel(&sound)).unwrap();
     assert!(wheel.changes.is_empty());
     assert_eq!(program_of(&wheel), sound);
@@ -118,11 +118,11 @@ fn an_untouched_binary_stays_byte_for_byte() {
     assert_eq!(again.unwrap().bytes, wheel.bytes, "a second repair changes nothing");
 }
 
-/// No cut of a broken binary crashes, and none passes with a store path.
+/// A binary cut off anywhere neither causes a crash nor passes with a store path.
 #[test]
-fn cut_binaries_are_refused_or_clean() {
-    let folder = tempfile::tempdir().unwrap();
-    let broken = compile(&CC, folder.path(), "a", HELLO, &nix_flags("ld-linux-x86-64.so.2"));
+fn cut_binaries_are_rejected_or_clean() {
+    let dir = tempfile::tempdir().unwrap();
+    let broken = compile(&CC, dir.path(), "a", HELLO, &nix_flags("ld-linux-x86-64.so.2"));
     for end in (0..broken.len()).step_by(97) {
         if let Ok(wheel) = repaired(&program_wheel(&broken[..end])) {
             let program = program_of(&wheel);
@@ -134,10 +134,10 @@ fn cut_binaries_are_refused_or_clean() {
     }
 }
 
-/// Single bytes changed all over the headers and the dynamic section; every `step`th change.
+/// Changes single bytes of the headers and the dynamic section; every `step`th change.
 fn damage(step: usize) {
-    let folder = tempfile::tempdir().unwrap();
-    let broken = compile(&CC, folder.path(), "a", HELLO, &nix_flags("ld-linux-x86-64.so.2"));
+    let dir = tempfile::tempdir().unwrap();
+    let broken = compile(&CC, dir.path(), "a", HELLO, &nix_flags("ld-linux-x86-64.so.2"));
     let dynamic = broken.len().min(0x3000);
     let places = (0..0x400).chain((0x400..dynamic).step_by(13));
     let changes = places.flat_map(|at| [0, 0x7f, 0xff].map(|value| (at, value)));
@@ -159,11 +159,11 @@ fn binaries_with_any_damaged_byte_do_not_crash() {
     damage(1);
 }
 
-/// Read as text, the byte would become three, and reach beyond the table.
+/// As text, the byte would become three and extend past the table.
 #[test]
-fn a_search_path_that_is_not_utf8_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut broken = compile(&CC, folder.path(), "a", HELLO, &nix_flags("ld-linux-x86-64.so.2"));
+fn rejects_a_search_path_that_is_not_utf8() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut broken = compile(&CC, dir.path(), "a", HELLO, &nix_flags("ld-linux-x86-64.so.2"));
     let path = memchr::memmem::find(&broken, format!("{STORE}-gcc").as_bytes());
     let path = path.expect("the search path is in the file");
     broken[path + STORE.len() + 1..][..3].fill(0xff);
@@ -172,10 +172,10 @@ fn a_search_path_that_is_not_utf8_is_refused() {
     assert!(said.contains("is not UTF-8") && said.contains("sample"), "{said}");
 }
 
-/// The oldest policy that grants the C++ library's symbols, whatever policies
-/// the architecture has.
+/// The tag is the oldest policy that allows the C++ library's symbols, whatever
+/// policies the architecture has.
 #[test]
-fn the_tag_grants_the_cpp_librarys_symbols() {
+fn the_tag_allows_the_cpp_librarys_symbols() {
     for (machine, arch) in [(62, "x86_64"), (183, "aarch64"), (21, "ppc64le")] {
         for (version, tag) in [
             ("GLIBCXX_3.4.19", "manylinux_2_17"),
@@ -196,9 +196,9 @@ fn the_tag_grants_the_cpp_librarys_symbols() {
     }
 }
 
-/// musl's systems have zlib, as those with glibc have.
+/// Systems with musl have zlib, like those with glibc.
 #[test]
-fn libraries_of_every_musl_system_are_not_missing() {
+fn accepts_libraries_of_every_musl_system() {
     let repaired = |library: &str| {
         let needed = vec!["libc.musl-x86_64.so.1".to_owned(), library.to_owned()];
         let elf = Elf { needed, version: None, ..Elf::default() };

@@ -1,5 +1,5 @@
-//! Random damage to binaries and archives: an error or a clean wheel, never a
-//! crash, and never a store path that a loader would follow.
+//! Random damage to binaries and archives gives an error or a clean wheel, never a
+//! crash, and never a store path that a loader reads.
 
 use std::sync::LazyLock;
 
@@ -9,10 +9,10 @@ use crate::corpus::check_clean;
 use crate::macho::{fat, program};
 use crate::support::*;
 
-/// A program and a library of nixpkgs' kind, and Mach-O files, thin and fat.
+/// A program and a library as in nixpkgs, and thin and fat Mach-O files.
 static BINARIES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
-    let folder = tempfile::tempdir().unwrap();
-    let at = folder.path();
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
     let elf = compile(&CC, at, "a", HELLO, &nix_flags("ld-linux-x86-64.so.2"));
     let flags = format!("-shared -fPIC -Wl,-soname,{STORE}-x/lib/l.so -Wl,-rpath,{STORE}-gcc/lib:$ORIGIN");
     let library = compile(&CC, at, "l.so", "int lib(void) { return 1; }", &flags);
@@ -22,9 +22,9 @@ static BINARIES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     vec![elf, library, arm, both]
 });
 
-/// Which binary, what to overwrite, and where to cut.
+/// The binary, the bytes to overwrite, and where to cut it off.
 fn damage() -> impl Strategy<Value = (usize, Vec<(usize, u64, u8)>, Option<usize>)> {
-    // Headers and tables stand at the beginning; the rest is tried, too.
+    // Mostly the beginning, which has headers and tables, but also the rest.
     let place = prop_oneof![3 => 0..0x900_usize, 1 => 0..0x12000_usize];
     let value = prop_oneof![Just(0), Just(1), Just(u64::MAX), Just(1 << 31), Just(0x7fff_fff0), any::<u64>()];
     let width = prop_oneof![Just(1_u8), Just(2), Just(4), Just(8)];
@@ -37,7 +37,7 @@ proptest! {
 
     #[test]
     #[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
-    fn damaged_binaries_are_refused_or_clean((which, edits, cut) in damage()) {
+    fn damaged_binaries_are_rejected_or_clean((which, edits, cut) in damage()) {
         let mut binary = BINARIES[which].clone();
         for (place, value, width) in edits {
             let place = place % binary.len();
@@ -48,13 +48,13 @@ proptest! {
         let wheel = program_wheel(&binary);
         match repaired(&wheel) {
             Ok(done) => check_clean("damaged", &done.bytes),
-            // An error says what is wrong with which member.
+            // An error names the member and the problem.
             Err(error) => prop_assert!(toolkit::error_report(&error).contains("sample"), "{}", toolkit::error_report(&error)),
         }
     }
 
     #[test]
-    fn damaged_archives_are_refused_or_sound(at in 0..4000_usize, value in any::<u8>(), cut in proptest::option::of(0..4000_usize)) {
+    fn damaged_archives_are_rejected_or_valid(at in 0..4000_usize, value in any::<u8>(), cut in proptest::option::of(0..4000_usize)) {
         let mut wheel = zip(&members(&[file("a.py", "x = 1\n".repeat(200)), file("b.txt", "text")]));
         let place = at % wheel.len();
         wheel[place] = value;

@@ -1,5 +1,5 @@
-//! `build-wheel init`: the workflows of projects of many shapes, linted, kept
-//! up to date, and what the templates for other projects are.
+//! `build-wheel init`: the workflows of various projects are linted and kept up to
+//! date, and the templates for other projects are its output.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,18 +9,18 @@ use serde_json::Value;
 use crate::support::{fail, names, succeed, write};
 
 pub(crate) const PIN: &str = "0123456789abcdef0123456789abcdef01234567";
-/// Nothing listens there.
+/// A port on which nothing listens.
 pub(crate) const NO_INDEX: &str = "http://127.0.0.1:9/simple/";
 pub(crate) const WORKFLOW: &str = ".github/workflows/release.yml";
 
-/// The program, in a project's directory.
+/// Runs the program in a project's directory.
 pub(crate) fn init(project: &Path, arguments: &[&str]) -> Command {
     let mut command = testkit::tools::scrubbed(env!("CARGO_BIN_EXE_build-wheel"));
     command.current_dir(project).arg("init").args(arguments);
     if !arguments.contains(&"--repository") {
         command.args(["--repository", "owner/actions"]);
     }
-    // The names are somebody else's on PyPI.
+    // The names are taken on PyPI.
     command.args(["--index", NO_INDEX]);
     command
 }
@@ -28,29 +28,29 @@ pub(crate) fn init(project: &Path, arguments: &[&str]) -> Command {
 /// A copy of a project in `tests/fixtures/init`.
 pub(crate) fn fixture(name: &str) -> tempfile::TempDir {
     let from = fixtures().join(name);
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     for entry in walk(&from) {
-        let to = folder.path().join(entry.strip_prefix(&from).unwrap());
+        let to = dir.path().join(entry.strip_prefix(&from).unwrap());
         std::fs::create_dir_all(to.parent().unwrap()).unwrap();
         std::fs::copy(&entry, to).unwrap();
     }
-    folder
+    dir
 }
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/init")
 }
 
-fn walk(folder: &Path) -> Vec<PathBuf> {
+fn walk(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
+    for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() { found.extend(walk(&path)) } else { found.push(path) }
     }
     found
 }
 
-/// actionlint and zizmor, pedantic, find nothing.
+/// Asserts that actionlint and pedantic zizmor find nothing.
 pub(crate) fn lint(project: &Path) {
     let workflow = project.join(WORKFLOW);
     succeed(testkit::tools::command("actionlint").arg("-shellcheck=").arg(&workflow));
@@ -59,7 +59,7 @@ pub(crate) fn lint(project: &Path) {
     succeed(zizmor.env_remove("GITHUB_ACTIONS"));
 }
 
-/// The matrices of the generated workflow, a row on each line.
+/// The matrices of the generated workflow, one row per line.
 pub(crate) fn rows(project: &Path) -> String {
     let text = std::fs::read_to_string(project.join(WORKFLOW)).unwrap();
     let mut out = Vec::new();
@@ -82,9 +82,9 @@ pub(crate) fn rows(project: &Path) -> String {
     out.join("\n")
 }
 
-/// Everything that a workflow of others becomes, and what is not translated.
+/// The complete translation of other workflows, with what is not translated.
 #[test]
-fn workflows_of_others_are_translated_and_nothing_is_dropped() {
+fn translates_other_workflows_and_drops_nothing() {
     let projects = names(&fixtures());
     let with_workflow: Vec<&String> =
         projects.iter().filter(|name| fixtures().join(name).join("workflow.yml").is_file()).collect();
@@ -106,7 +106,7 @@ fn workflows_of_others_are_translated_and_nothing_is_dropped() {
         insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
             insta::assert_snapshot!(format!("init-{name}"), format!("{}\n\n{}", rows(at), notes.join("\n")));
         });
-        // What was written is what a second run writes, without the first file.
+        // A second run, without the first file, writes the same.
         std::fs::remove_file(at.join("workflow.yml")).unwrap();
         succeed(&mut init(at, &["--check"]));
         succeed(&mut init(at, &["--pin", PIN]));
@@ -131,7 +131,7 @@ fn a_project_without_a_workflow_gets_one() {
         assert!(std::fs::read_to_string(requirements).unwrap().contains("maturin=="));
         succeed(&mut init(project.path(), &["--check"]));
     }
-    // The platforms of a workflow that is there.
+    // The platforms of an existing workflow.
     let project = fixture("generated");
     let workflows = project.path().join(".github/workflows");
     std::fs::create_dir_all(&workflows).unwrap();
@@ -142,7 +142,7 @@ fn a_project_without_a_workflow_gets_one() {
 }
 
 #[test]
-fn what_the_user_adds_stays() {
+fn keeps_what_the_user_adds() {
     let project = fixture("plain");
     let at = project.path();
     let path = at.join(WORKFLOW);
@@ -160,7 +160,7 @@ fn what_the_user_adds_stays() {
     succeed(&mut init(at, &["--pin", PIN]));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("# Our release.\n{first}{job}"));
 
-    // A bot raises pins: nothing that `--check` minds, and a newer one stays.
+    // A bot raises pins: `--check` ignores that, and newer pins stay.
     let now = std::fs::read_to_string(&path).unwrap();
     let raised = now.lines().map(|line| match line.split_once("actions/checkout@") {
         Some((before, _)) => format!("{before}actions/checkout@{} # v99.0.0\n", "f".repeat(40)),
@@ -174,7 +174,7 @@ fn what_the_user_adds_stays() {
 }
 
 #[test]
-fn the_newest_release_is_pinned() {
+fn pins_the_newest_release() {
     let project = fixture("plain");
     let server = tempfile::tempdir().unwrap();
     let repository = server.path().join("owner/actions");
@@ -196,7 +196,7 @@ fn the_newest_release_is_pinned() {
     let text = std::fs::read_to_string(project.path().join(WORKFLOW)).unwrap();
     assert!(text.contains(&format!("owner/actions/actions/publish@{commit} # v0.10.0\n")), "{text}");
 
-    // Without a connection: what is pinned stays; forty zeros and one warning.
+    // Without a connection, pins stay; new ones are forty zeros, with one warning.
     let offline = |project: &Path| {
         let output = init(project, &[]).env("GITHUB_SERVER_URL", "file:///nowhere").output().unwrap();
         assert!(output.status.success());
@@ -211,10 +211,9 @@ fn the_newest_release_is_pinned() {
     assert!(text.contains(&format!("owner/actions/actions/build-wheel@{}", "0".repeat(40))));
 }
 
-/// Line endings, a byte order mark, the end of the file and a link are the
-/// user's.
+/// Line endings, a byte order mark, the end of the file and a link are kept.
 #[test]
-fn a_file_in_another_form_is_up_to_date_and_keeps_it() {
+fn keeps_the_text_format_of_a_file() {
     let project = fixture("plain");
     let at = project.path();
     let path = at.join(WORKFLOW);
@@ -249,7 +248,7 @@ fn a_file_in_another_form_is_up_to_date_and_keeps_it() {
 }
 
 #[test]
-fn jobs_have_names_of_their_own() {
+fn jobs_have_unique_names() {
     let project = tempfile::tempdir().unwrap();
     let at = project.path();
     let plain = |name: &str| std::fs::read_to_string(fixtures().join("plain").join(name)).unwrap();
@@ -264,7 +263,7 @@ fn jobs_have_names_of_their_own() {
     succeed(&mut init(at, &["--check"]));
 }
 
-/// A job of the user's own that builds what this command cannot.
+/// The user's own job, which builds what this command cannot.
 #[test]
 fn a_job_below_the_block_joins_the_set() {
     let project = fixture("plain");
@@ -309,15 +308,15 @@ fn a_job_below_the_block_joins_the_set() {
     let new = std::fs::read_to_string(&path).unwrap();
     assert_eq!(new, format!("{text}{own}").replace("needs: [wheels, sdist]", "needs: [wheels, sdist, windows]"));
     succeed(&mut init(at, &["--check"]));
-    // Without it, nothing waits for it.
+    // Without the job, nothing waits for it.
     std::fs::write(&path, new.replace(own, "")).unwrap();
     succeed(&mut init(at, &["--pin", PIN]));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
 }
 
-/// A pattern that no tag of the project matches would never release.
+/// A pattern that matches no tag of the project would never trigger a release.
 #[test]
-fn tags_are_as_the_repository_has_them() {
+fn follows_the_tags_of_the_repository() {
     let versions: Vec<String> = (0..12).map(|minor| format!("v0.{minor}.0")).collect();
     let with_old_name: Vec<&str> =
         std::iter::once("python-v0.0.1").chain(versions.iter().map(String::as_str)).collect();
@@ -346,15 +345,15 @@ fn tags_are_as_the_repository_has_them() {
         lint(at);
         let text = std::fs::read_to_string(at.join(WORKFLOW)).unwrap();
         assert!(text.contains(&format!("    tags: {expected}\n")), "{tags:?}: {text}");
-        // From then on, the file says it.
+        // From then on, the workflow has the pattern.
         git(&["tag", "v9.0.0"], 20);
         succeed(&mut init(at, &["--check"]));
     }
 }
 
-/// A template for packages is not a package.
+/// A package template is not a package.
 #[test]
-fn what_is_no_package_is_skipped_with_a_warning() {
+fn skips_an_invalid_package_with_a_warning() {
     let project = fixture("bindings-folder");
     let at = project.path();
     let maturin = "[build-system]\nbuild-backend = 'maturin'\nrequires = []\n[project]\n";
@@ -372,14 +371,14 @@ fn what_is_no_package_is_skipped_with_a_warning() {
         "`./b/Cargo.toml` is missing",
         "`./c/pyproject.toml` is not valid TOML",
     ] {
-        assert!(shown.contains(&format!("warning: skipped what is not a package: {expected}")), "{shown}");
+        assert!(shown.contains(&format!("warning: skipped an invalid package: {expected}")), "{shown}");
     }
     lint(at);
     succeed(&mut init(at, &["--check"]));
 }
 
 #[test]
-fn a_directory_below_the_root_of_a_repository_is_warned_of() {
+fn warns_about_a_directory_below_the_repository_root() {
     let project = fixture("bindings-folder");
     let at = project.path();
     write(at, &[(".git/HEAD", "ref: refs/heads/main\n")]);
@@ -391,7 +390,7 @@ fn a_directory_below_the_root_of_a_repository_is_warned_of() {
 }
 
 #[test]
-fn bad_input_is_an_error_and_loses_nothing() {
+fn invalid_input_is_an_error_and_loses_nothing() {
     let project = fixture("plain");
     let at = project.path();
     write(at, &[(WORKFLOW, "name: mine\n"), ("no.yml", "a: ["), ("other.yml", "jobs: {}"), ("empty/x", ""), ("crateless/pyproject.toml", "[build-system]\nbuild-backend = 'maturin'"), ("odd/Cargo.toml", "[package]"), ("virtual/Cargo.toml", "[workspace]"), ("virtual/pyproject.toml", "[build-system]\nbuild-backend = 'maturin'"), ("odd/pyproject.toml", "[build-system]\nbuild-backend = 'maturin'\n[project]\nname = \"a\\n- b\"")]);
@@ -417,12 +416,12 @@ fn bad_input_is_an_error_and_loses_nothing() {
 }
 
 #[test]
-fn the_help_names_what_the_command_takes() {
+fn the_help_lists_the_options() {
     let help = succeed(testkit::tools::scrubbed(env!("CARGO_BIN_EXE_build-wheel")).args(["init", "--help"]));
     insta::assert_snapshot!(help);
 }
 
-/// The templates for other projects are what this command writes.
+/// The templates for other projects are the output of this command.
 #[test]
 fn the_templates_are_its_output() {
     let consumers = testkit::tools::workspace().join("tests/consumers");

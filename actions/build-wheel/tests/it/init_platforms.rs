@@ -1,4 +1,4 @@
-//! `build-wheel init`: where the platforms of a new workflow come from.
+//! `build-wheel init`: the sources of a new workflow's platforms.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use testkit::warehouse::{Behaviour, Warehouse};
 use crate::init::{NO_INDEX, PIN, WORKFLOW, fixture, init, lint, rows};
 use crate::support::{fail, succeed, write};
 
-/// The files of `plain` on an index of the test.
+/// An index with the files of `plain`.
 fn index_with(files: &[&str]) -> Warehouse {
     let index = Warehouse::start(Behaviour::default(), None);
     for file in files {
@@ -16,12 +16,12 @@ fn index_with(files: &[&str]) -> Warehouse {
     index
 }
 
-/// Of the URL for uploads.
+/// The Simple API for an upload URL.
 fn simple(index: &Warehouse) -> String {
     index.url().replace("/legacy/", "/simple/")
 }
 
-/// The program, which may ask this index; what it says.
+/// Runs the program with this index. Returns its output.
 fn init_asking(project: &Path, index: &str, arguments: &[&str]) -> String {
     let mut command = testkit::tools::scrubbed(env!("CARGO_BIN_EXE_build-wheel"));
     command.current_dir(project).args(["init", "--repository", "owner/actions", "--pin", PIN, "--index", index]);
@@ -33,7 +33,7 @@ fn init_asking(project: &Path, index: &str, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn platforms_floors_and_pythons_are_those_of_the_published_wheels() {
+fn takes_platforms_floors_and_pythons_of_the_published_wheels() {
     let linux = "manylinux_2_17_x86_64.manylinux2014_x86_64";
     let index = index_with(&[
         "plain-0.9.0-cp312-cp312-manylinux_2_5_i686.whl",
@@ -52,7 +52,7 @@ fn platforms_floors_and_pythons_are_those_of_the_published_wheels() {
     assert!(shown.contains("platforms: as in the files of `plain 1.2.0` on http"), "{shown}");
     assert!(shown.contains("warning: not translated: the files of `plain 1.2.0`"), "{shown}");
     insta::assert_snapshot!("init-published", rows(at));
-    // From then on the workflow says it, whatever the index has.
+    // From then on, the workflow decides, whatever the index has.
     let text = std::fs::read_to_string(at.join(WORKFLOW)).unwrap();
     assert!(text.contains(" for android_24_arm64_v8a: no target of build-wheel\n"), "{text}");
     assert!(!init_asking(at, "https://index.invalid/simple/", &[]).contains("index.invalid"));
@@ -76,7 +76,7 @@ fn a_workflow_and_the_published_wheels_complete_each_other() {
 }
 
 #[test]
-fn a_workflow_that_names_no_python_gets_those_that_are_published() {
+fn a_workflow_without_pythons_gets_the_published_ones() {
     let index = Warehouse::start(Behaviour::default(), None);
     for tags in ["cp311-abi3-manylinux_2_28_x86_64", "cp314-cp314t-manylinux_2_28_x86_64"] {
         index.put(&format!("sieve-1.0-{tags}.whl"), "sieve", b"");
@@ -85,15 +85,15 @@ fn a_workflow_that_names_no_python_gets_those_that_are_published() {
     let arguments = ["--from-maturin-action", "workflow.yml"];
     init_asking(project.path(), &simple(&index), &arguments);
     let text = rows(project.path());
-    // The free-threaded wheel and that of the stable ABI come from one job.
+    // One job builds the free-threaded wheel and the one with the stable ABI.
     let both = "            interpreters: |\n              3.14\n              3.14t";
     assert_eq!(text.matches(both).count(), 1, "{text}");
     assert_eq!(text.matches("interpreters: \"\"").count(), 2, "{text}");
 }
 
-/// It is what the wheel of the stable ABI is built with.
+/// The interpreter only builds the wheel with the stable ABI.
 #[test]
-fn the_interpreter_of_a_stable_abi_wheel_leaves_the_free_threaded_ones_open() {
+fn the_interpreter_of_a_stable_abi_wheel_does_not_exclude_free_threaded_ones() {
     let index = Warehouse::start(Behaviour::default(), None);
     for tags in ["cp311-abi3-manylinux_2_28_x86_64", "cp314-cp314t-manylinux_2_28_x86_64"] {
         index.put(&format!("sieve-1.0-{tags}.whl"), "sieve", b"");
@@ -107,14 +107,14 @@ fn the_interpreter_of_a_stable_abi_wheel_leaves_the_free_threaded_ones_open() {
         let text = std::fs::read_to_string(at.join(WORKFLOW)).unwrap();
         let both = "          interpreters: |\n            3.14\n            3.14t\n";
         assert_eq!(text.matches(both).count(), free_threaded, "{args}: {text}");
-        // What builds both uploads both.
+        // The job that builds both uploads both.
         assert_eq!(text.contains("build.outputs.paths }}"), free_threaded > 0, "{args}: {text}");
         assert!(!text.contains("job-index"), "{text}");
     }
 }
 
 #[test]
-fn of_several_workflows_the_one_that_releases_counts_first() {
+fn prefers_the_workflow_that_releases() {
     let project = fixture("several-workflows");
     let at = project.path();
     let shown = init_asking(at, NO_INDEX, &["--offline"]);
@@ -124,9 +124,9 @@ fn of_several_workflows_the_one_that_releases_counts_first() {
 }
 
 #[test]
-fn an_index_that_does_not_help_costs_nothing() {
+fn an_index_without_an_answer_is_not_an_error() {
     let empty = index_with(&[]);
-    // It accepts connections and never answers.
+    // It accepts connections but never answers.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = format!("http://{}/simple/", silent.local_addr().map(|at| (at, Box::leak(Box::new(silent)))).unwrap().0);
     let refused = format!("http://127.0.0.1:{}/simple/", testkit::index::free_port());
@@ -153,7 +153,7 @@ fn an_index_that_does_not_help_costs_nothing() {
 }
 
 #[test]
-fn platforms_can_be_named() {
+fn platforms_can_be_given() {
     let project = fixture("plain");
     let at = project.path();
     let index = "https://index.invalid/simple/";
@@ -161,7 +161,7 @@ fn platforms_can_be_named() {
     assert!(!shown.contains("index.invalid"), "{shown}");
     let first = rows(at);
     insta::assert_snapshot!("init-platforms", first);
-    // Later, what is kept keeps its settings, and a new one gets those of the first.
+    // Later, kept platforms keep their settings, and a new one gets those of the first.
     let path = at.join(WORKFLOW);
     let text = std::fs::read_to_string(&path).unwrap();
     let edited = text.replace("          smoke: required\n", "          smoke: required\n          smoke-command: |\n            python -c \"import plain\"\n");

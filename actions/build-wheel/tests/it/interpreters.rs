@@ -7,9 +7,9 @@ use serde_json::Value;
 use crate::support::*;
 
 /// A pyo3 module whose `answer` is 42.
-fn module(folder: &Path) {
+fn module(dir: &Path) {
     write(
-        folder,
+        dir,
         &[
             ("Cargo.toml", include_str!("../fixtures/module/Cargo.toml")),
             ("Cargo.lock", include_str!("../fixtures/module/Cargo.lock")),
@@ -19,8 +19,8 @@ fn module(folder: &Path) {
     );
 }
 
-/// What the report says of each distribution: its name up to the platform, and
-/// the result of its smoke test.
+/// The name up to the platform, and the smoke test result, of each distribution in the
+/// report.
 fn built(report: &Value) -> Vec<(String, String)> {
     let distributions = report["distributions"].as_array().unwrap();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -31,11 +31,11 @@ fn built(report: &Value) -> Vec<(String, String)> {
     distributions.iter().map(|one| (name(&one["filename"]), text(&one["smoke"]["result"]))).collect()
 }
 
-/// Two versions of Python that are on this machine, wherever it has them.
-fn pythons(folder: &Path) -> [String; 2] {
+/// Two versions of Python on this machine, wherever they are.
+fn pythons(dir: &Path) -> [String; 2] {
     let versions = ["3.10", "3.11", "3.12", "3.13", "3.14"];
     let is_here = |version: &&str| {
-        let plan = succeed(build_wheel(folder).args(["--dry-run", "--interpreters", version]));
+        let plan = succeed(build_wheel(dir).args(["--dry-run", "--interpreters", version]));
         let plan: Value = serde_json::from_str(&plan).unwrap();
         !plan["smoke"]["interpreters"].as_array().unwrap().is_empty()
     };
@@ -45,16 +45,16 @@ fn pythons(folder: &Path) -> [String; 2] {
 
 #[test]
 fn each_python_gets_its_wheel_and_its_test() {
-    let folder = tempfile::tempdir().unwrap();
-    module(folder.path());
-    let outputs = folder.path().join("outputs");
-    let mut command = build_wheel(folder.path());
+    let dir = tempfile::tempdir().unwrap();
+    module(dir.path());
+    let outputs = dir.path().join("outputs");
+    let mut command = build_wheel(dir.path());
     command.env("GITHUB_ACTIONS", "true").env("GITHUB_OUTPUT", &outputs);
-    let [first, second] = pythons(folder.path());
+    let [first, second] = pythons(dir.path());
     let asked = format!("{first} {second}");
     let imports = "python -c 'import sample; assert sample.answer == 42'";
     succeed(command.args(["--interpreters", &asked, "--sdist", "--smoke-command", imports]));
-    let report = report(folder.path());
+    let report = report(dir.path());
     let [first, second] = [first, second].map(|version| format!("cp{}", version.replace('.', "")));
     let passed = |tag: &str| (format!("sample-1.0.0-{tag}-{tag}"), "passed".to_owned());
     let expected = [
@@ -68,10 +68,10 @@ fn each_python_gets_its_wheel_and_its_test() {
     let outputs = crate::reports::outputs(&std::fs::read_to_string(outputs).unwrap());
     let lines = |name: &str| outputs[name].lines().map(str::to_owned).collect::<Vec<_>>();
     let filenames = lines("filenames");
-    assert_eq!(names(&folder.path().join("dist")), filenames);
+    assert_eq!(names(&dir.path().join("dist")), filenames);
     for (index, path) in lines("paths").iter().enumerate() {
         assert_eq!(path, &format!("dist/{}", filenames[index]));
-        let bytes = std::fs::read(folder.path().join(path)).unwrap();
+        let bytes = std::fs::read(dir.path().join(path)).unwrap();
         assert_eq!(lines("sha256s")[index], pydist::digest::hex(&pydist::digest::sha256(&bytes)));
     }
     assert_eq!((outputs["path"].as_str(), outputs["sha256"].as_str()), ("", ""), "there are several");
@@ -83,41 +83,41 @@ fn each_python_gets_its_wheel_and_its_test() {
 }
 
 #[test]
-fn the_stable_abi_goes_beside_a_free_threaded_wheel() {
-    let folder = tempfile::tempdir().unwrap();
-    module(folder.path());
+fn builds_a_stable_abi_wheel_beside_a_free_threaded_one() {
+    let dir = tempfile::tempdir().unwrap();
+    module(dir.path());
     let arguments = ["--interpreters", "3.11 3.12 3.14t", "--features", "abi3"];
-    succeed(build_wheel(folder.path()).args(arguments));
-    let built = built(&report(folder.path()));
+    succeed(build_wheel(dir.path()).args(arguments));
+    let built = built(&report(dir.path()));
     assert_eq!(built[0], ("sample-1.0.0-cp310-abi3".to_owned(), "passed".to_owned()));
     assert_eq!(built[1].0, "sample-1.0.0-cp314-cp314t");
     assert_eq!(built.len(), 2, "one for 3.11 and 3.12: {built:?}");
 
-    // None of them is given out where one cannot be tested.
-    std::fs::remove_dir_all(folder.path().join("dist")).unwrap();
-    let mut command = build_wheel(folder.path());
+    // Nothing is written if one of them cannot be tested.
+    std::fs::remove_dir_all(dir.path().join("dist")).unwrap();
+    let mut command = build_wheel(dir.path());
     let imports = "python -c 'import sample; assert sample.answer == 41'";
     fail(command.args(arguments).args(["--smoke-command", imports]), 1);
-    assert!(!folder.path().join("dist").exists());
+    assert!(!dir.path().join("dist").exists());
 }
 
-/// For another machine maturin knows the Pythons by name; the wheel of the
-/// version that is here for it is imported under QEMU.
+/// For another machine, maturin knows the Pythons by name. The wheel of the version
+/// that is installed here for that machine is imported under QEMU.
 #[test]
 fn several_pythons_of_another_machine_are_built_for() {
-    let folder = tempfile::tempdir().unwrap();
-    module(folder.path());
+    let dir = tempfile::tempdir().unwrap();
+    module(dir.path());
     let tools = testkit::tools::dir();
     let here = names(&tools.join("foreign-python")).into_iter().find_map(|name| {
         Some(name.strip_prefix("cpython-")?.strip_suffix("-linux-aarch64-gnu")?.to_owned())
     });
     let here = here.expect("run `cargo xtask setup-test-tools`");
-    let mut command = build_wheel(folder.path());
+    let mut command = build_wheel(dir.path());
     command.env("RUSTC", tools.join("rust-cross/bin/rustc")).env("ZIG_GLOBAL_CACHE_DIR", tools.join("zig-cache"));
     command.env("UV_PYTHON_INSTALL_DIR", tools.join("foreign-python"));
     let asked = format!("{here} 3.14");
     succeed(command.args(["--target", "aarch64", "--interpreters", &asked]));
-    let report = report(folder.path());
+    let report = report(dir.path());
     let tag = format!("cp{}", here.replace('.', ""));
     let expected = [
         (format!("sample-1.0.0-{tag}-{tag}"), "emulated".to_owned()),

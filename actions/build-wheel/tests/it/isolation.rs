@@ -1,43 +1,43 @@
-//! The ways to hide `/nix` of users who are not root.
+//! How `/nix` is hidden for users who are not root.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use crate::support::*;
 
-/// Becomes `nobody`.
+/// Switches to `nobody`.
 const NOBODY: &str = "exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$@\"";
 
 /// `nobody` may use sudo, in this mount namespace only.
 const SUDOER: &str = "mount -t tmpfs -o mode=755 tmpfs /etc/sudoers.d && echo 'nobody ALL=(root) NOPASSWD: ALL' > /etc/sudoers.d/test && chmod 440 /etc/sudoers.d/test && exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$@\"";
 
-/// A wheel whose program tells whether it sees a store.
+/// A wheel whose program reports whether it sees a store.
 fn wheel() -> Vec<u8> {
     program_wheel(b"#!/bin/sh\n! test -e /nix/store\n")
 }
 
-/// Runs the program as `nobody` and gives how `/nix` was hidden.
+/// Runs the program as `nobody` and returns how `/nix` was hidden.
 fn isolation(prefix: &[&str], path: &str) -> (String, String) {
-    // Without a store there is nothing to hide.
+    // Without a store, there is nothing to hide.
     std::fs::create_dir_all("/nix/store").unwrap();
-    let folder = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
     let open = |path: &Path| std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).unwrap();
-    open(folder.path());
-    // What nobody may read: neither the target folder nor root's Python.
-    let program = folder.path().join("build-wheel");
-    let uv = folder.path().join("uv");
+    open(dir.path());
+    // Only files that `nobody` can read: not the target directory or root's Python.
+    let program = dir.path().join("build-wheel");
+    let uv = dir.path().join("uv");
     std::fs::copy(env!("CARGO_BIN_EXE_build-wheel"), &program).unwrap();
     std::fs::copy(testkit::tools::path("uv"), &uv).unwrap();
     open(&program);
     open(&uv);
-    std::fs::write(folder.path().join(WHEEL), wheel()).unwrap();
+    std::fs::write(dir.path().join(WHEEL), wheel()).unwrap();
     let mut command = testkit::tools::scrubbed(prefix[0]);
-    command.args(&prefix[1..]).arg(&program).current_dir(folder.path());
+    command.args(&prefix[1..]).arg(&program).current_dir(dir.path());
     command.args([WHEEL, "--smoke-command", "sample", "--python", "/usr/bin/python3"]);
-    command.env("PATH", format!("{}:{path}", folder.path().display())).env("HOME", folder.path());
-    command.env("TMPDIR", folder.path()).env("UV_CACHE_DIR", folder.path().join("cache"));
+    command.env("PATH", format!("{}:{path}", dir.path().display())).env("HOME", dir.path());
+    command.env("TMPDIR", dir.path()).env("UV_CACHE_DIR", dir.path().join("cache"));
     succeed(&mut command);
-    let report = report(folder.path());
+    let report = report(dir.path());
     let word = |name: &str| report["smoke"][name].as_str().unwrap().to_owned();
     (word("result"), word("isolation"))
 }

@@ -1,5 +1,5 @@
-//! Mach-O files by zig, repaired; signatures checked page by page, and the
-//! structure by a second parser.
+//! Repairs Mach-O files built with zig. Signatures are checked page by page, and the
+//! structure with a third-party parser.
 
 use goblin::mach::{Mach, MachO, load_command::CommandVariant};
 use sha2::{Digest as _, Sha256};
@@ -11,16 +11,16 @@ pub(crate) fn zig(target: &str) -> [&str; 4] {
 }
 
 /// A program that needs libiconv from the store and searches there.
-pub(crate) fn program(folder: &std::path::Path, target: &str, symbol: &str, library: &str) -> Vec<u8> {
+pub(crate) fn program(dir: &std::path::Path, target: &str, symbol: &str, library: &str) -> Vec<u8> {
     let name = format!("-shared -Wl,-install_name,{STORE}-lib/lib/{library}");
-    compile(&zig(target), folder, "lib.dylib", &format!("int {symbol}(void) {{ return 0; }}"), &name);
+    compile(&zig(target), dir, "lib.dylib", &format!("int {symbol}(void) {{ return 0; }}"), &name);
     let source = format!("int {symbol}(void); int main(void) {{ return {symbol}(); }}");
     let flags = format!("{{}}/lib.dylib -Wl,-rpath,{STORE}-x/lib -Wl,-rpath,@loader_path/../lib");
-    compile(&zig(target), folder, "program", &source, &flags)
+    compile(&zig(target), dir, "program", &source, &flags)
 }
 
-/// Every page of the file against its code directory (`cs_blobs.h`), read
-/// here anew; gives identifier and flags.
+/// Checks every page of the file against its code directory (`cs_blobs.h`), with an
+/// independent parser. Returns identifier and flags.
 pub(crate) fn check_signature(data: &[u8], macho: &MachO<'_>) -> (String, u32) {
     let place = macho.load_commands.iter().find_map(|command| match command.command {
         CommandVariant::CodeSignature(found) => Some(found),
@@ -57,12 +57,12 @@ fn thin(data: &[u8]) -> MachO<'_> {
 }
 
 #[test]
-fn libraries_and_search_paths_of_the_store_go() {
-    let folder = tempfile::tempdir().unwrap();
+fn removes_libraries_and_search_paths_of_the_store() {
+    let dir = tempfile::tempdir().unwrap();
     for (target, tag) in
         [("aarch64-macos.13.0", "macosx_13_0_arm64"), ("x86_64-macos.13.0", "macosx_13_0_x86_64")]
     {
-        let broken = program(folder.path(), target, "iconv_close", "libiconv.2.dylib");
+        let broken = program(dir.path(), target, "iconv_close", "libiconv.2.dylib");
         let before = thin(&broken);
         assert!(before.libs.iter().any(|library| library.contains("/nix/store/")));
         let wheel = repaired(&program_wheel(&broken)).unwrap();
@@ -85,17 +85,17 @@ fn libraries_and_search_paths_of_the_store_go() {
 }
 
 #[test]
-fn imports_that_macos_lacks_are_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let broken = program(folder.path(), "aarch64-macos.13.0", "libiconv_open", "libiconv.2.dylib");
+fn rejects_imports_that_macos_lacks() {
+    let dir = tempfile::tempdir().unwrap();
+    let broken = program(dir.path(), "aarch64-macos.13.0", "libiconv_open", "libiconv.2.dylib");
     let error = toolkit::error_report(&repaired(&program_wheel(&broken)).unwrap_err());
     assert!(error.contains("`_libiconv_open`") && error.contains("/usr/lib/libiconv.2.dylib"), "{error}");
-    let broken = program(folder.path(), "aarch64-macos.13.0", "SSL_new", "libssl.3.dylib");
+    let broken = program(dir.path(), "aarch64-macos.13.0", "SSL_new", "libssl.3.dylib");
     let error = toolkit::error_report(&repaired(&program_wheel(&broken)).unwrap_err());
     assert!(error.contains("lib/libssl.3.dylib`, a library in the Nix store"), "{error}");
 }
 
-/// Takes the signature off, as `codesign --remove-signature` does.
+/// Removes the signature, like `codesign --remove-signature`.
 fn unsigned(data: &[u8]) -> Vec<u8> {
     let macho = thin(data);
     let (index, place) = macho
@@ -128,9 +128,9 @@ fn unsigned(data: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn an_unsigned_arm64_program_is_signed() {
-    let folder = tempfile::tempdir().unwrap();
-    let sound = compile(&zig("aarch64-macos.13.0"), folder.path(), "a", "int main(void) { return 0; }", "");
+fn signs_an_unsigned_arm64_program() {
+    let dir = tempfile::tempdir().unwrap();
+    let sound = compile(&zig("aarch64-macos.13.0"), dir.path(), "a", "int main(void) { return 0; }", "");
     let wheel = repaired(&program_wheel(&unsigned(&sound))).unwrap();
     let signed = program_of(&wheel);
     let (identifier, flags) = check_signature(&signed, &thin(&signed));
@@ -138,7 +138,7 @@ fn an_unsigned_arm64_program_is_signed() {
     assert!(wheel.changes[0].what.contains("signed ad hoc"));
 }
 
-/// One fat file of thin ones, each at a multiple of 16 KiB.
+/// Joins thin files to a fat one, each at a multiple of 16 KiB.
 pub(crate) fn fat(slices: &[&[u8]]) -> Vec<u8> {
     let mut out = vec![0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, u8::try_from(slices.len()).unwrap()];
     let mut place = 0x4000;
@@ -159,10 +159,10 @@ pub(crate) fn fat(slices: &[&[u8]]) -> Vec<u8> {
 }
 
 #[test]
-fn both_slices_of_a_fat_file_are_repaired() {
-    let folder = tempfile::tempdir().unwrap();
-    let arm = program(folder.path(), "aarch64-macos.13.0", "iconv_close", "libiconv.2.dylib");
-    let intel = program(folder.path(), "x86_64-macos.13.0", "iconv_close", "libiconv.2.dylib");
+fn repairs_both_slices_of_a_fat_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let arm = program(dir.path(), "aarch64-macos.13.0", "iconv_close", "libiconv.2.dylib");
+    let intel = program(dir.path(), "x86_64-macos.13.0", "iconv_close", "libiconv.2.dylib");
     let arm = unsigned(&arm);
     let wheel = repaired(&program_wheel(&fat(&[&intel, &arm]))).unwrap();
     assert_eq!(wheel.name.tags.platform, ["macosx_13_0_universal2"]);
@@ -179,24 +179,24 @@ fn both_slices_of_a_fat_file_are_repaired() {
     }
 }
 
-/// A slice that macOS does not load is cleaned, and says nothing of where the
-/// wheel runs: neither its processor nor its version of macOS.
+/// A slice that macOS does not load is cleaned, but its architecture and macOS version
+/// do not affect the tag.
 #[test]
-fn a_slice_that_is_not_loaded_binds_to_nothing() {
+fn a_slice_that_is_not_loaded_does_not_affect_the_tag() {
     const OBJECT: u8 = 1;
-    let folder = tempfile::tempdir().unwrap();
-    let intel = program(folder.path(), "x86_64-macos.12.0", "iconv_close", "libiconv.2.dylib");
-    let mut arm = program(folder.path(), "aarch64-macos.14.0", "iconv_close", "libiconv.2.dylib");
+    let dir = tempfile::tempdir().unwrap();
+    let intel = program(dir.path(), "x86_64-macos.12.0", "iconv_close", "libiconv.2.dylib");
+    let mut arm = program(dir.path(), "aarch64-macos.14.0", "iconv_close", "libiconv.2.dylib");
     arm[12] = OBJECT;
     let wheel = repaired(&program_wheel(&fat(&[&intel, &arm]))).unwrap();
     assert_eq!(wheel.name.tags.platform, ["macosx_12_0_x86_64"]);
     assert_eq!(crate::corpus::store_path(&wheel.bytes), None);
 }
 
-/// Files that end early, and single bytes changed; of both every `step`th.
+/// Cuts off files and changes single bytes; every `step`th of both.
 fn damage(step: usize) {
-    let folder = tempfile::tempdir().unwrap();
-    let broken = program(folder.path(), "aarch64-macos.13.0", "iconv_close", "libiconv.2.dylib");
+    let dir = tempfile::tempdir().unwrap();
+    let broken = program(dir.path(), "aarch64-macos.13.0", "iconv_close", "libiconv.2.dylib");
     for end in (0..broken.len()).step_by(997 * step) {
         let _ = repaired(&program_wheel(&broken[..end]));
     }

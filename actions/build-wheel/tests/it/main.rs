@@ -1,5 +1,4 @@
-//! build-wheel from the outside: real compilers, real maturin, a real Nix
-//! store, real runs.
+//! Runs build-wheel with real compilers, real maturin and a real Nix store.
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test may panic as a test may")]
 #![allow(clippy::too_many_lines, reason = "a test reads from top to bottom")]

@@ -1,5 +1,5 @@
-//! `docs/support-matrix.md` says `tested` only of what a test here builds and
-//! starts.
+//! Checks that `docs/support-matrix.md` calls only those targets `tested` that a test
+//! here builds and runs.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use build_wheel::target::Target;
 
 use crate::support::*;
 
-/// The rows of the tables: first cell, second, third.
+/// The first three cells of the tables' rows.
 fn rows() -> Vec<[String; 3]> {
     let path = testkit::tools::workspace().join("docs/support-matrix.md");
     let text = std::fs::read_to_string(path).unwrap();
@@ -36,7 +36,7 @@ fn a_tested_cell_names_its_test() {
     let rows = rows();
     assert!(rows.len() > 20, "{} rows", rows.len());
     for [what, state, by] in &rows {
-        // The words that the test must use: what is between backquotes.
+        // The words in backticks, which the test must contain.
         let words: Vec<&str> = what.split('`').skip(1).step_by(2).collect();
         match state.as_str() {
             "tested" => {
@@ -62,14 +62,14 @@ fn every_target_has_a_row() {
     }
 }
 
-/// What maturin generates jobs for.
+/// The targets for which maturin generates jobs.
 #[test]
 #[cfg_attr(not(tools), ignore = "needs the tools that `cargo xtask test` installs")]
 fn every_job_of_maturin_has_a_row() {
-    let folder = tempfile::tempdir().unwrap();
-    project(folder.path());
+    let dir = tempfile::tempdir().unwrap();
+    project(dir.path());
     let mut maturin = testkit::tools::command("maturin");
-    maturin.current_dir(folder.path()).args(["generate-ci", "github", "--platform", "all", "--output", "-"]);
+    maturin.current_dir(dir.path()).args(["generate-ci", "github", "--platform", "all", "--output", "-"]);
     let generated = succeed(&mut maturin);
     let targets: BTreeSet<&str> =
         generated.lines().filter_map(|line| line.trim().strip_prefix("target: ")).collect();

@@ -1,5 +1,5 @@
-//! Wheels as they are on PyPI, from the corpora of distcheck: none is refused,
-//! and auditwheel gives them the same tags, or the difference has a reason.
+//! Wheels on PyPI, from distcheck's corpora: none is rejected, and the tags are those
+//! of auditwheel, except for known differences.
 
 use std::path::{Path, PathBuf};
 
@@ -9,13 +9,12 @@ use pydist::tags::Platform;
 
 use crate::support::*;
 
-/// Wheels that need what is neither in them nor on every machine; verify-dist
-/// warns.
+/// Wheels that need libraries that are neither in them nor on every machine, for which
+/// verify-dist warns.
 const REFUSED: [(&str, &str); 1] =
     [("xgboost-3.4.1-py3-none-macosx_10_15_x86_64.whl", "needs `@rpath/libomp.dylib`")];
 
-/// The wheels with binaries for Linux and macOS on which verify-dist finds no
-/// error.
+/// The wheels with binaries for Linux and macOS without errors from verify-dist.
 fn sound() -> Vec<(PathBuf, WheelName)> {
     let list = testkit::tools::workspace().join("crates/distcheck/tests/popular-findings.txt");
     let list = std::fs::read_to_string(list).unwrap();
@@ -44,20 +43,20 @@ fn is_macos(platform: &Platform) -> bool {
     matches!(platform, Platform::Macos { .. })
 }
 
-/// The wheel that build-wheel makes of it, or why it makes none.
+/// The repaired wheel, or why it is rejected.
 fn built(wheel: &Path) -> Result<WheelName, String> {
-    let folder = tempfile::tempdir().unwrap();
-    let output = build_wheel(folder.path()).arg(wheel).args(["--smoke", "off"]).output().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let output = build_wheel(dir.path()).arg(wheel).args(["--smoke", "off"]).output().unwrap();
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned());
     }
-    match names(&folder.path().join("dist"))[0].parse() {
+    match names(&dir.path().join("dist"))[0].parse() {
         Ok(DistName::Wheel(name)) => Ok(name),
         other => Err(format!("{other:?}")),
     }
 }
 
-/// What auditwheel calls consistent; `None` if it fails.
+/// The tag that auditwheel reports; `None` if it fails.
 fn auditwheel(wheel: &Path) -> Option<String> {
     let output = testkit::tools::command("auditwheel").arg("show").arg(wheel).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
@@ -65,10 +64,10 @@ fn auditwheel(wheel: &Path) -> Option<String> {
     rest.split_once('"').map(|(tag, _)| tag.to_owned())
 }
 
-/// Why our tags are not auditwheel's.
+/// Why our tags differ from auditwheel's.
 fn reason(name: &WheelName, ours: &[Platform], theirs: Option<&str>) -> Option<&'static str> {
     let Some(theirs) = theirs else {
-        // It takes the machine's `libc.so`, a linker script, for the library.
+        // It reads the machine's `libc.so`, a linker script, as the library.
         let is_musl = name.tags.platform[0].starts_with("musllinux");
         let is_kept = *ours == platforms(name);
         return (is_musl || is_kept).then_some("auditwheel fails: on musl, or as there is no binary");
@@ -92,7 +91,7 @@ fn is_any_linux(platform: &Platform) -> bool {
 
 #[test]
 #[ignore = "soak: repairs every wheel of the corpora, and runs auditwheel on it"]
-fn sound_wheels_are_taken_and_tagged_as_by_auditwheel() {
+fn accepts_valid_wheels_and_agrees_with_auditwheel_on_tags() {
     assert!(policy::linux().len() > 10);
     let (mut wrong, mut taken, mut compared, mut explained) = (Vec::new(), 0, 0, 0);
     for (path, name) in sound() {

@@ -1,5 +1,4 @@
-//! What is told of a build: outputs, summary, report; and what a failure
-//! leaves behind.
+//! Outputs, summary and report of a build, and what a failure leaves behind.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::*;
 
-/// The file of outputs, both forms: `name=value` and with a delimiter.
+/// Parses the outputs file in both formats: `name=value` and with a delimiter.
 pub(crate) fn outputs(text: &str) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let mut lines = text.lines();
@@ -23,14 +22,14 @@ pub(crate) fn outputs(text: &str) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn a_workflow_is_told_everything() {
-    let folder = tempfile::tempdir().unwrap();
-    let broken = compile(&CC, folder.path(), "a", HELLO, &nix_flags("ld-linux-x86-64.so.2"));
+fn reports_everything_to_the_workflow() {
+    let dir = tempfile::tempdir().unwrap();
+    let broken = compile(&CC, dir.path(), "a", HELLO, &nix_flags("ld-linux-x86-64.so.2"));
     let note = file("sample_note.py", format!("PATH = '{STORE}-x'\n"));
     let wheel = zip(&members(&[file("sample-1.0.data/scripts/sample", &broken), note]));
-    std::fs::write(folder.path().join(WHEEL), wheel).unwrap();
-    let at = |name: &str| folder.path().join(name);
-    let mut command = build_wheel(folder.path());
+    std::fs::write(dir.path().join(WHEEL), wheel).unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let mut command = build_wheel(dir.path());
     command
         .env("GITHUB_ACTIONS", "true")
         .env("GITHUB_OUTPUT", at("out"))
@@ -43,8 +42,8 @@ fn a_workflow_is_told_everything() {
     let mut names: Vec<&str> = outputs.keys().map(String::as_str).collect();
     names.sort_by_key(|name| declared.iter().position(|declared| declared == name));
     assert_eq!(names, declared, "each that is declared, and no other");
-    let report = report(folder.path());
-    let wheel = std::fs::read(folder.path().join(&outputs["path"])).unwrap();
+    let report = report(dir.path());
+    let wheel = std::fs::read(dir.path().join(&outputs["path"])).unwrap();
     assert_eq!(outputs["sha256"], pydist::digest::hex(&pydist::digest::sha256(&wheel)));
     for (output, field) in [
         ("filename", "filename"),
@@ -81,29 +80,29 @@ fn a_workflow_is_told_everything() {
 }
 
 #[test]
-fn a_failure_leaves_what_was_there() {
-    let folder = tempfile::tempdir().unwrap();
-    let broken = compile(&CC, folder.path(), "a", HELLO, &nix_flags("ld-linux-x86-64.so.2"));
+fn a_failure_keeps_existing_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let broken = compile(&CC, dir.path(), "a", HELLO, &nix_flags("ld-linux-x86-64.so.2"));
     let sound = program_wheel(&broken);
-    let path = folder.path().join(WHEEL);
+    let path = dir.path().join(WHEEL);
     std::fs::write(&path, &sound).unwrap();
-    succeed(build_wheel(folder.path()).args([WHEEL, "--smoke-command", "sample"]));
-    let name = report(folder.path())["filename"].as_str().unwrap().to_owned();
-    let before = std::fs::read(folder.path().join("dist").join(&name)).unwrap();
+    succeed(build_wheel(dir.path()).args([WHEEL, "--smoke-command", "sample"]));
+    let name = report(dir.path())["filename"].as_str().unwrap().to_owned();
+    let before = std::fs::read(dir.path().join("dist").join(&name)).unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), sound, "the input is read and not written");
 
-    // The trial comes last before writing; the other wheels fail earlier.
+    // The smoke test is the last step before writing; the other wheels fail earlier.
     let cut = program_wheel(&broken[..broken.len() / 2]);
-    let report = std::fs::read(folder.path().join("build-report.json")).unwrap();
+    let report = std::fs::read(dir.path().join("build-report.json")).unwrap();
     for (wheel, command) in
         [(&sound, "sample --no-such && false"), (&cut, "sample"), (&sound[..99].to_vec(), "sample")]
     {
         std::fs::write(&path, wheel).unwrap();
         let command = format!("sh -c '{command}; exit 3'");
-        fail(build_wheel(folder.path()).args([WHEEL, "--smoke-command", &command]), 1);
+        fail(build_wheel(dir.path()).args([WHEEL, "--smoke-command", &command]), 1);
         assert_eq!(std::fs::read(&path).unwrap(), *wheel, "the input is not touched");
-        assert_eq!(names(&folder.path().join("dist")), [name.as_str()], "and nothing half-written stays");
-        assert_eq!(std::fs::read(folder.path().join("dist").join(&name)).unwrap(), before);
-        assert_eq!(std::fs::read(folder.path().join("build-report.json")).unwrap(), report);
+        assert_eq!(names(&dir.path().join("dist")), [name.as_str()], "and nothing half-written stays");
+        assert_eq!(std::fs::read(dir.path().join("dist").join(&name)).unwrap(), before);
+        assert_eq!(std::fs::read(dir.path().join("build-report.json")).unwrap(), report);
     }
 }

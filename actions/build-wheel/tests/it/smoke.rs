@@ -1,4 +1,4 @@
-//! The smoke test: what it finds, what it cannot run, and what it says then.
+//! The smoke test: what it finds, and what it reports if it cannot run something.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use pydist::record::{self, Entry};
 
 use crate::support::*;
 
-/// A wheel of `sample` 1.0 with these files, more lines of METADATA, and entry
+/// A wheel of `sample` 1.0 with these files, additional METADATA lines, and entry
 /// points.
 fn wheel(files: &[File], metadata: &str, entry_points: &str) -> Vec<u8> {
     let mut all = files.to_vec();
@@ -25,34 +25,34 @@ fn wheel(files: &[File], metadata: &str, entry_points: &str) -> Vec<u8> {
     zip(&all)
 }
 
-/// Runs build-wheel on the wheel; gives the result of the smoke test and the
-/// report's text, or the error.
-fn smoke(folder: &Path, wheel: &[u8], arguments: &[&str]) -> Result<(String, String), String> {
-    std::fs::write(folder.join(WHEEL), wheel).unwrap();
-    let output = build_wheel(folder).arg(WHEEL).args(arguments).output().unwrap();
+/// Runs build-wheel on the wheel. Returns the smoke test result and the report's text,
+/// or the error.
+fn smoke(dir: &Path, wheel: &[u8], arguments: &[&str]) -> Result<(String, String), String> {
+    std::fs::write(dir.join(WHEEL), wheel).unwrap();
+    let output = build_wheel(dir).arg(WHEEL).args(arguments).output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     if !output.status.success() {
         assert_eq!(output.status.code(), Some(1), "{error}");
         return Err(error);
     }
-    let report = report(folder)["smoke"].clone();
+    let report = report(dir)["smoke"].clone();
     Ok((report["result"].as_str().unwrap().to_owned(), format!("{report}\n{error}")))
 }
 
-/// A program of the machine's own.
-fn program(folder: &Path, source: &str, flags: &str) -> Vec<u8> {
-    compile(&CC, folder, "program", source, flags)
+/// A program for this machine.
+fn program(dir: &Path, source: &str, flags: &str) -> Vec<u8> {
+    compile(&CC, dir, "program", source, flags)
 }
 
 #[test]
-fn programs_inside_of_packages_are_started() {
-    let folder = tempfile::tempdir().unwrap();
+fn starts_programs_in_packages() {
+    let dir = tempfile::tempdir().unwrap();
     let package = file("sample/__init__.py", "");
     let run = |source: &str| {
-        // Some tools drop modes; the repair brings this one back.
-        let mut bundled = file("sample/_bundled/ht", program(folder.path(), source, ""));
+        // Some tools drop modes; the repair restores this one.
+        let mut bundled = file("sample/_bundled/ht", program(dir.path(), source, ""));
         bundled.mode = 0o100_644;
-        smoke(folder.path(), &wheel(&[package.clone(), bundled], "", ""), &["--smoke", "required"])
+        smoke(dir.path(), &wheel(&[package.clone(), bundled], "", ""), &["--smoke", "required"])
     };
     let (result, report) = run(HELLO).unwrap();
     assert!(result == "passed" && report.contains("sample/_bundled/ht --version"), "{report}");
@@ -72,33 +72,33 @@ fn programs_inside_of_packages_are_started() {
 }
 
 #[test]
-fn every_extension_module_is_loaded() {
-    let folder = tempfile::tempdir().unwrap();
+fn loads_every_extension_module() {
+    let dir = tempfile::tempdir().unwrap();
     let package = file("sample/__init__.py", "");
     let module =
-        |source: &str| file("sample/native.abi3.so", program(folder.path(), source, "-shared -fPIC"));
-    // What it needs is nowhere: nothing imports it, and it is found all the same.
+        |source: &str| file("sample/native.abi3.so", program(dir.path(), source, "-shared -fPIC"));
+    // Its library is missing: nothing imports it, but it is found anyway.
     let broken = module("int nowhere(void); void *PyInit_native(void) { nowhere(); return 0; }");
-    let error = smoke(folder.path(), &wheel(&[package.clone(), broken], "", ""), &[]).unwrap_err();
+    let error = smoke(dir.path(), &wheel(&[package.clone(), broken], "", ""), &[]).unwrap_err();
     assert!(error.contains("nowhere") && error.contains("does not work"), "{error}");
     let none = module("int answer(void) { return 42; }");
-    let error = smoke(folder.path(), &wheel(&[package.clone(), none], "", ""), &["--smoke", "required"]);
+    let error = smoke(dir.path(), &wheel(&[package.clone(), none], "", ""), &["--smoke", "required"]);
     let (result, report) = error.unwrap();
     assert!(result == "passed" && report.contains("load sample/native.abi3.so"), "{report}");
-    // One file for each Python is what such a wheel has; this Python takes neither.
+    // Such a wheel has a file for each Python; this Python imports neither.
     let foreign = |version: &str| {
-        let module = program(folder.path(), "int answer(void) { return 42; }", "-shared -fPIC");
+        let module = program(dir.path(), "int answer(void) { return 42; }", "-shared -fPIC");
         file(&format!("sample/other.cpython-{version}m-x86_64-linux-gnu.so"), module)
     };
     let modules = [package, foreign("36"), foreign("37")];
-    let (result, report) = smoke(folder.path(), &wheel(&modules, "", ""), &[]).unwrap();
+    let (result, report) = smoke(dir.path(), &wheel(&modules, "", ""), &[]).unwrap();
     assert!(result == "partial" && report.contains("it is for another Python"), "{report}");
 }
 
 #[test]
 fn a_missing_requirement_makes_it_partial() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = folder.path();
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
     let files = [file("sample/__init__.py", "import needed\n")];
     let requiring = wheel(&files, "Requires-Dist: needed\n", "");
     let (result, report) = smoke(at, &requiring, &[]).unwrap();
@@ -106,7 +106,7 @@ fn a_missing_requirement_makes_it_partial() {
     assert!(report.contains("smoke test: partial"), "a warning says so: {report}");
     let error = smoke(at, &requiring, &["--smoke", "required"]).unwrap_err();
     assert!(error.contains("`partial`") && error.contains("`needed`"), "{error}");
-    // A wheel that does not say that it needs it is broken.
+    // A wheel that does not declare the requirement is broken.
     let error = smoke(at, &wheel(&files, "", ""), &[]).unwrap_err();
     assert!(error.contains("No module named 'needed'"), "{error}");
 
@@ -127,10 +127,10 @@ fn a_missing_requirement_makes_it_partial() {
 }
 
 #[test]
-fn every_entry_point_is_resolved() {
-    let folder = tempfile::tempdir().unwrap();
+fn resolves_every_entry_point() {
+    let dir = tempfile::tempdir().unwrap();
     let files = [file("sample/__init__.py", "def main():\n    pass\n")];
-    let run = |points: &str| smoke(folder.path(), &wheel(&files, "", points), &[]);
+    let run = |points: &str| smoke(dir.path(), &wheel(&files, "", points), &[]);
     let (result, report) = run("[console_scripts]\nsample = sample:main\n").unwrap();
     assert!(result == "passed" && report.contains("entry point console_scripts: sample"), "{report}");
     let error = run("[console_scripts]\nsample = sample:absent\n").unwrap_err();
@@ -140,9 +140,9 @@ fn every_entry_point_is_resolved() {
 }
 
 #[test]
-fn commands_run_in_a_shell_beside_the_tests() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = folder.path();
+fn runs_commands_in_a_shell_beside_the_test_sources() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
     write(at, &[("tests/test_it.py", "import sample\nassert sample.x == 1\n")]);
     let files = [file("sample/__init__.py", "x = 1\n")];
     let command = "for test in tests/test_*.py; do python $test || exit; done && test -n \"$HOME\"";
@@ -155,23 +155,23 @@ fn commands_run_in_a_shell_beside_the_tests() {
 }
 
 #[test]
-fn a_wheel_for_another_python_is_not_run_by_this_one() {
-    let folder = tempfile::tempdir().unwrap();
-    let module = program(folder.path(), "int answer(void) { return 42; }", "-shared -fPIC");
+fn does_not_test_a_wheel_with_another_python() {
+    let dir = tempfile::tempdir().unwrap();
+    let module = program(dir.path(), "int answer(void) { return 42; }", "-shared -fPIC");
     let files = [file("sample/native.cpython-34m-x86_64-linux-gnu.so", module)];
     let name = "sample-1.0-cp34-cp34m-linux_x86_64.whl";
-    std::fs::write(folder.path().join(name), wheel(&files, "", "")).unwrap();
-    succeed(build_wheel(folder.path()).arg(name));
-    let report = report(folder.path());
+    std::fs::write(dir.path().join(name), wheel(&files, "", "")).unwrap();
+    succeed(build_wheel(dir.path()).arg(name));
+    let report = report(dir.path());
     assert_eq!(report["smoke"]["result"], "skipped");
     assert_eq!(report["smoke"]["reason"], "no Python 3.4 on this machine");
-    fail(build_wheel(folder.path()).args([name, "--smoke", "required"]), 1);
+    fail(build_wheel(dir.path()).args([name, "--smoke", "required"]), 1);
 }
 
-/// The check runs on every Python that a wheel may be for.
+/// The check script runs on every Python that a wheel may support.
 #[test]
-fn older_pythons_import_and_say_why_not() {
-    let folder = tempfile::tempdir().unwrap();
+fn reports_import_errors_on_older_pythons() {
+    let dir = tempfile::tempdir().unwrap();
     let [sound, broken] = ["", "1 / 0\n"].map(|text| {
         let files = [file("sample/__init__.py", format!("def main():\n    pass\n{text}"))];
         wheel(&files, "", "[console_scripts]\nsample = sample:main\n")
@@ -185,10 +185,10 @@ fn older_pythons_import_and_say_why_not() {
     }
     for python in pythons {
         let python = python.to_str().unwrap();
-        let (result, text) = smoke(folder.path(), &sound, &["--python", python]).unwrap();
+        let (result, text) = smoke(dir.path(), &sound, &["--python", python]).unwrap();
         let is_old = text.contains("this Python has no importlib.metadata");
         assert_eq!(result, if is_old { "partial" } else { "passed" }, "{python}: {text}");
-        let error = smoke(folder.path(), &broken, &["--python", python]).unwrap_err();
+        let error = smoke(dir.path(), &broken, &["--python", python]).unwrap_err();
         assert!(error.contains("ZeroDivisionError"), "{python}: {error}");
     }
 }

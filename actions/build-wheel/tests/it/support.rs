@@ -1,4 +1,4 @@
-//! Fixtures: binaries by real compilers, wheels around them, the program.
+//! Fixtures: binaries from real compilers, wheels with them, and the program.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use build_wheel::repair::{self, Options, WheelError};
 use pydist::record;
 
-/// A store path of the right form that exists on no machine.
+/// A well-formed store path that exists on no machine.
 pub(crate) const STORE: &str = "/nix/store/abcdefghijklmnopqrstuvwxyz012345";
 
 /// One file of a wheel under construction.
@@ -21,7 +21,7 @@ pub(crate) fn file(name: &str, content: impl AsRef<[u8]>) -> File {
     File { name: name.into(), content: content.as_ref().to_vec(), mode: 0o100_755 }
 }
 
-/// The metadata of `sample` 1.0, and `files`, and a true RECORD.
+/// The metadata of `sample` 1.0, `files`, and a correct RECORD.
 pub(crate) fn members(files: &[File]) -> Vec<File> {
     let mut all = files.to_vec();
     all.push(file("sample-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: sample\nVersion: 1.0\n"));
@@ -35,7 +35,7 @@ pub(crate) fn members(files: &[File]) -> Vec<File> {
     all
 }
 
-/// A zip archive of these members, stored.
+/// An uncompressed zip archive of these members.
 pub(crate) fn zip(members: &[File]) -> Vec<u8> {
     let (mut out, mut directory) = (Vec::new(), Vec::new());
     for File { name, content, mode } in members {
@@ -94,28 +94,22 @@ pub(crate) fn repaired_with(name: &str, wheel: &[u8], options: &Options) -> Resu
     Ok(Repaired { wheel, bytes })
 }
 
-/// The program `sample` of a wheel that was repaired.
+/// The program `sample` of a repaired wheel.
 pub(crate) fn program_of(wheel: &Repaired) -> Vec<u8> {
     repair::member(&wheel.bytes, "sample-1.0.data/scripts/sample").unwrap()
 }
 
-/// Compiles C and gives the file: `arguments` are split at blanks, `{}` in
-/// them is the folder of the output.
-pub(crate) fn compile(
-    compiler: &[&str],
-    folder: &Path,
-    name: &str,
-    source: &str,
-    arguments: &str,
-) -> Vec<u8> {
-    let input = folder.join(format!("{name}.c"));
+/// Compiles C code. `arguments` are split at blanks; `{}` in them is the output
+/// directory.
+pub(crate) fn compile(compiler: &[&str], dir: &Path, name: &str, source: &str, arguments: &str) -> Vec<u8> {
+    let input = dir.join(format!("{name}.c"));
     std::fs::write(&input, source).unwrap();
-    let out = folder.join(name);
+    let out = dir.join(name);
     let mut command = testkit::tools::command(compiler[0]);
     command.args(&compiler[1..]).arg(&input).arg("-o").arg(&out);
-    command.args(arguments.split_whitespace().map(|word| word.replace("{}", &folder.display().to_string())));
+    command.args(arguments.split_whitespace().map(|word| word.replace("{}", &dir.display().to_string())));
     command.env("ZIG_GLOBAL_CACHE_DIR", testkit::tools::dir().join("zig-cache"));
-    command.env("ZIG_LOCAL_CACHE_DIR", folder.join("zig-cache"));
+    command.env("ZIG_LOCAL_CACHE_DIR", dir.join("zig-cache"));
     succeed(&mut command);
     std::fs::read(&out).unwrap()
 }
@@ -123,10 +117,10 @@ pub(crate) fn compile(
 pub(crate) const HELLO: &str =
     "#include <stdio.h>\nint main(int n, char **v) { printf(\"hello %d\\n\", n); return 0; }\n";
 
-/// The machine's own compiler, with GNU ld.
+/// The machine's compiler, with GNU ld.
 pub(crate) const CC: [&str; 1] = ["cc"];
 
-/// Interpreter and RUNPATH in the store, as nixpkgs' linker wrapper sets them.
+/// Sets interpreter and RUNPATH in the store, like nixpkgs' linker wrapper.
 pub(crate) fn nix_flags(loader: &str) -> String {
     format!(
         "-Wl,--dynamic-linker={STORE}-glibc-2.40/lib/{loader} -Wl,-rpath,{STORE}-glibc-2.40/lib:{STORE}-gcc/lib"
@@ -134,9 +128,9 @@ pub(crate) fn nix_flags(loader: &str) -> String {
 }
 
 /// Writes a program and runs it.
-pub(crate) fn execute(folder: &Path, program: &[u8], with: &[&str]) -> std::io::Result<Output> {
+pub(crate) fn execute(dir: &Path, program: &[u8], with: &[&str]) -> std::io::Result<Output> {
     use std::os::unix::fs::PermissionsExt as _;
-    let path = folder.join("program");
+    let path = dir.join("program");
     std::fs::write(&path, program).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     match with {
@@ -147,19 +141,19 @@ pub(crate) fn execute(folder: &Path, program: &[u8], with: &[&str]) -> std::io::
 
 /// The program `build-wheel`, without the runner's variables and with the
 /// tools on PATH.
-pub(crate) fn build_wheel(folder: &Path) -> Command {
+pub(crate) fn build_wheel(dir: &Path) -> Command {
     let mut command = testkit::tools::scrubbed(env!("CARGO_BIN_EXE_build-wheel"));
     let maturin = testkit::tools::path("maturin");
     let tools = maturin.parent().unwrap().to_owned();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths([tools].into_iter().chain(std::env::split_paths(&path))).unwrap();
-    command.current_dir(folder).env("PATH", path).env_remove("SOURCE_DATE_EPOCH");
-    // Each project builds into its own folder: tests run side by side.
+    command.current_dir(dir).env("PATH", path).env_remove("SOURCE_DATE_EPOCH");
+    // Each project has its own target directory, because tests run in parallel.
     command.env_remove("CARGO_TARGET_DIR");
     command
 }
 
-/// Runs a command that must succeed; gives its standard output.
+/// Runs a command that must succeed. Returns its standard output.
 pub(crate) fn succeed(command: &mut Command) -> String {
     let output = command.output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
@@ -167,7 +161,7 @@ pub(crate) fn succeed(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Runs a command that must fail with this exit code; gives standard error.
+/// Runs a command that must fail with this exit code. Returns its standard error.
 pub(crate) fn fail(command: &mut Command, code: i32) -> String {
     let output = command.output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -175,43 +169,43 @@ pub(crate) fn fail(command: &mut Command, code: i32) -> String {
     error
 }
 
-/// The names of the files in a folder; none where there is no folder.
-pub(crate) fn names(folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten();
+/// The names of the files in a directory; empty if it does not exist.
+pub(crate) fn names(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten();
     let mut names: Vec<String> =
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
 
-/// Writes text files into a folder.
-pub(crate) fn write(folder: &Path, files: &[(&str, &str)]) -> PathBuf {
+/// Writes text files into a directory.
+pub(crate) fn write(dir: &Path, files: &[(&str, &str)]) -> PathBuf {
     for (name, text) in files {
-        let path = folder.join(name);
+        let path = dir.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
-    folder.to_owned()
+    dir.to_owned()
 }
 
 /// A maturin project with one program, `sample`, which counts its arguments.
-pub(crate) fn project(folder: &Path) {
-    // Without `strip`: for macOS, rustc needs a program of LLVM for it.
+pub(crate) fn project(dir: &Path) {
+    // Without `strip`, because for macOS rustc needs an LLVM program for it.
     let cargo = "[package]\nname = \"sample\"\nversion = \"1.0.0\"\nedition = \"2021\"\n[profile.release]\nopt-level = 1\nstrip = false\n[workspace]\n";
     let pyproject = "[build-system]\nrequires = [\"maturin>=1,<2\"]\nbuild-backend = \"maturin\"\n[project]\nname = \"sample\"\nversion = \"1.0.0\"\n[tool.maturin]\nbindings = \"bin\"\n";
     let main = "fn main() { println!(\"hello {}\", std::env::args().count()); }\n";
-    write(folder, &[("Cargo.toml", cargo), ("pyproject.toml", pyproject), ("src/main.rs", main)]);
+    write(dir, &[("Cargo.toml", cargo), ("pyproject.toml", pyproject), ("src/main.rs", main)]);
 }
 
-/// The report in the folder.
-pub(crate) fn report(folder: &Path) -> serde_json::Value {
-    serde_json::from_slice(&std::fs::read(folder.join("build-report.json")).unwrap()).unwrap()
+/// The report in the directory.
+pub(crate) fn report(dir: &Path) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(dir.join("build-report.json")).unwrap()).unwrap()
 }
 
-/// What verify-dist reports of the wheel that build-wheel has built: errors, and
-/// notes with the rule's name before them.
-pub(crate) fn verified(folder: &Path) -> (Vec<String>, Vec<String>) {
-    let wheel = folder.join("dist").join(report(folder)["filename"].as_str().unwrap());
+/// verify-dist's report on the wheel that build-wheel built: errors, and notes with the
+/// rule's id.
+pub(crate) fn verified(dir: &Path) -> (Vec<String>, Vec<String>) {
+    let wheel = dir.join("dist").join(report(dir)["filename"].as_str().unwrap());
     let dists = distcheck::scan(&[wheel], &distcheck::Limits::default(), 2).unwrap();
     let verdict = distcheck::check(
         &distcheck::Set { dists: &dists, ..Default::default() },
@@ -221,7 +215,7 @@ pub(crate) fn verified(folder: &Path) -> (Vec<String>, Vec<String>) {
         let findings = verdict.findings.iter().filter(move |finding| finding.severity == severity);
         findings.map(|finding| format!("{}: {}", finding.rule, finding.message)).collect()
     };
-    // The sample is no complete project.
+    // The sample is not a complete project.
     let errors: Vec<String> = of(distcheck::Severity::Error);
     (errors.into_iter().filter(|error| !error.starts_with("MET")).collect(), of(distcheck::Severity::Note))
 }

@@ -1,4 +1,4 @@
-//! Wheels for Windows, built here by MinGW; their programs are started by Wine.
+//! Wheels for Windows, built with MinGW; their programs run under Wine.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,18 +9,18 @@ use crate::support::*;
 
 const TARGET: &str = "x86_64-pc-windows-gnu";
 
-/// A build for Windows, with the standard library of the tests' own compiler.
-fn for_windows(folder: &Path) -> Command {
+/// A build for Windows, with the standard library of the tests' compiler.
+fn for_windows(dir: &Path) -> Command {
     let rustc = testkit::tools::dir().join("rust-cross/bin/rustc");
     assert!(rustc.is_file(), "run `cargo xtask setup-test-tools`");
-    let mut command = build_wheel(folder);
+    let mut command = build_wheel(dir);
     command.env("RUSTC", rustc).args(["--target", TARGET]);
     command
 }
 
-/// Starts a program of a wheel; gives what it prints.
-fn start(folder: &Path, program: &[u8], arguments: &[&str]) -> String {
-    let path = folder.join("program.exe");
+/// Runs a program of a wheel. Returns its output.
+fn start(dir: &Path, program: &[u8], arguments: &[&str]) -> String {
+    let path = dir.join("program.exe");
     std::fs::write(&path, program).unwrap();
     let wine = testkit::tools::dir().join("wine/bin/wine");
     assert!(wine.is_file(), "run `cargo xtask setup-test-tools`");
@@ -31,8 +31,8 @@ fn start(folder: &Path, program: &[u8], arguments: &[&str]) -> String {
 
 #[test]
 fn a_program_is_built_tagged_and_runs() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = folder.path();
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
     project(at);
     succeed(&mut for_windows(at));
     let report = report(at);
@@ -49,20 +49,20 @@ fn a_program_is_built_tagged_and_runs() {
     assert!(error.contains("skipped") && error.contains("another system"), "{error}");
 }
 
-/// The import library of Python is made by PyO3: no Python for Windows is needed.
+/// PyO3 generates Python's import library, so Python for Windows is not needed.
 #[test]
-fn a_module_of_the_stable_abi_is_built_and_checked() {
-    let folder = tempfile::tempdir().unwrap();
+fn builds_and_checks_a_module_with_the_stable_abi() {
+    let dir = tempfile::tempdir().unwrap();
     let project = testkit::tools::workspace().join("tests/consumers/pyo3-abi3");
     for file in ["Cargo.toml", "Cargo.lock", "pyproject.toml", "src/lib.rs", "README.md", "LICENSE"] {
         let text = std::fs::read_to_string(project.join(file)).unwrap();
-        write(folder.path(), &[(file, &text)]);
+        write(dir.path(), &[(file, &text)]);
     }
-    succeed(&mut for_windows(folder.path()));
-    let report = report(folder.path());
+    succeed(&mut for_windows(dir.path()));
+    let report = report(dir.path());
     let name = "sample_abi3-0.1.0-cp310-abi3-win_amd64.whl";
     assert_eq!((&report["filename"], &report["floor"]), (&name.into(), &serde_json::Value::Null));
-    let wheel = std::fs::read(folder.path().join("dist").join(name)).unwrap();
+    let wheel = std::fs::read(dir.path().join("dist").join(name)).unwrap();
     let module = build_wheel::repair::member(&wheel, "sample_abi3/sample_abi3.pyd")
         .or_else(|| build_wheel::repair::member(&wheel, "sample_abi3.pyd"))
         .unwrap();
@@ -73,19 +73,19 @@ fn a_module_of_the_stable_abi_is_built_and_checked() {
     assert_eq!(python, [&"python3.dll"], "the stable ABI, and no version's own library");
 }
 
-/// What a wheel of another build has.
-fn wheel(folder: &Path, tag: &str, pe: &Pe) -> Command {
+/// A member of a wheel from another build.
+fn wheel(dir: &Path, tag: &str, pe: &Pe) -> Command {
     let name = format!("sample-1.0-{tag}.whl");
     let files = [file("sample/__init__.py", ""), file("sample/core.pyd", pe.bytes())];
-    std::fs::write(folder.join(&name), zip(&members(&files))).unwrap();
-    let mut command = build_wheel(folder);
+    std::fs::write(dir.join(&name), zip(&members(&files))).unwrap();
+    let mut command = build_wheel(dir);
     command.args([name.as_str(), "--smoke", "off"]);
     command
 }
 
 #[test]
-fn binaries_are_compared_with_tag_and_target() {
-    let folder = tempfile::tempdir().unwrap();
+fn compares_binaries_with_tag_and_target() {
+    let dir = tempfile::tempdir().unwrap();
     let imports = |library: &str| Pe { imports: vec![(library.into(), vec!["f".into()])], ..Pe::default() };
     for (tag, pe, target, expected) in [
         ("cp312-cp312-win_amd64", Pe { machine: 0x014c, ..Pe::default() }, "", "WIN001"),
@@ -93,7 +93,7 @@ fn binaries_are_compared_with_tag_and_target() {
         ("cp310-abi3-win_amd64", imports("python311.dll"), "", "WIN003"),
         ("cp310-abi3-win_amd64", Pe::default(), "aarch64-pc-windows-msvc", "the target is `aarch64-pc-windows-msvc`"),
     ] {
-        let mut command = wheel(folder.path(), tag, &pe);
+        let mut command = wheel(dir.path(), tag, &pe);
         if !target.is_empty() {
             command.args(["--target", target]);
         }
@@ -101,8 +101,8 @@ fn binaries_are_compared_with_tag_and_target() {
         assert!(error.contains(expected), "{expected}: {error}");
     }
     // Such a library may come from another package.
-    succeed(&mut wheel(folder.path(), "cp310-abi3-win_amd64", &imports("libstdc++-6.dll")));
-    let warnings = report(folder.path())["warnings"].to_string();
+    succeed(&mut wheel(dir.path(), "cp310-abi3-win_amd64", &imports("libstdc++-6.dll")));
+    let warnings = report(dir.path())["warnings"].to_string();
     for expected in ["it needs `libstdc++-6.dll` (WIN004)", "hint: set `graft`", "in `exclude`"] {
         assert!(warnings.contains(expected), "{expected}: {warnings}");
     }

@@ -6,17 +6,17 @@ use serde_json::{Map, Value};
 
 use super::{JobLines, JobRow, Step, own_path, parse};
 
-/// How deep actions of a repository may use each other.
+/// The limit on nested actions of a repository.
 const DEPTH: usize = 4;
 
-/// A job with the steps of an action of the same repository, and what their
-/// expressions may refer to.
+/// A job with the steps of an action of the same repository, and the contexts of
+/// their expressions.
 pub(in crate::init) struct LocalAction {
     job: Value,
     contexts: Value,
     file: String,
     lines: Vec<u64>,
-    /// Inputs that the run decides.
+    /// Inputs that depend on the run.
     pub(in crate::init) unknown: Vec<String>,
 }
 
@@ -43,7 +43,7 @@ impl LocalAction {
 }
 
 impl Step<'_> {
-    /// The composite action of the repository at `root` that it uses.
+    /// The composite action in the repository at `root` that it uses.
     pub(in crate::init) fn local_action(&self, root: &Path) -> Option<LocalAction> {
         let directory = root.join(own_path(self.uses()?)?);
         let names = ["action.yml", "action.yaml"];

@@ -25,7 +25,7 @@ fn contents(bytes: &[u8]) -> Result<Vec<Vec<u8>>, ArchiveError> {
 }
 
 #[test]
-fn what_is_written_is_read_back() {
+fn reads_back_what_it_writes() {
     let long: Vec<u8> = (0..12_000_000_u32).map(|n| (n.wrapping_mul(n) >> 7).to_le_bytes()[0]).collect();
     let files =
         [("a/b.py", false, &b"x = 1\n"[..]), ("c.data/scripts/c", true, &long), ("empty", false, b"")];
@@ -38,15 +38,15 @@ fn what_is_written_is_read_back() {
     assert_eq!(bytes, archive(&files, 1_700_000_001));
     let copies: Vec<_> =
         members.iter().map(|member| NewMember::kept(member, member.is_executable())).collect();
-    let mut again = Vec::new();
+    let mut rewritten = Vec::new();
     let scratch = Content::new(&std::env::temp_dir());
-    let written = write(&copies, bytes.as_slice(), &scratch, 1_700_000_001, &mut again).unwrap();
-    assert_eq!(again, bytes);
+    let written = write(&copies, bytes.as_slice(), &scratch, 1_700_000_001, &mut rewritten).unwrap();
+    assert_eq!(rewritten, bytes);
     assert_eq!((written.size, written.sha256), (bytes.len() as u64, pydist::digest::sha256(&bytes)));
 }
 
 #[test]
-fn many_members_need_zip64() {
+fn writes_zip64_for_many_members() {
     let names: Vec<String> = (0..70_000).map(|n| format!("{n}.py")).collect();
     let files: Vec<_> = names.iter().map(|name| (name.as_str(), false, &b""[..])).collect();
     let bytes = archive(&files, 315_532_800);
@@ -55,7 +55,7 @@ fn many_members_need_zip64() {
 }
 
 #[test]
-fn no_cut_archive_is_read() {
+fn rejects_truncated_archives() {
     let bytes = archive(&[("a", false, b"content")], 315_532_800);
     for end in 0..bytes.len() {
         assert!(contents(&bytes[..end]).is_err(), "{end}");
@@ -63,21 +63,21 @@ fn no_cut_archive_is_read() {
 }
 
 #[test]
-fn a_changed_byte_is_noticed() {
+fn detects_a_changed_byte() {
     let bytes = archive(&[("a", false, &b"content ".repeat(20))], 315_532_800);
-    let noticed = (31..45).filter(|at| {
+    let detected = (31..45).filter(|at| {
         let mut bytes = bytes.clone();
         bytes[*at] ^= 0x10;
         contents(&bytes).is_err()
     });
-    assert_eq!(noticed.count(), 14);
+    assert_eq!(detected.count(), 14);
 }
 
 #[test]
-fn names_stay_inside() {
+fn rejects_names_outside_the_wheel_and_duplicates() {
     for name in ["/a", "../a", "a//b", "a/./b", "a\\b", "c:a"] {
         assert!(open(archive(&[(name, false, b"")], 315_532_800).as_slice()).is_err(), "{name}");
     }
-    let twice = archive(&[("a", false, b"1"), ("a", false, b"2")], 315_532_800);
-    assert!(open(twice.as_slice()).unwrap_err().to_string().contains("`a`"));
+    let duplicate = archive(&[("a", false, b"1"), ("a", false, b"2")], 315_532_800);
+    assert!(open(duplicate.as_slice()).unwrap_err().to_string().contains("`a`"));
 }

@@ -1,4 +1,4 @@
-//! The C library that a file is linked with, and where systems have its loader.
+//! The C library that a file is linked with, and the path of its loader.
 
 use binfmt::elf::ElfInfo;
 use pydist::policy;
@@ -11,7 +11,7 @@ use crate::target::Arch;
 pub(super) enum Libc {
     Glibc,
     Musl,
-    /// It names none.
+    /// None is named.
     Unknown,
 }
 
@@ -40,12 +40,12 @@ impl Libc {
     }
 }
 
-/// musl is the C library and the loader in one file.
+/// musl's C library and loader are one file.
 pub(super) fn is_musl(library: &str) -> bool {
     library == "libc.so" || library.starts_with("libc.musl-") || library.starts_with("ld-musl-")
 }
 
-/// The path of the loader on every system with this C library.
+/// The loader's path on every system with this C library.
 pub(super) fn loader(arch: Arch, libc: Libc) -> Option<String> {
     match libc {
         Libc::Glibc => policy::glibc_loader(arch.tag()).map(str::to_owned),
@@ -54,8 +54,7 @@ pub(super) fn loader(arch: Arch, libc: Libc) -> Option<String> {
     }
 }
 
-/// 32-bit ARM has another loader where numbers are not passed in its
-/// floating-point registers.
+/// 32-bit Arm also has a soft-float loader.
 pub(super) fn is_standard(found: &str, expected: &str, arch: Arch) -> bool {
     found == expected || arch == Arch::Armv7l && found == "/lib/ld-linux.so.3"
 }

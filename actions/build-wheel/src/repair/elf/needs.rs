@@ -1,4 +1,4 @@
-//! What a file needs of the system, by the manylinux and musllinux policies.
+//! System requirements of a file by the manylinux and musllinux policies.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::super::tags::{MUSL, Needs, policy_version};
 use super::libc::{Libc, is_musl};
 use crate::target::Arch;
 
-/// What a file needs, by the policies.
+/// The system requirements of a file.
 pub(super) fn needs(
     elf: &ElfInfo,
     arch: Arch,
@@ -21,16 +21,16 @@ pub(super) fn needs(
         check_libraries(Linux::of("musllinux", MUSL), elf, arch, files)?;
         return Ok(Needs::Musl(arch));
     }
-    // Its symbols come from whoever loads it, which is for either C library.
+    // The process that loads it provides its symbols, whatever the C library.
     if elf.interpreter().is_none() && elf.needed().next().is_none() && elf.versions.is_empty() {
         return Ok(Needs::AnyLinux(arch));
     }
-    let glibc = glibc_needs(elf)?.max(granting_policy(elf, arch, files)?);
+    let glibc = glibc_needs(elf)?.max(policy_for_other_libraries(elf, arch, files)?);
     check_libraries(Linux::of("manylinux", policy_version(arch, glibc)), elf, arch, files)?;
     Ok(Needs::Glibc(arch, glibc))
 }
 
-/// Every library is on each system of the policy, or in the wheel.
+/// Checks that every library is on each system of the policy or in the wheel.
 fn check_libraries(
     policy: Option<&Linux>,
     elf: &ElfInfo,
@@ -48,7 +48,7 @@ fn check_libraries(
     Ok(())
 }
 
-/// The glibc that the newest version of its symbols came with.
+/// The glibc version that introduced the newest symbol version in use.
 fn glibc_needs(elf: &ElfInfo) -> Result<(u32, u32), BinaryError> {
     let mut glibc = (2, 0);
     for (library, versions) in &elf.versions {
@@ -61,18 +61,22 @@ fn glibc_needs(elf: &ElfInfo) -> Result<(u32, u32), BinaryError> {
     Ok(glibc)
 }
 
-/// The version of the oldest policy that grants the versions of other
-/// libraries, such as GLIBCXX_3.4.30, which come with newer systems, too.
-fn granting_policy(elf: &ElfInfo, arch: Arch, files: &BTreeSet<String>) -> Result<(u32, u32), BinaryError> {
-    let newer =
+/// The version of the oldest policy that allows the symbol versions of other
+/// libraries, such as GLIBCXX_3.4.30.
+fn policy_for_other_libraries(
+    elf: &ElfInfo,
+    arch: Arch,
+    files: &BTreeSet<String>,
+) -> Result<(u32, u32), BinaryError> {
+    let is_too_new =
         |excess: &Excess| matches!(excess, Excess::Symbol(_, version) if !version.starts_with("GLIBC_"));
-    // The oldest policies are for two architectures only.
+    // The oldest policies cover only two architectures.
     let policies = policy::linux()
         .iter()
         .filter(|policy| policy.family == "manylinux" && policy.symbol_versions.contains_key(arch.tag()));
     let mut missing = None;
     for (index, policy) in policies.enumerate() {
-        match policy.excess(elf, arch.tag(), files).into_iter().find(newer) {
+        match policy.excess(elf, arch.tag(), files).into_iter().find(is_too_new) {
             None => return Ok(if index == 0 { (2, 0) } else { policy.version }),
             found => missing = found,
         }
@@ -84,10 +88,10 @@ fn granting_policy(elf: &ElfInfo, arch: Arch, files: &BTreeSet<String>) -> Resul
     Err(BinaryError::Private { library, version })
 }
 
-/// The glibc that a version of its symbols came with; `None` for those that
-/// have no number, such as `PRIVATE`.
+/// The glibc version of a symbol version; `None` if it has no number, such as
+/// `PRIVATE`.
 fn glibc_version(version: &str) -> Option<(u32, u32)> {
-    // The marker of relative relocations (glibc 2.36).
+    // Marks relative relocations (glibc 2.36).
     if version == "ABI_DT_RELR" {
         return Some((2, 36));
     }

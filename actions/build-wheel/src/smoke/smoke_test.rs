@@ -1,5 +1,5 @@
-//! A trial in progress: commands are run in isolation, and how they ended is
-//! written down.
+//! A smoke test in progress: runs commands in isolation and records their
+//! outcomes.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,31 +7,31 @@ use std::time::Duration;
 use serde::Serialize;
 use toolkit::{Cmd, CommandOutput, OutputMode, ProcessError};
 
-use super::outcome::{Outcome, started};
+use super::outcome::{CheckOutcome, start_outcome};
 use super::result::{Check, Smoke, SmokeError, SmokeResult};
 use crate::error::Error;
 use crate::isolation::Isolation;
 use crate::runtime::Runtime;
 use crate::search_path::IS_WINDOWS;
 
-/// For each check.
+/// The time limit of each check.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// For the imports, all together.
+/// The time limit of all imports together.
 const IMPORT_LIMIT: Duration = Duration::from_secs(300);
 
-/// The variables that name the home and the temporary directory.
-const HOMES: [&str; 5] = ["HOME", "TMPDIR", "USERPROFILE", "TEMP", "TMP"];
+/// The variables with the home and temporary directories.
+const HOME_VARIABLES: [&str; 5] = ["HOME", "TMPDIR", "USERPROFILE", "TEMP", "TMP"];
 
-/// The variables without which programs of Windows do not start.
-const SYSTEM: [&str; 3] = ["SYSTEMROOT", "SYSTEMDRIVE", "COMSPEC"];
+/// The variables that Windows programs need to start.
+const WINDOWS_VARIABLES: [&str; 3] = ["SYSTEMROOT", "SYSTEMDRIVE", "COMSPEC"];
 
-/// What begins a line of the check's own output.
-const MARK: &str = "build-wheel-check:";
+/// The prefix of the import script's own output.
+const OUTPUT_PREFIX: &str = "build-wheel-check:";
 
-const CHECK: &str = include_str!("check.py");
+const IMPORT_SCRIPT: &str = include_str!("check.py");
 
-/// What is asked of the script that imports.
+/// The input of the import script.
 #[derive(Debug, Serialize)]
 pub(super) struct ImportTask<'t> {
     pub(super) distribution: &'t str,
@@ -43,35 +43,35 @@ pub(super) struct ImportTask<'t> {
     pub(super) site: Option<String>,
 }
 
-/// A trial in progress.
-pub(super) struct Trial<'a> {
+/// A smoke test in progress.
+pub(super) struct SmokeTest<'a> {
     /// The wheel's name, for errors.
     pub(super) wheel: String,
-    /// A directory of the trial's own.
+    /// A temporary directory of the smoke test.
     pub(super) home: PathBuf,
-    /// Where commands run.
+    /// The commands' working directory.
     pub(super) work: PathBuf,
     pub(super) isolation: Isolation,
     pub(super) runtime: &'a Runtime<'a>,
     pub(super) checks: Vec<Check>,
-    /// What was not run, and why.
+    /// The checks that were not run, with the reasons.
     pub(super) not_run: Vec<String>,
 }
 
-impl Trial<'_> {
-    /// A command with a fresh home and a PATH without Nix.
+impl SmokeTest<'_> {
+    /// A command with a new home and a PATH without Nix.
     pub(super) fn cmd(&self, program: &str, bin: &Path) -> Cmd {
         let home = self.home.display().to_string();
         let cmd = Cmd::new(program).env("LANG", "C.UTF-8").env("PYTHONDONTWRITEBYTECODE", "1");
-        let cmd = HOMES.iter().fold(cmd, |cmd, name| cmd.env(*name, &home));
-        let cmd = SYSTEM.iter().fold(cmd, |cmd, name| match self.runtime.env.get(name) {
+        let cmd = HOME_VARIABLES.iter().fold(cmd, |cmd, name| cmd.env(*name, &home));
+        let cmd = WINDOWS_VARIABLES.iter().fold(cmd, |cmd, name| match self.runtime.env.get(name) {
             Some(value) if IS_WINDOWS => cmd.env(*name, value),
             _ => cmd,
         });
         cmd.env("PATH", self.path(bin)).directory(&self.work)
     }
 
-    /// The programs of the environment, then those that every machine has.
+    /// The environment's programs, then the system's.
     fn path(&self, bin: &Path) -> String {
         let system: Vec<PathBuf> = if IS_WINDOWS {
             let root = PathBuf::from(self.runtime.env.get("SYSTEMROOT").unwrap_or("C:\\Windows"));
@@ -88,66 +88,67 @@ impl Trial<'_> {
     }
 
     /// Runs a command that must succeed.
-    pub(super) fn must_succeed(&mut self, cmd: &Cmd, shown: String) -> Result<(), Error> {
+    pub(super) fn must_succeed(&mut self, cmd: &Cmd, description: String) -> Result<(), Error> {
         let outcome = match self.run(cmd, LIMIT) {
-            Ok(_) => Outcome::Works("ok".to_owned()),
-            Err(error) => Outcome::Fails(error.into()),
+            Ok(_) => CheckOutcome::Works("ok".to_owned()),
+            Err(error) => CheckOutcome::Fails(error.into()),
         };
-        self.note(shown, outcome)
+        self.record(description, outcome)
     }
 
     /// Runs a command that must start.
     pub(super) fn must_start(&mut self, cmd: &Cmd, requires: bool) -> Result<(), Error> {
-        let outcome = started(self.run(cmd, LIMIT), requires);
-        self.note(cmd.to_string(), outcome)
+        let outcome = start_outcome(self.run(cmd, LIMIT), requires);
+        self.record(cmd.to_string(), outcome)
     }
 
-    /// Imports what there is to import with `python`, a command without its
-    /// arguments.
+    /// Runs the imports with `python`, a command without arguments.
     pub(super) fn import(&mut self, python: Cmd, task: &ImportTask<'_>) -> Result<(), Error> {
         let task = serde_json::to_string(task).unwrap_or_default();
-        let cmd = python.args(["-I", "-B", "-c", CHECK, &task]);
-        let (stdout, ended) = match self.run(&cmd, IMPORT_LIMIT) {
+        let cmd = python.args(["-I", "-B", "-c", IMPORT_SCRIPT, &task]);
+        let (stdout, crash) = match self.run(&cmd, IMPORT_LIMIT) {
             Ok(output) => (output.stdout, None),
             Err(ProcessError::Failed { stdout, stderr, status, .. }) => {
                 let tail = stderr.trim_end().lines().last().unwrap_or_default().to_owned();
                 (stdout, Some(format!("Python ended with {status}: {tail}")))
             }
-            Err(error) => return self.note("import".to_owned(), Outcome::Fails(error.into())),
+            Err(error) => return self.record("import".to_owned(), CheckOutcome::Fails(error.into())),
         };
-        let mut running = String::new();
-        for line in stdout.lines().filter_map(|line| line.strip_prefix(MARK)) {
+        let mut current = String::new();
+        for line in stdout.lines().filter_map(|line| line.strip_prefix(OUTPUT_PREFIX)) {
             let Ok((kind, name, outcome, reason)) =
                 serde_json::from_str::<(String, String, String, String)>(line)
             else {
                 continue;
             };
             if kind == "start" {
-                running = name;
+                current = name;
                 continue;
             }
             let outcome = match outcome.as_str() {
-                "ok" => Outcome::Works(if reason.is_empty() { "ok".to_owned() } else { reason }),
-                "not run" => Outcome::NotRun(reason),
-                _ => Outcome::Fails(SmokeError::Import(reason)),
+                "ok" => CheckOutcome::Works(if reason.is_empty() { "ok".to_owned() } else { reason }),
+                "not run" => CheckOutcome::NotRun(reason),
+                _ => CheckOutcome::Fails(SmokeError::Import(reason)),
             };
-            self.note(format!("{kind} {name}"), outcome)?;
+            self.record(format!("{kind} {name}"), outcome)?;
         }
-        match ended {
+        match crash {
             None => Ok(()),
-            Some(ended) => self.note(format!("import {running}"), Outcome::Fails(SmokeError::Import(ended))),
+            Some(crash) => {
+                self.record(format!("import {current}"), CheckOutcome::Fails(SmokeError::Import(crash)))
+            }
         }
     }
 
-    /// Writes down what became of a check.
-    pub(super) fn note(&mut self, command: String, outcome: Outcome) -> Result<(), Error> {
+    /// Records the outcome of a check, and fails if it fails.
+    pub(super) fn record(&mut self, command: String, outcome: CheckOutcome) -> Result<(), Error> {
         let outcome = match outcome {
-            Outcome::Works(outcome) => outcome,
-            Outcome::NotRun(reason) => {
+            CheckOutcome::Works(outcome) => outcome,
+            CheckOutcome::NotRun(reason) => {
                 self.not_run.push(format!("{command} ({reason})"));
                 format!("not run: {reason}")
             }
-            Outcome::Fails(source) => {
+            CheckOutcome::Fails(source) => {
                 return Err(Error::Smoke { wheel: self.wheel.clone(), command, source: source.into() });
             }
         };
@@ -155,14 +156,14 @@ impl Trial<'_> {
         Ok(())
     }
 
-    /// The result, which is `best` if all was run.
+    /// The result: `best` if everything was run.
     pub(super) fn finish(self, best: SmokeResult, reason: Option<String>) -> Smoke {
         let (result, reason) = if self.isolation == Isolation::Impossible {
-            (SmokeResult::NotIsolated, Some("nothing on this machine can mask /nix".to_owned()))
+            (SmokeResult::NotIsolated, Some("this machine has no way to mask /nix".to_owned()))
         } else if !self.not_run.is_empty() {
             (SmokeResult::Partial, Some(format!("not run: {}", self.not_run.join(", "))))
         } else if self.checks.is_empty() {
-            (SmokeResult::Partial, Some("there is nothing in the wheel that can be run".to_owned()))
+            (SmokeResult::Partial, Some("the wheel has nothing to run".to_owned()))
         } else {
             (best, reason)
         };
