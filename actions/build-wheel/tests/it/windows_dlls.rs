@@ -53,10 +53,10 @@ int main(int count, char **arguments) {
 "#;
 
 /// Compiles for Windows with MinGW.
-fn mingw(folder: &Path, compiler: &str, output: &str, source: &str, arguments: &[&str]) -> Vec<u8> {
-    let input = folder.join(format!("{output}.{}", if compiler == "g++" { "cpp" } else { "c" }));
+fn mingw(dir: &Path, compiler: &str, output: &str, source: &str, arguments: &[&str]) -> Vec<u8> {
+    let input = dir.join(format!("{output}.{}", if compiler == "g++" { "cpp" } else { "c" }));
     std::fs::write(&input, source).unwrap();
-    let path = folder.join(output);
+    let path = dir.join(output);
     let mut command = Command::new(format!("x86_64-w64-mingw32-{compiler}"));
     succeed(command.arg(&input).args(arguments).arg("-o").arg(&path));
     std::fs::read(path).unwrap()
@@ -140,8 +140,8 @@ fn texts(report: &Value, key: &str) -> Vec<String> {
 
 #[test]
 fn a_program_and_a_module_find_their_dlls() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = folder.path();
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
     let program = mingw(at, "g++", "program.exe", PROGRAM, &["-O1"]);
     let module = mingw(at, "g++", "core.pyd", MODULE, &["-O1", "-shared"]);
     mingw(at, "gcc", "host.exe", HOST, &[]);
@@ -216,8 +216,8 @@ fn windows_path(path: &Path) -> String {
 /// The linker's checksum is the oracle.
 #[test]
 fn the_checksum_is_the_linkers() {
-    let folder = tempfile::tempdir().unwrap();
-    let original = mingw(folder.path(), "g++", "program.exe", PROGRAM, &[]);
+    let dir = tempfile::tempdir().unwrap();
+    let original = mingw(dir.path(), "g++", "program.exe", PROGRAM, &[]);
     let info = PeInfo::read(original.as_slice()).unwrap().unwrap();
     let mut edited = original.clone();
     let other = |name: &str| name.starts_with("libstdc++").then(|| "other.dll".to_owned());
@@ -242,8 +242,8 @@ fn checksum(pe: &[u8]) -> u32 {
 
 #[test]
 fn a_dll_is_copied_for_each_directory_that_needs_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = folder.path();
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
     // A cycle, a name in another case, and one that could be Windows' own.
     library(at, "lib/libfirst.dll", &pe(&["LIBSECOND.dll", "KERNEL32.dll"]));
     library(at, "lib/libsecond.dll", &pe(&["libfirst.dll", "engine.dll"]));
@@ -308,8 +308,8 @@ fn members_of(name: &str, files: &[File]) -> Vec<File> {
 
 #[test]
 fn a_dll_must_be_found_and_for_the_machine() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = folder.path();
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
     let files = [file("sample/core.pyd", pe(&["libneeded-1.dll"]).bytes())];
     let graft = ["--graft", "all"];
     let error = fail(&mut repair(at, &files, "lib", &graft), 1);
@@ -352,8 +352,8 @@ fn a_dll_must_be_found_and_for_the_machine() {
 
 #[test]
 fn what_windows_has_is_not_copied() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = folder.path();
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
     for name in ["ntdll.dll", "shiny.dll", "msvcp140.dll", "python3.dll", "api-ms-win-crt-heap-l1-1-0.dll"] {
         library(at, &format!("System32/{name}"), &pe(&[]));
     }
@@ -370,8 +370,8 @@ fn what_windows_has_is_not_copied() {
 
 #[test]
 fn a_name_that_cannot_be_replaced_stays() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = folder.path();
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
     library(at, "lib/zlib1.dll", &pe(&[]));
     library(at, "lib/libneeded-1.dll", &pe(&[]));
     let mut signed = pe(&["libneeded-1.dll"]).bytes();
@@ -399,8 +399,8 @@ fn a_name_that_cannot_be_replaced_stays() {
 /// Windows loads it from the program's directory when it is first used.
 #[test]
 fn a_delay_loaded_dll_is_found_by_a_program() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = folder.path();
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
     std::fs::create_dir(at.join("lib")).unwrap();
     let late = "__declspec(dllexport) int late(void) { return 42; }";
     let library = mingw(at, "gcc", "liblate-1.dll", late, &["-shared"]);
