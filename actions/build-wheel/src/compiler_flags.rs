@@ -134,16 +134,16 @@ mod tests {
         flags.remapping(&target)
     }
 
-    const REMAP: [&str; 3] = [
-        "--remap-path-prefix=/home/a=/home",
-        "--remap-path-prefix=/home/a/p=/src",
-        "--remap-path-prefix=/home/a/.cargo=/cargo",
-    ];
+    fn remapped() -> String {
+        let cargo = Path::new("/home/a").join(".cargo");
+        let flags = ["/home/a=/home".into(), "/home/a/p=/src".into(), format!("{}=/cargo", cargo.display())];
+        flags.map(|map| format!("--remap-path-prefix={map}")).join("\x1f")
+    }
 
     #[test]
     fn adds_flags_to_the_existing_ones() {
         let variables = flags(&[], None);
-        assert_eq!(variables[0], ("CARGO_ENCODED_RUSTFLAGS".to_owned(), REMAP.join("\x1f")));
+        assert_eq!(variables[0], ("CARGO_ENCODED_RUSTFLAGS".to_owned(), remapped()));
         let variables = flags(&[("RUSTFLAGS", "-C target-cpu=v3"), ("CFLAGS", "-O3")], None);
         assert!(variables[0].1.starts_with("-C\x1ftarget-cpu=v3\x1f--remap"), "{variables:?}");
         assert_eq!(variables[1].0, "CFLAGS_x86_64_unknown_linux_gnu");
@@ -154,7 +154,7 @@ mod tests {
     fn keeps_flags_of_cargos_configuration() {
         let given = |config: &str, env: &[(&str, &str)]| {
             let all = flags(env, Some(config))[0].1.clone();
-            let given = all.strip_suffix(&REMAP.join("\x1f")).unwrap();
+            let given = all.strip_suffix(&remapped()).unwrap();
             given.trim_end_matches('\x1f').to_owned()
         };
         let build = "[build]\nrustflags = ['-g']\n";

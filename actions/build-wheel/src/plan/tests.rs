@@ -62,6 +62,7 @@ fn chooses_a_linker_for_each_target() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "short names of targets are for the system")]
 fn leaves_targets_without_rules_to_maturin() {
     assert_snapshot!(command(&[("target", "universal2")]), @"SOURCE_DATE_EPOCH=315532800 maturin build --profile release --target universal2-apple-darwin --auditwheel skip --zig --out '<staging>'");
     assert_snapshot!(command(&[("target", "universal2"), ("compatibility", "macosx_12_0")]), @"MACOSX_DEPLOYMENT_TARGET=12.0 SOURCE_DATE_EPOCH=315532800 maturin build --profile release --target universal2-apple-darwin --auditwheel skip --zig --out '<staging>'");
@@ -76,6 +77,7 @@ fn leaves_targets_without_rules_to_maturin() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "the paths are of Linux")]
 fn builds_in_a_container() {
     let image = format!("quay.example/maturin@sha256:{}", "0".repeat(64));
     assert_snapshot!(
@@ -85,6 +87,7 @@ fn builds_in_a_container() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "the paths are of Linux")]
 fn mounts_the_whole_repository_in_a_container() {
     let image = format!("quay.example/maturin@sha256:{}", "0".repeat(64));
     let inputs =
@@ -102,6 +105,7 @@ fn mounts_the_whole_repository_in_a_container() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "the paths are of Linux")]
 fn builds_a_flake_attribute() {
     assert_snapshot!(command(&[("flake-attr", "htty-core-wheel")]), @"SOURCE_DATE_EPOCH=315532800 nix build --extra-experimental-features 'nix-command flakes' --json --no-link --print-build-logs '/src#htty-core-wheel'");
     let plan = planned(&[("flake-attr", "htty-core-wheel")], &machine()).unwrap();
@@ -165,6 +169,7 @@ fn compatibility_needs_no_target() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "there the interpreter is started by its path")]
 fn builds_with_the_requested_interpreter() {
     let build = |inputs: &[(&str, &str)]| command(inputs);
     assert!(build(&[("python", "python3.12")]).contains(" --interpreter python3.12 "));
