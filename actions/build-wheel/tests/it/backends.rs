@@ -156,9 +156,9 @@ fn fails_before_a_build_that_cannot_succeed() {
 fn options_of_maturin_get_a_hint() {
     let dir = tempfile::tempdir().unwrap();
     for (arguments, expected) in [
-        (&["--strip"][..], "hint: it is an option of maturin: use `--maturin-args`"),
+        (&["--strip"][..], "hint: this is an option of maturin: use `--maturin-args`"),
         (&["-F", "a,b"], "hint: use `--features`"),
-        (&["--bindings=cffi"], "hint: it is an option of maturin: use `--maturin-args`"),
+        (&["--bindings=cffi"], "hint: this is an option of maturin: use `--maturin-args`"),
         (&["--manylinux", "2014"], "hint: use `--compatibility`"),
         (&["-i", "python3.12"], "hint: use `--interpreters`"),
     ] {

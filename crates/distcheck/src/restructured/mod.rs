@@ -62,7 +62,7 @@ mod tests {
         for (text, expected) in [
             ("Title\n====\n", "too short"),
             (".. toctree::\n\n   a\n", "directive `toctree`"),
-            (".. raw:: html\n\n   <b>\n", "switched off"),
+            (".. raw:: html\n\n   <b>\n", "disables the directive `raw`"),
             ("See :class:`x`.\n", "role `class`"),
             ("See `gone`_.\n", "no target `gone`"),
             ("See |gone|.\n", "no substitution `gone`"),
