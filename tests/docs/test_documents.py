@@ -181,7 +181,8 @@ def test_the_threat_model_names_tests_that_exist(
     text = (ROOT / "docs/threat-model.md").read_text()
     section = text.partition("\n## setup-nix\n")[2].partition("\n## ")[0]
     # The same command as in `cargo xtask test`, so that nothing is built again.
-    command = ["cargo", "test", "--manifest-path", "Cargo.toml", "--workspace", "--locked"]
+    command = ["cargo", "test", "--profile", "local", "--manifest-path", "Cargo.toml"]
+    command += ["--workspace", "--locked"]
     env = clean_env | {"CARGO_TARGET_DIR": str(target)}
     listing = subprocess.run(
         [*command, "--quiet", "--", "--list"],
