@@ -142,7 +142,7 @@ def test_another_binary_is_refused(release: Release, static: Path) -> None:
         file.write(b"x")
     done = release.pack()
     assert done.returncode == 1
-    assert f"publish-{TARGET}` has sha256" in done.stderr
+    assert f"publish-{TARGET}` has SHA-256" in done.stderr
     assert not (release.folder / "packed").exists()
 
 
