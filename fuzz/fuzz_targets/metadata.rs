@@ -16,6 +16,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(!metadata.name.is_empty() && !metadata.version.is_empty());
     let _ = metadata.description();
     for requirement in metadata.requires_dist() {
-        let _ = pydist::requirement::parse(requirement).map(|requirement| pydist::requirement::pin(&requirement).cloned());
+        let _ = pydist::requirement::parse(requirement)
+            .map(|requirement| pydist::requirement::pin(&requirement).cloned());
     }
 });

@@ -251,12 +251,15 @@ fn macho_edit(dir: &Path) -> Row {
     let path = dir.join("patched");
     let [ours, arwen] = medians(
         5,
-        [&mut || assert!(edit_binary(&broken, "mac").is_ok_and(|edited| edited.is_some())), &mut || {
-            std::fs::write(&path, &broken).expect("the directory can be written");
-            let mut command = testkit::tools::command("arwen");
-            command.args(["macho", "change-install-name", &own, "/usr/lib/libiconv.2.dylib"]);
-            succeed(command.arg(&path));
-        }],
+        [
+            &mut || assert!(edit_binary(broken.clone(), "mac").is_ok_and(|edited| edited.is_some())),
+            &mut || {
+                std::fs::write(&path, &broken).expect("the directory can be written");
+                let mut command = testkit::tools::command("arwen");
+                command.args(["macho", "change-install-name", &own, "/usr/lib/libiconv.2.dylib"]);
+                succeed(command.arg(&path));
+            },
+        ],
     );
     let peers = format!("arwen {} (one library, the search path stays)", millis(arwen));
     Row::time("Mach-O edit and signature, 22 MB", ours, 20, peers)

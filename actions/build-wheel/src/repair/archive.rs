@@ -3,7 +3,7 @@
 use std::io;
 
 use binfmt::source::ReadAt;
-use pydist::zip::{Archive, DataError, Fault, Limits, Member, ZipError};
+use pydist::zip::{Archive, DataError, Deflated, Fault, Limits, Member, ZipError};
 
 /// The wheel is the user's own and may be large: members are processed piece
 /// by piece.
@@ -81,6 +81,16 @@ pub(super) fn read(
     sink: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> Result<(), ArchiveError> {
     member.read(source, sink).map_err(|source| ArchiveError::Data { name: member.name.clone(), source })
+}
+
+/// Like [`read`], and returns the deflate stream if parts of it can be used again.
+pub(super) fn read_deflated(
+    member: &Member,
+    source: &(impl ReadAt + ?Sized),
+    sink: impl FnMut(&[u8]) -> io::Result<()>,
+) -> Result<Option<Deflated>, ArchiveError> {
+    let deflated = member.read_deflated(source, sink);
+    deflated.map_err(|source| ArchiveError::Data { name: member.name.clone(), source })
 }
 
 #[cfg(test)]

@@ -47,10 +47,10 @@ pub fn edit_elf_in_place(data: &mut Vec<u8>) -> Result<Vec<String>, BinaryError>
 
 /// Removes Nix store paths from a single binary. Returns `None` if nothing had
 /// to change. `identifier` is used for a new signature.
-pub fn edit_binary(data: &[u8], identifier: &str) -> Result<Option<Vec<u8>>, BinaryError> {
+pub fn edit_binary(data: Vec<u8>, identifier: &str) -> Result<Option<Vec<u8>>, BinaryError> {
     let options = Options::default();
     let read_error = |error| BinaryError::Read(binfmt::binary::BinaryError::Io(error));
-    let mut content = Content::copy(data, &options.scratch).map_err(read_error)?;
+    let mut content = Content::from_vec(data, &options.scratch).map_err(read_error)?;
     let (mut files, mut grafts) = (BTreeSet::new(), None);
     let mut wheel =
         Surroundings { remove_rpaths: false, exclude: &[], files: &mut files, grafts: &mut grafts };
@@ -59,5 +59,5 @@ pub fn edit_binary(data: &[u8], identifier: &str) -> Result<Option<Vec<u8>>, Bin
         Some(EditedBinary::MachO(macho)) => macho.edit.changes,
         Some(EditedBinary::Pe(_)) | None => Vec::new(),
     };
-    if changes.is_empty() { Ok(None) } else { content.to_vec().map(Some).map_err(read_error) }
+    if changes.is_empty() { Ok(None) } else { content.into_vec().map(Some).map_err(read_error) }
 }

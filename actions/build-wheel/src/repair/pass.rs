@@ -12,7 +12,9 @@ use binfmt::source::ReadAt;
 use pydist::digest;
 use pydist::filename::WheelName;
 use pydist::record::{self, Entry};
-use pydist::zip::{Content, Member, NewMember, Written, contains, each_piece, pack, write};
+use pydist::zip::{
+    Content, Deflated, Member, NewMember, Packed, Written, contains, each_piece, pack, pack_edited, write,
+};
 use sha2::{Digest as _, Sha256};
 
 use super::archive::{self, ArchiveError};
@@ -62,17 +64,19 @@ pub(super) struct Pass<'a> {
     /// The SBOM of an earlier repair.
     previous_sbom: Option<Vec<u8>>,
     /// The PE files, until it is known which DLLs go into the wheel and under which names.
-    held: Vec<HeldMember>,
+    held: Vec<ReadMember>,
     /// The members of the new archive.
     members: Vec<(NewMember, Entry)>,
     /// The compressed content of changed members.
     packed: Content,
 }
 
-/// A member that is edited after all members were read.
-struct HeldMember {
+/// A member that was read.
+struct ReadMember {
     member: Member,
     content: Content,
+    /// The content as it is in the wheel.
+    deflated: Option<Deflated>,
     entry: Option<Entry>,
 }
 
@@ -133,10 +137,10 @@ impl<'a> Pass<'a> {
         let record = self.read_record(source, members)?;
         let mut wheel_file = Vec::new();
         for member in members {
-            let (content, entry) = self.read(source, member, &record)?;
+            let read = self.read(source, member, &record)?;
             match member.name.strip_prefix(self.dist_info) {
-                Some("WHEEL") => wheel_file = content.to_vec().map_err(ArchiveError::Write)?,
-                _ => self.process(member, content, entry)?,
+                Some("WHEEL") => wheel_file = read.content.to_vec().map_err(ArchiveError::Write)?,
+                _ => self.process(read)?,
             }
         }
         Ok(wheel_file)
@@ -148,39 +152,38 @@ impl<'a> Pass<'a> {
         source: &(impl ReadAt + ?Sized),
         member: &Member,
         record: &Record,
-    ) -> Result<(Content, Option<Entry>), WheelError> {
+    ) -> Result<ReadMember, WheelError> {
         let mut hasher = record.hasher(&member.name)?;
         let mut content = Content::new(&self.options.scratch);
-        archive::read(member, source, |bytes| {
+        // The most that deflate can inflate these bytes to (RFC 1951), if the size is wrong.
+        content.reserve(member.size.min(member.compressed.saturating_mul(1032)));
+        let deflated = archive::read_deflated(member, source, |bytes| {
             if let Some(hasher) = &mut hasher {
                 hasher.update(bytes);
             }
             content.push(bytes)
         })?;
+        content.track_edits();
         let entry = record.check(member, hasher)?;
-        Ok((content, entry))
+        Ok(ReadMember { member: member.clone(), content, deflated, entry })
     }
 
     /// Processes a member, or holds it back if it may import DLLs to graft.
-    fn process(&mut self, member: &Member, content: Content, entry: Option<Entry>) -> Result<(), WheelError> {
-        let head = content.head(8).map_err(ArchiveError::Write)?;
+    fn process(&mut self, read: ReadMember) -> Result<(), WheelError> {
+        let head = read.content.head(8).map_err(ArchiveError::Write)?;
         let is_windows = self.platform == WheelPlatform::Windows;
         if is_windows && self.grafts.is_some() && Format::detect(&head) == Some(Format::Pe) {
-            self.held.push(HeldMember { member: member.clone(), content, entry });
+            // All that is held is in memory: not twice.
+            self.held.push(ReadMember { deflated: None, ..read });
             return Ok(());
         }
-        self.process_edited(member, content, entry, false)
+        self.process_edited(read, false)
     }
 
     /// Edits a member. If nothing has changed, neither now nor before (`is_edited`), its
     /// compressed content is kept.
-    fn process_edited(
-        &mut self,
-        member: &Member,
-        mut content: Content,
-        entry: Option<Entry>,
-        is_edited: bool,
-    ) -> Result<(), WheelError> {
+    fn process_edited(&mut self, read: ReadMember, is_edited: bool) -> Result<(), WheelError> {
+        let ReadMember { member, mut content, deflated, entry } = read;
         let is_changed = self.edit_member(&member.name, &mut content)? || is_edited;
         // A signature of the old RECORD is not valid for the new one.
         if metadata::is_unhashed(&member.name, self.dist_info) {
@@ -193,9 +196,10 @@ impl<'a> Pass<'a> {
         }
         let is_executable = is_program || member.is_executable();
         match entry.filter(|_| !is_changed) {
-            Some(entry) => self.members.push((NewMember::kept(member, is_executable), entry)),
+            Some(entry) => self.members.push((NewMember::kept(&member, is_executable), entry)),
             None => {
-                self.add(&member.name, is_executable, &content).map_err(ArchiveError::Write)?;
+                self.add_edited(&member.name, is_executable, &content, deflated.as_ref())
+                    .map_err(ArchiveError::Write)?;
             }
         }
         Ok(())
@@ -209,11 +213,33 @@ impl<'a> Pass<'a> {
         content: &(impl ReadAt + ?Sized),
     ) -> io::Result<()> {
         let packed = pack(content, LEVEL, &mut self.packed)?;
-        let (hash, size) = hash(content)?;
+        let hash = hash(content)?;
+        self.push(name, is_executable, packed, hash);
+        Ok(())
+    }
+
+    /// Adds a member whose content was edited, with what can be kept of its stream.
+    fn add_edited(
+        &mut self,
+        name: &str,
+        is_executable: bool,
+        content: &Content,
+        deflated: Option<&Deflated>,
+    ) -> io::Result<()> {
+        let Some(deflated) = deflated else { return self.add(name, is_executable, content) };
+        let (packed, hash) = std::thread::scope(|scope| {
+            let hash = scope.spawn(|| hash(content));
+            let packed = pack_edited(content, deflated, LEVEL, &mut self.packed);
+            (packed, hash.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        self.push(name, is_executable, packed?, hash?);
+        Ok(())
+    }
+
+    fn push(&mut self, name: &str, is_executable: bool, packed: Packed, (hash, size): ([u8; 32], u64)) {
         let hash = Some(("sha256".to_owned(), digest::record_hash(&hash)));
         let entry = Entry { path: name.to_owned(), hash, size: Some(size) };
         self.members.push((NewMember::new(name, is_executable, packed), entry));
-        Ok(())
     }
 
     /// Inspects the member `name` and edits its content; returns whether the

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use binfmt::source::{ReadAt, WriteAt};
@@ -15,13 +16,30 @@ pub struct Content {
     memory: Vec<u8>,
     file: Option<File>,
     size: u64,
+    edits: Option<Vec<Range<u64>>>,
     scratch: PathBuf,
 }
 
 impl Content {
     /// Empty content, which moves to a file in `scratch` when it becomes large.
     pub fn new(scratch: &Path) -> Self {
-        Self { memory: Vec::new(), file: None, size: 0, scratch: scratch.to_owned() }
+        Self { memory: Vec::new(), file: None, size: 0, edits: None, scratch: scratch.to_owned() }
+    }
+
+    /// Content of these bytes.
+    pub fn from_vec(bytes: Vec<u8>, scratch: &Path) -> io::Result<Self> {
+        let size = bytes.len() as u64;
+        if size > MEMORY {
+            return Self::copy(bytes.as_slice(), scratch);
+        }
+        Ok(Self { memory: bytes, size, ..Self::new(scratch) })
+    }
+
+    /// Makes room for content that will probably have `size` bytes.
+    pub fn reserve(&mut self, size: u64) {
+        if size <= MEMORY {
+            self.memory.reserve_exact(usize::try_from(size).unwrap_or_default());
+        }
     }
 
     /// A copy of all bytes of `from`.
@@ -31,6 +49,25 @@ impl Content {
         Ok(content)
     }
 
+    /// Records from here on which bytes change.
+    pub fn track_edits(&mut self) {
+        self.edits = Some(Vec::new());
+    }
+
+    /// The bytes that have changed since [`Self::track_edits`], except those behind the end
+    /// of that time; `None` if they were not recorded.
+    pub fn edits(&self) -> Option<&[Range<u64>]> {
+        self.edits.as_deref()
+    }
+
+    fn record(&mut self, edit: Range<u64>) {
+        let Some(edits) = &mut self.edits else { return };
+        match edits.last_mut() {
+            Some(last) if last.end == edit.start => last.end = edit.end,
+            _ => edits.push(edit),
+        }
+    }
+
     /// Appends bytes.
     pub fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.write_all_at(self.size, bytes)
@@ -38,7 +75,10 @@ impl Content {
 
     /// Drops all bytes from `size` on.
     pub fn truncate(&mut self, size: u64) -> io::Result<()> {
-        self.size = self.size.min(size);
+        if size < self.size {
+            self.record(size..u64::MAX);
+            self.size = size;
+        }
         if let Some(file) = &self.file {
             file.set_len(self.size)
         } else {
@@ -52,6 +92,11 @@ impl Content {
         let mut bytes = vec![0; usize::try_from(count.min(self.size)).unwrap_or_default()];
         self.read_exact_at(0, &mut bytes)?;
         Ok(bytes)
+    }
+
+    /// All bytes, without a copy if they are in memory.
+    pub fn into_vec(self) -> io::Result<Vec<u8>> {
+        if self.file.is_some() { self.to_vec() } else { Ok(self.memory) }
     }
 
     /// All bytes.
@@ -85,6 +130,9 @@ impl WriteAt for Content {
         match &mut self.file {
             Some(file) => file.write_all_at(offset, bytes)?,
             None => self.memory.write_all_at(offset, bytes)?,
+        }
+        if offset < self.size {
+            self.record(offset..end);
         }
         self.size = self.size.max(end);
         Ok(())

@@ -51,38 +51,53 @@ impl Member {
     pub fn read(
         &self,
         source: &(impl ReadAt + ?Sized),
-        mut sink: impl FnMut(&[u8]) -> io::Result<()>,
+        sink: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<(), DataError> {
+        self.read_with(sink, |sink| match self.method {
+            Method::Stored => self.copy(source, sink),
+            Method::Deflated => self.inflate(source, sink),
+            Method::Other(_) => Err(DataError::Unreadable),
+        })
+    }
+
+    /// Checks size and CRC-32 of what `read` passes to its sink; `read` returns the size.
+    pub(super) fn read_with<S: FnMut(&[u8]) -> io::Result<()>>(
+        &self,
+        mut sink: S,
+        read: impl FnOnce(&mut dyn FnMut(&[u8]) -> io::Result<()>) -> Result<u64, DataError>,
     ) -> Result<(), DataError> {
         if !self.readable {
             return Err(DataError::Unreadable);
         }
         let mut crc = Crc::new();
-        let mut found = 0;
-        let mut checked = |bytes: &[u8]| -> io::Result<()> {
+        let found = read(&mut |bytes| {
             crc.update(bytes);
             sink(bytes)
-        };
-        match self.method {
-            Method::Stored => {
-                if self.compressed != self.size {
-                    return Err(DataError::Size { expected: self.size, found: self.compressed });
-                }
-                let mut input = vec![0; INPUT.min(usize::try_from(self.compressed).unwrap_or(INPUT))];
-                while found < self.compressed {
-                    let count = input.len().min(usize::try_from(self.compressed - found).unwrap_or(INPUT));
-                    source.read_exact_at(self.data_offset + found, &mut input[..count])?;
-                    checked(&input[..count])?;
-                    found += count as u64;
-                }
-            }
-            Method::Deflated => found = self.inflate(source, checked)?,
-            Method::Other(_) => return Err(DataError::Unreadable),
-        }
+        })?;
         debug_assert_eq!(found, self.size);
         match crc.sum() {
             sum if sum == self.crc32 => Ok(()),
             found => Err(DataError::Crc { expected: self.crc32, found }),
         }
+    }
+
+    fn copy(
+        &self,
+        source: &(impl ReadAt + ?Sized),
+        mut sink: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<u64, DataError> {
+        if self.compressed != self.size {
+            return Err(DataError::Size { expected: self.size, found: self.compressed });
+        }
+        let mut input = vec![0; INPUT.min(usize::try_from(self.compressed).unwrap_or(INPUT))];
+        let mut found = 0;
+        while found < self.compressed {
+            let count = input.len().min(usize::try_from(self.compressed - found).unwrap_or(INPUT));
+            source.read_exact_at(self.data_offset + found, &mut input[..count])?;
+            sink(&input[..count])?;
+            found += count as u64;
+        }
+        Ok(found)
     }
 
     fn inflate(

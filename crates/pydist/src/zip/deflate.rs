@@ -15,7 +15,7 @@ const BATCH: usize = 32;
 
 /// How far back a deflate stream can refer (RFC 1951, 2), and so how much of the
 /// previous piece helps to compress the next.
-const WINDOW: usize = 32 << 10;
+pub(super) const WINDOW: usize = 32 << 10;
 
 /// A member's compressed bytes, ready for an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +72,7 @@ pub fn pack_deflated(content: &[u8], deflated: &[u8], out: &mut Content) -> io::
 
 /// The pieces of a raw deflate stream of `batch`, whose first `before` bytes
 /// have been compressed already.
-fn deflate(batch: &[u8], before: usize, is_last: bool, level: u32) -> Vec<Vec<u8>> {
+pub(super) fn deflate(batch: &[u8], before: usize, is_last: bool, level: u32) -> Vec<Vec<u8>> {
     let count = (batch.len() - before).div_ceil(PIECE).max(1);
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(count);
     let next = std::sync::atomic::AtomicUsize::new(0);

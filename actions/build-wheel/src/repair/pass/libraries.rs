@@ -1,7 +1,7 @@
 //! Libraries that a wheel needs but does not contain: those that are grafted
 //! into it, and those that the user's system provides.
 
-use super::{HeldMember, Pass};
+use super::{Pass, ReadMember};
 use crate::repair::archive::ArchiveError;
 use crate::repair::binary_error::BinaryError;
 use crate::repair::dll::{DllGrafts, FinishedDll};
@@ -45,16 +45,16 @@ impl Pass<'_> {
             let file = file.to_owned();
             |source: BinaryError| WheelError::Binary { file, source }
         };
-        for HeldMember { member, content, .. } in &held {
+        for ReadMember { member, content, .. } in &held {
             dlls.add(&member.name, content).map_err(binary_error(&member.name))?;
         }
-        for HeldMember { member, mut content, entry } in held {
-            let changes = dlls.rename(&mut content).map_err(binary_error(&member.name))?;
+        for mut read in held {
+            let changes = dlls.rename(&mut read.content).map_err(binary_error(&read.member.name))?;
             let is_edited = !changes.is_empty();
             for what in changes {
-                self.change(&member.name, what);
+                self.change(&read.member.name, what);
             }
-            self.process_edited(&member, content, entry, is_edited)?;
+            self.process_edited(read, is_edited)?;
         }
         for dll in dlls.finish().map_err(binary_error(&stem))? {
             let FinishedDll { mut content, changes, members, from, hash } = dll;
