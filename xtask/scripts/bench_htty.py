@@ -192,9 +192,9 @@ class Side:
             [self.python, *args], env=self.env, cwd=cwd, capture_output=True, text=True, timeout=300
         )
 
-    def with_env(self, more: dict[str, str], folder: Path) -> "Side":
+    def with_env(self, more: dict[str, str], directory: Path) -> "Side":
         """The same with more variables, and its own `htty` first on PATH."""
-        programs = folder / f"bin-{Path(self.ht).parent.name}"
+        programs = directory / f"bin-{Path(self.ht).parent.name}"
         programs.mkdir()
         htty = programs / "htty"
         htty.write_text(f'#!/bin/sh\nexec "{self.python}" -m htty "$@"\n')
@@ -364,13 +364,13 @@ def idle(side: Side) -> tuple[float, str]:
     return used, "not gone after 3 s"
 
 
-def tests(side: Side, folder: Path, *paths: str) -> str:
+def tests(side: Side, directory: Path, *paths: str) -> str:
     """The number of passed tests, and their time."""
     lines: list[str] = []
 
     def call() -> None:
         args = ["-m", "pytest", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider"]
-        done = side.run(*args, f"--rootdir={folder}", *paths, cwd=folder)
+        done = side.run(*args, f"--rootdir={directory}", *paths, cwd=directory)
         lines.append(done.stdout.strip().splitlines()[-1].split(" in ")[0].strip("= "))
 
     wall, cpu = timed(call)
@@ -385,9 +385,9 @@ with terminal_session(["vim", "-n"], rows=20, cols=50) as vim:
 """
 
 
-def adjusted(source: Path, ours: Side, folder: Path) -> Path:
+def adjusted(source: Path, ours: Side, directory: Path) -> Path:
     """Copies the published project's tests, for this machine's vim and shell."""
-    copy = folder / "published"
+    copy = directory / "published"
     shutil.copytree(source, copy)
     first_screen = ours.run("-c", VERSION_OF_VIM).stdout
     version = re.search(r"version (\d[\d.]+)", first_screen)
@@ -403,16 +403,18 @@ def adjusted(source: Path, ours: Side, folder: Path) -> Path:
     return copy
 
 
-def test_rows(both: tuple[Side, Side], folder: Path, published: str | None) -> list[list[str]]:
+def test_rows(both: tuple[Side, Side], directory: Path, published: str | None) -> list[list[str]]:
     """The table rows of the tests."""
     own = ("--noconftest", str(ROOT / "htty/tests/test_compatible.py"))
-    shown = [tests(side, folder, *own) for side in both]
+    shown = [tests(side, directory, *own) for side in both]
     rows = [["tests of the common surface", *shown, "", "", "", "<= 8 s, <= 2 s CPU"]]
     if published is not None:
-        copy = adjusted(Path(published), both[1], folder)
+        copy = adjusted(Path(published), both[1], directory)
         vim = {"HTTY_TEST_VIM_TARGET": shutil.which("vim") or "vim"}
         # Both in the same environment, in which the first `htty` on PATH is their own.
-        shown = [tests(side.with_env(vim, folder), copy, "cli_tests", "lib_tests") for side in both]
+        shown = [
+            tests(side.with_env(vim, directory), copy, "cli_tests", "lib_tests") for side in both
+        ]
         label = "the published project's own tests"
         rows.append([label, *shown, "", "", "", "28 passed, <= 8 s, <= 2 s CPU"])
     return rows
@@ -446,9 +448,9 @@ def main() -> None:
         return [f"{wall:.2f} s, {cpu:.2f} s CPU" for wall, cpu in pairs]
 
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        directory = Path(name)
         progress()
-        rows += test_rows(both, folder, sys.argv[4] if len(sys.argv) > 4 else None)
+        rows += test_rows(both, directory, sys.argv[4] if len(sys.argv) > 4 else None)
 
         one = [lambda side=side: command_line(side) for side in both]
         one += [runs(ours, ONE_SHOT[peer], "hello world") for peer in PEERS]
@@ -469,7 +471,7 @@ def main() -> None:
         cells = times(in_turns(hundred, 1))
         rows.append(["100 sessions at once", "", *cells[:2], "", cells[2], "in the table"])
 
-        file = folder / "mixed"
+        file = directory / "mixed"
         mixed(file)
 
         def bare() -> tuple[float, float]:

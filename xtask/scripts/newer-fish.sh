@@ -4,10 +4,8 @@
 set -euo pipefail
 [ $# -eq 1 ] || { echo "usage: newer-fish.sh DIRECTORY" >&2; exit 2; }
 directory=$1
-source=${BASH_SOURCE[0]}
-! cmp -s "$source" "$directory/made-by" || exit 0
 # shellcheck source=xtask/scripts/trixie.sh
-source "$(dirname "$source")/trixie.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/trixie.sh"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -25,5 +23,4 @@ chmod 755 "$work/bin/fish"
 rm -rf "$directory"
 mkdir -p "$directory"
 mv "$work/bin" "$work/root" "$directory"
-cp "$source" "$directory/made-by"
 "$directory/bin/fish" --version

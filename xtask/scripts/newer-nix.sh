@@ -1,13 +1,11 @@
 #!/usr/bin/env bash
-# newer-nix.sh FOLDER: the Nix of Debian 13 in FOLDER/bin, started with its own
+# newer-nix.sh DIRECTORY: the Nix of Debian 13 in DIRECTORY/bin, started with its own
 # libraries. Nothing is installed on the machine.
 set -euo pipefail
-[ $# -eq 1 ] || { echo "usage: newer-nix.sh FOLDER" >&2; exit 2; }
-folder=$1
-source=${BASH_SOURCE[0]}
-! cmp -s "$source" "$folder/made-by" || exit 0
+[ $# -eq 1 ] || { echo "usage: newer-nix.sh DIRECTORY" >&2; exit 2; }
+directory=$1
 # shellcheck source=xtask/scripts/trixie.sh
-source "$(dirname "$source")/trixie.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/trixie.sh"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -18,7 +16,8 @@ for name in nix nix-store nix-build nix-instantiate nix-env nix-daemon nix-hash;
   cat >"$work/root/bin.new/$name" <<'WRAPPER'
 #!/bin/sh
 root=$(cd "$(dirname "$(readlink -f "$0")")/.." && pwd)/root
-# Nix would start itself anew as its build hook, without its libraries.
+# As its build hook, Nix would start itself without this wrapper, and so without its
+# libraries.
 NIX_CONFIG="${NIX_CONFIG-}
 build-hook ="
 export NIX_CONFIG
@@ -28,9 +27,8 @@ exec "$root/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2" --argv0 "$(basename "
 WRAPPER
   chmod 755 "$work/root/bin.new/$name"
 done
-rm -rf "$folder"
-mkdir -p "$folder"
-mv "$work/root/bin.new" "$folder/bin"
-mv "$work/root" "$folder/root"
-cp "$source" "$folder/made-by"
-"$folder/bin/nix" --version
+rm -rf "$directory"
+mkdir -p "$directory"
+mv "$work/root/bin.new" "$directory/bin"
+mv "$work/root" "$directory/root"
+"$directory/bin/nix" --version

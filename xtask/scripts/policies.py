@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 
-def write(folder: Path, name: str, content: dict[str, Any]) -> None:
-    path = folder / name
+def write(directory: Path, name: str, content: dict[str, Any]) -> None:
+    path = directory / name
     old: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     # The date is that of the last change, so that running twice changes nothing.
     kept = old.pop("date", None)
@@ -31,7 +31,7 @@ def write(folder: Path, name: str, content: dict[str, Any]) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def linux(folder: Path) -> None:
+def linux(directory: Path) -> None:
     package = Path(str(importlib.import_module("auditwheel").__file__)).parent
     policies: list[dict[str, Any]] = []
     for family in ("manylinux", "musllinux"):
@@ -50,20 +50,20 @@ def linux(folder: Path) -> None:
                 }
             )
     write(
-        folder,
+        directory,
         "linux.json",
         {"source": f"auditwheel {version('auditwheel')}, auditwheel/policy", "policies": policies},
     )
 
 
-def stable_abi(folder: Path) -> None:
+def stable_abi(directory: Path) -> None:
     info = importlib.import_module("abi3info")
     symbols: dict[str, list[int]] = {}
     for table in (info.FUNCTIONS, info.DATAS):
         for symbol, item in table.items():
             symbols[symbol.name] = [item.added.major, item.added.minor]
     write(
-        folder,
+        directory,
         "stable_abi.json",
         {
             "source": f"abi3info {version('abi3info')}, from CPython's stable_abi.toml",
@@ -72,10 +72,10 @@ def stable_abi(folder: Path) -> None:
     )
 
 
-def classifiers(folder: Path) -> None:
+def classifiers(directory: Path) -> None:
     trove = importlib.import_module("trove_classifiers")
     write(
-        folder,
+        directory,
         "classifiers.json",
         {
             "source": f"trove-classifiers {version('trove-classifiers')}",
@@ -86,10 +86,10 @@ def classifiers(folder: Path) -> None:
 
 
 def main() -> None:
-    folder = Path(sys.argv[1])
-    linux(folder)
-    stable_abi(folder)
-    classifiers(folder)
+    directory = Path(sys.argv[1])
+    linux(directory)
+    stable_abi(directory)
+    classifiers(directory)
 
 
 if __name__ == "__main__":

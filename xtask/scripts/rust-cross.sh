@@ -1,18 +1,17 @@
 #!/usr/bin/env bash
-# rust-cross.sh FOLDER: a Rust compiler in FOLDER with the standard libraries of
-# x86_64 and aarch64 Linux, from Debian's packages, whose signatures apt checks,
-# and of other targets, built from Debian's package of the sources. With it,
-# Cargo builds for them as after `rustup target add`. Nothing is installed on the
-# machine.
+# rust-cross.sh DIRECTORY: a Rust compiler in DIRECTORY with the standard libraries
+# of x86_64 and aarch64 Linux, from Debian's packages, whose signatures apt checks,
+# and of other targets, built from Debian's source package. With this compiler,
+# Cargo builds for all of them, as it does after `rustup target add`. Nothing is
+# installed on the machine.
 set -euo pipefail
-[ $# -eq 1 ] || { echo "usage: rust-cross.sh FOLDER" >&2; exit 2; }
-folder=$1
+[ $# -eq 1 ] || { echo "usage: rust-cross.sh DIRECTORY" >&2; exit 2; }
+directory=$1
 targets=(x86_64-unknown-linux-musl aarch64-unknown-linux-musl i686-unknown-linux-musl
   armv7-unknown-linux-musleabihf i686-unknown-linux-gnu armv7-unknown-linux-gnueabihf
   arm-unknown-linux-gnueabihf powerpc64le-unknown-linux-gnu riscv64gc-unknown-linux-gnu
   s390x-unknown-linux-gnu loongarch64-unknown-linux-gnu
   aarch64-apple-darwin x86_64-apple-darwin x86_64-pc-windows-gnu)
-! cmp --silent "$0" "$folder/made-by.sh" || exit 0
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -21,7 +20,8 @@ apt=(-o "Dir::State::lists=$work/lists" -o "Dir::Cache=$work/cache" -o APT::Sand
   -o APT::Architectures::=amd64 -o APT::Architectures::=arm64 -o Acquire::Languages=none)
 apt-get "${apt[@]}" --quiet --quiet update
 
-# What the newest compiler depends on, by name: its own libraries and LLVM's.
+# The names of the packages that the newest compiler depends on: its own libraries
+# and LLVM's.
 names=$(apt-cache "${apt[@]}" show rustc-web libstd-rust-web-1.96 | grep -oE 'libstd-rust-web-[0-9.]+|libllvm[0-9]+' | sort -u)
 std=$(grep -E '^libstd-rust-web-' <<<"$names" | sort -V | tail -n 1)
 llvm=$(grep -E '^libllvm' <<<"$names" | sort -V | tail -n 1)
@@ -40,8 +40,8 @@ WRAPPER
 chmod 755 "$work/root/bin/rustc"
 "$work/root/bin/rustc" --version
 
-# The other standard libraries, by Cargo's own way to build one; without
-# optimisation and without what prints backtraces, since tests alone use them.
+# Cargo builds the other standard libraries (`-Zbuild-std`), without optimisation and
+# without backtraces, because only tests use them.
 rustlib=$work/root/usr/lib/rustlib
 mkdir -p "$work/empty/.cargo"
 cat >"$work/empty/Cargo.toml" <<'MANIFEST'
@@ -72,33 +72,32 @@ for target in "${targets[@]}"; do
   mv "$work/target/$target"/release/deps/*.rlib "$rustlib/$target/lib/"
   rm "$rustlib/$target/lib"/libempty-*
 done
-# What goes before and after a program of Windows beside MinGW's own.
+# The startup objects that Rust links into Windows programs in addition to MinGW's.
 windows=$rustlib/x86_64-pc-windows-gnu/lib
 for object in rsbegin rsend; do
   RUSTC_BOOTSTRAP=1 "$work/root/bin/rustc" --target x86_64-pc-windows-gnu --emit obj \
     -o "$windows/$object.o" "$rustlib/src/rust/library/rtstartup/$object.rs"
 done
-# musl and what goes before and after a program, which rustup's have with them.
-own=$rustlib/x86_64-unknown-linux-musl/lib/self-contained
-mkdir "$own"
-cp /usr/lib/x86_64-linux-musl/{crt1,crti,crtn,rcrt1,Scrt1}.o /usr/lib/x86_64-linux-musl/libc.a "$own/"
+# musl and its startup objects, which rustup's standard library includes.
+self_contained=$rustlib/x86_64-unknown-linux-musl/lib/self-contained
+mkdir "$self_contained"
+cp /usr/lib/x86_64-linux-musl/{crt1,crti,crtn,rcrt1,Scrt1}.o /usr/lib/x86_64-linux-musl/libc.a "$self_contained/"
 for object in crtbegin.o crtbeginS.o crtbeginT.o crtend.o crtendS.o; do
-  cp "$(gcc -print-file-name=$object)" "$own/"
+  cp "$(gcc -print-file-name=$object)" "$self_contained/"
 done
-# For the others zig brings both when it links; rustc only asks for the files. The
-# unwinder that musl's standard library is linked with is zig's copy of LLVM's, for
-# Debian's needs glibc.
+# For the other targets zig links its own; rustc only requires that the files exist. The
+# unwinder for musl is zig's copy of LLVM's, because Debian's needs glibc.
 zig=$(python3 -c 'import ziglang; print(ziglang.__path__[0])')
 for pair in x86_64-unknown-linux-musl:x86_64-linux-musl aarch64-unknown-linux-musl:aarch64-linux-musl \
   i686-unknown-linux-musl:x86-linux-musl armv7-unknown-linux-musleabihf:arm-linux-musleabihf; do
-  own=$rustlib/${pair%%:*}/lib/self-contained
+  self_contained=$rustlib/${pair%%:*}/lib/self-contained
   compile=("$zig/zig" cc -target "${pair##*:}" -c)
-  if [ ! -d "$own" ]; then
-    mkdir "$own"
+  if [ ! -d "$self_contained" ]; then
+    mkdir "$self_contained"
     for object in crt1 crti crtn rcrt1 Scrt1 crtbegin crtbeginS crtbeginT crtend crtendS; do
-      "${compile[@]}" -x c /dev/null -o "$own/$object.o"
+      "${compile[@]}" -x c /dev/null -o "$self_contained/$object.o"
     done
-    ar rcs "$own/libc.a"
+    ar rcs "$self_contained/libc.a"
   fi
   for source in libunwind.cpp Unwind-EHABI.cpp UnwindLevel1.c UnwindLevel1-gcc-ext.c UnwindRegisters{Save,Restore}.S; do
     rtti=()
@@ -106,13 +105,12 @@ for pair in x86_64-unknown-linux-musl:x86_64-linux-musl aarch64-unknown-linux-mu
     "${compile[@]}" -O2 -fPIC -funwind-tables -fno-exceptions "${rtti[@]}" -D_LIBUNWIND_IS_NATIVE_ONLY \
       -I"$zig/lib/libunwind/include" "$zig/lib/libunwind/src/$source" -o "$work/unwind-$source.o"
   done
-  ar rcs "$own/libunwind.a" "$work"/unwind-*.o
+  ar rcs "$self_contained/libunwind.a" "$work"/unwind-*.o
 done
 rm -rf "$rustlib/src" "$work/root/usr/src"
-cp "$0" "$work/root/made-by.sh"
-# What was compiled with another standard library does not link with this one, and
-# cargo does not see the difference.
-for target in "${targets[@]}"; do rm -rf "$folder/../../$target"; done
-rm -rf "$folder"
-mkdir -p "$(dirname "$folder")"
-mv "$work/root" "$folder"
+# Code compiled against another standard library does not link with this one, and Cargo
+# does not notice the difference.
+for target in "${targets[@]}"; do rm -rf "$directory/../../$target"; done
+rm -rf "$directory"
+mkdir -p "$(dirname "$directory")"
+mv "$work/root" "$directory"

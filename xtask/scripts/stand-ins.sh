@@ -6,16 +6,16 @@
 # signature.
 set -euo pipefail
 [ $# -eq 1 ] || { echo "usage: stand-ins.sh DIRECTORY" >&2; exit 2; }
-folder=$1
+directory=$1
 source=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../tests/act/stand-ins" && pwd)
 
-wanted=$(cd "$source" && find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum)
-[ "$(cat "$folder/stamp" 2>/dev/null)" != "$wanted" ] || exit 0
+expected=$(cd "$source" && find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum)
+[ "$(cat "$directory/stamp" 2>/dev/null)" != "$expected" ] || exit 0
 
-rm -rf "$folder"
-mkdir -p "$folder"
-cp -a "$source/." "$folder"
-cd "$folder"
+rm -rf "$directory"
+mkdir -p "$directory"
+cp -a "$source/." "$directory"
+cd "$directory"
 npm ci --quiet >&2
 for program in */*.mjs; do
   # Parts of the bundled libraries still call `require`.
@@ -24,4 +24,4 @@ for program in */*.mjs; do
     --outfile="$(dirname "$program")/dist/$(basename "$program")"
 done
 rm -rf node_modules
-printf '%s' "$wanted" >stamp
+printf '%s' "$expected" >stamp

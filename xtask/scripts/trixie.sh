@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# trixie PACKAGE ROOT: unpacks PACKAGE of Debian 13, with all that it depends on,
-# in ROOT; from the packages' signed lists by the machine's own sources. Nothing
-# is installed on the machine.
+# trixie PACKAGE ROOT: unpacks Debian 13's PACKAGE and all its dependencies into ROOT.
+# They come from the mirrors in the machine's own sources, and apt checks their
+# signatures. Nothing is installed on the machine.
 trixie() {
   local work
   work=$(mktemp -d)
   mkdir -p "$work"/{sources,lists/partial,cache/archives/partial} "$2"
-  # The same archives, the next release.
+  # The same mirrors, but the next release.
   { cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null || true; } |
     sed -n '/^deb .*bookworm/s/bookworm/trixie/p' >"$work/sources/trixie.list"
   for file in /etc/apt/sources.list.d/*.sources; do
@@ -17,7 +17,7 @@ trixie() {
     -o "Dir::State::lists=$work/lists" -o "Dir::State::status=/dev/null" -o "Dir::Cache=$work/cache"
     -o APT::Sandbox::User=root -o Acquire::Languages=none -o APT::Install-Recommends=false)
   APT_CONFIG=$work/apt.conf apt-get "${apt[@]}" --quiet --quiet update
-  # An empty status file makes apt fetch everything that it depends on.
+  # With an empty status file, apt downloads every dependency, also those that are installed.
   APT_CONFIG=$work/apt.conf apt-get "${apt[@]}" --quiet --quiet --yes --download-only install "$1"
   for deb in "$work"/cache/archives/*.deb; do
     dpkg-deb -x "$deb" "$2"

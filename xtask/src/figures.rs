@@ -88,7 +88,7 @@ const FIGURES: [Figure; 10] = [
         peers: UPLOADERS,
     },
     Figure {
-        about: "the index says 200 and stores nothing",
+        about: "the index answers 200 and stores nothing",
         section: "publish",
         row: "200, but not there",
         ours: 1,

@@ -5,7 +5,7 @@ use toolkit::{Cmd, Exit};
 use crate::error::Error;
 use crate::generate;
 use crate::module_cycles;
-use crate::shell::{Shell, WORKSPACES, display};
+use crate::shell::{LOCAL, Shell, WORKSPACES, display};
 use crate::tools;
 
 pub(crate) fn run(shell: &Shell) -> Result<Exit, Error> {
@@ -25,8 +25,10 @@ pub(crate) fn run(shell: &Shell) -> Result<Exit, Error> {
     for manifest in WORKSPACES {
         let fmt = ["fmt", "--manifest-path", manifest, "--all", "--check"];
         shell.inherit(&shell.cargo().args(fmt))?;
-        let clippy = ["clippy", "--manifest-path", manifest, "--workspace", "--all-targets", "--locked"];
-        shell.inherit(&shell.cargo().args(clippy).args(["--", "--deny", "warnings"]))?;
+        // With the profile of the tests, which share the build scripts and macros.
+        let clippy = ["clippy", "--profile", LOCAL, "--manifest-path", manifest, "--workspace"];
+        let args = ["--all-targets", "--locked", "--", "--deny", "warnings"];
+        shell.inherit(&shell.cargo().args(clippy).args(args))?;
     }
     let linters = [
         // Advisories need the network; `scan.sh` checks them on a schedule.
@@ -56,7 +58,8 @@ pub(crate) fn run(shell: &Shell) -> Result<Exit, Error> {
     ]))?;
     // The default version of Nix must have no known advisory. Test the whole workspace, because
     // a single package would rebuild its dependencies with other features.
-    let advisories = ["test", "--quiet", "--workspace", "--lib", "--locked", "advisories::"];
+    let advisories =
+        ["test", "--quiet", "--profile", LOCAL, "--workspace", "--lib", "--locked", "advisories::"];
     shell.inherit(&shell.cargo().args(advisories))?;
     for linter in &linters {
         shell.inherit(linter)?;

@@ -7,7 +7,7 @@ use toolkit::{Cmd, FileError};
 use crate::corpus;
 use crate::error::Error;
 use crate::shell::{Shell, display, path_with};
-use crate::tools::{actionlint, build_requirements, deadnix, directory, environment, lock, nixfmt};
+use crate::tools::{actionlint, build_requirements, directory, environment, lock, nixfmt, up_to_date};
 
 /// Debian packages that the tests need. Not pinned, because the archive removes old versions.
 const DEBIAN: [&str; 27] = [
@@ -48,17 +48,29 @@ pub(crate) fn set_up_tests(shell: &Shell) -> Result<(), Error> {
     environment(shell, "pre-commit")?;
     build_requirements(shell)?;
     debian(shell)?;
+    std::thread::scope(|scope| {
+        let downloads = scope.spawn(|| download(shell));
+        compile(shell)?;
+        downloads.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })?;
+    mark_complete(shell)
+}
+
+/// Tools whose installation mostly compiles.
+fn compile(shell: &Shell) -> Result<(), Error> {
     actionlint(shell)?;
-    deadnix(shell)?;
     nixfmt(shell)?;
-    rust_cross(shell)?;
+    unpack(shell, "rust-cross", "building Rust's standard library for other targets, which takes minutes")
+}
+
+/// Tools whose installation mostly downloads.
+fn download(shell: &Shell) -> Result<(), Error> {
     corpus::download(shell)?;
     stand_ins(shell)?;
-    for name in ["newer-nix", "newer-fish", "foreign-python", "wine"] {
-        let script = shell.root.join("xtask/scripts").join(name).with_extension("sh");
-        shell.quiet(&Cmd::new(display(&script)).arg(display(&directory(shell).join(name))))?;
-    }
-    mark_complete(shell)
+    unpack(shell, "newer-nix", "unpacking Debian 13's Nix")?;
+    unpack(shell, "newer-fish", "unpacking Debian 13's fish")?;
+    unpack(shell, "foreign-python", "unpacking a Python for aarch64")?;
+    unpack(shell, "wine", "unpacking Debian 13's Wine")
 }
 
 /// Marks the tools as complete, which enables the tests that need them; see
@@ -105,14 +117,18 @@ fn node(shell: &Shell) -> Result<PathBuf, Error> {
     Ok(bin)
 }
 
-/// Unpacks a compiler for further targets from Debian packages, without installing them, for
-/// the tests of the flake and of build-wheel.
-fn rust_cross(shell: &Shell) -> Result<(), Error> {
-    let script = shell.root.join("xtask/scripts/rust-cross.sh");
-    let cmd = Cmd::new(display(&script)).arg(display(&directory(shell).join("rust-cross")));
-    // For Zig in the test environment.
-    shell.quiet(&cmd.env("PATH", path_with(&[environment(shell, "test")?])))?;
-    Ok(())
+/// Unpacks programs from Debian packages into the tools, without installing them, by the
+/// script `name`, if that has changed since the last time.
+fn unpack(shell: &Shell, name: &str, progress: &str) -> Result<(), Error> {
+    let script = shell.root.join("xtask/scripts").join(name).with_extension("sh");
+    let directory = directory(shell).join(name);
+    up_to_date(shell, &script, &directory, || {
+        shell.ui.info(progress);
+        let cmd = Cmd::new(display(&script)).arg(display(&directory));
+        // For Zig in the test environment.
+        shell.quiet(&cmd.env("PATH", path_with(&[environment(shell, "test")?])))?;
+        Ok(())
+    })
 }
 
 /// Installs the missing Debian packages.

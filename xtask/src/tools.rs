@@ -92,24 +92,24 @@ pub(crate) fn build_requirements(shell: &Shell) -> Result<PathBuf, Error> {
     Ok(directory)
 }
 
-/// Runs `make` unless `directory` is from the same `requirements`.
-fn up_to_date(
+/// Runs `make` unless it made `directory` from the same `recipe`, a file.
+pub(crate) fn up_to_date(
     shell: &Shell,
-    requirements: &Path,
+    recipe: &Path,
     directory: &Path,
     make: impl FnOnce() -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let content = std::fs::read(requirements).map_err(FileError::new("read", requirements))?;
+    let content = std::fs::read(recipe).map_err(FileError::new("read", recipe))?;
     // Not in the directory, because its content may be served or listed.
     let stamp = directory.with_extension("stamp");
-    let wanted = digest::hex(&digest::sha256(&content));
+    let expected = digest::hex(&digest::sha256(&content));
     let _lock = lock(shell, directory)?;
-    if std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
+    if std::fs::read_to_string(&stamp).is_ok_and(|found| found == expected) {
         return Ok(());
     }
     let _ = std::fs::remove_file(&stamp);
     make()?;
-    Ok(toolkit::write_atomic(&stamp, wanted.as_bytes())?)
+    Ok(toolkit::write_atomic(&stamp, expected.as_bytes())?)
 }
 
 /// Locks `directory` until the result is dropped; waits for other processes.
