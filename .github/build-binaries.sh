@@ -7,7 +7,7 @@
 set -euo pipefail
 [ $# -ge 2 ] || { echo "usage: build-binaries.sh TARGET DIRECTORY [ACTION…]" >&2; exit 2; }
 target=$1
-folder=$2
+directory=$2
 profile=${BINARIES_PROFILE:-dist}
 shift 2
 extension=""
@@ -21,15 +21,15 @@ case "$target" in
 esac
 [ $# -gt 0 ] || set -- setup-nix build-wheel verify-dist publish
 
-mkdir -p "$folder"
+mkdir -p "$directory"
 
 # Packed relative relocations take 13 KB instead of 1 MB, which each start would read and
 # keep in memory. musl supports them since 1.2.4, the version in Rust. Debian 12's musl is
 # older: programs linked with it would crash at startup.
 packed=(-C "link-arg=-Wl,-z,pack-relative-relocs")
 starts_packed() {
-  echo 'fn main() {}' >"$folder/probe.rs"
-  "${RUSTC:-rustc}" --target "$target" "${packed[@]}" -o "$folder/probe" "$folder/probe.rs" && "$folder/probe"
+  echo 'fn main() {}' >"$directory/probe.rs"
+  "${RUSTC:-rustc}" --target "$target" "${packed[@]}" -o "$directory/probe" "$directory/probe.rs" && "$directory/probe"
 }
 flags=()
 case "$target" in
@@ -40,14 +40,14 @@ case "$target" in
     ;;
   *-windows-msvc) flags+=(-C target-feature=+crt-static) ;;
 esac
-rm -f "$folder"/probe*
+rm -f "$directory"/probe*
 export "CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$target")_RUSTFLAGS=${flags[*]-}"
 
 # Build with --workspace: otherwise, each action would enable other features of the
 # dependencies, which would then be compiled again for each.
 for action in "$@"; do
   cargo build --profile "$profile" --locked --workspace --bin "$action" --target "$target"
-  binary="$folder/$action-$target$extension"
+  binary="$directory/$action-$target$extension"
   cp "${CARGO_TARGET_DIR:-target}/$target/$profile/$action$extension" "$binary"
   case "$target" in
     *-musl)
@@ -70,7 +70,7 @@ done
 # On PyPI they are one download of deflated files. Its limit is 15 MB, of which man pages,
 # completions and licences take 0.2 MB.
 if [ "$profile" = dist ]; then
-  size=$(for action in "$@"; do gzip --best --stdout "$folder/$action-$target$extension"; done | wc -c | tr -d ' ')
+  size=$(for action in "$@"; do gzip --best --stdout "$directory/$action-$target$extension"; done | wc -c | tr -d ' ')
   echo "compressed: $size bytes"
   if [ "$size" -gt 14800000 ]; then
     echo "build-binaries.sh: the programs have $size bytes compressed, expected at most 14800000" >&2

@@ -5,13 +5,13 @@
 # x86_64, the wheel is for macOS on Intel, and runs under Rosetta if this Mac has it.
 set -euo pipefail
 [ $# -ge 1 ] && [ -f "$1" ] || { echo "usage: run-wheel.sh WHEEL [x86_64]: no file \`${1-}\`" >&2; exit 2; }
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
+directory=$(mktemp -d)
+trap 'rm -rf "$directory"' EXIT
 
 # Unpacks the wheel and sets $program.
 unpack() {
-  python3 -m zipfile -e "$1" "$folder"
-  program=$(find "$folder" -path '*/scripts/ht')
+  python3 -m zipfile -e "$1" "$directory"
+  program=$(find "$directory" -path '*/scripts/ht')
   chmod 755 "$program"
 }
 
@@ -24,10 +24,10 @@ if [ "${2-}" = x86_64 ]; then
   unpack "$1"
   arch -x86_64 "$program" --version
 elif [ "$machine" = aarch64 ]; then
-  python3 -m venv "$folder/venv"
-  "$folder/venv/bin/pip" install --quiet --no-index --no-deps "$1"
-  "$folder/venv/bin/ht" --version
-  "$folder/venv/bin/python" -c 'import htty_core; print(htty_core.find_ht_binary())'
+  python3 -m venv "$directory/venv"
+  "$directory/venv/bin/pip" install --quiet --no-index --no-deps "$1"
+  "$directory/venv/bin/ht" --version
+  "$directory/venv/bin/python" -c 'import htty_core; print(htty_core.find_ht_binary())'
 else
   echo "::warning::this machine is $machine, not aarch64: the wheel runs under QEMU"
   unpack "$1"

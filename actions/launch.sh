@@ -120,10 +120,10 @@ build() {
   command -v cargo >/dev/null ||
     die "$action: this checkout has no released binary, and \`cargo\` is not installed to build one" \
       "pin the commit of a tag \`v…\`, install Rust, or give the inputs \`binary\` and \`binary-sha256\`"
-  local folder="${CARGO_TARGET_DIR:-$(cache)/target}"
-  cargo build --quiet --profile local --locked --manifest-path "$here/../Cargo.toml" --target-dir "$folder" \
+  local directory="${CARGO_TARGET_DIR:-$(cache)/target}"
+  cargo build --quiet --profile local --locked --manifest-path "$here/../Cargo.toml" --target-dir "$directory" \
     --workspace --bin "$action" >&2 || die "$action: building from source failed, see above"
-  binary="$folder/local/$action"
+  binary="$directory/local/$action"
   case "$(target)" in *-windows-*) binary+=.exe ;; esac
 }
 

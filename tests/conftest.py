@@ -37,9 +37,9 @@ def target() -> Path:
 @pytest.fixture(scope="session")
 def tools(target: Path) -> Path:
     """The tools that `cargo xtask setup-test-tools` has installed."""
-    folder = Path(os.environ.get("XTASK_TOOLS", target / "tools"))
-    assert (folder / "test/bin/python").is_file(), "run `cargo xtask setup-test-tools`"
-    return folder
+    directory = Path(os.environ.get("XTASK_TOOLS", target / "tools"))
+    assert (directory / "test/bin/python").is_file(), "run `cargo xtask setup-test-tools`"
+    return directory
 
 
 @pytest.fixture(scope="session")

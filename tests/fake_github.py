@@ -49,21 +49,21 @@ def fake_github_program(root: Path, target: Path) -> Path:
 @pytest.fixture
 def origin(tmp_path: Path) -> Path:
     """A Git repository with one commit."""
-    folder = tmp_path / "origin"
-    (folder / "actions").mkdir(parents=True)
-    (folder / "actions/binaries.json").write_text('{\n  "binaries": {}\n}\n')
-    (folder / "README.md").write_text("first")
-    run("git", "init", "--quiet", "--initial-branch", "main", cwd=folder)
-    commit_all(folder, "first")
-    return folder
+    directory = tmp_path / "origin"
+    (directory / "actions").mkdir(parents=True)
+    (directory / "actions/binaries.json").write_text('{\n  "binaries": {}\n}\n')
+    (directory / "README.md").write_text("first")
+    run("git", "init", "--quiet", "--initial-branch", "main", cwd=directory)
+    commit_all(directory, "first")
+    return directory
 
 
-def commit_all(folder: Path, message: str) -> str:
+def commit_all(directory: Path, message: str) -> str:
     """Commits everything; returns the commit."""
     git = ("git", "-c", "user.name=test", "-c", "user.email=test@example.org")
-    run(*git, "add", "--all", cwd=folder)
-    run(*git, "commit", "--quiet", "--allow-empty", "--message", message, cwd=folder)
-    return run("git", "rev-parse", "HEAD", cwd=folder).strip()
+    run(*git, "add", "--all", cwd=directory)
+    run(*git, "commit", "--quiet", "--allow-empty", "--message", message, cwd=directory)
+    return run("git", "rev-parse", "HEAD", cwd=directory).strip()
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ Nix = Callable[..., str]
 @pytest.fixture(scope="session")
 def nix_home(target: Path) -> Path:
     """The directory of a separate Nix store; kept, so that a second run builds less."""
-    folder = target / "flake"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    directory = target / "flake"
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
 
 
 @pytest.fixture(scope="session")

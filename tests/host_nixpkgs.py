@@ -77,15 +77,15 @@ def host_nixpkgs(root: Path, values: dict[str, object], nix_home: Path) -> Path:
     So the lock files that name it, and the commits that are built, are also the same.
     """
     with tempfile.TemporaryDirectory(dir=nix_home) as made:
-        folder = Path(made) / "nixpkgs"
-        shutil.copytree(root / "nix/tests/host-nixpkgs", folder)
-        (folder / "machine.json").write_text(json.dumps(values, indent=2))
-        files = sorted(file for file in folder.rglob("*") if file.is_file())
+        directory = Path(made) / "nixpkgs"
+        shutil.copytree(root / "nix/tests/host-nixpkgs", directory)
+        (directory / "machine.json").write_text(json.dumps(values, indent=2))
+        files = sorted(file for file in directory.rglob("*") if file.is_file())
         content = b"".join(bytes(file.name, "utf-8") + file.read_bytes() for file in files)
         place = nix_home / f"nixpkgs-{hashlib.sha256(content).hexdigest()[:16]}"
         # Another process may have been faster.
         with contextlib.suppress(OSError):
-            folder.rename(place)
+            directory.rename(place)
     assert (place / "machine.json").is_file()
     return place
 
@@ -97,26 +97,26 @@ def lock_to_host(copy: Path, *, root: Path, tools: Path, nix_home: Path) -> None
     assert lock["nodes"].keys() - {"root"} == inputs.keys()
     nix = (tool("nix"), "--extra-experimental-features", "nix-command flakes")
     for name, dropped in inputs.items():
-        folder = host_nixpkgs(root, machine(tools, nix_home) | {"dropped": dropped}, nix_home)
-        hashed = run(*nix, "hash", "path", folder, cwd=folder).strip()
-        place = {"type": "path", "path": str(folder)}
+        directory = host_nixpkgs(root, machine(tools, nix_home) | {"dropped": dropped}, nix_home)
+        hashed = run(*nix, "hash", "path", directory, cwd=directory).strip()
+        place = {"type": "path", "path": str(directory)}
         lock["nodes"][name]["locked"] = {**place, "narHash": hashed}
     (copy / "flake.lock").write_text(json.dumps(lock, indent=2))
 
 
-def commit(folder: Path, *, tag: str = "") -> None:
-    """Commits the files of `folder`, and creates the Git repository if necessary.
+def commit(directory: Path, *, tag: str = "") -> None:
+    """Commits the files of `directory`, and creates the Git repository if necessary.
 
     The same files give the same commit, so Nix builds each commit once.
     """
     git = ("git", "-c", "user.name=test", "-c", "user.email=test@example.org")
     date = "2026-01-01T00:00:00Z"
     env = os.environ | {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
-    run(*git, "init", "--quiet", "--initial-branch", "main", cwd=folder)
-    run(*git, "add", "--all", cwd=folder)
-    run(*git, "commit", "--quiet", "--message", "the sources under test", cwd=folder, env=env)
+    run(*git, "init", "--quiet", "--initial-branch", "main", cwd=directory)
+    run(*git, "add", "--all", cwd=directory)
+    run(*git, "commit", "--quiet", "--message", "the sources under test", cwd=directory, env=env)
     if tag:
-        run(*git, "tag", tag, cwd=folder)
+        run(*git, "tag", tag, cwd=directory)
 
 
 def nix_variables(nix_home: Path) -> dict[str, str]:

@@ -14,23 +14,23 @@ class Index:
     """A pypiserver on this machine."""
 
     url: str
-    folder: Path
+    directory: Path
 
     def files(self) -> list[str]:
         """The names of its files, in the order of their arrival."""
-        files = sorted(self.folder.iterdir(), key=lambda file: file.stat().st_mtime_ns)
+        files = sorted(self.directory.iterdir(), key=lambda file: file.stat().st_mtime_ns)
         return [file.name for file in files]
 
 
 @contextmanager
-def serve(root: Path, tools: Path, folder: Path, port: int) -> Generator[Index]:
-    """An index that stores uploads in `folder`, until the context ends."""
-    folder.mkdir()
+def serve(root: Path, tools: Path, directory: Path, port: int) -> Generator[Index]:
+    """An index that stores uploads in `directory`, until the context ends."""
+    directory.mkdir()
     script = root / "xtask/scripts/serve_index.py"
     # In addition, the build requirements of source distributions.
     beside = tools / "build-requirements"
-    command = [tools / "test/bin/python", script, folder, beside, str(port)]
-    output = folder.with_suffix(".log")
+    command = [tools / "test/bin/python", script, directory, beside, str(port)]
+    output = directory.with_suffix(".log")
     with output.open("w") as log:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
     try:
@@ -42,7 +42,7 @@ def serve(root: Path, tools: Path, folder: Path, port: int) -> Generator[Index]:
                 break
             except OSError:
                 time.sleep(0.1)
-        yield Index(url, folder)
+        yield Index(url, directory)
     finally:
         process.kill()
         process.communicate()

@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 
 Act = Callable[..., str]
-# What starts act: an event's name, the folders that stand for `places` (an action
+# What starts act: an event's name, the directories that stand for `places` (an action
 # at a commit), the labels of `runners` that are this machine, and variables.
 Command = Callable[..., list[str | Path]]
 
 
-def stand_ins(folder: Path, texts: list[str]) -> dict[str, Path]:
-    """The stand-ins in `folder` for GitHub's own actions in the texts."""
+def stand_ins(directory: Path, texts: list[str]) -> dict[str, Path]:
+    """The stand-ins in `directory` for GitHub's own actions in the texts."""
     places: dict[str, Path] = {}
     for name, sha in re.findall(r"uses: actions/([\w-]+)[\w/-]*@(\w{40})", "\n".join(texts)):
-        if (folder / name).is_dir():
-            places[f"actions/{name}@{sha}"] = folder / name
+        if (directory / name).is_dir():
+            places[f"actions/{name}@{sha}"] = directory / name
     return places
 
 

@@ -16,8 +16,8 @@ from under_act import Command
 TOKEN = "pypi-act/token+with=signs"
 
 
-def wheel(folder: Path, name: str, metadata: str = "") -> Path:
-    path = folder / f"{name}-1.0-py3-none-any.whl"
+def wheel(directory: Path, name: str, metadata: str = "") -> Path:
+    path = directory / f"{name}-1.0-py3-none-any.whl"
     info = f"{name}-1.0.dist-info"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(
@@ -30,10 +30,10 @@ def wheel(folder: Path, name: str, metadata: str = "") -> Path:
 @pytest.fixture
 def index(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[tuple[str, Path]]:
     """A pypiserver: its URL and the directory of its files."""
-    folder, port = tmp_path / "index", free_port()
-    folder.mkdir()
+    directory, port = tmp_path / "index", free_port()
+    directory.mkdir()
     command = ["pypi-server", "run", "--disable-fallback", "-i", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen([*command, "-P", ".", "-a", ".", str(folder)])
+    server = subprocess.Popen([*command, "-P", ".", "-a", ".", str(directory)])
     try:
         while True:
             assert server.poll() is None, "the index has ended"
@@ -42,7 +42,7 @@ def index(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[tuple[str, P
                 break
             except ConnectionRefusedError:
                 time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}/", folder
+        yield f"http://127.0.0.1:{port}/", directory
     finally:
         server.kill()
         server.wait()

@@ -19,9 +19,9 @@ Job = Callable[..., tuple[Path, str]]
 HASH = "0" * 32
 
 
-def tarball(folder: Path) -> tuple[Path, str]:
+def tarball(directory: Path) -> tuple[Path, str]:
     """This machine's own Nix in the official layout; returns the file and its SHA-256."""
-    layout = folder / "nix-9.9.9-here"
+    layout = directory / "nix-9.9.9-here"
     name = f"{HASH}-nix-9.9.9"
     programs = layout / "store" / name / "bin"
     programs.mkdir(parents=True)
@@ -35,8 +35,8 @@ def tarball(folder: Path) -> tuple[Path, str]:
     digest = hashlib.sha256(nar).hexdigest()
     (layout / ".reginfo").write_text(f"/nix/store/{name}\nsha256:{digest}\n{len(nar)}\n\n0\n")
     (layout / "install").write_text(f'#!/bin/sh\nnix="/nix/store/{name}"\n')
-    file = folder / "nix.tar.xz"
-    subprocess.run(("tar", "-C", folder, "-cJf", file, layout.name), check=True)
+    file = directory / "nix.tar.xz"
+    subprocess.run(("tar", "-C", directory, "-cJf", file, layout.name), check=True)
     return file, hashlib.sha256(file.read_bytes()).hexdigest()
 
 

@@ -38,10 +38,10 @@ def project(
     """Creates a project from a template that releases to the index on this machine."""
 
     def make(name: str, *, edit: dict[str, str], prepare: Prepare = lambda _: None) -> Act:
-        folder = tmp_path / name
+        directory = tmp_path / name
         ignore = shutil.ignore_patterns("target", "dist", "__pycache__", ".venv")
-        shutil.copytree(root / "tests/consumers" / name, folder, ignore=ignore)
-        workflow = folder / ".github/workflows/release.yml"
+        shutil.copytree(root / "tests/consumers" / name, directory, ignore=ignore)
+        workflow = directory / ".github/workflows/release.yml"
         text = workflow.read_text()
         # The index on this machine replaces PyPI; the rest of the file is unchanged.
         here = f"index: {index.url}\n          allow-insecure-loopback: true"
@@ -50,8 +50,8 @@ def project(
             assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {workflow}"
             text = text.replace(old, new)
         workflow.write_text(text)
-        prepare(folder)
-        commit(folder, tag="v0.1.0")
+        prepare(directory)
+        commit(directory, tag="v0.1.0")
         event = tmp_path / "event.json"
         event.write_text(json.dumps({"ref": "refs/tags/v0.1.0"}))
         # Third-party actions of the workflow, and those that our actions use.
@@ -63,7 +63,7 @@ def project(
             variables["CARGO_TARGET_DIR"] = str(target / "consumers")
             command = [*act_command("push", places=places, **variables), "--eventpath", event]
             command += ["-W", ".github/workflows/release.yml"]
-            return run(*command, *args, cwd=folder, env=clean_env)
+            return run(*command, *args, cwd=directory, env=clean_env)
 
         return act
 

@@ -120,8 +120,8 @@ def test_bin_wheel(
     home = target / "flake"
     home.mkdir(exist_ok=True)
 
-    def prepare(folder: Path) -> None:
-        lock_to_host(folder, root=root, tools=tools, nix_home=home)
+    def prepare(directory: Path) -> None:
+        lock_to_host(directory, root=root, tools=tools, nix_home=home)
 
     act = project("bin-wheel", edit=elsewhere("bin-wheel"), prepare=prepare)
     act(*HERE, **nix_variables(home))
@@ -142,12 +142,12 @@ def test_the_readmes_workflow_runs_as_it_is(
 ) -> None:
     """The README's workflow runs unchanged, with the command in docs/other-runners.md."""
     (workflow,) = re.findall(r"^```yaml\n(.*?)^```", (root / "README.md").read_text(), re.M | re.S)
-    folder = tmp_path / "pyo3-abi3"
+    directory = tmp_path / "pyo3-abi3"
     ignore = shutil.ignore_patterns(".github", "requirements*", "target", "dist")
-    shutil.copytree(root / "tests/consumers/pyo3-abi3", folder, ignore=ignore)
-    (folder / ".github/workflows").mkdir(parents=True)
-    (folder / ".github/workflows/release.yml").write_text(workflow)
-    commit(folder, tag="v0.1.0")
+    shutil.copytree(root / "tests/consumers/pyo3-abi3", directory, ignore=ignore)
+    (directory / ".github/workflows").mkdir(parents=True)
+    (directory / ".github/workflows/release.yml").write_text(workflow)
+    commit(directory, tag="v0.1.0")
     (tmp_path / "event.json").write_text(json.dumps({"ref": "refs/tags/v0.1.0"}))
 
     documented = (root / "docs/other-runners.md").read_text()
@@ -163,7 +163,7 @@ def test_the_readmes_workflow_runs_as_it_is(
 
     def act(*args: str | Path) -> str:
         act_sh = (root / "tests/act/act.sh", "--artifacts", kept, *command.split()[1:])
-        return run(*act_sh, *args, *event, *place, cwd=folder, env=env)
+        return run(*act_sh, *args, *event, *place, cwd=directory, env=env)
 
     log = act("--job", "wheel")
     assert "Artifact release has been uploaded" in log
@@ -174,7 +174,7 @@ def test_the_readmes_workflow_runs_as_it_is(
     assert workflow.count(publish) == 1
     here = f"index: '{index.url}', allow-insecure-loopback: true, password: none-needed,"
     edited = workflow.replace(publish, f"{publish} {here}")
-    (folder / ".github/workflows/release.yml").write_text(edited)
+    (directory / ".github/workflows/release.yml").write_text(edited)
     act()
     assert [name.split("-")[0] for name in index.files()] == ["sample_abi3"]
     python = installed("sample-abi3") / "python"

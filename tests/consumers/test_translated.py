@@ -82,15 +82,15 @@ POLICY = "manylinux_2_17_x86_64.manylinux2014_x86_64"
 def translated(make: Make, index: Index, binaries: Path, name: str, jobs: str) -> list[str]:
     """The wheels that the translation of `jobs` publishes for the project `name`."""
 
-    def prepare(folder: Path) -> None:
-        workflows = folder / ".github/workflows"
+    def prepare(directory: Path) -> None:
+        workflows = directory / ".github/workflows"
         text = (workflows / "release.yml").read_text()
         here = text[text.index(f"index: {index.url}") :].split("\n")[:3]
         (workflows / "release.yml").unlink()
         (workflows / "CI.yml").write_text(TRIGGERS + jobs)
         init: list[str | Path] = [binaries / "build-wheel", "init", "--offline"]
         init += ["--from-maturin-action", ".github/workflows/CI.yml", "--pin", "0" * 40]
-        run(*init, "--repository", "OWNER/REPOSITORY", cwd=folder)
+        run(*init, "--repository", "OWNER/REPOSITORY", cwd=directory)
         text = (workflows / "release.yml").read_text()
         assert text.count("index: pypi") == 1
         (workflows / "release.yml").write_text(text.replace("index: pypi", "\n".join(here)))

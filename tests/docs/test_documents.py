@@ -141,11 +141,11 @@ def test_inputs_take_their_values(document: Document, binaries: Path) -> None:
 
 
 @cache
-def printed(binaries: Path, folder: Path) -> bytes:
+def printed(binaries: Path, directory: Path) -> bytes:
     """The files that contain an action's messages: its program, launcher and steps."""
-    files = [ROOT / "actions/launch.sh", *sorted(folder.rglob("*.yml"))]
-    program = binaries / folder.name
-    files += [program] if folder.name in ACTIONS else []
+    files = [ROOT / "actions/launch.sh", *sorted(directory.rglob("*.yml"))]
+    program = binaries / directory.name
+    files += [program] if directory.name in ACTIONS else []
     return b"\n".join(file.read_bytes() for file in files)
 
 
@@ -225,11 +225,11 @@ CONFIGURATIONS = [
 ]
 
 
-def complaint(text: str, binaries: Path, folder: Path) -> str:
+def complaint(text: str, binaries: Path, directory: Path) -> str:
     """The error of verify-dist for a configuration, in a directory without distributions."""
-    (folder / "pyproject.toml").write_text(text)
+    (directory / "pyproject.toml").write_text(text)
     command = [binaries / "verify-dist", "."]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True).stderr
+    return subprocess.run(command, cwd=directory, capture_output=True, text=True).stderr
 
 
 @pytest.mark.parametrize("text", CONFIGURATIONS)

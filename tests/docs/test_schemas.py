@@ -103,18 +103,18 @@ def reports(
     run("setup-nix", "install", *setup, "--report-path", "install.json")
     run("setup-nix", "save", *setup, "--report-path", "save.json")
 
-    def publish(folder: Path, index: Index) -> dict[str, Any]:
+    def publish(directory: Path, index: Index) -> dict[str, Any]:
         for name in ("dist", "dist-manifest.json", *REPORTS):
             if (built / name).is_dir():
-                shutil.copytree(built / name, folder / name)
+                shutil.copytree(built / name, directory / name)
             elif (built / name).is_file():
-                shutil.copy(built / name, folder / name)
+                shutil.copy(built / name, directory / name)
         run(
-            *("publish", folder / "dist", "--manifest", folder / "dist-manifest.json"),
+            *("publish", directory / "dist", "--manifest", directory / "dist-manifest.json"),
             *("--index", index.url, "--allow-insecure-loopback"),
-            *("--report-path", folder / "publish.json"),
+            *("--report-path", directory / "publish.json"),
         )
-        return {file: json.loads((folder / file).read_text()) for file in REPORTS}
+        return {file: json.loads((directory / file).read_text()) for file in REPORTS}
 
     return publish
 

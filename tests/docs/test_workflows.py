@@ -88,13 +88,13 @@ def faults(workflow: Yaml, complete: bool) -> list[str]:
     return found
 
 
-def lint(workflow: str, tools: Path, folder: Path) -> str:
+def lint(workflow: str, tools: Path, directory: Path) -> str:
     """The output of actionlint."""
-    path = folder / "workflow.yml"
+    path = directory / "workflow.yml"
     path.write_text(workflow)
     shellcheck = f"-shellcheck={tools / 'test/bin/shellcheck'}"
     command = [tools / "bin/actionlint", shellcheck, "-no-color", path]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True).stdout
+    return subprocess.run(command, cwd=directory, capture_output=True, text=True).stdout
 
 
 @pytest.mark.parametrize(("document", "text"), SNIPPETS)

@@ -72,9 +72,9 @@ def test_version_names_the_commit(nix: Nix, flake: Path) -> None:
     assert version["version"] == numbers
 
 
-@pytest.mark.parametrize("folder", [".", "tests/consumers/bin-wheel"])
-def test_the_lock_names_nixpkgs_twice(root: Path, folder: str) -> None:
-    lock = json.loads((root / folder / "flake.lock").read_text())
+@pytest.mark.parametrize("directory", [".", "tests/consumers/bin-wheel"])
+def test_the_lock_names_nixpkgs_twice(root: Path, directory: str) -> None:
+    lock = json.loads((root / directory / "flake.lock").read_text())
     branches = {
         name: node["original"]["ref"] for name, node in lock["nodes"].items() if name != "root"
     }

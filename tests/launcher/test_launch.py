@@ -66,13 +66,13 @@ def server() -> Iterator[str]:
 class Checkout:
     """A checkout of the actions with a filled binaries.json, as after a release."""
 
-    def __init__(self, root: Path, folder: Path, env: dict[str, str]) -> None:
-        self.actions = folder / "checkout" / "actions"
+    def __init__(self, root: Path, directory: Path, env: dict[str, str]) -> None:
+        self.actions = directory / "checkout" / "actions"
         self.actions.mkdir(parents=True)
         shutil.copy(root / "actions" / "launch.sh", self.actions)
         (self.actions / "verify-dist").mkdir()
         shutil.copy(root / "actions/verify-dist/action.yml", self.actions / "verify-dist")
-        self.cache = folder / "cache"
+        self.cache = directory / "cache"
         self.env = env | {"RUNNER_TOOL_CACHE": str(self.cache)}
         self.fill({})
 
@@ -97,14 +97,14 @@ def entry(url: str, digest: str = DIGEST, **more: str) -> dict[str, str]:
     return {"url": url, "sha256": digest, **more}
 
 
-def programs(folder: Path, *names: str) -> str:
+def programs(directory: Path, *names: str) -> str:
     """A PATH with only these programs."""
-    folder.mkdir()
+    directory.mkdir()
     for name in names:
         path = shutil.which(name)
         assert path, f"`{name}` is not on this machine"
-        os.symlink(path, folder / name)
-    return str(folder)
+        os.symlink(path, directory / name)
+    return str(directory)
 
 
 def test_right_hash_is_downloaded_once(checkout: Checkout, server: str) -> None:

@@ -15,10 +15,10 @@ FILES = {"PKG-INFO", "pyproject.toml", "README.md", "LICENSE", ".gitignore"}
 @pytest.fixture(scope="module")
 def sdist(root: Path, tools: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The source distribution, built by its own build backend."""
-    folder = tmp_path_factory.mktemp("sdist")
-    build = [tools / "release/bin/hatchling", "build", "-t", "sdist", "-d", folder]
+    directory = tmp_path_factory.mktemp("sdist")
+    build = [tools / "release/bin/hatchling", "build", "-t", "sdist", "-d", directory]
     subprocess.run(build, cwd=root / "htty", check=True, capture_output=True)
-    (path,) = folder.iterdir()
+    (path,) = directory.iterdir()
     return path
 
 

@@ -15,12 +15,12 @@ def release(root: Path, xtask: Path, clean_env: dict[str, str], tmp_path: Path) 
 
 
 def made(root: Path, xtask: Path, clean_env: dict[str, str], tmp_path: Path) -> Release:
-    folder = tmp_path / "checkout"
+    directory = tmp_path / "checkout"
     tools = tmp_path / "bin"
-    for place in (folder / "xtask", folder / "actions", tools):
+    for place in (directory / "xtask", directory / "actions", tools):
         place.mkdir(parents=True)
     for file in ("LICENSE", "actions/THIRD-PARTY-LICENSES.txt", "actions/wheel-actions.md"):
-        (folder / file).write_bytes((root / file).read_bytes())
+        (directory / file).write_bytes((root / file).read_bytes())
     (tools / "cargo").write_text(f'#!/bin/sh\n[ "$1" = xtask ] && shift && exec "{xtask}" "$@"\n')
     (tools / "rustup").write_text("#!/bin/sh\n")
     for tool in tools.iterdir():
@@ -28,14 +28,14 @@ def made(root: Path, xtask: Path, clean_env: dict[str, str], tmp_path: Path) -> 
     done = subprocess.run([xtask, "--version"], capture_output=True, text=True, check=True)
     env = clean_env | {
         "PATH": f"{tools}:{os.environ['PATH']}",
-        "CARGO_MANIFEST_DIR": str(folder / "xtask"),
+        "CARGO_MANIFEST_DIR": str(directory / "xtask"),
         "RUSTUP_TOOLCHAIN": "1.0.0",
         "GITHUB_SERVER_URL": "https://github.com",
         "GITHUB_REPOSITORY": "octo/wheels",
-        "GITHUB_OUTPUT": str(folder / "outputs"),
+        "GITHUB_OUTPUT": str(directory / "outputs"),
     }
     env.pop("CARGO_TARGET_DIR", None)
-    return Release(root, folder, env, done.stdout.split()[-1])
+    return Release(root, directory, env, done.stdout.split()[-1])
 
 
 @pytest.fixture(scope="session")

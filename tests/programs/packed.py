@@ -17,7 +17,7 @@ class Release:
     """The files and the command of the job `wheels` of actions-release.yml."""
 
     root: Path
-    folder: Path
+    directory: Path
     env: dict[str, str]
     version: str
 
@@ -29,12 +29,12 @@ class Release:
         }
         entries = {f"{action} {target}": {"sha256": digest} for action, digest in hashes.items()}
         pins = {"schema": 1, "version": self.version, "binaries": entries}
-        (self.folder / "actions/binaries.json").write_text(json.dumps(pins))
+        (self.directory / "actions/binaries.json").write_text(json.dumps(pins))
         return hashes
 
     def download(self, programs: Path, target: str = TARGET) -> None:
         """The files as `gh release download` writes them, not executable."""
-        place = self.folder / "binaries"
+        place = self.directory / "binaries"
         place.mkdir(exist_ok=True)
         for action in ACTIONS:
             file = place / f"{action}-{target}"
@@ -47,7 +47,7 @@ class Release:
         (step,) = (one for one in workflow["jobs"]["wheels"]["steps"] if one.get("id") == "pack")
         return subprocess.run(
             ["bash", "-euo", "pipefail", "-c", step["run"]],
-            cwd=self.folder,
+            cwd=self.directory,
             env=self.env | {"TARGET": target},
             capture_output=True,
             text=True,
@@ -55,8 +55,8 @@ class Release:
 
     def wheel(self) -> Path:
         """The packed wheel, from the step's output."""
-        lines = (self.folder / "outputs").read_text().splitlines()
-        return self.folder / lines[-1].removeprefix("wheel=")
+        lines = (self.directory / "outputs").read_text().splitlines()
+        return self.directory / lines[-1].removeprefix("wheel=")
 
 
 def repaired(binaries: Path, wheel: Path, place: Path, env: dict[str, str]) -> Path:

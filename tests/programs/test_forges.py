@@ -17,7 +17,7 @@ Env = dict[str, str]
 @pytest.fixture
 def job(checkout: Release, wheel: Path, index: Index, tmp_path: Path) -> Env:
     """The environment of a job that installs from the index and publishes to it."""
-    shutil.copy(wheel, index.folder)
+    shutil.copy(wheel, index.directory)
     home = tmp_path / "home"
     home.mkdir()
     env = checkout.env | {

@@ -61,7 +61,7 @@ def project(
     root: Path, wheel: Path, index: Index, tools: Path, checkout: Release, tmp_path: Path
 ) -> tuple[Path, dict[str, str]]:
     """A project with the hooks of a copy of this repository, and an index to install from."""
-    shutil.copy(wheel, index.folder)
+    shutil.copy(wheel, index.directory)
     hooks, project = tmp_path / "hooks", tmp_path / "project"
     for place in (hooks, project):
         run("git", "init", "--quiet", place, cwd=tmp_path)

@@ -138,18 +138,18 @@ def test_every_named_platform_gets_a_wheel(
 def test_another_binary_is_refused(release: Release, static: Path) -> None:
     release.pins(static)
     release.download(static)
-    with (release.folder / f"binaries/publish-{TARGET}").open("ab") as file:
+    with (release.directory / f"binaries/publish-{TARGET}").open("ab") as file:
         file.write(b"x")
     done = release.pack()
     assert done.returncode == 1
     assert f"publish-{TARGET}` has SHA-256" in done.stderr
-    assert not (release.folder / "packed").exists()
+    assert not (release.directory / "packed").exists()
 
 
 def test_a_checkout_without_pins_is_refused(release: Release, static: Path) -> None:
     release.download(static)
     empty = (release.root / "actions/binaries.json").read_bytes()
-    (release.folder / "actions/binaries.json").write_bytes(empty)
+    (release.directory / "actions/binaries.json").write_bytes(empty)
     done = release.pack()
     assert done.returncode == 2
     assert f"has no entry `setup-nix {TARGET}`" in done.stderr

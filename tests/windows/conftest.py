@@ -70,6 +70,6 @@ def native(binaries: Path, clean_env: dict[str, str]) -> Callable[..., Done]:
 @pytest.fixture(scope="session")
 def corpus(target: Path) -> Path:
     """Real distributions, which `cargo xtask setup-test-tools` has downloaded."""
-    folder = target / "corpus"
-    assert any(folder.iterdir()), "run `cargo xtask setup-test-tools`"
-    return folder
+    directory = target / "corpus"
+    assert any(directory.iterdir()), "run `cargo xtask setup-test-tools`"
+    return directory

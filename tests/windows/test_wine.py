@@ -144,7 +144,7 @@ def test_publish_uploads_to_an_index(wine: Wine, index: Index, sound: Path) -> N
     assert states == ["published", "unchanged"]
     assert sorted(index.files()) == sorted(os.listdir(sound / "dist"))
     for file in (sound / "dist").iterdir():
-        assert (index.folder / file.name).read_bytes() == file.read_bytes()
+        assert (index.directory / file.name).read_bytes() == file.read_bytes()
 
 
 def test_the_portable_tests_pass(root: Path, cross_env: dict[str, str]) -> None:

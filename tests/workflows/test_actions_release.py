@@ -42,15 +42,15 @@ class Project:
     origin: Path
     source: str
     github: FakeGitHub
-    folder: Path
+    directory: Path
     env: dict[str, str]
 
     def build(self, salt: str = "") -> dict[str, str]:
         """The jobs `build` and `attest`: files, hashes and attestations."""
-        binaries = self.folder / "binaries"
+        binaries = self.directory / "binaries"
         binaries.mkdir(exist_ok=True)
         outputs: dict[str, str] = {}
-        hashes = (self.folder / "attested").open("a")
+        hashes = (self.directory / "attested").open("a")
         for target in TARGETS:
             digests: dict[str, str] = {}
             for action in of_target(target):
@@ -233,7 +233,7 @@ def test_a_file_of_another_job_is_refused(project: Project) -> None:
 
 def test_a_file_without_an_attestation_is_not_published(project: Project) -> None:
     jobs = project.build()
-    (project.folder / "attested").write_text("")
+    (project.directory / "attested").write_text("")
     done = project.attempt(jobs)
     assert done.returncode == 1
     assert "has no attestation by this workflow" in done.stdout

@@ -73,10 +73,15 @@ class Main:
     """Pushes to main, each with a run of test.yml and its conclusion, if any."""
 
     def __init__(
-        self, root: Path, clean_env: dict[str, str], github: FakeGitHub, origin: Path, folder: Path
+        self,
+        root: Path,
+        clean_env: dict[str, str],
+        github: FakeGitHub,
+        origin: Path,
+        directory: Path,
     ) -> None:
         self.root, self.clean_env, self.github, self.origin = root, clean_env, github, origin
-        self.output = folder / "output"
+        self.output = directory / "output"
         self.runs: list[dict[str, Any]] = []
         workflow = yaml.safe_load((root / ".github/workflows/test.yml").read_text())
         (step,) = (s for s in workflow["jobs"]["changes"]["steps"] if s.get("id") == "filter")
@@ -101,8 +106,8 @@ class Main:
     def tested(self, **event: str) -> set[str]:
         """The output of the job `changes` for HEAD, with the repository's own scripts."""
         self.output.write_text("")
-        for folder in (".github", "xtask/scripts"):
-            run("mkdir", "-p", folder, cwd=self.origin)
+        for directory in (".github", "xtask/scripts"):
+            run("mkdir", "-p", directory, cwd=self.origin)
         # The step runs in a checkout of the project; here, its scripts are beside it.
         command = re.sub(
             r"(xtask/scripts/\w+\.py|\.github/\w[\w-]*\.sh)", f"{self.root}/\\1", self.command

@@ -37,34 +37,34 @@ esac
 
 
 class Proposal:
-    def __init__(self, root: Path, folder: Path) -> None:
-        self.root, self.folder = root, folder
-        self.pulls, self.log = folder / "pulls", folder / "log"
-        self.forbidden = folder / "forbidden"
+    def __init__(self, root: Path, directory: Path) -> None:
+        self.root, self.directory = root, directory
+        self.pulls, self.log = directory / "pulls", directory / "log"
+        self.forbidden = directory / "forbidden"
         self.pulls.write_text("")
-        gh = folder / "bin/gh"
+        gh = directory / "bin/gh"
         gh.parent.mkdir()
         text = GH.replace("{log}", str(self.log)).replace("{pulls}", str(self.pulls))
         gh.write_text(text.replace("{forbidden}", str(self.forbidden)))
         gh.chmod(0o755)
-        self.upstream = folder / "upstream.git"
-        run("git", "init", "--quiet", "--bare", self.upstream, cwd=folder)
+        self.upstream = directory / "upstream.git"
+        run("git", "init", "--quiet", "--bare", self.upstream, cwd=directory)
 
     def run(self, content: str) -> "subprocess.CompletedProcess[str]":
         """A weekly run in a separate checkout, with the change `content`."""
-        work = self.folder / f"work-{content}"
-        run("git", "init", "--quiet", "--initial-branch", "main", work, cwd=self.folder)
+        work = self.directory / f"work-{content}"
+        run("git", "init", "--quiet", "--initial-branch", "main", work, cwd=self.directory)
         git = ("git", "-c", "user.name=test", "-c", "user.email=test@example.org")
         (work / "pins").write_text("old\n")
         run(*git, "add", ".", cwd=work)
         run(*git, "commit", "--quiet", "--message", "first", cwd=work)
         run("git", "remote", "add", "origin", self.upstream, cwd=work)
         (work / "pins").write_text(content + "\n")
-        patch = self.folder / "renew.patch"
+        patch = self.directory / "renew.patch"
         patch.write_text(run("git", "diff", "--binary", cwd=work))
         run("git", "checkout", "--quiet", "--", ".", cwd=work)
         self.log.write_text("")
-        env = os.environ | {"PATH": f"{self.folder}/bin:{os.environ['PATH']}"}
+        env = os.environ | {"PATH": f"{self.directory}/bin:{os.environ['PATH']}"}
         command = [self.root / ".github/propose.sh", patch]
         return subprocess.run(command, cwd=work, env=env, capture_output=True, text=True)
 

@@ -213,7 +213,7 @@ fn faults(table: &mut Table) {
         });
         let tell = |(code, there, sent): (Option<i32>, usize, u64)| match code {
             None => format!("> {} s", LIMIT.as_secs()),
-            Some(code) => format!("exit {code}, {there} of 4 there, {sent} sent"),
+            Some(code) => format!("exit {code}, {there} of 4 on the index, {sent} sent"),
         };
         let kept = match ours.0 {
             Some(0) => recovers && ours.1 == 4,

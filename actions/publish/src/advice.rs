@@ -31,7 +31,7 @@ pub enum Advice {
     /// A rerun may succeed once the index has recovered.
     Wait,
     /// The file name was used before and cannot be reused.
-    RaiseVersion,
+    NewVersion,
     /// The release accepts no new files.
     OldRelease,
     /// The release is yanked.
@@ -85,7 +85,7 @@ impl Advice {
             (Some(Refusal::Account), _) => Self::Account,
             (Some(Refusal::Name), _) => Self::Name,
             (Some(Refusal::NewProject), _) => Self::PendingPublisher,
-            (Some(Refusal::Exists | Refusal::Deleted), _) => Self::RaiseVersion,
+            (Some(Refusal::Exists | Refusal::Deleted), _) => Self::NewVersion,
             (Some(Refusal::Size), _) => Self::Size,
             (Some(Refusal::OldRelease), _) => Self::OldRelease,
             (Some(Refusal::Attestations), _) => Self::Attestations,
@@ -112,13 +112,13 @@ impl Advice {
                 "the index has switched uploads off for now: wait until it is open again, then rerun; files \
                  already uploaded are skipped"
             }
-            Self::RaiseVersion => {
-                "a published file never changes: raise the version, or publish the bytes that are already there"
+            Self::NewVersion => {
+                "a published file never changes: publish a new version, or publish the bytes that are already there"
             }
             Self::OldRelease => {
                 "PyPI accepts new files for 14 days after a release; publish these as a new version"
             }
-            Self::Yanked => "un-yank the release on the index first, or raise the version",
+            Self::Yanked => "un-yank the release on the index first, or publish a new version",
             Self::Archived => "un-archive the project on the index first",
             Self::Quarantined => "the index's administrators have quarantined the project; contact them",
             Self::Size => {
@@ -142,8 +142,8 @@ impl Advice {
                  sigstore instance than the public one"
             }
             Self::Unattested => {
-                "an index never adds an attestation to a file that it has: set `attestations: auto`, or raise \
-                 the version"
+                "an index never adds an attestation to a file that it has: set `attestations: auto`, or publish \
+                 a new version"
             }
             Self::SimpleUrl => "check `simple-url`: it must be the Simple API of the index in `index`",
             Self::UploadUrl => "if that is the index's upload API, set `index` to it",

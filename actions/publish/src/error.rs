@@ -276,6 +276,6 @@ mod tests {
             Error::Unfinished { index: String::new(), partial: false, seen: false, problems }.exit()
         };
         assert_eq!(exit(Advice::Wait), Exit::Undetermined);
-        assert_eq!(exit(Advice::RaiseVersion), Exit::Findings);
+        assert_eq!(exit(Advice::NewVersion), Exit::Findings);
     }
 }

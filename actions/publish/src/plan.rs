@@ -97,7 +97,7 @@ pub fn plan(
                 Some(None | Some(Remote::Absent)) => (Action::Upload, None, Advice::Fix),
                 Some(Some(Remote::Same)) => (Action::Keep, None, Advice::Fix),
                 Some(Some(Remote::Different(what))) => {
-                    (Action::Conflict, Some(what.clone()), Advice::RaiseVersion)
+                    (Action::Conflict, Some(what.clone()), Advice::NewVersion)
                 }
                 Some(Some(Remote::Closed(what, advice))) => (Action::Conflict, Some(what.clone()), *advice),
             };

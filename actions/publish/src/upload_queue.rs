@@ -215,7 +215,7 @@ impl UploadQueue<'_> {
         };
         Some(match remote.await {
             Ok(Remote::Same) => Ok(error.is_transient()),
-            Ok(Remote::Different(what)) => Err((what, Advice::RaiseVersion)),
+            Ok(Remote::Different(what)) => Err((what, Advice::NewVersion)),
             Ok(Remote::Closed(what, advice)) => Err((what, advice)),
             Ok(Remote::Absent) | Err(_) if again => return None,
             Ok(Remote::Absent) if Refusal::of(error) == Some(Refusal::Exists) => {

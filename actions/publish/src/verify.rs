@@ -100,7 +100,7 @@ impl Verifier<'_> {
     ) -> Option<(String, Advice)> {
         match remote {
             Ok(Remote::Same) => {}
-            Ok(Remote::Different(what)) => return Some((what, Advice::RaiseVersion)),
+            Ok(Remote::Different(what)) => return Some((what, Advice::NewVersion)),
             Ok(Remote::Closed(what, advice)) => return Some((what, advice)),
             Ok(Remote::Absent) => {
                 let (seconds, simple) = (self.timeout.as_secs(), self.reader.index.project(&dist.project));

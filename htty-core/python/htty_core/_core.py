@@ -153,8 +153,8 @@ def find_ht_binary() -> str:
         own = sysconfig.get_path("scripts")
         # Installed with `pip install --user`.
         users = sysconfig.get_path("scripts", sysconfig.get_preferred_scheme("user"))
-    for folder in (own, os.path.dirname(sys.executable), users):
-        path = os.path.join(folder, "ht")
+    for directory in (own, os.path.dirname(sys.executable), users):
+        path = os.path.join(directory, "ht")
         if os.access(path, os.X_OK):
             return path
     found = shutil.which("ht")

@@ -21,7 +21,7 @@ let
   ];
   paths = packages: builtins.concatMap (package: package.pythonPath or [ ]) packages;
   site = package: "${package}/${machine.sitePackages}";
-  # A folder of programs that see `packages`.
+  # A directory of programs that see `packages`.
   environment =
     pname: packages: programs:
     mkDerivation {

@@ -7,8 +7,8 @@ from pathlib import Path
 
 version = sys.argv[1]
 root = Path(os.environ.get("PYENV_ROOT", "/nowhere"))
-folders = sorted(map(str, root.glob(f"versions/{version}.*/bin")))
-path = os.pathsep.join([*folders, os.environ["PATH"]])
+directories = sorted(map(str, root.glob(f"versions/{version}.*/bin")))
+path = os.pathsep.join([*directories, os.environ["PATH"]])
 # pyenv's shims on PATH start only the enabled versions.
 path = os.pathsep.join(part for part in path.split(os.pathsep) if not part.endswith("/shims"))
 found = shutil.which(f"python{version}", path=path)

@@ -354,7 +354,7 @@ fn follows_the_tags_of_the_repository() {
 /// A package template is not a package.
 #[test]
 fn skips_an_invalid_package_with_a_warning() {
-    let project = fixture("bindings-folder");
+    let project = fixture("bindings-directory");
     let at = project.path();
     let maturin = "[build-system]\nbuild-backend = 'maturin'\nrequires = []\n[project]\n";
     write(at, &[
@@ -379,7 +379,7 @@ fn skips_an_invalid_package_with_a_warning() {
 
 #[test]
 fn warns_about_a_directory_below_the_repository_root() {
-    let project = fixture("bindings-folder");
+    let project = fixture("bindings-directory");
     let at = project.path();
     write(at, &[(".git/HEAD", "ref: refs/heads/main\n")]);
     let output = init(at, &["bindings/python", "--pin", PIN]).output().unwrap();

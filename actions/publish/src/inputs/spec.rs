@@ -7,7 +7,7 @@ use super::choices::{Attestations, Depth, Latest, ReleaseMode};
 /// The action's interface.
 pub static SPEC: Spec = Spec {
     name: "publish",
-    about: "Publish Python distributions to an index, in order and resumably.",
+    about: "Publish Python distributions to an index in order, and resume after a failure.",
     version: env!("CARGO_PKG_VERSION"),
     positional: Some("paths"),
     inputs: &[
@@ -87,7 +87,7 @@ pub static SPEC: Spec = Spec {
         Input::new(
             "max-file-size",
             InputKind::Number(1, 1_000_000),
-            "The file size limit of the projects, in MiB, if the index has raised it. By default PyPI's 100, or whatever the project's larger files show.",
+            "The file size limit of the projects, in MiB, if the index has raised it. By default 100, as on PyPI, or more if the project has larger files.",
         ),
         Input::new(
             "retry-for",

@@ -59,7 +59,7 @@ fn each_recorded_refusal_has_its_hint() {
             "NewProject" => "pending publisher",
             "Name" => "choose another one",
             "Exists" => "check `simple-url`",
-            "Deleted" => "raise the version",
+            "Deleted" => "publish a new version",
             "Size" => "`max-file-size`",
             "OldRelease" => "new version",
             "Attestations" => "`attestations: off`",

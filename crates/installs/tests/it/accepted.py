@@ -27,7 +27,7 @@ MACHINES = {
     "riscv64": (2, 243),
     "loongarch64": (2, 258),
 }
-FOLDER = tempfile.TemporaryDirectory()
+DIRECTORY = tempfile.TemporaryDirectory()
 
 
 def interpreter(machine, musl):
@@ -37,7 +37,7 @@ def interpreter(machine, musl):
     order = "="
     loader = b""
     if musl:
-        path = os.path.join(FOLDER.name, f"ld-musl-{machine}-{musl[0]}.{musl[1]}.so.1")
+        path = os.path.join(DIRECTORY.name, f"ld-musl-{machine}-{musl[0]}.{musl[1]}.so.1")
         with open(path, "w") as f:
             version = f"musl libc ({machine})\\nVersion {musl[0]}.{musl[1]}.4\\n"
             f.write(f"#!/bin/sh\nprintf '{version}' >&2\n")
@@ -55,7 +55,7 @@ def interpreter(machine, musl):
             order + "HHIIIIIHHHHHH", 3, number, 1, 0, 52, 0, flags, 52, 32, 1, 0, 0, 0
         )
         table = struct.pack(order + "IIIIIIII", 3, 84, 0, 0, len(loader), len(loader), 4, 1)
-    path = os.path.join(FOLDER.name, f"python-{machine}")
+    path = os.path.join(DIRECTORY.name, f"python-{machine}")
     with open(path, "wb") as f:
         f.write(ident + head + table + loader)
     return path

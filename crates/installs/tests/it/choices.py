@@ -1,6 +1,6 @@
 """The file that an installer itself takes of each release, in given environments.
 
-Usage: choices.py INDEX-FOLDER < request.json
+Usage: choices.py INDEX-DIRECTORY < request.json
 The request: {"files": [[name, requires-python or null, yanked]], "runs": [{"pip":
 ["python", "-m", "pip"], "platforms": [...], "python": "3.12", "impl": "cp",
 "abis": [...], "sdists": true, "dry_run": true,
@@ -34,10 +34,10 @@ def split(file):
     return file[: -len(".tar.gz")].rsplit("-", 1)
 
 
-def write(folder, file):
+def write(directory, file):
     name, version = split(file)
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-    path = os.path.join(folder, file)
+    path = os.path.join(directory, file)
     with open(path + ".metadata", "w") as f:
         f.write(metadata)
     if file.endswith(".whl"):

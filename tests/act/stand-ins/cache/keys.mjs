@@ -1,2 +1,2 @@
-// Keys are compared like this by the original: without regard to case.
+// The original compares keys in this way, without regard to case.
 export const sameKey = (one, other) => one.localeCompare(other, undefined, { sensitivity: "accent" }) === 0;

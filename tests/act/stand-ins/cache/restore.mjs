@@ -1,4 +1,4 @@
-// The main of `cache` and of `cache/restore`.
+// The main step of `cache` and of `cache/restore`.
 import * as cache from "@actions/cache";
 import * as core from "@actions/core";
 import { sameKey } from "./keys.mjs";
@@ -8,7 +8,7 @@ try {
   const paths = core.getMultilineInput("path", { required: true });
   const prefixes = core.getMultilineInput("restore-keys");
   const lookupOnly = core.getBooleanInput("lookup-only");
-  // The post reads both, and saves nothing after an exact hit.
+  // The post step reads both, and saves nothing after an exact match.
   core.saveState("CACHE_KEY", key);
   core.setOutput("cache-primary-key", key);
   const matched = await cache.restoreCache(paths, key, prefixes, { lookupOnly });

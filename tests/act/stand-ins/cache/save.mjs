@@ -1,5 +1,5 @@
-// The post of `cache` and the main of `cache/save`. Like the original it never
-// fails a job.
+// The post step of `cache` and the main step of `cache/save`. Like the original, it
+// never fails a job.
 import * as cache from "@actions/cache";
 import * as core from "@actions/core";
 import { sameKey } from "./keys.mjs";

@@ -4,7 +4,7 @@ import { DefaultArtifactClient } from "@actions/artifact";
 import * as core from "@actions/core";
 import { minimatch } from "minimatch";
 
-/** The artifacts of this run that are asked for. */
+/** The requested artifacts of this run. */
 async function choose(client, name, pattern) {
   if (name) return [(await client.getArtifact(name)).artifact];
   const { artifacts } = await client.listArtifacts({ latest: true });
@@ -15,25 +15,25 @@ try {
   const name = core.getInput("name");
   const merge = core.getBooleanInput("merge-multiple");
   const mismatch = core.getInput("digest-mismatch");
-  const tell = { ignore: () => {}, info: core.info, warn: core.warning }[mismatch];
+  const report = { ignore: () => {}, info: core.info, warn: core.warning }[mismatch];
   const given = core.getInput("path") || process.env.GITHUB_WORKSPACE;
-  const folder = path.resolve(given.replace(/^~/, homedir()));
+  const directory = path.resolve(given.replace(/^~/, homedir()));
   const client = new DefaultArtifactClient();
   const artifacts = await choose(client, name, core.getInput("pattern"));
   for (const artifact of artifacts) {
-    const place = name || merge ? folder : path.join(folder, artifact.name);
+    const target = name || merge ? directory : path.join(directory, artifact.name);
     const { digestMismatch } = await client.downloadArtifact(artifact.id, {
-      path: place,
+      path: target,
       expectedHash: artifact.digest,
     });
     if (digestMismatch) {
-      const text = `Artifact ${artifact.name} has other bytes than were uploaded`;
-      if (!tell) throw new Error(text);
-      tell(text);
+      const text = `Artifact ${artifact.name} differs from what was uploaded`;
+      if (!report) throw new Error(text);
+      report(text);
     }
-    core.info(`Artifact ${artifact.name} has been downloaded to ${place}`);
+    core.info(`Artifact ${artifact.name} has been downloaded to ${target}`);
   }
-  core.setOutput("download-path", folder);
+  core.setOutput("download-path", directory);
   core.info(`Total of ${artifacts.length} artifact(s) downloaded`);
 } catch (error) {
   core.setFailed(`Unable to download artifact(s): ${error.message}`);

@@ -4,14 +4,14 @@ import { ArtifactNotFoundError, DefaultArtifactClient } from "@actions/artifact"
 import * as core from "@actions/core";
 import * as glob from "@actions/glob";
 
-/** The nearest folder that holds all of `paths`. */
+/** The deepest directory that contains all of `paths`. */
 function common(paths) {
   const [first, ...others] = paths.map((one) => path.normalize(one).split(path.sep));
   const differs = first.findIndex((part, at) => others.some((other) => other[at] !== part));
   return first.slice(0, differs === -1 ? first.length : differs).join(path.sep) || path.sep;
 }
 
-/** The files that the patterns name, and the folder that their places in the artifact start from. */
+/** The files that match the patterns, and the directory that their paths in the artifact are relative to. */
 async function find(patterns, hidden) {
   const globber = await glob.create(patterns, { excludeHiddenFiles: !hidden });
   const files = [];
@@ -19,7 +19,7 @@ async function find(patterns, hidden) {
     if (!(await stat(found)).isDirectory()) files.push(found);
   }
   const starts = globber.getSearchPaths();
-  // One file, named as it is, leaves its folders behind.
+  // A single file, given without a pattern, is stored without its directories.
   const single = starts.length === 1 && files.length === 1 && files[0] === starts[0];
   return { files, root: single ? path.dirname(files[0]) : common(starts) };
 }
@@ -35,12 +35,12 @@ async function remove(client, name) {
 try {
   const name = core.getInput("name");
   const patterns = core.getInput("path", { required: true });
-  const without = core.getInput("if-no-files-found");
-  const tell = { warn: core.warning, error: core.setFailed, ignore: core.info }[without];
-  if (!tell) throw new Error(`if-no-files-found is ${without}; known are warn, error, ignore`);
+  const ifNoFilesFound = core.getInput("if-no-files-found");
+  const report = { warn: core.warning, error: core.setFailed, ignore: core.info }[ifNoFilesFound];
+  if (!report) throw new Error(`if-no-files-found is ${ifNoFilesFound}; expected warn, error or ignore`);
   const { files, root } = await find(patterns, core.getBooleanInput("include-hidden-files"));
   if (files.length === 0) {
-    tell(`No files were found with the provided path: ${patterns}. No artifacts will be uploaded.`);
+    report(`No files were found with the provided path: ${patterns}. No artifacts will be uploaded.`);
   } else {
     const client = new DefaultArtifactClient();
     if (core.getBooleanInput("overwrite")) await remove(client, name);
@@ -52,7 +52,7 @@ try {
     core.setOutput("artifact-id", id);
     core.setOutput("artifact-digest", digest);
     core.setOutput("artifact-url", `${server}/${repository}/actions/runs/${run}/artifacts/${id}`);
-    core.info(`Artifact ${name} has been uploaded: ${files.length} files below ${root}`);
+    core.info(`Artifact ${name} has been uploaded: ${files.length} files in ${root}`);
   }
 } catch (error) {
   core.setFailed(error.message);
