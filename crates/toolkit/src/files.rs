@@ -7,13 +7,17 @@ use crate::FileError;
 use crate::platform::{persist, set_file_mode};
 
 /// Writes `bytes` to a temporary file beside `path`, then renames it there.
-/// Missing parent directories are created. Readers never see half a file.
+/// Missing parent directories are created. Readers never see half a file, even after
+/// a power failure.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    atomic(path, |file| file.write_all(bytes))
+    atomic(path, |file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    })
 }
 
-/// Copies the file `from` to a temporary file beside `to`, then renames it
-/// there, as [`write_atomic`] does.
+/// Copies the file `from` to a temporary file beside `to`, then renames it there. Does
+/// not wait for the disk, which takes longer than the copy.
 pub fn copy_atomic(from: &Path, to: &Path) -> Result<(), FileError> {
     let mut source = std::fs::File::open(from).map_err(FileError::new("read", from))?;
     atomic(to, |file| std::io::copy(&mut source, file).map(drop))
@@ -34,7 +38,6 @@ fn atomic(
         set_file_mode(&mut builder);
         let mut file = builder.tempfile_in(parent)?;
         write_content(file.as_file_mut())?;
-        file.as_file().sync_all()?;
         persist(file, path)
     };
     write().map_err(FileError::new("write", path))

@@ -2,6 +2,7 @@
 //! library for phones. They are reported, but neither repaired nor counted in
 //! the wheel's requirements.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use binfmt::binary::Format;
@@ -18,7 +19,7 @@ use crate::target::Arch;
 
 /// The kind of a binary, from its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum BinaryKind {
+pub(super) enum BinaryKind {
     /// With its architecture; `None` if no target has it.
     Elf(Option<Arch>),
     MachO,
@@ -79,11 +80,10 @@ impl WheelPlatform {
     pub(super) fn of(
         target: Option<&BuildTarget>,
         tags: &TagSet,
-        members: &[Member],
-        source: &(impl ReadAt + ?Sized),
+        binaries: &BTreeMap<String, BinaryKind>,
     ) -> Self {
-        let mut kinds: Vec<BinaryKind> = Vec::new();
-        for kind in members.iter().filter_map(|member| BinaryKind::of_head(&head(member, source))) {
+        let mut kinds: Vec<&BinaryKind> = Vec::new();
+        for kind in binaries.values() {
             if !kinds.contains(&kind) {
                 kinds.push(kind);
             }
@@ -93,7 +93,7 @@ impl WheelPlatform {
         };
         let linux =
             |arch: Arch| if has_elf(arch.machine()) { Self::Linux(arch.machine()) } else { Self::Content };
-        let macos = || if kinds.contains(&BinaryKind::MachO) { Self::Macos } else { Self::Content };
+        let macos = || if kinds.contains(&&BinaryKind::MachO) { Self::Macos } else { Self::Content };
         match target {
             Some(BuildTarget::Other(_)) => return Self::Unsupported,
             Some(target) if target.is_macos() => return macos(),
@@ -110,6 +110,12 @@ impl WheelPlatform {
             None => Self::Content,
         }
     }
+}
+
+/// The ELF and Mach-O files among the members, by name.
+pub(super) fn binaries(members: &[Member], source: &(impl ReadAt + ?Sized)) -> BTreeMap<String, BinaryKind> {
+    let kind = |member: &Member| Some((member.name.clone(), BinaryKind::of_head(&head(member, source))?));
+    members.iter().filter_map(kind).collect()
 }
 
 /// The first bytes of a member.

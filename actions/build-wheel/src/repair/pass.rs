@@ -48,6 +48,8 @@ pub(super) struct Pass<'a> {
     pub(super) platform: WheelPlatform,
     /// Whether 32-bit Arm means Armv6: ELF files do not distinguish them.
     pub(super) is_armv6: bool,
+    /// Members that are edited in place.
+    pub(super) editable: BTreeSet<String>,
     /// Members for another platform.
     pub(super) foreign: BTreeSet<String>,
     /// The file names of all members, including bundled libraries.
@@ -75,7 +77,7 @@ pub(super) struct Pass<'a> {
 struct ReadMember {
     member: Member,
     content: Content,
-    /// The content as it is in the wheel.
+    /// Its deflate stream in the wheel, for a binary that can be edited in place.
     deflated: Option<Deflated>,
     entry: Option<Entry>,
 }
@@ -93,6 +95,7 @@ impl<'a> Pass<'a> {
             stem,
             platform: WheelPlatform::Content,
             is_armv6: false,
+            editable: BTreeSet::new(),
             foreign: BTreeSet::new(),
             libraries: Libraries::default(),
             needs: Vec::new(),
@@ -157,12 +160,18 @@ impl<'a> Pass<'a> {
         let mut content = Content::new(&self.options.scratch);
         // The most that deflate can inflate these bytes to (RFC 1951), if the size is wrong.
         content.reserve(member.size.min(member.compressed.saturating_mul(1032)));
-        let deflated = archive::read_deflated(member, source, |bytes| {
+        let sink = |bytes: &[u8]| {
             if let Some(hasher) = &mut hasher {
                 hasher.update(bytes);
             }
             content.push(bytes)
-        })?;
+        };
+        let deflated = if self.editable.contains(&member.name) {
+            archive::read_deflated(member, source, sink)?
+        } else {
+            archive::read(member, source, sink)?;
+            None
+        };
         content.track_edits();
         let entry = record.check(member, hasher)?;
         Ok(ReadMember { member: member.clone(), content, deflated, entry })
@@ -173,7 +182,7 @@ impl<'a> Pass<'a> {
         let head = read.content.head(8).map_err(ArchiveError::Write)?;
         let is_windows = self.platform == WheelPlatform::Windows;
         if is_windows && self.grafts.is_some() && Format::detect(&head) == Some(Format::Pe) {
-            // All that is held is in memory: not twice.
+            // Held members stay in memory: drop the compressed copy.
             self.held.push(ReadMember { deflated: None, ..read });
             return Ok(());
         }

@@ -10,7 +10,7 @@ use super::archive::{self, ArchiveError};
 use super::change::Change;
 use super::contents::Contents;
 use super::error::WheelError;
-use super::foreign::WheelPlatform;
+use super::foreign::{self, WheelPlatform};
 use super::metadata;
 use super::options::Options;
 use super::pass::Pass;
@@ -50,7 +50,9 @@ pub fn repair(
     let members = archive::open(source)?;
     let dist_info = metadata::dist_info(&members)?;
     let mut pass = Pass::new(&members, &dist_info, options);
-    pass.platform = WheelPlatform::of(options.target.as_ref(), &name.tags, &members, source);
+    let binaries = foreign::binaries(&members, source);
+    pass.platform = WheelPlatform::of(options.target.as_ref(), &name.tags, &binaries);
+    pass.editable = binaries.into_keys().collect();
     pass.is_armv6 = match &options.target {
         Some(target) => target.known().is_some_and(|target| target.arch == Arch::Armv6l),
         None => name.tags.platform.iter().any(|tag| tag.ends_with("armv6l")),

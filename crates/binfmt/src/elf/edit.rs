@@ -69,8 +69,9 @@ pub fn apply<S: WriteAt + ?Sized>(
         }
     }
     let scrubbed = strings.scrub();
-    if strings.table != before {
-        source.write_all_at(elf.tables.strings.start, &strings.table)?;
+    let differs = || before.iter().zip(&strings.table).map(|(old, new)| old != new);
+    if let (Some(first), Some(last)) = (differs().position(|it| it), differs().rposition(|it| it)) {
+        source.write_all_at(elf.tables.strings.start + first as u64, &strings.table[first..=last])?;
     }
     remove(source, elf, &removed)?;
     Ok(scrubbed)

@@ -49,13 +49,14 @@ impl Content {
         Ok(content)
     }
 
-    /// Records from here on which bytes change.
+    /// Starts recording which bytes change.
     pub fn track_edits(&mut self) {
         self.edits = Some(Vec::new());
     }
 
-    /// The bytes that have changed since [`Self::track_edits`], except those behind the end
-    /// of that time; `None` if they were not recorded.
+    /// The bytes that have changed since [`Self::track_edits`], except bytes appended past the
+    /// old end; `None` if they were not recorded. In the order of the edits: the ranges may
+    /// overlap, and that of a truncation has no end.
     pub fn edits(&self) -> Option<&[Range<u64>]> {
         self.edits.as_deref()
     }

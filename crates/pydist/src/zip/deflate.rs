@@ -1,6 +1,7 @@
 //! Compression with the same output on any number of processors.
 
 use std::io;
+use std::ops::Range;
 
 use binfmt::source::ReadAt;
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
@@ -35,22 +36,10 @@ pub fn pack(content: &(impl ReadAt + ?Sized), level: u32, out: &mut Content) -> 
     let size = content.size()?;
     let start = out.size()?;
     let mut crc = Crc::new();
-    let mut at: u64 = 0;
-    loop {
-        let before = at.min(WINDOW as u64);
-        let count = (size - at).min((PIECE * BATCH) as u64);
-        let mut batch = vec![0; usize::try_from(before + count).unwrap_or_default()];
-        content.read_exact_at(at - before, &mut batch)?;
-        let before = usize::try_from(before).unwrap_or_default();
-        crc.update(&batch[before..]);
-        at += count;
-        for piece in deflate(&batch, before, at == size, level) {
-            out.push(&piece)?;
-        }
-        if at == size {
-            break;
-        }
-    }
+    deflate_range(content, 0..size, true, level, |batch, pieces| {
+        crc.update(batch);
+        pieces.iter().try_for_each(|piece| out.push(piece))
+    })?;
     let compressed = out.size()? - start;
     if compressed < size {
         return Ok(Packed { method: 8, crc: crc.sum(), size, compressed, start });
@@ -70,9 +59,34 @@ pub fn pack_deflated(content: &[u8], deflated: &[u8], out: &mut Content) -> io::
     Ok(Packed { method: 8, crc: crc.sum(), size, compressed, start })
 }
 
+/// Passes the bytes in `range` to `visit` in batches, with the pieces of a raw deflate stream
+/// that inflate to each. The stream ends with the last one if `is_last`, and at a byte
+/// boundary otherwise.
+pub(super) fn deflate_range(
+    content: &(impl ReadAt + ?Sized),
+    range: Range<u64>,
+    is_last: bool,
+    level: u32,
+    mut visit: impl FnMut(&[u8], Vec<Vec<u8>>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut at = range.start;
+    loop {
+        let before = at.min(WINDOW as u64);
+        let count = (range.end - at).min((PIECE * BATCH) as u64);
+        let mut batch = vec![0; usize::try_from(before + count).unwrap_or_default()];
+        content.read_exact_at(at - before, &mut batch)?;
+        let before = usize::try_from(before).unwrap_or_default();
+        at += count;
+        visit(&batch[before..], deflate(&batch, before, is_last && at == range.end, level))?;
+        if at == range.end {
+            return Ok(());
+        }
+    }
+}
+
 /// The pieces of a raw deflate stream of `batch`, whose first `before` bytes
 /// have been compressed already.
-pub(super) fn deflate(batch: &[u8], before: usize, is_last: bool, level: u32) -> Vec<Vec<u8>> {
+fn deflate(batch: &[u8], before: usize, is_last: bool, level: u32) -> Vec<Vec<u8>> {
     let count = (batch.len() - before).div_ceil(PIECE).max(1);
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(count);
     let next = std::sync::atomic::AtomicUsize::new(0);

@@ -1,8 +1,7 @@
 //! Compresses an edited member again, but only the blocks that the edits affect.
 //!
 //! A deflate stream is a sequence of blocks (RFC 1951, 3.2.3). A block of the original
-//! stream still inflates to the right bytes if it contains no edited byte and cannot refer
-//! to one.
+//! stream is still valid if it contains no edited byte and cannot refer to one.
 
 use std::io;
 use std::ops::Range;
@@ -15,15 +14,19 @@ use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
 use super::archive::{Member, Method};
 use super::content::{Content, each_piece};
 use super::data::DataError;
-use super::deflate::{Packed, WINDOW, deflate, pack};
+use super::deflate::{Packed, WINDOW, deflate_range, pack};
 
 /// Members whose deflate stream is larger are compressed again as a whole, so that the
 /// streams in memory stay small.
 const LARGEST: u64 = 24 << 20;
 
-/// Streams with smaller blocks on average are compressed again as a whole: compressors
-/// write larger ones.
+/// Streams with smaller blocks on average are compressed again as a whole. Compressors
+/// write larger ones; the limit bounds the memory for the blocks of a hostile archive.
 const SMALLEST_BLOCK: u64 = 1 << 10;
+
+/// So does this, because the archive's size of the content may be wrong: a stream with
+/// blocks of [`SMALLEST_BLOCK`] inflates to no more than this multiple of its own size.
+const LARGEST_RATIO: u64 = 16;
 
 /// Inflated bytes go to the sink in pieces of this size, a power of two of at least
 /// [`WINDOW`].
@@ -62,8 +65,8 @@ impl Member {
         source.read_exact_at(self.data_offset, &mut stream)?;
         let mut blocks = None;
         self.read_with(sink, |sink| {
-            let (found, all) = inflate(&stream, self.size, sink)?;
-            blocks = all;
+            let (found, found_blocks) = inflate(&stream, self.size, sink)?;
+            blocks = found_blocks;
             Ok(found)
         })?;
         Ok(blocks.map(|blocks| Deflated { stream, blocks }))
@@ -76,7 +79,7 @@ fn inflate(
     size: u64,
     mut sink: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> Result<(u64, Option<Vec<Block>>), DataError> {
-    let most = size / SMALLEST_BLOCK;
+    let max_blocks = size.min(LARGEST_RATIO * stream.len() as u64) / SMALLEST_BLOCK;
     let mut state = Box::new(DecompressorOxide::new());
     let mut output = vec![0; OUTPUT];
     let mut blocks = Some(Vec::new());
@@ -84,7 +87,11 @@ fn inflate(
     let (mut bit, mut start) = (0, 0);
     loop {
         let at = usize::try_from(found % OUTPUT as u64).unwrap_or_default();
-        let flags = inflate_flags::TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY;
+        let mut flags = inflate_flags::TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY;
+        if found < OUTPUT as u64 {
+            // Rejects references to before the first byte. Later, none reaches that far.
+            flags |= inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
+        }
         let (status, consumed, written) = decompress(&mut state, &stream[used..], &mut output, at, flags);
         used += consumed;
         found += written as u64;
@@ -102,7 +109,7 @@ fn inflate(
             TINFLStatus::Done => used as u64 * 8,
             _ => return Err(DataError::Damaged(found)),
         };
-        blocks = blocks.filter(|blocks: &Vec<Block>| (blocks.len() as u64) < most);
+        blocks = blocks.filter(|blocks: &Vec<Block>| (blocks.len() as u64) < max_blocks);
         if let Some(blocks) = &mut blocks {
             blocks.push(Block { bits: bit..end, content: start..found });
         }
@@ -121,8 +128,8 @@ fn inflate(
 }
 
 /// Appends the compressed `content` to `out`. Blocks of `deflated`, its stream before
-/// [`Content::track_edits`], are copied if they are still right. `level` is deflate's,
-/// 1 to 9.
+/// [`Content::track_edits`], are copied if they are still valid; if less than half of the
+/// content is in such blocks, this is [`pack`]. `level` is deflate's, 1 to 9.
 pub fn pack_edited(
     content: &Content,
     deflated: &Deflated,
@@ -132,23 +139,20 @@ pub fn pack_edited(
     let size = content.size()?;
     let Some(edits) = content.edits() else { return pack(content, level, out) };
     let runs = runs(&deflated.blocks, edits, size);
-    let again: u64 =
+    let stale_bytes: u64 =
         runs.iter().filter(|run| run.is_stale).map(|run| run.content.end - run.content.start).sum();
-    if again > size / 2 {
+    if stale_bytes > size / 2 {
         return pack(content, level, out);
     }
 
     let mut stream = BitWriter::with_capacity(deflated.stream.len());
     for run in runs {
         if run.is_stale {
-            let before = run.content.start.min(WINDOW as u64);
-            let count = before + run.content.end - run.content.start;
-            let mut batch = vec![0; usize::try_from(count).unwrap_or_default()];
-            content.read_exact_at(run.content.start - before, &mut batch)?;
             stream.align();
-            for piece in deflate(&batch, usize::try_from(before).unwrap_or_default(), run.is_last, level) {
-                stream.bytes.extend(piece);
-            }
+            deflate_range(content, run.content, run.is_last, level, |_, pieces| {
+                stream.bytes.extend(pieces.into_iter().flatten());
+                Ok(())
+            })?;
         } else {
             for block in run.blocks {
                 stream.copy_block(&deflated.stream, block);
@@ -177,13 +181,12 @@ struct Run<'b> {
 
 /// The runs of blocks for content of `size` bytes with these edits.
 fn runs<'b>(blocks: &'b [Block], edits: &[Range<u64>], size: u64) -> Vec<Run<'b>> {
+    let edits = reach(edits);
     // The last block has another end if the content has another size.
     let last = blocks.last();
     let is_stale = |block: &Block| {
-        let is_near = |edit: &Range<u64>| {
-            edit.start < block.content.end && block.content.start < edit.end.saturating_add(WINDOW as u64)
-        };
-        Some(block) == last || edits.iter().any(is_near)
+        let next = edits.partition_point(|edit| edit.end <= block.content.start);
+        Some(block) == last || edits.get(next).is_some_and(|edit| edit.start < block.content.end)
     };
     let mut start = 0;
     let runs = blocks.chunk_by(|one, other| is_stale(one) == is_stale(other));
@@ -195,6 +198,22 @@ fn runs<'b>(blocks: &'b [Block], edits: &[Range<u64>], size: u64) -> Vec<Run<'b>
         Some(Run { blocks, is_stale: is_stale(blocks.first()?), is_last, content })
     })
     .collect()
+}
+
+/// The edits, each with the bytes after it that can refer to it, in order and without
+/// overlaps.
+fn reach(edits: &[Range<u64>]) -> Vec<Range<u64>> {
+    let mut edits = edits.to_vec();
+    edits.sort_by_key(|edit| edit.start);
+    let mut reach: Vec<Range<u64>> = Vec::new();
+    for edit in edits {
+        let end = edit.end.saturating_add(WINDOW as u64);
+        match reach.last_mut() {
+            Some(last) if edit.start <= last.end => last.end = last.end.max(end),
+            _ => reach.push(edit.start..end),
+        }
+    }
+    reach
 }
 
 /// Writes a deflate stream bit by bit, the least significant first (RFC 1951, 3.1.1).
@@ -229,7 +248,7 @@ impl BitWriter {
         (self.rest, self.count) = (0, 0);
     }
 
-    /// Moves to a byte boundary: by an empty block of stored bytes, if necessary.
+    /// Aligns to a byte boundary, with an empty stored block if necessary.
     fn align(&mut self) {
         let is_aligned = self.count.is_multiple_of(8);
         if !is_aligned {
@@ -367,7 +386,7 @@ mod tests {
             1 => (size / 2..size).prop_map(Change::Truncate),
             1 => prop::collection::vec(any::<u8>(), 1..100_000).prop_map(Change::Push),
         ];
-        // A write behind the end would leave a gap.
+        // A write past the end would leave a gap.
         prop::collection::vec(change, 1..5).prop_map(move |changes| {
             let mut end = size;
             let keep = |change: &Change| match change {
@@ -417,7 +436,7 @@ mod tests {
         let original = archive(&sample(4 << 20), 6, usize::MAX);
         let (content, edited) = edit(&original, &[Change::Write(2 << 20, b"/lib64/ld-linux".to_vec())]);
         assert_eq!(read(&edited), content);
-        // The first third is the same, byte for byte, behind the sizes in the header.
+        // The first third is the same, byte for byte, after the sizes in the header.
         let third = original.len() / 3;
         assert_eq!(edited[64..third], original[64..third]);
         assert!(edited.len() < original.len() + original.len() / 50);
@@ -457,9 +476,8 @@ mod tests {
         assert!(matches!(longer.read_deflated(bytes.as_slice(), |_| Ok(())), Err(DataError::Trailing(1))));
     }
 
-    /// Millions of empty blocks are read, but not recorded.
     #[test]
-    fn many_small_blocks_are_not_recorded() {
+    fn many_small_blocks_are_read_but_not_recorded() {
         let content = sample(100_000);
         let bytes = archive(&content, 1, 64);
         let records = Archive::open(bytes.as_slice(), &Limits::default()).unwrap();
@@ -470,5 +488,36 @@ mod tests {
         });
         assert!(deflated.unwrap().is_none());
         assert_eq!(found, content);
+    }
+
+    /// zlib rejects a reference to before the first byte; so must this reader.
+    #[test]
+    fn a_reference_to_before_the_first_byte_is_damage() {
+        // A block with fixed codes: length 3, distance 1, end. Then a last block, stored.
+        let mut stream = BitWriter::with_capacity(0);
+        for (bits, count) in [(0b010, 3), (0b100_0000, 7), (0, 5), (0, 7), (0b001, 3)] {
+            stream.push(bits, count);
+        }
+        stream.flush();
+        stream.bytes.extend([0xfd, 0xff, 0x02, 0x00]);
+        stream.bytes.extend([7; 0xfffd]);
+        let mut content = vec![0; 3];
+        content.extend([7; 0xfffd]);
+        let mut scratch = Content::new(&std::env::temp_dir());
+        let packed = crate::zip::pack_deflated(&content, &stream.bytes, &mut scratch).unwrap();
+        let bytes = zipped(packed, &scratch);
+        let records = Archive::open(bytes.as_slice(), &Limits::default()).unwrap();
+        let member = &records.members[0];
+        assert!(matches!(member.read(bytes.as_slice(), |_| Ok(())), Err(DataError::Damaged(_))));
+        let read = member.read_deflated(bytes.as_slice(), |_| Ok(()));
+        assert!(matches!(read, Err(DataError::Damaged(_))), "{read:?}");
+    }
+
+    #[test]
+    fn edits_reach_as_far_as_a_reference() {
+        let window = WINDOW as u64;
+        let edits = [5..6, 100_000..100_010, 3..9, 100_000 + window..100_001 + window, 500_000..u64::MAX];
+        let expected = [3..9 + window, 100_000..100_001 + 2 * window, 500_000..u64::MAX];
+        assert_eq!(reach(&edits), expected);
     }
 }
