@@ -10,11 +10,12 @@ use crate::shell::{Shell, display, path_with};
 use crate::tools::{actionlint, build_requirements, directory, environment, lock, nixfmt, up_to_date};
 
 /// Debian packages that the tests need. Not pinned, because the archive removes old versions.
-const DEBIAN: [&str; 27] = [
+const DEBIAN: [&str; 28] = [
     "chromium",
     "dialog",
     "fzf",
     "g++",
+    "g++-mingw-w64-x86-64-posix",
     "gcc-aarch64-linux-gnu",
     "gcc-mingw-w64-x86-64-posix",
     "gcc-powerpc64le-linux-gnu",
