@@ -38,7 +38,9 @@ impl CommandContext<'_> {
             let path = format!("{}:/usr/bin:/bin", bin.display());
             command.env_clear().env("PATH", path).current_dir("/");
             command.env(STATE, &self.inputs.state).env("INPUT_CACHE", self.plan.cache.word());
-            for name in ["HOME", "USER", "TMPDIR", "RUNNER_TRACKING_ID"] {
+            // Not RUNNER_TRACKING_ID: the runner kills all processes with its value at the end of
+            // the job, before this one can clean up. It ends by itself.
+            for name in ["HOME", "USER", "TMPDIR"] {
                 if let Some(value) = self.env.get(name) {
                     command.env(name, value);
                 }
@@ -63,9 +65,13 @@ impl CommandContext<'_> {
         let bin = &self.nix()?.bin;
         let runner = runner_process::runner_from_env(self.env);
         let job_ended = || runner.is_some_and(runner_process::has_exited);
-        let stop = || interrupted() || stop_file(&cache).exists() || !cache.state.exists() || job_ended();
         let file = cache.state.join(PACKER_LOG);
         let mut log = fs::File::create(&file).map_err(FileError::new("create", &file))?;
+        // The runner empties the directory of this file when the job ends. Packing may create
+        // the directory again, but not the file.
+        let state_removed = || !file.exists();
+        let stop = || interrupted() || stop_file(&cache).exists() || state_removed() || job_ended();
+        let kvm_opened = self.kvm_opened();
         let packs = self.plan.cache == CacheMode::ReadWrite;
         if packs {
             follow_use(&cache.state.join(IN_USE));
@@ -93,8 +99,8 @@ impl CommandContext<'_> {
             }
             std::thread::sleep(POLL_INTERVAL);
         }
-        if job_ended() {
-            self.clean_up();
+        if job_ended() || state_removed() {
+            self.clean_up(kvm_opened);
             self.unmount_at_end();
         }
         Ok(())

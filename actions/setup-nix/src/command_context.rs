@@ -115,8 +115,13 @@ impl CommandContext<'_> {
         Ok(own_command_as_root(&program, command, &[("PATH", path)]))
     }
 
-    /// Removes the tokens and closes `/dev/kvm`.
-    pub(crate) fn clean_up(&self) {
+    /// Whether this job opened `/dev/kvm`.
+    pub(crate) fn kvm_opened(&self) -> bool {
+        self.inputs.state.join(KVM_OPENED).exists()
+    }
+
+    /// Removes the tokens and, if this job opened `/dev/kvm`, closes it.
+    pub(crate) fn clean_up(&self, kvm_opened: bool) {
         if let Err(error) = conf::remove_tokens(&self.conf_path()) {
             self.ui.warning(format!(
                 "cannot remove the tokens from `{}`: {}",
@@ -124,13 +129,12 @@ impl CommandContext<'_> {
                 error_chain(&error)
             ));
         }
-        let marker = self.inputs.state.join(KVM_OPENED);
-        if marker.exists() {
+        if kvm_opened {
             let closed = close_kvm(self.machine).run(self.ui, OutputMode::Quiet, Duration::from_secs(60));
             if let Err(error) = closed {
                 self.ui.warning(format!("cannot restore the permissions of `/dev/kvm`: {error}"));
             }
-            let _ = fs::remove_file(marker);
+            let _ = fs::remove_file(self.inputs.state.join(KVM_OPENED));
         }
     }
 }

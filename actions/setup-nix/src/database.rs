@@ -3,7 +3,7 @@
 //!
 //! Schema 10, the only one since Nix 2.0 (Nix, `src/libstore/schema.sql`).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -115,6 +115,13 @@ impl Database {
     /// The id of the last registration.
     pub fn last(&self) -> Result<i64, DatabaseError> {
         Ok(self.0.query_row("select coalesce(max(id), 0) from ValidPaths", [], |row| row.get(0))?)
+    }
+
+    /// The paths that were built on this machine.
+    pub(crate) fn built(&self) -> Result<HashSet<StorePath>, DatabaseError> {
+        let mut select = self.0.prepare("select path from ValidPaths where ultimate = 1")?;
+        let rows = select.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+        Ok(rows.iter().filter_map(|path| StorePath::from_full(path)).collect())
     }
 
     /// Every valid path with its NAR hash.

@@ -30,7 +30,7 @@ pub enum Error {
     #[error(transparent)]
     Database(#[from] DatabaseError),
     /// Images could not be mounted or unmounted.
-    #[error("cannot mount the images of the cache: {0}")]
+    #[error("cannot mount or unmount the images of the cache: {0}")]
     Mount(String),
     /// The download failed.
     #[error("cannot download `{url}`")]
@@ -79,7 +79,9 @@ impl Failure for Error {
             Self::Download { .. } => Some("retry, or set `tarball` to a local file".into()),
             Self::Hash { .. } => Some("check `nix-version`, `tarball` and `sha256`; if they are correct, the file is corrupt or was replaced".into()),
             Self::Tarball { .. } => Some(
-                "expected one directory with `store/`, `.reginfo` and `install`, compressed by xz or zstd, as on the official download site".into(),
+                "pass a tarball with one directory that contains `store/`, `.reginfo` and `install`, compressed \
+                 by xz or zstd"
+                    .into(),
             ),
             _ => None,
         }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::{Cache, read_text};
 use crate::image::Images;
-use crate::last_used::LastUsed;
+use crate::last_used::{LastUsed, is_opened, keeps_access_times};
 use crate::mount;
 use crate::narinfo::{Keys, NarInfo, StorePath, Trust};
 
@@ -36,11 +36,38 @@ pub(crate) fn reads_most(cache: &Cache) -> bool {
     text.trim().parse::<u64>().is_ok_and(|percent| percent > MAX_PERCENT_READ)
 }
 
-/// Records how much of the mounted images this job has read.
+/// Records how much of the images this job has read, mounted or unpacked.
 pub(crate) fn record_percent_read(cache: &Cache) {
-    if let Some(percent) = mount::percent_read() {
+    if let Some(percent) = mount::percent_read().or_else(|| percent_opened(cache)) {
         let _ = toolkit::write_atomic(&cache.dir.join(PERCENT_READ), format!("{percent}\n").as_bytes());
     }
+}
+
+/// The file in the state directory with the paths of images that were unpacked because of
+/// [`reads_most`].
+const UNPACKED: &str = "unpacked";
+
+/// Records which paths of images this job unpacks, so that [`record_percent_read`] can measure
+/// whether that is still right.
+pub(crate) fn record_unpacked(cache: &Cache, paths: &[NarInfo]) {
+    let in_images = paths.iter().filter(|narinfo| narinfo.image().is_some());
+    let text: String = in_images.map(|narinfo| format!("{}\n", narinfo.info.path.base())).collect();
+    let _ = toolkit::write_atomic(&cache.state.join(UNPACKED), text.as_bytes());
+}
+
+/// Percentage of the unpacked paths, by the sizes of their files, that the job has opened.
+fn percent_opened(cache: &Cache) -> Option<u64> {
+    let text = read_text(&cache.state.join(UNPACKED)).ok().filter(|_| keeps_access_times())?;
+    let (mut opened, mut total) = (0, 0_u64);
+    for path in text.lines().filter_map(StorePath::from_base) {
+        for entry in walkdir::WalkDir::new(path.path()).into_iter().flatten() {
+            if let Some(meta) = entry.metadata().ok().filter(fs::Metadata::is_file) {
+                total += meta.len();
+                opened += if is_opened(&meta) { meta.len() } else { 0 };
+            }
+        }
+    }
+    (opened * 100).checked_div(total)
 }
 
 /// Which paths were not restored, and the estimated times.

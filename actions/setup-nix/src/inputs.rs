@@ -1,13 +1,18 @@
 //! The inputs of setup-nix.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use pydist::digest::Sha256Bytes;
-use toolkit::{Choice as _, Command, Env, Input, InputErrors, InputKind, Output, Reader, Secret, Spec};
+use toolkit::{
+    Choice as _, Command, Env, FileError, Input, InputErrors, InputKind, Output, Reader, Secret, Spec,
+    write_atomic,
+};
 
+use crate::cache::read_text;
 use crate::choices::{CacheMode, CacheTrust, Kvm, Mount, Restore, Reuse, Sandbox};
 use crate::narinfo::Keys;
-use crate::nix32;
+use crate::{nix32, tree};
 
 /// The public key of cache.nixos.org, which Nix trusts by default.
 pub(crate) const NIXOS_KEY: &str = "cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY=";
@@ -32,14 +37,14 @@ pub static SPEC: Spec = Spec {
         Input::new("max-jobs", InputKind::Text, "Set Nix's `max-jobs`.").or("auto"),
         Input::new("github-token", InputKind::Secret, "The token for fetches from github.com, which raises its rate limit. Stored in a private nix.conf until the job ends; empty for none.").or("${{ github.server_url == 'https://github.com' && github.token || '' }}"),
         Input::new("nix-path", InputKind::Text, "Set `NIX_PATH` for later steps, such as `nixpkgs=flake:nixpkgs` for `nix-shell -p`."),
-        Input::new("kvm", InputKind::Mode("true", Kvm::WORDS), "On Linux, let every user open `/dev/kvm`: on GitHub's runners only (`auto`), always, or never. On other machines, the permissions are restored by `save` or when the job ends.").or("auto"),
-        Input::new("cache", InputKind::Choice(CacheMode::WORDS), "Restore store paths from the cache and save new ones, only restore them, or neither.").or("read-write"),
+        Input::new("kvm", InputKind::Mode("true", Kvm::WORDS), "On Linux, let every user open `/dev/kvm`: on GitHub's runners only (`auto`), always (`true`), or never (`false`). On other machines, the permissions are restored by `save` or when the job ends.").or("auto"),
+        Input::new("cache", InputKind::Choice(CacheMode::WORDS), "Restore store paths from the cache and save new ones (`read-write`), only restore them (`read-only`), or neither (`off`).").or("read-write"),
         Input::new("cache-key", InputKind::Text, "The start of the cache key.").or("nix-store"),
         Input::new("hash-files", InputKind::List, "Patterns of files to hash into the cache key, one per line; `**` matches any directories.").or("**/flake.lock"),
         Input::new("cache-directory", InputKind::Path, "Keep the binary cache in this directory. By default in the user's cache directory; without one, the cache is off."),
         Input::new("cache-trust", InputKind::Choice(CacheTrust::WORDS), "Restore every path whose content matches its hash (`all`), or only paths that are also signed by a trusted key or content-addressed (`signed`).").or("all"),
-        Input::new("restore", InputKind::Choice(Restore::WORDS), "`needed` skips signed paths that recent jobs did not use, when downloading them on demand is likely faster.").or("needed"),
-        Input::new("mount", InputKind::Mode("true", Mount::WORDS), "On Linux, as root or with `sudo -n`, mount large parts of the cache over the store instead of unpacking them: on GitHub's runners only (`auto`), always, or never. They are always unpacked with `cache-trust: signed` or a daemon.").or("auto"),
+        Input::new("restore", InputKind::Choice(Restore::WORDS), "`needed` skips signed paths that recent jobs did not use, when downloading them on demand is likely faster; `all` restores every path.").or("needed"),
+        Input::new("mount", InputKind::Mode("true", Mount::WORDS), "On Linux, as root or with `sudo -n`, mount large parts of the cache over the store instead of unpacking them: on GitHub's runners only (`auto`), always (`true`), or never (`false`). They are always unpacked with `cache-trust: signed` or a daemon.").or("auto"),
         Input::new("max-size", InputKind::Number(0, 1 << 20), "Limit the cached paths to this many MB, measured in the store; the least recently used ones are dropped first.").or("8000"),
         Input::new("push-to", InputKind::List, "Copy what the job built to these stores with `nix copy` at `save`, one per line: `file://…`, `s3://…`, `ssh-ng://…`. A failure is a warning."),
         Input::new("report-path", InputKind::Path, "Write the report of `install` or `save` as JSON to PATH."),
@@ -57,15 +62,15 @@ pub static SPEC: Spec = Spec {
         Output::new("report-path", "The path of the JSON report, if `report-path` is set."),
     ],
     commands: &[
-        Command::new("plan", "Print the plan and set the cache key"),
-        Command::new("layers", "Print the layers of the restored index that are missing on this machine"),
-        Command::new("install", "Install Nix and restore the cached paths (the default)"),
-        Command::new("pack", "Add new store paths to the cache directory"),
-        Command::new("watch", "Pack new store paths until the job ends"),
-        Command::new("restore", "Restore paths as root (started by `install`)"),
-        Command::new("mount", "Mount images as root (started by `install`)"),
-        Command::new("unmount", "Unmount the images as root (started by `install`, `watch` and `save`)"),
-        Command::new("save", "Stop packing in the background, pack the rest and apply `max-size`"),
+        Command::new("plan", "Print the plan and set the cache key."),
+        Command::new("layers", "Print the layers of the restored index that are missing on this machine."),
+        Command::new("install", "Install Nix and restore the cached paths (the default)."),
+        Command::new("pack", "Add new store paths to the cache directory."),
+        Command::new("watch", "Pack new store paths until the job ends."),
+        Command::new("restore", "Restore paths as root (started by `install`)."),
+        Command::new("mount", "Mount images as root (started by `install`)."),
+        Command::new("unmount", "Unmount the images as root (started by `install`, `watch` and `save`)."),
+        Command::new("save", "Stop packing in the background, pack the rest and apply `max-size`."),
     ],
     foreign_options: &[],
 };
@@ -173,6 +178,36 @@ impl Inputs {
     }
 }
 
+/// The inputs that `save` takes from the job's `install` step, unless it sets them itself.
+const INHERITED: [&str; 6] = ["cache", "cache-key", "hash-files", "cache-directory", "max-size", "push-to"];
+/// Those inputs of the `install` step, in the state directory.
+const INHERITED_FILE: &str = "inputs.json";
+
+/// Stores the inputs that `save` takes over.
+pub(crate) fn store_for_save(env: &Env) -> Result<(), FileError> {
+    let Some(state) = runner_state_dir(env) else { return Ok(()) };
+    let names = SPEC.inputs.iter().filter(|input| INHERITED.contains(&input.name)).map(Input::variable);
+    let given: BTreeMap<String, &str> =
+        names.filter_map(|name| Some((name.clone(), env.get(&name)?))).collect();
+    let text = serde_json::to_string(&given).unwrap_or_default();
+    write_atomic(&state.join(INHERITED_FILE), text.as_bytes())
+}
+
+/// Adds the inputs of the `install` step that `env` does not set.
+pub(crate) fn inherit(env: &Env) -> Env {
+    let mut env = env.clone();
+    let text = runner_state_dir(&env).and_then(|state| read_text(&state.join(INHERITED_FILE)).ok());
+    let given: BTreeMap<String, String> =
+        text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    for input in SPEC.inputs.iter().filter(|input| INHERITED.contains(&input.name)) {
+        let name = input.variable();
+        if let (None, Some(value)) = (env.get(&name), given.get(&name)) {
+            env.set(name, value);
+        }
+    }
+    env
+}
+
 fn version(text: &str) -> Result<String, String> {
     let parts: Vec<&str> = text.split('.').collect();
     if parts.len() >= 2 && parts.iter().all(|part| part.parse::<u32>().is_ok()) {
@@ -255,20 +290,34 @@ fn extra_conf(text: &str) -> Result<String, String> {
 /// runner empties when the job ends.
 fn state_dir(env: &Env, cache: &Path) -> PathBuf {
     let given = env.get(STATE).map(PathBuf::from);
-    let runner = || {
-        env.get("GITHUB_ACTIONS")?;
-        env.get("RUNNER_TEMP").map(|dir| Path::new(dir).join("setup-nix"))
-    };
-    given.or_else(runner).filter(|path| path.is_absolute()).unwrap_or_else(|| cache.with_extension("state"))
+    given
+        .or_else(|| runner_state_dir(env))
+        .filter(|path| path.is_absolute())
+        .unwrap_or_else(|| cache.with_extension("state"))
+}
+
+/// The private directory of this job on a runner.
+fn runner_state_dir(env: &Env) -> Option<PathBuf> {
+    env.get("GITHUB_ACTIONS")?;
+    env.get("RUNNER_TEMP").map(|dir| Path::new(dir).join("setup-nix"))
 }
 
 /// The variable that passes the state directory to the background packer.
 pub(crate) const STATE: &str = "SETUP_NIX_STATE";
 
 /// Where nix.conf goes if no directory of the user is writable.
-pub(crate) fn last_resort() -> PathBuf {
+fn last_resort() -> PathBuf {
     let user = rustix::process::geteuid().as_raw();
     std::env::temp_dir().join(format!("setup-nix-{user}/binary-cache"))
+}
+
+/// Creates the parent of that directory. Other users know its name, so it must not be one that
+/// they have prepared.
+pub(crate) fn create_last_resort() -> Result<PathBuf, FileError> {
+    let dir = last_resort();
+    let parent = dir.parent().unwrap_or(Path::new("/"));
+    tree::create_private_dir(parent).map_err(FileError::new("use", parent))?;
+    Ok(dir)
 }
 
 fn default_cache_dir(env: &Env) -> Option<PathBuf> {

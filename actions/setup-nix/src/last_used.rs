@@ -1,7 +1,7 @@
-//! When each path of the cache was last used. Each run that saves uses one timestamp, so
-//! the number of distinct timestamps is the number of runs.
+//! When each path of the cache was last used, and whether a job built it. Each run that saves
+//! uses one timestamp, so the number of distinct timestamps is the number of runs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -12,13 +12,18 @@ use crate::cache::{Cache, read_text};
 use crate::narinfo::{STORE, StorePath};
 use crate::tree;
 
-/// The file in the cache directory, with lines of the form `hash-name seconds`.
+/// The file in the cache directory, with lines of the form `hash-name seconds`, or
+/// `hash-name seconds built`.
 const FILE: &str = "last-used";
+/// The end of the lines of paths that a job built. The database of a machine that restored such
+/// a path does not know that.
+const BUILT: &str = " built";
 
 /// The time of each path's last use, in Unix seconds.
 #[derive(Debug, Default)]
 pub(crate) struct LastUsed {
     by_path: HashMap<StorePath, u64>,
+    built: HashSet<StorePath>,
     /// The distinct times, sorted.
     times: Vec<u64>,
 }
@@ -27,21 +32,30 @@ impl LastUsed {
     /// Reads the file of `cache`, ignoring malformed lines.
     pub(crate) fn read(cache: &Cache) -> Self {
         let text = read_text(&cache.dir.join(FILE)).unwrap_or_default();
-        let lines = text.lines().filter_map(|line| line.split_once(' '));
-        let entry = |(base, time): (&str, &str)| Some((StorePath::from_base(base)?, time.parse().ok()?));
-        let by_path: HashMap<_, _> = lines.filter_map(entry).collect();
+        let (mut by_path, mut built) = (HashMap::new(), HashSet::new());
+        for line in text.lines() {
+            let rest = line.strip_suffix(BUILT);
+            let Some((base, time)) = rest.unwrap_or(line).split_once(' ') else { continue };
+            if let (Some(path), Ok(time)) = (StorePath::from_base(base), time.parse()) {
+                built.extend(rest.is_some().then(|| path.clone()));
+                by_path.insert(path, time);
+            }
+        }
         let mut times: Vec<u64> = by_path.values().copied().collect();
         times.sort_unstable();
         times.dedup();
-        Self { by_path, times }
+        Self { by_path, built, times }
     }
 
-    /// Writes `entries` to the file of `cache`.
+    /// Writes `entries` to the file of `cache`: paths, times, and whether a job built the path.
     pub(crate) fn write<'a>(
         cache: &Cache,
-        entries: impl Iterator<Item = (&'a StorePath, u64)>,
+        entries: impl Iterator<Item = (&'a StorePath, u64, bool)>,
     ) -> Result<(), FileError> {
-        let text: String = entries.map(|(path, time)| format!("{} {time}\n", path.base())).collect();
+        let line = |(path, time, built): (&StorePath, u64, bool)| {
+            format!("{} {time}{}\n", path.base(), if built { BUILT } else { "" })
+        };
+        let text: String = entries.map(line).collect();
         let file = cache.dir.join(FILE);
         if fs::symlink_metadata(&file).is_ok_and(|meta| meta.is_dir()) {
             tree::remove(&file).map_err(FileError::new("remove", &file))?;
@@ -52,6 +66,11 @@ impl LastUsed {
     /// When `path` was last used.
     pub(crate) fn get(&self, path: &StorePath) -> Option<u64> {
         self.by_path.get(path).copied()
+    }
+
+    /// Whether an earlier job built `path`.
+    pub(crate) fn was_built(&self, path: &StorePath) -> bool {
+        self.built.contains(path)
     }
 
     /// The number of runs after `time`, including the one at `now`.
@@ -76,6 +95,11 @@ impl LastUsed {
     fn until(&self, time: u64) -> usize {
         self.times.partition_point(|run| *run <= time)
     }
+}
+
+/// Whether a file was opened since its access time was reset.
+pub(crate) fn is_opened(meta: &fs::Metadata) -> bool {
+    meta.atime() > 1
 }
 
 /// Whether the store's file system updates access times. Tested by reading a file, because

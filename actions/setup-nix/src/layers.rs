@@ -35,6 +35,8 @@ pub(crate) struct Staged {
     pub(crate) name: String,
     /// Whether the set differs from the restored one.
     pub(crate) changed: bool,
+    /// Paths that are in no layer, because their image cannot be read.
+    pub(crate) unreadable: Vec<String>,
 }
 
 /// The directory that the nested cache steps restore into and save from. It is in the
@@ -143,11 +145,10 @@ impl Exchange {
             unsaved.extend(
                 layer.paths.into_iter().filter_map(|name| Some((name.clone(), *by_name.get(&name)?))),
             );
-            tarball = tarball
-                .or_else(|| layer.tarball.filter(|hash| cache.dir.join(TARBALLS).join(hash).is_file()));
+            tarball = tarball.or_else(|| layer.tarball.filter(|hash| has_tarball(cache, hash)));
         }
-        unsaved.retain(|_, narinfo| narinfo.image().is_none_or(|id| image::open(cache, id).is_ok()));
-        let mut staged = Staged::default();
+        let unreadable = remove_unreadable(cache, &mut unsaved);
+        let mut staged = Staged { unreadable, ..Staged::default() };
         if !unsaved.is_empty() || tarball.is_some() {
             let layer = self.create_layer(cache, &unsaved, tarball, &before.damaged)?;
             staged.layer = Some(layer.id.clone());
@@ -213,6 +214,17 @@ impl Exchange {
     pub(crate) fn remove(&self) -> Result<(), FileError> {
         tree::remove(&self.path).map_err(FileError::new("remove", &self.path))
     }
+}
+
+/// Removes paths whose image cannot be read, and returns their names.
+fn remove_unreadable(cache: &Cache, paths: &mut BTreeMap<String, &NarInfo>) -> Vec<String> {
+    let mut removed = Vec::new();
+    paths.retain(|_, narinfo| {
+        let readable = narinfo.image().is_none_or(|id| image::open(cache, id).is_ok());
+        removed.extend((!readable).then(|| narinfo.info.path.base().to_owned()));
+        readable
+    });
+    removed
 }
 
 /// Moves the files of `layer` from the directory `from` into `cache`. Does nothing if its
@@ -302,8 +314,14 @@ fn has_layer(cache: &Cache, layer: &Layer) -> bool {
         let narinfo = read(&cache.dir.join(&name[..32]).with_extension("narinfo"));
         narinfo.is_some_and(|found| layer_index::name(&found) == *name && has_archive(cache, &found))
     };
-    layer.paths.iter().all(has)
-        && layer.tarball.as_ref().is_none_or(|hash| is_file(&cache.dir.join(TARBALLS).join(hash)))
+    layer.paths.iter().all(has) && layer.tarball.as_ref().is_none_or(|hash| has_tarball(cache, hash))
+}
+
+/// Whether `cache` has the Nix tarball `hash`. A restored archive can have put a link in place of
+/// the directory.
+fn has_tarball(cache: &Cache, hash: &str) -> bool {
+    let dir = cache.dir.join(TARBALLS);
+    is_dir(&dir) && is_file(&dir.join(hash))
 }
 
 fn is_file(path: &Path) -> bool {
@@ -318,18 +336,26 @@ fn has_archive(cache: &Cache, narinfo: &NarInfo) -> bool {
 
 /// The hash of the Nix tarball in the cache, if any.
 fn newest_tarball(cache: &Cache) -> Option<String> {
-    let entries = fs::read_dir(cache.dir.join(TARBALLS)).ok()?.flatten();
+    let dir = cache.dir.join(TARBALLS);
+    let entries = fs::read_dir(&dir).ok().filter(|_| is_dir(&dir))?.flatten();
     let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
     files.map(|entry| entry.file_name().to_string_lossy().into_owned()).find(|name| is_digits(name, 64))
 }
 
-/// Moves a regular file, copying it to another file system if needed.
+/// Moves a regular file into a directory that is not a link, copying it to another file system
+/// if needed.
 fn move_file(from: &Path, to: &Path) -> io::Result<()> {
-    if !fs::symlink_metadata(from)?.is_file() {
+    if !is_file(from) {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "expected a regular file"));
     }
     if let Some(parent) = to.parent() {
         fs::create_dir_all(parent)?;
+        if !is_dir(parent) {
+            return Err(io::Error::new(
+                io::ErrorKind::NotADirectory,
+                "expected a directory, found a link to one",
+            ));
+        }
     }
     if fs::rename(from, to).is_ok() {
         return Ok(());
@@ -340,8 +366,76 @@ fn move_file(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 fn link_or_copy(from: &Path, to: &Path) -> io::Result<u64> {
+    if !is_file(from) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "expected a regular file"));
+    }
     if fs::hard_link(from, to).is_err() {
         fs::copy(from, to)?;
     }
     Ok(fs::symlink_metadata(to)?.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::narinfo::{PathInfo, StorePath};
+
+    #[test]
+    fn does_not_follow_a_linked_tarball_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::new(&dir.path().join("cache"), &dir.path().join("state"));
+        cache.create().unwrap();
+        let (victim, from) = (dir.path().join("victim"), dir.path().join("layer"));
+        let (old, new) = ("1".repeat(64), "2".repeat(64));
+        fs::create_dir_all(from.join(TARBALLS)).unwrap();
+        fs::create_dir(&victim).unwrap();
+        fs::write(victim.join(&old), "").unwrap();
+        fs::write(from.join(TARBALLS).join(&new), "").unwrap();
+        symlink(&victim, cache.dir.join(TARBALLS)).unwrap();
+        let manifest = manifest(&from).unwrap();
+        let layer = |tarball: &String| Layer {
+            id: "1".repeat(32),
+            bytes: 0,
+            tarball: Some(tarball.clone()),
+            manifest: manifest.clone(),
+            paths: BTreeSet::new(),
+        };
+        assert_eq!(newest_tarball(&cache), None);
+        assert!(!has_layer(&cache, &layer(&old)));
+        move_layer(&cache, &layer(&new), &from);
+        assert!(!victim.join(&new).exists());
+        // A link in place of the tarball is not one either.
+        fs::remove_file(cache.dir.join(TARBALLS)).unwrap();
+        fs::create_dir(cache.dir.join(TARBALLS)).unwrap();
+        symlink(victim.join(&old), cache.dir.join(TARBALLS).join(&old)).unwrap();
+        assert_eq!(newest_tarball(&cache), None);
+        assert!(!has_layer(&cache, &layer(&old)));
+        move_layer(&cache, &layer(&new), &from);
+        assert!(has_layer(&cache, &layer(&new)));
+    }
+
+    #[test]
+    fn reports_paths_whose_image_cannot_be_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::new(&dir.path().join("cache"), &dir.path().join("state"));
+        cache.create().unwrap();
+        let exchange = Exchange { path: dir.path().join(Exchange::NAME) };
+        let narinfo = NarInfo {
+            info: PathInfo {
+                path: StorePath::from_base(&format!("{}-x", "1".repeat(32))).unwrap(),
+                nar_hash: [0; 32],
+                nar_size: 1,
+                deriver: None,
+                references: Vec::new(),
+                signatures: Vec::new(),
+                ca: None,
+            },
+            url: image_url(&"1".repeat(32)),
+        };
+        let staged = exchange.stage(&cache, std::slice::from_ref(&narinfo)).unwrap();
+        assert_eq!(staged.unreadable, [narinfo.info.path.base()]);
+        assert_eq!(staged.layer, None);
+    }
 }

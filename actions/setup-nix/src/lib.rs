@@ -61,7 +61,8 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
         Some("unmount") => return mount::unmount().map(|()| Exit::Done),
         _ => {}
     }
-    let env = &invocation.env;
+    let inherited = (invocation.command == Some("save")).then(|| inputs::inherit(&invocation.env));
+    let env = inherited.as_ref().unwrap_or(&invocation.env);
     let mut inputs = inputs::Inputs::read(env)?;
     for token in [&inputs.access_tokens, &inputs.github_token].into_iter().flatten() {
         ui.mask(token);
@@ -77,6 +78,9 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
         ui.output("cache", CacheMode::Off.word())?;
         return Ok(Exit::Done);
     }
+    if inputs.no_cache.is_some() {
+        inputs::create_last_resort()?;
+    }
     if plan.cache != CacheMode::Off
         && invocation.command != Some("restore")
         && let Err(error) = cache::Cache::new(&plan.cache_dir, &inputs.state).create()
@@ -85,9 +89,19 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
         plan.cache = CacheMode::Off;
         plan.cache_off_reason =
             Some(format!("cannot use the cache directory: {}", toolkit::error_chain(&error)));
-        plan.cache_dir = inputs::last_resort();
+        plan.cache_dir = inputs::create_last_resort()?;
         inputs.state = plan.cache_dir.with_extension("state");
         ui.warning(plan.cache_off_reason.clone().unwrap_or_default());
+    }
+    if plan.cache != CacheMode::Off
+        && invocation.command == Some("plan")
+        && let Some(exchange) = layers::Exchange::from_env(env)
+        && let Err(error) = exchange.remove()
+    {
+        // The repository can contain such a directory: only what the cache service restores
+        // after this may be adopted.
+        plan.cache = CacheMode::Off;
+        plan.cache_off_reason = Some(toolkit::error_chain(&error));
     }
     let context =
         command_context::CommandContext { inputs: &inputs, machine: &machine, plan: &plan, env, ui };

@@ -1,5 +1,6 @@
 //! The state of this machine: its Nix, its store, our privileges.
 
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ use crate::store::STATE;
 /// The link that protects the installed Nix from garbage collection, and by which the next
 /// run finds it.
 pub(crate) const GC_ROOT: &str = "/nix/var/nix/gcroots/setup-nix";
+
+/// The socket of Nix's daemon.
+pub(crate) const DAEMON_SOCKET: &str = "/nix/var/nix/daemon-socket/socket";
 
 /// The state of this machine.
 #[allow(clippy::struct_excessive_bools, reason = "each is one fact")]
@@ -97,7 +101,7 @@ impl MachineState {
             nix,
             store,
             custom_store: custom_store(env),
-            daemon: Path::new("/nix/var/nix/daemon-socket/socket").exists(),
+            daemon: is_listening(Path::new(DAEMON_SOCKET)),
             closed_kvm: Path::new("/dev/kvm").exists()
                 && rustix::fs::access("/dev/kvm", rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK)
                     .is_err(),
@@ -106,6 +110,12 @@ impl MachineState {
             file_count,
         }
     }
+}
+
+/// Whether a process accepts connections to `socket`. After a restart of the machine, its file
+/// remains without a process.
+fn is_listening(socket: &Path) -> bool {
+    UnixStream::connect(socket).is_ok()
 }
 
 /// The variable that makes Nix use another store than the one that is restored and packed
@@ -126,4 +136,20 @@ fn nix_dirs(env: &Env) -> Vec<PathBuf> {
     dirs.push("/nix/var/nix/profiles/default/bin".into());
     dirs.extend(env.get("HOME").map(|home| Path::new(home).join(".nix-profile/bin")));
     dirs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_socket_of_a_daemon_that_has_ended_is_no_daemon() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("socket");
+        assert!(!is_listening(&socket));
+        let daemon = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        assert!(is_listening(&socket));
+        drop(daemon);
+        assert!(socket.exists() && !is_listening(&socket));
+    }
 }

@@ -228,14 +228,7 @@ fn is_overlay() -> bool {
 fn create_job_dir() -> Result<PathBuf, FileError> {
     let base = Path::new(BASE_DIR);
     let make = || -> io::Result<PathBuf> {
-        match DirBuilder::new().mode(0o700).create(base) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
-        let meta = fs::symlink_metadata(base)?;
-        if !meta.is_dir() || meta.uid() != rustix::process::geteuid().as_raw() || meta.mode() & 0o022 != 0 {
-            return Err(io::Error::other("expected a directory that only root can write to"));
-        }
+        tree::create_private_dir(base)?;
         Ok(tempfile::Builder::new().prefix("job-").tempdir_in(base)?.keep())
     };
     make().map_err(FileError::new("create", base))
@@ -317,7 +310,8 @@ fn check(wanted: &WantedImage, name: &str, journal: &mut Journal) -> io::Result<
     }
     let file = open_regular(&to)?;
     fchown(&file, Some(0), Some(0))?;
-    file.set_permissions(Permissions::from_mode(0o400))?;
+    // Readable, because `save` may have to copy it into a new layer.
+    file.set_permissions(Permissions::from_mode(0o444))?;
     wanted.info.check(&file)?;
     let mut image = Image::open(&file)?;
     // The kernel's parser gets only images that our parser accepts.

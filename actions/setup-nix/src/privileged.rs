@@ -5,7 +5,7 @@ use std::path::Path;
 use toolkit::Cmd;
 
 use crate::error::Error;
-use crate::machine::{Access, MachineState};
+use crate::machine::{Access, DAEMON_SOCKET, MachineState};
 
 /// The nix.conf of the daemon that this action starts.
 pub(crate) const DAEMON_CONF: &str = "/nix/var/nix/setup-nix.conf";
@@ -26,9 +26,11 @@ fn as_root(machine: &MachineState, script: &str) -> Cmd {
 /// ends with the machine or the job.
 pub(crate) fn daemon(machine: &MachineState, bin: &Path) -> Vec<Cmd> {
     let script = |text: &str| as_root(machine, text);
+    // The socket of a daemon that has ended would look like the new one.
     let start = format!(
-        "NIX_USER_CONF_FILES={DAEMON_CONF} setsid '{}/nix-daemon' </dev/null >/nix/var/nix/daemon.log 2>&1 &
-         for _ in $(seq 100); do [ ! -S /nix/var/nix/daemon-socket/socket ] || exit 0; sleep 0.1; done
+        "rm -f {DAEMON_SOCKET}
+         NIX_USER_CONF_FILES={DAEMON_CONF} setsid '{}/nix-daemon' </dev/null >/nix/var/nix/daemon.log 2>&1 &
+         for _ in $(seq 100); do [ ! -S {DAEMON_SOCKET} ] || exit 0; sleep 0.1; done
          echo 'the daemon did not start:' >&2; cat /nix/var/nix/daemon.log >&2; exit 1",
         bin.display()
     );

@@ -2,17 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use serde::Serialize;
 use toolkit::FileError;
 
 use crate::cache::{Cache, IMAGES, PART, read_text};
+use crate::database::Database;
 use crate::error::Error;
 use crate::image::ImageInfo;
 use crate::in_use::roots;
-use crate::last_used::{LastUsed, keeps_access_times};
+use crate::last_used::{LastUsed, is_opened, keeps_access_times};
 use crate::mount;
 use crate::narinfo::{NarInfo, PathInfo, StorePath, set_name};
 use crate::tree;
@@ -49,22 +49,18 @@ pub(crate) fn prune(cache: &Cache, max_size: u64, now: u64) -> Result<Pruned, Er
     // This run must be later than all before it, even if the clock of another machine was
     // ahead or the last run was within the same second.
     let now = old.last().map_or(now, |last| now.max(last.saturating_add(1)));
-    let in_use_paths = paths_in_use(cache);
     // Without access times or a background packer, any path may be in use.
     let watched = cache.state.join(IN_USE).exists();
     let observed = keeps_access_times() || watched;
+    let in_use_paths = paths_in_use(cache);
     // Mounted images have no access times.
     let mounted = mount::mounted_paths();
-    let mut used: BTreeMap<StorePath, u64> = BTreeMap::new();
-    for narinfo in &found {
-        let path = &narinfo.info.path;
-        let before = old.get(path);
-        // New, seen in use, or opened since the restore reset its access times.
-        let read = || if mounted.contains(path) { !watched } else { was_opened(&path.path()) };
-        let in_use = before.is_none() || in_use_paths.contains(path) || !observed || read();
-        let time = if in_use { now } else { before.unwrap_or_default() };
-        used.insert(path.clone(), time);
-    }
+    // New, seen in use, or opened since the restore reset its access times.
+    let read = |path: &StorePath| if mounted.contains(path) { !watched } else { was_opened(&path.path()) };
+    let in_use = |path: &StorePath| !observed || in_use_paths.contains(path) || read(path);
+    let time = |path: &StorePath| old.get(path).filter(|_| !in_use(path)).unwrap_or(now);
+    let paths = found.iter().map(|narinfo| &narinfo.info.path);
+    let mut used: BTreeMap<StorePath, u64> = paths.map(|path| (path.clone(), time(path))).collect();
     propagate_use(&found, &mut used);
     let mut order: Vec<&NarInfo> = found.iter().collect();
     order.sort_by_key(|narinfo| (used[&narinfo.info.path], std::cmp::Reverse(narinfo.info.nar_size)));
@@ -72,7 +68,11 @@ pub(crate) fn prune(cache: &Cache, max_size: u64, now: u64) -> Result<Pruned, Er
         Pruned { bytes: order.iter().map(|narinfo| narinfo.info.nar_size).sum(), ..Pruned::default() };
     let referrers = referrers(&found);
     let mut dropped = HashSet::new();
-    for narinfo in found.iter().filter(|narinfo| observed && is_own_build(&narinfo.info)) {
+    // Built here now, or by the earlier job that packed it.
+    let built_here = Database::open(false).and_then(|database| database.built()).unwrap_or_default();
+    let built = |path: &StorePath| built_here.contains(path) || old.was_built(path);
+    let is_own = |narinfo: &&NarInfo| built(&narinfo.info.path) || has_no_other_source(&narinfo.info);
+    for narinfo in found.iter().filter(|_| observed).filter(is_own) {
         // Most likely from an earlier commit: paths that are still built are seen in use.
         if old.idle_after(used[&narinfo.info.path], now) >= MAX_IDLE_RUNS {
             drop_with_referrers(narinfo, &referrers, &mut dropped, &mut pruned.bytes);
@@ -96,10 +96,8 @@ pub(crate) fn prune(cache: &Cache, max_size: u64, now: u64) -> Result<Pruned, Er
             kept_files.extend(narinfo.image().map(ImageInfo::url));
         }
     }
-    LastUsed::write(
-        cache,
-        used.iter().filter(|(path, _)| !dropped.contains(path)).map(|(path, time)| (path, *time)),
-    )?;
+    used.retain(|path, _| !dropped.contains(path));
+    LastUsed::write(cache, used.iter().map(|(path, time)| (path, *time, built(path))))?;
     pruned.packed_bytes = sweep(cache, &kept_files)?;
     pruned.paths = found.len() - pruned.dropped.len();
     let kept = found.iter().map(|narinfo| &narinfo.info).filter(|info| !dropped.contains(&info.path));
@@ -162,8 +160,8 @@ fn propagate_use(found: &[NarInfo], used: &mut BTreeMap<StorePath, u64>) {
     }
 }
 
-/// Whether a job built it, as opposed to another cache providing it.
-fn is_own_build(info: &PathInfo) -> bool {
+/// Whether no other cache can have provided it, even if it is unknown who built it.
+fn has_no_other_source(info: &PathInfo) -> bool {
     info.path.is_derivation() || (info.signatures.is_empty() && info.ca.is_none())
 }
 
@@ -208,5 +206,5 @@ fn paths_in_use(cache: &Cache) -> BTreeSet<StorePath> {
 /// Directories are ignored: listing them here updates their access times.
 fn was_opened(path: &Path) -> bool {
     let files = walkdir::WalkDir::new(path).into_iter().flatten().filter(|entry| !entry.file_type().is_dir());
-    files.filter_map(|entry| entry.metadata().ok()).any(|meta| meta.atime() > 1)
+    files.filter_map(|entry| entry.metadata().ok()).any(|meta| is_opened(&meta))
 }

@@ -14,7 +14,7 @@ use crate::choices::{CacheMode, Mount};
 use crate::command_context::{CommandContext, FIRST_ID, KVM_OPENED, Phases, RESTORED_SET, ROOT_TIMEOUT};
 use crate::database::Database;
 use crate::error::Error;
-use crate::estimate::{reads_most, record_rate};
+use crate::estimate::{reads_most, record_rate, record_unpacked};
 use crate::inputs::STATE;
 use crate::install::{self, Installed};
 use crate::layers::{Exchange, TARBALLS};
@@ -25,8 +25,10 @@ use crate::plan::Source;
 use crate::privileged::{DAEMON_CONF, own_command_as_root};
 use crate::report::InstallResult;
 use crate::restore::{Mounter, Restored, Rules, restore};
-use crate::{advisories, conf, fetch, layers, mount, nix32, report, tree};
+use crate::{advisories, conf, fetch, inputs, layers, mount, nix32, report, tree};
 
+/// The variable with the key of the index that the cache service restored; see `action.yml`.
+const MATCHED_KEY: &str = "CACHE_MATCHED_KEY";
 /// Timeout of a restore that runs as root.
 const RESTORE_TIMEOUT: Duration = Duration::from_secs(3600);
 
@@ -34,6 +36,7 @@ impl CommandContext<'_> {
     /// Installs Nix, writes its settings, and restores the cache.
     pub(crate) fn install(&self) -> Result<(), Error> {
         let mut phases = Phases::default();
+        inputs::store_for_save(self.env)?;
         self.adopt_layers();
         for cmd in &self.plan.prepare {
             phases.time("prepare /nix", || Ok((cmd.run(self.ui, OutputMode::Quiet, ROOT_TIMEOUT)?, 0)))?;
@@ -53,6 +56,12 @@ impl CommandContext<'_> {
 
         let start = Instant::now();
         let restored = self.restore();
+        // Paths registered after this were built by the job. Without the file, nothing is pushed.
+        let first = self.inputs.state.join(FIRST_ID);
+        match Database::open(false).and_then(|database| database.last()) {
+            Ok(last) => write_atomic(&first, last.to_string().as_bytes())?,
+            Err(_) => tree::remove(&first).map_err(FileError::new("remove", &first))?,
+        }
         if interrupted() {
             return Err(ProcessError::Interrupted.into());
         }
@@ -60,7 +69,7 @@ impl CommandContext<'_> {
         if !self.plan.daemon.is_empty() {
             phases.time("start the daemon", || Ok((self.start_daemon(&bin)?, 0)))?;
         }
-        let matched = self.env.get("CACHE_MATCHED_KEY").map(str::to_owned);
+        let matched = self.env.get(MATCHED_KEY).map(str::to_owned);
         let result = InstallResult {
             version: &version,
             bin: &bin,
@@ -145,7 +154,13 @@ impl CommandContext<'_> {
             return;
         };
         let cache = self.cache();
-        let adopted = cache.lock().and_then(|_lock| exchange.adopt(&cache));
+        let adopted = cache.lock().and_then(|_lock| {
+            if self.env.get(MATCHED_KEY).is_none() {
+                // The service restored nothing: this is from the repository or an earlier step.
+                exchange.remove()?;
+            }
+            exchange.adopt(&cache)
+        });
         if let Err(error) = adopted {
             self.ui.warning(format!("cannot use the layers of the cache service: {}", error_chain(&error)));
         }
@@ -258,7 +273,11 @@ impl CommandContext<'_> {
                 self.restore_through_sudo()?
             } else {
                 let mounter = |request: &Request| self.mount(request);
-                let mount = self.plan.mount && (self.inputs.mount == Mount::Always || !reads_most(&cache));
+                let unpack = self.inputs.mount != Mount::Always && reads_most(&cache);
+                if self.plan.mount && unpack {
+                    record_unpacked(&cache, &found);
+                }
+                let mount = self.plan.mount && !unpack;
                 restore(&cache, self.rules(), mount.then_some(&mounter as Mounter<'_>))?
             };
             if restored.images > 0 {
@@ -272,9 +291,6 @@ impl CommandContext<'_> {
                 layers::mark_damaged(&cache, &restored.refused)?;
                 record_rate(&cache, restored.bytes, start.elapsed());
             }
-            // Paths registered after this were built by the job.
-            let last = Database::open(false).and_then(|database| database.last());
-            write_atomic(&cache.state.join(FIRST_ID), last.unwrap_or(0).to_string().as_bytes())?;
             Ok(restored)
         };
         prepare().map_err(|error| {

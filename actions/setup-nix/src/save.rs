@@ -2,9 +2,10 @@
 //! and prepares what the cache service saves.
 
 use std::fs;
+use std::io;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use toolkit::{Choice as _, error_chain, interrupted, write_atomic};
+use toolkit::{Choice as _, FileError, error_chain, interrupted, write_atomic};
 
 use crate::background::read_log;
 use crate::cache::Cache;
@@ -35,8 +36,13 @@ impl CommandContext<'_> {
     /// Copies what the job built to the stores of `push-to`.
     fn push(&self) {
         let built = || -> Result<Vec<StorePath>, Error> {
-            let first = fs::read_to_string(self.inputs.state.join(FIRST_ID)).unwrap_or_default();
-            let rows = Database::open(false)?.after(first.trim().parse().unwrap_or(0))?;
+            let first = self.inputs.state.join(FIRST_ID);
+            let text = fs::read_to_string(&first).map_err(FileError::new("read", &first))?;
+            let id = text
+                .trim()
+                .parse()
+                .map_err(|error| FileError::new("read", &first)(io::Error::other(error)))?;
+            let rows = Database::open(false)?.after(id)?;
             let outputs = rows.into_iter().filter(|row| row.built && !row.info.path.is_derivation());
             Ok(outputs.map(|row| row.info.path).collect())
         };
@@ -70,7 +76,7 @@ impl CommandContext<'_> {
         if !self.inputs.push_to.is_empty() {
             phases.time("push", || Ok((self.push(), 0)))?;
         }
-        self.clean_up();
+        self.clean_up(self.kvm_opened());
         if self.plan.cache != CacheMode::ReadWrite {
             self.ui.output("changed", "false")?;
             self.ui.report(format!("nothing is saved: the cache is {}", self.plan.cache.word()));
@@ -139,7 +145,14 @@ impl CommandContext<'_> {
         let staged = exchange.map(|exchange| -> Result<Staged, Error> {
             let _lock = cache.lock()?;
             let (found, _) = cache.read()?;
-            Ok(exchange.stage(cache, &found)?)
+            let staged = exchange.stage(cache, &found)?;
+            if let Some(first) = staged.unreadable.first() {
+                let count = staged.unreadable.len();
+                self.ui.warning(format!(
+                    "{count} paths are not saved, such as {first}: their images cannot be read"
+                ));
+            }
+            Ok(staged)
         });
         Ok((packed, pruned, staged.transpose()?))
     }

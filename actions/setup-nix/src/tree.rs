@@ -1,9 +1,9 @@
 //! Gives files the store's permissions and times, and moves and removes read-only
 //! directories.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
@@ -14,6 +14,22 @@ pub(crate) const TIMES: Timestamps = Timestamps {
     last_access: Timespec { tv_sec: 0, tv_nsec: 0 },
     last_modification: Timespec { tv_sec: 1, tv_nsec: 0 },
 };
+
+/// Creates the directory `dir`, or makes sure that it is one that only this user can write to.
+pub(crate) fn create_private_dir(dir: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let meta = fs::symlink_metadata(dir)?;
+    if meta.is_dir() && meta.uid() == rustix::process::geteuid().as_raw() && meta.mode() & 0o022 == 0 {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::PermissionDenied,
+        "expected a directory of this user that nobody else can write to",
+    ))
+}
 
 /// Sets the times of `path` to the store's.
 pub(crate) fn touch(path: &Path) -> io::Result<()> {
@@ -68,4 +84,27 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
         touch(to)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_private_directory_belongs_to_this_user_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let private = dir.path().join("private");
+        create_private_dir(&private).unwrap();
+        assert_eq!(fs::metadata(&private).unwrap().mode() & 0o777, 0o700);
+        create_private_dir(&private).unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&private, &link).unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        fs::set_permissions(&private, Permissions::from_mode(0o770)).unwrap();
+        for path in [private, link, file] {
+            let error = create_private_dir(&path).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{}: {error}", path.display());
+        }
+    }
 }

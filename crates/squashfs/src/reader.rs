@@ -1,7 +1,8 @@
-//! Reads an untrusted image: checks every offset and size, uses bounded memory, and supports
-//! only directories, files and links.
+//! Reads an untrusted image: checks every offset and size, and supports only directories, files
+//! and links. A walk reads each byte of the tables of inodes and listings at most once, so its
+//! time and memory are proportional to the size of these tables.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 
 use zstd::bulk::Decompressor;
@@ -30,8 +31,13 @@ pub struct Image<'a, S: ?Sized> {
     superblock: Superblock,
     /// The size limit of files, in bytes. Initially 0.
     pub max_file_size: u64,
-    /// How many more inodes may be read: each has a single name.
-    remaining_inodes: u32,
+    /// The locations of the inodes that were read: each has a single name.
+    visited: HashSet<u64>,
+    /// How many bytes of the table of inodes may still be read. Without this limit, inodes could
+    /// overlap, and each could have a long list of blocks.
+    remaining_inode_bytes: u64,
+    /// The same for the table of listings.
+    remaining_listing_bytes: u64,
     decompressor: Decompressor<'static>,
     /// By offset in the image: the content, and the offset of the next block.
     metadata: HashMap<u64, (Vec<u8>, u64)>,
@@ -48,7 +54,9 @@ impl<'a, S: Source + ?Sized> Image<'a, S> {
         let size = superblock.block_size as usize;
         Ok(Self {
             from,
-            remaining_inodes: superblock.inodes,
+            visited: HashSet::from([superblock.root]),
+            remaining_inode_bytes: superblock.inode_bytes,
+            remaining_listing_bytes: superblock.listing_bytes(),
             superblock,
             max_file_size: 0,
             decompressor: Decompressor::new()?,
@@ -61,78 +69,108 @@ impl<'a, S: Source + ?Sized> Image<'a, S> {
 
     /// The entries of the root directory.
     pub fn root(&mut self) -> io::Result<Vec<Entry>> {
+        let root = self.root_directory()?;
+        let mut entries = Vec::new();
+        // Not deducted from the remaining bytes, so that it can be read repeatedly.
+        self.walk(&root, self.superblock.listing_bytes(), |name, block, offset| {
+            entries.push(Entry { name, inode: Position { block: block.into(), offset: offset.into() } });
+        })?;
+        Ok(entries)
+    }
+
+    fn root_directory(&mut self) -> io::Result<Directory> {
         let root = self.superblock.root;
-        match self.inode_at(Position { block: root >> 16, offset: (root & 0xffff) as usize })? {
-            Inode::Directory(directory) => self.list(&directory),
+        let position = Position { block: root >> 16, offset: (root & 0xffff) as usize };
+        match self.inode_at(position, self.superblock.inode_bytes)?.0 {
+            Inode::Directory(directory) => Ok(directory),
             _ => Err(malformed("its root is not a directory")),
         }
     }
 
-    /// Reads the inode of `entry`. Fails after as many calls as the image has inodes, so that
-    /// traversing a cyclic directory ends.
+    /// Reads the inode of `entry`. Fails if it was read before, so that traversing a cyclic
+    /// directory ends.
     pub fn inode(&mut self, entry: &Entry) -> io::Result<Inode> {
-        let remaining = self.remaining_inodes.checked_sub(1);
-        self.remaining_inodes = remaining.ok_or_else(|| malformed("more names than inodes"))?;
-        self.inode_at(entry.inode)
+        self.visit(entry.inode)
     }
 
-    /// Validates all metadata; returns the number of inodes.
-    pub fn check(&mut self) -> io::Result<u32> {
+    fn visit(&mut self, position: Position) -> io::Result<Inode> {
+        // Otherwise the start of the next block would have two locations.
+        if position.offset >= METADATA {
+            return Err(malformed("invalid offset"));
+        }
+        if !self.visited.insert(position.block << 16 | position.offset as u64) {
+            return Err(malformed("an inode has several names"));
+        }
+        if self.visited.len() as u64 > u64::from(self.superblock.inodes) {
+            return Err(malformed("more names than inodes"));
+        }
+        let (inode, remaining) = self.inode_at(position, self.remaining_inode_bytes)?;
+        self.remaining_inode_bytes = remaining;
+        Ok(inode)
+    }
+
+    /// Validates all metadata; returns the number of inodes. After that, only the root can be
+    /// read.
+    pub fn check(&mut self) -> io::Result<usize> {
         self.max_file_size = u64::MAX;
-        let mut todo: Vec<(usize, Entry)> = self.root()?.into_iter().map(|entry| (1, entry)).collect();
-        let mut count = 1;
-        while let Some((depth, entry)) = todo.pop() {
-            count += 1;
-            if let Inode::Directory(directory) = self.inode(&entry)? {
-                if depth >= MAX_DEPTH {
+        // Without names, and with locations as small as in the image, an entry takes less memory
+        // than its part of the listing.
+        let mut todo: Vec<(u32, u16, u16)> = Vec::new();
+        let root = self.root_directory()?;
+        self.add_listing(&root, 1, &mut todo)?;
+        while let Some((block, offset, depth)) = todo.pop() {
+            let inode = self.visit(Position { block: block.into(), offset: offset.into() })?;
+            if let Inode::Directory(directory) = inode {
+                if usize::from(depth) >= MAX_DEPTH {
                     return Err(malformed("nested too deeply"));
                 }
-                todo.extend(self.list(&directory)?.into_iter().map(|entry| (depth + 1, entry)));
+                self.add_listing(&directory, depth + 1, &mut todo)?;
             }
         }
-        Ok(count)
+        Ok(self.visited.len())
     }
 
-    fn inode_at(&mut self, position: Position) -> io::Result<Inode> {
+    /// Adds the locations of the inodes of a directory's entries, and `depth`, to `todo`.
+    fn add_listing(
+        &mut self,
+        directory: &Directory,
+        depth: u16,
+        todo: &mut Vec<(u32, u16, u16)>,
+    ) -> io::Result<()> {
+        let add = |_, block, offset| todo.push((block, offset, depth));
+        self.remaining_listing_bytes = self.walk(directory, self.remaining_listing_bytes, add)?;
+        Ok(())
+    }
+
+    /// Reads an inode of at most `remaining` bytes; returns how many bytes remain.
+    fn inode_at(&mut self, position: Position, remaining: u64) -> io::Result<(Inode, u64)> {
         let table = self.superblock.inode_table;
-        let mut cursor = Cursor { image: self, table, position };
-        let kind = cursor.u16()?;
-        let mode = cursor.u16()?;
-        cursor.skip(12)?;
-        match kind {
-            1 => {
-                let block = cursor.u32()?;
-                cursor.skip(4)?;
-                let size = u32::from(cursor.u16()?);
-                Ok(Inode::Directory(Directory { block, size, offset: cursor.u16()?, index: Vec::new() }))
-            }
-            8 => {
-                cursor.skip(4)?;
-                let (size, block) = (cursor.u32()?, cursor.u32()?);
-                cursor.skip(4)?;
-                let (count, offset) = (cursor.u16()?, cursor.u16()?);
-                cursor.skip(4)?;
-                let index = cursor.index(count, size)?;
-                Ok(Inode::Directory(Directory { block, offset, size, index }))
-            }
-            2 | 9 => cursor.file(kind == 9, mode & 0o100 != 0),
-            3 | 10 => {
-                cursor.skip(4)?;
-                let length = cursor.u32()?;
-                if length == 0 || length as usize > MAX_LINK_TARGET {
-                    return Err(malformed(format!("invalid link target of {length} bytes")));
-                }
-                Ok(Inode::Link(cursor.bytes(length as usize)?))
-            }
-            other => Err(malformed(format!("expected a directory, file or link, found inode type {other}"))),
-        }
+        let mut cursor = Cursor { image: self, table, position, remaining };
+        let inode = cursor.inode()?;
+        Ok((inode, cursor.remaining))
     }
 
-    /// The entries of a directory, in strictly ascending order of their names.
+    /// The entries of a directory, in strictly ascending order of their names. The listings of
+    /// all calls together must fit into the image's table.
     pub fn list(&mut self, directory: &Directory) -> io::Result<Vec<Entry>> {
-        let mut entries: Vec<Entry> = Vec::new();
+        let mut entries = Vec::new();
+        let remaining = self.remaining_listing_bytes;
+        self.remaining_listing_bytes = self.walk(directory, remaining, |name, block, offset| {
+            entries.push(Entry { name, inode: Position { block: block.into(), offset: offset.into() } });
+        })?;
+        Ok(entries)
+    }
+
+    /// Passes each entry of a listing of at most `remaining` bytes to `to`: its name, and the
+    /// block and offset of its inode. Returns how many bytes remain.
+    fn walk(
+        &mut self,
+        directory: &Directory,
+        remaining: u64,
+        mut to: impl FnMut(Vec<u8>, u32, u16),
+    ) -> io::Result<u64> {
         if directory.size as usize <= LISTING_SIZE_EXTRA && directory.index.is_empty() {
-            return Ok(entries);
+            return Ok(remaining);
         }
         if directory.size > MAX_LISTING {
             return Err(malformed(format!("directory listing of {} bytes is too large", directory.size)));
@@ -141,7 +179,8 @@ impl<'a, S: Source + ?Sized> Image<'a, S> {
         let mut left = length;
         let table = self.superblock.directory_table;
         let position = Position { block: directory.block.into(), offset: directory.offset.into() };
-        let mut cursor = Cursor { image: self, table, position };
+        let mut cursor = Cursor { image: self, table, position, remaining };
+        let mut last = Vec::new();
         let mut index = directory.index.iter().peekable();
         while left > 0 {
             let offset = length - left;
@@ -150,7 +189,7 @@ impl<'a, S: Source + ?Sized> Image<'a, S> {
             if indexed.is_some_and(|entry| u64::from(entry.block) != cursor.position.block) {
                 return Err(malformed("directory index has a wrong block"));
             }
-            let first = entries.len();
+            let mut first = true;
             left = left.checked_sub(12).ok_or_else(|| malformed("directory listing is truncated"))?;
             let (count, block) = (cursor.u32()?, cursor.u32()?);
             cursor.skip(4)?;
@@ -173,19 +212,20 @@ impl<'a, S: Source + ?Sized> Image<'a, S> {
                     let name = String::from_utf8_lossy(&name).escape_debug().to_string();
                     return Err(malformed(format!("invalid name `{name}`")));
                 }
-                if entries.last().is_some_and(|last| last.name >= name) {
+                if last >= name {
                     return Err(malformed("names are not sorted"));
                 }
-                entries.push(Entry { name, inode: Position { block: block.into(), offset: offset.into() } });
-            }
-            if indexed.is_some_and(|indexed| entries[first].name != indexed.name) {
-                return Err(malformed("directory index has a wrong name"));
+                if std::mem::take(&mut first) && indexed.is_some_and(|indexed| indexed.name != name) {
+                    return Err(malformed("directory index has a wrong name"));
+                }
+                last.clone_from(&name);
+                to(name, block, offset);
             }
         }
         if index.next().is_some() {
             return Err(malformed("directory index has a wrong offset"));
         }
-        Ok(entries)
+        Ok(cursor.remaining)
     }
 
     /// Passes the content of `file` to `to`, block by block.
@@ -254,7 +294,7 @@ impl<'a, S: Source + ?Sized> Image<'a, S> {
         let at = (block as u64 * 8).checked_add(self.superblock.fragment_table);
         self.from.read_at(&mut table_block, at.ok_or_else(|| malformed("invalid fragment table"))?)?;
         let position = Position { block: u64::from_le_bytes(table_block), offset: entry * FRAGMENT_ENTRY };
-        let mut cursor = Cursor { image: self, table: 0, position };
+        let mut cursor = Cursor { image: self, table: 0, position, remaining: FRAGMENT_ENTRY as u64 };
         let (start, size) = (cursor.u64()?, cursor.u32()?);
         let packed = (size & !UNCOMPRESSED_DATA) as usize;
         let limit = self.superblock.block_size as usize;
@@ -290,17 +330,12 @@ impl<'a, S: Source + ?Sized> Image<'a, S> {
             if length == 0 || length > METADATA || next > self.superblock.bytes {
                 return Err(malformed(format!("a metadata block of {length} bytes")));
             }
-            let mut bytes = Vec::with_capacity(METADATA);
-            if header & UNCOMPRESSED_METADATA != 0 {
-                bytes.resize(length, 0);
-                self.from.read_at(&mut bytes, data)?;
-            } else {
-                self.from.read_at(&mut self.packed[..length], data)?;
-                self.decompressor.decompress_to_buffer(&self.packed[..length], &mut bytes)?;
-                if bytes.len() > METADATA {
-                    return Err(malformed("metadata block is too large"));
-                }
+            if header & UNCOMPRESSED_METADATA == 0 {
+                // The size of a compressed table says little about its content.
+                return Err(malformed("compressed metadata is not supported"));
             }
+            let mut bytes = vec![0; length];
+            self.from.read_at(&mut bytes, data)?;
             if self.metadata.len() >= CACHED_BLOCKS {
                 self.metadata.clear();
             }
@@ -315,10 +350,49 @@ struct Cursor<'i, 'a, S: ?Sized> {
     image: &'i mut Image<'a, S>,
     table: u64,
     position: Position,
+    /// How many more bytes may be read.
+    remaining: u64,
 }
 
 impl<S: Source + ?Sized> Cursor<'_, '_, S> {
+    fn inode(&mut self) -> io::Result<Inode> {
+        let kind = self.u16()?;
+        let mode = self.u16()?;
+        self.skip(12)?;
+        match kind {
+            1 => {
+                let block = self.u32()?;
+                self.skip(4)?;
+                let size = u32::from(self.u16()?);
+                let offset = self.u16()?;
+                self.skip(4)?;
+                Ok(Inode::Directory(Directory { block, size, offset, index: Vec::new() }))
+            }
+            8 => {
+                self.skip(4)?;
+                let (size, block) = (self.u32()?, self.u32()?);
+                self.skip(4)?;
+                let (count, offset) = (self.u16()?, self.u16()?);
+                self.skip(4)?;
+                let index = self.index(count, size)?;
+                Ok(Inode::Directory(Directory { block, offset, size, index }))
+            }
+            2 | 9 => self.file(kind == 9, mode & 0o100 != 0),
+            3 | 10 => {
+                self.skip(4)?;
+                let length = self.u32()?;
+                if length == 0 || length as usize > MAX_LINK_TARGET {
+                    return Err(malformed(format!("invalid link target of {length} bytes")));
+                }
+                Ok(Inode::Link(self.bytes(length as usize)?))
+            }
+            other => Err(malformed(format!("expected a directory, file or link, found inode type {other}"))),
+        }
+    }
+
     fn read(&mut self, mut to: &mut [u8]) -> io::Result<()> {
+        let remaining = self.remaining.checked_sub(to.len() as u64);
+        self.remaining = remaining.ok_or_else(|| malformed("parts of a table overlap"))?;
         while !to.is_empty() {
             let at =
                 self.table.checked_add(self.position.block).ok_or_else(|| malformed("invalid offset"))?;

@@ -273,7 +273,90 @@ fn rejects_a_cyclic_directory() {
     // Children come first: inner, outer, root. Each inode has 40 bytes.
     let outer: Vec<u8> = bytes[table + 40 + 16..table + 80].to_vec();
     bytes[table + 16..table + 40].copy_from_slice(&outer);
-    assert_rejected(&bytes, "more names than inodes");
+    assert_rejected(&bytes, "an inode has several names");
+}
+
+/// Changes the inode of the only entry `name` to the one at `offset` of the first block.
+fn redirect(bytes: &mut [u8], name: &str, offset: u16) {
+    let at = position(bytes, name.as_bytes()) - 8;
+    bytes[at..at + 2].copy_from_slice(&offset.to_le_bytes());
+}
+
+/// Otherwise a directory that contains itself is listed at each level, and the blocks of a file
+/// are read once per name.
+#[test]
+fn rejects_a_second_name_of_an_inode() {
+    let file = |text: &str| Node::File(false, text.into());
+    let mut bytes = plain(&BTreeMap::from([("abc".into(), file("1")), ("abd".into(), file("2"))]));
+    redirect(&mut bytes, "abd", 0);
+    assert_rejected(&bytes, "an inode has several names");
+    let inner = BTreeMap::from([("abd".into(), Node::Directory(BTreeMap::new()))]);
+    let mut bytes = plain(&BTreeMap::from([("abc".into(), Node::Directory(inner))]));
+    // The inodes of `abd`, `abc` and the root, of 40 bytes each.
+    for offset in [40, 80] {
+        redirect(&mut bytes, "abd", offset);
+        assert_rejected(&bytes, "an inode has several names");
+    }
+}
+
+#[test]
+fn rejects_more_inodes_than_their_table_can_hold() {
+    let mut bytes = plain(&sample());
+    bytes[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
+    assert_rejected(&bytes, "more inodes than their table can hold");
+}
+
+/// Otherwise a small table could hold many large inodes.
+#[test]
+fn rejects_inodes_that_overlap() {
+    // The target of the first link consists of headers of links that reach to its end.
+    let mut target = Vec::new();
+    for n in 0_u32..150 {
+        let header = [3, 0o777, 0, 0, 0, 0, 0, 0, 1, 0].map(u16::to_le_bytes).concat();
+        target.extend(header);
+        target.extend((24 * (149 - n) + 1).to_le_bytes());
+    }
+    target.push(b'x');
+    let mut writer = Writer::new(Cursor::new(Vec::new()), OWNER, 3).unwrap();
+    writer.link(b"a", &target).unwrap();
+    let names: Vec<String> = (0..30).map(|n| format!("name-{n:02}")).collect();
+    for name in &names {
+        writer.link(name.as_bytes(), b"y").unwrap();
+    }
+    let mut bytes = writer.finish().unwrap().0.into_inner();
+    bytes.truncate(superblock_field(&bytes, 40));
+    for (name, offset) in names.iter().zip((24_u16..).step_by(24)) {
+        redirect(&mut bytes, name, offset);
+    }
+    assert_rejected(&bytes, "parts of a table overlap");
+}
+
+/// Otherwise the entries of nested directories take many times the memory of their table.
+#[test]
+fn rejects_listings_that_overlap() {
+    let many = (0..3000).map(|n| (format!("name-{n:05}"), Node::Link("x".into()))).collect();
+    let few = BTreeMap::from([("z".to_owned(), Node::Link("x".into()))]);
+    let mut bytes =
+        plain(&BTreeMap::from([("a".into(), Node::Directory(many)), ("b".into(), Node::Directory(few))]));
+    // Shows the listing of `a` in `b`, whose inode is the last one but the root, after the one of
+    // its link, without the index of `a`.
+    let (inodes, listings) = (superblock_field(&bytes, 64), superblock_field(&bytes, 72));
+    let end = listings - 40 - 40;
+    let b = bytes[end..end + 40].to_vec();
+    assert_eq!(b[..2], [8, 0], "{inodes}");
+    let a = bytes[inodes..end].windows(8).rposition(|window| window == [8, 0, 0x6d, 1, 0, 0, 1, 0]).unwrap();
+    let a = bytes[inodes + a..inodes + a + 40].to_vec();
+    bytes[end + 20..end + 36].copy_from_slice(&a[20..36]);
+    bytes[end + 32..end + 34].copy_from_slice(&[0, 0]);
+    assert_rejected(&bytes, "parts of a table overlap");
+}
+
+#[test]
+fn rejects_compressed_metadata() {
+    let mut bytes = plain(&BTreeMap::from([("abc".to_owned(), Node::File(false, b"1".to_vec()))]));
+    let table = superblock_field(&bytes, 64);
+    bytes[table + 1] &= 0x7f;
+    assert_rejected(&bytes, "compressed metadata");
 }
 
 #[test]

@@ -123,7 +123,8 @@ fn a_user_with_sudo_mounts_images() {
         install env RUNNER_ENVIRONMENT=github-hosted | tee installed
         grep '1 of them mounted, from 1 images' installed
         is_mounted
-        test "$(stat -c '%U %a' home/.cache/setup-nix/binary-cache/image/*.squashfs)" = 'root 400'
+        test "$(stat -c '%U %a' home/.cache/setup-nix/binary-cache/image/*.squashfs)" = 'root 444'
+        as_user head -c 4 home/.cache/setup-nix/binary-cache/image/*.squashfs | grep hsqs
         test "$(stat -c %U $path/run)" = nobody
         test "$(as_user $path/run)" = ran
         as_user $bin/nix-store --verify --check-contents

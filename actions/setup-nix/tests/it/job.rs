@@ -101,6 +101,24 @@ fn without_a_home_the_cache_is_off_and_nix_works() {
     machine.verify();
 }
 
+/// Its name is known to everyone who can write to the directory of temporary files.
+#[test]
+fn does_not_use_a_directory_of_last_resort_that_others_prepared() {
+    let machine = Machine::new();
+    let (temporary, victim) = (machine.path("tmp"), machine.path("victim"));
+    fs::create_dir(&temporary).unwrap();
+    fs::create_dir(&victim).unwrap();
+    std::os::unix::fs::symlink(&victim, temporary.join(format!("setup-nix-{}", user_id()))).unwrap();
+    for home in [None, Some("/proc/nowhere")] {
+        let mut action = machine.action(&["install"]);
+        action.env_remove("HOME").envs(home.map(|home| ("HOME", home))).env("TMPDIR", &temporary);
+        let output = action.output().unwrap();
+        let log = text(&output);
+        assert!(!output.status.success() && log.contains("expected a directory of this user"), "{log}");
+    }
+    assert_eq!(fs::read_dir(&victim).unwrap().count(), 0);
+}
+
 #[test]
 fn without_a_runner_it_prints_the_setup_of_a_new_shell() {
     let machine = Machine::new();
@@ -127,6 +145,43 @@ fn drops_what_later_jobs_do_not_build() {
         std::thread::sleep(std::time::Duration::from_millis(1500));
         step(&next, &job, &["save"], &[]);
         assert_eq!(narinfo(&next, &first).exists(), commit < 2, "after {commit} jobs");
+        machine = next;
+    }
+}
+
+/// A signature, or a content address, says nothing about who built a path.
+#[test]
+fn drops_own_builds_even_if_they_are_signed_or_content_addressed() {
+    let mut machine = Machine::new();
+    machine.sh("nix-store --generate-binary-cache-key own-1 secret public");
+    let conf = format!("--extra-conf=secret-key-files = {}", machine.path("work/secret").display());
+    machine.run_ok(&["install", &conf]);
+    let signed = machine.build("sample", 1);
+    fs::write(
+        machine.path("work/fixed.nix"),
+        format!(
+            r#"derivation {{ name = "fixed"; system = builtins.currentSystem; builder = "/bin/sh";
+               outputHashAlgo = "sha256"; outputHashMode = "flat"; outputHash = "{}";
+               args = [ "-c" "echo fixed >$out" ]; }}"#,
+            pydist::digest::hex(&pydist::digest::sha256(b"fixed\n"))
+        ),
+    )
+    .unwrap();
+    let fixed = machine.sh("nix-build --no-out-link fixed.nix 2>/dev/null").trim().to_owned();
+    machine.run_ok(&["save"]);
+    assert!(fs::read_to_string(narinfo(&machine, &signed)).unwrap().contains("Sig: own-1:"));
+    assert!(fs::read_to_string(narinfo(&machine, &fixed)).unwrap().contains("CA: fixed:"));
+    for commit in 1..=3 {
+        let next = with_cache(&machine);
+        let job = format!("job{commit}");
+        step(&next, &job, &["install"], &[]);
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        next.build(&format!("commit{commit}"), 1);
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        step(&next, &job, &["save"], &[]);
+        for path in [&signed, &fixed] {
+            assert_eq!(narinfo(&next, path).exists(), commit < 2, "{path} after {commit} jobs");
+        }
         machine = next;
     }
 }
@@ -212,4 +267,53 @@ fn pushes_what_the_job_built_to_another_store() {
     // An unreachable store does not fail the job.
     let log = machine.run_ok(&["save", "--push-to=http://127.0.0.1:9/"]);
     assert!(log.contains("cannot copy all built paths to"), "{log}");
+}
+
+#[test]
+fn without_a_cache_pushes_only_what_this_job_built() {
+    let machine = Machine::new();
+    machine.run_ok(&["install", "--cache=off"]);
+    let earlier = machine.build("earlier", 1);
+    machine.run_ok(&["install", "--cache=off"]);
+    machine.build("pushed", 1);
+    let store = machine.path("other");
+    let push = format!("--push-to=file://{}", store.display());
+    let log = machine.run_ok(&["save", "--cache=off", &push]);
+    assert!(log.contains("1 built paths copied to `file://"), "{log}");
+    let digits = &earlier["/nix/store/".len()..][..32];
+    assert!(!store.join(format!("{digits}.narinfo")).exists());
+    // If it is unknown what the job built, nothing is pushed.
+    fs::remove_file(machine.cache().with_extension("state").join("first")).unwrap();
+    let log = machine.run_ok(&["save", "--cache=off", &push]);
+    assert!(log.contains("cannot copy all built paths to"), "{log}");
+}
+
+#[test]
+fn save_takes_over_the_inputs_that_it_does_not_set() {
+    let machine = Machine::new();
+    let cache = machine.path("elsewhere").display().to_string();
+    let store = format!("file://{}", machine.path("other").display());
+    let inputs = [
+        ("INPUT_CACHE_DIRECTORY", cache.as_str()),
+        ("INPUT_CACHE_KEY", "mine"),
+        ("INPUT_PUSH_TO", &store),
+        ("INPUT_MAX_SIZE", "0"),
+    ];
+    step(&machine, "a", &["install"], &inputs);
+    machine.build("pushed", 1);
+    // As `save/action.yml` passes inputs that are not set.
+    let unset = [("INPUT_CACHE_DIRECTORY", ""), ("INPUT_PUSH_TO", ""), ("INPUT_MAX_SIZE", "")];
+    let log = step(&machine, "a", &["save"], &unset);
+    assert!(log.contains("1 built paths copied to `file://"), "{log}");
+    let outputs = fs::read_to_string(machine.path("a/output")).unwrap();
+    assert!(outputs.contains(&cache) && outputs.contains("\nmine-"), "{outputs}");
+    let packed =
+        || fs::read_dir(&cache).unwrap().flatten().filter(|entry| entry.path().extension().is_some());
+    assert_eq!(packed().count(), 0, "max-size is 0: {log}");
+    step(&machine, "a", &["save"], &[("INPUT_MAX_SIZE", "1000")]);
+    assert!(packed().count() > 0, "the step's own input has precedence");
+    let read_only = Machine::new();
+    step(&read_only, "a", &["install"], &[("INPUT_CACHE", "read-only")]);
+    let log = step(&read_only, "a", &["save"], &[("INPUT_CACHE", "")]);
+    assert!(log.contains("nothing is saved: the cache is read-only"), "{log}");
 }

@@ -33,11 +33,18 @@ fn size(path: &Path) -> u64 {
 
 /// Runs the action as a step of a workflow; returns its log and its outputs.
 fn step(machine: &Machine, args: &[&str]) -> (String, String) {
+    step_after_restore(machine, args, "")
+}
+
+/// Runs a step of a workflow in which the cache service restored an index under the key
+/// `matched`.
+fn step_after_restore(machine: &Machine, args: &[&str], matched: &str) -> (String, String) {
     let file = machine.path("output");
     let _ = fs::remove_file(&file);
     let mut action = machine.action(args);
     action.env("GITHUB_ACTIONS", "true").env("GITHUB_WORKSPACE", machine.path("work"));
     action.env("RUNNER_TEMP", machine.path("tmp")).env("GITHUB_OUTPUT", &file);
+    action.env("CACHE_MATCHED_KEY", matched);
     let output = action.output().unwrap();
     assert!(output.status.success(), "{args:?}: {}", text(&output));
     (text(&output), fs::read_to_string(file).unwrap_or_default())
@@ -62,6 +69,8 @@ impl Service {
         let machine = Machine::new();
         let exchange = machine.path("work/.setup-nix");
         let mut layers: Vec<String> = Vec::new();
+        let mut matched = "";
+        step(&machine, &["plan"]);
         if self.path("index").exists() {
             copy(&self.path("index"), &exchange.join("index"));
             let (_, outputs) = step(&machine, &["layers"]);
@@ -72,8 +81,9 @@ impl Service {
                 }
             }
             corrupt(&exchange);
+            matched = "nix-store-key";
         }
-        let (log, _) = step(&machine, &["install"]);
+        let (log, _) = step_after_restore(&machine, &["install"], matched);
         machine.use_conf(&machine.path("tmp"));
         assert!(!exchange.exists(), "nothing stays in the workspace");
         Job { machine, layers, log }
@@ -129,6 +139,30 @@ fn a_commit_uploads_only_what_it_adds() {
     job.machine.verify();
     assert!(!service.save(&job, &[]), "an unchanged set saves nothing");
     assert_eq!(service.sent, 0);
+}
+
+/// Store paths come only from what the cache service restored, never from `.setup-nix` in the
+/// repository.
+#[test]
+fn adopts_nothing_that_the_repository_contains() {
+    let mut service = Service::new();
+    let job = service.job(|_| {});
+    add(&job, "injected", 1000, true);
+    assert!(service.save(&job, &[]));
+    let machine = Machine::new();
+    let (exchange, victim) = (machine.path("work/.setup-nix"), machine.path("victim"));
+    copy(service.dir.path(), &exchange);
+    step(&machine, &["plan"]);
+    assert!(!exchange.exists(), "removed before anything is restored");
+    copy(service.dir.path(), &victim);
+    symlink(&victim, &exchange).unwrap();
+    step(&machine, &["plan"]);
+    assert!(fs::symlink_metadata(&exchange).is_err() && victim.join("index").is_dir());
+    // Even if it appears after that: the service restored nothing.
+    copy(service.dir.path(), &exchange);
+    let (log, _) = step(&machine, &["install"]);
+    assert!(log.contains("0 paths restored") && !exchange.exists(), "{log}");
+    assert!(!machine.sh("ls /nix/store").contains("-injected"), "{log}");
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn a_mounted_store_equals_the_packed_one() {
     assert!(mounts.lines().any(|line| line.contains("/nix/store rw,nosuid,nodev")), "{mounts}");
     for image in images(&second) {
         let meta = fs::metadata(image).unwrap();
-        assert_eq!((meta.uid(), meta.mode() & 0o777), (0, 0o400));
+        assert_eq!((meta.uid(), meta.mode() & 0o777), (0, 0o444));
     }
     // What the job adds is written to the disk and packed.
     let path = second.build("added", 1);
@@ -150,7 +150,38 @@ fn unpacks_images_after_a_job_that_reads_everything() {
     assert!(percent(&machine) > 50, "{}", percent(&machine));
     machine.run_ok(&["save"]);
     assert!(hosted(&machine, &["install"]).contains("9 paths restored") && !is_mounted(&machine));
+    // Unpacked paths are measured too, by their access times.
+    machine.sh("cat /nix/store/*-large1/data >/dev/null");
+    hosted(&machine, &["save"]);
+    assert!((30..40).contains(&percent(&machine)), "{}", percent(&machine));
+    let last = crate::cache::with_cache(&machine);
+    hosted(&last, &["install"]);
+    hosted(&last, &["save"]);
+    assert_eq!(percent(&last), 0, "the next job mounts the images again");
     machine.verify();
+}
+
+/// The runner empties its temporary directory before the process that runs the job ends.
+#[test]
+fn the_end_of_a_job_unmounts_even_if_its_directory_is_removed_first() {
+    let machine = next();
+    let temporary = machine.path("tmp");
+    let mut action = machine.action(&["install", "--mount"]);
+    let output = action.env("GITHUB_ACTIONS", "true").env("RUNNER_TEMP", &temporary).output().unwrap();
+    assert!(output.status.success() && is_mounted(&machine), "{}", text(&output));
+    let start = std::time::Instant::now();
+    let wait = || {
+        assert!(start.elapsed() < std::time::Duration::from_secs(120));
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    };
+    while !temporary.join("setup-nix/packed").exists() {
+        wait();
+    }
+    // At once, because the packer may be writing to it.
+    fs::rename(&temporary, machine.path("removed")).unwrap();
+    while is_mounted(&machine) || machine.path(JOURNAL).exists() {
+        wait();
+    }
 }
 
 /// Nix in a process namespace, because open files of other tests' processes would be roots.

@@ -40,6 +40,7 @@ fn the_packer_ends_with_the_process_that_runs_the_job() {
         "sh -c 'GITHUB_ACTIONS=true INPUT_GITHUB_TOKEN=ghs_own {action} install; :'; touch ready; read -r _; :"
     );
     let mut command = machine.command(&runner);
+    command.env("RUNNER_TRACKING_ID", "github_tracked");
     command.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut job = command.spawn().unwrap();
     let start = Instant::now();
@@ -55,10 +56,12 @@ fn the_packer_ends_with_the_process_that_runs_the_job() {
     assert!(fs::read_to_string(&conf).unwrap().contains("github.com=ghs_own"));
     // It runs at low priority, without the job's environment.
     let packer = fs::read_dir("/proc").unwrap().flatten().find(|entry| is_packer(&machine, entry)).unwrap();
+    let environment = String::from_utf8_lossy(&fs::read(packer.path().join("environ")).unwrap()).into_owned();
+    assert!(!environment.contains("ghs_own"));
+    assert!(!environment.contains("github_tracked"), "the runner would kill it before it can clean up");
     let process_stat = fs::read_to_string(packer.path().join("stat")).unwrap();
     let nice = process_stat.rsplit_once(')').unwrap().1.split_whitespace().nth(16).unwrap().to_owned();
     assert_eq!(nice, "10", "{process_stat}");
-    assert!(!String::from_utf8_lossy(&fs::read(packer.path().join("environ")).unwrap()).contains("ghs_own"));
     assert_eq!(fs::read_link(packer.path().join("cwd")).unwrap(), std::path::Path::new("/"));
     job.kill().unwrap();
     job.wait().unwrap();
