@@ -156,6 +156,10 @@ impl Failure for Error {
                     .into(),
             ),
             Self::Smoke { source, .. } => match &**source {
+                SmokeError::Process(ProcessError::Timeout { .. }) => Some(
+                    "`smoke-command` may run for an hour, and each other check for a few minutes: run longer tests in a job of their own"
+                        .into(),
+                ),
                 SmokeError::Process(error) => error.hint(),
                 SmokeError::Import(_) => {
                     Some("install its requirements with `test-requires`, or test with `smoke-command`".into())
@@ -167,5 +171,26 @@ impl Failure for Error {
             ),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_smoke_command_that_takes_too_long_names_the_limit() {
+        let (command, stderr) = ("sh -c pytest".to_owned(), "test 7".to_owned());
+        let source = ProcessError::Timeout { command, limit: Duration::from_secs(3600), stderr };
+        let error = Error::Smoke {
+            wheel: "a-1-py3-none-any.whl".to_owned(),
+            command: "pytest".to_owned(),
+            source: Box::new(source.into()),
+        };
+        let report = toolkit::error_report(&error);
+        assert!(report.contains("`sh -c pytest` timed out after 3600 s\n  test 7"), "{report}");
+        assert!(error.hint().unwrap().contains("`smoke-command` may run for an hour"));
     }
 }

@@ -22,13 +22,13 @@ pub static SPEC: Spec = Spec {
         Input::new(
             "backend",
             InputKind::Choice(BackendChoice::WORDS),
-            "What builds: `maturin`; `nix` (needs `flake-attr`); `wheel`, which repairs an existing file; `sdist`, which makes a source distribution (with the project's build backend, or from `flake-attr`). `auto` chooses from the project's files and reports why.",
+            "The build backend: `maturin`; `nix` (needs `flake-attr`); `wheel`, which repairs an existing file; `sdist`, which makes a source distribution (with the project's build backend, or from `flake-attr`). `auto` chooses from the project's files and reports why.",
         )
         .or("auto"),
         Input::new(
             "flake-attr",
             InputKind::Text,
-            "The flake attribute whose output contains exactly one distribution, such as `htty-core-wheel`.",
+            "The flake attribute whose output contains the wheels of one package and version, or one source distribution, such as `htty-core-wheel`.",
         ),
         Input::new("target", InputKind::Text, "The Rust target, such as `aarch64-unknown-linux-gnu`, or a short name: `x86_64`, `x86`, `aarch64`, `armv7`, `armv6`, `ppc64le`, `riscv64`, `s390x`, `loongarch64` (of this machine's system, or of the one in `compatibility`), `universal2`. Wheels for other targets, such as those of iOS, Android and Pyodide, are built and tagged by maturin, and checked. The machine's own by default."),
         Input::new(
@@ -39,7 +39,7 @@ pub static SPEC: Spec = Spec {
         Input::new(
             "linker",
             InputKind::Choice(LinkerChoice::WORDS),
-            "What links. `auto`: `zig` for Linux if it is on PATH, for manylinux2014; otherwise `native` if possible, otherwise a cross `gcc`.",
+            "The linker. `auto`: for Linux, `zig` if it is on PATH, which links for manylinux2014; otherwise `native` if possible, otherwise a cross `gcc`.",
         )
         .or("auto"),
         Input::new("container-image", InputKind::Text, "For `linker: container`: the image with maturin and Rust, by digest (`name@sha256:…`)."),
@@ -81,7 +81,7 @@ pub static SPEC: Spec = Spec {
         Input::new(
             "smoke-command",
             InputKind::List,
-            "Shell commands that must succeed where the wheel is installed, one per line. By default its modules and extension modules are imported, its entry points resolved, and its programs started with `--version`.",
+            "A shell script that must succeed where the wheel is installed, within an hour. With several lines, it stops at the first command that fails (`sh -e`). By default its modules and extension modules are imported, its entry points resolved, and its programs started with `--version`.",
         ),
         Input::new(
             "test-requires",

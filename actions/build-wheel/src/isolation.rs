@@ -1,15 +1,15 @@
-//! Hides `/nix`: on the machine that built a wheel its store paths exist, so a broken
-//! wheel would work there.
+//! Hides `/nix` and Guix's `/gnu`: on the machine that built a wheel its store paths exist,
+//! so a broken wheel would work there.
 
 use std::path::Path;
 use std::time::Duration;
 
 use toolkit::{Cmd, OutputMode, Ui};
 
-/// How the Nix store is hidden from a command.
+/// How the stores are hidden from a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Isolation {
-    /// There is no Nix store on this machine.
+    /// There is no store on this machine.
     NoStore,
     /// A wrapper command hides it.
     Wrapped {
@@ -22,23 +22,35 @@ pub(crate) enum Isolation {
     Impossible,
 }
 
-/// Covers `/nix` with an empty file system, then executes the command.
-const MASK: &str = "mount -t tmpfs -o size=4k,mode=555 tmpfs /nix && ! [ -e /nix/store ] && exec \"$@\"";
+/// The directories with a store: Nix's and Guix's.
+const ROOTS: [&str; 2] = ["/nix", "/gnu"];
 
-/// macOS has no mount namespaces, but its sandbox can deny a directory.
-const DENY: &str = "(version 1)(allow default)(deny file-read* file-write* process-exec* (subpath \"/nix\"))";
+/// Covers each root with an empty file system, then executes the command.
+fn mask(roots: &[&str]) -> String {
+    let cover =
+        |root: &&str| format!("mount -t tmpfs -o size=4k,mode=555 tmpfs {root} && ! [ -e {root}/store ] && ");
+    roots.iter().map(cover).collect::<String>() + "exec \"$@\""
+}
+
+/// macOS has no mount namespaces, but its sandbox can deny directories.
+fn deny(roots: &[&str]) -> String {
+    let roots: String = roots.iter().map(|root| format!(" (subpath \"{root}\")")).collect();
+    format!("(version 1)(allow default)(deny file-read* file-write* process-exec*{roots})")
+}
 
 impl Isolation {
     /// Finds a method that works by trying each.
     pub(crate) fn find(ui: &Ui) -> Self {
-        if !Path::new("/nix").exists() {
+        let roots: Vec<&str> = ROOTS.into_iter().filter(|root| Path::new(root).exists()).collect();
+        if roots.is_empty() {
             return Self::NoStore;
         }
         if cfg!(target_os = "macos") {
-            let prefix = ["sandbox-exec", "-p", DENY].map(str::to_owned).to_vec();
+            let prefix = ["sandbox-exec".to_owned(), "-p".to_owned(), deny(&roots)].to_vec();
             return Self::try_wrapper(prefix, "sandbox-exec", ui).unwrap_or(Self::Impossible);
         }
-        let mask = ["sh", "-c", MASK, "sh"];
+        let mask = mask(&roots);
+        let mask = ["sh", "-c", &mask, "sh"];
         let unshare = ["unshare", "--mount", "--"];
         let by_user = ["unshare", "--map-root-user", "--mount", "--"];
         let found = Self::try_wrapper(words(&[&unshare, &mask]), "unshare", ui)
@@ -91,4 +103,35 @@ fn words(parts: &[&[&str]]) -> Vec<String> {
 fn id(flag: &str, ui: &Ui) -> Option<String> {
     let done = Cmd::new("id").arg(flag).run(ui, OutputMode::Quiet, Duration::from_secs(30)).ok()?;
     Some(done.stdout.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn every_store_is_covered_before_the_command() {
+        let dir = tempfile::tempdir().unwrap();
+        let roots = ["nix", "gnu"].map(|name| dir.path().join(name));
+        let names = roots.each_ref().map(|root| root.to_str().unwrap());
+        let run = |mount: &str| {
+            for root in &roots {
+                std::fs::create_dir_all(root.join("store")).unwrap();
+            }
+            let script = format!("mount() {{ {mount}; }}; {}", mask(&names));
+            let mut command = std::process::Command::new("sh");
+            command.args(["-c", &script, "sh", "ls"]).args(names).status().unwrap().success()
+        };
+        // The last argument of `mount` is the directory that it covers.
+        assert!(run("rmdir \"$6/store\""));
+        assert!(!run("[ \"${6%/gnu}\" != \"$6\" ] || rmdir \"$6/store\""), "one store is still there");
+        assert!(!run("false"));
+    }
+
+    #[test]
+    fn the_sandbox_denies_every_store() {
+        let profile = deny(&ROOTS);
+        assert!(profile.ends_with(" (subpath \"/nix\") (subpath \"/gnu\"))"), "{profile}");
+    }
 }

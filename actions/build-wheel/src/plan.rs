@@ -79,8 +79,8 @@ pub struct Plan {
 pub struct SmokePlan {
     /// Whether to test.
     pub mode: SmokeMode,
-    /// Shell commands that must succeed; if empty, checks derived from the wheel's
-    /// content.
+    /// The lines of a shell script that must succeed; if empty, checks derived from the
+    /// wheel's content.
     pub commands: Vec<String>,
     /// The Python that installs it.
     pub python: Option<PathBuf>,

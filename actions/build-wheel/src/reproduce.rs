@@ -88,6 +88,8 @@ fn varied_build(plan: &Plan, cmd: &Cmd, to: &Path, runtime: &Runtime<'_>) -> Res
         Ok(path)
     };
     let (root, directory) = copy_sources(&plan.project, &to.join("sources"))?;
+    // A container sees the copy at the same paths as the original.
+    let mounts = (format!("{}:", plan.source_dirs.root.display()), format!("{}:", root.display()));
     let (home, out) = (make("home")?, make("out")?);
     let mut varied = vec!["directory", "home", "time zone", "umask"];
     let target = plan.source_dirs.target.as_ref().map(|_| make("target")).transpose()?;
@@ -116,6 +118,9 @@ fn varied_build(plan: &Plan, cmd: &Cmd, to: &Path, runtime: &Runtime<'_>) -> Res
     }
     for arg in &mut again.args {
         *arg = plan.source_dirs.moved(&source_dirs, arg);
+        if let Some(place) = arg.strip_prefix(&mounts.0).filter(|_| plan.linker == Some(Linker::Container)) {
+            *arg = mounts.1.clone() + place;
+        }
     }
     again = again.env("HOME", home.display().to_string()).env("TZ", "Pacific/Kiritimati");
     if let Some(target) = &source_dirs.target {

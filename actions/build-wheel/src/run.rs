@@ -58,8 +58,7 @@ pub(crate) struct Distribution {
 /// Builds, repairs, tests and writes, in this order: nothing is written to the
 /// output directory unless everything succeeds.
 pub(crate) fn run(plan: &Plan, runtime: &Runtime<'_>) -> Result<RunResult, Error> {
-    check_writable(&plan.out_dir)?;
-    check_writable(plan.report_path.parent().unwrap_or(Path::new(".")))?;
+    check_setup(plan, runtime)?;
     let temp = runtime.env.get("RUNNER_TEMP").map_or_else(std::env::temp_dir, PathBuf::from);
     let staging = tempfile::Builder::new().prefix("build-wheel-").tempdir_in(&temp);
     let staging = staging.map_err(FileError::new("create a directory in", &temp))?;
@@ -120,6 +119,13 @@ pub(crate) fn run(plan: &Plan, runtime: &Runtime<'_>) -> Result<RunResult, Error
         });
     }
     Ok(RunResult { distributions, reproducible, build_time, repair_time, smoke_time })
+}
+
+/// Fails before a long build for what would only fail after it.
+fn check_setup(plan: &Plan, runtime: &Runtime<'_>) -> Result<(), Error> {
+    check_writable(&plan.out_dir)?;
+    check_writable(plan.report_path.parent().unwrap_or(Path::new(".")))?;
+    smoke::check_setup(plan, runtime)
 }
 
 /// Reports repairs and warnings.

@@ -36,7 +36,7 @@ pub(crate) fn programs(environment: &Path) -> PathBuf {
     environment.join(if IS_WINDOWS { "Scripts" } else { "bin" })
 }
 
-/// Whether `path` is below `/nix`.
+/// Whether `path` is below `/nix` or Guix's `/gnu`, which the smoke test hides.
 pub(crate) fn in_store(path: &Path) -> bool {
-    path.starts_with("/nix")
+    path.starts_with("/nix") || path.starts_with("/gnu")
 }

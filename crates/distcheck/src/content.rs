@@ -19,6 +19,7 @@ use self::kept::KeptRanges;
 use self::obfuscation::Obfuscation;
 use self::pages::PageHashes;
 use crate::dist::{Binary, Member};
+use crate::store::STORES;
 
 /// How much of a binary is kept from its start and after its code.
 const IN_MEMORY: u64 = 11 << 20;
@@ -26,22 +27,26 @@ const IN_MEMORY: u64 = 11 << 20;
 const TAIL: u64 = 1 << 20;
 /// The maximum size of a text file that a rule reads.
 pub(crate) const TEXT_LIMIT: u64 = 16 << 20;
-/// The maximum length of `/nix/store/`, a hash of 32 digits, `-`, and a name.
+/// The maximum length of `/nix/store/` or `/gnu/store/`, a hash of 32 digits, `-`, and a name.
 const STORE_PATH: usize = 11 + 32 + 1 + 80;
 /// The maximum number of distinct store paths kept per member.
 const STORE_PATHS: usize = 8;
+
+/// What all prefixes of store paths end with, and the length of the rest.
+const STORE: &[u8] = b"/store/";
+const BEFORE_STORE: usize = 4;
 
 /// Finds store paths in bytes.
 pub(crate) struct StorePathFinder(Finder<'static>);
 
 impl StorePathFinder {
     pub(crate) fn new() -> Self {
-        Self(Finder::new(b"/nix/store/"))
+        Self(Finder::new(STORE))
     }
 
     /// Adds the store paths in `bytes` to `found`.
     fn collect(&self, bytes: &[u8], found: &mut Vec<String>) {
-        for at in self.0.find_iter(bytes) {
+        for at in self.0.find_iter(bytes).filter_map(|at| at.checked_sub(BEFORE_STORE)) {
             if found.len() == STORE_PATHS {
                 return;
             }
@@ -55,16 +60,19 @@ impl StorePathFinder {
 /// The store path at the start of `bytes`. A hash of only `e`s, which
 /// `remove-references-to` and `nuke-refs` leave behind, is not one.
 pub(crate) fn store_path(bytes: &[u8]) -> Option<String> {
-    let rest = bytes.strip_prefix(b"/nix/store/")?;
+    let (store, rest) = bytes.split_at_checked(BEFORE_STORE + STORE.len())?;
+    if !STORES.iter().any(|prefix| prefix.as_bytes() == store) {
+        return None;
+    }
     let (hash, rest) = rest.split_at_checked(32)?;
-    // Nix's base 32 has no e, o, u or t.
+    // Nix's base 32, which Guix uses too, has no e, o, u or t.
     let digit = |byte: &u8| byte.is_ascii_digit() || (byte.is_ascii_lowercase() && !b"eout".contains(byte));
     if !hash.iter().all(digit) || rest.first() != Some(&b'-') {
         return None;
     }
     let name = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-._?=/".contains(byte);
     let end = rest.iter().take(80).position(|byte| !name(byte)).unwrap_or(rest.len().min(80));
-    let text = [b"/nix/store/", hash, &rest[..end]].concat();
+    let text = [store, hash, &rest[..end]].concat();
     Some(String::from_utf8_lossy(&text).into_owned())
 }
 

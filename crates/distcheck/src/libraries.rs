@@ -7,6 +7,7 @@ use binfmt::pe::PeInfo;
 use pydist::policy::{self, DllOrigin};
 
 use crate::dist::{Member, Wheel};
+use crate::store::is_store;
 
 /// Why dyld may not find a library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,7 +59,7 @@ impl<'w> Dylibs<'w> {
         let is_runtime = path.starts_with("@rpath/libswift") || path.starts_with("@rpath/libc++");
         // iOS apps provide it (PEP 730).
         let is_runtime = is_runtime || path == "@rpath/Python.framework/Python";
-        if policy::is_macos_library(path) || is_runtime || path.starts_with("/nix/store/") {
+        if policy::is_macos_library(path) || is_runtime || is_store(path) {
             return None;
         }
         let is_known = self.names.contains(path.rsplit('/').next().unwrap_or(path));

@@ -40,6 +40,32 @@ fn finds_the_x86_level_in_notes() {
     assert!(case.found().contains("LNX011"), "{:?}", case.found());
 }
 
+/// Users have neither.
+#[test]
+fn the_store_of_guix_is_reported_like_that_of_nix() {
+    let store = STORE.replace("/nix/", "/gnu/");
+    let script = Member::new(format!("{DATA}/scripts/tool"), format!("#!{store}/bin/sh\n")).executable();
+    let dylibs = vec![format!("{store}/x.dylib")];
+    let library = elf(|elf| elf.runpath = Some(store.clone()));
+    let bytes = library.bytes();
+    let cases: [(Case, &[&str]); 5] = [
+        (linux(library).into(), &["NIX001"]),
+        (macos(MachO { dylibs, ..MachO::default() }).into(), &["NIX002"]),
+        (with(pure(), script), &["NIX003", "NIX004"]),
+        (plus("sample/config.py", format!("PATH = '{store}'\n")), &["NIX004"]),
+        (source(|archive| add(archive, "sample-1.0/x.so", &bytes)), &["SDI007"]),
+    ];
+    for (case, rules) in &cases {
+        let dists = scan_files(&case.files);
+        let findings = check(&case.set(&dists), &Selection::All).findings;
+        let found: Vec<_> =
+            findings.iter().filter(|finding| finding.message.contains("/gnu/store/")).collect();
+        let mut ids: Vec<&str> = found.iter().map(|finding| finding.rule).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, *rules, "{found:?}");
+    }
+}
+
 #[test]
 fn every_rule_reports_its_fixture() {
     let silent: Vec<String> = rules::all()

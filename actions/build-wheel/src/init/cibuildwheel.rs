@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 use super::build::{Build, Translation};
+use super::names::NO_JOB;
 use super::platform::{RunnerSystem, tag_pattern, targets};
 use super::workflow::Step;
 
@@ -38,7 +39,9 @@ pub(super) fn translate(step: &Step<'_>, settings: &Table, out: &mut Translation
         };
         match value {
             Some(value) => drop(options.insert(name, value)),
-            None => out.note_at(&step.place(), format!("`{name}` of cibuildwheel depends on the run")),
+            None => {
+                out.note_at(&step.place(), format!("`{name}` of cibuildwheel is known only during the run"));
+            }
         }
     }
     let mut directory = None;
@@ -101,7 +104,7 @@ impl Request<'_> {
                     }
                     Err(_) if is_musl => {}
                     Err(what) => {
-                        out.note_at(&place, format!("{what}: no target of build-wheel; keep this job"));
+                        out.note_at(&place, format!("{what}: {NO_JOB} this target; keep this job"));
                     }
                 }
             }

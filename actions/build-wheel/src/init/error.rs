@@ -30,7 +30,7 @@ pub enum InitError {
     #[error("`{}` is not a workflow: it has no `jobs`", .0.display())]
     NoJobs(PathBuf),
     /// Nothing in the workflow builds wheels.
-    #[error("`{}` has no step with maturin-action or cibuildwheel", .0.display())]
+    #[error("`{}` has no step with maturin-action, `maturin build` or cibuildwheel", .0.display())]
     NothingToTranslate(PathBuf),
     /// No package to release.
     #[error("no package to release below `{}`: expected a pyproject.toml with `[build-system]` and `project.name`", .0.display())]
@@ -70,7 +70,7 @@ pub enum InitError {
         name: String,
     },
     /// A maturin project without a crate.
-    #[error("`{}` is missing, the manifest of the crate that `{}` builds", manifest.display(), pyproject.display())]
+    #[error("`{}` does not exist; `{}` expects the manifest of its crate there", manifest.display(), pyproject.display())]
     NoManifest {
         /// The crate's manifest.
         manifest: PathBuf,

@@ -2,6 +2,7 @@
 
 use super::build::{Build, Translation};
 use super::constants::with_variables;
+use super::names::NO_JOB;
 use super::platform::targets;
 use super::workflow::Step;
 use crate::compatibility::Compatibility;
@@ -34,7 +35,7 @@ pub(super) fn translate(step: &Step<'_>, out: &mut Translation) {
             continue;
         }
         let Some(value) = value else {
-            out.note_at(&place, format!("`{name}` depends on the run"));
+            out.note_at(&place, format!("`{name}` is known only during the run"));
             // The Pythons in them are unknown.
             request.finds_pythons |= name == "args";
             continue;
@@ -142,7 +143,7 @@ pub(super) fn translate_run(step: &Step<'_>, run: &str, out: &mut Translation) {
         }
         request.directory.clone_from(&directory);
         let args = super::expression::interpolate(args, step.row().contexts()).unwrap_or_else(|| {
-            out.note_at(&step.place(), format!("`run: {line}` depends on the run"));
+            out.note_at(&step.place(), format!("`run: {line}` is known only during the run"));
             // The Pythons in it are unknown.
             request.finds_pythons = !is_sdist;
             String::new()
@@ -290,7 +291,7 @@ fn add(step: &Step<'_>, request: &MaturinRequest, out: &mut Translation) {
     let targets = match targets(&request.target, &runner, is_musl) {
         Ok(targets) => targets,
         Err(what) => {
-            return out.note_at(&step.place(), format!("{what}: no target of build-wheel; keep this job"));
+            return out.note_at(&step.place(), format!("{what}: {NO_JOB} this target; keep this job"));
         }
     };
     if targets.len() > 1 {

@@ -44,23 +44,24 @@ pub(crate) const COMMAND: Command = Command::new(
     "Write the project's release workflow, or update its generated part.",
 )
 .positional()
+.positional_about("The root directory of the repository.")
 .inputs(&["flake-attr"])
 .options(&[
     Input::new("workflow", InputKind::Path, "Write to PATH, below PROJECT.").or(WORKFLOW),
     Input::new(
         "from-maturin-action",
         InputKind::Path,
-        "Translate an existing workflow that uses maturin-action or cibuildwheel. What has no counterpart is listed, on the terminal and in the new workflow.",
+        "Translate an existing workflow that uses maturin-action, `maturin build` or cibuildwheel. What has no counterpart is listed, on the terminal and in the new workflow.",
     ),
     Input::new(
         "platforms",
         InputKind::Text,
-        "Build for these and no others: Rust targets, or platform tags such as `manylinux_2_28_aarch64`, with commas between them. By default those of the generated workflow; for a new one, those of the index and of the existing workflow, otherwise the nine common ones.",
+        "Build only for these, separated by commas: Rust targets, or platform tags such as `manylinux_2_28_aarch64`. By default those of the generated workflow; for a new one, those of the index and of the existing workflow, otherwise the nine common ones.",
     ),
     Input::new(
         "index",
         InputKind::Text,
-        "The index that has the project's files: `pypi`, `testpypi` or the URL of a Simple API. Only a new workflow queries it, for at most ten seconds.",
+        "The index that has the project's files: `pypi`, `testpypi` or the URL of a Simple API. It is queried only for a new workflow, for at most ten seconds.",
     )
     .or("pypi"),
     Input::new("offline", InputKind::Flag, "Query neither the index nor `git ls-remote`.").or("false"),
@@ -196,7 +197,7 @@ fn report(project: &Project, release: &Release, ui: &Ui) {
     for note in &release.notes {
         ui.warning(format!("not translated: {note}"));
     }
-    if release.notes.iter().any(|note| note.contains("no target of build-wheel")) {
+    if release.notes.iter().any(|note| note.contains(names::NO_JOB)) {
         ui.info(names::KEEP_JOBS);
     }
 }

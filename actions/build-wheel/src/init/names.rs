@@ -13,6 +13,9 @@ pub(super) const CARRIED_REQUIREMENTS: &str =
 /// Means every Python that a package supports.
 pub(super) const ALL_PYTHONS: &str = "all";
 
+/// Part of each note about wheels for other targets, by which they are found.
+pub(super) const NO_JOB: &str = "`build-wheel init` writes no job for";
+
 /// How to add the files of another job to the release.
 pub(super) const KEEP_JOBS: &str = "to keep such wheels, add the job that builds them below the last line of the workflow, let it upload an artifact `dist-…`, and run this command again: what it uploads is verified and published with the rest";
 

@@ -47,7 +47,7 @@ fn head(release: &Release) -> String {
     if !release.notes.is_empty() {
         text += &format!("#\n# {}\n", super::names::NOTES);
         text += &release.notes.iter().map(|note| format!("# - {}\n", one_line(note))).collect::<String>();
-        if release.notes.iter().any(|note| note.contains("no target of build-wheel")) {
+        if release.notes.iter().any(|note| note.contains(super::names::NO_JOB)) {
             text += super::names::KEEP_JOBS_COMMENT;
         }
     }

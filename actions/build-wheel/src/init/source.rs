@@ -9,7 +9,7 @@ use toolkit::{Env, Ui};
 use super::bindings::Bindings;
 use super::build::{Build, Translation};
 use super::error::InitError;
-use super::names::{ALL_PYTHONS, NOTES};
+use super::names::{ALL_PYTHONS, NO_JOB, NOTES};
 use super::options::Options;
 use super::platform::Platform;
 use super::project::{Package, Project};
@@ -247,10 +247,7 @@ fn published(
                 is_known = true;
                 add_published(project, *index, &found, &mut out);
                 if !found.unsupported.is_empty() && !is_named {
-                    out.note(format!(
-                        "{files} for {}: no target of build-wheel",
-                        found.unsupported.join(", ")
-                    ));
+                    out.note(format!("{files} for {}: {NO_JOB} them", found.unsupported.join(", ")));
                 }
             }
             Err(error) => {

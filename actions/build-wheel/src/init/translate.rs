@@ -89,7 +89,8 @@ fn jobs(workflow: &Workflow, settings: &toml::Table, depth: usize, out: &mut Tra
         let condition = job.get("if").and_then(Value::as_str);
         let closed = condition.filter(|text| holds_for_no_release(text, &Value::Object(Map::new())));
         if let Some(condition) = closed.filter(|_| builds || publishes) {
-            out.note_at(&workflow.place(id), format!("`if: {condition}` holds for no release: skipped"));
+            let note = format!("`if: {condition}` is false for every release: skipped");
+            out.note_at(&workflow.place(id), note);
             continue;
         }
         out.publishes |= publishes;
@@ -160,7 +161,7 @@ fn triggers(workflow: &Workflow, out: &mut Translation) {
             ("workflow_dispatch", Some(fields)) => {
                 let inputs = fields.get("inputs").and_then(Value::as_object).into_iter().flatten();
                 for (name, _) in inputs {
-                    out.note(format!("the input `{name}` of a manual run"));
+                    out.note(format!("the input `{name}` of `workflow_dispatch`"));
                 }
             }
             (name, _) => out.note(format!("`on.{name}`: a release is triggered by a tag or manually")),
@@ -247,7 +248,7 @@ fn translate_row(row: &JobRow<'_>, settings: &toml::Table, root: &Path, out: &mu
         let is_covered = name.as_deref().is_some_and(|name| COVERED.contains(&name));
         if let Some(condition) = step.closed_condition() {
             if !is_covered {
-                out.note_at(&step.place(), format!("`if: {condition}` holds for no release: skipped"));
+                out.note_at(&step.place(), format!("`if: {condition}` is false for every release: skipped"));
             }
             continue;
         }
@@ -263,7 +264,7 @@ fn translate_row(row: &JobRow<'_>, settings: &toml::Table, root: &Path, out: &mu
             Some(name) if own_path(name).is_some() => match step.local_action(root) {
                 Some(action) => {
                     for input in &action.unknown {
-                        out.note_at(&step.place(), format!("`{input}` depends on the run"));
+                        out.note_at(&step.place(), format!("`{input}` is known only during the run"));
                     }
                     translate_row(&action.row(&step), settings, root, out);
                 }

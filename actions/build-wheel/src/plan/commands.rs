@@ -215,7 +215,12 @@ fn maturin_env(
     env
 }
 
-/// Mounts the repository at the same path, so that paths are valid in the container.
+/// The repository's directory in a container. Binaries hold the directory of their sources, so
+/// it must not depend on the checkout; elsewhere compilers replace the directory by this name.
+pub(crate) const CONTAINER_ROOT: &str = "/src";
+
+/// Runs maturin in a container, with the repository in [`CONTAINER_ROOT`]. The image's own home
+/// and registry are the same for everyone.
 fn container(
     engine: &str,
     image: &str,
@@ -224,13 +229,25 @@ fn container(
     env: &[(String, String)],
     args: Vec<String>,
 ) -> Cmd {
-    let project = std::path::absolute(&inputs.project).unwrap_or_else(|_| inputs.project.clone());
-    let project = project.display().to_string();
+    // The root is canonical.
+    let project = dunce::canonicalize(&inputs.project).or_else(|_| std::path::absolute(&inputs.project));
+    let project = project.unwrap_or_else(|_| inputs.project.clone());
+    let (root, in_root) = match project.strip_prefix(root) {
+        Ok(path) => (root, path),
+        Err(_) => (project.as_path(), Path::new("")),
+    };
+    let directory = Path::new(CONTAINER_ROOT).join(in_root).display().to_string();
     let mut cmd = Cmd::new(engine).args(["run", "--rm", "--entrypoint", "maturin"]);
-    for volume in [root.display().to_string().as_str(), STAGING] {
-        cmd = cmd.args(["--volume".into(), format!("{volume}:{volume}")]);
+    let mut volumes = vec![format!("{}:{CONTAINER_ROOT}", root.display())];
+    // Arguments may name files by their path on this machine.
+    if !root.starts_with(CONTAINER_ROOT) {
+        volumes.push(format!("{0}:{0}", root.display()));
     }
-    cmd = cmd.args(["--workdir", &project, "--env", "SOURCE_DATE_EPOCH"]);
+    volumes.push(format!("{STAGING}:{STAGING}"));
+    for volume in volumes {
+        cmd = cmd.args(["--volume".to_owned(), volume]);
+    }
+    cmd = cmd.args(["--workdir", directory.trim_end_matches('/'), "--env", "SOURCE_DATE_EPOCH"]);
     for (name, value) in env {
         cmd = cmd.args(["--env".into(), format!("{name}={value}")]);
     }

@@ -4,6 +4,7 @@ use binfmt::elf::{ElfInfo, Kind};
 use binfmt::macho::MachOInfo;
 use binfmt::pe::PeInfo;
 use pydist::headers::Headers;
+use pydist::requirement;
 
 use super::layout::file_name;
 
@@ -109,8 +110,11 @@ impl Contents {
             self.scripts.push(script.to_owned());
         } else if member.strip_prefix(dist_info) == Some("METADATA") {
             let metadata = Headers::parse(content).unwrap_or_default();
-            // Dependencies of extras are optional.
-            self.requires = metadata.all("Requires-Dist").any(|line| !line.contains("extra"));
+            // Requirements of extras are optional.
+            let is_required = |line: &str| {
+                requirement::parse(line).ok().is_none_or(|found| found.marker.evaluate_extras(&[]))
+            };
+            self.requires = metadata.all("Requires-Dist").any(is_required);
         } else if member.strip_prefix(dist_info) == Some("entry_points.txt") {
             self.has_entry_points = true;
         }
@@ -134,5 +138,33 @@ impl Contents {
             },
         };
         self.modules.extend(module.filter(|module| is_identifier(module)).map(str::to_owned));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_requirement_is_optional_by_its_marker() {
+        let requires = |line: &str| {
+            let mut contents = Contents::default();
+            let metadata = format!("Metadata-Version: 2.1\nName: a\nVersion: 1\n{line}\n");
+            contents.add_text("a-1.dist-info/METADATA", metadata.as_bytes(), "a-1.dist-info/");
+            contents.requires
+        };
+        for (line, expected) in [
+            ("Requires-Dist: pydantic-extra-types", true),
+            ("Requires-Dist: a[extra]>=1", true),
+            ("Requires-Dist: a; sys_platform == 'win32'", true),
+            ("Requires-Dist: a; extra == 'b' or python_version < '3.9'", true),
+            ("Requires-Dist: a ; extra == 'b'", false),
+            ("Requires-Dist: a; python_version < '3.9' and extra == \"b\"", false),
+            ("Requires-Dist: a; extra == 'b'\nRequires-Dist: c", true),
+            ("Requires-Dist: not a requirement", true),
+            ("Requires-Python: >=3.9", false),
+        ] {
+            assert_eq!(requires(line), expected, "{line}");
+        }
     }
 }

@@ -13,7 +13,7 @@ use super::tags::TagsError;
 #[derive(Debug, thiserror::Error)]
 pub enum WheelError {
     /// The file name is not a wheel's.
-    #[error("the file name is not a wheel's")]
+    #[error("the file name is not a valid wheel file name")]
     Name(#[from] NameError),
     /// The archive is invalid.
     #[error(transparent)]

@@ -193,7 +193,7 @@ impl<'a> Pass<'a> {
     /// compressed content is kept.
     fn process_edited(&mut self, read: ReadMember, is_edited: bool) -> Result<(), WheelError> {
         let ReadMember { member, mut content, deflated, entry } = read;
-        let is_changed = self.edit_member(&member.name, &mut content)? || is_edited;
+        let is_changed = self.edit_member(&member.name, member.is_executable(), &mut content)? || is_edited;
         // A signature of the old RECORD is not valid for the new one.
         if metadata::is_unhashed(&member.name, self.dist_info) {
             return Ok(());
@@ -253,11 +253,16 @@ impl<'a> Pass<'a> {
 
     /// Inspects the member `name` and edits its content; returns whether the
     /// content has changed.
-    fn edit_member(&mut self, name: &str, content: &mut Content) -> Result<bool, WheelError> {
+    fn edit_member(
+        &mut self,
+        name: &str,
+        is_executable: bool,
+        content: &mut Content,
+    ) -> Result<bool, WheelError> {
         self.contents.add_module(name);
         if let Some(found) = foreign(content, self.platform) {
             self.report_foreign(name, found)?;
-            return self.edit_text(name, content);
+            return self.edit_text(name, is_executable, content);
         }
         let mut wheel = Surroundings {
             remove_rpaths: self.options.remove_rpaths,
@@ -298,7 +303,7 @@ impl<'a> Pass<'a> {
             }
             None => None,
         };
-        let Some((needs, edit)) = edited else { return self.edit_text(name, content) };
+        let Some((needs, edit)) = edited else { return self.edit_text(name, is_executable, content) };
         let is_changed = !edit.changes.is_empty();
         self.needs.extend(needs.map(|needs| if self.is_armv6 { needs.for_armv6() } else { needs }));
         let note = |what| Change { file: name.to_owned(), what };
@@ -341,16 +346,24 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    fn edit_text(&mut self, name: &str, content: &mut Content) -> Result<bool, WheelError> {
+    fn edit_text(
+        &mut self,
+        name: &str,
+        is_executable: bool,
+        content: &mut Content,
+    ) -> Result<bool, WheelError> {
         let is_metadata = name.starts_with(self.dist_info);
-        let is_text = is_metadata || script(name).is_some();
+        // The kernel executes such a file wherever it is installed.
+        let is_program = script(name).is_some()
+            || is_executable && content.head(2).map_err(ArchiveError::Write)?.starts_with(b"#!");
+        let is_text = is_metadata || is_program;
         if is_text && content.size().map_err(ArchiveError::Write)? <= TEXT_LIMIT {
             let text = content.to_vec().map_err(ArchiveError::Write)?;
             self.contents.add_text(name, &text, self.dist_info);
             if name.strip_prefix(self.dist_info) == Some(sbom::MEMBER) {
                 self.previous_sbom = Some(text.clone());
             }
-            let new = if script(name).is_some() {
+            let new = if is_program {
                 scripts::without_store(name, &text)?
             } else if name.ends_with(".cyclonedx.json") {
                 sbom::normalize(&text, self.options.epoch).map(|new| (new, String::new()))

@@ -1,12 +1,13 @@
 //! Scripts of a wheel: their shebangs, and the store programs that they
 //! execute.
 
+use super::contents::script;
 use super::error::WheelError;
 use super::store::in_store;
 
 /// Replaces a shebang that names the store. Returns the new script and a
 /// description of the change; `None` if the shebang does not name the store. An
-/// installer replaces `#!python` with its own interpreter.
+/// installer replaces `#!python` with its own interpreter, but only in scripts.
 pub(super) fn without_store(file: &str, content: &[u8]) -> Result<Option<(Vec<u8>, String)>, WheelError> {
     let end = memchr::memchr(b'\n', content).unwrap_or(content.len());
     let (first, rest) = content.split_at(end);
@@ -25,7 +26,8 @@ pub(super) fn without_store(file: &str, content: &[u8]) -> Result<Option<(Vec<u8
     // The kernel passes everything after the program as one argument.
     let arguments = words.collect::<Vec<_>>().join(" ");
     let new = match (program, arguments.as_str()) {
-        (program, _) if program.starts_with("python") => "#!python".to_owned(),
+        (program, _) if program.starts_with("python") && script(file).is_some() => "#!python".to_owned(),
+        (program, _) if program.starts_with("python") => "#!/usr/bin/env python3".to_owned(),
         ("env", arguments) if !in_store(arguments) => format!("#!/usr/bin/env {arguments}"),
         ("sh", arguments) => format!("#!/bin/sh {arguments}"),
         ("bash", "") => "#!/usr/bin/env bash".to_owned(),
@@ -64,7 +66,8 @@ mod tests {
     const STORE: &str = "/nix/store/abcdefghijklmnopqrstuvwxyz012345";
 
     fn new_shebang(line: &str) -> Option<String> {
-        let (script, _) = without_store("a", format!("{line}\necho\n").as_bytes()).unwrap()?;
+        let (script, _) =
+            without_store("a-1.data/scripts/a", format!("{line}\necho\n").as_bytes()).unwrap()?;
         Some(String::from_utf8(script).unwrap().lines().next().unwrap().to_owned())
     }
 

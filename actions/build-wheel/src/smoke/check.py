@@ -6,7 +6,8 @@ site-packages, is known to be a module]), whether it has `entry_points`, whether
 it `requires` distributions that may be missing, and the `site` directory, if it
 is not the interpreter's own.
 Each line of output is a mark and a JSON list: kind, name, outcome, reason. `start`
-precedes each import, so that the name is known after a crash.
+precedes each import, so that the name is known after a crash; `end` follows the last
+result, since a module may end Python with the exit code 0.
 """
 
 import importlib
@@ -156,3 +157,5 @@ elif task["entry_points"]:
                 error,
                 optional=entry.group not in ("console_scripts", "gui_scripts"),
             )
+
+report("end", "", "")

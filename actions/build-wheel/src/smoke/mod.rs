@@ -11,4 +11,4 @@ mod smoke_test;
 mod test;
 
 pub(crate) use result::{Smoke, SmokeError, SmokeResult};
-pub(crate) use test::test;
+pub(crate) use test::{check_setup, test};

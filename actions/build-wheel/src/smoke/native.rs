@@ -33,15 +33,8 @@ pub(super) fn run(
         smoke_test.record(command, CheckOutcome::Fails(source))?;
     }
     let bin = programs(&environment);
-    for (line, cmd) in plan
-        .commands
-        .iter()
-        .map(|line| (line, smoke_test.cmd("sh", &bin).args(["-c", line])))
-        .collect::<Vec<_>>()
-    {
-        smoke_test.must_succeed(&cmd, line.clone())?;
-    }
     if !plan.commands.is_empty() {
+        smoke_test.run_commands(&plan.commands, &bin)?;
         return Ok(smoke_test.finish(SmokeResult::Passed, None));
     }
     let contents = &wheel.contents;

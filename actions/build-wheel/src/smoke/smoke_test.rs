@@ -14,8 +14,11 @@ use crate::isolation::Isolation;
 use crate::runtime::Runtime;
 use crate::search_path::IS_WINDOWS;
 
-/// The time limit of each check.
+/// The time limit of each check of this program's own.
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// The time limit of `smoke-command`, which may run a whole test suite.
+const COMMAND_LIMIT: Duration = Duration::from_secs(3600);
 
 /// The time limit of all imports together.
 const IMPORT_LIMIT: Duration = Duration::from_secs(300);
@@ -87,13 +90,17 @@ impl SmokeTest<'_> {
         self.isolation.wrap(cmd).run(self.runtime.ui, OutputMode::Quiet, limit)
     }
 
-    /// Runs a command that must succeed.
-    pub(super) fn must_succeed(&mut self, cmd: &Cmd, description: String) -> Result<(), Error> {
-        let outcome = match self.run(cmd, LIMIT) {
+    /// Runs the lines of `smoke-command` in one shell. Several lines stop at the first command
+    /// that fails. The exit code of a single line is its own, so that `tool; test $? = 2` works.
+    pub(super) fn run_commands(&mut self, lines: &[String], bin: &Path) -> Result<(), Error> {
+        let script = lines.join("\n");
+        let flag = if lines.len() > 1 { "-ec" } else { "-c" };
+        let cmd = self.cmd("sh", bin).args([flag, &script]);
+        let outcome = match self.run(&cmd, COMMAND_LIMIT) {
             Ok(_) => CheckOutcome::Works("ok".to_owned()),
             Err(error) => CheckOutcome::Fails(error.into()),
         };
-        self.record(description, outcome)
+        self.record(script, outcome)
     }
 
     /// Runs a command that must start.
@@ -115,15 +122,23 @@ impl SmokeTest<'_> {
             Err(error) => return self.record("import".to_owned(), CheckOutcome::Fails(error.into())),
         };
         let mut current = String::new();
+        let mut is_complete = false;
         for line in stdout.lines().filter_map(|line| line.strip_prefix(OUTPUT_PREFIX)) {
             let Ok((kind, name, outcome, reason)) =
                 serde_json::from_str::<(String, String, String, String)>(line)
             else {
                 continue;
             };
-            if kind == "start" {
-                current = name;
-                continue;
+            match kind.as_str() {
+                "start" => {
+                    current = name;
+                    continue;
+                }
+                "end" => {
+                    is_complete = true;
+                    continue;
+                }
+                _ => {}
             }
             let outcome = match outcome.as_str() {
                 "ok" => CheckOutcome::Works(if reason.is_empty() { "ok".to_owned() } else { reason }),
@@ -132,10 +147,13 @@ impl SmokeTest<'_> {
             };
             self.record(format!("{kind} {name}"), outcome)?;
         }
-        match crash {
+        // A module may end Python with the exit code 0, as `os._exit(0)` does.
+        let early = || "Python ended with exit status: 0 before all checks were done".to_owned();
+        match crash.or_else(|| (!is_complete).then(early)) {
             None => Ok(()),
             Some(crash) => {
-                self.record(format!("import {current}"), CheckOutcome::Fails(SmokeError::Import(crash)))
+                let command = format!("import {current}").trim_end().to_owned();
+                self.record(command, CheckOutcome::Fails(SmokeError::Import(crash)))
             }
         }
     }

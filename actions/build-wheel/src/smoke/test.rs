@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use pydist::tags::Platform;
+use toolkit::FileError;
 
 use super::result::{Smoke, SmokeResult};
 use super::smoke_test::SmokeTest;
-use super::{emulated, native};
+use super::{emulated, native, python};
 use crate::build_result::BuildResult;
 use crate::choices::SmokeMode;
 use crate::error::Error;
@@ -14,6 +15,39 @@ use crate::isolation::Isolation;
 use crate::plan::Plan;
 use crate::runtime::Runtime;
 use crate::target::{Arch, System, Target};
+
+/// Fails before a long build for what would only be found after it: missing `test-sources`, and
+/// no Python with `smoke: required`.
+pub(crate) fn check_setup(plan: &Plan, runtime: &Runtime<'_>) -> Result<(), Error> {
+    if plan.smoke.mode == SmokeMode::Off {
+        return Ok(());
+    }
+    for source in &plan.smoke.sources {
+        let path = sources(plan).join(source);
+        std::fs::symlink_metadata(&path).map_err(FileError::new("read", &path))?;
+    }
+    let is_required = plan.smoke.mode == SmokeMode::Required && plan.build.is_some();
+    if is_required && is_for_this_machine(plan) && !python::exists(&plan.smoke, runtime) {
+        let reason = python::NONE.to_owned();
+        return Err(Error::NoSmoke { result: SmokeResult::Skipped.name(), reason });
+    }
+    Ok(())
+}
+
+/// The directory that `test-sources` are relative to.
+fn sources(plan: &Plan) -> &Path {
+    if plan.project.is_dir() { &plan.project } else { Path::new(".") }
+}
+
+/// Whether the wheel will run here without an emulator, which needs no Python to start programs.
+fn is_for_this_machine(plan: &Plan) -> bool {
+    match (&plan.target, Target::host()) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(target), Some(host)) if host.system == System::Macos => target.is_macos(),
+        (Some(target), Some(host)) => target.known() == Some(host),
+    }
+}
 
 /// Runs the smoke test of a wheel in the directory `staging`.
 pub(crate) fn test(
@@ -28,8 +62,7 @@ pub(crate) fn test(
     }
     let home = staging.to_owned();
     let work = home.join("work");
-    let sources = if plan.project.is_dir() { plan.project.as_path() } else { Path::new(".") };
-    native::copy_sources(&plan.smoke, sources, &work)?;
+    native::copy_sources(&plan.smoke, sources(plan), &work)?;
     let smoke_test = SmokeTest {
         wheel: name.to_string(),
         home,

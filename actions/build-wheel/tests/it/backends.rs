@@ -427,6 +427,35 @@ fn rebuilds_nothing_without_changes() {
     assert_eq!((anew, third), (compiled, first));
 }
 
+/// Otherwise binaries would hold the path of the checkout. The stand-in for docker records its
+/// arguments and "builds" a wheel.
+#[test]
+fn a_container_sees_every_checkout_at_the_same_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path().canonicalize().unwrap();
+    project(&at.join("checkout"));
+    std::fs::write(at.join(WHEEL), program_wheel(b"#!/bin/sh\n")).unwrap();
+    let docker = format!(
+        "#!/bin/sh\necho \"$@\" >> {0}/log\nfor last; do\n  [ \"$before\" != --out ] || cp {0}/{WHEEL} \"$last\"\n  before=$last\ndone\n",
+        at.display()
+    );
+    write(&at, &[("bin/docker", &docker)]);
+    toolkit::make_executable(&at.join("bin/docker")).unwrap();
+    let mut command = build_wheel(&at);
+    let path = command.get_envs().find(|(name, _)| *name == "PATH").unwrap().1.unwrap().to_owned();
+    let paths = std::iter::once(at.join("bin")).chain(std::env::split_paths(&path));
+    let image = format!("quay.example/maturin@sha256:{}", "0".repeat(64));
+    command.env("PATH", std::env::join_paths(paths).unwrap());
+    command.args(["checkout", "--linker", "container", "--container-image", &image]);
+    succeed(command.args(["--smoke", "off", "--verify-reproducible"]));
+    let log = std::fs::read_to_string(at.join("log")).unwrap();
+    let mounts: Vec<&str> = log.lines().filter_map(|line| line.split("--volume ").nth(1)).collect();
+    let [first, second] = mounts[..] else { panic!("{log}") };
+    assert_eq!(first, format!("{}/checkout:/src ", at.display()));
+    assert!(second.ends_with(":/src ") && second != first, "{log}");
+    assert!(log.lines().all(|line| line.contains(" --workdir /src ")), "{log}");
+}
+
 #[test]
 fn auto_reports_its_choice_and_the_reason() {
     let dir = tempfile::tempdir().unwrap();

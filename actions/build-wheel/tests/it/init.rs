@@ -368,7 +368,7 @@ fn skips_an_invalid_package_with_a_warning() {
     assert!(output.status.success(), "{shown}");
     for expected in [
         "`./a/pyproject.toml`: expected a project name",
-        "`./b/Cargo.toml` is missing",
+        "`./b/Cargo.toml` does not exist",
         "`./c/pyproject.toml` is not valid TOML",
     ] {
         assert!(shown.contains(&format!("warning: skipped an invalid package: {expected}")), "{shown}");
@@ -398,11 +398,11 @@ fn invalid_input_is_an_error_and_loses_nothing() {
         (&[][..], 1, "exists and was not written by this command"),
         (&["--workflow", "new.yml", "--from-maturin-action", "none.yml"], 3, "`none.yml`"),
         (&["--workflow", "new.yml", "--from-maturin-action", "no.yml"], 2, "`no.yml` is not valid YAML"),
-        (&["--workflow", "new.yml", "--from-maturin-action", "other.yml"], 2, "no step with maturin-action or cibuildwheel"),
+        (&["--workflow", "new.yml", "--from-maturin-action", "other.yml"], 2, "no step with maturin-action, `maturin build` or cibuildwheel"),
         (&["--pin", "main"], 2, "`--pin`: expected a commit of 40 hexadecimal digits, found `main`"),
         (&["--repository", "here"], 2, "`--repository`: expected `OWNER/NAME`, found `here`"),
         (&["empty"], 2, "no package to release below `empty`"),
-        (&["crateless"], 2, "`crateless/Cargo.toml` is missing"),
+        (&["crateless"], 2, "`crateless/Cargo.toml` does not exist"),
         (&["--workflow", "../new.yml"], 2, "`--workflow`: expected a path below PROJECT"),
         (&["--workflow", "/new.yml"], 2, "`--workflow`: expected a path below PROJECT"),
         (&["virtual"], 2, "`virtual/Cargo.toml` has no `[package]`"),

@@ -10,6 +10,7 @@ mod elf;
 mod graft;
 mod hostile;
 mod matrix;
+mod scripts;
 
 testkit::needs_tools! {
     mod archives;

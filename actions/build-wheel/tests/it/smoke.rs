@@ -58,6 +58,8 @@ fn starts_programs_in_packages() {
     assert!(result == "passed" && report.contains("sample/_bundled/ht --version"), "{report}");
     let (result, report) = run("int main(void) { return 2; }").unwrap();
     assert!(result == "passed" && report.contains("started, then ended with"), "{report}");
+    let (result, report) = run("int main(void) { return 255; }").unwrap();
+    assert!(result == "passed" && report.contains("exit status: 255"), "{report}");
     for (source, expected) in [
         ("#include <stdlib.h>\nint main(void) { abort(); }", "signal: 6"),
         ("int main(void) { return 127; }", "exit status: 127"),
@@ -68,6 +70,47 @@ fn starts_programs_in_packages() {
     ] {
         let error = run(source).unwrap_err();
         assert!(error.contains("does not work") && error.contains(expected), "{error}");
+    }
+}
+
+/// It has no interpreter, like a library, but no loader can load it.
+#[test]
+fn starts_a_static_position_independent_program() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = program(dir.path(), HELLO, "-static-pie");
+    for (member, started) in
+        [("sample/_bundled/ht", "sample/_bundled/ht --version"), ("sample-1.0.data/scripts/ht", "bin/ht --version")]
+    {
+        let mut bundled = file(member, &program);
+        bundled.mode = 0o100_644;
+        let files = [file("sample/__init__.py", ""), bundled];
+        let (result, report) = smoke(dir.path(), &wheel(&files, "", ""), &["--smoke", "required"]).unwrap();
+        assert!(result == "passed" && report.contains(started), "{report}");
+    }
+}
+
+/// A shell reports the signal that ended its last command as an exit code.
+#[test]
+fn a_script_whose_program_crashes_does_not_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = "#!/bin/sh\nsh -c 'kill -SEGV $$'\nexit $?\n";
+    let files = [file("sample/__init__.py", ""), file("sample-1.0.data/scripts/ht", script)];
+    let error = smoke(dir.path(), &wheel(&files, "", ""), &[]).unwrap_err();
+    assert!(error.contains("does not work") && error.contains("exit status: 139"), "{error}");
+}
+
+#[test]
+fn an_import_that_ends_python_is_a_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    for code in ["0", "3"] {
+        let files = [
+            file("sample/__init__.py", ""),
+            file("stops.py", format!("import os\nos._exit({code})\n")),
+            file("zlast.py", "1 / 0\n"),
+        ];
+        let error = smoke(dir.path(), &wheel(&files, "", ""), &[]).unwrap_err();
+        assert!(error.contains("does not work") && error.contains("`import stops`"), "{error}");
+        assert!(error.contains(&format!("Python ended with exit status: {code}")), "{error}");
     }
 }
 
@@ -152,6 +195,64 @@ fn runs_commands_in_a_shell_beside_the_test_sources() {
     let files = [file("sample/__init__.py", "x = 2\n")];
     let error = smoke(at, &wheel(&files, "", ""), &arguments).unwrap_err();
     assert!(error.contains("AssertionError"), "{error}");
+}
+
+#[test]
+fn commands_share_one_shell() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    write(at, &[("tests/test_it.py", "import sample\n")]);
+    let sample = wheel(&[file("sample/__init__.py", "")], "", "");
+    let run = |commands: &str| {
+        let arguments = ["--test-sources", "tests", "--smoke-command", commands, "--smoke", "required"];
+        smoke(at, &sample, &arguments)
+    };
+    let (result, report) =
+        run("cd tests\nfor name in a b\ndo\n  seen=$seen$name\ndone\ntest $seen = ab\npython test_it.py").unwrap();
+    assert_eq!(result, "passed", "{report}");
+    // The exit code of a single line is its own.
+    assert_eq!(run("python absent.py; test $? = 2").unwrap().0, "passed");
+    // A failure is not hidden by a later command that succeeds.
+    let error = run("cd tests\npython absent.py\ntrue").unwrap_err();
+    assert!(error.contains("does not work") && error.contains("absent.py"), "{error}");
+}
+
+/// A test suite may run for longer than this program's own checks.
+#[test]
+#[ignore = "soak: waits for more than a minute"]
+fn commands_may_run_for_longer_than_a_minute() {
+    let dir = tempfile::tempdir().unwrap();
+    let sample = wheel(&[file("sample/__init__.py", "")], "", "");
+    let (result, report) = smoke(dir.path(), &sample, &["--smoke-command", "sleep 62"]).unwrap();
+    assert_eq!(result, "passed", "{report}");
+}
+
+/// The build would fail too: the error shows that it was not started.
+#[test]
+fn missing_sources_and_a_missing_python_are_reported_before_the_build() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    project(at);
+    write(at, &[("src/main.rs", "nonsense\n"), ("bin/maturin", "#!/bin/sh\nexit 9\n"), ("bin/cargo", "")]);
+    for name in ["maturin", "cargo"] {
+        toolkit::make_executable(&at.join("bin").join(name)).unwrap();
+    }
+    let run = |arguments: &[&str]| {
+        let mut command = build_wheel(at);
+        command.env("PATH", at.join("bin")).env("HOME", at).env("PYENV_ROOT", at.join("pyenv"));
+        command.env("RUNNER_TOOL_CACHE", at.join("tools")).args(["--linker", "native"]).args(arguments);
+        command.output().unwrap()
+    };
+    let output = run(&["--test-sources", "tests/absent"]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.contains("tests/absent") && !error.contains("the build failed"), "{error}");
+    assert_eq!(output.status.code(), Some(3), "{error}");
+    let output = run(&["--smoke", "required"]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.contains("`smoke: required`, but the result is `skipped`: no Python"), "{error}");
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    let output = run(&[]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("the build failed"));
 }
 
 #[test]

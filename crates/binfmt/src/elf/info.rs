@@ -37,9 +37,10 @@ pub mod tag {
 pub enum Kind {
     /// `ET_REL`: an object file.
     Object,
-    /// `ET_EXEC`, or `ET_DYN` with an interpreter.
+    /// `ET_EXEC`, or `ET_DYN` with an interpreter or, if the program is static, with
+    /// `DF_1_PIE`.
     Executable,
-    /// `ET_DYN` without an interpreter.
+    /// Any other `ET_DYN`.
     Library,
     /// Anything else, by its number.
     Other(u16),

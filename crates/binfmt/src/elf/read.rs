@@ -19,6 +19,10 @@ const PT_NOTE: u32 = 4;
 const PT_GNU_PROPERTY: u32 = 0x6474_e553;
 /// Notes are short: no more than this of a segment is read.
 const NOTES_LIMIT: u64 = 1 << 20;
+/// The tag of the flags that the gABI does not define.
+const DT_FLAGS_1: u64 = 0x6fff_fffb;
+/// A position-independent executable, which no loader loads as a library.
+const DF_1_PIE: u64 = 0x0800_0000;
 /// `e_machine` of 32-bit and 64-bit x86.
 const X86: [u16; 2] = [3, 62];
 
@@ -63,18 +67,26 @@ impl ElfInfo {
         for segment in segments.clone() {
             info.read_segment(&image, segment)?;
         }
-        info.kind = match kind {
-            1 => Kind::Object,
-            2 => Kind::Executable,
-            3 if !info.interpreters.is_empty() => Kind::Executable,
-            3 => Kind::Library,
-            other => Kind::Other(other),
-        };
         if let Some(segment) = dynamic {
             info.is_dynamic = true;
             info.read_dynamic(&image, segment)?;
         }
+        // Some linkers also give libraries an entry point, but a program always has one.
+        let entry = view.word(24, is_64).ok_or_else(damaged)?;
+        info.kind = match kind {
+            1 => Kind::Object,
+            2 => Kind::Executable,
+            3 if !info.interpreters.is_empty() || entry != 0 && info.is_pie() => Kind::Executable,
+            3 => Kind::Library,
+            other => Kind::Other(other),
+        };
         Ok(info)
+    }
+
+    /// Whether the linker has marked it as a position-independent executable. A static one has
+    /// no interpreter, since it relocates itself.
+    fn is_pie(&self) -> bool {
+        self.dynamic.iter().any(|entry| entry.tag == DT_FLAGS_1 && entry.value & DF_1_PIE != 0)
     }
 
     /// Reads a segment other than the dynamic one.

@@ -163,6 +163,10 @@ impl Slice {
                 }
                 self.segments.push(segment);
             }
+            // A repeated table would be read each time: dyld rejects the file, too.
+            lc::SYMTAB if self.commands.iter().filter(|command| command.kind == kind).count() > 1 => {
+                return Ok(None);
+            }
             lc::SYMTAB => {
                 let Self { undefined, exported_python, is_64, .. } = self;
                 each_symbol(image, view, *is_64, |symbol, name| {
@@ -205,4 +209,24 @@ fn segment(view: View<'_>, is_64: bool, command: u64) -> Option<MachSegment> {
         memory_size: view.word(memory_at, is_64)?,
         first_section,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A 64-bit file with this number of empty symbol tables.
+    fn with_symbol_tables(count: u32) -> Vec<u8> {
+        let header = [0xfeed_facf, 0x0100_000c, 0, 6, count, 24 * count, 0, 0];
+        let tables = (0..count).flat_map(|_| [lc::SYMTAB, 24, 0, 0, 0, 0]);
+        header.into_iter().chain(tables).flat_map(u32::to_le_bytes).collect()
+    }
+
+    /// dyld rejects it, and reading the same table for each command could take hours.
+    #[test]
+    fn rejects_a_second_symbol_table() {
+        assert!(MachOInfo::read(with_symbol_tables(1).as_slice()).is_ok());
+        let error = MachOInfo::read(with_symbol_tables(2).as_slice()).unwrap_err();
+        assert!(matches!(error, BinaryError::Damaged { what: "the load commands", offset: 56 }), "{error}");
+    }
 }

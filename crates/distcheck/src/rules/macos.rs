@@ -13,6 +13,7 @@ use crate::libraries::{DylibProblem, Dylibs};
 use crate::rule::Provenance::BreaksRuntime;
 use crate::rule::Severity::{Error, Note, Warning};
 use crate::rule::{Check, Findings, Rule, some};
+use crate::store::is_store;
 
 const TAGS: &str = "PyPA \"Platform compatibility tags\", macOS; delocate.";
 
@@ -260,7 +261,7 @@ fn rpath(_: &Dist, wheel: &Wheel, out: &mut Findings) {
             path.starts_with('@')
                 || path.starts_with("/usr/lib")
                 || path.starts_with("/System/")
-                || path.starts_with("/nix/store/")
+                || is_store(path)
         };
         let paths: Vec<&str> = slice.rpaths().filter(|path| !fine(path)).collect();
         if !paths.is_empty() {

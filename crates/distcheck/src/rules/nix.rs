@@ -1,4 +1,4 @@
-//! `NIX`: references to the Nix store, which users do not have.
+//! `NIX`: references to the store of Nix or Guix, which users do not have.
 
 use binfmt::macho::Slice;
 
@@ -9,22 +9,19 @@ use crate::fixture;
 use crate::rule::Provenance::{BreaksRuntime, Hygiene};
 use crate::rule::Severity::{Error, Warning};
 use crate::rule::{Check, Findings, Rule, some};
+use crate::store::{is_store, mentions_store};
 
 const SOURCE: &str =
     "The loaders' own rules: System V ABI (program interpreter, search paths), Apple's dyld.";
 
 pub(super) static RULES: &[Rule] = &[ELF, MACHO, SCRIPTS, MENTIONS];
 
-fn is_store(path: &str) -> bool {
-    path.starts_with("/nix/store/") || path.starts_with("/gnu/store/")
-}
-
 const ELF: Rule = Rule {
     id: "NIX001",
     title: "no ELF file has the store in its interpreter, search path or libraries",
     severity: Error,
     provenance: BreaksRuntime,
-    why: "The kernel or the loader looks for a path under /nix/store, which users do not have: \"No such file or \
+    why: "The kernel or the loader looks for a path under /nix/store or Guix's /gnu/store, which users do not have: \"No such file or \
         directory\". A warning for a binary for another system that nothing in the wheel loads.",
     source: SOURCE,
     fix: "Build in Nix with `auditwheel repair`, or set `patchelf --set-interpreter` to the system's loader and \
@@ -47,7 +44,7 @@ fn elf(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
         let paths: [(_, Vec<&str>); 2] =
             [("RPATH", info.rpath().collect()), ("RUNPATH", info.runpath().collect())];
         for (name, paths) in paths {
-            let found: Vec<_> = paths.into_iter().filter(|path| path.contains("/nix/store/")).collect();
+            let found: Vec<_> = paths.into_iter().filter(|path| mentions_store(path)).collect();
             if !found.is_empty() {
                 out.with_severity(severity).at(&member.name, format!("{name} holds {}", some(found)));
             }
@@ -129,7 +126,7 @@ const SCRIPTS: Rule = Rule {
 
 fn scripts(dist: &Dist, out: &mut Findings) {
     for member in dist.members() {
-        if let Some(line) = member.shebang.as_deref().filter(|line| line.contains("/nix/store/")) {
+        if let Some(line) = member.shebang.as_deref().filter(|line| mentions_store(line)) {
             out.at(&member.name, format!("the first line is `{line}`"));
         }
     }

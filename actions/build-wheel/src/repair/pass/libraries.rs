@@ -63,7 +63,7 @@ impl Pass<'_> {
                 for what in &changes {
                     self.change(&member, what.clone());
                 }
-                self.edit_member(&member, &mut content)?;
+                self.edit_member(&member, false, &mut content)?;
                 self.add(&member, true, &content).map_err(ArchiveError::Write)?;
                 if let Some(grafts) = &mut self.grafts {
                     grafts.add_grafted(member, from.clone(), hash);
@@ -77,7 +77,7 @@ impl Pass<'_> {
     fn add_grafted(&mut self, grafted: Grafted) -> Result<(), WheelError> {
         let Grafted { member, from, mut content } = grafted;
         self.change(&member, format!("copied from `{}`", from.display()));
-        self.edit_member(&member, &mut content)?;
+        self.edit_member(&member, false, &mut content)?;
         self.add(&member, true, &content).map_err(ArchiveError::Write)?;
         Ok(())
     }
