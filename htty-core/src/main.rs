@@ -56,7 +56,7 @@ struct Args {
     /// 127.0.0.1]. If other machines can reach the address, viewers need the printed URL's token
     #[arg(short, long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "0", value_parser = address)]
     listen: Option<SocketAddr>,
-    /// Allow pages of this origin to connect to the live view, such as `http://localhost:8000`,
+    /// Allow pages of this origin, such as `http://localhost:8000`, to connect to the live view,
     /// for example with an asciinema player
     #[arg(long, value_name = "ORIGIN", requires = "listen", value_parser = origin)]
     allow_origin: Vec<String>,

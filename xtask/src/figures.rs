@@ -46,7 +46,7 @@ const FIGURES: [Figure; 10] = [
         peers: TAR,
     },
     Figure {
-        about: "broken Nix wheels that pass after the repair",
+        about: "Nix wheels that the tool accepts although they stay broken",
         section: "build-wheel",
         row: "broken Nix wheels that pass",
         ours: 1,

@@ -87,11 +87,10 @@ impl<'a> Shell<'a> {
     /// features.
     pub(crate) fn build_for_tests(&self) -> Result<PathBuf, Error> {
         for manifest in WORKSPACES {
-            let build =
-                ["build", "--manifest-path", manifest, "--workspace", "--bins", "--tests", "--locked"];
-            self.inherit(&self.cargo().args(build))?;
+            let build = ["build", "--profile", LOCAL, "--manifest-path", manifest, "--workspace"];
+            self.inherit(&self.cargo().args(build).args(["--bins", "--tests", "--locked"]))?;
         }
-        Ok(self.target.join("debug"))
+        Ok(self.target.join(LOCAL))
     }
 
     /// Builds `programs` for use on this machine, showing cargo's progress; returns their

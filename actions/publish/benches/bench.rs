@@ -138,7 +138,7 @@ fn uploads(table: &mut Table, set: &Set) {
         let (first, second) = (median(first), median(second));
         let (by_uv, by_twine) = (median(by_uv), median(by_twine));
         let ratio = |peer: Duration| {
-            format!("{:.0} ms ({:.2}×)", millis(peer), first.as_secs_f64() / peer.as_secs_f64())
+            format!("{:.0} ms ({:.2}×)", millis(peer), peer.as_secs_f64() / first.as_secs_f64())
         };
         let what = format!("{FILES} × 10 MiB to {name}");
         let bar = "≤ uv, < twine";

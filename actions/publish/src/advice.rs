@@ -109,7 +109,7 @@ impl Advice {
             Self::Fix => "fix the errors above and rerun; files already uploaded are skipped",
             Self::Rerun => "rerun: files already uploaded are skipped",
             Self::Wait => {
-                "the index has switched uploads off for now: wait until it is open again, then rerun; files \
+                "the index has disabled uploads: wait until it enables them again, then rerun; files \
                  already uploaded are skipped"
             }
             Self::NewVersion => {
@@ -122,14 +122,16 @@ impl Advice {
             Self::Archived => "un-archive the project on the index first",
             Self::Quarantined => "the index's administrators have quarantined the project; contact them",
             Self::Size => {
-                "make the file smaller, or ask the index for a higher limit; if it was granted, set `max-file-size`"
+                "make the file smaller, or ask the index for a higher limit; once it is granted, set \
+                 `max-file-size`"
             }
             Self::Credentials => "check `username` and `password`: the index rejected them",
             Self::Project => {
                 "the token is valid, but not for this project: check its scope, and the project's owners"
             }
             Self::Account => {
-                "the password is right, but the account or organization may not upload: see the message above"
+                "the password is correct, but the account or organization is not allowed to upload: follow \
+                 the message above"
             }
             Self::Name => "the index does not allow a new project of this name: choose another one",
             Self::PendingPublisher => {
@@ -138,8 +140,8 @@ impl Advice {
             }
             Self::Attestations => "rerun; if it fails again, set `attestations: off`",
             Self::Attestation => {
-                "remove the attestation, or regenerate it for exactly this file; `trust-config` names another \
-                 sigstore instance than the public one"
+                "remove the attestation, or regenerate it for exactly this file; for a sigstore instance \
+                 other than the public one, set `trust-config`"
             }
             Self::Unattested => {
                 "an index never adds an attestation to a file that it has: set `attestations: auto`, or publish \

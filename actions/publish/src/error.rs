@@ -95,7 +95,7 @@ pub enum Error {
     #[error("nothing was sent: cannot make the attestations: {0}")]
     Attest(String),
     /// The index did not keep required attestations.
-    #[error("{} on {index} without the attestations that were sent:\n{}", count(files.len(), "file"), lines(files))]
+    #[error("{} listed on {index} without the attestations that were sent:\n{}", count(files.len(), "file"), lines(files))]
     Unattested {
         /// The index.
         index: String,
@@ -133,7 +133,7 @@ pub enum Error {
     #[error("cannot set up the HTTP client")]
     Http(#[from] reqwest::Error),
     /// The asynchronous runtime cannot be created.
-    #[error("cannot start the runtime")]
+    #[error("cannot start the asynchronous runtime")]
     Runtime(#[source] std::io::Error),
 }
 
@@ -145,7 +145,7 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
 fn unfinished(partial: bool, seen: bool) -> &'static str {
     match (partial, seen) {
         (true, true) => "only part of the release is on",
-        (true, false) => "files were sent, and none of them is confirmed on",
+        (true, false) => "files were sent, but none is confirmed on",
         _ => "nothing was published on",
     }
 }
@@ -195,25 +195,29 @@ impl Failure for Error {
             Self::Probe { source, .. } => probe(source).to_owned(),
             Self::Auth(error) => error.hint(),
             Self::Release { status, refused, .. } => release(*status, *refused).to_owned(),
-            Self::ReleaseInput(_) => {
-                "set `tag`, and `release-notes` or `changelog` for the notes".to_owned()
-            }
+            Self::ReleaseInput(_) => "set `tag`, and `release-notes` or `changelog` for the notes".to_owned(),
             Self::Inputs(_) => "`publish --help` lists the inputs".to_owned(),
-            Self::Pattern { .. } => "`*`, `?`, `[…]` and `**` are special; quote the pattern in a shell".to_owned(),
+            Self::Pattern { .. } => {
+                "`*`, `?`, `[…]` and `**` are special; quote the pattern in a shell".to_owned()
+            }
             Self::File(_) => "check the path and its permissions, then rerun".to_owned(),
             Self::Nothing(_) => "build them first, or name the files or their directory".to_owned(),
-            Self::Manifest { .. } => "run verify-dist again; the manifest is its output `manifest`".to_owned(),
+            Self::Manifest { .. } => {
+                "run verify-dist again, and set `manifest` to its output `manifest-path`".to_owned()
+            }
             Self::ManifestHash { .. } => {
                 "the artifact was replaced after verify-dist; publish the set that was verified".to_owned()
             }
             Self::Order(_) => "set `package-order`".to_owned(),
             Self::Attest(_) => "rerun, or set `attestations: off`".to_owned(),
             Self::Unattested { .. } => {
-                "the index has switched attestations off and never adds them later; the files themselves are valid"
+                "the index has disabled attestations and never adds them later; the files are valid: set \
+                 `attestations: auto` to accept them without"
                     .to_owned()
             }
             Self::Http(_) | Self::Runtime(_) => {
-                "check the machine's certificates (SSL_CERT_FILE), proxies and limits".to_owned()
+                "check the certificates (SSL_CERT_FILE), the proxies and the limits of the process (ulimit)"
+                    .to_owned()
             }
         };
         Some(hint)

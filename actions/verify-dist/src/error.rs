@@ -80,7 +80,7 @@ pub enum Error {
     #[error("cannot set up the HTTP client")]
     Client(#[source] reqwest::Error),
     /// The asynchronous runtime cannot be created.
-    #[error("cannot start the network client")]
+    #[error("cannot start the asynchronous runtime")]
     Runtime {
         /// Why.
         source: std::io::Error,
@@ -129,7 +129,9 @@ impl Failure for Error {
             Self::Index { .. } => {
                 Some("rerun, or omit `previous`: no other check needs the network".into())
             }
-            Self::DuplicateFile(_) => Some("a release has each file once; pass one directory".into()),
+            Self::DuplicateFile(_) => Some(
+                "remove one of the copies; if two jobs built it, build it in only one of them".into(),
+            ),
             _ => None,
         }
     }

@@ -21,8 +21,12 @@ pub static SPEC: Spec = Spec {
             InputKind::Path,
             "Write the manifest for publish to PATH if there is no error; `none` writes no manifest. By default `dist-manifest.json` beside the directory that holds the distributions, not in it.",
         ),
-        Input::new("format", InputKind::Choice(Format::WORDS), "Print the report in this format.")
-            .or("table"),
+        Input::new(
+            "format",
+            InputKind::Choice(Format::WORDS),
+            "Print the report as `table`, `json` or `sarif`.",
+        )
+        .or("table"),
         Input::new("report-path", InputKind::Path, "Write the report as JSON to PATH."),
         Input::new(
             "sarif-path",
@@ -57,12 +61,12 @@ pub static SPEC: Spec = Spec {
         Input::new(
             "previous",
             InputKind::Text,
-            "What to compare with: `pypi`, `testpypi`, the URL of a Simple API, or a directory with the previous release. Every platform of the previous release must be there again. Only an index needs the network.",
+            "The release to compare with: `pypi`, `testpypi`, the URL of a Simple API, or a directory with the previous release. The new release must cover every platform of the previous one. Only an index needs the network.",
         ),
         Input::new(
             "lost",
             InputKind::Choice(&["warning", "error"]),
-            "The severity if an environment gets less than from the release in `previous`, such as a source distribution instead of a wheel. `warning` by default.",
+            "The severity, `warning` (the default) or `error`, if an environment gets a worse file than from the release in `previous`, such as a source distribution instead of a wheel.",
         ),
         Input::new(
             "require",
@@ -73,7 +77,7 @@ pub static SPEC: Spec = Spec {
         Input::new(
             "fail-on",
             InputKind::Choice(FailOn::WORDS),
-            "The lowest severity that fails the run.",
+            "The lowest severity that fails the run: `error` or `warning`.",
         )
         .or("error"),
         Input::new(
@@ -98,12 +102,12 @@ pub static SPEC: Spec = Spec {
     commands: &[
         Command::new("rules", "List the rules; as JSON with `--format json`."),
         Command::new("explain", "Explain a rule: what, why, source and fix.").argument("ID"),
-        Command::new("installs", "Show which file pip takes in each environment, and nothing else.")
+        Command::new("installs", "Show only which file pip selects in each environment.")
             .positional()
             .options(&[Input::new(
                 "why",
                 InputKind::Text,
-                "Explain the cells of an environment, such as `ubuntu-20.04 x86_64 cp38`: the tags it accepts, and what becomes of each file.",
+                "Explain the cells of an environment, such as `ubuntu-20.04 x86_64 cp38`: the tags it accepts, and why pip selects or skips each file.",
             )]),
     ],
     foreign_options: &[],

@@ -110,7 +110,7 @@ fn after_colon(message: &str) -> String {
 /// Mentions a `Retry-After` that is too long to wait for.
 fn wait(retry_after: Option<Duration>) -> String {
     let long = retry_after.filter(|asked| *asked > MAX_RETRY_AFTER);
-    long.map(|asked| format!(" (it asks to wait {} s)", asked.as_secs())).unwrap_or_default()
+    long.map(|asked| format!(" (the server asks to wait {} s)", asked.as_secs())).unwrap_or_default()
 }
 
 impl Retryable for HttpError {

@@ -35,7 +35,7 @@ pub const REFUSALS: &[Refusal] = &[
         "Incident",
     ),
     row("no or wrong credentials", 403, CREDENTIALS, "Credentials"),
-    row("token past its time", 403, EXPIRED, "Expired"),
+    row("expired token", 403, EXPIRED, "Expired"),
     row(
         "API token for another project",
         403,
@@ -91,7 +91,7 @@ pub const REFUSALS: &[Refusal] = &[
         "Name",
     ),
     row(
-        "name like another one",
+        "name too similar to an existing one",
         400,
         "The name 'a' is too similar to an existing project. See <help> for more information.",
         "Name",

@@ -196,7 +196,7 @@ fn command(spec: &'static Spec) -> clap::Command {
                 .value_name(Generated::WORDS.join("|"))
                 .value_parser(PossibleValuesParser::new(Generated::WORDS))
                 .hide_possible_values(true)
-                .help("Print the man page, or the completions for a shell"),
+                .help("Print the man page, or the completions for a shell."),
         )
         .after_help(after_help(spec));
     let positional = spec.positional.map(|name| {
@@ -209,7 +209,12 @@ fn command(spec: &'static Spec) -> clap::Command {
     for sub in spec.commands {
         let inputs = spec.inputs.iter().filter(|input| sub.takes(input));
         let mut clap = clap::Command::new(sub.name).about(sub.about).args(options(inputs));
-        clap = clap.args(options(sub.options.iter())).args(positional.clone().filter(|_| sub.is_positional));
+        let positional = positional.clone().filter(|_| sub.is_positional);
+        let positional = positional.map(|arg| match sub.positional_about {
+            Some(about) => arg.help(plain(about)),
+            None => arg,
+        });
+        clap = clap.args(options(sub.options.iter())).args(positional);
         if let Some(argument) = sub.argument {
             clap = clap.arg(Arg::new(argument).required(true));
         }
@@ -225,11 +230,13 @@ fn after_help(spec: &Spec) -> String {
         secrets.map(|input| format!("  {}: {}\n", input.variable(), plain(input.about))).collect();
     let secrets = match secrets.as_slice() {
         [] => String::new(),
-        list => format!("Secrets come from the environment only:\n{}\n", list.concat()),
+        list => format!("Secrets are read from the environment, never from options:\n{}\n", list.concat()),
     };
     format!(
-        "{secrets}Options can also be set as INPUT_<NAME> in the environment; the command line wins.\n\
-         Exit codes: 0 done, 1 findings or refused, 2 usage, 3 undetermined, 4 partly done, 130 interrupted."
+        "{secrets}Options can also be set as INPUT_<NAME> in the environment; the command line takes \
+         precedence.\n\
+         Exit codes: 0 done, 1 findings or rejected, 2 wrong usage, 3 undetermined,\n\
+         4 partly published (only publish), 130 interrupted."
     )
 }
 

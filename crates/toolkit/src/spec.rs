@@ -82,6 +82,8 @@ pub struct Command {
     pub argument: Option<&'static str>,
     /// Whether it takes the arguments of [`Spec::positional`].
     pub is_positional: bool,
+    /// What these arguments are for this command; `None` if they are as for the action.
+    pub positional_about: Option<&'static str>,
     /// Its own options, which are not inputs of the action.
     pub options: &'static [Input],
     /// The action's inputs that it accepts as options; `None` for all.
@@ -136,7 +138,15 @@ impl Input {
 impl Command {
     /// A subcommand without arguments.
     pub const fn new(name: &'static str, about: &'static str) -> Self {
-        Self { name, about, argument: None, is_positional: false, options: &[], inputs: None }
+        Self {
+            name,
+            about,
+            argument: None,
+            is_positional: false,
+            positional_about: None,
+            options: &[],
+            inputs: None,
+        }
     }
 
     /// Adds a required argument.
@@ -150,6 +160,13 @@ impl Command {
     #[must_use]
     pub const fn positional(mut self) -> Self {
         self.is_positional = true;
+        self
+    }
+
+    /// Describes the positional arguments for this command.
+    #[must_use]
+    pub const fn positional_about(mut self, about: &'static str) -> Self {
+        self.positional_about = Some(about);
         self
     }
 

@@ -96,14 +96,18 @@ impl AuthError {
                 "set the environment variable INPUT_PASSWORD or `password-file`, or give the job \
                  `permissions: id-token: write`"
             }
-            Self::ProviderUrl { .. } => "the runner sets it; a test server needs `allow-insecure-loopback`",
+            Self::ProviderUrl { .. } => {
+                "the runner sets this variable: check that no step overrides it; for a test server on this \
+                 machine, set `allow-insecure-loopback`"
+            }
             Self::Variable { audience, variable } => {
                 return format!("add `id_tokens: {{ {variable}: {{ aud: {audience} }} }}` to the job");
             }
-            Self::Command { .. } => "run the command in the same shell to see why",
+            Self::Command { .. } => "run the command by hand in the same environment to see its output",
             Self::Identity(_) => "check that the job has `permissions: id-token: write`, then rerun",
             Self::Audience(error) if is_switched_off(error) => {
-                "the index has switched trusted publishing off for now: wait, or set `password` to an API token"
+                "the index has temporarily disabled trusted publishing: wait, or set `password` to an API \
+                 token"
             }
             Self::Audience(error) if error.is_refusal() => "set `password` to an API token of this index",
             Self::Audience(error) => error.fault().map_or("rerun, or set `password`", advice::connection),
@@ -150,7 +154,7 @@ fn mint(source: &HttpError, new: &[ProjectName]) -> String {
         "invalid-payload" | "invalid-token" => {
             "the index does not accept this identity provider: check `index`, and the machine's clock"
         }
-        "not-enabled" => "the index has switched trusted publishing off; set `password`, or wait",
+        "not-enabled" => "the index has disabled trusted publishing: set `password` to an API token, or wait",
         _ if new.is_empty() => {
             "the projects exist, but none of their trusted publishers matches: an owner must register this \
              repository, workflow and environment in the project's settings"

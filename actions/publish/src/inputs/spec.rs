@@ -95,21 +95,26 @@ pub static SPEC: Spec = Spec {
             "Seconds to keep retrying while the index or the network fails.",
         )
         .or("300"),
-        Input::new("concurrency", InputKind::Number(1, 16), "Uploads at a time.").or("4"),
+        Input::new("concurrency", InputKind::Number(1, 16), "The number of files to upload at the same time.")
+            .or("4"),
         Input::new("timeout", InputKind::Number(1, 3600), "Seconds to wait for the index's answer to an upload.").or("250"),
         Input::new(
             "verify-timeout",
             InputKind::Number(0, 7200),
-            "Seconds to wait until the index shows an uploaded file with its hash. PyPI's answers are cached for 600.",
+            "Seconds to wait until the index shows an uploaded file with its hash. PyPI's answers are cached for 600 seconds.",
         )
         .or("660"),
         Input::new(
             "github-release",
             InputKind::Choice(ReleaseMode::WORDS),
-            "A GitHub Release with the distributions: `after` the index has them all, or `only` the release.",
+            "Create a GitHub Release with the distributions: `after` the index has them all, or `only` the release, without an upload to the index.",
         )
         .or("off"),
-        Input::new("github-token", InputKind::Secret, "For the release; needs `contents: write`."),
+        Input::new(
+            "github-token",
+            InputKind::Secret,
+            "The token for the GitHub Release; needs `contents: write`.",
+        ),
         Input::new(
             "tag",
             InputKind::Text,
@@ -137,7 +142,7 @@ pub static SPEC: Spec = Spec {
         Input::new(
             "make-latest",
             InputKind::Choice(Latest::WORDS),
-            "Whether the release becomes the latest one. `auto`: not if it is a pre-release.",
+            "Mark the release as the latest. `auto`: unless it is a pre-release; `legacy`: GitHub decides by date and version.",
         )
         .or("auto"),
         Input::new(

@@ -328,13 +328,13 @@ fn verification_and_tokens() -> Vec<Mode> {
         verify("no answer", Fault::LostAnswer, "the connection failed"),
         audience("404", status(404), 2, "does not offer trusted publishing"),
         audience(
-            "switched off",
+            "disabled",
             answer(
                 "403 Forbidden\r\nContent-Type: application/json",
                 "{\"message\": \"Trusted publishing functionality not enabled\"}",
             ),
             3,
-            "switched trusted publishing off for now",
+            "temporarily disabled trusted publishing",
         ),
         audience("500", status(500), 3, "cannot ask the index for its OIDC audience"),
         audience(

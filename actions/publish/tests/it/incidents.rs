@@ -36,7 +36,7 @@ fn waits_for_the_end_of_an_incident() {
             result.text
         );
         if status == 403 {
-            assert!(result.text.contains("wait until it is open again"), "{words}: {}", result.text);
+            assert!(result.text.contains("wait until it enables them again"), "{words}: {}", result.text);
         }
     }
 }
@@ -55,7 +55,7 @@ fn each_recorded_refusal_has_its_hint() {
         let words = match recorded.meaning {
             "Credentials" => "check `username` and `password`",
             "Project" => "not for this project",
-            "Account" => "the account or organization may not upload",
+            "Account" => "the account or organization is not allowed to upload",
             "NewProject" => "pending publisher",
             "Name" => "choose another one",
             "Exists" => "check `simple-url`",

@@ -92,7 +92,7 @@ fn waits_for_an_incident_and_does_not_blame_the_password() {
     );
     let result = set.publish(&index.url(), &["--retry-for", "1"]).expect(3);
     assert!(
-        result.text.contains("Read-only mode") && result.text.contains("wait until it is open again"),
+        result.text.contains("Read-only mode") && result.text.contains("wait until it enables them again"),
         "{}",
         result.text
     );

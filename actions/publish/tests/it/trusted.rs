@@ -61,7 +61,7 @@ fn does_not_retry_a_project_outside_the_tokens_scope() {
 fn shows_the_claims_of_a_rejected_identity() {
     for (code, advice) in [
         ("invalid-publisher", "none of their trusted publishers matches"),
-        ("not-enabled", "has switched trusted publishing off"),
+        ("not-enabled", "has disabled trusted publishing"),
         ("invalid-pending-publisher", "exists already"),
     ] {
         let (set, oidc) = (Set::htty(), Oidc::start(0));

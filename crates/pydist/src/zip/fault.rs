@@ -126,9 +126,11 @@ impl fmt::Display for Fault {
             Self::Encrypted(_) => f.write_str("the member is encrypted"),
             Self::Encoding(_) => f.write_str("the name is not ASCII and not marked as UTF-8"),
             Self::StoredSize(_) => f.write_str("the member is stored, but its two sizes differ"),
-            Self::Extra(_) => f.write_str("an extra field is damaged, duplicate, or does not fit the header"),
+            Self::Extra(_) => {
+                f.write_str("an extra field is damaged or duplicated, or does not fit the header")
+            }
             Self::Count { declared, found } => {
-                write!(f, "the end record declares {declared} members, the directory holds {found}")
+                write!(f, "the end record declares {declared} members, but the central directory has {found}")
             }
             Self::Disks => f.write_str("the end record names several disks, or two member counts"),
             Self::Extensible(size) => write!(f, "the zip64 end record holds {size} bytes of extensible data"),

@@ -104,15 +104,16 @@ fn help_lists_options_values_and_defaults() {
     Options:
           --paths <PATHS>                 Files.
           --dry-run <false|true|probe>    How dry. [default: false]
-          --generate <man|bash|zsh|fish>  Print the man page, or the completions for a shell
+          --generate <man|bash|zsh|fish>  Print the man page, or the completions for a shell.
       -h, --help                          Print help
       -V, --version                       Print version
 
-    Secrets come from the environment only:
+    Secrets are read from the environment, never from options:
       INPUT_PASSWORD: Never an argument.
 
-    Options can also be set as INPUT_<NAME> in the environment; the command line wins.
-    Exit codes: 0 done, 1 findings or refused, 2 usage, 3 undetermined, 4 partly done, 130 interrupted.
+    Options can also be set as INPUT_<NAME> in the environment; the command line takes precedence.
+    Exit codes: 0 done, 1 findings or rejected, 2 wrong usage, 3 undetermined,
+    4 partly published (only publish), 130 interrupted.
     ");
 }
 
