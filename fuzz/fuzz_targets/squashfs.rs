@@ -15,7 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
         let _ = image.check();
     }
     let Ok(mut image) = Image::open(bytes) else { return };
-    image.largest = LARGEST;
+    image.max_file_size = LARGEST;
     let Ok(mut todo) = image.root() else { return };
     let mut total = 0;
     while let Some(entry) = todo.pop() {
