@@ -500,9 +500,9 @@ mod tests {
         }
         stream.flush();
         stream.bytes.extend([0xfd, 0xff, 0x02, 0x00]);
-        stream.bytes.extend([7; 0xfffd]);
+        stream.bytes.extend(std::iter::repeat_n(7, 0xfffd));
         let mut content = vec![0; 3];
-        content.extend([7; 0xfffd]);
+        content.extend(std::iter::repeat_n(7, 0xfffd));
         let mut scratch = Content::new(&std::env::temp_dir());
         let packed = crate::zip::pack_deflated(&content, &stream.bytes, &mut scratch).unwrap();
         let bytes = zipped(packed, &scratch);
