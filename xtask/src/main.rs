@@ -50,7 +50,7 @@ enum Task {
     Test(test::Args),
     /// Run the long tests
     Soak(soak::Args),
-    /// Run the workflows of this repository and of its consumers under act
+    /// Run the tests of workflows, templates and the flake, with the long ones
     Act,
     /// Measure an action against its peers
     Bench(bench::Args),

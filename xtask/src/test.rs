@@ -40,7 +40,7 @@ enum Part {
     Rust,
     /// The two Python packages, each in its own environment
     Python,
-    /// The documents: their commands, links and generated text
+    /// The documents: their links, commands and workflows
     Documents,
     /// Tests across packages: workflows under act, the local release
     Whole,
@@ -87,7 +87,8 @@ impl Part {
     }
 }
 
-/// Runs the Linux jobs of the repository's own workflows under act.
+/// Runs all tests of workflows and scripts, templates and the flake, also those that only
+/// `cargo xtask soak` runs otherwise.
 pub(crate) fn act(shell: &Shell) -> Result<Exit, Error> {
     setup::set_up_tests(shell)?;
     tools_pytest(shell, &["tests/act", "tests/consumers", "tests/flake", "tests/workflows", "--verbose"])?;
@@ -98,7 +99,7 @@ pub(crate) fn act(shell: &Shell) -> Result<Exit, Error> {
 /// the programs that other tests start, dependencies are compiled once.
 pub(crate) fn rust(shell: &Shell, args: &[&str]) -> Result<(), Error> {
     let mut result = Ok(());
-    // Continue after a failure, for the same reason.
+    // Continue after a failure, so that one run reports all failures.
     for manifest in WORKSPACES {
         let test = ["test", "--profile", LOCAL, "--manifest-path", manifest, "--workspace", "--locked"];
         result = result.and(shell.inherit(&shell.cargo().args(test).args(args.iter().copied())));

@@ -1,4 +1,5 @@
-//! The build target: one with rules, both kinds of Mac, or one that only maturin knows.
+//! The build target: one whose wheels are repaired, universal2, or one that only maturin
+//! supports.
 
 use std::fmt;
 
@@ -41,8 +42,8 @@ pub enum BuildTarget {
     Known(Target),
     /// Both kinds of Mac, in one wheel.
     Universal2,
-    /// A Rust target without rules here: maturin builds and tags its wheels,
-    /// which are only checked.
+    /// A Rust target whose wheels cannot be repaired: maturin builds and tags them, and they
+    /// are only checked.
     Other(String),
 }
 
@@ -80,7 +81,7 @@ impl BuildTarget {
         }
     }
 
-    /// The target, if there are rules for it.
+    /// The target, if its wheels can be repaired.
     pub fn known(&self) -> Option<Target> {
         match self {
             Self::Known(target) => Some(*target),

@@ -1,4 +1,4 @@
-//! Shared state of a run's steps.
+//! What every step of a run uses: the output and the environment.
 
 use toolkit::{Env, Ui};
 

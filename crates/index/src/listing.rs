@@ -33,7 +33,7 @@ impl ListedFile {
     }
 }
 
-/// The listing of a project. By default, the project does not exist.
+/// The listing of a project. The default is that of a missing project.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
     /// Whether the index knows the project.

@@ -29,7 +29,7 @@ const SIMPLE_TYPES: &str = "application/vnd.pypi.simple.v1+json, \
                      application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1";
 
 /// Lists a project by the URL of its page ([`crate::Index::project`]). If the index does not
-/// know the project or redirects to another index, the [`Listing`] does not exist.
+/// know the project or redirects to another index, the [`Listing`]'s `exists` is false.
 pub async fn list(
     client: &Client,
     page: &Url,

@@ -1,4 +1,5 @@
-//! Reads inputs strictly: reports all errors at once and never falls back to a default.
+//! Reads inputs strictly: an invalid value is an error and never replaced by the default, and
+//! all errors are reported at once.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -266,7 +266,7 @@ class Session:
             )
 
     def wait_for(self, predicate: Callable[[Snapshot], T | None], timeout: float | None = 5.0) -> T:
-        """Waits until `predicate` returns something true for the screen; returns that.
+        """Waits until `predicate` returns a true value for the screen; returns that value.
 
         It is called with a `Snapshot` whenever the command has written something.
         Raises `TimeoutError`, which shows the screen, after `timeout` seconds

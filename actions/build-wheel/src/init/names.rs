@@ -1,4 +1,4 @@
-//! Shared names and texts.
+//! Paths of the generated files, and texts that several modules use.
 
 /// The default path of the workflow.
 pub(super) const WORKFLOW: &str = ".github/workflows/release.yml";

@@ -29,7 +29,6 @@ pub(super) fn translate(step: &Step<'_>, out: &mut Translation) {
             "target" => build.target = Target::parse(&value).ok(),
             "project" => build.directory = Some(value),
             "compatibility" => build.compatibility = value,
-            // The older name of `interpreters`.
             "python" => build.python = python(&value),
             "interpreters" => interpreters = lines(&value),
             "backend" => build.backend = value,
@@ -41,7 +40,7 @@ pub(super) fn translate(step: &Step<'_>, out: &mut Translation) {
             _ => {}
         }
     }
-    // In older workflows, setup-python chose it.
+    // `--interpreter` names the Python of the build.
     if let [first, name] = &build.args[..]
         && first == "--interpreter"
     {

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_unique_and_families_in_order() {
+    fn ids_are_unique_and_texts_are_sentences() {
         let ids: Vec<&str> = all().map(|rule| rule.id).collect();
         let mut unique = ids.clone();
         unique.sort_unstable();

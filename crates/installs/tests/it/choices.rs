@@ -129,7 +129,7 @@ fn pip_picks_the_same_files() {
 }
 
 #[test]
-#[ignore = "soak"]
+#[ignore = "soak: compares more than 10,000 choices with pip"]
 fn pip_picks_the_same_files_in_every_environment() {
     let mut asked = BTreeMap::new();
     for environment in &known().environments {
