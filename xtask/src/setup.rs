@@ -10,7 +10,7 @@ use crate::shell::{Shell, display, path_with};
 use crate::tools::{actionlint, build_requirements, directory, environment, lock, nixfmt, up_to_date};
 
 /// Debian packages that the tests need. Not pinned, because the archive removes old versions.
-const DEBIAN: [&str; 28] = [
+const DEBIAN: [&str; 23] = [
     "chromium",
     "dialog",
     "fzf",
@@ -18,15 +18,10 @@ const DEBIAN: [&str; 28] = [
     "g++-mingw-w64-x86-64-posix",
     "gcc-aarch64-linux-gnu",
     "gcc-mingw-w64-x86-64-posix",
-    "gcc-powerpc64le-linux-gnu",
     "htop",
     "less",
-    "libc6-armhf-cross",
     "libc6-dev-arm64-cross",
-    "libc6-dev-ppc64el-cross",
-    "libc6-i386-cross",
     "libc6-riscv64-cross",
-    "libc6-s390x-cross",
     "musl-dev",
     "musl-tools",
     "nano",
@@ -41,6 +36,24 @@ const DEBIAN: [&str; 28] = [
     "xz-utils",
 ];
 
+/// Debian packages that only the soak tests need.
+const DEBIAN_SOAK: [&str; 5] = [
+    "gcc-powerpc64le-linux-gnu",
+    "libc6-armhf-cross",
+    "libc6-dev-ppc64el-cross",
+    "libc6-i386-cross",
+    "libc6-s390x-cross",
+];
+
+/// Installs everything that the soak tests need.
+pub(crate) fn set_up_soak(shell: &Shell) -> Result<(), Error> {
+    set_up_tests(shell)?;
+    let _lock = lock(shell, &directory(shell))?;
+    debian(shell, &DEBIAN_SOAK)?;
+    let progress = "building Rust's standard library for all targets, which takes minutes";
+    unpack_with(shell, "rust-cross", "rust-cross-all", &["all"], progress)
+}
+
 /// Installs everything that the tests need.
 pub(crate) fn set_up_tests(shell: &Shell) -> Result<(), Error> {
     let _lock = lock(shell, &directory(shell))?;
@@ -48,7 +61,7 @@ pub(crate) fn set_up_tests(shell: &Shell) -> Result<(), Error> {
     environment(shell, "test")?;
     environment(shell, "pre-commit")?;
     build_requirements(shell)?;
-    debian(shell)?;
+    debian(shell, &DEBIAN)?;
     std::thread::scope(|scope| {
         let downloads = scope.spawn(|| download(shell));
         compile(shell)?;
@@ -121,21 +134,27 @@ fn node(shell: &Shell) -> Result<PathBuf, Error> {
 /// Unpacks programs from Debian packages into the tools, without installing them, by the
 /// script `name`, if that has changed since the last time.
 fn unpack(shell: &Shell, name: &str, progress: &str) -> Result<(), Error> {
+    unpack_with(shell, name, name, &[], progress)
+}
+
+/// Does so in the directory `to`, with additional arguments for the script.
+fn unpack_with(shell: &Shell, name: &str, to: &str, arguments: &[&str], progress: &str) -> Result<(), Error> {
     let script = shell.root.join("xtask/scripts").join(name).with_extension("sh");
-    let directory = directory(shell).join(name);
+    let directory = directory(shell).join(to);
     up_to_date(shell, &script, &directory, || {
         shell.ui.info(progress);
-        let cmd = Cmd::new(display(&script)).arg(display(&directory));
+        let cmd = Cmd::new(display(&script)).arg(display(&directory)).args(arguments.iter().copied());
         // For Zig in the test environment.
         shell.quiet(&cmd.env("PATH", path_with(&[environment(shell, "test")?])))?;
         Ok(())
     })
 }
 
-/// Installs the missing Debian packages.
-fn debian(shell: &Shell) -> Result<(), Error> {
-    let missing: Vec<&str> = DEBIAN
-        .into_iter()
+/// Installs those of `packages` that are missing.
+fn debian(shell: &Shell, packages: &[&'static str]) -> Result<(), Error> {
+    let missing: Vec<&str> = packages
+        .iter()
+        .copied()
         .filter(|package| {
             let status = ["-W", "-f", "${db:Status-Status}", package];
             let found = shell.quiet(&Cmd::new("dpkg-query").args(status));

@@ -62,7 +62,7 @@ struct Row {
 }
 
 pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
-    setup::set_up_tests(shell)?;
+    setup::set_up_soak(shell)?;
     let mut rows = Vec::new();
     for part in Part::value_variants() {
         if !(args.parts.is_empty() || args.parts.contains(part)) {
