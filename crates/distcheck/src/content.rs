@@ -6,7 +6,7 @@ mod obfuscation;
 mod pages;
 
 use std::ops::Range;
-use std::sync::Mutex;
+use std::sync::{LazyLock, Mutex};
 
 use binfmt::binary::{BinaryError, Format};
 use binfmt::elf::{self, ElfInfo};
@@ -36,23 +36,15 @@ const STORE_PATHS: usize = 8;
 const STORE: &[u8] = b"/store/";
 const BEFORE_STORE: usize = 4;
 
-/// Finds store paths in bytes.
-pub(crate) struct StorePathFinder(Finder<'static>);
-
-impl StorePathFinder {
-    pub(crate) fn new() -> Self {
-        Self(Finder::new(STORE))
-    }
-
-    /// Adds the store paths in `bytes` to `found`.
-    fn collect(&self, bytes: &[u8], found: &mut Vec<String>) {
-        for at in self.0.find_iter(bytes).filter_map(|at| at.checked_sub(BEFORE_STORE)) {
-            if found.len() == STORE_PATHS {
-                return;
-            }
-            if let Some(path) = store_path(&bytes[at..]).filter(|path| !found.contains(path)) {
-                found.push(path);
-            }
+/// Adds the store paths in `bytes` to `found`.
+fn collect_store_paths(bytes: &[u8], found: &mut Vec<String>) {
+    static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(STORE));
+    for at in FINDER.find_iter(bytes).filter_map(|at| at.checked_sub(BEFORE_STORE)) {
+        if found.len() == STORE_PATHS {
+            return;
+        }
+        if let Some(path) = store_path(&bytes[at..]).filter(|path| !found.contains(path)) {
+            found.push(path);
         }
     }
 }
@@ -88,20 +80,8 @@ pub(crate) enum Keep {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MissedRange(pub(crate) Range<u64>);
 
-/// The state that a thread reuses for each member.
-pub(crate) struct ScanScratch {
-    finder: StorePathFinder,
-}
-
-impl ScanScratch {
-    pub(crate) fn new() -> Self {
-        Self { finder: StorePathFinder::new() }
-    }
-}
-
 /// Scans a member's bytes, piece by piece.
-pub(crate) struct ContentScan<'s> {
-    finder: &'s StorePathFinder,
+pub(crate) struct ContentScan<'m> {
     sha: Sha256,
     keep: Option<Keep>,
     head: Vec<u8>,
@@ -112,23 +92,16 @@ pub(crate) struct ContentScan<'s> {
     /// The kept ranges: sorted and not adjacent.
     kept: Vec<(Range<u64>, Vec<u8>)>,
     /// Ranges that an earlier pass missed.
-    more: &'s [Range<u64>],
+    more: &'m [Range<u64>],
     /// The expected and the current number of bytes.
     expected: u64,
     size: u64,
 }
 
-impl<'s> ContentScan<'s> {
+impl<'m> ContentScan<'m> {
     /// A scan of a member of `expected` bytes.
-    pub(crate) fn new(
-        scratch: &'s ScanScratch,
-        name: &str,
-        expected: u64,
-        keep: Keep,
-        more: &'s [Range<u64>],
-    ) -> Self {
+    pub(crate) fn new(name: &str, expected: u64, keep: Keep, more: &'m [Range<u64>]) -> Self {
         Self {
-            finder: &scratch.finder,
             sha: Sha256::new(),
             keep: Some(keep),
             head: Vec::new(),
@@ -192,11 +165,11 @@ impl<'s> ContentScan<'s> {
             let seam = self.tail.len();
             self.tail.extend_from_slice(&bytes[..bytes.len().min(STORE_PATH)]);
             let tail = std::mem::take(&mut self.tail);
-            self.finder.collect(&tail, &mut self.store_paths);
+            collect_store_paths(&tail, &mut self.store_paths);
             self.tail = tail;
             self.tail.truncate(seam);
         }
-        self.finder.collect(bytes, &mut self.store_paths);
+        collect_store_paths(bytes, &mut self.store_paths);
         if bytes.len() >= STORE_PATH {
             self.tail.clear();
             self.tail.extend_from_slice(&bytes[bytes.len() - STORE_PATH..]);
@@ -290,8 +263,7 @@ mod tests {
     const PATH: &str = "/nix/store/0123456789abcdfghijklmnpqrsvwxyz-glibc-2.40/lib";
 
     fn found(pieces: &[&[u8]]) -> Vec<String> {
-        let scratch = ScanScratch::new();
-        let mut content = ContentScan::new(&scratch, "a.so", 0, Keep::IfBinary, &[]);
+        let mut content = ContentScan::new("a.so", 0, Keep::IfBinary, &[]);
         for piece in pieces {
             content.update(piece);
         }
@@ -337,8 +309,7 @@ mod tests {
         }
         let mut read = |flags: u8, more: &[Range<u64>]| {
             large[68] = flags;
-            let scratch = ScanScratch::new();
-            let mut content = ContentScan::new(&scratch, "a.so", large.len() as u64, Keep::IfBinary, more);
+            let mut content = ContentScan::new("a.so", large.len() as u64, Keep::IfBinary, more);
             content.update(&large[..HEADERS]);
             content.update(&large[HEADERS..]);
             let mut member = Member::default();

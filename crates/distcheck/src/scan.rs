@@ -23,7 +23,6 @@ use pydist::zip::{Archive, Limits};
 use toolkit::FileError;
 
 use self::jobs::{JobOutput, OpenDist, ReadMember, error_line, jobs};
-use crate::content::ScanScratch;
 use crate::dist::{Body, Dist, Wheel};
 
 /// Scans all `paths` with `threads` threads. The result is sorted by file name.
@@ -35,9 +34,8 @@ pub fn scan(paths: &[PathBuf], limits: &Limits, threads: usize) -> Result<Vec<Di
     let done = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         let work = || {
-            let scratch = ScanScratch::new();
             while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let results = job.run(&open, limits, &scratch);
+                let results = job.run(&open, limits);
                 if let Ok(mut done) = done.lock() {
                     done.extend(results);
                 }

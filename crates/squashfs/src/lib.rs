@@ -8,14 +8,12 @@
 
 mod inode;
 mod reader;
-mod source;
 mod superblock;
 mod tables;
 mod writer;
 
 pub use inode::{Directory, Entry, FileInode, Inode};
 pub use reader::Image;
-pub use source::Source;
 pub use writer::{Owner, Writer};
 
 const MAGIC: u32 = 0x7371_7368;
@@ -39,3 +37,8 @@ const MAX_NAME: usize = 255;
 const MAX_LINK_TARGET: usize = 4096;
 /// Added to the size of each listing, for `.` and `..`, which are not stored.
 const LISTING_SIZE_EXTRA: usize = 3;
+
+/// The error of an image that violates the format.
+fn malformed(what: impl std::fmt::Display) -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::InvalidData, format!("malformed image: {what}"))
+}

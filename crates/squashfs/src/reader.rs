@@ -5,14 +5,14 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 
+use binfmt::source::ReadAt;
 use zstd::bulk::Decompressor;
 
 use crate::inode::{Directory, Entry, FileInode, IndexEntry, Inode, Position};
-use crate::source::{Source, malformed};
 use crate::superblock::Superblock;
 use crate::{
     FRAGMENT_ENTRY, FRAGMENTS_PER_BLOCK, LISTING_SIZE_EXTRA, MAX_LINK_TARGET, MAX_NAME, METADATA,
-    NAMES_PER_HEADER, NO_FRAGMENT, UNCOMPRESSED_DATA, UNCOMPRESSED_METADATA,
+    NAMES_PER_HEADER, NO_FRAGMENT, UNCOMPRESSED_DATA, UNCOMPRESSED_METADATA, malformed,
 };
 
 /// The number of decompressed metadata blocks to cache.
@@ -47,7 +47,7 @@ pub struct Image<'a, S: ?Sized> {
     block: Vec<u8>,
 }
 
-impl<'a, S: Source + ?Sized> Image<'a, S> {
+impl<'a, S: ReadAt + ?Sized> Image<'a, S> {
     /// Opens the image in `from` and reads its superblock.
     pub fn open(from: &'a S) -> io::Result<Self> {
         let superblock = Superblock::read(from)?;
@@ -268,9 +268,9 @@ impl<'a, S: Source + ?Sized> Image<'a, S> {
         }
         if size & UNCOMPRESSED_DATA != 0 {
             self.block.resize(packed, 0);
-            self.from.read_at(&mut self.block, at)?;
+            self.from.read_exact_at(at, &mut self.block)?;
         } else {
-            self.from.read_at(&mut self.packed[..packed], at)?;
+            self.from.read_exact_at(at, &mut self.packed[..packed])?;
             self.decompressor.decompress_to_buffer(&self.packed[..packed], &mut self.block)?;
         }
         if self.block.len() == length {
@@ -292,7 +292,7 @@ impl<'a, S: Source + ?Sized> Image<'a, S> {
         let (block, entry) = (number as usize / FRAGMENTS_PER_BLOCK, number as usize % FRAGMENTS_PER_BLOCK);
         let mut table_block = [0; 8];
         let at = (block as u64 * 8).checked_add(self.superblock.fragment_table);
-        self.from.read_at(&mut table_block, at.ok_or_else(|| malformed("invalid fragment table"))?)?;
+        self.from.read_exact_at(at.ok_or_else(|| malformed("invalid fragment table"))?, &mut table_block)?;
         let position = Position { block: u64::from_le_bytes(table_block), offset: entry * FRAGMENT_ENTRY };
         let mut cursor = Cursor { image: self, table: 0, position, remaining: FRAGMENT_ENTRY as u64 };
         let (start, size) = (cursor.u64()?, cursor.u32()?);
@@ -305,10 +305,10 @@ impl<'a, S: Source + ?Sized> Image<'a, S> {
         bytes.clear();
         if size & UNCOMPRESSED_DATA != 0 {
             bytes.resize(packed, 0);
-            self.from.read_at(&mut bytes, start)?;
+            self.from.read_exact_at(start, &mut bytes)?;
         } else {
             bytes.reserve_exact(limit);
-            self.from.read_at(&mut self.packed[..packed], start)?;
+            self.from.read_exact_at(start, &mut self.packed[..packed])?;
             self.decompressor.decompress_to_buffer(&self.packed[..packed], &mut bytes)?;
             if bytes.len() > limit {
                 return Err(malformed("fragment is larger than a block"));
@@ -322,7 +322,7 @@ impl<'a, S: Source + ?Sized> Image<'a, S> {
     fn metadata(&mut self, at: u64) -> io::Result<&(Vec<u8>, u64)> {
         if !self.metadata.contains_key(&at) {
             let mut header = [0; 2];
-            self.from.read_at(&mut header, at)?;
+            self.from.read_exact_at(at, &mut header)?;
             let header = u16::from_le_bytes(header);
             let length = usize::from(header & !UNCOMPRESSED_METADATA);
             let data = at.checked_add(2).ok_or_else(|| malformed("invalid offset"))?;
@@ -335,7 +335,7 @@ impl<'a, S: Source + ?Sized> Image<'a, S> {
                 return Err(malformed("compressed metadata is not supported"));
             }
             let mut bytes = vec![0; length];
-            self.from.read_at(&mut bytes, data)?;
+            self.from.read_exact_at(data, &mut bytes)?;
             if self.metadata.len() >= CACHED_BLOCKS {
                 self.metadata.clear();
             }
@@ -354,7 +354,7 @@ struct Cursor<'i, 'a, S: ?Sized> {
     remaining: u64,
 }
 
-impl<S: Source + ?Sized> Cursor<'_, '_, S> {
+impl<S: ReadAt + ?Sized> Cursor<'_, '_, S> {
     fn inode(&mut self) -> io::Result<Inode> {
         let kind = self.u16()?;
         let mode = self.u16()?;

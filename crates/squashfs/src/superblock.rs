@@ -2,8 +2,9 @@
 
 use std::io;
 
-use crate::source::{Source, malformed};
-use crate::{MAGIC, SUPERBLOCK, ZSTD};
+use binfmt::source::ReadAt;
+
+use crate::{MAGIC, SUPERBLOCK, ZSTD, malformed};
 
 /// The supported sizes of data blocks, as exponents of two.
 const BLOCK_LOGS: std::ops::RangeInclusive<u16> = 16..=20;
@@ -26,9 +27,9 @@ pub(crate) struct Superblock {
 
 impl Superblock {
     /// Reads the superblock of `from`, which must contain the whole image.
-    pub(crate) fn read<S: Source + ?Sized>(from: &S) -> io::Result<Self> {
+    pub(crate) fn read<S: ReadAt + ?Sized>(from: &S) -> io::Result<Self> {
         let mut bytes = [0; SUPERBLOCK];
-        from.read_at(&mut bytes, 0)?;
+        from.read_exact_at(0, &mut bytes)?;
         let u16_at = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
         let u32_at = |at: usize| u32::from(u16_at(at)) | u32::from(u16_at(at + 2)) << 16;
         let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;

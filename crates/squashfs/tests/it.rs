@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::io::{self, Cursor};
 
+use binfmt::source::ReadAt;
 use proptest::prelude::*;
-use squashfs::{Directory, Image, Inode, Owner, Source, Writer};
+use squashfs::{Directory, Image, Inode, Owner, Writer};
 
 const OWNER: Owner = Owner { uid: 1001, gid: 127 };
 
@@ -43,7 +44,7 @@ fn image(root: &BTreeMap<String, Node>) -> Vec<u8> {
 }
 
 /// Reads a directory recursively.
-fn read<S: Source + ?Sized>(
+fn read<S: ReadAt + ?Sized>(
     image: &mut Image<'_, S>,
     directory: Option<Directory>,
 ) -> io::Result<BTreeMap<String, Node>> {

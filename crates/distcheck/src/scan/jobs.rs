@@ -12,7 +12,7 @@ use pydist::tar;
 use pydist::zip::{Archive, DataError, Limits};
 
 use super::text::{credentials, has_credentials, is_licence, is_text};
-use crate::content::{ContentScan, Keep, MissedRange, ScanScratch, TEXT_LIMIT};
+use crate::content::{ContentScan, Keep, MissedRange, TEXT_LIMIT};
 use crate::dist::{Member, Sdist};
 use crate::hashed::HashedFile;
 
@@ -22,10 +22,18 @@ pub(super) enum Job {
     Digest(usize),
     /// Read a source distribution.
     Sdist(usize),
-    /// Read members of a wheel.
-    Members(usize, Vec<usize>),
+    /// Read members of a wheel; on two threads if they are more than one thread's share of all
+    /// work, so that the others would only wait for them.
+    Members(usize, Vec<usize>, Threads),
     /// Read all members of a wheel and hash it at the same time.
     Wheel(usize),
+}
+
+/// How many threads read a large member.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Threads {
+    One,
+    Two,
 }
 
 /// A member's index in its archive, the member, and its text if a rule reads it.
@@ -74,11 +82,12 @@ pub(super) fn jobs(open: &[OpenDist], threads: usize) -> Vec<Job> {
                     batch.push(at);
                     costs += cost(member);
                     if costs > BATCH {
-                        jobs.push((costs, Job::Members(index, std::mem::take(&mut batch))));
+                        let threads = if costs > share { Threads::Two } else { Threads::One };
+                        jobs.push((costs, Job::Members(index, std::mem::take(&mut batch), threads)));
                         costs = 0;
                     }
                 }
-                jobs.push((costs, Job::Members(index, batch)));
+                jobs.push((costs, Job::Members(index, batch, Threads::One)));
             }
             Some(Err(_)) => jobs.push(digest),
             None => jobs.extend([digest, (dist.size, Job::Sdist(index))]),
@@ -90,17 +99,18 @@ pub(super) fn jobs(open: &[OpenDist], threads: usize) -> Vec<Job> {
 }
 
 impl Job {
-    pub(super) fn run(&self, open: &[OpenDist], limits: &Limits, scratch: &ScanScratch) -> Vec<JobOutput> {
+    pub(super) fn run(&self, open: &[OpenDist], limits: &Limits) -> Vec<JobOutput> {
         match self {
             Self::Digest(index) => vec![JobOutput::Digest(*index, digest(&open[*index]))],
             Self::Sdist(index) => {
-                vec![JobOutput::Sdist(*index, sdist(&open[*index], limits, scratch).map(Box::new))]
+                vec![JobOutput::Sdist(*index, sdist(&open[*index], limits).map(Box::new))]
             }
-            Self::Members(index, members) => {
-                let read = || members_of(&open[*index], &File::open(&open[*index].path)?, members, scratch);
+            Self::Members(index, members, threads) => {
+                let file = || File::open(&open[*index].path);
+                let read = || members_of(&open[*index], &file()?, members, *threads);
                 vec![JobOutput::Members(*index, read())]
             }
-            Self::Wheel(index) => match read_wheel(&open[*index], scratch) {
+            Self::Wheel(index) => match read_wheel(&open[*index]) {
                 Ok((digest, members)) => {
                     vec![JobOutput::Digest(*index, Ok(digest)), JobOutput::Members(*index, Ok(members))]
                 }
@@ -112,7 +122,7 @@ impl Job {
 
 /// Reads all members of a wheel, in the order in which they are stored, and the
 /// file's digest.
-fn read_wheel(open: &OpenDist, scratch: &ScanScratch) -> io::Result<(Sha256Bytes, Vec<ReadMember>)> {
+fn read_wheel(open: &OpenDist) -> io::Result<(Sha256Bytes, Vec<ReadMember>)> {
     // Opened here, because a release may have more files than a process may open.
     let file = File::open(&open.path)?;
     let hashed = HashedFile::new(&file);
@@ -121,7 +131,7 @@ fn read_wheel(open: &OpenDist, scratch: &ScanScratch) -> io::Result<(Sha256Bytes
         order.extend(0..archive.members.len());
         order.sort_by_key(|at| archive.members[*at].data_offset);
     }
-    let members = members_of(open, &hashed, &order, scratch)?;
+    let members = members_of(open, &hashed, &order, Threads::One)?;
     Ok((hashed.finish(open.size)?, members))
 }
 
@@ -130,11 +140,11 @@ fn members_of(
     open: &OpenDist,
     source: &impl ReadAt,
     members: &[usize],
-    scratch: &ScanScratch,
+    threads: Threads,
 ) -> io::Result<Vec<ReadMember>> {
     let Some(Ok(archive)) = &open.archive else { return Ok(Vec::new()) };
     let read = |at: &usize| {
-        let (member, kept) = read_member(&archive.members[*at], source, scratch)?;
+        let (member, kept) = read_member(&archive.members[*at], source, threads)?;
         Ok((*at, member, kept))
     };
     members.iter().map(read).collect()
@@ -143,7 +153,7 @@ fn members_of(
 fn read_member(
     raw: &pydist::zip::Member,
     source: &impl ReadAt,
-    scratch: &ScanScratch,
+    threads: Threads,
 ) -> io::Result<(Member, Vec<u8>)> {
     let mut member = Member {
         name: raw.name.clone(),
@@ -154,7 +164,7 @@ fn read_member(
     };
     let text = is_text(&raw.name) || credentials(&raw.name).is_some();
     let keep = if text && raw.size <= TEXT_LIMIT { Keep::Text } else { Keep::IfBinary };
-    let kept = match content(raw, source, keep, scratch, &mut member) {
+    let kept = match content(raw, source, keep, threads, &mut member) {
         Ok(kept) => kept,
         Err(DataError::Io(error)) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error),
         Err(error) => {
@@ -177,16 +187,20 @@ fn content(
     raw: &pydist::zip::Member,
     source: &impl ReadAt,
     keep: Keep,
-    scratch: &ScanScratch,
+    threads: Threads,
     member: &mut Member,
 ) -> Result<Vec<u8>, DataError> {
     let mut more = Vec::new();
     loop {
-        let mut content = ContentScan::new(scratch, &raw.name, raw.size, keep, &more);
-        raw.read(source, |bytes| {
+        let mut content = ContentScan::new(&raw.name, raw.size, keep, &more);
+        let update = |bytes: &[u8]| {
             content.update(bytes);
             Ok(())
-        })?;
+        };
+        match threads {
+            Threads::One => raw.read(source, update)?,
+            Threads::Two => raw.read_ahead(source, update)?,
+        }
         match content.finish(member) {
             Ok(kept) => return Ok(kept),
             Err(MissedRange(range)) if more.len() < PASSES => more.push(range),
@@ -201,7 +215,7 @@ fn digest(open: &OpenDist) -> io::Result<Sha256Bytes> {
     Ok(digest)
 }
 
-fn sdist(open: &OpenDist, limits: &Limits, scratch: &ScanScratch) -> io::Result<Sdist> {
+fn sdist(open: &OpenDist, limits: &Limits) -> io::Result<Sdist> {
     let mut sdist = Sdist::default();
     let file = File::open(&open.path)?;
     let failed = Cell::new(None);
@@ -221,7 +235,7 @@ fn sdist(open: &OpenDist, limits: &Limits, scratch: &ScanScratch) -> io::Result<
                 let is_read = text || cargo || credentials(&raw.name).is_some();
                 let keep = if is_read && raw.size <= TEXT_LIMIT { Keep::Text } else { Keep::IfBinary };
                 // A stream can be read only once.
-                let mut content = ContentScan::new(scratch, &raw.name, raw.size, keep, &[]);
+                let mut content = ContentScan::new(&raw.name, raw.size, keep, &[]);
                 let mut buffer = vec![0; 64 * 1024];
                 let mut size = 0;
                 loop {
