@@ -46,7 +46,7 @@ fn edit(bytes: &[u8], member: &Member, is_valid: bool) {
         }
         .expect("it is in memory");
         let mut packed = Content::new(&scratch);
-        let new = pack_edited(&content, &deflated, 4, &mut packed).expect("it is in memory");
+        let new = pack_edited(&content, &deflated, bytes, 4, &mut packed).expect("it is in memory");
         let mut archive = Vec::new();
         let new = [NewMember::new("m", false, new)];
         write(&new, bytes, &packed, 0, &mut archive).expect("it is in memory");

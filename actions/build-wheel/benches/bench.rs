@@ -91,15 +91,21 @@ fn timed(work: &mut dyn FnMut()) -> Duration {
     start.elapsed()
 }
 
-/// The median time of each of `works`. They alternate, so that a slower machine
-/// affects all of them; the first round does not count.
-fn medians<const N: usize>(runs: usize, mut works: [&mut dyn FnMut(); N]) -> [Duration; N] {
+/// The median time of each of `works`, without that of `prepare`, which runs before each. They
+/// alternate, so that a slower machine affects all of them; the first round does not count.
+fn medians<const N: usize>(
+    runs: usize,
+    prepare: &dyn Fn(),
+    mut works: [&mut dyn FnMut(); N],
+) -> [Duration; N] {
     let mut times = vec![[Duration::ZERO; N]; runs];
     for work in &mut works {
+        prepare();
         work();
     }
     for turn in &mut times {
         for (time, work) in turn.iter_mut().zip(&mut works) {
+            prepare();
             *time = timed(*work);
         }
     }
@@ -121,6 +127,7 @@ fn overhead(dir: &Path) -> Row {
     support::project(&project);
     let [ours, maturin] = medians(
         15,
+        &|| (),
         [&mut || drop(succeed(build_wheel(&project).args(["--smoke", "off"]))), &mut || {
             let mut command = testkit::tools::command("maturin");
             command.current_dir(&project).env_remove("CARGO_TARGET_DIR");
@@ -188,8 +195,16 @@ fn peer(name: &str, wheel: &Path, out: &Path) -> Command {
 fn repair(dir: &Path, what: &'static str, size: usize, bar: u64, runs: usize) -> Row {
     let wheel = deflated(dir, &program_wheel(&big_program(dir, size)));
     let out = dir.join("peers");
+    // As in CI, no result is there: before ext4 replaces a file, it writes the new one to disk.
+    let clean = || {
+        for directory in [&out, &dir.join("dist")] {
+            let _ = std::fs::remove_dir_all(directory);
+        }
+        let _ = std::fs::remove_file(dir.join("build-report.json"));
+    };
     let [ours, auditwheel, repairwheel] = medians(
         runs,
+        &clean,
         [
             &mut || drop(succeed(build_wheel(dir).args([WHEEL, "--smoke", "off"]))),
             &mut || _ = run(&mut peer(PEERS[0], &wheel, &out)),
@@ -211,6 +226,7 @@ fn elf(dir: &Path) -> Row {
     let mut copies = copies.iter_mut();
     let [ours] = medians(
         7,
+        &|| (),
         [&mut || {
             let copy = copies.next().expect("there is one for each run");
             assert!(edit_elf_in_place(copy).is_ok_and(|changes| changes.len() == 2));
@@ -251,6 +267,7 @@ fn macho_edit(dir: &Path) -> Row {
     let path = dir.join("patched");
     let [ours, arwen] = medians(
         5,
+        &|| (),
         [
             &mut || assert!(edit_binary(broken.clone(), "mac").is_ok_and(|edited| edited.is_some())),
             &mut || {
@@ -281,6 +298,7 @@ fn smoke(dir: &Path, what: &'static str, uv: bool, bar: u64) -> Row {
     let environment = dir.join("environment");
     let [with, without, by_hand] = medians(
         3,
+        &|| (),
         [&mut || ours("required"), &mut || ours("off"), &mut || {
             let _ = std::fs::remove_dir_all(&environment);
             succeed(testkit::tools::command("python3").args(["-m", "venv"]).arg(&environment));

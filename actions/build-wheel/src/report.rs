@@ -4,7 +4,7 @@ use pydist::filename::DistName;
 use pydist::name::ProjectName;
 use pydist::tags::Tag;
 use serde::Serialize;
-use toolkit::{FileError, Summary, Ui, megabytes, write_atomic};
+use toolkit::{FileError, Summary, Ui, megabytes, write_atomic_unsynced};
 
 use crate::inputs::SPEC;
 use crate::plan::Plan;
@@ -92,7 +92,7 @@ pub(crate) fn report(plan: &Plan, result: &RunResult, ui: &Ui) -> Result<(), Fil
         },
     };
     let json = serde_json::to_vec_pretty(&report).unwrap_or_default();
-    write_atomic(&plan.report_path, &json)?;
+    write_atomic_unsynced(&plan.report_path, &json)?;
 
     let lines = |line: &dyn Fn(&Distribution) -> String| all.iter().map(line).collect::<Vec<_>>().join("\n");
     // Several files leave the singular output empty, so that a workflow which

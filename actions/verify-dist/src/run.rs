@@ -46,7 +46,7 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
     };
     let installs = Installs::new(&set);
     if let Some(path) = &inputs.svg_path {
-        toolkit::write_atomic(path, installs.svg().as_bytes())?;
+        toolkit::write_atomic_unsynced(path, installs.svg().as_bytes())?;
     }
     if invocation.command == Some("installs") {
         return show(&installs, invocation, &inputs, ui);
@@ -119,14 +119,14 @@ fn write(
 ) -> Result<(), Error> {
     let pages = RulePages::of(&invocation.env);
     if let Some(path) = &inputs.report_path {
-        toolkit::write_atomic(path, report::json::text(report).as_bytes())?;
+        toolkit::write_atomic_unsynced(path, report::json::text(report).as_bytes())?;
     }
     if let Some(path) = &inputs.sarif_path {
-        toolkit::write_atomic(path, report::sarif::text(report, anchor, &pages).as_bytes())?;
+        toolkit::write_atomic_unsynced(path, report::sarif::text(report, anchor, &pages).as_bytes())?;
     }
     // Last, so that a run that cannot write its reports leaves no manifest.
     if let Some((path, _)) = &report.manifest {
-        toolkit::write_atomic(path, manifest)?;
+        toolkit::write_atomic_unsynced(path, manifest)?;
     }
     match inputs.format {
         Format::Table => ui.report(report::table::text(report)),
@@ -142,7 +142,7 @@ fn write(
 /// Runs the command `installs`.
 fn show(installs: &Installs, invocation: &Invocation, inputs: &Inputs, ui: &Ui) -> Result<Exit, Error> {
     if let Some(path) = &inputs.report_path {
-        toolkit::write_atomic(path, installs.report().as_bytes())?;
+        toolkit::write_atomic_unsynced(path, installs.report().as_bytes())?;
     }
     let why = invocation.options.get("why");
     let explained = why.map(|text| {

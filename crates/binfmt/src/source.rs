@@ -10,11 +10,20 @@ pub trait ReadAt: Sync {
 
     /// Fills `buffer` from `offset` on; an error if there are fewer bytes.
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+
+    /// All bytes, if they are in memory.
+    fn in_memory(&self) -> Option<&[u8]> {
+        None
+    }
 }
 
 impl ReadAt for [u8] {
     fn size(&self) -> io::Result<u64> {
         Ok(self.len() as u64)
+    }
+
+    fn in_memory(&self) -> Option<&[u8]> {
+        Some(self)
     }
 
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
@@ -62,6 +71,10 @@ pub trait WriteAt: ReadAt {
 impl ReadAt for Vec<u8> {
     fn size(&self) -> io::Result<u64> {
         self.as_slice().size()
+    }
+
+    fn in_memory(&self) -> Option<&[u8]> {
+        Some(self)
     }
 
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {

@@ -16,6 +16,12 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     })
 }
 
+/// Like [`write_atomic`], but does not wait for the disk, which can take longer than
+/// everything else: for files that can be created again.
+pub fn write_atomic_unsynced(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    atomic(path, |file| file.write_all(bytes))
+}
+
 /// Copies the file `from` to a temporary file beside `to`, then renames it there. Does
 /// not wait for the disk, which takes longer than the copy.
 pub fn copy_atomic(from: &Path, to: &Path) -> Result<(), FileError> {

@@ -36,7 +36,7 @@ pub use command::{Cmd, CommandOutput, OutputMode, ProcessError};
 pub use context::Context;
 pub use env::Env;
 pub use error::{Exit, Failure, FileError, error_chain, error_report};
-pub use files::{copy_atomic, random_hex, write_atomic};
+pub use files::{copy_atomic, random_hex, write_atomic, write_atomic_unsynced};
 pub use generate::Generated;
 pub use inputs::{InputError, InputErrors, Reader};
 pub use masks::Masks;

@@ -80,7 +80,7 @@ pub(super) fn read(
     source: &(impl ReadAt + ?Sized),
     sink: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> Result<(), ArchiveError> {
-    member.read(source, sink).map_err(|source| ArchiveError::Data { name: member.name.clone(), source })
+    member.read_ahead(source, sink).map_err(|source| ArchiveError::Data { name: member.name.clone(), source })
 }
 
 /// Like [`read`], and returns the deflate stream if parts of it can be used again.

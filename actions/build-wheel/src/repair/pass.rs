@@ -77,7 +77,7 @@ pub(super) struct Pass<'a> {
 struct ReadMember {
     member: Member,
     content: Content,
-    /// Its deflate stream in the wheel, for a binary that can be edited in place.
+    /// The blocks of its deflate stream in the wheel, for a binary that can be edited in place.
     deflated: Option<Deflated>,
     entry: Option<Entry>,
 }
@@ -143,7 +143,7 @@ impl<'a> Pass<'a> {
             let read = self.read(source, member, &record)?;
             match member.name.strip_prefix(self.dist_info) {
                 Some("WHEEL") => wheel_file = read.content.to_vec().map_err(ArchiveError::Write)?,
-                _ => self.process(read)?,
+                _ => self.process(read, source)?,
             }
         }
         Ok(wheel_file)
@@ -178,20 +178,24 @@ impl<'a> Pass<'a> {
     }
 
     /// Processes a member, or holds it back if it may import DLLs to graft.
-    fn process(&mut self, read: ReadMember) -> Result<(), WheelError> {
+    fn process(&mut self, read: ReadMember, source: &(impl ReadAt + ?Sized)) -> Result<(), WheelError> {
         let head = read.content.head(8).map_err(ArchiveError::Write)?;
         let is_windows = self.platform == WheelPlatform::Windows;
         if is_windows && self.grafts.is_some() && Format::detect(&head) == Some(Format::Pe) {
-            // Held members stay in memory: drop the compressed copy.
-            self.held.push(ReadMember { deflated: None, ..read });
+            self.held.push(read);
             return Ok(());
         }
-        self.process_edited(read, false)
+        self.process_edited(read, false, source)
     }
 
     /// Edits a member. If nothing has changed, neither now nor before (`is_edited`), its
     /// compressed content is kept.
-    fn process_edited(&mut self, read: ReadMember, is_edited: bool) -> Result<(), WheelError> {
+    fn process_edited(
+        &mut self,
+        read: ReadMember,
+        is_edited: bool,
+        source: &(impl ReadAt + ?Sized),
+    ) -> Result<(), WheelError> {
         let ReadMember { member, mut content, deflated, entry } = read;
         let is_changed = self.edit_member(&member.name, member.is_executable(), &mut content)? || is_edited;
         // A signature of the old RECORD is not valid for the new one.
@@ -207,8 +211,11 @@ impl<'a> Pass<'a> {
         match entry.filter(|_| !is_changed) {
             Some(entry) => self.members.push((NewMember::kept(&member, is_executable), entry)),
             None => {
-                self.add_edited(&member.name, is_executable, &content, deflated.as_ref())
-                    .map_err(ArchiveError::Write)?;
+                match deflated {
+                    Some(blocks) => self.add_edited(&member.name, is_executable, &content, &blocks, source),
+                    None => self.add(&member.name, is_executable, &content),
+                }
+                .map_err(ArchiveError::Write)?;
             }
         }
         Ok(())
@@ -233,12 +240,12 @@ impl<'a> Pass<'a> {
         name: &str,
         is_executable: bool,
         content: &Content,
-        deflated: Option<&Deflated>,
+        deflated: &Deflated,
+        source: &(impl ReadAt + ?Sized),
     ) -> io::Result<()> {
-        let Some(deflated) = deflated else { return self.add(name, is_executable, content) };
         let (packed, hash) = std::thread::scope(|scope| {
             let hash = scope.spawn(|| hash(content));
-            let packed = pack_edited(content, deflated, LEVEL, &mut self.packed);
+            let packed = pack_edited(content, deflated, source, LEVEL, &mut self.packed);
             (packed, hash.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         });
         self.push(name, is_executable, packed?, hash?);

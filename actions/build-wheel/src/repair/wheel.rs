@@ -58,7 +58,7 @@ pub fn repair(
         None => name.tags.platform.iter().any(|tag| tag.ends_with("armv6l")),
     };
     let wheel_file = pass.process_members(source, &members)?;
-    pass.add_grafts()?;
+    pass.add_grafts(source)?;
     pass.check_libraries()?;
     let needs = pass.retag(&mut name, file_name)?;
     let wheel_file = metadata::wheel_file(&wheel_file, &name)?;

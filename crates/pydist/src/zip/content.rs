@@ -111,6 +111,10 @@ impl ReadAt for Content {
         Ok(self.size)
     }
 
+    fn in_memory(&self) -> Option<&[u8]> {
+        self.file.is_none().then_some(&self.memory)
+    }
+
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         match &self.file {
             Some(file) => file.read_exact_at(offset, buffer),
@@ -148,6 +152,13 @@ pub fn each_piece(
 ) -> io::Result<()> {
     const PIECE: u64 = 256 << 10;
     let size = from.size()?;
+    if let Some(bytes) = from.in_memory() {
+        let start = usize::try_from(start).unwrap_or(usize::MAX).min(bytes.len());
+        let pieces = bytes[start..].chunks(usize::try_from(PIECE).unwrap_or(usize::MAX));
+        return pieces
+            .enumerate()
+            .try_for_each(|(index, piece)| visit((start as u64) + index as u64 * PIECE, piece));
+    }
     let mut buffer = vec![0; usize::try_from(PIECE.min(size)).unwrap_or_default()];
     let mut at = start;
     while at < size {

@@ -1,6 +1,7 @@
 //! Inflates and checks a member's bytes, piece by piece.
 
 use std::io;
+use std::sync::mpsc::{channel, sync_channel};
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
@@ -11,6 +12,13 @@ use binfmt::source::ReadAt;
 const INPUT: usize = 64 * 1024;
 /// Pieces of this size go to the sink; they stay in the processor's cache.
 const OUTPUT: usize = 128 * 1024;
+
+/// From this size on, a second thread saves more than it costs.
+const LARGE: u64 = 4 << 20;
+/// Pieces of about this size go from one thread to the other.
+const PIECE: usize = 512 * 1024;
+/// How many of them may wait.
+const WAITING: usize = 2;
 
 /// Why a member cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +65,56 @@ impl Member {
             Method::Stored => self.copy(source, sink),
             Method::Deflated => self.inflate(source, sink),
             Method::Other(_) => Err(DataError::Unreadable),
+        })
+    }
+
+    /// Like [`Member::read`], but a large member is inflated on another thread while this one
+    /// runs `sink`.
+    pub fn read_ahead(
+        &self,
+        source: &(impl ReadAt + ?Sized),
+        sink: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<(), DataError> {
+        self.ahead(sink, |sink| self.read(source, sink))
+    }
+
+    /// Runs `read` on another thread if the member is large, and `sink` on this one.
+    pub(super) fn ahead<T: Send>(
+        &self,
+        mut sink: impl FnMut(&[u8]) -> io::Result<()>,
+        read: impl FnOnce(&mut dyn FnMut(&[u8]) -> io::Result<()>) -> Result<T, DataError> + Send,
+    ) -> Result<T, DataError> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        if self.size < LARGE || cores < 2 {
+            return read(&mut sink);
+        }
+        let (full, pieces) = sync_channel(WAITING);
+        let (empty, buffers) = channel::<Vec<u8>>();
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(move || {
+                let mut buffer: Vec<u8> = Vec::with_capacity(2 * PIECE);
+                let send = |buffer| full.send(buffer).map_err(|_| io::ErrorKind::BrokenPipe.into());
+                let result = read(&mut |bytes| {
+                    buffer.extend_from_slice(bytes);
+                    if buffer.len() < PIECE {
+                        return Ok(());
+                    }
+                    let mut next = buffers.try_recv().unwrap_or_else(|_| Vec::with_capacity(2 * PIECE));
+                    next.clear();
+                    // If nobody receives it, the sink has failed; its error is returned below.
+                    send(std::mem::replace(&mut buffer, next))
+                })?;
+                send(buffer)?;
+                Ok(result)
+            });
+            let sunk = pieces.into_iter().try_for_each(|piece| {
+                sink(&piece)?;
+                let _ = empty.send(piece);
+                Ok(())
+            });
+            let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            sunk.map_err(DataError::Io)?;
+            read
         })
     }
 

@@ -16,10 +16,6 @@ use super::content::{Content, each_piece};
 use super::data::DataError;
 use super::deflate::{Packed, WINDOW, deflate_range, pack};
 
-/// Members whose deflate stream is larger are compressed again as a whole, so that the
-/// streams in memory stay small.
-const LARGEST: u64 = 24 << 20;
-
 /// Streams with smaller blocks on average are compressed again as a whole. Compressors
 /// write larger ones; the limit bounds the memory for the blocks of a hostile archive.
 const SMALLEST_BLOCK: u64 = 1 << 10;
@@ -28,14 +24,21 @@ const SMALLEST_BLOCK: u64 = 1 << 10;
 /// blocks of [`SMALLEST_BLOCK`] inflates to no more than this multiple of its own size.
 const LARGEST_RATIO: u64 = 16;
 
+/// The most blocks that are recorded, which take 8 MB.
+const MOST_BLOCKS: u64 = 1 << 18;
+
+/// The stream is read in pieces of this size.
+const INPUT: usize = 64 << 10;
+
 /// Inflated bytes go to the sink in pieces of this size, a power of two of at least
 /// [`WINDOW`].
 const OUTPUT: usize = 256 << 10;
 
-/// A deflate stream, and where its blocks are.
+/// Where the blocks of a deflate stream are.
 #[derive(Debug, Clone)]
 pub struct Deflated {
-    stream: Vec<u8>,
+    /// The stream's offset in the archive.
+    start: u64,
     blocks: Vec<Block>,
 }
 
@@ -49,7 +52,8 @@ struct Block {
 }
 
 impl Member {
-    /// Like [`Member::read`], and returns the deflate stream if [`pack_edited`] can use it.
+    /// Like [`Member::read_ahead`], and returns the blocks of the deflate stream if
+    /// [`pack_edited`] can use them.
     pub fn read_deflated(
         &self,
         source: &(impl ReadAt + ?Sized),
@@ -57,82 +61,102 @@ impl Member {
     ) -> Result<Option<Deflated>, DataError> {
         // The deflate stream of a smaller member has few blocks.
         let is_small = self.size < 2 * WINDOW as u64;
-        if self.method != Method::Deflated || is_small || self.compressed > LARGEST || !self.readable {
-            self.read(source, sink)?;
+        if self.method != Method::Deflated || is_small || !self.readable {
+            self.read_ahead(source, sink)?;
             return Ok(None);
         }
-        let mut stream = vec![0; usize::try_from(self.compressed).unwrap_or_default()];
-        source.read_exact_at(self.data_offset, &mut stream)?;
-        let mut blocks = None;
-        self.read_with(sink, |sink| {
-            let (found, found_blocks) = inflate(&stream, self.size, sink)?;
-            blocks = found_blocks;
-            Ok(found)
-        })?;
-        Ok(blocks.map(|blocks| Deflated { stream, blocks }))
+        self.ahead(sink, |sink| {
+            let mut blocks = None;
+            self.read_with(sink, |sink| {
+                let (found, found_blocks) = self.inflate_blocks(source, sink)?;
+                blocks = found_blocks;
+                Ok(found)
+            })?;
+            Ok(blocks.map(|blocks| Deflated { start: self.data_offset, blocks }))
+        })
     }
-}
 
-/// Inflates the whole stream; returns the size and the blocks, unless there are too many.
-fn inflate(
-    stream: &[u8],
-    size: u64,
-    mut sink: impl FnMut(&[u8]) -> io::Result<()>,
-) -> Result<(u64, Option<Vec<Block>>), DataError> {
-    let max_blocks = size.min(LARGEST_RATIO * stream.len() as u64) / SMALLEST_BLOCK;
-    let mut state = Box::new(DecompressorOxide::new());
-    let mut output = vec![0; OUTPUT];
-    let mut blocks = Some(Vec::new());
-    let (mut used, mut found) = (0, 0);
-    let (mut bit, mut start) = (0, 0);
-    loop {
-        let at = usize::try_from(found % OUTPUT as u64).unwrap_or_default();
-        let mut flags = inflate_flags::TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY;
-        if found < OUTPUT as u64 {
-            // Rejects references to before the first byte. Later, none reaches that far.
-            flags |= inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
-        }
-        let (status, consumed, written) = decompress(&mut state, &stream[used..], &mut output, at, flags);
-        used += consumed;
-        found += written as u64;
-        if found > size {
-            return Err(DataError::Size { expected: size, found });
-        }
-        sink(&output[at..at + written])?;
-        let end = match status {
-            TINFLStatus::HasMoreOutput => continue,
-            TINFLStatus::BlockBoundary => {
-                let rest = state.block_boundary_state().map_or(0, |state| u64::from(state.num_bits));
-                used as u64 * 8 - rest
+    /// Inflates the whole stream; returns the size and the blocks, unless there are too many.
+    fn inflate_blocks(
+        &self,
+        source: &(impl ReadAt + ?Sized),
+        mut sink: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<(u64, Option<Vec<Block>>), DataError> {
+        let most = self.size.min(self.compressed.saturating_mul(LARGEST_RATIO)) / SMALLEST_BLOCK;
+        let max_blocks = most.min(MOST_BLOCKS);
+        let mut state = Box::new(DecompressorOxide::new());
+        let mut input = vec![0; INPUT];
+        let mut output = vec![0; OUTPUT];
+        let mut blocks = Some(Vec::new());
+        // The input in the buffer begins at `used`; `read` bytes were read, `found` came out.
+        let (mut filled, mut used, mut read, mut found) = (0, 0, 0, 0);
+        let (mut bit, mut start) = (0, 0);
+        loop {
+            let at = usize::try_from(found % OUTPUT as u64).unwrap_or_default();
+            let mut flags = inflate_flags::TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY;
+            if read < self.compressed {
+                flags |= inflate_flags::TINFL_FLAG_HAS_MORE_INPUT;
             }
-            // The last block is never copied, so its padding does not matter.
-            TINFLStatus::Done => used as u64 * 8,
-            _ => return Err(DataError::Damaged(found)),
-        };
-        blocks = blocks.filter(|blocks: &Vec<Block>| (blocks.len() as u64) < max_blocks);
-        if let Some(blocks) = &mut blocks {
-            blocks.push(Block { bits: bit..end, content: start..found });
+            if found < OUTPUT as u64 {
+                // Rejects references to before the first byte. Later, none reaches that far.
+                flags |= inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
+            }
+            let (status, consumed, written) =
+                decompress(&mut state, &input[used..filled], &mut output, at, flags);
+            used += consumed;
+            found += written as u64;
+            if found > self.size {
+                return Err(DataError::Size { expected: self.size, found });
+            }
+            sink(&output[at..at + written])?;
+            // Where the decompressor is in the stream.
+            let position = read - (filled - used) as u64;
+            let end = match status {
+                TINFLStatus::HasMoreOutput => continue,
+                TINFLStatus::NeedsMoreInput if read < self.compressed => {
+                    input.copy_within(used..filled, 0);
+                    let rest = filled - used;
+                    let room = (input.len() - rest) as u64;
+                    let count = usize::try_from((self.compressed - read).min(room)).unwrap_or_default();
+                    source.read_exact_at(self.data_offset + read, &mut input[rest..rest + count])?;
+                    (filled, used, read) = (rest + count, 0, read + count as u64);
+                    continue;
+                }
+                TINFLStatus::BlockBoundary => {
+                    let rest = state.block_boundary_state().map_or(0, |state| u64::from(state.num_bits));
+                    position * 8 - rest
+                }
+                // The last block is never copied, so its padding does not matter.
+                TINFLStatus::Done => position * 8,
+                _ => return Err(DataError::Damaged(found)),
+            };
+            blocks = blocks.filter(|blocks: &Vec<Block>| (blocks.len() as u64) < max_blocks);
+            if let Some(blocks) = &mut blocks {
+                blocks.push(Block { bits: bit..end, content: start..found });
+            }
+            (bit, start) = (end, found);
+            if status == TINFLStatus::Done {
+                break;
+            }
         }
-        (bit, start) = (end, found);
-        if status == TINFLStatus::Done {
-            break;
+        if found != self.size {
+            return Err(DataError::Size { expected: self.size, found });
         }
-    }
-    if found != size {
-        return Err(DataError::Size { expected: size, found });
-    }
-    match (stream.len() - used) as u64 {
-        0 => Ok((found, blocks)),
-        rest => Err(DataError::Trailing(rest)),
+        match self.compressed - (read - (filled - used) as u64) {
+            0 => Ok((found, blocks)),
+            rest => Err(DataError::Trailing(rest)),
+        }
     }
 }
 
-/// Appends the compressed `content` to `out`. Blocks of `deflated`, its stream before
-/// [`Content::track_edits`], are copied if they are still valid; if less than half of the
-/// content is in such blocks, this is [`pack`]. `level` is deflate's, 1 to 9.
+/// Appends the compressed `content` to `out`. Blocks of `deflated`, which describes the content
+/// before [`Content::track_edits`], are copied from the archive `source` if they are still valid;
+/// if less than half of the content is in such blocks, this is [`pack`]. `level` is deflate's, 1
+/// to 9.
 pub fn pack_edited(
     content: &Content,
     deflated: &Deflated,
+    source: &(impl ReadAt + ?Sized),
     level: u32,
     out: &mut Content,
 ) -> io::Result<Packed> {
@@ -145,29 +169,36 @@ pub fn pack_edited(
         return pack(content, level, out);
     }
 
-    let mut stream = BitWriter::with_capacity(deflated.stream.len());
+    let start = out.size()?;
+    let mut stream = BitWriter::new();
+    let mut buffer = Vec::new();
     for run in runs {
         if run.is_stale {
             stream.align();
             deflate_range(content, run.content, run.is_last, level, |_, pieces| {
                 stream.bytes.extend(pieces.into_iter().flatten());
-                Ok(())
+                stream.write_to(out)
             })?;
-        } else {
-            for block in run.blocks {
-                stream.copy_block(&deflated.stream, block);
-            }
+            continue;
+        }
+        for block in run.blocks {
+            let first = block.bits.start / 8;
+            let count = block.bits.end.div_ceil(8) - first;
+            // Together, the blocks are as long as the member in the archive.
+            buffer.resize(usize::try_from(count).map_err(|_| io::ErrorKind::InvalidData)?, 0);
+            source.read_exact_at(deflated.start + first, &mut buffer)?;
+            stream.copy_block(&buffer, block.bits.start - 8 * first..block.bits.end - 8 * first);
+            stream.write_to(out)?;
         }
     }
+    stream.flush();
+    out.push(&stream.bytes)?;
     let mut crc = Crc::new();
     each_piece(content, 0, |_, bytes| {
         crc.update(bytes);
         Ok(())
     })?;
-    let start = out.size()?;
-    let stream = stream.finish();
-    out.push(&stream)?;
-    Ok(Packed { method: 8, crc: crc.sum(), size, compressed: stream.len() as u64, start })
+    Ok(Packed { method: 8, crc: crc.sum(), size, compressed: out.size()? - start, start })
 }
 
 /// Successive blocks of which all or none are stale.
@@ -216,6 +247,9 @@ fn reach(edits: &[Range<u64>]) -> Vec<Range<u64>> {
     reach
 }
 
+/// How many bytes a [`BitWriter`] collects before they are written.
+const BUFFERED: usize = 256 << 10;
+
 /// Writes a deflate stream bit by bit, the least significant first (RFC 1951, 3.1.1).
 struct BitWriter {
     bytes: Vec<u8>,
@@ -226,8 +260,17 @@ struct BitWriter {
 }
 
 impl BitWriter {
-    fn with_capacity(bytes: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes + bytes / 64), rest: 0, count: 0 }
+    fn new() -> Self {
+        Self { bytes: Vec::with_capacity(2 * BUFFERED), rest: 0, count: 0 }
+    }
+
+    /// Moves the bytes to `out` if there are many.
+    fn write_to(&mut self, out: &mut Content) -> io::Result<()> {
+        if self.bytes.len() >= BUFFERED {
+            out.push(&self.bytes)?;
+            self.bytes.clear();
+        }
+        Ok(())
     }
 
     /// Appends up to 32 bits; the others are zero.
@@ -260,15 +303,16 @@ impl BitWriter {
         }
     }
 
-    /// Copies a block, whose stored bytes must begin at a byte boundary.
-    fn copy_block(&mut self, from: &[u8], block: &Block) {
-        let head = peek(from, block.bits.start) & 7;
+    /// Copies the block with these bits of `from`. The bytes of a stored one must begin at a byte
+    /// boundary.
+    fn copy_block(&mut self, from: &[u8], bits: Range<u64>) {
+        let head = peek(from, bits.start) & 7;
         if head >> 1 != 0 {
-            return self.copy(from, block.bits.clone());
+            return self.copy(from, bits);
         }
         self.push(head, 3);
         self.flush();
-        let [start, end] = [block.bits.start + 3, block.bits.end].map(|bit| bit.div_ceil(8));
+        let [start, end] = [bits.start + 3, bits.end].map(|bit| bit.div_ceil(8));
         let bytes = usize::try_from(start).ok().zip(usize::try_from(end).ok());
         self.bytes.extend_from_slice(bytes.and_then(|(start, end)| from.get(start..end)).unwrap_or_default());
     }
@@ -280,11 +324,6 @@ impl BitWriter {
             self.push(peek(from, at) & ((1 << count) - 1), u32::try_from(count).unwrap_or_default());
             at += count;
         }
-    }
-
-    fn finish(mut self) -> Vec<u8> {
-        self.flush();
-        self.bytes
     }
 }
 
@@ -368,7 +407,7 @@ mod tests {
             }
         }
         let mut scratch = Content::new(&std::env::temp_dir());
-        let packed = pack_edited(&content, &deflated.unwrap(), 6, &mut scratch).unwrap();
+        let packed = pack_edited(&content, &deflated.unwrap(), bytes, 6, &mut scratch).unwrap();
         (content.to_vec().unwrap(), zipped(packed, &scratch))
     }
 
@@ -494,7 +533,7 @@ mod tests {
     #[test]
     fn a_reference_to_before_the_first_byte_is_damage() {
         // A block with fixed codes: length 3, distance 1, end. Then a last block, stored.
-        let mut stream = BitWriter::with_capacity(0);
+        let mut stream = BitWriter::new();
         for (bits, count) in [(0b010, 3), (0b100_0000, 7), (0, 5), (0, 7), (0b001, 3)] {
             stream.push(bits, count);
         }

@@ -1,6 +1,8 @@
 //! Libraries that a wheel needs but does not contain: those that are grafted
 //! into it, and those that the user's system provides.
 
+use binfmt::source::ReadAt;
+
 use super::{Pass, ReadMember};
 use crate::repair::archive::ArchiveError;
 use crate::repair::binary_error::BinaryError;
@@ -14,8 +16,11 @@ impl Pass<'_> {
     /// Grafts the libraries that the members need, with their own
     /// dependencies, and lists them in the SBOM, with those that `exclude`
     /// matches.
-    pub(in crate::repair) fn add_grafts(&mut self) -> Result<(), WheelError> {
-        self.add_dlls()?;
+    pub(in crate::repair) fn add_grafts(
+        &mut self,
+        source: &(impl ReadAt + ?Sized),
+    ) -> Result<(), WheelError> {
+        self.add_dlls(source)?;
         while let Some(grafted) = self.grafts.as_mut().and_then(Grafts::next) {
             self.add_grafted(grafted)?;
         }
@@ -35,7 +40,7 @@ impl Pass<'_> {
 
     /// Processes the PE files that were held back, and copies the DLLs that they import to
     /// where Windows finds them.
-    fn add_dlls(&mut self) -> Result<(), WheelError> {
+    fn add_dlls(&mut self, source: &(impl ReadAt + ?Sized)) -> Result<(), WheelError> {
         let held = std::mem::take(&mut self.held);
         let Some(grafts) = self.grafts.as_ref().filter(|_| !held.is_empty()) else { return Ok(()) };
         let search = DllSearch::new(grafts.is_all(), &self.options.scratch);
@@ -54,7 +59,7 @@ impl Pass<'_> {
             for what in changes {
                 self.change(&read.member.name, what);
             }
-            self.process_edited(read, is_edited)?;
+            self.process_edited(read, is_edited, source)?;
         }
         for dll in dlls.finish().map_err(binary_error(&stem))? {
             let FinishedDll { mut content, changes, members, from, hash } = dll;
