@@ -77,7 +77,7 @@ pub(crate) fn finish(plan: &Plan, built: &BuiltFile, to: &Path) -> Result<BuildR
         let source = std::io::ErrorKind::AlreadyExists.into();
         return Err(FileError { action: "create", path, source }.into());
     }
-    std::fs::rename(&draft, &path).map_err(FileError::new("create", &path))?;
+    toolkit::rename_file(&draft, &path).map_err(FileError::new("create", &path))?;
     Ok(BuildResult {
         name: DistName::Wheel(repaired.name),
         path,

@@ -98,7 +98,7 @@ fn manifest(plan: &Plan, dists: &[Dist], report: &mut Report) -> Result<Vec<u8>,
     let Some(path) = &plan.manifest else { return Ok(Vec::new()) };
     // An old manifest would still let a set with errors be published.
     if path.is_file() {
-        std::fs::remove_file(path).map_err(toolkit::FileError::new("remove", path))?;
+        toolkit::remove_file(path).map_err(toolkit::FileError::new("remove", path))?;
     }
     if report.count(Severity::Error) > 0 {
         return Ok(Vec::new());

@@ -1,10 +1,13 @@
-//! Atomic writes.
+//! Atomic writes, and changes of files that other programs may have open.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::Path;
+use std::time::Duration;
+
+use tempfile::NamedTempFile;
 
 use crate::FileError;
-use crate::platform::{persist, set_file_mode};
+use crate::platform::{ERRORS_OF_OPEN_FILES, any_length, set_file_mode};
 
 /// Writes `bytes` to a temporary file beside `path`, then renames it there.
 /// Missing parent directories are created. Readers never see half a file, even after
@@ -26,12 +29,23 @@ pub fn write_atomic_unsynced(path: &Path, bytes: &[u8]) -> Result<(), FileError>
 /// not wait for the disk, which takes longer than the copy.
 pub fn copy_atomic(from: &Path, to: &Path) -> Result<(), FileError> {
     let mut source = std::fs::File::open(from).map_err(FileError::new("read", from))?;
-    atomic(to, |file| std::io::copy(&mut source, file).map(drop))
+    atomic(to, |file| io::copy(&mut source, file).map(drop))
+}
+
+/// Renames the file `from` to `to`. On Windows, retries while another program, such as a virus
+/// scanner, has one of them open.
+pub fn rename_file(from: &Path, to: &Path) -> io::Result<()> {
+    retry(&ERRORS_OF_OPEN_FILES, to, || std::fs::rename(from, to))
+}
+
+/// Removes the file `path`. On Windows, retries while another program has it open.
+pub fn remove_file(path: &Path) -> io::Result<()> {
+    retry(&ERRORS_OF_OPEN_FILES, path, || std::fs::remove_file(path))
 }
 
 fn atomic(
     path: &Path,
-    write_content: impl FnOnce(&mut std::fs::File) -> std::io::Result<()>,
+    write_content: impl FnOnce(&mut std::fs::File) -> io::Result<()>,
 ) -> Result<(), FileError> {
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -42,11 +56,44 @@ fn atomic(
         let mut builder = tempfile::Builder::new();
         builder.prefix(".tmp-");
         set_file_mode(&mut builder);
-        let mut file = builder.tempfile_in(parent)?;
+        let mut file = builder.tempfile_in(any_length(parent))?;
         write_content(file.as_file_mut())?;
         persist(file, path)
     };
     write().map_err(FileError::new("write", path))
+}
+
+/// Renames a temporary file to `path`, replacing an existing file.
+fn persist(file: NamedTempFile, path: &Path) -> io::Result<()> {
+    let to = path.parent().zip(path.file_name()).map(|(parent, name)| any_length(parent).join(name));
+    let to = to.unwrap_or_else(|| path.to_owned());
+    let mut file = Some(file);
+    retry(&ERRORS_OF_OPEN_FILES, path, || match file.take().map(|file| file.persist(&to)) {
+        Some(Err(error)) => {
+            file = Some(error.file);
+            Err(error.error)
+        }
+        Some(Ok(_)) | None => Ok(()),
+    })
+}
+
+/// Repeats `action`, which replaces or removes the file `path`, while it fails with one of
+/// `errors`, for about a second.
+fn retry<T>(errors: &[i32], path: &Path, mut action: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let mut pause = Duration::from_millis(10);
+    loop {
+        let error = match action() {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        let is_open = error.raw_os_error().is_some_and(|code| errors.contains(&code));
+        // A directory in the way is no open file, but Windows reports the same error.
+        if !is_open || path.is_dir() || pause > Duration::from_secs(1) {
+            return Err(error);
+        }
+        std::thread::sleep(pause);
+        pause *= 2;
+    }
 }
 
 /// `2 * bytes` random hexadecimal digits from the operating system.
@@ -75,5 +122,52 @@ mod tests {
         assert!(error.to_string().contains("blocked"), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2, "no temporary file is left");
+    }
+
+    #[test]
+    fn a_path_may_be_longer_than_260_characters() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("d".repeat(200)).join("e".repeat(200)).join("report.json");
+        write_atomic(&path, b"old").unwrap();
+        write_atomic(&path, b"new").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+    }
+
+    #[test]
+    fn a_file_that_another_program_has_open_is_tried_again() {
+        for code in [5, 32, 33] {
+            let mut attempts = 0;
+            let result = retry(&[5, 32, 33], Path::new("report.json"), || {
+                attempts += 1;
+                if attempts < 3 { Err(io::Error::from_raw_os_error(code)) } else { Ok(attempts) }
+            });
+            assert_eq!(result.unwrap(), 3, "{code}");
+        }
+    }
+
+    #[test]
+    fn other_errors_are_not_tried_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut attempts = 0;
+        let mut fail = |path: &Path, code| {
+            retry(&[5, 32, 33], path, || {
+                attempts += 1;
+                Err::<(), _>(io::Error::from_raw_os_error(code))
+            })
+        };
+        fail(Path::new("report.json"), 2).unwrap_err();
+        fail(directory.path(), 5).unwrap_err();
+        assert_eq!(attempts, 2);
+    }
+
+    #[test]
+    fn renames_and_removes_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let (old, new) = (directory.path().join("old"), directory.path().join("new"));
+        std::fs::write(&old, b"x").unwrap();
+        rename_file(&old, &new).unwrap();
+        assert_eq!(rename_file(&old, &new).unwrap_err().kind(), io::ErrorKind::NotFound);
+        remove_file(&new).unwrap();
+        assert!(!new.exists());
     }
 }

@@ -54,11 +54,16 @@ pub(crate) fn set_file_mode(builder: &mut tempfile::Builder<'_, '_>) {
     builder.permissions(Permissions::from_mode(0o666));
 }
 
-/// Renames a temporary file to `path`, replacing an existing file.
-pub(crate) fn persist(file: tempfile::NamedTempFile, path: &Path) -> std::io::Result<()> {
-    file.persist(path)?;
-    Ok(())
+/// The directory itself: paths have no maximum length here.
+pub(crate) fn any_length(directory: &Path) -> &Path {
+    directory
 }
+
+/// None: an open file can be replaced and removed.
+pub(crate) const ERRORS_OF_OPEN_FILES: [i32; 0] = [];
+
+/// Whether the file system ignores the case of names.
+pub const IGNORES_CASE: bool = false;
 
 /// Makes the file `path` executable. On Windows, that depends on its name.
 pub fn make_executable(path: &Path) -> Result<(), FileError> {

@@ -2,12 +2,12 @@
 
 use std::os::windows::io::AsRawHandle as _;
 use std::os::windows::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
-use std::time::Duration;
 
 use win32job::{ExtendedLimitInfo, Job};
 
+use super::copy::copy_directory;
 use crate::FileError;
 
 /// `CREATE_NEW_PROCESS_GROUP`: only this process receives Ctrl-C, and ends its children.
@@ -32,7 +32,8 @@ impl KillHandle {
     /// child starts before this call are not in the job.
     pub(crate) fn new(child: &Child) -> Self {
         let mut limits = ExtendedLimitInfo::new();
-        limits.limit_kill_on_job_close();
+        // A server that asks to leave the job survives, like one on Unix that leaves its group.
+        limits.limit_kill_on_job_close().limit_breakaway_ok();
         let job = Job::create_with_limit_info(&limits).ok();
         Self(job.filter(|job| job.assign_process(child.as_raw_handle() as isize).is_ok()))
     }
@@ -50,38 +51,49 @@ pub fn protect_memory() {}
 /// Does nothing: a new file inherits its access rights from its directory.
 pub(crate) fn set_file_mode(_builder: &mut tempfile::Builder<'_, '_>) {}
 
-/// Renames a temporary file to `path`, replacing an existing file. Retries while another
-/// program, such as a virus scanner, reads the old file.
-pub(crate) fn persist(mut file: tempfile::NamedTempFile, path: &Path) -> std::io::Result<()> {
-    let mut pause = Duration::from_millis(10);
-    loop {
-        let error = match file.persist(path) {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
-        };
-        let is_open = error.error.kind() == std::io::ErrorKind::PermissionDenied && !path.is_dir();
-        if !is_open || pause > Duration::from_secs(1) {
-            return Err(error.error);
-        }
-        std::thread::sleep(pause);
-        pause *= 2;
-        file = error.file;
-    }
+/// The directory as a path without the limit of 260 characters (`\\?\C:\…`), for functions other
+/// than those of `std`. The path itself if a file system cannot determine that.
+pub(crate) fn any_length(directory: &Path) -> PathBuf {
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    std::fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned())
 }
+
+/// What replacing or removing a file fails with while another program has it open:
+/// `ERROR_ACCESS_DENIED`, `ERROR_SHARING_VIOLATION` and `ERROR_LOCK_VIOLATION`.
+pub(crate) const ERRORS_OF_OPEN_FILES: [i32; 3] = [5, 32, 33];
+
+/// Whether the file system ignores the case of names.
+pub const IGNORES_CASE: bool = true;
 
 /// Does nothing: the name makes a file executable.
 pub fn make_executable(_path: &Path) -> Result<(), FileError> {
     Ok(())
 }
 
-/// Makes `path` a symbolic link to `to`, or a copy of a file without Developer Mode or
-/// administrator's rights, which Windows requires for links.
+/// Makes `path` a symbolic link to `to`, or a copy without Developer Mode or administrator's
+/// rights, which Windows requires for links.
 pub fn link(to: &Path, path: &Path) -> Result<(), FileError> {
     let target = path.parent().map_or_else(|| to.to_owned(), |parent| parent.join(to));
     let made = if target.is_dir() {
-        std::os::windows::fs::symlink_dir(to, path)
+        std::os::windows::fs::symlink_dir(to, path).or_else(|_| copy_directory(&target, path))
     } else {
         std::os::windows::fs::symlink_file(to, path).or_else(|_| std::fs::copy(&target, path).map(drop))
     };
     made.map_err(FileError::new("create", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::windows::fs::OpenOptionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn the_errors_of_an_open_file_are_known() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("report.json");
+        let _open = std::fs::File::options().write(true).create(true).share_mode(0).open(&path).unwrap();
+        let error = std::fs::remove_file(&path).unwrap_err();
+        assert!(ERRORS_OF_OPEN_FILES.contains(&error.raw_os_error().unwrap()), "{error}");
+    }
 }
