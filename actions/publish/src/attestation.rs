@@ -7,6 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use index::{Client, Index, ListedFile};
+use pydist::attestation::publish_predicate;
 use reqwest::header::ACCEPT;
 use serde_json::{Value, json};
 use sigstore_trust_root::TrustedRoot;
@@ -36,7 +37,7 @@ pub(crate) fn statement(dist: &Dist) -> Value {
     json!({
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{ "name": dist.filename, "digest": { "sha256": dist.sha256 } }],
-        "predicateType": index::attestation_predicate(),
+        "predicateType": publish_predicate(),
         "predicate": null,
     })
 }
@@ -127,7 +128,7 @@ fn read_one<'d>(
         return Err(format!("expected `{}` as its only subject", dist.filename));
     }
     let kind = kind(&attestation);
-    if kind != index::attestation_predicate() && kind != SLSA {
+    if kind != publish_predicate() && kind != SLSA {
         return Err(format!("PyPI accepts no attestations of the type `{kind}`"));
     }
     verify(&attestation, dist, root).map_err(|why| format!("verification failed: {why}"))?;
@@ -142,7 +143,7 @@ fn kind(attestation: &Value) -> String {
 
 /// Whether it is a publish attestation.
 pub(crate) fn is_publish(attestation: &Value) -> bool {
-    kind(attestation) == index::attestation_predicate()
+    kind(attestation) == publish_predicate()
 }
 
 /// The publish attestation of a file on the index (PEP 740, "Provenance objects"),

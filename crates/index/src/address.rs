@@ -50,6 +50,7 @@ impl Known {
 
     /// The hosts of the upload API and of the Simple API.
     fn hosts(self) -> (String, String) {
+        // Composed, so that a search of the sources for the host finds only unintended uses.
         let domain = format!("{}.org", "pypi");
         match self {
             Self::PyPI => (format!("upload.{domain}"), domain),
@@ -175,11 +176,6 @@ pub fn simple_api(text: &str, insecure_loopback: bool) -> Result<Url, IndexError
         Some(known) => Ok(Index::parse(known.word(), None, false)?.simple),
         None => Ok(directory(checked(text, insecure_loopback)?)),
     }
-}
-
-/// The predicate type of publish attestations (PyPI's documentation).
-pub fn attestation_predicate() -> String {
-    format!("https://docs.{}/attestations/publish/v1", Known::PyPI.hosts().1)
 }
 
 /// Shortens untrusted text for a message.

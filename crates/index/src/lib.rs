@@ -12,7 +12,7 @@ mod retry;
 mod simple;
 mod url;
 
-pub use address::{AudienceError, Index, Known, attestation_predicate, project_page, simple_api};
+pub use address::{AudienceError, Index, Known, project_page, simple_api};
 pub use client::{Client, interruption, is_json};
 pub use credentials::Basic;
 pub use error::{Fault, HttpError, connection_error};

@@ -1,11 +1,11 @@
 //! Python distributions: their names, tags, records, metadata and content,
 //! as the PEPs and the PyPA specifications define them.
 
+pub mod attestation;
 pub mod digest;
 pub mod entry_points;
 pub mod filename;
 pub mod headers;
-pub mod index;
 pub mod manifest;
 pub mod metadata;
 pub mod name;

@@ -3,6 +3,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use pydist::attestation::publish_predicate;
 use pydist::digest::hex;
 use pydist::filename::DistName;
 use serde::Deserialize;
@@ -67,11 +68,6 @@ struct Subject {
 #[derive(Deserialize)]
 struct Digest {
     sha256: String,
-}
-
-/// The predicate of publishing (PEP 740, PyPI's documentation).
-fn publish_predicate() -> String {
-    format!("https://docs.{}.org/attestations/publish/v1", "pypi")
 }
 
 /// The predicates that the index accepts.
