@@ -57,6 +57,16 @@ def test_the_report_on_real_files_is_the_same(
         assert (found.returncode, found.stdout) == (expected.returncode, expected.stdout), file
 
 
+def test_patterns_as_cmd_and_powershell_pass_them(wine: Wine, sound: Path) -> None:
+    for pattern in (r"dist\*", r".\dist\*.whl", r".\DIST\ATTRS-*.WHL"):
+        done = wine("verify-dist", pattern, "--format", "json", "--manifest", "none", cwd=sound)
+        assert done.returncode == 0, done
+        assert json.loads(done.stdout)["files"], done
+        args = ("--index", "testpypi", "--manifest", "none", "--dry-run=offline")
+        done = wine("publish", pattern, *args, cwd=sound, INPUT_PASSWORD="none-needed")
+        assert "attrs" in done.stdout, done
+
+
 def test_a_runner_of_windows(
     wine: Wine, native: Callable[..., Done], sound: Path, tmp_path: Path
 ) -> None:

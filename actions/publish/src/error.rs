@@ -4,6 +4,7 @@ mod auth;
 
 use std::path::PathBuf;
 
+use distcheck::{FilePatternError, PatternError};
 use index::HttpError;
 use pydist::name::ProjectName;
 use toolkit::{Exit, Failure, FileError, InputErrors};
@@ -29,13 +30,8 @@ pub enum Error {
     #[error("no distribution (`.whl`, `.tar.gz`) at {}", paths(.0))]
     Nothing(Vec<PathBuf>),
     /// A pattern of `paths` is not valid.
-    #[error("input `paths`: `{pattern}` is not a valid pattern")]
-    Pattern {
-        /// The pattern.
-        pattern: String,
-        /// Why.
-        source: globset::Error,
-    },
+    #[error("input `paths`: {0}")]
+    Pattern(PatternError),
     /// The manifest cannot be used.
     #[error("cannot use the manifest `{}`", path.display())]
     Manifest {
@@ -162,10 +158,19 @@ fn paths(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| format!("`{}`", path.display())).collect::<Vec<_>>().join(", ")
 }
 
+impl From<FilePatternError> for Error {
+    fn from(error: FilePatternError) -> Self {
+        match error {
+            FilePatternError::Pattern(error) => Self::Pattern(error),
+            FilePatternError::File(error) => Self::File(error),
+        }
+    }
+}
+
 impl Failure for Error {
     fn exit(&self) -> Exit {
         match self {
-            Self::Inputs(_) | Self::Order(_) | Self::Pattern { .. } | Self::ReleaseInput(_) => Exit::Usage,
+            Self::Inputs(_) | Self::Order(_) | Self::Pattern(_) | Self::ReleaseInput(_) => Exit::Usage,
             Self::Auth(error) => error.exit(),
             Self::Unfinished { partial: true, .. } | Self::Release { partial: true, .. } => Exit::Partial,
             Self::Unfinished { problems, .. } if problems.iter().any(|problem| problem.advice.is_rerun()) => {
@@ -197,7 +202,7 @@ impl Failure for Error {
             Self::Release { status, refused, .. } => release(*status, *refused).to_owned(),
             Self::ReleaseInput(_) => "set `tag`, and `release-notes` or `changelog` for the notes".to_owned(),
             Self::Inputs(_) => "`publish --help` lists the inputs".to_owned(),
-            Self::Pattern { .. } => {
+            Self::Pattern(_) => {
                 "`*`, `?`, `[…]` and `**` are special; quote the pattern in a shell".to_owned()
             }
             Self::File(_) => "check the path and its permissions, then rerun".to_owned(),

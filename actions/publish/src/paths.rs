@@ -1,9 +1,9 @@
 //! Finds the files in `paths`: distributions and their attestations.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf, is_separator};
+use std::path::{Path, PathBuf};
 
-use globset::GlobBuilder;
+use distcheck::{is_file_pattern, matching_files};
 use toolkit::FileError;
 
 use crate::error::Error;
@@ -27,10 +27,10 @@ pub(crate) fn find_files(paths: &[String]) -> Result<FoundFiles, Error> {
         let path = PathBuf::from(text);
         if path.is_dir() {
             listed.extend(files_in(&path)?);
-        } else if path.exists() || !text.contains(['*', '?', '[', '{']) {
+        } else if path.exists() || !is_file_pattern(text) {
             named.insert(path);
         } else {
-            listed.extend(matches(text)?);
+            listed.extend(matching_files(text)?);
         }
     }
     let mut found = FoundFiles::default();
@@ -61,10 +61,10 @@ pub(crate) fn any_files(paths: &[String]) -> Result<Vec<PathBuf>, Error> {
         let path = PathBuf::from(text);
         if path.is_dir() {
             files.extend(files_in(&path)?.into_iter().filter(|path| path.is_file()));
-        } else if path.exists() || !text.contains(['*', '?', '[', '{']) {
+        } else if path.exists() || !is_file_pattern(text) {
             files.insert(path);
         } else {
-            let matched = matches(text)?;
+            let matched = matching_files(text)?;
             if matched.is_empty() {
                 return Err(Error::ReleaseInput(format!("input `extra-assets`: no file matches `{text}`")));
             }
@@ -79,33 +79,6 @@ fn files_in(directory: &Path) -> Result<Vec<PathBuf>, Error> {
     for entry in std::fs::read_dir(directory).map_err(FileError::new("read", directory))? {
         files.push(entry.map_err(FileError::new("read", directory))?.path());
     }
-    Ok(files)
-}
-
-/// The files that match a pattern, searched below its fixed prefix.
-fn matches(pattern: &str) -> Result<Vec<PathBuf>, Error> {
-    let glob = GlobBuilder::new(pattern.trim_start_matches("./")).literal_separator(true).build();
-    let glob = glob.map_err(|source| Error::Pattern { pattern: pattern.to_owned(), source })?;
-    let matcher = glob.compile_matcher();
-    let fixed = pattern.split(['*', '?', '[', '{']).next().unwrap_or_default();
-    let fixed = fixed.rfind(is_separator).map_or(0, |end| end + 1);
-    let root = if fixed == 0 { "." } else { &pattern[..fixed] };
-    let is_deep = pattern.contains("**") || pattern[fixed..].contains(is_separator);
-    let mut files = Vec::new();
-    let mut directories = vec![PathBuf::from(root)];
-    while let Some(directory) = directories.pop() {
-        if !directory.is_dir() {
-            continue;
-        }
-        for path in files_in(&directory)? {
-            if path.is_dir() && !path.is_symlink() {
-                directories.extend(Some(path).filter(|_| is_deep));
-            } else if matcher.is_match(path.strip_prefix("./").unwrap_or(&path)) {
-                files.push(path);
-            }
-        }
-    }
-    files.sort();
     Ok(files)
 }
 
@@ -132,6 +105,6 @@ mod tests {
         assert_eq!(names(&[at("**/*.tar.gz")]).0, [PathBuf::from(at("x/y/b-1.tar.gz"))]);
         assert_eq!(names(&[at("?/y/*.{whl,tar.gz}")]).1, [1, 0, 0]);
         assert!(matches!(find_files(&[at("dist/*.zip")]), Err(Error::Nothing(_))));
-        assert!(matches!(find_files(&[at("dist/[.whl")]), Err(Error::Pattern { .. })));
+        assert!(matches!(find_files(&[at("dist/[.whl")]), Err(Error::Pattern(_))));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use distcheck::rules;
+use distcheck::{FilePatternError, PatternError, rules};
 use installs::require::RequirementError;
 use toolkit::{Exit, Failure, FileError, InputErrors};
 
@@ -43,7 +43,10 @@ pub enum Error {
     Missing(PathBuf),
     /// An invalid pattern in `matrix`.
     #[error("`matrix`: {0}")]
-    Matrix(#[from] distcheck::PatternError),
+    Matrix(PatternError),
+    /// An invalid pattern in `paths`.
+    #[error("`paths`: {0}")]
+    Pattern(PatternError),
     /// A duplicate file name.
     #[error("`{0}` is in two of the given directories")]
     DuplicateFile(String),
@@ -90,6 +93,15 @@ pub enum Error {
     File(#[from] FileError),
 }
 
+impl From<FilePatternError> for Error {
+    fn from(error: FilePatternError) -> Self {
+        match error {
+            FilePatternError::Pattern(error) => Self::Pattern(error),
+            FilePatternError::File(error) => Self::File(error),
+        }
+    }
+}
+
 impl Failure for Error {
     fn exit(&self) -> Exit {
         match self {
@@ -99,6 +111,7 @@ impl Failure for Error {
             | Self::Rule { .. }
             | Self::UnknownRule(_)
             | Self::Matrix(_)
+            | Self::Pattern(_)
             | Self::Nothing(_)
             | Self::Missing(_)
             | Self::Previous(_)

@@ -14,7 +14,7 @@ pub static SPEC: Spec = Spec {
     version: env!("CARGO_PKG_VERSION"),
     positional: Some("paths"),
     inputs: &[
-        Input::new("paths", InputKind::List, "Distributions, or directories that hold them, one per line.")
+        Input::new("paths", InputKind::List, "Distributions, directories that hold them, or patterns such as `dist/*.whl`; one per line.")
             .or("dist"),
         Input::new(
             "manifest",

@@ -34,12 +34,13 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn new(inputs: &Inputs, config: &Config) -> Result<Self, Error> {
-        let matrix = inputs.matrix.iter().map(|text| text.parse()).collect::<Result<Vec<Pattern>, _>>()?;
+        let matrix = inputs.matrix.iter().map(|text| text.parse()).collect::<Result<Vec<Pattern>, _>>();
+        let matrix = matrix.map_err(Error::Matrix)?;
         let FoundFiles { files, other_archives: others } = FoundFiles::read(&inputs.paths)?;
         let manifest = match &inputs.manifest {
             ManifestPath::None => None,
             ManifestPath::At(path) => Some(path.clone()),
-            ManifestPath::Default => Some(default_manifest(&inputs.paths)),
+            ManifestPath::Default => Some(default_manifest(&inputs.paths, &files)),
         };
         let matrix = if matrix.is_empty() { config.matrix.clone() } else { matrix };
         let expect_sdist =
@@ -76,10 +77,12 @@ fn texts<S: Serializer>(patterns: &[Pattern], serializer: S) -> Result<S::Ok, S:
 
 /// The default path of the manifest: beside the directory with the distributions,
 /// because `twine upload dist/*` would upload a manifest in it.
-fn default_manifest(paths: &[PathBuf]) -> PathBuf {
+fn default_manifest(paths: &[PathBuf], files: &[PathBuf]) -> PathBuf {
     const NAME: &str = "dist-manifest.json";
     let directory = paths.iter().find(|path| path.is_dir()).map(PathBuf::as_path);
-    let directory = directory.or_else(|| paths.first()?.parent()).unwrap_or(Path::new(""));
+    // A pattern is not a path.
+    let file = paths.iter().find(|path| path.is_file()).or(files.first());
+    let directory = directory.or_else(|| file?.parent()).unwrap_or(Path::new(""));
     match directory.file_name() {
         Some(_) => directory.with_file_name(NAME),
         // `.` and `..` have no name of their own.

@@ -19,6 +19,7 @@ mod content;
 mod coverage;
 pub mod dist;
 mod email;
+mod file_pattern;
 #[cfg(test)]
 mod fixture;
 mod hashed;
@@ -36,6 +37,7 @@ mod store;
 
 pub use check::{Finding, RuleOutcome, Selection, Verdict, check};
 pub use coverage::systems;
+pub use file_pattern::{FilePatternError, is_file_pattern, matching_files};
 pub use installable::installable;
 pub use pattern::{Pattern, PatternError};
 pub use pydist::zip::Limits;

@@ -20,13 +20,19 @@ pub struct PatternError {
     why: String,
 }
 
+impl PatternError {
+    pub(crate) fn new(text: &str, error: &globset::Error) -> Self {
+        Self { text: text.to_owned(), why: error.kind().to_string() }
+    }
+}
+
 impl FromStr for Pattern {
     type Err = PatternError;
 
     fn from_str(text: &str) -> Result<Self, PatternError> {
         match GlobBuilder::new(text).literal_separator(false).build() {
             Ok(glob) => Ok(Self { text: text.to_owned(), matcher: glob.compile_matcher() }),
-            Err(error) => Err(PatternError { text: text.to_owned(), why: error.kind().to_string() }),
+            Err(error) => Err(PatternError::new(text, &error)),
         }
     }
 }

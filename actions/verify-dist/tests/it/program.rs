@@ -135,6 +135,9 @@ fn never_writes_the_manifest_beside_the_distributions() {
         (dir.path(), vec![format!("dist/{}", wheel.filename())]),
         (&dist, vec![".".to_owned()]),
         (&dist, vec![wheel.filename()]),
+        (dir.path(), vec!["./dist/*.whl".to_owned()]),
+        (dir.path(), vec!["*/*.whl".to_owned()]),
+        (&dist, vec!["*.whl".to_owned()]),
     ] {
         verify(directory).args(&args).assert().code(0);
         assert!(manifest(dir.path()).is_file() && !manifest(&dist).exists(), "{args:?}");

@@ -1,0 +1,127 @@
+//! Files that match a pattern such as `dist/*.whl`, which cmd and PowerShell do not expand.
+
+use std::path::{Path, PathBuf, is_separator};
+
+use globset::GlobBuilder;
+use toolkit::{FileError, IGNORES_CASE};
+
+use crate::pattern::PatternError;
+
+/// The special characters of patterns.
+const SPECIAL: [char; 4] = ['*', '?', '[', '{'];
+
+/// Why the files that match a pattern cannot be listed.
+#[derive(Debug, thiserror::Error)]
+pub enum FilePatternError {
+    /// The pattern is invalid.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+    /// A directory cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// Whether `text` is a pattern. The path of an existing file can look like one.
+pub fn is_file_pattern(text: &str) -> bool {
+    text.contains(SPECIAL)
+}
+
+/// The files that match `pattern`, sorted. `*` and `?` match within one directory, `**` matches
+/// any directories. On Windows, the separator may be `\`, and case is ignored.
+pub fn matching_files(pattern: &str) -> Result<Vec<PathBuf>, FilePatternError> {
+    matching(pattern, IGNORES_CASE)
+}
+
+fn matching(pattern: &str, ignores_case: bool) -> Result<Vec<PathBuf>, FilePatternError> {
+    let mut glob = GlobBuilder::new(without_dot(pattern));
+    let glob = glob.literal_separator(true).case_insensitive(ignores_case).build();
+    let matcher = glob.map_err(|error| PatternError::new(pattern, &error))?.compile_matcher();
+    // Search only below the fixed prefix.
+    let fixed = pattern.split(SPECIAL).next().unwrap_or_default();
+    let fixed = fixed.rfind(is_separator).map_or(0, |end| end + 1);
+    let root = if fixed == 0 { "." } else { &pattern[..fixed] };
+    let is_deep = pattern.contains("**") || pattern[fixed..].contains(is_separator);
+    let mut files = Vec::new();
+    let mut directories = vec![PathBuf::from(root)];
+    while let Some(directory) = directories.pop() {
+        if !directory.is_dir() {
+            continue;
+        }
+        for path in entries(&directory)? {
+            if path.is_dir() && !path.is_symlink() {
+                directories.extend(Some(path).filter(|_| is_deep));
+            } else if matcher.is_match(path.strip_prefix("./").unwrap_or(&path)) {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// `pattern` without `./` at its start, on Windows also without `.\`.
+fn without_dot(mut pattern: &str) -> &str {
+    while let Some(rest) = pattern.strip_prefix('.').and_then(|rest| rest.strip_prefix(is_separator)) {
+        pattern = rest;
+    }
+    pattern
+}
+
+fn entries(directory: &Path) -> Result<Vec<PathBuf>, FileError> {
+    let error = || FileError::new("read", directory);
+    let entries = std::fs::read_dir(directory).map_err(error())?;
+    entries.map(|entry| Ok(entry.map_err(error())?.path())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::MAIN_SEPARATOR;
+
+    use super::*;
+
+    fn files() -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["dist/a-1.WHL", "dist/b-1.whl", "dist/c.txt", "x/y/b-1.tar.gz"] {
+            let path = directory.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, b"").unwrap();
+        }
+        directory
+    }
+
+    #[test]
+    fn a_pattern_matches_files_and_directories() {
+        let directory = files();
+        let names = |pattern: &str, ignores_case| {
+            let pattern = directory.path().join(pattern);
+            let files = matching(pattern.to_str().unwrap(), ignores_case).unwrap();
+            let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+            files.iter().map(name).collect::<Vec<_>>()
+        };
+        assert_eq!(names("dist/*.whl", false), ["b-1.whl"]);
+        assert_eq!(names("dist/*.whl", true), ["a-1.WHL", "b-1.whl"]);
+        assert_eq!(names("DIST*/*.whl", false), [""; 0]);
+        assert_eq!(names("**/*.tar.gz", false), ["b-1.tar.gz"]);
+        assert_eq!(names("?/y/*.{whl,tar.gz}", false), ["b-1.tar.gz"]);
+        assert_eq!(names("dist/*.zip", true), [""; 0]);
+        assert_eq!(names("gone/*", true), [""; 0]);
+    }
+
+    #[test]
+    fn a_pattern_may_start_with_the_current_directory() {
+        // Tests run in the directory of the package.
+        for start in [String::new(), "./".into(), "././".into(), format!(".{MAIN_SEPARATOR}")] {
+            let found = matching_files(&format!("{start}Cargo.t*")).unwrap();
+            assert_eq!(found.len(), 1, "{start}");
+            let nested = format!("{start}src{MAIN_SEPARATOR}file_pat*.rs");
+            assert_eq!(matching_files(&nested).unwrap().len(), 1, "{nested}");
+        }
+    }
+
+    #[test]
+    fn an_invalid_pattern_is_an_error() {
+        let error = matching_files("dist/[.whl").unwrap_err();
+        assert_eq!(error.to_string(), "`dist/[.whl` is not a pattern: unclosed character class; missing ']'");
+        assert!(is_file_pattern("dist/*") && !is_file_pattern("dist/a-1.whl"));
+    }
+}
