@@ -163,6 +163,37 @@ fn an_overlay_keeps_inode_numbers_on_copy_up() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// The trees of the seeds for the fuzz target.
+fn seeds() -> [(&'static str, BTreeMap<String, Node>); 2] {
+    let bin = BTreeMap::from([("run".into(), Node::File(true, b"#!/bin/sh\n".to_vec()))]);
+    let files = BTreeMap::from([
+        ("bin".into(), Node::Directory(bin)),
+        ("empty".into(), Node::File(false, Vec::new())),
+        ("link".into(), Node::Link("bin/run".into())),
+        ("zeros".into(), Node::File(false, vec![0; 3 << 16])),
+    ]);
+    [("empty", BTreeMap::new()), ("files", files)]
+}
+
+/// `WRITE_FUZZ_CORPUS=1` writes the seeds. Their bytes are not compared: they depend on zstd.
+#[test]
+fn the_fuzz_corpus_has_images() {
+    let corpus = testkit::tools::workspace().join("fuzz/corpus/squashfs");
+    for (name, tree) in seeds() {
+        let path = corpus.join(name);
+        if std::env::var_os("WRITE_FUZZ_CORPUS").is_some() {
+            std::fs::create_dir_all(&corpus).unwrap();
+            let bytes = image(&tree);
+            // Without the padding.
+            let size = u64::from_le_bytes(bytes[40..48].try_into().unwrap());
+            std::fs::write(&path, &bytes[..usize::try_from(size).unwrap()]).unwrap();
+        }
+        let bytes = std::fs::read(&path).unwrap();
+        assert!(bytes.len() < 1024, "{name}: {} bytes", bytes.len());
+        assert_eq!(text(&read_all(&bytes).unwrap()), text(&tree), "{name}");
+    }
+}
+
 #[test]
 fn the_writer_rejects_invalid_names() {
     for name in ["", ".", "..", "a/b", "a\0b", &"x".repeat(256)] {
