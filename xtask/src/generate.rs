@@ -2,10 +2,11 @@
 //! actions (see `regions`), the pages of docs/reference and docs/rules, the README's figures,
 //! and repeated pins.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::Deserialize;
-use toolkit::{Cmd, Exit, FileError};
+use toolkit::{Cmd, Exit, FileError, SECRETS};
 
 use crate::error::Error;
 use crate::shell::{Shell, display};
@@ -50,6 +51,7 @@ struct Spec {
 struct Input {
     name: String,
     about: String,
+    kind: serde_json::Value,
     default: String,
     required: bool,
 }
@@ -74,6 +76,7 @@ pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
     stale.extend(rule_pages::update(shell, &programs, args.check)?);
     let specs =
         ACTIONS.iter().map(|action| describe(shell, &programs, action)).collect::<Result<Vec<_>, _>>()?;
+    check_secrets(&specs)?;
     for (action, spec) in ACTIONS.iter().zip(&specs) {
         let directory = shell.root.join("actions").join(action);
         let content = |name: &str| region(name, spec).ok_or_else(|| format!("unknown region `{name}`"));
@@ -109,6 +112,20 @@ fn describe(shell: &Shell, programs: &Path, action: &str) -> Result<Spec, Error>
     let describe = Cmd::new(display(&programs.join(action))).args(["--describe"]);
     serde_json::from_str(&shell.run(&describe)?.stdout)
         .map_err(|error| Error::Check(format!("cannot read the output of `{action} --describe`: {error}")))
+}
+
+/// Fails if `toolkit::SECRETS` are not exactly the secrets that the actions declare.
+fn check_secrets(specs: &[Spec]) -> Result<(), Error> {
+    let inputs = specs.iter().flat_map(|spec| &spec.inputs).filter(|input| input.kind == "secret");
+    let declared: BTreeSet<String> =
+        inputs.map(|input| format!("INPUT_{}", input.name.to_uppercase().replace('-', "_"))).collect();
+    let known = SECRETS.map(str::to_owned).into();
+    let list = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(", ");
+    if declared == known {
+        return Ok(());
+    }
+    let message = "`SECRETS` in crates/toolkit/src/inputs.rs";
+    Err(Error::Check(format!("{message}: expected {}, found {}", list(&declared), list(&known))))
 }
 
 /// Updates the pages of `docs/reference`; returns those that were out of date.
@@ -175,6 +192,7 @@ fn region(name: &str, spec: &Spec) -> Option<String> {
         name: name.into(),
         about: about.into(),
         default: String::new(),
+        kind: "text".into(),
         required: false,
     });
     let inputs = spec.inputs.iter().chain(&launcher);
@@ -217,7 +235,7 @@ fn quoted(text: &str) -> String {
 }
 
 fn yaml_input(input: &Input) -> String {
-    let Input { name, about, default, required } = input;
+    let Input { name, about, default, required, .. } = input;
     format!(
         "{name}:\n  description: {}\n  required: {required}\n  default: {}\n",
         quoted(about),
@@ -240,4 +258,28 @@ fn launcher_env() -> String {
         let variable = name.to_uppercase().replace('-', "_");
         out + &format!("LAUNCH_{variable}: ${{{{ inputs.{name} }}}}\n")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(inputs: &[(&str, &str)]) -> Spec {
+        let inputs: Vec<_> = inputs
+            .iter()
+            .map(|(name, kind)| {
+                serde_json::json!({ "name": name, "about": "", "kind": kind, "default": "", "required": false })
+            })
+            .collect();
+        serde_json::from_value(serde_json::json!({ "name": "x", "inputs": inputs, "outputs": [] })).unwrap()
+    }
+
+    #[test]
+    fn the_known_secrets_are_those_of_the_actions() {
+        let publish = spec(&[("password", "secret"), ("simple-password", "secret"), ("index", "text")]);
+        let setup_nix = spec(&[("github-token", "secret"), ("access-tokens", "secret")]);
+        let error = check_secrets(std::slice::from_ref(&publish)).unwrap_err().to_string();
+        assert!(error.contains("found INPUT_ACCESS_TOKENS, INPUT_GITHUB_TOKEN, "), "{error}");
+        check_secrets(&[publish, setup_nix]).unwrap();
+    }
 }

@@ -45,8 +45,10 @@ pub struct Reader<'a> {
     errors: Vec<InputError>,
 }
 
-/// The secrets of all actions: a shell exports them once, for every binary.
-const SECRETS: [&str; 3] = ["INPUT_PASSWORD", "INPUT_SIMPLE_PASSWORD", "INPUT_GITHUB_TOKEN"];
+/// The secrets of all actions: a shell exports them once, for every binary. `cargo xtask gen`
+/// compares them with the actions' declarations.
+pub const SECRETS: [&str; 4] =
+    ["INPUT_ACCESS_TOKENS", "INPUT_GITHUB_TOKEN", "INPUT_PASSWORD", "INPUT_SIMPLE_PASSWORD"];
 
 impl<'a> Reader<'a> {
     /// A reader of `env`. Outside of a workflow, undeclared `INPUT_…` variables are errors. In a
@@ -229,10 +231,12 @@ mod tests {
 
     #[test]
     fn ignores_an_exported_secret_of_another_action() {
-        let env = Env::from_iter([("INPUT_PASSWORD", "x"), ("INPUT_INDEX", "pypi")]);
-        let mut reader = Reader::new(&SPEC, &env);
-        let index = reader.string("index");
-        assert_eq!(reader.finish(index), Ok("pypi".into()));
+        for secret in ["INPUT_ACCESS_TOKENS", "INPUT_PASSWORD"] {
+            let env = Env::from_iter([(secret, "x"), ("INPUT_INDEX", "pypi")]);
+            let mut reader = Reader::new(&SPEC, &env);
+            let index = reader.string("index");
+            assert_eq!(reader.finish(index), Ok("pypi".into()), "{secret}");
+        }
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub use env::Env;
 pub use error::{Exit, Failure, FileError, error_chain, error_report};
 pub use files::{copy_atomic, random_hex, remove_file, rename_file, write_atomic, write_atomic_unsynced};
 pub use generate::Generated;
-pub use inputs::{InputError, InputErrors, Reader};
+pub use inputs::{InputError, InputErrors, Reader, SECRETS};
 pub use masks::Masks;
 pub use parallel::{cores, parallel};
 pub use platform::{IGNORES_CASE, link, make_executable, protect_memory};
