@@ -3,9 +3,11 @@
 
 use std::fmt;
 
+use pydist::target::{Arch, System, Target};
 use serde::{Serialize, Serializer};
 
-use crate::target::{Arch, System, Target, all};
+/// maturin's name of both kinds of Mac.
+const UNIVERSAL2: &str = "universal2-apple-darwin";
 
 /// The prefixes of the other Rust targets that maturin supports.
 const ARCHS: [&str; 24] = [
@@ -51,33 +53,27 @@ impl BuildTarget {
     /// Parses a Rust target, or a short name as in maturin-action, which is for
     /// `system`.
     pub fn parse(name: &str, system: System) -> Result<Self, String> {
-        if let Some((_, arch, system)) = all().find(|(triple, ..)| *triple == name) {
-            return Ok(Self::Known(Target { arch: *arch, system: *system }));
+        if let Some(target) = Target::parse(name) {
+            return Ok(Self::Known(target));
         }
-        let arch = match name {
-            "universal2" | "universal2-apple-darwin" => return Ok(Self::Universal2),
-            "x86_64" | "x64" | "amd64" => Arch::X86_64,
-            "i686" | "x86" => Arch::I686,
-            "aarch64" | "arm64" => Arch::Aarch64,
-            "armv7" | "armv7l" => Arch::Armv7l,
-            "armv6" | "armv6l" => Arch::Armv6l,
-            "ppc64le" | "powerpc64le" => Arch::Ppc64le,
-            "riscv64" | "riscv64gc" => Arch::Riscv64,
-            "s390x" => Arch::S390x,
-            "loongarch64" => Arch::Loongarch64,
+        if name == "universal2" || name == UNIVERSAL2 {
+            return Ok(Self::Universal2);
+        }
+        if let Some(arch) = Arch::from_short_name(name) {
+            let target = Target { arch, system };
+            return match target.triple() {
+                "unknown" => Err(format!("`{name}` is not a target for {}", system.name())),
+                _ => Ok(Self::Known(target)),
+            };
+        }
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let is_of_maturin = ARCHS.iter().any(|arch| name.starts_with(&format!("{arch}-")));
+        match name.matches('-').count() {
+            1..=4 if name.chars().all(is_plain) && is_of_maturin => Ok(Self::Other(name.to_owned())),
             _ => {
-                let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-                let is_of_maturin = ARCHS.iter().any(|arch| name.starts_with(&format!("{arch}-")));
-                return match name.matches('-').count() {
-                    1..=4 if name.chars().all(is_plain) && is_of_maturin => Ok(Self::Other(name.to_owned())),
-                    _ => Target::parse(name).map(Self::Known),
-                };
+                let known: Vec<&str> = Target::all().map(Target::triple).chain([UNIVERSAL2]).collect();
+                Err(format!("unsupported target `{name}`; expected one of {}", known.join(", ")))
             }
-        };
-        let target = Target { arch, system };
-        match target.triple() {
-            "unknown" => Err(format!("`{name}` is not a target for {}", system.name())),
-            _ => Ok(Self::Known(target)),
         }
     }
 
@@ -93,7 +89,7 @@ impl BuildTarget {
     pub fn name(&self) -> &str {
         match self {
             Self::Known(target) => target.triple(),
-            Self::Universal2 => "universal2-apple-darwin",
+            Self::Universal2 => UNIVERSAL2,
             Self::Other(triple) => triple,
         }
     }
@@ -160,5 +156,15 @@ mod tests {
             assert!(of(name, system).unwrap_err().contains(name), "{name}");
         }
         assert_eq!(BuildTarget::Universal2.triples().len(), 2);
+    }
+
+    #[test]
+    fn the_error_lists_every_target() {
+        let error = BuildTarget::parse("pdp11", System::Gnu).unwrap_err();
+        let expected = error.strip_prefix("unsupported target `pdp11`; expected one of ").unwrap();
+        let listed: Vec<&str> = expected.split(", ").collect();
+        assert_eq!(listed.len(), Target::all().count() + 1);
+        assert!(listed.contains(&"arm-unknown-linux-gnueabihf") && listed.contains(&UNIVERSAL2));
+        assert!(listed.iter().all(|name| BuildTarget::parse(name, System::Gnu).is_ok()));
     }
 }

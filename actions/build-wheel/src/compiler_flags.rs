@@ -124,7 +124,7 @@ mod tests {
             std::fs::write(directory.path().join(".cargo/config.toml"), config).unwrap();
         }
         let env = [("HOME", "/home/a")].iter().chain(env).copied();
-        let target = BuildTarget::parse("x86_64-unknown-linux-gnu", crate::target::System::Gnu).unwrap();
+        let target = BuildTarget::parse("x86_64-unknown-linux-gnu", pydist::target::System::Gnu).unwrap();
         let flags = CompilerFlags::gather(
             Path::new("/home/a/p"),
             directory.path(),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use pydist::target::Target;
 use toolkit::{Cmd, Env, FileError, OutputMode, ProcessError, Ui};
 
 use crate::build_target::BuildTarget;
@@ -10,7 +11,6 @@ use crate::compiler_flags::CompilerFlags;
 use crate::inputs::Inputs;
 use crate::interpreter::PythonRequest;
 use crate::search_path::{in_store, on_path, which};
-use crate::target::Target;
 
 /// The state of the machine and the project that the plan depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]

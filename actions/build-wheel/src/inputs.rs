@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
+use pydist::target::{System, Target};
 use toolkit::{Choice as _, Env, Input, InputErrors, InputKind, Output, Reader, Spec};
 
 use crate::build_target::BuildTarget;
 use crate::choices::{Backend, BackendChoice, GraftMode, Linker, LinkerChoice, SmokeMode};
 use crate::compatibility::Compatibility;
 use crate::interpreter::PythonRequest;
-use crate::target::{System, Target};
 
 /// The declaration from which `action.yml`, the README and the command line are
 /// generated.

@@ -25,7 +25,6 @@ mod sanitize;
 mod sdist;
 mod search_path;
 mod smoke;
-pub mod target;
 
 use toolkit::{Choice as _, Exit, Invocation, Ui};
 

@@ -6,6 +6,7 @@ mod linker;
 
 use std::path::PathBuf;
 
+use pydist::target::{System, Target};
 use serde::Serialize;
 use toolkit::{Choice as _, Cmd};
 
@@ -20,7 +21,6 @@ use crate::compiler_flags::SourceDirs;
 use crate::environment::{MachineState, ProjectState, RustLibrary};
 use crate::inputs::Inputs;
 use crate::sanitize::sanitized_env;
-use crate::target::{System, Target};
 
 /// The steps of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -4,6 +4,7 @@ use crate::environment::{Environment, Python, Runtime, known};
 use crate::matrix::{Cell, Matrix};
 use crate::names::{self, Cells};
 use pydist::name::ProjectName;
+use pydist::target::{System, Target};
 
 /// A required environment: system, architecture and Python; `*` in each matches
 /// any text.
@@ -47,18 +48,18 @@ pub struct Unmet {
     pub cells: Cells,
     /// The outcome there: `sdist`, `nothing`, `wheel, but does not load`.
     pub outcome: &'static str,
-    /// The target and compatibility to pass to build-wheel; `None` if it does
-    /// not support the environment.
+    /// The inputs to pass to build-wheel; `None` if it does not support the environment.
     pub build: Option<Build>,
 }
 
 /// The inputs for build-wheel that add the missing wheel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Build {
-    /// `aarch64-unknown-linux-musl`.
-    pub target: &'static str,
-    /// `musllinux_1_2`: the newest that all of the environments accept.
-    pub compatibility: String,
+    /// The target, such as `aarch64-unknown-linux-musl`.
+    pub target: Target,
+    /// `musllinux_1_2`: the newest that all of the environments accept. `None` for Windows,
+    /// whose tags have no version.
+    pub compatibility: Option<String>,
 }
 
 impl std::str::FromStr for Requirement {
@@ -171,10 +172,12 @@ impl Requirement {
             if let Some(found) = unmet.iter_mut().find(same) {
                 found.cells.insert((*row, *column));
                 // The oldest system decides.
-                if let (Some(found), Some(build)) = (&mut found.build, build)
-                    && version(&build.compatibility) < version(&found.compatibility)
+                let older = build.and_then(|build| build.compatibility);
+                let compatibility = found.build.as_mut().and_then(|build| build.compatibility.as_mut());
+                if let (Some(compatibility), Some(older)) = (compatibility, older)
+                    && version(&older) < version(compatibility)
                 {
-                    found.compatibility = build.compatibility;
+                    *compatibility = older;
                 }
                 continue;
             }
@@ -210,34 +213,15 @@ fn version(compatibility: &str) -> Vec<u32> {
 
 /// The inputs of build-wheel for an environment.
 fn build(environment: &Environment) -> Option<Build> {
-    let arch = environment.arch.as_str();
-    let (compatibility, target) = match &environment.runtime {
-        Runtime::Glibc(major, minor) => (
-            format!("manylinux_{major}_{minor}"),
-            match arch {
-                "x86_64" => "x86_64-unknown-linux-gnu",
-                "aarch64" => "aarch64-unknown-linux-gnu",
-                "riscv64" => "riscv64gc-unknown-linux-gnu",
-                "ppc64le" => "powerpc64le-unknown-linux-gnu",
-                _ => return None,
-            },
-        ),
-        Runtime::Musl(major, minor) => (
-            format!("musllinux_{major}_{minor}"),
-            match arch {
-                "x86_64" => "x86_64-unknown-linux-musl",
-                "aarch64" => "aarch64-unknown-linux-musl",
-                "riscv64" => "riscv64gc-unknown-linux-musl",
-                "ppc64le" => "powerpc64le-unknown-linux-musl",
-                _ => return None,
-            },
-        ),
-        Runtime::Macos(major, _) => (
-            format!("macosx_{major}_0"),
-            if arch == "arm64" { "aarch64-apple-darwin" } else { "x86_64-apple-darwin" },
-        ),
-        Runtime::Windows | Runtime::Pyodide(_) => return None,
+    let (system, compatibility) = match &environment.runtime {
+        Runtime::Glibc(major, minor) => (System::Gnu, Some(format!("manylinux_{major}_{minor}"))),
+        Runtime::Musl(major, minor) => (System::Musl, Some(format!("musllinux_{major}_{minor}"))),
+        Runtime::Macos(major, _) => (System::Macos, Some(format!("macosx_{major}_0"))),
+        Runtime::Windows => (System::Msvc, None),
+        Runtime::Pyodide(_) => return None,
     };
+    let is_arch = |target: &Target| [target.arch.tag(), target.tag_arch()].contains(&&*environment.arch);
+    let target = Target::all().find(|target| target.system == system && is_arch(target))?;
     Some(Build { target, compatibility })
 }
 
@@ -263,5 +247,32 @@ mod tests {
         assert!(error("rhel-8 riscv64 cp312").contains("it has x86_64, aarch64, ppc64le, s390x"));
         assert!(error("rhel-8 x86_64 cp399").contains("cp315t"));
         assert!(error("alpine-3.20 x86_64 pp311").contains("no pp311 for `alpine-3.20 x86_64`"));
+    }
+
+    #[test]
+    fn build_wheel_has_a_target_for_every_platform_that_it_supports() {
+        let without = |environment: &&Environment| build(environment).is_none();
+        let names: Vec<String> =
+            known().environments.iter().filter(without).map(ToString::to_string).collect();
+        let is_expected = |name: &String| {
+            // Rust has no target for musl on s390x with a platform tag of its own here.
+            name.starts_with("pyodide-") || name.starts_with("alpine-") && name.ends_with(" s390x")
+        };
+        assert!(names.iter().all(is_expected), "{names:?}");
+        let target = |name: &str| {
+            let environment = known().environments.iter().find(|one| one.to_string() == name).unwrap();
+            build(environment).unwrap().target.triple()
+        };
+        for (name, triple) in [
+            ("debian-12 s390x", "s390x-unknown-linux-gnu"),
+            ("debian-12 i686", "i686-unknown-linux-gnu"),
+            ("debian-12 armv7l", "armv7-unknown-linux-gnueabihf"),
+            ("macos-14 arm64", "aarch64-apple-darwin"),
+            ("windows x86_64", "x86_64-pc-windows-msvc"),
+            ("windows x86", "i686-pc-windows-msvc"),
+            ("windows arm64", "aarch64-pc-windows-msvc"),
+        ] {
+            assert_eq!(target(name), triple, "{name}");
+        }
     }
 }

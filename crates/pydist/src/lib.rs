@@ -16,5 +16,6 @@ pub mod release_tag;
 pub mod requirement;
 pub mod tags;
 pub mod tar;
+pub mod target;
 pub mod wheel_file;
 pub mod zip;

@@ -1,6 +1,6 @@
 //! The builds of a workflow, whichever actions it uses.
 
-use crate::target::Target;
+use pydist::target::Target;
 
 /// One wheel, or the source distribution, of one row of a job.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

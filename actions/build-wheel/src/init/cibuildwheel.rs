@@ -111,7 +111,7 @@ impl Request<'_> {
         }
     }
 
-    fn add_target(&self, target: crate::target::Target, is_musl: bool, place: &str, out: &mut Translation) {
+    fn add_target(&self, target: pydist::target::Target, is_musl: bool, place: &str, out: &mut Translation) {
         let arch = target.tag_arch();
         let platform = match (target.is_linux(), is_musl) {
             _ if target.is_windows() => tag_pattern(target),

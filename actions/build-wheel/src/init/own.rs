@@ -1,9 +1,10 @@
 //! Translates build-wheel steps, so that the settings of an existing workflow stay.
 
+use pydist::target::Target;
+
 use super::build::{Build, Translation};
 use super::maturin_action::python;
 use super::workflow::Step;
-use crate::target::Target;
 
 /// Adds the build of a step.
 pub(super) fn translate(step: &Step<'_>, out: &mut Translation) {
@@ -26,7 +27,7 @@ pub(super) fn translate(step: &Step<'_>, out: &mut Translation) {
     for (name, value) in step.mapping("with") {
         let value = value.unwrap_or_default();
         match name.as_str() {
-            "target" => build.target = Target::parse(&value).ok(),
+            "target" => build.target = Target::parse(&value),
             "project" => build.directory = Some(value),
             "compatibility" => build.compatibility = value,
             "python" => build.python = python(&value),

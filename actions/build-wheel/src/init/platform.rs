@@ -1,7 +1,8 @@
 //! Targets, their runners, and their names in other tools.
 
+use pydist::target::{Arch, System, Target};
+
 use crate::compatibility::Compatibility;
-use crate::target::{Arch, System, Target};
 
 /// A target, with the oldest system of its wheels.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +17,8 @@ impl Platform {
     /// for a tag with two targets.
     pub(super) fn parse(name: &str) -> Option<Self> {
         match Target::parse(name) {
-            Ok(target) => Some(Self { target, compatibility: String::new() }),
-            Err(_) => match &Self::of_tag(name)[..] {
+            Some(target) => Some(Self { target, compatibility: String::new() }),
+            None => match &Self::of_tag(name)[..] {
                 [one] => Some(one.clone()),
                 _ => None,
             },
@@ -159,22 +160,11 @@ pub(super) fn targets(name: &str, runner: &str, is_musl: bool) -> Result<Vec<Tar
         return Ok(vec![of(Arch::X86_64), of(Arch::Aarch64)]);
     }
     if name.contains('-') {
-        return Target::parse(name).map(|target| vec![target]).map_err(|_| format!("the target `{name}`"));
+        return Target::parse(name).map(|target| vec![target]).ok_or_else(|| format!("the target `{name}`"));
     }
     let arch = match name {
-        "" => runner_arch(runner),
-        "x86_64" | "x64" | "amd64" | "AMD64" | "auto" | "auto64" | "native" => match name {
-            "auto" | "auto64" | "native" => runner_arch(runner),
-            _ => Arch::X86_64,
-        },
-        "x86" | "i686" => Arch::I686,
-        "aarch64" | "arm64" | "ARM64" => Arch::Aarch64,
-        "armv7" | "armv7l" => Arch::Armv7l,
-        "ppc64le" | "powerpc64le" => Arch::Ppc64le,
-        "s390x" => Arch::S390x,
-        "riscv64" | "riscv64gc" => Arch::Riscv64,
-        "loongarch64" => Arch::Loongarch64,
-        other => return Err(format!("the target `{other}`")),
+        "" | "auto" | "auto64" | "native" => runner_arch(runner),
+        name => Arch::from_short_name(name).ok_or_else(|| format!("the target `{name}`"))?,
     };
     let system = match system {
         RunnerSystem::Linux => linux,
@@ -194,6 +184,7 @@ pub(super) fn tag_pattern(target: Target) -> String {
     let family = match target.system {
         System::Msvc | System::Mingw if target.arch == Arch::I686 => return "win32".to_owned(),
         System::Msvc | System::Mingw => "win",
+        System::Gnu | System::Musl if target.arch == Arch::Armv6l => "linux",
         System::Gnu => "manylinux*",
         System::Musl => "musllinux*",
         System::Macos => "macosx_*",
@@ -205,6 +196,7 @@ pub(super) fn tag_pattern(target: Target) -> String {
 /// verify-dist; `None` if it knows none.
 pub(super) fn environment(target: Target, floor: Option<Compatibility>) -> Option<String> {
     let system = match (target.system, floor) {
+        _ if target.arch == Arch::Armv6l => return None,
         (System::Gnu, Some(Compatibility::Manylinux(glibc))) if glibc > (2, 36) => return None,
         (System::Gnu, Some(Compatibility::Manylinux(glibc))) if glibc > (2, 31) => "debian-12",
         (System::Gnu, _) => match target.arch {
@@ -237,6 +229,7 @@ mod tests {
             ("x86_64", "ubuntu-latest", false, "x86_64-unknown-linux-gnu"),
             ("x86", "ubuntu-22.04", true, "i686-unknown-linux-musl"),
             ("armv7", "ubuntu-22.04", false, "armv7-unknown-linux-gnueabihf"),
+            ("armv6", "ubuntu-22.04", false, "arm-unknown-linux-gnueabihf"),
             ("", "ubuntu-24.04-arm", false, "aarch64-unknown-linux-gnu"),
             ("", "macos-13", false, "x86_64-apple-darwin"),
             ("", "macos-latest", false, "aarch64-apple-darwin"),
@@ -284,9 +277,12 @@ mod tests {
 
     #[test]
     fn verify_dist_knows_every_environment() {
-        for name in COMMON {
-            let target = Target::parse(name).unwrap();
-            let text = format!("{} cp313", environment(target, None).unwrap());
+        for target in Target::all() {
+            let Some(environment) = environment(target, None) else {
+                assert!(!COMMON.contains(&target.triple()), "{target}");
+                continue;
+            };
+            let text = format!("{environment} cp313");
             assert!(text.parse::<installs::require::Requirement>().is_ok(), "{text}");
         }
     }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use pydist::target::{Arch, System, Target};
+
 use super::bindings::Bindings;
 use super::build::{Build, Translation};
 use super::platform::{COMMON, environment, is_native, runner, tag_pattern};
 use super::project::{Package, Project};
 use crate::compatibility::Compatibility;
-use crate::target::{Arch, System, Target};
 
 /// The content of the workflow.
 #[derive(Debug, Default)]
@@ -333,7 +334,7 @@ fn native_target(build: &Build) -> Option<Target> {
 
 fn new_rows(package: &Package, name: &str) -> Vec<Row> {
     let python = if package.bindings == Bindings::PerPython { super::names::ALL_PYTHONS } else { "" };
-    let target = Target::parse(name).ok();
+    let target = Target::parse(name);
     rows_of(package, &Build { target, python: python.to_owned(), ..Build::default() })
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use pydist::target::{Arch, System, Target};
 use toolkit::{Env, Ui};
 
 use super::bindings::Bindings;
@@ -17,7 +18,6 @@ use super::published::{PublishedRelease, query};
 use super::release::{is_cpython, owner};
 use super::translate;
 use super::workflow::Workflow;
-use crate::target::{Arch, System, Target};
 
 /// The current releases; `None` if nothing is known.
 pub(super) fn translation(

@@ -5,6 +5,7 @@ mod local_action;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use pydist::target::Arch;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 use serde_saphyr::Spanned;
@@ -15,7 +16,6 @@ use super::error::InitError;
 use super::expression::{holds_for_no_release, holds_for_tags, interpolate, truth};
 use super::matrix::expand;
 use super::platform::{RunnerSystem, runner_arch};
-use crate::target::Arch;
 
 /// A workflow file.
 pub(super) struct Workflow {

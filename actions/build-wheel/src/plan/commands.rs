@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use pydist::target::{Arch, System, Target};
 use toolkit::Cmd;
 
 use super::error::PlanError;
@@ -11,7 +12,6 @@ use crate::compatibility::Compatibility;
 use crate::environment::{MachineState, ProjectState};
 use crate::inputs::Inputs;
 use crate::search_path::IS_WINDOWS;
-use crate::target::{Arch, System, Target};
 
 /// The placeholder for the build's output directory in a planned command.
 pub const STAGING: &str = "<staging>";

@@ -1,12 +1,13 @@
 //! Chooses the linker for a target.
 
+use pydist::target::{Arch, System, Target};
+
 use super::error::PlanError;
 use crate::build_target::BuildTarget;
 use crate::choices::Linker;
 use crate::compatibility::Compatibility;
 use crate::environment::MachineState;
 use crate::inputs::Inputs;
-use crate::target::{Arch, System, Target};
 
 /// The linker of a build, with its messages.
 #[derive(Debug, Default)]

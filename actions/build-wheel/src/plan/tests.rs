@@ -7,7 +7,7 @@ use crate::environment::MaturinSettings;
 
 fn machine() -> MachineState {
     MachineState {
-        host: Target::parse("x86_64-unknown-linux-gnu").ok(),
+        host: Target::parse("x86_64-unknown-linux-gnu"),
         project: ProjectState::Directory {
             build_backend: Some("maturin".into()),
             backend_path: Vec::new(),

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use binfmt::elf::{Changes, ElfInfo, Interpreter, Kind, PT_LOAD, apply, tag};
 use binfmt::source::WriteAt;
 use pydist::policy;
+use pydist::target::Arch;
 
 use libc::{Libc, is_musl, is_standard, loader};
 use needs::needs;
@@ -20,7 +21,6 @@ use super::layout::file_name;
 use super::store::in_store;
 use super::surroundings::Surroundings;
 use super::tags::Needs;
-use crate::target::Arch;
 
 /// An ELF file after its edit.
 pub(super) struct EditedElf {

@@ -6,16 +6,16 @@ use std::collections::BTreeMap;
 use std::io;
 
 use binfmt::binary::Format;
-use binfmt::elf::ElfInfo;
+use binfmt::elf::{self, ElfInfo};
 use binfmt::macho::MachOInfo;
 use binfmt::source::ReadAt;
 use pydist::tags::{Platform, TagSet};
+use pydist::target::Arch;
 use pydist::zip::{Content, Member};
 
 use super::archive;
 use super::store::in_store;
 use crate::build_target::BuildTarget;
-use crate::target::Arch;
 
 /// The kind of a binary, from its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,20 +37,13 @@ impl BinaryKind {
         match Format::detect(head)? {
             Format::MachO => Some(Self::MachO),
             Format::Elf => {
-                let (class, data) = (*head.get(4)?, *head.get(5)?);
+                let (is_64, big_endian) = match (*head.get(4)?, *head.get(5)?) {
+                    (class @ (1 | 2), order @ (1 | 2)) => (class == 2, order == 2),
+                    _ => return Some(Self::Elf(None)),
+                };
                 let bytes = [*head.get(18)?, *head.get(19)?];
-                let machine = if data == 2 { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) };
-                Some(Self::Elf(match (machine, class, data) {
-                    (62, 2, 1) => Some(Arch::X86_64),
-                    (3, 1, 1) => Some(Arch::I686),
-                    (183, 2, 1) => Some(Arch::Aarch64),
-                    (40, 1, 1) => Some(Arch::Armv7l),
-                    (21, 2, 1) => Some(Arch::Ppc64le),
-                    (22, 2, 2) => Some(Arch::S390x),
-                    (243, 2, 1) => Some(Arch::Riscv64),
-                    (258, 2, 1) => Some(Arch::Loongarch64),
-                    _ => None,
-                }))
+                let machine = if big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) };
+                Some(Self::Elf(elf::arch_name(machine, is_64, big_endian).and_then(Arch::from_tag)))
             }
             _ => None,
         }

@@ -2,11 +2,11 @@
 
 use pydist::policy;
 use pydist::tags::Platform;
+use pydist::target::{Arch, System, Target};
 use serde::Serialize;
 
 use crate::build_target::BuildTarget;
 use crate::compatibility::Compatibility;
-use crate::target::{Arch, System, Target};
 
 /// The system requirements of a binary.
 #[derive(Debug, Clone, PartialEq, Eq)]

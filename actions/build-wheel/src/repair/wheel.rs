@@ -5,6 +5,7 @@ use std::io::Write;
 
 use binfmt::source::ReadAt;
 use pydist::filename::{DistName, NameError, WheelName};
+use pydist::target::Arch;
 
 use super::archive::{self, ArchiveError};
 use super::change::Change;
@@ -15,7 +16,6 @@ use super::metadata;
 use super::options::Options;
 use super::pass::Pass;
 use super::tags::Floor;
-use crate::target::Arch;
 
 /// A wheel that can be published.
 #[derive(Debug, Clone)]

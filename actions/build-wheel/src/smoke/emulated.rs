@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use pydist::tags::TagSet;
+use pydist::target::{Arch, System, Target};
 use toolkit::{Cmd, FileError, make_executable};
 
 use super::native::extensions;
@@ -16,7 +17,6 @@ use crate::interpreter::Interpreter;
 use crate::plan::SmokePlan;
 use crate::repair::{Root, extract, installed};
 use crate::search_path::which;
-use crate::target::{Arch, System, Target};
 
 /// Runs programs for another architecture.
 struct Emulator {

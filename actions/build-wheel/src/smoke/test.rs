@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use pydist::tags::Platform;
+use pydist::target::{Arch, System, Target};
 use toolkit::FileError;
 
 use super::result::{Smoke, SmokeResult};
@@ -14,7 +15,6 @@ use crate::error::Error;
 use crate::isolation::Isolation;
 use crate::plan::Plan;
 use crate::runtime::Runtime;
-use crate::target::{Arch, System, Target};
 
 /// Fails before a long build for what would only be found after it: missing `test-sources`, and
 /// no Python with `smoke: required`.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use build_wheel::target::Target;
+use pydist::target::Target;
 
 use crate::support::*;
 
@@ -57,7 +57,7 @@ fn every_target_has_a_row() {
     let rows = rows();
     let listed: BTreeSet<&str> =
         rows.iter().flat_map(|[what, ..]| what.split('`').skip(1).step_by(2)).collect();
-    for target in Target::every() {
+    for target in Target::all() {
         assert!(listed.contains(target.triple()), "{target} is missing");
     }
 }

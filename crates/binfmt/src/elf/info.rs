@@ -169,18 +169,23 @@ impl ElfInfo {
 
     /// The architecture as platform tags name it.
     pub fn arch(&self) -> Option<&'static str> {
-        Some(match (self.machine, self.is_64, self.big_endian) {
-            (62, true, false) => "x86_64",
-            (62, false, false) => "x32",
-            (3, false, false) => "i686",
-            (183, true, false) => "aarch64",
-            (40, false, false) => "armv7l",
-            (21, true, false) => "ppc64le",
-            (21, true, true) => "ppc64",
-            (22, true, true) => "s390x",
-            (243, true, false) => "riscv64",
-            (258, true, false) => "loongarch64",
-            _ => return None,
-        })
+        arch_name(self.machine, self.is_64, self.big_endian)
     }
+}
+
+/// The architecture with the ELF machine number `machine`, as platform tags name it.
+pub fn arch_name(machine: u16, is_64: bool, big_endian: bool) -> Option<&'static str> {
+    Some(match (machine, is_64, big_endian) {
+        (62, true, false) => "x86_64",
+        (62, false, false) => "x32",
+        (3, false, false) => "i686",
+        (183, true, false) => "aarch64",
+        (40, false, false) => "armv7l",
+        (21, true, false) => "ppc64le",
+        (21, true, true) => "ppc64",
+        (22, true, true) => "s390x",
+        (243, true, false) => "riscv64",
+        (258, true, false) => "loongarch64",
+        _ => return None,
+    })
 }

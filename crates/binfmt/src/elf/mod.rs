@@ -10,6 +10,6 @@ mod read;
 mod tables;
 
 pub use edit::{Changes, apply};
-pub use info::{DynamicEntry, ElfInfo, Interpreter, Kind, tag};
+pub use info::{DynamicEntry, ElfInfo, Interpreter, Kind, arch_name, tag};
 pub use layout::{PT_LOAD, Segment};
 pub use read::code;

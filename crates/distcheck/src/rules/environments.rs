@@ -5,7 +5,7 @@ use std::str::FromStr as _;
 
 use installs::difference::{Change, difference};
 use installs::matrix::{Matrix, matrices};
-use installs::require::Unmet;
+use installs::require::{Build, Unmet};
 use pep440_rs::Version;
 use pydist::name::ProjectName;
 
@@ -129,13 +129,38 @@ fn required(set: &Set<'_>, out: &mut Findings) {
 }
 
 fn message(unmet: &Unmet) -> String {
-    match &unmet.build {
-        Some(build) => format!(
-            "{}; build-wheel builds it with `target: {}` and `compatibility: {}` or older",
-            unmet.text(),
-            build.target,
-            build.compatibility
-        ),
-        None => format!("{}; build-wheel has no target for it", unmet.text()),
+    let advice = match &unmet.build {
+        Some(Build { target, compatibility: Some(oldest) }) => {
+            format!("build-wheel builds it with `target: {target}` and `compatibility: {oldest}` or older")
+        }
+        Some(Build { target, compatibility: None }) => {
+            format!("build-wheel builds it with `target: {target}`")
+        }
+        None => "build-wheel has no target for it".to_owned(),
+    };
+    format!("{}; {advice}", unmet.text())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_message_names_the_inputs_of_build_wheel() {
+        let message = |environment: &str| {
+            let set = installs::matrix::Matrix::new(ProjectName::new("sample"), Vec::new());
+            let requirement: installs::require::Requirement = environment.parse().unwrap();
+            let text = message(&requirement.unmet(&set)[0]);
+            text.split_once("; ").unwrap().1.to_owned()
+        };
+        assert_eq!(
+            message("debian-12 s390x cp312"),
+            "build-wheel builds it with `target: s390x-unknown-linux-gnu` and `compatibility: manylinux_2_36` or older"
+        );
+        assert_eq!(
+            message("windows x86_64 cp312"),
+            "build-wheel builds it with `target: x86_64-pc-windows-msvc`"
+        );
+        assert_eq!(message("pyodide-2024 wasm32 cp312"), "build-wheel has no target for it");
     }
 }

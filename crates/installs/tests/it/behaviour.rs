@@ -119,14 +119,18 @@ fn unmet_requirements_name_the_target_of_build_wheel() {
     let found = unmet("alpine-3.20 aarch64 cp312");
     assert_eq!(found.len(), 1);
     let build = found[0].build.as_ref().unwrap();
-    assert_eq!((build.target, build.compatibility.as_str()), ("aarch64-unknown-linux-musl", "musllinux_1_2"));
+    assert_eq!(build.target.triple(), "aarch64-unknown-linux-musl");
+    assert_eq!(build.compatibility.as_deref(), Some("musllinux_1_2"));
     assert_eq!(
         found[0].text(),
         "`alpine-3.20 aarch64 cp312` requires a wheel of `a` for alpine-3.20 aarch64 (Python 3.12), found sdist"
     );
     let found = unmet("rhel-* aarch64 cp312");
-    assert_eq!(found[0].build.as_ref().unwrap().compatibility, "manylinux_2_28");
-    assert_eq!(unmet("windows x86_64 cp312")[0].build, None);
+    assert_eq!(found[0].build.as_ref().unwrap().compatibility.as_deref(), Some("manylinux_2_28"));
+    let found = unmet("windows x86_64 cp312");
+    let build = found[0].build.as_ref().unwrap();
+    assert_eq!((build.target.triple(), build.compatibility.as_deref()), ("x86_64-pc-windows-msvc", None));
+    assert_eq!(unmet("pyodide-2024 wasm32 cp312")[0].build, None);
 }
 
 #[test]

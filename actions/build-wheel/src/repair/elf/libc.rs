@@ -2,9 +2,9 @@
 
 use binfmt::elf::ElfInfo;
 use pydist::policy;
+use pydist::target::Arch;
 
 use super::super::layout::file_name;
-use crate::target::Arch;
 
 /// Which C library a file is linked with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use binfmt::elf::ElfInfo;
 use pydist::policy::{self, Excess, Linux};
+use pydist::target::Arch;
 
 use super::super::binary_error::BinaryError;
 use super::super::tags::{MUSL, Needs, policy_version};
 use super::libc::{Libc, is_musl};
-use crate::target::Arch;
 
 /// The system requirements of a file.
 pub(super) fn needs(

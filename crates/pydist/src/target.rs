@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use pydist::policy;
 use serde::{Serialize, Serializer};
+
+use crate::policy;
 
 /// A processor architecture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,24 +86,21 @@ const WITHOUT_POLICY: [(&str, Arch, System); 2] = [
     ("arm-unknown-linux-musleabihf", Arch::Armv6l, System::Musl),
 ];
 
-/// All targets.
-pub(crate) fn all() -> impl Iterator<Item = &'static (&'static str, Arch, System)> {
+/// All targets with Rust's names.
+fn entries() -> impl Iterator<Item = &'static (&'static str, Arch, System)> {
     TARGETS.iter().chain(&WITHOUT_POLICY)
 }
 
 impl Target {
-    /// Parses Rust's name of a target with its own platform tags.
-    pub fn parse(triple: &str) -> Result<Self, String> {
-        let found = TARGETS.iter().find(|(name, ..)| *name == triple);
-        found.map(|(_, arch, system)| Self { arch: *arch, system: *system }).ok_or_else(|| {
-            let known: Vec<&str> = TARGETS.iter().map(|(name, ..)| *name).collect();
-            format!("`{triple}` is not a target this program knows; it knows {}", known.join(", "))
-        })
+    /// Parses Rust's name of a target; `None` if the target has no rules.
+    pub fn parse(triple: &str) -> Option<Self> {
+        let (_, arch, system) = entries().find(|(name, ..)| *name == triple)?;
+        Some(Self { arch: *arch, system: *system })
     }
 
     /// All targets whose wheels can be repaired or checked.
-    pub fn every() -> impl Iterator<Item = Self> {
-        all().map(|(_, arch, system)| Self { arch: *arch, system: *system })
+    pub fn all() -> impl Iterator<Item = Self> {
+        entries().map(|(_, arch, system)| Self { arch: *arch, system: *system })
     }
 
     /// The target of this machine, if it is supported.
@@ -139,7 +137,7 @@ impl Target {
     /// Rust's name.
     pub fn triple(self) -> &'static str {
         let same = |entry: &&(&str, Arch, System)| (entry.1, entry.2) == (self.arch, self.system);
-        all().find(same).map_or("unknown", |(name, ..)| name)
+        entries().find(same).map_or("unknown", |(name, ..)| name)
     }
 
     /// Whether it is Linux.
@@ -207,7 +205,23 @@ impl Arch {
 
     /// The architecture with this name in a platform tag.
     pub fn from_tag(tag: &str) -> Option<Self> {
-        all().map(|(_, arch, _)| *arch).find(|arch| arch.tag() == tag)
+        entries().map(|(_, arch, _)| *arch).find(|arch| arch.tag() == tag)
+    }
+
+    /// The architecture with a short name, as in maturin-action and cibuildwheel.
+    pub fn from_short_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "x86_64" | "x64" | "amd64" | "AMD64" => Self::X86_64,
+            "i686" | "x86" => Self::I686,
+            "aarch64" | "arm64" | "ARM64" => Self::Aarch64,
+            "armv7" | "armv7l" => Self::Armv7l,
+            "armv6" | "armv6l" => Self::Armv6l,
+            "ppc64le" | "powerpc64le" => Self::Ppc64le,
+            "riscv64" | "riscv64gc" => Self::Riscv64,
+            "s390x" => Self::S390x,
+            "loongarch64" => Self::Loongarch64,
+            _ => return None,
+        })
     }
 
     /// Its ELF machine, which does not distinguish Armv6 and Armv7.
@@ -237,7 +251,7 @@ impl Arch {
 
 impl System {
     /// Its name for messages.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Gnu => "Linux with glibc",
             Self::Musl => "Linux with musl",
@@ -265,10 +279,20 @@ mod tests {
 
     #[test]
     fn parses_the_name_of_every_target() {
-        for (triple, ..) in TARGETS {
-            assert_eq!(Target::parse(triple).unwrap().triple(), triple);
+        for (triple, ..) in entries() {
+            assert_eq!(Target::parse(triple).unwrap().triple(), *triple);
         }
-        assert!(Target::parse("x86_64").unwrap_err().contains("x86_64-unknown-linux-gnu"));
+        assert_eq!(Target::parse("x86_64"), None);
+    }
+
+    #[test]
+    fn the_tag_of_every_architecture_is_a_short_name() {
+        for target in Target::all() {
+            for name in [target.arch.tag(), target.tag_arch()] {
+                assert_eq!(Arch::from_short_name(name), Some(target.arch), "{name}");
+            }
+        }
+        assert_eq!(Arch::from_short_name("pdp11"), None);
     }
 
     #[test]
