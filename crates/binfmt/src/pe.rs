@@ -3,8 +3,14 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use crate::binary::{BinaryError, EditError, Image, View};
+use self::headers::Headers;
+use crate::binary::{BinaryError, EditError, Image};
 use crate::source::{ReadAt, WriteAt};
+
+mod headers;
+mod version;
+
+pub use self::version::{FileVersion, file_version};
 
 /// A library that a PE file imports.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +43,8 @@ pub struct PeInfo {
     pub is_dll: bool,
     /// A .NET assembly, which runs wherever its runtime does.
     pub is_managed: bool,
+    /// ARM64EC: declared as x64, but most of its code is for ARM64 (Microsoft, "ARM64EC ABI").
+    pub is_arm64ec: bool,
     /// What an edit of its imports would break.
     pub seal: Option<Seal>,
     /// Where the checksum of the whole file is.
@@ -52,128 +60,137 @@ pub struct PeInfo {
 
 const LIMIT_IMPORTS: usize = 4096;
 
+/// `IMAGE_FILE_MACHINE_AMD64`.
+const AMD64: u16 = 0x8664;
+
 /// Indices of data directories.
 const EXPORTS: usize = 0;
+const IMPORTS: usize = 1;
 const CERTIFICATES: usize = 4;
+const LOAD_CONFIGURATION: usize = 10;
 const BOUND_IMPORTS: usize = 11;
+const DELAYED_IMPORTS: usize = 13;
 const CLR_HEADER: usize = 14;
 
 impl PeInfo {
     /// Reads headers and imports; `None` for a DOS program.
     pub fn read(source: &(impl ReadAt + ?Sized)) -> Result<Option<Self>, BinaryError> {
         let image = Image::new(source)?;
-        let dos = image.up_to("the DOS header", 0, 64)?;
-        if !dos.starts_with(b"MZ") {
-            return Err(BinaryError::Format("a PE file"));
-        }
-        let Some(start) = image.view(&dos).u32(60).map(u64::from) else { return Ok(None) };
-        let Ok(head) = image.bytes("the PE header", start, 24) else { return Ok(None) };
-        if !head.starts_with(b"PE\0\0") {
-            return Ok(None);
-        }
-        let view = image.view(&head);
-        let damaged = || BinaryError::Damaged { what: "the PE header", offset: start };
-        let number = |at| view.u16(at).ok_or_else(damaged);
-        let (machine, sections, optional_size, flags) = (number(4)?, number(6)?, number(20)?, number(22)?);
-        let optional = image.bytes("the optional header", start + 24, optional_size.into())?;
-        let optional = image.view(&optional);
-        let is_64 = optional.u16(0) == Some(0x20b);
-        let first = if is_64 { 112 } else { 96 };
-        let data = |index: usize| optional.u32(first + index * 8).filter(|at| *at != 0);
+        let Some(headers) = Headers::read(&image)? else { return Ok(None) };
+        let signed = headers.directory(CERTIFICATES).map(|_| Seal::Signed);
         let mut info = Self {
-            machine,
-            is_64,
-            is_dll: flags & 0x2000 != 0,
-            is_managed: data(CLR_HEADER).is_some(),
-            seal: data(CERTIFICATES).map(|_| Seal::Signed).or(data(BOUND_IMPORTS).map(|_| Seal::Bound)),
-            checksum: start + 24 + 64,
+            machine: headers.machine,
+            is_64: headers.is_64,
+            is_dll: headers.flags & 0x2000 != 0,
+            is_managed: headers.directory(CLR_HEADER).is_some(),
+            is_arm64ec: headers.machine == AMD64 && has_hybrid_metadata(&image, &headers),
+            seal: signed.or(headers.directory(BOUND_IMPORTS).map(|_| Seal::Bound)),
+            checksum: headers.checksum,
             imports: Vec::new(),
             python_symbols: Vec::new(),
             exported_python: None,
         };
-        let table = image.bytes(
-            "the section table",
-            start + 24 + u64::from(optional_size),
-            u64::from(sections) * 40,
-        )?;
-        let sections: Vec<[u64; 4]> = table
-            .chunks_exact(40)
-            .map(|bytes| {
-                let view = image.view(bytes);
-                // VirtualSize, VirtualAddress, SizeOfRawData, PointerToRawData
-                [8, 12, 16, 20].map(|at| view.u32(at).unwrap_or_default().into())
-            })
-            .collect();
-        // SizeOfRawData is rounded up, but the linker pads the file too.
-        let cut = |section: &&[u64; 4]| section[3] != 0 && image.slice(section[3], section[2]).is_none();
-        if let Some(section) = sections.iter().find(cut) {
-            return Err(BinaryError::Damaged { what: "a section", offset: section[3] });
-        }
-        let locate = |address: u64| {
-            sections.iter().find_map(|[_, start, size, offset]| {
-                let within = address.checked_sub(*start)?;
-                (within < *size).then_some(offset + within)
-            })
-        };
-        info.exported_python = match data(EXPORTS).and_then(|at| locate(at.into())) {
-            Some(at) => exported(&image, at, locate)?,
+        info.exported_python = match headers.locate_directory(EXPORTS) {
+            Some(at) => exported(&image, at, |address| headers.locate(address))?,
             None => Some(BTreeSet::new()),
         };
-        info.read_imports(&image, &optional, locate)?;
+        info.read_imports(&image, &headers)?;
+        info.read_delayed_imports(&image, &headers)?;
         Ok(Some(info))
     }
 
-    /// Reads the imports, both direct and delayed.
+    /// Reads the libraries that are loaded with the file.
     fn read_imports<S: ReadAt + ?Sized>(
         &mut self,
         image: &Image<'_, S>,
-        optional: &View<'_>,
-        locate: impl Fn(u64) -> Option<u64>,
+        headers: &Headers,
     ) -> Result<(), BinaryError> {
-        let first = if self.is_64 { 112 } else { 96 };
-        // Import directory, delay-load directory: the offset of the entry, the size
-        // of a descriptor, the offsets of its name and of its thunks.
-        for (entry, size, name_at, thunks_at) in [(1, 20, 12, 0), (13, 32, 4, 16)] {
-            let Some(mut at) =
-                optional.u32(first + entry * 8).filter(|at| *at != 0).and_then(|at| locate(at.into()))
-            else {
-                continue;
-            };
-            for _ in 0..LIMIT_IMPORTS {
-                let bytes = image.bytes("an import descriptor", at, size)?;
-                let view = image.view(&bytes);
-                let Some(name) = view.u32(name_at).filter(|name| *name != 0) else { break };
-                let Some(offset) = locate(name.into()) else {
-                    return Err(BinaryError::Damaged {
-                        what: "an imported library's name",
-                        offset: name.into(),
-                    });
-                };
-                let name = image.up_to("an imported library's name", offset, 256)?;
-                let name = image.view(&name).text(0).unwrap_or_default();
-                if name.to_ascii_lowercase().starts_with("python")
-                    && let Some(thunks) = view.u32(thunks_at).and_then(|at| locate(at.into()))
-                {
-                    symbols(image, thunks, self.is_64, &locate, &mut self.python_symbols)?;
-                }
-                let range = offset..offset + name.len() as u64;
-                self.imports.push(Import { name, range, is_delayed: entry == 13 });
-                at += size;
-            }
+        let Some(mut at) = headers.locate_directory(IMPORTS) else { return Ok(()) };
+        for _ in 0..LIMIT_IMPORTS {
+            let bytes = image.bytes("an import descriptor", at, 20)?;
+            let view = image.view(&bytes);
+            let Some(name) = view.u32(12).filter(|name| *name != 0) else { break };
+            // `OriginalFirstThunk`; without it (Borland's linker), `FirstThunk` has the
+            // names until the file is loaded.
+            let thunks = view.u32(0).filter(|at| *at != 0).or(view.u32(16)).unwrap_or_default();
+            self.add_import(image, headers, [name.into(), thunks.into()], None)?;
+            at += 20;
         }
         Ok(())
     }
 
-    /// The architecture as platform tags name it.
+    /// Reads the libraries that are loaded on first use.
+    fn read_delayed_imports<S: ReadAt + ?Sized>(
+        &mut self,
+        image: &Image<'_, S>,
+        headers: &Headers,
+    ) -> Result<(), BinaryError> {
+        let Some(mut at) = headers.locate_directory(DELAYED_IMPORTS) else { return Ok(()) };
+        for _ in 0..LIMIT_IMPORTS {
+            let bytes = image.bytes("an import descriptor", at, 32)?;
+            let view = image.view(&bytes);
+            let Some(name) = view.u32(4).filter(|name| *name != 0) else { break };
+            // Old 32-bit linkers leave the attribute `RvaBased` out and write addresses.
+            let is_relative = view.u32(0).is_some_and(|attributes| attributes & 1 != 0);
+            let base = if is_relative { 0 } else { headers.image_base };
+            let thunks = view.u32(16).unwrap_or_default();
+            self.add_import(image, headers, [name.into(), thunks.into()], Some(base))?;
+            at += 32;
+        }
+        Ok(())
+    }
+
+    /// Adds the library whose name and thunks are at these addresses. `delayed` is what
+    /// the addresses in a descriptor for delayed loading are relative to.
+    fn add_import<S: ReadAt + ?Sized>(
+        &mut self,
+        image: &Image<'_, S>,
+        headers: &Headers,
+        [name_at, thunks_at]: [u64; 2],
+        delayed: Option<u64>,
+    ) -> Result<(), BinaryError> {
+        let base = delayed.unwrap_or_default();
+        let locate = |address: u64| headers.locate(address.checked_sub(base)?);
+        let Some(offset) = locate(name_at) else {
+            return Err(BinaryError::Damaged { what: "an imported library's name", offset: name_at });
+        };
+        let name = image.up_to("an imported library's name", offset, 256)?;
+        let name = image.view(&name).text(0).unwrap_or_default();
+        if name.to_ascii_lowercase().starts_with("python")
+            && let Some(thunks) = locate(thunks_at)
+        {
+            symbols(image, thunks, self.is_64, locate, &mut self.python_symbols)?;
+        }
+        let range = offset..offset + name.len() as u64;
+        self.imports.push(Import { name, range, is_delayed: delayed.is_some() });
+        Ok(())
+    }
+
+    /// The architecture as platform tags name it; `arm64ec` for ARM64 code that runs only
+    /// in emulated x64 processes.
     pub fn arch(&self) -> Option<&'static str> {
         Some(match self.machine {
-            0x8664 => "amd64",
+            AMD64 if self.is_arm64ec => "arm64ec",
+            AMD64 => "amd64",
             0x014c => "x86",
             0xaa64 => "arm64",
             0x01c4 => "arm32",
             _ => return None,
         })
     }
+}
+
+/// Whether the load configuration of a 64-bit file has `CHPEMetadataPointer`, which
+/// describes the ARM64 code in it (winnt.h, `IMAGE_LOAD_CONFIG_DIRECTORY64`).
+fn has_hybrid_metadata<S: ReadAt + ?Sized>(image: &Image<'_, S>, headers: &Headers) -> bool {
+    const POINTER: usize = 200;
+    let read = || {
+        let at = headers.locate_directory(LOAD_CONFIGURATION)?;
+        let bytes = image.up_to("the load configuration", at, POINTER as u64 + 8).ok()?;
+        let size = image.view(&bytes).u32(0)?;
+        image.view(&bytes).u64(POINTER).filter(|pointer| *pointer != 0 && size as usize >= POINTER + 8)
+    };
+    headers.is_64 && read().is_some()
 }
 
 /// Writes other names over those of imported libraries, in the file that `info`

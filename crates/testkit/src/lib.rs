@@ -8,6 +8,7 @@ pub mod index;
 pub mod large;
 pub mod network;
 pub mod oidc;
+mod pe;
 pub mod refusals;
 pub mod sample;
 pub mod server;

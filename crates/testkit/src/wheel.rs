@@ -3,7 +3,8 @@
 use flate2::Crc;
 use pydist::record::{self, Entry};
 
-pub use crate::binary::{Elf, MachO, Pe};
+pub use crate::binary::{Elf, MachO};
+pub use crate::pe::Pe;
 
 /// A member of an archive, with fields that tests can make invalid.
 #[derive(Debug, Clone)]

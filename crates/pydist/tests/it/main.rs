@@ -5,12 +5,14 @@
 
 use binfmt::elf::ElfInfo;
 use binfmt::macho::MachOInfo;
-use binfmt::pe::PeInfo;
+use binfmt::pe::{PeInfo, file_version};
 use binfmt::source::ReadAt;
 use pydist::digest::sha256;
 use pydist::zip::{Archive, Limits};
 use pydist::{record, tar};
-use testkit::wheel::{Elf, MachO, Wheel};
+use testkit::wheel::{Elf, MachO, Pe, Wheel};
+
+mod pe;
 
 /// Runs every reader over the same bytes.
 fn read_all(bytes: &[u8]) {
@@ -28,6 +30,7 @@ fn read_all(bytes: &[u8]) {
     let _ = ElfInfo::read(bytes);
     let _ = MachOInfo::read(bytes);
     let _ = PeInfo::read(bytes);
+    let _ = file_version(bytes);
     let _ = record::parse(bytes);
     let _ = pydist::metadata::Metadata::parse(bytes);
     let _ = tar::walk(bytes, &limits, |_, _| Ok(()));
@@ -69,6 +72,13 @@ fn readers_never_panic() {
         Wheel::sample("py3-none-any").bytes(),
         Elf { interpreter: Some("/lib/ld.so".into()), ..Elf::default() }.bytes(),
         MachO::default().bytes(),
+        Pe {
+            delayed: vec![("python3.dll".into(), vec!["PyErr_Clear".into()])],
+            version: Some([1, 2, 3, 4]),
+            is_hybrid: true,
+            ..Pe::default()
+        }
+        .bytes(),
         sdist(),
         b"a-1.dist-info/RECORD,sha256=x,1\n\"a\"\"b\",,\n".to_vec(),
         b"Metadata-Version: 2.4\nName: a\nVersion: 1\n folded\n\nbody".to_vec(),
