@@ -31,7 +31,7 @@ fn read_secret(path: &Path) -> Result<Secret, Error> {
     } else {
         text = std::fs::read_to_string(path).map_err(FileError::new("read", path))?;
     }
-    let secret = Secret::new(text.trim());
+    let secret = Secret::new(without_bom(&text).trim());
     if secret.expose().is_empty() {
         return Err(FileError::new("find a password in", path)(std::io::ErrorKind::InvalidData.into()).into());
     }
@@ -53,8 +53,13 @@ pub(crate) async fn stored(
         found = pypirc(&text, index).map(|basic| (basic, path));
     }
     if found.is_none() {
-        let path = env.get("NETRC").map(PathBuf::from).or_else(|| home.map(|home| home.join(".netrc")));
-        if let Some((text, path)) = path.and_then(read) {
+        let paths = match (env.get("NETRC"), home) {
+            (Some(path), _) => vec![PathBuf::from(path)],
+            // The second is the usual name on Windows; requests and curl read both, too.
+            (None, Some(home)) => vec![home.join(".netrc"), home.join("_netrc")],
+            (None, None) => Vec::new(),
+        };
+        if let Some((text, path)) = paths.into_iter().find_map(read) {
             found = netrc(&text, host).map(|basic| (basic, path));
         }
     }
@@ -73,10 +78,15 @@ pub(crate) async fn stored(
     Ok(Some(basic))
 }
 
+/// The text without the mark that PowerShell and Notepad put before UTF-8.
+fn without_bom(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
 /// The section of `.pypirc` for this index: by its name, or by its URL.
 fn pypirc(text: &str, index: &Index) -> Option<Basic> {
     let mut sections: Vec<(&str, Vec<(&str, &str)>)> = Vec::new();
-    for line in text.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';'])) {
+    for line in without_bom(text).lines().map(str::trim).filter(|line| !line.starts_with(['#', ';'])) {
         if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
             sections.push((name.trim(), Vec::new()));
         } else if let (Some((key, value)), Some((_, fields))) =
@@ -99,8 +109,8 @@ fn pypirc(text: &str, index: &Index) -> Option<Basic> {
 
 /// The entry of a netrc file for `host`, or its `default`.
 fn netrc(text: &str, host: &str) -> Option<Basic> {
-    let mut words =
-        text.lines().filter(|line| !line.trim_start().starts_with('#')).flat_map(str::split_whitespace);
+    let lines = without_bom(text).lines().filter(|line| !line.trim_start().starts_with('#'));
+    let mut words = lines.flat_map(str::split_whitespace);
     let (mut is_ours, mut user, mut password) = (false, None, None);
     while let Some(word) = words.next() {
         match word {
@@ -140,6 +150,19 @@ mod tests {
         assert_eq!(shown(pypirc(text, &index("pypi"))), Some(pair("__token__", "pypi-a")));
         assert_eq!(shown(pypirc(text, &index("https://corp.example/pypi/"))), Some(pair("me", "b=c")));
         assert_eq!(shown(pypirc(text, &index("testpypi"))), None);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_not_part_of_the_first_word() {
+        let index = Index::parse("pypi", None, false).unwrap();
+        let text = "\u{feff}[pypi]\r\npassword = x\r\n";
+        assert_eq!(shown(pypirc(text, &index)), Some(pair("__token__", "x")));
+        let text = "\u{feff}machine a.example\r\nlogin me\r\npassword x\r\n";
+        assert_eq!(shown(netrc(text, "a.example")), Some(pair("me", "x")));
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("password");
+        std::fs::write(&path, "\u{feff}x\r\n").unwrap();
+        assert_eq!(read_secret(&path).unwrap().expose(), "x");
     }
 
     #[test]

@@ -126,7 +126,7 @@ fn names_a_proxy_that_fails() {
 
 #[test]
 fn reads_a_password_from_a_file_standard_input_or_netrc() {
-    for source in ["file", "netrc", "pypirc"] {
+    for source in ["file", ".netrc", "_netrc", "pypirc"] {
         let (set, index) = (Set::htty(), start(Behaviour::default()));
         let mut command = set.command();
         command.args(["--index", &index.url(), "--allow-insecure-loopback"]).env("HOME", set.dir.path());
@@ -139,7 +139,12 @@ fn reads_a_password_from_a_file_standard_input_or_netrc() {
             "file" => {
                 command.arg("--password-file").arg(write("token", format!("{TOKEN}\n")));
             }
-            "netrc" => drop(write(".netrc", format!("machine 127.0.0.1 login __token__ password {TOKEN}"))),
+            ".netrc" => drop(write(source, format!("machine 127.0.0.1 login __token__ password {TOKEN}"))),
+            // As on Windows, with the byte order mark of PowerShell.
+            "_netrc" => {
+                let text = format!("\u{feff}machine 127.0.0.1\r\nlogin __token__\r\npassword {TOKEN}\r\n");
+                drop(write(source, text));
+            }
             _ => {
                 let text =
                     format!("[here]\nrepository = {}\nusername = __token__\npassword = {TOKEN}", index.url());
