@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use binfmt::elf::{ElfInfo, Kind};
 use binfmt::macho;
 use installs::file::{File, Need, Needed};
-use pydist::policy::{self, DllOrigin, Excess, Linux};
+use pydist::dll::DllOrigin;
+use pydist::policy::{self, Excess, Linux};
 use pydist::tags::Platform;
 
 use crate::dist::{Dist, Wheel};
@@ -169,8 +170,8 @@ fn windows(wheel: &Wheel, platforms: &[Platform]) -> Vec<Need> {
         }
         // Most machines have Visual C++'s runtime; delayed imports may never be loaded.
         let missing = missing_dlls(wheel, info).into_iter();
-        let missing = missing.filter(|(_, origin, is_delayed)| *origin == DllOrigin::Port && !is_delayed);
-        needs.extend(missing.map(|(name, ..)| need(Needed::Library(name.to_owned()), &member.name)));
+        let missing = missing.filter(|dll| dll.origin == DllOrigin::Port && !dll.is_delayed);
+        needs.extend(missing.map(|dll| need(Needed::Library(dll.name.to_owned()), &member.name)));
     }
     needs
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use binfmt::macho::Slice;
 use binfmt::pe::PeInfo;
-use pydist::policy::{self, DllOrigin};
+use pydist::dll::DllOrigin;
+use pydist::policy;
 
 use crate::dist::{Member, Wheel};
 use crate::store::is_store;
@@ -123,14 +124,27 @@ fn joined(directory: &str, path: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
-/// The DLLs that a PE file needs and that are not in Windows, Python or the wheel, each
-/// with its origin and whether it is delay-loaded.
-pub(crate) fn missing_dlls<'p>(wheel: &Wheel, info: &'p PeInfo) -> Vec<(&'p str, DllOrigin, bool)> {
+/// A DLL that a PE file needs and that is not in Windows, Python or the wheel.
+pub(crate) struct MissingDll<'p> {
+    pub(crate) name: &'p str,
+    pub(crate) origin: DllOrigin,
+    /// Loaded on first use, perhaps never.
+    pub(crate) is_delayed: bool,
+}
+
+/// The DLLs that a PE file needs and that are not in Windows, Python or the wheel.
+pub(crate) fn missing_dlls<'p>(wheel: &Wheel, info: &'p PeInfo) -> Vec<MissingDll<'p>> {
     let own: BTreeSet<String> =
         wheel.members.iter().map(|member| member.file_name().to_ascii_lowercase()).collect();
     let imports = info.imports.iter().filter(|dll| !own.contains(&dll.name.to_ascii_lowercase()));
     imports
-        .map(|dll| (dll.name.as_str(), DllOrigin::of(&dll.name), dll.is_delayed))
-        .filter(|(_, origin, _)| matches!(origin, DllOrigin::Redistributable | DllOrigin::Port))
+        .map(|dll| MissingDll {
+            name: &dll.name,
+            origin: DllOrigin::of(&dll.name),
+            is_delayed: dll.is_delayed,
+        })
+        .filter(|dll| !dll.origin.is_provided(info.is_dll))
+        // Drivers of devices and plug-ins of programs import `ntoskrnl.exe` and the like.
+        .filter(|dll| dll.origin != DllOrigin::Unknown || dll.name.to_ascii_lowercase().ends_with(".dll"))
         .collect()
 }

@@ -3,6 +3,7 @@
 
 pub mod attestation;
 pub mod digest;
+pub mod dll;
 pub mod entry_points;
 pub mod filename;
 pub mod headers;

@@ -164,40 +164,6 @@ pub enum Classifier {
     Unknown,
 }
 
-/// Who provides a DLL, by its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DllOrigin {
-    /// Every Windows, or the Python that loads the module.
-    System,
-    /// Visual C++, which many machines have but not a fresh Windows.
-    Redistributable,
-    /// MinGW or another port from Unix.
-    Port,
-    /// Unknown from the name: most are libraries of Windows.
-    Unknown,
-}
-
-impl DllOrigin {
-    /// The origin of the DLL named `name`, in any case.
-    pub fn of(name: &str) -> Self {
-        let name = name.to_ascii_lowercase();
-        let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
-        // Python ships the first two.
-        if ["vcruntime140.dll", "vcruntime140_1.dll", "ucrtbase.dll"].contains(&name.as_str()) {
-            return Self::System;
-        }
-        // PyPy is itself a library: `libpypy3.11-c.dll`.
-        if starts(&["python", "libpypy", "api-ms-win-", "ext-ms-"]) {
-            return Self::System;
-        }
-        if starts(&["msvcp", "concrt", "vcomp", "mfc", "msvcr1", "vcruntime"]) {
-            return Self::Redistributable;
-        }
-        // Few DLLs of Windows itself start with `lib`.
-        if starts(&["lib"]) || name == "zlib1.dll" { Self::Port } else { Self::Unknown }
-    }
-}
-
 /// Looks up a classifier.
 pub fn classifier(text: &str) -> Classifier {
     #[derive(Deserialize)]

@@ -108,6 +108,9 @@ impl BinaryError {
             Self::Graft(GraftError::Dll { .. }) => {
                 "put the directory of the DLL on PATH, link the library statically, or name the DLL in `exclude` if users have it"
             }
+            Self::Graft(GraftError::DebugDll { .. }) => {
+                "build in release mode (MSVC: `/MD` instead of `/MDd`), or name the DLL in `exclude` if users have it"
+            }
             Self::Graft(_) => {
                 "build and repair on the same machine, so that the store path exists, or link the library statically"
             }

@@ -6,13 +6,16 @@
 //! goes into the directory of every binary that imports it. A process has only one DLL of
 //! a name, so each gets a name of its own where the new one can replace the old one in
 //! all files that import it.
+//!
+//! A module finds `vcruntime140.dll` in the process of CPython, which brings it; a program
+//! does not, so only programs get a copy.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use binfmt::pe::{Import, PeInfo, Seal, rename_imports};
+use binfmt::pe::{FileVersion, Import, PeInfo, Seal, rename_imports};
 use pydist::digest;
-use pydist::policy::DllOrigin;
+use pydist::dll::DllOrigin;
 use pydist::zip::Content;
 
 use super::binary_error::BinaryError;
@@ -46,6 +49,7 @@ pub(super) struct FinishedDll {
     /// The members that it becomes.
     pub(super) members: Vec<String>,
     pub(super) from: PathBuf,
+    pub(super) version: Option<FileVersion>,
     /// Of the file on this machine.
     pub(super) hash: [u8; 32],
 }
@@ -77,7 +81,7 @@ impl<'w> DllGrafts<'w> {
     pub(super) fn add(&mut self, member: &str, content: &Content) -> Result<(), BinaryError> {
         let Ok(Some(info)) = PeInfo::read(content) else { return Ok(()) };
         for key in self.resolve(member, content, &info, None)? {
-            self.place(&key, member);
+            self.place(&key, member, info.is_dll);
         }
         Ok(())
     }
@@ -93,11 +97,14 @@ impl<'w> DllGrafts<'w> {
         let mut keys = Vec::new();
         let mut text = None;
         for import in &info.imports {
-            let Some(key) = self.load(importer, info.machine, import, beside)? else { continue };
+            let Some(key) = self.load(importer, info, import, beside)? else { continue };
             if text.is_none() {
                 text = Some(content.to_vec().map_err(unreadable)?.to_ascii_lowercase());
             }
             let reason = kept_by(info, import, text.as_deref().unwrap_or_default());
+            // This copy is also for modules, which have the DLL under its own name.
+            let is_shared = info.is_dll && is_for_programs(&import.name);
+            let reason = reason.or(is_shared.then_some("imports it, too"));
             if let (Some(reason), Some(dll)) = (reason, self.dlls.get_mut(&key)) {
                 dll.kept.get_or_insert(format!("`{importer}` {reason}"));
             }
@@ -119,24 +126,35 @@ impl<'w> DllGrafts<'w> {
     fn load(
         &mut self,
         importer: &str,
-        machine: u16,
+        info: &PeInfo,
         import: &Import,
         beside: Option<&Path>,
     ) -> Result<Option<DllKey>, BinaryError> {
         let name = import.name.to_ascii_lowercase();
         let origin = DllOrigin::of(&name);
-        let is_python = origin == DllOrigin::System || name.starts_with("libpython");
-        if is_python || self.present.contains(&name) || is_excluded(self.exclude, &import.name) {
+        let is_python = origin == DllOrigin::Python || name.starts_with("libpython");
+        // A DLL of this machine may be for a program.
+        let is_module = info.is_dll && beside.is_none();
+        if is_python
+            || origin.is_provided(is_module)
+            || self.present.contains(&name)
+            || is_excluded(self.exclude, &import.name)
+        {
             return Ok(None);
         }
-        let key = (machine, name);
+        if origin == DllOrigin::Debug {
+            let (name, importer) = (import.name.clone(), importer.to_owned());
+            return Err(GraftError::DebugDll { name, importer }.into());
+        }
+        let key = (info.machine, name);
         if self.dlls.contains_key(&key) {
             return Ok(Some(key));
         }
-        let mut found = match self.search.find(&import.name, machine, beside).map_err(unreadable)? {
+        let mut found = match self.search.find(&import.name, info.machine, beside).map_err(unreadable)? {
             DllLookup::Found(found) => *found,
             DllLookup::System => return Ok(None),
             // The others are Windows' own, or on many machines, or may never be loaded.
+            DllLookup::Missing(_) if info.is_dll && is_for_programs(&import.name) => return Ok(None),
             DllLookup::Missing(skipped) if origin != DllOrigin::Port || import.is_delayed => {
                 let what = |reason| format!("imports `{}`, which is not copied: {reason}", import.name);
                 let warn = |reason| Change { file: importer.to_owned(), what: what(reason) };
@@ -167,8 +185,12 @@ impl<'w> DllGrafts<'w> {
         Ok(Some(key))
     }
 
-    /// Puts a DLL, and those that it needs, into the directory of `member`.
-    fn place(&mut self, key: &DllKey, member: &str) {
+    /// Puts a DLL, and those that it needs, into the directory of `member`, which is a
+    /// module or library or else a program.
+    fn place(&mut self, key: &DllKey, member: &str, is_module: bool) {
+        if is_module && is_for_programs(&key.1) {
+            return;
+        }
         let (root, path) = installed(self.stem, member);
         let place = (root, directory(&path).to_owned());
         let Some(dll) = self.dlls.get_mut(key).filter(|dll| !dll.directories.contains_key(&place)) else {
@@ -176,7 +198,7 @@ impl<'w> DllGrafts<'w> {
         };
         dll.directories.insert(place, directory(member).to_owned());
         for needed in dll.needed.clone() {
-            self.place(&needed, member);
+            self.place(&needed, member, is_module);
         }
     }
 
@@ -184,6 +206,9 @@ impl<'w> DllGrafts<'w> {
     pub(super) fn rename(&self, content: &mut Content) -> Result<Vec<String>, BinaryError> {
         let Ok(Some(info)) = PeInfo::read(&*content) else { return Ok(Vec::new()) };
         let new_name = |name: &str| {
+            if info.is_dll && is_for_programs(name) {
+                return None;
+            }
             let dll = self.dlls.get(&(info.machine, name.to_ascii_lowercase()))?;
             self.new_name(dll).ok()
         };
@@ -206,7 +231,7 @@ impl<'w> DllGrafts<'w> {
     pub(super) fn finish(&mut self) -> Result<Vec<FinishedDll>, BinaryError> {
         let mut finished = Vec::new();
         for dll in self.dlls.values().filter(|dll| !dll.directories.is_empty()) {
-            let FoundDll { path, content, hash, .. } = &dll.found;
+            let FoundDll { path, content, version, hash, .. } = &dll.found;
             let mut content = Content::copy(content, &self.search.scratch).map_err(unreadable)?;
             let changes = self.rename(&mut content)?;
             let name = self.new_name(dll);
@@ -224,10 +249,16 @@ impl<'w> DllGrafts<'w> {
                 let warn = |member: &String| Change { file: member.clone(), what: what.clone() };
                 self.warnings.extend(members.iter().map(warn));
             }
-            finished.push(FinishedDll { content, changes, members, from: path.clone(), hash: *hash });
+            let (from, version, hash) = (path.clone(), *version, *hash);
+            finished.push(FinishedDll { content, changes, members, from, version, hash });
         }
         Ok(finished)
     }
+}
+
+/// Whether only programs get a copy of the DLL, because CPython brings it for modules.
+fn is_for_programs(name: &str) -> bool {
+    DllOrigin::of(name) == DllOrigin::PythonRuntime
 }
 
 fn unreadable(error: std::io::Error) -> BinaryError {

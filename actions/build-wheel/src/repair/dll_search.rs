@@ -1,14 +1,15 @@
-//! Where the DLLs of this machine are: on PATH, where Windows searches, and where MinGW
-//! keeps those of its runtime.
+//! Where the DLLs of this machine are: on PATH, where Windows searches, and where Visual C++
+//! and MinGW keep those of their runtime.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use binfmt::pe::PeInfo;
+use binfmt::pe::{FileVersion, PeInfo, file_version};
 use pydist::digest;
-use pydist::policy::DllOrigin;
+use pydist::dll::DllOrigin;
 use pydist::zip::Content;
 
 use super::store::in_store;
@@ -21,6 +22,7 @@ pub(super) struct FoundDll {
     pub(super) path: PathBuf,
     pub(super) content: Content,
     pub(super) info: PeInfo,
+    pub(super) version: Option<FileVersion>,
     pub(super) hash: [u8; 32],
 }
 
@@ -38,6 +40,8 @@ pub(super) struct DllSearch {
     /// Whether DLLs outside the Nix store are taken, too.
     is_all: bool,
     path: Vec<PathBuf>,
+    /// What Visual C++ says may be redistributed: the directory of one version.
+    redistributables: Option<PathBuf>,
     /// The directories of MinGW's compiler for a machine.
     mingw: HashMap<u16, Vec<PathBuf>>,
     /// The DLLs in a directory, by their names in lower case.
@@ -51,6 +55,8 @@ impl DllSearch {
         Self {
             is_all,
             path: std::env::split_paths(&path).filter(|directory| directory.is_absolute()).collect(),
+            // Set by the developer command prompt (`vcvarsall.bat`).
+            redistributables: std::env::var_os("VCToolsRedistDir").map(PathBuf::from),
             mingw: HashMap::new(),
             listed: HashMap::new(),
             scratch: scratch.to_owned(),
@@ -58,7 +64,8 @@ impl DllSearch {
     }
 
     /// Finds the DLL `name` for `machine`: in the directory `beside`, on PATH, and in the
-    /// directories of MinGW.
+    /// directories of MinGW. The runtime of Visual C++ is compatible with older versions of
+    /// itself only, so its DLLs are those of the installed compiler or else the newest.
     pub(super) fn find(
         &mut self,
         name: &str,
@@ -67,8 +74,17 @@ impl DllSearch {
     ) -> std::io::Result<DllLookup> {
         let name = name.to_ascii_lowercase();
         let mingw = self.mingw.entry(machine).or_insert_with(|| mingw_directories(machine)).clone();
-        let beside = beside.map(Path::to_owned);
-        let directories: Vec<PathBuf> = beside.into_iter().chain(self.path.clone()).chain(mingw).collect();
+        let is_runtime =
+            matches!(DllOrigin::of(&name), DllOrigin::Redistributable | DllOrigin::PythonRuntime);
+        let redistributables = self.redistributables.as_deref().filter(|_| is_runtime);
+        let redistributables = redistributables.map(|at| redistributable_directories(at, machine));
+        let directories: Vec<PathBuf> = redistributables
+            .into_iter()
+            .flatten()
+            .chain(beside.map(Path::to_owned))
+            .chain(self.path.clone())
+            .chain(mingw)
+            .collect();
         let mut candidates = Vec::new();
         for directory in directories {
             let dlls = self.listed.entry(directory).or_insert_with_key(|directory| list(directory));
@@ -77,6 +93,13 @@ impl DllSearch {
                 return Ok(DllLookup::System);
             }
             candidates.push(path.clone());
+        }
+        if is_runtime {
+            let version = |path: &PathBuf| File::open(path).ok().and_then(|file| file_version(&file));
+            let is_the_compilers = |path: &PathBuf| {
+                self.redistributables.as_ref().is_some_and(|directory| path.starts_with(directory))
+            };
+            candidates.sort_by_cached_key(|path| Reverse((is_the_compilers(path), version(path))));
         }
         let mut skipped = Vec::new();
         for path in candidates {
@@ -97,19 +120,36 @@ impl DllSearch {
         }
         let file = File::open(&path)?;
         let Ok(Some(info)) = PeInfo::read(&file) else { return Ok(Err("is not a PE file".to_owned())) };
-        if info.machine != machine {
+        if info.machine != machine || info.is_arm64ec {
             let found = info.arch().map_or_else(|| format!("machine {:#x}", info.machine), str::to_owned);
             return Ok(Err(format!("is for {found}")));
         }
         let content = Content::copy(&file, &self.scratch)?;
-        let (hash, _) = digest::sha256_reader(&file)?;
-        Ok(Ok(FoundDll { path: without_verbatim(path), content, info, hash }))
+        // On Windows, the reads above have moved the position in the file.
+        let (hash, _) = digest::sha256_reader(File::open(&path)?)?;
+        let version = file_version(&file);
+        Ok(Ok(FoundDll { path: without_verbatim(path), content, info, version, hash }))
     }
 }
 
 /// The path as programs of Windows write it, without `\\?\`.
 fn without_verbatim(path: PathBuf) -> PathBuf {
     dunce::simplified(&path).to_owned()
+}
+
+/// The directories in `VCToolsRedistDir` with the DLLs for `machine`:
+/// `x64\Microsoft.VC143.CRT`, `x64\Microsoft.VC143.OpenMP` …
+fn redistributable_directories(at: &Path, machine: u16) -> Vec<PathBuf> {
+    let arch = match machine {
+        0x8664 => "x64",
+        0x014c => "x86",
+        0xaa64 => "arm64",
+        _ => return Vec::new(),
+    };
+    let entries = std::fs::read_dir(at.join(arch)).into_iter().flatten().flatten();
+    let mut directories: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    directories.sort();
+    directories
 }
 
 /// The DLLs in a directory; none if it cannot be read.

@@ -51,6 +51,14 @@ pub enum GraftError {
         /// Why files of this name were skipped.
         skipped: Vec<String>,
     },
+    /// A DLL of a debug build may not be redistributed.
+    #[error("`{importer}` imports `{name}`, a debug build, which only developers' machines have")]
+    DebugDll {
+        /// The DLL.
+        name: String,
+        /// The member or the DLL that imports it.
+        importer: String,
+    },
     /// Its name is too short for a hash.
     #[error("`{0}` cannot be grafted: its name is too short to be made unique")]
     Name(String),
@@ -135,7 +143,9 @@ impl Grafts {
         if !matches!(Format::detect(&head), Some(Format::Elf | Format::MachO)) {
             return Err(GraftError::Format(key.1));
         }
-        let (hash, _) = digest::sha256_reader(&library).map_err(read_error)?;
+        // On Windows, the reads above have moved the position in the file.
+        let library = std::fs::File::open(&key.1).map_err(read_error)?;
+        let (hash, _) = digest::sha256_reader(library).map_err(read_error)?;
         let name = unique_name(file, &hash, room).ok_or_else(|| GraftError::Name(file.to_owned()))?;
         let dir = match location {
             Root::Site => format!("{}.libs", self.package),

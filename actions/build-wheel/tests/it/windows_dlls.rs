@@ -369,6 +369,100 @@ fn what_windows_has_is_not_copied() {
 }
 
 #[test]
+fn only_programs_get_the_runtime_that_python_brings() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    library(at, "lib/vcruntime140.dll", &pe(&["KERNEL32.dll"]));
+    let program = Pe { is_dll: false, ..pe(&["VCRUNTIME140.dll"]) };
+    let script = "sample-1.0.data/scripts";
+    let files = [
+        file("sample/core.pyd", pe(&["VCRUNTIME140.dll", "python3.dll"]).bytes()),
+        file(&format!("{script}/tool.exe"), program.bytes()),
+    ];
+    succeed(&mut repair(at, &files, "lib", &["--graft", "all"]));
+    let (root, members) = unpack(at, "after");
+    assert!(dlls(&members, "sample").is_empty(), "{members:?}");
+    assert_eq!(std::fs::read(root.join("sample/core.pyd")).unwrap(), files[0].content);
+    let [copy] = dlls(&members, script)[..] else { panic!("{members:?}") };
+    assert!(copy.starts_with("VCRU") && !copy.eq_ignore_ascii_case("vcruntime140.dll"), "{copy}");
+    let tool = std::fs::read(root.join("Scripts/tool.exe")).unwrap();
+    assert_eq!(PE::parse(&tool).unwrap().libraries, [copy]);
+    assert_eq!(verified(at).0, Vec::<String>::new());
+    let warnings = report(at)["warnings"].to_string();
+    assert!(!warnings.contains("WIN004"), "{warnings}");
+
+    // A DLL that both use keeps the name that Python's has.
+    library(at, "lib/libshared-1.dll", &pe(&["vcruntime140.dll"]));
+    let files = [
+        file("sample/core.pyd", pe(&["libshared-1.dll"]).bytes()),
+        file(&format!("{script}/tool.exe"), Pe { is_dll: false, ..pe(&["libshared-1.dll"]) }.bytes()),
+    ];
+    succeed(&mut repair(at, &files, "lib", &["--graft", "all"]));
+    let (_, members) = unpack(at, "shared");
+    assert_eq!(dlls(&members, "sample").len(), 1, "{members:?}");
+    let copies = dlls(&members, script);
+    assert!(copies.len() == 2 && copies.contains(&"vcruntime140.dll"), "{members:?}");
+    // Without it on this machine, modules do not miss it.
+    std::fs::remove_file(at.join("lib/vcruntime140.dll")).unwrap();
+    succeed(&mut repair(at, &files[..1], "lib", &["--graft", "all"]));
+    let warnings = report(at)["warnings"].to_string();
+    assert!(!warnings.contains("vcruntime140"), "{warnings}");
+}
+
+#[test]
+fn a_debug_build_is_not_copied() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    library(at, "lib/msvcp140d.dll", &pe(&[]));
+    let files = [file("sample/core.pyd", pe(&["MSVCP140D.dll"]).bytes())];
+    let error = fail(&mut repair(at, &files, "lib", &["--graft", "all"]), 1);
+    for expected in [
+        "`sample/core.pyd` imports `MSVCP140D.dll`, a debug build, which only developers' machines have",
+        "hint: build in release mode",
+    ] {
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
+    assert!(names(&at.join("dist")).is_empty());
+}
+
+#[test]
+fn the_runtime_of_the_compiler_or_else_the_newest_is_copied() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    let version = |number| Pe { version: Some([14, number, 1, 0]), ..pe(&[]) };
+    library(at, "old/msvcp140.dll", &version(29));
+    library(at, "new/msvcp140.dll", &version(44));
+    library(at, "none/msvcp140.dll", &pe(&[]));
+    // Only the runtime: the order of PATH decides about others.
+    library(at, "old/libother-1.dll", &version(29));
+    library(at, "new/libother-1.dll", &version(44));
+    library(at, "redist/x64/Microsoft.VC143.CRT/msvcp140.dll", &version(38));
+    library(at, "redist/arm64/Microsoft.VC143.CRT/msvcp140.dll", &version(38));
+    let files = [file("sample/core.pyd", pe(&["MSVCP140.dll", "libother-1.dll"]).bytes())];
+    let path = ["none", "old", "new"].map(|directory| at.join(directory).display().to_string()).join(":");
+    let copied = |redistributables: Option<&str>| {
+        let mut command = repair(at, &files, "none", &["--graft", "all"]);
+        command.env("PATH", &path).env_remove("VCToolsRedistDir");
+        if let Some(directory) = redistributables {
+            command.env("VCToolsRedistDir", at.join(directory));
+        }
+        succeed(&mut command);
+        let repaired = texts(&report(at), "repaired");
+        let mut copied: Vec<String> = repaired
+            .iter()
+            .filter_map(|text| Some(text.split_once(" copied from ")?.1.replace(&at.display().to_string(), "")))
+            .collect();
+        copied.sort();
+        copied
+    };
+    let other = "`/old/libother-1.dll`, version 14.29.1.0";
+    assert_eq!(copied(None), ["`/new/msvcp140.dll`, version 14.44.1.0", other]);
+    assert_eq!(copied(Some("elsewhere")), ["`/new/msvcp140.dll`, version 14.44.1.0", other]);
+    let compilers = "`/redist/x64/Microsoft.VC143.CRT/msvcp140.dll`, version 14.38.1.0";
+    assert_eq!(copied(Some("redist")), [other, compilers]);
+}
+
+#[test]
 fn a_name_that_cannot_be_replaced_stays() {
     let dir = tempfile::tempdir().unwrap();
     let at = dir.path();

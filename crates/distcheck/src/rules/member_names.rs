@@ -82,8 +82,9 @@ const CASE: Rule = Rule {
     title: "names differ in more than case",
     severity: Error,
     provenance: BreaksInstall,
-    why: "On macOS and Windows, one file overwrites the other. A warning if the wheel is only for Linux, \
-        or if the files are identical.",
+    why: "On macOS and Windows, one file overwrites the other, and two directories become one. A warning if the \
+        wheel is only for Linux, for identical files, and for directories; a note for directories in a wheel that is \
+        only for Linux.",
     source: "pydistcheck, `files-only-differ-by-case`.",
     fix: "Rename one of the files.",
     example: "sample-1.0-py3-none-any.whl: sample/__INIT__.py: differs from `sample/__init__.py` only in case",
@@ -99,14 +100,28 @@ fn case(dist: &Dist, out: &mut Findings) {
     let platforms = dist.platforms();
     let linux = !platforms.is_empty() && platforms.iter().all(linux);
     let mut seen: BTreeMap<String, &Member> = BTreeMap::new();
+    let mut directories: BTreeMap<String, &str> = BTreeMap::new();
+    let mut reported = BTreeSet::new();
     for member in dist.members() {
-        if let Some(first) = seen.insert(member.name.to_lowercase(), member)
+        if !member.is_dir()
+            && let Some(first) = seen.insert(member.name.to_lowercase(), member)
             && first.name != member.name
         {
-            if linux || member.is_dir() || (member.sha256.is_some() && member.sha256 == first.sha256) {
+            if linux || (member.sha256.is_some() && member.sha256 == first.sha256) {
                 out.with_severity(Warning);
             }
             out.at(&member.name, format!("differs from `{}` only in case", first.name));
+        }
+        // The outermost directory that differs is reported, once.
+        let mut parents = member.name.match_indices('/').map(|(at, _)| &member.name[..at]);
+        let other = parents.find_map(|directory| {
+            let first = *directories.entry(directory.to_lowercase()).or_insert(directory);
+            (first != directory).then_some((directory, first))
+        });
+        if let Some((directory, first)) = other.filter(|(directory, _)| reported.insert(*directory)) {
+            out.with_severity(if linux { Note } else { Warning });
+            let what = format!("its directory `{directory}` differs from `{first}` only in case");
+            out.at(&member.name, what);
         }
     }
 }

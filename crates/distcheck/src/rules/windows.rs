@@ -1,13 +1,15 @@
 //! `WIN`: PE files, compared with the Windows tags.
 
+use pydist::dll::DllOrigin;
+use pydist::filename::WheelName;
 use pydist::tags::Platform;
 
 use super::foreign;
 use super::linux_policy::EXTERNAL;
-use crate::dist::{Dist, Wheel};
+use crate::dist::{Dist, Member, Wheel};
 #[cfg(test)]
 use crate::fixture;
-use crate::libraries::missing_dlls;
+use crate::libraries::{MissingDll, missing_dlls};
 use crate::rule::Provenance::BreaksRuntime;
 use crate::rule::Severity::{Error, Note, Warning};
 use crate::rule::{Check, Findings, Rule, some};
@@ -19,9 +21,13 @@ const LIBRARIES: Rule = Rule {
     title: "libraries belong to Windows, Python or the wheel",
     severity: Warning,
     provenance: BreaksRuntime,
-    why: "A fresh Windows has neither the C++ runtime of Visual Studio nor the libraries of MinGW.",
-    source: "delvewheel; Microsoft, \"Redistributing Visual C++ files\".",
-    fix: "Copy them into the wheel (build-wheel: `graft: all`; otherwise `delvewheel repair`), or link the runtime statically (Rust: `-C target-feature=+crt-static`).",
+    why: "A fresh Windows has neither the C++ runtime of Visual Studio nor the libraries of MinGW or vcpkg. \
+        Python brings `vcruntime140.dll`, but only for modules: Windows searches a program's own directory, \
+        not Python's. A note for a DLL of unknown origin that is loaded on first use.",
+    source: "delvewheel and Microsoft's Win32 metadata (`pydist/data/windows.json`); Microsoft, \
+        \"Redistributing Visual C++ files\" and \"Dynamic-link library search order\".",
+    fix: "Copy them into the wheel (build-wheel: `graft: all`; otherwise `delvewheel repair`), or link the runtime statically (Rust: `-C target-feature=+crt-static`). \
+        If users have the DLL, build-wheel's `exclude` declares it.",
     example: "sample-1.0-cp312-cp312-win_amd64.whl: sample/core.cp312-win_amd64.pyd: it needs `MSVCP140.dll`",
     check: Check::Wheel(libraries),
     #[cfg(test)]
@@ -33,15 +39,26 @@ fn libraries(_: &Dist, wheel: &Wheel, out: &mut Findings) {
         return out.not_applicable();
     }
     for (member, info) in wheel.pe() {
-        let missing = missing_dlls(wheel, info).into_iter().map(|(name, ..)| name);
-        let (external, missing): (Vec<&str>, Vec<&str>) =
-            missing.partition(|name| wheel.external.iter().any(|known| known.eq_ignore_ascii_case(name)));
-        if !external.is_empty() {
-            out.with_severity(Note).at(&member.name, format!("it needs {}{EXTERNAL}", some(external)));
-        }
-        if !missing.is_empty() {
-            out.at(&member.name, format!("it needs {}", some(missing)));
-        }
+        // WIN002 reports the debug builds.
+        let missing = missing_dlls(wheel, info).into_iter().filter(|dll| dll.origin != DllOrigin::Debug);
+        let is_external =
+            |dll: &MissingDll<'_>| wheel.external.iter().any(|known| known.eq_ignore_ascii_case(dll.name));
+        let (external, missing): (Vec<_>, Vec<_>) = missing.partition(is_external);
+        let is_optional = |dll: &MissingDll<'_>| dll.origin == DllOrigin::Unknown && dll.is_delayed;
+        let (optional, missing): (Vec<_>, Vec<_>) = missing.into_iter().partition(is_optional);
+        let is_of_python =
+            |dll: &MissingDll<'_>| matches!(dll.origin, DllOrigin::Python | DllOrigin::PythonRuntime);
+        let (of_python, missing): (Vec<_>, Vec<_>) = missing.into_iter().partition(is_of_python);
+        let mut report = |severity, dlls: Vec<MissingDll<'_>>, remark: &str| {
+            if !dlls.is_empty() {
+                let names = some(dlls.iter().map(|dll| dll.name));
+                out.with_severity(severity).at(&member.name, format!("it needs {names}{remark}"));
+            }
+        };
+        report(Some(Note), external, EXTERNAL);
+        report(Some(Note), optional, ", only when first used");
+        report(None, of_python, ", and Windows does not search Python's directory for a program");
+        report(None, missing, "");
     }
 }
 
@@ -50,7 +67,9 @@ const MACHINE: Rule = Rule {
     title: "PE files match the tag's architecture and system",
     severity: Error,
     provenance: BreaksRuntime,
-    why: "Windows rejects a library for another architecture.",
+    why: "Windows rejects a library for another architecture; x64 processes of an ARM machine load ARM64EC, \
+        no others do. A file whose own name shows its architecture may be a helper, unless another file imports it; \
+        a warning if only a directory shows it.",
     source: "PyPA \"Platform compatibility tags\"; Microsoft, \"PE Format\".",
     fix: "Check `--target` of the build: it must be the architecture in the tag.",
     example: "sample-1.0-cp312-cp312-win_amd64.whl: sample/core.cp312-win_amd64.pyd: it is for x86, the tag is for amd64",
@@ -70,22 +89,49 @@ fn machine(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
     }
     for (member, info) in wheel.every_pe() {
         let found = info.arch().unwrap_or("an unknown architecture");
-        // A wheel may contain launchers and helpers for another architecture if
-        // their names show it.
-        let lower = member.name.to_ascii_lowercase();
-        let library = lower.ends_with(".pyd") || member.name.contains(".data/scripts/");
-        let is_named_for_arch = ["32", "64", "86", "arm"].iter().any(|hint| lower.contains(hint));
+        let is_library =
+            member.name.to_ascii_lowercase().ends_with(".pyd") || member.name.contains(".data/scripts/");
         match expected {
-            Some(expected) if found != expected && (library || !is_named_for_arch) => {
+            Some(expected) if found != expected => {
+                // A wheel may contain launchers and helpers for another architecture if
+                // their names show it.
+                if !is_library && !is_imported(wheel, member, expected) {
+                    if is_named_for_arch(member.file_name()) {
+                        continue;
+                    }
+                    let (directories, _) = member.name.rsplit_once('/').unwrap_or_default();
+                    out.with_severity(directories.split('/').any(is_named_for_arch).then_some(Warning));
+                }
                 out.at(&member.name, format!("it is for {found}, the tag is for {expected}"));
             }
-            None if library => {
+            None if is_library => {
                 out.with_severity(foreign::severity(dist, wheel, member));
                 out.at(&member.name, format!("a PE file in a wheel for `{}`", platforms[0]));
             }
             _ => {}
         }
     }
+}
+
+/// Whether a file for the tag's architecture imports the member, and nothing else in the
+/// wheel is what it means.
+fn is_imported(wheel: &Wheel, member: &Member, arch: &str) -> bool {
+    let native = || wheel.every_pe().filter(|(_, info)| info.arch() == Some(arch));
+    let is_it = |name: &str| name.eq_ignore_ascii_case(member.file_name());
+    !native().any(|(other, _)| is_it(other.file_name()))
+        && native().any(|(_, info)| info.imports.iter().any(|dll| is_it(&dll.name)))
+}
+
+/// Whether a word of the name is an architecture: `cli-32.exe`, `t64-arm.exe`,
+/// `helper_x86.dll`, `inject64.dll`; not `charm.dll` or `vcruntime140.dll`.
+fn is_named_for_arch(name: &str) -> bool {
+    // Words are runs of letters or of digits.
+    let bytes = name.to_ascii_lowercase().into_bytes();
+    let mut words = bytes.chunk_by(|left, right| {
+        left.is_ascii_alphabetic() == right.is_ascii_alphabetic()
+            && left.is_ascii_digit() == right.is_ascii_digit()
+    });
+    words.any(|word| matches!(word, b"32" | b"64" | b"86" | b"386" | b"686" | b"arm" | b"aarch"))
 }
 
 const DEBUG: Rule = Rule {
@@ -107,13 +153,7 @@ fn debug(_: &Dist, wheel: &Wheel, out: &mut Findings) {
         return out.not_applicable();
     }
     for (member, info) in wheel.pe() {
-        let is_debug = |name: &&str| {
-            let name = name.to_ascii_lowercase();
-            name == "ucrtbased.dll"
-                || (name.starts_with("vcruntime") && name.ends_with("d.dll"))
-                || (name.starts_with("msvcp") && name.ends_with("d.dll"))
-                || (name.starts_with("python") && name.ends_with("_d.dll"))
-        };
+        let is_debug = |name: &&str| DllOrigin::of(name) == DllOrigin::Debug;
         if let Some(library) = info.imports.iter().map(|import| import.name.as_str()).find(is_debug) {
             out.at(&member.name, format!("it needs `{library}`"));
         }
@@ -125,8 +165,9 @@ const PYTHON: Rule = Rule {
     title: "extension modules need the tag's Python",
     severity: Error,
     provenance: BreaksRuntime,
-    why: "A module that needs `python311.dll` cannot be loaded by Python 3.12.",
-    source: "PEP 384; CPython, \"Extending Python\" on Windows.",
+    why: "A module that needs `python311.dll` cannot be loaded by Python 3.12, nor one that needs `python313.dll` \
+        by Python 3.13 without the GIL (`cp313t`), which has `python313t.dll`. `libpython3.12.dll` is that of MSYS2.",
+    source: "PEP 384 and 803; CPython, \"Extending Python\" on Windows, and its issue 148690.",
     fix: "Build with the interpreter of the tag; for abi3 link with `python3.dll` (PyO3: the feature `abi3`).",
     example: "sample-1.0-cp312-cp312-win_amd64.whl: sample/core.cp312-win_amd64.pyd: it needs `python311.dll`, the tag is `cp312-cp312-win_amd64`",
     check: Check::Wheel(python),
@@ -140,24 +181,88 @@ fn python(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
     };
     for (member, info) in wheel.pe().filter(|(member, _)| member.name.to_ascii_lowercase().ends_with(".pyd"))
     {
-        for library in info.imports.iter().map(|import| &import.name) {
-            let lower = library.to_ascii_lowercase();
-            let Some(version) = lower.strip_prefix("python3").and_then(|rest| rest.strip_suffix(".dll"))
-            else {
-                continue;
-            };
-            let minor = version.trim_end_matches('t');
-            if minor.is_empty() || !minor.bytes().all(|byte| byte.is_ascii_digit()) {
-                continue;
-            }
-            let fits =
-                name.tags.python.iter().any(|tag| {
-                    *tag == format!("cp3{minor}") || tag.starts_with("py") || tag.starts_with("pp")
-                });
-            let stable = name.tags.abi.iter().any(|abi| abi == "abi3") && !member.name.contains(".cp3");
-            if !fits || stable {
+        for library in info.imports.iter().map(|import| import.name.as_str()) {
+            if is_wrong_python(name, member, library) {
                 out.at(&member.name, format!("it needs `{library}`, the tag is `{}`", name.tags));
             }
+        }
+    }
+}
+
+/// Whether the Pythons that the tags describe lack the Python library that a module needs.
+fn is_wrong_python(name: &WheelName, member: &Member, library: &str) -> bool {
+    let lower = library.to_ascii_lowercase();
+    if lower.starts_with("libpython") {
+        // MSYS2's Python has it, and tags of its own (`mingw_x86_64`).
+        return name.tags.platforms().any(|platform| matches!(platform, Platform::Windows { .. }));
+    }
+    let Some(version) = lower.strip_prefix("python3").and_then(|rest| rest.strip_suffix(".dll")) else {
+        return false;
+    };
+    let (minor, is_threaded) = version.strip_suffix('t').map_or((version, false), |minor| (minor, true));
+    let (pythons, abis) = (&name.tags.python, &name.tags.abi);
+    let is_specific = member.name.contains(".cp3");
+    let minor_of = |tag: &str| tag.strip_prefix("cp3")?.parse::<u32>().ok();
+    if minor.is_empty() {
+        // A file name with a version is for that Python alone.
+        let is_for = |flavour: bool| {
+            abis.iter().any(|abi| threading(abi) == Some(flavour)) && (!is_specific || abis.len() == 1)
+        };
+        return if is_threaded {
+            // Pythons with the GIL have `python3t.dll` since 3.15 (CPython's issue 148690).
+            is_for(false) && pythons.iter().any(|tag| minor_of(tag).is_some_and(|minor| minor < 15))
+        } else {
+            is_for(true)
+        };
+    }
+    if !minor.bytes().all(|byte| byte.is_ascii_digit()) {
+        return false;
+    }
+    let is_other = |tag: &String| tag.starts_with("py") || tag.starts_with("pp");
+    let fits = pythons.iter().any(|tag| *tag == format!("cp3{minor}") || is_other(tag));
+    let is_stable = abis.iter().any(|abi| abi == "abi3" || abi == "abi3t");
+    let fits_threading = abis.iter().any(|abi| threading(abi).is_none_or(|threaded| threaded == is_threaded));
+    !fits || (is_stable && !is_specific) || !fits_threading
+}
+
+/// Whether an ABI tag is for Pythons without the GIL (`cp313t`, `abi3t`) or with it; `None`
+/// for one that does not say (`none`, PyPy's).
+fn threading(abi: &str) -> Option<bool> {
+    let flags = abi.strip_prefix("abi3").or_else(|| {
+        let version = abi.strip_prefix("cp3")?;
+        Some(version.trim_start_matches(|digit: char| digit.is_ascii_digit()))
+    })?;
+    Some(flags.contains('t'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_shows_an_architecture_by_a_word() {
+        for name in
+            ["cli-32.exe", "t64-arm.exe", "helper_x86.dll", "inject64.dll", "x86_64", "lib-arm64", "i686"]
+        {
+            assert!(is_named_for_arch(name), "{name}");
+        }
+        for name in ["charm.dll", "helper.dll", "msvcp140.dll", "army.dll", "x8664.dll", "sha3256.dll"] {
+            assert!(!is_named_for_arch(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn abi_tags_show_whether_there_is_a_gil() {
+        for (abi, threaded) in [
+            ("cp313", Some(false)),
+            ("cp37m", Some(false)),
+            ("cp313t", Some(true)),
+            ("abi3", Some(false)),
+            ("abi3t", Some(true)),
+            ("none", None),
+            ("pypy311_pp73", None),
+        ] {
+            assert_eq!(threading(abi), threaded, "{abi}");
         }
     }
 }

@@ -11,3 +11,4 @@ mod oracles;
 mod pypi;
 mod sets;
 mod systems;
+mod windows;

@@ -62,9 +62,11 @@ impl Pass<'_> {
             self.process_edited(read, is_edited, source)?;
         }
         for dll in dlls.finish().map_err(binary_error(&stem))? {
-            let FinishedDll { mut content, changes, members, from, hash } = dll;
+            let FinishedDll { mut content, changes, members, from, version, hash } = dll;
+            let version =
+                version.map(|[a, b, c, d]| format!(", version {a}.{b}.{c}.{d}")).unwrap_or_default();
             for member in members {
-                self.change(&member, format!("copied from `{}`", from.display()));
+                self.change(&member, format!("copied from `{}`{version}", from.display()));
                 for what in &changes {
                     self.change(&member, what.clone());
                 }

@@ -1,0 +1,200 @@
+//! What the loader of Windows does with the files of a wheel.
+
+use distcheck::{Set, Severity};
+use testkit::sample::{file, pure};
+use testkit::wheel::{Member, Pe, Wheel};
+
+use crate::kit::{scan_files, verdict};
+
+/// The findings of the rules that start with `rule`, as `<severity> <member>: <message>`.
+fn findings(rule: &str, tag: &str, files: &[(&str, &Pe)]) -> Vec<String> {
+    let mut wheel = Wheel::sample(tag);
+    wheel.members.extend(files.iter().map(|(name, pe)| Member::new(*name, pe.bytes())));
+    reported(rule, &wheel)
+}
+
+fn reported(rule: &str, wheel: &Wheel) -> Vec<String> {
+    let dists = scan_files(&[file(wheel)]);
+    let findings = verdict(&Set { dists: &dists, ..Set::default() }).findings.into_iter();
+    findings
+        .filter(|finding| finding.rule == rule)
+        .map(|finding| {
+            let severity = match finding.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+                Severity::Note => "note",
+            };
+            format!("{severity} {}: {}", finding.member.unwrap_or_default(), finding.message)
+        })
+        .collect()
+}
+
+fn imports(libraries: &[&str]) -> Pe {
+    let imports = libraries.iter().map(|name| ((*name).to_owned(), Vec::new())).collect();
+    Pe { imports, ..Pe::default() }
+}
+
+const MODULE: &str = "sample/core.pyd";
+const PROGRAM: &str = "sample-1.0.data/scripts/tool.exe";
+
+#[test]
+fn a_program_does_not_find_the_dlls_of_python() {
+    let libraries = ["KERNEL32.dll", "VCRUNTIME140.dll", "VCRUNTIME140_1.dll", "python312.dll"];
+    let program = Pe { is_dll: false, exports: Vec::new(), ..imports(&libraries) };
+    let files = [(MODULE, &imports(&libraries)), (PROGRAM, &program)];
+    assert_eq!(
+        findings("WIN004", "cp312-cp312-win_amd64", &files),
+        [format!(
+            "warning {PROGRAM}: it needs `VCRUNTIME140.dll`, `VCRUNTIME140_1.dll`, `python312.dll`, \
+             and Windows does not search Python's directory for a program"
+        )]
+    );
+    // Beside the program, Windows finds it.
+    let runtime = [(PROGRAM, &program), ("sample-1.0.data/scripts/vcruntime140.dll", &imports(&[]))];
+    let left = findings("WIN004", "cp312-cp312-win_amd64", &runtime);
+    assert!(left.len() == 1 && !left[0].contains("VCRUNTIME140.dll"), "{left:?}");
+}
+
+#[test]
+fn dlls_of_unknown_origin_are_warnings() {
+    let of = |name: &str| findings("WIN004", "cp312-cp312-win_amd64", &[(MODULE, &imports(&[name]))]);
+    for name in
+        ["sqlite3.dll", "tbb12.dll", "Qt6Core.dll", "cudart64_12.dll", "MSVCR90.dll", "vccorlib140.dll"]
+    {
+        assert_eq!(of(name), [format!("warning {MODULE}: it needs `{name}`")]);
+    }
+    for name in
+        ["KERNEL32.dll", "bcryptprimitives.dll", "WINSPOOL.DRV", "ntoskrnl.exe", "api-ms-win-x-l1-1-0.dll"]
+    {
+        assert_eq!(of(name), Vec::<String>::new());
+    }
+    // It may never be used.
+    let delayed = |name: &str| {
+        let pe = Pe { delayed: vec![(name.into(), Vec::new())], ..imports(&[]) };
+        findings("WIN004", "cp312-cp312-win_amd64", &[(MODULE, &pe)])
+    };
+    assert_eq!(
+        delayed("nvcuda.dll"),
+        [format!("note {MODULE}: it needs `nvcuda.dll`, only when first used")]
+    );
+    assert_eq!(delayed("MSVCP140.dll"), [format!("warning {MODULE}: it needs `MSVCP140.dll`")]);
+    // In the wheel.
+    let files = [(MODULE, &imports(&["SQLite3.dll"])), ("sample/sqlite3.dll", &imports(&[]))];
+    assert_eq!(findings("WIN004", "cp312-cp312-win_amd64", &files), Vec::<String>::new());
+}
+
+#[test]
+fn debug_builds_are_errors_once() {
+    for name in
+        ["msvcp140d_atomic_wait.dll", "MSVCP140_1D.dll", "mfc140ud.dll", "ucrtbased.dll", "python312_d.dll"]
+    {
+        let files = [(MODULE, &imports(&[name]))];
+        let tag = "cp312-cp312-win_amd64";
+        assert_eq!(findings("WIN002", tag, &files), [format!("error {MODULE}: it needs `{name}`")]);
+        assert_eq!(findings("WIN004", tag, &files), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_module_needs_the_library_of_its_python() {
+    let is_accepted = |tag: &str, name: &str, library: &str| {
+        let tag = format!("{tag}-win_amd64");
+        findings("WIN003", &tag, &[(name, &imports(&[library]))]).is_empty()
+    };
+    for (tag, library, accepted) in [
+        ("cp313-cp313", "python313.dll", true),
+        ("cp313-cp313", "python313t.dll", false),
+        ("cp313-cp313t", "python313t.dll", true),
+        ("cp313-cp313t", "python313.dll", false),
+        ("cp313-cp313t", "python3t.dll", true),
+        ("cp313-cp313t", "python3.dll", false),
+        ("cp313-cp313", "python3.dll", true),
+        ("cp313-cp313", "python3t.dll", false),
+        ("cp38-abi3", "python3t.dll", false),
+        // Python 3.15 has it with the GIL, too.
+        ("cp315-cp315", "python3t.dll", true),
+        ("cp315-abi3.abi3t", "python3t.dll", true),
+        ("cp315-abi3.abi3t", "python3.dll", false),
+        ("cp315-abi3t", "python315t.dll", false),
+        ("cp38-abi3", "python3.dll", true),
+        ("cp38-abi3", "python38.dll", false),
+        ("cp37-cp37m", "python37.dll", true),
+        ("cp312-none", "python312.dll", true),
+        ("py3-none", "python312.dll", true),
+        ("cp312-cp312", "python313_d.dll", true),
+        // MSYS2's Python.
+        ("cp312-cp312", "libpython3.12.dll", false),
+        ("cp312-abi3", "libpython3.dll", false),
+    ] {
+        assert_eq!(is_accepted(tag, MODULE, library), accepted, "{tag}: {library}");
+    }
+    assert!(is_accepted("cp38.cp313-abi3.cp313t", "sample/core.cp313t-win_amd64.pyd", "python313t.dll"));
+    let mingw = findings("WIN003", "cp312-cp312-mingw_x86_64", &[(MODULE, &imports(&["libpython3.12.dll"]))]);
+    assert_eq!(mingw, Vec::<String>::new());
+}
+
+#[test]
+fn a_helper_for_another_architecture_has_it_in_its_own_name() {
+    let x86 = Pe { machine: 0x014c, ..imports(&[]) };
+    let of = |name: &str, module: &Pe| {
+        findings("WIN001", "cp312-cp312-win_amd64", &[(MODULE, module), (name, &x86)])
+    };
+    let what = "it is for x86, the tag is for amd64";
+    let module = imports(&[]);
+    for name in ["sample/helper32.dll", "sample/tool-x86.exe", "sample/win32/cli_32.exe"] {
+        assert_eq!(of(name, &module), Vec::<String>::new(), "{name}");
+    }
+    for name in ["sample/charm.dll", "x86_sample/army.dll"] {
+        let severity = if name.contains("x86") { "warning" } else { "error" };
+        assert_eq!(of(name, &module), [format!("{severity} {name}: {what}")]);
+    }
+    assert_eq!(of("sample/win32/helper.dll", &module), [format!("warning sample/win32/helper.dll: {what}")]);
+    // It is loaded.
+    let importer = imports(&["HELPER32.dll"]);
+    assert_eq!(of("sample/helper32.dll", &importer), [format!("error sample/helper32.dll: {what}")]);
+    // There is another for this architecture.
+    let files = [
+        (MODULE, &imports(&["helper.dll"])),
+        ("sample/win64/helper.dll", &module),
+        ("sample/win32/helper.dll", &x86),
+    ];
+    let found = findings("WIN001", "cp312-cp312-win_amd64", &files);
+    assert_eq!(found, [format!("warning sample/win32/helper.dll: {what}")]);
+}
+
+#[test]
+fn arm64ec_is_for_neither_tag() {
+    let module = Pe { is_hybrid: true, ..imports(&[]) };
+    for arch in ["amd64", "arm64"] {
+        let found = findings("WIN001", &format!("cp312-cp312-win_{arch}"), &[(MODULE, &module)]);
+        assert_eq!(found, [format!("error {MODULE}: it is for arm64ec, the tag is for {arch}")]);
+    }
+    // ARM64X.
+    let module = Pe { machine: 0xaa64, ..module };
+    assert_eq!(findings("WIN001", "cp312-cp312-win_arm64", &[(MODULE, &module)]), Vec::<String>::new());
+}
+
+#[test]
+fn directories_that_differ_only_in_case_become_one() {
+    let with = |mut wheel: Wheel, names: &[&str]| {
+        wheel.members.extend(names.iter().map(|name| Member::new(*name, *name)));
+        reported("ZIP008", &wheel)
+    };
+    let names = [
+        "sample/Foo/a.py",
+        "sample/foo/b.py",
+        "sample/foo/Sub/c.py",
+        "sample/Foo/sub/d.py",
+        "sample/foo/e.py",
+    ];
+    assert_eq!(
+        with(pure(), &names),
+        ["warning sample/foo/b.py: its directory `sample/foo` differs from `sample/Foo` only in case"]
+    );
+    let linux = with(Wheel::sample("py3-none-manylinux_2_17_x86_64"), &names[..2]);
+    assert!(linux.len() == 1 && linux[0].starts_with("note "), "{linux:?}");
+    assert_eq!(
+        with(pure(), &["sample/foo/a.py", "sample/foobar/A.py", "sample/a/foo.py"]),
+        Vec::<String>::new()
+    );
+}
