@@ -34,6 +34,7 @@ pub enum Seal {
 
 /// What a PE file needs from its loader.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a field or flag of the format")]
 pub struct PeInfo {
     /// `Machine` of the COFF header.
     pub machine: u16,

@@ -118,69 +118,32 @@ mod tests {
 
     #[test]
     fn the_origin_of_a_dll_follows_from_its_name() {
-        let of = |origin, names: &[&str]| {
-            for name in names {
+        for (origin, names) in [
+            (
+                DllOrigin::Windows,
+                "KERNEL32.dll msvcrt.dll ucrtbase.dll msvcp_win.dll mfc42.dll MFCore.dll atl.dll d3d12.dll \
+                 bcryptprimitives.dll combase.dll d3dcompiler_47.dll xinput1_4.dll \
+                 api-ms-win-crt-heap-l1-1-0.dll ext-ms-win-ntuser-window-l1-1-0.dll",
+            ),
+            (DllOrigin::Python, "python3.dll python3t.dll python312.dll libpypy3.11-c.dll python-native.dll"),
+            (DllOrigin::PythonRuntime, "VCRUNTIME140.dll vcruntime140_1.dll"),
+            (
+                DllOrigin::Redistributable,
+                "MSVCP140.dll msvcp140_atomic_wait.dll msvcp140_codecvt_ids.dll concrt140.dll VCOMP140.DLL \
+                 vcruntime140_threads.dll vccorlib140.dll vcamp140.dll msvcr90.dll msvcr100.dll mfc140u.dll \
+                 mfc140deu.dll mfcm140.dll atl100.dll",
+            ),
+            (DllOrigin::Port, "libgcc_s_seh-1.dll zlib1.dll libcrypto.dll libpython3.12.dll"),
+            (
+                DllOrigin::Unknown,
+                "sqlite3.dll zstd.dll tbb12.dll Qt6Core.dll cudart64_12.dll pythoncom312.dll \
+                 d3dcompiler_43.dll d3dx9_43.dll xinput1_3.dll vulkan-1.dll pywintypes312.dll",
+            ),
+        ] {
+            for name in names.split(' ') {
                 assert_eq!(DllOrigin::of(name), origin, "{name}");
             }
-        };
-        of(
-            DllOrigin::Windows,
-            &[
-                "KERNEL32.dll",
-                "msvcrt.dll",
-                "ucrtbase.dll",
-                "msvcp_win.dll",
-                "mfc42.dll",
-                "MFCore.dll",
-                "atl.dll",
-                "bcryptprimitives.dll",
-                "combase.dll",
-                "d3d12.dll",
-                "d3dcompiler_47.dll",
-                "xinput1_4.dll",
-                "api-ms-win-crt-heap-l1-1-0.dll",
-                "ext-ms-win-ntuser-window-l1-1-0.dll",
-            ],
-        );
-        of(DllOrigin::Python, &["python3.dll", "python3t.dll", "python312.dll", "libpypy3.11-c.dll"]);
-        of(DllOrigin::Python, &["python-native.dll"]);
-        of(DllOrigin::PythonRuntime, &["VCRUNTIME140.dll", "vcruntime140_1.dll"]);
-        of(
-            DllOrigin::Redistributable,
-            &[
-                "MSVCP140.dll",
-                "msvcp140_atomic_wait.dll",
-                "msvcp140_codecvt_ids.dll",
-                "concrt140.dll",
-                "VCOMP140.DLL",
-                "vcruntime140_threads.dll",
-                "vccorlib140.dll",
-                "vcamp140.dll",
-                "msvcr90.dll",
-                "msvcr100.dll",
-                "mfc140u.dll",
-                "mfc140deu.dll",
-                "mfcm140.dll",
-                "atl100.dll",
-            ],
-        );
-        of(DllOrigin::Port, &["libgcc_s_seh-1.dll", "zlib1.dll", "libcrypto.dll", "libpython3.12.dll"]);
-        of(
-            DllOrigin::Unknown,
-            &[
-                "sqlite3.dll",
-                "zstd.dll",
-                "tbb12.dll",
-                "Qt6Core.dll",
-                "cudart64_12.dll",
-                "pythoncom312.dll",
-                "d3dcompiler_43.dll",
-                "d3dx9_43.dll",
-                "xinput1_3.dll",
-                "vulkan-1.dll",
-                "pywintypes312.dll",
-            ],
-        );
+        }
     }
 
     #[test]
