@@ -4,7 +4,7 @@ use pydist::filename::DistName;
 use pydist::name::ProjectName;
 use pydist::tags::Tag;
 use serde::Serialize;
-use toolkit::{FileError, Summary, Ui, megabytes, write_atomic_unsynced};
+use toolkit::{FileError, Summary, Ui, megabytes, output_path, write_atomic_unsynced};
 
 use crate::inputs::SPEC;
 use crate::plan::Plan;
@@ -101,7 +101,7 @@ pub(crate) fn report(plan: &Plan, result: &RunResult, ui: &Ui) -> Result<(), Fil
         (
             "path",
             "paths",
-            &(|dist: &Distribution| dist.path.display().to_string()) as &dyn Fn(&Distribution) -> String,
+            &(|dist: &Distribution| output_path(&dist.path)) as &dyn Fn(&Distribution) -> String,
         ),
         ("filename", "filenames", &|dist| dist.name.to_string()),
         ("sha256", "sha256s", &|dist| dist.sha256.clone()),
@@ -125,7 +125,7 @@ pub(crate) fn report(plan: &Plan, result: &RunResult, ui: &Ui) -> Result<(), Fil
     ui.output("repaired", serde_json::to_string(&repaired).unwrap_or_default())?;
     ui.output("smoke", worst_smoke_result(all).name())?;
     ui.output("artifact-name", &report.artifact_name)?;
-    ui.output("report", plan.report_path.display().to_string())?;
+    ui.output("report", output_path(&plan.report_path))?;
     ui.summary(&summary(&report))?;
     for dist in all {
         if dist.smoke.result != SmokeResult::Off {

@@ -7,7 +7,7 @@ use index::Index;
 use pydist::name::ProjectName;
 use serde::Serialize;
 use serde_json::Value;
-use toolkit::{FileError, Summary, Ui, write_atomic};
+use toolkit::{FileError, Summary, Ui, output_path, write_atomic};
 
 use crate::inspect::Dist;
 use crate::plan::{Action, Plan, Step};
@@ -207,7 +207,7 @@ impl Report {
         ui.output("uploaded", self.uploaded().to_string())?;
         ui.output("files", report["files"].to_string())?;
         ui.output("requirements", self.requirements())?;
-        ui.output("report-path", path.display().to_string())?;
+        ui.output("report-path", output_path(path))?;
         ui.output("release-url", self.release.as_deref().unwrap_or_default())?;
         ui.summary(&self.summary())
     }

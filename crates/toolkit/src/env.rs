@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use crate::platform::env_name;
 
 /// A snapshot of environment variables. An empty variable counts as unset, because a composite
-/// action passes `""` for an omitted input.
+/// action passes `""` for an omitted input. On Windows, the case of a name does not matter, and
+/// [`Env::iter`] returns names in upper case.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Env(BTreeMap<String, String>);
 
@@ -13,18 +14,18 @@ impl Env {
     /// The variables of this process that are valid UTF-8.
     pub fn from_process() -> Self {
         std::env::vars_os()
-            .filter_map(|(name, value)| Some((env_name(name.into_string().ok()?), value.into_string().ok()?)))
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect()
     }
 
     /// The value of `name`, unless it is unset or empty.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.0.get(&*env_name(name)).map(String::as_str).filter(|value| !value.is_empty())
     }
 
     /// Sets `name`, replacing its value.
     pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
-        self.0.insert(name.into(), value.into());
+        self.0.insert(env_name(&name.into()).into_owned(), value.into());
     }
 
     /// All names and values, sorted by name.
@@ -35,6 +36,27 @@ impl Env {
 
 impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Env {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(iter: I) -> Self {
-        Self(iter.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+        let mut env = Self::default();
+        for (name, value) in iter {
+            env.set(name, value);
+        }
+        env
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a program for Windows reads `CFLAGS_x86_64_pc_windows_msvc`.
+    #[test]
+    fn only_windows_ignores_the_case_of_names() {
+        let mut env = Env::from_iter([("Path", "a"), ("CFLAGS_x86_64", "-O2")]);
+        assert_eq!(env.get("Path"), Some("a"));
+        assert_eq!(env.get("CFLAGS_x86_64"), Some("-O2"));
+        assert_eq!(env.get("PATH"), cfg!(windows).then_some("a"));
+        env.set("PATH", "b");
+        assert_eq!(env.get("path"), cfg!(windows).then_some("b"));
+        assert_eq!(env.get("Path"), Some(if cfg!(windows) { "b" } else { "a" }));
     }
 }

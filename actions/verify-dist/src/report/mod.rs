@@ -11,7 +11,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use distcheck::{Finding, Severity, rules};
-use toolkit::{Annotation, Env, FileError, Level, Summary, Ui};
+use toolkit::{Annotation, Env, FileError, Level, Summary, Ui, output_path};
 
 use crate::report::model::{FileReport, Report};
 
@@ -75,7 +75,7 @@ pub(crate) fn publish(report: &Report, ui: &Ui, annotate: bool, pages: &RulePage
     let (path, digest) = report
         .manifest
         .as_ref()
-        .map_or((String::new(), ""), |(path, digest)| (path.display().to_string(), digest.as_str()));
+        .map_or((String::new(), ""), |(path, digest)| (output_path(path), digest.as_str()));
     ui.output("manifest-path", path)?;
     ui.output("manifest-sha256", digest)?;
     ui.output("errors", report.count(Severity::Error).to_string())?;

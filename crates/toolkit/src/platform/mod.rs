@@ -12,10 +12,26 @@ mod windows;
 #[cfg(unix)]
 pub(crate) use unix::{ERRORS_OF_OPEN_FILES, KillHandle, any_length, env_name, prepare_group, set_file_mode};
 #[cfg(unix)]
-pub use unix::{IGNORES_CASE, link, make_executable, protect_memory};
+pub use unix::{IGNORES_CASE, link, make_executable, output_path, protect_memory};
 #[cfg(windows)]
 pub(crate) use windows::{
     ERRORS_OF_OPEN_FILES, KillHandle, any_length, env_name, prepare_group, set_file_mode,
 };
 #[cfg(windows)]
-pub use windows::{IGNORES_CASE, link, make_executable, protect_memory};
+pub use windows::{IGNORES_CASE, link, make_executable, output_path, protect_memory};
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::output_path;
+
+    #[test]
+    fn the_path_in_an_output_needs_no_quoting_in_a_shell() {
+        let path = Path::new("dist").join("a-1.0-py3-none-any.whl");
+        assert_eq!(output_path(&path), "dist/a-1.0-py3-none-any.whl");
+        // Elsewhere, such a character is part of a name.
+        let name = if cfg!(windows) { "D:/a/dist" } else { r"D:\a\dist" };
+        assert_eq!(output_path(Path::new(r"D:\a\dist")), name);
+    }
+}

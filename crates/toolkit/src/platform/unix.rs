@@ -1,5 +1,6 @@
 //! Linux and macOS.
 
+use std::borrow::Cow;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -11,8 +12,14 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, setrlim
 use crate::FileError;
 
 /// The name of a variable in [`Env`](crate::Env).
-pub(crate) fn env_name(name: String) -> String {
-    name
+pub(crate) fn env_name(name: &str) -> Cow<'_, str> {
+    Cow::Borrowed(name)
+}
+
+/// `path` as the value of an output of an action. On Windows it has `/`, because a shell would
+/// read `\` as an escape.
+pub fn output_path(path: &Path) -> String {
+    path.display().to_string()
 }
 
 /// Starts `command` in its own process group.

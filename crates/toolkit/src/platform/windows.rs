@@ -1,5 +1,6 @@
 //! Windows.
 
+use std::borrow::Cow;
 use std::os::windows::io::AsRawHandle as _;
 use std::os::windows::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -14,8 +15,13 @@ use crate::FileError;
 const NEW_PROCESS_GROUP: u32 = 0x0200;
 
 /// The name of a variable in [`Env`](crate::Env). Windows ignores the case (`Path`).
-pub(crate) fn env_name(name: String) -> String {
-    name.to_ascii_uppercase()
+pub(crate) fn env_name(name: &str) -> Cow<'_, str> {
+    Cow::Owned(name.to_ascii_uppercase())
+}
+
+/// `path` as the value of an output of an action, with `/`: a shell would read `\` as an escape.
+pub fn output_path(path: &Path) -> String {
+    path.display().to_string().replace('\\', "/")
 }
 
 /// Keeps `command` from receiving the console's Ctrl-C.
