@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use toolkit::Env;
 
 use crate::build_target::BuildTarget;
+use crate::choices::Linker;
+use pydist::target::System;
 
 /// The directories of a build's sources, which are replaced by fixed names in
 /// binaries.
@@ -80,12 +82,16 @@ impl CompilerFlags {
         Self { source_dirs, rust, c }
     }
 
-    /// Environment variables that keep the machine's directories out of the
-    /// result.
-    pub(crate) fn remapping(&self, target: &BuildTarget) -> Vec<(String, String)> {
-        let all: Vec<String> =
-            self.rust.iter().cloned().chain(self.source_dirs.flags("--remap-path-prefix")).collect();
+    /// Environment variables that keep the machine's directories, and on Windows the time of the
+    /// build, out of the result.
+    pub(crate) fn remapping(&self, target: &BuildTarget, linker: Linker) -> Vec<(String, String)> {
+        let all = self.rust.iter().cloned().chain(self.source_dirs.flags("--remap-path-prefix"));
+        let all: Vec<String> = all.chain(without_time(target, linker).map(str::to_owned)).collect();
         let mut variables = vec![("CARGO_ENCODED_RUSTFLAGS".to_owned(), all.join("\x1f"))];
+        // Microsoft's compiler has other options.
+        if is_msvc(target) {
+            return variables;
+        }
         for (name, given) in ["CFLAGS", "CXXFLAGS"].into_iter().zip(&self.c) {
             let map =
                 self.source_dirs.flags("-ffile-prefix-map").into_iter().filter(|flag| !flag.contains(' '));
@@ -95,6 +101,22 @@ impl CompilerFlags {
             variables.extend(triples.map(|triple| (format!("{name}_{triple}"), all.clone())));
         }
         variables
+    }
+}
+
+/// Whether Microsoft's compiler and linker are used, or programs with their options.
+fn is_msvc(target: &BuildTarget) -> bool {
+    target.name().ends_with("-msvc")
+}
+
+/// The flag of rustc that keeps the time out of a PE file's header. zig's linker has no such
+/// option.
+fn without_time(target: &BuildTarget, linker: Linker) -> Option<&'static str> {
+    let is_mingw = target.known().is_some_and(|target| target.system == System::Mingw);
+    match linker {
+        _ if is_msvc(target) => Some("-Clink-arg=/Brepro"),
+        Linker::Zig => None,
+        _ => is_mingw.then_some("-Clink-arg=-Wl,--no-insert-timestamp"),
     }
 }
 
@@ -118,20 +140,29 @@ mod tests {
     use super::*;
 
     fn flags(env: &[(&str, &str)], config: Option<&str>) -> Vec<(String, String)> {
+        flags_for("x86_64-unknown-linux-gnu", Linker::Native, env, config)
+    }
+
+    fn flags_for(
+        target: &str,
+        linker: Linker,
+        env: &[(&str, &str)],
+        config: Option<&str>,
+    ) -> Vec<(String, String)> {
         let directory = tempfile::tempdir().unwrap();
         if let Some(config) = config {
             std::fs::create_dir(directory.path().join(".cargo")).unwrap();
             std::fs::write(directory.path().join(".cargo/config.toml"), config).unwrap();
         }
         let env = [("HOME", "/home/a")].iter().chain(env).copied();
-        let target = BuildTarget::parse("x86_64-unknown-linux-gnu", pydist::target::System::Gnu).unwrap();
+        let target = BuildTarget::parse(target, System::Gnu).unwrap();
         let flags = CompilerFlags::gather(
             Path::new("/home/a/p"),
             directory.path(),
             Some(&target),
             &Env::from_iter(env),
         );
-        flags.remapping(&target)
+        flags.remapping(&target, linker)
     }
 
     fn remapped() -> String {
@@ -148,6 +179,30 @@ mod tests {
         assert!(variables[0].1.starts_with("-C\x1ftarget-cpu=v3\x1f--remap"), "{variables:?}");
         assert_eq!(variables[1].0, "CFLAGS_x86_64_unknown_linux_gnu");
         assert!(variables[1].1.starts_with("-O3 -ffile-prefix-map=/home/a=/home "), "{variables:?}");
+    }
+
+    /// cl.exe would read `-ffile-prefix-map` as an object file of this name.
+    #[test]
+    fn microsofts_compiler_gets_no_flags_of_gcc() {
+        for target in ["x86_64-pc-windows-msvc", "arm64ec-pc-windows-msvc"] {
+            let variables = flags_for(target, Linker::Native, &[("CFLAGS", "/O2")], None);
+            let names: Vec<&str> = variables.iter().map(|(name, _)| name.as_str()).collect();
+            assert_eq!(names, ["CARGO_ENCODED_RUSTFLAGS"], "{target}: cc reads the user's flags itself");
+        }
+        let variables = flags_for("x86_64-pc-windows-gnu", Linker::Gcc, &[("CFLAGS", "-O2")], None);
+        assert!(variables[1].1.starts_with("-O2 -ffile-prefix-map="), "{variables:?}");
+    }
+
+    #[test]
+    fn linkers_for_windows_write_no_time() {
+        let of = |target: &str, linker: Linker| {
+            let all = flags_for(target, linker, &[], None)[0].1.clone();
+            all.strip_prefix(&remapped()).unwrap().trim_start_matches('\x1f').to_owned()
+        };
+        assert_eq!(of("x86_64-pc-windows-msvc", Linker::Native), "-Clink-arg=/Brepro");
+        assert_eq!(of("i686-pc-windows-gnu", Linker::Gcc), "-Clink-arg=-Wl,--no-insert-timestamp");
+        assert_eq!(of("x86_64-pc-windows-gnu", Linker::Zig), "");
+        assert_eq!(of("x86_64-unknown-linux-gnu", Linker::Gcc), "");
     }
 
     #[test]

@@ -79,7 +79,7 @@ pub(super) fn maturin(
     {
         return container(engine, image, inputs, &machine.root, &env, args);
     }
-    env.extend(machine.flags.remapping(target));
+    env.extend(machine.flags.remapping(target, linker));
     let cmd = Cmd::new("maturin").args(args).directory(&inputs.project);
     env.into_iter().fold(cmd, |cmd, (name, value)| cmd.env(name, value))
 }
@@ -105,7 +105,10 @@ fn maturin_args(
     args.extend(profile.into_iter().flat_map(|profile| ["--profile".to_owned(), profile.to_owned()]));
     // Cargo uses a separate directory for an explicit target; without one, the
     // user's builds for the host are reused.
-    if target.known().is_none() || machine.host != target.known() || linker != Linker::Native {
+    let is_host = target.known().is_some() && machine.host == target.known();
+    // On Windows on ARM, Rust may be an emulated one, for x86-64.
+    let is_clear = !machine.host.is_some_and(|host| host.is_windows() && host.arch == Arch::Aarch64);
+    if !is_host || !is_clear || linker != Linker::Native {
         args.extend(["--target".into(), target.name().into()]);
     }
     // The tag of the build; the final one follows from the content.
@@ -146,6 +149,11 @@ fn interpreters(
     let is_own = linker != Linker::Container
         && machine.host.is_some_and(|host| match target.known() {
             _ if host.system == System::Macos => target.is_macos(),
+            // maturin builds for a 32-bit Python, and for MinGW, as for the machine itself.
+            Some(target) if host.is_windows() => {
+                target.is_windows()
+                    && (target.arch == host.arch || (target.arch, host.arch) == (Arch::I686, Arch::X86_64))
+            }
             Some(target) => host == target,
             None => false,
         });

@@ -26,6 +26,13 @@ pub(super) fn choose(
     target: &BuildTarget,
     compatibility: Option<Compatibility>,
 ) -> Result<Linking, PlanError> {
+    if inputs.linker == Some(Linker::Container) && machine.host.is_some_and(Target::is_windows) {
+        return Err(PlanError::Conflict {
+            message: "`linker: container` cannot be used on Windows: the container is Linux, and does not know its paths"
+                .into(),
+            hint: "run this job on Linux or in WSL, or use `linker: zig`".into(),
+        });
+    }
     let Some(target) = target.known() else {
         let linker = Some(without_rules(inputs, machine, target)?);
         return Ok(Linking { linker, ..Linking::default() });

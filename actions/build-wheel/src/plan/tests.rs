@@ -226,6 +226,43 @@ fn installs_a_missing_target_before_the_build() {
     assert!(planned(&[("flake-attr", "a")], &of(RustLibrary::Missing)).is_ok());
 }
 
+fn windows(arch: &str) -> MachineState {
+    MachineState { host: Target::parse(&format!("{arch}-pc-windows-msvc")).ok(), ..machine() }
+}
+
+#[test]
+fn a_container_cannot_be_used_on_windows() {
+    let image = format!("a@sha256:{}", "0".repeat(64));
+    let inputs = [
+        ("linker", "container"),
+        ("container-image", image.as_str()),
+        ("target", "x86_64-unknown-linux-gnu"),
+    ];
+    assert_snapshot!(planned(&inputs, &windows("x86_64")).unwrap_err(), @"
+    `linker: container` cannot be used on Windows: the container is Linux, and does not know its paths
+    hint: run this job on Linux or in WSL, or use `linker: zig`
+    ");
+}
+
+/// maturin is given the Python that was found, which is for the target's processor.
+#[test]
+fn windows_builds_for_32_bit_pythons_by_their_paths() {
+    let found = Some(std::path::PathBuf::from("C:/x86/python.exe"));
+    let build = |arch: &str, target: &str| {
+        let machine = MachineState { interpreters: vec![found.clone()], ..windows(arch) };
+        planned(&[("target", target), ("interpreters", "3.12")], &machine).unwrap().build.unwrap().to_string()
+    };
+    let by_path = "--interpreter C:/x86/python.exe ";
+    assert!(build("x86_64", "i686-pc-windows-msvc").contains(by_path));
+    assert!(build("x86_64", "x86_64-pc-windows-gnu").contains(by_path));
+    assert!(build("x86_64", "aarch64-pc-windows-msvc").contains("--interpreter python3.12 "));
+    assert!(build("x86_64", "x86_64-unknown-linux-musl").contains("--interpreter python3.12 "));
+    // Rust may be an emulated one.
+    let arm = "aarch64-pc-windows-msvc";
+    assert!(build("aarch64", arm).contains(&format!(" --target {arm} ")));
+    assert!(!build("x86_64", "x86_64-pc-windows-msvc").contains("--target"));
+}
+
 #[test]
 fn removes_misleading_variables() {
     let build = planned(&[], &machine()).unwrap().build.unwrap();

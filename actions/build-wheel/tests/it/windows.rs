@@ -49,6 +49,22 @@ fn a_program_is_built_tagged_and_runs() {
     assert!(error.contains("skipped") && error.contains("another system"), "{error}");
 }
 
+/// MinGW's linker would write the time of the build, or that of the commit.
+#[test]
+fn a_program_has_no_time_of_its_build() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    project(at);
+    succeed(for_windows(at).args(["--verify-reproducible", "--source-date-epoch", "1700000000"]));
+    assert_eq!(report(at)["reproducible"], true);
+    let wheel = std::fs::read(at.join("dist/sample-1.0.0-py3-none-win_amd64.whl")).unwrap();
+    let program = build_wheel::repair::member(&wheel, "sample-1.0.0.data/scripts/sample.exe").unwrap();
+    // `e_lfanew`, then `TimeDateStamp` of the file header.
+    let number = |at: usize| u32::from_le_bytes(program[at..at + 4].try_into().unwrap());
+    let header = number(0x3c) as usize;
+    assert_eq!((&program[header..header + 4], number(header + 8)), (&b"PE\0\0"[..], 0));
+}
+
 /// PyO3 generates Python's import library, so Python for Windows is not needed.
 #[test]
 fn builds_and_checks_a_module_with_the_stable_abi() {
