@@ -54,6 +54,8 @@ pub(super) struct WheelJob {
     pub(super) package: String,
     pub(super) directory: String,
     pub(super) rows: Vec<Row>,
+    /// The newest Python that the package supports.
+    pub(super) newest_python: String,
     pub(super) smoke_commands: Vec<String>,
     pub(super) test_requires: Vec<String>,
     pub(super) test_sources: Vec<String>,
@@ -224,6 +226,13 @@ fn sources(project: &Project, builds: &[(usize, Build)], translation: &Translati
     Sources::BuildWheel(wanted.iter().map(|package| package.directory.clone()).collect())
 }
 
+impl Row {
+    /// Whether it needs a 32-bit Python on a machine that has a 64-bit one.
+    pub(super) fn is_x86_windows(&self) -> bool {
+        self.target.is_windows() && self.target.arch == Arch::I686
+    }
+}
+
 impl WheelJob {
     fn new(package: &Package, id: String, builds: &[&Build], flake_attr: Option<&str>) -> Self {
         let wheels: Vec<&&Build> = builds.iter().filter(|build| build.backend != "sdist").collect();
@@ -258,6 +267,7 @@ impl WheelJob {
             package: package.name.clone(),
             directory: package.directory.clone(),
             rows,
+            newest_python: package.pythons.last().cloned().unwrap_or_default(),
             smoke_commands,
             test_requires,
             test_sources: first(|build| &build.test_sources),

@@ -119,17 +119,47 @@ fn set_up(job: &WheelJob, settings: &Settings, release: &Release, pins: &Pins) -
         text += if has_both { "        if: matrix.backend == 'nix'\n" } else { "" };
         text += "        with:\n          cache: read-only\n          cache-trust: signed\n";
     }
-    if settings.has_pythons {
-        text += &format!("      - uses: {}\n", pins.uses("actions/setup-python"));
-        let some_have_none = job.rows.iter().any(|row| row.pythons.is_empty());
-        text += if some_have_none { "        if: matrix.interpreters != ''\n" } else { "" };
-        text += "        with:\n";
-        text += &settings.pythons("python-version");
-    }
+    text += &set_up_python(job, settings, pins);
     if !settings.is_nix || has_both {
         let condition = settings.is_nix.then_some("matrix.backend == 'maturin'");
         let has_windows = job.rows.iter().any(|row| row.target.is_windows());
         text += &install(&release.requirements, condition, has_windows);
+    }
+    text
+}
+
+/// Installs the Pythons of the rows, and a 32-bit one for each row that needs it.
+fn set_up_python(job: &WheelJob, settings: &Settings, pins: &Pins) -> String {
+    const IS_X86: &str = "startsWith(matrix.target, 'i686-pc-windows')";
+    let has_x86 = job.rows.iter().any(Row::is_x86_windows);
+    if !settings.has_pythons && !has_x86 {
+        return String::new();
+    }
+    let mut text = format!("      - uses: {}\n", pins.uses("actions/setup-python"));
+    // Other rows use the Python of the runner.
+    let needs_one = |row: &Row| !row.pythons.is_empty() || row.is_x86_windows();
+    let has_bare_x86 = job.rows.iter().any(|row| row.is_x86_windows() && row.pythons.is_empty());
+    if !job.rows.iter().all(needs_one) {
+        let condition = match (settings.has_pythons, has_bare_x86) {
+            (true, true) => format!("matrix.interpreters != '' || {IS_X86}"),
+            (true, false) => "matrix.interpreters != ''".to_owned(),
+            (false, _) => IS_X86.to_owned(),
+        };
+        text += &format!("        if: {condition}\n");
+    }
+    text += "        with:\n";
+    text += &match (settings.has_pythons, has_bare_x86) {
+        (true, true) => {
+            format!("          python-version: ${{{{ matrix.interpreters || '{}' }}}}\n", job.newest_python)
+        }
+        (true, false) => settings.pythons("python-version"),
+        (false, _) => format!("          python-version: {}\n", quoted(&job.newest_python)),
+    };
+    if has_x86 {
+        let is_only = job.rows.iter().all(Row::is_x86_windows);
+        let of_row = format!("${{{{ {IS_X86} && 'x86' || '' }}}}");
+        let architecture = if is_only { "x86" } else { of_row.as_str() };
+        text += &format!("          architecture: {architecture}\n");
     }
     text
 }

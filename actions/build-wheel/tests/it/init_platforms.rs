@@ -177,3 +177,29 @@ fn platforms_can_be_given() {
     let error = fail(command.current_dir(other.path()).args(["init", "--index", "http://index.example/"]), 2);
     assert!(error.contains("`--index`: expected `pypi`, `testpypi` or the HTTPS URL"), "{error}");
 }
+
+/// `smoke: required` there needs a Python for the wheel's processor.
+#[test]
+fn a_32_bit_python_is_set_up_for_32_bit_windows() {
+    let generated = |name: &str, platforms: &str| {
+        let project = fixture(name);
+        init_asking(project.path(), "https://index.invalid/simple/", &["--platforms", platforms]);
+        succeed(&mut init(project.path(), &["--check"]));
+        std::fs::read_to_string(project.path().join(WORKFLOW)).unwrap()
+    };
+    let both = "x86_64-unknown-linux-gnu,i686-pc-windows-msvc";
+    let is_x86 = "startsWith(matrix.target, 'i686-pc-windows')";
+    let of_row = format!("          architecture: ${{{{ {is_x86} && 'x86' || '' }}}}\n");
+    let text = generated("plain", both);
+    assert!(text.contains(&of_row) && text.contains("smoke: required") && !text.contains("        if: start"), "{text}");
+    let text = generated("plain", "i686-pc-windows-msvc");
+    assert!(text.contains("          architecture: x86\n") && text.contains("smoke: required"), "{text}");
+    // Its wheels are for every Python.
+    let text = generated("program", both);
+    let step = format!("        if: {is_x86}\n        with:\n          python-version: \"3.14\"\n{of_row}");
+    assert!(text.contains(&step), "{text}");
+    for (name, platforms) in [("plain", "x86_64-pc-windows-msvc"), ("program", "aarch64-pc-windows-msvc")] {
+        let text = generated(name, platforms);
+        assert!(!text.contains("architecture:") && text.contains("smoke: required"), "{text}");
+    }
+}
