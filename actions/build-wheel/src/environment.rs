@@ -9,8 +9,8 @@ use toolkit::{Cmd, Env, FileError, OutputMode, ProcessError, Ui};
 use crate::build_target::BuildTarget;
 use crate::compiler_flags::CompilerFlags;
 use crate::inputs::Inputs;
-use crate::interpreter::PythonRequest;
-use crate::search_path::{in_store, on_path, which};
+use crate::interpreter::{Interpreter, PythonRequest};
+use crate::search_path::{IS_WINDOWS, in_store, is_store_alias, on_path, python_names, which};
 
 /// The state of the machine and the project that the plan depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,12 +105,16 @@ pub enum EnvironmentError {
 impl MachineState {
     /// Inspects the machine and the project.
     pub fn gather(inputs: &Inputs, env: &Env, ui: &Ui) -> Result<Self, EnvironmentError> {
-        let host = Target::host();
+        let host = Target::host(env);
         let target = inputs.target.clone().or(host.map(BuildTarget::Known));
         let known = target.as_ref().and_then(BuildTarget::known);
         let gcc = known.and_then(Target::gnu_prefix).map(|prefix| format!("{prefix}-gcc"));
         let uv = which(env, "uv").filter(|path| !in_store(path));
-        let find = |request: &PythonRequest| Some(request.find(uv.as_deref(), env, ui).next()?.path);
+        // Windows runs Pythons for several processors.
+        let platform = known.filter(|_| host.is_some_and(Target::is_windows));
+        let platform = platform.and_then(Target::python_platform);
+        let find =
+            |request: &PythonRequest| Some(request.find(platform, uv.as_deref(), env, ui).next()?.path);
         Ok(Self {
             host,
             project: ProjectState::inspect(&inputs.project, inputs.manifest_path.as_deref())?,
@@ -131,7 +135,7 @@ impl MachineState {
                 .find(|name| which(env, name).is_some())
                 .map(str::to_owned),
             interpreters: inputs.interpreters.iter().map(find).collect(),
-            python: python(inputs, env, uv.as_deref(), ui),
+            python: python(inputs, platform, env, uv.as_deref(), ui),
             uv,
         })
     }
@@ -302,21 +306,39 @@ fn epoch(inputs: &Inputs, env: &Env, ui: &Ui) -> Result<Option<u64>, Environment
     Ok(None)
 }
 
-/// A Python outside the Nix store. A requested one is used as given.
-fn python(inputs: &Inputs, env: &Env, uv: Option<&Path>, ui: &Ui) -> Option<PathBuf> {
+/// A Python outside the Nix store, and for `platform` if there is one on PATH. A requested one is
+/// used as given.
+fn python(
+    inputs: &Inputs,
+    platform: Option<&'static str>,
+    env: &Env,
+    uv: Option<&Path>,
+    ui: &Ui,
+) -> Option<PathBuf> {
     match &inputs.python {
         // Commands run in other directories.
         Some(name) if name.contains(std::path::is_separator) => {
             Some(std::path::absolute(name).unwrap_or_else(|_| name.into()))
         }
         // Windows has no program `python3.12`: every Python is called `python`.
-        Some(name) => which(env, name).or_else(|| {
+        Some(name) => on_path(env, name).find(|path| !is_store_alias(path)).or_else(|| {
             let request = PythonRequest::parse(name).ok()?;
-            Some(request.find(uv, env, ui).next()?.path)
+            Some(request.find(platform, uv, env, ui).next()?.path)
         }),
-        None => ["python3", "python"].iter().find_map(|name| {
-            on_path(env, name)
-                .find(|path| !in_store(path) && !in_store(&path.canonicalize().unwrap_or_default()))
-        }),
+        None => {
+            let is_outside = |path: &PathBuf| {
+                !in_store(path)
+                    && !in_store(&path.canonicalize().unwrap_or_default())
+                    && !is_store_alias(path)
+            };
+            let names = python_names(IS_WINDOWS).into_iter();
+            let mut all = names.flat_map(|name| on_path(env, name)).filter(is_outside);
+            let Some(platform) = platform else { return all.next() };
+            let all: Vec<PathBuf> = all.collect();
+            let is_for = |path: &&PathBuf| {
+                Interpreter::inspect(path, ui).is_some_and(|found| found.platform == platform)
+            };
+            all.iter().find(is_for).or(all.first()).cloned()
+        }
     }
 }

@@ -53,7 +53,7 @@ pub static SPEC: Spec = Spec {
             "For a source distribution: use the build backend installed with `python` and download nothing.",
         )
         .or("false"),
-        Input::new("python", InputKind::Text, "The Python to build and test with. By default `python3` on PATH, outside the Nix store. A wheel for another version is tested with that version if it is installed."),
+        Input::new("python", InputKind::Text, "The Python to build and test with. By default `python3` (on Windows `python`) on PATH, outside the Nix store. A wheel for another version is tested with that version if it is installed."),
         Input::new("interpreters", InputKind::List, "The Pythons to build wheels for, such as `3.11 3.12 3.13t pypy3.11`: one wheel for each, or one for all that the stable ABI serves. Each wheel is tested with its own Python if it is installed."),
         Input::new("find-interpreter", InputKind::Flag, "Build a wheel for each Python on this machine; for another `target`, for each that maturin knows.").or("false"),
         Input::new("sdist", InputKind::Flag, "Also make the source distribution.").or("false"),
@@ -220,7 +220,7 @@ impl Inputs {
             Some(Compatibility::Manylinux(_)) => System::Gnu,
             Some(Compatibility::Musllinux(_)) => System::Musl,
             Some(Compatibility::Macos(_)) => System::Macos,
-            None => Target::host().map_or(System::Gnu, |host| host.system),
+            None => Target::host(env).map_or(System::Gnu, |host| host.system),
         };
         let inputs = Self {
             project: reader.path("project").unwrap_or_default(),

@@ -1,20 +1,22 @@
 //! Pythons: how they are requested, where they are on this machine, and which wheels
 //! they accept.
 
+use std::cmp::Reverse;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pydist::tags::TagSet;
 use toolkit::{Cmd, Env, OutputMode, Ui};
 
-use crate::search_path::{self, IS_WINDOWS, in_store, on_path};
+use crate::search_path::{self, IS_WINDOWS, in_store, is_store_alias, on_path, which};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Prints the properties that determine which wheels an interpreter accepts.
 const DESCRIBE: &str = "\
 import platform, sys, sysconfig
-print(platform.python_implementation().lower(), sys.version_info[0], sys.version_info[1], int(bool(sysconfig.get_config_var('Py_GIL_DISABLED'))))
+print(platform.python_implementation().lower(), sys.version_info[0], sys.version_info[1], int(bool(sysconfig.get_config_var('Py_GIL_DISABLED'))), sysconfig.get_platform())
 ";
 
 /// A requested Python.
@@ -92,10 +94,12 @@ impl PythonRequest {
         }
     }
 
-    /// The matching Pythons on this machine, outside the Nix store: on PATH, known
-    /// to uv, or installed by pyenv, GitHub's runners or the manylinux images.
+    /// The matching Pythons on this machine, outside the Nix store: on PATH, known to uv or to
+    /// Windows' launcher, or installed by pyenv, GitHub's runners or the manylinux images. With
+    /// `platform`, a value of `sysconfig.get_platform()`, only those for it.
     pub(crate) fn find<'e>(
         &self,
+        platform: Option<&'static str>,
         uv: Option<&'e Path>,
         env: &'e Env,
         ui: &'e Ui,
@@ -103,7 +107,8 @@ impl PythonRequest {
         let program = self.program();
         let Self::Version { version, is_free_threaded, program: kind } = self.clone() else {
             let path = std::path::absolute(&program).unwrap_or_else(|_| program.into());
-            return Box::new(Interpreter::inspect(&path, ui).into_iter());
+            let found = Interpreter::inspect(&path, ui);
+            return Box::new(found.filter(|found| found.is_for(platform)).into_iter());
         };
         let request = program.trim_start_matches("python").to_owned();
         let by_uv = uv.into_iter().filter_map(move |uv| {
@@ -114,8 +119,11 @@ impl PythonRequest {
         });
         // Installers on Windows call every Python `python`.
         let alike = IS_WINDOWS.then(|| on_path(env, kind)).into_iter().flatten();
-        let paths = on_path(env, &program).chain(alike).chain(by_uv).chain(installed(env, program, kind));
-        let found = paths.filter(|path| !in_store(path)).filter_map(|path| Interpreter::inspect(&path, ui));
+        let by_launcher = std::iter::once_with(|| registered(env, ui)).flatten();
+        let paths = on_path(env, &program).chain(alike).chain(by_uv).chain(by_launcher);
+        let paths = paths.chain(installed(env, &program, kind));
+        let paths = paths.filter(|path| !in_store(path) && !is_store_alias(path));
+        let found = paths.filter_map(|path| Interpreter::inspect(&path, ui));
         let implementation = match kind {
             "python" => "cpython",
             "graalpy" => "graalvm",
@@ -124,27 +132,64 @@ impl PythonRequest {
         Box::new(found.filter(move |found| {
             found.implementation == implementation
                 && found.is_free_threaded == is_free_threaded
+                && found.is_for(platform)
                 && format!("{}.{}", found.version.0, found.version.1) == version
         }))
     }
 }
 
+/// The Pythons that Windows' launcher `py` knows: those in the registry.
+fn registered(env: &Env, ui: &Ui) -> Vec<PathBuf> {
+    let Some(launcher) = which(env, "py").filter(|_| IS_WINDOWS) else { return Vec::new() };
+    let cmd = Cmd::new(launcher.display().to_string()).arg("--list-paths");
+    let output = cmd.run(ui, OutputMode::Quiet, LIMIT);
+    output.map(|output| listed(&output.stdout)).unwrap_or_default()
+}
+
+/// The paths in the output of `py --list-paths`: ` -V:3.12 *        C:\Python312\python.exe`.
+fn listed(text: &str) -> Vec<PathBuf> {
+    let path = |line: &str| {
+        let start = line.find(":\\")?.checked_sub(1)?;
+        // Older launchers mark the default one at the end.
+        Some(PathBuf::from(line.get(start..)?.trim_end().trim_end_matches('*').trim_end()))
+    };
+    text.lines().filter_map(path).collect()
+}
+
+/// The directories of the Pythons that installers do not put on PATH, and how deep in each a
+/// version has its directory.
+fn roots(env: &Env, is_windows: bool) -> [(String, usize); 3] {
+    let home = if is_windows { env.get("USERPROFILE") } else { env.get("HOME") };
+    let home = home.unwrap_or("/root");
+    let pyenv = env.get("PYENV_ROOT").map_or_else(
+        || if is_windows { format!("{home}/.pyenv/pyenv-win") } else { format!("{home}/.pyenv") },
+        str::to_owned,
+    );
+    let tools = env.get("RUNNER_TOOL_CACHE").unwrap_or("/opt/hostedtoolcache");
+    [(format!("{pyenv}/versions"), 1), (tools.to_owned(), 3), ("/opt/python".to_owned(), 1)]
+}
+
 /// The Pythons that installers do not put on PATH: in a directory for each version,
 /// on Windows under the name of the implementation, elsewhere in `bin`.
-fn installed(env: &Env, program: String, kind: &str) -> impl Iterator<Item = PathBuf> {
+fn installed(env: &Env, program: &str, kind: &str) -> impl Iterator<Item = PathBuf> + use<> {
     let program = search_path::program(&if IS_WINDOWS { kind.to_owned() } else { format!("bin/{program}") });
-    let home = env.get("HOME").unwrap_or("/root");
-    let pyenv = env.get("PYENV_ROOT").map_or_else(|| format!("{home}/.pyenv"), str::to_owned);
-    let tools = env.get("RUNNER_TOOL_CACHE").unwrap_or("/opt/hostedtoolcache");
-    let roots = [(format!("{pyenv}/versions"), 1), (tools.to_owned(), 3), ("/opt/python".to_owned(), 1)];
-    roots.into_iter().flat_map(move |(root, depth)| {
+    roots(env, IS_WINDOWS).into_iter().flat_map(move |(root, depth)| {
         let directories = walkdir::WalkDir::new(root).min_depth(depth).max_depth(depth);
         // Newest first.
-        let directories = directories.sort_by(|a, b| b.file_name().cmp(a.file_name())).into_iter();
+        let directories =
+            directories.sort_by_key(|entry| Reverse(number_order(entry.file_name()))).into_iter();
         let program = program.clone();
         let programs = directories.filter_map(Result::ok).map(move |place| place.path().join(&program));
         programs.filter(|path| path.is_file())
     })
+}
+
+/// A key that sorts names by the numbers in them: 3.12.10 after 3.12.9.
+fn number_order(name: &OsStr) -> Vec<(u64, Vec<u8>)> {
+    let bytes = name.as_encoded_bytes();
+    let parts = bytes.chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit());
+    let number = |part: &[u8]| std::str::from_utf8(part).ok()?.parse().ok();
+    parts.map(|part| number(part).map_or_else(|| (0, part.to_vec()), |number| (number, Vec::new()))).collect()
 }
 
 /// An interpreter.
@@ -155,6 +200,8 @@ pub(crate) struct Interpreter {
     version: (u32, u32),
     /// Without the global interpreter lock.
     is_free_threaded: bool,
+    /// `sysconfig.get_platform()`: `linux-x86_64`, `win32`, `win-amd64` …
+    pub(crate) platform: String,
 }
 
 impl std::fmt::Display for Interpreter {
@@ -178,12 +225,23 @@ impl Interpreter {
             implementation: words.next()?.to_owned(),
             version: (words.next()?.parse().ok()?, words.next()?.parse().ok()?),
             is_free_threaded: words.next()? == "1",
+            platform: words.next()?.to_owned(),
         })
     }
 
+    /// Whether it is for `platform`; any is for `None`.
+    pub(crate) fn is_for(&self, platform: Option<&str>) -> bool {
+        platform.is_none_or(|platform| platform == self.platform)
+    }
+
     /// Whether it accepts a wheel with these tags (PyPA "Platform compatibility
-    /// tags").
+    /// tags"). Only Windows' platforms are compared: a system has Pythons for several of them.
     pub(super) fn accepts(&self, tags: &TagSet) -> bool {
+        let is_windows = self.platform.starts_with("win") || self.platform.starts_with("mingw");
+        let own = self.platform.replace(['-', '.'], "_");
+        if is_windows && !tags.platform.iter().any(|tag| *tag == own || tag == "any") {
+            return false;
+        }
         tags.python.iter().any(|python| tags.abi.iter().any(|abi| self.accepts_tag(python, abi)))
     }
 
@@ -220,6 +278,7 @@ mod tests {
             implementation: "cpython".into(),
             version: (3, minor),
             is_free_threaded,
+            platform: "linux-x86_64".into(),
         };
         for (tag, minor, free, expected) in [
             ("py3-none-any", 9, false, true),
@@ -239,6 +298,74 @@ mod tests {
             let tags: TagSet = tag.parse().unwrap();
             assert_eq!(python(minor, free).accepts(&tags), expected, "{tag} 3.{minor}");
         }
+    }
+
+    #[test]
+    fn a_wheel_for_windows_needs_a_python_for_its_processor() {
+        for (platform, tag, expected) in [
+            ("win-amd64", "win_amd64", true),
+            ("win-amd64", "win32", false),
+            ("win32", "win32", true),
+            ("win32", "win_amd64", false),
+            ("win-arm64", "win_amd64", false),
+            ("win-arm64", "win_arm64", true),
+            ("win32", "any", true),
+            // MSYS2's Python has its own tags.
+            ("mingw_x86_64_ucrt_gnu", "win_amd64", false),
+            ("linux-aarch64", "manylinux_2_17_aarch64.manylinux2014_aarch64", true),
+            ("macosx-11.0-universal2", "macosx_11_0_arm64", true),
+        ] {
+            let python = Interpreter {
+                path: PathBuf::new(),
+                implementation: "cpython".into(),
+                version: (3, 12),
+                is_free_threaded: false,
+                platform: platform.into(),
+            };
+            let tags: TagSet = format!("cp310-abi3-{tag}").parse().unwrap();
+            assert_eq!(python.accepts(&tags), expected, "{platform} {tag}");
+        }
+    }
+
+    #[test]
+    fn describes_the_platform_of_a_python() {
+        let (ui, _) = Ui::captured(&Env::default());
+        let env = Env::from_process();
+        let python = on_path(&env, if IS_WINDOWS { "python" } else { "python3" }).next().unwrap();
+        let found = Interpreter::inspect(&python, &ui).unwrap();
+        let system = if IS_WINDOWS { "win" } else { std::env::consts::OS };
+        assert!(found.platform.starts_with(&system[..3]), "{found:?}");
+        assert!(
+            found.is_for(None) && found.is_for(Some(&found.platform)) && !found.is_for(Some("win-alpha"))
+        );
+    }
+
+    #[test]
+    fn newer_versions_have_larger_numbers() {
+        let mut names =
+            ["3.12.9", "3.9.13", "3.12.10", "pypy3.10-7.3.12", "3.12.10-win32", "cp39-cp39", "cp310-cp310"];
+        names.sort_by_key(|name| Reverse(number_order(OsStr::new(name))));
+        let at = |name: &str| names.iter().position(|other| *other == name).unwrap();
+        assert!(at("3.12.10") < at("3.12.9") && at("3.12.9") < at("3.9.13"), "{names:?}");
+        assert!(at("cp310-cp310") < at("cp39-cp39"), "{names:?}");
+    }
+
+    #[test]
+    fn reads_the_paths_of_windows_launcher() {
+        let text = " -V:3.13 *        C:\\Program Files\\Python313\\python.exe\r\n -V:3.12-32       C:\\py\\python.exe\r\n -3.9-64 \tD:\\Python39\\python.exe *\r\n\r\nNo path here: -V:x\r\n";
+        let found = listed(text);
+        let expected =
+            ["C:\\Program Files\\Python313\\python.exe", "C:\\py\\python.exe", "D:\\Python39\\python.exe"];
+        assert_eq!(found, expected.map(PathBuf::from));
+    }
+
+    #[test]
+    fn pyenv_for_windows_is_in_the_users_profile() {
+        let env = Env::from_iter([("USERPROFILE", "C:\\Users\\a"), ("HOME", "/c/Users/a")]);
+        assert_eq!(roots(&env, true)[0], ("C:\\Users\\a/.pyenv/pyenv-win/versions".to_owned(), 1));
+        assert_eq!(roots(&env, false)[0], ("/c/Users/a/.pyenv/versions".to_owned(), 1));
+        let env = Env::from_iter([("USERPROFILE", "C:\\Users\\a"), ("PYENV_ROOT", "D:\\pyenv")]);
+        assert_eq!(roots(&env, true)[0].0, "D:\\pyenv/versions");
     }
 
     #[test]

@@ -1,19 +1,27 @@
 //! Finds the Python to install a wheel with.
 
+use std::path::PathBuf;
+
 use pydist::tags::TagSet;
 
 use crate::interpreter::{Interpreter, PythonRequest};
 use crate::plan::SmokePlan;
 use crate::runtime::Runtime;
 
-/// The reason if there is no Python at all.
-pub(super) const NONE: &str = "no Python outside the Nix store on this machine";
+/// The reason if there is no Python at all, or none for `platform`.
+pub(super) fn none(platform: Option<&str>) -> String {
+    match platform {
+        Some(platform) => format!("no Python for {platform} on this machine"),
+        None => "no Python outside the Nix store on this machine".to_owned(),
+    }
+}
 
 /// The minor versions of Python 3 that a wheel may be for.
 const MINORS: std::ops::Range<u32> = 7..24;
 
 /// Finds an interpreter for a wheel with these tags: one from the plan, or one of
-/// the right version on this machine. The error describes what is missing.
+/// the right version and, on Windows, for the right processor on this machine. The error
+/// describes what is missing.
 pub(super) fn find(tags: &TagSet, plan: &SmokePlan, runtime: &Runtime<'_>) -> Result<Interpreter, String> {
     let mut preferred = None;
     for path in plan.interpreters.iter().chain(&plan.python) {
@@ -25,30 +33,87 @@ pub(super) fn find(tags: &TagSet, plan: &SmokePlan, runtime: &Runtime<'_>) -> Re
     }
     let requests = PythonRequest::of_tags(tags);
     for request in &requests {
-        let mut found = request.find(plan.uv.as_deref(), runtime.env, runtime.ui);
+        let mut found = request.find(None, plan.uv.as_deref(), runtime.env, runtime.ui);
         if let Some(found) = found.find(|python| python.accepts(tags)) {
             return Ok(found);
         }
     }
-    Err(match (requests.is_empty(), preferred) {
-        (false, _) => {
-            let programs: Vec<String> = requests.iter().map(PythonRequest::program).collect();
-            let versions: Vec<&str> = programs.iter().map(|name| name.trim_start_matches("python")).collect();
-            format!("no Python {} on this machine", versions.join(" or "))
+    let platform = platform(tags);
+    // The Python on PATH may be of the right version, but for another processor.
+    let is_for_several = requests.is_empty() || tags.abi.iter().any(|abi| abi == "abi3");
+    if platform.is_some() && is_for_several {
+        let mut found = every(platform, plan, runtime);
+        if let Some(found) = found.find(|python| python.accepts(tags)) {
+            return Ok(found);
         }
-        (true, Some(python)) => format!("{python} does not accept a wheel for `{tags}`"),
-        (true, None) => NONE.to_owned(),
+    }
+    Err(missing(&requests, tags, platform, preferred.as_ref()))
+}
+
+/// Describes the missing Python for a wheel with these tags.
+fn missing(
+    requests: &[PythonRequest],
+    tags: &TagSet,
+    platform: Option<&str>,
+    preferred: Option<&Interpreter>,
+) -> String {
+    let programs: Vec<String> = requests.iter().map(PythonRequest::program).collect();
+    let versions: Vec<&str> = programs.iter().map(|name| name.trim_start_matches("python")).collect();
+    match (&versions[..], platform, preferred) {
+        ([], Some(platform), _) => none(Some(platform)),
+        ([], None, Some(python)) => format!("{python} does not accept a wheel for `{tags}`"),
+        ([], None, None) => none(None),
+        (versions, Some(platform), _) => {
+            format!("no Python {} for {platform} on this machine", versions.join(" or "))
+        }
+        (versions, None, _) => format!("no Python {} on this machine", versions.join(" or ")),
+    }
+}
+
+/// The platform of the Pythons that accept a wheel for Windows with these tags.
+fn platform(tags: &TagSet) -> Option<&'static str> {
+    ["win32", "win-amd64", "win-arm64"]
+        .into_iter()
+        .find(|platform| tags.platform.contains(&platform.replace('-', "_")))
+}
+
+/// Every Python of this machine for `platform`.
+fn every<'a>(
+    platform: Option<&'static str>,
+    plan: &'a SmokePlan,
+    runtime: &'a Runtime<'_>,
+) -> impl Iterator<Item = Interpreter> + use<'a> {
+    let versions = MINORS.rev().flat_map(|minor| ["", "t"].map(|thread| format!("3.{minor}{thread}")));
+    let pypys = MINORS.rev().map(|minor| format!("pypy3.{minor}"));
+    let requests = versions.chain(pypys).filter_map(|name| PythonRequest::parse(&name).ok());
+    requests.flat_map(move |request| {
+        let found = request.find(platform, plan.uv.as_deref(), runtime.env, runtime.ui);
+        found.collect::<Vec<_>>()
     })
 }
 
-/// Whether there is any Python that [`find`] may choose for a wheel whose tags are not known yet.
-pub(super) fn exists(plan: &SmokePlan, runtime: &Runtime<'_>) -> bool {
+/// Whether there is any Python that [`find`] may choose for a wheel whose tags are not known yet,
+/// except that it is for `platform`.
+pub(super) fn exists(plan: &SmokePlan, platform: Option<&'static str>, runtime: &Runtime<'_>) -> bool {
     let mut given = plan.interpreters.iter().chain(&plan.python);
-    if given.any(|path| Interpreter::inspect(path, runtime.ui).is_some()) {
-        return true;
+    let is_for =
+        |path: &PathBuf| Interpreter::inspect(path, runtime.ui).is_some_and(|found| found.is_for(platform));
+    given.any(is_for) || every(platform, plan, runtime).next().is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_names_version_and_platform() {
+        let of = |tags: &str| {
+            let tags: TagSet = tags.parse().unwrap();
+            missing(&PythonRequest::of_tags(&tags), &tags, platform(&tags), None)
+        };
+        assert_eq!(of("cp312-cp312-win32"), "no Python 3.12 for win32 on this machine");
+        assert_eq!(of("py3-none-win_arm64"), "no Python for win-arm64 on this machine");
+        assert_eq!(of("cp34-cp34m-linux_x86_64"), "no Python 3.4 on this machine");
+        assert_eq!(of("py3-none-any"), "no Python outside the Nix store on this machine");
     }
-    let versions = MINORS.rev().flat_map(|minor| ["", "t"].map(|thread| format!("3.{minor}{thread}")));
-    let pypys = MINORS.rev().map(|minor| format!("pypy3.{minor}"));
-    let mut requests = versions.chain(pypys).filter_map(|name| PythonRequest::parse(&name).ok());
-    requests.any(|request| request.find(plan.uv.as_deref(), runtime.env, runtime.ui).next().is_some())
 }

@@ -10,6 +10,7 @@ use super::result::{Smoke, SmokeResult};
 use super::smoke_test::SmokeTest;
 use super::{emulated, native, python};
 use crate::build_result::BuildResult;
+use crate::build_target::BuildTarget;
 use crate::choices::SmokeMode;
 use crate::error::Error;
 use crate::isolation::Isolation;
@@ -26,9 +27,13 @@ pub(crate) fn check_setup(plan: &Plan, runtime: &Runtime<'_>) -> Result<(), Erro
         let path = sources(plan).join(source);
         std::fs::symlink_metadata(&path).map_err(FileError::new("read", &path))?;
     }
+    if !is_for_this_machine(plan.target.as_ref(), Target::host(runtime.env)) {
+        return Ok(());
+    }
+    let platform = plan.target.as_ref().and_then(BuildTarget::known).and_then(Target::python_platform);
     let is_required = plan.smoke.mode == SmokeMode::Required && plan.build.is_some();
-    if is_required && is_for_this_machine(plan) && !python::exists(&plan.smoke, runtime) {
-        let reason = python::NONE.to_owned();
+    if is_required && !python::exists(&plan.smoke, platform, runtime) {
+        let reason = python::none(platform);
         return Err(Error::NoSmoke { result: SmokeResult::Skipped.name(), reason });
     }
     Ok(())
@@ -40,11 +45,14 @@ fn sources(plan: &Plan) -> &Path {
 }
 
 /// Whether the wheel will run here without an emulator, which needs no Python to start programs.
-fn is_for_this_machine(plan: &Plan) -> bool {
-    match (&plan.target, Target::host()) {
+fn is_for_this_machine(target: Option<&BuildTarget>, host: Option<Target>) -> bool {
+    match (target, host) {
         (_, None) => false,
         (None, Some(_)) => true,
         (Some(target), Some(host)) if host.system == System::Macos => target.is_macos(),
+        (Some(target), Some(host)) if host.is_windows() => {
+            target.known().is_some_and(|target| target.is_windows() && host.starts(target.tag_arch()))
+        }
         (Some(target), Some(host)) => target.known() == Some(host),
     }
 }
@@ -72,7 +80,7 @@ pub(crate) fn test(
         checks: Vec::new(),
         not_run: Vec::new(),
     };
-    let smoke = match RunMode::for_platforms(name.tags.platforms(), Target::host()) {
+    let smoke = match RunMode::for_platforms(name.tags.platforms(), Target::host(runtime.env)) {
         RunMode::Native => native::run(smoke_test, &plan.smoke, wheel)?,
         RunMode::Emulated(arch) => emulated::run(smoke_test, &plan.smoke, arch, wheel)?,
         RunMode::Unsupported => {
@@ -113,7 +121,7 @@ impl RunMode {
                 Platform::Other(_) => continue,
             };
             let arch = platform.arch().unwrap_or_default();
-            if system == host.system && (arch == host.tag_arch() || arch == "universal2") {
+            if system == host.system && host.starts(arch) {
                 return Self::Native;
             }
             if let Some(other) = Arch::from_tag(arch)
@@ -145,7 +153,34 @@ mod tests {
         assert_eq!(mode("macosx_11_0_arm64", linux), RunMode::Unsupported);
         assert_eq!(mode("win_amd64", linux), RunMode::Unsupported);
         assert_eq!(mode("win_amd64", "x86_64-pc-windows-msvc"), RunMode::Native);
+        assert_eq!(mode("win32", "x86_64-pc-windows-msvc"), RunMode::Native);
         assert_eq!(mode("win_arm64", "x86_64-pc-windows-msvc"), RunMode::Unsupported);
+        for tag in ["win_arm64", "win_amd64", "win32"] {
+            assert_eq!(mode(tag, "aarch64-pc-windows-msvc"), RunMode::Native, "{tag}");
+        }
         assert_eq!(mode("macosx_11_0_universal2", "aarch64-apple-darwin"), RunMode::Native);
+    }
+
+    /// A missing Python is reported before the build.
+    #[test]
+    fn knows_before_the_build_whether_the_wheel_runs_here() {
+        let of = |target: &str, host: &str| {
+            let target = BuildTarget::parse(target, System::Gnu).unwrap();
+            is_for_this_machine(Some(&target), Some(Target::parse(host).unwrap()))
+        };
+        let (x64, arm) = ("x86_64-pc-windows-msvc", "aarch64-pc-windows-msvc");
+        for (target, host, expected) in [
+            ("i686-pc-windows-msvc", x64, true),
+            ("x86_64-pc-windows-gnu", x64, true),
+            (arm, x64, false),
+            (arm, arm, true),
+            (x64, arm, true),
+            ("x86_64-unknown-linux-gnu", x64, false),
+            (x64, "x86_64-unknown-linux-gnu", false),
+            ("aarch64-unknown-linux-gnu", "x86_64-unknown-linux-gnu", false),
+            ("universal2", "aarch64-apple-darwin", true),
+        ] {
+            assert_eq!(of(target, host), expected, "{target} on {host}");
+        }
     }
 }
