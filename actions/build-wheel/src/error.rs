@@ -100,6 +100,9 @@ pub enum Error {
         /// Why it failed.
         source: Box<SmokeError>,
     },
+    /// There is no shell for `smoke-command`.
+    #[error("`smoke-command` needs `sh`, found none on PATH and none beside `git`")]
+    NoShell,
     /// With `smoke: required`, the smoke test could not be run.
     #[error("`smoke: required`, but the result is `{result}`: {reason}")]
     NoSmoke {
@@ -118,7 +121,7 @@ impl Failure for Error {
             Self::Init(error) => error.exit(),
             Self::Environment(EnvironmentError::File(error)) | Self::File(error) => error.exit(),
             // A missing program is a problem of the setup.
-            Self::Environment(_) | Self::Build(ProcessError::Start { .. }) => Exit::Usage,
+            Self::Environment(_) | Self::Build(ProcessError::Start { .. }) | Self::NoShell => Exit::Usage,
             Self::Build(ProcessError::Interrupted) => Exit::Interrupted,
             Self::Smoke { source, .. }
                 if matches!(**source, SmokeError::Process(ProcessError::Interrupted)) =>
@@ -165,6 +168,7 @@ impl Failure for Error {
                     Some("install its requirements with `test-requires`, or test with `smoke-command`".into())
                 }
             },
+            Self::NoShell => Some("install Git for Windows, which has it, or remove `smoke-command`".into()),
             Self::NoSmoke { .. } => Some(
                 "run as root or with `sudo -n`, so that `unshare` can mount, and with a Python outside the Nix store, or set `smoke: auto`"
                     .into(),

@@ -16,7 +16,7 @@ use crate::files::copy_tree;
 use crate::plan::Plan;
 use crate::repair;
 use crate::runtime::Runtime;
-use crate::search_path::which;
+use crate::search_path::{IS_WINDOWS, shell, which};
 
 /// Files that mark a directory without sources: caches, such as Cargo's target
 /// directory, and virtual environments.
@@ -134,7 +134,10 @@ fn varied_build(plan: &Plan, cmd: &Cmd, to: &Path, runtime: &Runtime<'_>) -> Res
     args.push(again.program.clone());
     args.append(&mut again.args);
     runtime.ui.info(format!("building a second time with another {}", varied.join(", ")));
-    Ok((Cmd { program: "sh".to_owned(), args, ..again }, out))
+    // On Windows, Git's may not be on PATH.
+    let sh = shell(runtime.env).filter(|_| IS_WINDOWS);
+    let program = sh.map_or_else(|| "sh".to_owned(), |path| path.display().to_string());
+    Ok((Cmd { program, args, ..again }, out))
 }
 
 /// Links every entry of `from` in `to`, so that the same registry has another

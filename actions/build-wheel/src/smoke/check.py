@@ -1,6 +1,6 @@
 """Import the modules of a wheel, and print the result of each import.
 
-It runs on Python 3.6 and newer. The argument is a JSON object: the wheel's
+It runs on Python 3.6 and newer. The standard input is a JSON object: the wheel's
 `distribution`, its top-level `modules`, its `extensions` ([path below
 site-packages, is known to be a module]), whether it has `entry_points`, whether
 it `requires` distributions that may be missing, and the `site` directory, if it
@@ -23,7 +23,7 @@ try:
 except ImportError:
     metadata = None  # before Python 3.8
 
-task = json.loads(sys.argv[1])
+task = json.loads(sys.stdin.buffer.read().decode("utf-8"))
 own = set(task["modules"])
 if task["site"]:
     sys.path.insert(0, task["site"])

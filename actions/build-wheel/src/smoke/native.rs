@@ -8,7 +8,7 @@ use toolkit::{FileError, OutputMode, make_executable};
 use super::install::install;
 use super::outcome::CheckOutcome;
 use super::python::find;
-use super::result::{Smoke, SmokeResult};
+use super::result::{Check, Smoke, SmokeResult};
 use super::smoke_test::{ImportTask, SmokeTest};
 use crate::build_result::BuildResult;
 use crate::error::Error;
@@ -51,13 +51,12 @@ pub(super) fn run(
         smoke_test.import(python, &task)?;
     }
     for script in &contents.scripts {
-        let path = bin.join(program(script));
-        if IS_WINDOWS && !path.is_file() {
-            smoke_test
-                .record(script.clone(), CheckOutcome::NotRun("Windows starts no scripts".to_owned()))?;
+        let Some(words) = script_command(&bin, script, IS_WINDOWS) else {
+            let outcome = "not run: Windows starts only batch files, and Python's scripts with Python";
+            smoke_test.not_for_system.push(Check { command: script.clone(), outcome: outcome.to_owned() });
             continue;
-        }
-        let cmd = smoke_test.cmd(&path.display().to_string(), &bin).arg("--version");
+        };
+        let cmd = smoke_test.cmd(&words[0], &bin).args(&words[1..]).arg("--version");
         smoke_test.must_start(&cmd, task.requires)?;
     }
     let site = site_packages(&smoke_test, &bin);
@@ -75,6 +74,31 @@ pub(super) fn run(
         smoke_test.must_start(&cmd, false)?;
     }
     Ok(smoke_test.finish(SmokeResult::Passed, None))
+}
+
+/// The command line that starts a script in the environment; `None` if Windows has no way to
+/// start it. Installers replace `#!python` in a script, but add an `.exe` only for entry points.
+fn script_command(bin: &Path, script: &str, is_windows: bool) -> Option<Vec<String>> {
+    let words = |paths: &[&Path]| Some(paths.iter().map(|path| path.display().to_string()).collect());
+    let path = bin.join(script);
+    if !is_windows {
+        return words(&[&path]);
+    }
+    let launcher = bin.join(format!("{script}.exe"));
+    if launcher.is_file() {
+        return words(&[&launcher]);
+    }
+    let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+    let content = std::fs::read(&path).unwrap_or_default();
+    let first = String::from_utf8_lossy(content.split(|byte| *byte == b'\n').next().unwrap_or_default());
+    match extension.as_deref() {
+        Some("bat" | "cmd") => words(&[&path]),
+        Some("py") => words(&[&bin.join(program("python")), &path]),
+        _ if first.starts_with("#!") && first.contains("python") => {
+            words(&[&bin.join(program("python")), &path])
+        }
+        _ => None,
+    }
 }
 
 /// The shared libraries to load: paths below `site-packages`, and whether each
@@ -105,4 +129,39 @@ pub(super) fn copy_sources(plan: &SmokePlan, project: &Path, to: &Path) -> Resul
         crate::files::copy_tree(&from, &to.join(source), &|_| true)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_starts_batch_files_and_the_scripts_of_python() {
+        let dir = tempfile::tempdir().unwrap();
+        let bin = dir.path();
+        for (name, content) in [
+            ("tool", "#!C:\\environment\\Scripts\\python.exe\r\nprint(1)\n"),
+            ("tool.py", "print(1)\n"),
+            ("tool.bat", "@echo off\r\n"),
+            ("tool.sh", "#!/bin/sh\necho\n"),
+            ("other", "#!/bin/sh\npython tool\n"),
+            ("launched", "#!/bin/sh\n"),
+            ("launched.exe", "MZ"),
+        ] {
+            std::fs::write(bin.join(name), content).unwrap();
+        }
+        let python = bin.join(program("python")).display().to_string();
+        let path = |name: &str| bin.join(name).display().to_string();
+        for (name, expected) in [
+            ("tool", Some(vec![python.clone(), path("tool")])),
+            ("tool.py", Some(vec![python, path("tool.py")])),
+            ("tool.bat", Some(vec![path("tool.bat")])),
+            ("tool.sh", None),
+            ("other", None),
+            ("launched", Some(vec![path("launched.exe")])),
+        ] {
+            assert_eq!(script_command(bin, name, true), expected, "{name}");
+            assert_eq!(script_command(bin, name, false), Some(vec![path(name)]), "{name}");
+        }
+    }
 }

@@ -127,3 +127,26 @@ mod tests {
         }
     }
 }
+
+#[cfg(all(test, windows))]
+mod tests {
+    use std::os::windows::process::ExitStatusExt as _;
+    use std::process::ExitStatus;
+
+    use super::*;
+
+    #[test]
+    fn a_program_without_its_dlls_has_not_started() {
+        let works = |code: u32| {
+            let status = ExitStatus::from_raw(code);
+            let (command, stdout, stderr) = ("a".to_owned(), String::new(), String::new());
+            let error = ProcessError::Failed { command, status, stdout, stderr };
+            matches!(start_outcome(Err(error), false), CheckOutcome::Works(_))
+        };
+        assert!(works(1) && works(2) && works(255));
+        // A missing DLL, a missing function of a DLL, a failed `DllMain`, an access violation.
+        for code in [0xC000_0135, 0xC000_0139, 0xC000_0142, 0xC000_0005] {
+            assert!(!works(code), "{code:x}");
+        }
+    }
+}

@@ -7,7 +7,7 @@ use pydist::target::{Arch, System, Target};
 use toolkit::FileError;
 
 use super::result::{Smoke, SmokeResult};
-use super::smoke_test::SmokeTest;
+use super::smoke_test::{SmokeTest, create_profile};
 use super::{emulated, native, python};
 use crate::build_result::BuildResult;
 use crate::build_target::BuildTarget;
@@ -16,6 +16,8 @@ use crate::error::Error;
 use crate::isolation::Isolation;
 use crate::plan::Plan;
 use crate::runtime::Runtime;
+use crate::search_path::{IS_WINDOWS, shell};
+use pydist::target::{Arch, System, Target};
 
 /// Fails before a long build for what would only be found after it: missing `test-sources`, and
 /// no Python with `smoke: required`.
@@ -29,6 +31,9 @@ pub(crate) fn check_setup(plan: &Plan, runtime: &Runtime<'_>) -> Result<(), Erro
     }
     if !is_for_this_machine(plan.target.as_ref(), Target::host(runtime.env)) {
         return Ok(());
+    }
+    if IS_WINDOWS && !plan.smoke.commands.is_empty() && shell(runtime.env).is_none() {
+        return Err(Error::NoShell);
     }
     let platform = plan.target.as_ref().and_then(BuildTarget::known).and_then(Target::python_platform);
     let is_required = plan.smoke.mode == SmokeMode::Required && plan.build.is_some();
@@ -71,6 +76,7 @@ pub(crate) fn test(
     let home = staging.to_owned();
     let work = home.join("work");
     native::copy_sources(&plan.smoke, sources(plan), &work)?;
+    create_profile(&home)?;
     let smoke_test = SmokeTest {
         wheel: name.to_string(),
         home,
@@ -79,6 +85,7 @@ pub(crate) fn test(
         runtime,
         checks: Vec::new(),
         not_run: Vec::new(),
+        not_for_system: Vec::new(),
     };
     let smoke = match RunMode::for_platforms(name.tags.platforms(), Target::host(runtime.env)) {
         RunMode::Native => native::run(smoke_test, &plan.smoke, wheel)?,

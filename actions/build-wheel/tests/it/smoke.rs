@@ -169,6 +169,16 @@ fn a_missing_requirement_makes_it_partial() {
     }
 }
 
+/// Linux limits one argument to 128 KiB, Windows a command line to 32 KiB.
+#[test]
+fn imports_more_modules_than_a_command_line_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let long = "x".repeat(200);
+    let files: Vec<File> = (0..700).map(|number| file(&format!("{long}{number}.py"), "")).collect();
+    let (result, report) = smoke(dir.path(), &wheel(&files, "", ""), &["--smoke", "required"]).unwrap();
+    assert!(result == "passed" && report.contains(&format!("import {long}699")), "{result}");
+}
+
 #[test]
 fn resolves_every_entry_point() {
     let dir = tempfile::tempdir().unwrap();
