@@ -89,11 +89,15 @@ def test_a_runner_of_windows(
     report = temp / ("long-" * 20) / ("name-" * 20) / "report.json"
     report.parent.mkdir(parents=True)
     report.write_text("of an earlier run")
-    done = wine("verify-dist", "--report-path", Wine.path(report), cwd=sound, **variables)
+    manifest = Wine.path(sound / "dist-manifest.json")
+    args = ("--report-path", Wine.path(report), "--manifest", manifest)
+    done = wine("verify-dist", *args, cwd=sound, **variables)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (sound / "dist-manifest.json").read_bytes() == expected
     assert json.loads(report.read_text())["schema"] == 1
     assert "manifest-sha256" in outputs.read_text()
+    # Bash would take a backslash for an escape.
+    assert manifest.replace("\\", "/") in outputs.read_text()
     assert summary.read_text()
 
 
