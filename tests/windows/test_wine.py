@@ -161,6 +161,46 @@ def test_publish_uploads_to_an_index(wine: Wine, index: Index, sound: Path) -> N
         assert (index.directory / file.name).read_bytes() == file.read_bytes()
 
 
+def test_plans_for_the_machine(wine: Wine, tmp_path: Path) -> None:
+    """Its processor, the case of its variables, and what it lacks."""
+    for name in ("bin/maturin.exe", "bin/cargo.exe", "src/main.rs"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    backend = '[build-system]\nrequires = ["maturin"]\nbuild-backend = "maturin"\n'
+    (tmp_path / "pyproject.toml").write_text(backend + '[project]\nname = "a"\nversion = "1"\n')
+    (tmp_path / "Cargo.toml").write_text('[package]\nname = "a"\nversion = "1.0.0"\n')
+    start = f'"{Wine.path(wine.binaries / "build-wheel.exe")}" --linker native %*\n'
+
+    def run(*args: str, **variables: str) -> Done:
+        """Wine sets some variables itself, so a batch file sets them."""
+        variables |= {"PATH": Wine.path(tmp_path / "bin") + ";%PATH%"}
+        lines = [f"set {name}={value}\n" for name, value in variables.items()]
+        (tmp_path / "run.bat").write_text("@echo off\n" + "".join(lines) + start)
+        command = [wine.program, "cmd", "/c", "run.bat", *args]
+        return subprocess.run(command, cwd=tmp_path, env=wine.env, capture_output=True, text=True)
+
+    def plan(*args: str, **variables: str) -> tuple[str, dict[str, str]]:
+        done = run("--dry-run", *args, **variables)
+        assert done.returncode == 0, done.stdout + done.stderr
+        planned = json.loads(done.stdout)
+        return planned["target"], planned["build"]["env"]
+
+    target, env = plan()
+    assert target == "x86_64-pc-windows-msvc"
+    assert env["CARGO_ENCODED_RUSTFLAGS"].endswith("-Clink-arg=/Brepro")
+    assert not any(name.startswith("CFLAGS") for name in env)
+    for arm in ({"RUNNER_ARCH": "ARM64"}, {"PROCESSOR_IDENTIFIER": "ARMv8 (64-bit) Family 8"}):
+        assert plan(**arm)[0] == "aarch64-pc-windows-msvc"
+    _, env = plan("--target", TARGET, cflags_X86_64_pc_windows_gnu="-O7")
+    assert env["CFLAGS_x86_64_pc_windows_gnu"].startswith("-O7 -ffile-prefix-map=")
+    for args, message in [
+        (("--smoke-command", "x"), "`smoke-command` needs `sh`"),
+        (("--smoke", "required", "--target", "x86"), "no Python for win32 on this machine"),
+    ]:
+        done = run(*args)
+        assert message in done.stderr, done.stdout + done.stderr
+
+
 def test_the_portable_tests_pass(root: Path, cross_env: dict[str, str]) -> None:
     """The tests that the job `windows` of test.yml runs."""
     command = [root / ".github/test-windows.sh", "--target", TARGET]

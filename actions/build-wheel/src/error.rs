@@ -6,6 +6,7 @@ use crate::environment::EnvironmentError;
 use crate::init::InitError;
 use crate::plan::PlanError;
 use crate::repair::WheelError;
+use crate::search_path::IS_WINDOWS;
 use crate::smoke::SmokeError;
 
 /// Why there is no distribution.
@@ -169,6 +170,10 @@ impl Failure for Error {
                 }
             },
             Self::NoShell => Some("install Git for Windows, which has it, or remove `smoke-command`".into()),
+            Self::NoSmoke { .. } if IS_WINDOWS => Some(
+                "install a Python for the wheel's processor (for x86: `actions/setup-python` with `architecture: x86`), or set `smoke: auto`"
+                    .into(),
+            ),
             Self::NoSmoke { .. } => Some(
                 "run as root or with `sudo -n`, so that `unshare` can mount, and with a Python outside the Nix store, or set `smoke: auto`"
                     .into(),
