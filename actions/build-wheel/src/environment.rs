@@ -8,6 +8,7 @@ use toolkit::{Cmd, Env, FileError, OutputMode, ProcessError, Ui};
 
 use crate::build_target::BuildTarget;
 use crate::compiler_flags::CompilerFlags;
+use crate::host;
 use crate::inputs::Inputs;
 use crate::interpreter::{Interpreter, PythonRequest};
 use crate::search_path::{IS_WINDOWS, in_store, is_store_alias, on_path, python_names, which};
@@ -105,7 +106,7 @@ pub enum EnvironmentError {
 impl MachineState {
     /// Inspects the machine and the project.
     pub fn gather(inputs: &Inputs, env: &Env, ui: &Ui) -> Result<Self, EnvironmentError> {
-        let host = Target::host(env);
+        let host = host::host(env);
         let target = inputs.target.clone().or(host.map(BuildTarget::Known));
         let known = target.as_ref().and_then(BuildTarget::known);
         let gcc = known.and_then(Target::gnu_prefix).map(|prefix| format!("{prefix}-gcc"));

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use pydist::target::{System, Target};
+use pydist::target::System;
 use toolkit::{Choice as _, Env, Input, InputErrors, InputKind, Output, Reader, Spec};
 
 use crate::build_target::BuildTarget;
 use crate::choices::{Backend, BackendChoice, GraftMode, Linker, LinkerChoice, SmokeMode};
 use crate::compatibility::Compatibility;
+use crate::host::host;
 use crate::interpreter::PythonRequest;
 
 /// The declaration from which `action.yml`, the README and the command line are
@@ -220,7 +221,7 @@ impl Inputs {
             Some(Compatibility::Manylinux(_)) => System::Gnu,
             Some(Compatibility::Musllinux(_)) => System::Musl,
             Some(Compatibility::Macos(_)) => System::Macos,
-            None => Target::host(env).map_or(System::Gnu, |host| host.system),
+            None => host(env).map_or(System::Gnu, |host| host.system),
         };
         let inputs = Self {
             project: reader.path("project").unwrap_or_default(),

@@ -11,6 +11,7 @@ mod environment;
 mod error;
 mod files;
 mod gate;
+mod host;
 mod init;
 mod inputs;
 mod interpreter;

@@ -13,11 +13,11 @@ use crate::build_result::BuildResult;
 use crate::build_target::BuildTarget;
 use crate::choices::SmokeMode;
 use crate::error::Error;
+use crate::host::{host, starts};
 use crate::isolation::Isolation;
 use crate::plan::Plan;
 use crate::runtime::Runtime;
 use crate::search_path::{IS_WINDOWS, shell};
-use pydist::target::{Arch, System, Target};
 
 /// Fails before a long build for what would only be found after it: missing `test-sources`, and
 /// no Python with `smoke: required`.
@@ -29,7 +29,7 @@ pub(crate) fn check_setup(plan: &Plan, runtime: &Runtime<'_>) -> Result<(), Erro
         let path = sources(plan).join(source);
         std::fs::symlink_metadata(&path).map_err(FileError::new("read", &path))?;
     }
-    if !is_for_this_machine(plan.target.as_ref(), Target::host(runtime.env)) {
+    if !is_for_this_machine(plan.target.as_ref(), host(runtime.env)) {
         return Ok(());
     }
     if IS_WINDOWS && !plan.smoke.commands.is_empty() && shell(runtime.env).is_none() {
@@ -56,7 +56,7 @@ fn is_for_this_machine(target: Option<&BuildTarget>, host: Option<Target>) -> bo
         (None, Some(_)) => true,
         (Some(target), Some(host)) if host.system == System::Macos => target.is_macos(),
         (Some(target), Some(host)) if host.is_windows() => {
-            target.known().is_some_and(|target| target.is_windows() && host.starts(target.tag_arch()))
+            target.known().is_some_and(|target| target.is_windows() && starts(host, target.tag_arch()))
         }
         (Some(target), Some(host)) => target.known() == Some(host),
     }
@@ -87,7 +87,7 @@ pub(crate) fn test(
         not_run: Vec::new(),
         not_for_system: Vec::new(),
     };
-    let smoke = match RunMode::for_platforms(name.tags.platforms(), Target::host(runtime.env)) {
+    let smoke = match RunMode::for_platforms(name.tags.platforms(), host(runtime.env)) {
         RunMode::Native => native::run(smoke_test, &plan.smoke, wheel)?,
         RunMode::Emulated(arch) => emulated::run(smoke_test, &plan.smoke, arch, wheel)?,
         RunMode::Unsupported => {
@@ -128,7 +128,7 @@ impl RunMode {
                 Platform::Other(_) => continue,
             };
             let arch = platform.arch().unwrap_or_default();
-            if system == host.system && host.starts(arch) {
+            if system == host.system && starts(host, arch) {
                 return Self::Native;
             }
             if let Some(other) = Arch::from_tag(arch)
