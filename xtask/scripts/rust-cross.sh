@@ -68,8 +68,15 @@ replace-with = "vendored"
 directory = "$rustlib/src/rust/library/vendor"
 CONFIG
 echo '#![no_std]' >"$work/empty/lib.rs"
-(cd "$work/empty" && env -u RUSTFLAGS RUSTC="$work/root/bin/rustc" RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$work/target" \
-  cargo build --quiet --offline --release -Zbuild-std=std,panic_abort -Zbuild-std-features=panic-unwind "${targets[@]/#/--target=}")
+build() {
+  local crates=$1
+  shift
+  (cd "$work/empty" && env -u RUSTFLAGS RUSTC="$work/root/bin/rustc" RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$work/target" \
+    cargo build --quiet --offline --release "-Zbuild-std=$crates" -Zbuild-std-features=panic-unwind "$@")
+}
+build std,panic_abort "${targets[@]/#/--target=}"
+# Unit tests run under Wine too.
+build std,panic_abort,test --target=x86_64-pc-windows-gnu
 for target in "${targets[@]}"; do
   mkdir -p "$rustlib/$target/lib"
   mv "$work/target/$target"/release/deps/*.rlib "$rustlib/$target/lib/"

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use distcheck::{Finding, Pattern, Selection, rules};
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
-use toolkit::FileError;
+use serde::{Deserialize, Deserializer};
+use toolkit::{FileError, choice};
 
 use crate::error::Error;
 
@@ -36,12 +36,16 @@ pub(crate) struct Config {
     pub(crate) top_level: Vec<String>,
 }
 
-/// The severity if an environment loses its wheel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Lost {
-    Warning,
-    Error,
+choice! {
+    /// The severity if an environment loses its wheel.
+    #[derive(Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub(crate) enum Lost {
+        /// A warning, the default.
+        Warning = "warning",
+        /// An error.
+        Error = "error",
+    }
 }
 
 /// Findings that are accepted.

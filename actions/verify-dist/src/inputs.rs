@@ -7,6 +7,8 @@ use toolkit::{
     Choice as _, Command, Input, InputErrors, InputKind, Invocation, Output, Reader, Spec, choice,
 };
 
+use crate::config::Lost;
+
 /// The action's declaration.
 pub static SPEC: Spec = Spec {
     name: "verify-dist",
@@ -65,7 +67,7 @@ pub static SPEC: Spec = Spec {
         ),
         Input::new(
             "lost",
-            InputKind::Choice(&["warning", "error"]),
+            InputKind::Choice(Lost::WORDS),
             "The severity, `warning` (the default) or `error`, if an environment gets a worse file than from the release in `previous`, such as a source distribution instead of a wheel.",
         ),
         Input::new(
@@ -168,7 +170,7 @@ pub(crate) struct Inputs {
     pub(crate) expect_sdist: Vec<String>,
     pub(crate) tag: Option<String>,
     pub(crate) previous: Option<String>,
-    pub(crate) lost: Option<String>,
+    pub(crate) lost: Option<Lost>,
     pub(crate) require: Vec<String>,
     pub(crate) svg_path: Option<PathBuf>,
     pub(crate) fail_on: FailOn,
@@ -193,7 +195,7 @@ impl Inputs {
             expect_sdist: reader.list("expect-sdist"),
             tag: tag(&mut reader),
             previous: reader.text("previous"),
-            lost: reader.text("lost"),
+            lost: reader.optional_choice("lost"),
             require: reader.list("require"),
             svg_path: reader.path("svg-path"),
             fail_on: reader.choice("fail-on"),

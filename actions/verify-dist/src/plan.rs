@@ -54,11 +54,7 @@ impl Plan {
             others,
             tag: inputs.tag.clone(),
             previous: inputs.previous.as_deref().map(Previous::parse).transpose()?,
-            lost: match inputs.lost.as_deref() {
-                Some("error") => Lost::Error,
-                Some(_) => Lost::Warning,
-                None => config.lost.unwrap_or(Lost::Warning),
-            },
+            lost: inputs.lost.or(config.lost).unwrap_or(Lost::Warning),
             require: if inputs.require.is_empty() { config.require.clone() } else { inputs.require.clone() },
         })
     }

@@ -13,13 +13,13 @@ use binfmt::elf::{self, ElfInfo};
 use binfmt::macho::MachOInfo;
 use binfmt::pe::PeInfo;
 use memchr::memmem::Finder;
+use pydist::store::STORES;
 use sha2::{Digest as _, Sha256};
 
 use self::kept::KeptRanges;
 use self::obfuscation::Obfuscation;
 use self::pages::PageHashes;
 use crate::dist::{Binary, Member};
-use crate::store::STORES;
 
 /// How much of a binary is kept from its start and after its code.
 const IN_MEMORY: u64 = 11 << 20;

@@ -33,7 +33,6 @@ mod rule;
 mod rule_tests;
 pub mod rules;
 mod scan;
-mod store;
 
 pub use check::{Finding, RuleOutcome, Selection, Verdict, check};
 pub use coverage::systems;

@@ -6,9 +6,9 @@ use binfmt::macho::Slice;
 use binfmt::pe::PeInfo;
 use pydist::dll::DllOrigin;
 use pydist::policy;
+use pydist::store::is_store_path;
 
 use crate::dist::{Member, Wheel};
-use crate::store::is_store;
 
 /// Why dyld may not find a library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,7 +60,7 @@ impl<'w> Dylibs<'w> {
         let is_runtime = path.starts_with("@rpath/libswift") || path.starts_with("@rpath/libc++");
         // iOS apps provide it (PEP 730).
         let is_runtime = is_runtime || path == "@rpath/Python.framework/Python";
-        if policy::is_macos_library(path) || is_runtime || is_store(path) {
+        if policy::is_macos_library(path) || is_runtime || is_store_path(path) {
             return None;
         }
         let is_known = self.names.contains(path.rsplit('/').next().unwrap_or(path));

@@ -15,6 +15,7 @@ pub mod record;
 pub mod release_tag;
 #[cfg(feature = "requirements")]
 pub mod requirement;
+pub mod store;
 pub mod tags;
 pub mod tar;
 pub mod target;

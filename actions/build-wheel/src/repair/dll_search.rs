@@ -10,9 +10,8 @@ use std::process::{Command, Stdio};
 use binfmt::pe::{FileVersion, PeInfo, file_version};
 use pydist::digest;
 use pydist::dll::DllOrigin;
+use pydist::store::mentions_store;
 use pydist::zip::Content;
-
-use super::store::in_store;
 
 /// The directory of Windows' own libraries is the one that has this library.
 const LIBRARY_OF_WINDOWS: &str = "ntdll.dll";
@@ -115,7 +114,7 @@ impl DllSearch {
     /// Reads a DLL, unless it is unsuitable; then returns why.
     fn read(&self, path: &Path, machine: u16) -> std::io::Result<Result<FoundDll, String>> {
         let path = path.canonicalize()?;
-        if !self.is_all && !in_store(&path.to_string_lossy()) {
+        if !self.is_all && !mentions_store(&path.to_string_lossy()) {
             return Ok(Err("is not in the Nix store".to_owned()));
         }
         let file = File::open(&path)?;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use binfmt::elf::{Changes, ElfInfo, Interpreter, Kind, PT_LOAD, apply, tag};
 use binfmt::source::WriteAt;
 use pydist::policy;
+use pydist::store::mentions_store;
 use pydist::target::Arch;
 
 use libc::{Libc, is_musl, is_standard, loader};
@@ -18,7 +19,6 @@ use super::binary_error::BinaryError;
 use super::change::Edit;
 use super::graft::Grafts;
 use super::layout::file_name;
-use super::store::in_store;
 use super::surroundings::Surroundings;
 use super::tags::Needs;
 
@@ -125,7 +125,7 @@ fn change_strings(
                     // Libraries found through it are in the wheel now.
                     let is_grafted = bundled.is_all && bundled.search.is_some();
                     path.is_empty()
-                        || in_store(path)
+                        || mentions_store(path)
                         || (remove_absolute || is_grafted) && path.starts_with('/')
                 };
                 let mut kept: Vec<&str> = old.split(':').filter(|path| !is_removed(path)).collect();
@@ -182,7 +182,7 @@ impl Bundled {
     /// The new value of a NEEDED or SONAME entry.
     fn library_name(&self, old: &str) -> String {
         let renamed = self.renamed.iter().find(|(name, _)| name == old);
-        let kept = if in_store(old) { file_name(old) } else { old };
+        let kept = if mentions_store(old) { file_name(old) } else { old };
         renamed.map_or_else(|| kept.to_owned(), |(_, new)| new.clone())
     }
 }
@@ -201,12 +201,12 @@ fn graft_libraries(elf: &ElfInfo, name: &str, wheel: &mut Surroundings<'_>) -> R
             continue;
         }
         let Some(grafts) = wheel.grafts.as_mut() else {
-            if in_store(needed) {
+            if mentions_store(needed) {
                 return Err(BinaryError::StoreLibrary(needed.to_owned()));
             }
             continue;
         };
-        let path = if in_store(needed) {
+        let path = if mentions_store(needed) {
             Some(PathBuf::from(needed))
         } else {
             in_search_path(elf, file, grafts.is_all())
@@ -239,7 +239,7 @@ fn rename_soname(elf: &ElfInfo, name: &str, grafts: &Grafts, bundled: &mut Bundl
 /// directories.
 fn in_search_path(elf: &ElfInfo, file: &str, all: bool) -> Option<PathBuf> {
     let paths =
-        elf.runpath().chain(elf.rpath()).filter(|path| in_store(path) || all && path.starts_with('/'));
+        elf.runpath().chain(elf.rpath()).filter(|path| mentions_store(path) || all && path.starts_with('/'));
     let mut paths = paths.map(PathBuf::from).collect::<Vec<_>>();
     if let Some(arch) = elf.arch().filter(|_| all) {
         let multiarch = format!("{arch}-linux-gnu");
@@ -251,7 +251,7 @@ fn in_search_path(elf: &ElfInfo, file: &str, all: bool) -> Option<PathBuf> {
         let library = std::fs::File::open(path).ok().filter(|_| path.is_file());
         // Skip a library of the same name for another architecture.
         library.is_some_and(|library| {
-            in_store(&path.to_string_lossy())
+            mentions_store(&path.to_string_lossy())
                 || ElfInfo::read(&library).is_ok_and(|found| found.arch() == elf.arch())
         })
     };
@@ -262,7 +262,7 @@ fn in_search_path(elf: &ElfInfo, file: &str, all: bool) -> Option<PathBuf> {
 fn check_store(elf: &ElfInfo) -> Result<(), BinaryError> {
     let strings = elf.dynamic.iter().filter_map(|entry| entry.text.as_deref());
     let interpreters = elf.interpreters.iter().map(|found| found.path.as_str());
-    match strings.chain(interpreters).find(|text| in_store(text)) {
+    match strings.chain(interpreters).find(|text| mentions_store(text)) {
         Some(path) => Err(BinaryError::Store(path.to_owned())),
         None => Ok(()),
     }

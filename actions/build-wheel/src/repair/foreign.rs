@@ -9,12 +9,12 @@ use binfmt::binary::Format;
 use binfmt::elf::{self, ElfInfo};
 use binfmt::macho::MachOInfo;
 use binfmt::source::ReadAt;
+use pydist::store::mentions_store;
 use pydist::tags::{Platform, TagSet};
 use pydist::target::Arch;
 use pydist::zip::{Content, Member};
 
 use super::archive;
-use super::store::in_store;
 use crate::build_target::BuildTarget;
 
 /// The kind of a binary, from its first bytes.
@@ -161,7 +161,10 @@ pub(super) fn foreign(content: &Content, wheel: WheelPlatform) -> Option<Foreign
                 let texts = elf.dynamic.iter().filter_map(|entry| entry.text.clone());
                 texts.chain(elf.interpreters.iter().map(|found| found.path.clone()))
             });
-            Some(ForeignBinary { platform, store_path: strings.into_iter().find(|text| in_store(text)) })
+            Some(ForeignBinary {
+                platform,
+                store_path: strings.into_iter().find(|text| mentions_store(text)),
+            })
         }
         BinaryKind::MachO => {
             let macho = MachOInfo::read(content).ok();
@@ -181,7 +184,7 @@ pub(super) fn foreign(content: &Content, wheel: WheelPlatform) -> Option<Foreign
             let commands = macho.iter().flat_map(|macho| &macho.slices).flat_map(|slice| &slice.commands);
             let mut paths =
                 commands.filter_map(|command| command.path.as_ref().map(|path| path.text.clone()));
-            Some(ForeignBinary { platform, store_path: paths.find(|path| in_store(path)) })
+            Some(ForeignBinary { platform, store_path: paths.find(|path| mentions_store(path)) })
         }
     }
 }

@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 
 use binfmt::binary::Format;
 use pydist::digest;
+use pydist::store::mentions_store;
 use pydist::zip::Content;
 
 use super::layout::{Root, installed};
-use super::store::in_store;
 
 /// Why a library cannot be grafted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -129,7 +129,7 @@ impl Grafts {
             |error: std::io::Error| GraftError::Read { path: path.to_owned(), why: error.to_string() };
         let real = path.canonicalize().map_err(read_error)?;
         // The path in the wheel may be a link or contain `..`.
-        if !self.is_all && !in_store(&real.to_string_lossy()) {
+        if !self.is_all && !mentions_store(&real.to_string_lossy()) {
             return Err(GraftError::Outside { path: path.to_owned(), real });
         }
         let (location, _) = installed(&self.stem, member);

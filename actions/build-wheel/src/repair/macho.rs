@@ -7,12 +7,12 @@ use std::path::Path;
 use binfmt::binary::EditError;
 use binfmt::macho::{CommandChange, MachOInfo, SignatureState, Slice, apply, check, lc, renew, sign};
 use pydist::policy;
+use pydist::store::mentions_store;
 use pydist::zip::Content;
 
 use super::binary_error::BinaryError;
 use super::change::Edit;
 use super::layout::file_name;
-use super::store::in_store;
 use super::surroundings::Surroundings;
 use super::tags::Needs;
 
@@ -233,7 +233,7 @@ fn plan_commands(
         let is_replaced = |path: &str| {
             let is_all = wheel.grafts.as_ref().is_some_and(super::graft::Grafts::is_all);
             let is_local = is_all && is_library && path.starts_with('/') && !policy::is_macos_library(path);
-            in_store(path) || is_local && !wheel.is_excluded(file_name(path))
+            mentions_store(path) || is_local && !wheel.is_excluded(file_name(path))
         };
         let Some(path) = command.path.as_ref().filter(|path| is_replaced(&path.text)) else { continue };
         let (old, file) = (&path.text, file_name(&path.text));
@@ -294,7 +294,7 @@ fn system_library(
 fn check_paths(slice: &Slice, wheel: &Surroundings<'_>) -> Result<(), BinaryError> {
     for command in &slice.commands {
         let Some(path) = command.path.as_ref().map(|path| path.text.as_str()) else { continue };
-        if in_store(path) {
+        if mentions_store(path) {
             return Err(BinaryError::Store(path.to_owned()));
         }
         let is_bundled = !path.starts_with('/') && wheel.files.contains(file_name(path))

@@ -23,10 +23,10 @@ mod resolve;
 mod room;
 mod sbom;
 mod scripts;
-mod store;
 mod surroundings;
 mod tags;
 mod wheel;
+mod wrapper;
 
 pub use archive::ArchiveError;
 pub use binary::{edit_binary, edit_elf_in_place};

@@ -12,6 +12,7 @@ use binfmt::source::ReadAt;
 use pydist::digest;
 use pydist::filename::WheelName;
 use pydist::record::{self, Entry};
+use pydist::store::STORES;
 use pydist::zip::{
     Content, Deflated, Member, NewMember, Packed, Written, contains, each_piece, pack, pack_edited, write,
 };
@@ -28,9 +29,9 @@ use super::graft::{GraftScope, Grafts};
 use super::metadata::{self, Record};
 use super::options::Options;
 use super::resolve::Libraries;
-use super::store::{MAKE_C_WRAPPER, STORES, is_wrapper};
 use super::surroundings::Surroundings;
 use super::tags::{self, Needs};
+use super::wrapper::{MAKE_C_WRAPPER, is_wrapper};
 use super::{elf, room, sbom, scripts};
 
 /// The deflate level. For machine code, the next one takes a tenth more time and saves 1 %.
@@ -317,7 +318,7 @@ impl<'a> Pass<'a> {
         self.changes.extend(edit.changes.into_iter().map(note));
         self.warnings.extend(edit.warnings.into_iter().map(note));
         let has = |needles: &[&[u8]]| contains(content, needles).map_err(ArchiveError::Write);
-        if has(&STORES)? {
+        if has(&STORES.map(str::as_bytes))? {
             // A wrapper compiled by makeBinaryWrapper contains its command line.
             if has(&[MAKE_C_WRAPPER])? && is_wrapper(&content.to_vec().map_err(ArchiveError::Write)?) {
                 let what =
@@ -387,7 +388,7 @@ impl<'a> Pass<'a> {
         }
         // RECORD is rewritten.
         if !metadata::is_unhashed(name, self.dist_info)
-            && contains(content, &STORES).map_err(ArchiveError::Write)?
+            && contains(content, &STORES.map(str::as_bytes)).map_err(ArchiveError::Write)?
         {
             self.warn(name, "mentions the Nix store");
         }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use pydist::digest;
+use pydist::store::STORES;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
@@ -104,7 +105,7 @@ fn external_library(name: &str) -> Value {
 /// The name and version of the package in `/nix/store/<hash>-<name>-<version>/…`.
 fn store_package(path: &Path) -> Option<(String, Option<String>)> {
     let path = path.to_str()?;
-    let (_, rest) = path.split_once("/nix/store/").or_else(|| path.split_once("/gnu/store/"))?;
+    let (_, rest) = STORES.iter().find_map(|store| path.split_once(store))?;
     let (_, package) = rest.split('/').next()?.split_once('-')?;
     let is_version = |(at, _): &(usize, &str)| package[at + 1..].starts_with(|c: char| c.is_ascii_digit());
     Some(match package.match_indices('-').find(is_version) {

@@ -1,9 +1,10 @@
 //! Scripts of a wheel: their shebangs, and the store programs that they
 //! execute.
 
+use pydist::store::mentions_store;
+
 use super::contents::script;
 use super::error::WheelError;
-use super::store::in_store;
 
 /// Replaces a shebang that names the store. Returns the new script and a
 /// description of the change; `None` if the shebang does not name the store. An
@@ -18,7 +19,7 @@ pub(super) fn without_store(file: &str, content: &[u8]) -> Result<Option<(Vec<u8
     if let Some(command) = store_command(&String::from_utf8_lossy(rest)) {
         return Err(WheelError::Script { file: file.into(), what: format!("executes `{command}`") });
     }
-    if !in_store(&line) {
+    if !mentions_store(&line) {
         return Ok(None);
     }
     let mut words = line[2..].split_whitespace();
@@ -28,7 +29,7 @@ pub(super) fn without_store(file: &str, content: &[u8]) -> Result<Option<(Vec<u8
     let new = match (program, arguments.as_str()) {
         (program, _) if program.starts_with("python") && script(file).is_some() => "#!python".to_owned(),
         (program, _) if program.starts_with("python") => "#!/usr/bin/env python3".to_owned(),
-        ("env", arguments) if !in_store(arguments) => format!("#!/usr/bin/env {arguments}"),
+        ("env", arguments) if !mentions_store(arguments) => format!("#!/usr/bin/env {arguments}"),
         ("sh", arguments) => format!("#!/bin/sh {arguments}"),
         ("bash", "") => "#!/usr/bin/env bash".to_owned(),
         // env would treat `bash -e` as the name of one program.
@@ -51,9 +52,9 @@ fn store_command(text: &str) -> Option<String> {
         let mut words = command.split_whitespace().map(|word| word.trim_matches(['"', '\'']));
         let first = words.next()?;
         let executes = if command.len() == line.len() {
-            in_store(first) && first.starts_with('/')
+            mentions_store(first) && first.starts_with('/')
         } else {
-            std::iter::once(first).chain(words).any(|word| word.starts_with('/') && in_store(word))
+            std::iter::once(first).chain(words).any(|word| word.starts_with('/') && mentions_store(word))
         };
         executes.then(|| line.chars().take(200).collect())
     })

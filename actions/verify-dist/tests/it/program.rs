@@ -111,6 +111,16 @@ fn rejects_invalid_arguments() {
 }
 
 #[test]
+fn a_misspelled_word_is_not_the_default() {
+    let dir = dist_dir(&Wheel::sample("py3-none-any"));
+    for (name, word) in [("LOST", "eror"), ("FAIL_ON", "warnings"), ("FORMAT", "xml")] {
+        let output = verify(dir.path()).arg("dist").env(format!("INPUT_{name}"), word).assert().code(2);
+        let text = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
+        assert!(text.contains(word), "{text}");
+    }
+}
+
+#[test]
 fn lists_and_explains_rules() {
     let empty = tempfile::tempdir().unwrap();
     let output = verify(empty.path()).arg("rules").assert().code(0);

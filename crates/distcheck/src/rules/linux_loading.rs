@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use binfmt::elf::{ElfInfo, Kind};
 use pydist::policy;
+use pydist::store::is_store_path;
 use pydist::tags::Platform;
 
 use super::linux::{bundled, linux, loaded};
@@ -13,7 +14,6 @@ use crate::fixture;
 use crate::rule::Provenance::BreaksRuntime;
 use crate::rule::Severity::{Error, Warning};
 use crate::rule::{Check, Findings, Rule, some};
-use crate::store::is_store;
 
 pub(super) static RULES: &[Rule] = &[STACK, TEXT_RELOCATIONS, LIBRARIES_FOUND, RPATH, INTERPRETER];
 
@@ -164,7 +164,7 @@ fn rpath(_: &Dist, wheel: &Wheel, out: &mut Findings) {
     }
     for (member, info) in loaded(wheel) {
         let relative =
-            |path: &str| path.starts_with("$ORIGIN") || path.starts_with("${ORIGIN}") || is_store(path);
+            |path: &str| path.starts_with("$ORIGIN") || path.starts_with("${ORIGIN}") || is_store_path(path);
         let paths: Vec<&str> = info.search_paths().filter(|path| !relative(path)).collect();
         if !paths.is_empty() {
             out.at(&member.name, format!("it searches {}", some(paths)));
@@ -216,7 +216,7 @@ fn interpreter(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
             Some(expected) => path == expected || path.starts_with("/lib/ld-musl-"),
             None => is_loader_path(path),
         };
-        if !valid && !is_store(path) {
+        if !valid && !is_store_path(path) {
             let expected = expected.map(|path| format!(", expected `{path}`")).unwrap_or_default();
             out.at(&member.name, format!("the program interpreter is `{path}`{expected}"));
         }

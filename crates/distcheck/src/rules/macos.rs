@@ -2,6 +2,7 @@
 
 use binfmt::macho::Slice;
 use pydist::policy;
+use pydist::store::is_store_path;
 use pydist::tags::Platform;
 
 use super::foreign;
@@ -13,7 +14,6 @@ use crate::libraries::{DylibProblem, Dylibs};
 use crate::rule::Provenance::BreaksRuntime;
 use crate::rule::Severity::{Error, Note, Warning};
 use crate::rule::{Check, Findings, Rule, some};
-use crate::store::is_store;
 
 const TAGS: &str = "PyPA \"Platform compatibility tags\", macOS; delocate.";
 
@@ -261,7 +261,7 @@ fn rpath(_: &Dist, wheel: &Wheel, out: &mut Findings) {
             path.starts_with('@')
                 || path.starts_with("/usr/lib")
                 || path.starts_with("/System/")
-                || is_store(path)
+                || is_store_path(path)
         };
         let paths: Vec<&str> = slice.rpaths().filter(|path| !fine(path)).collect();
         if !paths.is_empty() {

@@ -1,6 +1,7 @@
 //! `NIX`: references to the store of Nix or Guix, which users do not have.
 
 use binfmt::macho::Slice;
+use pydist::store::{is_store_path, mentions_store};
 
 use super::foreign;
 use crate::dist::{Binary, Dist, Wheel};
@@ -9,7 +10,6 @@ use crate::fixture;
 use crate::rule::Provenance::{BreaksRuntime, Hygiene};
 use crate::rule::Severity::{Error, Warning};
 use crate::rule::{Check, Findings, Rule, some};
-use crate::store::{is_store, mentions_store};
 
 const SOURCE: &str =
     "The loaders' own rules: System V ABI (program interpreter, search paths), Apple's dyld.";
@@ -37,7 +37,7 @@ fn elf(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
     for (member, info) in wheel.every_elf() {
         any = true;
         let severity = foreign::severity(dist, wheel, member);
-        if let Some(interpreter) = info.interpreter().filter(|path| is_store(path)) {
+        if let Some(interpreter) = info.interpreter().filter(|path| is_store_path(path)) {
             out.with_severity(severity)
                 .at(&member.name, format!("the program interpreter (PT_INTERP) is `{interpreter}`"));
         }
@@ -49,7 +49,7 @@ fn elf(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
                 out.with_severity(severity).at(&member.name, format!("{name} holds {}", some(found)));
             }
         }
-        let needed: Vec<_> = info.needed().filter(|path| is_store(path)).collect();
+        let needed: Vec<_> = info.needed().filter(|path| is_store_path(path)).collect();
         if !needed.is_empty() {
             out.with_severity(severity).at(&member.name, format!("it needs {}", some(needed)));
         }
@@ -87,12 +87,12 @@ fn macho(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
         let severity = foreign::severity(dist, wheel, member);
         for slice in &info.slices {
             let loads = slice.dylibs().map(|dylib| dylib.path).chain(slice.dylinker());
-            let loads: Vec<_> = loads.filter(|path| is_store(path)).collect();
+            let loads: Vec<_> = loads.filter(|path| is_store_path(path)).collect();
             if !loads.is_empty() {
                 out.with_severity(severity)
                     .at(&member.name, format!("the {} slice loads {}", slice.arch, some(loads)));
             }
-            let paths: Vec<_> = slice.rpaths().filter(|path| is_store(path)).collect();
+            let paths: Vec<_> = slice.rpaths().filter(|path| is_store_path(path)).collect();
             if !paths.is_empty() {
                 out.with_severity(severity)
                     .at(&member.name, format!("the {} slice's LC_RPATH holds {}", slice.arch, some(paths)));

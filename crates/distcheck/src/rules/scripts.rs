@@ -1,5 +1,6 @@
 //! `MET` and `CON`, continued: entry points and scripts.
 
+use pydist::store::is_store_path;
 use std::collections::BTreeSet;
 
 use crate::dist::{Dist, Wheel};
@@ -8,7 +9,6 @@ use crate::fixture;
 use crate::rule::Provenance::{BreaksInstall, BreaksRuntime, PypiRejects};
 use crate::rule::Severity::{Error, Warning};
 use crate::rule::{Check, Findings, Rule};
-use crate::store::is_store;
 
 pub(super) static RULES: &[Rule] = &[READABLE, ENTRY_POINTS, FOREIGN, SHEBANG];
 
@@ -158,7 +158,7 @@ fn shebang(_: &Dist, wheel: &Wheel, out: &mut Findings) {
         let dir = program.rsplit_once('/').map_or("", |(dir, _)| dir);
         let python = ["python", "pythonw"].contains(&program);
         // NIX003 reports store paths.
-        if !python && !PROGRAMS.contains(&dir) && !is_store(program) {
+        if !python && !PROGRAMS.contains(&dir) && !is_store_path(program) {
             out.at(&member.name, format!("the first line is `{line}`"));
         } else if line.contains('\r') {
             out.at(

@@ -1,13 +1,4 @@
-//! Paths in the store of Nix or Guix, which exist only on the machine that
-//! built a wheel.
-
-/// The prefixes of store paths.
-pub(super) const STORES: [&[u8]; 2] = [b"/nix/store/", b"/gnu/store/"];
-
-/// Whether `text` contains a path in the store of Nix or Guix.
-pub(super) fn in_store(text: &str) -> bool {
-    text.contains("/nix/store/") || text.contains("/gnu/store/")
-}
+//! Programs compiled by nixpkgs' `makeBinaryWrapper`, which execute a program in the store.
 
 /// The start of the command line in a wrapper compiled by `makeBinaryWrapper`.
 pub(super) const MAKE_C_WRAPPER: &[u8] = b"makeCWrapper '";

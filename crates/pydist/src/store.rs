@@ -1,14 +1,14 @@
 //! The stores of Nix and Guix, whose paths exist only on the machine that built a file.
 
 /// The prefixes of store paths.
-pub(crate) const STORES: [&str; 2] = ["/nix/store/", "/gnu/store/"];
+pub const STORES: [&str; 2] = ["/nix/store/", "/gnu/store/"];
 
 /// Whether `path` is in a store.
-pub(crate) fn is_store(path: &str) -> bool {
+pub fn is_store_path(path: &str) -> bool {
     STORES.iter().any(|store| path.starts_with(store))
 }
 
 /// Whether `text` contains a path in a store.
-pub(crate) fn mentions_store(text: &str) -> bool {
+pub fn mentions_store(text: &str) -> bool {
     STORES.iter().any(|store| text.contains(store))
 }
