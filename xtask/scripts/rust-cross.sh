@@ -6,7 +6,7 @@
 # installed on the machine. With `all`, it has the targets of the soak tests too: each takes
 # about a minute of processor time.
 set -euo pipefail
-case $# in 1 | 2) ;; *) echo "usage: rust-cross.sh DIRECTORY [all]" >&2; exit 2 ;; esac
+case "$#:${2-}" in 1: | 2:all) ;; *) echo "usage: rust-cross.sh DIRECTORY [all]" >&2; exit 2 ;; esac
 directory=$1
 targets=(x86_64-unknown-linux-musl aarch64-unknown-linux-musl riscv64gc-unknown-linux-gnu
   aarch64-apple-darwin x86_64-apple-darwin x86_64-pc-windows-gnu)
@@ -121,7 +121,9 @@ done
 rm -rf "$rustlib/src" "$work/root/usr/src"
 # Code compiled against another standard library does not link with this one, and Cargo
 # does not notice the difference.
-for target in "${targets[@]}"; do rm -rf "$directory/../../$target"; done
+if [ "${2-}" != all ]; then
+  for target in "${targets[@]}"; do rm -rf "$(dirname "$directory")/../$target"; done
+fi
 rm -rf "$directory"
 mkdir -p "$(dirname "$directory")"
 mv "$work/root" "$directory"

@@ -137,7 +137,7 @@ fn unpack(shell: &Shell, name: &str, progress: &str) -> Result<(), Error> {
     unpack_with(shell, name, name, &[], progress)
 }
 
-/// Does so in the directory `to`, with additional arguments for the script.
+/// Like [`unpack`], but into the directory `to` and with arguments for the script.
 fn unpack_with(shell: &Shell, name: &str, to: &str, arguments: &[&str], progress: &str) -> Result<(), Error> {
     let script = shell.root.join("xtask/scripts").join(name).with_extension("sh");
     let directory = directory(shell).join(to);

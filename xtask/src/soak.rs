@@ -62,10 +62,15 @@ struct Row {
 }
 
 pub(crate) fn run(shell: &Shell, args: &Args) -> Result<Exit, Error> {
-    setup::set_up_soak(shell)?;
+    let is_chosen = |part: Part| args.parts.is_empty() || args.parts.contains(&part);
+    if is_chosen(Part::Rust) {
+        setup::set_up_soak(shell)?;
+    } else {
+        setup::set_up_tests(shell)?;
+    }
     let mut rows = Vec::new();
     for part in Part::value_variants() {
-        if !(args.parts.is_empty() || args.parts.contains(part)) {
+        if !is_chosen(*part) {
             continue;
         }
         let start = Instant::now();

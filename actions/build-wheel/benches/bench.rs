@@ -195,7 +195,7 @@ fn peer(name: &str, wheel: &Path, out: &Path) -> Command {
 fn repair(dir: &Path, what: &'static str, size: usize, bar: u64, runs: usize) -> Row {
     let wheel = deflated(dir, &program_wheel(&big_program(dir, size)));
     let out = dir.join("peers");
-    // As in CI, no result is there: before ext4 replaces a file, it writes the new one to disk.
+    // Start without old output, as in CI: when ext4 replaces a file, it flushes the new one first.
     let clean = || {
         for directory in [&out, &dir.join("dist")] {
             let _ = std::fs::remove_dir_all(directory);

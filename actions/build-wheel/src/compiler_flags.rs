@@ -86,7 +86,7 @@ impl CompilerFlags {
     /// build, out of the result.
     pub(crate) fn remapping(&self, target: &BuildTarget, linker: Linker) -> Vec<(String, String)> {
         let all = self.rust.iter().cloned().chain(self.source_dirs.flags("--remap-path-prefix"));
-        let all: Vec<String> = all.chain(without_time(target, linker).map(str::to_owned)).collect();
+        let all: Vec<String> = all.chain(no_timestamp_flag(target, linker).map(str::to_owned)).collect();
         let mut variables = vec![("CARGO_ENCODED_RUSTFLAGS".to_owned(), all.join("\x1f"))];
         // Microsoft's compiler has other options.
         if is_msvc(target) {
@@ -111,7 +111,7 @@ fn is_msvc(target: &BuildTarget) -> bool {
 
 /// The flag of rustc that keeps the time out of a PE file's header. zig's linker has no such
 /// option.
-fn without_time(target: &BuildTarget, linker: Linker) -> Option<&'static str> {
+fn no_timestamp_flag(target: &BuildTarget, linker: Linker) -> Option<&'static str> {
     let is_mingw = target.known().is_some_and(|target| target.system == System::Mingw);
     match linker {
         _ if is_msvc(target) => Some("-Clink-arg=/Brepro"),
@@ -183,7 +183,7 @@ mod tests {
 
     /// cl.exe would read `-ffile-prefix-map` as an object file of this name.
     #[test]
-    fn microsofts_compiler_gets_no_flags_of_gcc() {
+    fn msvc_gets_no_gcc_flags() {
         for target in ["x86_64-pc-windows-msvc", "arm64ec-pc-windows-msvc"] {
             let variables = flags_for(target, Linker::Native, &[("CFLAGS", "/O2")], None);
             let names: Vec<&str> = variables.iter().map(|(name, _)| name.as_str()).collect();
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn linkers_for_windows_write_no_time() {
+    fn windows_linkers_omit_the_timestamp() {
         let of = |target: &str, linker: Linker| {
             let all = flags_for(target, linker, &[], None)[0].1.clone();
             all.strip_prefix(&remapped()).unwrap().trim_start_matches('\x1f').to_owned()

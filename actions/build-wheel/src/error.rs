@@ -102,7 +102,7 @@ pub enum Error {
         source: Box<SmokeError>,
     },
     /// There is no shell for `smoke-command`.
-    #[error("`smoke-command` needs `sh`, found none on PATH and none beside `git`")]
+    #[error("`smoke-command` needs `sh`, which is neither on PATH nor beside `git`")]
     NoShell,
     /// With `smoke: required`, the smoke test could not be run.
     #[error("`smoke: required`, but the result is `{result}`: {reason}")]
@@ -169,9 +169,9 @@ impl Failure for Error {
                     Some("install its requirements with `test-requires`, or test with `smoke-command`".into())
                 }
             },
-            Self::NoShell => Some("install Git for Windows, which has it, or remove `smoke-command`".into()),
+            Self::NoShell => Some("install Git for Windows, which includes `sh`, or remove `smoke-command`".into()),
             Self::NoSmoke { .. } if IS_WINDOWS => Some(
-                "install a Python for the wheel's processor (for x86: `actions/setup-python` with `architecture: x86`), or set `smoke: auto`"
+                "install a Python for the wheel's architecture (for x86: `actions/setup-python` with `architecture: x86`), or set `smoke: auto`"
                     .into(),
             ),
             Self::NoSmoke { .. } => Some(

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_starts_the_programs_of_older_processors() {
+    fn windows_runs_programs_for_compatible_architectures() {
         let starts = |host: &str, arch: &str| starts(Target::parse(host).unwrap(), arch);
         for (host, x86, amd64, arm64) in [
             ("i686-pc-windows-msvc", true, false, false),

@@ -278,7 +278,7 @@ fn exclude(reader: &mut Reader<'_>) -> Vec<String> {
     let words: Vec<String> = words.into_iter().filter(|word| !word.is_empty()).collect();
     for word in &words {
         if let Err(error) = globset::Glob::new(word) {
-            reader.error("exclude", format!("`{word}` is not a pattern: {error}"));
+            reader.error("exclude", format!("`{word}` is not a valid pattern: {error}"));
         }
     }
     words

@@ -41,11 +41,14 @@ pub enum Error {
     /// A path that does not exist.
     #[error("`{}` does not exist", .0.display())]
     Missing(PathBuf),
+    /// A pattern that matches nothing.
+    #[error("no file matches `{}`", .0.display())]
+    NoMatch(PathBuf),
     /// An invalid pattern in `matrix`.
     #[error("`matrix`: {0}")]
     Matrix(PatternError),
     /// An invalid pattern in `paths`.
-    #[error("`paths`: {0}")]
+    #[error("input `paths`: {0}")]
     Pattern(PatternError),
     /// A duplicate file name.
     #[error("`{0}` is in two of the given directories")]
@@ -114,6 +117,7 @@ impl Failure for Error {
             | Self::Pattern(_)
             | Self::Nothing(_)
             | Self::Missing(_)
+            | Self::NoMatch(_)
             | Self::Previous(_)
             | Self::Require { .. }
             | Self::Why { .. }
@@ -138,7 +142,7 @@ impl Failure for Error {
                 command_like(path),
                 "build the distributions first, then pass their directory",
             )),
-            Self::Nothing(_) => Some("build the distributions first, then pass their directory".into()),
+            Self::Nothing(_) | Self::NoMatch(_) => Some("build the distributions first, then pass their directory".into()),
             Self::Index { .. } => {
                 Some("rerun, or omit `previous`: no other check needs the network".into())
             }

@@ -36,9 +36,9 @@ impl FoundFiles {
                 files.push(path.clone());
             } else {
                 let pattern = path.to_str().filter(|text| is_file_pattern(text));
-                let matched = pattern.map(matching_files).transpose()?.unwrap_or_default();
+                let matched = matching_files(pattern.ok_or_else(|| Error::Missing(path.clone()))?)?;
                 if matched.is_empty() {
-                    return Err(Error::Missing(path.clone()));
+                    return Err(Error::NoMatch(path.clone()));
                 }
                 listed.extend(matched);
             }
@@ -96,7 +96,7 @@ mod tests {
         };
         assert_eq!(read(&["*.whl"]).unwrap(), ("a-1.whl".into(), String::new()));
         assert_eq!(read(&["*", "a-1.whl"]).unwrap(), ("a-1.tar.gz a-1.whl".into(), "a-1.zip".into()));
-        assert!(matches!(read(&["*.egg"]), Err(Error::Missing(_))));
+        assert!(matches!(read(&["*.egg"]), Err(Error::NoMatch(_))));
         assert!(matches!(read(&["*.txt"]), Err(Error::Nothing(_))));
         assert!(matches!(read(&["[.whl"]), Err(Error::Pattern(_))));
     }

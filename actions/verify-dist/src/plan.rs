@@ -76,9 +76,14 @@ fn texts<S: Serializer>(patterns: &[Pattern], serializer: S) -> Result<S::Ok, S:
 fn default_manifest(paths: &[PathBuf], files: &[PathBuf]) -> PathBuf {
     const NAME: &str = "dist-manifest.json";
     let directory = paths.iter().find(|path| path.is_dir()).map(PathBuf::as_path);
-    // A pattern is not a path.
-    let file = paths.iter().find(|path| path.is_file()).or(files.first());
-    let directory = directory.or_else(|| file?.parent()).unwrap_or(Path::new(""));
+    let file = paths.iter().find(|path| path.is_file());
+    // A pattern is not a path: take the directory that contains all of its files.
+    let contains = |one: &'_ &Path, other: &Path| other.starts_with(one);
+    let parents = files.iter().filter_map(|file| file.parent());
+    let common = parents.reduce(|one, other| {
+        one.ancestors().find(|ancestor| contains(ancestor, other)).unwrap_or(Path::new(""))
+    });
+    let directory = directory.or_else(|| file?.parent()).or(common).unwrap_or(Path::new(""));
     match directory.file_name() {
         Some(_) => directory.with_file_name(NAME),
         // `.` and `..` have no name of their own.

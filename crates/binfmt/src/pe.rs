@@ -151,13 +151,22 @@ impl PeInfo {
         delayed: Option<u64>,
     ) -> Result<(), BinaryError> {
         let base = delayed.unwrap_or_default();
-        let locate = |address: u64| headers.locate(address.checked_sub(base)?);
+        let locate = |address: u64| {
+            let relative = address.checked_sub(base).and_then(|address| headers.locate(address));
+            // Some linkers write relative addresses without the attribute.
+            relative.or_else(|| headers.locate(address).filter(|_| delayed.is_some()))
+        };
         let Some(offset) = locate(name_at) else {
+            // The loader never reads the table for delayed loading.
+            if delayed.is_some() {
+                return Ok(());
+            }
             return Err(BinaryError::Damaged { what: "an imported library's name", offset: name_at });
         };
         let name = image.up_to("an imported library's name", offset, 256)?;
         let name = image.view(&name).text(0).unwrap_or_default();
         if name.to_ascii_lowercase().starts_with("python")
+            && self.python_symbols.len() < LIMIT_IMPORTS
             && let Some(thunks) = locate(thunks_at)
         {
             symbols(image, thunks, self.is_64, locate, &mut self.python_symbols)?;
@@ -289,6 +298,10 @@ fn symbols<S: ReadAt + ?Sized>(
     let by_number = 1u64 << (word * 8 - 1);
     for at in (0..bytes.len()).step_by(usize::try_from(word).unwrap_or(8)) {
         let Some(thunk) = image.view(&bytes).word(at, is_64).filter(|thunk| *thunk != 0) else { break };
+        // A small file can repeat one name without end. CPython has fewer.
+        if into.len() >= LIMIT_IMPORTS {
+            break;
+        }
         if thunk & by_number != 0 {
             continue;
         }

@@ -10,7 +10,7 @@ use pydist::policy::{self, Excess, Linux};
 use pydist::tags::Platform;
 
 use crate::dist::{Dist, Wheel};
-use crate::libraries::{DylibProblem, Dylibs, missing_dlls};
+use crate::libraries::{DylibProblem, Dylibs, file_names, missing_dlls};
 use crate::rule::PublishedFile;
 
 /// The files of a set, without those that installers skip by name.
@@ -164,12 +164,13 @@ fn windows(wheel: &Wheel, platforms: &[Platform]) -> Vec<Need> {
     });
     let Some(arch) = arch else { return Vec::new() };
     let mut needs = Vec::new();
+    let own = file_names(wheel);
     for (member, info) in wheel.pe().filter(|(member, _)| is_module(&member.name)) {
         if let Some(found) = info.arch().filter(|found| *found != arch) {
             needs.push(need(Needed::WindowsArch(found.to_owned()), &member.name));
         }
         // Most machines have Visual C++'s runtime; delayed imports may never be loaded.
-        let missing = missing_dlls(wheel, info).into_iter();
+        let missing = missing_dlls(&own, info).into_iter();
         let missing = missing.filter(|dll| dll.origin == DllOrigin::Port && !dll.is_delayed);
         needs.extend(missing.map(|dll| need(Needed::Library(dll.name.to_owned()), &member.name)));
     }

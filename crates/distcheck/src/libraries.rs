@@ -124,7 +124,12 @@ fn joined(directory: &str, path: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
-/// A DLL that a PE file needs and that is not in Windows, Python or the wheel.
+/// The names of the wheel's files, in lower case.
+pub(crate) fn file_names(wheel: &Wheel) -> BTreeSet<String> {
+    wheel.members.iter().map(|member| member.file_name().to_ascii_lowercase()).collect()
+}
+
+/// A DLL that a PE file imports and that its users may not have.
 pub(crate) struct MissingDll<'p> {
     pub(crate) name: &'p str,
     pub(crate) origin: DllOrigin,
@@ -132,10 +137,10 @@ pub(crate) struct MissingDll<'p> {
     pub(crate) is_delayed: bool,
 }
 
-/// The DLLs that a PE file needs and that are not in Windows, Python or the wheel.
-pub(crate) fn missing_dlls<'p>(wheel: &Wheel, info: &'p PeInfo) -> Vec<MissingDll<'p>> {
-    let own: BTreeSet<String> =
-        wheel.members.iter().map(|member| member.file_name().to_ascii_lowercase()).collect();
+/// The DLLs that a PE file imports and that neither Windows nor the wheel provides. For a DLL,
+/// Python's own libraries also count as provided.
+/// `own` are the wheel's [`file_names`].
+pub(crate) fn missing_dlls<'p>(own: &BTreeSet<String>, info: &'p PeInfo) -> Vec<MissingDll<'p>> {
     let imports = info.imports.iter().filter(|dll| !own.contains(&dll.name.to_ascii_lowercase()));
     imports
         .map(|dll| MissingDll {

@@ -14,7 +14,7 @@ pub struct Pattern {
 
 /// An invalid pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a pattern: {why}")]
+#[error("`{text}` is not a valid pattern: {why}")]
 pub struct PatternError {
     text: String,
     why: String,

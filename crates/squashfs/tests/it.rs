@@ -177,7 +177,7 @@ fn seeds() -> [(&'static str, BTreeMap<String, Node>); 2] {
 
 /// `WRITE_FUZZ_CORPUS=1` writes the seeds. Their bytes are not compared: they depend on zstd.
 #[test]
-fn the_fuzz_corpus_has_images() {
+fn the_fuzz_seeds_are_valid_images() {
     let corpus = testkit::tools::workspace().join("fuzz/corpus/squashfs");
     for (name, tree) in seeds() {
         let path = corpus.join(name);

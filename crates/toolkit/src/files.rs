@@ -7,7 +7,7 @@ use std::time::Duration;
 use tempfile::NamedTempFile;
 
 use crate::FileError;
-use crate::platform::{ERRORS_OF_OPEN_FILES, any_length, set_file_mode};
+use crate::platform::{OPEN_FILE_ERRORS, extended_length, set_file_mode};
 
 /// Writes `bytes` to a temporary file beside `path`, then renames it there.
 /// Missing parent directories are created. Readers never see half a file, even after
@@ -35,12 +35,12 @@ pub fn copy_atomic(from: &Path, to: &Path) -> Result<(), FileError> {
 /// Renames the file `from` to `to`. On Windows, retries while another program, such as a virus
 /// scanner, has one of them open.
 pub fn rename_file(from: &Path, to: &Path) -> io::Result<()> {
-    retry(&ERRORS_OF_OPEN_FILES, to, || std::fs::rename(from, to))
+    retry(&OPEN_FILE_ERRORS, to, || std::fs::rename(from, to))
 }
 
 /// Removes the file `path`. On Windows, retries while another program has it open.
 pub fn remove_file(path: &Path) -> io::Result<()> {
-    retry(&ERRORS_OF_OPEN_FILES, path, || std::fs::remove_file(path))
+    retry(&OPEN_FILE_ERRORS, path, || std::fs::remove_file(path))
 }
 
 fn atomic(
@@ -56,7 +56,7 @@ fn atomic(
         let mut builder = tempfile::Builder::new();
         builder.prefix(".tmp-");
         set_file_mode(&mut builder);
-        let mut file = builder.tempfile_in(any_length(parent))?;
+        let mut file = builder.tempfile_in(extended_length(parent))?;
         write_content(file.as_file_mut())?;
         persist(file, path)
     };
@@ -65,10 +65,10 @@ fn atomic(
 
 /// Renames a temporary file to `path`, replacing an existing file.
 fn persist(file: NamedTempFile, path: &Path) -> io::Result<()> {
-    let to = path.parent().zip(path.file_name()).map(|(parent, name)| any_length(parent).join(name));
+    let to = path.parent().zip(path.file_name()).map(|(parent, name)| extended_length(parent).join(name));
     let to = to.unwrap_or_else(|| path.to_owned());
     let mut file = Some(file);
-    retry(&ERRORS_OF_OPEN_FILES, path, || match file.take().map(|file| file.persist(&to)) {
+    retry(&OPEN_FILE_ERRORS, path, || match file.take().map(|file| file.persist(&to)) {
         Some(Err(error)) => {
             file = Some(error.file);
             Err(error.error)
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_another_program_has_open_is_tried_again() {
+    fn errors_of_open_files_are_retried() {
         for code in [5, 32, 33] {
             let mut attempts = 0;
             let result = retry(&[5, 32, 33], Path::new("report.json"), || {
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn other_errors_are_not_tried_again() {
+    fn other_errors_are_not_retried() {
         let directory = tempfile::tempdir().unwrap();
         let mut attempts = 0;
         let mut fail = |path: &Path, code| {

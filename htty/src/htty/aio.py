@@ -150,7 +150,7 @@ class AsyncSession:
     async def wait_for(
         self, predicate: Callable[[Snapshot], T | None], timeout: float | None = 5.0
     ) -> T:
-        """Waits until `predicate` returns a true value, as `htty.Session.wait_for`.
+        """Waits until `predicate` returns a truthy value, like `htty.Session.wait_for`.
 
         It is called in a thread.
         """

@@ -266,7 +266,7 @@ class Session:
             )
 
     def wait_for(self, predicate: Callable[[Snapshot], T | None], timeout: float | None = 5.0) -> T:
-        """Waits until `predicate` returns a true value for the screen; returns that value.
+        """Waits until `predicate` returns a truthy value for the screen; returns that value.
 
         It is called with a `Snapshot` whenever the command has written something.
         Raises `TimeoutError`, which shows the screen, after `timeout` seconds

@@ -34,7 +34,7 @@ class Watcher:
         failure: str | Callable[[], str],
         preposition: str,
     ) -> T:
-        """Calls `look` with the screen after every change, until it returns a true value.
+        """Calls `look` with the screen after every change, until it returns a truthy value.
 
         Raises `TimeoutError`, whose message begins with `failure` and shows the screen.
         """

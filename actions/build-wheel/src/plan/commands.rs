@@ -107,8 +107,9 @@ fn maturin_args(
     // user's builds for the host are reused.
     let is_host = target.known().is_some() && machine.host == target.known();
     // On Windows on ARM, Rust may be an emulated one, for x86-64.
-    let is_clear = !machine.host.is_some_and(|host| host.is_windows() && host.arch == Arch::Aarch64);
-    if !is_host || !is_clear || linker != Linker::Native {
+    let is_rust_host_certain =
+        !machine.host.is_some_and(|host| host.is_windows() && host.arch == Arch::Aarch64);
+    if !is_host || !is_rust_host_certain || linker != Linker::Native {
         args.extend(["--target".into(), target.name().into()]);
     }
     // The tag of the build; the final one follows from the content.

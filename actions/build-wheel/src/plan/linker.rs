@@ -28,13 +28,14 @@ pub(super) fn choose(
 ) -> Result<Linking, PlanError> {
     if inputs.linker == Some(Linker::Container) && machine.host.is_some_and(Target::is_windows) {
         return Err(PlanError::Conflict {
-            message: "`linker: container` cannot be used on Windows: the container is Linux, and does not know its paths"
-                .into(),
+            message:
+                "`linker: container` is not supported on Windows: a Linux container cannot use Windows paths"
+                    .into(),
             hint: "run this job on Linux or in WSL, or use `linker: zig`".into(),
         });
     }
     let Some(target) = target.known() else {
-        let linker = Some(without_rules(inputs, machine, target)?);
+        let linker = Some(for_unrepaired(inputs, machine, target)?);
         return Ok(Linking { linker, ..Linking::default() });
     };
     let linker = linker(inputs, machine, target, compatibility)?;
@@ -54,7 +55,11 @@ pub(super) fn choose(
 
 /// The linker for universal2 and for targets without rules: Cargo's configuration, as
 /// by an SDK, unless zig is requested.
-fn without_rules(inputs: &Inputs, machine: &MachineState, target: &BuildTarget) -> Result<Linker, PlanError> {
+fn for_unrepaired(
+    inputs: &Inputs,
+    machine: &MachineState,
+    target: &BuildTarget,
+) -> Result<Linker, PlanError> {
     let is_mac = machine.host.is_some_and(|host| host.system == System::Macos);
     let needs_zig = *target == BuildTarget::Universal2 && !is_mac;
     let missing = |message: String, hint: &str| Err(PlanError::Conflict { message, hint: hint.into() });

@@ -239,7 +239,7 @@ fn a_container_cannot_be_used_on_windows() {
         ("target", "x86_64-unknown-linux-gnu"),
     ];
     assert_snapshot!(planned(&inputs, &windows("x86_64")).unwrap_err(), @"
-    `linker: container` cannot be used on Windows: the container is Linux, and does not know its paths
+    `linker: container` is not supported on Windows: a Linux container cannot use Windows paths
     hint: run this job on Linux or in WSL, or use `linker: zig`
     ");
 }

@@ -109,7 +109,7 @@ impl BinaryError {
                 "put the directory of the DLL on PATH, link the library statically, or name the DLL in `exclude` if users have it"
             }
             Self::Graft(GraftError::DebugDll { .. }) => {
-                "build in release mode (MSVC: `/MD` instead of `/MDd`), or name the DLL in `exclude` if users have it"
+                "build in release mode (MSVC: `/MD` instead of `/MDd`), or add the DLL to `exclude` if users have it"
             }
             Self::Graft(_) => {
                 "build and repair on the same machine, so that the store path exists, or link the library statically"

@@ -37,6 +37,8 @@ struct Dll {
     needed: Vec<DllKey>,
     /// Where it goes: the directory after the installation, and in the wheel.
     directories: BTreeMap<(Root, String), String>,
+    /// Those of them where a program needs it.
+    for_programs: BTreeSet<(Root, String)>,
     /// Why its name cannot be replaced.
     kept: Option<String>,
 }
@@ -104,7 +106,7 @@ impl<'w> DllGrafts<'w> {
             let reason = kept_by(info, import, text.as_deref().unwrap_or_default());
             // This copy is also for modules, which have the DLL under its own name.
             let is_shared = info.is_dll && is_for_programs(&import.name);
-            let reason = reason.or(is_shared.then_some("imports it, too"));
+            let reason = reason.or(is_shared.then_some("must also find Python's copy"));
             if let (Some(reason), Some(dll)) = (reason, self.dlls.get_mut(&key)) {
                 dll.kept.get_or_insert(format!("`{importer}` {reason}"));
             }
@@ -173,6 +175,7 @@ impl<'w> DllGrafts<'w> {
             found,
             needed: Vec::new(),
             directories: BTreeMap::new(),
+            for_programs: BTreeSet::new(),
             kept: None,
         };
         // Before its own imports, which may lead back to it.
@@ -193,10 +196,13 @@ impl<'w> DllGrafts<'w> {
         }
         let (root, path) = installed(self.stem, member);
         let place = (root, directory(&path).to_owned());
-        let Some(dll) = self.dlls.get_mut(key).filter(|dll| !dll.directories.contains_key(&place)) else {
+        let Some(dll) = self.dlls.get_mut(key) else { return };
+        let is_new = dll.directories.insert(place.clone(), directory(member).to_owned()).is_none();
+        // For a module, what only programs need was not copied.
+        let is_new_for_programs = !is_module && dll.for_programs.insert(place);
+        if !is_new && !is_new_for_programs {
             return;
-        };
-        dll.directories.insert(place, directory(member).to_owned());
+        }
         for needed in dll.needed.clone() {
             self.place(&needed, member, is_module);
         }

@@ -39,7 +39,7 @@ pub(super) struct DllSearch {
     /// Whether DLLs outside the Nix store are taken, too.
     is_all: bool,
     path: Vec<PathBuf>,
-    /// What Visual C++ says may be redistributed: the directory of one version.
+    /// `VCToolsRedistDir`: the redistributable DLLs of one Visual C++ version: the directory of one version.
     redistributables: Option<PathBuf>,
     /// The directories of MinGW's compiler for a machine.
     mingw: HashMap<u16, Vec<PathBuf>>,
@@ -95,10 +95,10 @@ impl DllSearch {
         }
         if is_runtime {
             let version = |path: &PathBuf| File::open(path).ok().and_then(|file| file_version(&file));
-            let is_the_compilers = |path: &PathBuf| {
+            let is_from_compiler = |path: &PathBuf| {
                 self.redistributables.as_ref().is_some_and(|directory| path.starts_with(directory))
             };
-            candidates.sort_by_cached_key(|path| Reverse((is_the_compilers(path), version(path))));
+            candidates.sort_by_cached_key(|path| Reverse((is_from_compiler(path), version(path))));
         }
         let mut skipped = Vec::new();
         for path in candidates {

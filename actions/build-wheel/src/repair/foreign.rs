@@ -115,7 +115,7 @@ pub(super) fn binaries(members: &[Member], source: &(impl ReadAt + ?Sized)) -> B
 fn head(member: &Member, source: &(impl ReadAt + ?Sized)) -> Vec<u8> {
     let mut head = Vec::new();
     // Errors are reported when the whole member is read.
-    let _ = archive::read(member, source, |bytes| {
+    let _ = member.read(source, |bytes| {
         head.extend(bytes.iter().take(usize::try_from(HEAD_SIZE).unwrap_or_default()));
         if head.len() as u64 >= HEAD_SIZE { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
     });

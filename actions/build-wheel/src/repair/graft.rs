@@ -51,8 +51,8 @@ pub enum GraftError {
         /// Why files of this name were skipped.
         skipped: Vec<String>,
     },
-    /// A DLL of a debug build may not be redistributed.
-    #[error("`{importer}` imports `{name}`, a debug build, which only developers' machines have")]
+    /// A debug DLL, which must not be redistributed.
+    #[error("`{importer}` imports the debug DLL `{name}`, which exists only on development machines")]
     DebugDll {
         /// The DLL.
         name: String,

@@ -52,7 +52,7 @@ pub(super) fn run(
     }
     for script in &contents.scripts {
         let Some(words) = script_command(&bin, script, IS_WINDOWS) else {
-            let outcome = "not run: Windows starts only batch files, and Python's scripts with Python";
+            let outcome = "not run: Windows can run only programs, batch files and Python scripts";
             smoke_test.not_for_system.push(Check { command: script.clone(), outcome: outcome.to_owned() });
             continue;
         };

@@ -20,7 +20,7 @@ pub(super) fn none(platform: Option<&str>) -> String {
 const MINORS: std::ops::Range<u32> = 7..24;
 
 /// Finds an interpreter for a wheel with these tags: one from the plan, or one of
-/// the right version and, on Windows, for the right processor on this machine. The error
+/// the right version and, on Windows, for the right architecture on this machine. The error
 /// describes what is missing.
 pub(super) fn find(tags: &TagSet, plan: &SmokePlan, runtime: &Runtime<'_>) -> Result<Interpreter, String> {
     let mut preferred = None;
@@ -39,7 +39,7 @@ pub(super) fn find(tags: &TagSet, plan: &SmokePlan, runtime: &Runtime<'_>) -> Re
         }
     }
     let platform = platform(tags);
-    // The Python on PATH may be of the right version, but for another processor.
+    // The Python on PATH may be of the right version, but for another architecture.
     let is_for_several = requests.is_empty() || tags.abi.iter().any(|abi| abi == "abi3");
     if platform.is_some() && is_for_several {
         let mut found = every(platform, plan, runtime);

@@ -18,7 +18,11 @@ fn for_target(dir: &Path, target: &str) -> Command {
 /// A build for a target with the compiler in this directory of the tools.
 fn with_compiler(compiler: &str, dir: &Path, target: &str) -> Command {
     let rustc = testkit::tools::dir().join(compiler).join("bin/rustc");
-    assert!(rustc.is_file(), "run `cargo xtask setup-test-tools`");
+    assert!(
+        rustc.is_file(),
+        "{} is missing: run `cargo xtask setup-test-tools`, or `cargo xtask soak rust` for the soak tests",
+        rustc.display()
+    );
     let mut command = build_wheel(dir);
     command.env("RUSTC", &rustc).env("ZIG_GLOBAL_CACHE_DIR", testkit::tools::dir().join("zig-cache"));
     // A variable that nixpkgs' Python sets for the build machine.
@@ -84,11 +88,11 @@ fn linux_targets_are_built_and_run() {
         assert_eq!(facts(&report), expected, "{target}");
     }
     let (report, _) = build(dir.path(), "aarch64-unknown-linux-gnu", &["--linker", "gcc"]);
-    is_linked_by_gcc(&report, "aarch64");
+    assert_linked_by_gcc(&report, "aarch64");
 }
 
 /// The cross gcc's glibc is the floor.
-fn is_linked_by_gcc(report: &Value, arch: &str) {
+fn assert_linked_by_gcc(report: &Value, arch: &str) {
     let [smoke, linker, floor, name] = facts(report);
     assert_eq!((smoke, linker), ("emulated", "gcc"), "{arch}");
     assert!(floor.starts_with("glibc 2.3") && name.ends_with(&format!("_{arch}.whl")), "{floor} {name}");
@@ -101,7 +105,7 @@ fn a_target_that_zig_cannot_link_for_is_built_and_run() {
     project(dir.path());
     let target = "powerpc64le-unknown-linux-gnu";
     succeed(with_compiler("rust-cross-all", dir.path(), target).args(["--smoke", "required"]));
-    is_linked_by_gcc(&built(dir.path()).0, "ppc64le");
+    assert_linked_by_gcc(&built(dir.path()).0, "ppc64le");
 }
 
 #[test]

@@ -314,7 +314,7 @@ fn declares_an_excluded_library() {
     assert_eq!(std::fs::read(at.join("dist").join(first.file_name().unwrap())).unwrap(), bytes);
 
     let error = fail(&mut build(wheel, &["--exclude", "lib["]), 2);
-    assert!(error.contains("`lib[` is not a pattern"), "{error}");
+    assert!(error.contains("`lib[` is not a valid pattern"), "{error}");
 }
 
 /// Libraries excluded from a wheel for macOS are declared too.

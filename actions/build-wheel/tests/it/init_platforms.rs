@@ -178,7 +178,7 @@ fn platforms_can_be_given() {
     assert!(error.contains("`--index`: expected `pypi`, `testpypi` or the HTTPS URL"), "{error}");
 }
 
-/// `smoke: required` there needs a Python for the wheel's processor.
+/// `smoke: required` there needs a Python for the wheel's architecture.
 #[test]
 fn a_32_bit_python_is_set_up_for_32_bit_windows() {
     let generated = |name: &str, platforms: &str| {

@@ -53,7 +53,7 @@ fn linux_targets_have_short_names_and_run() {
 
 #[test]
 #[ignore = "soak: needs standard libraries that take minutes to build"]
-fn more_linux_targets_have_short_names_and_run() {
+fn rarer_linux_targets_have_short_names_and_run() {
     let targets = [["x86", "i686"], ["armv7", "armv7l"], ["s390x", "s390x"]];
     build_for_glibc(ALL, &targets.map(|[name, arch]| [name, arch, "emulated"]));
 }
@@ -78,7 +78,7 @@ fn musl_targets_run_under_qemu() {
 
 #[test]
 #[ignore = "soak: needs standard libraries that take minutes to build"]
-fn more_musl_targets_run_under_qemu() {
+fn rarer_musl_targets_run_under_qemu() {
     let targets = [["i686-unknown-linux-musl", "i686"], ["armv7-unknown-linux-musleabihf", "armv7l"]];
     build_for_musl(ALL, &targets);
 }

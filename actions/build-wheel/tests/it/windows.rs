@@ -51,7 +51,7 @@ fn a_program_is_built_tagged_and_runs() {
 
 /// MinGW's linker would write the time of the build, or that of the commit.
 #[test]
-fn a_program_has_no_time_of_its_build() {
+fn a_program_has_no_build_timestamp() {
     let dir = tempfile::tempdir().unwrap();
     let at = dir.path();
     project(at);

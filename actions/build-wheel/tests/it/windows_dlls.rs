@@ -369,7 +369,7 @@ fn what_windows_has_is_not_copied() {
 }
 
 #[test]
-fn only_programs_get_the_runtime_that_python_brings() {
+fn only_programs_get_the_runtime_that_python_ships() {
     let dir = tempfile::tempdir().unwrap();
     let at = dir.path();
     library(at, "lib/vcruntime140.dll", &pe(&["KERNEL32.dll"]));
@@ -402,6 +402,13 @@ fn only_programs_get_the_runtime_that_python_brings() {
     assert_eq!(dlls(&members, "sample").len(), 1, "{members:?}");
     let copies = dlls(&members, script);
     assert!(copies.len() == 2 && copies.contains(&"vcruntime140.dll"), "{members:?}");
+    // Also if the module beside the program comes first.
+    let beside = [file("sample/core.pyd", pe(&["libshared-1.dll"]).bytes()), file("sample/tool.exe", Pe {
+        is_dll: false, ..pe(&["libshared-1.dll"]) }.bytes())];
+    succeed(&mut repair(at, &beside, "lib", &["--graft", "all"]));
+    let (_, members) = unpack(at, "beside");
+    let copies = dlls(&members, "sample");
+    assert!(copies.len() == 2 && copies.contains(&"vcruntime140.dll"), "{members:?}");
     // Without it on this machine, modules do not miss it.
     std::fs::remove_file(at.join("lib/vcruntime140.dll")).unwrap();
     succeed(&mut repair(at, &files[..1], "lib", &["--graft", "all"]));
@@ -417,7 +424,7 @@ fn a_debug_build_is_not_copied() {
     let files = [file("sample/core.pyd", pe(&["MSVCP140D.dll"]).bytes())];
     let error = fail(&mut repair(at, &files, "lib", &["--graft", "all"]), 1);
     for expected in [
-        "`sample/core.pyd` imports `MSVCP140D.dll`, a debug build, which only developers' machines have",
+        "`sample/core.pyd` imports the debug DLL `MSVCP140D.dll`, which exists only on development machines",
         "hint: build in release mode",
     ] {
         assert!(error.contains(expected), "{expected}: {error}");

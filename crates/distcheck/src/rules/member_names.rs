@@ -83,10 +83,10 @@ const CASE: Rule = Rule {
     severity: Error,
     provenance: BreaksInstall,
     why: "On macOS and Windows, one file overwrites the other, and two directories become one. A warning if the \
-        wheel is only for Linux, for identical files, and for directories; a note for directories in a wheel that is \
-        only for Linux.",
+        wheel is only for Linux, if the files are identical, or if only directories differ; a note if directories \
+        differ in a wheel that is only for Linux.",
     source: "pydistcheck, `files-only-differ-by-case`.",
-    fix: "Rename one of the files.",
+    fix: "Rename one of the files or directories.",
     example: "sample-1.0-py3-none-any.whl: sample/__INIT__.py: differs from `sample/__init__.py` only in case",
     check: Check::Dist(case),
     #[cfg(test)]

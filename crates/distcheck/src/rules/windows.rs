@@ -1,5 +1,7 @@
 //! `WIN`: PE files, compared with the Windows tags.
 
+use std::collections::BTreeSet;
+
 use pydist::dll::DllOrigin;
 use pydist::filename::WheelName;
 use pydist::tags::Platform;
@@ -9,7 +11,7 @@ use super::linux_policy::EXTERNAL;
 use crate::dist::{Dist, Member, Wheel};
 #[cfg(test)]
 use crate::fixture;
-use crate::libraries::{MissingDll, missing_dlls};
+use crate::libraries::{MissingDll, file_names, missing_dlls};
 use crate::rule::Provenance::BreaksRuntime;
 use crate::rule::Severity::{Error, Note, Warning};
 use crate::rule::{Check, Findings, Rule, some};
@@ -21,13 +23,13 @@ const LIBRARIES: Rule = Rule {
     title: "libraries belong to Windows, Python or the wheel",
     severity: Warning,
     provenance: BreaksRuntime,
-    why: "A fresh Windows has neither the C++ runtime of Visual Studio nor the libraries of MinGW or vcpkg. \
-        Python brings `vcruntime140.dll`, but only for modules: Windows searches a program's own directory, \
-        not Python's. A note for a DLL of unknown origin that is loaded on first use.",
-    source: "delvewheel and Microsoft's Win32 metadata (`pydist/data/windows.json`); Microsoft, \
+    why: "A fresh Windows installation has neither the Visual C++ runtime nor the libraries of MinGW or vcpkg. \
+        Python ships `vcruntime140.dll`, but only modules find it: Windows searches a program's own directory, \
+        not Python's. A DLL of unknown origin that is loaded on first use is a note.",
+    source: "delvewheel and Microsoft's Win32 metadata (`crates/pydist/data/windows.json`); Microsoft, \
         \"Redistributing Visual C++ files\" and \"Dynamic-link library search order\".",
     fix: "Copy them into the wheel (build-wheel: `graft: all`; otherwise `delvewheel repair`), or link the runtime statically (Rust: `-C target-feature=+crt-static`). \
-        If users have the DLL, build-wheel's `exclude` declares it.",
+        If users already have the DLL, list it in build-wheel's `exclude`.",
     example: "sample-1.0-cp312-cp312-win_amd64.whl: sample/core.cp312-win_amd64.pyd: it needs `MSVCP140.dll`",
     check: Check::Wheel(libraries),
     #[cfg(test)]
@@ -38,13 +40,18 @@ fn libraries(_: &Dist, wheel: &Wheel, out: &mut Findings) {
     if wheel.pe().next().is_none() {
         return out.not_applicable();
     }
+    let own = file_names(wheel);
     for (member, info) in wheel.pe() {
         // WIN002 reports the debug builds.
-        let missing = missing_dlls(wheel, info).into_iter().filter(|dll| dll.origin != DllOrigin::Debug);
+        let missing = missing_dlls(&own, info).into_iter().filter(|dll| dll.origin != DllOrigin::Debug);
         let is_external =
             |dll: &MissingDll<'_>| wheel.external.iter().any(|known| known.eq_ignore_ascii_case(dll.name));
         let (external, missing): (Vec<_>, Vec<_>) = missing.partition(is_external);
-        let is_optional = |dll: &MissingDll<'_>| dll.origin == DllOrigin::Unknown && dll.is_delayed;
+        // It may add their directory before the first use.
+        let is_optional = |dll: &MissingDll<'_>| {
+            dll.is_delayed
+                && matches!(dll.origin, DllOrigin::Unknown | DllOrigin::Python | DllOrigin::PythonRuntime)
+        };
         let (optional, missing): (Vec<_>, Vec<_>) = missing.into_iter().partition(is_optional);
         let is_of_python =
             |dll: &MissingDll<'_>| matches!(dll.origin, DllOrigin::Python | DllOrigin::PythonRuntime);
@@ -56,8 +63,8 @@ fn libraries(_: &Dist, wheel: &Wheel, out: &mut Findings) {
             }
         };
         report(Some(Note), external, EXTERNAL);
-        report(Some(Note), optional, ", only when first used");
-        report(None, of_python, ", and Windows does not search Python's directory for a program");
+        report(Some(Note), optional, ", but only on first use");
+        report(None, of_python, ", but Windows does not search Python's directory for a program's DLLs");
         report(None, missing, "");
     }
 }
@@ -67,9 +74,9 @@ const MACHINE: Rule = Rule {
     title: "PE files match the tag's architecture and system",
     severity: Error,
     provenance: BreaksRuntime,
-    why: "Windows rejects a library for another architecture; x64 processes of an ARM machine load ARM64EC, \
-        no others do. A file whose own name shows its architecture may be a helper, unless another file imports it; \
-        a warning if only a directory shows it.",
+    why: "Windows rejects a library for another architecture. Only x64 processes on ARM machines load ARM64EC. \
+        A file with an architecture in its own name may be a helper, unless another file imports it. If only a \
+        directory is named after an architecture, the finding is a warning.",
     source: "PyPA \"Platform compatibility tags\"; Microsoft, \"PE Format\".",
     fix: "Check `--target` of the build: it must be the architecture in the tag.",
     example: "sample-1.0-cp312-cp312-win_amd64.whl: sample/core.cp312-win_amd64.pyd: it is for x86, the tag is for amd64",
@@ -87,6 +94,7 @@ fn machine(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
     if wheel.every_pe().next().is_none() || platforms.contains(&Platform::Any) {
         return out.not_applicable();
     }
+    let imported = expected.map(|expected| Imported::of(wheel, expected)).unwrap_or_default();
     for (member, info) in wheel.every_pe() {
         let found = info.arch().unwrap_or("an unknown architecture");
         let is_library =
@@ -95,7 +103,7 @@ fn machine(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
             Some(expected) if found != expected => {
                 // A wheel may contain launchers and helpers for another architecture if
                 // their names show it.
-                if !is_library && !is_imported(wheel, member, expected) {
+                if !is_library && !imported.contains(member) {
                     if is_named_for_arch(member.file_name()) {
                         continue;
                     }
@@ -113,13 +121,30 @@ fn machine(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
     }
 }
 
-/// Whether a file for the tag's architecture imports the member, and nothing else in the
-/// wheel is what it means.
-fn is_imported(wheel: &Wheel, member: &Member, arch: &str) -> bool {
-    let native = || wheel.every_pe().filter(|(_, info)| info.arch() == Some(arch));
-    let is_it = |name: &str| name.eq_ignore_ascii_case(member.file_name());
-    !native().any(|(other, _)| is_it(other.file_name()))
-        && native().any(|(_, info)| info.imports.iter().any(|dll| is_it(&dll.name)))
+/// What the files for one architecture import, in lower case.
+#[derive(Default)]
+struct Imported {
+    /// The names that they import.
+    names: BTreeSet<String>,
+    /// The names of these files.
+    own: BTreeSet<String>,
+}
+
+impl Imported {
+    fn of(wheel: &Wheel, arch: &str) -> Self {
+        let mut imported = Self::default();
+        for (member, info) in wheel.every_pe().filter(|(_, info)| info.arch() == Some(arch)) {
+            imported.own.insert(member.file_name().to_ascii_lowercase());
+            imported.names.extend(info.imports.iter().map(|dll| dll.name.to_ascii_lowercase()));
+        }
+        imported
+    }
+
+    /// Whether they import the member, and not a file of their own with the same name.
+    fn contains(&self, member: &Member) -> bool {
+        let name = member.file_name().to_ascii_lowercase();
+        self.names.contains(&name) && !self.own.contains(&name)
+    }
 }
 
 /// Whether a word of the name is an architecture: `cli-32.exe`, `t64-arm.exe`,
@@ -165,9 +190,9 @@ const PYTHON: Rule = Rule {
     title: "extension modules need the tag's Python",
     severity: Error,
     provenance: BreaksRuntime,
-    why: "A module that needs `python311.dll` cannot be loaded by Python 3.12, nor one that needs `python313.dll` \
-        by Python 3.13 without the GIL (`cp313t`), which has `python313t.dll`. `libpython3.12.dll` is that of MSYS2.",
-    source: "PEP 384 and 803; CPython, \"Extending Python\" on Windows, and its issue 148690.",
+    why: "Python 3.12 cannot load a module that needs `python311.dll`. Free-threaded Python 3.13 (`cp313t`) has \
+        `python313t.dll` and cannot load one that needs `python313.dll`. `libpython3.12.dll` belongs to MSYS2's Python.",
+    source: "PEP 384 and PEP 803; CPython, \"Extending Python\" on Windows; CPython issue 148690.",
     fix: "Build with the interpreter of the tag; for abi3 link with `python3.dll` (PyO3: the feature `abi3`).",
     example: "sample-1.0-cp312-cp312-win_amd64.whl: sample/core.cp312-win_amd64.pyd: it needs `python311.dll`, the tag is `cp312-cp312-win_amd64`",
     check: Check::Wheel(python),
@@ -199,16 +224,17 @@ fn is_wrong_python(name: &WheelName, member: &Member, library: &str) -> bool {
     let Some(version) = lower.strip_prefix("python3").and_then(|rest| rest.strip_suffix(".dll")) else {
         return false;
     };
-    let (minor, is_threaded) = version.strip_suffix('t').map_or((version, false), |minor| (minor, true));
+    let (minor, is_free_threaded) = version.strip_suffix('t').map_or((version, false), |minor| (minor, true));
     let (pythons, abis) = (&name.tags.python, &name.tags.abi);
     let is_specific = member.name.contains(".cp3");
     let minor_of = |tag: &str| tag.strip_prefix("cp3")?.parse::<u32>().ok();
     if minor.is_empty() {
         // A file name with a version is for that Python alone.
-        let is_for = |flavour: bool| {
-            abis.iter().any(|abi| threading(abi) == Some(flavour)) && (!is_specific || abis.len() == 1)
+        let is_for = |free_threaded: bool| {
+            abis.iter().any(|abi| is_free_threaded_abi(abi) == Some(free_threaded))
+                && (!is_specific || abis.len() == 1)
         };
-        return if is_threaded {
+        return if is_free_threaded {
             // Pythons with the GIL have `python3t.dll` since 3.15 (CPython's issue 148690).
             is_for(false) && pythons.iter().any(|tag| minor_of(tag).is_some_and(|minor| minor < 15))
         } else {
@@ -221,13 +247,14 @@ fn is_wrong_python(name: &WheelName, member: &Member, library: &str) -> bool {
     let is_other = |tag: &String| tag.starts_with("py") || tag.starts_with("pp");
     let fits = pythons.iter().any(|tag| *tag == format!("cp3{minor}") || is_other(tag));
     let is_stable = abis.iter().any(|abi| abi == "abi3" || abi == "abi3t");
-    let fits_threading = abis.iter().any(|abi| threading(abi).is_none_or(|threaded| threaded == is_threaded));
+    let fits_threading =
+        abis.iter().any(|abi| is_free_threaded_abi(abi).is_none_or(|threaded| threaded == is_free_threaded));
     !fits || (is_stable && !is_specific) || !fits_threading
 }
 
 /// Whether an ABI tag is for Pythons without the GIL (`cp313t`, `abi3t`) or with it; `None`
 /// for one that does not say (`none`, PyPy's).
-fn threading(abi: &str) -> Option<bool> {
+fn is_free_threaded_abi(abi: &str) -> Option<bool> {
     let flags = abi.strip_prefix("abi3").or_else(|| {
         let version = abi.strip_prefix("cp3")?;
         Some(version.trim_start_matches(|digit: char| digit.is_ascii_digit()))
@@ -240,7 +267,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_shows_an_architecture_by_a_word() {
+    fn an_architecture_in_a_name_is_a_whole_word() {
         for name in
             ["cli-32.exe", "t64-arm.exe", "helper_x86.dll", "inject64.dll", "x86_64", "lib-arm64", "i686"]
         {
@@ -252,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn abi_tags_show_whether_there_is_a_gil() {
+    fn abi_tags_distinguish_free_threaded_pythons() {
         for (abi, threaded) in [
             ("cp313", Some(false)),
             ("cp37m", Some(false)),
@@ -262,7 +289,7 @@ mod tests {
             ("none", None),
             ("pypy311_pp73", None),
         ] {
-            assert_eq!(threading(abi), threaded, "{abi}");
+            assert_eq!(is_free_threaded_abi(abi), threaded, "{abi}");
         }
     }
 }

@@ -22,8 +22,8 @@ pub(super) enum Job {
     Digest(usize),
     /// Read a source distribution.
     Sdist(usize),
-    /// Read members of a wheel; on two threads if they are more than one thread's share of all
-    /// work, so that the others would only wait for them.
+    /// Read members of a wheel; on two threads if they exceed one thread's share of the work, since
+    /// the other threads would otherwise idle.
     Members(usize, Vec<usize>, Threads),
     /// Read all members of a wheel and hash it at the same time.
     Wheel(usize),

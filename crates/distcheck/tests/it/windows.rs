@@ -46,7 +46,7 @@ fn a_program_does_not_find_the_dlls_of_python() {
         findings("WIN004", "cp312-cp312-win_amd64", &files),
         [format!(
             "warning {PROGRAM}: it needs `VCRUNTIME140.dll`, `VCRUNTIME140_1.dll`, `python312.dll`, \
-             and Windows does not search Python's directory for a program"
+             but Windows does not search Python's directory for a program's DLLs"
         )]
     );
     // Beside the program, Windows finds it.
@@ -75,7 +75,7 @@ fn dlls_of_unknown_origin_are_warnings() {
     };
     assert_eq!(
         delayed("nvcuda.dll"),
-        [format!("note {MODULE}: it needs `nvcuda.dll`, only when first used")]
+        [format!("note {MODULE}: it needs `nvcuda.dll`, but only on first use")]
     );
     assert_eq!(delayed("MSVCP140.dll"), [format!("warning {MODULE}: it needs `MSVCP140.dll`")]);
     // In the wheel.
@@ -84,7 +84,7 @@ fn dlls_of_unknown_origin_are_warnings() {
 }
 
 #[test]
-fn debug_builds_are_errors_once() {
+fn only_win002_reports_debug_dlls() {
     for name in
         ["msvcp140d_atomic_wait.dll", "MSVCP140_1D.dll", "mfc140ud.dll", "ucrtbased.dll", "python312_d.dll"]
     {
@@ -163,7 +163,7 @@ fn a_helper_for_another_architecture_has_it_in_its_own_name() {
 }
 
 #[test]
-fn arm64ec_is_for_neither_tag() {
+fn arm64ec_matches_neither_tag() {
     let module = Pe { is_hybrid: true, ..imports(&[]) };
     for arch in ["amd64", "arm64"] {
         let found = findings("WIN001", &format!("cp312-cp312-win_{arch}"), &[(MODULE, &module)]);
@@ -175,7 +175,7 @@ fn arm64ec_is_for_neither_tag() {
 }
 
 #[test]
-fn directories_that_differ_only_in_case_become_one() {
+fn directories_that_differ_only_in_case_are_reported() {
     let with = |mut wheel: Wheel, names: &[&str]| {
         wheel.members.extend(names.iter().map(|name| Member::new(*name, *name)));
         reported("ZIP008", &wheel)

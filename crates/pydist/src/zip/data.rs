@@ -84,38 +84,10 @@ impl Member {
         mut sink: impl FnMut(&[u8]) -> io::Result<()>,
         read: impl FnOnce(&mut dyn FnMut(&[u8]) -> io::Result<()>) -> Result<T, DataError> + Send,
     ) -> Result<T, DataError> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        if self.size < LARGE || cores < 2 {
+        if self.size < LARGE || std::thread::available_parallelism().map_or(1, usize::from) < 2 {
             return read(&mut sink);
         }
-        let (full, pieces) = sync_channel(WAITING);
-        let (empty, buffers) = channel::<Vec<u8>>();
-        std::thread::scope(|scope| {
-            let reader = scope.spawn(move || {
-                let mut buffer: Vec<u8> = Vec::with_capacity(2 * PIECE);
-                let send = |buffer| full.send(buffer).map_err(|_| io::ErrorKind::BrokenPipe.into());
-                let result = read(&mut |bytes| {
-                    buffer.extend_from_slice(bytes);
-                    if buffer.len() < PIECE {
-                        return Ok(());
-                    }
-                    let mut next = buffers.try_recv().unwrap_or_else(|_| Vec::with_capacity(2 * PIECE));
-                    next.clear();
-                    // If nobody receives it, the sink has failed; its error is returned below.
-                    send(std::mem::replace(&mut buffer, next))
-                })?;
-                send(buffer)?;
-                Ok(result)
-            });
-            let sunk = pieces.into_iter().try_for_each(|piece| {
-                sink(&piece)?;
-                let _ = empty.send(piece);
-                Ok(())
-            });
-            let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            sunk.map_err(DataError::Io)?;
-            read
-        })
+        on_another_thread(sink, read)
     }
 
     /// Checks size and CRC-32 of what `read` passes to its sink; `read` returns the size.
@@ -216,5 +188,101 @@ impl Member {
             Ok(())
         })?;
         Ok(bytes)
+    }
+}
+
+/// Runs `read` on another thread, and `sink` on this one with what `read` passes to its own.
+fn on_another_thread<T: Send>(
+    mut sink: impl FnMut(&[u8]) -> io::Result<()>,
+    read: impl FnOnce(&mut dyn FnMut(&[u8]) -> io::Result<()>) -> Result<T, DataError> + Send,
+) -> Result<T, DataError> {
+    let (full, pieces) = sync_channel(WAITING);
+    let (empty, buffers) = channel::<Vec<u8>>();
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(move || {
+            let mut buffer: Vec<u8> = Vec::with_capacity(2 * PIECE);
+            // If nobody receives it, the sink has failed; its error is returned below.
+            let send = |buffer| full.send(buffer).map_err(|_| io::ErrorKind::BrokenPipe.into());
+            let result = read(&mut |bytes| {
+                buffer.extend_from_slice(bytes);
+                if buffer.len() < PIECE {
+                    return Ok(());
+                }
+                let mut next = buffers.try_recv().unwrap_or_else(|_| Vec::with_capacity(2 * PIECE));
+                next.clear();
+                send(std::mem::replace(&mut buffer, next))
+            })?;
+            send(buffer)?;
+            Ok(result)
+        });
+        let sunk = pieces.into_iter().try_for_each(|piece| {
+            sink(&piece)?;
+            let _ = empty.send(piece);
+            Ok(())
+        });
+        let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        sunk.map_err(DataError::Io)?;
+        read
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Passes `count` pieces of different bytes to its sink.
+    fn pieces(count: u8, sink: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> Result<u64, DataError> {
+        for index in 0..count {
+            sink(&vec![index; PIECE / 3 + usize::from(index)])?;
+        }
+        Ok(u64::from(count))
+    }
+
+    #[test]
+    fn another_thread_passes_all_bytes_in_order() {
+        for count in [0, 1, 2, 50] {
+            let (mut expected, mut found) = (Vec::new(), Vec::new());
+            pieces(count, &mut |bytes| {
+                expected.extend_from_slice(bytes);
+                Ok(())
+            })
+            .unwrap();
+            let result = on_another_thread(
+                |bytes| {
+                    found.extend_from_slice(bytes);
+                    Ok(())
+                },
+                |sink| pieces(count, sink),
+            );
+            assert_eq!(result.unwrap(), u64::from(count));
+            assert!(found == expected, "{count}");
+        }
+    }
+
+    #[test]
+    fn errors_of_both_threads_are_returned() {
+        for failing in [1, 3, 16] {
+            let mut calls = 0;
+            let result = on_another_thread(
+                |_| {
+                    calls += 1;
+                    if calls == failing { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+                },
+                |sink| pieces(50, sink),
+            );
+            let Err(DataError::Io(error)) = result else { panic!("{result:?}") };
+            assert_eq!((error.kind(), calls), (io::ErrorKind::StorageFull, failing));
+        }
+        let mut found = 0;
+        let count = |bytes: &[u8]| {
+            found += bytes.len();
+            Ok(())
+        };
+        let result = on_another_thread(count, |sink| {
+            pieces(4, sink)?;
+            Err::<(), _>(DataError::Damaged(7))
+        });
+        assert!(matches!(result, Err(DataError::Damaged(7))), "{result:?}");
+        assert!(found >= PIECE, "what was read before is passed on");
     }
 }

@@ -171,7 +171,6 @@ pub fn pack_edited(
 
     let start = out.size()?;
     let mut stream = BitWriter::new();
-    let mut buffer = Vec::new();
     for run in runs {
         if run.is_stale {
             stream.align();
@@ -182,13 +181,7 @@ pub fn pack_edited(
             continue;
         }
         for block in run.blocks {
-            let first = block.bits.start / 8;
-            let count = block.bits.end.div_ceil(8) - first;
-            // Together, the blocks are as long as the member in the archive.
-            buffer.resize(usize::try_from(count).map_err(|_| io::ErrorKind::InvalidData)?, 0);
-            source.read_exact_at(deflated.start + first, &mut buffer)?;
-            stream.copy_block(&buffer, block.bits.start - 8 * first..block.bits.end - 8 * first);
-            stream.write_to(out)?;
+            copy_block(&StreamOf { source, start: deflated.start }, block, &mut stream, out)?;
         }
     }
     stream.flush();
@@ -199,6 +192,53 @@ pub fn pack_edited(
         Ok(())
     })?;
     Ok(Packed { method: 8, crc: crc.sum(), size, compressed: out.size()? - start, start })
+}
+
+/// A deflate stream in an archive.
+struct StreamOf<'s, S: ?Sized> {
+    source: &'s S,
+    /// Its offset.
+    start: u64,
+}
+
+impl<S: ReadAt + ?Sized> StreamOf<'_, S> {
+    /// The bytes that contain these bits, and where the bits are in them.
+    fn read(&self, bits: Range<u64>) -> io::Result<(Vec<u8>, Range<u64>)> {
+        let first = bits.start / 8;
+        let count = bits.end.div_ceil(8) - first;
+        let mut bytes = vec![0; usize::try_from(count).map_err(|_| io::ErrorKind::InvalidData)?];
+        let read = self.source.read_exact_at(self.start + first, &mut bytes);
+        read.map_err(|error| {
+            io::Error::new(error.kind(), format!("the archive cannot be read again: {error}"))
+        })?;
+        Ok((bytes, bits.start - 8 * first..bits.end - 8 * first))
+    }
+}
+
+/// Copies a block piece by piece, because it can be large. The bytes of a stored one must begin
+/// at a byte boundary.
+fn copy_block<S: ReadAt + ?Sized>(
+    from: &StreamOf<'_, S>,
+    block: &Block,
+    stream: &mut BitWriter,
+    out: &mut Content,
+) -> io::Result<()> {
+    const PIECE: u64 = 8 * INPUT as u64;
+    let Range { mut start, end } = block.bits;
+    let (header, bits) = from.read(start..end.min(start + 3))?;
+    let header = peek(&header, bits.start) & 7;
+    if header >> 1 == 0 {
+        stream.push(header, 3);
+        stream.flush();
+        start = (start + 3).next_multiple_of(8);
+    }
+    while start < end {
+        let (bytes, bits) = from.read(start..end.min(start + PIECE))?;
+        stream.copy(&bytes, bits);
+        stream.write_to(out)?;
+        start += PIECE;
+    }
+    Ok(())
 }
 
 /// Successive blocks of which all or none are stale.
@@ -301,20 +341,6 @@ impl BitWriter {
         if !is_aligned {
             self.bytes.extend([0, 0, 0xff, 0xff]);
         }
-    }
-
-    /// Copies the block with these bits of `from`. The bytes of a stored one must begin at a byte
-    /// boundary.
-    fn copy_block(&mut self, from: &[u8], bits: Range<u64>) {
-        let head = peek(from, bits.start) & 7;
-        if head >> 1 != 0 {
-            return self.copy(from, bits);
-        }
-        self.push(head, 3);
-        self.flush();
-        let [start, end] = [bits.start + 3, bits.end].map(|bit| bit.div_ceil(8));
-        let bytes = usize::try_from(start).ok().zip(usize::try_from(end).ok());
-        self.bytes.extend_from_slice(bytes.and_then(|(start, end)| from.get(start..end)).unwrap_or_default());
     }
 
     fn copy(&mut self, from: &[u8], bits: Range<u64>) {

@@ -1,5 +1,5 @@
 //! Differences between operating systems. No other module of the actions has a `cfg` for
-//! Windows, except `runner`, the positioned I/O of `binfmt`, and build-wheel's `search_path`,
+//! Windows outside tests, except `runner`, the positioned I/O of `binfmt`, and build-wheel's `search_path`,
 //! which knows the layout of Python on Windows.
 
 #[cfg(any(windows, test))]
@@ -10,15 +10,17 @@ mod unix;
 mod windows;
 
 #[cfg(unix)]
-pub(crate) use unix::{ERRORS_OF_OPEN_FILES, KillHandle, any_length, env_name, prepare_group, set_file_mode};
+pub(crate) use unix::{
+    KillHandle, OPEN_FILE_ERRORS, env_name, extended_length, prepare_group, set_file_mode,
+};
 #[cfg(unix)]
-pub use unix::{IGNORES_CASE, link, make_executable, output_path, protect_memory};
+pub use unix::{PATTERNS_IGNORE_CASE, link, make_executable, output_path, protect_memory};
 #[cfg(windows)]
 pub(crate) use windows::{
-    ERRORS_OF_OPEN_FILES, KillHandle, any_length, env_name, prepare_group, set_file_mode,
+    KillHandle, OPEN_FILE_ERRORS, env_name, extended_length, prepare_group, set_file_mode,
 };
 #[cfg(windows)]
-pub use windows::{IGNORES_CASE, link, make_executable, output_path, protect_memory};
+pub use windows::{PATTERNS_IGNORE_CASE, link, make_executable, output_path, protect_memory};
 
 #[cfg(test)]
 mod tests {

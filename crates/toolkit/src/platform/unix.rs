@@ -61,16 +61,16 @@ pub(crate) fn set_file_mode(builder: &mut tempfile::Builder<'_, '_>) {
     builder.permissions(Permissions::from_mode(0o666));
 }
 
-/// The directory itself: paths have no maximum length here.
-pub(crate) fn any_length(directory: &Path) -> &Path {
+/// Returns `directory` unchanged: only Windows has the limit of 260 characters.
+pub(crate) fn extended_length(directory: &Path) -> &Path {
     directory
 }
 
 /// None: an open file can be replaced and removed.
-pub(crate) const ERRORS_OF_OPEN_FILES: [i32; 0] = [];
+pub(crate) const OPEN_FILE_ERRORS: [i32; 0] = [];
 
-/// Whether the file system ignores the case of names.
-pub const IGNORES_CASE: bool = false;
+/// Whether file patterns ignore case.
+pub const PATTERNS_IGNORE_CASE: bool = false;
 
 /// Makes the file `path` executable. On Windows, that depends on its name.
 pub fn make_executable(path: &Path) -> Result<(), FileError> {

@@ -57,19 +57,19 @@ pub fn protect_memory() {}
 /// Does nothing: a new file inherits its access rights from its directory.
 pub(crate) fn set_file_mode(_builder: &mut tempfile::Builder<'_, '_>) {}
 
-/// The directory as a path without the limit of 260 characters (`\\?\C:\…`), for functions other
-/// than those of `std`. The path itself if a file system cannot determine that.
-pub(crate) fn any_length(directory: &Path) -> PathBuf {
+/// `directory` as an extended-length path (`\\?\C:\…`), for functions that `std` does not extend;
+/// unchanged if it cannot be canonicalized.
+pub(crate) fn extended_length(directory: &Path) -> PathBuf {
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
     std::fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned())
 }
 
 /// What replacing or removing a file fails with while another program has it open:
 /// `ERROR_ACCESS_DENIED`, `ERROR_SHARING_VIOLATION` and `ERROR_LOCK_VIOLATION`.
-pub(crate) const ERRORS_OF_OPEN_FILES: [i32; 3] = [5, 32, 33];
+pub(crate) const OPEN_FILE_ERRORS: [i32; 3] = [5, 32, 33];
 
-/// Whether the file system ignores the case of names.
-pub const IGNORES_CASE: bool = true;
+/// Whether file patterns ignore case.
+pub const PATTERNS_IGNORE_CASE: bool = true;
 
 /// Does nothing: the name makes a file executable.
 pub fn make_executable(_path: &Path) -> Result<(), FileError> {
@@ -95,11 +95,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_errors_of_an_open_file_are_known() {
+    fn removing_an_open_file_fails_with_a_known_error() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("report.json");
         let _open = std::fs::File::options().write(true).create(true).share_mode(0).open(&path).unwrap();
         let error = std::fs::remove_file(&path).unwrap_err();
-        assert!(ERRORS_OF_OPEN_FILES.contains(&error.raw_os_error().unwrap()), "{error}");
+        assert!(OPEN_FILE_ERRORS.contains(&error.raw_os_error().unwrap()), "{error}");
     }
 }
