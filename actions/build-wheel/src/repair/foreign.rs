@@ -14,7 +14,6 @@ use pydist::tags::{Platform, TagSet};
 use pydist::target::Arch;
 use pydist::zip::{Content, Member};
 
-use super::archive;
 use crate::build_target::BuildTarget;
 
 /// The kind of a binary, from its first bytes.

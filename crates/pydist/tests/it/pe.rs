@@ -1,6 +1,5 @@
 //! PE files that linkers other than Microsoft's current one write.
 
-use binfmt::binary::BinaryError;
 use binfmt::pe::{PeInfo, file_version};
 use testkit::wheel::Pe;
 
