@@ -105,6 +105,6 @@ mod tests {
         assert_eq!(names(&[at("**/*.tar.gz")]).0, [PathBuf::from(at("x/y/b-1.tar.gz"))]);
         assert_eq!(names(&[at("?/y/*.{whl,tar.gz}")]).1, [1, 0, 0]);
         assert!(matches!(find_files(&[at("dist/*.zip")]), Err(Error::Nothing(_))));
-        assert!(matches!(find_files(&[at("dist/[.whl")]), Err(Error::Pattern(_))));
+        assert!(matches!(find_files(&[at("dist/*[.whl")]), Err(Error::Pattern(_))));
     }
 }

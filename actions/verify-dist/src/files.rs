@@ -98,6 +98,6 @@ mod tests {
         assert_eq!(read(&["*", "a-1.whl"]).unwrap(), ("a-1.tar.gz a-1.whl".into(), "a-1.zip".into()));
         assert!(matches!(read(&["*.egg"]), Err(Error::NoMatch(_))));
         assert!(matches!(read(&["*.txt"]), Err(Error::Nothing(_))));
-        assert!(matches!(read(&["[.whl"]), Err(Error::Pattern(_))));
+        assert!(matches!(read(&["*[.whl"]), Err(Error::Pattern(_))));
     }
 }

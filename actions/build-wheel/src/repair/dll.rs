@@ -197,7 +197,8 @@ impl<'w> DllGrafts<'w> {
         let (root, path) = installed(self.stem, member);
         let place = (root, directory(&path).to_owned());
         let Some(dll) = self.dlls.get_mut(key) else { return };
-        let is_new = dll.directories.insert(place.clone(), directory(member).to_owned()).is_none();
+        let is_new = !dll.directories.contains_key(&place);
+        dll.directories.entry(place.clone()).or_insert_with(|| directory(member).to_owned());
         // For a module, what only programs need was not copied.
         let is_new_for_programs = !is_module && dll.for_programs.insert(place);
         if !is_new && !is_new_for_programs {
