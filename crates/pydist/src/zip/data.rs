@@ -215,13 +215,13 @@ fn on_another_thread<T: Send>(
             send(buffer)?;
             Ok(result)
         });
-        let sunk = pieces.into_iter().try_for_each(|piece| {
+        let outcome = pieces.into_iter().try_for_each(|piece| {
             sink(&piece)?;
             let _ = empty.send(piece);
             Ok(())
         });
         let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        sunk.map_err(DataError::Io)?;
+        outcome.map_err(DataError::Io)?;
         read
     })
 }
