@@ -64,7 +64,8 @@ def test_patterns_as_cmd_and_powershell_pass_them(wine: Wine, sound: Path) -> No
         assert json.loads(done.stdout)["files"], done
         args = ("--index", "testpypi", "--manifest", "none", "--dry-run=offline")
         done = wine("publish", pattern, *args, cwd=sound, INPUT_PASSWORD="none-needed")
-        assert done.returncode == 0 and "attrs" in done.stdout, done
+        assert done.returncode == 0, done
+        assert "attrs" in done.stdout, done
 
 
 def test_a_runner_of_windows(
