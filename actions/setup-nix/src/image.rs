@@ -14,7 +14,7 @@ use squashfs::{Owner, Writer};
 use toolkit::{cores, parallel};
 
 use crate::cache::{Cache, IMAGES, PART, open_regular, read_text};
-use crate::nar::{Hashing, string};
+use crate::nar::{self, Hashing, write};
 use crate::narinfo::{NarInfo, PathInfo, image_url};
 
 /// In bytes. Smaller batches are stored as NARs, which are unpacked quickly anyway.
@@ -201,7 +201,7 @@ pub(crate) fn write_unsynced(dir: &Path, to: &Path, bytes: &[u8]) -> io::Result<
 /// Adds a path to an image and compares it with what Nix registered.
 fn add<W: io::Write + io::Seek>(writer: &mut Writer<W>, info: &PathInfo) -> io::Result<()> {
     let mut nar = Hashing::new(io::sink());
-    string(&mut nar, b"nix-archive-1")?;
+    write::start(&mut nar)?;
     node(writer, &mut nar, info.path.base().as_bytes(), &info.path.path())?;
     let (_, hash, size) = nar.finish();
     if (hash, size) == (info.nar_hash, info.nar_size) {
@@ -217,43 +217,32 @@ fn node<W: io::Write + io::Seek>(
     path: &Path,
 ) -> io::Result<()> {
     let meta = fs::symlink_metadata(path)?;
-    let strings =
-        |nar: &mut Hashing<io::Sink>, items: &[&[u8]]| items.iter().try_for_each(|item| string(nar, item));
-    strings(nar, &[b"(", b"type"])?;
     if meta.is_symlink() {
         let target = fs::read_link(path)?;
-        strings(nar, &[b"symlink", b"target", target.as_os_str().as_bytes()])?;
-        writer.link(name, target.as_os_str().as_bytes())?;
+        write::link(nar, target.as_os_str().as_bytes())?;
+        writer.link(name, target.as_os_str().as_bytes())
     } else if meta.is_dir() {
-        strings(nar, &[b"directory"])?;
-        let entries = fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.file_name()));
-        let mut names = entries.collect::<io::Result<Vec<_>>>()?;
-        names.sort_unstable_by(|a, b| a.as_bytes().cmp(b.as_bytes()));
+        write::directory(nar)?;
         writer.directory(name)?;
-        for name in names {
-            strings(nar, &[b"entry", b"(", b"name", name.as_bytes(), b"node"])?;
+        for name in nar::sorted_names(path)? {
+            write::entry(nar, name.as_bytes())?;
             node(writer, nar, name.as_bytes(), &path.join(&name))?;
-            strings(nar, &[b")"])?;
+            write::end(nar)?;
         }
         writer.end()?;
+        write::end(nar)
     } else if meta.is_file() {
-        strings(nar, &[b"regular"])?;
-        let executable = meta.permissions().mode() & 0o100 != 0;
-        if executable {
-            strings(nar, &[b"executable", b""])?;
-        }
-        strings(nar, &[b"contents"])?;
-        io::Write::write_all(nar, &meta.len().to_le_bytes())?;
+        let executable = nar::executable(&meta);
+        write::file(nar, executable, meta.len())?;
         let before = nar.size();
         writer.file(name, executable, Tee { from: File::open(path)?.take(meta.len()), to: nar })?;
         if nar.size() - before != meta.len() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        io::Write::write_all(nar, &[0; 8][..(8 - (meta.len() % 8) as usize) % 8])?;
+        write::end_file(nar, meta.len())
     } else {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "neither a file, a directory nor a link"));
+        Err(io::Error::new(io::ErrorKind::InvalidData, "neither a file, a directory nor a link"))
     }
-    strings(nar, &[b")"])
 }
 
 struct Tee<'a, R> {

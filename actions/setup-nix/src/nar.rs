@@ -2,11 +2,11 @@
 //!
 //! Format: Nix manual, "Nix Archive (NAR) format".
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, BufRead, Read, Write};
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -233,55 +233,103 @@ impl<R: BufRead> Unpacker<R> {
 /// Writes `path` as an archive to `to`; returns the archive's digest and size.
 pub fn dump<W: Write>(path: &Path, to: W) -> io::Result<(W, Sha256Bytes, u64)> {
     let mut out = io::BufWriter::with_capacity(1 << 18, Hashing::new(to));
-    string(&mut out, b"nix-archive-1")?;
+    write::start(&mut out)?;
     node(&mut out, path)?;
     Ok(out.into_inner().map_err(io::IntoInnerError::into_error)?.finish())
 }
 
-/// Writes a string of an archive.
-pub(crate) fn string(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
-    out.write_all(&(bytes.len() as u64).to_le_bytes())?;
-    out.write_all(bytes)?;
-    out.write_all(&[0; 8][..(8 - bytes.len() % 8) % 8])
-}
-
 fn node(out: &mut impl Write, path: &Path) -> io::Result<()> {
     let meta = fs::symlink_metadata(path)?;
-    string(out, b"(")?;
-    string(out, b"type")?;
     if meta.is_symlink() {
-        string(out, b"symlink")?;
-        string(out, b"target")?;
-        string(out, fs::read_link(path)?.as_os_str().as_bytes())?;
+        write::link(out, fs::read_link(path)?.as_os_str().as_bytes())
     } else if meta.is_dir() {
-        string(out, b"directory")?;
-        let mut names = fs::read_dir(path)?
-            .map(|entry| entry.map(|entry| entry.file_name().into_vec()))
-            .collect::<io::Result<Vec<_>>>()?;
-        names.sort_unstable();
-        for name in names {
-            for word in [&b"entry"[..], b"(", b"name", &name, b"node"] {
-                string(out, word)?;
-            }
-            node(out, &path.join(OsStr::from_bytes(&name)))?;
-            string(out, b")")?;
+        write::directory(out)?;
+        for name in sorted_names(path)? {
+            write::entry(out, name.as_bytes())?;
+            node(out, &path.join(&name))?;
+            write::end(out)?;
         }
+        write::end(out)
     } else if meta.is_file() {
-        string(out, b"regular")?;
-        if meta.permissions().mode() & 0o100 != 0 {
-            string(out, b"executable")?;
-            string(out, b"")?;
-        }
-        string(out, b"contents")?;
-        out.write_all(&meta.len().to_le_bytes())?;
+        write::file(out, executable(&meta), meta.len())?;
         if io::copy(&mut File::open(path)?.take(meta.len()), out)? != meta.len() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        out.write_all(&[0; 8][..(8 - (meta.len() % 8) as usize) % 8])?;
+        write::end_file(out, meta.len())
     } else {
-        return Err(malformed(format!("`{}` is neither a file, a directory nor a link", path.display())));
+        Err(malformed(format!("`{}` is neither a file, a directory nor a link", path.display())))
     }
-    string(out, b")")
+}
+
+/// The names in a directory, in the order of an archive.
+pub(crate) fn sorted_names(dir: &Path) -> io::Result<Vec<OsString>> {
+    let names = fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.file_name()));
+    let mut names = names.collect::<io::Result<Vec<_>>>()?;
+    names.sort_unstable_by(|a, b| a.as_bytes().cmp(b.as_bytes()));
+    Ok(names)
+}
+
+/// Whether an archive marks the file as executable.
+pub(crate) fn executable(meta: &fs::Metadata) -> bool {
+    meta.permissions().mode() & 0o100 != 0
+}
+
+/// The parts of an archive. The caller writes the content of files and the nodes of entries
+/// between them.
+pub(crate) mod write {
+    use std::io::{self, Write};
+
+    pub(crate) fn start(out: &mut impl Write) -> io::Result<()> {
+        string(out, b"nix-archive-1")
+    }
+
+    pub(crate) fn link(out: &mut impl Write, target: &[u8]) -> io::Result<()> {
+        strings(out, &[b"(", b"type", b"symlink", b"target", target, b")"])
+    }
+
+    /// Starts a directory; [`end`] ends it.
+    pub(crate) fn directory(out: &mut impl Write) -> io::Result<()> {
+        strings(out, &[b"(", b"type", b"directory"])
+    }
+
+    /// Starts an entry of a directory; [`end`] ends it.
+    pub(crate) fn entry(out: &mut impl Write, name: &[u8]) -> io::Result<()> {
+        strings(out, &[b"entry", b"(", b"name", name, b"node"])
+    }
+
+    pub(crate) fn end(out: &mut impl Write) -> io::Result<()> {
+        string(out, b")")
+    }
+
+    /// Starts a file of `size` bytes; [`end_file`] ends it.
+    pub(crate) fn file(out: &mut impl Write, executable: bool, size: u64) -> io::Result<()> {
+        strings(out, &[b"(", b"type", b"regular"])?;
+        if executable {
+            strings(out, &[b"executable", b""])?;
+        }
+        string(out, b"contents")?;
+        out.write_all(&size.to_le_bytes())
+    }
+
+    pub(crate) fn end_file(out: &mut impl Write, size: u64) -> io::Result<()> {
+        padding(out, size)?;
+        end(out)
+    }
+
+    pub(crate) fn string(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+        let size = bytes.len() as u64;
+        out.write_all(&size.to_le_bytes())?;
+        out.write_all(bytes)?;
+        padding(out, size)
+    }
+
+    fn strings(out: &mut impl Write, items: &[&[u8]]) -> io::Result<()> {
+        items.iter().try_for_each(|item| string(out, item))
+    }
+
+    fn padding(out: &mut impl Write, size: u64) -> io::Result<()> {
+        out.write_all(&[0; 8][..(8 - (size % 8) as usize) % 8])
+    }
 }
 
 #[cfg(test)]
@@ -335,7 +383,7 @@ mod tests {
             let mut bytes = Vec::new();
             let words = ["nix-archive-1", "(", "type", "directory", "entry", "(", "name", name, "node"];
             for word in words.into_iter().chain(["(", "type", "regular", ")", ")", ")"]) {
-                string(&mut bytes, word.as_bytes()).unwrap();
+                write::string(&mut bytes, word.as_bytes()).unwrap();
             }
             let error = unpack(&bytes[..], 0, &dir.path().join("to")).unwrap_err().to_string();
             assert!(error.contains("invalid name"), "{name:?}: {error}");

@@ -19,7 +19,7 @@ use toolkit::parallel;
 use crate::cache::{Cache, RefusedEntry, open_regular};
 use crate::database::Database;
 use crate::image;
-use crate::nar::{self, Hashing, MAX_DEPTH, string};
+use crate::nar::{self, Hashing, MAX_DEPTH, write};
 use crate::narinfo::{Content, NarInfo, PathInfo, StorePath, addressed_content};
 use crate::store::{Staging, is_being_built, move_into_store};
 use crate::tree::{self, TIMES};
@@ -219,7 +219,7 @@ fn from_image(
     let parent = rustix::fs::open(parent, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     image.max_file_size = info.nar_size;
     let mut copy = Copy { image, nar: Hashing::new(io::sink()), max_size: info.nar_size };
-    copy.strings(&[b"nix-archive-1"])?;
+    write::start(&mut copy.nar)?;
     copy.node(parent.as_fd(), name, entry, 0)?;
     let (_, digest, size) = copy.nar.finish();
     Ok((digest, size))
@@ -233,46 +233,35 @@ struct Copy<'i, 'f> {
 }
 
 impl Copy<'_, '_> {
-    fn strings(&mut self, items: &[&[u8]]) -> io::Result<()> {
-        items.iter().try_for_each(|item| string(&mut self.nar, item))?;
-        // Limits the whole unpacking, because everything adds to the NAR.
-        if self.nar.size() > self.max_size {
-            return Err(invalid("its NAR is longer than the size in its narinfo"));
-        }
-        Ok(())
-    }
-
     fn node(&mut self, parent: BorrowedFd<'_>, name: &OsStr, entry: &Entry, depth: usize) -> io::Result<()> {
         if depth > MAX_DEPTH {
             return Err(invalid("malformed image: nested too deeply"));
         }
-        self.strings(&[b"(", b"type"])?;
         match self.image.inode(entry)? {
             Inode::Link(target) => {
-                self.strings(&[b"symlink", b"target", &target])?;
+                write::link(&mut self.nar, &target)?;
+                self.check_size()?;
                 symlinkat(OsStr::from_bytes(&target), parent, name)?;
-                utimensat(parent, name, &TIMES, AtFlags::SYMLINK_NOFOLLOW)?;
+                Ok(utimensat(parent, name, &TIMES, AtFlags::SYMLINK_NOFOLLOW)?)
             }
             Inode::Directory(directory) => {
-                self.strings(&[b"directory"])?;
+                write::directory(&mut self.nar)?;
+                self.check_size()?;
                 mkdirat(parent, name, Mode::from_raw_mode(0o755))?;
                 let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let dir = openat(parent, name, flags, Mode::empty())?;
                 for entry in self.image.list(&directory)? {
-                    self.strings(&[b"entry", b"(", b"name", &entry.name, b"node"])?;
+                    write::entry(&mut self.nar, &entry.name)?;
                     self.node(dir.as_fd(), OsStr::from_bytes(&entry.name), &entry, depth + 1)?;
-                    self.strings(&[b")"])?;
+                    write::end(&mut self.nar)?;
                 }
                 fchmod(&dir, Mode::from_raw_mode(0o555))?;
                 futimens(&dir, &TIMES)?;
+                write::end(&mut self.nar)
             }
             Inode::File(file) => {
-                self.strings(&[b"regular"])?;
-                if file.executable {
-                    self.strings(&[b"executable", b""])?;
-                }
-                self.strings(&[b"contents"])?;
-                self.nar.write_all(&file.size.to_le_bytes())?;
+                write::file(&mut self.nar, file.executable, file.size)?;
+                self.check_size()?;
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
                 let mode = Mode::from_raw_mode(if file.executable { 0o555 } else { 0o444 });
                 let mut to = File::from(openat(parent, name, flags, mode)?);
@@ -281,10 +270,17 @@ impl Copy<'_, '_> {
                     nar.write_all(piece)?;
                     to.write_all(piece)
                 })?;
-                self.nar.write_all(&[0; 8][..(8 - (file.size % 8) as usize) % 8])?;
                 futimens(&to, &TIMES)?;
+                write::end_file(&mut self.nar, file.size)
             }
         }
-        self.strings(&[b")"])
+    }
+
+    /// Limits the whole unpacking, because everything adds to the NAR.
+    fn check_size(&self) -> io::Result<()> {
+        if self.nar.size() > self.max_size {
+            return Err(invalid("its NAR is longer than the size in its narinfo"));
+        }
+        Ok(())
     }
 }
