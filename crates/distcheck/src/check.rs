@@ -91,10 +91,11 @@ pub fn check(set: &Set<'_>, selection: &Selection) -> Verdict {
         }
         for dist in set.dists {
             let mut out = Findings::default();
-            match (rule.check, &dist.body) {
-                (Check::Dist(check), _) => check(dist, &mut out),
-                (Check::Wheel(check), Body::Wheel(wheel)) => check(dist, wheel, &mut out),
-                (Check::Sdist(check), Body::Sdist(sdist)) => check(dist, sdist, &mut out),
+            match (rule.check, &dist.body, dist.metadata()) {
+                (Check::Dist(check), ..) => check(dist, &mut out),
+                (Check::Metadata(check), _, Some(metadata)) => check(dist, metadata, &mut out),
+                (Check::Wheel(check), Body::Wheel(wheel), _) => check(dist, wheel, &mut out),
+                (Check::Sdist(check), Body::Sdist(sdist), _) => check(dist, sdist, &mut out),
                 _ => out.not_applicable(),
             }
             verdict.add(rule, &dist.filename, out);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use installs::require::Requirement;
 use pydist::filename::DistName;
+use pydist::metadata::Metadata;
 use pydist::name::ProjectName;
 use serde::Serialize;
 
@@ -72,6 +73,8 @@ pub struct Rule {
 pub enum Check {
     /// Any distribution, even an unreadable one.
     Dist(fn(&Dist, &mut Findings)),
+    /// Metadata that can be read.
+    Metadata(fn(&Dist, &Metadata, &mut Findings)),
     /// A wheel.
     Wheel(fn(&Dist, &Wheel, &mut Findings)),
     /// A source distribution.
@@ -123,14 +126,14 @@ pub struct PublishedFile {
 }
 
 /// At most this many findings of a rule are listed for one file.
-const LIMIT: usize = 100;
+const MAX_FINDINGS: usize = 100;
 
 /// Collects the findings of a rule.
 #[derive(Debug, Default)]
 pub struct Findings {
     pub(crate) found: Vec<RawFinding>,
     pub(crate) not_applicable: bool,
-    /// The number and the highest severity of findings beyond [`LIMIT`].
+    /// The number and the highest severity of findings beyond [`MAX_FINDINGS`].
     pub(crate) unlisted: usize,
     pub(crate) unlisted_severity: Option<Severity>,
     severity: Option<Severity>,
@@ -170,7 +173,7 @@ impl Findings {
 
     fn push(&mut self, file: Option<String>, member: Option<String>, message: String) {
         let severity = self.severity.take();
-        if self.found.len() < LIMIT {
+        if self.found.len() < MAX_FINDINGS {
             return self.found.push(RawFinding { file, member, message, severity });
         }
         self.unlisted += 1;

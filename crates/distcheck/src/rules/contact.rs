@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::metadata::{CORE, PYPROJECT, metadata};
+use pydist::metadata::Metadata;
+
+use super::metadata::{CORE, PYPROJECT};
 use crate::dist::Dist;
 use crate::email;
 #[cfg(test)]
@@ -22,13 +24,13 @@ const URLS: Rule = Rule {
     source: CORE,
     fix: PYPROJECT,
     example: "sample-1.0-py3-none-any.whl: Project-URL: `sample.example` is not an http or https URL",
-    check: Check::Dist(urls),
+    check: Check::Metadata(urls),
     #[cfg(test)]
     fails: || fixture::metadata("https://sample.example", "sample.example"),
 };
 
-fn urls(dist: &Dist, out: &mut Findings) {
-    let headers = &metadata!(dist, out).headers;
+fn urls(_: &Dist, metadata: &Metadata, out: &mut Findings) {
+    let headers = &metadata.headers;
     for field in ["Home-page", "Download-URL"] {
         if let Some(url) = headers.get(field).filter(|url| !url.is_empty()) {
             report(out, field, url);
@@ -96,13 +98,13 @@ const EMAILS: Rule = Rule {
     source: "Warehouse, `forklift/metadata.py`; email-validator.",
     fix: "In `[project]`: `authors = [{ name = \"…\", email = \"user@example.org\" }]`, or omit `email`.",
     example: "sample-1.0-py3-none-any.whl: Author-email: `sample at example.org` is not an e-mail address: it has no `@`",
-    check: Check::Dist(emails),
+    check: Check::Metadata(emails),
     #[cfg(test)]
     fails: || fixture::metadata("Author: A. Sample", "Author-email: A. Sample <sample at example.org>"),
 };
 
-fn emails(dist: &Dist, out: &mut Findings) {
-    let headers = &metadata!(dist, out).headers;
+fn emails(_: &Dist, metadata: &Metadata, out: &mut Findings) {
+    let headers = &metadata.headers;
     for field in ["Author-email", "Maintainer-email"] {
         let Some(address) = headers.get(field).and_then(email::only_address) else { continue };
         if let Some(why) = email::address_problem(&address) {

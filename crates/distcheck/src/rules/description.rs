@@ -1,7 +1,9 @@
 //! `MET`: the description. [`crate::restructured`] checks whether its
 //! reStructuredText renders.
 
-use super::metadata::{CORE, metadata};
+use pydist::metadata::Metadata;
+
+use super::metadata::CORE;
 use crate::dist::Dist;
 #[cfg(test)]
 use crate::fixture;
@@ -21,13 +23,12 @@ const CONTENT_TYPE: Rule = Rule {
     source: CORE,
     fix: "`readme = \"README.md\"`, or `{ file = …, content-type = \"text/markdown\" }`.",
     example: "sample-1.0-py3-none-any.whl: expected text/plain, text/x-rst or text/markdown, found `text/html`",
-    check: Check::Dist(content_type),
+    check: Check::Metadata(content_type),
     #[cfg(test)]
     fails: || fixture::metadata("text/markdown", "text/html"),
 };
 
-fn content_type(dist: &Dist, out: &mut Findings) {
-    let metadata = metadata!(dist, out);
+fn content_type(_: &Dist, metadata: &Metadata, out: &mut Findings) {
     let Some(text) = metadata.headers.get("Description-Content-Type") else { return out.not_applicable() };
     let (kind, mut rest) = text.split_once(';').unwrap_or((text, ""));
     let kind = kind.trim().to_ascii_lowercase();

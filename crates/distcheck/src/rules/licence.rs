@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::metadata::metadata;
+use pydist::metadata::Metadata;
+
 use crate::dist::{Body, Dist};
 #[cfg(test)]
 use crate::fixture;
@@ -21,13 +22,13 @@ const LICENCE: Rule = Rule {
     source: "PEP 639; SPDX licence list; Warehouse.",
     fix: "`license = \"MIT\"` in `[project]`; drop the licence classifiers.",
     example: "sample-1.0-py3-none-any.whl: `MITT` is not an SPDX expression: unknown term",
-    check: Check::Dist(licence),
+    check: Check::Metadata(licence),
     #[cfg(test)]
     fails: || fixture::metadata("License-Expression: MIT", "License-Expression: MITT"),
 };
 
-fn licence(dist: &Dist, out: &mut Findings) {
-    let headers = &metadata!(dist, out).headers;
+fn licence(_: &Dist, metadata: &Metadata, out: &mut Findings) {
+    let headers = &metadata.headers;
     let Some(text) = headers.get("License-Expression") else { return out.not_applicable() };
     if let Some(classifier) = headers.all("Classifier").find(|text| text.starts_with("License ::")) {
         out.with_severity(Note)
@@ -91,13 +92,12 @@ const LICENCE_FILES: Rule = Rule {
     source: "PEP 639; Warehouse, `forklift/legacy.py`; packaging, `metadata.py`.",
     fix: "Check `license-files` in `[project]`; paths are relative to pyproject.toml. Use a current build backend.",
     example: "sample-1.0-py3-none-any.whl: License-File `LICENSE`: expected `sample-1.0.dist-info/licenses/LICENSE` in the archive",
-    check: Check::Dist(licence_files),
+    check: Check::Metadata(licence_files),
     #[cfg(test)]
     fails: || fixture::metadata("Summary", "License-File: LICENSE\nSummary"),
 };
 
-fn licence_files(dist: &Dist, out: &mut Findings) {
-    let metadata = metadata!(dist, out);
+fn licence_files(dist: &Dist, metadata: &Metadata, out: &mut Findings) {
     // Before 2.4, only setuptools wrote the field, and twine does not send it.
     if !metadata.is_at_least(2, 4) {
         return out.not_applicable();

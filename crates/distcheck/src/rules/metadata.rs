@@ -50,17 +50,6 @@ fn present(dist: &Dist, out: &mut Findings) {
     }
 }
 
-macro_rules! metadata {
-    ($dist:ident, $out:ident) => {
-        match $dist.metadata() {
-            Some(metadata) => metadata,
-            None => return $out.not_applicable(),
-        }
-    };
-}
-
-pub(super) use metadata;
-
 const METADATA_VERSION: Rule = Rule {
     id: "MET002",
     title: "the metadata version is one that the index supports",
@@ -70,13 +59,12 @@ const METADATA_VERSION: Rule = Rule {
     source: CORE,
     fix: "Use a current build backend.",
     example: "sample-1.0-py3-none-any.whl: expected Metadata-Version 1.0 to 2.5, found `9.9`",
-    check: Check::Dist(metadata_version),
+    check: Check::Metadata(metadata_version),
     #[cfg(test)]
     fails: || fixture::metadata("Metadata-Version: 2.4", "Metadata-Version: 9.9"),
 };
 
-fn metadata_version(dist: &Dist, out: &mut Findings) {
-    let metadata = metadata!(dist, out);
+fn metadata_version(_: &Dist, metadata: &Metadata, out: &mut Findings) {
     let version = metadata.metadata_version.as_str();
     if !["1.0", "1.1", "1.2", "2.1", "2.2", "2.3", "2.4", "2.5"].contains(&version) {
         out.found(format!("expected Metadata-Version 1.0 to 2.5, found `{version}`"));
@@ -92,13 +80,12 @@ const IDENTITY: Rule = Rule {
     source: CORE,
     fix: PYPROJECT,
     example: "sample-1.0-py3-none-any.whl: `one` is not a version (PEP 440)",
-    check: Check::Dist(identity),
+    check: Check::Metadata(identity),
     #[cfg(test)]
     fails: || fixture::metadata("Version: 1.0\n", "Version: one\n"),
 };
 
-fn identity(dist: &Dist, out: &mut Findings) {
-    let metadata = metadata!(dist, out);
+fn identity(_: &Dist, metadata: &Metadata, out: &mut Findings) {
     if !name::is_valid(&metadata.name) {
         out.found(format!("`{}` is not a valid project name", metadata.name));
     }
@@ -116,13 +103,13 @@ const CLASSIFIERS: Rule = Rule {
     source: "trove-classifiers (`pydist/data/classifiers.json`); Warehouse.",
     fix: "Use the spelling in the index's list of classifiers; `Private :: Do Not Upload` keeps a project from being published.",
     example: "sample-1.0-py3-none-any.whl: unknown classifier `Topic :: Nonsense`",
-    check: Check::Dist(classifiers),
+    check: Check::Metadata(classifiers),
     #[cfg(test)]
     fails: || fixture::metadata("Summary", "Classifier: Topic :: Nonsense\nSummary"),
 };
 
-fn classifiers(dist: &Dist, out: &mut Findings) {
-    for text in metadata!(dist, out).headers.all("Classifier") {
+fn classifiers(_: &Dist, metadata: &Metadata, out: &mut Findings) {
+    for text in metadata.headers.all("Classifier") {
         match policy::classifier(text) {
             Classifier::Valid => {}
             Classifier::Deprecated([]) => out.found(format!("the classifier `{text}` is deprecated")),
@@ -146,13 +133,12 @@ const REQUIREMENTS: Rule = Rule {
     source: "PEP 508, PEP 440; Warehouse.",
     fix: "Depend on a published version.",
     example: "sample-1.0-py3-none-any.whl: Requires-Dist: `a` is required from the URL `https://example.org/a.whl`",
-    check: Check::Dist(requirements),
+    check: Check::Metadata(requirements),
     #[cfg(test)]
     fails: || fixture::metadata("Summary", "Requires-Dist: a @ https://example.org/a.whl\nSummary"),
 };
 
-fn requirements(dist: &Dist, out: &mut Findings) {
-    let metadata = metadata!(dist, out);
+fn requirements(_: &Dist, metadata: &Metadata, out: &mut Findings) {
     for field in ["Requires-Dist", "Provides-Dist", "Obsoletes-Dist"] {
         for text in metadata.headers.all(field) {
             match requirement::parse(text) {
@@ -181,13 +167,12 @@ const PYTHON: Rule = Rule {
     source: CORE,
     fix: "For example `requires-python = \">=3.10\"`.",
     example: "sample-1.0-py3-none-any.whl: `three` is not a version specifier",
-    check: Check::Dist(python),
+    check: Check::Metadata(python),
     #[cfg(test)]
     fails: || fixture::metadata(">=3.10", "three"),
 };
 
-fn python(dist: &Dist, out: &mut Findings) {
-    let metadata = metadata!(dist, out);
+fn python(_: &Dist, metadata: &Metadata, out: &mut Findings) {
     let Some(text) = metadata.headers.get("Requires-Python") else { return out.not_applicable() };
     if requires_python(text).is_none() {
         out.found(format!("`{text}` is not a version specifier"));
@@ -211,13 +196,12 @@ const SUMMARY: Rule = Rule {
     source: CORE,
     fix: PYPROJECT,
     example: "sample-1.0-py3-none-any.whl: Summary has 513 characters",
-    check: Check::Dist(summary),
+    check: Check::Metadata(summary),
     #[cfg(test)]
     fails: || fixture::metadata("A sample.", &"x".repeat(513)),
 };
 
-fn summary(dist: &Dist, out: &mut Findings) {
-    let metadata = metadata!(dist, out);
+fn summary(_: &Dist, metadata: &Metadata, out: &mut Findings) {
     let Some(text) = metadata.headers.get("Summary") else { return out.not_applicable() };
     let trailing =
         metadata.headers.trailing_blanks.iter().find(|(field, _)| field.eq_ignore_ascii_case("Summary"));
@@ -241,15 +225,15 @@ const IMPORT_NAMES: Rule = Rule {
     source: "PEP 794; packaging, `metadata.py`.",
     fix: "In `[project]`: `import-names = [\"package.module\"]`.",
     example: "sample-1.0-py3-none-any.whl: Import-Name: `not-a-name` is not the name of a module",
-    check: Check::Dist(import_names),
+    check: Check::Metadata(import_names),
     #[cfg(test)]
     fails: || {
         fixture::metadata("Metadata-Version: 2.4\n", "Metadata-Version: 2.5\nImport-Name: not-a-name\n")
     },
 };
 
-fn import_names(dist: &Dist, out: &mut Findings) {
-    let headers = &metadata!(dist, out).headers;
+fn import_names(_: &Dist, metadata: &Metadata, out: &mut Findings) {
+    let headers = &metadata.headers;
     for field in ["Import-Name", "Import-Namespace"] {
         let count = headers.all(field).count();
         for text in headers.all(field) {

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::str::FromStr as _;
 
 use pep440_rs::Version;
+use pydist::metadata::Metadata;
 
-use super::metadata::{CORE, metadata};
+use super::metadata::CORE;
 use crate::dist::Dist;
 #[cfg(test)]
 use crate::fixture;
@@ -60,13 +61,13 @@ const DYNAMIC: Rule = Rule {
     source: "PEP 643.",
     fix: "Use a current build backend.",
     example: "sample-1.0-py3-none-any.whl: `Name` cannot be dynamic",
-    check: Check::Dist(dynamic),
+    check: Check::Metadata(dynamic),
     #[cfg(test)]
     fails: || fixture::metadata("Summary", "Dynamic: Name\nSummary"),
 };
 
-fn dynamic(dist: &Dist, out: &mut Findings) {
-    for field in metadata!(dist, out).headers.all("Dynamic") {
+fn dynamic(_: &Dist, metadata: &Metadata, out: &mut Findings) {
+    for field in metadata.headers.all("Dynamic") {
         let lower = field.to_ascii_lowercase();
         if ["name", "version", "metadata-version", "dynamic"].contains(&lower.as_str())
             || !FIELD_VERSIONS.iter().any(|(known, _)| *known == lower)
@@ -85,13 +86,12 @@ const FIELDS: Rule = Rule {
     source: CORE,
     fix: "Use a current build backend.",
     example: "sample-1.0-py3-none-any.whl: License-Expression is new in metadata version 2.4, the file declares 2.1",
-    check: Check::Dist(fields),
+    check: Check::Metadata(fields),
     #[cfg(test)]
     fails: || fixture::metadata("Metadata-Version: 2.4", "Metadata-Version: 2.1"),
 };
 
-fn fields(dist: &Dist, out: &mut Findings) {
-    let metadata = metadata!(dist, out);
+fn fields(_: &Dist, metadata: &Metadata, out: &mut Findings) {
     let Ok(declared) = Version::from_str(&metadata.metadata_version) else { return out.not_applicable() };
     let mut reported = BTreeSet::new();
     for (field, _) in &metadata.headers.fields {
@@ -118,7 +118,7 @@ const SINGLE_USE: Rule = Rule {
     source: CORE,
     fix: "Use a current build backend.",
     example: "sample-1.0-py3-none-any.whl: duplicate field Version",
-    check: Check::Dist(single_use),
+    check: Check::Metadata(single_use),
     #[cfg(test)]
     fails: || fixture::metadata("Summary", "Version: 1.0\nSummary"),
 };
@@ -142,8 +142,7 @@ const MULTIPLE: [&str; 15] = [
     "import-name",
 ];
 
-fn single_use(dist: &Dist, out: &mut Findings) {
-    let metadata = metadata!(dist, out);
+fn single_use(_: &Dist, metadata: &Metadata, out: &mut Findings) {
     let mut seen = BTreeSet::new();
     for (field, _) in &metadata.headers.fields {
         let lower = field.to_ascii_lowercase();
@@ -168,14 +167,14 @@ const UNKNOWN: Rule = Rule {
     source: "twine, `package.py`; packaging, `metadata.py`.",
     fix: "Use a current build backend, and remove custom fields.",
     example: "sample-1.0-py3-none-any.whl: unknown field Colour",
-    check: Check::Dist(unknown),
+    check: Check::Metadata(unknown),
     #[cfg(test)]
     fails: || fixture::metadata("Summary", "Colour: red\nSummary"),
 };
 
-fn unknown(dist: &Dist, out: &mut Findings) {
+fn unknown(_: &Dist, metadata: &Metadata, out: &mut Findings) {
     let mut reported = BTreeSet::new();
-    for (field, _) in &metadata!(dist, out).headers.fields {
+    for (field, _) in &metadata.headers.fields {
         let lower = field.to_ascii_lowercase();
         if !FIELD_VERSIONS.iter().any(|(known, _)| *known == lower) && reported.insert(lower) {
             out.found(format!("unknown field {field}"));
@@ -192,7 +191,7 @@ const TRAILING: Rule = Rule {
     source: "packaging, `metadata.py`; trove-classifiers.",
     fix: "Remove the blank from `pyproject.toml`, and use a current build backend.",
     example: "sample-1.0-py3-none-any.whl: the value of Name ends with a blank",
-    check: Check::Dist(trailing),
+    check: Check::Metadata(trailing),
     #[cfg(test)]
     fails: || fixture::metadata("Name: sample\n", "Name: sample \n"),
 };
@@ -200,8 +199,8 @@ const TRAILING: Rule = Rule {
 /// Fields whose values are names or keywords.
 const KEYWORDS: [&str; 5] = ["classifier", "dynamic", "metadata-version", "name", "provides-extra"];
 
-fn trailing(dist: &Dist, out: &mut Findings) {
-    for (field, _) in &metadata!(dist, out).headers.trailing_blanks {
+fn trailing(_: &Dist, metadata: &Metadata, out: &mut Findings) {
+    for (field, _) in &metadata.headers.trailing_blanks {
         if KEYWORDS.contains(&field.to_ascii_lowercase().as_str()) {
             out.found(format!("the value of {field} ends with a blank"));
         }

@@ -1,6 +1,7 @@
 //! `MET`, continued: the project's description of itself.
 
-use super::metadata::metadata;
+use pydist::metadata::Metadata;
+
 use crate::dist::Dist;
 #[cfg(test)]
 use crate::fixture;
@@ -29,15 +30,15 @@ const LICENCE_TEXT: Rule = Rule {
     source: "SPDX licence texts; PEP 639.",
     fix: "Make LICENSE and `license` in `[project]` agree.",
     example: "sample-1.0-py3-none-any.whl: sample-1.0.dist-info/licenses/LICENSE: the metadata declares MIT, the text is Apache-2.0",
-    check: Check::Dist(licence_text),
+    check: Check::Metadata(licence_text),
     #[cfg(test)]
     fails: || {
         fixture::plus("sample-1.0.dist-info/licenses/LICENSE", "Apache License\n Version 2.0, January 2004\n")
     },
 };
 
-fn licence_text(dist: &Dist, out: &mut Findings) {
-    let headers = &metadata!(dist, out).headers;
+fn licence_text(dist: &Dist, metadata: &Metadata, out: &mut Findings) {
+    let headers = &metadata.headers;
     let declared = headers.get("License-Expression").or_else(|| headers.get("License")).unwrap_or_default();
     let is =
         |id: &str| declared == id || declared == format!("{id}-only") || declared == format!("{id}-or-later");
@@ -73,13 +74,12 @@ const DESCRIBED: Rule = Rule {
     source: "pyroma; twine check --strict.",
     fix: "`description = …` and `readme = \"README.md\"` in `[project]`.",
     example: "sample-1.0-py3-none-any.whl: there is no Summary",
-    check: Check::Dist(described),
+    check: Check::Metadata(described),
     #[cfg(test)]
     fails: || fixture::metadata("Summary: A sample.\n", ""),
 };
 
-fn described(dist: &Dist, out: &mut Findings) {
-    let metadata = metadata!(dist, out);
+fn described(_: &Dist, metadata: &Metadata, out: &mut Findings) {
     if metadata.headers.get("Summary").is_none_or(str::is_empty) {
         out.found("there is no Summary");
     }
@@ -97,13 +97,13 @@ const COMPLETE: Rule = Rule {
     source: "pyroma.",
     fix: "`license`, `urls`, `authors` and `requires-python` in `[project]`.",
     example: "sample-1.0-py3-none-any.whl: missing: an author",
-    check: Check::Dist(complete),
+    check: Check::Metadata(complete),
     #[cfg(test)]
     fails: || fixture::metadata("Author: A. Sample\n", ""),
 };
 
-fn complete(dist: &Dist, out: &mut Findings) {
-    let headers = &metadata!(dist, out).headers;
+fn complete(_: &Dist, metadata: &Metadata, out: &mut Findings) {
+    let headers = &metadata.headers;
     let has =
         |fields: &[&str]| fields.iter().any(|field| headers.get(field).is_some_and(|text| !text.is_empty()));
     let classified = headers.all("Classifier").any(|text| text.starts_with("License ::"));
