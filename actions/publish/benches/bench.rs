@@ -22,7 +22,7 @@ const RUNS: usize = 5;
 /// devpi takes some seconds to start.
 const DEVPI_RUNS: usize = 3;
 /// A tool that takes longer over four small files has failed.
-const LIMIT: Duration = Duration::from_secs(15);
+const TIMEOUT: Duration = Duration::from_secs(15);
 /// Files of a release, and bytes of each.
 const FILES: usize = 8;
 const SIZE: usize = 10 << 20;
@@ -212,7 +212,7 @@ fn faults(table: &mut Table) {
             command
         });
         let tell = |(code, there, sent): (Option<i32>, usize, u64)| match code {
-            None => format!("> {} s", LIMIT.as_secs()),
+            None => format!("> {} s", TIMEOUT.as_secs()),
             Some(code) => format!("exit {code}, {there} of 4 on the index, {sent} sent"),
         };
         let kept = match ours.0 {
@@ -230,7 +230,7 @@ fn faults(table: &mut Table) {
 fn ends(mut command: Command) -> Option<i32> {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
     let start = Instant::now();
-    while start.elapsed() < LIMIT {
+    while start.elapsed() < TIMEOUT {
         if let Some(status) = child.try_wait().expect("the child can be asked") {
             return Some(status.code().unwrap_or(-1));
         }

@@ -23,7 +23,7 @@ pub enum Advice {
     /// The files must be verified first.
     Verify,
     /// The rules found errors.
-    Gate,
+    RuleErrors,
     /// The message says what to fix.
     Fix,
     /// A rerun may succeed.
@@ -41,15 +41,15 @@ pub enum Advice {
     /// The project is quarantined.
     Quarantined,
     /// The file is too large.
-    Size,
+    FileSize,
     /// The user or password is wrong.
     Credentials,
     /// The token is for other projects.
-    Project,
+    OtherProject,
     /// The account may not upload.
     Account,
     /// The index does not allow the project name.
-    Name,
+    ProjectName,
     /// A pending publisher is needed.
     PendingPublisher,
     /// The attestations are not accepted.
@@ -63,12 +63,12 @@ pub enum Advice {
     /// `index` is not the upload API.
     UploadUrl,
     /// The connection failed.
-    Network(Cause),
+    Network(NetworkFault),
 }
 
 /// [`Fault`], ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Cause {
+pub enum NetworkFault {
     /// [`Fault::Name`].
     Name,
     /// [`Fault::Certificate`].
@@ -81,16 +81,16 @@ impl Advice {
         match (Refusal::of(error), error.fault()) {
             (Some(Refusal::Incident), _) => Self::Wait,
             (Some(Refusal::Credentials | Refusal::Expired), _) => Self::Credentials,
-            (Some(Refusal::Project), _) => Self::Project,
+            (Some(Refusal::Project), _) => Self::OtherProject,
             (Some(Refusal::Account), _) => Self::Account,
-            (Some(Refusal::Name), _) => Self::Name,
+            (Some(Refusal::Name), _) => Self::ProjectName,
             (Some(Refusal::NewProject), _) => Self::PendingPublisher,
             (Some(Refusal::Exists | Refusal::Deleted), _) => Self::NewVersion,
-            (Some(Refusal::Size), _) => Self::Size,
+            (Some(Refusal::Size), _) => Self::FileSize,
             (Some(Refusal::OldRelease), _) => Self::OldRelease,
             (Some(Refusal::Attestations), _) => Self::Attestations,
-            (None, Some(Fault::Name)) => Self::Network(Cause::Name),
-            (None, Some(Fault::Certificate)) => Self::Network(Cause::Certificate),
+            (None, Some(Fault::Name)) => Self::Network(NetworkFault::Name),
+            (None, Some(Fault::Certificate)) => Self::Network(NetworkFault::Certificate),
             _ if matches!(error, HttpError::Redirect { .. }) => Self::UploadUrl,
             _ if error.is_transient() || matches!(error, HttpError::Interrupted) => Self::Rerun,
             _ => Self::Fix,
@@ -105,7 +105,7 @@ impl Advice {
     fn text(self) -> &'static str {
         match self {
             Self::Verify => "run verify-dist on exactly the files to publish",
-            Self::Gate => "fix the errors above; `verify-dist explain RULE` shows how for each rule",
+            Self::RuleErrors => "fix the errors above; `verify-dist explain RULE` shows how for each rule",
             Self::Fix => "fix the errors above and rerun; files already uploaded are skipped",
             Self::Rerun => "rerun: files already uploaded are skipped",
             Self::Wait => {
@@ -121,19 +121,19 @@ impl Advice {
             Self::Yanked => "un-yank the release on the index first, or publish a new version",
             Self::Archived => "un-archive the project on the index first",
             Self::Quarantined => "the index's administrators have quarantined the project; contact them",
-            Self::Size => {
+            Self::FileSize => {
                 "make the file smaller, or ask the index for a higher limit; once it is granted, set \
                  `max-file-size`"
             }
             Self::Credentials => "check `username` and `password`: the index rejected them",
-            Self::Project => {
+            Self::OtherProject => {
                 "the token is valid, but not for this project: check its scope, and the project's owners"
             }
             Self::Account => {
                 "the password is correct, but the account or organization is not allowed to upload: follow \
                  the message above"
             }
-            Self::Name => "the index does not allow a new project of this name: choose another one",
+            Self::ProjectName => "the index does not allow a new project of this name: choose another one",
             Self::PendingPublisher => {
                 "trusted publishing can create only one project in a run: register a pending publisher for the \
                  next one, then rerun; files already uploaded are skipped"
@@ -149,8 +149,8 @@ impl Advice {
             }
             Self::SimpleUrl => "check `simple-url`: it must be the Simple API of the index in `index`",
             Self::UploadUrl => "if that is the index's upload API, set `index` to it",
-            Self::Network(Cause::Name) => connection(Fault::Name),
-            Self::Network(Cause::Certificate) => connection(Fault::Certificate),
+            Self::Network(NetworkFault::Name) => connection(Fault::Name),
+            Self::Network(NetworkFault::Certificate) => connection(Fault::Certificate),
         }
     }
 }

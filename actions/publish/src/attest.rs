@@ -30,7 +30,7 @@ use crate::trust::Trust;
 /// The audience of identity tokens for Fulcio.
 const AUDIENCE: &str = "sigstore";
 /// The timeout for each answer of sigstore's services.
-const LIMIT: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// A certificate with less than this left is replaced before it is used.
 const MARGIN: Duration = Duration::from_secs(2 * 60);
 /// The number of files signed at a time.
@@ -59,7 +59,7 @@ struct Session {
 enum ServiceError {
     #[error("{text}")]
     Answer { text: String, passing: bool },
-    #[error("no answer for {} s", LIMIT.as_secs())]
+    #[error("no answer for {} s", TIMEOUT.as_secs())]
     Hung,
     #[error("{0}")]
     Other(String),
@@ -164,7 +164,7 @@ impl<'a> Signer<'a> {
         }
         let token =
             IdentityToken::from_jwt(jwt.expose()).map_err(|error| ServiceError::Other(error.to_string()))?;
-        let answer = timeout(LIMIT, self.fulcio.create_signing_certificate(&token, key)).await;
+        let answer = timeout(TIMEOUT, self.fulcio.create_signing_certificate(&token, key)).await;
         match answer.map_err(|_| ServiceError::Hung)? {
             Ok(certificate) => Ok(certificate.leaf_certificate().clone()),
             Err(error) => {
@@ -201,7 +201,7 @@ impl<'a> Signer<'a> {
         let entry =
             DsseEntry::new(&envelope, &session.certificate).map_err(|error| other(error.to_string()))?;
         let answer =
-            timeout(LIMIT, self.rekor.create_dsse_entry(entry)).await.map_err(|_| ServiceError::Hung)?;
+            timeout(TIMEOUT, self.rekor.create_dsse_entry(entry)).await.map_err(|_| ServiceError::Hung)?;
         let entry = answer.map_err(|error| {
             let passing = match &error {
                 sigstore_rekor::Error::Http(_) => true,

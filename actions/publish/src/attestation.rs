@@ -26,7 +26,7 @@ pub(crate) const PAYLOAD: &str = "application/vnd.in-toto+json";
 const SLSA: &str = "https://slsa.dev/provenance/v1";
 /// PyPI's Integrity API.
 const INTEGRITY: &str = "application/vnd.pypi.integrity.v1+json, application/json;q=0.5";
-const LIMIT: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Attestations by file name, in the format of PEP 740; one for each predicate
 /// type.
@@ -159,7 +159,7 @@ pub async fn published(
     if !index::same_origin(&url, &index.simple) {
         return Err(format!("`{place}` is not on the index"));
     }
-    let answer = client.fetch(LIMIT, || client.reader.get(url.clone()).header(ACCEPT, INTEGRITY)).await;
+    let answer = client.fetch(TIMEOUT, || client.reader.get(url.clone()).header(ACCEPT, INTEGRITY)).await;
     let (_, body) = answer.map_err(|error| error_chain(&error))?;
     let provenance: Value = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
     let bundles = list(&provenance, "attestation_bundles");

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use toolkit::{Secret, Ui};
 
 use crate::error::{AuthError, Error};
-use crate::identity::{IdentityProvider, LIMIT, check_token, jwt_claims, parse, reusable_workflow};
+use crate::identity::{IdentityProvider, TIMEOUT, check_token, jwt_claims, parse, reusable_workflow};
 
 /// A token with less than this left is replaced before it is used.
 const MARGIN: Duration = Duration::from_secs(5 * 60);
@@ -66,7 +66,7 @@ impl<'a> Trusted<'a> {
             audience: String,
         }
         let url = self.index.at_host("/_/oidc/audience");
-        let answer = self.client.fetch(LIMIT, || self.client.sender.get(url.clone())).await;
+        let answer = self.client.fetch(TIMEOUT, || self.client.sender.get(url.clone())).await;
         let (_, body) = answer.map_err(AuthError::Audience)?;
         let answer: Answer = parse(&url, "an audience", &body).map_err(AuthError::Audience)?;
         let audience = self.index.audience(&answer.audience, self.allowed);
@@ -105,7 +105,7 @@ impl<'a> Trusted<'a> {
         let url = self.index.at_host("/_/oidc/mint-token");
         let body = serde_json::json!({ "token": identity.expose() });
         let asked = Instant::now();
-        let (_, body) = once.fetch(LIMIT, || once.sender.post(url.clone()).json(&body)).await?;
+        let (_, body) = once.fetch(TIMEOUT, || once.sender.post(url.clone()).json(&body)).await?;
         let answer: Answer = parse(&url, "a minted token", &body)?;
         let token = Secret::new(if answer.success { answer.token } else { String::new() });
         check_token("a minted token", &token)?;

@@ -15,7 +15,7 @@ use crate::command;
 use crate::error::AuthError;
 
 /// The timeout of each identity request.
-pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The service that issues an identity token to this job.
 #[derive(Debug, Clone)]
@@ -88,12 +88,16 @@ impl IdentityProvider {
                 token.ok_or_else(|| AuthError::Variable { audience: audience.to_owned(), variable })?
             }
             Self::Buildkite => {
-                command::secret("buildkite-agent", &["oidc", "request-token", "--audience", audience], LIMIT)
-                    .await?
+                command::secret(
+                    "buildkite-agent",
+                    &["oidc", "request-token", "--audience", audience],
+                    TIMEOUT,
+                )
+                .await?
             }
             Self::CircleCi => {
                 let claims = serde_json::json!({ "aud": audience }).to_string();
-                command::secret("circleci", &["run", "oidc", "get", "--claims", &claims], LIMIT).await?
+                command::secret("circleci", &["run", "oidc", "get", "--claims", &claims], TIMEOUT).await?
             }
             Self::Google(url) => google(client, url, audience).await.map_err(AuthError::Identity)?,
         };
@@ -140,7 +144,7 @@ async fn github(client: &Client, url: &Url, token: &Secret, audience: &str) -> R
     // A job without the permission gets 403 too; after half a minute it is that.
     let patient =
         client.with_retry(index::Retry { budget: client.retry.budget.min(PENDING), ..client.retry });
-    let answer = patient.retry(async || once.fetch(LIMIT, get).await.map_err(Pending)).await;
+    let answer = patient.retry(async || once.fetch(TIMEOUT, get).await.map_err(Pending)).await;
     let (_, body) = answer.map_err(|Pending(error)| error)?;
     let answer: Answer = parse(&url, "an identity token", &body)?;
     Ok(Secret::new(answer.value))
@@ -153,7 +157,7 @@ async fn google(client: &Client, url: &Url, audience: &str) -> Result<Secret, Ht
     let mut url = url.clone();
     url.query_pairs_mut().append_pair("audience", audience).append_pair("format", "full");
     let get = || client.sender.get(url.clone()).header("Metadata-Flavor", "Google");
-    let (_, body) = client.fetch(LIMIT, get).await?;
+    let (_, body) = client.fetch(TIMEOUT, get).await?;
     Ok(Secret::new(String::from_utf8_lossy(&body).trim().to_owned()))
 }
 

@@ -10,7 +10,7 @@ use index::Index;
 use pydist::name::ProjectName;
 use toolkit::{Env, InputErrors, Reader, Secret};
 
-pub use choices::{Attestations, Depth, Latest, ReleaseMode};
+pub use choices::{Attestations, DryRun, Latest, ReleaseMode};
 pub use spec::SPEC;
 
 /// The files to publish, and the checks on them.
@@ -104,7 +104,7 @@ pub struct Inputs {
     /// The index to publish to.
     pub index: Index,
     /// How far the run goes.
-    pub depth: Depth,
+    pub dry_run: DryRun,
     /// The files to publish.
     pub files: Files,
     /// How to authenticate.
@@ -128,7 +128,7 @@ impl Inputs {
         let insecure_loopback = reader.flag("allow-insecure-loopback");
         let simple = reader.text("simple-url");
         let index = reader.parse("index", |text| Index::parse(text, simple.as_deref(), insecure_loopback));
-        let depth = reader.choice("dry-run");
+        let dry_run = reader.choice("dry-run");
         let files = files(&mut reader);
         let access = access(&mut reader);
         let attesting = Attesting {
@@ -143,7 +143,7 @@ impl Inputs {
             reader.error("attestations", message);
         }
         let release = release(&mut reader);
-        if release.mode != ReleaseMode::Off && depth == Depth::Full && release.token.is_none() {
+        if release.mode != ReleaseMode::Off && dry_run == DryRun::Off && release.token.is_none() {
             reader.error("github-token", "`github-release` needs a token, found none");
         }
         let seconds = |number: Option<u64>| Duration::from_secs(number.unwrap_or_default());
@@ -156,7 +156,7 @@ impl Inputs {
         let report_path = reader.path("report-path").unwrap_or_default();
         let inputs = index.map(|index| Self {
             index,
-            depth,
+            dry_run,
             files,
             access,
             sending,

@@ -94,7 +94,7 @@ fn apply_gate(paths: &[PathBuf], index: &Index, problems: &mut Vec<Problem>) -> 
         match finding.severity {
             Severity::Error => {
                 let what = format!("{index} rejects it: {what}");
-                problems.push(Problem { file, what, advice: Advice::Gate });
+                problems.push(Problem { file, what, advice: Advice::RuleErrors });
             }
             Severity::Warning => warnings.push(format!("{file}: {what}")),
             Severity::Note => {}

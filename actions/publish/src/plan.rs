@@ -26,12 +26,12 @@ pub struct Package {
     /// The version.
     pub version: String,
     /// In upload order: wheels before the source distribution.
-    pub files: Vec<Step>,
+    pub files: Vec<PlannedFile>,
 }
 
 /// One file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Step {
+pub struct PlannedFile {
     /// The file's name.
     pub filename: String,
     /// The action for it.
@@ -102,9 +102,9 @@ pub fn plan(
                 Some(Some(Remote::Closed(what, advice))) => (Action::Conflict, Some(what.clone()), *advice),
             };
             let (filename, sha256, size) = (dist.filename.clone(), dist.sha256.clone(), dist.size);
-            files.push(Step { filename, action, sha256, size, conflict, advice, dist: position });
+            files.push(PlannedFile { filename, action, sha256, size, conflict, advice, dist: position });
         }
-        files.sort_by_key(|step| (dists[step.dist].name.wheel().is_none(), step.filename.clone()));
+        files.sort_by_key(|file| (dists[file.dist].name.wheel().is_none(), file.filename.clone()));
         packages.push(Package { project, version, files });
     }
     Ok(Plan { index: index.to_owned(), packages })
@@ -150,7 +150,7 @@ fn sequence(dists: &[Dist], order: &[ProjectName]) -> Result<Vec<(ProjectName, S
 
 impl Plan {
     /// All files, in order.
-    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+    pub fn files(&self) -> impl Iterator<Item = &PlannedFile> {
         self.packages.iter().flat_map(|package| &package.files)
     }
 
@@ -160,7 +160,7 @@ impl Plan {
         let mut early = Vec::new();
         for (place, package) in self.packages.iter().enumerate() {
             let requires = |name: &ProjectName| {
-                package.files.iter().any(|step| dists[step.dist].requires.contains(name))
+                package.files.iter().any(|file| dists[file.dist].requires.contains(name))
                     && *name != package.project
             };
             for later in self.packages[place + 1..].iter().filter(|later| requires(&later.project)) {
@@ -176,7 +176,7 @@ impl Plan {
         let mut groups: Vec<Vec<&Package>> = Vec::new();
         for package in &self.packages {
             let requires = |other: &&Package| {
-                package.files.iter().any(|step| dists[step.dist].requires.contains(&other.project))
+                package.files.iter().any(|file| dists[file.dist].requires.contains(&other.project))
             };
             match groups.last_mut().filter(|group| !is_ordered && !group.iter().any(requires)) {
                 Some(group) => group.push(package),
@@ -188,11 +188,11 @@ impl Plan {
 
     /// Fails if any file conflicts, so that nothing is sent.
     pub fn refuse_conflicts(&self) -> Result<(), Error> {
-        let conflict = |step: &Step| {
-            let (file, what) = (step.filename.clone(), step.conflict.clone()?);
-            Some(Problem { file, what, advice: step.advice })
+        let conflict = |planned: &PlannedFile| {
+            let (file, what) = (planned.filename.clone(), planned.conflict.clone()?);
+            Some(Problem { file, what, advice: planned.advice })
         };
-        let conflicts: Vec<Problem> = self.steps().filter_map(conflict).collect();
+        let conflicts: Vec<Problem> = self.files().filter_map(conflict).collect();
         if conflicts.is_empty() {
             return Ok(());
         }
@@ -201,7 +201,7 @@ impl Plan {
 
     /// Whether there is nothing to send.
     pub fn is_complete(&self) -> bool {
-        self.steps().all(|step| step.action == Action::Keep)
+        self.files().all(|file| file.action == Action::Keep)
     }
 }
 
@@ -223,7 +223,7 @@ mod tests {
         ];
         let plan = plan("here", &dists, &[], None).unwrap();
         assert_eq!(names(&plan), ["htty-core", "htty"]);
-        let files: Vec<&str> = plan.steps().map(|step| step.filename.as_str()).collect();
+        let files: Vec<&str> = plan.files().map(|file| file.filename.as_str()).collect();
         assert_eq!(
             files,
             ["htty_core-0.3.0-py3-none-any.whl", "htty_core-0.3.0.tar.gz", "htty-0.3.0.tar.gz"]
@@ -284,7 +284,7 @@ mod tests {
             ("a-1.tar.gz".to_owned(), Remote::Different("other bytes".to_owned())),
         ]);
         let plan = plan("here", &dists, &[], Some(&remote)).unwrap();
-        let actions: Vec<Action> = plan.steps().map(|step| step.action).collect();
+        let actions: Vec<Action> = plan.files().map(|file| file.action).collect();
         assert_eq!(actions, [Action::Upload, Action::Conflict]);
         let error = plan.refuse_conflicts().unwrap_err();
         assert!(error.to_string().contains("a-1.tar.gz: other bytes"), "{error}");

@@ -180,7 +180,7 @@ pub(crate) async fn probe(
                         ui.warning(format!("{project} {}: {why}; {index} may reject it too", dist.version));
                     }
                 } else if let Some(why) = too_large(dist, listing, expected.max_size, is_warehouse, ui) {
-                    remote = Remote::Closed(why, Advice::Size);
+                    remote = Remote::Closed(why, Advice::FileSize);
                 }
             }
             _ => {}

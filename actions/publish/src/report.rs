@@ -10,7 +10,7 @@ use serde_json::Value;
 use toolkit::{FileError, Summary, Ui, output_path, write_atomic};
 
 use crate::inspect::Dist;
-use crate::plan::{Action, Plan, Step};
+use crate::plan::{Action, Plan, PlannedFile};
 
 /// The report's schema (`docs/schema/publish-report.json`).
 pub const SCHEMA: u32 = 1;
@@ -137,13 +137,13 @@ impl Report {
 
     /// Adds the files of `plan` in their initial state.
     pub fn add_files(&mut self, plan: &Plan, dists: &[Dist]) {
-        let file = |dist: &Dist, step: &Step| FileReport {
+        let file = |dist: &Dist, planned: &PlannedFile| FileReport {
             filename: dist.filename.clone(),
             package: dist.project.clone(),
             version: dist.version.clone(),
             size: dist.size,
             sha256: dist.sha256.clone(),
-            state: match step.action {
+            state: match planned.action {
                 Action::Conflict => State::Conflict,
                 Action::Upload => State::Absent,
                 Action::Keep => State::Present,
@@ -152,9 +152,9 @@ impl Report {
             url: None,
             attested: false,
             attempts: 0,
-            message: step.conflict.clone(),
+            message: planned.conflict.clone(),
         };
-        self.files = plan.steps().map(|step| file(&dists[step.dist], step)).collect();
+        self.files = plan.files().map(|planned| file(&dists[planned.dist], planned)).collect();
     }
 
     /// The entry of a file.

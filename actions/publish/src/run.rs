@@ -10,7 +10,7 @@ use crate::auth::{Credentials, Trusted};
 use crate::error::{AuthError, Error};
 use crate::github::{ReleasePlan, Releaser};
 use crate::identity::IdentityProvider;
-use crate::inputs::{Attesting, Depth, Inputs, ReleaseMode};
+use crate::inputs::{Attesting, DryRun, Inputs, ReleaseMode};
 use crate::inspect::{self, Dist, Inspected};
 use crate::local_credentials;
 use crate::plan::{self, Action, Plan};
@@ -40,7 +40,7 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
         report.error = Some(error_report(error));
     }
     let written = report.finish(&inputs.report_path, ui);
-    if inputs.depth == Depth::Full && inputs.release.mode != ReleaseMode::Only && !report.files.is_empty() {
+    if inputs.dry_run == DryRun::Off && inputs.release.mode != ReleaseMode::Only && !report.files.is_empty() {
         ui.report(report.table());
     }
     let exit = result?;
@@ -125,10 +125,10 @@ async fn publish(
     let reader = IndexReader::new(&client, &inputs.index, &dists, simple, session.given.as_ref());
     let (state, plan) = session.probe(&reader, report).await?;
     // An existing release with other content is a conflict too.
-    if let Some(releaser) = releaser.as_ref().filter(|_| inputs.depth != Depth::Offline) {
+    if let Some(releaser) = releaser.as_ref().filter(|_| inputs.dry_run != DryRun::Offline) {
         releaser.refuse_conflicts().await?;
     }
-    let Some(state) = state.filter(|_| inputs.depth == Depth::Full) else {
+    let Some(state) = state.filter(|_| inputs.dry_run == DryRun::Off) else {
         ui.report(serde_json::to_string_pretty(&plan).unwrap_or_default());
         if let Some(releaser) = releaser {
             ui.report(releaser.names().collect::<Vec<_>>().join("\n"));
@@ -208,8 +208,8 @@ impl Session<'_> {
             max_size: inputs.files.max_size,
             attested: inputs.attesting.mode == crate::inputs::Attestations::Required,
         };
-        let state = match inputs.depth {
-            Depth::Offline => None,
+        let state = match inputs.dry_run {
+            DryRun::Offline => None,
             _ => Some(probe::probe(reader, self.ui, self.dists, &expected).await?),
         };
         let remote = state.as_ref().map(|state| &state.remote);
@@ -218,10 +218,10 @@ impl Session<'_> {
             self.ui.warning(format!("`package-order`: {what}"));
         }
         report.add_files(&plan, self.dists);
-        for (step, dist) in plan.steps().map(|step| (step, &self.dists[step.dist])) {
+        for (file, dist) in plan.files().map(|file| (file, &self.dists[file.dist])) {
             let listed = state.as_ref().and_then(|state| state.listed(dist));
             if let (Action::Keep, Some(listed), Some(file)) =
-                (step.action, listed, report.file(&dist.filename))
+                (file.action, listed, report.file(&dist.filename))
             {
                 (file.url, file.attested) = (Some(listed.shown_url()), listed.provenance.is_some());
                 file.message = listed.yanked.then(|| "the index lists it as yanked".to_owned());
@@ -235,7 +235,7 @@ impl Session<'_> {
             let page = inputs.index.publishing_page();
             return Err(Error::NewProjects { index: inputs.index.to_string(), projects: new, page });
         }
-        if inputs.depth == Depth::Auth {
+        if inputs.dry_run == DryRun::Auth {
             self.try_token(new).await?;
         }
         Ok((state, plan))
@@ -345,7 +345,7 @@ impl Session<'_> {
             attestations.get(&dist.filename).is_some_and(|list| list.iter().any(attestation::is_publish))
         };
         let absent =
-            plan.steps().filter(|step| step.action == Action::Upload).map(|step| &self.dists[step.dist]);
+            plan.files().filter(|file| file.action == Action::Upload).map(|file| &self.dists[file.dist]);
         let absent: Vec<&Dist> = absent.filter(|dist| !has_own(dist)).collect();
         let trust = Trust::load(inputs.attesting.trust_config.as_deref())?;
         let signer = Signer::new(self.client, self.ui, provider, &trust, inputs.insecure_loopback)?;
@@ -359,7 +359,7 @@ impl Session<'_> {
     /// The attestations of files that the index already had.
     async fn published(&self, plan: &Plan, state: &IndexState) -> Attestations {
         let mut attestations = Attestations::new();
-        let kept = plan.steps().filter(|step| step.action == Action::Keep).map(|step| &self.dists[step.dist]);
+        let kept = plan.files().filter(|file| file.action == Action::Keep).map(|file| &self.dists[file.dist]);
         for dist in kept {
             let Some(listed) = state.listed(dist).filter(|listed| listed.provenance.is_some()) else {
                 continue;

@@ -12,7 +12,7 @@ use crate::attestation::Attestations;
 use crate::auth::Credentials;
 use crate::inputs::Sending;
 use crate::inspect::Dist;
-use crate::plan::{Action, Package, Plan, Remote, Step};
+use crate::plan::{Action, Package, Plan, PlannedFile, Remote};
 use crate::probe::IndexReader;
 use crate::refusal::Refusal;
 use crate::report::{Report, State, files};
@@ -71,14 +71,14 @@ impl UploadQueue<'_> {
         report: &mut Report,
         sent: &mut Vec<&'d Dist>,
     ) -> Vec<Problem> {
-        let dist = |step: &Step| &self.dists[step.dist];
-        let steps = package.files.iter().filter(|step| step.action == Action::Upload);
+        let dist = |file: &PlannedFile| &self.dists[file.dist];
+        let new_files = package.files.iter().filter(|file| file.action == Action::Upload);
         let (wheels, sdists): (Vec<&Dist>, Vec<&Dist>) =
-            steps.map(dist).partition(|dist| dist.name.wheel().is_some());
+            new_files.map(dist).partition(|dist| dist.name.wheel().is_some());
         if wheels.is_empty() && sdists.is_empty() {
             return Vec::new();
         }
-        let new = package.files.iter().all(|step| step.action == Action::Upload);
+        let new = package.files.iter().all(|file| file.action == Action::Upload);
         let title = format!("{} {}", package.project, package.version);
         self.ui.info(format!("{title}: uploading {}", files(wheels.len() + sdists.len())));
         let total = wheels.iter().chain(&sdists).map(|dist| dist.size).sum();

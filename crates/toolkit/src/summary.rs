@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 /// The size that GitHub accepts for one step's summary, in bytes.
-const LIMIT: usize = 1024 * 1024;
+const MAX_BYTES: usize = 1024 * 1024;
 
 /// A human-readable size in decimal megabytes, with one decimal place.
 pub fn megabytes(bytes: u64) -> String {
@@ -127,10 +127,10 @@ fn fence(text: &str) -> String {
 fn truncate(text: String) -> String {
     const NOTE: &str =
         "\n\n…truncated: a job summary is limited to 1 MiB; see the report file for the rest.\n";
-    if text.len() <= LIMIT {
+    if text.len() <= MAX_BYTES {
         return text;
     }
-    let mut end = LIMIT - NOTE.len();
+    let mut end = MAX_BYTES - NOTE.len();
     while !text.is_char_boundary(end) {
         end -= 1;
     }
@@ -243,7 +243,7 @@ mod tests {
         let line = "é".repeat(100);
         let summary = (0..6000).fold(Summary::new(), |summary, _| summary.paragraph(&line));
         let text = summary.markdown();
-        assert!(text.len() <= LIMIT);
+        assert!(text.len() <= MAX_BYTES);
         assert!(text.ends_with("for the rest.\n"));
     }
 

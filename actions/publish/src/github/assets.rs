@@ -17,7 +17,7 @@ use super::plan::{Content, ReleaseFile, renamed};
 use crate::upload::{self, BINARY, Progress};
 
 /// The timeout for the answer to an upload.
-const LIMIT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// The timeout for downloading an asset to hash it.
 const DOWNLOAD: Duration = Duration::from_secs(600);
 
@@ -125,7 +125,7 @@ impl<'a> Assets<'a> {
         url.query_pairs_mut().append_pair("name", name);
         let request = self.client.sender.post(url.clone()).bearer_auth(self.token.expose());
         let request = request.header(CONTENT_TYPE, BINARY).header(CONTENT_LENGTH, file.size).body(body);
-        Ok(upload::send(self.client, &url, request, &progress, LIMIT, &|_| {}).await?)
+        Ok(upload::send(self.client, &url, request, &progress, TIMEOUT, &|_| {}).await?)
     }
 }
 

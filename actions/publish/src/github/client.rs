@@ -15,10 +15,10 @@ use super::assets::{Assets, Difference};
 use super::plan::{ReleasePlan, renamed};
 use crate::attestation::Attestations;
 use crate::error::Error;
-use crate::inputs::{self, Depth, Latest, ReleaseMode};
+use crate::inputs::{self, DryRun, Latest, ReleaseMode};
 
 /// The timeout for each API request.
-const LIMIT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Makes the release match its plan.
 pub struct Releaser<'a> {
@@ -26,7 +26,7 @@ pub struct Releaser<'a> {
     client: &'a Client,
     ui: &'a Ui,
     inputs: &'a inputs::Release,
-    depth: Depth,
+    dry_run: DryRun,
     insecure_loopback: bool,
     plan: ReleasePlan,
     api: &'a str,
@@ -54,8 +54,8 @@ impl<'a> Releaser<'a> {
             let versions = plan.versions.join(", ");
             ui.warning(format!("the tag `{}` does not name a version in this release: {versions}", plan.tag));
         }
-        let (depth, insecure_loopback) = (inputs.depth, inputs.insecure_loopback);
-        Ok(Self { octocrab, client, ui, inputs: &inputs.release, depth, insecure_loopback, plan, api })
+        let (dry_run, insecure_loopback) = (inputs.dry_run, inputs.insecure_loopback);
+        Ok(Self { octocrab, client, ui, inputs: &inputs.release, dry_run, insecure_loopback, plan, api })
     }
 
     /// The names of the assets.
@@ -98,8 +98,8 @@ impl<'a> Releaser<'a> {
     /// Completes the release and returns its page; a dry run shows what it would
     /// hold.
     pub async fn run(&self) -> Result<Option<String>, Error> {
-        let Some(connection) = self.connection().filter(|_| self.depth == Depth::Full) else {
-            if self.depth != Depth::Offline {
+        let Some(connection) = self.connection().filter(|_| self.dry_run == DryRun::Off) else {
+            if self.dry_run != DryRun::Offline {
                 self.refuse_conflicts().await?;
             }
             self.ui.report(self.names().collect::<Vec<_>>().join("\n"));
@@ -198,8 +198,8 @@ impl Connection<'_> {
     /// Awaits GitHub's answer, with a timeout.
     async fn ask<T>(&self, question: impl Future<Output = octocrab::Result<T>>) -> Result<T, Abort> {
         let timeout =
-            |_| HttpError::Timeout { url: self.releaser.api.to_owned(), what: "no answer", limit: LIMIT };
-        Ok(tokio::time::timeout(LIMIT, question).await.map_err(timeout)??)
+            |_| HttpError::Timeout { url: self.releaser.api.to_owned(), what: "no answer", limit: TIMEOUT };
+        Ok(tokio::time::timeout(TIMEOUT, question).await.map_err(timeout)??)
     }
 
     /// The release of the tag: published, or still a draft.

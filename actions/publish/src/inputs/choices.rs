@@ -4,10 +4,10 @@ use index::Index;
 use toolkit::choice;
 
 choice! {
-    /// How far a run goes.
-    pub enum Depth {
+    /// What a run leaves out.
+    pub enum DryRun {
         /// Publish.
-        Full = "false",
+        Off = "false",
         /// Compare the files with the index.
         Probe = "true" | "probe",
         /// Only check the files.

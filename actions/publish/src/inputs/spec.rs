@@ -2,7 +2,7 @@
 
 use toolkit::{Choice as _, Input, InputKind, Output, Spec};
 
-use super::choices::{Attestations, Depth, Latest, ReleaseMode};
+use super::choices::{Attestations, DryRun, Latest, ReleaseMode};
 
 /// The action's interface.
 pub static SPEC: Spec = Spec {
@@ -75,7 +75,7 @@ pub static SPEC: Spec = Spec {
         ),
         Input::new(
             "dry-run",
-            InputKind::Mode("probe", Depth::WORDS),
+            InputKind::Mode("probe", DryRun::WORDS),
             "Send nothing. `offline`: only the files; `probe` or `true`: ask the index too; `auth`: get a token as well.",
         )
         .or("false"),

@@ -15,11 +15,11 @@ fn requires_a_manifest_or_none() {
 
 #[test]
 fn rejects_a_misspelled_dry_run() {
-    let depth = |value| read(&[("MANIFEST", "none"), ("DRY_RUN", value)]).map(|inputs| inputs.depth);
-    assert_eq!(depth("true"), Ok(Depth::Probe));
-    assert_eq!(depth("auth"), Ok(Depth::Auth));
-    assert_eq!(depth(""), Ok(Depth::Full));
-    assert!(depth("ture").unwrap_err().contains("did you mean `true`"));
+    let dry_run = |value| read(&[("MANIFEST", "none"), ("DRY_RUN", value)]).map(|inputs| inputs.dry_run);
+    assert_eq!(dry_run("true"), Ok(DryRun::Probe));
+    assert_eq!(dry_run("auth"), Ok(DryRun::Auth));
+    assert_eq!(dry_run(""), Ok(DryRun::Off));
+    assert!(dry_run("ture").unwrap_err().contains("did you mean `true`"));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::report::RulePages;
 use crate::report::model::Report;
 
 /// Code scanning accepts no more results in one upload.
-const LIMIT: usize = 5000;
+const MAX_RESULTS: usize = 5000;
 
 #[derive(Serialize)]
 struct Log {
@@ -195,7 +195,7 @@ pub(crate) fn text(report: &Report, anchor: &str, pages: &RulePages) -> String {
         runs: [Run {
             tool: Tool { driver },
             column_kind: "unicodeCodePoints",
-            results: open.chain(accepted).take(LIMIT).collect(),
+            results: open.chain(accepted).take(MAX_RESULTS).collect(),
         }],
     };
     let mut text = serde_json::to_string_pretty(&log).unwrap_or_default();
