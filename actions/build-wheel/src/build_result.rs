@@ -10,10 +10,9 @@ use pydist::filename::DistName;
 use toolkit::FileError;
 
 use crate::backend::BuiltFile;
-use crate::choices::GraftMode;
 use crate::error::Error;
 use crate::plan::Plan;
-use crate::repair::{self, Change, Contents, Floor, GraftScope, Options};
+use crate::repair::{self, Change, Contents, Floor, Options};
 use crate::sdist;
 
 /// A distribution before it goes to the output directory.
@@ -58,11 +57,7 @@ pub(crate) fn finish(plan: &Plan, built: &BuiltFile, to: &Path) -> Result<BuildR
         compatibility: plan.compatibility,
         epoch: plan.source_date_epoch,
         remove_rpaths: plan.remove_rpaths,
-        graft: match plan.graft {
-            GraftMode::Off => GraftScope::Off,
-            GraftMode::Store => GraftScope::Store,
-            GraftMode::All => GraftScope::All,
-        },
+        graft: plan.graft,
         exclude: plan.exclude.clone(),
         scratch: to.to_owned(),
     };

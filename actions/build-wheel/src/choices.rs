@@ -73,15 +73,3 @@ choice! {
         Off = "off",
     }
 }
-
-choice! {
-    /// The libraries to copy into the wheel.
-    pub enum GraftMode {
-        /// None.
-        Off = "off",
-        /// Those in the Nix store.
-        Store = "store",
-        /// Also those of this machine.
-        All = "all",
-    }
-}

@@ -6,10 +6,11 @@ use pydist::target::System;
 use toolkit::{Choice as _, Env, Input, InputErrors, InputKind, Output, Reader, Spec};
 
 use crate::build_target::BuildTarget;
-use crate::choices::{Backend, BackendChoice, GraftMode, Linker, LinkerChoice, SmokeMode};
+use crate::choices::{Backend, BackendChoice, Linker, LinkerChoice, SmokeMode};
 use crate::compatibility::Compatibility;
 use crate::host::host;
 use crate::interpreter::PythonRequest;
+use crate::repair::GraftScope;
 
 /// The declaration from which `action.yml`, the README and the command line are
 /// generated.
@@ -68,7 +69,7 @@ pub static SPEC: Spec = Spec {
         .or("false"),
         Input::new(
             "graft",
-            InputKind::Mode("store", GraftMode::WORDS),
+            InputKind::Mode("store", GraftScope::WORDS),
             "Copy the libraries that binaries need into the wheel. `store`: those in the Nix store. `all`: also those of this machine that not every machine has; for Windows, DLLs on PATH and those of MinGW. With `off`, such a library is an error, and a missing DLL a warning.",
         )
         .or("off"),
@@ -191,7 +192,7 @@ pub struct Inputs {
     /// Whether to also remove absolute RPATH entries outside the store.
     pub remove_rpaths: bool,
     /// The libraries to copy into the wheel.
-    pub graft: GraftMode,
+    pub graft: GraftScope,
     /// Patterns of libraries that are not copied.
     pub exclude: Vec<String>,
     /// Whether the wheel is smoke-tested.

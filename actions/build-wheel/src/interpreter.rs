@@ -11,7 +11,7 @@ use toolkit::{Cmd, Env, OutputMode, Ui};
 
 use crate::search_path::{self, IS_WINDOWS, in_store, is_store_alias, on_path, which};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Prints the properties that determine which wheels an interpreter accepts.
 const DESCRIBE: &str = "\
@@ -114,7 +114,7 @@ impl PythonRequest {
         let by_uv = uv.into_iter().filter_map(move |uv| {
             let flags = ["--no-config", "--no-project", "--no-python-downloads"];
             let cmd = Cmd::new(uv.display().to_string()).args(["python", "find"]).args(flags).arg(&request);
-            let output = cmd.run(ui, OutputMode::Quiet, LIMIT).ok()?;
+            let output = cmd.run(ui, OutputMode::Quiet, TIMEOUT).ok()?;
             Some(PathBuf::from(output.stdout.trim()))
         });
         // Installers on Windows call every Python `python`.
@@ -142,7 +142,7 @@ impl PythonRequest {
 fn registered(env: &Env, ui: &Ui) -> Vec<PathBuf> {
     let Some(launcher) = which(env, "py").filter(|_| IS_WINDOWS) else { return Vec::new() };
     let cmd = Cmd::new(launcher.display().to_string()).arg("--list-paths");
-    let output = cmd.run(ui, OutputMode::Quiet, LIMIT);
+    let output = cmd.run(ui, OutputMode::Quiet, TIMEOUT);
     output.map(|output| listed(&output.stdout)).unwrap_or_default()
 }
 
@@ -220,7 +220,7 @@ impl Interpreter {
     pub(crate) fn inspect_by(cmd: Cmd, path: &Path, ui: &Ui) -> Option<Self> {
         // An empty one hides the platform.
         let cmd = cmd.without("_PYTHON_HOST_PLATFORM");
-        let output = cmd.args(["-I", "-c", DESCRIBE]).run(ui, OutputMode::Quiet, LIMIT).ok()?;
+        let output = cmd.args(["-I", "-c", DESCRIBE]).run(ui, OutputMode::Quiet, TIMEOUT).ok()?;
         let mut words = output.stdout.split_whitespace();
         Some(Self {
             path: path.to_owned(),

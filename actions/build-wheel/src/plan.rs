@@ -15,11 +15,12 @@ pub use error::PlanError;
 use linker::Linking;
 
 use crate::build_target::BuildTarget;
-use crate::choices::{Backend, GraftMode, Linker, SmokeMode};
+use crate::choices::{Backend, Linker, SmokeMode};
 use crate::compatibility::Compatibility;
 use crate::compiler_flags::SourceDirs;
 use crate::environment::{MachineState, ProjectState, RustLibrary};
 use crate::inputs::Inputs;
+use crate::repair::GraftScope;
 use crate::sanitize::sanitized_env;
 
 /// The steps of a run.
@@ -52,7 +53,7 @@ pub struct Plan {
     /// Whether to also remove absolute RPATH entries outside the store.
     pub remove_rpaths: bool,
     /// The libraries to copy into the wheel.
-    pub graft: GraftMode,
+    pub graft: GraftScope,
     /// Patterns of libraries that are not copied.
     pub exclude: Vec<String>,
     /// How the wheel is smoke-tested.

@@ -7,7 +7,7 @@ use pydist::filename::DistName;
 use crate::error::Error;
 
 /// The maximum size of an unpacked source distribution.
-const LIMIT: u64 = 4 << 30;
+const MAX_SIZE: u64 = 4 << 30;
 
 /// Checks the name, and that the archive is complete and contains `PKG-INFO`.
 pub(crate) fn check(file_name: &str, source: impl Read) -> Result<DistName, Error> {
@@ -15,7 +15,7 @@ pub(crate) fn check(file_name: &str, source: impl Read) -> Result<DistName, Erro
     let name: DistName = file_name.parse().map_err(|error| fault(format!("{error}")))?;
     let expected = format!("{}/PKG-INFO", file_name.trim_end_matches(".tar.gz"));
     let read_error = |error: std::io::Error| fault(format!("it cannot be unpacked: {error}"));
-    let mut decoder = flate2::read::MultiGzDecoder::new(BufReader::new(source)).take(LIMIT);
+    let mut decoder = flate2::read::MultiGzDecoder::new(BufReader::new(source)).take(MAX_SIZE);
     let mut has_metadata = false;
     let mut archive = tar::Archive::new(&mut decoder);
     for entry in archive.entries().map_err(read_error)? {

@@ -16,6 +16,7 @@ use binfmt::binary::Format;
 use pydist::digest;
 use pydist::store::mentions_store;
 use pydist::zip::Content;
+use toolkit::choice;
 
 use super::layout::{Root, installed};
 
@@ -64,15 +65,16 @@ pub enum GraftError {
     Name(String),
 }
 
-/// Which libraries are grafted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GraftScope {
-    /// None.
-    Off,
-    /// Libraries in the Nix store.
-    Store,
-    /// All libraries that are not on every machine.
-    All,
+choice! {
+    /// The libraries to graft.
+    pub enum GraftScope {
+        /// None.
+        Off = "off",
+        /// Those in the Nix store.
+        Store = "store",
+        /// All that are not on every machine.
+        All = "all",
+    }
 }
 
 /// The libraries grafted into one wheel.

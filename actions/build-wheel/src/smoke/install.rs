@@ -11,7 +11,7 @@ use crate::runtime::Runtime;
 use crate::sanitize::sanitized_env;
 use crate::search_path::{program, programs};
 
-const LIMIT: Duration = Duration::from_secs(600);
+const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The keyword in `test-requires` for the wheel's own requirements.
 const OWN_REQUIREMENTS: &str = "wheel";
@@ -52,7 +52,7 @@ pub(super) fn install(
         commands.push(installer().args(requirements));
     }
     for cmd in commands.into_iter().map(sanitized_env) {
-        let result = cmd.run(runtime.ui, OutputMode::Quiet, LIMIT);
+        let result = cmd.run(runtime.ui, OutputMode::Quiet, TIMEOUT);
         result.map_err(|error| (cmd.to_string(), error.into()))?;
     }
     Ok(())

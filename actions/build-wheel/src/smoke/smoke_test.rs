@@ -15,7 +15,7 @@ use crate::runtime::Runtime;
 use crate::search_path::{IS_WINDOWS, shell};
 
 /// The time limit of each check of this program's own.
-const LIMIT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The time limit of `smoke-command`, which may run a whole test suite.
 const COMMAND_LIMIT: Duration = Duration::from_secs(3600);
@@ -149,7 +149,7 @@ impl SmokeTest<'_> {
 
     /// Runs a command that must start.
     pub(super) fn must_start(&mut self, cmd: &Cmd, requires: bool) -> Result<(), Error> {
-        let outcome = start_outcome(self.run(cmd, LIMIT), requires);
+        let outcome = start_outcome(self.run(cmd, TIMEOUT), requires);
         self.record(cmd.to_string(), outcome)
     }
 
