@@ -48,7 +48,10 @@ impl Part {
                 test::rust(shell, &["--", "--ignored"])
             }
             Self::Fuzz => fuzz::run(shell),
-            Self::Whole => test::tools_pytest(shell, &["tests", "-m", "soak"]),
+            Self::Whole => {
+                corpus::download_popular(shell)?;
+                test::tools_pytest(shell, &["tests", "-m", "soak"])
+            }
             Self::Workflows => test::tools_pytest(shell, &["tests", "-m", "workflow"]),
         }
     }

@@ -223,8 +223,17 @@ mod tests {
         );
         let other = format!("{build}[target.aarch64-apple-darwin]\nrustflags = ['-O']\n");
         assert_eq!(given(&other, &[]), "-g");
-        let both = format!("{target}[target.'cfg(unix)']\nrustflags = ['-O']\n");
-        assert_eq!(given(&both, &[]).matches('-').count(), 3, "both kinds of target flags are joined");
+    }
+
+    #[test]
+    #[cfg_attr(emulated, ignore = "needs rustc")]
+    fn joins_the_flags_of_a_triple_and_of_a_condition() {
+        let triple = "[target.x86_64-unknown-linux-gnu]\nrustflags = '-C opt-level=1'\n";
+        let both = format!("{triple}[target.'cfg(unix)']\nrustflags = ['-O']\n");
+        let all = flags(&[], Some(&both))[0].1.clone();
+        let mut given: Vec<&str> = all.split('\x1f').take(3).collect();
+        given.sort_unstable();
+        assert_eq!(given, ["-C", "-O", "opt-level=1"]);
     }
 
     #[test]
