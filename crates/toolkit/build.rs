@@ -1,4 +1,5 @@
-//! Puts the Git commit of the source into the binary, for `--version`.
+//! Puts the Git commit of the source into the binary, for `--version`, and sets `cfg(emulated)`
+//! as `crates/testkit/build/tools_cfg.rs` does.
 
 use std::process::Command;
 
@@ -6,6 +7,10 @@ fn main() {
     println!("cargo::rerun-if-env-changed=SOURCE_GIT_SHA");
     let sha = std::env::var("SOURCE_GIT_SHA").ok().or_else(from_git).unwrap_or_else(|| "unknown".into());
     println!("cargo::rustc-env=SOURCE_GIT_SHA={sha}");
+    println!("cargo::rustc-check-cfg=cfg(emulated)");
+    if std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os != std::env::consts::OS) {
+        println!("cargo::rustc-cfg=emulated");
+    }
 }
 
 fn from_git() -> Option<String> {

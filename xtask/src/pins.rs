@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use pydist::digest::is_hex;
 use toolkit::FileError;
 
 use crate::error::Error;
@@ -45,8 +46,7 @@ pub(crate) fn update(shell: &Shell, check: bool) -> Result<Vec<String>, Error> {
 fn pin(line: &str) -> Option<(&str, &str)> {
     let (name, pin) = line.split_once("uses: ")?.1.split_once('@')?;
     let (commit, version) = pin.split_once(" # ")?;
-    let is_commit = commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
-    (is_commit && !version.is_empty()).then_some((name, pin))
+    (is_hex(commit, 40) && !version.is_empty()).then_some((name, pin))
 }
 
 /// The version of the actions, which is that of the workspace.

@@ -3,22 +3,6 @@
 use toolkit::choice;
 
 choice! {
-    /// The backend, or `auto`.
-    pub(crate) enum BackendChoice {
-        /// Chosen from the project.
-        Auto = "auto",
-        /// [`Backend::Maturin`].
-        Maturin = "maturin",
-        /// [`Backend::Nix`].
-        Nix = "nix",
-        /// [`Backend::Wheel`].
-        Wheel = "wheel",
-        /// [`Backend::Sdist`].
-        Sdist = "sdist",
-    }
-}
-
-choice! {
     /// The build backend.
     pub enum Backend {
         /// `maturin build`.
@@ -29,22 +13,6 @@ choice! {
         Wheel = "wheel",
         /// The project's PEP 517 backend, or `nix build`.
         Sdist = "sdist",
-    }
-}
-
-choice! {
-    /// The linker, or `auto`.
-    pub(crate) enum LinkerChoice {
-        /// Chosen from target and machine.
-        Auto = "auto",
-        /// [`Linker::Native`].
-        Native = "native",
-        /// [`Linker::Zig`].
-        Zig = "zig",
-        /// [`Linker::Gcc`].
-        Gcc = "gcc",
-        /// [`Linker::Container`].
-        Container = "container",
     }
 }
 

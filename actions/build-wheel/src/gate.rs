@@ -1,14 +1,11 @@
 //! Applies the rules of verify-dist to the wheel, so that this action makes nothing
 //! that the next step rejects.
 
-use distcheck::{Finding, Limits, Provenance, Selection, Set, Severity, check, rules, scan};
+use distcheck::{Finding, Provenance, Selection, Set, Severity, check, rules, scan};
 
 use crate::build_result::BuildResult;
 use crate::error::Error;
-use crate::repair::Change;
-
-/// The same limits as in the repair.
-const LIMITS: Limits = Limits { members: 1_000_000, member_size: 64 << 30, total_size: 256 << 30 };
+use crate::repair::{Change, LIMITS};
 
 /// Store paths that no loader reads, which the repair has reported.
 const ALREADY_REPORTED: &str = "NIX004";

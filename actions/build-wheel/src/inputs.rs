@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use pydist::digest::is_hex;
 use pydist::target::System;
 use toolkit::{Choice as _, Env, Input, InputErrors, InputKind, Output, Reader, Spec};
 
 use crate::build_target::BuildTarget;
-use crate::choices::{Backend, BackendChoice, Linker, LinkerChoice, SmokeMode};
+use crate::choices::{Backend, Linker, SmokeMode};
 use crate::compatibility::Compatibility;
 use crate::host::host;
 use crate::interpreter::PythonRequest;
@@ -23,7 +24,7 @@ pub static SPEC: Spec = Spec {
         Input::new("project", InputKind::Path, "The project's directory, a wheel to repair, or, with `flake-attr`, a flake reference such as `github:owner/name`.").or("."),
         Input::new(
             "backend",
-            InputKind::Choice(BackendChoice::WORDS),
+            InputKind::Choice(Backend::WORDS_OR_AUTO),
             "The build backend: `maturin`; `nix` (needs `flake-attr`); `wheel`, which repairs an existing file; `sdist`, which makes a source distribution (with the project's build backend, or from `flake-attr`). `auto` chooses from the project's files and reports why.",
         )
         .or("auto"),
@@ -40,7 +41,7 @@ pub static SPEC: Spec = Spec {
         ),
         Input::new(
             "linker",
-            InputKind::Choice(LinkerChoice::WORDS),
+            InputKind::Choice(Linker::WORDS_OR_AUTO),
             "The linker. `auto`: for Linux, `zig` if it is on PATH, which links for manylinux2014; otherwise `native` if possible, otherwise a cross `gcc`.",
         )
         .or("auto"),
@@ -226,11 +227,11 @@ impl Inputs {
         };
         let inputs = Self {
             project: reader.path("project").unwrap_or_default(),
-            backend: Backend::from_word(reader.choice::<BackendChoice>("backend").word()),
+            backend: reader.choice_or_auto("backend"),
             flake_attr: reader.parse("flake-attr", flake_attr),
             target: reader.parse("target", |name| BuildTarget::parse(name, system)),
             compatibility,
-            linker: Linker::from_word(reader.choice::<LinkerChoice>("linker").word()),
+            linker: reader.choice_or_auto("linker"),
             container_image: reader.parse("container-image", container_image),
             profile: reader.text("profile"),
             manifest_path: reader.path("manifest-path"),
@@ -314,9 +315,7 @@ fn flake_attr(text: &str) -> Result<String, String> {
 fn container_image(text: &str) -> Result<String, String> {
     let digest = text.split_once("@sha256:").map(|(_, digest)| digest);
     match digest {
-        Some(digest) if digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit()) => {
-            Ok(text.to_owned())
-        }
+        Some(digest) if is_hex(digest, 64) => Ok(text.to_owned()),
         _ => Err(format!(
             "expected an image by digest (`name@sha256:<64 hexadecimal digits>`), found `{text}`"
         )),

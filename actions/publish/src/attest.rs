@@ -19,10 +19,10 @@ use sigstore_types::dsse::{DsseEnvelope, DsseSignature};
 use sigstore_types::{DerCertificate, KeyId, KindVersion, PayloadBytes};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
-use toolkit::Ui;
+use toolkit::{Ui, count};
 
 use crate::attestation::{self, Attestations, PAYLOAD};
-use crate::error::{Error, count};
+use crate::error::Error;
 use crate::identity::{IdentityProvider, reusable_workflow};
 use crate::inspect::Dist;
 use crate::trust::Trust;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use distcheck::{FilePatternError, PatternError};
 use index::HttpError;
 use pydist::name::ProjectName;
-use toolkit::{Exit, Failure, FileError, InputErrors};
+use toolkit::{Exit, Failure, FileError, InputErrors, count};
 
 use crate::advice::{self, Problem};
 
@@ -131,11 +131,6 @@ pub enum Error {
     /// The asynchronous runtime cannot be created.
     #[error("cannot start the asynchronous runtime")]
     Runtime(#[source] std::io::Error),
-}
-
-/// `1 file`, `2 files`.
-pub(crate) fn count(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 fn unfinished(partial: bool, seen: bool) -> &'static str {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use index::Index;
+use pydist::digest::is_hex;
 use pydist::name::ProjectName;
 use toolkit::{Env, InputErrors, Reader, Secret};
 
@@ -231,11 +232,7 @@ fn release(reader: &mut Reader<'_>) -> Release {
 
 fn sha256(text: &str) -> Result<String, String> {
     let text = text.strip_prefix("sha256:").unwrap_or(text).to_ascii_lowercase();
-    if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        Ok(text)
-    } else {
-        Err(format!("expected 64 hexadecimal digits, found `{text}`"))
-    }
+    if is_hex(&text, 64) { Ok(text) } else { Err(format!("expected 64 hexadecimal digits, found `{text}`")) }
 }
 
 #[cfg(test)]

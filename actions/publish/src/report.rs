@@ -275,11 +275,6 @@ impl Report {
     }
 }
 
-/// `1 file`, `2 files`.
-pub(crate) fn files(count: usize) -> String {
-    format!("{count} file{}", if count == 1 { "" } else { "s" })
-}
-
 /// A value's word in JSON.
 fn word(value: impl Serialize) -> String {
     let value = serde_json::to_value(value).unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use index::{Basic, Client, Retry};
 use pydist::name::ProjectName;
-use toolkit::{Exit, Failure as _, Invocation, Ui, error_report};
+use toolkit::{Exit, Failure as _, Invocation, Ui, count, error_report};
 
 use crate::attest::Signer;
 use crate::attestation::{self, Attestations};
@@ -15,7 +15,7 @@ use crate::inspect::{self, Dist, Inspected};
 use crate::local_credentials;
 use crate::plan::{self, Action, Plan};
 use crate::probe::{self, Expectation, IndexReader, IndexState};
-use crate::report::{Outcome, Report, State, files};
+use crate::report::{Outcome, Report, State};
 use crate::trust::Trust;
 use crate::upload_queue::UploadQueue;
 use crate::{advice, paths};
@@ -143,7 +143,7 @@ async fn publish(
     write_attestations(&inputs.attesting, &attestations)?;
     ui.info(match report.result {
         Outcome::Unchanged => format!("{} already has everything", inputs.index),
-        _ => format!("published {} on {}", files(report.uploaded()), inputs.index),
+        _ => format!("published {} on {}", count(report.uploaded(), "file"), inputs.index),
     });
     if let Some(releaser) = &mut releaser {
         releaser.add_attestations(&attestations);
@@ -317,7 +317,7 @@ impl Session<'_> {
         if self.inputs.attesting.mode == crate::inputs::Attestations::Required {
             return Err(Error::Unattested { index, files: lost });
         }
-        self.ui.warning(format!("{index} did not keep the attestations of {}", files(lost.len())));
+        self.ui.warning(format!("{index} did not keep the attestations of {}", count(lost.len(), "file")));
         Ok(())
     }
 

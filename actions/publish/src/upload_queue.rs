@@ -5,7 +5,7 @@ use std::cell::Cell;
 use futures_util::StreamExt as _;
 use index::{Basic, HttpError, Retry, Retryable as _, interruption};
 use serde_json::Value;
-use toolkit::{Failure as _, Progress, Ui, error_chain};
+use toolkit::{Failure as _, Progress, Ui, count, error_chain};
 
 use crate::advice::{Advice, Problem};
 use crate::attestation::Attestations;
@@ -15,7 +15,7 @@ use crate::inspect::Dist;
 use crate::plan::{Action, Package, Plan, PlannedFile, Remote};
 use crate::probe::IndexReader;
 use crate::refusal::Refusal;
-use crate::report::{Report, State, files};
+use crate::report::{Report, State};
 use crate::upload::LegacyApi;
 use crate::verify::Verifier;
 
@@ -80,7 +80,7 @@ impl UploadQueue<'_> {
         }
         let new = package.files.iter().all(|file| file.action == Action::Upload);
         let title = format!("{} {}", package.project, package.version);
-        self.ui.info(format!("{title}: uploading {}", files(wheels.len() + sdists.len())));
+        self.ui.info(format!("{title}: uploading {}", count(wheels.len() + sdists.len(), "file")));
         let total = wheels.iter().chain(&sdists).map(|dist| dist.size).sum();
         let progress = self.ui.progress(&title, Some(total), "B");
         let mut problems = Vec::new();

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use index::{HttpError, Listing, interruption};
 use tokio::time::{Instant, timeout_at};
-use toolkit::{Ui, error_chain};
+use toolkit::{Ui, count, error_chain};
 
 use crate::advice::{Advice, Problem};
 use crate::attestation::Attestations;
 use crate::inspect::Dist;
 use crate::plan::Remote;
 use crate::probe::IndexReader;
-use crate::report::{Report, State, files};
+use crate::report::{Report, State};
 
 /// Polls the index until it lists all files.
 pub(crate) struct Verifier<'a> {
@@ -43,7 +43,10 @@ impl Verifier<'_> {
             if pause > Duration::from_secs(2) && !is_reported {
                 is_reported = true;
                 let most = end.saturating_duration_since(Instant::now()).as_secs();
-                self.ui.info(format!("  waiting up to {most} s for the index to list {}", files(open.len())));
+                self.ui.info(format!(
+                    "  waiting up to {most} s for the index to list {}",
+                    count(open.len(), "file")
+                ));
             }
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}

@@ -27,14 +27,21 @@ choice! {
 }
 
 choice! {
-    /// Whether everybody may use `/dev/kvm`.
-    pub(crate) enum Kvm {
+    /// Where something is done.
+    pub(crate) enum Where {
         /// On GitHub's runners.
         Auto = "auto",
         /// On every machine.
-        Always = "true",
+        Everywhere = "true",
         /// On none.
-        Never = "false",
+        Nowhere = "false",
+    }
+}
+
+impl Where {
+    /// Whether it is done on this machine.
+    pub(crate) fn is_here(self, is_hosted: bool) -> bool {
+        self == Self::Everywhere || self == Self::Auto && is_hosted
     }
 }
 
@@ -47,18 +54,6 @@ choice! {
         ReadOnly = "read-only",
         /// Neither.
         Off = "off",
-    }
-}
-
-choice! {
-    /// Whether cached images are mounted.
-    pub(crate) enum Mount {
-        /// On GitHub's runners.
-        Auto = "auto",
-        /// On every machine that supports it.
-        Always = "true",
-        /// On none.
-        Never = "false",
     }
 }
 

@@ -10,7 +10,7 @@ use toolkit::{
 };
 
 use crate::cache::read_text;
-use crate::choices::{CacheMode, CacheTrust, Kvm, Mount, Restore, Reuse, Sandbox};
+use crate::choices::{CacheMode, CacheTrust, Restore, Reuse, Sandbox, Where};
 use crate::narinfo::Keys;
 use crate::{nix32, tree};
 
@@ -37,14 +37,14 @@ pub static SPEC: Spec = Spec {
         Input::new("max-jobs", InputKind::Text, "Set Nix's `max-jobs`.").or("auto"),
         Input::new("github-token", InputKind::Secret, "The token for fetches from github.com, which raises its rate limit. Stored in a private nix.conf until the job ends; empty for none.").or("${{ github.server_url == 'https://github.com' && github.token || '' }}"),
         Input::new("nix-path", InputKind::Text, "Set `NIX_PATH` for later steps, such as `nixpkgs=flake:nixpkgs` for `nix-shell -p`."),
-        Input::new("kvm", InputKind::Mode("true", Kvm::WORDS), "On Linux, let every user open `/dev/kvm`: on GitHub's runners only (`auto`), always (`true`), or never (`false`). On other machines, the permissions are restored by `save` or when the job ends.").or("auto"),
+        Input::new("kvm", InputKind::Mode("true", Where::WORDS), "On Linux, let every user open `/dev/kvm`: on GitHub's runners only (`auto`), always (`true`), or never (`false`). On other machines, the permissions are restored by `save` or when the job ends.").or("auto"),
         Input::new("cache", InputKind::Choice(CacheMode::WORDS), "Restore store paths from the cache and save new ones (`read-write`), only restore them (`read-only`), or neither (`off`).").or("read-write"),
         Input::new("cache-key", InputKind::Text, "The start of the cache key.").or("nix-store"),
         Input::new("hash-files", InputKind::List, "Patterns of files to hash into the cache key, one per line; `**` matches any directories.").or("**/flake.lock"),
         Input::new("cache-directory", InputKind::Path, "Keep the binary cache in this directory. By default in the user's cache directory; without one, the cache is off."),
         Input::new("cache-trust", InputKind::Choice(CacheTrust::WORDS), "Restore every path whose content matches its hash (`all`), or only paths that are also signed by a trusted key or content-addressed (`signed`).").or("all"),
         Input::new("restore", InputKind::Choice(Restore::WORDS), "`needed` skips signed paths that recent jobs did not use, when downloading them on demand is likely faster; `all` restores every path.").or("needed"),
-        Input::new("mount", InputKind::Mode("true", Mount::WORDS), "On Linux, as root or with `sudo -n`, mount large parts of the cache over the store instead of unpacking them: on GitHub's runners only (`auto`), always (`true`), or never (`false`). They are always unpacked with `cache-trust: signed` or a daemon.").or("auto"),
+        Input::new("mount", InputKind::Mode("true", Where::WORDS), "On Linux, as root or with `sudo -n`, mount large parts of the cache over the store instead of unpacking them: on GitHub's runners only (`auto`), always (`true`), or never (`false`). They are always unpacked with `cache-trust: signed` or a daemon.").or("auto"),
         Input::new("max-size", InputKind::Number(0, 1 << 20), "Limit the cached paths to this many MB, measured in the store; the least recently used ones are dropped first.").or("8000"),
         Input::new("push-to", InputKind::List, "Copy what the job built to these stores with `nix copy` at `save`, one per line: `file://…`, `s3://…`, `ssh-ng://…`. A failure is a warning."),
         Input::new("report-path", InputKind::Path, "Write the report of `install` or `save` as JSON to PATH."),
@@ -92,14 +92,14 @@ pub(crate) struct Inputs {
     pub(crate) max_jobs: String,
     pub(crate) github_token: Option<Secret>,
     pub(crate) nix_path: Option<String>,
-    pub(crate) kvm: Kvm,
+    pub(crate) kvm: Where,
     pub(crate) cache: CacheMode,
     pub(crate) cache_key: String,
     pub(crate) hash_files: Vec<String>,
     pub(crate) cache_dir: PathBuf,
     pub(crate) cache_trust: CacheTrust,
     pub(crate) restore: Restore,
-    pub(crate) mount: Mount,
+    pub(crate) mount: Where,
     pub(crate) push_to: Vec<String>,
     pub(crate) report_path: Option<PathBuf>,
     /// Why there is no default cache directory, if there is none.

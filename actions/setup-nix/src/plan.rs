@@ -6,7 +6,7 @@ use pydist::digest::hex;
 use serde::Serialize;
 use toolkit::Cmd;
 
-use crate::choices::{CacheMode, CacheTrust, Kvm, Mount, Reuse};
+use crate::choices::{CacheMode, CacheTrust, Reuse};
 use crate::conf;
 use crate::error::Error;
 use crate::inputs::Inputs;
@@ -92,7 +92,7 @@ pub(crate) fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, Erro
     let usable = !read_only && (writable || restore_as_root);
     let usable = usable && inputs.no_cache.is_none() && machine.custom_store.is_none();
     let cache = if usable { inputs.cache } else { CacheMode::Off };
-    let kvm = inputs.kvm == Kvm::Always || (inputs.kvm == Kvm::Auto && machine.hosted);
+    let kvm = inputs.kvm.is_here(machine.hosted);
     let os = if machine.system.ends_with("darwin") { "macOS" } else { "Linux" };
     let arch = machine.system.split('-').next().unwrap_or_default();
     // A user cannot collect the garbage that another user's images hold.
@@ -131,14 +131,9 @@ pub(crate) fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, Erro
 /// need a store that belongs to root; and not with `cache-trust: signed`, because mounting
 /// exposes the kernel's parser to unsigned images.
 fn mounts(inputs: &Inputs, machine: &MachineState, restore_as_root: bool) -> bool {
-    let requested = match inputs.mount {
-        Mount::Auto => machine.hosted,
-        Mount::Always => true,
-        Mount::Never => false,
-    };
     let supported = machine.system.ends_with("linux") && (machine.root || machine.sudo);
     let daemon = inputs.daemon || machine.daemon || restore_as_root;
-    requested && supported && !daemon && inputs.cache_trust == CacheTrust::All
+    inputs.mount.is_here(machine.hosted) && supported && !daemon && inputs.cache_trust == CacheTrust::All
 }
 
 /// The commands for `daemon: true`.

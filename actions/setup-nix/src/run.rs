@@ -10,7 +10,7 @@ use toolkit::{
 };
 
 use crate::cache::read_text;
-use crate::choices::{CacheMode, Mount};
+use crate::choices::{CacheMode, Where};
 use crate::command_context::{CommandContext, FIRST_ID, KVM_OPENED, Phases, RESTORED_SET, ROOT_TIMEOUT};
 use crate::database::Database;
 use crate::error::Error;
@@ -273,7 +273,7 @@ impl CommandContext<'_> {
                 self.restore_through_sudo()?
             } else {
                 let mounter = |request: &Request| self.mount(request);
-                let unpack = self.inputs.mount != Mount::Always && reads_most(&cache);
+                let unpack = self.inputs.mount != Where::Everywhere && reads_most(&cache);
                 if self.plan.mount && unpack {
                     record_unpacked(&cache, &found);
                 }

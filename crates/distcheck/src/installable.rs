@@ -6,6 +6,7 @@ use binfmt::elf::{ElfInfo, Kind};
 use binfmt::macho;
 use installs::file::{File, Need, Needed};
 use pydist::dll::DllOrigin;
+use pydist::libc::{Libc, glibc_version};
 use pydist::policy::{self, Excess, Linux};
 use pydist::tags::Platform;
 
@@ -75,20 +76,12 @@ fn linux(wheel: &Wheel, platforms: &[Platform]) -> Vec<Need> {
 
 /// The C library that a file is linked with, with its version.
 fn libc(info: &ElfInfo, bundled: &BTreeSet<String>) -> Option<Needed> {
-    let is_musl =
-        |name: &&str| name.starts_with("libc.musl-") || *name == "libc.so" || name.contains("ld-musl-");
-    let names: Vec<&str> = info.needed().chain(info.interpreter()).collect();
-    if names.iter().any(is_musl) {
+    if Libc::of(info, bundled)? == Libc::Musl {
         return Some(Needed::Musl);
     }
-    let version = |text: &String| -> Option<(u32, u32)> {
-        let mut parts = text.strip_prefix("GLIBC_")?.split('.');
-        Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
-    };
     let own = info.versions.iter().filter(|(library, _)| !bundled.contains(*library));
-    let newest = own.flat_map(|(_, versions)| versions.iter().filter_map(version)).max();
-    let is_glibc = names.into_iter().any(|name| name == "libc.so.6" && !bundled.contains(name));
-    let (major, minor) = newest.or(is_glibc.then_some((2, 0)))?;
+    let newest = own.flat_map(|(_, versions)| versions.iter().filter_map(|text| glibc_version(text))).max();
+    let (major, minor) = newest.unwrap_or((2, 0));
     Some(Needed::Glibc(major, minor))
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use binfmt::macho::Slice;
 use binfmt::pe::PeInfo;
 use pydist::dll::DllOrigin;
+use pydist::member_path::{directory, file_name, join};
 use pydist::policy;
 use pydist::store::is_store_path;
 
@@ -63,12 +64,12 @@ impl<'w> Dylibs<'w> {
         if policy::is_macos_library(path) || is_runtime || is_store_path(path) {
             return None;
         }
-        let is_known = self.names.contains(path.rsplit('/').next().unwrap_or(path));
+        let is_known = self.names.contains(file_name(path));
         if let Some(name) = path.strip_prefix("@rpath/") {
             let own = slice.rpaths().filter_map(|path| location.expand(path));
             let mut directories = own.chain(self.search_paths.iter().cloned());
             let is_reached = directories.any(|directory| {
-                joined(&directory, name).is_some_and(|path| self.paths.contains(path.as_str()))
+                join(&directory, name).is_some_and(|path| self.paths.contains(path.as_str()))
             });
             return match (is_reached, is_known) {
                 (true, _) => None,
@@ -97,7 +98,7 @@ struct SliceLocation<'m> {
 
 impl<'m> SliceLocation<'m> {
     fn of(member: &'m Member, slice: &Slice) -> Self {
-        let directory = member.installed_path().rsplit_once('/').map_or("", |(directory, _)| directory);
+        let directory = directory(member.installed_path());
         Self { directory, is_executable: slice.file_type == 2 }
     }
 
@@ -106,22 +107,8 @@ impl<'m> SliceLocation<'m> {
     fn expand(&self, path: &str) -> Option<String> {
         let rest = path.strip_prefix("@loader_path");
         let rest = rest.or_else(|| path.strip_prefix("@executable_path").filter(|_| self.is_executable))?;
-        joined(self.directory, rest)
+        join(self.directory, rest)
     }
-}
-
-/// Joins a path to a directory and resolves `.` and `..`; `None` if it leaves the
-/// library directory.
-fn joined(directory: &str, path: &str) -> Option<String> {
-    let mut parts: Vec<&str> = directory.split('/').filter(|part| !part.is_empty()).collect();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()?),
-            part => parts.push(part),
-        }
-    }
-    Some(parts.join("/"))
 }
 
 /// The names of the wheel's files, in lower case.

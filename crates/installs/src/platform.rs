@@ -2,6 +2,7 @@
 //! 783), as the pip of that environment orders them.
 
 use pep440_rs::Version;
+use pydist::tags::LEGACY_MANYLINUX;
 
 use crate::environment::{Environment, Runtime};
 
@@ -36,10 +37,6 @@ impl Generation {
         }
     }
 }
-
-/// The older names of three glibc versions (PEP 513, 571, 599).
-const LEGACY: [((u32, u32), &str); 3] =
-    [((2, 17), "manylinux2014"), ((2, 12), "manylinux2010"), ((2, 5), "manylinux1")];
 
 /// The platform tags, best first.
 pub fn tags(environment: &Environment, generation: Generation) -> Vec<String> {
@@ -85,7 +82,7 @@ fn manylinux(arch: &str, glibc: (u32, u32), generation: Generation) -> Vec<Strin
         if generation >= Generation::Pep600 {
             tags.push(format!("manylinux_{}_{minor}_{arch}", glibc.0));
         }
-        if let Some((_, name)) = LEGACY.iter().find(|(version, _)| *version == (glibc.0, minor)) {
+        if let Some((_, name)) = LEGACY_MANYLINUX.iter().find(|(version, _)| *version == (glibc.0, minor)) {
             tags.push(format!("{name}_{arch}"));
         }
     }

@@ -36,6 +36,11 @@ pub fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Whether `text` is a number of `digits` hexadecimal digits: 64 for a SHA-256, 40 for a commit.
+pub fn is_hex(text: &str, digits: usize) -> bool {
+    text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// URL-safe base64 without padding, as `RECORD` writes it.
 pub fn record_hash(digest: &[u8]) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(digest)

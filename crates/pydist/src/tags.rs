@@ -132,6 +132,22 @@ pub enum Platform {
     Other(String),
 }
 
+/// The older names of three glibc versions, newest first (PEP 599, 571, 513).
+pub const LEGACY_MANYLINUX: [((u32, u32), &str); 3] =
+    [((2, 17), "manylinux2014"), ((2, 12), "manylinux2010"), ((2, 5), "manylinux1")];
+
+/// The older name of `manylinux_<major>_<minor>`, if there is one for the architecture: only
+/// manylinux2014 is for others than x86.
+pub fn legacy_manylinux(glibc: (u32, u32), arch: &str) -> Option<&'static str> {
+    let (_, name) = LEGACY_MANYLINUX.iter().find(|(version, _)| *version == glibc)?;
+    let exists = match arch {
+        "x86_64" | "i686" => true,
+        "aarch64" | "armv7l" | "ppc64" | "ppc64le" | "s390x" => glibc == (2, 17),
+        _ => false,
+    };
+    exists.then_some(name)
+}
+
 impl Platform {
     /// Parses a platform tag; an unknown one is [`Platform::Other`].
     pub fn parse(tag: &str) -> Self {
@@ -151,11 +167,11 @@ impl Platform {
             let version = (number(parts.next()?)?, number(parts.next()?)?);
             Some((version, arch(parts.next()?)?))
         };
+        if let Some((glibc, _)) = LEGACY_MANYLINUX.iter().find(|(_, name)| *name == family) {
+            return Some(Self::Manylinux { glibc: *glibc, arch: arch(rest)? });
+        }
         Some(match family {
             "linux" => Self::Linux { arch: arch(rest)? },
-            "manylinux1" => Self::Manylinux { glibc: (2, 5), arch: arch(rest)? },
-            "manylinux2010" => Self::Manylinux { glibc: (2, 12), arch: arch(rest)? },
-            "manylinux2014" => Self::Manylinux { glibc: (2, 17), arch: arch(rest)? },
             "manylinux" => {
                 let (glibc, arch) = versioned(rest)?;
                 Self::Manylinux { glibc, arch }

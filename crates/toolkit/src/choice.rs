@@ -2,13 +2,17 @@
 
 /// An enum whose variants are the words that an input accepts. Defined by
 /// [`choice!`](crate::choice!), declared by `InputKind::Choice(T::WORDS)`, and read by
-/// [`Reader::choice`](crate::Reader::choice).
+/// [`Reader::choice`](crate::Reader::choice); or `T::WORDS_OR_AUTO` and
+/// [`Reader::choice_or_auto`](crate::Reader::choice_or_auto).
 pub trait Choice: Copy + 'static {
     /// All values, in the order of the declaration.
     const VALUES: &'static [Self];
 
     /// All accepted words, in the order of the documentation.
     const WORDS: &'static [&'static str];
+
+    /// `auto`, and all accepted words.
+    const WORDS_OR_AUTO: &'static [&'static str];
 
     /// The value of `word`.
     fn from_word(word: &str) -> Option<Self>;
@@ -54,6 +58,7 @@ macro_rules! choice {
         impl $crate::Choice for $name {
             const VALUES: &'static [Self] = &[$(Self::$variant),+];
             const WORDS: &'static [&'static str] = &[$($word $(, $alias)*),+];
+            const WORDS_OR_AUTO: &'static [&'static str] = &["auto", $($word $(, $alias)*),+];
 
             fn from_word(word: &str) -> Option<Self> {
                 match word {

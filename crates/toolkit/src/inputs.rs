@@ -125,8 +125,20 @@ impl<'a> Reader<'a> {
     /// # Panics
     /// If the input is declared with other words than those of `C`.
     pub fn optional_choice<C: Choice>(&mut self, name: &str) -> Option<C> {
+        self.choice_of(name, C::WORDS)
+    }
+
+    /// The value of a choice; `None` is `auto`.
+    ///
+    /// # Panics
+    /// If the input is declared with other words than `auto` and those of `C`.
+    pub fn choice_or_auto<C: Choice>(&mut self, name: &str) -> Option<C> {
+        self.choice_of(name, C::WORDS_OR_AUTO)
+    }
+
+    fn choice_of<C: Choice>(&mut self, name: &str, words: &[&str]) -> Option<C> {
         let declared = self.spec.input(name).words();
-        assert_eq!(declared, Some(C::WORDS), "{}: `{name}` is declared with other words", self.spec.name);
+        assert_eq!(declared, Some(words), "{}: `{name}` is declared with other words", self.spec.name);
         C::from_word(self.word(name))
     }
 

@@ -47,7 +47,7 @@ pub use progress::Progress;
 pub use secret::Secret;
 pub use service::Service;
 pub use spec::{Command, Input, InputKind, Output, Spec};
-pub use summary::{Summary, megabytes};
+pub use summary::{Summary, count, megabytes};
 pub use ui::{Captured, ToolOutput, Ui};
 
 // For the expansion of `choice!`.

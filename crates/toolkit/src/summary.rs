@@ -5,6 +5,11 @@ use std::fmt::Write as _;
 /// The size that GitHub accepts for one step's summary, in bytes.
 const MAX_BYTES: usize = 1024 * 1024;
 
+/// `1 file`, `2 files`.
+pub fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 /// A human-readable size in decimal megabytes, with one decimal place.
 pub fn megabytes(bytes: u64) -> String {
     format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000)

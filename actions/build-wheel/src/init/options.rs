@@ -2,6 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use pydist::digest::is_hex;
 use toolkit::Invocation;
 
 use super::error::InitError;
@@ -35,9 +36,7 @@ impl Options {
             }
         };
         let pin = option("pin").cloned();
-        if let Some(found) =
-            pin.clone().filter(|pin| pin.len() != 40 || !pin.bytes().all(|byte| byte.is_ascii_hexdigit()))
-        {
+        if let Some(found) = pin.clone().filter(|pin| !is_hex(pin, 40)) {
             return Err(InitError::Option {
                 option: "pin",
                 expected: "a commit of 40 hexadecimal digits",

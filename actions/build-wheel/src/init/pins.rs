@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use pydist::digest::is_hex;
 use toolkit::{Cmd, Env, OutputMode, Ui};
 
 /// Workflows of this repository, in which a bot keeps the pins up to date.
@@ -74,7 +75,7 @@ fn pins_in(workflow: &str) -> impl Iterator<Item = (String, Pin)> {
     workflow.lines().filter_map(|line| {
         let (name, rest) = line.trim().trim_start_matches("- ").strip_prefix("uses: ")?.split_once('@')?;
         let (sha, version) = rest.split_once(" # ")?;
-        let is_commit = sha.len() == 40 && sha.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_commit = is_hex(sha, 40);
         let pin = Pin { sha: sha.to_owned(), version: version.trim().to_owned() };
         is_commit.then(|| (name.to_owned(), pin))
     })

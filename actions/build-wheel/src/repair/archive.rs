@@ -7,7 +7,7 @@ use pydist::zip::{Archive, DataError, Deflated, Fault, Limits, Member, ZipError}
 
 /// The wheel is the user's own and may be large: members are processed piece
 /// by piece.
-const LIMITS: Limits = Limits { members: 1_000_000, member_size: 64 << 30, total_size: 256 << 30 };
+pub(crate) const LIMITS: Limits = Limits { members: 1_000_000, member_size: 64 << 30, total_size: 256 << 30 };
 
 /// Why an archive cannot be read.
 #[derive(Debug, thiserror::Error)]

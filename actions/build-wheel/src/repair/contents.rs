@@ -4,9 +4,8 @@ use binfmt::elf::{ElfInfo, Kind};
 use binfmt::macho::MachOInfo;
 use binfmt::pe::PeInfo;
 use pydist::headers::Headers;
+use pydist::member_path::file_name;
 use pydist::requirement;
-
-use super::layout::file_name;
 
 /// What a smoke test can run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

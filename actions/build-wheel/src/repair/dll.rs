@@ -16,13 +16,14 @@ use std::path::{Path, PathBuf};
 use binfmt::pe::{FileVersion, Import, PeInfo, Seal, rename_imports};
 use pydist::digest;
 use pydist::dll::DllOrigin;
+use pydist::member_path::directory;
 use pydist::zip::Content;
 
 use super::binary_error::BinaryError;
 use super::change::Change;
 use super::dll_search::{DllLookup, DllSearch, FoundDll};
 use super::graft::GraftError;
-use super::layout::{Root, directory, installed};
+use super::layout::{Root, installed};
 use super::surroundings::is_excluded;
 
 /// A machine and the name of a DLL in lower case.

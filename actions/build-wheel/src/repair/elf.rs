@@ -1,24 +1,27 @@
 //! ELF files: removes store paths from everything that the loader reads, and
 //! determines system requirements with the manylinux and musllinux policies.
 
-mod libc;
+mod loader;
 mod needs;
 
 use std::path::{Path, PathBuf};
 
+use std::collections::BTreeSet;
+
 use binfmt::elf::{Changes, ElfInfo, Interpreter, Kind, PT_LOAD, apply, tag};
 use binfmt::source::WriteAt;
+use pydist::libc::{Libc, is_musl};
+use pydist::member_path::file_name;
 use pydist::policy;
 use pydist::store::mentions_store;
 use pydist::target::Arch;
 
-use libc::{Libc, is_musl, is_standard, loader};
+use loader::{is_standard, loader};
 use needs::needs;
 
 use super::binary_error::BinaryError;
 use super::change::Edit;
 use super::graft::Grafts;
-use super::layout::file_name;
 use super::surroundings::Surroundings;
 use super::tags::Needs;
 
@@ -52,7 +55,7 @@ pub(super) fn edit<S: WriteAt + ?Sized>(
         return Err(binfmt::binary::BinaryError::Damaged { what: "the interpreter's path", offset }.into());
     }
     let bundled = graft_libraries(&elf, name, wheel)?;
-    let libc = Libc::of(&elf);
+    let libc = Libc::of(&elf, &BTreeSet::new());
     let mut changes = Changes { interpreter: interpreter(&elf, arch, libc)?, ..Changes::default() };
     if let Some(new) = &changes.interpreter {
         edit.changes
@@ -97,9 +100,9 @@ pub(super) fn search_path_without_room(
 }
 
 /// The interpreter that the file should have, if it has a different one.
-fn interpreter(elf: &ElfInfo, arch: Arch, libc: Libc) -> Result<Option<String>, BinaryError> {
+fn interpreter(elf: &ElfInfo, arch: Arch, libc: Option<Libc>) -> Result<Option<String>, BinaryError> {
     let Some(found) = elf.interpreter() else { return Ok(None) };
-    let Some(expected) = loader(arch, libc) else {
+    let Some(expected) = libc.and_then(|libc| loader(arch, libc)) else {
         let expected = policy::glibc_loader(arch.tag()).unwrap_or_default().to_owned();
         return Err(BinaryError::Interpreter { found: found.to_owned(), expected });
     };
@@ -269,7 +272,7 @@ fn check_store(elf: &ElfInfo) -> Result<(), BinaryError> {
 }
 
 /// Rejects files that a loader would reject or that still name the store.
-fn check(elf: &ElfInfo, arch: Arch, libc: Libc) -> Result<(), BinaryError> {
+fn check(elf: &ElfInfo, arch: Arch, libc: Option<Libc>) -> Result<(), BinaryError> {
     check_store(elf)?;
     if elf.interpreters.len() > 1 {
         return Err(BinaryError::Rejected("it has more than one PT_INTERP"));
@@ -285,11 +288,11 @@ fn check(elf: &ElfInfo, arch: Arch, libc: Libc) -> Result<(), BinaryError> {
     }
     let has_relr = elf.dynamic.iter().any(|entry| entry.tag == tag::RELR);
     let requires_relr = elf.versions.values().any(|versions| versions.contains("GLIBC_ABI_DT_RELR"));
-    if has_relr && !requires_relr && libc == Libc::Glibc && elf.needed().next().is_some() {
+    if has_relr && !requires_relr && libc == Some(Libc::Glibc) && elf.needed().next().is_some() {
         return Err(BinaryError::Rejected("it has DT_RELR, but does not need GLIBC_ABI_DT_RELR"));
     }
     if let Some(found) = elf.interpreter().map(str::to_owned) {
-        let expected = loader(arch, libc).unwrap_or_default();
+        let expected = libc.and_then(|libc| loader(arch, libc)).unwrap_or_default();
         if !is_standard(&found, &expected, arch) {
             return Err(BinaryError::Interpreter { found, expected });
         }

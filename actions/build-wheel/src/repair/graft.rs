@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use binfmt::binary::Format;
 use pydist::digest;
+use pydist::member_path::{directory, file_name};
 use pydist::store::mentions_store;
 use pydist::zip::Content;
 use toolkit::choice;
@@ -182,7 +183,7 @@ impl Grafts {
 
     /// The file name of `member`, if it is a grafted library.
     pub(super) fn grafted_name<'m>(&self, member: &'m str) -> Option<&'m str> {
-        let file = member.rsplit('/').next()?;
+        let file = file_name(member);
         self.new_names.values().any(|name| name == file).then_some(file)
     }
 
@@ -194,7 +195,7 @@ impl Grafts {
             Root::Site => format!("{}.libs", self.package),
             Root::Data => format!("libexec/{}.libs", self.package),
         };
-        let member_dir = path.rsplit_once('/').map_or("", |(member_dir, _)| member_dir);
+        let member_dir = directory(&path);
         if member_dir == dir {
             return String::new();
         }

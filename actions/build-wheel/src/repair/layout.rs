@@ -23,41 +23,15 @@ pub(crate) fn installed<'m>(stem: &str, member: &'m str) -> (Root, Cow<'m, str>)
     }
 }
 
-/// The directory of a path; empty at the top level.
-pub(super) fn directory(path: &str) -> &str {
-    path.rsplit_once('/').map_or("", |(directory, _)| directory)
-}
-
-/// The last component of a path.
-pub(super) fn file_name(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
-}
-
-/// Resolves `relative` from `directory`; `None` if the result is outside the
-/// root.
-pub(super) fn join(directory: &str, relative: &str) -> Option<String> {
-    let mut parts: Vec<&str> = directory.split('/').filter(|part| !part.is_empty()).collect();
-    for part in relative.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()?),
-            part => parts.push(part),
-        }
-    }
-    Some(parts.join("/"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn resolves_installed_and_relative_paths() {
+    fn resolves_installed_paths() {
         let at = |member| installed("a-1.0", member);
         assert_eq!(at("a/b.so"), (Root::Site, "a/b.so".into()));
         assert_eq!(at("a-1.0.data/platlib/a/b.so"), (Root::Site, "a/b.so".into()));
         assert_eq!(at("a-1.0.data/scripts/a"), (Root::Data, "bin/a".into()));
-        assert_eq!(join("a/b", "../c/./d"), Some("a/c/d".into()));
-        assert_eq!(join("a", "../.."), None);
     }
 }

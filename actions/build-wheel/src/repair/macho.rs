@@ -6,13 +6,13 @@ use std::path::Path;
 
 use binfmt::binary::EditError;
 use binfmt::macho::{CommandChange, MachOInfo, SignatureState, Slice, apply, check, lc, renew, sign};
+use pydist::member_path::file_name;
 use pydist::policy;
 use pydist::store::mentions_store;
 use pydist::zip::Content;
 
 use super::binary_error::BinaryError;
 use super::change::Edit;
-use super::layout::file_name;
 use super::surroundings::Surroundings;
 use super::tags::Needs;
 

@@ -41,4 +41,5 @@ pub use options::{EARLIEST, Options};
 pub use tags::{Floor, TagsError};
 pub use wheel::{Repaired, member, repair};
 
+pub(crate) use archive::LIMITS;
 pub(crate) use layout::{Root, installed};

@@ -11,6 +11,7 @@ use binfmt::macho::Slice;
 use binfmt::source::ReadAt;
 use pydist::digest;
 use pydist::filename::WheelName;
+use pydist::member_path::file_name;
 use pydist::record::{self, Entry};
 use pydist::store::STORES;
 use pydist::zip::{
@@ -85,12 +86,11 @@ struct ReadMember {
 
 impl<'a> Pass<'a> {
     pub(super) fn new(members: &[Member], dist_info: &'a str, options: &'a Options) -> Self {
-        let base_name = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
         let stem = dist_info.trim_end_matches(".dist-info/").to_owned();
         Self {
             options,
             dist_info,
-            files: members.iter().map(|member| base_name(&member.name)).collect(),
+            files: members.iter().map(|member| file_name(&member.name).to_owned()).collect(),
             grafts: (options.graft != GraftScope::Off)
                 .then(|| Grafts::new(&stem, options.graft, &options.scratch)),
             stem,

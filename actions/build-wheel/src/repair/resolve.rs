@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use binfmt::elf::{ElfInfo, Kind};
 use binfmt::macho::Slice;
+use pydist::member_path::{directory, file_name, join};
 use pydist::policy;
 
 use super::binary_error::BinaryError;
-use super::layout::{Root, directory, file_name, installed, join};
+use super::layout::{Root, installed};
 
 /// A binary in the wheel.
 struct Binary {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use pydist::member_path::file_name;
 use pydist::policy;
 
 use super::graft::Grafts;
-use super::layout::file_name;
 
 /// The rest of the wheel, as the edit of one file sees it.
 pub(super) struct Surroundings<'w> {

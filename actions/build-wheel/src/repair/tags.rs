@@ -1,7 +1,7 @@
 //! The platform tags that a wheel's binaries allow (PEP 600, PEP 656).
 
 use pydist::policy;
-use pydist::tags::Platform;
+use pydist::tags::{Platform, legacy_manylinux};
 use pydist::target::{Arch, System, Target};
 use serde::Serialize;
 
@@ -246,14 +246,8 @@ fn manylinux(arch: Arch, glibc: (u32, u32)) -> Vec<String> {
         return vec![format!("linux_{}", arch.tag())];
     }
     let tag = Platform::Manylinux { glibc, arch: arch.tag().into() }.to_string();
-    let old = match glibc {
-        (2, 5) => Some("manylinux1"),
-        (2, 12) => Some("manylinux2010"),
-        (2, 17) => Some("manylinux2014"),
-        _ => None,
-    };
-    let old = old.filter(|_| arch.oldest_glibc() <= (2, 17)).map(|old| format!("{old}_{}", arch.tag()));
-    std::iter::once(tag).chain(old).collect()
+    let legacy = legacy_manylinux(glibc, arch.tag()).map(|name| format!("{name}_{}", arch.tag()));
+    std::iter::once(tag).chain(legacy).collect()
 }
 
 fn musllinux(arch: Arch, musl: (u32, u32)) -> String {

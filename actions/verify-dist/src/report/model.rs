@@ -95,7 +95,7 @@ impl Report {
         let mut parts: Vec<String> = counts
             .into_iter()
             .filter(|(count, _)| *count > 0)
-            .map(|(count, word)| number(count, word))
+            .map(|(count, word)| toolkit::count(count, word))
             .collect();
         if parts.is_empty() {
             parts.push("no findings".into());
@@ -103,7 +103,7 @@ impl Report {
         if !self.accepted.is_empty() {
             parts.push(format!("{} accepted", self.accepted.len()));
         }
-        format!("{}: {}", number(self.files.len(), "file"), parts.join(", "))
+        format!("{}: {}", toolkit::count(self.files.len(), "file"), parts.join(", "))
     }
 }
 
@@ -126,9 +126,4 @@ pub(crate) fn manifest(report: &Report, dists: &[Dist]) -> Manifest {
         }
     });
     Manifest::new(concat!("verify-dist ", env!("CARGO_PKG_VERSION")), files.collect())
-}
-
-/// `1 error`, `2 errors`.
-pub(crate) fn number(count: usize, word: &str) -> String {
-    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
 }

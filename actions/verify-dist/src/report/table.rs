@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::report::model::{Report, number};
 use distcheck::{Rule, Severity, rules};
+use toolkit::count;
+
+use crate::report::model::Report;
 
 /// At most this many findings of a rule are shown per file.
 const SHOWN: usize = 5;
@@ -31,8 +33,8 @@ pub(crate) fn text(report: &Report) -> String {
         let parts: Vec<String> = words
             .into_iter()
             .map(|(severity, word)| (counts[severity as usize], word))
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, word)| number(count, word))
+            .filter(|(number, _)| *number > 0)
+            .map(|(number, word)| count(number, word))
             .collect();
         let verdict = if parts.is_empty() { "ok".to_owned() } else { parts.join(", ") };
         text.push_str(&format!("{:width$}  {:>7} kB  {verdict}\n", clean(&file.filename), file.size / 1000));

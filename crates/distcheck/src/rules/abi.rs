@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use pydist::member_path::directory;
 use pydist::policy;
 use pydist::tags::Platform;
 
@@ -176,7 +177,7 @@ fn suffix(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
     let versions: BTreeSet<&str> = modules.iter().map(|(_, _, suffix)| suffix.python.as_str()).collect();
     // Modules that a Python of the tag finds, by the path without the suffix.
     let path = |member: &Member, module: &str| {
-        let directory = member.name.rsplit_once('/').map_or("", |(directory, _)| directory);
+        let directory = directory(&member.name);
         format!("{directory}/{module}")
     };
     let found: BTreeSet<String> = modules

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use pydist::member_path::{directory, join};
 use pydist::name::ProjectName;
 use toml::{Table, Value};
 
@@ -113,9 +114,8 @@ fn cargo(_: &Dist, sdist: &Sdist, out: &mut Findings) {
             out.at(&manifest, "it is not valid TOML");
             continue;
         };
-        let directory = manifest.rsplit_once('/').map_or("", |(directory, _)| directory);
         for (dependency, path) in path_dependencies(&table) {
-            let next = join(directory, &format!("{path}/Cargo.toml"));
+            let next = join(directory(&manifest), &format!("{path}/Cargo.toml"));
             match next.filter(|next| sdist.cargo.contains_key(next)) {
                 Some(next) if seen.insert(next.clone()) => left.push(next),
                 Some(_) => {}
@@ -138,19 +138,6 @@ fn path_dependencies(table: &Table) -> Vec<(String, String)> {
         .flatten()
         .filter_map(|(name, value)| Some((name.clone(), value.get("path")?.as_str()?.to_owned())))
         .collect()
-}
-
-/// Joins a path to a directory of the archive; `None` if it leaves the archive.
-fn join(directory: &str, path: &str) -> Option<String> {
-    let mut parts: Vec<&str> = directory.split('/').filter(|part| !part.is_empty()).collect();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()?),
-            part => parts.push(part),
-        }
-    }
-    Some(parts.join("/"))
 }
 
 const MODES: Rule = Rule {

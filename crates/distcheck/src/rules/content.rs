@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use pydist::member_path::{directory, file_name};
+
 use crate::dist::{Binary, Dist, Wheel};
 #[cfg(test)]
 use crate::fixture;
@@ -49,7 +51,7 @@ fn build_leftovers(_: &Dist, wheel: &Wheel, out: &mut Findings) {
 
 /// Configuration of version control and repository services.
 fn is_repository(name: &str) -> bool {
-    let file = name.rsplit('/').next().unwrap_or(name);
+    let file = file_name(name);
     let known = [
         ".gitignore",
         ".gitattributes",
@@ -66,7 +68,7 @@ fn is_repository(name: &str) -> bool {
 
 /// Caches, files of editors and operating systems, byte code.
 pub(super) fn is_build_leftover(name: &str) -> bool {
-    let file = name.trim_end_matches('/').rsplit('/').next().unwrap_or(name);
+    let file = file_name(name.trim_end_matches('/'));
     let dir = |part: &str| {
         [
             "__pycache__",
@@ -124,7 +126,7 @@ pub(super) fn is_example(name: &str) -> bool {
 
 /// Whether a path is in a directory of tests.
 pub(super) fn is_test_data(name: &str) -> bool {
-    let directories = name.rsplit_once('/').map_or("", |(directories, _)| directories);
+    let directories = directory(name);
     directories.split('/').skip(1).any(|part| ["test", "tests", "testdata", "fixtures"].contains(&part))
 }
 

@@ -1,5 +1,7 @@
 //! The severity of a binary for a system other than the wheel's.
 
+use pydist::member_path::file_name;
+
 use super::abi::is_importable;
 use crate::dist::{Binary, Dist, Member, Wheel};
 use crate::rule::Severity;
@@ -25,7 +27,7 @@ fn is_needed(wheel: &Wheel, member: &Member) -> bool {
         _ => None,
     };
     let is_named = |library: &str| {
-        let file = library.rsplit('/').next().unwrap_or(library);
+        let file = file_name(library);
         file.eq_ignore_ascii_case(member.file_name()) || Some(file) == soname
     };
     let elf = wheel.elf().flat_map(|(_, info)| info.needed()).any(is_named);

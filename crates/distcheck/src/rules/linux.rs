@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use binfmt::binary::Format;
 use binfmt::elf::{ElfInfo, Kind};
+use pydist::libc::Libc;
 use pydist::policy;
 use pydist::tags::Platform;
 
@@ -109,17 +110,14 @@ fn libc(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
     if wheel.elf().next().is_none() || !(musl || glibc) {
         return out.not_applicable();
     }
+    let bundled = bundled(wheel);
     for (member, info) in loaded(wheel) {
-        let interpreter = info.interpreter().unwrap_or_default();
-        let needs = |prefix: &str| info.needed().any(|library| library.starts_with(prefix));
-        let is_musl = interpreter.contains("ld-musl")
-            || needs("libc.musl-")
-            || info.needed().any(|library| library == "libc.so");
-        let is_glibc = interpreter.contains("ld-linux") || needs("libc.so.6");
-        if glibc && is_musl {
-            out.at(&member.name, "it is linked with musl, the tag is manylinux");
-        } else if musl && is_glibc {
-            out.at(&member.name, "it is linked with glibc, the tag is musllinux");
+        match Libc::of(info, &bundled) {
+            Some(Libc::Musl) if glibc => out.at(&member.name, "it is linked with musl, the tag is manylinux"),
+            Some(Libc::Glibc) if musl => {
+                out.at(&member.name, "it is linked with glibc, the tag is musllinux");
+            }
+            _ => {}
         }
     }
 }

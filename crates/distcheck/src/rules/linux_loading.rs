@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use binfmt::elf::{ElfInfo, Kind};
+use pydist::member_path::directory;
 use pydist::policy;
 use pydist::store::is_store_path;
 use pydist::tags::Platform;
@@ -75,7 +76,7 @@ fn text_relocations(_: &Dist, wheel: &Wheel, out: &mut Findings) {
 /// The wheel's directories on a file's search path, as far as they are relative to
 /// the file; `Err` with a path that leaves the environment.
 pub(super) fn searched<'a>(member: &Member, info: &'a ElfInfo) -> Vec<Result<String, &'a str>> {
-    let dir = member.name.rsplit_once('/').map_or("", |(dir, _)| dir);
+    let dir = directory(&member.name);
     let resolve = |path: &'a str| -> Option<Result<String, &'a str>> {
         let rest = path.strip_prefix("$ORIGIN").or_else(|| path.strip_prefix("${ORIGIN}"))?;
         let mut parts: Vec<&str> = dir.split('/').filter(|part| !part.is_empty()).collect();
@@ -130,7 +131,7 @@ fn libraries_found(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
                     .filter(|(other, info)| other.file_name() == *library || info.soname() == Some(*library));
                 // Found, or already loaded by whatever loaded this file.
                 !files.any(|(other, _)| {
-                    let dir = other.name.rsplit_once('/').map_or("", |(dir, _)| dir);
+                    let dir = directory(&other.name);
                     paths.contains(dir) || other.name.contains(".data/")
                 })
             })

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use binfmt::elf::ElfInfo;
+use pydist::libc::glibc_version;
 use pydist::policy::{self, Excess};
 use pydist::tags::Platform;
 
@@ -74,25 +75,21 @@ fn beyond(
     let mut excess = policy.excess(info, known, bundled);
     if family == "manylinux" {
         excess.retain(|excess| {
-            !matches!(excess, Excess::Symbol(_, symbol) if glibc(symbol).is_some_and(|glibc| glibc <= version))
+            !matches!(excess, Excess::Symbol(_, symbol) if glibc_version(symbol).is_some_and(|glibc| glibc <= version))
         });
         let foreign = info
             .versions
             .iter()
             .filter(|(library, _)| !bundled.contains(*library) && !policy::is_loader(library));
         for (library, symbols) in foreign {
-            for symbol in symbols.iter().filter(|symbol| glibc(symbol).is_some_and(|glibc| glibc > version)) {
+            for symbol in
+                symbols.iter().filter(|symbol| glibc_version(symbol).is_some_and(|glibc| glibc > version))
+            {
                 excess.insert(Excess::Symbol(library.clone(), symbol.clone()));
             }
         }
     }
     excess
-}
-
-/// `GLIBC_2.34` as a number.
-fn glibc(symbol: &str) -> Option<(u32, u32)> {
-    let mut parts = symbol.strip_prefix("GLIBC_")?.split('.');
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
 const VERSIONS: Rule = Rule {

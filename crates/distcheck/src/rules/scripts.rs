@@ -1,5 +1,6 @@
 //! `MET` and `CON`, continued: entry points and scripts.
 
+use pydist::member_path::directory;
 use pydist::store::is_store_path;
 use std::collections::BTreeSet;
 
@@ -155,7 +156,7 @@ fn shebang(_: &Dist, wheel: &Wheel, out: &mut Findings) {
         let Some(line) = member.shebang.as_deref() else { continue };
         any = true;
         let program = line.trim_start_matches("#!").trim_start().split(' ').next().unwrap_or_default();
-        let dir = program.rsplit_once('/').map_or("", |(dir, _)| dir);
+        let dir = directory(program);
         let python = ["python", "pythonw"].contains(&program);
         // NIX003 reports store paths.
         if !python && !PROGRAMS.contains(&dir) && !is_store_path(program) {

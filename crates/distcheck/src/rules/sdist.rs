@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pydist::filename::DistName;
+use pydist::member_path::directory;
 use pydist::tar::Kind;
 
 use super::content;
@@ -116,7 +117,7 @@ fn links(_: &Dist, sdist: &Sdist, out: &mut Findings) {
         let top = name.split('/').next().unwrap_or_default();
         let (target, path) = match kind {
             Kind::Symlink(target) => {
-                let directory = name.rsplit_once('/').map_or("", |(directory, _)| directory);
+                let directory = directory(name);
                 (target, format!("{directory}/{target}"))
             }
             // A hard link's target is a path from the archive's top.

@@ -1,5 +1,7 @@
 //! Members whose text a rule reads.
 
+use pydist::member_path::file_name;
+
 use super::external::is_sbom;
 
 /// Files of `….dist-info` that rules read.
@@ -27,7 +29,7 @@ const CREDENTIALS: [(&str, &[&str]); 9] = [
 
 /// The words to look for, if the file is one of [`CREDENTIALS`].
 pub(super) fn credentials(name: &str) -> Option<&'static [&'static str]> {
-    let file = name.rsplit('/').next().unwrap_or(name);
+    let file = file_name(name);
     CREDENTIALS.iter().find(|(known, _)| *known == file).map(|(_, words)| *words)
 }
 
@@ -39,7 +41,7 @@ pub(super) fn has_credentials(name: &str, content: &[u8]) -> bool {
 
 /// A licence's text: `LICENSE`, `COPYING`, `licenses/LICENSE-MIT` …
 pub(super) fn is_licence(name: &str) -> bool {
-    let file = name.rsplit('/').next().unwrap_or(name).to_ascii_uppercase();
+    let file = file_name(name).to_ascii_uppercase();
     let top = name.contains(".dist-info/") || name.matches('/').count() == 1;
     top && ["LICENSE", "LICENCE", "COPYING"].iter().any(|word| file.starts_with(word))
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use pydist::digest::is_hex;
 use reqwest::Url;
 
 use crate::error::HttpError;
@@ -31,6 +32,5 @@ pub(super) fn ended(page: &Url, expected: &'static str, error: io::Error) -> Htt
 
 /// `text` in lower case if it is a SHA-256; otherwise `None`.
 pub(super) fn as_sha256(text: &str) -> Option<String> {
-    let is = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is.then(|| text.to_ascii_lowercase())
+    is_hex(text, 64).then(|| text.to_ascii_lowercase())
 }

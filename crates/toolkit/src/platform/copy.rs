@@ -37,16 +37,25 @@ mod tests {
     use crate::link;
 
     #[test]
-    fn copies_files_directories_and_what_links_point_to() {
+    fn copies_files_and_directories() {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
         std::fs::create_dir_all(at("from/inner")).unwrap();
-        std::fs::create_dir(at("other")).unwrap();
         std::fs::write(at("from/inner/file"), b"x").unwrap();
+        copy_directory(&at("from"), &at("to")).unwrap();
+        assert_eq!(std::fs::read(at("to/inner/file")).unwrap(), b"x");
+    }
+
+    #[test]
+    #[cfg_attr(emulated, ignore = "Wine makes no links, but reports success")]
+    fn copies_what_links_point_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        std::fs::create_dir(at("from")).unwrap();
+        std::fs::create_dir(at("other")).unwrap();
         std::fs::write(at("other/file"), b"y").unwrap();
         link(Path::new("../other"), &at("from/linked")).unwrap();
         copy_directory(&at("from"), &at("to")).unwrap();
-        assert_eq!(std::fs::read(at("to/inner/file")).unwrap(), b"x");
         assert_eq!(std::fs::read(at("to/linked/file")).unwrap(), b"y");
         assert!(!at("to/linked").is_symlink());
     }

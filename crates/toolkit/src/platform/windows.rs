@@ -79,6 +79,8 @@ pub fn make_executable(_path: &Path) -> Result<(), FileError> {
 /// Makes `path` a symbolic link to `to`, or a copy without Developer Mode or administrator's
 /// rights, which Windows requires for links.
 pub fn link(to: &Path, path: &Path) -> Result<(), FileError> {
+    // A link whose target has `/` leads nowhere.
+    let to = &to.components().collect::<std::path::PathBuf>();
     let target = path.parent().map_or_else(|| to.to_owned(), |parent| parent.join(to));
     let made = if target.is_dir() {
         std::os::windows::fs::symlink_dir(to, path).or_else(|_| copy_directory(&target, path))

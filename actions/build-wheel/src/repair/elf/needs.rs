@@ -3,21 +3,21 @@
 use std::collections::BTreeSet;
 
 use binfmt::elf::ElfInfo;
+use pydist::libc::{Libc, glibc_version, is_musl};
 use pydist::policy::{self, Excess, Linux};
 use pydist::target::Arch;
 
 use super::super::binary_error::BinaryError;
 use super::super::tags::{MUSL, Needs, policy_version};
-use super::libc::{Libc, is_musl};
 
 /// The system requirements of a file.
 pub(super) fn needs(
     elf: &ElfInfo,
     arch: Arch,
-    libc: Libc,
+    libc: Option<Libc>,
     files: &BTreeSet<String>,
 ) -> Result<Needs, BinaryError> {
-    if libc == Libc::Musl {
+    if libc == Some(Libc::Musl) {
         check_libraries(Linux::of("musllinux", MUSL), elf, arch, files)?;
         return Ok(Needs::Musl(arch));
     }
@@ -53,9 +53,11 @@ fn glibc_needs(elf: &ElfInfo) -> Result<(u32, u32), BinaryError> {
     let mut glibc = (2, 0);
     for (library, versions) in &elf.versions {
         for version in versions {
-            let Some(number) = version.strip_prefix("GLIBC_") else { continue };
+            if !version.starts_with("GLIBC_") {
+                continue;
+            }
             let private = || BinaryError::Private { library: library.clone(), version: version.clone() };
-            glibc = glibc.max(glibc_version(number).ok_or_else(private)?);
+            glibc = glibc.max(glibc_version(version).ok_or_else(private)?);
         }
     }
     Ok(glibc)
@@ -86,15 +88,4 @@ fn policy_for_other_libraries(
         _ => (String::new(), String::new()),
     };
     Err(BinaryError::Private { library, version })
-}
-
-/// The glibc version of a symbol version; `None` if it has no number, such as
-/// `PRIVATE`.
-fn glibc_version(version: &str) -> Option<(u32, u32)> {
-    // Marks relative relocations (glibc 2.36).
-    if version == "ABI_DT_RELR" {
-        return Some((2, 36));
-    }
-    let mut numbers = version.split('.').map(|part| part.parse().ok());
-    numbers.next().flatten().zip(numbers.next().flatten())
 }
