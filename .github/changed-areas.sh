@@ -28,4 +28,4 @@ area packages htty htty-core nix flake.nix flake.lock Cargo.lock Cargo.toml step
 # The files that affect benchmarks.
 area measured actions crates htty htty-core Cargo.lock Cargo.toml
 # Pins and permissions.
-area pins Cargo.lock htty-core/Cargo.lock xtask/requirements tests/act/stand-ins .github actions
+area pins '*Cargo.lock' ':!tests' xtask/requirements tests/act/stand-ins .github actions

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# renew.sh: updates all pins: the flake's inputs, both Cargo.lock files, the
+# renew.sh: updates all pins: the flake's inputs, each Cargo.lock that scan.sh audits, the
 # requirements of tests and releases, the stand-ins' packages, the policy data that
 # pydist takes from pinned packages, and the versions of Nix that have security
 # advisories (by `gh`, with GH_TOKEN).
@@ -7,8 +7,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 nix flake update
-cargo update
-cargo update --manifest-path htty-core/Cargo.toml
+git ls-files '*Cargo.lock' | grep -v '^tests/' | while read -r lock; do
+  cargo update --manifest-path "${lock%.lock}.toml"
+done
 
 # Still with the old pins: this creates the environment that contains uv.
 cargo xtask gen --policies

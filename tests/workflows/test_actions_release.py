@@ -227,7 +227,7 @@ def test_a_file_of_another_job_is_refused(project: Project) -> None:
     (Path(jobs["BINARIES"]) / FILES[3]).write_text("swapped")
     done = project.attempt(jobs)
     assert done.returncode == 1
-    assert f"artifact `{FILES[3]}`: expected sha256" in done.stdout
+    assert f"artifact `{FILES[3]}`: expected SHA-256" in done.stdout
     assert project.github.set()["releases"] == []
 
 

@@ -53,6 +53,7 @@ def areas(root: Path, repository: Path, base: str) -> set[str]:
         ("xtask/requirements/test.txt", {"code", "pins"}),
         ("Cargo.lock", {"code", "packages", "measured", "pins"}),
         ("htty-core/Cargo.lock", {"code", "packages", "measured", "pins"}),
+        ("fuzz/Cargo.lock", {"code", "pins"}),
         (".github/workflows/test.yml", ALL),
         (".github/workflows/release.yml", {"code", "pins"}),
     ],
