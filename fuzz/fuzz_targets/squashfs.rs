@@ -29,7 +29,7 @@ fuzz_target!(|bytes: &[u8]| {
                     Ok(())
                 });
                 assert!(size <= file.size && file.size <= LARGEST, "more came out than the inode says");
-                assert!(read.is_err() || size == file.size, "less came out, and nobody said so");
+                assert!(read.is_err() || size == file.size, "fewer bytes than declared, without an error");
                 total += size;
             }
             Ok(Inode::Link(target)) => assert!(target.len() <= 4096),

@@ -17,7 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
             Ok(())
         });
         assert!(size <= member.size, "more came out than the archive says");
-        assert!(read.is_err() || size == member.size, "less came out, and nobody said so");
+        assert!(read.is_err() || size == member.size, "fewer bytes than declared, without an error");
         edit(bytes, member, read.is_ok());
         // Mutated bytes rarely have the right checksum.
         if let Err(DataError::Crc { found, .. }) = read {

@@ -47,7 +47,7 @@ struct CellStyle {
     link: Option<String>,
 }
 
-/// An index of the 256-colour palette, or `#rrggbb`.
+/// An index of the 256-color palette, or `#rrggbb`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 enum CellColor {

@@ -163,7 +163,7 @@ impl Emulator {
         self.term.cursor_style().shape
     }
 
-    /// The RGB value of a colour, with the program's changes to the palette.
+    /// The RGB value of a color, with the program's changes to the palette.
     pub(crate) fn color(&self, color: Color) -> u32 {
         let index = match color {
             Color::Spec(rgb) => return number(rgb),

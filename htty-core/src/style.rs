@@ -62,7 +62,7 @@ impl Style {
     }
 }
 
-/// The colour's index in the palette; `None` for the default and for RGB.
+/// The color's index in the palette; `None` for the default and for RGB.
 pub(crate) fn number(color: Color) -> Option<u8> {
     match color {
         Color::Indexed(index) => Some(index),

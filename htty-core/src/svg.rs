@@ -111,7 +111,7 @@ impl Row<'_> {
         pieces
     }
 
-    /// The foreground and background colours of a style.
+    /// The foreground and background colors of a style.
     fn colors(&self, style: &Style) -> (u32, u32) {
         let colors = (self.emulator.color(style.foreground), self.emulator.color(style.background));
         if style.flags.contains(Flags::INVERSE) { (colors.1, colors.0) } else { colors }
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn shows_changed_colours_the_title_and_the_cursor() {
+    fn shows_changed_colors_the_title_and_the_cursor() {
         let mut emulator = Emulator::new(4, 1, 0);
         emulator.feed(b"\x1b]11;#102030\x07\x1b]2;a&b\x07\x1b[5 q");
         emulator.replies();

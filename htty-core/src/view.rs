@@ -93,7 +93,7 @@ fn css(style: &Style) -> String {
     rules
 }
 
-/// The RGB value of a colour; `None` for the default one.
+/// The RGB value of a color; `None` for the default one.
 fn color(color: Color) -> Option<u32> {
     match color {
         Color::Spec(rgb) => Some(u32::from_be_bytes([0, rgb.r, rgb.g, rgb.b])),

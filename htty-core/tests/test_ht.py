@@ -62,7 +62,7 @@ def test_command_that_leaves_a_child_behind(start: Start) -> None:
     assert gone(pid)
 
 
-def test_malformed_line_is_told_and_survived(start: Start) -> None:
+def test_malformed_line_is_reported_and_skipped(start: Start) -> None:
     ht = start(["cat"])
     assert ht.process.stdin
     assert ht.process.stderr
@@ -167,9 +167,9 @@ def test_short_options() -> None:
     )
     assert json.loads(done.stdout)["data"]["cols"] == 3
     assert "live view at http://127.0.0.1:" in done.stderr
-    for option, told in (("-h", "--style-mode"), ("-V", f"ht {__version__} (")):
+    for option, found in (("-h", "--style-mode"), ("-V", f"ht {__version__} (")):
         done = subprocess.run([find_ht_binary(), option], capture_output=True, text=True)
-        assert (done.returncode, told in done.stdout) == (0, True)
+        assert (done.returncode, found in done.stdout) == (0, True)
 
 
 def test_version_names_the_commit() -> None:
@@ -192,7 +192,7 @@ def test_hundreds_of_megabytes_in_bounded_memory(start: Start) -> None:
     assert int(status.split("VmHWM:")[1].split()[0]) < 20 * 1024, "kilobytes"
 
 
-def test_busy_command_is_not_waited_for_for_ever(start: Start) -> None:
+def test_does_not_wait_forever_for_a_busy_command(start: Start) -> None:
     ht = start(["sh", "-c", "while :; do :; done"])
     ht.send(type="takeSnapshot")
     ht.next("snapshot")
@@ -237,7 +237,7 @@ def test_one_word_with_blanks_is_a_line_for_a_shell(start: Start) -> None:
     assert ht.next("output") == {"seq": "5\r\n"}
 
 
-def test_debug_events_tell_what_ht_does() -> None:
+def test_debug_events_describe_ht() -> None:
     ht = Ht(HtArgs(["cat"], [HtEvent.DEBUG]))
     ht.send(type="input", payload="ab")
     assert ht.next("debug") == {"message": "typing 2 bytes"}
@@ -306,7 +306,7 @@ def test_without_pseudo_terminals() -> None:
     assert "hint: " in done.stderr
 
 
-def test_refused_sizes_and_late_keys_are_told(start: Start) -> None:
+def test_refused_sizes_and_late_keys_are_reported(start: Start) -> None:
     ht = start(["sh", "-c", "exit 3"])
     ht.next("exitCode")
     assert ht.process.stderr

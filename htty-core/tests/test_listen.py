@@ -59,9 +59,9 @@ def live() -> Iterator[Live]:
         command, stdin=pipe, stdout=subprocess.DEVNULL, stderr=pipe, text=True
     ) as ht:
         assert ht.stderr
-        told = re.fullmatch(r"ht: live view at http://(\S+)\n", ht.stderr.readline())
-        assert told
-        yield Live(ht, told[1])
+        found = re.fullmatch(r"ht: live view at http://(\S+)\n", ht.stderr.readline())
+        assert found
+        yield Live(ht, found[1])
         ht.kill()
 
 
@@ -230,9 +230,9 @@ def test_what_other_machines_reach_needs_the_token() -> None:
     pipe, null = subprocess.PIPE, subprocess.DEVNULL
     with subprocess.Popen(command, stdin=pipe, stdout=null, stderr=pipe, text=True) as ht:
         assert ht.stderr
-        told = re.search(r":(\d+)/\?token=(\w+)", ht.stderr.readline())
-        assert told
-        port, token = told.groups()
+        found = re.search(r":(\d+)/\?token=(\w+)", ht.stderr.readline())
+        assert found
+        port, token = found.groups()
         for path in ("/", "/ws/view", "/ws/events", "/ws/alis"):
             for query in ("", "?token=", f"?token={token[:-1]}", f"?token={token}0"):
                 client = http.client.HTTPConnection("127.0.0.1", int(port))

@@ -1,4 +1,4 @@
-"""A ratatui program: keys, clicks, colours, and its screen in a file."""
+"""A ratatui program: keys, clicks, colors, and its screen in a file."""
 
 import os
 import subprocess

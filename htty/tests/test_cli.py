@@ -233,7 +233,7 @@ def test_interruption() -> None:
     assert "Traceback" not in errors
 
 
-def test_missing_command_is_told() -> None:
+def test_missing_command_is_reported() -> None:
     done = htty("--", "no-such-command-here")
     assert done.returncode == 1
     assert "no-such-command-here" in done.stderr

@@ -29,10 +29,10 @@ def greeter(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def coloured(tmp_path: Path) -> str:
-    path = tmp_path / "coloured.py"
-    colours = [f"\x1b[{code}m{text}\x1b[0m" for code, text in ((31, "red"), (32, "green"))]
-    path.write_text(GREETER.format(*colours, "plain"))
+def colored(tmp_path: Path) -> str:
+    path = tmp_path / "colored.py"
+    colors = [f"\x1b[{code}m{text}\x1b[0m" for code, text in ((31, "red"), (32, "green"))]
+    path.write_text(GREETER.format(*colors, "plain"))
     return f"{sys.executable} {path}"
 
 
@@ -62,8 +62,8 @@ def test_output_is_kept(greeter: str) -> None:
     assert all(word in text for word in ("one", "two", "three"))
 
 
-def test_html_has_the_colours(coloured: str) -> None:
-    with terminal_session(coloured, rows=4, cols=8) as terminal:
+def test_html_has_the_colors(colored: str) -> None:
+    with terminal_session(colored, rows=4, cols=8) as terminal:
         page = terminal.snapshot().html
         assert ".ansi31 { color: #aa0000; }" in page
         assert '<span class="ansi31">red</span>' in page
@@ -80,8 +80,8 @@ def test_exit_while_the_command_runs(greeter: str) -> None:
     assert terminal.ht.poll() is not None
 
 
-def test_expectations(coloured: str) -> None:
-    with terminal_session(coloured, rows=4, cols=8) as terminal:
+def test_expectations(colored: str) -> None:
+    with terminal_session(colored, rows=4, cols=8) as terminal:
         terminal.expect(r"^red\s*$")
         terminal.expect_absent("green")
         terminal.send_keys(Press.ENTER)

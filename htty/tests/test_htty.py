@@ -232,7 +232,7 @@ def test_html_and_text_of_a_styled_session() -> None:
     assert "\n".join(rules) in styled.html
 
 
-def test_inverse_colours() -> None:
+def test_inverse_colors() -> None:
     text = "\x1b[0;7;31;42ma\x1b[0;7;97;48;5;20mb\x1b[0;7;48;2;0;0;255mc"
     html = to_html(text)
     assert '<span class="ansi32 ansi41">a</span><span class="ansi38-20 ansi107">b</span>' in html

@@ -278,7 +278,7 @@ def test_escape_is_seen_by_an_ht_that_gets_no_processor() -> None:
 
 
 def test_seq_is_understood_by_pyte(tmp_path: Path) -> None:
-    """It makes another terminal look the same: text, cursor, colours."""
+    """It makes another terminal look the same: text, cursor, colors."""
     import pyte
 
     script = (

@@ -70,7 +70,7 @@ def test_plain_snapshots(project: Project) -> None:
     assert project.pytest("--snapshot-update").returncode == 0
     assert project.snapshots() == {"test_it/test_menu.txt": "first\nsecond\n"}
     assert project.pytest().returncode == 0
-    # Colours are not compared.
+    # Colors are not compared.
     project.write(TEST.format(text=r"\033[31mfirst", arguments=""))
     assert project.pytest().returncode == 0
     project.write(TEST.format(text="other", arguments=", timeout=0.1"))
@@ -82,11 +82,11 @@ def test_plain_snapshots(project: Project) -> None:
 
 
 def test_styled_snapshots(project: Project) -> None:
-    arguments = ', "colours", styled=True, timeout=0.1'
+    arguments = ', "colors", styled=True, timeout=0.1'
     project.write(TEST.format(text=r"a \033[1;31mred", arguments=arguments))
     assert project.pytest("--snapshot-update").returncode == 0
     styles = "--- styles (row:columns)\n0:2-5 foreground=red bold\n"
-    assert project.snapshots() == {"test_it/test_menu.colours.txt": f"a red\nsecond\n{styles}"}
+    assert project.snapshots() == {"test_it/test_menu.colors.txt": f"a red\nsecond\n{styles}"}
     assert project.pytest().returncode == 0
     project.write(TEST.format(text=r"a \033[1;32mred", arguments=arguments))
     differs = project.pytest()

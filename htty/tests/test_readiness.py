@@ -40,7 +40,7 @@ def test_exit_of_a_running_command_tells_the_signal(greeter: str) -> None:
     assert terminal.cmd.completed
 
 
-def test_html_has_colours_in_a_plain_session() -> None:
+def test_html_has_colors_in_a_plain_session() -> None:
     with terminal_session(["printf", r"\033[31mred\033[0m"], rows=2, cols=8) as terminal:
         screen = terminal.snapshot()
     assert screen.text.splitlines()[0] == "red     "

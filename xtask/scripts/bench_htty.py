@@ -254,7 +254,7 @@ def runs(side: Side, script: str, shows: str = "") -> Callable[[], tuple[float, 
 
 
 def mixed(path: Path) -> None:
-    """Writes 30 MB of text, colours, cursor moves and wide characters."""
+    """Writes 30 MB of text, colors, cursor moves and wide characters."""
     chance = random.Random(1)
     with path.open("w", encoding="utf-8") as file:
         size = 0
@@ -263,7 +263,7 @@ def mixed(path: Path) -> None:
             if kind < 0.7:
                 text = "".join(chance.choices("abcdefghij klmnop qrstuv", k=60)) + "\r\n"
             elif kind < 0.8:
-                text = f"\x1b[{chance.randint(30, 47)}mcolours colours colours\x1b[0m"
+                text = f"\x1b[{chance.randint(30, 47)}mcolors colors colors\x1b[0m"
             elif kind < 0.9:
                 text = f"\x1b[{chance.randint(1, 24)};{chance.randint(1, 80)}Hxy"
             else:

@@ -109,7 +109,7 @@ def draft(run: Run) -> None:
         file = run.binaries / name
         found = sha256(file.read_bytes()) if file.is_file() else "no file"
         if found != digest:
-            fail(f"artifact `{name}`: expected sha256 {digest}, found {found}")
+            fail(f"artifact `{name}`: expected SHA-256 {digest}, found {found}")
     if not release:
         body = {
             "tag_name": run.source_tag,
@@ -169,7 +169,7 @@ def verify(run: Run) -> None:
         data = run.github.download(f"releases/assets/{asset['id']}")
         # A published file may be of an earlier run: only its attestation is checked.
         if release["draft"] and sha256(data) != expected[name]:
-            fail(f"asset `{name}`: expected sha256 {expected[name]}, found {sha256(data)}")
+            fail(f"asset `{name}`: expected SHA-256 {expected[name]}, found {sha256(data)}")
         (run.binaries / name).write_bytes(data)
         attested(run, run.binaries / name)
 
@@ -308,4 +308,4 @@ if __name__ == "__main__":
     try:
         STEPS[sys.argv[1]](Run())
     except ApiError as error:
-        fail(str(error), "rerun the job: it goes on where this one stopped")
+        fail(str(error), "rerun the job: it resumes where this run stopped")

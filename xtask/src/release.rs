@@ -94,7 +94,7 @@ fn release(shell: &Shell, args: &Args, steps: &mut Steps) -> Result<(), Error> {
     build(shell, args, steps, &actions, &directories)?;
     let manifest = steps.step("verify-dist", || verify(&actions, &directories))?;
     let index = steps.step("index server", || {
-        let index = Index::start(shell, &tools, &directories.index)?;
+        let index = LocalIndex::start(shell, &tools, &directories.index)?;
         let detail = format!("pypiserver at {}", index.url);
         Ok((index, detail))
     })?;
@@ -170,7 +170,7 @@ fn verify(actions: &Actions, directories: &Directories) -> Result<(Manifest, Str
 fn publish(
     actions: &Actions,
     directories: &Directories,
-    index: &Index,
+    index: &LocalIndex,
     manifest: &Manifest,
 ) -> Result<((), String), Error> {
     let before = count(&directories.index)?;
@@ -226,13 +226,13 @@ fn count(directory: &Path) -> Result<usize, Error> {
 }
 
 /// A real pypiserver on loopback, which runs until this value is dropped.
-struct Index {
+struct LocalIndex {
     url: String,
     simple: String,
     _service: Service,
 }
 
-impl Index {
+impl LocalIndex {
     fn start(shell: &Shell, tools: &Path, packages: &Path) -> Result<Self, Error> {
         let port = free_port()?;
         let script = shell.root.join("xtask/scripts/serve_index.py");
@@ -279,7 +279,7 @@ fn responds(port: u16) -> bool {
 fn install(
     shell: &Shell,
     tools: &Path,
-    index: &Index,
+    index: &LocalIndex,
     manifest: &Manifest,
     venv: &Path,
 ) -> Result<String, Error> {
@@ -307,7 +307,7 @@ fn install(
 }
 
 /// Runs a program of wheel-actions from the index without installing it, as a user would.
-fn run_from_index(shell: &Shell, tools: &Path, index: &Index) -> Result<String, Error> {
+fn run_from_index(shell: &Shell, tools: &Path, index: &LocalIndex) -> Result<String, Error> {
     let python = tools.join("python");
     let uv = Cmd::new(display(&tools.join("uv"))).args(["tool", "run", "--no-config", "--no-cache"]);
     let uv = uv.args(["--quiet", "--python", &display(&python), "--default-index", &index.simple]);

@@ -76,6 +76,9 @@ impl Part {
                 shell,
                 &[
                     "tests",
+                    // Shows where the time goes.
+                    "--durations=15",
+                    "--durations-min=10",
                     "--ignore=tests/docs",
                     "--ignore=tests/env_tests",
                     "--ignore=tests/lib_tests",

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use index::{Client, Retryable, Verdict};
+use index::{Client, RetryVerdict, Retryable};
 use serde_json::{Value, json};
 use sigstore_crypto::KeyPair;
 use sigstore_fulcio::FulcioClient;
@@ -44,11 +44,11 @@ pub struct Signer<'a> {
     fulcio: FulcioClient,
     rekor: RekorClient,
     root: &'a TrustedRoot,
-    session: Mutex<Option<Arc<Session>>>,
+    signing_key: Mutex<Option<Arc<SigningKey>>>,
 }
 
 /// A key with its certificate.
-struct Session {
+struct SigningKey {
     key: KeyPair,
     certificate: DerCertificate,
     expires: SystemTime,
@@ -68,11 +68,11 @@ enum ServiceError {
 }
 
 impl Retryable for ServiceError {
-    fn verdict(&self) -> Verdict {
+    fn verdict(&self) -> RetryVerdict {
         match self {
-            Self::Answer { passing: true, .. } => Verdict::Again(None),
-            Self::Hung => Verdict::Hung,
-            _ => Verdict::Final,
+            Self::Answer { passing: true, .. } => RetryVerdict::Again(None),
+            Self::Hung => RetryVerdict::Hung,
+            _ => RetryVerdict::Final,
         }
     }
 }
@@ -105,7 +105,7 @@ impl<'a> Signer<'a> {
         let fulcio = FulcioClient::builder(fulcio).with_http_client(client.sender.clone()).build();
         let rekor = RekorClient::builder(rekor).with_http_client(client.sender.clone()).build();
         let (fulcio, rekor) = (fulcio.map_err(failed("Fulcio"))?, rekor.map_err(failed("Rekor"))?);
-        Ok(Self { client, ui, provider, fulcio, rekor, root: &trust.root, session: Mutex::new(None) })
+        Ok(Self { client, ui, provider, fulcio, rekor, root: &trust.root, signing_key: Mutex::new(None) })
     }
 
     /// Makes one attestation for each of `dists`, and verifies it as an index does.
@@ -131,10 +131,12 @@ impl<'a> Signer<'a> {
     }
 
     /// A key and a certificate that is not about to expire.
-    async fn session(&self) -> Result<Arc<Session>, Error> {
-        let mut held = self.session.lock().await;
-        if let Some(session) = held.as_ref().filter(|session| session.expires > SystemTime::now() + MARGIN) {
-            return Ok(Arc::clone(session));
+    async fn signing_key(&self) -> Result<Arc<SigningKey>, Error> {
+        let mut held = self.signing_key.lock().await;
+        if let Some(signing_key) =
+            held.as_ref().filter(|signing_key| signing_key.expires > SystemTime::now() + MARGIN)
+        {
+            return Ok(Arc::clone(signing_key));
         }
         let key = KeyPair::generate_ecdsa_p256().map_err(failed("cannot generate a key"))?;
         let certificate = self.client.retry(async || self.certificate(&key).await).await;
@@ -145,9 +147,10 @@ impl<'a> Signer<'a> {
         let info =
             sigstore_crypto::parse_certificate_info(&certificate).map_err(failed("the certificate"))?;
         let end = u64::try_from(info.not_after.as_second()).unwrap_or_default();
-        let session = Arc::new(Session { key, certificate, expires: UNIX_EPOCH + Duration::from_secs(end) });
-        *held = Some(Arc::clone(&session));
-        Ok(session)
+        let signing_key =
+            Arc::new(SigningKey { key, certificate, expires: UNIX_EPOCH + Duration::from_secs(end) });
+        *held = Some(Arc::clone(&signing_key));
+        Ok(signing_key)
     }
 
     async fn certificate(&self, key: &KeyPair) -> Result<DerCertificate, ServiceError> {
@@ -192,14 +195,14 @@ impl<'a> Signer<'a> {
     /// entry already, and rejects a duplicate.
     async fn log(&self, payload: &[u8]) -> Result<Value, ServiceError> {
         let other = |error: String| ServiceError::Other(error);
-        let session = self.session().await.map_err(Box::new)?;
+        let signing_key = self.signing_key().await.map_err(Box::new)?;
         let pae = sigstore_types::dsse::pae(PAYLOAD, payload);
-        let signature = session.key.sign(&pae).map_err(|error| other(error.to_string()))?;
+        let signature = signing_key.key.sign(&pae).map_err(|error| other(error.to_string()))?;
         let bytes = signature.as_bytes().to_vec();
         let signature = DsseSignature::new(signature, KeyId::default());
         let envelope = DsseEnvelope::new(PAYLOAD, PayloadBytes::new(payload.to_vec()), signature);
         let entry =
-            DsseEntry::new(&envelope, &session.certificate).map_err(|error| other(error.to_string()))?;
+            DsseEntry::new(&envelope, &signing_key.certificate).map_err(|error| other(error.to_string()))?;
         let answer =
             timeout(TIMEOUT, self.rekor.create_dsse_entry(entry)).await.map_err(|_| ServiceError::Hung)?;
         let entry = answer.map_err(|error| {
@@ -214,7 +217,7 @@ impl<'a> Signer<'a> {
         Ok(json!({
             "version": 1,
             "verification_material": {
-                "certificate": BASE64_STANDARD.encode(session.certificate.as_bytes()),
+                "certificate": BASE64_STANDARD.encode(signing_key.certificate.as_bytes()),
                 "transparency_entries": [entry],
             },
             "envelope": {

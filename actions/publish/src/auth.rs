@@ -4,7 +4,7 @@
 use pydist::name::ProjectName;
 use std::time::{Duration, Instant};
 
-use index::{Basic, Client, HttpError, Index, Retryable, Verdict};
+use index::{Basic, Client, HttpError, Index, RetryVerdict, Retryable};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use toolkit::{Secret, Ui};
@@ -38,10 +38,10 @@ pub struct Trusted<'a> {
 
 /// Minting is retried with a new identity, because each can be exchanged once.
 impl Retryable for AuthError {
-    fn verdict(&self) -> Verdict {
+    fn verdict(&self) -> RetryVerdict {
         match self {
             Self::Mint { source, .. } => source.verdict(),
-            _ => Verdict::Final,
+            _ => RetryVerdict::Final,
         }
     }
 }
@@ -96,7 +96,7 @@ impl<'a> Trusted<'a> {
     async fn exchange(&self, once: &Client, identity: &Secret) -> Result<(Basic, Instant), HttpError> {
         #[derive(Deserialize)]
         struct Answer {
-            #[serde(default = "yes")]
+            #[serde(default = "default_true")]
             success: bool,
             token: String,
             #[serde(default)]
@@ -111,11 +111,11 @@ impl<'a> Trusted<'a> {
         check_token("a minted token", &token)?;
         let basic = Basic { user: "__token__".to_owned(), password: token };
         basic.mask(self.ui);
-        Ok((basic, asked + life(answer.expires.as_ref())))
+        Ok((basic, asked + remaining_lifetime(answer.expires.as_ref())))
     }
 }
 
-fn yes() -> bool {
+fn default_true() -> bool {
     true
 }
 
@@ -139,7 +139,7 @@ fn claims(identity: &Secret) -> String {
 }
 
 /// The remaining lifetime of a token; `expires` is a Unix time in seconds.
-fn life(expires: Option<&serde_json::Value>) -> Duration {
+fn remaining_lifetime(expires: Option<&serde_json::Value>) -> Duration {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let expires = expires.and_then(serde_json::Value::as_u64).map(Duration::from_secs);
     expires.map_or(LIFE, |expires| expires.saturating_sub(now).min(LIFE))

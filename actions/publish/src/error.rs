@@ -41,7 +41,7 @@ pub enum Error {
         source: pydist::manifest::ManifestError,
     },
     /// The manifest's SHA-256 is not the expected one.
-    #[error("the manifest `{}` has the sha256 {found}, expected {expected}", path.display())]
+    #[error("the manifest `{}` has the SHA-256 {found}, expected {expected}", path.display())]
     ManifestHash {
         /// The manifest.
         path: PathBuf,
@@ -99,14 +99,14 @@ pub enum Error {
         files: Vec<Problem>,
     },
     /// Not every file is published.
-    #[error("{} {index}:\n{}", unfinished(*partial, *seen), lines(problems))]
+    #[error("{} {index}:\n{}", unfinished(*is_partial, *is_seen), lines(problems))]
     Unfinished {
         /// The index.
         index: String,
         /// Whether some files are or may be on the index.
-        partial: bool,
+        is_partial: bool,
         /// Whether some files are known to be on the index.
-        seen: bool,
+        is_seen: bool,
         /// The files that are missing, and why.
         problems: Vec<Problem>,
     },
@@ -121,9 +121,9 @@ pub enum Error {
         /// The status of GitHub's answer.
         status: Option<u16>,
         /// Whether files are published without it.
-        partial: bool,
+        is_partial: bool,
         /// Whether another run would fail in the same way.
-        refused: bool,
+        is_refused: bool,
     },
     /// The HTTP client cannot be created.
     #[error("cannot set up the HTTP client")]
@@ -133,8 +133,8 @@ pub enum Error {
     Runtime(#[source] std::io::Error),
 }
 
-fn unfinished(partial: bool, seen: bool) -> &'static str {
-    match (partial, seen) {
+fn unfinished(is_partial: bool, is_seen: bool) -> &'static str {
+    match (is_partial, is_seen) {
         (true, true) => "only part of the release is on",
         (true, false) => "files were sent, but none is confirmed on",
         _ => "nothing was published on",
@@ -167,7 +167,9 @@ impl Failure for Error {
         match self {
             Self::Inputs(_) | Self::Order(_) | Self::Pattern(_) | Self::ReleaseInput(_) => Exit::Usage,
             Self::Auth(error) => error.exit(),
-            Self::Unfinished { partial: true, .. } | Self::Release { partial: true, .. } => Exit::Partial,
+            Self::Unfinished { is_partial: true, .. } | Self::Release { is_partial: true, .. } => {
+                Exit::Partial
+            }
             Self::Unfinished { problems, .. } if problems.iter().any(|problem| problem.advice.is_rerun()) => {
                 Exit::Undetermined
             }
@@ -179,7 +181,7 @@ impl Failure for Error {
             | Self::NewProjects { .. }
             | Self::Unattested { .. }
             | Self::Unfinished { .. }
-            | Self::Release { refused: true, .. } => Exit::Findings,
+            | Self::Release { is_refused: true, .. } => Exit::Findings,
             _ => Exit::Undetermined,
         }
     }
@@ -194,7 +196,7 @@ impl Failure for Error {
             Self::NewProjects { index, projects, page } => new_projects(index, projects, page.as_deref()),
             Self::Probe { source, .. } => probe(source).to_owned(),
             Self::Auth(error) => error.hint(),
-            Self::Release { status, refused, .. } => release(*status, *refused).to_owned(),
+            Self::Release { status, is_refused, .. } => release(*status, *is_refused).to_owned(),
             Self::ReleaseInput(_) => "set `tag`, and `release-notes` or `changelog` for the notes".to_owned(),
             Self::Inputs(_) => "`publish --help` lists the inputs".to_owned(),
             Self::Pattern(_) => {
@@ -255,14 +257,14 @@ fn probe(error: &HttpError) -> &'static str {
     }
 }
 
-fn release(status: Option<u16>, refused: bool) -> &'static str {
+fn release(status: Option<u16>, is_refused: bool) -> &'static str {
     match status {
         Some(401) => "check `github-token`: GitHub rejected it",
         Some(403 | 404) => {
             "give the job `permissions: contents: write`, and check that the token is for this repository"
         }
         Some(422) => "check the tag, and the repository's rules for tags and releases",
-        _ if !refused => "rerun: files already uploaded are skipped",
+        _ if !is_refused => "rerun: files already uploaded are skipped",
         _ => "compare the release and its assets with these files",
     }
 }
@@ -277,7 +279,7 @@ mod tests {
         let problem = |advice| Problem { file: "a".to_owned(), what: "b".to_owned(), advice };
         let exit = |advice| {
             let problems = vec![problem(advice)];
-            Error::Unfinished { index: String::new(), partial: false, seen: false, problems }.exit()
+            Error::Unfinished { index: String::new(), is_partial: false, is_seen: false, problems }.exit()
         };
         assert_eq!(exit(Advice::Wait), Exit::Undetermined);
         assert_eq!(exit(Advice::NewVersion), Exit::Findings);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use index::{Client, HttpError, Retryable, Verdict, without_secrets};
+use index::{Client, HttpError, RetryVerdict, Retryable, without_secrets};
 use reqwest::Url;
 use reqwest::header::ACCEPT;
 use serde::Deserialize;
@@ -122,9 +122,9 @@ fn variable(audience: &str) -> String {
 struct Pending(HttpError);
 
 impl Retryable for Pending {
-    fn verdict(&self) -> Verdict {
+    fn verdict(&self) -> RetryVerdict {
         match self.0.status() {
-            Some(403) => Verdict::Again(None),
+            Some(403) => RetryVerdict::Again(None),
             _ => self.0.verdict(),
         }
     }
@@ -141,7 +141,7 @@ async fn github(client: &Client, url: &Url, token: &Secret, audience: &str) -> R
     let get =
         || client.sender.get(url.clone()).bearer_auth(token.expose()).header(ACCEPT, "application/json");
     let once = client.once();
-    // A job without the permission gets 403 too; after half a minute it is that.
+    // A missing permission gives 403 too, so stop retrying after half a minute.
     let patient =
         client.with_retry(index::Retry { budget: client.retry.budget.min(PENDING), ..client.retry });
     let answer = patient.retry(async || once.fetch(TIMEOUT, get).await.map_err(Pending)).await;
@@ -167,8 +167,7 @@ pub(crate) fn check_token(expected: &'static str, token: &Secret) -> Result<(), 
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(());
     }
-    let found =
-        if text.is_empty() { "an answer without one" } else { "one with characters that no token has" };
+    let found = if text.is_empty() { "an answer without one" } else { "a token with invalid characters" };
     Err(HttpError::Malformed { url: "the answer".to_owned(), expected, found: found.to_owned() })
 }
 

@@ -76,7 +76,7 @@ impl<'a> IndexReader<'a> {
                 Some(sha256) => {
                     let own = &dist.sha256;
                     Remote::Different(format!(
-                        "the index has it with the sha256 {sha256}, this one has {own}"
+                        "the index has it with the SHA-256 {sha256}, this file has {own}"
                     ))
                 }
                 None => Remote::Different(format!("the index has it with more than {} bytes", dist.size)),

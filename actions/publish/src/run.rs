@@ -290,9 +290,15 @@ impl Session<'_> {
         let problems = queue.run(plan, report).await;
         report.result = report.outcome();
         if !problems.is_empty() {
-            let partial = report.result == Outcome::Partial;
-            let seen = report.files.iter().any(|file| matches!(file.state, State::Uploaded | State::Present));
-            return Err(Error::Unfinished { index: self.inputs.index.to_string(), partial, seen, problems });
+            let is_partial = report.result == Outcome::Partial;
+            let is_seen =
+                report.files.iter().any(|file| matches!(file.state, State::Uploaded | State::Present));
+            return Err(Error::Unfinished {
+                index: self.inputs.index.to_string(),
+                is_partial,
+                is_seen,
+                problems,
+            });
         }
         self.report_unattested(&attestations, report)?;
         Ok(attestations)

@@ -47,7 +47,7 @@ impl LegacyApi<'_> {
         attestations: &[Value],
         moved: &dyn Fn(u64),
     ) -> Result<(), HttpError> {
-        let progress = Arc::new(Progress::new());
+        let progress = Arc::new(BodyProgress::new());
         let mut form = fields(dist)
             .into_iter()
             .fold(multipart::Form::new(), |form, (name, value)| form.text(name, value));
@@ -71,7 +71,7 @@ pub(crate) async fn send(
     client: &Client,
     url: &Url,
     request: RequestBuilder,
-    progress: &Progress,
+    progress: &BodyProgress,
     answer: Duration,
     moved: &dyn Fn(u64),
 ) -> Result<(), HttpError> {
@@ -93,7 +93,7 @@ pub(crate) async fn send(
 }
 
 /// The progress of sending a request body.
-pub(crate) struct Progress {
+pub(crate) struct BodyProgress {
     start: Instant,
     /// When the last piece was sent, in milliseconds after `start`.
     last: AtomicU64,
@@ -105,7 +105,7 @@ pub(crate) struct Progress {
     changed: AtomicBool,
 }
 
-impl Progress {
+impl BodyProgress {
     pub(crate) fn new() -> Self {
         Self {
             start: Instant::now(),
@@ -149,7 +149,7 @@ pub(crate) fn pieces(
     path: PathBuf,
     size: u64,
     sha256: String,
-    progress: Arc<Progress>,
+    progress: Arc<BodyProgress>,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
     struct State {
         file: Option<tokio::fs::File>,

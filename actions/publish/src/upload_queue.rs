@@ -30,11 +30,17 @@ pub(crate) struct UploadQueue<'a> {
     pub(crate) attestations: &'a Attestations,
 }
 
+/// When a file that the index has was sent: by this run, or before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    Now,
+    Before,
+}
+
 /// The result of sending a file.
 struct SendResult {
     attempts: u32,
-    /// Whether this run, and not an earlier one, sent the file.
-    result: Result<bool, Problem>,
+    result: Result<Sent, Problem>,
 }
 
 impl UploadQueue<'_> {
@@ -100,8 +106,8 @@ impl UploadQueue<'_> {
                 file.attempts = attempts;
                 file.attested = self.attestations.contains_key(&dist.filename);
                 match result {
-                    Ok(ours) => {
-                        file.state = if ours { State::Unverified } else { State::Present };
+                    Ok(when) => {
+                        file.state = if when == Sent::Now { State::Unverified } else { State::Present };
                         self.ui.info(format!("  {} ({} bytes)", dist.filename, dist.size));
                         sent.push(dist);
                     }
@@ -127,7 +133,7 @@ impl UploadQueue<'_> {
             shown.set(bytes.max(shown.get()));
         };
         let (mut attempts, mut failed, mut renewed) = (0, self.retry().attempts(), false);
-        let finish = |attempts, result: Result<bool, (String, Advice)>| {
+        let finish = |attempts, result: Result<Sent, (String, Advice)>| {
             let problem = |(what, advice)| Problem { file: dist.filename.clone(), what, advice };
             SendResult { attempts, result: result.map_err(problem) }
         };
@@ -145,7 +151,7 @@ impl UploadQueue<'_> {
             };
             attempts += 1;
             let error = match self.upload(dist, &basic, attestations, &moved).await {
-                Ok(()) => return finish(attempts, Ok(true)),
+                Ok(()) => return finish(attempts, Ok(Sent::Now)),
                 Err(HttpError::Interrupted) => continue,
                 Err(error) => error,
             };
@@ -206,7 +212,7 @@ impl UploadQueue<'_> {
         dist: &Dist,
         error: &HttpError,
         again: bool,
-    ) -> Option<Result<bool, (String, Advice)>> {
+    ) -> Option<Result<Sent, (String, Advice)>> {
         let once = self.reader.client.once();
         let reader = self.reader.with(if again { &once } else { self.reader.client });
         let remote = async {
@@ -214,7 +220,8 @@ impl UploadQueue<'_> {
             reader.compare(&listing, dist).await
         };
         Some(match remote.await {
-            Ok(Remote::Same) => Ok(error.is_transient()),
+            // Without an answer, it may be this run that sent it.
+            Ok(Remote::Same) => Ok(if error.is_transient() { Sent::Now } else { Sent::Before }),
             Ok(Remote::Different(what)) => Err((what, Advice::NewVersion)),
             Ok(Remote::Closed(what, advice)) => Err((what, advice)),
             Ok(Remote::Absent) | Err(_) if again => return None,
@@ -240,8 +247,8 @@ impl UploadQueue<'_> {
 struct Incident<'a>(&'a HttpError);
 
 impl index::Retryable for Incident<'_> {
-    fn verdict(&self) -> index::Verdict {
-        index::Verdict::Again(None)
+    fn verdict(&self) -> index::RetryVerdict {
+        index::RetryVerdict::Again(None)
     }
 }
 

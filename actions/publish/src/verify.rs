@@ -121,8 +121,8 @@ impl Verifier<'_> {
             file.state = State::Uploaded;
         }
         file.url = Some(listed.shown_url());
-        // The file is right. The index lists attestations with it or, if it has
-        // switched them off, never: there is nothing to wait for.
+        // The file is correct. An index lists attestations at once, or never if they are
+        // disabled.
         let lists = self.reader.index.known.is_some() || listing.lists_attestations;
         if self.attestations.contains_key(&dist.filename) && lists && listed.provenance.is_none() {
             file.attested = false;

@@ -197,7 +197,7 @@ impl<'m> ContentScan<'m> {
             member.shebang = Some(String::from_utf8_lossy(line).trim_end_matches(' ').to_owned());
         }
         let label = |text: &[u8]| memchr::memmem::find(&self.head, text).is_some();
-        member.private_key = self.head.starts_with(b"PuTTY-User-Key-File-")
+        member.has_private_key = self.head.starts_with(b"PuTTY-User-Key-File-")
             || (label(b"-----BEGIN ") && label(b"PRIVATE KEY-----"));
         match self.keep {
             Some(Keep::Text) => return Ok(self.kept.into_iter().flat_map(|(_, bytes)| bytes).collect()),

@@ -112,9 +112,9 @@ pub struct Member {
     /// The first line of a script (`#!…`).
     pub shebang: Option<String>,
     /// Whether it starts with a private key.
-    pub private_key: bool,
+    pub has_private_key: bool,
     /// Whether it is a credentials file of a tool, with credentials in it.
-    pub credentials: bool,
+    pub has_credentials: bool,
     /// The tool that obfuscated the code, if the index rejects it.
     pub obfuscator: Option<&'static str>,
     /// The binary, if it is one.

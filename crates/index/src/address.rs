@@ -21,7 +21,7 @@ pub struct Index {
     pub simple: Url,
     /// The known index that it is, if any.
     #[serde(skip)]
-    pub known: Option<Known>,
+    pub known: Option<KnownIndex>,
 }
 
 fn as_text<S: serde::Serializer>(url: &Url, serializer: S) -> Result<S::Ok, S::Error> {
@@ -30,14 +30,14 @@ fn as_text<S: serde::Serializer>(url: &Url, serializer: S) -> Result<S::Ok, S::E
 
 /// The indexes whose hosts and rules are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Known {
+pub enum KnownIndex {
     /// The Python Package Index.
     PyPI,
     /// Its test instance.
     TestPyPI,
 }
 
-impl Known {
+impl KnownIndex {
     const ALL: [Self; 2] = [Self::PyPI, Self::TestPyPI];
 
     /// Its name in inputs, which is also the audience of its tokens.
@@ -69,7 +69,7 @@ impl Index {
     /// Parses a word or the URL of an upload API. Without `simple`, the Simple API is assumed
     /// to be beside an upload API named `legacy/`, otherwise below it.
     pub fn parse(text: &str, simple: Option<&str>, insecure_loopback: bool) -> Result<Self, IndexError> {
-        let known = Known::ALL.into_iter().find(|known| known.word() == text);
+        let known = KnownIndex::ALL.into_iter().find(|known| known.word() == text);
         if let Some(known) = known {
             if simple.is_some() {
                 return Err(IndexError::Simple(text.to_owned()));
@@ -87,7 +87,7 @@ impl Index {
         if upload.query().is_some() || upload.fragment().is_some() {
             return Err(IndexError::Query);
         }
-        if let Some(known) = Known::of(&upload) {
+        if let Some(known) = KnownIndex::of(&upload) {
             return Self::parse(known.word(), simple, insecure_loopback);
         }
         let simple = match simple {
@@ -137,7 +137,7 @@ impl Index {
         if let Some(known) = self.known {
             return if asked == known.word() { Ok(asked) } else { Err(error(format!("`{}`", known.word()))) };
         }
-        let taken = ["sigstore"].into_iter().chain(Known::ALL.map(Known::word));
+        let taken = ["sigstore"].into_iter().chain(KnownIndex::ALL.map(KnownIndex::word));
         let mut taken = taken.filter(|taken| asked.eq_ignore_ascii_case(taken));
         if taken.next().is_some() {
             let expected = "one that does not belong to another service".to_owned();
@@ -156,8 +156,8 @@ impl Index {
 impl fmt::Display for Index {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.known {
-            Some(Known::PyPI) => f.write_str("PyPI"),
-            Some(Known::TestPyPI) => f.write_str("TestPyPI"),
+            Some(KnownIndex::PyPI) => f.write_str("PyPI"),
+            Some(KnownIndex::TestPyPI) => f.write_str("TestPyPI"),
             None => write!(f, "{}", self.upload),
         }
     }
@@ -172,7 +172,7 @@ pub fn project_page(simple: &Url, name: &ProjectName) -> Url {
 
 /// The Simple API of `pypi` or `testpypi`, or a URL.
 pub fn simple_api(text: &str, insecure_loopback: bool) -> Result<Url, IndexError> {
-    match Known::ALL.into_iter().find(|known| known.word() == text) {
+    match KnownIndex::ALL.into_iter().find(|known| known.word() == text) {
         Some(known) => Ok(Index::parse(known.word(), None, false)?.simple),
         None => Ok(directory(checked(text, insecure_loopback)?)),
     }

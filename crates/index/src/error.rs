@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
-use crate::retry::{MAX_RETRY_AFTER, Retryable, Verdict};
+use crate::retry::{MAX_RETRY_AFTER, RetryVerdict, Retryable};
 
 /// A response fails if no byte arrives for this long.
 pub(crate) const STALL: Duration = Duration::from_secs(60);
@@ -114,14 +114,14 @@ fn wait(retry_after: Option<Duration>) -> String {
 }
 
 impl Retryable for HttpError {
-    fn verdict(&self) -> Verdict {
+    fn verdict(&self) -> RetryVerdict {
         match self {
-            Self::Connection { fault: Fault::Connection, .. } => Verdict::Again(None),
-            Self::Timeout { .. } => Verdict::Hung,
+            Self::Connection { fault: Fault::Connection, .. } => RetryVerdict::Again(None),
+            Self::Timeout { .. } => RetryVerdict::Hung,
             Self::Status { status, retry_after, .. } if is_transient(status.as_u16()) => {
-                Verdict::Again(*retry_after)
+                RetryVerdict::Again(*retry_after)
             }
-            _ => Verdict::Final,
+            _ => RetryVerdict::Final,
         }
     }
 }

@@ -12,11 +12,11 @@ mod retry;
 mod simple;
 mod url;
 
-pub use address::{AudienceError, Index, Known, project_page, simple_api};
+pub use address::{AudienceError, Index, KnownIndex, project_page, simple_api};
 pub use client::{Client, interruption, is_json};
 pub use credentials::Basic;
 pub use error::{Fault, HttpError, connection_error};
 pub use listing::{Keep, ListedFile, Listing};
-pub use retry::{Attempts, Retry, Retryable, Verdict};
+pub use retry::{Attempts, Retry, RetryVerdict, Retryable};
 pub use simple::{list, sha256};
 pub use url::{IndexError, checked, is_loopback, same_origin, without_secrets};

@@ -9,7 +9,7 @@ const MAX_TIMEOUTS: u32 = 2;
 
 /// Whether another attempt may succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RetryVerdict {
     /// The same request would fail again.
     Final,
     /// It may succeed after at least the wait that the server requests.
@@ -21,11 +21,11 @@ pub enum Verdict {
 /// An error that knows whether another attempt may succeed.
 pub trait Retryable: std::error::Error {
     /// Whether another attempt may succeed.
-    fn verdict(&self) -> Verdict;
+    fn verdict(&self) -> RetryVerdict;
 
     /// Whether another attempt, or another run, may succeed.
     fn is_transient(&self) -> bool {
-        self.verdict() != Verdict::Final
+        self.verdict() != RetryVerdict::Final
     }
 }
 
@@ -67,12 +67,12 @@ impl Attempts {
         self.after_verdict(error.verdict())
     }
 
-    fn after_verdict(&mut self, verdict: Verdict) -> Option<Duration> {
+    fn after_verdict(&mut self, verdict: RetryVerdict) -> Option<Duration> {
         self.failed += 1;
         let asked = match verdict {
-            Verdict::Final => return None,
-            Verdict::Again(asked) => asked.unwrap_or_default(),
-            Verdict::Hung => {
+            RetryVerdict::Final => return None,
+            RetryVerdict::Again(asked) => asked.unwrap_or_default(),
+            RetryVerdict::Hung => {
                 self.hung += 1;
                 Duration::ZERO
             }
@@ -102,28 +102,28 @@ mod tests {
     fn waits_grow_and_respect_the_server() {
         let mut attempts = POLICY.attempts();
         for (low, high) in [(0.5, 1.0), (1.0, 2.0), (1.5, 3.0), (1.5, 3.0)] {
-            let wait = attempts.after_verdict(Verdict::Again(None)).unwrap().as_secs_f64();
+            let wait = attempts.after_verdict(RetryVerdict::Again(None)).unwrap().as_secs_f64();
             assert!((low..=high).contains(&wait), "{wait}");
         }
         let asked = Duration::from_secs(9);
-        assert_eq!(attempts.after_verdict(Verdict::Again(Some(asked))), Some(asked));
-        let hour = Verdict::Again(Some(Duration::from_secs(3600)));
+        assert_eq!(attempts.after_verdict(RetryVerdict::Again(Some(asked))), Some(asked));
+        let hour = RetryVerdict::Again(Some(Duration::from_secs(3600)));
         assert_eq!(attempts.after_verdict(hour), None, "an hour is too long");
-        assert_eq!(POLICY.attempts().after_verdict(Verdict::Final), None);
+        assert_eq!(POLICY.attempts().after_verdict(RetryVerdict::Final), None);
     }
 
     #[test]
     fn stops_at_the_end_of_the_budget() {
         let mut attempts = Retry { budget: Duration::from_secs(5), ..POLICY }.attempts();
-        assert!(attempts.after_verdict(Verdict::Again(Some(Duration::from_secs(4)))).is_some());
-        assert_eq!(attempts.after_verdict(Verdict::Again(Some(Duration::from_secs(6)))), None);
-        assert_eq!(Retry::within(Duration::ZERO).attempts().after_verdict(Verdict::Again(None)), None);
+        assert!(attempts.after_verdict(RetryVerdict::Again(Some(Duration::from_secs(4)))).is_some());
+        assert_eq!(attempts.after_verdict(RetryVerdict::Again(Some(Duration::from_secs(6)))), None);
+        assert_eq!(Retry::within(Duration::ZERO).attempts().after_verdict(RetryVerdict::Again(None)), None);
     }
 
     #[test]
     fn tries_a_hanging_server_twice() {
         let mut attempts = POLICY.attempts();
-        assert!(attempts.after_verdict(Verdict::Hung).is_some());
-        assert_eq!(attempts.after_verdict(Verdict::Hung), None);
+        assert!(attempts.after_verdict(RetryVerdict::Hung).is_some());
+        assert_eq!(attempts.after_verdict(RetryVerdict::Hung), None);
     }
 }

@@ -13,7 +13,7 @@ use crate::platform::{self, Generation};
 
 /// A Python in an environment, with the tags that its pip accepts.
 #[derive(Debug)]
-pub struct Target {
+pub struct InstallTarget {
     /// The environment.
     pub environment: &'static Environment,
     /// The Python.
@@ -47,7 +47,7 @@ pub enum Refusal {
     Unknown(String),
 }
 
-impl Target {
+impl InstallTarget {
     /// For an environment and a Python that it has.
     pub fn new(environment: &'static Environment, python: &'static Python) -> Self {
         let shipped = environment.shipped(python);
@@ -121,7 +121,7 @@ impl Target {
         let same_arch = platform.arch() == Some(own_arch);
         match (&platform, &self.environment.runtime) {
             (Platform::Manylinux { glibc, arch }, Glibc(major, minor)) if same_arch => {
-                let is_name = glibc.0 == *major && glibc.1 >= platform::oldest_glibc(arch);
+                let is_name = glibc.0 == *major && glibc.1 >= platform::oldest_manylinux_minor(arch);
                 self.version_refusal(tag, "glibc", *glibc, (*major, *minor), is_name)
             }
             (Platform::Musllinux { musl, .. }, Musl(major, minor)) if same_arch => {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pydist::tags::Platform;
 
-use crate::choice::{Refusal, Target};
+use crate::choice::{InstallTarget, Refusal};
 use crate::environment::known;
 use crate::file::File;
 use crate::matrix::{Cell, Matrix};
@@ -45,7 +45,7 @@ pub fn difference(before: &Matrix, after: &Matrix) -> Vec<Change> {
         if old.grade() == new.grade() || !shown.contains(&column) {
             continue;
         }
-        let target = Target::new(&known().environments[row], &known().pythons[column]);
+        let target = InstallTarget::new(&known().environments[row], &known().pythons[column]);
         let (reason, closest) = reason(before, old, after, new, &target);
         let is_loss = new.grade() < old.grade();
         let key = (!is_loss, old.word(), new.word(), reason.clone());
@@ -65,7 +65,13 @@ pub fn difference(before: &Matrix, after: &Matrix) -> Vec<Change> {
 }
 
 /// The cause of the change, and the new file that is closest to the lost one.
-fn reason(before: &Matrix, old: Cell, after: &Matrix, new: Cell, target: &Target) -> (String, Option<usize>) {
+fn reason(
+    before: &Matrix,
+    old: Cell,
+    after: &Matrix,
+    new: Cell,
+    target: &InstallTarget,
+) -> (String, Option<usize>) {
     if let Cell::DoesNotLoad(file) = new {
         let need = after.files[file].missing(target.environment);
         let text = need.map(|need| format!("`{}` needs {}", need.member, need.what));
@@ -90,7 +96,7 @@ fn describe(
     lost: &File,
     (at, new): (usize, &File),
     refusal: &Refusal,
-    target: &Target,
+    target: &InstallTarget,
 ) -> (String, Option<usize>) {
     let environment = target.environment;
     let text = match refusal {
@@ -116,7 +122,7 @@ fn describe(
     (text.replace("Python PyPy", "PyPy"), Some(at))
 }
 
-fn system(target: &Target) -> &'static str {
+fn system(target: &InstallTarget) -> &'static str {
     use crate::environment::Runtime::{Glibc, Macos, Musl, Pyodide, Windows};
     match target.environment.runtime {
         Glibc(..) => "Linux with glibc",

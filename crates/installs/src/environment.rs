@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 /// All known systems and Pythons.
 #[derive(Debug)]
-pub struct Known {
+pub struct EnvironmentData {
     /// When the data was last reviewed, as `YYYY-MM-DD`.
     pub date: String,
     /// One entry for each pair of system and architecture.
@@ -125,8 +125,8 @@ impl System {
 }
 
 /// The data, read once.
-pub fn known() -> &'static Known {
-    static KNOWN: LazyLock<Known> = LazyLock::new(|| {
+pub fn known() -> &'static EnvironmentData {
+    static KNOWN: LazyLock<EnvironmentData> = LazyLock::new(|| {
         let data: Data =
             serde_json::from_str(include_str!("../data/environments.json")).expect("the data is valid");
         let environments = data.systems.iter().flat_map(|system| {
@@ -140,7 +140,7 @@ pub fn known() -> &'static Known {
                 date: system.date.clone(),
             })
         });
-        Known { environments: environments.collect(), date: data.date, pythons: data.pythons }
+        EnvironmentData { environments: environments.collect(), date: data.date, pythons: data.pythons }
     });
     &KNOWN
 }

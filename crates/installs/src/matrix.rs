@@ -148,7 +148,7 @@ impl<'f> Table<'f> {
         }
     }
 
-    /// Like [`Target::choose`](crate::choice::Target::choose), with the shared ranks.
+    /// Like [`InstallTarget::choose`](crate::choice::InstallTarget::choose), with the shared ranks.
     fn cell(&mut self, environment: &'static Environment, python: &'static Python) -> Cell {
         if !environment.has(python) {
             return Cell::Absent;

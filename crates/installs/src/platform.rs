@@ -68,7 +68,7 @@ fn linux(arch: &str, portable: Vec<String>, generation: Generation) -> Vec<Strin
 }
 
 /// The minor version of the oldest glibc in an architecture's tags.
-pub(crate) fn oldest_glibc(arch: &str) -> u32 {
+pub(crate) fn oldest_manylinux_minor(arch: &str) -> u32 {
     if ["x86_64", "i686"].contains(&arch) { 5 } else { 17 }
 }
 
@@ -76,7 +76,7 @@ fn manylinux(arch: &str, glibc: (u32, u32), generation: Generation) -> Vec<Strin
     if ["riscv64", "loongarch64"].contains(&arch) && generation < Generation::Pip24 {
         return Vec::new();
     }
-    let oldest = oldest_glibc(arch);
+    let oldest = oldest_manylinux_minor(arch);
     let mut tags = Vec::new();
     for minor in (oldest..=glibc.1).rev() {
         if generation >= Generation::Pep600 {

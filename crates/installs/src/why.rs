@@ -4,7 +4,7 @@
 use pydist::tags::Tag;
 
 use crate::accepted;
-use crate::choice::Target;
+use crate::choice::InstallTarget;
 use crate::environment::known;
 use crate::file::File;
 use crate::matrix::Matrix;
@@ -15,7 +15,7 @@ pub fn why(text: &str, matrices: &[Matrix]) -> Result<String, RequirementError> 
     let requirement: Requirement = text.parse()?;
     let mut out = String::new();
     for (row, column) in requirement.cells {
-        let target = Target::new(&known().environments[row], &known().pythons[column]);
+        let target = InstallTarget::new(&known().environments[row], &known().pythons[column]);
         if !out.is_empty() {
             out.push('\n');
         }
@@ -24,7 +24,7 @@ pub fn why(text: &str, matrices: &[Matrix]) -> Result<String, RequirementError> 
     Ok(out)
 }
 
-fn explain(target: &Target, matrices: &[Matrix], out: &mut String) {
+fn explain(target: &InstallTarget, matrices: &[Matrix], out: &mut String) {
     let (environment, python, shipped) = (target.environment, target.python, &target.shipped);
     out.push_str(&format!("{environment} {}\n", python.name));
     let (owner, source, date) = if environment.pythons.contains_key(&python.name) {
@@ -74,11 +74,11 @@ fn explain(target: &Target, matrices: &[Matrix], out: &mut String) {
     }
 }
 
-fn python_name(target: &Target) -> &'static str {
+fn python_name(target: &InstallTarget) -> &'static str {
     if target.python.is_pypy() { "PyPy" } else { "Python" }
 }
 
-fn verdict(target: &Target, file: &File, chosen: Option<&File>, tags: &[Tag]) -> String {
+fn verdict(target: &InstallTarget, file: &File, chosen: Option<&File>, tags: &[Tag]) -> String {
     if let Some(refusal) = target.refusal(file) {
         return refusal.to_string();
     }

@@ -1,4 +1,4 @@
-"""Styled text as HTML, with the classes and colours of ansi2html."""
+"""Styled text as HTML, with the classes and colors of ansi2html."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SGR = re.compile(r"\x1b\[([0-9;]*)m")
 
 BASE = ("000316", "aa0000", "00aa00", "aa5500", "0000aa", "e850a8", "00aaaa", "f5f1de")
 BRIGHT = ("7f7f7f", "ff0000", "00ff00", "ffff00", "5c5cff", "ff00ff", "00ffff", "ffffff")
-"""The first sixteen colours."""
+"""The first sixteen colors."""
 
 FLAGS = {
     1: "font-weight: bold",
@@ -22,7 +22,7 @@ FLAGS = {
     8: "visibility: hidden",
     9: "text-decoration: line-through",
 }
-"""The rules of the styles without a colour."""
+"""The rules of the styles without a color."""
 
 PAGE = """\
 <!DOCTYPE html>
@@ -145,7 +145,7 @@ def rule(name: str) -> str:
 
 
 def indexed(index: int) -> str:
-    """Returns a colour of xterm's 256-colour palette."""
+    """Returns a color of xterm's 256-color palette."""
     if index < 16:
         return (BASE + BRIGHT)[index]
     if index < 232:

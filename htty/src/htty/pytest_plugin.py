@@ -119,7 +119,7 @@ class SnapshotAssertion:
         """Fails if the screen differs from the file.
 
         A session has `timeout` seconds to show it. `name` distinguishes the snapshots of
-        a test; with `styled`, colours and attributes are compared too. The file is
+        a test; with `styled`, colors and attributes are compared too. The file is
         `__snapshots__/MODULE/TEST.NAME.txt`; `--snapshot-update` writes it.
         """
         from htty import snapshot_files as files

@@ -10,11 +10,11 @@ from typing import Any, TypedDict
 _BASE = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
 
 COLOR_NAMES = (*_BASE, *(f"bright_{name}" for name in _BASE))
-"""The first sixteen colours of the palette."""
+"""The first sixteen colors of the palette."""
 
 Color = str | int | None
 """A name of `COLOR_NAMES`, an index of the palette (16 to 255), or `#rrggbb`;
-`None` is the terminal's own colour."""
+`None` is the terminal's own color."""
 
 
 @dataclass(frozen=True)
@@ -22,16 +22,16 @@ class Style:
     """The style of a cell."""
 
     foreground: Color = None
-    """The text's colour."""
+    """The text's color."""
     background: Color = None
-    """The colour behind the text."""
+    """The color behind the text."""
     bold: bool = False
     dim: bool = False
     italic: bool = False
     underline: str | None = None
     """`single`, `double`, `curly`, `dotted` or `dashed`."""
     inverse: bool = False
-    """Whether the two colours are swapped."""
+    """Whether the two colors are swapped."""
     hidden: bool = False
     strikethrough: bool = False
     link: str | None = None
@@ -45,9 +45,9 @@ class StyleFilter(TypedDict, total=False):
     """
 
     foreground: Color
-    """The text's colour: a name (`"red"`), an index, `"#rrggbb"`, or `None`."""
+    """The text's color: a name (`"red"`), an index, `"#rrggbb"`, or `None`."""
     background: Color
-    """The colour behind the text."""
+    """The color behind the text."""
     bold: bool
     dim: bool
     italic: bool
@@ -65,9 +65,9 @@ _PLAIN = Style()
 
 
 def color(value: Color) -> Color:
-    """Returns a colour in the form that `Style` uses.
+    """Returns a color in the form that `Style` uses.
 
-    Raises `ValueError` for an invalid colour.
+    Raises `ValueError` for an invalid color.
     """
     if value is None:
         return None
@@ -86,7 +86,7 @@ def color(value: Color) -> Color:
 
 
 def normalized(style: StyleFilter) -> dict[str, Any]:
-    """Returns the filter with its colours in the form that `Style` uses.
+    """Returns the filter with its colors in the form that `Style` uses.
 
     Raises `ValueError` for an unknown attribute.
     """

@@ -3,6 +3,7 @@
 mod bindings;
 mod block;
 mod build;
+mod build_wheel_step;
 mod cibuildwheel;
 mod constants;
 mod error;
@@ -11,7 +12,6 @@ mod matrix;
 mod maturin_action;
 mod names;
 mod options;
-mod own;
 mod own_jobs;
 mod pins;
 mod platform;

@@ -151,7 +151,7 @@ fn verify_job(needs: &str, release: &Release, pins: &Pins) -> String {
     timeout-minutes: 15
     permissions:{permissions}
     outputs:
-      # Tells the publish job which manifest it must find.
+      # The publish job accepts only the manifest with this hash.
       manifest-sha256: ${{{{ steps.verify.outputs.manifest-sha256 }}}}
     steps:
 {checkout}      - uses: {}

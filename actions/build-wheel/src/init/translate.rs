@@ -9,7 +9,7 @@ use super::build::Translation;
 use super::error::InitError;
 use super::expression::{holds_for_no_release, holds_for_tags};
 use super::workflow::{JobRow, Step, Workflow, own_path};
-use super::{cibuildwheel, maturin_action, own};
+use super::{build_wheel_step, cibuildwheel, maturin_action};
 
 /// GitHub's limit on nested workflow calls.
 const CALLS: usize = 4;
@@ -329,7 +329,7 @@ pub(super) fn translate_own(workflow: &Workflow) -> Option<Translation> {
         }
         for row in &workflow.rows(id, job)? {
             for step in row.steps().filter(|step| !step.is_skipped()) {
-                own::translate(&step, &mut out);
+                build_wheel_step::translate(&step, &mut out);
             }
         }
     }

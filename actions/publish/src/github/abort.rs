@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use index::{HttpError, Retryable, Verdict};
+use index::{HttpError, RetryVerdict, Retryable};
 
 /// How long to wait at a secondary rate limit; octocrab does not expose GitHub's
 /// `retry-after`.
@@ -66,23 +66,23 @@ impl Abort {
 }
 
 impl Retryable for Abort {
-    fn verdict(&self) -> Verdict {
+    fn verdict(&self) -> RetryVerdict {
         match self {
             Self::Http(HttpError::Status { retry_after, .. }) if self.is_limit() => {
-                Verdict::Again(*retry_after)
+                RetryVerdict::Again(*retry_after)
             }
-            _ if self.is_limit() => Verdict::Again(Some(LIMITED)),
+            _ if self.is_limit() => RetryVerdict::Again(Some(LIMITED)),
             Self::Api(octocrab::Error::GitHub { source, .. }) => match source.status_code.as_u16() {
-                408 | 429 | 500..=599 => Verdict::Again(None),
-                _ => Verdict::Final,
+                408 | 429 | 500..=599 => RetryVerdict::Again(None),
+                _ => RetryVerdict::Final,
             },
             Self::Api(
                 octocrab::Error::Reqwest { .. }
                 | octocrab::Error::Hyper { .. }
                 | octocrab::Error::Service { .. },
-            ) => Verdict::Again(None),
+            ) => RetryVerdict::Again(None),
             Self::Http(error) => error.verdict(),
-            Self::Api(_) | Self::Refused(_) => Verdict::Final,
+            Self::Api(_) | Self::Refused(_) => RetryVerdict::Final,
         }
     }
 }

@@ -14,7 +14,7 @@ use toolkit::Secret;
 
 use super::abort::Abort;
 use super::plan::{Content, ReleaseFile, renamed};
-use crate::upload::{self, BINARY, Progress};
+use crate::upload::{self, BINARY, BodyProgress};
 
 /// The timeout for the answer to an upload.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -113,7 +113,7 @@ impl<'a> Assets<'a> {
 
     /// Uploads in pieces; octocrab would hold the whole file in memory.
     pub(super) async fn send(&self, url: &Url, name: &str, file: &ReleaseFile) -> Result<(), Abort> {
-        let progress = Arc::new(Progress::new());
+        let progress = Arc::new(BodyProgress::new());
         let body = match &file.content {
             Content::Bytes(bytes) => Body::from(bytes.clone()),
             Content::Path(path) => {

@@ -41,7 +41,8 @@ impl<'a> Releaser<'a> {
         ui: &'a Ui,
         plan: ReleasePlan,
     ) -> Result<Self, Error> {
-        let failed = |what: String| Error::Release { what, status: None, partial: false, refused: true };
+        let failed =
+            |what: String| Error::Release { what, status: None, is_partial: false, is_refused: true };
         let api = context.api_url.as_str();
         index::checked(api, inputs.insecure_loopback).map_err(|error| failed(error.to_string()))?;
         let octocrab = |token: &Secret| {
@@ -72,7 +73,7 @@ impl<'a> Releaser<'a> {
     /// does not answer, warns only.
     pub async fn refuse_conflicts(&self) -> Result<(), Error> {
         let Some(connection) = self.connection() else { return Ok(()) };
-        match connection.look().await {
+        match connection.find_and_compare().await {
             Ok(_) => Ok(()),
             Err(abort) if abort.is_transient() => {
                 self.ui.warning(format!("cannot check the GitHub Release yet: {abort}"));
@@ -81,8 +82,8 @@ impl<'a> Releaser<'a> {
             Err(abort) => Err(Error::Release {
                 what: format!("{abort}; nothing was sent"),
                 status: abort.status(),
-                partial: false,
-                refused: true,
+                is_partial: false,
+                is_refused: true,
             }),
         }
     }
@@ -105,15 +106,20 @@ impl<'a> Releaser<'a> {
             self.ui.report(self.names().collect::<Vec<_>>().join("\n"));
             return Ok(None);
         };
-        let partial = self.inputs.mode == ReleaseMode::After;
+        let is_partial = self.inputs.mode == ReleaseMode::After;
         match self.client.retry(async || connection.complete().await).await {
             Ok(page) => {
                 self.ui.info(format!("released: {page}"));
                 Ok(Some(page))
             }
             Err(abort) => {
-                let refused = !abort.is_transient();
-                Err(Error::Release { what: abort.to_string(), status: abort.status(), partial, refused })
+                let is_refused = !abort.is_transient();
+                Err(Error::Release {
+                    what: abort.to_string(),
+                    status: abort.status(),
+                    is_partial,
+                    is_refused,
+                })
             }
         }
     }
@@ -128,7 +134,7 @@ struct Connection<'a> {
 impl Connection<'_> {
     /// The existing release, if there is one, and its differences from the plan. Fails
     /// if it cannot become the planned one. Changes nothing.
-    async fn look(&self) -> Result<Option<(Release, Difference<'_>)>, Abort> {
+    async fn find_and_compare(&self) -> Result<Option<(Release, Difference<'_>)>, Abort> {
         let Some(release) = self.find().await? else { return Ok(None) };
         let differs = self.assets.compare(&release).await?;
         if !release.draft && !differs.other.is_empty() {
@@ -148,7 +154,7 @@ impl Connection<'_> {
     /// Completes and publishes the release from any state. Each step checks first,
     /// so an interrupted run can be repeated.
     async fn complete(&self) -> Result<String, Abort> {
-        let (release, differs) = if let Some(found) = self.look().await? {
+        let (release, differs) = if let Some(found) = self.find_and_compare().await? {
             found
         } else {
             let release = self.create().await?;
@@ -179,7 +185,7 @@ impl Connection<'_> {
         }
         let id = release.id.into_inner();
         let repos = self.octocrab.repos(owner, name);
-        let left = self.assets.compare(&self.ask(repos.releases().get(id)).await?).await?;
+        let left = self.assets.compare(&self.request(repos.releases().get(id)).await?).await?;
         let mut left =
             left.other.iter().chain(&left.cut_off).map(|(name, _)| *name).chain(left.missing).peekable();
         if left.peek().is_some() {
@@ -191,22 +197,22 @@ impl Connection<'_> {
         if let Some(latest) = self.make_latest() {
             update = update.make_latest(latest);
         }
-        let release = self.ask(update.send()).await?;
+        let release = self.request(update.send()).await?;
         Ok(release.html_url.to_string())
     }
 
     /// Awaits GitHub's answer, with a timeout.
-    async fn ask<T>(&self, question: impl Future<Output = octocrab::Result<T>>) -> Result<T, Abort> {
+    async fn request<T>(&self, request: impl Future<Output = octocrab::Result<T>>) -> Result<T, Abort> {
         let timeout =
             |_| HttpError::Timeout { url: self.releaser.api.to_owned(), what: "no answer", limit: TIMEOUT };
-        Ok(tokio::time::timeout(TIMEOUT, question).await.map_err(timeout)??)
+        Ok(tokio::time::timeout(TIMEOUT, request).await.map_err(timeout)??)
     }
 
     /// The release of the tag: published, or still a draft.
     async fn find(&self) -> Result<Option<Release>, Abort> {
         let (owner, name) = &self.releaser.plan.repository;
         let (repos, tag) = (self.octocrab.repos(owner, name), &self.releaser.plan.tag);
-        match self.ask(repos.releases().get_by_tag(tag)).await {
+        match self.request(repos.releases().get_by_tag(tag)).await {
             Ok(release) => return Ok(Some(release)),
             Err(Abort::Api(octocrab::Error::GitHub { source, .. })) if source.status_code.as_u16() == 404 => {
             }
@@ -222,7 +228,7 @@ impl Connection<'_> {
         let (repos, tag) = (self.octocrab.repos(owner, name), &self.releaser.plan.tag);
         let mut drafts = Vec::new();
         for page in 1..=10_u32 {
-            let list = self.ask(repos.releases().list().per_page(100).page(page).send()).await?;
+            let list = self.request(repos.releases().list().per_page(100).page(page).send()).await?;
             let count = list.items.len();
             drafts.extend(list.items.into_iter().filter(|release| release.draft && release.tag_name == *tag));
             if !drafts.is_empty() || count < 100 {
@@ -243,7 +249,7 @@ impl Connection<'_> {
         if let Some(target) = &plan.target {
             create = create.target_commitish(target);
         }
-        let ours = self.ask(create.draft(true).prerelease(plan.prerelease).send()).await?;
+        let ours = self.request(create.draft(true).prerelease(plan.prerelease).send()).await?;
         let first = self.find().await?.filter(|first| first.id != ours.id);
         let Some(first) = first else { return Ok(ours) };
         let route = format!("/repos/{owner}/{name}/releases/{}", ours.id);
@@ -263,7 +269,7 @@ impl Connection<'_> {
         if let Some(target) = &plan.target {
             generate = generate.target_commitish(target);
         }
-        let generated = self.ask(generate.send()).await?.body;
+        let generated = self.request(generate.send()).await?.body;
         let parts = [plan.notes.as_str(), generated.as_str()];
         Ok(parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n"))
     }
@@ -282,6 +288,6 @@ impl Connection<'_> {
             let response = self.octocrab._delete(route, None::<&()>).await?;
             octocrab::map_github_error(response).await
         };
-        self.ask(delete).await.map(drop)
+        self.request(delete).await.map(drop)
     }
 }

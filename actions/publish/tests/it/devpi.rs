@@ -29,5 +29,5 @@ fn publishes_a_release_once_and_never_overwrites_it() {
     set.add("htty-0.3.0.tar.gz", "Requires-Dist: htty-core==0.3.0\nSummary: other\n", 3000);
     set.write_manifest();
     let result = publish(&set, &peer).expect(1);
-    assert!(result.text.contains("htty-0.3.0.tar.gz: the index has it with the sha256"), "{}", result.text);
+    assert!(result.text.contains("htty-0.3.0.tar.gz: the index has it with the SHA-256"), "{}", result.text);
 }

@@ -375,7 +375,7 @@ fn verification_and_tokens() -> Vec<Mode> {
             "a token of two lines",
             json("{\"success\": true, \"token\": \"pypi-a\\nb\"}"),
             3,
-            "characters that no token has",
+            "a token with invalid characters",
         ),
         mint(
             "a redirect",

@@ -121,7 +121,7 @@ fn an_invalid_token_ends_the_run() {
     for (answer, code, why) in [
         ("{\"token\": \"\"}", 3, "an answer without one"),
         ("{\"success\": false, \"token\": \"pypi-zzz\"}", 3, "an answer without one"),
-        ("{\"token\": \"pypi-a\\nb\"}", 3, "characters that no token has"),
+        ("{\"token\": \"pypi-a\\nb\"}", 3, "a token with invalid characters"),
         ("{\"token\": null}", 3, "expected a minted token"),
         ("{", 3, "expected a minted token"),
     ] {

@@ -103,7 +103,7 @@ fn names_a_program_that_fails() {
     for (script, words) in [
         ("echo 'no such job' >&2; exit 3", "`buildkite-agent` failed: exit status: 3: no such job"),
         ("exit 0", "an answer without one"),
-        ("echo 'two words'", "characters that no token has"),
+        ("echo 'two words'", "a token with invalid characters"),
     ] {
         let world = World::new();
         let mut command = world.with_program("buildkite-agent", script);

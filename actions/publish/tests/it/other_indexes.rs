@@ -29,7 +29,7 @@ fn sends_the_password_with_the_first_request() {
     let (set, index) = (Set::htty(), start(Behaviour { private: true, ..Behaviour::default() }));
     index.put("htty-0.3.0.tar.gz", "htty", b"other bytes");
     let result = set.publish(&index.url(), &[]).expect(1);
-    assert!(result.text.contains("htty-0.3.0.tar.gz: the index has it with the sha256"), "{}", result.text);
+    assert!(result.text.contains("htty-0.3.0.tar.gz: the index has it with the SHA-256"), "{}", result.text);
     assert!(index.shelf().uploads.is_empty());
 }
 
@@ -56,7 +56,7 @@ fn a_simple_api_on_another_host_has_its_own_password() {
     // The upload password is not sent there.
     run(None).expect(0).all("absent");
     let result = run(Some(TOKEN)).expect(1);
-    assert!(result.text.contains("htty-0.3.0.tar.gz: the index has it with the sha256"), "{}", result.text);
+    assert!(result.text.contains("htty-0.3.0.tar.gz: the index has it with the SHA-256"), "{}", result.text);
 }
 
 #[test]

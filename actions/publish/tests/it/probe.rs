@@ -80,7 +80,7 @@ fn reports_conflicts_file_by_file() {
         assert_eq!(file["state"], if conflict { "conflict" } else { "skipped" });
         let message = file["message"].as_str().unwrap();
         assert!(
-            message.contains(if conflict { "the index has it with the sha256" } else { "not sent" }),
+            message.contains(if conflict { "the index has it with the SHA-256" } else { "not sent" }),
             "{message}"
         );
     }

@@ -84,7 +84,7 @@ fn rejects_files_that_the_manifest_does_not_bind() {
 fn rejects_a_replaced_manifest() {
     let set = Set::htty();
     let result = set.publish("http://127.0.0.1:9/", &["--manifest-sha256", &"0".repeat(64)]).expect(1);
-    assert!(result.text.contains("has the sha256") && result.text.contains("replaced"), "{}", result.text);
+    assert!(result.text.contains("has the SHA-256") && result.text.contains("replaced"), "{}", result.text);
 }
 
 #[test]

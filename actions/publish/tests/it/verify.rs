@@ -63,7 +63,7 @@ fn fails_at_once_on_a_listed_file_with_another_hash() {
     let url = format!("{}legacy/", proxy.url());
     let result = set.publish(&url, &["--verify-timeout", "3600"]).expect(4);
     assert!(
-        result.text.contains("one-1.0-py3-none-any.whl: the index has it with the sha256 0000"),
+        result.text.contains("one-1.0-py3-none-any.whl: the index has it with the SHA-256 0000"),
         "{}",
         result.text
     );

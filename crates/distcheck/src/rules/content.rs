@@ -108,7 +108,7 @@ const SECRETS: Rule = Rule {
 
 fn secrets(dist: &Dist, out: &mut Findings) {
     for member in dist.members() {
-        if member.credentials && !is_example(&member.name) {
+        if member.has_credentials && !is_example(&member.name) {
             out.at(&member.name, "a credentials file");
         }
     }
@@ -147,7 +147,7 @@ const KEYS: Rule = Rule {
 };
 
 fn keys(dist: &Dist, out: &mut Findings) {
-    for member in dist.members().iter().filter(|member| member.private_key) {
+    for member in dist.members().iter().filter(|member| member.has_private_key) {
         if !is_example(&member.name) {
             // In a source distribution, most are keys of test servers.
             if dist.wheel().is_none() {

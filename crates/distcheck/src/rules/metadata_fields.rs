@@ -166,10 +166,10 @@ const UNKNOWN: Rule = Rule {
     why: "twine and PyPI reject metadata with unknown fields.",
     source: "twine, `package.py`; packaging, `metadata.py`.",
     fix: "Use a current build backend, and remove custom fields.",
-    example: "sample-1.0-py3-none-any.whl: unknown field Colour",
+    example: "sample-1.0-py3-none-any.whl: unknown field Color",
     check: Check::Metadata(unknown),
     #[cfg(test)]
-    fails: || fixture::metadata("Summary", "Colour: red\nSummary"),
+    fails: || fixture::metadata("Summary", "Color: red\nSummary"),
 };
 
 fn unknown(_: &Dist, metadata: &Metadata, out: &mut Findings) {

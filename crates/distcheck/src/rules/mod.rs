@@ -29,7 +29,7 @@ mod sdist;
 mod set;
 mod set_files;
 mod tags;
-mod top;
+mod top_level;
 mod wheel_file;
 mod windows;
 
@@ -63,7 +63,7 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
         abi::RULES,
         content::RULES,
         installed_files::RULES,
-        top::RULES,
+        top_level::RULES,
         sdist::RULES,
         build::RULES,
         attestation::RULES,

@@ -172,7 +172,7 @@ fn read_member(
             Vec::new()
         }
     };
-    member.credentials = has_credentials(&raw.name, &kept);
+    member.has_credentials = has_credentials(&raw.name, &kept);
     if is_licence(&raw.name) {
         member.licence = Some(String::from_utf8_lossy(&kept).into_owned());
     }
@@ -250,7 +250,7 @@ fn sdist(open: &OpenDist, limits: &Limits) -> io::Result<Sdist> {
                     return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a member is cut off"));
                 }
                 let kept = content.finish(&mut member).unwrap_or_default();
-                member.credentials = has_credentials(&raw.name, &kept);
+                member.has_credentials = has_credentials(&raw.name, &kept);
                 match file.as_str() {
                     "PKG-INFO" if text => sdist.metadata = Some(Metadata::parse(&kept)),
                     "pyproject.toml" if text => {

@@ -361,7 +361,7 @@ fn fields() -> Vec<String> {
     add("Summary", &["x\n y", &"x".repeat(512), &"x".repeat(513)]);
     add("Keywords", &["a,b", "a b"]);
     add("Platform", &["linux", "UNKNOWN"]);
-    add("Colour", &["red"]);
+    add("Color", &["red"]);
     add("Home-Page", &["https://a.example"]);
     add("License", &["MIT"]);
     cases

@@ -57,12 +57,12 @@ fn draw_table(matrix: &Matrix, columns: &[usize], top: usize, out: &mut String) 
         ));
         for (place, column) in columns.iter().enumerate() {
             let cell = matrix.cell(row.first, *column);
-            let Some((colour, word)) = look(cell) else { continue };
+            let Some((color, word)) = fill_and_label(cell) else { continue };
             let title = cell
                 .file()
                 .map_or(word.to_owned(), |file| format!("{word}: {}", escape(&matrix.files[file].filename)));
             out.push_str(&format!(
-                "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" rx=\"3\" fill=\"{colour}\"><title>{title}</title></rect>\n",
+                "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" rx=\"3\" fill=\"{color}\"><title>{title}</title></rect>\n",
                 LABEL + place * COLUMN + 2,
                 y + 2,
                 COLUMN - 4,
@@ -76,9 +76,9 @@ fn draw_table(matrix: &Matrix, columns: &[usize], top: usize, out: &mut String) 
 fn legend(out: &mut String, y: usize) {
     let cells = [Cell::Wheel(0), Cell::Sdist(0), Cell::Nothing, Cell::DoesNotLoad(0)];
     let mut x = 12;
-    for (colour, word) in cells.into_iter().filter_map(look) {
+    for (color, word) in cells.into_iter().filter_map(fill_and_label) {
         out.push_str(&format!(
-            "<rect x=\"{x}\" y=\"{}\" width=\"12\" height=\"12\" rx=\"3\" fill=\"{colour}\"/>\
+            "<rect x=\"{x}\" y=\"{}\" width=\"12\" height=\"12\" rx=\"3\" fill=\"{color}\"/>\
              <text x=\"{}\" y=\"{y}\" fill=\"#59636e\">{word}</text>\n",
             y - 10,
             x + 17
@@ -87,16 +87,16 @@ fn legend(out: &mut String, y: usize) {
     }
 }
 
-/// Colours that are distinct for people with red-green colour blindness.
-fn look(cell: Cell) -> Option<(&'static str, &'static str)> {
-    let colour = match cell {
+/// Colors that are distinct for people with red-green color blindness.
+fn fill_and_label(cell: Cell) -> Option<(&'static str, &'static str)> {
+    let color = match cell {
         Cell::Absent => return None,
         Cell::Wheel(_) => "#2a7f62",
         Cell::Sdist(_) => "#f2c14e",
         Cell::Nothing => "#d8dee4",
         Cell::DoesNotLoad(_) => "#c0392b",
     };
-    Some((colour, cell.word()))
+    Some((color, cell.word()))
 }
 
 fn escape(text: &str) -> String {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use installs::choice::Target;
+use installs::choice::InstallTarget;
 use installs::environment::{Environment, Python, known};
 use installs::file::File;
 use installs::matrix::Matrix;
@@ -38,7 +38,7 @@ fn rounds() -> Vec<Vec<File>> {
     rounds
 }
 
-fn ours(files: &[File], target: &Target, sdists: bool) -> Choices {
+fn ours(files: &[File], target: &InstallTarget, sdists: bool) -> Choices {
     let mut projects: BTreeMap<String, Vec<File>> = BTreeMap::new();
     for file in files {
         let files = projects.entry(file.name.project().to_string()).or_default();
@@ -66,7 +66,7 @@ fn compare(what: &str, ours: &Choices, theirs: &Value) -> usize {
 
 /// A run of pip for `target`, whose tags are passed one by one. pip compares
 /// `Requires-Python` with the full version in `--python-version`.
-fn run_of(pip: &[&str], target: &Target, generation: Generation, sdists: bool) -> Value {
+fn run_of(pip: &[&str], target: &InstallTarget, generation: Generation, sdists: bool) -> Value {
     json!({
         "pip": pip,
         "platforms": platform::tags(target.environment, generation),
@@ -94,9 +94,9 @@ fn ask_pip(asked: &[(&'static Environment, &'static Python)], rounds: &[Vec<File
     let own = own.to_str().unwrap();
     let mut compared = 0;
     for files in rounds {
-        let targets: Vec<Target> =
-            asked.iter().map(|(environment, python)| Target::new(environment, python)).collect();
-        let targets: Vec<Target> = targets.into_iter().map(newest).collect();
+        let targets: Vec<InstallTarget> =
+            asked.iter().map(|(environment, python)| InstallTarget::new(environment, python)).collect();
+        let targets: Vec<InstallTarget> = targets.into_iter().map(newest).collect();
         let runs: Vec<Value> = targets
             .iter()
             .map(|target| run_of(&[own, "-m", "pip"], target, Generation::Pip26, true))
@@ -113,7 +113,7 @@ fn ask_pip(asked: &[(&'static Environment, &'static Python)], rounds: &[Vec<File
 }
 
 /// The target with the newest pip, which the tests use.
-fn newest(mut target: Target) -> Target {
+fn newest(mut target: InstallTarget) -> InstallTarget {
     let generation = Generation::Pip26;
     target.interpreter = installs::accepted::Interpreter::new(target.python, generation);
     target.platforms = installs::accepted::Platforms::new(platform::tags(target.environment, generation));
@@ -162,8 +162,9 @@ fn old_pips_pick_the_same_files() {
     let files = rounds().pop().map(|last| [last, rounds().remove(1)].concat()).unwrap();
     let files: Vec<File> = files.into_iter().filter(|file| file.wheel().is_some()).collect();
     let mut compared = 0;
-    let targets = asked.iter().map(|(_, name, version, _)| Target::new(environment(name), python(version)));
-    let targets: Vec<Target> = targets.collect();
+    let targets =
+        asked.iter().map(|(_, name, version, _)| InstallTarget::new(environment(name), python(version)));
+    let targets: Vec<InstallTarget> = targets.collect();
     let runs: Vec<Value> = asked
         .iter()
         .zip(&targets)
@@ -208,7 +209,7 @@ fn pip_picks_yanked_files_only_if_pinned() {
         file.yanked = projects[file.name.project().as_str()].0.is_multiple_of(2) || at.is_multiple_of(3);
     }
     let targets = ["rhel-8 x86_64", "macos-14 arm64"]
-        .map(|name| newest(Target::new(environment(name), python("cp312"))));
+        .map(|name| newest(InstallTarget::new(environment(name), python("cp312"))));
     let own_files = |project: &String| -> Vec<File> {
         files.iter().filter(|file| file.name.project() == project.as_str()).cloned().collect()
     };
@@ -252,7 +253,7 @@ const UV: [(&str, &str, &str); 7] = [
 
 /// uv's choices. If two wheels have the same best tag, which SET008 reports, pip
 /// picks the last and uv the first: then it is pip's choice.
-fn first_of_equals(files: &[File], target: &Target, theirs: &Value) -> Value {
+fn first_of_equals(files: &[File], target: &InstallTarget, theirs: &Value) -> Value {
     let mut theirs: Choices = serde_json::from_value(theirs.clone()).unwrap();
     for (project, name) in &mut theirs {
         let Some(file) = files.iter().find(|file| Some(&file.filename) == name.as_ref()) else { continue };
@@ -273,11 +274,11 @@ fn first_of_equals(files: &[File], target: &Target, theirs: &Value) -> Value {
 fn uv_picks_the_same_files() {
     let mut compared = 0;
     for files in rounds().into_iter().take(1) {
-        let targets: Vec<Target> = UV
+        let targets: Vec<InstallTarget> = UV
             .iter()
             .map(|(_, name, version)| {
                 let version = format!("cp{}", version.replace('.', ""));
-                newest(Target::new(environment(name), python(&version)))
+                newest(InstallTarget::new(environment(name), python(&version)))
             })
             .collect();
         let runs: Vec<Value> =
@@ -299,7 +300,7 @@ fn the_matrix_agrees_with_the_target() {
         let matrix = Matrix::new(release[0].name.project(), release);
         for (row, column, cell) in matrix.cells() {
             let (environment, python) = (&known().environments[row], &known().pythons[column]);
-            let chosen = environment.has(python).then(|| Target::new(environment, python));
+            let chosen = environment.has(python).then(|| InstallTarget::new(environment, python));
             let chosen =
                 chosen.and_then(|target| target.choose(&matrix.files).map(|file| file.filename.clone()));
             let cell = cell.file().map(|file| matrix.files[file].filename.clone());
