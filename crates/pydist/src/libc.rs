@@ -30,9 +30,10 @@ impl Libc {
             return Some(Self::Glibc);
         }
         let loader = file_name(elf.interpreter()?);
-        match loader.contains("musl") || is_musl(loader) {
-            true => Some(Self::Musl),
-            false => is_loader(loader).then_some(Self::Glibc),
+        if loader.contains("musl") || is_musl(loader) {
+            Some(Self::Musl)
+        } else {
+            is_loader(loader).then_some(Self::Glibc)
         }
     }
 }
