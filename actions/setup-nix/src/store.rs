@@ -21,6 +21,8 @@ const COPY_TIMEOUT: Duration = Duration::from_secs(3600);
 const GC_LOCK: &str = "/nix/var/nix/gc.lock";
 /// Nix's state directory.
 pub(crate) const STATE: &str = "/nix/var/nix";
+/// The nix.conf of the daemon that this action starts.
+pub(crate) const DAEMON_CONF: &str = "/nix/var/nix/setup-nix.conf";
 /// In the store, so that a rename moves a path into place; Nix treats it as garbage if we
 /// are killed.
 const STAGING: &str = ".setup-nix";
@@ -98,8 +100,13 @@ impl Staging {
         // Nix's own lock files in the store have this form.
         let lock = lock(&store.join(format!("{STAGING}.lock")))?;
         let dir = store.join(STAGING);
-        tree::remove(&dir).map_err(FileError::new("clear", &dir))?;
-        fs::create_dir(&dir).map_err(FileError::new("create", &dir))?;
+        if tree::remove(&dir).is_ok() {
+            fs::create_dir(&dir).map_err(FileError::new("create", &dir))?;
+            return Ok(Self { dir, _lock: lock });
+        }
+        // What cannot be removed must not disable every later restore.
+        let fresh = tempfile::Builder::new().prefix(&format!("{STAGING}-")).tempdir_in(store);
+        let dir = fresh.map_err(FileError::new("create", &dir))?.keep();
         Ok(Self { dir, _lock: lock })
     }
 
