@@ -22,6 +22,7 @@ mod key;
 mod last_used;
 mod layer_index;
 mod layers;
+mod limits;
 pub mod machine;
 pub mod mount;
 pub mod nar;
@@ -35,6 +36,7 @@ mod report;
 pub mod restore;
 mod run;
 mod runner_process;
+mod running_jobs;
 mod save;
 pub mod store;
 pub mod tree;
@@ -67,6 +69,15 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
     for token in [&inputs.access_tokens, &inputs.github_token].into_iter().flatten() {
         ui.mask(token);
     }
+    // A log can contain the token of a single host.
+    let access_tokens = inputs.access_tokens.as_ref().map(toolkit::Secret::expose).unwrap_or_default();
+    for token in access_tokens.split_whitespace().filter_map(|item| Some(item.split_once('=')?.1)) {
+        // `PAT:…` and `OAuth2:…` name the kind of a token (Nix manual, "access-tokens").
+        let plain = token.split_once(':').map_or(token, |(_, plain)| plain);
+        for token in [token, plain].iter().filter(|token| !token.is_empty()) {
+            ui.mask(&toolkit::Secret::new(*token));
+        }
+    }
     // Background commands run outside of the workspace.
     let in_background = matches!(invocation.command, Some("watch" | "restore"));
     let patterns = if in_background { &[][..] } else { &inputs.hash_files };
@@ -90,7 +101,12 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
         plan.cache_off_reason =
             Some(format!("cannot use the cache directory: {}", toolkit::error_chain(&error)));
         plan.cache_dir = inputs::create_last_resort()?;
-        inputs.state = plan.cache_dir.with_extension("state");
+        // The runner's directory for this job stays usable, and its files must not mix with those
+        // of other jobs of this user.
+        let beside = inputs.state == inputs.cache_dir.with_extension("state");
+        if beside || std::fs::create_dir_all(&inputs.state).is_err() {
+            inputs.state = plan.cache_dir.with_extension("state");
+        }
         ui.warning(plan.cache_off_reason.clone().unwrap_or_default());
     }
     if plan.cache != CacheMode::Off

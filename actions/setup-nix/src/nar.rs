@@ -14,14 +14,13 @@ use pydist::digest::Sha256Bytes;
 use rustix::fs::{AtFlags, Mode, OFlags, fchmod, futimens, mkdirat, open, openat, symlinkat, utimensat};
 use sha2::{Digest as _, Sha256};
 
+use crate::limits::PathUse;
 use crate::tree::TIMES;
 
 /// In bytes.
 const MAX_NAME: u64 = 255;
 /// In bytes.
 const MAX_LINK_TARGET: u64 = 4096;
-/// Keeps a malicious archive from exhausting the stack.
-pub(crate) const MAX_DEPTH: usize = 256;
 
 /// A reader or writer that hashes and counts the bytes that pass through.
 pub struct Hashing<T> {
@@ -75,7 +74,12 @@ impl<T: Write> Write for Hashing<T> {
 /// Unpacks the archive `from` to `to`, which must not exist, with the store's permissions
 /// and times; returns the digest and size of the archive. `size` is the expected size. After
 /// an error, the caller must remove the incomplete `to`.
-pub fn unpack(from: impl Read, size: u64, to: &Path) -> io::Result<(Sha256Bytes, u64)> {
+pub(crate) fn unpack(
+    from: impl Read,
+    size: u64,
+    to: &Path,
+    path_use: &mut PathUse<'_>,
+) -> io::Result<(Sha256Bytes, u64)> {
     // So that files are created with the store's permissions.
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
     let (Some(parent), Some(name)) = (to.parent(), to.file_name()) else {
@@ -85,9 +89,9 @@ pub fn unpack(from: impl Read, size: u64, to: &Path) -> io::Result<(Sha256Bytes,
     // A large buffer makes hashing faster; smaller for small archives, because the buffer is
     // zeroed first.
     let capacity = usize::try_from(size).unwrap_or(usize::MAX).clamp(1 << 12, 1 << 20);
-    let mut reader = Unpacker { from: io::BufReader::with_capacity(capacity, Hashing::new(from)) };
+    let mut reader = Unpacker { from: io::BufReader::with_capacity(capacity, Hashing::new(from)), path_use };
     reader.expect("nix-archive-1")?;
-    reader.node(parent.as_fd(), name, 0)?;
+    reader.node(parent.as_fd(), name)?;
     if reader.from.read(&mut [0])? != 0 {
         return Err(malformed("there is data after its end"));
     }
@@ -99,11 +103,12 @@ fn malformed(what: impl std::fmt::Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("malformed archive: {what}"))
 }
 
-struct Unpacker<R> {
+struct Unpacker<'u, 's, R> {
     from: R,
+    path_use: &'u mut PathUse<'s>,
 }
 
-impl<R: BufRead> Unpacker<R> {
+impl<R: BufRead> Unpacker<'_, '_, R> {
     fn number(&mut self) -> io::Result<u64> {
         let mut bytes = [0; 8];
         self.from.read_exact(&mut bytes)?;
@@ -136,16 +141,13 @@ impl<R: BufRead> Unpacker<R> {
         Err(malformed(format!("expected `{expected}`, found `{}`", String::from_utf8_lossy(&found))))
     }
 
-    fn node(&mut self, parent: BorrowedFd<'_>, name: &OsStr, depth: usize) -> io::Result<()> {
-        if depth > MAX_DEPTH {
-            return Err(malformed("nested too deeply"));
-        }
+    fn node(&mut self, parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
         self.expect("(")?;
         self.expect("type")?;
         match &self.string(MAX_NAME)?[..] {
             b"regular" => self.file(parent, name),
             b"symlink" => self.symlink(parent, name),
-            b"directory" => self.directory(parent, name, depth),
+            b"directory" => self.directory(parent, name),
             other => Err(malformed(format!("unknown type `{}`", String::from_utf8_lossy(other)))),
         }
     }
@@ -162,9 +164,12 @@ impl<R: BufRead> Unpacker<R> {
         let mut file = File::from(openat(parent, name, flags, Mode::from_raw_mode(mode))?);
         if word == b"contents" {
             let length = self.number()?;
+            self.path_use.take(length)?;
             self.copy(length, &mut file)?;
             self.padding(length)?;
             word = self.string(MAX_NAME)?;
+        } else {
+            self.path_use.take(0)?;
         }
         if word != b")" {
             return Err(malformed("a file is not terminated"));
@@ -192,11 +197,13 @@ impl<R: BufRead> Unpacker<R> {
         self.expect("target")?;
         let target = self.string(MAX_LINK_TARGET)?;
         self.expect(")")?;
+        self.path_use.take(1)?;
         symlinkat(OsStr::from_bytes(&target), parent, name)?;
         Ok(utimensat(parent, name, &TIMES, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
-    fn directory(&mut self, parent: BorrowedFd<'_>, name: &OsStr, depth: usize) -> io::Result<()> {
+    fn directory(&mut self, parent: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+        self.path_use.take(1)?;
         mkdirat(parent, name, Mode::from_raw_mode(0o755))?;
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let dir = openat(parent, name, flags, Mode::empty())?;
@@ -221,7 +228,9 @@ impl<R: BufRead> Unpacker<R> {
                 return Err(malformed("names are not sorted"));
             }
             self.expect("node")?;
-            self.node(dir.as_fd(), OsStr::from_bytes(&name), depth + 1)?;
+            self.path_use.enter(&name)?;
+            self.node(dir.as_fd(), OsStr::from_bytes(&name))?;
+            self.path_use.leave(&name);
             self.expect(")")?;
             last = name;
         }
@@ -337,7 +346,12 @@ mod tests {
     use std::fs::Permissions;
 
     use super::*;
+    use crate::limits::Space;
     use crate::tree::remove;
+
+    fn unpack(from: &[u8], size: u64, to: &Path) -> io::Result<(Sha256Bytes, u64)> {
+        super::unpack(from, size, to, &mut PathUse::new(&Space::unlimited()))
+    }
 
     fn sample(dir: &Path) -> std::path::PathBuf {
         let root = dir.join("root");
@@ -388,5 +402,29 @@ mod tests {
             let error = unpack(&bytes[..], 0, &dir.path().join("to")).unwrap_err().to_string();
             assert!(error.contains("invalid name"), "{name:?}: {error}");
         }
+    }
+    #[test]
+    fn rejects_paths_that_are_too_long_for_the_kernel() {
+        let dir = tempfile::tempdir().unwrap();
+        let nested = |depth: usize, name: &str| {
+            let mut bytes = Vec::new();
+            write::start(&mut bytes).unwrap();
+            for _ in 0..depth {
+                write::directory(&mut bytes).unwrap();
+                write::entry(&mut bytes, name.as_bytes()).unwrap();
+            }
+            write::link(&mut bytes, b"x").unwrap();
+            for _ in 0..2 * depth {
+                write::end(&mut bytes).unwrap();
+            }
+            bytes
+        };
+        let long = "a".repeat(250);
+        unpack(&nested(15, &long), 0, &dir.path().join("short")).unwrap();
+        let error = unpack(&nested(200, &long), 0, &dir.path().join("long")).unwrap_err().to_string();
+        assert!(error.contains("too long"), "{error}");
+        unpack(&nested(256, "a"), 0, &dir.path().join("flat")).unwrap();
+        let error = unpack(&nested(257, "a"), 0, &dir.path().join("deep")).unwrap_err().to_string();
+        assert!(error.contains("too deeply"), "{error}");
     }
 }

@@ -23,7 +23,9 @@ impl StorePath {
         let (hash, name) = base.split_at_checked(32)?;
         let name = name.strip_prefix('-')?;
         let allowed = |c: char| c.is_ascii_alphanumeric() || "+-._?=".contains(c);
-        let valid = !name.is_empty() && name.len() <= 211 && name.chars().all(allowed);
+        // Nix, `checkName` in `src/libstore/path.cc`.
+        let dots = matches!(name.split('-').next(), Some("." | ".."));
+        let valid = !name.is_empty() && !dots && name.len() <= 211 && name.chars().all(allowed);
         (valid && nix32::decode::<20>(hash).is_some()).then(|| Self(base.to_owned()))
     }
 
@@ -285,48 +287,90 @@ pub enum Content {
     File(Sha256Bytes),
 }
 
+/// Why a content address is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AddressError {
+    /// It is malformed or does not belong to the path.
+    Invalid(String),
+    /// Not every Nix can read it. A Nix that cannot fails for everything that needs the path.
+    Unsupported(String),
+}
+
+/// The length of a digest in bytes, by its algorithm.
+const ALGORITHMS: [(&str, usize); 4] = [("md5", 16), ("sha1", 20), ("sha256", 32), ("sha512", 64)];
+
+/// The digest of a content address, in hexadecimal (Nix, `ContentAddress::parse`).
+fn address_digest(algorithm: &str, digest: &str) -> Option<String> {
+    let (_, length) = ALGORITHMS.iter().find(|(name, _)| *name == algorithm)?;
+    if digest.len() == length * 2 {
+        return digest.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f')).then(|| digest.to_owned());
+    }
+    match length {
+        16 => nix32::decode::<16>(digest).map(|bytes| hex(&bytes)),
+        20 => nix32::decode::<20>(digest).map(|bytes| hex(&bytes)),
+        32 => nix32::decode::<32>(digest).map(|bytes| hex(&bytes)),
+        _ => nix32::decode::<64>(digest).map(|bytes| hex(&bytes)),
+    }
+}
+
 /// The content that `info.ca` requires, if the path is derived from it, so that nobody can
-/// claim the path for other content. `None` if there is no content address, or one of an
-/// unsupported kind. Fails if the path does not match its content address.
-pub fn addressed_content(info: &PathInfo) -> Result<Option<Content>, String> {
+/// claim the path for other content. `None` if there is no content address, or one whose
+/// content is not compared here. Fails if the content address is malformed, or the path or its
+/// references do not match it.
+pub fn addressed_content(info: &PathInfo) -> Result<Option<Content>, AddressError> {
     let Some(ca) = &info.ca else { return Ok(None) };
+    let invalid = |why: String| Err(AddressError::Invalid(why));
+    let methods = ["text:", "fixed:git:", "fixed:r:", "fixed:"];
+    let method = methods.into_iter().find(|method| ca.starts_with(method));
+    let parts = method.and_then(|method| Some((method, ca[method.len()..].split_once(':')?)));
+    let Some((method, (algorithm, digest))) = parts else {
+        return invalid(format!("`{ca}` is not a content address"));
+    };
+    if method == "fixed:git:" || algorithm == "blake3" {
+        return Err(AddressError::Unsupported(format!("its content address `{ca}` is not supported")));
+    }
+    let digest = address_digest(algorithm, digest).filter(|_| method != "text:" || algorithm == "sha256");
+    let Some(digest) = digest else {
+        return invalid(format!("`{ca}` does not contain a valid hash"));
+    };
     let others: Vec<String> =
         info.references.iter().filter(|path| **path != info.path).map(StorePath::full).collect();
     let refers_to_itself = others.len() != info.references.len();
-    let (kind, inner, content) = if let Some(hash) = ca.strip_prefix("fixed:r:sha256:") {
-        let Some(hash) = nix32::sha256(hash) else {
-            return Err(format!("`{ca}` does not contain a SHA-256"));
-        };
-        if refers_to_itself {
-            // Then the hash is of the NAR with its own path blanked out.
-            return Ok(None);
+    // Nix, `makeFixedOutputPath` and `makeTextPath` in `src/libstore/store-dir-config.cc`.
+    let sha256_of = |digest: &str| nix32::sha256(digest).unwrap_or_default();
+    let (kind, inner, content) = match (method, algorithm) {
+        ("text:", _) if refers_to_itself => {
+            return invalid(format!("`{ca}` does not allow a self-reference"));
         }
-        let kind = [vec!["source".to_owned()], others].concat().join(":");
-        (kind, format!("sha256:{}", pydist::digest::hex(&hash)), Content::Nar(hash))
-    } else if let Some(hash) = ca.strip_prefix("text:sha256:") {
-        let Some(hash) = nix32::sha256(hash) else {
-            return Err(format!("`{ca}` does not contain a SHA-256"));
-        };
-        let kind = [vec!["text".to_owned()], others].concat().join(":");
-        (kind, format!("sha256:{}", pydist::digest::hex(&hash)), Content::File(hash))
-    } else if let Some(hash) = ca.strip_prefix("fixed:sha256:") {
-        let Some(hash) = nix32::sha256(hash) else {
-            return Err(format!("`{ca}` does not contain a SHA-256"));
-        };
-        let inner = sha256(format!("fixed:out:sha256:{}:", pydist::digest::hex(&hash)).as_bytes());
-        ("output:out".into(), format!("sha256:{}", pydist::digest::hex(&inner)), Content::File(hash))
-    } else {
-        return Ok(None);
+        ("text:", _) => {
+            let kind = [vec!["text".to_owned()], others].concat().join(":");
+            (kind, digest.clone(), Some(Content::File(sha256_of(&digest))))
+        }
+        ("fixed:r:", "sha256") => {
+            if refers_to_itself {
+                // Then the hash is of the NAR with its own path blanked out.
+                return Ok(None);
+            }
+            let kind = [vec!["source".to_owned()], others].concat().join(":");
+            (kind, digest.clone(), Some(Content::Nar(sha256_of(&digest))))
+        }
+        _ if !info.references.is_empty() => return invalid(format!("`{ca}` does not allow references")),
+        _ => {
+            let recursive = if method == "fixed:r:" { "r:" } else { "" };
+            let inner = sha256(format!("fixed:out:{recursive}{algorithm}:{digest}:").as_bytes());
+            let is_file = method == "fixed:" && algorithm == "sha256";
+            ("output:out".into(), hex(&inner), is_file.then(|| Content::File(sha256_of(&digest))))
+        }
     };
-    let text = format!("{kind}:{inner}:{STORE}:{}", info.path.name());
+    let text = format!("{kind}:sha256:{inner}:{STORE}:{}", info.path.name());
     let digest = sha256(text.as_bytes());
     // Nix folds the digest to 160 bits by exclusive or.
     let mut folded = [0; 20];
     digest.iter().enumerate().for_each(|(n, byte)| folded[n % 20] ^= byte);
     if nix32::encode(&folded) == info.path.digits() {
-        Ok(Some(content))
+        Ok(content)
     } else {
-        Err(format!("the path does not match its content address `{ca}`"))
+        invalid(format!("the path does not match its content address `{ca}`"))
     }
 }
 
@@ -334,4 +378,80 @@ pub fn addressed_content(info: &PathInfo) -> Result<Option<Content>, String> {
 pub(crate) fn set_name<'a>(infos: impl Iterator<Item = &'a PathInfo>) -> String {
     let text: String = infos.map(|info| format!("{} {}\n", info.path.base(), hex(&info.nar_hash))).collect();
     hex(&sha256(text.as_bytes()))[..16].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepts_the_names_that_nix_accepts() {
+        let path = |name: &str| StorePath::from_base(&format!("{}-{name}", "1".repeat(32)));
+        for name in [".", "..", ".-", "..-", ".-a", "..-a", "", "a/b", "a b", "a\0", &"a".repeat(212)] {
+            assert_eq!(path(name), None, "{name:?}");
+        }
+        for name in [".a", "..a", "...", "-", "a-.", "a.-b", "A1+-._?=", &"a".repeat(211)] {
+            assert!(path(name).is_some(), "{name:?}");
+        }
+    }
+
+    fn with_address(digits: &str, ca: &str, references: usize) -> Result<Option<Content>, AddressError> {
+        let path = |digits: &str| StorePath::from_base(&format!("{digits}-x")).unwrap();
+        addressed_content(&PathInfo {
+            path: path(digits),
+            nar_hash: [0; 32],
+            nar_size: 1,
+            deriver: None,
+            references: (0..references).map(|n| path(&n.to_string().repeat(32))).collect(),
+            signatures: Vec::new(),
+            ca: Some(ca.into()),
+        })
+    }
+
+    /// Nix fails for everything that needs a path with a content address that it cannot read.
+    #[test]
+    fn rejects_content_addresses_that_nix_cannot_read() {
+        let digits = "1".repeat(32);
+        let (hex, base32) = ("0".repeat(64), "0".repeat(52));
+        for ca in [
+            "garbage".into(),
+            "fixed".into(),
+            format!("fixed:{hex}"),
+            format!("fixed:sha256:sha256:{hex}"),
+            format!("fixed:sha256-{}=", "A".repeat(43)),
+            format!("fixed:sha256:{}", "0".repeat(40)),
+            format!("fixed:sha256:{}", "e".repeat(52)),
+            format!("fixed:r:md4:{}", "0".repeat(32)),
+            format!("fixed:r:r:sha256:{hex}"),
+            format!("text:sha1:{}", "0".repeat(40)),
+            format!("text:r:sha256:{hex}"),
+            format!("fixed:md5:{base32}"),
+            // Well-formed, but of another path.
+            format!("fixed:sha512:{}", "0".repeat(128)),
+            format!("fixed:r:sha1:{}", "0".repeat(32)),
+            format!("text:sha256:{base32}"),
+        ] {
+            assert!(matches!(with_address(&digits, &ca, 0), Err(AddressError::Invalid(_))), "{ca}");
+        }
+        for ca in [format!("fixed:git:sha1:{}", "0".repeat(40)), format!("fixed:r:blake3:{base32}")] {
+            assert!(matches!(with_address(&digits, &ca, 0), Err(AddressError::Unsupported(_))), "{ca}");
+        }
+    }
+
+    /// The digests of the empty file.
+    #[test]
+    fn a_fixed_output_matches_its_path_and_has_no_references() {
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let sha1 = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
+        let file = Content::File(nix32::sha256(empty).unwrap());
+        for (digits, ca, content) in [
+            ("mn86j4m8ccag3fxbjcnn16ka4mdx7i1y", format!("fixed:sha1:{sha1}"), None),
+            ("dii4qkmn9kdb6ziy6psgldkwa3k3gyia", format!("fixed:r:sha1:{sha1}"), None),
+            ("9zicq1m4wy4bv50xa4l1jk4kpyy41kih", format!("fixed:sha256:{empty}"), Some(file)),
+        ] {
+            assert_eq!(with_address(digits, &ca, 0), Ok(content), "{ca}");
+            let refused = with_address(digits, &ca, 1);
+            assert!(matches!(refused, Err(AddressError::Invalid(why)) if why.contains("references")), "{ca}");
+        }
+    }
 }

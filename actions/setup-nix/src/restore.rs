@@ -11,9 +11,10 @@ use crate::database::Database;
 use crate::error::Error;
 use crate::estimate::{self, Estimate};
 use crate::image::{self, ImageInfo};
+use crate::limits::Space;
 use crate::mount::{Mounted, Request, WantedImage};
 use crate::narinfo::{
-    Content, Keys, NarInfo, PathInfo, STORE, StorePath, Trust, addressed_content, image_url,
+    AddressError, Content, Keys, NarInfo, PathInfo, StorePath, Trust, addressed_content, image_url,
 };
 use crate::store::{Staging, block_garbage_collection};
 use crate::tree;
@@ -89,19 +90,21 @@ pub fn restore(
             wanted.insert(narinfo.info.path.clone(), narinfo);
         }
     }
+    restored.refused.extend(remove_cycles(&mut wanted));
     restored.refused.extend(remove_unresolved(&mut wanted, &valid));
     let mounted = match mount_images {
         Some(mount_images) => mount(cache, &wanted, mount_images, &mut restored),
         None => HashSet::new(),
     };
-    restored.refused.extend(remove_too_large(&mut wanted, cache, &mounted));
+    let space = Space::of_store();
+    restored.refused.extend(remove_too_large(&mut wanted, cache, &mounted, &space));
     restored.refused.extend(remove_unresolved(&mut wanted, &valid));
     if rules.restore == Restore::Needed {
         restored.substitutable = estimate::skip_substitutable(&mut wanted, cache, rules.keys, &mounted);
     }
 
     let staging = Staging::new()?;
-    for (path, failure) in unpack_all(cache, &staging, &wanted, &mounted, &mut database) {
+    for (path, failure) in unpack_all(cache, &staging, &wanted, &mounted, &mut database, &space) {
         wanted.remove(&path);
         if let Some(refused) = failure {
             restored.refused.push(refused);
@@ -116,11 +119,19 @@ pub fn restore(
         // They are complete, but refer to something that is missing.
         let _ = tree::remove(&path.path());
     }
-    let rows: Vec<&PathInfo> = wanted.values().map(|narinfo| &narinfo.info).collect();
+    let rows: Vec<&PathInfo> = sort(&wanted).0.into_iter().map(|path| &wanted[path].info).collect();
     if rows.is_empty() {
         return Ok(restored);
     }
-    database.register(&rows)?;
+    if let Err(error) = database.register(&rows) {
+        // Without their registrations, the paths would only take up space.
+        for row in rows.iter().filter(|row| !mounted.contains(&row.path)) {
+            if database.is_valid(&row.path).is_ok_and(|valid| !valid) {
+                let _ = tree::remove(&row.path.path());
+            }
+        }
+        return Err(error.into());
+    }
     // Registering read the derivations; reset their access times.
     for row in rows.iter().filter(|row| row.path.is_derivation() && !mounted.contains(&row.path)) {
         let _ = tree::canonicalise(&row.path.path());
@@ -179,11 +190,13 @@ fn check_trust(info: &PathInfo, rules: Rules<'_>) -> Result<(), RefusedEntry> {
     if trust == Trust::Forged {
         return Err(broken("the signature by a trusted key is invalid"));
     }
-    let addressed = match addressed_content(info).map_err(|why| broken(&why))? {
-        Some(Content::Nar(hash)) if hash != info.nar_hash => {
+    let addressed = match addressed_content(info) {
+        Err(AddressError::Invalid(why)) => return Err(broken(&why)),
+        Err(AddressError::Unsupported(why)) => return Err(RefusedEntry::new(info.path.base(), why)),
+        Ok(Some(Content::Nar(hash))) if hash != info.nar_hash => {
             return Err(broken("its content address does not match its NAR hash"));
         }
-        other => other.is_some(),
+        Ok(content) => content.is_some(),
     };
     if rules.trust == CacheTrust::Signed && trust != Trust::Signed && !addressed {
         return Err(RefusedEntry::new(
@@ -224,15 +237,77 @@ fn remove_unresolved(
     refused
 }
 
+/// Sorts the paths of `wanted` so that each follows those that it refers to. Also returns the
+/// paths that cannot be sorted: those of cycles, and all that refer to them.
+fn sort(wanted: &BTreeMap<StorePath, NarInfo>) -> (Vec<&StorePath>, HashSet<&StorePath>) {
+    let mut missing: HashMap<&StorePath, usize> = HashMap::new();
+    let mut referrers: HashMap<&StorePath, Vec<&StorePath>> = HashMap::new();
+    for (path, narinfo) in wanted {
+        // Each once, and paths may refer to themselves.
+        let references: HashSet<&StorePath> =
+            narinfo.info.references.iter().filter(|one| *one != path && wanted.contains_key(*one)).collect();
+        missing.insert(path, references.len());
+        for reference in references {
+            referrers.entry(reference).or_default().push(path);
+        }
+    }
+    let mut sorted: Vec<&StorePath> = wanted.keys().filter(|path| missing[*path] == 0).collect();
+    let mut next = 0;
+    while let Some(path) = sorted.get(next) {
+        for referrer in referrers.remove(path).into_iter().flatten() {
+            if let Some(count) = missing.get_mut(referrer) {
+                *count -= 1;
+                sorted.extend((*count == 0).then_some(referrer));
+            }
+        }
+        next += 1;
+    }
+    let cyclic = missing.into_iter().filter(|(_, count)| *count > 0).map(|(path, _)| path).collect();
+    (sorted, cyclic)
+}
+
+/// Removes paths from `wanted` that refer to each other in a cycle: Nix never makes them, and
+/// cannot collect garbage once they are registered. Paths that only refer to them are left.
+fn remove_cycles(wanted: &mut BTreeMap<StorePath, NarInfo>) -> Vec<RefusedEntry> {
+    let (_, mut cyclic) = sort(wanted);
+    // How many of the others refer to each; those that none does are not in a cycle.
+    let mut referrers: HashMap<&StorePath, usize> = HashMap::new();
+    let references = |path: &StorePath| -> HashSet<&StorePath> {
+        wanted[path].info.references.iter().filter(|one| *one != path).collect()
+    };
+    for reference in cyclic.iter().flat_map(|path| references(path)) {
+        *referrers.entry(reference).or_default() += 1;
+    }
+    let mut todo: Vec<&StorePath> =
+        cyclic.iter().copied().filter(|path| !referrers.contains_key(path)).collect();
+    while let Some(path) = todo.pop() {
+        cyclic.remove(path);
+        for reference in references(path) {
+            if let Some(count) = referrers.get_mut(reference) {
+                *count -= 1;
+                todo.extend((*count == 0 && cyclic.contains(reference)).then_some(reference));
+            }
+        }
+    }
+    let cyclic: Vec<StorePath> = cyclic.into_iter().cloned().collect();
+    let remove = |path: StorePath| {
+        wanted.remove(&path);
+        RefusedEntry::broken(path.base(), "its references form a cycle")
+    };
+    cyclic.into_iter().map(remove).collect()
+}
+
 /// Removes paths from `wanted` that cannot be as large as their narinfo claims, and the
 /// largest ones if the disk space is insufficient: they would fill the disk before failing.
 fn remove_too_large(
     wanted: &mut BTreeMap<StorePath, NarInfo>,
     cache: &Cache,
     mounted: &HashSet<StorePath>,
+    space: &Space,
 ) -> Vec<RefusedEntry> {
     let mut refused = Vec::new();
-    let mut free = rustix::fs::statvfs(STORE).map_or(u64::MAX, |fs| fs.f_bavail.saturating_mul(fs.f_frsize));
+    // Only content: how many blocks its files need is counted while they are unpacked.
+    let mut free = space.bytes();
     let to_unpack = wanted.iter().filter(|(path, _)| !mounted.contains(*path));
     let mut order: Vec<(u64, StorePath)> =
         to_unpack.map(|(path, narinfo)| (narinfo.info.nar_size, path.clone())).collect();
@@ -264,6 +339,37 @@ mod tests {
         StorePath::from_base(&format!("{n:032}-x")).unwrap()
     }
 
+    fn wanted(references: &[&[usize]]) -> BTreeMap<StorePath, NarInfo> {
+        let narinfo = |(n, references): (usize, &&[usize])| {
+            let info = PathInfo {
+                path: path(n),
+                nar_hash: [0; 32],
+                nar_size: 1,
+                deriver: None,
+                references: references.iter().map(|n| path(*n)).collect(),
+                signatures: Vec::new(),
+                ca: None,
+            };
+            (path(n), NarInfo { info, url: "nar/x.nar.zst".into() })
+        };
+        references.iter().enumerate().map(narinfo).collect()
+    }
+
+    #[test]
+    fn rejects_reference_cycles_but_not_self_references() {
+        // 0 and 1 refer to each other, 2 to itself and 0, 3 to itself, 4 to 3 and 3 again.
+        let mut paths = wanted(&[&[1], &[0, 5], &[2, 0], &[3], &[3, 3], &[]]);
+        let mut refused: Vec<String> = remove_cycles(&mut paths).into_iter().map(|one| one.name).collect();
+        refused.sort();
+        assert_eq!(refused, [path(0).base(), path(1).base()]);
+        let refused = remove_unresolved(&mut paths, &HashSet::new());
+        assert_eq!((refused.len(), refused[0].name.as_str()), (1, path(2).base()));
+        let (sorted, cyclic) = sort(&paths);
+        assert!(cyclic.is_empty() && sorted.len() == 3);
+        let at = |n: usize| sorted.iter().position(|one| **one == path(n)).unwrap();
+        assert!(at(3) < at(4));
+    }
+
     /// Quadratic time would take hours here.
     #[test]
     fn drops_long_chains_in_linear_time() {
@@ -281,6 +387,7 @@ mod tests {
             (path(n), NarInfo { info, url: "nar/x.nar.zst".into() })
         };
         let mut wanted: BTreeMap<_, _> = (0..count).map(link).collect();
+        assert_eq!(remove_cycles(&mut wanted).len(), 0);
         assert_eq!(remove_unresolved(&mut wanted.clone(), &HashSet::from([path(count)])).len(), 0);
         let refused = remove_unresolved(&mut wanted, &HashSet::new());
         assert_eq!((refused.len(), wanted.len()), (count, 0));

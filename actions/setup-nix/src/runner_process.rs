@@ -55,3 +55,11 @@ pub(crate) fn runner_from_env(env: &Env) -> Option<Pid> {
 pub(crate) fn has_exited(pid: Pid) -> bool {
     test_kill_process(pid) == Err(Errno::SRCH)
 }
+
+/// When `pid` was started, in the kernel's unit; `None` if it has ended or the system does not
+/// report it.
+pub(crate) fn start_time(pid: Pid) -> Option<String> {
+    // proc_pid_stat(5): the 22nd field, counted from before the name.
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19).map(str::to_owned)
+}

@@ -8,8 +8,7 @@ use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pydist::digest::{Sha256Bytes, sha256_reader};
 use rustix::fs::{AtFlags, Mode, OFlags, fchmod, futimens, mkdirat, openat, symlinkat, utimensat};
@@ -19,7 +18,8 @@ use toolkit::parallel;
 use crate::cache::{Cache, RefusedEntry, open_regular};
 use crate::database::Database;
 use crate::image;
-use crate::nar::{self, Hashing, MAX_DEPTH, write};
+use crate::limits::{PathUse, Space};
+use crate::nar::{self, Hashing, write};
 use crate::narinfo::{Content, NarInfo, PathInfo, StorePath, addressed_content};
 use crate::store::{Staging, is_being_built, move_into_store};
 use crate::tree::{self, TIMES};
@@ -56,7 +56,8 @@ pub(crate) fn unpack_all(
     wanted: &BTreeMap<StorePath, NarInfo>,
     mounted: &HashSet<StorePath>,
     database: &mut Database,
-) -> Vec<(StorePath, Option<RefusedEntry>)> {
+    space: &Space,
+) -> Vec<Failure> {
     let to_unpack = || wanted.values().filter(|narinfo| !mounted.contains(&narinfo.info.path));
     let mut failed = Vec::new();
     let images = image::by_image(to_unpack());
@@ -93,76 +94,130 @@ pub(crate) fn unpack_all(
         tasks.push(Task::Image((file, group)));
     }
     tasks.sort_by_key(|task| std::cmp::Reverse(task.size()));
-    failed.extend(run(cache, staging, &tasks, database));
+    failed.extend(run(cache, staging, &tasks, database, space));
     failed
 }
 
-fn run(
+fn run<'a>(
     cache: &Cache,
     staging: &Staging,
-    tasks: &[Task<'_>],
+    tasks: &[Task<'a>],
     database: &mut Database,
-) -> Vec<(StorePath, Option<RefusedEntry>)> {
-    let database = Mutex::new(database);
-    let valid = |path: &StorePath| {
-        let database = database.lock().unwrap_or_else(PoisonError::into_inner);
-        database.is_valid(path).map_err(|error| io::Error::new(io::ErrorKind::ResourceBusy, error))
-    };
-    let failed = Mutex::new(Vec::new());
-    let full = AtomicBool::new(false);
-    let one = |narinfo: &NarInfo, unpack: &mut dyn FnMut(&Path) -> io::Result<(Sha256Bytes, u64)>| {
+    space: &Space,
+) -> Vec<Failure> {
+    let (database, failed) = (Mutex::new(database), Mutex::default());
+    let run = Run { cache, staging, database, space, failed, no_space: Mutex::default() };
+    parallel(tasks.len(), |n| run.task(&tasks[n], false));
+    // What failed while another path held the space may fit now; the smallest first, because
+    // a single large path must not keep the others out.
+    let mut again: Vec<Task<'a>> = std::mem::take(&mut *locked(&run.no_space));
+    again.sort_by_key(Task::size);
+    for task in &again {
+        run.task(task, true);
+    }
+    run.failed.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A path that was not placed, and why; without a reason if it became valid meanwhile.
+type Failure = (StorePath, Option<RefusedEntry>);
+
+struct Run<'a, 'r> {
+    cache: &'r Cache,
+    staging: &'r Staging,
+    database: Mutex<&'r mut Database>,
+    space: &'r Space,
+    failed: Mutex<Vec<Failure>>,
+    /// What did not fit on the disk.
+    no_space: Mutex<Vec<Task<'a>>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<'a> Run<'a, '_> {
+    /// Runs `task`. Paths that do not fit are recorded in `no_space`, or if this is the
+    /// `last` try, in `failed`.
+    fn task(&self, task: &Task<'a>, last: bool) {
+        match task {
+            Task::Nar(narinfo) => {
+                if !self.one(narinfo, last, |to, path_use| from_nar(self.cache, narinfo, to, path_use)) {
+                    locked(&self.no_space).push(Task::Nar(narinfo));
+                }
+            }
+            Task::Image((file, paths)) => {
+                // So that files are created with the store's permissions.
+                rustix::process::umask(Mode::WGRP | Mode::WOTH);
+                let mut image = Image::open(*file);
+                for (narinfo, entry) in paths {
+                    let done = self.one(narinfo, last, |to, path_use| match &mut image {
+                        Ok(image) => from_image(image, entry, &narinfo.info, to, path_use),
+                        Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+                    });
+                    if !done {
+                        locked(&self.no_space).push(Task::Image((file, vec![(narinfo, entry.clone())])));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Unpacks a path with `unpack` and moves it into the store. Returns false if it should be
+    /// tried again.
+    fn one(
+        &self,
+        narinfo: &NarInfo,
+        last: bool,
+        unpack: impl FnOnce(&Path, &mut PathUse<'_>) -> io::Result<(Sha256Bytes, u64)>,
+    ) -> bool {
         let path = &narinfo.info.path;
-        let to = staging.path().join(path.base());
-        let unpacked = if full.load(Ordering::Relaxed) {
-            Err(io::Error::new(io::ErrorKind::StorageFull, "the disk is full"))
-        } else {
-            unpack(&to)
-                .and_then(|found| compare(found, &narinfo.info, &to))
-                .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", narinfo.url)))
-        };
-        // Another process may have built or substituted it meanwhile.
-        let result = unpacked.and_then(|()| {
-            if is_being_built(path) {
-                return Err(io::Error::new(io::ErrorKind::ResourceBusy, "a Nix process is building it"));
+        let to = self.staging.path().join(path.base());
+        let mut path_use = PathUse::new(self.space);
+        // A block for its row of the database.
+        let placed = path_use
+            .take(1)
+            .and_then(|()| unpack(&to, &mut path_use))
+            .and_then(|found| compare(found, &narinfo.info, &to))
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", narinfo.url)))
+            .and_then(|()| self.place(&to, path));
+        let failure = match placed {
+            Ok(true) => {
+                path_use.keep();
+                return true;
             }
-            let absent = fs::symlink_metadata(path.path()).is_err() || !valid(path)?;
-            if absent {
-                move_into_store(&to, path)?;
-            }
-            Ok(absent)
-        });
-        let failure = match result {
-            Ok(true) => return,
-            Ok(false) => (path.clone(), None),
-            Err(error) => {
-                full.fetch_or(error.kind() == io::ErrorKind::StorageFull, Ordering::Relaxed);
-                failure(narinfo, &error)
-            }
+            Ok(false) => Some((path.clone(), None)),
+            Err(error) if error.kind() == io::ErrorKind::StorageFull && !last => None,
+            Err(error) => Some(failure(narinfo, &error)),
         };
         // Frees the disk space immediately.
         let _ = tree::remove(&to);
-        failed.lock().unwrap_or_else(PoisonError::into_inner).push(failure);
-    };
-    parallel(tasks.len(), |n| match &tasks[n] {
-        Task::Nar(narinfo) => one(narinfo, &mut |to| from_nar(cache, narinfo, to)),
-        Task::Image((file, paths)) => {
-            // So that files are created with the store's permissions.
-            rustix::process::umask(Mode::WGRP | Mode::WOTH);
-            let mut image = Image::open(*file);
-            for (narinfo, entry) in paths {
-                one(narinfo, &mut |to| match &mut image {
-                    Ok(image) => from_image(image, entry, &narinfo.info, to),
-                    Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
-                });
-            }
+        drop(path_use);
+        let done = failure.is_some();
+        locked(&self.failed).extend(failure);
+        done
+    }
+
+    /// Moves `from` into the store, unless another process has built or substituted `path`
+    /// meanwhile.
+    fn place(&self, from: &Path, path: &StorePath) -> io::Result<bool> {
+        if is_being_built(path) {
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, "a Nix process is building it"));
         }
-    });
-    failed.into_inner().unwrap_or_else(PoisonError::into_inner)
+        let is_valid = || {
+            let valid = locked(&self.database).is_valid(path);
+            valid.map_err(|error| io::Error::new(io::ErrorKind::ResourceBusy, error))
+        };
+        let absent = fs::symlink_metadata(path.path()).is_err() || !is_valid()?;
+        if absent {
+            move_into_store(from, path)?;
+        }
+        Ok(absent)
+    }
 }
 
 /// Classifies an error: only those of reading the cache mark the entry as broken. Errors of
 /// the zstd decoder have the kind `Other`.
-fn failure(narinfo: &NarInfo, error: &io::Error) -> (StorePath, Option<RefusedEntry>) {
+fn failure(narinfo: &NarInfo, error: &io::Error) -> Failure {
     use io::ErrorKind::{InvalidData, Other, UnexpectedEof};
     let broken = matches!(error.kind(), InvalidData | Other | UnexpectedEof);
     let path = &narinfo.info.path;
@@ -187,7 +242,11 @@ fn compare(found: (Sha256Bytes, u64), info: &PathInfo, to: &Path) -> io::Result<
         return Err(invalid("its NAR does not match the hash in its narinfo"));
     }
     if let Ok(Some(Content::File(expected))) = addressed_content(info) {
-        let found = fs::symlink_metadata(to)?.is_file().then(|| File::open(to).and_then(sha256_reader));
+        let meta = fs::symlink_metadata(to)?;
+        if nar::executable(&meta) {
+            return Err(invalid("it is executable, which its content address does not allow"));
+        }
+        let found = meta.is_file().then(|| File::open(to).and_then(sha256_reader));
         if found.transpose()?.is_none_or(|(found, _)| found != expected) {
             return Err(invalid("its content does not match its content address"));
         }
@@ -196,13 +255,18 @@ fn compare(found: (Sha256Bytes, u64), info: &PathInfo, to: &Path) -> io::Result<
     Ok(())
 }
 
-fn from_nar(cache: &Cache, narinfo: &NarInfo, to: &Path) -> io::Result<(Sha256Bytes, u64)> {
+fn from_nar(
+    cache: &Cache,
+    narinfo: &NarInfo,
+    to: &Path,
+    path_use: &mut PathUse<'_>,
+) -> io::Result<(Sha256Bytes, u64)> {
     let size = narinfo.info.nar_size;
     let file = open_regular(&cache.dir.join(&narinfo.url)).map_err(missing_is_invalid)?;
     // A byte more than expected is enough to detect that it is too long.
     let mut decoder = zstd::Decoder::new(file)?;
     decoder.window_log_max(MAX_WINDOW_LOG)?;
-    nar::unpack(io::Read::take(decoder, size + 1), size, to)
+    nar::unpack(io::Read::take(decoder, size + 1), size, to, path_use)
 }
 
 /// Unpacks the `entry` of an image to `to`, which must not exist; returns the digest and size
@@ -212,47 +276,50 @@ fn from_image(
     entry: &Entry,
     info: &PathInfo,
     to: &Path,
+    path_use: &mut PathUse<'_>,
 ) -> io::Result<(Sha256Bytes, u64)> {
     let (Some(parent), Some(name)) = (to.parent(), to.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
     let parent = rustix::fs::open(parent, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     image.max_file_size = info.nar_size;
-    let mut copy = Copy { image, nar: Hashing::new(io::sink()), max_size: info.nar_size };
+    let mut copy = Copy { image, nar: Hashing::new(io::sink()), max_size: info.nar_size, path_use };
     write::start(&mut copy.nar)?;
-    copy.node(parent.as_fd(), name, entry, 0)?;
+    copy.node(parent.as_fd(), name, entry)?;
     let (_, digest, size) = copy.nar.finish();
     Ok((digest, size))
 }
 
 /// Copies from an image to files, and hashes the corresponding NAR on the way.
-struct Copy<'i, 'f> {
+struct Copy<'i, 'f, 'u, 's> {
     image: &'i mut Image<'f, File>,
     nar: Hashing<io::Sink>,
     max_size: u64,
+    path_use: &'u mut PathUse<'s>,
 }
 
-impl Copy<'_, '_> {
-    fn node(&mut self, parent: BorrowedFd<'_>, name: &OsStr, entry: &Entry, depth: usize) -> io::Result<()> {
-        if depth > MAX_DEPTH {
-            return Err(invalid("malformed image: nested too deeply"));
-        }
+impl Copy<'_, '_, '_, '_> {
+    fn node(&mut self, parent: BorrowedFd<'_>, name: &OsStr, entry: &Entry) -> io::Result<()> {
         match self.image.inode(entry)? {
             Inode::Link(target) => {
                 write::link(&mut self.nar, &target)?;
                 self.check_size()?;
+                self.path_use.take(1)?;
                 symlinkat(OsStr::from_bytes(&target), parent, name)?;
                 Ok(utimensat(parent, name, &TIMES, AtFlags::SYMLINK_NOFOLLOW)?)
             }
             Inode::Directory(directory) => {
                 write::directory(&mut self.nar)?;
                 self.check_size()?;
+                self.path_use.take(1)?;
                 mkdirat(parent, name, Mode::from_raw_mode(0o755))?;
                 let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let dir = openat(parent, name, flags, Mode::empty())?;
                 for entry in self.image.list(&directory)? {
                     write::entry(&mut self.nar, &entry.name)?;
-                    self.node(dir.as_fd(), OsStr::from_bytes(&entry.name), &entry, depth + 1)?;
+                    self.path_use.enter(&entry.name)?;
+                    self.node(dir.as_fd(), OsStr::from_bytes(&entry.name), &entry)?;
+                    self.path_use.leave(&entry.name);
                     write::end(&mut self.nar)?;
                 }
                 fchmod(&dir, Mode::from_raw_mode(0o555))?;
@@ -262,6 +329,7 @@ impl Copy<'_, '_> {
             Inode::File(file) => {
                 write::file(&mut self.nar, file.executable, file.size)?;
                 self.check_size()?;
+                self.path_use.take(file.size)?;
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
                 let mode = Mode::from_raw_mode(if file.executable { 0o555 } else { 0o444 });
                 let mut to = File::from(openat(parent, name, flags, mode)?);
