@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::time::Instant;
 
 use pydist::digest::{Sha256Bytes, hex, sha256};
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,8 @@ pub(crate) const MIN_BATCH: u64 = 64 << 20;
 const LEVEL: i32 = 6;
 /// In bytes. Chunks are hashed in parallel.
 const CHUNK: u64 = 4 << 20;
+/// In bytes: what a small image may exceed its expected size by.
+const SLACK: u64 = 1 << 20;
 
 /// The size, owner and hashes of an image. The image's id is a hash of this, so a narinfo
 /// that refers to the image authenticates all of it.
@@ -61,27 +64,61 @@ impl ImageInfo {
 
     fn of(file: &File, uid: u32, nar_bytes: u64) -> io::Result<Self> {
         let bytes = file.metadata()?.len();
-        let chunks = hash(file, bytes)?.iter().map(|digest| hex(digest)).collect();
+        let chunks = hash(file, bytes, None)?.iter().map(|digest| hex(digest)).collect();
         Ok(Self { uid, bytes, nar_bytes, chunks })
     }
 
-    /// Verifies all of `file`, with all cores.
-    pub(crate) fn check(&self, file: &File) -> io::Result<()> {
-        let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
-        let bytes = file.metadata()?.len();
-        if bytes != self.bytes {
-            return Err(invalid(&format!("the image has {bytes} bytes, expected {}", self.bytes)));
+    /// Checks what costs little, before anything is copied or hashed: the size and number of
+    /// chunks of `file`, and that it has no holes. Holes would cost no space but time to hash;
+    /// an image is compressed and has none.
+    pub(crate) fn check_size(&self, file: &File) -> io::Result<()> {
+        let meta = file.metadata()?;
+        if meta.len() != self.bytes {
+            return Err(invalid(&format!("the image has {} bytes, expected {}", meta.len(), self.bytes)));
         }
-        let found = hash(file, bytes)?;
-        let matches = found.len() == self.chunks.len()
-            && found.iter().zip(&self.chunks).all(|(found, expected)| hex(found) == *expected);
+        if self.chunks.len() as u64 != self.bytes.div_ceil(CHUNK) {
+            return Err(invalid("the image does not match its hashes"));
+        }
+        let max_bytes = self.nar_bytes.saturating_mul(2).saturating_add(SLACK);
+        if self.bytes > max_bytes {
+            return Err(invalid("the image is larger than its paths"));
+        }
+        if meta.blocks().saturating_mul(1024).saturating_add(SLACK) < self.bytes {
+            return Err(invalid("the image has holes"));
+        }
+        Ok(())
+    }
+
+    /// The size of the image.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Verifies all of `file`, with all cores. Fails after `deadline`.
+    pub(crate) fn check(&self, file: &File, deadline: Instant) -> io::Result<()> {
+        self.check_size(file)?;
+        let found = hash(file, self.bytes, Some(deadline))?;
+        let matches = found.iter().zip(&self.chunks).all(|(found, expected)| hex(found) == *expected);
         if matches { Ok(()) } else { Err(invalid("the image does not match its hashes")) }
     }
 }
 
-fn hash(file: &File, bytes: u64) -> io::Result<Vec<Sha256Bytes>> {
+fn invalid(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
+}
+
+/// Fails after `deadline`.
+pub(crate) fn check_deadline(deadline: Instant) -> io::Result<()> {
+    if Instant::now() > deadline {
+        return Err(io::Error::new(io::ErrorKind::TimedOut, "verifying the image took too long"));
+    }
+    Ok(())
+}
+
+fn hash(file: &File, bytes: u64, deadline: Option<Instant>) -> io::Result<Vec<Sha256Bytes>> {
     let count = usize::try_from(bytes.div_ceil(CHUNK)).map_err(io::Error::other)?;
     let digests = parallel(count, |n| {
+        deadline.map_or(Ok(()), check_deadline)?;
         let start = n as u64 * CHUNK;
         let length = CHUNK.min(bytes - start);
         let mut hashing = Hashing::new(io::sink());
@@ -274,4 +311,35 @@ pub(crate) fn by_image<'a>(
         }
     }
     images
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_implausible_image_is_rejected_before_it_is_hashed() {
+        let sparse = tempfile::tempfile().unwrap();
+        let bytes: u64 = 1 << 40;
+        sparse.set_len(bytes).unwrap();
+        let deadline = Instant::now() + std::time::Duration::from_secs(3600);
+        let chunks = |count: u64| vec![String::new(); usize::try_from(count).unwrap()];
+        let count = bytes.div_ceil(CHUNK);
+        let info = |nar_bytes, count| ImageInfo { uid: 0, bytes, nar_bytes, chunks: chunks(count) };
+        for (info, why) in [
+            (ImageInfo { bytes: 1, ..info(bytes, count) }, "expected 1"),
+            (info(bytes, 3), "does not match its hashes"),
+            (info(1 << 30, count), "larger than its paths"),
+            (info(bytes, count), "has holes"),
+        ] {
+            let error = info.check(&sparse, deadline).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+        let full = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut &full, &[1; 5000]).unwrap();
+        let info = ImageInfo::of(&full, 0, 5000).unwrap();
+        info.check(&full, deadline).unwrap();
+        let error = info.check(&full, Instant::now() - std::time::Duration::from_secs(1)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
 }

@@ -7,26 +7,29 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, Permissions};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use serde::{Deserialize, Serialize};
 use squashfs::Image;
 use toolkit::{Cmd, FileError, OutputMode, Ui, write_atomic};
 
 use crate::cache::{open_regular, read_text};
 use crate::error::Error;
-use crate::image::ImageInfo;
+use crate::image::{ImageInfo, check_deadline};
 use crate::narinfo::{STORE, StorePath};
 use crate::store::is_being_built;
 use crate::tree;
 
 /// The journal of what is mounted or about to be.
 const JOURNAL: &str = "/nix/var/nix/setup-nix-mounted.json";
+/// Locked while images are mounted and registered, or unmounted.
+const LOCK: &str = "/nix/var/nix/setup-nix-mounted.lock";
 /// Exists if the mounted paths are registered in Nix's database.
 const REGISTERED: &str = "/nix/var/nix/setup-nix-mounted.registered";
 /// Holds the images and their mount points; only root can enter it.
@@ -45,6 +48,9 @@ const MAX_OPTIONS: usize = 4000;
 /// `CONFIG_SQUASHFS_CHOICE_DECOMP_BY_MOUNT`).
 const THREADS: &str = ",threads=multi";
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// For verifying all images. Shorter than what the caller waits, because it cannot end a process
+/// of root.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(240);
 
 /// An image and the names of the paths to show from it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -99,6 +105,18 @@ pub(crate) fn earlier_mounts() -> EarlierMounts {
         return EarlierMounts::None;
     }
     if is_mounted() && Path::new(REGISTERED).exists() { EarlierMounts::InUse } else { EarlierMounts::Stale }
+}
+
+/// Keeps other jobs from mounting and unmounting until the returned file is dropped; waits for
+/// them. Every user can lock it.
+pub(crate) fn lock() -> Result<File, FileError> {
+    let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let open = || -> io::Result<File> {
+        let file = rustix::fs::open(LOCK, flags, Mode::from_raw_mode(0o644))?;
+        flock(&file, FlockOperation::LockExclusive)?;
+        Ok(file.into())
+    };
+    open().map_err(FileError::new("lock", Path::new(LOCK)))
 }
 
 /// Records that the mounted paths are registered.
@@ -240,9 +258,10 @@ fn mount_all(request: &Request, journal: &mut Journal, ui: &Ui) -> Result<Mounte
     // If there are too many, the largest ones are mounted.
     images.sort_by_key(|image| std::cmp::Reverse(image.info.nar_bytes));
     let mut checked = Vec::new();
+    let deadline = Instant::now() + CHECK_TIMEOUT;
     for (n, wanted) in images.into_iter().take(MAX_IMAGES).enumerate() {
         let name = format!("{n}.squashfs");
-        match check(wanted, &name, journal) {
+        match check(wanted, &name, journal, deadline) {
             Ok(roots) => checked.push(Checked { wanted, name, roots }),
             Err(error) => mounted.rejected = Some(format!("image {}: {error}", wanted.id)),
         }
@@ -298,25 +317,44 @@ fn mount_all(request: &Request, journal: &mut Journal, ui: &Ui) -> Result<Mounte
 
 /// Makes an image inaccessible to other users and verifies it; returns the names in its
 /// root directory.
-fn check(wanted: &WantedImage, name: &str, journal: &mut Journal) -> io::Result<Vec<Vec<u8>>> {
+fn check(
+    wanted: &WantedImage,
+    name: &str,
+    journal: &mut Journal,
+    deadline: Instant,
+) -> io::Result<Vec<Vec<u8>>> {
     let to = journal.job_dir.join(name);
+    let original = open_regular(&wanted.file)?;
+    wanted.info.check_size(&original)?;
     if fs::hard_link(&wanted.file, &to).is_ok() {
         let meta = fs::symlink_metadata(&to)?;
         journal.owners.insert(name.to_owned(), (meta.uid(), meta.gid()));
         journal.write().map_err(io::Error::other)?;
     } else {
         // On another file system.
-        io::copy(&mut open_regular(&wanted.file)?, &mut File::create_new(&to)?)?;
+        copy(original, wanted.info.bytes(), &to, deadline)?;
     }
     let file = open_regular(&to)?;
     fchown(&file, Some(0), Some(0))?;
     // Readable, because `save` may have to copy it into a new layer.
     file.set_permissions(Permissions::from_mode(0o444))?;
-    wanted.info.check(&file)?;
+    wanted.info.check(&file, deadline)?;
     let mut image = Image::open(&file)?;
     // The kernel's parser gets only images that our parser accepts.
     image.check()?;
     Ok(image.root()?.into_iter().map(|entry| entry.name).collect())
+}
+
+/// Copies at most `bytes` of `from`, which can grow meanwhile, to the new file `to`.
+fn copy(from: File, bytes: u64, to: &Path, deadline: Instant) -> io::Result<()> {
+    /// In bytes, between two looks at the clock.
+    const PIECE: u64 = 64 << 20;
+    let mut to = File::create_new(to)?;
+    let mut from = from.take(bytes);
+    while io::copy(&mut (&mut from).take(PIECE), &mut to)? > 0 {
+        check_deadline(deadline)?;
+    }
+    Ok(())
 }
 
 /// Selects the names to show and, for each image, its names to hide. An overlay merges
@@ -349,7 +387,7 @@ fn select_names(images: &[Checked<'_>]) -> (BTreeSet<String>, Vec<Vec<Vec<u8>>>)
 /// `filesystems/overlayfs.rst`).
 #[cfg(target_os = "linux")]
 fn whiteout(path: &Path) -> io::Result<()> {
-    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    use rustix::fs::{CWD, FileType, mknodat};
     Ok(mknodat(CWD, path, FileType::CharacterDevice, Mode::empty(), 0)?)
 }
 
