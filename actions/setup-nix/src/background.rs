@@ -19,8 +19,8 @@ use crate::{in_use, runner_process};
 
 /// How often the background packer looks for new paths.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// GitHub's limit for a job, in seconds. A packer that was never stopped and cannot see the
-/// end of its job exits then.
+/// GitHub's limit for a job on its machines, in seconds. A packer that was never stopped and
+/// cannot see the process that runs the job exits then. Other jobs may take longer.
 const MAX_JOB_SECONDS: u64 = 6 * 3600;
 
 impl CommandContext<'_> {
@@ -78,7 +78,7 @@ impl CommandContext<'_> {
         }
         let start = Instant::now();
         let (mut stamp, mut last, mut complete) = (Vec::new(), 0, true);
-        while !stop() && start.elapsed().as_secs() < MAX_JOB_SECONDS {
+        while !stop() && !has_expired(runner.is_some(), start.elapsed()) {
             let now = database_stamp();
             if packs && now != stamp {
                 match pack(&cache, bin, last, true, &stop) {
@@ -107,6 +107,11 @@ impl CommandContext<'_> {
     }
 }
 
+/// Whether to give up waiting for the end of the job.
+fn has_expired(sees_runner: bool, time: Duration) -> bool {
+    !sees_runner && time.as_secs() >= MAX_JOB_SECONDS
+}
+
 /// Writes the paths that the job's Nix processes use to `file`.
 fn follow_use(file: &Path) {
     #[cfg(target_os = "linux")]
@@ -129,4 +134,16 @@ pub(crate) fn read_log(cache: &Cache) -> (u64, u64) {
     let number = |text: &str| text.parse::<u64>().unwrap_or(0);
     let passes = text.lines().filter_map(|line| line.split_once(' '));
     passes.fold((0, 0), |sum, (paths, bytes)| (sum.0 + number(paths), sum.1 + number(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_for_a_visible_job_however_long_it_takes() {
+        let long = Duration::from_secs(MAX_JOB_SECONDS);
+        assert!(!has_expired(true, long) && has_expired(false, long));
+        assert!(!has_expired(false, Duration::from_secs(1)));
+    }
 }

@@ -20,8 +20,13 @@ const MAX_TEXT: u64 = 16 << 20;
 const MAX_NARINFO: u64 = 1 << 20;
 /// In bytes, for all narinfo files together.
 const MAX_NARINFOS: u64 = 256 << 20;
+/// The directory of Nix's tarballs, in the cache and in layers.
+pub(crate) const TARBALLS: &str = "tarball";
 /// The directory of images, in the cache and in layers.
 pub(crate) const IMAGES: &str = "image";
+/// The file that marks a directory as ours. Nothing is deleted in any other directory.
+const MARKER: &str = "setup-nix-cache";
+const CACHE_INFO: &str = "StoreDir: /nix/store\nWantMassQuery: 1\nPriority: 50\n";
 /// The prefix of incomplete files, which a killed run leaves behind.
 pub(crate) const PART: &str = ".part-";
 
@@ -49,6 +54,9 @@ impl Cache {
     pub fn create(&self) -> Result<(), FileError> {
         for dir in [self.dir.clone(), self.dir.join("nar"), self.dir.join(IMAGES), self.state.clone()] {
             fs::create_dir_all(&dir).map_err(FileError::new("create", &dir))?;
+            if dir == self.dir {
+                self.claim().map_err(FileError::new("use", &dir))?;
+            }
             // If a restored archive put a link here, files elsewhere would be removed.
             let meta = fs::symlink_metadata(&dir).map_err(FileError::new("read", &dir))?;
             if !meta.is_dir() {
@@ -62,7 +70,30 @@ impl Cache {
             return Ok(());
         }
         tree::remove(&info).map_err(FileError::new("remove", &info))?;
-        write_atomic(&info, b"StoreDir: /nix/store\nWantMassQuery: 1\nPriority: 50\n")
+        write_atomic(&info, CACHE_INFO.as_bytes())
+    }
+
+    /// Marks the directory as ours. Fails if it may hold something else, such as another binary
+    /// cache, whose files would be deleted.
+    fn claim(&self) -> io::Result<()> {
+        let marker = self.dir.join(MARKER);
+        let is = |name: &str, dir: bool| {
+            fs::symlink_metadata(self.dir.join(name))
+                .is_ok_and(|meta| meta.is_dir() == dir && !meta.is_symlink())
+        };
+        if is(MARKER, false) {
+            return Ok(());
+        }
+        // Earlier versions made no marker; without a cache, only the tarball is stored.
+        let unmarked = is(IMAGES, true)
+            && read_text(&self.dir.join("nix-cache-info")).is_ok_and(|text| text == CACHE_INFO);
+        for entry in fs::read_dir(&self.dir)?.filter(|_| !unmarked) {
+            if entry?.file_name() != TARBALLS {
+                let why = "it is neither empty nor a cache of setup-nix: choose another `cache-directory`";
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
+            }
+        }
+        write_atomic(&marker, b"").map_err(io::Error::other)
     }
 
     /// The narinfo file of `path`.
@@ -115,7 +146,10 @@ impl Cache {
             }
             let parsed = read_at_most(&file, MAX_NARINFO.min(remaining)).map_err(|error| error.to_string());
             remaining -= parsed.as_ref().map_or(0, |text| text.len() as u64);
+            // Another program may have added it.
+            let unsupported = parsed.as_ref().is_ok_and(|text| has_other_compression(text));
             match parsed.and_then(|text| NarInfo::parse(&text)) {
+                Err(why) if unsupported => refused.push(RefusedEntry::new(name, why)),
                 Ok(narinfo) if name == format!("{}.narinfo", narinfo.info.path.digits()) => {
                     found.push(narinfo);
                 }
@@ -131,6 +165,13 @@ impl Cache {
         found.sort_by(|a, b| a.info.path.cmp(&b.info.path));
         Ok((found, refused))
     }
+}
+
+/// Whether a narinfo has a compression of Nix that is not supported here.
+fn has_other_compression(text: &str) -> bool {
+    let compression = text.lines().find_map(|line| line.strip_prefix("Compression:"));
+    compression
+        .is_some_and(|name| ["none", "xz", "bzip2", "br", "gzip", "lzip", "lz4"].contains(&name.trim()))
 }
 
 /// Opens a regular file. Fails for pipes, which would block, and for links, which could
@@ -203,5 +244,39 @@ mod tests {
         assert_eq!((found.len(), refused.len()), (0, 8));
         assert!(refused.last().unwrap().why.contains("more than 7 paths"), "{refused:?}");
         assert_eq!(cache.read().unwrap().1.len(), 100);
+    }
+
+    #[test]
+    fn claims_only_a_directory_that_holds_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = |name: &str| Cache::new(&dir.path().join(name), &dir.path().join("state"));
+        let foreign = cache("foreign");
+        fs::create_dir_all(foreign.dir.join("nar")).unwrap();
+        fs::write(foreign.dir.join("nix-cache-info"), "StoreDir: /nix/store\n").unwrap();
+        let error = toolkit::error_chain(&foreign.create().unwrap_err());
+        assert!(error.contains("nor a cache of setup-nix"), "{error}");
+        assert_eq!(fs::read_dir(&foreign.dir).unwrap().count(), 2);
+        let unmarked = cache("unmarked");
+        unmarked.create().unwrap();
+        fs::remove_file(unmarked.dir.join(MARKER)).unwrap();
+        unmarked.create().unwrap();
+        fs::write(unmarked.dir.join("nix-cache-info"), "damaged").unwrap();
+        unmarked.create().unwrap();
+        let tarball = cache("tarball");
+        fs::create_dir_all(tarball.dir.join(TARBALLS)).unwrap();
+        tarball.create().unwrap();
+    }
+
+    #[test]
+    fn skips_entries_of_another_compression() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::new(&dir.path().join("cache"), &dir.path().join("state"));
+        cache.create().unwrap();
+        let text =
+            format!("StorePath: /nix/store/{0}-x\nURL: nar/a.nar.xz\nCompression: xz\n", "1".repeat(32));
+        let text = format!("{text}NarHash: sha256:{}\nNarSize: 1\nReferences: \n", "0".repeat(52));
+        fs::write(cache.dir.join(format!("{}.narinfo", "1".repeat(32))), text).unwrap();
+        let (found, refused) = cache.read().unwrap();
+        assert!(found.is_empty() && refused.len() == 1 && !refused[0].broken, "{refused:?}");
     }
 }

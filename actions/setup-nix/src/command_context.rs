@@ -15,6 +15,7 @@ use crate::mount::{self, EarlierMounts, Mounted, Request};
 use crate::plan::Plan;
 use crate::privileged::{close_kvm, own_command_as_root};
 use crate::report::{Phase, Target};
+use crate::running_jobs::RunningJobs;
 use crate::store::{Store, block_garbage_collection};
 use crate::{conf, tree};
 
@@ -98,12 +99,29 @@ impl CommandContext<'_> {
         Ok(())
     }
 
-    /// Unmounts the images at the end of a job, unless the machine is discarded anyway.
+    /// Unmounts the images at the end of the last job that runs, unless the machine is discarded
+    /// anyway.
     pub(crate) fn unmount_at_end(&self) {
-        if self.machine.hosted || mount::earlier_mounts() == EarlierMounts::None {
+        if self.machine.hosted {
             return;
         }
-        if let Err(error) = self.unmount() {
+        let jobs = RunningJobs::of_machine();
+        jobs.remove(&self.inputs.state);
+        if mount::earlier_mounts() == EarlierMounts::None {
+            return;
+        }
+        let unmounted = mount::lock().map_err(Error::from).and_then(|_lock| {
+            // Another job may have unmounted them meanwhile, or started.
+            if mount::earlier_mounts() == EarlierMounts::None {
+                return Ok(());
+            }
+            if jobs.has_others(&self.inputs.state) {
+                self.ui.info("images stay mounted over the store until the other jobs on this machine end");
+                return Ok(());
+            }
+            self.unmount()
+        });
+        if let Err(error) = unmounted {
             let why = error_chain(&error);
             self.ui.warning(format!("images stay mounted over the store until the next run: {why}"));
         }
@@ -130,11 +148,17 @@ impl CommandContext<'_> {
             ));
         }
         if kvm_opened {
-            let closed = close_kvm(self.machine).run(self.ui, OutputMode::Quiet, Duration::from_secs(60));
-            if let Err(error) = closed {
-                self.ui.warning(format!("cannot restore the permissions of `/dev/kvm`: {error}"));
+            self.close_kvm();
+        }
+    }
+
+    /// Removes the rule that opens `/dev/kvm`.
+    pub(crate) fn close_kvm(&self) {
+        match close_kvm(self.machine).run(self.ui, OutputMode::Quiet, Duration::from_secs(60)) {
+            Err(error) => self.ui.warning(format!("cannot restore the permissions of `/dev/kvm`: {error}")),
+            Ok(_) => {
+                let _ = fs::remove_file(self.inputs.state.join(KVM_OPENED));
             }
-            let _ = fs::remove_file(self.inputs.state.join(KVM_OPENED));
         }
     }
 }

@@ -123,14 +123,15 @@ impl Inputs {
             reader.error("extra-trusted-public-keys", fault);
             Keys::default()
         });
-        let given = reader.path("cache-directory").or_else(|| default_cache_dir(env));
-        let no_cache = given.is_none().then(|| "neither HOME nor XDG_CACHE_HOME is set".to_owned());
-        let cache_dir = given.unwrap_or_else(last_resort);
-        // nix.conf is beside it, and `NIX_USER_CONF_FILES` is a colon-separated list.
-        if !cache_dir.is_absolute() || cache_dir.to_string_lossy().contains(':') {
+        let given = reader.path("cache-directory");
+        if let Some(dir) = given.as_ref().filter(|dir| !is_usable(dir)) {
             let expected = "expected an absolute path without `:`";
-            reader.error("cache-directory", format!("{expected}, found `{}`", cache_dir.display()));
+            reader.error("cache-directory", format!("{expected}, found `{}`", dir.display()));
         }
+        let (cache_dir, no_cache) = match given.map_or_else(|| default_cache_dir(env), Ok) {
+            Ok(dir) => (dir, None),
+            Err(why) => (last_resort(), Some(why)),
+        };
         let hash_files = reader.list("hash-files");
         for pattern in &hash_files {
             if let Err(why) = crate::key::check(pattern) {
@@ -308,7 +309,8 @@ pub(crate) const STATE: &str = "SETUP_NIX_STATE";
 /// Where nix.conf goes if no directory of the user is writable.
 fn last_resort() -> PathBuf {
     let user = rustix::process::geteuid().as_raw();
-    std::env::temp_dir().join(format!("setup-nix-{user}/binary-cache"))
+    let temporary = Some(std::env::temp_dir()).filter(|dir| is_usable(dir));
+    temporary.unwrap_or_else(|| "/tmp".into()).join(format!("setup-nix-{user}/binary-cache"))
 }
 
 /// Creates the parent of that directory. Other users know its name, so it must not be one that
@@ -320,8 +322,22 @@ pub(crate) fn create_last_resort() -> Result<PathBuf, FileError> {
     Ok(dir)
 }
 
-fn default_cache_dir(env: &Env) -> Option<PathBuf> {
-    let cache = env.get("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.or_else(|| Some(PathBuf::from(env.get("HOME")?).join(".cache")))?;
-    Some(cache.join("setup-nix/binary-cache"))
+/// Whether `dir` can be the cache directory: nix.conf is beside it, and `NIX_USER_CONF_FILES` is
+/// a colon-separated list.
+fn is_usable(dir: &Path) -> bool {
+    dir.is_absolute() && !dir.to_string_lossy().contains(':')
+}
+
+/// The default cache directory, or why there is none.
+fn default_cache_dir(env: &Env) -> Result<PathBuf, String> {
+    let (name, dir) = match (env.get("XDG_CACHE_HOME"), env.get("HOME")) {
+        (Some(cache), _) => ("XDG_CACHE_HOME", PathBuf::from(cache)),
+        (None, Some(home)) => ("HOME", Path::new(home).join(".cache")),
+        (None, None) => return Err("neither HOME nor XDG_CACHE_HOME is set".into()),
+    };
+    if is_usable(&dir) {
+        return Ok(dir.join("setup-nix/binary-cache"));
+    }
+    let value = env.get(name).unwrap_or_default();
+    Err(format!("{name} is `{value}`, expected an absolute path without `:`"))
 }

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use toolkit::{FileError, write_atomic};
 
@@ -33,12 +34,15 @@ impl LastUsed {
     pub(crate) fn read(cache: &Cache) -> Self {
         let text = read_text(&cache.dir.join(FILE)).unwrap_or_default();
         let (mut by_path, mut built) = (HashMap::new(), HashSet::new());
+        // A later time would count as used forever. Clocks differ by less.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        let latest = now.saturating_add(24 * 3600);
         for line in text.lines() {
             let rest = line.strip_suffix(BUILT);
             let Some((base, time)) = rest.unwrap_or(line).split_once(' ') else { continue };
-            if let (Some(path), Ok(time)) = (StorePath::from_base(base), time.parse()) {
+            if let (Some(path), Ok(time)) = (StorePath::from_base(base), time.parse::<u64>()) {
                 built.extend(rest.is_some().then(|| path.clone()));
-                by_path.insert(path, time);
+                by_path.insert(path, time.min(latest));
             }
         }
         let mut times: Vec<u64> = by_path.values().copied().collect();
@@ -118,4 +122,22 @@ fn updates_access_time() -> io::Result<bool> {
     let mut again = fs::File::open(file.path())?;
     again.read_exact(&mut [0])?;
     Ok(again.metadata()?.atime() > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_in_the_far_future_does_not_count_as_used_forever() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::new(&dir.path().join("cache"), &dir.path().join("state"));
+        cache.create().unwrap();
+        let path = StorePath::from_base(&format!("{}-x", "1".repeat(32))).unwrap();
+        fs::write(cache.dir.join(FILE), format!("{} {}\n", path.base(), u64::MAX)).unwrap();
+        let used = LastUsed::read(&cache);
+        let time = used.get(&path).unwrap();
+        assert_eq!(used.idle_after(time, time + 1), 1);
+        assert_eq!(used.last(), Some(time));
+    }
 }

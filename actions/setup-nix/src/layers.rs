@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use pydist::digest::{hex, sha256};
 use toolkit::{Env, FileError, write_atomic};
 
-use crate::cache::{Cache, IMAGES, RefusedEntry, read_narinfo, read_text};
+use crate::cache::{Cache, IMAGES, RefusedEntry, TARBALLS, read_narinfo, read_text};
 use crate::estimate::PERCENT_READ;
 use crate::image::{self, ImageInfo, Images};
 use crate::layer_index::{self, Index, Layer, MAX_LAYERS, PLAIN_NAME_LEN, is_digits, name};
@@ -19,12 +19,11 @@ use crate::{nar, tree};
 
 /// The index in its entry of the service.
 const INDEX: &str = "index.json";
-/// The index of the layers that this machine has, in the cache directory.
+/// The index of the layers that this machine has, in the job's directory: two jobs with one cache
+/// directory can restore different indexes.
 const LOCAL_INDEX: &str = "layers.json";
 /// Files of the cache that are saved with the index.
 const INDEX_FILES: [&str; 4] = ["last-used", "restore-rate", PERCENT_READ, "nix-cache-info"];
-/// The directory of Nix's tarballs, in the cache and in layers.
-pub(crate) const TARBALLS: &str = "tarball";
 
 /// What the cache service should save.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -69,7 +68,7 @@ impl Exchange {
     /// Moves what the service restored into `cache`. This does not imply trust. Incomplete
     /// layers are removed from the local index.
     pub(crate) fn adopt(&self, cache: &Cache) -> Result<(), FileError> {
-        let local_index = cache.dir.join(LOCAL_INDEX);
+        let local_index = cache.state.join(LOCAL_INDEX);
         tree::remove(&local_index).map_err(FileError::new("remove", &local_index))?;
         if let Some(from) = self.directory("index")
             && let Some(mut index) = Index::read(&from.join(INDEX))
@@ -108,7 +107,7 @@ impl Exchange {
     /// too many, are merged into the new layer.
     pub(crate) fn stage(&self, cache: &Cache, found: &[NarInfo]) -> Result<Staged, FileError> {
         self.remove()?;
-        let local_index = cache.dir.join(LOCAL_INDEX);
+        let local_index = cache.state.join(LOCAL_INDEX);
         let before = Index::read(&local_index).unwrap_or_default();
         let mut unsaved: BTreeMap<String, &NarInfo> =
             found.iter().map(|narinfo| (name(narinfo), narinfo)).collect();
@@ -290,7 +289,7 @@ fn manifest(dir: &Path) -> io::Result<String> {
 
 /// Marks the layers that contain broken entries as damaged.
 pub(crate) fn mark_damaged(cache: &Cache, refused: &[RefusedEntry]) -> Result<(), FileError> {
-    let local_index = cache.dir.join(LOCAL_INDEX);
+    let local_index = cache.state.join(LOCAL_INDEX);
     let Some(mut index) = Index::read(&local_index) else { return Ok(()) };
     let broken: BTreeSet<&str> =
         refused.iter().filter(|one| one.broken).filter_map(|one| one.name.get(..32)).collect();
@@ -334,12 +333,14 @@ fn has_archive(cache: &Cache, narinfo: &NarInfo) -> bool {
         && narinfo.image().is_none_or(|id| is_file(&cache.dir.join(ImageInfo::url(id))))
 }
 
-/// The hash of the Nix tarball in the cache, if any.
+/// The hash of the most recently used Nix tarball in the cache, if any.
 fn newest_tarball(cache: &Cache) -> Option<String> {
     let dir = cache.dir.join(TARBALLS);
     let entries = fs::read_dir(&dir).ok().filter(|_| is_dir(&dir))?.flatten();
     let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
-    files.map(|entry| entry.file_name().to_string_lossy().into_owned()).find(|name| is_digits(name, 64))
+    let time = |entry: &fs::DirEntry| entry.metadata().and_then(|meta| meta.modified()).ok();
+    let named = files.map(|entry| (time(&entry), entry.file_name().to_string_lossy().into_owned()));
+    named.filter(|(_, name)| is_digits(name, 64)).max().map(|(_, name)| name)
 }
 
 /// Moves a regular file into a directory that is not a link, copying it to another file system
@@ -414,6 +415,26 @@ mod tests {
         assert!(!has_layer(&cache, &layer(&old)));
         move_layer(&cache, &layer(&new), &from);
         assert!(has_layer(&cache, &layer(&new)));
+    }
+
+    #[test]
+    fn two_jobs_with_one_cache_directory_have_their_own_index() {
+        let dir = tempfile::tempdir().unwrap();
+        let job = |name: &str| {
+            let cache = Cache::new(&dir.path().join("cache"), &dir.path().join(name));
+            cache.create().unwrap();
+            (cache, Exchange { path: dir.path().join(format!("{name}-workspace")) })
+        };
+        let ((first, first_exchange), (second, second_exchange)) = (job("first"), job("second"));
+        let tarball = first.dir.join(TARBALLS).join("1".repeat(64));
+        fs::create_dir_all(first.dir.join(TARBALLS)).unwrap();
+        fs::write(&tarball, "").unwrap();
+        assert!(first_exchange.stage(&first, &[]).unwrap().changed);
+        fs::remove_file(&tarball).unwrap();
+        second_exchange.stage(&second, &[]).unwrap();
+        second_exchange.adopt(&second).unwrap();
+        fs::write(&tarball, "").unwrap();
+        assert!(!first_exchange.stage(&first, &[]).unwrap().changed, "its layer is already saved");
     }
 
     #[test]

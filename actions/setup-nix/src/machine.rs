@@ -10,7 +10,7 @@ use toolkit::{Cmd, Env, OutputMode, Ui};
 
 use crate::key::hash_files;
 use crate::narinfo::STORE;
-use crate::store::STATE;
+use crate::store::{DAEMON_CONF, STATE};
 
 /// The link that protects the installed Nix from garbage collection, and by which the next
 /// run finds it.
@@ -39,6 +39,8 @@ pub struct MachineState {
     pub custom_store: Option<String>,
     /// Whether a daemon is running.
     pub daemon: bool,
+    /// Whether Nix is our installation, with a daemon that we have set up.
+    pub had_daemon: bool,
     /// Whether `/dev/kvm` exists and is not accessible to us.
     pub closed_kvm: bool,
     /// Whether the machine is GitHub-hosted, and therefore discarded after the job.
@@ -92,6 +94,7 @@ impl MachineState {
             _ => Access::NotWritable,
         };
         let workspace = env.get("GITHUB_WORKSPACE").map_or_else(|| PathBuf::from("."), PathBuf::from);
+        let is_ours = nix.as_ref().is_some_and(|nix| nix.bin.starts_with(GC_ROOT));
         let (files, file_count) = hash_files(&workspace, patterns);
         Self {
             system: format!("{}-{os}", std::env::consts::ARCH),
@@ -102,6 +105,7 @@ impl MachineState {
             store,
             custom_store: custom_store(env),
             daemon: is_listening(Path::new(DAEMON_SOCKET)),
+            had_daemon: is_ours && Path::new(DAEMON_CONF).exists(),
             closed_kvm: Path::new("/dev/kvm").exists()
                 && rustix::fs::access("/dev/kvm", rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK)
                     .is_err(),

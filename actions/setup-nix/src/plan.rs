@@ -148,7 +148,8 @@ fn daemon_steps(inputs: &Inputs, machine: &MachineState, reused: bool) -> Result
             "remove it: on macOS, a single-user Nix can build too",
         );
     }
-    if reused {
+    // A restart of the machine ends the daemon of our own installation.
+    if reused && !machine.had_daemon {
         return fail(
             "the installed Nix has no daemon, and this action does not change it",
             "remove `daemon`, or install another Nix with `reuse: never`",

@@ -6,9 +6,7 @@ use toolkit::Cmd;
 
 use crate::error::Error;
 use crate::machine::{Access, DAEMON_SOCKET, MachineState};
-
-/// The nix.conf of the daemon that this action starts.
-pub(crate) const DAEMON_CONF: &str = "/nix/var/nix/setup-nix.conf";
+use crate::store::DAEMON_CONF;
 
 /// Runs a command of this program as root, with only `variables` in its environment.
 pub(crate) fn own_command_as_root(program: &Path, command: &str, variables: &[(&str, String)]) -> Cmd {
@@ -23,12 +21,14 @@ fn as_root(machine: &MachineState, script: &str) -> Cmd {
 
 /// Hands the store over to root, adds build users and starts a daemon (Nix manual,
 /// "Multi-User Mode"). Needs no service manager, so it works in containers too; the daemon
-/// ends with the machine or the job.
+/// ends with the machine. Starts it again if it is set up already.
 pub(crate) fn daemon(machine: &MachineState, bin: &Path) -> Vec<Cmd> {
     let script = |text: &str| as_root(machine, text);
-    // The socket of a daemon that has ended would look like the new one.
+    // The socket of a daemon that has ended would look like the new one. At the end of a job, the
+    // runner kills all processes with its value of RUNNER_TRACKING_ID.
     let start = format!(
         "rm -f {DAEMON_SOCKET}
+         unset RUNNER_TRACKING_ID
          NIX_USER_CONF_FILES={DAEMON_CONF} setsid '{}/nix-daemon' </dev/null >/nix/var/nix/daemon.log 2>&1 &
          for _ in $(seq 100); do [ ! -S {DAEMON_SOCKET} ] || exit 0; sleep 0.1; done
          echo 'the daemon did not start:' >&2; cat /nix/var/nix/daemon.log >&2; exit 1",
@@ -130,7 +130,7 @@ pub(crate) fn close_kvm(machine: &MachineState) -> Cmd {
     as_root(machine, &format!("rm -f {KVM_RULE} && {RELOAD_RULES}"))
 }
 
-const KVM_RULE: &str = "/etc/udev/rules.d/99-setup-nix-kvm.rules";
+pub(crate) const KVM_RULE: &str = "/etc/udev/rules.d/99-setup-nix-kvm.rules";
 const RELOAD_RULES: &str = "udevadm control --reload-rules && udevadm trigger --name-match=kvm";
 
 #[cfg(test)]
@@ -149,6 +149,7 @@ mod tests {
             store,
             custom_store: None,
             daemon: false,
+            had_daemon: false,
             closed_kvm: true,
             hosted: true,
             files,

@@ -42,7 +42,7 @@ pub(crate) fn prune(cache: &Cache, max_size: u64, now: u64) -> Result<Pruned, Er
     cache.create()?;
     let _lock = cache.lock()?;
     let (found, broken) = cache.read()?;
-    for refused in broken {
+    for refused in broken.into_iter().filter(|refused| refused.broken) {
         remove(&cache.dir.join(refused.name))?;
     }
     let old = LastUsed::read(cache);
@@ -105,6 +105,9 @@ pub(crate) fn prune(cache: &Cache, max_size: u64, now: u64) -> Result<Pruned, Er
     Ok(pruned)
 }
 
+/// The ends of the names of the files that setup-nix writes.
+const OWN_ENDINGS: [&str; 3] = [".nar.zst", ".squashfs", ".json"];
+
 /// Removes unreferenced and incomplete files; returns the size of the others.
 fn sweep(cache: &Cache, kept: &BTreeSet<String>) -> Result<u64, FileError> {
     for entry in fs::read_dir(&cache.dir).map_err(FileError::new("read", &cache.dir))?.flatten() {
@@ -116,9 +119,12 @@ fn sweep(cache: &Cache, kept: &BTreeSet<String>) -> Result<u64, FileError> {
     for name in ["nar", IMAGES] {
         let dir = cache.dir.join(name);
         for entry in fs::read_dir(&dir).map_err(FileError::new("read", &dir))?.flatten() {
-            if kept.contains(&format!("{name}/{}", entry.file_name().to_string_lossy())) {
+            let file = entry.file_name().to_string_lossy().into_owned();
+            // Others belong to entries of another program.
+            let is_own = |ending: &&str| file.ends_with(*ending);
+            if kept.contains(&format!("{name}/{file}")) {
                 bytes += entry.metadata().map_or(0, |meta| meta.len());
-            } else {
+            } else if file.starts_with(PART) || OWN_ENDINGS.iter().any(is_own) {
                 remove(&entry.path())?;
             }
         }

@@ -2,35 +2,40 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 use toolkit::{
     Choice as _, Cmd, FileError, OutputMode, ProcessError, error_chain, interrupted, write_atomic,
 };
 
-use crate::cache::read_text;
-use crate::choices::{CacheMode, Where};
+use crate::cache::{TARBALLS, read_text};
+use crate::choices::{CacheMode, Restore, Where};
 use crate::command_context::{CommandContext, FIRST_ID, KVM_OPENED, Phases, RESTORED_SET, ROOT_TIMEOUT};
 use crate::database::Database;
 use crate::error::Error;
 use crate::estimate::{reads_most, record_rate, record_unpacked};
 use crate::inputs::STATE;
 use crate::install::{self, Installed};
-use crate::layers::{Exchange, TARBALLS};
+use crate::layer_index::is_digits;
+use crate::layers::Exchange;
 use crate::machine::Access;
 use crate::mount::{EarlierMounts, Request};
 use crate::narinfo::set_name;
 use crate::plan::Source;
-use crate::privileged::{DAEMON_CONF, own_command_as_root};
+use crate::privileged::{KVM_RULE, own_command_as_root};
 use crate::report::InstallResult;
 use crate::restore::{Mounter, Restored, Rules, restore};
+use crate::running_jobs::RunningJobs;
+use crate::store::DAEMON_CONF;
 use crate::{advisories, conf, fetch, inputs, layers, mount, nix32, report, tree};
 
 /// The variable with the key of the index that the cache service restored; see `action.yml`.
 const MATCHED_KEY: &str = "CACHE_MATCHED_KEY";
 /// Timeout of a restore that runs as root.
 const RESTORE_TIMEOUT: Duration = Duration::from_secs(3600);
+/// A tarball that no job has used for this long is removed.
+const TARBALL_AGE: Duration = Duration::from_secs(24 * 3600);
 
 impl CommandContext<'_> {
     /// Installs Nix, writes its settings, and restores the cache.
@@ -50,12 +55,20 @@ impl CommandContext<'_> {
                 (installed.bin, installed.certificates, Some((installed.placed, installed.kept)))
             }
         };
+        // Without its daemon, a user who does not own the store cannot use the installed Nix.
+        let restart = matches!(self.plan.nix, Source::Reuse(_)) && !self.plan.daemon.is_empty();
+        if restart {
+            phases.time("start the daemon", || Ok((self.start_daemon(&bin)?, 0)))?;
+        }
         let (version, settings) =
             phases.time("check Nix and read its settings", || Ok((self.check(&bin)?, 0)))?;
         self.export_environment(&bin, certificates.as_deref())?;
 
+        if !self.machine.hosted {
+            RunningJobs::of_machine().add(&self.inputs.state);
+        }
         let start = Instant::now();
-        let restored = self.restore();
+        let restored = self.restore(substitutes(&settings));
         // Paths registered after this were built by the job. Without the file, nothing is pushed.
         let first = self.inputs.state.join(FIRST_ID);
         match Database::open(false).and_then(|database| database.last()) {
@@ -66,7 +79,7 @@ impl CommandContext<'_> {
             return Err(ProcessError::Interrupted.into());
         }
         phases.add("restore", start.elapsed(), restored.as_ref().map_or(0, |restored| restored.bytes));
-        if !self.plan.daemon.is_empty() {
+        if !restart && !self.plan.daemon.is_empty() {
             phases.time("start the daemon", || Ok((self.start_daemon(&bin)?, 0)))?;
         }
         let matched = self.env.get(MATCHED_KEY).map(str::to_owned);
@@ -82,10 +95,12 @@ impl CommandContext<'_> {
         };
         report::installed(&result, &self.report_target())?;
         self.open_kvm();
+        // Also for a job that only has to be cleaned up after.
         if self.env.get("GITHUB_ACTIONS").is_none() {
             self.report_shell_setup(&bin);
         } else if self.plan.cache == CacheMode::ReadWrite
             || tokens.is_some()
+            || self.kvm_opened()
             || mount::earlier_mounts() != EarlierMounts::None
         {
             self.start_packer(&bin);
@@ -189,13 +204,7 @@ impl CommandContext<'_> {
             fetch::fetch(tarball, expected, &to, false, self.ui)?;
             Ok(((), fs::metadata(&to).map_or(0, |meta| meta.len())))
         })?;
-        let is_dir = fs::symlink_metadata(&tarballs).is_ok_and(|meta| meta.is_dir());
-        for other in fs::read_dir(&tarballs).into_iter().flatten().flatten().filter(|_| is_dir) {
-            if other.path() != to {
-                // Tarballs of other versions would only make the cache larger.
-                let _ = tree::remove(&other.path());
-            }
-        }
+        remove_old_tarballs(&tarballs, &to);
         phases.time("unpack, verify and register it", || {
             let installed = install::install(&to, &self.conf_path(), self.ui)?;
             let bytes = installed.bytes;
@@ -249,16 +258,18 @@ impl CommandContext<'_> {
         }
     }
 
-    fn rules(&self) -> Rules<'_> {
-        Rules { keys: &self.inputs.keys, trust: self.inputs.cache_trust, restore: self.inputs.restore }
+    fn rules(&self, restore: Restore) -> Rules<'_> {
+        Rules { keys: &self.inputs.keys, trust: self.inputs.cache_trust, restore }
     }
 
-    /// Restores the cache. A failure is a warning and does not fail the job.
-    fn restore(&self) -> Result<Restored, String> {
+    /// Restores the cache. A failure is a warning and does not fail the job. Unless Nix
+    /// `substitutes`, all paths are needed.
+    fn restore(&self, substitutes: bool) -> Result<Restored, String> {
         if self.plan.cache == CacheMode::Off {
             return Err(self.plan.cache_off_reason.clone().unwrap_or_else(|| "the cache is off".into()));
         }
         let cache = self.cache();
+        let rules = self.rules(if substitutes { self.inputs.restore } else { Restore::All });
         let prepare = || -> Result<Restored, Error> {
             cache.create()?;
             let _lock = cache.lock()?;
@@ -266,11 +277,15 @@ impl CommandContext<'_> {
             let set = set_name(found.iter().map(|narinfo| &narinfo.info));
             write_atomic(&cache.state.join(RESTORED_SET), set.as_bytes())?;
             let start = Instant::now();
+            // What looks like the leftovers of an interrupted run may be another job's mount in
+            // progress.
+            let affects_mounts = self.plan.mount || mount::earlier_mounts() != EarlierMounts::None;
+            let _mounts = affects_mounts.then(mount::lock).transpose()?;
             if mount::earlier_mounts() == EarlierMounts::Stale {
                 self.unmount()?;
             }
             let restored = if self.plan.restore_as_root {
-                self.restore_through_sudo()?
+                self.restore_through_sudo(rules.restore)?
             } else {
                 let mounter = |request: &Request| self.mount(request);
                 let unpack = self.inputs.mount != Where::Everywhere && reads_most(&cache);
@@ -278,7 +293,12 @@ impl CommandContext<'_> {
                     record_unpacked(&cache, &found);
                 }
                 let mount = self.plan.mount && !unpack;
-                restore(&cache, self.rules(), mount.then_some(&mounter as Mounter<'_>))?
+                let restored = restore(&cache, rules, mount.then_some(&mounter as Mounter<'_>));
+                if restored.is_err() && mount && mount::earlier_mounts() == EarlierMounts::Stale {
+                    // Mounted paths that are not registered are of no use.
+                    let _ = self.unmount();
+                }
+                restored?
             };
             if restored.images > 0 {
                 mount::mark_registered()?;
@@ -301,9 +321,9 @@ impl CommandContext<'_> {
     }
 
     /// Restores into a store that belongs to root.
-    fn restore_through_sudo(&self) -> Result<Restored, Error> {
+    fn restore_through_sudo(&self, restore: Restore) -> Result<Restored, Error> {
         let keys = self.inputs.key_texts.join("\n");
-        let (trust, restore) = (self.inputs.cache_trust.word(), self.inputs.restore.word());
+        let (trust, restore) = (self.inputs.cache_trust.word(), restore.word());
         let program = std::env::current_exe().map_err(FileError::new("find", "the running program"))?;
         let variables = [
             ("PATH", self.env.get("PATH").unwrap_or("/usr/bin:/bin").to_owned()),
@@ -323,20 +343,99 @@ impl CommandContext<'_> {
 
     /// The command that [`restore_through_sudo`](Self::restore_through_sudo) runs.
     pub(crate) fn restore_as_root(&self) -> Result<(), Error> {
-        let restored = restore(&self.cache(), self.rules(), None)?;
+        let restored = restore(&self.cache(), self.rules(self.inputs.restore), None)?;
         self.ui.report(serde_json::to_string(&restored).unwrap_or_default());
         Ok(())
     }
 
     /// Opens `/dev/kvm`. A failure does not fail the job.
     fn open_kvm(&self) {
-        let Some(cmd) = &self.plan.kvm else { return };
-        match cmd.run(self.ui, OutputMode::Quiet, Duration::from_secs(60)) {
-            Err(error) => self.ui.info(format!("cannot open `/dev/kvm` for all users: {error}")),
-            Ok(_) if self.machine.hosted => {}
-            Ok(_) => {
-                let _ = write_atomic(&self.inputs.state.join(KVM_OPENED), b"");
+        let marker = self.inputs.state.join(KVM_OPENED);
+        let Some(cmd) = &self.plan.kvm else {
+            // An earlier job may have ended before it could remove its rule.
+            if self.inputs.kvm.is_here(self.machine.hosted)
+                && !self.machine.hosted
+                && (self.machine.root || self.machine.sudo)
+                && fs::symlink_metadata(KVM_RULE).is_ok()
+            {
+                let _ = write_atomic(&marker, b"");
+            }
+            return;
+        };
+        // First, so that the end of the job removes the rule even if this run is killed.
+        if !self.machine.hosted
+            && let Err(error) = write_atomic(&marker, b"")
+        {
+            return self.ui.info(format!("`/dev/kvm` is not opened: {}", error_chain(&error)));
+        }
+        if let Err(error) = cmd.run(self.ui, OutputMode::Quiet, Duration::from_secs(60)) {
+            self.ui.info(format!("cannot open `/dev/kvm` for all users: {error}"));
+            if !self.machine.hosted {
+                self.close_kvm();
             }
         }
+    }
+}
+
+/// Removes tarballs of other versions, which would only make the cache larger, unless another
+/// job may be using them. `used` is the one of this job.
+fn remove_old_tarballs(tarballs: &Path, used: &Path) {
+    if !fs::symlink_metadata(tarballs).is_ok_and(|meta| meta.is_dir()) {
+        return;
+    }
+    let now = SystemTime::now();
+    // The newest one is saved.
+    let _ = fs::File::open(used).and_then(|file| file.set_modified(now));
+    for other in fs::read_dir(tarballs).into_iter().flatten().flatten() {
+        let old = other
+            .metadata()
+            .and_then(|meta| meta.modified())
+            .is_ok_and(|time| now.duration_since(time).is_ok_and(|age| age > TARBALL_AGE));
+        if other.path() != used && old && is_digits(&other.file_name().to_string_lossy(), 64) {
+            let _ = tree::remove(&other.path());
+        }
+    }
+}
+
+/// Whether Nix can substitute anything, according to its settings.
+fn substitutes(settings: &Value) -> bool {
+    let value = |name: &str| settings.get(name).and_then(|setting| setting.get("value"));
+    let on = value("substitute").is_none_or(|value| value.as_bool().unwrap_or(true));
+    on && value("substituters").and_then(Value::as_array).is_some_and(|list| !list.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_tarballs_that_another_job_may_be_using() {
+        let dir = tempfile::tempdir().unwrap();
+        let create = |name: &str, age: u64| {
+            let file = fs::File::create(dir.path().join(name)).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
+            dir.path().join(name)
+        };
+        let used = create(&"1".repeat(64), 1 << 20);
+        let recent = create(&"2".repeat(64), 60);
+        let old = create(&"3".repeat(64), 1 << 20);
+        let foreign = create("photos.tar", 1 << 20);
+        remove_old_tarballs(dir.path(), &used);
+        assert!(used.exists() && recent.exists() && foreign.exists() && !old.exists());
+        assert!(
+            fs::metadata(&used).unwrap().modified().unwrap()
+                > fs::metadata(&recent).unwrap().modified().unwrap()
+        );
+    }
+
+    #[test]
+    fn nothing_is_substituted_without_a_substituter() {
+        let settings = |text: &str| substitutes(&serde_json::from_str(text).unwrap());
+        assert!(settings(r#"{"substituters": {"value": ["https://cache.example.org"]}}"#));
+        assert!(!settings(r#"{"substituters": {"value": []}}"#));
+        assert!(!settings("null"));
+        assert!(!settings(
+            r#"{"substituters": {"value": ["https://a.example"]}, "substitute": {"value": false}}"#
+        ));
     }
 }
