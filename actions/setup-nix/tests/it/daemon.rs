@@ -37,7 +37,15 @@ fn the_daemon_builds_for_a_user_without_write_access_to_the_store() {
         path=$(run $bin/nix-build --no-out-link build.nix)
         grep '^built by nixbld' "$path"
         stat -c '%U %G %a' /nix/store | grep -x 'root nixbld 1775'
-        $bin/nix-store --verify --check-contents"#
+        $bin/nix-store --verify --check-contents
+        # The next job finds the installation without its daemon.
+        daemons() {{ grep -lx nix-daemon /proc/[0-9]*/comm | cut -d/ -f3; }}
+        kill $(daemons)
+        while [ -n "$(daemons)" ]; do sleep 0.1; done
+        GITHUB_ACTIONS=true GITHUB_ENV=$PWD/env RUNNER_TRACKING_ID=job INPUT_CACHE=off '{action}' install --daemon \
+          --sandbox=false --extra-conf='substituters ='
+        for pid in $(daemons); do ! grep -q RUNNER_TRACKING_ID /proc/$pid/environ; done
+        run $bin/nix-store --verify-path "$path""#
     );
     // Other users must be able to reach the directory.
     let open = ["nix", "work"].map(|name| machine.path(name));
@@ -169,13 +177,24 @@ fn opens_kvm_if_requested_and_closes_it_again() {
         install -d -o nobody home tmp; install -d /etc/udev/rules.d programs
         : >kvm; [ -e /dev/kvm ] || : >/dev/kvm; mount --bind kvm /dev/kvm; chmod 600 /dev/kvm
         rule=/etc/udev/rules.d/99-setup-nix-kvm.rules
-        printf '#!/bin/sh\nif [ -e %s ]; then chmod 666 /dev/kvm; else chmod 600 /dev/kvm; fi\n' $rule >programs/udevadm
+        printf '#!/bin/sh\n[ ! -e '$PWD'/broken ] || exit 1\nif [ -e %s ]; then chmod 666 /dev/kvm; else chmod 600 /dev/kvm; fi\n' $rule >programs/udevadm
         chmod 755 programs/udevadm; mount --bind programs /usr/local/sbin
         as_user() {{ setpriv --reuid=nobody --regid=nogroup --clear-groups env HOME=$PWD/home TMPDIR=$PWD/tmp "$@"; }}
         is() {{ test "$(stat -c %a /dev/kvm)" = "$1"; }}
         as_user ./setup-nix install; is 600
         as_user ./setup-nix install --kvm=true; is 666; test -e $rule
         as_user ./setup-nix save; is 600; test ! -e $rule
+        # The rule of a job that could not clean up.
+        : >$rule; chmod 666 /dev/kvm; as_user ./setup-nix install --kvm=true; is 666
+        as_user ./setup-nix save; is 600; test ! -e $rule
+        : >broken; as_user ./setup-nix install --kvm=true; test ! -e $rule; rm broken
+        # A job without a cache and a save step.
+        as_user env GITHUB_ACTIONS=true RUNNER_TEMP=$PWD/tmp/job INPUT_GITHUB_TOKEN= \
+          ./setup-nix install --kvm=true --cache=off; is 666
+        for _ in $(seq 600); do [ ! -e tmp/job/setup-nix/packed ] || break; sleep 0.1; done
+        mv tmp/job tmp/removed
+        for _ in $(seq 600); do [ -e $rule ] || break; sleep 0.1; done
+        sleep 1; is 600; test ! -e $rule
         hosted() {{ as_user env RUNNER_ENVIRONMENT=github-hosted ./setup-nix "$@"; }}
         hosted install --kvm=false; is 600
         hosted install; is 666

@@ -3,6 +3,9 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use pydist::digest::sha256;
+use setup_nix::nix32;
+
 use crate::cache::{nar, narinfo, packed, with_cache};
 use crate::machine::{Machine, tarball, text};
 
@@ -188,4 +191,198 @@ fn rejects_inputs_that_would_fail_later() {
         assert_eq!(output.status.code(), Some(2), "{arg}: {}", text(&output));
         assert!(text(&output).contains(why), "{arg}: {}", text(&output));
     }
+}
+
+/// The strings of an archive.
+fn archive(words: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let magic: &[u8] = b"nix-archive-1";
+    for word in std::iter::once(&magic).chain(words) {
+        bytes.extend((word.len() as u64).to_le_bytes());
+        bytes.extend(*word);
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+    }
+    bytes
+}
+
+/// Adds a consistent entry to the cache, as anyone with write access could; returns the path.
+fn add(machine: &Machine, name: &str, nar: &[u8], references: &[&str], fields: &str) -> String {
+    let base = format!("{}-{name}", nix32::encode(&sha256(name.as_bytes())[..20]));
+    add_as(machine, &base, nar, references, fields)
+}
+
+fn add_as(machine: &Machine, base: &str, nar: &[u8], references: &[&str], fields: &str) -> String {
+    let (digits, hash) = (&base[..32], nix32::encode(&sha256(nar)));
+    let url = format!("nar/{digits}.nar.zst");
+    fs::write(machine.cache().join(&url), zstd::encode_all(nar, 1).unwrap()).unwrap();
+    let text = format!(
+        "StorePath: /nix/store/{base}\nURL: {url}\nCompression: zstd\nNarHash: sha256:{hash}\nNarSize: {}\n\
+         References: {}\n{fields}",
+        nar.len(),
+        references.join(" ")
+    );
+    fs::write(machine.cache().join(format!("{digits}.narinfo")), text).unwrap();
+    base.to_owned()
+}
+
+/// A machine with a cache of one valid path.
+fn victim() -> (Machine, String) {
+    let (first, path) = packed(1);
+    (with_cache(&first), path)
+}
+
+fn file(executable: bool) -> Vec<u8> {
+    let mut words: Vec<&[u8]> = vec![b"(", b"type", b"regular"];
+    if executable {
+        words.extend([b"executable" as &[u8], b""]);
+    }
+    words.extend([b"contents" as &[u8], b"x", b")"]);
+    archive(&words)
+}
+
+#[test]
+fn many_small_files_do_not_fill_the_disk() {
+    let (machine, path) = victim();
+    let names: Vec<String> = (0..12_000).map(|n| format!("{n:05}")).collect();
+    let mut words: Vec<&[u8]> = vec![b"(", b"type", b"directory"];
+    for name in &names {
+        let entry: [&[u8]; 12] = [
+            b"entry", b"(", b"name", name.as_bytes(), b"node", b"(", b"type", b"regular", b"contents", b"x",
+            b")", b")",
+        ];
+        words.extend(entry);
+    }
+    words.push(b")");
+    let hostile = add(&machine, "hostile", &archive(&words), &[], "");
+    let action = assert_cmd::cargo::cargo_bin!("setup-nix").display();
+    let log = machine.sh(&format!(
+        "mount -t tmpfs -o size=40m tmpfs /nix; {action} install 2>&1; df --output=avail -k /nix | tail -1 >free
+         ls -A /nix/store; nix-store --verify --check-contents 2>&1; nix-store --check-validity {path}"
+    ));
+    let free: u64 = machine.sh("cat free").trim().parse().unwrap();
+    assert!(log.contains("not enough disk space") && free > 10_000, "{free}: {log}");
+    assert!(!log.contains(&format!("\n{hostile}\n")), "{log}");
+}
+
+/// Otherwise they would take up space until a garbage collection.
+#[test]
+fn a_failed_registration_removes_what_was_placed() {
+    let (machine, path) = victim();
+    machine.sh("nix-store --init");
+    let database = rusqlite::Connection::open(machine.path("nix/var/nix/db/db.sqlite")).unwrap();
+    database
+        .execute_batch("create trigger full before insert on ValidPaths begin select raise(abort, 'full'); end")
+        .unwrap();
+    drop(database);
+    let log = machine.run_ok(&["install"]);
+    assert!(log.contains("nothing was restored"), "{log}");
+    assert!(!machine.path(&path[1..]).exists() && !machine.store().join(".setup-nix").exists(), "{log}");
+    assert!(narinfo(&machine, &path).exists(), "the entry is not to blame");
+}
+
+#[test]
+fn a_tree_with_too_long_paths_does_not_disable_later_restores() {
+    let (machine, path) = victim();
+    let name = [b'a'; 250];
+    let mut words: Vec<&[u8]> = Vec::new();
+    for _ in 0..200 {
+        words.extend([b"(" as &[u8], b"type", b"directory", b"entry", b"(", b"name", &name, b"node"]);
+    }
+    words.extend([b"(" as &[u8], b"type", b"symlink", b"target", b"x", b")"]);
+    words.extend([b")" as &[u8]; 400]);
+    add(&machine, "deep", &archive(&words), &[], "");
+    let log = machine.run_ok(&["install"]);
+    assert!(log.contains("the path of a file is too long"), "{log}");
+    assert!(machine.path(&path[1..]).exists() && !machine.store().join(".setup-nix").exists());
+    machine.verify();
+}
+
+#[test]
+fn leftovers_that_cannot_be_removed_do_not_disable_restores() {
+    let (machine, path) = victim();
+    let action = assert_cmd::cargo::cargo_bin!("setup-nix").display();
+    let log = machine.sh(&format!(
+        "mkdir -p /nix/store/.setup-nix/busy; mount -t tmpfs tmpfs /nix/store/.setup-nix/busy
+         {action} install 2>&1; ls -A /nix/store; nix-store --check-validity {path}"
+    ));
+    assert!(!log.contains(".setup-nix-"), "the fresh directory is removed: {log}");
+}
+
+/// Nix cannot collect garbage once a cycle is registered.
+#[test]
+fn rejects_references_that_form_a_cycle() {
+    let (machine, path) = victim();
+    let digits = |name: &str| format!("{}-{name}", nix32::encode(&sha256(name.as_bytes())[..20]));
+    let (one, two) = (digits("one"), digits("two"));
+    add(&machine, "one", &file(false), &[&two], "");
+    add(&machine, "two", &file(false), &[&one], "");
+    add(&machine, "above", &file(false), &[&one], "");
+    let own = digits("own");
+    add(&machine, "own", &file(false), &[&own], "");
+    let log = machine.run_ok(&["install"]);
+    assert_eq!(log.matches("its references form a cycle").count(), 2, "{log}");
+    assert!(!machine.store().join(&one).exists() && machine.store().join(&own).exists(), "{log}");
+    machine.verify();
+    machine.sh("nix-store --gc");
+    assert!(!machine.path(&path[1..]).exists());
+}
+
+#[test]
+fn rejects_a_content_address_that_nix_cannot_read() {
+    let (machine, path) = victim();
+    let bad = add(&machine, "bad", &file(false), &[], "CA: garbage:md9:0\n");
+    let log = machine.run_ok(&["install"]);
+    assert!(log.contains("is not a content address"), "{log}");
+    assert!(!machine.store().join(bad).exists() && machine.path(&path[1..]).exists());
+    machine.sh("nix --extra-experimental-features nix-command path-info --all --json >/dev/null");
+}
+
+#[test]
+fn a_content_addressed_file_is_not_executable() {
+    let (machine, _) = victim();
+    machine.run_ok(&["install", "--cache=off"]);
+    let text = machine.sh("printf x >file; nix-store --add-fixed sha256 file").trim().to_owned();
+    let base = text["/nix/store/".len()..].to_owned();
+    machine.empty();
+    let ca = format!("CA: fixed:sha256:{}\n", nix32::encode(&sha256(b"x")));
+    for (executable, trusted) in [(false, true), (true, false)] {
+        add_as(&machine, &base, &file(executable), &[], &ca);
+        let log = machine.run_ok(&["install", "--cache-trust=signed"]);
+        assert_eq!(machine.store().join(&base).exists(), trusted, "{log}");
+        assert_eq!(log.contains("it is executable"), executable, "{log}");
+        machine.empty();
+    }
+}
+
+#[test]
+fn does_not_touch_another_binary_cache() {
+    let machine = Machine::new();
+    machine.run_ok(&["install", "--cache=off"]);
+    let path = machine.build("sample", 1);
+    let list = "nix --extra-experimental-features nix-command copy --to file://$PWD/other";
+    machine.sh(&format!("{list} {path}; echo damaged >other/{}.narinfo", "1".repeat(32)));
+    let before = machine.sh("cd other; find . -type f | sort | xargs sha256sum");
+    let dir = format!("--cache-directory={}", machine.path("work/other").display());
+    for command in ["install", "save"] {
+        let log = machine.run_ok(&[command, &dir]);
+        assert!(log.contains("neither empty nor a cache of setup-nix"), "{log}");
+    }
+    assert_eq!(machine.sh("cd other; find . -type f | sort | xargs sha256sum"), before);
+}
+
+/// The archives of other programs stay, too.
+#[test]
+fn keeps_entries_of_another_compression() {
+    let (machine, path) = packed(1);
+    let copy = "nix --extra-experimental-features nix-command copy --no-check-sigs --to";
+    machine.sh(&format!("echo other >other; nix-store --add other; {copy} 'file://{}?compression=xz' $(nix-store --add other)",
+        machine.cache().display()));
+    let archives = || {
+        let entries = fs::read_dir(machine.cache().join("nar")).unwrap().flatten();
+        entries.filter(|entry| entry.path().extension().is_some_and(|name| name == "xz")).count()
+    };
+    assert_eq!(archives(), 1);
+    machine.run_ok(&["save"]);
+    assert_eq!(archives(), 1);
+    assert!(narinfo(&machine, &path).exists());
 }

@@ -7,7 +7,7 @@ use crate::cache::{narinfo, packed, with_cache};
 use crate::machine::{Machine, text};
 
 /// Runs the action as a step of the job with the temporary directory `job`.
-fn step(machine: &Machine, job: &str, args: &[&str], variables: &[(&str, &str)]) -> String {
+pub(crate) fn step(machine: &Machine, job: &str, args: &[&str], variables: &[(&str, &str)]) -> String {
     let temporary = machine.path(job);
     fs::create_dir_all(&temporary).unwrap();
     let mut action = machine.action(args);
@@ -22,6 +22,39 @@ fn step(machine: &Machine, job: &str, args: &[&str], variables: &[(&str, &str)])
 
 fn conf(machine: &Machine, job: &str) -> PathBuf {
     machine.path(job).join("setup-nix/nix.conf")
+}
+
+#[test]
+fn two_jobs_have_separate_settings_even_without_a_cache_directory() {
+    let machine = Machine::new();
+    let token = |job: &'static str| ("INPUT_ACCESS_TOKENS", job);
+    let args = ["install", "--cache-directory=/proc/nope/x"];
+    let log = step(&machine, "a", &args, &[token("github.com=first")]);
+    assert!(log.contains("cannot use the cache directory"), "{log}");
+    step(&machine, "b", &args, &[token("github.com=second")]);
+    let text = |job| fs::read_to_string(conf(&machine, job)).unwrap();
+    assert!(text("a").contains("github.com=first") && text("b").contains("github.com=second"));
+}
+
+#[test]
+fn each_token_is_masked_on_its_own() {
+    let machine = Machine::new();
+    let tokens = ("INPUT_ACCESS_TOKENS", "github.com=first-token gitlab.com=PAT:second-token");
+    let log = step(&machine, "a", &["install"], &[tokens]);
+    for mask in ["first-token", "PAT:second-token", "second-token"] {
+        assert!(log.lines().any(|line| line == format!("::add-mask::{mask}")), "{mask}: {log}");
+    }
+}
+
+#[test]
+fn without_a_usable_home_the_cache_is_off() {
+    let machine = Machine::new();
+    for (name, value) in [("XDG_CACHE_HOME", "relative"), ("XDG_CACHE_HOME", "/a:b"), ("HOME", "home:less")] {
+        let output = machine.action(&["install", "--dry-run"]).env(name, value).output().unwrap();
+        assert!(output.status.success(), "{name}={value}: {}", text(&output));
+        let why = format!("{name} is `{value}`, expected an absolute path without `:`");
+        assert!(text(&output).contains(&why), "{why}: {}", text(&output));
+    }
 }
 
 #[test]

@@ -465,3 +465,14 @@ fn a_missing_or_damaged_image_is_a_miss_for_its_paths() {
         job.machine.verify();
     }
 }
+
+/// An index without its layer would make the next job build everything again.
+#[test]
+fn the_index_is_saved_only_if_its_layer_was() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("save/action.yml")).unwrap();
+    let at = |part: &str| text.find(part).unwrap_or_else(|| panic!("missing: {part}"));
+    let (layer, check, index) =
+        (at("- name: Save the new layer"), at("lookup-only: true"), at("- name: Save the index"));
+    assert!(layer < check && check < index);
+    assert!(text[index..].contains("!steps.save.outputs.layer || steps.layer.outputs.cache-hit == 'true'"));
+}

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use pydist::digest::{hex, sha256};
 use squashfs::{Owner, Writer};
 
+use crate::job::step;
 use crate::machine::{Machine, text};
 
 const JOURNAL: &str = "nix/var/nix/setup-nix-mounted.json";
@@ -289,6 +290,21 @@ fn a_second_job_keeps_the_mounts_and_its_end_unmounts() {
     assert!(log.contains("mounted, from 2 images"), "{log}");
     machine.verify();
     machine.sh("ls /nix/store/*-on-top /nix/store/*-large2/data");
+}
+
+#[test]
+fn the_end_of_a_job_keeps_the_mounts_of_the_others() {
+    let machine = next();
+    step(&machine, "a", &["install", "--mount"], &[]);
+    let cache = machine.path("other").display().to_string();
+    step(&machine, "b", &["install"], &[("INPUT_CACHE_DIRECTORY", &cache)]);
+    assert!(is_mounted(&machine));
+    let log = step(&machine, "a", &["save"], &[]);
+    assert!(is_mounted(&machine) && log.contains("until the other jobs on this machine end"), "{log}");
+    machine.verify();
+    step(&machine, "b", &["save"], &[]);
+    assert!(!is_mounted(&machine) && !machine.path(JOURNAL).exists());
+    machine.verify();
 }
 
 #[test]
