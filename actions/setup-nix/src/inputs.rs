@@ -123,15 +123,7 @@ impl Inputs {
             reader.error("extra-trusted-public-keys", fault);
             Keys::default()
         });
-        let given = reader.path("cache-directory");
-        if let Some(dir) = given.as_ref().filter(|dir| !is_usable(dir)) {
-            let expected = "expected an absolute path without `:`";
-            reader.error("cache-directory", format!("{expected}, found `{}`", dir.display()));
-        }
-        let (cache_dir, no_cache) = match given.map_or_else(|| default_cache_dir(env), Ok) {
-            Ok(dir) => (dir, None),
-            Err(why) => (last_resort(), Some(why)),
-        };
+        let (cache_dir, no_cache) = cache_dir(&mut reader, env);
         let hash_files = reader.list("hash-files");
         for pattern in &hash_files {
             if let Err(why) = crate::key::check(pattern) {
@@ -326,6 +318,19 @@ pub(crate) fn create_last_resort() -> Result<PathBuf, FileError> {
 /// a colon-separated list.
 fn is_usable(dir: &Path) -> bool {
     dir.is_absolute() && !dir.to_string_lossy().contains(':')
+}
+
+/// The cache directory; and if it is only a place for nix.conf, why there is no cache.
+fn cache_dir(reader: &mut Reader<'_>, env: &Env) -> (PathBuf, Option<String>) {
+    let given = reader.path("cache-directory");
+    if let Some(dir) = given.as_ref().filter(|dir| !is_usable(dir)) {
+        let expected = "expected an absolute path without `:`";
+        reader.error("cache-directory", format!("{expected}, found `{}`", dir.display()));
+    }
+    match given.map_or_else(|| default_cache_dir(env), Ok) {
+        Ok(dir) => (dir, None),
+        Err(why) => (last_resort(), Some(why)),
+    }
 }
 
 /// The default cache directory, or why there is none.

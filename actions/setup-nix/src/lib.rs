@@ -66,18 +66,7 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
     let inherited = (invocation.command == Some("save")).then(|| inputs::inherit(&invocation.env));
     let env = inherited.as_ref().unwrap_or(&invocation.env);
     let mut inputs = inputs::Inputs::read(env)?;
-    for token in [&inputs.access_tokens, &inputs.github_token].into_iter().flatten() {
-        ui.mask(token);
-    }
-    // A log can contain the token of a single host.
-    let access_tokens = inputs.access_tokens.as_ref().map(toolkit::Secret::expose).unwrap_or_default();
-    for token in access_tokens.split_whitespace().filter_map(|item| Some(item.split_once('=')?.1)) {
-        // `PAT:…` and `OAuth2:…` name the kind of a token (Nix manual, "access-tokens").
-        let plain = token.split_once(':').map_or(token, |(_, plain)| plain);
-        for token in [token, plain].iter().filter(|token| !token.is_empty()) {
-            ui.mask(&toolkit::Secret::new(*token));
-        }
-    }
+    mask_tokens(&inputs, ui);
     // Background commands run outside of the workspace.
     let in_background = matches!(invocation.command, Some("watch" | "restore"));
     let patterns = if in_background { &[][..] } else { &inputs.hash_files };
@@ -92,22 +81,8 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
     if inputs.no_cache.is_some() {
         inputs::create_last_resort()?;
     }
-    if plan.cache != CacheMode::Off
-        && invocation.command != Some("restore")
-        && let Err(error) = cache::Cache::new(&plan.cache_dir, &inputs.state).create()
-    {
-        // An unusable cache must not fail the job.
-        plan.cache = CacheMode::Off;
-        plan.cache_off_reason =
-            Some(format!("cannot use the cache directory: {}", toolkit::error_chain(&error)));
-        plan.cache_dir = inputs::create_last_resort()?;
-        // The runner's directory for this job stays usable, and its files must not mix with those
-        // of other jobs of this user.
-        let beside = inputs.state == inputs.cache_dir.with_extension("state");
-        if beside || std::fs::create_dir_all(&inputs.state).is_err() {
-            inputs.state = plan.cache_dir.with_extension("state");
-        }
-        ui.warning(plan.cache_off_reason.clone().unwrap_or_default());
+    if plan.cache != CacheMode::Off && invocation.command != Some("restore") {
+        use_cache_dir(&mut plan, &mut inputs, ui)?;
     }
     if plan.cache != CacheMode::Off
         && invocation.command == Some("plan")
@@ -131,4 +106,37 @@ pub fn run(invocation: &Invocation, ui: &Ui) -> Result<Exit, Error> {
         _ => context.install()?,
     }
     Ok(Exit::Done)
+}
+
+fn mask_tokens(inputs: &inputs::Inputs, ui: &Ui) {
+    for token in [&inputs.access_tokens, &inputs.github_token].into_iter().flatten() {
+        ui.mask(token);
+    }
+    // A log can contain the token of a single host.
+    let tokens = inputs.access_tokens.as_ref().map(toolkit::Secret::expose).unwrap_or_default();
+    for token in tokens.split_whitespace().filter_map(|item| Some(item.split_once('=')?.1)) {
+        // `PAT:…` and `OAuth2:…` name the kind of a token (Nix manual, "access-tokens").
+        let plain = token.split_once(':').map_or(token, |(_, plain)| plain);
+        for token in [token, plain].iter().filter(|token| !token.is_empty()) {
+            ui.mask(&toolkit::Secret::new(*token));
+        }
+    }
+}
+
+/// Creates the cache directory. If it is unusable, turns the cache off: that must not fail the
+/// job.
+fn use_cache_dir(plan: &mut plan::Plan, inputs: &mut inputs::Inputs, ui: &Ui) -> Result<(), Error> {
+    let Err(error) = cache::Cache::new(&plan.cache_dir, &inputs.state).create() else { return Ok(()) };
+    let why = format!("cannot use the cache directory: {}", toolkit::error_chain(&error));
+    ui.warning(&why);
+    plan.cache = CacheMode::Off;
+    plan.cache_off_reason = Some(why);
+    plan.cache_dir = inputs::create_last_resort()?;
+    // The runner's directory for this job stays usable, and its files must not mix with those of
+    // other jobs of this user.
+    let beside = inputs.state == inputs.cache_dir.with_extension("state");
+    if beside || std::fs::create_dir_all(&inputs.state).is_err() {
+        inputs.state = plan.cache_dir.with_extension("state");
+    }
+    Ok(())
 }

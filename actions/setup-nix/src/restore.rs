@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::{Cache, RefusedEntry};
 use crate::choices::{CacheTrust, Restore};
-use crate::database::Database;
+use crate::database::{Database, DatabaseError};
 use crate::error::Error;
 use crate::estimate::{self, Estimate};
 use crate::image::{self, ImageInfo};
@@ -123,15 +123,7 @@ pub fn restore(
     if rows.is_empty() {
         return Ok(restored);
     }
-    if let Err(error) = database.register(&rows) {
-        // Without their registrations, the paths would only take up space.
-        for row in rows.iter().filter(|row| !mounted.contains(&row.path)) {
-            if database.is_valid(&row.path).is_ok_and(|valid| !valid) {
-                let _ = tree::remove(&row.path.path());
-            }
-        }
-        return Err(error.into());
-    }
+    register(&mut database, &rows, &mounted)?;
     // Registering read the derivations; reset their access times.
     for row in rows.iter().filter(|row| row.path.is_derivation() && !mounted.contains(&row.path)) {
         let _ = tree::canonicalise(&row.path.path());
@@ -140,6 +132,23 @@ pub fn restore(
     restored.bytes = rows.iter().map(|row| row.nar_size).sum();
     restored.mounted = rows.iter().filter(|row| mounted.contains(&row.path)).count();
     Ok(restored)
+}
+
+/// Registers `rows`, or else removes what was placed: without their registrations, the paths
+/// would only take up space.
+fn register(
+    database: &mut Database,
+    rows: &[&PathInfo],
+    mounted: &HashSet<StorePath>,
+) -> Result<(), DatabaseError> {
+    let Err(error) = database.register(rows) else { return Ok(()) };
+    for row in rows.iter().filter(|row| !mounted.contains(&row.path)) {
+        // Another process may have registered it.
+        if database.is_valid(&row.path).is_ok_and(|valid| !valid) {
+            let _ = tree::remove(&row.path.path());
+        }
+    }
+    Err(error)
 }
 
 /// Mounts the images that hold paths of `wanted`; returns the paths that are then in the

@@ -56,17 +56,12 @@ impl CommandContext<'_> {
             }
         };
         // Without its daemon, a user who does not own the store cannot use the installed Nix.
-        let restart = matches!(self.plan.nix, Source::Reuse(_)) && !self.plan.daemon.is_empty();
-        if restart {
-            phases.time("start the daemon", || Ok((self.start_daemon(&bin)?, 0)))?;
-        }
+        let restart = matches!(self.plan.nix, Source::Reuse(_));
+        self.start_daemon(restart, &bin, &mut phases)?;
         let (version, settings) =
             phases.time("check Nix and read its settings", || Ok((self.check(&bin)?, 0)))?;
         self.export_environment(&bin, certificates.as_deref())?;
 
-        if !self.machine.hosted {
-            RunningJobs::of_machine().add(&self.inputs.state);
-        }
         let start = Instant::now();
         let restored = self.restore(substitutes(&settings));
         // Paths registered after this were built by the job. Without the file, nothing is pushed.
@@ -79,9 +74,7 @@ impl CommandContext<'_> {
             return Err(ProcessError::Interrupted.into());
         }
         phases.add("restore", start.elapsed(), restored.as_ref().map_or(0, |restored| restored.bytes));
-        if !restart && !self.plan.daemon.is_empty() {
-            phases.time("start the daemon", || Ok((self.start_daemon(&bin)?, 0)))?;
-        }
+        self.start_daemon(!restart, &bin, &mut phases)?;
         let matched = self.env.get(MATCHED_KEY).map(str::to_owned);
         let result = InstallResult {
             version: &version,
@@ -212,19 +205,36 @@ impl CommandContext<'_> {
         })
     }
 
-    fn start_daemon(&self, bin: &Path) -> Result<(), Error> {
-        let mut lines = vec![
-            "build-users-group = nixbld".to_owned(),
-            format!("trusted-users = root {}", self.user_name()?),
-        ];
-        lines.extend(self.plan.conf.iter().cloned());
-        conf::write(Path::new(DAEMON_CONF), &lines, None)?;
-        for cmd in &self.plan.daemon {
-            let mut cmd = cmd.clone();
-            cmd.args.iter_mut().for_each(|arg| *arg = arg.replace("{bin}", &bin.display().to_string()));
-            cmd.run(self.ui, OutputMode::Quiet, ROOT_TIMEOUT)?;
+    /// Starts the daemon if this is the time for it and it was requested.
+    fn start_daemon(&self, now: bool, bin: &Path, phases: &mut Phases) -> Result<(), Error> {
+        if !now || self.plan.daemon.is_empty() {
+            return Ok(());
         }
-        Ok(self.ui.set_env("NIX_REMOTE", "daemon")?)
+        let start = || {
+            let mut lines = vec![
+                "build-users-group = nixbld".to_owned(),
+                format!("trusted-users = root {}", self.user_name()?),
+            ];
+            lines.extend(self.plan.conf.iter().cloned());
+            self.write_daemon_conf(&lines)?;
+            for cmd in &self.plan.daemon {
+                let mut cmd = cmd.clone();
+                cmd.args.iter_mut().for_each(|arg| *arg = arg.replace("{bin}", &bin.display().to_string()));
+                cmd.run(self.ui, OutputMode::Quiet, ROOT_TIMEOUT)?;
+            }
+            self.ui.set_env("NIX_REMOTE", "daemon")?;
+            Ok(((), 0))
+        };
+        phases.time("start the daemon", start)
+    }
+
+    /// Writes the daemon's nix.conf. It is kept if it belongs to root, as after an earlier job.
+    fn write_daemon_conf(&self, lines: &[String]) -> Result<(), Error> {
+        let file = Path::new(DAEMON_CONF);
+        match conf::write(file, lines, None) {
+            Err(error) if !self.machine.had_daemon => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     /// The name of this user. `USER` may be unset, for example in containers.
@@ -265,6 +275,10 @@ impl CommandContext<'_> {
     /// Restores the cache. A failure is a warning and does not fail the job. Unless Nix
     /// `substitutes`, all paths are needed.
     fn restore(&self, substitutes: bool) -> Result<Restored, String> {
+        if !self.machine.hosted {
+            // Also without a cache: this job can use what the others have mounted.
+            RunningJobs::of_machine().add(&self.inputs.state);
+        }
         if self.plan.cache == CacheMode::Off {
             return Err(self.plan.cache_off_reason.clone().unwrap_or_else(|| "the cache is off".into()));
         }
