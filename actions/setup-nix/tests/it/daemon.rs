@@ -188,6 +188,7 @@ fn opens_kvm_if_requested_and_closes_it_again() {
         : >$rule; chmod 666 /dev/kvm; as_user ./setup-nix install --kvm=true; is 666
         as_user ./setup-nix save; is 600; test ! -e $rule
         : >broken; as_user ./setup-nix install --kvm=true; test ! -e $rule; rm broken
+        as_user ./setup-nix save; test ! -e home/.cache/setup-nix/binary-cache.state/kvm
         # A job without a cache and a save step.
         as_user env GITHUB_ACTIONS=true RUNNER_TEMP=$PWD/tmp/job INPUT_GITHUB_TOKEN= \
           ./setup-nix install --kvm=true --cache=off; is 666

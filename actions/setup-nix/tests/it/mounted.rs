@@ -307,6 +307,22 @@ fn the_end_of_a_job_keeps_the_mounts_of_the_others() {
     machine.verify();
 }
 
+/// Until its paths are registered, a mount looks like the leftovers of an interrupted run.
+#[test]
+fn a_second_job_waits_for_a_mount_in_progress() {
+    let machine = next();
+    step(&machine, "a", &["install", "--mount"], &[]);
+    let action = assert_cmd::cargo::cargo_bin!("setup-nix").display();
+    let log = machine.sh(&format!(
+        "cd /nix/var/nix; mv setup-nix-mounted.registered later; lock=setup-nix-mounted.lock
+         flock $lock sh -c 'sleep 2; mv later setup-nix-mounted.registered' &
+         while flock -n $lock true; do sleep 0.05; done
+         {action} install --mount 2>&1; wait"
+    ));
+    assert!(is_mounted(&machine) && log.contains("9 already present"), "{log}");
+    machine.verify();
+}
+
 #[test]
 fn restores_mounts_again_after_a_restart() {
     let mut machine = next();
