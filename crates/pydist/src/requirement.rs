@@ -11,6 +11,9 @@ use crate::name;
 /// equal: the order of extras and specifiers, spaces and quotes do not matter.
 pub type Requirement = pep508_rs::Requirement<Url>;
 
+/// What markers are evaluated in.
+pub use pep508_rs::{MarkerEnvironment, MarkerEnvironmentBuilder};
+
 /// Why a text is not a requirement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a requirement: {why}")]

@@ -106,6 +106,21 @@ impl<'a> Reader<'a> {
         text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
     }
 
+    /// The lines of a text as they are, because a shell or another program reads them, without
+    /// empty ones at its start and end.
+    pub fn lines(&mut self, name: &str) -> Vec<String> {
+        let input = self.spec.input(name);
+        if self.text(name).is_none() {
+            return Vec::new();
+        }
+        let given = self.env.get(&input.variable()).filter(|value| !value.trim().is_empty());
+        let lines: Vec<&str> = given.unwrap_or(input.default).lines().collect();
+        let is_text = |line: &&str| !line.trim().is_empty();
+        let start = lines.iter().position(is_text).unwrap_or_default();
+        let end = lines.iter().rposition(is_text).map_or(0, |last| last + 1);
+        lines[start..end].iter().map(|line| (*line).to_owned()).collect()
+    }
+
     /// A flag: exactly `true` or `false`.
     pub fn flag(&mut self, name: &str) -> bool {
         self.word(name) == "true"
@@ -258,6 +273,16 @@ mod tests {
         let mut reader = Reader::new(&SPEC, &env);
         let read = (reader.flag("dry-run"), reader.string("index"));
         assert_eq!(reader.finish(read), Ok((false, "pypi".into())));
+    }
+
+    /// A shell script may contain one in another language.
+    #[test]
+    fn the_lines_of_a_script_keep_their_indentation() {
+        let env = Env::from_iter([("INPUT_PATHS", "\n  \n  a\r\n\n    b  \n\n"), ("INPUT_INDEX", "pypi")]);
+        let mut reader = Reader::new(&SPEC, &env);
+        assert_eq!(reader.lines("paths"), ["  a", "", "    b  "]);
+        let env = Env::from_iter([("INPUT_PATHS", " \n"), ("INPUT_INDEX", "pypi")]);
+        assert_eq!(Reader::new(&SPEC, &env).lines("paths"), ["dist"], "the default");
     }
 
     #[test]
