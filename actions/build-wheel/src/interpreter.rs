@@ -4,8 +4,11 @@
 use std::cmp::Reverse;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
 use std::time::Duration;
 
+use pep440_rs::{Version, VersionSpecifiers};
+use pydist::requirement::MarkerEnvironment;
 use pydist::tags::TagSet;
 use toolkit::{Cmd, Env, OutputMode, Ui};
 
@@ -13,10 +16,27 @@ use crate::search_path::{self, IS_WINDOWS, in_store, is_store_alias, on_path, wh
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Prints the properties that determine which wheels an interpreter accepts.
+/// Prints the properties that determine which wheels an interpreter accepts, and, on a line of its
+/// own, the values of markers (PyPA "Dependency specifiers").
 const DESCRIBE: &str = "\
-import platform, sys, sysconfig
-print(platform.python_implementation().lower(), sys.version_info[0], sys.version_info[1], int(bool(sysconfig.get_config_var('Py_GIL_DISABLED'))), sysconfig.get_platform())
+import json, os, platform, sys, sysconfig
+print(platform.python_implementation().lower(), sys.version_info[0], sys.version_info[1], sys.version_info[2], int(bool(sysconfig.get_config_var('Py_GIL_DISABLED'))), sysconfig.get_platform())
+def text(info):
+    kind = info.releaselevel
+    return '%d.%d.%d' % info[:3] + ('' if kind == 'final' else kind[0] + str(info.serial))
+print(json.dumps({
+    'implementation_name': sys.implementation.name,
+    'implementation_version': text(sys.implementation.version),
+    'os_name': os.name,
+    'platform_machine': platform.machine(),
+    'platform_python_implementation': platform.python_implementation(),
+    'platform_release': platform.release(),
+    'platform_system': platform.system(),
+    'platform_version': platform.version(),
+    'python_full_version': platform.python_version().rstrip('+'),
+    'python_version': '%d.%d' % sys.version_info[:2],
+    'sys_platform': sys.platform,
+}))
 ";
 
 /// A requested Python.
@@ -70,14 +90,13 @@ impl PythonRequest {
 
     /// The Pythons of a wheel with these tags.
     pub(crate) fn of_tags(tags: &TagSet) -> Vec<Self> {
-        let is_free_threaded = tags.abi.iter().any(|abi| abi.starts_with("cp") && abi.ends_with('t'));
+        let is_free_threaded =
+            tags.abi.iter().any(|abi| (abi.starts_with("cp") || abi == "abi3t") && abi.ends_with('t'));
+        let is_free_threaded = is_free_threaded && !tags.abi.iter().any(|abi| abi == "abi3");
         let request = |python: &String| {
-            let (kind, minor) = python.split_at_checked(3)?;
-            let program = match kind {
-                "cp3" => "python",
-                "pp3" => "pypy",
-                _ => return None,
-            };
+            let kinds = [("cp3", "python"), ("pp3", "pypy"), ("graalpy3", "graalpy")];
+            let (program, minor) =
+                kinds.iter().find_map(|(kind, program)| Some((*program, python.strip_prefix(kind)?)))?;
             let version = format!("3.{minor}");
             (!minor.is_empty()).then_some(Self::Version { program, version, is_free_threaded })
         };
@@ -198,10 +217,14 @@ pub(crate) struct Interpreter {
     pub(crate) path: PathBuf,
     implementation: String,
     version: (u32, u32),
+    /// The third part of the version.
+    micro: u32,
     /// Without the global interpreter lock.
     is_free_threaded: bool,
     /// `sysconfig.get_platform()`: `linux-x86_64`, `win32`, `win-amd64` …
     pub(crate) platform: String,
+    /// The values of markers; `None` if they are unusual.
+    pub(crate) markers: Option<MarkerEnvironment>,
 }
 
 impl std::fmt::Display for Interpreter {
@@ -221,13 +244,16 @@ impl Interpreter {
         // An empty one hides the platform.
         let cmd = cmd.without("_PYTHON_HOST_PLATFORM");
         let output = cmd.args(["-I", "-c", DESCRIBE]).run(ui, OutputMode::Quiet, TIMEOUT).ok()?;
-        let mut words = output.stdout.split_whitespace();
+        let mut lines = output.stdout.lines();
+        let mut words = lines.next()?.split_whitespace();
         Some(Self {
             path: path.to_owned(),
             implementation: words.next()?.to_owned(),
             version: (words.next()?.parse().ok()?, words.next()?.parse().ok()?),
+            micro: words.next()?.parse().ok()?,
             is_free_threaded: words.next()? == "1",
             platform: words.next().unwrap_or_default().to_owned(),
+            markers: lines.next().and_then(|line| serde_json::from_str(line).ok()),
         })
     }
 
@@ -236,10 +262,22 @@ impl Interpreter {
         platform.is_none_or(|platform| platform == self.platform)
     }
 
+    /// Whether `Requires-Python` allows it. As for pip, a pre-release counts as its release.
+    pub(super) fn fits(&self, requires: Option<&str>) -> bool {
+        let parts = requires.unwrap_or_default().split(',').map(str::trim).filter(|part| !part.is_empty());
+        let specifiers = VersionSpecifiers::from_str(&parts.collect::<Vec<_>>().join(","));
+        let version = [self.version.0, self.version.1, self.micro].map(u64::from);
+        specifiers.map_or(true, |specifiers| specifiers.contains(&Version::new(version)))
+    }
+
     /// Whether it accepts a wheel with these tags (PyPA "Platform compatibility
     /// tags"). Only Windows' platforms are compared: a system has Pythons for several of them.
     pub(super) fn accepts(&self, tags: &TagSet) -> bool {
-        let is_windows = self.platform.starts_with("win") || self.platform.starts_with("mingw");
+        // MSYS2's Python has other directories than those of an installation, and its own tags.
+        if self.platform.starts_with("mingw") {
+            return false;
+        }
+        let is_windows = self.platform.starts_with("win");
         let own = self.platform.replace(['-', '.'], "_");
         if is_windows && !tags.platform.iter().any(|tag| *tag == own || tag == "any") {
             return false;
@@ -248,7 +286,8 @@ impl Interpreter {
     }
 
     fn accepts_tag(&self, python: &str, abi: &str) -> bool {
-        let (kind, digits) = python.split_at(python.len().min(2));
+        let graalpy = python.strip_prefix("graalpy").map(|digits| ("graalpy", digits));
+        let (kind, digits) = graalpy.unwrap_or_else(|| python.split_at(python.len().min(2)));
         let (major, minor) = digits.split_at(digits.len().min(1));
         if major.parse() != Ok(self.version.0) {
             return false;
@@ -260,10 +299,12 @@ impl Interpreter {
             "py" => is_later,
             "cp" if self.implementation == "cpython" => match abi {
                 "abi3" => is_later && !self.is_free_threaded,
+                "abi3t" => is_later && self.is_free_threaded,
                 "none" => is_same,
                 abi => is_same && abi.ends_with('t') == self.is_free_threaded,
             },
             "pp" if self.implementation == "pypy" => is_same,
+            "graalpy" if self.implementation == "graalvm" => is_same,
             _ => false,
         }
     }
@@ -273,14 +314,25 @@ impl Interpreter {
 mod tests {
     use super::*;
 
+    /// `CPython` 3.12.4 for a platform.
+    fn interpreter(platform: &str) -> Interpreter {
+        Interpreter {
+            path: PathBuf::new(),
+            implementation: "cpython".into(),
+            version: (3, 12),
+            micro: 4,
+            is_free_threaded: false,
+            platform: platform.into(),
+            markers: None,
+        }
+    }
+
     #[test]
     fn accepts_wheels_by_their_tags() {
         let python = |minor, is_free_threaded| Interpreter {
-            path: PathBuf::new(),
-            implementation: "cpython".into(),
             version: (3, minor),
             is_free_threaded,
-            platform: "linux-x86_64".into(),
+            ..interpreter("linux-x86_64")
         };
         for (tag, minor, free, expected) in [
             ("py3-none-any", 9, false, true),
@@ -296,6 +348,10 @@ mod tests {
             ("cp313-cp313t-linux_x86_64", 13, true, true),
             ("cp313-cp313t-linux_x86_64", 13, false, false),
             ("pp310-pypy310_pp73-linux_x86_64", 10, false, false),
+            ("cp315-abi3t-linux_x86_64", 15, true, true),
+            ("cp315-abi3t-linux_x86_64", 16, true, true),
+            ("cp315-abi3t-linux_x86_64", 15, false, false),
+            ("graalpy311-graalpy242_311_native-linux_x86_64", 11, false, false),
         ] {
             let tags: TagSet = tag.parse().unwrap();
             assert_eq!(python(minor, free).accepts(&tags), expected, "{tag} 3.{minor}");
@@ -314,18 +370,39 @@ mod tests {
             ("win32", "any", true),
             // MSYS2's Python has its own tags.
             ("mingw_x86_64_ucrt_gnu", "win_amd64", false),
+            ("mingw_x86_64_ucrt_gnu", "any", false),
             ("linux-aarch64", "manylinux_2_17_aarch64.manylinux2014_aarch64", true),
             ("macosx-11.0-universal2", "macosx_11_0_arm64", true),
         ] {
-            let python = Interpreter {
-                path: PathBuf::new(),
-                implementation: "cpython".into(),
-                version: (3, 12),
-                is_free_threaded: false,
-                platform: platform.into(),
-            };
             let tags: TagSet = format!("cp310-abi3-{tag}").parse().unwrap();
-            assert_eq!(python.accepts(&tags), expected, "{platform} {tag}");
+            assert_eq!(interpreter(platform).accepts(&tags), expected, "{platform} {tag}");
+        }
+    }
+
+    #[test]
+    fn graalpy_accepts_its_own_wheels() {
+        let python = Interpreter { implementation: "graalvm".into(), ..interpreter("linux-x86_64") };
+        for (tag, expected) in [
+            ("graalpy312-graalpy250_312_native-linux_x86_64", true),
+            ("graalpy311-graalpy242_311_native-linux_x86_64", false),
+            ("cp312-cp312-linux_x86_64", false),
+            ("py3-none-any", true),
+        ] {
+            assert_eq!(python.accepts(&tag.parse().unwrap()), expected, "{tag}");
+        }
+    }
+
+    #[test]
+    fn requires_python_excludes_versions() {
+        for (requires, expected) in [
+            (None, true),
+            (Some(">=3.12"), true),
+            (Some(">=3.12.4,"), true),
+            (Some(">=3.8, <3.12"), false),
+            (Some(">=3.12.5"), false),
+            (Some("not a version"), true),
+        ] {
+            assert_eq!(interpreter("linux-x86_64").fits(requires), expected, "{requires:?}");
         }
     }
 
@@ -338,6 +415,8 @@ mod tests {
         let found = Interpreter::inspect(&python, &ui).unwrap();
         let system = if IS_WINDOWS { "win" } else { std::env::consts::OS };
         assert!(found.platform.starts_with(&system[..3]), "{found:?}");
+        let markers = found.markers.as_ref().unwrap();
+        assert_eq!(markers.python_version().to_string(), format!("{}.{}", found.version.0, found.version.1));
         assert!(
             found.is_for(None) && found.is_for(Some(&found.platform)) && !found.is_for(Some("win-alpha"))
         );
@@ -394,6 +473,9 @@ mod tests {
         };
         assert_eq!(of("cp313-cp313t-any"), ["python3.13t"]);
         assert_eq!(of("pp311-pypy311_pp73-any"), ["pypy3.11"]);
+        assert_eq!(of("graalpy311-graalpy242_311_native-any"), ["graalpy3.11"]);
+        assert_eq!(of("cp315-abi3t-any"), ["python3.15t"]);
+        assert_eq!(of("cp311-abi3.abi3t-any"), ["python3.11"]);
         assert_eq!(of("py3-none-any"), [""; 0]);
     }
 }
