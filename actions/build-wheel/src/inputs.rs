@@ -248,7 +248,7 @@ impl Inputs {
             graft: reader.choice("graft"),
             exclude: exclude(&mut reader),
             smoke: reader.choice("smoke"),
-            smoke_commands: reader.list("smoke-command"),
+            smoke_commands: reader.lines("smoke-command"),
             test_requires: reader.list("test-requires"),
             test_index: reader.text("test-index"),
             test_sources: test_sources(&mut reader),

@@ -18,6 +18,7 @@ pub fn extract(wheel: &Path, stem: &str, data: &Path, site: &Path) -> Result<(),
         let to = match root {
             Root::Site => site.join(&*path),
             Root::Data => data.join(&*path),
+            Root::Headers => data.join("include").join(&*path),
         };
         std::fs::create_dir_all(to.parent().unwrap_or(&to)).map_err(write)?;
         let mut file = File::create(&to).map_err(write)?;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use binfmt::binary::Format;
-use binfmt::elf::{self, ElfInfo};
+use binfmt::elf::{self, ElfInfo, Kind};
 use binfmt::macho::MachOInfo;
 use binfmt::source::ReadAt;
 use pydist::store::mentions_store;
@@ -14,6 +14,7 @@ use pydist::tags::{Platform, TagSet};
 use pydist::target::Arch;
 use pydist::zip::{Content, Member};
 
+use super::contents::{ProgramPlatform, ProgramSystem};
 use crate::build_target::BuildTarget;
 
 /// The kind of a binary, from its first bytes.
@@ -127,63 +128,81 @@ pub(super) struct ForeignBinary {
     pub(super) platform: String,
     /// A store path that its loader would use.
     pub(super) store_path: Option<String>,
+    /// The system and the processors, if it is a program.
+    pub(super) program: Option<ProgramPlatform>,
+    /// Its loader (`PT_INTERP`).
+    pub(super) interpreter: Option<String>,
 }
 
 /// Returns the binary `content` if it is for another platform than the wheel;
 /// `None` for binaries that are repaired and for other files.
 pub(super) fn foreign(content: &Content, wheel: WheelPlatform) -> Option<ForeignBinary> {
     match BinaryKind::of(content)? {
-        BinaryKind::Elf(arch) => {
-            let is_repaired = match wheel {
-                WheelPlatform::Content => arch.is_some(),
-                WheelPlatform::Linux(machine) => arch.is_some_and(|arch| arch.machine() == machine),
-                WheelPlatform::Macos | WheelPlatform::Windows | WheelPlatform::Unsupported => false,
-            };
-            if is_repaired {
-                return None;
-            }
-            let elf = ElfInfo::read(content).ok();
-            // A damaged binary counts as the wheel's own, and is reported as such.
-            if elf.is_none() && wheel == WheelPlatform::Content {
-                return None;
-            }
-            let platform = elf.as_ref().map_or_else(
-                || "another machine (its ELF header is damaged)".to_owned(),
-                |elf| {
-                    elf.arch().map_or_else(
-                        || format!("ELF machine {}", elf.machine),
-                        |arch| format!("Linux on {arch}"),
-                    )
-                },
-            );
-            let strings = elf.iter().flat_map(|elf| {
-                let texts = elf.dynamic.iter().filter_map(|entry| entry.text.clone());
-                texts.chain(elf.interpreters.iter().map(|found| found.path.clone()))
-            });
-            Some(ForeignBinary {
-                platform,
-                store_path: strings.into_iter().find(|text| mentions_store(text)),
-            })
-        }
-        BinaryKind::MachO => {
-            let macho = MachOInfo::read(content).ok();
-            let platforms = macho.iter().flat_map(|macho| &macho.slices).filter(|slice| slice.is_loaded());
-            // 1 is macOS; 6 is Catalyst, which zippered files have as well.
-            let other =
-                platforms.filter_map(|slice| slice.platform).find(|platform| ![1, 6].contains(platform));
-            let is_repaired =
-                matches!(wheel, WheelPlatform::Content | WheelPlatform::Macos) && other.is_none();
-            if is_repaired {
-                return None;
-            }
-            let platform = match other {
-                Some(platform) => format!("an Apple platform other than macOS (platform {platform})"),
-                None => "macOS".to_owned(),
-            };
-            let commands = macho.iter().flat_map(|macho| &macho.slices).flat_map(|slice| &slice.commands);
-            let mut paths =
-                commands.filter_map(|command| command.path.as_ref().map(|path| path.text.clone()));
-            Some(ForeignBinary { platform, store_path: paths.find(|path| mentions_store(path)) })
-        }
+        BinaryKind::Elf(arch) => foreign_elf(content, arch, wheel),
+        BinaryKind::MachO => foreign_macho(content, wheel),
     }
+}
+
+fn foreign_elf(content: &Content, arch: Option<Arch>, wheel: WheelPlatform) -> Option<ForeignBinary> {
+    let is_repaired = match wheel {
+        WheelPlatform::Content => arch.is_some(),
+        WheelPlatform::Linux(machine) => arch.is_some_and(|arch| arch.machine() == machine),
+        WheelPlatform::Macos | WheelPlatform::Windows | WheelPlatform::Unsupported => false,
+    };
+    if is_repaired {
+        return None;
+    }
+    let elf = ElfInfo::read(content).ok();
+    // A damaged binary counts as the wheel's own, and is reported as such.
+    if elf.is_none() && wheel == WheelPlatform::Content {
+        return None;
+    }
+    let platform = elf.as_ref().map_or_else(
+        || "another machine (its ELF header is damaged)".to_owned(),
+        |elf| {
+            elf.arch()
+                .map_or_else(|| format!("ELF machine {}", elf.machine), |arch| format!("Linux on {arch}"))
+        },
+    );
+    let program = elf.as_ref().filter(|elf| elf.kind == Kind::Executable).map(|elf| ProgramPlatform {
+        system: ProgramSystem::Linux,
+        archs: elf.arch().map(str::to_owned).into_iter().collect(),
+        name: platform.clone(),
+    });
+    let interpreter = elf.as_ref().and_then(|elf| elf.interpreter().map(str::to_owned));
+    let strings = elf.iter().flat_map(|elf| {
+        let texts = elf.dynamic.iter().filter_map(|entry| entry.text.clone());
+        texts.chain(elf.interpreters.iter().map(|found| found.path.clone()))
+    });
+    Some(ForeignBinary {
+        platform,
+        store_path: strings.into_iter().find(|text| mentions_store(text)),
+        program,
+        interpreter,
+    })
+}
+
+fn foreign_macho(content: &Content, wheel: WheelPlatform) -> Option<ForeignBinary> {
+    let macho = MachOInfo::read(content).ok();
+    let platforms = macho.iter().flat_map(|macho| &macho.slices).filter(|slice| slice.is_loaded());
+    // 1 is macOS; 6 is Catalyst, which zippered files have as well.
+    let other = platforms.filter_map(|slice| slice.platform).find(|platform| ![1, 6].contains(platform));
+    let is_repaired = matches!(wheel, WheelPlatform::Content | WheelPlatform::Macos) && other.is_none();
+    if is_repaired {
+        return None;
+    }
+    let platform = match other {
+        Some(platform) => format!("an Apple platform other than macOS (platform {platform})"),
+        None => "macOS".to_owned(),
+    };
+    let commands = macho.iter().flat_map(|macho| &macho.slices).flat_map(|slice| &slice.commands);
+    let mut paths = commands.filter_map(|command| command.path.as_ref().map(|path| path.text.clone()));
+    let store_path = paths.find(|path| mentions_store(path));
+    let mut slices = macho.iter().flat_map(|macho| &macho.slices);
+    let program = slices.any(|slice| slice.file_type == 2).then(|| ProgramPlatform {
+        system: if other.is_some() { ProgramSystem::Other } else { ProgramSystem::Macos },
+        archs: macho.iter().flat_map(|macho| &macho.slices).map(|slice| slice.arch.to_owned()).collect(),
+        name: platform.clone(),
+    });
+    Some(ForeignBinary { platform, store_path, program, interpreter: None })
 }

@@ -152,7 +152,7 @@ impl Grafts {
         let name = unique_name(file, &hash, room).ok_or_else(|| GraftError::Name(file.to_owned()))?;
         let dir = match location {
             Root::Site => format!("{}.libs", self.package),
-            Root::Data => format!("{}.data/data/libexec/{}.libs", self.stem, self.package),
+            Root::Data | Root::Headers => format!("{}.data/data/libexec/{}.libs", self.stem, self.package),
         };
         let member = format!("{dir}/{name}");
         self.grafted.push((member.clone(), key.1.clone(), hash));
@@ -193,7 +193,7 @@ impl Grafts {
         let (root, path) = installed(&self.stem, member);
         let dir = match root {
             Root::Site => format!("{}.libs", self.package),
-            Root::Data => format!("libexec/{}.libs", self.package),
+            Root::Data | Root::Headers => format!("libexec/{}.libs", self.package),
         };
         let member_dir = directory(&path);
         if member_dir == dir {

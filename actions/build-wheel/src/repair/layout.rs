@@ -9,6 +9,8 @@ pub(crate) enum Root {
     Site,
     /// The prefix.
     Data,
+    /// The directory of C headers, which Python and loaders do not search.
+    Headers,
 }
 
 /// Where an installer puts `member` of the wheel `<package>-<version>`: the root
@@ -18,6 +20,7 @@ pub(crate) fn installed<'m>(stem: &str, member: &'m str) -> (Root, Cow<'m, str>)
     match in_data {
         Some(("scripts", path)) => (Root::Data, format!("bin/{path}").into()),
         Some(("data", path)) => (Root::Data, path.into()),
+        Some(("headers", path)) => (Root::Headers, path.into()),
         Some(("purelib" | "platlib", path)) => (Root::Site, path.into()),
         _ => (Root::Site, member.into()),
     }
@@ -33,5 +36,7 @@ mod tests {
         assert_eq!(at("a/b.so"), (Root::Site, "a/b.so".into()));
         assert_eq!(at("a-1.0.data/platlib/a/b.so"), (Root::Site, "a/b.so".into()));
         assert_eq!(at("a-1.0.data/scripts/a"), (Root::Data, "bin/a".into()));
+        assert_eq!(at("a-1.0.data/headers/a.h"), (Root::Headers, "a.h".into()));
+        assert_eq!(at("a/b.data/scripts/c"), (Root::Site, "a/b.data/scripts/c".into()));
     }
 }

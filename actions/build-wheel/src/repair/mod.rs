@@ -32,7 +32,7 @@ pub use archive::ArchiveError;
 pub use binary::{edit_binary, edit_elf_in_place};
 pub use binary_error::BinaryError;
 pub use change::Change;
-pub use contents::{Contents, Executable, Extension};
+pub use contents::{Contents, Executable, Extension, ProgramPlatform, ProgramSystem};
 pub use difference::{difference, find_member_with};
 pub use error::WheelError;
 pub use extract::extract;

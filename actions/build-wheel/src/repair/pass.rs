@@ -23,7 +23,7 @@ use super::archive::{self, ArchiveError};
 use super::binary::{self, EditedBinary};
 use super::binary_error::BinaryError;
 use super::change::{Change, Edit};
-use super::contents::{Contents, script};
+use super::contents::{Contents, ProgramSystem};
 use super::error::WheelError;
 use super::foreign::{ForeignBinary, WheelPlatform, foreign};
 use super::graft::{GraftScope, Grafts};
@@ -93,7 +93,6 @@ impl<'a> Pass<'a> {
             files: members.iter().map(|member| file_name(&member.name).to_owned()).collect(),
             grafts: (options.graft != GraftScope::Off)
                 .then(|| Grafts::new(&stem, options.graft, &options.scratch)),
-            stem,
             platform: WheelPlatform::Content,
             is_armv6: false,
             editable: BTreeSet::new(),
@@ -102,7 +101,8 @@ impl<'a> Pass<'a> {
             needs: Vec::new(),
             changes: Vec::new(),
             warnings: Vec::new(),
-            contents: Contents::default(),
+            contents: Contents::new(&stem, members),
+            stem,
             external: BTreeSet::new(),
             previous_sbom: None,
             held: Vec::new(),
@@ -203,8 +203,13 @@ impl<'a> Pass<'a> {
         if metadata::is_unhashed(&member.name, self.dist_info) {
             return Ok(());
         }
-        let is_program = script(&member.name).is_some()
-            || self.contents.executables.iter().any(|program| program.member == member.name);
+        // A program for another platform than the wheel may be test data.
+        let is_own = |system| system == ProgramSystem::Windows && self.platform == WheelPlatform::Windows;
+        let is_program = self.contents.script(&member.name).is_some()
+            || self.contents.executables.iter().any(|program| {
+                program.member == member.name
+                    && program.platform.as_ref().is_none_or(|platform| is_own(platform.system))
+            });
         if is_program && !member.is_executable() {
             self.change(&member.name, "made executable".to_owned());
         }
@@ -333,7 +338,7 @@ impl<'a> Pass<'a> {
     /// Reports a binary for another platform. A store path in it is an error if
     /// the wheel has no platform of its own, since its users would load it.
     fn report_foreign(&mut self, name: &str, found: ForeignBinary) -> Result<(), WheelError> {
-        let ForeignBinary { platform, store_path } = found;
+        let ForeignBinary { platform, store_path, program, interpreter } = found;
         match (self.platform, store_path) {
             (WheelPlatform::Content, Some(_)) => {
                 return Err(WheelError::Binary {
@@ -350,6 +355,9 @@ impl<'a> Pass<'a> {
             (WheelPlatform::Unsupported, None) => {}
             _ => self.warn(name, &format!("is for {platform}, unlike the wheel, and is not repaired")),
         }
+        if let Some(program) = program {
+            self.contents.add_foreign(name, program, interpreter);
+        }
         self.foreign.insert(name.to_owned());
         Ok(())
     }
@@ -362,8 +370,9 @@ impl<'a> Pass<'a> {
     ) -> Result<bool, WheelError> {
         let is_metadata = name.starts_with(self.dist_info);
         // The kernel executes such a file wherever it is installed.
-        let is_program = script(name).is_some()
-            || is_executable && content.head(2).map_err(ArchiveError::Write)?.starts_with(b"#!");
+        let is_script = self.contents.script(name).is_some();
+        let is_program =
+            is_script || is_executable && content.head(2).map_err(ArchiveError::Write)?.starts_with(b"#!");
         let is_text = is_metadata || is_program;
         if is_text && content.size().map_err(ArchiveError::Write)? <= TEXT_LIMIT {
             let text = content.to_vec().map_err(ArchiveError::Write)?;
@@ -372,7 +381,7 @@ impl<'a> Pass<'a> {
                 self.previous_sbom = Some(text.clone());
             }
             let new = if is_program {
-                scripts::without_store(name, &text)?
+                scripts::without_store(name, is_script, &text)?
             } else if name.ends_with(".cyclonedx.json") {
                 sbom::normalize(&text, self.options.epoch).map(|new| (new, String::new()))
             } else {
@@ -393,6 +402,15 @@ impl<'a> Pass<'a> {
             self.warn(name, "mentions the Nix store");
         }
         Ok(false)
+    }
+
+    /// What the wheel installs that a smoke test can run.
+    pub(super) fn take_contents(&mut self) -> Contents {
+        let is_library = |file: &&String| [".so", ".dylib", ".dll"].iter().any(|part| file.contains(part));
+        let mut contents = std::mem::take(&mut self.contents);
+        contents.libraries = self.files.iter().filter(is_library).cloned().collect();
+        contents.external.clone_from(&self.external);
+        contents
     }
 
     pub(super) fn check_libraries(&self) -> Result<(), WheelError> {

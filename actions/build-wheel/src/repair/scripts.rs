@@ -3,13 +3,16 @@
 
 use pydist::store::mentions_store;
 
-use super::contents::script;
 use super::error::WheelError;
 
 /// Replaces a shebang that names the store. Returns the new script and a
 /// description of the change; `None` if the shebang does not name the store. An
 /// installer replaces `#!python` with its own interpreter, but only in scripts.
-pub(super) fn without_store(file: &str, content: &[u8]) -> Result<Option<(Vec<u8>, String)>, WheelError> {
+pub(super) fn without_store(
+    file: &str,
+    is_script: bool,
+    content: &[u8],
+) -> Result<Option<(Vec<u8>, String)>, WheelError> {
     let end = memchr::memchr(b'\n', content).unwrap_or(content.len());
     let (first, rest) = content.split_at(end);
     let line = String::from_utf8_lossy(first).into_owned();
@@ -27,7 +30,7 @@ pub(super) fn without_store(file: &str, content: &[u8]) -> Result<Option<(Vec<u8
     // The kernel passes everything after the program as one argument.
     let arguments = words.collect::<Vec<_>>().join(" ");
     let new = match (program, arguments.as_str()) {
-        (program, _) if program.starts_with("python") && script(file).is_some() => "#!python".to_owned(),
+        (program, _) if program.starts_with("python") && is_script => "#!python".to_owned(),
         (program, _) if program.starts_with("python") => "#!/usr/bin/env python3".to_owned(),
         ("env", arguments) if !mentions_store(arguments) => format!("#!/usr/bin/env {arguments}"),
         ("sh", arguments) => format!("#!/bin/sh {arguments}"),
@@ -68,7 +71,7 @@ mod tests {
 
     fn new_shebang(line: &str) -> Option<String> {
         let (script, _) =
-            without_store("a-1.data/scripts/a", format!("{line}\necho\n").as_bytes()).unwrap()?;
+            without_store("a-1.data/scripts/a", true, format!("{line}\necho\n").as_bytes()).unwrap()?;
         Some(String::from_utf8(script).unwrap().lines().next().unwrap().to_owned())
     }
 
@@ -84,7 +87,7 @@ mod tests {
             assert_eq!(new_shebang(&format!("#!{STORE}{line}")).as_deref(), Some(expected));
         }
         assert_eq!(new_shebang("#!/bin/sh -e"), None);
-        assert!(without_store("a", format!("#!{STORE}-perl/bin/perl\n").as_bytes()).is_err());
+        assert!(without_store("a", false, format!("#!{STORE}-perl/bin/perl\n").as_bytes()).is_err());
     }
 
     #[test]
@@ -94,10 +97,10 @@ mod tests {
             format!("#!{STORE}-bash/bin/bash -e\nexport A=b\nexec {STORE}-x/bin/x \"$@\"\n"),
             format!("#!/bin/sh\n{STORE}-x/bin/x\n"),
         ] {
-            let error = without_store("bin/x", body.as_bytes()).unwrap_err().to_string();
+            let error = without_store("bin/x", false, body.as_bytes()).unwrap_err().to_string();
             assert!(error.starts_with("`bin/x` executes `") && error.contains(STORE), "{error}");
         }
         let data = format!("#!python\npath = '{STORE}-x'\n");
-        assert_eq!(without_store("a", data.as_bytes()).unwrap(), None);
+        assert_eq!(without_store("a", false, data.as_bytes()).unwrap(), None);
     }
 }

@@ -69,9 +69,9 @@ pub fn repair(
         size: written.size,
         sha256: written.sha256,
         floor: needs.map(|needs| needs.floor()),
+        contents: pass.take_contents(),
         changes: pass.changes,
         warnings: pass.warnings,
-        contents: pass.contents,
         foreign: pass.foreign,
     })
 }

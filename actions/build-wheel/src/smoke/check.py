@@ -1,10 +1,12 @@
 """Import the modules of a wheel, and print the result of each import.
 
 It runs on Python 3.6 and newer. The standard input is a JSON object: the wheel's
-`distribution`, its top-level `modules`, its `extensions` ([path below
-site-packages, is known to be a module]), whether it has `entry_points`, whether
-it `requires` distributions that may be missing, and the `site` directory, if it
-is not the interpreter's own.
+`distribution`, its top-level `modules`, the modules and packages that are its `own`,
+its `extensions` ([root, path below the root, is known to be a module]; a root is
+`site` or `data`), the file names of its `libraries`, the `external` libraries that
+it expects on the user's machine, whether it has `entry_points`, whether it `requires`
+distributions that may be missing, and the `site` and `data` directories, if they are
+not the interpreter's own.
 Each line of output is a mark and a JSON list: kind, name, outcome, reason. `start`
 precedes each import, so that the name is known after a crash; `end` follows the last
 result, since a module may end Python with the exit code 0.
@@ -14,6 +16,7 @@ import importlib
 import importlib.machinery
 import json
 import os
+import re
 import sys
 import sysconfig
 import traceback
@@ -24,12 +27,18 @@ except ImportError:
     metadata = None  # before Python 3.8
 
 task = json.loads(sys.stdin.buffer.read().decode("utf-8"))
-own = set(task["modules"])
 if task["site"]:
     sys.path.insert(0, task["site"])
 # Redirect the output of the modules.
 out = os.fdopen(os.dup(1), "w", encoding="utf-8")
 os.dup2(2, 1)
+
+# How glibc, musl and dyld name a library that they do not find.
+MISSING_LIBRARY = re.compile(
+    r"(\S+): cannot open shared object file"
+    r"|Error loading shared library ([^\s:]+): No such file"
+    r"|Library not loaded: (\S+)"
+)
 
 
 def report(kind, name, outcome, reason=""):
@@ -37,21 +46,50 @@ def report(kind, name, outcome, reason=""):
     out.flush()
 
 
+def is_own(module):
+    # A parent of an own package, too: without it, nothing is installed there.
+    return any(
+        (module + ".").startswith(own + ".") or own.startswith(module + ".") for own in task["own"]
+    )
+
+
+def causes(error):
+    """Yield the error and its causes. A context is only what the module has already handled."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
 def missing(error):
     """Name the module of another distribution that is not installed."""
-    while error is not None:
-        if isinstance(error, ModuleNotFoundError) and error.name:
-            top = error.name.partition(".")[0]
-            if top not in own:
-                return top
-        error = error.__cause__ or error.__context__
+    for cause in causes(error):
+        if isinstance(cause, ModuleNotFoundError) and cause.name and not is_own(cause.name):
+            return cause.name.partition(".")[0]
+    return None
+
+
+def missing_library(error):
+    """Name the library that the user's machine or another distribution provides."""
+    for cause in causes(error):
+        is_loaders = isinstance(cause, (ImportError, OSError))
+        found = MISSING_LIBRARY.search(str(cause)) if is_loaders else None
+        if found:
+            path = next(filter(None, found.groups()))
+            library = os.path.basename(path)
+            if path in task["external"] or library in task["external"]:
+                return library
+            if task["requires"] and library not in task["libraries"]:
+                return library
     return None
 
 
 def judge(kind, name, error, optional=False):
     absent = missing(error)
+    library = missing_library(error)
     if absent and (task["requires"] or optional):
         report(kind, name, "not run", f"`{absent}` is not installed")
+    elif library:
+        report(kind, name, "not run", f"the library `{library}` is not installed")
     else:
         lines = traceback.format_exception(type(error), error, error.__traceback__)
         report(kind, name, "failed", "".join(lines).strip())
@@ -69,12 +107,19 @@ def load(path, error, is_module):
     try:
         # Windows has no such modes.
         mode = getattr(os, "RTLD_NOW" if is_module else "RTLD_LAZY", 0)
-        ctypes.CDLL(path, mode=mode)
+        library = ctypes.CDLL(path, mode=mode)
     except OSError as failure:
+        absent = missing_library(failure)
+        if absent:
+            return "not run", f"the library `{absent}` is not installed"
         # A plugin uses symbols of the program that loads it.
         if not is_module and "undefined symbol" in str(failure):
             return "not run", str(failure)
         return "failed", f"{failure}" if error is None else f"{error}; {failure}"
+    # A module whose symbols were not read before: its import has failed.
+    stem = os.path.basename(path).partition(".")[0]
+    if error is not None and not is_module and hasattr(library, "PyInit_" + stem):
+        return "failed", f"{type(error).__name__}: {error}"
     return "ok", "loaded"
 
 
@@ -87,11 +132,17 @@ def module_name(path):
     return None
 
 
-def check_extension(site, path, is_module):
-    full = os.path.normpath(os.path.join(site, path))
-    name = module_name(path)
-    file = os.path.basename(path)
+def origin(name):
+    """The file that a module was imported from."""
+    try:
+        return os.path.realpath(sys.modules[name].__spec__.origin)
+    except Exception:  # a package may replace its modules by any object
+        return None
+
+
+def check_extension(full, path, name, is_module):
     if name is None:
+        file = os.path.basename(path)
         if any(mark in file for mark in (".cpython-", ".pypy", ".cp3")):
             return report("load", path, "not run", "it is for another Python")
         return report("load", path, *load(full, None, is_module))
@@ -102,13 +153,18 @@ def check_extension(site, path, is_module):
     except BaseException as failure:
         error = failure
     if error is None:
-        return report("import", name, "ok")
-    # The module itself, or a library that it needs.
-    own = isinstance(error, ImportError) and getattr(error, "path", None) == full
-    if own and (is_module or "does not define module export function" not in str(error)):
-        return report("import", name, "failed", str(error))
-    outcome, reason = load(full, error, is_module)
-    return report("load", path, outcome, reason if outcome != "ok" else "loaded")
+        if origin(name) == os.path.realpath(full):
+            return report("import", name, "ok")
+        # Another file has its name, or the package has replaced the module.
+        return report("load", path, *load(full, None, is_module))
+    if not is_module or "does not define module export function" in str(error):
+        return report("load", path, *load(full, error, False))
+    if missing(error) and task["requires"]:
+        # The package cannot be imported here, but the loader's part can be checked.
+        outcome, reason = load(full, None, is_module)
+        if outcome == "failed":
+            return report("load", path, outcome, reason)
+    return judge("import", name, error)
 
 
 for name in task["modules"]:
@@ -122,20 +178,16 @@ for name in task["modules"]:
 paths = (
     dict.fromkeys(("platlib", "purelib"), task["site"]) if task["site"] else sysconfig.get_paths()
 )
-for path, is_module in task["extensions"]:
+roots = {"site": [paths["platlib"], paths["purelib"]], "data": [task["data"] or sys.prefix]}
+for root, path, is_module in task["extensions"]:
     report("start", path, "")
-    site = next(
-        (
-            paths[key]
-            for key in ("platlib", "purelib")
-            if os.path.exists(os.path.join(paths[key], path))
-        ),
-        None,
-    )
-    if site is None:
+    files = [os.path.normpath(os.path.join(directory, path)) for directory in roots[root]]
+    full = next(filter(os.path.exists, files), None)
+    if full is None:
         report("load", path, "failed", "it was not installed")
     else:
-        check_extension(site, path, is_module)
+        name = module_name(path) if root == "site" else None
+        check_extension(full, path, name, is_module)
 
 if task["entry_points"] and metadata is None:
     report("entry point", "entry_points.txt", "not run", "this Python has no importlib.metadata")

@@ -7,15 +7,14 @@ use pydist::tags::TagSet;
 use pydist::target::{Arch, System, Target};
 use toolkit::{Cmd, FileError, make_executable};
 
-use super::native::extensions;
-use super::outcome::CheckOutcome;
+use super::outcome::{CheckOutcome, Expected};
 use super::result::{Smoke, SmokeResult};
 use super::smoke_test::{ImportTask, SmokeTest};
 use crate::build_result::BuildResult;
 use crate::error::Error;
 use crate::interpreter::Interpreter;
 use crate::plan::SmokePlan;
-use crate::repair::{Root, extract, installed};
+use crate::repair::{Executable, ProgramSystem, Root, extract, installed};
 use crate::search_path::which;
 
 /// Runs programs for another architecture.
@@ -68,9 +67,14 @@ pub(super) fn run(
         Ok(emulator) => emulator,
         Err(reason) => return Ok(Smoke::none(SmokeResult::Skipped, Some(reason))),
     };
-    let contents = &wheel.contents;
-    let without_loader =
-        contents.executables.iter().find(|program| !emulator.has_loader(program.interpreter.as_deref()));
+    let own = |program: &&Executable| {
+        program.platform.as_ref().is_none_or(|platform| {
+            platform.system == ProgramSystem::Linux && platform.archs.iter().any(|name| name == arch.tag())
+        })
+    };
+    let (programs, others): (Vec<&Executable>, Vec<&Executable>) =
+        wheel.contents.executables.iter().partition(own);
+    let without_loader = programs.iter().find(|program| !emulator.has_loader(program.interpreter.as_deref()));
     if let Some(loader) = without_loader.and_then(|program| program.interpreter.as_deref()) {
         let arch = arch.tag();
         let reason = format!(
@@ -84,19 +88,29 @@ pub(super) fn run(
         .map_err(|source| Error::Wheel { file: smoke_test.wheel.clone(), source })?;
     let installed_path = |member: &str| {
         let (root, path) = installed(&wheel.stem(), member);
-        if root == Root::Site { prefix.join("site").join(&*path) } else { prefix.join(&*path) }
+        match root {
+            Root::Site => prefix.join("site").join(&*path),
+            Root::Data => prefix.join(&*path),
+            Root::Headers => prefix.join("include").join(&*path),
+        }
     };
-    for executable in &contents.executables {
+    for executable in &programs {
         make_executable(&installed_path(&executable.member))?;
     }
     let wrappers = prefix.join("wrappers");
-    write_wrappers(&emulator, wheel, &wrappers, &installed_path)?;
+    write_wrappers(&emulator, &programs, &wrappers, &installed_path)?;
     if !plan.commands.is_empty() {
         return run_commands(smoke_test, plan, &emulator, &wrappers);
     }
-    for executable in &contents.executables {
+    for executable in others {
+        let platform = executable.platform.as_ref().map_or("another platform", |platform| &platform.name);
+        let reason = format!("it is for {platform}");
+        smoke_test.record_foreign(wheel, executable, reason)?;
+    }
+    let expected = Expected { contents: &wheel.contents, requires: wheel.contents.requires(None) };
+    for executable in programs {
         let cmd = emulator.cmd(&smoke_test, &installed_path(&executable.member), &wrappers).arg("--version");
-        smoke_test.must_start(&cmd, false)?;
+        smoke_test.must_start(&cmd, expected)?;
     }
     import(&mut smoke_test, &emulator, wheel, arch, &prefix, &wrappers)?;
     Ok(smoke_test.finish(SmokeResult::Emulated, Some(format!("run by {}", emulator.name))))
@@ -105,12 +119,12 @@ pub(super) fn run(
 /// Writes scripts that run the wheel's programs under QEMU, with the same names.
 fn write_wrappers(
     emulator: &Emulator,
-    wheel: &BuildResult,
+    programs: &[&Executable],
     to: &Path,
     installed_path: &dyn Fn(&str) -> PathBuf,
 ) -> Result<(), FileError> {
     std::fs::create_dir_all(to).map_err(FileError::new("create", to))?;
-    for executable in &wheel.contents.executables {
+    for executable in programs {
         let Some(script) = &executable.script else { continue };
         let program = Cmd::new(&emulator.command_line()[0]).args(&emulator.command_line()[1..]);
         let program = program.arg(installed_path(&executable.member).display().to_string());
@@ -133,12 +147,15 @@ fn run_commands(
 ) -> Result<Smoke, Error> {
     for line in &plan.commands {
         let program = line.split_whitespace().next().unwrap_or_default();
+        if program.is_empty() || program.starts_with('#') {
+            continue;
+        }
         if !SHELL_COMMANDS.contains(&program) && !wrappers.join(program).is_file() {
             let reason = format!("`{program}` is not a binary of the wheel, and only these can be emulated");
             return Ok(Smoke::none(SmokeResult::Skipped, Some(reason)));
         }
     }
-    smoke_test.run_commands(&plan.commands, wrappers)?;
+    smoke_test.run_commands(&plan.commands, wrappers, None)?;
     Ok(smoke_test.finish(SmokeResult::Emulated, Some(format!("run by {}", emulator.name))))
 }
 
@@ -154,20 +171,14 @@ fn import(
 ) -> Result<(), Error> {
     let contents = &wheel.contents;
     let Some(name) = wheel.name.wheel() else { return Ok(()) };
-    let task = ImportTask {
-        distribution: &name.name,
-        modules: &contents.modules,
-        extensions: extensions(wheel),
-        entry_points: contents.has_entry_points,
-        requires: contents.requires,
-        site: Some(prefix.join("site").display().to_string()),
-    };
-    if task.modules.is_empty() && task.extensions.is_empty() && !task.entry_points {
+    let Some(mut task) = ImportTask::new(wheel, contents.requires(None), Some(prefix)) else {
         return Ok(());
-    }
-    if let Some(python) = foreign_python(smoke_test, emulator, &name.tags, arch) {
-        let cmd = emulator.cmd(smoke_test, &python, bin);
-        smoke_test.import(cmd, &task)
+    };
+    let requires = contents.requires_python.as_deref();
+    if let Some(python) = foreign_python(smoke_test, emulator, &name.tags, requires, arch) {
+        task.requires = contents.requires(python.markers.as_ref());
+        let cmd = emulator.cmd(smoke_test, &python.path, bin);
+        smoke_test.import(cmd, &task, Expected { contents, requires: task.requires })
     } else {
         let reason = "no Python for its architecture on this machine";
         smoke_test.record("import the modules".to_owned(), CheckOutcome::NotRun(reason.to_owned()))
@@ -181,8 +192,9 @@ fn foreign_python(
     smoke_test: &SmokeTest<'_>,
     emulator: &Emulator,
     tags: &TagSet,
+    requires: Option<&str>,
     arch: Arch,
-) -> Option<PathBuf> {
+) -> Option<Interpreter> {
     let root = emulator.root.as_ref().map(PathBuf::from).into_iter();
     let in_root = root
         .flat_map(|root| ["usr/bin/python3", "bin/python3"].map(|installed_path| root.join(installed_path)));
@@ -195,8 +207,9 @@ fn foreign_python(
     let is_for_arch = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().contains(&platform);
     let uv_pythons = uv.into_iter().flatten().filter_map(Result::ok).filter(is_for_arch);
     let uv_pythons = uv_pythons.map(|entry| entry.path().join("bin/python3"));
-    in_root.chain(uv_pythons).filter(|path| path.is_file()).find(|path| {
-        let cmd = emulator.cmd(smoke_test, path, path.parent().unwrap_or(path));
-        Interpreter::inspect_by(cmd, path, smoke_test.runtime.ui).is_some_and(|python| python.accepts(tags))
+    in_root.chain(uv_pythons).filter(|path| path.is_file()).find_map(|path| {
+        let cmd = emulator.cmd(smoke_test, &path, path.parent().unwrap_or(&path));
+        let python = Interpreter::inspect_by(cmd, &path, smoke_test.runtime.ui)?;
+        (python.accepts(tags) && python.fits(requires)).then_some(python)
     })
 }

@@ -3,17 +3,19 @@
 
 use std::path::{Path, PathBuf};
 
+use pydist::target::{System, Target};
 use toolkit::{FileError, OutputMode, make_executable};
 
 use super::install::install;
-use super::outcome::CheckOutcome;
+use super::outcome::{CheckOutcome, Expected};
 use super::python::find;
 use super::result::{Check, Smoke, SmokeResult};
 use super::smoke_test::{ImportTask, SmokeTest};
 use crate::build_result::BuildResult;
 use crate::error::Error;
+use crate::host::{host, starts};
 use crate::plan::SmokePlan;
-use crate::repair::{Root, installed};
+use crate::repair::{Executable, ProgramSystem, Root, installed};
 use crate::search_path::{IS_WINDOWS, program, programs};
 
 /// Runs the smoke test.
@@ -23,7 +25,8 @@ pub(super) fn run(
     wheel: &BuildResult,
 ) -> Result<Smoke, Error> {
     let Some(name) = wheel.name.wheel() else { return Ok(Smoke::none(SmokeResult::Off, None)) };
-    let python = match find(&name.tags, plan, smoke_test.runtime) {
+    let contents = &wheel.contents;
+    let python = match find(&name.tags, contents.requires_python.as_deref(), plan, smoke_test.runtime) {
         Ok(python) => python,
         Err(reason) => return Ok(Smoke::none(SmokeResult::Skipped, Some(reason))),
     };
@@ -34,61 +37,129 @@ pub(super) fn run(
     }
     let bin = programs(&environment);
     if !plan.commands.is_empty() {
-        smoke_test.run_commands(&plan.commands, &bin)?;
+        smoke_test.run_commands(&plan.commands, &bin, Some(&environment))?;
         return Ok(smoke_test.finish(SmokeResult::Passed, None));
     }
-    let contents = &wheel.contents;
-    let task = ImportTask {
-        distribution: &name.name,
-        modules: &contents.modules,
-        extensions: extensions(wheel),
-        entry_points: contents.has_entry_points,
-        requires: contents.requires && !plan.requires.iter().any(|line| line == "wheel"),
-        site: None,
-    };
-    if !task.modules.is_empty() || !task.extensions.is_empty() || task.entry_points {
+    let is_installed = plan.requires.iter().any(|line| line == "wheel");
+    let requires = !is_installed && contents.requires(python.markers.as_ref());
+    let expected = Expected { contents, requires };
+    if let Some(task) = ImportTask::new(wheel, requires, None) {
         let python = smoke_test.cmd(&bin.join(program("python")).display().to_string(), &bin);
-        smoke_test.import(python, &task)?;
+        smoke_test.import(python, &task, expected)?;
     }
     for script in &contents.scripts {
-        let Some(words) = script_command(&bin, script, IS_WINDOWS) else {
-            let outcome = "not run: Windows can run only programs, batch files and Python scripts";
-            smoke_test.not_for_system.push(Check { command: script.clone(), outcome: outcome.to_owned() });
-            continue;
+        let words = match script_command(&bin, script, IS_WINDOWS) {
+            Ok(words) => words,
+            Err(reason) => {
+                let outcome = format!("not run: {reason}");
+                smoke_test.not_for_system.push(Check { command: script.clone(), outcome });
+                continue;
+            }
         };
         let cmd = smoke_test.cmd(&words[0], &bin).args(&words[1..]).arg("--version");
-        smoke_test.must_start(&cmd, task.requires)?;
+        smoke_test.must_start(&cmd, expected)?;
     }
-    let site = site_packages(&smoke_test, &bin);
-    for executable in &contents.executables {
-        let (root, path) = installed(&wheel.stem(), &executable.member);
-        let installed_path = match (&executable.script, root, &site) {
-            (Some(script), ..) => bin.join(script),
-            (None, Root::Data, _) => environment.join(&*path),
-            (None, Root::Site, Some(site)) => site.join(&*path),
-            (None, Root::Site, None) => continue,
-        };
-        // Some packages do so before they start it.
-        make_executable(&installed_path)?;
-        let cmd = smoke_test.cmd(&installed_path.display().to_string(), &bin).arg("--version");
-        smoke_test.must_start(&cmd, false)?;
-    }
+    start_programs(&mut smoke_test, wheel, &environment, expected)?;
     Ok(smoke_test.finish(SmokeResult::Passed, None))
 }
 
-/// The command line that starts a script in the environment; `None` if Windows has no way to
-/// start it. Installers replace `#!python` in a script, but add an `.exe` only for entry points.
-fn script_command(bin: &Path, script: &str, is_windows: bool) -> Option<Vec<String>> {
-    let words = |paths: &[&Path]| Some(paths.iter().map(|path| path.display().to_string()).collect());
+/// Starts the programs, and the scripts in packages, of a wheel in the environment.
+fn start_programs(
+    smoke_test: &mut SmokeTest<'_>,
+    wheel: &BuildResult,
+    environment: &Path,
+    expected: Expected<'_>,
+) -> Result<(), Error> {
+    let bin = programs(environment);
+    let contents = &wheel.contents;
+    let site = site_packages(smoke_test, &bin);
+    let installed_path = |member: &str, script: Option<&String>| {
+        let (root, path) = installed(&wheel.stem(), member);
+        match (script, root, &site) {
+            (Some(script), ..) => Some(bin.join(script)),
+            (None, Root::Data, _) => Some(environment.join(&*path)),
+            (None, Root::Site, Some(site)) => Some(site.join(&*path)),
+            (None, Root::Site, None) | (None, Root::Headers, _) => None,
+        }
+    };
+    for member in &contents.package_scripts {
+        if IS_WINDOWS {
+            let outcome = "not run: Windows starts no script by its first line".to_owned();
+            smoke_test.not_for_system.push(Check { command: member.clone(), outcome });
+            continue;
+        }
+        let Some(path) = installed_path(member, None) else { continue };
+        if let Some(reason) = lacks_interpreter(smoke_test, &path, &bin) {
+            smoke_test.record(member.clone(), CheckOutcome::NotRun(reason))?;
+            continue;
+        }
+        let cmd = smoke_test.cmd(&path.display().to_string(), &bin).arg("--version");
+        smoke_test.must_start(&cmd, expected)?;
+    }
+    let host = host(smoke_test.runtime.env);
+    for executable in &contents.executables {
+        if let Some(reason) = not_for(host, executable) {
+            smoke_test.record_foreign(wheel, executable, reason)?;
+            continue;
+        }
+        let Some(path) = installed_path(&executable.member, executable.script.as_ref()) else { continue };
+        // Some packages do so before they start it.
+        make_executable(&path)?;
+        let cmd = smoke_test.cmd(&path.display().to_string(), &bin).arg("--version");
+        smoke_test.must_execute(&cmd, &bin.join(program("python")), expected)?;
+    }
+    Ok(())
+}
+
+/// Why this machine cannot start a program; `None` if it can.
+fn not_for(host: Option<Target>, executable: &Executable) -> Option<String> {
+    let platform = executable.platform.as_ref()?;
+    let is_system = |host: &Target| match platform.system {
+        ProgramSystem::Linux => host.is_linux(),
+        ProgramSystem::Macos => host.system == System::Macos,
+        ProgramSystem::Windows => host.is_windows(),
+        ProgramSystem::Other => false,
+    };
+    let mut archs = platform.archs.iter();
+    if !host.filter(is_system).is_some_and(|host| archs.any(|arch| starts(host, arch))) {
+        return Some(format!("it is for {}", platform.name));
+    }
+    let loader = executable.interpreter.as_ref().filter(|loader| !Path::new(loader).exists());
+    loader.map(|loader| format!("its loader `{loader}` is not on this machine"))
+}
+
+/// Why a script cannot start: `env` in its first line does not find the program. An absolute path
+/// is checked by starting the script.
+fn lacks_interpreter(smoke_test: &SmokeTest<'_>, script: &Path, bin: &Path) -> Option<String> {
+    let content = std::fs::read(script).ok()?;
+    let first = String::from_utf8_lossy(content.split(|byte| *byte == b'\n').next()?).into_owned();
+    let mut words = first.strip_prefix("#!")?.split_whitespace();
+    if !words.next()?.ends_with("/env") {
+        return None;
+    }
+    let name = words.find(|word| !word.starts_with('-') && !word.contains('='))?;
+    let path = smoke_test.path(bin, None);
+    let is_found = std::env::split_paths(&path).any(|directory| directory.join(name).is_file());
+    (!is_found).then(|| format!("there is no `{name}` on PATH"))
+}
+
+/// The command line that starts a script in the environment; the error says why this system has no
+/// way to start it. Installers replace `#!python` in a script, but add an `.exe` only for entry
+/// points.
+fn script_command(bin: &Path, script: &str, is_windows: bool) -> Result<Vec<String>, &'static str> {
+    let words = |paths: &[&Path]| Ok(paths.iter().map(|path| path.display().to_string()).collect());
     let path = bin.join(script);
+    let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
     if !is_windows {
-        return words(&[&path]);
+        return match extension.as_deref() {
+            Some("bat" | "cmd") => Err("it is a batch file of Windows"),
+            _ => words(&[&path]),
+        };
     }
     let launcher = bin.join(format!("{script}.exe"));
     if launcher.is_file() {
         return words(&[&launcher]);
     }
-    let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
     let content = std::fs::read(&path).unwrap_or_default();
     let first = String::from_utf8_lossy(content.split(|byte| *byte == b'\n').next().unwrap_or_default());
     match extension.as_deref() {
@@ -97,25 +168,16 @@ fn script_command(bin: &Path, script: &str, is_windows: bool) -> Option<Vec<Stri
         _ if first.starts_with("#!") && first.contains("python") => {
             words(&[&bin.join(program("python")), &path])
         }
-        _ => None,
+        _ => Err("Windows can run only programs, batch files and Python scripts"),
     }
-}
-
-/// The shared libraries to load: paths below `site-packages`, and whether each
-/// is known to be a Python module.
-pub(super) fn extensions(wheel: &BuildResult) -> Vec<(String, bool)> {
-    let stem = wheel.stem();
-    let extensions = wheel.contents.extensions.iter().filter_map(|extension| {
-        let (root, path) = installed(&stem, &extension.member);
-        (root == Root::Site).then(|| (path.into_owned(), extension.is_module))
-    });
-    extensions.collect()
 }
 
 /// The environment's `site-packages` directory.
 fn site_packages(smoke_test: &SmokeTest<'_>, bin: &Path) -> Option<PathBuf> {
     let python = smoke_test.cmd(&bin.join(program("python")).display().to_string(), bin);
-    let cmd = python.args(["-I", "-c", "import sysconfig; print(sysconfig.get_path('platlib'))"]);
+    // Windows prints to a pipe in the code page.
+    let cmd =
+        python.args(["-X", "utf8", "-I", "-c", "import sysconfig; print(sysconfig.get_path('platlib'))"]);
     let output =
         cmd.run(smoke_test.runtime.ui, OutputMode::Quiet, std::time::Duration::from_secs(60)).ok()?;
     Some(PathBuf::from(output.stdout.trim()))
@@ -160,8 +222,9 @@ mod tests {
             ("other", None),
             ("launched", Some(vec![path("launched.exe")])),
         ] {
-            assert_eq!(script_command(bin, name, true), expected, "{name}");
-            assert_eq!(script_command(bin, name, false), Some(vec![path(name)]), "{name}");
+            assert_eq!(script_command(bin, name, true).ok(), expected, "{name}");
+            let elsewhere = (name != "tool.bat").then(|| vec![path(name)]);
+            assert_eq!(script_command(bin, name, false).ok(), elsewhere, "{name}");
         }
     }
 }

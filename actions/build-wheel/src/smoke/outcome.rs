@@ -3,6 +3,27 @@
 use toolkit::{CommandOutput, ProcessError};
 
 use super::result::SmokeError;
+use crate::repair::Contents;
+use crate::search_path::IS_WINDOWS;
+
+/// What a program may expect, and what the test machine may lack.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Expected<'c> {
+    /// The wheel's contents.
+    pub(super) contents: &'c Contents,
+    /// Whether the wheel depends on distributions that are not installed.
+    pub(super) requires: bool,
+}
+
+impl Expected<'_> {
+    /// Whether the user's machine or another distribution provides the library.
+    fn is_provided(self, library: &str) -> bool {
+        let file = library.rsplit(['/', '\\']).next().unwrap_or_default();
+        let Contents { external, libraries, .. } = self.contents;
+        let is_external = external.contains(library) || external.contains(file);
+        is_external || self.requires && !libraries.contains(file)
+    }
+}
 
 /// The outcome of a check.
 #[derive(Debug)]
@@ -17,7 +38,8 @@ pub(super) enum CheckOutcome {
 
 /// Messages of loaders that cannot load a program (glibc's ld.so, musl's, dyld, QEMU),
 /// and of shells that do not find its interpreter.
-const LOADER_MESSAGES: [&str; 12] = [
+const LOADER_MESSAGES: [&str; 13] = [
+    "cannot open shared object file",
     "error while loading shared libraries",
     "symbol lookup error",
     "version `GLIBC",
@@ -56,26 +78,85 @@ fn is_reported(code: i32, stderr: &str) -> bool {
     is_qemus || SIGNALS.iter().any(|(signal, text)| code == 128 + signal && stderr.contains(text))
 }
 
+/// The library that a loader does not find, if a line is the message of glibc, musl or dyld.
+fn missing_library(line: &str) -> Option<&str> {
+    let after = |text: &str| line.split_once(text).map(|(_, rest)| rest);
+    if let Some((before, _)) = line.split_once(": cannot open shared object file") {
+        return before.rsplit(' ').next();
+    }
+    let musl = after("Error loading shared library ").and_then(|rest| rest.split(':').next());
+    musl.or_else(|| after("Library not loaded: ").and_then(|rest| rest.split_whitespace().next()))
+}
+
+/// The module that Python does not find, if a line is the message of the exception.
+fn missing_module(line: &str) -> Option<&str> {
+    line.split_once("ModuleNotFoundError: No module named '")?.1.split('\'').next()
+}
+
+/// Whether a program that ended with this exit code was running. Shells and `env` exit with 126 or
+/// 127 if they cannot start a program, and so does a loader that does not find a library. Windows
+/// exits with an error or warning of NTSTATUS if it cannot load a library, but a program may end
+/// with any other number.
+fn has_started(code: i32, stderr: &str, is_windows: bool) -> bool {
+    match code {
+        0..126 => true,
+        128..256 => !is_reported(code, stderr),
+        126 | 127 => false,
+        code => is_windows && ![0x8, 0xC].contains(&(code.cast_unsigned() >> 28)),
+    }
+}
+
+/// The outcome of starting Python, by its messages about the files `*.pth`, which it executes;
+/// `None` if there is nothing to report.
+pub(super) fn import_outcome(stderr: &str, expected: Expected<'_>) -> Option<CheckOutcome> {
+    let message = &stderr[stderr.find("Error processing line ")?..];
+    let message = message.split("Remainder of file ignored").next().unwrap_or_default().trim();
+    let module = message.lines().find_map(missing_module);
+    if let Some(module) = module.filter(|module| expected.requires && !expected.contents.is_own(module)) {
+        return Some(CheckOutcome::NotRun(format!("`{module}` is not installed")));
+    }
+    Some(CheckOutcome::Fails(SmokeError::Import(message.to_owned())))
+}
+
 /// The outcome of a program that must start, but need not succeed: not every
-/// program has `--version`. `requires`: the wheel depends on distributions that
-/// are not installed.
-pub(super) fn start_outcome(result: Result<CommandOutput, ProcessError>, requires: bool) -> CheckOutcome {
+/// program has `--version`.
+pub(super) fn start_outcome(
+    result: Result<CommandOutput, ProcessError>,
+    expected: Expected<'_>,
+) -> CheckOutcome {
     let Err(error) = result else { return CheckOutcome::Works("ok".to_owned()) };
     let outcome = match &error {
+        ProcessError::Failed { stderr, .. }
+            if stderr.lines().filter_map(missing_library).any(|library| expected.is_provided(library)) =>
+        {
+            let mut lines = stderr.lines();
+            let line =
+                lines.find(|line| missing_library(line).is_some_and(|library| expected.is_provided(library)));
+            Some(CheckOutcome::NotRun(line.unwrap_or_default().trim().to_owned()))
+        }
         ProcessError::Failed { stderr, .. } if LOADER_MESSAGES.iter().any(|text| stderr.contains(text)) => {
             None
         }
-        ProcessError::Failed { stderr, .. } if requires && stderr.contains("ModuleNotFoundError") => {
+        // A program may handle a missing module, but a traceback that ends with it has ended it.
+        ProcessError::Failed { stderr, .. }
+            if stderr
+                .trim_end()
+                .lines()
+                .last()
+                .and_then(missing_module)
+                .is_some_and(|module| expected.contents.is_own(module)) =>
+        {
+            None
+        }
+        ProcessError::Failed { stderr, .. }
+            if expected.requires && stderr.contains("ModuleNotFoundError") =>
+        {
             let line = stderr.lines().rfind(|line| line.contains("ModuleNotFoundError"));
             Some(CheckOutcome::NotRun(line.unwrap_or_default().trim().to_owned()))
         }
-        // Shells and `env` exit with 126 or 127 if they cannot start a program,
-        // and so does a loader that does not find a library. A signal has no code,
-        // and Windows exits with a negative code if it cannot load a library.
+        // A signal has no code.
         ProcessError::Failed { status, stderr, .. }
-            if status.code().is_some_and(|code| {
-                (0..126).contains(&code) || (128..256).contains(&code) && !is_reported(code, stderr)
-            }) =>
+            if status.code().is_some_and(|code| has_started(code, stderr, IS_WINDOWS)) =>
         {
             Some(CheckOutcome::Works(format!("started, then ended with {status}")))
         }
@@ -100,7 +181,9 @@ mod tests {
             let status = ExitStatus::from_raw(wait_status);
             let (command, stdout, stderr) = ("a".to_owned(), String::new(), stderr.to_owned());
             let error = ProcessError::Failed { command, status, stdout, stderr };
-            matches!(start_outcome(Err(error), false), CheckOutcome::Works(_))
+            let contents = Contents::default();
+            let expected = Expected { contents: &contents, requires: false };
+            matches!(start_outcome(Err(error), expected), CheckOutcome::Works(_))
         };
         let exit = |code: i32| code << 8;
         for (status, stderr, expected) in [
@@ -128,6 +211,38 @@ mod tests {
     }
 }
 
+#[cfg(test)]
+mod message_tests {
+    use super::*;
+
+    #[test]
+    fn windows_reports_its_own_errors_as_exit_codes() {
+        let of = |code: u32| has_started(code.cast_signed(), "", true);
+        assert!(of(256) && of(1000) && of(0xFFFF_FFFF) && of(0xE000_0001));
+        assert!(!of(0xC000_0135) && !of(0xC000_0005) && !of(0x8000_0003));
+        assert!(!has_started(-1, "", false));
+    }
+
+    #[test]
+    fn the_messages_of_loaders_name_the_library() {
+        for (line, expected) in [
+            (
+                "a: error while loading shared libraries: libx.so.1: cannot open shared object file: No such file",
+                Some("libx.so.1"),
+            ),
+            ("OSError: /a/libx.so: cannot open shared object file: No such file", Some("/a/libx.so")),
+            (
+                "Error loading shared library libx.so: No such file or directory (needed by a)",
+                Some("libx.so"),
+            ),
+            ("  Library not loaded: @rpath/libx.dylib", Some("@rpath/libx.dylib")),
+            ("No such file or directory", None),
+        ] {
+            assert_eq!(missing_library(line), expected, "{line}");
+        }
+    }
+}
+
 #[cfg(all(test, windows))]
 mod tests {
     use std::os::windows::process::ExitStatusExt as _;
@@ -141,7 +256,9 @@ mod tests {
             let status = ExitStatus::from_raw(code);
             let (command, stdout, stderr) = ("a".to_owned(), String::new(), String::new());
             let error = ProcessError::Failed { command, status, stdout, stderr };
-            matches!(start_outcome(Err(error), false), CheckOutcome::Works(_))
+            let contents = Contents::default();
+            let expected = Expected { contents: &contents, requires: false };
+            matches!(start_outcome(Err(error), expected), CheckOutcome::Works(_))
         };
         assert!(works(1) && works(2) && works(255));
         // A missing DLL, a missing function of a DLL, a failed `DllMain`, an access violation.

@@ -19,14 +19,20 @@ pub(super) fn none(platform: Option<&str>) -> String {
 /// The minor versions of Python 3 that a wheel may be for.
 const MINORS: std::ops::Range<u32> = 7..24;
 
-/// Finds an interpreter for a wheel with these tags: one from the plan, or one of
-/// the right version and, on Windows, for the right architecture on this machine. The error
-/// describes what is missing.
-pub(super) fn find(tags: &TagSet, plan: &SmokePlan, runtime: &Runtime<'_>) -> Result<Interpreter, String> {
+/// Finds an interpreter for a wheel with these tags and this `Requires-Python`: one from the plan,
+/// or one of the right version and, on Windows, for the right architecture on this machine. The
+/// error describes what is missing.
+pub(super) fn find(
+    tags: &TagSet,
+    requires: Option<&str>,
+    plan: &SmokePlan,
+    runtime: &Runtime<'_>,
+) -> Result<Interpreter, String> {
     let mut preferred = None;
+    let accepts = |python: &Interpreter| python.accepts(tags) && python.fits(requires);
     for path in plan.interpreters.iter().chain(&plan.python) {
         let found = Interpreter::inspect(path, runtime.ui);
-        if let Some(found) = found.clone().filter(|python| python.accepts(tags)) {
+        if let Some(found) = found.clone().filter(accepts) {
             return Ok(found);
         }
         preferred = preferred.or(found);
@@ -34,20 +40,22 @@ pub(super) fn find(tags: &TagSet, plan: &SmokePlan, runtime: &Runtime<'_>) -> Re
     let requests = PythonRequest::of_tags(tags);
     for request in &requests {
         let mut found = request.find(None, plan.uv.as_deref(), runtime.env, runtime.ui);
-        if let Some(found) = found.find(|python| python.accepts(tags)) {
+        if let Some(found) = found.find(accepts) {
             return Ok(found);
         }
     }
     let platform = platform(tags);
     // The Python on PATH may be of the right version, but for another architecture.
-    let is_for_several = requests.is_empty() || tags.abi.iter().any(|abi| abi == "abi3");
-    if platform.is_some() && is_for_several {
-        let mut found = every(platform, plan, runtime);
-        if let Some(found) = found.find(|python| python.accepts(tags)) {
-            return Ok(found);
-        }
+    let is_for_several = requests.is_empty() || tags.abi.iter().any(|abi| abi.starts_with("abi3"));
+    if is_for_several && let Some(found) = every(platform, plan, runtime).find(accepts) {
+        return Ok(found);
     }
-    Err(missing(&requests, tags, platform, preferred.as_ref()))
+    let reason =
+        missing(&requests, tags, platform, preferred.as_ref().filter(|python| !python.accepts(tags)));
+    Err(match requires.filter(|_| preferred.as_ref().is_none_or(|python| !python.fits(requires))) {
+        Some(requires) => format!("{reason} that `Requires-Python: {requires}` allows"),
+        None => reason,
+    })
 }
 
 /// Describes the missing Python for a wheel with these tags.
@@ -84,8 +92,9 @@ fn every<'a>(
     runtime: &'a Runtime<'_>,
 ) -> impl Iterator<Item = Interpreter> + use<'a> {
     let versions = MINORS.rev().flat_map(|minor| ["", "t"].map(|thread| format!("3.{minor}{thread}")));
-    let pypys = MINORS.rev().map(|minor| format!("pypy3.{minor}"));
-    let requests = versions.chain(pypys).filter_map(|name| PythonRequest::parse(&name).ok());
+    let others = ["pypy", "graalpy"].into_iter();
+    let others = others.flat_map(|kind| MINORS.rev().map(move |minor| format!("{kind}3.{minor}")));
+    let requests = versions.chain(others).filter_map(|name| PythonRequest::parse(&name).ok());
     requests.flat_map(move |request| {
         let found = request.find(platform, plan.uv.as_deref(), runtime.env, runtime.ui);
         found.collect::<Vec<_>>()

@@ -1,16 +1,20 @@
 //! A smoke test in progress: runs commands in isolation and records their
 //! outcomes.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use pydist::tags::{Platform, TagSet};
 use serde::Serialize;
 use toolkit::{Cmd, CommandOutput, Env, FileError, OutputMode, ProcessError};
 
-use super::outcome::{CheckOutcome, start_outcome};
+use super::outcome::{CheckOutcome, Expected, import_outcome, start_outcome};
 use super::result::{Check, Smoke, SmokeError, SmokeResult};
+use crate::build_result::BuildResult;
 use crate::error::Error;
 use crate::isolation::Isolation;
+use crate::repair::{Executable, ProgramPlatform, ProgramSystem, Root, installed};
 use crate::runtime::Runtime;
 use crate::search_path::{IS_WINDOWS, shell};
 
@@ -27,7 +31,7 @@ const IMPORT_LIMIT: Duration = Duration::from_secs(300);
 const HOME_VARIABLES: [&str; 5] = ["HOME", "TMPDIR", "USERPROFILE", "TEMP", "TMP"];
 
 /// The variables of Windows itself, which its programs expect.
-const WINDOWS_VARIABLES: [&str; 10] = [
+const WINDOWS_VARIABLES: [&str; 19] = [
     "SYSTEMROOT",
     "SYSTEMDRIVE",
     "COMSPEC",
@@ -38,6 +42,15 @@ const WINDOWS_VARIABLES: [&str; 10] = [
     "WINDIR",
     "PROGRAMDATA",
     "PROGRAMFILES",
+    "PROGRAMFILES(X86)",
+    "PROGRAMW6432",
+    "COMMONPROGRAMFILES",
+    "ALLUSERSPROFILE",
+    "PUBLIC",
+    "OS",
+    "COMPUTERNAME",
+    "USERNAME",
+    "USERDOMAIN",
 ];
 
 /// The variables of a user's profile on Windows, with the directories below it.
@@ -49,16 +62,67 @@ const OUTPUT_PREFIX: &str = "build-wheel-check:";
 
 const IMPORT_SCRIPT: &str = include_str!("check.py");
 
+/// Executes a program without the fallback to `sh`, with the signals that Python ignores. The exit
+/// code is that of shells.
+const EXECUTE_SCRIPT: &str = "\
+import os, signal, sys
+for name in ('SIGPIPE', 'SIGXFSZ'):
+    if hasattr(signal, name):
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
+try:
+    os.execv(sys.argv[1], sys.argv[1:])
+except OSError as error:
+    sys.stderr.write('cannot execute: %s\\n' % error)
+    sys.exit(126)
+";
+
 /// The input of the import script.
 #[derive(Debug, Serialize)]
 pub(super) struct ImportTask<'t> {
-    pub(super) distribution: &'t str,
-    pub(super) modules: &'t [String],
-    /// Paths below `site-packages`, and whether each is known to be a module.
-    pub(super) extensions: Vec<(String, bool)>,
-    pub(super) entry_points: bool,
+    distribution: &'t str,
+    modules: &'t [String],
+    own: &'t BTreeSet<String>,
+    /// The root, the path below it, and whether it is known to be a module.
+    extensions: Vec<(&'static str, String, bool)>,
+    libraries: &'t BTreeSet<String>,
+    external: &'t BTreeSet<String>,
+    entry_points: bool,
     pub(super) requires: bool,
-    pub(super) site: Option<String>,
+    site: Option<String>,
+    data: Option<String>,
+}
+
+impl<'t> ImportTask<'t> {
+    /// The imports of a wheel. `requires`: it depends on distributions that are not installed.
+    /// `prefix`: where it is installed, with its modules in `site`; the test Python's own
+    /// directories are the default.
+    pub(super) fn new(wheel: &'t BuildResult, requires: bool, prefix: Option<&Path>) -> Option<Self> {
+        let contents = &wheel.contents;
+        let stem = wheel.stem();
+        let extensions = contents.extensions.iter().filter_map(|extension| {
+            let (root, path) = installed(&stem, &extension.member);
+            let root = match root {
+                Root::Site => "site",
+                Root::Data => "data",
+                Root::Headers => return None,
+            };
+            Some((root, path.into_owned(), extension.is_module))
+        });
+        let task = Self {
+            distribution: &wheel.name.wheel()?.name,
+            modules: &contents.modules,
+            own: &contents.own,
+            extensions: extensions.collect(),
+            libraries: &contents.libraries,
+            external: &contents.external,
+            entry_points: contents.has_entry_points,
+            requires,
+            site: prefix.map(|prefix| prefix.join("site").display().to_string()),
+            data: prefix.map(|prefix| prefix.display().to_string()),
+        };
+        let is_empty = task.modules.is_empty() && task.extensions.is_empty() && !task.entry_points;
+        (!is_empty).then_some(task)
+    }
 }
 
 /// A smoke test in progress.
@@ -98,6 +162,11 @@ fn clean_variables(env: &Env, home: &Path, is_windows: bool) -> Vec<(&'static st
             (name, home.join(parent).join(directory).display().to_string())
         });
         variables.extend(profile);
+        let home = home.display().to_string();
+        // `C:\Users\a` is `C:` and `\Users\a`.
+        if let Some((drive, path)) = home.split_once(':').filter(|(drive, _)| drive.len() == 1) {
+            variables.extend([("HOMEDRIVE", format!("{drive}:")), ("HOMEPATH", path.to_owned())]);
+        }
     }
     variables
 }
@@ -112,7 +181,7 @@ impl SmokeTest<'_> {
     }
 
     /// The environment's programs, then those of a shell, then the system's.
-    fn path(&self, bin: &Path, shell: Option<&Path>) -> String {
+    pub(super) fn path(&self, bin: &Path, shell: Option<&Path>) -> String {
         let system: Vec<PathBuf> = if IS_WINDOWS {
             let root = PathBuf::from(self.runtime.env.get("SYSTEMROOT").unwrap_or("C:\\Windows"));
             vec![root.join("System32"), root]
@@ -127,11 +196,20 @@ impl SmokeTest<'_> {
         self.isolation.wrap(cmd).run(self.runtime.ui, OutputMode::Quiet, limit)
     }
 
-    /// Runs the lines of `smoke-command` in one shell. Several lines stop at the first command
-    /// that fails. The exit code of a single line is its own, so that `tool; test $? = 2` works.
-    pub(super) fn run_commands(&mut self, lines: &[String], bin: &Path) -> Result<(), Error> {
+    /// Runs the lines of `smoke-command` in one shell, with `VIRTUAL_ENV` if there is an
+    /// environment. Several lines stop at the first command that fails. The exit code of a single
+    /// line is its own, so that `tool; test $? = 2` works.
+    pub(super) fn run_commands(
+        &mut self,
+        lines: &[String],
+        bin: &Path,
+        environment: Option<&Path>,
+    ) -> Result<(), Error> {
         let script = lines.join("\n");
-        let flag = if lines.len() > 1 { "-ec" } else { "-c" };
+        // A file, because Git's `sh` parses its arguments in another way than Rust quotes them.
+        let file = self.home.join("smoke-command.sh");
+        std::fs::write(&file, format!("{script}\n")).map_err(FileError::new("write", &file))?;
+        let flag = (lines.len() > 1).then_some("-e");
         let cmd = match shell(self.runtime.env).filter(|_| IS_WINDOWS) {
             Some(shell) => {
                 let path = self.path(bin, shell.parent());
@@ -139,7 +217,11 @@ impl SmokeTest<'_> {
             }
             None => self.cmd("sh", bin),
         };
-        let cmd = cmd.args([flag, &script]);
+        let cmd = cmd.args(flag).arg(file.display().to_string());
+        let cmd = match environment {
+            Some(environment) => cmd.env("VIRTUAL_ENV", environment.display().to_string()),
+            None => cmd,
+        };
         let outcome = match self.run(&cmd, COMMAND_LIMIT) {
             Ok(_) => CheckOutcome::Works("ok".to_owned()),
             Err(error) => CheckOutcome::Fails(error.into()),
@@ -148,18 +230,49 @@ impl SmokeTest<'_> {
     }
 
     /// Runs a command that must start.
-    pub(super) fn must_start(&mut self, cmd: &Cmd, requires: bool) -> Result<(), Error> {
-        let outcome = start_outcome(self.run(cmd, TIMEOUT), requires);
+    pub(super) fn must_start(&mut self, cmd: &Cmd, expected: Expected<'_>) -> Result<(), Error> {
+        let outcome = start_outcome(self.run(cmd, TIMEOUT), expected);
+        self.record(cmd.to_string(), outcome)
+    }
+
+    /// Runs a binary, a command without arguments, that must start. Shells, `env` and glibc
+    /// execute a file that the kernel rejects as a script of `sh`; `python` does not.
+    pub(super) fn must_execute(
+        &mut self,
+        cmd: &Cmd,
+        python: &Path,
+        expected: Expected<'_>,
+    ) -> Result<(), Error> {
+        if IS_WINDOWS {
+            return self.must_start(cmd, expected);
+        }
+        let file = self.home.join("execute.py");
+        std::fs::write(&file, EXECUTE_SCRIPT).map_err(FileError::new("write", &file))?;
+        let file = file.display().to_string();
+        let args = ["-I", "-S", &file, &cmd.program];
+        let args = args.into_iter().map(str::to_owned).chain(cmd.args.clone()).collect();
+        let execute = Cmd { program: python.display().to_string(), args, ..cmd.clone() };
+        let outcome = start_outcome(self.run(&execute, TIMEOUT), expected);
         self.record(cmd.to_string(), outcome)
     }
 
     /// Runs the imports with `python`, a command without arguments.
-    pub(super) fn import(&mut self, python: Cmd, task: &ImportTask<'_>) -> Result<(), Error> {
+    pub(super) fn import(
+        &mut self,
+        python: Cmd,
+        task: &ImportTask<'_>,
+        expected: Expected<'_>,
+    ) -> Result<(), Error> {
         // A command line is too short for the task: on Windows it has 32,767 characters.
-        let task = serde_json::to_vec(task).unwrap_or_default();
-        let cmd = python.args(["-I", "-B", "-c", IMPORT_SCRIPT]).stdin(task);
+        let input = serde_json::to_vec(task).unwrap_or_default();
+        let cmd = python.args(["-I", "-B", "-c", IMPORT_SCRIPT]).stdin(input);
         let (stdout, crash) = match self.run(&cmd, IMPORT_LIMIT) {
-            Ok(output) => (output.stdout, None),
+            Ok(output) => {
+                if let Some(outcome) = import_outcome(&output.stderr, expected) {
+                    self.record("start Python".to_owned(), outcome)?;
+                }
+                (output.stdout, None)
+            }
             Err(ProcessError::Failed { stdout, stderr, status, .. }) => {
                 let tail = stderr.trim_end().lines().last().unwrap_or_default().to_owned();
                 (stdout, Some(format!("Python ended with {status}: {tail}")))
@@ -203,6 +316,24 @@ impl SmokeTest<'_> {
         }
     }
 
+    /// Records that a program was not run. It is no gap in the test if no user of the wheel can
+    /// run it, as with test data for other platforms.
+    pub(super) fn record_foreign(
+        &mut self,
+        wheel: &BuildResult,
+        program: &Executable,
+        reason: String,
+    ) -> Result<(), Error> {
+        let tags = wheel.name.wheel().map(|name| &name.tags);
+        let mut platforms = tags.into_iter().flat_map(TagSet::platforms);
+        if program.platform.as_ref().is_none_or(|program| platforms.any(|tag| can_run(&tag, program))) {
+            return self.record(program.member.clone(), CheckOutcome::NotRun(reason));
+        }
+        let outcome = format!("not run: {reason}");
+        self.not_for_system.push(Check { command: program.member.clone(), outcome });
+        Ok(())
+    }
+
     /// Records the outcome of a check, and fails if it fails.
     pub(super) fn record(&mut self, command: String, outcome: CheckOutcome) -> Result<(), Error> {
         let outcome = match outcome {
@@ -234,6 +365,21 @@ impl SmokeTest<'_> {
         checks.extend(self.not_for_system);
         Smoke { result, isolation: self.isolation.name(), reason, checks }
     }
+}
+
+/// Whether a platform with this tag runs the program.
+fn can_run(tag: &Platform, program: &ProgramPlatform) -> bool {
+    let system = match tag {
+        Platform::Any | Platform::Other(_) => return true,
+        Platform::Manylinux { .. } | Platform::Musllinux { .. } | Platform::Linux { .. } => {
+            ProgramSystem::Linux
+        }
+        Platform::Macos { .. } => ProgramSystem::Macos,
+        Platform::Windows { .. } => ProgramSystem::Windows,
+    };
+    let arch = tag.arch().unwrap_or_default();
+    let is_for = |other: &String| other == arch || arch.starts_with("universal");
+    system == program.system && program.archs.iter().any(is_for)
 }
 
 #[cfg(test)]

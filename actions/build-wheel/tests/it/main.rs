@@ -28,6 +28,8 @@ testkit::needs_tools! {
     mod real_wheels;
     mod reports;
     mod smoke;
+    mod smoke_imports;
+    mod smoke_programs;
     mod targets;
     mod windows;
     mod windows_dlls;

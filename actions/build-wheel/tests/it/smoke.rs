@@ -8,7 +8,7 @@ use crate::support::*;
 
 /// A wheel of `sample` 1.0 with these files, additional METADATA lines, and entry
 /// points.
-fn wheel(files: &[File], metadata: &str, entry_points: &str) -> Vec<u8> {
+pub(crate) fn wheel(files: &[File], metadata: &str, entry_points: &str) -> Vec<u8> {
     let mut all = files.to_vec();
     let head = "Metadata-Version: 2.1\nName: sample\nVersion: 1.0\n";
     all.push(file("sample-1.0.dist-info/METADATA", format!("{head}{metadata}")));
@@ -27,9 +27,19 @@ fn wheel(files: &[File], metadata: &str, entry_points: &str) -> Vec<u8> {
 
 /// Runs build-wheel on the wheel. Returns the smoke test result and the report's text,
 /// or the error.
-fn smoke(dir: &Path, wheel: &[u8], arguments: &[&str]) -> Result<(String, String), String> {
-    std::fs::write(dir.join(WHEEL), wheel).unwrap();
-    let output = build_wheel(dir).arg(WHEEL).args(arguments).output().unwrap();
+pub(crate) fn smoke(dir: &Path, wheel: &[u8], arguments: &[&str]) -> Result<(String, String), String> {
+    smoke_named(dir, WHEEL, wheel, arguments)
+}
+
+/// Like [`smoke`], for a wheel with this file name.
+pub(crate) fn smoke_named(
+    dir: &Path,
+    name: &str,
+    wheel: &[u8],
+    arguments: &[&str],
+) -> Result<(String, String), String> {
+    std::fs::write(dir.join(name), wheel).unwrap();
+    let output = build_wheel(dir).arg(name).args(arguments).output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     if !output.status.success() {
         assert_eq!(output.status.code(), Some(1), "{error}");
@@ -40,7 +50,7 @@ fn smoke(dir: &Path, wheel: &[u8], arguments: &[&str]) -> Result<(String, String
 }
 
 /// A program for this machine.
-fn program(dir: &Path, source: &str, flags: &str) -> Vec<u8> {
+pub(crate) fn program(dir: &Path, source: &str, flags: &str) -> Vec<u8> {
     compile(&CC, dir, "program", source, flags)
 }
 
