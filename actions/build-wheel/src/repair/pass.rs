@@ -32,7 +32,7 @@ use super::options::Options;
 use super::resolve::Libraries;
 use super::surroundings::Surroundings;
 use super::tags::{self, Needs};
-use super::wrapper::{MAKE_C_WRAPPER, is_wrapper};
+use super::wrapper::is_wrapper;
 use super::{elf, room, sbom, scripts};
 
 /// The deflate level. For machine code, the next one takes a tenth more time and saves 1 %.
@@ -325,7 +325,7 @@ impl<'a> Pass<'a> {
         let has = |needles: &[&[u8]]| contains(content, needles).map_err(ArchiveError::Write);
         if has(&STORES.map(str::as_bytes))? {
             // A wrapper compiled by makeBinaryWrapper contains its command line.
-            if has(&[MAKE_C_WRAPPER])? && is_wrapper(&content.to_vec().map_err(ArchiveError::Write)?) {
+            if is_wrapper(content).map_err(ArchiveError::Write)? {
                 let what =
                     "is a wrapper that executes a program in the Nix store (`makeBinaryWrapper`)".into();
                 return Err(WheelError::Script { file: name.to_owned(), what });
