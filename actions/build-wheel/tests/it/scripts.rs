@@ -36,3 +36,20 @@ fn a_wrapper_of_a_program_in_the_store_is_rejected_everywhere() {
     // Nothing executes it.
     assert_eq!(text("sample/example.sh", &wrapper, 0o100_644).unwrap(), wrapper);
 }
+
+/// Only text that is run is an error.
+#[test]
+fn a_store_path_that_is_not_run_is_a_warning() {
+    for (content, is_run) in [
+        (format!("#!/bin/sh\nif [ 1 ]; then FOO=1 exec {STORE}-x/bin/x; fi\n"), true),
+        (format!("#!/bin/sh\nPATH={STORE}-x/bin:$PATH exec x\n"), true),
+        (format!("#!/bin/sh\n# built by {STORE}-x/bin/x\necho '{STORE}-x/bin/x'\n"), false),
+        (format!("#!/usr/bin/env python3\nimport os\nos.execv('{STORE}-x/bin/x', ['x'])\n"), true),
+        (format!("#!/usr/bin/env python3\nDATA = '{STORE}-x'\n"), false),
+    ] {
+        let program = file("sample/tool", &content);
+        let wheel = repaired(&zip(&members(&[program])));
+        assert_eq!(wheel.is_err(), is_run, "{content}");
+        assert!(wheel.is_err() || wheel.unwrap().warnings[0].what.contains("mentions the Nix store"));
+    }
+}
