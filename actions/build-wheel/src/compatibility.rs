@@ -23,11 +23,20 @@ impl Compatibility {
         match Platform::parse(&format!("{text}_any")) {
             Platform::Manylinux { glibc, .. } => Ok(Self::Manylinux(glibc)),
             Platform::Musllinux { musl, .. } => Ok(Self::Musllinux(musl)),
-            Platform::Macos { version, .. } => Ok(Self::Macos(version)),
+            Platform::Macos { version, .. } => Ok(Self::Macos(macos_tag_version(version))),
             _ => Err(format!(
                 "expected `manylinux_<major>_<minor>`, `manylinux2014`, `musllinux_<major>_<minor>` or `macosx_<major>_<minor>`, found `{text}`"
             )),
         }
+    }
+}
+
+/// The version in a tag for this macOS: since macOS 11, tags have no minor version. Installers
+/// look for `macosx_14_0` on every macOS 14, and never for `macosx_14_2`.
+pub(crate) fn macos_tag_version(version: (u32, u32)) -> (u32, u32) {
+    match version {
+        (major, _) if major >= 11 => (major, 0),
+        version => version,
     }
 }
 
@@ -53,10 +62,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_macos_tag_since_11_has_a_minor_version() {
+        assert_eq!(Compatibility::parse("macosx_14_2"), Ok(Compatibility::Macos((14, 0))));
+        assert_eq!(Compatibility::parse("macosx_11_7").unwrap().to_string(), "macosx_11_0");
+    }
+
+    #[test]
     fn parses_platform_tags_without_an_architecture() {
         assert_eq!(Compatibility::parse("manylinux2014"), Ok(Compatibility::Manylinux((2, 17))));
         assert_eq!(Compatibility::parse("macosx_11_0"), Ok(Compatibility::Macos((11, 0))));
         assert_eq!(Compatibility::parse("musllinux_1_2").unwrap().to_string(), "musllinux_1_2");
+        assert_eq!(Compatibility::parse("macosx_10_13"), Ok(Compatibility::Macos((10, 13))));
         assert!(Compatibility::parse("manylinux").is_err() && Compatibility::parse("linux").is_err());
     }
 }

@@ -1,12 +1,16 @@
 //! The platform tags that a wheel's binaries allow (PEP 600, PEP 656).
 
+use std::collections::BTreeSet;
+
 use pydist::policy;
 use pydist::tags::{Platform, legacy_manylinux};
 use pydist::target::{Arch, System, Target};
 use serde::Serialize;
 
 use crate::build_target::BuildTarget;
-use crate::compatibility::Compatibility;
+use crate::compatibility::{Compatibility, macos_tag_version};
+
+use super::foreign::BinaryKind;
 
 /// The system requirements of a binary.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +71,14 @@ pub enum TagsError {
         /// The requested platform.
         requested: Compatibility,
     },
+    /// The tags name several systems or machines, and one of them cannot be kept.
+    #[error("its tag `{tags}` names several platforms, but {reason}")]
+    Several {
+        /// The platform tags.
+        tags: String,
+        /// Why they cannot be kept.
+        reason: String,
+    },
     /// The requested platform is for another system.
     #[error("it runs on {floor}, but `{requested}` was requested")]
     System {
@@ -116,6 +128,56 @@ pub(super) fn policy_version(arch: Arch, glibc: (u32, u32)) -> (u32, u32) {
     });
     // A glibc that is newer than all known policies.
     policies.next().map_or(minimum, |policy| policy.version)
+}
+
+/// What a tag is for: installers of one never load the binaries of another.
+fn system_and_machine(tag: &str) -> String {
+    let platform = Platform::parse(tag);
+    let machine =
+        |arch: &str| Arch::from_tag(arch).map_or_else(|| arch.to_owned(), |arch| arch.machine().to_owned());
+    match &platform {
+        Platform::Linux { arch } | Platform::Manylinux { arch, .. } | Platform::Musllinux { arch, .. } => {
+            format!("Linux on {}", machine(arch))
+        }
+        Platform::Macos { .. } => "macOS".to_owned(),
+        _ => format!("`{platform}`"),
+    }
+}
+
+/// Whether the tags of a wheel name several systems or machines. A repair would set the tags of
+/// one of them, so such a wheel is not repaired, and must need no repair.
+pub(super) fn are_several(tags: &[String]) -> bool {
+    let mut systems = tags.iter().map(|tag| system_and_machine(tag));
+    let first = systems.next();
+    systems.any(|system| Some(system) != first)
+}
+
+/// Checks the tags of a wheel for several platforms, which has binaries for `present`.
+pub(super) fn check_several(tags: &[String], present: &BTreeSet<String>) -> Result<(), TagsError> {
+    let error = |reason| TagsError::Several { tags: tags.join("."), reason };
+    for tag in tags {
+        let platform = Platform::parse(tag);
+        if matches!(&platform, Platform::Linux { arch } if !["armv6l", "armv7l"].contains(&arch.as_str())) {
+            return Err(error(format!("`{tag}` must be replaced: build one wheel for each platform")));
+        }
+        let system = system_and_machine(tag);
+        if !matches!(platform, Platform::Any | Platform::Windows { .. } | Platform::Other(_))
+            && !present.contains(&system)
+        {
+            return Err(error(format!("it has no binary for {system}")));
+        }
+    }
+    Ok(())
+}
+
+/// The platforms of binaries, as [`check_several`] names them.
+pub(super) fn platforms_of<'b>(binaries: impl Iterator<Item = &'b BinaryKind>) -> BTreeSet<String> {
+    binaries
+        .filter_map(|kind| match kind {
+            BinaryKind::Elf(arch) => Some(format!("Linux on {}", arch.as_ref()?.machine())),
+            BinaryKind::MachO => Some("macOS".to_owned()),
+        })
+        .collect()
 }
 
 /// Whether a wheel that was built for Windows has the tag of its target.
@@ -262,15 +324,10 @@ fn macosx(archs: &[&str], version: (u32, u32)) -> String {
     Platform::Macos { version, arch: arch.into() }.to_string()
 }
 
-/// Since macOS 11, tags have no minor version: installers look for
-/// `macosx_14_0` on every macOS 14, so a minimum of 14.2 becomes 14.0, as in
-/// delocate. Apple silicon requires at least 11.0.
+/// A minimum of 14.2 becomes 14.0, as in delocate. Apple silicon requires at least 11.0.
 fn macos_version(archs: &[&str], version: (u32, u32)) -> (u32, u32) {
     let lowest = if archs == ["arm64"] { (11, 0) } else { (10, 9) };
-    match version.max(lowest) {
-        (major, _) if major >= 11 => (major, 0),
-        version => version,
-    }
+    macos_tag_version(version.max(lowest))
 }
 
 #[cfg(test)]

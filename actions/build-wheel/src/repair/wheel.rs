@@ -15,7 +15,7 @@ use super::foreign::{self, WheelPlatform};
 use super::metadata;
 use super::options::Options;
 use super::pass::Pass;
-use super::tags::Floor;
+use super::tags::{self, Floor};
 
 /// A wheel that can be published.
 #[derive(Debug, Clone)]
@@ -52,6 +52,10 @@ pub fn repair(
     let mut pass = Pass::new(&members, &dist_info, options);
     let binaries = foreign::binaries(&members, source);
     pass.platform = WheelPlatform::of(options.target.as_ref(), &name.tags, &binaries);
+    if tags::are_several(&name.tags.platform) && !binaries.is_empty() {
+        tags::check_several(&name.tags.platform, &tags::platforms_of(binaries.values()))?;
+        pass.platform = WheelPlatform::Unsupported;
+    }
     pass.editable = binaries.into_keys().collect();
     pass.is_armv6 = match &options.target {
         Some(target) => target.known().is_some_and(|target| target.arch == Arch::Armv6l),

@@ -208,3 +208,39 @@ fn accepts_libraries_of_every_musl_system() {
     let error = toolkit::error_report(&repaired("libgomp.so.1").unwrap_err());
     assert!(error.contains("it needs `libgomp.so.1`"), "{error}");
 }
+
+/// A repair would set the tags of one platform, and the others would be lost.
+#[test]
+fn a_wheel_for_several_platforms_keeps_all_its_tags_or_is_rejected() {
+    let elf = |machine| Elf { machine, ..Elf::default() }.bytes();
+    let mac = testkit::wheel::MachO { file_type: 6, ..testkit::wheel::MachO::default() }.bytes();
+    let files =
+        [file("sample/intel.so", elf(62)), file("sample/arm.so", elf(183)), file("sample/mac.dylib", mac)];
+    let linux = "manylinux_2_17_x86_64.manylinux2014_x86_64.manylinux_2_17_aarch64";
+    for (tags, files, expected) in [
+        (linux, &files[..2], Ok(())),
+        (linux, &files[..1], Err("it has no binary for Linux on aarch64")),
+        ("manylinux_2_17_x86_64.macosx_11_0_arm64", &files[..], Ok(())),
+        ("manylinux_2_17_x86_64.macosx_11_0_arm64", &files[..2], Err("it has no binary for macOS")),
+        ("linux_x86_64.macosx_11_0_arm64", &files[..], Err("`linux_x86_64` must be replaced")),
+    ] {
+        let name = format!("sample-1.0-py3-none-{tags}.whl");
+        let wheel = repaired_with(&name, &zip(&members(files)), &build_wheel::repair::Options::default());
+        match (wheel, expected) {
+            (Ok(wheel), Ok(())) => {
+                assert_eq!(wheel.name.to_string(), name);
+                assert!(wheel.warnings.iter().any(|warning| warning.what.contains("it is only checked")));
+            }
+            (Err(error), Err(reason)) => {
+                let error = toolkit::error_report(&error);
+                assert!(error.contains(reason) && error.contains(tags), "{error}");
+            }
+            (wheel, _) => panic!("{tags}: {:?}", wheel.map(|wheel| wheel.wheel.name.to_string())),
+        }
+    }
+    // A store path in them stays.
+    let broken = Elf { runpath: Some(format!("{STORE}-x/lib")), ..Elf::default() }.bytes();
+    let wheel = zip(&members(&[file("sample/intel.so", broken), files[1].clone()]));
+    let name = format!("sample-1.0-py3-none-{linux}.whl");
+    repaired_with(&name, &wheel, &build_wheel::repair::Options::default()).unwrap_err();
+}
