@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// A directory that an installer chooses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Root {
     /// `site-packages`.
     Site,
