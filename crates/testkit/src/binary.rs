@@ -86,7 +86,9 @@ impl Elf {
         ] {
             out.extend(kind.to_le_bytes());
             out.extend(flags.to_le_bytes());
-            for value in [at, at, at, length, length, 8] {
+            // glibc maps only segments that are aligned to pages.
+            let align = if kind == 1 { 4096 } else { 8 };
+            for value in [at, at, at, length, length, align] {
                 out.extend(value.to_le_bytes());
             }
         }

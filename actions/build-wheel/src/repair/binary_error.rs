@@ -79,6 +79,9 @@ pub enum BinaryError {
     /// The loader would reject it on every machine.
     #[error("no loader accepts it: {0}")]
     Rejected(&'static str),
+    /// It has relative relocations, which old versions of musl ignore.
+    #[error("it has DT_RELR, which musl supports only from 1.2.4 on; `musllinux_1_2` starts at 1.2.0")]
+    MuslRelr,
     /// It is for an Apple platform other than macOS.
     #[error("it is for an Apple platform other than macOS (platform {0})")]
     Platform(u32),
@@ -116,6 +119,7 @@ impl BinaryError {
             }
             Self::Machine(_) | Self::Platform(_) => "build for one of the targets listed in `--help`",
             Self::Forbidden { .. } => "link the library statically",
+            Self::MuslRelr => "link with `-Wl,-z,nopack-relative-relocs` (LLD: `-Wl,--pack-dyn-relocs=none`)",
             Self::Private { .. } => "build with older system libraries (`linker: zig`, or an older system)",
         }
     }

@@ -8,16 +8,16 @@ use std::path::{Path, PathBuf};
 
 use std::collections::BTreeSet;
 
-use binfmt::elf::{Changes, ElfInfo, Interpreter, Kind, PT_LOAD, apply, tag};
+use binfmt::elf::{Changes, ElfInfo, Interpreter, Kind, PT_LOAD, Segment, apply, tag};
 use binfmt::source::WriteAt;
 use pydist::libc::{Libc, is_musl};
-use pydist::member_path::file_name;
+use pydist::member_path::{directory, file_name};
 use pydist::policy;
-use pydist::store::mentions_store;
+use pydist::store::{is_nix_path, mentions_store};
 use pydist::target::Arch;
 
 use loader::{is_standard, loader};
-use needs::needs;
+use needs::{has_relr, needs};
 
 use super::binary_error::BinaryError;
 use super::change::Edit;
@@ -68,6 +68,13 @@ pub(super) fn edit<S: WriteAt + ?Sized>(
     }
     let info = if changes.is_empty() { elf } else { ElfInfo::read(&*content)? };
     check(&info, arch, libc)?;
+    if has_relr(&info) && libc == Some(Libc::Musl) {
+        // Alpine links its own libraries so, and auditwheel copies them into most wheels.
+        if !directory(name).ends_with(".libs") {
+            return Err(BinaryError::MuslRelr);
+        }
+        edit.warnings.push(BinaryError::MuslRelr.to_string());
+    }
     let mut present = wheel.files.clone();
     present.extend(info.needed().filter(|library| wheel.is_excluded(file_name(library))).map(str::to_owned));
     let needs = needs(&info, arch, libc, &present)?;
@@ -95,7 +102,8 @@ pub(super) fn search_path_without_room(
         return None;
     }
     let path = search_entry(elf).ok().and_then(|index| elf.dynamic[index].text.clone()).unwrap_or_default();
-    let kept: usize = path.split(':').filter(|path| !path.starts_with('/')).map(|path| path.len() + 1).sum();
+    let is_kept = |path: &str| !path.starts_with('/') && !is_in_working_directory(path);
+    let kept: usize = path.split(':').filter(|path| is_kept(path)).map(|path| path.len() + 1).sum();
     (path.len() < kept + "$ORIGIN".len() + grafts.relative_libs(name).len()).then_some(path)
 }
 
@@ -123,12 +131,11 @@ fn change_strings(
         let Some(old) = &entry.text else { continue };
         let new = match entry.tag {
             tag::RPATH | tag::RUNPATH => {
-                // An empty path is the working directory.
                 let is_removed = |path: &str| {
                     // Libraries found through it are in the wheel now.
                     let is_grafted = bundled.is_all && bundled.search.is_some();
-                    path.is_empty()
-                        || mentions_store(path)
+                    is_in_working_directory(path)
+                        || is_in_store(path)
                         || (remove_absolute || is_grafted) && path.starts_with('/')
                 };
                 let mut kept: Vec<&str> = old.split(':').filter(|path| !is_removed(path)).collect();
@@ -161,6 +168,17 @@ fn change_strings(
         }
     }
     Ok(())
+}
+
+/// Whether the loader looks for a search path in the process's working directory, where anyone
+/// may have put a library.
+fn is_in_working_directory(path: &str) -> bool {
+    !["/", "$ORIGIN", "${ORIGIN}"].iter().any(|start| path.starts_with(start))
+}
+
+/// Whether a search path is in the store, or in a profile, which links to it.
+fn is_in_store(path: &str) -> bool {
+    mentions_store(path) || is_nix_path(path)
 }
 
 /// The entry to add a search path to: RUNPATH if there is one, since it
@@ -242,7 +260,7 @@ fn rename_soname(elf: &ElfInfo, name: &str, grafts: &Grafts, bundled: &mut Bundl
 /// directories.
 fn in_search_path(elf: &ElfInfo, file: &str, all: bool) -> Option<PathBuf> {
     let paths =
-        elf.runpath().chain(elf.rpath()).filter(|path| mentions_store(path) || all && path.starts_with('/'));
+        elf.runpath().chain(elf.rpath()).filter(|path| is_in_store(path) || all && path.starts_with('/'));
     let mut paths = paths.map(PathBuf::from).collect::<Vec<_>>();
     if let Some(arch) = elf.arch().filter(|_| all) {
         let multiarch = format!("{arch}-linux-gnu");
@@ -277,16 +295,12 @@ fn check(elf: &ElfInfo, arch: Arch, libc: Option<Libc>) -> Result<(), BinaryErro
     if elf.interpreters.len() > 1 {
         return Err(BinaryError::Rejected("it has more than one PT_INTERP"));
     }
-    // The loader maps pages, so file offset and address must be congruent.
-    let is_misaligned = |align: u64, offset: u64, address: u64| {
-        let align = align.max(4096);
-        align.is_power_of_two() && !offset.wrapping_sub(address).is_multiple_of(align)
-    };
-    let mut loads = elf.segments.iter().filter(|segment| segment.kind == PT_LOAD && segment.size > 0);
-    if loads.any(|segment| is_misaligned(segment.align, segment.offset, segment.address)) {
+    let is_loaded_by_glibc = elf.kind == Kind::Library && libc != Some(Libc::Musl);
+    let mut loads = elf.segments.iter().filter(|segment| segment.kind == PT_LOAD);
+    if loads.any(|segment| is_misaligned(segment, is_loaded_by_glibc)) {
         return Err(BinaryError::Rejected("a PT_LOAD segment is misaligned"));
     }
-    let has_relr = elf.dynamic.iter().any(|entry| entry.tag == tag::RELR);
+    let has_relr = has_relr(elf);
     let requires_relr = elf.versions.values().any(|versions| versions.contains("GLIBC_ABI_DT_RELR"));
     if has_relr && !requires_relr && libc == Some(Libc::Glibc) && elf.needed().next().is_some() {
         return Err(BinaryError::Rejected("it has DT_RELR, but does not need GLIBC_ABI_DT_RELR"));
@@ -298,4 +312,20 @@ fn check(elf: &ElfInfo, arch: Arch, libc: Option<Libc>) -> Result<(), BinaryErro
         }
     }
     Ok(())
+}
+
+/// Whether a segment cannot be mapped: the offset in the file and the address must be at the
+/// same place of a page. glibc's loader before 2.35 also rejects an alignment that is not a
+/// multiple of the page size, and compares the places by the alignment (`dl-load.c`), whether
+/// the segment has content in the file or not. The kernel, which loads programs, and musl do
+/// not read the alignment.
+fn is_misaligned(segment: &Segment, is_loaded_by_glibc: bool) -> bool {
+    const PAGE: u64 = 4096;
+    let distance = segment.offset.wrapping_sub(segment.address);
+    if !is_loaded_by_glibc {
+        return segment.size > 0 && !distance.is_multiple_of(PAGE);
+    }
+    // glibc's mask, which has all bits for the alignment 0.
+    let mask = segment.align.wrapping_sub(1);
+    !segment.align.is_multiple_of(PAGE) || distance & mask != 0 || !distance.is_multiple_of(PAGE)
 }

@@ -9,6 +9,7 @@ mod support;
 mod elf;
 mod graft;
 mod hostile;
+mod loading;
 mod matrix;
 mod scripts;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use binfmt::elf::ElfInfo;
+use binfmt::elf::{ElfInfo, Kind, tag};
 use pydist::libc::{Libc, glibc_version, is_musl};
 use pydist::policy::{self, Excess, Linux};
 use pydist::target::Arch;
@@ -21,13 +21,23 @@ pub(super) fn needs(
         check_libraries(Linux::of("musllinux", MUSL), elf, arch, files)?;
         return Ok(Needs::Musl(arch));
     }
+    // glibc before 2.36 does not apply a library's compact relocations. A program without a
+    // loader applies its own.
+    let needs_relr = elf.kind == Kind::Library && has_relr(elf);
+    let has_loader = elf.interpreter().is_some() || elf.needed().next().is_some();
     // The process that loads it provides its symbols, whatever the C library.
-    if elf.interpreter().is_none() && elf.needed().next().is_none() && elf.versions.is_empty() {
+    if !has_loader && elf.versions.is_empty() && !needs_relr {
         return Ok(Needs::AnyLinux(arch));
     }
-    let glibc = glibc_needs(elf)?.max(policy_for_other_libraries(elf, arch, files)?);
+    let relr = if needs_relr { (2, 36) } else { (2, 0) };
+    let glibc = glibc_needs(elf)?.max(relr).max(policy_for_other_libraries(elf, arch, files)?);
     check_libraries(Linux::of("manylinux", policy_version(arch, glibc)), elf, arch, files)?;
     Ok(Needs::Glibc(arch, glibc))
+}
+
+/// Whether the file has relative relocations in the compact format.
+pub(super) fn has_relr(elf: &ElfInfo) -> bool {
+    elf.dynamic.iter().any(|entry| entry.tag == tag::RELR)
 }
 
 /// Checks that every library is on each system of the policy or in the wheel.
