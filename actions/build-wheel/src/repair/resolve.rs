@@ -130,7 +130,9 @@ impl Libraries {
         }
         for (binary, needed, search_path) in lost {
             let mut finders = finders.get(file_name(&needed.name)).into_iter().flatten();
+            // A path must exist; a name may be that of a library in memory.
             let is_loaded_before = !binary.is_executable
+                && matches!(needed.place, Place::Searched(_))
                 && finders.any(|other| other.root == binary.root && other.arch == binary.arch);
             if !is_loaded_before {
                 let reason = match &needed.place {

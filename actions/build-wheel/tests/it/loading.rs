@@ -208,6 +208,25 @@ fn macos_looks_through_the_search_paths_of_what_loads_a_library() {
     }
 }
 
+/// A path without @rpath must exist, whatever another binary has loaded.
+#[test]
+fn a_library_that_another_binary_finds_is_not_at_every_path() {
+    let macho = |library: &str| {
+        let dylibs = vec![library.to_owned()];
+        MachO { file_type: 8, dylibs, cpu: 0x0100_0007, signed: false, ..MachO::default() }.bytes()
+    };
+    for (library, is_accepted) in [("@rpath/libown.dylib", true), ("@loader_path/wrong/libown.dylib", false)]
+    {
+        let files = [
+            file("sample/a/a.abi3.so", macho("@loader_path/../lib/libown.dylib")),
+            file("sample/b/b.abi3.so", macho(library)),
+            file("sample/lib/libown.dylib", macho("/usr/lib/libSystem.B.dylib")),
+        ];
+        let error = error(&files);
+        assert_eq!(error.is_none(), is_accepted, "{library}: {error:?}");
+    }
+}
+
 /// Anyone may put a library into the working directory, and only machines with Nix have profiles.
 #[test]
 fn removes_search_paths_outside_the_wheel() {
