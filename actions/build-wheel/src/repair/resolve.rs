@@ -121,7 +121,7 @@ impl Libraries {
         let mut lost = Vec::new();
         for (binary, search_path) in self.binaries.iter().zip(&search_paths) {
             for needed in binary.needed.iter().filter(|needed| names.contains(file_name(&needed.name))) {
-                if binary.find(needed, search_path, &files).is_some() {
+                if needed.find(search_path, &files).is_some() {
                     finders.entry(file_name(&needed.name)).or_default().push(binary);
                 } else {
                     lost.push((binary, needed, search_path));
@@ -168,7 +168,7 @@ impl Libraries {
             let binary = &self.binaries[index];
             let search_path = runpath(binary).unwrap_or_else(|| inherited[index].clone());
             for needed in &binary.needed {
-                let Some(path) = binary.find(needed, &search_path, files) else { continue };
+                let Some(path) = needed.find(&search_path, files) else { continue };
                 for &loaded in by_path.get(path.as_str()).into_iter().flatten() {
                     if loaded == index || self.binaries[loaded].arch != binary.arch {
                         continue;
@@ -211,11 +211,11 @@ fn below(directory: &str, relative: &str) -> Option<String> {
     Some(parts.collect::<Vec<_>>().join("/"))
 }
 
-impl Binary {
-    /// Where the loader finds a library, below the prefix.
-    fn find(&self, needed: &Needed, search_path: &BTreeSet<String>, files: &Files) -> Option<String> {
+impl Needed {
+    /// Where the loader finds the library, below the prefix.
+    fn find(&self, search_path: &BTreeSet<String>, files: &Files) -> Option<String> {
         let exists = |path: &String| files.contains(path);
-        match &needed.place {
+        match &self.place {
             Place::At(path) => path.clone().filter(exists),
             Place::Searched(path) => search_path.iter().filter_map(|dir| below(dir, path)).find(exists),
         }
