@@ -67,7 +67,7 @@ pub struct CompilerFlags {
 impl CompilerFlags {
     /// Reads the environment and Cargo's configuration files.
     pub fn gather(root: &Path, project: &Path, target: Option<&BuildTarget>, env: &Env) -> Self {
-        let home = env.get("HOME").or_else(|| env.get("USERPROFILE")).map(PathBuf::from);
+        let home = env.home();
         let cargo_home = env.get("CARGO_HOME").map(PathBuf::from);
         let cargo_home = cargo_home.or_else(|| Some(home.as_ref()?.join(".cargo")));
         let rust = target.and_then(|target| rust_flags(project, target, cargo_home.clone(), env));
@@ -154,7 +154,7 @@ mod tests {
             std::fs::create_dir(directory.path().join(".cargo")).unwrap();
             std::fs::write(directory.path().join(".cargo/config.toml"), config).unwrap();
         }
-        let env = [("HOME", "/home/a")].iter().chain(env).copied();
+        let env = [("HOME", "/home/a"), ("USERPROFILE", "/home/a")].iter().chain(env).copied();
         let target = BuildTarget::parse(target, System::Gnu).unwrap();
         let flags = CompilerFlags::gather(
             Path::new("/home/a/p"),

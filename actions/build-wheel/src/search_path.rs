@@ -4,6 +4,7 @@ use std::env::consts::{EXE_EXTENSION, EXE_SUFFIX};
 use std::path::{Path, PathBuf};
 
 use toolkit::Env;
+pub(crate) use toolkit::IS_WINDOWS;
 
 /// The first `name` on PATH.
 pub(crate) fn which(env: &Env, name: &str) -> Option<PathBuf> {
@@ -27,9 +28,6 @@ pub(crate) fn program(name: &str) -> String {
         format!("{name}{EXE_SUFFIX}")
     }
 }
-
-/// Whether this is Windows, where Python's directory layout differs.
-pub(crate) const IS_WINDOWS: bool = cfg!(windows);
 
 /// The directory of a virtual environment's programs.
 pub(crate) fn programs(environment: &Path) -> PathBuf {

@@ -25,13 +25,17 @@ pub(crate) fn given(access: &Access, ui: &Ui) -> Result<Option<Basic>, Error> {
 }
 
 fn read_secret(path: &Path) -> Result<Secret, Error> {
-    let mut text = String::new();
-    if path.as_os_str() == "-" {
-        std::io::stdin().read_to_string(&mut text).map_err(FileError::new("read", "standard input"))?;
+    let mut bytes = Vec::new();
+    let name = if path.as_os_str() == "-" {
+        let name = Path::new("standard input");
+        std::io::stdin().read_to_end(&mut bytes).map_err(FileError::new("read", name))?;
+        name
     } else {
-        text = std::fs::read_to_string(path).map_err(FileError::new("read", path))?;
-    }
-    let secret = Secret::new(without_bom(&text).trim());
+        bytes = std::fs::read(path).map_err(FileError::new("read", path))?;
+        path
+    };
+    let no_text = || FileError::new("read", name)(std::io::Error::other("expected UTF-8 or UTF-16"));
+    let secret = Secret::new(decoded(bytes).ok_or_else(no_text)?.trim());
     if secret.expose().is_empty() {
         return Err(FileError::new("find a password in", path)(std::io::ErrorKind::InvalidData.into()).into());
     }
@@ -45,8 +49,8 @@ pub(crate) async fn stored(
     env: &Env,
     ui: &Ui,
 ) -> Result<Option<Basic>, Error> {
-    let home = env.get("HOME").or_else(|| env.get("USERPROFILE")).map(PathBuf::from);
-    let read = |path: PathBuf| Some((std::fs::read_to_string(&path).ok()?, path));
+    let home = env.home();
+    let read = |path: PathBuf| Some((decoded(std::fs::read(&path).ok()?)?, path));
     let host = index.upload.host_str().unwrap_or_default();
     let mut found = None;
     if let Some((text, path)) = home.as_ref().and_then(|home| read(home.join(".pypirc"))) {
@@ -78,15 +82,26 @@ pub(crate) async fn stored(
     Ok(Some(basic))
 }
 
-/// The text without the mark that PowerShell and Notepad put before UTF-8.
-fn without_bom(text: &str) -> &str {
-    text.strip_prefix('\u{feff}').unwrap_or(text)
+/// The text of a file by its byte order mark: `>` of Windows PowerShell 5 writes UTF-16, and
+/// Notepad can put a mark before UTF-8. `None` if it is neither.
+fn decoded(bytes: Vec<u8>) -> Option<String> {
+    let units = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
+        let (units, rest) = bytes.as_chunks::<2>();
+        let units: Vec<u16> = units.iter().map(|bytes| unit(*bytes)).collect();
+        String::from_utf16(&units).ok().filter(|_| rest.is_empty())
+    };
+    match bytes.as_slice() {
+        [0xff, 0xfe, rest @ ..] => units(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => units(rest, u16::from_be_bytes),
+        [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8(rest.to_vec()).ok(),
+        _ => String::from_utf8(bytes).ok(),
+    }
 }
 
 /// The section of `.pypirc` for this index: by its name, or by its URL.
 fn pypirc(text: &str, index: &Index) -> Option<Basic> {
     let mut sections: Vec<(&str, Vec<(&str, &str)>)> = Vec::new();
-    for line in without_bom(text).lines().map(str::trim).filter(|line| !line.starts_with(['#', ';'])) {
+    for line in text.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';'])) {
         if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
             sections.push((name.trim(), Vec::new()));
         } else if let (Some((key, value)), Some((_, fields))) =
@@ -109,7 +124,7 @@ fn pypirc(text: &str, index: &Index) -> Option<Basic> {
 
 /// The entry of a netrc file for `host`, or its `default`.
 fn netrc(text: &str, host: &str) -> Option<Basic> {
-    let lines = without_bom(text).lines().filter(|line| !line.trim_start().starts_with('#'));
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
     let mut words = lines.flat_map(str::split_whitespace);
     let (mut is_ours, mut user, mut password) = (false, None, None);
     while let Some(word) = words.next() {
@@ -153,16 +168,35 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_is_not_part_of_the_first_word() {
-        let index = Index::parse("pypi", None, false).unwrap();
-        let text = "\u{feff}[pypi]\r\npassword = x\r\n";
-        assert_eq!(shown(pypirc(text, &index)), Some(pair("__token__", "x")));
-        let text = "\u{feff}machine a.example\r\nlogin me\r\npassword x\r\n";
-        assert_eq!(shown(netrc(text, "a.example")), Some(pair("me", "x")));
+    fn the_byte_order_mark_tells_the_encoding() {
+        let text = "[pypi]\r\npassword = x\r\n";
+        let mut utf_8 = vec![0xef, 0xbb, 0xbf];
+        utf_8.extend(text.as_bytes());
+        let mut little = vec![0xff, 0xfe];
+        little.extend(text.encode_utf16().flat_map(u16::to_le_bytes));
+        let mut big = vec![0xfe, 0xff];
+        big.extend(text.encode_utf16().flat_map(u16::to_be_bytes));
+        for bytes in [text.as_bytes().to_vec(), utf_8, little, big] {
+            assert_eq!(decoded(bytes).as_deref(), Some(text));
+        }
+        for bytes in [&[0xff, 0xfe, b'x'][..], &[0xff, 0xfe, 0, 0xd8], b"\xe9"] {
+            assert_eq!(decoded(bytes.to_vec()), None, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn reads_passwords_and_files_that_powershell_wrote() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("password");
         std::fs::write(&path, "\u{feff}x\r\n").unwrap();
         assert_eq!(read_secret(&path).unwrap().expose(), "x");
+        let utf_16 = |text: &str| -> Vec<u8> {
+            format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect()
+        };
+        std::fs::write(&path, utf_16("x\r\n")).unwrap();
+        assert_eq!(read_secret(&path).unwrap().expose(), "x");
+        std::fs::write(&path, b"\xe9").unwrap();
+        assert!(read_secret(&path).is_err());
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The environment as a value.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-use crate::platform::env_name;
+use crate::platform::{IS_WINDOWS, env_name};
 
 /// A snapshot of environment variables. An empty variable counts as unset, because a composite
 /// action passes `""` for an omitted input. On Windows, the case of a name does not matter, and
@@ -21,6 +22,17 @@ impl Env {
     /// The value of `name`, unless it is unset or empty.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(&*env_name(name)).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// The home directory. On Windows it is `USERPROFILE`, as for Cargo, rustup and Python, which
+    /// ignore `HOME`: programs from Unix set it, Git Bash to a path such as `/c/Users/a`.
+    pub fn home(&self) -> Option<PathBuf> {
+        self.home_on(IS_WINDOWS)
+    }
+
+    fn home_on(&self, is_windows: bool) -> Option<PathBuf> {
+        let profile = self.get("USERPROFILE").filter(|_| is_windows);
+        profile.or_else(|| self.get("HOME")).map(PathBuf::from)
     }
 
     /// Sets `name`, replacing its value.
@@ -47,6 +59,17 @@ impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Env {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn home_on_windows_is_the_profile() {
+        let env = Env::from_iter([("HOME", "/c/Users/a"), ("USERPROFILE", r"C:\Users\a")]);
+        assert_eq!(env.home_on(true), Some(r"C:\Users\a".into()));
+        assert_eq!(env.home_on(false), Some("/c/Users/a".into()));
+        let env = Env::from_iter([("HOME", "/c/Users/a")]);
+        assert_eq!(env.home_on(true), Some("/c/Users/a".into()), "a service may have no profile");
+        let env = Env::from_iter([("USERPROFILE", r"C:\Users\a")]);
+        assert_eq!(env.home_on(false), None);
+    }
 
     /// As a program for Windows reads `CFLAGS_x86_64_pc_windows_msvc`.
     #[test]

@@ -41,7 +41,7 @@ pub use generate::Generated;
 pub use inputs::{InputError, InputErrors, Reader, SECRETS};
 pub use masks::Masks;
 pub use parallel::{cores, parallel};
-pub use platform::{PATTERNS_IGNORE_CASE, link, make_executable, output_path, protect_memory};
+pub use platform::{IS_WINDOWS, PATTERNS_IGNORE_CASE, link, make_executable, output_path, protect_memory};
 pub use process_group::{handle_interrupts, interrupted};
 pub use progress::Progress;
 pub use secret::Secret;

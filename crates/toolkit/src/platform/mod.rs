@@ -2,6 +2,10 @@
 //! Windows outside tests, except `runner`, the positioned I/O of `binfmt`, and build-wheel's `search_path`,
 //! which knows the layout of Python on Windows.
 
+/// Whether this is Windows. Functions whose behaviour there can be tested elsewhere take it as an
+/// argument.
+pub const IS_WINDOWS: bool = cfg!(windows);
+
 #[cfg(any(windows, test))]
 mod copy;
 #[cfg(unix)]
