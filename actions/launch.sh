@@ -60,6 +60,25 @@ cache() {
   echo "$(path "${RUNNER_TOOL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}}")/wheel-actions"
 }
 
+# Hands the inputs to a program for Windows as they are. MSYS rewrites what looks like a path or a
+# list of paths: `/v` becomes `C:/Program Files/Git/v`. A path of this shell, such as `$PWD/dist`
+# from an earlier step, is still converted. https://www.msys2.org/docs/filesystem-paths/
+#
+# Arguments stay as they are: the actions pass no path, and the variables that prevent their
+# conversion would also reach the scripts of other packages' builds.
+keep_inputs() {
+  local name value
+  export MSYS2_ENV_CONV_EXCL="INPUT_${MSYS2_ENV_CONV_EXCL:+;$MSYS2_ENV_CONV_EXCL}"
+  command -v cygpath >/dev/null || return 0
+  for name in ${!INPUT_@}; do
+    value=${!name}
+    case "$value" in
+      *$'\n'*) ;;
+      /[A-Za-z]/* | /tmp/*) export "$name=$(cygpath -m "$value")" ;;
+    esac
+  done
+}
+
 # Prints sha256, url and the API's URL (if any) of "ACTION TARGET". The file is generated
 # with one entry per line, so this needs no JSON parser.
 entry() {
@@ -160,4 +179,5 @@ else
   build
 fi
 unset LAUNCH_BINARY LAUNCH_BINARY_SHA256 LAUNCH_BINARY_TOKEN LAUNCH_BINARY_MIRROR
+case "$(target)" in *-windows-*) keep_inputs ;; esac
 exec "$binary" "$@"

@@ -273,6 +273,41 @@ def test_windows_paths_are_taken_as_the_shell_takes_them(
     assert (done.returncode, done.stdout) == (0, "started --help\n"), done.stderr
 
 
+def test_inputs_reach_a_program_for_windows_unchanged(checkout: Checkout, tmp_path: Path) -> None:
+    """MSYS takes `/v` for a path in its own tree, unless it is told not to."""
+    shims = tmp_path / "programs"
+    shims.mkdir()
+    script(shims / "uname", 'case "$1" in -s) echo MINGW64_NT-10.0 ;; *) echo x86_64 ;; esac')
+    script(shims / "cygpath", 'case "$1" in -m) p=${2#/d}; echo "D:$p" ;; *) echo "$2" ;; esac')
+    binary = tmp_path / "given"
+    script(binary, 'env | grep -E "^(INPUT|MSYS)"')
+    digest = hashlib.sha256(binary.read_bytes()).hexdigest()
+    inputs = {
+        "INPUT_TAG_PREFIX": "/v",
+        "INPUT_OUT_DIR": "/d/a/re po/dist",
+        "INPUT_PATHS": "/d/a/one:/d/a/two",
+        "INPUT_EXCLUDE": "/x/*\n/d/y",
+    }
+    given = {"LAUNCH_BINARY": str(binary), "LAUNCH_BINARY_SHA256": digest}
+
+    def environment(**env: str) -> str:
+        done = checkout.launch("verify-dist", **inputs, **given, **env)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    windows = environment(PATH=f"{shims}:{os.environ['PATH']}")
+    assert "MSYS2_ENV_CONV_EXCL=INPUT_\n" in windows
+    assert "INPUT_TAG_PREFIX=/v\n" in windows
+    assert "INPUT_OUT_DIR=D:/a/re po/dist\n" in windows, "a path of the shell"
+    assert "INPUT_EXCLUDE=/x/*\n" in windows
+    own = environment(PATH=f"{shims}:{os.environ['PATH']}", MSYS2_ENV_CONV_EXCL="OWN")
+    assert "MSYS2_ENV_CONV_EXCL=INPUT_;OWN\n" in own
+    (shims / "uname").unlink()
+    linux = environment(PATH=f"{shims}:{os.environ['PATH']}")
+    assert "MSYS" not in linux
+    assert "INPUT_OUT_DIR=/d/a/re po/dist\n" in linux
+
+
 def test_without_sha256sum_shasum_checks(checkout: Checkout, tmp_path: Path) -> None:
     """macOS only has `shasum`."""
     tools = ("bash", "sed", "grep", "uname", "dirname", "shasum", "perl", "cut", "chmod")
