@@ -44,6 +44,8 @@ pub struct PeInfo {
     pub is_dll: bool,
     /// A .NET assembly, which runs wherever its runtime does.
     pub is_managed: bool,
+    /// A .NET assembly for any processor. Its header names x86.
+    pub is_for_any_processor: bool,
     /// ARM64EC: declared as x64, but most of its code is for ARM64 (Microsoft, "ARM64EC ABI").
     pub is_arm64ec: bool,
     /// What an edit of its imports would break.
@@ -63,6 +65,9 @@ const LIMIT_IMPORTS: usize = 4096;
 
 /// `IMAGE_FILE_MACHINE_AMD64`.
 const AMD64: u16 = 0x8664;
+
+/// `IMAGE_FILE_MACHINE_I386`.
+const I386: u16 = 0x014c;
 
 /// Indices of data directories.
 const EXPORTS: usize = 0;
@@ -84,6 +89,7 @@ impl PeInfo {
             is_64: headers.is_64,
             is_dll: headers.flags & 0x2000 != 0,
             is_managed: headers.directory(CLR_HEADER).is_some(),
+            is_for_any_processor: headers.machine == I386 && is_only_bytecode(&image, &headers),
             is_arm64ec: headers.machine == AMD64 && has_hybrid_metadata(&image, &headers),
             seal: signed.or(headers.directory(BOUND_IMPORTS).map(|_| Seal::Bound)),
             checksum: headers.checksum,
@@ -188,6 +194,23 @@ impl PeInfo {
             _ => return None,
         })
     }
+}
+
+/// Whether an assembly has no machine code and does not require a 32-bit process (ECMA-335,
+/// II.25.3.3, "CLI header": `ILONLY`, `32BITREQUIRED`; `32BITPREFERRED` makes it a preference).
+fn is_only_bytecode<S: ReadAt + ?Sized>(image: &Image<'_, S>, headers: &Headers) -> bool {
+    const FLAGS: usize = 16;
+    const IL_ONLY: u32 = 1;
+    const REQUIRES_32_BIT: u32 = 2;
+    const PREFERS_32_BIT: u32 = 0x2_0000;
+    let read = || {
+        let at = headers.locate_directory(CLR_HEADER)?;
+        let bytes = image.up_to("the CLI header", at, FLAGS as u64 + 4).ok()?;
+        image.view(&bytes).u32(FLAGS)
+    };
+    read().is_some_and(|flags| {
+        flags & IL_ONLY != 0 && (flags & REQUIRES_32_BIT == 0 || flags & PREFERS_32_BIT != 0)
+    })
 }
 
 /// Whether the load configuration of a 64-bit file has `CHPEMetadataPointer`, which

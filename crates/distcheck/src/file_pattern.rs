@@ -26,7 +26,20 @@ pub enum FilePatternError {
 
 /// Whether `text` is a pattern. The path of an existing file can look like one.
 pub fn is_file_pattern(text: &str) -> bool {
-    text.contains(UNUSUAL)
+    text[verbatim(text)..].contains(UNUSUAL)
+}
+
+/// The length of the prefix of an extended-length path on Windows, whose `?` is no wildcard.
+fn verbatim(text: &str) -> usize {
+    const PREFIX: &str = r"\\?\";
+    if text.starts_with(PREFIX) { PREFIX.len() } else { 0 }
+}
+
+/// The length of the directories before the first special character.
+fn fixed_length(pattern: &str) -> usize {
+    let start = verbatim(pattern);
+    let end = pattern[start..].find(SPECIAL).map_or(pattern.len(), |end| start + end);
+    pattern[..end].rfind(is_separator).map_or(0, |end| end + 1)
 }
 
 /// The files that match `pattern`, sorted. `*` and `?` match within one directory, `**` matches
@@ -41,8 +54,7 @@ fn matching(pattern: &str, ignores_case: bool) -> Result<Vec<PathBuf>, FilePatte
     let glob = glob.literal_separator(true).case_insensitive(ignores_case).build();
     let matcher = glob.map_err(|error| PatternError::new(pattern, &error))?.compile_matcher();
     // Search only below the fixed prefix.
-    let fixed = pattern.split(SPECIAL).next().unwrap_or_default();
-    let fixed = fixed.rfind(is_separator).map_or(0, |end| end + 1);
+    let fixed = fixed_length(pattern);
     let root = if fixed == 0 { "." } else { &pattern[..fixed] };
     let varying = &pattern[fixed..];
     let depth = if varying.contains("**") { usize::MAX } else { varying.matches(is_separator).count() };
@@ -142,6 +154,15 @@ mod tests {
             assert_eq!(matching_files(&nested).unwrap(), [path], "{nested}");
             assert_eq!(found, [Path::new("Cargo.toml")], "{start}");
         }
+    }
+
+    #[test]
+    fn an_extended_length_path_is_no_pattern() {
+        assert!(!is_file_pattern(r"\\?\C:\dist\a-1.whl"));
+        assert!(is_file_pattern(r"\\?\C:\dist\*.whl") && is_file_pattern(r"\\server\?.whl"));
+        assert_eq!(fixed_length(r"\\?\C:/dist/*.whl"), r"\\?\C:/dist/".len());
+        assert_eq!(fixed_length("dist/?/*.whl"), "dist/".len());
+        assert_eq!(fixed_length("*.whl"), 0);
     }
 
     #[test]

@@ -71,6 +71,60 @@ impl DllOrigin {
     }
 }
 
+/// An implementation of Python with a library of its own on Windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Implementation {
+    /// CPython: `python312.dll`, `python3.dll`.
+    CPython,
+    /// PyPy: `libpypy3.11-c.dll`.
+    PyPy,
+    /// GraalPy: `python-native.dll`.
+    GraalPy,
+}
+
+/// The Python whose library a DLL is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PythonLibrary {
+    /// Its implementation.
+    pub implementation: Implementation,
+    /// The major version, if the name has one.
+    pub major: Option<u32>,
+    /// The minor version; `None` for the library of all (`python3.dll`).
+    pub minor: Option<u32>,
+    /// Without the global interpreter lock: `python313t.dll`.
+    pub is_free_threaded: bool,
+}
+
+impl PythonLibrary {
+    /// The Python that the DLL named `name`, in any case, belongs to. `None` for debug builds and
+    /// for `libpython3.12.dll` of MSYS2's Python.
+    pub fn of(name: &str) -> Option<Self> {
+        let name = name.to_ascii_lowercase();
+        let stem = name.strip_suffix(".dll")?;
+        let new = |implementation, major, minor, is_free_threaded| {
+            Some(Self { implementation, major, minor, is_free_threaded })
+        };
+        if stem == "python-native" {
+            return new(Implementation::GraalPy, None, None, false);
+        }
+        let number = |text: &str| {
+            let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+            if is_number { text.parse::<u32>().ok() } else { None }
+        };
+        if let Some(version) = stem.strip_prefix("libpypy").and_then(|rest| rest.strip_suffix("-c")) {
+            let (major, minor) = version.split_once('.').unwrap_or((version, ""));
+            return new(Implementation::PyPy, number(major), number(minor), false);
+        }
+        let version = stem.strip_prefix("python")?;
+        let (version, is_free_threaded) =
+            version.strip_suffix('t').map_or((version, false), |rest| (rest, true));
+        let (major, minor) = version.split_at_checked(1)?;
+        let major = number(major)?;
+        let minor = if minor.is_empty() { None } else { Some(number(minor)?) };
+        new(Implementation::CPython, Some(major), minor, is_free_threaded)
+    }
+}
+
 /// Whether the name, in lower case, is that of a debug build: `vcruntime140_1d.dll`,
 /// `msvcp140d_atomic_wait.dll`, `mfc140ud.dll`, `ucrtbased.dll`, `python312_d.dll`.
 fn is_debug(name: &str) -> bool {
@@ -143,6 +197,29 @@ mod tests {
             for name in names.split(' ') {
                 assert_eq!(DllOrigin::of(name), origin, "{name}");
             }
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_library_tells_its_python() {
+        use Implementation::{CPython, GraalPy, PyPy};
+        for (name, implementation, major, minor, is_free_threaded) in [
+            ("Python312.DLL", CPython, Some(3), Some(12), false),
+            ("python313t.dll", CPython, Some(3), Some(13), true),
+            ("python27.dll", CPython, Some(2), Some(7), false),
+            ("python3.dll", CPython, Some(3), None, false),
+            ("python3t.dll", CPython, Some(3), None, true),
+            ("libpypy3.11-c.dll", PyPy, Some(3), Some(11), false),
+            ("libpypy3-c.dll", PyPy, Some(3), None, false),
+            ("libpypy-c.dll", PyPy, None, None, false),
+            ("python-native.dll", GraalPy, None, None, false),
+        ] {
+            let expected = PythonLibrary { implementation, major, minor, is_free_threaded };
+            assert_eq!(PythonLibrary::of(name), Some(expected), "{name}");
+        }
+        for name in ["python312_d.dll", "libpython3.12.dll", "pythoncom312.dll", "python.dll", "pythont.dll"]
+        {
+            assert_eq!(PythonLibrary::of(name), None, "{name}");
         }
     }
 

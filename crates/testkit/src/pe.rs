@@ -24,6 +24,8 @@ pub struct Pe {
     pub version: Option<[u16; 4]>,
     /// Whether it has ARM64 code beside that for x64 (ARM64EC, ARM64X).
     pub is_hybrid: bool,
+    /// The flags of a .NET assembly's header: 1 is `ILONLY`, 2 is `32BITREQUIRED`.
+    pub managed: Option<u32>,
     /// `NumberOfRvaAndSizes`: how many of the 16 data directories Windows reads.
     pub directories: u32,
 }
@@ -40,6 +42,7 @@ impl Default for Pe {
             exports: vec!["PyInit_core".into()],
             version: None,
             is_hybrid: false,
+            managed: None,
             directories: 16,
         }
     }
@@ -101,6 +104,11 @@ impl Pe {
             let mut configuration = vec![0; 52];
             (configuration[0], configuration[50]) = (208, 1);
             directories[10] = [section.put_numbers(&configuration), 208];
+        }
+        if let Some(flags) = self.managed {
+            let mut header = [0; 18];
+            (header[0], header[4]) = (72, flags);
+            directories[14] = [section.put_numbers(&header), 72];
         }
         if !self.delayed.is_empty() {
             directories[13] = [self.put_delayed(&mut section), 64];

@@ -32,6 +32,19 @@ pub fn copy_atomic(from: &Path, to: &Path) -> Result<(), FileError> {
     atomic(to, |file| io::copy(&mut source, file).map(drop))
 }
 
+/// Reads a text in UTF-8. UTF-16, which `>` of Windows PowerShell 5 writes, is an error that says so.
+pub fn read_text(path: &Path) -> Result<String, FileError> {
+    let read = || {
+        let bytes = std::fs::read(path)?;
+        if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is UTF-16; save it as UTF-8"));
+        }
+        let text = String::from_utf8(bytes);
+        text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8; save it as UTF-8"))
+    };
+    read().map_err(FileError::new("read", path))
+}
+
 /// Renames the file `from` to `to`. On Windows, retries while another program, such as a virus
 /// scanner, has one of them open.
 pub fn rename_file(from: &Path, to: &Path) -> io::Result<()> {
@@ -122,6 +135,18 @@ mod tests {
         assert!(error.to_string().contains("blocked"), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2, "no temporary file is left");
+    }
+
+    #[test]
+    fn an_error_tells_that_a_text_is_utf_16() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pyproject.toml");
+        std::fs::write(&path, "[a]").unwrap();
+        assert_eq!(read_text(&path).unwrap(), "[a]");
+        std::fs::write(&path, b"\xff\xfe[\0a\0]\0").unwrap();
+        assert_eq!(read_text(&path).unwrap_err().source.to_string(), "it is UTF-16; save it as UTF-8");
+        std::fs::write(&path, b"\xe9").unwrap();
+        assert_eq!(read_text(&path).unwrap_err().source.kind(), io::ErrorKind::InvalidData);
     }
 
     #[test]

@@ -36,12 +36,16 @@ pub use command::{Cmd, CommandOutput, OutputMode, ProcessError};
 pub use context::Context;
 pub use env::Env;
 pub use error::{Exit, Failure, FileError, error_chain, error_report};
-pub use files::{copy_atomic, random_hex, remove_file, rename_file, write_atomic, write_atomic_unsynced};
+pub use files::{
+    copy_atomic, random_hex, read_text, remove_file, rename_file, write_atomic, write_atomic_unsynced,
+};
 pub use generate::Generated;
 pub use inputs::{InputError, InputErrors, Reader, SECRETS};
 pub use masks::Masks;
 pub use parallel::{cores, parallel};
-pub use platform::{IS_WINDOWS, PATTERNS_IGNORE_CASE, link, make_executable, output_path, protect_memory};
+pub use platform::{
+    IS_WINDOWS, PATTERNS_IGNORE_CASE, copy_link, link, make_executable, output_path, protect_memory,
+};
 pub use process_group::{handle_interrupts, interrupted};
 pub use progress::Progress;
 pub use secret::Secret;

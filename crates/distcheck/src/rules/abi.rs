@@ -208,7 +208,8 @@ const MACHINE: Rule = Rule {
     severity: Error,
     provenance: BreaksRuntime,
     why: "Python looks for the suffix of its own platform: a module named for another platform is not found, \
-        or is found and cannot be loaded.",
+        or is found and cannot be loaded. On Windows, the suffixes are `.cp312-win_amd64.pyd` and `.pyd`; there is \
+        no `.abi3.pyd`. A warning if `core.pyd` is beside it.",
     source: "PEP 3149; CPython, `importlib.machinery.EXTENSION_SUFFIXES`.",
     fix: "Let the build backend name the module; do not copy one from another build.",
     example: "sample-1.0-cp312-cp312-manylinux_2_17_x86_64.whl: sample/core.cpython-312-aarch64-linux-gnu.so: it is named for `aarch64-linux-gnu`, the tag is `manylinux_2_17_x86_64`",
@@ -229,8 +230,19 @@ fn machine(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
         return out.not_applicable();
     }
     let windows = platforms.iter().all(|platform| matches!(platform, Platform::Windows { .. }));
-    for (member, _, suffix) in modules {
-        if suffix.is_pyd != windows {
+    let has = |name: &str| wheel.members.iter().any(|member| member.name == name);
+    for (member, module, suffix) in modules {
+        let is_module =
+            || exported(member).iter().any(|symbols| symbols.iter().any(|name| name.starts_with("Py")));
+        if suffix.is_pyd && windows && suffix.python == "abi3" {
+            if is_module() {
+                if has(&format!("{}.pyd", member.name.trim_end_matches(".abi3.pyd"))) {
+                    out.with_severity(Warning);
+                }
+                let what = format!("no Python on Windows imports this name, name it `{module}.pyd`");
+                out.at(&member.name, what);
+            }
+        } else if suffix.is_pyd != windows {
             let expected = if windows { ".pyd" } else { ".so" };
             out.at(&member.name, format!("expected `{expected}` in a wheel for `{}`", platforms[0]));
         } else if !suffix.platform.is_empty() && !platforms.iter().any(|tag| is_named_for(&suffix, tag)) {
@@ -324,7 +336,8 @@ pub(super) fn is_importable(member: &Member, platforms: &[Platform]) -> bool {
     let Some((module, end)) = member.file_name().split_once('.') else { return false };
     let module = if module == "__init__" { package(member) } else { module };
     let is_found = ModuleSuffix::parse(end).map_or(["so", "pyd"].contains(&end), |suffix| {
-        suffix.platform.is_empty() || platforms.iter().any(|tag| is_named_for(&suffix, tag))
+        (suffix.platform.is_empty() && !suffix.is_pyd)
+            || platforms.iter().any(|tag| is_named_for(&suffix, tag))
     });
     let initializers = [format!("PyInit_{module}"), format!("PyModExport_{module}")];
     is_found && exported(member).iter().any(|symbols| initializers.iter().any(|name| symbols.contains(name)))

@@ -79,12 +79,13 @@ fn links(_: &Dist, wheel: &Wheel, out: &mut Findings) {
 
 const CASE: Rule = Rule {
     id: "ZIP008",
-    title: "names differ in more than case",
+    title: "files are installed at paths that differ in more than case",
     severity: Error,
     provenance: BreaksInstall,
     why: "On macOS and Windows, one file overwrites the other, and two directories become one. A warning if the \
         wheel is only for Linux, if the files are identical, or if only directories differ; a note if directories \
-        differ in a wheel that is only for Linux.",
+        differ in a wheel that is only for Linux. Two files at one path are an error everywhere; a warning if pip \
+        installs a command of `entry_points.txt` in place of a script.",
     source: "pydistcheck, `files-only-differ-by-case`.",
     fix: "Rename one of the files or directories.",
     example: "sample-1.0-py3-none-any.whl: sample/__INIT__.py: differs from `sample/__init__.py` only in case",
@@ -101,16 +102,27 @@ fn case(dist: &Dist, out: &mut Findings) {
     let linux = !platforms.is_empty() && platforms.iter().all(linux);
     let mut seen: BTreeMap<String, &Member> = BTreeMap::new();
     let mut directories: BTreeMap<String, &str> = BTreeMap::new();
+    if let Some(wheel) = dist.wheel() {
+        commands(wheel, linux, out);
+    }
     let mut reported = BTreeSet::new();
     for member in dist.members() {
         if !member.is_dir()
-            && let Some(first) = seen.insert(member.name.to_lowercase(), member)
+            && let Some(first) = seen.insert(member.installed_path().to_lowercase(), member)
             && first.name != member.name
         {
-            if linux || (member.sha256.is_some() && member.sha256 == first.sha256) {
+            let is_same = first.installed_path() == member.installed_path();
+            if (linux && !is_same) || (member.sha256.is_some() && member.sha256 == first.sha256) {
                 out.with_severity(Warning);
             }
-            out.at(&member.name, format!("differs from `{}` only in case", first.name));
+            out.at(
+                &member.name,
+                if is_same {
+                    format!("it is installed at the same path as `{}`", first.name)
+                } else {
+                    format!("differs from `{}` only in case", first.name)
+                },
+            );
         }
         // The outermost directory that differs is reported, once.
         let mut parents = member.name.match_indices('/').map(|(at, _)| &member.name[..at]);
@@ -125,6 +137,26 @@ fn case(dist: &Dist, out: &mut Findings) {
         }
     }
 }
+
+/// Reports the scripts that have the path of a command from `entry_points.txt`. Installers give it
+/// the extension `.exe` on Windows.
+fn commands(wheel: &Wheel, linux: bool, out: &mut Findings) {
+    let Some(Ok(found)) = &wheel.entry_points else { return };
+    for member in &wheel.members {
+        let Some((_, script)) = member.name.split_once(SCRIPTS) else { continue };
+        let is_command = |name: &str| {
+            script == name || !linux && script.to_lowercase().trim_end_matches(".exe") == name.to_lowercase()
+        };
+        let commands = found.entries.iter().filter(|entry| entry.is_script());
+        if let Some(entry) = commands.into_iter().find(|entry| is_command(&entry.name)) {
+            let what = format!("it is installed at the same path as the command `{}`", entry.name);
+            out.with_severity(Warning).at(&member.name, what);
+        }
+    }
+}
+
+/// The directory of scripts, in `sample-1.0.data`.
+const SCRIPTS: &str = ".data/scripts/";
 
 /// Whether Windows reserves the name for a device, with any extension, like
 /// CPython's `ntpath.isreserved`.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use pydist::dll::DllOrigin;
+use pydist::dll::{DllOrigin, Implementation, PythonLibrary};
 use pydist::filename::WheelName;
 use pydist::tags::Platform;
 
@@ -100,6 +100,8 @@ fn machine(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
         let is_library =
             member.name.to_ascii_lowercase().ends_with(".pyd") || member.name.contains(".data/scripts/");
         match expected {
+            // .NET assemblies without machine code.
+            Some(_) if info.is_for_any_processor => {}
             Some(expected) if found != expected => {
                 // A wheel may contain launchers and helpers for another architecture if
                 // their names show it.
@@ -187,11 +189,14 @@ fn debug(_: &Dist, wheel: &Wheel, out: &mut Findings) {
 
 const PYTHON: Rule = Rule {
     id: "WIN003",
-    title: "extension modules need the tag's Python",
+    title: "files need the tag's Python",
     severity: Error,
     provenance: BreaksRuntime,
     why: "Python 3.12 cannot load a module that needs `python311.dll`. Free-threaded Python 3.13 (`cp313t`) has \
-        `python313t.dll` and cannot load one that needs `python313.dll`. `libpython3.12.dll` belongs to MSYS2's Python.",
+        `python313t.dll` and cannot load one that needs `python313.dll`. `libpython3.12.dll` belongs to MSYS2's Python, \
+        `libpypy3.11-c.dll` to PyPy. A wheel with the tag `py3` is installed for every Python, but modules that \
+        need `python312.dll` work only with 3.12. A warning for a library or program whose own name has the \
+        other version.",
     source: "PEP 384 and PEP 803; CPython, \"Extending Python\" on Windows; CPython issue 148690.",
     fix: "Build with the interpreter of the tag; for abi3 link with `python3.dll` (PyO3: the feature `abi3`).",
     example: "sample-1.0-cp312-cp312-win_amd64.whl: sample/core.cp312-win_amd64.pyd: it needs `python311.dll`, the tag is `cp312-cp312-win_amd64`",
@@ -204,52 +209,123 @@ fn python(dist: &Dist, wheel: &Wheel, out: &mut Findings) {
     let Some(name) = dist.wheel_name().filter(|_| wheel.pe().next().is_some()) else {
         return out.not_applicable();
     };
-    for (member, info) in wheel.pe().filter(|(member, _)| member.name.to_ascii_lowercase().ends_with(".pyd"))
-    {
-        for library in info.imports.iter().map(|import| import.name.as_str()) {
-            if is_wrong_python(name, member, library) {
-                out.at(&member.name, format!("it needs `{library}`, the tag is `{}`", name.tags));
+    let own = file_names(wheel);
+    let is_own = |library: &str| own.contains(library.to_ascii_lowercase().as_str());
+    let is_only_for_one = is_only_for_one(wheel, name);
+    // A helper in a wheel for several Pythons may be for one of them.
+    let is_exact = name.tags.python.iter().all(|tag| tag.starts_with("cp"))
+        && name.tags.abi.iter().all(|abi| abi.starts_with("cp"));
+    for (member, info) in wheel.pe() {
+        let is_module = is_module(member);
+        for import in &info.imports {
+            let library = import.name.as_str();
+            // An application may bring its own Python, or load a library on first use.
+            let is_checked = is_module || (is_exact && !import.is_delayed && !is_own(library));
+            let is_for_one = is_module && is_only_for_one && minor_of(library).is_some();
+            if !is_checked || !(is_for_one || is_wrong_python(name, member, library)) {
+                continue;
             }
+            if !is_module && is_named_for(member, library) {
+                out.with_severity(Warning);
+            }
+            out.at(&member.name, format!("it needs `{library}`, the tag is `{}`", name.tags));
         }
     }
 }
 
-/// Whether the Pythons that the tags describe lack the Python library that a module needs.
+fn is_module(member: &Member) -> bool {
+    member.name.to_ascii_lowercase().ends_with(".pyd")
+}
+
+/// The minor version of the CPython that has the library.
+fn minor_of(library: &str) -> Option<u32> {
+    let library = PythonLibrary::of(library)?;
+    library.minor.filter(|_| library.implementation == Implementation::CPython)
+}
+
+/// Whether a file's own name has the version of the Python that it needs: `pywintypes39.dll`.
+fn is_named_for(member: &Member, library: &str) -> bool {
+    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+    let version = digits(library);
+    let words = member.file_name().split(|c: char| !c.is_ascii_digit() && !"._".contains(c));
+    version.len() > 1 && words.map(digits).any(|word| word == version)
+}
+
+/// Whether the tags allow every Python 3, but all modules need the same minor version.
+fn is_only_for_one(wheel: &Wheel, name: &WheelName) -> bool {
+    let allows_all = name.tags.python.iter().any(|tag| tag == "py3");
+    let versions: BTreeSet<Option<u32>> = wheel
+        .pe()
+        .filter(|(member, _)| is_module(member))
+        .flat_map(|(member, info)| info.imports.iter().map(move |import| (member, import)))
+        .filter(|(_, import)| PythonLibrary::of(&import.name).is_some())
+        // Beside a module with a version in its name, there may be others.
+        .map(|(member, import)| minor_of(&import.name).filter(|_| !member.name.contains(".cp3")))
+        .collect();
+    let own = file_names(wheel);
+    let brings_python = own.iter().any(|file| minor_of(file).is_some());
+    allows_all && !brings_python && versions.len() == 1 && !versions.contains(&None)
+}
+
+/// Whether the Pythons that the tags describe lack the Python library that a file needs.
 fn is_wrong_python(name: &WheelName, member: &Member, library: &str) -> bool {
-    let lower = library.to_ascii_lowercase();
-    if lower.starts_with("libpython") {
+    if library.to_ascii_lowercase().starts_with("libpython") {
         // MSYS2's Python has it, and tags of its own (`mingw_x86_64`).
         return name.tags.platforms().any(|platform| matches!(platform, Platform::Windows { .. }));
     }
-    let Some(version) = lower.strip_prefix("python3").and_then(|rest| rest.strip_suffix(".dll")) else {
-        return false;
-    };
-    let (minor, is_free_threaded) = version.strip_suffix('t').map_or((version, false), |minor| (minor, true));
+    let Some(library) = PythonLibrary::of(library) else { return false };
     let (pythons, abis) = (&name.tags.python, &name.tags.abi);
+    let has = |prefix: &str| {
+        pythons.iter().any(|tag| {
+            let fits = |version: &str| match (library.major, library.minor) {
+                (Some(major), Some(minor)) => version == format!("{major}{minor}"),
+                (Some(major), None) => version.starts_with(&major.to_string()),
+                (None, _) => true,
+            };
+            tag.strip_prefix(prefix).is_some_and(fits)
+        })
+    };
+    // `py3` and `py39` include later versions.
+    let is_any = pythons.iter().any(|tag| {
+        let Some(version) = tag.strip_prefix("py") else { return false };
+        let Some(major) = library.major else { return true };
+        let minor = version.strip_prefix(&major.to_string());
+        minor.is_some_and(|minor| library.minor.is_none_or(|own| minor.parse().unwrap_or(0) <= own))
+    });
+    let prefix = match library.implementation {
+        Implementation::CPython => "cp",
+        Implementation::PyPy => "pp",
+        Implementation::GraalPy => "graalpy",
+    };
+    if library.implementation != Implementation::CPython {
+        return !has(prefix) && !is_any;
+    }
+    let is_free_threaded = library.is_free_threaded;
     let is_specific = member.name.contains(".cp3");
-    let minor_of = |tag: &str| tag.strip_prefix("cp3")?.parse::<u32>().ok();
-    if minor.is_empty() {
+    if library.minor.is_none() {
         // A file name with a version is for that Python alone.
         let is_for = |free_threaded: bool| {
             abis.iter().any(|abi| is_free_threaded_abi(abi) == Some(free_threaded))
                 && (!is_specific || abis.len() == 1)
         };
-        return if is_free_threaded {
-            // Pythons with the GIL have `python3t.dll` since 3.15 (CPython's issue 148690).
-            is_for(false) && pythons.iter().any(|tag| minor_of(tag).is_some_and(|minor| minor < 15))
-        } else {
-            is_for(true)
+        let is_old = |tag: &String| {
+            tag.strip_prefix("cp3")
+                .and_then(|minor| minor.parse::<u32>().ok())
+                .is_some_and(|minor| minor < 15)
         };
+        let is_for_others = !is_any && !pythons.iter().any(|tag| tag.starts_with(prefix));
+        return is_for_others
+            || if is_free_threaded {
+                // Pythons with the GIL have `python3t.dll` since 3.15 (CPython's issue 148690).
+                is_for(false) && pythons.iter().any(is_old)
+            } else {
+                is_for(true)
+            };
     }
-    if !minor.bytes().all(|byte| byte.is_ascii_digit()) {
-        return false;
-    }
-    let is_other = |tag: &String| tag.starts_with("py") || tag.starts_with("pp");
-    let fits = pythons.iter().any(|tag| *tag == format!("cp3{minor}") || is_other(tag));
     let is_stable = abis.iter().any(|abi| abi == "abi3" || abi == "abi3t");
     let fits_threading =
         abis.iter().any(|abi| is_free_threaded_abi(abi).is_none_or(|threaded| threaded == is_free_threaded));
-    !fits || (is_stable && !is_specific) || !fits_threading
+    !(has(prefix) || is_any) || (is_stable && !is_specific) || !fits_threading
 }
 
 /// Whether an ABI tag is for Pythons without the GIL (`cp313t`, `abi3t`) or with it; `None`

@@ -120,7 +120,20 @@ fn a_module_needs_the_library_of_its_python() {
         ("cp38-abi3", "python38.dll", false),
         ("cp37-cp37m", "python37.dll", true),
         ("cp312-none", "python312.dll", true),
-        ("py3-none", "python312.dll", true),
+        // It is installed for every Python.
+        ("py3-none", "python312.dll", false),
+        ("py312-none", "python312.dll", true),
+        ("py313-none", "python312.dll", false),
+        ("cp312-cp312", "python27.dll", false),
+        ("cp312-cp312", "libpypy3.11-c.dll", false),
+        ("cp312-cp312", "python-native.dll", false),
+        ("pp311-pypy311_pp73", "libpypy3.11-c.dll", true),
+        ("pp310-pypy310_pp73", "libpypy3.11-c.dll", false),
+        ("pp310-pypy310_pp73", "libpypy3-c.dll", true),
+        ("pp311-pypy311_pp73", "python311.dll", false),
+        ("pp311-pypy311_pp73", "python3.dll", false),
+        ("graalpy312-graalpy250_312_native", "python-native.dll", true),
+        ("py3-none", "libpypy3.11-c.dll", true),
         ("cp312-cp312", "python313_d.dll", true),
         // MSYS2's Python.
         ("cp312-cp312", "libpython3.12.dll", false),
@@ -131,6 +144,95 @@ fn a_module_needs_the_library_of_its_python() {
     assert!(is_accepted("cp38.cp313-abi3.cp313t", "sample/core.cp313t-win_amd64.pyd", "python313t.dll"));
     let mingw = findings("WIN003", "cp312-cp312-mingw_x86_64", &[(MODULE, &imports(&["libpython3.12.dll"]))]);
     assert_eq!(mingw, Vec::<String>::new());
+}
+
+#[test]
+fn libraries_and_programs_need_the_python_of_the_tag() {
+    let of = |tag: &str, name: &str| {
+        let tag = format!("{tag}-win_amd64");
+        findings("WIN003", &tag, &[("sample/core.pyd", &imports(&[])), (name, &imports(&["python39.dll"]))])
+    };
+    let what = "it needs `python39.dll`, the tag is `cp312-cp312-win_amd64`";
+    for name in ["sample/helper.dll", PROGRAM] {
+        assert_eq!(of("cp312-cp312", name), [format!("error {name}: {what}")]);
+    }
+    for name in ["sample/pywintypes39.dll", "sample/run-3.9-win.exe"] {
+        assert_eq!(of("cp312-cp312", name), [format!("warning {name}: {what}")]);
+    }
+    for tag in ["cp39-cp39", "cp310-abi3", "py3-none"] {
+        assert_eq!(of(tag, "sample/helper.dll"), Vec::<String>::new(), "{tag}");
+    }
+    // It brings its own.
+    let files = [("sample/a.exe", &imports(&["python39.dll"])), ("sample/python39.dll", &imports(&[]))];
+    assert_eq!(findings("WIN003", "cp312-cp312-win_amd64", &files), Vec::<String>::new());
+}
+
+#[test]
+fn a_wheel_for_every_python_may_have_modules_for_several() {
+    let of = |files: &[(&str, &str)]| {
+        let files: Vec<_> = files.iter().map(|(name, library)| (*name, imports(&[library]))).collect();
+        let files: Vec<_> = files.iter().map(|(name, pe)| (*name, pe)).collect();
+        findings("WIN003", "py3-none-win_amd64", &files).len()
+    };
+    assert_eq!(of(&[("sample/a.pyd", "python312.dll"), ("sample/b.pyd", "python312.dll")]), 2);
+    assert_eq!(of(&[("sample/a.pyd", "python312.dll"), ("sample/b.pyd", "python3.dll")]), 0);
+    assert_eq!(of(&[("sample/312/a.pyd", "python312.dll"), ("sample/313/a.pyd", "python313.dll")]), 0);
+    assert_eq!(of(&[("sample/a.pyd", "python312.dll"), ("sample/python312.dll", "kernel32.dll")]), 0);
+}
+
+#[test]
+fn no_python_on_windows_imports_a_module_with_the_suffix_abi3() {
+    let tag = "cp310-abi3-win_amd64";
+    let module = imports(&["python3.dll"]);
+    let name = "sample/core.abi3.pyd";
+    let found = findings("ABI003", tag, &[(name, &module)]);
+    assert_eq!(found, [format!("error {name}: no Python on Windows imports this name, name it `core.pyd`")]);
+    let found = findings("ABI003", tag, &[(name, &module), (MODULE, &module)]);
+    assert!(found.len() == 1 && found[0].starts_with("warning "), "{found:?}");
+    // A library for ctypes.
+    let library = Pe { exports: vec!["start".into()], ..imports(&[]) };
+    assert_eq!(findings("ABI003", tag, &[(name, &library)]), Vec::<String>::new());
+}
+
+#[test]
+fn an_assembly_for_any_processor_fits_every_tag() {
+    let of = |flags: u32, machine: u16| {
+        let assembly = Pe { machine, managed: Some(flags), exports: Vec::new(), ..imports(&["mscoree.dll"]) };
+        let files = [(MODULE, &imports(&[])), ("sample/Sample.dll", &assembly)];
+        findings("WIN001", "cp312-cp312-win_amd64", &files).len()
+    };
+    assert_eq!(of(1, 0x014c), 0);
+    assert_eq!(of(0x2_0003, 0x014c), 0, "it only prefers 32 bits");
+    assert_eq!(of(3, 0x014c), 1, "it requires 32 bits");
+    assert_eq!(of(0, 0x014c), 1, "it has machine code");
+    assert_eq!(of(1, 0xaa64), 1);
+}
+
+#[test]
+fn files_that_are_installed_at_one_path_are_reported() {
+    let with = |names: &[&str], commands: &str| {
+        let mut wheel = pure();
+        let mut add = |name: &str, text: &str| wheel.members.push(Member::new(name, text));
+        names.iter().for_each(|name| add(name, name));
+        if !commands.is_empty() {
+            add("sample-1.0.dist-info/entry_points.txt", &format!("[console_scripts]\n{commands}"));
+        }
+        reported("ZIP008", &wheel)
+    };
+    assert_eq!(
+        with(&["sample/a.py", "sample-1.0.data/purelib/sample/a.py"], ""),
+        ["error sample-1.0.data/purelib/sample/a.py: it is installed at the same path as `sample/a.py`"]
+    );
+    assert_eq!(
+        with(&["sample/a.py", "sample-1.0.data/platlib/sample/A.py"], ""),
+        ["error sample-1.0.data/platlib/sample/A.py: differs from `sample/a.py` only in case"]
+    );
+    let script = "sample-1.0.data/scripts/Tool.exe";
+    assert_eq!(
+        with(&[script], "tool = sample:main\n"),
+        [format!("warning {script}: it is installed at the same path as the command `tool`")]
+    );
+    assert_eq!(with(&["sample/tool.exe", "tool.exe"], "tool = sample:main\n"), Vec::<String>::new());
 }
 
 #[test]

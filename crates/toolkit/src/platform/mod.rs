@@ -18,13 +18,13 @@ pub(crate) use unix::{
     KillHandle, OPEN_FILE_ERRORS, env_name, extended_length, prepare_group, set_file_mode,
 };
 #[cfg(unix)]
-pub use unix::{PATTERNS_IGNORE_CASE, link, make_executable, output_path, protect_memory};
+pub use unix::{PATTERNS_IGNORE_CASE, copy_link, link, make_executable, output_path, protect_memory};
 #[cfg(windows)]
 pub(crate) use windows::{
     KillHandle, OPEN_FILE_ERRORS, env_name, extended_length, prepare_group, set_file_mode,
 };
 #[cfg(windows)]
-pub use windows::{PATTERNS_IGNORE_CASE, link, make_executable, output_path, protect_memory};
+pub use windows::{PATTERNS_IGNORE_CASE, copy_link, link, make_executable, output_path, protect_memory};
 
 #[cfg(test)]
 mod tests {

@@ -82,3 +82,9 @@ pub fn make_executable(path: &Path) -> Result<(), FileError> {
 pub fn link(to: &Path, path: &Path) -> Result<(), FileError> {
     std::os::unix::fs::symlink(to, path).map_err(FileError::new("create", path))
 }
+
+/// Makes `to` the same symbolic link as `from`, or on Windows without the rights for links a copy
+/// of what `from` leads to.
+pub fn copy_link(from: &Path, to: &Path) -> Result<(), FileError> {
+    link(&std::fs::read_link(from).map_err(FileError::new("read", from))?, to)
+}

@@ -1,6 +1,7 @@
 //! Windows.
 
 use std::borrow::Cow;
+use std::os::windows::fs::FileTypeExt as _;
 use std::os::windows::io::AsRawHandle as _;
 use std::os::windows::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::process::{Child, Command};
 
 use win32job::{ExtendedLimitInfo, Job};
 
-use super::copy::copy_directory;
+use super::copy::{copy_directory, copy_target};
 use crate::FileError;
 
 /// `CREATE_NEW_PROCESS_GROUP`: only this process receives Ctrl-C, and ends its children.
@@ -88,6 +89,21 @@ pub fn link(to: &Path, path: &Path) -> Result<(), FileError> {
         std::os::windows::fs::symlink_file(to, path).or_else(|_| std::fs::copy(&target, path).map(drop))
     };
     made.map_err(FileError::new("create", path))
+}
+
+/// Makes `to` the same symbolic link as `from`, or a copy of what `from` leads to without the
+/// rights for links. The kind of the link is that of `from`: its target may not exist beside `to`
+/// yet.
+pub fn copy_link(from: &Path, to: &Path) -> Result<(), FileError> {
+    let read = || Ok((std::fs::symlink_metadata(from)?, std::fs::read_link(from)?));
+    let (metadata, target) = read().map_err(FileError::new("read", from))?;
+    let is_dir = metadata.file_type().is_symlink_dir();
+    let made = if is_dir {
+        std::os::windows::fs::symlink_dir(target, to)
+    } else {
+        std::os::windows::fs::symlink_file(target, to)
+    };
+    made.or_else(|_| copy_target(from, to, is_dir)).map_err(FileError::new("create", to))
 }
 
 #[cfg(test)]
