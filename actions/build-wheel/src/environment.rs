@@ -1,5 +1,6 @@
 //! The state of the machine and the project that the plan depends on.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::compiler_flags::CompilerFlags;
 use crate::host;
 use crate::inputs::Inputs;
 use crate::interpreter::{Interpreter, PythonRequest};
-use crate::search_path::{IS_WINDOWS, in_store, is_store_alias, on_path, python_names, which};
+use crate::search_path::{IS_WINDOWS, in_store, is_batch_file, is_store_alias, on_path, python_names, which};
 
 /// The state of the machine and the project that the plan depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct MachineState {
     pub zig: Option<PathBuf>,
     /// The programs among `maturin`, `cargo` and `nix` that are on PATH.
     pub programs: Vec<&'static str>,
+    /// The paths of those that are batch files, which cannot be started by name.
+    pub batch_files: BTreeMap<&'static str, PathBuf>,
     /// Whether rustc has the target's standard library.
     pub library: RustLibrary,
     /// The flags of Cargo and the C compiler.
@@ -125,21 +128,29 @@ impl MachineState {
                 .into_iter()
                 .filter(|name| which(env, name).is_some())
                 .collect(),
+            batch_files: ["maturin"].into_iter().filter_map(|name| batch_file(env, name)).collect(),
             library: target
                 .as_ref()
                 .map_or(RustLibrary::Ready, |target| RustLibrary::find(target, inputs, env, ui)),
             flags: CompilerFlags::gather(&repository(&inputs.project), &inputs.project, target.as_ref(), env),
             zig: ["zig", "python-zig"].iter().find_map(|name| which(env, name)),
             gcc: gcc.filter(|name| which(env, name).is_some()).into_iter().collect(),
-            engine: ["docker", "podman"]
-                .into_iter()
-                .find(|name| which(env, name).is_some())
-                .map(str::to_owned),
+            engine: ["docker", "podman"].into_iter().find(|name| which(env, name).is_some()).map(|name| {
+                match batch_file(env, name) {
+                    Some((_, path)) => path.display().to_string(),
+                    None => name.to_owned(),
+                }
+            }),
             interpreters: inputs.interpreters.iter().map(find).collect(),
             python: python(inputs, platform, env, uv.as_deref(), ui),
             uv,
         })
     }
+}
+
+/// The program `name` if it is a batch file.
+fn batch_file(env: &Env, name: &'static str) -> Option<(&'static str, PathBuf)> {
+    Some((name, which(env, name).filter(|path| is_batch_file(path))?))
 }
 
 impl ProjectState {
@@ -259,7 +270,7 @@ impl Pyproject {
         if !path.is_file() {
             return Ok(Self::default());
         }
-        let text = std::fs::read_to_string(path).map_err(FileError::new("read", path))?;
+        let text = toolkit::read_text(path)?;
         let parsed: toml::Table = text
             .parse()
             .map_err(|source| EnvironmentError::Toml { path: path.to_owned(), source: Box::new(source) })?;

@@ -149,6 +149,12 @@ impl Failure for Error {
             Self::Init(error) => error.hint(),
             Self::Build(error) => error.hint(),
             Self::BuildFailed { hint, .. } | Self::Gate { hint, .. } => hint.clone(),
+            // The cause says what to do.
+            Self::File(error) | Self::Environment(EnvironmentError::File(error))
+                if error.source.kind() == std::io::ErrorKind::InvalidData =>
+            {
+                None
+            }
             Self::File(_) | Self::Environment(EnvironmentError::File(_)) => {
                 Some("check its permissions, and that the disk is not full".into())
             }

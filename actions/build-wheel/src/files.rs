@@ -29,8 +29,7 @@ pub(crate) fn copy_tree(
             std::fs::create_dir_all(parent).map_err(FileError::new("create", parent))?;
         }
         if entry.file_type().is_symlink() {
-            let link = std::fs::read_link(path).map_err(FileError::new("read", path))?;
-            toolkit::link(&link, &place)?;
+            toolkit::copy_link(path, &place)?;
         } else if entry.file_type().is_file() {
             std::fs::copy(path, &place).map_err(FileError::new("copy", path))?;
         }

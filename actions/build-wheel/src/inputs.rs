@@ -12,6 +12,7 @@ use crate::compatibility::Compatibility;
 use crate::host::host;
 use crate::interpreter::PythonRequest;
 use crate::repair::GraftScope;
+use crate::search_path::IS_WINDOWS;
 
 /// The declaration from which `action.yml`, the README and the command line are
 /// generated.
@@ -288,16 +289,61 @@ fn exclude(reader: &mut Reader<'_>) -> Vec<String> {
 
 /// The Pythons, several per line, without duplicates.
 fn interpreters(reader: &mut Reader<'_>) -> Vec<PythonRequest> {
-    let lines = reader.list("interpreters").join(" ");
     let mut requests = Vec::new();
-    for word in lines.split([' ', '\t', ',']).filter(|word| !word.is_empty()) {
-        match PythonRequest::parse(word) {
-            Ok(request) if requests.contains(&request) => {}
-            Ok(request) => requests.push(request),
-            Err(error) => reader.error("interpreters", error),
+    for line in reader.list("interpreters") {
+        let Some(words) = interpreter_words(&line, IS_WINDOWS) else {
+            reader.error("interpreters", format!("a quotation mark is not closed in `{line}`"));
+            continue;
+        };
+        for word in words {
+            match PythonRequest::parse(&word) {
+                Ok(request) if requests.contains(&request) => {}
+                Ok(request) => requests.push(request),
+                Err(error) => reader.error("interpreters", error),
+            }
         }
     }
     requests
+}
+
+/// The versions and paths in a line. On Windows, a path such as
+/// `C:\Program Files\Python312\python.exe` ends with the next word in `.exe`.
+fn interpreter_words(line: &str, is_windows: bool) -> Option<Vec<String>> {
+    let words = quoted_words(line, &[' ', '\t', ','])?;
+    if !is_windows {
+        return Some(words);
+    }
+    let is_absolute = |word: &str| word.get(1..3).is_some_and(|colon| [":\\", ":/"].contains(&colon));
+    let is_program = |word: &str| word.to_ascii_lowercase().ends_with(".exe");
+    let mut paths: Vec<String> = Vec::new();
+    let mut rest = words.as_slice();
+    while let Some((word, after)) = rest.split_first() {
+        let end = after.iter().take_while(|word| !is_absolute(word)).position(|word| is_program(word));
+        let more = end.filter(|_| is_absolute(word) && !is_program(word)).map_or(0, |end| end + 1);
+        paths.push(rest[..=more].join(" "));
+        rest = &after[more..];
+    }
+    Some(paths)
+}
+
+/// The words of a line between separators. Quotation marks protect separators; `\` is an ordinary
+/// character. `None` if a quotation mark is not closed.
+fn quoted_words(line: &str, separators: &[char]) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let (mut word, mut quote) = (None::<String>, None);
+    for c in line.chars() {
+        match quote {
+            Some(open) if open == c => quote = None,
+            None if c == '"' || c == '\'' => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            None if separators.contains(&c) => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    quote.is_none().then_some(words)
 }
 
 /// Checks an attribute path: Nix would read other characters as options or outputs.
@@ -325,7 +371,7 @@ fn container_image(text: &str) -> Result<String, String> {
 /// The words of each line, so that `--features a` and `--features=a` work alike.
 fn maturin_args(reader: &mut Reader<'_>) -> Vec<String> {
     let lines = reader.list("maturin-args");
-    let words = lines.iter().map(|line| shlex::split(line).ok_or(line));
+    let words = lines.iter().map(|line| argument_words(line, IS_WINDOWS).ok_or(line));
     match words.collect::<Result<Vec<_>, _>>() {
         Ok(words) => words.concat(),
         Err(line) => {
@@ -333,6 +379,11 @@ fn maturin_args(reader: &mut Reader<'_>) -> Vec<String> {
             Vec::new()
         }
     }
+}
+
+/// Splits like a POSIX shell, but on Windows, `\` is the separator of paths.
+fn argument_words(line: &str, is_windows: bool) -> Option<Vec<String>> {
+    if is_windows { quoted_words(line, &[' ', '\t']) } else { shlex::split(line) }
 }
 
 /// Paths in the project.

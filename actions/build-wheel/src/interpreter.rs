@@ -177,7 +177,7 @@ fn listed(text: &str) -> Vec<PathBuf> {
 
 /// The directories of the Pythons that installers do not put on PATH, and how deep in each a
 /// version has its directory.
-fn roots(env: &Env, is_windows: bool) -> [(String, usize); 3] {
+fn roots(env: &Env, is_windows: bool) -> Vec<(String, usize)> {
     let home = if is_windows { env.get("USERPROFILE") } else { env.get("HOME") };
     let home = home.unwrap_or("/root");
     let pyenv = env.get("PYENV_ROOT").map_or_else(
@@ -185,7 +185,15 @@ fn roots(env: &Env, is_windows: bool) -> [(String, usize); 3] {
         str::to_owned,
     );
     let tools = env.get("RUNNER_TOOL_CACHE").unwrap_or("/opt/hostedtoolcache");
-    [(format!("{pyenv}/versions"), 1), (tools.to_owned(), 3), ("/opt/python".to_owned(), 1)]
+    let mut roots = vec![(format!("{pyenv}/versions"), 1), (tools.to_owned(), 3)];
+    if is_windows {
+        // Python Install Manager, whose `py` and `python` are aliases that look like no files.
+        let data = env.get("LOCALAPPDATA").map_or_else(|| format!("{home}/AppData/Local"), str::to_owned);
+        roots.push((format!("{data}/Python"), 1));
+    } else {
+        roots.push(("/opt/python".to_owned(), 1));
+    }
+    roots
 }
 
 /// The Pythons that installers do not put on PATH: in a directory for each version,
@@ -448,6 +456,9 @@ mod tests {
         assert_eq!(roots(&env, false)[0], ("/c/Users/a/.pyenv/versions".to_owned(), 1));
         let env = Env::from_iter([("USERPROFILE", "C:\\Users\\a"), ("PYENV_ROOT", "D:\\pyenv")]);
         assert_eq!(roots(&env, true)[0].0, "D:\\pyenv/versions");
+        let env = Env::from_iter([("LOCALAPPDATA", "D:\\local")]);
+        assert!(roots(&env, true).contains(&("D:\\local/Python".to_owned(), 1)));
+        assert!(!roots(&env, false).contains(&("D:\\local/Python".to_owned(), 1)));
     }
 
     #[test]

@@ -115,8 +115,8 @@ pub fn plan(inputs: &Inputs, machine: &MachineState) -> Result<Plan, PlanError> 
     check_programs(command.as_ref(), machine)?;
     let prepare = |cmd: Cmd| sanitized_env(cmd).env("SOURCE_DATE_EPOCH", epoch.to_string());
     let build = command.map(prepare);
-    let build_sdist =
-        (inputs.sdist && backend == Backend::Maturin).then(|| prepare(commands::maturin_sdist(inputs)));
+    let build_sdist = (inputs.sdist && backend == Backend::Maturin)
+        .then(|| prepare(commands::maturin_sdist(inputs, machine)));
     Ok(Plan {
         backend,
         why,

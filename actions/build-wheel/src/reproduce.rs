@@ -16,7 +16,7 @@ use crate::files::copy_tree;
 use crate::plan::Plan;
 use crate::repair;
 use crate::runtime::Runtime;
-use crate::search_path::{IS_WINDOWS, shell, which};
+use crate::search_path::{IS_WINDOWS, which};
 
 /// Files that mark a directory without sources: caches, such as Cargo's target
 /// directory, and virtual environments.
@@ -91,11 +91,16 @@ fn varied_build(plan: &Plan, cmd: &Cmd, to: &Path, runtime: &Runtime<'_>) -> Res
     // A container sees the copy at the same paths as the original.
     let mounts = (format!("{}:", plan.source_dirs.root.display()), format!("{}:", root.display()));
     let (home, out) = (make("home")?, make("out")?);
-    let mut varied = vec!["directory", "home", "time zone", "umask"];
+    let mut varied = vec!["directory"];
     let target = plan.source_dirs.target.as_ref().map(|_| make("target")).transpose()?;
     let mut source_dirs = SourceDirs { home: Some(home.clone()), cargo_home: None, root, target };
     let mut again = Cmd { directory: Some(directory), ..cmd.clone() };
-    if let Some(cargo_home) = plan.source_dirs.cargo_home.as_ref().filter(|path| path.is_dir()) {
+    let cargo_home = plan.source_dirs.cargo_home.as_ref().filter(|path| path.is_dir());
+    if let Some(cargo_home) = cargo_home.filter(|_| IS_WINDOWS) {
+        // Links need rights there, and a registry is too large to copy.
+        again = again.env("CARGO_HOME", cargo_home.display().to_string());
+        source_dirs.cargo_home = Some(cargo_home.clone());
+    } else if let Some(cargo_home) = cargo_home {
         let linked = make("cargo")?;
         link_entries(cargo_home, &linked)?;
         again = again.env("CARGO_HOME", linked.display().to_string());
@@ -108,8 +113,9 @@ fn varied_build(plan: &Plan, cmd: &Cmd, to: &Path, runtime: &Runtime<'_>) -> Res
     if let Some(rustup) = rustup.filter(|path| path.is_dir()) {
         again = again.env("RUSTUP_HOME", rustup.display().to_string());
     }
-    // zig would spend minutes compiling its C library again for the other home.
-    let cache = plan.source_dirs.home.as_ref().map(|home| home.join(".cache/zig"));
+    // zig would spend minutes compiling its C library again for the other home. On Windows its
+    // cache is not in the home directory.
+    let cache = plan.source_dirs.home.as_ref().filter(|_| !IS_WINDOWS).map(|home| home.join(".cache/zig"));
     if let Some(cache) = cache.filter(|_| runtime.env.get("ZIG_GLOBAL_CACHE_DIR").is_none()) {
         again = again.env("ZIG_GLOBAL_CACHE_DIR", cache.display().to_string());
     }
@@ -122,22 +128,41 @@ fn varied_build(plan: &Plan, cmd: &Cmd, to: &Path, runtime: &Runtime<'_>) -> Res
             *arg = mounts.1.clone() + place;
         }
     }
-    again = again.env("HOME", home.display().to_string()).env("TZ", "Pacific/Kiritimati");
     if let Some(target) = &source_dirs.target {
         again = again.env("CARGO_TARGET_DIR", target.display().to_string());
     }
+    let faketime = which(runtime.env, "faketime");
+    let (again, more) = varied_process(again, &home, faketime.as_deref(), IS_WINDOWS);
+    varied.extend(more);
+    runtime.ui.info(format!("building a second time with another {}", varied.join(", ")));
+    Ok((again, out))
+}
+
+/// The command with another home, time zone and, except on Windows, umask and clock. Also returns
+/// what differs.
+fn varied_process(
+    mut cmd: Cmd,
+    home: &Path,
+    faketime: Option<&Path>,
+    is_windows: bool,
+) -> (Cmd, Vec<&'static str>) {
+    let mut varied = vec!["home", "time zone"];
+    cmd = cmd.env("HOME", home.display().to_string());
+    if is_windows {
+        // The C runtime knows no names of places. There is no umask, and `sh` may be missing.
+        cmd = cmd.env("USERPROFILE", home.display().to_string()).env("TZ", "XXX-14");
+        return (cmd, varied);
+    }
+    cmd = cmd.env("TZ", "Pacific/Kiritimati");
+    varied.push("umask");
     let mut args = vec!["-c".to_owned(), "umask 027; exec \"$@\"".to_owned(), "sh".to_owned()];
-    if let Some(faketime) = which(runtime.env, "faketime") {
+    if let Some(faketime) = faketime {
         args.extend([faketime.display().to_string(), "-f".to_owned(), "+400d".to_owned()]);
         varied.push("clock");
     }
-    args.push(again.program.clone());
-    args.append(&mut again.args);
-    runtime.ui.info(format!("building a second time with another {}", varied.join(", ")));
-    // On Windows, Git's may not be on PATH.
-    let sh = shell(runtime.env).filter(|_| IS_WINDOWS);
-    let program = sh.map_or_else(|| "sh".to_owned(), |path| path.display().to_string());
-    Ok((Cmd { program, args, ..again }, out))
+    args.push(std::mem::replace(&mut cmd.program, "sh".to_owned()));
+    args.append(&mut cmd.args);
+    (Cmd { args, ..cmd }, varied)
 }
 
 /// Links every entry of `from` in `to`, so that the same registry has another
@@ -195,4 +220,24 @@ fn copy_sources(project: &Path, to: &Path) -> Result<(PathBuf, PathBuf), FileErr
     };
     copy_tree(&root, to, &is_copied)?;
     Ok((to.to_owned(), to.join(project.strip_prefix(&root).unwrap_or(Path::new("")))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_build_on_windows_needs_no_shell() {
+        let cmd = Cmd::new("maturin").arg("build");
+        let (again, varied) = varied_process(cmd.clone(), Path::new("C:/b"), None, true);
+        assert_eq!((again.program.as_str(), &again.args), ("maturin", &cmd.args));
+        let value = |name: &str| again.env[name].clone().unwrap();
+        assert_eq!(["HOME", "USERPROFILE", "TZ"].map(value), ["C:/b", "C:/b", "XXX-14"]);
+        assert_eq!(varied, ["home", "time zone"], "only what differs");
+        let (again, varied) = varied_process(cmd, Path::new("/b"), Some(Path::new("/f")), false);
+        assert_eq!(again.to_string(), "sh -c 'umask 027; exec \"$@\"' sh /f -f +400d maturin build");
+        assert_eq!(again.env["TZ"].as_deref(), Some("Pacific/Kiritimati"));
+        assert!(!again.env.contains_key("USERPROFILE"));
+        assert_eq!(varied, ["home", "time zone", "umask", "clock"]);
+    }
 }

@@ -6,18 +6,48 @@ use std::path::{Path, PathBuf};
 use toolkit::Env;
 pub(crate) use toolkit::IS_WINDOWS;
 
-/// The first `name` on PATH.
+/// The first program `name` on PATH, on Windows also a batch file: npm, scoop and pyenv install
+/// programs as `name.cmd` or `name.bat`.
 pub(crate) fn which(env: &Env, name: &str) -> Option<PathBuf> {
-    on_path(env, name).next()
+    let names = file_names(name, env.get("PATHEXT"), IS_WINDOWS);
+    directories(env)
+        .find_map(|directory| names.iter().map(|name| directory.join(name)).find(|path| path.is_file()))
 }
 
-/// Every `name` on PATH, in order.
-pub(crate) fn on_path(env: &Env, name: &str) -> impl Iterator<Item = PathBuf> + use<> {
+/// Whether the program is a batch file. `CreateProcess` finds those only by their whole path.
+pub(crate) fn is_batch_file(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default();
+    extension.eq_ignore_ascii_case("bat") || extension.eq_ignore_ascii_case("cmd")
+}
+
+/// The file names that start a program, in the order of `PATHEXT`. Only programs and batch files:
+/// another extension, such as `.js`, needs the shell.
+fn file_names(name: &str, extensions: Option<&str>, is_windows: bool) -> Vec<String> {
+    const STARTED: [&str; 4] = [".com", ".exe", ".bat", ".cmd"];
+    if !is_windows {
+        return vec![name.to_owned()];
+    }
+    let lower = name.to_ascii_lowercase();
+    if STARTED.iter().any(|extension| lower.ends_with(extension)) {
+        return vec![name.to_owned()];
+    }
+    let extensions = extensions.unwrap_or(".COM;.EXE;.BAT;.CMD").to_ascii_lowercase();
+    let extensions = extensions.split(';').filter(|extension| STARTED.contains(extension));
+    extensions.map(|extension| format!("{name}{extension}")).collect()
+}
+
+fn directories(env: &Env) -> impl Iterator<Item = PathBuf> + use<> {
     let path = env.get("PATH").unwrap_or_default();
     let directories: Vec<PathBuf> =
         std::env::split_paths(path).filter(|directory| directory.is_absolute()).collect();
+    directories.into_iter()
+}
+
+/// Every `name` on PATH, in order, without batch files: those of pyenv accept no arguments with
+/// line breaks.
+pub(crate) fn on_path(env: &Env, name: &str) -> impl Iterator<Item = PathBuf> + use<> {
     let name = program(name);
-    directories.into_iter().map(move |directory| directory.join(&name)).filter(|path| path.is_file())
+    directories(env).map(move |directory| directory.join(&name)).filter(|path| path.is_file())
 }
 
 /// The file name of the program `name`.
@@ -76,6 +106,18 @@ mod tests {
         assert!(!is_store_alias(Path::new("C:\\hostedtoolcache\\windows\\Python\\3.12.10\\x64\\python.exe")));
         assert_eq!(python_names(true)[0], "python", "the other one may be such an alias");
         assert_eq!(python_names(false)[0], "python3");
+    }
+
+    #[test]
+    fn batch_files_are_programs_on_windows() {
+        let names = |name: &str, extensions| file_names(name, extensions, true);
+        assert_eq!(names("maturin", None), ["maturin.com", "maturin.exe", "maturin.bat", "maturin.cmd"]);
+        let own = Some(".JS;.CMD;.EXE;.PY");
+        assert_eq!(names("maturin", own), ["maturin.cmd", "maturin.exe"], "in this order");
+        assert_eq!(names("tool.EXE", own), ["tool.EXE"]);
+        assert_eq!(file_names("maturin", own, false), ["maturin"]);
+        assert!(is_batch_file(Path::new("a/maturin.CMD")) && is_batch_file(Path::new("a.bat")));
+        assert!(!is_batch_file(Path::new("a/maturin.exe")) && !is_batch_file(Path::new("cmd")));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use distcheck::{Finding, Pattern, Selection, rules};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-use toolkit::{FileError, choice};
+use toolkit::choice;
 
 use crate::error::Error;
 
@@ -100,7 +100,7 @@ impl Config {
             None if default.is_file() => default,
             None => return Ok((Self::default(), None)),
         };
-        let text = std::fs::read_to_string(path).map_err(FileError::new("read", path))?;
+        let text = toolkit::read_text(path)?;
         let parsed: Pyproject =
             toml::from_str(&text).map_err(|source| Error::Config { path: path.into(), source })?;
         let config = parsed.tool.and_then(|tool| tool.verify_dist).unwrap_or_default();

@@ -44,3 +44,27 @@ fn accepts_options_with_and_without_an_equals_sign() {
     let words = ["--strip", "--features", "a,b", "--features=c", "--config", "a.b=\"c d\""];
     assert_eq!(read(&[("INPUT_MATURIN_ARGS", lines)]).unwrap().maturin_args, words);
 }
+
+#[test]
+fn backslashes_of_windows_survive_in_arguments() {
+    let words = |line: &str, is_windows| argument_words(line, is_windows).unwrap();
+    let line = r#"--config C:\a\new.toml --out "D:\my dir""#;
+    assert_eq!(words(line, true), ["--config", r"C:\a\new.toml", "--out", r"D:\my dir"]);
+    assert_eq!(words(r"--features a\ b", false), ["--features", "a b"], "as in a POSIX shell");
+    assert_eq!(words("--features ''", true), ["--features", ""]);
+    assert_eq!(argument_words("--out \"D:", true), None);
+}
+
+#[test]
+fn paths_of_interpreters_may_have_spaces() {
+    let words = |line: &str| interpreter_words(line, true).unwrap();
+    let path = r"C:\Program Files\Python312\python.exe";
+    assert_eq!(words(path), [path]);
+    assert_eq!(words(&format!("3.13t, {path} {path}")), ["3.13t", path, path]);
+    assert_eq!(words(r"C:\py\python.exe 3.12"), [r"C:\py\python.exe", "3.12"]);
+    assert_eq!(words(r"C:\py\python 3.12"), [r"C:\py\python", "3.12"]);
+    assert_eq!(words(r#""C:\my py\python" 3.12"#), [r"C:\my py\python", "3.12"]);
+    let two = "/usr/bin/python3.11 '/opt/my py/bin/python3'";
+    assert_eq!(interpreter_words(two, false).unwrap(), ["/usr/bin/python3.11", "/opt/my py/bin/python3"]);
+    assert_eq!(interpreter_words("'3.12", false), None);
+}

@@ -80,8 +80,13 @@ pub(super) fn maturin(
         return container(engine, image, inputs, &machine.root, &env, args);
     }
     env.extend(machine.flags.remapping(target, linker));
-    let cmd = Cmd::new("maturin").args(args).directory(&inputs.project);
+    let cmd = Cmd::new(maturin_program(machine)).args(args).directory(&inputs.project);
     env.into_iter().fold(cmd, |cmd, (name, value)| cmd.env(name, value))
+}
+
+/// The name of maturin, or its path if the name does not start it.
+fn maturin_program(machine: &MachineState) -> String {
+    machine.batch_files.get("maturin").map_or_else(|| "maturin".to_owned(), |path| path.display().to_string())
 }
 
 fn maturin_args(
@@ -183,12 +188,16 @@ fn features_and_manifest(inputs: &Inputs) -> Vec<String> {
 }
 
 /// The source distribution beside the wheels.
-pub(super) fn maturin_sdist(inputs: &Inputs) -> Cmd {
+pub(super) fn maturin_sdist(inputs: &Inputs, machine: &MachineState) -> Cmd {
     let manifest = inputs
         .manifest_path
         .iter()
         .flat_map(|path| ["--manifest-path".to_owned(), path.display().to_string()]);
-    Cmd::new("maturin").arg("sdist").args(manifest).args(["--out", STAGING]).directory(&inputs.project)
+    Cmd::new(maturin_program(machine))
+        .arg("sdist")
+        .args(manifest)
+        .args(["--out", STAGING])
+        .directory(&inputs.project)
 }
 
 /// Environment variables for the linker and the target system.

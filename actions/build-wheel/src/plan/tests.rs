@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use insta::assert_snapshot;
 use toolkit::Env;
 
@@ -17,6 +19,7 @@ fn machine() -> MachineState {
             maturin: MaturinSettings::default(),
         },
         programs: vec!["maturin", "cargo", "nix"],
+        batch_files: BTreeMap::new(),
         library: RustLibrary::Ready,
         flags: CompilerFlags::default(),
         root: "/src".into(),
@@ -298,4 +301,13 @@ fn reports_missing_programs() {
     assert!(error(&[("compatibility", "musllinux_1_2")]).contains("another system than the target"));
     let musl = planned(&[("target", "x86_64-unknown-linux-musl")], &bare).unwrap();
     assert_eq!(musl.linker, Some(Linker::Native), "Rust ships what it needs");
+}
+
+/// Such as one that scoop installed: by its name, Windows starts only `maturin.exe`.
+#[test]
+fn a_batch_file_is_started_by_its_path() {
+    let path = "C:/tools/maturin.cmd";
+    let machine = MachineState { batch_files: [("maturin", path.into())].into(), ..machine() };
+    let plan = planned(&[("backend", "maturin"), ("sdist", "true")], &machine).unwrap();
+    assert_eq!([plan.build, plan.build_sdist].map(|cmd| cmd.unwrap().program), [path, path]);
 }
