@@ -193,12 +193,16 @@ type Files = HashSet<String>;
 /// `site-packages` below the prefix, without the minor version of Python.
 const SITE: &str = "lib/python3/site-packages/";
 
+/// The directory of headers below the prefix, in the same way.
+const HEADERS: &str = "include/site/python3/";
+
 /// Where an installer puts a member.
 fn place(stem: &str, member: &str) -> (Root, String) {
     let (root, path) = installed(stem, member);
     let path = match root {
         Root::Site => format!("{SITE}{path}"),
         Root::Data => path.into_owned(),
+        Root::Headers => format!("{HEADERS}{path}"),
     };
     (root, path)
 }
