@@ -213,7 +213,9 @@ fn files_that_are_installed_at_one_path_are_reported() {
     let with = |names: &[&str], commands: &str| {
         let mut wheel = pure();
         let mut add = |name: &str, text: &str| wheel.members.push(Member::new(name, text));
-        names.iter().for_each(|name| add(name, name));
+        for name in names {
+            add(name, name);
+        }
         if !commands.is_empty() {
             add("sample-1.0.dist-info/entry_points.txt", &format!("[console_scripts]\n{commands}"));
         }
