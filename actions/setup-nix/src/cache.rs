@@ -87,8 +87,17 @@ impl Cache {
         // Earlier versions made no marker; without a cache, only the tarball is stored.
         let unmarked = is(IMAGES, true)
             && read_text(&self.dir.join("nix-cache-info")).is_ok_and(|text| text == CACHE_INFO);
-        for entry in fs::read_dir(&self.dir)?.filter(|_| !unmarked) {
-            if entry?.file_name() != TARBALLS {
+        if unmarked {
+            // A cache that is only read may be in a directory that cannot be written to.
+            let _ = write_atomic(&marker, b"");
+            return Ok(());
+        }
+        for entry in fs::read_dir(&self.dir)? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            let is_harmless =
+                [TARBALLS, "lost+found", ".gitkeep"].contains(&name.as_str()) || name.starts_with(".tmp-");
+            // Another job may have claimed it meanwhile.
+            if !is_harmless && !is(MARKER, false) {
                 let why = "it is neither empty nor a cache of setup-nix: choose another `cache-directory`";
                 return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
             }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::process::Pid;
 use toolkit::{Cmd, Env, FileError, OutputMode, Ui, error_chain};
 
 use crate::cache::Cache;
@@ -13,8 +14,9 @@ use crate::inputs::Inputs;
 use crate::machine::{FoundNix, MachineState};
 use crate::mount::{self, EarlierMounts, Mounted, Request};
 use crate::plan::Plan;
-use crate::privileged::{close_kvm, own_command_as_root};
+use crate::privileged::{KVM_RULE, close_kvm, own_command_as_root};
 use crate::report::{Phase, Target};
+use crate::runner_process::{runner, runner_from_env};
 use crate::running_jobs::RunningJobs;
 use crate::store::{Store, block_garbage_collection};
 use crate::{conf, tree};
@@ -105,26 +107,32 @@ impl CommandContext<'_> {
         if self.machine.hosted {
             return;
         }
-        let jobs = RunningJobs::of_machine();
-        jobs.remove(&self.inputs.state);
+        RunningJobs::of_machine().remove(&self.inputs.state, self.runner());
         if mount::earlier_mounts() == EarlierMounts::None {
             return;
         }
-        let unmounted = mount::lock().map_err(Error::from).and_then(|_lock| {
+        if self.has_other_jobs() {
+            self.ui.info("images stay mounted over the store until the other jobs on this machine end");
+            return;
+        }
+        let unmounted = mount::lock(self.ui).map_err(Error::from).and_then(|_lock| {
             // Another job may have unmounted them meanwhile, or started.
-            if mount::earlier_mounts() == EarlierMounts::None {
-                return Ok(());
-            }
-            if jobs.has_others(&self.inputs.state) {
-                self.ui.info("images stay mounted over the store until the other jobs on this machine end");
-                return Ok(());
-            }
-            self.unmount()
+            let are_needed = mount::earlier_mounts() == EarlierMounts::None || self.has_other_jobs();
+            if are_needed { Ok(()) } else { self.unmount() }
         });
         if let Err(error) = unmounted {
             let why = error_chain(&error);
             self.ui.warning(format!("images stay mounted over the store until the next run: {why}"));
         }
+    }
+
+    /// The process that runs this job.
+    fn runner(&self) -> Option<Pid> {
+        runner_from_env(self.env).or_else(runner)
+    }
+
+    fn has_other_jobs(&self) -> bool {
+        RunningJobs::of_machine().has_others(&self.inputs.state, self.runner())
     }
 
     fn as_root(&self, command: &str) -> Result<Cmd, FileError> {
@@ -133,12 +141,13 @@ impl CommandContext<'_> {
         Ok(own_command_as_root(&program, command, &[("PATH", path)]))
     }
 
-    /// Whether this job opened `/dev/kvm`.
+    /// Whether this job opened `/dev/kvm`, or an earlier one that could not close it yet.
     pub(crate) fn kvm_opened(&self) -> bool {
-        self.inputs.state.join(KVM_OPENED).exists()
+        let has_rule = || !self.machine.hosted && fs::symlink_metadata(KVM_RULE).is_ok();
+        self.inputs.state.join(KVM_OPENED).exists() || has_rule()
     }
 
-    /// Removes the tokens and, if this job opened `/dev/kvm`, closes it.
+    /// Removes the tokens and, if `/dev/kvm` was opened and no other job runs, closes it.
     pub(crate) fn clean_up(&self, kvm_opened: bool) {
         if let Err(error) = conf::remove_tokens(&self.conf_path()) {
             self.ui.warning(format!(
@@ -147,13 +156,10 @@ impl CommandContext<'_> {
                 error_chain(&error)
             ));
         }
-        if kvm_opened {
-            self.close_kvm();
+        // The last job to end closes it.
+        if !kvm_opened || self.has_other_jobs() {
+            return;
         }
-    }
-
-    /// Removes the rule that opens `/dev/kvm`.
-    pub(crate) fn close_kvm(&self) {
         match close_kvm(self.machine).run(self.ui, OutputMode::Quiet, Duration::from_secs(60)) {
             Err(error) => self.ui.warning(format!("cannot restore the permissions of `/dev/kvm`: {error}")),
             Ok(_) => {

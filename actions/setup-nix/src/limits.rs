@@ -38,9 +38,11 @@ impl Space {
     /// The free space without the reserve.
     pub(crate) fn of_store() -> Self {
         let Ok(fs) = rustix::fs::statvfs(Path::new(STORE)) else { return Self::unlimited() };
-        let block = fs.f_frsize.max(1);
-        let reserve = (fs.f_blocks.saturating_mul(block) / RESERVE).min(MAX_RESERVE);
-        let bytes = fs.f_bavail.saturating_mul(block).saturating_sub(reserve);
+        let unit = fs.f_frsize.max(1);
+        let reserve = (fs.f_blocks.saturating_mul(unit) / RESERVE).min(MAX_RESERVE);
+        let bytes = fs.f_bavail.saturating_mul(unit).saturating_sub(reserve);
+        // Network file systems report the size of a transfer.
+        let block = unit.min(4096);
         // Some file systems do not limit inodes and report zero.
         let inodes = match fs.f_files {
             0 => u64::MAX,

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::fs::{FlockOperation, Mode, OFlags, fchmod, flock};
 use serde::{Deserialize, Serialize};
 use squashfs::Image;
 use toolkit::{Cmd, FileError, OutputMode, Ui, write_atomic};
@@ -109,11 +109,16 @@ pub(crate) fn earlier_mounts() -> EarlierMounts {
 
 /// Keeps other jobs from mounting and unmounting until the returned file is dropped; waits for
 /// them. Every user can lock it.
-pub(crate) fn lock() -> Result<File, FileError> {
+pub(crate) fn lock(ui: &Ui) -> Result<File, FileError> {
     let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let open = || -> io::Result<File> {
         let file = rustix::fs::open(LOCK, flags, Mode::from_raw_mode(0o644))?;
-        flock(&file, FlockOperation::LockExclusive)?;
+        // Whatever the umask of the user who has created it.
+        let _ = fchmod(&file, Mode::from_raw_mode(0o644));
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            ui.info("waiting for another job, which mounts or unmounts images");
+            flock(&file, FlockOperation::LockExclusive)?;
+        }
         Ok(file.into())
     };
     open().map_err(FileError::new("lock", Path::new(LOCK)))

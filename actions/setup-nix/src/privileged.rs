@@ -130,6 +130,11 @@ pub(crate) fn close_kvm(machine: &MachineState) -> Cmd {
     as_root(machine, &format!("rm -f {KVM_RULE} && {RELOAD_RULES}"))
 }
 
+/// Removes the rule if it could not be applied.
+pub(crate) fn remove_kvm_rule(machine: &MachineState) -> Cmd {
+    as_root(machine, &format!("rm -f {KVM_RULE}"))
+}
+
 pub(crate) const KVM_RULE: &str = "/etc/udev/rules.d/99-setup-nix-kvm.rules";
 const RELOAD_RULES: &str = "udevadm control --reload-rules && udevadm trigger --name-match=kvm";
 

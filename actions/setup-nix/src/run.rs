@@ -23,7 +23,7 @@ use crate::machine::Access;
 use crate::mount::{EarlierMounts, Request};
 use crate::narinfo::set_name;
 use crate::plan::Source;
-use crate::privileged::{KVM_RULE, own_command_as_root};
+use crate::privileged::{own_command_as_root, remove_kvm_rule};
 use crate::report::InstallResult;
 use crate::restore::{Mounter, Restored, Rules, restore};
 use crate::running_jobs::RunningJobs;
@@ -290,14 +290,20 @@ impl CommandContext<'_> {
             let (found, _) = cache.read()?;
             let set = set_name(found.iter().map(|narinfo| &narinfo.info));
             write_atomic(&cache.state.join(RESTORED_SET), set.as_bytes())?;
-            let start = Instant::now();
             // What looks like the leftovers of an interrupted run may be another job's mount in
             // progress.
             let affects_mounts = self.plan.mount || mount::earlier_mounts() != EarlierMounts::None;
-            let _mounts = affects_mounts.then(mount::lock).transpose()?;
-            if mount::earlier_mounts() == EarlierMounts::Stale {
+            let (_lock, can_mount) = match affects_mounts.then(|| mount::lock(self.ui)).transpose() {
+                Ok(lock) => (lock, true),
+                Err(error) => {
+                    self.ui.info(format!("images are not mounted: {}", error_chain(&error)));
+                    (None, false)
+                }
+            };
+            if can_mount && mount::earlier_mounts() == EarlierMounts::Stale {
                 self.unmount()?;
             }
+            let start = Instant::now();
             let restored = if self.plan.restore_as_root {
                 self.restore_through_sudo(rules.restore)?
             } else {
@@ -306,7 +312,7 @@ impl CommandContext<'_> {
                 if self.plan.mount && unpack {
                     record_unpacked(&cache, &found);
                 }
-                let mount = self.plan.mount && !unpack;
+                let mount = self.plan.mount && can_mount && !unpack;
                 let restored = restore(&cache, rules, mount.then_some(&mounter as Mounter<'_>));
                 if restored.is_err() && mount && mount::earlier_mounts() == EarlierMounts::Stale {
                     // Mounted paths that are not registered are of no use.
@@ -365,17 +371,7 @@ impl CommandContext<'_> {
     /// Opens `/dev/kvm`. A failure does not fail the job.
     fn open_kvm(&self) {
         let marker = self.inputs.state.join(KVM_OPENED);
-        let Some(cmd) = &self.plan.kvm else {
-            // An earlier job may have ended before it could remove its rule.
-            if self.inputs.kvm.is_here(self.machine.hosted)
-                && !self.machine.hosted
-                && (self.machine.root || self.machine.sudo)
-                && fs::symlink_metadata(KVM_RULE).is_ok()
-            {
-                let _ = write_atomic(&marker, b"");
-            }
-            return;
-        };
+        let Some(cmd) = &self.plan.kvm else { return };
         // First, so that the end of the job removes the rule even if this run is killed.
         if !self.machine.hosted
             && let Err(error) = write_atomic(&marker, b"")
@@ -384,8 +380,11 @@ impl CommandContext<'_> {
         }
         if let Err(error) = cmd.run(self.ui, OutputMode::Quiet, Duration::from_secs(60)) {
             self.ui.info(format!("cannot open `/dev/kvm` for all users: {error}"));
-            if !self.machine.hosted {
-                self.close_kvm();
+            // It would take effect when the machine starts.
+            let removed =
+                remove_kvm_rule(self.machine).run(self.ui, OutputMode::Quiet, Duration::from_secs(60));
+            if removed.is_ok() {
+                let _ = fs::remove_file(&marker);
             }
         }
     }
@@ -405,7 +404,9 @@ fn remove_old_tarballs(tarballs: &Path, used: &Path) {
             .metadata()
             .and_then(|meta| meta.modified())
             .is_ok_and(|time| now.duration_since(time).is_ok_and(|age| age > TARBALL_AGE));
-        if other.path() != used && old && is_digits(&other.file_name().to_string_lossy(), 64) {
+        let name = other.file_name().to_string_lossy().into_owned();
+        // Those of killed downloads, too.
+        if other.path() != used && old && (is_digits(&name, 64) || name.starts_with(".tmp-")) {
             let _ = tree::remove(&other.path());
         }
     }

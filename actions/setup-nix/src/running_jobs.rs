@@ -13,7 +13,9 @@ use crate::runner_process::{runner, start_time};
 use crate::store::STATE;
 use crate::tree;
 
-/// Holds a file for each job, with the ID and the start time of the process that runs it.
+/// Holds a file for each job, named by its state directory, and the ID and the start time of the
+/// process that runs it. A runner uses one directory for all its jobs, and some run several jobs in
+/// one process. The file contains the path of the directory, which runners empty at the end.
 const JOBS: &str = "setup-nix-jobs";
 
 /// The list of jobs below a state directory of Nix.
@@ -27,55 +29,52 @@ impl RunningJobs {
         Self { dir: Path::new(STATE).join(JOBS) }
     }
 
-    /// The file of the job with the private directory `state`, which no other job has.
-    fn file(&self, state: &Path) -> PathBuf {
-        self.dir.join(&hex(&sha256(state.as_os_str().as_encoded_bytes()))[..32])
-    }
-
-    /// Adds this job. Does nothing if the process that runs it is unknown, as in a container,
-    /// which has mounts of its own.
+    /// Adds the job with the private directory `state`. Does nothing if the process that runs it
+    /// is unknown, as in a container, which has mounts of its own.
     pub(crate) fn add(&self, state: &Path) {
-        if let Some(pid) = runner() {
-            self.add_process(state, pid);
-        }
-    }
-
-    fn add_process(&self, state: &Path, pid: Pid) {
-        if let Some(start) = start_time(pid)
+        if let Some(name) = runner().and_then(|pid| name(state, pid))
             && fs::create_dir_all(&self.dir).is_ok()
+            && fs::create_dir_all(state).is_ok()
         {
-            let _ = write_atomic(&self.file(state), format!("{} {start}", pid.as_raw_nonzero()).as_bytes());
+            let _ = write_atomic(&self.dir.join(name), state.as_os_str().as_encoded_bytes());
         }
     }
 
-    /// Removes this job.
-    pub(crate) fn remove(&self, state: &Path) {
-        let _ = tree::remove(&self.file(state));
+    /// Removes the job with this directory that the process `runner` runs.
+    pub(crate) fn remove(&self, state: &Path, runner: Option<Pid>) {
+        if let Some(name) = runner.and_then(|pid| name(state, pid)) {
+            let _ = tree::remove(&self.dir.join(name));
+        }
     }
 
     /// Whether another job still runs. Removes the files of those that have ended.
-    pub(crate) fn has_others(&self, state: &Path) -> bool {
-        let own = self.file(state);
+    pub(crate) fn has_others(&self, state: &Path, runner: Option<Pid>) -> bool {
+        let own = runner.and_then(|pid| name(state, pid));
         let mut others = false;
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
-            let file = entry.path();
-            if file == own {
+            let file_name = entry.file_name().to_string_lossy().into_owned();
+            // Not one that is being written.
+            let [_, pid, start] = file_name.split('-').collect::<Vec<_>>()[..] else { continue };
+            if own.as_deref() == Some(&file_name) {
                 continue;
             }
-            let runs = || {
-                let text = read_text(&file).ok()?;
-                let (pid, start) = text.trim().split_once(' ')?;
-                // A process ID may be used again.
-                (start_time(Pid::from_raw(pid.parse().ok()?)?)? == start).then_some(())
-            };
-            if runs().is_some() {
+            let pid = pid.parse().ok().and_then(Pid::from_raw);
+            // A process ID may be used again.
+            let runs = pid.and_then(start_time).is_some_and(|found| found == start)
+                && read_text(&entry.path()).is_ok_and(|state| Path::new(&state).is_dir());
+            if runs {
                 others = true;
             } else {
-                let _ = tree::remove(&file);
+                let _ = tree::remove(&entry.path());
             }
         }
         others
     }
+}
+
+fn name(state: &Path, runner: Pid) -> Option<String> {
+    let digest = hex(&sha256(state.as_os_str().as_encoded_bytes()));
+    Some(format!("{}-{}-{}", &digest[..32], runner.as_raw_nonzero(), start_time(runner)?))
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -83,24 +82,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_runs_until_it_is_removed_or_its_process_ends() {
+    fn a_job_runs_until_it_is_removed_or_its_process_or_directory_ends() {
         let dir = tempfile::tempdir().unwrap();
         let jobs = RunningJobs { dir: dir.path().join("jobs") };
-        let [one, two, three] = ["/one", "/two", "/three"].map(Path::new);
-        assert!(!jobs.has_others(one));
-        jobs.add_process(one, rustix::process::getpid());
-        assert!(!jobs.has_others(one) && jobs.has_others(two));
+        fs::create_dir(&jobs.dir).unwrap();
+        let [one, two] = ["one", "two"].map(|name| dir.path().join(name));
+        let add = |state: &Path, pid: Pid| {
+            fs::create_dir_all(state).unwrap();
+            fs::write(jobs.dir.join(name(state, pid).unwrap()), state.to_str().unwrap()).unwrap();
+        };
+        let own = Some(rustix::process::getpid());
         let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
         let pid = Pid::from_raw(child.id().cast_signed()).unwrap();
-        jobs.add_process(two, pid);
-        assert!(jobs.has_others(one));
+        assert!(!jobs.has_others(&one, own));
+        add(&one, own.unwrap());
+        assert!(!jobs.has_others(&one, own) && jobs.has_others(&two, own));
+        // The next job of the same runner has the same directory.
+        add(&one, pid);
+        assert!(jobs.has_others(&one, own));
+        jobs.remove(&one, own);
+        assert!(jobs.has_others(&one, own) && !jobs.has_others(&one, Some(pid)));
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(!jobs.has_others(one) && !jobs.file(two).exists());
+        assert!(!jobs.has_others(&one, own));
+        add(&two, own.unwrap());
+        assert!(jobs.has_others(&one, own));
+        fs::remove_dir(&two).unwrap();
+        assert!(!jobs.has_others(&one, own));
         // Another process with the same ID.
-        fs::write(jobs.file(three), format!("{} 1", rustix::process::getpid().as_raw_nonzero())).unwrap();
-        assert!(!jobs.has_others(one));
-        jobs.remove(one);
-        assert!(!jobs.has_others(two));
+        fs::write(jobs.dir.join(format!("x-{}-1", own.unwrap().as_raw_nonzero())), "/").unwrap();
+        fs::write(jobs.dir.join(".tmp-x"), "").unwrap();
+        assert!(!jobs.has_others(&one, own));
+        assert_eq!(fs::read_dir(&jobs.dir).unwrap().count(), 1, "only what is being written");
     }
 }

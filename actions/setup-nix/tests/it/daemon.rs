@@ -32,7 +32,7 @@ fn the_daemon_builds_for_a_user_without_write_access_to_the_store() {
         echo 'derivation {{ name = "by-daemon"; system = builtins.currentSystem; builder = "/bin/sh"; args = [ "-c" "echo built by $(/usr/bin/id -un) >$out" ]; }}' >build.nix
         chmod 644 build.nix; mkdir -m 777 home; bin=/nix/var/nix/gcroots/setup-nix/bin
         run() {{ setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=$PWD/home NIX_REMOTE=daemon "$@"; }}
-        ! run touch /nix/store/mine
+        if run touch /nix/store/mine; then exit 1; fi
         run $bin/nix-store --version
         path=$(run $bin/nix-build --no-out-link build.nix)
         grep '^built by nixbld' "$path"
@@ -44,7 +44,8 @@ fn the_daemon_builds_for_a_user_without_write_access_to_the_store() {
         while [ -n "$(daemons)" ]; do sleep 0.1; done
         GITHUB_ACTIONS=true GITHUB_ENV=$PWD/env RUNNER_TRACKING_ID=job INPUT_CACHE=off '{action}' install --daemon \
           --sandbox=false --extra-conf='substituters ='
-        for pid in $(daemons); do ! grep -q RUNNER_TRACKING_ID /proc/$pid/environ; done
+        [ -n "$(daemons)" ]
+        for pid in $(daemons); do if grep -q RUNNER_TRACKING_ID /proc/$pid/environ; then exit 1; fi; done
         run $bin/nix-store --verify-path "$path""#
     );
     // Other users must be able to reach the directory.
