@@ -72,9 +72,23 @@ keep_inputs() {
   command -v cygpath >/dev/null || return 0
   for name in ${!INPUT_@}; do
     value=${!name}
-    case "$value" in
-      *$'\n'*) ;;
-      /[A-Za-z]/* | /tmp/*) export "$name=$(cygpath -m "$value")" ;;
+    case $'\n'"$value" in
+      *$'\n'/[A-Za-z]/* | *$'\n'/tmp/*) export "$name=$(windows_paths <<<"$value")" ;;
+    esac
+  done
+}
+
+# Converts the lines that are paths of this shell; of a pattern, the part before its first `*`
+# or `?`.
+windows_paths() {
+  local line pattern
+  while IFS= read -r line; do
+    case "$line" in
+      /[A-Za-z]/* | /tmp/*)
+        pattern=${line%%[*?]*}
+        printf '%s%s\n' "$(cygpath -m "$pattern")" "${line#"$pattern"}"
+        ;;
+      *) printf '%s\n' "$line" ;;
     esac
   done
 }

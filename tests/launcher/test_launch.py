@@ -286,7 +286,7 @@ def test_inputs_reach_a_program_for_windows_unchanged(checkout: Checkout, tmp_pa
         "INPUT_TAG_PREFIX": "/v",
         "INPUT_OUT_DIR": "/d/a/re po/dist",
         "INPUT_PATHS": "/d/a/one:/d/a/two",
-        "INPUT_EXCLUDE": "/x/*\n/d/y",
+        "INPUT_EXCLUDE": "/d/a/*.so\n/v",
     }
     given = {"LAUNCH_BINARY": str(binary), "LAUNCH_BINARY_SHA256": digest}
 
@@ -299,7 +299,7 @@ def test_inputs_reach_a_program_for_windows_unchanged(checkout: Checkout, tmp_pa
     assert "MSYS2_ENV_CONV_EXCL=INPUT_\n" in windows
     assert "INPUT_TAG_PREFIX=/v\n" in windows
     assert "INPUT_OUT_DIR=D:/a/re po/dist\n" in windows, "a path of the shell"
-    assert "INPUT_EXCLUDE=/x/*\n" in windows
+    assert "INPUT_EXCLUDE=D:/a/*.so\n/v\n" in windows, "line by line"
     own = environment(PATH=f"{shims}:{os.environ['PATH']}", MSYS2_ENV_CONV_EXCL="OWN")
     assert "MSYS2_ENV_CONV_EXCL=INPUT_;OWN\n" in own
     (shims / "uname").unlink()

@@ -331,8 +331,13 @@ fn interpreter_words(line: &str, is_windows: bool) -> Option<Vec<String>> {
 fn quoted_words(line: &str, separators: &[char]) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let (mut word, mut quote) = (None::<String>, None);
-    for c in line.chars() {
+    let mut chars = line.chars().peekable();
+    while let Some(c) = chars.next() {
         match quote {
+            // `\` is the separator of paths, but escapes quotation marks.
+            _ if c == '\\' && chars.peek().is_some_and(|next| "\"'".contains(*next)) => {
+                word.get_or_insert_default().extend(chars.next());
+            }
             Some(open) if open == c => quote = None,
             None if c == '"' || c == '\'' => {
                 quote = Some(c);

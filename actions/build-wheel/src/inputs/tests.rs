@@ -52,6 +52,8 @@ fn backslashes_of_windows_survive_in_arguments() {
     assert_eq!(words(line, true), ["--config", r"C:\a\new.toml", "--out", r"D:\my dir"]);
     assert_eq!(words(r"--features a\ b", false), ["--features", "a b"], "as in a POSIX shell");
     assert_eq!(words("--features ''", true), ["--features", ""]);
+    let quoted = r#"--config a.b=\"c\""#;
+    assert_eq!(words(quoted, true), words(quoted, false));
     assert_eq!(argument_words("--out \"D:", true), None);
 }
 

@@ -172,13 +172,15 @@ impl Contents {
         if types.contains(&2) {
             self.add_executable(member, None, None);
         } else if types.contains(&6) || types.contains(&8) {
-            self.add_library(member, member.contains(".abi3.so") || member.contains(".cpython-"));
             let stem = file_name(member).split('.').next().unwrap_or_default();
             let init = format!("PyInit_{stem}");
-            let is_module = |exported: &Option<BTreeSet<String>>| {
-                exported.as_ref().is_none_or(|exported| exported.contains(&init))
+            let exports = |unknown: bool| {
+                let mut exported = macho.slices.iter().map(|slice| slice.exported_python.as_ref());
+                exported.any(|exported| exported.map_or(unknown, |names| names.contains(&init)))
             };
-            if macho.slices.iter().any(|slice| is_module(&slice.exported_python)) {
+            let is_named = member.contains(".abi3.so") || member.contains(".cpython-");
+            self.add_library(member, is_named || exports(false));
+            if exports(true) {
                 self.add_top_level(member);
             }
         }

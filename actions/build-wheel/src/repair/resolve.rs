@@ -201,18 +201,21 @@ fn place(stem: &str, member: &str) -> (Root, String) {
     let (root, path) = installed(stem, member);
     let path = match root {
         Root::Site => format!("{SITE}{path}"),
-        Root::Data => path.into_owned(),
+        Root::Data => without_minor(&path),
         Root::Headers => format!("{HEADERS}{path}"),
     };
     (root, path)
 }
 
+/// The path below the prefix without the minor version of Python.
+fn without_minor(path: &str) -> String {
+    let below = path.strip_prefix("lib/python3.").and_then(|rest| rest.split_once('/'));
+    below.map_or_else(|| path.to_owned(), |(_, rest)| format!("lib/python3/{rest}"))
+}
+
 /// The path `relative` from a directory; `None` outside of the prefix.
 fn below(directory: &str, relative: &str) -> Option<String> {
-    let path = join(directory, relative)?;
-    // A path from the prefix names the minor version.
-    let parts = path.split('/').map(|part| if part.starts_with("python3.") { "python3" } else { part });
-    Some(parts.collect::<Vec<_>>().join("/"))
+    Some(without_minor(&join(directory, relative)?))
 }
 
 impl Needed {

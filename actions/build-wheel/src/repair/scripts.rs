@@ -45,7 +45,8 @@ pub(super) fn without_store(
                 (false, false) => "python3",
             };
             match (is_script, arguments) {
-                (true, arguments) => format!("#!{python} {arguments}"),
+                // pip drops options, and uv does not expect any.
+                (true, _) => format!("#!{python}"),
                 (false, "") => format!("#!/usr/bin/env {python}"),
                 // env would treat `python3 -I` as the name of one program.
                 (false, arguments) => format!("#!/usr/bin/env -S {python} {arguments}"),
@@ -59,7 +60,10 @@ pub(super) fn without_store(
         _ => return Err(error(format!("starts with `{line}`: its interpreter is in the Nix store"))),
     };
     let new = new.trim_end();
-    let what = format!("`{line}` is now `{new}`");
+    let is_dropped = !arguments.is_empty() && new.starts_with("#!python");
+    let note =
+        if is_dropped { format!(", without `{arguments}`, which installers drop") } else { String::new() };
+    let what = format!("`{line}` is now `{new}`{note}");
     Ok(Some(([new.as_bytes(), rest].concat(), what)))
 }
 
@@ -103,7 +107,7 @@ mod tests {
     fn new_shebangs_keep_their_options() {
         for (line, expected) in [
             ("-python3/bin/python3.12", "#!python"),
-            ("-python3/bin/python3.12 -Iu", "#!python -Iu"),
+            ("-python3/bin/python3.12 -Iu", "#!python"),
             ("-python3/bin/pythonw", "#!pythonw"),
             ("-bash/bin/bash", "#!/usr/bin/env bash"),
             ("-bash/bin/bash -e", "#!/bin/bash -e"),

@@ -14,6 +14,7 @@ result, since a module may end Python with the exit code 0.
 
 import importlib
 import importlib.machinery
+import importlib.util
 import json
 import os
 import re
@@ -54,18 +55,48 @@ def is_own(module):
 
 
 def causes(error):
-    """Yield the error and its causes. A context is only what the module has already handled."""
+    """Yield the error and its causes.
+
+    A context is only what the module has already handled, unless it has turned an error of an
+    import into another one.
+    """
     while error is not None:
         yield error
-        error = error.__cause__
+        context = error.__context__ if isinstance(error, ImportError) else None
+        error = error.__cause__ or context
+
+
+# How modules name what they lack in an error of their own. The second one is numpy's, for
+# extensions that call `import_array`.
+MISSING_MODULE = re.compile(
+    r"No module named '([\w.]+)'|([A-Za-z_]\w*(?:\.\w+)*) failed to import"
+)
 
 
 def missing(error):
     """Name the module of another distribution that is not installed."""
     for cause in causes(error):
-        if isinstance(cause, ModuleNotFoundError) and cause.name and not is_own(cause.name):
-            return cause.name.partition(".")[0]
+        if not isinstance(cause, ImportError):
+            continue
+        names = [cause.name] if isinstance(cause, ModuleNotFoundError) and cause.name else []
+        if not names:
+            mentioned = [first or second for first, second in MISSING_MODULE.findall(str(cause))]
+            names = [name for name in mentioned if not is_installed(name)]
+        for name in names:
+            if not is_own(name):
+                # Of a namespace package, a part may be installed.
+                parts = name.split(".")
+                prefixes = (".".join(parts[: n + 1]) for n in range(len(parts)))
+                return next(prefix for prefix in prefixes if not is_own(prefix))
     return None
+
+
+def is_installed(module):
+    """Whether the outermost package of a module that only a text names is installed."""
+    try:
+        return importlib.util.find_spec(module.partition(".")[0]) is not None
+    except Exception:  # a package may replace its spec
+        return True
 
 
 def missing_library(error):
@@ -157,14 +188,33 @@ def check_extension(full, path, name, is_module):
             return report("import", name, "ok")
         # Another file has its name, or the package has replaced the module.
         return report("load", path, *load(full, None, is_module))
+    if missing(error) and task["requires"]:
+        # The package cannot be imported here, but the loader's part can be checked. The errors of
+        # Windows name no library, which may be one of the requirement.
+        outcome, reason = load(full, None, is_module)
+        if outcome == "failed" and os.name != "nt":
+            return report("load", path, outcome, reason)
+        return judge("import", name, error)
+    if not is_imported_as(path):
+        return report("load", path, *load(full, None, is_module))
     if not is_module or "does not define module export function" in str(error):
         return report("load", path, *load(full, error, False))
-    if missing(error) and task["requires"]:
-        # The package cannot be imported here, but the loader's part can be checked.
-        outcome, reason = load(full, None, is_module)
-        if outcome == "failed":
-            return report("load", path, outcome, reason)
     return judge("import", name, error)
+
+
+def is_imported_as(path):
+    """Whether Python imports the extension by its path.
+
+    Code in a directory that is not a package, below one that is, is imported in some other way.
+    """
+    directories = path.split("/")[:-1]
+    paths = ["/".join(directories[: n + 1]) for n in range(len(directories))]
+    regular = [
+        any(os.path.exists(os.path.join(root, directory, "__init__.py")) for root in roots["site"])
+        for directory in paths
+    ]
+    outermost = regular.index(True) if True in regular else len(regular)
+    return all(regular[outermost:]) and (not regular or True in regular)
 
 
 for name in task["modules"]:

@@ -128,14 +128,16 @@ fn not_for(host: Option<Target>, executable: &Executable) -> Option<String> {
     loader.map(|loader| format!("its loader `{loader}` is not on this machine"))
 }
 
-/// Why a script cannot start: `env` in its first line does not find the program. An absolute path
-/// is checked by starting the script.
+/// Why a script cannot start: the program in its first line is not on this machine. Scripts in
+/// packages may be for other machines, or data.
 fn lacks_interpreter(smoke_test: &SmokeTest<'_>, script: &Path, bin: &Path) -> Option<String> {
     let content = std::fs::read(script).ok()?;
     let first = String::from_utf8_lossy(content.split(|byte| *byte == b'\n').next()?).into_owned();
     let mut words = first.strip_prefix("#!")?.split_whitespace();
-    if !words.next()?.ends_with("/env") {
-        return None;
+    let program = words.next()?;
+    if !program.ends_with("/env") {
+        return (!Path::new(program).exists())
+            .then(|| format!("its interpreter `{program}` is not on this machine"));
     }
     let name = words.find(|word| !word.starts_with('-') && !word.contains('='))?;
     let path = smoke_test.path(bin, None);

@@ -38,8 +38,7 @@ pub(super) enum CheckOutcome {
 
 /// Messages of loaders that cannot load a program (glibc's ld.so, musl's, dyld, QEMU),
 /// and of shells that do not find its interpreter.
-const LOADER_MESSAGES: [&str; 13] = [
-    "cannot open shared object file",
+const LOADER_MESSAGES: [&str; 12] = [
     "error while loading shared libraries",
     "symbol lookup error",
     "version `GLIBC",
@@ -93,6 +92,14 @@ fn missing_module(line: &str) -> Option<&str> {
     line.split_once("ModuleNotFoundError: No module named '")?.1.split('\'').next()
 }
 
+/// Whether a line is Python's message that a library or a module of the wheel is missing. A file in
+/// a package that is started by its path can hide the package.
+fn lacks_own_part(line: &str, expected: Expected<'_>) -> bool {
+    let is_own = |module| expected.contents.is_own(module) && !line.contains("is not a package");
+    let is_error = line.starts_with("OSError: ") || line.starts_with("ImportError: ");
+    missing_module(line).is_some_and(is_own) || is_error && missing_library(line).is_some()
+}
+
 /// Whether a program that ended with this exit code was running. Shells and `env` exit with 126 or
 /// 127 if they cannot start a program, and so does a loader that does not find a library. Windows
 /// exits with an error or warning of NTSTATUS if it cannot load a library, but a program may end
@@ -137,14 +144,10 @@ pub(super) fn start_outcome(
         ProcessError::Failed { stderr, .. } if LOADER_MESSAGES.iter().any(|text| stderr.contains(text)) => {
             None
         }
-        // A program may handle a missing module, but a traceback that ends with it has ended it.
+        // A program may handle a missing library or module, but an error that it prints last has
+        // ended it.
         ProcessError::Failed { stderr, .. }
-            if stderr
-                .trim_end()
-                .lines()
-                .last()
-                .and_then(missing_module)
-                .is_some_and(|module| expected.contents.is_own(module)) =>
+            if stderr.trim_end().lines().last().is_some_and(|line| lacks_own_part(line, expected)) =>
         {
             None
         }

@@ -54,6 +54,39 @@ fn a_module_whose_initialization_fails_does_not_work() {
     assert!(error.contains("No module named 'needed'"), "{error}");
 }
 
+#[test]
+fn what_a_wheel_says_about_a_missing_requirement_is_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    let own_error = "try:\n    import needed\nexcept ImportError:\n    raise ImportError('get needed') from None\n";
+    let numpys = "PyErr_SetString(PyExc_ImportError, \"needed._core.multiarray failed to import\"); return 0;";
+    for files in [
+        vec![file("sample/__init__.py", own_error)],
+        vec![file("sample/__init__.py", ""), file("sample/native.abi3.so", module(at, numpys))],
+    ] {
+        let (result, report) = smoke(at, &wheel(&files, "Requires-Dist: needed\n", ""), &[]).unwrap();
+        assert!(result == "partial" && report.contains("`needed` is not installed"), "{report}");
+        assert!(smoke(at, &wheel(&files, "", ""), &[]).is_err());
+    }
+    // An error that only follows from it is the wheel's own.
+    let follows = "try:\n    import needed\nexcept ImportError:\n    raise ValueError('bad')\n";
+    let files = [file("sample/__init__.py", follows)];
+    assert!(smoke(at, &wheel(&files, "Requires-Dist: needed\n", ""), &[]).unwrap_err().contains("bad"));
+}
+
+/// Such as debugpy's copy of pydevd, whose directory it adds to `sys.path`.
+#[test]
+fn a_module_in_a_directory_that_is_no_package_is_loaded() {
+    let dir = tempfile::tempdir().unwrap();
+    let body = "PyErr_SetString(PyExc_ImportError, \"No module named 'helper'\"); return 0;";
+    let files = [
+        file("sample/__init__.py", ""),
+        file("sample/_vendored/tool/native.abi3.so", module(dir.path(), body)),
+    ];
+    let (result, report) = smoke(dir.path(), &wheel(&files, "", ""), &["--smoke", "required"]).unwrap();
+    assert!(result == "passed" && report.contains("load sample/_vendored/tool/native"), "{report}");
+}
+
 /// Python imports only one of several files of the same name.
 #[test]
 fn a_module_that_python_does_not_import_is_loaded() {
@@ -150,7 +183,7 @@ fn an_own_module_that_is_missing_is_no_requirement() {
     let error = run(&files("import ns.own.absent\n"), requires, points).unwrap_err();
     assert!(error.contains("ns.own.absent"), "{error}");
     let (result, report) = run(&files("import ns.other\n"), requires, points).unwrap();
-    assert!(result == "partial" && report.contains("`ns` is not installed"), "{report}");
+    assert!(result == "partial" && report.contains("`ns.other` is not installed"), "{report}");
     let error = run(&files(""), "", "[plugins]\nx = ns.own.absent:x\n").unwrap_err();
     assert!(error.contains("ns.own.absent"), "{error}");
     // What a module has handled is not the reason of a later error.

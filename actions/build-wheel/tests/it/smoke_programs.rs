@@ -107,8 +107,14 @@ fn scripts_in_packages_are_started() {
     for member in ["sample/bin/run", "sample-1.0.data/data/bin/run"] {
         let (result, report) = run(member, "#!/bin/sh\necho 1\n", 0o100_755).unwrap();
         assert!(result == "passed" && report.contains("bin/run --version"), "{report}");
-        let error = run(member, "#!/absent/interpreter\n", 0o100_755).unwrap_err();
+        let error = run(member, "#!/bin/sh\nabsent-program\n", 0o100_755).unwrap_err();
         assert!(error.contains("bin/run --version"), "{error}");
+        let (result, report) = run(member, "#!/absent/interpreter\n", 0o100_755).unwrap();
+        assert!(
+            result == "partial"
+                && report.contains("its interpreter `/absent/interpreter` is not on this machine"),
+            "{report}"
+        );
         let (result, report) = run(member, "#!/usr/bin/env absent-interpreter\n", 0o100_755).unwrap();
         assert!(
             result == "partial" && report.contains("there is no `absent-interpreter` on PATH"),
@@ -135,6 +141,24 @@ fn a_script_that_lacks_a_part_of_the_wheel_does_not_work() {
         assert!(error.contains("No module named 'sample.absent'"), "{error}");
     }
     assert_eq!(run("import needed\n", requires).unwrap().0, "partial");
+}
+
+#[test]
+fn a_program_that_only_warns_has_started() {
+    let dir = tempfile::tempdir().unwrap();
+    let package = file("sample/__init__.py", "");
+    let warning = "#!/bin/sh\necho 'dlerror: libx.so.1: cannot open shared object file: No such file' >&2\n\
+        echo 'unknown option' >&2\nexit 2\n";
+    let mut hidden = file("sample/tool.py", "#!/usr/bin/env python3\nimport sample.util\n");
+    hidden.mode = 0o100_755;
+    for files in [
+        vec![package.clone(), file("sample-1.0.data/scripts/tool", warning)],
+        // Its own directory comes first, and `sample.py` there hides the package.
+        vec![package.clone(), hidden, file("sample/sample.py", ""), file("sample/util.py", "")],
+    ] {
+        let result = smoke(dir.path(), &wheel(&files, "", ""), &["--smoke", "required"]);
+        assert_eq!(result.map(|(result, _)| result), Ok("passed".to_owned()));
+    }
 }
 
 #[test]

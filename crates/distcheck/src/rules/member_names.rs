@@ -142,14 +142,17 @@ fn case(dist: &Dist, out: &mut Findings) {
 /// the extension `.exe` on Windows.
 fn commands(wheel: &Wheel, linux: bool, out: &mut Findings) {
     let Some(Ok(found)) = &wheel.entry_points else { return };
+    let entries = found.entries.iter().filter(|entry| entry.is_script());
+    let file = |name: &str| if linux { name.to_owned() } else { name.to_lowercase() };
+    let commands: BTreeMap<String, &str> =
+        entries.map(|entry| (file(&entry.name), entry.name.as_str())).collect();
     for member in &wheel.members {
         let Some((_, script)) = member.name.split_once(SCRIPTS) else { continue };
-        let is_command = |name: &str| {
-            script == name || !linux && script.to_lowercase().trim_end_matches(".exe") == name.to_lowercase()
-        };
-        let commands = found.entries.iter().filter(|entry| entry.is_script());
-        if let Some(entry) = commands.into_iter().find(|entry| is_command(&entry.name)) {
-            let what = format!("it is installed at the same path as the command `{}`", entry.name);
+        let script = file(script);
+        let without_exe = script.strip_suffix(".exe").filter(|_| !linux);
+        if let Some(name) = without_exe.and_then(|name| commands.get(name)).or_else(|| commands.get(&script))
+        {
+            let what = format!("it is installed at the same path as the command `{name}`");
             out.with_severity(Warning).at(&member.name, what);
         }
     }

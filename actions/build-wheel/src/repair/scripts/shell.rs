@@ -185,7 +185,7 @@ fn runs_store(words: &[Word]) -> bool {
     let mut words = words.iter().peekable();
     // The options with a value of the last program that runs another one.
     let mut options: Option<&[&str]> = None;
-    let mut is_exec = false;
+    let (mut is_exec, mut is_command) = (false, false);
     while let Some(word) = words.next() {
         let text = word.text.as_str();
         if let Some((name, value)) = assignment(text) {
@@ -196,11 +196,16 @@ fn runs_store(words: &[Word]) -> bool {
             let mut assigned = words.by_ref().filter_map(|word| assignment(&word.text));
             return assigned.any(|(name, value)| name == "PATH" && mentions_store(value));
         } else if options.is_some() && text.starts_with('-') {
+            // `command -v` only looks for a program.
+            if is_command && text.contains(['v', 'V']) {
+                return false;
+            }
             if options.is_some_and(|options| options.contains(&text)) {
                 words.next();
             }
         } else if let Some((program, with_value)) = PREFIXES.iter().find(|(program, _)| *program == text) {
             is_exec |= *program == "exec";
+            is_command = *program == "command";
             options = Some(with_value);
         } else if !RESERVED.contains(&text) {
             let is_interpreter = is_shell(text) || program_name(text).starts_with("python");
@@ -292,6 +297,7 @@ mod tests {
         for line in [
             "# P",
             "echo a # P",
+            "command -v P",
             "echo P",
             "echo 'a\nP'",
             "echo \"a\nP\"",
