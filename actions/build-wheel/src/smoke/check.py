@@ -58,19 +58,18 @@ def causes(error):
     """Yield the error and its causes.
 
     A context is only what the module has already handled, unless it has turned an error of an
-    import into another one.
+    import into another one, or into its end.
     """
     while error is not None:
         yield error
-        context = error.__context__ if isinstance(error, ImportError) else None
+        is_turned = isinstance(error, (ImportError, SystemExit))
+        context = error.__context__ if is_turned else None
         error = error.__cause__ or context
 
 
 # How modules name what they lack in an error of their own. The second one is numpy's, for
 # extensions that call `import_array`.
-MISSING_MODULE = re.compile(
-    r"No module named '([\w.]+)'|([A-Za-z_]\w*(?:\.\w+)*) failed to import"
-)
+MISSING_MODULE = re.compile(r"No module named '([\w.]+)'|([A-Za-z_]\w*(?:\.\w+)*) failed to import")
 
 
 def missing(error):
@@ -177,6 +176,12 @@ def check_extension(full, path, name, is_module):
         if any(mark in file for mark in (".cpython-", ".pypy", ".cp3")):
             return report("load", path, "not run", "it is for another Python")
         return report("load", path, *load(full, None, is_module))
+    packages = parent_packages(path)
+    outermost = packages.index(True) if True in packages else len(packages)
+    if not all(packages[outermost:]):
+        # Code in a package's directory that is no package is imported in some other way, for
+        # which a module that is imported by this name may be in the way.
+        return report("load", path, *load(full, None, is_module))
     error = None
     report("start", name, "")
     try:
@@ -195,26 +200,33 @@ def check_extension(full, path, name, is_module):
         if outcome == "failed" and os.name != "nt":
             return report("load", path, outcome, reason)
         return judge("import", name, error)
-    if not is_imported_as(path):
+    if packages and True not in packages:
         return report("load", path, *load(full, None, is_module))
     if not is_module or "does not define module export function" in str(error):
         return report("load", path, *load(full, error, False))
     return judge("import", name, error)
 
 
-def is_imported_as(path):
-    """Whether Python imports the extension by its path.
-
-    Code in a directory that is not a package, below one that is, is imported in some other way.
-    """
+def parent_packages(path):
+    """For each directory of the path, whether it is a package with a file `__init__.py`."""
     directories = path.split("/")[:-1]
     paths = ["/".join(directories[: n + 1]) for n in range(len(directories))]
-    regular = [
+    return [
         any(os.path.exists(os.path.join(root, directory, "__init__.py")) for root in roots["site"])
         for directory in paths
     ]
-    outermost = regular.index(True) if True in regular else len(regular)
-    return all(regular[outermost:]) and (not regular or True in regular)
+
+
+def load_entry_point(entry):
+    """Load it as `importlib.metadata` does, or as fsspec: `package.name` without a colon."""
+    try:
+        entry.load()
+    except ModuleNotFoundError as error:
+        module, _, name = entry.value.rpartition(".")
+        if ":" in entry.value or error.name != entry.value or not module:
+            raise
+        if not hasattr(importlib.import_module(module), name):
+            raise
 
 
 for name in task["modules"]:
@@ -249,7 +261,7 @@ elif task["entry_points"]:
             report("entry point", name, "not run", f"it needs the extra `{entry.extras[0]}`")
             continue
         try:
-            entry.load()
+            load_entry_point(entry)
             report("entry point", name, "ok")
         except BaseException as error:
             # The program that loads a plugin need not be installed.

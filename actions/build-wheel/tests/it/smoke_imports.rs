@@ -68,6 +68,9 @@ fn what_a_wheel_says_about_a_missing_requirement_is_believed() {
         assert!(result == "partial" && report.contains("`needed` is not installed"), "{report}");
         assert!(smoke(at, &wheel(&files, "", ""), &[]).is_err());
     }
+    let exits = "import sys\ntry:\n    import needed\nexcept ImportError:\n    sys.exit(5)\n";
+    let files = [file("sample/__init__.py", exits)];
+    assert_eq!(smoke(at, &wheel(&files, "Requires-Dist: needed\n", ""), &[]).unwrap().0, "partial");
     // An error that only follows from it is the wheel's own.
     let follows = "try:\n    import needed\nexcept ImportError:\n    raise ValueError('bad')\n";
     let files = [file("sample/__init__.py", follows)];
@@ -85,6 +88,19 @@ fn a_module_in_a_directory_that_is_no_package_is_loaded() {
     ];
     let (result, report) = smoke(dir.path(), &wheel(&files, "", ""), &["--smoke", "required"]).unwrap();
     assert!(result == "passed" && report.contains("load sample/_vendored/tool/native"), "{report}");
+}
+
+/// As fsspec and others read them.
+#[test]
+fn a_plugin_may_name_an_object_without_a_colon() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = [file("sample/__init__.py", "class System: pass\n")];
+    let run = |name: &str| {
+        let points = format!("[fsspec.specs]\nx = sample.{name}\n");
+        smoke(dir.path(), &wheel(&files, "", &points), &["--smoke", "required"])
+    };
+    assert_eq!(run("System").unwrap().0, "passed");
+    assert!(run("Absent").unwrap_err().contains("sample.Absent"));
 }
 
 /// Python imports only one of several files of the same name.
