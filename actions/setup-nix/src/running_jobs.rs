@@ -91,11 +91,12 @@ mod tests {
             fs::create_dir_all(state).unwrap();
             fs::write(jobs.dir.join(name(state, pid).unwrap()), state.to_str().unwrap()).unwrap();
         };
-        let own = Some(rustix::process::getpid());
+        let this = rustix::process::getpid();
+        let own = Some(this);
         let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
         let pid = Pid::from_raw(child.id().cast_signed()).unwrap();
         assert!(!jobs.has_others(&one, own));
-        add(&one, own.unwrap());
+        add(&one, this);
         assert!(!jobs.has_others(&one, own) && jobs.has_others(&two, own));
         // The next job of the same runner has the same directory.
         add(&one, pid);
@@ -105,12 +106,12 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(!jobs.has_others(&one, own));
-        add(&two, own.unwrap());
+        add(&two, this);
         assert!(jobs.has_others(&one, own));
         fs::remove_dir(&two).unwrap();
         assert!(!jobs.has_others(&one, own));
         // Another process with the same ID.
-        fs::write(jobs.dir.join(format!("x-{}-1", own.unwrap().as_raw_nonzero())), "/").unwrap();
+        fs::write(jobs.dir.join(format!("x-{}-1", this.as_raw_nonzero())), "/").unwrap();
         fs::write(jobs.dir.join(".tmp-x"), "").unwrap();
         assert!(!jobs.has_others(&one, own));
         assert_eq!(fs::read_dir(&jobs.dir).unwrap().count(), 1, "only what is being written");
