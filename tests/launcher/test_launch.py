@@ -280,7 +280,7 @@ def test_inputs_reach_a_program_for_windows_unchanged(checkout: Checkout, tmp_pa
     script(shims / "uname", 'case "$1" in -s) echo MINGW64_NT-10.0 ;; *) echo x86_64 ;; esac')
     script(shims / "cygpath", 'case "$1" in -m) p=${2#/d}; echo "D:$p" ;; *) echo "$2" ;; esac')
     binary = tmp_path / "given"
-    script(binary, 'env | grep -E "^(INPUT|MSYS)"')
+    script(binary, 'env | grep -E "^(INPUT|MSYS|/v)"')
     digest = hashlib.sha256(binary.read_bytes()).hexdigest()
     inputs = {
         "INPUT_TAG_PREFIX": "/v",
